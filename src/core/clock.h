@@ -1,0 +1,9 @@
+/* The one clock of all measurements: monotonic, in nanoseconds. */
+#ifndef CORE_CLOCK_H
+#define CORE_CLOCK_H
+
+#include <stdint.h>
+
+int64_t clock_now_ns(void);
+
+#endif

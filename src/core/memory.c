@@ -1,0 +1,129 @@
+/* Aligned host memory, growth of arrays, arenas. */
+#include "core/memory.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENA_BLOCK_BYTES (64 * 1024)
+
+static _Thread_local size_t memory_count, memory_failing;
+
+static int memory_must_fail(void)
+{
+    memory_count++;
+    return memory_failing && memory_count == memory_failing;
+}
+
+size_t memory_fail_at(size_t n)
+{
+    size_t seen = memory_count;
+    memory_count = 0;
+    memory_failing = n;
+    return seen;
+}
+
+be_status memory_alloc(void **out, size_t bytes, const char *what, be_error *err)
+{
+    *out = NULL;
+    if (bytes > SIZE_MAX - MEMORY_ALIGN)
+        FAIL(err, BE_NO_MEMORY, "%s: a size of %zu bytes is beyond any address space", what, bytes);
+    size_t rounded = (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
+    if (rounded == 0) rounded = MEMORY_ALIGN;
+    void *block = memory_must_fail() ? NULL : aligned_alloc(MEMORY_ALIGN, rounded);
+    if (!block)
+        FAIL(err, BE_NO_MEMORY,
+             "%s: the system has no %zu bytes (%.1f MiB) left; use a smaller batch or free memory",
+             what, bytes, (double)bytes / 1048576.0);
+    memset(block, 0, rounded);
+    *out = block;
+    return BE_OK;
+}
+
+void memory_free(void *block)
+{
+    free(block);
+}
+
+be_status memory_grow(void **array, size_t *capacity, size_t count, size_t item_bytes,
+                      be_error *err)
+{
+    if (count <= *capacity) return BE_OK;
+    size_t wanted = *capacity ? *capacity : 16;
+    while (wanted < count) wanted *= 2;
+    void *grown = wanted > SIZE_MAX / item_bytes || memory_must_fail()
+                      ? NULL
+                      : realloc(*array, wanted * item_bytes);
+    if (!grown)
+        FAIL(err, BE_NO_MEMORY, "a list of %zu items: the system has no memory left; free some",
+             wanted);
+    *array = grown;
+    *capacity = wanted;
+    return BE_OK;
+}
+
+typedef struct arena_block {
+    struct arena_block *next;
+    size_t used, bytes;
+    _Alignas(16) unsigned char data[];
+} arena_block;
+
+struct arena {
+    arena_block *blocks;
+};
+
+be_status arena_new(arena **out, be_error *err)
+{
+    void *memory = NULL;
+    TRY(memory_alloc(&memory, sizeof(arena), "arena", err));
+    *out = memory;
+    return BE_OK;
+}
+
+void arena_free(arena *a)
+{
+    if (!a) return;
+    for (arena_block *block = a->blocks, *next; block; block = next) {
+        next = block->next;
+        memory_free(block);
+    }
+    memory_free(a);
+}
+
+be_status arena_alloc(arena *a, void **out, size_t bytes, be_error *err)
+{
+    *out = NULL;
+    if (bytes > SIZE_MAX - ARENA_BLOCK_BYTES)
+        FAIL(err, BE_NO_MEMORY, "arena: a size of %zu bytes is beyond any address space", bytes);
+    size_t rounded = (bytes + 15) / 16 * 16;
+    arena_block *block = a->blocks;
+    if (!block || block->bytes - block->used < rounded) {
+        size_t data_bytes = rounded > ARENA_BLOCK_BYTES ? rounded : ARENA_BLOCK_BYTES;
+        void *memory = NULL;
+        TRY(memory_alloc(&memory, sizeof(arena_block) + data_bytes, "arena", err));
+        block = memory;
+        block->bytes = data_bytes;
+        block->next = a->blocks;
+        a->blocks = block;
+    }
+    *out = block->data + block->used;
+    block->used += rounded;
+    return BE_OK;
+}
+
+be_status arena_printf(arena *a, const char **out, be_error *err, const char *format, ...)
+{
+    va_list arguments, again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    void *text = NULL;
+    be_status status = arena_alloc(a, &text, (size_t)length + 1, err);
+    if (status == BE_OK) vsnprintf(text, (size_t)length + 1, format, again);
+    va_end(again);
+    *out = text;
+    return status;
+}
