@@ -1,0 +1,83 @@
+# A thin front: the building is in meson.build, the installing in tools/install-deps.sh, the testing
+# in tests/run_all.  Each target installs what it needs and the machine lacks, then does its work.
+#
+#   make            build/breakeven
+#   make bench      the verdict for cnn-fashion on this machine
+#   make test       every test; the last line counts them
+#   make help       all targets
+
+BUILD   = build
+PREFIX  = /usr/local
+JOBS    =
+DEPS    = tools/install-deps.sh
+# The workload of `make bench`, and more options for it: make bench BENCH="cnn-mnist --batch 32,256".
+BENCH   = cnn-fashion
+# The datasets that may stand beside the checkout; BREAKEVEN_DATA in the environment comes first.
+DATASETS = ../shared/datasets
+FUZZ_SECONDS = 60
+
+ifeq ($(origin BREAKEVEN_DATA),undefined)
+ifneq ($(wildcard $(DATASETS)/.),)
+export BREAKEVEN_DATA := $(abspath $(DATASETS))
+endif
+endif
+
+NINJA  = ninja $(if $(JOBS),-j $(JOBS)) -C
+SETUP  = meson setup
+# Debian's PyTorch belongs to Debian's own python, whichever python3 is the first on PATH.
+PYTHON := $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
+
+.PHONY: all bench test check asan ubsan tsan fuzz format install clean help deps
+
+all: deps $(BUILD)/build.ninja
+	@$(NINJA) $(BUILD) breakeven
+
+deps:
+	@$(DEPS) build
+
+$(BUILD)/build.ninja: | deps
+	@$(SETUP) $(BUILD) --prefix=$(PREFIX) -Dtests=false
+
+bench: all
+	@$(DEPS) peers
+	$(BUILD)/breakeven bench $(BENCH)
+
+test: deps-all
+	@$(PYTHON) tests/run_all
+
+check: deps-all
+	@$(PYTHON) tests/run_all check
+
+asan ubsan tsan: deps-all
+	@$(PYTHON) tests/run_all $@
+
+fuzz: deps-all
+	@$(PYTHON) tests/run_all fuzz --fuzz-seconds $(FUZZ_SECONDS)
+
+.PHONY: deps-all
+deps-all:
+	@$(DEPS) build test peers check
+
+format:
+	@$(DEPS) check
+	@tools/check_format.sh --fix
+
+install: all
+	@meson configure $(BUILD) --prefix=$(PREFIX)
+	@meson install -C $(BUILD)
+
+clean:
+	rm -rf build build-test build-asan build-ubsan build-tsan build-fuzz
+
+help:
+	@echo 'make            install what is missing and build build/breakeven'
+	@echo 'make bench      which device wins for cnn-fashion here (BENCH="WORKLOAD OPTION...")'
+	@echo 'make test       every test: strict build, unit, python, checks, sanitizers, fuzzing'
+	@echo 'make check      form, include direction, sizes and text of the source'
+	@echo 'make asan       the unit tests under AddressSanitizer and UBSan'
+	@echo 'make ubsan      the unit tests under clang'"'"'s UBSan'
+	@echo 'make tsan       the unit tests under ThreadSanitizer'
+	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS (60) each'
+	@echo 'make format     clang-format over the source'
+	@echo 'make install    into PREFIX (/usr/local), below DESTDIR if that is set'
+	@echo 'make clean      remove the build folders'

@@ -1,0 +1,309 @@
+"""Tests of tools/: each checker must find a planted violation, and say nothing of clean source.
+
+The script that installs is run against false apt-get, dpkg-query and sudo commands.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PYTHON = shutil.which("python3", path="/usr/bin:" + os.environ["PATH"])
+
+
+def run(command, cwd=None, **options):
+    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False, **options)
+    return done.returncode, done.stdout
+
+
+class Checkout(unittest.TestCase):
+    """A git checkout of its own, to plant violations in."""
+
+    def setUp(self):
+        self.root = tempfile.mkdtemp(prefix="breakeven-test-")
+        self.addCleanup(shutil.rmtree, self.root)
+        run(["git", "init", "-q", self.root])
+
+    def write(self, path, text):
+        full = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def check(self, tool):
+        command = [os.path.join(ROOT, "tools", tool), self.root]
+        return run([PYTHON] + command if tool.endswith(".py") else command)
+
+    def assert_clean(self, tool):
+        status, output = self.check(tool)
+        self.assertEqual(status, 0, output)
+
+    def assert_finds(self, tool, *pieces):
+        status, output = self.check(tool)
+        self.assertEqual(status, 1, output)
+        for piece in pieces:
+            self.assertIn(piece, output)
+
+
+class Layers(Checkout):
+    def setUp(self):
+        super().setUp()
+        for header in ("src/core/status.h", "src/graph/graph.h", "src/ops/op_list.h",
+                       "src/ops/conv2d/conv2d_cpu.h", "src/backend/backend.h", "src/cli/cli.h",
+                       "include/breakeven/graph.h"):
+            self.write(header, "int x;\n")
+
+    def test_downwards_is_clean(self):
+        self.write("src/cli/main.c", '#include "cli/cli.h"\n#include "core/status.h"\n')
+        self.write("src/graph/a.c", '#include <stdio.h>\n#include "breakeven/graph.h"\n')
+        self.write("src/ops/conv2d/conv2d_onednn.c",
+                   '#include <oneapi/dnnl/dnnl.h>\n#include "backend/backend.h"\n')
+        self.assert_clean("check_layers.py")
+
+    def test_upwards_is_found(self):
+        self.write("src/core/a.c", '#include "core/status.h"\n#include "graph/graph.h"\n')
+        self.assert_finds("check_layers.py", "src/core/a.c:2:", "core may not include", "graph")
+
+    def test_graph_knows_no_op_and_no_backend(self):
+        self.write("src/graph/a.c", '#include "ops/op_list.h"\n#include "backend/backend.h"\n')
+        self.assert_finds("check_layers.py", "src/graph/a.c:1:", "src/graph/a.c:2:")
+
+    def test_an_op_without_device_knows_no_backend(self):
+        self.write("src/ops/conv2d/conv2d.c", '#include "ops/conv2d/conv2d_cpu.h"\n')
+        self.assert_finds("check_layers.py", "conv2d.c:1: layer ops may not include")
+
+    def test_the_public_headers_include_only_themselves(self):
+        self.write("include/breakeven/plan.h", '#include "breakeven/graph.h"\n')
+        self.assert_clean("check_layers.py")
+        self.write("include/breakeven/plan.h", '#include "core/status.h"\n')
+        self.assert_finds("check_layers.py", "may include only itself")
+
+    def test_angle_brackets_hide_nothing(self):
+        self.write("src/core/a.c", "#include <graph/graph.h>\n")
+        self.assert_finds("check_layers.py", "core may not include")
+
+    def test_relative_and_unknown_paths_are_found(self):
+        self.write("src/core/a.c", '#include "status.h"\n')
+        self.assert_finds("check_layers.py", '"status.h" is in neither')
+        self.write("src/core/a.c", "")
+        self.write("src/extra/b.c", "")
+        self.assert_finds("check_layers.py", "src/extra is no layer")
+
+    def test_onednn_is_for_the_backend(self):
+        self.write("src/train/a.c", "#include <oneapi/dnnl/dnnl.h>\n")
+        self.assert_finds("check_layers.py", "is for layer backend alone, found in train")
+
+    def test_no_source_is_no_success(self):
+        shutil.rmtree(os.path.join(self.root, "src"))
+        shutil.rmtree(os.path.join(self.root, "include"))
+        self.assert_finds("check_layers.py", "no C file")
+
+
+def function(lines, parameters="void", name="work"):
+    """C source of a function with so many lines in all."""
+    body = "    x++;\n" * (lines - 3)
+    return f"static int {name}({parameters})\n{{\n{body}}}\n"
+
+
+class Sizes(Checkout):
+    def test_at_the_limit_is_clean(self):
+        six = ", ".join(f"int a{i}" for i in range(6))
+        self.write("a.c", function(60, six) + "int x; " * 5 + "\n" * 400)
+        self.assert_clean("check_sizes.py")
+
+    def test_long_file(self):
+        self.write("a.c", "int x;\n" * 601)
+        self.assert_finds("check_sizes.py", "a.c:1: 601 lines, at most 600")
+
+    def test_warning_comes_before_the_limit(self):
+        self.write("a.c", "int x;\n" * 550)
+        status, output = self.check("check_sizes.py")
+        self.assertEqual(status, 0)
+        self.assertIn("a.c:1: warning: 550 lines", output)
+
+    def test_long_function(self):
+        self.write("a.c", "int x;\n\n" + function(10, name="a") + "\n" + function(61, name="b"))
+        self.assert_finds("check_sizes.py", "a.c:14: function b has 61 lines, at most 60")
+
+    def test_the_head_counts_too(self):
+        head = "static int\nwork(int a,\n     int b)\n"
+        self.write("a.c", head + "{\n" + "    x++;\n" * 56 + "}\n")
+        self.assert_finds("check_sizes.py", "a.c:1: function work has 61 lines")
+
+    def test_braces_in_text_and_data_are_no_functions(self):
+        self.write("a.c", "static const int x[] = {\n" + "    1,\n" * 70 + "};\n"
+                   "struct big {\n" + "    int x;\n" * 70 + "};\n"
+                   "/*\n{\n" + "x\n" * 70 + "}\n*/\n"
+                   "#define LONG \\\n{ \\\n" + "    x++; \\\n" * 70 + "}\n")
+        self.assert_clean("check_sizes.py")
+
+    def test_many_parameters(self):
+        seven = ", ".join(f"int a{i}" for i in range(7))
+        self.write("a.c", function(5, seven))
+        self.assert_finds("check_sizes.py", "function work has 7 parameters, at most 6")
+
+    def test_commas_inside_a_parameter_do_not_count(self):
+        self.write("a.c", function(5, "int (*f)(int, int, int, int), int a[sizeof(int[2])], "
+                                      "int b, int c, int d, int e"))
+        self.assert_clean("check_sizes.py")
+
+    def test_long_line(self):
+        self.write("a.c", "int " + "x" * 96 + ";\n")
+        self.assert_finds("check_sizes.py", "a.c:1: 101 columns, at most 100")
+
+    def test_python_functions(self):
+        self.write("a.py", "def long(self, a, b, c, d, e, f):\n" + "    pass\n" * 60)
+        self.assert_finds("check_sizes.py", "function long has 61 lines")
+        self.write("a.py", "def wide(a, b, c, d, e, f, g):\n    pass\n")
+        self.assert_finds("check_sizes.py", "function wide has 7 parameters")
+
+    def test_no_source_is_no_success(self):
+        self.assert_finds("check_sizes.py", "no source file")
+
+
+class Text(Checkout):
+    def test_clean(self):
+        self.write("a.c", "/* Nothing is left, see src/work/here. */\n")
+        self.write("Makefile", "all:\n\tcc a.c\n")
+        self.assert_clean("check_text.sh")
+
+    def test_unfinished_work(self):
+        for word in ("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"):
+            with self.subTest(word):
+                self.write("a.c", f"/* {word}: later */\n")
+                self.assert_finds("check_text.sh", "a.c:1:", "unfinished")
+
+    def test_own_paths(self):
+        for folder in ("home", "root", "work", "Users"):
+            with self.subTest(folder):
+                self.write("docs/a.md", f"see /{folder}/me/data\n")
+                self.assert_finds("check_text.sh", "docs/a.md:1:", "path of one machine")
+
+    def test_tabs_and_trailing_blanks(self):
+        self.write("a.py", "if x:\n\tpass\n")
+        self.assert_finds("check_text.sh", "a.py:2:", "a tab")
+        self.write("a.py", "x = 1 \n")
+        self.assert_finds("check_text.sh", "a.py:1:", "blanks at the end")
+
+
+@unittest.skipUnless(shutil.which("clang-format-14"), "clang-format 14 is not installed")
+class Format(Checkout):
+    def setUp(self):
+        super().setUp()
+        shutil.copy(os.path.join(ROOT, ".clang-format"), self.root)
+
+    def test_clean_and_found_and_mended(self):
+        self.write("a.c", "int x;\n")
+        self.assert_clean("check_format.sh")
+        self.write("a.c", "int   x;\n")
+        self.assert_finds("check_format.sh", "a.c:1:")
+        tool = os.path.join(ROOT, "tools", "check_format.sh")
+        self.assertEqual(run([tool, "--fix", self.root])[0], 0)
+        self.assert_clean("check_format.sh")
+
+    def test_no_source_is_no_success(self):
+        self.assert_finds("check_format.sh", "no C file")
+
+
+class InstallDeps(unittest.TestCase):
+    """install-deps.sh with every outside command replaced by a script that writes down its call."""
+
+    def setUp(self):
+        self.bin = tempfile.mkdtemp(prefix="breakeven-test-")
+        self.addCleanup(shutil.rmtree, self.bin)
+        self.log = os.path.join(self.bin, "log")
+        for name in ("sh", "tr", "cat", "env", "sed", "grep", "true"):
+            os.symlink(shutil.which(name), os.path.join(self.bin, name))
+        self.have("")
+        self.command("apt-get", 'echo "apt-get $*" >> "$LOG"')
+        self.command("apt-cache", "exit 0")
+        self.command("id", 'case $1 in -u) echo 0 ;; *) echo tester ;; esac')
+        self.command("uname", "echo Linux")
+
+    def command(self, name, script):
+        path = os.path.join(self.bin, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\n" + script + "\n")
+        os.chmod(path, 0o755)
+
+    def have(self, *packages):
+        self.command("dpkg-query", "printf '%s' '" +
+                     "".join(f"{p}:installed " for p in packages) + "'; exit 1")
+
+    def install(self, *groups, **variables):
+        environment = {"PATH": self.bin, "LOG": self.log, **variables}
+        return run([os.path.join(ROOT, "tools", "install-deps.sh"), *groups], env=environment)
+
+    def calls(self):
+        if not os.path.exists(self.log):
+            return ""
+        with open(self.log, encoding="utf-8") as file:
+            return file.read()
+
+    def missing(self, *groups):
+        return self.install("--list", *groups)[1].split()
+
+    def test_installs_only_what_is_missing(self):
+        wanted = self.missing("build")
+        self.assertIn("meson", wanted)
+        self.have(*[p for p in wanted if p != "libhwloc-dev"])
+        status, output = self.install("build")
+        self.assertEqual(status, 0, output)
+        self.assertRegex(self.calls(), r"apt-get .*\bupdate\n")
+        self.assertRegex(self.calls(), r"apt-get .*install --no-install-recommends -y libhwloc-dev")
+
+    def test_nothing_missing_calls_nothing(self):
+        self.have(*self.missing("build", "peers"))
+        self.assertEqual(self.install("build", "peers"), (0, ""))
+        self.assertEqual(self.calls(), "")
+
+    def test_one_of_two_alternatives_is_enough(self):
+        wanted = [p for p in self.missing("check") if "|" not in p]
+        self.have(*wanted, "libclang-common-14-dev")
+        self.assertEqual(self.missing("check"), [])
+
+    def test_takes_the_alternative_that_the_system_offers(self):
+        self.have(*[p for p in self.missing("check") if "|" not in p])
+        self.command("apt-cache", 'case $2 in libclang-common-14-dev) exit 0 ;; *) exit 1 ;; esac')
+        self.assertEqual(self.install("check")[0], 0)
+        self.assertIn("-y libclang-common-14-dev\n", self.calls())
+
+    def test_without_root_and_sudo(self):
+        self.command("id", 'case $1 in -u) echo 1000 ;; *) echo tester ;; esac')
+        status, output = self.install("build")
+        self.assertEqual(status, 1)
+        self.assertIn("found user tester without sudo", output)
+        self.assertIn("apt-get install --no-install-recommends gcc", output)
+        self.assertEqual(self.calls(), "")
+
+    def test_with_sudo(self):
+        self.command("id", 'case $1 in -u) echo 1000 ;; *) echo tester ;; esac')
+        self.command("sudo", 'shift; exec "$@"')
+        self.assertEqual(self.install("build")[0], 0)
+        self.assertIn("install --no-install-recommends", self.calls())
+
+    def test_sudo_that_needs_a_password(self):
+        self.command("id", 'case $1 in -u) echo 1000 ;; *) echo tester ;; esac')
+        self.command("sudo", "exit 1")
+        status, output = self.install("build")
+        self.assertEqual(status, 1)
+        self.assertIn("there is no terminal to ask for a password on", output)
+
+    def test_without_a_network(self):
+        self.command("apt-get", "exit 100")
+        status, output = self.install("build")
+        self.assertEqual(status, 1)
+        self.assertIn("going on with the old lists", output)
+        self.assertIn("could not install", output)
+        self.assertIn("Expected a network", output)
+
+    def test_wrong_groups(self):
+        self.assertIn("found 'nonsense'", self.install("nonsense")[1])
+        self.assertIn("found no group", self.install()[1])
+
+    def test_skip(self):
+        self.assertEqual(self.install("build", BREAKEVEN_DEPS="skip"), (0, ""))
+        self.assertEqual(self.calls(), "")

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Checks that includes point downwards through the layers of the source.
+
+    core < graph < ops < backend < workloads < data < train < measure < run < report < cli
+
+- A file of src/LAYER may include headers of its own layer and of the layers below it.
+- The files of src/ops/FAMILY whose name ends in _cpu, _onednn, _gpu or _cudnn belong to an
+  implementation, and count as the layer `backend`.
+- include/breakeven may include nothing of the project but itself.
+- An include of the project is written from src/ or include/ ("core/status.h"), and its file exists.
+- The headers of oneDNN are for the layer `backend` alone.
+
+Usage: check_layers.py [ROOT]        exit 0: clean, 1: findings, one a line
+"""
+
+import os
+import re
+import sys
+
+from source_files import list_files, read_lines
+
+LAYERS = ["core", "graph", "ops", "backend", "workloads", "data", "train", "measure", "run",
+          "report", "cli"]
+RANK = {name: rank for rank, name in enumerate(LAYERS)}
+IMPLEMENTATION = re.compile(r"^src/ops/.+_(cpu|onednn|gpu|cudnn)\.(c|h)$")
+INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
+GENERATED = {"build_info.h"}  # by meson, of no layer
+LIBRARY_LAYER = {"oneapi/": "backend", "dnnl": "backend"}
+
+
+def layer_of(path):
+    """The layer of src/…; "public" for include/breakeven; None for anything else."""
+    if path.startswith("include/breakeven/"):
+        return "public"
+    if IMPLEMENTATION.match(path) or path.endswith(".gpu.c"):
+        return "backend"
+    parts = path.split("/")
+    return parts[1] if parts[0] == "src" and len(parts) > 2 else None
+
+
+def find_header(root, name):
+    for folder in ("src", "include"):
+        if os.path.isfile(os.path.join(root, folder, name)):
+            return folder + "/" + name
+    return None
+
+
+def check_project_include(root, layer, name):
+    """What is wrong with `layer` including the project's header "name", or None."""
+    if name in GENERATED:
+        return None
+    header = find_header(root, name)
+    if header is None:
+        return f'"{name}" is in neither src/ nor include/: write the path from there'
+    target = layer_of(header)
+    if target == "public":
+        return None
+    if layer == "public":
+        return f'include/breakeven may include only itself, found "{name}"'
+    if target not in RANK:
+        return f'"{name}" belongs to no layer: move it into one of {", ".join(LAYERS)}'
+    if RANK[target] > RANK[layer]:
+        return f'layer {layer} may not include "{name}" of the higher layer {target}'
+    return None
+
+
+def check_library_include(layer, name):
+    for prefix, allowed in LIBRARY_LAYER.items():
+        if name.startswith(prefix) and layer != allowed:
+            return f"<{name}> is for layer {allowed} alone, found in {layer}"
+    return None
+
+
+def check_file(root, path):
+    layer = layer_of(path)
+    if layer != "public" and layer not in RANK:
+        yield f"{path}:1: src/{layer or ''} is no layer: expected one of {', '.join(LAYERS)}"
+        return
+    for number, line in enumerate(read_lines(root, path), 1):
+        found = INCLUDE.match(line)
+        if not found:
+            continue
+        name = found.group(2)
+        is_ours = found.group(1) == '"' or find_header(root, name) is not None
+        problem = (check_project_include(root, layer, name) if is_ours
+                   else check_library_include(layer, name))
+        if problem:
+            yield f"{path}:{number}: {problem}"
+
+
+def check_tree(root):
+    sources = [f for f in list_files(root)
+               if f.startswith(("src/", "include/")) and f.endswith((".c", ".h"))]
+    if not sources:
+        return [f"{root}: no C file below src/ or include/: is this the root of the source?"]
+    return [problem for path in sources for problem in check_file(root, path)]
+
+
+def main(arguments):
+    root = arguments[0] if arguments else os.path.join(os.path.dirname(__file__), "..")
+    problems = check_tree(root)
+    print("\n".join(problems) if problems else "layers: clean")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

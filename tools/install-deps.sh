@@ -1,0 +1,157 @@
+#!/bin/sh
+# Installs what breakeven needs and this machine lacks; returns at once when nothing is missing.
+#
+# Usage: install-deps.sh [--list] GROUP...
+#   build   to build the program
+#   test    to build and run the unit tests
+#   peers   PyTorch, which the native engine is compared with
+#   check   clang: format, fuzzing, the sanitizers of clang
+#   --list  only print what is missing, one package a line
+#
+# Debian and Ubuntu: installs with apt-get, as root or through sudo.  macOS: names the Homebrew
+# packages.  Elsewhere, or with BREAKEVEN_DEPS=skip: installs nothing, see the text it prints.
+# "a|b" in a list: the first of the two that the system offers.
+set -eu
+
+apt_packages() {
+    case $1 in
+    build) echo gcc libc6-dev make meson ninja-build pkg-config libdnnl-dev zlib1g-dev \
+        libjansson-dev libhwloc-dev libcurl4-openssl-dev ;;
+    test) echo git libcmocka-dev python3 python3-numpy ;;
+    # Without libopenblas0-pthread Debian's PyTorch runs on the reference BLAS, many times slower.
+    peers) echo python3 python3-numpy python3-torch libopenblas0-pthread ;;
+    check) echo git python3 clang-14 clang-format-14 'libclang-rt-14-dev|libclang-common-14-dev' \
+        libomp-14-dev ;;
+    *) return 1 ;;
+    esac
+}
+
+brew_packages() {
+    case $1 in
+    build) echo meson ninja pkgconf onednn jansson hwloc libomp ;;
+    test) echo cmocka python numpy ;;
+    peers) echo pytorch ;;
+    check) echo llvm clang-format ;;
+    *) return 1 ;;
+    esac
+}
+
+fail() {
+    printf 'install-deps: %s\n' "$1" >&2
+    exit 1
+}
+
+# missing_apt PACKAGE...: those that dpkg does not have, alternatives resolved.
+missing_apt() {
+    # shellcheck disable=SC2046  # split into words on purpose
+    installed=" $(dpkg-query -W -f '${Package}:${db:Status-Status} ' $(echo "$*" | tr '|' ' ') \
+        2>/dev/null || true)"
+    for package in "$@"; do
+        case " $missing " in *" $package "*) continue ;; esac
+        found=no
+        for choice in $(echo "$package" | tr '|' ' '); do
+            case $installed in *" $choice:installed "*) found=yes ;; esac
+        done
+        [ $found = yes ] || missing="$missing $package"
+    done
+}
+
+# missing_brew PACKAGE...: those that have no folder below Homebrew's opt.
+missing_brew() {
+    prefix=${HOMEBREW_PREFIX:-}
+    [ -n "$prefix" ] || { [ -d /opt/homebrew ] && prefix=/opt/homebrew || prefix=/usr/local; }
+    for package in "$@"; do
+        [ -d "$prefix/opt/$package" ] || missing="$missing $package"
+    done
+}
+
+# choose PACKAGE|PACKAGE: the first that apt knows.
+choose() {
+    for choice in $(echo "$1" | tr '|' ' '); do
+        if apt-cache show "$choice" >/dev/null 2>&1; then
+            echo "$choice"
+            return
+        fi
+    done
+    echo "${1%%|*}"
+}
+
+# as_root COMMAND...: runs it as root, or says what to do.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif ! command -v sudo >/dev/null 2>&1; then
+        fail "expected to be root or to have sudo, found user $(id -un) without sudo.
+Missing:$missing
+As root, run:  apt-get install --no-install-recommends$missing"
+    elif [ -t 0 ]; then
+        sudo "$@"
+    else
+        sudo -n "$@" || fail "'sudo -n $*' failed: there is no terminal to ask for a password on.
+As root, run:  apt-get install --no-install-recommends$missing"
+    fi
+}
+
+apt_get() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
+        -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" </dev/null
+}
+
+install_apt() {
+    echo "install-deps: installing$missing" >&2
+    # An update that fails is no end: the lists may hold the packages already.
+    apt_get update >&2 || echo "install-deps: apt-get update failed, going on with the old lists" >&2
+    chosen=
+    for package in $missing; do
+        chosen="$chosen $(choose "$package")"
+    done
+    # shellcheck disable=SC2086
+    apt_get install --no-install-recommends -y $chosen >&2 || fail "apt-get could not install:$chosen
+Expected a network and a Debian 12 or Ubuntu 22.04 or later with its 'main' and 'universe' parts.
+Mend what apt-get says above, then run the same command again."
+}
+
+list_only=no
+if [ "${1:-}" = --list ]; then
+    list_only=yes
+    shift
+fi
+[ $# -gt 0 ] || fail "expected one or more of: build test peers check; found no group"
+
+if [ -r /etc/debian_version ] && command -v dpkg-query >/dev/null 2>&1; then
+    system=apt
+elif [ "$(uname -s)" = Darwin ]; then
+    system=brew
+else
+    system=other
+fi
+
+wanted=
+for group in "$@"; do
+    case $system in
+    brew) packages=$(brew_packages "$group") ;;
+    *) packages=$(apt_packages "$group") ;;
+    esac || fail "expected a group of: build test peers check; found '$group'"
+    wanted="$wanted $packages"
+done
+
+missing=
+# shellcheck disable=SC2086
+case $system in
+apt) missing_apt $wanted ;;
+brew) missing_brew $wanted ;;
+esac
+
+if [ $list_only = yes ]; then
+    for package in $missing; do echo "$package"; done
+    exit 0
+fi
+[ "${BREAKEVEN_DEPS:-}" != skip ] || exit 0
+case $system in
+apt) [ -z "$missing" ] || install_apt ;;
+brew) [ -z "$missing" ] || fail "missing:$missing
+Run:  brew install$missing" ;;
+other) fail "expected Debian, Ubuntu or macOS, found $(uname -s) without dpkg.
+Install the packages that Debian calls:$wanted
+Then run make again with BREAKEVEN_DEPS=skip." ;;
+esac
