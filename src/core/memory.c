@@ -64,6 +64,11 @@ be_status memory_grow(void **array, size_t *capacity, size_t count, size_t item_
     return BE_OK;
 }
 
+void memory_free_array(void *array)
+{
+    free(array);
+}
+
 typedef struct arena_block {
     struct arena_block *next;
     size_t used, bytes;

@@ -16,9 +16,12 @@
 BE_CHECKED be_status memory_alloc(void **out, size_t bytes, const char *what, be_error *err);
 void memory_free(void *block);
 
-/* Grow a malloc-ed array (not one of memory_alloc) to at least `count` items of `item_bytes`. */
+/* Grow an array to at least `count` items of `item_bytes`; it starts as NULL with capacity 0 and is
+ * freed by memory_free_array. */
 BE_CHECKED be_status memory_grow(void **array, size_t *capacity, size_t count, size_t item_bytes,
                                  be_error *err);
+
+void memory_free_array(void *array);
 
 /* Test hook: the n-th allocation from now (1 = the next) fails, and all later ones succeed again.
  * 0 turns it off.  Returns how many allocations there were since the last call. */

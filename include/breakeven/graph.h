@@ -1,0 +1,127 @@
+/* Building a network: a graph of operations on tensors, pure data, no device.
+ *
+ * Every function that adds to a graph infers shapes at once.  The first mistake is kept in the
+ * graph (be_graph_check returns it) and all later calls do nothing, so a network can be written
+ * without a check on every line. */
+#ifndef BREAKEVEN_GRAPH_H
+#define BREAKEVEN_GRAPH_H
+
+#include <stdint.h>
+
+#include "breakeven/status.h"
+
+#define BE_MAX_RANK 4
+
+/* name in output and files, bytes */
+#define BE_DTYPE_LIST(X) \
+    X(F32, "f32", 4)     \
+    X(I32, "i32", 4)     \
+    X(U8, "u8", 1)
+
+typedef enum be_dtype {
+#define X(name, text, bytes) BE_##name,
+    BE_DTYPE_LIST(X)
+#undef X
+} be_dtype;
+
+/* Dimensions from the slowest to the fastest; images are [N, C, H, W]. */
+typedef struct be_shape {
+    be_dtype dtype;
+    int rank;
+    int64_t dim[BE_MAX_RANK];
+} be_shape;
+
+typedef struct be_graph be_graph;
+typedef int32_t be_value; /* a tensor of the graph; BE_NONE is none */
+#define BE_NONE (-1)
+
+/* Seed: initial weights and dropout masks follow from it.  NULL if memory is short. */
+be_graph *be_graph_new(uint64_t seed);
+void be_graph_free(be_graph *g);
+
+/* BE_OK, or the first error made while building. */
+BE_CHECKED be_status be_graph_check(const be_graph *g, be_error *err);
+
+/* A tensor that the user fills before a step (be_plan_write). */
+be_value be_input(be_graph *g, const char *name, be_shape shape);
+
+be_shape be_value_shape(const be_graph *g, be_value value);
+
+/* The value of this name, or BE_NONE. */
+be_value be_value_find(const be_graph *g, const char *name);
+
+/* Layers.  A layer makes its parameters, named "NAME.weight" and "NAME.bias" with PyTorch's layout
+ * and its default start: uniform in ±1/sqrt(fan in). */
+
+typedef struct be_conv2d_options {
+    const char *name;
+    int channels; /* of the output */
+    int kernel;   /* height and width */
+    int stride;   /* 0 means 1 */
+    int padding;  /* zeros on every side */
+} be_conv2d_options;
+
+/* x [N, C, H, W] -> [N, channels, H', W'], H' = (H + 2 padding - kernel) / stride + 1. */
+be_value be_conv2d(be_graph *g, be_value x, const be_conv2d_options *options);
+
+/* x [N, …] -> [N, features]; the dimensions after the first are taken as one. */
+be_value be_linear(be_graph *g, be_value x, const char *name, int features);
+
+be_value be_relu(be_graph *g, be_value x);
+
+/* x [N, C, H, W] -> [N, C, H / size, W / size]: windows of size × size, side by side. */
+be_value be_max_pool2d(be_graph *g, be_value x, int size);
+
+/* x [N, C, H, W] -> [N, C]: the mean over H and W. */
+be_value be_global_average_pool(be_graph *g, be_value x);
+
+/* Zeroes each element with probability p while training and scales the others by 1/(1 - p). */
+be_value be_dropout(be_graph *g, be_value x, float p);
+
+/* logits f32 [N, classes], target i32 [N] (below 0: the row is ignored) -> the mean loss, f32 [1].
+ */
+be_value be_softmax_cross_entropy(be_graph *g, be_value logits, be_value target);
+
+/* A batch of a data set that lies on the device.  images u8 [COUNT, C, H, W], labels i32 [COUNT]
+ * and order i32 [K] are inputs named "images", "labels", "order"; step t takes the images
+ * order[(t·batch + i) mod (K − K mod batch)], i < batch.  Pixels become
+ * (pixel / 255 − mean[c]) / std[c]. */
+typedef struct be_batch_options {
+    int64_t count, order_count;
+    int batch, channels, height, width; /* channels <= 4 */
+    float mean[4], std[4];
+    int clip; /* instead of starting over after the last image, give targets of −1 (evaluation) */
+} be_batch_options;
+
+typedef struct be_batch {
+    be_value images, labels, order; /* inputs */
+    be_value x, target;             /* f32 [batch, C, H, W], i32 [batch] */
+} be_batch;
+
+be_batch be_data_batch(be_graph *g, const be_batch_options *options);
+
+/* Training: which loss is made small, and how. */
+
+#define BE_OPTIMIZER_LIST(X) \
+    X(SGD, "sgd")            \
+    X(ADAM, "adam")          \
+    X(ADAMW, "adamw")
+
+typedef enum be_optimizer_kind {
+#define X(name, text) BE_##name,
+    BE_OPTIMIZER_LIST(X)
+#undef X
+} be_optimizer_kind;
+
+/* The update rules are PyTorch's (torch.optim.SGD without dampening or Nesterov, Adam, AdamW). */
+typedef struct be_optimizer {
+    be_optimizer_kind kind;
+    float learning_rate; /* can be changed between steps: be_plan_set_learning_rate */
+    float momentum;      /* SGD */
+    float weight_decay;
+    float beta1, beta2, epsilon; /* Adam, AdamW; 0 means 0.9, 0.999, 1e-8 */
+} be_optimizer;
+
+void be_graph_minimize(be_graph *g, be_value loss, const be_optimizer *optimizer);
+
+#endif

@@ -1,0 +1,109 @@
+/* Planning a graph for a device, and running it.
+ *
+ * A plan chooses the implementations, lays out all memory and prepares the device; every refusal
+ * happens there, with its reason.  Running neither allocates nor chooses. */
+#ifndef BREAKEVEN_PLAN_H
+#define BREAKEVEN_PLAN_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "breakeven/graph.h"
+
+typedef struct be_device be_device;
+typedef struct be_plan be_plan;
+
+typedef struct be_device_options {
+    int threads;     /* CPU: 0 means all physical cores */
+    const char *isa; /* CPU: "generic", "avx2", "avx512"; NULL: the best that the CPU has */
+    const char
+        *library; /* CPU: "native" or "onednn" keeps to one; NULL: the better one for each op */
+} be_device_options;
+
+/* id: "cpu".  options may be NULL.  BE_UNAVAILABLE with the reason if it is not usable. */
+BE_CHECKED be_status be_device_open(const char *id, const be_device_options *options,
+                                    be_device **out, be_error *err);
+void be_device_close(be_device *device);
+const char *be_device_id(const be_device *device);
+const char *be_device_name(const be_device *device); /* the hardware, for people */
+int be_device_threads(const be_device *device);      /* 0 where the word has no meaning */
+
+typedef enum be_mode { BE_INFER, BE_TRAIN } be_mode;
+
+typedef struct be_plan_options {
+    be_mode mode;
+    be_plan *share;       /* use the parameters of this plan (same device, same network), or NULL */
+    const be_value *keep; /* intermediate values that shall stay readable after a step */
+    int keep_count;
+    int dry_run; /* plan everything, allocate nothing; such a plan can only be printed */
+    int no_fusion;
+} be_plan_options;
+
+/* The graph is copied; the device must outlive the plan. */
+BE_CHECKED be_status be_plan_new(const be_graph *g, be_device *device,
+                                 const be_plan_options *options, be_plan **out, be_error *err);
+void be_plan_free(be_plan *plan);
+
+/* Copy a whole tensor to or from the device, in the plain layout and of exactly its size.  Values
+ * that no longer exist after planning (fused away) or share their memory with later ones cannot be
+ * read unless they were in `keep`; parameters, inputs and states always can. */
+BE_CHECKED be_status be_plan_write(be_plan *plan, be_value value, const void *data, size_t bytes,
+                                   be_error *err);
+BE_CHECKED be_status be_plan_read(be_plan *plan, be_value value, void *data, size_t bytes,
+                                  be_error *err);
+
+/* Let an input be read from this memory, which must stay as it is until the plan is freed; a device
+ * with memory of its own copies it. */
+BE_CHECKED be_status be_plan_bind(be_plan *plan, be_value value, const void *data, size_t bytes,
+                                  be_error *err);
+
+/* Do `steps` steps and wait for the device. */
+BE_CHECKED be_status be_plan_run(be_plan *plan, int64_t steps, be_error *err);
+
+/* As be_plan_run, but looks at every result: BE_NUMERIC with step and op at the first one that is
+ * not finite.  Slow. */
+BE_CHECKED be_status be_plan_run_checked(be_plan *plan, int64_t steps, be_error *err);
+
+/* The losses and the numbers of right answers of the last `count` steps, oldest first; count at
+ * most BE_LOSS_LOG.  Either array may be NULL. */
+#define BE_LOSS_LOG 4096
+BE_CHECKED be_status be_plan_losses(be_plan *plan, int64_t count, float *losses, int32_t *correct,
+                                    be_error *err);
+
+BE_CHECKED be_status be_plan_set_learning_rate(be_plan *plan, float rate, be_error *err);
+
+/* Steps done, and its change (a resumed training, or 0 before an evaluation). */
+BE_CHECKED be_status be_plan_steps(be_plan *plan, int64_t *steps, be_error *err);
+BE_CHECKED be_status be_plan_set_steps(be_plan *plan, int64_t steps, be_error *err);
+
+/* Parameters in the order of the model, by index; name, shape and the two values.  The gradient is
+ * that of the last step, BE_NONE when inferring. */
+typedef struct be_parameter {
+    const char *name;
+    be_shape shape;
+    be_value value, gradient;
+} be_parameter;
+
+int be_plan_parameter_count(const be_plan *plan);
+be_parameter be_plan_parameter(const be_plan *plan, int index);
+
+/* The optimizer's state beside the parameters ("momentum", "adam.m", "adam.v"), by index. */
+int be_plan_slot_count(const be_plan *plan);
+be_parameter be_plan_slot(const be_plan *plan, int index);
+
+/* What was planned, in numbers. */
+typedef struct be_plan_facts {
+    int nodes, launches, reorders;
+    int64_t parameters;
+    double flops_per_step, bytes_per_step; /* arithmetic and least memory traffic of the model */
+    size_t persistent_bytes, activation_bytes, scratch_bytes;
+    size_t activation_sum_bytes; /* what the activations would take without reuse */
+    const char *implementation; /* the implementations in use, e.g. "onednn 2.6.3, native avx512" */
+} be_plan_facts;
+
+be_plan_facts be_plan_describe(const be_plan *plan);
+
+/* The steps and the memory map, for people. */
+void be_plan_print(const be_plan *plan, FILE *out);
+
+#endif

@@ -1,0 +1,121 @@
+/* Which implementation runs a node on the CPU: tables, detection, and the ordered choice. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+
+#define ONEDNN_DECLARE_0(name)
+#define ONEDNN_DECLARE_1(name) extern const cpu_kernel ONEDNN_KERNEL(name);
+#define X(name, cpu, onednn) ONEDNN_DECLARE_##onednn(name)
+OP_LIST(X)
+#undef X
+
+#define ONEDNN_ENTRY_0(name) NULL
+#define ONEDNN_ENTRY_1(name) &ONEDNN_KERNEL(name)
+
+static const cpu_kernel *const onednn_table[OP_COUNT] = {
+#define X(name, cpu, onednn) ONEDNN_ENTRY_##onednn(name),
+    OP_LIST(X)
+#undef X
+};
+
+extern const cpu_kernel *const cpu_table_generic[OP_COUNT];
+#if defined(__x86_64__)
+extern const cpu_kernel *const cpu_table_avx2[OP_COUNT];
+extern const cpu_kernel *const cpu_table_avx512[OP_COUNT];
+#endif
+
+static const cpu_kernel *const *const native_tables[CPU_ISA_COUNT] = {
+    [CPU_GENERIC] = cpu_table_generic,
+#if defined(__x86_64__)
+    [CPU_AVX2] = cpu_table_avx2,
+    [CPU_AVX512] = cpu_table_avx512,
+#endif
+};
+
+cpu_isa cpu_isa_detect(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+        return CPU_AVX512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return CPU_AVX2;
+#endif
+    return CPU_GENERIC;
+}
+
+const char *cpu_isa_text(cpu_isa isa)
+{
+    static const char *const texts[] = {"generic", "avx2", "avx512"};
+    return texts[isa];
+}
+
+void cpu_layouts_of_input(const cpu_device *device, const be_graph *g, const graph_node *node,
+                          value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
+{
+    (void)device;
+    for (int i = 0; i < node->op->inputs; i++) in[i] = g->values[node->in[0]].layout;
+    for (int o = 0; o < node->op->outputs; o++) out[o] = in[0];
+}
+
+static int op_index(const be_op *op)
+{
+    for (int i = 0; i < OP_COUNT; i++)
+        if (op_table[i] == op) return i;
+    MUST(!"the op is in the list");
+    return -1;
+}
+
+/* The candidates in order of preference; an absent one is NULL. */
+static void candidates(const cpu_device *device, const be_op *op, const cpu_kernel *out[2])
+{
+    int index = op_index(op);
+    const cpu_kernel *native = native_tables[device->isa][index], *onednn = onednn_table[index];
+    out[0] = native;
+    out[1] = onednn;
+    if (device->library == CPU_NATIVE_ONLY && native) out[1] = NULL;
+    if (device->library == CPU_ONEDNN_ONLY && onednn) out[0] = NULL;
+}
+
+bool cpu_has(const cpu_device *device, const be_op *op)
+{
+    const cpu_kernel *list[2];
+    candidates(device, op, list);
+    return list[0] || list[1];
+}
+
+be_status cpu_choose(const cpu_device *device, const be_graph *g, const graph_node *node,
+                     const cpu_kernel **out, be_error *err)
+{
+    const cpu_kernel *list[2];
+    char reasons[600] = "";
+    size_t used = 0;
+    candidates(device, node->op, list);
+    for (int i = 0; i < 2; i++) {
+        be_error reason = {.status = BE_OK};
+        if (!list[i]) continue;
+        if (!list[i]->accept || list[i]->accept(device, g, node, &reason) == BE_OK) {
+            *out = list[i];
+            return BE_OK;
+        }
+        int more = snprintf(reasons + used, sizeof reasons - used, "%s%s: %.200s", used ? "; " : "",
+                            list[i]->implementation, reason.text);
+        if (more > 0 && used + (size_t)more < sizeof reasons) used += (size_t)more;
+    }
+    FAIL(err, BE_UNAVAILABLE, "the cpu device cannot run op %s here: %s", node->op->name,
+         used ? reasons : "no implementation of it");
+}
+
+be_status cpu_onednn_fail(be_error *err, const char *what, dnnl_status_t status)
+{
+    static const char *const texts[] = {"success",       "out of memory", "invalid arguments",
+                                        "unimplemented", "iterator ends", "runtime error",
+                                        "not required"};
+    const char *text = status >= 0 && status <= 6 ? texts[status] : "unknown";
+    be_status mine = status == dnnl_out_of_memory   ? BE_NO_MEMORY
+                     : status == dnnl_unimplemented ? BE_UNAVAILABLE
+                                                    : BE_DRIVER;
+    FAIL(err, mine, "oneDNN %d.%d.%d: %s: %s", dnnl_version()->major, dnnl_version()->minor,
+         dnnl_version()->patch, what, text);
+}

@@ -1,0 +1,72 @@
+/* The CPU as a device: threads, instruction set, oneDNN's engine. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "backend/cpu/cpu.h"
+#include "core/topology.h"
+
+static be_status choose_isa(const be_device_options *options, cpu_isa *out, be_error *err)
+{
+    cpu_isa best = cpu_isa_detect();
+    *out = best;
+    if (!options->isa) return BE_OK;
+    for (int isa = 0; isa < CPU_ISA_COUNT; isa++)
+        if (strcmp(options->isa, cpu_isa_text((cpu_isa)isa)) == 0) {
+            if (isa > (int)best)
+                FAIL(err, BE_UNAVAILABLE, "instruction set %s: this processor has at most %s",
+                     options->isa, cpu_isa_text(best));
+            *out = (cpu_isa)isa;
+            return BE_OK;
+        }
+    FAIL(err, BE_USAGE, "instruction set: expected generic, avx2 or avx512, found \"%s\"",
+         options->isa);
+}
+
+static be_status choose_library(const be_device_options *options, cpu_library *out, be_error *err)
+{
+    *out = CPU_ANY_LIBRARY;
+    if (!options->library) return BE_OK;
+    if (strcmp(options->library, "native") == 0)
+        *out = CPU_NATIVE_ONLY;
+    else if (strcmp(options->library, "onednn") == 0)
+        *out = CPU_ONEDNN_ONLY;
+    else
+        FAIL(err, BE_USAGE, "library: expected native or onednn, found \"%s\"", options->library);
+    return BE_OK;
+}
+
+#define CPU_THREADS_MAX 1024
+
+be_status cpu_open(const be_device_options *options, be_device **out, be_error *err)
+{
+    void *memory = NULL;
+    cpu_isa isa;
+    cpu_library library;
+    TRY(choose_isa(options, &isa, err));
+    TRY(choose_library(options, &library, err));
+    if (options->threads < 0 || options->threads > CPU_THREADS_MAX)
+        FAIL(err, BE_USAGE, "threads: expected 1 to %d, found %d", CPU_THREADS_MAX,
+             options->threads);
+    TRY(memory_alloc(&memory, sizeof(cpu_device), "cpu device", err));
+    cpu_device *device = memory;
+    device->isa = isa;
+    device->library = library;
+    device->block = isa == CPU_AVX512 ? LAYOUT_BLOCKED16 : LAYOUT_BLOCKED8;
+    snprintf(device->name, sizeof device->name, "%s", topology_get()->cpu_name);
+    device->base =
+        (be_device){.vtable = &cpu_vtable,
+                    .reorder = &be_op_reorder,
+                    .id = "cpu",
+                    .name = device->name,
+                    .threads = options->threads ? options->threads : topology_get()->cores};
+    dnnl_status_t status = dnnl_engine_create(&device->engine, dnnl_cpu, 0);
+    if (status == dnnl_success)
+        status = dnnl_stream_create(&device->stream, device->engine, dnnl_stream_default_flags);
+    if (status != dnnl_success) {
+        be_device_close(&device->base);
+        return cpu_onednn_fail(err, "its CPU engine could not be started", status);
+    }
+    *out = &device->base;
+    return BE_OK;
+}

@@ -1,0 +1,283 @@
+/* A lowered graph on the CPU: memory, one call a node, and the loop that runs them. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+
+struct program {
+    const cpu_device *device;
+    const be_graph *graph;
+    const memory_map *map;
+    arena *memory;
+    cpu_call *calls;
+    const cpu_kernel **kernels;
+    size_t call_count; /* prepared so far */
+    unsigned char *persistent, *activations, *scratch;
+    const unsigned char *shared_parameters; /* another program's block, or NULL */
+    const void **inputs;                    /* address of each input value, NULL until written */
+    void **owned_inputs;                    /* those that were copied here */
+    size_t scratch_bytes;
+    char implementation[96];
+    bool resolved; /* every operand of every call has its address */
+};
+
+static bool cpu_vt_has(const void *device, const be_op *op)
+{
+    return cpu_has(device, op);
+}
+
+static void cpu_vt_layouts(const void *device, const be_graph *g, const graph_node *node,
+                           value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
+{
+    const cpu_kernel *kernel = NULL;
+    if (cpu_choose(device, g, node, &kernel, NULL) == BE_OK && kernel->layouts)
+        kernel->layouts(device, g, node, in, out);
+}
+
+static unsigned char *value_address(const program *p, be_value value)
+{
+    const memory_place *place = &p->map->places[value];
+    if (place->region == REGION_INPUT) return (unsigned char *)p->inputs[value];
+    if (place->region == REGION_ACTIVATION) return p->activations + place->offset;
+    MUST(place->region == REGION_PERSISTENT);
+    if (p->shared_parameters && p->graph->parameters != BE_NONE) {
+        const memory_place *block = &p->map->places[p->graph->parameters];
+        if (place->offset >= block->offset && place->offset < block->offset + block->bytes)
+            return (unsigned char *)p->shared_parameters + (place->offset - block->offset);
+    }
+    return p->persistent + place->offset;
+}
+
+static void call_describe(program *p, size_t n, cpu_call *call)
+{
+    const graph_node *node = &p->graph->nodes[n];
+    *call = (cpu_call){.device = p->device,
+                       .node = node,
+                       .attrs = node->attrs,
+                       .threads = p->device->base.threads};
+    for (int i = 0; i < OP_MAX_IN; i++) {
+        call->in_shape[i] = be_value_shape(p->graph, node->in[i]);
+        if (node->in[i] != BE_NONE) call->in_layout[i] = p->graph->values[node->in[i]].layout;
+    }
+    for (int o = 0; o < OP_MAX_OUT; o++) {
+        call->out_shape[o] = be_value_shape(p->graph, node->out[o]);
+        if (node->out[o] != BE_NONE) call->out_layout[o] = p->graph->values[node->out[o]].layout;
+    }
+    if (node->out[0] != BE_NONE) {
+        const graph_value *value = &p->graph->values[node->out[0]];
+        call->out_elements = (int64_t)(value_bytes(value) / dtype_bytes(value->shape.dtype));
+    }
+}
+
+static be_status program_prepare(program *p, be_error *err)
+{
+    void *calls = NULL, *kernels = NULL, *inputs = NULL, *owned = NULL;
+    size_t nodes = p->graph->node_count, values = p->graph->value_count;
+    TRY(arena_alloc(p->memory, &calls, (nodes + 1) * sizeof(cpu_call), err));
+    TRY(arena_alloc(p->memory, &kernels, (nodes + 1) * sizeof(cpu_kernel *), err));
+    TRY(arena_alloc(p->memory, &inputs, (values + 1) * sizeof(void *), err));
+    TRY(arena_alloc(p->memory, &owned, (values + 1) * sizeof(void *), err));
+    p->calls = calls;
+    p->kernels = kernels;
+    p->inputs = inputs;
+    p->owned_inputs = owned;
+    bool native = false, onednn = false;
+    for (size_t n = 0; n < nodes; n++) {
+        call_describe(p, n, &p->calls[n]);
+        TRY(cpu_choose(p->device, p->graph, &p->graph->nodes[n], &p->kernels[n], err));
+        p->call_count = n + 1;
+        if (p->kernels[n]->prepare) {
+            be_status status = p->kernels[n]->prepare(&p->calls[n], p->memory, err);
+            if (status != BE_OK) status_prefix(err, "op %s", p->graph->nodes[n].op->name);
+            TRY(status);
+        }
+        bool is_native = strncmp(p->kernels[n]->implementation, "native", 6) == 0;
+        native |= is_native;
+        onednn |= !is_native;
+        if (p->calls[n].scratch_bytes > p->scratch_bytes)
+            p->scratch_bytes = p->calls[n].scratch_bytes;
+    }
+    const dnnl_version_t *version = dnnl_version();
+    int used = snprintf(p->implementation, sizeof p->implementation, "%s%s",
+                        native ? "native " : "", native ? cpu_isa_text(p->device->isa) : "");
+    if (onednn)
+        snprintf(p->implementation + used, sizeof p->implementation - (size_t)used,
+                 "%soneDNN %d.%d.%d", native ? " + " : "", version->major, version->minor,
+                 version->patch);
+    return BE_OK;
+}
+
+static be_status program_allocate(program *p, const program_options *options, be_error *err)
+{
+    void *persistent = NULL, *activations = NULL, *scratch = NULL;
+    TRY(memory_alloc(&persistent, p->map->persistent_bytes, "parameters and states", err));
+    p->persistent = persistent;
+    TRY(memory_alloc(&activations, p->map->activation_bytes, "activations", err));
+    p->activations = activations;
+    TRY(memory_alloc(&scratch, p->scratch_bytes, "scratch", err));
+    p->scratch = scratch;
+    if (options->share)
+        p->shared_parameters = value_address(options->share, options->share->graph->parameters);
+    return BE_OK;
+}
+
+static void cpu_vt_free(program *p)
+{
+    if (!p) return;
+    for (size_t n = 0; n < p->call_count; n++)
+        if (p->kernels[n]->release) p->kernels[n]->release(&p->calls[n]);
+    for (size_t i = 0; p->owned_inputs && i < p->graph->value_count; i++)
+        memory_free(p->owned_inputs[i]);
+    memory_free(p->persistent);
+    memory_free(p->activations);
+    memory_free(p->scratch);
+    arena_free(p->memory);
+    memory_free(p);
+}
+
+static be_status cpu_vt_build(be_device *device, const be_graph *g, const memory_map *map,
+                              const program_options *options, program **out, be_error *err)
+{
+    void *memory = NULL;
+    *out = NULL;
+    TRY(memory_alloc(&memory, sizeof(program), "program", err));
+    program *p = memory;
+    p->device = (const cpu_device *)device;
+    p->graph = g;
+    p->map = map;
+    be_status status = arena_new(&p->memory, err);
+    if (status == BE_OK) status = program_prepare(p, err);
+    if (status == BE_OK && !options->dry_run) status = program_allocate(p, options, err);
+    if (status == BE_OK)
+        *out = p;
+    else
+        cpu_vt_free(p);
+    return status;
+}
+
+static be_status cpu_vt_write(program *p, be_value value, const void *data, size_t bytes,
+                              be_error *err)
+{
+    if (p->graph->values[value].kind == VALUE_INPUT) {
+        if (!p->owned_inputs[value])
+            TRY(memory_alloc(&p->owned_inputs[value], bytes, p->graph->values[value].name, err));
+        memcpy(p->owned_inputs[value], data, bytes);
+        p->inputs[value] = p->owned_inputs[value];
+        p->resolved = false;
+        return BE_OK;
+    }
+    MUST(p->graph->values[value].layout == LAYOUT_PLAIN);
+    memcpy(value_address(p, value), data, bytes);
+    return BE_OK;
+}
+
+static be_status cpu_vt_bind(program *p, be_value value, const void *data, size_t bytes,
+                             be_error *err)
+{
+    (void)bytes;
+    (void)err;
+    p->inputs[value] = data;
+    p->resolved = false;
+    return BE_OK;
+}
+
+static be_status cpu_vt_read(program *p, be_value value, void *data, size_t bytes, be_error *err)
+{
+    const graph_value *info = &p->graph->values[value];
+    const void *from = value_address(p, value);
+    if (!from)
+        FAIL(err, BE_USAGE, "input \"%s\" was never written; write it before reading it",
+             info->name);
+    if (info->layout == LAYOUT_PLAIN)
+        memcpy(data, from, bytes);
+    else
+        layout_unpack(from, data, &info->shape, info->layout);
+    return BE_OK;
+}
+
+/* Give every operand its address; refuses if an input has none yet. */
+static be_status program_resolve(program *p, be_error *err)
+{
+    for (size_t n = 0; n < p->call_count; n++) {
+        cpu_call *call = &p->calls[n];
+        for (int i = 0; i < OP_MAX_IN; i++) {
+            if (call->node->in[i] == BE_NONE) continue;
+            call->in[i] = value_address(p, call->node->in[i]);
+            if (!call->in[i])
+                FAIL(err, BE_USAGE,
+                     "input \"%s\" was never written; write it before the first step",
+                     p->graph->values[call->node->in[i]].name);
+        }
+        for (int o = 0; o < OP_MAX_OUT; o++)
+            if (call->node->out[o] != BE_NONE) call->out[o] = value_address(p, call->node->out[o]);
+        call->scratch = p->scratch;
+    }
+    p->resolved = true;
+    return BE_OK;
+}
+
+static be_status check_finite(const program *p, const cpu_call *call, int64_t step, be_error *err)
+{
+    for (int o = 0; o < OP_MAX_OUT; o++) {
+        be_value value = call->node->out[o];
+        if (value == BE_NONE || call->out_shape[o].dtype != BE_F32) continue;
+        const float *y = call->out[o];
+        size_t count = value_bytes(&p->graph->values[value]) / sizeof(float);
+        for (size_t i = 0; i < count; i++)
+            if (!isfinite(y[i]))
+                FAIL(err, BE_NUMERIC,
+                     "step %" PRId64
+                     ": op %s (number %d of the plan) gave %g at element %zu of its "
+                     "output %d, the first result that is not finite; try a smaller learning rate",
+                     step, call->node->op->name, (int)(call - p->calls), (double)y[i], i, o);
+    }
+    return BE_OK;
+}
+
+static be_status cpu_vt_run(program *p, int64_t steps, bool checked, be_error *err)
+{
+    if (!p->resolved) TRY(program_resolve(p, err));
+    be_value clock = be_value_find(p->graph, "clock");
+    for (int64_t s = 0; s < steps; s++) {
+        int64_t step = clock == BE_NONE ? s : *(const int32_t *)value_address(p, clock);
+        for (size_t n = 0; n < p->call_count; n++) {
+            TRY(p->kernels[n]->run(&p->calls[n], err));
+            if (checked) TRY(check_finite(p, &p->calls[n], step, err));
+        }
+    }
+    return BE_OK;
+}
+
+static void cpu_vt_describe(const program *p, be_plan_facts *facts)
+{
+    facts->launches = (int)p->call_count;
+    facts->scratch_bytes = p->scratch_bytes;
+    facts->implementation = p->implementation;
+}
+
+static const char *cpu_vt_implementation(const program *p, int node)
+{
+    return p->kernels[node]->implementation;
+}
+
+static void cpu_vt_close(be_device *device)
+{
+    cpu_device *cpu = (cpu_device *)device;
+    if (cpu->stream) dnnl_stream_destroy(cpu->stream);
+    if (cpu->engine) dnnl_engine_destroy(cpu->engine);
+    memory_free(cpu);
+}
+
+const device_vtable cpu_vtable = {.close = cpu_vt_close,
+                                  .has = cpu_vt_has,
+                                  .layouts = cpu_vt_layouts,
+                                  .build = cpu_vt_build,
+                                  .free = cpu_vt_free,
+                                  .write = cpu_vt_write,
+                                  .read = cpu_vt_read,
+                                  .bind = cpu_vt_bind,
+                                  .run = cpu_vt_run,
+                                  .describe = cpu_vt_describe,
+                                  .implementation = cpu_vt_implementation};

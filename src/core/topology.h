@@ -1,0 +1,14 @@
+/* What the machine's processors are: counts that respect this process's affinity, and names. */
+#ifndef CORE_TOPOLOGY_H
+#define CORE_TOPOLOGY_H
+
+typedef struct topology {
+    int cores;   /* physical cores that this process may use, at least 1 */
+    int threads; /* hardware threads that it may use */
+    char cpu_name[96];
+} topology;
+
+/* Read once, then cached. */
+const topology *topology_get(void);
+
+#endif

@@ -1,0 +1,47 @@
+/* What a device is to the graph layer: an interface that each backend fills.  Nothing here knows a
+ * concrete backend. */
+#ifndef GRAPH_DEVICE_H
+#define GRAPH_DEVICE_H
+
+#include "graph/passes.h"
+
+/* A lowered graph made ready on a device: memory, kernels, order.  Each backend has its own. */
+typedef struct program program;
+
+typedef struct program_options {
+    program *share; /* its "parameters" block is used, or NULL */
+    bool dry_run;
+} program_options;
+
+typedef struct device_vtable {
+    void (*close)(be_device *device);
+    bool (*has)(const void *device, const be_op *op);
+    void (*layouts)(const void *device, const be_graph *g, const graph_node *node,
+                    value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT]);
+    /* The graph and the map live as long as the program. */
+    be_status (*build)(be_device *device, const be_graph *g, const memory_map *map,
+                       const program_options *options, program **out, be_error *err);
+    void (*free)(program *p);
+    be_status (*write)(program *p, be_value value, const void *data, size_t bytes, be_error *err);
+    be_status (*read)(program *p, be_value value, void *data, size_t bytes, be_error *err);
+    be_status (*bind)(program *p, be_value value, const void *data, size_t bytes, be_error *err);
+    /* `checked`: look at every result, BE_NUMERIC at the first that is not finite. */
+    be_status (*run)(program *p, int64_t steps, bool checked, be_error *err);
+    /* launches, scratch_bytes, implementation */
+    void (*describe)(const program *p, be_plan_facts *facts);
+    const char *(*implementation)(const program *p, int node);
+} device_vtable;
+
+/* The first member of every backend's own device struct. */
+struct be_device {
+    const device_vtable *vtable;
+    const be_op *reorder; /* NULL: the device keeps everything plain */
+    const char *id, *name;
+    int threads;
+};
+
+/* Put a plain tensor into a layout and back; `to` or `from` is the blocked side. */
+void layout_pack(const float *from, float *to, const be_shape *shape, value_layout layout);
+void layout_unpack(const float *from, float *to, const be_shape *shape, value_layout layout);
+
+#endif

@@ -1,0 +1,115 @@
+/* The graph's inside: values, nodes, and what the passes need.  Pure data, no device. */
+#ifndef GRAPH_GRAPH_H
+#define GRAPH_GRAPH_H
+
+#include "core/memory.h"
+#include "graph/op.h"
+
+typedef enum value_kind {
+    VALUE_INPUT,     /* the user writes it */
+    VALUE_PARAMETER, /* trained; lies in the parameter block */
+    VALUE_STATE,     /* lives from step to step (optimizer, clock, logs) */
+    VALUE_RESULT,    /* a node makes it anew each step */
+} value_kind;
+
+/* How a 4-d tensor lies in memory.  BLOCKED: [N, ceil(C/b), H, W, b], b channels side by side, the
+ * channels that do not exist are zero. */
+typedef enum value_layout {
+    LAYOUT_PLAIN = 0,
+    LAYOUT_BLOCKED8 = 8,
+    LAYOUT_BLOCKED16 = 16
+} value_layout;
+
+typedef struct graph_value {
+    const char *name; /* never NULL; "" for most results */
+    be_shape shape;
+    value_kind kind;
+    value_layout layout;
+    float init_bound;    /* parameter: uniform in ±bound */
+    float init_constant; /* state: every element (0 for most) */
+    be_value alias_of;   /* lies in the memory of this value, or BE_NONE */
+    size_t alias_bytes;  /* … from this byte on */
+    int producer;        /* node, or −1 */
+    bool keep;           /* must stay readable after a step */
+} graph_value;
+
+struct graph_node {
+    const be_op *op;
+    void *attrs;
+    be_value in[OP_MAX_IN], out[OP_MAX_OUT];
+};
+
+/* What to do with a loss, filled by the ops layer, which alone knows these ops. */
+typedef struct graph_recipe {
+    be_value loss, correct;
+    const be_op *accumulate; /* (a, b) -> a + b, for a value with several users */
+    const be_op *advance;    /* (clock, loss, correct, loss log, correct log) -> updated in place */
+    const be_op *optimizer; /* (parameters, gradients, rate, clock, slots …) -> updated in place */
+    const void *optimizer_attrs;
+    float learning_rate;
+    int slots;
+    const char *slot_name[2];
+} graph_recipe;
+
+struct be_graph {
+    arena *memory;
+    uint64_t seed;
+    be_error error; /* the first mistake; status BE_OK if none */
+    graph_value *values;
+    size_t value_count, value_capacity;
+    graph_node *nodes;
+    size_t node_count, node_capacity;
+    int salt; /* dropout layers so far */
+    graph_recipe recipe;
+    /* Made by the passes; BE_NONE before. */
+    be_value parameters, gradients, rate, loss_log, correct_log, slot[2];
+    be_value *gradient_of; /* a value for each parameter, by value; NULL before */
+};
+
+/* Take err's place in the graph if it is the first; returns err's status. */
+be_status graph_blame(be_graph *g, const be_error *err);
+
+be_status graph_add_value(be_graph *g, const graph_value *value, be_value *out, be_error *err);
+
+/* Append a node: checks the inputs, infers the outputs, adds them as values. */
+be_status graph_add_node(be_graph *g, const be_op *op, const void *attrs, const be_value *in,
+                         be_value *out, be_error *err);
+
+/* Infer a node again whose op or attributes a pass changed, and add the outputs that it gained. */
+be_status graph_refresh_node(be_graph *g, size_t index, be_error *err);
+
+/* For the builders of the public API: as above, but a mistake is kept in the graph and everything
+ * after it does nothing.  Returns output 0 or BE_NONE; `out` may be NULL. */
+be_value graph_build(be_graph *g, const be_op *op, const void *attrs, const be_value *in,
+                     be_value *out);
+
+be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_shape shape,
+                         float bound);
+
+/* The state [steps done], i32 [1], made at the first call. */
+be_value graph_clock(be_graph *g);
+
+be_status graph_clone(const be_graph *g, be_graph **out, be_error *err);
+
+/* How many nodes read a value. */
+int graph_use_count(const be_graph *g, be_value value);
+
+int64_t shape_elements(const be_shape *shape);
+size_t dtype_bytes(be_dtype dtype);
+bool shape_equal(const be_shape *a, const be_shape *b);
+const char *shape_text(const be_shape *shape, char text[64]); /* "f32 [100, 1, 28, 28]" */
+size_t value_bytes(const graph_value *value);                 /* in its layout */
+
+/* Arithmetic and least traffic of all nodes. */
+op_cost graph_cost(const be_graph *g);
+
+/* The initial weights of a parameter, the index-th of its model. */
+void graph_fill_parameter(const be_graph *g, be_value value, uint32_t index, float *out);
+
+static inline be_shape shape_make(be_dtype dtype, int rank, int64_t a, int64_t b, int64_t c,
+                                  int64_t d)
+{
+    return (be_shape){dtype, rank, {a, b, c, d}};
+}
+
+#endif

@@ -1,0 +1,86 @@
+/* What an op is: the interface that every operation implements once, whatever the device.
+ *
+ * The graph layer knows ops only through this struct; the ops themselves and their list are in
+ * src/ops.  Attributes are a struct of the op's own, copied into the graph as bytes. */
+#ifndef GRAPH_OP_H
+#define GRAPH_OP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "breakeven/graph.h"
+#include "core/status.h"
+
+#define OP_MAX_IN 8
+#define OP_MAX_OUT 4
+
+typedef struct graph_node graph_node;
+
+/* Shapes of the outputs from those of the inputs.  An absent input has rank −1; an output that this
+ * use of the op does not have is to be given rank −1. */
+typedef struct op_infer {
+    const void *attrs;
+    be_shape in[OP_MAX_IN];
+    be_shape out[OP_MAX_OUT];
+} op_infer;
+
+/* Gradient of one node: adds nodes to `graph` and sets dx[i] for every input that has need[i].
+ * dy[o] is BE_NONE if nothing flows back through output o.  `is_root`: the node makes the loss, and
+ * the gradient of its output 0 is 1. */
+typedef struct op_gradient {
+    be_graph *graph;
+    const graph_node *node;
+    bool is_root;
+    be_value dy[OP_MAX_OUT];
+    bool need[OP_MAX_IN];
+    be_value dx[OP_MAX_IN];
+} op_gradient;
+
+/* The meaning of the op, in double, by plain loops.  x and y are in the plain layout; NULL where
+ * the input or output is absent.  An output that updates an input in place has the same memory. */
+typedef struct op_reference {
+    const void *attrs;
+    const be_shape *in, *out;
+    double *const *x;
+    double *const *y;
+} op_reference;
+
+typedef struct op_cost {
+    double flops; /* a multiplication and an addition are two */
+    double bytes; /* the least: every input read once, every output written once */
+} op_cost;
+
+/* One test case.  Floating-point inputs are drawn uniformly from [low, high), those whose index is
+ * in `positive` from [0, high); integers from [0, below[i]). */
+typedef struct op_case {
+    const char *name;
+    const void *attrs;
+    be_shape in[OP_MAX_IN]; /* rank −1: absent */
+    double low, high;
+    int32_t below[OP_MAX_IN];
+    unsigned positive; /* bit i: input i is not negative (second moments) */
+    double tolerance;  /* of |y − reference|, relative to the largest |reference| of the output */
+} op_case;
+
+typedef struct be_op {
+    const char *name; /* the id on disk and in output */
+    size_t attrs_bytes;
+    int inputs, outputs;
+    unsigned optional;       /* bit i: input i may be absent */
+    int updates[OP_MAX_OUT]; /* 1 + the input that output o overwrites; 0: none */
+    bool train_only;         /* inference passes input 0 through instead */
+    be_status (*infer)(op_infer *, be_error *);
+    be_status (*gradient)(op_gradient *, be_error *); /* NULL: no gradient flows through */
+    void (*reference)(const op_reference *);
+    op_cost (*cost)(const void *attrs, const be_shape *in, const be_shape *out);
+    /* Fusion: may `node` (this op) take over `next`, the only user of its output 0?  `has` asks the
+     * device for an op.  If so it changes its own op and attributes and returns true. */
+    bool (*absorb)(graph_node *node, const graph_node *next,
+                   bool (*has)(const void *device, const struct be_op *), const void *device);
+    const op_case *cases;
+    int case_count;
+    /* The inputs of which the finite-difference test may take derivatives (bit i). */
+    unsigned differentiable;
+} be_op;
+
+#endif

@@ -1,0 +1,301 @@
+/* Lowering: inference clean-up, fusion, the parameter block, gradients and optimizer, layouts. */
+#include "graph/passes.h"
+
+#include <string.h>
+
+void graph_compact(be_graph *g)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < g->value_count; i++) g->values[i].producer = -1;
+    for (size_t i = 0; i < g->node_count; i++) {
+        if (!g->nodes[i].op) continue;
+        g->nodes[kept] = g->nodes[i];
+        for (int o = 0; o < OP_MAX_OUT; o++)
+            if (g->nodes[kept].out[o] != BE_NONE)
+                g->values[g->nodes[kept].out[o]].producer = (int)kept;
+        kept++;
+    }
+    g->node_count = kept;
+}
+
+static void replace_uses(be_graph *g, be_value from, be_value to)
+{
+    for (size_t n = 0; n < g->node_count; n++)
+        for (int i = 0; i < OP_MAX_IN; i++)
+            if (g->nodes[n].in[i] == from) g->nodes[n].in[i] = to;
+}
+
+be_status pass_inference(be_graph *g, be_error *err)
+{
+    (void)err;
+    for (size_t n = 0; n < g->node_count; n++) {
+        graph_node *node = &g->nodes[n];
+        if (!node->op->train_only) continue;
+        replace_uses(g, node->out[0], node->in[0]);
+        node->op = NULL;
+    }
+    graph_compact(g);
+    return BE_OK;
+}
+
+/* The node that alone reads `value`, or −1 if there is none, or several, or it must stay readable.
+ */
+static int sole_user(const be_graph *g, be_value value)
+{
+    int found = -1;
+    if (g->values[value].keep || graph_use_count(g, value) != 1) return -1;
+    for (size_t n = 0; n < g->node_count; n++)
+        for (int i = 0; i < OP_MAX_IN; i++)
+            if (g->nodes[n].op && g->nodes[n].in[i] == value) found = (int)n;
+    return found;
+}
+
+be_status pass_fusion(be_graph *g, const lower_target *target, be_error *err)
+{
+    if (!target->has) return BE_OK;
+    for (size_t n = 0; n < g->node_count; n++) {
+        for (;;) {
+            graph_node *node = &g->nodes[n];
+            if (!node->op || !node->op->absorb) break;
+            int next = sole_user(g, node->out[0]);
+            if (next < 0 || g->nodes[next].in[0] != node->out[0]) break;
+            if (!node->op->absorb(node, &g->nodes[next], target->has, target->device)) break;
+            node->out[0] = g->nodes[next].out[0];
+            g->nodes[next].op = NULL;
+            for (int i = 0; i < OP_MAX_IN; i++) g->nodes[next].in[i] = BE_NONE;
+            TRY(graph_refresh_node(g, n, err));
+        }
+    }
+    graph_compact(g);
+    return BE_OK;
+}
+
+static be_status add_state(be_graph *g, const char *name, be_shape shape, float constant,
+                           be_value *out, be_error *err)
+{
+    return graph_add_value(g,
+                           &(graph_value){.name = name,
+                                          .shape = shape,
+                                          .kind = VALUE_STATE,
+                                          .init_constant = constant,
+                                          .alias_of = BE_NONE,
+                                          .producer = -1},
+                           out, err);
+}
+
+#define PARAMETER_ALIGN 16 /* floats: a cache line, so that no two parameters share one */
+
+be_status pass_parameters(be_graph *g, be_error *err)
+{
+    int64_t total = 0;
+    size_t count = g->value_count;
+    for (size_t i = 0; i < count; i++)
+        if (g->values[i].kind == VALUE_PARAMETER)
+            total += (shape_elements(&g->values[i].shape) + PARAMETER_ALIGN - 1) / PARAMETER_ALIGN *
+                     PARAMETER_ALIGN;
+    if (total == 0) return BE_OK;
+    be_shape block = shape_make(BE_F32, 1, total, 0, 0, 0);
+    TRY(add_state(g, "parameters", block, 0.0f, &g->parameters, err));
+    size_t at_bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        graph_value *value = &g->values[i];
+        if (value->kind != VALUE_PARAMETER) continue;
+        value->alias_of = g->parameters;
+        value->alias_bytes = at_bytes;
+        size_t bytes = value_bytes(value), step = PARAMETER_ALIGN * sizeof(float);
+        at_bytes += (bytes + step - 1) / step * step;
+    }
+    return BE_OK;
+}
+
+/* Which values depend on a parameter. */
+static void mark_needs(const be_graph *g, bool *need)
+{
+    for (size_t i = 0; i < g->value_count; i++) need[i] = g->values[i].kind == VALUE_PARAMETER;
+    for (size_t n = 0; n < g->node_count; n++) {
+        const graph_node *node = &g->nodes[n];
+        bool any = false;
+        for (int i = 0; i < node->op->inputs; i++)
+            any |= node->in[i] != BE_NONE && need[node->in[i]];
+        for (int o = 0; o < node->op->outputs; o++)
+            if (any && node->op->gradient && node->out[o] != BE_NONE) need[node->out[o]] = true;
+    }
+}
+
+static be_status backward_node(be_graph *g, size_t index, const bool *need, be_value *gradient,
+                               be_error *err)
+{
+    graph_node node = g->nodes[index];
+    op_gradient call = {.graph = g, .node = &node, .is_root = node.out[0] == g->recipe.loss};
+    bool wanted = call.is_root;
+    for (int o = 0; o < OP_MAX_OUT; o++) {
+        call.dy[o] = node.out[o] == BE_NONE ? BE_NONE : gradient[node.out[o]];
+        wanted |= call.dy[o] != BE_NONE;
+    }
+    for (int i = 0; i < OP_MAX_IN; i++) {
+        call.need[i] = node.in[i] != BE_NONE && need[node.in[i]];
+        call.dx[i] = BE_NONE;
+    }
+    if (!wanted || !node.op->gradient) return BE_OK;
+    TRY(node.op->gradient(&call, err));
+    for (int i = 0; i < node.op->inputs; i++) {
+        if (!call.need[i] || call.dx[i] == BE_NONE) continue;
+        be_value *sum = &gradient[node.in[i]];
+        if (*sum == BE_NONE) {
+            *sum = call.dx[i];
+            continue;
+        }
+        be_value pair[OP_MAX_IN] = {*sum, call.dx[i]}, added[OP_MAX_OUT];
+        TRY(graph_add_node(g, g->recipe.accumulate, NULL, pair, added, err));
+        *sum = added[0];
+    }
+    return BE_OK;
+}
+
+/* Let each parameter's gradient lie in the gradient block, beside the parameter's place. */
+static be_status place_gradients(be_graph *g, size_t count, be_error *err)
+{
+    be_shape block = g->values[g->parameters].shape;
+    TRY(add_state(g, "gradients", block, 0.0f, &g->gradients, err));
+    for (size_t i = 0; i < count; i++) {
+        const graph_value *parameter = &g->values[i];
+        if (parameter->kind != VALUE_PARAMETER) continue;
+        be_value gradient = g->gradient_of[i];
+        if (gradient == BE_NONE)
+            FAIL(err, BE_USAGE,
+                 "parameter %s does not act on the loss; take it out, or use its layer",
+                 parameter->name);
+        graph_value *value = &g->values[gradient];
+        MUST(value->alias_of == BE_NONE && value->kind == VALUE_RESULT);
+        value->alias_of = g->gradients;
+        value->alias_bytes = parameter->alias_bytes;
+    }
+    return BE_OK;
+}
+
+static be_status add_optimizer(be_graph *g, be_error *err)
+{
+    const graph_recipe *recipe = &g->recipe;
+    be_shape block = g->values[g->parameters].shape;
+    TRY(add_state(g, "learning rate", shape_make(BE_F32, 1, 1, 0, 0, 0), recipe->learning_rate,
+                  &g->rate, err));
+    be_value in[OP_MAX_IN] = {g->parameters, g->gradients, g->rate, be_value_find(g, "clock")};
+    for (int s = 0; s < recipe->slots; s++) {
+        TRY(add_state(g, recipe->slot_name[s], block, 0.0f, &g->slot[s], err));
+        in[4 + s] = g->slot[s];
+    }
+    return graph_add_node(g, recipe->optimizer, recipe->optimizer_attrs, in, NULL, err);
+}
+
+be_status pass_gradient(be_graph *g, be_error *err)
+{
+    if (g->recipe.loss == BE_NONE || !g->recipe.optimizer)
+        FAIL(err, BE_USAGE, "training needs a loss and an optimizer: call be_graph_minimize");
+    if (g->parameters == BE_NONE)
+        FAIL(err, BE_USAGE, "training needs parameters, and this graph has none; add a layer");
+    /* A node adds at most a few values, and gradients are asked for values of the forward part
+     * only. */
+    size_t forward_nodes = g->node_count, forward_values = g->value_count;
+    void *need = NULL, *gradient = NULL;
+    TRY(arena_alloc(g->memory, &need, forward_values * sizeof(bool), err));
+    TRY(arena_alloc(g->memory, &gradient, forward_values * sizeof(be_value), err));
+    g->gradient_of = gradient;
+    for (size_t i = 0; i < forward_values; i++) g->gradient_of[i] = BE_NONE;
+    mark_needs(g, need);
+    for (size_t n = forward_nodes; n-- > 0;) TRY(backward_node(g, n, need, g->gradient_of, err));
+    TRY(place_gradients(g, forward_values, err));
+    return add_optimizer(g, err);
+}
+
+/* The end of every step with a loss: its log entry, and the clock. */
+static be_status add_step_end(be_graph *g, be_error *err)
+{
+    TRY(add_state(g, "loss log", shape_make(BE_F32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f, &g->loss_log,
+                  err));
+    TRY(add_state(g, "correct log", shape_make(BE_I32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f,
+                  &g->correct_log, err));
+    be_value in[OP_MAX_IN] = {be_value_find(g, "clock"), g->recipe.loss, g->recipe.correct,
+                              g->loss_log, g->correct_log};
+    return graph_add_node(g, g->recipe.advance, NULL, in, NULL, err);
+}
+
+/* The value in the wanted layout: itself, a reorder made before, or a new one. */
+static be_status in_layout(be_graph *g, const lower_target *target, be_value value,
+                           value_layout wanted, be_value *out, be_error *err)
+{
+    *out = value;
+    if (g->values[value].layout == wanted) return BE_OK;
+    for (size_t n = 0; n < g->node_count; n++)
+        if (g->nodes[n].op == target->reorder && g->nodes[n].in[0] == value &&
+            g->values[g->nodes[n].out[0]].layout == wanted) {
+            *out = g->nodes[n].out[0];
+            return BE_OK;
+        }
+    be_value in[OP_MAX_IN] = {value}, made[OP_MAX_OUT];
+    TRY(graph_add_node(g, target->reorder, NULL, in, made, err));
+    g->values[made[0]].layout = wanted;
+    *out = made[0];
+    return BE_OK;
+}
+
+be_status pass_layout(be_graph *g, const lower_target *target, be_error *err)
+{
+    if (!target->layouts) return BE_OK;
+    /* The nodes are taken away and put back one by one, each behind the reorders that it needs. */
+    size_t count = g->node_count;
+    void *memory = NULL;
+    TRY(arena_alloc(g->memory, &memory, (count + 1) * sizeof(graph_node), err));
+    graph_node *nodes = memory;
+    memcpy(nodes, g->nodes, count * sizeof *nodes);
+    g->node_count = 0;
+    for (size_t n = 0; n < count; n++) {
+        graph_node node = nodes[n];
+        value_layout in[OP_MAX_IN] = {LAYOUT_PLAIN}, out[OP_MAX_OUT] = {LAYOUT_PLAIN};
+        target->layouts(target->device, g, &node, in, out);
+        for (int i = 0; i < node.op->inputs; i++)
+            if (node.in[i] != BE_NONE)
+                TRY(in_layout(g, target, node.in[i], in[i], &node.in[i], err));
+        for (int o = 0; o < node.op->outputs; o++) {
+            if (node.out[o] == BE_NONE) continue;
+            MUST(out[o] == LAYOUT_PLAIN || g->values[node.out[o]].alias_of == BE_NONE);
+            g->values[node.out[o]].layout = out[o];
+        }
+        TRY(memory_grow((void **)&g->nodes, &g->node_capacity, g->node_count + 1, sizeof *g->nodes,
+                        err));
+        g->nodes[g->node_count++] = node;
+    }
+    graph_compact(g);
+    return BE_OK;
+}
+
+static be_status lower_into(be_graph *g, const be_plan_options *options, const lower_target *target,
+                            be_error *err)
+{
+    for (int k = 0; k < options->keep_count; k++) {
+        be_value value = options->keep[k];
+        if (value < 0 || (size_t)value >= g->value_count)
+            FAIL(err, BE_USAGE, "keep: value %d is not in this graph", (int)value);
+        g->values[value].keep = true;
+    }
+    if (options->mode == BE_INFER) TRY(pass_inference(g, err));
+    if (!options->no_fusion) TRY(pass_fusion(g, target, err));
+    TRY(pass_parameters(g, err));
+    if (options->mode == BE_TRAIN) TRY(pass_gradient(g, err));
+    if (g->recipe.loss != BE_NONE) TRY(add_step_end(g, err));
+    return pass_layout(g, target, err);
+}
+
+be_status graph_lower(const be_graph *g, const be_plan_options *options, const lower_target *target,
+                      be_graph **out, be_error *err)
+{
+    *out = NULL;
+    TRY(be_graph_check(g, err));
+    be_graph *copy = NULL;
+    TRY(graph_clone(g, &copy, err));
+    be_status status = lower_into(copy, options, target, err);
+    if (status == BE_OK)
+        *out = copy;
+    else
+        be_graph_free(copy);
+    return status;
+}

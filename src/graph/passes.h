@@ -1,0 +1,58 @@
+/* The passes between a user's graph and one that a device can run, and what they leave behind.
+ * No pass knows a device: it asks through a function that the caller gives. */
+#ifndef GRAPH_PASSES_H
+#define GRAPH_PASSES_H
+
+#include "breakeven/plan.h"
+#include "graph/graph.h"
+
+/* What a pass may ask of the device. */
+typedef struct lower_target {
+    const void *device;
+    /* Can it run this op at all, and is that op worth it here?  NULL: no fusion. */
+    bool (*has)(const void *device, const be_op *op);
+    /* The layouts in which the node wants its inputs and gives its outputs; all PLAIN on entry.
+     * NULL: everything is plain. */
+    void (*layouts)(const void *device, const be_graph *g, const graph_node *node,
+                    value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT]);
+    const be_op *reorder; /* the op that changes a layout; needed with `layouts` */
+} lower_target;
+
+/* Copy the graph and make it ready: dropout removed when inferring, fusion, parameter block,
+ * gradients and optimizer when training, the step's end, layouts. */
+be_status graph_lower(const be_graph *g, const be_plan_options *options, const lower_target *target,
+                      be_graph **out, be_error *err);
+
+/* The single passes, in the order in which graph_lower calls them. */
+be_status pass_inference(be_graph *g, be_error *err);
+be_status pass_fusion(be_graph *g, const lower_target *target, be_error *err);
+be_status pass_parameters(be_graph *g, be_error *err);
+be_status pass_gradient(be_graph *g, be_error *err);
+be_status pass_layout(be_graph *g, const lower_target *target, be_error *err);
+
+/* Remove the nodes whose op was set to NULL, and set every value's producer anew. */
+void graph_compact(be_graph *g);
+
+/* Where a value lies.  Values of one region at overlapping places are never alive together. */
+typedef enum memory_region {
+    REGION_NONE,
+    REGION_INPUT,
+    REGION_PERSISTENT,
+    REGION_ACTIVATION
+} memory_region;
+
+typedef struct memory_place {
+    memory_region region;
+    size_t offset, bytes;
+    int first, last; /* nodes, inclusive; of the memory, not only of this value */
+} memory_place;
+
+typedef struct memory_map {
+    memory_place *places; /* one a value */
+    size_t persistent_bytes, activation_bytes, activation_sum_bytes;
+} memory_map;
+
+/* Lay out all values.  `places` comes from the graph's arena. */
+be_status memory_plan(be_graph *g, memory_map *out, be_error *err);
+
+#endif

@@ -1,0 +1,374 @@
+/* Plans: lowering a graph for a device, its memory, its first contents, and running it. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "graph/device.h"
+
+struct be_plan {
+    be_device *device;
+    be_graph *graph; /* lowered */
+    memory_map map;
+    program *program;
+    be_plan_facts facts;
+    be_parameter *parameters;
+    bool train, dry_run;
+};
+
+const char *be_device_id(const be_device *device)
+{
+    return device->id;
+}
+
+const char *be_device_name(const be_device *device)
+{
+    return device->name;
+}
+
+int be_device_threads(const be_device *device)
+{
+    return device->threads;
+}
+
+void be_device_close(be_device *device)
+{
+    if (device) device->vtable->close(device);
+}
+
+static be_status plan_check(const be_plan *plan, be_value value, size_t bytes, be_error *err)
+{
+    if (plan->dry_run)
+        FAIL(err, BE_USAGE, "this plan is a dry run and has no memory; plan again without dry_run");
+    if (value < 0 || (size_t)value >= plan->graph->value_count)
+        FAIL(err, BE_USAGE, "value %d is not in this plan's graph", (int)value);
+    const graph_value *info = &plan->graph->values[value];
+    char text[64];
+    size_t plain = (size_t)shape_elements(&info->shape) * dtype_bytes(info->shape.dtype);
+    if (bytes != plain)
+        FAIL(err, BE_USAGE, "value \"%s\" is %s: expected %zu bytes, found %zu", info->name,
+             shape_text(&info->shape, text), plain, bytes);
+    return BE_OK;
+}
+
+be_status be_plan_write(be_plan *plan, be_value value, const void *data, size_t bytes,
+                        be_error *err)
+{
+    TRY(plan_check(plan, value, bytes, err));
+    return plan->device->vtable->write(plan->program, value, data, bytes, err);
+}
+
+be_status be_plan_read(be_plan *plan, be_value value, void *data, size_t bytes, be_error *err)
+{
+    TRY(plan_check(plan, value, bytes, err));
+    const graph_value *info = &plan->graph->values[value];
+    memory_region region = plan->map.places[value].region;
+    if (region == REGION_NONE || (region == REGION_ACTIVATION && !info->keep))
+        FAIL(err, BE_USAGE,
+             "value %d \"%s\" does not outlive the step in this plan; name it in "
+             "be_plan_options.keep",
+             (int)value, info->name);
+    return plan->device->vtable->read(plan->program, value, data, bytes, err);
+}
+
+be_status be_plan_bind(be_plan *plan, be_value value, const void *data, size_t bytes, be_error *err)
+{
+    TRY(plan_check(plan, value, bytes, err));
+    if (plan->graph->values[value].kind != VALUE_INPUT)
+        FAIL(err, BE_USAGE, "value \"%s\" is no input; only inputs can be bound",
+             plan->graph->values[value].name);
+    return plan->device->vtable->bind(plan->program, value, data, bytes, err);
+}
+
+static be_status plan_run(be_plan *plan, int64_t steps, bool checked, be_error *err)
+{
+    if (plan->dry_run)
+        FAIL(err, BE_USAGE, "this plan is a dry run and cannot be run; plan again without dry_run");
+    if (steps < 0) FAIL(err, BE_USAGE, "expected 0 or more steps, found %" PRId64, steps);
+    return plan->device->vtable->run(plan->program, steps, checked, err);
+}
+
+be_status be_plan_run(be_plan *plan, int64_t steps, be_error *err)
+{
+    return plan_run(plan, steps, false, err);
+}
+
+be_status be_plan_run_checked(be_plan *plan, int64_t steps, be_error *err)
+{
+    return plan_run(plan, steps, true, err);
+}
+
+be_status be_plan_steps(be_plan *plan, int64_t *steps, be_error *err)
+{
+    int32_t now = 0;
+    *steps = 0;
+    be_value clock = be_value_find(plan->graph, "clock");
+    if (clock == BE_NONE) FAIL(err, BE_USAGE, "this plan has no loss and counts no steps");
+    TRY(be_plan_read(plan, clock, &now, sizeof now, err));
+    *steps = now;
+    return BE_OK;
+}
+
+be_status be_plan_set_steps(be_plan *plan, int64_t steps, be_error *err)
+{
+    be_value clock = be_value_find(plan->graph, "clock");
+    if (clock == BE_NONE) FAIL(err, BE_USAGE, "this plan has no loss and counts no steps");
+    if (steps < 0 || steps > INT32_MAX)
+        FAIL(err, BE_USAGE, "expected 0 to 2^31 - 1 steps, found %" PRId64, steps);
+    int32_t now = (int32_t)steps;
+    return be_plan_write(plan, clock, &now, sizeof now, err);
+}
+
+be_status be_plan_set_learning_rate(be_plan *plan, float rate, be_error *err)
+{
+    if (plan->graph->rate == BE_NONE)
+        FAIL(err, BE_USAGE, "this plan does not train and has no learning rate");
+    return be_plan_write(plan, plan->graph->rate, &rate, sizeof rate, err);
+}
+
+be_status be_plan_losses(be_plan *plan, int64_t count, float *losses, int32_t *correct,
+                         be_error *err)
+{
+    int64_t steps = 0;
+    float loss_log[BE_LOSS_LOG];
+    int32_t correct_log[BE_LOSS_LOG];
+    TRY(be_plan_steps(plan, &steps, err));
+    if (count < 0 || count > BE_LOSS_LOG || count > steps)
+        FAIL(err, BE_USAGE,
+             "expected at most %d losses of the %" PRId64 " steps done, asked for %" PRId64,
+             BE_LOSS_LOG, steps, count);
+    TRY(be_plan_read(plan, plan->graph->loss_log, loss_log, sizeof loss_log, err));
+    TRY(be_plan_read(plan, plan->graph->correct_log, correct_log, sizeof correct_log, err));
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = (steps - count + i) % BE_LOSS_LOG;
+        if (losses) losses[i] = loss_log[at];
+        if (correct) correct[i] = correct_log[at];
+    }
+    return BE_OK;
+}
+
+int be_plan_parameter_count(const be_plan *plan)
+{
+    int count = 0;
+    for (size_t i = 0; i < plan->graph->value_count; i++)
+        count += plan->graph->values[i].kind == VALUE_PARAMETER;
+    return count;
+}
+
+be_parameter be_plan_parameter(const be_plan *plan, int index)
+{
+    return plan->parameters[index];
+}
+
+int be_plan_slot_count(const be_plan *plan)
+{
+    return plan->train ? plan->graph->recipe.slots : 0;
+}
+
+be_parameter be_plan_slot(const be_plan *plan, int index)
+{
+    be_value value = plan->graph->slot[index];
+    return (be_parameter){.name = plan->graph->values[value].name,
+                          .shape = plan->graph->values[value].shape,
+                          .value = value,
+                          .gradient = BE_NONE};
+}
+
+be_plan_facts be_plan_describe(const be_plan *plan)
+{
+    return plan->facts;
+}
+
+void graph_fill_parameter(const be_graph *g, be_value value, uint32_t index, float *out)
+{
+    rng_key key = {.seed = g->seed, .stream = RNG_PARAMETER, .sub = index};
+    float bound = g->values[value].init_bound;
+    int64_t count = shape_elements(&g->values[value].shape);
+    for (int64_t i = 0; i < count; i++)
+        out[i] = (2.0f * rng_uniform(key, (uint64_t)i) - 1.0f) * bound;
+}
+
+static be_status write_parameters(be_plan *plan, be_error *err)
+{
+    size_t bytes = value_bytes(&plan->graph->values[plan->graph->parameters]);
+    void *memory = NULL;
+    TRY(memory_alloc(&memory, bytes, "initial weights", err));
+    int count = be_plan_parameter_count(plan);
+    for (int p = 0; p < count; p++) {
+        be_value value = plan->parameters[p].value;
+        graph_fill_parameter(plan->graph, value, (uint32_t)p,
+                             (float *)((char *)memory + plan->graph->values[value].alias_bytes));
+    }
+    be_status status = be_plan_write(plan, plan->graph->parameters, memory, bytes, err);
+    memory_free(memory);
+    return status;
+}
+
+static be_status write_states(be_plan *plan, be_error *err)
+{
+    for (size_t i = 0; i < plan->graph->value_count; i++) {
+        const graph_value *value = &plan->graph->values[i];
+        if (value->kind != VALUE_STATE || value->init_constant == 0.0f) continue;
+        MUST(shape_elements(&value->shape) == 1 && value->shape.dtype == BE_F32);
+        TRY(be_plan_write(plan, (be_value)i, &value->init_constant, sizeof(float), err));
+    }
+    return BE_OK;
+}
+
+static be_status list_parameters(be_plan *plan, be_error *err)
+{
+    void *memory = NULL;
+    be_graph *g = plan->graph;
+    TRY(arena_alloc(g->memory, &memory, (g->value_count + 1) * sizeof(be_parameter), err));
+    plan->parameters = memory;
+    int count = 0;
+    for (size_t i = 0; i < g->value_count; i++)
+        if (g->values[i].kind == VALUE_PARAMETER) {
+            plan->parameters[count++] =
+                (be_parameter){.name = g->values[i].name,
+                               .shape = g->values[i].shape,
+                               .value = (be_value)i,
+                               .gradient = g->gradient_of ? g->gradient_of[i] : BE_NONE};
+            plan->facts.parameters += shape_elements(&g->values[i].shape);
+        }
+    return BE_OK;
+}
+
+op_cost graph_cost(const be_graph *g)
+{
+    op_cost total = {0};
+    for (size_t n = 0; n < g->node_count; n++) {
+        const graph_node *node = &g->nodes[n];
+        be_shape in[OP_MAX_IN], out[OP_MAX_OUT];
+        for (int i = 0; i < OP_MAX_IN; i++) in[i] = be_value_shape(g, node->in[i]);
+        for (int o = 0; o < OP_MAX_OUT; o++) out[o] = be_value_shape(g, node->out[o]);
+        op_cost cost = node->op->cost(node->attrs, in, out);
+        total.flops += cost.flops;
+        total.bytes += cost.bytes;
+    }
+    return total;
+}
+
+static void collect_facts(be_plan *plan)
+{
+    be_graph *g = plan->graph;
+    op_cost cost = graph_cost(g);
+    plan->facts.flops_per_step = cost.flops;
+    plan->facts.bytes_per_step = cost.bytes;
+    plan->facts.nodes = (int)g->node_count;
+    plan->facts.persistent_bytes = plan->map.persistent_bytes;
+    plan->facts.activation_bytes = plan->map.activation_bytes;
+    plan->facts.activation_sum_bytes = plan->map.activation_sum_bytes;
+    for (size_t n = 0; n < g->node_count; n++)
+        plan->facts.reorders += plan->device->reorder && g->nodes[n].op == plan->device->reorder;
+    plan->device->vtable->describe(plan->program, &plan->facts);
+}
+
+static be_status share_check(const be_plan *plan, const be_plan *share, be_error *err)
+{
+    int count = be_plan_parameter_count(plan);
+    bool same = share->device == plan->device && be_plan_parameter_count(share) == count;
+    for (int i = 0; same && i < count; i++)
+        same = strcmp(share->parameters[i].name, plan->parameters[i].name) == 0 &&
+               shape_equal(&share->parameters[i].shape, &plan->parameters[i].shape);
+    if (!same)
+        FAIL(err, BE_USAGE,
+             "share: expected a plan of the same network on the same device, found other "
+             "parameters");
+    return BE_OK;
+}
+
+static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_options *options,
+                              be_error *err)
+{
+    const be_device *device = plan->device;
+    lower_target target = {.device = device,
+                           .has = device->vtable->has,
+                           .layouts = device->reorder ? device->vtable->layouts : NULL,
+                           .reorder = device->reorder};
+    TRY(graph_lower(g, options, &target, &plan->graph, err));
+    TRY(memory_plan(plan->graph, &plan->map, err));
+    TRY(list_parameters(plan, err));
+    if (options->share) TRY(share_check(plan, options->share, err));
+    program_options build = {.share = options->share ? options->share->program : NULL,
+                             .dry_run = plan->dry_run};
+    TRY(device->vtable->build(plan->device, plan->graph, &plan->map, &build, &plan->program, err));
+    collect_facts(plan);
+    if (plan->dry_run) return BE_OK;
+    TRY(write_states(plan, err));
+    if (!options->share && plan->graph->parameters != BE_NONE) TRY(write_parameters(plan, err));
+    return BE_OK;
+}
+
+be_status be_plan_new(const be_graph *g, be_device *device, const be_plan_options *options,
+                      be_plan **out, be_error *err)
+{
+    void *memory = NULL;
+    *out = NULL;
+    TRY(memory_alloc(&memory, sizeof(be_plan), "plan", err));
+    be_plan *plan = memory;
+    plan->device = device;
+    plan->train = options->mode == BE_TRAIN;
+    plan->dry_run = options->dry_run != 0;
+    be_status status = plan_prepare(plan, g, options, err);
+    if (status == BE_OK)
+        *out = plan;
+    else
+        be_plan_free(plan);
+    return status;
+}
+
+void be_plan_free(be_plan *plan)
+{
+    if (!plan) return;
+    if (plan->program) plan->device->vtable->free(plan->program);
+    be_graph_free(plan->graph);
+    memory_free(plan);
+}
+
+static void print_values(const be_plan *plan, FILE *out)
+{
+    static const char *const regions[] = {"-", "input", "persistent", "activation"};
+    const be_graph *g = plan->graph;
+    char text[64];
+    fprintf(out, "\n%5s  %-26s %-11s %10s %10s  %s\n", "value", "shape", "region", "offset",
+            "bytes", "alive");
+    for (size_t i = 0; i < g->value_count; i++) {
+        const memory_place *place = &plan->map.places[i];
+        if (place->region == REGION_NONE) continue;
+        fprintf(out, "%5zu  %-26s %-11s %10zu %10zu  ", i, shape_text(&g->values[i].shape, text),
+                regions[place->region], place->offset, place->bytes);
+        if (place->region == REGION_ACTIVATION) fprintf(out, "%d-%d ", place->first, place->last);
+        fprintf(out, "%s%s\n", g->values[i].name,
+                g->values[i].layout == LAYOUT_PLAIN       ? ""
+                : g->values[i].layout == LAYOUT_BLOCKED16 ? "(blocked by 16)"
+                                                          : "(blocked by 8)");
+    }
+}
+
+void be_plan_print(const be_plan *plan, FILE *out)
+{
+    const be_graph *g = plan->graph;
+    const be_plan_facts *facts = &plan->facts;
+    fprintf(out, "%4s  %-24s %-18s %s\n", "step", "op", "implementation", "values read -> written");
+    for (size_t n = 0; n < g->node_count; n++) {
+        const graph_node *node = &g->nodes[n];
+        fprintf(out, "%4zu  %-24s %-18s", n, node->op->name,
+                plan->device->vtable->implementation(plan->program, (int)n));
+        for (int i = 0; i < node->op->inputs; i++)
+            if (node->in[i] != BE_NONE) fprintf(out, " %d", (int)node->in[i]);
+        fprintf(out, " ->");
+        for (int o = 0; o < node->op->outputs; o++)
+            if (node->out[o] != BE_NONE) fprintf(out, " %d", (int)node->out[o]);
+        fprintf(out, "\n");
+    }
+    print_values(plan, out);
+    fprintf(out,
+            "\n%d steps, %d launches, %d reorders, %" PRId64 " parameters, %.3f GFLOP a step\n"
+            "memory: %.2f MiB persistent, %.2f MiB activations (%.2f without reuse), %.2f MiB "
+            "scratch\n",
+            facts->nodes, facts->launches, facts->reorders, facts->parameters,
+            facts->flops_per_step * 1e-9, (double)facts->persistent_bytes / 1048576.0,
+            (double)facts->activation_bytes / 1048576.0,
+            (double)facts->activation_sum_bytes / 1048576.0,
+            (double)facts->scratch_bytes / 1048576.0);
+}

@@ -1,0 +1,32 @@
+/* The one list of ops: one line an op, a column an implementation.  Every table, the support matrix
+ * and the test matrix expand from it.  An op lives in the folder of its family. */
+#ifndef OPS_OP_LIST_H
+#define OPS_OP_LIST_H
+
+#include "graph/op.h"
+
+/*    op                      cpu onednn */
+#define OP_LIST(X)         \
+    X(relu, 1, 0)          \
+    X(relu_backward, 1, 0) \
+    X(reorder, 1, 0)
+
+/* Columns of 0 and 1 choose what a line expands to: OP_IF_1(a) is a, OP_IF_0(a) is nothing. */
+#define OP_IF_0(a)
+#define OP_IF_1(a) a
+
+#define X(name, ...) extern const be_op be_op_##name;
+OP_LIST(X)
+#undef X
+
+#define X(name, ...) +1
+enum { OP_COUNT = 0 OP_LIST(X) };
+#undef X
+
+/* All ops in the order of the list. */
+extern const be_op *const op_table[OP_COUNT];
+
+/* The op of this name, or NULL. */
+const be_op *op_find(const char *name);
+
+#endif
