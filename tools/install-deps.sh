@@ -100,13 +100,15 @@ apt_get() {
 install_apt() {
     echo "install-deps: installing$missing" >&2
     # An update that fails is no end: the lists may hold the packages already.
-    apt_get update >&2 || echo "install-deps: apt-get update failed, going on with the old lists" >&2
+    apt_get update >&2 ||
+        echo "install-deps: apt-get update failed, going on with the old lists" >&2
     chosen=
     for package in $missing; do
         chosen="$chosen $(choose "$package")"
     done
     # shellcheck disable=SC2086
-    apt_get install --no-install-recommends -y $chosen >&2 || fail "apt-get could not install:$chosen
+    apt_get install --no-install-recommends -y $chosen >&2 ||
+        fail "apt-get could not install:$chosen
 Expected a network and a Debian 12 or Ubuntu 22.04 or later with its 'main' and 'universe' parts.
 Mend what apt-get says above, then run the same command again."
 }
