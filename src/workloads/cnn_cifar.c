@@ -1,0 +1,27 @@
+/* cnn-cifar: LeNet-like, 5×5 convolutions of 6 and 16 channels (LeCun et al. 1998, on colour). */
+#include "workloads/workload.h"
+
+static be_value cnn_cifar_build(be_graph *g, be_value x)
+{
+    x = be_relu(g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 6, .kernel = 5}));
+    x = be_max_pool2d(g, x, 2);
+    x = be_relu(g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 16, .kernel = 5}));
+    x = be_max_pool2d(g, x, 2);
+    x = be_relu(g, be_linear(g, x, "fc1", 120));
+    x = be_relu(g, be_linear(g, x, "fc2", 84));
+    return be_linear(g, x, "fc3", 10);
+}
+
+const workload workload_cnn_cifar = {
+    .name = "cnn-cifar",
+    .summary = "two 5x5 convolutions of 6 and 16 channels on CIFAR-10",
+    .dataset = "cifar-10",
+    .channels = 3,
+    .height = 32,
+    .width = 32,
+    .classes = 10,
+    .parameters = 62006,
+    .batch = 64,
+    .epochs = 10,
+    .optimizer = {.kind = BE_SGD, .learning_rate = 0.01f, .momentum = 0.9f},
+    .build = cnn_cifar_build};

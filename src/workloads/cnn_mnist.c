@@ -1,0 +1,25 @@
+/* cnn-mnist: the two-convolution network with dropout that ships with PyTorch's examples. */
+#include "workloads/workload.h"
+
+static be_value cnn_mnist_build(be_graph *g, be_value x)
+{
+    x = be_relu(g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 32, .kernel = 3}));
+    x = be_relu(g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 64, .kernel = 3}));
+    x = be_dropout(g, be_max_pool2d(g, x, 2), 0.25f);
+    x = be_dropout(g, be_relu(g, be_linear(g, x, "fc1", 128)), 0.5f);
+    return be_linear(g, x, "fc2", 10);
+}
+
+const workload workload_cnn_mnist = {
+    .name = "cnn-mnist",
+    .summary = "two 3x3 convolutions of 32 and 64 channels and dropout on MNIST",
+    .dataset = "mnist",
+    .channels = 1,
+    .height = 28,
+    .width = 28,
+    .classes = 10,
+    .parameters = 1199882,
+    .batch = 64,
+    .epochs = 3,
+    .optimizer = {.kind = BE_SGD, .learning_rate = 0.01f, .momentum = 0.9f},
+    .build = cnn_mnist_build};

@@ -1,0 +1,23 @@
+/* mlp-mnist: 784 → 128 → 64 → 10 with ReLU. */
+#include "workloads/workload.h"
+
+static be_value mlp_mnist_build(be_graph *g, be_value x)
+{
+    x = be_relu(g, be_linear(g, x, "fc1", 128));
+    x = be_relu(g, be_linear(g, x, "fc2", 64));
+    return be_linear(g, x, "fc3", 10);
+}
+
+const workload workload_mlp_mnist = {
+    .name = "mlp-mnist",
+    .summary = "three linear layers on MNIST",
+    .dataset = "mnist",
+    .channels = 1,
+    .height = 28,
+    .width = 28,
+    .classes = 10,
+    .parameters = 109386,
+    .batch = 64,
+    .epochs = 5,
+    .optimizer = {.kind = BE_SGD, .learning_rate = 0.01f, .momentum = 0.9f},
+    .build = mlp_mnist_build};
