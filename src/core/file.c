@@ -1,0 +1,389 @@
+/* Whole reads, mappings, durable atomic writes, folders, XDG places. */
+#include "core/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/memory.h"
+
+#define FILE_FIRST_READ 4096 /* bytes, where the size is not known beforehand */
+
+static file_faults faults_now;
+
+void file_inject(file_faults faults)
+{
+    faults_now = faults;
+}
+
+void file_fail_after(int64_t bytes)
+{
+    faults_now.full = bytes >= 0;
+    faults_now.full_after = bytes;
+}
+
+static const char *advice_for(int error_number)
+{
+    switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+        return "free some space there or choose another folder";
+    case EACCES:
+    case EPERM:
+        return "check its permissions or choose another folder";
+    case EROFS:
+        return "that disk is read-only; choose another folder";
+    case ENOENT:
+        return "check the path";
+    case ENOTDIR:
+        return "a part of the path is not a folder; check the path";
+    case EISDIR:
+        return "it is a folder; name a file";
+    case EMFILE:
+    case ENFILE:
+        return "too many files are open; raise the limit with ulimit -n";
+    case EWOULDBLOCK:
+        return "another process is writing it; wait for it or choose another name";
+    default:
+        return "check the disk and try again";
+    }
+}
+
+be_status file_error(be_error *err, const char *action, const char *path, int error_number)
+{
+    FAIL(err, BE_IO, "cannot %s %s: %s; %s", action, path, strerror(error_number),
+         advice_for(error_number));
+}
+
+be_status file_format_path(char out[FILE_PATH_BYTES], be_error *err, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(out, FILE_PATH_BYTES, format, arguments);
+    va_end(arguments);
+    if (length < 0 || length >= FILE_PATH_BYTES)
+        FAIL(err, BE_USAGE,
+             "a path of %d bytes is too long (at most %d): %.60s…; use a shorter one", length,
+             FILE_PATH_BYTES - 1, out);
+    return BE_OK;
+}
+
+bool file_exists(const char *path)
+{
+    struct stat found;
+    return stat(path, &found) == 0 && S_ISREG(found.st_mode);
+}
+
+bool file_is_folder(const char *path)
+{
+    struct stat found;
+    return stat(path, &found) == 0 && S_ISDIR(found.st_mode);
+}
+
+be_status file_open(int *fd, int64_t *bytes, const char *path, be_error *err)
+{
+    /* Without O_NONBLOCK a named pipe in the place of a file would wait for ever. */
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0) return file_error(err, "open", path, errno);
+    struct stat found;
+    int failed = fstat(*fd, &found) ? errno : 0;
+    if (!failed && S_ISDIR(found.st_mode)) failed = EISDIR;
+    if (failed || !S_ISREG(found.st_mode)) {
+        close(*fd);
+        *fd = -1;
+        if (failed) return file_error(err, "read", path, failed);
+        FAIL(err, BE_IO,
+             "cannot read %s: expected a regular file, found a device or pipe; "
+             "name a file",
+             path);
+    }
+    *bytes = found.st_size;
+    return BE_OK;
+}
+
+be_status file_read_some(int fd, void *out, size_t room, size_t *got, const char *path,
+                         be_error *err)
+{
+    if (faults_now.fail_read) {
+        if (faults_now.read_after <= 0) return file_error(err, "read", path, EIO);
+        if ((int64_t)room > faults_now.read_after) room = (size_t)faults_now.read_after;
+    }
+    ssize_t count;
+    do count = read(fd, out, room);
+    while (count < 0 && errno == EINTR);
+    if (count < 0) return file_error(err, "read", path, errno);
+    if (faults_now.fail_read) faults_now.read_after -= count;
+    *got = (size_t)count;
+    return BE_OK;
+}
+
+static be_status read_open_file(void **buffer, size_t *bytes, int fd, const char *path,
+                                size_t limit_bytes, be_error *err)
+{
+    size_t capacity = 0, used = 0, got = 0;
+    struct stat found;
+    if (fstat(fd, &found)) return file_error(err, "read", path, errno);
+    if (found.st_size > 0 && (uint64_t)found.st_size <= limit_bytes)
+        TRY(memory_grow(buffer, &capacity, (size_t)found.st_size + 2, 1, err));
+    do {
+        TRY(memory_grow(buffer, &capacity, used + 2 > FILE_FIRST_READ ? used + 2 : FILE_FIRST_READ,
+                        1, err));
+        TRY(file_read_some(fd, (char *)*buffer + used, capacity - used - 1, &got, path, err));
+        used += got;
+        if (used > limit_bytes)
+            FAIL(err, BE_BAD_DATA,
+                 "%s: expected at most %zu bytes, found more; check that it is the right file",
+                 path, limit_bytes);
+    } while (got > 0);
+    ((char *)*buffer)[used] = 0;
+    *bytes = used;
+    return BE_OK;
+}
+
+be_status file_read(void **out, size_t *bytes, const char *path, size_t limit_bytes, be_error *err)
+{
+    int fd;
+    int64_t size;
+    void *buffer = NULL;
+    *out = NULL;
+    *bytes = 0;
+    TRY(file_open(&fd, &size, path, err));
+    be_status status = read_open_file(&buffer, bytes, fd, path, limit_bytes, err);
+    close(fd);
+    if (status == BE_OK)
+        *out = buffer;
+    else
+        memory_free(buffer);
+    return status;
+}
+
+be_status file_map(const void **out, size_t *bytes, const char *path, be_error *err)
+{
+    int fd;
+    int64_t size;
+    *out = NULL;
+    *bytes = 0;
+    TRY(file_open(&fd, &size, path, err));
+    void *mapped = size ? mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    int failed = mapped == MAP_FAILED ? errno : 0;
+    close(fd);
+    if (failed) return file_error(err, "map", path, failed);
+    *out = mapped;
+    *bytes = (size_t)size;
+    return BE_OK;
+}
+
+void file_unmap(const void *bytes, size_t count)
+{
+    if (bytes) munmap((void *)(uintptr_t)bytes, count);
+}
+
+be_status file_make_folders(const char *path, be_error *err)
+{
+    char part[FILE_PATH_BYTES];
+    TRY(file_format_path(part, err, "%s", path));
+    for (char *end = part + 1; *part; end++) {
+        if (*end != '/' && *end) continue;
+        char kept = *end;
+        *end = 0;
+        if (mkdir(part, 0777) && (errno != EEXIST || !file_is_folder(part)))
+            return file_error(err, "make the folder", part, errno == EEXIST ? ENOTDIR : errno);
+        if (!kept) break;
+        *end = kept;
+    }
+    return BE_OK;
+}
+
+be_status file_remove(const char *path, be_error *err)
+{
+    if (unlink(path) && errno != ENOENT) return file_error(err, "remove", path, errno);
+    return BE_OK;
+}
+
+static int sync_fd(int fd)
+{
+    if (faults_now.fail_sync) return EIO;
+    /* EINVAL, ENOTSUP: this kind of file system has nothing to sync. */
+    if (fsync(fd) && errno != EINVAL && errno != ENOTSUP) return errno;
+    return 0;
+}
+
+static int rename_file(const char *from, const char *to)
+{
+    if (faults_now.fail_rename) return EIO;
+    return rename(from, to) ? errno : 0;
+}
+
+/* Make a rename in the folder of `path` survive a power cut. */
+static int sync_folder_of(const char *path)
+{
+    char folder[FILE_PATH_BYTES];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (!slash)
+        strcpy(folder, ".");
+    else if (slash == folder)
+        slash[1] = 0;
+    else
+        *slash = 0;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return errno;
+    int failed = sync_fd(fd);
+    close(fd);
+    return failed;
+}
+
+/* Open and lock the temporary file.  The lock keeps two writers of one file apart and dies with its
+ * process.  If the file was renamed away between open and lock, the lock is on the wrong one. */
+static int open_temporary(const char *temporary)
+{
+    for (;;) {
+        int fd = open(temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0) return -1;
+        int failed = 0;
+        struct stat opened, named;
+        if (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+            failed = EWOULDBLOCK;
+        else if (fstat(fd, &opened))
+            failed = errno;
+        else if (stat(temporary, &named) == 0 && named.st_ino == opened.st_ino &&
+                 named.st_dev == opened.st_dev) {
+            if (ftruncate(fd, 0) == 0) return fd;
+            failed = errno;
+        }
+        close(fd);
+        if (failed) {
+            errno = failed;
+            return -1;
+        }
+    }
+}
+
+be_status file_write_begin(file_writer *w, const char *path, be_error *err)
+{
+    size_t length = strlen(path);
+    void *memory = NULL;
+    *w = (file_writer){.fd = -1};
+    if (length + sizeof ".tmp" > FILE_PATH_BYTES) /* a path to be synced must fit */
+        FAIL(err, BE_USAGE, "a path of %zu bytes is too long: %.60s…; use a shorter one", length,
+             path);
+    TRY(memory_alloc(&memory, 2 * length + sizeof ".tmp" + 1, "a file's path", err));
+    w->path = memory;
+    memcpy(w->path, path, length);
+    w->temporary = w->path + length + 1;
+    sprintf(w->temporary, "%s.tmp", path);
+    w->fd = open_temporary(w->temporary);
+    if (w->fd < 0) {
+        be_status status = file_error(err, "write", path, errno);
+        file_write_abort(w);
+        return status;
+    }
+    return BE_OK;
+}
+
+static ssize_t write_some(int fd, const void *bytes, size_t count)
+{
+    if (faults_now.write_at_most && count > faults_now.write_at_most)
+        count = faults_now.write_at_most;
+    if (faults_now.full) {
+        if (faults_now.full_after <= 0) {
+            errno = ENOSPC;
+            return -1;
+        }
+        if ((int64_t)count > faults_now.full_after) count = (size_t)faults_now.full_after;
+        faults_now.full_after -= (int64_t)count;
+    }
+    return write(fd, bytes, count);
+}
+
+be_status file_write(file_writer *w, const void *bytes, size_t count, be_error *err)
+{
+    MUST(w->fd >= 0);
+    for (size_t done = 0; done < count;) {
+        ssize_t wrote = write_some(w->fd, (const char *)bytes + done, count - done);
+        if (wrote < 0 && errno == EINTR) continue;
+        if (wrote < 0) return file_error(err, "write", w->path, errno);
+        done += (size_t)wrote;
+        w->bytes += wrote;
+    }
+    return BE_OK;
+}
+
+be_status file_write_commit(file_writer *w, be_error *err)
+{
+    MUST(w->fd >= 0);
+    be_status status = BE_OK;
+    int failed = sync_fd(w->fd);
+    /* Renamed before it is closed: the lock still keeps other writers from the temporary file. */
+    if (!failed) failed = rename_file(w->temporary, w->path);
+    if (failed) {
+        status = file_error(err, "write", w->path, failed);
+        file_write_abort(w);
+        return status;
+    }
+    failed = sync_folder_of(w->path);
+    if (failed) status = file_error(err, "sync the folder of", w->path, failed);
+    if (close(w->fd) && status == BE_OK && errno != EINTR)
+        status = file_error(err, "close", w->path, errno);
+    memory_free(w->path);
+    *w = (file_writer){.fd = -1};
+    return status;
+}
+
+void file_write_abort(file_writer *w)
+{
+    if (w->fd >= 0) {
+        unlink(w->temporary);
+        close(w->fd);
+    }
+    memory_free(w->path);
+    *w = (file_writer){.fd = -1};
+}
+
+be_status file_write_whole(const char *path, const void *bytes, size_t count, be_error *err)
+{
+    file_writer w;
+    TRY(file_write_begin(&w, path, err));
+    be_status status = file_write(&w, bytes, count, err);
+    if (status != BE_OK) {
+        file_write_abort(&w);
+        return status;
+    }
+    return file_write_commit(&w, err);
+}
+
+be_status file_publish(const char *from, const char *to, be_error *err)
+{
+    int fd;
+    int64_t bytes;
+    TRY(file_open(&fd, &bytes, from, err));
+    int failed = sync_fd(fd);
+    close(fd);
+    if (!failed) failed = rename_file(from, to);
+    if (!failed) failed = sync_folder_of(to);
+    return failed ? file_error(err, "write", to, failed) : BE_OK;
+}
+
+be_status file_xdg(char out[FILE_PATH_BYTES], file_place place, be_error *err)
+{
+    static const char *const variables[] = {"XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"};
+    static const char *const below_home[] = {".local/share", ".cache", ".local/state"};
+    const char *base = getenv(variables[place]);
+    if (base && base[0] == '/') return file_format_path(out, err, "%s/breakeven", base);
+    const char *home = getenv("HOME");
+    if (!home || home[0] != '/') {
+        const struct passwd *user = getpwuid(getuid());
+        home = user ? user->pw_dir : NULL;
+    }
+    if (!home || !*home)
+        FAIL(err, BE_IO, "expected a home folder, found neither HOME nor %s; set one of them",
+             variables[place]);
+    return file_format_path(out, err, "%s/%s/breakeven", home, below_home[place]);
+}

@@ -1,0 +1,240 @@
+/* Opening data sets: where the files are, what they must hold, and what stands in for them. */
+#include "data/dataset.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "data/cifar.h"
+#include "data/gzip.h"
+#include "data/idx.h"
+#include "data/shapes.h"
+
+static const catalog_file *find_file(const catalog_set *set, dataset_split split, bool labels)
+{
+    for (int i = 0; i < set->file_count; i++)
+        if (set->files[i].split == split && set->files[i].labels == labels) return &set->files[i];
+    MUST(!"every IDX set has both files of both splits");
+    return NULL;
+}
+
+static be_status open_file(gzip_reader **out, const catalog_set *set, const char *folder,
+                           const catalog_file *file, be_error *err)
+{
+    char path[FILE_PATH_BYTES];
+    *out = NULL;
+    if (!catalog_file_path(path, folder, file))
+        FAIL(err, BE_IO,
+             "%s: expected %s or %s.gz among the files of %s, found neither; fetch the set with "
+             "'breakeven data get %s'",
+             folder, file->name, file->name, set->title, set->name);
+    return gzip_open(out, path, err);
+}
+
+/* Two sets may have the same file names, and a wrong one would train without a word. */
+static be_status check_identity(const be_dataset *d, const idx_array *labels, const char *path,
+                                be_error *err)
+{
+    for (int k = 0; k < DATASET_KINDS; k++) {
+        const catalog_set *other = catalog_get((dataset_kind)k);
+        const catalog_file *file = NULL;
+        if (other->format != FORMAT_IDX || other->kind == d->kind) continue;
+        file = find_file(other, d->split, true);
+        if (labels->file_count != file->bytes - 8 || labels->shape[0] < 16 ||
+            memcmp(labels->bytes, other->first_labels[d->split], 16) != 0)
+            continue;
+        FAIL(
+            err, BE_BAD_DATA,
+            "%s: expected the labels of %s, found those of %s, which has the same file names; name "
+            "the right folder, or keep each set in a folder of its own",
+            path, catalog_get(d->kind)->title, other->title);
+    }
+    return BE_OK;
+}
+
+static be_status take_labels(be_dataset *d, const idx_array *array, const char *path, be_error *err)
+{
+    void *memory = NULL;
+    for (int64_t i = 0; i < array->shape[0]; i++)
+        if (array->bytes[i] >= d->classes)
+            FAIL(err, BE_BAD_DATA,
+                 "%s: item %" PRId64 ": expected a label from 0 to %d, found %d; check that it is "
+                 "the right file, or fetch it again",
+                 path, i, d->classes - 1, array->bytes[i]);
+    TRY(check_identity(d, array, path, err));
+    TRY(memory_alloc(&memory, (size_t)array->shape[0] * sizeof *d->labels, "labels", err));
+    d->labels = memory;
+    for (int64_t i = 0; i < array->shape[0]; i++) d->labels[i] = array->bytes[i];
+    return BE_OK;
+}
+
+static be_status load_idx_labels(be_dataset *d, const char *folder, int64_t limit, int64_t *count,
+                                 be_error *err)
+{
+    const catalog_set *set = catalog_get(d->kind);
+    gzip_reader *r = NULL;
+    idx_array array = {0};
+    TRY(open_file(&r, set, folder, find_file(set, d->split, true), err));
+    be_status status = idx_read(r, 1, limit, &array, err);
+    *count = array.file_count;
+    if (status == BE_OK) status = take_labels(d, &array, gzip_name(r), err);
+    memory_free(array.bytes);
+    gzip_close(r);
+    return status;
+}
+
+static be_status take_images(be_dataset *d, idx_array *array, int64_t label_count, const char *path,
+                             be_error *err)
+{
+    if (array->shape[1] != d->height || array->shape[2] != d->width)
+        FAIL(err, BE_BAD_DATA,
+             "%s: expected pictures of %d×%d, found %" PRId64 "×%" PRId64
+             "; check that it is the right file",
+             path, d->height, d->width, array->shape[1], array->shape[2]);
+    if (array->file_count != label_count)
+        FAIL(err, BE_BAD_DATA,
+             "%s: expected as many pictures as there are labels (%" PRId64 "), found %" PRId64
+             "; the files do not belong together, fetch them again",
+             path, label_count, array->file_count);
+    if (array->file_count == 0)
+        FAIL(err, BE_BAD_DATA, "%s: expected pictures, found none; fetch the file again", path);
+    d->images = array->bytes;
+    d->count = array->shape[0];
+    array->bytes = NULL;
+    return BE_OK;
+}
+
+static be_status load_idx(be_dataset *d, const char *folder, int64_t limit, be_error *err)
+{
+    const catalog_set *set = catalog_get(d->kind);
+    gzip_reader *r = NULL;
+    idx_array array = {0};
+    int64_t label_count = 0;
+    TRY(load_idx_labels(d, folder, limit, &label_count, err));
+    TRY(open_file(&r, set, folder, find_file(set, d->split, false), err));
+    be_status status = idx_read(r, 3, limit, &array, err);
+    if (status == BE_OK) status = take_images(d, &array, label_count, gzip_name(r), err);
+    memory_free(array.bytes);
+    gzip_close(r);
+    return status;
+}
+
+/* Of the training files as many as there are, at least one. */
+static be_status load_cifar(be_dataset *d, const char *folder, int64_t limit, be_error *err)
+{
+    const catalog_set *set = catalog_get(d->kind);
+    const catalog_file *first = NULL;
+    cifar_records records = {0};
+    be_status status = BE_OK;
+    int files = 0;
+    for (int i = 0; status == BE_OK && i < set->file_count; i++) {
+        const catalog_file *file = &set->files[i];
+        char path[FILE_PATH_BYTES];
+        if (file->split != d->split) continue;
+        if (!first) first = file;
+        if (!catalog_file_path(path, folder, file)) continue;
+        gzip_reader *r = NULL;
+        status = gzip_open(&r, path, err);
+        if (status == BE_OK) status = cifar_append(r, limit, &records, err);
+        gzip_close(r);
+        files++;
+    }
+    d->images = records.images;
+    d->labels = records.labels;
+    d->count = records.count;
+    if (status != BE_OK || files > 0) return status;
+    gzip_reader *none = NULL;
+    return open_file(&none, set, folder, first, err); /* says which file is missing */
+}
+
+static be_status generate(be_dataset *d, uint64_t seed, int64_t limit, be_error *err)
+{
+    void *memory = NULL;
+    bool train = d->split == SPLIT_TRAIN;
+    d->generated = true;
+    d->count = train ? DATASET_GENERATED_TRAIN : DATASET_GENERATED_TEST;
+    if (limit > 0 && limit < d->count) d->count = limit;
+    TRY(memory_alloc(&memory, (size_t)(d->count * dataset_image_bytes(d)), "generated pictures",
+                     err));
+    d->images = memory;
+    TRY(memory_alloc(&memory, (size_t)d->count * sizeof *d->labels, "labels", err));
+    d->labels = memory;
+    shapes_form form = {.seed = seed,
+                        .channels = d->channels,
+                        .size = d->height,
+                        .first = train ? 0 : SHAPES_TEST_FIRST};
+    shapes_draw(&form, d->count, d->images, d->labels);
+    return arena_printf(d->arena, &d->source, err, "%s, seed %" PRIu64, catalog_get(d->kind)->title,
+                        seed);
+}
+
+static void take_form(be_dataset *d, const catalog_set *set)
+{
+    d->kind = set->kind;
+    d->name = set->name;
+    d->channels = set->channels;
+    d->height = set->height;
+    d->width = set->width;
+    d->classes = set->classes;
+    memcpy(d->mean, set->mean, sizeof d->mean);
+    memcpy(d->std, set->std, sizeof d->std);
+}
+
+static be_status generate_stand_in(be_dataset *d, const catalog_set *set,
+                                   const dataset_options *options, const catalog_place *place,
+                                   be_error *err)
+{
+    if (options->data_dir)
+        FAIL(err, BE_IO,
+             "expected the files of %s in %s or in its folder %s, found none; name another folder, "
+             "fetch the set with 'breakeven data get %s', or ask for generated data",
+             set->title, options->data_dir, set->folders[0], set->name);
+    take_form(d, catalog_get(set->stand_in));
+    TRY(arena_printf(d->arena, &d->note, err,
+                     "%s is not in %s: %s stand in for it; 'breakeven data get %s' fetches it",
+                     set->title, place->searched, catalog_get(set->stand_in)->title, set->name));
+    return generate(d, options->seed, options->limit, err);
+}
+
+static be_status load(be_dataset *d, const catalog_set *set, const dataset_options *options,
+                      be_error *err)
+{
+    catalog_place place;
+    if (options->limit < 0)
+        FAIL(err, BE_USAGE, "expected a limit of pictures from 1 (or 0: all), found %" PRId64,
+             options->limit);
+    take_form(d, options->synthetic ? catalog_get(set->stand_in) : set);
+    if (options->synthetic || set->format == FORMAT_GENERATED)
+        return generate(d, options->seed, options->limit, err);
+    TRY(catalog_locate(set, options->data_dir, &place, err));
+    if (!place.found) return generate_stand_in(d, set, options, &place, err);
+    TRY(arena_printf(d->arena, &d->source, err, "%s, %s", set->title, place.folder));
+    if (set->format == FORMAT_IDX) return load_idx(d, place.folder, options->limit, err);
+    return load_cifar(d, place.folder, options->limit, err);
+}
+
+be_status dataset_open(dataset_kind kind, dataset_split split, const dataset_options *options,
+                       be_dataset **out, be_error *err)
+{
+    static const dataset_options defaults = {.seed = 1};
+    void *memory = NULL;
+    *out = NULL;
+    TRY(memory_alloc(&memory, sizeof(be_dataset), "a data set", err));
+    be_dataset *d = memory;
+    d->split = split;
+    be_status status = arena_new(&d->arena, err);
+    if (status == BE_OK) status = load(d, catalog_get(kind), options ? options : &defaults, err);
+    if (status == BE_OK)
+        *out = d;
+    else
+        dataset_close(d);
+    return status;
+}
+
+void dataset_close(be_dataset *d)
+{
+    if (!d) return;
+    memory_free(d->images);
+    memory_free(d->labels);
+    arena_free(d->arena);
+    memory_free(d);
+}

@@ -1,0 +1,54 @@
+/* A data set in memory: pictures as bytes and their labels, loaded from the publisher's files or
+ * generated, for one split.
+ *
+ * A set is generated only when it was asked for or none of its files is on the machine, and then it
+ * says so.  Damaged or incomplete files are errors.  May not order, batch or normalise. */
+#ifndef DATA_DATASET_H
+#define DATA_DATASET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/memory.h"
+#include "core/status.h"
+#include "data/catalog.h"
+
+/* How many pictures a generated set has where no limit is given. */
+#define DATASET_GENERATED_TRAIN 60000
+#define DATASET_GENERATED_TEST 10000
+
+typedef struct be_dataset {
+    dataset_kind kind; /* what was loaded, which may be the stand-in of what was asked for */
+    dataset_split split;
+    const char *name;   /* its id: "fashion-mnist", "shapes" */
+    const char *source; /* "Fashion-MNIST, /path" or "generated shapes, seed 1" */
+    const char *note; /* NULL, or why a stand-in was generated and what to do: a warning to show */
+    bool generated;
+    int64_t count;
+    int channels, height, width, classes;
+    uint8_t *images;       /* count × channels × height × width */
+    int32_t *labels;       /* count, 0 … classes - 1 */
+    float mean[3], std[3]; /* of pixel / 255 by channel: x = (pixel / 255 - mean) / std */
+    arena *arena;          /* owns the texts */
+} be_dataset;
+
+typedef struct dataset_options {
+    const char *data_dir; /* NULL: $BREAKEVEN_DATA, then the XDG data folder */
+    uint64_t seed;        /* of generated pictures */
+    bool synthetic;       /* generate, whatever is on the machine */
+    int64_t limit;        /* keep the first pictures only; 0: all */
+} dataset_options;
+
+/* Load one split.  `options` may be NULL.  With a data_dir the set must be there.  Free with
+ * dataset_close. */
+BE_CHECKED be_status dataset_open(dataset_kind kind, dataset_split split,
+                                  const dataset_options *options, be_dataset **out, be_error *err);
+void dataset_close(be_dataset *d); /* NULL is fine */
+
+/* Bytes of one picture. */
+static inline int64_t dataset_image_bytes(const be_dataset *d)
+{
+    return (int64_t)d->channels * d->height * d->width;
+}
+
+#endif

@@ -1,0 +1,27 @@
+/* The order in which a training sees its samples: a fresh permutation each epoch, from the seed and
+ * the epoch's number alone, so that a resumed or repeated run sees the same batches. */
+#ifndef DATA_ORDER_H
+#define DATA_ORDER_H
+
+#include <stdint.h>
+
+#include "core/status.h"
+
+/* The permutation of 0 … count - 1 for epoch 0, 1, …: rng_permutation with the key
+ * {seed, RNG_ORDER, epoch}. */
+void order_epoch(uint64_t seed, uint32_t epoch, int32_t *order, int32_t count);
+
+/* Full batches of an epoch; what does not fill one is left out, for a plan has one batch size. */
+int64_t order_steps_per_epoch(int32_t count, int32_t batch);
+
+typedef struct order_run {
+    uint64_t seed;
+    int32_t count, batch;
+    int64_t first_step, steps; /* counted over all epochs from 0 */
+} order_run;
+
+/* The sample indices of these steps: indices[steps × batch].  A batch larger than the set is
+ * BE_USAGE. */
+BE_CHECKED be_status order_fill(const order_run *run, int32_t *indices, be_error *err);
+
+#endif
