@@ -27,7 +27,7 @@ SETUP  = meson setup
 # Debian's PyTorch belongs to Debian's own python, whichever python3 is the first on PATH.
 PYTHON := $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
 
-.PHONY: all bench test check asan ubsan tsan fuzz format install clean help deps
+.PHONY: all bench test check asan ubsan tsan arm64 fuzz format install clean help deps deps-all
 
 all: deps $(BUILD)/build.ninja
 	@$(NINJA) $(BUILD) breakeven
@@ -48,15 +48,14 @@ test: deps-all
 check: deps-all
 	@$(PYTHON) tests/run_all check
 
-asan ubsan tsan: deps-all
+asan ubsan tsan arm64: deps-all
 	@$(PYTHON) tests/run_all $@
 
 fuzz: deps-all
 	@$(PYTHON) tests/run_all fuzz --fuzz-seconds $(FUZZ_SECONDS)
 
-.PHONY: deps-all
 deps-all:
-	@$(DEPS) build test peers check
+	@$(DEPS) build test peers check arm64
 
 format:
 	@$(DEPS) check
@@ -67,7 +66,8 @@ install: all
 	@meson install -C $(BUILD)
 
 clean:
-	rm -rf build build-test build-asan build-ubsan build-tsan build-fuzz
+	rm -rf build build-test build-asan build-ubsan build-tsan build-fuzz \
+		build-arm64 build-arm64-root
 
 help:
 	@echo 'make            install what is missing and build build/breakeven'
@@ -77,6 +77,7 @@ help:
 	@echo 'make asan       the unit tests under AddressSanitizer and UBSan'
 	@echo 'make ubsan      the unit tests under clang'"'"'s UBSan'
 	@echo 'make tsan       the unit tests under ThreadSanitizer'
+	@echo 'make arm64      the unit tests built for arm64, under qemu (Debian on x86-64)'
 	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS (60) each'
 	@echo 'make format     clang-format over the source'
 	@echo 'make install    into PREFIX (/usr/local), below DESTDIR if that is set'

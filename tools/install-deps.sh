@@ -6,6 +6,7 @@
 #   test    to build and run the unit tests
 #   peers   PyTorch, which the native engine is compared with
 #   check   clang: format, fuzzing, the sanitizers of clang
+#   arm64   to build for arm64 on another machine and run that
 #   --list  only print what is missing, one package a line
 #
 # Debian and Ubuntu: installs with apt-get, as root or through sudo.  macOS: names the Homebrew
@@ -22,6 +23,7 @@ apt_packages() {
     peers) echo python3 python3-numpy python3-torch libopenblas0-pthread ;;
     check) echo git python3 clang-14 clang-format-14 'libclang-rt-14-dev|libclang-common-14-dev' \
         libomp-14-dev ;;
+    arm64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
     *) return 1 ;;
     esac
 }
@@ -32,6 +34,7 @@ brew_packages() {
     test) echo cmocka python numpy ;;
     peers) echo pytorch ;;
     check) echo llvm clang-format ;;
+    arm64) ;;
     *) return 1 ;;
     esac
 }
@@ -118,7 +121,7 @@ if [ "${1:-}" = --list ]; then
     list_only=yes
     shift
 fi
-[ $# -gt 0 ] || fail "expected one or more of: build test peers check; found no group"
+[ $# -gt 0 ] || fail "expected one or more of: build test peers check arm64; found no group"
 
 if [ -r /etc/debian_version ] && command -v dpkg-query >/dev/null 2>&1; then
     system=apt
@@ -133,7 +136,7 @@ for group in "$@"; do
     case $system in
     brew) packages=$(brew_packages "$group") ;;
     *) packages=$(apt_packages "$group") ;;
-    esac || fail "expected a group of: build test peers check; found '$group'"
+    esac || fail "expected a group of: build test peers check arm64; found '$group'"
     wanted="$wanted $packages"
 done
 
