@@ -40,8 +40,9 @@ struct be_device {
     int threads;
 };
 
-/* Put a plain tensor into a layout and back; `to` or `from` is the blocked side. */
-void layout_pack(const float *from, float *to, const be_shape *shape, value_layout layout);
-void layout_unpack(const float *from, float *to, const be_shape *shape, value_layout layout);
+/* Put a plain tensor [N, C, H, W] of any element type into a blocked layout and back; the channels
+ * that do not exist become zero. */
+void layout_pack(const void *from, void *to, const be_shape *shape, value_layout layout);
+void layout_unpack(const void *from, void *to, const be_shape *shape, value_layout layout);
 
 #endif

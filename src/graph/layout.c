@@ -1,29 +1,45 @@
-/* Blocked layouts on the host: packing and unpacking one tensor [N, C, H, W]. */
+/* Blocked layouts on the host: packing and unpacking one tensor [N, C, H, W] of any element. */
 #include <string.h>
 
 #include "graph/device.h"
 
-void layout_pack(const float *from, float *to, const be_shape *shape, value_layout layout)
+/* `bytes` is a constant at each call, so that each element is one load and one store. */
+static inline __attribute__((always_inline)) void copy_blocks(const void *from, void *to,
+                                                              const be_shape *shape, int64_t block,
+                                                              bool is_packing, size_t bytes)
 {
-    int64_t n_count = shape->dim[0], channels = shape->dim[1], block = (int64_t)layout;
+    int64_t n_count = shape->dim[0], channels = shape->dim[1];
     int64_t pixels = shape->dim[2] * shape->dim[3], blocks = (channels + block - 1) / block;
-    memset(to, 0, (size_t)(n_count * blocks * block * pixels) * sizeof *to);
     for (int64_t n = 0; n < n_count; n++)
         for (int64_t c = 0; c < channels; c++) {
-            const float *x = from + (n * channels + c) * pixels;
-            float *y = to + (n * blocks + c / block) * pixels * block + c % block;
-            for (int64_t i = 0; i < pixels; i++) y[i * block] = x[i];
+            size_t plain = (size_t)((n * channels + c) * pixels) * bytes;
+            size_t blocked = (size_t)((n * blocks + c / block) * pixels * block + c % block);
+            size_t step = (size_t)block * bytes;
+            const char *x = (const char *)from + (is_packing ? plain : blocked * bytes);
+            char *y = (char *)to + (is_packing ? blocked * bytes : plain);
+            for (int64_t i = 0; i < pixels; i++) {
+                memcpy(y, x, bytes);
+                x += is_packing ? bytes : step;
+                y += is_packing ? step : bytes;
+            }
         }
 }
 
-void layout_unpack(const float *from, float *to, const be_shape *shape, value_layout layout)
+void layout_pack(const void *from, void *to, const be_shape *shape, value_layout layout)
 {
-    int64_t n_count = shape->dim[0], channels = shape->dim[1], block = (int64_t)layout;
-    int64_t pixels = shape->dim[2] * shape->dim[3], blocks = (channels + block - 1) / block;
-    for (int64_t n = 0; n < n_count; n++)
-        for (int64_t c = 0; c < channels; c++) {
-            const float *x = from + (n * blocks + c / block) * pixels * block + c % block;
-            float *y = to + (n * channels + c) * pixels;
-            for (int64_t i = 0; i < pixels; i++) y[i] = x[i * block];
-        }
+    int64_t block = (int64_t)layout, blocks = (shape->dim[1] + block - 1) / block;
+    size_t bytes = dtype_bytes(shape->dtype);
+    memset(to, 0, (size_t)(shape->dim[0] * blocks * block * shape->dim[2] * shape->dim[3]) * bytes);
+    if (bytes == 4)
+        copy_blocks(from, to, shape, block, true, 4);
+    else
+        copy_blocks(from, to, shape, block, true, 1);
+}
+
+void layout_unpack(const void *from, void *to, const be_shape *shape, value_layout layout)
+{
+    if (dtype_bytes(shape->dtype) == 4)
+        copy_blocks(from, to, shape, (int64_t)layout, false, 4);
+    else
+        copy_blocks(from, to, shape, (int64_t)layout, false, 1);
 }

@@ -54,6 +54,12 @@ be_status be_plan_write(be_plan *plan, be_value value, const void *data, size_t 
                         be_error *err)
 {
     TRY(plan_check(plan, value, bytes, err));
+    memory_region region = plan->map.places[value].region;
+    if (region != REGION_INPUT && region != REGION_PERSISTENT)
+        FAIL(err, BE_USAGE,
+             "value %d \"%s\" is made anew in each step; only inputs, parameters and states can be "
+             "written",
+             (int)value, plan->graph->values[value].name);
     return plan->device->vtable->write(plan->program, value, data, bytes, err);
 }
 

@@ -1,4 +1,5 @@
-/* Reorder: the same tensor in another memory layout.  The layouts are those of its two values. */
+/* Reorder: the same tensor, of any element type, in another memory layout.  The layouts are those
+ * of its two values. */
 #include "ops/op_list.h"
 #include "ops/op_util.h"
 
@@ -6,7 +7,7 @@
 
 static be_status reorder_infer(op_infer *call, be_error *err)
 {
-    TRY(op_expect(&call->in[0], BE_F32, 4, "reorder: x", err));
+    TRY(op_expect(&call->in[0], call->in[0].dtype, 4, "reorder: x", err));
     call->out[0] = call->in[0];
     return BE_OK;
 }
@@ -24,6 +25,7 @@ static op_cost reorder_cost(const void *attrs, const be_shape *in, const be_shap
 
 static const op_case reorder_cases[] = {
     {.name = "image", .in = {{BE_F32, 4, {3, 17, 5, 7}}}, .low = -1, .high = 1, .tolerance = 0},
+    {.name = "bytes", .in = {{BE_U8, 4, {2, 19, 3, 5}}}, .below = {256}},
 };
 
 const be_op be_op_reorder = {.name = "reorder",

@@ -10,15 +10,17 @@ static be_status reorder_run(const cpu_call *call, be_error *err)
     value_layout from = call->in_layout[0], to = call->out_layout[0];
     value_layout layout = from == LAYOUT_PLAIN ? to : from;
     int64_t block = (int64_t)layout, blocked = (channels + block - 1) / block * block * pixels;
-    const float *x = call->in[0];
-    float *y = call->out[0];
+    const char *x = call->in[0];
+    char *y = call->out[0];
+    size_t plain_bytes = (size_t)(channels * pixels) * dtype_bytes(one.dtype);
+    size_t blocked_bytes = (size_t)blocked * dtype_bytes(one.dtype);
     one.dim[0] = 1;
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t n = 0; n < images; n++) {
         if (from == LAYOUT_PLAIN)
-            layout_pack(x + n * channels * pixels, y + n * blocked, &one, layout);
+            layout_pack(x + (size_t)n * plain_bytes, y + (size_t)n * blocked_bytes, &one, layout);
         else
-            layout_unpack(x + n * blocked, y + n * channels * pixels, &one, layout);
+            layout_unpack(x + (size_t)n * blocked_bytes, y + (size_t)n * plain_bytes, &one, layout);
     }
     return BE_OK;
 }
