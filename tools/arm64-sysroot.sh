@@ -36,9 +36,10 @@ Dir::Cache "$state/cache";
 END
 export APT_CONFIG="$state/apt.conf" DEBIAN_FRONTEND=noninteractive
 
-apt-get -qq update >&2 || fail "apt-get update failed for arm64: expected a network and Debian's lists"
+apt-get -qq update >&2 ||
+    fail "apt-get update failed for arm64: expected a network and Debian's lists"
 # shellcheck disable=SC2086  # a list of words
-apt-get -qq -y --download-only --no-install-recommends install $packages >&2 ||
+apt-get -qq -y --download-only --no-install-recommends install $packages >/dev/null ||
     fail "apt-get could not fetch the arm64 packages: mend what it says above and run this again"
 for package in "$state"/cache/archives/*.deb; do
     dpkg-deb -x "$package" "$folder/root"

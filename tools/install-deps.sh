@@ -95,22 +95,23 @@ As root, run:  apt-get install --no-install-recommends$missing"
     fi
 }
 
+# What apt and dpkg say on their way is left out; what goes wrong they say on stderr.
 apt_get() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
-        -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" </dev/null
+        -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" </dev/null >/dev/null
 }
 
 install_apt() {
-    echo "install-deps: installing$missing" >&2
+    echo "install-deps: installing (a few minutes the first time):$missing" >&2
     # An update that fails is no end: the lists may hold the packages already.
-    apt_get update >&2 ||
+    apt_get update ||
         echo "install-deps: apt-get update failed, going on with the old lists" >&2
     chosen=
     for package in $missing; do
         chosen="$chosen $(choose "$package")"
     done
     # shellcheck disable=SC2086
-    apt_get install --no-install-recommends -y $chosen >&2 ||
+    apt_get install --no-install-recommends -y $chosen ||
         fail "apt-get could not install:$chosen
 Expected a network and a Debian 12 or Ubuntu 22.04 or later with its 'main' and 'universe' parts.
 Mend what apt-get says above, then run the same command again."
