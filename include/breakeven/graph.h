@@ -117,9 +117,9 @@ typedef enum be_optimizer_kind {
 typedef struct be_optimizer {
     be_optimizer_kind kind;
     float learning_rate; /* can be changed between steps: be_plan_set_learning_rate */
-    float momentum;      /* SGD */
-    float weight_decay;
-    float beta1, beta2, epsilon; /* Adam, AdamW; 0 means 0.9, 0.999, 1e-8 */
+    double momentum;     /* SGD */
+    double weight_decay;
+    double beta1, beta2, epsilon; /* Adam, AdamW; 0 means 0.9, 0.999, 1e-8 */
 } be_optimizer;
 
 void be_graph_minimize(be_graph *g, be_value loss, const be_optimizer *optimizer);

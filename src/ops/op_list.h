@@ -6,9 +6,16 @@
 #include "graph/op.h"
 
 /*    op                      cpu onednn */
-#define OP_LIST(X)         \
-    X(relu, 1, 0)          \
-    X(relu_backward, 1, 0) \
+#define OP_LIST(X)                 \
+    X(relu, 1, 0)                  \
+    X(relu_backward, 1, 0)         \
+    X(softmax_cross_entropy, 1, 0) \
+    X(advance, 1, 0)               \
+    X(sgd, 1, 0)                   \
+    X(adam, 1, 0)                  \
+    X(adamw, 1, 0)                 \
+    X(dropout, 1, 0)               \
+    X(data_batch, 1, 0)            \
     X(reorder, 1, 0)
 
 /* Columns of 0 and 1 choose what a line expands to: OP_IF_1(a) is a, OP_IF_0(a) is nothing. */

@@ -1,0 +1,151 @@
+/* Softmax and cross-entropy in one: the loss of a classifier, its gradient, and the right answers.
+ *
+ * logits f32 [N, C], target i32 [N] -> loss f32 [1], correct i32 [1], dlogits f32 [N, C].  The loss
+ * is the mean of log(sum exp(logits[n])) − logits[n][target[n]] over the rows with target >= 0, and
+ * 0 if there is none.  A target of C or more belongs to no class: the loss and the row's gradient
+ * become NaN, so that it is noticed, and nothing outside the row is read. */
+#include <math.h>
+
+#include "ops/op_list.h"
+#include "ops/op_util.h"
+
+static be_status softmax_cross_entropy_infer(op_infer *call, be_error *err)
+{
+    const be_shape *logits = &call->in[0];
+    TRY(op_expect(logits, BE_F32, 2, "softmax_cross_entropy: logits", err));
+    be_shape rows = shape_make(BE_I32, 1, logits->dim[0], 0, 0, 0);
+    TRY(op_expect_same(&call->in[1], &rows, "softmax_cross_entropy: target", err));
+    call->out[0] = shape_make(BE_F32, 1, 1, 0, 0, 0);
+    call->out[1] = shape_make(BE_I32, 1, 1, 0, 0, 0);
+    call->out[2] = *logits;
+    return BE_OK;
+}
+
+static be_status softmax_cross_entropy_gradient(op_gradient *call, be_error *err)
+{
+    if (!call->is_root)
+        FAIL(err, BE_USAGE,
+             "softmax_cross_entropy: its gradient exists only where its loss is what is made "
+             "small; give that loss itself to be_graph_minimize");
+    call->dx[0] = call->node->out[2];
+    return BE_OK;
+}
+
+static double row_reference(const double *x, double *dx, int64_t classes, int64_t target,
+                            double scale)
+{
+    double max = x[0], sum = 0.0;
+    for (int64_t c = 1; c < classes; c++) max = x[c] > max ? x[c] : max;
+    for (int64_t c = 0; c < classes; c++) sum += exp(x[c] - max);
+    for (int64_t c = 0; c < classes; c++)
+        dx[c] = (exp(x[c] - max) / sum - (c == target ? 1.0 : 0.0)) * scale;
+    return log(sum) - (x[target] - max);
+}
+
+static bool row_is_correct(const double *x, int64_t classes, int64_t target)
+{
+    int64_t best = 0;
+    for (int64_t c = 1; c < classes; c++)
+        if (x[c] > x[best]) best = c;
+    return best == target;
+}
+
+static void softmax_cross_entropy_reference(const op_reference *call)
+{
+    int64_t rows = call->in[0].dim[0], classes = call->in[0].dim[1], counted = 0, correct = 0;
+    double loss = 0.0;
+    for (int64_t n = 0; n < rows; n++) counted += call->x[1][n] >= 0.0;
+    double scale = counted ? 1.0 / (double)counted : 0.0;
+    for (int64_t n = 0; n < rows; n++) {
+        const double *x = call->x[0] + n * classes;
+        double *dx = call->y[2] + n * classes;
+        int64_t target = (int64_t)call->x[1][n];
+        if (target >= 0 && target < classes) {
+            loss += row_reference(x, dx, classes, target, scale);
+            correct += row_is_correct(x, classes, target);
+            continue;
+        }
+        for (int64_t c = 0; c < classes; c++) dx[c] = target < 0 ? 0.0 : (double)NAN;
+        if (target >= 0) loss = (double)NAN;
+    }
+    call->y[0][0] = loss * scale;
+    call->y[1][0] = (double)correct;
+}
+
+static op_cost softmax_cross_entropy_cost(const void *attrs, const be_shape *in,
+                                          const be_shape *out)
+{
+    (void)attrs;
+    /* Each logit: the largest, the difference, the exponential, the sum, the quotient. */
+    return (op_cost){.flops = 5.0 * (double)shape_elements(&in[0]), .bytes = op_bytes(in, out)};
+}
+
+static const op_case softmax_cross_entropy_cases[] = {
+    {.name = "batch",
+     .in = {{BE_F32, 2, {100, 10}}, {BE_I32, 1, {100}}},
+     .low = -3,
+     .high = 3,
+     .below = {0, 10},
+     .tolerance = 1e-6},
+    {.name = "odd",
+     .in = {{BE_F32, 2, {37, 13}}, {BE_I32, 1, {37}}},
+     .low = -3,
+     .high = 3,
+     .below = {0, 13},
+     .tolerance = 1e-6},
+    {.name = "one",
+     .in = {{BE_F32, 2, {1, 1}}, {BE_I32, 1, {1}}},
+     .low = -3,
+     .high = 3,
+     .below = {0, 1},
+     .tolerance = 1e-6},
+    {.name = "far apart",
+     .in = {{BE_F32, 2, {9, 33}}, {BE_I32, 1, {9}}},
+     .low = -300,
+     .high = 300,
+     .below = {0, 33},
+     .tolerance = 1e-6},
+    {.name = "many classes, several threads",
+     .in = {{BE_F32, 2, {67, 1000}}, {BE_I32, 1, {67}}},
+     .low = -3,
+     .high = 3,
+     .below = {0, 1000},
+     .tolerance = 1e-6},
+};
+
+const be_op be_op_softmax_cross_entropy = {.name = "softmax_cross_entropy",
+                                           .inputs = 2,
+                                           .outputs = 3,
+                                           .infer = softmax_cross_entropy_infer,
+                                           .gradient = softmax_cross_entropy_gradient,
+                                           .reference = softmax_cross_entropy_reference,
+                                           .cost = softmax_cross_entropy_cost,
+                                           .cases = softmax_cross_entropy_cases,
+                                           .case_count = OP_CASES(softmax_cross_entropy_cases)};
+
+static be_status check_alone(const be_graph *g, be_error *err)
+{
+    if (g->recipe.loss == BE_NONE) return BE_OK;
+    FAIL(err, BE_USAGE,
+         "softmax_cross_entropy: this graph has a loss already, and a graph has one; build a "
+         "second graph for a second loss");
+}
+
+be_value be_softmax_cross_entropy(be_graph *g, be_value logits, be_value target)
+{
+    be_error err;
+    be_value out[OP_MAX_OUT];
+    if (!g || g->error.status != BE_OK) return BE_NONE;
+    if (check_alone(g, &err) != BE_OK) {
+        graph_blame(g, &err);
+        return BE_NONE;
+    }
+    graph_clock(g);
+    be_value loss = graph_build(g, &be_op_softmax_cross_entropy, NULL,
+                                (be_value[OP_MAX_IN]){logits, target}, out);
+    if (loss == BE_NONE) return BE_NONE;
+    g->recipe.loss = loss;
+    g->recipe.correct = out[1];
+    g->recipe.advance = &be_op_advance;
+    return loss;
+}

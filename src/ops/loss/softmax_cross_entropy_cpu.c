@@ -1,0 +1,117 @@
+/* Softmax and cross-entropy on the CPU.  Each row's loss goes to scratch in double and the rows are
+ * added up in their order, so the result does not depend on the number of threads. */
+#include <math.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+
+#define THREADS_PAY_FROM 32768 /* logits; below, waking the threads costs more than they save */
+#define MAX_LANES 16
+
+typedef struct row_result {
+    double loss;
+    int64_t correct;
+} row_result;
+
+/* exp(x) for x <= 0, to 2 ulp; below −87 it is exp(−87).  The polynomial is that of Cephes' expf
+ * (S. Moshier).  Written so that a loop of it becomes vector code, which libm's expf does not. */
+static inline float exp_of_negative(float x)
+{
+    const float to_integer = 12582912.0f; /* 1.5 · 2^23: adding it leaves no fraction bits */
+    x = x < -87.0f ? -87.0f : x;
+    float shifted = x * 1.44269504088896341f + to_integer;
+    float n = shifted - to_integer;
+    float r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    uint32_t bits; /* those of 2^n: the low bits of `shifted` are n */
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 127u) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+
+/* The lanes are written out because the compilers may not reorder a maximum by themselves. */
+static float row_max(const float *x, int64_t classes)
+{
+    float lane[MAX_LANES];
+    int64_t c = 0;
+    for (int l = 0; l < MAX_LANES; l++) lane[l] = x[0];
+    for (; c + MAX_LANES <= classes; c += MAX_LANES)
+        for (int l = 0; l < MAX_LANES; l++) lane[l] = x[c + l] > lane[l] ? x[c + l] : lane[l];
+    for (; c < classes; c++) lane[0] = x[c] > lane[0] ? x[c] : lane[0];
+    for (int l = 1; l < MAX_LANES; l++) lane[0] = lane[l] > lane[0] ? lane[l] : lane[0];
+    return lane[0];
+}
+
+static row_result run_row(const float *restrict x, float *restrict dx, int64_t classes,
+                          int64_t target, float scale)
+{
+    float max = row_max(x, classes), sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t c = 0; c < classes; c++) {
+        dx[c] = exp_of_negative(x[c] - max);
+        sum += dx[c];
+    }
+    float factor = scale / sum;
+#pragma omp simd
+    for (int64_t c = 0; c < classes; c++) dx[c] *= factor;
+    dx[target] -= scale;
+    row_result result = {.loss = log((double)sum) - ((double)x[target] - (double)max),
+                         .correct = x[target] == max};
+    for (int64_t c = 0; result.correct && c < target; c++) result.correct = x[c] != max;
+    return result;
+}
+
+static row_result run_row_without_class(float *dx, int64_t classes, bool ignored)
+{
+    for (int64_t c = 0; c < classes; c++) dx[c] = ignored ? 0.0f : NAN;
+    return (row_result){.loss = ignored ? 0.0 : (double)NAN};
+}
+
+static be_status softmax_cross_entropy_prepare(cpu_call *call, arena *memory, be_error *err)
+{
+    (void)memory;
+    (void)err;
+    call->scratch_bytes = (size_t)call->in_shape[0].dim[0] * sizeof(row_result);
+    return BE_OK;
+}
+
+static be_status softmax_cross_entropy_run(const cpu_call *call, be_error *err)
+{
+    (void)err;
+    const float *logits = call->in[0];
+    const int32_t *target = call->in[1];
+    float *loss = call->out[0], *dlogits = call->out[2];
+    int32_t *correct = call->out[1];
+    row_result *results = call->scratch;
+    int64_t rows = call->in_shape[0].dim[0], classes = call->in_shape[0].dim[1], counted = 0;
+    for (int64_t n = 0; n < rows; n++) counted += target[n] >= 0;
+    double scale = counted ? 1.0 / (double)counted : 0.0;
+#pragma omp parallel for num_threads(call->threads) \
+    schedule(static) if (rows * classes >= THREADS_PAY_FROM)
+    for (int64_t n = 0; n < rows; n++) {
+        float *dx = dlogits + n * classes;
+        results[n] = target[n] >= 0 && target[n] < classes
+                         ? run_row(logits + n * classes, dx, classes, target[n], (float)scale)
+                         : run_row_without_class(dx, classes, target[n] < 0);
+    }
+    row_result total = {0};
+    for (int64_t n = 0; n < rows; n++) {
+        total.loss += results[n].loss;
+        total.correct += results[n].correct;
+    }
+    *loss = (float)(total.loss * scale);
+    *correct = (int32_t)total.correct;
+    return BE_OK;
+}
+
+const cpu_kernel CPU_KERNEL(softmax_cross_entropy) = {.implementation = CPU_NATIVE,
+                                                      .prepare = softmax_cross_entropy_prepare,
+                                                      .run = softmax_cross_entropy_run};

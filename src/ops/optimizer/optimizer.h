@@ -1,0 +1,19 @@
+/* What the optimizers share: their attributes, and the shapes of the blocks that they update. */
+#ifndef OPS_OPTIMIZER_OPTIMIZER_H
+#define OPS_OPTIMIZER_OPTIMIZER_H
+
+#include "ops/op_util.h"
+
+typedef struct sgd_attrs {
+    double momentum, weight_decay;
+} sgd_attrs;
+
+typedef struct adam_attrs {
+    double beta1, beta2, epsilon, weight_decay;
+} adam_attrs;
+
+/* Inputs: parameters f32 [P], gradients f32 [P], rate f32 [1], clock i32 [1], and `slots` f32 [P].
+ * Outputs: parameters and slots, updated in place; `name` is the op's. */
+be_status optimizer_infer(op_infer *call, int slots, const char *name, be_error *err);
+
+#endif

@@ -1,0 +1,89 @@
+/* Stochastic gradient descent with momentum and weight decay, as torch.optim.SGD does it (without
+ * dampening or Nesterov): d = g + decay · p;  buffer = momentum · buffer + d;  p −= rate · buffer.
+ * Without momentum there is no buffer and p −= rate · d. */
+#include "ops/op_list.h"
+#include "ops/optimizer/optimizer.h"
+
+be_status optimizer_infer(op_infer *call, int slots, const char *name, be_error *err)
+{
+    const be_shape *block = &call->in[0];
+    be_shape rate = shape_make(BE_F32, 1, 1, 0, 0, 0), clock = shape_make(BE_I32, 1, 1, 0, 0, 0);
+    TRY(op_expect(block, BE_F32, 1, name, err));
+    TRY(op_expect_same(&call->in[1], block, name, err));
+    TRY(op_expect_same(&call->in[2], &rate, name, err));
+    TRY(op_expect_same(&call->in[3], &clock, name, err));
+    call->out[0] = *block;
+    for (int s = 0; s < slots; s++) {
+        TRY(op_expect_same(&call->in[4 + s], block, name, err));
+        call->out[1 + s] = *block;
+    }
+    return BE_OK;
+}
+
+static be_status sgd_infer(op_infer *call, be_error *err)
+{
+    const sgd_attrs *attrs = call->attrs;
+    bool slot = call->in[4].rank >= 0;
+    call->out[1].rank = -1;
+    if (slot != (attrs->momentum != 0.0))
+        FAIL(err, BE_USAGE, "sgd: expected %s, found %s",
+             slot ? "a momentum above 0" : "no momentum without its buffer",
+             slot ? "0 with a buffer for it" : "one");
+    return optimizer_infer(call, slot, "sgd", err);
+}
+
+static void sgd_reference(const op_reference *call)
+{
+    const sgd_attrs *attrs = call->attrs;
+    int64_t count = call->in[0].dim[0];
+    double rate = call->x[2][0], *p = call->y[0], *buffer = call->y[1];
+    for (int64_t i = 0; i < count; i++) {
+        double d = call->x[1][i] + attrs->weight_decay * p[i];
+        if (buffer) d = buffer[i] = attrs->momentum * buffer[i] + d;
+        p[i] -= rate * d;
+    }
+}
+
+static op_cost sgd_cost(const void *attrs, const be_shape *in, const be_shape *out)
+{
+    double operations = ((const sgd_attrs *)attrs)->weight_decay != 0.0 ? 4.0 : 2.0;
+    if (out[1].rank >= 0) operations += 2.0;
+    return (op_cost){.flops = operations * (double)in[0].dim[0], .bytes = op_bytes(in, out)};
+}
+
+static const sgd_attrs momentum_and_decay = {.momentum = 0.9, .weight_decay = 5e-4};
+static const sgd_attrs momentum_alone = {.momentum = 0.9};
+static const sgd_attrs decay_alone = {.weight_decay = 0.01};
+static const sgd_attrs nothing_more = {.momentum = 0.0};
+
+/* The last argument is the shape of the momentum's buffer. */
+#define SGD_CASE(text, attributes, count, ...)                                               \
+    {                                                                                        \
+        .name = text, .attrs = &attributes,                                                  \
+        .in = {{BE_F32, 1, {count}},                                                         \
+               {BE_F32, 1, {count}},                                                         \
+               {BE_F32, 1, {1}},                                                             \
+               {BE_I32, 1, {1}},                                                             \
+               __VA_ARGS__},                                                                 \
+        .low = -1, .high = 1, .below = {0, 0, 0, 50}, .positive = 1u << 2, .tolerance = 1e-6 \
+    }
+
+static const op_case sgd_cases[] = {
+    SGD_CASE("momentum and decay", momentum_and_decay, 1003, {BE_F32, 1, {1003}}),
+    SGD_CASE("momentum", momentum_alone, 70001, {BE_F32, 1, {70001}}),
+    SGD_CASE("decay", decay_alone, 515, OP_ABSENT),
+    SGD_CASE("plain", nothing_more, 40007, OP_ABSENT),
+    SGD_CASE("one", momentum_and_decay, 1, {BE_F32, 1, {1}}),
+};
+
+const be_op be_op_sgd = {.name = "sgd",
+                         .attrs_bytes = sizeof(sgd_attrs),
+                         .inputs = 5,
+                         .outputs = 2,
+                         .optional = 1u << 4,
+                         .updates = {1, 5},
+                         .infer = sgd_infer,
+                         .reference = sgd_reference,
+                         .cost = sgd_cost,
+                         .cases = sgd_cases,
+                         .case_count = OP_CASES(sgd_cases)};

@@ -1,0 +1,33 @@
+/* Dropout's attributes, and how its mask follows from the counter-based generator. */
+#ifndef OPS_RANDOM_DROPOUT_H
+#define OPS_RANDOM_DROPOUT_H
+
+#include <math.h>
+
+#include "core/rng.h"
+
+typedef struct dropout_attrs {
+    uint64_t seed;
+    uint32_t salt; /* which dropout layer of the graph */
+    float p;       /* the probability of a zero, 0 <= p < 1 */
+} dropout_attrs;
+
+static inline rng_key dropout_key(const dropout_attrs *attrs)
+{
+    return (rng_key){.seed = attrs->seed, .stream = RNG_DROPOUT, .sub = attrs->salt};
+}
+
+/* The block of four words for the elements 4 · quad … 4 · quad + 3 of step t. */
+static inline uint64_t dropout_block(uint32_t t, uint32_t quad)
+{
+    return (uint64_t)t << 32 | quad;
+}
+
+/* An element is kept if its word's upper 24 bits are at least this; the same as
+ * (word >> 8) / 2^24 >= p, without a rounding. */
+static inline uint32_t dropout_threshold(float p)
+{
+    return (uint32_t)ceil((double)p * 16777216.0);
+}
+
+#endif
