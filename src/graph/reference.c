@@ -1,0 +1,305 @@
+/* The double interpreter: memory for every value, the starts, and the loop over the nodes. */
+#include "graph/reference.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+#include "graph/passes.h"
+
+struct reference {
+    be_graph *graph; /* lowered */
+    double *memory;
+    double **data; /* of each value, in `memory`; NULL for one that lowering took away */
+    bool *written; /* inputs */
+    be_parameter *parameters;
+    int parameter_count;
+    bool train;
+};
+
+/* Taken away by lowering: nothing makes it, and it lies in no other value. */
+static bool is_gone(const graph_value *value)
+{
+    return value->kind == VALUE_RESULT && value->producer < 0 && value->alias_of == BE_NONE;
+}
+
+static be_status reference_allocate(reference *r, be_error *err)
+{
+    be_graph *g = r->graph;
+    size_t count = g->value_count, elements = 0;
+    void *data = NULL, *written = NULL, *parameters = NULL, *memory = NULL;
+    TRY(arena_alloc(g->memory, &data, (count + 1) * sizeof(double *), err));
+    TRY(arena_alloc(g->memory, &written, (count + 1) * sizeof(bool), err));
+    TRY(arena_alloc(g->memory, &parameters, (count + 1) * sizeof(be_parameter), err));
+    r->data = data;
+    r->written = written;
+    r->parameters = parameters;
+    for (size_t i = 0; i < count; i++)
+        if (g->values[i].alias_of == BE_NONE && !is_gone(&g->values[i]))
+            elements += (size_t)shape_elements(&g->values[i].shape);
+    TRY(memory_alloc(&memory, elements * sizeof(double), "the values of the double reference",
+                     err));
+    r->memory = memory;
+    double *next = r->memory;
+    for (size_t i = 0; i < count; i++) {
+        if (g->values[i].alias_of != BE_NONE || is_gone(&g->values[i])) continue;
+        r->data[i] = next;
+        next += shape_elements(&g->values[i].shape);
+    }
+    return BE_OK;
+}
+
+/* Let the values that lie in others point there. */
+static void place_aliases(reference *r)
+{
+    const be_graph *g = r->graph;
+    for (size_t i = 0; i < g->value_count; i++) {
+        size_t bytes = 0;
+        be_value root = (be_value)i;
+        for (; g->values[root].alias_of != BE_NONE; root = g->values[root].alias_of)
+            bytes += g->values[root].alias_bytes;
+        if (root != (be_value)i)
+            r->data[i] = r->data[root] + bytes / dtype_bytes(g->values[root].shape.dtype);
+    }
+}
+
+static be_status fill_parameter(reference *r, be_value value, uint32_t index, be_error *err)
+{
+    void *memory = NULL;
+    int64_t count = shape_elements(&r->graph->values[value].shape);
+    TRY(memory_alloc(&memory, (size_t)count * sizeof(float), "initial weights", err));
+    const float *start = memory;
+    graph_fill_parameter(r->graph, value, index, memory);
+    for (int64_t i = 0; i < count; i++) r->data[value][i] = (double)start[i];
+    memory_free(memory);
+    return BE_OK;
+}
+
+static be_status fill_starts(reference *r, be_error *err)
+{
+    const be_graph *g = r->graph;
+    for (size_t i = 0; i < g->value_count; i++) {
+        const graph_value *value = &g->values[i];
+        if (value->kind == VALUE_STATE && value->init_constant != 0.0f)
+            for (int64_t e = 0; e < shape_elements(&value->shape); e++)
+                r->data[i][e] = (double)value->init_constant;
+        if (value->kind != VALUE_PARAMETER) continue;
+        TRY(fill_parameter(r, (be_value)i, (uint32_t)r->parameter_count, err));
+        r->parameters[r->parameter_count++] =
+            (be_parameter){.name = value->name,
+                           .shape = value->shape,
+                           .value = (be_value)i,
+                           .gradient = g->gradient_of ? g->gradient_of[i] : BE_NONE};
+    }
+    return BE_OK;
+}
+
+static be_status reference_prepare(reference *r, const be_graph *g, const be_plan_options *options,
+                                   be_error *err)
+{
+    if (options->share || options->dry_run)
+        FAIL(err, BE_USAGE, "the double reference has no shared parameters and no dry run");
+    TRY(graph_lower(g, options, &(lower_target){.device = NULL}, &r->graph, err));
+    TRY(reference_allocate(r, err));
+    place_aliases(r);
+    return fill_starts(r, err);
+}
+
+be_status reference_new(const be_graph *g, const be_plan_options *options, reference **out,
+                        be_error *err)
+{
+    void *memory = NULL;
+    *out = NULL;
+    TRY(memory_alloc(&memory, sizeof(reference), "reference", err));
+    reference *r = memory;
+    r->train = options->mode == BE_TRAIN;
+    be_status status = reference_prepare(r, g, options, err);
+    if (status == BE_OK)
+        *out = r;
+    else
+        reference_free(r);
+    return status;
+}
+
+void reference_free(reference *r)
+{
+    if (!r) return;
+    memory_free(r->memory);
+    be_graph_free(r->graph);
+    memory_free(r);
+}
+
+static be_status check_value(const reference *r, be_value value, size_t bytes, be_error *err)
+{
+    char text[64];
+    if (value < 0 || (size_t)value >= r->graph->value_count)
+        FAIL(err, BE_USAGE, "value %d is not in this reference's graph", (int)value);
+    const graph_value *info = &r->graph->values[value];
+    size_t expected = (size_t)shape_elements(&info->shape) * dtype_bytes(info->shape.dtype);
+    if (!r->data[value])
+        FAIL(err, BE_USAGE, "value %d \"%s\" does not exist in this mode; it was lowered away",
+             (int)value, info->name);
+    if (bytes != expected)
+        FAIL(err, BE_USAGE, "value \"%s\" is %s: expected %zu bytes, found %zu", info->name,
+             shape_text(&info->shape, text), expected, bytes);
+    return BE_OK;
+}
+
+be_status reference_write(reference *r, be_value value, const void *data, size_t bytes,
+                          be_error *err)
+{
+    TRY(check_value(r, value, bytes, err));
+    const be_shape *shape = &r->graph->values[value].shape;
+    int64_t count = shape_elements(shape);
+    double *to = r->data[value];
+    r->written[value] = true;
+    switch (shape->dtype) {
+    case BE_F32:
+        for (int64_t i = 0; i < count; i++) to[i] = (double)((const float *)data)[i];
+        break;
+    case BE_I32:
+        for (int64_t i = 0; i < count; i++) to[i] = (double)((const int32_t *)data)[i];
+        break;
+    case BE_U8:
+        for (int64_t i = 0; i < count; i++) to[i] = (double)((const uint8_t *)data)[i];
+        break;
+    }
+    return BE_OK;
+}
+
+be_status reference_read(const reference *r, be_value value, void *data, size_t bytes,
+                         be_error *err)
+{
+    TRY(check_value(r, value, bytes, err));
+    const be_shape *shape = &r->graph->values[value].shape;
+    int64_t count = shape_elements(shape);
+    const double *from = r->data[value];
+    switch (shape->dtype) {
+    case BE_F32:
+        for (int64_t i = 0; i < count; i++) ((float *)data)[i] = (float)from[i];
+        break;
+    case BE_I32:
+        for (int64_t i = 0; i < count; i++) ((int32_t *)data)[i] = (int32_t)from[i];
+        break;
+    case BE_U8:
+        for (int64_t i = 0; i < count; i++) ((uint8_t *)data)[i] = (uint8_t)from[i];
+        break;
+    }
+    return BE_OK;
+}
+
+double *reference_data(const reference *r, be_value value)
+{
+    if (value < 0 || (size_t)value >= r->graph->value_count) return NULL;
+    return r->data[value];
+}
+
+static be_status check_inputs(const reference *r, be_error *err)
+{
+    const be_graph *g = r->graph;
+    for (size_t i = 0; i < g->value_count; i++)
+        if (g->values[i].kind == VALUE_INPUT && !r->written[i] && graph_use_count(g, (be_value)i))
+            FAIL(err, BE_USAGE, "input \"%s\" was never written; write it before the first step",
+                 g->values[i].name);
+    return BE_OK;
+}
+
+static void run_node(const reference *r, const graph_node *node)
+{
+    be_shape in[OP_MAX_IN], out[OP_MAX_OUT];
+    double *x[OP_MAX_IN], *y[OP_MAX_OUT];
+    for (int i = 0; i < OP_MAX_IN; i++) {
+        in[i] = be_value_shape(r->graph, node->in[i]);
+        x[i] = reference_data(r, node->in[i]);
+    }
+    for (int o = 0; o < OP_MAX_OUT; o++) {
+        out[o] = be_value_shape(r->graph, node->out[o]);
+        y[o] = reference_data(r, node->out[o]);
+    }
+    node->op->reference(
+        &(op_reference){.attrs = node->attrs, .in = in, .out = out, .x = x, .y = y});
+}
+
+be_status reference_run(reference *r, int64_t steps, be_error *err)
+{
+    if (steps < 0) FAIL(err, BE_USAGE, "expected 0 or more steps, found %" PRId64, steps);
+    TRY(check_inputs(r, err));
+    for (int64_t s = 0; s < steps; s++)
+        for (size_t n = 0; n < r->graph->node_count; n++) run_node(r, &r->graph->nodes[n]);
+    return BE_OK;
+}
+
+static be_status find_clock(const reference *r, double **out, be_error *err)
+{
+    *out = reference_data(r, be_value_find(r->graph, "clock"));
+    if (!*out) FAIL(err, BE_USAGE, "this reference has no clock and counts no steps");
+    return BE_OK;
+}
+
+be_status reference_steps(const reference *r, int64_t *steps, be_error *err)
+{
+    double *clock = NULL;
+    *steps = 0;
+    TRY(find_clock(r, &clock, err));
+    *steps = (int64_t)*clock;
+    return BE_OK;
+}
+
+be_status reference_set_steps(reference *r, int64_t steps, be_error *err)
+{
+    double *clock = NULL;
+    TRY(find_clock(r, &clock, err));
+    if (steps < 0 || steps > INT32_MAX)
+        FAIL(err, BE_USAGE, "expected 0 to 2^31 - 1 steps, found %" PRId64, steps);
+    *clock = (double)steps;
+    return BE_OK;
+}
+
+be_status reference_set_learning_rate(reference *r, float rate, be_error *err)
+{
+    if (r->graph->rate == BE_NONE)
+        FAIL(err, BE_USAGE, "this reference does not train and has no learning rate");
+    *r->data[r->graph->rate] = (double)rate;
+    return BE_OK;
+}
+
+be_status reference_losses(const reference *r, int64_t count, double *losses, int32_t *correct,
+                           be_error *err)
+{
+    int64_t steps = 0;
+    if (r->graph->loss_log == BE_NONE) FAIL(err, BE_USAGE, "this reference has no loss");
+    TRY(reference_steps(r, &steps, err));
+    if (count < 0 || count > BE_LOSS_LOG || count > steps)
+        FAIL(err, BE_USAGE,
+             "expected at most %d losses of the %" PRId64 " steps done, asked for %" PRId64,
+             BE_LOSS_LOG, steps, count);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = (steps - count + i) % BE_LOSS_LOG;
+        if (losses) losses[i] = r->data[r->graph->loss_log][at];
+        if (correct) correct[i] = (int32_t)r->data[r->graph->correct_log][at];
+    }
+    return BE_OK;
+}
+
+int reference_parameter_count(const reference *r)
+{
+    return r->parameter_count;
+}
+
+be_parameter reference_parameter(const reference *r, int index)
+{
+    return r->parameters[index];
+}
+
+int reference_slot_count(const reference *r)
+{
+    return r->train ? r->graph->recipe.slots : 0;
+}
+
+be_parameter reference_slot(const reference *r, int index)
+{
+    be_value value = r->graph->slot[index];
+    return (be_parameter){.name = r->graph->values[value].name,
+                          .shape = r->graph->values[value].shape,
+                          .value = value,
+                          .gradient = BE_NONE};
+}
