@@ -64,6 +64,25 @@ BE_CHECKED be_status be_plan_run(be_plan *plan, int64_t steps, be_error *err);
  * not finite.  Slow. */
 BE_CHECKED be_status be_plan_run_checked(be_plan *plan, int64_t steps, be_error *err);
 
+/* As be_plan_run, and adds the time of each part of the step to phase_ns.  Reading the clock around
+ * every launch makes the step a little slower. */
+#define BE_PHASE_LIST(X)      \
+    X(DATA, "data")           \
+    X(FORWARD, "forward")     \
+    X(BACKWARD, "backward")   \
+    X(OPTIMIZER, "optimizer") \
+    X(OTHER, "other")
+
+typedef enum be_phase {
+#define X(name, text) BE_PHASE_##name,
+    BE_PHASE_LIST(X)
+#undef X
+        BE_PHASE_COUNT
+} be_phase;
+
+BE_CHECKED be_status be_plan_run_timed(be_plan *plan, int64_t steps,
+                                       int64_t phase_ns[BE_PHASE_COUNT], be_error *err);
+
 /* The losses and the numbers of right answers of the last `count` steps, oldest first; count at
  * most BE_LOSS_LOG.  Either array may be NULL. */
 #define BE_LOSS_LOG 4096

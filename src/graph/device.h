@@ -27,6 +27,8 @@ typedef struct device_vtable {
     be_status (*bind)(program *p, be_value value, const void *data, size_t bytes, be_error *err);
     /* `checked`: look at every result, BE_NUMERIC at the first that is not finite. */
     be_status (*run)(program *p, int64_t steps, bool checked, be_error *err);
+    /* As run, and adds the wall time of each node to node_ns[node]. */
+    be_status (*run_timed)(program *p, int64_t steps, int64_t *node_ns, be_error *err);
     /* launches, scratch_bytes, implementation */
     void (*describe)(const program *p, be_plan_facts *facts);
     const char *(*implementation)(const program *p, int node);

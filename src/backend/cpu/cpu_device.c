@@ -36,6 +36,14 @@ static be_status choose_library(const be_device_options *options, cpu_library *o
     return BE_OK;
 }
 
+const char *cpu_library_version(void)
+{
+    static char text[32];
+    const dnnl_version_t *version = dnnl_version();
+    snprintf(text, sizeof text, "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
+    return text;
+}
+
 #define CPU_THREADS_MAX 1024
 
 be_status cpu_open(const be_device_options *options, be_device **out, be_error *err)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "core/clock.h"
 
 struct program {
     const cpu_device *device;
@@ -250,6 +251,20 @@ static be_status cpu_vt_run(program *p, int64_t steps, bool checked, be_error *e
     return BE_OK;
 }
 
+static be_status cpu_vt_run_timed(program *p, int64_t steps, int64_t *node_ns, be_error *err)
+{
+    if (!p->resolved) TRY(program_resolve(p, err));
+    int64_t before_ns = clock_now_ns();
+    for (int64_t s = 0; s < steps; s++)
+        for (size_t n = 0; n < p->call_count; n++) {
+            TRY(p->kernels[n]->run(&p->calls[n], err));
+            int64_t now_ns = clock_now_ns();
+            node_ns[n] += now_ns - before_ns;
+            before_ns = now_ns;
+        }
+    return BE_OK;
+}
+
 static void cpu_vt_describe(const program *p, be_plan_facts *facts)
 {
     facts->launches = (int)p->call_count;
@@ -279,5 +294,6 @@ const device_vtable cpu_vtable = {.close = cpu_vt_close,
                                   .read = cpu_vt_read,
                                   .bind = cpu_vt_bind,
                                   .run = cpu_vt_run,
+                                  .run_timed = cpu_vt_run_timed,
                                   .describe = cpu_vt_describe,
                                   .implementation = cpu_vt_implementation};

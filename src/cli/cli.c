@@ -1,0 +1,130 @@
+/* What the commands share. */
+#include "cli/cli.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/topology.h"
+
+#define GENERATED_SEED 1 /* of pictures: another seed of the training sees the same data */
+
+volatile sig_atomic_t cli_signal;
+
+static bool progress_shown;
+
+void cli_progress_end(void)
+{
+    if (progress_shown) fprintf(stderr, "\r\033[K");
+    progress_shown = false;
+}
+
+void cli_note(const cli_options *options, const char *format, ...)
+{
+    va_list arguments;
+    if (options->value[OPTION_QUIET].given) return;
+    cli_progress_end();
+    fprintf(stderr, "breakeven: ");
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
+void cli_progress(const cli_options *options, const char *format, ...)
+{
+    static int is_terminal = -1;
+    va_list arguments;
+    if (is_terminal < 0) {
+        const char *terminal = getenv("TERM");
+        is_terminal = isatty(STDERR_FILENO) && !(terminal && strcmp(terminal, "dumb") == 0);
+    }
+    if (!is_terminal || options->value[OPTION_QUIET].given) return;
+    fprintf(stderr, "\r\033[K");
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fflush(stderr);
+    progress_shown = true;
+}
+
+int cli_default_threads(const cli_options *options)
+{
+    const char *text = getenv("OMP_NUM_THREADS");
+    int cores = topology_get()->cores;
+    if (!text || !*text) return cores;
+    char *end = NULL;
+    long threads = strtol(text, &end, 10); /* a list is one number a level of nesting */
+    if (end != text && (*end == 0 || *end == ',') && threads >= 1 && threads <= 1024)
+        return (int)threads;
+    cli_note(options, "OMP_NUM_THREADS: expected a number from 1 to 1024, found \"%s\"; using %d",
+             text, cores);
+    return cores;
+}
+
+uint64_t cli_seed(const cli_options *options)
+{
+    return options->value[OPTION_SEED].given ? (uint64_t)options->value[OPTION_SEED].integer : 1;
+}
+
+be_status cli_check_precision(const cli_options *options, be_error *err)
+{
+    const option_value *precision = &options->value[OPTION_PRECISION];
+    if (precision->given && strcmp(precision->text, "fp32") != 0)
+        FAIL(err, BE_UNAVAILABLE,
+             "precision %s: the native engine has fp32 alone on the CPU; leave --precision out",
+             precision->text);
+    return BE_OK;
+}
+
+be_status cli_open_device(const cli_options *options, be_device **out, be_error *err)
+{
+    const option_value *devices = &options->value[OPTION_DEVICE];
+    int64_t threads = 0;
+    *out = NULL;
+    TRY(option_single(options, OPTION_THREADS, cli_default_threads(options), &threads, err));
+    TRY(cli_check_precision(options, err));
+    if (devices->given && (devices->count != 1 || strcmp(devices->words[0], "all") == 0))
+        FAIL(err, BE_USAGE, "--device: %s uses one device, found \"%s\"; name one, as cpu",
+             command_table[options->command].name, devices->text);
+    return be_device_open(devices->given ? devices->words[0] : "cpu",
+                          &(be_device_options){.threads = (int)threads,
+                                               .isa = options->value[OPTION_ISA].text,
+                                               .library = options->value[OPTION_LIBRARY].text},
+                          out, err);
+}
+
+const workload *cli_workload(const cli_options *options, int argument)
+{
+    const workload *found = NULL;
+    MUST(workload_find(options->arguments[argument], &found, NULL) == BE_OK);
+    return found;
+}
+
+be_status cli_open_data(const cli_options *options, const workload *w, dataset_split split,
+                        be_dataset **out, be_error *err)
+{
+    dataset_kind kind;
+    *out = NULL;
+    TRY(catalog_find(w->dataset, &kind, err));
+    TRY(dataset_open(kind, split,
+                     &(dataset_options){.data_dir = options->value[OPTION_DATA].text,
+                                        .seed = GENERATED_SEED,
+                                        .synthetic = options->value[OPTION_SYNTHETIC].given,
+                                        .limit = options->value[OPTION_LIMIT].integer},
+                     out, err));
+    if ((*out)->note && split == SPLIT_TRAIN) cli_note(options, "%s", (*out)->note);
+    return BE_OK;
+}
+
+report_format cli_format(const cli_options *options)
+{
+    return report_format_find(options->value[OPTION_FORMAT].text);
+}
+
+be_status cli_write(const cli_options *options, const report_sheet *sheet, be_error *err)
+{
+    cli_progress_end();
+    return report_write(sheet, cli_format(options), stdout, err);
+}

@@ -1,0 +1,52 @@
+/* What the commands share: the signal, progress and notes on standard error, common options turned
+ * into the engine's terms.  Only main exits. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "breakeven/plan.h"
+#include "cli/options.h"
+#include "data/dataset.h"
+#include "report/sheet.h"
+#include "workloads/workload.h"
+
+/* The signal that asked the program to end (SIGINT, SIGTERM), 0 while there is none. */
+extern volatile sig_atomic_t cli_signal;
+
+/* A line for people on standard error; nothing with --quiet. */
+void cli_note(const cli_options *options, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Replace the progress line on standard error; nothing where that is no terminal, or with --quiet.
+ * cli_progress_end removes it. */
+void cli_progress(const cli_options *options, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void cli_progress_end(void);
+
+/* The threads that the command shall use: --threads, OMP_NUM_THREADS, the physical cores. */
+int cli_default_threads(const cli_options *options);
+
+/* The seed: --seed, or 1. */
+uint64_t cli_seed(const cli_options *options);
+
+/* --device of a command that uses one device; BE_UNAVAILABLE with the reason. */
+BE_CHECKED be_status cli_open_device(const cli_options *options, be_device **out, be_error *err);
+
+/* Precisions other than fp32 are not there yet: BE_UNAVAILABLE. */
+BE_CHECKED be_status cli_check_precision(const cli_options *options, be_error *err);
+
+/* The workload of the first argument; its name was checked by the parser. */
+const workload *cli_workload(const cli_options *options, int argument);
+
+/* A split of the workload's data set, as --data, --synthetic and --limit say; notes a stand-in. */
+BE_CHECKED be_status cli_open_data(const cli_options *options, const workload *w,
+                                   dataset_split split, be_dataset **out, be_error *err);
+
+/* Write records to standard output in the form of --format. */
+BE_CHECKED be_status cli_write(const cli_options *options, const report_sheet *sheet,
+                               be_error *err);
+report_format cli_format(const cli_options *options);
+
+#endif

@@ -1,0 +1,36 @@
+/* breakeven help and breakeven completion. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/help.h"
+
+be_status cmd_help(const cli_options *options, be_error *err)
+{
+    if (options->value[OPTION_MAN].given) {
+        help_print_man(stdout);
+        return BE_OK;
+    }
+    if (!options->argument_count) {
+        help_print(COMMAND_quick, stdout);
+        return BE_OK;
+    }
+    char names[400], near[64];
+    for (int c = 1; c < COMMAND_COUNT; c++)
+        if (strcmp(command_table[c].name, options->arguments[0]) == 0) {
+            help_print((command_id)c, stdout);
+            return BE_OK;
+        }
+    help_argument_words(&command_table[COMMAND_help], names, sizeof names);
+    option_nearest(options->arguments[0], names, near);
+    FAIL(err, BE_USAGE, "help: unknown command \"%s\"%s%s%s; expected one of %s",
+         options->arguments[0], near[0] ? "; did you mean " : "", near, near[0] ? "?" : "", names);
+}
+
+be_status cmd_completion(const cli_options *options, be_error *err)
+{
+    if (!help_print_completion(options->arguments[0], stdout))
+        FAIL(err, BE_USAGE, "completion: expected bash, zsh or fish, found \"%s\"",
+             options->arguments[0]);
+    return BE_OK;
+}

@@ -1,0 +1,148 @@
+/* The help texts, 80 columns wide, and the version. */
+#include "cli/help.h"
+
+#include <curl/curlver.h>
+#include <hwloc.h>
+#include <jansson.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "backend/backend.h"
+#include "build_info.h"
+#include "workloads/workload.h"
+
+#define COLUMNS 80
+#define OPTION_INDENT 2
+
+/* Words of `text` from column `at` on, further lines indented. */
+static void print_wrapped(FILE *out, const char *text, int at, int indent)
+{
+    while (*text) {
+        size_t length = strcspn(text, " ");
+        if (at + (int)length > COLUMNS - 1 && at > indent) {
+            fprintf(out, "\n%*s", indent, "");
+            at = indent;
+        }
+        fprintf(out, "%.*s", (int)length, text);
+        at += (int)length;
+        text += length;
+        if (*text == ' ') {
+            text++;
+            at++;
+            if (at + (int)strcspn(text, " ") <= COLUMNS - 1) {
+                fputc(' ', out);
+            } else {
+                fprintf(out, "\n%*s", indent, "");
+                at = indent;
+            }
+        }
+    }
+    fputc('\n', out);
+}
+
+/* "  -b, --batch N,..." */
+static int option_head(const option_spec *option, char out[64])
+{
+    char letter[8] = "    ";
+    if (option->letter) snprintf(letter, sizeof letter, "-%c, ", option->letter);
+    return snprintf(out, 64, "%s--%s%s%s", letter, option->name, option->argument ? " " : "",
+                    option->argument ? option->argument : "");
+}
+
+static void print_options(command_id command, FILE *out)
+{
+    char head[64];
+    int width = 0;
+    for (int o = 0; o < OPTION_COUNT; o++) {
+        int length = option_head(&option_table[o], head);
+        if (option_table[o].commands & 1u << command && length > width) width = length;
+    }
+    int indent = OPTION_INDENT + width + 2;
+    fprintf(out, "\nOptions:\n");
+    for (int o = 0; o < OPTION_COUNT; o++) {
+        if (!(option_table[o].commands & 1u << command)) continue;
+        option_head(&option_table[o], head);
+        fprintf(out, "%*s%-*s  ", OPTION_INDENT, "", width, head);
+        print_wrapped(out, option_table[o].help, indent, indent);
+    }
+}
+
+static void print_commands(FILE *out)
+{
+    int width = 0;
+    for (int c = 0; c < COMMAND_COUNT; c++)
+        if (command_table[c].summary[0] && (int)strlen(command_table[c].name) > width)
+            width = (int)strlen(command_table[c].name);
+    fprintf(out, "\nCommands:\n  %-*s  ", width, "(none)");
+    for (int c = 0; c < COMMAND_COUNT; c++) {
+        if (!command_table[c].summary[0]) continue;
+        if (c) fprintf(out, "  %-*s  ", width, command_table[c].name);
+        print_wrapped(out, command_table[c].summary, width + 4, width + 4);
+    }
+}
+
+static const char about[] =
+    "breakeven trains the field's standard models on every device and with every engine of this "
+    "machine, measures them side by side, and says which one to use, and why.";
+
+void help_print(command_id command, FILE *out)
+{
+    const command_spec *spec = &command_table[command];
+    char words[300] = "";
+    if (command == COMMAND_quick) {
+        fprintf(out, "Usage: breakeven [COMMAND] [OPTION...]\n\n");
+        print_wrapped(out, about, 0, 0);
+        print_commands(out);
+        print_options(command, out);
+        fprintf(out, "\n'breakeven help COMMAND' tells more. Results go to standard output, "
+                     "everything\nelse to standard error.\n\n");
+        fprintf(out, "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 device or engine not there,\n"
+                     "4 wrong numbers (NaN, broken parity), 5 out of memory, 130 or 143 on a signal.\n");
+        return;
+    }
+    fprintf(out, "Usage: breakeven %s%s%s [OPTION...]\n\n", spec->name,
+            spec->arguments[0] ? " " : "", spec->arguments);
+    print_wrapped(out, spec->description, 0, 0);
+    if (spec->kind == ARGUMENTS_WORKLOADS) {
+        help_argument_words(spec, words, sizeof words);
+        fprintf(out, "\nWorkloads: ");
+        print_wrapped(out, words, 11, 11);
+    }
+    print_options(command, out);
+}
+
+void help_print_version(FILE *out)
+{
+    fprintf(out, "breakeven %s (%s)\n", BUILD_VERSION, BUILD_COMMIT);
+    fprintf(out, "built by %s, %s", BUILD_COMPILER, BUILD_TYPE);
+    if (strcmp(BUILD_SANITIZERS, "none") != 0) fprintf(out, ", sanitizers %s", BUILD_SANITIZERS);
+    fprintf(out, "\nwith %s, jansson %s, zlib %s, hwloc %x.%x.%x, libcurl %s\n",
+            cpu_library_version(), JANSSON_VERSION, zlibVersion(),
+            hwloc_get_api_version() >> 16, hwloc_get_api_version() >> 8 & 0xff,
+            hwloc_get_api_version() & 0xff, LIBCURL_VERSION);
+}
+
+void help_argument_words(const command_spec *command, char *out, size_t room)
+{
+    size_t used = 0;
+    out[0] = 0;
+    switch (command->kind) {
+    case ARGUMENTS_WORKLOADS:
+        for (int i = 0; i < WORKLOAD_COUNT && used < room; i++)
+            used += (size_t)snprintf(out + used, room - used, "%s ", workload_table[i]->name);
+        break;
+    case ARGUMENTS_COMMANDS:
+        for (int c = 1; c < COMMAND_COUNT && used < room; c++)
+            if (command_table[c].summary[0])
+                used += (size_t)snprintf(out + used, room - used, "%s ", command_table[c].name);
+        break;
+    case ARGUMENTS_ACTIONS:
+        snprintf(out, room, "list verify get mnist fashion-mnist cifar-10 ");
+        break;
+    case ARGUMENTS_SHELLS:
+        snprintf(out, room, "bash zsh fish ");
+        break;
+    case ARGUMENTS_NOTHING:
+        break;
+    }
+}

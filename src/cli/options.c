@@ -1,0 +1,188 @@
+/* Parsing the command line by the two tables. */
+#include "cli/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "workloads/workload.h"
+
+const command_spec command_table[COMMAND_COUNT] = {
+#define X(id, name, arguments, kind, least, most, summary, description) \
+    {name, arguments, ARGUMENTS_##kind, least, most, summary, description, cmd_##id},
+    COMMAND_LIST(X)
+#undef X
+};
+
+const option_spec option_table[OPTION_COUNT] = {
+#define X(id, name, letter, argument, kind, least, most, words, commands, help) \
+    {name, letter, argument, OPTION_KIND_##kind, least, most, words, commands, help},
+    OPTION_LIST(X)
+#undef X
+};
+
+/* Where the parser is: the words, and the options in the order in which they came. */
+typedef struct parser {
+    char *const *words;
+    int count, next;
+    bool command_known, only_arguments;
+    cli_options *out;
+} parser;
+
+static const char *command_name(command_id command)
+{
+    return command == COMMAND_quick ? "breakeven" : command_table[command].name;
+}
+
+static be_status unknown_option(const parser *p, const char *word, be_error *err)
+{
+    char names[1000] = "", near[64];
+    size_t used = 0;
+    for (int o = 0; o < OPTION_COUNT; o++)
+        if (!p->command_known || option_table[o].commands & 1u << p->out->command)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s ", option_table[o].name);
+    option_nearest(word + strspn(word, "-"), names, near);
+    FAIL(err, BE_USAGE, "unknown option %s%s%s%s; 'breakeven help%s%s' lists the options", word,
+         near[0] ? "; did you mean --" : "", near, near[0] ? "?" : "",
+         p->command_known ? " " : "", p->command_known ? command_table[p->out->command].name : "");
+}
+
+static be_status store_option(parser *p, int id, const char *attached, be_error *err)
+{
+    const option_spec *spec = &option_table[id];
+    option_value *value = &p->out->value[id];
+    if (!spec->argument) {
+        if (attached)
+            FAIL(err, BE_USAGE, "--%s takes no value, found \"%s\"", spec->name, attached);
+        value->given = true;
+        return BE_OK;
+    }
+    if (!attached) {
+        if (p->next == p->count)
+            FAIL(err, BE_USAGE, "--%s needs a value: --%s %s", spec->name, spec->name,
+                 spec->argument);
+        attached = p->words[p->next++];
+    }
+    return option_take(spec, attached, value, err);
+}
+
+static be_status parse_long(parser *p, const char *word, be_error *err)
+{
+    size_t length = strcspn(word + 2, "=");
+    for (int o = 0; o < OPTION_COUNT; o++)
+        if (strlen(option_table[o].name) == length &&
+            strncmp(option_table[o].name, word + 2, length) == 0)
+            return store_option(p, o, word[2 + length] ? word + 3 + length : NULL, err);
+    char name[80];
+    snprintf(name, sizeof name, "%.*s", (int)length + 2, word);
+    return unknown_option(p, name, err);
+}
+
+/* One letter, or several flags in one word, or a letter with its value behind it. */
+static be_status parse_short(parser *p, const char *word, be_error *err)
+{
+    for (const char *letter = word + 1; *letter; letter++) {
+        int found = -1;
+        for (int o = 0; o < OPTION_COUNT; o++)
+            if (option_table[o].letter == *letter) found = o;
+        if (found < 0) {
+            const char name[3] = {'-', *letter, 0};
+            return unknown_option(p, name, err);
+        }
+        if (option_table[found].argument)
+            return store_option(p, found, letter[1] ? letter + 1 : NULL, err);
+        TRY(store_option(p, found, NULL, err));
+    }
+    return BE_OK;
+}
+
+static be_status find_command(parser *p, const char *word, be_error *err)
+{
+    char names[400] = "", near[64];
+    size_t used = 0;
+    for (int c = 0; c < COMMAND_COUNT; c++) {
+        if (command_table[c].name[0] && strcmp(command_table[c].name, word) == 0) {
+            p->out->command = (command_id)c;
+            p->command_known = true;
+            return BE_OK;
+        }
+        if (command_table[c].summary[0])
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s ", command_table[c].name);
+    }
+    option_nearest(word, names, near);
+    FAIL(err, BE_USAGE, "unknown command \"%s\"%s%s%s; 'breakeven help' lists the commands", word,
+         near[0] ? "; did you mean " : "", near, near[0] ? "?" : "");
+}
+
+static be_status add_argument(parser *p, const char *word, be_error *err)
+{
+    if (!p->command_known) return find_command(p, word, err);
+    if (p->out->argument_count == command_table[p->out->command].most) {
+        int most = command_table[p->out->command].most;
+        FAIL(err, BE_USAGE, "%s: expected %s%d argument%s, found \"%s\" too",
+             command_name(p->out->command), most ? "at most " : "", most, most == 1 ? "" : "s",
+             word);
+    }
+    p->out->arguments[p->out->argument_count++] = word;
+    return BE_OK;
+}
+
+static be_status check_workload(const char *name, be_error *err)
+{
+    const workload *found = NULL;
+    char names[256] = "", near[64];
+    size_t used = 0;
+    if (workload_find(name, &found, NULL) == BE_OK) return BE_OK;
+    for (int i = 0; i < WORKLOAD_COUNT; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s ", workload_table[i]->name);
+    option_nearest(name, names, near);
+    FAIL(err, BE_USAGE, "unknown workload \"%s\"%s%s%s; expected one of %s(see 'breakeven workloads')",
+         name, near[0] ? "; did you mean " : "", near, near[0] ? "?" : "", names);
+}
+
+static be_status check_applicable(const cli_options *options, be_error *err)
+{
+    for (int o = 0; o < OPTION_COUNT; o++) {
+        unsigned commands = option_table[o].commands;
+        char owners[200] = "";
+        size_t used = 0;
+        if (!options->value[o].given || commands & 1u << options->command) continue;
+        for (int c = 1; c < COMMAND_COUNT; c++)
+            if (commands & 1u << c && command_table[c].summary[0])
+                used += (size_t)snprintf(owners + used, sizeof owners - used, "%s%s",
+                                         used ? ", " : "", command_table[c].name);
+        FAIL(err, BE_USAGE, "--%s is no option of %s, but of %s", option_table[o].name,
+             command_name(options->command), owners);
+    }
+    return BE_OK;
+}
+
+static be_status check_arguments(const cli_options *options, be_error *err)
+{
+    const command_spec *command = &command_table[options->command];
+    if (options->value[OPTION_HELP].given || options->value[OPTION_VERSION].given) return BE_OK;
+    if (options->argument_count < command->least)
+        FAIL(err, BE_USAGE, "%s needs more: breakeven %s %s", command->name, command->name,
+             command->arguments);
+    for (int a = 0; command->kind == ARGUMENTS_WORKLOADS && a < options->argument_count; a++)
+        TRY(check_workload(options->arguments[a], err));
+    return check_applicable(options, err);
+}
+
+be_status options_parse(cli_options *out, int count, char *const *words, be_error *err)
+{
+    parser p = {.words = words, .count = count, .out = out};
+    *out = (cli_options){.command = COMMAND_quick};
+    while (p.next < p.count) {
+        const char *word = p.words[p.next++];
+        if (p.only_arguments || word[0] != '-' || !word[1])
+            TRY(add_argument(&p, word, err));
+        else if (strcmp(word, "--") == 0)
+            p.only_arguments = true;
+        else if (word[1] == '-')
+            TRY(parse_long(&p, word, err));
+        else
+            TRY(parse_short(&p, word, err));
+    }
+    return check_arguments(out, err);
+}

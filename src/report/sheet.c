@@ -1,0 +1,270 @@
+/* Tables and files of records. */
+#include "report/sheet.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMNS_MAX 32
+#define GAP 2
+
+report_format report_format_find(const char *name)
+{
+    static const char *const names[] = {
+#define X(id, text) text,
+        REPORT_FORMAT_LIST(X)
+#undef X
+    };
+    for (size_t i = 0; name && i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], name) == 0) return (report_format)i;
+    return REPORT_TABLE;
+}
+
+const json_t *report_member(const json_t *record, const char *path)
+{
+    char name[64];
+    while (record && *path) {
+        size_t length = strcspn(path, ".");
+        if (length >= sizeof name) return NULL;
+        memcpy(name, path, length);
+        name[length] = 0;
+        record = json_object_get(record, name);
+        path += length + (path[length] == '.');
+    }
+    return record;
+}
+
+double report_real(const json_t *record, const char *path)
+{
+    const json_t *member = report_member(record, path);
+    return json_is_number(member) ? json_number_value(member) : NAN;
+}
+
+const char *report_string(const json_t *record, const char *path)
+{
+    const json_t *member = report_member(record, path);
+    return json_is_string(member) ? json_string_value(member) : "";
+}
+
+json_t *report_json_real(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static const char *cell_text(const report_column *column, const json_t *record,
+                             char out[REPORT_TEXT_BYTES])
+{
+    if (column->text) return column->text(record, out);
+    double value = report_real(record, column->path);
+    switch (column->unit) {
+    case UNIT_COUNT:
+        return report_count(value, out);
+    case UNIT_SECONDS:
+        return report_seconds(value, out);
+    case UNIT_BYTES:
+        return report_bytes(value, out);
+    case UNIT_FLOPS:
+        return report_flops(value, out);
+    case UNIT_NUMBER:
+        return report_number(value, out);
+    case UNIT_TEXT:
+        break;
+    }
+    return report_string(record, column->path);
+}
+
+/* Write a cell, cut to its column's width; the last column has no blanks behind it. */
+static void print_cell(FILE *out, const char *text, size_t width, bool left, bool last)
+{
+    size_t length = report_width(text), shown = length > width ? width - 1 : length, bytes = 0;
+    for (size_t seen = 0; text[bytes]; bytes++)
+        if ((text[bytes] & 0xc0) != 0x80 && seen++ == shown) break;
+    size_t blanks = length > width ? 0 : width - length;
+    if (!left) fprintf(out, "%*s", (int)blanks, "");
+    fprintf(out, "%.*s%s", (int)bytes, text,
+            length <= width    ? ""
+            : report_look.utf8 ? "…"
+                               : "~");
+    if (!last) fprintf(out, "%*s", (int)(left ? blanks : 0) + GAP, "");
+}
+
+/* The width of every column; the widest texts give way until the table fits. */
+static void fit_columns(const report_sheet *sheet, size_t width[COLUMNS_MAX])
+{
+    size_t total = 0, i;
+    json_t *record;
+    char text[REPORT_TEXT_BYTES];
+    for (int c = 0; c < sheet->column_count; c++) {
+        const report_column *column = &sheet->columns[c];
+        width[c] = 0;
+        if (!column->title) continue;
+        width[c] = report_width(column->title);
+        json_array_foreach(sheet->records, i, record)
+        {
+            size_t length = report_width(cell_text(column, record, text));
+            if (length > width[c]) width[c] = length;
+        }
+        total += width[c] + GAP;
+    }
+    while (total > REPORT_COLUMNS + GAP) {
+        int widest = -1;
+        for (int c = 0; c < sheet->column_count; c++)
+            if (sheet->columns[c].title && sheet->columns[c].unit == UNIT_TEXT && width[c] > 8 &&
+                (widest < 0 || width[c] > width[widest]))
+                widest = c;
+        if (widest < 0) return;
+        width[widest]--;
+        total--;
+    }
+}
+
+static void print_row(const report_sheet *sheet, const size_t *width, const json_t *record,
+                      FILE *out)
+{
+    char text[REPORT_TEXT_BYTES];
+    int last = sheet->column_count - 1;
+    while (last > 0 && !sheet->columns[last].title) last--;
+    for (int c = 0; c <= last; c++) {
+        const report_column *column = &sheet->columns[c];
+        if (!column->title) continue;
+        print_cell(out, record ? cell_text(column, record, text) : column->title, width[c],
+                   column->unit == UNIT_TEXT, c == last);
+    }
+}
+
+static void write_table(const report_sheet *sheet, FILE *out)
+{
+    size_t width[COLUMNS_MAX], i;
+    json_t *record;
+    fit_columns(sheet, width);
+    fprintf(out, report_look.color ? "\033[1m" : "");
+    print_row(sheet, width, NULL, out);
+    fprintf(out, report_look.color ? "\033[0m\n" : "\n");
+    json_array_foreach(sheet->records, i, record)
+    {
+        bool stressed = report_look.color && (int)i == sheet->best;
+        fprintf(out, stressed ? "\033[32m" : "");
+        print_row(sheet, width, record, out);
+        fprintf(out, stressed ? "\033[0m\n" : "\n");
+    }
+}
+
+static void write_md(const report_sheet *sheet, FILE *out)
+{
+    char text[REPORT_TEXT_BYTES];
+    size_t i;
+    json_t *record;
+    fprintf(out, "|");
+    for (int c = 0; c < sheet->column_count; c++)
+        if (sheet->columns[c].title) fprintf(out, " %s |", sheet->columns[c].title);
+    fprintf(out, "\n|");
+    for (int c = 0; c < sheet->column_count; c++)
+        if (sheet->columns[c].title)
+            fprintf(out, sheet->columns[c].unit == UNIT_TEXT ? "---|" : "---:|");
+    fprintf(out, "\n");
+    json_array_foreach(sheet->records, i, record)
+    {
+        fprintf(out, "|");
+        for (int c = 0; c < sheet->column_count; c++) {
+            if (!sheet->columns[c].title) continue;
+            fputc(' ', out);
+            for (const char *p = cell_text(&sheet->columns[c], record, text); *p; p++)
+                fprintf(out, *p == '|' ? "\\|" : "%c", *p);
+            fprintf(out, " |");
+        }
+        fprintf(out, "\n");
+    }
+}
+
+/* RFC 4180: quoted where it holds a comma, a quote or the end of a line. */
+static void print_csv(FILE *out, const char *text)
+{
+    if (!strpbrk(text, ",\"\r\n")) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text; text++) fprintf(out, *text == '"' ? "\"\"" : "%c", *text);
+    fputc('"', out);
+}
+
+static be_status write_csv(const report_sheet *sheet, FILE *out, be_error *err)
+{
+    size_t i;
+    json_t *record;
+    for (int c = 0; c < sheet->column_count; c++)
+        fprintf(out, "%s%s", c ? "," : "", sheet->columns[c].path);
+    fprintf(out, "\n");
+    json_array_foreach(sheet->records, i, record)
+    {
+        for (int c = 0; c < sheet->column_count; c++) {
+            const json_t *member = report_member(record, sheet->columns[c].path);
+            if (c) fputc(',', out);
+            if (!member || json_is_null(member)) continue;
+            if (json_is_string(member)) {
+                print_csv(out, json_string_value(member));
+                continue;
+            }
+            char *text = json_dumps(member, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+            if (!text) FAIL(err, BE_NO_MEMORY, "no memory for a cell of the results");
+            print_csv(out, text);
+            free(text);
+        }
+        fprintf(out, "\n");
+    }
+    return BE_OK;
+}
+
+static be_status write_json(const json_t *value, size_t flags, FILE *out, be_error *err)
+{
+    if (json_dumpf(value, out, flags | JSON_REAL_PRECISION(9)) != 0)
+        FAIL(err, ferror(out) ? BE_IO : BE_NO_MEMORY, "the results could not be written as JSON");
+    fputc('\n', out);
+    return BE_OK;
+}
+
+be_status report_write(const report_sheet *sheet, report_format format, FILE *out, be_error *err)
+{
+    size_t i;
+    json_t *record;
+    MUST(sheet->column_count <= COLUMNS_MAX);
+    switch (format) {
+    case REPORT_TABLE:
+        write_table(sheet, out);
+        break;
+    case REPORT_MD:
+        write_md(sheet, out);
+        break;
+    case REPORT_CSV:
+        return write_csv(sheet, out, err);
+    case REPORT_JSON:
+        return write_json(sheet->records, JSON_INDENT(2), out, err);
+    case REPORT_JSONL:
+        json_array_foreach(sheet->records, i, record)
+            TRY(write_json(record, JSON_COMPACT, out, err));
+        break;
+    }
+    return BE_OK;
+}
+
+void report_paragraph(FILE *out, const char *text, int indent)
+{
+    int at = 0;
+    bool fresh = true;
+    for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
+        char word[256];
+        size_t length = strcspn(text, " ");
+        snprintf(word, sizeof word, "%.*s", (int)(length < 255 ? length : 255), text);
+        int width = (int)report_width(word);
+        if (!fresh && at + 1 + width > REPORT_COLUMNS) {
+            fprintf(out, "\n%*s", indent, "");
+            at = indent;
+            fresh = true;
+        }
+        at += fprintf(out, fresh ? "" : " ") + width;
+        fputs(word, out);
+        fresh = false;
+        text += length;
+    }
+    fputc('\n', out);
+}

@@ -1,0 +1,70 @@
+/* Records in the five forms: table, json, jsonl, csv, md.
+ *
+ * A record is a JSON object.  json and jsonl write all of it; the others write the columns of the
+ * sheet, each of which names a member by its path.  Owns nothing; writes to the given stream. */
+#ifndef REPORT_SHEET_H
+#define REPORT_SHEET_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "core/status.h"
+#include "report/text.h"
+
+#define REPORT_FORMAT_LIST(X) \
+    X(TABLE, "table")         \
+    X(JSON, "json")           \
+    X(JSONL, "jsonl")         \
+    X(CSV, "csv")             \
+    X(MD, "md")
+
+typedef enum report_format {
+#define X(name, text) REPORT_##name,
+    REPORT_FORMAT_LIST(X)
+#undef X
+} report_format;
+
+/* The format of this name; REPORT_TABLE for NULL. */
+report_format report_format_find(const char *name);
+
+typedef enum report_unit {
+    UNIT_TEXT, /* the only one that stands at the left */
+    UNIT_COUNT,
+    UNIT_SECONDS,
+    UNIT_BYTES,
+    UNIT_FLOPS,
+    UNIT_NUMBER,
+} report_unit;
+
+typedef struct report_column {
+    const char *path;  /* of the member: "step_s.median"; also the column's name in CSV */
+    const char *title; /* in table and md; NULL: in CSV only */
+    report_unit unit;
+    /* Makes the cell's text of the whole record instead; may be NULL. */
+    const char *(*text)(const json_t *record, char out[REPORT_TEXT_BYTES]);
+} report_column;
+
+typedef struct report_sheet {
+    const report_column *columns;
+    int column_count;
+    const json_t *records; /* an array */
+    int best;              /* the row to stress, −1: none */
+} report_sheet;
+
+#define REPORT_COLUMNS 80
+
+/* The member at a path, NULL if there is none. */
+const json_t *report_member(const json_t *record, const char *path);
+double report_real(const json_t *record, const char *path);       /* NAN if it is no number */
+const char *report_string(const json_t *record, const char *path); /* "" if it is no string */
+
+/* A number, or null where it is not finite. */
+json_t *report_json_real(double value);
+
+BE_CHECKED be_status report_write(const report_sheet *sheet, report_format format, FILE *out,
+                                  be_error *err);
+
+/* A paragraph, wrapped at 80 columns, its lines after the first indented. */
+void report_paragraph(FILE *out, const char *text, int indent);
+
+#endif

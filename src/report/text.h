@@ -1,0 +1,37 @@
+/* Numbers as people read them, and what the terminal can show.
+ *
+ * Every function writes into the caller's buffer and returns it; values that are not known (NAN,
+ * negative counts) become "-".  Owns only the style, which main sets once. */
+#ifndef REPORT_TEXT_H
+#define REPORT_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REPORT_TEXT_BYTES 64
+
+typedef struct report_style {
+    bool utf8;  /* the locale has it; else ASCII alone */
+    bool color; /* standard output is a terminal that wants colours */
+} report_style;
+
+extern report_style report_look;
+
+/* Three digits and the fitting unit: "812 us", "3.21 ms", "1.24 s", "2:03 min", "1:02 h". */
+const char *report_seconds(double seconds, char out[REPORT_TEXT_BYTES]);
+
+/* Both numbers in the unit of the first: "3.21 [3.18, 3.25] ms". */
+const char *report_interval(double median, double low, double high, char out[REPORT_TEXT_BYTES]);
+
+const char *report_count(double count, char out[REPORT_TEXT_BYTES]);  /* "1,199,882" */
+const char *report_bytes(double bytes, char out[REPORT_TEXT_BYTES]);  /* "54.8 MiB" */
+const char *report_flops(double flops, char out[REPORT_TEXT_BYTES]);  /* "0.39 GFLOP" */
+const char *report_number(double value, char out[REPORT_TEXT_BYTES]); /* three digits */
+
+const char *report_times(void); /* "×" or "x" */
+
+/* Columns that a text takes on a terminal: its UTF-8 characters. */
+size_t report_width(const char *text);
+
+#endif
