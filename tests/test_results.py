@@ -35,6 +35,10 @@ class Results(unittest.TestCase):
         self.assertEqual(self.program("1..1\nok 1 - a # SKIP no reason\n"),
                          ("0 passed, 1 failed, 1 skipped", 1))
 
+    def test_what_is_installed_is_no_reason_to_skip(self):
+        output = GOOD + "ok 3 - c # SKIP PyTorch cannot be imported\n"
+        self.assertEqual(self.program(output), ("2 passed, 1 failed", 1))
+
     def test_no_case_is_a_failure(self):
         self.assertEqual(self.program(""), ("0 passed, 1 failed", 1))
         self.assertEqual(Tally(io.StringIO()).exit_status(), 1)
