@@ -41,6 +41,7 @@ class Results(unittest.TestCase):
 
     def test_no_case_is_a_failure(self):
         self.assertEqual(self.program(""), ("0 passed, 1 failed", 1))
+        self.assertIn("it ran no case", self.tally.out.getvalue())
         self.assertEqual(Tally(io.StringIO()).exit_status(), 1)
 
     def test_a_case_that_never_reported_is_a_failure(self):

@@ -307,3 +307,34 @@ class InstallDeps(unittest.TestCase):
     def test_skip(self):
         self.assertEqual(self.install("build", BREAKEVEN_DEPS="skip"), (0, ""))
         self.assertEqual(self.calls(), "")
+
+
+class ContinuousIntegration(unittest.TestCase):
+    """.ci/run with a false make: the count is the last line, and the status is make's."""
+
+    def run_ci(self, make):
+        with tempfile.TemporaryDirectory(prefix="breakeven-test-") as folder:
+            path = os.path.join(folder, "make")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\n" + make + "\n")
+            os.chmod(path, 0o755)
+            environment = {**os.environ, "PATH": folder + ":" + os.environ["PATH"]}
+            status, output = run(["bash", os.path.join(ROOT, ".ci", "run")], env=environment)
+        return status, output.strip().split("\n")[-1]
+
+    def test_passed(self):
+        self.assertEqual(self.run_ci("echo 3 passed, 0 failed"), (0, "3 passed, 0 failed"))
+
+    def test_failed(self):
+        make = "echo 3 passed, 1 failed; echo make: Error 1; exit 2"
+        self.assertEqual(self.run_ci(make), (2, "3 passed, 1 failed"))
+
+    def test_died_before_the_count(self):
+        self.assertEqual(self.run_ci("echo no network; exit 2"), (2, "0 passed, 1 failed"))
+
+    def test_died_with_a_count_of_successes(self):
+        make = "echo 3 passed, 0 failed; exit 2"
+        self.assertEqual(self.run_ci(make), (2, "0 passed, 1 failed"))
+
+    def test_no_standard_input(self):
+        self.assertEqual(self.run_ci("cat; echo 1 passed, 0 failed"), (0, "1 passed, 0 failed"))
