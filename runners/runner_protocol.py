@@ -1,0 +1,137 @@
+"""The runner protocol (docs/runner-protocol.md) for runners written in Python.
+
+Owns what is the same for every engine: standard output, the request loop, the error answers, and
+the reading of a request's members.  It uses the standard library alone, so that a runner whose
+engine is missing can still say so.  It may know no engine.
+"""
+import json
+import math
+import os
+import signal
+import sys
+import traceback
+
+SCHEMA = 1
+STATUSES = ("FAILED", "BAD_DATA", "IO", "DRIVER", "USAGE", "UNAVAILABLE", "NUMERIC", "NO_MEMORY")
+OPS = ("hello", "prepare", "run", "sync", "parity", "evaluate", "export", "phases", "quit")
+REQUIRED = object()
+
+
+class Failure(Exception):
+    """An error to answer with: a status of the protocol, what was expected, found, and to do."""
+
+    def __init__(self, status, expected, found, advice):
+        assert status in STATUSES
+        super().__init__(f"expected {expected}, found {found}: {advice}")
+        self.status = status
+
+
+def claim_stdout():
+    """Keep standard output for the answers alone: whatever a library prints goes to the log."""
+    sys.stdout.flush()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
+
+
+def exit_on_interrupt():
+    """An interrupt ends a runner quietly, also where a library would swallow the exception."""
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+
+
+def member(request, name, kind, default=REQUIRED, least=None, choices=None):
+    """The member `name` of a request, checked: `kind` is int, float, str, bool, dict or list."""
+    def refuse(expected, found):
+        raise Failure("USAGE", expected, found, "correct the request")
+
+    if name not in request:
+        if default is REQUIRED:
+            refuse(f"the member '{name}'", "none")
+        return default
+    value = request[name]
+    fits = isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
+    if not fits or (isinstance(value, bool) and kind is not bool):
+        refuse(f"'{name}' to be {_KINDS[kind]}", _shown(value))
+    if kind is float and not math.isfinite(value):
+        refuse(f"'{name}' to be finite", value)
+    if least is not None and value < least:
+        refuse(f"'{name}' to be at least {least}", _shown(value))
+    if choices is not None and value not in choices:
+        refuse(f"'{name}' to be one of {', '.join(choices)}", _shown(value))
+    return float(value) if kind is float else value
+
+
+_KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false",
+          dict: "an object", list: "a list"}
+
+
+def _shown(value):
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _refuse_constant(text):
+    raise ValueError(f"'{text}' is no number of JSON")
+
+
+def _parse(line):
+    try:
+        request = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise Failure("BAD_DATA", "one JSON object on the line", f"what cannot be read ({error})",
+                      "send one request a line") from None
+    if not isinstance(request, dict):
+        raise Failure("BAD_DATA", "one JSON object on the line", _shown(request),
+                      "send an object with the member 'op'")
+    return request
+
+
+def _handle(engine, line):
+    """The answer to one line, and whether it was the last."""
+    request = _parse(line)
+    op = member(request, "op", str, choices=OPS)
+    if op == "quit":
+        return {}, True
+    if op == "hello" and member(request, "schema", int) != SCHEMA:
+        raise Failure("USAGE", f"schema {SCHEMA} of the protocol", request["schema"],
+                      "use a runner and a conductor of one release")
+    return getattr(engine, op)(request), False
+
+
+def serve(engine, requests, answers):
+    """Answer each line of `requests` until `quit` or the end; returns the exit code.
+
+    `engine` has one method an op, which takes the request and returns the answer's members, and
+    `failure_of(error)`, which makes a Failure of an exception that it did not foresee.
+    """
+    for line in requests:
+        last = False
+        try:
+            members, last = _handle(engine, line)
+            answer = json.dumps({"ok": True, **members}, allow_nan=False)
+        except Exception as error:  # whatever went wrong, the conductor gets its answer
+            failure = error
+            if not isinstance(error, Failure):
+                traceback.print_exc()
+                failure = engine.failure_of(error)
+            answer = json.dumps({"ok": False, "status": failure.status, "error": str(failure)})
+        try:
+            answers.write(answer.encode() + b"\n")
+            answers.flush()
+        except OSError:
+            return 1  # the conductor is gone: nobody is left to tell
+        if last:
+            return 0
+    return 0
+
+
+class Missing:
+    """Stands for an engine that cannot be loaded: every op answers why."""
+
+    def __init__(self, expected, found, advice):
+        self.failure = Failure("UNAVAILABLE", expected, found, advice)
+
+    def __getattr__(self, op):
+        def refuse(request):
+            raise self.failure
+        return refuse

@@ -1,0 +1,251 @@
+"""What PyTorch stands on: devices, versions, the BLAS that is really loaded, threads, precision.
+
+Owns every difference between PyTorch 1.13 and 2.x and between cpu, cuda and mps.
+"""
+import contextlib
+import ctypes
+import os
+import platform
+import re
+import subprocess
+
+import numpy as np
+import torch
+
+from runner_protocol import Failure
+
+_CONFIG = torch.__config__.show()
+_BLAS_FILE = re.compile(r"/lib(openblas|blas|blis|atlas|f77blas|mkl_|nvpl_blas|armpl)")
+
+
+def mps_available():
+    return hasattr(torch.backends, "mps") and torch.backends.mps.is_available()
+
+
+def synchronize(device):
+    """Wait until the device has done all its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        if hasattr(torch, "mps"):
+            torch.mps.synchronize()
+        else:
+            torch.zeros(1, device=device).item()  # 1.13: a read waits for the one queue
+
+
+def find_device(name):
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,4})?", name):
+        raise Failure("UNAVAILABLE", "a device cpu, cuda, cuda:N or mps", f"'{name}'",
+                      "PyTorch runs on no other here")
+    kind, _, index = name.partition(":")
+    if kind == "mps" and not mps_available():
+        raise Failure("UNAVAILABLE", "an Apple GPU", f"none in PyTorch {torch.__version__}",
+                      "use macOS 12.3 or later on Apple silicon, or another device")
+    if kind == "cuda":
+        if not torch.backends.cuda.is_built():
+            raise Failure("UNAVAILABLE", "a PyTorch with CUDA", f"{torch.__version__} without",
+                          "install one from pytorch.org")
+        count = torch.cuda.device_count()
+        if int(index or 0) >= count:
+            raise Failure("UNAVAILABLE", f"the device '{name}'", f"{count} CUDA devices",
+                          "check the driver and CUDA_VISIBLE_DEVICES")
+        torch.cuda.set_device(int(index or 0))
+        return torch.device("cuda", int(index or 0))
+    return torch.device(kind)
+
+
+def _cpu_name():
+    if platform.system() == "Darwin":
+        with contextlib.suppress(OSError):
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    with contextlib.suppress(OSError):
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def device_name(device):
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _cpu_name() + (" GPU" if device.type == "mps" else "")
+
+
+def devices():
+    found = [torch.device("cpu")]
+    if torch.backends.cuda.is_built():
+        found += [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
+    if mps_available():
+        found.append(torch.device("mps"))
+    return [{"id": str(device), "name": device_name(device)} for device in found]
+
+
+def fits(device, size_bytes):
+    """Whether the device holds `size_bytes` of data and leaves half of its free memory."""
+    if device.type == "cuda":
+        return size_bytes <= torch.cuda.mem_get_info(device)[0] // 2
+    if device.type == "mps" and hasattr(getattr(torch, "mps", None), "recommended_max_memory"):
+        return size_bytes <= torch.mps.recommended_max_memory() // 2
+    return True
+
+
+def _mapped_blas():
+    """Paths of the BLAS libraries mapped into this process, without those of numpy and scipy."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+            paths = {line.split(maxsplit=5)[5].rstrip("\n") for line in file if line.count("/")}
+    except OSError:
+        return []
+    return sorted(path for path in paths if _BLAS_FILE.search(path)
+                  and not re.search(r"/(numpy|scipy)\.libs/", path))
+
+
+def _symbol(path, name):
+    try:
+        return getattr(ctypes.CDLL(path), name)
+    except (OSError, AttributeError):
+        return None
+
+
+def _openblas_text(path):
+    config = _symbol(path, "openblas_get_config")
+    if config is None:
+        return None
+    config.restype = ctypes.c_char_p
+    words = config().decode(errors="replace").split()
+    parallel = _symbol(path, "openblas_get_parallel")
+    kinds = {0: "sequential", 1: "pthread", 2: "OpenMP"}
+    kind = kinds.get(parallel() if parallel else None, "threads unknown")
+    core = _symbol(path, "openblas_get_corename")
+    if core is not None:
+        core.restype = ctypes.c_char_p
+    return " ".join(words[:2]) + f" {kind}" + (f" {core().decode()}" if core else "")
+
+
+def blas():
+    """Which BLAS PyTorch's matrix products run on: (text, whether it is the slow reference)."""
+    mkl = re.search(r"(?:Math Kernel Library|oneMKL)\D*([\d.]+)", _CONFIG)
+    if torch.backends.mkl.is_available():
+        return f"MKL {mkl.group(1) if mkl else '(version unknown)'}", False
+    paths = _mapped_blas()
+    for path in paths:
+        text = _openblas_text(path)
+        if text:
+            return f"{text} ({path})", False
+    for path in paths:
+        for sign, name in (("blis", "BLIS"), ("atlas", "ATLAS"), ("mkl", "MKL"), ("nvpl", "NVPL"),
+                           ("armpl", "Arm Performance Libraries")):
+            if sign in path:
+                return f"{name} ({path})", False
+    if paths:
+        return f"reference BLAS ({paths[0]})", True
+    built = re.search(r"BLAS_INFO=(\w+)", _CONFIG)
+    return (f"{built.group(1)} (built in)" if built else "unknown"), False
+
+
+def set_threads(threads):
+    """Threads of PyTorch's own loops and of an OpenBLAS with threads of its own; warnings."""
+    torch.set_num_threads(threads)
+    for path in _mapped_blas():
+        setter = _symbol(path, "openblas_set_num_threads")
+        getter = _symbol(path, "openblas_get_num_threads")
+        if setter is not None and getter is not None:
+            setter(threads)
+            if getter() != threads:
+                return [f"asked for {threads} threads, OpenBLAS uses {getter()}"]
+    return []
+
+
+def _onednn():
+    found = re.search(r"(?:MKL-DNN|oneDNN) v([\d.]+)", _CONFIG)
+    if not torch.backends.mkldnn.is_available():
+        return None
+    return found.group(1) if found else "version unknown"
+
+
+def _cudnn():
+    if not torch.backends.cudnn.is_available():
+        return None
+    number = torch.backends.cudnn.version()
+    major, rest = divmod(number, 10000 if number >= 90000 else 1000)
+    return f"{major}.{rest // 100}.{rest % 100}"
+
+
+def versions():
+    openmp = re.search(r"OpenMP (\d+)(?: \(a\.k\.a\. OpenMP ([\d.]+)\))?", _CONFIG)
+    capability = re.search(r"CPU capability usage: (\S+)", _CONFIG)
+    found = {"python": platform.python_version(), "numpy": np.__version__, "blas": blas()[0],
+             "onednn": _onednn(), "openmp": openmp and (openmp.group(2) or openmp.group(1)),
+             "cpu_capability": capability.group(1) if capability else None,
+             "cuda": torch.version.cuda, "cudnn": _cudnn(), "hip": torch.version.hip}
+    return {name: version for name, version in found.items() if version}
+
+
+def implementation(device):
+    """The libraries that a step on this device runs on."""
+    parts = [f"PyTorch {torch.__version__}"]
+    if device.type == "cuda":
+        parts += [f"CUDA {torch.version.cuda}", f"cuDNN {_cudnn() or 'none'}"]
+    elif device.type == "mps":
+        parts.append("Metal")
+    else:
+        parts += [f"oneDNN {_onednn() or 'none'}", re.sub(r" \(/.*", "", blas()[0])]
+    return ", ".join(parts)
+
+
+def warnings(device):
+    found = []
+    if device.type == "cpu" and blas()[1]:
+        found.append(f"PyTorch runs on the {blas()[0]}, which is slow: comparisons against it are "
+                     "refused; install libopenblas0-pthread (Debian)")
+    if device.type == "mps" and os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK", "0") == "1":
+        found.append("PYTORCH_ENABLE_MPS_FALLBACK=1 lets PyTorch run operations on the CPU unseen: "
+                     "unset it")
+    if os.environ.get("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "0") == "1" and device.type == "cuda":
+        found.append("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 turns TF32 on: unset it")
+    return found
+
+
+def set_precision(device, precision):
+    """fp32 without TF32, tf32 (cuda) or bf16 (autocast); a Failure where the device lacks it."""
+    def refuse(why):
+        raise Failure("UNAVAILABLE", f"a device with precision '{precision}'", why, "use fp32")
+
+    if precision not in ("fp32", "tf32", "bf16"):
+        raise Failure("UNAVAILABLE", "a precision fp32, tf32 or bf16", f"'{precision}'",
+                      "use one of these")
+    cuda = device.type == "cuda"
+    recent = cuda and torch.cuda.get_device_capability(device) >= (8, 0)
+    if precision == "tf32" and not recent:
+        refuse(f"{device_name(device)} ({device.type}), which has no TF32")
+    if precision == "bf16" and not (recent if cuda else _computes_bf16(device)):
+        refuse(f"{device_name(device)} ({device.type}), on which this PyTorch computes no bfloat16")
+    if cuda:
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.benchmark = True  # the shapes do not change from step to step
+
+
+def _computes_bf16(device):
+    """Whether autocast really computes in bfloat16, and on the CPU with a library, not emulated."""
+    if device.type == "cpu" and not _cpu_bf16():
+        return False
+    try:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            ones = torch.ones(8, 8, device=device)
+            return (ones @ ones).dtype == torch.bfloat16
+    except (RuntimeError, TypeError, ValueError):
+        return False
+
+
+def _cpu_bf16():
+    asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    if asked is not None:
+        return bool(asked())
+    with contextlib.suppress(OSError):
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            flags = set(re.findall(r"\S+", next((x for x in file if x.startswith("flags")), "")))
+        return {"avx512bw", "avx512vl", "avx512dq"} <= flags  # what oneDNN's bfloat16 needs
+    return False

@@ -1,0 +1,139 @@
+"""The workloads as ordinary PyTorch modules, as their users write them.
+
+The names of the layers are those of the weights file.  This file may know nothing of measuring.
+"""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import philox
+
+CLASSES = 10
+
+
+class MlpMnist(nn.Module):
+    input_shape = (1, 28, 28)
+
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(784, 128)
+        self.fc2 = nn.Linear(128, 64)
+        self.fc3 = nn.Linear(64, CLASSES)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        x = F.relu(self.fc1(x))
+        x = F.relu(self.fc2(x))
+        return self.fc3(x)
+
+
+class CnnMnist(nn.Module):
+    input_shape = (1, 28, 28)
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 32, 3)
+        self.conv2 = nn.Conv2d(32, 64, 3)
+        self.dropout1 = nn.Dropout(0.25)
+        self.fc1 = nn.Linear(9216, 128)
+        self.dropout2 = nn.Dropout(0.5)
+        self.fc2 = nn.Linear(128, CLASSES)
+
+    def forward(self, x):
+        x = F.relu(self.conv1(x))
+        x = F.relu(self.conv2(x))
+        x = F.max_pool2d(x, 2)
+        x = self.dropout1(x).flatten(1)
+        x = F.relu(self.fc1(x))
+        x = self.dropout2(x)
+        return self.fc2(x)
+
+
+class CnnCifar(nn.Module):
+    input_shape = (3, 32, 32)
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 5)
+        self.conv2 = nn.Conv2d(6, 16, 5)
+        self.fc1 = nn.Linear(400, 120)
+        self.fc2 = nn.Linear(120, 84)
+        self.fc3 = nn.Linear(84, CLASSES)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        x = x.flatten(1)
+        x = F.relu(self.fc1(x))
+        x = F.relu(self.fc2(x))
+        return self.fc3(x)
+
+
+class CnnFashion(nn.Module):
+    input_shape = (1, 28, 28)
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 16, 3)
+        self.conv2 = nn.Conv2d(16, 32, 3)
+        self.fc1 = nn.Linear(800, 40)
+        self.fc2 = nn.Linear(40, CLASSES)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        x = x.flatten(1)
+        x = F.relu(self.fc1(x))
+        return self.fc2(x)
+
+
+class Cnn5Fashion(nn.Module):
+    input_shape = (1, 28, 28)
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 32, 3, padding=1)
+        self.conv2 = nn.Conv2d(32, 64, 3, padding=1)
+        self.conv3 = nn.Conv2d(64, 96, 3, padding=1)
+        self.conv4 = nn.Conv2d(96, 128, 3, padding=1)
+        self.conv5 = nn.Conv2d(128, 256, 3, padding=1)
+        self.fc1 = nn.Linear(256, CLASSES)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        x = F.relu(self.conv3(x))
+        x = F.max_pool2d(F.relu(self.conv4(x)), 2)
+        x = F.relu(self.conv5(x))
+        x = x.mean((2, 3))
+        return self.fc1(x)
+
+
+WORKLOADS = {"mlp-mnist": MlpMnist, "cnn-mnist": CnnMnist, "cnn-cifar": CnnCifar,
+             "cnn-fashion": CnnFashion, "cnn5-fashion": Cnn5Fashion}
+
+
+class CounterDropout(nn.Module):
+    """Dropout with the protocol's masks, the same bits in every engine; for parity, not speed."""
+
+    def __init__(self, p, seed, layer):
+        super().__init__()
+        self.p, self.seed, self.layer = p, seed, layer
+        self.step = 0
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        u = torch.from_numpy(philox.uniform(x.numel(), self.seed, self.step, self.layer))
+        keep = (u >= self.p).to(x.dtype).mul_(1.0 / (1.0 - self.p))
+        return x * keep.view(x.shape).to(x.device)
+
+
+def use_counter_dropout(model, seed):
+    """Put CounterDropout in the place of each nn.Dropout; returns the new layers, in order."""
+    found = [(name, layer) for name, layer in model.named_children()
+             if isinstance(layer, nn.Dropout)]
+    swapped = [CounterDropout(layer.p, seed, k) for k, (_, layer) in enumerate(found)]
+    for (name, _), layer in zip(found, swapped):
+        setattr(model, name, layer)
+    return swapped
