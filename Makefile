@@ -27,7 +27,7 @@ SETUP  = meson setup
 # Debian's PyTorch belongs to Debian's own python, whichever python3 is the first on PATH.
 PYTHON := $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
 
-.PHONY: all bench test check asan ubsan tsan arm64 fuzz format install clean help deps deps-all
+.PHONY: all bench test check asan ubsan tsan arm64 onednn3 fuzz format install clean help deps deps-all
 
 all: deps $(BUILD)/build.ninja
 	@$(NINJA) $(BUILD) breakeven
@@ -48,14 +48,14 @@ test: deps-all
 check: deps-all
 	@$(PYTHON) tests/run_all check
 
-asan ubsan tsan arm64: deps-all
+asan ubsan tsan arm64 onednn3: deps-all
 	@$(PYTHON) tests/run_all $@
 
 fuzz: deps-all
 	@$(PYTHON) tests/run_all fuzz --fuzz-seconds $(FUZZ_SECONDS)
 
 deps-all:
-	@$(DEPS) build test peers check arm64
+	@$(DEPS) build test peers check arm64 onednn3
 
 format:
 	@$(DEPS) check
@@ -67,7 +67,7 @@ install: all
 
 clean:
 	rm -rf build build-test build-asan build-ubsan build-tsan build-fuzz \
-		build-arm64 build-arm64-root
+		build-arm64 build-arm64-root build-onednn3 build-onednn3-root
 
 help:
 	@echo 'make            install what is missing and build build/breakeven'
@@ -78,6 +78,7 @@ help:
 	@echo 'make ubsan      the unit tests under clang'"'"'s UBSan'
 	@echo 'make tsan       the unit tests under ThreadSanitizer'
 	@echo 'make arm64      the unit tests built for arm64, under qemu (Debian on x86-64)'
+	@echo 'make onednn3    the unit tests with oneDNN 3 instead of the system'"'"'s'
 	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS (60) each'
 	@echo 'make format     clang-format over the source'
 	@echo 'make install    into PREFIX (/usr/local), below DESTDIR if that is set'

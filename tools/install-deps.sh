@@ -7,6 +7,7 @@
 #   peers   PyTorch, which the native engine is compared with
 #   check   clang: format, fuzzing, the sanitizers of clang
 #   arm64   to build for arm64 on another machine and run that
+#   onednn3 to fetch the newer of the two oneDNN that the engine is tested with
 #   --list  only print what is missing, one package a line
 #
 # Debian and Ubuntu: installs with apt-get, as root or through sudo.  macOS: names the Homebrew
@@ -24,6 +25,7 @@ apt_packages() {
     check) echo git python3 clang-14 clang-format-14 'libclang-rt-14-dev|libclang-common-14-dev' \
         libomp-14-dev ;;
     arm64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
+    onednn3) echo python3 python3-pip ;;
     *) return 1 ;;
     esac
 }
@@ -34,7 +36,7 @@ brew_packages() {
     test) echo cmocka python numpy ;;
     peers) echo pytorch ;;
     check) echo llvm clang-format ;;
-    arm64) ;;
+    arm64 | onednn3) ;;
     *) return 1 ;;
     esac
 }
@@ -122,7 +124,7 @@ if [ "${1:-}" = --list ]; then
     list_only=yes
     shift
 fi
-[ $# -gt 0 ] || fail "expected one or more of: build test peers check arm64; found no group"
+[ $# -gt 0 ] || fail "expected one or more of: build test peers check arm64 onednn3; found no group"
 
 if [ -r /etc/debian_version ] && command -v dpkg-query >/dev/null 2>&1; then
     system=apt
@@ -137,7 +139,7 @@ for group in "$@"; do
     case $system in
     brew) packages=$(brew_packages "$group") ;;
     *) packages=$(apt_packages "$group") ;;
-    esac || fail "expected a group of: build test peers check arm64; found '$group'"
+    esac || fail "expected a group of: build test peers check arm64 onednn3; found '$group'"
     wanted="$wanted $packages"
 done
 

@@ -3,18 +3,18 @@
 # so that an x86-64 machine builds for arm64 and runs the tests under qemu.  Installs nothing: the
 # system's own packages and package lists stay as they are.  A folder that is whole stays.
 #
-# Usage: arm64-sysroot.sh FOLDER        makes FOLDER/root and FOLDER/cross.ini
+# Usage: arm64-root.sh FOLDER        makes FOLDER/root and FOLDER/cross.ini
 set -eu
 
 packages='libdnnl-dev zlib1g-dev libjansson-dev libhwloc-dev libcurl4-openssl-dev libcmocka-dev
     libc6-dev libgcc-12-dev libgomp1'
 
 fail() {
-    printf 'arm64-sysroot: %s\n' "$1" >&2
+    printf 'arm64-root: %s\n' "$1" >&2
     exit 1
 }
 
-[ $# -eq 1 ] || fail "usage: arm64-sysroot.sh FOLDER; found $# arguments"
+[ $# -eq 1 ] || fail "usage: arm64-root.sh FOLDER; found $# arguments"
 if ! command -v apt-get >/dev/null 2>&1 || [ "$(uname -m)" != x86_64 ]; then
     fail "expected Debian on x86-64, found $(uname -sm): build on an arm64 machine instead"
 fi
