@@ -18,7 +18,7 @@ set -eu
 apt_packages() {
     case $1 in
     build) echo gcc libc6-dev make meson ninja-build pkg-config libdnnl-dev zlib1g-dev \
-        libjansson-dev libhwloc-dev libcurl4-openssl-dev ;;
+        libjansson-dev libhwloc-dev libcurl4-openssl-dev nettle-dev ;;
     test) echo git libcmocka-dev python3 python3-numpy ;;
     # Without libopenblas0-pthread Debian's PyTorch runs on the reference BLAS, many times slower.
     peers) echo python3 python3-numpy python3-torch libopenblas0-pthread ;;
@@ -32,7 +32,7 @@ apt_packages() {
 
 brew_packages() {
     case $1 in
-    build) echo meson ninja pkgconf onednn jansson hwloc libomp ;;
+    build) echo meson ninja pkgconf onednn jansson hwloc nettle libomp ;;
     test) echo cmocka python numpy ;;
     peers) echo pytorch ;;
     check) echo llvm clang-format ;;

@@ -100,8 +100,8 @@ static const catalog_set sets[DATASET_KINDS] = {
                         .width = 28,
                         .classes = 10,
                         .stand_in = DATASET_SHAPES,
-                        .mean = {0.5f},
-                        .std = {0.25f}},
+                        .mean = {0.3667f},
+                        .std = {0.2651f}},
     [DATASET_SHAPES_COLOUR] = {.kind = DATASET_SHAPES_COLOUR,
                                .format = FORMAT_GENERATED,
                                .name = "shapes-colour",
@@ -111,8 +111,8 @@ static const catalog_set sets[DATASET_KINDS] = {
                                .width = 32,
                                .classes = 10,
                                .stand_in = DATASET_SHAPES_COLOUR,
-                               .mean = {0.5f, 0.5f, 0.5f},
-                               .std = {0.25f, 0.25f, 0.25f}},
+                               .mean = {0.3674f, 0.4299f, 0.4297f},
+                               .std = {0.2673f, 0.2743f, 0.2734f}},
 };
 
 const catalog_set *catalog_get(dataset_kind kind)

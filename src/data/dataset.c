@@ -151,7 +151,8 @@ static be_status generate(be_dataset *d, uint64_t seed, int64_t limit, be_error 
     void *memory = NULL;
     bool train = d->split == SPLIT_TRAIN;
     d->generated = true;
-    d->count = train ? DATASET_GENERATED_TRAIN : DATASET_GENERATED_TEST;
+    d->count = DATASET_SHAPES_TEST;
+    if (train) d->count = d->channels == 1 ? DATASET_SHAPES_TRAIN : DATASET_SHAPES_COLOUR_TRAIN;
     if (limit > 0 && limit < d->count) d->count = limit;
     TRY(memory_alloc(&memory, (size_t)(d->count * dataset_image_bytes(d)), "generated pictures",
                      err));

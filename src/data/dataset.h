@@ -14,8 +14,9 @@
 #include "data/catalog.h"
 
 /* How many pictures a generated set has where no limit is given. */
-#define DATASET_GENERATED_TRAIN 60000
-#define DATASET_GENERATED_TEST 10000
+#define DATASET_SHAPES_TRAIN 60000
+#define DATASET_SHAPES_COLOUR_TRAIN 50000
+#define DATASET_SHAPES_TEST 10000
 
 typedef struct be_dataset {
     dataset_kind kind; /* what was loaded, which may be the stand-in of what was asked for */

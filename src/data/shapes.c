@@ -97,11 +97,11 @@ typedef struct drawing {
 
 static void place_figure(words *w, const figure *f, float size, drawing *d)
 {
-    float half = size / 2, scale = half * between(w, .42f, .85f);
-    float room = half - .75f * scale;
+    float half = size / 2, scale = half * between(w, .55f, .9f);
+    float room = .8f * (half - .75f * scale);
     float centre_x = half + room * between(w, -1, 1), centre_y = half + room * between(w, -1, 1);
-    /* A rotation by at most 40 degrees either way, from the tangent of half the angle. */
-    float t = between(w, -.364f, .364f), cosine = (1 - t * t) / (1 + t * t);
+    /* A rotation by at most 25 degrees either way, from the tangent of half the angle. */
+    float t = between(w, -.222f, .222f), cosine = (1 - t * t) / (1 + t * t);
     float sine = 2 * t / (1 + t * t);
     float wide = scale * between(w, .8f, 1.15f), high = scale * between(w, .8f, 1.15f);
     d->stroke_count = f->stroke_count;
@@ -112,21 +112,22 @@ static void place_figure(words *w, const figure *f, float size, drawing *d)
             (stroke){centre_x + cosine * x0 - sine * y0, centre_y + sine * x0 + cosine * y0,
                      centre_x + cosine * x1 - sine * y1, centre_y + sine * x1 + cosine * y1};
     }
-    d->radius = size * between(w, .022f, .06f);
+    d->radius = size * between(w, .025f, .06f);
 }
 
 /* A short stray stroke that belongs to no figure. */
 static void add_clutter(words *w, float size, drawing *d)
 {
     float x = size * between(w, 0, 1), y = size * between(w, 0, 1);
-    float dx = size * between(w, -.25f, .25f), dy = size * between(w, -.25f, .25f);
+    float dx = size * between(w, -.15f, .15f), dy = size * between(w, -.15f, .15f);
     d->strokes[d->stroke_count++] = (stroke){x, y, x + dx, y + dy};
 }
 
 static void choose_colours(words *w, int channels, drawing *d)
 {
-    float sign = next_word(w) & 1 ? 1.0f : -1.0f;
-    d->noise = between(w, .02f, .2f);
+    /* One picture in eight is dark on light. */
+    float sign = next_word(w) >> 29 ? 1.0f : -1.0f;
+    d->noise = between(w, .02f, .15f);
     for (int c = 0; c < channels; c++) {
         /* In colour a channel may go against the others, but not so far that all vanish. */
         float contrast = sign * between(w, c == 0 ? .3f : -.2f, .75f);
