@@ -1,0 +1,61 @@
+/* The stop rule and the length of blocks. */
+#include "measure/stop.h"
+
+#include <math.h>
+
+#include "core/clock.h"
+
+#define STOP_CLOCK_SHARE 0.001    /* what reading the clock may cost of a block */
+#define STOP_STEPS_MAX 1000000000 /* keeps the count within a JSON integer of every language */
+#define STOP_CLOCK_READS 1000
+
+const char *stop_reason_text(stop_reason reason)
+{
+    static const char *const texts[] = {
+#define X(name, text) text,
+        STOP_REASON_LIST(X)
+#undef X
+    };
+    return texts[reason];
+}
+
+stop_rule stop_rule_default(void)
+{
+    return (stop_rule){
+        .min_samples = 10,
+        .max_samples = 200,
+        .min_time_s = 0.5,
+        .max_time_s = 10,
+        .target_relative = 0.02,
+        .target_ratio = 0.012,
+        .clear_ratio = 0.10,
+    };
+}
+
+stop_reason stop_decide(const stop_rule *rule, const stop_state *state)
+{
+    if (state->samples < 1) return STOP_NONE;
+    bool precise = state->samples >= rule->min_samples && state->time_s >= rule->min_time_s &&
+                   state->relative_half_width <= rule->target_relative && state->ratios_settled;
+    if (precise) return STOP_PRECISE;
+    if (state->time_s >= rule->max_time_s) return STOP_TIME_LIMIT;
+    if (rule->max_samples > 0 && state->samples >= rule->max_samples) return STOP_MAX_SAMPLES;
+    return STOP_NONE;
+}
+
+int64_t stop_block_steps(const stop_block *block)
+{
+    if (!(block->step_s > 0)) return 1;
+    double wished_s = fmax(block->target_s, 2 * block->clock_read_s / STOP_CLOCK_SHARE);
+    double steps = ceil(wished_s / block->step_s);
+    double most = floor(block->limit_s / block->step_s);
+    steps = fmin(fmin(steps, most), STOP_STEPS_MAX);
+    return steps >= 1 ? (int64_t)steps : 1;
+}
+
+double stop_clock_read_s(void)
+{
+    int64_t start = clock_now_ns(), end = start;
+    for (int i = 0; i < STOP_CLOCK_READS; i++) end = clock_now_ns();
+    return (double)(end - start) * 1e-9 / STOP_CLOCK_READS;
+}

@@ -1,0 +1,487 @@
+/* Starting, writing to, reading from and ending a child process. */
+#include "run/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <poll.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __APPLE__
+#include <libproc.h>
+#include <mach/mach_time.h>
+#endif
+
+#include "core/clock.h"
+#include "core/memory.h"
+#include "run/protocol.h"
+
+#define CHILD_LOG_BYTES 16384
+#define CHILD_SLICE_NS 200000000 /* a wait looks for an interruption this often */
+#define CHILD_DEATH_NS 2000000000
+#define CHILD_SHOWN_LOG 500 /* bytes of the log in an error text, which has room for 1,000 */
+
+extern char **environ;
+
+struct child {
+    pid_t pid;
+    int in, out, log; /* our ends; in is a socket, so that writing to the dead is no signal */
+    bool reaped, killed_by_us;
+    int wait_status;
+    struct rusage usage;
+    const volatile sig_atomic_t *interrupted;
+    size_t line_max;
+    void *buffer; /* bytes read and not yet handed out: [start, end) */
+    size_t capacity, start, end, searched;
+    size_t log_used;
+    char log_text[CHILD_LOG_BYTES];
+    char name[256];
+};
+
+/* ------------------------------------------------------------------- start */
+
+/* Descriptors 0, 1, 2 are what the child's are made of, so ours must lie above them. */
+static int child_lift(int fd)
+{
+    if (fd < 0) return fd;
+    int lifted = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    close(fd);
+    return lifted;
+}
+
+static void child_close(int *fd)
+{
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+}
+
+/* in, out, log: [0] the parent's end, [1] the child's. */
+typedef struct child_pipes {
+    int in[2], out[2], log[2];
+} child_pipes;
+
+static be_status child_open_pipes(child_pipes *p, be_error *err)
+{
+    *p = (child_pipes){{-1, -1}, {-1, -1}, {-1, -1}};
+    bool open =
+        socketpair(AF_UNIX, SOCK_STREAM, 0, p->in) == 0 && pipe(p->out) == 0 && pipe(p->log) == 0;
+    int *ends[] = {p->in, p->in + 1, p->out, p->out + 1, p->log, p->log + 1};
+    for (int i = 0; i < 6; i++) open = (*ends[i] = child_lift(*ends[i])) >= 0 && open;
+    if (open && fcntl(p->in[0], F_SETFL, O_NONBLOCK) == 0 &&
+        fcntl(p->out[0], F_SETFL, O_NONBLOCK) == 0 && fcntl(p->log[0], F_SETFL, O_NONBLOCK) == 0) {
+#ifdef SO_NOSIGPIPE
+        setsockopt(p->in[0], SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int));
+#endif
+        return BE_OK;
+    }
+    int problem = errno;
+    for (int i = 0; i < 6; i++) child_close(ends[i]);
+    FAIL(err, BE_IO, "starting a runner: expected three pipes, found '%s'; raise `ulimit -n`",
+         strerror(problem));
+}
+
+static bool child_overridden(const char *variable, const char *const *env)
+{
+    const char *equals = strchr(variable, '=');
+    size_t length = equals ? (size_t)(equals - variable) + 1 : strlen(variable);
+    for (; env && *env; env++)
+        if (!strncmp(variable, *env, length)) return true;
+    return false;
+}
+
+/* The parent's environment with `env` laid over it, in one block of memory. */
+static be_status child_environment(const char *const *env, void **out, be_error *err)
+{
+    size_t count = 1;
+    for (char **v = environ; *v; v++) count++;
+    for (const char *const *v = env; v && *v; v++) count++;
+    TRY(memory_alloc(out, count * sizeof(char *), "environment of a runner", err));
+    const char **merged = *out;
+    for (char **v = environ; *v; v++)
+        if (!child_overridden(*v, env)) *merged++ = *v;
+    for (const char *const *v = env; v && *v; v++) *merged++ = *v;
+    *merged = NULL;
+    return BE_OK;
+}
+
+static int child_spawn(pid_t *pid, const child_options *options, char **env, child_pipes *pipes)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, defaults;
+    sigemptyset(&none);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    sigaddset(&defaults, SIGINT);
+    sigaddset(&defaults, SIGTERM);
+    int problem = posix_spawn_file_actions_init(&actions);
+    if (problem) return problem;
+    problem = posix_spawnattr_init(&attributes);
+    if (!problem) {
+        posix_spawn_file_actions_adddup2(&actions, pipes->in[1], STDIN_FILENO);
+        posix_spawn_file_actions_adddup2(&actions, pipes->out[1], STDOUT_FILENO);
+        posix_spawn_file_actions_adddup2(&actions, pipes->log[1], STDERR_FILENO);
+        posix_spawnattr_setpgroup(&attributes, 0);
+        posix_spawnattr_setsigmask(&attributes, &none);
+        posix_spawnattr_setsigdefault(&attributes, &defaults);
+        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                                  POSIX_SPAWN_SETSIGDEF);
+        problem = posix_spawnp(pid, options->argv[0], &actions, &attributes,
+                               (char *const *)options->argv, env);
+        posix_spawnattr_destroy(&attributes);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    return problem;
+}
+
+be_status child_start(child **out, const child_options *options, be_error *err)
+{
+    void *memory = NULL, *env = NULL;
+    child_pipes pipes;
+    *out = NULL;
+    MUST(options->argv && options->argv[0]);
+    TRY(child_environment(options->env, &env, err));
+    be_status status = memory_alloc(&memory, sizeof(child), "runner", err);
+    if (status == BE_OK) status = child_open_pipes(&pipes, err);
+    if (status != BE_OK) {
+        memory_free(memory);
+        memory_free(env);
+        return status;
+    }
+    child *c = memory;
+    int problem = child_spawn(&c->pid, options, env, &pipes);
+    memory_free(env);
+    child_close(&pipes.in[1]);
+    child_close(&pipes.out[1]);
+    child_close(&pipes.log[1]);
+    if (problem) {
+        child_close(&pipes.in[0]);
+        child_close(&pipes.out[0]);
+        child_close(&pipes.log[0]);
+        memory_free(memory);
+        FAIL(err, problem == ENOENT || problem == EACCES ? BE_UNAVAILABLE : BE_IO,
+             "starting '%s': expected a program that can be run, found '%s'; install it or give "
+             "its path",
+             options->argv[0], strerror(problem));
+    }
+    c->in = pipes.in[0];
+    c->out = pipes.out[0];
+    c->log = pipes.log[0];
+    c->interrupted = options->interrupted;
+    c->line_max = options->line_max;
+    snprintf(c->name, sizeof c->name, "%s", options->argv[0]);
+    *out = c;
+    return BE_OK;
+}
+
+/* --------------------------------------------------------------------- end */
+
+static void child_sleep(double seconds)
+{
+    struct timespec time = {.tv_sec = (time_t)seconds,
+                            .tv_nsec = (long)((seconds - floor(seconds)) * 1e9)};
+    nanosleep(&time, NULL);
+}
+
+/* Whether it has ended; if so, what is left of its group goes too, before the id can be reused. */
+static bool child_has_ended(child *c)
+{
+    if (c->reaped) return true;
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0)
+        return false;
+    kill(-c->pid, SIGKILL);
+    while (wait4(c->pid, &c->wait_status, 0, &c->usage) < 0 && errno == EINTR) continue;
+    c->reaped = true;
+    return true;
+}
+
+static void child_await_end(child *c, int64_t deadline_ns)
+{
+    while (!child_has_ended(c)) {
+        if (clock_now_ns() >= deadline_ns) {
+            c->killed_by_us = true;
+            kill(-c->pid, SIGKILL);
+        }
+        child_sleep(0.002);
+    }
+}
+
+static const char *child_signal_hint(int signal)
+{
+    switch (signal) {
+    case SIGKILL:
+        return "; the system may have run out of memory: use a smaller batch or free memory";
+    case SIGILL:
+        return "; it may have been built for another processor";
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGABRT:
+    case SIGFPE:
+        return "; this is a bug of the runner or its libraries";
+    default:
+        return "";
+    }
+}
+
+static void child_describe_end(const child *c, char *out, size_t size)
+{
+    if (c->killed_by_us)
+        snprintf(out, size, "was killed because it did not end");
+    else if (WIFSIGNALED(c->wait_status))
+        snprintf(out, size, "was killed by signal %d (%s)%s", WTERMSIG(c->wait_status),
+                 strsignal(WTERMSIG(c->wait_status)), child_signal_hint(WTERMSIG(c->wait_status)));
+    else
+        snprintf(out, size, "exited with %d", WEXITSTATUS(c->wait_status));
+}
+
+/* --------------------------------------------------------------- read, log */
+
+static void child_read_log(child *c)
+{
+    while (c->log >= 0) {
+        if (c->log_used == CHILD_LOG_BYTES) {
+            c->log_used = CHILD_LOG_BYTES / 2;
+            memmove(c->log_text, c->log_text + CHILD_LOG_BYTES / 2, c->log_used);
+        }
+        ssize_t got = read(c->log, c->log_text + c->log_used, CHILD_LOG_BYTES - c->log_used);
+        if (got > 0)
+            c->log_used += (size_t)got;
+        else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+            child_close(&c->log);
+        else if (errno == EAGAIN)
+            return;
+    }
+}
+
+/* Copy the last `lines` lines, and of them what fits with its end. */
+static char *child_log_tail(child *c, int lines, char *out, size_t size)
+{
+    child_read_log(c);
+    size_t end = c->log_used, start;
+    while (end > 0 && c->log_text[end - 1] == '\n') end--;
+    for (start = end; start > 0; start--)
+        if (c->log_text[start - 1] == '\n' && --lines == 0) break;
+    if (end - start >= size) start = end - (size - 1);
+    return protocol_clean_text(c->log_text + start, end - start, true, out, size);
+}
+
+char *child_log(child *c, char *out, size_t size)
+{
+    return child_log_tail(c, CHILD_LOG_LINES, out, size);
+}
+
+/* The error of a child that has gone: how it ended and its last words. */
+static be_status child_gone(child *c, be_error *err)
+{
+    char ending[200], words[CHILD_SHOWN_LOG];
+    child_await_end(c, clock_now_ns() + CHILD_DEATH_NS);
+    child_describe_end(c, ending, sizeof ending);
+    child_log_tail(c, CHILD_LOG_LINES, words, sizeof words);
+    FAIL(err, BE_IO, "expected an answer, found that the runner %s; its last words: %s", ending,
+         *words ? words : "none");
+}
+
+static be_status child_hung(child *c, double waited_s, be_error *err)
+{
+    char words[CHILD_SHOWN_LOG];
+    child_await_end(c, 0);
+    child_log_tail(c, CHILD_LOG_LINES, words, sizeof words);
+    FAIL(err, BE_FAILED,
+         "expected an answer within %.3g s, found none; the runner hung and was killed (a longer "
+         "time limit may help); its last words: %s",
+         waited_s, *words ? words : "none");
+}
+
+/* Wait until `fd` is ready for `events`, the log is drained meanwhile.  BE_OK, BE_INTERRUPTED, or
+ * BE_FAILED without a text at the deadline. */
+static be_status child_wait(child *c, int fd, short events, int64_t deadline_ns, be_error *err)
+{
+    for (;;) {
+        if (c->interrupted && *c->interrupted) FAIL(err, BE_INTERRUPTED, "stopped by a signal");
+        int64_t left = deadline_ns - clock_now_ns();
+        if (left <= 0) return BE_FAILED;
+        if (left > CHILD_SLICE_NS) left = CHILD_SLICE_NS;
+        struct pollfd fds[] = {{.fd = fd, .events = events}, {.fd = c->log, .events = POLLIN}};
+        int ready = poll(fds, 2, (int)(left / 1000000) + 1);
+        if (ready > 0 && fds[1].revents) child_read_log(c);
+        if (ready > 0 && fds[0].revents) return BE_OK;
+    }
+}
+
+be_status child_send(child *c, const char *bytes, size_t length, int64_t deadline_ns, be_error *err)
+{
+    int64_t start_ns = clock_now_ns();
+    int flags = 0;
+#ifdef MSG_NOSIGNAL
+    flags = MSG_NOSIGNAL;
+#endif
+    while (length > 0) {
+        ssize_t sent = send(c->in, bytes, length, flags);
+        if (sent >= 0) {
+            bytes += sent;
+            length -= (size_t)sent;
+        } else if (errno == EAGAIN || errno == ENOBUFS) {
+            be_status status = child_wait(c, c->in, POLLOUT, deadline_ns, err);
+            if (status == BE_FAILED)
+                return child_hung(c, (double)(deadline_ns - start_ns) * 1e-9, err);
+            TRY(status);
+        } else if (errno != EINTR) {
+            return child_gone(c, err);
+        }
+    }
+    return BE_OK;
+}
+
+/* Read what there is, at most one line's limit.  *got: bytes read, 0 at the end, -1 if none now. */
+static be_status child_fill(child *c, ssize_t *got, be_error *err)
+{
+    if (c->start > 0) {
+        memmove(c->buffer, (char *)c->buffer + c->start, c->end - c->start);
+        c->end -= c->start;
+        c->searched -= c->start;
+        c->start = 0;
+    }
+    TRY(memory_grow(&c->buffer, &c->capacity, c->end + 4096, 1, err));
+    *got = read(c->out, (char *)c->buffer + c->end, c->capacity - c->end - 1);
+    if (*got > 0)
+        c->end += (size_t)*got;
+    else if (*got < 0 && errno != EAGAIN && errno != EINTR)
+        *got = 0;
+    return BE_OK;
+}
+
+be_status child_read_line(child *c, const char **line, size_t *length, int64_t *arrived_ns,
+                          int64_t deadline_ns, be_error *err)
+{
+    int64_t start_ns = clock_now_ns();
+    for (;;) {
+        char *text = c->buffer;
+        char *newline =
+            c->end > c->searched ? memchr(text + c->searched, '\n', c->end - c->searched) : NULL;
+        size_t found = newline ? (size_t)(newline - text) - c->start : c->end - c->start;
+        if (found > c->line_max) {
+            child_await_end(c, 0);
+            FAIL(err, BE_BAD_DATA,
+                 "expected an answer of at most %zu bytes, found a longer line; the runner "
+                 "breaks the protocol and was killed",
+                 c->line_max);
+        }
+        if (newline) {
+            *newline = 0;
+            *line = text + c->start;
+            *length = found;
+            c->start += found + 1;
+            c->searched = c->start;
+            return BE_OK;
+        }
+        c->searched = c->end;
+        be_status status = child_wait(c, c->out, POLLIN, deadline_ns, err);
+        if (status == BE_FAILED) return child_hung(c, (double)(deadline_ns - start_ns) * 1e-9, err);
+        TRY(status);
+        ssize_t got = 0;
+        TRY(child_fill(c, &got, err));
+        if (arrived_ns) *arrived_ns = clock_now_ns();
+        if (got == 0) return child_gone(c, err);
+    }
+}
+
+be_status child_expect_silence(child *c, be_error *err)
+{
+    struct pollfd fd = {.fd = c->out, .events = POLLIN};
+    ssize_t got = 0;
+    if (c->start == c->end && poll(&fd, 1, 0) > 0 && fd.revents & POLLIN)
+        TRY(child_fill(c, &got, err));
+    if (c->start == c->end) return BE_OK;
+    char shown[100];
+    protocol_clean_text((char *)c->buffer + c->start, c->end - c->start, false, shown,
+                        sizeof shown);
+    FAIL(err, BE_BAD_DATA,
+         "expected silence before the next request, found output that nobody asked for: '%s'; a "
+         "runner may write nothing but answers to its standard output",
+         shown);
+}
+
+int child_stop(child *c, double grace_s, char *ending, size_t size, int64_t *peak_rss_bytes)
+{
+    child_close(&c->in);
+    child_await_end(c, clock_now_ns() + (int64_t)(grace_s * 1e9));
+    if (ending) child_describe_end(c, ending, size);
+#ifdef __APPLE__
+    if (peak_rss_bytes) *peak_rss_bytes = c->usage.ru_maxrss;
+#else
+    if (peak_rss_bytes) *peak_rss_bytes = (int64_t)c->usage.ru_maxrss * 1024;
+#endif
+    int code =
+        WIFSIGNALED(c->wait_status) ? -WTERMSIG(c->wait_status) : WEXITSTATUS(c->wait_status);
+    child_close(&c->out);
+    child_close(&c->log);
+    free(c->buffer);
+    memory_free(c);
+    return code;
+}
+
+/* ------------------------------------------------------------------- facts */
+
+int64_t child_peak_rss_bytes(const child *c)
+{
+    int64_t bytes = -1;
+#ifdef __linux__
+    char path[64], line[256];
+    long long kib;
+    snprintf(path, sizeof path, "/proc/%lld/status", (long long)c->pid);
+    FILE *file = c->reaped ? NULL : fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %lld kB", &kib) == 1) bytes = kib * 1024;
+    if (file) fclose(file);
+#else
+    (void)c;
+#endif
+    return bytes;
+}
+
+int64_t child_cpu_ns(const child *c)
+{
+    if (c->reaped) return -1;
+#if defined __APPLE__
+    struct rusage_info_v0 info;
+    mach_timebase_info_data_t base;
+    if (proc_pid_rusage(c->pid, RUSAGE_INFO_V0, (rusage_info_t *)&info) != 0) return -1;
+    if (mach_timebase_info(&base) != 0) return -1;
+    return (int64_t)((double)(info.ri_user_time + info.ri_system_time) * base.numer / base.denom);
+#else
+    clockid_t clock;
+    struct timespec time;
+    if (clock_getcpuclockid(c->pid, &clock) != 0 || clock_gettime(clock, &time) != 0) return -1;
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+#endif
+}
+
+double child_settle(const child *c, double limit_s)
+{
+    int64_t start_ns = clock_now_ns(), then_ns = start_ns, used_ns = child_cpu_ns(c);
+    if (used_ns < 0) return 0;
+    for (;;) {
+        child_sleep(0.002);
+        int64_t now_ns = clock_now_ns(), now_used_ns = child_cpu_ns(c);
+        double waited_s = (double)(now_ns - start_ns) * 1e-9;
+        if (now_used_ns < 0 || (now_used_ns - used_ns) * 20 < now_ns - then_ns) return waited_s;
+        if (waited_s >= limit_s) return -waited_s;
+        then_ns = now_ns;
+        used_ns = now_used_ns;
+    }
+}
+
+int64_t child_pid(const child *c)
+{
+    return c->pid;
+}

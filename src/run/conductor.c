@@ -1,0 +1,380 @@
+/* The rounds, the stop rule and the comparison of all contenders. */
+#include "run/conductor.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "measure/load.h"
+#include "run/lane.h"
+
+#define CONDUCTOR_OTHER_LOAD 0.05 /* shares of the processors from which a warning is due */
+#define CONDUCTOR_STEAL 0.02
+
+typedef struct conductor {
+    const conductor_options *options;
+    conductor_report *report;
+    lane *lanes;
+    int count;
+} conductor;
+
+const char *conductor_phase_text(conductor_phase phase)
+{
+    static const char *const texts[] = {
+#define X(name, text) text,
+        CONDUCTOR_PHASE_LIST(X)
+#undef X
+    };
+    return texts[phase];
+}
+
+conductor_options conductor_options_default(void)
+{
+    return (conductor_options){
+        .stop = stop_rule_default(),
+        .seed = 1,
+        .block_s = 0.1,
+        .warm_up_s = 0.3,
+        .start_limit_s = 120,
+        .prepare_limit_s = 300,
+        .first_limit_s = 300,
+        .run_limit_s = 60,
+        .settle_limit_s = 0.15,
+        .reference_loss = NAN,
+    };
+}
+
+/* ------------------------------------------------------------------ report */
+
+static be_status conductor_report_new(const conductor_contender *contenders, int count,
+                                      uint64_t seed, conductor_report **out, be_error *err)
+{
+    arena *memory = NULL;
+    void *report = NULL, *results = NULL, *batches = NULL;
+    TRY(arena_new(&memory, err));
+    be_status status = arena_alloc(memory, &report, sizeof **out, err);
+    if (status == BE_OK)
+        status = arena_alloc(memory, &results, (size_t)count * sizeof(conductor_result), err);
+    if (status == BE_OK)
+        status = arena_alloc(memory, &batches, (size_t)count * sizeof(int64_t), err);
+    if (status != BE_OK) {
+        arena_free(memory);
+        return status;
+    }
+    *out = report;
+    **out = (conductor_report){.memory = memory,
+                               .count = count,
+                               .results = results,
+                               .fastest = -1,
+                               .other_load = NAN,
+                               .steal = NAN,
+                               .seed = seed,
+                               .batches = batches};
+    for (int i = 0; i < count; i++) {
+        (*out)->batches[i] = contenders[i].job.batch;
+        (*out)->results[i] = (conductor_result){
+            .threads = -1,
+            .parameters = -1,
+            .start_s = NAN,
+            .prepare_s = NAN,
+            .first_step_s = NAN,
+            .first_loss = NAN,
+            .last_loss = NAN,
+            .samples_per_s = NAN,
+            .busy_threads = NAN,
+            .peak_rss_bytes = -1,
+            .ratio = {NAN, NAN, NAN},
+        };
+    }
+    return BE_OK;
+}
+
+void conductor_report_free(conductor_report *report)
+{
+    if (!report) return;
+    for (int i = 0; i < report->count; i++) {
+        json_decref(report->results[i].libraries);
+        free(report->results[i].blocks_s);
+        free(report->results[i].warnings);
+    }
+    arena_free(report->memory);
+}
+
+static bool conductor_has_speed(const conductor_result *result)
+{
+    return result->status == BE_OK && result->step.count > 0;
+}
+
+be_status conductor_compare(const conductor_report *report, int a, int b, stats_interval *ratio,
+                            stats_verdict *verdict, be_error *err)
+{
+    const conductor_result *x = &report->results[a], *y = &report->results[b];
+    *ratio = (stats_interval){NAN, NAN, NAN};
+    *verdict = STATS_UNSURE;
+    if (!conductor_has_speed(x) || !conductor_has_speed(y)) return BE_OK;
+    int32_t rounds = x->count < y->count ? x->count : y->count;
+    TRY(stats_ratio(x->blocks_s, y->blocks_s, rounds, report->seed, ratio, err));
+    double batches = (double)report->batches[b] / (double)report->batches[a];
+    *ratio = (stats_interval){ratio->point * batches, ratio->low * batches, ratio->high * batches};
+    *verdict = stats_judge(ratio);
+    return BE_OK;
+}
+
+/* ------------------------------------------------------------------ rounds */
+
+/* Fold the result of a lane's doing: a failure ends the lane, an interruption ends all. */
+static be_status conductor_take(lane *l, be_status status, be_error *err)
+{
+    if (status == BE_OK) return BE_OK;
+    lane_fail(l, err);
+    return status == BE_INTERRUPTED ? status : BE_OK;
+}
+
+static be_status conductor_open(conductor *c, be_error *err)
+{
+    for (int i = 0; i < c->count; i++) {
+        be_status status = lane_open(&c->lanes[i], err);
+        TRY(conductor_take(&c->lanes[i], status, err));
+    }
+    return BE_OK;
+}
+
+/* No speed without correctness: the first losses of like jobs must agree. */
+static void conductor_check_losses(conductor *c)
+{
+    const conductor_options *options = c->options;
+    double reference = options->reference_loss;
+    const char *name = "the reference";
+    const protocol_job *job = NULL;
+    if (!(options->loss_band > 0)) return;
+    for (int i = 0; i < c->count; i++) {
+        lane *l = &c->lanes[i];
+        if (!l->active) continue;
+        if (isnan(reference)) {
+            reference = l->result->first_loss;
+            name = l->name;
+        }
+        if (!job) job = &l->contender->job;
+        bool alike = job->batch == l->contender->job.batch && job->seed == l->contender->job.seed &&
+                     !strcmp(job->workload, l->contender->job.workload) &&
+                     !strcmp(job->mode, l->contender->job.mode);
+        double error = fabs(l->result->first_loss - reference);
+        if (!alike || error <= options->loss_band * fabs(reference)) continue;
+        be_error err;
+        l->refused = true;
+        status_fail(&err, __FILE__, __LINE__, BE_NUMERIC,
+                    "%s: expected the first step's loss to be %.6g as %s has it (within %g of it), "
+                    "found %.6g; it gets no speed; the parity check of this workload shows where",
+                    l->name, reference, name, options->loss_band, l->result->first_loss);
+        lane_fail(l, &err);
+    }
+}
+
+/* The result with the least time a sample, -1 if none has a speed. */
+static int conductor_fastest(const conductor *c)
+{
+    int fastest = -1;
+    double least_s = INFINITY;
+    for (int i = 0; i < c->count; i++) {
+        const conductor_result *result = &c->report->results[i];
+        if (!conductor_has_speed(result)) continue;
+        double sample_s = result->step.median.point / (double)c->report->batches[i];
+        if (sample_s >= least_s) continue;
+        least_s = sample_s;
+        fastest = i;
+    }
+    return fastest;
+}
+
+static be_status conductor_summarize(conductor *c, be_error *err)
+{
+    for (int i = 0; i < c->count; i++) {
+        conductor_result *result = &c->report->results[i];
+        if (result->count == 0) continue;
+        TRY(stats_summarize(result->blocks_s, result->count, c->options->seed, &result->step, err));
+        result->samples_per_s = (double)c->report->batches[i] / result->step.median.point;
+    }
+    c->report->fastest = conductor_fastest(c);
+    return BE_OK;
+}
+
+/* Whether more rounds would still narrow this lane's ratio to the fastest. */
+static be_status conductor_ratio_settled(conductor *c, int i, bool *settled, be_error *err)
+{
+    int fastest = c->report->fastest;
+    const stop_rule *rule = &c->options->stop;
+    stats_interval ratio;
+    stats_verdict verdict;
+    *settled = true;
+    if (i == fastest || !c->lanes[i].active || !c->lanes[fastest].active) return BE_OK;
+    TRY(conductor_compare(c->report, i, fastest, &ratio, &verdict, err));
+    *settled = stats_ratio_settled(&ratio, rule->target_ratio, rule->clear_ratio);
+    return BE_OK;
+}
+
+/* Apply the stop rule.  A precise contender stays in the rotation while another is not: its next
+ * blocks are what that one is compared with.  One at a limit leaves. */
+static be_status conductor_decide(conductor *c, bool *ended, be_error *err)
+{
+    const stop_rule *rule = &c->options->stop;
+    *ended = true;
+    TRY(conductor_summarize(c, err));
+    for (int i = 0; i < c->count; i++) {
+        lane *l = &c->lanes[i];
+        if (!l->active) continue;
+        stop_state state = {
+            .samples = l->result->count,
+            .time_s = l->measured_s,
+            .relative_half_width = stats_relative_half_width(&l->result->step.median),
+        };
+        TRY(conductor_ratio_settled(c, i, &state.ratios_settled, err));
+        l->result->stop = stop_decide(rule, &state);
+        if (l->result->stop == STOP_NONE) *ended = false;
+        l->leaving = state.time_s >= rule->max_time_s ||
+                     (rule->max_samples > 0 && state.samples >= rule->max_samples);
+    }
+    for (int i = 0; i < c->count; i++) c->lanes[i].active &= !c->lanes[i].leaving;
+    return BE_OK;
+}
+
+static int conductor_active(const conductor *c)
+{
+    int active = 0;
+    for (int i = 0; i < c->count; i++) active += c->lanes[i].active;
+    return active;
+}
+
+/* Rounds in turning order until all have ended.  The rule is applied after every second round, when
+ * each order has been used as often as the other. */
+static be_status conductor_rounds(conductor *c, be_error *err)
+{
+    bool ended = false;
+    while (!ended && conductor_active(c) > 0) {
+        int round = c->report->rounds++;
+        for (int k = 0; k < c->count; k++) {
+            lane *l = &c->lanes[round % 2 ? c->count - 1 - k : k];
+            if (!l->active) continue;
+            lane_progress(l, CONDUCTOR_MEASURE);
+            be_status status = lane_block(l, err);
+            TRY(conductor_take(l, status, err));
+        }
+        if (round % 2 == 1 || conductor_active(c) == 1) TRY(conductor_decide(c, &ended, err));
+    }
+    return BE_OK;
+}
+
+/* ------------------------------------------------------------- after them */
+
+static be_status conductor_verdicts(conductor *c, be_error *err)
+{
+    conductor_report *report = c->report;
+    int fastest = report->fastest, second = -1;
+    for (int i = 0; i < c->count && fastest >= 0; i++) {
+        conductor_result *result = &report->results[i];
+        if (i == fastest || !conductor_has_speed(result)) continue;
+        TRY(conductor_compare(report, i, fastest, &result->ratio, &result->verdict, err));
+        if (second < 0 || result->ratio.point < report->results[second].ratio.point) second = i;
+    }
+    if (second < 0) return BE_OK;
+    conductor_result *result = &report->results[fastest];
+    return conductor_compare(report, fastest, second, &result->ratio, &result->verdict, err);
+}
+
+static int64_t conductor_cpu_ns(const conductor *c)
+{
+    int64_t sum_ns = load_own_cpu_ns();
+    for (int i = 0; i < c->count; i++)
+        if (c->lanes[i].cpu_ns > 0) sum_ns += c->lanes[i].cpu_ns;
+    return sum_ns;
+}
+
+static void conductor_note_load(conductor *c, const load_sample *from, int64_t from_cpu_ns)
+{
+    conductor_report *report = c->report;
+    load_sample to = load_take();
+    report->other_load = load_other_share(from, &to, conductor_cpu_ns(c) - from_cpu_ns);
+    report->steal = load_steal_share(from, &to);
+    for (int i = 0; i < c->count; i++) {
+        if (!conductor_has_speed(&report->results[i])) continue;
+        if (report->other_load > CONDUCTOR_OTHER_LOAD)
+            lane_warn(&c->lanes[i],
+                      "other programs used %.0f %% of the processors meanwhile; stop them and "
+                      "measure again",
+                      100 * report->other_load);
+        if (report->steal > CONDUCTOR_STEAL)
+            lane_warn(&c->lanes[i],
+                      "other virtual machines took %.0f %% of the processors meanwhile",
+                      100 * report->steal);
+    }
+}
+
+/* All between the first start and the last block. */
+static be_status conductor_measure(conductor *c, be_error *err)
+{
+    TRY(conductor_open(c, err));
+    conductor_check_losses(c);
+    load_sample from = load_take();
+    int64_t from_cpu_ns = conductor_cpu_ns(c);
+    be_status status = conductor_rounds(c, err);
+    be_error ignored;
+    be_status summary = conductor_summarize(c, status == BE_OK ? err : &ignored);
+    conductor_note_load(c, &from, from_cpu_ns);
+    return status != BE_OK ? status : summary;
+}
+
+static void conductor_close(conductor *c, be_status status)
+{
+    for (int i = 0; i < c->count; i++) {
+        lane *l = &c->lanes[i];
+        if (status == BE_INTERRUPTED && l->result->status == BE_OK) {
+            be_error err;
+            status_fail(&err, __FILE__, __LINE__, BE_INTERRUPTED, "%s: stopped by a signal",
+                        l->name);
+            lane_fail(l, &err);
+        }
+        lane_close(l);
+        lane_progress(l, CONDUCTOR_DONE);
+    }
+}
+
+be_status conductor_run(const conductor_contender *contenders, int count,
+                        const conductor_options *options, conductor_report **out, be_error *err)
+{
+    *out = NULL;
+    void *lanes = NULL;
+    conductor_report *report = NULL;
+    if (count < 1) FAIL(err, BE_USAGE, "measuring: expected at least 1 contender, found %d", count);
+    TRY(conductor_report_new(contenders, count, options->seed, &report, err));
+    be_status status = memory_alloc(&lanes, (size_t)count * sizeof(lane), "contenders", err);
+    if (status != BE_OK) {
+        conductor_report_free(report);
+        return status;
+    }
+    conductor c = {.options = options, .report = report, .lanes = lanes, .count = count};
+    int64_t began_ns = clock_now_ns();
+    for (int i = 0; i < count; i++)
+        c.lanes[i] = (lane){
+            .contender = &contenders[i],
+            .options = options,
+            .result = &report->results[i],
+            .memory = report->memory,
+            .index = i,
+            .lanes = count,
+            .began_ns = began_ns,
+            .cpu_ns = -1,
+            .idle_from_cpu_ns = -1,
+        };
+    status = conductor_measure(&c, err);
+    conductor_close(&c, status);
+    memory_free(lanes);
+    if (status == BE_OK) status = conductor_verdicts(&c, err);
+    report->elapsed_s = (double)(clock_now_ns() - began_ns) * 1e-9;
+    if (status == BE_OK || status == BE_INTERRUPTED) {
+        *out = report;
+        return status;
+    }
+    conductor_report_free(report);
+    return status;
+}

@@ -1,0 +1,151 @@
+/* The conductor: measures contenders side by side, each in a runner of its own.
+ *
+ * It starts the runners, has them prepare, takes the first step apart, warms up, checks that each
+ * one waits for its device and that twice the work takes twice the time, and then interleaves
+ * blocks of steps (A B C | C B A | …) until every contender meets the stop rule.  Only one runner
+ * works at a time; the others sleep in a read, and a runner whose threads still spin after its
+ * block is waited for.  A contender that dies, hangs, prints rubbish or is caught measuring wrongly
+ * is reported with its reason, and the others go on.
+ *
+ * Owns the runners while it runs, and the report until conductor_report_free.  Prints nothing:
+ * who wants to show progress gets calls. */
+#ifndef RUN_CONDUCTOR_H
+#define RUN_CONDUCTOR_H
+
+#include <jansson.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/memory.h"
+#include "core/status.h"
+#include "measure/stats.h"
+#include "measure/stop.h"
+#include "run/protocol.h"
+
+/* Who is measured: an engine on a device with its job.  Jobs may differ in batch, precision and
+ * threads; contenders are compared by their time for one sample. */
+typedef struct conductor_contender {
+    const char *engine;      /* native, torch, …: what hello must answer */
+    const char *const *argv; /* the runner's program and arguments, NULL at the end */
+    const char *const *env;  /* NAME=VALUE beyond our own environment; may be NULL */
+    protocol_job job;        /* device and threads among it */
+} conductor_contender;
+
+#define CONDUCTOR_PHASE_LIST(X) \
+    X(START, "starting")        \
+    X(PREPARE, "preparing")     \
+    X(FIRST_STEP, "first step") \
+    X(WARM_UP, "warming up")    \
+    X(CHECK, "checking")        \
+    X(MEASURE, "measuring")     \
+    X(FAILED, "failed")         \
+    X(DONE, "done")
+
+typedef enum conductor_phase {
+#define X(name, text) CONDUCTOR_##name,
+    CONDUCTOR_PHASE_LIST(X)
+#undef X
+} conductor_phase;
+
+const char *conductor_phase_text(conductor_phase phase);
+
+typedef struct conductor_progress {
+    conductor_phase phase;
+    int contender, contenders;
+    int32_t blocks;        /* of this contender so far */
+    double step_s;         /* its median so far; NAN before the first block */
+    double elapsed_s;      /* since the conductor began */
+    const be_error *error; /* FAILED: why; else NULL */
+} conductor_progress;
+
+typedef struct conductor_options {
+    stop_rule stop;
+    uint64_t seed;        /* of the bootstraps */
+    double block_s;       /* wished length of a block */
+    double warm_up_s;     /* least time of warm-up steps a contender */
+    double start_limit_s; /* hello */
+    double prepare_limit_s;
+    double first_limit_s;  /* the first step: compiles, uploads */
+    double run_limit_s;    /* any later block, beyond 20 times what it should take */
+    double settle_limit_s; /* for the threads of a runner to fall asleep after its block */
+    double loss_band;      /* the first step's losses of contenders with like jobs may differ by
+                            * this, relative; 0: not compared (dropout draws differ by engine) */
+    double reference_loss; /* what they are compared with; NAN: the first contender's */
+    void (*progress)(void *context, const conductor_progress *progress); /* may be NULL */
+    void *context;
+    const volatile sig_atomic_t *interrupted; /* may be NULL */
+} conductor_options;
+
+/* The stop rule's defaults, blocks of 0.1 s, warm-up of 0.3 s, no band of losses. */
+conductor_options conductor_options_default(void);
+
+/* What came out for one contender.  Strings and lists live as long as the report.  Times that were
+ * never taken are NAN, counts -1, strings NULL. */
+typedef struct conductor_result {
+    be_status status; /* BE_OK, else why there is no speed; error.text says it in words */
+    be_error error;
+    stop_reason stop;
+
+    const char *engine, *engine_version;      /* as hello said */
+    json_t *libraries;                        /* as hello said; NULL before it */
+    const char *device_name, *implementation; /* as the answer to prepare said */
+    const char *precision;                    /* really used */
+    int threads;                              /* really used */
+    int64_t parameters;
+
+    double start_s;      /* from the start of the process to its greeting */
+    double prepare_s;    /* by its own clock */
+    double first_step_s; /* never part of the blocks */
+    double first_loss, last_loss;
+
+    int64_t block_steps;
+    int32_t count;    /* of blocks */
+    double *blocks_s; /* time of one step in each block, in the order of the rounds */
+    size_t capacity;
+    stats_summary step; /* of blocks_s; count 0 if there is none */
+    double samples_per_s;
+    double busy_threads; /* processor time / wall time of the blocks: threads really at work */
+
+    int64_t peak_rss_bytes;
+    const char *log;    /* last lines of its standard error */
+    const char *ending; /* how the process ended */
+
+    /* Against the fastest contender that has a speed (itself: the runner-up); ratio of the times of
+     * one sample, this one's first.  UNSURE and NAN where there is none. */
+    stats_interval ratio;
+    stats_verdict verdict;
+
+    const char **warnings;
+    size_t warning_count, warning_capacity;
+} conductor_result;
+
+typedef struct conductor_report {
+    arena *memory;
+    int count;
+    conductor_result *results; /* one a contender, in their order */
+    int fastest;               /* index of the least time a sample, -1 if none has a speed */
+    int rounds;
+    double elapsed_s;
+    double other_load; /* share of all processors used by other programs meanwhile; NAN unknown */
+    double steal;      /* share taken by other virtual machines; NAN unknown */
+    uint64_t seed;
+    int64_t *batches; /* of the contenders' jobs */
+} conductor_report;
+
+/* Measure all contenders.  BE_OK as soon as a report can be made, however many of them failed (see
+ * each result's status); BE_INTERRUPTED if a signal ended it, the report then holds what there is;
+ * BE_USAGE for no contenders; BE_NO_MEMORY.  *out is NULL after the latter two. */
+BE_CHECKED be_status conductor_run(const conductor_contender *contenders, int count,
+                                   const conductor_options *options, conductor_report **out,
+                                   be_error *err);
+
+/* The ratio of the times of one sample of results a and b (indexes), and its verdict: FASTER if a
+ * is.  UNSURE with NAN if one of them has no speed. */
+BE_CHECKED be_status conductor_compare(const conductor_report *report, int a, int b,
+                                       stats_interval *ratio, stats_verdict *verdict,
+                                       be_error *err);
+
+void conductor_report_free(conductor_report *report);
+
+#endif

@@ -1,0 +1,349 @@
+/* One contender: start, first step, warm-up, checks, blocks, end. */
+#include "run/lane.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/clock.h"
+
+#define LANE_GROWTH 8           /* of the steps from one warm-up run to the next */
+#define LANE_WARM_UPS 100       /* runs at most */
+#define LANE_JUDGED_NS 20000000 /* below this our own clock says little about a block */
+#define LANE_CLAIM 0.8          /* least share of the outside time that a block may claim */
+#define LANE_PENDING 0.02       /* most work, as a share of a block, that may be left behind */
+#define LANE_PENDING_NS 300000  /* and never less than this: scheduling alone takes as long */
+#define LANE_SYNC_EVERY 8       /* measured blocks between two looks for work left behind */
+#define LANE_TWICE_LOW 1.6      /* twice the steps must take this much to … */
+#define LANE_TWICE_HIGH 2.5
+#define LANE_IDLE_SHARE 0.05 /* of a processor that an idle runner may use */
+
+void lane_warn(lane *l, const char *format, ...)
+{
+    conductor_result *result = l->result;
+    char text[600];
+    const char *kept = NULL;
+    void *list = result->warnings;
+    be_error ignored;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    protocol_clean_text(text, strlen(text), false, text, sizeof text);
+    if (memory_grow(&list, &result->warning_capacity, result->warning_count + 1, sizeof kept,
+                    &ignored) != BE_OK)
+        return;
+    result->warnings = list;
+    if (arena_printf(l->memory, &kept, &ignored, "%s", text) == BE_OK)
+        result->warnings[result->warning_count++] = kept;
+}
+
+void lane_progress(const lane *l, conductor_phase phase)
+{
+    if (!l->options->progress) return;
+    conductor_progress progress = {
+        .phase = phase,
+        .contender = l->index,
+        .contenders = l->lanes,
+        .blocks = l->result->count,
+        .step_s = l->result->step.count ? l->result->step.median.point : (double)NAN,
+        .elapsed_s = (double)(clock_now_ns() - l->began_ns) * 1e-9,
+        .error = phase == CONDUCTOR_FAILED ? &l->result->error : NULL,
+    };
+    l->options->progress(l->options->context, &progress);
+}
+
+void lane_fail(lane *l, const be_error *err)
+{
+    l->active = false;
+    l->result->status = err->status;
+    l->result->error = *err;
+    l->result->stop = err->status == BE_INTERRUPTED ? STOP_INTERRUPTED
+                      : l->refused                  ? STOP_REFUSED
+                                                    : STOP_FAILED;
+    if (err->status != BE_INTERRUPTED) lane_progress(l, CONDUCTOR_FAILED);
+}
+
+/* ---------------------------------------------------------------- one run */
+
+/* `steps` steps with the checks that every block must pass: its claim fits our own clock, and the
+ * loss is a number. */
+static be_status lane_run(lane *l, int64_t steps, double limit_s, int64_t *wall_ns, be_error *err)
+{
+    protocol_answer answer;
+    int64_t outside_ns = 0;
+    TRY(runner_run(&l->runner, steps, limit_s, &answer, &outside_ns, err));
+    double loss = answer.loss;
+    *wall_ns = answer.wall_ns;
+    protocol_answer_clear(&answer);
+    l->step_s = (double)*wall_ns * 1e-9 / (double)steps;
+    l->result->last_loss = loss;
+    if (!strcmp(l->contender->job.mode, "train") && !isfinite(loss))
+        FAIL(err, BE_NUMERIC,
+             "%s: expected a finite loss, found %g after a block of %" PRId64 " steps; lower the "
+             "learning rate, or run the parity check of this workload",
+             l->name, loss, steps);
+    if (*wall_ns > outside_ns) {
+        l->refused = true;
+        FAIL(err, BE_FAILED,
+             "%s: expected a block no longer than the %.4g s that passed here, found a claim of "
+             "%.4g s; the runner's clock is wrong",
+             l->name, (double)outside_ns * 1e-9, (double)*wall_ns * 1e-9);
+    }
+    bool is_short =
+        outside_ns >= LANE_JUDGED_NS && (double)*wall_ns < LANE_CLAIM * (double)outside_ns;
+    l->short_strikes = is_short ? l->short_strikes + 1 : 0;
+    if (l->short_strikes < LANE_STRIKES) return BE_OK;
+    l->refused = true;
+    FAIL(err, BE_FAILED,
+         "%s: expected a block of about the %.4g s that passed here, found a claim of %.4g s, and "
+         "that %d times in a row; the runner leaves work out of its time",
+         l->name, (double)outside_ns * 1e-9, (double)*wall_ns * 1e-9, LANE_STRIKES);
+}
+
+/* The time limit of a run that should take expected_s. */
+static double lane_limit_s(const lane *l, double expected_s)
+{
+    return l->options->run_limit_s + 20 * expected_s;
+}
+
+/* Whether the runner had left work behind when it answered: the first sync then waits for it, and a
+ * second one, at once after it, shows what asking alone costs. */
+static be_status lane_look_behind(lane *l, int64_t wall_ns, be_error *err)
+{
+    int64_t outside_ns[2], claimed_ns = 0;
+    for (int i = 0; i < 2; i++) {
+        protocol_answer answer;
+        protocol_call call = {.request = PROTOCOL_SYNC};
+        double limit_s = lane_limit_s(l, (double)wall_ns * 1e-9);
+        TRY(runner_call(&l->runner, &call, limit_s, &answer, &outside_ns[i], err));
+        if (i == 0) claimed_ns = answer.wall_ns;
+        protocol_answer_clear(&answer);
+    }
+    double pending_ns = fmax((double)(outside_ns[0] - outside_ns[1]), (double)claimed_ns);
+    l->pending_checks++;
+    if (pending_ns <= fmax(LANE_PENDING * (double)wall_ns, LANE_PENDING_NS)) return BE_OK;
+    l->pending_strikes++;
+    if (l->pending_strikes < LANE_STRIKES || 2 * l->pending_strikes <= l->pending_checks)
+        return BE_OK;
+    l->refused = true;
+    FAIL(err, BE_FAILED,
+         "%s: expected the device to be idle after a block, found that waiting for it took another "
+         "%.3g s (the block claimed %.3g s), in %d of %d looks; the runner does not wait for its "
+         "device before it reads the clock, so its times are refused",
+         l->name, pending_ns * 1e-9, (double)wall_ns * 1e-9, l->pending_strikes, l->pending_checks);
+}
+
+/* -------------------------------------------------------------------- open */
+
+static be_status lane_keep(lane *l, const char **out, const char *text, be_error *err)
+{
+    return arena_printf(l->memory, out, err, "%s", text);
+}
+
+static be_status lane_start(lane *l, be_error *err)
+{
+    const conductor_contender *c = l->contender;
+    snprintf(l->name, sizeof l->name, "%s %s", c->engine, c->job.device);
+    runner_options options = {
+        .name = l->name,
+        .argv = c->argv,
+        .env = c->env,
+        .start_limit_s = l->options->start_limit_s,
+        .interrupted = l->options->interrupted,
+    };
+    int64_t start_ns = clock_now_ns();
+    TRY(runner_start(&l->runner, &options, err));
+    l->result->start_s = (double)(clock_now_ns() - start_ns) * 1e-9;
+    const protocol_answer *hello = &l->runner.hello;
+    TRY(lane_keep(l, &l->result->engine, hello->engine, err));
+    TRY(lane_keep(l, &l->result->engine_version, hello->version, err));
+    l->result->libraries = json_incref(hello->libraries);
+    if (!strcmp(hello->engine, c->engine)) return BE_OK;
+    FAIL(err, BE_BAD_DATA, "%s: expected the engine '%s', found a runner of '%s'; give its program",
+         l->name, c->engine, hello->engine);
+}
+
+static be_status lane_prepare(lane *l, be_error *err)
+{
+    const protocol_job *job = &l->contender->job;
+    conductor_result *result = l->result;
+    TRY(runner_prepare(&l->runner, job, l->options->prepare_limit_s, err));
+    const protocol_answer *prepared = &l->runner.prepared;
+    TRY(lane_keep(l, &result->device_name, prepared->device_name, err));
+    TRY(lane_keep(l, &result->implementation, prepared->implementation, err));
+    TRY(lane_keep(l, &result->precision, prepared->precision, err));
+    result->threads = prepared->threads;
+    result->parameters = prepared->parameters;
+    result->prepare_s = (double)prepared->prepare_ns * 1e-9;
+    size_t i;
+    json_t *warning;
+    json_array_foreach(prepared->warnings, i, warning)
+    {
+        lane_warn(l, "%s", json_string_value(warning));
+    }
+    if (prepared->threads != job->threads)
+        lane_warn(l, "asked for %d threads, runs on %d", job->threads, prepared->threads);
+    if (!strcmp(prepared->precision, job->precision)) return BE_OK;
+    l->refused = true;
+    FAIL(err, BE_UNAVAILABLE,
+         "%s: expected precision %s, found that it computes in %s; ask for that precision, it is "
+         "never compared with another one unasked",
+         l->name, job->precision, prepared->precision);
+}
+
+/* Runs of growing length until a block's steps are known and the warm-up time is over. */
+static be_status lane_warm_up(lane *l, be_error *err)
+{
+    stop_block block = {
+        .clock_read_s = stop_clock_read_s(),
+        .target_s = l->options->block_s,
+        .limit_s = fmax(l->options->block_s, l->options->stop.max_time_s / 4),
+    };
+    int64_t steps = 1, wall_ns = 0;
+    double warm_s = 0, expected_s = l->result->first_step_s;
+    for (int i = 0; i < LANE_WARM_UPS; i++) {
+        TRY(lane_run(l, steps, lane_limit_s(l, expected_s), &wall_ns, err));
+        block.step_s = l->step_s;
+        warm_s += (double)wall_ns * 1e-9;
+        int64_t wanted = stop_block_steps(&block);
+        if (warm_s >= l->options->warm_up_s && wanted <= 2 * steps) break;
+        steps = wanted < steps * LANE_GROWTH ? wanted : steps * LANE_GROWTH;
+        expected_s = l->step_s * (double)steps;
+    }
+    l->result->block_steps = stop_block_steps(&block);
+    return BE_OK;
+}
+
+/* Twice the steps take about twice the time, and no work is left behind: up to LANE_STRIKES tries,
+ * because a busy machine may spoil one. */
+static be_status lane_check(lane *l, be_error *err)
+{
+    int64_t steps = l->result->block_steps, wall_ns[2];
+    double ratio = 0;
+    bool skip_twice = l->step_s * (double)steps > l->options->stop.max_time_s / 3;
+    for (int try = 0; try < LANE_STRIKES; try++) {
+        for (int twice = 0; twice < (skip_twice ? 1 : 2); twice++) {
+            int64_t count = twice ? 2 * steps : steps;
+            double limit_s = lane_limit_s(l, l->step_s * (double)count);
+            TRY(lane_run(l, count, limit_s, &wall_ns[twice], err));
+            TRY(lane_look_behind(l, wall_ns[twice], err));
+        }
+        ratio = skip_twice ? 2 : (double)wall_ns[1] / (double)wall_ns[0];
+        bool good = ratio >= LANE_TWICE_LOW && ratio <= LANE_TWICE_HIGH;
+        if (good && l->pending_strikes == 0) return BE_OK;
+    }
+    if (ratio > LANE_TWICE_HIGH)
+        lane_warn(l, "twice the steps took %.2f times as long: it slows down under load", ratio);
+    if (ratio >= LANE_TWICE_LOW) return BE_OK;
+    l->refused = true;
+    FAIL(err, BE_FAILED,
+         "%s: expected twice the steps to take about twice the time, found %.2f times (%" PRId64
+         " and %" PRId64 " steps: %.4g s and %.4g s); the runner does not do what it is asked, or "
+         "does not time all of it",
+         l->name, ratio, steps, 2 * steps, (double)wall_ns[0] * 1e-9, (double)wall_ns[1] * 1e-9);
+}
+
+static void lane_rest(lane *l)
+{
+    if (child_settle(l->runner.child, l->options->settle_limit_s) < 0) l->restless++;
+    l->idle_from_ns = clock_now_ns();
+    l->idle_from_cpu_ns = l->cpu_ns = child_cpu_ns(l->runner.child);
+}
+
+be_status lane_open(lane *l, be_error *err)
+{
+    int64_t wall_ns = 0;
+    lane_progress(l, CONDUCTOR_START);
+    TRY(lane_start(l, err));
+    lane_progress(l, CONDUCTOR_PREPARE);
+    TRY(lane_prepare(l, err));
+    lane_progress(l, CONDUCTOR_FIRST_STEP);
+    TRY(lane_run(l, 1, l->options->first_limit_s, &wall_ns, err));
+    l->result->first_step_s = (double)wall_ns * 1e-9;
+    l->result->first_loss = l->result->last_loss;
+    lane_progress(l, CONDUCTOR_WARM_UP);
+    TRY(lane_warm_up(l, err));
+    lane_progress(l, CONDUCTOR_CHECK);
+    TRY(lane_check(l, err));
+    lane_rest(l);
+    l->restless = 0;
+    l->active = true;
+    return BE_OK;
+}
+
+/* ------------------------------------------------------------------ blocks */
+
+be_status lane_block(lane *l, be_error *err)
+{
+    conductor_result *result = l->result;
+    int64_t steps = result->block_steps, wall_ns = 0, cpu_ns = child_cpu_ns(l->runner.child);
+    if (cpu_ns >= 0 && l->idle_from_cpu_ns >= 0) {
+        l->idle_cpu_ns += cpu_ns - l->idle_from_cpu_ns;
+        l->idle_wall_ns += clock_now_ns() - l->idle_from_ns;
+    }
+    void *blocks = result->blocks_s;
+    TRY(memory_grow(&blocks, &result->capacity, (size_t)result->count + 1, sizeof(double), err));
+    result->blocks_s = blocks;
+    TRY(lane_run(l, steps, lane_limit_s(l, l->step_s * (double)steps), &wall_ns, err));
+    int64_t after_ns = child_cpu_ns(l->runner.child);
+    if (cpu_ns >= 0 && after_ns >= 0) {
+        l->block_cpu_ns += after_ns - cpu_ns;
+        l->block_wall_ns += wall_ns;
+    }
+    result->blocks_s[result->count++] = l->step_s;
+    l->measured_s += (double)wall_ns * 1e-9;
+    if (result->count % LANE_SYNC_EVERY == 0) TRY(lane_look_behind(l, wall_ns, err));
+    lane_rest(l);
+    return BE_OK;
+}
+
+/* ------------------------------------------------------------------- close */
+
+static void lane_warn_of_spread(lane *l)
+{
+    double percent = 100 * l->result->step.spread;
+    if (l->result->step.spread > STATS_SPREAD_ALARM)
+        lane_warn(l,
+                  "its blocks spread by %.0f %% of the median: do not rely on this result; stop "
+                  "other programs, let the machine cool, and measure again",
+                  percent);
+    else if (l->result->step.spread > STATS_SPREAD_NOTICE)
+        lane_warn(l,
+                  "its blocks spread by %.0f %% of the median; stop other programs, or measure "
+                  "for longer",
+                  percent);
+}
+
+static void lane_warn_of_idling(lane *l)
+{
+    double idle = l->idle_wall_ns > 0 ? (double)l->idle_cpu_ns / (double)l->idle_wall_ns : 0;
+    if (2 * l->restless > l->result->count)
+        lane_warn(l,
+                  "its threads still spun %.2g s after its blocks and may have slowed the others; "
+                  "OMP_WAIT_POLICY=passive stops that",
+                  l->options->settle_limit_s);
+    else if (idle > LANE_IDLE_SHARE)
+        lane_warn(l,
+                  "it used %.0f %% of a processor while others were measured; "
+                  "OMP_WAIT_POLICY=passive may stop that",
+                  100 * idle);
+}
+
+void lane_close(lane *l)
+{
+    conductor_result *result = l->result;
+    be_error ignored;
+    runner_stop(&l->runner);
+    result->peak_rss_bytes = l->runner.peak_rss_bytes;
+    if (l->block_wall_ns > 0)
+        result->busy_threads = (double)l->block_cpu_ns / (double)l->block_wall_ns;
+    if (lane_keep(l, &result->log, l->runner.log, &ignored) != BE_OK) result->log = NULL;
+    if (lane_keep(l, &result->ending, l->runner.ending, &ignored) != BE_OK) result->ending = NULL;
+    runner_clear(&l->runner);
+    if (result->status != BE_OK || result->step.count == 0) return;
+    lane_warn_of_spread(l);
+    lane_warn_of_idling(l);
+}

@@ -1,0 +1,112 @@
+/* The runner protocol (docs/runner-protocol.md) as structs: requests to lines, lines to answers.
+ *
+ * Owns the JSON object behind an answer until protocol_answer_clear.  Every answer is checked
+ * member by member before anything of it is used.  May not read, write, wait or start anything. */
+#ifndef RUN_PROTOCOL_H
+#define RUN_PROTOCOL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/status.h"
+
+#define PROTOCOL_SCHEMA 1
+#define PROTOCOL_LINE_MAX ((size_t)16 << 20) /* bytes; a million losses fit */
+#define PROTOCOL_CHANNELS_MAX 4
+
+#define PROTOCOL_REQUEST_LIST(X) \
+    X(HELLO, "hello")            \
+    X(PREPARE, "prepare")        \
+    X(RUN, "run")                \
+    X(SYNC, "sync")              \
+    X(PARITY, "parity")          \
+    X(EVALUATE, "evaluate")      \
+    X(EXPORT, "export")          \
+    X(PHASES, "phases")          \
+    X(QUIT, "quit")
+
+typedef enum protocol_request {
+#define X(name, text) PROTOCOL_##name,
+    PROTOCOL_REQUEST_LIST(X)
+#undef X
+} protocol_request;
+
+const char *protocol_request_name(protocol_request request);
+
+/* The request of that name, or -1. */
+int protocol_request_find(const char *name);
+
+typedef struct protocol_optimizer {
+    const char *name; /* sgd, adam, adamw */
+    double lr, momentum, weight_decay, beta1, beta2, epsilon;
+} protocol_optimizer;
+
+/* What a runner is asked to prepare.  Strings are borrowed; data and weights may be NULL (sent as
+ * null: the runner then refuses or makes its own, as its engine documents). */
+typedef struct protocol_job {
+    const char *workload;
+    const char *device;
+    const char *precision; /* fp32, tf32, bf16 */
+    const char *mode;      /* train, infer */
+    const char *data;      /* path of a safetensors file */
+    const char *weights;   /* path of a safetensors file */
+    const char *dropout;   /* engine, counter; NULL means engine */
+    int threads;           /* at least 1 */
+    int channels;          /* length of mean and std, 0 … PROTOCOL_CHANNELS_MAX */
+    int64_t batch;
+    uint64_t seed; /* below 2^63: JSON integers are signed here */
+    double mean[PROTOCOL_CHANNELS_MAX], std[PROTOCOL_CHANNELS_MAX];
+    protocol_optimizer optimizer;
+} protocol_job;
+
+typedef struct protocol_call {
+    protocol_request request;
+    const protocol_job *job; /* prepare */
+    int64_t steps;           /* run, parity, phases */
+    bool losses;             /* run: all losses in the answer */
+    const char *path;        /* parity, export: the file to write; evaluate: the file to read */
+} protocol_call;
+
+/* The answer to a call.  Which members are set is said by the request; strings and json_t members
+ * are borrowed from `json`. */
+typedef struct protocol_answer {
+    json_t *json; /* the whole answer, owned */
+    bool refused; /* it was {"ok": false}: the runner speaks the protocol, but will not */
+
+    const char *engine, *version; /* hello */
+    json_t *libraries;            /* hello: object of strings */
+    json_t *devices;              /* hello: list of {id, name} */
+
+    const char *device_name, *implementation, *precision; /* prepare */
+    json_t *warnings;                                     /* prepare: list of strings, or NULL */
+    int64_t parameters, prepare_ns;                       /* prepare */
+    int threads;                                          /* prepare */
+
+    int64_t steps;          /* run, parity, phases */
+    int64_t wall_ns;        /* run, sync, phases */
+    double loss;            /* run, evaluate; NAN if the runner sent null */
+    json_t *losses;         /* run with losses: list of numbers or null, one a step */
+    json_t *phases;         /* phases: object of ns */
+    int64_t count, correct; /* evaluate */
+} protocol_answer;
+
+/* The request as one line, '\n' included.  Free with free.  BE_USAGE for a call that the protocol
+ * does not allow (no job, 0 steps, a seed of 2^63 or more). */
+BE_CHECKED be_status protocol_encode(const protocol_call *call, char **line, be_error *err);
+
+/* Check one line (without its '\n') as the answer to `call`.  An answer {"ok": false} returns the
+ * runner's own status and text; anything that is not an answer to this call is BE_BAD_DATA with
+ * what was expected and what came.  On any error *answer is cleared, but for `refused`. */
+BE_CHECKED be_status protocol_parse(const protocol_call *call, const char *line, size_t length,
+                                    protocol_answer *answer, be_error *err);
+
+void protocol_answer_clear(protocol_answer *answer);
+
+/* Copy text for a terminal or a record: control characters and bytes that are not UTF-8 become
+ * '?', newlines a space unless `lines`, and what does not fit is cut at a character's edge.
+ * Returns `out`, always terminated; size > 0. */
+char *protocol_clean_text(const char *text, size_t length, bool lines, char *out, size_t size);
+
+#endif

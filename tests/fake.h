@@ -1,0 +1,31 @@
+/* How the tests start tests/fake_runner.py. */
+#ifndef TESTS_FAKE_H
+#define TESTS_FAKE_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FAKE_ARGUMENTS 16
+
+typedef struct fake {
+    char path[4096];
+    const char *argv[FAKE_ARGUMENTS];
+} fake;
+
+/* The program and its options, of which the list ends with NULL. */
+#define FAKE(out, ...) fake_fill((out), (const char *[]){__VA_ARGS__, NULL})
+
+static inline const char *const *fake_fill(fake *out, const char *const *options)
+{
+    const char *root = getenv("BREAKEVEN_SOURCE");
+    int count = 0;
+    snprintf(out->path, sizeof out->path, "%s/tests/fake_runner.py", root ? root : ".");
+    out->argv[count++] = "/usr/bin/env";
+    out->argv[count++] = "python3";
+    out->argv[count++] = out->path;
+    while (*options && count < FAKE_ARGUMENTS - 1) out->argv[count++] = *options++;
+    out->argv[count] = NULL;
+    return out->argv;
+}
+
+#endif

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""A runner that computes nothing: the tests' engine, which keeps the protocol or breaks it on wish.
+
+A step sleeps, or spins with --spin; everything it claims follows from --step.  The options name the
+faults; AT is the number of the `run` request at which one begins (1 is the first step).
+"""
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+
+
+def options():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--engine", default="fake")
+    parser.add_argument("--schema", type=int, default=1)
+    parser.add_argument("--step", type=float, default=0.001, help="seconds of one step")
+    parser.add_argument("--first", type=float, default=0, help="more seconds for the first step")
+    parser.add_argument("--noise", type=float, default=0, help="relative noise of the claimed time")
+    parser.add_argument("--spin", action="store_true")
+    parser.add_argument("--spin-after", type=float, default=0, help="seconds of spinning after a run")
+    parser.add_argument("--loss", type=float, default=2.3)
+    parser.add_argument("--memory", type=int, default=0, help="MiB to hold")
+    parser.add_argument("--precision", default=None)
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--warning", default=None)
+    parser.add_argument("--unsynchronised", action="store_true", help="answers early, sync waits")
+    parser.add_argument("--unsynchronised-silent", action="store_true",
+                        help="the same, and claims that sync took nothing")
+    parser.add_argument("--claim", type=float, default=1, help="factor on the claimed time")
+    parser.add_argument("--constant", action="store_true", help="any block takes ten steps' time")
+    parser.add_argument("--refuse", default=None, help="STATUS:OP, answered with ok false")
+    parser.add_argument("--fault", default=None,
+                        choices=["exit", "kill", "hang", "rubbish", "long", "null", "nan", "close",
+                                 "chatter", "steps", "babble", "halfline", "stop"])
+    parser.add_argument("--at", type=int, default=1)
+    parser.add_argument("--deaf", action="store_true", help="goes on after quit and end of input")
+    parser.add_argument("--ready", default=None, help="a file to make once a run has begun")
+    return parser.parse_args()
+
+
+class Fake:
+    def __init__(self, wish):
+        self.wish = wish
+        self.runs = 0
+        self.pending_until = 0.0
+        self.random = random.Random(1)
+        self.held = bytearray(os.urandom(1) * (wish.memory << 20))
+
+    def answer(self, more="", **members):
+        sys.stdout.write(json.dumps({"ok": True, **members}) + "\n" + more)
+        sys.stdout.flush()
+
+    def work(self, seconds, spin=False):
+        end = time.monotonic() + seconds
+        while spin and time.monotonic() < end:
+            pass
+        time.sleep(max(0.0, end - time.monotonic()))
+
+    def hello(self, request):
+        self.answer(schema=self.wish.schema, engine=self.wish.engine, version="1.0",
+                    libraries={"blas": "none", "python": sys.version.split()[0]},
+                    devices=[{"id": "cpu", "name": "a fake processor"},
+                             {"id": "cuda:0", "name": "a fake accelerator"}])
+
+    def prepare(self, request):
+        self.batch = request["batch"]
+        self.answer(parameters=37250, device_name="a fake processor", implementation="sleep",
+                    precision=self.wish.precision or request["precision"],
+                    threads=self.wish.threads or request["threads"], prepare_ns=1000000,
+                    warnings=[self.wish.warning] if self.wish.warning else [])
+
+    def fault(self):
+        kind = self.wish.fault
+        sys.stderr.write("fake: now " + kind + "\n")
+        sys.stderr.flush()
+        if kind == "exit":
+            os._exit(3)
+        elif kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif kind == "hang":
+            time.sleep(600)
+        elif kind == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif kind == "rubbish":
+            sys.stdout.write("\x1b[31mEpoch 1/10: loss 2.3\n")
+        elif kind == "long":
+            for _ in range(20):
+                sys.stdout.write("x" * (1 << 20))
+        elif kind == "halfline":
+            sys.stdout.write('{"ok": true, "st')
+            sys.stdout.flush()
+            os._exit(0)
+        elif kind == "close":
+            os.close(1)
+            time.sleep(600)
+        elif kind == "null":
+            self.answer(steps=None, wall_ns=None, loss=None)
+        elif kind == "nan":
+            self.answer(steps=1, wall_ns=1000000, loss=None)
+        elif kind == "steps":
+            self.answer(steps=7, wall_ns=1000000, loss=2.3)
+        elif kind == "chatter":
+            for i in range(5000):
+                sys.stderr.write("fake: line %d of a long log\n" % i)
+            sys.stderr.flush()
+            os._exit(1)
+        elif kind == "babble":
+            return False
+        sys.stdout.flush()
+        return True
+
+    def run(self, request):
+        wish, steps = self.wish, request["steps"]
+        self.runs += 1
+        if wish.ready:
+            open(wish.ready, "w").close()
+        if wish.fault and self.runs >= wish.at and self.fault():
+            return
+        start = time.monotonic()
+        wanted = wish.step * (10 if wish.constant else steps)
+        if self.runs == 1:
+            wanted += wish.first
+        if wish.unsynchronised or wish.unsynchronised_silent:
+            self.work(max(0.0, self.pending_until - time.monotonic()))
+            start = time.monotonic()
+            self.pending_until = start + wanted
+            self.work(0.2 * wanted)
+        else:
+            self.work(wanted, wish.spin)
+        wall = time.monotonic() - start
+        wall *= wish.claim * (1 - abs(self.random.gauss(0, wish.noise)) if wish.noise else 1)
+        babble = wish.fault == "babble" and self.runs >= wish.at
+        if wish.spin_after:
+            threading.Thread(target=self.work, args=(wish.spin_after, True), daemon=True).start()
+        self.answer(more="and one more thing\n" if babble else "", steps=steps,
+                    wall_ns=max(1, int(wall * 1e9)), loss=wish.loss,
+                    losses=[wish.loss] * steps if request.get("losses") else [])
+
+    def sync(self, request):
+        start = time.monotonic()
+        self.work(max(0.0, self.pending_until - start))
+        silent = self.wish.unsynchronised_silent
+        self.answer(wall_ns=0 if silent else int((time.monotonic() - start) * 1e9))
+
+    def parity(self, request):
+        open(request["out"], "w").close()
+        self.answer(steps=request["steps"])
+
+    def evaluate(self, request):
+        self.answer(count=1000, correct=900, loss=self.wish.loss)
+
+    def export(self, request):
+        open(request["out"], "w").close()
+        self.answer()
+
+    def phases(self, request):
+        self.answer(steps=request["steps"], wall_ns=10, phases={"forward": 4, "backward": 6})
+
+
+def main():
+    wish = options()
+    fake = Fake(wish)
+    status, _, op = (wish.refuse or "").partition(":")
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["op"] == op:
+            print(json.dumps({"ok": False, "status": status,
+                              "error": "expected mercy, found none; ask another"}), flush=True)
+        elif request["op"] == "quit":
+            fake.answer()
+            break
+        else:
+            getattr(fake, request["op"])(request)
+    if wish.deaf:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+
+
+main()

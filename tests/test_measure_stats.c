@@ -1,0 +1,313 @@
+/* Tests of the statistics: quantiles by hand, intervals that cover, verdicts that are right often
+ * enough under simulated noise, the stop rule and the length of blocks. */
+#include <math.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "measure/stats.h"
+#include "measure/stop.h"
+#include "support.h"
+
+static void quantiles_are_those_of_type_7(void **state)
+{
+    (void)state;
+    const double sorted[] = {1, 2, 4, 8, 16};
+    assert_float_equal(stats_quantile(sorted, 5, 0), 1, 0);
+    assert_float_equal(stats_quantile(sorted, 5, 0.25), 2, 0);
+    assert_float_equal(stats_quantile(sorted, 5, 0.6), 4 + 0.4 * 4, 1e-12);
+    assert_float_equal(stats_quantile(sorted, 5, 1), 16, 0);
+    assert_float_equal(stats_quantile(sorted, 1, 0.7), 1, 0);
+}
+
+static void medians_of_even_and_odd_counts(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    double median = 0;
+    ASSERT_OK(stats_median((double[]){9, 1, 5}, 3, &median, &err));
+    assert_float_equal(median, 5, 0);
+    ASSERT_OK(stats_median((double[]){9, 1, 5, 2}, 4, &median, &err));
+    assert_float_equal(median, 3.5, 0);
+    ASSERT_FAILS(stats_median(NULL, 0, &median, &err), BE_USAGE, "at least 1 value", "found 0");
+}
+
+static void a_summary_says_what_it_says(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    stats_summary s;
+    double values[21];
+    for (int i = 0; i < 21; i++) values[i] = 100 + (i * 8) % 21;
+    ASSERT_OK(stats_summarize(values, 21, 1, &s, &err));
+    assert_int_equal(s.count, 21);
+    assert_float_equal(s.median.point, 110, 0);
+    assert_float_equal(s.minimum, 100, 0);
+    assert_float_equal(s.maximum, 120, 0);
+    assert_float_equal(s.p25, 105, 0);
+    assert_float_equal(s.p75, 115, 0);
+    assert_float_equal(s.spread, 18.0 / 110, 1e-12);
+    /* The exact interval of order statistics of 21 values is [106, 114]. */
+    assert_true(s.median.low >= 104 && s.median.low <= 107);
+    assert_true(s.median.high >= 113 && s.median.high <= 116);
+    ASSERT_OK(stats_summarize(values, 1, 1, &s, &err));
+    assert_true(isnan(s.median.low) && isnan(s.median.high) && s.spread == 0);
+    ASSERT_FAILS(stats_summarize(values, 0, 1, &s, &err), BE_USAGE, "at least 1 time");
+    values[3] = NAN;
+    ASSERT_FAILS(stats_summarize(values, 5, 1, &s, &err), BE_NUMERIC, "finite", "number 4 of 5");
+}
+
+static void the_same_seed_gives_the_same_interval(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    rng r = {.key = {.seed = 5, .stream = RNG_TEST}};
+    double values[40];
+    stats_summary a, b, c;
+    for (int i = 0; i < 40; i++) values[i] = 1 + 0.1 * rng_next_normal(&r);
+    ASSERT_OK(stats_summarize(values, 40, 1, &a, &err));
+    ASSERT_OK(stats_summarize(values, 40, 1, &b, &err));
+    ASSERT_OK(stats_summarize(values, 40, 2, &c, &err));
+    assert_memory_equal(&a, &b, sizeof a);
+    assert_true(a.median.low <= a.median.point && a.median.point <= a.median.high);
+    assert_float_equal(a.median.low, c.median.low, 0.02);
+}
+
+static void intervals_of_medians_cover(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    rng r = {.key = {.seed = 6, .stream = RNG_TEST}};
+    int covered = 0, trials = 1000;
+    for (int t = 0; t < trials; t++) {
+        double values[25];
+        stats_summary s;
+        for (int i = 0; i < 25; i++) values[i] = exp(0.1 * rng_next_normal(&r));
+        ASSERT_OK(stats_summarize(values, 25, (uint64_t)t, &s, &err));
+        covered += s.median.low <= 1 && 1 <= s.median.high;
+    }
+    assert_in_range(covered, 930, 985);
+}
+
+static void ratios_of_few_rounds(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    stats_interval ratio;
+    const double slow[] = {10, 11, 12}, fast[] = {1, 1.25, 1};
+    ASSERT_OK(stats_ratio(slow, fast, 1, 1, &ratio, &err));
+    assert_float_equal(ratio.point, 10, 1e-12);
+    assert_true(isnan(ratio.low) && isnan(ratio.high));
+    assert_int_equal(stats_judge(&ratio), STATS_UNSURE);
+    ASSERT_OK(stats_ratio(slow, fast, 3, 1, &ratio, &err));
+    assert_float_equal(ratio.point, 10, 1e-12);
+    assert_float_equal(ratio.low, 8, 1e-12);
+    assert_float_equal(ratio.high, 12, 1e-12);
+    assert_int_equal(stats_judge(&ratio), STATS_SLOWER);
+    ASSERT_FAILS(stats_ratio(slow, fast, 0, 1, &ratio, &err), BE_USAGE, "at least 1 round");
+    ASSERT_FAILS(stats_ratio(slow, (double[]){1, 0}, 2, 1, &ratio, &err), BE_NUMERIC, "positive",
+                 "11 and 0 in round 2");
+    ASSERT_FAILS(stats_ratio((double[]){-1}, (double[]){-2}, 1, 1, &ratio, &err), BE_NUMERIC,
+                 "-1 and -2 in round 1");
+}
+
+static void verdicts_follow_the_interval(void **state)
+{
+    (void)state;
+    static const struct {
+        stats_interval ratio;
+        stats_verdict verdict;
+    } cases[] = {
+        {{0.90, 0.88, 0.93}, STATS_FASTER}, {{1.10, 1.02, 1.15}, STATS_SLOWER},
+        {{1.10, 0.99, 1.20}, STATS_UNSURE}, {{1.00, 0.98, 1.02}, STATS_SAME},
+        {{1.015, 1.01, 1.02}, STATS_SAME},  {{1.01, 0.94, 1.02}, STATS_UNSURE},
+        {{1.01, 0.99, 1.06}, STATS_UNSURE}, {{0.96, 0.955, 0.965}, STATS_FASTER},
+        {{0.98, 0.955, 0.999}, STATS_SAME}, {{1.03, 1.0, 1.04}, STATS_UNSURE},
+        {{1.03, NAN, NAN}, STATS_UNSURE},   {{1.0, NAN, NAN}, STATS_UNSURE},
+        {{NAN, NAN, NAN}, STATS_UNSURE},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(stats_judge(&cases[i].ratio), cases[i].verdict);
+    assert_string_equal(stats_verdict_name(STATS_FASTER), "FASTER");
+    assert_string_equal(stats_verdict_name(STATS_UNSURE), "UNSURE");
+}
+
+/* ------------------------------------------------------------- simulations */
+
+/* A machine's noise, as the logarithm of the factor on one block's time. */
+typedef enum noise { QUIET, SKEWED, OUTLIERS, DRIFT, THROTTLE, WANDER, PHASES, NOISES } noise;
+
+static const char *const noise_names[] = {"quiet",    "skewed", "outliers", "drift",
+                                          "throttle", "wander", "phases"};
+
+typedef struct machine {
+    noise noise;
+    rng r;
+    int block;
+    double level;     /* of the wandering, or of the slow phase */
+    double throttles; /* the block at which it becomes slow */
+} machine;
+
+static double machine_noise(machine *m)
+{
+    double z = 0.02 * rng_next_normal(&m->r), u = rng_next_uniform(&m->r);
+    double v = rng_next_uniform(&m->r);
+    int block = m->block++;
+    switch (m->noise) {
+    case SKEWED: /* one-sided, as interrupts are */
+        return -0.03 * log(1 - u);
+    case OUTLIERS: /* one block in ten is hit by something else */
+        return z + (u < 0.1 ? -0.4 * log(1 - v) : 0);
+    case DRIFT: /* a laptop grows warm: 30 % over 80 blocks */
+        return z + 0.3 * block / 80;
+    case THROTTLE: /* and loses 30 % at once */
+        return z + (block > m->throttles ? 0.3 : 0);
+    case WANDER:
+        m->level += 0.01 * rng_next_normal(&m->r);
+        return z + m->level;
+    case PHASES: /* a neighbour comes and goes, some 10 blocks each time */
+        if (u < 0.1) m->level = 0.15 - m->level;
+        return z + m->level;
+    default:
+        return z;
+    }
+}
+
+/* Two contenders, the second taking `factor` of the first's time, measured as the conductor does
+ * (alternating order, the default stop rule), but with the rule applied after every eighth round:
+ * the intervals are what this test spends its time on. */
+static stats_verdict simulate(noise model, uint64_t seed, double factor, int *rounds)
+{
+    be_error err = {0};
+    double times_s[2][200];
+    stop_rule rule = stop_rule_default();
+    machine m = {.noise = model, .r = {.key = {.seed = seed, .stream = RNG_TEST, .sub = model}}};
+    m.throttles = 60 * rng_next_uniform(&m.r);
+    stats_interval ratio = {NAN, NAN, NAN};
+    stop_reason reason = STOP_NONE;
+    int r = 0;
+    for (; reason == STOP_NONE; r++) {
+        for (int k = 0; k < 2; k++) {
+            int who = k ^ (r % 2);
+            times_s[who][r] = 0.1 * exp(machine_noise(&m)) * (who ? factor : 1);
+        }
+        if (r % 8 != 7) continue;
+        stop_state stop = {.samples = r + 1, .time_s = 0.1 * (r + 1)};
+        for (int k = 0; k < 2; k++) {
+            stats_summary s;
+            ASSERT_OK(stats_summarize(times_s[k], r + 1, seed, &s, &err));
+            stop.relative_half_width =
+                fmax(stop.relative_half_width, stats_relative_half_width(&s.median));
+        }
+        ASSERT_OK(stats_ratio(times_s[0], times_s[1], r + 1, seed, &ratio, &err));
+        stop.ratios_settled = stats_ratio_settled(&ratio, rule.target_ratio, rule.clear_ratio);
+        reason = stop_decide(&rule, &stop);
+    }
+    *rounds += r;
+    return stats_judge(&ratio);
+}
+
+/* Rule: two runs of the same thing come out SAME at least 95 times in 100, and a planted 5 % is
+ * found at least 95 times in 100, on every kind of machine. */
+static void verdicts_are_right_often_enough(void **state)
+{
+    (void)state;
+    enum { TRIALS = 100 };
+    for (noise model = 0; model < NOISES; model++) {
+        int same = 0, found = 0, rounds = 0;
+        for (int t = 0; t < TRIALS; t++) {
+            uint64_t seed = 1000 + (uint64_t)t;
+            stats_verdict planted = t % 2 ? STATS_SLOWER : STATS_FASTER;
+            double factor = planted == STATS_SLOWER ? 1 / 1.05 : 1.05;
+            same += simulate(model, seed, 1, &rounds) == STATS_SAME;
+            found += simulate(model, seed, factor, &rounds) == planted;
+        }
+        print_message("%-9s the same: %d of %d, 5 %% found: %d, in %.0f rounds\n",
+                      noise_names[model], same, TRIALS, found, rounds / (2.0 * TRIALS));
+        assert_in_range(same, 95, TRIALS);
+        assert_in_range(found, 95, TRIALS);
+    }
+}
+
+/* ------------------------------------------------------------------- stop */
+
+static void the_stop_rule_says_why(void **state)
+{
+    (void)state;
+    stop_rule rule = {.min_samples = 10,
+                      .max_samples = 50,
+                      .min_time_s = 1,
+                      .max_time_s = 10,
+                      .target_relative = 0.01};
+    stop_state s = {
+        .samples = 10, .time_s = 1, .relative_half_width = 0.01, .ratios_settled = true};
+    assert_int_equal(stop_decide(&rule, &s), STOP_PRECISE);
+    s.ratios_settled = false;
+    assert_int_equal(stop_decide(&rule, &s), STOP_NONE);
+    s = (stop_state){9, 1, 0.001, true};
+    assert_int_equal(stop_decide(&rule, &s), STOP_NONE);
+    s = (stop_state){10, 0.9, 0.001, true};
+    assert_int_equal(stop_decide(&rule, &s), STOP_NONE);
+    s = (stop_state){49, 9.9, INFINITY, true};
+    assert_int_equal(stop_decide(&rule, &s), STOP_NONE);
+    s = (stop_state){2, 10, 0.02, true};
+    assert_int_equal(stop_decide(&rule, &s), STOP_TIME_LIMIT);
+    s = (stop_state){50, 2, 0.02, true};
+    assert_int_equal(stop_decide(&rule, &s), STOP_MAX_SAMPLES);
+    rule.max_samples = 0;
+    assert_int_equal(stop_decide(&rule, &s), STOP_NONE);
+    s = (stop_state){0, 20, INFINITY, true};
+    assert_int_equal(stop_decide(&rule, &s), STOP_NONE);
+    assert_string_equal(stop_reason_text(STOP_PRECISE), "precise");
+    assert_string_equal(stop_reason_text(STOP_TIME_LIMIT), "time limit");
+}
+
+static void ratios_settle_when_narrow_or_clear(void **state)
+{
+    (void)state;
+    assert_true(stats_ratio_settled(&(stats_interval){1.0, 0.99, 1.01}, 0.0101, 0.1));
+    assert_false(stats_ratio_settled(&(stats_interval){1.0, 0.98, 1.02}, 0.0101, 0.1));
+    assert_true(stats_ratio_settled(&(stats_interval){2.0, 1.2, 2.8}, 0.01, 0.1));
+    assert_true(stats_ratio_settled(&(stats_interval){0.5, 0.3, 0.9}, 0.01, 0.1));
+    assert_false(stats_ratio_settled(&(stats_interval){0.5, 0.3, 0.95}, 0.01, 0.1));
+    assert_false(stats_ratio_settled(&(stats_interval){0.5, NAN, NAN}, 0.01, 0.1));
+}
+
+static void blocks_are_long_enough_and_not_too_long(void **state)
+{
+    (void)state;
+    stop_block block = {.step_s = 0.003, .clock_read_s = 50e-9, .target_s = 0.1, .limit_s = 1};
+    assert_int_equal(stop_block_steps(&block), 34);
+    block.step_s = 0.7;
+    assert_int_equal(stop_block_steps(&block), 1);
+    block.step_s = 100;
+    assert_int_equal(stop_block_steps(&block), 1);
+    block.step_s = 0;
+    assert_int_equal(stop_block_steps(&block), 1);
+    block.step_s = 1e-12;
+    assert_int_equal(stop_block_steps(&block), 1000000000);
+    /* A clock so slow that two readings need a block of a second to be under 0.1 % of it. */
+    block = (stop_block){.step_s = 0.01, .clock_read_s = 0.5e-3, .target_s = 0.1, .limit_s = 5};
+    assert_int_equal(stop_block_steps(&block), 100);
+    block.limit_s = 0.5;
+    assert_int_equal(stop_block_steps(&block), 50);
+    double read_s = stop_clock_read_s();
+    assert_true(read_s > 1e-10 && read_s < 1e-4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(quantiles_are_those_of_type_7),
+        cmocka_unit_test(medians_of_even_and_odd_counts),
+        cmocka_unit_test(a_summary_says_what_it_says),
+        cmocka_unit_test(the_same_seed_gives_the_same_interval),
+        cmocka_unit_test(intervals_of_medians_cover),
+        cmocka_unit_test(ratios_of_few_rounds),
+        cmocka_unit_test(verdicts_follow_the_interval),
+        cmocka_unit_test(verdicts_are_right_often_enough),
+        cmocka_unit_test(the_stop_rule_says_why),
+        cmocka_unit_test(ratios_settle_when_narrow_or_clear),
+        cmocka_unit_test(blocks_are_long_enough_and_not_too_long),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

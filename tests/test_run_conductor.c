@@ -1,0 +1,424 @@
+/* Tests of the conductor with fake runners: the order of the blocks, the numbers, and every way in
+ * which a runner can fail or cheat while the others go on. */
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "fake.h"
+#include "run/conductor.h"
+#include "support.h"
+
+#define LANES 3
+
+static conductor_options quick_options(void)
+{
+    conductor_options o = conductor_options_default();
+    o.stop.min_samples = 4;
+    o.stop.max_samples = 6;
+    o.stop.min_time_s = 0;
+    o.stop.max_time_s = 2;
+    o.block_s = 0.03;
+    o.warm_up_s = 0.02;
+    o.start_limit_s = 20;
+    o.first_limit_s = 10;
+    o.run_limit_s = 1;
+    return o;
+}
+
+static conductor_contender contender(const char *const *argv)
+{
+    return (conductor_contender){
+        .engine = "fake",
+        .argv = argv,
+        .job = {.workload = "cnn-fashion",
+                .device = "cpu",
+                .precision = "fp32",
+                .mode = "train",
+                .threads = 1,
+                .batch = 100,
+                .seed = 7,
+                .optimizer = {.name = "adam", .lr = 1e-3}},
+    };
+}
+
+/* Measure one fake with the given options beside a sound one, which must come through. */
+#define BESIDE(options, ...) beside((options), (const char *[]){__VA_ARGS__, NULL})
+
+static conductor_report *beside(const conductor_options *options, const char *const *faults)
+{
+    be_error err = {0};
+    fake sound, other;
+    conductor_contender both[] = {contender(fake_fill(&other, faults)),
+                                  contender(FAKE(&sound, "--step", "0.002"))};
+    conductor_report *report = NULL;
+    ASSERT_OK(conductor_run(both, 2, options, &report, &err));
+    assert_int_equal(report->results[1].status, BE_OK);
+    assert_in_range(report->results[1].count, 4, 6);
+    assert_int_equal(report->fastest, 1);
+    return report;
+}
+
+static void assert_text(const char *text, const char *const *pieces)
+{
+    for (; *pieces; pieces++)
+        if (!text || !strstr(text, *pieces))
+            fail_msg("expected '%s' in: %s", *pieces, text ? text : "(nothing)");
+}
+
+#define ASSERT_TEXT(text, ...) assert_text((text), (const char *[]){__VA_ARGS__, NULL})
+
+static void assert_failed(conductor_report *report, be_status status, stop_reason stop,
+                          const char *const *pieces)
+{
+    const conductor_result *r = &report->results[0];
+    if (r->status != status)
+        fail_msg("expected %d, found %d: %s", status, r->status, r->error.text);
+    assert_int_equal(r->stop, stop);
+    assert_true(isnan(r->samples_per_s) || r->count > 0);
+    assert_text(r->error.text, pieces);
+    conductor_report_free(report);
+}
+
+#define ASSERT_FAILED(report, status, stop, ...) \
+    assert_failed((report), (status), (stop), (const char *[]){__VA_ARGS__, NULL})
+
+static bool warned(const conductor_result *r, const char *piece)
+{
+    for (size_t i = 0; i < r->warning_count; i++)
+        if (strstr(r->warnings[i], piece)) return true;
+    return false;
+}
+
+/* ------------------------------------------------------------------ sound */
+
+static void numbers_of_a_sound_contender(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake f;
+    conductor_options options = quick_options();
+    conductor_contender one = contender(
+        FAKE(&f, "--step", "0.005", "--first", "0.2", "--memory", "64", "--warning", "beware\n!"));
+    conductor_report *report = NULL;
+    ASSERT_OK(conductor_run(&one, 1, &options, &report, &err));
+    const conductor_result *r = &report->results[0];
+    assert_int_equal(r->status, BE_OK);
+    assert_string_equal(r->engine, "fake");
+    assert_string_equal(r->engine_version, "1.0");
+    assert_string_equal(json_string_value(json_object_get(r->libraries, "blas")), "none");
+    assert_string_equal(r->device_name, "a fake processor");
+    assert_string_equal(r->implementation, "sleep");
+    assert_string_equal(r->precision, "fp32");
+    assert_int_equal(r->threads, 1);
+    assert_int_equal(r->parameters, 37250);
+    assert_true(r->start_s > 0.005 && r->start_s < 10);
+    assert_float_equal(r->prepare_s, 0.001, 1e-9);
+    assert_true(r->first_step_s >= 0.205 && r->first_step_s < 1);
+    assert_float_equal(r->first_loss, 2.3, 1e-9);
+    assert_in_range(r->block_steps, 3, 6);
+    assert_in_range(r->count, 4, 6);
+    assert_true(r->step.median.point >= 0.005 && r->step.median.point < 0.02);
+    assert_true(r->step.median.low <= r->step.median.point);
+    assert_float_equal(r->samples_per_s, 100 / r->step.median.point, 1e-6);
+    assert_true(r->busy_threads < 0.9);
+    assert_true(r->peak_rss_bytes > 64 << 20 && r->peak_rss_bytes < 512 << 20);
+    assert_true(r->stop == STOP_PRECISE || r->stop == STOP_MAX_SAMPLES);
+    assert_true(warned(r, "beware !"));
+    assert_string_equal(r->ending, "exited with 0");
+    assert_int_equal(report->fastest, 0);
+    assert_true(isnan(r->ratio.point));
+    conductor_report_free(report);
+}
+
+typedef struct journal {
+    char order[256];
+    int length;
+    conductor_phase last[LANES];
+    bool backwards;
+} journal;
+
+static void note(void *context, const conductor_progress *p)
+{
+    journal *j = context;
+    if (p->phase == CONDUCTOR_MEASURE && j->length < 255)
+        j->order[j->length++] = (char)('A' + p->contender);
+    if (p->phase < j->last[p->contender]) j->backwards = true;
+    j->last[p->contender] = p->phase;
+}
+
+static void blocks_are_interleaved_in_turning_order(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake f[LANES];
+    journal j = {0};
+    conductor_options options = quick_options();
+    options.progress = note;
+    options.context = &j;
+    options.stop.min_samples = options.stop.max_samples = 4;
+    conductor_contender all[] = {contender(FAKE(&f[0], "--step", "0.010")),
+                                 contender(FAKE(&f[1], "--step", "0.003")),
+                                 contender(FAKE(&f[2], "--step", "0.006"))};
+    conductor_report *report = NULL;
+    ASSERT_OK(conductor_run(all, LANES, &options, &report, &err));
+    assert_string_equal(j.order, "ABCCBAABCCBA");
+    assert_false(j.backwards);
+    assert_int_equal(report->fastest, 1);
+    assert_int_equal(report->results[0].verdict, STATS_SLOWER);
+    assert_int_equal(report->results[1].verdict, STATS_FASTER);
+    assert_int_equal(report->results[2].verdict, STATS_SLOWER);
+    assert_true(report->results[0].ratio.point > 2 && report->results[0].ratio.point < 4.5);
+    assert_true(report->results[1].ratio.point > 0.3 && report->results[1].ratio.point < 0.8);
+    conductor_report_free(report);
+}
+
+static void contenders_are_compared_by_the_sample(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake f[2];
+    conductor_options options = quick_options();
+    conductor_contender both[] = {contender(FAKE(&f[0], "--step", "0.004")),
+                                  contender(FAKE(&f[1], "--step", "0.008"))};
+    both[1].job.batch = 1000;
+    conductor_report *report = NULL;
+    ASSERT_OK(conductor_run(both, 2, &options, &report, &err));
+    assert_int_equal(report->fastest, 1);
+    assert_true(report->results[0].ratio.point > 3.5 && report->results[0].ratio.point < 7);
+    conductor_report_free(report);
+}
+
+/* Two fakes alike are SAME, one that spins 5 % longer is found: real processes, real clocks. */
+static void a_planted_difference_is_found(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake f[LANES];
+    conductor_options options = conductor_options_default();
+    options.stop.max_time_s = 4;
+    options.block_s = 0.05;
+    options.warm_up_s = 0.05;
+    conductor_contender all[] = {contender(FAKE(&f[0], "--step", "0.010", "--spin")),
+                                 contender(FAKE(&f[1], "--step", "0.010", "--spin")),
+                                 contender(FAKE(&f[2], "--step", "0.0105", "--spin"))};
+    conductor_report *report = NULL;
+    ASSERT_OK(conductor_run(all, LANES, &options, &report, &err));
+    stats_interval ratio;
+    stats_verdict verdict;
+    ASSERT_OK(conductor_compare(report, 0, 1, &ratio, &verdict, &err));
+    assert_int_equal(verdict, STATS_SAME);
+    ASSERT_OK(conductor_compare(report, 0, 2, &ratio, &verdict, &err));
+    assert_int_equal(verdict, STATS_FASTER);
+    ASSERT_OK(conductor_compare(report, 2, 1, &ratio, &verdict, &err));
+    assert_int_equal(verdict, STATS_SLOWER);
+    assert_true(report->results[0].busy_threads > 0.5 && report->results[0].busy_threads < 1.2);
+    conductor_report_free(report);
+}
+
+/* ----------------------------------------------------------------- broken */
+
+static void a_runner_that_ends_is_explained(void **state)
+{
+    (void)state;
+    conductor_options o = quick_options();
+    ASSERT_FAILED(BESIDE(&o, "--fault", "exit"), BE_IO, STOP_FAILED, "fake cpu, request run",
+                  "exited with 3", "last words: fake: now exit");
+    ASSERT_FAILED(BESIDE(&o, "--fault", "kill", "--at", "9"), BE_IO, STOP_FAILED,
+                  "killed by signal 9 (Killed)", "run out of memory");
+    ASSERT_FAILED(BESIDE(&o, "--fault", "halfline"), BE_IO, STOP_FAILED, "exited with 0");
+    conductor_report *report = BESIDE(&o, "--fault", "chatter", "--at", "2");
+    ASSERT_TEXT(report->results[0].log, "line 4980 of", "line 4999 of");
+    assert_null(strstr(report->results[0].log, "line 4979 of"));
+    ASSERT_FAILED(report, BE_IO, STOP_FAILED, "exited with 1", "line 4999 of a long log");
+}
+
+static void a_runner_that_hangs_is_killed(void **state)
+{
+    (void)state;
+    conductor_options o = quick_options();
+    int64_t start_ns = clock_now_ns();
+    ASSERT_FAILED(BESIDE(&o, "--fault", "hang", "--at", "3"), BE_FAILED, STOP_FAILED,
+                  "fake cpu, request run", "hung and was killed", "fake: now hang");
+    ASSERT_FAILED(BESIDE(&o, "--fault", "stop", "--at", "3"), BE_FAILED, STOP_FAILED,
+                  "hung and was killed");
+    ASSERT_FAILED(BESIDE(&o, "--fault", "close", "--at", "3"), BE_IO, STOP_FAILED,
+                  "was killed because it did not end");
+    assert_true(clock_now_ns() - start_ns < 30000000000);
+}
+
+static void a_runner_that_breaks_the_protocol_is_refused(void **state)
+{
+    (void)state;
+    conductor_options o = quick_options();
+    ASSERT_FAILED(BESIDE(&o, "--fault", "rubbish"), BE_BAD_DATA, STOP_FAILED, "one JSON object",
+                  "'?[31mEpoch 1/10: loss 2.3'", "nothing else to its standard output");
+    ASSERT_FAILED(BESIDE(&o, "--fault", "long"), BE_BAD_DATA, STOP_FAILED,
+                  "at most 16777216 bytes, found a longer line");
+    ASSERT_FAILED(BESIDE(&o, "--fault", "null"), BE_BAD_DATA, STOP_FAILED,
+                  "expected \"steps\" to be 1, found null");
+    ASSERT_FAILED(BESIDE(&o, "--fault", "steps"), BE_BAD_DATA, STOP_FAILED,
+                  "expected \"steps\" to be 1, found 7");
+    ASSERT_FAILED(BESIDE(&o, "--fault", "babble", "--at", "2"), BE_BAD_DATA, STOP_FAILED,
+                  "nobody asked for", "'and one more thing '");
+    ASSERT_FAILED(BESIDE(&o, "--schema", "2"), BE_BAD_DATA, STOP_FAILED,
+                  "expected \"schema\" to be 1, found 2");
+    ASSERT_FAILED(BESIDE(&o, "--engine", "other"), BE_BAD_DATA, STOP_FAILED,
+                  "expected the engine 'fake', found a runner of 'other'");
+}
+
+static void what_a_runner_refuses_is_passed_on(void **state)
+{
+    (void)state;
+    conductor_options o = quick_options();
+    ASSERT_FAILED(BESIDE(&o, "--refuse", "NO_MEMORY:prepare"), BE_NO_MEMORY, STOP_FAILED,
+                  "fake cpu, request prepare", "expected mercy, found none");
+    ASSERT_FAILED(BESIDE(&o, "--refuse", "UNAVAILABLE:hello"), BE_UNAVAILABLE, STOP_FAILED,
+                  "expected mercy");
+    ASSERT_FAILED(BESIDE(&o, "--refuse", "NUMERIC:run"), BE_NUMERIC, STOP_FAILED, "mercy");
+    ASSERT_FAILED(BESIDE(&o, "--refuse", "OK:run"), BE_BAD_DATA, STOP_FAILED,
+                  "expected \"status\" to be one of", "found \"OK\"");
+}
+
+static void a_missing_program_or_device_is_unavailable(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake f;
+    conductor_options o = quick_options();
+    conductor_contender two[] = {
+        contender((const char *[]){"/nonexistent/runner", NULL}),
+        contender(FAKE(&f, "--step", "0.001")),
+    };
+    two[1].job.device = "cuda:5";
+    conductor_report *report = NULL;
+    ASSERT_OK(conductor_run(two, 2, &o, &report, &err));
+    assert_int_equal(report->fastest, -1);
+    assert_int_equal(report->results[0].status, BE_UNAVAILABLE);
+    ASSERT_TEXT(report->results[0].error.text, "/nonexistent/runner", "No such file");
+    assert_int_equal(report->results[1].status, BE_UNAVAILABLE);
+    ASSERT_TEXT(report->results[1].error.text, "(cpu, cuda:0), found 'cuda:5'");
+    conductor_report_free(report);
+    ASSERT_FAILS(conductor_run(two, 0, &o, &report, &err), BE_USAGE, "at least 1 contender");
+    assert_null(report);
+}
+
+/* --------------------------------------------------------------- cheating */
+
+static void an_unsynchronised_runner_is_flagged(void **state)
+{
+    (void)state;
+    conductor_options o = quick_options();
+    ASSERT_FAILED(BESIDE(&o, "--unsynchronised", "--step", "0.005"), BE_FAILED, STOP_REFUSED,
+                  "does not wait for its device", "refused");
+    ASSERT_FAILED(BESIDE(&o, "--unsynchronised-silent", "--step", "0.005"), BE_FAILED, STOP_REFUSED,
+                  "does not wait for its device");
+}
+
+static void a_runner_that_lies_about_time_is_refused(void **state)
+{
+    (void)state;
+    conductor_options o = quick_options();
+    ASSERT_FAILED(BESIDE(&o, "--claim", "0.5", "--step", "0.005"), BE_FAILED, STOP_REFUSED,
+                  "leaves work out of its time");
+    ASSERT_FAILED(BESIDE(&o, "--claim", "3", "--step", "0.005"), BE_FAILED, STOP_REFUSED,
+                  "the runner's clock is wrong");
+    ASSERT_FAILED(BESIDE(&o, "--constant", "--step", "0.005"), BE_FAILED, STOP_REFUSED,
+                  "twice the steps to take about twice the time, found 1.0");
+}
+
+static void wrong_numbers_get_no_speed(void **state)
+{
+    (void)state;
+    conductor_options o = quick_options();
+    ASSERT_FAILED(BESIDE(&o, "--fault", "nan"), BE_NUMERIC, STOP_FAILED, "expected a finite loss");
+    ASSERT_FAILED(BESIDE(&o, "--precision", "tf32"), BE_UNAVAILABLE, STOP_REFUSED,
+                  "expected precision fp32, found that it computes in tf32");
+    o.loss_band = 0.01;
+    o.reference_loss = 2.3;
+    ASSERT_FAILED(BESIDE(&o, "--loss", "2.4"), BE_NUMERIC, STOP_REFUSED, "2.3 as the reference",
+                  "found 2.4");
+    o.loss_band = 0.05;
+    conductor_report *report = BESIDE(&o, "--loss", "2.4", "--step", "0.004");
+    assert_int_equal(report->results[0].status, BE_OK);
+    conductor_report_free(report);
+}
+
+/* ------------------------------------------------------------- neighbours */
+
+static void threads_that_spin_on_are_waited_for(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake f[2];
+    conductor_options o = quick_options();
+    conductor_contender both[] = {contender(FAKE(&f[0], "--spin-after", "0.04")),
+                                  contender(FAKE(&f[1], "--spin-after", "0.4"))};
+    conductor_report *report = NULL;
+    ASSERT_OK(conductor_run(both, 2, &o, &report, &err));
+    assert_false(warned(&report->results[0], "OMP_WAIT_POLICY"));
+    assert_true(warned(&report->results[1], "OMP_WAIT_POLICY=passive"));
+    conductor_report_free(report);
+}
+
+static void another_number_of_threads_is_warned_of(void **state)
+{
+    (void)state;
+    conductor_options o = quick_options();
+    conductor_report *report = BESIDE(&o, "--threads", "3", "--step", "0.004");
+    assert_int_equal(report->results[0].threads, 3);
+    assert_true(warned(&report->results[0], "asked for 1 threads, runs on 3"));
+    conductor_report_free(report);
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal)
+{
+    interrupted = signal;
+}
+
+static void an_interruption_ends_all(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake f[2];
+    conductor_options o = quick_options();
+    o.interrupted = &interrupted;
+    o.run_limit_s = 60;
+    conductor_contender both[] = {contender(FAKE(&f[0], "--step", "0.004")),
+                                  contender(FAKE(&f[1], "--fault", "hang", "--at", "2"))};
+    conductor_report *report = NULL;
+    struct sigaction action = {.sa_handler = interrupt};
+    sigaction(SIGALRM, &action, NULL);
+    alarm(2);
+    int64_t start_ns = clock_now_ns();
+    ASSERT_FAILS(conductor_run(both, 2, &o, &report, &err), BE_INTERRUPTED, "stopped by a signal");
+    assert_true(clock_now_ns() - start_ns < 20000000000);
+    assert_int_equal(report->results[0].stop, STOP_INTERRUPTED);
+    assert_int_equal(report->results[1].stop, STOP_INTERRUPTED);
+    conductor_report_free(report);
+    interrupted = 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_of_a_sound_contender),
+        cmocka_unit_test(blocks_are_interleaved_in_turning_order),
+        cmocka_unit_test(contenders_are_compared_by_the_sample),
+        cmocka_unit_test(a_planted_difference_is_found),
+        cmocka_unit_test(a_runner_that_ends_is_explained),
+        cmocka_unit_test(a_runner_that_hangs_is_killed),
+        cmocka_unit_test(a_runner_that_breaks_the_protocol_is_refused),
+        cmocka_unit_test(what_a_runner_refuses_is_passed_on),
+        cmocka_unit_test(a_missing_program_or_device_is_unavailable),
+        cmocka_unit_test(an_unsynchronised_runner_is_flagged),
+        cmocka_unit_test(a_runner_that_lies_about_time_is_refused),
+        cmocka_unit_test(wrong_numbers_get_no_speed),
+        cmocka_unit_test(threads_that_spin_on_are_waited_for),
+        cmocka_unit_test(another_number_of_threads_is_warned_of),
+        cmocka_unit_test(an_interruption_ends_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
