@@ -59,6 +59,7 @@ typedef struct op_case {
     double low, high;
     int32_t below[OP_MAX_IN];
     unsigned positive; /* bit i: input i is not negative (second moments) */
+    unsigned ignored;  /* bit i: the integers of input i start at −1 (rows without a target) */
     double tolerance;  /* of |y − reference|, relative to the largest |reference| of the output */
 } op_case;
 

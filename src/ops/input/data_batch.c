@@ -94,6 +94,12 @@ static const op_case data_batch_cases[] = {
     DATA_BATCH_CASE("clipped", clipped, 9, 1, 3, 5, 19, 4),
     DATA_BATCH_CASE("one", single, 1, 1, 1, 1, 1, 10),
     DATA_BATCH_CASE("several threads", large, 70, 1, 28, 28, 67, 1000),
+    {.name = "order out of range",
+     .attrs = &colour,
+     .in = {{BE_U8, 4, {9, 3, 5, 7}}, {BE_I32, 1, {9}}, {BE_I32, 1, {23}}, {BE_I32, 1, {1}}},
+     .below = {256, 10, 12, 1000},
+     .ignored = 1u << 2,
+     .tolerance = 1e-6},
 };
 
 const be_op be_op_data_batch = {.name = "data_batch",

@@ -1,0 +1,259 @@
+/* The data of an op's case: drawing inputs, the reference's outputs, comparing, planted faults. */
+#include "ops_case.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+
+void *ops_alloc(size_t bytes)
+{
+    void *block = calloc(1, bytes ? bytes : 1);
+    if (!block) abort();
+    return block;
+}
+
+size_t ops_bytes(const be_shape *shape)
+{
+    return (size_t)shape_elements(shape) * dtype_bytes(shape->dtype);
+}
+
+double ops_get(const be_shape *shape, const void *data, int64_t i)
+{
+    switch (shape->dtype) {
+    case BE_F32:
+        return (double)((const float *)data)[i];
+    case BE_I32:
+        return ((const int32_t *)data)[i];
+    case BE_U8:
+        return ((const uint8_t *)data)[i];
+    }
+    return NAN;
+}
+
+void ops_set(const be_shape *shape, void *data, int64_t i, double value)
+{
+    switch (shape->dtype) {
+    case BE_F32:
+        ((float *)data)[i] = (float)value;
+        break;
+    case BE_I32:
+        ((int32_t *)data)[i] = (int32_t)(int64_t)value;
+        break;
+    case BE_U8:
+        ((uint8_t *)data)[i] = (uint8_t)(int64_t)value;
+        break;
+    }
+}
+
+const char *ops_index_text(const be_shape *shape, int64_t i, char text[96])
+{
+    int64_t index[BE_MAX_RANK] = {0};
+    for (int d = shape->rank - 1; d >= 0; d--) {
+        index[d] = i % shape->dim[d];
+        i /= shape->dim[d];
+    }
+    int used = snprintf(text, 96, "[");
+    for (int d = 0; d < shape->rank; d++)
+        used += snprintf(text + used, 96 - (size_t)used, "%s%" PRId64, d ? ", " : "", index[d]);
+    snprintf(text + used, 96 - (size_t)used, "]");
+    return text;
+}
+
+bool ops_is_updated(const be_op *op, int i)
+{
+    for (int o = 0; o < op->outputs; o++)
+        if (op->updates[o] == i + 1) return true;
+    return false;
+}
+
+/* A sub-stream of its own for each op, case, draw and input. */
+static rng_key draw_key(const ops_case *c, int draw, int input)
+{
+    uint32_t hash = 2166136261u;
+    for (const char *p = c->op->name; *p; p++) hash = (hash ^ (unsigned char)*p) * 16777619u;
+    for (const char *p = c->spec->name; *p; p++) hash = (hash ^ (unsigned char)*p) * 16777619u;
+    hash = (hash ^ (uint32_t)(draw * OP_MAX_IN + input)) * 16777619u;
+    return (rng_key){.seed = c->seed, .stream = RNG_TEST, .sub = hash};
+}
+
+static void draw_input(const ops_case *c, int draw, int i, void *data)
+{
+    rng source = {.key = draw_key(c, draw, i)};
+    const be_shape *shape = &c->in[i];
+    double low = c->spec->positive >> i & 1 ? 0.0 : c->spec->low, high = c->spec->high;
+    int least = c->spec->ignored >> i & 1 ? -1 : 0;
+    int64_t count = shape_elements(shape);
+    for (int64_t k = 0; k < count; k++) {
+        double value;
+        if (shape->dtype == BE_F32)
+            value = low + (high - low) * (double)rng_next_uniform(&source);
+        else
+            value = least + (int)rng_next_below(&source, (uint32_t)(c->spec->below[i] - least));
+        ops_set(shape, data, k, value);
+    }
+}
+
+static void make_draw(ops_case *c, int index)
+{
+    ops_draw *draw = &c->draw[index];
+    double *x[OP_MAX_IN] = {NULL};
+    for (int i = 0; i < c->op->inputs; i++) {
+        if (c->in[i].rank < 0) continue;
+        int64_t count = shape_elements(&c->in[i]);
+        draw->in[i] = ops_alloc(ops_bytes(&c->in[i]));
+        draw_input(c, index, i, draw->in[i]);
+        x[i] = draw->x[i] = ops_alloc((size_t)count * sizeof(double));
+        for (int64_t k = 0; k < count; k++) draw->x[i][k] = ops_get(&c->in[i], draw->in[i], k);
+    }
+    for (int o = 0; o < c->op->outputs; o++) {
+        if (c->out[o].rank < 0) continue;
+        int64_t count = shape_elements(&c->out[o]);
+        draw->y[o] = ops_alloc((size_t)count * sizeof(double));
+        int updated = c->op->updates[o] - 1;
+        for (int64_t k = 0; k < count; k++)
+            draw->y[o][k] = updated >= 0 ? draw->x[updated][k] : (double)NAN;
+        if (updated >= 0) x[updated] = draw->y[o];
+    }
+    c->op->reference(
+        &(op_reference){.attrs = c->spec->attrs, .in = c->in, .out = c->out, .x = x, .y = draw->y});
+}
+
+bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed, FILE *report)
+{
+    be_error err;
+    op_infer infer = {.attrs = spec->attrs};
+    *c = (ops_case){.op = op, .spec = spec, .seed = seed};
+    if (op->attrs_bytes && !spec->attrs) {
+        fprintf(report, "the case has no attributes, and the op needs them\n");
+        return false;
+    }
+    for (int i = 0; i < OP_MAX_IN; i++) {
+        c->in[i] = spec->in[i];
+        if (i >= op->inputs) c->in[i].rank = -1;
+        infer.in[i] = c->in[i];
+        if (c->in[i].rank >= 0 && c->in[i].dtype != BE_F32 && spec->below[i] < 1) {
+            fprintf(report, "input %d holds whole numbers and has no range in `below`\n", i);
+            return false;
+        }
+        if (i < op->inputs && c->in[i].rank < 0 && !(op->optional >> i & 1)) {
+            fprintf(report, "input %d is missing\n", i);
+            return false;
+        }
+    }
+    if (op->infer(&infer, &err) != BE_OK) {
+        fprintf(report, "the shapes are refused: %s\n", err.text);
+        return false;
+    }
+    for (int o = 0; o < OP_MAX_OUT; o++) {
+        c->out[o] = infer.out[o];
+        if (o >= op->outputs) c->out[o].rank = -1;
+    }
+    for (int d = 0; d < OPS_DRAWS; d++) make_draw(c, d);
+    return true;
+}
+
+void ops_case_close(ops_case *c)
+{
+    for (int d = 0; d < OPS_DRAWS; d++) {
+        for (int i = 0; i < OP_MAX_IN; i++) {
+            free(c->draw[d].in[i]);
+            free(c->draw[d].x[i]);
+        }
+        for (int o = 0; o < OP_MAX_OUT; o++) free(c->draw[d].y[o]);
+    }
+}
+
+bool ops_compare(const be_shape *shape, const void *found, const double *expected, double tolerance,
+                 ops_difference *out)
+{
+    int64_t count = shape_elements(shape);
+    *out = (ops_difference){.first = -1};
+    for (int64_t i = 0; i < count; i++)
+        if (!(fabs(expected[i]) <= out->scale)) out->scale = fabs(expected[i]);
+    double allowed = shape->dtype == BE_F32 ? tolerance * out->scale : 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        double value = ops_get(shape, found, i), error = fabs(value - expected[i]);
+        if (!(error <= out->largest_error) && !isnan(out->largest_error))
+            out->largest_error = error;
+        if (!(error <= allowed)) {
+            if (out->wrong++ > 0) continue;
+            out->first = i;
+            out->expected = expected[i];
+            out->found = value;
+        }
+    }
+    return out->wrong == 0;
+}
+
+/* Spoil an output; returns whether that changed a number in it. */
+static bool plant(ops_fault fault, const be_shape *shape, void *data, double slightly)
+{
+    int64_t count = shape_elements(shape), middle = count / 2;
+    void *before = ops_alloc(ops_bytes(shape));
+    memcpy(before, data, ops_bytes(shape));
+    double first = ops_get(shape, data, 0), last = ops_get(shape, data, count - 1);
+    for (int64_t i = 0; i < count; i++) {
+        double value = ops_get(shape, before, i);
+        if (fault == OPS_SIGN && shape->dtype != BE_U8) ops_set(shape, data, i, -value);
+        if (fault == OPS_DOUBLE) ops_set(shape, data, i, value * 2.0);
+        if (fault == OPS_SHIFT)
+            ops_set(shape, data, i, i + 1 < count ? ops_get(shape, before, i + 1) : first);
+    }
+    if (fault == OPS_NAN && shape->dtype == BE_F32) ops_set(shape, data, middle, (double)NAN);
+    if (fault == OPS_TAIL)
+        memset((char *)data + ops_bytes(shape) - dtype_bytes(shape->dtype), 0xFF,
+               dtype_bytes(shape->dtype));
+    if (fault == OPS_SLIGHT && shape->dtype == BE_F32) {
+        double moved = last + slightly;
+        ops_set(shape, data, count - 1,
+                slightly > 0.0 ? moved : (double)nextafterf((float)last, INFINITY));
+    }
+    bool is_changed = false;
+    for (int64_t i = 0; i < count; i++)
+        is_changed |= !(ops_get(shape, data, i) == ops_get(shape, before, i));
+    free(before);
+    return is_changed;
+}
+
+static bool output_faults(const ops_case *c, int o, FILE *report)
+{
+    static const char *const texts[] = {
+#define X(name, text) text,
+        OPS_FAULT_LIST(X)
+#undef X
+    };
+    const be_shape *shape = &c->out[o];
+    const double *expected = c->draw[0].y[o];
+    int64_t count = shape_elements(shape);
+    void *data = ops_alloc(ops_bytes(shape));
+    bool is_good = true;
+    for (int fault = -1; fault < (int)OPS_FAULT_COUNT; fault++) {
+        ops_difference difference;
+        for (int64_t i = 0; i < count; i++) ops_set(shape, data, i, expected[i]);
+        bool right = ops_compare(shape, data, expected, c->spec->tolerance, &difference);
+        if (fault < 0 && !right) {
+            fprintf(report, "output %d: the reference, rounded, is not within its tolerance\n", o);
+            is_good = false;
+            break;
+        }
+        double slightly = 4.0 * c->spec->tolerance * difference.scale;
+        if (fault < 0 || !plant((ops_fault)fault, shape, data, slightly)) continue;
+        if (ops_compare(shape, data, expected, c->spec->tolerance, &difference)) {
+            fprintf(report, "output %d: a planted fault was not found: %s\n", o, texts[fault]);
+            is_good = false;
+        }
+    }
+    free(data);
+    return is_good;
+}
+
+bool ops_faults_are_found(const ops_case *c, FILE *report)
+{
+    bool is_good = true;
+    for (int o = 0; o < c->op->outputs; o++)
+        if (c->out[o].rank >= 0) is_good &= output_faults(c, o, report);
+    return is_good;
+}

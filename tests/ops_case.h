@@ -1,0 +1,94 @@
+/* What the test of the ops is made of: the data of a case, the comparer and its planted faults, a
+ * case on a device, and finite differences.  test_ops.c puts them together.
+ *
+ * The chain of trust: finite differences in double check reference and gradient; every
+ * implementation is compared with the reference, never with another implementation.  Whatever is
+ * wrong is written to a report, and the function returns false. */
+#ifndef TESTS_OPS_CASE_H
+#define TESTS_OPS_CASE_H
+
+#include <stdio.h>
+
+#include "graph/device.h"
+
+/* One draw of the inputs, and what the reference makes of it; NULL where absent. */
+typedef struct ops_draw {
+    void *in[OP_MAX_IN];   /* as a device gets it */
+    double *x[OP_MAX_IN];  /* the same numbers */
+    double *y[OP_MAX_OUT]; /* the reference's outputs */
+} ops_draw;
+
+#define OPS_DRAWS 2
+
+typedef struct ops_case {
+    const be_op *op;
+    const op_case *spec;
+    uint64_t seed;
+    be_shape in[OP_MAX_IN], out[OP_MAX_OUT]; /* rank −1: absent */
+    ops_draw draw[OPS_DRAWS];
+} ops_case;
+
+bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed, FILE *report);
+void ops_case_close(ops_case *c);
+
+/* Does output o overwrite input i? */
+bool ops_is_updated(const be_op *op, int i);
+
+/* Zeroed memory; a test that has none aborts. */
+void *ops_alloc(size_t bytes);
+
+size_t ops_bytes(const be_shape *shape);
+double ops_get(const be_shape *shape, const void *data, int64_t i);
+void ops_set(const be_shape *shape, void *data, int64_t i, double value);
+
+/* "[2, 0, 7]" for element i. */
+const char *ops_index_text(const be_shape *shape, int64_t i, char text[96]);
+
+typedef struct ops_difference {
+    int64_t wrong, first; /* how many elements, and the first of them */
+    double expected, found, largest_error, scale;
+} ops_difference;
+
+/* True if every element is right: whole numbers exactly, others within tolerance · the largest
+ * |expected|. */
+bool ops_compare(const be_shape *shape, const void *found, const double *expected, double tolerance,
+                 ops_difference *out);
+
+/* The comparer must find each of these in an otherwise right output. */
+#define OPS_FAULT_LIST(X)     \
+    X(NAN, "NaN")             \
+    X(SIGN, "sign")           \
+    X(DOUBLE, "factor 2")     \
+    X(SHIFT, "off by one")    \
+    X(TAIL, "unwritten tail") \
+    X(SLIGHT, "slightly beyond the tolerance")
+
+typedef enum ops_fault {
+#define X(name, text) OPS_##name,
+    OPS_FAULT_LIST(X)
+#undef X
+        OPS_FAULT_COUNT
+} ops_fault;
+
+/* Every fault that changes an output of the case is found, and the right output is accepted. */
+bool ops_faults_are_found(const ops_case *c, FILE *report);
+
+/* How a case is run. */
+typedef struct ops_setting {
+    be_device *device;
+    const char *implementation; /* the first word of its name */
+    value_layout block;         /* the device's blocked layout */
+} ops_setting;
+
+typedef enum ops_result { OPS_PASSED, OPS_FAILED, OPS_REFUSED } ops_result;
+
+/* The op on the device with plain inputs, and with blocked ones where it takes them: right outputs,
+ * wholly written; nothing else written; padding zero; the same bits at the second run.  REFUSED,
+ * with the reason in the report, if the device does not take this case. */
+ops_result ops_run_on_device(const ops_case *c, const ops_setting *setting, FILE *report);
+
+/* The op's gradient against central differences of its reference.  reached[i] is set for op i of
+ * op_table that took part. */
+bool ops_check_gradient(const ops_case *c, bool *reached, FILE *report);
+
+#endif

@@ -1,0 +1,270 @@
+/* Every op × every case × every way to run it, against the op's reference; the references against
+ * finite differences; and the comparer against planted faults.
+ *
+ *     test_ops [--op NAME] [--case NAME] [--isa NAME] [--library NAME] [--threads N] [--seed N]
+ *
+ * An op without cases fails, and so does an implementation that takes none of its op's cases. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "ops_case.h"
+
+typedef struct options {
+    const char *program, *op, *one_case, *isa, *library;
+    int threads;
+    uint64_t seed;
+} options;
+
+typedef struct tally {
+    int number, failed;
+} tally;
+
+typedef struct way {
+    be_device *device;
+    const char *isa, *library;
+    int threads;
+} way;
+
+#define LIBRARIES 2
+static const char *const libraries[LIBRARIES] = {"native", "onednn"};
+static const int thread_counts[] = {1, 2};
+#define THREAD_COUNTS 2
+#define WAYS (CPU_ISA_COUNT * LIBRARIES * THREAD_COUNTS)
+
+static const bool has_library[OP_COUNT][LIBRARIES] = {
+#define X(name, cpu, onednn) {cpu, onednn},
+    OP_LIST(X)
+#undef X
+};
+
+/* What a case has to say, shown only if it failed. */
+typedef struct notes {
+    FILE *file;
+    char *text;
+    size_t length;
+} notes;
+
+static void notes_open(notes *n)
+{
+    *n = (notes){0};
+    n->file = open_memstream(&n->text, &n->length);
+    if (!n->file) abort();
+}
+
+/* The result line, and below it the notes as comments. */
+static void notes_close(notes *n, tally *count, bool is_good, const char *name)
+{
+    fclose(n->file);
+    printf("%s %d - %s\n", is_good ? "ok" : "not ok", ++count->number, name);
+    count->failed += !is_good;
+    for (char *line = n->text; !is_good && *line;) {
+        size_t length = strcspn(line, "\n");
+        printf("# %.*s\n", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+    fflush(stdout);
+    free(n->text);
+}
+
+static bool is_wanted(const char *asked, const char *name)
+{
+    return !asked || strcmp(asked, name) == 0;
+}
+
+static void note_shapes(const ops_case *c, FILE *file)
+{
+    char text[64];
+    fprintf(file, "inputs:");
+    for (int i = 0; i < c->op->inputs; i++) fprintf(file, " %s", shape_text(&c->in[i], text));
+    fprintf(file, "; outputs:");
+    for (int o = 0; o < c->op->outputs; o++) fprintf(file, " %s", shape_text(&c->out[o], text));
+    fprintf(file, "\n");
+}
+
+/* Every device that this machine has and the options ask for. */
+static int open_ways(const options *o, way ways[WAYS])
+{
+    int count = 0;
+    for (int isa = 0; isa < CPU_ISA_COUNT; isa++)
+        for (int l = 0; l < LIBRARIES; l++)
+            for (int t = 0; t < THREAD_COUNTS; t++) {
+                be_error err;
+                way *w = &ways[count];
+                *w = (way){.isa = cpu_isa_text((cpu_isa)isa),
+                           .library = libraries[l],
+                           .threads = thread_counts[t]};
+                be_device_options asked = {
+                    .isa = w->isa, .library = w->library, .threads = w->threads};
+                if (!is_wanted(o->isa, w->isa) || !is_wanted(o->library, w->library)) continue;
+                if (o->threads && o->threads != w->threads) continue;
+                if (be_device_open("cpu", &asked, &w->device, &err) == BE_OK)
+                    count++;
+                else if (l == 0 && t == 0)
+                    printf("# left out: %s\n", err.text);
+            }
+    return count;
+}
+
+/* One case one way; true if the implementation took it. */
+static bool run_way(const options *o, const ops_case *c, const way *w, tally *count)
+{
+    char name[160];
+    notes n;
+    notes_open(&n);
+    ops_setting setting = {.device = w->device,
+                           .implementation = w->library,
+                           .block = ((const cpu_device *)w->device)->block};
+    ops_result result = ops_run_on_device(c, &setting, n.file);
+    snprintf(name, sizeof name, "%s %s %s %s %d", c->op->name, c->spec->name, w->isa, w->library,
+             w->threads);
+    if (result == OPS_REFUSED) {
+        fclose(n.file);
+        printf("# refused: %s: %s", name, n.text);
+        free(n.text);
+        return false;
+    }
+    if (result == OPS_FAILED) {
+        note_shapes(c, n.file);
+        fprintf(n.file,
+                "%s --op %s --case %s --isa %s --library %s --threads %d --seed %" PRIu64 "\n",
+                o->program, c->op->name, c->spec->name, w->isa, w->library, w->threads, o->seed);
+    }
+    notes_close(&n, count, result == OPS_PASSED, name);
+    return true;
+}
+
+/* What an op must have, whatever it computes. */
+static void check_declaration(const be_op *op, tally *count)
+{
+    char name[160];
+    notes n;
+    notes_open(&n);
+    int same = 0;
+    for (int i = 0; i < OP_COUNT; i++) same += strcmp(op_table[i]->name, op->name) == 0;
+    if (same != 1) fprintf(n.file, "%d ops have this name\n", same);
+    if (op_find(op->name) != op) fprintf(n.file, "it is not found by its name\n");
+    if (!op->infer || !op->reference || !op->cost)
+        fprintf(n.file, "it has no infer, reference or cost\n");
+    if (op->inputs < 1 || op->inputs > OP_MAX_IN || op->outputs < 1 || op->outputs > OP_MAX_OUT)
+        fprintf(n.file, "it has %d inputs and %d outputs\n", op->inputs, op->outputs);
+    if (op->case_count < 1) fprintf(n.file, "it has no test case\n");
+    if (op->gradient && !op->differentiable)
+        fprintf(n.file, "it has a gradient that no finite difference may check\n");
+    if (!op->gradient && op->differentiable) fprintf(n.file, "it has no gradient to check\n");
+    fflush(n.file);
+    snprintf(name, sizeof name, "%s: its declaration", op->name);
+    notes_close(&n, count, n.length == 0, name);
+}
+
+static bool check_cost(const ops_case *c, FILE *report)
+{
+    op_cost cost = c->op->cost(c->spec->attrs, c->in, c->out);
+    if (cost.flops >= 0.0 && cost.flops < 1e15 && cost.bytes > 0.0 && cost.bytes < 1e15)
+        return true;
+    fprintf(report, "its cost is %g operations and %g bytes\n", cost.flops, cost.bytes);
+    return false;
+}
+
+/* One case in every way; took[l] counts where library l accepted it. */
+static void run_case(const options *o, int index, int k, const way *ways, tally *count,
+                     int took[LIBRARIES], bool *reached)
+{
+    const be_op *op = op_table[index];
+    const op_case *spec = &op->cases[k];
+    char name[160];
+    ops_case c;
+    notes n;
+    notes_open(&n);
+    bool is_good = ops_case_open(&c, op, spec, o->seed, n.file) && check_cost(&c, n.file) &&
+                   ops_faults_are_found(&c, n.file);
+    snprintf(name, sizeof name, "%s %s: data, cost, planted faults", op->name, spec->name);
+    notes_close(&n, count, is_good, name);
+    if (is_good && op->gradient && op->differentiable) {
+        notes_open(&n);
+        bool is_right = ops_check_gradient(&c, reached, n.file);
+        snprintf(name, sizeof name, "%s %s: gradient", op->name, spec->name);
+        notes_close(&n, count, is_right, name);
+    }
+    for (const way *w = ways; is_good && w->device; w++)
+        for (int l = 0; l < LIBRARIES; l++)
+            if (strcmp(w->library, libraries[l]) == 0 && has_library[index][l])
+                took[l] += run_way(o, &c, w, count);
+    ops_case_close(&c);
+}
+
+static void run_op(const options *o, int index, const way *ways, tally *count, bool *reached)
+{
+    const be_op *op = op_table[index];
+    int took[LIBRARIES] = {0};
+    check_declaration(op, count);
+    for (int k = 0; k < op->case_count; k++)
+        if (is_wanted(o->one_case, op->cases[k].name))
+            run_case(o, index, k, ways, count, took, reached);
+    for (int l = 0; l < LIBRARIES && !o->one_case; l++) {
+        if (!has_library[index][l] || !is_wanted(o->library, libraries[l])) continue;
+        char name[160];
+        notes n;
+        notes_open(&n);
+        fprintf(n.file, "no case was accepted: nothing is known of this implementation\n");
+        snprintf(name, sizeof name, "%s: %s takes a case", op->name, libraries[l]);
+        notes_close(&n, count, took[l] > 0, name);
+    }
+}
+
+static options parse(int argc, char **argv)
+{
+    static const struct option table[] = {{"op", required_argument, NULL, 'o'},
+                                          {"case", required_argument, NULL, 'c'},
+                                          {"isa", required_argument, NULL, 'i'},
+                                          {"library", required_argument, NULL, 'l'},
+                                          {"threads", required_argument, NULL, 't'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {0}};
+    options o = {.program = argv[0], .seed = 1};
+    for (int letter; (letter = getopt_long(argc, argv, "", table, NULL)) != -1;) {
+        switch (letter) {
+        case 'o':
+            o.op = optarg;
+            break;
+        case 'c':
+            o.one_case = optarg;
+            break;
+        case 'i':
+            o.isa = optarg;
+            break;
+        case 'l':
+            o.library = optarg;
+            break;
+        case 't':
+            o.threads = atoi(optarg);
+            break;
+        case 's':
+            o.seed = strtoull(optarg, NULL, 10);
+            break;
+        default:
+            exit(2);
+        }
+    }
+    return o;
+}
+
+int main(int argc, char **argv)
+{
+    options o = parse(argc, argv);
+    way ways[WAYS + 1] = {{0}};
+    bool reached[OP_COUNT] = {false};
+    tally count = {0};
+    int way_count = open_ways(&o, ways);
+    ways[way_count].device = NULL;
+    for (int i = 0; i < OP_COUNT && way_count > 0; i++)
+        if (is_wanted(o.op, op_table[i]->name)) run_op(&o, i, ways, &count, reached);
+    for (int w = 0; w < way_count; w++) be_device_close(ways[w].device);
+    for (int i = 0; i < OP_COUNT && !o.op; i++)
+        if (!reached[i]) printf("# no finite difference reaches %s\n", op_table[i]->name);
+    if (count.number == 0) printf("not ok %d - no case fits these options\n", ++count.number);
+    printf("1..%d\n", count.number);
+    return count.failed == 0 && way_count > 0 ? 0 : 1;
+}
