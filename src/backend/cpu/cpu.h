@@ -63,7 +63,7 @@ typedef struct cpu_kernel {
 #define CPU_TEXT(a) CPU_TEXT_(a)
 #define CPU_KERNEL(op) CPU_JOIN(op, CPU_ISA)
 #define CPU_NATIVE "native " CPU_TEXT(CPU_ISA)
-#define ONEDNN_KERNEL(op) onednn_##op
+#define ONEDNN_KERNEL(op) CPU_JOIN(op##_onednn, CPU_ISA)
 
 /* For elementwise kernels: all operands in the layout of input 0. */
 void cpu_layouts_of_input(const cpu_device *device, const be_graph *g, const graph_node *node,

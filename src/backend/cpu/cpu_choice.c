@@ -4,34 +4,26 @@
 
 #include "backend/cpu/cpu.h"
 
-#define ONEDNN_DECLARE_0(name)
-#define ONEDNN_DECLARE_1(name) extern const cpu_kernel ONEDNN_KERNEL(name);
-#define X(name, cpu, onednn) ONEDNN_DECLARE_##onednn(name)
-OP_LIST(X)
-#undef X
-
-#define ONEDNN_ENTRY_0(name) NULL
-#define ONEDNN_ENTRY_1(name) &ONEDNN_KERNEL(name)
-
-static const cpu_kernel *const onednn_table[OP_COUNT] = {
-#define X(name, cpu, onednn) ONEDNN_ENTRY_##onednn(name),
-    OP_LIST(X)
-#undef X
-};
-
-extern const cpu_kernel *const cpu_table_generic[OP_COUNT];
 #if defined(__x86_64__)
-extern const cpu_kernel *const cpu_table_avx2[OP_COUNT];
-extern const cpu_kernel *const cpu_table_avx512[OP_COUNT];
+#define ISA_LIST(X) X(generic) X(avx2) X(avx512)
+#else
+#define ISA_LIST(X) X(generic)
 #endif
 
-static const cpu_kernel *const *const native_tables[CPU_ISA_COUNT] = {
-    [CPU_GENERIC] = cpu_table_generic,
-#if defined(__x86_64__)
-    [CPU_AVX2] = cpu_table_avx2,
-    [CPU_AVX512] = cpu_table_avx512,
-#endif
-};
+#define X(isa)                                                \
+    extern const cpu_kernel *const cpu_table_##isa[OP_COUNT]; \
+    extern const cpu_kernel *const cpu_onednn_table_##isa[OP_COUNT];
+ISA_LIST(X)
+#undef X
+
+/* In the order of cpu_isa. */
+#define X(isa) cpu_table_##isa,
+static const cpu_kernel *const *const native_tables[CPU_ISA_COUNT] = {ISA_LIST(X)};
+#undef X
+
+#define X(isa) cpu_onednn_table_##isa,
+static const cpu_kernel *const *const onednn_tables[CPU_ISA_COUNT] = {ISA_LIST(X)};
+#undef X
 
 cpu_isa cpu_isa_detect(void)
 {
@@ -71,7 +63,8 @@ static int op_index(const be_op *op)
 static void candidates(const cpu_device *device, const be_op *op, const cpu_kernel *out[2])
 {
     int index = op_index(op);
-    const cpu_kernel *native = native_tables[device->isa][index], *onednn = onednn_table[index];
+    const cpu_kernel *native = native_tables[device->isa][index],
+                     *onednn = onednn_tables[device->isa][index];
     out[0] = native;
     out[1] = onednn;
     if (device->library == CPU_NATIVE_ONLY && native) out[1] = NULL;

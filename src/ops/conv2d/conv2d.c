@@ -1,0 +1,469 @@
+/* Convolution (as in neural networks: cross-correlation), alone and with a 2 × 2 max-pool behind
+ * it.
+ *
+ *   conv2d                x [N,C,H,W], w [O,C,K,K], b [O]?  ->  y [N,O,OH,OW]
+ *   conv2d_backward       x, w, y?, dy                      ->  dx?, dw, db
+ *   conv2d_pool           x, w, b?                          ->  y [N,O,OH/2,OW/2], index u8
+ *   conv2d_pool_backward  x, w, index, dy                   ->  dx?, dw, db
+ *
+ * OH = (H + 2 padding − K) / stride + 1.  With `relu`, y is needed to go back, for its signs.  The
+ * pool keeps which of its four inputs won (0 … 3 in reading order, the first of equals), or
+ * CONV2D_NO_INDEX where ReLU left nothing. */
+#include "ops/conv2d/conv2d.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+conv2d_sizes conv2d_size(const conv2d_attrs *attrs, const be_shape *x, const be_shape *w)
+{
+    conv2d_sizes s = {.n = x->dim[0],
+                      .c = x->dim[1],
+                      .h = x->dim[2],
+                      .w = x->dim[3],
+                      .o = w->dim[0],
+                      .k = w->dim[2],
+                      .stride = attrs->stride,
+                      .padding = attrs->padding};
+    s.oh = (s.h + 2 * s.padding - s.k) / s.stride + 1;
+    s.ow = (s.w + 2 * s.padding - s.k) / s.stride + 1;
+    s.ph = s.oh / 2;
+    s.pw = s.ow / 2;
+    return s;
+}
+
+static be_status check_operands(const op_infer *call, conv2d_sizes *s, be_error *err)
+{
+    const be_shape *x = &call->in[0], *w = &call->in[1];
+    const conv2d_attrs *attrs = call->attrs;
+    char text[64], more[64];
+    TRY(op_expect(x, BE_F32, 4, "conv2d: x", err));
+    TRY(op_expect(w, BE_F32, 4, "conv2d: w", err));
+    if (attrs->stride < 1 || attrs->padding < 0)
+        FAIL(err, BE_USAGE, "conv2d: expected stride >= 1 and padding >= 0, found %d and %d",
+             attrs->stride, attrs->padding);
+    if (w->dim[1] != x->dim[1] || w->dim[2] != w->dim[3])
+        FAIL(err, BE_USAGE,
+             "conv2d: expected weights [channels, %" PRId64 ", K, K] for x %s, found %s", x->dim[1],
+             shape_text(x, text), shape_text(w, more));
+    if (w->dim[2] > x->dim[2] + 2 * attrs->padding || w->dim[2] > x->dim[3] + 2 * attrs->padding)
+        FAIL(err, BE_USAGE,
+             "conv2d: a kernel of %" PRId64
+             " does not fit into x %s with padding %d; use a smaller "
+             "kernel or more padding",
+             w->dim[2], shape_text(x, text), attrs->padding);
+    *s = conv2d_size(attrs, x, w);
+    return BE_OK;
+}
+
+static be_status check_bias(const op_infer *call, const conv2d_sizes *s, be_error *err)
+{
+    be_shape bias = shape_make(BE_F32, 1, s->o, 0, 0, 0);
+    if (call->in[2].rank < 0) return BE_OK;
+    return op_expect_same(&call->in[2], &bias, "conv2d: bias", err);
+}
+
+static be_status conv2d_infer(op_infer *call, be_error *err)
+{
+    conv2d_sizes s;
+    TRY(check_operands(call, &s, err));
+    TRY(check_bias(call, &s, err));
+    call->out[0] = shape_make(BE_F32, 4, s.n, s.o, s.oh, s.ow);
+    return BE_OK;
+}
+
+static be_status conv2d_pool_infer(op_infer *call, be_error *err)
+{
+    conv2d_sizes s;
+    TRY(check_operands(call, &s, err));
+    TRY(check_bias(call, &s, err));
+    call->out[0] = shape_make(BE_F32, 4, s.n, s.o, s.ph, s.pw);
+    call->out[1] = shape_make(BE_U8, 4, s.n, s.o, s.ph, s.pw);
+    return BE_OK;
+}
+
+static void backward_outputs(op_infer *call, const conv2d_sizes *s)
+{
+    const conv2d_attrs *attrs = call->attrs;
+    call->out[0] = call->in[0];
+    if (!attrs->need_dx) call->out[0].rank = -1;
+    call->out[1] = call->in[1];
+    call->out[2] = shape_make(BE_F32, 1, s->o, 0, 0, 0);
+}
+
+static be_status conv2d_backward_infer(op_infer *call, be_error *err)
+{
+    const conv2d_attrs *attrs = call->attrs;
+    conv2d_sizes s;
+    TRY(check_operands(call, &s, err));
+    be_shape y = shape_make(BE_F32, 4, s.n, s.o, s.oh, s.ow);
+    if (attrs->relu) TRY(op_expect_same(&call->in[2], &y, "conv2d_backward: y", err));
+    TRY(op_expect_same(&call->in[3], &y, "conv2d_backward: dy", err));
+    backward_outputs(call, &s);
+    return BE_OK;
+}
+
+static be_status conv2d_pool_backward_infer(op_infer *call, be_error *err)
+{
+    conv2d_sizes s;
+    TRY(check_operands(call, &s, err));
+    be_shape y = shape_make(BE_F32, 4, s.n, s.o, s.ph, s.pw), index = y;
+    index.dtype = BE_U8;
+    TRY(op_expect_same(&call->in[2], &index, "conv2d_pool_backward: index", err));
+    TRY(op_expect_same(&call->in[3], &y, "conv2d_pool_backward: dy", err));
+    backward_outputs(call, &s);
+    return BE_OK;
+}
+
+static be_status add_backward(op_gradient *call, const be_op *op, be_value third, be_error *err)
+{
+    const graph_node *node = call->node;
+    conv2d_attrs attrs = *(const conv2d_attrs *)node->attrs;
+    attrs.need_dx = call->need[0];
+    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], third, call->dy[0]}, out[OP_MAX_OUT];
+    TRY(graph_add_node(call->graph, op, &attrs, in, out, err));
+    for (int i = 0; i < 3; i++) call->dx[i] = out[i];
+    return BE_OK;
+}
+
+static be_status conv2d_gradient(op_gradient *call, be_error *err)
+{
+    const conv2d_attrs *attrs = call->node->attrs;
+    return add_backward(call, &be_op_conv2d_backward, attrs->relu ? call->node->out[0] : BE_NONE,
+                        err);
+}
+
+static be_status conv2d_pool_gradient(op_gradient *call, be_error *err)
+{
+    return add_backward(call, &be_op_conv2d_pool_backward, call->node->out[1], err);
+}
+
+/* Visit every product of the convolution: f(context, y index, x index, w index). */
+typedef void visit(void *context, int64_t y, int64_t x, int64_t w);
+
+static void visit_window(const conv2d_sizes *s, const int64_t at[4], visit *f, void *context)
+{
+    int64_t n = at[0], o = at[1], i = at[2], j = at[3];
+    int64_t y = ((n * s->o + o) * s->oh + i) * s->ow + j;
+    for (int64_t c = 0; c < s->c; c++)
+        for (int64_t r = 0; r < s->k; r++)
+            for (int64_t q = 0; q < s->k; q++) {
+                int64_t h = i * s->stride + r - s->padding, w = j * s->stride + q - s->padding;
+                if (h < 0 || w < 0 || h >= s->h || w >= s->w) continue;
+                f(context, y, ((n * s->c + c) * s->h + h) * s->w + w,
+                  ((o * s->c + c) * s->k + r) * s->k + q);
+            }
+}
+
+static void visit_all(const conv2d_sizes *s, visit *f, void *context)
+{
+    for (int64_t n = 0; n < s->n; n++)
+        for (int64_t o = 0; o < s->o; o++)
+            for (int64_t i = 0; i < s->oh; i++)
+                for (int64_t j = 0; j < s->ow; j++)
+                    visit_window(s, (int64_t[]){n, o, i, j}, f, context);
+}
+
+typedef struct reference_arrays {
+    const double *x, *w, *dy;
+    double *y, *dx, *dw;
+} reference_arrays;
+
+static void add_forward(void *context, int64_t y, int64_t x, int64_t w)
+{
+    reference_arrays *a = context;
+    (void)y;
+    *a->y += a->x[x] * a->w[w];
+}
+
+static void add_gradients(void *context, int64_t y, int64_t x, int64_t w)
+{
+    reference_arrays *a = context;
+    if (a->dx) a->dx[x] += a->dy[y] * a->w[w];
+    a->dw[w] += a->dy[y] * a->x[x];
+}
+
+/* One output of the convolution with bias, before ReLU. */
+static double reference_at(const op_reference *call, const conv2d_sizes *s, const int64_t at[4])
+{
+    double sum = call->x[2] ? call->x[2][at[1]] : 0.0;
+    reference_arrays a = {.x = call->x[0], .w = call->x[1], .y = &sum};
+    visit_window(s, at, add_forward, &a);
+    return sum;
+}
+
+static void conv2d_reference(const op_reference *call)
+{
+    const conv2d_attrs *attrs = call->attrs;
+    conv2d_sizes s = conv2d_size(attrs, &call->in[0], &call->in[1]);
+    double *y = call->y[0];
+    for (int64_t n = 0; n < s.n; n++)
+        for (int64_t o = 0; o < s.o; o++)
+            for (int64_t i = 0; i < s.oh; i++)
+                for (int64_t j = 0; j < s.ow; j++) {
+                    double v = reference_at(call, &s, (int64_t[]){n, o, i, j});
+                    *y++ = attrs->relu && v < 0.0 ? 0.0 : v;
+                }
+}
+
+static void conv2d_pool_reference(const op_reference *call)
+{
+    const conv2d_attrs *attrs = call->attrs;
+    conv2d_sizes s = conv2d_size(attrs, &call->in[0], &call->in[1]);
+    int64_t at = 0;
+    for (int64_t n = 0; n < s.n; n++)
+        for (int64_t o = 0; o < s.o; o++)
+            for (int64_t i = 0; i < s.ph; i++)
+                for (int64_t j = 0; j < s.pw; j++, at++) {
+                    double best = -INFINITY;
+                    int index = 0;
+                    for (int q = 0; q < 4; q++) {
+                        double v =
+                            reference_at(call, &s, (int64_t[]){n, o, 2 * i + q / 2, 2 * j + q % 2});
+                        if (v > best) {
+                            best = v;
+                            index = q;
+                        }
+                    }
+                    if (attrs->relu && best <= 0.0) {
+                        best = 0.0;
+                        index = CONV2D_NO_INDEX;
+                    }
+                    call->y[0][at] = best;
+                    call->y[1][at] = index;
+                }
+}
+
+/* Gradients from the gradient of the convolution's output, dy, before ReLU. */
+static void reference_backward(const op_reference *call, const conv2d_sizes *s, const double *dy)
+{
+    reference_arrays a = {
+        .x = call->x[0], .w = call->x[1], .dy = dy, .dx = call->y[0], .dw = call->y[1]};
+    if (a.dx) memset(a.dx, 0, (size_t)shape_elements(&call->in[0]) * sizeof(double));
+    memset(a.dw, 0, (size_t)shape_elements(&call->in[1]) * sizeof(double));
+    memset(call->y[2], 0, (size_t)s->o * sizeof(double));
+    visit_all(s, add_gradients, &a);
+    for (int64_t n = 0; n < s->n; n++)
+        for (int64_t o = 0; o < s->o; o++)
+            for (int64_t i = 0; i < s->oh * s->ow; i++) call->y[2][o] += *dy++;
+}
+
+static void conv2d_backward_reference(const op_reference *call)
+{
+    const conv2d_attrs *attrs = call->attrs;
+    conv2d_sizes s = conv2d_size(attrs, &call->in[0], &call->in[1]);
+    int64_t count = shape_elements(&call->in[3]);
+    void *memory = NULL;
+    MUST(memory_alloc(&memory, (size_t)count * sizeof(double), "reference", NULL) == BE_OK);
+    double *dy = memory;
+    for (int64_t i = 0; i < count; i++)
+        dy[i] = attrs->relu && call->x[2][i] <= 0.0 ? 0.0 : call->x[3][i];
+    reference_backward(call, &s, dy);
+    memory_free(memory);
+}
+
+static void conv2d_pool_backward_reference(const op_reference *call)
+{
+    conv2d_sizes s = conv2d_size(call->attrs, &call->in[0], &call->in[1]);
+    void *memory = NULL;
+    size_t bytes = (size_t)(s.n * s.o * s.oh * s.ow) * sizeof(double);
+    MUST(memory_alloc(&memory, bytes, "reference", NULL) == BE_OK);
+    double *dy = memory;
+    for (int64_t m = 0; m < s.n * s.o; m++)
+        for (int64_t i = 0; i < s.ph; i++)
+            for (int64_t j = 0; j < s.pw; j++) {
+                int64_t from = (m * s.ph + i) * s.pw + j;
+                int q = (int)call->x[2][from];
+                if (q == CONV2D_NO_INDEX) continue;
+                dy[(m * s.oh + 2 * i + q / 2) * s.ow + 2 * j + q % 2] = call->x[3][from];
+            }
+    reference_backward(call, &s, dy);
+    memory_free(memory);
+}
+
+static double products(const conv2d_attrs *attrs, const be_shape *in)
+{
+    conv2d_sizes s = conv2d_size(attrs, &in[0], &in[1]);
+    return 2.0 * (double)(s.n * s.o * s.oh * s.ow) * (double)(s.c * s.k * s.k);
+}
+
+static op_cost forward_cost(const void *attrs, const be_shape *in, const be_shape *out)
+{
+    return (op_cost){.flops = products(attrs, in), .bytes = op_bytes(in, out)};
+}
+
+static op_cost backward_cost(const void *attrs, const be_shape *in, const be_shape *out)
+{
+    return (op_cost){.flops = products(attrs, in) * (out[0].rank < 0 ? 1.0 : 2.0),
+                     .bytes = op_bytes(in, out)};
+}
+
+static bool conv2d_absorb(graph_node *node, const graph_node *next,
+                          bool (*has)(const void *, const be_op *), const void *device)
+{
+    conv2d_attrs *attrs = node->attrs;
+    if (next->op == &be_op_relu && !attrs->relu) {
+        attrs->relu = true;
+        return true;
+    }
+    const max_pool2d_attrs *pool = next->attrs;
+    if (next->op == &be_op_max_pool2d && pool->size == 2 && attrs->stride == 1 &&
+        has(device, &be_op_conv2d_pool)) {
+        node->op = &be_op_conv2d_pool;
+        return true;
+    }
+    return false;
+}
+
+be_value be_conv2d(be_graph *g, be_value x, const be_conv2d_options *options)
+{
+    be_shape in = be_value_shape(g, x);
+    conv2d_attrs attrs = {.stride = options->stride ? options->stride : 1,
+                          .padding = options->padding};
+    int64_t channels = in.rank == 4 ? in.dim[1] : 1, k = options->kernel;
+    float bound = 1.0f / sqrtf((float)(channels * k * k));
+    be_value operands[OP_MAX_IN] = {
+        x,
+        graph_parameter(g, options->name, "weight",
+                        shape_make(BE_F32, 4, options->channels, channels, k, k), bound),
+        graph_parameter(g, options->name, "bias", shape_make(BE_F32, 1, options->channels, 0, 0, 0),
+                        bound)};
+    return graph_build(g, &be_op_conv2d, &attrs, operands, NULL);
+}
+
+/* Test cases: shapes in reading order N, C, H, W, O, K. */
+static const conv2d_attrs plain = {.stride = 1}, padded = {.stride = 1, .padding = 1};
+static const conv2d_attrs strided = {.stride = 2, .padding = 1};
+static const conv2d_attrs relu = {.stride = 1, .relu = true};
+static const conv2d_attrs relu_padded = {.stride = 1, .padding = 1, .relu = true};
+static const conv2d_attrs dx = {.stride = 1, .need_dx = true};
+static const conv2d_attrs dx_relu = {.stride = 1, .relu = true, .need_dx = true};
+static const conv2d_attrs dx_padded = {.stride = 1, .padding = 1, .relu = true, .need_dx = true};
+static const conv2d_attrs dx_strided = {.stride = 2, .padding = 1, .need_dx = true};
+static const conv2d_attrs dx_wide = {.stride = 1, .padding = 2, .need_dx = true};
+
+#define CASE(text, attributes, ...)                                                      \
+    {                                                                                    \
+        .name = text, .attrs = &(attributes), .in = {__VA_ARGS__}, .low = -1, .high = 1, \
+        .tolerance = 1e-5                                                                \
+    }
+#define X(n, c, h, w)  \
+    {                  \
+        BE_F32, 4,     \
+        {              \
+            n, c, h, w \
+        }              \
+    }
+#define VECTOR(o)  \
+    {              \
+        BE_F32, 1, \
+        {          \
+            o      \
+        }          \
+    }
+
+static const op_case conv2d_cases[] = {
+    CASE("one", plain, X(1, 1, 1, 1), X(1, 1, 1, 1), VECTOR(1)),
+    CASE("grey", relu, X(3, 1, 28, 28), X(16, 1, 3, 3), VECTOR(16)),
+    CASE("colour", relu, X(2, 3, 32, 32), X(6, 3, 5, 5), VECTOR(6)),
+    CASE("six", relu, X(2, 6, 14, 14), X(16, 6, 5, 5), VECTOR(16)),
+    CASE("padded", relu_padded, X(2, 64, 7, 7), X(96, 64, 3, 3), VECTOR(96)),
+    CASE("odd", padded, X(2, 17, 9, 5), X(33, 17, 3, 3), VECTOR(33)),
+    CASE("strided", strided, X(2, 5, 9, 11), X(7, 5, 3, 3), VECTOR(7)),
+    CASE("no bias", plain, X(2, 16, 13, 13), X(32, 16, 3, 3), OP_ABSENT),
+    CASE("pointwise", plain, X(2, 20, 6, 6), X(24, 20, 1, 1), VECTOR(24)),
+    CASE("wide", plain, X(1, 32, 26, 40), X(64, 32, 3, 3), VECTOR(64)),
+};
+
+static const op_case conv2d_backward_cases[] = {
+    CASE("one", dx, X(1, 1, 1, 1), X(1, 1, 1, 1), OP_ABSENT, X(1, 1, 1, 1)),
+    CASE("grey", relu, X(3, 1, 28, 28), X(16, 1, 3, 3), X(3, 16, 26, 26), X(3, 16, 26, 26)),
+    CASE("colour", relu, X(2, 3, 32, 32), X(6, 3, 5, 5), X(2, 6, 28, 28), X(2, 6, 28, 28)),
+    CASE("six", dx_relu, X(2, 6, 14, 14), X(16, 6, 5, 5), X(2, 16, 10, 10), X(2, 16, 10, 10)),
+    CASE("padded", dx_padded, X(2, 64, 7, 7), X(96, 64, 3, 3), X(2, 96, 7, 7), X(2, 96, 7, 7)),
+    CASE("odd", dx_padded, X(2, 17, 9, 5), X(33, 17, 3, 3), X(2, 33, 9, 5), X(2, 33, 9, 5)),
+    CASE("strided", dx_strided, X(2, 5, 9, 11), X(7, 5, 3, 3), OP_ABSENT, X(2, 7, 5, 6)),
+    CASE("wide padding", dx_wide, X(2, 4, 6, 6), X(8, 4, 3, 3), OP_ABSENT, X(2, 8, 8, 8)),
+    CASE("pointwise", dx, X(2, 20, 6, 6), X(24, 20, 1, 1), OP_ABSENT, X(2, 24, 6, 6)),
+};
+
+static const op_case conv2d_pool_cases[] = {
+    CASE("grey", relu, X(3, 1, 28, 28), X(16, 1, 3, 3), VECTOR(16)),
+    CASE("odd rest", relu, X(2, 16, 13, 13), X(32, 16, 3, 3), VECTOR(32)),
+    CASE("colour", relu, X(2, 3, 32, 32), X(6, 3, 5, 5), VECTOR(6)),
+    CASE("six", plain, X(2, 6, 14, 14), X(16, 6, 5, 5), OP_ABSENT),
+    CASE("padded", relu_padded, X(2, 32, 14, 14), X(64, 32, 3, 3), VECTOR(64)),
+    CASE("mnist", relu, X(1, 32, 26, 26), X(64, 32, 3, 3), VECTOR(64)),
+};
+
+#define POOL_CASE(text, attributes, ...)                                                 \
+    {                                                                                    \
+        .name = text, .attrs = &(attributes), .in = {__VA_ARGS__}, .low = -1, .high = 1, \
+        .below = {[2] = CONV2D_NO_INDEX + 1}, .tolerance = 1e-5                          \
+    }
+#define INDEX(n, c, h, w) \
+    {                     \
+        BE_U8, 4,         \
+        {                 \
+            n, c, h, w    \
+        }                 \
+    }
+
+static const op_case conv2d_pool_backward_cases[] = {
+    POOL_CASE("grey", relu, X(3, 1, 28, 28), X(16, 1, 3, 3), INDEX(3, 16, 13, 13),
+              X(3, 16, 13, 13)),
+    POOL_CASE("odd rest", dx_relu, X(2, 16, 13, 13), X(32, 16, 3, 3), INDEX(2, 32, 5, 5),
+              X(2, 32, 5, 5)),
+    POOL_CASE("colour", relu, X(2, 3, 32, 32), X(6, 3, 5, 5), INDEX(2, 6, 14, 14), X(2, 6, 14, 14)),
+    POOL_CASE("six", dx_relu, X(2, 6, 14, 14), X(16, 6, 5, 5), INDEX(2, 16, 5, 5), X(2, 16, 5, 5)),
+    POOL_CASE("padded", dx_padded, X(2, 32, 14, 14), X(64, 32, 3, 3), INDEX(2, 64, 7, 7),
+              X(2, 64, 7, 7)),
+};
+
+const be_op be_op_conv2d = {.name = "conv2d",
+                            .attrs_bytes = sizeof(conv2d_attrs),
+                            .inputs = 3,
+                            .outputs = 1,
+                            .optional = 1 << 2,
+                            .infer = conv2d_infer,
+                            .gradient = conv2d_gradient,
+                            .reference = conv2d_reference,
+                            .cost = forward_cost,
+                            .absorb = conv2d_absorb,
+                            .cases = conv2d_cases,
+                            .case_count = OP_CASES(conv2d_cases),
+                            .differentiable = 7};
+
+const be_op be_op_conv2d_backward = {.name = "conv2d_backward",
+                                     .attrs_bytes = sizeof(conv2d_attrs),
+                                     .inputs = 4,
+                                     .outputs = 3,
+                                     .optional = 1 << 2,
+                                     .infer = conv2d_backward_infer,
+                                     .reference = conv2d_backward_reference,
+                                     .cost = backward_cost,
+                                     .cases = conv2d_backward_cases,
+                                     .case_count = OP_CASES(conv2d_backward_cases)};
+
+const be_op be_op_conv2d_pool = {.name = "conv2d_pool",
+                                 .attrs_bytes = sizeof(conv2d_attrs),
+                                 .inputs = 3,
+                                 .outputs = 2,
+                                 .optional = 1 << 2,
+                                 .infer = conv2d_pool_infer,
+                                 .gradient = conv2d_pool_gradient,
+                                 .reference = conv2d_pool_reference,
+                                 .cost = forward_cost,
+                                 .cases = conv2d_pool_cases,
+                                 .case_count = OP_CASES(conv2d_pool_cases),
+                                 .differentiable = 7};
+
+const be_op be_op_conv2d_pool_backward = {.name = "conv2d_pool_backward",
+                                          .attrs_bytes = sizeof(conv2d_attrs),
+                                          .inputs = 4,
+                                          .outputs = 3,
+                                          .infer = conv2d_pool_backward_infer,
+                                          .reference = conv2d_pool_backward_reference,
+                                          .cost = backward_cost,
+                                          .cases = conv2d_pool_backward_cases,
+                                          .case_count = OP_CASES(conv2d_pool_backward_cases)};

@@ -1,0 +1,29 @@
+/* Attributes of the convolution ops, shared by their implementations. */
+#ifndef OPS_CONV2D_CONV2D_H
+#define OPS_CONV2D_CONV2D_H
+
+#include "ops/op_list.h"
+#include "ops/op_util.h"
+
+typedef struct conv2d_attrs {
+    int stride, padding;
+    bool relu;    /* y = max(conv + bias, 0) */
+    bool need_dx; /* backward: the input's gradient is wanted */
+} conv2d_attrs;
+
+/* The sizes of one use, from the shapes of x [N, C, H, W], w [O, C, K, K] and the attributes. */
+typedef struct conv2d_sizes {
+    int64_t n, c, h, w, o, k;
+    int64_t oh, ow; /* of the convolution, before any pooling */
+    int64_t ph, pw; /* after pooling 2 × 2 */
+    int stride, padding;
+} conv2d_sizes;
+
+conv2d_sizes conv2d_size(const conv2d_attrs *attrs, const be_shape *x, const be_shape *w);
+
+/* On the CPU, images of up to so many channels stay plain: no lane is wasted on them. */
+#define CONV2D_PLAIN_CHANNELS 4
+
+#define CONV2D_NO_INDEX 4 /* in a pool's index: ReLU gave 0 everywhere, nothing flows back */
+
+#endif

@@ -1,0 +1,241 @@
+/* Convolution on oneDNN, for what is too large for the native one: its primitives on blocked
+ * images, weights brought into its format each step (they change each step), ReLU fused, and our
+ * own 2 × 2 pool over the whole batch, because oneDNN's is slow and keeps a larger index. */
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/onednn_shim.h"
+#include "ops/conv2d/conv2d_pool.h"
+
+typedef struct onednn_conv {
+    conv2d_sizes s;
+    int blocks;
+    bool relu, need_dx;
+    onednn_primitive *forward, *pack;          /* forward */
+    onednn_primitive *data, *weights, *unpack; /* backward; `pack` serves `data` */
+    /* Places in the scratch, bytes. */
+    size_t image_at, packed_at, bias_at, library_at;
+} onednn_conv;
+
+static size_t align_up(size_t bytes)
+{
+    return (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
+}
+
+static onednn_format plain_weights(const conv2d_sizes *s)
+{
+    return (onednn_format){.rank = 4, .dim = {s->o, s->c, s->k, s->k}, .tag = dnnl_oihw};
+}
+
+static onednn_convolution describe(const cpu_call *call, const onednn_conv *v,
+                                   onednn_direction direction)
+{
+    const conv2d_sizes *s = &v->s;
+    value_layout x = direction == ONEDNN_BACKWARD_DATA ? call->device->block : call->in_layout[0];
+    return (onednn_convolution){.direction = direction,
+                                .images = s->n,
+                                .in_channels = s->c,
+                                .out_channels = s->o,
+                                .in_height = s->h,
+                                .in_width = s->w,
+                                .kernel = s->k,
+                                .stride = s->stride,
+                                .padding = s->padding,
+                                .src = onednn_tag(x),
+                                .weights = dnnl_format_tag_any,
+                                .dst = onednn_tag(call->device->block)};
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Bytes of the convolution's output for the whole batch. */
+static size_t image_bytes(const onednn_conv *v)
+{
+    return (size_t)(v->s.n * v->blocks * v->s.oh * v->s.ow) * VEC * sizeof(float);
+}
+
+static be_status start(cpu_call *call, arena *memory, onednn_conv **out, be_error *err)
+{
+    const conv2d_attrs *attrs = call->attrs;
+    void *state = NULL;
+    TRY(arena_alloc(memory, &state, sizeof(onednn_conv), err));
+    onednn_conv *v = call->state = *out = state;
+    v->s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
+    v->blocks = (int)((v->s.o + VEC - 1) / VEC);
+    v->relu = attrs->relu;
+    v->need_dx = attrs->need_dx;
+    return BE_OK;
+}
+
+static be_status forward_prepare(cpu_call *call, arena *memory, be_error *err)
+{
+    onednn_conv *v;
+    TRY(start(call, memory, &v, err));
+    bool pool = call->node->op == &be_op_conv2d_pool;
+    onednn_convolution spec = describe(call, v, ONEDNN_FORWARD);
+    spec.bias = call->in_shape[2].rank >= 0;
+    spec.relu = v->relu && !pool;
+    TRY(onednn_convolution_new(call->device, &spec, memory, &v->forward, err));
+    onednn_format formats[2] = {plain_weights(&v->s), {.of = v->forward, .arg = DNNL_ARG_WEIGHTS}};
+    TRY(onednn_reorder_new(call->device, formats, memory, &v->pack, err));
+    v->packed_at = align_up(pool ? image_bytes(v) : 0);
+    v->library_at = v->packed_at + align_up(onednn_arg_bytes(v->forward, DNNL_ARG_WEIGHTS));
+    call->scratch_bytes =
+        v->library_at + larger(onednn_scratch_bytes(v->forward), onednn_scratch_bytes(v->pack));
+    return BE_OK;
+}
+
+static be_status pack_weights(const cpu_call *call, const onednn_conv *v, be_error *err)
+{
+    char *scratch = call->scratch;
+    onednn_operand reorder[2] = {{DNNL_ARG_FROM, call->in[1]},
+                                 {DNNL_ARG_TO, scratch + v->packed_at}};
+    return onednn_run(v->pack, reorder, 2, scratch + v->library_at, err);
+}
+
+static void pool_batch(const cpu_call *call, const onednn_conv *v)
+{
+    const float *from = call->scratch;
+    int64_t images = v->s.n * v->blocks, ow = v->s.ow, ph = v->s.ph, pw = v->s.pw;
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t m = 0; m < images; m++)
+        for (int64_t i = 0; i < ph; i++)
+            pool_rows(from + (m * v->s.oh + 2 * i) * ow * VEC, ow, v->relu,
+                      (float *)call->out[0] + (m * ph + i) * pw * VEC,
+                      (uint8_t *)call->out[1] + (m * ph + i) * pw * VEC);
+}
+
+static be_status forward_run(const cpu_call *call, be_error *err)
+{
+    const onednn_conv *v = call->state;
+    char *scratch = call->scratch;
+    bool pool = call->node->op == &be_op_conv2d_pool;
+    TRY(pack_weights(call, v, err));
+    onednn_operand operands[4] = {{DNNL_ARG_SRC, call->in[0]},
+                                  {DNNL_ARG_WEIGHTS, scratch + v->packed_at},
+                                  {DNNL_ARG_DST, pool ? call->scratch : call->out[0]},
+                                  {DNNL_ARG_BIAS, call->in[2]}};
+    TRY(onednn_run(v->forward, operands, call->in[2] ? 4 : 3, scratch + v->library_at, err));
+    if (pool) pool_batch(call, v);
+    return BE_OK;
+}
+
+static be_status backward_prepare(cpu_call *call, arena *memory, be_error *err)
+{
+    onednn_conv *v;
+    TRY(start(call, memory, &v, err));
+    bool pool = call->node->op == &be_op_conv2d_pool_backward;
+    onednn_convolution spec = describe(call, v, ONEDNN_BACKWARD_WEIGHTS);
+    spec.bias = true;
+    TRY(onednn_convolution_new(call->device, &spec, memory, &v->weights, err));
+    onednn_format out[2] = {{.of = v->weights, .arg = DNNL_ARG_DIFF_WEIGHTS}, plain_weights(&v->s)};
+    TRY(onednn_reorder_new(call->device, out, memory, &v->unpack, err));
+    size_t packed = onednn_arg_bytes(v->weights, DNNL_ARG_DIFF_WEIGHTS);
+    size_t library = larger(onednn_scratch_bytes(v->weights), onednn_scratch_bytes(v->unpack));
+    if (v->need_dx) {
+        onednn_convolution data = describe(call, v, ONEDNN_BACKWARD_DATA);
+        TRY(onednn_convolution_new(call->device, &data, memory, &v->data, err));
+        onednn_format in[2] = {plain_weights(&v->s), {.of = v->data, .arg = DNNL_ARG_WEIGHTS}};
+        TRY(onednn_reorder_new(call->device, in, memory, &v->pack, err));
+        packed = larger(packed, onednn_arg_bytes(v->data, DNNL_ARG_WEIGHTS));
+        library =
+            larger(library, larger(onednn_scratch_bytes(v->data), onednn_scratch_bytes(v->pack)));
+    }
+    v->packed_at = align_up(v->relu || pool ? image_bytes(v) : 0);
+    v->bias_at = v->packed_at + align_up(packed);
+    v->library_at = v->bias_at + align_up((size_t)v->blocks * VEC * sizeof(float));
+    call->scratch_bytes = v->library_at + library;
+    return BE_OK;
+}
+
+/* The gradient of the convolution's output for the whole batch, in the scratch. */
+static void spread_batch(const cpu_call *call, const onednn_conv *v, bool pool)
+{
+    const conv2d_sizes *s = &v->s;
+    spread_sizes spread = {v->blocks, s->oh, s->ow, 0};
+    int64_t image = v->blocks * s->oh * s->ow * VEC;
+    int64_t gradient = pool ? v->blocks * s->ph * s->pw * VEC : image;
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t n = 0; n < s->n; n++) {
+        float *to = (float *)call->scratch + n * image;
+        const float *dy = (const float *)call->in[3] + n * gradient;
+        if (!pool) {
+            spread_relu(&spread, (const float *)call->in[2] + n * gradient, dy, to);
+            continue;
+        }
+        if (s->oh % 2 || s->ow % 2) memset(to, 0, (size_t)image * sizeof *to);
+        spread_pool(&spread, (const uint8_t *)call->in[2] + n * gradient, dy, to);
+    }
+}
+
+static be_status backward_run(const cpu_call *call, be_error *err)
+{
+    const onednn_conv *v = call->state;
+    char *scratch = call->scratch;
+    bool pool = call->node->op == &be_op_conv2d_pool_backward;
+    const void *dy = pool || v->relu ? scratch : call->in[3];
+    if (pool || v->relu) spread_batch(call, v, pool);
+    if (v->need_dx) {
+        TRY(pack_weights(call, v, err));
+        onednn_operand data[3] = {{DNNL_ARG_DIFF_DST, dy},
+                                  {DNNL_ARG_WEIGHTS, scratch + v->packed_at},
+                                  {DNNL_ARG_DIFF_SRC, call->out[0]}};
+        TRY(onednn_run(v->data, data, 3, scratch + v->library_at, err));
+    }
+    onednn_operand weights[4] = {{DNNL_ARG_SRC, call->in[0]},
+                                 {DNNL_ARG_DIFF_DST, dy},
+                                 {DNNL_ARG_DIFF_WEIGHTS, scratch + v->packed_at},
+                                 {DNNL_ARG_DIFF_BIAS, scratch + v->bias_at}};
+    TRY(onednn_run(v->weights, weights, 4, scratch + v->library_at, err));
+    memcpy(call->out[2], scratch + v->bias_at, (size_t)v->s.o * sizeof(float));
+    onednn_operand unpack[2] = {{DNNL_ARG_FROM, scratch + v->packed_at},
+                                {DNNL_ARG_TO, call->out[1]}};
+    return onednn_run(v->unpack, unpack, 2, scratch + v->library_at, err);
+}
+
+static void conv_release(cpu_call *call)
+{
+    onednn_conv *v = call->state;
+    if (!v) return;
+    onednn_free(v->forward);
+    onednn_free(v->pack);
+    onednn_free(v->data);
+    onednn_free(v->weights);
+    onednn_free(v->unpack);
+}
+
+/* As native: images of so few channels that a block would be mostly empty stay plain. */
+static value_layout x_layout(const cpu_device *device, const be_graph *g, const graph_node *node)
+{
+    be_shape x = be_value_shape(g, node->in[0]);
+    return x.dim[1] <= CONV2D_PLAIN_CHANNELS ? LAYOUT_PLAIN : device->block;
+}
+
+static void forward_layouts(const cpu_device *device, const be_graph *g, const graph_node *node,
+                            value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
+{
+    in[0] = x_layout(device, g, node);
+    out[0] = out[1] = device->block;
+}
+
+static void backward_layouts(const cpu_device *device, const be_graph *g, const graph_node *node,
+                             value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
+{
+    in[0] = x_layout(device, g, node);
+    in[2] = in[3] = out[0] = device->block;
+}
+
+#define CONV_KERNEL(op, direction)                                        \
+    const cpu_kernel ONEDNN_KERNEL(op) = {.implementation = "oneDNN",     \
+                                          .layouts = direction##_layouts, \
+                                          .prepare = direction##_prepare, \
+                                          .run = direction##_run,         \
+                                          .release = conv_release}
+
+CONV_KERNEL(conv2d, forward);
+CONV_KERNEL(conv2d_pool, forward);
+CONV_KERNEL(conv2d_backward, backward);
+CONV_KERNEL(conv2d_pool_backward, backward);
