@@ -1,0 +1,208 @@
+/* The native matrix product.
+ *
+ * c is made in tiles of TILE_ROWS × up to 2 vectors that stay in registers over DEPTH steps of k.
+ * b is packed into panels as wide as a tile, because reading it across its rows would miss the
+ * cache; where b's rows already lie right and few tiles share a panel, packing costs more than it
+ * gains and b is read in place.  a is never packed: a tile takes single elements of it, and
+ * TILE_ROWS streams fit every first-level cache.  (Panels and depth as in Goto and van de Geijn,
+ * "Anatomy of High-Performance Matrix Multiplication", 2008.) */
+#include "ops/matmul/gemm_cpu.h"
+
+#include <omp.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define LANES 16
+#define TILE_ROWS 10 /* 20 sums, 2 of b, 1 of a in 32 registers; divides batches of 100 */
+#elif defined(__AVX2__)
+#define LANES 8
+#define TILE_ROWS 6 /* 12 sums in 16 registers */
+#else
+#define LANES 4
+#define TILE_ROWS 6
+#endif
+
+#define PANEL (2 * LANES)
+#define DEPTH 256       /* a panel of this depth takes 32 KiB at most */
+#define WIDTH 1024      /* columns packed at a time: 1 MiB at most */
+#define DIRECT_TILES 4  /* up to this many tiles of rows, b is not worth packing */
+#define SERIAL_WORK 2e5 /* multiplications for which starting threads costs more than it saves */
+
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t mask __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+/* One tile: where its operands start and how much of it exists. */
+typedef struct tile {
+    const float *a, *b;
+    int64_t a_row, a_column, b_row;
+    int64_t depth;
+    float *c;
+    int64_t c_row;
+    int rows, columns;
+    bool add;          /* to what c holds from the steps of k before */
+    const float *bias; /* after the last step of k; or NULL */
+    bool relu;
+} tile;
+
+/* One vector of one row, whole. */
+static inline __attribute__((always_inline)) void store_vector(const tile *t, float *c,
+                                                               const float *bias, vec value)
+{
+    if (t->add) value += *(const vec *)c;
+    if (bias) value += *(const vec *)bias;
+    if (t->relu) value = (vec)((mask)value & ~(value < 0.0f)); /* NaN stays NaN */
+    *(vec *)c = value;
+}
+
+static void store_part(const tile *t, float *c, const float *bias, vec value, int columns)
+{
+    for (int j = 0; j < columns; j++) {
+        float sum = value[j];
+        if (t->add) sum += c[j];
+        if (bias) sum += bias[j];
+        c[j] = t->relu && sum < 0.0f ? 0.0f : sum;
+    }
+}
+
+static inline __attribute__((always_inline)) void tile_store(const tile *t, int row, int vectors,
+                                                             const vec *sums)
+{
+    for (int v = 0; v < vectors; v++) {
+        float *c = t->c + row * t->c_row + v * LANES;
+        const float *bias = t->bias ? t->bias + v * LANES : NULL;
+        int columns = t->columns - v * LANES;
+        if (columns >= LANES)
+            store_vector(t, c, bias, sums[v]);
+        else
+            store_part(t, c, bias, sums[v], columns);
+    }
+}
+
+static inline __attribute__((always_inline)) void tile_run(const tile *t, const int vectors)
+{
+    vec sums[TILE_ROWS][2] = {0};
+    int64_t at[TILE_ROWS];
+    const float *a = t->a, *b = t->b;
+    /* Rows that do not exist repeat the last one; their sums are not stored. */
+    for (int i = 0; i < TILE_ROWS; i++) at[i] = (i < t->rows ? i : t->rows - 1) * t->a_row;
+    for (int64_t k = 0; k < t->depth; k++, a += t->a_column, b += t->b_row) {
+        vec b0 = *(const vec *)b, b1 = vectors == 2 ? *(const vec *)(b + LANES) : b0;
+#pragma GCC unroll 16
+        for (int i = 0; i < TILE_ROWS; i++) {
+            float value = a[at[i]];
+            sums[i][0] += value * b0;
+            if (vectors == 2) sums[i][1] += value * b1;
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < TILE_ROWS; i++)
+        if (i < t->rows) tile_store(t, i, vectors, sums[i]);
+}
+
+/* Columns [first, first + columns) of b, DEPTH steps of k from `from`, as rows of `width` floats;
+ * columns that do not exist are 0. */
+static void pack_panel(const gemm *g, int64_t from, int64_t depth, int64_t first, float *panel)
+{
+    int64_t columns = g->n - first < PANEL ? g->n - first : PANEL;
+    int64_t width = columns <= LANES ? LANES : PANEL;
+    const float *b = g->b + from * g->b_row + first * g->b_column;
+    if (columns < width) memset(panel, 0, (size_t)(depth * width) * sizeof *panel);
+    if (g->b_column == 1) {
+        for (int64_t k = 0; k < depth; k++)
+            memcpy(panel + k * width, b + k * g->b_row, (size_t)columns * sizeof *panel);
+        return;
+    }
+    /* Few steps of k at a time, so that the rows being written stay in the cache. */
+    for (int64_t k0 = 0; k0 < depth; k0 += 16) {
+        int64_t end = depth - k0 < 16 ? depth : k0 + 16;
+        for (int64_t j = 0; j < columns; j++)
+            for (int64_t k = k0; k < end; k++)
+                panel[k * width + j] = b[k * g->b_row + j * g->b_column];
+    }
+}
+
+/* Is this panel read from b itself? */
+static bool panel_direct(const gemm *g, int64_t first)
+{
+    int64_t left = g->n - first;
+    return g->b_column == 1 && g->m <= DIRECT_TILES * TILE_ROWS && (left >= PANEL || left == LANES);
+}
+
+/* The part of c that one pass makes: columns [column, column + columns), from k = from. */
+typedef struct pass {
+    int64_t from, depth, column, columns;
+} pass;
+
+static void pass_tile(const gemm *g, const pass *p, int64_t panel, int64_t row_tile)
+{
+    int64_t first = p->column + panel * PANEL, row = row_tile * TILE_ROWS;
+    bool direct = panel_direct(g, first), last = p->from + p->depth == g->k;
+    int columns = (int)(g->n - first < PANEL ? g->n - first : PANEL);
+    tile t = {.a = g->a + row * g->a_row + p->from * g->a_column,
+              .a_row = g->a_row,
+              .a_column = g->a_column,
+              .b = direct ? g->b + p->from * g->b_row + first
+                          : (const float *)g->scratch + panel * PANEL * DEPTH,
+              .b_row = direct             ? g->b_row
+                       : columns <= LANES ? LANES
+                                          : PANEL,
+              .depth = p->depth,
+              .c = g->c + row * g->n + first,
+              .c_row = g->n,
+              .rows = (int)(g->m - row < TILE_ROWS ? g->m - row : TILE_ROWS),
+              .columns = columns,
+              .add = p->from > 0,
+              .bias = last && g->bias ? g->bias + first : NULL,
+              .relu = last && g->relu};
+    if (columns <= LANES)
+        tile_run(&t, 1);
+    else
+        tile_run(&t, 2);
+}
+
+/* One thread's share of a pass: panels to pack, then, after a barrier, tiles. */
+static void pass_share(const gemm *g, const pass *p, int thread, int threads)
+{
+    int64_t panels = (p->columns + PANEL - 1) / PANEL;
+    int64_t row_tiles = (g->m + TILE_ROWS - 1) / TILE_ROWS, tiles = panels * row_tiles;
+    for (int64_t i = thread; i < panels; i += threads)
+        if (!panel_direct(g, p->column + i * PANEL))
+            pack_panel(g, p->from, p->depth, p->column + i * PANEL,
+                       (float *)g->scratch + i * PANEL * DEPTH);
+    if (threads > 1) {
+#pragma omp barrier
+    }
+    for (int64_t i = tiles * thread / threads; i < tiles * (thread + 1) / threads; i++)
+        pass_tile(g, p, i / row_tiles, i % row_tiles);
+    if (threads > 1) {
+#pragma omp barrier
+    }
+}
+
+static void gemm_share(const gemm *g, int thread, int threads)
+{
+    for (int64_t column = 0; column < g->n; column += WIDTH)
+        for (int64_t from = 0; from < g->k; from += DEPTH) {
+            const pass p = {.from = from,
+                            .depth = g->k - from < DEPTH ? g->k - from : DEPTH,
+                            .column = column,
+                            .columns = g->n - column < WIDTH ? g->n - column : WIDTH};
+            pass_share(g, &p, thread, threads);
+        }
+}
+
+size_t GEMM_SCRATCH_BYTES(int64_t n)
+{
+    int64_t columns = n < WIDTH ? n : WIDTH;
+    return (size_t)((columns + PANEL - 1) / PANEL * PANEL * DEPTH) * sizeof(float);
+}
+
+void GEMM_RUN(const gemm *g)
+{
+    if (g->threads == 1 || (double)g->m * (double)g->n * (double)g->k < SERIAL_WORK) {
+        gemm_share(g, 0, 1);
+        return;
+    }
+#pragma omp parallel num_threads(g->threads)
+    gemm_share(g, omp_get_thread_num(), omp_get_num_threads());
+}

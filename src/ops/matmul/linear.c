@@ -1,0 +1,260 @@
+/* Linear layer: y = x wᵀ + b, with x [N, …] taken as [N, in], w [out, in], b [out], y [N, out];
+ * then, if fused, ReLU.  Backward, with dz = dy where y > 0 (all of dy without ReLU):
+ * dx = dz w, dw = dzᵀ x, db = the sum of dz over N. */
+#include "ops/matmul/linear.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+#include "ops/op_util.h"
+
+/* All dimensions after the first, as one. */
+static int64_t row_elements(const be_shape *x)
+{
+    return shape_elements(x) / x->dim[0];
+}
+
+static be_status expect_operands(const be_shape *x, const be_shape *w, be_error *err)
+{
+    char text[64];
+    TRY(op_expect(x, BE_F32, OP_ANY_RANK, "linear: x", err));
+    if (x->rank < 2)
+        FAIL(err, BE_USAGE, "linear: x: expected at least 2 dimensions, found %s",
+             shape_text(x, text));
+    TRY(op_expect(w, BE_F32, 2, "linear: w", err));
+    if (w->dim[1] != row_elements(x))
+        FAIL(err, BE_USAGE, "linear: w: expected %" PRId64 " columns, one a feature of x, found %s",
+             row_elements(x), shape_text(w, text));
+    return BE_OK;
+}
+
+static be_status linear_infer(op_infer *call, be_error *err)
+{
+    const be_shape *x = &call->in[0], *w = &call->in[1], *b = &call->in[2];
+    TRY(expect_operands(x, w, err));
+    be_shape bias = shape_make(BE_F32, 1, w->dim[0], 0, 0, 0);
+    if (b->rank >= 0) TRY(op_expect_same(b, &bias, "linear: b", err));
+    call->out[0] = shape_make(BE_F32, 2, x->dim[0], w->dim[0], 0, 0);
+    return BE_OK;
+}
+
+static be_status linear_gradient(op_gradient *call, be_error *err)
+{
+    const graph_node *node = call->node;
+    const linear_attrs *attrs = node->attrs;
+    const linear_backward_attrs backward = {.need_dx = call->need[0],
+                                            .has_bias = node->in[2] != BE_NONE};
+    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], attrs->relu ? node->out[0] : BE_NONE,
+                              call->dy[0]};
+    be_value out[OP_MAX_OUT];
+    TRY(graph_add_node(call->graph, &be_op_linear_backward, &backward, in, out, err));
+    call->dx[0] = out[0];
+    call->dx[1] = out[1];
+    call->dx[2] = out[2];
+    return BE_OK;
+}
+
+static bool linear_absorb(graph_node *node, const graph_node *next,
+                          bool (*has)(const void *device, const be_op *), const void *device)
+{
+    (void)has;
+    (void)device;
+    linear_attrs *attrs = node->attrs;
+    if (next->op != &be_op_relu || attrs->relu) return false;
+    attrs->relu = 1;
+    return true;
+}
+
+static void linear_reference(const op_reference *call)
+{
+    const linear_attrs *attrs = call->attrs;
+    linear_sizes s = linear_sizes_of(&call->in[0], &call->in[1]);
+    const double *x = call->x[0], *w = call->x[1], *b = call->x[2];
+    for (int64_t n = 0; n < s.rows; n++)
+        for (int64_t o = 0; o < s.out; o++) {
+            double sum = b ? b[o] : 0.0;
+            for (int64_t i = 0; i < s.in; i++) sum += x[n * s.in + i] * w[o * s.in + i];
+            call->y[0][n * s.out + o] = attrs->relu && sum < 0.0 ? 0.0 : sum;
+        }
+}
+
+static double product_flops(const be_shape *x, const be_shape *w)
+{
+    linear_sizes s = linear_sizes_of(x, w);
+    return 2.0 * (double)s.rows * (double)s.in * (double)s.out;
+}
+
+static op_cost linear_cost(const void *attrs, const be_shape *in, const be_shape *out)
+{
+    const linear_attrs *a = attrs;
+    double each = (double)shape_elements(&out[0]);
+    double flops = product_flops(&in[0], &in[1]);
+    if (in[2].rank >= 0) flops += each;
+    if (a->relu) flops += each;
+    return (op_cost){.flops = flops, .bytes = op_bytes(in, out)};
+}
+
+static be_status linear_backward_infer(op_infer *call, be_error *err)
+{
+    const linear_backward_attrs *attrs = call->attrs;
+    const be_shape *x = &call->in[0], *w = &call->in[1];
+    TRY(expect_operands(x, w, err));
+    be_shape y = shape_make(BE_F32, 2, x->dim[0], w->dim[0], 0, 0);
+    if (call->in[2].rank >= 0) TRY(op_expect_same(&call->in[2], &y, "linear_backward: y", err));
+    TRY(op_expect_same(&call->in[3], &y, "linear_backward: dy", err));
+    call->out[0] = *x;
+    call->out[1] = *w;
+    call->out[2] = shape_make(BE_F32, 1, w->dim[0], 0, 0, 0);
+    if (!attrs->need_dx) call->out[0].rank = -1;
+    if (!attrs->has_bias) call->out[2].rank = -1;
+    return BE_OK;
+}
+
+static void linear_backward_reference(const op_reference *call)
+{
+    linear_sizes s = linear_sizes_of(&call->in[0], &call->in[1]);
+    const double *x = call->x[0], *w = call->x[1], *y = call->x[2], *dy = call->x[3];
+    double *dx = call->y[0], *dw = call->y[1], *db = call->y[2];
+    for (int64_t i = 0; dx && i < s.rows * s.in; i++) dx[i] = 0.0;
+    for (int64_t i = 0; i < s.out * s.in; i++) dw[i] = 0.0;
+    for (int64_t o = 0; db && o < s.out; o++) db[o] = 0.0;
+    for (int64_t n = 0; n < s.rows; n++)
+        for (int64_t o = 0; o < s.out; o++) {
+            int64_t at = n * s.out + o;
+            double dz = y && !(y[at] > 0.0) ? 0.0 : dy[at];
+            for (int64_t i = 0; i < s.in; i++) {
+                if (dx) dx[n * s.in + i] += dz * w[o * s.in + i];
+                dw[o * s.in + i] += dz * x[n * s.in + i];
+            }
+            if (db) db[o] += dz;
+        }
+}
+
+static op_cost linear_backward_cost(const void *attrs, const be_shape *in, const be_shape *out)
+{
+    const linear_backward_attrs *a = attrs;
+    double each = (double)shape_elements(&in[3]);
+    double flops = product_flops(&in[0], &in[1]) * (a->need_dx ? 2.0 : 1.0);
+    if (a->has_bias) flops += each;
+    if (in[2].rank >= 0) flops += each;
+    return (op_cost){.flops = flops, .bytes = op_bytes(in, out)};
+}
+
+static const linear_attrs plain = {0}, with_relu = {.relu = 1};
+
+#define LINEAR_CASE(text, attr, eps, w0, w1, b0, ...)                                            \
+    {                                                                                            \
+        .name = text, .attrs = &attr, .in = {__VA_ARGS__, {BE_F32, 2, {w0, w1}}, b0}, .low = -1, \
+        .high = 1, .tolerance = eps                                                              \
+    }
+#define BIAS(count) \
+    {               \
+        BE_F32, 1,  \
+        {           \
+            count   \
+        }           \
+    }
+
+static const op_case linear_cases[] = {
+    LINEAR_CASE("cnn-fashion 1", with_relu, 3e-6, 40, 800, BIAS(40), {BE_F32, 4, {100, 32, 5, 5}}),
+    LINEAR_CASE("cnn-fashion 2", plain, 2e-6, 10, 40, BIAS(10), {BE_F32, 2, {100, 40}}),
+    LINEAR_CASE("mlp-mnist 1", with_relu, 3e-6, 128, 784, BIAS(128), {BE_F32, 4, {64, 1, 28, 28}}),
+    LINEAR_CASE("mlp-mnist 2", with_relu, 3e-6, 64, 128, BIAS(64), {BE_F32, 2, {64, 128}}),
+    LINEAR_CASE("cnn-cifar 2", with_relu, 3e-6, 84, 120, BIAS(84), {BE_F32, 2, {64, 120}}),
+    LINEAR_CASE("cnn-mnist 1", with_relu, 1e-5, 128, 9216, BIAS(128), {BE_F32, 4, {3, 64, 12, 12}}),
+    LINEAR_CASE("cnn5-fashion", plain, 3e-6, 10, 256, BIAS(10), {BE_F32, 2, {100, 256}}),
+    LINEAR_CASE("odd", with_relu, 3e-6, 53, 517, BIAS(53), {BE_F32, 3, {37, 11, 47}}),
+    LINEAR_CASE("no bias", plain, 3e-6, 33, 65, OP_ABSENT, {BE_F32, 2, {17, 65}}),
+    LINEAR_CASE("no bias, ReLU", with_relu, 3e-6, 129, 31, OP_ABSENT, {BE_F32, 2, {5, 31}}),
+    LINEAR_CASE("many columns", plain, 3e-6, 4099, 19, BIAS(4099), {BE_F32, 2, {21, 19}}),
+    LINEAR_CASE("one row", with_relu, 3e-6, 40, 800, BIAS(40), {BE_F32, 2, {1, 800}}),
+    LINEAR_CASE("one output", plain, 3e-6, 1, 300, BIAS(1), {BE_F32, 2, {7, 300}}),
+    LINEAR_CASE("one input", plain, 2e-6, 20, 1, BIAS(20), {BE_F32, 2, {9, 1}}),
+    LINEAR_CASE("one", plain, 2e-6, 1, 1, BIAS(1), {BE_F32, 2, {1, 1}}),
+};
+
+static const linear_backward_attrs all = {.need_dx = 1, .has_bias = 1}, first = {.has_bias = 1},
+                                   weights = {0}, no_bias = {.need_dx = 1};
+
+#define BACKWARD_CASE(text, attr, rows, features, outputs, y) \
+    {                                                         \
+        .name = text, .attrs = &attr,                         \
+        .in = {{BE_F32, 2, {rows, features}},                 \
+               {BE_F32, 2, {outputs, features}},              \
+               y,                                             \
+               {BE_F32, 2, {rows, outputs}}},                 \
+        .low = -1, .high = 1, .tolerance = 3e-6               \
+    }
+#define RELU(rows, outputs) \
+    {                       \
+        BE_F32, 2,          \
+        {                   \
+            rows, outputs   \
+        }                   \
+    }
+
+static const op_case linear_backward_cases[] = {
+    {.name = "cnn-fashion 1",
+     .attrs = &all,
+     .in = {{BE_F32, 4, {100, 32, 5, 5}},
+            {BE_F32, 2, {40, 800}},
+            {BE_F32, 2, {100, 40}},
+            {BE_F32, 2, {100, 40}}},
+     .low = -1,
+     .high = 1,
+     .tolerance = 3e-6},
+    BACKWARD_CASE("cnn-fashion 2", all, 100, 40, 10, OP_ABSENT),
+    BACKWARD_CASE("mlp-mnist 1", first, 64, 784, 128, RELU(64, 128)),
+    BACKWARD_CASE("mlp-mnist 2", all, 64, 128, 64, RELU(64, 64)),
+    BACKWARD_CASE("cnn-cifar 2", all, 64, 120, 84, RELU(64, 84)),
+    BACKWARD_CASE("cnn-mnist 1", all, 3, 9216, 128, RELU(3, 128)),
+    BACKWARD_CASE("many rows", all, 1037, 33, 12, RELU(1037, 12)),
+    BACKWARD_CASE("odd", all, 37, 517, 53, RELU(37, 53)),
+    BACKWARD_CASE("no bias", no_bias, 17, 65, 33, OP_ABSENT),
+    BACKWARD_CASE("weights alone", weights, 17, 65, 33, RELU(17, 33)),
+    BACKWARD_CASE("many columns", all, 21, 4099, 19, OP_ABSENT),
+    BACKWARD_CASE("one row", all, 1, 800, 40, RELU(1, 40)),
+    BACKWARD_CASE("one output", all, 7, 300, 1, OP_ABSENT),
+    BACKWARD_CASE("one input", all, 9, 1, 20, RELU(9, 20)),
+    BACKWARD_CASE("one", all, 1, 1, 1, OP_ABSENT),
+};
+
+const be_op be_op_linear = {.name = "linear",
+                            .attrs_bytes = sizeof(linear_attrs),
+                            .inputs = 3,
+                            .outputs = 1,
+                            .optional = 1 << 2,
+                            .infer = linear_infer,
+                            .gradient = linear_gradient,
+                            .reference = linear_reference,
+                            .cost = linear_cost,
+                            .absorb = linear_absorb,
+                            .cases = linear_cases,
+                            .case_count = OP_CASES(linear_cases),
+                            .differentiable = 7};
+
+const be_op be_op_linear_backward = {.name = "linear_backward",
+                                     .attrs_bytes = sizeof(linear_backward_attrs),
+                                     .inputs = 4,
+                                     .outputs = 3,
+                                     .optional = 1 << 2,
+                                     .infer = linear_backward_infer,
+                                     .reference = linear_backward_reference,
+                                     .cost = linear_backward_cost,
+                                     .cases = linear_backward_cases,
+                                     .case_count = OP_CASES(linear_backward_cases)};
+
+be_value be_linear(be_graph *g, be_value x, const char *name, int features)
+{
+    const linear_attrs attrs = {0};
+    be_shape shape = be_value_shape(g, x);
+    /* What is wrong with x, linear_infer says. */
+    if (shape.rank < 2)
+        return graph_build(g, &be_op_linear, &attrs, (be_value[OP_MAX_IN]){x, x, BE_NONE}, NULL);
+    int64_t in = row_elements(&shape);
+    float bound = (float)(1.0 / sqrt((double)in));
+    be_value w =
+        graph_parameter(g, name, "weight", shape_make(BE_F32, 2, features, in, 0, 0), bound);
+    be_value b = graph_parameter(g, name, "bias", shape_make(BE_F32, 1, features, 0, 0, 0), bound);
+    return graph_build(g, &be_op_linear, &attrs, (be_value[OP_MAX_IN]){x, w, b}, NULL);
+}

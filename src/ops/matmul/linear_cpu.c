@@ -1,0 +1,110 @@
+/* Linear on the CPU by the native matrix product. */
+#include "core/memory.h"
+#include "ops/matmul/gemm_choice.h"
+#include "ops/matmul/gemm_cpu.h"
+#include "ops/matmul/linear_rows.h"
+
+static be_status linear_accept(const cpu_device *device, const be_graph *g, const graph_node *node,
+                               be_error *reason)
+{
+    be_shape x = be_value_shape(g, node->in[0]), w = be_value_shape(g, node->in[1]);
+    linear_sizes s = linear_sizes_of(&x, &w);
+    return gemm_prefers_native(device, s.rows, s.out, s.in, reason);
+}
+
+static linear_sizes sizes_of(const cpu_call *call)
+{
+    return linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+}
+
+static be_status linear_prepare(cpu_call *call, arena *memory, be_error *err)
+{
+    (void)memory;
+    (void)err;
+    call->scratch_bytes = GEMM_SCRATCH_BYTES(sizes_of(call).out);
+    return BE_OK;
+}
+
+static be_status linear_run(const cpu_call *call, be_error *err)
+{
+    (void)err;
+    const linear_attrs *attrs = call->attrs;
+    linear_sizes s = sizes_of(call);
+    GEMM_RUN(&(gemm){.m = s.rows,
+                     .n = s.out,
+                     .k = s.in,
+                     .a = call->in[0],
+                     .a_row = s.in,
+                     .a_column = 1,
+                     .b = call->in[1],
+                     .b_row = 1,
+                     .b_column = s.in,
+                     .c = call->out[0],
+                     .bias = call->in[2],
+                     .relu = attrs->relu,
+                     .threads = call->threads,
+                     .scratch = call->scratch});
+    return BE_OK;
+}
+
+/* Bytes of the masked dy, which lies in front of the product's own scratch. */
+static size_t mask_bytes(const cpu_call *call)
+{
+    linear_sizes s = sizes_of(call);
+    size_t bytes = (size_t)(s.rows * s.out) * sizeof(float);
+    return call->in_shape[2].rank < 0 ? 0
+                                      : (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
+}
+
+static be_status linear_backward_prepare(cpu_call *call, arena *memory, be_error *err)
+{
+    (void)memory;
+    (void)err;
+    call->scratch_bytes = mask_bytes(call) + GEMM_SCRATCH_BYTES(sizes_of(call).in);
+    return BE_OK;
+}
+
+static be_status linear_backward_run(const cpu_call *call, be_error *err)
+{
+    (void)err;
+    linear_sizes s = sizes_of(call);
+    const float *x = call->in[0], *w = call->in[1], *y = call->in[2], *dz = call->in[3];
+    void *scratch = (unsigned char *)call->scratch + mask_bytes(call);
+    dz = linear_rows(&s, y, dz, call->scratch, call->out[2], call->threads);
+    GEMM_RUN(&(gemm){.m = s.out,
+                     .n = s.in,
+                     .k = s.rows,
+                     .a = dz,
+                     .a_row = 1,
+                     .a_column = s.out,
+                     .b = x,
+                     .b_row = s.in,
+                     .b_column = 1,
+                     .c = call->out[1],
+                     .threads = call->threads,
+                     .scratch = scratch});
+    if (!call->out[0]) return BE_OK;
+    GEMM_RUN(&(gemm){.m = s.rows,
+                     .n = s.in,
+                     .k = s.out,
+                     .a = dz,
+                     .a_row = s.out,
+                     .a_column = 1,
+                     .b = w,
+                     .b_row = s.in,
+                     .b_column = 1,
+                     .c = call->out[0],
+                     .threads = call->threads,
+                     .scratch = scratch});
+    return BE_OK;
+}
+
+const cpu_kernel CPU_KERNEL(linear) = {.implementation = CPU_NATIVE,
+                                       .accept = linear_accept,
+                                       .prepare = linear_prepare,
+                                       .run = linear_run};
+
+const cpu_kernel CPU_KERNEL(linear_backward) = {.implementation = CPU_NATIVE,
+                                                .accept = linear_accept,
+                                                .prepare = linear_backward_prepare,
+                                                .run = linear_backward_run};

@@ -1,0 +1,122 @@
+/* Linear on the CPU by oneDNN's matrix product; transposed operands are given by their strides. */
+#include "backend/cpu/onednn_shim.h"
+#include "core/memory.h"
+#include "ops/matmul/linear_rows.h"
+
+static linear_sizes sizes_of(const cpu_call *call)
+{
+    return linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+}
+
+static be_status linear_prepare(cpu_call *call, arena *memory, be_error *err)
+{
+    const linear_attrs *attrs = call->attrs;
+    linear_sizes s = sizes_of(call);
+    onednn_primitive *product = NULL;
+    TRY(onednn_matmul_new(call->device,
+                          &(onednn_matmul){.m = s.rows,
+                                           .n = s.out,
+                                           .k = s.in,
+                                           .x_stride = {s.in, 1},
+                                           .w_stride = {1, s.in},
+                                           .y_stride = {s.out, 1},
+                                           .bias = call->in_shape[2].rank >= 0,
+                                           .relu = attrs->relu},
+                          memory, &product, err));
+    call->state = product;
+    call->scratch_bytes = onednn_scratch_bytes(product);
+    return BE_OK;
+}
+
+static be_status linear_run(const cpu_call *call, be_error *err)
+{
+    const onednn_operand operands[] = {{DNNL_ARG_SRC, call->in[0]},
+                                       {DNNL_ARG_WEIGHTS, call->in[1]},
+                                       {DNNL_ARG_DST, call->out[0]},
+                                       {DNNL_ARG_BIAS, call->in[2]}};
+    return onednn_run(call->state, operands, call->in[2] ? 4 : 3, call->scratch, err);
+}
+
+static void linear_release(cpu_call *call)
+{
+    onednn_free(call->state);
+}
+
+typedef struct backward_state {
+    onednn_primitive *dx, *dw;
+    size_t mask_bytes; /* of the masked dy, in front of the primitives' scratch */
+} backward_state;
+
+static be_status backward_products(cpu_call *call, backward_state *state, arena *memory,
+                                   be_error *err)
+{
+    linear_sizes s = sizes_of(call);
+    TRY(onednn_matmul_new(call->device,
+                          &(onednn_matmul){.m = s.out,
+                                           .n = s.in,
+                                           .k = s.rows,
+                                           .x_stride = {1, s.out},
+                                           .w_stride = {s.in, 1},
+                                           .y_stride = {s.in, 1}},
+                          memory, &state->dw, err));
+    if (call->out_shape[0].rank < 0) return BE_OK;
+    return onednn_matmul_new(call->device,
+                             &(onednn_matmul){.m = s.rows,
+                                              .n = s.in,
+                                              .k = s.out,
+                                              .x_stride = {s.out, 1},
+                                              .w_stride = {s.in, 1},
+                                              .y_stride = {s.in, 1}},
+                             memory, &state->dx, err);
+}
+
+static be_status linear_backward_prepare(cpu_call *call, arena *memory, be_error *err)
+{
+    void *block = NULL;
+    linear_sizes s = sizes_of(call);
+    TRY(arena_alloc(memory, &block, sizeof(backward_state), err));
+    backward_state *state = block;
+    call->state = state;
+    TRY(backward_products(call, state, memory, err));
+    size_t bytes = (size_t)(s.rows * s.out) * sizeof(float);
+    if (call->in_shape[2].rank >= 0)
+        state->mask_bytes = (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
+    size_t dw = onednn_scratch_bytes(state->dw);
+    size_t dx = state->dx ? onednn_scratch_bytes(state->dx) : 0;
+    call->scratch_bytes = state->mask_bytes + (dw > dx ? dw : dx);
+    return BE_OK;
+}
+
+static be_status linear_backward_run(const cpu_call *call, be_error *err)
+{
+    const backward_state *state = call->state;
+    linear_sizes s = sizes_of(call);
+    const float *y = call->in[2], *dz = call->in[3];
+    void *scratch = (unsigned char *)call->scratch + state->mask_bytes;
+    dz = linear_rows(&s, y, dz, call->scratch, call->out[2], call->threads);
+    const onednn_operand dw[] = {
+        {DNNL_ARG_SRC, dz}, {DNNL_ARG_WEIGHTS, call->in[0]}, {DNNL_ARG_DST, call->out[1]}};
+    TRY(onednn_run(state->dw, dw, 3, scratch, err));
+    if (!state->dx) return BE_OK;
+    const onednn_operand dx[] = {
+        {DNNL_ARG_SRC, dz}, {DNNL_ARG_WEIGHTS, call->in[1]}, {DNNL_ARG_DST, call->out[0]}};
+    return onednn_run(state->dx, dx, 3, scratch, err);
+}
+
+static void linear_backward_release(cpu_call *call)
+{
+    backward_state *state = call->state;
+    if (!state) return;
+    onednn_free(state->dx);
+    onednn_free(state->dw);
+}
+
+const cpu_kernel ONEDNN_KERNEL(linear) = {.implementation = "oneDNN",
+                                          .prepare = linear_prepare,
+                                          .run = linear_run,
+                                          .release = linear_release};
+
+const cpu_kernel ONEDNN_KERNEL(linear_backward) = {.implementation = "oneDNN",
+                                                   .prepare = linear_backward_prepare,
+                                                   .run = linear_backward_run,
+                                                   .release = linear_backward_release};

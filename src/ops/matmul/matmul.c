@@ -1,0 +1,102 @@
+/* Matrix product: y [m, n] = a [m, k] · b [k, n], each operand also as its transpose. */
+#include "ops/matmul/matmul.h"
+
+#include "ops/op_util.h"
+
+static be_status matmul_infer(op_infer *call, be_error *err)
+{
+    char a[64], b[64];
+    TRY(op_expect(&call->in[0], BE_F32, 2, "matmul: a", err));
+    TRY(op_expect(&call->in[1], BE_F32, 2, "matmul: b", err));
+    const matmul_attrs *attrs = call->attrs;
+    matmul_sizes s = matmul_sizes_of(attrs, &call->in[0], &call->in[1]);
+    if (call->in[1].dim[attrs->transpose_b != 0] != s.k)
+        FAIL(err, BE_USAGE,
+             "matmul: expected as many rows of b as a has columns, found a %s%s and b %s%s",
+             shape_text(&call->in[0], a), attrs->transpose_a ? " transposed" : "",
+             shape_text(&call->in[1], b), attrs->transpose_b ? " transposed" : "");
+    call->out[0] = shape_make(BE_F32, 2, s.m, s.n, 0, 0);
+    return BE_OK;
+}
+
+static be_status add_product(op_gradient *call, be_value a, be_value b, matmul_attrs attrs,
+                             be_value *dx, be_error *err)
+{
+    be_value in[OP_MAX_IN] = {a, b}, out[OP_MAX_OUT];
+    TRY(graph_add_node(call->graph, &be_op_matmul, &attrs, in, out, err));
+    *dx = out[0];
+    return BE_OK;
+}
+
+/* With A and B the operands as multiplied: dA = dy Bᵀ, dB = Aᵀ dy; a transposed operand gets the
+ * transpose of that. */
+static be_status matmul_gradient(op_gradient *call, be_error *err)
+{
+    const matmul_attrs *attrs = call->node->attrs;
+    be_value a = call->node->in[0], b = call->node->in[1], dy = call->dy[0];
+    int ta = attrs->transpose_a, tb = attrs->transpose_b;
+    if (call->need[0] && !ta)
+        TRY(add_product(call, dy, b, (matmul_attrs){0, !tb}, &call->dx[0], err));
+    if (call->need[0] && ta)
+        TRY(add_product(call, b, dy, (matmul_attrs){tb, 1}, &call->dx[0], err));
+    if (call->need[1] && !tb)
+        TRY(add_product(call, a, dy, (matmul_attrs){!ta, 0}, &call->dx[1], err));
+    if (call->need[1] && tb)
+        TRY(add_product(call, dy, a, (matmul_attrs){1, ta}, &call->dx[1], err));
+    return BE_OK;
+}
+
+static void matmul_reference(const op_reference *call)
+{
+    matmul_sizes s = matmul_sizes_of(call->attrs, &call->in[0], &call->in[1]);
+    for (int64_t i = 0; i < s.m; i++)
+        for (int64_t j = 0; j < s.n; j++) {
+            double sum = 0.0;
+            for (int64_t k = 0; k < s.k; k++)
+                sum += call->x[0][i * s.a_stride[0] + k * s.a_stride[1]] *
+                       call->x[1][k * s.b_stride[0] + j * s.b_stride[1]];
+            call->y[0][i * s.n + j] = sum;
+        }
+}
+
+static op_cost matmul_cost(const void *attrs, const be_shape *in, const be_shape *out)
+{
+    matmul_sizes s = matmul_sizes_of(attrs, &in[0], &in[1]);
+    return (op_cost){.flops = 2.0 * (double)s.m * (double)s.n * (double)s.k,
+                     .bytes = op_bytes(in, out)};
+}
+
+static const matmul_attrs nn = {0, 0}, nt = {0, 1}, tn = {1, 0}, tt = {1, 1};
+
+#define MATMUL_CASE(text, attr, a0, a1, b0, b1)                                             \
+    {                                                                                       \
+        .name = text, .attrs = &attr, .in = {{BE_F32, 2, {a0, a1}}, {BE_F32, 2, {b0, b1}}}, \
+        .low = -1, .high = 1, .tolerance = 3e-6                                             \
+    }
+
+static const op_case matmul_cases[] = {
+    MATMUL_CASE("square", nn, 64, 64, 64, 64),
+    MATMUL_CASE("odd", nn, 37, 301, 301, 53),
+    MATMUL_CASE("odd, b transposed", nt, 37, 301, 53, 301),
+    MATMUL_CASE("odd, a transposed", tn, 301, 37, 301, 53),
+    MATMUL_CASE("odd, both transposed", tt, 301, 37, 53, 301),
+    MATMUL_CASE("many columns", nn, 11, 7, 7, 2051),
+    MATMUL_CASE("many columns, b transposed", nt, 11, 7, 2051, 7),
+    MATMUL_CASE("large", nn, 200, 520, 520, 160),
+    MATMUL_CASE("row", nn, 1, 99, 99, 17),
+    MATMUL_CASE("column", nt, 19, 99, 1, 99),
+    MATMUL_CASE("outer", tn, 1, 40, 1, 33),
+    MATMUL_CASE("one", tt, 1, 1, 1, 1),
+};
+
+const be_op be_op_matmul = {.name = "matmul",
+                            .attrs_bytes = sizeof(matmul_attrs),
+                            .inputs = 2,
+                            .outputs = 1,
+                            .infer = matmul_infer,
+                            .gradient = matmul_gradient,
+                            .reference = matmul_reference,
+                            .cost = matmul_cost,
+                            .cases = matmul_cases,
+                            .case_count = OP_CASES(matmul_cases),
+                            .differentiable = 3};

@@ -1,0 +1,211 @@
+/* Max-pooling on the CPU.  Blocked: a vector of channels at a time.  Plain: a window at a time. */
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/vec.h"
+#include "ops/pool/pool.h"
+
+/* One use, in units of `lanes` floats: 1 (plain) or VEC (blocked).  `images` counts the planes of
+ * all images: channels, or blocks of channels. */
+typedef struct pool_sizes {
+    int64_t images, height, width, out_height, out_width;
+    int size, lanes;
+} pool_sizes;
+
+static pool_sizes sizes_of(const be_shape *x, const be_shape *y, value_layout layout, int size)
+{
+    int64_t lanes = layout == LAYOUT_PLAIN ? 1 : VEC;
+    return (pool_sizes){.images = x->dim[0] * ((x->dim[1] + lanes - 1) / lanes),
+                        .height = x->dim[2],
+                        .width = x->dim[3],
+                        .out_height = y->dim[2],
+                        .out_width = y->dim[3],
+                        .size = size,
+                        .lanes = (int)lanes};
+}
+
+/* One row of windows, from its first row of x. */
+typedef void (*row_function)(const pool_sizes *s, const float *x, float *y, uint8_t *index);
+
+VEC_INLINE void blocked_row(const pool_sizes *s, const int size, const float *x, float *y,
+                            uint8_t *index)
+{
+    for (int64_t w = 0; w < s->out_width; w++) {
+        const float *window = x + w * size * VEC;
+        vec best = *(const vec *)window;
+        veci place = {0};
+        for (int row = 0; row < size; row++)
+            for (int column = 0; column < size; column++) {
+                vec value = *(const vec *)(window + (row * s->width + column) * VEC);
+                veci better = (value > best) | (value != value);
+                best = vec_select(better, value, best);
+                place = (better & (row * size + column)) | (~better & place);
+            }
+        *(vec *)(y + w * VEC) = best;
+        *(vecb *)(index + w * VEC) = __builtin_convertvector(place, vecb);
+    }
+}
+
+VEC_INLINE void plain_row(const pool_sizes *s, const int size, const float *x, float *y,
+                          uint8_t *index)
+{
+    for (int64_t w = 0; w < s->out_width; w++) {
+        const float *window = x + w * size;
+        float best = window[0];
+        int place = 0;
+        for (int row = 0; row < size; row++)
+            for (int column = 0; column < size; column++) {
+                float value = window[row * s->width + column];
+                int better = (value > best) | (value != value);
+                best = better ? value : best;
+                place = better ? row * size + column : place;
+            }
+        y[w] = best;
+        index[w] = (uint8_t)place;
+    }
+}
+
+/* The size that all networks use is known to the compiler. */
+static void blocked_row_2(const pool_sizes *s, const float *x, float *y, uint8_t *index)
+{
+    blocked_row(s, 2, x, y, index);
+}
+
+static void blocked_row_any(const pool_sizes *s, const float *x, float *y, uint8_t *index)
+{
+    blocked_row(s, s->size, x, y, index);
+}
+
+static void plain_row_2(const pool_sizes *s, const float *x, float *y, uint8_t *index)
+{
+    plain_row(s, 2, x, y, index);
+}
+
+static void plain_row_any(const pool_sizes *s, const float *x, float *y, uint8_t *index)
+{
+    plain_row(s, s->size, x, y, index);
+}
+
+static void max_pool2d_layouts(const cpu_device *device, const be_graph *g, const graph_node *node,
+                               value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
+{
+    (void)device;
+    in[0] = out[0] = out[1] = g->values[node->in[0]].layout;
+}
+
+static be_status max_pool2d_run(const cpu_call *call, be_error *err)
+{
+    (void)err;
+    const max_pool2d_attrs *attrs = call->attrs;
+    pool_sizes s =
+        sizes_of(&call->in_shape[0], &call->out_shape[0], call->in_layout[0], attrs->size);
+    row_function row = s.lanes == 1 ? (s.size == 2 ? plain_row_2 : plain_row_any)
+                                    : (s.size == 2 ? blocked_row_2 : blocked_row_any);
+    const float *x = call->in[0];
+    float *y = call->out[0];
+    uint8_t *index = call->out[1];
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < s.images * s.out_height; i++) {
+        int64_t image = i / s.out_height, h = i % s.out_height;
+        int64_t to = i * s.out_width * s.lanes;
+        row(&s, x + (image * s.height + h * s.size) * s.width * s.lanes, y + to, index + to);
+    }
+    return BE_OK;
+}
+
+/* One row of windows of dx, each element written once, and the columns beyond the last window. */
+typedef void (*back_function)(const pool_sizes *s, const float *dy, const uint8_t *index,
+                              float *dx);
+
+VEC_INLINE void blocked_back(const pool_sizes *s, const int size, const float *dy,
+                             const uint8_t *index, float *dx)
+{
+    for (int64_t w = 0; w < s->out_width; w++) {
+        vec value = *(const vec *)(dy + w * VEC);
+        veci place = __builtin_convertvector(*(const vecb *)(index + w * VEC), veci);
+        float *window = dx + w * size * VEC;
+        for (int row = 0; row < size; row++)
+            for (int column = 0; column < size; column++)
+                *(vec *)(window + (row * s->width + column) * VEC) =
+                    (vec)((veci)value & (place == row * size + column));
+    }
+}
+
+VEC_INLINE void plain_back(const pool_sizes *s, const int size, const float *dy,
+                           const uint8_t *index, float *dx)
+{
+    for (int64_t w = 0; w < s->out_width; w++)
+        for (int row = 0; row < size; row++)
+            for (int column = 0; column < size; column++)
+                dx[row * s->width + w * size + column] =
+                    index[w] == row * size + column ? dy[w] : 0.0f;
+}
+
+static void blocked_back_2(const pool_sizes *s, const float *dy, const uint8_t *index, float *dx)
+{
+    blocked_back(s, 2, dy, index, dx);
+}
+
+static void blocked_back_any(const pool_sizes *s, const float *dy, const uint8_t *index, float *dx)
+{
+    blocked_back(s, s->size, dy, index, dx);
+}
+
+static void plain_back_2(const pool_sizes *s, const float *dy, const uint8_t *index, float *dx)
+{
+    plain_back(s, 2, dy, index, dx);
+}
+
+static void plain_back_any(const pool_sizes *s, const float *dy, const uint8_t *index, float *dx)
+{
+    plain_back(s, s->size, dy, index, dx);
+}
+
+/* The index lies as the forward op left it; the gradient goes along. */
+static void max_pool2d_backward_layouts(const cpu_device *device, const be_graph *g,
+                                        const graph_node *node, value_layout in[OP_MAX_IN],
+                                        value_layout out[OP_MAX_OUT])
+{
+    (void)device;
+    in[0] = in[1] = out[0] = g->values[node->in[1]].layout;
+}
+
+/* Zero what no window covers: the columns to the right in `rows` rows. */
+static void clear_columns(const pool_sizes *s, float *dx, int rows)
+{
+    int64_t covered = s->out_width * s->size, left = (s->width - covered) * s->lanes;
+    for (int row = 0; left > 0 && row < rows; row++)
+        memset(dx + (row * s->width + covered) * s->lanes, 0, (size_t)left * sizeof *dx);
+}
+
+static be_status max_pool2d_backward_run(const cpu_call *call, be_error *err)
+{
+    (void)err;
+    const max_pool2d_backward_attrs *attrs = call->attrs;
+    pool_sizes s =
+        sizes_of(&call->out_shape[0], &call->in_shape[0], call->in_layout[0], attrs->size);
+    back_function back = s.lanes == 1 ? (s.size == 2 ? plain_back_2 : plain_back_any)
+                                      : (s.size == 2 ? blocked_back_2 : blocked_back_any);
+    const float *dy = call->in[0];
+    const uint8_t *index = call->in[1];
+    float *dx = call->out[0];
+    int64_t covered = s.out_height * s.size, below = (s.height - covered) * s.width * s.lanes;
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < s.images * s.out_height; i++) {
+        int64_t image = i / s.out_height, h = i % s.out_height;
+        int64_t from = i * s.out_width * s.lanes;
+        float *rows = dx + (image * s.height + h * s.size) * s.width * s.lanes;
+        back(&s, dy + from, index + from, rows);
+        clear_columns(&s, rows, s.size);
+        if (h == s.out_height - 1 && below > 0)
+            memset(rows + s.size * s.width * s.lanes, 0, (size_t)below * sizeof *rows);
+    }
+    return BE_OK;
+}
+
+const cpu_kernel CPU_KERNEL(max_pool2d) = {
+    .implementation = CPU_NATIVE, .layouts = max_pool2d_layouts, .run = max_pool2d_run};
+
+const cpu_kernel CPU_KERNEL(max_pool2d_backward) = {.implementation = CPU_NATIVE,
+                                                    .layouts = max_pool2d_backward_layouts,
+                                                    .run = max_pool2d_backward_run};
