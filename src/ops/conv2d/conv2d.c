@@ -15,6 +15,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/pool/pool.h"
+
 conv2d_sizes conv2d_size(const conv2d_attrs *attrs, const be_shape *x, const be_shape *w)
 {
     conv2d_sizes s = {.n = x->dim[0],
