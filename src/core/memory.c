@@ -2,6 +2,7 @@
 #include "core/memory.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,10 +53,9 @@ be_status memory_grow(void **array, size_t *capacity, size_t count, size_t item_
 {
     if (count <= *capacity) return BE_OK;
     size_t wanted = *capacity ? *capacity : 16;
-    while (wanted < count) wanted *= 2;
-    void *grown = wanted > SIZE_MAX / item_bytes || memory_must_fail()
-                      ? NULL
-                      : realloc(*array, wanted * item_bytes);
+    while (wanted < count && wanted <= SIZE_MAX / 2) wanted *= 2;
+    bool beyond = wanted < count || wanted > SIZE_MAX / item_bytes;
+    void *grown = beyond || memory_must_fail() ? NULL : realloc(*array, wanted * item_bytes);
     if (!grown)
         FAIL(err, BE_NO_MEMORY, "a list of %zu items: the system has no memory left; free some",
              wanted);
