@@ -18,12 +18,13 @@ static void print_option_names(FILE *out, int command)
 static void print_bash(FILE *out)
 {
     char words[300];
-    fprintf(out, "# bash completion of breakeven\n_breakeven()\n{\n"
-                 "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
-                 "    local command= words= i\n"
-                 "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-                 "        case ${COMP_WORDS[i]} in -*) ;; *) command=${COMP_WORDS[i]}; break ;; esac\n"
-                 "    done\n    case $before in\n");
+    fprintf(out,
+            "# bash completion of breakeven\n_breakeven()\n{\n"
+            "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
+            "    local command= words= i\n"
+            "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+            "        case ${COMP_WORDS[i]} in -*) ;; *) command=${COMP_WORDS[i]}; break ;; esac\n"
+            "    done\n    case $before in\n");
     for (int o = 0; o < OPTION_COUNT; o++) {
         const option_spec *option = &option_table[o];
         if (!option->argument) continue;
@@ -88,8 +89,9 @@ static void print_zsh(FILE *out)
         print_quoted(out, command_table[c].summary, ":");
         fprintf(out, "'\n");
     }
-    fprintf(out, "    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n"
-                 "        return\n    fi\n    shift words; (( CURRENT-- ))\n    case $words[1] in\n");
+    fprintf(out,
+            "    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n"
+            "        return\n    fi\n    shift words; (( CURRENT-- ))\n    case $words[1] in\n");
     for (int c = 1; c < COMMAND_COUNT; c++) {
         if (!command_table[c].summary[0]) continue;
         help_argument_words(&command_table[c], words, sizeof words);

@@ -96,8 +96,9 @@ void help_print(command_id command, FILE *out)
         print_options(command, out);
         fprintf(out, "\n'breakeven help COMMAND' tells more. Results go to standard output, "
                      "everything\nelse to standard error.\n\n");
-        fprintf(out, "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 device or engine not there,\n"
-                     "4 wrong numbers (NaN, broken parity), 5 out of memory, 130 or 143 on a signal.\n");
+        fprintf(out,
+                "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 device or engine not there,\n"
+                "4 wrong numbers (NaN, broken parity), 5 out of memory, 130 or 143 on a signal.\n");
         return;
     }
     fprintf(out, "Usage: breakeven %s%s%s [OPTION...]\n\n", spec->name,
@@ -117,9 +118,8 @@ void help_print_version(FILE *out)
     fprintf(out, "built by %s, %s", BUILD_COMPILER, BUILD_TYPE);
     if (strcmp(BUILD_SANITIZERS, "none") != 0) fprintf(out, ", sanitizers %s", BUILD_SANITIZERS);
     fprintf(out, "\nwith %s, jansson %s, zlib %s, hwloc %x.%x.%x, libcurl %s\n",
-            cpu_library_version(), JANSSON_VERSION, zlibVersion(),
-            hwloc_get_api_version() >> 16, hwloc_get_api_version() >> 8 & 0xff,
-            hwloc_get_api_version() & 0xff, LIBCURL_VERSION);
+            cpu_library_version(), JANSSON_VERSION, zlibVersion(), hwloc_get_api_version() >> 16,
+            hwloc_get_api_version() >> 8 & 0xff, hwloc_get_api_version() & 0xff, LIBCURL_VERSION);
 }
 
 void help_argument_words(const command_spec *command, char *out, size_t room)

@@ -5,7 +5,8 @@
 #include "build_info.h"
 #include "cli/help.h"
 
-/* Text for roff: backslashes and minus signs escaped, no line that begins with a control character. */
+/* Text for roff: backslashes and minus signs escaped, no line that begins with a control character.
+ */
 static void print_roff(FILE *out, const char *text)
 {
     if (*text == '.' || *text == '\'') fputs("\\&", out);
@@ -77,7 +78,8 @@ void help_print_man(FILE *out)
         fprintf(out, ".TP\n.B %s\n", environment[i].name);
         print_roff(out, environment[i].text);
     }
-    fprintf(out, ".SH EXIT STATUS\n0 done, 1 a run failed, 2 wrong usage, 3 a device or engine that "
-                 "was asked for is not there, 4 wrong numbers (NaN, parity broken), 5 out of memory, "
-                 "130 or 143 on a signal after saving.\n");
+    fprintf(out,
+            ".SH EXIT STATUS\n0 done, 1 a run failed, 2 wrong usage, 3 a device or engine that "
+            "was asked for is not there, 4 wrong numbers (NaN, parity broken), 5 out of memory, "
+            "130 or 143 on a signal after saving.\n");
 }

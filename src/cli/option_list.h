@@ -5,48 +5,50 @@
 
 /* id, name, arguments, what the arguments are, least and most of them, summary, description.
  * The first line is what runs without a command. */
-#define COMMAND_LIST(X)                                                                         \
-    X(quick, "", "", NOTHING, 0, 0, "the quick verdict for this machine, in under a minute",    \
-      "Lists the devices, trains cnn-fashion on each of them for a few seconds, and prints one " \
-      "table, the reason in a sentence, and one of advice.")                                    \
-    X(devices, "devices", "", NOTHING, 0, 0,                                                    \
-      "every device and engine, usable or not, and if not why",                                 \
+#define COMMAND_LIST(X)                                                                            \
+    X(quick, "", "", NOTHING, 0, 0, "the quick verdict for this machine, in under a minute",       \
+      "Lists the devices, trains cnn-fashion on each of them for a few seconds, and prints one "   \
+      "table, the reason in a sentence, and one of advice.")                                       \
+    X(devices, "devices", "", NOTHING, 0, 0,                                                       \
+      "every device and engine, usable or not, and if not why",                                    \
       "Starts every engine's runner once, asks it for its devices and libraries, and lists them.") \
-    X(workloads, "workloads", "", NOTHING, 0, 0,                                                \
-      "the ladder of models, with parameters, operations and bytes a step",                     \
-      "Plans a training step of every workload and lists what it costs.")                       \
-    X(bench, "bench", "[WORKLOAD...]", WORKLOADS, 0, 16,                                        \
-      "measure workloads on every device and engine, side by side",                             \
-      "Measures the training step (with --infer: the forward pass) of each workload "           \
-      "(cnn-fashion if none is named) for every engine, device, batch and number of threads. "  \
-      "The contenders work in processes of their own, start from the same weights, see the same " \
-      "batches, and take turns block by block.  Every row has a median with its 95 % interval, and " \
-      "the verdict is by the interval of the ratio.")                                           \
-    X(train, "train", "WORKLOAD", WORKLOADS, 1, 1, "train a model: validation, checkpoints, export", \
-      "Trains with a validation after every epoch.  An interrupt (Ctrl-C) saves a checkpoint "  \
+    X(workloads, "workloads", "", NOTHING, 0, 0,                                                   \
+      "the ladder of models, with parameters, operations and bytes a step",                        \
+      "Plans a training step of every workload and lists what it costs.")                          \
+    X(bench, "bench", "[WORKLOAD...]", WORKLOADS, 0, 16,                                           \
+      "measure workloads on every device and engine, side by side",                                \
+      "Measures the training step (with --infer: the forward pass) of each workload "              \
+      "(cnn-fashion if none is named) for every engine, device, batch and number of threads. "     \
+      "The contenders work in processes of their own, start from the same weights, see the same "  \
+      "batches, and take turns block by block.  Every row has a median with its 95 % interval, "   \
+      "and "                                                                                       \
+      "the verdict is by the interval of the ratio.")                                              \
+    X(train, "train", "WORKLOAD", WORKLOADS, 1, 1,                                                 \
+      "train a model: validation, checkpoints, export",                                            \
+      "Trains with a validation after every epoch.  An interrupt (Ctrl-C) saves a checkpoint "     \
       "first.  A loss that is no number stops the training with the step and the first operation " \
-      "that went wrong.")                                                                       \
-    X(eval, "eval", "WORKLOAD", WORKLOADS, 1, 1, "accuracy and loss of trained weights",        \
-      "Takes weights that train --export wrote (or a checkpoint) over the test pictures.")      \
-    X(parity, "parity", "WORKLOAD", WORKLOADS, 1, 1,                                            \
-      "prove that the engines compute the same training",                                       \
-      "The same weights and batches go through the native engine, through its reference in "    \
-      "double precision and through the other engines.  Logits, loss and every gradient of the " \
-      "first step and the losses of ten steps are compared; the largest error of each kind is " \
-      "printed with its place.  Exit code 4 where one exceeds the limit.")                      \
-    X(dump, "dump", "WORKLOAD", WORKLOADS, 1, 1, "write one step's tensors to a file",          \
-      "Writes input, target, logits, loss, param.NAME and grad.NAME of the first training step " \
-      "as safetensors, with the names and the layout of PyTorch's state_dict.")                 \
-    X(data, "data", "list|verify|get [SET...]", ACTIONS, 1, 9, "list, check and fetch data sets", \
-      "list shows what is on this machine, verify reads and checks every file, get fetches from " \
-      "the publishers.")                                                                        \
-    X(completion, "completion", "SHELL", SHELLS, 1, 1, "completions for bash, zsh or fish",     \
+      "that went wrong.")                                                                          \
+    X(eval, "eval", "WORKLOAD", WORKLOADS, 1, 1, "accuracy and loss of trained weights",           \
+      "Takes weights that train --export wrote (or a checkpoint) over the test pictures.")         \
+    X(parity, "parity", "WORKLOAD", WORKLOADS, 1, 1,                                               \
+      "prove that the engines compute the same training",                                          \
+      "The same weights and batches go through the native engine, through its reference in "       \
+      "double precision and through the other engines.  Logits, loss and every gradient of the "   \
+      "first step and the losses of ten steps are compared; the largest error of each kind is "    \
+      "printed with its place.  Exit code 4 where one exceeds the limit.")                         \
+    X(dump, "dump", "WORKLOAD", WORKLOADS, 1, 1, "write one step's tensors to a file",             \
+      "Writes input, target, logits, loss, param.NAME and grad.NAME of the first training step "   \
+      "as safetensors, with the names and the layout of PyTorch's state_dict.")                    \
+    X(data, "data", "list|verify|get [SET...]", ACTIONS, 1, 9, "list, check and fetch data sets",  \
+      "list shows what is on this machine, verify reads and checks every file, get fetches from "  \
+      "the publishers.")                                                                           \
+    X(completion, "completion", "SHELL", SHELLS, 1, 1, "completions for bash, zsh or fish",        \
       "Prints a script for the shell: add 'source <(breakeven completion bash)' to ~/.bashrc, or " \
-      "write it to the shell's folder of completions.")                                         \
-    X(help, "help", "[COMMAND]", COMMANDS, 0, 1, "help on a command; --man prints the man page", \
-      "Without a command: the list of commands.")                                               \
-    X(runner, "runner", "", NOTHING, 0, 0, "",                                                  \
-      "The native engine as a runner: answers the requests of docs/runner-protocol.md on its "  \
+      "write it to the shell's folder of completions.")                                            \
+    X(help, "help", "[COMMAND]", COMMANDS, 0, 1, "help on a command; --man prints the man page",   \
+      "Without a command: the list of commands.")                                                  \
+    X(runner, "runner", "", NOTHING, 0, 0, "",                                                     \
+      "The native engine as a runner: answers the requests of docs/runner-protocol.md on its "     \
       "standard input.")
 
 /* Groups of commands that share an option. */
@@ -63,9 +65,11 @@
     X(FORMAT, "format", 'f', "FORMAT", CHOICE, 0, 0, "table json jsonl csv md", ON_RECORDS,       \
       "form of the results: table (the default), json, jsonl, csv or md")                         \
     X(DEVICE, "device", 'd', "DEVICE,...", WORDS, 0, 0, "cpu all",                                \
-      ON_MEASURE | ON_MODEL | ON(workloads), "devices to use, as 'breakeven devices' lists them; all is every one") \
+      ON_MEASURE | ON_MODEL | ON(workloads),                                                      \
+      "devices to use, as 'breakeven devices' lists them; all is every one")                      \
     X(ENGINE, "engine", 'e', "ENGINE,...", CHOICES, 0, 0, "native torch all",                     \
-      ON_MEASURE | ON(parity), "engines to use; without it, native and every other that is installed") \
+      ON_MEASURE | ON(parity),                                                                    \
+      "engines to use; without it, native and every other that is installed")                     \
     X(THREADS, "threads", 't', "N,...", COUNTS, 1, 1024, "", ON_MEASURE | ON_MODEL,               \
       "threads of the CPU; bench takes a list.  The default is OMP_NUM_THREADS, else the number " \
       "of physical cores")                                                                        \
@@ -73,8 +77,10 @@
       "pictures a step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")      \
     X(PRECISION, "precision", 'p', "P", CHOICE, 0, 0, "fp32 tf32 bf16", ON_MEASURE | ON_MODEL,    \
       "precision of the arithmetic (fp32)")                                                       \
-    X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench), "measure the forward pass, not training") \
-    X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train), "passes over the training pictures") \
+    X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench),                                         \
+      "measure the forward pass, not training")                                                   \
+    X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train),                                   \
+      "passes over the training pictures")                                                        \
     X(STEPS, "steps", 's', "N", COUNT, 1, 2e9, "", ON(train) | ON(parity),                        \
       "stop after N steps (train); steps whose losses are compared (parity, 10)")                 \
     X(LR, "lr", 'l', "RATE", REAL, 1e-12, 1e6, "", ON(train), "learning rate")                    \
@@ -94,21 +100,26 @@
       "go on from a checkpoint, or from the newest good one of a folder, and keep saving there")  \
     X(EXPORT, "export", 0, "FILE", FILE, 0, 0, "", ON(train),                                     \
       "write the trained weights (safetensors, names of PyTorch's state_dict)")                   \
-    X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval), "weights to evaluate (safetensors)") \
+    X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval),                                  \
+      "weights to evaluate (safetensors)")                                                        \
     X(OUTPUT, "output", 'o', "FILE", FILE, 0, 0, "", ON(dump), "file to write (safetensors)")     \
     X(TIME, "time", 0, "S", REAL, 0.01, 86400, "", ON_MEASURE,                                    \
       "measure each contender for at least S seconds (0.5)")                                      \
     X(MAX_TIME, "max-time", 0, "S", REAL, 0.01, 86400, "", ON_MEASURE,                            \
       "measure each contender for at most S seconds (10; 4 in the quick verdict)")                \
     X(ISA, "isa", 0, "SET", CHOICE, 0, 0, "generic avx2 avx512",                                  \
-      ON_MEASURE | ON_MODEL | ON(runner), "instruction set of the native engine; without it the best that the CPU has") \
+      ON_MEASURE | ON_MODEL | ON(runner),                                                         \
+      "instruction set of the native engine; without it the best that the CPU has")               \
     X(LIBRARY, "library", 0, "LIB", CHOICE, 0, 0, "native onednn",                                \
-      ON_MEASURE | ON_MODEL | ON(runner), "keep the native engine to its own kernels or to oneDNN's") \
+      ON_MEASURE | ON_MODEL | ON(runner),                                                         \
+      "keep the native engine to its own kernels or to oneDNN's")                                 \
     X(DRY_RUN, "dry-run", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(train),                         \
       "print the steps and the memory map, run nothing")                                          \
     X(MAN, "man", 0, NULL, FLAG, 0, 0, "", ON(help), "print the man page")                        \
-    X(QUIET, "quiet", 'q', NULL, FLAG, 0, 0, "", ON_ALL, "no progress and no notes on standard error") \
-    X(VERSION, "version", 'V', NULL, FLAG, 0, 0, "", ON_ALL, "versions of the program and its libraries") \
+    X(QUIET, "quiet", 'q', NULL, FLAG, 0, 0, "", ON_ALL,                                          \
+      "no progress and no notes on standard error")                                               \
+    X(VERSION, "version", 'V', NULL, FLAG, 0, 0, "", ON_ALL,                                      \
+      "versions of the program and its libraries")                                                \
     X(HELP, "help", 'h', NULL, FLAG, 0, 0, "", ON_ALL, "this help")
 
 #endif

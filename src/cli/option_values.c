@@ -118,7 +118,8 @@ static be_status list_add(const option_spec *spec, option_value *out, int64_t va
     if ((double)value < spec->least || (double)value > spec->most)
         return refuse_integer(spec, out->text, err);
     if (out->count == OPTION_LIST_MAX)
-        FAIL(err, BE_USAGE, "--%s: expected at most %d values, found more in \"%s\"; take a longer step",
+        FAIL(err, BE_USAGE,
+             "--%s: expected at most %d values, found more in \"%s\"; take a longer step",
              spec->name, OPTION_LIST_MAX, out->text);
     out->integers[out->count++] = value;
     return BE_OK;

@@ -40,11 +40,12 @@ static be_status unknown_option(const parser *p, const char *word, be_error *err
     size_t used = 0;
     for (int o = 0; o < OPTION_COUNT; o++)
         if (!p->command_known || option_table[o].commands & 1u << p->out->command)
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s ", option_table[o].name);
+            used +=
+                (size_t)snprintf(names + used, sizeof names - used, "%s ", option_table[o].name);
     option_nearest(word + strspn(word, "-"), names, near);
     FAIL(err, BE_USAGE, "unknown option %s%s%s%s; 'breakeven help%s%s' lists the options", word,
-         near[0] ? "; did you mean --" : "", near, near[0] ? "?" : "",
-         p->command_known ? " " : "", p->command_known ? command_table[p->out->command].name : "");
+         near[0] ? "; did you mean --" : "", near, near[0] ? "?" : "", p->command_known ? " " : "",
+         p->command_known ? command_table[p->out->command].name : "");
 }
 
 static be_status store_option(parser *p, int id, const char *attached, be_error *err)
@@ -107,7 +108,8 @@ static be_status find_command(parser *p, const char *word, be_error *err)
             return BE_OK;
         }
         if (command_table[c].summary[0])
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s ", command_table[c].name);
+            used +=
+                (size_t)snprintf(names + used, sizeof names - used, "%s ", command_table[c].name);
     }
     option_nearest(word, names, near);
     FAIL(err, BE_USAGE, "unknown command \"%s\"%s%s%s; 'breakeven help' lists the commands", word,
@@ -136,8 +138,9 @@ static be_status check_workload(const char *name, be_error *err)
     for (int i = 0; i < WORKLOAD_COUNT; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s ", workload_table[i]->name);
     option_nearest(name, names, near);
-    FAIL(err, BE_USAGE, "unknown workload \"%s\"%s%s%s; expected one of %s(see 'breakeven workloads')",
-         name, near[0] ? "; did you mean " : "", near, near[0] ? "?" : "", names);
+    FAIL(err, BE_USAGE,
+         "unknown workload \"%s\"%s%s%s; expected one of %s(see 'breakeven workloads')", name,
+         near[0] ? "; did you mean " : "", near, near[0] ? "?" : "", names);
 }
 
 static be_status check_applicable(const cli_options *options, be_error *err)

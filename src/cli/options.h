@@ -35,15 +35,15 @@ typedef enum argument_kind {
 } argument_kind;
 
 /* text in error messages: "expected …" */
-#define OPTION_KIND_LIST(X)                 \
-    X(FLAG, "nothing")                      \
-    X(CHOICE, "one of")                     \
-    X(CHOICES, "a list of")                 \
-    X(WORDS, "names, separated by commas")  \
-    X(TEXT, "a text")                       \
-    X(FILE, "a file")                       \
-    X(FOLDER, "a folder")                   \
-    X(COUNT, "a whole number")              \
+#define OPTION_KIND_LIST(X)                                                \
+    X(FLAG, "nothing")                                                     \
+    X(CHOICE, "one of")                                                    \
+    X(CHOICES, "a list of")                                                \
+    X(WORDS, "names, separated by commas")                                 \
+    X(TEXT, "a text")                                                      \
+    X(FILE, "a file")                                                      \
+    X(FOLDER, "a folder")                                                  \
+    X(COUNT, "a whole number")                                             \
     X(COUNTS, "whole numbers, as in 32,100,256 or 8..4096*2 or 10..50+10") \
     X(REAL, "a number")
 
@@ -88,7 +88,7 @@ typedef struct cli_options {
 typedef struct command_spec {
     const char *name, *arguments;
     argument_kind kind;
-    int least, most; /* of the arguments */
+    int least, most;     /* of the arguments */
     const char *summary; /* "": hidden */
     const char *description;
     be_status (*run)(const cli_options *options, be_error *err);

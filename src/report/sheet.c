@@ -81,10 +81,7 @@ static void print_cell(FILE *out, const char *text, size_t width, bool left, boo
         if ((text[bytes] & 0xc0) != 0x80 && seen++ == shown) break;
     size_t blanks = length > width ? 0 : width - length;
     if (!left) fprintf(out, "%*s", (int)blanks, "");
-    fprintf(out, "%.*s%s", (int)bytes, text,
-            length <= width    ? ""
-            : report_look.utf8 ? "…"
-                               : "~");
+    fprintf(out, "%.*s%s", (int)bytes, text, length <= width ? "" : report_look.utf8 ? "…" : "~");
     if (!last) fprintf(out, "%*s", (int)(left ? blanks : 0) + GAP, "");
 }
 
@@ -205,7 +202,8 @@ static be_status write_csv(const report_sheet *sheet, FILE *out, be_error *err)
                 print_csv(out, json_string_value(member));
                 continue;
             }
-            char *text = json_dumps(member, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+            char *text =
+                json_dumps(member, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
             if (!text) FAIL(err, BE_NO_MEMORY, "no memory for a cell of the results");
             print_csv(out, text);
             free(text);

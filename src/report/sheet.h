@@ -55,7 +55,7 @@ typedef struct report_sheet {
 
 /* The member at a path, NULL if there is none. */
 const json_t *report_member(const json_t *record, const char *path);
-double report_real(const json_t *record, const char *path);       /* NAN if it is no number */
+double report_real(const json_t *record, const char *path);        /* NAN if it is no number */
 const char *report_string(const json_t *record, const char *path); /* "" if it is no string */
 
 /* A number, or null where it is not finite. */

@@ -49,8 +49,8 @@ const char *report_seconds(double seconds, char out[REPORT_TEXT_BYTES])
         return out;
     }
     scale s = scale_of_seconds(seconds);
-    snprintf(out, REPORT_TEXT_BYTES, "%.*f %s", decimals_of(seconds * s.factor),
-             seconds * s.factor, s.unit);
+    snprintf(out, REPORT_TEXT_BYTES, "%.*f %s", decimals_of(seconds * s.factor), seconds * s.factor,
+             s.unit);
     return out;
 }
 

@@ -1,0 +1,124 @@
+/* breakeven devices: every device of every engine, usable or not, and if not why. */
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "core/topology.h"
+#include "run/engine.h"
+
+static json_t *device_record(const char *engine_name, const char *device, const char *name)
+{
+    return json_pack("{s:i, s:s, s:s, s:s}", "schema", 1, "engine", engine_name, "device", device,
+                     "device_name", name);
+}
+
+static void add_devices(json_t *records, const char *engine_name, const json_t *hello)
+{
+    size_t i;
+    json_t *device;
+    json_array_foreach(json_object_get(hello, "devices"), i, device)
+    {
+        const char *id = report_string(device, "id");
+        json_t *record = device_record(engine_name, id, report_string(device, "name"));
+        json_object_set_new(record, "usable", json_true());
+        json_object_set(record, "version", json_object_get(hello, "version"));
+        json_object_set(record, "libraries", json_object_get(hello, "libraries"));
+        if (strcmp(id, "cpu") == 0) {
+            json_object_set_new(record, "cores", json_integer(topology_get()->cores));
+            json_object_set_new(record, "hardware_threads", json_integer(topology_get()->threads));
+        }
+        json_array_append_new(records, record);
+    }
+}
+
+static be_status add_engine(json_t *records, const char *name, const engine_options *options,
+                            be_error *err)
+{
+    engine found;
+    be_error reason = {0};
+    json_t *hello = NULL;
+    be_status status = engine_find(&found, name, options, &reason);
+    if (status == BE_OK) status = engine_ask(&found, options, &hello, &reason);
+    if (status == BE_INTERRUPTED) {
+        if (err) *err = reason;
+        return status;
+    }
+    if (status == BE_OK) {
+        add_devices(records, name, hello);
+    } else {
+        json_t *record = device_record(name, "-", "-");
+        json_object_set_new(record, "usable", json_false());
+        json_object_set_new(record, "reason", json_string(reason.text));
+        json_array_append_new(records, record);
+    }
+    json_decref(hello);
+    return BE_OK;
+}
+
+static const char *usable_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    return strcpy(out, json_is_true(json_object_get(record, "usable")) ? "yes" : "no");
+}
+
+static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    snprintf(out, REPORT_TEXT_BYTES, "%s %s", engine_title(report_string(record, "engine")),
+             report_string(record, "version"));
+    return out;
+}
+
+static const char *libraries_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    snprintf(out, REPORT_TEXT_BYTES, "%s", report_string(record, "libraries.blas"));
+    return out;
+}
+
+static const char *name_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    int threads = (int)report_real(record, "cores");
+    snprintf(out, REPORT_TEXT_BYTES, "%.40s", report_string(record, "device_name"));
+    if (json_object_get(record, "cores"))
+        snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %d core%s", threads,
+                 threads == 1 ? "" : "s");
+    return out;
+}
+
+/* The reasons below the table, one a line. */
+static void print_reasons(const json_t *records)
+{
+    size_t i;
+    json_t *record;
+    json_array_foreach(records, i, record)
+    {
+        const char *reason = report_string(record, "reason");
+        if (!*reason) continue;
+        fputc('\n', stdout);
+        report_paragraph(stdout, reason, 2);
+    }
+}
+
+be_status cmd_devices(const cli_options *options, be_error *err)
+{
+    static const report_column columns[] = {
+        {"engine", "engine", UNIT_TEXT, engine_text},
+        {"device", "device", UNIT_TEXT, NULL},
+        {"usable", "usable", UNIT_TEXT, usable_text},
+        {"device_name", "hardware", UNIT_TEXT, name_text},
+        {"libraries.blas", "libraries", UNIT_TEXT, libraries_text},
+        {"version", NULL, UNIT_TEXT, NULL},
+        {"cores", NULL, UNIT_COUNT, NULL},
+        {"reason", NULL, UNIT_TEXT, NULL},
+    };
+    engine_options asking = {.interrupted = &cli_signal};
+    json_t *records = json_array();
+    be_status status = BE_OK;
+    for (int e = 0; status == BE_OK && e < ENGINE_COUNT; e++) {
+        cli_progress(options, "asking %s ...", engine_names[e]);
+        status = add_engine(records, engine_names[e], &asking, err);
+    }
+    report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
+    if (status == BE_OK) status = cli_write(options, &sheet, err);
+    if (status == BE_OK && cli_format(options) == REPORT_TABLE) print_reasons(records);
+    json_decref(records);
+    return status;
+}

@@ -1,0 +1,80 @@
+/* breakeven workloads: what each model of the ladder costs a step. */
+#include "cli/cli.h"
+#include "cli/commands.h"
+
+#define SAMPLES 65536 /* of the set that the plan is told of; nothing is allocated */
+
+static be_status plan_facts(const workload *w, be_device *device, int batch, be_mode mode,
+                            be_plan_facts *out, be_error *err)
+{
+    workload_model model = {0};
+    be_plan *plan = NULL;
+    workload_options options = {
+        .seed = 1, .batch = batch, .count = batch > SAMPLES ? batch : SAMPLES};
+    for (int c = 0; c < 4; c++) options.std[c] = 1.0f;
+    TRY(workload_model_new(w, &options, &model, err));
+    be_plan_options planning = {.mode = mode, .dry_run = 1};
+    be_status status = be_plan_new(model.graph, device, &planning, &plan, err);
+    if (status == BE_OK) *out = be_plan_describe(plan);
+    be_plan_free(plan);
+    be_graph_free(model.graph);
+    return status;
+}
+
+static be_status add_workload(const workload *w, be_device *device, int batch, json_t *records,
+                              be_error *err)
+{
+    static const char *const optimizers[] = {
+#define X(id, text) text,
+        BE_OPTIMIZER_LIST(X)
+#undef X
+    };
+    be_plan_facts train = {0}, infer = {0};
+    if (!batch) batch = w->batch;
+    TRY(plan_facts(w, device, batch, BE_TRAIN, &train, err));
+    TRY(plan_facts(w, device, batch, BE_INFER, &infer, err));
+    json_t *record = json_pack(
+        "{s:i, s:s, s:s, s:s, s:I, s:i, s:i, s:s, s:f, s:f, s:f, s:i, s:i, s:I, s:I}", "schema", 1,
+        "workload", w->name, "summary", w->summary, "data", w->dataset, "params",
+        (json_int_t)train.parameters, "batch", batch, "epochs", w->epochs, "optimizer",
+        optimizers[w->optimizer.kind], "learning_rate", (double)w->optimizer.learning_rate,
+        "flops_per_step", train.flops_per_step, "bytes_per_step", train.bytes_per_step, "nodes",
+        train.nodes, "reorders", train.reorders, "memory_bytes",
+        (json_int_t)(train.persistent_bytes + train.activation_bytes + train.scratch_bytes),
+        "infer_nodes", (json_int_t)infer.nodes);
+    json_object_set_new(record, "infer_flops_per_step", json_real(infer.flops_per_step));
+    json_array_append_new(records, record);
+    return BE_OK;
+}
+
+be_status cmd_workloads(const cli_options *options, be_error *err)
+{
+    static const report_column columns[] = {
+        {"workload", "workload", UNIT_TEXT, NULL},
+        {"data", "data", UNIT_TEXT, NULL},
+        {"params", "parameters", UNIT_COUNT, NULL},
+        {"batch", "batch", UNIT_COUNT, NULL},
+        {"optimizer", "optimizer", UNIT_TEXT, NULL},
+        {"flops_per_step", "work a step", UNIT_FLOPS, NULL},
+        {"bytes_per_step", "traffic", UNIT_BYTES, NULL},
+        {"memory_bytes", "memory", UNIT_BYTES, NULL},
+        {"nodes", NULL, UNIT_COUNT, NULL},
+        {"epochs", NULL, UNIT_COUNT, NULL},
+        {"learning_rate", NULL, UNIT_NUMBER, NULL},
+        {"infer_flops_per_step", NULL, UNIT_FLOPS, NULL},
+        {"summary", NULL, UNIT_TEXT, NULL},
+    };
+    int64_t batch = 0;
+    be_device *device = NULL;
+    TRY(option_single(options, OPTION_BATCH, 0, &batch, err));
+    TRY(cli_open_device(options, &device, err));
+    json_t *records = json_array();
+    be_status status = BE_OK;
+    for (int i = 0; status == BE_OK && i < WORKLOAD_COUNT; i++)
+        status = add_workload(workload_table[i], device, (int)batch, records, err);
+    report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
+    if (status == BE_OK) status = cli_write(options, &sheet, err);
+    json_decref(records);
+    be_device_close(device);
+    return status;
+}

@@ -1,0 +1,171 @@
+/* Where the engines are on this machine. */
+#include "run/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#endif
+
+#include "build_info.h"
+#include "run/runner.h"
+
+#define ASK_LIMIT_S 60.0    /* a large engine loads slowly from a cold disk */
+#define PYTHON_LIMIT_S 20.0
+
+const char *const engine_names[ENGINE_COUNT] = {
+#define X(id, title) #id,
+    ENGINE_LIST(X)
+#undef X
+};
+
+const char *engine_title(const char *name)
+{
+    static const char *const titles[] = {
+#define X(id, title) title,
+        ENGINE_LIST(X)
+#undef X
+    };
+    for (int i = 0; i < ENGINE_COUNT; i++)
+        if (strcmp(engine_names[i], name) == 0) return titles[i];
+    return name;
+}
+
+/* The path of this program. */
+static be_status own_path(char out[FILE_PATH_BYTES], be_error *err)
+{
+#ifdef __APPLE__
+    uint32_t room = FILE_PATH_BYTES;
+    if (_NSGetExecutablePath(out, &room) == 0) return BE_OK;
+#else
+    ssize_t length = readlink("/proc/self/exe", out, FILE_PATH_BYTES - 1);
+    if (length > 0) {
+        out[length] = 0;
+        return BE_OK;
+    }
+#endif
+    FAIL(err, BE_UNAVAILABLE, "the system does not tell where this program is; is /proc there?");
+}
+
+static be_status find_native(engine *out, const engine_options *options, be_error *err)
+{
+    int n = 0;
+    TRY(own_path(out->program, err));
+    out->argv[n++] = out->program;
+    out->argv[n++] = "runner";
+    if (options->isa) {
+        out->argv[n++] = "--isa";
+        out->argv[n++] = options->isa;
+    }
+    if (options->library) {
+        out->argv[n++] = "--library";
+        out->argv[n++] = options->library;
+    }
+    return BE_OK;
+}
+
+/* $BREAKEVEN_RUNNERS; ../share/breakeven/runners beside an installed program; ../runners beside one
+ * in its build folder; where the source was. */
+static be_status find_script(engine *out, const char *name, be_error *err)
+{
+    const char *wanted = getenv("BREAKEVEN_RUNNERS");
+    char program[FILE_PATH_BYTES];
+    if (wanted && *wanted) {
+        TRY(file_format_path(out->script, err, "%s/%s", wanted, name));
+        if (file_exists(out->script)) return BE_OK;
+        FAIL(err, BE_UNAVAILABLE, "expected %s in the folder that BREAKEVEN_RUNNERS names (%s), "
+                                  "found none; correct or unset it",
+             name, wanted);
+    }
+    TRY(own_path(program, err));
+    char *end = strrchr(program, '/');
+    if (end) *end = 0;
+    TRY(file_format_path(out->script, err, "%s/../share/breakeven/runners/%s", program, name));
+    if (file_exists(out->script)) return BE_OK;
+    TRY(file_format_path(out->script, err, "%s/../runners/%s", program, name));
+    if (file_exists(out->script)) return BE_OK;
+    TRY(file_format_path(out->script, err, "%s/runners/%s", BUILD_SOURCE, name));
+    if (file_exists(out->script)) return BE_OK;
+    FAIL(err, BE_UNAVAILABLE,
+         "expected %s in ../share/breakeven/runners or ../runners beside the program, found none; "
+         "install it there, or name its folder in BREAKEVEN_RUNNERS",
+         name);
+}
+
+/* Does this Python have the module?  It is looked for, not loaded: that is the runner's task. */
+static bool python_has(const char *python, const char *module, const engine_options *options)
+{
+    char code[200];
+    child *c = NULL;
+    snprintf(code, sizeof code,
+             "import importlib.util, sys; sys.exit(importlib.util.find_spec('%s') is None)", module);
+    const char *argv[] = {python, "-c", code, NULL};
+    child_options start = {
+        .argv = argv, .line_max = 4096, .interrupted = options->interrupted};
+    if (child_start(&c, &start, NULL) != BE_OK) return false;
+    return child_stop(c, PYTHON_LIMIT_S, NULL, 0, NULL) == 0;
+}
+
+/* $BREAKEVEN_PYTHON alone if it is set; else Debian's own, which has Debian's modules whatever
+ * stands first on PATH; else the first on PATH. */
+static be_status find_python(engine *out, const char *module, const engine_options *options,
+                             be_error *err)
+{
+    const char *wanted = getenv("BREAKEVEN_PYTHON");
+    const char *candidates[] = {"/usr/bin/python3", "python3"};
+    if (wanted && *wanted) {
+        TRY(file_format_path(out->program, err, "%s", wanted));
+        if (python_has(wanted, module, options)) return BE_OK;
+        FAIL(err, BE_UNAVAILABLE,
+             "expected the Python of BREAKEVEN_PYTHON (%s) to have %s, found that it has not; "
+             "install it there, or name another Python",
+             wanted, module);
+    }
+    for (int i = 0; i < 2; i++)
+        if (python_has(candidates[i], module, options))
+            return file_format_path(out->program, err, "%s", candidates[i]);
+    FAIL(err, BE_UNAVAILABLE,
+         "expected %s in /usr/bin/python3 or in the python3 on PATH, found none; 'apt-get install "
+         "python3-torch libopenblas0-pthread' or 'pip install torch', or name the Python that has "
+         "it in BREAKEVEN_PYTHON",
+         module);
+}
+
+static be_status find_torch(engine *out, const engine_options *options, be_error *err)
+{
+    TRY(find_script(out, "torch_runner.py", err));
+    TRY(find_python(out, "torch", options, err));
+    out->argv[0] = out->program;
+    out->argv[1] = out->script;
+    out->env[0] = "PYTHONDONTWRITEBYTECODE=1";
+    return BE_OK;
+}
+
+be_status engine_find(engine *out, const char *name, const engine_options *options, be_error *err)
+{
+    *out = (engine){0};
+    for (int i = 0; i < ENGINE_COUNT; i++)
+        if (strcmp(engine_names[i], name) == 0) out->name = engine_names[i];
+    if (!out->name) FAIL(err, BE_USAGE, "engine \"%s\": expected native or torch", name);
+    be_status status = strcmp(name, "native") == 0 ? find_native(out, options, err)
+                                                   : find_torch(out, options, err);
+    if (status != BE_OK) status_prefix(err, "engine %s", name);
+    return status;
+}
+
+be_status engine_ask(const engine *e, const engine_options *options, json_t **hello, be_error *err)
+{
+    runner r;
+    runner_options start = {.name = e->name,
+                            .argv = e->argv,
+                            .env = e->env,
+                            .start_limit_s = ASK_LIMIT_S,
+                            .interrupted = options->interrupted};
+    *hello = NULL;
+    TRY(runner_start(&r, &start, err));
+    *hello = json_incref(r.hello.json);
+    runner_clear(&r);
+    return BE_OK;
+}

@@ -1,0 +1,47 @@
+/* The engines that this program can measure, and how the runner of each is started.
+ *
+ * The native one is this program itself; PyTorch is runners/torch_runner.py under a Python that has
+ * it.  Owns nothing but the texts inside the struct. */
+#ifndef RUN_ENGINE_H
+#define RUN_ENGINE_H
+
+#include <jansson.h>
+#include <signal.h>
+
+#include "core/file.h"
+#include "core/status.h"
+
+/* id, what people call it */
+#define ENGINE_LIST(X)  \
+    X(native, "native") \
+    X(torch, "PyTorch")
+
+#define X(id, title) +1
+enum { ENGINE_COUNT = 0 ENGINE_LIST(X) };
+#undef X
+
+extern const char *const engine_names[ENGINE_COUNT];
+const char *engine_title(const char *name);
+
+typedef struct engine {
+    const char *name;
+    char program[FILE_PATH_BYTES], script[FILE_PATH_BYTES];
+    const char *argv[8], *env[2]; /* of the runner, NULL at the end */
+} engine;
+
+typedef struct engine_options {
+    const char *isa, *library; /* of the native engine; NULL: its own choice */
+    const volatile sig_atomic_t *interrupted;
+} engine_options;
+
+/* BE_UNAVAILABLE with what to install, BE_USAGE for a name that is no engine's.  The struct points
+ * into itself and must not be copied. */
+BE_CHECKED be_status engine_find(engine *out, const char *name, const engine_options *options,
+                                 be_error *err);
+
+/* Start its runner once and ask who it is: the answer to hello (docs/runner-protocol.md), to be
+ * released with json_decref. */
+BE_CHECKED be_status engine_ask(const engine *e, const engine_options *options, json_t **hello,
+                                be_error *err);
+
+#endif

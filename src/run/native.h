@@ -1,0 +1,51 @@
+/* The native engine as a runner's session: a workload prepared from the files that the protocol
+ * names, ready to run, compare, evaluate, export.
+ *
+ * Owns device, mapped files and plan until native_close.  Knows the protocol's members, not its
+ * lines. */
+#ifndef RUN_NATIVE_H
+#define RUN_NATIVE_H
+
+#include "data/safetensors.h"
+#include "run/protocol.h"
+#include "workloads/workload.h"
+
+typedef struct native_session {
+    const workload *workload;
+    be_device *device;
+    safetensors *data;
+    const uint8_t *images;
+    const int32_t *labels, *order;
+    int64_t count, order_count;
+    workload_options options;
+    be_optimizer optimizer;
+    workload_model model;
+    be_plan *plan;
+    bool train;
+    const char *weights_path; /* borrowed from the job; NULL: the model's own start */
+} native_session;
+
+/* The job's strings must outlive the session.  `device` gives isa and library; its threads are the
+ * job's.  On an error nothing is left to close. */
+BE_CHECKED be_status native_open(native_session *s, const protocol_job *job,
+                                 const be_device_options *device, be_error *err);
+void native_close(native_session *s); /* twice is fine */
+
+/* Steps from where the last run ended; `losses` (may be NULL) gets one a step.  BE_NUMERIC if the
+ * last loss (any, with `losses`) is not finite.  *loss is NAN when inferring. */
+BE_CHECKED be_status native_run(native_session *s, int64_t steps, int64_t *wall_ns, float *losses,
+                                double *loss, be_error *err);
+
+BE_CHECKED be_status native_parity(native_session *s, int64_t steps, const char *path,
+                                   be_error *err);
+
+typedef struct native_evaluation {
+    int64_t count, correct;
+    double loss; /* mean over all images */
+} native_evaluation;
+
+/* All images of another data file, with the weights as they are now. */
+BE_CHECKED be_status native_evaluate(native_session *s, const char *path, native_evaluation *out,
+                                     be_error *err);
+
+#endif

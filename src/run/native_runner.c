@@ -1,0 +1,381 @@
+/* Requests in, answers out; the work is in native.c. */
+#include "run/native_runner.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "build_info.h"
+#include "core/clock.h"
+#include "core/memory.h"
+#include "core/topology.h"
+#include "run/native.h"
+#include "train/weights.h"
+
+typedef struct server {
+    const be_device_options *device;
+    json_t *prepared; /* the request behind the session: its strings are in use */
+    native_session session;
+} server;
+
+/* ---------------------------------------------------------------- members of a request */
+
+static const char *kind_text(json_type type)
+{
+    switch (type) {
+    case JSON_INTEGER:
+        return "a whole number";
+    case JSON_STRING:
+        return "a text";
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "a list";
+    default:
+        return "something else";
+    }
+}
+
+static be_status member(const json_t *object, const char *name, json_type type, json_t **out,
+                        be_error *err)
+{
+    *out = json_object_get(object, name);
+    if (*out && json_typeof(*out) == type) return BE_OK;
+    FAIL(err, BE_USAGE, "expected '%s' to be %s, found %s: correct the request", name,
+         kind_text(type), *out ? kind_text(json_typeof(*out)) : "none");
+}
+
+static be_status member_text(const json_t *object, const char *name, const char **out,
+                             be_error *err)
+{
+    json_t *value = NULL;
+    TRY(member(object, name, JSON_STRING, &value, err));
+    *out = json_string_value(value);
+    return BE_OK;
+}
+
+/* A text, or NULL where the request has null or nothing. */
+static be_status member_path(const json_t *object, const char *name, const char **out,
+                             be_error *err)
+{
+    const json_t *value = json_object_get(object, name);
+    *out = NULL;
+    return !value || json_is_null(value) ? BE_OK : member_text(object, name, out, err);
+}
+
+static be_status member_integer(const json_t *object, const char *name, int64_t least, int64_t most,
+                                int64_t *out, be_error *err)
+{
+    json_t *value = NULL;
+    TRY(member(object, name, JSON_INTEGER, &value, err));
+    *out = json_integer_value(value);
+    if (*out < least || *out > most)
+        FAIL(err, BE_USAGE,
+             "expected '%s' from %" PRId64 " to %" PRId64 ", found %" PRId64
+             ": correct the request",
+             name, least, most, *out);
+    return BE_OK;
+}
+
+static be_status member_real(const json_t *object, const char *name, double *out, be_error *err)
+{
+    const json_t *value = json_object_get(object, name);
+    *out = json_number_value(value);
+    if (value && !json_is_number(value))
+        FAIL(err, BE_USAGE, "expected '%s' to be a number, found %s: correct the request", name,
+             kind_text(json_typeof(value)));
+    return BE_OK;
+}
+
+static be_status member_reals(const json_t *object, const char *name, protocol_job *job,
+                              double out[PROTOCOL_CHANNELS_MAX], be_error *err)
+{
+    json_t *list = NULL, *value;
+    size_t i;
+    TRY(member(object, name, JSON_ARRAY, &list, err));
+    if (json_array_size(list) > PROTOCOL_CHANNELS_MAX)
+        FAIL(err, BE_USAGE, "expected at most %d values in '%s', found %zu: correct the request",
+             PROTOCOL_CHANNELS_MAX, name, json_array_size(list));
+    job->channels = (int)json_array_size(list);
+    json_array_foreach(list, i, value)
+    {
+        if (!json_is_number(value))
+            FAIL(err, BE_USAGE, "expected numbers in '%s', found %s: correct the request", name,
+                 kind_text(json_typeof(value)));
+        out[i] = json_number_value(value);
+    }
+    return BE_OK;
+}
+
+static be_status take_optimizer(const json_t *request, protocol_optimizer *out, be_error *err)
+{
+    json_t *object = NULL;
+    TRY(member(request, "optimizer", JSON_OBJECT, &object, err));
+    TRY(member_text(object, "name", &out->name, err));
+    TRY(member_real(object, "lr", &out->lr, err));
+    TRY(member_real(object, "momentum", &out->momentum, err));
+    TRY(member_real(object, "weight_decay", &out->weight_decay, err));
+    TRY(member_real(object, "beta1", &out->beta1, err));
+    TRY(member_real(object, "beta2", &out->beta2, err));
+    return member_real(object, "epsilon", &out->epsilon, err);
+}
+
+static be_status take_normalize(const json_t *request, protocol_job *job, be_error *err)
+{
+    json_t *object = NULL;
+    TRY(member(request, "normalize", JSON_OBJECT, &object, err));
+    TRY(member_reals(object, "mean", job, job->mean, err));
+    int channels = job->channels;
+    TRY(member_reals(object, "std", job, job->std, err));
+    for (int c = 0; c < job->channels; c++)
+        if (!(job->std[c] > 0))
+            FAIL(err, BE_USAGE, "expected 'normalize.std' above 0, found %g: correct the request",
+                 job->std[c]);
+    if (channels != job->channels)
+        FAIL(err, BE_USAGE,
+             "expected as many values in 'normalize.mean' as in 'normalize.std', "
+             "found %d and %d: correct the request",
+             channels, job->channels);
+    return BE_OK;
+}
+
+static be_status take_job(const json_t *request, protocol_job *job, be_error *err)
+{
+    int64_t threads = 0, seed = 0;
+    *job = (protocol_job){0};
+    TRY(member_text(request, "workload", &job->workload, err));
+    TRY(member_text(request, "device", &job->device, err));
+    TRY(member_text(request, "precision", &job->precision, err));
+    TRY(member_text(request, "mode", &job->mode, err));
+    TRY(member_path(request, "data", &job->data, err));
+    TRY(member_path(request, "weights", &job->weights, err));
+    TRY(member_integer(request, "threads", 1, 1024, &threads, err));
+    TRY(member_integer(request, "batch", 1, INT32_MAX, &job->batch, err));
+    TRY(member_integer(request, "seed", 0, INT64_MAX, &seed, err));
+    job->threads = (int)threads;
+    job->seed = (uint64_t)seed;
+    if (strcmp(job->mode, "train") == 0) TRY(take_optimizer(request, &job->optimizer, err));
+    return take_normalize(request, job, err);
+}
+
+/* ---------------------------------------------------------------- the requests */
+
+typedef be_status handler(server *s, const json_t *request, json_t *answer, be_error *err);
+
+static be_status need_session(const server *s, be_error *err)
+{
+    if (!s->prepared)
+        FAIL(err, BE_USAGE, "expected a prepared workload, found none: send 'prepare' first");
+    return BE_OK;
+}
+
+static be_status answer_hello(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    int64_t schema = 0;
+    (void)s;
+    TRY(member_integer(request, "schema", PROTOCOL_SCHEMA, PROTOCOL_SCHEMA, &schema, err));
+    json_object_set_new(answer, "schema", json_integer(PROTOCOL_SCHEMA));
+    json_object_set_new(answer, "engine", json_string("native"));
+    json_object_set_new(answer, "version", json_string(BUILD_VERSION));
+    json_object_set_new(answer, "libraries",
+                        json_pack("{s:s, s:s, s:s}", "blas", cpu_library_version(), "compiler",
+                                  BUILD_COMPILER, "commit", BUILD_COMMIT));
+    json_object_set_new(answer, "devices",
+                        json_pack("[{s:s, s:s}]", "id", "cpu", "name", topology_get()->cpu_name));
+    return BE_OK;
+}
+
+static be_status answer_prepare(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    protocol_job job;
+    int64_t start_ns = clock_now_ns();
+    native_close(&s->session);
+    json_decref(s->prepared);
+    s->prepared = NULL;
+    TRY(take_job(request, &job, err));
+    TRY(native_open(&s->session, &job, s->device, err));
+    s->prepared = json_incref((json_t *)request);
+    be_plan_facts facts = be_plan_describe(s->session.plan);
+    json_object_set_new(answer, "parameters", json_integer(facts.parameters));
+    json_object_set_new(answer, "device_name", json_string(be_device_name(s->session.device)));
+    json_object_set_new(answer, "implementation", json_string(facts.implementation));
+    json_object_set_new(answer, "precision", json_string("fp32"));
+    json_object_set_new(answer, "threads", json_integer(be_device_threads(s->session.device)));
+    json_object_set_new(answer, "prepare_ns", json_integer(clock_now_ns() - start_ns));
+    json_object_set_new(answer, "warnings", json_array());
+    return BE_OK;
+}
+
+static be_status answer_run(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    int64_t steps = 0, wall_ns = 0;
+    void *losses = NULL;
+    double loss = 0;
+    TRY(need_session(s, err));
+    TRY(member_integer(request, "steps", 1, INT32_MAX, &steps, err));
+    bool wanted = json_is_true(json_object_get(request, "losses"));
+    if (wanted) TRY(memory_alloc(&losses, (size_t)steps * sizeof(float), "the losses", err));
+    be_status status = native_run(&s->session, steps, &wall_ns, losses, &loss, err);
+    json_object_set_new(answer, "steps", json_integer(steps));
+    json_object_set_new(answer, "wall_ns", json_integer(wall_ns));
+    json_object_set_new(answer, "loss", s->session.train ? json_real(loss) : json_null());
+    if (wanted) {
+        json_t *list = json_array();
+        for (int64_t i = 0; status == BE_OK && s->session.train && i < steps; i++)
+            json_array_append_new(list, json_real((double)((float *)losses)[i]));
+        json_object_set_new(answer, "losses", list);
+    }
+    memory_free(losses);
+    return status;
+}
+
+/* be_plan_run waits for its device: nothing is left to wait for. */
+static be_status answer_sync(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    (void)request;
+    int64_t start_ns = clock_now_ns();
+    TRY(need_session(s, err));
+    TRY(be_plan_run(s->session.plan, 0, err));
+    json_object_set_new(answer, "wall_ns", json_integer(clock_now_ns() - start_ns));
+    return BE_OK;
+}
+
+static be_status answer_parity(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    int64_t steps = 0;
+    const char *out = NULL;
+    TRY(need_session(s, err));
+    TRY(member_integer(request, "steps", 1, BE_LOSS_LOG, &steps, err));
+    TRY(member_text(request, "out", &out, err));
+    TRY(native_parity(&s->session, steps, out, err));
+    json_object_set_new(answer, "steps", json_integer(steps));
+    return BE_OK;
+}
+
+static be_status answer_evaluate(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    const char *data = NULL;
+    native_evaluation result = {0};
+    TRY(need_session(s, err));
+    TRY(member_text(request, "data", &data, err));
+    TRY(native_evaluate(&s->session, data, &result, err));
+    if (!isfinite(result.loss))
+        FAIL(err, BE_NUMERIC, "expected a finite loss, found %g: the weights or the data are bad",
+             result.loss);
+    json_object_set_new(answer, "count", json_integer(result.count));
+    json_object_set_new(answer, "correct", json_integer(result.correct));
+    json_object_set_new(answer, "loss", json_real(result.loss));
+    return BE_OK;
+}
+
+static be_status answer_export(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    const char *out = NULL;
+    (void)answer;
+    TRY(need_session(s, err));
+    TRY(member_text(request, "out", &out, err));
+    return weights_save(s->session.plan, out, NULL, 0, err);
+}
+
+static be_status answer_phases(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    static const char *const names[] = {
+#define X(id, text) text,
+        BE_PHASE_LIST(X)
+#undef X
+    };
+    int64_t steps = 0, phase_ns[BE_PHASE_COUNT] = {0};
+    TRY(need_session(s, err));
+    TRY(member_integer(request, "steps", 1, INT32_MAX, &steps, err));
+    int64_t start_ns = clock_now_ns();
+    TRY(be_plan_run_timed(s->session.plan, steps, phase_ns, err));
+    int64_t wall_ns = clock_now_ns() - start_ns;
+    json_t *phases = json_object();
+    for (int p = 0; p < BE_PHASE_COUNT; p++)
+        json_object_set_new(phases, names[p], json_integer(phase_ns[p]));
+    json_object_set_new(answer, "steps", json_integer(steps));
+    json_object_set_new(answer, "wall_ns", json_integer(wall_ns));
+    json_object_set_new(answer, "phases", phases);
+    return BE_OK;
+}
+
+static be_status answer_quit(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    (void)s, (void)request, (void)answer, (void)err;
+    return BE_OK;
+}
+
+/* In the order of the protocol's list. */
+static handler *const handlers[] = {
+    answer_hello,    answer_prepare, answer_run,    answer_sync, answer_parity,
+    answer_evaluate, answer_export,  answer_phases, answer_quit,
+};
+
+/* ---------------------------------------------------------------- the loop */
+
+static be_status handle(server *s, const json_t *request, json_t *answer, bool *last, be_error *err)
+{
+    const char *op = NULL;
+    if (!json_is_object(request))
+        FAIL(err, BE_BAD_DATA,
+             "expected one JSON object on the line, found none: send one request "
+             "a line, with the member 'op'");
+    TRY(member_text(request, "op", &op, err));
+    int found = protocol_request_find(op);
+    if (found < 0)
+        FAIL(err, BE_USAGE,
+             "expected 'op' to be a request of the protocol, found \"%.40s\": see "
+             "docs/runner-protocol.md",
+             op);
+    *last = found == PROTOCOL_QUIT;
+    return handlers[found](s, request, answer, err);
+}
+
+static const char *status_name(be_status status)
+{
+    static const char *const names[] = {
+#define X(name, code, text) #name,
+        BE_STATUS_LIST(X)
+#undef X
+    };
+    return names[status];
+}
+
+static json_t *answer_line(server *s, const char *line, size_t length, bool *last)
+{
+    be_error err = {0};
+    json_t *request = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
+    json_t *answer = json_pack("{s:b}", "ok", 1);
+    be_status status = handle(s, request, answer, last, &err);
+    json_decref(request);
+    if (status == BE_OK) return answer;
+    json_decref(answer);
+    char text[sizeof err.text];
+    protocol_clean_text(err.text, strlen(err.text), false, text, sizeof text);
+    return json_pack("{s:b, s:s, s:s}", "ok", 0, "status", status_name(status), "error", text);
+}
+
+be_status native_runner_serve(FILE *requests, FILE *answers, const be_device_options *device,
+                              be_error *err)
+{
+    static const be_device_options defaults = {0};
+    server s = {.device = device ? device : &defaults};
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t length;
+    bool last = false, written = true;
+    while (!last && written && (length = getline(&line, &room, requests)) > 0) {
+        json_t *answer = answer_line(&s, line, (size_t)length, &last);
+        written = answer && json_dumpf(answer, answers, JSON_COMPACT) == 0 &&
+                  fputc('\n', answers) != EOF && fflush(answers) == 0;
+        json_decref(answer);
+    }
+    free(line);
+    native_close(&s.session);
+    json_decref(s.prepared);
+    if (!written) FAIL(err, BE_IO, "the answers could not be written: the conductor has gone");
+    return BE_OK;
+}

@@ -1,0 +1,371 @@
+/* Traces: gathered step by step, saved, compared. */
+#include "run/trace.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "graph/graph.h"
+#include "graph/reference.h"
+#include "train/weights.h"
+
+const trace_tensor *trace_find(const trace *t, const char *name)
+{
+    for (int i = 0; i < t->count; i++)
+        if (strcmp(t->tensors[i].name, name) == 0) return &t->tensors[i];
+    return NULL;
+}
+
+void trace_free(trace *t)
+{
+    arena_free(t->memory);
+    *t = (trace){0};
+}
+
+double trace_error(const trace_tensor *a, const trace_tensor *b, int64_t *where)
+{
+    double difference = 0, size = 0;
+    if (where) *where = 0;
+    for (int64_t i = 0; i < b->count; i++) {
+        double d = fabs(a->values[i] - b->values[i]);
+        if (!isfinite(d)) {
+            if (where) *where = i;
+            return (double)NAN;
+        }
+        size = fmax(size, fabs(b->values[i]));
+        if (d > difference) {
+            difference = d;
+            if (where) *where = i;
+        }
+    }
+    return size > 0 ? difference / size : difference;
+}
+
+/* ---------------------------------------------------------------- gathering */
+
+/* What is traced: a plan or the reference. */
+typedef struct trace_source {
+    be_plan *plan;
+    reference *reference;
+} trace_source;
+
+static be_status source_write(const trace_source *s, be_value value, const void *data, size_t bytes,
+                              be_error *err)
+{
+    if (s->plan) return be_plan_write(s->plan, value, data, bytes, err);
+    return reference_write(s->reference, value, data, bytes, err);
+}
+
+static be_status source_run(const trace_source *s, int64_t steps, be_error *err)
+{
+    if (s->plan) return be_plan_run(s->plan, steps, err);
+    return reference_run(s->reference, steps, err);
+}
+
+static int source_parameter_count(const trace_source *s)
+{
+    return s->plan ? be_plan_parameter_count(s->plan) : reference_parameter_count(s->reference);
+}
+
+static be_parameter source_parameter(const trace_source *s, int index)
+{
+    return s->plan ? be_plan_parameter(s->plan, index) : reference_parameter(s->reference, index);
+}
+
+static be_status trace_add(trace *t, const char *name, int rank, const int64_t *shape,
+                           trace_tensor **out, be_error *err)
+{
+    void *values = NULL;
+    trace_tensor *tensor = &t->tensors[t->count];
+    *tensor = (trace_tensor){.rank = rank, .count = 1};
+    for (int i = 0; i < rank; i++) {
+        tensor->shape[i] = shape[i];
+        tensor->count *= shape[i];
+    }
+    TRY(arena_printf(t->memory, &tensor->name, err, "%s", name));
+    TRY(arena_alloc(t->memory, &values, ((size_t)tensor->count + 1) * sizeof(double), err));
+    tensor->values = values;
+    t->count++;
+    *out = tensor;
+    return BE_OK;
+}
+
+/* Read floats or 32-bit integers, which take the same room, and widen them in place. */
+static be_status read_plan(be_plan *plan, be_value value, trace_tensor *tensor, be_dtype dtype,
+                           be_error *err)
+{
+    size_t bytes = (size_t)tensor->count * 4;
+    char *narrow = (char *)tensor->values + bytes; /* the upper half */
+    TRY(be_plan_read(plan, value, narrow, bytes, err));
+    for (int64_t i = 0; i < tensor->count; i++) {
+        float real;
+        int32_t whole;
+        memcpy(&real, narrow + 4 * i, 4);
+        memcpy(&whole, narrow + 4 * i, 4);
+        tensor->values[i] = dtype == BE_F32 ? (double)real : (double)whole;
+    }
+    return BE_OK;
+}
+
+static be_status take_value(trace *t, const trace_source *s, const char *name, be_value value,
+                            const be_shape *shape, be_error *err)
+{
+    trace_tensor *tensor = NULL;
+    TRY(trace_add(t, name, shape->rank, shape->dim, &tensor, err));
+    if (s->plan) return read_plan(s->plan, value, tensor, shape->dtype, err);
+    const double *data = reference_data(s->reference, value);
+    memcpy(tensor->values, data, (size_t)tensor->count * sizeof *data);
+    return BE_OK;
+}
+
+static be_status take_parameters(trace *t, const trace_source *s, bool gradients, be_error *err)
+{
+    int count = source_parameter_count(s);
+    for (int p = 0; p < count; p++) {
+        char name[128];
+        be_parameter parameter = source_parameter(s, p);
+        snprintf(name, sizeof name, "%s.%s", gradients ? "grad" : "param", parameter.name);
+        TRY(take_value(t, s, name, gradients ? parameter.gradient : parameter.value,
+                       &parameter.shape, err));
+    }
+    return BE_OK;
+}
+
+static be_status take_step(trace *t, const trace_source *s, const workload_model *model,
+                           be_error *err)
+{
+    const struct {
+        const char *name;
+        be_value value;
+    } wanted[] = {{"input", model->batch.x},
+                  {"target", model->batch.target},
+                  {"logits", model->logits},
+                  {"loss", model->loss}};
+    for (int i = 0; i < 4; i++) {
+        be_shape shape = be_value_shape(model->graph, wanted[i].value);
+        if (wanted[i].value == model->loss) shape.rank = 0;
+        TRY(take_value(t, s, wanted[i].name, wanted[i].value, &shape, err));
+    }
+    return BE_OK;
+}
+
+static be_status take_losses(trace *t, const trace_source *s, int64_t steps, be_error *err)
+{
+    trace_tensor *tensor = NULL;
+    TRY(trace_add(t, "losses", 1, &steps, &tensor, err));
+    if (s->reference) return reference_losses(s->reference, steps, tensor->values, NULL, err);
+    float losses[BE_LOSS_LOG];
+    TRY(be_plan_losses(s->plan, steps, losses, NULL, err));
+    for (int64_t i = 0; i < steps; i++) tensor->values[i] = (double)losses[i];
+    return BE_OK;
+}
+
+static be_status write_weights(const trace_source *s, const char *path, be_error *err)
+{
+    safetensors *file = NULL;
+    if (!path) return BE_OK;
+    TRY(safetensors_open(&file, path, err));
+    be_status status = BE_OK;
+    for (int p = 0; status == BE_OK && p < source_parameter_count(s); p++) {
+        be_parameter parameter = source_parameter(s, p);
+        safetensors_tensor wanted = weights_tensor(&parameter);
+        const void *data = NULL;
+        status = safetensors_expect(file, &wanted, &data, err);
+        if (status == BE_OK) status = source_write(s, parameter.value, data, wanted.bytes, err);
+    }
+    safetensors_close(file);
+    return status;
+}
+
+static be_status write_inputs(const trace_source *s, const trace_options *options, be_error *err)
+{
+    const be_batch *batch = &options->model->batch;
+    const struct {
+        be_value value;
+        const void *data;
+    } inputs[] = {{batch->images, options->images},
+                  {batch->labels, options->labels},
+                  {batch->order, options->order}};
+    for (int i = 0; i < 3; i++) {
+        be_shape shape = be_value_shape(options->model->graph, inputs[i].value);
+        size_t bytes = (size_t)shape_elements(&shape) * dtype_bytes(shape.dtype);
+        if (s->plan)
+            TRY(be_plan_bind(s->plan, inputs[i].value, inputs[i].data, bytes, err));
+        else
+            TRY(source_write(s, inputs[i].value, inputs[i].data, bytes, err));
+    }
+    return BE_OK;
+}
+
+/* In the order of the file: the parameters are taken before the step, the rest behind it. */
+static be_status gather(trace *t, const trace_source *s, const trace_options *options,
+                        be_error *err)
+{
+    void *memory = NULL;
+    trace before = {0};
+    int parameters = source_parameter_count(s);
+    if (options->steps < 1 || options->steps > BE_LOSS_LOG)
+        FAIL(err, BE_USAGE, "expected 1 to %d steps to compare, found %lld", BE_LOSS_LOG,
+             (long long)options->steps);
+    TRY(write_inputs(s, options, err));
+    TRY(write_weights(s, options->weights, err));
+    TRY(arena_alloc(t->memory, &memory, (5 + 3 * (size_t)parameters) * sizeof(trace_tensor), err));
+    t->tensors = memory;
+    before = (trace){.memory = t->memory, .tensors = t->tensors + 5 + 2 * parameters};
+    TRY(take_parameters(&before, s, false, err));
+    TRY(source_run(s, 1, err));
+    TRY(take_step(t, s, options->model, err));
+    memcpy(&t->tensors[t->count], before.tensors, (size_t)parameters * sizeof(trace_tensor));
+    t->count += parameters;
+    TRY(take_parameters(t, s, true, err));
+    TRY(source_run(s, options->steps - 1, err));
+    return take_losses(t, s, options->steps, err);
+}
+
+static be_status gather_or_free(trace *t, const trace_source *s, const trace_options *options,
+                                be_error *err)
+{
+    be_status status = arena_new(&t->memory, err);
+    if (status == BE_OK) status = gather(t, s, options, err);
+    if (status != BE_OK) trace_free(t);
+    return status;
+}
+
+be_status trace_of_plan(trace *out, be_device *device, const trace_options *options, be_error *err)
+{
+    const workload_model *model = options->model;
+    be_value keep[] = {model->batch.x, model->batch.target, model->logits, model->loss};
+    be_plan_options plan = {.mode = BE_TRAIN, .keep = keep, .keep_count = 4};
+    trace_source s = {0};
+    *out = (trace){0};
+    TRY(be_plan_new(model->graph, device, &plan, &s.plan, err));
+    be_status status = gather_or_free(out, &s, options, err);
+    be_plan_free(s.plan);
+    return status;
+}
+
+be_status trace_of_reference(trace *out, const trace_options *options, be_error *err)
+{
+    trace_source s = {0};
+    *out = (trace){0};
+    TRY(reference_new(options->model->graph, &(be_plan_options){.mode = BE_TRAIN}, &s.reference,
+                      err));
+    be_status status = gather_or_free(out, &s, options, err);
+    reference_free(s.reference);
+    return status;
+}
+
+/* ---------------------------------------------------------------- files */
+
+static be_status take_tensor(trace *t, const safetensors_tensor *from, be_error *err)
+{
+    trace_tensor *tensor = NULL;
+    if (from->rank > BE_MAX_RANK ||
+        (from->dtype != SAFETENSORS_F32 && from->dtype != SAFETENSORS_I64))
+        FAIL(err, BE_BAD_DATA,
+             "tensor \"%s\": expected F32 or I64 of at most %d dimensions, found %s of %d; the "
+             "runner does not keep to the protocol",
+             from->name, BE_MAX_RANK, safetensors_dtype_name(from->dtype), from->rank);
+    TRY(trace_add(t, from->name, from->rank, from->shape, &tensor, err));
+    for (int64_t i = 0; i < tensor->count; i++)
+        tensor->values[i] = from->dtype == SAFETENSORS_F32
+                                ? (double)((const float *)from->data)[i]
+                                : (double)((const int64_t *)from->data)[i];
+    return BE_OK;
+}
+
+static be_status take_file(trace *t, const safetensors *file, be_error *err)
+{
+    void *memory = NULL;
+    int count = safetensors_count(file);
+    TRY(arena_new(&t->memory, err));
+    TRY(arena_alloc(t->memory, &memory, ((size_t)count + 1) * sizeof(trace_tensor), err));
+    t->tensors = memory;
+    for (int i = 0; i < count; i++) TRY(take_tensor(t, safetensors_at(file, i), err));
+    return BE_OK;
+}
+
+be_status trace_of_file(trace *out, const char *path, be_error *err)
+{
+    safetensors *file = NULL;
+    *out = (trace){0};
+    TRY(safetensors_open(&file, path, err));
+    be_status status = take_file(out, file, err);
+    if (status != BE_OK) {
+        status_prefix(err, "%s", path);
+        trace_free(out);
+    }
+    safetensors_close(file);
+    return status;
+}
+
+static bool is_target(const trace_tensor *tensor)
+{
+    return strcmp(tensor->name, "target") == 0;
+}
+
+/* The tensor's values as the file has them, in `narrow`. */
+static void narrow_values(const trace_tensor *tensor, void *narrow)
+{
+    for (int64_t i = 0; i < tensor->count; i++) {
+        if (is_target(tensor))
+            ((int64_t *)narrow)[i] = (int64_t)tensor->values[i];
+        else
+            ((float *)narrow)[i] = (float)tensor->values[i];
+    }
+}
+
+/* The targets' wider items come first in the data, as the format's alignment wants. */
+static int order_for_file(const trace *t, bool losses, const trace_tensor **order)
+{
+    int count = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < t->count; i++) {
+            bool wanted = losses || strcmp(t->tensors[i].name, "losses") != 0;
+            if (wanted && is_target(&t->tensors[i]) == (pass == 0)) order[count++] = &t->tensors[i];
+        }
+    return count;
+}
+
+static be_status write_tensors(safetensors_writer *writer, const trace_tensor *const *order,
+                               const safetensors_tensor *tensors, int count, be_error *err)
+{
+    for (int i = 0; i < count; i++) {
+        void *narrow = NULL;
+        size_t bytes = (size_t)order[i]->count * safetensors_dtype_bytes(tensors[i].dtype);
+        TRY(memory_alloc(&narrow, bytes, "a tensor to be written", err));
+        narrow_values(order[i], narrow);
+        be_status status = safetensors_write(writer, narrow, bytes, err);
+        memory_free(narrow);
+        TRY(status);
+    }
+    return BE_OK;
+}
+
+be_status trace_save(const trace *t, const char *path, bool losses, be_error *err)
+{
+    void *memory = NULL;
+    safetensors_writer *writer = NULL;
+    size_t each = sizeof(safetensors_tensor) + sizeof(trace_tensor *);
+    TRY(memory_alloc(&memory, ((size_t)t->count + 1) * each, "the list of tensors", err));
+    safetensors_tensor *tensors = memory;
+    const trace_tensor **order = (const trace_tensor **)(tensors + t->count + 1);
+    int count = order_for_file(t, losses, order);
+    for (int i = 0; i < count; i++) {
+        tensors[i] =
+            (safetensors_tensor){.name = order[i]->name,
+                                 .dtype = is_target(order[i]) ? SAFETENSORS_I64 : SAFETENSORS_F32,
+                                 .rank = order[i]->rank};
+        memcpy(tensors[i].shape, order[i]->shape, (size_t)order[i]->rank * sizeof(int64_t));
+    }
+    be_status status =
+        safetensors_write_begin(&writer, path, &(safetensors_layout){tensors, count, NULL, 0}, err);
+    if (status == BE_OK) {
+        status = write_tensors(writer, order, tensors, count, err);
+        if (status == BE_OK)
+            status = safetensors_write_commit(writer, err);
+        else
+            safetensors_write_abort(writer);
+    }
+    memory_free(memory);
+    return status;
+}

@@ -1,0 +1,51 @@
+/* A trace: everything of the first training step, and the losses of the first steps, by name; from
+ * a plan, from the double reference, or from the file that a runner wrote.  Two of them show
+ * whether two engines compute the same training.
+ *
+ * Tensors, in this order: input, target, logits, loss, param.NAME… (before the step), grad.NAME…,
+ * losses.  Values are kept in double whatever they came from.  Owns them until trace_free. */
+#ifndef RUN_TRACE_H
+#define RUN_TRACE_H
+
+#include <stdbool.h>
+
+#include "core/memory.h"
+#include "workloads/workload.h"
+
+typedef struct trace_tensor {
+    const char *name;
+    int rank;
+    int64_t shape[BE_MAX_RANK];
+    int64_t count;
+    double *values;
+} trace_tensor;
+
+typedef struct trace {
+    arena *memory;
+    trace_tensor *tensors;
+    int count;
+} trace;
+
+typedef struct trace_options {
+    const workload_model *model;
+    const void *images, *labels, *order; /* as the model's inputs; the data outlives the trace */
+    const char *weights;                 /* a file; NULL: the model's own start */
+    int64_t steps;                       /* whose losses are kept, at most BE_LOSS_LOG */
+} trace_options;
+
+BE_CHECKED be_status trace_of_plan(trace *out, be_device *device, const trace_options *options,
+                                   be_error *err);
+BE_CHECKED be_status trace_of_reference(trace *out, const trace_options *options, be_error *err);
+BE_CHECKED be_status trace_of_file(trace *out, const char *path, be_error *err);
+
+/* float32, targets int64, loss without a dimension; `losses` only if wanted. */
+BE_CHECKED be_status trace_save(const trace *t, const char *path, bool losses, be_error *err);
+
+const trace_tensor *trace_find(const trace *t, const char *name); /* or NULL */
+void trace_free(trace *t);                                        /* twice is fine */
+
+/* max |a - b| / max |b| over a tensor; b all zero: max |a - b|.  NAN or infinite if a value is not
+ * finite.  `where` (may be NULL) is the element of the largest difference. */
+double trace_error(const trace_tensor *a, const trace_tensor *b, int64_t *where);
+
+#endif

@@ -1,0 +1,74 @@
+/* Evaluation in blocks of steps, the last batch short. */
+#include "train/evaluate.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/memory.h"
+
+static be_status order_new(evaluator *e, be_error *err)
+{
+    void *memory = NULL;
+    TRY(memory_alloc(&memory, (size_t)e->count * sizeof(int32_t), "the order of an evaluation",
+                     err));
+    e->order = memory;
+    for (int64_t i = 0; i < e->count; i++) e->order[i] = (int32_t)i;
+    return BE_OK;
+}
+
+static be_status evaluator_prepare(evaluator *e, const evaluator_options *options, be_error *err)
+{
+    const workload *w = options->workload;
+    workload_options model = {.batch = options->batch, .count = options->count, .clip = true};
+    memcpy(model.mean, options->mean, sizeof model.mean);
+    memcpy(model.std, options->std, sizeof model.std);
+    TRY(order_new(e, err));
+    TRY(workload_model_new(w, &model, &e->model, err));
+    be_plan_options plan = {.mode = BE_INFER, .share = options->share};
+    TRY(be_plan_new(e->model.graph, options->device, &plan, &e->plan, err));
+    size_t pixels = (size_t)w->channels * (size_t)w->height * (size_t)w->width;
+    size_t count = (size_t)e->count;
+    TRY(be_plan_bind(e->plan, e->model.batch.images, options->images, count * pixels, err));
+    TRY(be_plan_bind(e->plan, e->model.batch.labels, options->labels, count * 4, err));
+    return be_plan_bind(e->plan, e->model.batch.order, e->order, count * 4, err);
+}
+
+be_status evaluator_open(evaluator *e, const evaluator_options *options, be_error *err)
+{
+    *e = (evaluator){.count = options->count, .batch = options->batch};
+    be_status status = evaluator_prepare(e, options, err);
+    if (status != BE_OK) evaluator_close(e);
+    return status;
+}
+
+void evaluator_close(evaluator *e)
+{
+    be_plan_free(e->plan);
+    be_graph_free(e->model.graph);
+    memory_free(e->order);
+    *e = (evaluator){0};
+}
+
+be_status evaluator_run(evaluator *e, evaluation *out, be_error *err)
+{
+    int64_t steps = (e->count + e->batch - 1) / e->batch, start_ns = clock_now_ns();
+    float losses[BE_LOSS_LOG];
+    int32_t correct[BE_LOSS_LOG];
+    double sum = 0;
+    *out = (evaluation){.count = e->count};
+    TRY(be_plan_set_steps(e->plan, 0, err));
+    for (int64_t done = 0; done < steps;) {
+        int64_t block = steps - done < BE_LOSS_LOG ? steps - done : BE_LOSS_LOG;
+        TRY(be_plan_run(e->plan, block, err));
+        TRY(be_plan_losses(e->plan, block, losses, correct, err));
+        for (int64_t i = 0; i < block; i++, done++) {
+            int64_t left = e->count - done * e->batch;
+            sum += (double)losses[i] * (double)(left < e->batch ? left : e->batch);
+            out->correct += correct[i];
+        }
+    }
+    out->loss = sum / (double)e->count;
+    out->seconds = (double)(clock_now_ns() - start_ns) * 1e-9;
+    return BE_OK;
+}

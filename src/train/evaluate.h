@@ -1,0 +1,39 @@
+/* Accuracy and loss of a network over a set of pictures: the inference graph of a workload, which
+ * shares the weights of a training plan or has its own.
+ *
+ * Owns graph and plan until evaluator_close; borrows device, pictures and the shared plan. */
+#ifndef TRAIN_EVALUATE_H
+#define TRAIN_EVALUATE_H
+
+#include "workloads/workload.h"
+
+typedef struct evaluator_options {
+    const workload *workload;
+    be_device *device;
+    be_plan *share; /* NULL: weights of its own, to be loaded */
+    int batch;      /* at least 1; more than the set has is fine */
+    int64_t count;  /* of pictures */
+    const uint8_t *images;
+    const int32_t *labels;
+    float mean[4], std[4];
+} evaluator_options;
+
+typedef struct evaluator {
+    be_plan *plan;
+    workload_model model;
+    int32_t *order; /* 0 … count − 1 */
+    int64_t count;
+    int batch;
+} evaluator;
+
+typedef struct evaluation {
+    int64_t count, correct;
+    double loss; /* mean over all pictures; NAN if the network gives no number */
+    double seconds;
+} evaluation;
+
+BE_CHECKED be_status evaluator_open(evaluator *e, const evaluator_options *options, be_error *err);
+BE_CHECKED be_status evaluator_run(evaluator *e, evaluation *out, be_error *err);
+void evaluator_close(evaluator *e); /* twice is fine */
+
+#endif

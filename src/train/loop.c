@@ -1,0 +1,309 @@
+/* The training loop. */
+#include "train/loop.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/memory.h"
+#include "data/order.h"
+#include "train/snapshot.h"
+
+#define BLOCK_NS 200000000 /* between two looks at signals and progress */
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---------------------------------------------------------------- opening */
+
+static be_status check_options(const train_options *o, be_error *err)
+{
+    const be_dataset *d = o->data;
+    const workload *w = o->workload;
+    if (d->channels != w->channels || d->height != w->height || d->width != w->width ||
+        d->classes != w->classes)
+        FAIL(err, BE_USAGE, "%s: expected pictures of %dx%dx%d in %d classes, found %s of %dx%dx%d",
+             w->name, w->channels, w->height, w->width, w->classes, d->name, d->channels, d->height,
+             d->width);
+    if (o->batch < 1 || o->batch > d->count)
+        FAIL(err, BE_USAGE,
+             "expected a batch from 1 to the %" PRId64
+             " pictures of the set, found %d; use a smaller --batch",
+             d->count, o->batch);
+    return BE_OK;
+}
+
+static be_status make_plan(trainer *t, be_error *err)
+{
+    const train_options *o = t->options;
+    const be_dataset *d = o->data;
+    workload_options model = {
+        .seed = o->seed, .batch = o->batch, .count = d->count, .optimizer = &o->optimizer};
+    void *memory = NULL;
+    size_t pixels = (size_t)dataset_image_bytes(d), count = (size_t)d->count;
+    memcpy(model.mean, d->mean, sizeof d->mean);
+    memcpy(model.std, d->std, sizeof d->std);
+    TRY(workload_model_new(o->workload, &model, &t->model, err));
+    TRY(be_plan_new(t->model.graph, o->device, &(be_plan_options){.mode = BE_TRAIN}, &t->plan,
+                    err));
+    TRY(be_plan_bind(t->plan, t->model.batch.images, d->images, count * pixels, err));
+    TRY(be_plan_bind(t->plan, t->model.batch.labels, d->labels, count * sizeof *d->labels, err));
+    TRY(memory_alloc(&memory, count * sizeof(int32_t), "the order of an epoch", err));
+    t->order = memory;
+    return snapshot_new(&t->snapshot, t->plan, err);
+}
+
+static be_status make_validation(trainer *t, be_error *err)
+{
+    const be_dataset *d = t->options->validation;
+    evaluator_options options = {.workload = t->options->workload,
+                                 .device = t->options->device,
+                                 .share = t->plan,
+                                 .batch = t->options->batch};
+    if (!d) return BE_OK;
+    options.count = d->count;
+    options.images = d->images;
+    options.labels = d->labels;
+    memcpy(options.mean, d->mean, sizeof d->mean);
+    memcpy(options.std, d->std, sizeof d->std);
+    return evaluator_open(&t->validation, &options, err);
+}
+
+static void say(const trainer *t, const char *text)
+{
+    const train_watcher *watch = &t->options->watch;
+    if (watch->note) watch->note(watch->context, text);
+}
+
+static be_status resume(trainer *t, be_error *err)
+{
+    checkpoint c;
+    char text[FILE_PATH_BYTES + 100];
+    TRY(checkpoint_open(&c, t->options->resume, t->options->workload->name, err));
+    be_status status = checkpoint_match(&c, &t->state, err);
+    if (status == BE_OK) status = checkpoint_restore(&c, t->plan, err);
+    if (status == BE_OK) {
+        t->state = c.state;
+        if (c.note[0]) say(t, c.note);
+        snprintf(text, sizeof text, "going on from step %" PRId64 " of %s", c.state.step, c.path);
+        say(t, text);
+    }
+    checkpoint_close(&c);
+    return status;
+}
+
+static be_status open_all(trainer *t, be_error *err)
+{
+    const train_options *o = t->options;
+    TRY(check_options(o, err));
+    t->steps_per_epoch = order_steps_per_epoch((int32_t)o->data->count, o->batch);
+    t->last_step = o->steps ? o->steps : o->epochs * t->steps_per_epoch;
+    if (t->last_step > INT32_MAX)
+        FAIL(err, BE_USAGE,
+             "expected at most 2^31 - 1 steps, found %" PRId64 "; train fewer epochs",
+             t->last_step);
+    t->state = (checkpoint_state){.count = o->data->count,
+                                  .seed = o->seed,
+                                  .batch = o->batch,
+                                  .optimizer = o->optimizer,
+                                  .best = -1};
+    snprintf(t->state.workload, sizeof t->state.workload, "%s", o->workload->name);
+    snprintf(t->state.data, sizeof t->state.data, "%s", o->data->name);
+    TRY(make_plan(t, err));
+    TRY(make_validation(t, err));
+    if (o->resume) TRY(resume(t, err));
+    if (o->folder) TRY(checkpoint_check_folder(o->folder, o->workload->name, t->state.step, err));
+    return BE_OK;
+}
+
+be_status trainer_open(trainer *t, const train_options *options, be_error *err)
+{
+    *t = (trainer){.options = options, .first_step_s = (double)NAN, .open_ns = clock_now_ns()};
+    be_status status = open_all(t, err);
+    if (status != BE_OK) trainer_close(t);
+    return status;
+}
+
+void trainer_close(trainer *t)
+{
+    evaluator_close(&t->validation);
+    be_plan_free(t->plan);
+    be_graph_free(t->model.graph);
+    memory_free(t->order);
+    memory_free(t->snapshot);
+    *t = (trainer){0};
+}
+
+/* ---------------------------------------------------------------- running */
+
+static be_status save(trainer *t, const char *folder, char path[FILE_PATH_BYTES], be_error *err)
+{
+    const train_watcher *watch = &t->options->watch;
+    TRY(checkpoint_save(t->plan, folder, &t->state, path, err));
+    if (watch->saved) watch->saved(watch->context, path, t->state.step);
+    return BE_OK;
+}
+
+static be_status stop_for_signal(trainer *t, be_error *err)
+{
+    const train_options *o = t->options;
+    const char *folder = o->folder ? o->folder : o->rescue_folder;
+    char path[FILE_PATH_BYTES];
+    if (!folder)
+        FAIL(err, BE_INTERRUPTED, "stopped by a signal after step %" PRId64 " of %" PRId64,
+             t->state.step, t->last_step);
+    TRY(save(t, folder, path, err));
+    FAIL(err, BE_INTERRUPTED,
+         "stopped by a signal after step %" PRId64 " of %" PRId64
+         "; saved, and --resume %s goes on from there",
+         t->state.step, t->last_step, folder);
+}
+
+/* A loss of the block is not finite: do it again, looking at every result, for the first one. */
+static be_status explain_bad_loss(trainer *t, int64_t steps, int64_t bad, double loss,
+                                  be_error *err)
+{
+    TRY(snapshot_restore(t->snapshot, t->plan, err));
+    TRY(be_plan_run_checked(t->plan, steps, err));
+    FAIL(err, BE_NUMERIC,
+         "the loss of step %" PRId64 " was %g, but every result was finite when the block was done "
+         "again; the machine's memory or an unsteady implementation may be to blame",
+         bad, loss);
+}
+
+static be_status take_losses(trainer *t, int64_t steps, be_error *err)
+{
+    float losses[BE_LOSS_LOG];
+    int32_t correct[BE_LOSS_LOG];
+    TRY(be_plan_losses(t->plan, steps, losses, correct, err));
+    for (int64_t i = 0; i < steps; i++) {
+        if (!isfinite(losses[i]))
+            return explain_bad_loss(t, steps, t->state.step + i, (double)losses[i], err);
+        t->state.loss_sum += (double)losses[i];
+        t->state.correct += correct[i];
+    }
+    t->state.step += steps;
+    return BE_OK;
+}
+
+/* Steps until something has to be done: the end, an epoch, a checkpoint. */
+static int64_t steps_to_boundary(const trainer *t)
+{
+    int64_t step = t->state.step, every = t->options->save_every;
+    int64_t steps = least(t->last_step - step, t->steps_per_epoch - step % t->steps_per_epoch);
+    if (t->options->folder && every) steps = least(steps, every - step % every);
+    return least(steps, BE_LOSS_LOG);
+}
+
+static be_status run_block(trainer *t, be_error *err)
+{
+    int64_t steps = steps_to_boundary(t), start_ns = clock_now_ns();
+    /* The first step alone, for it tells how long a step takes. */
+    int64_t step_ns = t->total_steps > 1 ? t->total_ns / t->total_steps : BLOCK_NS;
+    int64_t fitting = step_ns > 0 ? BLOCK_NS / step_ns : steps;
+    steps = least(steps, fitting > 0 ? fitting : 1);
+    TRY(snapshot_take(t->snapshot, t->plan, err));
+    TRY(be_plan_run(t->plan, steps, err));
+    int64_t now_ns = clock_now_ns();
+    if (t->total_steps == 0) t->first_step_s = (double)(now_ns - t->open_ns) * 1e-9;
+    t->total_ns += now_ns - start_ns;
+    t->epoch_ns += now_ns - start_ns;
+    t->total_steps += steps;
+    return take_losses(t, steps, err);
+}
+
+static void report_progress(const trainer *t)
+{
+    const train_watcher *watch = &t->options->watch;
+    int64_t step = (t->state.step - 1) % t->steps_per_epoch + 1;
+    double step_s = (double)t->total_ns * 1e-9 / (double)t->total_steps;
+    if (!watch->progress) return;
+    train_progress progress = {
+        .epoch = (t->state.step - 1) / t->steps_per_epoch + 1,
+        .epochs = (t->last_step + t->steps_per_epoch - 1) / t->steps_per_epoch,
+        .step = step,
+        .steps = t->steps_per_epoch,
+        .loss = t->state.loss_sum / (double)step,
+        .accuracy = (double)t->state.correct / (double)(step * t->options->batch),
+        .samples_per_s = t->options->batch / step_s,
+        .left_s = (double)(t->last_step - t->state.step) * step_s};
+    watch->progress(watch->context, &progress);
+}
+
+static void begin_epoch(trainer *t)
+{
+    t->epoch_first_step = t->state.step;
+    t->epoch_ns = 0;
+    if (t->state.step % t->steps_per_epoch == 0) {
+        t->state.loss_sum = 0;
+        t->state.correct = 0;
+    }
+}
+
+/* Validate and tell; the epoch's sums start anew with the next one. */
+static be_status end_epoch(trainer *t, be_error *err)
+{
+    const train_watcher *watch = &t->options->watch;
+    int64_t steps = (t->state.step - 1) % t->steps_per_epoch + 1;
+    int64_t mine = t->state.step - t->epoch_first_step;
+    train_epoch epoch = {.epoch = (t->state.step - 1) / t->steps_per_epoch + 1,
+                         .step = t->state.step,
+                         .loss = t->state.loss_sum / (double)steps,
+                         .accuracy = (double)t->state.correct / (double)(steps * t->options->batch),
+                         .seconds = (double)t->epoch_ns * 1e-9};
+    epoch.samples_per_s = (double)(mine * t->options->batch) / epoch.seconds;
+    if (t->validation.plan) {
+        TRY(evaluator_run(&t->validation, &epoch.validation, err));
+        double accuracy = (double)epoch.validation.correct / (double)epoch.validation.count;
+        epoch.best = accuracy > t->state.best;
+        if (epoch.best) {
+            t->state.best = accuracy;
+            t->state.best_epoch = epoch.epoch;
+        }
+    }
+    if (watch->epoch) watch->epoch(watch->context, &epoch);
+    return BE_OK;
+}
+
+static be_status write_order(trainer *t, be_error *err)
+{
+    int64_t count = t->options->data->count, epoch = t->state.step / t->steps_per_epoch;
+    order_epoch(t->options->seed, (uint32_t)epoch, t->order, (int32_t)count);
+    return be_plan_write(t->plan, t->model.batch.order, t->order, (size_t)count * sizeof *t->order,
+                         err);
+}
+
+static be_status save_if_due(trainer *t, bool epoch_ended, be_error *err)
+{
+    int64_t every = t->options->save_every;
+    char path[FILE_PATH_BYTES];
+    bool due = t->state.step == t->last_step || (every ? t->state.step % every == 0 : epoch_ended);
+    return due && t->options->folder ? save(t, t->options->folder, path, err) : BE_OK;
+}
+
+static be_status run_epoch(trainer *t, be_error *err)
+{
+    bool ended = false;
+    TRY(write_order(t, err));
+    begin_epoch(t);
+    while (!ended) {
+        TRY(run_block(t, err));
+        report_progress(t);
+        ended = t->state.step % t->steps_per_epoch == 0 || t->state.step == t->last_step;
+        if (ended) TRY(end_epoch(t, err));
+        TRY(save_if_due(t, ended, err));
+        if (t->options->interrupted && *t->options->interrupted && t->state.step < t->last_step)
+            return stop_for_signal(t, err);
+    }
+    return BE_OK;
+}
+
+be_status trainer_run(trainer *t, be_error *err)
+{
+    while (t->state.step < t->last_step) TRY(run_epoch(t, err));
+    return BE_OK;
+}

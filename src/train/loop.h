@@ -1,0 +1,84 @@
+/* Training: epochs of steps over a data set, a validation after each, checkpoints, resuming.
+ *
+ * Owns plan, graph and orders until trainer_close; borrows device and data sets.  Prints nothing:
+ * who wants to see something gets calls.  The steps, their batches and so every weight depend on
+ * the options alone, not on how often the loop looks up, saves, or is stopped and resumed. */
+#ifndef TRAIN_LOOP_H
+#define TRAIN_LOOP_H
+
+#include <signal.h>
+
+#include "data/dataset.h"
+#include "train/checkpoint.h"
+#include "train/evaluate.h"
+#include "workloads/workload.h"
+
+typedef struct train_progress {
+    int64_t epoch, epochs; /* from 1 */
+    int64_t step, steps;   /* of this epoch */
+    double loss, accuracy; /* over this epoch so far */
+    double samples_per_s;
+    double left_s; /* to the end of the training */
+} train_progress;
+
+typedef struct train_epoch {
+    int64_t epoch, step;   /* step: done over all epochs */
+    double loss, accuracy; /* over the steps of the epoch */
+    double seconds;        /* of training, those of this process */
+    double samples_per_s;
+    evaluation validation; /* count 0: there is no validation set */
+    bool best;             /* the highest accuracy so far */
+} train_epoch;
+
+/* Calls to whoever watches; any may be NULL. */
+typedef struct train_watcher {
+    void *context;
+    void (*progress)(void *context, const train_progress *progress);
+    void (*epoch)(void *context, const train_epoch *epoch);
+    void (*saved)(void *context, const char *path, int64_t step);
+    void (*note)(void *context, const char *text);
+} train_watcher;
+
+typedef struct train_options {
+    const workload *workload;
+    be_device *device;
+    const be_dataset *data, *validation; /* validation NULL: none */
+    uint64_t seed;
+    int batch;
+    int64_t epochs, steps; /* steps 0: by epochs, else it ends there */
+    be_optimizer optimizer;
+    const char *folder;        /* of checkpoints; NULL: none */
+    const char *rescue_folder; /* where an interrupt saves if there is no folder */
+    int64_t save_every;        /* steps; 0: after each epoch */
+    const char *resume;        /* a checkpoint or a folder of them; NULL: from the start */
+    train_watcher watch;
+    const volatile sig_atomic_t *interrupted; /* may be NULL */
+} train_options;
+
+typedef struct trainer {
+    const train_options *options;
+    workload_model model;
+    be_plan *plan;
+    evaluator validation;
+    checkpoint_state state;
+    int32_t *order;
+    int64_t steps_per_epoch, last_step;
+    int64_t epoch_first_step;   /* where this process entered the epoch */
+    int64_t epoch_ns, total_ns; /* spent in steps */
+    int64_t total_steps;        /* done by this process */
+    double first_step_s;        /* from trainer_open to the end of the first step; NAN before */
+    int64_t open_ns;
+    void *snapshot; /* weights and states at the start of the block */
+} trainer;
+
+/* Plan and resume.  BE_USAGE for options that do not fit the data or the checkpoint.  The options
+ * outlive the trainer. */
+BE_CHECKED be_status trainer_open(trainer *t, const train_options *options, be_error *err);
+
+/* Train to the end.  BE_INTERRUPTED after a signal, a checkpoint being saved; BE_NUMERIC with the
+ * step and the first bad op when a loss is not finite. */
+BE_CHECKED be_status trainer_run(trainer *t, be_error *err);
+
+void trainer_close(trainer *t); /* twice is fine */
+
+#endif

@@ -1,0 +1,13 @@
+/* A copy of a plan's weights and optimizer states, so that steps can be done again.  Inner to the
+ * training loop. */
+#ifndef TRAIN_SNAPSHOT_H
+#define TRAIN_SNAPSHOT_H
+
+#include "breakeven/plan.h"
+
+/* Free with memory_free. */
+BE_CHECKED be_status snapshot_new(void **out, const be_plan *plan, be_error *err);
+BE_CHECKED be_status snapshot_take(void *snapshot, be_plan *plan, be_error *err);
+BE_CHECKED be_status snapshot_restore(const void *snapshot, be_plan *plan, be_error *err);
+
+#endif

@@ -1,0 +1,131 @@
+/* Weights between plans and files. */
+#include "train/weights.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "graph/graph.h"
+
+safetensors_tensor weights_tensor(const be_parameter *parameter)
+{
+    safetensors_tensor tensor = {
+        .name = parameter->name, .dtype = SAFETENSORS_F32, .rank = parameter->shape.rank};
+    for (int i = 0; i < tensor.rank; i++) tensor.shape[i] = parameter->shape.dim[i];
+    tensor.count = shape_elements(&parameter->shape);
+    tensor.bytes = (size_t)tensor.count * sizeof(float);
+    return tensor;
+}
+
+be_status weights_check_finite(const char *name, const float *values, int64_t count, be_error *err)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            FAIL(err, BE_NUMERIC,
+                 "%s: expected finite weights, found %g at element %" PRId64
+                 ", so nothing was written; try a smaller learning rate",
+                 name, (double)values[i], i);
+    return BE_OK;
+}
+
+be_status weights_load(be_plan *plan, const safetensors *file, be_error *err)
+{
+    int count = be_plan_parameter_count(plan);
+    for (int p = 0; p < count; p++) {
+        be_parameter parameter = be_plan_parameter(plan, p);
+        safetensors_tensor wanted = weights_tensor(&parameter);
+        const void *data = NULL;
+        TRY(safetensors_expect(file, &wanted, &data, err));
+        TRY(be_plan_write(plan, parameter.value, data, wanted.bytes, err));
+    }
+    return BE_OK;
+}
+
+/* Where the values of a parameter come from when it is written. */
+typedef struct weights_source {
+    be_plan *plan;
+    const be_graph *graph; /* instead: its start */
+} weights_source;
+
+static be_status save_values(const weights_source *from, const be_parameter *parameter, int index,
+                             safetensors_writer *writer, be_error *err)
+{
+    safetensors_tensor tensor = weights_tensor(parameter);
+    void *values = NULL;
+    TRY(memory_alloc(&values, tensor.bytes, "weights to be written", err));
+    be_status status = BE_OK;
+    if (from->plan)
+        status = be_plan_read(from->plan, parameter->value, values, tensor.bytes, err);
+    else
+        graph_fill_parameter(from->graph, parameter->value, (uint32_t)index, values);
+    if (status == BE_OK) status = weights_check_finite(tensor.name, values, tensor.count, err);
+    if (status == BE_OK) status = safetensors_write(writer, values, tensor.bytes, err);
+    memory_free(values);
+    return status;
+}
+
+static be_status save_all(const weights_source *from, const be_parameter *parameters, int count,
+                          const char *path, const safetensors_layout *layout, be_error *err)
+{
+    safetensors_writer *writer = NULL;
+    TRY(safetensors_write_begin(&writer, path, layout, err));
+    for (int p = 0; p < count; p++) {
+        be_status status = save_values(from, &parameters[p], p, writer, err);
+        if (status == BE_OK) continue;
+        safetensors_write_abort(writer);
+        return status;
+    }
+    return safetensors_write_commit(writer, err);
+}
+
+/* A block for the list of parameters and the list of tensors of `count`. */
+static be_status lists_new(int count, be_parameter **parameters, safetensors_tensor **tensors,
+                           be_error *err)
+{
+    void *memory = NULL;
+    size_t each = sizeof(be_parameter) + sizeof(safetensors_tensor);
+    TRY(memory_alloc(&memory, ((size_t)count + 1) * each, "the list of weights", err));
+    *parameters = memory;
+    *tensors = (safetensors_tensor *)(*parameters + count + 1);
+    return BE_OK;
+}
+
+be_status weights_save(be_plan *plan, const char *path, const safetensors_string *metadata,
+                       int metadata_count, be_error *err)
+{
+    int count = be_plan_parameter_count(plan);
+    be_parameter *parameters = NULL;
+    safetensors_tensor *tensors = NULL;
+    TRY(lists_new(count, &parameters, &tensors, err));
+    for (int p = 0; p < count; p++) {
+        parameters[p] = be_plan_parameter(plan, p);
+        tensors[p] = weights_tensor(&parameters[p]);
+    }
+    safetensors_layout layout = {tensors, count, metadata, metadata_count};
+    be_status status =
+        save_all(&(weights_source){.plan = plan}, parameters, count, path, &layout, err);
+    memory_free(parameters);
+    return status;
+}
+
+be_status weights_save_start(const be_graph *g, const char *path, be_error *err)
+{
+    int count = 0;
+    be_parameter *parameters = NULL;
+    safetensors_tensor *tensors = NULL;
+    TRY(lists_new((int)g->value_count, &parameters, &tensors, err));
+    for (size_t i = 0; i < g->value_count; i++) {
+        if (g->values[i].kind != VALUE_PARAMETER) continue;
+        parameters[count] = (be_parameter){.name = g->values[i].name,
+                                           .shape = g->values[i].shape,
+                                           .value = (be_value)i,
+                                           .gradient = BE_NONE};
+        tensors[count] = weights_tensor(&parameters[count]);
+        count++;
+    }
+    safetensors_layout layout = {tensors, count, NULL, 0};
+    be_status status =
+        save_all(&(weights_source){.graph = g}, parameters, count, path, &layout, err);
+    memory_free(parameters);
+    return status;
+}
