@@ -2,7 +2,7 @@
 #include "backend/cpu/cpu.h"
 #include "ops/optimizer/optimizer.h"
 
-#define THREADS_PAY_FROM 32768 /* parameters */
+#define THREADS_PAY_FROM 65536 /* parameters */
 
 static void step_with_momentum(const cpu_call *call, float rate)
 {
