@@ -1,0 +1,112 @@
+/* From the user's optimizer to the graph's recipe: which op, which attributes, which state. */
+#include <math.h>
+#include <string.h>
+
+#include "ops/op_list.h"
+#include "ops/optimizer/optimizer.h"
+
+/* low <= value < high; NaN is refused. */
+static be_status check_range(double value, double low, double high, const char *name, be_error *err)
+{
+    if (value >= low && value < high) return BE_OK;
+    if (isinf(high))
+        FAIL(err, BE_USAGE, "optimizer: %s: expected a finite number of at least %g, found %g",
+             name, low, value);
+    FAIL(err, BE_USAGE, "optimizer: %s: expected at least %g and below %g, found %g", name, low,
+         high, value);
+}
+
+static be_status check_unused(double value, const char *name, const char *optimizer, be_error *err)
+{
+    if (value == 0.0) return BE_OK;
+    FAIL(err, BE_USAGE, "optimizer: %s has no %s: expected 0, found %g", optimizer, name, value);
+}
+
+static be_status check_optimizer(const be_optimizer *o, be_error *err)
+{
+    static const char *const names[] = {
+#define X(name, text) text,
+        BE_OPTIMIZER_LIST(X)
+#undef X
+    };
+    int kinds = (int)(sizeof names / sizeof names[0]);
+    if ((int)o->kind < 0 || (int)o->kind >= kinds)
+        FAIL(err, BE_USAGE, "optimizer: expected a kind of 0 to %d, found %d", kinds - 1,
+             (int)o->kind);
+    if (!(o->learning_rate > 0.0f) || isinf(o->learning_rate))
+        FAIL(err, BE_USAGE, "optimizer: learning rate: expected a finite number above 0, found %g",
+             (double)o->learning_rate);
+    TRY(check_range(o->weight_decay, 0.0, (double)INFINITY, "weight decay", err));
+    TRY(check_range(o->momentum, 0.0, 1.0, "momentum", err));
+    TRY(check_range(o->beta1, 0.0, 1.0, "beta1", err));
+    TRY(check_range(o->beta2, 0.0, 1.0, "beta2", err));
+    TRY(check_range(o->epsilon, 0.0, (double)INFINITY, "epsilon", err));
+    const char *name = names[o->kind];
+    if (o->kind != BE_SGD) return check_unused(o->momentum, "momentum", name, err);
+    TRY(check_unused(o->beta1, "beta1", name, err));
+    TRY(check_unused(o->beta2, "beta2", name, err));
+    return check_unused(o->epsilon, "epsilon", name, err);
+}
+
+static be_status check_loss(const be_graph *g, be_value loss, be_error *err)
+{
+    if (g->recipe.loss == BE_NONE || loss != g->recipe.loss)
+        FAIL(err, BE_USAGE,
+             "be_graph_minimize: expected the loss that be_softmax_cross_entropy gave, found value "
+             "%d",
+             (int)loss);
+    if (g->recipe.optimizer)
+        FAIL(err, BE_USAGE,
+             "be_graph_minimize: this graph has an optimizer already (%s); call it once",
+             g->recipe.optimizer->name);
+    return BE_OK;
+}
+
+/* Keep a copy of the attributes in the graph. */
+static be_status set_attrs(be_graph *g, const void *attrs, size_t bytes, be_error *err)
+{
+    void *copy = NULL;
+    TRY(arena_alloc(g->memory, &copy, bytes, err));
+    memcpy(copy, attrs, bytes);
+    g->recipe.optimizer_attrs = copy;
+    return BE_OK;
+}
+
+static be_status set_recipe(be_graph *g, const be_optimizer *o, be_error *err)
+{
+    graph_recipe *recipe = &g->recipe;
+    if (o->kind == BE_SGD) {
+        sgd_attrs attrs = {.momentum = o->momentum, .weight_decay = o->weight_decay};
+        TRY(set_attrs(g, &attrs, sizeof attrs, err));
+        recipe->optimizer = &be_op_sgd;
+        recipe->slots = o->momentum != 0.0;
+        recipe->slot_name[0] = "momentum";
+    } else {
+        adam_attrs attrs = {.beta1 = o->beta1 != 0.0 ? o->beta1 : 0.9,
+                            .beta2 = o->beta2 != 0.0 ? o->beta2 : 0.999,
+                            .epsilon = o->epsilon != 0.0 ? o->epsilon : 1e-8,
+                            .weight_decay = o->weight_decay};
+        TRY(set_attrs(g, &attrs, sizeof attrs, err));
+        recipe->optimizer = o->kind == BE_ADAM ? &be_op_adam : &be_op_adamw;
+        recipe->slots = 2;
+        recipe->slot_name[0] = "adam.m";
+        recipe->slot_name[1] = "adam.v";
+    }
+    recipe->learning_rate = o->learning_rate;
+    recipe->accumulate = &be_op_add;
+    return BE_OK;
+}
+
+static be_status minimize(be_graph *g, be_value loss, const be_optimizer *o, be_error *err)
+{
+    TRY(check_loss(g, loss, err));
+    TRY(check_optimizer(o, err));
+    return set_recipe(g, o, err);
+}
+
+void be_graph_minimize(be_graph *g, be_value loss, const be_optimizer *optimizer)
+{
+    be_error err;
+    if (!g || g->error.status != BE_OK) return;
+    if (minimize(g, loss, optimizer, &err) != BE_OK) graph_blame(g, &err);
+}
