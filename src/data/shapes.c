@@ -155,35 +155,53 @@ static void measure_row(const stroke *s, float y, int size, float *restrict near
     }
 }
 
-/* How much of each pixel of a row is ink, 0 … 1.  Near the edge of a stroke of radius r,
- * (r² - d²) / 2r is the distance to the edge to first order, without a root. */
-static void cover_row(const drawing *d, float y, int size, float *restrict ink)
+/* One row of a picture: what all its channels share, and the noise of one. */
+typedef struct row {
+    int y, size;
+    float ink[SHAPES_SIZE_MAX];
+    union {
+        uint32_t words[SHAPES_SIZE_MAX / 4];
+        uint8_t bytes[SHAPES_SIZE_MAX];
+    } noise;
+} row;
+
+/* How much of each pixel is ink, 0 … 1.  Near the edge of a stroke of radius r, (r² - d²) / 2r is
+ * the distance to the edge to first order, without a root. */
+static void cover_row(const drawing *d, row *r)
 {
-    float nearest[SHAPES_SIZE_MAX], reach = d->radius + 1;
-    for (int x = 0; x < size; x++) nearest[x] = FAR_AWAY;
+    float nearest[SHAPES_SIZE_MAX], reach = d->radius + 1, y = (float)r->y + .5f;
+    for (int x = 0; x < r->size; x++) nearest[x] = FAR_AWAY;
     for (int i = 0; i < d->stroke_count; i++) {
         const stroke *s = &d->strokes[i];
         float top = s->y0 < s->y1 ? s->y0 : s->y1, bottom = s->y0 < s->y1 ? s->y1 : s->y0;
-        if (y >= top - reach && y <= bottom + reach) measure_row(s, y, size, nearest);
+        if (y >= top - reach && y <= bottom + reach) measure_row(s, y, r->size, nearest);
     }
     float squared = d->radius * d->radius, scale = 1 / (2 * d->radius);
-    for (int x = 0; x < size; x++) {
+    for (int x = 0; x < r->size; x++) {
         float value = .5f + (squared - nearest[x]) * scale;
         value = value < 0 ? 0 : value;
-        ink[x] = value > 1 ? 1 : value;
+        r->ink[x] = value > 1 ? 1 : value;
     }
 }
 
-/* One channel of one row: ground, slope, ink and noise. */
-static void paint_row(const drawing *d, int c, int y, int size, const float *restrict ink,
-                      const uint8_t *restrict noise, uint8_t *restrict out)
+/* Whole blocks of random words, of which the row uses the first bytes, in memory order: the same on
+ * every machine, for all are little-endian (data/safetensors.c says so to the compiler). */
+static void draw_noise(words *w, row *r)
 {
-    float per_pixel = 1 / (float)size, slope = d->slope_x[c] * per_pixel;
-    float start = d->ground[c] + d->slope_y[c] * ((float)y * per_pixel - .5f) - d->slope_x[c] * .5f;
+    for (int x = 0; x < r->size; x += 16)
+        rng_block(w->key, w->next_block++, r->noise.words + x / 4);
+}
+
+/* One channel of a row: ground, slope, ink and noise. */
+static void paint_row(const drawing *d, const row *r, int c, uint8_t *restrict out)
+{
+    float per_pixel = 1 / (float)r->size, slope = d->slope_x[c] * per_pixel;
+    float start =
+        d->ground[c] + d->slope_y[c] * ((float)r->y * per_pixel - .5f) - d->slope_x[c] * .5f;
     float grain = d->noise * (1 / 127.5f);
-    for (int x = 0; x < size; x++) {
-        float value = start + slope * (float)x + d->ink[c] * ink[x];
-        value += grain * ((float)noise[x] - 127.5f);
+    for (int x = 0; x < r->size; x++) {
+        float value = start + slope * (float)x + d->ink[c] * r->ink[x];
+        value += grain * ((float)r->noise.bytes[x] - 127.5f);
         value = value * 255 + .5f;
         value = value < 0 ? 0 : value;
         value = value > 255 ? 255 : value;
@@ -194,22 +212,17 @@ static void paint_row(const drawing *d, int c, int y, int size, const float *res
 static int32_t draw_one(const shapes_form *form, uint32_t index, uint8_t *image)
 {
     words w = {.key = {.seed = form->seed, .stream = RNG_DATA, .sub = index}, .used = 4};
-    int size = form->size;
+    row r = {.size = form->size};
     int32_t label = (int32_t)((uint64_t)next_word(&w) * SHAPES_CLASSES >> 32);
     drawing d;
-    place_figure(&w, &figures[label], (float)size, &d);
+    place_figure(&w, &figures[label], (float)r.size, &d);
     choose_colours(&w, form->channels, &d);
-    add_clutter(&w, (float)size, &d);
-    float ink[SHAPES_SIZE_MAX];
-    uint32_t noise[SHAPES_SIZE_MAX / 4];
-    for (int y = 0; y < size; y++) {
-        cover_row(&d, (float)y + .5f, size, ink);
+    add_clutter(&w, (float)r.size, &d);
+    for (r.y = 0; r.y < r.size; r.y++) {
+        cover_row(&d, &r);
         for (int c = 0; c < form->channels; c++) {
-            /* Whole blocks: a row uses size bytes of them.  Bytes are taken in memory order, which
-             * is the same on every machine that core/rng.h and data/safetensors.c allow. */
-            for (int i = 0; i < size; i += 16) rng_block(w.key, w.next_block++, noise + i / 4);
-            paint_row(&d, c, y, size, ink, (const uint8_t *)noise,
-                      image + (size_t)(c * size + y) * (size_t)size);
+            draw_noise(&w, &r);
+            paint_row(&d, &r, c, image + (size_t)(c * r.size + r.y) * (size_t)r.size);
         }
     }
     return label;
