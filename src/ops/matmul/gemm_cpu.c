@@ -25,6 +25,8 @@
 #define PANEL (2 * LANES)
 #define DEPTH 256       /* a panel of this depth takes 32 KiB at most */
 #define WIDTH 1024      /* columns packed at a time: 1 MiB at most */
+#define BLOCK_TILES 48  /* tiles of rows that meet all panels before the next ones: a in the cache \
+                         */
 #define DIRECT_TILES 4  /* up to this many tiles of rows, b is not worth packing */
 #define SERIAL_WORK 2e5 /* multiplications for which starting threads costs more than it saves */
 
@@ -172,8 +174,12 @@ static void pass_share(const gemm *g, const pass *p, int thread, int threads)
     if (threads > 1) {
 #pragma omp barrier
     }
-    for (int64_t i = tiles * thread / threads; i < tiles * (thread + 1) / threads; i++)
-        pass_tile(g, p, i / row_tiles, i % row_tiles);
+    for (int64_t i = tiles * thread / threads; i < tiles * (thread + 1) / threads; i++) {
+        int64_t block = i / (panels * BLOCK_TILES), rest = i % (panels * BLOCK_TILES);
+        int64_t first = block * BLOCK_TILES;
+        int64_t high = row_tiles - first < BLOCK_TILES ? row_tiles - first : BLOCK_TILES;
+        pass_tile(g, p, rest / high, first + rest % high);
+    }
     if (threads > 1) {
 #pragma omp barrier
     }
