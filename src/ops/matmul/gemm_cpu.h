@@ -1,4 +1,5 @@
-/* The native matrix product, compiled once for each instruction set: c = a · b (+ bias, ReLU). */
+/* The native matrix product, compiled once for each instruction set, c = a · b (+ bias, ReLU); and
+ * where oneDNN is the better one. */
 #ifndef OPS_MATMUL_GEMM_CPU_H
 #define OPS_MATMUL_GEMM_CPU_H
 
@@ -24,5 +25,24 @@ size_t GEMM_SCRATCH_BYTES(int64_t n);
 
 /* Each element is summed by one thread in one order: the bits do not depend on the threads. */
 void GEMM_RUN(const gemm *g);
+
+/* Up to this many multiplications a call of oneDNN takes longer than the product itself: 10 × 40 ->
+ * 10 takes 0.3 µs natively and 0.5 µs by oneDNN 2.6 (0.8 to 1.1 µs with AVX2), 100 × 40 -> 10
+ * already 1.6 and 1.2 µs, 100 × 800 -> 40 takes 65 and 46 µs, 100 × 784 -> 128 154 and 113 µs (one
+ * thread of a Sapphire Rapids Xeon, AVX-512). */
+#define GEMM_NATIVE_WORK 8192
+
+/* BE_OK if the native product is the better one for [m, k] · [k, n] here, else why not.  Without
+ * AVX2 it always is: oneDNN has no fast product for every other processor. */
+static inline be_status gemm_prefers_native(const cpu_device *device, int64_t m, int64_t n,
+                                            int64_t k, be_error *reason)
+{
+    double work = (double)m * (double)n * (double)k;
+    if (device->library == CPU_NATIVE_ONLY || device->isa == CPU_GENERIC ||
+        work <= GEMM_NATIVE_WORK)
+        return BE_OK;
+    FAIL(reason, BE_UNAVAILABLE, "oneDNN is faster from %d multiplications on, and these are %.0f",
+         GEMM_NATIVE_WORK, work);
+}
 
 #endif

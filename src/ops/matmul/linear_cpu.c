@@ -1,6 +1,5 @@
 /* Linear on the CPU by the native matrix product. */
 #include "core/memory.h"
-#include "ops/matmul/gemm_choice.h"
 #include "ops/matmul/gemm_cpu.h"
 #include "ops/matmul/linear_rows.h"
 

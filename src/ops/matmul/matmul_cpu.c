@@ -1,5 +1,4 @@
 /* Matrix product on the CPU, natively. */
-#include "ops/matmul/gemm_choice.h"
 #include "ops/matmul/gemm_cpu.h"
 #include "ops/matmul/matmul.h"
 
