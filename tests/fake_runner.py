@@ -5,6 +5,7 @@ A step sleeps, or spins with --spin; everything it claims follows from --step.  
 faults; AT is the number of the `run` request at which one begins (1 is the first step).
 """
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -60,6 +61,15 @@ class Fake:
         while spin and time.monotonic() < end:
             pass
         time.sleep(max(0.0, end - time.monotonic()))
+
+    def spin(self):
+        """What an idle pool of threads does: hashing, because that leaves Python to the others."""
+        block = bytes(1 << 20)
+        while True:
+            if time.monotonic() < self.spin_until:
+                hashlib.sha256(block)
+            else:
+                time.sleep(0.001)
 
     def hello(self, request):
         self.answer(schema=self.wish.schema, engine=self.wish.engine, version="1.0",
@@ -135,8 +145,9 @@ class Fake:
         wall = time.monotonic() - start
         wall *= wish.claim * (1 - abs(self.random.gauss(0, wish.noise)) if wish.noise else 1)
         babble = wish.fault == "babble" and self.runs >= wish.at
-        if wish.spin_after:
-            threading.Thread(target=self.work, args=(wish.spin_after, True), daemon=True).start()
+        self.spin_until = time.monotonic() + wish.spin_after
+        if wish.spin_after and self.runs == 1:
+            threading.Thread(target=self.spin, daemon=True).start()
         self.answer(more="and one more thing\n" if babble else "", steps=steps,
                     wall_ns=max(1, int(wall * 1e9)), loss=wish.loss,
                     losses=[wish.loss] * steps if request.get("losses") else [])

@@ -7,8 +7,6 @@
 #include "run/conductor.h"
 #include "run/runner.h"
 
-#define LANE_STRIKES 3 /* times that something must look wrong before it is believed */
-
 typedef struct lane {
     const conductor_contender *contender;
     const conductor_options *options;
@@ -19,14 +17,14 @@ typedef struct lane {
     runner runner;
     char name[96];
 
-    bool leaving;      /* has reached a limit of the stop rule */
-    bool active;       /* takes part in the next round */
-    bool refused;      /* the failure is a refusal: it measured wrongly */
-    double step_s;     /* latest estimate of one step */
-    double measured_s; /* sum of the measured blocks */
-    int short_strikes; /* blocks in a row whose claim was far below our own clock */
-    int pending_checks, pending_strikes; /* looks at work left behind, and how often there was */
-    int64_t cpu_ns;                      /* the runner's processor time so far, -1 unknown */
+    bool leaving;        /* has reached a limit of the stop rule */
+    bool active;         /* takes part in the next round */
+    bool refused;        /* the failure is a refusal: it measured wrongly */
+    double step_s;       /* latest estimate of one step */
+    double measured_s;   /* sum of the measured blocks */
+    int short_strikes;   /* blocks in a row whose claim was far below our own clock */
+    int pending_strikes; /* looks in a row that found work left behind */
+    int64_t cpu_ns;      /* the runner's processor time so far, -1 unknown */
     int64_t block_cpu_ns, block_wall_ns; /* sums over the measured blocks */
     int64_t idle_from_ns, idle_from_cpu_ns, idle_cpu_ns, idle_wall_ns;
     int restless; /* blocks after which its threads did not fall asleep in time */

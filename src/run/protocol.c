@@ -40,6 +40,22 @@ static json_t *protocol_numbers(const double *values, int count)
     return list;
 }
 
+/* JSON has no word for what is not finite. */
+static be_status protocol_check_numbers(const protocol_job *job, be_error *err)
+{
+    const protocol_optimizer *o = &job->optimizer;
+    const double settings[] = {o->lr, o->momentum, o->weight_decay, o->beta1, o->beta2, o->epsilon};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (!isfinite(settings[i]))
+            FAIL(err, BE_USAGE, "prepare: expected finite numbers for the optimizer, found %g",
+                 settings[i]);
+    for (int i = 0; i < job->channels; i++)
+        if (!isfinite(job->mean[i]) || !isfinite(job->std[i]))
+            FAIL(err, BE_USAGE, "prepare: expected finite means and deviations, found %g and %g",
+                 job->mean[i], job->std[i]);
+    return BE_OK;
+}
+
 static be_status protocol_check_job(const protocol_job *job, be_error *err)
 {
     if (!job || !job->workload || !job->device || !job->precision || !job->mode)
@@ -53,7 +69,7 @@ static be_status protocol_check_job(const protocol_job *job, be_error *err)
     if (job->channels < 0 || job->channels > PROTOCOL_CHANNELS_MAX)
         FAIL(err, BE_USAGE, "prepare: expected 0 to %d channels, found %d", PROTOCOL_CHANNELS_MAX,
              job->channels);
-    return BE_OK;
+    return protocol_check_numbers(job, err);
 }
 
 static json_t *protocol_prepare_object(const protocol_job *job)
@@ -122,8 +138,7 @@ be_status protocol_encode(const protocol_call *call, char **line, be_error *err)
     json_t *object = protocol_object(call);
     if (!object)
         FAIL(err, BE_USAGE,
-             "%s: expected names and paths in UTF-8 and finite numbers; rename the file or mend "
-             "the number",
+             "%s: expected names and paths in UTF-8, found other bytes; rename the file",
              protocol_names[call->request]);
     char *text = json_dumps(object, JSON_COMPACT);
     json_decref(object);
