@@ -343,10 +343,10 @@ static be_status backward_run(const cpu_call *call, be_error *err)
         for (int64_t n = 0; n < s->n; n++) {
             const float *dy = (const float *)call->in[3] + n * dy_floats;
             if (pool)
-                spread_pool(v, (const uint8_t *)call->in[2] + n * dy_floats, dy, mine.dy);
+                spread_pool(&spread, (const uint8_t *)call->in[2] + n * dy_floats, dy, mine.dy);
             else
-                spread_relu(v, v->relu ? (const float *)call->in[2] + n * dy_floats : NULL, dy,
-                            mine.dy);
+                spread_relu(&spread, v->relu ? (const float *)call->in[2] + n * dy_floats : NULL,
+                            dy, mine.dy);
             const float *x = (const float *)call->in[0] + n * image_floats(v);
             add_weights(v, pad_image(v, x, mine.x), mine.dy, mine.dw, mine.db);
             if (v->need_dx)
