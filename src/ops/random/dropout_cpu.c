@@ -73,8 +73,12 @@ static inline void drop(const float *restrict x, float *restrict y, int64_t coun
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
-        float kept = x[i] * scale; /* read and multiplied in any case, so that nothing branches */
-        y[i] = (int32_t)(words[i] >> 8) >= (int32_t)threshold ? kept : 0.0f;
+        /* By a mask of bits: a choice would be compiled into a branch. */
+        float scaled = x[i] * scale;
+        uint32_t bits, mask = (int32_t)(words[i] >> 8) >= (int32_t)threshold ? UINT32_MAX : 0;
+        memcpy(&bits, &scaled, sizeof bits);
+        bits &= mask;
+        memcpy(&y[i], &bits, sizeof bits);
     }
 }
 
