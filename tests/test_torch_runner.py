@@ -280,7 +280,9 @@ class RunnerTest(unittest.TestCase):
         self.assertIn("PyTorch " + torch.__version__, prepared["implementation"])
         self.assertGreater(prepared["prepare_ns"], 0)
         self.assertIsInstance(prepared["warnings"], list)
-        self.assertEqual(self.ok("prepare", **self.request("mlp-mnist", threads=2))["threads"], 2)
+        prepared = self.ok("prepare", **self.request("mlp-mnist", threads=2))
+        self.assertEqual(prepared["threads"], 2)
+        self.assertEqual([text for text in prepared["warnings"] if "threads" in text], [])
         self.assertLess(self.ok("sync")["wall_ns"], 50_000_000)
 
     def test_bf16_is_computed_or_refused(self):
