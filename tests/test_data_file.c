@@ -253,15 +253,15 @@ static void test_xdg(void **state)
     ASSERT_OK(file_xdg(out, FILE_DATA, &err));
     assert_string_equal(out, "/somewhere/breakeven");
     setenv("XDG_DATA_HOME", "relative", 1);
-    setenv("HOME", "/home/x", 1);
+    setenv("HOME", "/somewhere/x", 1);
     ASSERT_OK(file_xdg(out, FILE_DATA, &err));
-    assert_string_equal(out, "/home/x/.local/share/breakeven");
+    assert_string_equal(out, "/somewhere/x/.local/share/breakeven");
     unsetenv("XDG_STATE_HOME");
     unsetenv("XDG_CACHE_HOME");
     ASSERT_OK(file_xdg(out, FILE_STATE, &err));
-    assert_string_equal(out, "/home/x/.local/state/breakeven");
+    assert_string_equal(out, "/somewhere/x/.local/state/breakeven");
     ASSERT_OK(file_xdg(out, FILE_CACHE, &err));
-    assert_string_equal(out, "/home/x/.cache/breakeven");
+    assert_string_equal(out, "/somewhere/x/.cache/breakeven");
     unsetenv("HOME");
     ASSERT_OK(file_xdg(out, FILE_DATA, &err)); /* the user database knows a home */
     assert_true(out[0] == '/');
