@@ -240,29 +240,25 @@ static int sync_folder_of(const char *path)
     return failed;
 }
 
-/* Open and lock the temporary file.  The lock keeps two writers of one file apart and dies with its
- * process.  If the file was renamed away between open and lock, the lock is on the wrong one. */
-static int open_temporary(const char *temporary)
+/* If the file is renamed away between open and lock, the lock is on the wrong one: again then. */
+be_status file_open_locked(int *fd, const char *path, be_error *err)
 {
+    struct stat opened, named;
     for (;;) {
-        int fd = open(temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-        if (fd < 0) return -1;
+        *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (*fd < 0) return file_error(err, "write", path, errno);
         int failed = 0;
-        struct stat opened, named;
-        if (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        /* A file system that knows no locks (ENOLCK, ENOTSUP) goes without. */
+        if (flock(*fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
             failed = EWOULDBLOCK;
-        else if (fstat(fd, &opened))
+        else if (fstat(*fd, &opened))
             failed = errno;
-        else if (stat(temporary, &named) == 0 && named.st_ino == opened.st_ino &&
-                 named.st_dev == opened.st_dev) {
-            if (ftruncate(fd, 0) == 0) return fd;
-            failed = errno;
-        }
-        close(fd);
-        if (failed) {
-            errno = failed;
-            return -1;
-        }
+        else if (stat(path, &named) == 0 && named.st_ino == opened.st_ino &&
+                 named.st_dev == opened.st_dev)
+            return BE_OK;
+        close(*fd);
+        *fd = -1;
+        if (failed) return file_error(err, "write", path, failed);
     }
 }
 
@@ -279,13 +275,11 @@ be_status file_write_begin(file_writer *w, const char *path, be_error *err)
     memcpy(w->path, path, length);
     w->temporary = w->path + length + 1;
     sprintf(w->temporary, "%s.tmp", path);
-    w->fd = open_temporary(w->temporary);
-    if (w->fd < 0) {
-        be_status status = file_error(err, "write", path, errno);
-        file_write_abort(w);
-        return status;
-    }
-    return BE_OK;
+    be_status status = file_open_locked(&w->fd, w->temporary, err);
+    if (status == BE_OK && ftruncate(w->fd, 0))
+        status = file_error(err, "write", w->temporary, errno);
+    if (status != BE_OK) file_write_abort(w);
+    return status;
 }
 
 static ssize_t write_some(int fd, const void *bytes, size_t count)
@@ -303,16 +297,22 @@ static ssize_t write_some(int fd, const void *bytes, size_t count)
     return write(fd, bytes, count);
 }
 
+be_status file_write_fd(int fd, const void *bytes, size_t count, const char *path, be_error *err)
+{
+    for (size_t done = 0; done < count;) {
+        ssize_t wrote = write_some(fd, (const char *)bytes + done, count - done);
+        if (wrote < 0 && errno == EINTR) continue;
+        if (wrote < 0) return file_error(err, "write", path, errno);
+        done += (size_t)wrote;
+    }
+    return BE_OK;
+}
+
 be_status file_write(file_writer *w, const void *bytes, size_t count, be_error *err)
 {
     MUST(w->fd >= 0);
-    for (size_t done = 0; done < count;) {
-        ssize_t wrote = write_some(w->fd, (const char *)bytes + done, count - done);
-        if (wrote < 0 && errno == EINTR) continue;
-        if (wrote < 0) return file_error(err, "write", w->path, errno);
-        done += (size_t)wrote;
-        w->bytes += wrote;
-    }
+    TRY(file_write_fd(w->fd, bytes, count, w->path, err));
+    w->bytes += (int64_t)count;
     return BE_OK;
 }
 

@@ -32,6 +32,14 @@ BE_CHECKED be_status file_open(int *fd, int64_t *bytes, const char *path, be_err
 BE_CHECKED be_status file_read_some(int fd, void *out, size_t room, size_t *got, const char *path,
                                     be_error *err);
 
+/* Open for reading and writing, made if missing, and lock it: another process that has it open this
+ * way makes it fail.  The lock goes with the descriptor.  Close with close. */
+BE_CHECKED be_status file_open_locked(int *fd, const char *path, be_error *err);
+
+/* All of the bytes to fd, where it stands.  `path` is for the error text. */
+BE_CHECKED be_status file_write_fd(int fd, const void *bytes, size_t count, const char *path,
+                                   be_error *err);
+
 /* The whole file and a zero byte after it; more than limit_bytes is BE_BAD_DATA.  Free with
  * memory_free.  Works for /proc and /sys too, whose sizes are not known beforehand. */
 BE_CHECKED be_status file_read(void **out, size_t *bytes, const char *path, size_t limit_bytes,

@@ -1,0 +1,75 @@
+/* Listing and verifying the files of data sets. */
+#include "data/inspect.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "data/dataset.h"
+#include "data/sha256.h"
+
+const char *inspect_state_name(inspect_state state)
+{
+    static const char *const names[] = {"missing", "there", "published", "other", "damaged"};
+    return names[state];
+}
+
+be_status inspect_list(const catalog_set *set, const char *data_dir, inspect_report *out,
+                       be_error *err)
+{
+    struct stat found;
+    *out = (inspect_report){.set = set};
+    if (set->format == FORMAT_GENERATED) return BE_OK;
+    TRY(catalog_locate(set, data_dir, &out->place, err));
+    for (int i = 0; i < set->file_count; i++) {
+        inspect_file *f = &out->files[i];
+        f->file = &set->files[i];
+        if (!out->place.found || !catalog_file_path(f->path, out->place.folder, f->file)) continue;
+        f->state = INSPECT_THERE;
+        f->bytes = stat(f->path, &found) == 0 ? found.st_size : 0;
+    }
+    return BE_OK;
+}
+
+/* The bytes of one file.  BE_NO_MEMORY alone is passed on: it says nothing about the file. */
+static be_status verify_file(inspect_file *f, be_error *err)
+{
+    char sum[SHA256_TEXT_BYTES];
+    int64_t bytes = 0;
+    be_status status = sha256_unpacked(f->path, f->file->bytes, sum, &bytes, &f->problem);
+    if (status == BE_NO_MEMORY) FAIL(err, BE_NO_MEMORY, "%s", f->problem.text);
+    if (status != BE_OK)
+        f->state = INSPECT_DAMAGED;
+    else
+        f->state = f->file->sha256 && strcmp(sum, f->file->sha256) == 0 ? INSPECT_PUBLISHED
+                                                                        : INSPECT_OTHER;
+    return BE_OK;
+}
+
+static be_status verify_split(inspect_report *report, dataset_split split, be_error *err)
+{
+    inspect_split *s = &report->splits[split];
+    be_dataset *d = NULL;
+    const dataset_options options = {.data_dir = report->place.folder};
+    be_status status = dataset_open(report->set->kind, split, &options, &d, &s->problem);
+    if (status == BE_NO_MEMORY) FAIL(err, BE_NO_MEMORY, "%s", s->problem.text);
+    s->good = status == BE_OK;
+    s->count = d ? d->count : 0;
+    dataset_close(d);
+    report->good &= s->good;
+    return BE_OK;
+}
+
+be_status inspect_verify(const catalog_set *set, const char *data_dir, inspect_report *out,
+                         be_error *err)
+{
+    TRY(inspect_list(set, data_dir, out, err));
+    out->good = out->place.found || set->format == FORMAT_GENERATED;
+    for (int i = 0; i < set->file_count; i++) {
+        if (out->files[i].state != INSPECT_THERE) continue;
+        TRY(verify_file(&out->files[i], err));
+        out->good &= out->files[i].state != INSPECT_DAMAGED;
+    }
+    if (!out->place.found) return BE_OK;
+    TRY(verify_split(out, SPLIT_TRAIN, err));
+    return verify_split(out, SPLIT_TEST, err);
+}

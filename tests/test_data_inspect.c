@@ -1,0 +1,93 @@
+/* data/inspect.h: what is said of the files of a set. */
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "data/cifar.h"
+#include "data/inspect.h"
+
+static char *folder;
+static be_error err;
+
+static int begin(void **state)
+{
+    (void)state;
+    folder = support_make_folder();
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    support_remove_folder(folder);
+    return 0;
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[FILE_PATH_BYTES];
+    return support_path(path, sizeof path, folder, name);
+}
+
+static void test_inspect(void **state)
+{
+    (void)state;
+    static inspect_report report;
+    unsigned char record[2 * CIFAR_RECORD_BYTES] = {0};
+    const catalog_set *set = catalog_get(DATASET_CIFAR10);
+    ASSERT_OK(inspect_list(set, folder, &report, &err));
+    assert_false(report.place.found);
+    assert_int_equal(report.files[0].state, INSPECT_MISSING);
+    ASSERT_OK(inspect_verify(set, folder, &report, &err));
+    assert_false(report.good);
+    support_write_file(path_of("data_batch_2.bin"), record, sizeof record);
+    support_write_file(path_of("test_batch.bin"), record, CIFAR_RECORD_BYTES);
+    ASSERT_OK(inspect_list(set, folder, &report, &err));
+    assert_true(report.place.found);
+    assert_int_equal(report.files[1].state, INSPECT_THERE);
+    assert_int_equal(report.files[1].bytes, sizeof record);
+    ASSERT_OK(inspect_verify(set, folder, &report, &err));
+    assert_true(report.good);
+    assert_string_equal(inspect_state_name(report.files[1].state), "other");
+    assert_int_equal(report.splits[SPLIT_TRAIN].count, 2);
+    assert_int_equal(report.splits[SPLIT_TEST].count, 1);
+    record[0] = 10;
+    support_write_file(path_of("data_batch_2.bin"), record, sizeof record);
+    ASSERT_OK(inspect_verify(set, folder, &report, &err));
+    assert_false(report.good || report.splits[SPLIT_TRAIN].good);
+    assert_true(report.splits[SPLIT_TEST].good);
+    assert_non_null(strstr(report.splits[SPLIT_TRAIN].problem.text, "expected a label"));
+    support_write_file(path_of("test_batch.bin"), "\x1f\x8b\x08", 3);
+    ASSERT_OK(inspect_verify(set, folder, &report, &err));
+    assert_int_equal(report.files[5].state, INSPECT_DAMAGED);
+    assert_non_null(strstr(report.files[5].problem.text, "truncated"));
+    ASSERT_OK(inspect_verify(catalog_get(DATASET_SHAPES), folder, &report, &err));
+    assert_true(report.good);
+}
+
+static void test_inspect_real_sets(void **state)
+{
+    (void)state;
+    static inspect_report report;
+    const char *data = getenv("BREAKEVEN_DATA");
+    if (!data) skip();
+    for (int kind = DATASET_MNIST; kind <= DATASET_FASHION_MNIST; kind++) {
+        ASSERT_OK(inspect_verify(catalog_get((dataset_kind)kind), data, &report, &err));
+        assert_true(report.good);
+        for (int i = 0; i < 4; i++) assert_int_equal(report.files[i].state, INSPECT_PUBLISHED);
+        assert_int_equal(report.splits[SPLIT_TRAIN].count, 60000);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_inspect),
+        TEST(test_inspect_real_sets),
+    };
+    return cmocka_run_group_tests_name("data_inspect", tests, NULL, NULL);
+}
