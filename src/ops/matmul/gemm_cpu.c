@@ -23,11 +23,9 @@
 #endif
 
 #define PANEL (2 * LANES)
-#define DEPTH 256  /* a panel of this depth takes 32 KiB at most */
-#define WIDTH 1024 /* columns packed at a time: 1 MiB at most */
-#define BLOCK_TILES                                                                                \
-    48                  /* tiles of rows that meet all panels before the next ones: a in the cache \
-                         */
+#define DEPTH 256       /* a panel of this depth takes 32 KiB at most */
+#define WIDTH 1024      /* columns packed at a time: 1 MiB at most */
+#define BLOCK_TILES 48  /* tiles of rows that meet all panels before the next: a stays in cache */
 #define DIRECT_TILES 4  /* up to this many tiles of rows, b is not worth packing */
 #define SERIAL_WORK 2e5 /* multiplications for which starting threads costs more than it saves */
 

@@ -1,4 +1,5 @@
 /* Max-pooling on the CPU.  Blocked: a vector of channels at a time.  Plain: a window at a time. */
+#include <math.h>
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
@@ -46,22 +47,31 @@ VEC_INLINE void blocked_row(const pool_sizes *s, const int size, const float *x,
     }
 }
 
+/* VEC windows at a time, of which the last ones of a row need not exist: branches on the data would
+ * be mispredicted half of the time. */
 VEC_INLINE void plain_row(const pool_sizes *s, const int size, const float *x, float *y,
                           uint8_t *index)
 {
-    for (int64_t w = 0; w < s->out_width; w++) {
-        const float *window = x + w * size;
-        float best = window[0];
-        int place = 0;
-        for (int row = 0; row < size; row++)
-            for (int column = 0; column < size; column++) {
-                float value = window[row * s->width + column];
-                int better = (value > best) | (value != value);
-                best = better ? value : best;
-                place = better ? row * size + column : place;
-            }
-        y[w] = best;
-        index[w] = (uint8_t)place;
+    for (int64_t w = 0; w < s->out_width; w += VEC) {
+        int count = s->out_width - w < VEC ? (int)(s->out_width - w) : VEC;
+        const float *windows = x + w * size;
+        vec best = vec_all(-INFINITY);
+        veci place = {0};
+        for (int i = 0; i < size * size; i++) {
+            const float *from = windows + i / size * s->width + i % size;
+            vec value = {0};
+            if (count == VEC)
+                for (int j = 0; j < VEC; j++) value[j] = from[j * size];
+            else
+                for (int j = 0; j < count; j++) value[j] = from[j * size];
+            veci better = (value > best) | (value != value);
+            best = vec_select(better, value, best);
+            place = (better & i) | (~better & place);
+        }
+        for (int j = 0; j < count; j++) {
+            y[w + j] = best[j];
+            index[w + j] = (uint8_t)place[j];
+        }
     }
 }
 
@@ -134,11 +144,19 @@ VEC_INLINE void blocked_back(const pool_sizes *s, const int size, const float *d
 VEC_INLINE void plain_back(const pool_sizes *s, const int size, const float *dy,
                            const uint8_t *index, float *dx)
 {
-    for (int64_t w = 0; w < s->out_width; w++)
-        for (int row = 0; row < size; row++)
-            for (int column = 0; column < size; column++)
-                dx[row * s->width + w * size + column] =
-                    index[w] == row * size + column ? dy[w] : 0.0f;
+    for (int64_t w = 0; w < s->out_width; w += VEC) {
+        int count = s->out_width - w < VEC ? (int)(s->out_width - w) : VEC;
+        vec value = {0};
+        vecb place = {0};
+        memcpy(&value, dy + w, (size_t)count * sizeof *dy);
+        memcpy(&place, index + w, (size_t)count);
+        veci places = __builtin_convertvector(place, veci);
+        for (int i = 0; i < size * size; i++) {
+            float *to = dx + i / size * s->width + w * size + i % size;
+            vec part = (vec)((veci)value & (places == i));
+            for (int j = 0; j < count; j++) to[j * size] = part[j];
+        }
+    }
 }
 
 static void blocked_back_2(const pool_sizes *s, const float *dy, const uint8_t *index, float *dx)

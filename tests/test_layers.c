@@ -1,0 +1,273 @@
+/* Linear, matmul, pooling, bias and sums beyond what test_ops compares: parameters, fusion, equal
+ * and unordered numbers, the same bits for every number of threads, and every refusal. */
+#include <math.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "breakeven/plan.h"
+#include "graph/graph.h"
+#include "ops/matmul/linear.h"
+#include "ops/matmul/matmul.h"
+#include "ops/pool/pool.h"
+#include "support.h"
+
+static const char *const libraries[] = {"native", "onednn"};
+
+static be_device *open_device(const char *isa, const char *library, int threads)
+{
+    be_error err;
+    be_device *device = NULL;
+    const be_device_options options = {.isa = isa, .library = library, .threads = threads};
+    ASSERT_OK(be_device_open("cpu", &options, &device, &err));
+    return device;
+}
+
+static void linear_makes_its_parameters(void **state)
+{
+    (void)state;
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 4, 5, 4, 2, 2));
+    be_shape y = be_value_shape(g, be_linear(g, x, "fc", 7));
+    const graph_value *w = &g->values[be_value_find(g, "fc.weight")];
+    const graph_value *b = &g->values[be_value_find(g, "fc.bias")];
+    assert_true(shape_equal(&y, &(be_shape){BE_F32, 2, {5, 7}}));
+    assert_true(shape_equal(&w->shape, &(be_shape){BE_F32, 2, {7, 16}}));
+    assert_true(shape_equal(&b->shape, &(be_shape){BE_F32, 1, {7}}));
+    assert_true(w->kind == VALUE_PARAMETER && b->kind == VALUE_PARAMETER);
+    assert_true(w->init_bound == 0.25f && b->init_bound == 0.25f);
+    be_graph_free(g);
+}
+
+/* y of x -> linear -> ReLU, and how many nodes the plan has. */
+static int run_linear_relu(const char *library, int no_fusion, float y[6])
+{
+    be_error err;
+    be_plan *plan = NULL;
+    be_device *device = open_device(NULL, library, 1);
+    be_graph *g = be_graph_new(3);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 2, 2, 9, 0, 0));
+    be_value relu = be_relu(g, be_linear(g, x, "fc", 3));
+    const be_plan_options options = {
+        .mode = BE_INFER, .no_fusion = no_fusion, .keep = &relu, .keep_count = 1};
+    float data[18];
+    for (int i = 0; i < 18; i++) data[i] = (float)(i % 5) - 2.0f;
+    ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));
+    ASSERT_OK(be_plan_write(plan, x, data, sizeof data, &err));
+    ASSERT_OK(be_plan_run(plan, 1, &err));
+    ASSERT_OK(be_plan_read(plan, relu, y, 6 * sizeof *y, &err));
+    int nodes = be_plan_describe(plan).nodes;
+    be_plan_free(plan);
+    be_graph_free(g);
+    be_device_close(device);
+    return nodes;
+}
+
+static void relu_is_fused_into_linear(void **state)
+{
+    (void)state;
+    for (int l = 0; l < 2; l++) {
+        float fused[6], apart[6];
+        int positive = 0;
+        assert_int_equal(run_linear_relu(libraries[l], 0, fused), 1);
+        assert_int_equal(run_linear_relu(libraries[l], 1, apart), 2);
+        for (int i = 0; i < 6; i++) {
+            assert_true(fabsf(fused[i] - apart[i]) < 1e-6f);
+            positive += fused[i] > 0.0f;
+        }
+        assert_in_range(positive, 1, 5);
+    }
+}
+
+/* A network whose weights are no numbers must not look well: the native ReLU passes NaN on.
+ * (oneDNN's makes 0 of it.) */
+static void relu_keeps_nan(void **state)
+{
+    (void)state;
+    be_error err;
+    be_plan *plan = NULL;
+    be_device *device = open_device(NULL, "native", 1);
+    be_graph *g = be_graph_new(3);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 2, 1, 4, 0, 0));
+    be_value relu = be_relu(g, be_linear(g, x, "fc", 20));
+    const be_plan_options options = {.mode = BE_INFER, .keep = &relu, .keep_count = 1};
+    float data[4] = {1.0f, NAN, 1.0f, 1.0f}, y[20];
+    ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));
+    ASSERT_OK(be_plan_write(plan, x, data, sizeof data, &err));
+    ASSERT_OK(be_plan_run(plan, 1, &err));
+    ASSERT_OK(be_plan_read(plan, relu, y, sizeof y, &err));
+    for (int i = 0; i < 20; i++) assert_true(isnan(y[i]));
+    be_plan_free(plan);
+    be_graph_free(g);
+    be_device_close(device);
+}
+
+#define PRODUCT_M 157
+#define PRODUCT_N 1090
+#define PRODUCT_K 301
+
+static void run_product(int threads, float *y)
+{
+    static float data[PRODUCT_K * PRODUCT_N];
+    be_error err;
+    be_plan *plan = NULL;
+    be_device *device = open_device(NULL, "native", threads);
+    be_graph *g = be_graph_new(3);
+    const matmul_attrs attrs = {0, 1};
+    be_value a = be_input(g, "a", shape_make(BE_F32, 2, PRODUCT_M, PRODUCT_K, 0, 0));
+    be_value b = be_input(g, "b", shape_make(BE_F32, 2, PRODUCT_N, PRODUCT_K, 0, 0));
+    be_value product = graph_build(g, &be_op_matmul, &attrs, (be_value[OP_MAX_IN]){a, b}, NULL);
+    const be_plan_options options = {.mode = BE_INFER, .keep = &product, .keep_count = 1};
+    for (int i = 0; i < PRODUCT_K * PRODUCT_N; i++)
+        data[i] = (float)(i % 1009 * 7919 % 1009) / 1009.0f;
+    ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));
+    ASSERT_OK(be_plan_bind(plan, a, data, sizeof(float) * PRODUCT_M * PRODUCT_K, &err));
+    ASSERT_OK(be_plan_bind(plan, b, data, sizeof data, &err));
+    ASSERT_OK(be_plan_run(plan, 1, &err));
+    ASSERT_OK(be_plan_read(plan, product, y, sizeof(float) * PRODUCT_M * PRODUCT_N, &err));
+    be_plan_free(plan);
+    be_graph_free(g);
+    be_device_close(device);
+}
+
+static void threads_do_not_change_the_native_product(void **state)
+{
+    (void)state;
+    static float y[2][PRODUCT_M * PRODUCT_N];
+    run_product(1, y[0]);
+    for (int threads = 2; threads < 6; threads++) {
+        run_product(threads, y[1]);
+        assert_memory_equal(y[0], y[1], sizeof y[0]);
+    }
+}
+
+extern const cpu_kernel cpu_max_pool2d_generic;
+#if defined(__x86_64__)
+extern const cpu_kernel cpu_max_pool2d_avx2, cpu_max_pool2d_avx512;
+#endif
+
+static const cpu_kernel *pool_of(cpu_isa isa)
+{
+#if defined(__x86_64__)
+    if (isa == CPU_AVX512) return &cpu_max_pool2d_avx512;
+    if (isa == CPU_AVX2) return &cpu_max_pool2d_avx2;
+#endif
+    return isa == CPU_GENERIC ? &cpu_max_pool2d_generic : NULL;
+}
+
+/* Four windows of 2 × 2 in the image's two rows, the same in all channels. */
+static const float pool_x[16] = {1, 1, 0, 2, 3, NAN, -INFINITY, -INFINITY,
+                                 1, 1, 2, 2, 9, 5,   -INFINITY, -INFINITY};
+static const float pool_y[4] = {1, 2, NAN, -INFINITY};
+static const uint8_t pool_index[4] = {0, 1, 1, 0};
+
+static void pool_one_way(cpu_isa isa, value_layout layout)
+{
+    enum { CHANNELS = 16 };
+    be_error err;
+    _Alignas(64) float x[CHANNELS * 16], y[CHANNELS * 4];
+    _Alignas(64) uint8_t index[CHANNELS * 4];
+    int block = layout == LAYOUT_PLAIN ? 1 : (int)layout;
+    const max_pool2d_attrs attrs = {2};
+    for (int i = 0; i < CHANNELS * 16; i++) x[i] = pool_x[i / block % 16];
+    const cpu_call call = {.attrs = &attrs,
+                           .in_shape = {shape_make(BE_F32, 4, 1, CHANNELS, 2, 8)},
+                           .out_shape = {shape_make(BE_F32, 4, 1, CHANNELS, 1, 4)},
+                           .in_layout = {layout},
+                           .out_layout = {layout, layout},
+                           .in = {x},
+                           .out = {y, index},
+                           .threads = 1};
+    ASSERT_OK(pool_of(isa)->run(&call, &err));
+    for (int i = 0; i < CHANNELS * 4; i++) {
+        int window = i / block % 4;
+        assert_int_equal(index[i], pool_index[window]);
+        if (isnan(pool_y[window]))
+            assert_true(isnan(y[i]));
+        else
+            assert_true(y[i] == pool_y[window]);
+    }
+}
+
+static void max_pool_takes_the_first_of_equals_and_nan(void **state)
+{
+    (void)state;
+    for (int isa = 0; isa <= (int)cpu_isa_detect(); isa++) {
+        pool_one_way((cpu_isa)isa, LAYOUT_PLAIN);
+        pool_one_way((cpu_isa)isa, isa == CPU_AVX512 ? LAYOUT_BLOCKED16 : LAYOUT_BLOCKED8);
+    }
+}
+
+static be_status build_pool(be_shape x, int size, be_error *err)
+{
+    be_graph *g = be_graph_new(1);
+    be_max_pool2d(g, be_input(g, "x", x), size);
+    be_status status = be_graph_check(g, err);
+    be_graph_free(g);
+    return status;
+}
+
+static be_status build_pair(const be_op *op, const void *attrs, be_shape a, be_shape b,
+                            be_error *err)
+{
+    be_graph *g = be_graph_new(1);
+    be_value in[OP_MAX_IN] = {be_input(g, "a", a), be_input(g, "b", b), BE_NONE, BE_NONE};
+    graph_build(g, op, attrs, in, NULL);
+    be_status status = be_graph_check(g, err);
+    be_graph_free(g);
+    return status;
+}
+
+static be_status build_linear(be_shape x, int features, be_error *err)
+{
+    be_graph *g = be_graph_new(1);
+    be_linear(g, be_input(g, "x", x), "fc", features);
+    be_status status = be_graph_check(g, err);
+    be_graph_free(g);
+    return status;
+}
+
+static void wrong_shapes_are_refused(void **state)
+{
+    (void)state;
+    be_error err;
+    const be_shape image = {BE_F32, 4, {2, 3, 4, 5}}, row = {BE_F32, 1, {9}};
+    const be_shape matrix = {BE_F32, 2, {6, 9}}, bytes = {BE_U8, 4, {2, 3, 4, 5}};
+    ASSERT_FAILS(build_pool(image, 5, &err), BE_USAGE, "5 × 5", "found f32 [2, 3, 4, 5]",
+                 "use a smaller window");
+    ASSERT_FAILS(build_pool(image, 0, &err), BE_USAGE, "window of 1 to 16, found 0");
+    ASSERT_FAILS(build_pool(image, 17, &err), BE_USAGE, "window of 1 to 16, found 17");
+    ASSERT_FAILS(build_pool(matrix, 2, &err), BE_USAGE, "max_pool2d: x: expected f32 of 4");
+    ASSERT_FAILS(build_pool(bytes, 2, &err), BE_USAGE, "max_pool2d: x", "found u8 [2, 3, 4, 5]");
+    ASSERT_FAILS(build_linear(row, 4, &err), BE_USAGE, "linear: x: expected at least 2 dim",
+                 "found f32 [9]");
+    ASSERT_FAILS(build_linear(bytes, 4, &err), BE_USAGE, "linear: x", "found u8");
+    ASSERT_FAILS(build_linear(image, 0, &err), BE_USAGE, "fc.weight", "at least 1", "[0, 60]");
+    ASSERT_FAILS(build_pair(&be_op_linear, &(linear_attrs){0}, image, matrix, &err), BE_USAGE,
+                 "linear: w: expected 60 columns", "found f32 [6, 9]");
+    ASSERT_FAILS(
+        build_pair(&be_op_linear_backward, &(linear_backward_attrs){0}, matrix, matrix, &err),
+        BE_USAGE, "linear_backward: input 3 is missing");
+    ASSERT_FAILS(build_pair(&be_op_matmul, &(matmul_attrs){0, 0}, matrix, matrix, &err), BE_USAGE,
+                 "matmul: expected as many rows of b as a has columns");
+    ASSERT_FAILS(build_pair(&be_op_add, NULL, matrix, image, &err), BE_USAGE,
+                 "add: b: expected f32 [6, 9], found f32 [2, 3, 4, 5]");
+    ASSERT_FAILS(build_pair(&be_op_bias, NULL, row, row, &err), BE_USAGE,
+                 "bias: x: expected 2 or 4 dimensions, found f32 [9]");
+    ASSERT_FAILS(build_pair(&be_op_bias, NULL, image, row, &err), BE_USAGE,
+                 "bias: b: expected f32 [3], found f32 [9]");
+    ASSERT_FAILS(build_pair(&be_op_sum_rows, NULL, row, row, &err), BE_USAGE,
+                 "sum_rows: x: expected 2 or 4 dimensions, found f32 [9]");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(linear_makes_its_parameters),
+        cmocka_unit_test(relu_is_fused_into_linear),
+        cmocka_unit_test(relu_keeps_nan),
+        cmocka_unit_test(threads_do_not_change_the_native_product),
+        cmocka_unit_test(max_pool_takes_the_first_of_equals_and_nan),
+        cmocka_unit_test(wrong_shapes_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
