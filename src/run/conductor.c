@@ -85,6 +85,7 @@ static be_status conductor_report_new(const conductor_contender *contenders, int
             .samples_per_s = NAN,
             .busy_threads = NAN,
             .peak_rss_bytes = -1,
+            .versus = -1,
             .ratio = {NAN, NAN, NAN},
         };
     }
@@ -274,11 +275,13 @@ static be_status conductor_verdicts(conductor *c, be_error *err)
     for (int i = 0; i < c->count && fastest >= 0; i++) {
         conductor_result *result = &report->results[i];
         if (i == fastest || !conductor_has_speed(result)) continue;
+        result->versus = fastest;
         TRY(conductor_compare(report, i, fastest, &result->ratio, &result->verdict, err));
         if (second < 0 || result->ratio.point < report->results[second].ratio.point) second = i;
     }
     if (second < 0) return BE_OK;
     conductor_result *result = &report->results[fastest];
+    result->versus = second;
     return conductor_compare(report, fastest, second, &result->ratio, &result->verdict, err);
 }
 

@@ -113,6 +113,7 @@ typedef struct conductor_result {
 
     /* Against the fastest contender that has a speed (itself: the runner-up); ratio of the times of
      * one sample, this one's first.  UNSURE and NAN where there is none. */
+    int versus; /* index of that one; -1 where there is none */
     stats_interval ratio;
     stats_verdict verdict;
 

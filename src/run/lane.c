@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "measure/environment.h"
 
 #define LANE_GROWTH 8          /* of the steps from one warm-up run to the next */
 #define LANE_WARM_UPS 100      /* runs at most */
@@ -185,6 +186,8 @@ static be_status lane_prepare(lane *l, be_error *err)
     {
         lane_warn(l, "%s", json_string_value(warning));
     }
+    if (!strcmp(l->contender->engine, "native") && environment_build_warning())
+        lane_warn(l, "%s", environment_build_warning());
     if (prepared->threads != job->threads)
         lane_warn(l, "asked for %d threads, runs on %d", job->threads, prepared->threads);
     if (!strcmp(prepared->precision, job->precision)) return BE_OK;

@@ -1,0 +1,119 @@
+/* The environment as the object that stands in records. */
+#include <math.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
+
+#include <hwloc.h>
+
+#include "measure/environment.h"
+
+extern char **environ;
+
+/* Variables whose names begin so change how fast something runs. */
+static const char *const environment_prefixes[] = {
+    "OMP_",    "GOMP_",  "KMP_",     "OPENBLAS_", "GOTO_",   "BLIS_",
+    "MKL_",    "DNNL_",  "ONEDNN_",  "ACL_",      "CUDA_",   "CUBLAS_",
+    "NVIDIA_", "TORCH_", "PYTORCH_", "VECLIB_",   "MALLOC_", "LD_PRELOAD=",
+};
+
+static json_t *environment_text(const char *text)
+{
+    json_t *value = text && *text ? json_string(text) : NULL;
+    return value ? value : json_null();
+}
+
+static json_t *environment_count(int64_t value)
+{
+    return value >= 0 ? json_integer(value) : json_null();
+}
+
+static json_t *environment_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *environment_libraries(void)
+{
+    json_t *object = json_object();
+    const dnnl_version_t *dnnl = dnnl_version();
+    unsigned hwloc = hwloc_get_api_version();
+    json_object_set_new(object, "onednn",
+                        json_sprintf("%d.%d.%d", dnnl->major, dnnl->minor, dnnl->patch));
+    json_object_set_new(object, "zlib", json_string(zlibVersion()));
+    json_object_set_new(object, "jansson", json_string(jansson_version_str()));
+    json_object_set_new(object, "hwloc",
+                        json_sprintf("%u.%u.%u", hwloc >> 16, hwloc >> 8 & 0xFF, hwloc & 0xFF));
+#ifdef _OPENMP
+    json_object_set_new(object, "openmp", json_sprintf("%d", _OPENMP));
+#endif
+#ifdef __GLIBC__
+    json_object_set_new(object, "glibc", json_string(gnu_get_libc_version()));
+#endif
+    return object;
+}
+
+static json_t *environment_variables(void)
+{
+    json_t *object = json_object();
+    size_t prefixes = sizeof environment_prefixes / sizeof *environment_prefixes;
+    for (char **v = environ; *v; v++) {
+        const char *equals = strchr(*v, '=');
+        if (!equals) continue;
+        for (size_t i = 0; i < prefixes; i++) {
+            const char *prefix = environment_prefixes[i];
+            if (strncmp(*v, prefix, strlen(prefix)) != 0) continue;
+            json_t *name = json_stringn(*v, (size_t)(equals - *v));
+            json_t *value = json_string(equals + 1);
+            if (name && value) json_object_set(object, json_string_value(name), value);
+            json_decref(name);
+            json_decref(value);
+        }
+    }
+    return object;
+}
+
+static json_t *environment_cpu(const environment *e)
+{
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
+        environment_text(e->cpu_model), "vendor", environment_text(e->cpu_vendor), "isa",
+        environment_text(e->isa), "cores", environment_count(e->cores), "threads",
+        environment_count(e->threads), "machine_cores", environment_count(e->machine_cores),
+        "machine_threads", environment_count(e->machine_threads), "numa_nodes",
+        environment_count(e->numa_nodes), "quota", environment_number(e->quota), "governor",
+        environment_text(e->governor), "l1d_bytes", environment_count(e->cache_bytes[1]),
+        "l2_bytes", environment_count(e->cache_bytes[2]), "l3_bytes",
+        environment_count(e->cache_bytes[3]));
+}
+
+static json_t *environment_build(const environment *e)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "version", environment_text(e->version), "commit",
+                     environment_text(e->commit), "compiler", environment_text(e->compiler), "type",
+                     environment_text(e->build_type), "sanitizers",
+                     environment_text(e->sanitizers));
+}
+
+be_status environment_to_json(const environment *e, json_t **out, be_error *err)
+{
+    json_t *load = json_array(), *warnings = json_array();
+    for (int i = 0; i < 3; i++) json_array_append_new(load, environment_number(e->load[i]));
+    for (int i = 0; i < ENVIRONMENT_WARNINGS && e->warnings[i]; i++)
+        json_array_append_new(warnings, json_string(e->warnings[i]));
+    *out = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "cpu",
+                     environment_cpu(e), "memory_bytes", environment_count(e->memory_bytes),
+                     "memory_limit_bytes", environment_count(e->memory_limit_bytes), "system",
+                     environment_text(e->system), "kernel", environment_text(e->kernel), "machine",
+                     environment_text(e->machine), "virtual_machine",
+                     environment_text(e->virtual_machine), "container",
+                     environment_text(e->container), "load_average", load, "build",
+                     environment_build(e), "libraries", environment_libraries(), "variables",
+                     environment_variables(), "warnings", warnings);
+    if (*out) return BE_OK;
+    FAIL(err, BE_NO_MEMORY, "environment: no memory left for the record; free some");
+}

@@ -1,0 +1,179 @@
+/* A measurement as JSON. */
+#include "run/record.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+static json_t *record_text(const char *text)
+{
+    char clean[2048];
+    if (!text) return json_null();
+    return json_string(protocol_clean_text(text, strlen(text), true, clean, sizeof clean));
+}
+
+static json_t *record_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *record_count(int64_t value)
+{
+    return value >= 0 ? json_integer(value) : json_null();
+}
+
+static json_t *record_time(int64_t unix_s)
+{
+    char text[32];
+    time_t seconds = (time_t)unix_s;
+    struct tm utc;
+    if (!gmtime_r(&seconds, &utc)) return json_null();
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return json_string(text);
+}
+
+/* A failed contender's blocks stay in the record, but make no speed. */
+static bool record_has_speed(const conductor_result *result)
+{
+    return result->status == BE_OK && result->step.count > 0;
+}
+
+static json_t *record_step(const conductor_result *result)
+{
+    stats_summary none = {.median = {NAN, NAN, NAN},
+                          .minimum = NAN,
+                          .p05 = NAN,
+                          .p25 = NAN,
+                          .p75 = NAN,
+                          .p95 = NAN,
+                          .maximum = NAN,
+                          .spread = NAN};
+    const stats_summary *s = record_has_speed(result) ? &result->step : &none;
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "median",
+                     record_number(s->median.point), "low", record_number(s->median.low), "high",
+                     record_number(s->median.high), "minimum", record_number(s->minimum), "p05",
+                     record_number(s->p05), "p25", record_number(s->p25), "p75",
+                     record_number(s->p75), "p95", record_number(s->p95), "maximum",
+                     record_number(s->maximum), "spread", record_number(s->spread), "count",
+                     (int)s->count);
+}
+
+static json_t *record_blocks(const conductor_result *result)
+{
+    json_t *list = json_array();
+    for (int32_t i = 0; i < result->count; i++)
+        json_array_append_new(list, record_number(result->blocks_s[i]));
+    return list;
+}
+
+static json_t *record_warnings(const conductor_result *result)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < result->warning_count; i++)
+        json_array_append_new(list, record_text(result->warnings[i]));
+    return list;
+}
+
+static json_t *record_asked(const conductor_contender *contender)
+{
+    const protocol_job *job = &contender->job;
+    const protocol_optimizer *o = &job->optimizer;
+    json_t *program = json_array();
+    for (const char *const *a = contender->argv; *a; a++)
+        json_array_append_new(program, record_text(*a));
+    json_t *optimizer =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", record_text(o->name), "lr",
+                  record_number(o->lr), "momentum", record_number(o->momentum), "weight_decay",
+                  record_number(o->weight_decay), "beta1", record_number(o->beta1), "beta2",
+                  record_number(o->beta2), "epsilon", record_number(o->epsilon));
+    return json_pack("{s:o, s:o, s:i, s:I, s:o, s:o, s:o, s:o}", "engine",
+                     record_text(contender->engine), "device", record_text(job->device), "threads",
+                     job->threads, "batch", (json_int_t)job->batch, "precision",
+                     record_text(job->precision), "mode", record_text(job->mode), "optimizer",
+                     optimizer, "program", program);
+}
+
+/* Against whom, by how much, and what that says. */
+static json_t *record_comparison(const conductor_contender *contenders,
+                                 const conductor_report *report, int i)
+{
+    const conductor_result *result = &report->results[i];
+    int to = result->versus;
+    if (to < 0) return json_null();
+    return json_pack(
+        "{s:o, s:o, s:i, s:I, s:o, s:o, s:o, s:s}", "engine", record_text(contenders[to].engine),
+        "device", record_text(contenders[to].job.device), "threads", report->results[to].threads,
+        "batch", (json_int_t)contenders[to].job.batch, "ratio", record_number(result->ratio.point),
+        "low", record_number(result->ratio.low), "high", record_number(result->ratio.high),
+        "verdict", stats_verdict_name(result->verdict));
+}
+
+/* Who, on what, with what. */
+static json_t *record_subject(const conductor_contender *contender, const conductor_result *result,
+                              const record_facts *facts)
+{
+    const protocol_job *job = &contender->job;
+    return json_pack(
+        "{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:I, s:o,"
+        " s:o, s:o, s:o}",
+        "schema", RECORD_SCHEMA, "kind", "bench", "time", record_time(facts->unix_s), "workload",
+        record_text(job->workload), "engine",
+        record_text(result->engine ? result->engine : contender->engine), "engine_version",
+        record_text(result->engine_version), "device", record_text(job->device), "device_name",
+        record_text(result->device_name), "implementation", record_text(result->implementation),
+        "threads", record_count(result->threads), "batch", (json_int_t)job->batch, "precision",
+        record_text(result->precision), "mode", record_text(job->mode), "seed",
+        (json_int_t)job->seed, "data", record_text(facts->data), "params",
+        record_count(result->parameters), "flops_per_step", record_number(facts->flops_per_step),
+        "bytes_per_step", record_number(facts->bytes_per_step));
+}
+
+/* What came out. */
+static json_t *record_outcome(const conductor_result *result, const record_facts *facts)
+{
+    static const char *const names[] = {
+#define X(name, exit_code, text) #name,
+        BE_STATUS_LIST(X)
+#undef X
+    };
+    bool failed = result->status != BE_OK, speed = record_has_speed(result);
+    double flops = speed ? facts->flops_per_step / result->step.median.point : (double)NAN;
+    return json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "status", names[result->status], "error", record_text(failed ? result->error.text : NULL),
+        "step_s", record_step(result), "samples_per_s",
+        record_number(speed ? result->samples_per_s : (double)NAN), "flops_per_s",
+        record_number(flops), "start_s", record_number(result->start_s), "prepare_s",
+        record_number(result->prepare_s), "first_step_s", record_number(result->first_step_s),
+        "block_steps", (json_int_t)result->block_steps, "blocks", record_blocks(result),
+        "stop_reason", stop_reason_text(result->stop), "first_loss",
+        record_number(result->first_loss), "last_loss", record_number(result->last_loss),
+        "busy_threads", record_number(result->busy_threads), "peak_rss_bytes",
+        record_count(result->peak_rss_bytes), "log", record_text(failed ? result->log : NULL),
+        "warnings", record_warnings(result));
+}
+
+be_status record_build(const conductor_contender *contenders, const conductor_report *report, int i,
+                       const record_facts *facts, json_t **out, be_error *err)
+{
+    const conductor_result *result = &report->results[i];
+    json_t *record = record_subject(&contenders[i], result, facts);
+    json_t *outcome = record_outcome(result, facts);
+    json_t *about =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:O?}", "asked", record_asked(&contenders[i]),
+                  "versus", record_comparison(contenders, report, i), "libraries",
+                  result->libraries ? json_incref(result->libraries) : json_null(), "other_load",
+                  record_number(report->other_load), "steal", record_number(report->steal),
+                  "environment", facts->environment);
+    bool whole = record && outcome && about && json_object_update(record, outcome) == 0 &&
+                 json_object_update(record, about) == 0;
+    if (whole && !facts->environment)
+        whole = json_object_set_new(record, "environment", json_null()) == 0;
+    json_decref(outcome);
+    json_decref(about);
+    *out = whole ? record : NULL;
+    if (whole) return BE_OK;
+    json_decref(record);
+    FAIL(err, BE_NO_MEMORY, "record of %s: no memory left for it; free some",
+         contenders[i].job.workload);
+}

@@ -1,0 +1,207 @@
+/* Tests of the record: every member that is promised, null for what is not known, what was asked
+ * beside what was used. */
+#include <math.h>
+#include <string.h>
+
+#include "run/record.h"
+#include "support.h"
+
+static double blocks_s[] = {0.010, 0.011, 0.010, 0.012, 0.010, 0.010};
+static const char *const argv[] = {"python3", "torch_runner.py", NULL};
+static const char *warnings[] = {"its blocks spread by 14 % of the median", "and more"};
+
+static const conductor_contender contenders[2] = {
+    {.engine = "torch",
+     .argv = argv,
+     .job = {.workload = "cnn-fashion",
+             .device = "cpu",
+             .precision = "fp32",
+             .mode = "train",
+             .threads = 4,
+             .batch = 100,
+             .seed = 42,
+             .optimizer = {.name = "adam", .lr = 1e-3}}},
+    {.engine = "native",
+     .argv = argv,
+     .job = {.workload = "cnn-fashion",
+             .device = "cpu",
+             .precision = "fp32",
+             .mode = "train",
+             .threads = 2,
+             .batch = 100,
+             .seed = 42}},
+};
+
+/* A report of a contender that was measured and one that failed before it began. */
+static void fill(conductor_report *report, conductor_result *results)
+{
+    be_error err = {0};
+    results[0] = (conductor_result){
+        .stop = STOP_PRECISE,
+        .engine = "torch",
+        .engine_version = "1.13.1",
+        .libraries = json_pack("{s:s}", "blas", "OpenBLAS 0.3.21"),
+        .device_name = "Some Processor",
+        .implementation = "eager",
+        .precision = "fp32",
+        .threads = 2,
+        .parameters = 37250,
+        .start_s = 2.5,
+        .prepare_s = 0.5,
+        .first_step_s = 0.125,
+        .first_loss = 2.3,
+        .last_loss = 0.5,
+        .block_steps = 10,
+        .count = 6,
+        .blocks_s = blocks_s,
+        .samples_per_s = 10000,
+        .busy_threads = 1.9,
+        .peak_rss_bytes = 123456789,
+        .log = "chatter",
+        .versus = 1,
+        .ratio = {7, 6.5, 7.5},
+        .verdict = STATS_SLOWER,
+        .warnings = warnings,
+        .warning_count = 2,
+    };
+    ASSERT_OK(stats_summarize(blocks_s, 6, 1, &results[0].step, &err));
+    results[1] = (conductor_result){
+        .status = BE_IO,
+        .error = {.status = BE_IO, .text = "native cpu: it\xff died"},
+        .stop = STOP_FAILED,
+        .threads = -1,
+        .parameters = -1,
+        .start_s = NAN,
+        .prepare_s = NAN,
+        .first_step_s = NAN,
+        .first_loss = NAN,
+        .last_loss = NAN,
+        .samples_per_s = NAN,
+        .busy_threads = NAN,
+        .peak_rss_bytes = -1,
+        .log = "its last words",
+        .versus = -1,
+        .ratio = {NAN, NAN, NAN},
+    };
+    *report = (conductor_report){
+        .count = 2, .results = results, .fastest = 0, .other_load = 0.25, .steal = NAN};
+}
+
+static json_t *built(int i, const record_facts *facts)
+{
+    be_error err = {0};
+    conductor_report report;
+    conductor_result results[2];
+    json_t *record = NULL;
+    fill(&report, results);
+    ASSERT_OK(record_build(contenders, &report, i, facts, &record, &err));
+    json_decref(results[0].libraries);
+    /* It must survive being written and read. */
+    char *text = json_dumps(record, JSON_COMPACT);
+    assert_non_null(text);
+    assert_null(strchr(text, '\n'));
+    json_t *again = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    assert_true(json_equal(again, record));
+    json_decref(again);
+    free(text);
+    return record;
+}
+
+static double number(const json_t *record, const char *outer, const char *inner)
+{
+    const json_t *value = json_object_get(record, outer);
+    if (inner) value = json_object_get(value, inner);
+    if (!json_is_number(value)) fail_msg("%s %s is no number", outer, inner ? inner : "");
+    return json_number_value(value);
+}
+
+static const char *text(const json_t *record, const char *member)
+{
+    const char *value = json_string_value(json_object_get(record, member));
+    if (!value) fail_msg("%s is no string", member);
+    return value;
+}
+
+static void a_record_has_all_that_is_promised(void **state)
+{
+    (void)state;
+    json_t *environment = json_pack("{s:s}", "system", "x");
+    record_facts facts = {.unix_s = 1700000000,
+                          .flops_per_step = 0.39e9,
+                          .bytes_per_step = NAN,
+                          .data = "fashion-mnist",
+                          .environment = environment};
+    json_t *r = built(0, &facts);
+    assert_int_equal(number(r, "schema", NULL), RECORD_SCHEMA);
+    assert_string_equal(text(r, "time"), "2023-11-14T22:13:20Z");
+    assert_string_equal(text(r, "workload"), "cnn-fashion");
+    assert_string_equal(text(r, "engine"), "torch");
+    assert_string_equal(text(r, "device"), "cpu");
+    assert_string_equal(text(r, "device_name"), "Some Processor");
+    assert_string_equal(text(r, "implementation"), "eager");
+    assert_string_equal(text(r, "precision"), "fp32");
+    assert_string_equal(text(r, "mode"), "train");
+    assert_string_equal(text(r, "stop_reason"), "precise");
+    assert_string_equal(text(r, "data"), "fashion-mnist");
+    assert_string_equal(text(r, "status"), "OK");
+    assert_int_equal(number(r, "threads", NULL), 2);
+    assert_int_equal(number(r, "asked", "threads"), 4);
+    assert_int_equal(number(r, "batch", NULL), 100);
+    assert_int_equal(number(r, "seed", NULL), 42);
+    assert_int_equal(number(r, "params", NULL), 37250);
+    assert_float_equal(number(r, "flops_per_step", NULL), 0.39e9, 1);
+    assert_float_equal(number(r, "flops_per_s", NULL), 39e9, 1);
+    assert_float_equal(number(r, "step_s", "median"), 0.010, 1e-12);
+    assert_true(number(r, "step_s", "low") <= 0.010 && number(r, "step_s", "high") >= 0.010);
+    assert_float_equal(number(r, "samples_per_s", NULL), 10000, 1e-9);
+    assert_float_equal(number(r, "first_step_s", NULL), 0.125, 0);
+    assert_int_equal(number(r, "peak_rss_bytes", NULL), 123456789);
+    assert_float_equal(number(r, "other_load", NULL), 0.25, 0);
+    assert_int_equal(json_array_size(json_object_get(r, "blocks")), 6);
+    assert_float_equal(json_real_value(json_array_get(json_object_get(r, "blocks"), 3)), 0.012, 0);
+    assert_int_equal(json_array_size(json_object_get(r, "warnings")), 2);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(r, "libraries"), "blas")),
+                        "OpenBLAS 0.3.21");
+    assert_string_equal(text(json_object_get(r, "versus"), "engine"), "native");
+    assert_string_equal(text(json_object_get(r, "versus"), "verdict"), "SLOWER");
+    assert_true(json_equal(json_object_get(r, "environment"), environment));
+    assert_true(json_is_null(json_object_get(r, "error")));
+    assert_true(json_is_null(json_object_get(r, "bytes_per_step")));
+    assert_true(json_is_null(json_object_get(r, "steal")));
+    assert_true(json_is_null(json_object_get(r, "log")));
+    json_decref(r);
+    json_decref(environment);
+}
+
+static void what_was_not_measured_is_null(void **state)
+{
+    (void)state;
+    record_facts facts = {.flops_per_step = 1e9, .bytes_per_step = 1e9};
+    json_t *r = built(1, &facts);
+    const char *nulls[] = {"device_name",   "implementation", "precision",      "engine_version",
+                           "samples_per_s", "first_step_s",   "peak_rss_bytes", "params",
+                           "threads",       "data",           "flops_per_s",    "versus",
+                           "libraries",     "environment",    "busy_threads",   "last_loss"};
+    for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++)
+        if (!json_is_null(json_object_get(r, nulls[i]))) fail_msg("%s is not null", nulls[i]);
+    const char *steps[] = {"median", "low", "high", "spread"};
+    for (size_t i = 0; i < 4; i++)
+        assert_true(json_is_null(json_object_get(json_object_get(r, "step_s"), steps[i])));
+    assert_int_equal(json_array_size(json_object_get(r, "blocks")), 0);
+    assert_string_equal(text(r, "engine"), "native");
+    assert_string_equal(text(r, "status"), "IO");
+    assert_string_equal(text(r, "error"), "native cpu: it? died");
+    assert_string_equal(text(r, "log"), "its last words");
+    assert_string_equal(text(r, "stop_reason"), "failed");
+    assert_int_equal(number(r, "asked", "threads"), 2);
+    json_decref(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_record_has_all_that_is_promised),
+        cmocka_unit_test(what_was_not_measured_is_null),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
