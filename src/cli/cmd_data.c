@@ -1,0 +1,198 @@
+/* breakeven data: what data is here, whether it is right, and fetching it. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "data/get.h"
+#include "data/inspect.h"
+
+/* The sets that the command line names; all of them where it names none. */
+typedef struct chosen_sets {
+    const catalog_set *sets[DATASET_KINDS];
+    int count;
+} chosen_sets;
+
+static be_status refuse_set(const char *name, be_error *err)
+{
+    char names[200] = "", near[64];
+    size_t used = 0;
+    for (int k = 0; k < DATASET_KINDS; k++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s ",
+                                 catalog_get((dataset_kind)k)->name);
+    option_nearest(name, names, near);
+    FAIL(err, BE_USAGE, "data: unknown set \"%s\"%s%s%s; expected some of %sor all", name,
+         near[0] ? "; did you mean " : "", near, near[0] ? "?" : "", names);
+}
+
+static be_status choose_sets(const cli_options *options, chosen_sets *out, be_error *err)
+{
+    bool all = options->argument_count == 1;
+    out->count = 0;
+    for (int a = 1; a < options->argument_count; a++) {
+        dataset_kind kind;
+        if (strcmp(options->arguments[a], "all") == 0) {
+            all = true;
+            continue;
+        }
+        if (catalog_find(options->arguments[a], &kind, NULL) != BE_OK)
+            return refuse_set(options->arguments[a], err);
+        if (out->count < DATASET_KINDS) out->sets[out->count++] = catalog_get(kind);
+    }
+    if (all)
+        for (out->count = 0; out->count < DATASET_KINDS; out->count++)
+            out->sets[out->count] = catalog_get((dataset_kind)out->count);
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- list and verify */
+
+static const char *set_state(const inspect_report *r, bool verified)
+{
+    if (r->set->format == FORMAT_GENERATED) return "generated";
+    if (!r->place.found) return "missing";
+    if (verified) return r->good ? "good" : "damaged";
+    for (int f = 0; f < r->set->file_count; f++)
+        if (r->files[f].state == INSPECT_MISSING) return "incomplete";
+    return "there";
+}
+
+static json_t *file_records(const inspect_report *r)
+{
+    json_t *files = json_array();
+    for (int f = 0; f < r->set->file_count; f++) {
+        const inspect_file *file = &r->files[f];
+        json_t *record = json_pack("{s:s, s:s}", "name", file->file->name, "state",
+                                   inspect_state_name(file->state));
+        if (file->state != INSPECT_MISSING) {
+            json_object_set_new(record, "path", json_string(file->path));
+            json_object_set_new(record, "bytes", json_integer(file->bytes));
+        }
+        if (file->problem.text[0])
+            json_object_set_new(record, "problem", json_string(file->problem.text));
+        json_array_append_new(files, record);
+    }
+    return files;
+}
+
+static json_t *set_record(const inspect_report *r, bool verified)
+{
+    int64_t bytes = 0;
+    for (int f = 0; f < r->set->file_count; f++) bytes += r->files[f].bytes;
+    json_t *record = json_pack("{s:i, s:s, s:s, s:s, s:I, s:o}", "schema", 1, "set", r->set->name,
+                               "title", r->set->title, "state", set_state(r, verified), "bytes",
+                               (json_int_t)bytes, "files", file_records(r));
+    if (r->place.found) json_object_set_new(record, "folder", json_string(r->place.folder));
+    for (int s = 0; verified && s < 2; s++) {
+        json_object_set_new(record, s == SPLIT_TRAIN ? "train" : "test",
+                            json_integer(r->splits[s].count));
+        if (r->splits[s].problem.text[0])
+            json_object_set_new(record, "problem", json_string(r->splits[s].problem.text));
+    }
+    return record;
+}
+
+static void print_problems(const json_t *records)
+{
+    size_t i, f;
+    json_t *record, *file;
+    json_array_foreach(records, i, record)
+    {
+        const char *whole = report_string(record, "problem");
+        if (*whole) printf("\n"), report_paragraph(stdout, whole, 2);
+        json_array_foreach(json_object_get(record, "files"), f, file)
+        {
+            const char *problem = report_string(file, "problem");
+            if (*problem && strcmp(problem, whole) != 0)
+                printf("\n"), report_paragraph(stdout, problem, 2);
+        }
+    }
+}
+
+static be_status write_sets(const cli_options *options, const json_t *records, be_error *err)
+{
+    static const report_column columns[] = {
+        {"set", "set", UNIT_TEXT, NULL},       {"state", "state", UNIT_TEXT, NULL},
+        {"train", "train", UNIT_COUNT, NULL},  {"test", "test", UNIT_COUNT, NULL},
+        {"bytes", "on disk", UNIT_BYTES, NULL}, {"folder", "folder", UNIT_TEXT, NULL},
+    };
+    report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
+    TRY(cli_write(options, &sheet, err));
+    if (cli_format(options) == REPORT_TABLE) print_problems(records);
+    return BE_OK;
+}
+
+static be_status inspect_sets(const cli_options *options, bool verify, be_error *err)
+{
+    const char *folder = options->value[OPTION_DATA].text;
+    chosen_sets chosen;
+    const char *bad = NULL;
+    TRY(choose_sets(options, &chosen, err));
+    json_t *records = json_array();
+    be_status status = BE_OK;
+    for (int s = 0; status == BE_OK && s < chosen.count; s++) {
+        static inspect_report report; /* large: six files with their paths and texts */
+        cli_progress(options, "reading %s ...", chosen.sets[s]->title);
+        status = verify ? inspect_verify(chosen.sets[s], folder, &report, err)
+                        : inspect_list(chosen.sets[s], folder, &report, err);
+        if (status != BE_OK) break;
+        json_array_append_new(records, set_record(&report, verify));
+        bool asked_for = options->argument_count > 1 || report.place.found;
+        if (verify && asked_for && strcmp(set_state(&report, true), "good") != 0 &&
+            report.set->format != FORMAT_GENERATED)
+            bad = report.set->name;
+    }
+    if (status == BE_OK) status = write_sets(options, records, err);
+    json_decref(records);
+    if (status == BE_OK && bad)
+        FAIL(err, BE_BAD_DATA, "%s is missing or damaged; 'breakeven data get %s' fetches it", bad,
+             bad);
+    return status;
+}
+
+/* ---------------------------------------------------------------- get */
+
+static bool show_progress(void *context, const get_progress *p)
+{
+    char done[REPORT_TEXT_BYTES], total[REPORT_TEXT_BYTES];
+    cli_progress(context, "%s (%d of %d): %s of %s", p->file, p->index + 1, p->count,
+                 report_bytes((double)p->bytes, done), report_bytes((double)p->total_bytes, total));
+    return !cli_signal;
+}
+
+static be_status get_sets(const cli_options *options, be_error *err)
+{
+    chosen_sets chosen;
+    if (options->argument_count == 1)
+        FAIL(err, BE_USAGE, "data get needs the name of a set: mnist, fashion-mnist, cifar-10 or all");
+    TRY(choose_sets(options, &chosen, err));
+    for (int s = 0; s < chosen.count; s++) {
+        const catalog_set *set = chosen.sets[s];
+        char folder[FILE_PATH_BYTES];
+        get_options get = {.progress = show_progress, .context = (void *)options};
+        get_result result;
+        if (set->format == FORMAT_GENERATED && chosen.count > 1) continue;
+        if (options->value[OPTION_DATA].given) {
+            TRY(file_format_path(folder, err, "%s/%s", options->value[OPTION_DATA].text,
+                                 set->folders[0]));
+            get.folder = folder;
+        }
+        TRY(get_data_set(set, &get, &result, err));
+        cli_progress_end();
+        printf("%s: %d file%s fetched, %d there already, in %s\n", set->name, result.fetched,
+               result.fetched == 1 ? "" : "s", result.kept, result.folder);
+    }
+    return BE_OK;
+}
+
+be_status cmd_data(const cli_options *options, be_error *err)
+{
+    const char *action = options->arguments[0];
+    char near[64];
+    if (strcmp(action, "list") == 0) return inspect_sets(options, false, err);
+    if (strcmp(action, "verify") == 0) return inspect_sets(options, true, err);
+    if (strcmp(action, "get") == 0) return get_sets(options, err);
+    option_nearest(action, "list verify get", near);
+    FAIL(err, BE_USAGE, "data: expected list, verify or get, found \"%s\"%s%s%s", action,
+         near[0] ? "; did you mean " : "", near, near[0] ? "?" : "");
+}

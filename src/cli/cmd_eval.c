@@ -1,0 +1,91 @@
+/* breakeven eval: accuracy and loss of weights from a file over the test pictures. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "train/evaluate.h"
+#include "train/weights.h"
+
+static be_status load_weights(be_plan *plan, const char *path, be_error *err)
+{
+    safetensors *file = NULL;
+    TRY(safetensors_open(&file, path, err));
+    be_status status = weights_load(plan, file, err);
+    safetensors_close(file);
+    return status;
+}
+
+static be_status evaluate(const cli_options *options, be_device *device, const be_dataset *data,
+                          evaluation *out, be_error *err)
+{
+    const workload *w = cli_workload(options, 0);
+    evaluator e;
+    int64_t batch = 0;
+    TRY(option_single(options, OPTION_BATCH, w->batch, &batch, err));
+    evaluator_options wanted = {.workload = w,
+                                .device = device,
+                                .batch = (int)batch,
+                                .count = data->count,
+                                .images = data->images,
+                                .labels = data->labels};
+    memcpy(wanted.mean, data->mean, sizeof data->mean);
+    memcpy(wanted.std, data->std, sizeof data->std);
+    TRY(evaluator_open(&e, &wanted, err));
+    be_status status = load_weights(e.plan, options->value[OPTION_WEIGHTS].text, err);
+    if (status == BE_OK) status = evaluator_run(&e, out, err);
+    evaluator_close(&e);
+    TRY(status);
+    if (!isfinite(out->loss))
+        FAIL(err, BE_NUMERIC, "%s: the network gives a loss of %g: its weights are bad",
+             options->value[OPTION_WEIGHTS].text, out->loss);
+    return BE_OK;
+}
+
+static const char *accuracy_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    snprintf(out, REPORT_TEXT_BYTES, "%.2f%%", report_real(record, "accuracy") * 100);
+    return out;
+}
+
+static be_status write_result(const cli_options *options, const be_dataset *data,
+                              const evaluation *result, be_error *err)
+{
+    static const report_column columns[] = {
+        {"workload", "workload", UNIT_TEXT, NULL},
+        {"accuracy", "accuracy", UNIT_NUMBER, accuracy_text},
+        {"loss", "loss", UNIT_NUMBER, NULL},
+        {"count", "pictures", UNIT_COUNT, NULL},
+        {"seconds", "time", UNIT_SECONDS, NULL},
+        {"data", "data", UNIT_TEXT, NULL},
+    };
+    json_t *record =
+        json_pack("{s:i, s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:f}", "schema", 1, "workload",
+                  cli_workload(options, 0)->name, "weights", options->value[OPTION_WEIGHTS].text,
+                  "data", data->source, "accuracy",
+                  (double)result->correct / (double)result->count, "loss", result->loss, "count",
+                  (json_int_t)result->count, "correct", (json_int_t)result->correct, "seconds",
+                  result->seconds);
+    json_t *records = json_pack("[o]", record);
+    report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
+    be_status status = cli_write(options, &sheet, err);
+    json_decref(records);
+    return status;
+}
+
+be_status cmd_eval(const cli_options *options, be_error *err)
+{
+    be_device *device = NULL;
+    be_dataset *data = NULL;
+    evaluation result;
+    if (!options->value[OPTION_WEIGHTS].given)
+        FAIL(err, BE_USAGE, "eval needs weights: --weights FILE, as train --export FILE writes them");
+    TRY(cli_open_device(options, &device, err));
+    be_status status = cli_open_data(options, cli_workload(options, 0), SPLIT_TEST, &data, err);
+    if (status == BE_OK) status = evaluate(options, device, data, &result, err);
+    if (status == BE_OK) status = write_result(options, data, &result, err);
+    dataset_close(data);
+    be_device_close(device);
+    return status;
+}

@@ -1,0 +1,284 @@
+/* breakeven train: a real training, with what it prints. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "train/loop.h"
+#include "train/weights.h"
+
+typedef struct train_command {
+    const cli_options *cli;
+    const workload *workload;
+    be_device *device;
+    be_dataset *data, *validation;
+    train_options options;
+    char rescue[FILE_PATH_BYTES];
+    json_t *epochs; /* records */
+} train_command;
+
+/* ---------------------------------------------------------------- what it prints */
+
+static double peak_rss_bytes(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+#ifdef __APPLE__
+    return (double)usage.ru_maxrss;
+#else
+    return (double)usage.ru_maxrss * 1024;
+#endif
+}
+
+static void print_head(const train_command *c, const be_plan *plan)
+{
+    char count[REPORT_TEXT_BYTES], validation[REPORT_TEXT_BYTES], line[600];
+    const be_optimizer *o = &c->options.optimizer;
+    int threads = be_device_threads(c->device);
+    snprintf(line, sizeof line, "%s, batch %d, on %s: %.80s, %d thread%s; %s", c->workload->name,
+             c->options.batch, be_device_id(c->device), be_device_name(c->device), threads,
+             threads == 1 ? "" : "s", be_plan_describe(plan).implementation);
+    report_paragraph(stdout, line, 2);
+    snprintf(line, sizeof line, "data: %s: %s to train, %s to validate; seed %" PRIu64 ", %s %g",
+             c->data->source, report_count((double)c->data->count, count),
+             report_count((double)c->validation->count, validation), c->options.seed,
+             o->kind == BE_SGD    ? "SGD"
+             : o->kind == BE_ADAM ? "Adam"
+                                  : "AdamW",
+             (double)o->learning_rate);
+    report_paragraph(stdout, line, 2);
+    printf("\n%5s %9s %9s %9s %9s %10s %11s\n", "epoch", "loss", "accuracy", "val loss", "val acc",
+           "time", "samples/s");
+    fflush(stdout);
+}
+
+static void print_epoch(const train_epoch *e)
+{
+    char seconds[REPORT_TEXT_BYTES], speed[REPORT_TEXT_BYTES];
+    double accuracy = (double)e->validation.correct / (double)e->validation.count;
+    printf("%5" PRId64 " %9.4f %8.2f%% %9.4f %8.2f%% %10s %11s%s\n", e->epoch, e->loss,
+           e->accuracy * 100, e->validation.loss, accuracy * 100,
+           report_seconds(e->seconds, seconds), report_count(e->samples_per_s, speed),
+           e->best ? "  best" : "");
+    fflush(stdout);
+}
+
+static json_t *epoch_record(const train_command *c, const train_epoch *e)
+{
+    double accuracy = (double)e->validation.correct / (double)e->validation.count;
+    json_t *record = json_pack(
+        "{s:i, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:f, s:f, s:f, s:b}", "schema", 1, "kind",
+        "epoch", "workload", c->workload->name, "device", be_device_id(c->device), "epoch",
+        (json_int_t)e->epoch, "step", (json_int_t)e->step, "loss", report_json_real(e->loss),
+        "accuracy", report_json_real(e->accuracy), "validation_loss",
+        report_json_real(e->validation.loss), "validation_accuracy", accuracy, "seconds",
+        e->seconds, "samples_per_s", e->samples_per_s, "best", e->best);
+    json_object_set_new(record, "batch", json_integer(c->options.batch));
+    json_object_set_new(record, "seed", json_integer((json_int_t)c->options.seed));
+    json_object_set_new(record, "learning_rate",
+                        json_real((double)c->options.optimizer.learning_rate));
+    json_object_set_new(record, "data", json_string(c->data->source));
+    json_object_set_new(record, "threads", json_integer(be_device_threads(c->device)));
+    return record;
+}
+
+static void show_progress(void *context, const train_progress *p)
+{
+    const train_command *c = context;
+    char speed[REPORT_TEXT_BYTES], left[REPORT_TEXT_BYTES];
+    cli_progress(c->cli,
+                 "epoch %" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64
+                 "  loss %.4f  accuracy %.2f%%  %s samples/s  %s left",
+                 p->epoch, p->epochs, p->step, p->steps, p->loss, p->accuracy * 100,
+                 report_count(p->samples_per_s, speed), report_seconds(p->left_s, left));
+}
+
+static void show_epoch(void *context, const train_epoch *e)
+{
+    train_command *c = context;
+    json_t *record = epoch_record(c, e);
+    cli_progress_end();
+    if (cli_format(c->cli) == REPORT_TABLE)
+        print_epoch(e);
+    else if (cli_format(c->cli) == REPORT_JSONL && json_dumpf(record, stdout, JSON_COMPACT) == 0)
+        printf("\n");
+    fflush(stdout);
+    json_array_append_new(c->epochs, record);
+}
+
+static void show_saved(void *context, const char *path, int64_t step)
+{
+    const train_command *c = context;
+    cli_progress(c->cli, "step %" PRId64 ": saved %s", step, path);
+}
+
+static void show_note(void *context, const char *text)
+{
+    cli_note(((const train_command *)context)->cli, "%s", text);
+}
+
+static void print_end(const train_command *c, const trainer *t)
+{
+    char first[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES];
+    if (t->total_steps == 0)
+        printf("\nnothing left to do: the training had ended at step %" PRId64 "\n", t->state.step);
+    printf("\nbest: %.2f%% of the %" PRId64 " validation pictures, after epoch %" PRId64 "\n",
+           t->state.best * 100, c->validation->count, t->state.best_epoch);
+    printf("first step after %s, peak memory %s\n", report_seconds(t->first_step_s, first),
+           report_bytes(peak_rss_bytes(), memory));
+}
+
+static be_status write_epochs(const train_command *c, be_error *err)
+{
+    static const report_column columns[] = {
+        {"epoch", "epoch", UNIT_COUNT, NULL},
+        {"step", "step", UNIT_COUNT, NULL},
+        {"loss", "loss", UNIT_NUMBER, NULL},
+        {"accuracy", "accuracy", UNIT_NUMBER, NULL},
+        {"validation_loss", "validation loss", UNIT_NUMBER, NULL},
+        {"validation_accuracy", "validation accuracy", UNIT_NUMBER, NULL},
+        {"seconds", "time", UNIT_SECONDS, NULL},
+        {"samples_per_s", "samples/s", UNIT_COUNT, NULL},
+    };
+    report_sheet sheet = {columns, sizeof columns / sizeof columns[0], c->epochs, -1};
+    report_format format = cli_format(c->cli);
+    return format == REPORT_TABLE || format == REPORT_JSONL ? BE_OK
+                                                            : cli_write(c->cli, &sheet, err);
+}
+
+/* ---------------------------------------------------------------- options */
+
+static be_status take_save_every(train_command *c, be_error *err)
+{
+    const option_value *every = &c->cli->value[OPTION_CHECKPOINT_EVERY];
+    char *end = NULL;
+    if (!every->given || strcmp(every->text, "epoch") == 0) return BE_OK;
+    c->options.save_every = strtoll(every->text, &end, 10);
+    if (end == every->text || *end || c->options.save_every < 1 ||
+        c->options.save_every > INT32_MAX)
+        FAIL(err, BE_USAGE,
+             "--checkpoint-every: expected a number of steps or 'epoch', found \"%s\"",
+             every->text);
+    if (!c->options.folder)
+        FAIL(err, BE_USAGE, "--checkpoint-every needs a folder: add --checkpoint DIR");
+    return BE_OK;
+}
+
+/* Where to save, and from where to go on: --resume FOLDER saves there too. */
+static be_status take_folders(train_command *c, be_error *err)
+{
+    const option_value *values = c->cli->value;
+    const char *resume = values[OPTION_RESUME].text;
+    char state[FILE_PATH_BYTES];
+    c->options.folder = values[OPTION_CHECKPOINT].text;
+    c->options.resume = resume;
+    if (resume && !c->options.folder && file_is_folder(resume)) c->options.folder = resume;
+    TRY(take_save_every(c, err));
+    if (c->options.folder || file_xdg(state, FILE_STATE, NULL) != BE_OK) return BE_OK;
+    TRY(file_format_path(c->rescue, err, "%s/interrupted", state));
+    c->options.rescue_folder = c->rescue;
+    return BE_OK;
+}
+
+static be_status take_options(train_command *c, be_error *err)
+{
+    const option_value *values = c->cli->value;
+    const workload *w = c->workload;
+    int64_t batch = 0;
+    TRY(option_single(c->cli, OPTION_BATCH, w->batch, &batch, err));
+    c->options = (train_options){
+        .workload = w,
+        .seed = cli_seed(c->cli),
+        .batch = (int)batch,
+        .epochs = values[OPTION_EPOCHS].given ? values[OPTION_EPOCHS].integer : w->epochs,
+        .steps = values[OPTION_STEPS].integer,
+        .optimizer = w->optimizer,
+        .watch = {c, show_progress, show_epoch, show_saved, show_note},
+        .interrupted = &cli_signal,
+    };
+    if (values[OPTION_LR].given) c->options.optimizer.learning_rate = (float)values[OPTION_LR].real;
+    if (values[OPTION_EPOCHS].given && values[OPTION_STEPS].given)
+        FAIL(err, BE_USAGE, "--epochs and --steps both say when to stop; give one of them");
+    return take_folders(c, err);
+}
+
+/* A file that cannot be written in the end should not cost a training. */
+static be_status check_export(const char *path, be_error *err)
+{
+    file_writer writer;
+    if (!path) return BE_OK;
+    TRY(file_write_begin(&writer, path, err));
+    file_write_abort(&writer);
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- work */
+
+static be_status print_plan(const train_command *c, be_error *err)
+{
+    workload_model model = {0};
+    be_plan *plan = NULL;
+    workload_options options = {.seed = c->options.seed,
+                                .batch = c->options.batch,
+                                .count = c->data->count,
+                                .optimizer = &c->options.optimizer};
+    memcpy(options.mean, c->data->mean, sizeof c->data->mean);
+    memcpy(options.std, c->data->std, sizeof c->data->std);
+    TRY(workload_model_new(c->workload, &options, &model, err));
+    be_plan_options planning = {.mode = BE_TRAIN, .dry_run = 1};
+    be_status status = be_plan_new(model.graph, c->device, &planning, &plan, err);
+    if (status == BE_OK) be_plan_print(plan, stdout);
+    be_plan_free(plan);
+    be_graph_free(model.graph);
+    return status;
+}
+
+static be_status train(train_command *c, be_error *err)
+{
+    const char *weights = c->cli->value[OPTION_EXPORT].text;
+    const safetensors_string metadata[] = {{"format", "pt"}, {"workload", c->workload->name}};
+    trainer t;
+    TRY(check_export(weights, err));
+    TRY(trainer_open(&t, &c->options, err));
+    bool table = cli_format(c->cli) == REPORT_TABLE;
+    if (table) print_head(c, t.plan);
+    be_status status = trainer_run(&t, err);
+    cli_progress_end();
+    if (status == BE_OK && table) print_end(c, &t);
+    be_status written = write_epochs(c, status == BE_OK ? err : NULL);
+    if (status == BE_OK) status = written;
+    if (status == BE_OK && weights) {
+        status = weights_save(t.plan, weights, metadata, 2, err);
+        if (status == BE_OK && table) printf("weights: %s\n", weights);
+    }
+    trainer_close(&t);
+    return status;
+}
+
+static be_status open_and_train(train_command *c, be_error *err)
+{
+    TRY(take_options(c, err));
+    TRY(cli_open_device(c->cli, &c->device, err));
+    c->options.device = c->device;
+    TRY(cli_open_data(c->cli, c->workload, SPLIT_TRAIN, &c->data, err));
+    c->options.data = c->data;
+    if (c->cli->value[OPTION_DRY_RUN].given) return print_plan(c, err);
+    TRY(cli_open_data(c->cli, c->workload, SPLIT_TEST, &c->validation, err));
+    c->options.validation = c->validation;
+    return train(c, err);
+}
+
+be_status cmd_train(const cli_options *options, be_error *err)
+{
+    train_command c = {
+        .cli = options, .workload = cli_workload(options, 0), .epochs = json_array()};
+    be_status status = open_and_train(&c, err);
+    dataset_close(c.data);
+    dataset_close(c.validation);
+    be_device_close(c.device);
+    json_decref(c.epochs);
+    return status;
+}

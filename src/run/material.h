@@ -1,0 +1,37 @@
+/* What runners are given: a workload's data and its initial weights as files in a temporary folder,
+ * and the job that names them.
+ *
+ * Owns the folder until material_free. */
+#ifndef RUN_MATERIAL_H
+#define RUN_MATERIAL_H
+
+#include "data/dataset.h"
+#include "run/protocol.h"
+#include "workloads/workload.h"
+
+typedef struct material {
+    char folder[FILE_PATH_BYTES];
+    char data[FILE_PATH_BYTES], weights[FILE_PATH_BYTES];
+    int64_t count; /* of pictures in the data file */
+} material;
+
+typedef struct material_options {
+    const workload *workload;
+    const be_dataset *set; /* not needed afterwards */
+    uint64_t seed;         /* of the weights and of the order */
+    int64_t samples;       /* only the first so many in the order of training, in that order; 0: all */
+} material_options;
+
+BE_CHECKED be_status material_new(material *out, const material_options *options, be_error *err);
+void material_free(material *m); /* twice is fine */
+
+/* A job with the workload's defaults, fp32 and engine dropout; its strings belong to the material
+ * and the workload.  Device, threads and batch are the caller's to set. */
+protocol_job material_job(const material *m, const material_options *options);
+
+/* The pictures in the order of training: count × image bytes and count labels, to be freed with
+ * memory_free; at most set->count of them. */
+BE_CHECKED be_status material_gather(const material_options *options, int64_t count,
+                                     uint8_t **images, int32_t **labels, be_error *err);
+
+#endif

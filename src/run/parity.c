@@ -1,0 +1,91 @@
+/* Comparing traces kind by kind. */
+#include "run/parity.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const kind_texts[] = {
+#define X(name, text, prefix) text,
+    PARITY_KIND_LIST(X)
+#undef X
+};
+
+static const char *const kind_prefixes[] = {
+#define X(name, text, prefix) prefix,
+    PARITY_KIND_LIST(X)
+#undef X
+};
+
+const char *parity_kind_text(parity_kind kind)
+{
+    return kind_texts[kind];
+}
+
+static bool is_of_kind(const char *name, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return prefix[length - 1] == '.' ? strncmp(name, prefix, length) == 0
+                                     : strcmp(name, prefix) == 0;
+}
+
+/* "conv1.weight [3, 0, 1, 2]": the tensor, and the element at this place. */
+static void describe_place(const trace_tensor *tensor, int64_t place, char *out, size_t room)
+{
+    int64_t index[BE_MAX_RANK] = {0};
+    int used = snprintf(out, room, "%s", tensor->name);
+    for (int i = tensor->rank - 1; i >= 0; i--) {
+        index[i] = place % tensor->shape[i];
+        place /= tensor->shape[i];
+    }
+    for (int i = 0; i < tensor->rank && used < (int)room; i++)
+        used += snprintf(out + used, room - (size_t)used, "%s%" PRId64 "%s", i ? ", " : " [",
+                         index[i], i == tensor->rank - 1 ? "]" : "");
+}
+
+static be_status compare_tensor(const trace *a, const trace_tensor *right, parity_row *row,
+                                be_error *err)
+{
+    const trace_tensor *left = trace_find(a, right->name);
+    int64_t where = 0;
+    if (!left || left->count != right->count)
+        FAIL(err, BE_BAD_DATA,
+             "parity: expected %s with %" PRId64 " elements from both engines, found %" PRId64
+             " from the first; it computes another network",
+             right->name, right->count, left ? left->count : 0);
+    double error = trace_error(left, right, &where);
+    row->tensors++;
+    /* Written so that NaN is taken as the largest of all. */
+    if (row->tensors > 1 && !isnan(error) && !(error > row->error)) return BE_OK;
+    if (isnan(row->error)) return BE_OK;
+    row->error = error;
+    describe_place(right, where, row->where, sizeof row->where);
+    return BE_OK;
+}
+
+be_status parity_compare(const trace *a, const trace *b, double limit, parity_result *out,
+                         be_error *err)
+{
+    *out = (parity_result){.good = true};
+    for (int k = 0; k < PARITY_KINDS; k++) {
+        parity_row *row = &out->rows[k];
+        for (int i = 0; i < b->count; i++)
+            if (is_of_kind(b->tensors[i].name, kind_prefixes[k]))
+                TRY(compare_tensor(a, &b->tensors[i], row, err));
+        row->good = row->tensors > 0 && row->error <= limit;
+        out->good &= row->good;
+    }
+    return BE_OK;
+}
+
+be_status parity_ask(runner *r, int64_t steps, const char *path, double limit_s, trace *out,
+                     be_error *err)
+{
+    protocol_call call = {.request = PROTOCOL_PARITY, .steps = steps, .path = path};
+    protocol_answer answer = {0};
+    *out = (trace){0};
+    TRY(runner_call(r, &call, limit_s, &answer, NULL, err));
+    protocol_answer_clear(&answer);
+    return trace_of_file(out, path, err);
+}
