@@ -296,21 +296,30 @@ static const batch_case batch_cases[] = {
                   DATA_BATCH_BAD_TARGET}},
 };
 
-static be_graph *batch_graph(const batch_case *c, be_batch *batch)
+typedef struct batch_run {
+    const batch_case *c;
+    be_graph *graph;
+    be_batch batch;
+    float x[12 * PIXELS];
+    int32_t target[12];
+} batch_run;
+
+static batch_run batch_run_new(const batch_case *c)
 {
     be_error err;
-    be_graph *g = be_graph_new(1);
-    *batch = be_data_batch(g, &(be_batch_options){.count = SET,
-                                                  .order_count = 5,
-                                                  .batch = c->batch,
-                                                  .channels = 2,
-                                                  .height = 1,
-                                                  .width = 3,
-                                                  .mean = {0.25f, 0.5f},
-                                                  .std = {0.5f, 0.125f},
-                                                  .clip = c->clip});
-    ASSERT_OK(be_graph_check(g, &err));
-    return g;
+    batch_run run = {.c = c, .graph = be_graph_new(1)};
+    be_batch_options options = {.count = SET,
+                                .order_count = 5,
+                                .batch = c->batch,
+                                .channels = 2,
+                                .height = 1,
+                                .width = 3,
+                                .mean = {0.25f, 0.5f},
+                                .std = {0.5f, 0.125f},
+                                .clip = c->clip};
+    run.batch = be_data_batch(run.graph, &options);
+    ASSERT_OK(be_graph_check(run.graph, &err));
+    return run;
 }
 
 static void check_place_of_batch(const float *x, int32_t target, int32_t image)
@@ -326,40 +335,52 @@ static void check_place_of_batch(const float *x, int32_t target, int32_t image)
 }
 
 /* What the device or (if NULL) the reference gives for one step. */
-static void run_batch(const be_graph *g, const be_batch *b, be_device *device, const batch_case *c,
-                      int step, float *x, int32_t *target)
+static void run_batch(batch_run *run, be_device *device, int step)
 {
     be_error err;
     be_plan *plan = NULL;
     reference *r = NULL;
+    const be_batch *b = &run->batch;
+    const int32_t *order = run->c->order;
     uint8_t images[SET * PIXELS];
-    int32_t labels[SET], clock = step;
-    size_t places = (size_t)c->batch, x_bytes = places * PIXELS * sizeof *x;
+    int32_t labels[SET];
+    size_t places = (size_t)run->c->batch, order_bytes = sizeof run->c->order;
+    size_t x_bytes = places * PIXELS * sizeof *run->x, target_bytes = places * sizeof *run->target;
     be_plan_options options = {.keep = (be_value[]){b->x, b->target}, .keep_count = 2};
     for (int i = 0; i < SET * PIXELS; i++) images[i] = (uint8_t)(i / PIXELS * 10 + i % PIXELS);
     for (int i = 0; i < SET; i++) labels[i] = i;
-    be_value clock_value = be_value_find(g, "clock");
     if (device) {
-        ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));
+        ASSERT_OK(be_plan_new(run->graph, device, &options, &plan, &err));
         ASSERT_OK(be_plan_write(plan, b->images, images, sizeof images, &err));
         ASSERT_OK(be_plan_write(plan, b->labels, labels, sizeof labels, &err));
-        ASSERT_OK(be_plan_write(plan, b->order, c->order, sizeof c->order, &err));
-        ASSERT_OK(be_plan_write(plan, clock_value, &clock, sizeof clock, &err));
+        ASSERT_OK(be_plan_write(plan, b->order, order, order_bytes, &err));
+        ASSERT_OK(be_plan_set_steps(plan, step, &err));
         ASSERT_OK(be_plan_run(plan, 1, &err));
-        ASSERT_OK(be_plan_read(plan, b->x, x, x_bytes, &err));
-        ASSERT_OK(be_plan_read(plan, b->target, target, places * sizeof *target, &err));
+        ASSERT_OK(be_plan_read(plan, b->x, run->x, x_bytes, &err));
+        ASSERT_OK(be_plan_read(plan, b->target, run->target, target_bytes, &err));
         be_plan_free(plan);
         return;
     }
-    ASSERT_OK(reference_new(g, &options, &r, &err));
+    ASSERT_OK(reference_new(run->graph, &options, &r, &err));
     ASSERT_OK(reference_write(r, b->images, images, sizeof images, &err));
     ASSERT_OK(reference_write(r, b->labels, labels, sizeof labels, &err));
-    ASSERT_OK(reference_write(r, b->order, c->order, sizeof c->order, &err));
+    ASSERT_OK(reference_write(r, b->order, order, order_bytes, &err));
     ASSERT_OK(reference_set_steps(r, step, &err));
     ASSERT_OK(reference_run(r, 1, &err));
-    ASSERT_OK(reference_read(r, b->x, x, x_bytes, &err));
-    ASSERT_OK(reference_read(r, b->target, target, places * sizeof *target, &err));
+    ASSERT_OK(reference_read(r, b->x, run->x, x_bytes, &err));
+    ASSERT_OK(reference_read(r, b->target, run->target, target_bytes, &err));
     reference_free(r);
+}
+
+static void check_batch(batch_run *run, be_device *device)
+{
+    int batch = run->c->batch;
+    for (int step = 0; step < run->c->steps; step++) {
+        run_batch(run, device, step);
+        for (int place = 0; place < batch; place++)
+            check_place_of_batch(run->x + place * PIXELS, run->target[place],
+                                 run->c->expected[step * batch + place]);
+    }
 }
 
 static void batches_follow_the_order(void **state)
@@ -367,21 +388,12 @@ static void batches_follow_the_order(void **state)
     (void)state;
     be_error err;
     be_device *device = NULL;
-    float x[12 * PIXELS];
-    int32_t target[12];
     ASSERT_OK(be_device_open("cpu", NULL, &device, &err));
     for (size_t k = 0; k < sizeof batch_cases / sizeof batch_cases[0]; k++) {
-        const batch_case *c = &batch_cases[k];
-        be_batch b;
-        be_graph *g = batch_graph(c, &b);
-        for (int step = 0; step < c->steps; step++)
-            for (int i = 0; i < 2; i++) {
-                run_batch(g, &b, i ? device : NULL, c, step, x, target);
-                for (int place = 0; place < c->batch; place++)
-                    check_place_of_batch(x + place * PIXELS, target[place],
-                                         c->expected[step * c->batch + place]);
-            }
-        be_graph_free(g);
+        batch_run run = batch_run_new(&batch_cases[k]);
+        check_batch(&run, device);
+        check_batch(&run, NULL);
+        be_graph_free(run.graph);
     }
     be_device_close(device);
 }
