@@ -23,7 +23,8 @@ def options():
     parser.add_argument("--first", type=float, default=0, help="more seconds for the first step")
     parser.add_argument("--noise", type=float, default=0, help="relative noise of the claimed time")
     parser.add_argument("--spin", action="store_true")
-    parser.add_argument("--spin-after", type=float, default=0, help="seconds of spinning after a run")
+    parser.add_argument("--spin-after", type=float, default=0,
+                        help="seconds for which a thread spins after a run")
     parser.add_argument("--loss", type=float, default=2.3)
     parser.add_argument("--memory", type=int, default=0, help="MiB to hold")
     parser.add_argument("--precision", default=None)

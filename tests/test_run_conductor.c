@@ -189,7 +189,23 @@ static void contenders_are_compared_by_the_sample(void **state)
     conductor_report_free(report);
 }
 
-/* Two fakes alike are SAME, one that spins 5 % longer is found: real processes, real clocks. */
+/* The verdict on results a and b: the expected one, or UNSURE where other programs disturb. */
+static void assert_verdict(const conductor_report *report, int a, int b, stats_verdict expected)
+{
+    be_error err = {0};
+    stats_interval ratio;
+    stats_verdict verdict;
+    ASSERT_OK(conductor_compare(report, a, b, &ratio, &verdict, &err));
+    if (verdict == STATS_UNSURE && report->other_load > 0.1) {
+        print_message("unsure: other programs use %.0f %%\n", 100 * report->other_load);
+        return;
+    }
+    if (verdict != expected)
+        fail_msg("expected %s, found %s: %.4f [%.4f, %.4f]", stats_verdict_name(expected),
+                 stats_verdict_name(verdict), ratio.point, ratio.low, ratio.high);
+}
+
+/* Two fakes alike are SAME, one that takes 5 % longer is found: real processes, real clocks. */
 static void a_planted_difference_is_found(void **state)
 {
     (void)state;
@@ -204,14 +220,9 @@ static void a_planted_difference_is_found(void **state)
                                  contender(FAKE(&f[2], "--step", "0.0105", "--spin"))};
     conductor_report *report = NULL;
     ASSERT_OK(conductor_run(all, LANES, &options, &report, &err));
-    stats_interval ratio;
-    stats_verdict verdict;
-    ASSERT_OK(conductor_compare(report, 0, 1, &ratio, &verdict, &err));
-    assert_int_equal(verdict, STATS_SAME);
-    ASSERT_OK(conductor_compare(report, 0, 2, &ratio, &verdict, &err));
-    assert_int_equal(verdict, STATS_FASTER);
-    ASSERT_OK(conductor_compare(report, 2, 1, &ratio, &verdict, &err));
-    assert_int_equal(verdict, STATS_SLOWER);
+    assert_verdict(report, 0, 1, STATS_SAME);
+    assert_verdict(report, 0, 2, STATS_FASTER);
+    assert_verdict(report, 2, 1, STATS_SLOWER);
     assert_true(report->results[0].busy_threads > 0.1 && report->results[0].busy_threads < 1.2);
     conductor_report_free(report);
 }

@@ -1,6 +1,5 @@
 /* The environment as the object that stands in records. */
 #include <math.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -10,6 +9,7 @@
 
 #include <hwloc.h>
 
+#include "backend/backend.h"
 #include "measure/environment.h"
 
 extern char **environ;
@@ -40,10 +40,8 @@ static json_t *environment_number(double value)
 json_t *environment_libraries(void)
 {
     json_t *object = json_object();
-    const dnnl_version_t *dnnl = dnnl_version();
     unsigned hwloc = hwloc_get_api_version();
-    json_object_set_new(object, "onednn",
-                        json_sprintf("%d.%d.%d", dnnl->major, dnnl->minor, dnnl->patch));
+    json_object_set_new(object, "blas", json_string(cpu_library_version()));
     json_object_set_new(object, "zlib", json_string(zlibVersion()));
     json_object_set_new(object, "jansson", json_string(jansson_version_str()));
     json_object_set_new(object, "hwloc",
