@@ -112,8 +112,8 @@ static void print_problems(const json_t *records)
 static be_status write_sets(const cli_options *options, const json_t *records, be_error *err)
 {
     static const report_column columns[] = {
-        {"set", "set", UNIT_TEXT, NULL},       {"state", "state", UNIT_TEXT, NULL},
-        {"train", "train", UNIT_COUNT, NULL},  {"test", "test", UNIT_COUNT, NULL},
+        {"set", "set", UNIT_TEXT, NULL},        {"state", "state", UNIT_TEXT, NULL},
+        {"train", "train", UNIT_COUNT, NULL},   {"test", "test", UNIT_COUNT, NULL},
         {"bytes", "on disk", UNIT_BYTES, NULL}, {"folder", "folder", UNIT_TEXT, NULL},
     };
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
@@ -164,7 +164,8 @@ static be_status get_sets(const cli_options *options, be_error *err)
 {
     chosen_sets chosen;
     if (options->argument_count == 1)
-        FAIL(err, BE_USAGE, "data get needs the name of a set: mnist, fashion-mnist, cifar-10 or all");
+        FAIL(err, BE_USAGE,
+             "data get needs the name of a set: mnist, fashion-mnist, cifar-10 or all");
     TRY(choose_sets(options, &chosen, err));
     for (int s = 0; s < chosen.count; s++) {
         const catalog_set *set = chosen.sets[s];

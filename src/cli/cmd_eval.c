@@ -63,10 +63,9 @@ static be_status write_result(const cli_options *options, const be_dataset *data
     json_t *record =
         json_pack("{s:i, s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:f}", "schema", 1, "workload",
                   cli_workload(options, 0)->name, "weights", options->value[OPTION_WEIGHTS].text,
-                  "data", data->source, "accuracy",
-                  (double)result->correct / (double)result->count, "loss", result->loss, "count",
-                  (json_int_t)result->count, "correct", (json_int_t)result->correct, "seconds",
-                  result->seconds);
+                  "data", data->source, "accuracy", (double)result->correct / (double)result->count,
+                  "loss", result->loss, "count", (json_int_t)result->count, "correct",
+                  (json_int_t)result->correct, "seconds", result->seconds);
     json_t *records = json_pack("[o]", record);
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
     be_status status = cli_write(options, &sheet, err);
@@ -80,7 +79,8 @@ be_status cmd_eval(const cli_options *options, be_error *err)
     be_dataset *data = NULL;
     evaluation result;
     if (!options->value[OPTION_WEIGHTS].given)
-        FAIL(err, BE_USAGE, "eval needs weights: --weights FILE, as train --export FILE writes them");
+        FAIL(err, BE_USAGE,
+             "eval needs weights: --weights FILE, as train --export FILE writes them");
     TRY(cli_open_device(options, &device, err));
     be_status status = cli_open_data(options, cli_workload(options, 0), SPLIT_TEST, &data, err);
     if (status == BE_OK) status = evaluate(options, device, data, &result, err);

@@ -66,8 +66,7 @@ static be_status prepare(parity_command *c, int64_t batch, int64_t steps, be_err
     c->steps = steps;
     TRY(cli_open_device(c->cli, &c->device, err));
     TRY(cli_open_data(c->cli, w, SPLIT_TRAIN, &c->set, err));
-    c->material =
-        (material_options){.workload = w, .set = c->set, .seed = cli_seed(c->cli)};
+    c->material = (material_options){.workload = w, .set = c->set, .seed = cli_seed(c->cli)};
     TRY(gather_data(c, err));
     c->material.samples = c->count;
     return make_model(c, err);
@@ -102,12 +101,11 @@ static void add_result(parity_command *c, const char *left, const char *right,
 {
     for (int k = 0; k < PARITY_KINDS; k++) {
         const parity_row *row = &result->rows[k];
-        json_t *record = json_pack(
-            "{s:i, s:s, s:s, s:s, s:s, s:i, s:o, s:f, s:s, s:b}", "schema", 1, "workload",
-            c->material.workload->name, "engine", left, "against", right, "quantity",
-            parity_kind_text((parity_kind)k), "tensors", row->tensors, "error",
-            report_json_real(row->error), "limit", PARITY_LIMIT, "where", row->where, "good",
-            row->good);
+        json_t *record = json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:o, s:f, s:s, s:b}", "schema",
+                                   1, "workload", c->material.workload->name, "engine", left,
+                                   "against", right, "quantity", parity_kind_text((parity_kind)k),
+                                   "tensors", row->tensors, "error", report_json_real(row->error),
+                                   "limit", PARITY_LIMIT, "where", row->where, "good", row->good);
         json_object_set_new(record, "batch", json_integer(c->batch));
         json_object_set_new(record, "steps", json_integer(c->steps));
         json_object_set_new(record, "data", json_string(c->set->source));
@@ -211,9 +209,9 @@ static const char *verdict_text(const json_t *record, char out[REPORT_TEXT_BYTES
 static be_status write_parity(const parity_command *c, be_error *err)
 {
     static const report_column columns[] = {
-        {"engine", "engine", UNIT_TEXT, NULL},    {"against", "against", UNIT_TEXT, NULL},
+        {"engine", "engine", UNIT_TEXT, NULL},     {"against", "against", UNIT_TEXT, NULL},
         {"quantity", "quantity", UNIT_TEXT, NULL}, {"error", "error", UNIT_NUMBER, error_text},
-        {"good", "", UNIT_TEXT, verdict_text},    {"where", "largest at", UNIT_TEXT, NULL},
+        {"good", "", UNIT_TEXT, verdict_text},     {"where", "largest at", UNIT_TEXT, NULL},
     };
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], c->records, -1};
     bool table = cli_format(c->cli) == REPORT_TABLE;
@@ -246,8 +244,7 @@ static be_status run_parity(parity_command *c, be_error *err)
     TRY(compare_engines(c, err));
     TRY(write_parity(c, err));
     if (c->broken)
-        FAIL(err, BE_NUMERIC,
-             "%s: parity is broken: an error exceeds %g; the rows above say where",
+        FAIL(err, BE_NUMERIC, "%s: parity is broken: an error exceeds %g; the rows above say where",
              c->material.workload->name, PARITY_LIMIT);
     return BE_OK;
 }

@@ -12,7 +12,7 @@
 #include "build_info.h"
 #include "run/runner.h"
 
-#define ASK_LIMIT_S 60.0    /* a large engine loads slowly from a cold disk */
+#define ASK_LIMIT_S 60.0 /* a large engine loads slowly from a cold disk */
 #define PYTHON_LIMIT_S 20.0
 
 const char *const engine_names[ENGINE_COUNT] = {
@@ -75,8 +75,9 @@ static be_status find_script(engine *out, const char *name, be_error *err)
     if (wanted && *wanted) {
         TRY(file_format_path(out->script, err, "%s/%s", wanted, name));
         if (file_exists(out->script)) return BE_OK;
-        FAIL(err, BE_UNAVAILABLE, "expected %s in the folder that BREAKEVEN_RUNNERS names (%s), "
-                                  "found none; correct or unset it",
+        FAIL(err, BE_UNAVAILABLE,
+             "expected %s in the folder that BREAKEVEN_RUNNERS names (%s), "
+             "found none; correct or unset it",
              name, wanted);
     }
     TRY(own_path(program, err));
@@ -100,10 +101,10 @@ static bool python_has(const char *python, const char *module, const engine_opti
     char code[200];
     child *c = NULL;
     snprintf(code, sizeof code,
-             "import importlib.util, sys; sys.exit(importlib.util.find_spec('%s') is None)", module);
+             "import importlib.util, sys; sys.exit(importlib.util.find_spec('%s') is None)",
+             module);
     const char *argv[] = {python, "-c", code, NULL};
-    child_options start = {
-        .argv = argv, .line_max = 4096, .interrupted = options->interrupted};
+    child_options start = {.argv = argv, .line_max = 4096, .interrupted = options->interrupted};
     if (child_start(&c, &start, NULL) != BE_OK) return false;
     return child_stop(c, PYTHON_LIMIT_S, NULL, 0, NULL) == 0;
 }

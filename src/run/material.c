@@ -52,7 +52,11 @@ static be_status save_data(const material *m, const be_dataset *set, const uint8
 {
     const safetensors_tensor tensors[] = {
         {.name = "order", .dtype = SAFETENSORS_I32, .rank = 1, .shape = {m->count}, .data = order},
-        {.name = "labels", .dtype = SAFETENSORS_I32, .rank = 1, .shape = {m->count}, .data = labels},
+        {.name = "labels",
+         .dtype = SAFETENSORS_I32,
+         .rank = 1,
+         .shape = {m->count},
+         .data = labels},
         {.name = "images",
          .dtype = SAFETENSORS_U8,
          .rank = 4,
@@ -75,8 +79,8 @@ static be_status write_data(material *m, const material_options *options, be_err
         status = material_gather(options, m->count, &images, &labels, err);
     }
     if (status == BE_OK)
-        status = save_data(m, set, all ? set->images : images, all ? set->labels : labels, order,
-                           err);
+        status =
+            save_data(m, set, all ? set->images : images, all ? set->labels : labels, order, err);
     memory_free(order);
     memory_free(images);
     memory_free(labels);
@@ -138,23 +142,28 @@ protocol_job material_job(const material *m, const material_options *options)
     const workload *w = options->workload;
     const be_optimizer *o = &w->optimizer;
     bool adam = o->kind != BE_SGD;
-    protocol_job job = {
-        .workload = w->name,
-        .precision = "fp32",
-        .mode = "train",
-        .data = m->data,
-        .weights = m->weights,
-        .seed = options->seed,
-        .threads = 1,
-        .batch = w->batch,
-        .channels = w->channels,
-        .optimizer = {.name = names[o->kind],
-                      .lr = (double)o->learning_rate,
-                      .momentum = (double)o->momentum,
-                      .weight_decay = (double)o->weight_decay,
-                      .beta1 = !adam ? 0 : o->beta1 != 0.0f ? (double)o->beta1 : 0.9,
-                      .beta2 = !adam ? 0 : o->beta2 != 0.0f ? (double)o->beta2 : 0.999,
-                      .epsilon = !adam ? 0 : o->epsilon != 0.0f ? (double)o->epsilon : 1e-8}};
+    protocol_job job = {.workload = w->name,
+                        .precision = "fp32",
+                        .mode = "train",
+                        .data = m->data,
+                        .weights = m->weights,
+                        .seed = options->seed,
+                        .threads = 1,
+                        .batch = w->batch,
+                        .channels = w->channels,
+                        .optimizer = {.name = names[o->kind],
+                                      .lr = (double)o->learning_rate,
+                                      .momentum = (double)o->momentum,
+                                      .weight_decay = (double)o->weight_decay,
+                                      .beta1 = !adam              ? 0
+                                               : o->beta1 != 0.0f ? (double)o->beta1
+                                                                  : 0.9,
+                                      .beta2 = !adam              ? 0
+                                               : o->beta2 != 0.0f ? (double)o->beta2
+                                                                  : 0.999,
+                                      .epsilon = !adam                ? 0
+                                                 : o->epsilon != 0.0f ? (double)o->epsilon
+                                                                      : 1e-8}};
     for (int c = 0; c < w->channels; c++) {
         job.mean[c] = (double)options->set->mean[c];
         job.std[c] = (double)options->set->std[c];

@@ -19,7 +19,7 @@ typedef struct material_options {
     const workload *workload;
     const be_dataset *set; /* not needed afterwards */
     uint64_t seed;         /* of the weights and of the order */
-    int64_t samples;       /* only the first so many in the order of training, in that order; 0: all */
+    int64_t samples; /* only the first so many in the order of training, in that order; 0: all */
 } material_options;
 
 BE_CHECKED be_status material_new(material *out, const material_options *options, be_error *err);

@@ -11,13 +11,13 @@
 #define PARITY_LIMIT 1e-4
 
 /* name of a kind, what it is, prefix or name of its tensors */
-#define PARITY_KIND_LIST(X)         \
-    X(INPUT, "input", "input")      \
-    X(TARGET, "target", "target")   \
-    X(PARAM, "weights", "param.")   \
-    X(LOGITS, "logits", "logits")   \
-    X(LOSS, "loss", "loss")         \
-    X(GRAD, "gradients", "grad.")   \
+#define PARITY_KIND_LIST(X)       \
+    X(INPUT, "input", "input")    \
+    X(TARGET, "target", "target") \
+    X(PARAM, "weights", "param.") \
+    X(LOGITS, "logits", "logits") \
+    X(LOSS, "loss", "loss")       \
+    X(GRAD, "gradients", "grad.") \
     X(LOSSES, "losses", "losses")
 
 typedef enum parity_kind {
@@ -30,10 +30,10 @@ typedef enum parity_kind {
 const char *parity_kind_text(parity_kind kind);
 
 typedef struct parity_row {
-    int tensors;          /* compared; 0: none of this kind, which breaks parity */
-    double error;         /* the largest; NAN if a value is not finite */
-    char where[96];       /* tensor and element of the largest error */
-    bool good;            /* error <= limit */
+    int tensors;    /* compared; 0: none of this kind, which breaks parity */
+    double error;   /* the largest; NAN if a value is not finite */
+    char where[96]; /* tensor and element of the largest error */
+    bool good;      /* error <= limit */
 } parity_row;
 
 typedef struct parity_result {

@@ -31,7 +31,7 @@ typedef struct checkpoint {
     safetensors *file;
     checkpoint_state state;
     char path[FILE_PATH_BYTES];
-    char note[1200];/* "", or what was damaged and set aside */
+    char note[1200]; /* "", or what was damaged and set aside */
 } checkpoint;
 
 /* Write the plan's weights and states to FOLDER (made if it is not there), then remove all but the

@@ -1,0 +1,125 @@
+/* The contenders of a measurement: engines × devices × numbers of threads. */
+#include "cli/bench_plan.h"
+
+#include <string.h>
+
+#include "cli/cli.h"
+
+static bool has_word(const option_value *value, const char *word)
+{
+    for (int i = 0; i < value->count; i++)
+        if (strcmp(value->words[i], word) == 0) return true;
+    return false;
+}
+
+/* Ask every engine that may take part; those not asked for by name may be missing. */
+static be_status find_engines(bench_plan *plan, const cli_options *options, be_error *err)
+{
+    const option_value *wanted = &options->value[OPTION_ENGINE];
+    engine_options asking = {.isa = options->value[OPTION_ISA].text,
+                             .library = options->value[OPTION_LIBRARY].text,
+                             .interrupted = &cli_signal};
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        const char *name = engine_names[e];
+        be_error reason = {0};
+        bool named = has_word(wanted, name);
+        if (wanted->given && !named && !has_word(wanted, "all")) continue;
+        cli_progress(options, "asking %s for its devices ...", engine_title(name));
+        be_status status = engine_find(&plan->engines[e], name, &asking, &reason);
+        if (status == BE_OK)
+            status = engine_ask(&plan->engines[e], &asking, &plan->hello[e], &reason);
+        if (status == BE_OK) continue;
+        if (named || status == BE_INTERRUPTED || strcmp(name, "native") == 0) {
+            *err = reason;
+            return status;
+        }
+        cli_note(options, "%s is left out: %s", engine_title(name), reason.text);
+    }
+    return BE_OK;
+}
+
+static be_status add_contender(bench_plan *plan, int engine_index, const char *device, int threads,
+                               be_error *err)
+{
+    if (plan->contender_count == BENCH_CONTENDERS_MAX)
+        FAIL(err, BE_USAGE,
+             "expected at most %d combinations of engine, device and threads, found more; name "
+             "fewer",
+             BENCH_CONTENDERS_MAX);
+    plan->contenders[plan->contender_count++] =
+        (bench_contender){&plan->engines[engine_index], device, threads};
+    return BE_OK;
+}
+
+/* On the CPU the numbers of threads of --threads; without it all cores, and one for the native
+ * engine beside it, which shows what sharing brings. */
+static be_status add_device(bench_plan *plan, const cli_options *options, int engine_index,
+                            const char *device, be_error *err)
+{
+    const option_value *threads = &options->value[OPTION_THREADS];
+    int all = cli_default_threads(options);
+    if (strcmp(device, "cpu") != 0 || !threads->given) {
+        TRY(add_contender(plan, engine_index, device, all, err));
+        bool alone = strcmp(engine_names[engine_index], "native") == 0 && all > 1;
+        return alone && strcmp(device, "cpu") == 0
+                   ? add_contender(plan, engine_index, device, 1, err)
+                   : BE_OK;
+    }
+    for (int t = 0; t < threads->count; t++)
+        TRY(add_contender(plan, engine_index, device, (int)threads->integers[t], err));
+    return BE_OK;
+}
+
+static be_status add_engine(bench_plan *plan, const cli_options *options, int e, be_error *err)
+{
+    const option_value *wanted = &options->value[OPTION_DEVICE];
+    bool all = !wanted->given || has_word(wanted, "all");
+    size_t i;
+    json_t *device;
+    json_array_foreach(json_object_get(plan->hello[e], "devices"), i, device)
+    {
+        const char *id = json_string_value(json_object_get(device, "id"));
+        if (all || has_word(wanted, id)) TRY(add_device(plan, options, e, id, err));
+    }
+    return BE_OK;
+}
+
+/* Every device that was named must be some engine's. */
+static be_status check_devices(const bench_plan *plan, const cli_options *options, be_error *err)
+{
+    const option_value *wanted = &options->value[OPTION_DEVICE];
+    for (int w = 0; w < wanted->count; w++) {
+        bool found = strcmp(wanted->words[w], "all") == 0;
+        for (int c = 0; c < plan->contender_count; c++)
+            found |= strcmp(plan->contenders[c].device, wanted->words[w]) == 0;
+        if (!found)
+            FAIL(err, BE_UNAVAILABLE,
+                 "device %s: no engine has it here; 'breakeven devices' lists those that are",
+                 wanted->words[w]);
+    }
+    return BE_OK;
+}
+
+be_status bench_plan_make(bench_plan *plan, const cli_options *options, be_error *err)
+{
+    const option_value *values = options->value;
+    *plan = (bench_plan){
+        .batches = values[OPTION_BATCH].integers,
+        .batch_count = values[OPTION_BATCH].count,
+        .precision = "fp32",
+        .infer = values[OPTION_INFER].given,
+        .native_options = {.isa = values[OPTION_ISA].text, .library = values[OPTION_LIBRARY].text}};
+    TRY(cli_check_precision(options, err));
+    TRY(find_engines(plan, options, err));
+    for (int e = 0; e < ENGINE_COUNT; e++)
+        if (plan->hello[e]) TRY(add_engine(plan, options, e, err));
+    TRY(check_devices(plan, options, err));
+    if (!plan->contender_count)
+        FAIL(err, BE_UNAVAILABLE, "there is nothing to measure: no engine has such a device here");
+    return BE_OK;
+}
+
+void bench_plan_release(bench_plan *plan)
+{
+    for (int e = 0; e < ENGINE_COUNT; e++) json_decref(plan->hello[e]);
+}

@@ -1,0 +1,279 @@
+/* The table of a measurement, what stands above it, and what went wrong. */
+#include "report/bench.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---------------------------------------------------------------- cells */
+
+const char *bench_engine_title(const json_t *record)
+{
+    const char *name = report_string(record, "engine");
+    return strcmp(name, "torch") == 0 ? "PyTorch" : name;
+}
+
+static bool is_cpu(const json_t *record)
+{
+    return strcmp(report_string(record, "device"), "cpu") == 0;
+}
+
+const char *bench_who(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    int threads = (int)report_real(record, "threads");
+    if (is_cpu(record))
+        snprintf(out, REPORT_TEXT_BYTES, "%s on %d thread%s", bench_engine_title(record), threads,
+                 threads == 1 ? "" : "s");
+    else
+        snprintf(out, REPORT_TEXT_BYTES, "%s on %s", bench_engine_title(record),
+                 report_string(record, "device"));
+    return out;
+}
+
+static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    snprintf(out, REPORT_TEXT_BYTES, "%s", bench_engine_title(record));
+    return out;
+}
+
+static const char *threads_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    return is_cpu(record) ? report_count(report_real(record, "threads"), out) : strcpy(out, "-");
+}
+
+/* "3.21 ±0.04 ms": the median and half of its 95 % interval. */
+static const char *step_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    double median = report_real(record, "step_s.median");
+    double half = (report_real(record, "step_s.high") - report_real(record, "step_s.low")) / 2;
+    char text[REPORT_TEXT_BYTES];
+    if (isnan(median)) return strcpy(out, "failed");
+    report_seconds(median, text);
+    if (isnan(half)) return strcpy(out, text);
+    char *unit = strchr(text, ' ');
+    double scale = strtod(text, NULL) / median;
+    const char *point = strchr(text, '.');
+    int decimals = point && point < unit ? (int)(unit - point) - 1 : 0;
+    snprintf(out, REPORT_TEXT_BYTES, "%.*s %s%.*f%s", (int)(unit - text), text,
+             report_look.utf8 ? "±" : "+-", decimals, half * scale, unit);
+    return out;
+}
+
+static const char *versus_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    double ratio = report_real(record, "versus.ratio");
+    const char *verdict = report_string(record, "versus.verdict");
+    if (isnan(report_real(record, "step_s.median"))) return strcpy(out, "-");
+    if (json_is_true(json_object_get(record, "best"))) return strcpy(out, "best");
+    if (isnan(ratio)) return strcpy(out, "-");
+    if (strcmp(verdict, "SAME") == 0) return strcpy(out, "same");
+    snprintf(out, REPORT_TEXT_BYTES, "%.*f%s %s", ratio < 9.995 ? 2 : 1, ratio, report_times(),
+             strcmp(verdict, "UNSURE") == 0 ? "unsure" : "slower");
+    return out;
+}
+
+static const report_column columns[] = {
+    {"engine", "engine", UNIT_TEXT, engine_text},
+    {"device", "device", UNIT_TEXT, NULL},
+    {"threads", "threads", UNIT_COUNT, threads_text},
+    {"step_s.median", "step", UNIT_SECONDS, step_text},
+    {"samples_per_s", "samples/s", UNIT_COUNT, NULL},
+    {"first_step_s", "1st step", UNIT_SECONDS, NULL},
+    {"peak_rss_bytes", "memory", UNIT_BYTES, NULL},
+    {"versus.ratio", "vs. best", UNIT_NUMBER, versus_text},
+    {"workload", NULL, UNIT_TEXT, NULL},
+    {"mode", NULL, UNIT_TEXT, NULL},
+    {"batch", NULL, UNIT_COUNT, NULL},
+    {"precision", NULL, UNIT_TEXT, NULL},
+    {"step_s.low", NULL, UNIT_SECONDS, NULL},
+    {"step_s.high", NULL, UNIT_SECONDS, NULL},
+    {"versus.low", NULL, UNIT_NUMBER, NULL},
+    {"versus.high", NULL, UNIT_NUMBER, NULL},
+    {"versus.verdict", NULL, UNIT_TEXT, NULL},
+    {"flops_per_step", NULL, UNIT_FLOPS, NULL},
+    {"stop_reason", NULL, UNIT_TEXT, NULL},
+    {"implementation", NULL, UNIT_TEXT, NULL},
+    {"engine_version", NULL, UNIT_TEXT, NULL},
+    {"device_name", NULL, UNIT_TEXT, NULL},
+    {"data", NULL, UNIT_TEXT, NULL},
+    {"seed", NULL, UNIT_COUNT, NULL},
+    {"status", NULL, UNIT_TEXT, NULL},
+    {"error", NULL, UNIT_TEXT, NULL},
+};
+
+#define COLUMN_COUNT ((int)(sizeof columns / sizeof columns[0]))
+
+/* ---------------------------------------------------------------- groups */
+
+static bool same_group(const json_t *a, const json_t *b)
+{
+    static const char *const keys[] = {"workload", "mode", "batch"};
+    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+        if (!json_equal(json_object_get(a, keys[k]), json_object_get(b, keys[k]))) return false;
+    return strcmp(report_string(a, "asked.precision"), report_string(b, "asked.precision")) == 0;
+}
+
+/* The time of a sample; failed ones are the slowest. */
+static double cost_of(const json_t *record)
+{
+    double samples = report_real(record, "samples_per_s");
+    return isnan(samples) ? INFINITY : 1 / samples;
+}
+
+/* The records of the group that begins at `first`, the fastest first; *next is behind it. */
+static json_t *take_group(const json_t *records, size_t first, size_t *next)
+{
+    json_t *group = json_array();
+    const json_t *head = json_array_get(records, first);
+    for (*next = first; *next < json_array_size(records); ++*next) {
+        json_t *record = json_array_get(records, *next);
+        if (!same_group(head, record)) break;
+        size_t at = 0;
+        while (at < json_array_size(group) && cost_of(json_array_get(group, at)) <= cost_of(record))
+            at++;
+        json_array_insert(group, at, record);
+    }
+    json_t *best = json_array_get(group, 0);
+    if (isfinite(cost_of(best))) json_object_set_new(best, "best", json_true());
+    return group;
+}
+
+/* ---------------------------------------------------------------- head */
+
+/* A processor's name without the words that say nothing. */
+static void short_name(const char *name, char out[REPORT_TEXT_BYTES])
+{
+    static const char *const noise[] = {"(R)", "(TM)", " CPU", " Processor"};
+    snprintf(out, REPORT_TEXT_BYTES, "%.60s", name);
+    for (size_t i = 0; i < sizeof noise / sizeof noise[0]; i++) {
+        for (char *at; (at = strstr(out, noise[i]));)
+            memmove(at, at + strlen(noise[i]), strlen(at + strlen(noise[i])) + 1);
+    }
+}
+
+static void print_machine(const json_t *record, FILE *out)
+{
+    char name[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES], line[500];
+    const json_t *e = json_object_get(record, "environment");
+    short_name(report_string(e, "cpu.model"), name);
+    snprintf(line, sizeof line, "machine: %s, %.0f core%s, %.0f threads, %s; %s", name,
+             report_real(e, "cpu.cores"), report_real(e, "cpu.cores") == 1 ? "" : "s",
+             report_real(e, "cpu.threads"), report_bytes(report_real(e, "memory_bytes"), memory),
+             report_string(e, "system"));
+    report_paragraph(out, line, 2);
+}
+
+static void print_data(const json_t *record, FILE *out)
+{
+    char count[REPORT_TEXT_BYTES], line[900];
+    snprintf(line, sizeof line,
+             "data: %s, %s pictures; the same weights and batches for all, seed "
+             "%.0f",
+             report_string(record, "data_source"),
+             report_count(report_real(record, "data_count"), count), report_real(record, "seed"));
+    report_paragraph(out, line, 2);
+}
+
+static void print_group_head(const json_t *record, FILE *out)
+{
+    char params[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES];
+    bool train = strcmp(report_string(record, "mode"), "train") == 0;
+    fprintf(out, "\n%s%s%s: %s parameters, %s, batch %.0f, %s, %s a step\n\n",
+            report_look.color ? "\033[1m" : "", report_string(record, "workload"),
+            report_look.color ? "\033[0m" : "", report_count(report_real(record, "params"), params),
+            train ? "training" : "inference", report_real(record, "batch"),
+            report_string(record, "asked.precision"),
+            report_flops(report_real(record, "flops_per_step"), flops));
+}
+
+/* ---------------------------------------------------------------- below the table */
+
+static void print_failures(const json_t *group, FILE *out)
+{
+    size_t i;
+    json_t *record;
+    char who[REPORT_TEXT_BYTES], line[1400];
+    json_array_foreach(group, i, record)
+    {
+        if (isfinite(cost_of(record))) continue;
+        snprintf(line, sizeof line, "%s failed: %s", bench_who(record, who),
+                 report_string(record, "error"));
+        report_paragraph(out, line, 2);
+    }
+}
+
+static bool has_warning(const json_t *record, const char *text)
+{
+    size_t w;
+    json_t *warning;
+    json_array_foreach(json_object_get(record, "warnings"), w,
+                       warning) if (strcmp(json_string_value(warning), text) == 0) return true;
+    return false;
+}
+
+/* A warning of record i, with all that have it; nothing if one before it has it too. */
+static void print_warning(const json_t *group, size_t first, const char *text, FILE *out)
+{
+    char who[REPORT_TEXT_BYTES], line[1400] = "warning: ";
+    size_t count = json_array_size(group), having = 0, used = strlen(line);
+    for (size_t i = 0; i < count; i++) {
+        if (!has_warning(json_array_get(group, i), text)) continue;
+        if (i < first) return;
+        having++;
+    }
+    for (size_t i = first; having < count && i < count && used < 700; i++)
+        if (has_warning(json_array_get(group, i), text))
+            used +=
+                (size_t)snprintf(line + used, sizeof line - used, "%s%s", i == first ? "" : ", ",
+                                 bench_who(json_array_get(group, i), who));
+    snprintf(line + used, sizeof line - used, "%s%s", having < count ? ": " : "", text);
+    report_paragraph(out, line, 2);
+}
+
+static void print_warnings(const json_t *group, FILE *out)
+{
+    size_t i, w;
+    json_t *record, *warning;
+    char line[900];
+    json_array_foreach(group, i, record)
+        json_array_foreach(json_object_get(record, "warnings"), w, warning)
+            print_warning(group, i, json_string_value(warning), out);
+    json_array_foreach(report_member(json_array_get(group, 0), "environment.warnings"), w, warning)
+    {
+        snprintf(line, sizeof line, "warning: %s", json_string_value(warning));
+        report_paragraph(out, line, 2);
+    }
+}
+
+static be_status write_group(const json_t *group, report_format format, FILE *out, be_error *err)
+{
+    report_sheet sheet = {columns, COLUMN_COUNT, group, 0};
+    print_group_head(json_array_get(group, 0), out);
+    TRY(report_write(&sheet, format, out, err));
+    fprintf(out, "\n");
+    print_failures(group, out);
+    print_warnings(group, out);
+    bench_write_reasons(group, out);
+    return BE_OK;
+}
+
+be_status bench_write(const json_t *records, report_format format, FILE *out, be_error *err)
+{
+    report_sheet sheet = {columns, COLUMN_COUNT, records, -1};
+    const json_t *before = NULL;
+    if (format != REPORT_TABLE && format != REPORT_MD)
+        return report_write(&sheet, format, out, err);
+    for (size_t next = 0; next < json_array_size(records);) {
+        json_t *head = json_array_get(records, next);
+        if (!before) print_machine(head, out);
+        if (!before || !json_equal(json_object_get(head, "data_source"),
+                                   json_object_get(before, "data_source")))
+            print_data(head, out);
+        before = head;
+        json_t *group = take_group(records, next, &next);
+        be_status status = write_group(group, format, out, err);
+        json_decref(group);
+        TRY(status);
+    }
+    return BE_OK;
+}

@@ -1,0 +1,192 @@
+/* Why the fastest is the fastest, and what to do: sentences made from the records of one group. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "report/bench.h"
+
+#define LINE 1200
+
+/* A sentence that grows. */
+typedef struct sentence {
+    char text[LINE];
+    size_t used;
+} sentence;
+
+__attribute__((format(printf, 2, 3))) static void add(sentence *s, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int wrote = vsnprintf(s->text + s->used, LINE - s->used, format, arguments);
+    va_end(arguments);
+    if (wrote > 0) s->used += (size_t)wrote;
+    if (s->used >= LINE) s->used = LINE - 1;
+}
+
+static void end(sentence *s, FILE *out)
+{
+    if (s->used) report_paragraph(out, s->text, 2);
+    *s = (sentence){0};
+}
+
+static bool has_speed(const json_t *record)
+{
+    return !isnan(report_real(record, "samples_per_s"));
+}
+
+static bool is_engine(const json_t *record, const char *engine)
+{
+    return strcmp(report_string(record, "engine"), engine) == 0;
+}
+
+/* The fastest of the other engines than the best one's, or the fastest record of the same engine if
+ * `same`; NULL if there is none. */
+static const json_t *find_rival(const json_t *group, bool same)
+{
+    const json_t *best = json_array_get(group, 0);
+    for (size_t i = 1; i < json_array_size(group); i++) {
+        const json_t *record = json_array_get(group, i);
+        if (has_speed(record) && is_engine(record, report_string(best, "engine")) == same)
+            return record;
+    }
+    return NULL;
+}
+
+static void say_arithmetic(const json_t *group, FILE *out)
+{
+    const json_t *best = json_array_get(group, 0);
+    char text[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
+    double flops = report_real(best, "flops_per_step");
+    sentence s = {0};
+    if (!(flops > 0)) return;
+    add(&s, "why: of the %s of a step, ", report_flops(flops, text));
+    for (size_t i = 0; i < json_array_size(group); i++) {
+        const json_t *record = json_array_get(group, i);
+        if (!has_speed(record)) continue;
+        double rate = flops / report_real(record, "step_s.median");
+        add(&s, "%s%s does %s/s", i ? ", " : "", bench_who(record, who), report_flops(rate, text));
+    }
+    add(&s, ".");
+    double launches = report_real(best, "launches");
+    if (launches > 0)
+        add(&s, " The native step is %.0f fused operations without a framework between them.",
+            launches);
+    end(&s, out);
+}
+
+/* The phase in which the rival loses most. */
+static void say_phases(const json_t *group, FILE *out)
+{
+    const json_t *best = json_array_get(group, 0), *rival = find_rival(group, false);
+    const json_t *mine = json_object_get(best, "phases_s");
+    json_t *theirs = json_object_get(rival, "phases_s"), *value;
+    const char *phase, *worst = NULL;
+    char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], c[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
+    double most = 0;
+    sentence s = {0};
+    json_object_foreach(theirs, phase, value)
+    {
+        double lost = json_number_value(value) - json_number_value(json_object_get(mine, phase));
+        if (lost <= most || !json_object_get(mine, phase)) continue;
+        most = lost;
+        worst = phase;
+    }
+    if (!worst) return;
+    double left = report_real(rival, "step_s.median") - report_real(best, "step_s.median");
+    add(&s, "%s is %s a step slower, most of it in the %s phase: %s against %s.",
+        bench_who(rival, who), report_seconds(left, a), worst,
+        report_seconds(json_number_value(json_object_get(theirs, worst)), b),
+        report_seconds(json_number_value(json_object_get(mine, worst)), c));
+    end(&s, out);
+}
+
+/* What more threads bring the engine that won. */
+static void say_threads(const json_t *group, FILE *out)
+{
+    const json_t *best = json_array_get(group, 0), *same = find_rival(group, true);
+    char ratio[REPORT_TEXT_BYTES];
+    sentence s = {0};
+    double more = report_real(best, "threads"), fewer = report_real(same, "threads");
+    if (!same || strcmp(report_string(best, "device"), report_string(same, "device")) != 0) return;
+    double gain = report_real(same, "step_s.median") / report_real(best, "step_s.median");
+    report_number(gain, ratio);
+    if (strcmp(report_string(same, "versus.verdict"), "UNSURE") == 0) return;
+    if (strcmp(report_string(same, "versus.verdict"), "SAME") == 0)
+        add(&s, "%.0f and %.0f threads are equally fast: this model is too small to share.", fewer,
+            more);
+    else if (more > fewer)
+        add(&s, "%.0f threads are %s times as fast as %.0f.", more, ratio, fewer);
+    else
+        add(&s,
+            "%.0f threads are slower than %.0f: to share so little work costs more than it "
+            "brings.",
+            fewer, more);
+    end(&s, out);
+}
+
+static void say_start(const json_t *group, FILE *out)
+{
+    char who[REPORT_TEXT_BYTES], text[REPORT_TEXT_BYTES];
+    sentence s = {0};
+    const json_t *both[] = {json_array_get(group, 0), find_rival(group, false)};
+    if (!both[1]) return;
+    add(&s, "From start to the first step done: ");
+    for (int i = 0; i < 2; i++) {
+        double start = report_real(both[i], "start_s") + report_real(both[i], "prepare_s") +
+                       report_real(both[i], "first_step_s");
+        add(&s, "%s%s %s", i ? ", " : "", bench_who(both[i], who), report_seconds(start, text));
+    }
+    add(&s, ".");
+    end(&s, out);
+}
+
+static bool any_accelerator(const json_t *group)
+{
+    size_t i;
+    json_t *record;
+    json_array_foreach(group, i,
+                       record) if (strcmp(report_string(record, "device"), "cpu") != 0) return true;
+    return false;
+}
+
+static void advise(const json_t *group, FILE *out)
+{
+    const json_t *best = json_array_get(group, 0), *rival = find_rival(group, false);
+    char who[REPORT_TEXT_BYTES], a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES];
+    double pictures = report_real(best, "data_count") * report_real(best, "epochs");
+    bool train = strcmp(report_string(best, "mode"), "train") == 0;
+    sentence s = {0};
+    add(&s, "advice: %s %s with %s", train ? "train" : "run", report_string(best, "workload"),
+        bench_who(best, who));
+    if (train && pictures > 0)
+        add(&s, ": its %.0f epochs take %s", report_real(best, "epochs"),
+            report_seconds(pictures / report_real(best, "samples_per_s"), a));
+    if (rival) {
+        const char *verdict = report_string(rival, "versus.verdict");
+        if (train && pictures > 0)
+            add(&s, ", with %s %s", bench_who(rival, who),
+                report_seconds(pictures / report_real(rival, "samples_per_s"), b));
+        if (strcmp(verdict, "SLOWER") == 0)
+            add(&s, " (FASTER by %.2f [%.2f, %.2f])", report_real(rival, "versus.ratio"),
+                report_real(rival, "versus.low"), report_real(rival, "versus.high"));
+        else
+            add(&s, " (%s: %s)", verdict,
+                strcmp(verdict, "SAME") == 0 ? "take either" : "measure longer with --max-time");
+    }
+    add(&s, ".");
+    if (!any_accelerator(group))
+        add(&s, " No GPU was measured: 'breakeven devices' lists what is usable here.");
+    end(&s, out);
+}
+
+void bench_write_reasons(const json_t *records, FILE *out)
+{
+    const json_t *best = json_array_get(records, 0);
+    if (!best || !has_speed(best)) return;
+    say_arithmetic(records, out);
+    say_phases(records, out);
+    say_threads(records, out);
+    say_start(records, out);
+    advise(records, out);
+}
