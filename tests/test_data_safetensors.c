@@ -245,6 +245,17 @@ static void test_bad_headers(void **state)
     }
 }
 
+/* Names come from the file; a terminal must not obey them. */
+static void test_names_are_shown_as_text(void **state)
+{
+    (void)state;
+    safetensors *file = NULL;
+    ASSERT_FAILS(parse("{" ENTRY("\\u001b[2Jname", "F31", "[1]", 0, 4) "}", 4, &file), BE_BAD_DATA,
+                 "tensor \"?[2Jname\"");
+    ASSERT_FAILS(parse("{\x1b[2J", 0, &file), BE_BAD_DATA, "expected a JSON object");
+    assert_null(strchr(err.text, 0x1b));
+}
+
 static void test_bad_lengths(void **state)
 {
     (void)state;
@@ -353,6 +364,7 @@ int main(void)
         TEST(test_writer_refuses),
         TEST(test_full_disk_keeps_the_old_file),
         TEST(test_bad_headers),
+        TEST(test_names_are_shown_as_text),
         TEST(test_bad_lengths),
         TEST(test_every_truncation_is_refused),
         TEST(test_misaligned_data_is_copied),

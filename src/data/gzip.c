@@ -30,8 +30,10 @@ struct gzip_reader {
 static be_status fill(gzip_reader *r, be_error *err)
 {
     if (r->left > 0 || r->input_ended) return BE_OK;
-    if (r->fd >= 0) TRY(file_read_some(r->fd, r->input, INPUT_BYTES, &r->left, r->name, err));
-    r->next = r->input;
+    if (r->fd >= 0) {
+        TRY(file_read_some(r->fd, r->input, INPUT_BYTES, &r->left, r->name, err));
+        r->next = r->input;
+    }
     r->input_ended = r->left == 0;
     return BE_OK;
 }
@@ -85,7 +87,7 @@ be_status gzip_open_memory(gzip_reader **out, const void *bytes, size_t count, c
                            be_error *err)
 {
     TRY(new_reader(out, name, err));
-    (*out)->next = bytes;
+    (*out)->next = count ? bytes : (const void *)""; /* never NULL, for sums of pointers */
     (*out)->left = count;
     (*out)->source_bytes = (int64_t)count;
     return start_or_close(out, BE_OK, err);

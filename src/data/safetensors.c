@@ -41,6 +41,21 @@ size_t safetensors_dtype_bytes(safetensors_dtype dtype)
     return dtype_table[dtype].item_bytes;
 }
 
+#define SHOWN_BYTES 81
+
+/* A text from the file as it may be shown: short, and without what a terminal would obey.  It lives
+ * to the end of the block. */
+#define SHOWN(text) shown((char[SHOWN_BYTES]){0}, (text))
+
+static const char *shown(char out[SHOWN_BYTES], const char *text)
+{
+    int length = 0;
+    for (; text[length] && length < SHOWN_BYTES - 1; length++)
+        out[length] = text[length] >= ' ' && text[length] < 127 ? text[length] : '?';
+    out[length] = 0;
+    return out;
+}
+
 static be_status read_dtype(const safetensors *file, safetensors_tensor *t, const json_t *entry,
                             be_error *err)
 {
@@ -52,9 +67,9 @@ static be_status read_dtype(const safetensors *file, safetensors_tensor *t, cons
         }
     }
     FAIL(err, BE_BAD_DATA,
-         "%s: tensor \"%.80s\": expected a dtype such as F32 or I64, found \"%.20s\"; convert the "
+         "%s: tensor \"%s\": expected a dtype such as F32 or I64, found \"%s\"; convert the "
          "tensor to one of those",
-         file->name, t->name, text ? text : "none");
+         file->name, SHOWN(t->name), text ? SHOWN(text) : "none");
 }
 
 static be_status read_shape(const safetensors *file, safetensors_tensor *t, const json_t *entry,
@@ -62,11 +77,10 @@ static be_status read_shape(const safetensors *file, safetensors_tensor *t, cons
 {
     const json_t *shape = json_object_get(entry, "shape");
     if (!json_is_array(shape) || json_array_size(shape) > SAFETENSORS_RANK_MAX)
-        FAIL(
-            err, BE_BAD_DATA,
-            "%s: tensor \"%.80s\": expected a shape of at most %d dimensions, found %zu; write the "
-            "file again",
-            file->name, t->name, SAFETENSORS_RANK_MAX, json_array_size(shape));
+        FAIL(err, BE_BAD_DATA,
+             "%s: tensor \"%s\": expected a shape of at most %d dimensions, found %zu; write the "
+             "file again",
+             file->name, SHOWN(t->name), SAFETENSORS_RANK_MAX, json_array_size(shape));
     t->rank = (int)json_array_size(shape);
     t->count = 1;
     bool overflow = false;
@@ -74,20 +88,18 @@ static be_status read_shape(const safetensors *file, safetensors_tensor *t, cons
         const json_t *extent = json_array_get(shape, (size_t)i);
         t->shape[i] = json_integer_value(extent);
         if (!json_is_integer(extent) || t->shape[i] < 0)
-            FAIL(
-                err, BE_BAD_DATA,
-                "%s: tensor \"%.80s\": expected whole numbers from 0 as its shape, found something "
-                "else in dimension %d; write the file again",
-                file->name, t->name, i);
+            FAIL(err, BE_BAD_DATA,
+                 "%s: tensor \"%s\": expected whole numbers from 0 as its shape, found something "
+                 "else in dimension %d; write the file again",
+                 file->name, SHOWN(t->name), i);
         overflow |= __builtin_mul_overflow(t->count, t->shape[i], &t->count);
     }
     overflow |=
         __builtin_mul_overflow((size_t)t->count, safetensors_dtype_bytes(t->dtype), &t->bytes);
     if (overflow)
-        FAIL(
-            err, BE_BAD_DATA,
-            "%s: tensor \"%.80s\": its shape holds more items than any memory; the file is damaged",
-            file->name, t->name);
+        FAIL(err, BE_BAD_DATA,
+             "%s: tensor \"%s\": its shape holds more items than any memory; the file is damaged",
+             file->name, SHOWN(t->name));
     return BE_OK;
 }
 
@@ -110,22 +122,21 @@ static be_status read_span(const safetensors *file, safetensors_tensor *t, span 
     const json_t *offsets = json_object_get(entry, "data_offsets");
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
-        FAIL(
-            err, BE_BAD_DATA,
-            "%s: tensor \"%.80s\": expected data_offsets [begin, end], found something else; write "
-            "the file again",
-            file->name, t->name);
+        FAIL(err, BE_BAD_DATA,
+             "%s: tensor \"%s\": expected data_offsets [begin, end], found something else; write "
+             "the file again",
+             file->name, SHOWN(t->name));
     int64_t from = json_integer_value(begin), to = json_integer_value(end);
     if (from < 0 || to < from || (uint64_t)to > data_bytes)
         FAIL(err, BE_BAD_DATA,
-             "%s: tensor \"%.80s\": expected offsets within the %" PRIu64
+             "%s: tensor \"%s\": expected offsets within the %" PRIu64
              " bytes of data, found [%" PRId64 ", %" PRId64 "]; the file is truncated or damaged",
-             file->name, t->name, data_bytes, from, to);
+             file->name, SHOWN(t->name), data_bytes, from, to);
     if ((uint64_t)(to - from) != t->bytes)
         FAIL(err, BE_BAD_DATA,
-             "%s: tensor \"%.80s\": expected %zu bytes for its shape and dtype, found %" PRId64
+             "%s: tensor \"%s\": expected %zu bytes for its shape and dtype, found %" PRId64
              "; the file is damaged",
-             file->name, t->name, t->bytes, to - from);
+             file->name, SHOWN(t->name), t->bytes, to - from);
     *s = (span){(uint64_t)from, (uint64_t)to, t->name};
     return BE_OK;
 }
@@ -138,9 +149,9 @@ static be_status check_spans(const safetensors *file, span *spans, uint64_t data
     for (int i = 0; i < file->count; i++) {
         if (spans[i].begin != expected)
             FAIL(err, BE_BAD_DATA,
-                 "%s: tensor \"%.80s\": expected its data at byte %" PRIu64 ", found byte %" PRIu64
+                 "%s: tensor \"%s\": expected its data at byte %" PRIu64 ", found byte %" PRIu64
                  " (%s); the file is damaged",
-                 file->name, spans[i].name, expected, spans[i].begin,
+                 file->name, SHOWN(spans[i].name), expected, spans[i].begin,
                  spans[i].begin < expected ? "tensors overlap" : "a hole between tensors");
         expected = spans[i].end;
     }
@@ -236,7 +247,7 @@ static be_status read_header(safetensors *file, const unsigned char *bytes, size
         FAIL(err, BE_BAD_DATA,
              "%s: expected a JSON object as its header, found %s; it is not a safetensors file or "
              "is damaged",
-             file->name, file->header ? "something else" : problem.text);
+             file->name, file->header ? "something else" : SHOWN(problem.text));
     return read_tensors(file, text + header_bytes, count - 8 - header_bytes, err);
 }
 
@@ -330,11 +341,10 @@ be_status safetensors_expect(const safetensors *file, const safetensors_tensor *
     const safetensors_tensor *found = safetensors_find(file, wanted->name);
     *data = NULL;
     if (!found)
-        FAIL(
-            err, BE_BAD_DATA,
-            "%s: expected a tensor \"%.80s\", found none of that name among its %d; check that the "
-            "file belongs to this model",
-            file->name, wanted->name, file->count);
+        FAIL(err, BE_BAD_DATA,
+             "%s: expected a tensor \"%s\", found none of that name among its %d; check that the "
+             "file belongs to this model",
+             file->name, SHOWN(wanted->name), file->count);
     bool same = found->dtype == wanted->dtype;
     if (wanted->rank >= 0) {
         same &= found->rank == wanted->rank;
@@ -345,9 +355,9 @@ be_status safetensors_expect(const safetensors *file, const safetensors_tensor *
         describe(expected, sizeof expected, wanted);
         describe(actual, sizeof actual, found);
         FAIL(err, BE_BAD_DATA,
-             "%s: tensor \"%.80s\": expected %s, found %s; check that the file belongs to this "
+             "%s: tensor \"%s\": expected %s, found %s; check that the file belongs to this "
              "model",
-             file->name, wanted->name,
+             file->name, SHOWN(wanted->name),
              wanted->rank >= 0 ? expected : safetensors_dtype_name(wanted->dtype), actual);
     }
     *data = found->data;
