@@ -18,9 +18,14 @@ typedef uint8_t vecb __attribute__((vector_size(VEC)));
 #define VEC_INLINE static inline __attribute__((always_inline))
 #define VEC_UNROLL _Pragma("GCC unroll 32")
 
+/* Spelt out: 0 + a would be an addition, because it turns −0 into 0. */
 VEC_INLINE vec vec_all(float a)
 {
-    return (vec){0} + a;
+#if VEC == 16
+    return (vec){a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a};
+#else
+    return (vec){a, a, a, a, a, a, a, a};
+#endif
 }
 
 /* The bits of a where the mask is all ones, of b where it is zero. */

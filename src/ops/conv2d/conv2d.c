@@ -48,6 +48,10 @@ static be_status check_operands(const op_infer *call, conv2d_sizes *s, be_error 
         FAIL(err, BE_USAGE,
              "conv2d: expected weights [channels, %" PRId64 ", K, K] for x %s, found %s", x->dim[1],
              shape_text(x, text), shape_text(w, more));
+    if (attrs->padding >= w->dim[2])
+        FAIL(err, BE_USAGE,
+             "conv2d: expected a padding smaller than the kernel of %" PRId64 ", found %d",
+             w->dim[2], attrs->padding);
     if (w->dim[2] > x->dim[2] + 2 * attrs->padding || w->dim[2] > x->dim[3] + 2 * attrs->padding)
         FAIL(err, BE_USAGE,
              "conv2d: a kernel of %" PRId64

@@ -210,8 +210,9 @@ static void weights_of_part(const native_conv *v, const tile_gradient *g, const 
         return;
     }
 #if VEC == 16
-    if (v->plain_x && k == 5) {
-        tile_weights(g, x, dy, dw, 5, 5, 1, 1);
+    if (v->plain_x && k == 5) { /* 25 sums and their operands would not fit the registers */
+        tile_weights(g, x, dy, dw, 3, 5, 1, 1);
+        tile_weights(g, x + 3 * g->x_row_stride, dy, dw + 3 * g->dw_row_stride, 2, 5, 1, 1);
         return;
     }
 #endif

@@ -133,7 +133,7 @@ typedef struct tile_gradient {
     ptrdiff_t dw_column_stride;            /* … columns */
 } tile_gradient;
 
-#define TILE_TAPS 25
+#define TILE_TAPS 24
 
 VEC_INLINE void tile_weights(const tile_gradient *g, const float *x, const float *dy, float *dw,
                              const int rows, const int columns, const int channels, const int pitch)
