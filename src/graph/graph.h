@@ -13,7 +13,7 @@ typedef enum value_kind {
 } value_kind;
 
 /* How a 4-d tensor lies in memory.  BLOCKED: [N, ceil(C/b), H, W, b], b channels side by side, the
- * channels that do not exist are zero. */
+ * channels that do not exist are zero (in f32; in u8, which holds codes, they are nothing). */
 typedef enum value_layout {
     LAYOUT_PLAIN = 0,
     LAYOUT_BLOCKED8 = 8,
