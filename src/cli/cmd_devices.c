@@ -67,19 +67,21 @@ static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES]
     return out;
 }
 
-static const char *libraries_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+static const char *library_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    snprintf(out, REPORT_TEXT_BYTES, "%s", report_string(record, "libraries.blas"));
+    snprintf(out, REPORT_TEXT_BYTES, "%.40s", report_string(record, "libraries.blas"));
     return out;
 }
 
 static const char *name_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    int threads = (int)report_real(record, "cores");
-    snprintf(out, REPORT_TEXT_BYTES, "%.40s", report_string(record, "device_name"));
+    char name[REPORT_TEXT_BYTES];
+    int cores = (int)report_real(record, "cores");
+    report_hardware(report_string(record, "device_name"), name);
+    snprintf(out, REPORT_TEXT_BYTES, "%.40s", name);
     if (json_object_get(record, "cores"))
-        snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %d core%s", threads,
-                 threads == 1 ? "" : "s");
+        snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %d core%s", cores,
+                 cores == 1 ? "" : "s");
     return out;
 }
 
@@ -104,7 +106,7 @@ be_status cmd_devices(const cli_options *options, be_error *err)
         {"device", "device", UNIT_TEXT, NULL},
         {"usable", "usable", UNIT_TEXT, usable_text},
         {"device_name", "hardware", UNIT_TEXT, name_text},
-        {"libraries.blas", "libraries", UNIT_TEXT, libraries_text},
+        {"libraries.blas", "library", UNIT_TEXT, library_text},
         {"version", NULL, UNIT_TEXT, NULL},
         {"cores", NULL, UNIT_COUNT, NULL},
         {"reason", NULL, UNIT_TEXT, NULL},

@@ -2,43 +2,14 @@
 #include "cli/help.h"
 
 #include <curl/curlver.h>
-#include <hwloc.h>
-#include <jansson.h>
 #include <string.h>
-#include <zlib.h>
 
-#include "backend/backend.h"
 #include "build_info.h"
+#include "measure/environment.h"
+#include "report/sheet.h"
 #include "workloads/workload.h"
 
-#define COLUMNS 80
 #define OPTION_INDENT 2
-
-/* Words of `text` from column `at` on, further lines indented. */
-static void print_wrapped(FILE *out, const char *text, int at, int indent)
-{
-    while (*text) {
-        size_t length = strcspn(text, " ");
-        if (at + (int)length > COLUMNS - 1 && at > indent) {
-            fprintf(out, "\n%*s", indent, "");
-            at = indent;
-        }
-        fprintf(out, "%.*s", (int)length, text);
-        at += (int)length;
-        text += length;
-        if (*text == ' ') {
-            text++;
-            at++;
-            if (at + (int)strcspn(text, " ") <= COLUMNS - 1) {
-                fputc(' ', out);
-            } else {
-                fprintf(out, "\n%*s", indent, "");
-                at = indent;
-            }
-        }
-    }
-    fputc('\n', out);
-}
 
 /* "  -b, --batch N,..." */
 static int option_head(const option_spec *option, char out[64])
@@ -63,7 +34,7 @@ static void print_options(command_id command, FILE *out)
         if (!(option_table[o].commands & 1u << command)) continue;
         option_head(&option_table[o], head);
         fprintf(out, "%*s%-*s  ", OPTION_INDENT, "", width, head);
-        print_wrapped(out, option_table[o].help, indent, indent);
+        report_wrap(out, option_table[o].help, indent, indent);
     }
 }
 
@@ -77,7 +48,7 @@ static void print_commands(FILE *out)
     for (int c = 0; c < COMMAND_COUNT; c++) {
         if (!command_table[c].summary[0]) continue;
         if (c) fprintf(out, "  %-*s  ", width, command_table[c].name);
-        print_wrapped(out, command_table[c].summary, width + 4, width + 4);
+        report_wrap(out, command_table[c].summary, width + 4, width + 4);
     }
 }
 
@@ -91,7 +62,7 @@ void help_print(command_id command, FILE *out)
     char words[300] = "";
     if (command == COMMAND_quick) {
         fprintf(out, "Usage: breakeven [COMMAND] [OPTION...]\n\n");
-        print_wrapped(out, about, 0, 0);
+        report_wrap(out, about, 0, 0);
         print_commands(out);
         print_options(command, out);
         fprintf(out, "\n'breakeven help COMMAND' tells more. Results go to standard output, "
@@ -103,11 +74,11 @@ void help_print(command_id command, FILE *out)
     }
     fprintf(out, "Usage: breakeven %s%s%s [OPTION...]\n\n", spec->name,
             spec->arguments[0] ? " " : "", spec->arguments);
-    print_wrapped(out, spec->description, 0, 0);
+    report_wrap(out, spec->description, 0, 0);
     if (spec->kind == ARGUMENTS_WORKLOADS) {
         help_argument_words(spec, words, sizeof words);
         fprintf(out, "\nWorkloads: ");
-        print_wrapped(out, words, 11, 11);
+        report_wrap(out, words, 11, 11);
     }
     print_options(command, out);
 }
@@ -117,9 +88,16 @@ void help_print_version(FILE *out)
     fprintf(out, "breakeven %s (%s)\n", BUILD_VERSION, BUILD_COMMIT);
     fprintf(out, "built by %s, %s", BUILD_COMPILER, BUILD_TYPE);
     if (strcmp(BUILD_SANITIZERS, "none") != 0) fprintf(out, ", sanitizers %s", BUILD_SANITIZERS);
-    fprintf(out, "\nwith %s, jansson %s, zlib %s, hwloc %x.%x.%x, libcurl %s\n",
-            cpu_library_version(), JANSSON_VERSION, zlibVersion(), hwloc_get_api_version() >> 16,
-            hwloc_get_api_version() >> 8 & 0xff, hwloc_get_api_version() & 0xff, LIBCURL_VERSION);
+    json_t *libraries = environment_libraries(), *version;
+    const char *name;
+    char line[500] = "with";
+    size_t used = strlen(line);
+    json_object_foreach(libraries, name, version) used += (size_t)snprintf(
+        line + used, sizeof line - used, " %s %s,", name, json_string_value(version));
+    snprintf(line + used, sizeof line - used, " libcurl %s", LIBCURL_VERSION);
+    fprintf(out, "\n");
+    report_paragraph(out, line, 2);
+    json_decref(libraries);
 }
 
 void help_argument_words(const command_spec *command, char *out, size_t room)

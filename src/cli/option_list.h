@@ -20,22 +20,22 @@
       "Measures the training step (with --infer: the forward pass) of each workload "              \
       "(cnn-fashion if none is named) for every engine, device, batch and number of threads. "     \
       "The contenders work in processes of their own, start from the same weights, see the same "  \
-      "batches, and take turns block by block.  Every row has a median with its 95 % interval, "   \
+      "batches, and take turns block by block. Every row has a median with its 95 % interval, "    \
       "and "                                                                                       \
       "the verdict is by the interval of the ratio.")                                              \
     X(train, "train", "WORKLOAD", WORKLOADS, 1, 1,                                                 \
       "train a model: validation, checkpoints, export",                                            \
-      "Trains with a validation after every epoch.  An interrupt (Ctrl-C) saves a checkpoint "     \
-      "first.  A loss that is no number stops the training with the step and the first operation " \
+      "Trains with a validation after every epoch. An interrupt (Ctrl-C) saves a checkpoint "      \
+      "first. A loss that is no number stops the training with the step and the first operation "  \
       "that went wrong.")                                                                          \
     X(eval, "eval", "WORKLOAD", WORKLOADS, 1, 1, "accuracy and loss of trained weights",           \
       "Takes weights that train --export wrote (or a checkpoint) over the test pictures.")         \
     X(parity, "parity", "WORKLOAD", WORKLOADS, 1, 1,                                               \
       "prove that the engines compute the same training",                                          \
       "The same weights and batches go through the native engine, through its reference in "       \
-      "double precision and through the other engines.  Logits, loss and every gradient of the "   \
+      "double precision and through the other engines. Logits, loss and every gradient of the "    \
       "first step and the losses of ten steps are compared; the largest error of each kind is "    \
-      "printed with its place.  Exit code 4 where one exceeds the limit.")                         \
+      "printed with its place. Exit code 4 where one exceeds the limit.")                          \
     X(dump, "dump", "WORKLOAD", WORKLOADS, 1, 1, "write one step's tensors to a file",             \
       "Writes input, target, logits, loss, param.NAME and grad.NAME of the first training step "   \
       "as safetensors, with the names and the layout of PyTorch's state_dict.")                    \
@@ -61,65 +61,65 @@
      ON(data))
 
 /* id, name, letter (0: none), argument, kind, least, most, words, commands, help */
-#define OPTION_LIST(X)                                                                            \
-    X(FORMAT, "format", 'f', "FORMAT", CHOICE, 0, 0, "table json jsonl csv md", ON_RECORDS,       \
-      "form of the results: table (the default), json, jsonl, csv or md")                         \
-    X(DEVICE, "device", 'd', "DEVICE,...", WORDS, 0, 0, "cpu all",                                \
-      ON_MEASURE | ON_MODEL | ON(workloads),                                                      \
-      "devices to use, as 'breakeven devices' lists them; all is every one")                      \
-    X(ENGINE, "engine", 'e', "ENGINE,...", CHOICES, 0, 0, "native torch all",                     \
-      ON_MEASURE | ON(parity),                                                                    \
-      "engines to use; without it, native and every other that is installed")                     \
-    X(THREADS, "threads", 't', "N,...", COUNTS, 1, 1024, "", ON_MEASURE | ON_MODEL,               \
-      "threads of the CPU; bench takes a list.  The default is OMP_NUM_THREADS, else the number " \
-      "of physical cores")                                                                        \
-    X(BATCH, "batch", 'b', "N,...", COUNTS, 1, 1e9, "", ON_MEASURE | ON_MODEL | ON(workloads),    \
-      "pictures a step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")      \
-    X(PRECISION, "precision", 'p', "P", CHOICE, 0, 0, "fp32 tf32 bf16", ON_MEASURE | ON_MODEL,    \
-      "precision of the arithmetic (fp32)")                                                       \
-    X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench),                                         \
-      "measure the forward pass, not training")                                                   \
-    X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train),                                   \
-      "passes over the training pictures")                                                        \
-    X(STEPS, "steps", 's', "N", COUNT, 1, 2e9, "", ON(train) | ON(parity),                        \
-      "stop after N steps (train); steps whose losses are compared (parity, 10)")                 \
-    X(LR, "lr", 'l', "RATE", REAL, 1e-12, 1e6, "", ON(train), "learning rate")                    \
-    X(SEED, "seed", 0, "N", COUNT, 0, 9.2e18, "", ON_MEASURE | ON_MODEL,                          \
-      "seed of the weights, the order and the dropout (1)")                                       \
-    X(DATA, "data", 0, "DIR", FOLDER, 0, 0, "", ON_MEASURE | ON_MODEL | ON(data),                 \
-      "folder of the data sets; without it $BREAKEVEN_DATA, then the XDG data folder")            \
-    X(SYNTHETIC, "synthetic", 0, NULL, FLAG, 0, 0, "", ON_MEASURE | ON_MODEL,                     \
-      "use generated pictures, whatever data is here")                                            \
-    X(LIMIT, "limit", 0, "N", COUNT, 1, 1e9, "", ON_MEASURE | ON_MODEL,                           \
-      "use the first N pictures of each set only")                                                \
-    X(CHECKPOINT, "checkpoint", 'c', "DIR", FOLDER, 0, 0, "", ON(train),                          \
-      "save checkpoints here; the last two are kept")                                             \
-    X(CHECKPOINT_EVERY, "checkpoint-every", 0, "STEPS", TEXT, 0, 0, "epoch", ON(train),           \
-      "steps between two checkpoints, or 'epoch' (the default)")                                  \
-    X(RESUME, "resume", 'r', "PATH", FILE, 0, 0, "", ON(train),                                   \
-      "go on from a checkpoint, or from the newest good one of a folder, and keep saving there")  \
-    X(EXPORT, "export", 0, "FILE", FILE, 0, 0, "", ON(train),                                     \
-      "write the trained weights (safetensors, names of PyTorch's state_dict)")                   \
-    X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval),                                  \
-      "weights to evaluate (safetensors)")                                                        \
-    X(OUTPUT, "output", 'o', "FILE", FILE, 0, 0, "", ON(dump), "file to write (safetensors)")     \
-    X(TIME, "time", 0, "S", REAL, 0.01, 86400, "", ON_MEASURE,                                    \
-      "measure each contender for at least S seconds (0.5)")                                      \
-    X(MAX_TIME, "max-time", 0, "S", REAL, 0.01, 86400, "", ON_MEASURE,                            \
-      "measure each contender for at most S seconds (10; 4 in the quick verdict)")                \
-    X(ISA, "isa", 0, "SET", CHOICE, 0, 0, "generic avx2 avx512",                                  \
-      ON_MEASURE | ON_MODEL | ON(runner),                                                         \
-      "instruction set of the native engine; without it the best that the CPU has")               \
-    X(LIBRARY, "library", 0, "LIB", CHOICE, 0, 0, "native onednn",                                \
-      ON_MEASURE | ON_MODEL | ON(runner),                                                         \
-      "keep the native engine to its own kernels or to oneDNN's")                                 \
-    X(DRY_RUN, "dry-run", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(train),                         \
-      "print the steps and the memory map, run nothing")                                          \
-    X(MAN, "man", 0, NULL, FLAG, 0, 0, "", ON(help), "print the man page")                        \
-    X(QUIET, "quiet", 'q', NULL, FLAG, 0, 0, "", ON_ALL,                                          \
-      "no progress and no notes on standard error")                                               \
-    X(VERSION, "version", 'V', NULL, FLAG, 0, 0, "", ON_ALL,                                      \
-      "versions of the program and its libraries")                                                \
+#define OPTION_LIST(X)                                                                           \
+    X(FORMAT, "format", 'f', "FORMAT", CHOICE, 0, 0, "table json jsonl csv md", ON_RECORDS,      \
+      "form of the results: table (the default), json, jsonl, csv or md")                        \
+    X(DEVICE, "device", 'd', "DEVICE,...", WORDS, 0, 0, "cpu all",                               \
+      ON_MEASURE | ON_MODEL | ON(workloads),                                                     \
+      "devices to use, as 'breakeven devices' lists them; all is every one")                     \
+    X(ENGINE, "engine", 'e', "ENGINE,...", CHOICES, 0, 0, "native torch all",                    \
+      ON_MEASURE | ON(parity),                                                                   \
+      "engines to use; without it, native and every other that is installed")                    \
+    X(THREADS, "threads", 't', "N,...", COUNTS, 1, 1024, "", ON_MEASURE | ON_MODEL,              \
+      "threads of the CPU; bench takes a list. The default is OMP_NUM_THREADS, else the number " \
+      "of physical cores")                                                                       \
+    X(BATCH, "batch", 'b', "N,...", COUNTS, 1, 1e9, "", ON_MEASURE | ON_MODEL | ON(workloads),   \
+      "pictures a step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")     \
+    X(PRECISION, "precision", 'p', "P", CHOICE, 0, 0, "fp32 tf32 bf16", ON_MEASURE | ON_MODEL,   \
+      "precision of the arithmetic (fp32)")                                                      \
+    X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench),                                        \
+      "measure the forward pass, not training")                                                  \
+    X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train),                                  \
+      "passes over the training pictures")                                                       \
+    X(STEPS, "steps", 's', "N", COUNT, 1, 2e9, "", ON(train) | ON(parity),                       \
+      "stop after N steps (train); steps whose losses are compared (parity, 10)")                \
+    X(LR, "lr", 'l', "RATE", REAL, 1e-12, 1e6, "", ON(train), "learning rate")                   \
+    X(SEED, "seed", 0, "N", COUNT, 0, 9.2e18, "", ON_MEASURE | ON_MODEL,                         \
+      "seed of the weights, the order and the dropout (1)")                                      \
+    X(DATA, "data", 0, "DIR", FOLDER, 0, 0, "", ON_MEASURE | ON_MODEL | ON(data),                \
+      "folder of the data sets; without it $BREAKEVEN_DATA, then the XDG data folder")           \
+    X(SYNTHETIC, "synthetic", 0, NULL, FLAG, 0, 0, "", ON_MEASURE | ON_MODEL,                    \
+      "use generated pictures, whatever data is here")                                           \
+    X(LIMIT, "limit", 0, "N", COUNT, 1, 1e9, "", ON_MEASURE | ON_MODEL,                          \
+      "use the first N pictures of each set only")                                               \
+    X(CHECKPOINT, "checkpoint", 'c', "DIR", FOLDER, 0, 0, "", ON(train),                         \
+      "save checkpoints here; the last two are kept")                                            \
+    X(CHECKPOINT_EVERY, "checkpoint-every", 0, "STEPS", TEXT, 0, 0, "epoch", ON(train),          \
+      "steps between two checkpoints, or 'epoch' (the default)")                                 \
+    X(RESUME, "resume", 'r', "PATH", FILE, 0, 0, "", ON(train),                                  \
+      "go on from a checkpoint, or from the newest good one of a folder, and keep saving there") \
+    X(EXPORT, "export", 0, "FILE", FILE, 0, 0, "", ON(train),                                    \
+      "write the trained weights (safetensors, names of PyTorch's state_dict)")                  \
+    X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval),                                 \
+      "weights to evaluate (safetensors)")                                                       \
+    X(OUTPUT, "output", 'o', "FILE", FILE, 0, 0, "", ON(dump), "file to write (safetensors)")    \
+    X(TIME, "time", 0, "S", REAL, 0.01, 86400, "", ON_MEASURE,                                   \
+      "measure each contender for at least S seconds (0.5)")                                     \
+    X(MAX_TIME, "max-time", 0, "S", REAL, 0.01, 86400, "", ON_MEASURE,                           \
+      "measure each contender for at most S seconds (10; 4 in the quick verdict)")               \
+    X(ISA, "isa", 0, "SET", CHOICE, 0, 0, "generic avx2 avx512",                                 \
+      ON_MEASURE | ON_MODEL | ON(runner),                                                        \
+      "instruction set of the native engine; without it the best that the CPU has")              \
+    X(LIBRARY, "library", 0, "LIB", CHOICE, 0, 0, "native onednn",                               \
+      ON_MEASURE | ON_MODEL | ON(runner),                                                        \
+      "keep the native engine to its own kernels or to oneDNN's")                                \
+    X(DRY_RUN, "dry-run", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(train),                        \
+      "print the steps and the memory map, run nothing")                                         \
+    X(MAN, "man", 0, NULL, FLAG, 0, 0, "", ON(help), "print the man page")                       \
+    X(QUIET, "quiet", 'q', NULL, FLAG, 0, 0, "", ON_ALL,                                         \
+      "no progress and no notes on standard error")                                              \
+    X(VERSION, "version", 'V', NULL, FLAG, 0, 0, "", ON_ALL,                                     \
+      "versions of the program and its libraries")                                               \
     X(HELP, "help", 'h', NULL, FLAG, 0, 0, "", ON_ALL, "this help")
 
 #endif

@@ -140,22 +140,11 @@ static json_t *take_group(const json_t *records, size_t first, size_t *next)
 
 /* ---------------------------------------------------------------- head */
 
-/* A processor's name without the words that say nothing. */
-static void short_name(const char *name, char out[REPORT_TEXT_BYTES])
-{
-    static const char *const noise[] = {"(R)", "(TM)", " CPU", " Processor"};
-    snprintf(out, REPORT_TEXT_BYTES, "%.60s", name);
-    for (size_t i = 0; i < sizeof noise / sizeof noise[0]; i++) {
-        for (char *at; (at = strstr(out, noise[i]));)
-            memmove(at, at + strlen(noise[i]), strlen(at + strlen(noise[i])) + 1);
-    }
-}
-
 static void print_machine(const json_t *record, FILE *out)
 {
     char name[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES], line[500];
     const json_t *e = json_object_get(record, "environment");
-    short_name(report_string(e, "cpu.model"), name);
+    report_hardware(report_string(e, "cpu.model"), name);
     snprintf(line, sizeof line, "machine: %s, %.0f core%s, %.0f threads, %s; %s", name,
              report_real(e, "cpu.cores"), report_real(e, "cpu.cores") == 1 ? "" : "s",
              report_real(e, "cpu.threads"), report_bytes(report_real(e, "memory_bytes"), memory),

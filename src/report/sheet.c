@@ -247,7 +247,11 @@ be_status report_write(const report_sheet *sheet, report_format format, FILE *ou
 
 void report_paragraph(FILE *out, const char *text, int indent)
 {
-    int at = 0;
+    report_wrap(out, text, 0, indent);
+}
+
+void report_wrap(FILE *out, const char *text, int at, int indent)
+{
     bool fresh = true;
     for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
         char word[256];

@@ -64,6 +64,10 @@ json_t *report_json_real(double value);
 BE_CHECKED be_status report_write(const report_sheet *sheet, report_format format, FILE *out,
                                   be_error *err);
 
+/* Words wrapped at 80 columns: the first line begins at column `at`, which the caller has reached,
+ * the others are indented. */
+void report_wrap(FILE *out, const char *text, int at, int indent);
+
 /* A paragraph, wrapped at 80 columns, its lines after the first indented. */
 void report_paragraph(FILE *out, const char *text, int indent);
 

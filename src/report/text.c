@@ -106,3 +106,13 @@ const char *report_number(double value, char out[REPORT_TEXT_BYTES])
     snprintf(out, REPORT_TEXT_BYTES, "%.3g", value);
     return out;
 }
+
+const char *report_hardware(const char *name, char out[REPORT_TEXT_BYTES])
+{
+    static const char *const noise[] = {"(R)", "(TM)", "(tm)", " CPU", " Processor"};
+    snprintf(out, REPORT_TEXT_BYTES, "%.60s", name);
+    for (size_t i = 0; i < sizeof noise / sizeof noise[0]; i++)
+        for (char *at; (at = strstr(out, noise[i]));)
+            memmove(at, at + strlen(noise[i]), strlen(at + strlen(noise[i])) + 1);
+    return out;
+}

@@ -29,6 +29,9 @@ const char *report_bytes(double bytes, char out[REPORT_TEXT_BYTES]);  /* "54.8 M
 const char *report_flops(double flops, char out[REPORT_TEXT_BYTES]);  /* "0.39 GFLOP" */
 const char *report_number(double value, char out[REPORT_TEXT_BYTES]); /* three digits */
 
+/* A processor's name without the words that say nothing: "Intel Xeon". */
+const char *report_hardware(const char *name, char out[REPORT_TEXT_BYTES]);
+
 const char *report_times(void); /* "×" or "x" */
 
 /* Columns that a text takes on a terminal: its UTF-8 characters. */

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/backend.h"
 #include "build_info.h"
 #include "core/clock.h"
 #include "core/memory.h"
 #include "core/topology.h"
+#include "measure/environment.h"
 #include "run/native.h"
 #include "train/weights.h"
 
@@ -180,9 +180,7 @@ static be_status answer_hello(server *s, const json_t *request, json_t *answer, 
     json_object_set_new(answer, "schema", json_integer(PROTOCOL_SCHEMA));
     json_object_set_new(answer, "engine", json_string("native"));
     json_object_set_new(answer, "version", json_string(BUILD_VERSION));
-    json_object_set_new(answer, "libraries",
-                        json_pack("{s:s, s:s, s:s}", "blas", cpu_library_version(), "compiler",
-                                  BUILD_COMPILER, "commit", BUILD_COMMIT));
+    json_object_set_new(answer, "libraries", environment_libraries());
     json_object_set_new(answer, "devices",
                         json_pack("[{s:s, s:s}]", "id", "cpu", "name", topology_get()->cpu_name));
     return BE_OK;
@@ -205,7 +203,10 @@ static be_status answer_prepare(server *s, const json_t *request, json_t *answer
     json_object_set_new(answer, "precision", json_string("fp32"));
     json_object_set_new(answer, "threads", json_integer(be_device_threads(s->session.device)));
     json_object_set_new(answer, "prepare_ns", json_integer(clock_now_ns() - start_ns));
-    json_object_set_new(answer, "warnings", json_array());
+    json_t *warnings = json_array();
+    if (environment_build_warning())
+        json_array_append_new(warnings, json_string(environment_build_warning()));
+    json_object_set_new(answer, "warnings", warnings);
     return BE_OK;
 }
 
