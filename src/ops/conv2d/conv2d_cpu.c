@@ -14,8 +14,8 @@
 
 #include "backend/cpu/cpu.h"
 #include "ops/conv2d/conv2d.h"
-#include "ops/conv2d/conv2d_pool.h"
-#include "ops/conv2d/conv2d_tile.h"
+#include "ops/conv2d/conv2d_pool_cpu.h"
+#include "ops/conv2d/conv2d_tile_cpu.h"
 
 #define CONV2D_PLAIN_CHANNELS \
     4 /* images of up to so many channels stay plain: no lane is wasted on them */
@@ -141,21 +141,29 @@ static void forward_pair(const forward_job *job, const tile_image *image, int pa
     const conv2d_sizes *s = &v->s;
     int blocks = v->o_blocks - pair > 1 ? 2 : 1;
     int64_t rows = job->index ? s->ph : s->oh, cols = job->index ? s->pw : s->ow;
-    const float *w = job->w + (size_t)pair * (size_t)(s->c * s->k * s->k) * VEC;
     float *y = job->y + pair * rows * cols * VEC;
-    tile_walk walk = {
-        .image = image, .kernel = (int)s->k, .pitch = (int)v->x_pixel, .width = (int)s->ow};
     tile_output out = {.bias = bias ? bias + pair : NULL,
                        .floor = v->relu && !job->index ? 0.0f : -INFINITY,
                        .block_stride = job->index ? 2 * s->ow * VEC : rows * cols * VEC};
+    tile_job tile = {.image = image,
+                     .out = &out,
+                     .kernel = (int)s->k,
+                     .pitch = (int)v->x_pixel,
+                     .width = (int)s->ow,
+                     .blocks = blocks,
+                     .w = job->w + (size_t)pair * (size_t)(s->c * s->k * s->k) * VEC};
     for (int64_t i = 0; i < rows; i++) {
         if (!job->index) {
-            tile_row(&walk, job->x + i * image->row_stride, w, y + i * cols * VEC, &out, blocks);
+            tile.x = job->x + i * image->row_stride;
+            tile.y = y + i * cols * VEC;
+            tile_row(&tile);
             continue;
         }
-        for (int r = 0; r < 2; r++)
-            tile_row(&walk, job->x + (2 * i + r) * image->row_stride, w,
-                     job->pool + r * s->ow * VEC, &out, blocks);
+        for (int r = 0; r < 2; r++) {
+            tile.x = job->x + (2 * i + r) * image->row_stride;
+            tile.y = job->pool + r * s->ow * VEC;
+            tile_row(&tile);
+        }
         for (int b = 0; b < blocks; b++) {
             int64_t at = ((pair + b) * rows + i) * cols * VEC;
             pool_rows(job->pool + b * out.block_stride, s->ow, v->relu, job->y + at,
@@ -206,13 +214,14 @@ static void weights_of_part(const native_conv *v, const tile_gradient *g, const 
 {
     int k = (int)v->s.k;
     if (v->plain_x && k == 3) {
-        tile_weights(g, x, dy, dw, 3, 3, 1, 1);
+        tile_weights(g, x, dy, dw, (tile_taps){3, 3, 1, 1});
         return;
     }
 #if VEC == 16
     if (v->plain_x && k == 5) { /* 25 sums and their operands would not fit the registers */
-        tile_weights(g, x, dy, dw, 3, 5, 1, 1);
-        tile_weights(g, x + 3 * g->x_row_stride, dy, dw + 3 * g->dw_row_stride, 2, 5, 1, 1);
+        tile_weights(g, x, dy, dw, (tile_taps){3, 5, 1, 1});
+        tile_weights(g, x + 3 * g->x_row_stride, dy, dw + 3 * g->dw_row_stride,
+                     (tile_taps){2, 5, 1, 1});
         return;
     }
 #endif
@@ -223,19 +232,19 @@ static void weights_of_part(const native_conv *v, const tile_gradient *g, const 
             const float *xq = xr + q * v->x_pixel;
             float *to = dwr + q * g->dw_column_stride;
             if (v->plain_x && k - q >= 5) {
-                tile_weights(g, xq, dy, to, 1, 5, 1, 1);
+                tile_weights(g, xq, dy, to, (tile_taps){1, 5, 1, 1});
                 q += 5;
             } else if (v->plain_x) {
-                tile_weights(g, xq, dy, to, 1, 1, 1, 1);
+                tile_weights(g, xq, dy, to, (tile_taps){1, 1, 1, 1});
                 q += 1;
             } else if (VEC == 16 && channels <= 8 && k - q >= 3) {
-                tile_weights(g, xq, dy, to, 1, 3, 8, VEC);
+                tile_weights(g, xq, dy, to, (tile_taps){1, 3, 8, VEC});
                 q += 3;
             } else if (VEC == 16 && channels <= 8 && k - q >= 2) {
-                tile_weights(g, xq, dy, to, 1, 2, 8, VEC);
+                tile_weights(g, xq, dy, to, (tile_taps){1, 2, 8, VEC});
                 q += 2;
             } else {
-                tile_weights(g, xq, dy, to, 1, 1, VEC, VEC);
+                tile_weights(g, xq, dy, to, (tile_taps){1, 1, VEC, VEC});
                 q += 1;
             }
         }
@@ -276,13 +285,17 @@ static void input_gradient(const native_conv *v, const float *turned, const floa
                         .last = v->o_last,
                         .part_stride = v->dy_rows * v->dy_cols * VEC,
                         .row_stride = v->dy_cols * VEC};
-    tile_walk walk = {.image = &image, .kernel = (int)s->k, .pitch = VEC, .width = (int)s->w};
     tile_output out = {.floor = -INFINITY, .block_stride = s->h * s->w * VEC};
+    tile_job tile = {
+        .image = &image, .out = &out, .kernel = (int)s->k, .pitch = VEC, .width = (int)s->w};
     for (int pair = 0; pair < v->c_blocks; pair += 2) {
-        const float *w = turned + (size_t)pair * (size_t)(s->o * s->k * s->k) * VEC;
-        for (int64_t i = 0; i < s->h; i++)
-            tile_row(&walk, dy + i * image.row_stride, w, dx + (pair * s->h + i) * s->w * VEC, &out,
-                     v->c_blocks - pair > 1 ? 2 : 1);
+        tile.w = turned + (size_t)pair * (size_t)(s->o * s->k * s->k) * VEC;
+        tile.blocks = v->c_blocks - pair > 1 ? 2 : 1;
+        for (int64_t i = 0; i < s->h; i++) {
+            tile.x = dy + i * image.row_stride;
+            tile.y = dx + (pair * s->h + i) * s->w * VEC;
+            tile_row(&tile);
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/onednn_shim.h"
-#include "ops/conv2d/conv2d_pool.h"
+#include "ops/conv2d/conv2d_pool_cpu.h"
 
 typedef struct onednn_conv {
     conv2d_sizes s;

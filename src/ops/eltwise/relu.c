@@ -1,4 +1,4 @@
-/* ReLU: y = max(x, 0).  Its gradient needs only y: dx = dy where y > 0, else 0. */
+/* ReLU: y = max(x, 0), NaN stays NaN.  Its gradient needs only y: dx = 0 where y <= 0, else dy. */
 #include "ops/op_list.h"
 #include "ops/op_util.h"
 
@@ -20,7 +20,7 @@ static be_status relu_gradient(op_gradient *call, be_error *err)
 static void relu_reference(const op_reference *call)
 {
     int64_t count = shape_elements(&call->out[0]);
-    for (int64_t i = 0; i < count; i++) call->y[0][i] = call->x[0][i] > 0.0 ? call->x[0][i] : 0.0;
+    for (int64_t i = 0; i < count; i++) call->y[0][i] = call->x[0][i] < 0.0 ? 0.0 : call->x[0][i];
 }
 
 static be_status relu_backward_infer(op_infer *call, be_error *err)
@@ -34,7 +34,7 @@ static be_status relu_backward_infer(op_infer *call, be_error *err)
 static void relu_backward_reference(const op_reference *call)
 {
     int64_t count = shape_elements(&call->out[0]);
-    for (int64_t i = 0; i < count; i++) call->y[0][i] = call->x[0][i] > 0.0 ? call->x[1][i] : 0.0;
+    for (int64_t i = 0; i < count; i++) call->y[0][i] = call->x[0][i] <= 0.0 ? 0.0 : call->x[1][i];
 }
 
 static const op_case relu_cases[] = {

@@ -8,7 +8,7 @@ static be_status relu_run(const cpu_call *call, be_error *err)
     float *restrict y = call->out[0];
     int64_t count = call->out_elements;
 #pragma omp parallel for simd num_threads(call->threads) schedule(static)
-    for (int64_t i = 0; i < count; i++) y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+    for (int64_t i = 0; i < count; i++) y[i] = x[i] < 0.0f ? 0.0f : x[i];
     return BE_OK;
 }
 
@@ -19,7 +19,7 @@ static be_status relu_backward_run(const cpu_call *call, be_error *err)
     float *restrict dx = call->out[0];
     int64_t count = call->out_elements;
 #pragma omp parallel for simd num_threads(call->threads) schedule(static)
-    for (int64_t i = 0; i < count; i++) dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+    for (int64_t i = 0; i < count; i++) dx[i] = y[i] <= 0.0f ? 0.0f : dy[i];
     return BE_OK;
 }
 

@@ -1,7 +1,7 @@
 /* Between a convolution and what follows it, on blocked images: the 2 × 2 max-pool of two rows, and
  * the way back through ReLU or pool.  Included by the convolution's CPU implementations only. */
-#ifndef OPS_CONV2D_CONV2D_POOL_H
-#define OPS_CONV2D_CONV2D_POOL_H
+#ifndef OPS_CONV2D_CONV2D_POOL_CPU_H
+#define OPS_CONV2D_CONV2D_POOL_CPU_H
 
 #include <stdbool.h>
 
