@@ -20,6 +20,8 @@
 #define CONV2D_PLAIN_CHANNELS \
     4 /* images of up to so many channels stay plain: no lane is wasted on them */
 
+#define CACHED_FLOATS (24 * 1024 / 4)
+
 /* Everything that follows from the shapes; floats, per image or per thread. */
 typedef struct native_conv {
     conv2d_sizes s;
@@ -256,17 +258,23 @@ static void add_weights(const native_conv *v, const float *x, const float *dy, f
 {
     const conv2d_sizes *s = &v->s;
     tile_image image = x_image(v);
-    tile_gradient g = {.height = (int)s->oh,
-                       .width = (int)s->ow,
+    tile_gradient g = {.width = (int)s->ow,
                        .x_row_stride = image.row_stride,
                        .dy_row_stride = v->dy_cols * VEC,
                        .dw_row_stride = s->k * v->x_pixel * VEC,
                        .dw_column_stride = v->x_pixel * VEC};
+    /* So many rows of both images stay in the first-level cache while all taps pass over them. */
+    int64_t rows = CACHED_FLOATS / (g.x_row_stride + g.dy_row_stride) + 1;
     for (int64_t b = 0; b < v->o_blocks; b++) {
         const float *inner = dy + ((b * v->dy_rows + v->border) * v->dy_cols + v->border) * VEC;
         for (int64_t part = 0; part < v->x_parts; part++) {
             int channels = part == v->x_parts - 1 ? v->x_last : VEC;
-            weights_of_part(v, &g, x + part * image.part_stride, inner, dw, channels);
+            const float *x_part = x + part * image.part_stride;
+            for (int64_t i = 0; i < s->oh; i += rows) {
+                g.height = (int)(s->oh - i < rows ? s->oh - i : rows);
+                weights_of_part(v, &g, x_part + i * g.x_row_stride, inner + i * g.dy_row_stride, dw,
+                                channels);
+            }
             dw += s->k * s->k * v->x_pixel * VEC;
         }
         vec sum = vec_all(0.0f);
