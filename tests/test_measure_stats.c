@@ -88,6 +88,22 @@ static void intervals_of_medians_cover(void **state)
     assert_in_range(covered, 930, 985);
 }
 
+/* 1 … 20 lie evenly about 10.5, and so must the intervals: the median of an even count is the mean
+ * of its two middle values, in a resample too. */
+static void intervals_lean_to_no_side(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    double values[20], sum = 0;
+    stats_summary s;
+    for (int i = 0; i < 20; i++) values[i] = i + 1;
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        ASSERT_OK(stats_summarize(values, 20, seed, &s, &err));
+        sum += s.median.low + s.median.high;
+    }
+    assert_float_equal(sum / 400, 10.5, 0.1);
+}
+
 static void ratios_of_few_rounds(void **state)
 {
     (void)state;
@@ -302,6 +318,7 @@ int main(void)
         cmocka_unit_test(a_summary_says_what_it_says),
         cmocka_unit_test(the_same_seed_gives_the_same_interval),
         cmocka_unit_test(intervals_of_medians_cover),
+        cmocka_unit_test(intervals_lean_to_no_side),
         cmocka_unit_test(ratios_of_few_rounds),
         cmocka_unit_test(verdicts_follow_the_interval),
         cmocka_unit_test(verdicts_are_right_often_enough),

@@ -221,21 +221,22 @@ static be_status lane_warm_up(lane *l, be_error *err)
     return BE_OK;
 }
 
-/* Twice the steps take about twice the time, and no work is left behind: several tries, because a
- * busy machine may spoil one. */
+/* Twice the steps take about twice the time, and no work is left behind.  Several tries, of which
+ * the least times count: other programs can only add to them. */
 static be_status lane_check(lane *l, be_error *err)
 {
-    int64_t steps = l->result->block_steps, wall_ns[2] = {1, 2};
+    int64_t steps = l->result->block_steps, least_ns[2] = {INT64_MAX, INT64_MAX};
     double ratio = 2;
     bool skip_twice = l->step_s * (double)steps > l->options->stop.max_time_s / 3;
     for (int try = 0; try < LANE_CHECKS; try++) {
         for (int twice = 0; twice < (skip_twice ? 1 : 2); twice++) {
-            int64_t count = twice ? 2 * steps : steps;
+            int64_t wall_ns = 0, count = twice ? 2 * steps : steps;
             double limit_s = lane_limit_s(l, l->step_s * (double)count);
-            TRY(lane_run(l, count, limit_s, &wall_ns[twice], err));
-            TRY(lane_look_behind(l, wall_ns[twice], err));
+            TRY(lane_run(l, count, limit_s, &wall_ns, err));
+            TRY(lane_look_behind(l, wall_ns, err));
+            if (wall_ns < least_ns[twice]) least_ns[twice] = wall_ns;
         }
-        if (!skip_twice) ratio = (double)wall_ns[1] / (double)wall_ns[0];
+        if (!skip_twice) ratio = (double)least_ns[1] / (double)least_ns[0];
         bool good = ratio >= LANE_TWICE_LOW && ratio <= LANE_TWICE_HIGH;
         if (good && l->pending_strikes == 0) return BE_OK;
     }
@@ -247,7 +248,7 @@ static be_status lane_check(lane *l, be_error *err)
          "%s: expected twice the steps to take about twice the time, found %.2f times (%" PRId64
          " and %" PRId64 " steps: %.4g s and %.4g s); the runner does not do what it is asked, or "
          "does not time all of it",
-         l->name, ratio, steps, 2 * steps, (double)wall_ns[0] * 1e-9, (double)wall_ns[1] * 1e-9);
+         l->name, ratio, steps, 2 * steps, (double)least_ns[0] * 1e-9, (double)least_ns[1] * 1e-9);
 }
 
 static void lane_rest(lane *l)
