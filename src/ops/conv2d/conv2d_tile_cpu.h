@@ -6,6 +6,7 @@
 #ifndef OPS_CONV2D_CONV2D_TILE_CPU_H
 #define OPS_CONV2D_CONV2D_TILE_CPU_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "backend/cpu/vec.h"
@@ -47,12 +48,14 @@ typedef struct tile_job {
 /* Sizes that the compiler must know, so that the sums are registers. */
 typedef struct tile_size {
     int pixels, blocks, pitch;
+    int kernel; /* 0: not known, read it from the job */
 } tile_size;
 
 /* `pixels` neighbouring outputs of a row, from output `first` on. */
 VEC_INLINE void tile_forward(const tile_job *job, int first, const tile_size size)
 {
     const int pixels = size.pixels, blocks = size.blocks, pitch = size.pitch;
+    const int kernel = size.kernel ? size.kernel : job->kernel;
     const tile_image *image = job->image;
     const float *x = job->x + first * pitch, *w = job->w;
     vec sum[2][TILE_PIXELS];
@@ -62,10 +65,13 @@ VEC_INLINE void tile_forward(const tile_job *job, int first, const tile_size siz
         VEC_UNROLL for (int p = 0; p < pixels; p++) sum[b][p] = start;
     }
     for (int part = 0; part < image->parts; part++) {
-        int channels = part == image->parts - 1 ? image->last : image->channels;
-        for (int r = 0; r < job->kernel; r++) {
+        const int channels = pitch == 1                 ? 1
+                             : part == image->parts - 1 ? image->last
+                                                        : image->channels;
+        for (int r = 0; r < kernel; r++) {
             const float *row = x + part * image->part_stride + r * image->row_stride;
-            for (int q = 0; q < job->kernel; q++, row += pitch) {
+            _Pragma("GCC unroll 5") for (int q = 0; q < kernel; q++, row += pitch)
+            {
                 for (int c = 0; c < channels; c++, w += blocks * VEC) {
                     vec w0 = *(const vec *)w, w1 = blocks > 1 ? *(const vec *)(w + VEC) : w0;
                     VEC_UNROLL for (int p = 0; p < pixels; p++)
@@ -92,59 +98,80 @@ VEC_INLINE void tile_forward(const tile_job *job, int first, const tile_size siz
 }
 
 /* The tiles that are compiled.  A row is covered by as few as possible, the last one moved back so
- * that it ends with the row: what two tiles both compute comes out the same. */
+ * that it ends with the row: what two tiles both compute comes out the same.  Plain images are
+ * those of a first layer, whose rows are long. */
 #if TILE_PIXELS == 14
-#define TILE_LIST(X) X(14) X(13) X(12) X(11) X(10) X(7) X(5) X(3) X(2) X(1)
+#define TILE_LIST(X, ...)                                                                         \
+    X(14, __VA_ARGS__)                                                                            \
+    X(13, __VA_ARGS__) X(12, __VA_ARGS__) X(11, __VA_ARGS__) X(10, __VA_ARGS__) X(7, __VA_ARGS__) \
+        X(5, __VA_ARGS__) X(3, __VA_ARGS__) X(2, __VA_ARGS__) X(1, __VA_ARGS__)
+#define TILE_LIST_PLAIN(X, ...) \
+    X(14, __VA_ARGS__) X(13, __VA_ARGS__) X(7, __VA_ARGS__) X(3, __VA_ARGS__) X(1, __VA_ARGS__)
 #elif TILE_PIXELS == 6
-#define TILE_LIST(X) X(6) X(5) X(4) X(3) X(2) X(1)
+#define TILE_LIST(X, ...) \
+    X(6, __VA_ARGS__)     \
+    X(5, __VA_ARGS__) X(4, __VA_ARGS__) X(3, __VA_ARGS__) X(2, __VA_ARGS__) X(1, __VA_ARGS__)
+#define TILE_LIST_PLAIN(X, ...) \
+    X(6, __VA_ARGS__) X(5, __VA_ARGS__) X(3, __VA_ARGS__) X(1, __VA_ARGS__)
 #else
-#define TILE_LIST(X) X(3) X(2) X(1)
+#define TILE_LIST(X, ...) X(3, __VA_ARGS__) X(2, __VA_ARGS__) X(1, __VA_ARGS__)
+#define TILE_LIST_PLAIN(X, ...) TILE_LIST(X, __VA_ARGS__)
 #endif
 
-#define TILE_CASE(n)                                             \
-    case n:                                                      \
-        tile_forward(job, first, (tile_size){n, blocks, pitch}); \
-        break;
-
 /* The tile for rows of this width: of the fewest tiles the smallest. */
-static int tile_choose(int width)
+VEC_INLINE int tile_choose(const int *sizes, int count, int width)
 {
-#define X(n) n,
-    static const int sizes[] = {TILE_LIST(X)};
-#undef X
-    int best = 1, count = width;
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    int best = 1, fewest = width;
+    for (int i = 0; i < count; i++) {
         int tiles = (width + sizes[i] - 1) / sizes[i];
-        if (sizes[i] <= width && tiles <= count) {
+        if (sizes[i] <= width && tiles <= fewest) {
             best = sizes[i];
-            count = tiles;
+            fewest = tiles;
         }
     }
     return best;
 }
 
-VEC_INLINE void tile_row_of(const tile_job *job, const int blocks, const int pitch)
-{
-    int pixels = tile_choose(job->width);
-    for (int done = 0; done < job->width; done += pixels) {
-        int first = done + pixels <= job->width ? done : job->width - pixels;
-        switch (pixels) {
-            TILE_LIST(TILE_CASE)
-        }
-    }
-}
+#define TILE_SIZE(n, ...) n,
+#define TILE_CASE(n, ...)                                      \
+    case n:                                                    \
+        tile_forward(job, first, (tile_size){n, __VA_ARGS__}); \
+        break;
 
-/* One row of outputs. */
+/* One row of outputs; the arguments behind the list are blocks, pitch, kernel. */
+#define TILE_ROW(name, list, ...)                                                    \
+    static void name(const tile_job *job)                                            \
+    {                                                                                \
+        static const int sizes[] = {list(TILE_SIZE, 0)};                             \
+        int pixels = tile_choose(sizes, sizeof sizes / sizeof sizes[0], job->width); \
+        for (int done = 0; done < job->width; done += pixels) {                      \
+            int first = done + pixels <= job->width ? done : job->width - pixels;    \
+            switch (pixels) {                                                        \
+                list(TILE_CASE, __VA_ARGS__)                                         \
+            }                                                                        \
+        }                                                                            \
+    }
+
+TILE_ROW(tile_row_one, TILE_LIST, 1, VEC, 0)
+TILE_ROW(tile_row_two, TILE_LIST, 2, VEC, 0)
+TILE_ROW(tile_row_plain_one, TILE_LIST_PLAIN, 1, 1, 0)
+TILE_ROW(tile_row_plain_two, TILE_LIST_PLAIN, 2, 1, 0)
+TILE_ROW(tile_row_plain3_one, TILE_LIST_PLAIN, 1, 1, 3)
+TILE_ROW(tile_row_plain3_two, TILE_LIST_PLAIN, 2, 1, 3)
+TILE_ROW(tile_row_plain5_one, TILE_LIST_PLAIN, 1, 1, 5)
+TILE_ROW(tile_row_plain5_two, TILE_LIST_PLAIN, 2, 1, 5)
+
 static void tile_row(const tile_job *job)
 {
-    if (job->pitch == 1 && job->blocks == 1)
-        tile_row_of(job, 1, 1);
-    else if (job->pitch == 1)
-        tile_row_of(job, 2, 1);
-    else if (job->blocks == 1)
-        tile_row_of(job, 1, VEC);
+    bool one = job->blocks == 1;
+    if (job->pitch != 1)
+        (one ? tile_row_one : tile_row_two)(job);
+    else if (job->kernel == 3)
+        (one ? tile_row_plain3_one : tile_row_plain3_two)(job);
+    else if (job->kernel == 5)
+        (one ? tile_row_plain5_one : tile_row_plain5_two)(job);
     else
-        tile_row_of(job, 2, VEC);
+        (one ? tile_row_plain_one : tile_row_plain_two)(job);
 }
 
 /* Gradient of the weights of one part and one channel block, summed over all outputs of an image.
