@@ -66,9 +66,9 @@ static const char *versus_text(const json_t *record, char out[REPORT_TEXT_BYTES]
     if (isnan(report_real(record, "step_s.median"))) return strcpy(out, "-");
     if (json_is_true(json_object_get(record, "best"))) return strcpy(out, "best");
     if (isnan(ratio)) return strcpy(out, "-");
-    if (strcmp(verdict, "SAME") == 0) return strcpy(out, "same");
+    if (strcmp(verdict, "SAME") == 0) return strcpy(out, "SAME");
     snprintf(out, REPORT_TEXT_BYTES, "%.*f%s %s", ratio < 9.995 ? 2 : 1, ratio, report_times(),
-             strcmp(verdict, "UNSURE") == 0 ? "unsure" : "slower");
+             strcmp(verdict, "UNSURE") == 0 ? "UNSURE" : "SLOWER");
     return out;
 }
 

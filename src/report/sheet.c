@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define COLUMNS_MAX 32
-#define GAP 2
 
 report_format report_format_find(const char *name)
 {
@@ -73,75 +72,89 @@ static const char *cell_text(const report_column *column, const json_t *record,
     return report_string(record, column->path);
 }
 
+/* The columns of a table: their widths, and the blanks between two. */
+typedef struct layout {
+    size_t width[COLUMNS_MAX], gap;
+    int last; /* column that is shown */
+} layout;
+
 /* Write a cell, cut to its column's width; the last column has no blanks behind it. */
-static void print_cell(FILE *out, const char *text, size_t width, bool left, bool last)
+static void print_cell(FILE *out, const char *text, const layout *l, int column, bool left)
 {
-    size_t length = report_width(text), shown = length > width ? width - 1 : length, bytes = 0;
+    size_t width = l->width[column], length = report_width(text), bytes = 0;
+    size_t shown = length > width ? width - 1 : length;
     for (size_t seen = 0; text[bytes]; bytes++)
         if ((text[bytes] & 0xc0) != 0x80 && seen++ == shown) break;
     size_t blanks = length > width ? 0 : width - length;
     if (!left) fprintf(out, "%*s", (int)blanks, "");
     fprintf(out, "%.*s%s", (int)bytes, text, length <= width ? "" : report_look.utf8 ? "…" : "~");
-    if (!last) fprintf(out, "%*s", (int)(left ? blanks : 0) + GAP, "");
+    if (column != l->last) fprintf(out, "%*s", (int)((left ? blanks : 0) + l->gap), "");
 }
 
-/* The width of every column; the widest texts give way until the table fits. */
-static void fit_columns(const report_sheet *sheet, size_t width[COLUMNS_MAX])
+static size_t table_width(const layout *l, int columns)
 {
-    size_t total = 0, i;
+    size_t total = 0;
+    for (int c = 0; c < columns; c++)
+        if (l->width[c]) total += l->width[c] + (c == l->last ? 0 : l->gap);
+    return total;
+}
+
+/* The widths that all cells want; if that is too much, the gaps and then the widest texts give way.
+ */
+static void fit_columns(const report_sheet *sheet, layout *l)
+{
+    size_t i;
     json_t *record;
     char text[REPORT_TEXT_BYTES];
+    *l = (layout){.gap = 2};
     for (int c = 0; c < sheet->column_count; c++) {
         const report_column *column = &sheet->columns[c];
-        width[c] = 0;
         if (!column->title) continue;
-        width[c] = report_width(column->title);
+        l->last = c;
+        l->width[c] = report_width(column->title);
         json_array_foreach(sheet->records, i, record)
         {
             size_t length = report_width(cell_text(column, record, text));
-            if (length > width[c]) width[c] = length;
+            if (length > l->width[c]) l->width[c] = length;
         }
-        total += width[c] + GAP;
     }
-    while (total > REPORT_COLUMNS + GAP) {
+    if (table_width(l, sheet->column_count) > REPORT_COLUMNS) l->gap = 1;
+    while (table_width(l, sheet->column_count) > REPORT_COLUMNS) {
         int widest = -1;
         for (int c = 0; c < sheet->column_count; c++)
-            if (sheet->columns[c].title && sheet->columns[c].unit == UNIT_TEXT && width[c] > 8 &&
-                (widest < 0 || width[c] > width[widest]))
+            if (sheet->columns[c].unit == UNIT_TEXT && l->width[c] > 8 &&
+                (widest < 0 || l->width[c] > l->width[widest]))
                 widest = c;
         if (widest < 0) return;
-        width[widest]--;
-        total--;
+        l->width[widest]--;
     }
 }
 
-static void print_row(const report_sheet *sheet, const size_t *width, const json_t *record,
-                      FILE *out)
+static void print_row(const report_sheet *sheet, const layout *l, const json_t *record, FILE *out)
 {
     char text[REPORT_TEXT_BYTES];
-    int last = sheet->column_count - 1;
-    while (last > 0 && !sheet->columns[last].title) last--;
-    for (int c = 0; c <= last; c++) {
+    for (int c = 0; c <= l->last; c++) {
         const report_column *column = &sheet->columns[c];
         if (!column->title) continue;
-        print_cell(out, record ? cell_text(column, record, text) : column->title, width[c],
-                   column->unit == UNIT_TEXT, c == last);
+        print_cell(out, record ? cell_text(column, record, text) : column->title, l, c,
+                   column->unit == UNIT_TEXT);
     }
 }
 
 static void write_table(const report_sheet *sheet, FILE *out)
 {
-    size_t width[COLUMNS_MAX], i;
+    layout l;
+    size_t i;
     json_t *record;
-    fit_columns(sheet, width);
+    fit_columns(sheet, &l);
     fprintf(out, report_look.color ? "\033[1m" : "");
-    print_row(sheet, width, NULL, out);
+    print_row(sheet, &l, NULL, out);
     fprintf(out, report_look.color ? "\033[0m\n" : "\n");
     json_array_foreach(sheet->records, i, record)
     {
         bool stressed = report_look.color && (int)i == sheet->best;
         fprintf(out, stressed ? "\033[32m" : "");
-        print_row(sheet, width, record, out);
+        print_row(sheet, &l, record, out);
         fprintf(out, stressed ? "\033[0m\n" : "\n");
     }
 }
