@@ -23,13 +23,15 @@ static be_status find_engines(bench_plan *plan, const cli_options *options, be_e
         const char *name = engine_names[e];
         be_error reason = {0};
         bool named = has_word(wanted, name);
+        bool native = strcmp(name, "native") == 0;
         if (wanted->given && !named && !has_word(wanted, "all")) continue;
+        if (options->value[OPTION_DRY_RUN].given && !native) continue; /* it has no such plan */
         cli_progress(options, "asking %s for its devices ...", engine_title(name));
         be_status status = engine_find(&plan->engines[e], name, &asking, &reason);
         if (status == BE_OK)
             status = engine_ask(&plan->engines[e], &asking, &plan->hello[e], &reason);
         if (status == BE_OK) continue;
-        if (named || status == BE_INTERRUPTED || strcmp(name, "native") == 0) {
+        if (named || status == BE_INTERRUPTED || native) {
             *err = reason;
             return status;
         }

@@ -91,7 +91,8 @@ static trace_options trace_wanted(const parity_command *c)
                            .images = c->images,
                            .labels = c->labels,
                            .order = c->order,
-                           .steps = c->steps};
+                           .steps = c->steps,
+                           .interrupted = &cli_signal};
 }
 
 /* ---------------------------------------------------------------- parity */

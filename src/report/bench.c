@@ -177,6 +177,23 @@ static void print_group_head(const json_t *record, FILE *out)
 
 /* ---------------------------------------------------------------- below the table */
 
+/* What ran, once for each engine. */
+static void print_implementations(const json_t *group, FILE *out)
+{
+    for (size_t i = 0; i < json_array_size(group); i++) {
+        const json_t *record = json_array_get(group, i);
+        const char *text = report_string(record, "implementation");
+        char line[500];
+        bool seen = !*text;
+        for (size_t j = 0; j < i; j++)
+            seen |= json_equal(json_object_get(record, "implementation"),
+                               json_object_get(json_array_get(group, j), "implementation"));
+        if (seen) continue;
+        snprintf(line, sizeof line, "%s: %s", bench_engine_title(record), text);
+        report_paragraph(out, line, 2);
+    }
+}
+
 static void print_failures(const json_t *group, FILE *out)
 {
     size_t i;
@@ -240,6 +257,7 @@ static be_status write_group(const json_t *group, report_format format, FILE *ou
     print_group_head(json_array_get(group, 0), out);
     TRY(report_write(&sheet, format, out, err));
     fprintf(out, "\n");
+    print_implementations(group, out);
     print_failures(group, out);
     print_warnings(group, out);
     bench_write_reasons(group, out);

@@ -217,7 +217,11 @@ static be_status gather(trace *t, const trace_source *s, const trace_options *op
     memcpy(&t->tensors[t->count], before.tensors, (size_t)parameters * sizeof(trace_tensor));
     t->count += parameters;
     TRY(take_parameters(t, s, true, err));
-    TRY(source_run(s, options->steps - 1, err));
+    for (int64_t step = 1; step < options->steps; step++) {
+        if (options->interrupted && *options->interrupted)
+            FAIL(err, BE_INTERRUPTED, "stopped by a signal");
+        TRY(source_run(s, 1, err));
+    }
     return take_losses(t, s, options->steps, err);
 }
 

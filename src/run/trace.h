@@ -7,6 +7,7 @@
 #ifndef RUN_TRACE_H
 #define RUN_TRACE_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 #include "core/memory.h"
@@ -31,6 +32,8 @@ typedef struct trace_options {
     const void *images, *labels, *order; /* as the model's inputs; the data outlives the trace */
     const char *weights;                 /* a file; NULL: the model's own start */
     int64_t steps;                       /* whose losses are kept, at most BE_LOSS_LOG */
+    const volatile sig_atomic_t
+        *interrupted; /* ends it between two steps when not 0; may be NULL */
 } trace_options;
 
 BE_CHECKED be_status trace_of_plan(trace *out, be_device *device, const trace_options *options,
