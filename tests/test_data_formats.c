@@ -241,6 +241,10 @@ static void test_idx_bombs(void **state)
     blob b = idx_of(5);
     for (int i = 4; i < 16; i++) b.bytes[i] = 0xff; /* 2^96 bytes */
     ASSERT_FAILS(read_idx(&b, 3, 0, &array), BE_BAD_DATA, "promises 4294967295 items of more than");
+    put_extent(b.bytes + 4, 4); /* 2^64, which would be 0 */
+    put_extent(b.bytes + 8, 1u << 31);
+    put_extent(b.bytes + 12, 1u << 31);
+    ASSERT_FAILS(read_idx(&b, 3, 0, &array), BE_BAD_DATA, "promises 4 items of more than");
     put_extent(b.bytes + 8, 1 << 14); /* 2^56 bytes: no overflow, no such file */
     put_extent(b.bytes + 12, 1 << 14);
     put_extent(b.bytes + 4, 1 << 28);

@@ -324,6 +324,12 @@ static void test_parts_of_earlier_runs(void **state)
     put_part("a.gz", bytes, 1); /* the same, complete */
     ASSERT_OK(get(&files_set, "good", &result));
     expect_fetched("a.gz");
+    unlink(path_in(folder, "a.gz"));
+    char *long_part = calloc(1, (size_t)bytes + 1); /* more than there should be */
+    support_write_file(path_in(folder, "a.gz.part"), long_part, (size_t)bytes + 1);
+    free(long_part);
+    ASSERT_OK(get(&files_set, "good", &result));
+    expect_fetched("a.gz");
 }
 
 static void test_wrong_bytes(void **state)
@@ -344,7 +350,7 @@ static void test_wrong_sizes(void **state)
     ASSERT_FAILS(get(&files_set, "long", &result), BE_BAD_DATA, "/long/small/a.gz: expected",
                  "bytes, found more", "another file");
     ASSERT_FAILS(get(&files_set, "short", &result), BE_BAD_DATA, "/short/small/a.gz: expected",
-                 "the server has another file");
+                 "bytes, found 299113; the server has another file");
     assert_false(file_exists(path_in(folder, "a.gz")));
 }
 
@@ -375,7 +381,9 @@ static void test_no_server(void **state)
     ASSERT_FAILS(get_data_set(&files_set, &(get_options){.folder = folder}, &result, &err), BE_IO,
                  "http://127.0.0.1:1/a.gz: the transfer failed", "check the network connection");
     catalog_set other = files_set;
-    other.url = "file:///etc/";
+    char url[FILE_PATH_BYTES]; /* no other protocol, even where it would work */
+    snprintf(url, sizeof url, "file://%s/", served);
+    other.url = url;
     ASSERT_FAILS(get_data_set(&other, &(get_options){.folder = folder}, &result, &err), BE_IO,
                  "the transfer failed");
     ASSERT_FAILS(get_data_set(catalog_get(DATASET_SHAPES), NULL, &result, &err), BE_USAGE,
@@ -458,6 +466,11 @@ static void test_archive(void **state)
     assert_false(file_exists(path_in(folder, "packed.tar.gz")));
     ASSERT_OK(get(&archive_set, "none", &result));
     assert_int_equal(result.kept, 2);
+    /* A file of good records, but not all of them. */
+    unsigned char record[CIFAR_RECORD_BYTES] = {1};
+    support_write_file(path_in(folder, "one.bin"), record, sizeof record);
+    ASSERT_OK(get(&archive_set, "good", &result));
+    assert_int_equal(result.fetched, 2);
     /* Stopped while unpacking: the archive is there, one file is not right. */
     void *bytes = NULL;
     size_t count = 0;

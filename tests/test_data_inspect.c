@@ -67,6 +67,39 @@ static void test_inspect(void **state)
     assert_true(report.good);
 }
 
+static void put_idx(const char *name, unsigned rank, unsigned count)
+{
+    size_t header = 4 + 4 * rank, items = rank == 3 ? count * 784 : count;
+    unsigned char *bytes = calloc(1, header + items);
+    bytes[2] = 8;
+    bytes[3] = (unsigned char)rank;
+    bytes[6] = (unsigned char)(count >> 8);
+    bytes[7] = (unsigned char)count;
+    if (rank == 3) bytes[11] = bytes[15] = 28;
+    support_write_file(path_of(name), bytes, header + items);
+    free(bytes);
+}
+
+/* One picture more than the publisher has: it would train, but it is not the set. */
+static void test_inspect_finds_too_much(void **state)
+{
+    (void)state;
+    static inspect_report report;
+    put_idx("train-images-idx3-ubyte", 3, 2);
+    put_idx("train-labels-idx1-ubyte", 1, 2);
+    put_idx("t10k-images-idx3-ubyte", 3, 10000);
+    put_idx("t10k-labels-idx1-ubyte", 1, 10000);
+    ASSERT_OK(inspect_verify(catalog_get(DATASET_MNIST), folder, &report, &err));
+    assert_true(report.good);
+    put_idx("t10k-images-idx3-ubyte", 3, 10001);
+    put_idx("t10k-labels-idx1-ubyte", 1, 10001);
+    ASSERT_OK(inspect_verify(catalog_get(DATASET_MNIST), folder, &report, &err));
+    assert_true(report.splits[SPLIT_TEST].good);
+    assert_int_equal(report.files[3].state, INSPECT_DAMAGED);
+    assert_non_null(strstr(report.files[3].problem.text, "at most 10008 bytes"));
+    assert_false(report.good);
+}
+
 static void test_inspect_real_sets(void **state)
 {
     (void)state;
@@ -87,6 +120,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_inspect),
+        TEST(test_inspect_finds_too_much),
         TEST(test_inspect_real_sets),
     };
     return cmocka_run_group_tests_name("data_inspect", tests, NULL, NULL);

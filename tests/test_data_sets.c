@@ -205,6 +205,18 @@ static void test_files_that_do_not_fit(void **state)
     put_idx("breakeven", "train", 30, 30, 27, 1);
     ASSERT_FAILS(dataset_open(DATASET_MNIST, SPLIT_TRAIN, NULL, &d, &err), BE_BAD_DATA,
                  "expected pictures of 28×28, found 27×27");
+    /* The same bytes as 56 pictures, of which one side is right. */
+    put_idx("breakeven", "train", 28, 28, 28, 1);
+    unsigned char header[16] = {0, 0, 8, 3, 0, 0, 0, 56, 0, 0, 0, 28, 0, 0, 0, 14};
+    static const char *const found[] = {"found 28×14", "found 14×28"};
+    for (int i = 0; i < 2; i++) {
+        header[11] = i ? 14 : 28;
+        header[15] = i ? 28 : 14;
+        FILE *file = fopen(path_of("breakeven/train-images-idx3-ubyte"), "r+b");
+        assert_true(file && fwrite(header, 16, 1, file) == 1 && fclose(file) == 0);
+        ASSERT_FAILS(dataset_open(DATASET_MNIST, SPLIT_TRAIN, NULL, &d, &err), BE_BAD_DATA,
+                     "expected pictures of 28×28", found[i]);
+    }
     put_idx("breakeven", "train", 0, 0, 28, 1);
     ASSERT_FAILS(dataset_open(DATASET_MNIST, SPLIT_TRAIN, NULL, &d, &err), BE_BAD_DATA,
                  "expected pictures, found none");

@@ -252,7 +252,7 @@ static be_status fetch(transfer *t, be_error *err)
     bool again = true;
     t->have = lseek(t->fd, 0, SEEK_END);
     if (t->have < 0) return file_error(err, "read", t->part, errno);
-    if (t->have > t->d->bytes) TRY(part_truncate(t, err));
+    /* A part with all bytes, or with too many, is judged by its sum alone. */
     t->resumed = t->have > 0;
     for (int i = 0; i < attempts && again; i++) {
         again = false;
