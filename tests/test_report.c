@@ -1,0 +1,283 @@
+/* Tests of src/report: numbers as text, tables, files, and the page of a measurement. */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/bench.h"
+#include "report/sheet.h"
+
+static char text[REPORT_TEXT_BYTES];
+
+static void numbers_have_three_digits_and_a_unit(void **state)
+{
+    (void)state;
+    report_look = (report_style){.utf8 = true};
+    const struct {
+        double seconds;
+        const char *text;
+    } times[] = {{0, "0.00 ns"},         {1.234e-9, "1.23 ns"}, {99.94e-9, "99.9 ns"},
+                 {99.96e-9, "100 ns"},   {812e-6, "812 µs"},    {0.99949e-3, "999 µs"},
+                 {0.9996e-3, "1.00 ms"}, {3.214e-3, "3.21 ms"}, {0.9996, "1.00 s"},
+                 {119.9, "120 s"},       {123, "2:03 min"},     {7199, "119:59 min"},
+                 {7200, "2:00 h"},       {(double)NAN, "-"},    {-1, "-"}};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+        assert_string_equal(report_seconds(times[i].seconds, text), times[i].text);
+    assert_string_equal(report_count(0, text), "0");
+    assert_string_equal(report_count(999, text), "999");
+    assert_string_equal(report_count(1199882, text), "1,199,882");
+    assert_string_equal(report_count((double)NAN, text), "-");
+    assert_string_equal(report_bytes(1023, text), "1023 B");
+    assert_string_equal(report_bytes(1024, text), "1.00 KiB");
+    assert_string_equal(report_bytes(57.5 * 1048576, text), "57.5 MiB");
+    assert_string_equal(report_flops(0.39e9, text), "0.39 GFLOP");
+    assert_string_equal(report_flops(3e6, text), "3.00 MFLOP");
+    assert_string_equal(report_flops(2.5e12, text), "2.50 TFLOP");
+    assert_string_equal(report_interval(3.214e-3, 3.18e-3, 3.25e-3, text), "3.21 [3.18, 3.25] ms");
+    assert_string_equal(report_interval(3.214e-3, (double)NAN, 1, text), "3.21 ms");
+    assert_int_equal(report_width("µs ×"), 4);
+    report_look.utf8 = false;
+    assert_string_equal(report_seconds(812e-6, text), "812 us");
+    assert_string_equal(report_times(), "x");
+}
+
+static void hardware_names_lose_their_noise(void **state)
+{
+    (void)state;
+    assert_string_equal(report_hardware("Intel(R) Xeon(R) Processor @ 2.70GHz", text),
+                        "Intel Xeon @ 2.70GHz");
+    assert_string_equal(report_hardware("Apple M1 Max", text), "Apple M1 Max");
+}
+
+/* What `write` prints, to be freed. */
+static char *printed(void (*write)(FILE *out, const void *context), const void *context)
+{
+    char *bytes = NULL;
+    size_t count = 0;
+    FILE *out = open_memstream(&bytes, &count);
+    write(out, context);
+    fclose(out);
+    return bytes;
+}
+
+typedef struct sheet_case {
+    report_sheet sheet;
+    report_format format;
+} sheet_case;
+
+static void write_sheet(FILE *out, const void *context)
+{
+    const sheet_case *c = context;
+    be_error err = {0};
+    ASSERT_OK(report_write(&c->sheet, c->format, out, &err));
+}
+
+static const report_column columns[] = {{"name", "name", UNIT_TEXT, NULL},
+                                        {"time.median", "time", UNIT_SECONDS, NULL},
+                                        {"count", "count", UNIT_COUNT, NULL},
+                                        {"more", NULL, UNIT_TEXT, NULL}};
+
+static void check_sheet(const json_t *records, report_format format, const char *expected)
+{
+    sheet_case c = {{columns, 4, records, -1}, format};
+    char *found = printed(write_sheet, &c);
+    assert_string_equal(found, expected);
+    free(found);
+}
+
+static void every_format_is_written(void **state)
+{
+    (void)state;
+    report_look = (report_style){0};
+    json_t *records =
+        json_pack("[{s:s, s:{s:f}, s:i, s:s}, {s:s, s:n}]", "name", "a|b", "time", "median", 0.0015,
+                  "count", 1234, "more", "x, \"y\"", "name", "cc", "count");
+    check_sheet(records, REPORT_TABLE,
+                "name     time  count\n"
+                "a|b   1.50 ms  1,234\n"
+                "cc          -      -\n");
+    check_sheet(records, REPORT_MD,
+                "| name | time | count |\n|---|---:|---:|\n"
+                "| a\\|b | 1.50 ms | 1,234 |\n| cc | - | - |\n");
+    check_sheet(records, REPORT_CSV,
+                "name,time.median,count,more\n"
+                "a|b,0.0015,1234,\"x, \"\"y\"\"\"\ncc,,,\n");
+    check_sheet(records, REPORT_JSONL,
+                "{\"name\":\"a|b\",\"time\":{\"median\":0.0015},\"count\":1234,"
+                "\"more\":\"x, \\\"y\\\"\"}\n{\"name\":\"cc\",\"count\":null}\n");
+    json_decref(records);
+}
+
+static void wide_tables_are_cut_to_80_columns(void **state)
+{
+    (void)state;
+    report_look = (report_style){.utf8 = true};
+    char name[201] = "";
+    memset(name, 'n', 200);
+    memcpy(name, "µµ", 4);
+    json_t *records = json_pack("[{s:s, s:{s:f}}]", "name", name, "time", "median", 1.0);
+    sheet_case c = {{columns, 4, records, -1}, REPORT_TABLE};
+    char *found = printed(write_sheet, &c);
+    for (char *line = strtok(found, "\n"); line; line = strtok(NULL, "\n"))
+        assert_int_equal(report_width(line), 80);
+    free(found);
+    json_decref(records);
+}
+
+static void write_paragraph(FILE *out, const void *context)
+{
+    report_paragraph(out, context, 2);
+}
+
+static void paragraphs_are_wrapped(void **state)
+{
+    (void)state;
+    char line[400] = "";
+    for (int i = 0; i < 40; i++) strcat(line, i % 3 ? "word " : "a ");
+    char *found = printed(write_paragraph, line);
+    int lines = 0;
+    for (char *at = strtok(found, "\n"); at; at = strtok(NULL, "\n"), lines++) {
+        assert_true(strlen(at) <= 80 && strlen(at) > 0);
+        assert_true(lines == 0 ? at[0] == 'a' : strncmp(at, "  ", 2) == 0 && at[2] != ' ');
+        assert_true(at[strlen(at) - 1] != ' ');
+    }
+    assert_int_equal(lines, 2);
+    free(found);
+}
+
+/* ---------------------------------------------------------------- the page */
+
+/* A record as run/record.h makes it, as far as the page looks at it. */
+static json_t *make_record(const char *engine, int threads, double step_s, const char *verdict)
+{
+    json_t *record = json_pack(
+        "{s:s, s:s, s:s, s:i, s:s, s:i, s:{s:s}, s:i, s:f, s:{s:f, s:f, s:f}, s:f, s:f, s:f, s:f,"
+        " s:i, s:s, s:i, s:s, s:i, s:i}",
+        "engine", engine, "device", "cpu", "workload", "cnn-fashion", "threads", threads, "mode",
+        "train", "batch", 100, "asked", "precision", "fp32", "params", 37250, "flops_per_step",
+        0.39e9, "step_s", "median", step_s, "low", step_s * 0.99, "high", step_s * 1.01,
+        "samples_per_s", 100 / step_s, "first_step_s", 0.01, "start_s", 0.1, "prepare_s", 0.2,
+        "peak_rss_bytes", 64 << 20, "data_source", "Fashion-MNIST, /data", "data_count", 60000,
+        "implementation", engine, "epochs", 10, "seed", 1);
+    json_object_set_new(record, "versus",
+                        json_pack("{s:s, s:f, s:f, s:f}", "verdict", verdict, "ratio",
+                                  step_s / 0.003, "low", step_s / 0.003 * 0.98, "high",
+                                  step_s / 0.003 * 1.02));
+    json_object_set_new(record, "environment",
+                        json_pack("{s:{s:s, s:i, s:i}, s:i, s:s, s:[s]}", "cpu", "model",
+                                  "Intel(R) Xeon(R)", "cores", 2, "threads", 4, "memory_bytes",
+                                  1 << 30, "system", "Debian", "warnings", "a debug build"));
+    json_object_set_new(record, "phases_s",
+                        json_pack("{s:f, s:f}", "forward", step_s * 0.3, "backward", step_s * 0.6));
+    return record;
+}
+
+static void write_page(FILE *out, const void *context)
+{
+    be_error err = {0};
+    ASSERT_OK(bench_write(context, REPORT_TABLE, out, &err));
+}
+
+/* The page in one line, so that the wrapping does not matter. */
+static char *page_of(json_t *records)
+{
+    char *page = printed(write_page, records), *to = page;
+    for (const char *from = page; *from; from++) {
+        bool blank = *from == '\n' || *from == ' ';
+        if (blank && to > page && to[-1] == ' ') continue;
+        *to++ = blank ? ' ' : *from;
+    }
+    *to = 0;
+    return page;
+}
+
+static void assert_holds(const char *page, const char *piece)
+{
+    if (!strstr(page, piece)) fail_msg("expected \"%s\" in: %s", piece, page);
+}
+
+static void the_page_tells_the_verdict(void **state)
+{
+    (void)state;
+    report_look = (report_style){0};
+    json_t *records = json_array();
+    json_array_append_new(records, make_record("torch", 2, 0.021, "SLOWER"));
+    json_array_append_new(records, make_record("native", 2, 0.003, "FASTER"));
+    json_array_append_new(records, make_record("native", 1, 0.0045, "SLOWER"));
+    char *page = page_of(records);
+    const char *pieces[] = {
+        "machine: Intel Xeon, 2 cores, 4 threads, 1.00 GiB; Debian",
+        "data: Fashion-MNIST, /data, 60,000 pictures",
+        "cnn-fashion: 37,250 parameters, training, batch 100, fp32, 0.39 GFLOP a step",
+        "native cpu 2 3.00 +-0.03 ms 33,333 10.0 ms 64.0 MiB best native cpu 1 4.50 +-0.04 ms",
+        "1.50x SLOWER PyTorch cpu 2 21.0 +-0.2 ms 4,762 10.0 ms 64.0 MiB 7.00x SLOWER",
+        "warning: a debug build",
+        "native on 2 threads does 130 GFLOP/s, native on 1 thread does 86.7 GFLOP/s",
+        "PyTorch on 2 threads is 18.0 ms a step slower, most of it in the backward phase: 12.6 ms "
+        "against 1.80 ms.",
+        "2 threads are 1.5 times as fast as 1.",
+        "From start to the first step done: native on 2 threads 310 ms",
+        "advice: train cnn-fashion with native on 2 threads: its 10 epochs take 18.0 s, with "
+        "PyTorch on 2 threads 2:06 min (FASTER by 7.00 [6.86, 7.14])",
+        "No GPU was measured",
+    };
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) assert_holds(page, pieces[i]);
+    free(page);
+    json_decref(records);
+}
+
+static void the_page_does_not_overstate(void **state)
+{
+    (void)state;
+    json_t *records = json_array();
+    json_array_append_new(records, make_record("native", 2, 0.003, "UNSURE"));
+    json_array_append_new(records, make_record("native", 1, 0.00305, "SAME"));
+    json_array_append_new(records, make_record("torch", 2, 0.0031, "UNSURE"));
+    char *page = page_of(records);
+    assert_holds(page, "64.0 MiB SAME PyTorch");
+    assert_holds(page, "1.03x UNSURE");
+    assert_holds(page, "1 and 2 threads are equally fast");
+    assert_holds(page, "(UNSURE: measure longer with --max-time)");
+    assert_null(strstr(page, "FASTER"));
+    free(page);
+    json_decref(records);
+}
+
+static void failed_contenders_have_their_reason(void **state)
+{
+    (void)state;
+    json_t *records = json_array(), *failed = make_record("torch", 2, 0.02, "UNSURE");
+    json_object_set_new(failed, "step_s", json_pack("{s:n}", "median"));
+    json_object_set_new(failed, "samples_per_s", json_null());
+    json_object_set_new(failed, "error", json_string("its runner died"));
+    json_array_append_new(records, failed);
+    char *page = page_of(records);
+    assert_holds(page, "PyTorch cpu 2 failed - 10.0 ms");
+    assert_holds(page, "PyTorch on 2 threads failed: its runner died");
+    assert_null(strstr(page, "advice"));
+    free(page);
+    json_array_append_new(records, make_record("native", 2, 0.003, "UNSURE"));
+    page = page_of(records);
+    assert_holds(page, "64.0 MiB best PyTorch cpu 2 failed");
+    assert_holds(page, "advice: train cnn-fashion with native on 2 threads: its 10 epochs take "
+                       "18.0 s.");
+    free(page);
+    json_decref(records);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_have_three_digits_and_a_unit),
+        cmocka_unit_test(hardware_names_lose_their_noise),
+        cmocka_unit_test(every_format_is_written),
+        cmocka_unit_test(wide_tables_are_cut_to_80_columns),
+        cmocka_unit_test(paragraphs_are_wrapped),
+        cmocka_unit_test(the_page_tells_the_verdict),
+        cmocka_unit_test(the_page_does_not_overstate),
+        cmocka_unit_test(failed_contenders_have_their_reason),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
