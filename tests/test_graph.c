@@ -116,7 +116,7 @@ static void too_large(be_graph *g)
 }
 static void product_wraps_around(be_graph *g)
 {
-    images(g, INT64_C(1) << 32, INT64_C(1) << 32, 1, 1);
+    images(g, 4, INT64_C(1) << 62, 1, 1);
 }
 static void two_inputs_of_one_name(be_graph *g)
 {
@@ -324,7 +324,7 @@ static const mistake mistakes[] = {
     {zero_dimension, {"x", "at least 1", "f32 [100, 0, 28, 28]"}},
     {negative_dimension, {"x", "at least 1", "f32 [-1, 1, 28, 28]"}},
     {too_large, {"x", "2^31", "smaller batch"}},
-    {product_wraps_around, {"x", "2^31", "4294967296"}},
+    {product_wraps_around, {"x", "2^31", "4611686018427387904"}},
     {two_inputs_of_one_name, {"two values", "\"x\"", "name of its own"}},
     {two_layers_of_one_name, {"two values", "\"conv.weight\"", "name of its own"}},
     {conv_of_rows, {"conv2d", "4 dimensions", "f32 [10, 20]"}},
@@ -463,9 +463,13 @@ static void initial_weights_follow_from_the_seed(void **state)
     assert_memory_not_equal(first, other, sizeof first);
     graph_fill_parameter(h, w, 0, other);
     assert_memory_not_equal(first, other, sizeof first);
-    float bound = 1.0f / sqrtf(20.0f), largest = 0.0f;
-    for (int i = 0; i < COUNT; i++) largest = fmaxf(largest, fabsf(first[i]));
+    float bound = 1.0f / sqrtf(20.0f), largest = 0.0f, least = 0.0f;
+    for (int i = 0; i < COUNT; i++) {
+        largest = fmaxf(largest, first[i]);
+        least = fminf(least, first[i]);
+    }
     assert_true(largest <= bound && largest > 0.8f * bound);
+    assert_true(least >= -bound && least < -0.8f * bound);
     be_graph_free(g);
     be_graph_free(h);
 }

@@ -27,10 +27,15 @@ static void replace_uses(be_graph *g, be_value from, be_value to)
 
 be_status pass_inference(be_graph *g, be_error *err)
 {
-    (void)err;
     for (size_t n = 0; n < g->node_count; n++) {
         graph_node *node = &g->nodes[n];
         if (!node->op->train_only) continue;
+        if (g->values[node->out[0]].keep)
+            FAIL(err, BE_USAGE,
+                 "keep: value %d is made by op %s, which is left out when inferring; keep its "
+                 "input, "
+                 "value %d",
+                 (int)node->out[0], node->op->name, (int)node->in[0]);
         replace_uses(g, node->out[0], node->in[0]);
         node->op = NULL;
     }

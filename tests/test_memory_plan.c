@@ -1,0 +1,246 @@
+/* Tests of the memory planner: graphs are run on paper, and every byte must still hold what was put
+ * there when it is read. */
+#include "support.h"
+
+#include <stdlib.h>
+
+#include "core/rng.h"
+#include "graph/device.h"
+#include "workloads/workload.h"
+
+static op_cost no_cost(const void *attrs, const be_shape *in, const be_shape *out)
+{
+    (void)attrs, (void)in, (void)out;
+    return (op_cost){0, 0};
+}
+
+static be_status update_infer(op_infer *call, be_error *err)
+{
+    (void)err;
+    call->out[0] = call->in[0];
+    return BE_OK;
+}
+
+static const be_op op_update = {.name = "update",
+                                .inputs = 2,
+                                .outputs = 1,
+                                .updates = {1},
+                                .infer = update_infer,
+                                .cost = no_cost};
+
+typedef struct mix_attrs {
+    int64_t elements[2]; /* 0: no second output */
+} mix_attrs;
+
+static be_status mix_infer(op_infer *call, be_error *err)
+{
+    (void)err;
+    const mix_attrs *attrs = call->attrs;
+    for (int o = 0; o < OP_MAX_OUT; o++) {
+        int64_t elements = o < 2 ? attrs->elements[o] : 0;
+        call->out[o] = shape_make(BE_U8, elements ? 1 : -1, elements, 0, 0, 0);
+    }
+    return BE_OK;
+}
+
+static const be_op op_mix = {.name = "mix",
+                             .attrs_bytes = sizeof(mix_attrs),
+                             .inputs = 3,
+                             .outputs = 2,
+                             .optional = 7,
+                             .infer = mix_infer,
+                             .cost = no_cost};
+
+/* The memory that a value lies in, in the end. */
+static be_value root_of(const be_graph *g, be_value value)
+{
+    while (g->values[value].alias_of != BE_NONE) value = g->values[value].alias_of;
+    return value;
+}
+
+/* Which memory holds what, byte by byte, while the nodes are run one after the other. */
+typedef struct simulation {
+    const be_graph *g;
+    const memory_map *map;
+    be_value *owner; /* of each byte of the activations: a root, or BE_NONE */
+} simulation;
+
+static const memory_place *activation(const simulation *s, be_value value)
+{
+    const memory_place *place = value == BE_NONE ? NULL : &s->map->places[value];
+    return place && place->region == REGION_ACTIVATION ? place : NULL;
+}
+
+static void must_hold(const simulation *s, be_value value, const char *when, size_t node)
+{
+    const memory_place *place = activation(s, value);
+    for (size_t i = 0; place && i < place->bytes; i++)
+        if (s->owner[place->offset + i] != root_of(s->g, value))
+            fail_msg("%s node %zu, value %d has lost its memory to value %d", when, node,
+                     (int)value, (int)s->owner[place->offset + i]);
+}
+
+static void simulate(const be_graph *g, const memory_map *map)
+{
+    simulation s = {g, map, malloc((map->activation_bytes + 1) * sizeof(be_value))};
+    assert_non_null(s.owner);
+    for (size_t i = 0; i < map->activation_bytes; i++) s.owner[i] = BE_NONE;
+    for (size_t n = 0; n < g->node_count; n++) {
+        const graph_node *node = &g->nodes[n];
+        for (int i = 0; i < OP_MAX_IN; i++) must_hold(&s, node->in[i], "before", n);
+        for (int o = 0; o < OP_MAX_OUT; o++) {
+            const memory_place *place = activation(&s, node->out[o]);
+            if (!place) continue;
+            assert_true(place->offset + place->bytes <= map->activation_bytes);
+            for (size_t i = 0; i < place->bytes; i++)
+                s.owner[place->offset + i] = root_of(g, node->out[o]);
+        }
+        /* An output may overwrite neither another output nor an input that it does not update. */
+        for (int o = 0; o < OP_MAX_OUT; o++) must_hold(&s, node->out[o], "after", n);
+        for (int i = 0; i < OP_MAX_IN; i++) must_hold(&s, node->in[i], "during", n);
+    }
+    for (size_t i = 0; i < g->value_count; i++)
+        if (g->values[i].keep && g->values[i].producer >= 0)
+            must_hold(&s, (be_value)i, "behind", g->node_count);
+    free(s.owner);
+}
+
+/* The least that any plan needs: what is alive at the worst moment. */
+static size_t peak_bytes(const be_graph *g, const memory_map *map)
+{
+    size_t peak = 0;
+    for (int n = 0; n < (int)g->node_count; n++) {
+        size_t now = 0;
+        for (size_t i = 0; i < g->value_count; i++) {
+            const memory_place *place = &map->places[i];
+            if (place->region == REGION_ACTIVATION && g->values[i].alias_of == BE_NONE)
+                now += place->first <= n && n <= place->last ? place->bytes : 0;
+        }
+        peak = now > peak ? now : peak;
+    }
+    return peak;
+}
+
+static void check_places(const be_graph *g, const memory_map *map)
+{
+    size_t persistent = 0;
+    for (size_t i = 0; i < g->value_count; i++) {
+        const graph_value *value = &g->values[i];
+        const memory_place *place = &map->places[i];
+        be_value root = root_of(g, (be_value)i);
+        assert_int_equal(place->bytes, value_bytes(value));
+        if (value->kind == VALUE_INPUT) assert_int_equal(place->region, REGION_INPUT);
+        if (root != (be_value)i) {
+            const memory_place *whole = &map->places[root];
+            assert_int_equal(place->region, whole->region);
+            size_t inside = 0;
+            for (be_value v = (be_value)i; v != root; v = g->values[v].alias_of)
+                inside += g->values[v].alias_bytes;
+            assert_int_equal(place->offset, whole->offset + inside);
+            assert_true(inside + place->bytes <= whole->bytes);
+        }
+        if (place->region == REGION_PERSISTENT && root == (be_value)i) {
+            assert_true(place->offset >= persistent); /* one behind the other, in order */
+            persistent = place->offset + place->bytes;
+            assert_int_equal(place->offset % MEMORY_ALIGN, 0);
+        }
+        if (place->region == REGION_ACTIVATION && root == (be_value)i)
+            assert_int_equal(place->offset % MEMORY_ALIGN, 0);
+    }
+    assert_true(persistent <= map->persistent_bytes);
+    assert_true(map->activation_bytes <= map->activation_sum_bytes);
+    assert_true(map->activation_bytes >= peak_bytes(g, map));
+}
+
+static be_graph *random_graph(rng *r)
+{
+    be_error err;
+    be_value made[OP_MAX_OUT];
+    be_graph *g = be_graph_new(1);
+    be_input(g, "x", shape_make(BE_U8, 1, 100, 0, 0, 0));
+    int nodes = 1 + (int)rng_next_below(r, 60), near = 1 + (int)rng_next_below(r, 12);
+    for (int n = 0; n < nodes; n++) {
+        be_value in[OP_MAX_IN] = {BE_NONE, BE_NONE, BE_NONE};
+        for (int i = 0; i < 3; i++) {
+            uint32_t count = (uint32_t)g->value_count, back = (uint32_t)near;
+            uint32_t away = 1 + rng_next_below(r, back < count ? back : count);
+            if (i == 0 || rng_next_below(r, 2)) in[i] = (be_value)(count - away);
+        }
+        bool is_update = g->values[in[0]].kind == VALUE_RESULT && rng_next_below(r, 6) == 0;
+        mix_attrs attrs = {{1 + rng_next_below(r, 5000), 0}};
+        if (rng_next_below(r, 3) == 0) attrs.elements[1] = 1 + rng_next_below(r, 300);
+        if (is_update && in[1] == BE_NONE) in[1] = 0;
+        ASSERT_OK(graph_add_node(g, is_update ? &op_update : &op_mix, &attrs, in, made, &err));
+        if (rng_next_below(r, 10) == 0) g->values[made[0]].keep = true;
+    }
+    return g;
+}
+
+static void no_two_living_values_share_memory(void **state)
+{
+    (void)state;
+    rng r = {.key = {.seed = 17, .stream = RNG_TEST}};
+    size_t bytes = 0, sum = 0;
+    for (int i = 0; i < 400; i++) {
+        be_error err;
+        memory_map map;
+        be_graph *g = random_graph(&r);
+        ASSERT_OK(memory_plan(g, &map, &err));
+        check_places(g, &map);
+        simulate(g, &map);
+        bytes += map.activation_bytes;
+        sum += map.activation_sum_bytes;
+        be_graph_free(g);
+    }
+    assert_true(bytes < sum * 3 / 4); /* memory is in fact used again */
+}
+
+static void check_workload(const workload *w, be_device *device, be_mode mode, bool keep)
+{
+    be_error err;
+    workload_model model;
+    memory_map map;
+    be_value kept[2];
+    be_graph *g = NULL;
+    ASSERT_OK(workload_model_new(
+        w, &(workload_options){.batch = 4, .count = 100, .std = {1, 1, 1, 1}}, &model, &err));
+    kept[0] = model.logits;
+    kept[1] = model.batch.x;
+    be_plan_options options = {.mode = mode, .keep = kept, .keep_count = keep ? 2 : 0};
+    lower_target target = {.device = device,
+                           .has = device->vtable->has,
+                           .layouts = device->vtable->layouts,
+                           .reorder = device->reorder};
+    ASSERT_OK(graph_lower(model.graph, &options, &target, &g, &err));
+    ASSERT_OK(memory_plan(g, &map, &err));
+    check_places(g, &map);
+    simulate(g, &map);
+    assert_true(map.activation_bytes < map.activation_sum_bytes);
+    be_graph_free(g);
+    be_graph_free(model.graph);
+}
+
+static void the_ladder_fits_into_its_memory(void **state)
+{
+    (void)state;
+    static const char *const libraries[] = {"native", "onednn"};
+    for (int l = 0; l < 2; l++) {
+        be_error err;
+        be_device *device = NULL;
+        ASSERT_OK(
+            be_device_open("cpu", &(be_device_options){.library = libraries[l]}, &device, &err));
+        for (int i = 0; i < WORKLOAD_COUNT; i++)
+            for (int k = 0; k < 4; k++)
+                check_workload(workload_table[i], device, k & 1 ? BE_TRAIN : BE_INFER, k & 2);
+        be_device_close(device);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_two_living_values_share_memory),
+        cmocka_unit_test(the_ladder_fits_into_its_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

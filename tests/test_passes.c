@@ -1,0 +1,485 @@
+/* Tests of the passes between a user's graph and one that runs.  They use ops of their own where it
+ * matters, so that each pass is tested without any kernel. */
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "graph/device.h"
+#include "ops/op_list.h"
+
+/* Ops of the tests. */
+
+static be_status same_infer(op_infer *call, be_error *err)
+{
+    (void)err;
+    call->out[0] = call->in[0];
+    for (int o = 1; o < OP_MAX_OUT; o++) call->out[o].rank = -1;
+    return BE_OK;
+}
+
+static be_status pair_infer(op_infer *call, be_error *err)
+{
+    TRY(same_infer(call, err));
+    call->out[1] = call->in[0];
+    return BE_OK;
+}
+
+static op_cost no_cost(const void *attrs, const be_shape *in, const be_shape *out)
+{
+    (void)attrs, (void)in, (void)out;
+    return (op_cost){0, 0};
+}
+
+/* head and tail are one op where the device has `both`, which also gives a second output. */
+static bool head_absorb(graph_node *node, const graph_node *next,
+                        bool (*has)(const void *device, const be_op *), const void *device);
+
+static const be_op op_tail = {
+    .name = "tail", .inputs = 2, .outputs = 1, .optional = 2, .infer = same_infer, .cost = no_cost};
+static const be_op op_both = {
+    .name = "both", .inputs = 1, .outputs = 2, .infer = pair_infer, .cost = no_cost};
+static const be_op op_head = {.name = "head",
+                              .inputs = 1,
+                              .outputs = 1,
+                              .infer = same_infer,
+                              .cost = no_cost,
+                              .absorb = head_absorb};
+static const be_op op_train = {.name = "train only",
+                               .inputs = 1,
+                               .outputs = 1,
+                               .train_only = true,
+                               .infer = same_infer,
+                               .cost = no_cost};
+static bool head_absorb(graph_node *node, const graph_node *next,
+                        bool (*has)(const void *device, const be_op *), const void *device)
+{
+    if (next->op != &op_tail || !has(device, &op_both)) return false;
+    node->op = &op_both;
+    return true;
+}
+
+static be_graph *graph_of_rows(be_value *x)
+{
+    be_graph *g = be_graph_new(1);
+    *x = be_input(g, "x", shape_make(BE_F32, 2, 4, 5, 0, 0));
+    return g;
+}
+
+static be_value add(be_graph *g, const be_op *op, be_value a, be_value b)
+{
+    be_value in[OP_MAX_IN] = {a, b};
+    return graph_build(g, op, NULL, in, NULL);
+}
+
+static int count_op(const be_graph *g, const be_op *op)
+{
+    int count = 0;
+    for (size_t n = 0; n < g->node_count; n++) count += g->nodes[n].op == op;
+    return count;
+}
+
+static be_graph *lower(const be_graph *g, const be_plan_options *options,
+                       const lower_target *target)
+{
+    be_error err;
+    be_graph *lowered = NULL;
+    static const lower_target plain;
+    ASSERT_OK(graph_lower(g, options, target ? target : &plain, &lowered, &err));
+    return lowered;
+}
+
+/* Every value that is read was made before, by the node that its producer says. */
+static void check_order(const be_graph *g)
+{
+    for (size_t n = 0; n < g->node_count; n++) {
+        const graph_node *node = &g->nodes[n];
+        assert_non_null(node->op);
+        for (int i = 0; i < OP_MAX_IN; i++) {
+            if (node->in[i] == BE_NONE) continue;
+            const graph_value *value = &g->values[node->in[i]];
+            if (value->kind == VALUE_RESULT)
+                assert_true(value->producer >= 0 && value->producer < (int)n);
+        }
+        for (int o = 0; o < OP_MAX_OUT; o++)
+            if (node->out[o] != BE_NONE) assert_int_equal(g->values[node->out[o]].producer, (int)n);
+    }
+}
+
+/* Fusion. */
+
+static bool has_all(const void *device, const be_op *op)
+{
+    (void)device, (void)op;
+    return true;
+}
+
+static bool has_none(const void *device, const be_op *op)
+{
+    (void)device, (void)op;
+    return false;
+}
+
+typedef struct fusion {
+    bool two_users, second_input, keep_head, keep_tail, no_fusion, device_lacks_it;
+    bool expected;
+} fusion;
+
+static void check_fusion(const fusion *f)
+{
+    be_value x;
+    be_graph *g = graph_of_rows(&x);
+    be_value h = add(g, &op_head, x, BE_NONE);
+    be_value y = f->second_input ? add(g, &op_tail, x, h) : add(g, &op_tail, h, BE_NONE);
+    if (f->two_users) add(g, &op_tail, h, BE_NONE);
+    be_plan_options options = {.mode = BE_INFER, .no_fusion = f->no_fusion};
+    be_value keep = f->keep_head ? h : y;
+    options.keep = &keep;
+    options.keep_count = f->keep_head || f->keep_tail;
+    lower_target target = {.has = f->device_lacks_it ? has_none : has_all};
+    be_graph *lowered = lower(g, &options, &target);
+    check_order(lowered);
+    assert_int_equal(count_op(lowered, &op_both), f->expected);
+    assert_int_equal(count_op(lowered, &op_head), !f->expected);
+    assert_int_equal(count_op(g, &op_both), 0); /* the user's graph stays as it is */
+    if (f->expected) {
+        const graph_node *node = &lowered->nodes[0];
+        assert_int_equal(lowered->node_count, 1);
+        assert_int_equal(node->out[0], y);
+        assert_true(node->out[1] != BE_NONE); /* the output that it gained */
+        assert_int_equal(lowered->values[node->out[1]].producer, 0);
+        assert_int_equal(lowered->values[h].producer, -1);
+    }
+    be_graph_free(lowered);
+    be_graph_free(g);
+}
+
+static void fusion_keeps_what_is_still_needed(void **state)
+{
+    (void)state;
+    static const fusion cases[] = {
+        {.expected = true},        {.keep_tail = true, .expected = true},
+        {.keep_head = true},       {.two_users = true},
+        {.second_input = true},    {.no_fusion = true},
+        {.device_lacks_it = true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) check_fusion(&cases[i]);
+}
+
+static void a_chain_of_fusions_is_followed(void **state)
+{
+    (void)state;
+    be_value x;
+    be_graph *g = graph_of_rows(&x);
+    be_value y = x;
+    for (int i = 0; i < 5; i++) y = add(g, &op_tail, add(g, &op_head, y, BE_NONE), BE_NONE);
+    lower_target target = {.has = has_all};
+    be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_INFER}, &target);
+    check_order(lowered);
+    assert_int_equal(lowered->node_count, 5);
+    assert_int_equal(count_op(lowered, &op_both), 5);
+    be_graph_free(lowered);
+    be_graph_free(g);
+}
+
+static void inference_passes_through_what_only_trains(void **state)
+{
+    (void)state;
+    be_value x;
+    be_graph *g = graph_of_rows(&x);
+    be_value h = add(g, &op_head, x, BE_NONE);
+    be_value dropped = add(g, &op_train, add(g, &op_train, h, BE_NONE), BE_NONE);
+    be_value y = add(g, &op_tail, dropped, dropped);
+    be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_INFER, .no_fusion = 1}, NULL);
+    check_order(lowered);
+    assert_int_equal(lowered->node_count, 2);
+    assert_int_equal(lowered->nodes[1].in[0], h);
+    assert_int_equal(lowered->nodes[1].in[1], h);
+    assert_int_equal(lowered->nodes[1].out[0], y);
+    be_graph_free(lowered);
+    be_error err;
+    ASSERT_FAILS(
+        graph_lower(g, &(be_plan_options){.mode = BE_INFER, .keep = &dropped, .keep_count = 1},
+                    &(lower_target){0}, &lowered, &err),
+        BE_USAGE, "keep", "train only", "keep its input");
+    be_graph_free(g);
+}
+
+static void keep_names_values_of_the_graph(void **state)
+{
+    (void)state;
+    be_error err;
+    be_value x, wrong[] = {0, 99};
+    be_graph *g = graph_of_rows(&x), *lowered = NULL;
+    be_plan_options options = {.mode = BE_INFER, .keep = wrong, .keep_count = 2};
+    ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE, "keep",
+                 "value 99", "not in this graph");
+    wrong[1] = BE_NONE;
+    ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE, "keep",
+                 "value -1");
+    assert_null(lowered);
+    be_graph_free(g);
+}
+
+/* Gradients. */
+
+static const be_optimizer sgd = {.kind = BE_SGD, .learning_rate = 0.1f, .momentum = 0.9f};
+
+/* A hidden layer whose output has two users, and weights that two nodes share. */
+static be_graph *branching_graph(be_value *hidden, be_value *weight)
+{
+    be_value x, out[OP_MAX_OUT];
+    be_graph *g = graph_of_rows(&x);
+    be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
+    *hidden = be_relu(g, be_linear(g, x, "in", 6));
+    be_value a = be_linear(g, *hidden, "a", 3);
+    *weight = be_value_find(g, "a.weight");
+    size_t layer = g->node_count - 1;
+    be_value in[OP_MAX_IN] = {be_relu(g, *hidden), *weight, BE_NONE};
+    be_value b = graph_build(g, g->nodes[layer].op, g->nodes[layer].attrs, in, out);
+    be_value loss = be_softmax_cross_entropy(g, add(g, &be_op_add, a, b), target);
+    be_graph_minimize(g, loss, &sgd);
+    return g;
+}
+
+static int nodes_making(const be_graph *g, be_value value)
+{
+    int count = 0;
+    for (size_t n = 0; n < g->node_count; n++)
+        for (int o = 0; o < OP_MAX_OUT; o++) count += g->nodes[n].out[o] == value;
+    return count;
+}
+
+static void gradients_of_several_users_are_added(void **state)
+{
+    (void)state;
+    be_value hidden, weight;
+    be_graph *g = branching_graph(&hidden, &weight);
+    be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_TRAIN}, NULL);
+    check_order(lowered);
+    /* One addition of the user, one for the hidden value, one for the weight. */
+    assert_int_equal(count_op(lowered, &be_op_add), 3);
+    int producer = lowered->values[lowered->gradient_of[hidden]].producer;
+    assert_ptr_equal(lowered->nodes[producer].op, &be_op_add);
+    producer = lowered->values[lowered->gradient_of[weight]].producer;
+    assert_ptr_equal(lowered->nodes[producer].op, &be_op_add);
+    assert_int_not_equal(lowered->nodes[producer].in[0], lowered->nodes[producer].in[1]);
+    for (int i = 0; i < 2; i++) /* the two parts themselves do not lie in the block */
+        assert_int_equal(lowered->values[lowered->nodes[producer].in[i]].alias_of, BE_NONE);
+    be_graph_free(lowered);
+    be_graph_free(g);
+}
+
+static void parameters_and_gradients_lie_side_by_side(void **state)
+{
+    (void)state;
+    be_value hidden, weight;
+    be_graph *g = branching_graph(&hidden, &weight);
+    be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_TRAIN}, NULL);
+    const graph_value *block = &lowered->values[lowered->parameters];
+    size_t end = 0, block_bytes = value_bytes(block);
+    int parameters = 0;
+    assert_int_equal(value_bytes(&lowered->values[lowered->gradients]), block_bytes);
+    assert_int_equal(value_bytes(&lowered->values[lowered->slot[0]]), block_bytes);
+    assert_string_equal(lowered->values[lowered->slot[0]].name, "momentum");
+    for (size_t i = 0; i < lowered->value_count; i++) {
+        const graph_value *value = &lowered->values[i];
+        if (value->kind != VALUE_PARAMETER) continue;
+        parameters++;
+        const graph_value *gradient = &lowered->values[lowered->gradient_of[i]];
+        assert_int_equal(value->alias_of, lowered->parameters);
+        assert_int_equal(gradient->alias_of, lowered->gradients);
+        assert_int_equal(gradient->alias_bytes, value->alias_bytes);
+        assert_true(shape_equal(&gradient->shape, &value->shape));
+        assert_int_equal(nodes_making(lowered, lowered->gradient_of[i]), 1);
+        assert_int_equal(value->alias_bytes % 64, 0);
+        assert_true(value->alias_bytes >= end);
+        end = value->alias_bytes + value_bytes(value);
+        assert_true(end <= block_bytes);
+    }
+    assert_int_equal(parameters, 4);
+    /* The optimizer reads both blocks, behind all gradients; then the step ends. */
+    const graph_node *last = &lowered->nodes[lowered->node_count - 1], *update = last - 1;
+    assert_ptr_equal(update->op, lowered->recipe.optimizer);
+    assert_int_equal(update->in[0], lowered->parameters);
+    assert_int_equal(update->in[1], lowered->gradients);
+    assert_ptr_equal(last->op, lowered->recipe.advance);
+    be_graph_free(lowered);
+    be_graph_free(g);
+}
+
+static void gradients_are_asked_only_where_needed(void **state)
+{
+    (void)state;
+    be_value x;
+    be_graph *g = graph_of_rows(&x);
+    be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
+    be_value h = be_relu(g, x); /* no parameter before it: no gradient through it */
+    be_value loss = be_softmax_cross_entropy(g, be_linear(g, h, "fc", 3), target);
+    be_graph_minimize(g, loss, &sgd);
+    be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_TRAIN}, NULL);
+    assert_int_equal(lowered->gradient_of[x], BE_NONE);
+    assert_int_equal(lowered->gradient_of[h], BE_NONE);
+    assert_int_equal(count_op(lowered, &be_op_relu_backward), 0);
+    be_graph_free(lowered);
+    be_graph_free(g);
+}
+
+static void training_without_its_parts_is_refused(void **state)
+{
+    (void)state;
+    be_error err;
+    be_value x, target;
+    be_graph *lowered = NULL, *g = graph_of_rows(&x);
+    be_plan_options options = {.mode = BE_TRAIN};
+    target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
+    be_value loss = be_softmax_cross_entropy(g, x, target);
+    ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE,
+                 "training needs", "be_graph_minimize");
+    be_graph_minimize(g, loss, &sgd);
+    ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE,
+                 "needs parameters", "add a layer");
+    be_graph_free(g);
+
+    g = graph_of_rows(&x);
+    target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
+    be_linear(g, x, "idle", 3);
+    loss = be_softmax_cross_entropy(g, be_linear(g, x, "fc", 3), target);
+    be_graph_minimize(g, loss, &sgd);
+    ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE,
+                 "parameter idle.weight", "does not act on the loss");
+    be_graph_free(g);
+
+    g = be_graph_new(1);
+    be_input(g, "bad", shape_make(BE_F32, 1, 0, 0, 0, 0));
+    ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE, "bad",
+                 "at least 1");
+    be_graph_free(g);
+    assert_null(lowered);
+}
+
+/* Layouts. */
+
+static const be_op op_wide = {.name = "wants blocked",
+                              .inputs = 2,
+                              .outputs = 1,
+                              .optional = 2,
+                              .infer = same_infer,
+                              .cost = no_cost};
+static const be_op op_plain = {.name = "wants plain",
+                               .inputs = 2,
+                               .outputs = 1,
+                               .optional = 2,
+                               .infer = same_infer,
+                               .cost = no_cost};
+static const be_op op_either = {.name = "follows its input",
+                                .inputs = 2,
+                                .outputs = 1,
+                                .optional = 2,
+                                .infer = same_infer,
+                                .cost = no_cost};
+
+static void test_layouts(const void *device, const be_graph *g, const graph_node *node,
+                         value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
+{
+    (void)device;
+    for (int i = 0; i < node->op->inputs; i++) assert_int_equal(in[i], LAYOUT_PLAIN);
+    value_layout layout = node->op == &op_wide     ? LAYOUT_BLOCKED16
+                          : node->op == &op_either ? g->values[node->in[0]].layout
+                                                   : LAYOUT_PLAIN;
+    for (int i = 0; i < node->op->inputs; i++) in[i] = layout;
+    out[0] = layout;
+}
+
+static const lower_target layout_target = {.layouts = test_layouts, .reorder = &be_op_reorder};
+
+static void layouts_are_kept_and_reorders_shared(void **state)
+{
+    (void)state;
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 4, 2, 5, 3, 3));
+    be_value a = add(g, &op_wide, x, BE_NONE);   /* x is reordered */
+    be_value b = add(g, &op_wide, a, x);         /* … once: a is blocked already */
+    be_value c = add(g, &op_either, b, a);       /* stays blocked */
+    be_value d = add(g, &op_plain, c, b);        /* c and b come back */
+    be_value e = add(g, &op_plain, c, d);        /* … once */
+    be_value f = add(g, &op_either, e, BE_NONE); /* stays plain */
+    be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_INFER}, &layout_target);
+    check_order(lowered);
+    assert_int_equal(count_op(lowered, &be_op_reorder), 3);
+    assert_int_equal(lowered->node_count, 6 + 3);
+    static const value_layout blocked = LAYOUT_BLOCKED16, plain = LAYOUT_PLAIN;
+    assert_int_equal(lowered->values[a].layout, blocked);
+    assert_int_equal(lowered->values[b].layout, blocked);
+    assert_int_equal(lowered->values[c].layout, blocked);
+    assert_int_equal(lowered->values[d].layout, plain);
+    assert_int_equal(lowered->values[e].layout, plain);
+    assert_int_equal(lowered->values[f].layout, plain);
+    for (size_t n = 0; n < lowered->node_count; n++) {
+        const graph_node *node = &lowered->nodes[n];
+        value_layout first = lowered->values[node->in[0]].layout;
+        if (node->op == &be_op_reorder)
+            assert_int_not_equal(lowered->values[node->out[0]].layout, first);
+        if (node->op == &op_wide) assert_int_equal(first, blocked);
+        if (node->op == &op_plain) assert_int_equal(first, plain);
+        if (node->op != &be_op_reorder && node->in[1] != BE_NONE)
+            assert_int_equal(lowered->values[node->in[1]].layout, first);
+    }
+    /* 5 channels take the room of 16. */
+    assert_int_equal(value_bytes(&lowered->values[a]), 2 * 16 * 9 * 4);
+    assert_int_equal(value_bytes(&lowered->values[x]), 2 * 5 * 9 * 4);
+    be_graph_free(lowered);
+    be_graph_free(g);
+}
+
+static void packing_is_undone_by_unpacking(void **state)
+{
+    (void)state;
+    static const be_dtype types[] = {BE_F32, BE_I32, BE_U8};
+    static const value_layout layouts[] = {LAYOUT_BLOCKED8, LAYOUT_BLOCKED16};
+    rng r = {.key = {.seed = 1, .stream = RNG_TEST}};
+    for (int t = 0; t < 3; t++)
+        for (int l = 0; l < 2; l++)
+            for (int64_t channels = 1; channels < 36; channels += 5) {
+                graph_value value = {.shape = shape_make(types[t], 4, 3, channels, 2, 5)};
+                size_t bytes = value_bytes(&value), element = dtype_bytes(types[t]);
+                value.layout = layouts[l];
+                size_t blocked_bytes = value_bytes(&value), block = (size_t)layouts[l];
+                unsigned char *x = malloc(bytes), *y = malloc(blocked_bytes), *z = malloc(bytes);
+                assert_true(x && y && z);
+                for (size_t i = 0; i < bytes; i++) x[i] = (unsigned char)rng_next(&r);
+                memset(y, 0xFF, blocked_bytes);
+                layout_pack(x, y, &value.shape, layouts[l]);
+                layout_unpack(y, z, &value.shape, layouts[l]);
+                assert_memory_equal(x, z, bytes);
+                /* Element [1, c, 1, 2], by the definition in graph.h. */
+                size_t c = (size_t)channels - 1, blocks = blocked_bytes / element / block / 30;
+                size_t from = ((size_t)(1 * channels) + c) * 10 + 7;
+                size_t to = ((blocks + c / block) * 10 + 7) * block + c % block;
+                assert_memory_equal(x + from * element, y + to * element, element);
+                if ((size_t)channels % block) /* the channel after the last */
+                    for (size_t i = 0; i < element; i++)
+                        assert_int_equal(y[(to + 1) * element + i], 0);
+                free(x);
+                free(y);
+                free(z);
+            }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fusion_keeps_what_is_still_needed),
+        cmocka_unit_test(a_chain_of_fusions_is_followed),
+        cmocka_unit_test(inference_passes_through_what_only_trains),
+        cmocka_unit_test(keep_names_values_of_the_graph),
+        cmocka_unit_test(gradients_of_several_users_are_added),
+        cmocka_unit_test(parameters_and_gradients_lie_side_by_side),
+        cmocka_unit_test(gradients_are_asked_only_where_needed),
+        cmocka_unit_test(training_without_its_parts_is_refused),
+        cmocka_unit_test(layouts_are_kept_and_reorders_shared),
+        cmocka_unit_test(packing_is_undone_by_unpacking),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
