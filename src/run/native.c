@@ -9,6 +9,7 @@
 #include "core/memory.h"
 #include "run/trace.h"
 #include "train/evaluate.h"
+#include "train/snapshot.h"
 #include "train/weights.h"
 
 /* The tensors of a data file, checked against the workload. */
@@ -165,7 +166,9 @@ static be_status prepare(native_session *s, const protocol_job *job,
     be_plan_options plan = {.mode = s->train ? BE_TRAIN : BE_INFER};
     TRY(be_plan_new(s->model.graph, s->device, &plan, &s->plan, err));
     TRY(bind_data(s, err));
-    return job->weights ? load_weights(s, job->weights, err) : BE_OK;
+    if (job->weights) TRY(load_weights(s, job->weights, err));
+    TRY(snapshot_new(&s->prepared, s->plan, err));
+    return snapshot_take(s->prepared, s->plan, err);
 }
 
 be_status native_open(native_session *s, const protocol_job *job, const be_device_options *device,
@@ -179,6 +182,7 @@ be_status native_open(native_session *s, const protocol_job *job, const be_devic
 
 void native_close(native_session *s)
 {
+    memory_free(s->prepared);
     be_plan_free(s->plan);
     be_graph_free(s->model.graph);
     safetensors_close(s->data);
@@ -186,24 +190,11 @@ void native_close(native_session *s)
     *s = (native_session){0};
 }
 
-static be_status check_finite(const float *losses, int64_t count, int64_t first_step, be_error *err)
-{
-    for (int64_t i = 0; i < count; i++)
-        if (!isfinite(losses[i]))
-            FAIL(err, BE_NUMERIC,
-                 "expected a finite loss, found %g at step %" PRId64
-                 ": lower the learning rate, or check data and weights",
-                 (double)losses[i], first_step + i);
-    return BE_OK;
-}
-
 be_status native_run(native_session *s, int64_t steps, int64_t *wall_ns, float *losses,
                      double *loss, be_error *err)
 {
-    int64_t first = 0;
     float last = 0;
     *loss = (double)NAN;
-    TRY(be_plan_steps(s->plan, &first, err));
     *wall_ns = 0;
     for (int64_t done = 0; done < steps;) {
         /* The plan remembers its last BE_LOSS_LOG losses. */
@@ -217,25 +208,24 @@ be_status native_run(native_session *s, int64_t steps, int64_t *wall_ns, float *
     if (!s->train) return BE_OK;
     TRY(be_plan_losses(s->plan, 1, &last, NULL, err));
     *loss = (double)last;
-    return losses ? check_finite(losses, steps, first, err)
-                  : check_finite(&last, 1, first + steps - 1, err);
+    return BE_OK;
 }
 
 be_status native_parity(native_session *s, int64_t steps, const char *path, be_error *err)
 {
     trace t = {0};
-    if (!s->train)
-        FAIL(err, BE_USAGE, "parity: expected a session prepared to train, found one that infers");
     trace_options options = {.model = &s->model,
                              .images = s->images,
                              .labels = s->labels,
                              .order = s->order,
                              .weights = s->weights_path,
-                             .steps = steps};
+                             .steps = steps,
+                             .infer = !s->train};
     TRY(trace_of_plan(&t, s->device, &options, err));
     be_status status = trace_save(&t, path, true, err);
     trace_free(&t);
-    return status;
+    TRY(status);
+    return snapshot_restore(s->prepared, s->plan, err);
 }
 
 static be_status evaluate_data(native_session *s, const data_tensors *data, native_evaluation *out,

@@ -21,6 +21,7 @@ typedef struct native_session {
     be_optimizer optimizer;
     workload_model model;
     be_plan *plan;
+    void *prepared; /* a snapshot of the plan as it was prepared */
     bool train;
     const char *weights_path; /* borrowed from the job; NULL: the model's own start */
 } native_session;
@@ -31,11 +32,12 @@ BE_CHECKED be_status native_open(native_session *s, const protocol_job *job,
                                  const be_device_options *device, be_error *err);
 void native_close(native_session *s); /* twice is fine */
 
-/* Steps from where the last run ended; `losses` (may be NULL) gets one a step.  BE_NUMERIC if the
- * last loss (any, with `losses`) is not finite.  *loss is NAN when inferring. */
+/* Steps from where the last run ended; `losses` (may be NULL) gets one a step.  *loss is that of
+ * the last step, NAN when inferring. */
 BE_CHECKED be_status native_run(native_session *s, int64_t steps, int64_t *wall_ns, float *losses,
                                 double *loss, be_error *err);
 
+/* Write a trace of `steps` steps from the start; the session is as it was prepared afterwards. */
 BE_CHECKED be_status native_parity(native_session *s, int64_t steps, const char *path,
                                    be_error *err);
 

@@ -210,6 +210,12 @@ static be_status answer_prepare(server *s, const json_t *request, json_t *answer
     return BE_OK;
 }
 
+/* JSON has no other word for a loss that is not finite. */
+static json_t *real_or_null(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
 static be_status answer_run(server *s, const json_t *request, json_t *answer, be_error *err)
 {
     int64_t steps = 0, wall_ns = 0;
@@ -222,11 +228,12 @@ static be_status answer_run(server *s, const json_t *request, json_t *answer, be
     be_status status = native_run(&s->session, steps, &wall_ns, losses, &loss, err);
     json_object_set_new(answer, "steps", json_integer(steps));
     json_object_set_new(answer, "wall_ns", json_integer(wall_ns));
-    json_object_set_new(answer, "loss", s->session.train ? json_real(loss) : json_null());
+    json_object_set_new(answer, "loss", real_or_null(loss));
     if (wanted) {
         json_t *list = json_array();
-        for (int64_t i = 0; status == BE_OK && s->session.train && i < steps; i++)
-            json_array_append_new(list, json_real((double)((float *)losses)[i]));
+        for (int64_t i = 0; status == BE_OK && i < steps; i++)
+            json_array_append_new(
+                list, s->session.train ? real_or_null((double)((float *)losses)[i]) : json_null());
         json_object_set_new(answer, "losses", list);
     }
     memory_free(losses);
@@ -263,12 +270,9 @@ static be_status answer_evaluate(server *s, const json_t *request, json_t *answe
     TRY(need_session(s, err));
     TRY(member_text(request, "data", &data, err));
     TRY(native_evaluate(&s->session, data, &result, err));
-    if (!isfinite(result.loss))
-        FAIL(err, BE_NUMERIC, "expected a finite loss, found %g: the weights or the data are bad",
-             result.loss);
     json_object_set_new(answer, "count", json_integer(result.count));
     json_object_set_new(answer, "correct", json_integer(result.correct));
-    json_object_set_new(answer, "loss", json_real(result.loss));
+    json_object_set_new(answer, "loss", real_or_null(result.loss));
     return BE_OK;
 }
 

@@ -216,7 +216,7 @@ static be_status gather(trace *t, const trace_source *s, const trace_options *op
     TRY(take_step(t, s, options->model, err));
     memcpy(&t->tensors[t->count], before.tensors, (size_t)parameters * sizeof(trace_tensor));
     t->count += parameters;
-    TRY(take_parameters(t, s, true, err));
+    if (!options->infer) TRY(take_parameters(t, s, true, err));
     for (int64_t step = 1; step < options->steps; step++) {
         if (options->interrupted && *options->interrupted)
             FAIL(err, BE_INTERRUPTED, "stopped by a signal");
@@ -238,7 +238,8 @@ be_status trace_of_plan(trace *out, be_device *device, const trace_options *opti
 {
     const workload_model *model = options->model;
     be_value keep[] = {model->batch.x, model->batch.target, model->logits, model->loss};
-    be_plan_options plan = {.mode = BE_TRAIN, .keep = keep, .keep_count = 4};
+    be_plan_options plan = {
+        .mode = options->infer ? BE_INFER : BE_TRAIN, .keep = keep, .keep_count = 4};
     trace_source s = {0};
     *out = (trace){0};
     TRY(be_plan_new(model->graph, device, &plan, &s.plan, err));
@@ -251,8 +252,8 @@ be_status trace_of_reference(trace *out, const trace_options *options, be_error 
 {
     trace_source s = {0};
     *out = (trace){0};
-    TRY(reference_new(options->model->graph, &(be_plan_options){.mode = BE_TRAIN}, &s.reference,
-                      err));
+    be_plan_options plan = {.mode = options->infer ? BE_INFER : BE_TRAIN};
+    TRY(reference_new(options->model->graph, &plan, &s.reference, err));
     be_status status = gather_or_free(out, &s, options, err);
     reference_free(s.reference);
     return status;
@@ -318,58 +319,35 @@ static void narrow_values(const trace_tensor *tensor, void *narrow)
     }
 }
 
-/* The targets' wider items come first in the data, as the format's alignment wants. */
-static int order_for_file(const trace *t, bool losses, const trace_tensor **order)
+/* The tensors as the file has them; `narrow` has room for their values. */
+static int describe_tensors(const trace *t, bool losses, char *narrow, safetensors_tensor *out)
 {
     int count = 0;
-    for (int pass = 0; pass < 2; pass++)
-        for (int i = 0; i < t->count; i++) {
-            bool wanted = losses || strcmp(t->tensors[i].name, "losses") != 0;
-            if (wanted && is_target(&t->tensors[i]) == (pass == 0)) order[count++] = &t->tensors[i];
-        }
-    return count;
-}
-
-static be_status write_tensors(safetensors_writer *writer, const trace_tensor *const *order,
-                               const safetensors_tensor *tensors, int count, be_error *err)
-{
-    for (int i = 0; i < count; i++) {
-        void *narrow = NULL;
-        size_t bytes = (size_t)order[i]->count * safetensors_dtype_bytes(tensors[i].dtype);
-        TRY(memory_alloc(&narrow, bytes, "a tensor to be written", err));
-        narrow_values(order[i], narrow);
-        be_status status = safetensors_write(writer, narrow, bytes, err);
-        memory_free(narrow);
-        TRY(status);
+    for (int i = 0; i < t->count; i++) {
+        const trace_tensor *from = &t->tensors[i];
+        if (!losses && strcmp(from->name, "losses") == 0) continue;
+        out[count] =
+            (safetensors_tensor){.name = from->name,
+                                 .dtype = is_target(from) ? SAFETENSORS_I64 : SAFETENSORS_F32,
+                                 .rank = from->rank,
+                                 .data = narrow};
+        memcpy(out[count].shape, from->shape, (size_t)from->rank * sizeof(int64_t));
+        narrow_values(from, narrow);
+        narrow += (size_t)from->count * sizeof(int64_t);
+        count++;
     }
-    return BE_OK;
+    return count;
 }
 
 be_status trace_save(const trace *t, const char *path, bool losses, be_error *err)
 {
     void *memory = NULL;
-    safetensors_writer *writer = NULL;
-    size_t each = sizeof(safetensors_tensor) + sizeof(trace_tensor *);
-    TRY(memory_alloc(&memory, ((size_t)t->count + 1) * each, "the list of tensors", err));
+    size_t room = ((size_t)t->count + 1) * sizeof(safetensors_tensor), values = 0;
+    for (int i = 0; i < t->count; i++) values += (size_t)t->tensors[i].count;
+    TRY(memory_alloc(&memory, room + values * sizeof(int64_t), "the tensors to be written", err));
     safetensors_tensor *tensors = memory;
-    const trace_tensor **order = (const trace_tensor **)(tensors + t->count + 1);
-    int count = order_for_file(t, losses, order);
-    for (int i = 0; i < count; i++) {
-        tensors[i] =
-            (safetensors_tensor){.name = order[i]->name,
-                                 .dtype = is_target(order[i]) ? SAFETENSORS_I64 : SAFETENSORS_F32,
-                                 .rank = order[i]->rank};
-        memcpy(tensors[i].shape, order[i]->shape, (size_t)order[i]->rank * sizeof(int64_t));
-    }
-    be_status status =
-        safetensors_write_begin(&writer, path, &(safetensors_layout){tensors, count, NULL, 0}, err);
-    if (status == BE_OK) {
-        status = write_tensors(writer, order, tensors, count, err);
-        if (status == BE_OK)
-            status = safetensors_write_commit(writer, err);
-        else
-            safetensors_write_abort(writer);
-    }
+    int count = describe_tensors(t, losses, (char *)memory + room, tensors);
+    be_status status = safetensors_save(path, &(safetensors_layout){tensors, count, NULL, 0}, err);
     memory_free(memory);
     return status;
 }

@@ -32,6 +32,7 @@ typedef struct trace_options {
     const void *images, *labels, *order; /* as the model's inputs; the data outlives the trace */
     const char *weights;                 /* a file; NULL: the model's own start */
     int64_t steps;                       /* whose losses are kept, at most BE_LOSS_LOG */
+    bool infer;                          /* no gradients, no dropout */
     const volatile sig_atomic_t
         *interrupted; /* ends it between two steps when not 0; may be NULL */
 } trace_options;

@@ -1,5 +1,4 @@
-/* A copy of a plan's weights and optimizer states, so that steps can be done again.  Inner to the
- * training loop. */
+/* A copy of a plan's weights and optimizer states, so that steps can be done again. */
 #ifndef TRAIN_SNAPSHOT_H
 #define TRAIN_SNAPSHOT_H
 

@@ -1,0 +1,176 @@
+"""The native engine as a runner, by the tests of the PyTorch runner: the same protocol, the same
+double computation to compare with.
+"""
+import json
+import os
+import struct
+import subprocess
+import unittest
+from unittest import mock
+
+import test_torch_runner as shared
+from runner_support import NO_TORCH, Child
+
+PROGRAM = os.environ["BREAKEVEN_PROGRAM"]
+
+
+class NativeChild(Child):
+    def __init__(self, environment=None):  # pylint: disable=super-init-not-called
+        self.process = subprocess.Popen([PROGRAM, "runner"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                                        env=dict(os.environ, **(environment or {})))
+        self.pending = b""
+
+
+def read_as_declared(path, read=shared.safetensors_io.read if NO_TORCH is None else None):
+    """The tensors in the order of the header: in the data the wider items lie first."""
+    tensors = read(path)
+    with open(path, "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    return {name: tensors[name] for name in header if name != "__metadata__"}
+
+
+@unittest.skipIf(NO_TORCH, NO_TORCH)
+class NativeRunnerTest(shared.RunnerTest):
+    # What the native engine does not have: another BLAS, other precisions, a dropout of its own.
+    test_hello = test_reference_blas_is_warned_of = test_prepare_and_sync_answers = None
+    test_bf16_is_computed_or_refused = test_dropout = None
+    # Its texts are its own.
+    test_refused_members = test_refused_files = test_broken_lines = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = shared.tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        reading = mock.patch.object(shared.safetensors_io, "read", read_as_declared)
+        reading.start()
+        cls.addClassCleanup(reading.stop)
+        cls.child = NativeChild()
+        cls.hello = cls.child.ask("hello", schema=1)
+
+    def request(self, workload, data=None, weights=None, **changes):
+        """With a seed that fits jansson's integers, and no learning rate of 0."""
+        request = super().request(workload, data, weights, **changes)
+        request["seed"] %= 1 << 63
+        optimizer = request.get("optimizer")
+        if optimizer and optimizer["lr"] == 0:
+            request["optimizer"] = dict(optimizer, lr=1e-30)
+        return request
+
+    def phases(self, steps):
+        """The step's end, which logs the loss, is a phase of its own."""
+        answer = self.ok("phases", steps=steps)
+        answer["phases"].pop("other")
+        return answer
+
+    def test_hello_names_the_engine(self):
+        self.assertEqual((self.hello["schema"], self.hello["engine"]), (1, "native"))
+        self.assertIn("oneDNN", self.hello["libraries"]["blas"])
+        self.assertEqual([device["id"] for device in self.hello["devices"]], ["cpu"])
+
+    def test_phases_add_up(self):
+        self.ok("prepare", **self.request("cnn-fashion"))
+        self.ok("run", steps=2)
+        answer = self.phases(5)
+        self.assertEqual(set(answer["phases"]), {"data", "forward", "backward", "optimizer"})
+        total = sum(answer["phases"].values())
+        self.assertLessEqual(total, answer["wall_ns"])
+        self.assertGreater(total, 0.9 * answer["wall_ns"])
+        self.assertGreater(min(answer["phases"].values()), 0)
+
+    def test_infer(self):
+        request = self.request("cnn-mnist", mode="infer")
+        del request["optimizer"]
+        self.ok("prepare", **request)
+        answer = self.ok("run", steps=4, losses=True)
+        self.assertEqual((answer["steps"], answer["loss"], answer["losses"]),
+                         (4, None, [None] * 4))
+        phases = self.phases(2)["phases"]
+        self.assertEqual((phases["backward"], phases["optimizer"]), (0, 0))
+        self.ok("parity", steps=2, out=self.path("out"))
+        found = shared.safetensors_io.read(self.path("out"))
+        self.assertFalse([name for name in found if name.startswith("grad.")])
+        files = [shared.safetensors_io.read(self.path(name)) for name in ("weights", "data")]
+        reference = shared.Reference("cnn-mnist", *files, request)
+        logits = reference.logits(reference.batch()[0], dropout=False)
+        self.close(found["logits"], logits.detach().numpy(), 1e-5, "logits")
+
+    def test_prepare_tells_what_is_used(self):
+        prepared = self.ok("prepare", **self.request("mlp-mnist", threads=2))
+        self.assertEqual((prepared["precision"], prepared["threads"]), ("fp32", 2))
+        self.assertEqual(prepared["device_name"], self.hello["devices"][0]["name"])
+        self.assertRegex(prepared["implementation"], "native|oneDNN")
+        self.assertGreater(prepared["prepare_ns"], 0)
+        self.assertLess(self.ok("sync")["wall_ns"], 50_000_000)
+
+    def check_refused(self, status, text, op, **members):
+        answer = self.child.ask(op, **members)
+        self.assertEqual((answer["ok"], answer.get("status")), (False, status), answer)
+        self.assertIn(text, answer["error"])
+
+    def test_members_that_are_refused(self):
+        good = self.request("cnn-fashion")
+        for member, value, status, text in (
+                ("workload", "gpt2", "USAGE", '"gpt2": expected one of'),
+                ("workload", 7, "USAGE", "'workload' to be a text"),
+                ("device", "cuda:99", "UNAVAILABLE", "cuda:99"),
+                ("precision", "tf32", "UNAVAILABLE", "precision tf32"),
+                ("threads", 0, "USAGE", "'threads' from 1 to 1024, found 0"),
+                ("threads", True, "USAGE", "'threads' to be a whole number"),
+                ("batch", 0, "USAGE", "'batch' from 1"),
+                ("batch", 2.5, "USAGE", "'batch' to be a whole number"),
+                ("batch", 31, "USAGE", "at most the 30 images"),
+                ("mode", "test", "USAGE", "train or infer"), ("seed", -1, "USAGE", "'seed' from 0"),
+                ("data", None, "USAGE", "'data' to name a data file"),
+                ("data", self.path("none"), "IO", "none"),
+                ("weights", self.path("none"), "IO", "none"),
+                ("normalize", {"mean": [0]}, "USAGE", "'std'"),
+                ("normalize", {"mean": [0, 0], "std": [1]}, "USAGE", "found 2 and 1"),
+                ("normalize", {"mean": [0], "std": [0]}, "USAGE", "'normalize.std' above 0"),
+                ("normalize", {"mean": ["x"], "std": [1]}, "USAGE", "numbers in 'mean'"),
+                ("normalize", {"mean": [0] * 3, "std": [1] * 3}, "USAGE", "expected 1 values"),
+                ("optimizer", {"name": "lion", "lr": 1}, "USAGE", "sgd, adam or adamw"),
+                ("optimizer", {"name": "sgd"}, "USAGE", "learning rate"),
+                ("optimizer", {"name": "adam", "lr": 1, "beta2": 1}, "USAGE", "beta2")):
+            with self.subTest(member=member, value=value):
+                self.check_refused(status, text, "prepare", **dict(good, **{member: value}))
+        self.check_refused("USAGE", "send 'prepare' first", "run", steps=1)
+        self.ok("prepare", **dict(good, unknown="ignored"))
+        for steps in (0, -1, 1.5, "1", None):
+            self.check_refused("USAGE", "'steps'", "run", steps=steps)
+        self.check_refused("IO", "none/x", "export", out=self.path("none/x"))
+        self.check_refused("IO", "none/x", "parity", steps=1, out=self.path("none/x"))
+        self.check_refused("IO", "none", "evaluate", data=self.path("none"))
+        self.ok("run", steps=1)
+
+    def test_files_that_are_refused(self):
+        np = shared.np
+        good = shared.make_data("cnn-fashion")
+        weights = shared.make_weights("cnn-fashion")
+        for change, text in (
+                ({"labels": np.append(good["labels"][:-1], np.int32(10))}, "'labels' from 0 to 9"),
+                ({"labels": np.append(good["labels"][:-1], np.int32(-1))}, "found -1 at element 29"),
+                ({"order": np.append(good["order"][:-1], np.int32(30))}, "'order' from 0 to 29"),
+                ({"order": good["order"][:0]}, "'order' to have one dimension"),
+                ({"labels": good["labels"][1:]}, "expected U8 [29, 1, 28, 28]"),
+                ({"labels": good["labels"].astype(np.int64)}, "expected I32, found I64 [30]"),
+                ({"images": good["images"][:, :, 1:]}, "found U8 [30, 1, 27, 28]")):
+            with self.subTest(text=text):
+                request = self.request("cnn-fashion", dict(good, **change), weights)
+                self.check_refused("BAD_DATA", text, "prepare", **request)
+        request = self.request("cnn-fashion", good, shared.make_weights("cnn-mnist"))
+        self.check_refused("BAD_DATA", "conv1.weight", "prepare", **request)
+
+    def test_lines_that_are_no_requests(self):
+        for line in (b"", b"{", b"\xff\xfe{}", b"[1]", b"7", b'{"op": NaN}', b"[" * 100000,
+                     b"9" * 5000, b'{"op": "quit", "op": "hello"}'):
+            with self.subTest(line=line[:20]):
+                self.child.send(line)
+                answer = self.child.answer()
+                self.assertEqual((answer["ok"], answer["status"]), (False, "BAD_DATA"))
+                self.assertIn("one JSON object", answer["error"])
+        self.check_refused("USAGE", '"fly"', "fly")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,319 @@
+/* Tests of traces and of parity: that equal trainings are found equal, and planted faults are not.
+ */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/memory.h"
+#include "data/dataset.h"
+#include "data/safetensors.h"
+#include "run/material.h"
+#include "run/parity.h"
+
+#define BATCH 4
+#define STEPS 3
+
+typedef struct fixture {
+    be_device *device;
+    be_dataset *set;
+    workload_model model;
+    int32_t order[BATCH * STEPS];
+    trace_options options;
+    trace plan, reference;
+    char *folder;
+} fixture;
+
+static int set_up(void **state)
+{
+    be_error err = {0};
+    fixture *f = calloc(1, sizeof *f);
+    dataset_options data = {.seed = 1, .synthetic = true, .limit = BATCH * STEPS};
+    ASSERT_OK(be_device_open("cpu", &(be_device_options){.threads = 1}, &f->device, &err));
+    ASSERT_OK(dataset_open(DATASET_SHAPES, SPLIT_TRAIN, &data, &f->set, &err));
+    workload_options model = {.seed = 3,
+                              .batch = BATCH,
+                              .count = BATCH * STEPS,
+                              .mean = {f->set->mean[0]},
+                              .std = {f->set->std[0]}};
+    ASSERT_OK(workload_model_new(&workload_mlp_mnist, &model, &f->model, &err));
+    for (int i = 0; i < BATCH * STEPS; i++) f->order[i] = i;
+    f->options = (trace_options){.model = &f->model,
+                                 .images = f->set->images,
+                                 .labels = f->set->labels,
+                                 .order = f->order,
+                                 .steps = STEPS};
+    ASSERT_OK(trace_of_plan(&f->plan, f->device, &f->options, &err));
+    ASSERT_OK(trace_of_reference(&f->reference, &f->options, &err));
+    f->folder = support_make_folder();
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+    trace_free(&f->plan);
+    trace_free(&f->reference);
+    be_graph_free(f->model.graph);
+    dataset_close(f->set);
+    be_device_close(f->device);
+    support_remove_folder(f->folder);
+    free(f);
+    return 0;
+}
+
+static void equal_trainings_are_equal(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    parity_result result;
+    const int tensors[PARITY_KINDS] = {1, 1, 6, 1, 1, 6, 1};
+    ASSERT_OK(parity_compare(&f->plan, &f->reference, PARITY_LIMIT, &result, &err));
+    assert_true(result.good);
+    for (int k = 0; k < PARITY_KINDS; k++) {
+        assert_int_equal(result.rows[k].tensors, tensors[k]);
+        assert_true(result.rows[k].error <= 1e-5);
+        assert_true(result.rows[k].where[0]);
+    }
+    assert_true(result.rows[PARITY_GRAD].error > 0); /* float against double: not the same thing */
+}
+
+static trace_tensor *tensor_of(trace *t, const char *name)
+{
+    trace_tensor *tensor = (trace_tensor *)trace_find(t, name);
+    assert_non_null(tensor);
+    return tensor;
+}
+
+/* The faults that a wrong kernel makes, in one element or in all. */
+static void plant(trace_tensor *t, int fault)
+{
+    int64_t most = 0;
+    double first = t->values[0];
+    for (int64_t i = 0; i < t->count; i++)
+        if (fabs(t->values[i]) > fabs(t->values[most])) most = i;
+    switch (fault) {
+    case 0:
+        t->values[t->count - 1] = (double)NAN;
+        break;
+    case 1:
+        t->values[0] = (double)INFINITY;
+        break;
+    case 2:
+        t->values[most] = -t->values[most];
+        break;
+    case 3:
+        t->values[most] *= 2;
+        break;
+    case 4:
+        t->values[most] *= 1 + 2e-4;
+        break;
+    default: /* off by one */
+        for (int64_t i = 0; i + 1 < t->count; i++) t->values[i] = t->values[i + 1];
+        t->values[t->count - 1] = t->count > 1 ? first : first + 1;
+    }
+}
+
+static void planted_faults_are_found(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    const struct {
+        const char *tensor;
+        parity_kind kind;
+    } places[] = {{"input", PARITY_INPUT},          {"target", PARITY_TARGET},
+                  {"logits", PARITY_LOGITS},        {"loss", PARITY_LOSS},
+                  {"param.fc2.bias", PARITY_PARAM}, {"grad.fc1.weight", PARITY_GRAD},
+                  {"grad.fc3.bias", PARITY_GRAD},   {"losses", PARITY_LOSSES}};
+    for (size_t p = 0; p < sizeof places / sizeof places[0]; p++)
+        for (int fault = 0; fault < 6; fault++) {
+            parity_result result;
+            trace_tensor *tensor = tensor_of(&f->plan, places[p].tensor);
+            size_t bytes = (size_t)tensor->count * sizeof(double);
+            double *kept = malloc(bytes);
+            memcpy(kept, tensor->values, bytes);
+            plant(tensor, fault);
+            ASSERT_OK(parity_compare(&f->plan, &f->reference, PARITY_LIMIT, &result, &err));
+            memcpy(tensor->values, kept, bytes);
+            free(kept);
+            assert_false(result.good);
+            for (int k = 0; k < PARITY_KINDS; k++)
+                assert_int_equal(result.rows[k].good, k != (int)places[p].kind);
+            assert_memory_equal(result.rows[places[p].kind].where, places[p].tensor,
+                                strlen(places[p].tensor));
+        }
+}
+
+static void the_place_is_named(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    parity_result result;
+    tensor_of(&f->plan, "grad.fc2.weight")->values[128 * 5 + 7] += 100;
+    ASSERT_OK(parity_compare(&f->plan, &f->reference, PARITY_LIMIT, &result, &err));
+    assert_string_equal(result.rows[PARITY_GRAD].where, "grad.fc2.weight [5, 7]");
+    tensor_of(&f->plan, "grad.fc3.bias")->values[9] = (double)NAN; /* worse than any number */
+    ASSERT_OK(parity_compare(&f->plan, &f->reference, PARITY_LIMIT, &result, &err));
+    assert_string_equal(result.rows[PARITY_GRAD].where, "grad.fc3.bias [9]");
+}
+
+static void missing_tensors_break_parity(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    parity_result result;
+    tensor_of(&f->plan, "grad.fc1.bias")->name = "grad.fc9.bias";
+    ASSERT_FAILS(parity_compare(&f->plan, &f->reference, PARITY_LIMIT, &result, &err), BE_BAD_DATA,
+                 "grad.fc1.bias with 128 elements", "found 0");
+    tensor_of(&f->reference, "losses")->name = "nothing";
+    tensor_of(&f->plan, "grad.fc9.bias")->name = "grad.fc1.bias";
+    ASSERT_OK(parity_compare(&f->plan, &f->reference, PARITY_LIMIT, &result, &err));
+    assert_false(result.good);
+    assert_false(result.rows[PARITY_LOSSES].good);
+}
+
+static void errors_are_relative_to_the_largest(void **state)
+{
+    (void)state;
+    double left[] = {1, 2, -4.4}, right[] = {1, 2, -4}, zeros[] = {0, 0, 0};
+    trace_tensor a = {.name = "a", .count = 3, .values = left};
+    trace_tensor b = {.name = "b", .count = 3, .values = right};
+    int64_t where = 0;
+    assert_true(fabs(trace_error(&a, &b, &where) - 0.1) < 1e-12);
+    assert_int_equal(where, 2);
+    b.values = zeros;
+    assert_true(fabs(trace_error(&a, &b, NULL) - 4.4) < 1e-12);
+    a.values = zeros;
+    assert_true(trace_error(&a, &b, NULL) == 0);
+}
+
+/* ---------------------------------------------------------------- files */
+
+static void files_hold_the_trace(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    char path[FILE_PATH_BYTES];
+    trace found = {0};
+    parity_result result;
+    support_path(path, sizeof path, f->folder, "trace");
+    ASSERT_OK(trace_save(&f->plan, path, true, &err));
+    ASSERT_OK(trace_of_file(&found, path, &err));
+    assert_int_equal(found.count, f->plan.count);
+    ASSERT_OK(parity_compare(&found, &f->plan, 0, &result, &err)); /* bit for bit */
+    assert_true(result.good);
+    assert_int_equal(trace_find(&found, "loss")->rank, 0);
+    trace_free(&found);
+    safetensors *file = NULL;
+    ASSERT_OK(safetensors_open(&file, path, &err));
+    assert_int_equal(safetensors_find(file, "target")->dtype, SAFETENSORS_I64);
+    safetensors_close(file);
+    ASSERT_OK(trace_save(&f->plan, path, false, &err));
+    ASSERT_OK(trace_of_file(&found, path, &err));
+    assert_int_equal(found.count, f->plan.count - 1);
+    assert_null(trace_find(&found, "losses"));
+    trace_free(&found);
+}
+
+static void bad_files_are_refused(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    char path[FILE_PATH_BYTES];
+    trace found = {0};
+    uint8_t byte = 1;
+    support_path(path, sizeof path, f->folder, "bad");
+    safetensors_tensor tensor = {
+        .name = "input", .dtype = SAFETENSORS_U8, .rank = 1, .shape = {1}, .data = &byte};
+    ASSERT_OK(safetensors_save(path, &(safetensors_layout){&tensor, 1, NULL, 0}, &err));
+    ASSERT_FAILS(trace_of_file(&found, path, &err), BE_BAD_DATA, path, "\"input\"",
+                 "expected F32 or I64", "found U8");
+    support_write_file(path, "{}", 2);
+    ASSERT_FAILS(trace_of_file(&found, path, &err), BE_BAD_DATA, path);
+    ASSERT_FAILS(trace_of_file(&found, "/nowhere", &err), BE_IO, "/nowhere");
+}
+
+/* The weights of the material are the start that a plan gives itself; the data is in its order. */
+static void material_is_what_training_begins_with(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    material m;
+    trace with_file = {0};
+    parity_result result;
+    material_options options = {
+        .workload = &workload_mlp_mnist, .set = f->set, .seed = 3, .samples = 5};
+    ASSERT_OK(material_new(&m, &options, &err));
+    assert_int_equal(m.count, 5);
+    f->options.weights = m.weights;
+    ASSERT_OK(trace_of_plan(&with_file, f->device, &f->options, &err));
+    ASSERT_OK(parity_compare(&with_file, &f->plan, 0, &result, &err));
+    assert_true(result.good);
+    trace_free(&with_file);
+    protocol_job job = material_job(&m, &options);
+    assert_string_equal(job.optimizer.name, "sgd");
+    assert_true(fabs(job.optimizer.lr - 0.01) < 1e-8 && job.channels == 1);
+    char folder[FILE_PATH_BYTES];
+    snprintf(folder, sizeof folder, "%s", m.folder);
+    assert_true(file_is_folder(folder));
+    material_free(&m);
+    material_free(&m);
+    assert_false(file_is_folder(folder));
+}
+
+static be_status trace_and_save(void *context, be_error *err)
+{
+    fixture *f = context;
+    char path[FILE_PATH_BYTES];
+    trace t = {0}, again = {0};
+    support_path(path, sizeof path, f->folder, "faulty");
+    TRY(trace_of_plan(&t, f->device, &f->options, err));
+    be_status status = trace_save(&t, path, true, err);
+    trace_free(&t);
+    TRY(status);
+    TRY(trace_of_file(&again, path, err));
+    trace_free(&again);
+    return BE_OK;
+}
+
+static void allocations_may_fail(void **state)
+{
+    assert_true(support_fail_each_allocation(trace_and_save, *state, 3000) > 10);
+}
+
+static void bad_requests_are_refused(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    trace t = {0};
+    volatile sig_atomic_t interrupted = 1;
+    f->options.steps = BE_LOSS_LOG + 1;
+    ASSERT_FAILS(trace_of_plan(&t, f->device, &f->options, &err), BE_USAGE, "1 to 4096 steps",
+                 "found 4097");
+    f->options.steps = STEPS;
+    f->options.interrupted = &interrupted;
+    ASSERT_FAILS(trace_of_plan(&t, f->device, &f->options, &err), BE_INTERRUPTED, "signal");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(equal_trainings_are_equal),
+        TEST(planted_faults_are_found),
+        TEST(the_place_is_named),
+        TEST(missing_tensors_break_parity),
+        cmocka_unit_test(errors_are_relative_to_the_largest),
+        TEST(files_hold_the_trace),
+        TEST(bad_files_are_refused),
+        TEST(material_is_what_training_begins_with),
+        TEST(allocations_may_fail),
+        TEST(bad_requests_are_refused),
+    };
+#undef TEST
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
