@@ -399,16 +399,27 @@ static be_status conv_prepare(cpu_call *call, arena *memory, be_error *err)
     return BE_OK;
 }
 
+/* Up to so many weights native is as fast as oneDNN or faster, because it pools and masks while an
+ * image is in the cache; beyond, the weights and each thread's sums of their gradient leave it.  On
+ * one thread of a Xeon with AVX-512, batch 100, forward and backward, native against oneDNN: 16→32
+ * of 13×13 2.6 and 2.6 ms, 32→64 of 26×26 46 and 51 ms, 64→96 of 7×7 12.2 and 10.6 ms, 128→256 of
+ * 3×3 20.8 and 9.7 ms. */
+#define NATIVE_WEIGHTS 20000
+
 static be_status conv_accept(const cpu_device *device, const be_graph *g, const graph_node *node,
                              be_error *reason)
 {
     const conv2d_attrs *attrs = node->attrs;
-    be_shape x = be_value_shape(g, node->in[0]), w = be_value_shape(g, node->in[1]);
-    (void)device;
+    be_shape w = be_value_shape(g, node->in[1]);
     if (attrs->stride != 1) FAIL(reason, BE_UNAVAILABLE, "it has stride 1 only");
     if (attrs->padding > w.dim[2] - 1)
         FAIL(reason, BE_UNAVAILABLE, "it has padding below the kernel's size only");
-    (void)x;
+    /* oneDNN has no fast kernel for blocked images with a part of a block, nor for other
+     * processors' blocks. */
+    bool library_is_slow = w.dim[1] > CONV2D_PLAIN_CHANNELS && w.dim[1] % VEC;
+    bool alone = device->library == CPU_NATIVE_ONLY || device->isa == CPU_GENERIC;
+    if (shape_elements(&w) > NATIVE_WEIGHTS && !library_is_slow && !alone)
+        FAIL(reason, BE_UNAVAILABLE, "oneDNN is faster from %d weights on", NATIVE_WEIGHTS);
     return BE_OK;
 }
 
