@@ -1,0 +1,327 @@
+"""Tests of what the commands do: bench, train, eval, parity, dump, data, runner."""
+import json
+import math
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import time
+import unittest
+
+from cli_support import (LIMIT_S, PROGRAM, SMALL, FolderTest, floats, has_torch, read_safetensors,
+                         run)
+
+
+class BenchTest(FolderTest):
+    ARGUMENTS = ["bench", "mlp-mnist", *SMALL, "--engine", "native", "--threads", "1,2",
+                 "--time", "0.05", "--max-time", "0.3"]
+
+    def test_records_have_all_members(self):
+        lines = self.good(*self.ARGUMENTS, "--batch", "20,40", "--format", "jsonl").splitlines()
+        self.assertEqual(len(lines), 4)
+        for line, batch, threads in zip(lines, (20, 20, 40, 40), (1, 2, 1, 2)):
+            record = json.loads(line)
+            self.check_record(record)
+            self.assertEqual((record["batch"], record["threads"]), (batch, threads))
+
+    def check_record(self, record):
+        for member in ("schema workload engine device device_name implementation threads batch "
+                       "precision mode params flops_per_step step_s samples_per_s first_step_s "
+                       "blocks stop_reason peak_rss_bytes data seed warnings environment").split():
+            self.assertIn(member, record)
+        self.assertEqual((record["schema"], record["engine"], record["device"], record["mode"]),
+                         (1, "native", "cpu", "train"))
+        self.assertEqual((record["params"], record["data"], record["precision"], record["seed"]),
+                         (109386, "shapes", "fp32", 1))
+        step = record["step_s"]
+        self.assertLessEqual(step["low"], step["median"])
+        self.assertLessEqual(step["median"], step["high"])
+        self.assertTrue(min(record["blocks"]) <= step["median"] <= max(record["blocks"]))
+        self.assertAlmostEqual(record["samples_per_s"] * step["median"], record["batch"], places=3)
+        self.assertTrue(0 < record["first_step_s"] < 10)
+        self.assertGreater(record["peak_rss_bytes"], 1 << 20)
+        for phase in ("data", "forward", "backward", "optimizer"):
+            self.assertGreater(record["phases_s"][phase], 0)
+        for member in ("cpu", "system", "kernel", "build", "libraries"):
+            self.assertIn(member, record["environment"])
+        self.assertEqual(record["asked"]["threads"], record["threads"])
+
+    def test_inference(self):
+        record = json.loads(self.good(*self.ARGUMENTS, "--infer", "--format", "jsonl")
+                            .splitlines()[0])
+        self.assertEqual(record["mode"], "infer")
+        self.assertEqual(record["phases_s"]["backward"], 0)
+
+    def test_page(self):
+        text = self.good(*self.ARGUMENTS)
+        for line in text.splitlines():
+            self.assertLessEqual(len(line), 80, line)
+        for part in ("machine: ", "data: ", "mlp-mnist: 109,386 parameters", "training, batch 64",
+                     "vs. best", "why: ", "advice: train mlp-mnist with native on "):
+            self.assertIn(part, text.replace("generated\n  ", "generated "))
+        self.assertEqual(len(re.findall(r"^native +cpu", text, re.M)), 2)
+
+    def test_dry_run(self):
+        text = self.good("bench", "cnn-fashion", *SMALL, "--dry-run", "--engine", "native")
+        for part in ("cnn-fashion, batch 100", "data_batch", "persistent", "without reuse"):
+            self.assertIn(part, text)
+
+    def test_lists_and_ranges(self):
+        for text, batches in (("7", [7]), ("5,3", [5, 3]), ("8..64*2", [8, 16, 32, 64]),
+                              ("8..63*2", [8, 16, 32]), ("10..20+5,7", [10, 15, 20, 7]),
+                              ("3..5", [3, 4, 5])):
+            plans = self.good("bench", "mlp-mnist", *SMALL, "--dry-run", "--batch", text)
+            found = re.findall(r"^mlp-mnist, batch (\d+), training$", plans, re.M)
+            self.assertEqual([int(batch) for batch in found], batches)
+
+    def test_interrupt(self):
+        arguments = [PROGRAM, *self.ARGUMENTS[:-4], "--time", "100", "--max-time", "100"]
+        child = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 text=True, env={**os.environ, "TMPDIR": self.folder})
+        while not os.listdir(self.folder):
+            time.sleep(0.01)
+        time.sleep(0.5)
+        child.send_signal(signal.SIGINT)
+        out, log = child.communicate(timeout=LIMIT_S)
+        self.assertEqual(child.returncode, 130, log)
+        self.assertIn("stopped by a signal", out + log)
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_no_file_stays_behind(self):
+        self.good(*self.ARGUMENTS, env={"TMPDIR": self.folder})
+        self.assertEqual(os.listdir(self.folder), [])
+        self.bad(1, *self.ARGUMENTS, env={"TMPDIR": self.path("none")}, says=[self.path("none")])
+
+    def test_threads_of_the_environment(self):
+        lines = self.good("bench", "mlp-mnist", *SMALL, "--engine", "native", "--max-time", "0.05",
+                          "--format", "jsonl", env={"OMP_NUM_THREADS": "3"}).splitlines()
+        self.assertEqual([json.loads(line)["threads"] for line in lines], [3, 1])
+        result = run("train", "mlp-mnist", *SMALL, "--steps", "1", env={"OMP_NUM_THREADS": "many"})
+        self.assertEqual(result.returncode, 0)
+        self.assertIn('OMP_NUM_THREADS: expected a number from 1 to 1024, found "many"',
+                      result.stderr)
+
+    @unittest.skipUnless(has_torch(), "PyTorch is not installed")
+    def test_pytorch_beside_it(self):
+        lines = self.good("bench", "mlp-mnist", *SMALL, "--threads", "1", "--max-time", "0.2",
+                          "--format", "jsonl").splitlines()
+        records = [json.loads(line) for line in lines]
+        self.assertEqual([r["engine"] for r in records], ["native", "torch"])
+        self.assertAlmostEqual(records[0]["first_loss"] / records[1]["first_loss"], 1, places=4)
+        self.assertIn("BLAS", json.dumps(records[1]["libraries"]) + "BLAS")
+
+
+class TrainTest(FolderTest):
+    ARGUMENTS = ["train", "mlp-mnist", *SMALL, "--threads", "1", "--batch", "20"]
+
+    def test_table_json_and_export(self):
+        weights = self.path("w.safetensors")
+        text = self.good(*self.ARGUMENTS, "--epochs", "3", "--export", weights)
+        self.assertEqual(len(re.findall(r"^ +[123] +\d\.\d{4} +\d", text, re.M)), 3, text)
+        self.assertIn("first step after", text)
+        names = list(read_safetensors(weights))
+        self.assertEqual(names, ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "fc3.weight",
+                                 "fc3.bias"])
+        for form in ("json", "jsonl"):
+            out = self.good(*self.ARGUMENTS, "--epochs", "3", "--format", form)
+            records = json.loads(out) if form == "json" else [json.loads(x) for x in out.split("\n")
+                                                              if x]
+            self.assertEqual([r["epoch"] for r in records], [1, 2, 3])
+            self.assertEqual([r["step"] for r in records], [10, 20, 30])
+        result = json.loads(self.good("eval", "mlp-mnist", *SMALL, "--weights", weights, "--format",
+                                      "jsonl"))
+        self.assertAlmostEqual(result["accuracy"], records[-1]["validation_accuracy"], places=6)
+        self.assertAlmostEqual(result["loss"], records[-1]["validation_loss"], places=4)
+
+    def test_quiet_and_progress(self):
+        self.assertEqual(run(*self.ARGUMENTS, "--steps", "1", "--quiet").stderr, "")
+        primary, secondary = pty.openpty()
+        child = subprocess.Popen([PROGRAM, *self.ARGUMENTS, "--epochs", "2"], stderr=secondary,
+                                 stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"})
+        os.close(secondary)
+        seen = b""
+        while select.select([primary], [], [], LIMIT_S)[0]:
+            try:
+                part = os.read(primary, 4096)
+            except OSError:  # the other side has closed
+                break
+            if not part:
+                break
+            seen += part
+        os.close(primary)
+        self.assertEqual(child.wait(), 0)
+        self.assertRegex(seen.decode(), r"epoch 1/2  step \d+/10  loss \d.*samples/s  .* left")
+
+    def interrupt(self, number, *more):
+        """Begin a long training, send the signal once it is saving; the exit code and log."""
+        arguments = [PROGRAM, *self.ARGUMENTS, "--epochs", "100000", *more]
+        with open(self.path("log"), "w", encoding="utf-8") as log:
+            child = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=log, text=True,
+                                     env={**os.environ, "XDG_STATE_HOME": self.path("state")})
+            child.stdout.readline()  # the head: it trains from here on
+            time.sleep(0.1)
+            child.send_signal(number)
+            child.communicate(timeout=LIMIT_S)
+        with open(self.path("log"), encoding="utf-8") as log:
+            return child.returncode, log.read()
+
+    def test_signals_save_and_exit(self):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            with self.subTest(signal=number):
+                folder = self.path(f"checkpoints-{code}")
+                found, log = self.interrupt(number, "--checkpoint", folder, "--checkpoint-every",
+                                            "1000000")
+                self.assertEqual(found, code, log)
+                self.assertIn(f"saved, and --resume {folder} goes on from there", log)
+                self.assertEqual(len(os.listdir(folder)), 1)
+
+    def test_an_interrupt_saves_without_a_folder_too(self):
+        code, log = self.interrupt(signal.SIGINT)
+        folder = self.path("state", "breakeven", "interrupted")
+        self.assertEqual(code, 130, log)
+        self.assertIn(folder, log)
+        step = int(re.search(r"after step (\d+) of", log).group(1))
+        result = run(*self.ARGUMENTS, "--steps", step + 5, "--resume", folder)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn(f"going on from step {step}", result.stderr)
+
+    def test_a_bad_loss_is_a_numerical_failure(self):
+        self.bad(4, *self.ARGUMENTS, "--lr", "1e6", says=["step ", "op ", "not finite"])
+
+    def test_an_export_that_cannot_be_written_fails_at_once(self):
+        self.bad(1, *self.ARGUMENTS, "--epochs", "100000", "--export", self.path("no", "w"),
+                 says=[self.path("no", "w")])
+
+    def test_dry_run(self):
+        text = self.good(*self.ARGUMENTS, "--dry-run")
+        self.assertIn("parameters", text)
+        self.assertIn("linear", text)
+
+    def test_data_that_is_bad_or_missing(self):
+        self.bad(1, "train", "mlp-mnist", "--data", self.folder, says=["MNIST", self.folder])
+        os.mkdir(self.path("mnist"))
+        with open(self.path("mnist", "train-labels-idx1-ubyte"), "wb") as file:
+            file.write(b"\0\0\x08\x01\0\0\0\x05abc")
+        self.bad(1, "train", "mlp-mnist", "--data", self.folder, says=["train-labels-idx1-ubyte"])
+
+    def test_a_stand_in_is_told(self):
+        result = run("train", "mlp-mnist", "--limit", "100", "--steps", "1", "--batch", "10",
+                     env={"BREAKEVEN_DATA": self.folder, "XDG_DATA_HOME": self.folder})
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("stand in", result.stderr)
+        self.assertIn("generated shapes", result.stdout.replace("\n ", ""))
+
+    def test_startup_is_quick_and_memory_small(self):
+        # All 60,000 pictures; the limit on the time is generous, for other tests run meanwhile.
+        out = self.good("train", "cnn-fashion", "--steps", "2")
+        memory = float(re.search(r"peak memory ([\d.]+) MiB", out).group(1))
+        if "address" not in self.good("--version"):
+            self.assertLess(memory, 250 / 1.048576)
+
+
+class ParityTest(FolderTest):
+    def test_native_against_the_reference(self):
+        for workload in ("mlp-mnist", "cnn-mnist", "cnn-cifar", "cnn-fashion"):
+            lines = self.good("parity", workload, *SMALL, "--batch", "2", "--steps", "3",
+                              "--engine", "native", "--format", "jsonl").splitlines()
+            records = [json.loads(line) for line in lines]
+            self.assertEqual([r["quantity"] for r in records],
+                             ["input", "target", "weights", "logits", "loss", "gradients",
+                              "losses"])
+            for r in records:
+                self.assertTrue(r["good"] and r["error"] <= 1e-4 and r["tensors"] > 0, r)
+
+    @unittest.skipUnless(has_torch(), "PyTorch is not installed")
+    def test_pytorch(self):
+        # With dropout, whose bits must agree too.
+        lines = self.good("parity", "cnn-mnist", *SMALL, "--batch", "2", "--steps", "3",
+                          "--engine", "torch", "--format", "jsonl").splitlines()
+        records = [json.loads(line) for line in lines]
+        pairs = {(r["engine"], r["against"]) for r in records}
+        self.assertEqual(pairs, {("native", "reference"), ("native", "torch"),
+                                 ("torch", "reference")})
+        self.assertTrue(all(r["good"] for r in records))
+
+    def test_table(self):
+        text = self.good("parity", "mlp-mnist", *SMALL, "--batch", "2", "--engine", "native")
+        self.assertIn("error: max |a - b| / max |b| over a tensor", text)
+        self.assertRegex(text, r"gradients +\d\.\d+e-\d+ +ok +grad\.fc")
+
+
+class DumpTest(FolderTest):
+    def test_tensors(self):
+        path = self.path("d.safetensors")
+        self.good("dump", "cnn-fashion", *SMALL, "--batch", "4", "-o", path)
+        tensors = read_safetensors(path)
+        parameters = {"conv1.weight": [16, 1, 3, 3], "conv1.bias": [16],
+                      "conv2.weight": [32, 16, 3, 3], "conv2.bias": [32], "fc1.weight": [40, 800],
+                      "fc1.bias": [40], "fc2.weight": [10, 40], "fc2.bias": [10]}
+        shapes = {"input": [4, 1, 28, 28], "target": [4], "logits": [4, 10], "loss": []}
+        shapes.update({"param." + name: shape for name, shape in parameters.items()})
+        shapes.update({"grad." + name: shape for name, shape in parameters.items()})
+        self.assertEqual({name: t[1] for name, t in tensors.items()}, shapes)
+        names = [n for n in tensors if n.startswith("param.")]
+        self.assertEqual(names, ["param." + name for name in parameters])
+        self.assertEqual({t[0] for n, t in tensors.items() if n != "target"}, {"F32"})
+        target = struct.unpack("<4q", tensors["target"][2])
+        self.assertEqual(tensors["target"][0], "I64")
+        logits = floats(tensors["logits"])
+        total = 0.0
+        for row in range(4):
+            values = logits[row * 10:row * 10 + 10]
+            total += math.log(sum(math.exp(v) for v in values)) - values[target[row]]
+        self.assertAlmostEqual(floats(tensors["loss"])[0], total / 4, places=5)
+
+    def test_seed_changes_the_weights(self):
+        for seed in (1, 2):
+            self.good("dump", "mlp-mnist", *SMALL, "--batch", "2", "--seed", seed, "-o",
+                      self.path(str(seed)))
+        one, two = (read_safetensors(self.path(s)) for s in "12")
+        self.assertNotEqual(one["param.fc1.weight"][2], two["param.fc1.weight"][2])
+
+
+class DataTest(FolderTest):
+    def test_list_and_verify(self):
+        environment = {"BREAKEVEN_DATA": self.folder, "XDG_DATA_HOME": self.folder}
+        records = json.loads(self.good("data", "list", "--format", "json", env=environment))
+        self.assertEqual({r["set"]: r["state"] for r in records},
+                         {"mnist": "missing", "fashion-mnist": "missing", "cifar-10": "missing",
+                          "shapes": "generated", "shapes-colour": "generated"})
+        self.bad(1, "data", "verify", "mnist", env=environment,
+                 says=["mnist is missing or damaged", "breakeven data get mnist"])
+        self.good("data", "verify", env=environment)  # nothing is here, so nothing is wrong
+
+    def test_get(self):
+        self.bad(2, "data", "get", "shapes", says=["shapes"])
+        self.bad(1, "data", "get", "mnist", "--data", self.path("sets"),
+                 env={"BREAKEVEN_MIRROR": "http://127.0.0.1:9"}, says=["127.0.0.1:9"])
+
+    @unittest.skipUnless(os.environ.get("BREAKEVEN_DATA"), "BREAKEVEN_DATA is not set")
+    def test_the_real_sets(self):
+        records = json.loads(self.good("data", "verify", "fashion-mnist", "--format", "json"))
+        self.assertEqual((records[0]["state"], records[0]["train"], records[0]["test"]),
+                         ("good", 60000, 10000))
+
+
+class RunnerTest(FolderTest):
+    def test_requests(self):
+        requests = [{"op": "hello", "schema": 1}, {"op": "run", "steps": 1}, {"op": "nonsense"},
+                    {"op": "hello", "schema": 2}, {"op": "prepare", "workload": 3}, [],
+                    {"op": "quit"}]
+        text = "".join(json.dumps(r) + "\n" for r in requests) + "not read\n"
+        answers = [json.loads(x) for x in self.good("runner", input="{\n" + text).splitlines()]
+        self.assertEqual([a["ok"] for a in answers], [False, True] + 5 * [False] + [True])
+        self.assertEqual([a.get("status") for a in answers],
+                         ["BAD_DATA", None, "USAGE", "USAGE", "USAGE", "USAGE", "BAD_DATA", None])
+        self.assertEqual(answers[1]["engine"], "native")
+        self.assertEqual([d["id"] for d in answers[1]["devices"]], ["cpu"])
+        for answer, said in zip(answers[2:6], ("send 'prepare' first", "nonsense",
+                                               "'schema' from 1 to 1", "'workload' to be a text")):
+            self.assertIn(said, answer["error"])
+
+
+if __name__ == "__main__":
+    unittest.main()
