@@ -14,11 +14,9 @@
 
 #include "backend/cpu/cpu.h"
 #include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/conv2d_planar_cpu.h"
 #include "ops/conv2d/conv2d_pool_cpu.h"
 #include "ops/conv2d/conv2d_tile_cpu.h"
-
-#define CONV2D_PLAIN_CHANNELS \
-    4 /* images of up to so many channels stay plain: no lane is wasted on them */
 
 #define CACHED_FLOATS (24 * 1024 / 4)
 
@@ -26,6 +24,7 @@
 typedef struct native_conv {
     conv2d_sizes s;
     bool plain_x, relu, need_dx;
+    bool planar_dx; /* the input's gradient has few channels: on planes */
     int x_parts, x_last, o_blocks, o_last, c_blocks;
     int border;                 /* of the gradient image: kernel − 1 − padding */
     ptrdiff_t x_rows, x_cols;   /* of the padded input */
@@ -54,6 +53,7 @@ static native_conv describe(const cpu_call *call)
     v.x_parts = v.plain_x ? (int)s.c : blocks_of(s.c);
     v.x_last = v.plain_x ? 1 : (int)s.c - (v.x_parts - 1) * VEC;
     v.x_pixel = v.plain_x ? 1 : VEC;
+    v.planar_dx = v.need_dx && s.c <= PLANAR_CHANNELS;
     v.o_blocks = blocks_of(s.o);
     v.o_last = (int)s.o - (v.o_blocks - 1) * VEC;
     v.c_blocks = blocks_of(s.c);
@@ -185,7 +185,7 @@ static const vec *pack_bias(const native_conv *v, const float *bias, float *to)
 
 static be_status forward_run(const cpu_call *call, be_error *err)
 {
-    (void)err;
+    if (planar_takes(call)) return planar_forward_run(call, err);
     const native_conv *v = call->state;
     const conv2d_sizes *s = &v->s;
     float *w = call->scratch, *bias_at = w + round_up(v->w_floats);
@@ -311,6 +311,7 @@ static void input_gradient(const native_conv *v, const float *turned, const floa
 typedef struct backward_part {
     float *x, *dy, *dw;
     vec *db;
+    float *planes;
 } backward_part;
 
 static backward_part backward_of(const native_conv *v, float *at, int thread)
@@ -319,6 +320,7 @@ static backward_part backward_of(const native_conv *v, float *at, int thread)
     backward_part part = {.x = at, .dy = at + round_up(v->x_floats)};
     part.dw = part.dy + round_up(v->dy_floats);
     part.db = (vec *)(part.dw + round_up(v->dw_floats));
+    part.planes = (float *)(part.db + v->o_blocks);
     return part;
 }
 
@@ -346,7 +348,7 @@ static void collect_weights(const native_conv *v, float *at, int threads, float 
 
 static be_status backward_run(const cpu_call *call, be_error *err)
 {
-    (void)err;
+    if (planar_takes(call)) return planar_backward_run(call, err);
     const native_conv *v = call->state;
     const conv2d_sizes *s = &v->s;
     bool pool = call->node->op == &be_op_conv2d_pool_backward;
@@ -354,7 +356,11 @@ static be_status backward_run(const cpu_call *call, be_error *err)
     ptrdiff_t dy_floats = v->o_blocks * VEC * (pool ? s->ph * s->pw : s->oh * s->ow);
     ptrdiff_t dx_floats = v->c_blocks * VEC * s->h * s->w;
     spread_sizes spread = {v->o_blocks, s->oh, s->ow, v->border};
-    if (v->need_dx) pack_weights(v, call->in[1], turned, true);
+    planar_input planar = {.s = *s, .border = v->border, .w = turned};
+    if (v->planar_dx)
+        planar_pack(s, call->in[1], turned, true);
+    else if (v->need_dx)
+        pack_weights(v, call->in[1], turned, true);
 #pragma omp parallel num_threads(call->threads)
     {
         backward_part mine = backward_of(v, threads_at, omp_get_thread_num());
@@ -371,8 +377,11 @@ static be_status backward_run(const cpu_call *call, be_error *err)
                             dy, mine.dy);
             const float *x = (const float *)call->in[0] + n * image_floats(v);
             add_weights(v, pad_image(v, x, mine.x), mine.dy, mine.dw, mine.db);
-            if (v->need_dx)
-                input_gradient(v, turned, mine.dy, (float *)call->out[0] + n * dx_floats);
+            float *dx = (float *)call->out[0] + n * dx_floats;
+            if (v->planar_dx)
+                planar_input_gradient(&planar, mine.dy, dx, mine.planes);
+            else if (v->need_dx)
+                input_gradient(v, turned, mine.dy, dx);
         }
         collect_weights(v, threads_at, omp_get_num_threads(), call->out[1], call->out[2]);
     }
@@ -382,6 +391,7 @@ static be_status backward_run(const cpu_call *call, be_error *err)
 static be_status conv_prepare(cpu_call *call, arena *memory, be_error *err)
 {
     void *state = NULL;
+    if (planar_takes(call)) return planar_prepare(call, memory, err);
     TRY(arena_alloc(memory, &state, sizeof(native_conv), err));
     native_conv *v = call->state = state;
     *v = describe(call);
@@ -394,6 +404,8 @@ static be_status conv_prepare(cpu_call *call, arena *memory, be_error *err)
         shared = round_up(v->turned_floats);
         v->thread_floats =
             round_up(v->x_floats) + round_up(v->dy_floats) + round_up(v->dw_floats) + bias;
+        planar_input planar = {.s = v->s, .border = v->border};
+        if (v->planar_dx) v->thread_floats += planar_input_floats(&planar);
     }
     call->scratch_bytes = (shared + (size_t)call->threads * v->thread_floats) * sizeof(float);
     return BE_OK;
