@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "core/clock.h"
 #include "train/loop.h"
 #include "train/weights.h"
 
@@ -18,6 +19,8 @@ typedef struct train_command {
     train_options options;
     char rescue[FILE_PATH_BYTES];
     json_t *epochs; /* records */
+    int64_t started_ns;
+    const trainer *trainer; /* while it trains */
 } train_command;
 
 /* ---------------------------------------------------------------- what it prints */
@@ -31,6 +34,12 @@ static double peak_rss_bytes(void)
 #else
     return (double)usage.ru_maxrss * 1024;
 #endif
+}
+
+/* From the command's start, the loading of the data included, to the end of the first step. */
+static double start_to_first_step_s(const train_command *c, const trainer *t)
+{
+    return (double)(t->open_ns - c->started_ns) * 1e-9 + t->first_step_s;
 }
 
 static void print_head(const train_command *c, const be_plan *plan)
@@ -82,6 +91,9 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
                         json_real((double)c->options.optimizer.learning_rate));
     json_object_set_new(record, "data", json_string(c->data->source));
     json_object_set_new(record, "threads", json_integer(be_device_threads(c->device)));
+    json_object_set_new(record, "start_to_first_step_s",
+                        report_json_real(start_to_first_step_s(c, c->trainer)));
+    json_object_set_new(record, "peak_rss_bytes", json_integer((json_int_t)peak_rss_bytes()));
     return record;
 }
 
@@ -127,7 +139,8 @@ static void print_end(const train_command *c, const trainer *t)
         printf("\nnothing left to do: the training had ended at step %" PRId64 "\n", t->state.step);
     printf("\nbest: %.2f%% of the %" PRId64 " validation pictures, after epoch %" PRId64 "\n",
            t->state.best * 100, c->validation->count, t->state.best_epoch);
-    printf("first step after %s, peak memory %s\n", report_seconds(t->first_step_s, first),
+    printf("first step after %s, peak memory %s\n",
+           report_seconds(start_to_first_step_s(c, t), first),
            report_bytes(peak_rss_bytes(), memory));
 }
 
@@ -243,6 +256,7 @@ static be_status train(train_command *c, be_error *err)
     trainer t;
     TRY(check_export(weights, err));
     TRY(trainer_open(&t, &c->options, err));
+    c->trainer = &t;
     bool table = cli_format(c->cli) == REPORT_TABLE;
     if (table) print_head(c, t.plan);
     be_status status = trainer_run(&t, err);
@@ -273,8 +287,10 @@ static be_status open_and_train(train_command *c, be_error *err)
 
 be_status cmd_train(const cli_options *options, be_error *err)
 {
-    train_command c = {
-        .cli = options, .workload = cli_workload(options, 0), .epochs = json_array()};
+    train_command c = {.cli = options,
+                       .workload = cli_workload(options, 0),
+                       .epochs = json_array(),
+                       .started_ns = clock_now_ns()};
     be_status status = open_and_train(&c, err);
     dataset_close(c.data);
     dataset_close(c.validation);
