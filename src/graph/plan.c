@@ -308,6 +308,8 @@ static void collect_facts(be_plan *plan)
 static be_status share_check(const be_plan *plan, const be_plan *share, be_error *err)
 {
     int count = be_plan_parameter_count(plan);
+    if (share->dry_run)
+        FAIL(err, BE_USAGE, "share: that plan is a dry run and has no parameters in memory");
     bool same = share->device == plan->device && be_plan_parameter_count(share) == count;
     for (int i = 0; same && i < count; i++)
         same = strcmp(share->parameters[i].name, plan->parameters[i].name) == 0 &&
@@ -331,7 +333,8 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
     TRY(memory_plan(plan->graph, &plan->map, err));
     TRY(list_parameters(plan, err));
     if (options->share) TRY(share_check(plan, options->share, err));
-    program_options build = {.share = options->share ? options->share->program : NULL,
+    bool is_shared = options->share && plan->graph->parameters != BE_NONE;
+    program_options build = {.share = is_shared ? options->share->program : NULL,
                              .dry_run = plan->dry_run};
     TRY(device->vtable->build(plan->device, plan->graph, &plan->map, &build, &plan->program, err));
     collect_facts(plan);
