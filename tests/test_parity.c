@@ -10,6 +10,7 @@
 #include "core/file.h"
 #include "core/memory.h"
 #include "data/dataset.h"
+#include "data/order.h"
 #include "data/safetensors.h"
 #include "run/material.h"
 #include "run/parity.h"
@@ -257,6 +258,18 @@ static void material_is_what_training_begins_with(void **state)
     protocol_job job = material_job(&m, &options);
     assert_string_equal(job.optimizer.name, "sgd");
     assert_true(fabs(job.optimizer.lr - 0.01) < 1e-8 && job.channels == 1);
+    int32_t order[BATCH * STEPS], *labels = NULL;
+    uint8_t *images = NULL;
+    size_t each = (size_t)dataset_image_bytes(f->set);
+    order_epoch(3, 0, order, BATCH * STEPS);
+    ASSERT_OK(material_gather(&options, 5, &images, &labels, &err));
+    for (int i = 0; i < 5; i++) {
+        assert_memory_equal(images + (size_t)i * each, f->set->images + (size_t)order[i] * each,
+                            each);
+        assert_int_equal(labels[i], f->set->labels[order[i]]);
+    }
+    memory_free(images);
+    memory_free(labels);
     char folder[FILE_PATH_BYTES];
     snprintf(folder, sizeof folder, "%s", m.folder);
     assert_true(file_is_folder(folder));

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/topology.h"
@@ -32,6 +33,19 @@ void cli_note(const cli_options *options, const char *format, ...)
     fputc('\n', stderr);
 }
 
+/* A line that wraps could not be replaced by the next one. */
+static void cut_to_terminal(char *line)
+{
+    struct winsize size;
+    bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+    size_t room = known ? (size_t)size.ws_col - 1 : 79, seen = 0;
+    for (; *line; line++)
+        if ((*line & 0xc0) != 0x80 && seen++ == room) {
+            *line = 0;
+            return;
+        }
+}
+
 void cli_progress(const cli_options *options, const char *format, ...)
 {
     static int is_terminal = -1;
@@ -41,10 +55,12 @@ void cli_progress(const cli_options *options, const char *format, ...)
         is_terminal = isatty(STDERR_FILENO) && !(terminal && strcmp(terminal, "dumb") == 0);
     }
     if (!is_terminal || options->value[OPTION_QUIET].given) return;
-    fprintf(stderr, "\r\033[K");
+    char line[400];
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
+    cut_to_terminal(line);
+    fprintf(stderr, "\r\033[K%s", line);
     fflush(stderr);
     progress_shown = true;
 }

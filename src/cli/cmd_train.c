@@ -103,7 +103,7 @@ static void show_progress(void *context, const train_progress *p)
     char speed[REPORT_TEXT_BYTES], left[REPORT_TEXT_BYTES];
     cli_progress(c->cli,
                  "epoch %" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64
-                 "  loss %.4f  accuracy %.2f%%  %s samples/s  %s left",
+                 "  loss %.4f  acc %.2f%%  %s samples/s  %s left",
                  p->epoch, p->epochs, p->step, p->steps, p->loss, p->accuracy * 100,
                  report_count(p->samples_per_s, speed), report_seconds(p->left_s, left));
 }

@@ -35,6 +35,12 @@ static bool has_speed(const json_t *record)
     return !isnan(report_real(record, "samples_per_s"));
 }
 
+/* Do its blocks agree well enough to build a reason on? */
+static bool is_steady(const json_t *record)
+{
+    return !(report_real(record, "step_s.spread") > 0.25);
+}
+
 static bool is_engine(const json_t *record, const char *engine)
 {
     return strcmp(report_string(record, "engine"), engine) == 0;
@@ -108,7 +114,8 @@ static void say_threads(const json_t *group, FILE *out)
     char ratio[REPORT_TEXT_BYTES];
     sentence s = {0};
     double more = report_real(best, "threads"), fewer = report_real(same, "threads");
-    if (!same || strcmp(report_string(best, "device"), report_string(same, "device")) != 0) return;
+    if (!same || !is_steady(best) || !is_steady(same)) return;
+    if (strcmp(report_string(best, "device"), report_string(same, "device")) != 0) return;
     double gain = report_real(same, "step_s.median") / report_real(best, "step_s.median");
     report_number(gain, ratio);
     if (strcmp(report_string(same, "versus.verdict"), "UNSURE") == 0) return;
@@ -175,6 +182,8 @@ static void advise(const json_t *group, FILE *out)
                 strcmp(verdict, "SAME") == 0 ? "take either" : "measure longer with --max-time");
     }
     add(&s, ".");
+    if (!is_steady(best) || (rival && !is_steady(rival)))
+        add(&s, " These times are unsteady: measure again when the machine is quiet.");
     if (!any_accelerator(group))
         add(&s, " No GPU was measured: 'breakeven devices' lists what is usable here.");
     end(&s, out);
