@@ -36,6 +36,21 @@ static void the_last_two_are_kept(void **state)
     assert_true(file_exists(support_path(path, sizeof path, folder, "mlp-mnist-note.txt")));
 }
 
+static void what_was_saved_stays(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    trainer t;
+    char folder[FILE_PATH_BYTES], path[FILE_PATH_BYTES];
+    make_checkpoints(f, folder); /* of the steps 6 and 12 */
+    ASSERT_OK(trainer_open(&t, &f->options, &err));
+    t.state.step = 1;
+    ASSERT_OK(checkpoint_save(t.plan, folder, &t.state, path, &err));
+    trainer_close(&t);
+    assert_true(file_exists(checkpoint_at(f, 1, path)));
+    assert_true(file_exists(checkpoint_at(f, 12, path)));
+}
+
 static void another_training_is_not_overwritten(void **state)
 {
     fixture *f = *state;
@@ -191,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(the_last_two_are_kept),
+        FIXTURE_TEST(what_was_saved_stays),
         FIXTURE_TEST(another_training_is_not_overwritten),
         FIXTURE_TEST(a_checkpoint_of_another_training_is_refused),
         FIXTURE_TEST(other_files_are_refused),

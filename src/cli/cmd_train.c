@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -191,7 +193,9 @@ static be_status take_folders(train_command *c, be_error *err)
     if (resume && !c->options.folder && file_is_folder(resume)) c->options.folder = resume;
     TRY(take_save_every(c, err));
     if (c->options.folder || file_xdg(state, FILE_STATE, NULL) != BE_OK) return BE_OK;
-    TRY(file_format_path(c->rescue, err, "%s/interrupted", state));
+    /* A folder of its own, for another training may have left its checkpoint there. */
+    TRY(file_format_path(c->rescue, err, "%s/interrupted/%lld-%ld", state, (long long)time(NULL),
+                         (long)getpid()));
     c->options.rescue_folder = c->rescue;
     return BE_OK;
 }

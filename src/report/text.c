@@ -91,7 +91,7 @@ const char *report_bytes(double bytes, char out[REPORT_TEXT_BYTES])
 const char *report_flops(double flops, char out[REPORT_TEXT_BYTES])
 {
     if (!(flops >= 0)) return strcpy(out, "-");
-    bool tera = flops >= 0.9995e12, mega = flops < 0.9995e7;
+    bool tera = flops >= 0.9995e12, mega = flops < 0.9995e8;
     double value = flops / (tera ? 1e12 : mega ? 1e6 : 1e9);
     snprintf(out, REPORT_TEXT_BYTES, "%.*f %sFLOP", decimals_of(value), value,
              tera   ? "T"

@@ -147,13 +147,14 @@ static int fill_metadata(const checkpoint_state *s, uint32_t checksum,
     return n;
 }
 
-/* Remove all but the newest. */
-static be_status prune(const char *folder, const char *workload, be_error *err)
+/* Remove all but the newest, and never the one of `step`. */
+static be_status prune(const char *folder, const char *workload, int64_t step, be_error *err)
 {
     checkpoint_folder found;
     char path[FILE_PATH_BYTES];
     TRY(checkpoint_folder_list(&found, folder, workload, err));
     for (int i = CHECKPOINT_KEPT; i < found.count; i++) {
+        if (found.steps[i] == step) continue;
         TRY(checkpoint_folder_path(path, folder, workload, found.steps[i], err));
         TRY(file_remove(path, err));
     }
@@ -177,7 +178,7 @@ be_status checkpoint_save(be_plan *plan, const char *folder, const checkpoint_st
     contents_free(&c);
     TRY(status);
     TRY(checkpoint_folder_sweep(folder, state->workload, state->step, err));
-    return prune(folder, state->workload, err);
+    return prune(folder, state->workload, state->step, err);
 }
 
 /* ---------------------------------------------------------------- reading */
