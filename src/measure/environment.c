@@ -80,13 +80,14 @@ static void environment_topology(environment *out)
         if (cores > 0) out->machine_cores = cores;
         if (threads > 0) out->machine_threads = threads;
         out->numa_nodes = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_NUMANODE);
-        hwloc_obj_t root = hwloc_get_root_obj(t);
-        if (root->total_memory > 0) out->memory_bytes = (int64_t)root->total_memory;
         hwloc_obj_t package = hwloc_get_obj_by_type(t, HWLOC_OBJ_PACKAGE, 0);
         const char *vendor = package ? hwloc_obj_get_info_by_name(package, "CPUVendor") : NULL;
         if (vendor) environment_copy(out->cpu_vendor, vendor);
     }
     hwloc_topology_destroy(t);
+    /* Not hwloc's sum over the nodes: a virtual machine's grows later than they say. */
+    int64_t pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && page_bytes > 0) out->memory_bytes = pages * page_bytes;
 }
 
 static void environment_isa(char out[ENVIRONMENT_TEXT])
