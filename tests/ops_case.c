@@ -75,25 +75,39 @@ static rng_key draw_key(const ops_case *c, int draw, int input)
     uint32_t hash = 2166136261u;
     for (const char *p = c->op->name; *p; p++) hash = (hash ^ (unsigned char)*p) * 16777619u;
     for (const char *p = c->spec->name; *p; p++) hash = (hash ^ (unsigned char)*p) * 16777619u;
-    hash = (hash ^ (uint32_t)(draw * OP_MAX_IN + input)) * 16777619u;
+    hash = (hash ^ (uint32_t)(draw * (OP_MAX_IN + 1) + input)) * 16777619u;
     return (rng_key){.seed = c->seed, .stream = RNG_TEST, .sub = hash};
+}
+
+/* One number of an input. */
+static double draw_number(const ops_case *c, int draw, int i, rng *source)
+{
+    double low = c->spec->positive >> i & 1 ? 0.0 : c->spec->low, high = c->spec->high;
+    int least = c->spec->ignored >> i & 1 ? -1 : 0;
+    if (c->in[i].dtype != BE_F32)
+        return least + (int)rng_next_below(source, (uint32_t)(c->spec->below[i] - least));
+    bool is_zero = draw == OPS_ZEROS && low <= 0.0 && high >= 0.0 && rng_next_below(source, 4) == 0;
+    double value = low + (high - low) * (double)rng_next_uniform(source);
+    return is_zero ? 0.0 : value;
+}
+
+/* The input that has a NaN in the draw of that kind; −1: the op has no real numbers. */
+static int nan_input(const ops_case *c)
+{
+    int real[OP_MAX_IN], count = 0;
+    for (int i = 0; i < c->op->inputs; i++)
+        if (c->in[i].rank >= 0 && c->in[i].dtype == BE_F32) real[count++] = i;
+    return count ? real[rng_word(draw_key(c, OPS_NANS, OP_MAX_IN), 0) % (uint32_t)count] : -1;
 }
 
 static void draw_input(const ops_case *c, int draw, int i, void *data)
 {
     rng source = {.key = draw_key(c, draw, i)};
-    const be_shape *shape = &c->in[i];
-    double low = c->spec->positive >> i & 1 ? 0.0 : c->spec->low, high = c->spec->high;
-    int least = c->spec->ignored >> i & 1 ? -1 : 0;
-    int64_t count = shape_elements(shape);
-    for (int64_t k = 0; k < count; k++) {
-        double value;
-        if (shape->dtype == BE_F32)
-            value = low + (high - low) * (double)rng_next_uniform(&source);
-        else
-            value = least + (int)rng_next_below(&source, (uint32_t)(c->spec->below[i] - least));
-        ops_set(shape, data, k, value);
-    }
+    int64_t count = shape_elements(&c->in[i]);
+    for (int64_t k = 0; k < count; k++)
+        ops_set(&c->in[i], data, k, draw_number(c, draw, i, &source));
+    if (draw == OPS_NANS && i == nan_input(c))
+        ops_set(&c->in[i], data, (int64_t)rng_next_below(&source, (uint32_t)count), (double)NAN);
 }
 
 static void make_draw(ops_case *c, int index)
@@ -166,22 +180,25 @@ void ops_case_close(ops_case *c)
     }
 }
 
-bool ops_compare(const be_shape *shape, const void *found, const double *expected, double tolerance,
-                 ops_difference *out)
+bool ops_compare(const ops_expectation *expected, const void *found, ops_difference *out)
 {
-    int64_t count = shape_elements(shape);
+    int64_t count = shape_elements(expected->shape);
     *out = (ops_difference){.first = -1};
-    for (int64_t i = 0; i < count; i++)
-        if (!(fabs(expected[i]) <= out->scale)) out->scale = fabs(expected[i]);
-    double allowed = shape->dtype == BE_F32 ? tolerance * out->scale : 0.0;
     for (int64_t i = 0; i < count; i++) {
-        double value = ops_get(shape, found, i), error = fabs(value - expected[i]);
+        double size = fabs(expected->values[i]);
+        if (size > out->scale || (isnan(size) && !expected->with_nan)) out->scale = size;
+    }
+    double allowed = expected->shape->dtype == BE_F32 ? expected->tolerance * out->scale : 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        double value = ops_get(expected->shape, found, i),
+               error = fabs(value - expected->values[i]);
+        if (expected->with_nan && isnan(value)) continue;
         if (!(error <= out->largest_error) && !isnan(out->largest_error))
             out->largest_error = error;
         if (!(error <= allowed)) {
             if (out->wrong++ > 0) continue;
             out->first = i;
-            out->expected = expected[i];
+            out->expected = expected->values[i];
             out->found = value;
         }
     }
@@ -226,14 +243,15 @@ static bool output_faults(const ops_case *c, int o, FILE *report)
 #undef X
     };
     const be_shape *shape = &c->out[o];
-    const double *expected = c->draw[0].y[o];
+    ops_expectation expected = {
+        .shape = shape, .values = c->draw[OPS_RANDOM].y[o], .tolerance = c->spec->tolerance};
     int64_t count = shape_elements(shape);
     void *data = ops_alloc(ops_bytes(shape));
     bool is_good = true;
     for (int fault = -1; fault < (int)OPS_FAULT_COUNT; fault++) {
         ops_difference difference;
-        for (int64_t i = 0; i < count; i++) ops_set(shape, data, i, expected[i]);
-        bool right = ops_compare(shape, data, expected, c->spec->tolerance, &difference);
+        for (int64_t i = 0; i < count; i++) ops_set(shape, data, i, expected.values[i]);
+        bool right = ops_compare(&expected, data, &difference);
         if (fault < 0 && !right) {
             fprintf(report, "output %d: the reference, rounded, is not within its tolerance\n", o);
             is_good = false;
@@ -241,7 +259,7 @@ static bool output_faults(const ops_case *c, int o, FILE *report)
         }
         double slightly = 4.0 * c->spec->tolerance * difference.scale;
         if (fault < 0 || !plant((ops_fault)fault, shape, data, slightly)) continue;
-        if (ops_compare(shape, data, expected, c->spec->tolerance, &difference)) {
+        if (ops_compare(&expected, data, &difference)) {
             fprintf(report, "output %d: a planted fault was not found: %s\n", o, texts[fault]);
             is_good = false;
         }

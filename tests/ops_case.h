@@ -18,7 +18,16 @@ typedef struct ops_draw {
     double *y[OP_MAX_OUT]; /* the reference's outputs */
 } ops_draw;
 
-#define OPS_DRAWS 2
+/* What the draws are for: random numbers; the same with zeros among them, where ReLU and ties are
+ * decided; and with a NaN in one input, which may not get lost. */
+#define OPS_DRAW_LIST(X) X(RANDOM) X(ZEROS) X(NANS)
+
+typedef enum ops_draw_kind {
+#define X(name) OPS_##name,
+    OPS_DRAW_LIST(X)
+#undef X
+        OPS_DRAWS
+} ops_draw_kind;
 
 typedef struct ops_case {
     const be_op *op;
@@ -49,10 +58,17 @@ typedef struct ops_difference {
     double expected, found, largest_error, scale;
 } ops_difference;
 
+/* What is compared, and how closely. */
+typedef struct ops_expectation {
+    const be_shape *shape;
+    const double *values;
+    double tolerance;
+    bool with_nan; /* where a NaN is expected there must be one, elsewhere there may be */
+} ops_expectation;
+
 /* True if every element is right: whole numbers exactly, others within tolerance · the largest
  * |expected|. */
-bool ops_compare(const be_shape *shape, const void *found, const double *expected, double tolerance,
-                 ops_difference *out);
+bool ops_compare(const ops_expectation *expected, const void *found, ops_difference *out);
 
 /* The comparer must find each of these in an otherwise right output. */
 #define OPS_FAULT_LIST(X)     \
@@ -83,8 +99,8 @@ typedef struct ops_setting {
 typedef enum ops_result { OPS_PASSED, OPS_FAILED, OPS_REFUSED } ops_result;
 
 /* The op on the device with plain inputs, and with blocked ones where it takes them: right outputs,
- * wholly written; nothing else written; padding zero; the same bits at the second run.  REFUSED,
- * with the reason in the report, if the device does not take this case. */
+ * wholly written; nothing else written; padding zero; no NaN lost; the same bits at the second run.
+ * REFUSED, with the reason in the report, if the device does not take this case. */
 ops_result ops_run_on_device(const ops_case *c, const ops_setting *setting, FILE *report);
 
 /* The op's gradient against central differences of its reference.  reached[i] is set for op i of

@@ -168,41 +168,49 @@ static bool check_cost(const ops_case *c, FILE *report)
     return false;
 }
 
+/* A whole run of the program. */
+typedef struct session {
+    options asked;
+    way ways[WAYS + 1]; /* the last one has no device */
+    tally count;
+    bool reached[OP_COUNT]; /* by finite differences */
+} session;
+
 /* One case in every way; took[l] counts where library l accepted it. */
-static void run_case(const options *o, int index, int k, const way *ways, tally *count,
-                     int took[LIBRARIES], bool *reached)
+static void run_case(session *s, int index, int k, int took[LIBRARIES])
 {
+    tally *count = &s->count;
     const be_op *op = op_table[index];
     const op_case *spec = &op->cases[k];
     char name[160];
     ops_case c;
     notes n;
     notes_open(&n);
-    bool is_good = ops_case_open(&c, op, spec, o->seed, n.file) && check_cost(&c, n.file) &&
+    bool is_good = ops_case_open(&c, op, spec, s->asked.seed, n.file) && check_cost(&c, n.file) &&
                    ops_faults_are_found(&c, n.file);
     snprintf(name, sizeof name, "%s %s: data, cost, planted faults", op->name, spec->name);
     notes_close(&n, count, is_good, name);
     if (is_good && op->gradient && op->differentiable) {
         notes_open(&n);
-        bool is_right = ops_check_gradient(&c, reached, n.file);
+        bool is_right = ops_check_gradient(&c, s->reached, n.file);
         snprintf(name, sizeof name, "%s %s: gradient", op->name, spec->name);
         notes_close(&n, count, is_right, name);
     }
-    for (const way *w = ways; is_good && w->device; w++)
+    for (const way *w = s->ways; is_good && w->device; w++)
         for (int l = 0; l < LIBRARIES; l++)
             if (strcmp(w->library, libraries[l]) == 0 && has_library[index][l])
-                took[l] += run_way(o, &c, w, count);
+                took[l] += run_way(&s->asked, &c, w, count);
     ops_case_close(&c);
 }
 
-static void run_op(const options *o, int index, const way *ways, tally *count, bool *reached)
+static void run_op(session *s, int index)
 {
+    const options *o = &s->asked;
     const be_op *op = op_table[index];
     int took[LIBRARIES] = {0};
-    check_declaration(op, count);
+    check_declaration(op, &s->count);
     for (int k = 0; k < op->case_count; k++)
-        if (is_wanted(o->one_case, op->cases[k].name))
-            run_case(o, index, k, ways, count, took, reached);
+        if (is_wanted(o->one_case, op->cases[k].name)) run_case(s, index, k, took);
     for (int l = 0; l < LIBRARIES && !o->one_case; l++) {
         if (!has_library[index][l] || !is_wanted(o->library, libraries[l])) continue;
         char name[160];
@@ -210,7 +218,7 @@ static void run_op(const options *o, int index, const way *ways, tally *count, b
         notes_open(&n);
         fprintf(n.file, "no case was accepted: nothing is known of this implementation\n");
         snprintf(name, sizeof name, "%s: %s takes a case", op->name, libraries[l]);
-        notes_close(&n, count, took[l] > 0, name);
+        notes_close(&n, &s->count, took[l] > 0, name);
     }
 }
 
@@ -253,18 +261,18 @@ static options parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    options o = parse(argc, argv);
-    way ways[WAYS + 1] = {{0}};
-    bool reached[OP_COUNT] = {false};
-    tally count = {0};
-    int way_count = open_ways(&o, ways);
-    ways[way_count].device = NULL;
-    for (int i = 0; i < OP_COUNT && way_count > 0; i++)
-        if (is_wanted(o.op, op_table[i]->name)) run_op(&o, i, ways, &count, reached);
-    for (int w = 0; w < way_count; w++) be_device_close(ways[w].device);
-    for (int i = 0; i < OP_COUNT && !o.op; i++)
-        if (!reached[i]) printf("# no finite difference reaches %s\n", op_table[i]->name);
-    if (count.number == 0) printf("not ok %d - no case fits these options\n", ++count.number);
-    printf("1..%d\n", count.number);
-    return count.failed == 0 && way_count > 0 ? 0 : 1;
+    session s = {.asked = parse(argc, argv)};
+    int ways = open_ways(&s.asked, s.ways);
+    s.ways[ways].device = NULL;
+    for (int i = 0; i < OP_COUNT && ways > 0; i++)
+        if (is_wanted(s.asked.op, op_table[i]->name)) run_op(&s, i);
+    for (int w = 0; w < ways; w++) be_device_close(s.ways[w].device);
+    for (int i = 0; i < OP_COUNT && !s.asked.op; i++)
+        if (!s.reached[i]) printf("# no finite difference reaches %s\n", op_table[i]->name);
+    if (s.count.number == 0) {
+        s.count.failed++;
+        printf("not ok %d - no case fits these options\n", ++s.count.number);
+    }
+    printf("1..%d\n", s.count.number);
+    return s.count.failed == 0 ? 0 : 1;
 }

@@ -119,6 +119,8 @@ static be_status program_allocate(program *p, const program_options *options, be
     p->activations = activations;
     TRY(memory_alloc(&scratch, p->scratch_bytes, "scratch", err));
     p->scratch = scratch;
+    /* NaN from the start: who counts on zeros here would read what another node left. */
+    memset(scratch, 0xFF, p->scratch_bytes);
     if (options->share)
         p->shared_parameters = value_address(options->share, options->share->graph->parameters);
     return BE_OK;

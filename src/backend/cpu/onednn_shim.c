@@ -90,6 +90,11 @@ static md_ref arg_md(const onednn_primitive *p, int arg)
     return dnnl_primitive_desc_query_md(p->descriptor, dnnl_query_exec_arg_md, arg);
 }
 
+/* The library's ReLU of slope 0 is a maximum, which turns NaN into 0: a training that went wrong
+ * would look well again.  With a slope it selects, and NaN stays.  This one is far below what a
+ * float next to the other values can tell from 0, and far above what is slow (denormal). */
+#define LEAK 1e-20f
+
 /* User scratch, and ReLU at the end if asked. */
 static dnnl_status_t attr_new(dnnl_primitive_attr_t *out, bool relu)
 {
@@ -101,10 +106,10 @@ static dnnl_status_t attr_new(dnnl_primitive_attr_t *out, bool relu)
     status = dnnl_post_ops_create(&post);
 #if DNNL_VERSION_MAJOR >= 3
     if (status == dnnl_success)
-        status = dnnl_post_ops_append_eltwise(post, dnnl_eltwise_relu, 0.0f, 0.0f);
+        status = dnnl_post_ops_append_eltwise(post, dnnl_eltwise_relu, LEAK, 0.0f);
 #else
     if (status == dnnl_success)
-        status = dnnl_post_ops_append_eltwise(post, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
+        status = dnnl_post_ops_append_eltwise(post, 1.0f, dnnl_eltwise_relu, LEAK, 0.0f);
 #endif
     if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*out, post);
     if (post) dnnl_post_ops_destroy(post);
