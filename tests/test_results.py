@@ -39,6 +39,10 @@ class Results(unittest.TestCase):
         output = GOOD + "ok 3 - c # SKIP PyTorch cannot be imported\n"
         self.assertEqual(self.program(output), ("2 passed, 1 failed", 1))
 
+    def test_another_reason_to_skip_is_one(self):
+        output = GOOD + "ok 3 - c # SKIP this PyTorch has no choice of BLAS\n"
+        self.assertEqual(self.program(output), ("2 passed, 0 failed, 1 skipped", 0))
+
     def test_no_case_is_a_failure(self):
         self.assertEqual(self.program(""), ("0 passed, 1 failed", 1))
         self.assertIn("it ran no case", self.tally.out.getvalue())
