@@ -4,9 +4,9 @@
 #
 # Usage: check_format.sh [--fix] [ROOT]        exit 0: clean, 1: findings
 set -u
-mode='--dry-run -Werror'
+mode=check
 if [ "${1:-}" = --fix ]; then
-    mode=-i
+    mode=fix
     shift
 fi
 cd "${1:-$(dirname "$0")/..}" || exit 1
@@ -32,6 +32,13 @@ if [ -z "$files" ]; then
     echo "check_format: no C file in $PWD: is this the root of the source?" >&2
     exit 1
 fi
-# shellcheck disable=SC2086  # the mode is two words; the names of our files hold no blanks
-printf '%s\n' "$files" | xargs "$formatter" --style=file $mode || exit 1
-[ "$mode" = -i ] || echo 'format: clean'
+format() { printf '%s\n' "$files" | xargs "$formatter" --style=file "$@" || exit 1; }
+if [ "$mode" = fix ]; then
+    # Long macros take it several passes until nothing changes.
+    for _ in 1 2 3 4 5; do
+        format -i
+    done
+else
+    format --dry-run -Werror
+    echo 'format: clean'
+fi

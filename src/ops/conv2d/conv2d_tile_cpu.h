@@ -101,11 +101,13 @@ VEC_INLINE void tile_forward(const tile_job *job, int first, const tile_size siz
  * that it ends with the row: what two tiles both compute comes out the same.  Plain images are
  * those of a first layer, whose rows are long. */
 #if TILE_PIXELS == 14
-#define TILE_LIST(X, ...)                                                                        \
-    X(14, __VA_ARGS__)                                                                           \
-    X(13, __VA_ARGS__)                                                                           \
-    X(12, __VA_ARGS__) X(11, __VA_ARGS__) X(10, __VA_ARGS__) X(7, __VA_ARGS__) X(5, __VA_ARGS__) \
-        X(3, __VA_ARGS__) X(2, __VA_ARGS__) X(1, __VA_ARGS__)
+#define TILE_LIST(X, ...) \
+    X(14, __VA_ARGS__)    \
+    X(13, __VA_ARGS__)    \
+    X(12, __VA_ARGS__)    \
+    X(11, __VA_ARGS__)    \
+    X(10, __VA_ARGS__)    \
+    X(7, __VA_ARGS__) X(5, __VA_ARGS__) X(3, __VA_ARGS__) X(2, __VA_ARGS__) X(1, __VA_ARGS__)
 #define TILE_LIST_PLAIN(X, ...) \
     X(14, __VA_ARGS__) X(13, __VA_ARGS__) X(7, __VA_ARGS__) X(3, __VA_ARGS__) X(1, __VA_ARGS__)
 #elif TILE_PIXELS == 6
