@@ -24,6 +24,7 @@ import philox  # noqa: E402
 import safetensors_io  # noqa: E402
 
 ORDER_STREAM = 2
+SEED = 42  # the default of the program
 WORKLOADS = {  # set, batch, mean, standard deviation, optimizer
     "cnn-fashion": ("fashion-mnist", 100, 0.2860, 0.3530,
                     {"name": "adam", "lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0,
@@ -79,11 +80,12 @@ def main():
     images = read_idx(f"{folder}/train-images-idx3-ubyte.gz", 3)
     labels = read_idx(f"{folder}/train-labels-idx1-ubyte.gz", 1)
     count, used = len(labels), len(labels) // batch * batch
-    order = np.concatenate([epoch_order(1, epoch, count)[:used] for epoch in range(options.epochs)])
+    order = np.concatenate([epoch_order(SEED, epoch, count)[:used] for epoch in range(options.epochs)])
     with tempfile.TemporaryDirectory() as scratch:
         dump, weights, data = (f"{scratch}/{name}.safetensors"
                                for name in ("dump", "weights", "data"))
-        subprocess.run([options.program, "dump", options.workload, "--batch", "1", "-o", dump],
+        subprocess.run([options.program, "dump", options.workload, "--batch", "1", "--seed",
+                        str(SEED), "-o", dump],
                        check=True, stdout=subprocess.DEVNULL)
         safetensors_io.write(weights, {name[len("param."):]: value
                                        for name, value in safetensors_io.read(dump).items()
@@ -94,7 +96,7 @@ def main():
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as runner:
             ask(runner, op="hello", schema=1)
             ask(runner, op="prepare", workload=options.workload, device="cpu", precision="fp32",
-                threads=options.threads, batch=batch, mode="train", seed=1, data=data,
+                threads=options.threads, batch=batch, mode="train", seed=SEED, data=data,
                 weights=weights, normalize={"mean": [mean], "std": [std]}, optimizer=optimizer,
                 dropout="engine")
             for epoch in range(options.epochs):

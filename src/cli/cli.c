@@ -81,7 +81,8 @@ int cli_default_threads(const cli_options *options)
 
 uint64_t cli_seed(const cli_options *options)
 {
-    return options->value[OPTION_SEED].given ? (uint64_t)options->value[OPTION_SEED].integer : 1;
+    return options->value[OPTION_SEED].given ? (uint64_t)options->value[OPTION_SEED].integer
+                                             : CLI_SEED;
 }
 
 be_status cli_check_precision(const cli_options *options, be_error *err)

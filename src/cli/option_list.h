@@ -85,7 +85,7 @@
       "stop after N steps (train); steps whose losses are compared (parity, 10)")                \
     X(LR, "lr", 'l', "RATE", REAL, 1e-12, 1e6, "", ON(train), "learning rate")                   \
     X(SEED, "seed", 0, "N", COUNT, 0, 9.2e18, "", ON_MEASURE | ON_MODEL,                         \
-      "seed of the weights, the order and the dropout (1)")                                      \
+      "seed of the weights, the order and the dropout (42)")                                     \
     X(DATA, "data", 0, "DIR", FOLDER, 0, 0, "", ON_MEASURE | ON_MODEL | ON(data),                \
       "folder of the data sets; without it $BREAKEVEN_DATA, then the XDG data folder")           \
     X(SYNTHETIC, "synthetic", 0, NULL, FLAG, 0, 0, "", ON_MEASURE | ON_MODEL,                    \
