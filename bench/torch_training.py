@@ -85,8 +85,7 @@ def main():
         dump, weights, data = (f"{scratch}/{name}.safetensors"
                                for name in ("dump", "weights", "data"))
         subprocess.run([options.program, "dump", options.workload, "--batch", "1", "--seed",
-                        str(SEED), "-o", dump],
-                       check=True, stdout=subprocess.DEVNULL)
+                        str(SEED), "-o", dump], check=True, stdout=subprocess.DEVNULL)
         safetensors_io.write(weights, {name[len("param."):]: value
                                        for name, value in safetensors_io.read(dump).items()
                                        if name.startswith("param.")})
