@@ -80,7 +80,8 @@ def main():
     images = read_idx(f"{folder}/train-images-idx3-ubyte.gz", 3)
     labels = read_idx(f"{folder}/train-labels-idx1-ubyte.gz", 1)
     count, used = len(labels), len(labels) // batch * batch
-    order = np.concatenate([epoch_order(SEED, epoch, count)[:used] for epoch in range(options.epochs)])
+    epochs = range(options.epochs)
+    order = np.concatenate([epoch_order(SEED, epoch, count)[:used] for epoch in epochs])
     with tempfile.TemporaryDirectory() as scratch:
         dump, weights, data = (f"{scratch}/{name}.safetensors"
                                for name in ("dump", "weights", "data"))
@@ -98,7 +99,7 @@ def main():
                 threads=options.threads, batch=batch, mode="train", seed=SEED, data=data,
                 weights=weights, normalize={"mean": [mean], "std": [std]}, optimizer=optimizer,
                 dropout="engine")
-            for epoch in range(options.epochs):
+            for epoch in epochs:
                 answer = ask(runner, op="run", steps=used // batch)
                 print(f"epoch {epoch + 1}: last loss {answer['loss']:.4f}, "
                       f"{answer['wall_ns'] * 1e-9:.1f} s", file=sys.stderr)

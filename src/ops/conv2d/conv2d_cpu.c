@@ -377,7 +377,7 @@ static be_status backward_run(const cpu_call *call, be_error *err)
                             dy, mine.dy);
             const float *x = (const float *)call->in[0] + n * image_floats(v);
             add_weights(v, pad_image(v, x, mine.x), mine.dy, mine.dw, mine.db);
-            float *dx = (float *)call->out[0] + n * dx_floats;
+            float *dx = v->need_dx ? (float *)call->out[0] + n * dx_floats : NULL;
             if (v->planar_dx)
                 planar_input_gradient(&planar, mine.dy, dx, mine.planes);
             else if (v->need_dx)
