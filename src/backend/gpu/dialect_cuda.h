@@ -15,7 +15,6 @@
 #define NUM_GROUPS ((int)gridDim.x)
 #define BARRIER() __syncthreads()
 #define UNROLL _Pragma("unroll")
-#define FMA(a, b, c) __fmaf_rn(a, b, c)
 typedef signed char i8;
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -31,9 +30,9 @@ typedef unsigned short bf16;
 #define BITS_OF(x) __float_as_uint(x)
 #define FLOAT_OF(bits) __uint_as_float(bits)
 #define EXP(x) expf(x)
+#define EXPM1(x) expm1f(x)
 #define LOG(x) logf(x)
 #define SQRT(x) __fsqrt_rn(x)
-#define POW(x, y) powf(x, y)
 #define TANH(x) tanhf(x)
 #define ERF(x) erff(x)
 #define MAX(x, y) fmaxf(x, y)

@@ -18,7 +18,15 @@ typedef struct gpu_source {
     const char *text;
 } gpu_source;
 
-#define GPU_MAX_SOURCES 4
+#define GPU_MAX_SOURCES 3
+#define GPU_MAX_UNITS 3
+
+/* Kernel files that are compiled together, for one choice of sizes. */
+typedef struct gpu_unit {
+    const gpu_source *sources[GPU_MAX_SOURCES];
+    const char *defines; /* lines of #define */
+    int group;           /* work items of a group */
+} gpu_unit;
 
 /* One node made ready. */
 typedef struct gpu_call {
@@ -29,11 +37,9 @@ typedef struct gpu_call {
     arena *memory;
     int forced_group; /* 0, or the group size that a test wants */
 
-    /* Set by prepare, through the functions below. */
-    const gpu_source *sources[GPU_MAX_SOURCES]; /* compiled together, in this order */
-    int source_count;
-    const char *defines; /* lines of #define */
-    int group;           /* work items of a group, for all launches of this call */
+    /* Set by prepare. */
+    gpu_unit units[GPU_MAX_UNITS];
+    int unit_count;
     size_t scratch_bytes;
     void *state; /* the implementation's own, from `memory` */
 
@@ -45,37 +51,43 @@ typedef struct gpu_recorder gpu_recorder;
 
 typedef struct gpu_kernel {
     const char *implementation;
-    /* Refuse with the reason (BE_UNAVAILABLE), or choose sources, sizes, group and scratch. */
+    /* Refuse with the reason (BE_UNAVAILABLE), or choose units and scratch. */
     be_status (*prepare)(gpu_call *call, be_error *err);
     /* Give the launches of one step to the recorder. */
     be_status (*record)(const gpu_call *call, gpu_recorder *recorder, be_error *err);
 } gpu_kernel;
 
 #define GPU_KERNEL(op) gpu_##op
+#define GPU_IMPLEMENTATION "native gpu"
 
-/* For prepare.  The group size is `wanted`, or what a test forces, or what the device allows; the
- * kernels see it as GROUP.  `defines`: "NAME=value NAME=value …" by printf. */
-int gpu_group(const gpu_call *call, int wanted);
-be_status gpu_use(gpu_call *call, const gpu_source *source, int group, be_error *err,
+/* For prepare: add a unit.  Its group size is `group`, or what a test forces, or what the device
+ * allows; kernels see it as GROUP.  `defines`: "NAME=value NAME=value …" by printf.  `sources` ends
+ * with NULL. */
+be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, be_error *err,
                   const char *defines, ...) __attribute__((format(printf, 5, 6)));
-/* One more file, before the first: functions that several kernels share. */
-be_status gpu_use_before(gpu_call *call, const gpu_source *source, be_error *err);
 
-/* Groups for `count` independent pieces of work, at most `most` a multiprocessor. */
-int gpu_groups(const gpu_call *call, int64_t count, int most);
+#define GPU_SOURCES(...)                   \
+    (const gpu_source *const[])            \
+    {                                      \
+        __VA_ARGS__, NULL                  \
+    }
 
-/* BE_UNAVAILABLE if an operand has 2^31 elements or more: kernels count in int. */
-be_status gpu_check_sizes(const gpu_call *call, be_error *err);
+/* The group size that gpu_use would take. */
+int gpu_group(const gpu_call *call, int wanted);
 
-/* For record: one launch of call->group work items a group. */
-be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, const char *kernel, int groups,
-                     int argument_count, const gpu_argument *arguments, be_error *err);
+/* Groups for `items` pieces of work at `each` a group; at most `most` a multiprocessor. */
+int gpu_groups(const gpu_call *call, int64_t items, int64_t each, int most);
 
-#define GPU_ARGUMENTS(...)                                                     \
-    (int)(sizeof((gpu_argument[]){__VA_ARGS__}) / sizeof(gpu_argument)),       \
-        (const gpu_argument[])                                                 \
-    {                                                                          \
-        __VA_ARGS__                                                            \
+/* For record: one launch of a kernel of a unit. */
+be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, int unit, const char *kernel,
+                     int groups, be_error *err, int argument_count,
+                     const gpu_argument *arguments);
+
+#define GPU_ARGUMENTS(...)                                               \
+    (int)(sizeof((gpu_argument[]){__VA_ARGS__}) / sizeof(gpu_argument)), \
+        (const gpu_argument[])                                           \
+    {                                                                    \
+        __VA_ARGS__                                                      \
     }
 
 static inline gpu_argument gpu_reads(gpu_span span)
@@ -93,15 +105,15 @@ static inline gpu_argument gpu_int(int64_t value)
     return (gpu_argument){.kind = GPU_ARGUMENT_I32, .i32 = (int32_t)value};
 }
 
-static inline gpu_argument gpu_float(float value)
+static inline gpu_argument gpu_float(double value)
 {
-    return (gpu_argument){.kind = GPU_ARGUMENT_F32, .f32 = value};
+    return (gpu_argument){.kind = GPU_ARGUMENT_F32, .f32 = (float)value};
 }
 
 /* A part of a span. */
 static inline gpu_span gpu_part(gpu_span span, size_t offset, size_t bytes)
 {
-    MUST(offset + bytes <= span.bytes);
+    MUST(span.buffer == 0 || offset + bytes <= span.bytes);
     return (gpu_span){span.buffer, span.offset + offset, bytes};
 }
 
