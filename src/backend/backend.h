@@ -1,32 +1,35 @@
-/* The list of backends, opening a device by its id, and listing all devices. */
+/* The list of backends, and opening a device by its id. */
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
 
-#include <jansson.h>
-
 #include "graph/device.h"
+
+be_status cpu_open(const be_device_options *options, be_device **out, be_error *err);
 
 /* The library behind the CPU's primitives, with its version: "oneDNN 2.6.3". */
 const char *cpu_library_version(void);
 
-/* name in ids, has it a number ("cuda:0"), what it is; NAME_open and NAME_list are its functions.
- */
-#define BACKEND_LIST(X)            \
-    X(cpu, false, "the processor") \
-    X(cuda, true, "NVIDIA GPUs")
+/* Device N of a backend that has several: "opencl:N", "null:0" …  `id` is its full id. */
+be_status opencl_open(int index, const char *id, be_device **out, be_error *err);
+be_status null_open(int index, const char *id, be_device **out, be_error *err);
 
-/* Open device `index` of the backend.  Add an object for each device to a list: `id`, `name`,
- * `usable`, and either what is known of it (memory_bytes, driver, compute_capability, units,
- * libraries: a list of name, version, path) or the `reason`, which says what to do.  A backend with
- * nothing usable adds one object with its reason.  Listing never fails. */
-#define X(name, numbered, text)                                                         \
-    be_status name##_open(int index, const be_device_options *options, be_device **out, \
-                          be_error *err);                                               \
-    void name##_list(json_t *devices);
-BACKEND_LIST(X)
-#undef X
+/* One device of a backend, for lists of them; what is not usable says why and what to do. */
+typedef struct backend_entry {
+    char id[24], name[192], software[128], reason[400];
+    bool usable;
+    size_t memory_bytes;
+} backend_entry;
 
-/* A new list of all devices of all backends; NULL without memory. */
-json_t *backend_list(void);
+/* Up to `room` devices; returns how many there are, at least 1 (an unusable one with the reason if
+ * there is none). */
+int opencl_list(backend_entry *out, int room);
+
+/* name in ids, opening function, what it is */
+#define BACKEND_LIST(X) X(cpu, cpu_open, "the processor")
+
+/* Those whose ids end in a number, "NAME:N"; NAME alone is number 0. */
+#define NUMBERED_BACKEND_LIST(X)                                \
+    X(opencl, opencl_open, "any device with an OpenCL driver")  \
+    X(null, null_open, "plans and counts, and computes nothing")
 
 #endif
