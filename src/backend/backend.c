@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/topology.h"
+
 static const struct {
     const char *name;
     be_status (*open)(const be_device_options *, be_device **, be_error *);
@@ -48,4 +50,41 @@ be_status be_device_open(const char *id, const be_device_options *options, be_de
     }
     FAIL(err, BE_UNAVAILABLE,
          "device \"%s\": expected one of those that `breakeven devices` lists (cpu …)", id);
+}
+
+/* ---------------------------------------------------------------- listing */
+
+static void list_cpu(json_t *devices)
+{
+    json_array_append_new(devices, json_pack("{s:s, s:s, s:b}", "id", "cpu", "name",
+                                             topology_get()->cpu_name, "usable", 1));
+}
+
+#define OPENCL_MOST 16
+
+static void list_opencl(json_t *devices)
+{
+    backend_entry found[OPENCL_MOST];
+    int count = opencl_list(found, OPENCL_MOST);
+    for (int i = 0; i < count && i < OPENCL_MOST; i++) {
+        const backend_entry *e = &found[i];
+        json_t *device =
+            json_pack("{s:s, s:s, s:b}", "id", e->id, "name", e->name, "usable", e->usable);
+        if (e->usable) {
+            json_object_set_new(device, "driver", json_string(e->software));
+            json_object_set_new(device, "memory_bytes", json_integer((json_int_t)e->memory_bytes));
+        } else {
+            json_object_set_new(device, "reason", json_string(e->reason));
+        }
+        json_array_append_new(devices, device);
+    }
+}
+
+json_t *backend_list(void)
+{
+    json_t *devices = json_array();
+    list_cpu(devices);
+    cuda_list(devices);
+    list_opencl(devices);
+    return devices;
 }

@@ -1,6 +1,8 @@
-/* The list of backends, and opening a device by its id. */
+/* The list of backends, opening a device by its id, and listing them all. */
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
+
+#include <jansson.h>
 
 #include "graph/device.h"
 
@@ -10,6 +12,7 @@ be_status cpu_open(const be_device_options *options, be_device **out, be_error *
 const char *cpu_library_version(void);
 
 /* Device N of a backend that has several: "opencl:N", "null:0" …  `id` is its full id. */
+be_status cuda_open(int index, const char *id, be_device **out, be_error *err);
 be_status opencl_open(int index, const char *id, be_device **out, be_error *err);
 be_status null_open(int index, const char *id, be_device **out, be_error *err);
 
@@ -24,12 +27,21 @@ typedef struct backend_entry {
  * there is none). */
 int opencl_list(backend_entry *out, int room);
 
+/* Add an object for each NVIDIA GPU: `id`, `name`, `usable`, and either memory_bytes, driver,
+ * compute_capability, units, bus and libraries (a list of name, version, path), or the reason. */
+void cuda_list(json_t *devices);
+
+/* A new list of the devices of all backends, usable or not: objects with `id`, `name`, `usable`,
+ * and what else is known, or `reason`, which says what to do.  NULL without memory. */
+json_t *backend_list(void);
+
 /* name in ids, opening function, what it is */
 #define BACKEND_LIST(X) X(cpu, cpu_open, "the processor")
 
 /* Those whose ids end in a number, "NAME:N"; NAME alone is number 0. */
-#define NUMBERED_BACKEND_LIST(X)                                \
-    X(opencl, opencl_open, "any device with an OpenCL driver")  \
+#define NUMBERED_BACKEND_LIST(X)                               \
+    X(cuda, cuda_open, "NVIDIA's GPUs")                        \
+    X(opencl, opencl_open, "any device with an OpenCL driver") \
     X(null, null_open, "plans and counts, and computes nothing")
 
 #endif

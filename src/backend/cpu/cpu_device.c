@@ -46,10 +46,9 @@ const char *cpu_library_version(void)
 
 #define CPU_THREADS_MAX 1024
 
-be_status cpu_open(int index, const be_device_options *options, be_device **out, be_error *err)
+be_status cpu_open(const be_device_options *options, be_device **out, be_error *err)
 {
     void *memory = NULL;
-    (void)index;
     cpu_isa isa;
     cpu_library library;
     TRY(choose_isa(options, &isa, err));
@@ -78,12 +77,4 @@ be_status cpu_open(int index, const be_device_options *options, be_device **out,
     }
     *out = &device->base;
     return BE_OK;
-}
-
-void cpu_list(json_t *devices)
-{
-    const topology *t = topology_get();
-    json_array_append_new(devices, json_pack("{s:s, s:s, s:b, s:i, s:i}", "id", "cpu", "name",
-                                             t->cpu_name, "usable", 1, "cores", t->cores,
-                                             "hardware_threads", t->threads));
 }

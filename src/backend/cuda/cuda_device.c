@@ -5,14 +5,11 @@
 #include "backend/cuda/cuda.h"
 #include "backend/gpu/gpu.h"
 
-be_status cuda_open(int index, const be_device_options *options, be_device **out, be_error *err)
+be_status cuda_open(int index, const char *id, be_device **out, be_error *err)
 {
     const cuda_libraries *libraries = NULL;
     gpu_driver *driver = NULL;
-    char id[24];
-    (void)options;
     *out = NULL;
-    snprintf(id, sizeof id, "cuda:%d", index);
     be_status status = cuda_libraries_get(&libraries, err);
     if (status != BE_OK) status_prefix(err, "%s is not usable", id);
     TRY(status);
