@@ -15,6 +15,7 @@
 #define NUM_GROUPS ((int)gridDim.x)
 #define BARRIER() __syncthreads()
 #define UNROLL _Pragma("unroll")
+#define UNROLL_4 _Pragma("unroll 4")
 typedef signed char i8;
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -24,6 +25,10 @@ typedef long long i64;
 typedef unsigned long long u64;
 typedef unsigned short f16;
 typedef unsigned short bf16;
+/* The items of all groups share the indexes 0 … count − 1. */
+#define EACH(i, count)                                                    \
+    (u32 i = (u32)GROUP_ID * (u32)LOCAL_SIZE + (u32)LOCAL_ID; i < (u32)(count); \
+         i += (u32)NUM_GROUPS * (u32)LOCAL_SIZE)
 #define F32_LOWEST (-3.402823466e+38f)
 #define F32_NAN __int_as_float(0x7fc00000)
 #define MULTIPLY_HIGH(a, b) __umulhi(a, b)

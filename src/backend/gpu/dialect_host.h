@@ -17,6 +17,7 @@
 #define OPEN_IN(type, name)
 #define OPEN_OUT(type, name)
 #define UNROLL
+#define UNROLL_4
 typedef int8_t i8;
 typedef uint8_t u8;
 typedef uint16_t u16;
@@ -42,6 +43,10 @@ void (*dialect_yield)(void);
 #define LOCAL_SIZE 1
 #define BARRIER() ((void)0)
 #endif
+/* The items of all groups share the indexes 0 … count − 1. */
+#define EACH(i, count)                                                    \
+    (u32 i = (u32)GROUP_ID * (u32)LOCAL_SIZE + (u32)LOCAL_ID; i < (u32)(count); \
+         i += (u32)NUM_GROUPS * (u32)LOCAL_SIZE)
 #define F32_LOWEST (-3.402823466e+38f)
 #define F32_NAN NAN
 #define MULTIPLY_HIGH(a, b) ((u32)((u64)(u32)(a) * (u32)(b) >> 32))

@@ -18,6 +18,7 @@
 #define NUM_GROUPS ((int)get_num_groups(0))
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
 #define UNROLL _Pragma("unroll")
+#define UNROLL_4 _Pragma("unroll 4")
 typedef char i8;
 typedef uchar u8;
 typedef ushort u16;
@@ -27,6 +28,10 @@ typedef long i64;
 typedef ulong u64;
 typedef ushort f16;
 typedef ushort bf16;
+/* The items of all groups share the indexes 0 … count − 1. */
+#define EACH(i, count)                                                    \
+    (u32 i = (u32)GROUP_ID * (u32)LOCAL_SIZE + (u32)LOCAL_ID; i < (u32)(count); \
+         i += (u32)NUM_GROUPS * (u32)LOCAL_SIZE)
 #define F32_LOWEST (-3.402823466e+38f)
 #define F32_NAN as_float(0x7fc00000u)
 #define MULTIPLY_HIGH(a, b) mul_hi((uint)(a), (uint)(b))

@@ -19,7 +19,7 @@ typedef struct gpu_source {
 } gpu_source;
 
 #define GPU_MAX_SOURCES 3
-#define GPU_MAX_UNITS 3
+#define GPU_MAX_UNITS 4
 
 /* Kernel files that are compiled together, for one choice of sizes. */
 typedef struct gpu_unit {

@@ -1,0 +1,21 @@
+/* x [rows, channels, pixels] -> y [channels]: a channel a group and round. */
+KERNEL sum_rows(ARG_IN(float, x), ARG_OUT(float, y), int rows, int channels, int pixels)
+{
+    OPEN_IN(float, x);
+    OPEN_OUT(float, y);
+    LOCAL_ARRAY(float, sums, GROUP);
+    for (int c = GROUP_ID; c < channels; c += NUM_GROUPS) {
+        float sum = 0.0f;
+        for (int i = LOCAL_ID; i < rows * pixels; i += LOCAL_SIZE)
+            sum += x[((i64)(i / pixels) * channels + c) * pixels + i % pixels];
+        sums[LOCAL_ID] = sum;
+        BARRIER();
+        for (int left = LOCAL_SIZE; left > 1;) {
+            int half = (left + 1) / 2;
+            if (LOCAL_ID < left - half) sums[LOCAL_ID] += sums[LOCAL_ID + half];
+            BARRIER();
+            left = half;
+        }
+        if (LOCAL_ID == 0) y[c] = sums[0];
+    }
+}
