@@ -13,7 +13,7 @@ def main():
         data = file.read()
     lines = []
     for i in range(0, len(data), 20):
-        lines.append(",".join(str(byte) for byte in data[i : i + 20]) + ",")
+        lines.append(",".join(str(byte - (byte > 127) * 256) for byte in data[i : i + 20]) + ",")
     with open(output, "w", encoding="ascii") as file:
         file.write('#include "backend/gpu/gpu.h"\n\n')
         file.write("static const char text[] = {\n%s\n0};\n\n" % "\n".join(lines))

@@ -18,7 +18,7 @@ typedef struct cuda_libraries {
     cuda_functions cu;
     nvrtc_functions rtc;
     int driver_version;        /* of the API: 13000 is 13.0 */
-    char driver_text[48];      /* "580.159.04 (CUDA 13.0)" */
+    char driver_text[64];      /* "580.159.04 (CUDA 13.0)" */
     int nvrtc_version;         /* 13000 */
     int archs[CUDA_ARCHS_MAX]; /* that nvrtc compiles for: 75, 80, … */
     int arch_count;

@@ -40,7 +40,6 @@ enum {
 enum {
     CUDA_ATTRIBUTE_THREADS_PER_BLOCK = 1,
     CUDA_ATTRIBUTE_SHARED_PER_BLOCK = 8,
-    CUDA_ATTRIBUTE_WARP_SIZE = 10,
     CUDA_ATTRIBUTE_CLOCK_KHZ = 13,
     CUDA_ATTRIBUTE_MULTIPROCESSORS = 16,
     CUDA_ATTRIBUTE_COMPUTE_MODE = 20,
@@ -49,15 +48,7 @@ enum {
     CUDA_ATTRIBUTE_MINOR = 76
 };
 
-enum {
-    CUDA_COMPUTE_PROHIBITED = 2,
-    CUDA_STREAM_NON_BLOCKING = 1,
-    CUDA_EVENT_NO_TIMING = 2,
-    CUDA_FUNCTION_SHARED_BYTES = 1,
-    CUDA_FUNCTION_LOCAL_BYTES = 3,
-    CUDA_FUNCTION_REGISTERS = 4,
-    CUDA_FUNCTION_MAX_THREADS = 0
-};
+enum { CUDA_COMPUTE_PROHIBITED = 2, CUDA_STREAM_NON_BLOCKING = 1, CUDA_EVENT_NO_TIMING = 2 };
 
 enum { NVRTC_OK = 0, NVRTC_COMPILATION = 6, NVML_OK = 0 };
 
@@ -65,11 +56,7 @@ enum { NVRTC_OK = 0, NVRTC_COMPILATION = 6, NVML_OK = 0 };
 typedef int cuda_result;
 typedef int cuda_device_index;
 typedef int cuda_attribute;
-typedef int cuda_function_attribute;
 typedef unsigned long long cuda_address;
-typedef struct cuda_uuid {
-    char bytes[16];
-} cuda_uuid;
 typedef struct cuda_context_ *cuda_context;
 typedef struct cuda_stream_ *cuda_stream;
 typedef struct cuda_event_ *cuda_event;
@@ -92,51 +79,49 @@ typedef struct nvrtc_program_ *nvrtc_program;
 
 /* member, symbol of the library, parameters; all give a cuda_result.  The symbols with a version
  * are those that the real header names so by a macro. */
-#define CUDA_FUNCTION_LIST(X)                                                                  \
-    X(init, cuInit, (unsigned))                                                                \
-    X(driver_version, cuDriverGetVersion, (int *))                                             \
-    X(error_name, cuGetErrorName, (cuda_result, const char **))                                \
-    X(error_string, cuGetErrorString, (cuda_result, const char **))                            \
-    X(device_count, cuDeviceGetCount, (int *))                                                 \
-    X(device_get, cuDeviceGet, (cuda_device_index *, int))                                     \
-    X(device_name, cuDeviceGetName, (char *, int, cuda_device_index))                          \
-    X(device_uuid, cuDeviceGetUuid_v2, (cuda_uuid *, cuda_device_index))                       \
-    X(device_pci, cuDeviceGetPCIBusId, (char *, int, cuda_device_index))                       \
-    X(device_memory, cuDeviceTotalMem_v2, (size_t *, cuda_device_index))                       \
-    X(device_attribute, cuDeviceGetAttribute, (int *, cuda_attribute, cuda_device_index))      \
-    X(context_retain, cuDevicePrimaryCtxRetain, (cuda_context *, cuda_device_index))           \
-    X(context_release, cuDevicePrimaryCtxRelease_v2, (cuda_device_index))                      \
-    X(context_set, cuCtxSetCurrent, (cuda_context))                                            \
-    X(memory_info, cuMemGetInfo_v2, (size_t *, size_t *))                                      \
-    X(memory_alloc, cuMemAlloc_v2, (cuda_address *, size_t))                                   \
-    X(memory_free, cuMemFree_v2, (cuda_address))                                               \
-    X(host_alloc, cuMemHostAlloc, (void **, size_t, unsigned))                                 \
-    X(host_free, cuMemFreeHost, (void *))                                                      \
-    X(upload, cuMemcpyHtoDAsync_v2, (cuda_address, const void *, size_t, cuda_stream))         \
-    X(download, cuMemcpyDtoHAsync_v2, (void *, cuda_address, size_t, cuda_stream))             \
-    X(fill, cuMemsetD8Async, (cuda_address, unsigned char, size_t, cuda_stream))               \
-    X(stream_new, cuStreamCreate, (cuda_stream *, unsigned))                                   \
-    X(stream_free, cuStreamDestroy_v2, (cuda_stream))                                          \
-    X(stream_wait, cuStreamSynchronize, (cuda_stream))                                         \
-    X(graph_new, cuGraphCreate, (cuda_graph *, unsigned))                                      \
-    X(graph_kernel, cuGraphAddKernelNode_v2,                                                   \
-      (cuda_node *, cuda_graph, const cuda_node *, size_t, const cuda_kernel_node *))          \
-    X(graph_instantiate, cuGraphInstantiateWithFlags,                                          \
-      (cuda_exec *, cuda_graph, unsigned long long))                                           \
-    X(graph_free, cuGraphDestroy, (cuda_graph))                                                \
-    X(exec_upload, cuGraphUpload, (cuda_exec, cuda_stream))                                    \
-    X(exec_launch, cuGraphLaunch, (cuda_exec, cuda_stream))                                    \
-    X(exec_free, cuGraphExecDestroy, (cuda_exec))                                              \
-    X(event_new, cuEventCreate, (cuda_event *, unsigned))                                      \
-    X(event_free, cuEventDestroy_v2, (cuda_event))                                             \
-    X(event_record, cuEventRecord, (cuda_event, cuda_stream))                                  \
-    X(event_wait, cuEventSynchronize, (cuda_event))                                            \
-    X(module_load, cuModuleLoadData, (cuda_module *, const void *))                            \
-    X(module_free, cuModuleUnload, (cuda_module))                                              \
-    X(module_function, cuModuleGetFunction, (cuda_function *, cuda_module, const char *))      \
-    X(function_attribute, cuFuncGetAttribute, (int *, cuda_function_attribute, cuda_function)) \
-    X(launch, cuLaunchKernel,                                                                  \
-      (cuda_function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,    \
+#define CUDA_FUNCTION_LIST(X)                                                               \
+    X(init, cuInit, (unsigned))                                                             \
+    X(driver_version, cuDriverGetVersion, (int *))                                          \
+    X(error_name, cuGetErrorName, (cuda_result, const char **))                             \
+    X(error_string, cuGetErrorString, (cuda_result, const char **))                         \
+    X(device_count, cuDeviceGetCount, (int *))                                              \
+    X(device_get, cuDeviceGet, (cuda_device_index *, int))                                  \
+    X(device_name, cuDeviceGetName, (char *, int, cuda_device_index))                       \
+    X(device_pci, cuDeviceGetPCIBusId, (char *, int, cuda_device_index))                    \
+    X(device_memory, cuDeviceTotalMem_v2, (size_t *, cuda_device_index))                    \
+    X(device_attribute, cuDeviceGetAttribute, (int *, cuda_attribute, cuda_device_index))   \
+    X(context_retain, cuDevicePrimaryCtxRetain, (cuda_context *, cuda_device_index))        \
+    X(context_release, cuDevicePrimaryCtxRelease_v2, (cuda_device_index))                   \
+    X(context_set, cuCtxSetCurrent, (cuda_context))                                         \
+    X(memory_info, cuMemGetInfo_v2, (size_t *, size_t *))                                   \
+    X(memory_alloc, cuMemAlloc_v2, (cuda_address *, size_t))                                \
+    X(memory_free, cuMemFree_v2, (cuda_address))                                            \
+    X(host_alloc, cuMemHostAlloc, (void **, size_t, unsigned))                              \
+    X(host_free, cuMemFreeHost, (void *))                                                   \
+    X(upload, cuMemcpyHtoDAsync_v2, (cuda_address, const void *, size_t, cuda_stream))      \
+    X(download, cuMemcpyDtoHAsync_v2, (void *, cuda_address, size_t, cuda_stream))          \
+    X(fill, cuMemsetD8Async, (cuda_address, unsigned char, size_t, cuda_stream))            \
+    X(stream_new, cuStreamCreate, (cuda_stream *, unsigned))                                \
+    X(stream_free, cuStreamDestroy_v2, (cuda_stream))                                       \
+    X(stream_wait, cuStreamSynchronize, (cuda_stream))                                      \
+    X(graph_new, cuGraphCreate, (cuda_graph *, unsigned))                                   \
+    X(graph_kernel, cuGraphAddKernelNode_v2,                                                \
+      (cuda_node *, cuda_graph, const cuda_node *, size_t, const cuda_kernel_node *))       \
+    X(graph_instantiate, cuGraphInstantiateWithFlags,                                       \
+      (cuda_exec *, cuda_graph, unsigned long long))                                        \
+    X(graph_free, cuGraphDestroy, (cuda_graph))                                             \
+    X(exec_upload, cuGraphUpload, (cuda_exec, cuda_stream))                                 \
+    X(exec_launch, cuGraphLaunch, (cuda_exec, cuda_stream))                                 \
+    X(exec_free, cuGraphExecDestroy, (cuda_exec))                                           \
+    X(event_new, cuEventCreate, (cuda_event *, unsigned))                                   \
+    X(event_free, cuEventDestroy_v2, (cuda_event))                                          \
+    X(event_record, cuEventRecord, (cuda_event, cuda_stream))                               \
+    X(event_wait, cuEventSynchronize, (cuda_event))                                         \
+    X(module_load, cuModuleLoadData, (cuda_module *, const void *))                         \
+    X(module_free, cuModuleUnload, (cuda_module))                                           \
+    X(module_function, cuModuleGetFunction, (cuda_function *, cuda_module, const char *))   \
+    X(launch, cuLaunchKernel,                                                               \
+      (cuda_function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, \
        cuda_stream, void **, void **))
 
 /* As above; all give an nvrtc_result. */

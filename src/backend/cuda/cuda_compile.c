@@ -118,14 +118,18 @@ static void job_run(const cuda_driver *d, compile_job *job)
     be_error unused;
     job->status = make_key(d, job, &job->error);
     if (job->status != BE_OK) return;
-    /* Without a usable file in the cache it is compiled; why there is none does not matter. */
-    if (cache_read(job->key, job->key_bytes, &job->code, &job->code_bytes, &unused) == BE_OK)
+    be_status status =
+        cache_read(job->key, job->key_bytes, &job->code, &job->code_bytes, &job->error);
+    if (status == BE_OK || status == BE_NO_MEMORY) {
+        job->status = status;
         return;
+    }
+    /* Without a usable file in the cache it is compiled; why there is none does not matter. */
+    job->error = (be_error){0};
     job->status = compile_text(d, job, &job->error);
     /* A cache that cannot be written costs time at the next start, and nothing else. */
-    if (job->status == BE_OK &&
-        cache_write(job->key, job->key_bytes, job->code, job->code_bytes, &unused) != BE_OK)
-        job->error = (be_error){0};
+    if (job->status == BE_OK)
+        (void)!cache_write(job->key, job->key_bytes, job->code, job->code_bytes, &unused);
 }
 
 static void jobs_free(compile_job *jobs, int count)
@@ -199,7 +203,8 @@ void cuda_module_release(gpu_driver *driver, gpu_module *module)
         memory_free(module->functions);
         module->functions = next;
     }
-    if (cuda_enter(d, NULL) == BE_OK) d->libraries->cu.module_free(module->module);
+    d->libraries->cu.context_set(d->context);
+    d->libraries->cu.module_free(module->module);
     memory_free(module);
 }
 

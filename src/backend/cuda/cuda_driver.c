@@ -41,7 +41,9 @@ static be_status driver_alloc(gpu_driver *driver, size_t bytes, const char *what
 static void driver_free(gpu_driver *driver, gpu_buffer buffer)
 {
     const cuda_driver *d = (const cuda_driver *)driver;
-    if (buffer && cuda_enter(d, NULL) == BE_OK) d->libraries->cu.memory_free(buffer);
+    if (!buffer) return;
+    d->libraries->cu.context_set(d->context);
+    d->libraries->cu.memory_free(buffer);
 }
 
 /* ---------------------------------------------------------------- copies */
@@ -142,12 +144,14 @@ static be_status driver_synchronise(gpu_driver *driver, be_error *err)
 
 /* ---------------------------------------------------------------- opening and closing */
 
-/* Results are not looked at: a lost device answers every call with the error that was told. */
+/* What gives back looks at no result: a lost device answers every call with the error that was
+ * told already. */
 static void driver_close(gpu_driver *driver)
 {
     cuda_driver *d = (cuda_driver *)driver;
     const cuda_functions *cu = &d->libraries->cu;
-    if (d->context && cuda_enter(d, NULL) == BE_OK) {
+    if (d->context) {
+        cu->context_set(d->context);
         if (d->stream) cu->stream_wait(d->stream);
         for (int i = 0; i < CUDA_STAGES; i++) {
             if (d->staged[i]) cu->event_free(d->staged[i]);
@@ -155,8 +159,8 @@ static void driver_close(gpu_driver *driver)
         }
         if (d->stream) cu->stream_free(d->stream);
         cu->context_set(NULL);
+        cu->context_release(d->facts.device);
     }
-    if (d->context) cu->context_release(d->facts.device);
     memory_free(d);
 }
 

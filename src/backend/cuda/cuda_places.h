@@ -47,7 +47,7 @@ typedef struct cuda_library {
     const char *name; /* the versioned name that was found, else the first that was wanted */
     void *handle;     /* NULL: not there; reason says why */
     char path[512];
-    char version[48];
+    char version[64];
     char reason[CUDA_LIBRARY_REASON];
 } cuda_library;
 

@@ -178,9 +178,8 @@ void cuda_sequence_release(gpu_driver *driver, gpu_sequence *s)
 {
     const cuda_driver *d = (const cuda_driver *)driver;
     if (!s) return;
-    if (cuda_enter(d, NULL) == BE_OK) {
-        if (s->one) d->libraries->cu.exec_free(s->one);
-        if (s->many) d->libraries->cu.exec_free(s->many);
-    }
+    d->libraries->cu.context_set(d->context);
+    if (s->one) d->libraries->cu.exec_free(s->one);
+    if (s->many) d->libraries->cu.exec_free(s->many);
     memory_free(s);
 }
