@@ -120,6 +120,11 @@ static void memory_is_counted(void **state)
     d->vtable->close(d);
 }
 
+static unsigned char pattern(size_t i)
+{
+    return (unsigned char)((uint32_t)i * 2654435761u >> 24);
+}
+
 /* Larger than all stages together, and of no round size; the source is changed at once. */
 static void copies(void **state)
 {
@@ -129,14 +134,14 @@ static void copies(void **state)
     unsigned char *from = malloc(bytes), *to = malloc(bytes);
     gpu_buffer buffer = 0;
     gpu_driver *d = open_driver();
-    for (size_t i = 0; i < bytes; i++) from[i] = (unsigned char)(i * 2654435761u >> 13);
+    for (size_t i = 0; i < bytes; i++) from[i] = pattern(i);
     ASSERT_OK(d->vtable->alloc(d, bytes + 100, "data", &buffer, &err));
     ASSERT_OK(d->vtable->clear(d, buffer, 0, bytes + 100, &err));
     ASSERT_OK(d->vtable->upload(d, buffer, 100, from, bytes, &err));
     memset(from, 0xaa, bytes);
     ASSERT_OK(d->vtable->download(d, buffer, 100, to, bytes, &err));
     for (size_t i = 0; i < bytes; i++)
-        if (to[i] != (unsigned char)(i * 2654435761u >> 13)) fail_msg("byte %zu is wrong", i);
+        if (to[i] != pattern(i)) fail_msg("byte %zu is wrong", i);
     ASSERT_OK(d->vtable->download(d, buffer, 0, to, 100, &err));
     for (size_t i = 0; i < 100; i++) assert_int_equal(to[i], 0);
     ASSERT_FAILS(d->vtable->upload(d, buffer, 200, from, bytes, &err), BE_DRIVER,
@@ -220,8 +225,9 @@ static void kernel_that_does_not_compile(void **state)
 
 #define N 16
 
-/* Two chains that meet at the end, in one buffer of rows a, b, c, d; the third launch overwrites
- * what the second has read.  a += 1 each time, so that repetitions depend on each other. */
+/* In one buffer of rows a, b, c, d.  The third launch overwrites what the second has read; the last
+ * must wait for two that do not wait for each other; a += 1 each time, so that repetitions depend
+ * on each other. */
 static int fill_sequence(const gpu_function *f, const gpu_function *twice, gpu_buffer buffer,
                          gpu_launch *out)
 {
@@ -239,6 +245,7 @@ static int fill_sequence(const gpu_function *f, const gpu_function *twice, gpu_b
                             .arguments = {b_out, gpu_int(N)}};
     out[n++] = add(f, a_in, a_out, 1);    /* a = a + 1: after b was made */
     out[n++] = add(f, c_in, d_out, 0.5f); /* d = c + 0.5 */
+    out[n++] = add(f, span(buffer, 3 * N, N, false), b_out, 0.25f); /* b = d + 0.25 */
     return n;
 }
 
@@ -247,7 +254,7 @@ static void check_rows(const float *rows, int64_t times)
     for (int i = 0; i < N; i++) {
         float a = (float)i + (float)times;
         assert_float_equal(rows[i], a, 0);
-        assert_float_equal(rows[N + i], 2 * (a - 1 + 10), 0);
+        assert_float_equal(rows[N + i], a - 1 + 110.75f, 0);
         assert_float_equal(rows[2 * N + i], a - 1 + 110, 0);
         assert_float_equal(rows[3 * N + i], a - 1 + 110.5f, 0);
     }
