@@ -130,7 +130,7 @@ be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be
 extern const device_vtable gpu_vtable;
 
 /* The dialect for each target: the text that goes before a kernel file. */
-extern const gpu_source gpu_source_dialect_cuda, gpu_source_dialect_opencl;
+extern const gpu_source gpu_source_dialect_cuda, gpu_source_dialect_host, gpu_source_dialect_opencl;
 
 /* The implementations, in the order of op_table; NULL where there is none. */
 extern const gpu_kernel *const gpu_table[OP_COUNT];

@@ -32,7 +32,7 @@ static be_status prepare(gpu_call *call, const char *from, be_error *err)
                                     .m_step = 1,
                                     .depth_step = (int)(s.k * s.k),
                                     .depth_whole = (int)(s.o * s.k * s.k)};
-        plan->dx = gpu_tile_choose(call, &problem);
+        TRY(gpu_tile_choose(call, &problem, &plan->dx, err));
         plan->dx_unit = call->unit_count;
         TRY(gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_conv2d_dx), plan->dx.group, err,
                     GPU_TILE_FORMAT " %s %s", GPU_TILE_VALUES(&plan->dx), words, from));
@@ -43,7 +43,7 @@ static be_status prepare(gpu_call *call, const char *from, be_error *err)
                                 .m_step = 1,
                                 .depth_step = 8,
                                 .may_split = true};
-    plan->dw = gpu_tile_choose(call, &problem);
+    TRY(gpu_tile_choose(call, &problem, &plan->dw, err));
     plan->dw_unit = call->unit_count;
     TRY(gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_conv2d_dw), plan->dw.group, err,
                 GPU_TILE_FORMAT " %s %s", GPU_TILE_VALUES(&plan->dw), words, from));

@@ -69,9 +69,9 @@ KERNEL conv2d_dw(ARG_IN(float, x), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(f
             m_needs[m] =
                 weight < WEIGHTS ? 1u << tap / TAPS | 65536u << tap % TAPS : BIAS_NEEDS;
         }
-        describe_places(k_at, k_inside, k_from, k_won, k0, end);
         tile_clear(sums);
         for (; k0 < end; k0 += BK) {
+            describe_places(k_at, k_inside, k_from, k_won, k0, end);
             BARRIER();
             for (int i = LOCAL_ID; i < BK * BM; i += GROUP) {
                 int m = i % BM, k = i / BM;
@@ -98,7 +98,6 @@ KERNEL conv2d_dw(ARG_IN(float, x), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(f
                 nt[k * STRIDE_N + n] = value;
             }
             BARRIER();
-            describe_places(k_at, k_inside, k_from, k_won, k0 + BK, end);
             tile_multiply(mt, nt, sums);
         }
         tile_merge(tile, sums);

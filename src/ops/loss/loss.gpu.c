@@ -11,10 +11,10 @@ DEVICE int counted_rows(LOCAL int *sums, GLOBAL const int *target, int rows)
     sums[LOCAL_ID] = count;
     BARRIER();
     for (int left = LOCAL_SIZE; left > 1;) {
-        int half = (left + 1) / 2;
-        if (LOCAL_ID < left - half) sums[LOCAL_ID] += sums[LOCAL_ID + half];
+        int upper = (left + 1) / 2;
+        if (LOCAL_ID < left - upper) sums[LOCAL_ID] += sums[LOCAL_ID + upper];
         BARRIER();
-        left = half;
+        left = upper;
     }
     return sums[0];
 }
@@ -50,13 +50,13 @@ DEVICE void sum_items(LOCAL float *losses, LOCAL int *rights, float loss, int ri
     rights[LOCAL_ID] = right;
     BARRIER();
     for (int left = LOCAL_SIZE; left > 1;) {
-        int half = (left + 1) / 2;
-        if (LOCAL_ID < left - half) {
-            losses[LOCAL_ID] += losses[LOCAL_ID + half];
-            rights[LOCAL_ID] += rights[LOCAL_ID + half];
+        int upper = (left + 1) / 2;
+        if (LOCAL_ID < left - upper) {
+            losses[LOCAL_ID] += losses[LOCAL_ID + upper];
+            rights[LOCAL_ID] += rights[LOCAL_ID + upper];
         }
         BARRIER();
-        left = half;
+        left = upper;
     }
 }
 

@@ -20,10 +20,10 @@ static const gpu_tile shapes[] = {
     {.bm = 8, .bn = 16, .vm = 4, .rm = 1, .vn = 2, .rn = 1},
     {.bm = 8, .bn = 8, .vm = 2, .rm = 1, .vn = 2, .rn = 1},
 };
-static const int depths[] = {8, 16, 32, 64, 9, 18, 27, 36, 25, 50, 72};
 static const int shares[] = {1, 2, 4, 8, 16};
 static const int splits[] = {1, 2, 4, 8, 16, 33, 66, 132, 264, 528};
 
+#define DEPTH_MAX 80
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -72,35 +72,50 @@ static bool tile_fits(const gpu_call *call, const gpu_tile_problem *p, const gpu
 {
     size_t local = call->facts->local_bytes < 40000 ? call->facts->local_bytes : 40000;
     int items = tile_items(t) * t->ks;
-    if (t->vm % p->m_step || t->bk % p->depth_step) return false;
-    if (p->depth_whole && p->depth_whole % t->bk) return false;
+    if (t->vm % p->m_step) return false;
     if (t->ks > t->bk || (t->ks > 1 && items > 512) || items > call->facts->group_max) return false;
     if (t->splits > 1 && (!p->may_split || t->split_depth < 2 * t->bk)) return false;
     return tile_bytes(t) + (size_t)t->bm * 8 + (size_t)t->bk * 8 + 64 <= local;
 }
 
-gpu_tile gpu_tile_choose(const gpu_call *call, const gpu_tile_problem *p)
+/* The best of all with this shape and depth of a round, if it takes less than *least. */
+static void try_depth(const gpu_call *call, const gpu_tile_problem *p, gpu_tile t, double *least,
+                      gpu_tile *best)
 {
-    gpu_tile best = {0};
-    double least = INFINITY;
-    for (int i = 0; i < COUNT(shapes) * COUNT(depths) * COUNT(shares) * COUNT(splits); i++) {
-        gpu_tile t = shapes[i / (COUNT(depths) * COUNT(shares) * COUNT(splits))];
-        t.bk = depths[i / (COUNT(shares) * COUNT(splits)) % COUNT(depths)];
-        if (p->depth_whole && p->depth_step > t.bk && t.bk == depths[0]) t.bk = p->depth_step;
-        t.ks = shares[i / COUNT(splits) % COUNT(shares)];
+    for (int i = 0; i < COUNT(shares) * COUNT(splits); i++) {
+        t.ks = shares[i / COUNT(splits)];
         t.splits = splits[i % COUNT(splits)];
         t.split_depth = (int)(ceil_div(ceil_div(p->depth, t.splits), t.bk) * t.bk);
         t.splits = (int)ceil_div(p->depth, t.split_depth);
         if (!tile_fits(call, p, &t)) continue;
         double cycles = tile_cycles(call, p, &t);
-        if (!(cycles < least)) continue;
-        least = cycles;
-        best = t;
+        if (!(cycles < *least)) continue;
+        *least = cycles;
+        *best = t;
     }
-    MUST(best.bm > 0);
-    best.group = tile_items(&best) * best.ks;
-    if (best.group < 64) best.group = 64;
-    return best;
+}
+
+be_status gpu_tile_choose(const gpu_call *call, const gpu_tile_problem *p, gpu_tile *out,
+                          be_error *err)
+{
+    double least = INFINITY;
+    *out = (gpu_tile){0};
+    for (int i = 0; i < COUNT(shapes); i++)
+        for (int steps = 1; steps == 1 || steps * p->depth_step <= DEPTH_MAX; steps++) {
+            gpu_tile t = shapes[i];
+            t.bk = steps * p->depth_step;
+            bool whole = !p->depth_whole || p->depth_whole % t.bk == 0;
+            bool power = p->depth_whole || (steps & (steps - 1)) == 0;
+            if (whole && power) try_depth(call, p, t, &least, out);
+        }
+    if (out->bm == 0)
+        FAIL(err, BE_UNAVAILABLE,
+             "no tile of it fits into the %zu bytes of local memory and the %d work items of a "
+             "group of this device",
+             call->facts->local_bytes, call->facts->group_max);
+    out->group = tile_items(out) * out->ks;
+    if (out->group < 64) out->group = 64;
+    return BE_OK;
 }
 
 be_status gpu_parts_prepare(gpu_call *call, const gpu_parts *parts, int *unit, be_error *err)
@@ -145,7 +160,7 @@ be_status gpu_product_prepare(gpu_call *call, const gpu_product *product, gpu_pr
                                 .m_step = 1,
                                 .depth_step = 8,
                                 .may_split = true};
-    out->tile = gpu_tile_choose(call, &problem);
+    TRY(gpu_tile_choose(call, &problem, &out->tile, err));
     bool split = out->tile.splits > 1;
     TRY(gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_product), out->tile.group, err,
                 GPU_TILE_FORMAT " ROWS=%" PRId64 " COLUMNS=%" PRId64 " DEPTH=%" PRId64
