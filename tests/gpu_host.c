@@ -9,7 +9,6 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-
 #ifdef GPU_HOST_SANITIZE
 void __asan_poison_memory_region(void const volatile *, size_t);
 void __asan_unpoison_memory_region(void const volatile *, size_t);
@@ -93,8 +92,8 @@ static void host_free(gpu_driver *driver, gpu_buffer buffer)
     free((void *)buffer);
 }
 
-static be_status host_upload(gpu_driver *driver, gpu_buffer buffer, size_t offset,
-                             const void *data, size_t bytes, be_error *err)
+static be_status host_upload(gpu_driver *driver, gpu_buffer buffer, size_t offset, const void *data,
+                             size_t bytes, be_error *err)
 {
     (void)driver;
     (void)err;
@@ -160,11 +159,24 @@ static void write_wrappers(FILE *file, const char *text)
 static be_status run_compiler(const host_driver *d, const char *source, const char *object,
                               be_error *err)
 {
-    const char *serial[] = {GPU_HOST_CC, "-std=gnu17", "-w", "-O1", "-g", "-fPIC", "-shared", "-Wl,-Bsymbolic",
-                            GPU_HOST_SANITIZE, "-fno-sanitize-recover=all", "-o", object, source,
-                            "-lm", NULL};
-    const char *fibers[] = {GPU_HOST_CC, "-std=gnu17", "-w",   "-O1",  "-fPIC", "-shared",
-                            "-Wl,-Bsymbolic", "-DFIBERS",  "-o",         object, source, "-lm",   NULL};
+    const char *serial[] = {GPU_HOST_CC,
+                            "-std=gnu17",
+                            "-w",
+                            "-O1",
+                            "-g",
+                            "-fPIC",
+                            "-shared",
+                            "-Wl,-Bsymbolic",
+                            GPU_HOST_SANITIZE,
+                            "-fno-sanitize-recover=all",
+                            "-o",
+                            object,
+                            source,
+                            "-lm",
+                            NULL};
+    const char *fibers[] = {
+        GPU_HOST_CC, "-std=gnu17", "-w",   "-O1",  "-fPIC", "-shared", "-Wl,-Bsymbolic",
+        "-DFIBERS",  "-o",         object, source, "-lm",   NULL};
     const char **arguments = d->kind == GPU_HOST_SERIAL ? serial : fibers;
     pid_t child = fork();
     if (child == 0) {

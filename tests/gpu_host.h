@@ -14,8 +14,11 @@ typedef enum gpu_host_kind { GPU_HOST_SERIAL, GPU_HOST_FIBERS } gpu_host_kind;
 BE_CHECKED be_status gpu_host_open(gpu_host_kind kind, be_device **out, be_error *err);
 
 /* For FIBERS: the order of the items of a group, from now on. */
-typedef enum gpu_host_order { GPU_HOST_FORWARD, GPU_HOST_REVERSE, GPU_HOST_SHUFFLED }
-gpu_host_order;
+typedef enum gpu_host_order {
+    GPU_HOST_FORWARD,
+    GPU_HOST_REVERSE,
+    GPU_HOST_SHUFFLED
+} gpu_host_order;
 void gpu_host_set_order(be_device *device, gpu_host_order order);
 
 /* A change of the text of kernels before they are compiled, or NULL.  It returns new text from

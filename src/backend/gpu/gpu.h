@@ -66,10 +66,10 @@ typedef struct gpu_kernel {
 be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, be_error *err,
                   const char *defines, ...) __attribute__((format(printf, 5, 6)));
 
-#define GPU_SOURCES(...)                   \
-    (const gpu_source *const[])            \
-    {                                      \
-        __VA_ARGS__, NULL                  \
+#define GPU_SOURCES(...)        \
+    (const gpu_source *const[]) \
+    {                           \
+        __VA_ARGS__, NULL       \
     }
 
 /* The group size that gpu_use would take. */
@@ -80,14 +80,12 @@ int gpu_groups(const gpu_call *call, int64_t items, int64_t each, int most);
 
 /* For record: one launch of a kernel of a unit. */
 be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, int unit, const char *kernel,
-                     int groups, be_error *err, int argument_count,
-                     const gpu_argument *arguments);
+                     int groups, be_error *err, int argument_count, const gpu_argument *arguments);
 
-#define GPU_ARGUMENTS(...)                                               \
-    (int)(sizeof((gpu_argument[]){__VA_ARGS__}) / sizeof(gpu_argument)), \
-        (const gpu_argument[])                                           \
-    {                                                                    \
-        __VA_ARGS__                                                      \
+#define GPU_ARGUMENTS(...)                                                                      \
+    (int)(sizeof((gpu_argument[]){__VA_ARGS__}) / sizeof(gpu_argument)), (const gpu_argument[]) \
+    {                                                                                           \
+        __VA_ARGS__                                                                             \
     }
 
 static inline gpu_argument gpu_reads(gpu_span span)

@@ -30,10 +30,13 @@ typedef struct gpu_facts {
     size_t memory_bytes, buffer_max_bytes;
 } gpu_facts;
 
-/* An argument of a kernel.  A buffer's is a range of it: the kernel touches nothing outside.  `out`:
+/* An argument of a kernel.  A buffer's is a range of it: the kernel touches nothing outside. `out`:
  * it may write there; the driver may let launches overlap whose ranges do not conflict. */
-typedef enum gpu_argument_kind { GPU_ARGUMENT_SPAN, GPU_ARGUMENT_I32, GPU_ARGUMENT_F32 }
-gpu_argument_kind;
+typedef enum gpu_argument_kind {
+    GPU_ARGUMENT_SPAN,
+    GPU_ARGUMENT_I32,
+    GPU_ARGUMENT_F32
+} gpu_argument_kind;
 
 typedef struct gpu_span {
     gpu_buffer buffer; /* 0: an absent operand */

@@ -126,8 +126,8 @@ static be_status add_unit(program *p, const gpu_unit *unit, int *out, be_error *
 static be_status program_compile(program *p, be_error *err)
 {
     for (int m = 0; m < p->module_count; m++)
-        TRY(arena_printf(p->memory, &p->texts[m].text, err, "%s\n%s",
-                         p->driver->dialect, p->texts[m].text));
+        TRY(arena_printf(p->memory, &p->texts[m].text, err, "%s\n%s", p->driver->dialect,
+                         p->texts[m].text));
     TRY(p->driver->vtable->compile(p->driver, p->texts, p->module_count, p->modules, err));
     p->compiled = true;
     return BE_OK;
@@ -200,8 +200,7 @@ static void gpu_vt_free(program *p)
     gpu_driver *driver = p->driver;
     const gpu_driver_vtable *vt = driver->vtable;
     if (p->sequence) vt->sequence_free(driver, p->sequence);
-    for (int m = 0; p->compiled && m < p->module_count; m++)
-        vt->module_free(driver, p->modules[m]);
+    for (int m = 0; p->compiled && m < p->module_count; m++) vt->module_free(driver, p->modules[m]);
     for (size_t i = 0; p->inputs && i < p->graph->value_count; i++)
         if (p->inputs[i]) vt->free(driver, p->inputs[i]);
     if (p->persistent) vt->free(driver, p->persistent);
@@ -397,8 +396,7 @@ be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be
     gpu_device *device = memory;
     snprintf(device->id, sizeof device->id, "%s", id);
     device->driver = driver;
-    device->base =
-        (be_device){.vtable = &gpu_vtable, .id = device->id, .name = driver->facts.name};
+    device->base = (be_device){.vtable = &gpu_vtable, .id = device->id, .name = driver->facts.name};
     *out = &device->base;
     return BE_OK;
 }

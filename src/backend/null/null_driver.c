@@ -41,8 +41,8 @@ static void null_free(gpu_driver *driver, gpu_buffer buffer)
     memory_free((void *)buffer);
 }
 
-static be_status null_upload(gpu_driver *driver, gpu_buffer buffer, size_t offset,
-                             const void *data, size_t bytes, be_error *err)
+static be_status null_upload(gpu_driver *driver, gpu_buffer buffer, size_t offset, const void *data,
+                             size_t bytes, be_error *err)
 {
     (void)driver;
     (void)err;

@@ -99,8 +99,9 @@ be_status opencl_open(int index, const char *id, be_device **out, be_error *err)
     TRY(opencl_library_get(&cl, err));
     TRY(opencl_devices(cl, places, &count, err));
     if (index >= count)
-        FAIL(err, BE_UNAVAILABLE, "device \"%s\": OpenCL has %d device%s here, opencl:0 to opencl:%d",
-             id, count, count == 1 ? "" : "s", count - 1);
+        FAIL(err, BE_UNAVAILABLE,
+             "device \"%s\": OpenCL has %d device%s here, opencl:0 to opencl:%d", id, count,
+             count == 1 ? "" : "s", count - 1);
     opencl_facts(cl, &places[index], &facts);
     const char *reason = refusal(cl, &places[index], &facts);
     if (reason)

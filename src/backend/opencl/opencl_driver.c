@@ -39,8 +39,7 @@ struct gpu_sequence {
     recorded launches[];
 };
 
-static be_status opencl_fail(const opencl_driver *d, be_error *err, const char *what,
-                             cl_int status)
+static be_status opencl_fail(const opencl_driver *d, be_error *err, const char *what, cl_int status)
 {
     static const struct {
         cl_int status;
@@ -58,9 +57,9 @@ static be_status opencl_fail(const opencl_driver *d, be_error *err, const char *
          d->base.facts.name, what, status, text);
 }
 
-#define CL_TRY(d, what, call)                                                           \
-    do {                                                                                \
-        cl_int cl_try_ = (call);                                                        \
+#define CL_TRY(d, what, call)                                                \
+    do {                                                                     \
+        cl_int cl_try_ = (call);                                             \
         if (cl_try_ != CL_OK) return opencl_fail((d), err, (what), cl_try_); \
     } while (0)
 
@@ -93,8 +92,8 @@ static be_status driver_alloc(gpu_driver *driver, size_t bytes, const char *what
         d->cl->clCreateBuffer(d->context, CL_MEMORY_READ_WRITE, bytes, NULL, &status);
     /* Some drivers take the memory only when it is used first: use it here. */
     if (status == CL_OK) {
-        status = d->cl->clEnqueueWriteBuffer(d->queue, memory, 1, bytes - 1, 1, &first, 0, NULL,
-                                             NULL);
+        status =
+            d->cl->clEnqueueWriteBuffer(d->queue, memory, 1, bytes - 1, 1, &first, 0, NULL, NULL);
         if (status != CL_OK) d->cl->clReleaseMemObject(memory);
     }
     if (status != CL_OK) {
@@ -154,10 +153,9 @@ static be_status build_failed(const opencl_driver *d, cl_program program, const 
     d->cl->clGetProgramBuildInfo(program, d->device, CL_BUILD_LOG, 0, NULL, &length);
     if (memory_alloc(&log, length + 1, "build log", NULL) == BE_OK)
         d->cl->clGetProgramBuildInfo(program, d->device, CL_BUILD_LOG, length, log, NULL);
-    be_status mine =
-        status_fail(err, __FILE__, __LINE__, BE_DRIVER,
-                    "OpenCL: %s: %s does not compile (%d): %.700s", d->base.facts.name, name,
-                    status, log ? (const char *)log : "no memory for the log");
+    be_status mine = status_fail(err, __FILE__, __LINE__, BE_DRIVER,
+                                 "OpenCL: %s: %s does not compile (%d): %.700s", d->base.facts.name,
+                                 name, status, log ? (const char *)log : "no memory for the log");
     memory_free(log);
     return mine;
 }
@@ -188,8 +186,7 @@ static be_status compile_one(opencl_driver *d, const gpu_text *text, gpu_module 
         module_free(&d->base, module);
         return opencl_fail(d, err, "making a program", status);
     }
-    status =
-        d->cl->clBuildProgram(module->program, 1, &d->device, "-cl-std=CL1.2", NULL, NULL);
+    status = d->cl->clBuildProgram(module->program, 1, &d->device, "-cl-std=CL1.2", NULL, NULL);
     if (status != CL_OK) {
         be_status mine = build_failed(d, module->program, text->name, status, err);
         module_free(&d->base, module);
@@ -294,9 +291,8 @@ static be_status sequence_fill(opencl_driver *d, const gpu_launch *launches, int
         cl_kernel kernel =
             d->cl->clCreateKernel(launch->function->program, launch->function->name, &status);
         if (status != CL_OK) return opencl_fail(d, err, launch->function->name, status);
-        sequence->launches[sequence->count++] =
-            (recorded){kernel, (size_t)launch->groups * (size_t)launch->group,
-                       (size_t)launch->group};
+        sequence->launches[sequence->count++] = (recorded){
+            kernel, (size_t)launch->groups * (size_t)launch->group, (size_t)launch->group};
         TRY(set_arguments(d, kernel, launch, err));
     }
     return BE_OK;

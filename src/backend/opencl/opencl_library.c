@@ -33,11 +33,13 @@ static be_status library_open(opencl_library *out, be_error *err)
              "OpenCL: %s not found (%.200s); install ocl-icd-libopencl1 and the driver of the "
              "device (its package is an OpenCL ICD)",
              names[0], reason);
-#define X(result, name, parameters)                                                        \
-    *(void **)&out->name = dlsym(out->handle, #name);                                      \
-    if (!out->name)                                                                        \
-        FAIL(err, BE_UNAVAILABLE, "OpenCL: %s has no %s, so it is older than OpenCL 1.2; " \
-                                  "install a newer one", names[0], #name);
+#define X(result, name, parameters)                                   \
+    *(void **)&out->name = dlsym(out->handle, #name);                 \
+    if (!out->name)                                                   \
+        FAIL(err, BE_UNAVAILABLE,                                     \
+             "OpenCL: %s has no %s, so it is older than OpenCL 1.2; " \
+             "install a newer one",                                   \
+             names[0], #name);
     OPENCL_FUNCTIONS(X)
 #undef X
     return BE_OK;

@@ -45,9 +45,8 @@ static be_status prepare(gpu_call *call, bool pool, be_error *err)
     TRY(gpu_tile_choose(call, &problem, tile, err));
     conv2d_gpu_words(&s, words);
     return gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_conv2d), tile->group, err,
-                   GPU_TILE_FORMAT " %s POOL=%d RELU=%d BIAS=%d NO_INDEX=%d",
-                   GPU_TILE_VALUES(tile), words, pool, attrs->relu, call->in_shape[2].rank >= 0,
-                   CONV2D_NO_INDEX);
+                   GPU_TILE_FORMAT " %s POOL=%d RELU=%d BIAS=%d NO_INDEX=%d", GPU_TILE_VALUES(tile),
+                   words, pool, attrs->relu, call->in_shape[2].rank >= 0, CONV2D_NO_INDEX);
 }
 
 static be_status conv2d_prepare(gpu_call *call, be_error *err)

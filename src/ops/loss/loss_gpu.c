@@ -27,18 +27,17 @@ static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder
         return gpu_record(recorder, call, 0, "softmax_cross_entropy", 1, err,
                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
                                         gpu_writes(call->out[0]), gpu_writes(call->out[1]),
-                                        gpu_writes(call->out[2]), gpu_int(rows),
-                                        gpu_int(classes)));
-    gpu_span losses = gpu_part(call->scratch, 0, half), rights = gpu_part(call->scratch, half, half);
+                                        gpu_writes(call->out[2]), gpu_int(rows), gpu_int(classes)));
+    gpu_span losses = gpu_part(call->scratch, 0, half),
+             rights = gpu_part(call->scratch, half, half);
     TRY(gpu_record(recorder, call, 0, "softmax_cross_entropy_rows",
                    gpu_groups(call, rows, call->units[0].group, 4), err,
                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
                                  gpu_writes(call->out[2]), gpu_writes(losses), gpu_writes(rights),
                                  gpu_int(rows), gpu_int(classes))));
     return gpu_record(recorder, call, 0, "softmax_cross_entropy_sum", 1, err,
-                      GPU_ARGUMENTS(gpu_reads(losses), gpu_reads(rights),
-                                    gpu_writes(call->out[0]), gpu_writes(call->out[1]),
-                                    gpu_int(rows)));
+                      GPU_ARGUMENTS(gpu_reads(losses), gpu_reads(rights), gpu_writes(call->out[0]),
+                                    gpu_writes(call->out[1]), gpu_int(rows)));
 }
 
 static be_status advance_prepare(gpu_call *call, be_error *err)

@@ -27,7 +27,7 @@ be_status gpu_tile_choose(const gpu_call *call, const gpu_tile_problem *problem,
                           be_error *err);
 
 #define GPU_TILE_FORMAT "BM=%d BN=%d BK=%d VM=%d RM=%d VN=%d RN=%d KS=%d SPLITS=%d SPLIT_DEPTH=%d"
-#define GPU_TILE_VALUES(t)                                                                  \
+#define GPU_TILE_VALUES(t)                                                               \
     (t)->bm, (t)->bn, (t)->bk, (t)->vm, (t)->rm, (t)->vn, (t)->rn, (t)->ks, (t)->splits, \
         (t)->split_depth
 

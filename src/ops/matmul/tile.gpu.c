@@ -24,7 +24,9 @@
 
 DEVICE void tile_clear(float *sums)
 {
-    UNROLL for (int i = 0; i < TURNS * TILE_SUMS; i++) sums[i] = 0.0f;
+    for (int turn = 0; turn < TURNS; turn++) {
+        UNROLL for (int i = 0; i < TILE_SUMS; i++) sums[turn * TILE_SUMS + i] = 0.0f;
+    }
 }
 
 /* m [BK][STRIDE_M], n [BK][STRIDE_N] */

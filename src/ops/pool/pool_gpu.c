@@ -76,8 +76,8 @@ static be_status average_pool_backward_record(const gpu_call *call, gpu_recorder
 
 const gpu_kernel GPU_KERNEL(max_pool2d) = {GPU_IMPLEMENTATION, max_pool2d_prepare,
                                            max_pool2d_record};
-const gpu_kernel GPU_KERNEL(max_pool2d_backward) = {
-    GPU_IMPLEMENTATION, max_pool2d_backward_prepare, max_pool2d_backward_record};
+const gpu_kernel GPU_KERNEL(max_pool2d_backward) = {GPU_IMPLEMENTATION, max_pool2d_backward_prepare,
+                                                    max_pool2d_backward_record};
 const gpu_kernel GPU_KERNEL(global_average_pool) = {GPU_IMPLEMENTATION, average_pool_prepare,
                                                     average_pool_record};
 const gpu_kernel GPU_KERNEL(global_average_pool_backward) = {
