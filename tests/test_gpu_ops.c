@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "backend/gpu/gpu.h"
+#include "gpu_conformance.h"
 #include "gpu_host.h"
 #include "ops_case.h"
 
@@ -82,6 +83,11 @@ static void run_case(const options *o, const target *t, const be_op *op, int k)
 
 static void run_target(const options *o, const target *t)
 {
+    char name[80], reason[1000] = "";
+    snprintf(name, sizeof name, "every word of the dialect, %s", t->name);
+    if (!o->op)
+        result(gpu_conformance_run(((gpu_device *)t->device)->driver, reason, sizeof reason), name,
+               reason);
     for (int i = 0; i < OP_COUNT; i++) {
         if (!gpu_table[i] || !is_wanted(o->op, op_table[i]->name)) continue;
         for (int k = 0; k < op_table[i]->case_count; k++)
