@@ -4,14 +4,14 @@
 
 #include "backend/gpu/gpu.h"
 
-#define CONFORMANCE_GROUP 8
+#define CONFORMANCE_GROUP 8 /* or 1 */
 #define CONFORMANCE_GROUPS 3
 #define CONFORMANCE_COUNT 64 /* elements of each operand */
 
 /* The whole text behind this dialect, from malloc. */
-char *gpu_conformance_text(const char *dialect);
+char *gpu_conformance_text(const char *dialect, int group);
 
-/* Run it on a driver and compare; false with the reason in `reason`. */
-bool gpu_conformance_run(gpu_driver *driver, char *reason, size_t room);
+/* Run it on a driver, in groups of this size, and compare; false with the reason in `reason`. */
+bool gpu_conformance_run(gpu_driver *driver, int group, char *reason, size_t room);
 
 #endif

@@ -149,7 +149,7 @@ int main(void)
     int ops = all.compiled;
     compile_workloads(device);
     int workloads = all.compiled - ops;
-    char *text = gpu_conformance_text(gpu_source_dialect_cuda.text);
+    char *text = gpu_conformance_text(gpu_source_dialect_cuda.text, CONFORMANCE_GROUP);
     for (size_t a = 0; a < sizeof other_archs / sizeof other_archs[0]; a++)
         compile_for(&(gpu_text){"conformance", text}, other_archs[a]);
     compile_for(&(gpu_text){"conformance", text}, MAIN_ARCH);

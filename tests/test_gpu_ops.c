@@ -85,9 +85,9 @@ static void run_target(const options *o, const target *t)
 {
     char name[80], reason[1000] = "";
     snprintf(name, sizeof name, "every word of the dialect, %s", t->name);
-    if (!o->op)
-        result(gpu_conformance_run(((gpu_device *)t->device)->driver, reason, sizeof reason), name,
-               reason);
+    int group = t->group_count == 1 ? t->groups[0] : CONFORMANCE_GROUP;
+    gpu_driver *driver = ((gpu_device *)t->device)->driver;
+    if (!o->op) result(gpu_conformance_run(driver, group, reason, sizeof reason), name, reason);
     for (int i = 0; i < OP_COUNT; i++) {
         if (!gpu_table[i] || !is_wanted(o->op, op_table[i]->name)) continue;
         for (int k = 0; k < op_table[i]->case_count; k++)

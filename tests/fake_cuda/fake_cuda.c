@@ -36,6 +36,7 @@ static fake_block *blocks;
 
 struct cuda_module_ {
     void *library;
+    int fd; /* open as long as the library: dlopen knows libraries by their paths */
 };
 
 struct cuda_function_ {
@@ -326,14 +327,13 @@ cuda_result cuDeviceTotalMem_v2(size_t *bytes, cuda_device_index device)
     return CUDA_OK;
 }
 
-/* One work item a group: the kernels run as plain functions. */
 cuda_result cuDeviceGetAttribute(int *value, cuda_attribute attribute, cuda_device_index device)
 {
     ENTER();
     (void)device;
     switch (attribute) {
     case CUDA_ATTRIBUTE_THREADS_PER_BLOCK:
-        *value = 1;
+        *value = 1024;
         return CUDA_OK;
     case CUDA_ATTRIBUTE_SHARED_PER_BLOCK:
         *value = 49152;
@@ -552,10 +552,12 @@ cuda_result cuModuleLoadData(cuda_module *module, const void *image)
     bool written = write(fd, (const char *)image + sizeof head, head.bytes) == (ssize_t)head.bytes;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     void *library = written ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-    close(fd);
-    if (!library) return CUDA_INVALID_IMAGE;
+    if (!library) {
+        close(fd);
+        return CUDA_INVALID_IMAGE;
+    }
     *module = malloc(sizeof **module);
-    (*module)->library = library;
+    **module = (struct cuda_module_){library, fd};
     fake.live++;
     return CUDA_OK;
 }
@@ -564,6 +566,7 @@ cuda_result cuModuleUnload(cuda_module module)
 {
     work_until(work_given);
     dlclose(module->library);
+    close(module->fd);
     free(module);
     fake.live--;
     ENTER();
@@ -601,7 +604,7 @@ __attribute__((destructor)) static void free_functions(void)
 static int take_launch(fake_launch *out, cuda_function function, unsigned groups, unsigned items,
                        void **arguments)
 {
-    if (!function || groups < 1 || items != 1) return CUDA_INVALID_VALUE;
+    if (!function || groups < 1 || items < 1 || items > 1024) return CUDA_INVALID_VALUE;
     *out = (fake_launch){.function = function, .groups = (int)groups};
     unsigned char sizes[FAKE_ARGUMENTS] = {0};
     void *ask[2] = {NULL, sizes};

@@ -93,6 +93,17 @@ static const char *own_text(const char *text)
     return begins ? text + bytes : text;
 }
 
+/* The kernel for groups of one work item, which may be any number of launched ones. */
+static void write_text(FILE *out, const char *text)
+{
+    const char *group = strstr(text, "#define GROUP ");
+    if (!group) {
+        fputs(text, out);
+        return;
+    }
+    fprintf(out, "%.*s#define GROUP 1%s", (int)(group - text), text, group + strcspn(group, "\n"));
+}
+
 static int compile_in(nvrtc_program program, const char *folder)
 {
     char source[200], library[200], log[200], command[900];
@@ -102,7 +113,9 @@ static int compile_in(nvrtc_program program, const char *folder)
     snprintf(log, sizeof log, "%s/log", folder);
     FILE *out = fopen(source, "w");
     if (!out) return 11;
-    fprintf(out, "#include \"%s\"\n%s\n", FAKE_HOST_DIALECT, own_text(program->text));
+    fprintf(out, "#include \"%s\"\n", FAKE_HOST_DIALECT);
+    write_text(out, own_text(program->text));
+    fputc('\n', out);
     write_calls(out, program->text);
     fclose(out);
     snprintf(command, sizeof command, "cc -std=gnu17 -O1 -w -shared -fPIC -o %s %s -lm >%s 2>&1",
