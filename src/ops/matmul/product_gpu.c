@@ -64,7 +64,7 @@ static double tile_cycles(const gpu_call *call, const gpu_tile_problem *p, const
     double cycles = each * (elements / rate + loads / 12.0) / filled;
     cycles += rounds * 900.0 * ceil(each / resident);
     if (t->ks > 1) cycles += 300.0 + 20.0 * t->ks;
-    if (t->splits > 1) cycles += 3000.0 + (double)p->m * (double)p->n * t->splits / (units * 8.0);
+    if (t->splits > 1) cycles += 3000.0 + (double)p->m * (double)p->n * t->splits / (units * 2.0);
     return cycles;
 }
 
