@@ -118,8 +118,9 @@ static int compile_in(nvrtc_program program, const char *folder)
     fputc('\n', out);
     write_calls(out, program->text);
     fclose(out);
-    snprintf(command, sizeof command, "cc -std=gnu17 -O1 -w -shared -fPIC -o %s %s -lm >%s 2>&1",
-             library, source, log);
+    snprintf(command, sizeof command,
+             "cc -std=gnu17 -O1 -w -shared -fPIC -Wl,-Bsymbolic -o %s %s -lm >%s 2>&1", library,
+             source, log);
     int status = system(command);
     free(program->log);
     program->log = read_all(log, &bytes);

@@ -1,9 +1,11 @@
 /* A list of launches as a CUDA graph.
  *
  * The edges come from what the kernels read and write, so launches that do not depend on each other
- * may overlap.  A second graph holds several repetitions: between two graphs the device rests for
- * longer than between two kernels of one. */
+ * may overlap; BREAKEVEN_CUDA_SERIAL in the environment puts them in a row.  A second graph holds
+ * several repetitions: between two graphs the device rests for longer than between two kernels of
+ * one. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/cuda/cuda_driver.h"
@@ -54,6 +56,7 @@ typedef struct graph_builder {
     const cuda_driver *driver;
     const gpu_launch *launches;
     int count, repeats;
+    bool serial; /* each node after the one before, as in a stream: to compare with */
     cuda_graph graph;
     cuda_node *nodes;      /* [count * repeats] */
     cuda_node *before;     /* of the node being added */
@@ -65,6 +68,8 @@ static size_t find_before(graph_builder *b, int k)
 {
     size_t total = (size_t)b->count * (size_t)b->repeats, found = 0;
     unsigned char *mine = b->behind + (size_t)k * total;
+    if (b->serial && k > 0) b->before[found++] = b->nodes[k - 1];
+    if (b->serial) return found;
     for (int j = k - 1; j >= 0; j--) {
         if (mine[j] || !launches_conflict(&b->launches[j % b->count], &b->launches[k % b->count]))
             continue;
@@ -137,7 +142,10 @@ static be_status build_graph(graph_builder *b, int repeats, cuda_exec *out, be_e
 be_status cuda_sequence_new(gpu_driver *driver, const gpu_launch *launches, int count,
                             gpu_sequence **out, be_error *err)
 {
-    graph_builder b = {.driver = (const cuda_driver *)driver, .launches = launches, .count = count};
+    graph_builder b = {.driver = (const cuda_driver *)driver,
+                       .launches = launches,
+                       .count = count,
+                       .serial = getenv("BREAKEVEN_CUDA_SERIAL") != NULL};
     void *memory = NULL;
     *out = NULL;
     MUST(count > 0);
