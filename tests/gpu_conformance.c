@@ -61,7 +61,7 @@ static const char head[] =
     "    float shared_sum = sum_of(shared, GROUP), unrolled = 0.0f;\n"
     "    UNROLL for (int j = 0; j < 4; j++) unrolled += (float)j;\n"
     "    UNROLL_4 for (int j = 0; j < 8; j++) unrolled += (float)j;\n"
-    "    for EACH (i, COUNT) {\n"
+    "    EACH (i, COUNT) {\n"
     "        float v = x[i];\n"
     "        indexes[i] = GROUP_ID * 10000 + NUM_GROUPS * 1000 + LOCAL_SIZE * 100 + LOCAL_ID +\n"
     "                     offset;\n"

@@ -44,8 +44,8 @@ void (*dialect_yield)(void);
 #define BARRIER() ((void)0)
 #endif
 /* The items of all groups share the indexes 0 … count − 1. */
-#define EACH(i, count)                                                    \
-    (u32 i = (u32)GROUP_ID * (u32)LOCAL_SIZE + (u32)LOCAL_ID; i < (u32)(count); \
+#define EACH(i, count)                                                              \
+    for (u32 i = (u32)GROUP_ID * (u32)LOCAL_SIZE + (u32)LOCAL_ID; i < (u32)(count); \
          i += (u32)NUM_GROUPS * (u32)LOCAL_SIZE)
 #define F32_LOWEST (-3.402823466e+38f)
 #define F32_NAN NAN

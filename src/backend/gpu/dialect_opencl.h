@@ -29,8 +29,8 @@ typedef ulong u64;
 typedef ushort f16;
 typedef ushort bf16;
 /* The items of all groups share the indexes 0 … count − 1. */
-#define EACH(i, count)                                                    \
-    (u32 i = (u32)GROUP_ID * (u32)LOCAL_SIZE + (u32)LOCAL_ID; i < (u32)(count); \
+#define EACH(i, count)                                                              \
+    for (u32 i = (u32)GROUP_ID * (u32)LOCAL_SIZE + (u32)LOCAL_ID; i < (u32)(count); \
          i += (u32)NUM_GROUPS * (u32)LOCAL_SIZE)
 #define F32_LOWEST (-3.402823466e+38f)
 #define F32_NAN as_float(0x7fc00000u)

@@ -78,9 +78,18 @@ int gpu_group(const gpu_call *call, int wanted);
 /* Groups for `items` pieces of work at `each` a group; at most `most` a multiprocessor. */
 int gpu_groups(const gpu_call *call, int64_t items, int64_t each, int most);
 
-/* For record: one launch of a kernel of a unit. */
-be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, int unit, const char *kernel,
-                     int groups, be_error *err, int argument_count, const gpu_argument *arguments);
+/* One launch of a kernel of a unit. */
+typedef struct gpu_step {
+    int unit; /* the first that prepare added is 0 */
+    const char *kernel;
+    int groups;
+    int argument_count;
+    const gpu_argument *arguments; /* both by GPU_ARGUMENTS(…) */
+} gpu_step;
+
+/* For record. */
+be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, const gpu_step *step,
+                     be_error *err);
 
 #define GPU_ARGUMENTS(...)                                                                      \
     (int)(sizeof((gpu_argument[]){__VA_ARGS__}) / sizeof(gpu_argument)), (const gpu_argument[]) \

@@ -60,22 +60,23 @@ be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, b
     return write_defines(call, list, unit->group, &unit->defines, err);
 }
 
-be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, int unit, const char *kernel,
-                     int groups, be_error *err, int argument_count, const gpu_argument *arguments)
+be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, const gpu_step *step,
+                     be_error *err)
 {
     void *array = recorder->launches;
-    MUST(unit < call->unit_count && argument_count <= GPU_MAX_ARGUMENTS && groups > 0);
+    MUST(step->unit < call->unit_count && step->groups > 0);
+    MUST(step->argument_count <= GPU_MAX_ARGUMENTS);
     TRY(memory_grow(&array, &recorder->capacity, recorder->count + 1, sizeof(gpu_launch), err));
     recorder->launches = array;
     gpu_launch *launch = &recorder->launches[recorder->count];
-    *launch = (gpu_launch){
-        .groups = groups, .group = call->units[unit].group, .argument_count = argument_count};
-    memcpy(launch->arguments, arguments, (size_t)argument_count * sizeof *arguments);
-    if (recorder->modules) {
-        gpu_module *module = recorder->modules[unit];
-        TRY(recorder->driver->vtable->function(recorder->driver, module, kernel, &launch->function,
-                                               err));
-    }
+    *launch = (gpu_launch){.groups = step->groups,
+                           .group = call->units[step->unit].group,
+                           .argument_count = step->argument_count};
+    memcpy(launch->arguments, step->arguments,
+           (size_t)step->argument_count * sizeof *step->arguments);
+    if (recorder->modules)
+        TRY(recorder->driver->vtable->function(recorder->driver, recorder->modules[step->unit],
+                                               step->kernel, &launch->function, err));
     recorder->count++;
     return BE_OK;
 }

@@ -35,10 +35,43 @@ DEVICE void describe_places(LOCAL int *k_at, LOCAL u32 *k_inside, LOCAL int *k_f
         int h = row * STRIDE - PADDING, v = column * STRIDE - PADDING;
         k_at[k] = (image * CHANNELS * HEIGHT + h) * WIDTH + v;
         k_inside[k] = place < end ? window_inside(h, v) : 0;
-        k_from[k] = image * OUTPUTS * PLANE + (FROM_POOL ? row / 2 * (OUT_WIDTH / 2) + column / 2
-                                                         : row * OUT_WIDTH + column);
+        k_from[k] = image * OUTPUTS * PLANE +
+                    (FROM_POOL ? row / 2 * (OUT_WIDTH / 2) + column / 2 : row * OUT_WIDTH + column);
         k_won[k] = row % 2 * 2 + column % 2;
     }
+}
+
+/* The weights that a tile starts with: their elements from the start of a window on, and their rows
+ * and columns. */
+DEVICE void describe_weights(LOCAL int *m_at, LOCAL u32 *m_needs, int weight0)
+{
+    for (int m = LOCAL_ID; m < BM; m += GROUP) {
+        int weight = weight0 + m, tap = weight % AREA;
+        m_at[m] = (weight / AREA * HEIGHT + tap / TAPS) * WIDTH + tap % TAPS;
+        m_needs[m] = weight < WEIGHTS ? 1u << tap / TAPS | 65536u << tap % TAPS : BIAS_NEEDS;
+    }
+}
+
+/* What flows back at element `at` of dy, if its window was won by `won`. */
+DEVICE float flow_back(GLOBAL const float *dy, GLOBAL const float *y, GLOBAL const u8 *index,
+                       int at, int won)
+{
+#if FROM_POOL
+    return index[at] == won ? dy[at] : 0.0f;
+#else
+    return FROM_RELU && !(y[at] > 0.0f) ? 0.0f : dy[at];
+#endif
+}
+
+DEVICE void store(GLOBAL float *dw, GLOBAL float *db, int split, int output, int weight,
+                  float value)
+{
+    if (SPLITS > 1)
+        dw[(split * OUTPUTS + output) * (WEIGHTS + 1) + weight] = value;
+    else if (weight == WEIGHTS)
+        db[output] = value;
+    else
+        dw[output * WEIGHTS + weight] = value;
 }
 
 KERNEL conv2d_dw(ARG_IN(float, x), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(float, dy),
@@ -63,12 +96,7 @@ KERNEL conv2d_dw(ARG_IN(float, x), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(f
         int weight0 = t % M_TILES * BM, output0 = t / M_TILES % N_TILES * BN;
         int split = t / (M_TILES * N_TILES), k0 = split * SPLIT_DEPTH;
         int end = k0 + SPLIT_DEPTH < DEPTH ? k0 + SPLIT_DEPTH : DEPTH;
-        for (int m = LOCAL_ID; m < BM; m += GROUP) {
-            int weight = weight0 + m, tap = weight % AREA;
-            m_at[m] = (weight / AREA * HEIGHT + tap / TAPS) * WIDTH + tap % TAPS;
-            m_needs[m] =
-                weight < WEIGHTS ? 1u << tap / TAPS | 65536u << tap % TAPS : BIAS_NEEDS;
-        }
+        describe_weights(m_at, m_needs, weight0);
         tile_clear(sums);
         for (; k0 < end; k0 += BK) {
             describe_places(k_at, k_inside, k_from, k_won, k0, end);
@@ -76,25 +104,15 @@ KERNEL conv2d_dw(ARG_IN(float, x), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(f
             for (int i = LOCAL_ID; i < BK * BM; i += GROUP) {
                 int m = i % BM, k = i / BM;
                 u32 needs = m_needs[m], inside = k_inside[k];
-                float value = 0.0f;
-                if (needs == BIAS_NEEDS)
-                    value = inside ? 1.0f : 0.0f;
-                else if ((inside & needs) == needs)
-                    value = x[k_at[k] + m_at[m]];
+                float value = needs == BIAS_NEEDS && inside ? 1.0f : 0.0f;
+                if ((inside & needs) == needs) value = x[k_at[k] + m_at[m]];
                 mt[k * STRIDE_M + m] = value;
             }
             for (int i = LOCAL_ID; i < BK * BN; i += GROUP) {
                 int k = i % BK, n = i / BK;
                 float value = 0.0f;
-                if (output0 + n < OUTPUTS && k_inside[k]) {
-                    int at = k_from[k] + (output0 + n) * PLANE;
-#if FROM_POOL
-                    if (index[at] == k_won[k]) value = dy[at];
-#else
-                    value = dy[at];
-                    if (FROM_RELU && !(y[at] > 0.0f)) value = 0.0f;
-#endif
-                }
+                if (output0 + n < OUTPUTS && k_inside[k])
+                    value = flow_back(dy, y, index, k_from[k] + (output0 + n) * PLANE, k_won[k]);
                 nt[k * STRIDE_N + n] = value;
             }
             BARRIER();
@@ -108,15 +126,8 @@ KERNEL conv2d_dw(ARG_IN(float, x), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(f
                 {
                     int weight = weight0 + PLACE_M(item, i / TN);
                     int output = output0 + PLACE_N(item, i % TN);
-                    float value = sums[turn * TILE_SUMS + i];
-                    if (output < OUTPUTS && weight <= WEIGHTS) {
-                        if (SPLITS > 1)
-                            dw[(split * OUTPUTS + output) * (WEIGHTS + 1) + weight] = value;
-                        else if (weight == WEIGHTS)
-                            db[output] = value;
-                        else
-                            dw[output * WEIGHTS + weight] = value;
-                    }
+                    if (output < OUTPUTS && weight <= WEIGHTS)
+                        store(dw, db, split, output, weight, sums[turn * TILE_SUMS + i]);
                 }
             }
         }

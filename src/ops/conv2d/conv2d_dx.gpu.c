@@ -11,6 +11,30 @@
 #define N_TILES ((CHANNELS + BN - 1) / BN)
 #define FAR_AWAY 30000
 
+DEVICE void load_weights(LOCAL float *nt, GLOBAL const float *w, int channel0, int output0)
+{
+    for (int i = LOCAL_ID; i < BK * BN; i += GROUP) {
+        int tap = i % AREA, n = i / AREA % BN, output = i / (AREA * BN);
+        float value = 0.0f;
+        if (channel0 + n < CHANNELS)
+            value = w[((output0 + output) * CHANNELS + channel0 + n) * AREA + tap];
+        nt[(output * AREA + tap) * STRIDE_N + n] = value;
+    }
+}
+
+/* What flows back at a row and a column of the output's image that starts at `at` in dy. */
+DEVICE float flow_back(GLOBAL const float *dy, GLOBAL const float *y, GLOBAL const u8 *index,
+                       int at, int row, int column)
+{
+#if FROM_POOL
+    at += row / 2 * (OUT_WIDTH / 2) + column / 2;
+    return index[at] == row % 2 * 2 + column % 2 ? dy[at] : 0.0f;
+#else
+    at += row * OUT_WIDTH + column;
+    return FROM_RELU && !(y[at] > 0.0f) ? 0.0f : dy[at];
+#endif
+}
+
 KERNEL conv2d_dx(ARG_IN(float, w), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(float, dy),
                  ARG_OUT(float, dx))
 {
@@ -44,26 +68,11 @@ KERNEL conv2d_dx(ARG_IN(float, w), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(f
                 if (row >= 0 && column >= 0 && row % STRIDE == 0 && column % STRIDE == 0 &&
                     row / STRIDE < ROWS_BACK && column / STRIDE < COLUMNS_BACK) {
                     int at = m_at[m] + (output0 + k / AREA) * PLANE;
-                    row /= STRIDE;
-                    column /= STRIDE;
-#if FROM_POOL
-                    at += row / 2 * (OUT_WIDTH / 2) + column / 2;
-                    if (index[at] == row % 2 * 2 + column % 2) value = dy[at];
-#else
-                    at += row * OUT_WIDTH + column;
-                    value = dy[at];
-                    if (FROM_RELU && !(y[at] > 0.0f)) value = 0.0f;
-#endif
+                    value = flow_back(dy, y, index, at, row / STRIDE, column / STRIDE);
                 }
                 mt[k * STRIDE_M + m] = value;
             }
-            for (int i = LOCAL_ID; i < BK * BN; i += GROUP) {
-                int tap = i % AREA, n = i / AREA % BN, output = i / (AREA * BN);
-                float value = 0.0f;
-                if (channel0 + n < CHANNELS)
-                    value = w[((output0 + output) * CHANNELS + channel0 + n) * AREA + tap];
-                nt[(output * AREA + tap) * STRIDE_N + n] = value;
-            }
+            load_weights(nt, w, channel0, output0);
             BARRIER();
             tile_multiply(mt, nt, sums);
         }

@@ -65,10 +65,12 @@ static be_status conv2d_record(const gpu_call *call, gpu_recorder *recorder, be_
     conv2d_sizes s = conv2d_size(call->attrs, &call->in_shape[0], &call->in_shape[1]);
     int64_t places = places_of(&s, call->out_shape[1].rank >= 0);
     int64_t tiles = (places + t->bm - 1) / t->bm * ((s.o + t->bn - 1) / t->bn);
-    return gpu_record(recorder, call, 0, "conv2d", gpu_groups(call, tiles, 1, 64), err,
-                      GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                    gpu_reads(call->in[2]), gpu_writes(call->out[0]),
-                                    gpu_writes(call->out[1])));
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "conv2d", gpu_groups(call, tiles, 1, 64),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                                gpu_reads(call->in[2]), gpu_writes(call->out[0]),
+                                                gpu_writes(call->out[1]))},
+                      err);
 }
 
 const gpu_kernel GPU_KERNEL(conv2d) = {GPU_IMPLEMENTATION, conv2d_prepare, conv2d_record};

@@ -5,7 +5,8 @@
 #include "ops/conv2d/conv2d.h"
 #include "ops/matmul/product_gpu.h"
 
-#define CONV2D_GPU_TAPS_MAX 16 /* a window's rows, and its columns, have 16 bits each */
+/* A window's rows and columns have 16 bits each, and all 32 set mean the bias. */
+#define CONV2D_GPU_TAPS_MAX 15
 
 /* Refuse what the kernels cannot do. */
 be_status conv2d_gpu_accept(const conv2d_sizes *s, be_error *err);

@@ -3,8 +3,7 @@ KERNEL relu_forward(ARG_IN(float, x), ARG_OUT(float, y), int count)
 {
     OPEN_IN(float, x);
     OPEN_OUT(float, y);
-    for EACH (i, count)
-        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+    EACH (i, count) y[i] = x[i] > 0.0f ? x[i] : 0.0f;
 }
 
 KERNEL relu_backward(ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx), int count)
@@ -12,8 +11,7 @@ KERNEL relu_backward(ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx), in
     OPEN_IN(float, y);
     OPEN_IN(float, dy);
     OPEN_OUT(float, dx);
-    for EACH (i, count)
-        dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+    EACH (i, count) dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
 }
 
 KERNEL add_forward(ARG_IN(float, a), ARG_IN(float, b), ARG_OUT(float, y), int count)
@@ -21,8 +19,7 @@ KERNEL add_forward(ARG_IN(float, a), ARG_IN(float, b), ARG_OUT(float, y), int co
     OPEN_IN(float, a);
     OPEN_IN(float, b);
     OPEN_OUT(float, y);
-    for EACH (i, count)
-        y[i] = a[i] + b[i];
+    EACH (i, count) y[i] = a[i] + b[i];
 }
 
 /* x [N, channels, pixels], b [channels] */
@@ -32,6 +29,5 @@ KERNEL bias_forward(ARG_IN(float, x), ARG_IN(float, b), ARG_OUT(float, y), int c
     OPEN_IN(float, x);
     OPEN_IN(float, b);
     OPEN_OUT(float, y);
-    for EACH (i, count)
-        y[i] = x[i] + b[i / (u32)pixels % (u32)channels];
+    EACH (i, count) y[i] = x[i] + b[i / (u32)pixels % (u32)channels];
 }

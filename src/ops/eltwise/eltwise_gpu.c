@@ -19,35 +19,43 @@ static int groups_of(const gpu_call *call)
 
 static be_status relu_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    return gpu_record(recorder, call, 0, "relu_forward", groups_of(call), err,
-                      GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                    gpu_int(shape_elements(&call->out_shape[0]))));
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "relu_forward", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                      err);
 }
 
 static be_status relu_backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    return gpu_record(recorder, call, 0, "relu_backward", groups_of(call), err,
-                      GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                    gpu_writes(call->out[0]),
-                                    gpu_int(shape_elements(&call->out_shape[0]))));
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "relu_backward", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                                gpu_writes(call->out[0]),
+                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                      err);
 }
 
 static be_status add_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    return gpu_record(recorder, call, 0, "add_forward", groups_of(call), err,
-                      GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                    gpu_writes(call->out[0]),
-                                    gpu_int(shape_elements(&call->out_shape[0]))));
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "add_forward", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                                gpu_writes(call->out[0]),
+                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                      err);
 }
 
 static be_status bias_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     const be_shape *x = &call->in_shape[0];
     int64_t count = shape_elements(x), pixels = count / (x->dim[0] * x->dim[1]);
-    return gpu_record(recorder, call, 0, "bias_forward", groups_of(call), err,
-                      GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                    gpu_writes(call->out[0]), gpu_int(count), gpu_int(x->dim[1]),
-                                    gpu_int(pixels)));
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "bias_forward", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                                gpu_writes(call->out[0]), gpu_int(count),
+                                                gpu_int(x->dim[1]), gpu_int(pixels))},
+                      err);
 }
 
 const gpu_kernel GPU_KERNEL(relu) = {GPU_IMPLEMENTATION, eltwise_prepare, relu_record};

@@ -99,7 +99,7 @@ KERNEL softmax_cross_entropy_rows(ARG_IN(float, logits), ARG_IN(int, target),
     LOCAL_ARRAY(int, counts, GROUP);
     int counted = counted_rows(counts, target, rows), right;
     float scale = counted ? 1.0f / (float)counted : 0.0f;
-    for EACH (n, rows) {
+    EACH (n, rows) {
         row_loss[n] = scale * run_row(logits + (i64)n * classes, dlogits + (i64)n * classes,
                                       classes, target[n], scale, &right);
         row_right[n] = right;

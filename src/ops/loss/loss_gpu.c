@@ -24,20 +24,28 @@ static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder
     int64_t rows = call->in_shape[0].dim[0], classes = call->in_shape[0].dim[1];
     size_t half = (size_t)rows * sizeof(float);
     if (is_small(call))
-        return gpu_record(recorder, call, 0, "softmax_cross_entropy", 1, err,
-                          GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                        gpu_writes(call->out[0]), gpu_writes(call->out[1]),
-                                        gpu_writes(call->out[2]), gpu_int(rows), gpu_int(classes)));
+        return gpu_record(
+            recorder, call,
+            &(gpu_step){0, "softmax_cross_entropy", 1,
+                        GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                      gpu_writes(call->out[0]), gpu_writes(call->out[1]),
+                                      gpu_writes(call->out[2]), gpu_int(rows), gpu_int(classes))},
+            err);
     gpu_span losses = gpu_part(call->scratch, 0, half),
              rights = gpu_part(call->scratch, half, half);
-    TRY(gpu_record(recorder, call, 0, "softmax_cross_entropy_rows",
-                   gpu_groups(call, rows, call->units[0].group, 4), err,
-                   GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                 gpu_writes(call->out[2]), gpu_writes(losses), gpu_writes(rights),
-                                 gpu_int(rows), gpu_int(classes))));
-    return gpu_record(recorder, call, 0, "softmax_cross_entropy_sum", 1, err,
-                      GPU_ARGUMENTS(gpu_reads(losses), gpu_reads(rights), gpu_writes(call->out[0]),
-                                    gpu_writes(call->out[1]), gpu_int(rows)));
+    TRY(gpu_record(recorder, call,
+                   &(gpu_step){0, "softmax_cross_entropy_rows",
+                               gpu_groups(call, rows, call->units[0].group, 4),
+                               GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                             gpu_writes(call->out[2]), gpu_writes(losses),
+                                             gpu_writes(rights), gpu_int(rows), gpu_int(classes))},
+                   err));
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){0, "softmax_cross_entropy_sum", 1,
+                    GPU_ARGUMENTS(gpu_reads(losses), gpu_reads(rights), gpu_writes(call->out[0]),
+                                  gpu_writes(call->out[1]), gpu_int(rows))},
+        err);
 }
 
 static be_status advance_prepare(gpu_call *call, be_error *err)
@@ -47,10 +55,12 @@ static be_status advance_prepare(gpu_call *call, be_error *err)
 
 static be_status advance_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    return gpu_record(recorder, call, 0, "advance", 1, err,
-                      GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
-                                    gpu_reads(call->in[2]), gpu_writes(call->out[1]),
-                                    gpu_writes(call->out[2]), gpu_int(BE_LOSS_LOG)));
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "advance", 1,
+                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
+                                                gpu_reads(call->in[2]), gpu_writes(call->out[1]),
+                                                gpu_writes(call->out[2]), gpu_int(BE_LOSS_LOG))},
+                      err);
 }
 
 const gpu_kernel GPU_KERNEL(softmax_cross_entropy) = {

@@ -43,7 +43,9 @@ DEVICE void tile_multiply(LOCAL const float *m, LOCAL const float *n, float *sum
                 UNROLL for (int i = 0; i < TM; i++)
                 {
                     UNROLL for (int j = 0; j < TN; j++)
+                    {
                         sums[turn * TILE_SUMS + i * TN + j] += mv[i] * nv[j];
+                    }
                 }
             }
         }
@@ -59,7 +61,9 @@ DEVICE void tile_merge(LOCAL float *merged, float *sums)
         int other = LOCAL_ID + turn * GROUP - ITEMS_MN;
         if (other >= 0 && other < ITEMS - ITEMS_MN) {
             UNROLL for (int i = 0; i < TILE_SUMS; i++)
+            {
                 merged[i * (ITEMS - ITEMS_MN) + other] = sums[turn * TILE_SUMS + i];
+            }
         }
     }
     BARRIER();

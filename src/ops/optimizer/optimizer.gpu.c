@@ -7,7 +7,7 @@ KERNEL sgd_momentum(ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, ra
     OPEN_IN(float, rate);
     OPEN_OUT(float, buffer);
     float r = rate[0];
-    for EACH (i, count) {
+    EACH (i, count) {
         float moved = momentum * buffer[i] + (gradient[i] + decay * p[i]);
         buffer[i] = moved;
         p[i] -= r * moved;
@@ -21,8 +21,7 @@ KERNEL sgd_plain(ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate)
     OPEN_IN(float, gradient);
     OPEN_IN(float, rate);
     float r = rate[0];
-    for EACH (i, count)
-        p[i] -= r * (gradient[i] + decay * p[i]);
+    EACH (i, count) p[i] -= r * (gradient[i] + decay * p[i]);
 }
 
 /* 1 − beta^t is −expm1(t · log beta): 1 − pow(beta, t) would lose half of the digits.  `l2` is
@@ -41,7 +40,7 @@ KERNEL adam(ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate), ARG
     float step = r / -EXPM1(t * log_beta1);
     float inverse_root2 = 1.0f / SQRT(-EXPM1(t * log_beta2));
     float shrink = 1.0f - r * decay;
-    for EACH (i, count) {
+    EACH (i, count) {
         float g = gradient[i] + l2 * p[i];
         float first = beta1 * m[i] + keep1 * g;
         float second = beta2 * v[i] + keep2 * g * g;

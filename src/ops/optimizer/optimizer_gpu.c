@@ -21,15 +21,19 @@ static be_status sgd_record(const gpu_call *call, gpu_recorder *recorder, be_err
     const sgd_attrs *a = call->attrs;
     int64_t count = call->in_shape[0].dim[0];
     if (call->in_shape[4].rank < 0)
-        return gpu_record(recorder, call, 0, "sgd_plain", groups_of(call), err,
-                          GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
-                                        gpu_reads(call->in[2]), gpu_int(count),
-                                        gpu_float(a->weight_decay)));
-    return gpu_record(recorder, call, 0, "sgd_momentum", groups_of(call), err,
-                      GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
-                                    gpu_reads(call->in[2]), gpu_writes(call->out[1]),
-                                    gpu_int(count), gpu_float(a->momentum),
-                                    gpu_float(a->weight_decay)));
+        return gpu_record(recorder, call,
+                          &(gpu_step){0, "sgd_plain", groups_of(call),
+                                      GPU_ARGUMENTS(gpu_writes(call->out[0]),
+                                                    gpu_reads(call->in[1]), gpu_reads(call->in[2]),
+                                                    gpu_int(count), gpu_float(a->weight_decay))},
+                          err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){0, "sgd_momentum", groups_of(call),
+                    GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
+                                  gpu_reads(call->in[2]), gpu_writes(call->out[1]), gpu_int(count),
+                                  gpu_float(a->momentum), gpu_float(a->weight_decay))},
+        err);
 }
 
 static be_status adam_any_record(const gpu_call *call, gpu_recorder *recorder, bool decoupled,
@@ -38,13 +42,16 @@ static be_status adam_any_record(const gpu_call *call, gpu_recorder *recorder, b
     const adam_attrs *a = call->attrs;
     double l2 = decoupled ? 0.0 : a->weight_decay, decay = decoupled ? a->weight_decay : 0.0;
     return gpu_record(
-        recorder, call, 0, "adam", groups_of(call), err,
-        GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]), gpu_reads(call->in[2]),
-                      gpu_reads(call->in[3]), gpu_writes(call->out[1]), gpu_writes(call->out[2]),
-                      gpu_int(call->in_shape[0].dim[0]), gpu_float(a->beta1), gpu_float(a->beta2),
-                      gpu_float(1.0 - a->beta1), gpu_float(1.0 - a->beta2),
-                      gpu_float(log(a->beta1)), gpu_float(log(a->beta2)), gpu_float(a->epsilon),
-                      gpu_float(l2), gpu_float(decay)));
+        recorder, call,
+        &(gpu_step){0, "adam", groups_of(call),
+                    GPU_ARGUMENTS(
+                        gpu_writes(call->out[0]), gpu_reads(call->in[1]), gpu_reads(call->in[2]),
+                        gpu_reads(call->in[3]), gpu_writes(call->out[1]), gpu_writes(call->out[2]),
+                        gpu_int(call->in_shape[0].dim[0]), gpu_float(a->beta1), gpu_float(a->beta2),
+                        gpu_float(1.0 - a->beta1), gpu_float(1.0 - a->beta2),
+                        gpu_float(log(a->beta1)), gpu_float(log(a->beta2)), gpu_float(a->epsilon),
+                        gpu_float(l2), gpu_float(decay))},
+        err);
 }
 
 static be_status adam_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)

@@ -4,7 +4,7 @@ KERNEL max_pool(ARG_IN(float, x), ARG_OUT(float, y), ARG_OUT(u8, index), int cou
     OPEN_IN(float, x);
     OPEN_OUT(float, y);
     OPEN_OUT(u8, index);
-    for EACH (i, count) {
+    EACH (i, count) {
         u32 column = i % OUT_WIDTH, row = i / OUT_WIDTH % OUT_HEIGHT;
         u32 image = i / (OUT_WIDTH * OUT_HEIGHT);
         GLOBAL const float *window = x + (image * HEIGHT + row * SIZE) * WIDTH + column * SIZE;
@@ -27,7 +27,7 @@ KERNEL max_pool_backward(ARG_IN(float, dy), ARG_IN(u8, index), ARG_OUT(float, dx
     OPEN_IN(float, dy);
     OPEN_IN(u8, index);
     OPEN_OUT(float, dx);
-    for EACH (i, count) {
+    EACH (i, count) {
         u32 column = i % WIDTH, row = i / WIDTH % HEIGHT, image = i / (WIDTH * HEIGHT);
         float value = 0.0f;
         if (row / SIZE < OUT_HEIGHT && column / SIZE < OUT_WIDTH) {
@@ -43,7 +43,7 @@ KERNEL average_pool(ARG_IN(float, x), ARG_OUT(float, y), int count)
 {
     OPEN_IN(float, x);
     OPEN_OUT(float, y);
-    for EACH (i, count) {
+    EACH (i, count) {
         GLOBAL const float *image = x + (i64)i * PIXELS;
         float sum = 0.0f;
         for (int k = 0; k < PIXELS; k++) sum += image[k];
@@ -55,6 +55,5 @@ KERNEL average_pool_backward(ARG_IN(float, dy), ARG_OUT(float, dx), int count)
 {
     OPEN_IN(float, dy);
     OPEN_OUT(float, dx);
-    for EACH (i, count)
-        dx[i] = dy[i / PIXELS] / (float)PIXELS;
+    EACH (i, count) dx[i] = dy[i / PIXELS] / (float)PIXELS;
 }

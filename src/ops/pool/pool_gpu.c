@@ -44,34 +44,42 @@ static int groups_of(const gpu_call *call)
 
 static be_status max_pool2d_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    return gpu_record(recorder, call, 0, "max_pool", groups_of(call), err,
-                      GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                    gpu_writes(call->out[1]),
-                                    gpu_int(shape_elements(&call->out_shape[0]))));
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "max_pool", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                                gpu_writes(call->out[1]),
+                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                      err);
 }
 
 static be_status max_pool2d_backward_record(const gpu_call *call, gpu_recorder *recorder,
                                             be_error *err)
 {
-    return gpu_record(recorder, call, 0, "max_pool_backward", groups_of(call), err,
-                      GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                    gpu_writes(call->out[0]),
-                                    gpu_int(shape_elements(&call->out_shape[0]))));
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "max_pool_backward", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                                gpu_writes(call->out[0]),
+                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                      err);
 }
 
 static be_status average_pool_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    return gpu_record(recorder, call, 0, "average_pool", groups_of(call), err,
-                      GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                    gpu_int(shape_elements(&call->out_shape[0]))));
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "average_pool", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                      err);
 }
 
 static be_status average_pool_backward_record(const gpu_call *call, gpu_recorder *recorder,
                                               be_error *err)
 {
-    return gpu_record(recorder, call, 0, "average_pool_backward", groups_of(call), err,
-                      GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                    gpu_int(shape_elements(&call->out_shape[0]))));
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "average_pool_backward", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                      err);
 }
 
 const gpu_kernel GPU_KERNEL(max_pool2d) = {GPU_IMPLEMENTATION, max_pool2d_prepare,

@@ -7,7 +7,7 @@ KERNEL dropout(ARG_IN(float, x), ARG_IN(int, clock), ARG_OUT(float, y), int coun
     OPEN_IN(int, clock);
     OPEN_OUT(float, y);
     u32 t = (u32)clock[0], size = (u32)count;
-    for EACH (quad, (size + 3u) / 4u) {
+    EACH (quad, (size + 3u) / 4u) {
         u32 c[4], k0 = (u32)seed_low, k1 = (u32)seed_high;
         c[0] = quad;
         c[1] = t;

@@ -9,14 +9,16 @@ KERNEL sum_parts(ARG_IN(float, parts), ARG_IN(float, b), ARG_OUT(float, y), ARG_
     OPEN_IN(float, b);
     OPEN_OUT(float, y);
     OPEN_OUT(float, extra);
-    LOCAL_ARRAY(float, lane_sums, LANES * OUTS);
+    LOCAL_ARRAY(float, lane_sums, LANES *OUTS);
     for (int first = GROUP_ID * OUTS; first < count; first += NUM_GROUPS * OUTS) {
         for (int i = LOCAL_ID; i < LANES * OUTS; i += GROUP) {
             int at = first + i % OUTS;
             float sum = 0.0f;
             if (at < count) {
                 UNROLL_4 for (int part = i / OUTS; part < PARTS; part += LANES)
+                {
                     sum += parts[(i64)part * count + at];
+                }
             }
             lane_sums[i] = sum;
         }

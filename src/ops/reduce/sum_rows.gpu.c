@@ -1,4 +1,5 @@
-#define PART 64 /* so many elements are added up before they join the sum, which keeps its digits */
+/* So many elements are added up before they join the sum, which keeps its digits. */
+#define PART 64
 
 /* x [rows, channels, pixels] -> y [channels]: a channel a group and round. */
 KERNEL sum_rows(ARG_IN(float, x), ARG_OUT(float, y), int rows, int channels, int pixels)
