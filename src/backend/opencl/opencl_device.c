@@ -54,7 +54,7 @@ static cl_ulong device_number(const opencl_library *cl, cl_device device, cl_uin
 
 void opencl_facts(const opencl_library *cl, const opencl_place *place, gpu_facts *out)
 {
-    char name[120], version[80], driver[40];
+    char name[120], version[80], driver[40], platform[80] = "";
     cl_device d = place->device;
     device_text(cl, d, CL_DEVICE_NAME, name, sizeof name);
     device_text(cl, d, CL_DEVICE_VERSION, version, sizeof version);
@@ -66,12 +66,14 @@ void opencl_facts(const opencl_library *cl, const opencl_place *place, gpu_facts
         .local_bytes = device_number(cl, d, CL_DEVICE_LOCAL_MEMORY, sizeof(cl_ulong)),
         .memory_bytes = device_number(cl, d, CL_DEVICE_MEMORY, sizeof(cl_ulong)),
         .buffer_max_bytes = device_number(cl, d, CL_DEVICE_BUFFER_MAX, sizeof(cl_ulong))};
-    snprintf(out->name, sizeof out->name, "%s%s", name,
-             out->is_cpu ? " (a CPU behind OpenCL)" : "");
-    version[strcspn(version, "(")] = 0;
-    size_t used = strlen(version);
-    while (used > 0 && version[used - 1] == ' ') version[--used] = 0;
-    snprintf(out->software, sizeof out->software, "%.40s, driver %.36s", version, driver);
+    /* In front, so that no table cuts it off. */
+    snprintf(out->name, sizeof out->name, "%s%s", out->is_cpu ? "CPU behind OpenCL: " : "", name);
+    /* "OpenCL 3.0 and what the vendor adds": two words of it. */
+    size_t words = strcspn(version, " ");
+    if (version[words]) words += 1 + strcspn(version + words + 1, " ");
+    cl->clGetPlatformInfo(place->platform, CL_PLATFORM_NAME, sizeof platform - 1, platform, NULL);
+    snprintf(out->software, sizeof out->software, "%.*s, %.40s %.24s", (int)words, version,
+             platform, driver);
 }
 
 /* Why a device that is listed cannot be used, or NULL. */
