@@ -457,7 +457,7 @@ be_status gpu_host_open(gpu_host_kind kind, be_device **out, be_error *err)
                            .dialect = gpu_source_dialect_host.text,
                            .facts = {.name = "the processor, by host C",
                                      .software = "host C",
-                                     .units = getenv("UNITS") ? atoi(getenv("UNITS")) : 132,
+                                     .units = 132,
                                      .group_max = 1024,
                                      .local_bytes = 49152,
                                      .memory_bytes = (size_t)1 << 32,
