@@ -99,7 +99,7 @@ static be_status compile_text(const cuda_driver *d, compile_job *job, be_error *
     nvrtc_program program = NULL;
     char target[64];
     format_target(d, target);
-    const char *options[] = {target, "--std=c++17", "--generate-line-info"};
+    const char *options[] = {target, "--std=c++17"};
     nvrtc_result result = rtc->create(&program, job->text->text, job->text->name, 0, NULL, NULL);
     if (result != NVRTC_OK) return rtc_fail(d, err, result, job->text->name);
     result = rtc->compile(program, (int)(sizeof options / sizeof *options), options);
