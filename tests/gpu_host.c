@@ -75,9 +75,11 @@ static be_status host_alloc(gpu_driver *driver, size_t bytes, const char *what, 
     (void)err;
     for (int i = 0; i < BUFFERS_MAX; i++) {
         if (d->buffers[i].data) continue;
-        unsigned char *data = aligned_alloc(64, (bytes + 64) / 64 * 64);
+        /* What lies behind the end is poisoned with the rest. */
+        size_t room = (bytes + 64) / 64 * 64;
+        unsigned char *data = aligned_alloc(64, room);
         if (!data) abort();
-        d->buffers[i] = (host_buffer){data, bytes};
+        d->buffers[i] = (host_buffer){data, room};
         *out = (gpu_buffer)data;
         return BE_OK;
     }
