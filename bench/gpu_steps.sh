@@ -4,9 +4,10 @@
 #   bash FOLDER/gpu_steps.sh FOLDER [SECONDS]
 #
 # Parity of the five workloads, ten epochs of Fashion-MNIST twice (accuracy, and equal weights), the
-# step beside PyTorch's at batches of 100 and 4096, NVIDIA's OpenCL, compute-sanitizer.  What does
-# not fit into SECONDS (450) is left out and said.  Everything is logged in $OUT (a new folder if it
-# is not set); a compact table comes last.  Exit code 1 if anything failed.
+# step beside PyTorch's at batches of 100 and 4096, the kernels by ncu, NVIDIA's OpenCL,
+# compute-sanitizer.  What does not fit into SECONDS (450) is left out and said.  Everything is logged
+# in $OUT (a new folder if it is not set); a compact table comes last.  Exit code 1 if anything
+# failed.
 set -u
 folder=$(cd "${1:-$(dirname "$0")}" && pwd)
 end=$(($(date +%s) + ${2:-450}))
@@ -62,7 +63,9 @@ for turn in 1 2; do
         --export "$OUT/weights-$turn.safetensors" --format jsonl &&
         python3 "$folder/gpu_table.py" train "$OUT/train-$turn.log"
 done
-if cmp "$OUT/weights-1.safetensors" "$OUT/weights-2.safetensors"; then
+if [ ! -s "$OUT/weights-1.safetensors" ] || [ ! -s "$OUT/weights-2.safetensors" ]; then
+    echo "there are no two weights to compare"
+elif cmp "$OUT/weights-1.safetensors" "$OUT/weights-2.safetensors"; then
     echo "the weights of both runs are equal"
 else
     failed=1
@@ -86,6 +89,17 @@ for w in cnn5-fashion cnn-mnist; do
     run "bench-$w-4096" 80 "$breakeven" bench "$w" --batch 4096 --device cuda:0 \
         --engine native,torch --time 1 --max-time 5 --format jsonl
 done
+
+profiler=$(command -v ncu || echo /usr/local/cuda/bin/ncu)
+if [ -x "$profiler" ]; then
+    say "device time by kernel, 2 steps at batch 100"
+    for w in cnn-fashion cnn5-fashion cnn-mnist; do
+        run "kernels-$w" 60 "$profiler" --clock-control none --csv \
+            --metrics gpu__time_duration.sum "$breakeven" train "$w" --device cuda:0 --steps 2 \
+            --batch 100 --limit 200 --synthetic &&
+            echo "$w" && python3 "$folder/gpu_table.py" kernels "$OUT/kernels-$w.log"
+    done
+fi
 
 opencl=$(python3 "$folder/gpu_table.py" opencl "$OUT/devices.log")
 if [ -n "$opencl" ]; then

@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
-"""Short lines from the records of bench/gpu_steps.sh: gpu_table.py bench|parity|train|opencl FILE…"""
+"""Short lines from the records of bench/gpu_steps.sh.
 
+gpu_table.py bench|parity|train|opencl|kernels FILE…
+"""
+
+import csv
 import json
 import sys
 
@@ -71,12 +75,29 @@ def opencl(path):
     return ""
 
 
+def kernels(path):
+    """Device time by kernel, from the CSV that ncu prints: us of one launch, and launches."""
+    times, unit = {}, {"nsecond": 1e-3, "ns": 1e-3, "usecond": 1, "us": 1, "msecond": 1e3, "ms": 1e3}
+    with open(path, encoding="utf-8", errors="replace") as file:
+        rows = csv.DictReader(line for line in file if line.startswith('"'))
+        for row in rows:
+            if row.get("Metric Name") == "gpu__time_duration.sum":
+                value_us = float(row["Metric Value"].replace(",", "")) * unit[row["Metric Unit"]]
+                shape = f"{row.get('Grid Size', '')} x {row.get('Block Size', '')}"
+                times.setdefault((row["Kernel Name"].split("(")[0], shape), []).append(value_us)
+    lines = [f"  {sum(v) / len(v):8.2f} us  {len(v):4} x  {name} {shape}"
+             for (name, shape), v in times.items()]
+    total = sum(sum(v) for v in times.values())
+    return "\n".join(lines + [f"  {total:8.2f} us in all"])
+
+
 def main():
     what, paths = sys.argv[1], sys.argv[2:]
     if what == "bench":
         bench(paths)
     else:
-        print({"parity": parity, "train": train, "opencl": opencl}[what](*paths))
+        print({"parity": parity, "train": train, "opencl": opencl,
+               "kernels": kernels}[what](*paths))
 
 
 if __name__ == "__main__":

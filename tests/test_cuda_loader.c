@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/cuda.h"
+#include "core/clock.h"
 #include "fake_cuda/fake_folder.h"
 
 #define FAKES(...) fake_folder((const char *const[]){__VA_ARGS__, NULL})
@@ -202,6 +203,27 @@ static void something_missing(void **state)
             "nvidia-cuda-nvrtc-cu12");
 }
 
+/* A machine without a driver must not start slower by more than 20 ms for having looked. */
+static void looking_costs_little(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"libcuda.so.0", NULL};
+    int64_t least_ns = INT64_MAX;
+    for (int turn = 0; turn < 5; turn++) {
+        be_error err = {0};
+        cuda_places places;
+        cuda_library library;
+        int64_t start_ns = clock_now_ns();
+        ASSERT_OK(cuda_places_find(&places, true, &err));
+        library_open(&library, &places, names, "install it");
+        int64_t took_ns = clock_now_ns() - start_ns;
+        assert_null(library.handle);
+        cuda_places_free(&places);
+        if (took_ns < least_ns) least_ns = took_ns;
+    }
+    assert_true(least_ns < 20000000);
+}
+
 static void driver_that_does_not_start(void **state)
 {
     (void)state;
@@ -351,6 +373,7 @@ int main(void)
         cmocka_unit_test_setup(library_that_is_not_there, clean),
         cmocka_unit_test_setup(all_there, clean),
         cmocka_unit_test_setup(something_missing, clean),
+        cmocka_unit_test_setup(looking_costs_little, clean),
         cmocka_unit_test_setup(driver_that_does_not_start, clean),
         cmocka_unit_test_setup(no_devices, clean),
         cmocka_unit_test_setup(facts_of_devices, clean),

@@ -1,4 +1,5 @@
 /* The driver, the run-time compiler and NVML: opened, probed, started. */
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,18 @@ static be_status open_driver(cuda_libraries *out, const cuda_places *places, be_
 
 /* ---------------------------------------------------------------- the compiler */
 
+/* NVRTC opens its builtins by name when it compiles first; where both lie in a folder that the
+ * system's loader does not know, it finds them only if they are loaded. */
+static void preload_builtins(const cuda_libraries *l, int major, int minor)
+{
+    char path[sizeof l->nvrtc.path + 64];
+    const char *slash = strrchr(l->nvrtc.path, '/');
+    if (!slash) return;
+    snprintf(path, sizeof path, "%.*s/libnvrtc-builtins.so.%d.%d", (int)(slash - l->nvrtc.path),
+             l->nvrtc.path, major, minor);
+    if (file_exists(path)) dlopen(path, RTLD_NOW | RTLD_LOCAL);
+}
+
 static be_status take_compiler(cuda_libraries *out, be_error *err)
 {
     const char *missing = NULL;
@@ -144,6 +157,7 @@ static be_status take_compiler(cuda_libraries *out, be_error *err)
     if (result != NVRTC_OK)
         FAIL(err, BE_UNAVAILABLE, "%.200s does not answer: %s; install another NVRTC",
              out->nvrtc.path, out->rtc.error_string(result));
+    preload_builtins(out, major, minor);
     out->nvrtc_version = major * 1000 + minor * 10;
     snprintf(out->nvrtc.version, sizeof out->nvrtc.version, "%d.%d", major, minor);
     return BE_OK;
