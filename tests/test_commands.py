@@ -35,7 +35,7 @@ class BenchTest(FolderTest):
         self.assertEqual((record["schema"], record["engine"], record["device"], record["mode"]),
                          (1, "native", "cpu", "train"))
         self.assertEqual((record["params"], record["data"], record["precision"], record["seed"]),
-                         (109386, "shapes", "fp32", 1))
+                         (109386, "shapes", "fp32", 42))
         step = record["step_s"]
         self.assertLessEqual(step["low"], step["median"])
         self.assertLessEqual(step["median"], step["high"])
