@@ -3,13 +3,13 @@
 #
 #   bench/gpu_pack.sh [FOLDER]          (.carry if none is named)
 #
-# builds in build-pack and writes FOLDER/breakeven.tar.xz (the program, the libraries it needs beside
-# those of every system, the runners) and, from $BREAKEVEN_DATA, the Fashion-MNIST files.  There,
-# bench/gpu_steps.sh FOLDER unpacks and measures.
+# builds in build-pack and writes FOLDER/breakeven.tar.xz (the program, the libraries it needs, the
+# runners) and, from $BREAKEVEN_DATA, the Fashion-MNIST files.  There, gpu_steps.sh unpacks it and
+# measures.
 set -eu
 cd "$(dirname "$0")/.."
 folder=${1:-.carry}
-build=build-pack
+build="build-pack"
 
 [ -d "$build" ] || meson setup "$build" -Dtests=false \
     "-Dc_link_args=['-Wl,-rpath,\$ORIGIN/lib','-Wl,--disable-new-dtags']" >/dev/null
@@ -19,11 +19,16 @@ rm -rf "$folder"
 mkdir -p "$folder/pack/bin/lib"
 cp "$build/breakeven" "$folder/pack/bin/"
 strip "$folder/pack/bin/breakeven"
-# What every glibc system brings, and what must be that system's own: PyTorch's C++ library, the
-# loader of OpenCL.
+# Not glibc.  PyTorch's C++ library and the loader of OpenCL should be that system's own: they are
+# spare, and taken only where it has none.
+mkdir "$folder/pack/spare"
 ldd "$build/breakeven" | awk '/=> \//{print $3}' |
-    grep -vE '/(libc|libm|libdl|libpthread|librt|libresolv|libstdc\+\+|libgcc_s|libOpenCL)\.so' |
-    while read -r library; do cp -L "$library" "$folder/pack/bin/lib/"; done
+    grep -vE '/(libc|libm|libdl|libpthread|librt|libresolv)\.so' | while read -r library; do
+    case "$library" in
+        */libstdc++* | */libgcc_s* | */libOpenCL*) cp -L "$library" "$folder/pack/spare/" ;;
+        *) cp -L "$library" "$folder/pack/bin/lib/" ;;
+    esac
+done
 cp -r runners "$folder/pack/"
 rm -rf "$folder/pack/runners/__pycache__"
 tar -C "$folder/pack" -cf - . | xz -T2 -3 >"$folder/breakeven.tar.xz"

@@ -30,8 +30,8 @@ def value(record, path, otherwise=None):
 
 
 def bench(paths):
-    print(f"{'run':30} {'engine':7} {'device':9} {'batch':>6} {'step us':>9} {'low':>9} {'high':>9} "
-          f"{'loss':>8}  status")
+    print(f"{'run':30} {'engine':7} {'device':9} {'batch':>6} {'step us':>9} {'low':>9} "
+          f"{'high':>9} {'loss':>8}  status")
     for path in paths:
         name = path.rsplit("/", 1)[-1][len("bench-"):-len(".log")]
         for r in records(path):
@@ -60,8 +60,8 @@ def train(path):
     seconds = sum(r.get("seconds") or 0 for r in rows)
     best = max((r.get("validation_accuracy") or 0 for r in rows), default=0)
     last = rows[-1] if rows else {}
-    return (f"{len(rows)} epochs, {seconds:.3f} s in all, first {rows[0]['seconds']:.3f} s, accuracy "
-            f"{last.get('validation_accuracy', 0):.4f} (best {best:.4f}), "
+    return (f"{len(rows)} epochs, {seconds:.3f} s in all, first {rows[0]['seconds']:.3f} s, "
+            f"accuracy {last.get('validation_accuracy', 0):.4f} (best {best:.4f}), "
             f"{last.get('samples_per_s', 0):.0f} samples/s" if rows else "no epochs")
 
 
@@ -77,7 +77,8 @@ def opencl(path):
 
 def kernels(path):
     """Device time by kernel, from the CSV that ncu prints: us of one launch, and launches."""
-    times, unit = {}, {"nsecond": 1e-3, "ns": 1e-3, "usecond": 1, "us": 1, "msecond": 1e3, "ms": 1e3}
+    unit = {"nsecond": 1e-3, "ns": 1e-3, "usecond": 1, "us": 1, "msecond": 1e3, "ms": 1e3}
+    times = {}
     with open(path, encoding="utf-8", errors="replace") as file:
         rows = csv.DictReader(line for line in file if line.startswith('"'))
         for row in rows:
