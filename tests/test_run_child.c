@@ -210,7 +210,7 @@ static void memory_and_processor_time_are_read(void **state)
 static void one_that_spins_does_not_settle(void **state)
 {
     (void)state;
-    child *c = started("while :; do :; done", NULL, 100);
+    child *c = started("ulimit -t 20; while :; do :; done", NULL, 100);
     /* Where other programs crowd it out for a while, it looks asleep: then once more. */
     double settled_s = 0;
     for (int64_t end_ns = in_s(10); settled_s >= 0 && clock_now_ns() < end_ns;)

@@ -28,6 +28,9 @@
 #define CHILD_LOG_BYTES 16384
 #define CHILD_SLICE_NS 200000000 /* a wait looks for an interruption this often */
 #define CHILD_DEATH_NS 2000000000
+/* The kernel adds up a running process' time at its ticks, 10 ms apart at most: a shorter look could
+ * take a busy process for a sleeping one. */
+#define CHILD_SETTLE_S 0.012
 #define CHILD_SHOWN_LOG 500 /* bytes of the log in an error text, which has room for 1,000 */
 
 extern char **environ;
@@ -471,7 +474,7 @@ double child_settle(const child *c, double limit_s)
     int64_t start_ns = clock_now_ns(), then_ns = start_ns, used_ns = child_cpu_ns(c);
     if (used_ns < 0) return 0;
     for (;;) {
-        child_sleep(0.002);
+        child_sleep(CHILD_SETTLE_S);
         int64_t now_ns = clock_now_ns(), now_used_ns = child_cpu_ns(c);
         double waited_s = (double)(now_ns - start_ns) * 1e-9;
         if (now_used_ns < 0 || (now_used_ns - used_ns) * 20 < now_ns - then_ns) return waited_s;
