@@ -309,9 +309,9 @@ class DataTest(FolderTest):
 
 class RunnerTest(FolderTest):
     def test_requests(self):
-        requests = [{"op": "hello", "schema": 1}, {"op": "run", "steps": 1}, {"op": "nonsense"},
-                    {"op": "hello", "schema": 2}, {"op": "prepare", "workload": 3}, [],
-                    {"op": "quit"}]
+        requests = [{"op": "hello", "schema": 1, "device": "cpu"}, {"op": "run", "steps": 1},
+                    {"op": "nonsense"}, {"op": "hello", "schema": 2},
+                    {"op": "prepare", "workload": 3}, [], {"op": "quit"}]
         text = "".join(json.dumps(r) + "\n" for r in requests) + "not read\n"
         answers = [json.loads(x) for x in self.good("runner", input="{\n" + text).splitlines()]
         self.assertEqual([a["ok"] for a in answers], [False, True] + 5 * [False] + [True])

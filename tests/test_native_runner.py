@@ -66,7 +66,9 @@ class NativeRunnerTest(shared.RunnerTest):
     def test_hello_names_the_engine(self):
         self.assertEqual((self.hello["schema"], self.hello["engine"]), (1, "native"))
         self.assertIn("oneDNN", self.hello["libraries"]["blas"])
-        self.assertEqual([device["id"] for device in self.hello["devices"]], ["cpu"])
+        self.assertEqual(self.hello["devices"][0]["id"], "cpu")
+        for device in self.hello["unusable_devices"]:
+            self.assertIn("install", device["reason"], device)
 
     def test_phases_add_up(self):
         self.ok("prepare", **self.request("cnn-fashion"))

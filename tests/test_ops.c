@@ -35,7 +35,7 @@ static const int thread_counts[] = {1, 2};
 #define WAYS (CPU_ISA_COUNT * LIBRARIES * THREAD_COUNTS)
 
 static const bool has_library[OP_COUNT][LIBRARIES] = {
-#define X(name, cpu, onednn) {cpu, onednn},
+#define X(name, cpu, onednn, ...) {cpu, onednn},
     OP_LIST(X)
 #undef X
 };

@@ -1,7 +1,10 @@
 /* Opening a device by its id: the backend's name, a colon and a number where it has several. */
 #include "backend/backend.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "core/topology.h"
 
 static const struct {
     const char *name;
@@ -12,6 +15,27 @@ static const struct {
 #undef X
 };
 
+static const struct {
+    const char *name;
+    be_status (*open)(int index, const char *id, be_device **, be_error *);
+} numbered_table[] = {
+#define X(name, open, text) {#name, open},
+    NUMBERED_BACKEND_LIST(X)
+#undef X
+};
+
+/* The number in "NAME:N", 0 for "NAME", or −1 if the id is something else. */
+static int number_of(const char *id, const char *name)
+{
+    size_t length = strlen(name);
+    if (strncmp(id, name, length) != 0) return -1;
+    if (id[length] == 0) return 0;
+    const char *digits = id + length + 1;
+    size_t count = strspn(digits, "0123456789");
+    if (id[length] != ':' || count < 1 || count > 3 || digits[count]) return -1;
+    return atoi(digits);
+}
+
 be_status be_device_open(const char *id, const be_device_options *options, be_device **out,
                          be_error *err)
 {
@@ -20,6 +44,72 @@ be_status be_device_open(const char *id, const be_device_options *options, be_de
     for (size_t i = 0; i < sizeof backend_table / sizeof backend_table[0]; i++)
         if (strcmp(backend_table[i].name, id) == 0)
             return backend_table[i].open(options ? options : &defaults, out, err);
+    for (size_t i = 0; i < sizeof numbered_table / sizeof numbered_table[0]; i++) {
+        int number = number_of(id, numbered_table[i].name);
+        if (number >= 0) return numbered_table[i].open(number, id, out, err);
+    }
     FAIL(err, BE_UNAVAILABLE,
          "device \"%s\": expected one of those that `breakeven devices` lists (cpu …)", id);
+}
+
+/* ---------------------------------------------------------------- listing */
+
+static void list_cpu(json_t *devices)
+{
+    json_array_append_new(devices, json_pack("{s:s, s:s, s:b}", "id", "cpu", "name",
+                                             topology_get()->cpu_name, "usable", 1));
+}
+
+/* The id of the usable device of another backend that is the same hardware, or NULL. */
+static const char *twin_of(const json_t *devices, const backend_entry *e)
+{
+    size_t i;
+    json_t *device;
+    json_array_foreach(devices, i, device)
+    {
+        const char *id = json_string_value(json_object_get(device, "id"));
+        const char *name = json_string_value(json_object_get(device, "name"));
+        bool same = e->is_cpu ? strcmp(id, "cpu") == 0 : strcmp(name, e->name) == 0;
+        if (same && json_is_true(json_object_get(device, "usable"))) return id;
+    }
+    return NULL;
+}
+
+#define OPENCL_MOST 16
+
+static void list_opencl(json_t *devices)
+{
+    backend_entry found[OPENCL_MOST];
+    int count = opencl_list(found, OPENCL_MOST);
+    json_t *opencl = json_array();
+    for (int i = 0; i < count && i < OPENCL_MOST; i++) {
+        const backend_entry *e = &found[i];
+        json_t *device =
+            json_pack("{s:s, s:s, s:b}", "id", e->id, "name", e->name, "usable", e->usable);
+        if (e->usable) {
+            const char *twin = twin_of(devices, e);
+            json_object_set_new(device, "driver", json_string(e->software));
+            json_object_set_new(device, "memory_bytes", json_integer((json_int_t)e->memory_bytes));
+            if (twin) json_object_set_new(device, "duplicate_of", json_string(twin));
+        } else {
+            json_object_set_new(device, "reason", json_string(e->reason));
+        }
+        json_array_append_new(opencl, device);
+    }
+    json_array_extend(devices, opencl);
+    json_decref(opencl);
+}
+
+static bool is_wanted(const char *id, const char *backend)
+{
+    return !id || number_of(id, backend) >= 0;
+}
+
+json_t *backend_list(const char *id)
+{
+    json_t *devices = json_array();
+    if (is_wanted(id, "cpu")) list_cpu(devices);
+    if (is_wanted(id, "cuda")) cuda_list(devices);
+    if (is_wanted(id, "opencl")) list_opencl(devices);
+    return devices;
 }

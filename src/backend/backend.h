@@ -1,6 +1,8 @@
-/* The list of backends, and opening a device by its id. */
+/* The list of backends, opening a device by its id, and listing them all. */
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
+
+#include <jansson.h>
 
 #include "graph/device.h"
 
@@ -9,7 +11,40 @@ be_status cpu_open(const be_device_options *options, be_device **out, be_error *
 /* The library behind the CPU's primitives, with its version: "oneDNN 2.6.3". */
 const char *cpu_library_version(void);
 
+/* Device N of a backend that has several: "opencl:N", "null:0" …  `id` is its full id. */
+be_status cuda_open(int index, const char *id, be_device **out, be_error *err);
+be_status opencl_open(int index, const char *id, be_device **out, be_error *err);
+be_status null_open(int index, const char *id, be_device **out, be_error *err);
+
+/* One device of a backend, for lists of them; what is not usable says why and what to do. */
+typedef struct backend_entry {
+    char id[24], name[192], software[128], reason[400];
+    bool usable, is_cpu;
+    size_t memory_bytes;
+} backend_entry;
+
+/* Up to `room` devices; returns how many there are, at least 1 (an unusable one with the reason if
+ * there is none). */
+int opencl_list(backend_entry *out, int room);
+
+/* Add an object for each NVIDIA GPU: `id`, `name`, `usable`, and either memory_bytes, driver,
+ * compute_capability, units, bus and libraries (a list of name, version, path), or the reason. */
+void cuda_list(json_t *devices);
+
+/* A new list of the devices of all backends, usable or not: objects with `id`, `name`, `usable`,
+ * and what else is known, or `reason`, which says what to do.  `duplicate_of` is the id of the
+ * device that this one is another way to: a CPU behind OpenCL, or a GPU that CUDA has too.  With an
+ * id, only its backend is looked at: a driver takes time and memory to start.  NULL without
+ * memory. */
+json_t *backend_list(const char *id);
+
 /* name in ids, opening function, what it is */
 #define BACKEND_LIST(X) X(cpu, cpu_open, "the processor")
+
+/* Those whose ids end in a number, "NAME:N"; NAME alone is number 0. */
+#define NUMBERED_BACKEND_LIST(X)                               \
+    X(cuda, cuda_open, "NVIDIA's GPUs")                        \
+    X(opencl, opencl_open, "any device with an OpenCL driver") \
+    X(null, null_open, "plans and counts, and computes nothing")
 
 #endif

@@ -75,13 +75,14 @@ static be_status add_device(bench_plan *plan, const cli_options *options, int en
 static be_status add_engine(bench_plan *plan, const cli_options *options, int e, be_error *err)
 {
     const option_value *wanted = &options->value[OPTION_DEVICE];
-    bool all = !wanted->given || has_word(wanted, "all");
+    bool all = wanted->given && has_word(wanted, "all");
     size_t i;
     json_t *device;
     json_array_foreach(json_object_get(plan->hello[e], "devices"), i, device)
     {
         const char *id = json_string_value(json_object_get(device, "id"));
-        if (all || has_word(wanted, id)) TRY(add_device(plan, options, e, id, err));
+        bool ours = wanted->given ? has_word(wanted, id) : !json_object_get(device, "duplicate_of");
+        if (all || ours) TRY(add_device(plan, options, e, id, err));
     }
     return BE_OK;
 }

@@ -12,6 +12,19 @@ static json_t *device_record(const char *engine_name, const char *device, const 
                      "device_name", name);
 }
 
+/* What an engine told of a device beyond its id and name; its own libraries as
+ * device_libraries. */
+static void add_facts(json_t *record, const json_t *device)
+{
+    static const char *const names[] = {"memory_bytes",       "driver", "software", "kind",
+                                        "compute_capability", "units",  "bus",      "duplicate_of"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (json_object_get(device, names[i]))
+            json_object_set(record, names[i], json_object_get(device, names[i]));
+    if (json_object_get(device, "libraries"))
+        json_object_set(record, "device_libraries", json_object_get(device, "libraries"));
+}
+
 static void add_devices(json_t *records, const char *engine_name, const json_t *hello)
 {
     size_t i;
@@ -23,10 +36,20 @@ static void add_devices(json_t *records, const char *engine_name, const json_t *
         json_object_set_new(record, "usable", json_true());
         json_object_set(record, "version", json_object_get(hello, "version"));
         json_object_set(record, "libraries", json_object_get(hello, "libraries"));
+        add_facts(record, device);
         if (strcmp(id, "cpu") == 0) {
             json_object_set_new(record, "cores", json_integer(topology_get()->cores));
             json_object_set_new(record, "hardware_threads", json_integer(topology_get()->threads));
         }
+        json_array_append_new(records, record);
+    }
+    json_array_foreach(json_object_get(hello, "unusable_devices"), i, device)
+    {
+        json_t *record =
+            device_record(engine_name, report_string(device, "id"), report_string(device, "name"));
+        json_object_set_new(record, "usable", json_false());
+        json_object_set(record, "version", json_object_get(hello, "version"));
+        json_object_set(record, "reason", json_object_get(device, "reason"));
         json_array_append_new(records, record);
     }
 }
@@ -69,20 +92,47 @@ static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES]
 
 static const char *library_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    snprintf(out, REPORT_TEXT_BYTES, "%.40s", report_string(record, "libraries.blas"));
+    const char *driver = report_string(record, "driver");
+    snprintf(out, REPORT_TEXT_BYTES, "%.40s",
+             *driver ? driver : report_string(record, "libraries.blas"));
     return out;
 }
 
 static const char *name_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    char name[REPORT_TEXT_BYTES];
+    char name[REPORT_TEXT_BYTES], bytes[REPORT_TEXT_BYTES];
     int cores = (int)report_real(record, "cores");
     report_hardware(report_string(record, "device_name"), name);
     snprintf(out, REPORT_TEXT_BYTES, "%.40s", name);
+    if (json_object_get(record, "memory_bytes"))
+        snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %s",
+                 report_bytes(report_real(record, "memory_bytes"), bytes));
     if (json_object_get(record, "cores"))
         snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %d core%s", cores,
                  cores == 1 ? "" : "s");
     return out;
+}
+
+/* The libraries of each device below the table, with version and path, or why not. */
+static void print_libraries(const json_t *records)
+{
+    size_t i, l;
+    json_t *record, *library;
+    json_array_foreach(records, i, record)
+    {
+        json_t *list = json_object_get(record, "device_libraries");
+        if (json_array_size(list) > 0)
+            printf("\n%s: compute capability %s, %d multiprocessors\n",
+                   report_string(record, "device"), report_string(record, "compute_capability"),
+                   (int)report_real(record, "units"));
+        json_array_foreach(list, l, library)
+        {
+            const char *reason = report_string(library, "reason");
+            printf("  %-20s %-26s %s\n", report_string(library, "name"),
+                   *reason ? "-" : report_string(library, "version"),
+                   *reason ? reason : report_string(library, "path"));
+        }
+    }
 }
 
 /* The reasons below the table, one a line. */
@@ -109,6 +159,10 @@ be_status cmd_devices(const cli_options *options, be_error *err)
         {"libraries.blas", "library", UNIT_TEXT, library_text},
         {"version", NULL, UNIT_TEXT, NULL},
         {"cores", NULL, UNIT_COUNT, NULL},
+        {"memory_bytes", NULL, UNIT_COUNT, NULL},
+        {"driver", NULL, UNIT_TEXT, NULL},
+        {"compute_capability", NULL, UNIT_TEXT, NULL},
+        {"units", NULL, UNIT_COUNT, NULL},
         {"reason", NULL, UNIT_TEXT, NULL},
     };
     engine_options asking = {.interrupted = &cli_signal};
@@ -120,7 +174,10 @@ be_status cmd_devices(const cli_options *options, be_error *err)
     }
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
     if (status == BE_OK) status = cli_write(options, &sheet, err);
-    if (status == BE_OK && cli_format(options) == REPORT_TABLE) print_reasons(records);
+    if (status == BE_OK && cli_format(options) == REPORT_TABLE) {
+        print_libraries(records);
+        print_reasons(records);
+    }
     json_decref(records);
     return status;
 }

@@ -133,12 +133,14 @@ static be_status ask_runner(parity_command *c, const engine *e, const material *
     runner_options start = {.name = e->name,
                             .argv = e->argv,
                             .env = e->env,
+                            .device = "cpu",
                             .start_limit_s = START_LIMIT_S,
                             .interrupted = &cli_signal};
     protocol_job job = material_job(m, &c->material);
     job.device = "cpu";
     job.dropout = "counter";
-    job.threads = be_device_threads(c->device);
+    int threads = be_device_threads(c->device);
+    job.threads = threads ? threads : cli_default_threads(c->cli);
     job.batch = c->batch;
     TRY(file_format_path(path, err, "%s/%s.safetensors", m->folder, e->name));
     TRY(runner_start(&r, &start, err));

@@ -66,7 +66,8 @@
       "form of the results: table (the default), json, jsonl, csv or md")                        \
     X(DEVICE, "device", 'd', "DEVICE,...", WORDS, 0, 0, "cpu all",                               \
       ON_MEASURE | ON_MODEL | ON(workloads),                                                     \
-      "devices to use, as 'breakeven devices' lists them; all is every one")                     \
+      "devices to use, as 'breakeven devices' lists them; bench takes each piece of hardware "   \
+      "once without it, and also as a second way to it, through OpenCL, with all")               \
     X(ENGINE, "engine", 'e', "ENGINE,...", CHOICES, 0, 0, "native torch all",                    \
       ON_MEASURE | ON(parity),                                                                   \
       "engines to use; without it, native and every other that is installed")                    \

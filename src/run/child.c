@@ -28,8 +28,8 @@
 #define CHILD_LOG_BYTES 16384
 #define CHILD_SLICE_NS 200000000 /* a wait looks for an interruption this often */
 #define CHILD_DEATH_NS 2000000000
-/* The kernel adds up a running process' time at its ticks, 10 ms apart at most: a shorter look could
- * take a busy process for a sleeping one. */
+/* The kernel adds up a running process' time at its ticks, 10 ms apart at most: a shorter look
+ * could take a busy process for a sleeping one. */
 #define CHILD_SETTLE_S 0.012
 #define CHILD_SHOWN_LOG 500 /* bytes of the log in an error text, which has room for 1,000 */
 

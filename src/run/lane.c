@@ -153,6 +153,7 @@ static be_status lane_start(lane *l, be_error *err)
         .name = l->name,
         .argv = c->argv,
         .env = c->env,
+        .device = c->job.device,
         .start_limit_s = l->options->start_limit_s,
         .interrupted = l->options->interrupted,
     };

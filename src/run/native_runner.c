@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/backend.h"
 #include "build_info.h"
 #include "core/clock.h"
 #include "core/memory.h"
-#include "core/topology.h"
 #include "measure/environment.h"
 #include "run/native.h"
 #include "train/weights.h"
@@ -172,6 +172,22 @@ static be_status need_session(const server *s, be_error *err)
     return BE_OK;
 }
 
+/* `devices`: those that work; `unusable_devices`: the others, with their reason. */
+static void answer_devices(const json_t *request, json_t *answer)
+{
+    json_t *all = backend_list(json_string_value(json_object_get(request, "device")));
+    json_t *usable = json_array(), *others = json_array(), *device;
+    size_t i;
+    json_array_foreach(all, i, device)
+    {
+        bool works = json_is_true(json_object_get(device, "usable"));
+        json_array_append(works ? usable : others, device);
+    }
+    json_decref(all);
+    json_object_set_new(answer, "devices", usable);
+    json_object_set_new(answer, "unusable_devices", others);
+}
+
 static be_status answer_hello(server *s, const json_t *request, json_t *answer, be_error *err)
 {
     int64_t schema = 0;
@@ -181,8 +197,7 @@ static be_status answer_hello(server *s, const json_t *request, json_t *answer, 
     json_object_set_new(answer, "engine", json_string("native"));
     json_object_set_new(answer, "version", json_string(BUILD_VERSION));
     json_object_set_new(answer, "libraries", environment_libraries());
-    json_object_set_new(answer, "devices",
-                        json_pack("[{s:s, s:s}]", "id", "cpu", "name", topology_get()->cpu_name));
+    answer_devices(request, answer);
     return BE_OK;
 }
 
@@ -201,7 +216,9 @@ static be_status answer_prepare(server *s, const json_t *request, json_t *answer
     json_object_set_new(answer, "device_name", json_string(be_device_name(s->session.device)));
     json_object_set_new(answer, "implementation", json_string(facts.implementation));
     json_object_set_new(answer, "precision", json_string("fp32"));
-    json_object_set_new(answer, "threads", json_integer(be_device_threads(s->session.device)));
+    /* A GPU has no threads of the host's kind: what was asked for stays unused. */
+    int threads = be_device_threads(s->session.device);
+    json_object_set_new(answer, "threads", json_integer(threads ? threads : job.threads));
     json_object_set_new(answer, "prepare_ns", json_integer(clock_now_ns() - start_ns));
     json_t *warnings = json_array();
     if (environment_build_warning())

@@ -31,6 +31,7 @@ be_status phases_ask(const conductor_contender *contender, double step_s, double
     runner_options options = {.name = contender->engine,
                               .argv = contender->argv,
                               .env = contender->env,
+                              .device = contender->job.device,
                               .start_limit_s = LIMIT_S,
                               .interrupted = interrupted};
     int64_t steps = 3 + (int64_t)(least_s / step_s);

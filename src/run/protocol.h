@@ -63,6 +63,7 @@ typedef struct protocol_job {
 
 typedef struct protocol_call {
     protocol_request request;
+    const char *device;      /* hello: list no other device; NULL: list all */
     const protocol_job *job; /* prepare */
     int64_t steps;           /* run, parity, phases */
     bool losses;             /* run: all losses in the answer */

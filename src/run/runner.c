@@ -53,8 +53,8 @@ be_status runner_start(runner *r, const runner_options *options, be_error *err)
         status_prefix(err, "%s", r->name);
         return status;
     }
-    status = runner_call(r, &(protocol_call){.request = PROTOCOL_HELLO}, options->start_limit_s,
-                         &r->hello, NULL, err);
+    protocol_call hello = {.request = PROTOCOL_HELLO, .device = options->device};
+    status = runner_call(r, &hello, options->start_limit_s, &r->hello, NULL, err);
     if (status != BE_OK) runner_stop(r);
     return status;
 }

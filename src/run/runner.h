@@ -27,7 +27,8 @@ typedef struct runner {
 typedef struct runner_options {
     const char *name;
     const char *const *argv, *const *env; /* as in child_options */
-    double start_limit_s;                 /* for the answer to hello: engines load slowly */
+    const char *device;   /* the one it is for: it need not start the drivers of others; or NULL */
+    double start_limit_s; /* for the answer to hello: engines load slowly */
     const volatile sig_atomic_t *interrupted;
 } runner_options;
 

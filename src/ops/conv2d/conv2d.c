@@ -161,12 +161,13 @@ static void visit_window(const conv2d_sizes *s, const int64_t at[4], visit *f, v
             }
 }
 
-static void visit_all(const conv2d_sizes *s, visit *f, void *context)
+/* In the first `rows` rows and `columns` columns of each image of the output. */
+static void visit_all(const conv2d_sizes *s, int64_t rows, int64_t columns, visit *f, void *context)
 {
     for (int64_t n = 0; n < s->n; n++)
         for (int64_t o = 0; o < s->o; o++)
-            for (int64_t i = 0; i < s->oh; i++)
-                for (int64_t j = 0; j < s->ow; j++)
+            for (int64_t i = 0; i < rows; i++)
+                for (int64_t j = 0; j < columns; j++)
                     visit_window(s, (int64_t[]){n, o, i, j}, f, context);
 }
 
@@ -226,7 +227,7 @@ static void conv2d_pool_reference(const op_reference *call)
                     for (int q = 0; q < 4; q++) {
                         double v =
                             reference_at(call, &s, (int64_t[]){n, o, 2 * i + q / 2, 2 * j + q % 2});
-                        if (v > best) {
+                        if (v > best || isnan(v)) {
                             best = v;
                             index = q;
                         }
@@ -240,15 +241,18 @@ static void conv2d_pool_reference(const op_reference *call)
                 }
 }
 
-/* Gradients from the gradient of the convolution's output, dy, before ReLU. */
-static void reference_backward(const op_reference *call, const conv2d_sizes *s, const double *dy)
+/* Gradients from the gradient of the convolution's output, dy, before ReLU.  With a pool, the row
+ * and the column that no window of it covers take no part, not even as a zero times a NaN. */
+static void reference_backward(const op_reference *call, const conv2d_sizes *s, const double *dy,
+                               bool pooled)
 {
+    int64_t rows = pooled ? 2 * s->ph : s->oh, columns = pooled ? 2 * s->pw : s->ow;
     reference_arrays a = {
         .x = call->x[0], .w = call->x[1], .dy = dy, .dx = call->y[0], .dw = call->y[1]};
     if (a.dx) memset(a.dx, 0, (size_t)shape_elements(&call->in[0]) * sizeof(double));
     memset(a.dw, 0, (size_t)shape_elements(&call->in[1]) * sizeof(double));
     memset(call->y[2], 0, (size_t)s->o * sizeof(double));
-    visit_all(s, add_gradients, &a);
+    visit_all(s, rows, columns, add_gradients, &a);
     for (int64_t n = 0; n < s->n; n++)
         for (int64_t o = 0; o < s->o; o++)
             for (int64_t i = 0; i < s->oh * s->ow; i++) call->y[2][o] += *dy++;
@@ -264,7 +268,7 @@ static void conv2d_backward_reference(const op_reference *call)
     double *dy = memory;
     for (int64_t i = 0; i < count; i++)
         dy[i] = attrs->relu && call->x[2][i] <= 0.0 ? 0.0 : call->x[3][i];
-    reference_backward(call, &s, dy);
+    reference_backward(call, &s, dy, false);
     memory_free(memory);
 }
 
@@ -283,7 +287,7 @@ static void conv2d_pool_backward_reference(const op_reference *call)
                 if (q == CONV2D_NO_INDEX) continue;
                 dy[(m * s.oh + 2 * i + q / 2) * s.ow + 2 * j + q % 2] = call->x[3][from];
             }
-    reference_backward(call, &s, dy);
+    reference_backward(call, &s, dy, true);
     memory_free(memory);
 }
 

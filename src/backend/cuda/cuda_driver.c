@@ -1,0 +1,233 @@
+/* The CUDA driver behind gpu_driver.h: context, memory, copies, launches. */
+#include "backend/cuda/cuda_driver.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/gpu/gpu.h"
+
+#define GIB (1024.0 * 1024.0 * 1024.0)
+
+be_status cuda_enter(const cuda_driver *d, be_error *err)
+{
+    CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.context_set(d->context),
+             "use its context");
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- memory */
+
+static be_status driver_alloc(gpu_driver *driver, size_t bytes, const char *what, gpu_buffer *out,
+                              be_error *err)
+{
+    const cuda_driver *d = (const cuda_driver *)driver;
+    const cuda_functions *cu = &d->libraries->cu;
+    cuda_address address = 0;
+    size_t free_bytes = 0, all_bytes = 0;
+    *out = 0;
+    TRY(cuda_enter(d, err));
+    cuda_result result = cu->memory_alloc(&address, bytes ? bytes : 1);
+    if (result == CUDA_OUT_OF_MEMORY && cu->memory_info(&free_bytes, &all_bytes) == CUDA_OK)
+        FAIL(err, BE_NO_MEMORY,
+             "%s: expected %.3g GiB on %s, found %.3g GiB free of %.3g GiB; use a smaller batch, "
+             "or end what else uses this GPU",
+             what, (double)bytes / GIB, d->facts.id, (double)free_bytes / GIB,
+             (double)all_bytes / GIB);
+    CUDA_TRY(d->libraries, d->facts.id, result, "allocate memory");
+    *out = (gpu_buffer)address;
+    return BE_OK;
+}
+
+static void driver_free(gpu_driver *driver, gpu_buffer buffer)
+{
+    const cuda_driver *d = (const cuda_driver *)driver;
+    if (!buffer) return;
+    d->libraries->cu.context_set(d->context);
+    d->libraries->cu.memory_free(buffer);
+}
+
+/* ---------------------------------------------------------------- copies */
+
+/* Wait until the device has taken what lies in the next stage. */
+static be_status stage_claim(cuda_driver *d, int *stage, be_error *err)
+{
+    *stage = d->stage;
+    if (d->pending[*stage])
+        CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.event_wait(d->staged[*stage]),
+                 "wait for a copy");
+    d->pending[*stage] = false;
+    d->stage = (d->stage + 1) % CUDA_STAGES;
+    return BE_OK;
+}
+
+static be_status driver_upload(gpu_driver *driver, gpu_buffer buffer, size_t offset,
+                               const void *data, size_t bytes, be_error *err)
+{
+    cuda_driver *d = (cuda_driver *)driver;
+    const cuda_functions *cu = &d->libraries->cu;
+    TRY(cuda_enter(d, err));
+    for (size_t done = 0; done < bytes;) {
+        size_t part = bytes - done < CUDA_STAGE_BYTES ? bytes - done : CUDA_STAGE_BYTES;
+        int stage = 0;
+        TRY(stage_claim(d, &stage, err));
+        memcpy(d->stages[stage], (const char *)data + done, part);
+        CUDA_TRY(d->libraries, d->facts.id,
+                 cu->upload(buffer + offset + done, d->stages[stage], part, d->stream),
+                 "copy to the device");
+        CUDA_TRY(d->libraries, d->facts.id, cu->event_record(d->staged[stage], d->stream),
+                 "mark a copy");
+        d->pending[stage] = true;
+        done += part;
+    }
+    return BE_OK;
+}
+
+static be_status driver_download(gpu_driver *driver, gpu_buffer buffer, size_t offset, void *data,
+                                 size_t bytes, be_error *err)
+{
+    cuda_driver *d = (cuda_driver *)driver;
+    const cuda_functions *cu = &d->libraries->cu;
+    TRY(cuda_enter(d, err));
+    for (size_t done = 0; done < bytes;) {
+        size_t part = bytes - done < CUDA_STAGE_BYTES ? bytes - done : CUDA_STAGE_BYTES;
+        int stage = 0;
+        TRY(stage_claim(d, &stage, err));
+        CUDA_TRY(d->libraries, d->facts.id,
+                 cu->download(d->stages[stage], buffer + offset + done, part, d->stream),
+                 "copy from the device");
+        CUDA_TRY(d->libraries, d->facts.id, cu->stream_wait(d->stream), "wait for a copy");
+        memcpy((char *)data + done, d->stages[stage], part);
+        done += part;
+    }
+    return BE_OK;
+}
+
+static be_status driver_clear(gpu_driver *driver, gpu_buffer buffer, size_t offset, size_t bytes,
+                              be_error *err)
+{
+    const cuda_driver *d = (const cuda_driver *)driver;
+    TRY(cuda_enter(d, err));
+    if (bytes > 0)
+        CUDA_TRY(d->libraries, d->facts.id,
+                 d->libraries->cu.fill(buffer + offset, 0, bytes, d->stream), "clear memory");
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- launches */
+
+static be_status driver_launch(gpu_driver *driver, const gpu_launch *launch, be_error *err)
+{
+    const cuda_driver *d = (const cuda_driver *)driver;
+    cuda_arguments arguments;
+    char what[160];
+    TRY(cuda_enter(d, err));
+    cuda_arguments_fill(&arguments, launch);
+    snprintf(what, sizeof what, "start kernel %s (%d groups of %d)", launch->function->name,
+             launch->groups, launch->group);
+    CUDA_TRY(d->libraries, d->facts.id,
+             d->libraries->cu.launch(launch->function->handle, (unsigned)launch->groups, 1, 1,
+                                     (unsigned)launch->group, 1, 1, 0, d->stream,
+                                     arguments.pointers, NULL),
+             what);
+    driver->launches++;
+    return BE_OK;
+}
+
+static be_status driver_synchronise(gpu_driver *driver, be_error *err)
+{
+    const cuda_driver *d = (const cuda_driver *)driver;
+    TRY(cuda_enter(d, err));
+    CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.stream_wait(d->stream),
+             "finish the work it was given");
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- opening and closing */
+
+/* What gives back looks at no result: a lost device answers every call with the error that was
+ * told already. */
+static void driver_close(gpu_driver *driver)
+{
+    cuda_driver *d = (cuda_driver *)driver;
+    const cuda_functions *cu = &d->libraries->cu;
+    if (d->context) {
+        cu->context_set(d->context);
+        if (d->stream) cu->stream_wait(d->stream);
+        for (int i = 0; i < CUDA_STAGES; i++) {
+            if (d->staged[i]) cu->event_free(d->staged[i]);
+            if (d->stages[i]) cu->host_free(d->stages[i]);
+        }
+        if (d->stream) cu->stream_free(d->stream);
+        cu->context_set(NULL);
+        cu->context_release(d->facts.device);
+    }
+    memory_free(d);
+}
+
+static const gpu_driver_vtable cuda_driver_vtable = {
+    .close = driver_close,
+    .alloc = driver_alloc,
+    .free = driver_free,
+    .upload = driver_upload,
+    .download = driver_download,
+    .clear = driver_clear,
+    .compile = cuda_compile,
+    .module_free = cuda_module_release,
+    .function = cuda_module_find,
+    .launch = driver_launch,
+    .sequence = cuda_sequence_new,
+    .replay = cuda_sequence_replay,
+    .sequence_free = cuda_sequence_release,
+    .synchronise = driver_synchronise,
+};
+
+static void describe(cuda_driver *d)
+{
+    gpu_facts *facts = &d->base.facts;
+    *facts = (gpu_facts){.units = d->facts.multiprocessors,
+                         .group_max = d->facts.group_max,
+                         .local_bytes = d->facts.shared_bytes,
+                         .memory_bytes = d->facts.memory_bytes,
+                         .buffer_max_bytes = d->facts.memory_bytes};
+    snprintf(facts->name, sizeof facts->name, "%s", d->facts.name);
+    snprintf(facts->software, sizeof facts->software, "CUDA %d.%d, sm_%d%d, NVRTC %s",
+             d->libraries->driver_version / 1000, d->libraries->driver_version % 1000 / 10,
+             d->facts.major, d->facts.minor, d->libraries->nvrtc.version);
+}
+
+static be_status driver_start(cuda_driver *d, int index, be_error *err)
+{
+    const cuda_libraries *l = d->libraries;
+    TRY(cuda_device_read(l, index, &d->facts, err));
+    TRY(cuda_target_choose(l, &d->facts, &d->target, err));
+    describe(d);
+    CUDA_TRY(l, d->facts.id, l->cu.context_retain(&d->context, d->facts.device),
+             "make a context on it");
+    TRY(cuda_enter(d, err));
+    CUDA_TRY(l, d->facts.id, l->cu.stream_new(&d->stream, CUDA_STREAM_NON_BLOCKING),
+             "make a stream");
+    for (int i = 0; i < CUDA_STAGES; i++) {
+        CUDA_TRY(l, d->facts.id, l->cu.host_alloc(&d->stages[i], CUDA_STAGE_BYTES, 0),
+                 "get pinned memory of the host");
+        CUDA_TRY(l, d->facts.id, l->cu.event_new(&d->staged[i], CUDA_EVENT_NO_TIMING),
+                 "make an event");
+    }
+    return BE_OK;
+}
+
+be_status cuda_driver_open(const cuda_libraries *libraries, int index, gpu_driver **out,
+                           be_error *err)
+{
+    void *memory = NULL;
+    *out = NULL;
+    TRY(memory_alloc(&memory, sizeof(cuda_driver), "a CUDA driver", err));
+    cuda_driver *d = memory;
+    d->base = (gpu_driver){.vtable = &cuda_driver_vtable, .dialect = gpu_source_dialect_cuda.text};
+    d->libraries = libraries;
+    be_status status = driver_start(d, index, err);
+    if (status == BE_OK)
+        *out = &d->base;
+    else
+        driver_close(&d->base);
+    return status;
+}

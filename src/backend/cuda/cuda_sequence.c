@@ -1,0 +1,193 @@
+/* A list of launches as a CUDA graph.
+ *
+ * The edges come from what the kernels read and write, so launches that do not depend on each other
+ * may overlap; BREAKEVEN_CUDA_SERIAL in the environment puts them in a row.  A second graph holds
+ * several repetitions: between two graphs the device rests for longer than between two kernels of
+ * one. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cuda/cuda_driver.h"
+
+#define UNROLL_NODES 512 /* most kernels of the graph of several repetitions */
+#define UNROLL_MOST 16
+
+struct gpu_sequence {
+    int count;  /* launches */
+    int unroll; /* repetitions in `many`; 0: there is none */
+    cuda_exec one, many;
+};
+
+void cuda_arguments_fill(cuda_arguments *out, const gpu_launch *launch)
+{
+    MUST(launch->argument_count <= GPU_MAX_ARGUMENTS);
+    for (int i = 0; i < launch->argument_count; i++) {
+        const gpu_argument *a = &launch->arguments[i];
+        out->pointers[i] = &out->values[i];
+        if (a->kind == GPU_ARGUMENT_SPAN)
+            out->values[i].address = a->span.buffer ? a->span.buffer + a->span.offset : 0;
+        else if (a->kind == GPU_ARGUMENT_I32)
+            out->values[i].i32 = a->i32;
+        else
+            out->values[i].f32 = a->f32;
+    }
+}
+
+/* ---------------------------------------------------------------- what depends on what */
+
+static bool spans_meet(const gpu_argument *a, const gpu_argument *b)
+{
+    if (a->kind != GPU_ARGUMENT_SPAN || b->kind != GPU_ARGUMENT_SPAN) return false;
+    if (!(a->out || b->out) || !a->span.buffer || a->span.buffer != b->span.buffer) return false;
+    return a->span.offset < b->span.offset + b->span.bytes &&
+           b->span.offset < a->span.offset + a->span.bytes;
+}
+
+static bool launches_conflict(const gpu_launch *a, const gpu_launch *b)
+{
+    for (int i = 0; i < a->argument_count; i++)
+        for (int j = 0; j < b->argument_count; j++)
+            if (spans_meet(&a->arguments[i], &b->arguments[j])) return true;
+    return false;
+}
+
+typedef struct graph_builder {
+    const cuda_driver *driver;
+    const gpu_launch *launches;
+    int count, repeats;
+    bool serial; /* each node after the one before, as in a stream: to compare with */
+    cuda_graph graph;
+    cuda_node *nodes;      /* [count * repeats] */
+    cuda_node *before;     /* of the node being added */
+    unsigned char *behind; /* [count * repeats]²: node j comes before node k, directly or not */
+} graph_builder;
+
+/* Nodes that node k must wait for, without those that another one of them waits for. */
+static size_t find_before(graph_builder *b, int k)
+{
+    size_t total = (size_t)b->count * (size_t)b->repeats, found = 0;
+    unsigned char *mine = b->behind + (size_t)k * total;
+    if (b->serial && k > 0) b->before[found++] = b->nodes[k - 1];
+    if (b->serial) return found;
+    for (int j = k - 1; j >= 0; j--) {
+        if (mine[j] || !launches_conflict(&b->launches[j % b->count], &b->launches[k % b->count]))
+            continue;
+        const unsigned char *theirs = b->behind + (size_t)j * total;
+        for (int i = 0; i < j; i++) mine[i] |= theirs[i];
+        mine[j] = 1;
+        b->before[found++] = b->nodes[j];
+    }
+    return found;
+}
+
+static be_status add_nodes(graph_builder *b, be_error *err)
+{
+    const cuda_driver *d = b->driver;
+    for (int k = 0; k < b->count * b->repeats; k++) {
+        const gpu_launch *launch = &b->launches[k % b->count];
+        cuda_arguments arguments;
+        char what[160];
+        cuda_arguments_fill(&arguments, launch);
+        size_t before = find_before(b, k);
+        cuda_kernel_node node = {.function = launch->function->handle,
+                                 .grid = {(unsigned)launch->groups, 1, 1},
+                                 .block = {(unsigned)launch->group, 1, 1},
+                                 .parameters = arguments.pointers};
+        snprintf(what, sizeof what, "put kernel %s into the graph of a step",
+                 launch->function->name);
+        CUDA_TRY(d->libraries, d->facts.id,
+                 d->libraries->cu.graph_kernel(&b->nodes[k], b->graph, b->before, before, &node),
+                 what);
+    }
+    return BE_OK;
+}
+
+static be_status fill_graph(graph_builder *b, cuda_exec *out, be_error *err)
+{
+    const cuda_driver *d = b->driver;
+    const cuda_functions *cu = &d->libraries->cu;
+    size_t total = (size_t)b->count * (size_t)b->repeats;
+    void *nodes = NULL, *before = NULL, *behind = NULL;
+    be_status status = memory_alloc(&nodes, total * sizeof(cuda_node), "a graph", err);
+    if (status == BE_OK) status = memory_alloc(&before, total * sizeof(cuda_node), "a graph", err);
+    if (status == BE_OK) status = memory_alloc(&behind, total * total, "a graph", err);
+    b->nodes = nodes;
+    b->before = before;
+    b->behind = behind;
+    if (status == BE_OK) status = add_nodes(b, err);
+    memory_free(nodes);
+    memory_free(before);
+    memory_free(behind);
+    TRY(status);
+    CUDA_TRY(d->libraries, d->facts.id, cu->graph_instantiate(out, b->graph, 0),
+             "make the graph of a step ready");
+    CUDA_TRY(d->libraries, d->facts.id, cu->exec_upload(*out, d->stream),
+             "give the graph of a step to the device");
+    return BE_OK;
+}
+
+static be_status build_graph(graph_builder *b, int repeats, cuda_exec *out, be_error *err)
+{
+    const cuda_driver *d = b->driver;
+    b->repeats = repeats;
+    CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.graph_new(&b->graph, 0), "make a graph");
+    be_status status = fill_graph(b, out, err);
+    d->libraries->cu.graph_free(b->graph);
+    return status;
+}
+
+/* ---------------------------------------------------------------- the sequence */
+
+be_status cuda_sequence_new(gpu_driver *driver, const gpu_launch *launches, int count,
+                            gpu_sequence **out, be_error *err)
+{
+    graph_builder b = {.driver = (const cuda_driver *)driver,
+                       .launches = launches,
+                       .count = count,
+                       .serial = getenv("BREAKEVEN_CUDA_SERIAL") != NULL};
+    void *memory = NULL;
+    *out = NULL;
+    MUST(count > 0);
+    TRY(cuda_enter(b.driver, err));
+    TRY(memory_alloc(&memory, sizeof(gpu_sequence), "a sequence", err));
+    gpu_sequence *s = memory;
+    s->count = count;
+    int unroll = UNROLL_NODES / count < UNROLL_MOST ? UNROLL_NODES / count : UNROLL_MOST;
+    be_status status = build_graph(&b, 1, &s->one, err);
+    if (status == BE_OK && unroll > 1) {
+        status = build_graph(&b, unroll, &s->many, err);
+        s->unroll = unroll;
+    }
+    if (status == BE_OK)
+        *out = s;
+    else
+        cuda_sequence_release(driver, s);
+    return status;
+}
+
+be_status cuda_sequence_replay(gpu_driver *driver, gpu_sequence *s, int64_t times, be_error *err)
+{
+    const cuda_driver *d = (const cuda_driver *)driver;
+    const cuda_functions *cu = &d->libraries->cu;
+    TRY(cuda_enter(d, err));
+    for (int64_t done = 0; done < times;) {
+        bool many = s->unroll > 0 && times - done >= s->unroll;
+        CUDA_TRY(d->libraries, d->facts.id, cu->exec_launch(many ? s->many : s->one, d->stream),
+                 "start a step");
+        int64_t repeats = many ? s->unroll : 1;
+        done += repeats;
+        driver->launches += repeats * s->count;
+    }
+    return BE_OK;
+}
+
+void cuda_sequence_release(gpu_driver *driver, gpu_sequence *s)
+{
+    const cuda_driver *d = (const cuda_driver *)driver;
+    if (!s) return;
+    d->libraries->cu.context_set(d->context);
+    if (s->one) d->libraries->cu.exec_free(s->one);
+    if (s->many) d->libraries->cu.exec_free(s->many);
+    memory_free(s);
+}

@@ -1,0 +1,72 @@
+/* Kernel dialect, CUDA: read by NVRTC as C++.  What the words mean: docs/kernel-dialect.md. */
+#define KERNEL extern "C" __global__ void __launch_bounds__(GROUP)
+#define DEVICE static __device__ __forceinline__
+#define GLOBAL
+#define LOCAL
+#define LOCAL_ARRAY(type, name, count) __shared__ __align__(16) type name[count]
+#define RESTRICT __restrict__
+#define ARG_IN(type, name) const type *__restrict__ name
+#define ARG_OUT(type, name) type *__restrict__ name
+#define OPEN_IN(type, name)
+#define OPEN_OUT(type, name)
+#define GROUP_ID ((int)blockIdx.x)
+#define LOCAL_ID ((int)threadIdx.x)
+#define LOCAL_SIZE ((int)blockDim.x)
+#define NUM_GROUPS ((int)gridDim.x)
+#define BARRIER() __syncthreads()
+#define UNROLL _Pragma("unroll")
+#define UNROLL_4 _Pragma("unroll 4")
+typedef signed char i8;
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef int i32;
+typedef unsigned int u32;
+typedef long long i64;
+typedef unsigned long long u64;
+typedef unsigned short f16;
+typedef unsigned short bf16;
+/* The items of all groups share the indexes 0 … count − 1. */
+#define EACH(i, count)                                                              \
+    for (u32 i = (u32)GROUP_ID * (u32)LOCAL_SIZE + (u32)LOCAL_ID; i < (u32)(count); \
+         i += (u32)NUM_GROUPS * (u32)LOCAL_SIZE)
+#define F32_LOWEST (-3.402823466e+38f)
+#define F32_NAN __int_as_float(0x7fc00000)
+#define MULTIPLY_HIGH(a, b) __umulhi(a, b)
+#define BITS_OF(x) __float_as_uint(x)
+#define FLOAT_OF(bits) __uint_as_float(bits)
+#define EXP(x) expf(x)
+#define EXPM1(x) expm1f(x)
+#define LOG(x) logf(x)
+#define SQRT(x) __fsqrt_rn(x)
+#define TANH(x) tanhf(x)
+#define ERF(x) erff(x)
+#define MAX(x, y) fmaxf(x, y)
+#define MIN(x, y) fminf(x, y)
+#define LOAD_F32(p, i) ((p)[i])
+#define STORE_F32(p, i, x) ((p)[i] = (x))
+static __device__ __forceinline__ float dialect_load_f16(u16 h)
+{
+    float x;
+    asm("{ cvt.f32.f16 %0, %1; }" : "=f"(x) : "h"(h));
+    return x;
+}
+static __device__ __forceinline__ u16 dialect_store_f16(float x)
+{
+    u16 h;
+    asm("{ cvt.rn.f16.f32 %0, %1; }" : "=h"(h) : "f"(x));
+    return h;
+}
+#define LOAD_F16(p, i) dialect_load_f16((p)[i])
+#define STORE_F16(p, i, x) ((p)[i] = dialect_store_f16(x))
+static __device__ __forceinline__ float dialect_load_bf16(u16 b)
+{
+    return __uint_as_float((u32)b << 16);
+}
+static __device__ __forceinline__ u16 dialect_store_bf16(float x)
+{
+    u32 u = __float_as_uint(x);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (u16)(u >> 16 | 64u);
+    return (u16)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
+#define LOAD_BF16(p, i) dialect_load_bf16((p)[i])
+#define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))

@@ -1,0 +1,106 @@
+/* Kernel dialect, host C with one work item a group, so that AddressSanitizer and UBSan can watch a
+ * kernel.  What the words mean: docs/kernel-dialect.md.
+ *
+ * With FIBERS, groups of GROUP work items: each item is a fiber, and BARRIER() hands over to
+ * whoever runs the group (dialect_fiber.h). */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define KERNEL void
+#define DEVICE static inline
+#define GLOBAL
+#define LOCAL
+#define RESTRICT restrict
+#define ARG_IN(type, name) const type *restrict name
+#define ARG_OUT(type, name) type *restrict name
+#define OPEN_IN(type, name)
+#define OPEN_OUT(type, name)
+#define UNROLL
+#define UNROLL_4
+typedef int8_t i8;
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef int32_t i32;
+typedef uint32_t u32;
+typedef int64_t i64;
+typedef uint64_t u64;
+typedef uint16_t f16;
+typedef uint16_t bf16;
+int dialect_group_id, dialect_group_count;
+#define GROUP_ID dialect_group_id
+#define NUM_GROUPS dialect_group_count
+#ifdef FIBERS
+int dialect_item;
+void (*dialect_yield)(void);
+#define LOCAL_ARRAY(type, name, count) static _Alignas(16) type name[count]
+#define LOCAL_ID dialect_item
+#define LOCAL_SIZE GROUP
+#define BARRIER() dialect_yield()
+#else
+#define LOCAL_ARRAY(type, name, count) _Alignas(16) type name[count]
+#define LOCAL_ID 0
+#define LOCAL_SIZE 1
+#define BARRIER() ((void)0)
+#endif
+/* The items of all groups share the indexes 0 … count − 1. */
+#define EACH(i, count)                                                              \
+    for (u32 i = (u32)GROUP_ID * (u32)LOCAL_SIZE + (u32)LOCAL_ID; i < (u32)(count); \
+         i += (u32)NUM_GROUPS * (u32)LOCAL_SIZE)
+#define F32_LOWEST (-3.402823466e+38f)
+#define F32_NAN NAN
+#define MULTIPLY_HIGH(a, b) ((u32)((u64)(u32)(a) * (u32)(b) >> 32))
+static inline u32 dialect_bits(float x)
+{
+    u32 bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+static inline float dialect_float(u32 bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+#define BITS_OF(x) dialect_bits(x)
+#define FLOAT_OF(bits) dialect_float(bits)
+#define EXP(x) expf(x)
+#define EXPM1(x) expm1f(x)
+#define LOG(x) logf(x)
+#define SQRT(x) sqrtf(x)
+#define TANH(x) tanhf(x)
+#define ERF(x) erff(x)
+#define MAX(x, y) fmaxf(x, y)
+#define MIN(x, y) fminf(x, y)
+#define LOAD_F32(p, i) ((p)[i])
+#define STORE_F32(p, i, x) ((p)[i] = (x))
+/* IEEE 754 half precision by its bits: a subnormal is scaled up by 2^112, and the rounding to the
+ * nearest even is done by an addition. */
+static inline float dialect_load_f16(u16 h)
+{
+    u32 sign = (u32)(h & 0x8000u) << 16, rest = h & 0x7fffu;
+    if (rest >= 0x7c00u) return dialect_float(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
+    return dialect_float(sign | dialect_bits(dialect_float(rest << 13) * 0x1p112f));
+}
+static inline u16 dialect_store_f16(float x)
+{
+    u32 bits = dialect_bits(x), sign = bits >> 16 & 0x8000u, rest = bits & 0x7fffffffu;
+    if (rest > 0x7f800000u) return (u16)(sign | 0x7e00u | (rest >> 13 & 0x3ffu));
+    if (rest >= 0x477ff000u) return (u16)(sign | 0x7c00u);
+    if (rest < 0x38800000u) {
+        u32 shifted = dialect_bits(dialect_float(rest) + 0.5f);
+        return (u16)(sign | (shifted - 0x3f000000u));
+    }
+    rest += 0xc8000fffu + (rest >> 13 & 1u);
+    return (u16)(sign | rest >> 13);
+}
+#define LOAD_F16(p, i) dialect_load_f16((p)[i])
+#define STORE_F16(p, i, x) ((p)[i] = dialect_store_f16(x))
+#define LOAD_BF16(p, i) dialect_float((u32)(p)[i] << 16)
+static inline u16 dialect_store_bf16(float x)
+{
+    u32 u = dialect_bits(x);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (u16)(u >> 16 | 64u);
+    return (u16)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
+#define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))

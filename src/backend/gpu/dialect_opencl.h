@@ -1,0 +1,59 @@
+/* Kernel dialect, OpenCL C 1.2.  What the words mean: docs/kernel-dialect.md. */
+#define KERNEL __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
+#define DEVICE static inline
+#define GLOBAL __global
+#define LOCAL __local
+#define LOCAL_ARRAY(type, name, count) __local type name[count] __attribute__((aligned(16)))
+#define RESTRICT restrict
+#define ARG_IN(type, name) __global const type *name##_buffer, const ulong name##_at
+#define ARG_OUT(type, name) __global type *name##_buffer, const ulong name##_at
+#define OPEN_IN(type, name)              \
+    __global const type *restrict name = \
+        (__global const type *)((__global const char *)name##_buffer + name##_at)
+#define OPEN_OUT(type, name) \
+    __global type *restrict name = (__global type *)((__global char *)name##_buffer + name##_at)
+#define GROUP_ID ((int)get_group_id(0))
+#define LOCAL_ID ((int)get_local_id(0))
+#define LOCAL_SIZE ((int)get_local_size(0))
+#define NUM_GROUPS ((int)get_num_groups(0))
+#define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
+#define UNROLL _Pragma("unroll")
+#define UNROLL_4 _Pragma("unroll 4")
+typedef char i8;
+typedef uchar u8;
+typedef ushort u16;
+typedef int i32;
+typedef uint u32;
+typedef long i64;
+typedef ulong u64;
+typedef ushort f16;
+typedef ushort bf16;
+/* The items of all groups share the indexes 0 … count − 1. */
+#define EACH(i, count)                                                              \
+    for (u32 i = (u32)GROUP_ID * (u32)LOCAL_SIZE + (u32)LOCAL_ID; i < (u32)(count); \
+         i += (u32)NUM_GROUPS * (u32)LOCAL_SIZE)
+#define F32_LOWEST (-3.402823466e+38f)
+#define F32_NAN as_float(0x7fc00000u)
+#define MULTIPLY_HIGH(a, b) mul_hi((uint)(a), (uint)(b))
+#define BITS_OF(x) as_uint(x)
+#define FLOAT_OF(bits) as_float((uint)(bits))
+#define EXP(x) exp((float)(x))
+#define EXPM1(x) expm1((float)(x))
+#define LOG(x) log((float)(x))
+#define SQRT(x) sqrt((float)(x))
+#define TANH(x) tanh((float)(x))
+#define ERF(x) erf((float)(x))
+#define MAX(x, y) fmax((float)(x), (float)(y))
+#define MIN(x, y) fmin((float)(x), (float)(y))
+#define LOAD_F32(p, i) ((p)[i])
+#define STORE_F32(p, i, x) ((p)[i] = (x))
+#define LOAD_F16(p, i) vload_half((i), (__global const half *)(p))
+#define STORE_F16(p, i, x) vstore_half_rte((x), (i), (__global half *)(p))
+#define LOAD_BF16(p, i) as_float((uint)(p)[i] << 16)
+static inline ushort dialect_store_bf16(float x)
+{
+    uint u = as_uint(x);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (ushort)(u >> 16 | 64u);
+    return (ushort)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
+#define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))

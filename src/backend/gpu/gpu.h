@@ -1,0 +1,145 @@
+/* The GPU runtime that both drivers share, as an op's implementation and a driver's opening
+ * function see it.
+ *
+ * A file NAME.gpu.c in src/ops holds kernels in the dialect (docs/kernel-dialect.md); its text is
+ * embedded as gpu_source_NAME.  Beside it NAME_gpu.c, the host side, defines GPU_KERNEL(op): which
+ * sizes the kernels are compiled for, how much scratch they need, and the launches.  Everything
+ * lies in the plain layout. */
+#ifndef BACKEND_GPU_GPU_H
+#define BACKEND_GPU_GPU_H
+
+#include "backend/gpu/gpu_driver.h"
+#include "graph/device.h"
+#include "ops/op_list.h"
+
+/* A kernel file, embedded at build. */
+typedef struct gpu_source {
+    const char *file; /* path under src, for messages */
+    const char *text;
+} gpu_source;
+
+#define GPU_MAX_SOURCES 3
+#define GPU_MAX_UNITS 4
+
+/* Kernel files that are compiled together, for one choice of sizes. */
+typedef struct gpu_unit {
+    const gpu_source *sources[GPU_MAX_SOURCES];
+    const char *defines; /* lines of #define */
+    int group;           /* work items of a group */
+} gpu_unit;
+
+/* One node made ready. */
+typedef struct gpu_call {
+    const gpu_facts *facts;
+    const graph_node *node;
+    const void *attrs;
+    be_shape in_shape[OP_MAX_IN], out_shape[OP_MAX_OUT]; /* rank −1: absent */
+    arena *memory;
+    int forced_group; /* 0, or the group size that a test wants */
+
+    /* Set by prepare. */
+    gpu_unit units[GPU_MAX_UNITS];
+    int unit_count;
+    size_t scratch_bytes;
+    void *state; /* the implementation's own, from `memory` */
+
+    /* Set before record. */
+    gpu_span in[OP_MAX_IN], out[OP_MAX_OUT], scratch; /* scratch is shared with all other nodes */
+} gpu_call;
+
+typedef struct gpu_recorder gpu_recorder;
+
+typedef struct gpu_kernel {
+    const char *implementation;
+    /* Refuse with the reason (BE_UNAVAILABLE), or choose units and scratch. */
+    be_status (*prepare)(gpu_call *call, be_error *err);
+    /* Give the launches of one step to the recorder. */
+    be_status (*record)(const gpu_call *call, gpu_recorder *recorder, be_error *err);
+} gpu_kernel;
+
+#define GPU_KERNEL(op) gpu_##op
+#define GPU_IMPLEMENTATION "native gpu"
+
+/* For prepare: add a unit.  Its group size is `group`, or what a test forces, or what the device
+ * allows; kernels see it as GROUP.  `defines`: "NAME=value NAME=value …" by printf.  `sources` ends
+ * with NULL. */
+be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, be_error *err,
+                  const char *defines, ...) __attribute__((format(printf, 5, 6)));
+
+#define GPU_SOURCES(...)        \
+    (const gpu_source *const[]) \
+    {                           \
+        __VA_ARGS__, NULL       \
+    }
+
+/* The group size that gpu_use would take. */
+int gpu_group(const gpu_call *call, int wanted);
+
+/* Groups for `items` pieces of work at `each` a group; at most `most` a multiprocessor. */
+int gpu_groups(const gpu_call *call, int64_t items, int64_t each, int most);
+
+/* One launch of a kernel of a unit. */
+typedef struct gpu_step {
+    int unit; /* the first that prepare added is 0 */
+    const char *kernel;
+    int groups;
+    int argument_count;
+    const gpu_argument *arguments; /* both by GPU_ARGUMENTS(…) */
+} gpu_step;
+
+/* For record. */
+be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, const gpu_step *step,
+                     be_error *err);
+
+#define GPU_ARGUMENTS(...)                                                                      \
+    (int)(sizeof((gpu_argument[]){__VA_ARGS__}) / sizeof(gpu_argument)), (const gpu_argument[]) \
+    {                                                                                           \
+        __VA_ARGS__                                                                             \
+    }
+
+static inline gpu_argument gpu_reads(gpu_span span)
+{
+    return (gpu_argument){.kind = GPU_ARGUMENT_SPAN, .span = span};
+}
+
+static inline gpu_argument gpu_writes(gpu_span span)
+{
+    return (gpu_argument){.kind = GPU_ARGUMENT_SPAN, .out = true, .span = span};
+}
+
+static inline gpu_argument gpu_int(int64_t value)
+{
+    return (gpu_argument){.kind = GPU_ARGUMENT_I32, .i32 = (int32_t)value};
+}
+
+static inline gpu_argument gpu_float(double value)
+{
+    return (gpu_argument){.kind = GPU_ARGUMENT_F32, .f32 = (float)value};
+}
+
+/* A part of a span. */
+static inline gpu_span gpu_part(gpu_span span, size_t offset, size_t bytes)
+{
+    MUST(span.buffer == 0 || offset + bytes <= span.bytes);
+    return (gpu_span){span.buffer, span.offset + offset, bytes};
+}
+
+/* A device on an opened driver, which it then owns, and closes on failure too. */
+typedef struct gpu_device {
+    be_device base;
+    gpu_driver *driver;
+    int forced_group; /* for tests; 0: as the ops want it */
+    char id[24];
+} gpu_device;
+
+be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be_error *err);
+
+extern const device_vtable gpu_vtable;
+
+/* The dialect for each target: the text that goes before a kernel file. */
+extern const gpu_source gpu_source_dialect_cuda, gpu_source_dialect_host, gpu_source_dialect_opencl;
+
+/* The implementations, in the order of op_table; NULL where there is none. */
+extern const gpu_kernel *const gpu_table[OP_COUNT];
+
+#endif

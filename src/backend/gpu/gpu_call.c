@@ -1,0 +1,82 @@
+/* What ops use while they prepare and record: sizes, units, launches. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/gpu/gpu.h"
+#include "backend/gpu/gpu_recorder.h"
+
+int gpu_group(const gpu_call *call, int wanted)
+{
+    if (call->forced_group) return call->forced_group;
+    return wanted < call->facts->group_max ? wanted : call->facts->group_max;
+}
+
+int gpu_groups(const gpu_call *call, int64_t items, int64_t each, int most)
+{
+    int64_t groups = (items + each - 1) / each, limit = (int64_t)call->facts->units * most;
+    if (groups > limit) groups = limit;
+    return groups < 1 ? 1 : (int)groups;
+}
+
+/* "A=1 B=2" -> "#define A 1\n#define B 2\n" */
+static be_status write_defines(gpu_call *call, const char *list, int group, const char **out,
+                               be_error *err)
+{
+    size_t length = strlen(list), words = 1, used = 0;
+    void *memory = NULL;
+    for (const char *p = list; *p; p++) words += *p == ' ';
+    size_t room = length + (words + 1) * 16 + 64;
+    TRY(arena_alloc(call->memory, &memory, room, err));
+    char *text = memory;
+    for (const char *p = list; *p;) {
+        size_t word = strcspn(p, " "), name = strcspn(p, "=");
+        MUST(name < word);
+        used += (size_t)snprintf(text + used, room - used, "#define %.*s %.*s\n", (int)name, p,
+                                 (int)(word - name - 1), p + name + 1);
+        p += word + strspn(p + word, " ");
+    }
+    snprintf(text + used, room - used, "#define GROUP %d\n", group);
+    *out = text;
+    return BE_OK;
+}
+
+be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, be_error *err,
+                  const char *defines, ...)
+{
+    char list[1024];
+    va_list arguments;
+    MUST(call->unit_count < GPU_MAX_UNITS);
+    gpu_unit *unit = &call->units[call->unit_count++];
+    va_start(arguments, defines);
+    int length = vsnprintf(list, sizeof list, defines, arguments);
+    va_end(arguments);
+    MUST(length >= 0 && (size_t)length < sizeof list);
+    for (int s = 0; sources[s]; s++) {
+        MUST(s < GPU_MAX_SOURCES);
+        unit->sources[s] = sources[s];
+    }
+    unit->group = gpu_group(call, group);
+    return write_defines(call, list, unit->group, &unit->defines, err);
+}
+
+be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, const gpu_step *step,
+                     be_error *err)
+{
+    void *array = recorder->launches;
+    MUST(step->unit < call->unit_count && step->groups > 0);
+    MUST(step->argument_count <= GPU_MAX_ARGUMENTS);
+    TRY(memory_grow(&array, &recorder->capacity, recorder->count + 1, sizeof(gpu_launch), err));
+    recorder->launches = array;
+    gpu_launch *launch = &recorder->launches[recorder->count];
+    *launch = (gpu_launch){.groups = step->groups,
+                           .group = call->units[step->unit].group,
+                           .argument_count = step->argument_count};
+    memcpy(launch->arguments, step->arguments,
+           (size_t)step->argument_count * sizeof *step->arguments);
+    if (recorder->modules)
+        TRY(recorder->driver->vtable->function(recorder->driver, recorder->modules[step->unit],
+                                               step->kernel, &launch->function, err));
+    recorder->count++;
+    return BE_OK;
+}

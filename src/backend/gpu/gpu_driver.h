@@ -1,0 +1,112 @@
+/* What a driver (CUDA, OpenCL) is to the shared GPU runtime: memory, compiling, launching.
+ *
+ * A driver knows no graph and no op.  All work goes to one queue, in order.  Functions return when
+ * the work is handed over, except where it says that they wait. */
+#ifndef BACKEND_GPU_GPU_DRIVER_H
+#define BACKEND_GPU_GPU_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/status.h"
+
+typedef struct gpu_driver gpu_driver;
+
+/* Handles of the driver's own; 0 or NULL is none. */
+typedef uintptr_t gpu_buffer;
+typedef struct gpu_module gpu_module;
+typedef struct gpu_function gpu_function;
+typedef struct gpu_sequence gpu_sequence;
+
+/* What ops choose their sizes by, and what people are told. */
+typedef struct gpu_facts {
+    char name[160];    /* the hardware: "NVIDIA H200" */
+    char software[96]; /* "CUDA 13.0, sm_90", "OpenCL 1.2 (pocl 3.1)" */
+    bool is_cpu;       /* a processor behind OpenCL */
+    int units;         /* multiprocessors, compute units */
+    int group_max;     /* work items of a group */
+    size_t local_bytes;
+    size_t memory_bytes, buffer_max_bytes;
+} gpu_facts;
+
+/* An argument of a kernel.  A buffer's is a range of it: the kernel touches nothing outside. `out`:
+ * it may write there; the driver may let launches overlap whose ranges do not conflict. */
+typedef enum gpu_argument_kind {
+    GPU_ARGUMENT_SPAN,
+    GPU_ARGUMENT_I32,
+    GPU_ARGUMENT_F32
+} gpu_argument_kind;
+
+typedef struct gpu_span {
+    gpu_buffer buffer; /* 0: an absent operand */
+    size_t offset, bytes;
+} gpu_span;
+
+typedef struct gpu_argument {
+    gpu_argument_kind kind;
+    bool out;
+    gpu_span span;
+    int32_t i32;
+    float f32;
+} gpu_argument;
+
+#define GPU_MAX_ARGUMENTS 24
+
+typedef struct gpu_launch {
+    const gpu_function *function;
+    int groups, group; /* groups, and work items of one */
+    int argument_count;
+    gpu_argument arguments[GPU_MAX_ARGUMENTS];
+} gpu_launch;
+
+/* A kernel file made ready to compile: the whole text (dialect, sizes, kernels). */
+typedef struct gpu_text {
+    const char *name; /* of the kernel file, for people */
+    const char *text;
+} gpu_text;
+
+typedef struct gpu_driver_vtable {
+    void (*close)(gpu_driver *);
+
+    /* BE_NO_MEMORY with the size in the text if it does not fit.  `bytes` 0 gives a buffer too. */
+    be_status (*alloc)(gpu_driver *, size_t bytes, const char *what, gpu_buffer *out, be_error *);
+    void (*free)(gpu_driver *, gpu_buffer);
+
+    /* After all work handed over before.  The memory of the host may be changed when they return
+     * (download waits). */
+    be_status (*upload)(gpu_driver *, gpu_buffer, size_t offset, const void *, size_t bytes,
+                        be_error *);
+    be_status (*download)(gpu_driver *, gpu_buffer, size_t offset, void *, size_t bytes,
+                          be_error *);
+    be_status (*clear)(gpu_driver *, gpu_buffer, size_t offset, size_t bytes, be_error *);
+
+    /* Compile several texts (at once, if the driver can).  BE_DRIVER with the compiler's log, which
+     * names file and line.  On failure nothing is made. */
+    be_status (*compile)(gpu_driver *, const gpu_text *, int count, gpu_module **out, be_error *);
+    void (*module_free)(gpu_driver *, gpu_module *);
+    /* Lives as long as its module. */
+    be_status (*function)(gpu_driver *, gpu_module *, const char *name, const gpu_function **out,
+                          be_error *);
+
+    be_status (*launch)(gpu_driver *, const gpu_launch *, be_error *);
+
+    /* Launches in this order, to be replayed as often as wanted.  The list may be freed after. */
+    be_status (*sequence)(gpu_driver *, const gpu_launch *, int count, gpu_sequence **out,
+                          be_error *);
+    be_status (*replay)(gpu_driver *, gpu_sequence *, int64_t times, be_error *);
+    void (*sequence_free)(gpu_driver *, gpu_sequence *);
+
+    /* Wait for all work; an error of it is reported here at the latest. */
+    be_status (*synchronise)(gpu_driver *, be_error *);
+} gpu_driver_vtable;
+
+/* The first member of every driver's own struct.  The driver fills it when it is opened. */
+struct gpu_driver {
+    const gpu_driver_vtable *vtable;
+    const char *dialect; /* text that is put before every kernel file */
+    gpu_facts facts;
+    int64_t launches; /* kernels run so far, counted by the driver */
+};
+
+#endif

@@ -1,0 +1,402 @@
+/* A lowered graph on a GPU: memory, compiled kernels, and one list of launches that is a step.
+ *
+ * Everything is allocated, compiled and recorded when the program is built; a run only replays.
+ * Inputs have a buffer each, so that a data set may be as large as one buffer can be. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/gpu/gpu.h"
+#include "backend/gpu/gpu_recorder.h"
+#include "core/clock.h"
+
+struct program {
+    gpu_device *device;
+    gpu_driver *driver;
+    const be_graph *graph;
+    const memory_map *map;
+    program *share;
+    arena *memory;
+    gpu_call *calls;
+    const gpu_kernel **kernels;
+    int (*units)[GPU_MAX_UNITS]; /* of each node: indexes of modules */
+    gpu_text *texts;             /* the distinct ones */
+    gpu_module **modules;
+    int module_count;
+    bool compiled;
+    size_t *first_launch; /* of each node, and the end */
+    gpu_recorder recorder;
+    gpu_sequence *sequence;
+    gpu_buffer persistent, activations, scratch;
+    gpu_buffer *inputs; /* by value */
+    bool *written;      /* … was given its contents */
+    size_t scratch_bytes;
+    float *finite; /* host memory for a checked run */
+};
+
+static int op_index(const be_op *op)
+{
+    for (int i = 0; i < OP_COUNT; i++)
+        if (op_table[i] == op) return i;
+    MUST(!"the op is in the list");
+    return -1;
+}
+
+static bool gpu_vt_has(const void *device, const be_op *op)
+{
+    (void)device;
+    return gpu_table[op_index(op)] != NULL;
+}
+
+static gpu_span value_span(const program *p, be_value value)
+{
+    if (value == BE_NONE) return (gpu_span){0};
+    const memory_place *place = &p->map->places[value];
+    if (place->region == REGION_INPUT) return (gpu_span){p->inputs[value], 0, place->bytes};
+    if (place->region == REGION_ACTIVATION)
+        return (gpu_span){p->activations, place->offset, place->bytes};
+    MUST(place->region == REGION_PERSISTENT);
+    if (p->share && p->graph->parameters != BE_NONE) {
+        const memory_place *block = &p->map->places[p->graph->parameters];
+        if (place->offset >= block->offset && place->offset < block->offset + block->bytes) {
+            gpu_span shared = value_span(p->share, p->share->graph->parameters);
+            return (gpu_span){shared.buffer, shared.offset + (place->offset - block->offset),
+                              place->bytes};
+        }
+    }
+    return (gpu_span){p->persistent, place->offset, place->bytes};
+}
+
+static be_status check_sizes(const gpu_call *call, be_error *err)
+{
+    char text[64];
+    for (int i = 0; i < OP_MAX_IN + OP_MAX_OUT; i++) {
+        const be_shape *s = i < OP_MAX_IN ? &call->in_shape[i] : &call->out_shape[i - OP_MAX_IN];
+        if (s->rank >= 0 && shape_elements(s) > INT32_MAX)
+            FAIL(err, BE_UNAVAILABLE,
+                 "a tensor %s has more than 2^31 - 1 elements, which the kernels cannot count; use "
+                 "a smaller batch",
+                 shape_text(s, text));
+    }
+    return BE_OK;
+}
+
+static be_status call_prepare(program *p, size_t n, be_error *err)
+{
+    const graph_node *node = &p->graph->nodes[n];
+    gpu_call *call = &p->calls[n];
+    p->kernels[n] = gpu_table[op_index(node->op)];
+    if (!p->kernels[n])
+        FAIL(err, BE_UNAVAILABLE, "the device %s cannot run op %s: no implementation of it",
+             p->device->id, node->op->name);
+    *call = (gpu_call){.facts = &p->driver->facts,
+                       .node = node,
+                       .attrs = node->attrs,
+                       .memory = p->memory,
+                       .forced_group = p->device->forced_group};
+    for (int i = 0; i < OP_MAX_IN; i++) call->in_shape[i] = be_value_shape(p->graph, node->in[i]);
+    for (int o = 0; o < OP_MAX_OUT; o++)
+        call->out_shape[o] = be_value_shape(p->graph, node->out[o]);
+    be_status status = check_sizes(call, err);
+    if (status == BE_OK) status = p->kernels[n]->prepare(call, err);
+    if (status != BE_OK) status_prefix(err, "device %s: op %s", p->device->id, node->op->name);
+    if (call->scratch_bytes > p->scratch_bytes) p->scratch_bytes = call->scratch_bytes;
+    return status;
+}
+
+/* The whole text of a unit, and its place among the distinct texts. */
+static be_status add_unit(program *p, const gpu_unit *unit, int *out, be_error *err)
+{
+    const char *text = unit->defines;
+    for (int s = 0; s < GPU_MAX_SOURCES && unit->sources[s]; s++)
+        TRY(arena_printf(p->memory, &text, err, "%s#line 1 \"%s\"\n%s\n", text,
+                         unit->sources[s]->file, unit->sources[s]->text));
+    for (int m = 0; m < p->module_count; m++)
+        if (strcmp(p->texts[m].text, text) == 0) {
+            *out = m;
+            return BE_OK;
+        }
+    *out = p->module_count++;
+    p->texts[*out] = (gpu_text){.name = unit->sources[0]->file, .text = text};
+    return BE_OK;
+}
+
+/* The dialect goes in front last, so that texts are compared without it. */
+static be_status program_compile(program *p, be_error *err)
+{
+    for (int m = 0; m < p->module_count; m++)
+        TRY(arena_printf(p->memory, &p->texts[m].text, err, "%s\n%s", p->driver->dialect,
+                         p->texts[m].text));
+    TRY(p->driver->vtable->compile(p->driver, p->texts, p->module_count, p->modules, err));
+    p->compiled = true;
+    return BE_OK;
+}
+
+static be_status program_prepare(program *p, be_error *err)
+{
+    size_t nodes = p->graph->node_count, values = p->graph->value_count;
+    const struct {
+        void **to;
+        size_t bytes;
+    } arrays[] = {{(void **)&p->calls, (nodes + 1) * sizeof(gpu_call)},
+                  {(void **)&p->kernels, (nodes + 1) * sizeof(gpu_kernel *)},
+                  {(void **)&p->units, (nodes + 1) * sizeof *p->units},
+                  {(void **)&p->texts, (nodes + 1) * GPU_MAX_UNITS * sizeof(gpu_text)},
+                  {(void **)&p->modules, (nodes + 1) * GPU_MAX_UNITS * sizeof(gpu_module *)},
+                  {(void **)&p->first_launch, (nodes + 1) * sizeof(size_t)},
+                  {(void **)&p->inputs, (values + 1) * sizeof(gpu_buffer)},
+                  {(void **)&p->written, (values + 1) * sizeof(bool)}};
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+        TRY(arena_alloc(p->memory, arrays[i].to, arrays[i].bytes, err));
+    for (size_t n = 0; n < nodes; n++) {
+        TRY(call_prepare(p, n, err));
+        for (int u = 0; u < p->calls[n].unit_count; u++)
+            TRY(add_unit(p, &p->calls[n].units[u], &p->units[n][u], err));
+    }
+    return BE_OK;
+}
+
+static be_status program_allocate(program *p, be_error *err)
+{
+    const gpu_driver_vtable *vt = p->driver->vtable;
+    TRY(vt->alloc(p->driver, p->map->persistent_bytes, "parameters and states", &p->persistent,
+                  err));
+    TRY(vt->clear(p->driver, p->persistent, 0, p->map->persistent_bytes, err));
+    TRY(vt->alloc(p->driver, p->map->activation_bytes, "activations", &p->activations, err));
+    TRY(vt->alloc(p->driver, p->scratch_bytes, "scratch", &p->scratch, err));
+    for (size_t i = 0; i < p->graph->value_count; i++)
+        if (p->map->places[i].region == REGION_INPUT)
+            TRY(vt->alloc(p->driver, p->map->places[i].bytes, p->graph->values[i].name,
+                          &p->inputs[i], err));
+    return BE_OK;
+}
+
+static be_status program_record(program *p, bool dry_run, be_error *err)
+{
+    gpu_module *modules[GPU_MAX_UNITS];
+    p->recorder.driver = p->driver;
+    for (size_t n = 0; n < p->graph->node_count; n++) {
+        gpu_call *call = &p->calls[n];
+        p->first_launch[n] = p->recorder.count;
+        for (int i = 0; !dry_run && i < OP_MAX_IN; i++)
+            call->in[i] = value_span(p, call->node->in[i]);
+        for (int o = 0; !dry_run && o < OP_MAX_OUT; o++)
+            call->out[o] = value_span(p, call->node->out[o]);
+        call->scratch = (gpu_span){p->scratch, 0, call->scratch_bytes};
+        for (int u = 0; u < call->unit_count; u++) modules[u] = p->modules[p->units[n][u]];
+        p->recorder.modules = dry_run ? NULL : modules;
+        TRY(p->kernels[n]->record(call, &p->recorder, err));
+    }
+    p->first_launch[p->graph->node_count] = p->recorder.count;
+    if (dry_run) return BE_OK;
+    return p->driver->vtable->sequence(p->driver, p->recorder.launches, (int)p->recorder.count,
+                                       &p->sequence, err);
+}
+
+static void gpu_vt_free(program *p)
+{
+    if (!p) return;
+    gpu_driver *driver = p->driver;
+    const gpu_driver_vtable *vt = driver->vtable;
+    if (p->sequence) vt->sequence_free(driver, p->sequence);
+    for (int m = 0; p->compiled && m < p->module_count; m++) vt->module_free(driver, p->modules[m]);
+    for (size_t i = 0; p->inputs && i < p->graph->value_count; i++)
+        if (p->inputs[i]) vt->free(driver, p->inputs[i]);
+    if (p->persistent) vt->free(driver, p->persistent);
+    if (p->activations) vt->free(driver, p->activations);
+    if (p->scratch) vt->free(driver, p->scratch);
+    memory_free_array(p->recorder.launches);
+    memory_free(p->finite);
+    arena_free(p->memory);
+    memory_free(p);
+}
+
+static be_status program_make(program *p, const program_options *options, be_error *err)
+{
+    TRY(arena_new(&p->memory, err));
+    TRY(program_prepare(p, err));
+    if (!options->dry_run) {
+        TRY(program_compile(p, err));
+        TRY(program_allocate(p, err));
+    }
+    return program_record(p, options->dry_run, err);
+}
+
+static be_status gpu_vt_build(be_device *device, const be_graph *g, const memory_map *map,
+                              const program_options *options, program **out, be_error *err)
+{
+    void *memory = NULL;
+    *out = NULL;
+    TRY(memory_alloc(&memory, sizeof(program), "program", err));
+    program *p = memory;
+    p->device = (gpu_device *)device;
+    p->driver = p->device->driver;
+    p->graph = g;
+    p->map = map;
+    p->share = options->share;
+    be_status status = program_make(p, options, err);
+    if (status == BE_OK)
+        *out = p;
+    else
+        gpu_vt_free(p);
+    return status;
+}
+
+static be_status gpu_vt_write(program *p, be_value value, const void *data, size_t bytes,
+                              be_error *err)
+{
+    gpu_span span = value_span(p, value);
+    p->written[value] = true;
+    return p->driver->vtable->upload(p->driver, span.buffer, span.offset, data, bytes, err);
+}
+
+static be_status gpu_vt_read(program *p, be_value value, void *data, size_t bytes, be_error *err)
+{
+    gpu_span span = value_span(p, value);
+    if (p->map->places[value].region == REGION_INPUT && !p->written[value])
+        FAIL(err, BE_USAGE, "input \"%s\" was never written; write it before reading it",
+             p->graph->values[value].name);
+    return p->driver->vtable->download(p->driver, span.buffer, span.offset, data, bytes, err);
+}
+
+static be_status check_inputs(const program *p, be_error *err)
+{
+    for (size_t n = 0; n < p->graph->node_count; n++)
+        for (int i = 0; i < OP_MAX_IN; i++) {
+            be_value value = p->graph->nodes[n].in[i];
+            if (value == BE_NONE || p->map->places[value].region != REGION_INPUT) continue;
+            if (!p->written[value])
+                FAIL(err, BE_USAGE,
+                     "input \"%s\" was never written; write it before the first step",
+                     p->graph->values[value].name);
+        }
+    return BE_OK;
+}
+
+static be_status node_launch(program *p, size_t n, be_error *err)
+{
+    for (size_t i = p->first_launch[n]; i < p->first_launch[n + 1]; i++)
+        TRY(p->driver->vtable->launch(p->driver, &p->recorder.launches[i], err));
+    return BE_OK;
+}
+
+static be_status check_finite(program *p, size_t n, int64_t step, be_error *err)
+{
+    const graph_node *node = &p->graph->nodes[n];
+    for (int o = 0; o < OP_MAX_OUT; o++) {
+        if (node->out[o] == BE_NONE || p->calls[n].out_shape[o].dtype != BE_F32) continue;
+        gpu_span span = p->calls[n].out[o];
+        TRY(p->driver->vtable->download(p->driver, span.buffer, span.offset, p->finite, span.bytes,
+                                        err));
+        for (size_t i = 0; i < span.bytes / sizeof(float); i++)
+            if (!isfinite(p->finite[i]))
+                FAIL(err, BE_NUMERIC,
+                     "step %" PRId64 ": op %s (number %zu of the plan) gave %g at element %zu of "
+                     "its output %d, the first result that is not finite; try a smaller learning "
+                     "rate",
+                     step, node->op->name, n, (double)p->finite[i], i, o);
+    }
+    return BE_OK;
+}
+
+/* Host memory for the largest result. */
+static be_status make_finite(program *p, be_error *err)
+{
+    size_t bytes = 0;
+    void *memory = NULL;
+    if (p->finite) return BE_OK;
+    for (size_t i = 0; i < p->graph->value_count; i++)
+        if (p->map->places[i].bytes > bytes) bytes = p->map->places[i].bytes;
+    TRY(memory_alloc(&memory, bytes, "results to look at", err));
+    p->finite = memory;
+    return BE_OK;
+}
+
+static be_status run_checked(program *p, int64_t steps, be_error *err)
+{
+    be_value clock = be_value_find(p->graph, "clock");
+    TRY(make_finite(p, err));
+    for (int64_t s = 0; s < steps; s++) {
+        int32_t now = (int32_t)s;
+        if (clock != BE_NONE) TRY(gpu_vt_read(p, clock, &now, sizeof now, err));
+        for (size_t n = 0; n < p->graph->node_count; n++) {
+            TRY(node_launch(p, n, err));
+            TRY(check_finite(p, n, now, err));
+        }
+    }
+    return p->driver->vtable->synchronise(p->driver, err);
+}
+
+static be_status gpu_vt_run(program *p, int64_t steps, bool checked, be_error *err)
+{
+    TRY(check_inputs(p, err));
+    if (checked) return run_checked(p, steps, err);
+    TRY(p->driver->vtable->replay(p->driver, p->sequence, steps, err));
+    return p->driver->vtable->synchronise(p->driver, err);
+}
+
+/* Each node is waited for, so a launch and a wait are in each time. */
+static be_status gpu_vt_run_timed(program *p, int64_t steps, int64_t *node_ns, be_error *err)
+{
+    TRY(check_inputs(p, err));
+    TRY(p->driver->vtable->synchronise(p->driver, err));
+    int64_t before_ns = clock_now_ns();
+    for (int64_t s = 0; s < steps; s++)
+        for (size_t n = 0; n < p->graph->node_count; n++) {
+            TRY(node_launch(p, n, err));
+            TRY(p->driver->vtable->synchronise(p->driver, err));
+            int64_t now_ns = clock_now_ns();
+            node_ns[n] += now_ns - before_ns;
+            before_ns = now_ns;
+        }
+    return BE_OK;
+}
+
+static void gpu_vt_describe(const program *p, be_plan_facts *facts)
+{
+    facts->launches = (int)p->recorder.count;
+    facts->scratch_bytes = p->scratch_bytes;
+    facts->implementation = p->driver->facts.software;
+}
+
+static const char *gpu_vt_implementation(const program *p, int node)
+{
+    return p->kernels[node]->implementation;
+}
+
+static void gpu_vt_close(be_device *device)
+{
+    gpu_device *gpu = (gpu_device *)device;
+    gpu->driver->vtable->close(gpu->driver);
+    memory_free(gpu);
+}
+
+const device_vtable gpu_vtable = {.close = gpu_vt_close,
+                                  .has = gpu_vt_has,
+                                  .build = gpu_vt_build,
+                                  .free = gpu_vt_free,
+                                  .write = gpu_vt_write,
+                                  .read = gpu_vt_read,
+                                  .bind = gpu_vt_write,
+                                  .run = gpu_vt_run,
+                                  .run_timed = gpu_vt_run_timed,
+                                  .describe = gpu_vt_describe,
+                                  .implementation = gpu_vt_implementation};
+
+be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be_error *err)
+{
+    void *memory = NULL;
+    *out = NULL;
+    be_status status = memory_alloc(&memory, sizeof(gpu_device), "gpu device", err);
+    if (status != BE_OK) {
+        driver->vtable->close(driver);
+        return status;
+    }
+    gpu_device *device = memory;
+    snprintf(device->id, sizeof device->id, "%s", id);
+    device->driver = driver;
+    device->base = (be_device){.vtable = &gpu_vtable, .id = device->id, .name = driver->facts.name};
+    *out = &device->base;
+    return BE_OK;
+}

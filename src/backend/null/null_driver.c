@@ -1,0 +1,172 @@
+/* A driver that computes nothing: it plans, counts launches and bytes, and keeps what is written so
+ * that it can be read again.  It makes tests of planner, conductor and command line fast. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "backend/gpu/gpu.h"
+
+/* Handles that nobody looks into. */
+struct gpu_module {
+    int unused;
+};
+struct gpu_function {
+    int unused;
+};
+struct gpu_sequence {
+    int count;
+};
+
+static gpu_module any_module;
+static const gpu_function any_function;
+
+static void null_close(gpu_driver *driver)
+{
+    memory_free(driver);
+}
+
+static be_status null_alloc(gpu_driver *driver, size_t bytes, const char *what, gpu_buffer *out,
+                            be_error *err)
+{
+    void *memory = NULL;
+    (void)driver;
+    TRY(memory_alloc(&memory, bytes, what, err));
+    *out = (gpu_buffer)memory;
+    return BE_OK;
+}
+
+static void null_free(gpu_driver *driver, gpu_buffer buffer)
+{
+    (void)driver;
+    memory_free((void *)buffer);
+}
+
+static be_status null_upload(gpu_driver *driver, gpu_buffer buffer, size_t offset, const void *data,
+                             size_t bytes, be_error *err)
+{
+    (void)driver;
+    (void)err;
+    memcpy((char *)buffer + offset, data, bytes);
+    return BE_OK;
+}
+
+static be_status null_download(gpu_driver *driver, gpu_buffer buffer, size_t offset, void *data,
+                               size_t bytes, be_error *err)
+{
+    (void)driver;
+    (void)err;
+    memcpy(data, (const char *)buffer + offset, bytes);
+    return BE_OK;
+}
+
+static be_status null_clear(gpu_driver *driver, gpu_buffer buffer, size_t offset, size_t bytes,
+                            be_error *err)
+{
+    (void)driver;
+    (void)err;
+    memset((char *)buffer + offset, 0, bytes);
+    return BE_OK;
+}
+
+static be_status null_compile(gpu_driver *driver, const gpu_text *texts, int count,
+                              gpu_module **out, be_error *err)
+{
+    (void)driver;
+    (void)texts;
+    (void)err;
+    for (int i = 0; i < count; i++) out[i] = &any_module;
+    return BE_OK;
+}
+
+static void null_module_free(gpu_driver *driver, gpu_module *module)
+{
+    (void)driver;
+    (void)module;
+}
+
+static be_status null_function(gpu_driver *driver, gpu_module *module, const char *name,
+                               const gpu_function **out, be_error *err)
+{
+    (void)driver;
+    (void)module;
+    (void)name;
+    (void)err;
+    *out = &any_function;
+    return BE_OK;
+}
+
+static be_status null_launch(gpu_driver *driver, const gpu_launch *launch, be_error *err)
+{
+    (void)launch;
+    (void)err;
+    driver->launches++;
+    return BE_OK;
+}
+
+static be_status null_sequence(gpu_driver *driver, const gpu_launch *launches, int count,
+                               gpu_sequence **out, be_error *err)
+{
+    void *memory = NULL;
+    (void)driver;
+    (void)launches;
+    TRY(memory_alloc(&memory, sizeof(gpu_sequence), "launches", err));
+    *out = memory;
+    (*out)->count = count;
+    return BE_OK;
+}
+
+static be_status null_replay(gpu_driver *driver, gpu_sequence *sequence, int64_t times,
+                             be_error *err)
+{
+    (void)err;
+    driver->launches += sequence->count * times;
+    return BE_OK;
+}
+
+static void null_sequence_free(gpu_driver *driver, gpu_sequence *sequence)
+{
+    (void)driver;
+    memory_free(sequence);
+}
+
+static be_status null_synchronise(gpu_driver *driver, be_error *err)
+{
+    (void)driver;
+    (void)err;
+    return BE_OK;
+}
+
+static const gpu_driver_vtable null_vtable = {.close = null_close,
+                                              .alloc = null_alloc,
+                                              .free = null_free,
+                                              .upload = null_upload,
+                                              .download = null_download,
+                                              .clear = null_clear,
+                                              .compile = null_compile,
+                                              .module_free = null_module_free,
+                                              .function = null_function,
+                                              .launch = null_launch,
+                                              .sequence = null_sequence,
+                                              .replay = null_replay,
+                                              .sequence_free = null_sequence_free,
+                                              .synchronise = null_synchronise};
+
+be_status null_open(int index, const char *id, be_device **out, be_error *err)
+{
+    void *memory = NULL;
+    *out = NULL;
+    if (index != 0)
+        FAIL(err, BE_UNAVAILABLE, "device \"%s\": there is one null device, null:0", id);
+    TRY(memory_alloc(&memory, sizeof(gpu_driver), "null device", err));
+    gpu_driver *driver = memory;
+    *driver = (gpu_driver){.vtable = &null_vtable,
+                           .dialect = "",
+                           .facts = {.name = "no hardware; computes nothing",
+                                     .software = "null",
+                                     .units = 64,
+                                     .group_max = 1024,
+                                     .local_bytes = 49152,
+                                     .memory_bytes = (size_t)1 << 36,
+                                     .buffer_max_bytes = (size_t)1 << 36}};
+    return gpu_device_new(driver, "null:0", out, err);
+}

@@ -1,0 +1,389 @@
+/* OpenCL as a driver of the shared GPU runtime: one context, one queue in order.
+ *
+ * A pointer parameter of a kernel is a buffer and an offset in bytes (docs/kernel-dialect.md).  A
+ * sequence keeps a kernel object for each launch, with its arguments set once. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/opencl/opencl.h"
+
+#define FINISH_EVERY 64 /* replays between two waits, so that the queue stays short */
+
+typedef struct opencl_driver {
+    gpu_driver base;
+    const opencl_library *cl;
+    cl_device device;
+    cl_context context;
+    cl_queue queue;
+} opencl_driver;
+
+struct gpu_function {
+    cl_kernel kernel;
+    cl_program program;
+    gpu_function *next; /* of the module */
+    char name[64];
+};
+
+struct gpu_module {
+    cl_program program;
+    gpu_function *functions;
+};
+
+typedef struct recorded {
+    cl_kernel kernel;
+    size_t items, group;
+} recorded;
+
+struct gpu_sequence {
+    int count;
+    recorded launches[];
+};
+
+static be_status opencl_fail(const opencl_driver *d, be_error *err, const char *what, cl_int status)
+{
+    static const struct {
+        cl_int status;
+        const char *text;
+    } texts[] = {{CL_OUT_OF_DEVICE_MEMORY, "the device has not enough memory"},
+                 {CL_OUT_OF_RESOURCES, "the device is out of resources, or a kernel failed"},
+                 {CL_OUT_OF_HOST_MEMORY, "the host has not enough memory"},
+                 {CL_INVALID_BUFFER_SIZE, "the device has no buffers of this size"}};
+    const char *text = "an error of the driver";
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i].status == status) text = texts[i].text;
+    bool memory = status == CL_OUT_OF_DEVICE_MEMORY || status == CL_OUT_OF_HOST_MEMORY ||
+                  status == CL_INVALID_BUFFER_SIZE;
+    FAIL(err, memory ? BE_NO_MEMORY : BE_DRIVER, "OpenCL: %s: %s failed with %d: %s",
+         d->base.facts.name, what, status, text);
+}
+
+#define CL_TRY(d, what, call)                                                \
+    do {                                                                     \
+        cl_int cl_try_ = (call);                                             \
+        if (cl_try_ != CL_OK) return opencl_fail((d), err, (what), cl_try_); \
+    } while (0)
+
+static void driver_close(gpu_driver *driver)
+{
+    opencl_driver *d = (opencl_driver *)driver;
+    if (d->queue) {
+        d->cl->clFinish(d->queue);
+        d->cl->clReleaseCommandQueue(d->queue);
+    }
+    if (d->context) d->cl->clReleaseContext(d->context);
+    memory_free(d);
+}
+
+static be_status driver_alloc(gpu_driver *driver, size_t bytes, const char *what, gpu_buffer *out,
+                              be_error *err)
+{
+    opencl_driver *d = (opencl_driver *)driver;
+    cl_int status;
+    unsigned char first = 0;
+    *out = 0;
+    if (bytes > d->base.facts.buffer_max_bytes)
+        FAIL(err, BE_NO_MEMORY,
+             "OpenCL: %s: %s need %.1f MiB, and a buffer of this device has at most %.1f MiB; use "
+             "a smaller batch",
+             d->base.facts.name, what, (double)bytes / 1048576.0,
+             (double)d->base.facts.buffer_max_bytes / 1048576.0);
+    if (bytes == 0) bytes = 1;
+    cl_memory memory =
+        d->cl->clCreateBuffer(d->context, CL_MEMORY_READ_WRITE, bytes, NULL, &status);
+    /* Some drivers take the memory only when it is used first: use it here. */
+    if (status == CL_OK) {
+        status =
+            d->cl->clEnqueueWriteBuffer(d->queue, memory, 1, bytes - 1, 1, &first, 0, NULL, NULL);
+        if (status != CL_OK) d->cl->clReleaseMemObject(memory);
+    }
+    if (status != CL_OK) {
+        be_status mine = opencl_fail(d, err, "making a buffer", status);
+        status_prefix(err, "%s, %.1f MiB", what, (double)bytes / 1048576.0);
+        return mine;
+    }
+    *out = (gpu_buffer)memory;
+    return BE_OK;
+}
+
+static void driver_free(gpu_driver *driver, gpu_buffer buffer)
+{
+    opencl_driver *d = (opencl_driver *)driver;
+    d->cl->clReleaseMemObject((cl_memory)buffer);
+}
+
+static be_status driver_upload(gpu_driver *driver, gpu_buffer buffer, size_t offset,
+                               const void *data, size_t bytes, be_error *err)
+{
+    opencl_driver *d = (opencl_driver *)driver;
+    if (bytes == 0) return BE_OK;
+    CL_TRY(d, "writing a buffer",
+           d->cl->clEnqueueWriteBuffer(d->queue, (cl_memory)buffer, 1, offset, bytes, data, 0, NULL,
+                                       NULL));
+    return BE_OK;
+}
+
+static be_status driver_download(gpu_driver *driver, gpu_buffer buffer, size_t offset, void *data,
+                                 size_t bytes, be_error *err)
+{
+    opencl_driver *d = (opencl_driver *)driver;
+    if (bytes == 0) return BE_OK;
+    CL_TRY(d, "reading a buffer",
+           d->cl->clEnqueueReadBuffer(d->queue, (cl_memory)buffer, 1, offset, bytes, data, 0, NULL,
+                                      NULL));
+    return BE_OK;
+}
+
+static be_status driver_clear(gpu_driver *driver, gpu_buffer buffer, size_t offset, size_t bytes,
+                              be_error *err)
+{
+    opencl_driver *d = (opencl_driver *)driver;
+    unsigned char zero = 0;
+    if (bytes == 0) return BE_OK;
+    CL_TRY(d, "clearing a buffer",
+           d->cl->clEnqueueFillBuffer(d->queue, (cl_memory)buffer, &zero, 1, offset, bytes, 0, NULL,
+                                      NULL));
+    return BE_OK;
+}
+
+static be_status build_failed(const opencl_driver *d, cl_program program, const char *name,
+                              cl_int status, be_error *err)
+{
+    size_t length = 0;
+    void *log = NULL;
+    d->cl->clGetProgramBuildInfo(program, d->device, CL_BUILD_LOG, 0, NULL, &length);
+    if (memory_alloc(&log, length + 1, "build log", NULL) == BE_OK)
+        d->cl->clGetProgramBuildInfo(program, d->device, CL_BUILD_LOG, length, log, NULL);
+    be_status mine = status_fail(err, __FILE__, __LINE__, BE_DRIVER,
+                                 "OpenCL: %s: %s does not compile (%d): %.700s", d->base.facts.name,
+                                 name, status, log ? (const char *)log : "no memory for the log");
+    memory_free(log);
+    return mine;
+}
+
+static void module_free(gpu_driver *driver, gpu_module *module)
+{
+    opencl_driver *d = (opencl_driver *)driver;
+    for (gpu_function *f = module->functions, *next; f; f = next) {
+        next = f->next;
+        d->cl->clReleaseKernel(f->kernel);
+        memory_free(f);
+    }
+    if (module->program) d->cl->clReleaseProgram(module->program);
+    memory_free(module);
+}
+
+static be_status compile_one(opencl_driver *d, const gpu_text *text, gpu_module **out,
+                             be_error *err)
+{
+    void *memory = NULL;
+    cl_int status;
+    const char *source = text->text;
+    TRY(memory_alloc(&memory, sizeof(gpu_module), "module", err));
+    gpu_module *module = memory;
+    module->program = d->cl->clCreateProgramWithSource(d->context, 1, &source, NULL, &status);
+    if (status != CL_OK) {
+        module->program = NULL;
+        module_free(&d->base, module);
+        return opencl_fail(d, err, "making a program", status);
+    }
+    status = d->cl->clBuildProgram(module->program, 1, &d->device, "-cl-std=CL1.2", NULL, NULL);
+    if (status != CL_OK) {
+        be_status mine = build_failed(d, module->program, text->name, status, err);
+        module_free(&d->base, module);
+        return mine;
+    }
+    *out = module;
+    return BE_OK;
+}
+
+static be_status driver_compile(gpu_driver *driver, const gpu_text *texts, int count,
+                                gpu_module **out, be_error *err)
+{
+    for (int i = 0; i < count; i++) {
+        be_status status = compile_one((opencl_driver *)driver, &texts[i], &out[i], err);
+        if (status == BE_OK) continue;
+        while (i-- > 0) module_free(driver, out[i]);
+        return status;
+    }
+    return BE_OK;
+}
+
+static be_status driver_function(gpu_driver *driver, gpu_module *module, const char *name,
+                                 const gpu_function **out, be_error *err)
+{
+    opencl_driver *d = (opencl_driver *)driver;
+    void *memory = NULL;
+    cl_int status;
+    for (gpu_function *f = module->functions; f; f = f->next)
+        if (strcmp(f->name, name) == 0) {
+            *out = f;
+            return BE_OK;
+        }
+    TRY(memory_alloc(&memory, sizeof(gpu_function), "kernel", err));
+    gpu_function *f = memory;
+    MUST(strlen(name) < sizeof f->name);
+    strcpy(f->name, name);
+    f->program = module->program;
+    f->kernel = d->cl->clCreateKernel(module->program, name, &status);
+    if (status != CL_OK) {
+        memory_free(f);
+        return opencl_fail(d, err, name, status);
+    }
+    f->next = module->functions;
+    module->functions = f;
+    *out = f;
+    return BE_OK;
+}
+
+static be_status set_arguments(opencl_driver *d, cl_kernel kernel, const gpu_launch *launch,
+                               be_error *err)
+{
+    cl_uint place = 0;
+    cl_int status = CL_OK;
+    for (int i = 0; status == CL_OK && i < launch->argument_count; i++) {
+        const gpu_argument *a = &launch->arguments[i];
+        cl_memory memory = (cl_memory)a->span.buffer;
+        cl_ulong offset = a->span.offset;
+        if (a->kind == GPU_ARGUMENT_I32)
+            status = d->cl->clSetKernelArg(kernel, place++, sizeof a->i32, &a->i32);
+        if (a->kind == GPU_ARGUMENT_F32)
+            status = d->cl->clSetKernelArg(kernel, place++, sizeof a->f32, &a->f32);
+        if (a->kind != GPU_ARGUMENT_SPAN) continue;
+        status = d->cl->clSetKernelArg(kernel, place++, sizeof memory, &memory);
+        if (status == CL_OK)
+            status = d->cl->clSetKernelArg(kernel, place++, sizeof offset, &offset);
+    }
+    if (status != CL_OK) return opencl_fail(d, err, launch->function->name, status);
+    return BE_OK;
+}
+
+static be_status enqueue(opencl_driver *d, cl_kernel kernel, size_t items, size_t group,
+                         be_error *err)
+{
+    CL_TRY(d, "launching a kernel",
+           d->cl->clEnqueueNDRangeKernel(d->queue, kernel, 1, NULL, &items, &group, 0, NULL, NULL));
+    d->base.launches++;
+    return BE_OK;
+}
+
+static be_status driver_launch(gpu_driver *driver, const gpu_launch *launch, be_error *err)
+{
+    opencl_driver *d = (opencl_driver *)driver;
+    TRY(set_arguments(d, launch->function->kernel, launch, err));
+    return enqueue(d, launch->function->kernel, (size_t)launch->groups * (size_t)launch->group,
+                   (size_t)launch->group, err);
+}
+
+static void sequence_free(gpu_driver *driver, gpu_sequence *sequence)
+{
+    opencl_driver *d = (opencl_driver *)driver;
+    d->cl->clFinish(d->queue);
+    for (int i = 0; i < sequence->count; i++) d->cl->clReleaseKernel(sequence->launches[i].kernel);
+    memory_free(sequence);
+}
+
+static be_status sequence_fill(opencl_driver *d, const gpu_launch *launches, int count,
+                               gpu_sequence *sequence, be_error *err)
+{
+    for (int i = 0; i < count; i++) {
+        cl_int status;
+        const gpu_launch *launch = &launches[i];
+        cl_kernel kernel =
+            d->cl->clCreateKernel(launch->function->program, launch->function->name, &status);
+        if (status != CL_OK) return opencl_fail(d, err, launch->function->name, status);
+        sequence->launches[sequence->count++] = (recorded){
+            kernel, (size_t)launch->groups * (size_t)launch->group, (size_t)launch->group};
+        TRY(set_arguments(d, kernel, launch, err));
+    }
+    return BE_OK;
+}
+
+static be_status driver_sequence(gpu_driver *driver, const gpu_launch *launches, int count,
+                                 gpu_sequence **out, be_error *err)
+{
+    void *memory = NULL;
+    *out = NULL;
+    TRY(memory_alloc(&memory, sizeof(gpu_sequence) + (size_t)count * sizeof(recorded), "launches",
+                     err));
+    be_status status = sequence_fill((opencl_driver *)driver, launches, count, memory, err);
+    if (status == BE_OK)
+        *out = memory;
+    else
+        sequence_free(driver, memory);
+    return status;
+}
+
+static be_status driver_replay(gpu_driver *driver, gpu_sequence *sequence, int64_t times,
+                               be_error *err)
+{
+    opencl_driver *d = (opencl_driver *)driver;
+    for (int64_t t = 0; t < times; t++) {
+        for (int i = 0; i < sequence->count; i++) {
+            const recorded *r = &sequence->launches[i];
+            TRY(enqueue(d, r->kernel, r->items, r->group, err));
+        }
+        if (t % FINISH_EVERY == FINISH_EVERY - 1)
+            CL_TRY(d, "waiting", d->cl->clFinish(d->queue));
+        else
+            CL_TRY(d, "handing over", d->cl->clFlush(d->queue));
+    }
+    return BE_OK;
+}
+
+static be_status driver_synchronise(gpu_driver *driver, be_error *err)
+{
+    opencl_driver *d = (opencl_driver *)driver;
+    CL_TRY(d, "waiting", d->cl->clFinish(d->queue));
+    return BE_OK;
+}
+
+static const gpu_driver_vtable opencl_vtable = {.close = driver_close,
+                                                .alloc = driver_alloc,
+                                                .free = driver_free,
+                                                .upload = driver_upload,
+                                                .download = driver_download,
+                                                .clear = driver_clear,
+                                                .compile = driver_compile,
+                                                .module_free = module_free,
+                                                .function = driver_function,
+                                                .launch = driver_launch,
+                                                .sequence = driver_sequence,
+                                                .replay = driver_replay,
+                                                .sequence_free = sequence_free,
+                                                .synchronise = driver_synchronise};
+
+static be_status driver_start(opencl_driver *d, be_error *err)
+{
+    cl_int status;
+    d->context = d->cl->clCreateContext(NULL, 1, &d->device, NULL, NULL, &status);
+    if (status != CL_OK) {
+        d->context = NULL;
+        return opencl_fail(d, err, "making a context", status);
+    }
+    d->queue = d->cl->clCreateCommandQueue(d->context, d->device, 0, &status);
+    if (status != CL_OK) {
+        d->queue = NULL;
+        return opencl_fail(d, err, "making a queue", status);
+    }
+    return BE_OK;
+}
+
+be_status opencl_driver_open(const opencl_library *cl, const opencl_place *place, gpu_driver **out,
+                             be_error *err)
+{
+    void *memory = NULL;
+    *out = NULL;
+    TRY(memory_alloc(&memory, sizeof(opencl_driver), "OpenCL device", err));
+    opencl_driver *d = memory;
+    d->base.vtable = &opencl_vtable;
+    d->base.dialect = gpu_source_dialect_opencl.text;
+    d->cl = cl;
+    d->device = place->device;
+    opencl_facts(cl, place, &d->base.facts);
+    be_status status = driver_start(d, err);
+    if (status == BE_OK)
+        *out = &d->base;
+    else
+        driver_close(&d->base);
+    return status;
+}

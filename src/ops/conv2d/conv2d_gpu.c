@@ -1,0 +1,77 @@
+/* The convolution on GPUs, forward, with bias, ReLU and pool in one launch. */
+#include "ops/conv2d/conv2d_gpu.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+extern const gpu_source gpu_source_tile, gpu_source_conv2d;
+
+be_status conv2d_gpu_accept(const conv2d_sizes *s, be_error *err)
+{
+    if (s->k > CONV2D_GPU_TAPS_MAX)
+        FAIL(err, BE_UNAVAILABLE, "expected a window of at most %d × %d, found %" PRId64,
+             CONV2D_GPU_TAPS_MAX, CONV2D_GPU_TAPS_MAX, s->k);
+    return BE_OK;
+}
+
+void conv2d_gpu_words(const conv2d_sizes *s, char text[256])
+{
+    snprintf(text, 256,
+             "IMAGES=%" PRId64 " CHANNELS=%" PRId64 " HEIGHT=%" PRId64 " WIDTH=%" PRId64
+             " OUTPUTS=%" PRId64 " TAPS=%" PRId64 " STRIDE=%d PADDING=%d OUT_HEIGHT=%" PRId64
+             " OUT_WIDTH=%" PRId64,
+             s->n, s->c, s->h, s->w, s->o, s->k, s->stride, s->padding, s->oh, s->ow);
+}
+
+static int64_t places_of(const conv2d_sizes *s, bool pool)
+{
+    return s->n * (pool ? 4 * s->ph * s->pw : s->oh * s->ow);
+}
+
+static be_status prepare(gpu_call *call, bool pool, be_error *err)
+{
+    const conv2d_attrs *attrs = call->attrs;
+    conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
+    char words[256];
+    TRY(conv2d_gpu_accept(&s, err));
+    TRY(arena_alloc(call->memory, &call->state, sizeof(gpu_tile), err));
+    gpu_tile *tile = call->state;
+    gpu_tile_problem problem = {.m = places_of(&s, pool),
+                                .n = s.o,
+                                .depth = s.c * s.k * s.k,
+                                .m_step = pool ? 4 : 1,
+                                .depth_step = (int)(s.k * s.k),
+                                .depth_whole = (int)(s.c * s.k * s.k)};
+    TRY(gpu_tile_choose(call, &problem, tile, err));
+    conv2d_gpu_words(&s, words);
+    return gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_conv2d), tile->group, err,
+                   GPU_TILE_FORMAT " %s POOL=%d RELU=%d BIAS=%d NO_INDEX=%d", GPU_TILE_VALUES(tile),
+                   words, pool, attrs->relu, call->in_shape[2].rank >= 0, CONV2D_NO_INDEX);
+}
+
+static be_status conv2d_prepare(gpu_call *call, be_error *err)
+{
+    return prepare(call, false, err);
+}
+
+static be_status conv2d_pool_prepare(gpu_call *call, be_error *err)
+{
+    return prepare(call, true, err);
+}
+
+static be_status conv2d_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    const gpu_tile *t = call->state;
+    conv2d_sizes s = conv2d_size(call->attrs, &call->in_shape[0], &call->in_shape[1]);
+    int64_t places = places_of(&s, call->out_shape[1].rank >= 0);
+    int64_t tiles = (places + t->bm - 1) / t->bm * ((s.o + t->bn - 1) / t->bn);
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "conv2d", gpu_groups(call, tiles, 1, 64),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                                gpu_reads(call->in[2]), gpu_writes(call->out[0]),
+                                                gpu_writes(call->out[1]))},
+                      err);
+}
+
+const gpu_kernel GPU_KERNEL(conv2d) = {GPU_IMPLEMENTATION, conv2d_prepare, conv2d_record};
+const gpu_kernel GPU_KERNEL(conv2d_pool) = {GPU_IMPLEMENTATION, conv2d_pool_prepare, conv2d_record};

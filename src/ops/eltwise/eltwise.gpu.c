@@ -1,0 +1,33 @@
+/* Element by element: ReLU, its gradient, addition, bias. */
+KERNEL relu_forward(ARG_IN(float, x), ARG_OUT(float, y), int count)
+{
+    OPEN_IN(float, x);
+    OPEN_OUT(float, y);
+    EACH (i, count) y[i] = x[i] < 0.0f ? 0.0f : x[i];
+}
+
+KERNEL relu_backward(ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx), int count)
+{
+    OPEN_IN(float, y);
+    OPEN_IN(float, dy);
+    OPEN_OUT(float, dx);
+    EACH (i, count) dx[i] = y[i] <= 0.0f ? 0.0f : dy[i];
+}
+
+KERNEL add_forward(ARG_IN(float, a), ARG_IN(float, b), ARG_OUT(float, y), int count)
+{
+    OPEN_IN(float, a);
+    OPEN_IN(float, b);
+    OPEN_OUT(float, y);
+    EACH (i, count) y[i] = a[i] + b[i];
+}
+
+/* x [N, channels, pixels], b [channels] */
+KERNEL bias_forward(ARG_IN(float, x), ARG_IN(float, b), ARG_OUT(float, y), int count, int channels,
+                    int pixels)
+{
+    OPEN_IN(float, x);
+    OPEN_IN(float, b);
+    OPEN_OUT(float, y);
+    EACH (i, count) y[i] = x[i] + b[i / (u32)pixels % (u32)channels];
+}

@@ -1,0 +1,32 @@
+/* A batch out of the data set: one image a group and round.  What it computes: data_batch.c. */
+KERNEL data_batch(ARG_IN(u8, images), ARG_IN(int, labels), ARG_IN(int, order), ARG_IN(int, clock),
+                  ARG_OUT(float, x), ARG_OUT(int, target), int order_count, float scale0,
+                  float scale1, float scale2, float scale3, float shift0, float shift1,
+                  float shift2, float shift3)
+{
+    OPEN_IN(u8, images);
+    OPEN_IN(int, labels);
+    OPEN_IN(int, order);
+    OPEN_IN(int, clock);
+    OPEN_OUT(float, x);
+    OPEN_OUT(int, target);
+    for (int n = GROUP_ID; n < BATCH; n += NUM_GROUPS) {
+        i64 place = (i64)clock[0] * BATCH + n;
+        int from = -1, inside = 1;
+        if (CLIP)
+            inside = place < order_count;
+        else
+            place = place % (order_count - order_count % BATCH);
+        if (inside) from = order[place];
+        int good = from >= 0 && from < COUNT;
+        if (LOCAL_ID == 0) target[n] = good ? labels[from] : inside ? BAD_TARGET : -1;
+        GLOBAL const u8 *image = images + (i64)(good ? from : 0) * (CHANNELS * PIXELS);
+        GLOBAL float *to = x + (i64)n * (CHANNELS * PIXELS);
+        for (int k = LOCAL_ID; k < CHANNELS * PIXELS; k += LOCAL_SIZE) {
+            int c = k / PIXELS;
+            float scale = c == 0 ? scale0 : c == 1 ? scale1 : c == 2 ? scale2 : scale3;
+            float shift = c == 0 ? shift0 : c == 1 ? shift1 : c == 2 ? shift2 : shift3;
+            to[k] = good ? (float)image[k] * scale + shift : 0.0f;
+        }
+    }
+}

@@ -1,0 +1,145 @@
+/* Softmax and cross-entropy (softmax_cross_entropy.c says what it computes), and the step's end.
+ *
+ * One row an item.  Sums over rows go by a tree over the items of one group, so they do not depend
+ * on anything but the group size. */
+
+/* The number of rows that count, for every item. */
+DEVICE int counted_rows(LOCAL int *sums, GLOBAL const int *target, int rows)
+{
+    int count = 0;
+    for (int n = LOCAL_ID; n < rows; n += LOCAL_SIZE) count += target[n] >= 0;
+    sums[LOCAL_ID] = count;
+    BARRIER();
+    for (int left = LOCAL_SIZE; left > 1;) {
+        int upper = (left + 1) / 2;
+        if (LOCAL_ID < left - upper) sums[LOCAL_ID] += sums[LOCAL_ID + upper];
+        BARRIER();
+        left = upper;
+    }
+    return sums[0];
+}
+
+/* Loss and correctness of one row, and its gradient. */
+DEVICE float run_row(GLOBAL const float *x, GLOBAL float *dx, int classes, int target, float scale,
+                     int *correct)
+{
+    *correct = 0;
+    if (target < 0 || target >= classes) {
+        for (int c = 0; c < classes; c++) dx[c] = target < 0 ? 0.0f : F32_NAN;
+        return target < 0 ? 0.0f : F32_NAN;
+    }
+    float max = x[0], sum = 0.0f;
+    int best = 0;
+    for (int c = 1; c < classes; c++)
+        if (x[c] > max) {
+            max = x[c];
+            best = c;
+        }
+    for (int c = 0; c < classes; c++) sum += EXP(x[c] - max);
+    float factor = scale / sum;
+    for (int c = 0; c < classes; c++)
+        dx[c] = EXP(x[c] - max) * factor - (c == target ? scale : 0.0f);
+    *correct = best == target;
+    return LOG(sum) - (x[target] - max);
+}
+
+/* The sums of all items' values, in element 0. */
+DEVICE void sum_items(LOCAL float *losses, LOCAL int *rights, float loss, int right)
+{
+    losses[LOCAL_ID] = loss;
+    rights[LOCAL_ID] = right;
+    BARRIER();
+    for (int left = LOCAL_SIZE; left > 1;) {
+        int upper = (left + 1) / 2;
+        if (LOCAL_ID < left - upper) {
+            losses[LOCAL_ID] += losses[LOCAL_ID + upper];
+            rights[LOCAL_ID] += rights[LOCAL_ID + upper];
+        }
+        BARRIER();
+        left = upper;
+    }
+}
+
+/* All of it by one group. */
+KERNEL softmax_cross_entropy(ARG_IN(float, logits), ARG_IN(int, target), ARG_OUT(float, loss),
+                             ARG_OUT(int, correct), ARG_OUT(float, dlogits), int rows, int classes)
+{
+    OPEN_IN(float, logits);
+    OPEN_IN(int, target);
+    OPEN_OUT(float, loss);
+    OPEN_OUT(int, correct);
+    OPEN_OUT(float, dlogits);
+    LOCAL_ARRAY(int, counts, GROUP);
+    LOCAL_ARRAY(float, losses, GROUP);
+    LOCAL_ARRAY(int, rights, GROUP);
+    int counted = counted_rows(counts, target, rows), right = 0, one;
+    float scale = counted ? 1.0f / (float)counted : 0.0f, sum = 0.0f;
+    for (int n = LOCAL_ID; n < rows; n += LOCAL_SIZE) {
+        sum += run_row(logits + (i64)n * classes, dlogits + (i64)n * classes, classes, target[n],
+                       scale, &one);
+        right += one;
+    }
+    sum_items(losses, rights, sum, right);
+    if (LOCAL_ID == 0) {
+        loss[0] = losses[0] * scale;
+        correct[0] = rights[0];
+    }
+}
+
+/* Many groups: the rows, and then their sums by one group. */
+KERNEL softmax_cross_entropy_rows(ARG_IN(float, logits), ARG_IN(int, target),
+                                  ARG_OUT(float, dlogits), ARG_OUT(float, row_loss),
+                                  ARG_OUT(int, row_right), int rows, int classes)
+{
+    OPEN_IN(float, logits);
+    OPEN_IN(int, target);
+    OPEN_OUT(float, dlogits);
+    OPEN_OUT(float, row_loss);
+    OPEN_OUT(int, row_right);
+    LOCAL_ARRAY(int, counts, GROUP);
+    int counted = counted_rows(counts, target, rows), right;
+    float scale = counted ? 1.0f / (float)counted : 0.0f;
+    EACH (n, rows) {
+        row_loss[n] = scale * run_row(logits + (i64)n * classes, dlogits + (i64)n * classes,
+                                      classes, target[n], scale, &right);
+        row_right[n] = right;
+    }
+}
+
+KERNEL softmax_cross_entropy_sum(ARG_IN(float, row_loss), ARG_IN(int, row_right),
+                                 ARG_OUT(float, loss), ARG_OUT(int, correct), int rows)
+{
+    OPEN_IN(float, row_loss);
+    OPEN_IN(int, row_right);
+    OPEN_OUT(float, loss);
+    OPEN_OUT(int, correct);
+    LOCAL_ARRAY(float, losses, GROUP);
+    LOCAL_ARRAY(int, rights, GROUP);
+    float sum = 0.0f;
+    int right = 0;
+    for (int n = LOCAL_ID; n < rows; n += LOCAL_SIZE) {
+        sum += row_loss[n];
+        right += row_right[n];
+    }
+    sum_items(losses, rights, sum, right);
+    if (LOCAL_ID == 0) {
+        loss[0] = losses[0];
+        correct[0] = rights[0];
+    }
+}
+
+/* One group of which one item works. */
+KERNEL advance(ARG_OUT(int, clock), ARG_IN(float, loss), ARG_IN(int, correct),
+               ARG_OUT(float, loss_log), ARG_OUT(int, correct_log), int log_length)
+{
+    OPEN_OUT(int, clock);
+    OPEN_IN(float, loss);
+    OPEN_IN(int, correct);
+    OPEN_OUT(float, loss_log);
+    OPEN_OUT(int, correct_log);
+    if (LOCAL_ID != 0 || GROUP_ID != 0) return;
+    int at = clock[0] % log_length;
+    loss_log[at] = loss[0];
+    correct_log[at] = correct[0];
+    clock[0] += 1;
+}

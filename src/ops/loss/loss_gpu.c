@@ -1,0 +1,68 @@
+/* The loss and the step's end on GPUs: one launch where a group can do it, else two. */
+#include "backend/gpu/gpu.h"
+
+#define ONE_GROUP_UP_TO 65536 /* logits */
+
+extern const gpu_source gpu_source_loss;
+
+static bool is_small(const gpu_call *call)
+{
+    return shape_elements(&call->in_shape[0]) <= ONE_GROUP_UP_TO;
+}
+
+static be_status softmax_cross_entropy_prepare(gpu_call *call, be_error *err)
+{
+    int64_t rows = call->in_shape[0].dim[0];
+    int wanted = !is_small(call) ? 128 : rows <= 64 ? 64 : rows <= 128 ? 128 : 512;
+    if (!is_small(call)) call->scratch_bytes = (size_t)rows * (sizeof(float) + sizeof(int32_t));
+    return gpu_use(call, GPU_SOURCES(&gpu_source_loss), wanted, err, "%s", "");
+}
+
+static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder *recorder,
+                                              be_error *err)
+{
+    int64_t rows = call->in_shape[0].dim[0], classes = call->in_shape[0].dim[1];
+    size_t half = (size_t)rows * sizeof(float);
+    if (is_small(call))
+        return gpu_record(
+            recorder, call,
+            &(gpu_step){0, "softmax_cross_entropy", 1,
+                        GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                      gpu_writes(call->out[0]), gpu_writes(call->out[1]),
+                                      gpu_writes(call->out[2]), gpu_int(rows), gpu_int(classes))},
+            err);
+    gpu_span losses = gpu_part(call->scratch, 0, half),
+             rights = gpu_part(call->scratch, half, half);
+    TRY(gpu_record(recorder, call,
+                   &(gpu_step){0, "softmax_cross_entropy_rows",
+                               gpu_groups(call, rows, call->units[0].group, 4),
+                               GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                             gpu_writes(call->out[2]), gpu_writes(losses),
+                                             gpu_writes(rights), gpu_int(rows), gpu_int(classes))},
+                   err));
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){0, "softmax_cross_entropy_sum", 1,
+                    GPU_ARGUMENTS(gpu_reads(losses), gpu_reads(rights), gpu_writes(call->out[0]),
+                                  gpu_writes(call->out[1]), gpu_int(rows))},
+        err);
+}
+
+static be_status advance_prepare(gpu_call *call, be_error *err)
+{
+    return gpu_use(call, GPU_SOURCES(&gpu_source_loss), 32, err, "%s", "");
+}
+
+static be_status advance_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "advance", 1,
+                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
+                                                gpu_reads(call->in[2]), gpu_writes(call->out[1]),
+                                                gpu_writes(call->out[2]), gpu_int(BE_LOSS_LOG))},
+                      err);
+}
+
+const gpu_kernel GPU_KERNEL(softmax_cross_entropy) = {
+    GPU_IMPLEMENTATION, softmax_cross_entropy_prepare, softmax_cross_entropy_record};
+const gpu_kernel GPU_KERNEL(advance) = {GPU_IMPLEMENTATION, advance_prepare, advance_record};

@@ -1,0 +1,51 @@
+/* The optimizers: one pass over the whole parameter block.  The rules: sgd.c, adam.c. */
+KERNEL sgd_momentum(ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
+                    ARG_OUT(float, buffer), int count, float momentum, float decay)
+{
+    OPEN_OUT(float, p);
+    OPEN_IN(float, gradient);
+    OPEN_IN(float, rate);
+    OPEN_OUT(float, buffer);
+    float r = rate[0];
+    EACH (i, count) {
+        float moved = momentum * buffer[i] + (gradient[i] + decay * p[i]);
+        buffer[i] = moved;
+        p[i] -= r * moved;
+    }
+}
+
+KERNEL sgd_plain(ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate), int count,
+                 float decay)
+{
+    OPEN_OUT(float, p);
+    OPEN_IN(float, gradient);
+    OPEN_IN(float, rate);
+    float r = rate[0];
+    EACH (i, count) p[i] -= r * (gradient[i] + decay * p[i]);
+}
+
+/* 1 − beta^t is −expm1(t · log beta): 1 − pow(beta, t) would lose half of the digits.  `l2` is
+ * Adam's decay, `decay` is AdamW's. */
+KERNEL adam(ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate), ARG_IN(int, clock),
+            ARG_OUT(float, m), ARG_OUT(float, v), int count, float beta1, float beta2, float keep1,
+            float keep2, float log_beta1, float log_beta2, float epsilon, float l2, float decay)
+{
+    OPEN_OUT(float, p);
+    OPEN_IN(float, gradient);
+    OPEN_IN(float, rate);
+    OPEN_IN(int, clock);
+    OPEN_OUT(float, m);
+    OPEN_OUT(float, v);
+    float t = (float)(clock[0] + 1), r = rate[0];
+    float step = r / -EXPM1(t * log_beta1);
+    float inverse_root2 = 1.0f / SQRT(-EXPM1(t * log_beta2));
+    float shrink = 1.0f - r * decay;
+    EACH (i, count) {
+        float g = gradient[i] + l2 * p[i];
+        float first = beta1 * m[i] + keep1 * g;
+        float second = beta2 * v[i] + keep2 * g * g;
+        m[i] = first;
+        v[i] = second;
+        p[i] = shrink * p[i] - step * first / (SQRT(second) * inverse_root2 + epsilon);
+    }
+}

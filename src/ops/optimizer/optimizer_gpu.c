@@ -1,0 +1,69 @@
+/* The optimizers on GPUs: one launch over the flat parameter block. */
+#include <math.h>
+
+#include "backend/gpu/gpu.h"
+#include "ops/optimizer/optimizer.h"
+
+extern const gpu_source gpu_source_optimizer;
+
+static be_status optimizer_prepare(gpu_call *call, be_error *err)
+{
+    return gpu_use(call, GPU_SOURCES(&gpu_source_optimizer), 256, err, "%s", "");
+}
+
+static int groups_of(const gpu_call *call)
+{
+    return gpu_groups(call, call->in_shape[0].dim[0], call->units[0].group, 8);
+}
+
+static be_status sgd_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    const sgd_attrs *a = call->attrs;
+    int64_t count = call->in_shape[0].dim[0];
+    if (call->in_shape[4].rank < 0)
+        return gpu_record(recorder, call,
+                          &(gpu_step){0, "sgd_plain", groups_of(call),
+                                      GPU_ARGUMENTS(gpu_writes(call->out[0]),
+                                                    gpu_reads(call->in[1]), gpu_reads(call->in[2]),
+                                                    gpu_int(count), gpu_float(a->weight_decay))},
+                          err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){0, "sgd_momentum", groups_of(call),
+                    GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
+                                  gpu_reads(call->in[2]), gpu_writes(call->out[1]), gpu_int(count),
+                                  gpu_float(a->momentum), gpu_float(a->weight_decay))},
+        err);
+}
+
+static be_status adam_any_record(const gpu_call *call, gpu_recorder *recorder, bool decoupled,
+                                 be_error *err)
+{
+    const adam_attrs *a = call->attrs;
+    double l2 = decoupled ? 0.0 : a->weight_decay, decay = decoupled ? a->weight_decay : 0.0;
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){0, "adam", groups_of(call),
+                    GPU_ARGUMENTS(
+                        gpu_writes(call->out[0]), gpu_reads(call->in[1]), gpu_reads(call->in[2]),
+                        gpu_reads(call->in[3]), gpu_writes(call->out[1]), gpu_writes(call->out[2]),
+                        gpu_int(call->in_shape[0].dim[0]), gpu_float(a->beta1), gpu_float(a->beta2),
+                        gpu_float(1.0 - a->beta1), gpu_float(1.0 - a->beta2),
+                        gpu_float(log(a->beta1)), gpu_float(log(a->beta2)), gpu_float(a->epsilon),
+                        gpu_float(l2), gpu_float(decay))},
+        err);
+}
+
+static be_status adam_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    return adam_any_record(call, recorder, false, err);
+}
+
+static be_status adamw_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    return adam_any_record(call, recorder, true, err);
+}
+
+const gpu_kernel GPU_KERNEL(sgd) = {GPU_IMPLEMENTATION, optimizer_prepare, sgd_record};
+const gpu_kernel GPU_KERNEL(adam) = {GPU_IMPLEMENTATION, optimizer_prepare, adam_record};
+const gpu_kernel GPU_KERNEL(adamw) = {GPU_IMPLEMENTATION, optimizer_prepare, adamw_record};

@@ -1,0 +1,92 @@
+/* Pooling on GPUs. */
+#include <inttypes.h>
+
+#include "backend/gpu/gpu.h"
+#include "ops/pool/pool.h"
+
+extern const gpu_source gpu_source_pool;
+
+/* `whole` is the unpooled side. */
+static be_status pool_use(gpu_call *call, const be_shape *whole, int size, be_error *err)
+{
+    int64_t height = whole->dim[2], width = whole->dim[3];
+    return gpu_use(call, GPU_SOURCES(&gpu_source_pool), 128, err,
+                   "SIZE=%d HEIGHT=%" PRId64 " WIDTH=%" PRId64 " OUT_HEIGHT=%" PRId64
+                   " OUT_WIDTH=%" PRId64 " PIXELS=%" PRId64,
+                   size, height, width, height / size, width / size, height * width);
+}
+
+static be_status max_pool2d_prepare(gpu_call *call, be_error *err)
+{
+    return pool_use(call, &call->in_shape[0], ((const max_pool2d_attrs *)call->attrs)->size, err);
+}
+
+static be_status max_pool2d_backward_prepare(gpu_call *call, be_error *err)
+{
+    return pool_use(call, &call->out_shape[0],
+                    ((const max_pool2d_backward_attrs *)call->attrs)->size, err);
+}
+
+static be_status average_pool_prepare(gpu_call *call, be_error *err)
+{
+    return pool_use(call, &call->in_shape[0], 1, err);
+}
+
+static be_status average_pool_backward_prepare(gpu_call *call, be_error *err)
+{
+    return pool_use(call, &call->out_shape[0], 1, err);
+}
+
+static int groups_of(const gpu_call *call)
+{
+    return gpu_groups(call, shape_elements(&call->out_shape[0]), call->units[0].group, 16);
+}
+
+static be_status max_pool2d_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "max_pool", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                                gpu_writes(call->out[1]),
+                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                      err);
+}
+
+static be_status max_pool2d_backward_record(const gpu_call *call, gpu_recorder *recorder,
+                                            be_error *err)
+{
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "max_pool_backward", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                                gpu_writes(call->out[0]),
+                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                      err);
+}
+
+static be_status average_pool_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "average_pool", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                      err);
+}
+
+static be_status average_pool_backward_record(const gpu_call *call, gpu_recorder *recorder,
+                                              be_error *err)
+{
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "average_pool_backward", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                      err);
+}
+
+const gpu_kernel GPU_KERNEL(max_pool2d) = {GPU_IMPLEMENTATION, max_pool2d_prepare,
+                                           max_pool2d_record};
+const gpu_kernel GPU_KERNEL(max_pool2d_backward) = {GPU_IMPLEMENTATION, max_pool2d_backward_prepare,
+                                                    max_pool2d_backward_record};
+const gpu_kernel GPU_KERNEL(global_average_pool) = {GPU_IMPLEMENTATION, average_pool_prepare,
+                                                    average_pool_record};
+const gpu_kernel GPU_KERNEL(global_average_pool_backward) = {
+    GPU_IMPLEMENTATION, average_pool_backward_prepare, average_pool_backward_record};

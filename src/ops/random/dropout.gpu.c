@@ -1,0 +1,32 @@
+/* Dropout: the mask of four elements follows from one block of Philox4x32-10 (core/rng.c), so an
+ * item takes four elements.  `threshold`: dropout.h. */
+KERNEL dropout(ARG_IN(float, x), ARG_IN(int, clock), ARG_OUT(float, y), int count, int seed_low,
+               int seed_high, int salt, int threshold, float scale)
+{
+    OPEN_IN(float, x);
+    OPEN_IN(int, clock);
+    OPEN_OUT(float, y);
+    u32 t = (u32)clock[0], size = (u32)count;
+    EACH (quad, (size + 3u) / 4u) {
+        u32 c[4], k0 = (u32)seed_low, k1 = (u32)seed_high;
+        c[0] = quad;
+        c[1] = t;
+        c[2] = (u32)salt;
+        c[3] = STREAM;
+        for (int round = 0; round < 10; round++) {
+            u32 high0 = MULTIPLY_HIGH(0xD2511F53u, c[0]), low0 = 0xD2511F53u * c[0];
+            u32 high1 = MULTIPLY_HIGH(0xCD9E8D57u, c[2]), low1 = 0xCD9E8D57u * c[2];
+            c[0] = high1 ^ c[1] ^ k0;
+            c[1] = low1;
+            c[2] = high0 ^ c[3] ^ k1;
+            c[3] = low0;
+            k0 += 0x9E3779B9u;
+            k1 += 0xBB67AE85u;
+        }
+        UNROLL for (u32 j = 0; j < 4u; j++)
+        {
+            u32 i = quad * 4u + j;
+            if (i < size) y[i] = (c[j] >> 8) >= (u32)threshold ? x[i] * scale : 0.0f;
+        }
+    }
+}

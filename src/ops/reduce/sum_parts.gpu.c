@@ -1,0 +1,39 @@
+/* The sum of partial results: parts [PARTS, count] -> y, in a fixed order.
+ *
+ * A row of parts has WIDTH columns; with ONES the last goes to `extra`.  BIAS adds b[column], RELU
+ * comes last.  LANES items share the parts of one result, and a group does OUTS results a round. */
+KERNEL sum_parts(ARG_IN(float, parts), ARG_IN(float, b), ARG_OUT(float, y), ARG_OUT(float, extra),
+                 int count)
+{
+    OPEN_IN(float, parts);
+    OPEN_IN(float, b);
+    OPEN_OUT(float, y);
+    OPEN_OUT(float, extra);
+    LOCAL_ARRAY(float, lane_sums, LANES *OUTS);
+    for (int first = GROUP_ID * OUTS; first < count; first += NUM_GROUPS * OUTS) {
+        for (int i = LOCAL_ID; i < LANES * OUTS; i += GROUP) {
+            int at = first + i % OUTS;
+            float sum = 0.0f;
+            if (at < count) {
+                UNROLL_4 for (int part = i / OUTS; part < PARTS; part += LANES)
+                {
+                    sum += parts[(i64)part * count + at];
+                }
+            }
+            lane_sums[i] = sum;
+        }
+        BARRIER();
+        for (int i = LOCAL_ID; i < OUTS && first + i < count; i += GROUP) {
+            int row = (first + i) / WIDTH, column = (first + i) % WIDTH;
+            float sum = 0.0f;
+            for (int lane = 0; lane < LANES; lane++) sum += lane_sums[lane * OUTS + i];
+            if (BIAS) sum += b[column];
+            if (RELU && sum < 0.0f) sum = 0.0f;
+            if (ONES && column == WIDTH - 1)
+                extra[row] = sum;
+            else
+                y[row * (WIDTH - ONES) + column] = sum;
+        }
+        BARRIER();
+    }
+}

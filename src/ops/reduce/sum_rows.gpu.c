@@ -1,0 +1,31 @@
+/* So many elements are added up before they join the sum, which keeps its digits. */
+#define PART 64
+
+/* x [rows, channels, pixels] -> y [channels]: a channel a group and round. */
+KERNEL sum_rows(ARG_IN(float, x), ARG_OUT(float, y), int rows, int channels, int pixels)
+{
+    OPEN_IN(float, x);
+    OPEN_OUT(float, y);
+    LOCAL_ARRAY(float, sums, GROUP);
+    for (int c = GROUP_ID; c < channels; c += NUM_GROUPS) {
+        float sum = 0.0f, part = 0.0f;
+        int parts = 0;
+        for (int i = LOCAL_ID; i < rows * pixels; i += LOCAL_SIZE) {
+            part += x[((i64)(i / pixels) * channels + c) * pixels + i % pixels];
+            if (++parts % PART == 0) {
+                sum += part;
+                part = 0.0f;
+            }
+        }
+        sum += part;
+        sums[LOCAL_ID] = sum;
+        BARRIER();
+        for (int left = LOCAL_SIZE; left > 1;) {
+            int upper = (left + 1) / 2;
+            if (LOCAL_ID < left - upper) sums[LOCAL_ID] += sums[LOCAL_ID + upper];
+            BARRIER();
+            left = upper;
+        }
+        if (LOCAL_ID == 0) y[c] = sums[0];
+    }
+}

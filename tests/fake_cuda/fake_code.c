@@ -1,0 +1,221 @@
+/* The fake driver's code: modules, kernels, graphs.  See fake_cuda.h. */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "fake_state.h"
+
+static struct cuda_function_ *functions;
+
+/* ---------------------------------------------------------------- running */
+
+void fake_run_launch(fake_launch *launch)
+{
+    void *pointers[FAKE_ARGUMENTS];
+    for (int i = 0; i < FAKE_ARGUMENTS; i++) pointers[i] = &launch->values[i];
+    launch->function->call(pointers, launch->groups);
+}
+
+/* Again and again the last node that is ready. */
+int fake_run_graph(cuda_exec exec)
+{
+    int overlaps = 0;
+    bool *done = calloc((size_t)exec->count + 1, 1);
+    for (int left = exec->count; left > 0; left--) {
+        int next = -1, earliest = -1;
+        for (int n = exec->count - 1; n >= 0; n--) {
+            if (done[n]) continue;
+            earliest = n;
+            bool ready = next < 0;
+            for (int b = 0; ready && b < exec->nodes[n].before_count; b++)
+                ready = done[exec->nodes[n].before[b]];
+            if (ready) next = n;
+        }
+        if (next < 0) abort();
+        overlaps += next != earliest;
+        fake_run_launch(&exec->nodes[next].launch);
+        done[next] = true;
+    }
+    free(done);
+    return overlaps;
+}
+
+/* ---------------------------------------------------------------- code */
+
+cuda_result cuModuleLoadData(cuda_module *module, const void *image)
+{
+    ENTER();
+    fake_code head;
+    char path[64];
+    memcpy(&head, image, sizeof head);
+    if (memcmp(head.magic, FAKE_CODE_MAGIC, sizeof head.magic) != 0) return CUDA_INVALID_IMAGE;
+    int fd = memfd_create("fake-code", MFD_CLOEXEC);
+    if (fd < 0) return CUDA_OUT_OF_MEMORY;
+    bool written = write(fd, (const char *)image + sizeof head, head.bytes) == (ssize_t)head.bytes;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    void *library = written ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    if (!library) {
+        close(fd);
+        return CUDA_INVALID_IMAGE;
+    }
+    *module = malloc(sizeof **module);
+    **module = (struct cuda_module_){library, fd};
+    fake_count(1);
+    return CUDA_OK;
+}
+
+cuda_result cuModuleUnload(cuda_module module)
+{
+    fake_finish();
+    dlclose(module->library);
+    close(module->fd);
+    free(module);
+    fake_count(-1);
+    ENTER();
+    return CUDA_OK;
+}
+
+cuda_result cuModuleGetFunction(cuda_function *function, cuda_module module, const char *name)
+{
+    ENTER();
+    char symbol[128];
+    snprintf(symbol, sizeof symbol, "fake_call_%s", name);
+    void *call = dlsym(module->library, symbol);
+    if (!call) return CUDA_NOT_FOUND;
+    struct cuda_function_ *made = calloc(1, sizeof *made);
+    *(void **)&made->call = call;
+    snprintf(made->name, sizeof made->name, "%s", name);
+    made->next = functions;
+    functions = made;
+    *function = made;
+    return CUDA_OK;
+}
+
+/* Functions live as long as the process; LeakSanitizer shall see that they are held. */
+__attribute__((destructor)) static void free_functions(void)
+{
+    while (functions) {
+        struct cuda_function_ *next = functions->next;
+        free(functions);
+        functions = next;
+    }
+}
+
+/* The values of the arguments are taken at once, as the driver does.  Their sizes are known to the
+ * code of the kernel: it is asked with a number of groups below 0. */
+static int take_launch(fake_launch *out, cuda_function function, unsigned groups, unsigned items,
+                       void **arguments)
+{
+    if (!function || groups < 1 || items < 1 || items > 1024) return CUDA_INVALID_VALUE;
+    *out = (fake_launch){.function = function, .groups = (int)groups};
+    unsigned char sizes[FAKE_ARGUMENTS] = {0};
+    void *ask[2] = {NULL, sizes};
+    function->call(ask, -1);
+    for (int i = 0; i < FAKE_ARGUMENTS && sizes[i]; i++)
+        memcpy(&out->values[i], arguments[i], sizes[i]);
+    return CUDA_OK;
+}
+
+cuda_result cuLaunchKernel(cuda_function function, unsigned gx, unsigned gy, unsigned gz,
+                           unsigned bx, unsigned by, unsigned bz, unsigned shared,
+                           cuda_stream stream, void **arguments, void **extra)
+{
+    ENTER();
+    (void)stream, (void)shared;
+    work w = {.kind = WORK_LAUNCH};
+    if (gy != 1 || gz != 1 || by != 1 || bz != 1 || extra) return CUDA_INVALID_VALUE;
+    int result = take_launch(&w.launch, function, gx, bx, arguments);
+    if (result == CUDA_OK) fake_work_add(w);
+    return result;
+}
+
+/* ---------------------------------------------------------------- graphs */
+
+cuda_result cuGraphCreate(cuda_graph *graph, unsigned flags)
+{
+    ENTER();
+    (void)flags;
+    *graph = calloc(1, sizeof **graph);
+    fake_count(1);
+    return CUDA_OK;
+}
+
+cuda_result cuGraphAddKernelNode_v2(cuda_node *node, cuda_graph graph, const cuda_node *before,
+                                    size_t count, const cuda_kernel_node *parameters)
+{
+    ENTER();
+    if (graph->count == FAKE_NODES) return CUDA_OUT_OF_MEMORY;
+    cuda_node made = calloc(1, sizeof *made);
+    int result = take_launch(&made->launch, parameters->function, parameters->grid[0],
+                             parameters->block[0], parameters->parameters);
+    if (result != CUDA_OK) {
+        free(made);
+        return result;
+    }
+    made->index = graph->count;
+    made->before_count = (int)count;
+    made->before = calloc(count + 1, sizeof(int));
+    for (size_t i = 0; i < count; i++) made->before[i] = before[i]->index;
+    graph->nodes[graph->count++] = made;
+    *node = made;
+    return CUDA_OK;
+}
+
+cuda_result cuGraphDestroy(cuda_graph graph)
+{
+    for (int i = 0; i < graph->count; i++) {
+        free(graph->nodes[i]->before);
+        free(graph->nodes[i]);
+    }
+    free(graph);
+    fake_count(-1);
+    ENTER();
+    return CUDA_OK;
+}
+
+cuda_result cuGraphInstantiateWithFlags(cuda_exec *exec, cuda_graph graph, unsigned long long flags)
+{
+    ENTER();
+    (void)flags;
+    *exec = calloc(1, sizeof **exec);
+    (*exec)->count = graph->count;
+    (*exec)->nodes = calloc((size_t)graph->count + 1, sizeof(struct cuda_node_));
+    for (int i = 0; i < graph->count; i++) {
+        struct cuda_node_ *copy = &(*exec)->nodes[i];
+        size_t bytes = (size_t)(graph->nodes[i]->before_count + 1) * sizeof(int);
+        *copy = *graph->nodes[i];
+        copy->before = malloc(bytes);
+        memcpy(copy->before, graph->nodes[i]->before, bytes);
+    }
+    fake_count(1);
+    return CUDA_OK;
+}
+
+cuda_result cuGraphExecDestroy(cuda_exec exec)
+{
+    fake_finish();
+    for (int i = 0; i < exec->count; i++) free(exec->nodes[i].before);
+    free(exec->nodes);
+    free(exec);
+    fake_count(-1);
+    ENTER();
+    return CUDA_OK;
+}
+
+cuda_result cuGraphUpload(cuda_exec exec, cuda_stream stream)
+{
+    ENTER();
+    (void)exec, (void)stream;
+    return CUDA_OK;
+}
+
+cuda_result cuGraphLaunch(cuda_exec exec, cuda_stream stream)
+{
+    ENTER();
+    (void)stream;
+    fake_work_add((work){.kind = WORK_GRAPH, .exec = exec});
+    return CUDA_OK;
+}

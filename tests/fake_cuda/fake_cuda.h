@@ -1,0 +1,33 @@
+/* A driver without a device, for tests: libcuda.so.1 on the host.
+ *
+ * Device memory is host memory filled with bytes of 0xFF, so that what was never written is not a
+ * number.  Work is kept back until someone waits for it, and the nodes of a graph run in the last
+ * order that its edges allow, so that a missing wait or edge gives wrong results.  Kernels are
+ * compiled by fake_nvrtc.c and run one work item a group.  What the device pretends to be comes
+ * from the environment when cuInit is called:
+ *
+ *   FAKE_CUDA_DEVICES  how many (1)          FAKE_CUDA_INIT    result of cuInit (0)
+ *   FAKE_CUDA_VERSION  of the API (13000)    FAKE_CUDA_CC      compute capability × 10 (90)
+ *   FAKE_CUDA_MEMORY   bytes (1 GiB)         FAKE_CUDA_MODE    compute mode (0)
+ *   FAKE_CUDA_FAIL_AT  the n-th call after cuInit fails with FAKE_CUDA_FAIL_RESULT (719)
+ *   FAKE_CUDA_STICKY   and so do all later ones */
+#ifndef TESTS_FAKE_CUDA_H
+#define TESTS_FAKE_CUDA_H
+
+/* The n-th call from now fails with `result`, 0: none; `sticky`: and all later ones. */
+void fake_cuda_fail_at(int n, int result, int sticky);
+int fake_cuda_calls(void);        /* since fake_cuda_fail_at, or the start */
+const char *fake_cuda_last(void); /* the function that was made to fail, "" */
+int fake_cuda_live(void);         /* objects and memory that were not given back */
+int fake_cuda_replays(void);      /* graphs started */
+int fake_cuda_overlaps(void);     /* nodes that ran before an earlier one of their graph */
+
+#define FAKE_CODE_MAGIC "FAKECODE"
+
+/* What fake_nvrtc makes: this, and then `bytes` bytes of a shared library. */
+typedef struct fake_code {
+    char magic[8];
+    unsigned long long bytes;
+} fake_code;
+
+#endif

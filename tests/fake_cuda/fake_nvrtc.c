@@ -1,0 +1,230 @@
+/* A run-time compiler without CUDA, for tests: libnvrtc.so.13 by the compiler of the host.
+ *
+ * It takes the kernel's text without the dialect of CUDA (FAKE_CUDA_DIALECT), puts that of the host
+ * (FAKE_HOST_DIALECT) in front and a function behind for each kernel that calls it for every group,
+ * and lets cc make a shared library of it.  FAKE_NVRTC_FAIL: result of nvrtcCompileProgram. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "backend/cuda/cuda_api.h"
+#include "fake_cuda.h"
+
+#ifndef FAKE_NVRTC_MAJOR
+#define FAKE_NVRTC_MAJOR 13
+#endif
+
+struct nvrtc_program_ {
+    char *text, *log, *code;
+    size_t bytes;
+};
+
+static char *read_all(const char *path, size_t *bytes)
+{
+    FILE *file = fopen(path, "rb");
+    char *text = NULL;
+    *bytes = 0;
+    if (!file) return NULL;
+    for (size_t got = 1; got > 0; *bytes += got) {
+        text = realloc(text, *bytes + 65537);
+        got = fread(text + *bytes, 1, 65536, file);
+    }
+    text[*bytes] = 0;
+    fclose(file);
+    return text;
+}
+
+/* "ARG_IN(float, x)" is a pointer, "float rate" a float, everything else an int. */
+static void write_argument(FILE *out, const char *text, size_t length, int index)
+{
+    char argument[256];
+    snprintf(argument, sizeof argument, "%.*s", (int)length, text);
+    const char *type = strstr(argument, "ARG_")    ? "void *"
+                       : strstr(argument, "float") ? "float"
+                                                   : "int";
+    fprintf(out, "%s*(%s *)a[%d]", index ? ", " : "", type, index);
+}
+
+/* For every group the kernel; with groups < 0 the sizes of its arguments. */
+static void write_call(FILE *out, const char *kernel)
+{
+    char sizes[64] = "";
+    int index = 0, depth = 0;
+    size_t name = strcspn(kernel, "(");
+    const char *from = kernel + name + 1, *p = from;
+    fprintf(out, "void fake_call_%.*s(void **a, int groups)\n{\n", (int)name, kernel);
+    fprintf(out,
+            "if (groups >= 0) for (int g = 0; g < groups; g++) { dialect_group_id = g; "
+            "dialect_group_count = groups; %.*s(",
+            (int)name, kernel);
+    for (; *p && depth >= 0; p++) {
+        depth += (*p == '(') - (*p == ')');
+        if (depth > 0 || (depth == 0 && *p != ',')) continue;
+        if (p > from && strncmp(from, "void)", 5) != 0) {
+            char one[8];
+            int pointer = memmem(from, (size_t)(p - from), "ARG_", 4) != NULL;
+            write_argument(out, from, (size_t)(p - from), index++);
+            snprintf(one, sizeof one, "%s%d", index > 1 ? "," : "", pointer ? 8 : 4);
+            strncat(sizes, one, sizeof sizes - strlen(sizes) - 1);
+        }
+        from = p + 1;
+    }
+    fprintf(out,
+            "); }\nelse { static const unsigned char s[] = {%s}; "
+            "memcpy(a[1], s, sizeof s); }\n}\n",
+            *sizes ? sizes : "0");
+}
+
+static void write_calls(FILE *out, const char *text)
+{
+    for (const char *p = text; (p = strstr(p, "\nKERNEL ")) != NULL; p++) write_call(out, p + 8);
+}
+
+/* Without the dialect of CUDA, if it begins with that. */
+static const char *own_text(const char *text)
+{
+    size_t bytes = 0;
+    char *dialect = read_all(FAKE_CUDA_DIALECT, &bytes);
+    bool begins = dialect && strncmp(text, dialect, bytes) == 0;
+    free(dialect);
+    return begins ? text + bytes : text;
+}
+
+/* The kernel for groups of one work item, which may be any number of launched ones. */
+static void write_text(FILE *out, const char *text)
+{
+    const char *group = strstr(text, "#define GROUP ");
+    if (!group) {
+        fputs(text, out);
+        return;
+    }
+    fprintf(out, "%.*s#define GROUP 1%s", (int)(group - text), text, group + strcspn(group, "\n"));
+}
+
+static int compile_in(nvrtc_program program, const char *folder)
+{
+    char source[200], library[200], log[200], command[900];
+    size_t bytes = 0;
+    snprintf(source, sizeof source, "%s/kernel.c", folder);
+    snprintf(library, sizeof library, "%s/kernel.so", folder);
+    snprintf(log, sizeof log, "%s/log", folder);
+    FILE *out = fopen(source, "w");
+    if (!out) return 11;
+    fprintf(out, "#include \"%s\"\n", FAKE_HOST_DIALECT);
+    write_text(out, own_text(program->text));
+    fputc('\n', out);
+    write_calls(out, program->text);
+    fclose(out);
+    snprintf(command, sizeof command,
+             "cc -std=gnu17 -O1 -w -shared -fPIC -Wl,-Bsymbolic -o %s %s -lm >%s 2>&1", library,
+             source, log);
+    int status = system(command);
+    free(program->log);
+    program->log = read_all(log, &bytes);
+    char *code = status == 0 ? read_all(library, &bytes) : NULL;
+    unlink(source), unlink(library), unlink(log);
+    if (!code) return NVRTC_COMPILATION;
+    fake_code head = {FAKE_CODE_MAGIC, bytes};
+    program->bytes = bytes + sizeof head;
+    program->code = malloc(program->bytes);
+    memcpy(program->code, &head, sizeof head);
+    memcpy(program->code + sizeof head, code, bytes);
+    free(code);
+    return NVRTC_OK;
+}
+
+nvrtc_result nvrtcVersion(int *major, int *minor)
+{
+    *major = FAKE_NVRTC_MAJOR;
+    *minor = 0;
+    return NVRTC_OK;
+}
+
+static const int archs[] = {75, 80, 90, 100, 120};
+
+nvrtc_result nvrtcGetNumSupportedArchs(int *count)
+{
+    *count = (int)(sizeof archs / sizeof *archs);
+    return NVRTC_OK;
+}
+
+nvrtc_result nvrtcGetSupportedArchs(int *out)
+{
+    memcpy(out, archs, sizeof archs);
+    return NVRTC_OK;
+}
+
+const char *nvrtcGetErrorString(nvrtc_result result)
+{
+    return result == NVRTC_OK            ? "NVRTC_SUCCESS"
+           : result == NVRTC_COMPILATION ? "NVRTC_ERROR_COMPILATION"
+                                         : "NVRTC_ERROR_INTERNAL_ERROR";
+}
+
+nvrtc_result nvrtcCreateProgram(nvrtc_program *program, const char *text, const char *name,
+                                int headers, const char *const *sources, const char *const *names)
+{
+    (void)name, (void)headers, (void)sources, (void)names;
+    *program = calloc(1, sizeof **program);
+    (*program)->text = strdup(text);
+    return NVRTC_OK;
+}
+
+nvrtc_result nvrtcDestroyProgram(nvrtc_program *program)
+{
+    free((*program)->text);
+    free((*program)->log);
+    free((*program)->code);
+    free(*program);
+    *program = NULL;
+    return NVRTC_OK;
+}
+
+nvrtc_result nvrtcCompileProgram(nvrtc_program program, int count, const char *const *options)
+{
+    char folder[] = "/tmp/fake-nvrtc-XXXXXX";
+    const char *fail = getenv("FAKE_NVRTC_FAIL");
+    if (count < 1 || strncmp(options[0], "--gpu-architecture=", 19) != 0) return 5;
+    if (fail && atoi(fail)) return atoi(fail);
+    if (!mkdtemp(folder)) return 11;
+    int result = compile_in(program, folder);
+    rmdir(folder);
+    return result;
+}
+
+nvrtc_result nvrtcGetProgramLogSize(nvrtc_program program, size_t *bytes)
+{
+    *bytes = program->log ? strlen(program->log) + 1 : 1;
+    return NVRTC_OK;
+}
+
+nvrtc_result nvrtcGetProgramLog(nvrtc_program program, char *out)
+{
+    strcpy(out, program->log ? program->log : "");
+    return NVRTC_OK;
+}
+
+nvrtc_result nvrtcGetCUBINSize(nvrtc_program program, size_t *bytes)
+{
+    *bytes = program->bytes;
+    return NVRTC_OK;
+}
+
+nvrtc_result nvrtcGetCUBIN(nvrtc_program program, char *out)
+{
+    memcpy(out, program->code, program->bytes);
+    return NVRTC_OK;
+}
+
+nvrtc_result nvrtcGetPTXSize(nvrtc_program program, size_t *bytes)
+{
+    return nvrtcGetCUBINSize(program, bytes);
+}
+
+nvrtc_result nvrtcGetPTX(nvrtc_program program, char *out)
+{
+    return nvrtcGetCUBIN(program, out);
+}

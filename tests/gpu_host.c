@@ -1,0 +1,475 @@
+/* A driver that runs kernels on the processor (gpu_host.h). */
+#include "gpu_host.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#ifdef GPU_HOST_SANITIZE
+void __asan_poison_memory_region(void const volatile *, size_t);
+void __asan_unpoison_memory_region(void const volatile *, size_t);
+#define POISON(at, bytes) __asan_poison_memory_region((at), (bytes))
+#define UNPOISON(at, bytes) __asan_unpoison_memory_region((at), (bytes))
+#else
+#define GPU_HOST_SANITIZE "-g"
+#define POISON(at, bytes) ((void)(at), (void)(bytes))
+#define UNPOISON(at, bytes) ((void)(at), (void)(bytes))
+#endif
+
+#define BUFFERS_MAX 64
+#define ITEMS_MAX 1024
+#define STACK_BYTES (256 * 1024)
+#define FIBER_GROUPS 2 /* of a launch, so that a group does several rounds */
+
+typedef struct host_buffer {
+    unsigned char *data;
+    size_t bytes;
+} host_buffer;
+
+typedef struct host_driver {
+    gpu_driver base;
+    gpu_host_kind kind;
+    gpu_host_order order;
+    gpu_host_change *change;
+    void *change_context;
+    char folder[64];
+    int files;
+    host_buffer buffers[BUFFERS_MAX];
+} host_driver;
+
+struct gpu_function {
+    gpu_module *module;
+    void (*call)(void *const *arguments);
+    gpu_function *next;
+    char name[64];
+};
+
+struct gpu_module {
+    void *handle;
+    int *group_id, *group_count, *item;
+    void (**yield)(void);
+    gpu_function *functions;
+};
+
+struct gpu_sequence {
+    int count;
+    gpu_launch launches[];
+};
+
+static void host_close(gpu_driver *driver)
+{
+    host_driver *d = (host_driver *)driver;
+    rmdir(d->folder);
+    free(d);
+}
+
+static be_status host_alloc(gpu_driver *driver, size_t bytes, const char *what, gpu_buffer *out,
+                            be_error *err)
+{
+    host_driver *d = (host_driver *)driver;
+    (void)what;
+    (void)err;
+    for (int i = 0; i < BUFFERS_MAX; i++) {
+        if (d->buffers[i].data) continue;
+        /* What lies behind the end is poisoned with the rest. */
+        size_t room = (bytes + 64) / 64 * 64;
+        unsigned char *data = aligned_alloc(64, room);
+        if (!data) abort();
+        d->buffers[i] = (host_buffer){data, room};
+        *out = (gpu_buffer)data;
+        return BE_OK;
+    }
+    abort();
+}
+
+static void host_free(gpu_driver *driver, gpu_buffer buffer)
+{
+    host_driver *d = (host_driver *)driver;
+    for (int i = 0; i < BUFFERS_MAX; i++)
+        if ((gpu_buffer)d->buffers[i].data == buffer) d->buffers[i] = (host_buffer){0};
+    free((void *)buffer);
+}
+
+static be_status host_upload(gpu_driver *driver, gpu_buffer buffer, size_t offset, const void *data,
+                             size_t bytes, be_error *err)
+{
+    (void)driver;
+    (void)err;
+    memcpy((char *)buffer + offset, data, bytes);
+    return BE_OK;
+}
+
+static be_status host_download(gpu_driver *driver, gpu_buffer buffer, size_t offset, void *data,
+                               size_t bytes, be_error *err)
+{
+    (void)driver;
+    (void)err;
+    memcpy(data, (const char *)buffer + offset, bytes);
+    return BE_OK;
+}
+
+static be_status host_clear(gpu_driver *driver, gpu_buffer buffer, size_t offset, size_t bytes,
+                            be_error *err)
+{
+    (void)driver;
+    (void)err;
+    memset((char *)buffer + offset, 0, bytes);
+    return BE_OK;
+}
+
+/* One parameter of a kernel as an argument of the wrapper's call. */
+static void write_argument(FILE *file, const char *start, size_t length, int index)
+{
+    char text[200], type[40];
+    MUST(length < sizeof text);
+    memcpy(text, start, length);
+    text[length] = 0;
+    fprintf(file, "%s", index ? ", " : "");
+    if (sscanf(text, " ARG_IN( %39[^,],", type) == 1)
+        fprintf(file, "(const %s *)a[%d]", type, index);
+    else if (sscanf(text, " ARG_OUT( %39[^,],", type) == 1)
+        fprintf(file, "(%s *)a[%d]", type, index);
+    else if (sscanf(text, " %39[a-z]", type) == 1)
+        fprintf(file, "*(const %s *)a[%d]", type, index);
+    else
+        MUST(!"a parameter is ARG_IN, ARG_OUT, int or float");
+}
+
+/* After the kernels: for each KERNEL name(…) a function name_call(void *const *arguments). */
+static void write_wrappers(FILE *file, const char *text)
+{
+    for (const char *at = text; (at = strstr(at, "\nKERNEL ")); at++) {
+        const char *name = at + 8, *open = strchr(name, '('), *start = open + 1;
+        int depth = 1, index = 0;
+        fprintf(file, "void %.*s_call(void *const *a)\n{\n    %.*s(", (int)(open - name), name,
+                (int)(open - name), name);
+        for (const char *p = start; depth > 0; p++) {
+            depth += (*p == '(') - (*p == ')');
+            if (depth == 0 || (depth == 1 && *p == ',')) {
+                write_argument(file, start, (size_t)(p - start), index++);
+                start = p + 1;
+            }
+        }
+        fprintf(file, ");\n}\n");
+    }
+}
+
+static be_status run_compiler(const host_driver *d, const char *source, const char *object,
+                              be_error *err)
+{
+    const char *serial[] = {GPU_HOST_CC,
+                            "-std=gnu17",
+                            "-w",
+                            "-O1",
+                            "-g",
+                            "-fPIC",
+                            "-shared",
+                            "-Wl,-Bsymbolic",
+                            GPU_HOST_SANITIZE,
+                            "-fno-sanitize-recover=all",
+                            "-o",
+                            object,
+                            source,
+                            "-lm",
+                            NULL};
+    const char *fibers[] = {
+        GPU_HOST_CC, "-std=gnu17", "-w",   "-O1",  "-fPIC", "-shared", "-Wl,-Bsymbolic",
+        "-DFIBERS",  "-o",         object, source, "-lm",   NULL};
+    const char **arguments = d->kind == GPU_HOST_SERIAL ? serial : fibers;
+    pid_t child = fork();
+    if (child == 0) {
+        execvp(arguments[0], (char *const *)arguments);
+        _exit(127);
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+        FAIL(err, BE_DRIVER, "%s of %s failed (%d); the log is above", GPU_HOST_CC, source, status);
+    return BE_OK;
+}
+
+static void module_free(gpu_driver *driver, gpu_module *module)
+{
+    (void)driver;
+    for (gpu_function *f = module->functions, *next; f; f = next) {
+        next = f->next;
+        free(f);
+    }
+    if (module->handle) dlclose(module->handle);
+    free(module);
+}
+
+static be_status compile_one(host_driver *d, const gpu_text *text, gpu_module **out, be_error *err)
+{
+    char source[128], object[128];
+    gpu_module *module = calloc(1, sizeof *module);
+    char *changed = d->change ? d->change(text->name, text->text, d->change_context) : NULL;
+    const char *used = changed ? changed : text->text;
+    snprintf(source, sizeof source, "%s/%d.c", d->folder, d->files);
+    snprintf(object, sizeof object, "%s/%d.so", d->folder, d->files++);
+    FILE *file = fopen(source, "w");
+    if (!file || !module) abort();
+    fputs(used, file);
+    write_wrappers(file, used);
+    fclose(file);
+    free(changed);
+    be_status status = run_compiler(d, source, object, err);
+    if (status == BE_OK) {
+        module->handle = dlopen(object, RTLD_NOW | RTLD_LOCAL);
+        if (!module->handle)
+            status = status_fail(err, __FILE__, __LINE__, BE_DRIVER, "%s", dlerror());
+    }
+    unlink(source);
+    unlink(object);
+    if (status != BE_OK) {
+        module_free(&d->base, module);
+        return status;
+    }
+    module->group_id = dlsym(module->handle, "dialect_group_id");
+    module->group_count = dlsym(module->handle, "dialect_group_count");
+    module->item = dlsym(module->handle, "dialect_item");
+    module->yield = dlsym(module->handle, "dialect_yield");
+    *out = module;
+    return BE_OK;
+}
+
+static be_status host_compile(gpu_driver *driver, const gpu_text *texts, int count,
+                              gpu_module **out, be_error *err)
+{
+    for (int i = 0; i < count; i++) {
+        be_status status = compile_one((host_driver *)driver, &texts[i], &out[i], err);
+        if (status == BE_OK) continue;
+        while (i-- > 0) module_free(driver, out[i]);
+        return status;
+    }
+    return BE_OK;
+}
+
+static be_status host_function(gpu_driver *driver, gpu_module *module, const char *name,
+                               const gpu_function **out, be_error *err)
+{
+    char symbol[80];
+    (void)driver;
+    for (gpu_function *f = module->functions; f; f = f->next)
+        if (strcmp(f->name, name) == 0) {
+            *out = f;
+            return BE_OK;
+        }
+    gpu_function *f = calloc(1, sizeof *f);
+    if (!f) abort();
+    snprintf(symbol, sizeof symbol, "%s_call", name);
+    snprintf(f->name, sizeof f->name, "%s", name);
+    f->module = module;
+    *(void **)&f->call = dlsym(module->handle, symbol);
+    f->next = module->functions;
+    module->functions = f;
+    *out = f;
+    if (!f->call) FAIL(err, BE_DRIVER, "no kernel %s", name);
+    return BE_OK;
+}
+
+/* The group that runs now. */
+static struct {
+    ucontext_t main, at[ITEMS_MAX];
+    char *stack[ITEMS_MAX];
+    bool done[ITEMS_MAX];
+    int now;
+    const gpu_function *function;
+    void *const *arguments;
+} fiber;
+
+static void fiber_yield(void)
+{
+    swapcontext(&fiber.at[fiber.now], &fiber.main);
+}
+
+static void fiber_entry(void)
+{
+    fiber.function->call(fiber.arguments);
+    fiber.done[fiber.now] = true;
+}
+
+static void fiber_start(int size)
+{
+    for (int i = 0; i < size; i++) {
+        if (!fiber.stack[i]) fiber.stack[i] = malloc(STACK_BYTES);
+        if (!fiber.stack[i]) abort();
+        getcontext(&fiber.at[i]);
+        fiber.at[i].uc_stack.ss_sp = fiber.stack[i];
+        fiber.at[i].uc_stack.ss_size = STACK_BYTES;
+        fiber.at[i].uc_link = &fiber.main;
+        fiber.done[i] = false;
+        makecontext(&fiber.at[i], fiber_entry, 0);
+    }
+}
+
+/* An order of the items that differs from round to round. */
+static void make_order(gpu_host_order kind, int size, unsigned round, int *order)
+{
+    for (int i = 0; i < size; i++) order[i] = kind == GPU_HOST_REVERSE ? size - 1 - i : i;
+    unsigned state = round * 2654435761u + 12345u;
+    for (int i = size - 1; kind == GPU_HOST_SHUFFLED && i > 0; i--) {
+        state = state * 1664525u + 1013904223u;
+        int j = (int)((state >> 8) % (unsigned)(i + 1)), kept = order[i];
+        order[i] = order[j];
+        order[j] = kept;
+    }
+}
+
+static be_status fiber_group(const host_driver *d, const gpu_launch *launch, be_error *err)
+{
+    int order[ITEMS_MAX], size = launch->group;
+    MUST(size <= ITEMS_MAX);
+    fiber_start(size);
+    for (unsigned round = 0;; round++) {
+        int finished = 0;
+        make_order(d->order, size, round, order);
+        for (int k = 0; k < size; k++) {
+            fiber.now = order[k];
+            *launch->function->module->item = fiber.now;
+            swapcontext(&fiber.main, &fiber.at[fiber.now]);
+            finished += fiber.done[fiber.now];
+        }
+        if (finished == size) return BE_OK;
+        if (finished > 0)
+            FAIL(err, BE_FAILED, "kernel %s: %d of %d items wait at a barrier, the others are done",
+                 launch->function->name, size - finished, size);
+    }
+}
+
+static void poison_rest(host_driver *d, const gpu_launch *launch)
+{
+    for (int i = 0; i < BUFFERS_MAX; i++)
+        if (d->buffers[i].data) POISON(d->buffers[i].data, d->buffers[i].bytes);
+    for (int i = 0; i < launch->argument_count; i++) {
+        const gpu_span *span = &launch->arguments[i].span;
+        if (launch->arguments[i].kind == GPU_ARGUMENT_SPAN && span->buffer)
+            UNPOISON((char *)span->buffer + span->offset, span->bytes);
+    }
+}
+
+static be_status host_launch(gpu_driver *driver, const gpu_launch *launch, be_error *err)
+{
+    host_driver *d = (host_driver *)driver;
+    void *arguments[GPU_MAX_ARGUMENTS];
+    be_status status = BE_OK;
+    int groups = launch->groups;
+    if (d->kind == GPU_HOST_FIBERS && groups > FIBER_GROUPS) groups = FIBER_GROUPS;
+    for (int i = 0; i < launch->argument_count; i++) {
+        const gpu_argument *a = &launch->arguments[i];
+        arguments[i] = a->kind == GPU_ARGUMENT_I32   ? (void *)&a->i32
+                       : a->kind == GPU_ARGUMENT_F32 ? (void *)&a->f32
+                       : a->span.buffer ? (void *)((char *)a->span.buffer + a->span.offset)
+                                        : NULL;
+    }
+    fiber.function = launch->function;
+    fiber.arguments = arguments;
+    const gpu_module *module = launch->function->module;
+    *module->group_count = groups;
+    if (d->kind == GPU_HOST_FIBERS) *module->yield = fiber_yield;
+    if (d->kind == GPU_HOST_SERIAL) poison_rest(d, launch);
+    for (int g = 0; status == BE_OK && g < groups; g++) {
+        *module->group_id = g;
+        if (d->kind == GPU_HOST_FIBERS)
+            status = fiber_group(d, launch, err);
+        else
+            launch->function->call(arguments);
+    }
+    for (int i = 0; i < BUFFERS_MAX; i++)
+        if (d->buffers[i].data) UNPOISON(d->buffers[i].data, d->buffers[i].bytes);
+    d->base.launches++;
+    return status;
+}
+
+static be_status host_sequence(gpu_driver *driver, const gpu_launch *launches, int count,
+                               gpu_sequence **out, be_error *err)
+{
+    size_t bytes = (size_t)count * sizeof(gpu_launch);
+    (void)driver;
+    (void)err;
+    *out = malloc(sizeof(gpu_sequence) + bytes);
+    if (!*out) abort();
+    (*out)->count = count;
+    memcpy((*out)->launches, launches, bytes);
+    return BE_OK;
+}
+
+static be_status host_replay(gpu_driver *driver, gpu_sequence *sequence, int64_t times,
+                             be_error *err)
+{
+    for (int64_t t = 0; t < times; t++)
+        for (int i = 0; i < sequence->count; i++)
+            TRY(host_launch(driver, &sequence->launches[i], err));
+    return BE_OK;
+}
+
+static void host_sequence_free(gpu_driver *driver, gpu_sequence *sequence)
+{
+    (void)driver;
+    free(sequence);
+}
+
+static be_status host_synchronise(gpu_driver *driver, be_error *err)
+{
+    (void)driver;
+    (void)err;
+    return BE_OK;
+}
+
+static const gpu_driver_vtable host_vtable = {.close = host_close,
+                                              .alloc = host_alloc,
+                                              .free = host_free,
+                                              .upload = host_upload,
+                                              .download = host_download,
+                                              .clear = host_clear,
+                                              .compile = host_compile,
+                                              .module_free = module_free,
+                                              .function = host_function,
+                                              .launch = host_launch,
+                                              .sequence = host_sequence,
+                                              .replay = host_replay,
+                                              .sequence_free = host_sequence_free,
+                                              .synchronise = host_synchronise};
+
+static host_driver *driver_of(be_device *device)
+{
+    return (host_driver *)((gpu_device *)device)->driver;
+}
+
+void gpu_host_set_order(be_device *device, gpu_host_order order)
+{
+    driver_of(device)->order = order;
+}
+
+void gpu_host_set_change(be_device *device, gpu_host_change *change, void *context)
+{
+    driver_of(device)->change = change;
+    driver_of(device)->change_context = context;
+}
+
+be_status gpu_host_open(gpu_host_kind kind, be_device **out, be_error *err)
+{
+    host_driver *d = calloc(1, sizeof *d);
+    if (!d) abort();
+    /* The sizes of a large GPU, so that the tests see the tiles that it gets. */
+    d->base = (gpu_driver){.vtable = &host_vtable,
+                           .dialect = gpu_source_dialect_host.text,
+                           .facts = {.name = "the processor, by host C",
+                                     .software = "host C",
+                                     .units = 132,
+                                     .group_max = 1024,
+                                     .local_bytes = 49152,
+                                     .memory_bytes = (size_t)1 << 32,
+                                     .buffer_max_bytes = (size_t)1 << 32}};
+    d->kind = kind;
+    const char *base = getenv("TMPDIR");
+    snprintf(d->folder, sizeof d->folder, "%s/breakeven-gpu-XXXXXX", base ? base : "/tmp");
+    if (!mkdtemp(d->folder)) {
+        free(d);
+        FAIL(err, BE_IO, "no folder for compiled kernels under %s", base ? base : "/tmp");
+    }
+    return gpu_device_new(&d->base, "host:0", out, err);
+}

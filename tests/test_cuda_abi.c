@@ -1,0 +1,124 @@
+/* The declarations of cuda_api.h against NVIDIA's own headers, where a toolkit is installed: every
+ * function has the same type, every constant the same value, every struct the same layout.  What
+ * differs does not compile.  Without a toolkit the test is skipped. */
+#include <stdio.h>
+
+#ifdef HAVE_CUDA_HEADERS
+
+#include <cublasLt.h>
+#include <cuda.h>
+#include <nvrtc.h>
+
+#define CUDA_API_REAL_TYPES
+typedef CUresult cuda_result;
+typedef CUdevice cuda_device_index;
+typedef CUdevice_attribute cuda_attribute;
+typedef CUdeviceptr cuda_address;
+typedef CUcontext cuda_context;
+typedef CUstream cuda_stream;
+typedef CUevent cuda_event;
+typedef CUmodule cuda_module;
+typedef CUfunction cuda_function;
+typedef CUgraph cuda_graph;
+typedef CUgraphExec cuda_exec;
+typedef CUgraphNode cuda_node;
+typedef CUDA_KERNEL_NODE_PARAMS_v2 cuda_kernel_node;
+typedef nvrtcResult nvrtc_result;
+typedef nvrtcProgram nvrtc_program;
+#include "backend/cuda/cuda_api.h"
+
+/* The symbols with a version are declared by the header under their names without it, and a macro
+ * gives them the version: #symbol below is what the header's own name expands to. */
+#define X(member, symbol, parameters)                                                      \
+    _Static_assert(__builtin_types_compatible_p(__typeof__(((cuda_functions *)0)->member), \
+                                                __typeof__(&symbol)),                      \
+                   #symbol);
+CUDA_FUNCTION_LIST(X)
+#undef X
+#define X(member, symbol, parameters)                                                       \
+    _Static_assert(__builtin_types_compatible_p(__typeof__(((nvrtc_functions *)0)->member), \
+                                                __typeof__(&symbol)),                       \
+                   #symbol);
+NVRTC_FUNCTION_LIST(X)
+#undef X
+
+#define VALUE(ours, theirs) _Static_assert((int)ours == (int)theirs, #ours)
+VALUE(CUDA_OK, CUDA_SUCCESS);
+VALUE(CUDA_INVALID_VALUE, CUDA_ERROR_INVALID_VALUE);
+VALUE(CUDA_OUT_OF_MEMORY, CUDA_ERROR_OUT_OF_MEMORY);
+VALUE(CUDA_NOT_INITIALIZED, CUDA_ERROR_NOT_INITIALIZED);
+VALUE(CUDA_STUB_LIBRARY, CUDA_ERROR_STUB_LIBRARY);
+VALUE(CUDA_DEVICE_UNAVAILABLE, CUDA_ERROR_DEVICE_UNAVAILABLE);
+VALUE(CUDA_NO_DEVICE, CUDA_ERROR_NO_DEVICE);
+VALUE(CUDA_INVALID_DEVICE, CUDA_ERROR_INVALID_DEVICE);
+VALUE(CUDA_INVALID_IMAGE, CUDA_ERROR_INVALID_IMAGE);
+VALUE(CUDA_NO_BINARY_FOR_GPU, CUDA_ERROR_NO_BINARY_FOR_GPU);
+VALUE(CUDA_ECC_UNCORRECTABLE, CUDA_ERROR_ECC_UNCORRECTABLE);
+VALUE(CUDA_UNSUPPORTED_PTX_VERSION, CUDA_ERROR_UNSUPPORTED_PTX_VERSION);
+VALUE(CUDA_NOT_FOUND, CUDA_ERROR_NOT_FOUND);
+VALUE(CUDA_NOT_READY, CUDA_ERROR_NOT_READY);
+VALUE(CUDA_ILLEGAL_ADDRESS, CUDA_ERROR_ILLEGAL_ADDRESS);
+VALUE(CUDA_LAUNCH_OUT_OF_RESOURCES, CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES);
+VALUE(CUDA_LAUNCH_TIMEOUT, CUDA_ERROR_LAUNCH_TIMEOUT);
+VALUE(CUDA_ILLEGAL_INSTRUCTION, CUDA_ERROR_ILLEGAL_INSTRUCTION);
+VALUE(CUDA_MISALIGNED_ADDRESS, CUDA_ERROR_MISALIGNED_ADDRESS);
+VALUE(CUDA_LAUNCH_FAILED, CUDA_ERROR_LAUNCH_FAILED);
+VALUE(CUDA_SYSTEM_NOT_READY, CUDA_ERROR_SYSTEM_NOT_READY);
+VALUE(CUDA_SYSTEM_DRIVER_MISMATCH, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH);
+VALUE(CUDA_UNKNOWN, CUDA_ERROR_UNKNOWN);
+VALUE(CUDA_ATTRIBUTE_THREADS_PER_BLOCK, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK);
+VALUE(CUDA_ATTRIBUTE_SHARED_PER_BLOCK, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK);
+VALUE(CUDA_ATTRIBUTE_CLOCK_KHZ, CU_DEVICE_ATTRIBUTE_CLOCK_RATE);
+VALUE(CUDA_ATTRIBUTE_MULTIPROCESSORS, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+VALUE(CUDA_ATTRIBUTE_COMPUTE_MODE, CU_DEVICE_ATTRIBUTE_COMPUTE_MODE);
+VALUE(CUDA_ATTRIBUTE_L2_BYTES, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE);
+VALUE(CUDA_ATTRIBUTE_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+VALUE(CUDA_ATTRIBUTE_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+VALUE(CUDA_COMPUTE_PROHIBITED, CU_COMPUTEMODE_PROHIBITED);
+VALUE(CUDA_STREAM_NON_BLOCKING, CU_STREAM_NON_BLOCKING);
+VALUE(CUDA_EVENT_NO_TIMING, CU_EVENT_DISABLE_TIMING);
+VALUE(NVRTC_OK, NVRTC_SUCCESS);
+VALUE(NVRTC_COMPILATION, NVRTC_ERROR_COMPILATION);
+
+/* Our own node of a graph, under another name. */
+struct own_node {
+    void *function;
+    unsigned grid[3], block[3];
+    unsigned shared_bytes;
+    void **parameters, **extra;
+    void *kernel;
+    void *context;
+};
+#define SAME(ours, theirs) \
+    _Static_assert(        \
+        offsetof(struct own_node, ours) == offsetof(CUDA_KERNEL_NODE_PARAMS_v2, theirs), #ours)
+SAME(function, func);
+SAME(grid, gridDimX);
+SAME(block, blockDimX);
+SAME(shared_bytes, sharedMemBytes);
+SAME(parameters, kernelParams);
+SAME(extra, extra);
+SAME(kernel, kern);
+SAME(context, ctx);
+_Static_assert(sizeof(struct own_node) == sizeof(CUDA_KERNEL_NODE_PARAMS_v2), "size of a node");
+_Static_assert(sizeof(CUdeviceptr) == sizeof(unsigned long long), "an address");
+_Static_assert(sizeof(CUresult) == sizeof(int), "a result");
+_Static_assert(__builtin_types_compatible_p(__typeof__(&cublasLtGetVersion), size_t (*)(void)),
+               "cublasLtGetVersion");
+
+int main(void)
+{
+    printf("1..1\nok 1 - cuda_api.h agrees with the headers of CUDA %d.%d\n", CUDA_VERSION / 1000,
+           CUDA_VERSION % 1000 / 10);
+    return 0;
+}
+
+#else
+
+int main(void)
+{
+    printf("no toolkit is installed: nothing to compare with\n");
+    return 77; /* skipped */
+}
+
+#endif

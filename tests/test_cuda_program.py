@@ -1,0 +1,121 @@
+"""The program on NVIDIA's GPU, with the fake device of tests/fake_cuda in its place."""
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+PROGRAM = os.environ.get("BREAKEVEN_PROGRAM", "build/breakeven")
+FAKES = os.environ.get("BREAKEVEN_FAKE_CUDA")
+SMALL = ["--synthetic", "--limit", "200"]
+
+
+@unittest.skipUnless(FAKES, "the fake device is built on Linux only")
+class CudaTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="breakeven-test-")
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def run_program(self, *words, **variables):
+        environment = dict(os.environ, BREAKEVEN_CUDA_LIB_DIR=FAKES, **variables)
+        done = subprocess.run([PROGRAM, *words], env=environment, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False, timeout=250)
+        return done.returncode, done.stdout, done.stderr
+
+    def devices(self, **options):
+        status, output, errors = self.run_program("devices", "--format", "jsonl", **options)
+        self.assertEqual(status, 0, errors)
+        records = [json.loads(line) for line in output.splitlines()]
+        return {r["device"]: r for r in records if r["engine"] == "native"}
+
+    def test_devices(self):
+        found = self.devices(FAKE_CUDA_DEVICES="2")
+        for name in ("cuda:0", "cuda:1"):
+            self.assertTrue(found[name]["usable"])
+            self.assertEqual(found[name]["compute_capability"], "9.0")
+            self.assertEqual(found[name]["driver"], "580.12.34 (CUDA 13.0)")
+            libraries = {x["name"]: x for x in found[name]["device_libraries"]}
+            self.assertEqual(libraries["libcudnn.so.9"]["version"], "9.14.0")
+
+    def test_unusable_devices(self):
+        cases = [({"CUDA_VISIBLE_DEVICES": ""}, "hides every NVIDIA GPU; unset it"),
+                 ({"FAKE_CUDA_VERSION": "11080"}, "found one for 11.8"),
+                 ({"FAKE_CUDA_INIT": "999"}, "does not start")]
+        for variables, reason in cases:
+            found = self.devices(**variables)
+            self.assertFalse(found["cuda"]["usable"])
+            self.assertIn(reason, found["cuda"]["reason"])
+            status, _, errors = self.run_program("train", "mlp-mnist", "--device", "cuda:0",
+                                                 "--steps", "1", *SMALL, **variables)
+            self.assertEqual(status, 3, errors)
+            self.assertIn("cuda:0 is not usable: ", errors)
+            self.assertIn(reason, errors)
+
+    def test_parity(self):
+        for workload in ("mlp-mnist", "cnn-fashion"):
+            status, output, errors = self.run_program(
+                "parity", workload, "--device", "cuda:0", "--engine", "native", "--batch", "4",
+                "--steps", "20", "--synthetic", "--format", "jsonl")
+            self.assertEqual(status, 0, output + errors)
+            rows = [json.loads(line) for line in output.splitlines()]
+            self.assertGreaterEqual(len(rows), 7)
+            for row in rows:
+                self.assertLess(row["error"], 1e-4, row)
+
+    def test_two_runs_are_equal(self):
+        weights = []
+        for turn in range(2):
+            path = f"{self.folder}/{turn}.safetensors"
+            status, _, errors = self.run_program("train", "mlp-mnist", "--device", "cuda:0",
+                                                 "--steps", "40", "--export", path, *SMALL)
+            self.assertEqual(status, 0, errors)
+            with open(path, "rb") as file:
+                weights.append(file.read())
+        self.assertEqual(weights[0], weights[1])
+
+    def test_out_of_memory(self):
+        status, _, errors = self.run_program("train", "mlp-mnist", "--device", "cuda:0", "--steps",
+                                             "1", *SMALL, FAKE_CUDA_MEMORY="100000")
+        self.assertEqual(status, 5, errors)
+        self.assertIn("on cuda:0, found ", errors)
+        self.assertIn("use a smaller batch", errors)
+
+    def test_device_that_is_not_there(self):
+        status, _, errors = self.run_program("train", "mlp-mnist", "--device", "cuda:3", "--steps",
+                                             "1", *SMALL)
+        self.assertEqual(status, 3, errors)
+        self.assertIn("cuda:3: expected one of the 1 NVIDIA GPU that are visible", errors)
+
+    def test_every_call_may_fail(self):
+        """A short training ends with the right text and code, whichever call is lost."""
+        calls, failures = 1, 0
+        while True:
+            status, _, errors = self.run_program(
+                "train", "mlp-mnist", "--device", "cuda:0", "--steps", "2", *SMALL,
+                FAKE_CUDA_FAIL_AT=str(calls), FAKE_CUDA_STICKY="1")
+            if status == 0:
+                break
+            self.assertIn(status, (1, 3), f"call {calls}: {errors}")
+            self.assertIn("CUDA_ERROR_LAUNCH_FAILED", errors, f"call {calls}")
+            failures += 1
+            # Every call at first, then fewer: most calls of a training are alike.
+            calls += 1 if calls < 20 else 17
+            self.assertLess(calls, 20000)
+        self.assertGreater(failures, 20)
+
+    def test_lost_device_leaves_the_others(self):
+        """The runner tells the lost device; the CPU is measured all the same."""
+        status, output, _ = self.run_program(
+            "bench", "mlp-mnist", "--device", "cpu,cuda:0", "--engine", "native", "--threads", "1",
+            "--time", "0.05", "--max-time", "0.3", "--format", "jsonl", *SMALL,
+            FAKE_CUDA_FAIL_AT="400", FAKE_CUDA_STICKY="1")
+        self.assertEqual(status, 1)
+        records = {r["device"]: r for r in map(json.loads, output.splitlines())}
+        self.assertEqual(records["cpu"]["status"], "OK")
+        self.assertEqual(records["cuda:0"]["status"], "DRIVER")
+        self.assertIn("the device is lost to this process", records["cuda:0"]["error"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,165 @@
+/* Every kernel compiled for NVIDIA's GPUs, with no GPU: each op's cases, the five workloads, and
+ * the conformance kernel, by NVRTC to machine code.
+ *
+ * Every text is compiled for sm_90; the first of each kernel file also for the others.  Without
+ * libnvrtc the test is skipped, and says so. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "backend/cuda/cuda_api.h"
+#include "backend/cuda/cuda_places.h"
+#include "backend/gpu/gpu.h"
+#include "gpu_conformance.h"
+#include "ops_case.h"
+#include "workloads/workload.h"
+
+#define SKIPPED 77 /* to meson */
+#define MAIN_ARCH 90
+static const int other_archs[] = {75, 80, 100};
+#define TEXTS_MAX 512
+
+static struct {
+    nvrtc_functions rtc;
+    uint64_t seen[TEXTS_MAX]; /* hashes of the texts that were compiled */
+    const char *files[TEXTS_MAX];
+    int seen_count, file_count, compiled, failed;
+} all;
+
+static uint64_t hash_text(const char *text)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    return hash;
+}
+
+static void compile_for(const gpu_text *text, int arch)
+{
+    char target[40];
+    nvrtc_program program;
+    snprintf(target, sizeof target, "--gpu-architecture=sm_%d", arch);
+    const char *options[] = {target, "--std=c++17"};
+    all.compiled++;
+    if (all.rtc.create(&program, text->text, text->name, 0, NULL, NULL) != 0) abort();
+    if (all.rtc.compile(program, 2, options) != 0) {
+        size_t bytes = 0;
+        all.rtc.log_bytes(program, &bytes);
+        char *log = calloc(1, bytes + 1);
+        if (!log) abort();
+        all.rtc.log(program, log);
+        printf("# %s does not compile for sm_%d:\n# %.3000s\n", text->name, arch, log);
+        free(log);
+        all.failed++;
+    }
+    all.rtc.destroy(&program);
+}
+
+/* In the place of a driver's compile function. */
+static be_status compile_all(gpu_driver *driver, const gpu_text *texts, int count, gpu_module **out,
+                             be_error *err)
+{
+    (void)driver;
+    (void)err;
+    for (int i = 0; i < count; i++) {
+        bool is_new = true, is_first = true;
+        uint64_t hash = hash_text(texts[i].text);
+        out[i] = NULL;
+        for (int s = 0; s < all.seen_count; s++) is_new &= all.seen[s] != hash;
+        if (!is_new || all.seen_count == TEXTS_MAX) continue;
+        all.seen[all.seen_count++] = hash;
+        compile_for(&texts[i], MAIN_ARCH);
+        /* A file that comes after shared functions is known by its own text. */
+        for (int f = 0; f < all.file_count; f++)
+            is_first &= strcmp(all.files[f], texts[i].name) != 0;
+        if (!is_first) continue;
+        all.files[all.file_count++] = texts[i].name;
+        for (size_t a = 0; a < sizeof other_archs / sizeof other_archs[0]; a++)
+            compile_for(&texts[i], other_archs[a]);
+    }
+    return BE_OK;
+}
+
+static void compile_ops(be_device *device)
+{
+    for (int i = 0; i < OP_COUNT; i++)
+        for (int k = 0; gpu_table[i] && k < op_table[i]->case_count; k++) {
+            ops_case c;
+            ops_setting setting = {.device = device, .implementation = "native gpu"};
+            FILE *nowhere = fopen("/dev/null", "w");
+            if (!nowhere || !ops_case_open(&c, op_table[i], &op_table[i]->cases[k], 1, stderr))
+                abort();
+            /* The device computes nothing, so the result is wrong; it was compiled. */
+            ops_run_on_device(&c, &setting, nowhere);
+            ops_case_close(&c);
+            fclose(nowhere);
+        }
+}
+
+static void compile_workloads(be_device *device)
+{
+    for (int w = 0; w < WORKLOAD_COUNT; w++) {
+        be_error err;
+        workload_model model;
+        be_plan *plan;
+        workload_options options = {.count = 1000, .std = {1, 1, 1, 1}};
+        be_plan_options train = {.mode = BE_TRAIN};
+        if (workload_model_new(workload_table[w], &options, &model, &err) != BE_OK ||
+            be_plan_new(model.graph, device, &train, &plan, &err) != BE_OK) {
+            printf("# %s: %s\n", workload_table[w]->name, err.text);
+            all.failed++;
+            continue;
+        }
+        be_plan_free(plan);
+        be_graph_free(model.graph);
+    }
+}
+
+static bool find_nvrtc(cuda_library *library)
+{
+    static const char *const names[] = {"libnvrtc.so.13", "libnvrtc.so.12", NULL};
+    cuda_places places;
+    be_error err;
+    if (cuda_places_find(&places, false, &err) != BE_OK) abort();
+    library_open(library, &places, names, "install the CUDA toolkit");
+    if (library->handle) {
+#define X(member, symbol, parameters) *(void **)&all.rtc.member = library_symbol(library, #symbol);
+        NVRTC_FUNCTION_LIST(X)
+#undef X
+    }
+    cuda_places_free(&places);
+    return library->handle != NULL;
+}
+
+int main(void)
+{
+    be_error err;
+    be_device *device;
+    cuda_library library = {0};
+    if (!find_nvrtc(&library)) {
+        printf("1..0 # SKIP kernels are NOT compiled for NVIDIA's GPUs: %s\n", library.reason);
+        return SKIPPED;
+    }
+    if (be_device_open("null:0", NULL, &device, &err) != BE_OK) abort();
+    gpu_driver *driver = ((gpu_device *)device)->driver;
+    gpu_driver_vtable vtable = *driver->vtable;
+    vtable.compile = compile_all;
+    driver->vtable = &vtable;
+    driver->dialect = gpu_source_dialect_cuda.text;
+    driver->facts.units = 132;
+    compile_ops(device);
+    int ops = all.compiled;
+    compile_workloads(device);
+    int workloads = all.compiled - ops;
+    char *text = gpu_conformance_text(gpu_source_dialect_cuda.text, CONFORMANCE_GROUP);
+    for (size_t a = 0; a < sizeof other_archs / sizeof other_archs[0]; a++)
+        compile_for(&(gpu_text){"conformance", text}, other_archs[a]);
+    compile_for(&(gpu_text){"conformance", text}, MAIN_ARCH);
+    free(text);
+    printf("%s 1 - %d compilations by %s for the ops, %d for the workloads, %d failed\n",
+           all.failed || ops == 0 || workloads == 0 ? "not ok" : "ok", ops, library.name, workloads,
+           all.failed);
+    printf("1..1\n");
+    be_device_close(device);
+    library_close(&library);
+    return all.failed != 0;
+}

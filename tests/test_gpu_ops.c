@@ -1,0 +1,145 @@
+/* Every op that has kernels × every case × several group sizes, against the op's reference.
+ *
+ *     test_gpu_ops [--target TARGET] [--op NAME] [--case NAME] [--group N] [--seed N]
+ *
+ * Targets: opencl (a device behind OpenCL; without one the test fails), and host: the kernels as
+ * host C under AddressSanitizer and UBSan, one work item a group.  The group size 0 is the one that
+ * the op wants. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/gpu/gpu.h"
+#include "gpu_conformance.h"
+#include "gpu_host.h"
+#include "ops_case.h"
+
+typedef struct options {
+    const char *program, *target, *op, *one_case;
+    int group;
+    uint64_t seed;
+} options;
+
+static struct {
+    int number, failed;
+} tally;
+
+typedef struct target {
+    const char *name;
+    be_device *device;
+    int group_count, groups[4];
+} target;
+
+static bool is_wanted(const char *asked, const char *name)
+{
+    return !asked || strcmp(asked, name) == 0;
+}
+
+static void result(bool is_good, const char *name, const char *notes)
+{
+    printf("%s %d - %s\n", is_good ? "ok" : "not ok", ++tally.number, name);
+    tally.failed += !is_good;
+    for (const char *line = notes; !is_good && *line;) {
+        size_t length = strcspn(line, "\n");
+        printf("# %.*s\n", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+    fflush(stdout);
+}
+
+static void run_group(const options *o, const target *t, const ops_case *c, int group)
+{
+    char name[160], *text = NULL;
+    size_t length = 0;
+    FILE *notes = open_memstream(&text, &length);
+    if (!notes) abort();
+    ((gpu_device *)t->device)->forced_group = group;
+    ops_setting setting = {.device = t->device, .implementation = "native gpu"};
+    ops_result found = ops_run_on_device(c, &setting, notes);
+    snprintf(name, sizeof name, "%s %s, %s, groups of %d", c->op->name, c->spec->name, t->name,
+             group);
+    fprintf(notes, "%s --target %s --op %s --case '%s' --group %d --seed %" PRIu64 "\n", o->program,
+            t->name, c->op->name, c->spec->name, group, o->seed);
+    fclose(notes);
+    result(found == OPS_PASSED, name, text);
+    free(text);
+}
+
+/* The first group size, and of the others each case has another one: compiling takes long. */
+static void run_case(const options *o, const target *t, const be_op *op, int k)
+{
+    ops_case c;
+    int others = t->group_count - 1;
+    if (!ops_case_open(&c, op, &op->cases[k], o->seed, stderr)) abort();
+    if (o->group >= 0) {
+        run_group(o, t, &c, o->group);
+    } else {
+        run_group(o, t, &c, t->groups[0]);
+        if (others) run_group(o, t, &c, t->groups[1 + k % others]);
+    }
+    ops_case_close(&c);
+}
+
+static void run_target(const options *o, const target *t)
+{
+    char name[80], reason[1000] = "";
+    snprintf(name, sizeof name, "every word of the dialect, %s", t->name);
+    int group = t->group_count == 1 ? t->groups[0] : CONFORMANCE_GROUP;
+    gpu_driver *driver = ((gpu_device *)t->device)->driver;
+    if (!o->op) result(gpu_conformance_run(driver, group, reason, sizeof reason), name, reason);
+    for (int i = 0; i < OP_COUNT; i++) {
+        if (!gpu_table[i] || !is_wanted(o->op, op_table[i]->name)) continue;
+        for (int k = 0; k < op_table[i]->case_count; k++)
+            if (is_wanted(o->one_case, op_table[i]->cases[k].name)) run_case(o, t, op_table[i], k);
+    }
+}
+
+static options parse(int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"target", required_argument, NULL, 't'}, {"op", required_argument, NULL, 'o'},
+        {"case", required_argument, NULL, 'c'},   {"group", required_argument, NULL, 'g'},
+        {"seed", required_argument, NULL, 's'},   {0}};
+    options o = {.program = argv[0], .seed = 1, .group = -1};
+    for (int letter; (letter = getopt_long(argc, argv, "", table, NULL)) != -1;) {
+        if (letter == 't')
+            o.target = optarg;
+        else if (letter == 'o')
+            o.op = optarg;
+        else if (letter == 'c')
+            o.one_case = optarg;
+        else if (letter == 'g')
+            o.group = atoi(optarg);
+        else if (letter == 's')
+            o.seed = strtoull(optarg, NULL, 10);
+        else
+            exit(2);
+    }
+    return o;
+}
+
+int main(int argc, char **argv)
+{
+    options o = parse(argc, argv);
+    be_error err;
+    target opencl = {.name = "opencl", .group_count = 4, .groups = {0, 1, 24, 256}};
+    target host = {.name = "host", .group_count = 1, .groups = {1}};
+    if (is_wanted(o.target, "opencl")) {
+        if (be_device_open("opencl:0", NULL, &opencl.device, &err) == BE_OK)
+            run_target(&o, &opencl);
+        else
+            result(false, "a device behind OpenCL", err.text);
+        be_device_close(opencl.device);
+    }
+    if (is_wanted(o.target, "host")) {
+        if (gpu_host_open(GPU_HOST_SERIAL, &host.device, &err) == BE_OK)
+            run_target(&o, &host);
+        else
+            result(false, "the kernels as host C", err.text);
+        be_device_close(host.device);
+    }
+    if (tally.number == 0) result(false, "no case fits these options", "");
+    printf("1..%d\n", tally.number);
+    return tally.failed ? 1 : 0;
+}

@@ -1,0 +1,235 @@
+/* The whole training of the five small workloads on a device behind OpenCL, against the reference
+ * in double: losses, right answers, gradients, parameters; and what a program does besides. */
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "core/rng.h"
+#include "graph/reference.h"
+#include "workloads/workload.h"
+
+#define IMAGES 12
+#define BATCH 4
+#define STEPS 4
+#define TOLERANCE 1e-4
+
+static be_device *device;
+
+static void must(be_status status, const be_error *err)
+{
+    if (status != BE_OK) fail_msg("%s", err->text);
+}
+
+typedef struct data {
+    uint8_t *images;
+    int32_t labels[IMAGES], order[IMAGES];
+    size_t image_bytes;
+} data;
+
+static data make_data(const workload *w)
+{
+    data d = {.image_bytes = (size_t)(IMAGES * w->channels * w->height * w->width)};
+    rng source = {.key = {.seed = 7, .stream = RNG_TEST}};
+    d.images = malloc(d.image_bytes);
+    assert_non_null(d.images);
+    for (size_t i = 0; i < d.image_bytes; i++) d.images[i] = (uint8_t)rng_next(&source);
+    for (int i = 0; i < IMAGES; i++) {
+        d.labels[i] = (int32_t)rng_next_below(&source, (uint32_t)w->classes);
+        d.order[i] = (i * 5) % IMAGES;
+    }
+    return d;
+}
+
+static workload_model make_model(const workload *w)
+{
+    be_error err;
+    workload_model model;
+    workload_options options = {.count = IMAGES, .batch = BATCH, .seed = 3};
+    for (int c = 0; c < 4; c++) {
+        options.mean[c] = 0.5f;
+        options.std[c] = 0.25f;
+    }
+    must(workload_model_new(w, &options, &model, &err), &err);
+    return model;
+}
+
+static be_plan *make_plan(const workload_model *model, const data *d)
+{
+    be_error err;
+    be_plan *plan;
+    be_plan_options options = {.mode = BE_TRAIN};
+    must(be_plan_new(model->graph, device, &options, &plan, &err), &err);
+    must(be_plan_bind(plan, model->batch.images, d->images, d->image_bytes, &err), &err);
+    must(be_plan_write(plan, model->batch.labels, d->labels, sizeof d->labels, &err), &err);
+    must(be_plan_write(plan, model->batch.order, d->order, sizeof d->order, &err), &err);
+    return plan;
+}
+
+static reference *make_reference(const workload_model *model, const data *d)
+{
+    be_error err;
+    reference *r;
+    be_plan_options options = {.mode = BE_TRAIN};
+    must(reference_new(model->graph, &options, &r, &err), &err);
+    must(reference_write(r, model->batch.images, d->images, d->image_bytes, &err), &err);
+    must(reference_write(r, model->batch.labels, d->labels, sizeof d->labels, &err), &err);
+    must(reference_write(r, model->batch.order, d->order, sizeof d->order, &err), &err);
+    return r;
+}
+
+/* Adam divides a gradient by its own size, so where a gradient is close to 0 its rounding shows in
+ * the step: up to this part of the learning rate. */
+#define ADAM_SLACK 0.02
+
+/* Within TOLERANCE of the largest, and `slack`. */
+static void compare(const char *what, const char *name, const float *found, const double *expected,
+                    int64_t count, double slack)
+{
+    double largest = 0.0;
+    for (int64_t i = 0; i < count; i++) largest = fmax(largest, fabs(expected[i]));
+    for (int64_t i = 0; i < count; i++)
+        if (!(fabs((double)found[i] - expected[i]) <= TOLERANCE * largest + slack))
+            fail_msg("%s of %s: element %lld: expected %.9g, found %.9g (the largest is %.3g)",
+                     what, name, (long long)i, expected[i], (double)found[i], largest);
+}
+
+static void compare_parameters(be_plan *plan, const reference *r, double slack)
+{
+    be_error err;
+    assert_int_equal(be_plan_parameter_count(plan), reference_parameter_count(r));
+    for (int i = 0; i < be_plan_parameter_count(plan); i++) {
+        be_parameter p = be_plan_parameter(plan, i), q = reference_parameter(r, i);
+        int64_t count = shape_elements(&p.shape);
+        float *found = malloc((size_t)count * sizeof *found);
+        assert_non_null(found);
+        must(be_plan_read(plan, p.value, found, (size_t)count * sizeof *found, &err), &err);
+        compare("the values", p.name, found, reference_data(r, q.value), count, slack);
+        must(be_plan_read(plan, p.gradient, found, (size_t)count * sizeof *found, &err), &err);
+        compare("the gradient", p.name, found, reference_data(r, q.gradient), count, 0.0);
+        free(found);
+    }
+}
+
+static void trains_like_the_reference(void **state)
+{
+    be_error err;
+    const workload *w = *state;
+    data d = make_data(w);
+    workload_model model = make_model(w);
+    be_plan *plan = make_plan(&model, &d);
+    reference *r = make_reference(&model, &d);
+    float losses[STEPS];
+    double expected[STEPS];
+    int32_t correct[STEPS], expected_correct[STEPS];
+    must(be_plan_run(plan, 1, &err), &err);
+    must(reference_run(r, 1, &err), &err);
+    bool adam = w->optimizer.kind != BE_SGD;
+    compare_parameters(plan, r, adam ? ADAM_SLACK * (double)w->optimizer.learning_rate : 0.0);
+    must(be_plan_run(plan, STEPS - 1, &err), &err);
+    must(reference_run(r, STEPS - 1, &err), &err);
+    must(be_plan_losses(plan, STEPS, losses, correct, &err), &err);
+    must(reference_losses(r, STEPS, expected, expected_correct, &err), &err);
+    compare("the losses", w->name, losses, expected, STEPS, 0.0);
+    for (int i = 0; i < STEPS; i++) assert_int_equal(correct[i], expected_correct[i]);
+    reference_free(r);
+    be_plan_free(plan);
+    be_graph_free(model.graph);
+    free(d.images);
+}
+
+/* All weights after some steps, in one array. */
+static float *weights_after(const workload *w, const data *d, int how, size_t *bytes)
+{
+    be_error err;
+    workload_model model = make_model(w);
+    be_plan *plan = make_plan(&model, d);
+    int64_t phases[BE_PHASE_COUNT] = {0};
+    if (how == 0) must(be_plan_run(plan, STEPS, &err), &err);
+    if (how == 1) must(be_plan_run_checked(plan, STEPS, &err), &err);
+    if (how == 2) must(be_plan_run_timed(plan, STEPS, phases, &err), &err);
+    size_t used = 0;
+    *bytes = (size_t)be_plan_describe(plan).parameters * sizeof(float);
+    float *out = malloc(*bytes);
+    assert_non_null(out);
+    for (int i = 0; i < be_plan_parameter_count(plan); i++) {
+        be_parameter p = be_plan_parameter(plan, i);
+        size_t count = (size_t)shape_elements(&p.shape);
+        must(be_plan_read(plan, p.value, out + used, count * sizeof(float), &err), &err);
+        used += count;
+    }
+    be_plan_free(plan);
+    be_graph_free(model.graph);
+    return out;
+}
+
+static void runs_are_bit_equal(void **state)
+{
+    const workload *w = *state;
+    data d = make_data(w);
+    size_t bytes;
+    float *first = weights_after(w, &d, 0, &bytes);
+    for (int how = 0; how < 3; how++) {
+        float *again = weights_after(w, &d, how, &bytes);
+        assert_memory_equal(first, again, bytes);
+        free(again);
+    }
+    free(first);
+    free(d.images);
+}
+
+static void unwritten_inputs_are_named(void **state)
+{
+    be_error err;
+    workload_model model = make_model(*state);
+    be_plan *plan;
+    be_plan_options options = {.mode = BE_TRAIN};
+    must(be_plan_new(model.graph, device, &options, &plan, &err), &err);
+    assert_int_equal(be_plan_run(plan, 1, &err), BE_USAGE);
+    assert_non_null(strstr(err.text, "\"images\" was never written"));
+    be_plan_free(plan);
+    be_graph_free(model.graph);
+}
+
+static int open_device(void **state)
+{
+    be_error err;
+    (void)state;
+    if (be_device_open("opencl:0", NULL, &device, &err) == BE_OK) return 0;
+    print_error("%s\n", err.text);
+    return 1;
+}
+
+static int close_device(void **state)
+{
+    (void)state;
+    be_device_close(device);
+    return 0;
+}
+
+int main(void)
+{
+#define TRAINS(name)                                                               \
+    {                                                                              \
+#name " trains like the reference", trains_like_the_reference, NULL, NULL, \
+            (void *)(uintptr_t)&workload_##name                                    \
+    }
+    const struct CMUnitTest tests[] = {
+        TRAINS(mlp_mnist),
+        TRAINS(cnn_fashion),
+        TRAINS(cnn_cifar),
+        TRAINS(cnn_mnist),
+        TRAINS(cnn5_fashion),
+        {"runs are bit-equal", runs_are_bit_equal, NULL, NULL,
+         (void *)(uintptr_t)&workload_cnn_fashion},
+        {"unwritten inputs are named", unwritten_inputs_are_named, NULL, NULL,
+         (void *)(uintptr_t)&workload_mlp_mnist},
+    };
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}
