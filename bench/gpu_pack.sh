@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 folder=${1:-.carry}
 build="build-pack"
 
-[ -d "$build" ] || meson setup "$build" -Dtests=false \
+[ -e "$build/build.ninja" ] || meson setup "$build" -Dtests=false \
     "-Dc_link_args=['-Wl,-rpath,\$ORIGIN/lib','-Wl,--disable-new-dtags']" >/dev/null
 ninja -C "$build" -j"${JOBS:-2}" breakeven >/dev/null
 
