@@ -29,8 +29,9 @@ class BenchTest(FolderTest):
 
     def check_record(self, record):
         for member in ("schema workload engine device device_name implementation threads batch "
-                       "precision data_on mode params flops_per_step step_s samples_per_s first_step_s "
-                       "blocks stop_reason peak_rss_bytes data seed warnings environment").split():
+                       "precision data_on mode params flops_per_step step_s samples_per_s "
+                       "first_step_s blocks stop_reason peak_rss_bytes data seed warnings "
+                       "environment").split():
             self.assertIn(member, record)
         self.assertEqual((record["schema"], record["engine"], record["device"], record["mode"]),
                          (1, "native", "cpu", "train"))
