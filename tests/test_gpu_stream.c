@@ -189,14 +189,14 @@ static void the_same_bits(void **state)
     ASSERT_OK(train(device, &(training){0}, &on_device, &err));
     assert_int_equal(fed_bytes(device), before); /* the whole set was copied */
     for (size_t s = 0; s < sizeof slots / sizeof slots[0]; s++)
-        for (how how = IN_BLOCKS; how <= TIMED; how++) {
+        for (how way = IN_BLOCKS; way <= TIMED; way++) {
             training t = {
-                .how = how, .on_host = true, .bind = how != CHECKED, .slot_steps = slots[s]};
-            if (how != IN_BLOCKS && slots[s] != 2) continue;
+                .how = way, .on_host = true, .bind = way != CHECKED, .slot_steps = slots[s]};
+            if (way != IN_BLOCKS && slots[s] != 2) continue;
             ASSERT_OK(train(device, &t, &on_host, &err));
             if (memcmp(&on_device, &on_host, sizeof on_host) != 0)
                 fail_msg("%s, slots of %d steps, way %d: other bits", be_device_id(device),
-                         slots[s], (int)how);
+                         slots[s], (int)way);
         }
     assert_true(on_host.losses[STEPS - 1] < on_host.losses[0]);
     assert_true(fed_bytes(device) > before || strcmp(*state, "cpu") == 0);
