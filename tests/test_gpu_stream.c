@@ -236,6 +236,49 @@ static void an_order_that_goes_round(void **state)
     be_device_close(device);
 }
 
+/* Without a loss no step is counted: each has the batch of the clock, whatever it is set to. */
+static void a_clock_that_stands_still(void **state)
+{
+    enum { VALUES = BATCH * 784 };
+    static float x[2][3][VALUES];
+    be_error err = {0};
+    be_device *device = open_device(*state);
+    int32_t order[COUNT];
+    int64_t phases[BE_PHASE_COUNT] = {0};
+    order_epoch(5, 0, order, COUNT);
+    for (int host = 0; host < 2; host++) {
+        be_graph *g = be_graph_new(1);
+        be_plan *plan = NULL;
+        be_batch batch = be_data_batch(g, &(be_batch_options){.count = COUNT,
+                                                              .order_count = COUNT,
+                                                              .batch = BATCH,
+                                                              .channels = 1,
+                                                              .height = 28,
+                                                              .width = 28,
+                                                              .mean = {0.5f},
+                                                              .std = {0.25f}});
+        be_value kept = be_relu(g, batch.x);
+        be_plan_options options = {
+            .mode = BE_INFER, .keep = &kept, .keep_count = 1, .data_on_host = host};
+        ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));
+        ASSERT_OK(write_data(plan, &batch, true, &err));
+        ASSERT_OK(be_plan_bind(plan, batch.order, order, sizeof order, &err));
+        ASSERT_OK(be_plan_run(plan, 40, &err));
+        ASSERT_OK(be_plan_read(plan, kept, x[host][0], sizeof x[0][0], &err));
+        ASSERT_OK(be_plan_set_steps(plan, 4, &err));
+        ASSERT_OK(be_plan_run(plan, 40, &err));
+        ASSERT_OK(be_plan_read(plan, kept, x[host][1], sizeof x[0][0], &err));
+        ASSERT_OK(be_plan_run_timed(plan, 40, phases, &err));
+        ASSERT_OK(be_plan_read(plan, kept, x[host][2], sizeof x[0][0], &err));
+        be_plan_free(plan);
+        be_graph_free(g);
+    }
+    assert_memory_equal(x[0], x[1], sizeof x[0]);
+    assert_memory_equal(x[0][1], x[0][2], sizeof x[0][0]);
+    assert_memory_not_equal(x[0][0], x[0][1], sizeof x[0][0]);
+    be_device_close(device);
+}
+
 /* ---------------------------------------------------------------- what each step costs */
 
 static void bytes_are_counted(void **state)
@@ -475,6 +518,7 @@ int main(void)
         ON(the_same_bits, "opencl:0"),
         ON(an_order_that_goes_round, "cpu"),
         ON(an_order_that_goes_round, "opencl:0"),
+        ON(a_clock_that_stands_still, "opencl:0"),
         cmocka_unit_test(bytes_are_counted),
         cmocka_unit_test(dry_runs),
         cmocka_unit_test(refused_graphs),
@@ -487,6 +531,7 @@ int main(void)
     const struct CMUnitTest fakes[] = {
         ON(the_same_bits, "cuda:0"),
         ON(an_order_that_goes_round, "cuda:0"),
+        ON(a_clock_that_stands_still, "cuda:0"),
         cmocka_unit_test(every_wait_is_needed),
         cmocka_unit_test(calls_fail),
     };

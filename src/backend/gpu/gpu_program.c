@@ -346,14 +346,14 @@ static be_status read_clock(program *p, int32_t *out, be_error *err)
     return clock == BE_NONE ? BE_OK : gpu_vt_read(p, clock, out, sizeof *out, err);
 }
 
-/* In the streamed mode the batch of one step alone. */
-static be_status need_batch(program *p, be_error *err)
+/* For runs that do one step after the other: the batch of the step that is `done` steps behind the
+ * clock.  Without a loss the clock stands still. */
+static be_status need_batch(program *p, int32_t clock, int64_t done, be_error *err)
 {
-    int32_t now = 0;
     int64_t steps = 0;
-    if (!p->stream) return BE_OK;
-    TRY(read_clock(p, &now, err));
-    return gpu_stream_need(p->stream, now, &steps, err);
+    bool moves = p->graph->recipe.loss != BE_NONE;
+    return p->stream ? gpu_stream_need(p->stream, moves ? clock + done : clock, &steps, err)
+                     : BE_OK;
 }
 
 static be_status run_checked(program *p, int64_t steps, be_error *err)
@@ -362,7 +362,7 @@ static be_status run_checked(program *p, int64_t steps, be_error *err)
     for (int64_t s = 0; s < steps; s++) {
         int32_t now = 0;
         TRY(read_clock(p, &now, err));
-        TRY(need_batch(p, err));
+        TRY(need_batch(p, now, 0, err));
         for (size_t n = 0; n < p->graph->node_count; n++) {
             TRY(node_launch(p, n, err));
             TRY(check_finite(p, n, now, err));
@@ -400,11 +400,13 @@ static be_status gpu_vt_run(program *p, int64_t steps, bool checked, be_error *e
  * of the streamed mode too. */
 static be_status gpu_vt_run_timed(program *p, int64_t steps, int64_t *node_ns, be_error *err)
 {
+    int32_t clock = 0;
     TRY(check_inputs(p, err));
+    if (p->stream) TRY(read_clock(p, &clock, err));
     TRY(p->driver->vtable->synchronise(p->driver, err));
     int64_t before_ns = clock_now_ns();
     for (int64_t s = 0; s < steps; s++) {
-        TRY(need_batch(p, err));
+        TRY(need_batch(p, clock, s, err));
         for (size_t n = 0; n < p->graph->node_count; n++) {
             TRY(node_launch(p, n, err));
             TRY(p->driver->vtable->synchronise(p->driver, err));
