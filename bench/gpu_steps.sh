@@ -5,9 +5,9 @@
 #
 # Parity of the five workloads, ten epochs of Fashion-MNIST twice and once with the data on the host
 # (accuracy, and equal weights), the step beside PyTorch's at batches of 100 and 4096, the kernels by
-# ncu, NVIDIA's OpenCL, compute-sanitizer.  What does not fit into SECONDS (450) is left out and said.  All is logged in
-# $OUT (a new folder if it is not set); a compact table comes last.  Exit code 1 if anything
-# failed.
+# ncu, NVIDIA's OpenCL, compute-sanitizer.  What does not fit into SECONDS (450) is left out and
+# said.  All is logged in $OUT (a new folder if it is not set); a compact table comes last.  Exit
+# code 1 if anything failed.
 set -u
 folder=$(cd "${1:-$(dirname "$0")}" && pwd)
 end=$(($(date +%s) + ${2:-450}))
