@@ -4,7 +4,7 @@
 #   bash FOLDER/gpu_steps.sh FOLDER [SECONDS]
 #
 # Parity of the five workloads, ten epochs of Fashion-MNIST twice and once with the data on the host
-# (accuracy, and equal weights), the step beside PyTorch's at batches of 100 and 4096, the kernels by
+# (accuracy, equal weights), the step beside PyTorch's at batches of 100 and 4096, the kernels by
 # ncu, NVIDIA's OpenCL, compute-sanitizer.  What does not fit into SECONDS (450) is left out and
 # said.  All is logged in $OUT (a new folder if it is not set); a compact table comes last.  Exit
 # code 1 if anything failed.
