@@ -74,6 +74,20 @@ class CudaTest(unittest.TestCase):
                 weights.append(file.read())
         self.assertEqual(weights[0], weights[1])
 
+    def test_data_on_the_host(self):
+        """The same weights as with the data on the device, over three epochs."""
+        files = []
+        for where in ("device", "host"):
+            path = f"{self.folder}/{where}.safetensors"
+            status, output, errors = self.run_program(
+                "train", "mlp-mnist", "--device", "cuda:0", "--batch", "16", "--epochs", "3",
+                "--data-on", where, "--export", path, *SMALL)
+            self.assertEqual(status, 0, errors)
+            self.assertEqual("on the host" in output, where == "host", output)
+            with open(path, "rb") as file:
+                files.append(file.read())
+        self.assertEqual(files[0], files[1])
+
     def test_out_of_memory(self):
         status, _, errors = self.run_program("train", "mlp-mnist", "--device", "cuda:0", "--steps",
                                              "1", *SMALL, FAKE_CUDA_MEMORY="100000")

@@ -110,6 +110,7 @@ be_status bench_plan_make(bench_plan *plan, const cli_options *options, be_error
         .batches = values[OPTION_BATCH].integers,
         .batch_count = values[OPTION_BATCH].count,
         .precision = "fp32",
+        .data_on = values[OPTION_DATA_ON].text,
         .infer = values[OPTION_INFER].given,
         .native_options = {.isa = values[OPTION_ISA].text, .library = values[OPTION_LIBRARY].text}};
     TRY(cli_check_precision(options, err));

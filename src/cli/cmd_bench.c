@@ -150,6 +150,7 @@ static be_status measure_batch(bench_command *c, int64_t batch, be_error *err)
         contenders[i].job.threads = who->threads;
         contenders[i].job.batch = batch;
         contenders[i].job.precision = c->plan.precision;
+        contenders[i].job.data_on = c->plan.data_on;
         contenders[i].job.mode = c->plan.infer ? "infer" : "train";
     }
     TRY(plan_facts(c, batch, false, err));

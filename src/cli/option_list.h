@@ -78,6 +78,9 @@
       "pictures a step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")     \
     X(PRECISION, "precision", 'p', "P", CHOICE, 0, 0, "fp32 tf32 bf16", ON_MEASURE | ON_MODEL,   \
       "precision of the arithmetic (fp32)")                                                      \
+    X(DATA_ON, "data-on", 0, "WHERE", CHOICE, 0, 0, "device host", ON(bench) | ON(train),        \
+      "where the pictures lie: on the device (the default), or on the host, from where each "    \
+      "batch is copied while the device computes the one before; on the CPU that is the same")   \
     X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench),                                        \
       "measure the forward pass, not training")                                                  \
     X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train),                                  \

@@ -124,11 +124,11 @@ cuda_result cuLaunchKernel(cuda_function function, unsigned gx, unsigned gy, uns
                            cuda_stream stream, void **arguments, void **extra)
 {
     ENTER();
-    (void)stream, (void)shared;
+    (void)shared;
     work w = {.kind = WORK_LAUNCH};
     if (gy != 1 || gz != 1 || by != 1 || bz != 1 || extra) return CUDA_INVALID_VALUE;
     int result = take_launch(&w.launch, function, gx, bx, arguments);
-    if (result == CUDA_OK) fake_work_add(w);
+    if (result == CUDA_OK) fake_work_add(stream, w);
     return result;
 }
 
@@ -215,7 +215,6 @@ cuda_result cuGraphUpload(cuda_exec exec, cuda_stream stream)
 cuda_result cuGraphLaunch(cuda_exec exec, cuda_stream stream)
 {
     ENTER();
-    (void)stream;
-    fake_work_add((work){.kind = WORK_GRAPH, .exec = exec});
+    fake_work_add(stream, (work){.kind = WORK_GRAPH, .exec = exec});
     return CUDA_OK;
 }

@@ -44,7 +44,7 @@ struct cuda_exec_ {
     struct cuda_node_ *nodes; /* copies */
 };
 
-typedef enum work_kind { WORK_COPY, WORK_FILL, WORK_LAUNCH, WORK_GRAPH } work_kind;
+typedef enum work_kind { WORK_COPY, WORK_FILL, WORK_LAUNCH, WORK_GRAPH, WORK_WAIT } work_kind;
 
 typedef struct work {
     struct work *next;
@@ -55,6 +55,8 @@ typedef struct work {
     int value;
     fake_launch launch;
     cuda_exec exec;
+    int stream; /* whose first `count` pieces of work a WORK_WAIT waits for */
+    long long count;
 } work;
 
 /* Does this call fail?  Every function of the driver begins with it. */
@@ -69,8 +71,7 @@ int fake_enter(const char *name);
 /* Objects made, or given back. */
 void fake_count(int objects);
 
-void fake_work_add(work w);
-void fake_work_until(long long count);
+void fake_work_add(cuda_stream stream, work w);
 void fake_finish(void); /* all the work that waits */
 
 void fake_run_launch(fake_launch *launch);

@@ -178,6 +178,11 @@ static const gpu_driver_vtable cuda_driver_vtable = {
     .sequence = cuda_sequence_new,
     .replay = cuda_sequence_replay,
     .sequence_free = cuda_sequence_release,
+    .feed_new = cuda_feed_new,
+    .feed_free = cuda_feed_end,
+    .feed_claim = cuda_feed_claim,
+    .feed_send = cuda_feed_send,
+    .feed_release = cuda_feed_release,
     .synchronise = driver_synchronise,
 };
 

@@ -1,7 +1,8 @@
 /* Inner parts of the CUDA driver: its struct, compiling, sequences.
  *
  * cuda_driver.c owns the context, the stream and the pinned buffers; cuda_compile.c the modules;
- * cuda_sequence.c the graphs; cuda_cache.c the folder of compiled kernels. */
+ * cuda_sequence.c the graphs; cuda_feed.c the streamed batches; cuda_cache.c the folder of compiled
+ * kernels. */
 #ifndef BACKEND_CUDA_CUDA_DRIVER_H
 #define BACKEND_CUDA_CUDA_DRIVER_H
 
@@ -50,6 +51,13 @@ be_status cuda_sequence_new(gpu_driver *driver, const gpu_launch *launches, int 
 be_status cuda_sequence_replay(gpu_driver *driver, gpu_sequence *sequence, int64_t times,
                                be_error *err);
 void cuda_sequence_release(gpu_driver *driver, gpu_sequence *sequence);
+be_status cuda_feed_new(gpu_driver *driver, size_t bytes, gpu_feed **out, be_error *err);
+void cuda_feed_end(gpu_driver *driver, gpu_feed *feed);
+be_status cuda_feed_claim(gpu_driver *driver, gpu_feed *feed, int slot, void **memory,
+                          be_error *err);
+be_status cuda_feed_send(gpu_driver *driver, gpu_feed *feed, int slot, const gpu_copy *copies,
+                         int count, be_error *err);
+be_status cuda_feed_release(gpu_driver *driver, gpu_feed *feed, int slot, be_error *err);
 
 /* The arguments of a launch as the driver wants them: addresses of the values.  `pointers` points
  * into the struct, which must not be moved. */

@@ -36,6 +36,9 @@ typedef struct gpu_call {
     be_shape in_shape[OP_MAX_IN], out_shape[OP_MAX_OUT]; /* rank −1: absent */
     arena *memory;
     int forced_group; /* 0, or the group size that a test wants */
+    /* data_batch in the streamed mode: the places of the whole order, while the shapes are those of
+     * the rings that hold the batches at hand; else 0. */
+    int64_t streamed_order;
 
     /* Set by prepare. */
     gpu_unit units[GPU_MAX_UNITS];
@@ -129,6 +132,7 @@ typedef struct gpu_device {
     be_device base;
     gpu_driver *driver;
     int forced_group; /* for tests; 0: as the ops want it */
+    int stream_steps; /* for tests: steps of a slot in the streamed mode; 0: as many as fit */
     char id[24];
 } gpu_device;
 

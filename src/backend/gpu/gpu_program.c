@@ -9,6 +9,7 @@
 
 #include "backend/gpu/gpu.h"
 #include "backend/gpu/gpu_recorder.h"
+#include "backend/gpu/gpu_stream.h"
 #include "core/clock.h"
 
 struct program {
@@ -28,6 +29,7 @@ struct program {
     size_t *first_launch; /* of each node, and the end */
     gpu_recorder recorder;
     gpu_sequence *sequence;
+    gpu_stream *stream; /* NULL: the data set lies on the device */
     gpu_buffer persistent, activations, scratch;
     gpu_buffer *inputs; /* by value */
     bool *written;      /* … was given its contents */
@@ -53,6 +55,7 @@ static gpu_span value_span(const program *p, be_value value)
 {
     if (value == BE_NONE) return (gpu_span){0};
     const memory_place *place = &p->map->places[value];
+    if (gpu_stream_has(p->stream, value)) return gpu_stream_span(p->stream, value);
     if (place->region == REGION_INPUT) return (gpu_span){p->inputs[value], 0, place->bytes};
     if (place->region == REGION_ACTIVATION)
         return (gpu_span){p->activations, place->offset, place->bytes};
@@ -98,6 +101,7 @@ static be_status call_prepare(program *p, size_t n, be_error *err)
     for (int i = 0; i < OP_MAX_IN; i++) call->in_shape[i] = be_value_shape(p->graph, node->in[i]);
     for (int o = 0; o < OP_MAX_OUT; o++)
         call->out_shape[o] = be_value_shape(p->graph, node->out[o]);
+    if (gpu_stream_is_of(p->stream, n)) gpu_stream_shapes(p->stream, call);
     be_status status = check_sizes(call, err);
     if (status == BE_OK) status = p->kernels[n]->prepare(call, err);
     if (status != BE_OK) status_prefix(err, "device %s: op %s", p->device->id, node->op->name);
@@ -166,10 +170,10 @@ static be_status program_allocate(program *p, be_error *err)
     TRY(vt->alloc(p->driver, p->map->activation_bytes, "activations", &p->activations, err));
     TRY(vt->alloc(p->driver, p->scratch_bytes, "scratch", &p->scratch, err));
     for (size_t i = 0; i < p->graph->value_count; i++)
-        if (p->map->places[i].region == REGION_INPUT)
+        if (p->map->places[i].region == REGION_INPUT && !gpu_stream_has(p->stream, (be_value)i))
             TRY(vt->alloc(p->driver, p->map->places[i].bytes, p->graph->values[i].name,
                           &p->inputs[i], err));
-    return BE_OK;
+    return p->stream ? gpu_stream_open(p->stream, p->driver, err) : BE_OK;
 }
 
 static be_status program_record(program *p, bool dry_run, be_error *err)
@@ -200,6 +204,7 @@ static void gpu_vt_free(program *p)
     gpu_driver *driver = p->driver;
     const gpu_driver_vtable *vt = driver->vtable;
     if (p->sequence) vt->sequence_free(driver, p->sequence);
+    gpu_stream_free(p->stream);
     for (int m = 0; p->compiled && m < p->module_count; m++) vt->module_free(driver, p->modules[m]);
     for (size_t i = 0; p->inputs && i < p->graph->value_count; i++)
         if (p->inputs[i]) vt->free(driver, p->inputs[i]);
@@ -215,6 +220,8 @@ static void gpu_vt_free(program *p)
 static be_status program_make(program *p, const program_options *options, be_error *err)
 {
     TRY(arena_new(&p->memory, err));
+    if (options->data_on_host)
+        TRY(gpu_stream_new(p->graph, p->device->stream_steps, &p->stream, err));
     TRY(program_prepare(p, err));
     if (!options->dry_run) {
         TRY(program_compile(p, err));
@@ -247,8 +254,22 @@ static be_status gpu_vt_write(program *p, be_value value, const void *data, size
                               be_error *err)
 {
     gpu_span span = value_span(p, value);
+    if (gpu_stream_has(p->stream, value))
+        TRY(gpu_stream_write(p->stream, value, data, bytes, err));
+    else
+        TRY(p->driver->vtable->upload(p->driver, span.buffer, span.offset, data, bytes, err));
     p->written[value] = true;
-    return p->driver->vtable->upload(p->driver, span.buffer, span.offset, data, bytes, err);
+    return BE_OK;
+}
+
+/* Only the streamed mode reads from there later. */
+static be_status gpu_vt_bind(program *p, be_value value, const void *data, size_t bytes,
+                             be_error *err)
+{
+    if (!gpu_stream_has(p->stream, value)) return gpu_vt_write(p, value, data, bytes, err);
+    TRY(gpu_stream_bind(p->stream, value, data, bytes, err));
+    p->written[value] = true;
+    return BE_OK;
 }
 
 static be_status gpu_vt_read(program *p, be_value value, void *data, size_t bytes, be_error *err)
@@ -257,6 +278,10 @@ static be_status gpu_vt_read(program *p, be_value value, void *data, size_t byte
     if (p->map->places[value].region == REGION_INPUT && !p->written[value])
         FAIL(err, BE_USAGE, "input \"%s\" was never written; write it before reading it",
              p->graph->values[value].name);
+    if (gpu_stream_has(p->stream, value)) {
+        gpu_stream_read(p->stream, value, data, bytes);
+        return BE_OK;
+    }
     return p->driver->vtable->download(p->driver, span.buffer, span.offset, data, bytes, err);
 }
 
@@ -313,13 +338,31 @@ static be_status make_finite(program *p, be_error *err)
     return BE_OK;
 }
 
-static be_status run_checked(program *p, int64_t steps, be_error *err)
+/* Steps done before the next one; 0 in a graph that does not count them. */
+static be_status read_clock(program *p, int32_t *out, be_error *err)
 {
     be_value clock = be_value_find(p->graph, "clock");
+    *out = 0;
+    return clock == BE_NONE ? BE_OK : gpu_vt_read(p, clock, out, sizeof *out, err);
+}
+
+/* For runs that do one step after the other: the batch of the step that is `done` steps behind the
+ * clock.  Without a loss the clock stands still. */
+static be_status need_batch(program *p, int32_t clock, int64_t done, be_error *err)
+{
+    int64_t steps = 0;
+    bool moves = p->graph->recipe.loss != BE_NONE;
+    return p->stream ? gpu_stream_need(p->stream, moves ? clock + done : clock, &steps, err)
+                     : BE_OK;
+}
+
+static be_status run_checked(program *p, int64_t steps, be_error *err)
+{
     TRY(make_finite(p, err));
     for (int64_t s = 0; s < steps; s++) {
-        int32_t now = (int32_t)s;
-        if (clock != BE_NONE) TRY(gpu_vt_read(p, clock, &now, sizeof now, err));
+        int32_t now = 0;
+        TRY(read_clock(p, &now, err));
+        TRY(need_batch(p, now, 0, err));
         for (size_t n = 0; n < p->graph->node_count; n++) {
             TRY(node_launch(p, n, err));
             TRY(check_finite(p, n, now, err));
@@ -328,21 +371,42 @@ static be_status run_checked(program *p, int64_t steps, be_error *err)
     return p->driver->vtable->synchronise(p->driver, err);
 }
 
+/* As many steps at once as have their batches on the device; the host gathers the next ones while
+ * these run. */
+static be_status run_streamed(program *p, int64_t steps, be_error *err)
+{
+    int32_t clock = 0;
+    int64_t part = 0;
+    TRY(read_clock(p, &clock, err));
+    for (int64_t t = clock, end = t + steps; t < end; t += part) {
+        TRY(gpu_stream_need(p->stream, t, &part, err));
+        if (part > end - t) part = end - t;
+        TRY(p->driver->vtable->replay(p->driver, p->sequence, part, err));
+        TRY(gpu_stream_pass(p->stream, t + part, err));
+    }
+    return p->driver->vtable->synchronise(p->driver, err);
+}
+
 static be_status gpu_vt_run(program *p, int64_t steps, bool checked, be_error *err)
 {
     TRY(check_inputs(p, err));
     if (checked) return run_checked(p, steps, err);
+    if (p->stream) return run_streamed(p, steps, err);
     TRY(p->driver->vtable->replay(p->driver, p->sequence, steps, err));
     return p->driver->vtable->synchronise(p->driver, err);
 }
 
-/* Each node is waited for, so a launch and a wait are in each time. */
+/* Each node is waited for, so a launch and a wait are in each time; the first one's has the copies
+ * of the streamed mode too. */
 static be_status gpu_vt_run_timed(program *p, int64_t steps, int64_t *node_ns, be_error *err)
 {
+    int32_t clock = 0;
     TRY(check_inputs(p, err));
+    if (p->stream) TRY(read_clock(p, &clock, err));
     TRY(p->driver->vtable->synchronise(p->driver, err));
     int64_t before_ns = clock_now_ns();
-    for (int64_t s = 0; s < steps; s++)
+    for (int64_t s = 0; s < steps; s++) {
+        TRY(need_batch(p, clock, s, err));
         for (size_t n = 0; n < p->graph->node_count; n++) {
             TRY(node_launch(p, n, err));
             TRY(p->driver->vtable->synchronise(p->driver, err));
@@ -350,6 +414,7 @@ static be_status gpu_vt_run_timed(program *p, int64_t steps, int64_t *node_ns, b
             node_ns[n] += now_ns - before_ns;
             before_ns = now_ns;
         }
+    }
     return BE_OK;
 }
 
@@ -378,7 +443,7 @@ const device_vtable gpu_vtable = {.close = gpu_vt_close,
                                   .free = gpu_vt_free,
                                   .write = gpu_vt_write,
                                   .read = gpu_vt_read,
-                                  .bind = gpu_vt_write,
+                                  .bind = gpu_vt_bind,
                                   .run = gpu_vt_run,
                                   .run_timed = gpu_vt_run_timed,
                                   .describe = gpu_vt_describe,
