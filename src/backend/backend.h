@@ -12,9 +12,18 @@ be_status cpu_open(const be_device_options *options, be_device **out, be_error *
 const char *cpu_library_version(void);
 
 /* Device N of a backend that has several: "opencl:N", "null:0" …  `id` is its full id. */
-be_status cuda_open(int index, const char *id, be_device **out, be_error *err);
-be_status opencl_open(int index, const char *id, be_device **out, be_error *err);
-be_status null_open(int index, const char *id, be_device **out, be_error *err);
+typedef struct backend_place {
+    int index;
+    const char *id;
+    const be_device_options *options;
+} backend_place;
+
+be_status cuda_open(const backend_place *place, be_device **out, be_error *err);
+be_status opencl_open(const backend_place *place, be_device **out, be_error *err);
+be_status null_open(const backend_place *place, be_device **out, be_error *err);
+
+/* For a device that has our own kernels alone: BE_UNAVAILABLE if another library is asked for. */
+BE_CHECKED be_status backend_native_only(const backend_place *place, be_error *err);
 
 /* One device of a backend, for lists of them; what is not usable says why and what to do. */
 typedef struct backend_entry {

@@ -30,10 +30,6 @@ struct cuda_event_ {
     long long recorded; /* number of the work after which it is */
 };
 
-struct cuda_stream_ {
-    int unused;
-};
-
 static int number(const char *name, long long otherwise, long long *out)
 {
     const char *text = getenv(name);
@@ -102,6 +98,7 @@ static void work_run(work *w)
     if (w->kind == WORK_COPY) memcpy(w->to, w->from, w->bytes);
     if (w->kind == WORK_FILL) memset(w->to, w->value, w->bytes);
     if (w->kind == WORK_LAUNCH) fake_run_launch(&w->launch);
+    if (w->kind == WORK_HOST) w->host.call(w->host.data);
     if (w->kind == WORK_GRAPH) {
         fake.overlaps += fake_run_graph(w->exec);
         fake.replays++;
@@ -331,8 +328,40 @@ cuda_result cuStreamDestroy_v2(cuda_stream stream)
 cuda_result cuStreamSynchronize(cuda_stream stream)
 {
     ENTER();
-    (void)stream;
+    if (stream->capture) return CUDA_CAPTURE_UNSUPPORTED;
     fake_finish();
+    return CUDA_OK;
+}
+
+cuda_result cuStreamBeginCapture_v2(cuda_stream stream, cuda_capture_mode mode)
+{
+    ENTER();
+    if (stream->capture || mode != CUDA_CAPTURE_THREAD_LOCAL) return CUDA_INVALID_VALUE;
+    stream->capture = fake_graph_new();
+    return CUDA_OK;
+}
+
+/* The stream is no longer captured whatever comes of it. */
+cuda_result cuStreamEndCapture(cuda_stream stream, cuda_graph *graph)
+{
+    cuda_graph captured = stream->capture;
+    int result = fake_enter(__func__);
+    stream->capture = NULL;
+    if (result != CUDA_OK && captured) fake_graph_free(captured);
+    if (result != CUDA_OK) return result;
+    *graph = captured;
+    return captured ? CUDA_OK : CUDA_INVALID_VALUE;
+}
+
+int fake_cuda_host_work(cuda_stream stream, void (*call)(const void *), const void *data,
+                        size_t bytes)
+{
+    ENTER();
+    work w = {.kind = WORK_HOST, .host = {.call = call}};
+    if (bytes > sizeof w.host.data) return CUDA_INVALID_VALUE;
+    memcpy(w.host.data, data, bytes);
+    if (stream->capture) return fake_capture(stream->capture, &w);
+    fake_work_add(w);
     return CUDA_OK;
 }
 

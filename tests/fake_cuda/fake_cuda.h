@@ -22,6 +22,12 @@ int fake_cuda_live(void);         /* objects and memory that were not given back
 int fake_cuda_replays(void);      /* graphs started */
 int fake_cuda_overlaps(void);     /* nodes that ran before an earlier one of their graph */
 
+/* For the fake libraries: work on the host at its place in the stream, with a copy of the data.
+ * While the stream is captured it becomes a node of the graph. */
+struct cuda_stream_;
+int fake_cuda_host_work(struct cuda_stream_ *stream, void (*call)(const void *data),
+                        const void *data, unsigned long bytes);
+
 #define FAKE_CODE_MAGIC "FAKECODE"
 
 /* What fake_nvrtc makes: this, and then `bytes` bytes of a shared library. */

@@ -31,6 +31,10 @@ static be_status choose_library(const be_device_options *options, cpu_library *o
         *out = CPU_NATIVE_ONLY;
     else if (strcmp(options->library, "onednn") == 0)
         *out = CPU_ONEDNN_ONLY;
+    else if (strcmp(options->library, "cudnn") == 0)
+        FAIL(err, BE_UNAVAILABLE,
+             "library cudnn: it is for NVIDIA's GPUs; on the cpu there are "
+             "native and onednn");
     else
         FAIL(err, BE_USAGE, "library: expected native or onednn, found \"%s\"", options->library);
     return BE_OK;

@@ -151,12 +151,13 @@ static const gpu_driver_vtable null_vtable = {.close = null_close,
                                               .sequence_free = null_sequence_free,
                                               .synchronise = null_synchronise};
 
-be_status null_open(int index, const char *id, be_device **out, be_error *err)
+be_status null_open(const backend_place *place, be_device **out, be_error *err)
 {
     void *memory = NULL;
     *out = NULL;
-    if (index != 0)
-        FAIL(err, BE_UNAVAILABLE, "device \"%s\": there is one null device, null:0", id);
+    TRY(backend_native_only(place, err));
+    if (place->index != 0)
+        FAIL(err, BE_UNAVAILABLE, "device \"%s\": there is one null device, null:0", place->id);
     TRY(memory_alloc(&memory, sizeof(gpu_driver), "null device", err));
     gpu_driver *driver = memory;
     *driver = (gpu_driver){.vtable = &null_vtable,
