@@ -36,14 +36,36 @@ static int number_of(const char *id, const char *name)
     return atoi(digits);
 }
 
-be_status backend_native_only(const backend_place *place, be_error *err)
+static const struct {
+    const char *name, *backend;
+} library_table[] = {
+#define X(name, backend) {#name, backend},
+    LIBRARY_LIST(X)
+#undef X
+};
+
+#define LIBRARIES (sizeof library_table / sizeof library_table[0])
+
+bool backend_has_library(const char *id, const char *library)
 {
-    const char *library = place->options->library;
-    if (!library || strcmp(library, "native") == 0) return BE_OK;
+    for (size_t i = 0; library && i < LIBRARIES; i++)
+        if (strcmp(library_table[i].name, library) == 0)
+            return !*library_table[i].backend || number_of(id, library_table[i].backend) >= 0;
+    return !library;
+}
+
+static be_status check_library(const char *id, const char *library, be_error *err)
+{
+    bool known = !library;
+    for (size_t i = 0; library && i < LIBRARIES; i++)
+        known |= strcmp(library_table[i].name, library) == 0;
+    if (!known)
+        FAIL(err, BE_USAGE, "library: expected native, onednn or cudnn, found \"%s\"", library);
+    if (backend_has_library(id, library)) return BE_OK;
     FAIL(err, BE_UNAVAILABLE,
-         "library %s: the device %s has breakeven's own kernels alone; leave --library out, or "
-         "name a device that has it (onednn: cpu, cudnn: cuda:N)",
-         library, place->id);
+         "library %s: the device %s does not have it; leave --library out, or name a device that "
+         "does (onednn: cpu, cudnn: cuda:N)",
+         library, id);
 }
 
 be_status be_device_open(const char *id, const be_device_options *options, be_device **out,
@@ -52,6 +74,7 @@ be_status be_device_open(const char *id, const be_device_options *options, be_de
     static const be_device_options defaults = {0};
     *out = NULL;
     if (!options) options = &defaults;
+    TRY(check_library(id, options->library, err));
     for (size_t i = 0; i < sizeof backend_table / sizeof backend_table[0]; i++)
         if (strcmp(backend_table[i].name, id) == 0) return backend_table[i].open(options, out, err);
     for (size_t i = 0; i < sizeof numbered_table / sizeof numbered_table[0]; i++) {

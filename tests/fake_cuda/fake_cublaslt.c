@@ -6,9 +6,7 @@
  *
  *   FAKE_CUBLASLT_NONE     no product has an algorithm
  *   FAKE_CUBLASLT_CREATE   result of cublasLtCreate (0)
- *   FAKE_CUBLASLT_FAIL     result of every product (0)
- *   FAKE_CUBLASLT_RELU     1: its ReLU makes a NaN 0 */
-#include <math.h>
+ *   FAKE_CUBLASLT_FAIL     result of every product (0) */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -178,7 +176,6 @@ typedef struct product {
     struct cublaslt_layout_ a, b, d;
     const float *x, *y;
     float *to, *work;
-    bool relu_makes_zero;
 } product;
 
 static float element(const struct cublaslt_layout_ *l, const float *values, int turn, uint64_t row,
@@ -201,8 +198,6 @@ static void multiply(const void *data)
                 sum += (double)element(&p->a, p->x, p->desc.turn_a, i, k) *
                        (double)element(&p->b, p->y, p->desc.turn_b, k, j);
             if (p->desc.epilogue & LT_CUBLASLT_EPILOGUE_BIAS) sum += (double)bias[i];
-            if (p->desc.epilogue & LT_CUBLASLT_EPILOGUE_RELU)
-                sum = p->relu_makes_zero ? fmax(sum, 0.0) : sum < 0.0 ? 0.0 : sum;
             p->to[j * (uint64_t)p->d.step + i] = (float)sum;
         }
 }
@@ -230,9 +225,7 @@ cublaslt_status cublasLtMatmul(cublaslt_handle handle, cublaslt_desc desc, const
         return LT_CUBLAS_STATUS_INVALID_VALUE;
     if (!is_aligned(a, align) || !is_aligned(b, align) || !is_aligned(d, align))
         return LT_CUBLAS_STATUS_INVALID_VALUE;
-    product p = {*desc,     *a_layout, *b_layout,
-                 *d_layout, a,         b,
-                 d,         work,      setting_of("FAKE_CUBLASLT_RELU", 0) != 0};
+    product p = {*desc, *a_layout, *b_layout, *d_layout, a, b, d, work};
     return give_work(stream, multiply, &p, sizeof p) == CUDA_OK ? LT_CUBLAS_STATUS_SUCCESS
                                                                 : LT_CUBLAS_STATUS_EXECUTION_FAILED;
 }

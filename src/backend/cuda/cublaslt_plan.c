@@ -26,10 +26,7 @@ static be_status describe(cublaslt_plan *p, const cublaslt_product *product, be_
     const cublaslt_functions *lt = &p->math->lt;
     int first = product->transpose_b ? LT_CUBLAS_OP_T : LT_CUBLAS_OP_N;
     int second = product->transpose_a ? LT_CUBLAS_OP_T : LT_CUBLAS_OP_N;
-    int epilogue = product->bias && product->relu ? LT_CUBLASLT_EPILOGUE_RELU_BIAS
-                   : product->bias                ? LT_CUBLASLT_EPILOGUE_BIAS
-                   : product->relu                ? LT_CUBLASLT_EPILOGUE_RELU
-                                                  : LT_CUBLASLT_EPILOGUE_DEFAULT;
+    int epilogue = product->bias ? LT_CUBLASLT_EPILOGUE_BIAS : LT_CUBLASLT_EPILOGUE_DEFAULT;
     /* The choice of an algorithm asks how the bias is aligned, before there is one. */
     cuda_address somewhere = CUDA_MATH_ALIGN;
     LT_TRY(p->math, lt->desc_new(&p->desc, LT_CUBLAS_COMPUTE_32F, LT_CUDA_R_32F), "a product");

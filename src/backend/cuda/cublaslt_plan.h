@@ -1,4 +1,5 @@
-/* A matrix product made ready with cuBLASLt: y = a · b, with a bias and ReLU if wanted.
+/* A matrix product made ready with cuBLASLt: y = a · b, with a bias if wanted.  ReLU is not left to
+ * it: nothing promises that its maximum keeps a NaN, and a training that went wrong must show it.
  *
  * True fp32 (CUBLAS_COMPUTE_32F: no tensor cores for fp32 data).  Matrices are row by row, as
  * everywhere here; the library counts by columns and is given the transposes. */
@@ -11,7 +12,7 @@
  * other way round.  The bias [columns] is added to every row. */
 typedef struct cublaslt_product {
     int64_t rows, columns, depth;
-    bool transpose_a, transpose_b, bias, relu;
+    bool transpose_a, transpose_b, bias;
 } cublaslt_product;
 
 typedef struct cublaslt_operands {

@@ -5,15 +5,6 @@
 #include "backend/backend.h"
 #include "backend/cuda/cuda_driver.h"
 
-/* Own kernels alone, or cuDNN and cuBLASLt where they can; nothing is put in the place of what was
- * asked for and is not there. */
-static be_status choose_library(const backend_place *place, bool *cudnn, be_error *err)
-{
-    const char *library = place->options->library;
-    *cudnn = library && strcmp(library, "cudnn") == 0;
-    return *cudnn ? BE_OK : backend_native_only(place, err);
-}
-
 static be_status open_device(const backend_place *place, const cuda_libraries *libraries,
                              const cuda_math *math, be_device **out, be_error *err)
 {
@@ -31,9 +22,9 @@ be_status cuda_open(const backend_place *place, be_device **out, be_error *err)
 {
     const cuda_libraries *libraries = NULL;
     const cuda_math *math = NULL;
-    bool cudnn = false;
+    const char *library = place->options->library;
+    bool cudnn = library && strcmp(library, "cudnn") == 0;
     *out = NULL;
-    TRY(choose_library(place, &cudnn, err));
     be_status status = cuda_libraries_get(&libraries, err);
     if (status != BE_OK) status_prefix(err, "%s is not usable", place->id);
     TRY(status);

@@ -37,8 +37,7 @@ void cudnn_library_open(cuda_library *out, const cuda_places *places, bool newer
 
 static be_status lacks(const cuda_library *library, const char *symbol, be_error *err)
 {
-    FAIL(err, BE_UNAVAILABLE, "%.200s (version %s) lacks %s; install a newer one of %s",
-         library->path, library->version, symbol, library->name);
+    FAIL(err, BE_UNAVAILABLE, "%.200s lacks %s; install another one of it", library->path, symbol);
 }
 
 static be_status take_cublaslt(cuda_math *out, be_error *err)
@@ -52,7 +51,8 @@ static be_status take_cublaslt(cuda_math *out, be_error *err)
 #undef X
     *(void **)&out->lt.version = library_symbol(&out->cublaslt, "cublasLtGetVersion");
     *(void **)&out->lt.error_string = library_symbol(&out->cublaslt, "cublasLtGetStatusString");
-    if (!out->lt.version || !out->lt.error_string) missing = "cublasLtGetStatusString";
+    if (!missing && (!out->lt.version || !out->lt.error_string))
+        missing = "cublasLtGetStatusString";
     if (missing) return lacks(&out->cublaslt, missing, err);
     snprintf(out->cublaslt_title, sizeof out->cublaslt_title, "cuBLASLt %s", out->cublaslt.version);
     return BE_OK;
@@ -71,8 +71,8 @@ static be_status take_cudnn(cuda_math *out, int driver_version, be_error *err)
     *(void **)&out->dnn.cudart_version = library_symbol(&out->cudnn, "cudnnGetCudartVersion");
     *(void **)&out->dnn.error_string = library_symbol(&out->cudnn, "cudnnGetErrorString");
     *(void **)&out->dnn.last_error = library_symbol(&out->cudnn, "cudnnGetLastErrorString");
-    if (!out->dnn.version || !out->dnn.cudart_version || !out->dnn.error_string ||
-        !out->dnn.last_error)
+    if (!missing && (!out->dnn.version || !out->dnn.cudart_version || !out->dnn.error_string ||
+                     !out->dnn.last_error))
         missing = "cudnnGetLastErrorString";
     if (missing) return lacks(&out->cudnn, missing, err);
     int made_for = (int)out->dnn.cudart_version();

@@ -155,7 +155,6 @@ be_status null_open(const backend_place *place, be_device **out, be_error *err)
 {
     void *memory = NULL;
     *out = NULL;
-    TRY(backend_native_only(place, err));
     if (place->index != 0)
         FAIL(err, BE_UNAVAILABLE, "device \"%s\": there is one null device, null:0", place->id);
     TRY(memory_alloc(&memory, sizeof(gpu_driver), "null device", err));

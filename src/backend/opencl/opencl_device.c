@@ -99,7 +99,6 @@ be_status opencl_open(const backend_place *place, be_device **out, be_error *err
     gpu_driver *driver = NULL;
     int index = place->index;
     *out = NULL;
-    TRY(backend_native_only(place, err));
     TRY(opencl_library_get(&cl, err));
     TRY(opencl_devices(cl, places, &count, err));
     if (index >= count)

@@ -6,6 +6,12 @@ KERNEL relu_forward(ARG_IN(float, x), ARG_OUT(float, y), int count)
     EACH (i, count) y[i] = x[i] < 0.0f ? 0.0f : x[i];
 }
 
+KERNEL relu_in_place(ARG_OUT(float, y), int count)
+{
+    OPEN_OUT(float, y);
+    EACH (i, count) y[i] = y[i] < 0.0f ? 0.0f : y[i];
+}
+
 KERNEL relu_backward(ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx), int count)
 {
     OPEN_IN(float, y);

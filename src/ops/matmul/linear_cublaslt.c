@@ -1,9 +1,14 @@
-/* The linear layer on cuBLASLt: forward with bias and ReLU in one product; backward as two, with
- * our own kernels for what ReLU stopped and for the bias. */
+/* The linear layer on cuBLASLt: forward with the bias in one product, and ReLU by our own kernel;
+ * backward as two products, with our own kernels for what ReLU stopped and for the bias. */
 #include "backend/cuda/cuda_driver.h"
 #include "ops/matmul/linear.h"
 #include "ops/matmul/product_cublaslt.h"
 #include "ops/reduce/upstream_gpu.h"
+
+extern const gpu_source gpu_source_eltwise;
+
+#define GROUP_WANTED 256
+#define GROUPS_A_UNIT 8
 
 static void forward_release(void *state)
 {
@@ -18,18 +23,26 @@ static be_status forward_prepare(gpu_call *call, be_error *err)
                                 .columns = s.out,
                                 .depth = s.in,
                                 .transpose_b = true,
-                                .bias = call->in_shape[2].rank >= 0,
-                                .relu = ((const linear_attrs *)call->attrs)->relu != 0};
+                                .bias = call->in_shape[2].rank >= 0};
     TRY(arena_alloc(call->memory, &call->state, sizeof(product_task), err));
     call->release = forward_release;
+    if (((const linear_attrs *)call->attrs)->relu)
+        TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), GROUP_WANTED, err, "%s", ""));
     return product_task_prepare(call, &product, call->state, err);
 }
 
 static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
+    int64_t count = shape_elements(&call->out_shape[0]);
     product_operands operands = {
         .a = call->in[0], .b = call->in[1], .bias = call->in[2], .y = call->out[0]};
-    return product_task_record(call, recorder, call->state, &operands, err);
+    TRY(product_task_record(call, recorder, call->state, &operands, err));
+    if (!call->unit_count) return BE_OK;
+    int groups = gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT);
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "relu_in_place", groups,
+                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_int(count))},
+                      err);
 }
 
 typedef struct backward_plan {
