@@ -16,9 +16,9 @@
 #define BOTH "libcublasLt.so.13", "libcudnn.so.9"
 
 static const char *const variables[] = {
-    "FAKE_CUDNN_VERSION", "FAKE_CUDNN_CUDART", "FAKE_CUDNN_CREATE",    "FAKE_CUDNN_FINALIZE",
-    "FAKE_CUDNN_EXECUTE", "FAKE_CUDNN_NONE",   "FAKE_CUBLASLT_CREATE", "FAKE_CUBLASLT_FAIL",
-    "FAKE_CUBLASLT_NONE", "FAKE_CUDA_VERSION", "CUDA_VISIBLE_DEVICES"};
+    "FAKE_CUDNN_VERSION", "FAKE_CUDNN_CUDART",  "FAKE_CUDNN_CREATE", "FAKE_CUDNN_FINALIZE",
+    "FAKE_CUDNN_EXECUTE", "FAKE_CUDNN_NONE",    "FAKE_CUDNN_RELU",   "FAKE_CUBLASLT_CREATE",
+    "FAKE_CUBLASLT_FAIL", "FAKE_CUBLASLT_NONE", "FAKE_CUDA_VERSION", "CUDA_VISIBLE_DEVICES"};
 
 static struct {
     char *cache;
@@ -314,6 +314,27 @@ static void refused_ops(void **state)
     assert_int_equal(world.live(), 0);
 }
 
+/* Where cuDNN's ReLU would make a NaN 0, our own kernels do it. */
+static void relu_that_loses_nan(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_plan *plan = NULL;
+    float own[STEPS], theirs[STEPS];
+    network n = network_new();
+    train_on("native", own);
+    setenv("FAKE_CUDNN_RELU", "1", 1);
+    train_on("cudnn", theirs);
+    check_losses(theirs, own, STEPS);
+    be_device *device = open_device("cudnn");
+    ASSERT_OK(be_plan_new(n.graph, device, &(be_plan_options){.mode = BE_TRAIN}, &plan, &err));
+    assert_int_equal(be_plan_describe(plan).launches, 24 + 2);
+    be_plan_free(plan);
+    be_device_close(device);
+    be_graph_free(n.graph);
+    assert_int_equal(world.live(), 0);
+}
+
 /* ---------------------------------------------------------------- faults */
 
 static be_status open_and_train(void *context, be_error *err)
@@ -400,6 +421,7 @@ int main(void)
         cmocka_unit_test_setup(names, clean),
         cmocka_unit_test_setup(other_runs, clean),
         cmocka_unit_test_setup(refused_ops, clean),
+        cmocka_unit_test_setup(relu_that_loses_nan, clean),
         cmocka_unit_test_setup(faults_of_calls, clean),
         cmocka_unit_test_setup(faults_of_memory, clean),
     };

@@ -5,7 +5,8 @@
  *   FAKE_CUDNN_CREATE   result of cudnnCreate (0)
  *   FAKE_CUDNN_FINALIZE result of finalising an operation graph (0)
  *   FAKE_CUDNN_EXECUTE  result of every execution (0)
- *   FAKE_CUDNN_NONE     no engine may be taken */
+ *   FAKE_CUDNN_NONE     no engine may be taken
+ *   FAKE_CUDNN_RELU     1: its ReLU makes a NaN 0, whatever it is asked for */
 #include <stdint.h>
 #include <stdio.h>
 
@@ -239,7 +240,7 @@ static bool read_pointwise(const bag *op, meaning *out, tensor *last)
     if (mode == DNN_POINTWISE_RELU_FWD) {
         take(how, DNN_ATTR_POINTWISE_NAN_PROPAGATION, 1, &nan);
         out->c.relu = true;
-        out->c.keeps_nan = nan == DNN_PROPAGATE_NAN;
+        out->c.keeps_nan = nan == DNN_PROPAGATE_NAN && !setting_of("FAKE_CUDNN_RELU", 0);
         return true;
     }
     if (mode != DNN_POINTWISE_ADD || out->c.relu ||

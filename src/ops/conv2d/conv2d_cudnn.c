@@ -1,5 +1,7 @@
 /* The convolution on cuDNN: forward with bias and ReLU in one graph; backward as two convolutions,
  * with our own kernels for what ReLU stopped and for the bias. */
+#include <math.h>
+
 #include "backend/cuda/cuda_driver.h"
 #include "backend/cuda/cudnn_plan.h"
 #include "ops/conv2d/conv2d.h"
@@ -38,56 +40,123 @@ static cudnn_convolution convolution_of(const gpu_call *call, cudnn_direction di
                                .relu = forward && attrs->relu};
 }
 
-static be_status convolution_prepare(gpu_call *call, cudnn_direction direction, convolution *out,
-                                     be_error *err)
+static be_status convolution_prepare(gpu_call *call, const cudnn_convolution *what,
+                                     convolution *out, be_error *err)
 {
     static const char *const names[] = {"a convolution of cuDNN",
                                         "a convolution's gradient of x by cuDNN",
                                         "a convolution's gradient of w by cuDNN"};
     const cuda_driver *d = (const cuda_driver *)call->driver;
-    cudnn_convolution what = convolution_of(call, direction);
     TRY(cuda_enter(d, err));
-    TRY(cudnn_plan_new(d->math, &(cudnn_place){.handle = d->cudnn}, &what, &out->plan, err));
-    out->task = (gpu_task){.name = names[direction], .start = convolution_start};
+    TRY(cudnn_plan_new(d->math, &(cudnn_place){.handle = d->cudnn}, what, &out->plan, err));
+    out->task = (gpu_task){.name = names[what->direction], .start = convolution_start};
     out->work_at = gpu_scratch_take(&call->scratch_bytes, out->plan.workspace_bytes);
     call->implementation = d->math->cudnn_title;
     return BE_OK;
 }
 
-/* x, w, y and b are the operands or their gradients; `direction` says which of them is written. */
-static be_status convolution_record(const gpu_call *call, gpu_recorder *recorder, convolution *c,
-                                    const gpu_span operands[CUDNN_OPERANDS], be_error *err)
+static gpu_span workspace_of(const gpu_call *call, const convolution *c)
+{
+    if (c->plan.workspace_bytes == 0) return (gpu_span){0};
+    return gpu_part(call->scratch, c->work_at, c->plan.workspace_bytes);
+}
+
+/* x, w, y and b are the operands or their gradients; the direction says which of them is written.
+ */
+static be_status convolution_bind(const gpu_call *call, const gpu_recorder *recorder,
+                                  convolution *c, const gpu_span operands[CUDNN_OPERANDS],
+                                  be_error *err)
+{
+    cuda_address addresses[CUDNN_OPERANDS];
+    for (int i = 0; i < CUDNN_OPERANDS; i++) addresses[i] = cuda_span_address(operands[i]);
+    if (gpu_is_dry(recorder)) return BE_OK;
+    return cudnn_plan_bind(&c->plan, addresses, cuda_span_address(workspace_of(call, c)), err);
+}
+
+/* Of a plan that is bound. */
+static be_status convolution_record(const gpu_call *call, gpu_recorder *recorder,
+                                    const convolution *c, const gpu_span operands[CUDNN_OPERANDS],
+                                    be_error *err)
 {
     static const cudnn_operand written[] = {
         [CUDNN_TO_Y] = CUDNN_Y, [CUDNN_TO_DX] = CUDNN_X, [CUDNN_TO_DW] = CUDNN_W};
     gpu_argument arguments[CUDNN_OPERANDS + 1];
-    cuda_address addresses[CUDNN_OPERANDS];
-    gpu_span work = {0};
     for (int i = 0; i < CUDNN_OPERANDS; i++) {
         bool out = (cudnn_operand)i == written[c->plan.what.direction];
         arguments[i] = out ? gpu_writes(operands[i]) : gpu_reads(operands[i]);
-        addresses[i] = cuda_span_address(operands[i]);
     }
-    if (c->plan.workspace_bytes > 0)
-        work = gpu_part(call->scratch, c->work_at, c->plan.workspace_bytes);
-    arguments[CUDNN_OPERANDS] = gpu_writes(work);
-    bool dry = gpu_is_dry(recorder);
-    if (!dry) TRY(cudnn_plan_bind(&c->plan, addresses, cuda_span_address(work), err));
-    return gpu_record_task(recorder, dry ? NULL : &c->task, CUDNN_OPERANDS + 1, arguments, err);
+    arguments[CUDNN_OPERANDS] = gpu_writes(workspace_of(call, c));
+    return gpu_record_task(recorder, gpu_is_dry(recorder) ? NULL : &c->task, CUDNN_OPERANDS + 1,
+                           arguments, err);
 }
 
 /* ---------------------------------------------------------------- forward */
 
+#define RELU_GROUP 256
+#define RELU_GROUPS_A_UNIT 8
+#define LOOKED_AT 1024 /* results of the check for NaN */
+
+extern const gpu_source gpu_source_eltwise;
+
+/* cuDNN's ReLU is asked to keep a NaN, so that a training that went wrong shows it, but the word
+ * for that is deprecated and an engine may not know it: each plan is tried, and where it gives 0
+ * the convolution goes without, and our own kernel does ReLU. */
+typedef struct forward_plan {
+    convolution whole, bare; /* bare: without ReLU, if there is one */
+} forward_plan;
+
 static void forward_release(void *state)
 {
-    cudnn_plan_free(&((convolution *)state)->plan);
+    forward_plan *plan = state;
+    cudnn_plan_free(&plan->whole.plan);
+    cudnn_plan_free(&plan->bare.plan);
 }
 
 static be_status forward_prepare(gpu_call *call, be_error *err)
 {
-    TRY(arena_alloc(call->memory, &call->state, sizeof(convolution), err));
+    cudnn_convolution what = convolution_of(call, CUDNN_TO_Y);
+    TRY(arena_alloc(call->memory, &call->state, sizeof(forward_plan), err));
+    forward_plan *plan = call->state;
     call->release = forward_release;
-    return convolution_prepare(call, CUDNN_TO_Y, call->state, err);
+    TRY(convolution_prepare(call, &what, &plan->whole, err));
+    if (!what.relu) return BE_OK;
+    what.relu = false;
+    TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), RELU_GROUP, err, "%s", ""));
+    return convolution_prepare(call, &what, &plan->bare, err);
+}
+
+static bool all_nan(const float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isnan(values[i])) return false;
+    return true;
+}
+
+/* Every window holds something of x, so with an x of NaN alone there is nothing else in y.  x and y
+ * hold nothing yet. */
+static be_status keeps_nan(const gpu_call *call, const convolution *c, bool *out, be_error *err)
+{
+    const cuda_driver *d = (const cuda_driver *)call->driver;
+    gpu_span x = call->in[0], y = call->out[0];
+    float found[LOOKED_AT];
+    size_t bytes = y.bytes < sizeof found ? y.bytes : sizeof found;
+    TRY(cuda_enter(d, err));
+    CUDA_TRY(d->libraries, d->facts.id,
+             d->libraries->cu.fill(cuda_span_address(x), 0xff, x.bytes, d->stream), "fill memory");
+    TRY(cudnn_plan_start(&c->plan, err));
+    TRY(call->driver->vtable->download(call->driver, y.buffer, y.offset, found, bytes, err));
+    *out = all_nan(found, bytes / sizeof *found);
+    return BE_OK;
+}
+
+static be_status record_relu(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    int64_t count = shape_elements(&call->out_shape[0]);
+    int groups = gpu_groups(call, count, call->units[0].group, RELU_GROUPS_A_UNIT);
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "relu_in_place", groups,
+                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_int(count))},
+                      err);
 }
 
 static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -96,7 +165,15 @@ static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be
                                                [CUDNN_W] = call->in[1],
                                                [CUDNN_Y] = call->out[0],
                                                [CUDNN_B] = call->in[2]};
-    return convolution_record(call, recorder, call->state, operands, err);
+    forward_plan *plan = call->state;
+    bool keeps = true;
+    TRY(convolution_bind(call, recorder, &plan->whole, operands, err));
+    if (plan->whole.plan.what.relu && !gpu_is_dry(recorder))
+        TRY(keeps_nan(call, &plan->whole, &keeps, err));
+    if (keeps) return convolution_record(call, recorder, &plan->whole, operands, err);
+    TRY(convolution_bind(call, recorder, &plan->bare, operands, err));
+    TRY(convolution_record(call, recorder, &plan->bare, operands, err));
+    return record_relu(call, recorder, err);
 }
 
 /* ---------------------------------------------------------------- backward */
@@ -122,8 +199,10 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
     plan->upstream = (gpu_upstream){
         .shape = call->in_shape[3], .mask = attrs->relu ? "relu_backward" : NULL, .summed = true};
     TRY(gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err));
-    if (attrs->need_dx) TRY(convolution_prepare(call, CUDNN_TO_DX, &plan->dx, err));
-    return convolution_prepare(call, CUDNN_TO_DW, &plan->dw, err);
+    cudnn_convolution dx = convolution_of(call, CUDNN_TO_DX),
+                      dw = convolution_of(call, CUDNN_TO_DW);
+    if (attrs->need_dx) TRY(convolution_prepare(call, &dx, &plan->dx, err));
+    return convolution_prepare(call, &dw, &plan->dw, err);
 }
 
 static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -136,7 +215,11 @@ static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, b
         [CUDNN_X] = call->out[0], [CUDNN_W] = call->in[1], [CUDNN_Y] = dz};
     const gpu_span dw[CUDNN_OPERANDS] = {
         [CUDNN_X] = call->in[0], [CUDNN_W] = call->out[1], [CUDNN_Y] = dz};
-    if (attrs->need_dx) TRY(convolution_record(call, recorder, &plan->dx, dx, err));
+    if (attrs->need_dx) {
+        TRY(convolution_bind(call, recorder, &plan->dx, dx, err));
+        TRY(convolution_record(call, recorder, &plan->dx, dx, err));
+    }
+    TRY(convolution_bind(call, recorder, &plan->dw, dw, err));
     return convolution_record(call, recorder, &plan->dw, dw, err);
 }
 
