@@ -5,9 +5,9 @@
 #   bash FOLDER/gpu_libraries.sh FOLDER [SECONDS]
 #
 # Every case of their ops against the double reference, parity of the five workloads, two equal
-# trainings, the step with the libraries beside that with our kernels, and compute-sanitizer.  What
-# does not fit into SECONDS (300) is left out and said.  All is logged in $OUT (a new folder if it is
-# not set).  Exit code 1 if anything failed.
+# trainings, the step with the libraries beside that with our kernels, and compute-sanitizer.
+# What does not fit into SECONDS (300) is left out and said.  All is logged in $OUT (a new folder if
+# it is not set).  Exit code 1 if anything failed.
 set -u
 folder=$(cd "${1:-$(dirname "$0")}" && pwd)
 end=$(($(date +%s) + ${2:-300}))
