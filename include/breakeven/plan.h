@@ -16,8 +16,10 @@ typedef struct be_plan be_plan;
 typedef struct be_device_options {
     int threads;     /* CPU: 0 means all physical cores */
     const char *isa; /* CPU: "generic", "avx2", "avx512"; NULL: the best that the CPU has */
-    const char
-        *library; /* CPU: "native" or "onednn" keeps to one; NULL: the better one for each op */
+    /* "native" keeps to our own kernels.  CPU: "onednn" keeps to oneDNN's; NULL takes the better
+     * one for each op.  CUDA: "cudnn" takes cuDNN's and cuBLASLt's where they can; NULL is
+     * "native". */
+    const char *library;
 } be_device_options;
 
 /* id: "cpu".  options may be NULL.  BE_UNAVAILABLE with the reason if it is not usable. */

@@ -114,9 +114,9 @@
     X(ISA, "isa", 0, "SET", CHOICE, 0, 0, "generic avx2 avx512",                                 \
       ON_MEASURE | ON_MODEL | ON(runner),                                                        \
       "instruction set of the native engine; without it the best that the CPU has")              \
-    X(LIBRARY, "library", 0, "LIB", CHOICE, 0, 0, "native onednn",                               \
+    X(LIBRARY, "library", 0, "LIB", CHOICE, 0, 0, "native onednn cudnn",                         \
       ON_MEASURE | ON_MODEL | ON(runner),                                                        \
-      "keep the native engine to its own kernels or to oneDNN's")                                \
+      "the native engine's kernels: its own, oneDNN's (CPU), or cuDNN's with cuBLASLt's (CUDA)") \
     X(DRY_RUN, "dry-run", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(train),                        \
       "print the steps and the memory map, run nothing")                                         \
     X(MAN, "man", 0, NULL, FLAG, 0, 0, "", ON(help), "print the man page")                       \

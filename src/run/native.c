@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "backend/backend.h"
 #include "core/clock.h"
 #include "core/memory.h"
 #include "run/trace.h"
@@ -159,6 +160,8 @@ static be_status prepare(native_session *s, const protocol_job *job,
 {
     be_device_options with_threads = *device;
     with_threads.threads = job->threads;
+    /* One word for devices of several kinds: it is for those that can take it. */
+    if (!backend_has_library(job->device, device->library)) with_threads.library = NULL;
     TRY(workload_find(job->workload, &s->workload, err));
     TRY(check_job(job, s->workload, err));
     if (s->train) TRY(take_optimizer(&job->optimizer, &s->optimizer, err));

@@ -96,14 +96,6 @@ void fake_cuda_ignore(int waits)
 
 /* ---------------------------------------------------------------- work that waits */
 
-struct cuda_stream_ {
-    struct cuda_stream_ *next;
-    int number;   /* from 1 on, never used again */
-    bool another; /* made while there was one */
-    work *first, **end;
-    long long given, done;
-};
-
 static cuda_stream streams;
 static int streams_made;
 
@@ -122,6 +114,7 @@ static void work_run(work *w)
     if (w->kind == WORK_FILL) memset(w->to, w->value, w->bytes);
     if (w->kind == WORK_LAUNCH) fake_run_launch(&w->launch);
     if (w->kind == WORK_WAIT) work_wait(w->stream, w->count);
+    if (w->kind == WORK_HOST) w->host.call(w->host.data);
     if (w->kind == WORK_GRAPH) {
         fake.overlaps += fake_run_graph(w->exec);
         fake.replays++;
@@ -369,6 +362,38 @@ cuda_result cuStreamWaitEvent(cuda_stream stream, cuda_event event, unsigned fla
     if (fake.ignored & (stream->another ? FAKE_WAIT_OF_OTHERS : FAKE_WAIT_OF_FIRST)) return CUDA_OK;
     fake_work_add(stream,
                   (work){.kind = WORK_WAIT, .stream = event->stream, .count = event->recorded});
+    return CUDA_OK;
+}
+
+cuda_result cuStreamBeginCapture_v2(cuda_stream stream, cuda_capture_mode mode)
+{
+    ENTER();
+    if (stream->capture || mode != CUDA_CAPTURE_THREAD_LOCAL) return CUDA_INVALID_VALUE;
+    stream->capture = fake_graph_new();
+    return CUDA_OK;
+}
+
+/* The stream is no longer captured whatever comes of it. */
+cuda_result cuStreamEndCapture(cuda_stream stream, cuda_graph *graph)
+{
+    cuda_graph captured = stream->capture;
+    int result = fake_enter(__func__);
+    stream->capture = NULL;
+    if (result != CUDA_OK && captured) fake_graph_free(captured);
+    if (result != CUDA_OK) return result;
+    *graph = captured;
+    return captured ? CUDA_OK : CUDA_INVALID_VALUE;
+}
+
+int fake_cuda_host_work(cuda_stream stream, void (*call)(const void *), const void *data,
+                        size_t bytes)
+{
+    ENTER();
+    work w = {.kind = WORK_HOST, .host = {.call = call}};
+    if (bytes > sizeof w.host.data) return CUDA_INVALID_VALUE;
+    memcpy(w.host.data, data, bytes);
+    if (stream->capture) return fake_capture(stream->capture, &w);
+    fake_work_add(stream, w);
     return CUDA_OK;
 }
 

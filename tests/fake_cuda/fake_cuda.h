@@ -30,6 +30,11 @@ enum {
     FAKE_WAIT_OF_OTHERS = 4, /* of the streams made after the first */
 };
 void fake_cuda_ignore(int waits);
+/* For the fake libraries: work on the host at its place in the stream, with a copy of the data.
+ * While the stream is captured it becomes a node of the graph. */
+struct cuda_stream_;
+int fake_cuda_host_work(struct cuda_stream_ *stream, void (*call)(const void *data),
+                        const void *data, unsigned long bytes);
 
 #define FAKE_CODE_MAGIC "FAKECODE"
 

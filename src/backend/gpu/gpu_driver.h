@@ -54,8 +54,17 @@ typedef struct gpu_argument {
 
 #define GPU_MAX_ARGUMENTS 24
 
+/* Work of a library that a driver knows, in the place of a kernel; the first member of a struct of
+ * the library's own.  `start` hands it to the driver's queue, and allocates nothing. */
+typedef struct gpu_task {
+    const char *name; /* for people */
+    be_status (*start)(const struct gpu_task *, gpu_driver *, be_error *);
+} gpu_task;
+
+/* A kernel, or a task: its arguments then only say what it reads and writes. */
 typedef struct gpu_launch {
     const gpu_function *function;
+    const gpu_task *task;
     int groups, group; /* groups, and work items of one */
     int argument_count;
     gpu_argument arguments[GPU_MAX_ARGUMENTS];

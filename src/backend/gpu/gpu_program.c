@@ -35,6 +35,7 @@ struct program {
     bool *written;      /* … was given its contents */
     size_t scratch_bytes;
     float *finite; /* host memory for a checked run */
+    char implementation[256];
 };
 
 static int op_index(const be_op *op)
@@ -47,8 +48,8 @@ static int op_index(const be_op *op)
 
 static bool gpu_vt_has(const void *device, const be_op *op)
 {
-    (void)device;
-    return gpu_table[op_index(op)] != NULL;
+    const gpu_library *library = ((const gpu_device *)device)->library;
+    return gpu_table[op_index(op)] != NULL && !(library && library->parts(op));
 }
 
 static gpu_span value_span(const program *p, be_value value)
@@ -85,15 +86,12 @@ static be_status check_sizes(const gpu_call *call, be_error *err)
     return BE_OK;
 }
 
-static be_status call_prepare(program *p, size_t n, be_error *err)
+static void call_begin(program *p, size_t n)
 {
     const graph_node *node = &p->graph->nodes[n];
     gpu_call *call = &p->calls[n];
-    p->kernels[n] = gpu_table[op_index(node->op)];
-    if (!p->kernels[n])
-        FAIL(err, BE_UNAVAILABLE, "the device %s cannot run op %s: no implementation of it",
-             p->device->id, node->op->name);
-    *call = (gpu_call){.facts = &p->driver->facts,
+    *call = (gpu_call){.driver = p->driver,
+                       .facts = &p->driver->facts,
                        .node = node,
                        .attrs = node->attrs,
                        .memory = p->memory,
@@ -102,10 +100,40 @@ static be_status call_prepare(program *p, size_t n, be_error *err)
     for (int o = 0; o < OP_MAX_OUT; o++)
         call->out_shape[o] = be_value_shape(p->graph, node->out[o]);
     if (gpu_stream_is_of(p->stream, n)) gpu_stream_shapes(p->stream, call);
-    be_status status = check_sizes(call, err);
-    if (status == BE_OK) status = p->kernels[n]->prepare(call, err);
-    if (status != BE_OK) status_prefix(err, "device %s: op %s", p->device->id, node->op->name);
-    if (call->scratch_bytes > p->scratch_bytes) p->scratch_bytes = call->scratch_bytes;
+}
+
+/* A library's implementation, where the user wants it and it takes the node; else our own, which
+ * the plan then names. */
+static be_status call_choose(program *p, size_t n, be_error *err)
+{
+    const gpu_library *library = p->device->library;
+    int index = op_index(p->graph->nodes[n].op);
+    gpu_call *call = &p->calls[n];
+    const gpu_kernel *candidates[] = {library ? library->table[index] : NULL, gpu_table[index]};
+    be_status status = BE_UNAVAILABLE;
+    for (int i = 0; i < 2 && status == BE_UNAVAILABLE; i++) {
+        if (!candidates[i]) continue;
+        call_begin(p, n);
+        p->kernels[n] = candidates[i];
+        status = check_sizes(call, err);
+        if (status == BE_OK) status = candidates[i]->prepare(call, err);
+        if (status != BE_OK && call->release) call->release(call->state);
+        if (status != BE_OK) call->release = NULL;
+    }
+    if (status == BE_OK && !call->implementation)
+        call->implementation = p->kernels[n]->implementation;
+    return status;
+}
+
+static be_status call_prepare(program *p, size_t n, be_error *err)
+{
+    const be_op *op = p->graph->nodes[n].op;
+    if (!gpu_table[op_index(op)])
+        FAIL(err, BE_UNAVAILABLE, "the device %s cannot run op %s: no implementation of it",
+             p->device->id, op->name);
+    be_status status = call_choose(p, n, err);
+    if (status != BE_OK) status_prefix(err, "device %s: op %s", p->device->id, op->name);
+    if (p->calls[n].scratch_bytes > p->scratch_bytes) p->scratch_bytes = p->calls[n].scratch_bytes;
     return status;
 }
 
@@ -205,6 +233,8 @@ static void gpu_vt_free(program *p)
     const gpu_driver_vtable *vt = driver->vtable;
     if (p->sequence) vt->sequence_free(driver, p->sequence);
     gpu_stream_free(p->stream);
+    for (size_t n = 0; p->calls && n < p->graph->node_count; n++)
+        if (p->calls[n].release) p->calls[n].release(p->calls[n].state);
     for (int m = 0; p->compiled && m < p->module_count; m++) vt->module_free(driver, p->modules[m]);
     for (size_t i = 0; p->inputs && i < p->graph->value_count; i++)
         if (p->inputs[i]) vt->free(driver, p->inputs[i]);
@@ -217,12 +247,33 @@ static void gpu_vt_free(program *p)
     memory_free(p);
 }
 
+/* "native + cuDNN 9.14.0, CUDA 13.0, …": every implementation that takes part. */
+static void describe_implementations(program *p)
+{
+    size_t room = sizeof p->implementation, used = 0;
+    for (size_t n = 0; n < p->graph->node_count; n++) {
+        const char *text = p->calls[n].implementation;
+        bool native = strcmp(text, GPU_IMPLEMENTATION) == 0;
+        if (native) text = "native";
+        for (size_t before = 0; text && before < n; before++)
+            if (strcmp(p->calls[before].implementation, p->calls[n].implementation) == 0)
+                text = NULL;
+        if (text && used < room)
+            used += (size_t)snprintf(p->implementation + used, room - used, "%s%s",
+                                     used ? " + " : "", text);
+    }
+    if (used < room)
+        snprintf(p->implementation + used, room - used, "%s%s", used ? ", " : "",
+                 p->driver->facts.software);
+}
+
 static be_status program_make(program *p, const program_options *options, be_error *err)
 {
     TRY(arena_new(&p->memory, err));
     if (options->data_on_host)
         TRY(gpu_stream_new(p->graph, p->device->stream_steps, &p->stream, err));
     TRY(program_prepare(p, err));
+    describe_implementations(p);
     if (!options->dry_run) {
         TRY(program_compile(p, err));
         TRY(program_allocate(p, err));
@@ -422,12 +473,12 @@ static void gpu_vt_describe(const program *p, be_plan_facts *facts)
 {
     facts->launches = (int)p->recorder.count;
     facts->scratch_bytes = p->scratch_bytes;
-    facts->implementation = p->driver->facts.software;
+    facts->implementation = p->implementation;
 }
 
 static const char *gpu_vt_implementation(const program *p, int node)
 {
-    return p->kernels[node]->implementation;
+    return p->calls[node].implementation;
 }
 
 static void gpu_vt_close(be_device *device)

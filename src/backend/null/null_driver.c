@@ -206,12 +206,12 @@ static const gpu_driver_vtable null_vtable = {.close = null_close,
                                               .feed_release = null_feed_release,
                                               .synchronise = null_synchronise};
 
-be_status null_open(int index, const char *id, be_device **out, be_error *err)
+be_status null_open(const backend_place *place, be_device **out, be_error *err)
 {
     void *memory = NULL;
     *out = NULL;
-    if (index != 0)
-        FAIL(err, BE_UNAVAILABLE, "device \"%s\": there is one null device, null:0", id);
+    if (place->index != 0)
+        FAIL(err, BE_UNAVAILABLE, "device \"%s\": there is one null device, null:0", place->id);
     TRY(memory_alloc(&memory, sizeof(gpu_driver), "null device", err));
     gpu_driver *driver = memory;
     *driver = (gpu_driver){.vtable = &null_vtable,

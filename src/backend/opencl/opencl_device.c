@@ -89,7 +89,7 @@ static const char *refusal(const opencl_library *cl, const opencl_place *place,
     return NULL;
 }
 
-be_status opencl_open(int index, const char *id, be_device **out, be_error *err)
+be_status opencl_open(const backend_place *place, be_device **out, be_error *err)
 {
     const opencl_library *cl;
     opencl_place places[OPENCL_DEVICES_MAX];
@@ -97,18 +97,19 @@ be_status opencl_open(int index, const char *id, be_device **out, be_error *err)
     char full_id[24];
     gpu_facts facts;
     gpu_driver *driver = NULL;
+    int index = place->index;
     *out = NULL;
     TRY(opencl_library_get(&cl, err));
     TRY(opencl_devices(cl, places, &count, err));
     if (index >= count)
         FAIL(err, BE_UNAVAILABLE,
-             "device \"%s\": OpenCL has %d device%s here, opencl:0 to opencl:%d", id, count,
+             "device \"%s\": OpenCL has %d device%s here, opencl:0 to opencl:%d", place->id, count,
              count == 1 ? "" : "s", count - 1);
     opencl_facts(cl, &places[index], &facts);
     const char *reason = refusal(cl, &places[index], &facts);
     if (reason)
-        FAIL(err, BE_UNAVAILABLE, "device \"%s\" (%s): %s; update its driver", id, facts.name,
-             reason);
+        FAIL(err, BE_UNAVAILABLE, "device \"%s\" (%s): %s; update its driver", place->id,
+             facts.name, reason);
     TRY(opencl_driver_open(cl, &places[index], &driver, err));
     snprintf(full_id, sizeof full_id, "opencl:%d", index);
     return gpu_device_new(driver, full_id, out, err);
