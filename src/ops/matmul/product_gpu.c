@@ -76,7 +76,7 @@ static double tile_loads(const gpu_tile_problem *p, const gpu_tile *t, int group
 static double round_cycles(double count, double issue, int group)
 {
     double warps = count * group / 128.0; /* of each of the four schedulers */
-    return fmax(count * issue * (1.0 + 0.58 / pow(warps, 0.39)), 300.0);
+    return fmax(count * issue * (1.0 + 0.58 / pow(warps, 0.39)), 900.0);
 }
 
 /* A guess at the time in cycles.  The constants are those that came nearest to the best of 440
