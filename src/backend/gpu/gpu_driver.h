@@ -72,6 +72,8 @@ typedef struct gpu_driver_vtable {
     /* BE_NO_MEMORY with the size in the text if it does not fit.  `bytes` 0 gives a buffer too. */
     be_status (*alloc)(gpu_driver *, size_t bytes, const char *what, gpu_buffer *out, be_error *);
     void (*free)(gpu_driver *, gpu_buffer);
+    /* Bytes that are free now, 0: not known.  NULL where no driver can say. */
+    size_t (*memory_free)(gpu_driver *);
 
     /* After all work handed over before.  The memory of the host may be changed when they return
      * (download waits). */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/gpu/gpu.h"
+#include "backend/gpu/gpu_memory.h"
 #include "backend/gpu/gpu_recorder.h"
 #include "core/clock.h"
 
@@ -157,7 +158,20 @@ static be_status program_prepare(program *p, be_error *err)
     return BE_OK;
 }
 
-static be_status program_allocate(program *p, be_error *err)
+static gpu_need program_need(const program *p)
+{
+    gpu_need need = {.states = p->map->persistent_bytes,
+                     .activations = p->map->activation_bytes,
+                     .scratch = p->scratch_bytes};
+    for (size_t i = 0; i < p->graph->value_count; i++)
+        if (p->map->places[i].region == REGION_INPUT) need.inputs += p->map->places[i].bytes;
+    for (size_t n = 0; n < p->graph->node_count; n++)
+        if (p->graph->nodes[n].op == &be_op_data_batch)
+            need.batch = p->calls[n].out_shape[0].dim[0];
+    return need;
+}
+
+static be_status allocate_each(program *p, be_error *err)
 {
     const gpu_driver_vtable *vt = p->driver->vtable;
     TRY(vt->alloc(p->driver, p->map->persistent_bytes, "parameters and states", &p->persistent,
@@ -170,6 +184,16 @@ static be_status program_allocate(program *p, be_error *err)
             TRY(vt->alloc(p->driver, p->map->places[i].bytes, p->graph->values[i].name,
                           &p->inputs[i], err));
     return BE_OK;
+}
+
+static be_status program_allocate(program *p, be_error *err)
+{
+    gpu_need need = program_need(p);
+    TRY(gpu_memory_check(p->driver, &need, err));
+    size_t free_bytes = gpu_memory_free(p->driver);
+    be_status status = allocate_each(p, err);
+    if (status != BE_NO_MEMORY) return status;
+    return gpu_memory_refuse(p->driver, &need, free_bytes, err);
 }
 
 static be_status program_record(program *p, bool dry_run, be_error *err)
@@ -217,8 +241,8 @@ static be_status program_make(program *p, const program_options *options, be_err
     TRY(arena_new(&p->memory, err));
     TRY(program_prepare(p, err));
     if (!options->dry_run) {
+        TRY(program_allocate(p, err)); /* first: it is quick, and compiling is not */
         TRY(program_compile(p, err));
-        TRY(program_allocate(p, err));
     }
     return program_record(p, options->dry_run, err);
 }
