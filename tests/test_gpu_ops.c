@@ -70,7 +70,8 @@ static void run_group(const options *o, const target *t, const ops_case *c, int 
     free(text);
 }
 
-/* The first group size, and of the others each case has another one: compiling takes long. */
+/* The first group size and the tile that the model prefers; and of the other sizes and tiles each
+ * case has another one: compiling takes long. */
 static void run_case(const options *o, const target *t, const be_op *op, int k)
 {
     ops_case c;
@@ -80,7 +81,9 @@ static void run_case(const options *o, const target *t, const be_op *op, int k)
         run_group(o, t, &c, o->group);
     } else {
         run_group(o, t, &c, t->groups[0]);
+        ((gpu_device *)t->device)->forced_way = 1 + k % 7;
         if (others) run_group(o, t, &c, t->groups[1 + k % others]);
+        ((gpu_device *)t->device)->forced_way = 0;
     }
     ops_case_close(&c);
 }

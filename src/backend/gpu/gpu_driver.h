@@ -108,7 +108,8 @@ struct gpu_driver {
     const gpu_driver_vtable *vtable;
     const char *dialect; /* text that is put before every kernel file */
     gpu_facts facts;
-    int64_t launches; /* kernels run so far, counted by the driver */
+    double tune_seconds; /* for gpu_tune.h, where nobody says otherwise; < 0: never */
+    int64_t launches;    /* kernels run so far, counted by the driver */
 };
 
 #endif

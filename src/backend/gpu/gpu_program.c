@@ -10,6 +10,7 @@
 #include "backend/gpu/gpu.h"
 #include "backend/gpu/gpu_memory.h"
 #include "backend/gpu/gpu_recorder.h"
+#include "backend/gpu/gpu_tune.h"
 #include "core/clock.h"
 
 struct program {
@@ -18,6 +19,7 @@ struct program {
     const be_graph *graph;
     const memory_map *map;
     program *share;
+    gpu_tune_count tuned;
     arena *memory;
     gpu_call *calls;
     const gpu_kernel **kernels;
@@ -83,6 +85,21 @@ static be_status check_sizes(const gpu_call *call, be_error *err)
     return BE_OK;
 }
 
+/* What a call is before its op prepares it. */
+static gpu_call call_before(const program *p, size_t n)
+{
+    const graph_node *node = &p->graph->nodes[n];
+    gpu_call call = {.facts = &p->driver->facts,
+                     .node = node,
+                     .attrs = node->attrs,
+                     .memory = p->memory,
+                     .forced_group = p->device->forced_group};
+    for (int i = 0; i < OP_MAX_IN; i++) call.in_shape[i] = be_value_shape(p->graph, node->in[i]);
+    for (int o = 0; o < OP_MAX_OUT; o++) call.out_shape[o] = be_value_shape(p->graph, node->out[o]);
+    for (int k = 0; k < GPU_MAX_CHOICES; k++) call.wanted[k] = p->device->forced_way;
+    return call;
+}
+
 static be_status call_prepare(program *p, size_t n, be_error *err)
 {
     const graph_node *node = &p->graph->nodes[n];
@@ -91,28 +108,29 @@ static be_status call_prepare(program *p, size_t n, be_error *err)
     if (!p->kernels[n])
         FAIL(err, BE_UNAVAILABLE, "the device %s cannot run op %s: no implementation of it",
              p->device->id, node->op->name);
-    *call = (gpu_call){.facts = &p->driver->facts,
-                       .node = node,
-                       .attrs = node->attrs,
-                       .memory = p->memory,
-                       .forced_group = p->device->forced_group};
-    for (int i = 0; i < OP_MAX_IN; i++) call->in_shape[i] = be_value_shape(p->graph, node->in[i]);
-    for (int o = 0; o < OP_MAX_OUT; o++)
-        call->out_shape[o] = be_value_shape(p->graph, node->out[o]);
+    *call = call_before(p, n);
     be_status status = check_sizes(call, err);
     if (status == BE_OK) status = p->kernels[n]->prepare(call, err);
     if (status != BE_OK) status_prefix(err, "device %s: op %s", p->device->id, node->op->name);
-    if (call->scratch_bytes > p->scratch_bytes) p->scratch_bytes = call->scratch_bytes;
     return status;
+}
+
+/* Prepare again, in the ways that were found to be the fastest. */
+static be_status call_tune(program *p, size_t n, be_error *err)
+{
+    gpu_call *call = &p->calls[n], base = call_before(p, n);
+    if (call->choice_count == 0 || p->device->forced_way) return BE_OK;
+    TRY(gpu_tune(p->device, p->kernels[n], &base, call, &p->tuned, err));
+    if (memcmp(base.wanted, call->wanted, sizeof base.wanted) == 0) return BE_OK;
+    *call = base;
+    return p->kernels[n]->prepare(call, err);
 }
 
 /* The whole text of a unit, and its place among the distinct texts. */
 static be_status add_unit(program *p, const gpu_unit *unit, int *out, be_error *err)
 {
-    const char *text = unit->defines;
-    for (int s = 0; s < GPU_MAX_SOURCES && unit->sources[s]; s++)
-        TRY(arena_printf(p->memory, &text, err, "%s#line 1 \"%s\"\n%s\n", text,
-                         unit->sources[s]->file, unit->sources[s]->text));
+    const char *text;
+    TRY(gpu_unit_text(unit, p->memory, &text, err));
     for (int m = 0; m < p->module_count; m++)
         if (strcmp(p->texts[m].text, text) == 0) {
             *out = m;
@@ -152,6 +170,12 @@ static be_status program_prepare(program *p, be_error *err)
         TRY(arena_alloc(p->memory, arrays[i].to, arrays[i].bytes, err));
     for (size_t n = 0; n < nodes; n++) {
         TRY(call_prepare(p, n, err));
+        p->tuned.to_come += p->calls[n].choice_count;
+    }
+    for (size_t n = 0; n < nodes; n++) {
+        TRY(call_tune(p, n, err));
+        if (p->calls[n].scratch_bytes > p->scratch_bytes)
+            p->scratch_bytes = p->calls[n].scratch_bytes;
         for (int u = 0; u < p->calls[n].unit_count; u++)
             TRY(add_unit(p, &p->calls[n].units[u], &p->units[n][u], err));
     }
@@ -259,6 +283,7 @@ static be_status gpu_vt_build(be_device *device, const be_graph *g, const memory
     p->graph = g;
     p->map = map;
     p->share = options->share;
+    p->tuned.dry_run = options->dry_run;
     be_status status = program_make(p, options, err);
     if (status == BE_OK)
         *out = p;
@@ -382,6 +407,10 @@ static void gpu_vt_describe(const program *p, be_plan_facts *facts)
     facts->launches = (int)p->recorder.count;
     facts->scratch_bytes = p->scratch_bytes;
     facts->implementation = p->driver->facts.software;
+    facts->tuned = p->tuned.searched;
+    facts->tuned_before = p->tuned.kept;
+    facts->tuned_partly = p->tuned.cut;
+    facts->tune_seconds = (double)p->tuned.ns * 1e-9;
 }
 
 static const char *gpu_vt_implementation(const program *p, int node)
@@ -411,8 +440,10 @@ const device_vtable gpu_vtable = {.close = gpu_vt_close,
 be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be_error *err)
 {
     void *memory = NULL;
+    double limit;
     *out = NULL;
-    be_status status = memory_alloc(&memory, sizeof(gpu_device), "gpu device", err);
+    be_status status = gpu_tune_limit(driver, &limit, err);
+    if (status == BE_OK) status = memory_alloc(&memory, sizeof(gpu_device), "gpu device", err);
     if (status != BE_OK) {
         driver->vtable->close(driver);
         return status;
@@ -420,6 +451,7 @@ be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be
     gpu_device *device = memory;
     snprintf(device->id, sizeof device->id, "%s", id);
     device->driver = driver;
+    device->tune_limit = limit;
     device->base = (be_device){.vtable = &gpu_vtable, .id = device->id, .name = driver->facts.name};
     *out = &device->base;
     return BE_OK;

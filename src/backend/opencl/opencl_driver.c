@@ -9,6 +9,8 @@
 
 #define FINISH_EVERY 64 /* replays between two waits, so that the queue stays short */
 
+#define TUNE_SECONDS 20.0
+
 typedef struct opencl_driver {
     gpu_driver base;
     const opencl_library *cl;
@@ -404,6 +406,8 @@ be_status opencl_driver_open(const opencl_library *cl, const opencl_place *place
     d->cl = cl;
     d->device = place->device;
     be_status status = opencl_facts(cl, place, &d->base.facts, err);
+    /* Nobody waits for a processor behind OpenCL to be fast: it is for tests. */
+    if (!d->base.facts.is_cpu) d->base.tune_seconds = TUNE_SECONDS;
     if (status == BE_OK) status = driver_start(d, err);
     if (status == BE_OK)
         *out = &d->base;

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "backend/gpu/gpu_cache.h"
+
 extern const gpu_source gpu_source_tile, gpu_source_product, gpu_source_sum_parts;
 
 /* Shapes of one item's work and of the tile. */
@@ -78,41 +80,69 @@ static bool tile_fits(const gpu_call *call, const gpu_tile_problem *p, const gpu
     return tile_bytes(t) + (size_t)t->bm * 8 + (size_t)t->bk * 8 + 64 <= local;
 }
 
-/* The best of all with this shape and depth of a round, if it takes less than *least. */
-static void try_depth(const gpu_call *call, const gpu_tile_problem *p, gpu_tile t, double *least,
-                      gpu_tile *best)
+/* The best few, no two of one kind: a shape, with or without items that share the depth, and with
+ * or without groups that do.  In order of cycles. */
+#define WAYS_MAX 8
+#define KINDS (COUNT(shapes) * 4)
+
+typedef struct way {
+    gpu_tile tile;
+    double cycles;
+} way;
+
+/* The best of each kind with this shape and depth of a round, into best[KINDS]. */
+static void try_depth(const gpu_call *call, const gpu_tile_problem *p, int shape, int bk, way *best)
 {
     for (int i = 0; i < COUNT(shares) * COUNT(splits); i++) {
+        gpu_tile t = shapes[shape];
+        t.bk = bk;
         t.ks = shares[i / COUNT(splits)];
         t.splits = splits[i % COUNT(splits)];
         t.split_depth = (int)(ceil_div(ceil_div(p->depth, t.splits), t.bk) * t.bk);
         t.splits = (int)ceil_div(p->depth, t.split_depth);
         if (!tile_fits(call, p, &t)) continue;
         double cycles = tile_cycles(call, p, &t);
-        if (!(cycles < *least)) continue;
-        *least = cycles;
-        *best = t;
+        way *w = &best[shape * 4 + (t.ks > 1) * 2 + (t.splits > 1)];
+        if (cycles < w->cycles) *w = (way){t, cycles};
     }
 }
 
-be_status gpu_tile_choose(const gpu_call *call, const gpu_tile_problem *p, gpu_tile *out,
-                          be_error *err)
+/* Sort the best few to the front; returns how many. */
+static int take_best(way *ways)
 {
-    double least = INFINITY;
-    *out = (gpu_tile){0};
+    int count = 0;
+    for (; count < WAYS_MAX; count++) {
+        int least = count;
+        for (int i = count + 1; i < KINDS; i++)
+            if (ways[i].cycles < ways[least].cycles) least = i;
+        way found = ways[least];
+        if (found.cycles == INFINITY) break;
+        ways[least] = ways[count];
+        ways[count] = found;
+    }
+    return count;
+}
+
+be_status gpu_tile_choose(gpu_call *call, const gpu_tile_problem *p, gpu_tile *out, be_error *err)
+{
+    way ways[KINDS];
+    uint64_t hash = GPU_HASH_START;
+    for (int i = 0; i < KINDS; i++) ways[i] = (way){.cycles = INFINITY};
     for (int i = 0; i < COUNT(shapes); i++)
         for (int steps = 1; steps == 1 || steps * p->depth_step <= DEPTH_MAX; steps++) {
-            gpu_tile t = shapes[i];
-            t.bk = steps * p->depth_step;
-            bool whole = !p->depth_whole || p->depth_whole % t.bk == 0;
+            int bk = steps * p->depth_step;
+            bool whole = !p->depth_whole || p->depth_whole % bk == 0;
             bool power = p->depth_whole || (steps & (steps - 1)) == 0;
-            if (whole && power) try_depth(call, p, t, &least, out);
+            if (whole && power) try_depth(call, p, i, bk, ways);
         }
-    if (out->bm == 0)
+    int count = take_best(ways);
+    if (count == 0)
         FAIL(err, BE_UNAVAILABLE,
              "no tile of it fits into the %zu bytes of local memory and the %d work items of a "
              "group of this device",
              call->facts->local_bytes, call->facts->group_max);
+    for (int i = 0; i < count; i++) hash = gpu_hash(hash, &ways[i].tile, sizeof(gpu_tile));
+    *out = ways[gpu_choose(call, count, hash)].tile;
     out->group = tile_items(out) * out->ks;
     if (out->group < 64) out->group = 64;
     return BE_OK;
