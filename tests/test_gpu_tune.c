@@ -61,7 +61,8 @@ static int tear_down(void **state)
 
 typedef struct outcome {
     be_plan_facts facts;
-    int64_t tries; /* kernels that ran while it was planned */
+    int64_t tries;       /* kernels that ran while it was planned */
+    bool is_named_tuned; /* by the plan's implementation */
     union {
         float weight[A_WEIGHT]; /* of a training */
         float logits[RESULTS];  /* of an inference */
@@ -79,6 +80,7 @@ static outcome plan_and_run(double limit, const be_plan_options *options)
     be_plan *plan = plan_of(&world.network, &world.device->base, options);
     out.tries = world.device->driver->launches - before;
     out.facts = be_plan_describe(plan);
+    out.is_named_tuned = strstr(out.facts.implementation, ", tuned") != NULL;
     write_inputs(&world.network, plan);
     run(plan, 3);
     if (options->mode == BE_TRAIN)
@@ -101,6 +103,7 @@ static void expect_counts(const outcome *o, int tuned, int partly, int before)
     assert_int_equal(o->facts.tuned_partly, partly);
     assert_int_equal(o->facts.tuned_before, before);
     assert_true((o->tries > 0) == (tuned > 0));
+    assert_true(o->is_named_tuned == (tuned + partly + before > 0));
 }
 
 static void same(const outcome *a, const outcome *b)

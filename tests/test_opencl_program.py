@@ -69,6 +69,29 @@ class OpenclTest(unittest.TestCase):
         self.assertEqual(status, 0, f"batches {tried}: {errors}")
         self.assertGreater(tried[-1], 50)
 
+    def test_tuning(self):
+        """Searched in the first run and known in the second, which gives the same weights."""
+        cache = tempfile.mkdtemp(prefix="breakeven-test-")
+        self.addCleanup(shutil.rmtree, cache)
+        kernels = os.environ.get("POCL_CACHE_DIR") or os.path.join(
+            os.environ.get("XDG_CACHE_HOME", cache), "pocl", "kcache")
+        weights, said = [], []
+        for turn in range(2):
+            path = f"{cache}/{turn}.safetensors"
+            status, output, errors = self.train(
+                "mlp-mnist", 4, "--export", path, BREAKEVEN_TUNE_SECONDS="3", XDG_CACHE_HOME=cache,
+                POCL_CACHE_DIR=kernels)
+            self.assertEqual(status, 0, errors)
+            self.assertIn(", tuned", " ".join(output.split()))
+            said.append("products tuned for this device" in output)
+            with open(path, "rb") as file:
+                weights.append(file.read())
+        self.assertEqual(said, [True, False])
+        self.assertEqual(weights[0], weights[1])
+        status, _, errors = self.train("mlp-mnist", 4, BREAKEVEN_TUNE_SECONDS="soon")
+        self.assertEqual(status, 2, errors)
+        self.assertIn("BREAKEVEN_TUNE_SECONDS: expected seconds from 0 (no search)", errors)
+
     def test_data_set_too_large(self):
         status, _, errors = self.train("cnn-fashion", 10, FAULTY_OPENCL_MEMORY="100000")
         self.assertEqual(status, 5, errors)
@@ -82,15 +105,20 @@ class OpenclTest(unittest.TestCase):
         self.assertIn("failed with -4: the device has not enough memory", errors)
 
     def test_lost_device_leaves_the_others(self):
-        status, output, _ = self.run_program(
-            "bench", "mlp-mnist", "--device", "cpu,opencl:0", "--engine", "native", "--threads",
-            "1", "--time", "0.05", "--max-time", "0.3", "--format", "jsonl", *SMALL,
-            FAULTY_OPENCL_FAIL_AT="1000", FAULTY_OPENCL_STICKY="1")
-        self.assertEqual(status, 1)
-        records = {r["device"]: r for r in map(json.loads, output.splitlines())}
-        self.assertEqual(records["cpu"]["status"], "OK")
-        self.assertEqual(records["opencl:0"]["status"], "DRIVER")
-        self.assertIn("OpenCL: ", records["opencl:0"]["error"])
+        """The runner tells the lost device; the CPU is measured all the same."""
+        for _ in range(3):
+            status, output, _ = self.run_program(
+                "bench", "mlp-mnist", "--device", "cpu,opencl:0", "--engine", "native", "--threads",
+                "1", "--time", "0.05", "--max-time", "0.3", "--format", "jsonl", *SMALL,
+                FAULTY_OPENCL_FAIL_AT="1000", FAULTY_OPENCL_STICKY="1")
+            self.assertEqual(status, 1)
+            records = {r["device"]: r for r in map(json.loads, output.splitlines())}
+            self.assertEqual(records["opencl:0"]["status"], "DRIVER")
+            self.assertIn("OpenCL: ", records["opencl:0"]["error"])
+            # A busy machine can make such short times look wrong.
+            if records["cpu"]["status"] != "FAILED":
+                break
+        self.assertEqual(records["cpu"]["status"], "OK", records["cpu"])
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ struct program {
     const memory_map *map;
     program *share;
     gpu_tune_count tuned;
+    char implementation[128];
     arena *memory;
     gpu_call *calls;
     const gpu_kernel **kernels;
@@ -264,6 +265,9 @@ static be_status program_make(program *p, const program_options *options, be_err
 {
     TRY(arena_new(&p->memory, err));
     TRY(program_prepare(p, err));
+    bool is_tuned = p->tuned.searched + p->tuned.kept + p->tuned.cut > 0;
+    snprintf(p->implementation, sizeof p->implementation, "%s%s", p->driver->facts.software,
+             is_tuned ? ", tuned" : "");
     if (!options->dry_run) {
         TRY(program_allocate(p, err)); /* first: it is quick, and compiling is not */
         TRY(program_compile(p, err));
@@ -406,7 +410,7 @@ static void gpu_vt_describe(const program *p, be_plan_facts *facts)
 {
     facts->launches = (int)p->recorder.count;
     facts->scratch_bytes = p->scratch_bytes;
-    facts->implementation = p->driver->facts.software;
+    facts->implementation = p->implementation;
     facts->tuned = p->tuned.searched;
     facts->tuned_before = p->tuned.kept;
     facts->tuned_partly = p->tuned.cut;
