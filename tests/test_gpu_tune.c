@@ -257,6 +257,10 @@ static void time_is_limited(void **state)
     expect_counts(&again, 0, 0, CHOICES);
     same(&guessed, &none);
     same(&guessed, &again);
+    /* A limit that is over before the first one has run. */
+    outcome short_one = plan_with(1e-5), short_again = plan_with(1e-5);
+    expect_counts(&short_one, 0, CHOICES, 0);
+    expect_counts(&short_again, 0, 0, CHOICES);
     outcome longer = plan_with(LONG), less = plan_with(1e-9);
     expect_counts(&longer, CHOICES, 0, 0);
     expect_counts(&less, 0, 0, CHOICES);
@@ -280,6 +284,30 @@ static be_status some_do_not_compile(gpu_driver *d, const gpu_text *texts, int c
 {
     if (count == 1 && world.compiles++ % 3 == 0) FAIL(err, BE_DRIVER, "no");
     return world.vtable->compile(d, texts, count, out, err);
+}
+
+static be_status none_compiles(gpu_driver *d, const gpu_text *texts, int count, gpu_module **out,
+                               be_error *err)
+{
+    if (count == 1) FAIL(err, BE_DRIVER, "no");
+    return world.vtable->compile(d, texts, count, out, err);
+}
+
+/* A device that fails for a while: the search is left for the next plan. */
+static void failures_are_not_kept(void **state)
+{
+    (void)state;
+    gpu_driver_vtable vtable = *world.vtable;
+    vtable.compile = none_compiles;
+    outcome guessed = plan_with(0.0);
+    world.device->driver->vtable = &vtable;
+    outcome failed = plan_with(LONG);
+    expect_counts(&failed, 0, CHOICES, 0);
+    same(&guessed, &failed);
+    assert_int_equal(each_file(NULL), 0);
+    world.device->driver->vtable = world.vtable;
+    outcome now = plan_with(LONG);
+    expect_counts(&now, CHOICES, 0, 0);
 }
 
 /* No two results of a choice are the same. */
@@ -362,6 +390,7 @@ int main(void)
         T(time_is_limited),
         T(nowhere_to_keep_it),
         T(unusable_ways_are_not_taken),
+        T(failures_are_not_kept),
         T(the_limit_is_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -332,8 +332,10 @@ static void search_and_keep(const request *r, int k, const gpu_cache_key *key, f
         f->cut_at = 0.0;
         search(r->tuner, k, guess.cut_at, end_ns, f);
     }
-    count->stopped |= keep(key, f, &unused) != BE_OK;
-    if (count->stopped) *f = guess;
+    /* Not even the first one ran: that says nothing of the kernels. */
+    bool is_lost = ready && f->cut_at == 0.0 && f->ns[f->way] == UNUSABLE;
+    if (!is_lost) count->stopped |= keep(key, f, &unused) != BE_OK;
+    if (count->stopped || is_lost) *f = guess;
     count->ns += clock_now_ns() - start_ns;
     count->cut += f->cut_at > 0.0;
     count->searched += f->cut_at == 0.0;
