@@ -11,18 +11,20 @@ cd "$(dirname "$0")/.."
 folder=${1:-.carry}
 build="build-pack"
 
-[ -e "$build/build.ninja" ] || meson setup "$build" -Dtests=false \
+[ -e "$build/build.ninja" ] || meson setup "$build" -Dtests=true \
     "-Dc_link_args=['-Wl,-rpath,\$ORIGIN/lib','-Wl,--disable-new-dtags']" >/dev/null
-ninja -C "$build" -j"${JOBS:-2}" breakeven >/dev/null
+meson configure "$build" -Dtests=true >/dev/null
+ninja -C "$build" -j"${JOBS:-2}" breakeven tests/test_gpu_ops >/dev/null
 
 rm -rf "$folder"
 mkdir -p "$folder/pack/bin/lib"
 cp "$build/breakeven" "$folder/pack/bin/"
-strip "$folder/pack/bin/breakeven"
+cp "$build/tests/test_gpu_ops" "$folder/pack/bin/"
+strip "$folder/pack/bin/breakeven" "$folder/pack/bin/test_gpu_ops"
 # Not glibc.  PyTorch's C++ library and the loader of OpenCL should be that system's own: they are
 # spare, and taken only where it has none.
 mkdir "$folder/pack/spare"
-ldd "$build/breakeven" | awk '/=> \//{print $3}' |
+ldd "$build/breakeven" "$build/tests/test_gpu_ops" | awk '/=> \//{print $3}' | sort -u |
     grep -vE '/(libc|libm|libdl|libpthread|librt|libresolv)\.so' | while read -r library; do
     case "$library" in
         */libstdc++* | */libgcc_s* | */libOpenCL*) cp -L "$library" "$folder/pack/spare/" ;;
@@ -37,5 +39,5 @@ if [ -n "${BREAKEVEN_DATA:-}" ]; then
     mkdir -p "$folder/data/fashion-mnist"
     cp "$BREAKEVEN_DATA"/fashion-mnist/*.gz "$folder/data/fashion-mnist/"
 fi
-cp bench/gpu_steps.sh bench/gpu_table.py "$folder/"
+cp bench/gpu_steps.sh bench/gpu_libraries.sh bench/gpu_table.py "$folder/"
 du -sh "$folder"

@@ -3,11 +3,11 @@
 #
 #   bash FOLDER/gpu_steps.sh FOLDER [SECONDS]
 #
-# Parity of the five workloads, ten epochs of Fashion-MNIST twice (accuracy, and equal weights),
-# the step beside PyTorch's at batches of 100 and 4096, the kernels by ncu, NVIDIA's OpenCL,
-# compute-sanitizer.  What does not fit into SECONDS (450) is left out and said.  All is logged in
-# $OUT (a new folder if it is not set); a compact table comes last.  Exit code 1 if anything
-# failed.
+# Parity of the five workloads, ten epochs of Fashion-MNIST twice and once with the data on the host
+# (accuracy, equal weights), the step beside PyTorch's at batches of 100 and 4096, the kernels by
+# ncu, NVIDIA's OpenCL, compute-sanitizer.  What does not fit into SECONDS (450) is left out and
+# said.  All is logged in $OUT (a new folder if it is not set); a compact table comes last.  Exit
+# code 1 if anything failed.
 set -u
 folder=$(cd "${1:-$(dirname "$0")}" && pwd)
 end=$(($(date +%s) + ${2:-450}))
@@ -61,26 +61,38 @@ for w in $workloads; do
     echo "$w: $(python3 "$folder/gpu_table.py" parity "$OUT/parity-$w.log" "$OUT/parity-$w.err")"
 done
 
-say "10 epochs of Fashion-MNIST at batch 100, twice"
-for turn in 1 2; do
-    run "train-$turn" 60 "$breakeven" train cnn-fashion --device cuda:0 --epochs 10 --batch 100 \
-        --export "$OUT/weights-$turn.safetensors" --format jsonl &&
-        python3 "$folder/gpu_table.py" train "$OUT/train-$turn.log"
-done
-if [ ! -s "$OUT/weights-1.safetensors" ] || [ ! -s "$OUT/weights-2.safetensors" ]; then
-    echo "there are no two weights to compare"
-elif cmp "$OUT/weights-1.safetensors" "$OUT/weights-2.safetensors"; then
-    echo "the weights of both runs are equal"
-else
-    failed=1
-    echo "FAILED: the weights of two runs differ"
-fi
+say "10 epochs of Fashion-MNIST at batch 100, twice, and with the data on the host"
+# train NAME DEVICE WHERE: the weights are $OUT/weights-NAME.safetensors.
+train() {
+    run "train-$1" 60 "$breakeven" train cnn-fashion --device "$2" --data-on "$3" --epochs 10 \
+        --batch 100 --export "$OUT/weights-$1.safetensors" --format jsonl &&
+        python3 "$folder/gpu_table.py" train "$OUT/train-$1.log"
+}
+# equal NAME NAME: they are the same bytes.
+equal() {
+    local first="$OUT/weights-$1.safetensors" second="$OUT/weights-$2.safetensors"
+    if [ ! -s "$first" ] || [ ! -s "$second" ]; then
+        echo "there are no two weights to compare: $1, $2"
+    elif cmp "$first" "$second"; then
+        echo "the weights are equal: $1, $2"
+    else
+        failed=1
+        echo "FAILED: the weights differ: $1, $2"
+    fi
+}
+train 1 cuda:0 device
+train 2 cuda:0 device
+train host cuda:0 host
+equal 1 2
+equal 1 host
 
 say "the step beside PyTorch's"
 for w in cnn-fashion cnn5-fashion cnn-mnist; do
     run "bench-$w-100" 80 "$breakeven" bench "$w" --batch 100 --device cuda:0 \
         --engine native,torch --time 1 --max-time 5 --format jsonl
 done
+run bench-host-cnn-fashion-100 80 "$breakeven" bench cnn-fashion --batch 100 --device cuda:0 \
+    --data-on host --engine native,torch --time 1 --max-time 5 --format jsonl
 run bench-cnn-fashion-4096 80 "$breakeven" bench cnn-fashion --batch 4096 --device cuda:0 \
     --engine native,torch --time 1 --max-time 5 --format jsonl
 BREAKEVEN_CUDA_SERIAL=1 run bench-serial-cnn-fashion-100 40 "$breakeven" bench cnn-fashion \
@@ -112,6 +124,9 @@ if [ -n "$opencl" ]; then
         --format jsonl
     echo "cnn-fashion: $(python3 "$folder/gpu_table.py" parity "$OUT/parity-opencl.log" \
         "$OUT/parity-opencl.err")"
+    train opencl "$opencl" device
+    train opencl-host "$opencl" host
+    equal opencl opencl-host
     run bench-opencl-cnn5-fashion-512 60 "$breakeven" bench cnn5-fashion --batch 512 \
         --device "cuda:0,$opencl" --engine native --time 1 --max-time 5 --format jsonl
 fi

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import safetensors_io
+import torch_feed
 import torch_libraries as libraries
 import torch_workloads
 from runner_protocol import Failure, SCHEMA, member
@@ -97,14 +98,20 @@ class Session:
         if self.usable == 0:
             raise Failure("BAD_DATA", f"an order of at least one batch of {self.batch} in {path}",
                           f"{len(order)} images", "use a smaller batch")
-        self.resident = libraries.fits(self.device, images.nbytes)
+        on_host = member(request, "data_on", str, "device", choices=("device", "host")) == "host"
+        fits = on_host or libraries.fits(self.device, images.nbytes)
+        # A processor's data lies on the host whatever is asked for.
+        self.resident = self.device.type == "cpu" or (fits and not on_host)
         where = self.device if self.resident else torch.device("cpu")
-        if not self.resident:
+        if not fits:
             self.warnings.append(f"the {images.nbytes >> 20} MiB of images do not fit on the "
                                  "device: each batch is copied there from host memory")
         self.images = torch.from_numpy(images).to(where)
         self.labels = torch.from_numpy(labels).long().to(where)
         self.order = torch.from_numpy(order).long().to(where)
+        self.sent, self.sent_step = None, None
+        if not self.resident:
+            self.feed = torch_feed.HostFeed(self.images, self.labels, self.batch, self.device)
 
     def _read_normalization(self, request):
         channels = self.images.shape[1]
@@ -159,27 +166,40 @@ class Session:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
 
-    def gather(self):
-        """The pixels and labels of the next step, where the data is."""
+    def index(self):
+        """The images of the next step."""
         start = self.step * self.batch % self.usable
-        index = self.order[start:start + self.batch]
+        return self.order[start:start + self.batch]
+
+    def pass_step(self):
         for layer in self.counted:
             layer.step = self.step
         self.step += 1
-        return self.images.index_select(0, index), self.labels.index_select(0, index)
 
-    def upload(self, pixels, labels):
-        if self.device.type == "cuda":
-            pixels, labels = pixels.pin_memory(), labels.pin_memory()
-        return tuple(x.to(self.device, non_blocking=True) for x in (pixels, labels))
+    def send_ahead(self):
+        """While the device computes: the next batch, if the data is not there."""
+        if self.resident or self.sent_step == self.step:
+            return
+        self.sent = self.feed.send(self.feed.gather(self.index()))
+        self.sent_step = self.step
+
+    def next_pixels(self):
+        """The pixels and labels of the next step, on the device."""
+        if self.resident:
+            index = self.index()
+            pixels, labels = self.images.index_select(0, index), self.labels.index_select(0, index)
+        else:
+            self.send_ahead()
+            pixels, labels = self.feed.take(self.sent)
+            self.sent_step = None
+        self.pass_step()
+        return pixels, labels
 
     def normalize(self, pixels):
         return pixels.float().sub_(self.mean).mul_(self.scale)
 
     def next_batch(self):
-        pixels, labels = self.gather()
-        if not self.resident:
-            pixels, labels = self.upload(pixels, labels)
+        pixels, labels = self.next_pixels()
         return self.normalize(pixels), labels
 
     def forward(self, x):
@@ -193,12 +213,14 @@ class Session:
         loss = self.loss(self.forward(x), target)
         loss.backward()
         self.optimizer.step()
+        self.send_ahead()
         return loss.detach()
 
     @torch.inference_mode()
     def infer_step(self):
         x, _ = self.next_batch()
         self.forward(x)
+        self.send_ahead()
 
 
 def in_json(loss):
@@ -335,11 +357,10 @@ class Engine:
             mark = now
 
         for _ in range(steps):
-            pixels, target = session.gather()
             if not session.resident:
-                lap("data")
-                pixels, target = session.upload(pixels, target)
+                session.send_ahead()
                 lap("upload")
+            pixels, target = session.next_pixels()
             x = session.normalize(pixels)
             lap("data")
             if not session.training:

@@ -29,8 +29,9 @@ class BenchTest(FolderTest):
 
     def check_record(self, record):
         for member in ("schema workload engine device device_name implementation threads batch "
-                       "precision mode params flops_per_step step_s samples_per_s first_step_s "
-                       "blocks stop_reason peak_rss_bytes data seed warnings environment").split():
+                       "precision data_on mode params flops_per_step step_s samples_per_s "
+                       "first_step_s blocks stop_reason peak_rss_bytes data seed warnings "
+                       "environment").split():
             self.assertIn(member, record)
         self.assertEqual((record["schema"], record["engine"], record["device"], record["mode"]),
                          (1, "native", "cpu", "train"))
@@ -54,6 +55,11 @@ class BenchTest(FolderTest):
                             .splitlines()[0])
         self.assertEqual(record["mode"], "infer")
         self.assertEqual(record["phases_s"]["backward"], 0)
+
+    def test_data_on_the_host(self):
+        lines = self.good(*self.ARGUMENTS, "--data-on", "host", "--format", "jsonl").splitlines()
+        for line in lines:
+            self.assertEqual(json.loads(line)["data_on"], "host")
 
     def test_page(self):
         text = self.good(*self.ARGUMENTS)

@@ -1,6 +1,7 @@
-/* The declarations of cuda_api.h against NVIDIA's own headers, where a toolkit is installed: every
- * function has the same type, every constant the same value, every struct the same layout.  What
- * differs does not compile.  Without a toolkit the test is skipped. */
+/* The declarations of cuda_api.h, cublaslt_api.h and cudnn_api.h against NVIDIA's own headers,
+ * where a toolkit is installed: every function has the same type, every constant the same value,
+ * every struct the same layout.  What differs does not compile.  Without a toolkit the test is
+ * skipped. */
 #include <stdio.h>
 
 #ifdef HAVE_CUDA_HEADERS
@@ -8,6 +9,9 @@
 #include <cublasLt.h>
 #include <cuda.h>
 #include <nvrtc.h>
+#ifdef HAVE_CUDNN_HEADERS
+#include <cudnn.h>
+#endif
 
 #define CUDA_API_REAL_TYPES
 typedef CUresult cuda_result;
@@ -23,8 +27,21 @@ typedef CUgraph cuda_graph;
 typedef CUgraphExec cuda_exec;
 typedef CUgraphNode cuda_node;
 typedef CUDA_KERNEL_NODE_PARAMS_v2 cuda_kernel_node;
+typedef CUstreamCaptureMode cuda_capture_mode;
 typedef nvrtcResult nvrtc_result;
 typedef nvrtcProgram nvrtc_program;
+typedef cublasStatus_t cublaslt_status;
+typedef cublasComputeType_t cublaslt_compute;
+typedef cudaDataType_t cublaslt_type;
+typedef cublasLtMatmulDescAttributes_t cublaslt_desc_attribute;
+typedef cublasLtMatmulPreferenceAttributes_t cublaslt_pref_attribute;
+typedef cublasLtHandle_t cublaslt_handle;
+typedef cublasLtMatmulDesc_t cublaslt_desc;
+typedef cublasLtMatrixLayout_t cublaslt_layout;
+typedef cublasLtMatmulPreference_t cublaslt_preference;
+typedef cublasLtMatmulAlgo_t cublaslt_algorithm;
+typedef cublasLtMatmulHeuristicResult_t cublaslt_found;
+#include "backend/cuda/cublaslt_api.h"
 #include "backend/cuda/cuda_api.h"
 
 /* The symbols with a version are declared by the header under their names without it, and a macro
@@ -65,6 +82,7 @@ VALUE(CUDA_MISALIGNED_ADDRESS, CUDA_ERROR_MISALIGNED_ADDRESS);
 VALUE(CUDA_LAUNCH_FAILED, CUDA_ERROR_LAUNCH_FAILED);
 VALUE(CUDA_SYSTEM_NOT_READY, CUDA_ERROR_SYSTEM_NOT_READY);
 VALUE(CUDA_SYSTEM_DRIVER_MISMATCH, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH);
+VALUE(CUDA_CAPTURE_UNSUPPORTED, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
 VALUE(CUDA_UNKNOWN, CUDA_ERROR_UNKNOWN);
 VALUE(CUDA_ATTRIBUTE_THREADS_PER_BLOCK, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK);
 VALUE(CUDA_ATTRIBUTE_SHARED_PER_BLOCK, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK);
@@ -77,6 +95,7 @@ VALUE(CUDA_ATTRIBUTE_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
 VALUE(CUDA_COMPUTE_PROHIBITED, CU_COMPUTEMODE_PROHIBITED);
 VALUE(CUDA_STREAM_NON_BLOCKING, CU_STREAM_NON_BLOCKING);
 VALUE(CUDA_EVENT_NO_TIMING, CU_EVENT_DISABLE_TIMING);
+VALUE(CUDA_CAPTURE_THREAD_LOCAL, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
 VALUE(NVRTC_OK, NVRTC_SUCCESS);
 VALUE(NVRTC_COMPILATION, NVRTC_ERROR_COMPILATION);
 
@@ -106,10 +125,95 @@ _Static_assert(sizeof(CUresult) == sizeof(int), "a result");
 _Static_assert(__builtin_types_compatible_p(__typeof__(&cublasLtGetVersion), size_t (*)(void)),
                "cublasLtGetVersion");
 
+/* ---------------------------------------------------------------- cuBLASLt */
+
+#define X(member, symbol, parameters)                                                          \
+    _Static_assert(__builtin_types_compatible_p(__typeof__(((cublaslt_functions *)0)->member), \
+                                                __typeof__(&symbol)),                          \
+                   #symbol);
+CUBLASLT_FUNCTION_LIST(X)
+#undef X
+_Static_assert(__builtin_types_compatible_p(__typeof__(((cublaslt_functions *)0)->error_string),
+                                            __typeof__(&cublasLtGetStatusString)),
+               "cublasLtGetStatusString");
+
+#define X(name, value) VALUE(LT_##name, name);
+CUBLASLT_CONSTANT_LIST(X)
+#undef X
+
+/* Our own result of the heuristics, under another name. */
+struct own_found {
+    uint64_t algorithm[8];
+    size_t workspace_bytes;
+    int state;
+    float waves;
+    int reserved[4];
+};
+#define SAME_FOUND(ours, theirs)                                          \
+    _Static_assert(offsetof(struct own_found, ours) ==                    \
+                       offsetof(cublasLtMatmulHeuristicResult_t, theirs), \
+                   #ours)
+SAME_FOUND(algorithm, algo);
+SAME_FOUND(workspace_bytes, workspaceSize);
+SAME_FOUND(state, state);
+SAME_FOUND(waves, wavesCount);
+SAME_FOUND(reserved, reserved);
+_Static_assert(sizeof(struct own_found) == sizeof(cublasLtMatmulHeuristicResult_t), "a result");
+_Static_assert(sizeof(cublasComputeType_t) == sizeof(int) &&
+                   sizeof(cudaDataType_t) == sizeof(int) && sizeof(cublasStatus_t) == sizeof(int) &&
+                   sizeof(cublasLtMatmulDescAttributes_t) == sizeof(int) &&
+                   sizeof(cublasLtMatmulPreferenceAttributes_t) == sizeof(int),
+               "what is an int here");
+
+/* ---------------------------------------------------------------- cuDNN */
+
+#ifdef HAVE_CUDNN_HEADERS
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+typedef cudnnStatus_t cudnn_status;
+typedef cudnnBackendDescriptorType_t cudnn_kind;
+typedef cudnnBackendAttributeName_t cudnn_attribute;
+typedef cudnnBackendAttributeType_t cudnn_type;
+typedef cudnnBackendDescriptor_t cudnn_descriptor;
+typedef cudnnHandle_t cudnn_handle;
+#include "backend/cuda/cudnn_api.h"
+
+#define SAME_TYPE(member, symbol)                                                           \
+    _Static_assert(__builtin_types_compatible_p(__typeof__(((cudnn_functions *)0)->member), \
+                                                __typeof__(&symbol)),                       \
+                   #symbol);
+#define X(member, symbol, parameters) SAME_TYPE(member, symbol)
+CUDNN_FUNCTION_LIST(X)
+#undef X
+SAME_TYPE(version, cudnnGetVersion)
+SAME_TYPE(cudart_version, cudnnGetCudartVersion)
+SAME_TYPE(error_string, cudnnGetErrorString)
+SAME_TYPE(last_error, cudnnGetLastErrorString)
+
+#define X(name, value) VALUE(DNN_##name, CUDNN_##name);
+CUDNN_CONSTANT_LIST(X)
+#undef X
+_Static_assert(sizeof(cudnnStatus_t) == sizeof(int) &&
+                   sizeof(cudnnBackendDescriptorType_t) == sizeof(int) &&
+                   sizeof(cudnnBackendAttributeName_t) == sizeof(int) &&
+                   sizeof(cudnnBackendAttributeType_t) == sizeof(int) &&
+                   sizeof(cudnnBackendNumericalNote_t) == sizeof(int) &&
+                   sizeof(cudnnDataType_t) == sizeof(int) &&
+                   sizeof(cudnnConvolutionMode_t) == sizeof(int) &&
+                   sizeof(cudnnPointwiseMode_t) == sizeof(int) &&
+                   sizeof(cudnnBackendHeurMode_t) == sizeof(int),
+               "what is an int here");
+#endif
+
 int main(void)
 {
-    printf("1..1\nok 1 - cuda_api.h agrees with the headers of CUDA %d.%d\n", CUDA_VERSION / 1000,
-           CUDA_VERSION % 1000 / 10);
+    printf("1..2\nok 1 - cuda_api.h and cublaslt_api.h agree with the headers of CUDA %d.%d\n",
+           CUDA_VERSION / 1000, CUDA_VERSION % 1000 / 10);
+#ifdef HAVE_CUDNN_HEADERS
+    printf("ok 2 - cudnn_api.h agrees with the headers of cuDNN %d.%d\n", CUDNN_MAJOR, CUDNN_MINOR);
+#else
+    printf("ok 2 - cudnn_api.h # SKIP no headers of cuDNN are installed\n");
+#endif
     return 0;
 }
 

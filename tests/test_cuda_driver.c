@@ -297,6 +297,59 @@ static void sequences(void **state)
     d->vtable->close(d);
 }
 
+/* ---------------------------------------------------------------- feeds */
+
+#define FEEDS 7
+
+/* Row i of the result is what was sent in turn i: each turn overwrites what the turn before the
+ * last one has sent, and the memory that it was sent from. */
+static be_status use_feed(gpu_driver *d, const gpu_function *f, gpu_buffer buffer, gpu_feed *feed,
+                          be_error *err)
+{
+    for (int turn = 0; turn < FEEDS; turn++) {
+        int slot = turn % GPU_FEED_SLOTS;
+        size_t at = (size_t)slot * N;
+        void *memory = NULL;
+        gpu_copy copies[2] = {{buffer, at * sizeof(float), 0, N / 4 * sizeof(float)},
+                              {buffer, (at + N / 4) * sizeof(float), N / 4 * sizeof(float),
+                               N / 4 * 3 * sizeof(float)}};
+        TRY(d->vtable->feed_claim(d, feed, slot, &memory, err));
+        for (int i = 0; i < N; i++) ((float *)memory)[i] = (float)(100 * turn + i);
+        TRY(d->vtable->feed_send(d, feed, slot, copies, 2, err));
+        gpu_launch launch = add(f, span(buffer, at, N, false),
+                                span(buffer, (size_t)(GPU_FEED_SLOTS + turn) * N, N, true), 0.5f);
+        TRY(d->vtable->launch(d, &launch, err));
+        TRY(d->vtable->feed_release(d, feed, slot, err));
+    }
+    return BE_OK;
+}
+
+static void feeds(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    float rows[FEEDS * N];
+    gpu_buffer buffer = 0;
+    gpu_feed *feed = NULL;
+    const gpu_function *f = NULL;
+    gpu_driver *d = open_driver();
+    gpu_module *module = compile(d, world.text);
+    ASSERT_OK(d->vtable->function(d, module, "add", &f, &err));
+    ASSERT_OK(d->vtable->alloc(d, sizeof rows + GPU_FEED_SLOTS * N * sizeof(float), "data", &buffer,
+                               &err));
+    ASSERT_OK(d->vtable->feed_new(d, N * sizeof(float), &feed, &err));
+    ASSERT_OK(use_feed(d, f, buffer, feed, &err));
+    assert_int_equal(d->fed_bytes, FEEDS * N * sizeof(float));
+    ASSERT_OK(d->vtable->download(d, buffer, GPU_FEED_SLOTS * N * sizeof(float), rows, sizeof rows,
+                                  &err));
+    for (int i = 0; i < FEEDS * N; i++)
+        assert_float_equal(rows[i], (float)(100 * (i / N) + i % N) + 0.5f, 0);
+    d->vtable->feed_free(d, feed);
+    d->vtable->free(d, buffer);
+    d->vtable->module_free(d, module);
+    d->vtable->close(d);
+}
+
 /* ---------------------------------------------------------------- the cache */
 
 /* The one file of the cache. */
@@ -370,40 +423,49 @@ static void cache_that_cannot_be(void **state)
 
 /* ---------------------------------------------------------------- faults */
 
+typedef struct used {
+    gpu_buffer buffer, ring;
+    gpu_module *module;
+    gpu_sequence *sequence;
+    gpu_feed *feed;
+} used;
+
 /* All that a short training does with a driver. */
-static be_status use_opened(gpu_driver *d, gpu_buffer *buffer, gpu_module **module,
-                            gpu_sequence **sequence, be_error *err)
+static be_status use_opened(gpu_driver *d, used *u, be_error *err)
 {
     float rows[4 * N] = {0};
     gpu_launch list[8];
     gpu_text one = {"made/test.gpu.c", world.text};
     const gpu_function *f = NULL, *twice = NULL;
-    TRY(d->vtable->compile(d, &one, 1, module, err));
-    TRY(d->vtable->alloc(d, sizeof rows, "data", buffer, err));
-    TRY(d->vtable->clear(d, *buffer, 0, sizeof rows, err));
-    TRY(d->vtable->upload(d, *buffer, 0, rows, sizeof rows, err));
-    TRY(d->vtable->function(d, *module, "add", &f, err));
-    TRY(d->vtable->function(d, *module, "twice", &twice, err));
-    int count = fill_sequence(f, twice, *buffer, list);
-    TRY(d->vtable->sequence(d, list, count, sequence, err));
-    TRY(d->vtable->replay(d, *sequence, 20, err));
+    TRY(d->vtable->compile(d, &one, 1, &u->module, err));
+    TRY(d->vtable->alloc(d, sizeof rows, "data", &u->buffer, err));
+    TRY(d->vtable->clear(d, u->buffer, 0, sizeof rows, err));
+    TRY(d->vtable->upload(d, u->buffer, 0, rows, sizeof rows, err));
+    TRY(d->vtable->function(d, u->module, "add", &f, err));
+    TRY(d->vtable->function(d, u->module, "twice", &twice, err));
+    int count = fill_sequence(f, twice, u->buffer, list);
+    TRY(d->vtable->sequence(d, list, count, &u->sequence, err));
+    TRY(d->vtable->alloc(d, (FEEDS + GPU_FEED_SLOTS) * N * sizeof(float), "ring", &u->ring, err));
+    TRY(d->vtable->feed_new(d, N * sizeof(float), &u->feed, err));
+    TRY(use_feed(d, f, u->ring, u->feed, err));
+    TRY(d->vtable->replay(d, u->sequence, 20, err));
     TRY(d->vtable->synchronise(d, err));
     TRY(d->vtable->launch(d, &list[0], err));
-    return d->vtable->download(d, *buffer, 0, rows, sizeof rows, err);
+    return d->vtable->download(d, u->buffer, 0, rows, sizeof rows, err);
 }
 
 static be_status use_driver(void *context, be_error *err)
 {
     gpu_driver *d = NULL;
-    gpu_buffer buffer = 0;
-    gpu_module *module = NULL;
-    gpu_sequence *sequence = NULL;
+    used u = {0};
     (void)context;
     TRY(cuda_driver_open(&world.libraries, 0, &d, err));
-    be_status status = use_opened(d, &buffer, &module, &sequence, err);
-    d->vtable->sequence_free(d, sequence);
-    d->vtable->module_free(d, module);
-    d->vtable->free(d, buffer);
+    be_status status = use_opened(d, &u, err);
+    d->vtable->feed_free(d, u.feed);
+    d->vtable->sequence_free(d, u.sequence);
+    d->vtable->module_free(d, u.module);
+    d->vtable->free(d, u.ring);
+    d->vtable->free(d, u.buffer);
     d->vtable->close(d);
     return status;
 }
@@ -488,6 +550,7 @@ int main(void)
         TEST(launches),
         TEST(kernel_that_does_not_compile),
         TEST(sequences),
+        TEST(feeds),
         TEST(cache_of_code),
         TEST(cache_by_device),
         TEST(cache_that_cannot_be),

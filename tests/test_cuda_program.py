@@ -64,6 +64,61 @@ class CudaTest(unittest.TestCase):
             for row in rows:
                 self.assertLess(row["error"], 1e-4, row)
 
+    def test_parity_with_cudnn(self):
+        for workload in ("mlp-mnist", "cnn-fashion"):
+            status, output, errors = self.run_program(
+                "parity", workload, "--device", "cuda:0", "--engine", "native", "--batch", "4",
+                "--steps", "20", "--synthetic", "--library", "cudnn", "--format", "jsonl")
+            self.assertEqual(status, 0, output + errors)
+            for row in map(json.loads, output.splitlines()):
+                self.assertLess(row["error"], 1e-4, row)
+
+    def test_records_name_the_library(self):
+        for library, named in (("native", "native, CUDA 13.0, sm_90, NVRTC 13.0"),
+                               ("cudnn", "native + cuDNN 9.14.0 + cuBLASLt 13.0.2, CUDA 13.0, "
+                                         "sm_90, NVRTC 13.0")):
+            status, output, errors = self.run_program(
+                "bench", "cnn-fashion", "--device", "cuda:0", "--engine", "native", "--batch", "4",
+                "--time", "0.05", "--max-time", "0.3", "--library", library, "--format", "jsonl",
+                *SMALL)
+            self.assertEqual(status, 0, errors)
+            for record in map(json.loads, output.splitlines()):
+                self.assertEqual(record["implementation"], named)
+
+    def test_library_that_cannot_be(self):
+        """What was asked for and is not there is refused; nothing is put in its place."""
+        cases = [("cuda:0", "cudnn", {"FAKE_CUDNN_CUDART": "14000"},
+                  "cuda:0 is not usable with --library cudnn: "),
+                 ("cuda:0", "cudnn", {"FAKE_CUDNN_CREATE": "1001"}, "does not start"),
+                 ("cuda:0", "onednn", {}, "library onednn: the device cuda:0 does not"),
+                 ("cpu", "cudnn", {}, "library cudnn: the device cpu does not")]
+        for device, library, variables, reason in cases:
+            status, _, errors = self.run_program("train", "mlp-mnist", "--device", device,
+                                                 "--library", library, "--steps", "1", *SMALL,
+                                                 **variables)
+            self.assertEqual(status, 3, errors)
+            self.assertIn(reason, " ".join(errors.split()))
+        status, _, errors = self.run_program("train", "mlp-mnist", "--device", "cuda:0", "--steps",
+                                             "1", *SMALL, FAKE_CUDNN_CUDART="14000")
+        self.assertEqual(status, 0, errors)
+        for command in ("bench", "parity"):
+            status, _, errors = self.run_program(command, "mlp-mnist", "--device", "cpu",
+                                                 "--engine", "native", "--library", "cudnn",
+                                                 "--synthetic")
+            self.assertEqual(status, 3, errors)
+            self.assertIn("library cudnn: ", errors)
+
+    def test_library_of_one_device(self):
+        """The other devices of a measurement keep to their own choice."""
+        status, output, errors = self.run_program(
+            "bench", "mlp-mnist", "--device", "cpu,cuda:0", "--engine", "native", "--threads", "1",
+            "--time", "0.05", "--max-time", "0.3", "--library", "cudnn", "--format", "jsonl",
+            *SMALL)
+        self.assertEqual(status, 0, errors)
+        records = {r["device"]: r["implementation"] for r in map(json.loads, output.splitlines())}
+        self.assertNotIn("cu", records["cpu"])
+        self.assertIn("cuBLASLt 13.0.2", records["cuda:0"])
+
     def test_two_runs_are_equal(self):
         weights = []
         for turn in range(2):
@@ -74,6 +129,20 @@ class CudaTest(unittest.TestCase):
             with open(path, "rb") as file:
                 weights.append(file.read())
         self.assertEqual(weights[0], weights[1])
+
+    def test_data_on_the_host(self):
+        """The same weights as with the data on the device, over three epochs."""
+        files = []
+        for where in ("device", "host"):
+            path = f"{self.folder}/{where}.safetensors"
+            status, output, errors = self.run_program(
+                "train", "mlp-mnist", "--device", "cuda:0", "--batch", "16", "--epochs", "3",
+                "--data-on", where, "--export", path, *SMALL)
+            self.assertEqual(status, 0, errors)
+            self.assertEqual("on the host" in output, where == "host", output)
+            with open(path, "rb") as file:
+                files.append(file.read())
+        self.assertEqual(files[0], files[1])
 
     def test_out_of_memory(self):
         """It says how much was needed and which batch would fit, and that one does fit."""

@@ -2,9 +2,10 @@
  *
  *     test_gpu_ops [--target TARGET] [--op NAME] [--case NAME] [--group N] [--seed N]
  *
- * Targets: opencl (a device behind OpenCL; without one the test fails), and host: the kernels as
- * host C under AddressSanitizer and UBSan, one work item a group.  The group size 0 is the one that
- * the op wants.
+ * Targets: opencl (a device behind OpenCL; without one the test fails); host: the kernels as host C
+ * under AddressSanitizer and UBSan, one work item a group; cuda and cudnn: NVIDIA's GPU with our
+ * kernels, or with the implementations on cuDNN and cuBLASLt (or the fake device in its place).
+ * Without --target: opencl and host.  The group size 0 is the one that the op wants.
  *
  * Nearly all of the time on a processor is PoCL's compiling, so PoCL is told to leave half of it:
  * its front end does not optimize.  test_gpu_training compiles as users do.  POCL_EXTRA_BUILD_FLAGS
@@ -52,6 +53,15 @@ static void result(bool is_good, const char *name, const char *notes)
     fflush(stdout);
 }
 
+/* The implementation that is to be tested, or NULL. */
+static const gpu_kernel *kernel_of(const target *t, const be_op *op)
+{
+    const gpu_library *library = ((const gpu_device *)t->device)->library;
+    for (int i = 0; i < OP_COUNT; i++)
+        if (op_table[i] == op) return library ? library->table[i] : gpu_table[i];
+    return NULL;
+}
+
 static void run_group(const options *o, const target *t, const ops_case *c, int group)
 {
     char name[160], *text = NULL;
@@ -59,7 +69,8 @@ static void run_group(const options *o, const target *t, const ops_case *c, int 
     FILE *notes = open_memstream(&text, &length);
     if (!notes) abort();
     ((gpu_device *)t->device)->forced_group = group;
-    ops_setting setting = {.device = t->device, .implementation = "native gpu"};
+    ops_setting setting = {.device = t->device,
+                           .implementation = kernel_of(t, c->op)->implementation};
     ops_result found = ops_run_on_device(c, &setting, notes);
     snprintf(name, sizeof name, "%s %s, %s, groups of %d", c->op->name, c->spec->name, t->name,
              group);
@@ -94,9 +105,10 @@ static void run_target(const options *o, const target *t)
     snprintf(name, sizeof name, "every word of the dialect, %s", t->name);
     int group = t->group_count == 1 ? t->groups[0] : CONFORMANCE_GROUP;
     gpu_driver *driver = ((gpu_device *)t->device)->driver;
-    if (!o->op) result(gpu_conformance_run(driver, group, reason, sizeof reason), name, reason);
+    if (!o->op && !((gpu_device *)t->device)->library)
+        result(gpu_conformance_run(driver, group, reason, sizeof reason), name, reason);
     for (int i = 0; i < OP_COUNT; i++) {
-        if (!gpu_table[i] || !is_wanted(o->op, op_table[i]->name)) continue;
+        if (!kernel_of(t, op_table[i]) || !is_wanted(o->op, op_table[i]->name)) continue;
         for (int k = 0; k < op_table[i]->case_count; k++)
             if (is_wanted(o->one_case, op_table[i]->cases[k].name)) run_case(o, t, op_table[i], k);
     }
@@ -126,20 +138,29 @@ static options parse(int argc, char **argv)
     return o;
 }
 
+/* A device of the machine, where a target of this name is wanted. */
+static void try_device(const options *o, target *t, const char *id, const char *library)
+{
+    be_error err;
+    if (be_device_open(id, &(be_device_options){.library = library}, &t->device, &err) == BE_OK)
+        run_target(o, t);
+    else
+        result(false, id, err.text);
+    be_device_close(t->device);
+}
+
 int main(int argc, char **argv)
 {
     options o = parse(argc, argv);
     be_error err;
     target opencl = {.name = "opencl", .group_count = 4, .groups = {0, 1, 24, 256}};
+    target cuda = {.name = "cuda", .group_count = 4, .groups = {0, 1, 24, 256}};
+    target cudnn = {.name = "cudnn", .group_count = 1, .groups = {0}};
     target host = {.name = "host", .group_count = 1, .groups = {1}};
     setenv("POCL_EXTRA_BUILD_FLAGS", "-cl-opt-disable", 0);
-    if (is_wanted(o.target, "opencl")) {
-        if (be_device_open("opencl:0", NULL, &opencl.device, &err) == BE_OK)
-            run_target(&o, &opencl);
-        else
-            result(false, "a device behind OpenCL", err.text);
-        be_device_close(opencl.device);
-    }
+    if (is_wanted(o.target, "opencl")) try_device(&o, &opencl, "opencl:0", NULL);
+    if (o.target && strcmp(o.target, "cuda") == 0) try_device(&o, &cuda, "cuda:0", "native");
+    if (o.target && strcmp(o.target, "cudnn") == 0) try_device(&o, &cudnn, "cuda:0", "cudnn");
     if (is_wanted(o.target, "host")) {
         if (gpu_host_open(GPU_HOST_SERIAL, &host.device, &err) == BE_OK)
             run_target(&o, &host);

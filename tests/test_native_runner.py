@@ -80,6 +80,26 @@ class NativeRunnerTest(shared.RunnerTest):
         self.assertGreater(total, 0.9 * answer["wall_ns"])
         self.assertGreater(min(answer["phases"].values()), 0)
 
+    def test_data_on_the_host_of_a_gpu(self):
+        """The same bits as with the data on the device, in all that a runner is asked."""
+        if "opencl:0" not in [device["id"] for device in self.hello["devices"]]:
+            self.skipTest("there is no OpenCL device")
+        found = []
+        for where in ("device", "host"):
+            self.ok("prepare", **self.request("mlp-mnist", device="opencl:0", data_on=where))
+            self.ok("parity", steps=5, out=self.path("out"))
+            losses = self.ok("run", steps=11, losses=True)["losses"]
+            losses += self.ok("run", steps=4, losses=True)["losses"]
+            self.ok("phases", steps=2)
+            self.ok("export", out=self.path("trained"))
+            evaluated = self.ok("evaluate", data=self.path("data"))
+            files = []
+            for name in ("out", "trained"):
+                with open(self.path(name), "rb") as file:
+                    files.append(file.read())
+            found.append((losses, evaluated, files))
+        self.assertEqual(found[0], found[1])
+
     def test_infer(self):
         request = self.request("cnn-mnist", mode="infer")
         del request["optimizer"]
@@ -122,7 +142,10 @@ class NativeRunnerTest(shared.RunnerTest):
                 ("batch", 0, "USAGE", "'batch' from 1"),
                 ("batch", 2.5, "USAGE", "'batch' to be a whole number"),
                 ("batch", 31, "USAGE", "at most the 30 images"),
-                ("mode", "test", "USAGE", "train or infer"), ("seed", -1, "USAGE", "'seed' from 0"),
+                ("mode", "test", "USAGE", "train or infer"),
+                ("data_on", "disk", "USAGE", "'data_on' to be device or host"),
+                ("data_on", 7, "USAGE", "'data_on' to be a text"),
+                ("seed", -1, "USAGE", "'seed' from 0"),
                 ("data", None, "USAGE", "'data' to name a data file"),
                 ("data", self.path("none"), "IO", "none"),
                 ("weights", self.path("none"), "IO", "none"),

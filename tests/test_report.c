@@ -224,6 +224,12 @@ static void the_page_tells_the_verdict(void **state)
         "No GPU was measured",
     };
     for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) assert_holds(page, pieces[i]);
+    assert_null(strstr(page, "data on the host"));
+    free(page);
+    for (size_t i = 0; i < 3; i++)
+        json_object_set_new(json_array_get(records, i), "data_on", json_string("host"));
+    page = page_of(records);
+    assert_holds(page, "batch 100, fp32, 0.39 GFLOP a step, data on the host");
     free(page);
     json_decref(records);
 }

@@ -40,18 +40,23 @@ static void prepare_has_all_members(void **state)
 {
     (void)state;
     json_t *json = encoded(&(protocol_call){.request = PROTOCOL_PREPARE, .job = &job});
-    json_t *wanted =
-        json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:I, s:s, s:n, s:{s:[ff], s:[ff]},"
-                  " s:{s:s, s:f, s:f, s:f, s:f, s:f, s:f}, s:s}",
-                  "op", "prepare", "workload", "cnn-cifar", "device", "cuda:0", "precision", "fp32",
-                  "threads", 2, "batch", 64, "mode", "train", "seed", INT64_MAX, "data",
-                  "/tmp/a \"quoted\" path", "weights", "normalize", "mean", 0.5, 0.25, "std", 1.0,
-                  2.0, "optimizer", "name", "sgd", "lr", 0.01, "momentum", 0.9, "weight_decay", 0.0,
-                  "beta1", 0.0, "beta2", 0.0, "epsilon", 0.0, "dropout", "engine");
+    json_t *wanted = json_pack(
+        "{s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:I, s:s, s:n, s:{s:[ff], s:[ff]},"
+        " s:{s:s, s:f, s:f, s:f, s:f, s:f, s:f}, s:s, s:s}",
+        "op", "prepare", "workload", "cnn-cifar", "device", "cuda:0", "precision", "fp32",
+        "threads", 2, "batch", 64, "mode", "train", "seed", INT64_MAX, "data",
+        "/tmp/a \"quoted\" path", "weights", "normalize", "mean", 0.5, 0.25, "std", 1.0, 2.0,
+        "optimizer", "name", "sgd", "lr", 0.01, "momentum", 0.9, "weight_decay", 0.0, "beta1", 0.0,
+        "beta2", 0.0, "epsilon", 0.0, "dropout", "engine", "data_on", "device");
     assert_non_null(wanted);
     assert_true(json_equal(json, wanted));
     json_decref(json);
     json_decref(wanted);
+    protocol_job other = job;
+    other.data_on = "host";
+    json = encoded(&(protocol_call){.request = PROTOCOL_PREPARE, .job = &other});
+    assert_string_equal(json_string_value(json_object_get(json, "data_on")), "host");
+    json_decref(json);
 }
 
 static void other_requests_have_theirs(void **state)

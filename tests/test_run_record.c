@@ -27,6 +27,7 @@ static const conductor_contender contenders[2] = {
              .device = "cpu",
              .precision = "fp32",
              .mode = "train",
+             .data_on = "host",
              .threads = 2,
              .batch = 100,
              .seed = 42}},
@@ -141,6 +142,7 @@ static void a_record_has_all_that_is_promised(void **state)
     assert_string_equal(text(r, "implementation"), "eager");
     assert_string_equal(text(r, "precision"), "fp32");
     assert_string_equal(text(r, "mode"), "train");
+    assert_string_equal(text(r, "data_on"), "device");
     assert_string_equal(text(r, "stop_reason"), "precise");
     assert_string_equal(text(r, "data"), "fashion-mnist");
     assert_string_equal(text(r, "status"), "OK");
@@ -194,6 +196,8 @@ static void what_was_not_measured_is_null(void **state)
     assert_string_equal(text(r, "log"), "its last words");
     assert_string_equal(text(r, "stop_reason"), "failed");
     assert_int_equal(number(r, "asked", "threads"), 2);
+    assert_string_equal(text(r, "data_on"), "host");
+    assert_string_equal(text(json_object_get(r, "asked"), "data_on"), "host");
     json_decref(r);
 }
 

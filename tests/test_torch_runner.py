@@ -194,6 +194,15 @@ class RunnerTest(unittest.TestCase):
         for name, value in exported.items():
             self.close(value, reference.p[name].detach().numpy(), 1e-3, name)
 
+    def test_data_on_the_host(self):
+        """On a processor that is where it lies anyway."""
+        losses = []
+        for where in ("device", "host"):
+            prepared = self.ok("prepare", **self.request("cnn-fashion", data_on=where))
+            self.assertEqual([text for text in prepared["warnings"] if "memory" in text], [])
+            losses.append(self.ok("run", steps=9, losses=True)["losses"])
+        self.assertEqual(losses[0], losses[1])
+
     def test_dropout(self):
         """`counter` gives parity's losses; `engine` others, the same ones from the same seed."""
         def losses(**changes):
@@ -327,6 +336,7 @@ class RunnerTest(unittest.TestCase):
                 ("batch", 2.5, "USAGE", "a whole number, found 2.5"),
                 ("batch", 31, "BAD_DATA", "one batch of 31 in data, found 30 images"),
                 ("mode", "test", "USAGE", "one of train, infer"),
+                ("data_on", "disk", "USAGE", "one of device, host"),
                 ("seed", -1, "USAGE", "at least 0"), ("seed", 1 << 64, "USAGE", "below 2^64"),
                 ("dropout", "none", "USAGE", "one of engine, counter"),
                 ("data", self.path("none"), "IO", "No such file"),

@@ -82,10 +82,10 @@ be_value be_dropout(be_graph *g, be_value x, float p);
  */
 be_value be_softmax_cross_entropy(be_graph *g, be_value logits, be_value target);
 
-/* A batch of a data set that lies on the device.  images u8 [COUNT, C, H, W], labels i32 [COUNT]
- * and order i32 [K] are inputs named "images", "labels", "order"; step t takes the images
- * order[(t·batch + i) mod (K − K mod batch)], i < batch.  Pixels become
- * (pixel / 255 − mean[c]) / std[c]. */
+/* A batch of a data set (that lies on the device, but see data_on_host in plan.h).  images u8
+ * [COUNT, C, H, W], labels i32 [COUNT] and order i32 [K] are inputs named "images", "labels",
+ * "order"; step t takes the images order[(t·batch + i) mod (K − K mod batch)], i < batch.  Pixels
+ * become (pixel / 255 − mean[c]) / std[c]. */
 typedef struct be_batch_options {
     int64_t count, order_count;
     int batch, channels, height, width; /* channels <= 4 */

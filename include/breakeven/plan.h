@@ -16,8 +16,10 @@ typedef struct be_plan be_plan;
 typedef struct be_device_options {
     int threads;     /* CPU: 0 means all physical cores */
     const char *isa; /* CPU: "generic", "avx2", "avx512"; NULL: the best that the CPU has */
-    const char
-        *library; /* CPU: "native" or "onednn" keeps to one; NULL: the better one for each op */
+    /* "native" keeps to our own kernels.  CPU: "onednn" keeps to oneDNN's; NULL takes the better
+     * one for each op.  CUDA: "cudnn" takes cuDNN's and cuBLASLt's where they can; NULL is
+     * "native". */
+    const char *library;
 } be_device_options;
 
 /* id: "cpu".  options may be NULL.  BE_UNAVAILABLE with the reason if it is not usable. */
@@ -37,6 +39,11 @@ typedef struct be_plan_options {
     int keep_count;
     int dry_run; /* plan everything, allocate nothing; such a plan can only be printed */
     int no_fusion;
+    /* The pictures, labels and order of be_data_batch stay in the memory of the host, and each
+     * batch is copied to the device while the steps before it run; the results are the same bits.
+     * A CPU reads them there anyway.  BE_USAGE on another device if the graph has no be_data_batch,
+     * or several, or uses its inputs elsewhere too. */
+    int data_on_host;
 } be_plan_options;
 
 /* The graph is copied; the device must outlive the plan. */

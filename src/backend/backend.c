@@ -17,7 +17,7 @@ static const struct {
 
 static const struct {
     const char *name;
-    be_status (*open)(int index, const char *id, be_device **, be_error *);
+    be_status (*open)(const backend_place *, be_device **, be_error *);
 } numbered_table[] = {
 #define X(name, open, text) {#name, open},
     NUMBERED_BACKEND_LIST(X)
@@ -36,17 +36,51 @@ static int number_of(const char *id, const char *name)
     return atoi(digits);
 }
 
+static const struct {
+    const char *name, *backend;
+} library_table[] = {
+#define X(name, backend) {#name, backend},
+    LIBRARY_LIST(X)
+#undef X
+};
+
+#define LIBRARIES (sizeof library_table / sizeof library_table[0])
+
+bool backend_has_library(const char *id, const char *library)
+{
+    for (size_t i = 0; library && i < LIBRARIES; i++)
+        if (strcmp(library_table[i].name, library) == 0)
+            return !*library_table[i].backend || number_of(id, library_table[i].backend) >= 0;
+    return !library;
+}
+
+static be_status check_library(const char *id, const char *library, be_error *err)
+{
+    bool known = !library;
+    for (size_t i = 0; library && i < LIBRARIES; i++)
+        known |= strcmp(library_table[i].name, library) == 0;
+    if (!known)
+        FAIL(err, BE_USAGE, "library: expected native, onednn or cudnn, found \"%s\"", library);
+    if (backend_has_library(id, library)) return BE_OK;
+    FAIL(err, BE_UNAVAILABLE,
+         "library %s: the device %s does not have it; leave --library out, or name a device that "
+         "does (onednn: cpu, cudnn: cuda:N)",
+         library, id);
+}
+
 be_status be_device_open(const char *id, const be_device_options *options, be_device **out,
                          be_error *err)
 {
     static const be_device_options defaults = {0};
     *out = NULL;
+    if (!options) options = &defaults;
+    TRY(check_library(id, options->library, err));
     for (size_t i = 0; i < sizeof backend_table / sizeof backend_table[0]; i++)
-        if (strcmp(backend_table[i].name, id) == 0)
-            return backend_table[i].open(options ? options : &defaults, out, err);
+        if (strcmp(backend_table[i].name, id) == 0) return backend_table[i].open(options, out, err);
     for (size_t i = 0; i < sizeof numbered_table / sizeof numbered_table[0]; i++) {
         int number = number_of(id, numbered_table[i].name);
-        if (number >= 0) return numbered_table[i].open(number, id, out, err);
+        backend_place place = {.index = number, .id = id, .options = options};
+        if (number >= 0) return numbered_table[i].open(&place, out, err);
     }
     FAIL(err, BE_UNAVAILABLE,
          "device \"%s\": expected one of those that `breakeven devices` lists (cpu …)", id);

@@ -12,9 +12,18 @@ be_status cpu_open(const be_device_options *options, be_device **out, be_error *
 const char *cpu_library_version(void);
 
 /* Device N of a backend that has several: "opencl:N", "null:0" …  `id` is its full id. */
-be_status cuda_open(int index, const char *id, be_device **out, be_error *err);
-be_status opencl_open(int index, const char *id, be_device **out, be_error *err);
-be_status null_open(int index, const char *id, be_device **out, be_error *err);
+typedef struct backend_place {
+    int index;
+    const char *id;
+    const be_device_options *options;
+} backend_place;
+
+be_status cuda_open(const backend_place *place, be_device **out, be_error *err);
+be_status opencl_open(const backend_place *place, be_device **out, be_error *err);
+be_status null_open(const backend_place *place, be_device **out, be_error *err);
+
+/* Whether a device of this id may be asked for kernels of this library (NULL: of any). */
+bool backend_has_library(const char *id, const char *library);
 
 /* One device of a backend, for lists of them; what is not usable says why and what to do. */
 typedef struct backend_entry {
@@ -37,6 +46,9 @@ void cuda_list(json_t *devices);
  * id, only its backend is looked at: a driver takes time and memory to start.  NULL without
  * memory. */
 json_t *backend_list(const char *id);
+
+/* Word of --library, the backend that has it ("" all of them) */
+#define LIBRARY_LIST(X) X(native, "") X(onednn, "cpu") X(cudnn, "cuda")
 
 /* name in ids, opening function, what it is */
 #define BACKEND_LIST(X) X(cpu, cpu_open, "the processor")

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "backend/backend.h"
 #include "cli/cli.h"
 
 static bool has_word(const option_value *value, const char *word)
@@ -103,6 +104,23 @@ static be_status check_devices(const bench_plan *plan, const cli_options *option
     return BE_OK;
 }
 
+/* The library that was named must be some device's of the native engine; the others keep to their
+ * own choice. */
+static be_status check_library(const bench_plan *plan, const cli_options *options, be_error *err)
+{
+    const char *library = options->value[OPTION_LIBRARY].text;
+    bool found = !library;
+    for (int c = 0; c < plan->contender_count && !found; c++)
+        found = strcmp(plan->contenders[c].engine->name, "native") == 0 &&
+                backend_has_library(plan->contenders[c].device, library);
+    if (!found)
+        FAIL(err, BE_UNAVAILABLE,
+             "library %s: none of the devices has it; leave --library out, or name a device that "
+             "does (onednn: cpu, cudnn: cuda:N)",
+             library);
+    return BE_OK;
+}
+
 be_status bench_plan_make(bench_plan *plan, const cli_options *options, be_error *err)
 {
     const option_value *values = options->value;
@@ -110,6 +128,7 @@ be_status bench_plan_make(bench_plan *plan, const cli_options *options, be_error
         .batches = values[OPTION_BATCH].integers,
         .batch_count = values[OPTION_BATCH].count,
         .precision = "fp32",
+        .data_on = values[OPTION_DATA_ON].text,
         .infer = values[OPTION_INFER].given,
         .native_options = {.isa = values[OPTION_ISA].text, .library = values[OPTION_LIBRARY].text}};
     TRY(cli_check_precision(options, err));
@@ -119,7 +138,7 @@ be_status bench_plan_make(bench_plan *plan, const cli_options *options, be_error
     TRY(check_devices(plan, options, err));
     if (!plan->contender_count)
         FAIL(err, BE_UNAVAILABLE, "there is nothing to measure: no engine has such a device here");
-    return BE_OK;
+    return check_library(plan, options, err);
 }
 
 void bench_plan_release(bench_plan *plan)

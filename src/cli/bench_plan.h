@@ -24,6 +24,7 @@ typedef struct bench_plan {
     const int64_t *batches; /* of the options; count 0: the workload's default */
     int batch_count;
     const char *precision;
+    const char *data_on; /* of the options; NULL: device */
     bool infer;
     be_device_options native_options;
 } bench_plan;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "backend/backend.h"
 #include "cli/bench_plan.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -47,7 +48,9 @@ static be_status plan_facts(bench_command *c, int64_t batch, bool print, be_erro
     TRY(workload_model_new(c->workload, &options, &model, err));
     c->dropout = model.graph->salt > 0;
     be_plan_options planning = {.mode = c->plan.infer ? BE_INFER : BE_TRAIN, .dry_run = 1};
-    be_status status = be_device_open("cpu", &c->plan.native_options, &device, err);
+    be_device_options native = c->plan.native_options;
+    if (!backend_has_library("cpu", native.library)) native.library = NULL;
+    be_status status = be_device_open("cpu", &native, &device, err);
     if (status == BE_OK) status = be_plan_new(model.graph, device, &planning, &plan, err);
     if (status == BE_OK) c->facts = be_plan_describe(plan);
     if (status == BE_OK && print) {
@@ -150,6 +153,7 @@ static be_status measure_batch(bench_command *c, int64_t batch, be_error *err)
         contenders[i].job.threads = who->threads;
         contenders[i].job.batch = batch;
         contenders[i].job.precision = c->plan.precision;
+        contenders[i].job.data_on = c->plan.data_on;
         contenders[i].job.mode = c->plan.infer ? "infer" : "train";
     }
     TRY(plan_facts(c, batch, false, err));

@@ -53,9 +53,10 @@ static void print_head(const train_command *c, const be_plan *plan)
              c->options.batch, be_device_id(c->device), be_device_name(c->device), threads,
              threads == 1 ? "" : "s", be_plan_describe(plan).implementation);
     report_paragraph(stdout, line, 2);
-    snprintf(line, sizeof line, "data: %s: %s to train, %s to validate; seed %" PRIu64 ", %s %g",
+    snprintf(line, sizeof line, "data: %s: %s to train, %s to validate%s; seed %" PRIu64 ", %s %g",
              c->data->source, report_count((double)c->data->count, count),
-             report_count((double)c->validation->count, validation), c->options.seed,
+             report_count((double)c->validation->count, validation),
+             c->options.data_on_host ? ", on the host" : "", c->options.seed,
              o->kind == BE_SGD    ? "SGD"
              : o->kind == BE_ADAM ? "Adam"
                                   : "AdamW",
@@ -97,6 +98,8 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
     json_object_set_new(record, "learning_rate",
                         json_real((double)c->options.optimizer.learning_rate));
     json_object_set_new(record, "data", json_string(c->data->source));
+    json_object_set_new(record, "data_on",
+                        json_string(c->options.data_on_host ? "host" : "device"));
     json_object_set_new(record, "threads", json_integer(be_device_threads(c->device)));
     json_object_set_new(record, "start_to_first_step_s",
                         report_json_real(start_to_first_step_s(c, c->trainer)));
@@ -218,6 +221,8 @@ static be_status take_options(train_command *c, be_error *err)
         .epochs = values[OPTION_EPOCHS].given ? values[OPTION_EPOCHS].integer : w->epochs,
         .steps = values[OPTION_STEPS].integer,
         .optimizer = w->optimizer,
+        .data_on_host =
+            values[OPTION_DATA_ON].given && strcmp(values[OPTION_DATA_ON].text, "host") == 0,
         .watch = {c, show_progress, show_epoch, show_saved, show_note},
         .interrupted = &cli_signal,
     };
@@ -250,7 +255,8 @@ static be_status print_plan(const train_command *c, be_error *err)
     memcpy(options.mean, c->data->mean, sizeof c->data->mean);
     memcpy(options.std, c->data->std, sizeof c->data->std);
     TRY(workload_model_new(c->workload, &options, &model, err));
-    be_plan_options planning = {.mode = BE_TRAIN, .dry_run = 1};
+    be_plan_options planning = {
+        .mode = BE_TRAIN, .dry_run = 1, .data_on_host = c->options.data_on_host};
     be_status status = be_plan_new(model.graph, c->device, &planning, &plan, err);
     if (status == BE_OK) be_plan_print(plan, stdout);
     be_plan_free(plan);

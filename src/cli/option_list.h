@@ -78,6 +78,9 @@
       "pictures a step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")     \
     X(PRECISION, "precision", 'p', "P", CHOICE, 0, 0, "fp32 tf32 bf16", ON_MEASURE | ON_MODEL,   \
       "precision of the arithmetic (fp32)")                                                      \
+    X(DATA_ON, "data-on", 0, "WHERE", CHOICE, 0, 0, "device host", ON(bench) | ON(train),        \
+      "where the pictures lie: on the device (the default), or on the host, from where each "    \
+      "batch is copied while the device computes the one before; on the CPU that is the same")   \
     X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench),                                        \
       "measure the forward pass, not training")                                                  \
     X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train),                                  \
@@ -111,9 +114,9 @@
     X(ISA, "isa", 0, "SET", CHOICE, 0, 0, "generic avx2 avx512",                                 \
       ON_MEASURE | ON_MODEL | ON(runner),                                                        \
       "instruction set of the native engine; without it the best that the CPU has")              \
-    X(LIBRARY, "library", 0, "LIB", CHOICE, 0, 0, "native onednn",                               \
+    X(LIBRARY, "library", 0, "LIB", CHOICE, 0, 0, "native onednn cudnn",                         \
       ON_MEASURE | ON_MODEL | ON(runner),                                                        \
-      "keep the native engine to its own kernels or to oneDNN's")                                \
+      "the native engine's kernels: its own, oneDNN's (CPU), or cuDNN's with cuBLASLt's (CUDA)") \
     X(DRY_RUN, "dry-run", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(train),                        \
       "print the steps and the memory map, run nothing")                                         \
     X(MAN, "man", 0, NULL, FLAG, 0, 0, "", ON(help), "print the man page")                       \

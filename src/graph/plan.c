@@ -335,7 +335,8 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
     if (options->share) TRY(share_check(plan, options->share, err));
     bool is_shared = options->share && plan->graph->parameters != BE_NONE;
     program_options build = {.share = is_shared ? options->share->program : NULL,
-                             .dry_run = plan->dry_run};
+                             .dry_run = plan->dry_run,
+                             .data_on_host = options->data_on_host != 0};
     TRY(device->vtable->build(plan->device, plan->graph, &plan->map, &build, &plan->program, err));
     collect_facts(plan);
     if (plan->dry_run) return BE_OK;

@@ -5,32 +5,32 @@
 
 #include "graph/op.h"
 
-/*    op                      cpu onednn gpu */
-#define OP_LIST(X)                           \
-    X(relu, 1, 0, 1)                         \
-    X(relu_backward, 1, 0, 1)                \
-    X(softmax_cross_entropy, 1, 0, 1)        \
-    X(advance, 1, 0, 1)                      \
-    X(sgd, 1, 0, 1)                          \
-    X(adam, 1, 0, 1)                         \
-    X(adamw, 1, 0, 1)                        \
-    X(dropout, 1, 0, 1)                      \
-    X(data_batch, 1, 0, 1)                   \
-    X(conv2d, 1, 1, 1)                       \
-    X(conv2d_backward, 1, 1, 1)              \
-    X(conv2d_pool, 1, 1, 1)                  \
-    X(conv2d_pool_backward, 1, 1, 1)         \
-    X(linear, 1, 1, 1)                       \
-    X(linear_backward, 1, 1, 1)              \
-    X(matmul, 1, 1, 1)                       \
-    X(max_pool2d, 1, 0, 1)                   \
-    X(max_pool2d_backward, 1, 0, 1)          \
-    X(global_average_pool, 1, 0, 1)          \
-    X(global_average_pool_backward, 1, 0, 1) \
-    X(add, 1, 0, 1)                          \
-    X(bias, 1, 0, 1)                         \
-    X(sum_rows, 1, 0, 1)                     \
-    X(reorder, 1, 0, 0)
+/*    op                      cpu onednn gpu cudnn cublaslt: of the last two at most one */
+#define OP_LIST(X)                                 \
+    X(relu, 1, 0, 1, 0, 0)                         \
+    X(relu_backward, 1, 0, 1, 0, 0)                \
+    X(softmax_cross_entropy, 1, 0, 1, 0, 0)        \
+    X(advance, 1, 0, 1, 0, 0)                      \
+    X(sgd, 1, 0, 1, 0, 0)                          \
+    X(adam, 1, 0, 1, 0, 0)                         \
+    X(adamw, 1, 0, 1, 0, 0)                        \
+    X(dropout, 1, 0, 1, 0, 0)                      \
+    X(data_batch, 1, 0, 1, 0, 0)                   \
+    X(conv2d, 1, 1, 1, 1, 0)                       \
+    X(conv2d_backward, 1, 1, 1, 1, 0)              \
+    X(conv2d_pool, 1, 1, 1, 0, 0)                  \
+    X(conv2d_pool_backward, 1, 1, 1, 0, 0)         \
+    X(linear, 1, 1, 1, 0, 1)                       \
+    X(linear_backward, 1, 1, 1, 0, 1)              \
+    X(matmul, 1, 1, 1, 0, 1)                       \
+    X(max_pool2d, 1, 0, 1, 0, 0)                   \
+    X(max_pool2d_backward, 1, 0, 1, 0, 0)          \
+    X(global_average_pool, 1, 0, 1, 0, 0)          \
+    X(global_average_pool_backward, 1, 0, 1, 0, 0) \
+    X(add, 1, 0, 1, 0, 0)                          \
+    X(bias, 1, 0, 1, 0, 0)                         \
+    X(sum_rows, 1, 0, 1, 0, 0)                     \
+    X(reorder, 1, 0, 0, 0, 0)
 
 /* Columns of 0 and 1 choose what a line expands to: OP_IF_1(a) is a, OP_IF_0(a) is nothing. */
 #define OP_IF_0(a)

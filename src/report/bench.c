@@ -85,6 +85,7 @@ static const report_column columns[] = {
     {"mode", NULL, UNIT_TEXT, NULL},
     {"batch", NULL, UNIT_COUNT, NULL},
     {"precision", NULL, UNIT_TEXT, NULL},
+    {"data_on", NULL, UNIT_TEXT, NULL},
     {"step_s.low", NULL, UNIT_SECONDS, NULL},
     {"step_s.high", NULL, UNIT_SECONDS, NULL},
     {"versus.low", NULL, UNIT_NUMBER, NULL},
@@ -167,12 +168,14 @@ static void print_group_head(const json_t *record, FILE *out)
 {
     char params[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES];
     bool train = strcmp(report_string(record, "mode"), "train") == 0;
-    fprintf(out, "\n%s%s%s: %s parameters, %s, batch %.0f, %s, %s a step\n\n",
+    bool host = strcmp(report_string(record, "data_on"), "host") == 0;
+    fprintf(out, "\n%s%s%s: %s parameters, %s, batch %.0f, %s, %s a step%s\n\n",
             report_look.color ? "\033[1m" : "", report_string(record, "workload"),
             report_look.color ? "\033[0m" : "", report_count(report_real(record, "params"), params),
             train ? "training" : "inference", report_real(record, "batch"),
             report_string(record, "asked.precision"),
-            report_flops(report_real(record, "flops_per_step"), flops));
+            report_flops(report_real(record, "flops_per_step"), flops),
+            host ? ", data on the host" : "");
 }
 
 /* ---------------------------------------------------------------- below the table */

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "backend/backend.h"
 #include "core/clock.h"
 #include "core/memory.h"
 #include "run/trace.h"
@@ -95,6 +96,8 @@ static be_status check_job(const protocol_job *job, const workload *w, be_error 
     bool train = strcmp(job->mode, "train") == 0;
     if (!train && strcmp(job->mode, "infer") != 0)
         FAIL(err, BE_USAGE, "expected 'mode' to be train or infer, found \"%s\"", job->mode);
+    if (job->data_on && strcmp(job->data_on, "device") != 0 && strcmp(job->data_on, "host") != 0)
+        FAIL(err, BE_USAGE, "expected 'data_on' to be device or host, found \"%s\"", job->data_on);
     if (strcmp(job->precision, "fp32") != 0)
         FAIL(err, BE_UNAVAILABLE,
              "precision %s: the native engine has fp32 alone on the CPU; ask for that",
@@ -157,13 +160,16 @@ static be_status prepare(native_session *s, const protocol_job *job,
 {
     be_device_options with_threads = *device;
     with_threads.threads = job->threads;
+    /* One word for devices of several kinds: it is for those that can take it. */
+    if (!backend_has_library(job->device, device->library)) with_threads.library = NULL;
     TRY(workload_find(job->workload, &s->workload, err));
     TRY(check_job(job, s->workload, err));
     if (s->train) TRY(take_optimizer(&job->optimizer, &s->optimizer, err));
     TRY(be_device_open(job->device, &with_threads, &s->device, err));
     TRY(open_data(s, job, err));
     TRY(workload_model_new(s->workload, &s->options, &s->model, err));
-    be_plan_options plan = {.mode = s->train ? BE_TRAIN : BE_INFER};
+    be_plan_options plan = {.mode = s->train ? BE_TRAIN : BE_INFER,
+                            .data_on_host = s->data_on_host};
     TRY(be_plan_new(s->model.graph, s->device, &plan, &s->plan, err));
     TRY(bind_data(s, err));
     if (job->weights) TRY(load_weights(s, job->weights, err));
@@ -174,7 +180,8 @@ static be_status prepare(native_session *s, const protocol_job *job,
 be_status native_open(native_session *s, const protocol_job *job, const be_device_options *device,
                       be_error *err)
 {
-    *s = (native_session){.train = strcmp(job->mode, "train") == 0};
+    *s = (native_session){.train = strcmp(job->mode, "train") == 0,
+                          .data_on_host = job->data_on && strcmp(job->data_on, "host") == 0};
     be_status status = prepare(s, job, device, err);
     if (status != BE_OK) native_close(s);
     return status;
@@ -220,7 +227,8 @@ be_status native_parity(native_session *s, int64_t steps, const char *path, be_e
                              .order = s->order,
                              .weights = s->weights_path,
                              .steps = steps,
-                             .infer = !s->train};
+                             .infer = !s->train,
+                             .data_on_host = s->data_on_host};
     TRY(trace_of_plan(&t, s->device, &options, err));
     be_status status = trace_save(&t, path, true, err);
     trace_free(&t);
@@ -239,7 +247,8 @@ static be_status evaluate_data(native_session *s, const data_tensors *data, nati
                                  .batch = s->options.batch,
                                  .count = data->count,
                                  .images = data->images,
-                                 .labels = data->labels};
+                                 .labels = data->labels,
+                                 .data_on_host = s->data_on_host};
     memcpy(options.mean, s->options.mean, sizeof options.mean);
     memcpy(options.std, s->options.std, sizeof options.std);
     TRY(evaluator_open(&e, &options, err));

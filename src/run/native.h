@@ -22,7 +22,7 @@ typedef struct native_session {
     workload_model model;
     be_plan *plan;
     void *prepared; /* a snapshot of the plan as it was prepared */
-    bool train;
+    bool train, data_on_host;
     const char *weights_path; /* borrowed from the job; NULL: the model's own start */
 } native_session;
 

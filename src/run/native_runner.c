@@ -152,6 +152,7 @@ static be_status take_job(const json_t *request, protocol_job *job, be_error *er
     TRY(member_text(request, "mode", &job->mode, err));
     TRY(member_path(request, "data", &job->data, err));
     TRY(member_path(request, "weights", &job->weights, err));
+    TRY(member_path(request, "data_on", &job->data_on, err));
     TRY(member_integer(request, "threads", 1, 1024, &threads, err));
     TRY(member_integer(request, "batch", 1, INT32_MAX, &job->batch, err));
     TRY(member_integer(request, "seed", 0, INT64_MAX, &seed, err));

@@ -53,6 +53,7 @@ typedef struct protocol_job {
     const char *data;      /* path of a safetensors file */
     const char *weights;   /* path of a safetensors file */
     const char *dropout;   /* engine, counter; NULL means engine */
+    const char *data_on;   /* device, host; NULL means device */
     int threads;           /* at least 1 */
     int channels;          /* length of mean and std, 0 … PROTOCOL_CHANNELS_MAX */
     int64_t batch;

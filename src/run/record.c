@@ -74,6 +74,12 @@ static json_t *record_warnings(const conductor_result *result)
     return list;
 }
 
+/* Where the pictures lie, by the job's word. */
+static json_t *record_data_on(const protocol_job *job)
+{
+    return record_text(job->data_on ? job->data_on : "device");
+}
+
 static json_t *record_asked(const conductor_contender *contender)
 {
     const protocol_job *job = &contender->job;
@@ -86,11 +92,11 @@ static json_t *record_asked(const conductor_contender *contender)
                   record_number(o->lr), "momentum", record_number(o->momentum), "weight_decay",
                   record_number(o->weight_decay), "beta1", record_number(o->beta1), "beta2",
                   record_number(o->beta2), "epsilon", record_number(o->epsilon));
-    return json_pack("{s:o, s:o, s:i, s:I, s:o, s:o, s:o, s:o}", "engine",
+    return json_pack("{s:o, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o}", "engine",
                      record_text(contender->engine), "device", record_text(job->device), "threads",
                      job->threads, "batch", (json_int_t)job->batch, "precision",
-                     record_text(job->precision), "mode", record_text(job->mode), "optimizer",
-                     optimizer, "program", program);
+                     record_text(job->precision), "data_on", record_data_on(job), "mode",
+                     record_text(job->mode), "optimizer", optimizer, "program", program);
 }
 
 /* Against whom, by how much, and what that says. */
@@ -114,7 +120,7 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
 {
     const protocol_job *job = &contender->job;
     return json_pack(
-        "{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:I, s:o,"
+        "{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:o,"
         " s:o, s:o, s:o}",
         "schema", RECORD_SCHEMA, "kind", "bench", "time", record_time(facts->unix_s), "workload",
         record_text(job->workload), "engine",
@@ -122,10 +128,11 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
         record_text(result->engine_version), "device", record_text(job->device), "device_name",
         record_text(result->device_name), "implementation", record_text(result->implementation),
         "threads", record_count(result->threads), "batch", (json_int_t)job->batch, "precision",
-        record_text(result->precision), "mode", record_text(job->mode), "seed",
-        (json_int_t)job->seed, "data", record_text(facts->data), "params",
-        record_count(result->parameters), "flops_per_step", record_number(facts->flops_per_step),
-        "bytes_per_step", record_number(facts->bytes_per_step));
+        record_text(result->precision), "data_on", record_data_on(job), "mode",
+        record_text(job->mode), "seed", (json_int_t)job->seed, "data", record_text(facts->data),
+        "params", record_count(result->parameters), "flops_per_step",
+        record_number(facts->flops_per_step), "bytes_per_step",
+        record_number(facts->bytes_per_step));
 }
 
 /* What came out. */

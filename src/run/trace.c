@@ -238,8 +238,10 @@ be_status trace_of_plan(trace *out, be_device *device, const trace_options *opti
 {
     const workload_model *model = options->model;
     be_value keep[] = {model->batch.x, model->batch.target, model->logits, model->loss};
-    be_plan_options plan = {
-        .mode = options->infer ? BE_INFER : BE_TRAIN, .keep = keep, .keep_count = 4};
+    be_plan_options plan = {.mode = options->infer ? BE_INFER : BE_TRAIN,
+                            .keep = keep,
+                            .keep_count = 4,
+                            .data_on_host = options->data_on_host};
     trace_source s = {0};
     *out = (trace){0};
     TRY(be_plan_new(model->graph, device, &plan, &s.plan, err));

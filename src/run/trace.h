@@ -33,6 +33,7 @@ typedef struct trace_options {
     const char *weights;                 /* a file; NULL: the model's own start */
     int64_t steps;                       /* whose losses are kept, at most BE_LOSS_LOG */
     bool infer;                          /* no gradients, no dropout */
+    bool data_on_host;                   /* see be_plan_options */
     const volatile sig_atomic_t
         *interrupted; /* ends it between two steps when not 0; may be NULL */
 } trace_options;

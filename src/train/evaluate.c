@@ -25,7 +25,8 @@ static be_status evaluator_prepare(evaluator *e, const evaluator_options *option
     memcpy(model.std, options->std, sizeof model.std);
     TRY(order_new(e, err));
     TRY(workload_model_new(w, &model, &e->model, err));
-    be_plan_options plan = {.mode = BE_INFER, .share = options->share};
+    be_plan_options plan = {
+        .mode = BE_INFER, .share = options->share, .data_on_host = options->data_on_host};
     TRY(be_plan_new(e->model.graph, options->device, &plan, &e->plan, err));
     size_t pixels = (size_t)w->channels * (size_t)w->height * (size_t)w->width;
     size_t count = (size_t)e->count;

@@ -16,6 +16,7 @@ typedef struct evaluator_options {
     const uint8_t *images;
     const int32_t *labels;
     float mean[4], std[4];
+    bool data_on_host; /* see be_plan_options */
 } evaluator_options;
 
 typedef struct evaluator {

@@ -48,8 +48,8 @@ static be_status make_plan(trainer *t, be_error *err)
     memcpy(model.mean, d->mean, sizeof d->mean);
     memcpy(model.std, d->std, sizeof d->std);
     TRY(workload_model_new(o->workload, &model, &t->model, err));
-    TRY(be_plan_new(t->model.graph, o->device, &(be_plan_options){.mode = BE_TRAIN}, &t->plan,
-                    err));
+    be_plan_options plan = {.mode = BE_TRAIN, .data_on_host = o->data_on_host};
+    TRY(be_plan_new(t->model.graph, o->device, &plan, &t->plan, err));
     TRY(be_plan_bind(t->plan, t->model.batch.images, d->images, count * pixels, err));
     TRY(be_plan_bind(t->plan, t->model.batch.labels, d->labels, count * sizeof *d->labels, err));
     TRY(memory_alloc(&memory, count * sizeof(int32_t), "the order of an epoch", err));
@@ -63,7 +63,8 @@ static be_status make_validation(trainer *t, be_error *err)
     evaluator_options options = {.workload = t->options->workload,
                                  .device = t->options->device,
                                  .share = t->plan,
-                                 .batch = t->options->batch};
+                                 .batch = t->options->batch,
+                                 .data_on_host = t->options->data_on_host};
     if (!d) return BE_OK;
     options.count = d->count;
     options.images = d->images;

@@ -36,7 +36,13 @@ int fake_run_graph(cuda_exec exec)
         }
         if (next < 0) abort();
         overlaps += next != earliest;
-        fake_run_launch(&exec->nodes[next].launch);
+        struct cuda_node_ *node = &exec->nodes[next];
+        if (node->child)
+            fake_run_graph(node->child);
+        else if (node->host.call)
+            node->host.call(node->host.data);
+        else
+            fake_run_launch(&node->launch);
         done[next] = true;
     }
     free(done);
@@ -124,54 +130,122 @@ cuda_result cuLaunchKernel(cuda_function function, unsigned gx, unsigned gy, uns
                            cuda_stream stream, void **arguments, void **extra)
 {
     ENTER();
-    (void)stream, (void)shared;
+    (void)shared;
     work w = {.kind = WORK_LAUNCH};
     if (gy != 1 || gz != 1 || by != 1 || bz != 1 || extra) return CUDA_INVALID_VALUE;
     int result = take_launch(&w.launch, function, gx, bx, arguments);
-    if (result == CUDA_OK) fake_work_add(w);
-    return result;
+    if (result != CUDA_OK) return result;
+    if (stream->capture) return fake_capture(stream->capture, &w);
+    fake_work_add(stream, w);
+    return CUDA_OK;
 }
 
 /* ---------------------------------------------------------------- graphs */
+
+cuda_graph fake_graph_new(void)
+{
+    fake_count(1);
+    return calloc(1, sizeof(struct cuda_graph_));
+}
 
 cuda_result cuGraphCreate(cuda_graph *graph, unsigned flags)
 {
     ENTER();
     (void)flags;
-    *graph = calloc(1, sizeof **graph);
-    fake_count(1);
+    *graph = fake_graph_new();
     return CUDA_OK;
+}
+
+static cuda_node add_node(cuda_graph graph, const cuda_node *before, size_t count)
+{
+    if (graph->count == FAKE_NODES) return NULL;
+    cuda_node made = calloc(1, sizeof *made);
+    made->index = graph->count;
+    made->before_count = (int)count;
+    made->before = calloc(count + 1, sizeof(int));
+    for (size_t i = 0; i < count; i++) made->before[i] = before[i]->index;
+    graph->nodes[graph->count++] = made;
+    return made;
 }
 
 cuda_result cuGraphAddKernelNode_v2(cuda_node *node, cuda_graph graph, const cuda_node *before,
                                     size_t count, const cuda_kernel_node *parameters)
 {
     ENTER();
-    if (graph->count == FAKE_NODES) return CUDA_OUT_OF_MEMORY;
-    cuda_node made = calloc(1, sizeof *made);
-    int result = take_launch(&made->launch, parameters->function, parameters->grid[0],
+    fake_launch launch;
+    int result = take_launch(&launch, parameters->function, parameters->grid[0],
                              parameters->block[0], parameters->parameters);
-    if (result != CUDA_OK) {
-        free(made);
-        return result;
-    }
-    made->index = graph->count;
-    made->before_count = (int)count;
-    made->before = calloc(count + 1, sizeof(int));
-    for (size_t i = 0; i < count; i++) made->before[i] = before[i]->index;
-    graph->nodes[graph->count++] = made;
-    *node = made;
+    if (result != CUDA_OK) return result;
+    *node = add_node(graph, before, count);
+    if (!*node) return CUDA_OUT_OF_MEMORY;
+    (*node)->launch = launch;
     return CUDA_OK;
 }
 
-cuda_result cuGraphDestroy(cuda_graph graph)
+cuda_result fake_capture(cuda_graph graph, const work *w)
+{
+    cuda_node last = graph->count ? graph->nodes[graph->count - 1] : NULL;
+    cuda_node node = add_node(graph, &last, last != NULL);
+    if (!node) return CUDA_OUT_OF_MEMORY;
+    node->launch = w->launch;
+    node->host = w->host;
+    return CUDA_OK;
+}
+
+static cuda_exec copy_graph(const struct cuda_node_ *const *nodes, int count)
+{
+    cuda_exec exec = calloc(1, sizeof *exec);
+    exec->count = count;
+    exec->nodes = calloc((size_t)count + 1, sizeof(struct cuda_node_));
+    for (int i = 0; i < count; i++) {
+        size_t bytes = (size_t)(nodes[i]->before_count + 1) * sizeof(int);
+        exec->nodes[i] = *nodes[i];
+        exec->nodes[i].before = malloc(bytes);
+        memcpy(exec->nodes[i].before, nodes[i]->before, bytes);
+        if (!nodes[i]->child) continue;
+        const struct cuda_node_ **inner = calloc((size_t)nodes[i]->child->count + 1, sizeof *inner);
+        for (int k = 0; k < nodes[i]->child->count; k++) inner[k] = &nodes[i]->child->nodes[k];
+        exec->nodes[i].child = copy_graph(inner, nodes[i]->child->count);
+        free(inner);
+    }
+    return exec;
+}
+
+static void free_exec(cuda_exec exec)
+{
+    for (int i = 0; i < exec->count; i++) {
+        free(exec->nodes[i].before);
+        if (exec->nodes[i].child) free_exec(exec->nodes[i].child);
+    }
+    free(exec->nodes);
+    free(exec);
+}
+
+/* The child is copied, as the driver does. */
+cuda_result cuGraphAddChildGraphNode(cuda_node *node, cuda_graph graph, const cuda_node *before,
+                                     size_t count, cuda_graph child)
+{
+    ENTER();
+    *node = add_node(graph, before, count);
+    if (!*node) return CUDA_OUT_OF_MEMORY;
+    (*node)->child = copy_graph((const struct cuda_node_ *const *)child->nodes, child->count);
+    return CUDA_OK;
+}
+
+void fake_graph_free(cuda_graph graph)
 {
     for (int i = 0; i < graph->count; i++) {
+        if (graph->nodes[i]->child) free_exec(graph->nodes[i]->child);
         free(graph->nodes[i]->before);
         free(graph->nodes[i]);
     }
     free(graph);
     fake_count(-1);
+}
+
+cuda_result cuGraphDestroy(cuda_graph graph)
+{
+    fake_graph_free(graph);
     ENTER();
     return CUDA_OK;
 }
@@ -180,16 +254,7 @@ cuda_result cuGraphInstantiateWithFlags(cuda_exec *exec, cuda_graph graph, unsig
 {
     ENTER();
     (void)flags;
-    *exec = calloc(1, sizeof **exec);
-    (*exec)->count = graph->count;
-    (*exec)->nodes = calloc((size_t)graph->count + 1, sizeof(struct cuda_node_));
-    for (int i = 0; i < graph->count; i++) {
-        struct cuda_node_ *copy = &(*exec)->nodes[i];
-        size_t bytes = (size_t)(graph->nodes[i]->before_count + 1) * sizeof(int);
-        *copy = *graph->nodes[i];
-        copy->before = malloc(bytes);
-        memcpy(copy->before, graph->nodes[i]->before, bytes);
-    }
+    *exec = copy_graph((const struct cuda_node_ *const *)graph->nodes, graph->count);
     fake_count(1);
     return CUDA_OK;
 }
@@ -197,9 +262,7 @@ cuda_result cuGraphInstantiateWithFlags(cuda_exec *exec, cuda_graph graph, unsig
 cuda_result cuGraphExecDestroy(cuda_exec exec)
 {
     fake_finish();
-    for (int i = 0; i < exec->count; i++) free(exec->nodes[i].before);
-    free(exec->nodes);
-    free(exec);
+    free_exec(exec);
     fake_count(-1);
     ENTER();
     return CUDA_OK;
@@ -215,7 +278,6 @@ cuda_result cuGraphUpload(cuda_exec exec, cuda_stream stream)
 cuda_result cuGraphLaunch(cuda_exec exec, cuda_stream stream)
 {
     ENTER();
-    (void)stream;
-    fake_work_add((work){.kind = WORK_GRAPH, .exec = exec});
+    fake_work_add(stream, (work){.kind = WORK_GRAPH, .exec = exec});
     return CUDA_OK;
 }

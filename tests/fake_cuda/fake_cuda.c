@@ -15,7 +15,7 @@ static struct {
     int calls, fail_at, fail_result;
     bool sticky, lost;
     const char *last;
-    int live, replays, overlaps;
+    int live, replays, overlaps, ignored;
 } fake = {.last = ""};
 
 typedef struct fake_block {
@@ -27,11 +27,8 @@ typedef struct fake_block {
 static fake_block *blocks;
 
 struct cuda_event_ {
-    long long recorded; /* number of the work after which it is */
-};
-
-struct cuda_stream_ {
-    int unused;
+    int stream;         /* 0: it was never recorded */
+    long long recorded; /* number of the work of the stream after which it is */
 };
 
 static int number(const char *name, long long otherwise, long long *out)
@@ -92,48 +89,64 @@ int fake_cuda_overlaps(void)
     return fake.overlaps;
 }
 
+void fake_cuda_ignore(int waits)
+{
+    fake.ignored = waits;
+}
+
 /* ---------------------------------------------------------------- work that waits */
 
-static work *work_first, **work_end = &work_first;
-static long long work_given, work_done;
+static cuda_stream streams;
+static int streams_made;
+
+static void work_until(cuda_stream stream, long long count);
+
+/* A stream that is gone has no work left. */
+static void work_wait(int number, long long count)
+{
+    for (cuda_stream s = streams; s; s = s->next)
+        if (s->number == number) work_until(s, count);
+}
 
 static void work_run(work *w)
 {
     if (w->kind == WORK_COPY) memcpy(w->to, w->from, w->bytes);
     if (w->kind == WORK_FILL) memset(w->to, w->value, w->bytes);
     if (w->kind == WORK_LAUNCH) fake_run_launch(&w->launch);
+    if (w->kind == WORK_WAIT) work_wait(w->stream, w->count);
+    if (w->kind == WORK_HOST) w->host.call(w->host.data);
     if (w->kind == WORK_GRAPH) {
         fake.overlaps += fake_run_graph(w->exec);
         fake.replays++;
     }
 }
 
-void fake_work_until(long long count)
+static void work_until(cuda_stream stream, long long count)
 {
-    while (work_first && work_done < count) {
-        work *w = work_first;
-        work_first = w->next;
-        if (!work_first) work_end = &work_first;
+    while (stream->first && stream->done < count) {
+        work *w = stream->first;
+        stream->first = w->next;
+        if (!stream->first) stream->end = &stream->first;
         work_run(w);
         free(w);
-        work_done++;
+        stream->done++;
     }
 }
 
 void fake_finish(void)
 {
-    fake_work_until(work_given);
+    for (cuda_stream s = streams; s; s = s->next) work_until(s, s->given);
 }
 
-void fake_work_add(work w)
+void fake_work_add(cuda_stream stream, work w)
 {
     work *copy = malloc(sizeof *copy);
     if (!copy) abort();
     *copy = w;
     copy->next = NULL;
-    *work_end = copy;
-    work_end = &copy->next;
-    work_given++;
+    *stream->end = copy;
+    stream->end = &copy->next;
+    stream->given++;
 }
 
 static bool in_memory(cuda_address address, size_t bytes)
@@ -314,14 +327,21 @@ cuda_result cuStreamCreate(cuda_stream *stream, unsigned flags)
 {
     ENTER();
     (void)flags;
-    *stream = calloc(1, sizeof **stream);
+    cuda_stream made = calloc(1, sizeof *made);
+    if (!made) return CUDA_OUT_OF_MEMORY;
+    *made = (struct cuda_stream_){
+        .next = streams, .number = ++streams_made, .another = streams != NULL, .end = &made->first};
+    *stream = streams = made;
     fake.live++;
     return CUDA_OK;
 }
 
 cuda_result cuStreamDestroy_v2(cuda_stream stream)
 {
+    cuda_stream *at = &streams;
     fake_finish();
+    while (*at != stream) at = &(*at)->next;
+    *at = stream->next;
     free(stream);
     fake.live--;
     ENTER();
@@ -331,8 +351,49 @@ cuda_result cuStreamDestroy_v2(cuda_stream stream)
 cuda_result cuStreamSynchronize(cuda_stream stream)
 {
     ENTER();
-    (void)stream;
-    fake_finish();
+    work_until(stream, stream->given);
+    return CUDA_OK;
+}
+
+cuda_result cuStreamWaitEvent(cuda_stream stream, cuda_event event, unsigned flags)
+{
+    ENTER();
+    if (flags) return CUDA_INVALID_VALUE;
+    if (fake.ignored & (stream->another ? FAKE_WAIT_OF_OTHERS : FAKE_WAIT_OF_FIRST)) return CUDA_OK;
+    fake_work_add(stream,
+                  (work){.kind = WORK_WAIT, .stream = event->stream, .count = event->recorded});
+    return CUDA_OK;
+}
+
+cuda_result cuStreamBeginCapture_v2(cuda_stream stream, cuda_capture_mode mode)
+{
+    ENTER();
+    if (stream->capture || mode != CUDA_CAPTURE_THREAD_LOCAL) return CUDA_INVALID_VALUE;
+    stream->capture = fake_graph_new();
+    return CUDA_OK;
+}
+
+/* The stream is no longer captured whatever comes of it. */
+cuda_result cuStreamEndCapture(cuda_stream stream, cuda_graph *graph)
+{
+    cuda_graph captured = stream->capture;
+    int result = fake_enter(__func__);
+    stream->capture = NULL;
+    if (result != CUDA_OK && captured) fake_graph_free(captured);
+    if (result != CUDA_OK) return result;
+    *graph = captured;
+    return captured ? CUDA_OK : CUDA_INVALID_VALUE;
+}
+
+int fake_cuda_host_work(cuda_stream stream, void (*call)(const void *), const void *data,
+                        size_t bytes)
+{
+    ENTER();
+    work w = {.kind = WORK_HOST, .host = {.call = call}};
+    if (bytes > sizeof w.host.data) return CUDA_INVALID_VALUE;
+    memcpy(w.host.data, data, bytes);
+    if (stream->capture) return fake_capture(stream->capture, &w);
+    fake_work_add(stream, w);
     return CUDA_OK;
 }
 
@@ -356,15 +417,15 @@ cuda_result cuEventDestroy_v2(cuda_event event)
 cuda_result cuEventRecord(cuda_event event, cuda_stream stream)
 {
     ENTER();
-    (void)stream;
-    event->recorded = work_given;
+    event->stream = stream->number;
+    event->recorded = stream->given;
     return CUDA_OK;
 }
 
 cuda_result cuEventSynchronize(cuda_event event)
 {
     ENTER();
-    fake_work_until(event->recorded);
+    if (!(fake.ignored & FAKE_WAIT_OF_HOST)) work_wait(event->stream, event->recorded);
     return CUDA_OK;
 }
 
@@ -432,9 +493,9 @@ cuda_result cuMemcpyHtoDAsync_v2(cuda_address to, const void *from, size_t bytes
                                  cuda_stream stream)
 {
     ENTER();
-    (void)stream;
     if (!in_memory(to, bytes)) return CUDA_INVALID_VALUE;
     fake_work_add(
+        stream,
         (work){.kind = WORK_COPY, .to = (void *)(uintptr_t)to, .from = from, .bytes = bytes});
     return CUDA_OK;
 }
@@ -442,9 +503,9 @@ cuda_result cuMemcpyHtoDAsync_v2(cuda_address to, const void *from, size_t bytes
 cuda_result cuMemcpyDtoHAsync_v2(void *to, cuda_address from, size_t bytes, cuda_stream stream)
 {
     ENTER();
-    (void)stream;
     if (!in_memory(from, bytes)) return CUDA_INVALID_VALUE;
     fake_work_add(
+        stream,
         (work){.kind = WORK_COPY, .to = to, .from = (const void *)(uintptr_t)from, .bytes = bytes});
     return CUDA_OK;
 }
@@ -452,9 +513,9 @@ cuda_result cuMemcpyDtoHAsync_v2(void *to, cuda_address from, size_t bytes, cuda
 cuda_result cuMemsetD8Async(cuda_address to, unsigned char value, size_t bytes, cuda_stream stream)
 {
     ENTER();
-    (void)stream;
     if (!in_memory(to, bytes)) return CUDA_INVALID_VALUE;
     fake_work_add(
+        stream,
         (work){.kind = WORK_FILL, .to = (void *)(uintptr_t)to, .value = value, .bytes = bytes});
     return CUDA_OK;
 }

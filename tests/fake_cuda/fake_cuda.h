@@ -1,8 +1,9 @@
 /* A driver without a device, for tests: libcuda.so.1 on the host.
  *
  * Device memory is host memory filled with bytes of 0xFF, so that what was never written is not a
- * number.  Work is kept back until someone waits for it, and the nodes of a graph run in the last
- * order that its edges allow, so that a missing wait or edge gives wrong results.  Kernels are
+ * number.  The work of a stream is kept back until someone waits for it, a host or another stream,
+ * and the nodes of a graph run in the last order that its edges allow, so that a missing wait or
+ * edge gives wrong results.  Kernels are
  * compiled by fake_nvrtc.c and run one work item a group.  What the device pretends to be comes
  * from the environment when cuInit is called:
  *
@@ -21,6 +22,19 @@ const char *fake_cuda_last(void); /* the function that was made to fail, "" */
 int fake_cuda_live(void);         /* objects and memory that were not given back */
 int fake_cuda_replays(void);      /* graphs started */
 int fake_cuda_overlaps(void);     /* nodes that ran before an earlier one of their graph */
+
+/* Waits that from now on do nothing, to see that a test notices; 0: none. */
+enum {
+    FAKE_WAIT_OF_HOST = 1,   /* for an event */
+    FAKE_WAIT_OF_FIRST = 2,  /* the first stream's, for another */
+    FAKE_WAIT_OF_OTHERS = 4, /* of the streams made after the first */
+};
+void fake_cuda_ignore(int waits);
+/* For the fake libraries: work on the host at its place in the stream, with a copy of the data.
+ * While the stream is captured it becomes a node of the graph. */
+struct cuda_stream_;
+int fake_cuda_host_work(struct cuda_stream_ *stream, void (*call)(const void *data),
+                        const void *data, unsigned long bytes);
 
 #define FAKE_CODE_MAGIC "FAKECODE"
 

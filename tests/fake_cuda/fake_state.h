@@ -10,6 +10,7 @@
 
 #define FAKE_NODES 4096
 #define FAKE_ARGUMENTS 32
+#define FAKE_HOST_DATA 1024
 
 struct cuda_module_ {
     void *library;
@@ -28,8 +29,17 @@ typedef struct fake_launch {
     unsigned long long values[FAKE_ARGUMENTS];
 } fake_launch;
 
+/* Work of a library: a function on the host, with its own copy of what it needs. */
+typedef struct fake_host_work {
+    void (*call)(const void *data);
+    unsigned char data[FAKE_HOST_DATA];
+} fake_host_work;
+
+/* A kernel, work of a library, or a whole graph. */
 struct cuda_node_ {
     fake_launch launch;
+    fake_host_work host; /* if it has a call */
+    cuda_exec child;     /* if there is one: the node's own */
     int index, before_count;
     int *before;
 };
@@ -44,7 +54,14 @@ struct cuda_exec_ {
     struct cuda_node_ *nodes; /* copies */
 };
 
-typedef enum work_kind { WORK_COPY, WORK_FILL, WORK_LAUNCH, WORK_GRAPH } work_kind;
+typedef enum work_kind {
+    WORK_COPY,
+    WORK_FILL,
+    WORK_LAUNCH,
+    WORK_HOST,
+    WORK_GRAPH,
+    WORK_WAIT
+} work_kind;
 
 typedef struct work {
     struct work *next;
@@ -54,8 +71,20 @@ typedef struct work {
     size_t bytes;
     int value;
     fake_launch launch;
+    fake_host_work host;
     cuda_exec exec;
+    int stream; /* whose first `count` pieces of work a WORK_WAIT waits for */
+    long long count;
 } work;
+
+struct cuda_stream_ {
+    struct cuda_stream_ *next;
+    int number;   /* from 1 on, never used again */
+    bool another; /* made while there was one */
+    work *first, **end;
+    long long given, done;
+    cuda_graph capture; /* what is handed over goes there, one node after the other */
+};
 
 /* Does this call fail?  Every function of the driver begins with it. */
 int fake_enter(const char *name);
@@ -69,9 +98,14 @@ int fake_enter(const char *name);
 /* Objects made, or given back. */
 void fake_count(int objects);
 
-void fake_work_add(work w);
-void fake_work_until(long long count);
+void fake_work_add(cuda_stream stream, work w);
 void fake_finish(void); /* all the work that waits */
+
+cuda_graph fake_graph_new(void);
+void fake_graph_free(cuda_graph graph);
+
+/* A node of a graph that waits for the last one. */
+cuda_result fake_capture(cuda_graph graph, const work *w);
 
 void fake_run_launch(fake_launch *launch);
 /* How many nodes ran before an earlier one. */

@@ -238,6 +238,7 @@ RELEASE(clReleaseContext, cl_context, context)
 RELEASE(clReleaseCommandQueue, cl_queue, queue)
 RELEASE(clReleaseProgram, cl_program, program)
 RELEASE(clReleaseKernel, cl_kernel, kernel)
+RELEASE(clReleaseEvent, cl_event, event)
 
 cl_int clGetMemObjectInfo(cl_memory buffer, cl_uint what, size_t room, void *out, size_t *bytes)
 {
@@ -310,6 +311,50 @@ cl_int clEnqueueFillBuffer(cl_queue queue, cl_memory buffer, const void *pattern
     ENTER();
     return faulty.real.clEnqueueFillBuffer(queue, buffer, pattern, pattern_bytes, offset, bytes,
                                            count, events, event);
+}
+
+void *clEnqueueMapBuffer(cl_queue queue, cl_memory buffer, cl_uint wait, cl_ulong flags,
+                         size_t offset, size_t bytes, cl_uint count, const void *events,
+                         void *event, cl_int *status)
+{
+    ENTER_MAKING(status);
+    return made(faulty.real.clEnqueueMapBuffer(queue, buffer, wait, flags, offset, bytes, count,
+                                               events, event, status));
+}
+
+/* Given back even where the call fails. */
+cl_int clEnqueueUnmapMemObject(cl_queue queue, cl_memory buffer, void *memory, cl_uint count,
+                               const void *events, void *event)
+{
+    cl_int failed = enter("clEnqueueUnmapMemObject");
+    cl_int status =
+        faulty.real.clEnqueueUnmapMemObject(queue, buffer, memory, count, events, event);
+    if (status == CL_OK) faulty.live--;
+    return failed != CL_OK ? failed : status;
+}
+
+cl_int clEnqueueMarkerWithWaitList(cl_queue queue, cl_uint count, const cl_event *events,
+                                   cl_event *event)
+{
+    ENTER();
+    cl_int status = faulty.real.clEnqueueMarkerWithWaitList(queue, count, events, event);
+    if (status == CL_OK && event) made(*event);
+    return status;
+}
+
+cl_int clEnqueueBarrierWithWaitList(cl_queue queue, cl_uint count, const cl_event *events,
+                                    cl_event *event)
+{
+    ENTER();
+    cl_int status = faulty.real.clEnqueueBarrierWithWaitList(queue, count, events, event);
+    if (status == CL_OK && event) made(*event);
+    return status;
+}
+
+cl_int clWaitForEvents(cl_uint count, const cl_event *events)
+{
+    ENTER();
+    return faulty.real.clWaitForEvents(count, events);
 }
 
 cl_int clEnqueueNDRangeKernel(cl_queue queue, cl_kernel kernel, cl_uint dimensions,

@@ -23,17 +23,10 @@ static be_status choose_isa(const be_device_options *options, cpu_isa *out, be_e
          options->isa);
 }
 
-static be_status choose_library(const be_device_options *options, cpu_library *out, be_error *err)
+static cpu_library choose_library(const be_device_options *options)
 {
-    *out = CPU_ANY_LIBRARY;
-    if (!options->library) return BE_OK;
-    if (strcmp(options->library, "native") == 0)
-        *out = CPU_NATIVE_ONLY;
-    else if (strcmp(options->library, "onednn") == 0)
-        *out = CPU_ONEDNN_ONLY;
-    else
-        FAIL(err, BE_USAGE, "library: expected native or onednn, found \"%s\"", options->library);
-    return BE_OK;
+    if (!options->library) return CPU_ANY_LIBRARY;
+    return strcmp(options->library, "native") == 0 ? CPU_NATIVE_ONLY : CPU_ONEDNN_ONLY;
 }
 
 const char *cpu_library_version(void)
@@ -50,16 +43,14 @@ be_status cpu_open(const be_device_options *options, be_device **out, be_error *
 {
     void *memory = NULL;
     cpu_isa isa;
-    cpu_library library;
     TRY(choose_isa(options, &isa, err));
-    TRY(choose_library(options, &library, err));
     if (options->threads < 0 || options->threads > CPU_THREADS_MAX)
         FAIL(err, BE_USAGE, "threads: expected 1 to %d, found %d", CPU_THREADS_MAX,
              options->threads);
     TRY(memory_alloc(&memory, sizeof(cpu_device), "cpu device", err));
     cpu_device *device = memory;
     device->isa = isa;
-    device->library = library;
+    device->library = choose_library(options);
     device->block = isa == CPU_AVX512 ? LAYOUT_BLOCKED16 : LAYOUT_BLOCKED8;
     snprintf(device->name, sizeof device->name, "%s", topology_get()->cpu_name);
     device->base =

@@ -34,6 +34,7 @@ enum {
     CUDA_LAUNCH_FAILED = 719,
     CUDA_SYSTEM_NOT_READY = 802,
     CUDA_SYSTEM_DRIVER_MISMATCH = 803,
+    CUDA_CAPTURE_UNSUPPORTED = 900,
     CUDA_UNKNOWN = 999
 };
 
@@ -48,7 +49,12 @@ enum {
     CUDA_ATTRIBUTE_MINOR = 76
 };
 
-enum { CUDA_COMPUTE_PROHIBITED = 2, CUDA_STREAM_NON_BLOCKING = 1, CUDA_EVENT_NO_TIMING = 2 };
+enum {
+    CUDA_COMPUTE_PROHIBITED = 2,
+    CUDA_STREAM_NON_BLOCKING = 1,
+    CUDA_EVENT_NO_TIMING = 2,
+    CUDA_CAPTURE_THREAD_LOCAL = 1
+};
 
 enum { NVRTC_OK = 0, NVRTC_COMPILATION = 6, NVML_OK = 0 };
 
@@ -56,6 +62,7 @@ enum { NVRTC_OK = 0, NVRTC_COMPILATION = 6, NVML_OK = 0 };
 typedef int cuda_result;
 typedef int cuda_device_index;
 typedef int cuda_attribute;
+typedef int cuda_capture_mode;
 typedef unsigned long long cuda_address;
 typedef struct cuda_context_ *cuda_context;
 typedef struct cuda_stream_ *cuda_stream;
@@ -104,9 +111,14 @@ typedef struct nvrtc_program_ *nvrtc_program;
     X(stream_new, cuStreamCreate, (cuda_stream *, unsigned))                                \
     X(stream_free, cuStreamDestroy_v2, (cuda_stream))                                       \
     X(stream_wait, cuStreamSynchronize, (cuda_stream))                                      \
+    X(stream_await, cuStreamWaitEvent, (cuda_stream, cuda_event, unsigned))                 \
     X(graph_new, cuGraphCreate, (cuda_graph *, unsigned))                                   \
     X(graph_kernel, cuGraphAddKernelNode_v2,                                                \
       (cuda_node *, cuda_graph, const cuda_node *, size_t, const cuda_kernel_node *))       \
+    X(graph_child, cuGraphAddChildGraphNode,                                                \
+      (cuda_node *, cuda_graph, const cuda_node *, size_t, cuda_graph))                     \
+    X(capture_begin, cuStreamBeginCapture_v2, (cuda_stream, cuda_capture_mode))             \
+    X(capture_end, cuStreamEndCapture, (cuda_stream, cuda_graph *))                         \
     X(graph_instantiate, cuGraphInstantiateWithFlags,                                       \
       (cuda_exec *, cuda_graph, unsigned long long))                                        \
     X(graph_free, cuGraphDestroy, (cuda_graph))                                             \

@@ -1,20 +1,37 @@
 /* CUDA devices for the list of backends: opening one, and telling what is there. */
 #include <stdio.h>
+#include <string.h>
 
 #include "backend/backend.h"
-#include "backend/cuda/cuda.h"
-#include "backend/gpu/gpu.h"
+#include "backend/cuda/cuda_driver.h"
 
-be_status cuda_open(int index, const char *id, be_device **out, be_error *err)
+static be_status open_device(const backend_place *place, const cuda_libraries *libraries,
+                             const cuda_math *math, be_device **out, be_error *err)
+{
+    gpu_driver *driver = NULL;
+    TRY(cuda_driver_open(libraries, place->index, &driver, err));
+    be_status status = math ? cuda_driver_use_math(driver, math, err) : BE_OK;
+    if (status != BE_OK) driver->vtable->close(driver);
+    TRY(status);
+    TRY(gpu_device_new(driver, place->id, out, err));
+    if (math) ((gpu_device *)*out)->library = &cuda_math_library;
+    return BE_OK;
+}
+
+be_status cuda_open(const backend_place *place, be_device **out, be_error *err)
 {
     const cuda_libraries *libraries = NULL;
-    gpu_driver *driver = NULL;
+    const cuda_math *math = NULL;
+    const char *library = place->options->library;
+    bool cudnn = library && strcmp(library, "cudnn") == 0;
     *out = NULL;
     be_status status = cuda_libraries_get(&libraries, err);
-    if (status != BE_OK) status_prefix(err, "%s is not usable", id);
+    if (status != BE_OK) status_prefix(err, "%s is not usable", place->id);
     TRY(status);
-    TRY(cuda_driver_open(libraries, index, &driver, err));
-    return gpu_device_new(driver, id, out, err);
+    if (cudnn) status = cuda_math_get(libraries, &math, err);
+    if (status != BE_OK) status_prefix(err, "%s is not usable with --library cudnn", place->id);
+    TRY(status);
+    return open_device(place, libraries, math, out, err);
 }
 
 /* ---------------------------------------------------------------- the list */
@@ -32,43 +49,21 @@ static void add_library(json_t *list, const cuda_library *library)
     json_array_append_new(list, entry);
 }
 
-/* A library that nothing computes with yet: its version only, as MAJOR·10000 + MINOR·100 + PATCH.
- */
-static void probe(json_t *list, const cuda_places *places, const char *const *names,
-                  const char *symbol, const char *install)
-{
-    cuda_library library;
-    size_t (*version)(void) = NULL;
-    library_open(&library, places, names, install);
-    *(void **)&version = library_symbol(&library, symbol);
-    if (version) {
-        size_t number = version();
-        library_locate(&library, symbol);
-        snprintf(library.version, sizeof library.version, "%zu.%zu.%zu", number / 10000,
-                 number / 100 % 100, number % 100);
-    }
-    add_library(list, &library);
-    /* It stays open: its own clean-up at the end of the process expects that. */
-}
-
 static json_t *list_libraries(const cuda_libraries *l)
 {
-    static const char *const cublas_names[][2] = {{"libcublasLt.so.12", NULL},
-                                                  {"libcublasLt.so.13", NULL}};
-    static const char *const cudnn_names[] = {"libcudnn.so.9", NULL};
     json_t *list = json_array();
     cuda_places places;
+    cuda_library cublaslt, cudnn;
     bool newer = l->nvrtc_version >= 13000;
     add_library(list, &l->driver);
     add_library(list, &l->nvrtc);
     add_library(list, &l->nvml);
     if (cuda_places_find(&places, false, NULL) != BE_OK) return list;
-    probe(list, &places, cublas_names[newer], "cublasLtGetVersion",
-          newer ? "install it, as by 'pip install nvidia-cublas'"
-                : "install it, as by 'pip install nvidia-cublas-cu12'");
-    probe(list, &places, cudnn_names, "cudnnGetVersion",
-          newer ? "install it, as by 'pip install nvidia-cudnn-cu13'"
-                : "install it, as by 'pip install nvidia-cudnn-cu12'");
+    cublaslt_library_open(&cublaslt, &places, newer);
+    cudnn_library_open(&cudnn, &places, newer);
+    add_library(list, &cublaslt);
+    add_library(list, &cudnn);
+    /* They stay open: their own clean-up at the end of the process expects that. */
     cuda_places_free(&places);
     return list;
 }

@@ -129,6 +129,11 @@ static be_status driver_launch(gpu_driver *driver, const gpu_launch *launch, be_
     cuda_arguments arguments;
     char what[160];
     TRY(cuda_enter(d, err));
+    if (launch->task) {
+        TRY(launch->task->start(launch->task, driver, err));
+        driver->launches++;
+        return BE_OK;
+    }
     cuda_arguments_fill(&arguments, launch);
     snprintf(what, sizeof what, "start kernel %s (%d groups of %d)", launch->function->name,
              launch->groups, launch->group);
@@ -165,6 +170,8 @@ static void driver_close(gpu_driver *driver)
             if (d->staged[i]) cu->event_free(d->staged[i]);
             if (d->stages[i]) cu->host_free(d->stages[i]);
         }
+        if (d->cudnn) d->math->dnn.destroy(d->cudnn);
+        if (d->cublaslt) d->math->lt.destroy(d->cublaslt);
         if (d->stream) cu->stream_free(d->stream);
         cu->context_set(NULL);
         cu->context_release(d->facts.device);
@@ -187,6 +194,11 @@ static const gpu_driver_vtable cuda_driver_vtable = {
     .sequence = cuda_sequence_new,
     .replay = cuda_sequence_replay,
     .sequence_free = cuda_sequence_release,
+    .feed_new = cuda_feed_new,
+    .feed_free = cuda_feed_end,
+    .feed_claim = cuda_feed_claim,
+    .feed_send = cuda_feed_send,
+    .feed_release = cuda_feed_release,
     .synchronise = driver_synchronise,
 };
 
@@ -222,6 +234,30 @@ static be_status driver_start(cuda_driver *d, int index, be_error *err)
                  "make an event");
     }
     return BE_OK;
+}
+
+be_status cuda_driver_use_math(gpu_driver *driver, const cuda_math *math, be_error *err)
+{
+    cuda_driver *d = (cuda_driver *)driver;
+    char detail[256] = "";
+    d->math = math;
+    TRY(cuda_enter(d, err));
+    cublaslt_status lt = math->lt.create(&d->cublaslt);
+    if (lt != LT_CUBLAS_STATUS_SUCCESS)
+        FAIL(err, BE_UNAVAILABLE,
+             "%s: %s (%.200s) does not start: %s (%d); check that it fits the "
+             "driver",
+             d->facts.id, math->cublaslt_title, math->cublaslt.path, math->lt.error_string(lt),
+             (int)lt);
+    cudnn_status dnn = math->dnn.create(&d->cudnn);
+    if (dnn == DNN_STATUS_SUCCESS) dnn = math->dnn.set_stream(d->cudnn, d->stream);
+    if (dnn == DNN_STATUS_SUCCESS) return BE_OK;
+    math->dnn.last_error(detail, sizeof detail);
+    FAIL(err, BE_UNAVAILABLE,
+         "%s: %s (%.200s) does not start: %s (%d) %.200s; check that it fits "
+         "the driver",
+         d->facts.id, math->cudnn_title, math->cudnn.path, math->dnn.error_string(dnn), (int)dnn,
+         detail);
 }
 
 be_status cuda_driver_open(const cuda_libraries *libraries, int index, gpu_driver **out,

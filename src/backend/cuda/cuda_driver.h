@@ -1,11 +1,13 @@
 /* Inner parts of the CUDA driver: its struct, compiling, sequences.
  *
  * cuda_driver.c owns the context, the stream and the pinned buffers; cuda_compile.c the modules;
- * cuda_sequence.c the graphs. */
+ * cuda_sequence.c the graphs; cuda_feed.c the streamed batches. */
 #ifndef BACKEND_CUDA_CUDA_DRIVER_H
 #define BACKEND_CUDA_CUDA_DRIVER_H
 
 #include "backend/cuda/cuda.h"
+#include "backend/cuda/cuda_math.h"
+#include "backend/gpu/gpu.h"
 
 #define CUDA_STAGES 2
 #define CUDA_STAGE_BYTES ((size_t)4 << 20)
@@ -23,6 +25,10 @@ typedef struct cuda_driver {
     cuda_event staged[CUDA_STAGES]; /* the device has taken what lay there */
     bool pending[CUDA_STAGES];
     int stage; /* the next to be filled */
+    /* cuDNN and cuBLASLt, if they were asked for; their work goes to the stream. */
+    const cuda_math *math;
+    cudnn_handle cudnn;
+    cublaslt_handle cublaslt;
 } cuda_driver;
 
 struct gpu_function {
@@ -35,6 +41,14 @@ struct gpu_module {
     cuda_module module;
     gpu_function *functions; /* those that were asked for */
 };
+
+/* Let the ops use cuDNN and cuBLASLt on this device. */
+BE_CHECKED be_status cuda_driver_use_math(gpu_driver *driver, const cuda_math *math, be_error *err);
+
+/* Their implementations (gpu.h), each in a file NAME_cudnn.c or NAME_cublaslt.c beside its op. */
+#define CUDNN_KERNEL(op) cudnn_##op
+#define CUBLASLT_KERNEL(op) cublaslt_##op
+extern const gpu_library cuda_math_library;
 
 /* Make the context that of this thread: every call into the driver begins so. */
 BE_CHECKED be_status cuda_enter(const cuda_driver *driver, be_error *err);
@@ -50,6 +64,19 @@ be_status cuda_sequence_new(gpu_driver *driver, const gpu_launch *launches, int 
 be_status cuda_sequence_replay(gpu_driver *driver, gpu_sequence *sequence, int64_t times,
                                be_error *err);
 void cuda_sequence_release(gpu_driver *driver, gpu_sequence *sequence);
+be_status cuda_feed_new(gpu_driver *driver, size_t bytes, gpu_feed **out, be_error *err);
+void cuda_feed_end(gpu_driver *driver, gpu_feed *feed);
+be_status cuda_feed_claim(gpu_driver *driver, gpu_feed *feed, int slot, void **memory,
+                          be_error *err);
+be_status cuda_feed_send(gpu_driver *driver, gpu_feed *feed, int slot, const gpu_copy *copies,
+                         int count, be_error *err);
+be_status cuda_feed_release(gpu_driver *driver, gpu_feed *feed, int slot, be_error *err);
+
+/* Where a range of memory is; 0 for an absent operand. */
+static inline cuda_address cuda_span_address(gpu_span span)
+{
+    return span.buffer ? span.buffer + span.offset : 0;
+}
 
 /* The arguments of a launch as the driver wants them: addresses of the values.  `pointers` points
  * into the struct, which must not be moved. */

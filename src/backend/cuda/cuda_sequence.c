@@ -3,7 +3,10 @@
  * The edges come from what the kernels read and write, so launches that do not depend on each other
  * may overlap; BREAKEVEN_CUDA_SERIAL in the environment puts them in a row.  A second graph holds
  * several repetitions: between two graphs the device rests for longer than between two kernels of
- * one. */
+ * one.
+ *
+ * The work of a library is captured: what it hands to the stream becomes a small graph, and that
+ * one node of the step's graph. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +29,7 @@ void cuda_arguments_fill(cuda_arguments *out, const gpu_launch *launch)
         const gpu_argument *a = &launch->arguments[i];
         out->pointers[i] = &out->values[i];
         if (a->kind == GPU_ARGUMENT_SPAN)
-            out->values[i].address = a->span.buffer ? a->span.buffer + a->span.offset : 0;
+            out->values[i].address = cuda_span_address(a->span);
         else if (a->kind == GPU_ARGUMENT_I32)
             out->values[i].i32 = a->i32;
         else
@@ -55,6 +58,7 @@ static bool launches_conflict(const gpu_launch *a, const gpu_launch *b)
 typedef struct graph_builder {
     const cuda_driver *driver;
     const gpu_launch *launches;
+    cuda_graph *tasks; /* [count]: what a library's work is made of; NULL for kernels */
     int count, repeats;
     bool serial; /* each node after the one before, as in a stream: to compare with */
     cuda_graph graph;
@@ -81,24 +85,43 @@ static size_t find_before(graph_builder *b, int k)
     return found;
 }
 
-static be_status add_nodes(graph_builder *b, be_error *err)
+/* `before`: how many nodes of b->before it must wait for. */
+static be_status add_kernel(graph_builder *b, int k, size_t before, be_error *err)
 {
     const cuda_driver *d = b->driver;
+    const gpu_launch *launch = &b->launches[k % b->count];
+    cuda_arguments arguments;
+    char what[160];
+    cuda_arguments_fill(&arguments, launch);
+    cuda_kernel_node node = {.function = launch->function->handle,
+                             .grid = {(unsigned)launch->groups, 1, 1},
+                             .block = {(unsigned)launch->group, 1, 1},
+                             .parameters = arguments.pointers};
+    snprintf(what, sizeof what, "put kernel %s into the graph of a step", launch->function->name);
+    CUDA_TRY(d->libraries, d->facts.id,
+             d->libraries->cu.graph_kernel(&b->nodes[k], b->graph, b->before, before, &node), what);
+    return BE_OK;
+}
+
+static be_status add_task(graph_builder *b, int k, size_t before, be_error *err)
+{
+    const cuda_driver *d = b->driver;
+    char what[160];
+    snprintf(what, sizeof what, "put %s into the graph of a step",
+             b->launches[k % b->count].task->name);
+    CUDA_TRY(d->libraries, d->facts.id,
+             d->libraries->cu.graph_child(&b->nodes[k], b->graph, b->before, before,
+                                          b->tasks[k % b->count]),
+             what);
+    return BE_OK;
+}
+
+static be_status add_nodes(graph_builder *b, be_error *err)
+{
     for (int k = 0; k < b->count * b->repeats; k++) {
-        const gpu_launch *launch = &b->launches[k % b->count];
-        cuda_arguments arguments;
-        char what[160];
-        cuda_arguments_fill(&arguments, launch);
         size_t before = find_before(b, k);
-        cuda_kernel_node node = {.function = launch->function->handle,
-                                 .grid = {(unsigned)launch->groups, 1, 1},
-                                 .block = {(unsigned)launch->group, 1, 1},
-                                 .parameters = arguments.pointers};
-        snprintf(what, sizeof what, "put kernel %s into the graph of a step",
-                 launch->function->name);
-        CUDA_TRY(d->libraries, d->facts.id,
-                 d->libraries->cu.graph_kernel(&b->nodes[k], b->graph, b->before, before, &node),
-                 what);
+        bool is_task = b->launches[k % b->count].task != NULL;
+        TRY(is_task ? add_task(b, k, before, err) : add_kernel(b, k, before, err));
     }
     return BE_OK;
 }
@@ -137,7 +160,52 @@ static be_status build_graph(graph_builder *b, int repeats, cuda_exec *out, be_e
     return status;
 }
 
+/* ---------------------------------------------------------------- work of libraries */
+
+/* It runs once before, on memory that holds nothing yet: a library may load its code when it is
+ * first used, which is not allowed while its work is captured. */
+static be_status capture(gpu_driver *driver, const gpu_task *task, cuda_graph *out, be_error *err)
+{
+    const cuda_driver *d = (const cuda_driver *)driver;
+    const cuda_functions *cu = &d->libraries->cu;
+    char what[160];
+    snprintf(what, sizeof what, "record %s", task->name);
+    TRY(task->start(task, driver, err));
+    CUDA_TRY(d->libraries, d->facts.id, cu->capture_begin(d->stream, CUDA_CAPTURE_THREAD_LOCAL),
+             what);
+    be_status status = task->start(task, driver, err);
+    cuda_result result = cu->capture_end(d->stream, out);
+    TRY(status);
+    CUDA_TRY(d->libraries, d->facts.id, result, what);
+    return BE_OK;
+}
+
+static be_status capture_tasks(gpu_driver *driver, graph_builder *b, be_error *err)
+{
+    for (int k = 0; k < b->count; k++)
+        if (b->launches[k].task) TRY(capture(driver, b->launches[k].task, &b->tasks[k], err));
+    return BE_OK;
+}
+
+static void free_tasks(graph_builder *b)
+{
+    for (int k = 0; k < b->count; k++)
+        if (b->tasks[k]) b->driver->libraries->cu.graph_free(b->tasks[k]);
+    memory_free(b->tasks);
+}
+
 /* ---------------------------------------------------------------- the sequence */
+
+static be_status build_graphs(gpu_driver *driver, graph_builder *b, gpu_sequence *s, be_error *err)
+{
+    int unroll = UNROLL_NODES / b->count < UNROLL_MOST ? UNROLL_NODES / b->count : UNROLL_MOST;
+    TRY(capture_tasks(driver, b, err));
+    TRY(build_graph(b, 1, &s->one, err));
+    if (unroll <= 1) return BE_OK;
+    TRY(build_graph(b, unroll, &s->many, err));
+    s->unroll = unroll;
+    return BE_OK;
+}
 
 be_status cuda_sequence_new(gpu_driver *driver, const gpu_launch *launches, int count,
                             gpu_sequence **out, be_error *err)
@@ -146,19 +214,19 @@ be_status cuda_sequence_new(gpu_driver *driver, const gpu_launch *launches, int 
                        .launches = launches,
                        .count = count,
                        .serial = getenv("BREAKEVEN_CUDA_SERIAL") != NULL};
-    void *memory = NULL;
+    void *memory = NULL, *tasks = NULL;
     *out = NULL;
     MUST(count > 0);
     TRY(cuda_enter(b.driver, err));
-    TRY(memory_alloc(&memory, sizeof(gpu_sequence), "a sequence", err));
+    TRY(memory_alloc(&tasks, (size_t)count * sizeof(cuda_graph), "a sequence", err));
+    b.tasks = tasks;
+    be_status status = memory_alloc(&memory, sizeof(gpu_sequence), "a sequence", err);
     gpu_sequence *s = memory;
-    s->count = count;
-    int unroll = UNROLL_NODES / count < UNROLL_MOST ? UNROLL_NODES / count : UNROLL_MOST;
-    be_status status = build_graph(&b, 1, &s->one, err);
-    if (status == BE_OK && unroll > 1) {
-        status = build_graph(&b, unroll, &s->many, err);
-        s->unroll = unroll;
+    if (status == BE_OK) {
+        s->count = count;
+        status = build_graphs(driver, &b, s, err);
     }
+    free_tasks(&b);
     if (status == BE_OK)
         *out = s;
     else

@@ -37,6 +37,7 @@ typedef struct gpu_choice {
 
 /* One node made ready. */
 typedef struct gpu_call {
+    gpu_driver *driver;
     const gpu_facts *facts;
     const graph_node *node;
     const void *attrs;
@@ -44,6 +45,9 @@ typedef struct gpu_call {
     arena *memory;
     int forced_group;            /* 0, or the group size that a test wants */
     int wanted[GPU_MAX_CHOICES]; /* which way to take of each choice */
+    /* data_batch in the streamed mode: the places of the whole order, while the shapes are those of
+     * the rings that hold the batches at hand; else 0. */
+    int64_t streamed_order;
 
     /* Set by prepare. */
     gpu_choice choices[GPU_MAX_CHOICES];
@@ -51,7 +55,9 @@ typedef struct gpu_call {
     gpu_unit units[GPU_MAX_UNITS];
     int unit_count;
     size_t scratch_bytes;
-    void *state; /* the implementation's own, from `memory` */
+    void *state;                  /* the implementation's own, from `memory` */
+    void (*release)(void *state); /* gives back what it made for it, also if it fails; or NULL */
+    const char *implementation;   /* with a version; NULL: as its gpu_kernel says */
 
     /* Set before record. */
     gpu_span in[OP_MAX_IN], out[OP_MAX_OUT], scratch; /* scratch is shared with all other nodes */
@@ -105,6 +111,13 @@ typedef struct gpu_step {
 be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, const gpu_step *step,
                      be_error *err);
 
+/* The same for a task, which lives as long as the call; NULL in a dry run. */
+be_status gpu_record_task(gpu_recorder *recorder, const gpu_task *task, int argument_count,
+                          const gpu_argument *arguments, be_error *err);
+
+/* Nothing is allocated: the spans of the call are empty. */
+bool gpu_is_dry(const gpu_recorder *recorder);
+
 #define GPU_ARGUMENTS(...)                                                                      \
     (int)(sizeof((gpu_argument[]){__VA_ARGS__}) / sizeof(gpu_argument)), (const gpu_argument[]) \
     {                                                                                           \
@@ -138,12 +151,20 @@ static inline gpu_span gpu_part(gpu_span span, size_t offset, size_t bytes)
     return (gpu_span){span.buffer, span.offset + offset, bytes};
 }
 
+/* Implementations that are tried before our own kernels: those of a driver's libraries. */
+typedef struct gpu_library {
+    const gpu_kernel *const *table; /* in the order of op_table; NULL where there is none */
+    bool (*parts)(const be_op *op); /* whether its parts are wanted in the place of a fused op */
+} gpu_library;
+
 /* A device on an opened driver, which it then owns, and closes on failure too. */
 typedef struct gpu_device {
     be_device base;
     gpu_driver *driver;
-    int forced_group;  /* for tests; 0: as the ops want it */
-    int forced_way;    /* for tests; 0: as it was found out, or guessed */
+    const gpu_library *library; /* NULL: our own kernels alone */
+    int forced_group;           /* for tests; 0: as the ops want it */
+    int forced_way;             /* for tests; 0: as it was found out, or guessed */
+    int stream_steps;  /* for tests: steps of a slot in the streamed mode; 0: as many as fit */
     double tune_limit; /* seconds for the search of a plan (gpu_tune.h) */
     char id[24];
 } gpu_device;

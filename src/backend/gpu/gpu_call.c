@@ -77,23 +77,46 @@ be_status gpu_unit_text(const gpu_unit *unit, arena *memory, const char **out, b
     return BE_OK;
 }
 
+static be_status add_launch(gpu_recorder *recorder, int argument_count,
+                            const gpu_argument *arguments, gpu_launch **out, be_error *err)
+{
+    void *array = recorder->launches;
+    MUST(argument_count <= GPU_MAX_ARGUMENTS);
+    TRY(memory_grow(&array, &recorder->capacity, recorder->count + 1, sizeof(gpu_launch), err));
+    recorder->launches = array;
+    *out = &recorder->launches[recorder->count];
+    **out = (gpu_launch){.argument_count = argument_count};
+    memcpy((*out)->arguments, arguments, (size_t)argument_count * sizeof *arguments);
+    return BE_OK;
+}
+
 be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, const gpu_step *step,
                      be_error *err)
 {
-    void *array = recorder->launches;
+    gpu_launch *launch = NULL;
     MUST(step->unit < call->unit_count && step->groups > 0);
-    MUST(step->argument_count <= GPU_MAX_ARGUMENTS);
-    TRY(memory_grow(&array, &recorder->capacity, recorder->count + 1, sizeof(gpu_launch), err));
-    recorder->launches = array;
-    gpu_launch *launch = &recorder->launches[recorder->count];
-    *launch = (gpu_launch){.groups = step->groups,
-                           .group = call->units[step->unit].group,
-                           .argument_count = step->argument_count};
-    memcpy(launch->arguments, step->arguments,
-           (size_t)step->argument_count * sizeof *step->arguments);
+    TRY(add_launch(recorder, step->argument_count, step->arguments, &launch, err));
+    launch->groups = step->groups;
+    launch->group = call->units[step->unit].group;
     if (recorder->modules)
         TRY(recorder->driver->vtable->function(recorder->driver, recorder->modules[step->unit],
                                                step->kernel, &launch->function, err));
     recorder->count++;
     return BE_OK;
+}
+
+be_status gpu_record_task(gpu_recorder *recorder, const gpu_task *task, int argument_count,
+                          const gpu_argument *arguments, be_error *err)
+{
+    gpu_launch *launch = NULL;
+    MUST((task == NULL) == gpu_is_dry(recorder));
+    TRY(add_launch(recorder, argument_count, arguments, &launch, err));
+    launch->task = task;
+    recorder->count++;
+    return BE_OK;
+}
+
+bool gpu_is_dry(const gpu_recorder *recorder)
+{
+    return !recorder->modules;
 }

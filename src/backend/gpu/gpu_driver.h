@@ -18,6 +18,7 @@ typedef uintptr_t gpu_buffer;
 typedef struct gpu_module gpu_module;
 typedef struct gpu_function gpu_function;
 typedef struct gpu_sequence gpu_sequence;
+typedef struct gpu_feed gpu_feed;
 
 /* What ops choose their sizes by, and what people are told. */
 typedef struct gpu_facts {
@@ -53,8 +54,17 @@ typedef struct gpu_argument {
 
 #define GPU_MAX_ARGUMENTS 24
 
+/* Work of a library that a driver knows, in the place of a kernel; the first member of a struct of
+ * the library's own.  `start` hands it to the driver's queue, and allocates nothing. */
+typedef struct gpu_task {
+    const char *name; /* for people */
+    be_status (*start)(const struct gpu_task *, gpu_driver *, be_error *);
+} gpu_task;
+
+/* A kernel, or a task: its arguments then only say what it reads and writes. */
 typedef struct gpu_launch {
     const gpu_function *function;
+    const gpu_task *task;
     int groups, group; /* groups, and work items of one */
     int argument_count;
     gpu_argument arguments[GPU_MAX_ARGUMENTS];
@@ -65,6 +75,14 @@ typedef struct gpu_text {
     const char *name; /* of the kernel file, for people */
     const char *text;
 } gpu_text;
+
+/* A copy from a slot of a feed to the device. */
+typedef struct gpu_copy {
+    gpu_buffer to;
+    size_t to_offset, from_offset, bytes;
+} gpu_copy;
+
+#define GPU_FEED_SLOTS 2
 
 typedef struct gpu_driver_vtable {
     void (*close)(gpu_driver *);
@@ -99,6 +117,20 @@ typedef struct gpu_driver_vtable {
     be_status (*replay)(gpu_driver *, gpu_sequence *, int64_t times, be_error *);
     void (*sequence_free)(gpu_driver *, gpu_sequence *);
 
+    /* A feed: slots of `bytes` of host memory, pinned if the driver can, from which the device
+     * copies while it works.  Freeing waits for the copies. */
+    be_status (*feed_new)(gpu_driver *, size_t bytes, gpu_feed **out, be_error *err);
+    void (*feed_free)(gpu_driver *, gpu_feed *);
+    /* Wait until the device has taken what was last sent from the slot, and give the slot's memory
+     * to be filled. */
+    be_status (*feed_claim)(gpu_driver *, gpu_feed *, int slot, void **memory, be_error *err);
+    /* Copy from the slot: after the work that was handed over before the last feed_release of this
+     * slot, beside the work of between, and before all that is handed over later. */
+    be_status (*feed_send)(gpu_driver *, gpu_feed *, int slot, const gpu_copy *, int count,
+                           be_error *err);
+    /* The work handed over so far is the last that needs what was sent from the slot. */
+    be_status (*feed_release)(gpu_driver *, gpu_feed *, int slot, be_error *err);
+
     /* Wait for all work; an error of it is reported here at the latest. */
     be_status (*synchronise)(gpu_driver *, be_error *);
 } gpu_driver_vtable;
@@ -110,6 +142,7 @@ struct gpu_driver {
     gpu_facts facts;
     double tune_seconds; /* for gpu_tune.h, where nobody says otherwise; < 0: never */
     int64_t launches;    /* kernels run so far, counted by the driver */
+    int64_t fed_bytes;   /* sent from feeds so far, counted by the driver */
 };
 
 #endif

@@ -10,6 +10,7 @@
 #include "backend/gpu/gpu.h"
 #include "backend/gpu/gpu_memory.h"
 #include "backend/gpu/gpu_recorder.h"
+#include "backend/gpu/gpu_stream.h"
 #include "backend/gpu/gpu_tune.h"
 #include "core/clock.h"
 
@@ -20,7 +21,6 @@ struct program {
     const memory_map *map;
     program *share;
     gpu_tune_count tuned;
-    char implementation[128];
     arena *memory;
     gpu_call *calls;
     const gpu_kernel **kernels;
@@ -32,11 +32,13 @@ struct program {
     size_t *first_launch; /* of each node, and the end */
     gpu_recorder recorder;
     gpu_sequence *sequence;
+    gpu_stream *stream; /* NULL: the data set lies on the device */
     gpu_buffer persistent, activations, scratch;
     gpu_buffer *inputs; /* by value */
     bool *written;      /* … was given its contents */
     size_t scratch_bytes;
     float *finite; /* host memory for a checked run */
+    char implementation[256];
 };
 
 static int op_index(const be_op *op)
@@ -49,14 +51,15 @@ static int op_index(const be_op *op)
 
 static bool gpu_vt_has(const void *device, const be_op *op)
 {
-    (void)device;
-    return gpu_table[op_index(op)] != NULL;
+    const gpu_library *library = ((const gpu_device *)device)->library;
+    return gpu_table[op_index(op)] != NULL && !(library && library->parts(op));
 }
 
 static gpu_span value_span(const program *p, be_value value)
 {
     if (value == BE_NONE) return (gpu_span){0};
     const memory_place *place = &p->map->places[value];
+    if (gpu_stream_has(p->stream, value)) return gpu_stream_span(p->stream, value);
     if (place->region == REGION_INPUT) return (gpu_span){p->inputs[value], 0, place->bytes};
     if (place->region == REGION_ACTIVATION)
         return (gpu_span){p->activations, place->offset, place->bytes};
@@ -90,7 +93,8 @@ static be_status check_sizes(const gpu_call *call, be_error *err)
 static gpu_call call_before(const program *p, size_t n)
 {
     const graph_node *node = &p->graph->nodes[n];
-    gpu_call call = {.facts = &p->driver->facts,
+    gpu_call call = {.driver = p->driver,
+                     .facts = &p->driver->facts,
                      .node = node,
                      .attrs = node->attrs,
                      .memory = p->memory,
@@ -98,21 +102,46 @@ static gpu_call call_before(const program *p, size_t n)
     for (int i = 0; i < OP_MAX_IN; i++) call.in_shape[i] = be_value_shape(p->graph, node->in[i]);
     for (int o = 0; o < OP_MAX_OUT; o++) call.out_shape[o] = be_value_shape(p->graph, node->out[o]);
     for (int k = 0; k < GPU_MAX_CHOICES; k++) call.wanted[k] = p->device->forced_way;
+    if (gpu_stream_is_of(p->stream, n)) gpu_stream_shapes(p->stream, &call);
     return call;
+}
+
+/* Prepare it with one implementation; on failure the call holds nothing. */
+static be_status call_try(gpu_call *call, const gpu_kernel *kernel, be_error *err)
+{
+    be_status status = check_sizes(call, err);
+    if (status == BE_OK) status = kernel->prepare(call, err);
+    if (status != BE_OK && call->release) call->release(call->state);
+    if (status != BE_OK) call->release = NULL;
+    if (status == BE_OK && !call->implementation) call->implementation = kernel->implementation;
+    return status;
+}
+
+/* A library's implementation, where the user wants it and it takes the node; else our own, which
+ * the plan then names. */
+static be_status call_choose(program *p, size_t n, be_error *err)
+{
+    const gpu_library *library = p->device->library;
+    int index = op_index(p->graph->nodes[n].op);
+    const gpu_kernel *candidates[] = {library ? library->table[index] : NULL, gpu_table[index]};
+    be_status status = BE_UNAVAILABLE;
+    for (int i = 0; i < 2 && status == BE_UNAVAILABLE; i++) {
+        if (!candidates[i]) continue;
+        p->calls[n] = call_before(p, n);
+        p->kernels[n] = candidates[i];
+        status = call_try(&p->calls[n], candidates[i], err);
+    }
+    return status;
 }
 
 static be_status call_prepare(program *p, size_t n, be_error *err)
 {
-    const graph_node *node = &p->graph->nodes[n];
-    gpu_call *call = &p->calls[n];
-    p->kernels[n] = gpu_table[op_index(node->op)];
-    if (!p->kernels[n])
+    const be_op *op = p->graph->nodes[n].op;
+    if (!gpu_table[op_index(op)])
         FAIL(err, BE_UNAVAILABLE, "the device %s cannot run op %s: no implementation of it",
-             p->device->id, node->op->name);
-    *call = call_before(p, n);
-    be_status status = check_sizes(call, err);
-    if (status == BE_OK) status = p->kernels[n]->prepare(call, err);
-    if (status != BE_OK) status_prefix(err, "device %s: op %s", p->device->id, node->op->name);
+             p->device->id, op->name);
+    be_status status = call_choose(p, n, err);
+    if (status != BE_OK) status_prefix(err, "device %s: op %s", p->device->id, op->name);
     return status;
 }
 
@@ -123,8 +152,9 @@ static be_status call_tune(program *p, size_t n, be_error *err)
     if (call->choice_count == 0 || p->device->forced_way) return BE_OK;
     TRY(gpu_tune(p->device, p->kernels[n], &base, call, &p->tuned, err));
     if (memcmp(base.wanted, call->wanted, sizeof base.wanted) == 0) return BE_OK;
+    if (call->release) call->release(call->state);
     *call = base;
-    return p->kernels[n]->prepare(call, err);
+    return call_try(call, p->kernels[n], err);
 }
 
 /* The whole text of a unit, and its place among the distinct texts. */
@@ -189,7 +219,10 @@ static gpu_need program_need(const program *p)
                      .activations = p->map->activation_bytes,
                      .scratch = p->scratch_bytes};
     for (size_t i = 0; i < p->graph->value_count; i++)
-        if (p->map->places[i].region == REGION_INPUT) need.inputs += p->map->places[i].bytes;
+        if (gpu_stream_has(p->stream, (be_value)i))
+            need.inputs += gpu_stream_span(p->stream, (be_value)i).bytes;
+        else if (p->map->places[i].region == REGION_INPUT)
+            need.inputs += p->map->places[i].bytes;
     for (size_t n = 0; n < p->graph->node_count; n++)
         if (p->graph->nodes[n].op == &be_op_data_batch)
             need.batch = p->calls[n].out_shape[0].dim[0];
@@ -205,10 +238,10 @@ static be_status allocate_each(program *p, be_error *err)
     TRY(vt->alloc(p->driver, p->map->activation_bytes, "activations", &p->activations, err));
     TRY(vt->alloc(p->driver, p->scratch_bytes, "scratch", &p->scratch, err));
     for (size_t i = 0; i < p->graph->value_count; i++)
-        if (p->map->places[i].region == REGION_INPUT)
+        if (p->map->places[i].region == REGION_INPUT && !gpu_stream_has(p->stream, (be_value)i))
             TRY(vt->alloc(p->driver, p->map->places[i].bytes, p->graph->values[i].name,
                           &p->inputs[i], err));
-    return BE_OK;
+    return p->stream ? gpu_stream_open(p->stream, p->driver, err) : BE_OK;
 }
 
 static be_status program_allocate(program *p, be_error *err)
@@ -249,6 +282,9 @@ static void gpu_vt_free(program *p)
     gpu_driver *driver = p->driver;
     const gpu_driver_vtable *vt = driver->vtable;
     if (p->sequence) vt->sequence_free(driver, p->sequence);
+    gpu_stream_free(p->stream);
+    for (size_t n = 0; p->calls && n < p->graph->node_count; n++)
+        if (p->calls[n].release) p->calls[n].release(p->calls[n].state);
     for (int m = 0; p->compiled && m < p->module_count; m++) vt->module_free(driver, p->modules[m]);
     for (size_t i = 0; p->inputs && i < p->graph->value_count; i++)
         if (p->inputs[i]) vt->free(driver, p->inputs[i]);
@@ -261,13 +297,34 @@ static void gpu_vt_free(program *p)
     memory_free(p);
 }
 
+/* "native + cuDNN 9.14.0, CUDA 13.0, …": every implementation that takes part. */
+static void describe_implementations(program *p)
+{
+    size_t room = sizeof p->implementation, used = 0;
+    bool is_tuned = p->tuned.searched + p->tuned.kept + p->tuned.cut > 0;
+    for (size_t n = 0; n < p->graph->node_count; n++) {
+        const char *text = p->calls[n].implementation;
+        bool native = strcmp(text, GPU_IMPLEMENTATION) == 0;
+        if (native) text = "native";
+        for (size_t before = 0; text && before < n; before++)
+            if (strcmp(p->calls[before].implementation, p->calls[n].implementation) == 0)
+                text = NULL;
+        if (text && used < room)
+            used += (size_t)snprintf(p->implementation + used, room - used, "%s%s",
+                                     used ? " + " : "", text);
+    }
+    if (used < room)
+        snprintf(p->implementation + used, room - used, "%s%s%s", used ? ", " : "",
+                 p->driver->facts.software, is_tuned ? ", tuned" : "");
+}
+
 static be_status program_make(program *p, const program_options *options, be_error *err)
 {
     TRY(arena_new(&p->memory, err));
+    if (options->data_on_host)
+        TRY(gpu_stream_new(p->graph, p->device->stream_steps, &p->stream, err));
     TRY(program_prepare(p, err));
-    bool is_tuned = p->tuned.searched + p->tuned.kept + p->tuned.cut > 0;
-    snprintf(p->implementation, sizeof p->implementation, "%s%s", p->driver->facts.software,
-             is_tuned ? ", tuned" : "");
+    describe_implementations(p);
     if (!options->dry_run) {
         TRY(program_allocate(p, err)); /* first: it is quick, and compiling is not */
         TRY(program_compile(p, err));
@@ -300,8 +357,22 @@ static be_status gpu_vt_write(program *p, be_value value, const void *data, size
                               be_error *err)
 {
     gpu_span span = value_span(p, value);
+    if (gpu_stream_has(p->stream, value))
+        TRY(gpu_stream_write(p->stream, value, data, bytes, err));
+    else
+        TRY(p->driver->vtable->upload(p->driver, span.buffer, span.offset, data, bytes, err));
     p->written[value] = true;
-    return p->driver->vtable->upload(p->driver, span.buffer, span.offset, data, bytes, err);
+    return BE_OK;
+}
+
+/* Only the streamed mode reads from there later. */
+static be_status gpu_vt_bind(program *p, be_value value, const void *data, size_t bytes,
+                             be_error *err)
+{
+    if (!gpu_stream_has(p->stream, value)) return gpu_vt_write(p, value, data, bytes, err);
+    TRY(gpu_stream_bind(p->stream, value, data, bytes, err));
+    p->written[value] = true;
+    return BE_OK;
 }
 
 static be_status gpu_vt_read(program *p, be_value value, void *data, size_t bytes, be_error *err)
@@ -310,6 +381,10 @@ static be_status gpu_vt_read(program *p, be_value value, void *data, size_t byte
     if (p->map->places[value].region == REGION_INPUT && !p->written[value])
         FAIL(err, BE_USAGE, "input \"%s\" was never written; write it before reading it",
              p->graph->values[value].name);
+    if (gpu_stream_has(p->stream, value)) {
+        gpu_stream_read(p->stream, value, data, bytes);
+        return BE_OK;
+    }
     return p->driver->vtable->download(p->driver, span.buffer, span.offset, data, bytes, err);
 }
 
@@ -366,13 +441,31 @@ static be_status make_finite(program *p, be_error *err)
     return BE_OK;
 }
 
-static be_status run_checked(program *p, int64_t steps, be_error *err)
+/* Steps done before the next one; 0 in a graph that does not count them. */
+static be_status read_clock(program *p, int32_t *out, be_error *err)
 {
     be_value clock = be_value_find(p->graph, "clock");
+    *out = 0;
+    return clock == BE_NONE ? BE_OK : gpu_vt_read(p, clock, out, sizeof *out, err);
+}
+
+/* For runs that do one step after the other: the batch of the step that is `done` steps behind the
+ * clock.  Without a loss the clock stands still. */
+static be_status need_batch(program *p, int32_t clock, int64_t done, be_error *err)
+{
+    int64_t steps = 0;
+    bool moves = p->graph->recipe.loss != BE_NONE;
+    return p->stream ? gpu_stream_need(p->stream, moves ? clock + done : clock, &steps, err)
+                     : BE_OK;
+}
+
+static be_status run_checked(program *p, int64_t steps, be_error *err)
+{
     TRY(make_finite(p, err));
     for (int64_t s = 0; s < steps; s++) {
-        int32_t now = (int32_t)s;
-        if (clock != BE_NONE) TRY(gpu_vt_read(p, clock, &now, sizeof now, err));
+        int32_t now = 0;
+        TRY(read_clock(p, &now, err));
+        TRY(need_batch(p, now, 0, err));
         for (size_t n = 0; n < p->graph->node_count; n++) {
             TRY(node_launch(p, n, err));
             TRY(check_finite(p, n, now, err));
@@ -381,21 +474,42 @@ static be_status run_checked(program *p, int64_t steps, be_error *err)
     return p->driver->vtable->synchronise(p->driver, err);
 }
 
+/* As many steps at once as have their batches on the device; the host gathers the next ones while
+ * these run. */
+static be_status run_streamed(program *p, int64_t steps, be_error *err)
+{
+    int32_t clock = 0;
+    int64_t part = 0;
+    TRY(read_clock(p, &clock, err));
+    for (int64_t t = clock, end = t + steps; t < end; t += part) {
+        TRY(gpu_stream_need(p->stream, t, &part, err));
+        if (part > end - t) part = end - t;
+        TRY(p->driver->vtable->replay(p->driver, p->sequence, part, err));
+        TRY(gpu_stream_pass(p->stream, t + part, err));
+    }
+    return p->driver->vtable->synchronise(p->driver, err);
+}
+
 static be_status gpu_vt_run(program *p, int64_t steps, bool checked, be_error *err)
 {
     TRY(check_inputs(p, err));
     if (checked) return run_checked(p, steps, err);
+    if (p->stream) return run_streamed(p, steps, err);
     TRY(p->driver->vtable->replay(p->driver, p->sequence, steps, err));
     return p->driver->vtable->synchronise(p->driver, err);
 }
 
-/* Each node is waited for, so a launch and a wait are in each time. */
+/* Each node is waited for, so a launch and a wait are in each time; the first one's has the copies
+ * of the streamed mode too. */
 static be_status gpu_vt_run_timed(program *p, int64_t steps, int64_t *node_ns, be_error *err)
 {
+    int32_t clock = 0;
     TRY(check_inputs(p, err));
+    if (p->stream) TRY(read_clock(p, &clock, err));
     TRY(p->driver->vtable->synchronise(p->driver, err));
     int64_t before_ns = clock_now_ns();
-    for (int64_t s = 0; s < steps; s++)
+    for (int64_t s = 0; s < steps; s++) {
+        TRY(need_batch(p, clock, s, err));
         for (size_t n = 0; n < p->graph->node_count; n++) {
             TRY(node_launch(p, n, err));
             TRY(p->driver->vtable->synchronise(p->driver, err));
@@ -403,6 +517,7 @@ static be_status gpu_vt_run_timed(program *p, int64_t steps, int64_t *node_ns, b
             node_ns[n] += now_ns - before_ns;
             before_ns = now_ns;
         }
+    }
     return BE_OK;
 }
 
@@ -419,7 +534,7 @@ static void gpu_vt_describe(const program *p, be_plan_facts *facts)
 
 static const char *gpu_vt_implementation(const program *p, int node)
 {
-    return p->kernels[node]->implementation;
+    return p->calls[node].implementation;
 }
 
 static void gpu_vt_close(be_device *device)
@@ -435,7 +550,7 @@ const device_vtable gpu_vtable = {.close = gpu_vt_close,
                                   .free = gpu_vt_free,
                                   .write = gpu_vt_write,
                                   .read = gpu_vt_read,
-                                  .bind = gpu_vt_write,
+                                  .bind = gpu_vt_bind,
                                   .run = gpu_vt_run,
                                   .run_timed = gpu_vt_run_timed,
                                   .describe = gpu_vt_describe,

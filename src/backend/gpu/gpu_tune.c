@@ -238,6 +238,7 @@ static void try_way(tuner *t, int k, int way, int64_t best, int64_t *ns)
     call.wanted[k] = way;
     be_status status = t->kernel->prepare(&call, &unused);
     if (status == BE_OK) status = time_call(t, &call, best, ns, &unused);
+    if (call.release) call.release(call.state);
     if (status != BE_OK) *ns = UNUSABLE;
 }
 

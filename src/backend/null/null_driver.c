@@ -16,6 +16,10 @@ struct gpu_function {
 struct gpu_sequence {
     int count;
 };
+struct gpu_feed {
+    size_t bytes;
+    char memory[]; /* of the slots, one behind the other */
+};
 
 static gpu_module any_module;
 static const gpu_function any_function;
@@ -129,6 +133,52 @@ static void null_sequence_free(gpu_driver *driver, gpu_sequence *sequence)
     memory_free(sequence);
 }
 
+static be_status null_feed_new(gpu_driver *driver, size_t bytes, gpu_feed **out, be_error *err)
+{
+    void *memory = NULL;
+    (void)driver;
+    TRY(memory_alloc(&memory, sizeof(gpu_feed) + GPU_FEED_SLOTS * bytes, "a feed", err));
+    *out = memory;
+    (*out)->bytes = bytes;
+    return BE_OK;
+}
+
+static void null_feed_free(gpu_driver *driver, gpu_feed *feed)
+{
+    (void)driver;
+    memory_free(feed);
+}
+
+static be_status null_feed_claim(gpu_driver *driver, gpu_feed *feed, int slot, void **memory,
+                                 be_error *err)
+{
+    (void)driver;
+    (void)err;
+    *memory = feed->memory + (size_t)slot * feed->bytes;
+    return BE_OK;
+}
+
+static be_status null_feed_send(gpu_driver *driver, gpu_feed *feed, int slot,
+                                const gpu_copy *copies, int count, be_error *err)
+{
+    const char *memory = feed->memory + (size_t)slot * feed->bytes;
+    for (int i = 0; i < count; i++) {
+        TRY(null_upload(driver, copies[i].to, copies[i].to_offset, memory + copies[i].from_offset,
+                        copies[i].bytes, err));
+        driver->fed_bytes += (int64_t)copies[i].bytes;
+    }
+    return BE_OK;
+}
+
+static be_status null_feed_release(gpu_driver *driver, gpu_feed *feed, int slot, be_error *err)
+{
+    (void)driver;
+    (void)feed;
+    (void)slot;
+    (void)err;
+    return BE_OK;
+}
+
 static be_status null_synchronise(gpu_driver *driver, be_error *err)
 {
     (void)driver;
@@ -149,14 +199,19 @@ static const gpu_driver_vtable null_vtable = {.close = null_close,
                                               .sequence = null_sequence,
                                               .replay = null_replay,
                                               .sequence_free = null_sequence_free,
+                                              .feed_new = null_feed_new,
+                                              .feed_free = null_feed_free,
+                                              .feed_claim = null_feed_claim,
+                                              .feed_send = null_feed_send,
+                                              .feed_release = null_feed_release,
                                               .synchronise = null_synchronise};
 
-be_status null_open(int index, const char *id, be_device **out, be_error *err)
+be_status null_open(const backend_place *place, be_device **out, be_error *err)
 {
     void *memory = NULL;
     *out = NULL;
-    if (index != 0)
-        FAIL(err, BE_UNAVAILABLE, "device \"%s\": there is one null device, null:0", id);
+    if (place->index != 0)
+        FAIL(err, BE_UNAVAILABLE, "device \"%s\": there is one null device, null:0", place->id);
     TRY(memory_alloc(&memory, sizeof(gpu_driver), "null device", err));
     gpu_driver *driver = memory;
     *driver = (gpu_driver){.vtable = &null_vtable,

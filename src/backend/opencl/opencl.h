@@ -17,6 +17,7 @@ typedef struct cl_queue_s *cl_queue;
 typedef struct cl_memory_s *cl_memory;
 typedef struct cl_program_s *cl_program;
 typedef struct cl_kernel_s *cl_kernel;
+typedef struct cl_event_s *cl_event;
 
 /* From the OpenCL 1.2 specification, table by table. */
 enum {
@@ -43,6 +44,8 @@ enum {
     CL_BUFFER_BYTES = 0x1102, /* CL_MEM_SIZE */
     CL_BUILD_LOG = 0x1183,
     CL_MEMORY_READ_WRITE = 1,
+    CL_MEMORY_OF_HOST = 16, /* CL_MEM_ALLOC_HOST_PTR: pinned, where that means something */
+    CL_MAP_READ_WRITE = 3,
     CL_TYPE_CPU = 2,
 };
 #define CL_TYPE_ALL 0xFFFFFFFFu
@@ -67,6 +70,15 @@ enum {
       (cl_queue, cl_memory, cl_uint, size_t, size_t, void *, cl_uint, const void *, void *))       \
     X(cl_int, clEnqueueFillBuffer,                                                                 \
       (cl_queue, cl_memory, const void *, size_t, size_t, size_t, cl_uint, const void *, void *))  \
+    X(void *, clEnqueueMapBuffer,                                                                  \
+      (cl_queue, cl_memory, cl_uint, cl_ulong, size_t, size_t, cl_uint, const void *, void *,      \
+       cl_int *))                                                                                  \
+    X(cl_int, clEnqueueUnmapMemObject,                                                             \
+      (cl_queue, cl_memory, void *, cl_uint, const void *, void *))                                \
+    X(cl_int, clEnqueueMarkerWithWaitList, (cl_queue, cl_uint, const cl_event *, cl_event *))      \
+    X(cl_int, clEnqueueBarrierWithWaitList, (cl_queue, cl_uint, const cl_event *, cl_event *))     \
+    X(cl_int, clWaitForEvents, (cl_uint, const cl_event *))                                        \
+    X(cl_int, clReleaseEvent, (cl_event))                                                          \
     X(cl_program, clCreateProgramWithSource,                                                       \
       (cl_context, cl_uint, const char **, const size_t *, cl_int *))                              \
     X(cl_int, clBuildProgram,                                                                      \

@@ -121,7 +121,7 @@ static be_status check_usable(const opencl_library *cl, const opencl_place *plac
     return BE_OK;
 }
 
-be_status opencl_open(int index, const char *id, be_device **out, be_error *err)
+be_status opencl_open(const backend_place *place, be_device **out, be_error *err)
 {
     const opencl_library *cl;
     opencl_place places[OPENCL_DEVICES_MAX];
@@ -129,17 +129,18 @@ be_status opencl_open(int index, const char *id, be_device **out, be_error *err)
     char full_id[24];
     gpu_facts facts;
     gpu_driver *driver = NULL;
+    int index = place->index;
     *out = NULL;
     TRY(opencl_library_get(&cl, err));
     TRY(opencl_devices(cl, places, &count, err));
     if (index >= count)
         FAIL(err, BE_UNAVAILABLE,
-             "device \"%s\": OpenCL has %d device%s here, opencl:0 to opencl:%d", id, count,
+             "device \"%s\": OpenCL has %d device%s here, opencl:0 to opencl:%d", place->id, count,
              count == 1 ? "" : "s", count - 1);
     TRY(opencl_facts(cl, &places[index], &facts, err));
     be_status status = check_usable(cl, &places[index], &facts, err);
     if (status != BE_OK) {
-        status_prefix(err, "device \"%s\" (%s)", id, facts.name);
+        status_prefix(err, "device \"%s\" (%s)", place->id, facts.name);
         return status;
     }
     TRY(opencl_driver_open(cl, &places[index], &driver, err));

@@ -5,20 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/opencl/opencl.h"
+#include "backend/opencl/opencl_driver.h"
 
 #define FINISH_EVERY 64 /* replays between two waits, so that the queue stays short */
 
 #define TUNE_SECONDS 20.0
-
-typedef struct opencl_driver {
-    gpu_driver base;
-    const opencl_library *cl;
-    cl_device device;
-    cl_context context;
-    cl_queue queue;
-    size_t held_bytes; /* in buffers */
-} opencl_driver;
 
 struct gpu_function {
     cl_kernel kernel;
@@ -42,7 +33,7 @@ struct gpu_sequence {
     recorded launches[];
 };
 
-static be_status opencl_fail(const opencl_driver *d, be_error *err, const char *what, cl_int status)
+be_status opencl_fail(const opencl_driver *d, be_error *err, const char *what, cl_int status)
 {
     static const struct {
         cl_int status;
@@ -59,12 +50,6 @@ static be_status opencl_fail(const opencl_driver *d, be_error *err, const char *
     FAIL(err, memory ? BE_NO_MEMORY : BE_DRIVER, "OpenCL: %s: %s failed with %d: %s",
          d->base.facts.name, what, status, text);
 }
-
-#define CL_TRY(d, what, call)                                                \
-    do {                                                                     \
-        cl_int cl_try_ = (call);                                             \
-        if (cl_try_ != CL_OK) return opencl_fail((d), err, (what), cl_try_); \
-    } while (0)
 
 static void driver_close(gpu_driver *driver)
 {
@@ -376,6 +361,11 @@ static const gpu_driver_vtable opencl_vtable = {.close = driver_close,
                                                 .sequence = driver_sequence,
                                                 .replay = driver_replay,
                                                 .sequence_free = sequence_free,
+                                                .feed_new = opencl_feed_new,
+                                                .feed_free = opencl_feed_free,
+                                                .feed_claim = opencl_feed_claim,
+                                                .feed_send = opencl_feed_send,
+                                                .feed_release = opencl_feed_release,
                                                 .synchronise = driver_synchronise};
 
 static be_status driver_start(opencl_driver *d, be_error *err)

@@ -7,56 +7,79 @@
 #define PLACES (POOL ? OUT_HEIGHT / 2 * (OUT_WIDTH / 2) * 4 : OUT_HEIGHT * OUT_WIDTH)
 #define RESULTS (POOL ? PLACES / 4 : PLACES)
 #define ACROSS (POOL ? OUT_WIDTH / 2 : OUT_WIDTH)
+#define DEPTH (CHANNELS * AREA)
+#define TAP_MAJOR (CHANNELS % BK == 0)
+#define FAR_AWAY (-30000)
+#define NOWHERE (-1)
 #define M_TILES ((IMAGES * PLACES + BM - 1) / BM)
 #define N_TILES ((OUTPUTS + BN - 1) / BN)
-
-/* Of the window that starts at row h and column w: bit i is set if row i lies in the image, bit
- * 16 + i if column i does. */
-DEVICE u32 window_inside(int h, int w)
-{
-    u32 inside = 0;
-    for (int i = 0; i < TAPS; i++) {
-        if (h + i >= 0 && h + i < HEIGHT) inside |= 1u << i;
-        if (w + i >= 0 && w + i < WIDTH) inside |= 65536u << i;
-    }
-    return inside;
-}
 
 DEVICE float finish(float value)
 {
     return RELU && value < 0.0f ? 0.0f : value;
 }
 
-/* Where in x the window of each place starts, and which of its rows and columns are inside. */
-DEVICE void describe_places(LOCAL int *m_at, LOCAL u32 *m_inside, int place0)
+/* Side m: for each place whose elements this item fetches, where its image starts in x and the row
+ * and column that its window starts at. */
+DEVICE void find_places(int *image_at, int *row, int *column, int place0)
 {
-    for (int m = LOCAL_ID; m < BM; m += GROUP) {
-        int place = place0 + m, image = place / PLACES, at = place % PLACES;
-        int row = POOL ? at / 4 / ACROSS * 2 + at % 4 / 2 : at / ACROSS;
-        int column = POOL ? at / 4 % ACROSS * 2 + at % 2 : at % ACROSS;
-        int h = row * STRIDE - PADDING, v = column * STRIDE - PADDING;
-        m_at[m] = (image * CHANNELS * HEIGHT + h) * WIDTH + v;
-        m_inside[m] = image < IMAGES ? window_inside(h, v) : 0;
+    UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+    {
+        int place = place0 + (LOCAL_ID + j * GROUP) % BM, image = place / PLACES;
+        int at = place % PLACES;
+        int h = POOL ? at / 4 / ACROSS * 2 + at % 4 / 2 : at / ACROSS;
+        int v = POOL ? at / 4 % ACROSS * 2 + at % 2 : at % ACROSS;
+        image_at[j] = image * (CHANNELS * HEIGHT * WIDTH);
+        row[j] = image < IMAGES ? h * STRIDE - PADDING : FAR_AWAY;
+        column[j] = v * STRIDE - PADDING;
     }
 }
 
-/* Each tap's element from the start of a window on, and its row and column. */
-DEVICE void describe_taps(LOCAL int *k_at, LOCAL u32 *k_needs)
+/* A round from k0 on.  The depth runs over channels within taps if they divide into rounds
+ * (TAP_MAJOR): then an item's places move in x only where a new tap begins, and otherwise never. */
+DEVICE void fetch_m(float *next, int *from, GLOBAL const float *x, const int *image_at,
+                    const int *row, const int *column, int k0)
 {
-    for (int k = LOCAL_ID; k < BK; k += GROUP) {
-        int tap = k % AREA;
-        k_at[k] = (k / AREA * HEIGHT + tap / TAPS) * WIDTH + tap % TAPS;
-        k_needs[k] = 1u << tap / TAPS | 65536u << tap % TAPS;
+    if (TAP_MAJOR ? k0 % CHANNELS == 0 : k0 == 0) {
+        UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+        {
+            int tap = TAP_MAJOR ? k0 / CHANNELS : (LOCAL_ID + j * GROUP) / BM % AREA;
+            int h = row[j] + tap / TAPS, v = column[j] + tap % TAPS;
+            int inside = PADDING == 0 || (h >= 0 && h < HEIGHT && v >= 0 && v < WIDTH);
+            from[j] = h > FAR_AWAY / 2 && inside ? image_at[j] + h * WIDTH + v : NOWHERE;
+        }
+    }
+    UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+    {
+        int i = LOCAL_ID + j * GROUP, k = i / BM;
+        int channel = TAP_MAJOR ? k0 % CHANNELS + k : k0 / AREA + k / AREA;
+        next[j] = 0.0f;
+        if (i < BK * BM && from[j] != NOWHERE) next[j] = x[from[j] + channel * (HEIGHT * WIDTH)];
     }
 }
 
-DEVICE void load_weights(LOCAL float *nt, GLOBAL const float *w, int output0, int k0)
+DEVICE void fetch_n(float *next, GLOBAL const float *w, int output0, int k0)
 {
-    for (int i = LOCAL_ID; i < BK * BN; i += GROUP) {
-        int k = i % BK, n = i / BK;
-        float value = 0.0f;
-        if (output0 + n < OUTPUTS) value = w[(output0 + n) * (CHANNELS * AREA) + k0 + k];
-        nt[k * STRIDE_N + n] = value;
+    UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
+    {
+        int i = LOCAL_ID + j * GROUP, k = i % BK, output = output0 + i / BK;
+        int at = TAP_MAJOR ? (k0 % CHANNELS + k) * AREA + k0 / CHANNELS : k0 + k;
+        next[j] = 0.0f;
+        if (i < BK * BN && output < OUTPUTS) next[j] = w[output * (CHANNELS * AREA) + at];
+    }
+}
+
+DEVICE void put(LOCAL float *mt, LOCAL float *nt, const float *next_m, const float *next_n)
+{
+    UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+    {
+        int i = LOCAL_ID + j * GROUP;
+        if (i < BK * BM) mt[AT_M(i / BM, i % BM)] = next_m[j];
+    }
+    UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
+    {
+        int i = LOCAL_ID + j * GROUP;
+        if (i < BK * BN) nt[AT_N(i % BK, i / BK)] = next_n[j];
     }
 }
 
@@ -95,29 +118,23 @@ KERNEL conv2d(ARG_IN(float, x), ARG_IN(float, w), ARG_IN(float, b), ARG_OUT(floa
     OPEN_OUT(float, y);
     OPEN_OUT(u8, index);
     LOCAL_ARRAY(float, tile, TILE_FLOATS);
-    LOCAL_ARRAY(int, m_at, BM);     /* where in x the window of a place starts */
-    LOCAL_ARRAY(u32, m_inside, BM); /* which of its rows and columns lie in the image */
-    LOCAL_ARRAY(int, k_at, BK);     /* a tap's element, from there */
-    LOCAL_ARRAY(u32, k_needs, BK);  /* its row and column */
-    LOCAL float *mt = tile, *nt = tile + BK * STRIDE_M;
-    float sums[TURNS * TILE_SUMS];
-    describe_taps(k_at, k_needs);
+    LOCAL float *mt = tile, *nt = tile + OPERAND_M;
+    float sums[TURNS * TILE_SUMS], next_m[LOADS_M], next_n[LOADS_N];
+    int image_at[LOADS_M], row[LOADS_M], column[LOADS_M], from[LOADS_M];
     for (int t = GROUP_ID; t < M_TILES * N_TILES; t += NUM_GROUPS) {
         int place0 = t / N_TILES * BM, output0 = t % N_TILES * BN;
-        describe_places(m_at, m_inside, place0);
+        find_places(image_at, row, column, place0);
         tile_clear(sums);
-        for (int k0 = 0; k0 < CHANNELS * AREA; k0 += BK) {
-            int channel_at = k0 / AREA * HEIGHT * WIDTH;
+        fetch_m(next_m, from, x, image_at, row, column, 0);
+        fetch_n(next_n, w, output0, 0);
+        for (int k0 = BK; k0 <= DEPTH; k0 += BK) {
             BARRIER();
-            for (int i = LOCAL_ID; i < BK * BM; i += GROUP) {
-                int m = i % BM, k = i / BM;
-                u32 needs = k_needs[k];
-                float value = 0.0f;
-                if ((m_inside[m] & needs) == needs) value = x[m_at[m] + k_at[k] + channel_at];
-                mt[k * STRIDE_M + m] = value;
+            put(mt, nt, next_m, next_n);
+            BARRIER();
+            if (k0 < DEPTH) {
+                fetch_m(next_m, from, x, image_at, row, column, k0);
+                fetch_n(next_n, w, output0, k0);
             }
-            load_weights(nt, w, output0, k0);
-            BARRIER();
             tile_multiply(mt, nt, sums);
         }
         tile_merge(tile, sums);

@@ -19,7 +19,7 @@ static be_status prepare(gpu_call *call, const char *from, be_error *err)
 {
     const conv2d_attrs *attrs = call->attrs;
     conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
-    bool pool = call->node->op == &be_op_conv2d_pool_backward;
+    bool pool = call->node->op == &be_op_conv2d_pool_backward, gated = pool || attrs->relu;
     char words[256];
     TRY(conv2d_gpu_accept(&s, err));
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
@@ -30,8 +30,9 @@ static be_status prepare(gpu_call *call, const char *from, be_error *err)
                                     .n = s.c,
                                     .depth = s.o * s.k * s.k,
                                     .m_step = 1,
-                                    .depth_step = (int)(s.k * s.k),
-                                    .depth_whole = (int)(s.o * s.k * s.k)};
+                                    .channels = s.o,
+                                    .area = s.k * s.k,
+                                    .gated = gated ? 2 : 0};
         TRY(gpu_tile_choose(call, &problem, &plan->dx, err));
         plan->dx_unit = call->unit_count;
         TRY(gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_conv2d_dx), plan->dx.group, err,
@@ -41,7 +42,8 @@ static be_status prepare(gpu_call *call, const char *from, be_error *err)
                                 .n = s.o,
                                 .depth = s.n * (pool ? 4 * s.ph * s.pw : s.oh * s.ow),
                                 .m_step = 1,
-                                .depth_step = 8,
+                                .deep = true,
+                                .gated = gated,
                                 .may_split = true};
     TRY(gpu_tile_choose(call, &problem, &plan->dw, err));
     plan->dw_unit = call->unit_count;

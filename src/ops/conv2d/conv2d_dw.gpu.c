@@ -10,57 +10,89 @@
 #define COLUMNS_BACK (FROM_POOL ? OUT_WIDTH / 2 * 2 : OUT_WIDTH)
 #define DEPTH (IMAGES * ROWS_BACK * COLUMNS_BACK)
 #define M_TILES ((WEIGHTS + BM) / BM)
+#define ROUNDS (SPLIT_DEPTH / BK)
 #define N_TILES ((OUTPUTS + BN - 1) / BN)
-#define BIAS_NEEDS 0xffffffffu
-
-/* As in conv2d.gpu.c. */
-DEVICE u32 window_inside(int h, int w)
-{
-    u32 inside = 0;
-    for (int i = 0; i < TAPS; i++) {
-        if (h + i >= 0 && h + i < HEIGHT) inside |= 1u << i;
-        if (w + i >= 0 && w + i < WIDTH) inside |= 65536u << i;
-    }
-    return inside;
-}
-
-/* The places k0 … k0 + BK − 1: where their windows start in x and which of their rows and columns
- * are inside (none behind `end`), where they are in dy, and with FROM_POOL which of its window. */
-DEVICE void describe_places(LOCAL int *k_at, LOCAL u32 *k_inside, LOCAL int *k_from,
-                            LOCAL int *k_won, int k0, int end)
-{
-    for (int k = LOCAL_ID; k < BK; k += GROUP) {
-        int place = k0 + k, image = place / (ROWS_BACK * COLUMNS_BACK);
-        int row = place / COLUMNS_BACK % ROWS_BACK, column = place % COLUMNS_BACK;
-        int h = row * STRIDE - PADDING, v = column * STRIDE - PADDING;
-        k_at[k] = (image * CHANNELS * HEIGHT + h) * WIDTH + v;
-        k_inside[k] = place < end ? window_inside(h, v) : 0;
-        k_from[k] = image * OUTPUTS * PLANE +
-                    (FROM_POOL ? row / 2 * (OUT_WIDTH / 2) + column / 2 : row * OUT_WIDTH + column);
-        k_won[k] = row % 2 * 2 + column % 2;
-    }
-}
-
-/* The weights that a tile starts with: their elements from the start of a window on, and their rows
- * and columns. */
-DEVICE void describe_weights(LOCAL int *m_at, LOCAL u32 *m_needs, int weight0)
-{
-    for (int m = LOCAL_ID; m < BM; m += GROUP) {
-        int weight = weight0 + m, tap = weight % AREA;
-        m_at[m] = (weight / AREA * HEIGHT + tap / TAPS) * WIDTH + tap % TAPS;
-        m_needs[m] = weight < WEIGHTS ? 1u << tap / TAPS | 65536u << tap % TAPS : BIAS_NEEDS;
-    }
-}
-
-/* What flows back at element `at` of dy, if its window was won by `won`. */
-DEVICE float flow_back(GLOBAL const float *dy, GLOBAL const float *y, GLOBAL const u8 *index,
-                       int at, int won)
-{
 #if FROM_POOL
-    return index[at] == won ? dy[at] : 0.0f;
+#define GATE int
 #else
-    return FROM_RELU && y[at] <= 0.0f ? 0.0f : dy[at];
+#define GATE float
 #endif
+#define BIAS_ROW 30000 /* behind the last row of any image */
+#define NO_ROW 30001
+
+/* Side m: for each weight that this item fetches for, its row and column in the window, and its
+ * element from the window's start on.  The bias is behind all images. */
+DEVICE void find_weights(int *weight_at, int *row, int *column, int weight0)
+{
+    UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+    {
+        int weight = weight0 + (LOCAL_ID + j * GROUP) / BK;
+        row[j] = weight < WEIGHTS ? weight % AREA / TAPS : weight == WEIGHTS ? BIAS_ROW : NO_ROW;
+        column[j] = weight % TAPS;
+        weight_at[j] = (weight / AREA * HEIGHT + weight % AREA / TAPS) * WIDTH + weight % TAPS;
+    }
+}
+
+/* A round from k0 on: the input of the places, behind `end` zero. */
+DEVICE void fetch_m(float *next, GLOBAL const float *x, const int *weight_at, const int *row,
+                    const int *column, int k0, int end)
+{
+    UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+    {
+        int i = LOCAL_ID + j * GROUP, place = k0 + i % BK;
+        int image = place / (ROWS_BACK * COLUMNS_BACK);
+        int h = place / COLUMNS_BACK % ROWS_BACK * STRIDE - PADDING;
+        int v = place % COLUMNS_BACK * STRIDE - PADDING;
+        int at = (image * CHANNELS * HEIGHT + h) * WIDTH + v;
+        int inside = PADDING == 0 ? row[j] < BIAS_ROW
+                                  : h + row[j] >= 0 && h + row[j] < HEIGHT && v + column[j] >= 0 &&
+                                        v + column[j] < WIDTH;
+        next[j] = row[j] == BIAS_ROW && place < end ? 1.0f : 0.0f;
+        if (i < BK * BM && place < end && inside) next[j] = x[at + weight_at[j]];
+    }
+}
+
+/* Side n: what flows back there, as in conv2d_dx.gpu.c. */
+DEVICE void fetch_n(float *next, GATE *gate, int *won, GLOBAL const float *dy,
+                    GLOBAL const float *y, GLOBAL const u8 *index, int output0, int k0, int end)
+{
+    UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
+    {
+        int i = LOCAL_ID + j * GROUP, place = k0 + i % BK, output = output0 + i / BK;
+        int image = place / (ROWS_BACK * COLUMNS_BACK);
+        int h = place / COLUMNS_BACK % ROWS_BACK, v = place % COLUMNS_BACK;
+        next[j] = 0.0f;
+        gate[j] = 0;
+        won[j] = h % 2 * 2 + v % 2;
+        if (i < BK * BN && output < OUTPUTS && place < end) {
+            int at = (image * OUTPUTS + output) * PLANE;
+            at += FROM_POOL ? h / 2 * (OUT_WIDTH / 2) + v / 2 : h * OUT_WIDTH + v;
+            next[j] = dy[at];
+#if FROM_POOL
+            gate[j] = index[at];
+#elif FROM_RELU
+            gate[j] = y[at];
+#endif
+        }
+    }
+}
+
+DEVICE void put(LOCAL float *mt, LOCAL float *nt, const float *next_m, const float *next_n,
+                const GATE *gate, const int *won)
+{
+    UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+    {
+        int i = LOCAL_ID + j * GROUP;
+        if (i < BK * BM) mt[AT_M(i % BK, i / BK)] = next_m[j];
+    }
+    UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
+    {
+        int i = LOCAL_ID + j * GROUP;
+        float value = next_n[j];
+        if (FROM_POOL && gate[j] != won[j]) value = 0.0f;
+        if (FROM_RELU && gate[j] <= 0.0f) value = 0.0f;
+        if (i < BK * BN) nt[AT_N(i % BK, i / BK)] = value;
+    }
 }
 
 DEVICE void store(GLOBAL float *dw, GLOBAL float *db, int split, int output, int weight,
@@ -84,38 +116,27 @@ KERNEL conv2d_dw(ARG_IN(float, x), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(f
     OPEN_OUT(float, dw);
     OPEN_OUT(float, db);
     LOCAL_ARRAY(float, tile, TILE_FLOATS);
-    LOCAL_ARRAY(int, m_at, BM);
-    LOCAL_ARRAY(u32, m_needs, BM);
-    LOCAL_ARRAY(int, k_at, BK);
-    LOCAL_ARRAY(u32, k_inside, BK);
-    LOCAL_ARRAY(int, k_from, BK);
-    LOCAL_ARRAY(int, k_won, BK);
-    LOCAL float *mt = tile, *nt = tile + BK * STRIDE_M;
-    float sums[TURNS * TILE_SUMS];
+    LOCAL float *mt = tile, *nt = tile + OPERAND_M;
+    float sums[TURNS * TILE_SUMS], next_m[LOADS_M], next_n[LOADS_N];
+    int weight_at[LOADS_M], row[LOADS_M], column[LOADS_M], won[LOADS_N];
+    GATE gate[LOADS_N];
     for (int t = GROUP_ID; t < M_TILES * N_TILES * SPLITS; t += NUM_GROUPS) {
         int weight0 = t % M_TILES * BM, output0 = t / M_TILES % N_TILES * BN;
         int split = t / (M_TILES * N_TILES), k0 = split * SPLIT_DEPTH;
         int end = k0 + SPLIT_DEPTH < DEPTH ? k0 + SPLIT_DEPTH : DEPTH;
-        describe_weights(m_at, m_needs, weight0);
+        find_weights(weight_at, row, column, weight0);
         tile_clear(sums);
-        for (; k0 < end; k0 += BK) {
-            describe_places(k_at, k_inside, k_from, k_won, k0, end);
+        fetch_m(next_m, x, weight_at, row, column, k0, end);
+        fetch_n(next_n, gate, won, dy, y, index, output0, k0, end);
+        for (int round = 1; round <= ROUNDS; round++) {
             BARRIER();
-            for (int i = LOCAL_ID; i < BK * BM; i += GROUP) {
-                int m = i % BM, k = i / BM;
-                u32 needs = m_needs[m], inside = k_inside[k];
-                float value = needs == BIAS_NEEDS && inside ? 1.0f : 0.0f;
-                if ((inside & needs) == needs) value = x[k_at[k] + m_at[m]];
-                mt[k * STRIDE_M + m] = value;
-            }
-            for (int i = LOCAL_ID; i < BK * BN; i += GROUP) {
-                int k = i % BK, n = i / BK;
-                float value = 0.0f;
-                if (output0 + n < OUTPUTS && k_inside[k])
-                    value = flow_back(dy, y, index, k_from[k] + (output0 + n) * PLANE, k_won[k]);
-                nt[k * STRIDE_N + n] = value;
-            }
+            put(mt, nt, next_m, next_n, gate, won);
             BARRIER();
+            if (round < ROUNDS) {
+                k0 += BK;
+                fetch_m(next_m, x, weight_at, row, column, k0, end);
+                fetch_n(next_n, gate, won, dy, y, index, output0, k0, end);
+            }
             tile_multiply(mt, nt, sums);
         }
         tile_merge(tile, sums);

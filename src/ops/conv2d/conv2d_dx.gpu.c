@@ -9,30 +9,95 @@
 #define COLUMNS_BACK (FROM_POOL ? OUT_WIDTH / 2 * 2 : OUT_WIDTH)
 #define M_TILES ((IMAGES * HEIGHT * WIDTH + BM - 1) / BM)
 #define N_TILES ((CHANNELS + BN - 1) / BN)
-#define FAR_AWAY 30000
+#define DEPTH (OUTPUTS * AREA)
+#define TAP_MAJOR (OUTPUTS % BK == 0)
+#define FAR_AWAY (-30000)
+#define NOWHERE (-1)
+#if FROM_POOL
+#define GATE int
+#else
+#define GATE float
+#endif
 
-DEVICE void load_weights(LOCAL float *nt, GLOBAL const float *w, int channel0, int output0)
+/* Side m: for each pixel whose elements this item fetches, where its image starts in dy and the row
+ * and column of dy that its first tap meets, times the stride. */
+DEVICE void find_pixels(int *image_at, int *row, int *column, int pixel0)
 {
-    for (int i = LOCAL_ID; i < BK * BN; i += GROUP) {
-        int tap = i % AREA, n = i / AREA % BN, output = i / (AREA * BN);
-        float value = 0.0f;
-        if (channel0 + n < CHANNELS)
-            value = w[((output0 + output) * CHANNELS + channel0 + n) * AREA + tap];
-        nt[(output * AREA + tap) * STRIDE_N + n] = value;
+    UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+    {
+        int pixel = pixel0 + (LOCAL_ID + j * GROUP) % BM, image = pixel / (HEIGHT * WIDTH);
+        image_at[j] = image * (OUTPUTS * PLANE);
+        row[j] = image < IMAGES ? pixel / WIDTH % HEIGHT + PADDING : FAR_AWAY;
+        column[j] = pixel % WIDTH + PADDING;
     }
 }
 
-/* What flows back at a row and a column of the output's image that starts at `at` in dy. */
-DEVICE float flow_back(GLOBAL const float *dy, GLOBAL const float *y, GLOBAL const u8 *index,
-                       int at, int row, int column)
+/* A round from k0 on: dy, what decides whether it flows, and where in its pool's window the place
+ * is.  The decision waits until the elements are there.  The depth: as in conv2d.gpu.c. */
+DEVICE void fetch_m(float *next, GATE *gate, int *won, int *from, GLOBAL const float *dy,
+                    GLOBAL const float *y, GLOBAL const u8 *index, const int *image_at,
+                    const int *row, const int *column, int k0)
 {
+    if (TAP_MAJOR ? k0 % OUTPUTS == 0 : k0 == 0) {
+        UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+        {
+            int tap = TAP_MAJOR ? k0 / OUTPUTS : (LOCAL_ID + j * GROUP) / BM % AREA;
+            int h = row[j] - tap / TAPS, v = column[j] - tap % TAPS;
+            int at =
+                FROM_POOL ? h / 2 * (OUT_WIDTH / 2) + v / 2 : h / STRIDE * OUT_WIDTH + v / STRIDE;
+            won[j] = h % 2 * 2 + v % 2;
+            from[j] = h >= 0 && v >= 0 && h % STRIDE == 0 && v % STRIDE == 0 &&
+                              h / STRIDE < ROWS_BACK && v / STRIDE < COLUMNS_BACK
+                          ? image_at[j] + at
+                          : NOWHERE;
+        }
+    }
+    UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+    {
+        int i = LOCAL_ID + j * GROUP, k = i / BM;
+        int output = TAP_MAJOR ? k0 % OUTPUTS + k : k0 / AREA + k / AREA;
+        next[j] = 0.0f;
+        gate[j] = 0;
+        if (i < BK * BM && from[j] != NOWHERE) {
+            next[j] = dy[from[j] + output * PLANE];
 #if FROM_POOL
-    at += row / 2 * (OUT_WIDTH / 2) + column / 2;
-    return index[at] == row % 2 * 2 + column % 2 ? dy[at] : 0.0f;
-#else
-    at += row * OUT_WIDTH + column;
-    return FROM_RELU && y[at] <= 0.0f ? 0.0f : dy[at];
+            gate[j] = index[from[j] + output * PLANE];
+#elif FROM_RELU
+            gate[j] = y[from[j] + output * PLANE];
 #endif
+        }
+    }
+}
+
+DEVICE void fetch_n(float *next, GLOBAL const float *w, int channel0, int k0)
+{
+    UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
+    {
+        int i = LOCAL_ID + j * GROUP, k = i / BN, channel = channel0 + i % BN;
+        int tap = TAP_MAJOR ? k0 / OUTPUTS : k % AREA;
+        int output = TAP_MAJOR ? k0 % OUTPUTS + k : k0 / AREA + k / AREA;
+        next[j] = 0.0f;
+        if (i < BK * BN && channel < CHANNELS)
+            next[j] = w[(output * CHANNELS + channel) * AREA + tap];
+    }
+}
+
+DEVICE void put(LOCAL float *mt, LOCAL float *nt, const float *next_m, const GATE *gate,
+                const int *won, const float *next_n)
+{
+    UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+    {
+        int i = LOCAL_ID + j * GROUP;
+        float value = next_m[j];
+        if (FROM_POOL && gate[j] != won[j]) value = 0.0f;
+        if (FROM_RELU && gate[j] <= 0.0f) value = 0.0f;
+        if (i < BK * BM) mt[AT_M(i / BM, i % BM)] = value;
+    }
+    UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
+    {
+        int i = LOCAL_ID + j * GROUP;
+        if (i < BK * BN) nt[AT_N(i / BN, i % BN)] = next_n[j];
+    }
 }
 
 KERNEL conv2d_dx(ARG_IN(float, w), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(float, dy),
@@ -44,36 +109,24 @@ KERNEL conv2d_dx(ARG_IN(float, w), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(f
     OPEN_IN(float, dy);
     OPEN_OUT(float, dx);
     LOCAL_ARRAY(float, tile, TILE_FLOATS);
-    LOCAL_ARRAY(int, m_at, BM);     /* where in dy the image of a pixel starts */
-    LOCAL_ARRAY(int, m_row, BM);    /* the row of dy that its first tap meets, times the stride */
-    LOCAL_ARRAY(int, m_column, BM); /* … and the column */
-    LOCAL float *mt = tile, *nt = tile + BK * STRIDE_M;
-    float sums[TURNS * TILE_SUMS];
+    LOCAL float *mt = tile, *nt = tile + OPERAND_M;
+    float sums[TURNS * TILE_SUMS], next_m[LOADS_M], next_n[LOADS_N];
+    int image_at[LOADS_M], row[LOADS_M], column[LOADS_M], won[LOADS_M], from[LOADS_M];
+    GATE gate[LOADS_M];
     for (int t = GROUP_ID; t < M_TILES * N_TILES; t += NUM_GROUPS) {
         int pixel0 = t / N_TILES * BM, channel0 = t % N_TILES * BN;
-        for (int m = LOCAL_ID; m < BM; m += GROUP) {
-            int pixel = pixel0 + m, image = pixel / (HEIGHT * WIDTH);
-            m_at[m] = image * OUTPUTS * PLANE;
-            m_row[m] = image < IMAGES ? pixel / WIDTH % HEIGHT + PADDING : FAR_AWAY;
-            m_column[m] = pixel % WIDTH + PADDING;
-        }
+        find_pixels(image_at, row, column, pixel0);
         tile_clear(sums);
-        for (int k0 = 0; k0 < OUTPUTS * AREA; k0 += BK) {
-            int output0 = k0 / AREA;
+        fetch_m(next_m, gate, won, from, dy, y, index, image_at, row, column, 0);
+        fetch_n(next_n, w, channel0, 0);
+        for (int k0 = BK; k0 <= DEPTH; k0 += BK) {
             BARRIER();
-            for (int i = LOCAL_ID; i < BK * BM; i += GROUP) {
-                int m = i % BM, k = i / BM, tap = k % AREA;
-                int row = m_row[m] - tap / TAPS, column = m_column[m] - tap % TAPS;
-                float value = 0.0f;
-                if (row >= 0 && column >= 0 && row % STRIDE == 0 && column % STRIDE == 0 &&
-                    row / STRIDE < ROWS_BACK && column / STRIDE < COLUMNS_BACK) {
-                    int at = m_at[m] + (output0 + k / AREA) * PLANE;
-                    value = flow_back(dy, y, index, at, row / STRIDE, column / STRIDE);
-                }
-                mt[k * STRIDE_M + m] = value;
+            put(mt, nt, next_m, gate, won, next_n);
+            BARRIER();
+            if (k0 < DEPTH) {
+                fetch_m(next_m, gate, won, from, dy, y, index, image_at, row, column, k0);
+                fetch_n(next_n, w, channel0, k0);
             }
-            load_weights(nt, w, channel0, output0);
-            BARRIER();
             tile_multiply(mt, nt, sums);
         }
         tile_merge(tile, sums);

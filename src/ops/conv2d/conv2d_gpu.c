@@ -40,8 +40,8 @@ static be_status prepare(gpu_call *call, bool pool, be_error *err)
                                 .n = s.o,
                                 .depth = s.c * s.k * s.k,
                                 .m_step = pool ? 4 : 1,
-                                .depth_step = (int)(s.k * s.k),
-                                .depth_whole = (int)(s.c * s.k * s.k)};
+                                .channels = s.c,
+                                .area = s.k * s.k};
     TRY(gpu_tile_choose(call, &problem, tile, err));
     conv2d_gpu_words(&s, words);
     return gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_conv2d), tile->group, err,

@@ -6,12 +6,27 @@ KERNEL relu_forward(ARG_IN(float, x), ARG_OUT(float, y), int count)
     EACH (i, count) y[i] = x[i] < 0.0f ? 0.0f : x[i];
 }
 
+KERNEL relu_in_place(ARG_OUT(float, y), int count)
+{
+    OPEN_OUT(float, y);
+    EACH (i, count) y[i] = y[i] < 0.0f ? 0.0f : y[i];
+}
+
 KERNEL relu_backward(ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx), int count)
 {
     OPEN_IN(float, y);
     OPEN_IN(float, dy);
     OPEN_OUT(float, dx);
     EACH (i, count) dx[i] = y[i] <= 0.0f ? 0.0f : dy[i];
+}
+
+/* As relu_backward; where y is not a number nothing flows back. */
+KERNEL relu_backward_positive(ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx), int count)
+{
+    OPEN_IN(float, y);
+    OPEN_IN(float, dy);
+    OPEN_OUT(float, dx);
+    EACH (i, count) dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
 }
 
 KERNEL add_forward(ARG_IN(float, a), ARG_IN(float, b), ARG_OUT(float, y), int count)

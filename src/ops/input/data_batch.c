@@ -1,4 +1,4 @@
-/* A batch of a data set that lies on the device: gathered, made float, normalised.
+/* A batch of a data set: gathered, made float, normalised.
  *
  * images u8 [COUNT, C, H, W], labels i32 [COUNT], order i32 [K], clock i32 [1]
  *   -> x f32 [batch, C, H, W], target i32 [batch]

@@ -1,6 +1,9 @@
-/* A batch out of the data set: one image a group and round.  What it computes: data_batch.c. */
+/* A batch out of the data set: one image a group and round.  What it computes: data_batch.c.
+ *
+ * `order` has an entry for place modulo `wrap`: the order of the set, or of a ring of batches that
+ * the host keeps filling, then `order_count` is still that of the set. */
 KERNEL data_batch(ARG_IN(u8, images), ARG_IN(int, labels), ARG_IN(int, order), ARG_IN(int, clock),
-                  ARG_OUT(float, x), ARG_OUT(int, target), int order_count, float scale0,
+                  ARG_OUT(float, x), ARG_OUT(int, target), int order_count, int wrap, float scale0,
                   float scale1, float scale2, float scale3, float shift0, float shift1,
                   float shift2, float shift3)
 {
@@ -12,12 +15,8 @@ KERNEL data_batch(ARG_IN(u8, images), ARG_IN(int, labels), ARG_IN(int, order), A
     OPEN_OUT(int, target);
     for (int n = GROUP_ID; n < BATCH; n += NUM_GROUPS) {
         i64 place = (i64)clock[0] * BATCH + n;
-        int from = -1, inside = 1;
-        if (CLIP)
-            inside = place < order_count;
-        else
-            place = place % (order_count - order_count % BATCH);
-        if (inside) from = order[place];
+        int from = -1, inside = !CLIP || place < order_count;
+        if (inside) from = order[place % wrap];
         int good = from >= 0 && from < COUNT;
         if (LOCAL_ID == 0) target[n] = good ? labels[from] : inside ? BAD_TARGET : -1;
         GLOBAL const u8 *image = images + (i64)(good ? from : 0) * (CHANNELS * PIXELS);

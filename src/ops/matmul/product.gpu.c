@@ -9,34 +9,54 @@
  * ReLU, the further column included. */
 #define WIDTH (COLUMNS + ONES)
 #define M_TILES ((WIDTH + BM - 1) / BM)
+#define ROUNDS (SPLIT_DEPTH / BK)
 #define N_TILES ((ROWS + BN - 1) / BN)
 
-/* A round of side m: places k0 … of the depth, not beyond `end`. */
-DEVICE void load_m(LOCAL float *mt, GLOBAL const float *p, int column0, int k0, int end)
+/* A round of side m: places k0 … of the depth, not beyond `end`.  Neighbours in a group fetch
+ * neighbours in memory. */
+#define K_OF_M(i) (P_K == 1 ? (i) % BK : (i) / BM)
+#define M_OF_M(i) (P_K == 1 ? (i) / BK : (i) % BM)
+#define K_OF_N(i) (Q_K == 1 ? (i) % BK : (i) / BN)
+#define N_OF_N(i) (Q_K == 1 ? (i) / BK : (i) % BN)
+
+DEVICE void fetch_m(float *next, GLOBAL const float *p, int column0, int k0, int end)
 {
-    for (int i = LOCAL_ID; i < BK * BM; i += GROUP) {
-        int k = P_K == 1 ? i % BK : i / BM, m = P_K == 1 ? i / BK : i % BM;
-        float value = 0.0f;
-        if (k0 + k < end && column0 + m < COLUMNS)
-            value = p[(column0 + m) * P_COLUMN + (k0 + k) * P_K];
-        else if (ONES && k0 + k < end && column0 + m == COLUMNS)
-            value = 1.0f;
-        mt[k * STRIDE_M + m] = value;
+    UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+    {
+        int i = LOCAL_ID + j * GROUP, k = k0 + K_OF_M(i), column = column0 + M_OF_M(i);
+        next[j] = ONES && k < end && column == COLUMNS ? 1.0f : 0.0f;
+        if (i < BK * BM && k < end && column < COLUMNS) next[j] = p[column * P_COLUMN + k * P_K];
     }
 }
 
-DEVICE void load_n(LOCAL float *nt, GLOBAL const float *q, GLOBAL const float *mask, int row0,
-                   int k0, int end)
+/* Side n, and the mask beside it. */
+DEVICE void fetch_n(float *next, float *gate, GLOBAL const float *q, GLOBAL const float *mask,
+                    int row0, int k0, int end)
 {
-    for (int i = LOCAL_ID; i < BK * BN; i += GROUP) {
-        int k = Q_K == 1 ? i % BK : i / BN, n = Q_K == 1 ? i / BK : i % BN;
-        float value = 0.0f;
-        if (k0 + k < end && row0 + n < ROWS) {
-            int at = (row0 + n) * Q_ROW + (k0 + k) * Q_K;
-            value = q[at];
-            if (MASK && !(mask[at] > 0.0f)) value = 0.0f;
+    UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
+    {
+        int i = LOCAL_ID + j * GROUP, k = k0 + K_OF_N(i), row = row0 + N_OF_N(i);
+        next[j] = gate[j] = 0.0f;
+        if (i < BK * BN && k < end && row < ROWS) {
+            next[j] = q[row * Q_ROW + k * Q_K];
+            if (MASK) gate[j] = mask[row * Q_ROW + k * Q_K];
         }
-        nt[k * STRIDE_N + n] = value;
+    }
+}
+
+DEVICE void put(LOCAL float *mt, LOCAL float *nt, const float *next_m, const float *next_n,
+                const float *gate)
+{
+    UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
+    {
+        int i = LOCAL_ID + j * GROUP;
+        if (i < BK * BM) mt[AT_M(K_OF_M(i), M_OF_M(i))] = next_m[j];
+    }
+    UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
+    {
+        int i = LOCAL_ID + j * GROUP;
+        float value = MASK && !(gate[j] > 0.0f) ? 0.0f : next_n[j];
+        if (i < BK * BN) nt[AT_N(K_OF_N(i), N_OF_N(i))] = value;
     }
 }
 
@@ -62,18 +82,24 @@ KERNEL product(ARG_IN(float, p), ARG_IN(float, q), ARG_IN(float, mask), ARG_IN(f
     OPEN_OUT(float, y);
     OPEN_OUT(float, extra);
     LOCAL_ARRAY(float, tile, TILE_FLOATS);
-    LOCAL float *mt = tile, *nt = tile + BK * STRIDE_M;
-    float sums[TURNS * TILE_SUMS];
+    LOCAL float *mt = tile, *nt = tile + OPERAND_M;
+    float sums[TURNS * TILE_SUMS], next_m[LOADS_M], next_n[LOADS_N], gate[LOADS_N];
     for (int t = GROUP_ID; t < M_TILES * N_TILES * SPLITS; t += NUM_GROUPS) {
         int column0 = t % M_TILES * BM, row0 = t / M_TILES % N_TILES * BN;
         int split = t / (M_TILES * N_TILES), k0 = split * SPLIT_DEPTH;
         int end = k0 + SPLIT_DEPTH < DEPTH ? k0 + SPLIT_DEPTH : DEPTH;
         tile_clear(sums);
-        for (; k0 < end; k0 += BK) {
+        fetch_m(next_m, p, column0, k0, end);
+        fetch_n(next_n, gate, q, mask, row0, k0, end);
+        for (int round = 1; round <= ROUNDS; round++) {
             BARRIER();
-            load_m(mt, p, column0, k0, end);
-            load_n(nt, q, mask, row0, k0, end);
+            put(mt, nt, next_m, next_n, gate);
             BARRIER();
+            if (round < ROUNDS) {
+                k0 += BK;
+                fetch_m(next_m, p, column0, k0, end);
+                fetch_n(next_n, gate, q, mask, row0, k0, end);
+            }
             tile_multiply(mt, nt, sums);
         }
         tile_merge(tile, sums);

@@ -3,27 +3,49 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "backend/gpu/gpu_cache.h"
 
 extern const gpu_source gpu_source_tile, gpu_source_product, gpu_source_sum_parts;
 
 /* Shapes of one item's work and of the tile. */
-static const gpu_tile shapes[] = {
+static const gpu_tile wide_shapes[] = {
+    {.bm = 128, .bn = 128, .vm = 4, .rm = 2, .vn = 4, .rn = 2},
     {.bm = 128, .bn = 64, .vm = 4, .rm = 2, .vn = 4, .rn = 2},
+    {.bm = 128, .bn = 64, .vm = 4, .rm = 2, .vn = 4, .rn = 1},
+    {.bm = 256, .bn = 32, .vm = 4, .rm = 2, .vn = 4, .rn = 1},
     {.bm = 128, .bn = 32, .vm = 4, .rm = 2, .vn = 4, .rn = 1},
+    {.bm = 128, .bn = 32, .vm = 4, .rm = 1, .vn = 4, .rn = 2},
+    {.bm = 128, .bn = 16, .vm = 4, .rm = 2, .vn = 4, .rn = 1},
+    {.bm = 64, .bn = 64, .vm = 4, .rm = 2, .vn = 4, .rn = 2},
     {.bm = 64, .bn = 64, .vm = 4, .rm = 1, .vn = 4, .rn = 2},
+    {.bm = 64, .bn = 32, .vm = 4, .rm = 2, .vn = 4, .rn = 1},
     {.bm = 64, .bn = 32, .vm = 4, .rm = 1, .vn = 4, .rn = 1},
+    {.bm = 32, .bn = 64, .vm = 4, .rm = 1, .vn = 4, .rn = 2},
     {.bm = 32, .bn = 32, .vm = 4, .rm = 1, .vn = 4, .rn = 1},
     {.bm = 64, .bn = 16, .vm = 4, .rm = 1, .vn = 4, .rn = 1},
+    {.bm = 32, .bn = 16, .vm = 4, .rm = 1, .vn = 4, .rn = 1},
     {.bm = 128, .bn = 8, .vm = 4, .rm = 1, .vn = 4, .rn = 1},
     {.bm = 16, .bn = 32, .vm = 4, .rm = 1, .vn = 4, .rn = 1},
     {.bm = 16, .bn = 16, .vm = 4, .rm = 1, .vn = 2, .rn = 1},
     {.bm = 8, .bn = 16, .vm = 4, .rm = 1, .vn = 2, .rn = 1},
     {.bm = 8, .bn = 8, .vm = 2, .rm = 1, .vn = 2, .rn = 1},
 };
+static const gpu_tile deep_shapes[] = {
+    {.deep = true, .bm = 64, .bn = 64, .vm = 1, .rm = 8, .vn = 1, .rn = 8},
+    {.deep = true, .bm = 64, .bn = 64, .vm = 1, .rm = 8, .vn = 1, .rn = 4},
+    {.deep = true, .bm = 64, .bn = 64, .vm = 1, .rm = 4, .vn = 1, .rn = 8},
+    {.deep = true, .bm = 64, .bn = 64, .vm = 1, .rm = 4, .vn = 1, .rn = 4},
+    {.deep = true, .bm = 64, .bn = 32, .vm = 1, .rm = 8, .vn = 1, .rn = 4},
+    {.deep = true, .bm = 32, .bn = 64, .vm = 1, .rm = 4, .vn = 1, .rn = 4},
+    {.deep = true, .bm = 32, .bn = 32, .vm = 1, .rm = 4, .vn = 1, .rn = 4},
+    {.deep = true, .bm = 16, .bn = 32, .vm = 1, .rm = 4, .vn = 1, .rn = 4},
+    {.deep = true, .bm = 16, .bn = 16, .vm = 1, .rm = 2, .vn = 1, .rn = 4},
+    {.deep = true, .bm = 8, .bn = 8, .vm = 1, .rm = 2, .vn = 1, .rn = 2},
+};
 static const int shares[] = {1, 2, 4, 8, 16};
-static const int splits[] = {1, 2, 4, 8, 16, 33, 66, 132, 264, 528};
+static const int splits[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 33, 48, 66, 99, 132, 198, 264, 396, 528};
 
 #define DEPTH_MAX 80
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -40,109 +62,161 @@ static int tile_items(const gpu_tile *t)
 
 static size_t tile_bytes(const gpu_tile *t)
 {
-    size_t operands = (size_t)t->bk * (size_t)(t->bm + t->bn + 8);
-    size_t merged = (size_t)(t->ks - 1) * (size_t)(t->bm * t->bn);
-    return (operands > merged ? operands : merged) * sizeof(float);
+    int operands = t->deep ? (t->bm + t->bn) * (t->bk + 4) : t->bk * (t->bm + t->bn + 8);
+    int merged = (t->ks - 1) * t->bm * t->bn;
+    return (size_t)(operands > merged ? operands : merged) * sizeof(float);
 }
 
-/* A guess at the time in cycles of a multiprocessor: the products themselves, done at a rate that
- * falls with the loads from local memory that each needs, and the wait for memory once a round,
- * which groups that are resident together share.  Constants by what an H200 does. */
+/* How many elements an item fetches a round; those with a second array count twice. */
+static double tile_loads(const gpu_tile_problem *p, const gpu_tile *t, int group)
+{
+    return (double)ceil_div((int64_t)t->bk * t->bm, group) * (p->gated > 1 ? 2 : 1) +
+           (double)ceil_div((int64_t)t->bk * t->bn, group) * (p->gated == 1 ? 2 : 1);
+}
+
+/* The cycles of a round of `count` groups on a multiprocessor: their instructions, at four warps a
+ * cycle, more where few warps hide each other's waits, but no less than a wait for memory. */
+static double round_cycles(double count, double issue, int group)
+{
+    double warps = count * group / 128.0; /* of each of the four schedulers */
+    return fmax(count * issue * (1.0 + 0.58 / pow(warps, 0.39)), 300.0);
+}
+
+/* A guess at the time in cycles.  The constants are those that came nearest to the best of 440
+ * tiles that were timed on an H200, for ten products of cnn-fashion, cnn5-fashion and cnn-mnist. */
 static double tile_cycles(const gpu_call *call, const gpu_tile_problem *p, const gpu_tile *t)
 {
     int units = call->facts->units > 0 ? call->facts->units : 1, tm = t->vm * t->rm;
-    int tn = t->vn * t->rn, group = tile_items(t) * t->ks, registers = tm * tn + tm + tn + 32;
+    int tn = t->vn * t->rn, group = tile_items(t) * t->ks;
+    if (group < 64) group = 64;
+    double loads = tile_loads(p, t, group);
+    double registers = tm * tn + (t->deep ? 4 + 4 * tn : tm + tn) + 4.34 * loads + 8.0;
+    if (registers > 200 || registers * group > 65536) return INFINITY;
     double groups = (double)(ceil_div(p->m, t->bm) * ceil_div(p->n, t->bn) * t->splits);
-    double each = ceil(groups / units);
-    double resident = floor(65536.0 / (registers * (double)group));
-    resident = fmin(resident, floor(200e3 / ((double)tile_bytes(t) + 1024.0)));
-    resident = fmin(fmin(resident, 2048.0 / group), 24.0);
-    if (resident < 1.0) return INFINITY;
-    double together = fmin(each, resident), rounds = ceil((double)t->split_depth / t->bk);
-    double rate = 128.0 * 0.8 * tm * tn / (tm * tn + 2.0 * (tm + tn));
-    double filled = fmin(1.0, together * group / 512.0);
-    double elements = (double)t->bm * t->bn * rounds * t->bk;
-    double loads = (double)(t->bm + t->bn) * rounds * t->bk;
-    double cycles = each * (elements / rate + loads / 12.0) / filled;
-    cycles += rounds * 900.0 * ceil(each / resident);
-    if (t->ks > 1) cycles += 300.0 + 20.0 * t->ks;
-    if (t->splits > 1) cycles += 3000.0 + (double)p->m * (double)p->n * t->splits / (units * 2.0);
+    double each = ceil(groups / units), resident = floor(65536.0 / (registers * group));
+    resident = fmin(resident, floor(220e3 / ((double)tile_bytes(t) + 1024.0)));
+    resident = fmax(1.0, fmin(fmin(resident, floor(2048.0 / group)), 32.0));
+    double operands = (t->deep ? 0.38 : 0.85) * (tm + tn), fetch = t->deep ? 7.06 : 6.12;
+    double products = (double)t->bk * (tm * tn + operands) * tile_items(t);
+    double issue = (products + (fetch * loads + 6.4) * group) / 128.0;
+    double rounds = ceil((double)t->split_depth / t->bk), full = floor(each / resident);
+    double rest = each - full * resident, cycles = 2500.0;
+    cycles += full * (rounds * round_cycles(resident, issue, group) + 156.0);
+    if (rest > 0) cycles += rounds * round_cycles(rest, issue, group) + 156.0;
+    if (t->ks > 1) cycles += 300.0 + 8.6 * t->ks;
+    if (t->splits > 1) cycles += 4500.0 + (double)p->m * (double)p->n * t->splits / (units * 2.0);
     return cycles;
 }
 
 static bool tile_fits(const gpu_call *call, const gpu_tile_problem *p, const gpu_tile *t)
 {
-    size_t local = call->facts->local_bytes < 40000 ? call->facts->local_bytes : 40000;
+    size_t local = call->facts->local_bytes < 46000 ? call->facts->local_bytes : 46000;
     int items = tile_items(t) * t->ks;
     if (t->vm % p->m_step) return false;
-    if (t->ks > t->bk || (t->ks > 1 && items > 512) || items > call->facts->group_max) return false;
+    if (t->ks * (t->deep ? 4 : 1) > t->bk || (t->ks > 1 && items > 512)) return false;
+    if (items > call->facts->group_max) return false;
     if (t->splits > 1 && (!p->may_split || t->split_depth < 2 * t->bk)) return false;
-    return tile_bytes(t) + (size_t)t->bm * 8 + (size_t)t->bk * 8 + 64 <= local;
+    return tile_bytes(t) <= local;
+}
+
+/* Is it a depth that a round may have?  A convolution's rounds hold whole windows, or where the
+ * channels allow it one tap of several channels. */
+static bool depth_fits(const gpu_tile_problem *p, int bk)
+{
+    if (!p->channels) return bk % 8 == 0 && (bk & (bk - 1)) == 0;
+    if (p->channels % 8 == 0) return bk % 8 == 0 && p->channels % bk == 0;
+    return bk % p->area == 0 && p->depth % bk == 0;
 }
 
 /* The best few, no two of one kind: a shape, with or without items that share the depth, and with
- * or without groups that do.  In order of cycles. */
+ * or without groups that do.  In order of cycles; of equals the one that was found first. */
 #define WAYS_MAX 8
-#define KINDS (COUNT(shapes) * 4)
+#define SHAPES_MAX COUNT(wide_shapes)
+#define KINDS 4 /* of a shape */
 
 typedef struct way {
     gpu_tile tile;
     double cycles;
+    int found; /* how many were looked at before */
 } way;
 
-/* The best of each kind with this shape and depth of a round, into best[KINDS]. */
-static void try_depth(const gpu_call *call, const gpu_tile_problem *p, int shape, int bk, way *best)
+typedef struct way_list {
+    way ways[SHAPES_MAX * KINDS];
+    int looked_at;
+} way_list;
+
+/* The best of each kind with this shape and depth of a round. */
+static void try_depth(const gpu_call *call, const gpu_tile_problem *p, gpu_tile t, int shape,
+                      way_list *list)
 {
     for (int i = 0; i < COUNT(shares) * COUNT(splits); i++) {
-        gpu_tile t = shapes[shape];
-        t.bk = bk;
         t.ks = shares[i / COUNT(splits)];
         t.splits = splits[i % COUNT(splits)];
         t.split_depth = (int)(ceil_div(ceil_div(p->depth, t.splits), t.bk) * t.bk);
         t.splits = (int)ceil_div(p->depth, t.split_depth);
+        list->looked_at++;
         if (!tile_fits(call, p, &t)) continue;
         double cycles = tile_cycles(call, p, &t);
-        way *w = &best[shape * 4 + (t.ks > 1) * 2 + (t.splits > 1)];
-        if (cycles < w->cycles) *w = (way){t, cycles};
+        way *w = &list->ways[shape * KINDS + (t.ks > 1) * 2 + (t.splits > 1)];
+        if (cycles < w->cycles) *w = (way){t, cycles, list->looked_at};
     }
 }
 
+static bool is_better(const way *a, const way *b)
+{
+    return a->cycles < b->cycles || (a->cycles == b->cycles && a->found < b->found);
+}
+
 /* Sort the best few to the front; returns how many. */
-static int take_best(way *ways)
+static int take_best(way_list *list)
 {
     int count = 0;
     for (; count < WAYS_MAX; count++) {
-        int least = count;
-        for (int i = count + 1; i < KINDS; i++)
-            if (ways[i].cycles < ways[least].cycles) least = i;
-        way found = ways[least];
+        int best = count;
+        for (int i = count + 1; i < COUNT(list->ways); i++)
+            if (is_better(&list->ways[i], &list->ways[best])) best = i;
+        way found = list->ways[best];
         if (found.cycles == INFINITY) break;
-        ways[least] = ways[count];
-        ways[count] = found;
+        list->ways[best] = list->ways[count];
+        list->ways[count] = found;
     }
     return count;
 }
 
+/* Of their words: a tile has gaps between its fields. */
+static uint64_t hash_ways(const way *ways, int count)
+{
+    uint64_t hash = GPU_HASH_START;
+    char text[256];
+    for (int i = 0; i < count; i++) {
+        int length =
+            snprintf(text, sizeof text, GPU_TILE_FORMAT " ", GPU_TILE_VALUES(&ways[i].tile));
+        MUST(length > 0 && (size_t)length < sizeof text);
+        hash = gpu_hash(hash, text, (size_t)length);
+    }
+    return hash;
+}
+
 be_status gpu_tile_choose(gpu_call *call, const gpu_tile_problem *p, gpu_tile *out, be_error *err)
 {
-    way ways[KINDS];
-    uint64_t hash = GPU_HASH_START;
-    for (int i = 0; i < KINDS; i++) ways[i] = (way){.cycles = INFINITY};
-    for (int i = 0; i < COUNT(shapes); i++)
-        for (int steps = 1; steps == 1 || steps * p->depth_step <= DEPTH_MAX; steps++) {
-            int bk = steps * p->depth_step;
-            bool whole = !p->depth_whole || p->depth_whole % bk == 0;
-            bool power = p->depth_whole || (steps & (steps - 1)) == 0;
-            if (whole && power) try_depth(call, p, i, bk, ways);
+    way_list list = {0};
+    const gpu_tile *shapes = p->deep ? deep_shapes : wide_shapes;
+    int shape_count = p->deep ? COUNT(deep_shapes) : COUNT(wide_shapes);
+    for (int i = 0; i < COUNT(list.ways); i++) list.ways[i].cycles = INFINITY;
+    for (int i = 0; i < shape_count; i++)
+        for (int bk = 1; bk <= DEPTH_MAX; bk++) {
+            gpu_tile t = shapes[i];
+            t.bk = bk;
+            if (depth_fits(p, bk)) try_depth(call, p, t, i, &list);
         }
-    int count = take_best(ways);
+    int count = take_best(&list);
     if (count == 0)
         FAIL(err, BE_UNAVAILABLE,
              "no tile of it fits into the %zu bytes of local memory and the %d work items of a "
              "group of this device",
              call->facts->local_bytes, call->facts->group_max);
-    for (int i = 0; i < count; i++) hash = gpu_hash(hash, &ways[i].tile, sizeof(gpu_tile));
-    *out = ways[gpu_choose(call, count, hash)].tile;
+    *out = list.ways[gpu_choose(call, count, hash_ways(list.ways, count))].tile;
+    out->on_cpu = call->facts->is_cpu;
     out->group = tile_items(out) * out->ks;
     if (out->group < 64) out->group = 64;
     return BE_OK;
@@ -189,7 +263,7 @@ be_status gpu_product_prepare(gpu_call *call, const gpu_product *product, gpu_pr
                                 .n = product->rows,
                                 .depth = product->depth,
                                 .m_step = 1,
-                                .depth_step = 8,
+                                .gated = product->mask,
                                 .may_split = true};
     TRY(gpu_tile_choose(call, &problem, &out->tile, err));
     bool split = out->tile.splits > 1;

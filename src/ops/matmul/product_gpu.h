@@ -8,6 +8,7 @@
 /* The words of tile.gpu.c; `splits`: so many groups share the depth of one tile. */
 typedef struct gpu_tile {
     int bm, bn, bk, vm, rm, vn, rn, ks;
+    bool deep, on_cpu;
     int splits;
     int split_depth; /* a multiple of bk */
     int group;
@@ -16,9 +17,10 @@ typedef struct gpu_tile {
 /* What is to be multiplied: m · n results, each a sum of `depth` products. */
 typedef struct gpu_tile_problem {
     int64_t m, n, depth;
-    int m_step;      /* vm must be a multiple of it (1: any) */
-    int depth_step;  /* bk must be a multiple of it … */
-    int depth_whole; /* … and divide this, unless 0 */
+    int m_step;             /* vm must be a multiple of it (1: any) */
+    int64_t channels, area; /* a convolution: depth = channels · area, and rounds are whole */
+    bool deep;              /* the depth lies side by side in memory */
+    int gated;              /* operands (0 to 2) that come with a second array that masks them */
     bool may_split;
 } gpu_tile_problem;
 
@@ -26,10 +28,11 @@ typedef struct gpu_tile_problem {
 be_status gpu_tile_choose(gpu_call *call, const gpu_tile_problem *problem, gpu_tile *out,
                           be_error *err);
 
-#define GPU_TILE_FORMAT "BM=%d BN=%d BK=%d VM=%d RM=%d VN=%d RN=%d KS=%d SPLITS=%d SPLIT_DEPTH=%d"
-#define GPU_TILE_VALUES(t)                                                               \
-    (t)->bm, (t)->bn, (t)->bk, (t)->vm, (t)->rm, (t)->vn, (t)->rn, (t)->ks, (t)->splits, \
-        (t)->split_depth
+#define GPU_TILE_FORMAT \
+    "BM=%d BN=%d BK=%d VM=%d RM=%d VN=%d RN=%d KS=%d DEEP=%d ON_CPU=%d SPLITS=%d SPLIT_DEPTH=%d"
+#define GPU_TILE_VALUES(t)                                                             \
+    (t)->bm, (t)->bn, (t)->bk, (t)->vm, (t)->rm, (t)->vn, (t)->rn, (t)->ks, (t)->deep, \
+        (t)->on_cpu, (t)->splits, (t)->split_depth
 
 /* A product as product.gpu.c has it. */
 typedef struct gpu_product {

@@ -1,0 +1,162 @@
+/* See cublaslt_plan.h.  yᵀ = bᵀ aᵀ: a matrix by rows is its transpose by columns, so the library's
+ * first operand is b and its second is a. */
+#include "backend/cuda/cublaslt_plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static be_status refuse(const cuda_math *math, const char *what, cublaslt_status status,
+                        be_error *err)
+{
+    be_status mine = status == LT_CUBLAS_STATUS_NOT_SUPPORTED  ? BE_UNAVAILABLE
+                     : status == LT_CUBLAS_STATUS_ALLOC_FAILED ? BE_NO_MEMORY
+                                                               : BE_DRIVER;
+    FAIL(err, mine, "%s: %s: %s (%d)", math->cublaslt_title, what, math->lt.error_string(status),
+         (int)status);
+}
+
+#define LT_TRY(math, call, what)                                                              \
+    do {                                                                                      \
+        cublaslt_status lt_try_ = (call);                                                     \
+        if (lt_try_ != LT_CUBLAS_STATUS_SUCCESS) return refuse((math), (what), lt_try_, err); \
+    } while (0)
+
+static be_status describe(cublaslt_plan *p, const cublaslt_product *product, be_error *err)
+{
+    const cublaslt_functions *lt = &p->math->lt;
+    int first = product->transpose_b ? LT_CUBLAS_OP_T : LT_CUBLAS_OP_N;
+    int second = product->transpose_a ? LT_CUBLAS_OP_T : LT_CUBLAS_OP_N;
+    int epilogue = product->bias ? LT_CUBLASLT_EPILOGUE_BIAS : LT_CUBLASLT_EPILOGUE_DEFAULT;
+    /* The choice of an algorithm asks how the bias is aligned, before there is one. */
+    cuda_address somewhere = CUDA_MATH_ALIGN;
+    LT_TRY(p->math, lt->desc_new(&p->desc, LT_CUBLAS_COMPUTE_32F, LT_CUDA_R_32F), "a product");
+    LT_TRY(p->math, lt->desc_set(p->desc, LT_CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first),
+           "its first operand");
+    LT_TRY(p->math, lt->desc_set(p->desc, LT_CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second),
+           "its second operand");
+    LT_TRY(p->math,
+           lt->desc_set(p->desc, LT_CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue),
+           "what follows a product");
+    if (product->bias)
+        LT_TRY(p->math,
+               lt->desc_set(p->desc, LT_CUBLASLT_MATMUL_DESC_BIAS_POINTER, &somewhere,
+                            sizeof somewhere),
+               "its bias");
+    return BE_OK;
+}
+
+/* By columns: rows of the library are our columns. */
+static be_status add_layout(cublaslt_plan *p, int64_t rows, int64_t columns, cublaslt_layout *out,
+                            be_error *err)
+{
+    LT_TRY(p->math,
+           p->math->lt.layout_new(out, LT_CUDA_R_32F, (uint64_t)columns, (uint64_t)rows, columns),
+           "a matrix");
+    return BE_OK;
+}
+
+static be_status add_layouts(cublaslt_plan *p, const cublaslt_product *s, be_error *err)
+{
+    TRY(add_layout(p, s->transpose_b ? s->columns : s->depth,
+                   s->transpose_b ? s->depth : s->columns, &p->first, err));
+    TRY(add_layout(p, s->transpose_a ? s->depth : s->rows, s->transpose_a ? s->rows : s->depth,
+                   &p->second, err));
+    return add_layout(p, s->rows, s->columns, &p->result, err);
+}
+
+static be_status set_preference(const cublaslt_plan *p, cublaslt_preference preference,
+                                be_error *err)
+{
+    static const int alignments[] = {LT_CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+                                     LT_CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                                     LT_CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+                                     LT_CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+    size_t most = CUDA_MATH_WORKSPACE_MOST;
+    uint32_t align = CUDA_MATH_ALIGN;
+    LT_TRY(p->math,
+           p->math->lt.preference_set(preference, LT_CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                      &most, sizeof most),
+           "the room for its workspace");
+    for (size_t i = 0; i < sizeof alignments / sizeof *alignments; i++)
+        LT_TRY(p->math, p->math->lt.preference_set(preference, alignments[i], &align, sizeof align),
+               "an alignment");
+    return BE_OK;
+}
+
+static be_status take_best(cublaslt_plan *p, const cublaslt_product *s,
+                           cublaslt_preference preference, be_error *err)
+{
+    cublaslt_found found = {.state = LT_CUBLAS_STATUS_NOT_SUPPORTED};
+    int count = 0;
+    TRY(set_preference(p, preference, err));
+    cublaslt_status status =
+        p->math->lt.heuristic(p->handle, p->desc, p->first, p->second, p->result, p->result,
+                              preference, 1, &found, &count);
+    if (status == LT_CUBLAS_STATUS_SUCCESS && count > 0) status = found.state;
+    if (status == LT_CUBLAS_STATUS_SUCCESS && count == 0) status = LT_CUBLAS_STATUS_NOT_SUPPORTED;
+    if (status != LT_CUBLAS_STATUS_SUCCESS) {
+        char what[120];
+        snprintf(what, sizeof what,
+                 "an algorithm for a product of %" PRId64 " × %" PRId64 " × %" PRId64, s->rows,
+                 s->columns, s->depth);
+        return refuse(p->math, what, status, err);
+    }
+    p->algorithm = found.algorithm;
+    p->workspace_bytes = found.workspace_bytes;
+    return BE_OK;
+}
+
+static be_status choose(cublaslt_plan *p, const cublaslt_product *product, be_error *err)
+{
+    cublaslt_preference preference = NULL;
+    TRY(describe(p, product, err));
+    TRY(add_layouts(p, product, err));
+    LT_TRY(p->math, p->math->lt.preference_new(&preference), "a preference");
+    be_status status = take_best(p, product, preference, err);
+    p->math->lt.preference_free(preference);
+    return status;
+}
+
+be_status cublaslt_plan_new(const cuda_math *math, cublaslt_handle handle,
+                            const cublaslt_product *product, cublaslt_plan *out, be_error *err)
+{
+    *out = (cublaslt_plan){.math = math, .handle = handle};
+    be_status status = choose(out, product, err);
+    if (status != BE_OK) cublaslt_plan_free(out);
+    return status;
+}
+
+void cublaslt_plan_free(cublaslt_plan *plan)
+{
+    if (!plan->math) return;
+    const cublaslt_functions *lt = &plan->math->lt;
+    if (plan->result) lt->layout_free(plan->result);
+    if (plan->second) lt->layout_free(plan->second);
+    if (plan->first) lt->layout_free(plan->first);
+    if (plan->desc) lt->desc_free(plan->desc);
+    *plan = (cublaslt_plan){.math = plan->math};
+}
+
+be_status cublaslt_plan_bind(cublaslt_plan *plan, const cublaslt_operands *operands, be_error *err)
+{
+    plan->at = *operands;
+    if (operands->bias)
+        LT_TRY(plan->math,
+               plan->math->lt.desc_set(plan->desc, LT_CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                                       &plan->at.bias, sizeof plan->at.bias),
+               "its bias");
+    return BE_OK;
+}
+
+be_status cublaslt_plan_start(const cublaslt_plan *p, cuda_stream stream, be_error *err)
+{
+    const float one = 1.0f, zero = 0.0f;
+    void *y = (void *)(uintptr_t)p->at.y;
+    LT_TRY(p->math,
+           p->math->lt.matmul(p->handle, p->desc, &one, (const void *)(uintptr_t)p->at.b, p->first,
+                              (const void *)(uintptr_t)p->at.a, p->second, &zero, y, p->result, y,
+                              p->result, &p->algorithm, (void *)(uintptr_t)p->at.workspace,
+                              p->workspace_bytes, stream),
+           "a product");
+    return BE_OK;
+}

@@ -1,0 +1,44 @@
+/* A matrix product made ready with cuBLASLt: y = a · b, with a bias if wanted.  ReLU is not left to
+ * it: nothing promises that its maximum keeps a NaN, and a training that went wrong must show it.
+ *
+ * True fp32 (CUBLAS_COMPUTE_32F: no tensor cores for fp32 data).  Matrices are row by row, as
+ * everywhere here; the library counts by columns and is given the transposes. */
+#ifndef BACKEND_CUDA_CUBLASLT_PLAN_H
+#define BACKEND_CUDA_CUBLASLT_PLAN_H
+
+#include "backend/cuda/cuda_math.h"
+
+/* y [rows, columns] = a [rows, depth] · b [depth, columns]; a transposed operand is stored the
+ * other way round.  The bias [columns] is added to every row. */
+typedef struct cublaslt_product {
+    int64_t rows, columns, depth;
+    bool transpose_a, transpose_b, bias;
+} cublaslt_product;
+
+typedef struct cublaslt_operands {
+    cuda_address a, b, bias, y, workspace;
+} cublaslt_operands;
+
+typedef struct cublaslt_plan {
+    const cuda_math *math;
+    cublaslt_handle handle;
+    cublaslt_desc desc;
+    cublaslt_layout first, second, result; /* as the library sees them */
+    cublaslt_algorithm algorithm;
+    cublaslt_operands at; /* once it is bound */
+    size_t workspace_bytes;
+} cublaslt_plan;
+
+/* BE_UNAVAILABLE, with the reason, if the library has no algorithm for it.  On failure nothing is
+ * left to free. */
+BE_CHECKED be_status cublaslt_plan_new(const cuda_math *math, cublaslt_handle handle,
+                                       const cublaslt_product *product, cublaslt_plan *out,
+                                       be_error *err);
+void cublaslt_plan_free(cublaslt_plan *plan);
+
+BE_CHECKED be_status cublaslt_plan_bind(cublaslt_plan *plan, const cublaslt_operands *operands,
+                                        be_error *err);
+BE_CHECKED be_status cublaslt_plan_start(const cublaslt_plan *plan, cuda_stream stream,
+                                         be_error *err);
+
+#endif

@@ -1,0 +1,227 @@
+/* The convolution on cuDNN: forward with bias and ReLU in one graph; backward as two convolutions,
+ * with our own kernels for what ReLU stopped and for the bias. */
+#include <math.h>
+
+#include "backend/cuda/cuda_driver.h"
+#include "backend/cuda/cudnn_plan.h"
+#include "ops/conv2d/conv2d.h"
+#include "ops/reduce/upstream_gpu.h"
+
+/* A plan of cuDNN's as a task. */
+typedef struct convolution {
+    gpu_task task; /* first */
+    cudnn_plan plan;
+    size_t work_at; /* its workspace in scratch */
+} convolution;
+
+static be_status convolution_start(const gpu_task *task, gpu_driver *driver, be_error *err)
+{
+    (void)driver;
+    return cudnn_plan_start(&((const convolution *)task)->plan, err);
+}
+
+static cudnn_convolution convolution_of(const gpu_call *call, cudnn_direction direction)
+{
+    const conv2d_attrs *attrs = call->attrs;
+    conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
+    bool forward = direction == CUDNN_TO_Y;
+    return (cudnn_convolution){.direction = direction,
+                               .n = s.n,
+                               .c = s.c,
+                               .h = s.h,
+                               .w = s.w,
+                               .o = s.o,
+                               .k = s.k,
+                               .oh = s.oh,
+                               .ow = s.ow,
+                               .stride = s.stride,
+                               .padding = s.padding,
+                               .bias = forward && call->in_shape[2].rank >= 0,
+                               .relu = forward && attrs->relu};
+}
+
+static be_status convolution_prepare(gpu_call *call, const cudnn_convolution *what,
+                                     convolution *out, be_error *err)
+{
+    static const char *const names[] = {"a convolution of cuDNN",
+                                        "a convolution's gradient of x by cuDNN",
+                                        "a convolution's gradient of w by cuDNN"};
+    const cuda_driver *d = (const cuda_driver *)call->driver;
+    TRY(cuda_enter(d, err));
+    TRY(cudnn_plan_new(d->math, &(cudnn_place){.handle = d->cudnn}, what, &out->plan, err));
+    out->task = (gpu_task){.name = names[what->direction], .start = convolution_start};
+    out->work_at = gpu_scratch_take(&call->scratch_bytes, out->plan.workspace_bytes);
+    call->implementation = d->math->cudnn_title;
+    return BE_OK;
+}
+
+static gpu_span workspace_of(const gpu_call *call, const convolution *c)
+{
+    if (c->plan.workspace_bytes == 0) return (gpu_span){0};
+    return gpu_part(call->scratch, c->work_at, c->plan.workspace_bytes);
+}
+
+/* x, w, y and b are the operands or their gradients; the direction says which of them is written.
+ */
+static be_status convolution_bind(const gpu_call *call, const gpu_recorder *recorder,
+                                  convolution *c, const gpu_span operands[CUDNN_OPERANDS],
+                                  be_error *err)
+{
+    cuda_address addresses[CUDNN_OPERANDS];
+    for (int i = 0; i < CUDNN_OPERANDS; i++) addresses[i] = cuda_span_address(operands[i]);
+    if (gpu_is_dry(recorder)) return BE_OK;
+    return cudnn_plan_bind(&c->plan, addresses, cuda_span_address(workspace_of(call, c)), err);
+}
+
+/* Of a plan that is bound. */
+static be_status convolution_record(const gpu_call *call, gpu_recorder *recorder,
+                                    const convolution *c, const gpu_span operands[CUDNN_OPERANDS],
+                                    be_error *err)
+{
+    static const cudnn_operand written[] = {
+        [CUDNN_TO_Y] = CUDNN_Y, [CUDNN_TO_DX] = CUDNN_X, [CUDNN_TO_DW] = CUDNN_W};
+    gpu_argument arguments[CUDNN_OPERANDS + 1];
+    for (int i = 0; i < CUDNN_OPERANDS; i++) {
+        bool out = (cudnn_operand)i == written[c->plan.what.direction];
+        arguments[i] = out ? gpu_writes(operands[i]) : gpu_reads(operands[i]);
+    }
+    arguments[CUDNN_OPERANDS] = gpu_writes(workspace_of(call, c));
+    return gpu_record_task(recorder, gpu_is_dry(recorder) ? NULL : &c->task, CUDNN_OPERANDS + 1,
+                           arguments, err);
+}
+
+/* ---------------------------------------------------------------- forward */
+
+#define RELU_GROUP 256
+#define RELU_GROUPS_A_UNIT 8
+#define LOOKED_AT 1024 /* results of the check for NaN */
+
+extern const gpu_source gpu_source_eltwise;
+
+/* cuDNN's ReLU is asked to keep a NaN, so that a training that went wrong shows it, but the word
+ * for that is deprecated and an engine may not know it: each plan is tried, and where it gives 0
+ * the convolution goes without, and our own kernel does ReLU. */
+typedef struct forward_plan {
+    convolution whole, bare; /* bare: without ReLU, if there is one */
+} forward_plan;
+
+static void forward_release(void *state)
+{
+    forward_plan *plan = state;
+    cudnn_plan_free(&plan->whole.plan);
+    cudnn_plan_free(&plan->bare.plan);
+}
+
+static be_status forward_prepare(gpu_call *call, be_error *err)
+{
+    cudnn_convolution what = convolution_of(call, CUDNN_TO_Y);
+    TRY(arena_alloc(call->memory, &call->state, sizeof(forward_plan), err));
+    forward_plan *plan = call->state;
+    call->release = forward_release;
+    TRY(convolution_prepare(call, &what, &plan->whole, err));
+    if (!what.relu) return BE_OK;
+    what.relu = false;
+    TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), RELU_GROUP, err, "%s", ""));
+    return convolution_prepare(call, &what, &plan->bare, err);
+}
+
+static bool all_nan(const float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isnan(values[i])) return false;
+    return true;
+}
+
+/* Every window holds something of x, so with an x of NaN alone there is nothing else in y.  x and y
+ * hold nothing yet. */
+static be_status keeps_nan(const gpu_call *call, const convolution *c, bool *out, be_error *err)
+{
+    const cuda_driver *d = (const cuda_driver *)call->driver;
+    gpu_span x = call->in[0], y = call->out[0];
+    float found[LOOKED_AT];
+    size_t bytes = y.bytes < sizeof found ? y.bytes : sizeof found;
+    TRY(cuda_enter(d, err));
+    CUDA_TRY(d->libraries, d->facts.id,
+             d->libraries->cu.fill(cuda_span_address(x), 0xff, x.bytes, d->stream), "fill memory");
+    TRY(cudnn_plan_start(&c->plan, err));
+    TRY(call->driver->vtable->download(call->driver, y.buffer, y.offset, found, bytes, err));
+    *out = all_nan(found, bytes / sizeof *found);
+    return BE_OK;
+}
+
+static be_status record_relu(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    int64_t count = shape_elements(&call->out_shape[0]);
+    int groups = gpu_groups(call, count, call->units[0].group, RELU_GROUPS_A_UNIT);
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "relu_in_place", groups,
+                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_int(count))},
+                      err);
+}
+
+static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    const gpu_span operands[CUDNN_OPERANDS] = {[CUDNN_X] = call->in[0],
+                                               [CUDNN_W] = call->in[1],
+                                               [CUDNN_Y] = call->out[0],
+                                               [CUDNN_B] = call->in[2]};
+    forward_plan *plan = call->state;
+    bool keeps = true;
+    TRY(convolution_bind(call, recorder, &plan->whole, operands, err));
+    if (plan->whole.plan.what.relu && !gpu_is_dry(recorder))
+        TRY(keeps_nan(call, &plan->whole, &keeps, err));
+    if (keeps) return convolution_record(call, recorder, &plan->whole, operands, err);
+    TRY(convolution_bind(call, recorder, &plan->bare, operands, err));
+    TRY(convolution_record(call, recorder, &plan->bare, operands, err));
+    return record_relu(call, recorder, err);
+}
+
+/* ---------------------------------------------------------------- backward */
+
+typedef struct backward_plan {
+    gpu_upstream upstream;
+    convolution dx, dw;
+} backward_plan;
+
+static void backward_release(void *state)
+{
+    backward_plan *plan = state;
+    cudnn_plan_free(&plan->dx.plan);
+    cudnn_plan_free(&plan->dw.plan);
+}
+
+static be_status backward_prepare(gpu_call *call, be_error *err)
+{
+    const conv2d_attrs *attrs = call->attrs;
+    TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
+    backward_plan *plan = call->state;
+    call->release = backward_release;
+    plan->upstream = (gpu_upstream){
+        .shape = call->in_shape[3], .mask = attrs->relu ? "relu_backward" : NULL, .summed = true};
+    TRY(gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err));
+    cudnn_convolution dx = convolution_of(call, CUDNN_TO_DX),
+                      dw = convolution_of(call, CUDNN_TO_DW);
+    if (attrs->need_dx) TRY(convolution_prepare(call, &dx, &plan->dx, err));
+    return convolution_prepare(call, &dw, &plan->dw, err);
+}
+
+static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    const conv2d_attrs *attrs = call->attrs;
+    backward_plan *plan = call->state;
+    gpu_span dz;
+    TRY(gpu_upstream_record(call, recorder, &plan->upstream, &dz, err));
+    const gpu_span dx[CUDNN_OPERANDS] = {
+        [CUDNN_X] = call->out[0], [CUDNN_W] = call->in[1], [CUDNN_Y] = dz};
+    const gpu_span dw[CUDNN_OPERANDS] = {
+        [CUDNN_X] = call->in[0], [CUDNN_W] = call->out[1], [CUDNN_Y] = dz};
+    if (attrs->need_dx) {
+        TRY(convolution_bind(call, recorder, &plan->dx, dx, err));
+        TRY(convolution_record(call, recorder, &plan->dx, dx, err));
+    }
+    TRY(convolution_bind(call, recorder, &plan->dw, dw, err));
+    return convolution_record(call, recorder, &plan->dw, dw, err);
+}
+
+const gpu_kernel CUDNN_KERNEL(conv2d) = {"cuDNN", forward_prepare, forward_record};
+const gpu_kernel CUDNN_KERNEL(conv2d_backward) = {"cuDNN", backward_prepare, backward_record};

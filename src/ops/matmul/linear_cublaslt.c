@@ -1,0 +1,92 @@
+/* The linear layer on cuBLASLt: forward with the bias in one product, and ReLU by our own kernel;
+ * backward as two products, with our own kernels for what ReLU stopped and for the bias. */
+#include "backend/cuda/cuda_driver.h"
+#include "ops/matmul/linear.h"
+#include "ops/matmul/product_cublaslt.h"
+#include "ops/reduce/upstream_gpu.h"
+
+extern const gpu_source gpu_source_eltwise;
+
+#define GROUP_WANTED 256
+#define GROUPS_A_UNIT 8
+
+static void forward_release(void *state)
+{
+    cublaslt_plan_free(&((product_task *)state)->plan);
+}
+
+/* y [rows, out] = x [rows, in] · wᵀ */
+static be_status forward_prepare(gpu_call *call, be_error *err)
+{
+    linear_sizes s = linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+    cublaslt_product product = {.rows = s.rows,
+                                .columns = s.out,
+                                .depth = s.in,
+                                .transpose_b = true,
+                                .bias = call->in_shape[2].rank >= 0};
+    TRY(arena_alloc(call->memory, &call->state, sizeof(product_task), err));
+    call->release = forward_release;
+    if (((const linear_attrs *)call->attrs)->relu)
+        TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), GROUP_WANTED, err, "%s", ""));
+    return product_task_prepare(call, &product, call->state, err);
+}
+
+static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    int64_t count = shape_elements(&call->out_shape[0]);
+    product_operands operands = {
+        .a = call->in[0], .b = call->in[1], .bias = call->in[2], .y = call->out[0]};
+    TRY(product_task_record(call, recorder, call->state, &operands, err));
+    if (!call->unit_count) return BE_OK;
+    int groups = gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT);
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "relu_in_place", groups,
+                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_int(count))},
+                      err);
+}
+
+typedef struct backward_plan {
+    gpu_upstream upstream;
+    product_task dx, dw;
+} backward_plan;
+
+static void backward_release(void *state)
+{
+    backward_plan *plan = state;
+    cublaslt_plan_free(&plan->dx.plan);
+    cublaslt_plan_free(&plan->dw.plan);
+}
+
+/* dx [rows, in] = dz [rows, out] · w, dw [out, in] = dzᵀ · x */
+static be_status backward_prepare(gpu_call *call, be_error *err)
+{
+    const linear_backward_attrs *attrs = call->attrs;
+    linear_sizes s = linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+    cublaslt_product dx = {.rows = s.rows, .columns = s.in, .depth = s.out};
+    cublaslt_product dw = {.rows = s.out, .columns = s.in, .depth = s.rows, .transpose_a = true};
+    TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
+    backward_plan *plan = call->state;
+    call->release = backward_release;
+    plan->upstream =
+        (gpu_upstream){.shape = call->in_shape[3],
+                       .mask = call->in_shape[2].rank >= 0 ? "relu_backward_positive" : NULL,
+                       .summed = attrs->has_bias != 0};
+    TRY(gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err));
+    if (attrs->need_dx) TRY(product_task_prepare(call, &dx, &plan->dx, err));
+    return product_task_prepare(call, &dw, &plan->dw, err);
+}
+
+static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    const linear_backward_attrs *attrs = call->attrs;
+    backward_plan *plan = call->state;
+    gpu_span dz;
+    TRY(gpu_upstream_record(call, recorder, &plan->upstream, &dz, err));
+    product_operands dx = {.a = dz, .b = call->in[1], .y = call->out[0]};
+    product_operands dw = {.a = dz, .b = call->in[0], .y = call->out[1]};
+    if (attrs->need_dx) TRY(product_task_record(call, recorder, &plan->dx, &dx, err));
+    return product_task_record(call, recorder, &plan->dw, &dw, err);
+}
+
+const gpu_kernel CUBLASLT_KERNEL(linear) = {"cuBLASLt", forward_prepare, forward_record};
+const gpu_kernel CUBLASLT_KERNEL(linear_backward) = {"cuBLASLt", backward_prepare, backward_record};

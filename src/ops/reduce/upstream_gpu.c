@@ -1,0 +1,45 @@
+/* See upstream_gpu.h. */
+#include "ops/reduce/upstream_gpu.h"
+
+#define GROUP_WANTED 256
+#define GROUPS_A_UNIT 8
+
+extern const gpu_source gpu_source_eltwise, gpu_source_sum_rows;
+
+be_status gpu_upstream_prepare(gpu_call *call, gpu_upstream *u, size_t *scratch_bytes,
+                               be_error *err)
+{
+    *scratch_bytes = 0;
+    if (u->mask) {
+        gpu_scratch_take(scratch_bytes, (size_t)shape_elements(&u->shape) * sizeof(float));
+        u->mask_unit = call->unit_count;
+        TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), GROUP_WANTED, err, "%s", ""));
+    }
+    if (!u->summed) return BE_OK;
+    u->sum_unit = call->unit_count;
+    return gpu_use(call, GPU_SOURCES(&gpu_source_sum_rows), GROUP_WANTED, err, "%s", "");
+}
+
+be_status gpu_upstream_record(const gpu_call *call, gpu_recorder *recorder, const gpu_upstream *u,
+                              gpu_span *dz, be_error *err)
+{
+    gpu_span y = call->in[2], dy = call->in[3], db = call->out[2];
+    int64_t count = shape_elements(&u->shape), rows = u->shape.dim[0], channels = u->shape.dim[1];
+    *dz = dy;
+    if (u->mask) {
+        int groups = gpu_groups(call, count, call->units[u->mask_unit].group, GROUPS_A_UNIT);
+        *dz = gpu_part(call->scratch, 0, (size_t)count * sizeof(float));
+        TRY(gpu_record(recorder, call,
+                       &(gpu_step){u->mask_unit, u->mask, groups,
+                                   GPU_ARGUMENTS(gpu_reads(y), gpu_reads(dy), gpu_writes(*dz),
+                                                 gpu_int(count))},
+                       err));
+    }
+    if (!u->summed) return BE_OK;
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){u->sum_unit, "sum_rows", gpu_groups(call, channels, 1, GROUPS_A_UNIT),
+                    GPU_ARGUMENTS(gpu_reads(*dz), gpu_writes(db), gpu_int(rows), gpu_int(channels),
+                                  gpu_int(count / (rows * channels)))},
+        err);
+}

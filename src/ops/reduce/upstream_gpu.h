@@ -1,0 +1,35 @@
+/* The gradient that comes into a backward op on GPUs, for implementations whose library does only
+ * the products: dz = dy where ReLU let something through, and the sum of dz for the bias. */
+#ifndef OPS_REDUCE_UPSTREAM_GPU_H
+#define OPS_REDUCE_UPSTREAM_GPU_H
+
+#include "backend/gpu/gpu.h"
+
+#define UPSTREAM_ALIGN 256 /* of parts of scratch */
+
+typedef struct gpu_upstream {
+    be_shape shape;   /* of dy [N, channels, …] */
+    const char *mask; /* the kernel that makes dz from y of ReLU and dy, at the start of scratch;
+                         NULL: there is no ReLU */
+    bool summed;      /* db is wanted */
+    int mask_unit, sum_unit;
+} gpu_upstream;
+
+/* Add the units; returns in *scratch_bytes what of scratch is taken from its start, rounded up. */
+be_status gpu_upstream_prepare(gpu_call *call, gpu_upstream *upstream, size_t *scratch_bytes,
+                               be_error *err);
+
+/* The launches, for an op with the inputs x, w, y and dy and the outputs dx, dw and db; *dz is what
+ * the products are to read. */
+be_status gpu_upstream_record(const gpu_call *call, gpu_recorder *recorder,
+                              const gpu_upstream *upstream, gpu_span *dz, be_error *err);
+
+/* Take `bytes` more of scratch, which holds *total so far; returns where they begin. */
+static inline size_t gpu_scratch_take(size_t *total, size_t bytes)
+{
+    size_t at = (*total + UPSTREAM_ALIGN - 1) / UPSTREAM_ALIGN * UPSTREAM_ALIGN;
+    *total = at + bytes;
+    return at;
+}
+
+#endif

@@ -1,0 +1,231 @@
+/* cuBLASLt without a device, for tests: products by plain loops, as work of the fake driver.
+ *
+ * It wants what the real one wants: the alignment that it was promised, a bias before it chooses, a
+ * workspace of the size that it asked for, which it fills with bytes of 0xFF.  From the
+ * environment:
+ *
+ *   FAKE_CUBLASLT_NONE     no product has an algorithm
+ *   FAKE_CUBLASLT_CREATE   result of cublasLtCreate (0)
+ *   FAKE_CUBLASLT_FAIL     result of every product (0) */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend/cuda/cublaslt_api.h"
+#include "fake_library.h"
+
+#define WORKSPACE 4096
+#define ALGORITHM 0x1234
+
+struct cublaslt_desc_ {
+    int turn_a, turn_b, epilogue;
+    uint64_t bias;
+};
+
+struct cublaslt_layout_ {
+    uint64_t rows, columns;
+    int64_t step;
+};
+
+struct cublaslt_preference_ {
+    uint64_t workspace;
+    uint32_t align[4];
+};
+
+size_t cublasLtGetVersion(void)
+{
+    return 130002;
+}
+
+const char *cublasLtGetStatusString(cublaslt_status status)
+{
+    return status == LT_CUBLAS_STATUS_NOT_SUPPORTED ? "not supported by the fake"
+                                                    : "a fault of the fake";
+}
+
+static int make(void **out, size_t bytes)
+{
+    *out = calloc(1, bytes);
+    count_objects(1);
+    return LT_CUBLAS_STATUS_SUCCESS;
+}
+
+static int give_back(void *object)
+{
+    free(object);
+    count_objects(-1);
+    return LT_CUBLAS_STATUS_SUCCESS;
+}
+
+cublaslt_status cublasLtCreate(cublaslt_handle *handle)
+{
+    int status = (int)setting_of("FAKE_CUBLASLT_CREATE", 0);
+    if (!driver_symbol("fake_count")) return LT_CUBLAS_STATUS_NOT_INITIALIZED;
+    return status ? status : make((void **)handle, 1);
+}
+
+cublaslt_status cublasLtDestroy(cublaslt_handle handle)
+{
+    return give_back(handle);
+}
+
+cublaslt_status cublasLtMatmulDescCreate(cublaslt_desc *desc, cublaslt_compute compute,
+                                         cublaslt_type type)
+{
+    if (compute != LT_CUBLAS_COMPUTE_32F || type != LT_CUDA_R_32F)
+        return LT_CUBLAS_STATUS_INVALID_VALUE;
+    make((void **)desc, sizeof **desc);
+    (*desc)->epilogue = LT_CUBLASLT_EPILOGUE_DEFAULT;
+    return LT_CUBLAS_STATUS_SUCCESS;
+}
+
+cublaslt_status cublasLtMatmulDescDestroy(cublaslt_desc desc)
+{
+    return give_back(desc);
+}
+
+cublaslt_status cublasLtMatmulDescSetAttribute(cublaslt_desc desc,
+                                               cublaslt_desc_attribute attribute, const void *value,
+                                               size_t bytes)
+{
+    int *words[] = {&desc->turn_a, &desc->turn_b, &desc->epilogue};
+    int index = attribute == LT_CUBLASLT_MATMUL_DESC_TRANSA   ? 0
+                : attribute == LT_CUBLASLT_MATMUL_DESC_TRANSB ? 1
+                                                              : 2;
+    if (attribute == LT_CUBLASLT_MATMUL_DESC_BIAS_POINTER && bytes == sizeof desc->bias) {
+        memcpy(&desc->bias, value, bytes);
+        return LT_CUBLAS_STATUS_SUCCESS;
+    }
+    if (bytes != sizeof(int) || (index == 2 && attribute != LT_CUBLASLT_MATMUL_DESC_EPILOGUE))
+        return LT_CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(words[index], value, bytes);
+    return LT_CUBLAS_STATUS_SUCCESS;
+}
+
+cublaslt_status cublasLtMatrixLayoutCreate(cublaslt_layout *layout, cublaslt_type type,
+                                           uint64_t rows, uint64_t columns, int64_t step)
+{
+    if (type != LT_CUDA_R_32F || step < (int64_t)rows) return LT_CUBLAS_STATUS_INVALID_VALUE;
+    make((void **)layout, sizeof **layout);
+    **layout = (struct cublaslt_layout_){rows, columns, step};
+    return LT_CUBLAS_STATUS_SUCCESS;
+}
+
+cublaslt_status cublasLtMatrixLayoutDestroy(cublaslt_layout layout)
+{
+    return give_back(layout);
+}
+
+cublaslt_status cublasLtMatmulPreferenceCreate(cublaslt_preference *preference)
+{
+    make((void **)preference, sizeof **preference);
+    for (int i = 0; i < 4; i++) (*preference)->align[i] = 256;
+    return LT_CUBLAS_STATUS_SUCCESS;
+}
+
+cublaslt_status cublasLtMatmulPreferenceDestroy(cublaslt_preference preference)
+{
+    return give_back(preference);
+}
+
+cublaslt_status cublasLtMatmulPreferenceSetAttribute(cublaslt_preference p,
+                                                     cublaslt_pref_attribute attribute,
+                                                     const void *value, size_t bytes)
+{
+    int operand = attribute - LT_CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES;
+    bool room = attribute == LT_CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+    if (!room && (operand < 0 || operand > 3)) return LT_CUBLAS_STATUS_INVALID_VALUE;
+    if (bytes != (room ? sizeof p->workspace : sizeof p->align[0]))
+        return LT_CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(room ? (void *)&p->workspace : (void *)&p->align[operand], value, bytes);
+    return LT_CUBLAS_STATUS_SUCCESS;
+}
+
+/* rows × columns of an operand as it is multiplied. */
+static bool fits(cublaslt_desc desc, cublaslt_layout a, cublaslt_layout b, cublaslt_layout d)
+{
+    uint64_t m = desc->turn_a ? a->columns : a->rows, k = desc->turn_a ? a->rows : a->columns;
+    uint64_t n = desc->turn_b ? b->rows : b->columns, depth = desc->turn_b ? b->columns : b->rows;
+    return m == d->rows && n == d->columns && k == depth;
+}
+
+cublaslt_status cublasLtMatmulAlgoGetHeuristic(cublaslt_handle handle, cublaslt_desc desc,
+                                               cublaslt_layout a, cublaslt_layout b,
+                                               cublaslt_layout c, cublaslt_layout d,
+                                               cublaslt_preference preference, int wanted,
+                                               cublaslt_found *found, int *count)
+{
+    (void)handle;
+    *count = 0;
+    if (setting_of("FAKE_CUBLASLT_NONE", 0)) return LT_CUBLAS_STATUS_NOT_SUPPORTED;
+    if (!fits(desc, a, b, d) || !fits(desc, a, b, c) || wanted < 1)
+        return LT_CUBLAS_STATUS_INVALID_VALUE;
+    if ((desc->epilogue & LT_CUBLASLT_EPILOGUE_BIAS) && !desc->bias)
+        return LT_CUBLAS_STATUS_NOT_SUPPORTED;
+    if (preference->workspace < WORKSPACE) return LT_CUBLAS_STATUS_NOT_SUPPORTED;
+    uint32_t align = 0;
+    for (int i = 0; i < 4; i++) align |= preference->align[i]; /* powers of two */
+    *found = (cublaslt_found){.workspace_bytes = WORKSPACE};
+    found->algorithm.data[0] = ALGORITHM;
+    found->algorithm.data[1] = align;
+    *count = 1;
+    return LT_CUBLAS_STATUS_SUCCESS;
+}
+
+typedef struct product {
+    struct cublaslt_desc_ desc;
+    struct cublaslt_layout_ a, b, d;
+    const float *x, *y;
+    float *to, *work;
+} product;
+
+static float element(const struct cublaslt_layout_ *l, const float *values, int turn, uint64_t row,
+                     uint64_t column)
+{
+    return turn ? values[row * (uint64_t)l->step + column]
+                : values[column * (uint64_t)l->step + row];
+}
+
+static void multiply(const void *data)
+{
+    const product *p = data;
+    const float *bias = (const float *)(uintptr_t)p->desc.bias;
+    uint64_t depth = p->desc.turn_a ? p->a.rows : p->a.columns;
+    memset(p->work, 0xff, WORKSPACE);
+    for (uint64_t j = 0; j < p->d.columns; j++)
+        for (uint64_t i = 0; i < p->d.rows; i++) {
+            double sum = 0.0;
+            for (uint64_t k = 0; k < depth; k++)
+                sum += (double)element(&p->a, p->x, p->desc.turn_a, i, k) *
+                       (double)element(&p->b, p->y, p->desc.turn_b, k, j);
+            if (p->desc.epilogue & LT_CUBLASLT_EPILOGUE_BIAS) sum += (double)bias[i];
+            p->to[j * (uint64_t)p->d.step + i] = (float)sum;
+        }
+}
+
+static bool is_aligned(const void *pointer, uint64_t align)
+{
+    return pointer && (uintptr_t)pointer % align == 0;
+}
+
+cublaslt_status cublasLtMatmul(cublaslt_handle handle, cublaslt_desc desc, const void *alpha,
+                               const void *a, cublaslt_layout a_layout, const void *b,
+                               cublaslt_layout b_layout, const void *beta, const void *c,
+                               cublaslt_layout c_layout, void *d, cublaslt_layout d_layout,
+                               const cublaslt_algorithm *algorithm, void *work, size_t work_bytes,
+                               cuda_stream stream)
+{
+    int status = (int)setting_of("FAKE_CUBLASLT_FAIL", 0);
+    (void)handle, (void)c_layout;
+    if (status) return status;
+    uint64_t align = algorithm->data[1];
+    /* The coarsest of the promised alignments. */
+    while (align & (align - 1)) align &= align - 1;
+    if (algorithm->data[0] != ALGORITHM || *(const float *)alpha != 1.0f ||
+        *(const float *)beta != 0.0f || c != d || !work || work_bytes < WORKSPACE)
+        return LT_CUBLAS_STATUS_INVALID_VALUE;
+    if (!is_aligned(a, align) || !is_aligned(b, align) || !is_aligned(d, align))
+        return LT_CUBLAS_STATUS_INVALID_VALUE;
+    product p = {*desc, *a_layout, *b_layout, *d_layout, a, b, d, work};
+    return give_work(stream, multiply, &p, sizeof p) == CUDA_OK ? LT_CUBLAS_STATUS_SUCCESS
+                                                                : LT_CUBLAS_STATUS_EXECUTION_FAILED;
+}
