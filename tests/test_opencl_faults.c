@@ -1,6 +1,6 @@
-/* A short training on a device behind OpenCL in which the n-th call of the driver fails, for each
- * n: the status and the text say so, and every object is given back.  The library is
- * tests/faulty_opencl, which forwards to the system's. */
+/* A short training, and a feed of batches, on a device behind OpenCL in which the n-th call of the
+ * driver fails, for each n: the status and the text say so, and every object is given back.  The
+ * library is tests/faulty_opencl, which forwards to the system's. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,8 @@
 #include "backend/gpu/gpu.h"
 #include "backend/opencl/opencl.h"
 #include "plan_network.h"
+
+#define FEED_BYTES 64
 
 static struct {
     void (*fail_at)(int, int, int);
@@ -69,19 +71,50 @@ static be_status train_shortly(void *context, be_error *err)
     return status;
 }
 
+/* Batches as the streamed mode sends them: each slot twice. */
+static be_status feed_to(gpu_driver *d, gpu_feed *feed, gpu_buffer buffer, be_error *err)
+{
+    for (int i = 0; i < 2 * GPU_FEED_SLOTS; i++) {
+        void *memory = NULL;
+        gpu_copy copy = {.to = buffer, .bytes = FEED_BYTES};
+        TRY(d->vtable->feed_claim(d, feed, i % GPU_FEED_SLOTS, &memory, err));
+        memset(memory, i, FEED_BYTES);
+        TRY(d->vtable->feed_send(d, feed, i % GPU_FEED_SLOTS, &copy, 1, err));
+        TRY(d->vtable->feed_release(d, feed, i % GPU_FEED_SLOTS, err));
+    }
+    return d->vtable->synchronise(d, err);
+}
+
+static be_status feed_shortly(void *context, be_error *err)
+{
+    be_device *device = NULL;
+    gpu_feed *feed = NULL;
+    gpu_buffer buffer = 0;
+    (void)context;
+    TRY(be_device_open("opencl:0", NULL, &device, err));
+    gpu_driver *d = ((gpu_device *)device)->driver;
+    be_status status = d->vtable->alloc(d, FEED_BYTES, "a ring", &buffer, err);
+    if (status == BE_OK) status = d->vtable->feed_new(d, FEED_BYTES, &feed, err);
+    if (status == BE_OK) status = feed_to(d, feed, buffer, err);
+    if (feed) d->vtable->feed_free(d, feed);
+    if (buffer) d->vtable->free(d, buffer);
+    be_device_close(device);
+    return status;
+}
+
 /* Calls whose failure hides nothing: they give back, or wait where nothing is asked any more. */
 static bool may_be_silent(const char *call)
 {
     return strncmp(call, "clRelease", 9) == 0 || strcmp(call, "clGetMemObjectInfo") == 0 ||
-           strcmp(call, "clFinish") == 0;
+           strcmp(call, "clFinish") == 0 || strcmp(call, "clEnqueueUnmapMemObject") == 0;
 }
 
-static void check_fault(int n, cl_int fault, bool sticky)
+static void check_fault(be_status (*work)(void *, be_error *), int n, cl_int fault, bool sticky)
 {
     be_error err = {0};
     char number[16];
     world.fail_at(n, fault, sticky);
-    be_status status = train_shortly(NULL, &err);
+    be_status status = work(NULL, &err);
     const char *last = world.last();
     bool looking = strcmp(last, "clGetPlatformIDs") == 0 || strcmp(last, "clGetDeviceIDs") == 0;
     bool asking = strncmp(last, "clGet", 5) == 0;
@@ -110,13 +143,28 @@ static void each_call_fails(void **state)
     assert_int_equal(world.live(), 0);
     int calls = world.calls();
     assert_in_range(calls, 100, 2000);
-    for (int n = 1; n <= calls; n++) check_fault(n, CL_OUT_OF_RESOURCES, false);
+    for (int n = 1; n <= calls; n++) check_fault(train_shortly, n, CL_OUT_OF_RESOURCES, false);
     /* Before the sequence is freed, and before the queue is. */
     assert_int_equal(world.silent_waits, 2);
     for (int n = 1; n <= calls; n++)
-        check_fault(n, n % 2 ? CL_OUT_OF_RESOURCES : CL_OUT_OF_DEVICE_MEMORY, true);
+        check_fault(train_shortly, n, n % 2 ? CL_OUT_OF_RESOURCES : CL_OUT_OF_DEVICE_MEMORY, true);
     world.fail_at(0, 0, 0);
     ASSERT_OK(train_shortly(NULL, &err));
+}
+
+static void each_call_of_a_feed_fails(void **state)
+{
+    be_error err = {0};
+    (void)state;
+    world.fail_at(0, 0, 0);
+    ASSERT_OK(feed_shortly(NULL, &err));
+    assert_int_equal(world.live(), 0);
+    int calls = world.calls();
+    assert_in_range(calls, 60, 200);
+    for (int n = 1; n <= calls; n++) {
+        check_fault(feed_shortly, n, CL_OUT_OF_RESOURCES, false);
+        check_fault(feed_shortly, n, CL_OUT_OF_DEVICE_MEMORY, true);
+    }
 }
 
 /* The allocations of the host on the way, too. */
@@ -125,6 +173,7 @@ static void each_allocation_fails(void **state)
     (void)state;
     world.fail_at(0, 0, 0);
     assert_true(support_fail_each_allocation(train_shortly, NULL, 1000) > 20);
+    assert_true(support_fail_each_allocation(feed_shortly, NULL, 100) > 2);
     assert_int_equal(world.live(), 0);
 }
 
@@ -176,9 +225,8 @@ static void buffers_have_a_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_call_fails),
-        cmocka_unit_test(each_allocation_fails),
-        cmocka_unit_test(kernel_that_does_not_compile),
+        cmocka_unit_test(each_call_fails),       cmocka_unit_test(each_call_of_a_feed_fails),
+        cmocka_unit_test(each_allocation_fails), cmocka_unit_test(kernel_that_does_not_compile),
         cmocka_unit_test(buffers_have_a_limit),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
