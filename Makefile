@@ -67,7 +67,7 @@ install: all
 
 clean:
 	rm -rf build build-test build-asan build-ubsan build-tsan build-fuzz \
-		build-arm64 build-arm64-root build-onednn3 build-onednn3-root
+		build-arm64 build-arm64-root build-onednn3 build-onednn3-root build-kernels
 
 help:
 	@echo 'make            install what is missing and build build/breakeven'

@@ -1,6 +1,7 @@
 """The program on NVIDIA's GPU, with the fake device of tests/fake_cuda in its place."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -144,11 +145,21 @@ class CudaTest(unittest.TestCase):
         self.assertEqual(files[0], files[1])
 
     def test_out_of_memory(self):
-        status, _, errors = self.run_program("train", "mlp-mnist", "--device", "cuda:0", "--steps",
-                                             "1", *SMALL, FAKE_CUDA_MEMORY="100000")
+        """It says how much was needed and which batch would fit, and that one does fit."""
+        def train(batch, memory):
+            return self.run_program("train", "cnn-fashion", "--device", "cuda:0", "--steps", "1",
+                                    "--batch", str(batch), *SMALL, FAKE_CUDA_MEMORY=str(memory))
+        status, _, errors = train(200, 100000)
         self.assertEqual(status, 5, errors)
-        self.assertIn("on cuda:0, found ", errors)
-        self.assertIn("use a smaller batch", errors)
+        self.assertIn("no batch would fit beside the data set: use fewer images (--limit)", errors)
+        status, _, errors = train(200, 6 << 20)
+        self.assertEqual(status, 5, errors)
+        found = re.search(r"expected [\d.]+ MiB at batch 200 .* found \d\.\d MiB free of 6\.0 MiB; "
+                          r"a batch of about (\d+) would fit", errors)
+        self.assertTrue(found, errors)
+        # The plan of the evaluation comes on top.
+        status, _, errors = train(int(found.group(1)) // 2, 6 << 20)
+        self.assertEqual(status, 0, errors)
 
     def test_device_that_is_not_there(self):
         status, _, errors = self.run_program("train", "mlp-mnist", "--device", "cuda:3", "--steps",

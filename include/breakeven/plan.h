@@ -125,6 +125,10 @@ typedef struct be_plan_facts {
     size_t persistent_bytes, activation_bytes, scratch_bytes;
     size_t activation_sum_bytes; /* what the activations would take without reuse */
     const char *implementation; /* the implementations in use, e.g. "onednn 2.6.3, native avx512" */
+    /* GPUs: products whose tiles were tried out now, were known from before, or not all for want of
+     * time; and how long that took. */
+    int tuned, tuned_before, tuned_partly;
+    double tune_seconds;
 } be_plan_facts;
 
 be_plan_facts be_plan_describe(const be_plan *plan);

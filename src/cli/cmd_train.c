@@ -62,6 +62,11 @@ static void print_head(const train_command *c, const be_plan *plan)
                                   : "AdamW",
              (double)o->learning_rate);
     report_paragraph(stdout, line, 2);
+    be_plan_facts facts = be_plan_describe(plan);
+    if (facts.tuned + facts.tuned_partly > 0)
+        printf("kernels: %d products tuned for this device, %d of them partly, in %s\n",
+               facts.tuned + facts.tuned_partly, facts.tuned_partly,
+               report_seconds(facts.tune_seconds, count));
     printf("\n%5s %9s %9s %9s %9s %10s %11s\n", "epoch", "loss", "accuracy", "val loss", "val acc",
            "time", "samples/s");
     fflush(stdout);

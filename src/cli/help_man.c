@@ -54,6 +54,7 @@ static const struct {
 } environment[] = {
     {"BREAKEVEN_DATA", "folder of the data sets, where --data names none"},
     {"BREAKEVEN_PYTHON", "the Python that has PyTorch"},
+    {"BREAKEVEN_TUNE_SECONDS", "how long GPU kernels may be tuned for a device, 0: not at all"},
     {"BREAKEVEN_RUNNERS", "folder of the runners of other engines"},
     {"OMP_NUM_THREADS", "default of --threads"},
     {"NO_COLOR", "no colours, if set and not empty"},

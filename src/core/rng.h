@@ -14,6 +14,7 @@ typedef enum rng_stream {
     RNG_DATA = 4,      /* generated data sets; sub-stream: the sample's index */
     RNG_TEST = 5,
     RNG_BOOTSTRAP = 6,
+    RNG_TUNE = 7, /* operands to try kernels on */
 } rng_stream;
 
 typedef struct rng_key {

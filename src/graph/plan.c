@@ -417,4 +417,9 @@ void be_plan_print(const be_plan *plan, FILE *out)
             (double)facts->activation_bytes / 1048576.0,
             (double)facts->activation_sum_bytes / 1048576.0,
             (double)facts->scratch_bytes / 1048576.0);
+    if (facts->tuned + facts->tuned_before + facts->tuned_partly > 0)
+        fprintf(out,
+                "tuning: %d products tried in all ways and %d in some, in %.1f s; %d known from "
+                "before\n",
+                facts->tuned, facts->tuned_partly, facts->tune_seconds, facts->tuned_before);
 }

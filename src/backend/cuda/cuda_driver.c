@@ -46,6 +46,14 @@ static void driver_free(gpu_driver *driver, gpu_buffer buffer)
     d->libraries->cu.memory_free(buffer);
 }
 
+static size_t driver_memory_free(gpu_driver *driver)
+{
+    const cuda_driver *d = (const cuda_driver *)driver;
+    size_t free_bytes = 0, all_bytes = 0;
+    if (d->libraries->cu.context_set(d->context) != CUDA_OK) return 0;
+    return d->libraries->cu.memory_info(&free_bytes, &all_bytes) == CUDA_OK ? free_bytes : 0;
+}
+
 /* ---------------------------------------------------------------- copies */
 
 /* Wait until the device has taken what lies in the next stage. */
@@ -175,6 +183,7 @@ static const gpu_driver_vtable cuda_driver_vtable = {
     .close = driver_close,
     .alloc = driver_alloc,
     .free = driver_free,
+    .memory_free = driver_memory_free,
     .upload = driver_upload,
     .download = driver_download,
     .clear = driver_clear,

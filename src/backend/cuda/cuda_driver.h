@@ -1,8 +1,7 @@
 /* Inner parts of the CUDA driver: its struct, compiling, sequences.
  *
  * cuda_driver.c owns the context, the stream and the pinned buffers; cuda_compile.c the modules;
- * cuda_sequence.c the graphs; cuda_feed.c the streamed batches; cuda_cache.c the folder of compiled
- * kernels. */
+ * cuda_sequence.c the graphs; cuda_feed.c the streamed batches. */
 #ifndef BACKEND_CUDA_CUDA_DRIVER_H
 #define BACKEND_CUDA_CUDA_DRIVER_H
 
@@ -91,13 +90,5 @@ typedef struct cuda_arguments {
 } cuda_arguments;
 
 void cuda_arguments_fill(cuda_arguments *out, const gpu_launch *launch);
-
-/* Compiled kernels on disk, in the user's cache folder.  `key` is all that the code depends on; it
- * is stored beside the code and compared as a whole.  A file that is damaged or of another key
- * counts as missing. */
-BE_CHECKED be_status cache_read(const char *key, size_t key_bytes, void **code, size_t *bytes,
-                                be_error *err);
-BE_CHECKED be_status cache_write(const char *key, size_t key_bytes, const void *code, size_t bytes,
-                                 be_error *err);
 
 #endif

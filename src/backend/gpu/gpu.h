@@ -20,6 +20,7 @@ typedef struct gpu_source {
 
 #define GPU_MAX_SOURCES 3
 #define GPU_MAX_UNITS 4
+#define GPU_MAX_CHOICES 2
 
 /* Kernel files that are compiled together, for one choice of sizes. */
 typedef struct gpu_unit {
@@ -27,6 +28,12 @@ typedef struct gpu_unit {
     const char *defines; /* lines of #define */
     int group;           /* work items of a group */
 } gpu_unit;
+
+/* Several ways to do a part of an op, one of which prepare takes (gpu_choose). */
+typedef struct gpu_choice {
+    int ways;      /* how many there are */
+    uint64_t hash; /* of all of them */
+} gpu_choice;
 
 /* One node made ready. */
 typedef struct gpu_call {
@@ -36,12 +43,15 @@ typedef struct gpu_call {
     const void *attrs;
     be_shape in_shape[OP_MAX_IN], out_shape[OP_MAX_OUT]; /* rank −1: absent */
     arena *memory;
-    int forced_group; /* 0, or the group size that a test wants */
+    int forced_group;            /* 0, or the group size that a test wants */
+    int wanted[GPU_MAX_CHOICES]; /* which way to take of each choice */
     /* data_batch in the streamed mode: the places of the whole order, while the shapes are those of
      * the rings that hold the batches at hand; else 0. */
     int64_t streamed_order;
 
     /* Set by prepare. */
+    gpu_choice choices[GPU_MAX_CHOICES];
+    int choice_count;
     gpu_unit units[GPU_MAX_UNITS];
     int unit_count;
     size_t scratch_bytes;
@@ -80,6 +90,10 @@ be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, b
 
 /* The group size that gpu_use would take. */
 int gpu_group(const gpu_call *call, int wanted);
+
+/* For prepare: which of `ways` ways to do a part of the op, 0 being the best guess.  `hash` is of
+ * what the ways are, so that what was found for others is not taken for these. */
+int gpu_choose(gpu_call *call, int ways, uint64_t hash);
 
 /* Groups for `items` pieces of work at `each` a group; at most `most` a multiprocessor. */
 int gpu_groups(const gpu_call *call, int64_t items, int64_t each, int most);
@@ -149,7 +163,9 @@ typedef struct gpu_device {
     gpu_driver *driver;
     const gpu_library *library; /* NULL: our own kernels alone */
     int forced_group;           /* for tests; 0: as the ops want it */
-    int stream_steps; /* for tests: steps of a slot in the streamed mode; 0: as many as fit */
+    int forced_way;             /* for tests; 0: as it was found out, or guessed */
+    int stream_steps;  /* for tests: steps of a slot in the streamed mode; 0: as many as fit */
+    double tune_limit; /* seconds for the search of a plan (gpu_tune.h) */
     char id[24];
 } gpu_device;
 

@@ -12,6 +12,14 @@ int gpu_group(const gpu_call *call, int wanted)
     return wanted < call->facts->group_max ? wanted : call->facts->group_max;
 }
 
+int gpu_choose(gpu_call *call, int ways, uint64_t hash)
+{
+    MUST(call->choice_count < GPU_MAX_CHOICES && ways > 0);
+    int k = call->choice_count++;
+    call->choices[k] = (gpu_choice){ways, hash};
+    return call->wanted[k] % ways;
+}
+
 int gpu_groups(const gpu_call *call, int64_t items, int64_t each, int most)
 {
     int64_t groups = (items + each - 1) / each, limit = (int64_t)call->facts->units * most;
@@ -58,6 +66,15 @@ be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, b
     }
     unit->group = gpu_group(call, group);
     return write_defines(call, list, unit->group, &unit->defines, err);
+}
+
+be_status gpu_unit_text(const gpu_unit *unit, arena *memory, const char **out, be_error *err)
+{
+    *out = unit->defines;
+    for (int s = 0; s < GPU_MAX_SOURCES && unit->sources[s]; s++)
+        TRY(arena_printf(memory, out, err, "%s#line 1 \"%s\"\n%s\n", *out, unit->sources[s]->file,
+                         unit->sources[s]->text));
+    return BE_OK;
 }
 
 static be_status add_launch(gpu_recorder *recorder, int argument_count,

@@ -90,6 +90,8 @@ typedef struct gpu_driver_vtable {
     /* BE_NO_MEMORY with the size in the text if it does not fit.  `bytes` 0 gives a buffer too. */
     be_status (*alloc)(gpu_driver *, size_t bytes, const char *what, gpu_buffer *out, be_error *);
     void (*free)(gpu_driver *, gpu_buffer);
+    /* Bytes that are free now, 0: not known.  NULL where no driver can say. */
+    size_t (*memory_free)(gpu_driver *);
 
     /* After all work handed over before.  The memory of the host may be changed when they return
      * (download waits). */
@@ -138,8 +140,9 @@ struct gpu_driver {
     const gpu_driver_vtable *vtable;
     const char *dialect; /* text that is put before every kernel file */
     gpu_facts facts;
-    int64_t launches;  /* kernels run so far, counted by the driver */
-    int64_t fed_bytes; /* sent from feeds so far, counted by the driver */
+    double tune_seconds; /* for gpu_tune.h, where nobody says otherwise; < 0: never */
+    int64_t launches;    /* kernels run so far, counted by the driver */
+    int64_t fed_bytes;   /* sent from feeds so far, counted by the driver */
 };
 
 #endif

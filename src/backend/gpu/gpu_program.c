@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "backend/gpu/gpu.h"
+#include "backend/gpu/gpu_memory.h"
 #include "backend/gpu/gpu_recorder.h"
 #include "backend/gpu/gpu_stream.h"
+#include "backend/gpu/gpu_tune.h"
 #include "core/clock.h"
 
 struct program {
@@ -18,6 +20,7 @@ struct program {
     const be_graph *graph;
     const memory_map *map;
     program *share;
+    gpu_tune_count tuned;
     arena *memory;
     gpu_call *calls;
     const gpu_kernel **kernels;
@@ -86,20 +89,32 @@ static be_status check_sizes(const gpu_call *call, be_error *err)
     return BE_OK;
 }
 
-static void call_begin(program *p, size_t n)
+/* What a call is before its op prepares it. */
+static gpu_call call_before(const program *p, size_t n)
 {
     const graph_node *node = &p->graph->nodes[n];
-    gpu_call *call = &p->calls[n];
-    *call = (gpu_call){.driver = p->driver,
-                       .facts = &p->driver->facts,
-                       .node = node,
-                       .attrs = node->attrs,
-                       .memory = p->memory,
-                       .forced_group = p->device->forced_group};
-    for (int i = 0; i < OP_MAX_IN; i++) call->in_shape[i] = be_value_shape(p->graph, node->in[i]);
-    for (int o = 0; o < OP_MAX_OUT; o++)
-        call->out_shape[o] = be_value_shape(p->graph, node->out[o]);
-    if (gpu_stream_is_of(p->stream, n)) gpu_stream_shapes(p->stream, call);
+    gpu_call call = {.driver = p->driver,
+                     .facts = &p->driver->facts,
+                     .node = node,
+                     .attrs = node->attrs,
+                     .memory = p->memory,
+                     .forced_group = p->device->forced_group};
+    for (int i = 0; i < OP_MAX_IN; i++) call.in_shape[i] = be_value_shape(p->graph, node->in[i]);
+    for (int o = 0; o < OP_MAX_OUT; o++) call.out_shape[o] = be_value_shape(p->graph, node->out[o]);
+    for (int k = 0; k < GPU_MAX_CHOICES; k++) call.wanted[k] = p->device->forced_way;
+    if (gpu_stream_is_of(p->stream, n)) gpu_stream_shapes(p->stream, &call);
+    return call;
+}
+
+/* Prepare it with one implementation; on failure the call holds nothing. */
+static be_status call_try(gpu_call *call, const gpu_kernel *kernel, be_error *err)
+{
+    be_status status = check_sizes(call, err);
+    if (status == BE_OK) status = kernel->prepare(call, err);
+    if (status != BE_OK && call->release) call->release(call->state);
+    if (status != BE_OK) call->release = NULL;
+    if (status == BE_OK && !call->implementation) call->implementation = kernel->implementation;
+    return status;
 }
 
 /* A library's implementation, where the user wants it and it takes the node; else our own, which
@@ -108,20 +123,14 @@ static be_status call_choose(program *p, size_t n, be_error *err)
 {
     const gpu_library *library = p->device->library;
     int index = op_index(p->graph->nodes[n].op);
-    gpu_call *call = &p->calls[n];
     const gpu_kernel *candidates[] = {library ? library->table[index] : NULL, gpu_table[index]};
     be_status status = BE_UNAVAILABLE;
     for (int i = 0; i < 2 && status == BE_UNAVAILABLE; i++) {
         if (!candidates[i]) continue;
-        call_begin(p, n);
+        p->calls[n] = call_before(p, n);
         p->kernels[n] = candidates[i];
-        status = check_sizes(call, err);
-        if (status == BE_OK) status = candidates[i]->prepare(call, err);
-        if (status != BE_OK && call->release) call->release(call->state);
-        if (status != BE_OK) call->release = NULL;
+        status = call_try(&p->calls[n], candidates[i], err);
     }
-    if (status == BE_OK && !call->implementation)
-        call->implementation = p->kernels[n]->implementation;
     return status;
 }
 
@@ -133,17 +142,26 @@ static be_status call_prepare(program *p, size_t n, be_error *err)
              p->device->id, op->name);
     be_status status = call_choose(p, n, err);
     if (status != BE_OK) status_prefix(err, "device %s: op %s", p->device->id, op->name);
-    if (p->calls[n].scratch_bytes > p->scratch_bytes) p->scratch_bytes = p->calls[n].scratch_bytes;
     return status;
+}
+
+/* Prepare again, in the ways that were found to be the fastest. */
+static be_status call_tune(program *p, size_t n, be_error *err)
+{
+    gpu_call *call = &p->calls[n], base = call_before(p, n);
+    if (call->choice_count == 0 || p->device->forced_way) return BE_OK;
+    TRY(gpu_tune(p->device, p->kernels[n], &base, call, &p->tuned, err));
+    if (memcmp(base.wanted, call->wanted, sizeof base.wanted) == 0) return BE_OK;
+    if (call->release) call->release(call->state);
+    *call = base;
+    return call_try(call, p->kernels[n], err);
 }
 
 /* The whole text of a unit, and its place among the distinct texts. */
 static be_status add_unit(program *p, const gpu_unit *unit, int *out, be_error *err)
 {
-    const char *text = unit->defines;
-    for (int s = 0; s < GPU_MAX_SOURCES && unit->sources[s]; s++)
-        TRY(arena_printf(p->memory, &text, err, "%s#line 1 \"%s\"\n%s\n", text,
-                         unit->sources[s]->file, unit->sources[s]->text));
+    const char *text;
+    TRY(gpu_unit_text(unit, p->memory, &text, err));
     for (int m = 0; m < p->module_count; m++)
         if (strcmp(p->texts[m].text, text) == 0) {
             *out = m;
@@ -183,13 +201,35 @@ static be_status program_prepare(program *p, be_error *err)
         TRY(arena_alloc(p->memory, arrays[i].to, arrays[i].bytes, err));
     for (size_t n = 0; n < nodes; n++) {
         TRY(call_prepare(p, n, err));
+        p->tuned.to_come += p->calls[n].choice_count;
+    }
+    for (size_t n = 0; n < nodes; n++) {
+        TRY(call_tune(p, n, err));
+        if (p->calls[n].scratch_bytes > p->scratch_bytes)
+            p->scratch_bytes = p->calls[n].scratch_bytes;
         for (int u = 0; u < p->calls[n].unit_count; u++)
             TRY(add_unit(p, &p->calls[n].units[u], &p->units[n][u], err));
     }
     return BE_OK;
 }
 
-static be_status program_allocate(program *p, be_error *err)
+static gpu_need program_need(const program *p)
+{
+    gpu_need need = {.states = p->map->persistent_bytes,
+                     .activations = p->map->activation_bytes,
+                     .scratch = p->scratch_bytes};
+    for (size_t i = 0; i < p->graph->value_count; i++)
+        if (gpu_stream_has(p->stream, (be_value)i))
+            need.inputs += gpu_stream_span(p->stream, (be_value)i).bytes;
+        else if (p->map->places[i].region == REGION_INPUT)
+            need.inputs += p->map->places[i].bytes;
+    for (size_t n = 0; n < p->graph->node_count; n++)
+        if (p->graph->nodes[n].op == &be_op_data_batch)
+            need.batch = p->calls[n].out_shape[0].dim[0];
+    return need;
+}
+
+static be_status allocate_each(program *p, be_error *err)
 {
     const gpu_driver_vtable *vt = p->driver->vtable;
     TRY(vt->alloc(p->driver, p->map->persistent_bytes, "parameters and states", &p->persistent,
@@ -202,6 +242,16 @@ static be_status program_allocate(program *p, be_error *err)
             TRY(vt->alloc(p->driver, p->map->places[i].bytes, p->graph->values[i].name,
                           &p->inputs[i], err));
     return p->stream ? gpu_stream_open(p->stream, p->driver, err) : BE_OK;
+}
+
+static be_status program_allocate(program *p, be_error *err)
+{
+    gpu_need need = program_need(p);
+    TRY(gpu_memory_check(p->driver, &need, err));
+    size_t free_bytes = gpu_memory_free(p->driver);
+    be_status status = allocate_each(p, err);
+    if (status != BE_NO_MEMORY) return status;
+    return gpu_memory_refuse(p->driver, &need, free_bytes, err);
 }
 
 static be_status program_record(program *p, bool dry_run, be_error *err)
@@ -251,6 +301,7 @@ static void gpu_vt_free(program *p)
 static void describe_implementations(program *p)
 {
     size_t room = sizeof p->implementation, used = 0;
+    bool is_tuned = p->tuned.searched + p->tuned.kept + p->tuned.cut > 0;
     for (size_t n = 0; n < p->graph->node_count; n++) {
         const char *text = p->calls[n].implementation;
         bool native = strcmp(text, GPU_IMPLEMENTATION) == 0;
@@ -263,8 +314,8 @@ static void describe_implementations(program *p)
                                      used ? " + " : "", text);
     }
     if (used < room)
-        snprintf(p->implementation + used, room - used, "%s%s", used ? ", " : "",
-                 p->driver->facts.software);
+        snprintf(p->implementation + used, room - used, "%s%s%s", used ? ", " : "",
+                 p->driver->facts.software, is_tuned ? ", tuned" : "");
 }
 
 static be_status program_make(program *p, const program_options *options, be_error *err)
@@ -275,8 +326,8 @@ static be_status program_make(program *p, const program_options *options, be_err
     TRY(program_prepare(p, err));
     describe_implementations(p);
     if (!options->dry_run) {
+        TRY(program_allocate(p, err)); /* first: it is quick, and compiling is not */
         TRY(program_compile(p, err));
-        TRY(program_allocate(p, err));
     }
     return program_record(p, options->dry_run, err);
 }
@@ -293,6 +344,7 @@ static be_status gpu_vt_build(be_device *device, const be_graph *g, const memory
     p->graph = g;
     p->map = map;
     p->share = options->share;
+    p->tuned.dry_run = options->dry_run;
     be_status status = program_make(p, options, err);
     if (status == BE_OK)
         *out = p;
@@ -474,6 +526,10 @@ static void gpu_vt_describe(const program *p, be_plan_facts *facts)
     facts->launches = (int)p->recorder.count;
     facts->scratch_bytes = p->scratch_bytes;
     facts->implementation = p->implementation;
+    facts->tuned = p->tuned.searched;
+    facts->tuned_before = p->tuned.kept;
+    facts->tuned_partly = p->tuned.cut;
+    facts->tune_seconds = (double)p->tuned.ns * 1e-9;
 }
 
 static const char *gpu_vt_implementation(const program *p, int node)
@@ -503,8 +559,10 @@ const device_vtable gpu_vtable = {.close = gpu_vt_close,
 be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be_error *err)
 {
     void *memory = NULL;
+    double limit;
     *out = NULL;
-    be_status status = memory_alloc(&memory, sizeof(gpu_device), "gpu device", err);
+    be_status status = gpu_tune_limit(driver, &limit, err);
+    if (status == BE_OK) status = memory_alloc(&memory, sizeof(gpu_device), "gpu device", err);
     if (status != BE_OK) {
         driver->vtable->close(driver);
         return status;
@@ -512,6 +570,7 @@ be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be
     gpu_device *device = memory;
     snprintf(device->id, sizeof device->id, "%s", id);
     device->driver = driver;
+    device->tune_limit = limit;
     device->base = (be_device){.vtable = &gpu_vtable, .id = device->id, .name = driver->facts.name};
     *out = &device->base;
     return BE_OK;

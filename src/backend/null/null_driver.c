@@ -216,6 +216,7 @@ be_status null_open(const backend_place *place, be_device **out, be_error *err)
     gpu_driver *driver = memory;
     *driver = (gpu_driver){.vtable = &null_vtable,
                            .dialect = "",
+                           .tune_seconds = -1.0,
                            .facts = {.name = "no hardware; computes nothing",
                                      .software = "null",
                                      .units = 64,

@@ -41,6 +41,7 @@ enum {
     CL_DEVICE_NAME = 0x102B,
     CL_DRIVER_VERSION = 0x102D,
     CL_DEVICE_VERSION = 0x102F,
+    CL_BUFFER_BYTES = 0x1102, /* CL_MEM_SIZE */
     CL_BUILD_LOG = 0x1183,
     CL_MEMORY_READ_WRITE = 1,
     CL_MEMORY_OF_HOST = 16, /* CL_MEM_ALLOC_HOST_PTR: pinned, where that means something */
@@ -62,6 +63,7 @@ enum {
     X(cl_int, clReleaseCommandQueue, (cl_queue))                                                   \
     X(cl_memory, clCreateBuffer, (cl_context, cl_ulong, size_t, void *, cl_int *))                 \
     X(cl_int, clReleaseMemObject, (cl_memory))                                                     \
+    X(cl_int, clGetMemObjectInfo, (cl_memory, cl_uint, size_t, void *, size_t *))                  \
     X(cl_int, clEnqueueWriteBuffer,                                                                \
       (cl_queue, cl_memory, cl_uint, size_t, size_t, const void *, cl_uint, const void *, void *)) \
     X(cl_int, clEnqueueReadBuffer,                                                                 \
@@ -112,7 +114,8 @@ typedef struct opencl_place {
 BE_CHECKED be_status opencl_devices(const opencl_library *cl, opencl_place *out, int *count,
                                     be_error *err);
 
-void opencl_facts(const opencl_library *cl, const opencl_place *place, gpu_facts *out);
+BE_CHECKED be_status opencl_facts(const opencl_library *cl, const opencl_place *place,
+                                  gpu_facts *out, be_error *err);
 
 /* A driver on a device. */
 BE_CHECKED be_status opencl_driver_open(const opencl_library *cl, const opencl_place *place,

@@ -9,6 +9,8 @@
 
 #define FINISH_EVERY 64 /* replays between two waits, so that the queue stays short */
 
+#define TUNE_SECONDS 20.0
+
 struct gpu_function {
     cl_kernel kernel;
     cl_program program;
@@ -87,6 +89,7 @@ static be_status driver_alloc(gpu_driver *driver, size_t bytes, const char *what
         status_prefix(err, "%s, %.1f MiB", what, (double)bytes / 1048576.0);
         return mine;
     }
+    d->held_bytes += bytes;
     *out = (gpu_buffer)memory;
     return BE_OK;
 }
@@ -94,7 +97,18 @@ static be_status driver_alloc(gpu_driver *driver, size_t bytes, const char *what
 static void driver_free(gpu_driver *driver, gpu_buffer buffer)
 {
     opencl_driver *d = (opencl_driver *)driver;
+    size_t bytes = 0;
+    d->cl->clGetMemObjectInfo((cl_memory)buffer, CL_BUFFER_BYTES, sizeof bytes, &bytes, NULL);
+    d->held_bytes -= bytes < d->held_bytes ? bytes : d->held_bytes;
     d->cl->clReleaseMemObject((cl_memory)buffer);
+}
+
+/* OpenCL cannot say what others hold. */
+static size_t driver_memory_free(gpu_driver *driver)
+{
+    const opencl_driver *d = (const opencl_driver *)driver;
+    size_t all = driver->facts.memory_bytes;
+    return d->held_bytes < all ? all - d->held_bytes : 1;
 }
 
 static be_status driver_upload(gpu_driver *driver, gpu_buffer buffer, size_t offset,
@@ -131,6 +145,14 @@ static be_status driver_clear(gpu_driver *driver, gpu_buffer buffer, size_t offs
     return BE_OK;
 }
 
+/* From the first line that tells an error on: there may be warnings before it. */
+static const char *log_errors(const char *log)
+{
+    const char *error = strstr(log, "error");
+    while (error && error > log && error[-1] != '\n') error--;
+    return error ? error : log;
+}
+
 static be_status build_failed(const opencl_driver *d, cl_program program, const char *name,
                               cl_int status, be_error *err)
 {
@@ -140,8 +162,10 @@ static be_status build_failed(const opencl_driver *d, cl_program program, const 
     if (memory_alloc(&log, length + 1, "build log", NULL) == BE_OK)
         d->cl->clGetProgramBuildInfo(program, d->device, CL_BUILD_LOG, length, log, NULL);
     be_status mine = status_fail(err, __FILE__, __LINE__, BE_DRIVER,
-                                 "OpenCL: %s: %s does not compile (%d): %.700s", d->base.facts.name,
-                                 name, status, log ? (const char *)log : "no memory for the log");
+                                 "OpenCL: %s: kernel %s does not compile (%d); update the driver, "
+                                 "or report it with this log:\n%.600s",
+                                 d->base.facts.name, name, status,
+                                 log ? log_errors(log) : "no memory for the log");
     memory_free(log);
     return mine;
 }
@@ -326,6 +350,7 @@ static be_status driver_synchronise(gpu_driver *driver, be_error *err)
 static const gpu_driver_vtable opencl_vtable = {.close = driver_close,
                                                 .alloc = driver_alloc,
                                                 .free = driver_free,
+                                                .memory_free = driver_memory_free,
                                                 .upload = driver_upload,
                                                 .download = driver_download,
                                                 .clear = driver_clear,
@@ -370,8 +395,10 @@ be_status opencl_driver_open(const opencl_library *cl, const opencl_place *place
     d->base.dialect = gpu_source_dialect_opencl.text;
     d->cl = cl;
     d->device = place->device;
-    opencl_facts(cl, place, &d->base.facts);
-    be_status status = driver_start(d, err);
+    be_status status = opencl_facts(cl, place, &d->base.facts, err);
+    /* Nobody waits for a processor behind OpenCL to be fast: it is for tests. */
+    if (!d->base.facts.is_cpu) d->base.tune_seconds = TUNE_SECONDS;
+    if (status == BE_OK) status = driver_start(d, err);
     if (status == BE_OK)
         *out = &d->base;
     else

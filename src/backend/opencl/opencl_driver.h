@@ -12,6 +12,7 @@ typedef struct opencl_driver {
     cl_device device;
     cl_context context;
     cl_queue queue;
+    size_t held_bytes; /* in buffers of the device */
 } opencl_driver;
 
 /* Fills the error of a call that gave `status`. */

@@ -1,18 +1,21 @@
-/* Opening the OpenCL library at run time. */
+/* Opening the OpenCL library at run time: by its name, or, if BREAKEVEN_OPENCL_LIB_DIR names a
+ * folder, only there. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/opencl/opencl.h"
+#include "core/file.h"
 
-static const char *const names[] = {
 #ifdef __APPLE__
-    "/System/Library/Frameworks/OpenCL.framework/OpenCL",
+#define LIBRARY_NAME "/System/Library/Frameworks/OpenCL.framework/OpenCL"
+#define LIBRARY_FILE "OpenCL"
 #else
-    "libOpenCL.so.1",
+#define LIBRARY_NAME "libOpenCL.so.1"
+#define LIBRARY_FILE LIBRARY_NAME
 #endif
-};
 
 static struct {
     pthread_once_t once;
@@ -23,23 +26,23 @@ static struct {
 
 static be_status library_open(opencl_library *out, be_error *err)
 {
-    const char *reason = "";
-    for (size_t i = 0; !out->handle && i < sizeof names / sizeof names[0]; i++) {
-        out->handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-        if (!out->handle) reason = dlerror();
-    }
+    char path[FILE_PATH_BYTES] = LIBRARY_NAME;
+    const char *folder = getenv("BREAKEVEN_OPENCL_LIB_DIR");
+    bool given = folder && *folder;
+    if (given) TRY(file_format_path(path, err, "%s/%s", folder, LIBRARY_FILE));
+    out->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!out->handle)
-        FAIL(err, BE_UNAVAILABLE,
-             "OpenCL: %s not found (%.200s); install ocl-icd-libopencl1 and the driver of the "
-             "device (its package is an OpenCL ICD)",
-             names[0], reason);
+        FAIL(err, BE_UNAVAILABLE, "OpenCL: %s not found (%.200s); %s", path, dlerror(),
+             given ? "unset BREAKEVEN_OPENCL_LIB_DIR, or name the folder that has it"
+                   : "install ocl-icd-libopencl1 and the driver of the device (its package is an "
+                     "OpenCL ICD)");
 #define X(result, name, parameters)                                   \
     *(void **)&out->name = dlsym(out->handle, #name);                 \
     if (!out->name)                                                   \
         FAIL(err, BE_UNAVAILABLE,                                     \
              "OpenCL: %s has no %s, so it is older than OpenCL 1.2; " \
              "install a newer one",                                   \
-             names[0], #name);
+             path, #name);
     OPENCL_FUNCTIONS(X)
 #undef X
     return BE_OK;

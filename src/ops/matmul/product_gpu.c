@@ -3,6 +3,9 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+
+#include "backend/gpu/gpu_cache.h"
 
 extern const gpu_source gpu_source_tile, gpu_source_product, gpu_source_sum_parts;
 
@@ -125,41 +128,94 @@ static bool depth_fits(const gpu_tile_problem *p, int bk)
     return bk % p->area == 0 && p->depth % bk == 0;
 }
 
-/* The best of all with this shape and depth of a round, if it takes less than *least. */
-static void try_depth(const gpu_call *call, const gpu_tile_problem *p, gpu_tile t, double *least,
-                      gpu_tile *best)
+/* The best few, no two of one kind: a shape, with or without items that share the depth, and with
+ * or without groups that do.  In order of cycles; of equals the one that was found first. */
+#define WAYS_MAX 8
+#define SHAPES_MAX COUNT(wide_shapes)
+#define KINDS 4 /* of a shape */
+
+typedef struct way {
+    gpu_tile tile;
+    double cycles;
+    int found; /* how many were looked at before */
+} way;
+
+typedef struct way_list {
+    way ways[SHAPES_MAX * KINDS];
+    int looked_at;
+} way_list;
+
+/* The best of each kind with this shape and depth of a round. */
+static void try_depth(const gpu_call *call, const gpu_tile_problem *p, gpu_tile t, int shape,
+                      way_list *list)
 {
     for (int i = 0; i < COUNT(shares) * COUNT(splits); i++) {
         t.ks = shares[i / COUNT(splits)];
         t.splits = splits[i % COUNT(splits)];
         t.split_depth = (int)(ceil_div(ceil_div(p->depth, t.splits), t.bk) * t.bk);
         t.splits = (int)ceil_div(p->depth, t.split_depth);
+        list->looked_at++;
         if (!tile_fits(call, p, &t)) continue;
         double cycles = tile_cycles(call, p, &t);
-        if (!(cycles < *least)) continue;
-        *least = cycles;
-        *best = t;
+        way *w = &list->ways[shape * KINDS + (t.ks > 1) * 2 + (t.splits > 1)];
+        if (cycles < w->cycles) *w = (way){t, cycles, list->looked_at};
     }
 }
 
-be_status gpu_tile_choose(const gpu_call *call, const gpu_tile_problem *p, gpu_tile *out,
-                          be_error *err)
+static bool is_better(const way *a, const way *b)
 {
-    double least = INFINITY;
+    return a->cycles < b->cycles || (a->cycles == b->cycles && a->found < b->found);
+}
+
+/* Sort the best few to the front; returns how many. */
+static int take_best(way_list *list)
+{
+    int count = 0;
+    for (; count < WAYS_MAX; count++) {
+        int best = count;
+        for (int i = count + 1; i < COUNT(list->ways); i++)
+            if (is_better(&list->ways[i], &list->ways[best])) best = i;
+        way found = list->ways[best];
+        if (found.cycles == INFINITY) break;
+        list->ways[best] = list->ways[count];
+        list->ways[count] = found;
+    }
+    return count;
+}
+
+/* Of their words: a tile has gaps between its fields. */
+static uint64_t hash_ways(const way *ways, int count)
+{
+    uint64_t hash = GPU_HASH_START;
+    char text[256];
+    for (int i = 0; i < count; i++) {
+        int length =
+            snprintf(text, sizeof text, GPU_TILE_FORMAT " ", GPU_TILE_VALUES(&ways[i].tile));
+        MUST(length > 0 && (size_t)length < sizeof text);
+        hash = gpu_hash(hash, text, (size_t)length);
+    }
+    return hash;
+}
+
+be_status gpu_tile_choose(gpu_call *call, const gpu_tile_problem *p, gpu_tile *out, be_error *err)
+{
+    way_list list = {0};
     const gpu_tile *shapes = p->deep ? deep_shapes : wide_shapes;
-    int count = p->deep ? COUNT(deep_shapes) : COUNT(wide_shapes);
-    *out = (gpu_tile){0};
-    for (int i = 0; i < count; i++)
+    int shape_count = p->deep ? COUNT(deep_shapes) : COUNT(wide_shapes);
+    for (int i = 0; i < COUNT(list.ways); i++) list.ways[i].cycles = INFINITY;
+    for (int i = 0; i < shape_count; i++)
         for (int bk = 1; bk <= DEPTH_MAX; bk++) {
             gpu_tile t = shapes[i];
             t.bk = bk;
-            if (depth_fits(p, bk)) try_depth(call, p, t, &least, out);
+            if (depth_fits(p, bk)) try_depth(call, p, t, i, &list);
         }
-    if (out->bm == 0)
+    int count = take_best(&list);
+    if (count == 0)
         FAIL(err, BE_UNAVAILABLE,
              "no tile of it fits into the %zu bytes of local memory and the %d work items of a "
              "group of this device",
              call->facts->local_bytes, call->facts->group_max);
+    *out = list.ways[gpu_choose(call, count, hash_ways(list.ways, count))].tile;
     out->on_cpu = call->facts->is_cpu;
     out->group = tile_items(out) * out->ks;
     if (out->group < 64) out->group = 64;

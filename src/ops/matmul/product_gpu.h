@@ -24,8 +24,8 @@ typedef struct gpu_tile_problem {
     bool may_split;
 } gpu_tile_problem;
 
-/* BE_UNAVAILABLE if the device is too small for any. */
-be_status gpu_tile_choose(const gpu_call *call, const gpu_tile_problem *problem, gpu_tile *out,
+/* One of the best few, by gpu_choose.  BE_UNAVAILABLE if the device is too small for any. */
+be_status gpu_tile_choose(gpu_call *call, const gpu_tile_problem *problem, gpu_tile *out,
                           be_error *err);
 
 #define GPU_TILE_FORMAT \
