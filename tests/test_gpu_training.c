@@ -110,15 +110,21 @@ static double largest_of(const double *values, int64_t count)
     return largest;
 }
 
-/* Within TOLERANCE of the largest, and where there are gradients what they give Adam's step. */
+/* What Adam stepped with; NULL gradients where the values are no weights of Adam's. */
+typedef struct adam_values {
+    const double *gradients;
+    double learning_rate;
+} adam_values;
+
+/* Within TOLERANCE of the largest, and of what rounding does to Adam's step. */
 static void compare(const char *what, const char *name, const float *found, const double *expected,
-                    int64_t count, const double *gradients, double learning_rate)
+                    int64_t count, adam_values adam)
 {
     double largest = largest_of(expected, count);
-    double rounding = gradients ? ROUNDING * largest_of(gradients, count) : 0.0;
+    double rounding = adam.gradients ? ROUNDING * largest_of(adam.gradients, count) : 0.0;
     for (int64_t i = 0; i < count; i++) {
         double allowed = TOLERANCE * largest;
-        if (gradients) allowed += learning_rate * adam_slack(gradients[i], rounding);
+        if (adam.gradients) allowed += adam.learning_rate * adam_slack(adam.gradients[i], rounding);
         if (!(fabs((double)found[i] - expected[i]) <= allowed))
             fail_msg("%s of %s: element %lld: expected %.9g, found %.9g (the largest is %.3g)",
                      what, name, (long long)i, expected[i], (double)found[i], largest);
@@ -137,9 +143,9 @@ static void compare_parameters(be_plan *plan, const reference *r, bool adam, dou
         assert_non_null(found);
         must(be_plan_read(plan, p.value, found, (size_t)count * sizeof *found, &err), &err);
         compare("the values", p.name, found, reference_data(r, q.value), count,
-                adam ? gradients : NULL, learning_rate);
+                (adam_values){adam ? gradients : NULL, learning_rate});
         must(be_plan_read(plan, p.gradient, found, (size_t)count * sizeof *found, &err), &err);
-        compare("the gradient", p.name, found, gradients, count, NULL, 0.0);
+        compare("the gradient", p.name, found, gradients, count, (adam_values){0});
         free(found);
     }
 }
@@ -163,7 +169,7 @@ static void trains_like_the_reference(void **state)
     must(reference_run(r, STEPS - 1, &err), &err);
     must(be_plan_losses(plan, STEPS, losses, correct, &err), &err);
     must(reference_losses(r, STEPS, expected, expected_correct, &err), &err);
-    compare("the losses", w->name, losses, expected, STEPS, NULL, 0.0);
+    compare("the losses", w->name, losses, expected, STEPS, (adam_values){0});
     for (int i = 0; i < STEPS; i++) assert_int_equal(correct[i], expected_correct[i]);
     reference_free(r);
     be_plan_free(plan);
