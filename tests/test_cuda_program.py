@@ -19,7 +19,7 @@ class CudaTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
 
     def run_program(self, *words, **variables):
-        environment = dict(os.environ, BREAKEVEN_CUDA_LIB_DIR=FAKES, **variables)
+        environment = {**os.environ, "BREAKEVEN_CUDA_LIB_DIR": FAKES, **variables}
         done = subprocess.run([PROGRAM, *words], env=environment, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, check=False, timeout=250)
         return done.returncode, done.stdout, done.stderr
@@ -38,6 +38,15 @@ class CudaTest(unittest.TestCase):
             self.assertEqual(found[name]["driver"], "580.12.34 (CUDA 13.0)")
             libraries = {x["name"]: x for x in found[name]["device_libraries"]}
             self.assertEqual(libraries["libcudnn.so.9"]["version"], "9.14.0")
+
+    def test_the_folder_of_libraries_as_an_option(self):
+        for folder, usable in ((FAKES, True), (self.folder, False)):
+            status, output, errors = self.run_program(
+                "devices", "--format", "jsonl", "--cuda-lib-dir", folder,
+                BREAKEVEN_CUDA_LIB_DIR=self.folder)
+            self.assertEqual(status, 0, errors)
+            found = [json.loads(line) for line in output.splitlines()]
+            self.assertEqual(any(r["device"] == "cuda:0" and r["usable"] for r in found), usable)
 
     def test_unusable_devices(self):
         cases = [({"CUDA_VISIBLE_DEVICES": ""}, "hides every NVIDIA GPU; unset it"),

@@ -145,10 +145,12 @@ static void good_answers_are_read(void **state)
     assert_int_equal(json_array_size(a.devices), 1);
     protocol_answer_clear(&a);
     ASSERT_OK(parse(prepare,
-                    "{\"ok\":true,\"parameters\":62006,\"device_name\":\"d\",\"implementation\":"
+                    "{\"ok\":true,\"parameters\":62006,\"launches\":18,\"device_name\":\"d\","
+                    "\"implementation\":"
                     "\"i\",\"precision\":\"fp32\",\"threads\":2,\"prepare_ns\":0}",
                     &a, &err));
     assert_int_equal(a.parameters, 62006);
+    assert_int_equal(a.launches, 18);
     assert_null(a.warnings);
     protocol_answer_clear(&a);
     ASSERT_OK(parse(run3, "{\"ok\":true,\"steps\":3,\"wall_ns\":42,\"loss\":2}", &a, &err));
@@ -228,6 +230,7 @@ static void bad_answers_are_refused(void **state)
          "\"devices\":[3]}",
          "strings id and name"},
         {&prepare, "{\"ok\":true,\"parameters\":-1}", "\"parameters\""},
+        {&prepare, "{\"ok\":true,\"parameters\":1,\"launches\":-1}", "\"launches\""},
         {&prepare,
          "{\"ok\":true,\"parameters\":1,\"device_name\":\"d\",\"implementation\":\"i\","
          "\"precision\":\"fp32\",\"threads\":0,\"prepare_ns\":0}",

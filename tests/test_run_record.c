@@ -57,6 +57,7 @@ static void fill(conductor_report *report, conductor_result *results)
         .blocks_s = blocks_s,
         .samples_per_s = 10000,
         .busy_threads = 1.9,
+        .launches = 18,
         .peak_rss_bytes = 123456789,
         .log = "chatter",
         .versus = 1,
@@ -151,6 +152,7 @@ static void a_record_has_all_that_is_promised(void **state)
     assert_int_equal(number(r, "batch", NULL), 100);
     assert_int_equal(number(r, "seed", NULL), 42);
     assert_int_equal(number(r, "params", NULL), 37250);
+    assert_int_equal(number(r, "launches", NULL), 18);
     assert_float_equal(number(r, "flops_per_step", NULL), 0.39e9, 1);
     assert_float_equal(number(r, "flops_per_s", NULL), 39e9, 1);
     assert_float_equal(number(r, "step_s", "median"), 0.010, 1e-12);
@@ -183,7 +185,8 @@ static void what_was_not_measured_is_null(void **state)
     const char *nulls[] = {"device_name",   "implementation", "precision",      "engine_version",
                            "samples_per_s", "first_step_s",   "peak_rss_bytes", "params",
                            "threads",       "data",           "flops_per_s",    "versus",
-                           "libraries",     "environment",    "busy_threads",   "last_loss"};
+                           "libraries",     "environment",    "busy_threads",   "last_loss",
+                           "launches"};
     for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++)
         if (!json_is_null(json_object_get(r, nulls[i]))) fail_msg("%s is not null", nulls[i]);
     const char *steps[] = {"median", "low", "high", "spread"};

@@ -103,16 +103,11 @@ static void complete_record(const bench_command *c, const bench_contender *who,
 {
     json_t *phases = NULL;
     double step_s = report_real(record, "step_s.median");
-    bool native = strcmp(who->engine->name, "native") == 0;
     json_object_set_new(record, "data_source", json_string(c->set->source));
     json_object_set_new(record, "data_count", json_integer(c->set->count));
     json_object_set_new(record, "data_note",
                         c->set->note ? json_string(c->set->note) : json_null());
     json_object_set_new(record, "epochs", json_integer(c->workload->epochs));
-    /* The plan of which they were counted is the CPU's. */
-    bool counted = native && strcmp(who->device, "cpu") == 0;
-    json_object_set_new(record, "launches",
-                        counted ? json_integer(c->facts.launches) : json_null());
     if (isfinite(step_s) && !cli_signal) {
         cli_progress(c->cli, "%s: phases of a step ...", who->engine->name);
         if (phases_ask(contender, step_s, PHASES_S, &cli_signal, &phases, NULL) != BE_OK)

@@ -38,6 +38,10 @@ static void set_up_look(void)
 static be_status run(int count, char **words, cli_options *options, be_error *err)
 {
     TRY(options_parse(options, count - 1, words + 1, err));
+    /* By the environment, because runners inherit it. */
+    const option_value *folders = &options->value[OPTION_CUDA_LIB_DIR];
+    if (folders->given && setenv("BREAKEVEN_CUDA_LIB_DIR", folders->text, 1) != 0)
+        FAIL(err, BE_NO_MEMORY, "--cuda-lib-dir: no memory for its folders");
     if (options->value[OPTION_VERSION].given)
         help_print_version(stdout);
     else if (options->value[OPTION_HELP].given)

@@ -117,6 +117,10 @@
     X(LIBRARY, "library", 0, "LIB", CHOICE, 0, 0, "native onednn cudnn",                         \
       ON_MEASURE | ON_MODEL | ON(runner),                                                        \
       "the native engine's kernels: its own, oneDNN's (CPU), or cuDNN's with cuBLASLt's (CUDA)") \
+    X(CUDA_LIB_DIR, "cuda-lib-dir", 0, "DIR", FOLDER, 0, 0, "",                                  \
+      ON_MEASURE | ON_MODEL | ON(devices) | ON(runner),                                          \
+      "folders to look for NVIDIA's libraries in first, separated by colons; as in "             \
+      "BREAKEVEN_CUDA_LIB_DIR")                                                                  \
     X(DRY_RUN, "dry-run", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(train),                        \
       "print the steps and the memory map, run nothing")                                         \
     X(MAN, "man", 0, NULL, FLAG, 0, 0, "", ON(help), "print the man page")                       \

@@ -76,8 +76,8 @@ static void say_arithmetic(const json_t *group, FILE *out)
     add(&s, ".");
     double launches = report_real(best, "launches");
     if (launches > 0)
-        add(&s, " The native step is %.0f fused operations without a framework between them.",
-            launches);
+        add(&s, " The native step is %.0f %s without a framework between them.", launches,
+            strcmp(report_string(best, "device"), "cpu") ? "launches" : "fused operations");
     end(&s, out);
 }
 

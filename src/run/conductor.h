@@ -107,6 +107,7 @@ typedef struct conductor_result {
     double samples_per_s;
     double busy_threads; /* processor time / wall time of the blocks: threads really at work */
 
+    int64_t launches; /* kernels or calls a step, 0: the runner does not tell */
     int64_t peak_rss_bytes;
     const char *log;    /* last lines of its standard error */
     const char *ending; /* how the process ended */

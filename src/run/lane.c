@@ -18,11 +18,12 @@
 #define LANE_PENDING 0.02      /* most work, as a share of a block, that may be left behind */
 #define LANE_PENDING_NS 300000 /* and never less than this: scheduling alone takes as long */
 #define LANE_PENDING_STRIKES 6 /* looks in a row that must find it */
-#define LANE_CHECKS 6          /* tries of the checks at most */
-#define LANE_SYNC_EVERY 8      /* measured blocks between two looks for work left behind */
-#define LANE_TWICE_LOW 1.6     /* twice the steps must take this much to … */
-#define LANE_TWICE_HIGH 2.5    /* … this much of the time */
-#define LANE_IDLE_SHARE 0.05   /* of a processor that an idle runner may use */
+#define LANE_CHECKS 6          /* tries of the checks at most … */
+#define LANE_DOUBT_NS 2000000000 /* … and as many more as fit into this before it is refused */
+#define LANE_SYNC_EVERY 8        /* measured blocks between two looks for work left behind */
+#define LANE_TWICE_LOW 1.6       /* twice the steps must take this much to … */
+#define LANE_TWICE_HIGH 2.5      /* … this much of the time */
+#define LANE_IDLE_SHARE 0.05     /* of a processor that an idle runner may use */
 
 void lane_warn(lane *l, const char *format, ...)
 {
@@ -180,6 +181,7 @@ static be_status lane_prepare(lane *l, be_error *err)
     TRY(lane_keep(l, &result->precision, prepared->precision, err));
     result->threads = prepared->threads;
     result->parameters = prepared->parameters;
+    result->launches = prepared->launches;
     result->prepare_s = (double)prepared->prepare_ns * 1e-9;
     size_t i;
     json_t *warning;
@@ -223,13 +225,17 @@ static be_status lane_warm_up(lane *l, be_error *err)
 }
 
 /* Twice the steps take about twice the time, and no work is left behind.  Several tries, of which
- * the least times count: other programs can only add to them. */
+ * the least times count: other programs can only add to them, and on a busy machine it takes a
+ * while until a short run comes through undisturbed. */
 static be_status lane_check(lane *l, be_error *err)
 {
     int64_t steps = l->result->block_steps, least_ns[2] = {INT64_MAX, INT64_MAX};
     double ratio = 2;
     bool skip_twice = l->step_s * (double)steps > l->options->stop.max_time_s / 3;
-    for (int try = 0; try < LANE_CHECKS; try++) {
+    int64_t start_ns = clock_now_ns();
+    for (int try = 0;
+         try < LANE_CHECKS || (ratio < LANE_TWICE_LOW && clock_now_ns() - start_ns < LANE_DOUBT_NS);
+         try++) {
         for (int twice = 0; twice < (skip_twice ? 1 : 2); twice++) {
             int64_t wall_ns = 0, count = twice ? 2 * steps : steps;
             double limit_s = lane_limit_s(l, l->step_s * (double)count);

@@ -214,6 +214,7 @@ static be_status answer_prepare(server *s, const json_t *request, json_t *answer
     s->prepared = json_incref((json_t *)request);
     be_plan_facts facts = be_plan_describe(s->session.plan);
     json_object_set_new(answer, "parameters", json_integer(facts.parameters));
+    json_object_set_new(answer, "launches", json_integer(facts.launches));
     json_object_set_new(answer, "device_name", json_string(be_device_name(s->session.device)));
     json_object_set_new(answer, "implementation", json_string(facts.implementation));
     json_object_set_new(answer, "precision", json_string("fp32"));

@@ -84,6 +84,7 @@ typedef struct protocol_answer {
     const char *device_name, *implementation, *precision; /* prepare */
     json_t *warnings;                                     /* prepare: list of strings, or NULL */
     int64_t parameters, prepare_ns;                       /* prepare */
+    int64_t launches;                                     /* prepare: a step, 0: not told */
     int threads;                                          /* prepare */
 
     int64_t steps;          /* run, parity, phases */

@@ -121,7 +121,7 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
     const protocol_job *job = &contender->job;
     return json_pack(
         "{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:o,"
-        " s:o, s:o, s:o}",
+        " s:o, s:o, s:o, s:o}",
         "schema", RECORD_SCHEMA, "kind", "bench", "time", record_time(facts->unix_s), "workload",
         record_text(job->workload), "engine",
         record_text(result->engine ? result->engine : contender->engine), "engine_version",
@@ -130,7 +130,8 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
         "threads", record_count(result->threads), "batch", (json_int_t)job->batch, "precision",
         record_text(result->precision), "data_on", record_data_on(job), "mode",
         record_text(job->mode), "seed", (json_int_t)job->seed, "data", record_text(facts->data),
-        "params", record_count(result->parameters), "flops_per_step",
+        "params", record_count(result->parameters), "launches",
+        record_count(result->launches > 0 ? result->launches : -1), "flops_per_step",
         record_number(facts->flops_per_step), "bytes_per_step",
         record_number(facts->bytes_per_step));
 }
