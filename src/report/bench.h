@@ -5,7 +5,8 @@
 
 #include "report/sheet.h"
 
-/* Beyond run/record.h a record has: data_source, data_count, data_note (or null), phases_s (object, or null), epochs (the workload's default). */
+/* Beyond run/record.h a record has: data_source, data_count, data_note (or null), phases_s (object,
+ * or null), epochs (the workload's default). */
 
 /* Write all records; table and md group them by workload, mode, batch and precision. */
 BE_CHECKED be_status bench_write(const json_t *records, report_format format, FILE *out,
