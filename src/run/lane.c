@@ -10,15 +10,15 @@
 #include "core/clock.h"
 #include "measure/environment.h"
 
-#define LANE_GROWTH 8          /* of the steps from one warm-up run to the next */
-#define LANE_WARM_UPS 100      /* runs at most */
-#define LANE_CLAIM 0.8         /* least share of the outside time that a block may claim, unless */
-#define LANE_LATE_NS 20000000  /* less than this is missing: a busy machine is late to answer */
-#define LANE_CLAIM_STRIKES 3   /* blocks in a row that must claim too little */
-#define LANE_PENDING 0.02      /* most work, as a share of a block, that may be left behind */
-#define LANE_PENDING_NS 300000 /* and never less than this: scheduling alone takes as long */
-#define LANE_PENDING_STRIKES 6 /* looks in a row that must find it */
-#define LANE_CHECKS 6          /* tries of the checks at most … */
+#define LANE_GROWTH 8           /* of the steps from one warm-up run to the next */
+#define LANE_WARM_UPS 100       /* runs at most */
+#define LANE_CLAIM 0.8          /* least share of the outside time that a block may claim, unless */
+#define LANE_LATE_NS 20000000   /* less than this is missing: a busy machine is late to answer */
+#define LANE_CLAIM_STRIKES 3    /* blocks in a row that must claim too little */
+#define LANE_PENDING 0.02       /* most work, as a share of a block, that may be left behind */
+#define LANE_PENDING_NS 2000000 /* and never less than this: scheduling alone can take as long */
+#define LANE_PENDING_STRIKES 6  /* looks in a row that must find it */
+#define LANE_CHECKS 6           /* tries of the checks at most … */
 #define LANE_DOUBT_NS 2000000000 /* … and as many more as fit into this before it is refused */
 #define LANE_SYNC_EVERY 8        /* measured blocks between two looks for work left behind */
 #define LANE_TWICE_LOW 1.6       /* twice the steps must take this much to … */
