@@ -82,8 +82,10 @@ static double round_cycles(double count, double issue, int group)
     return fmax(count * issue * (1.0 + 0.58 / pow(warps, 0.39)), 900.0);
 }
 
-/* A guess at the time in cycles.  The constants are those that came nearest to the best of 440
- * tiles that were timed on an H200, for ten products of cnn-fashion, cnn5-fashion and cnn-mnist. */
+/* A guess at the time in cycles.  The constants are those that came nearest to the best of 425
+ * tiles that were timed on an H200, for ten products of cnn-fashion, cnn5-fashion and cnn-mnist;
+ * but what splitting costs (4500) and the least time of a round (900) were set by whole steps
+ * there, because those ten products are too large to tell. */
 static double tile_cycles(const gpu_call *call, const gpu_tile_problem *p, const gpu_tile *t)
 {
     int units = call->facts->units > 0 ? call->facts->units : 1, tm = t->vm * t->rm;
