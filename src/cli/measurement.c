@@ -1,0 +1,243 @@
+/* Measuring for the commands: options and data in, records out. */
+#include "cli/measurement.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "backend/backend.h"
+#include "cli/cli.h"
+#include "graph/graph.h"
+#include "measure/environment.h"
+#include "report/bench.h"
+#include "run/phases.h"
+#include "run/record.h"
+
+#define PHASES_S 0.2
+
+/* A run of the conductor for progress: who it measures. */
+typedef struct measurement_watch {
+    const measurement *m;
+    const measurement_point *point;
+} measurement_watch;
+
+static const bench_contender *contender_of(const measurement *m, const measurement_point *point,
+                                           int i)
+{
+    return &m->plan.contenders[point->contenders ? point->contenders[i] : i];
+}
+
+static int contender_count(const measurement *m, const measurement_point *point)
+{
+    return point->contenders ? point->count : m->plan.contender_count;
+}
+
+/* ---------------------------------------------------------------- open and close */
+
+static conductor_options conducting(const cli_options *cli)
+{
+    const option_value *values = cli->value;
+    conductor_options options = conductor_options_default();
+    options.seed = cli_seed(cli);
+    options.interrupted = &cli_signal;
+    if (values[OPTION_MAX_TIME].given) options.stop.max_time_s = values[OPTION_MAX_TIME].real;
+    if (values[OPTION_TIME].given) options.stop.min_time_s = values[OPTION_TIME].real;
+    if (options.stop.min_time_s > options.stop.max_time_s)
+        options.stop.min_time_s = options.stop.max_time_s;
+    return options;
+}
+
+be_status measurement_open(measurement *m, const cli_options *options, be_error *err)
+{
+    environment machine;
+    *m = (measurement){.cli = options, .conducting = conducting(options)};
+    TRY(bench_plan_make(&m->plan, options, err));
+    environment_read(NULL, &machine);
+    return environment_to_json(&machine, &m->environment, err);
+}
+
+static void end_workload(measurement *m)
+{
+    material_free(&m->material);
+    dataset_close(m->set);
+    m->set = NULL;
+}
+
+void measurement_close(measurement *m)
+{
+    end_workload(m);
+    json_decref(m->environment);
+    bench_plan_release(&m->plan);
+}
+
+static be_status check_batches(const measurement *m, be_error *err)
+{
+    for (int b = 0; b < m->plan.batch_count; b++)
+        if (m->plan.batches[b] > m->set->count)
+            FAIL(err, BE_USAGE,
+                 "%s: expected batches of at most the %" PRId64 " pictures of %s, found %" PRId64
+                 "; use a smaller --batch",
+                 m->workload->name, m->set->count, m->set->name, m->plan.batches[b]);
+    return BE_OK;
+}
+
+be_status measurement_begin(measurement *m, const workload *w, be_error *err)
+{
+    end_workload(m);
+    m->workload = w;
+    TRY(cli_open_data(m->cli, w, SPLIT_TRAIN, &m->set, err));
+    m->material_options =
+        (material_options){.workload = w, .set = m->set, .seed = cli_seed(m->cli)};
+    TRY(check_batches(m, err));
+    if (m->cli->value[OPTION_DRY_RUN].given) return BE_OK;
+    cli_progress(m->cli, "%s: writing the data for the runners ...", w->name);
+    return material_new(&m->material, &m->material_options, err);
+}
+
+/* ---------------------------------------------------------------- one point */
+
+be_status measurement_facts(measurement *m, int64_t batch, bool print, be_plan_facts *out,
+                            be_error *err)
+{
+    workload_model model = {0};
+    be_device *device = NULL;
+    be_plan *plan = NULL;
+    workload_options options = {.seed = m->material_options.seed,
+                                .batch = (int)batch,
+                                .count = m->material.count ? m->material.count : m->set->count};
+    memcpy(options.mean, m->set->mean, sizeof m->set->mean);
+    memcpy(options.std, m->set->std, sizeof m->set->std);
+    TRY(workload_model_new(m->workload, &options, &model, err));
+    m->dropout = model.graph->salt > 0;
+    be_plan_options planning = {.mode = m->plan.infer ? BE_INFER : BE_TRAIN, .dry_run = 1};
+    be_device_options native = m->plan.native_options;
+    if (!backend_has_library("cpu", native.library)) native.library = NULL;
+    be_status status = be_device_open("cpu", &native, &device, err);
+    if (status == BE_OK) status = be_plan_new(model.graph, device, &planning, &plan, err);
+    if (status == BE_OK) *out = be_plan_describe(plan);
+    if (status == BE_OK && print) {
+        printf("%s, batch %" PRId64 ", %s\n\n", m->workload->name, batch,
+               m->plan.infer ? "inference" : "training");
+        be_plan_print(plan, stdout);
+    }
+    be_plan_free(plan);
+    be_device_close(device);
+    be_graph_free(model.graph);
+    return status;
+}
+
+void measurement_contenders(const measurement *m, const measurement_point *point,
+                            conductor_contender *out)
+{
+    for (int i = 0; i < contender_count(m, point); i++) {
+        const bench_contender *who = contender_of(m, point, i);
+        out[i] = (conductor_contender){.engine = who->engine->name,
+                                       .argv = who->engine->argv,
+                                       .env = who->engine->env,
+                                       .job = material_job(&m->material, &m->material_options)};
+        out[i].job.device = who->device;
+        out[i].job.threads = who->threads;
+        out[i].job.batch = point->batch;
+        out[i].job.precision = m->plan.precision;
+        out[i].job.data_on = m->plan.data_on;
+        out[i].job.mode = m->plan.infer ? "infer" : "train";
+    }
+}
+
+static void show_progress(void *context, const conductor_progress *p)
+{
+    const measurement_watch *watch = context;
+    const measurement *m = watch->m;
+    const bench_contender *who = contender_of(m, watch->point, p->contender);
+    char step[REPORT_TEXT_BYTES], elapsed[REPORT_TEXT_BYTES];
+    if (p->phase == CONDUCTOR_FAILED) {
+        cli_note(m->cli, "%s on %s failed: %s", who->engine->name, who->device,
+                 p->error ? p->error->text : "");
+        return;
+    }
+    cli_progress(m->cli, "%s, %s on %s, %d threads (%d of %d): %s, %d blocks, step %s, %s",
+                 m->workload->name, who->engine->name, who->device, who->threads, p->contender + 1,
+                 p->contenders, conductor_phase_text(p->phase), p->blocks,
+                 report_seconds(p->step_s, step), report_seconds(p->elapsed_s, elapsed));
+}
+
+/* What the conductor and its record do not know. */
+static void complete_record(const measurement *m, const conductor_contender *contender,
+                            json_t *record)
+{
+    json_t *phases = NULL;
+    double step_s = report_real(record, "step_s.median");
+    json_object_set_new(record, "data_source", json_string(m->set->source));
+    json_object_set_new(record, "data_count", json_integer(m->set->count));
+    json_object_set_new(record, "data_note",
+                        m->set->note ? json_string(m->set->note) : json_null());
+    json_object_set_new(record, "epochs", json_integer(m->workload->epochs));
+    if (isfinite(step_s) && !cli_signal) {
+        cli_progress(m->cli, "%s: phases of a step ...", contender->engine);
+        if (phases_ask(contender, step_s, PHASES_S, &cli_signal, &phases, NULL) != BE_OK)
+            phases = NULL;
+    }
+    json_object_set_new(record, "phases_s", phases ? phases : json_null());
+}
+
+static be_status add_records(const measurement *m, const conductor_contender *contenders,
+                             const conductor_report *report, const be_plan_facts *plan,
+                             json_t *records, be_error *err)
+{
+    record_facts facts = {.unix_s = (int64_t)time(NULL),
+                          .flops_per_step = plan->flops_per_step,
+                          .bytes_per_step = plan->bytes_per_step,
+                          .data = m->set->name,
+                          .environment = m->environment};
+    for (int i = 0; i < report->count; i++) {
+        json_t *record = NULL;
+        TRY(record_build(contenders, report, i, &facts, &record, err));
+        complete_record(m, &contenders[i], record);
+        json_array_append_new(records, record);
+    }
+    return BE_OK;
+}
+
+be_status measurement_run(measurement *m, const measurement_point *point, json_t *records,
+                          be_error *err)
+{
+    conductor_contender contenders[BENCH_CONTENDERS_MAX];
+    conductor_report *report = NULL;
+    be_plan_facts facts;
+    measurement_watch watch = {m, point};
+    measurement_contenders(m, point, contenders);
+    TRY(measurement_facts(m, point->batch, false, &facts, err));
+    conductor_options options = m->conducting;
+    options.loss_band = m->dropout || m->plan.infer ? 0 : 1e-3;
+    options.progress = show_progress;
+    options.context = &watch;
+    be_status status = conductor_run(contenders, contender_count(m, point), &options, &report, err);
+    if (report) {
+        be_status added =
+            add_records(m, contenders, report, &facts, records, status == BE_OK ? err : NULL);
+        if (status == BE_OK) status = added;
+    }
+    conductor_report_free(report);
+    return status;
+}
+
+be_status measurement_check(const json_t *records, be_error *err)
+{
+    size_t i;
+    json_t *record;
+    static const char *const names[] = {
+#define X(name, code, text) #name,
+        BE_STATUS_LIST(X)
+#undef X
+    };
+    json_array_foreach(records, i, record)
+    {
+        const char *status = report_string(record, "status");
+        for (int s = 1; s < (int)(sizeof names / sizeof names[0]); s++)
+            if (strcmp(names[s], status) == 0)
+                FAIL(err, (be_status)s, "%s on %s: %s", report_string(record, "asked.engine"),
+                     report_string(record, "device"), report_string(record, "error"));
+    }
+    return BE_OK;
+}

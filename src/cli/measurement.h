@@ -1,0 +1,59 @@
+/* One measurement as the commands share it: who takes part, on which data, and the records that it
+ * brings.  bench asks for every batch; others for the points that they need.
+ *
+ * Owns the plan of contenders, the data set and the runners' files until measurement_close.  Prints
+ * progress and notes alone. */
+#ifndef CLI_MEASUREMENT_H
+#define CLI_MEASUREMENT_H
+
+#include "cli/bench_plan.h"
+#include "data/dataset.h"
+#include "run/conductor.h"
+#include "run/material.h"
+
+typedef struct measurement {
+    const cli_options *cli;
+    bench_plan plan;
+    json_t *environment;
+    conductor_options conducting; /* by the options; a command may change it before a run */
+    /* Of the workload at hand, set by measurement_begin. */
+    const workload *workload;
+    be_dataset *set;
+    material_options material_options;
+    material material;
+    bool dropout; /* the model has some: losses differ by engine */
+} measurement;
+
+/* What is measured at one time. */
+typedef struct measurement_point {
+    int64_t batch;
+    const int *contenders; /* indexes into plan.contenders; NULL: all */
+    int count;
+} measurement_point;
+
+/* Find the contenders and read the machine.  measurement_close whatever the status. */
+BE_CHECKED be_status measurement_open(measurement *m, const cli_options *options, be_error *err);
+void measurement_close(measurement *m);
+
+/* Open the data of a workload and, unless it is a dry run, write the runners' files; ends the
+ * workload before. */
+BE_CHECKED be_status measurement_begin(measurement *m, const workload *w, be_error *err);
+
+/* Arithmetic and traffic of a step, planned for the CPU; printed too if `print`. */
+BE_CHECKED be_status measurement_facts(measurement *m, int64_t batch, bool print,
+                                       be_plan_facts *out, be_error *err);
+
+/* What the conductor measures at a point: `out` has room for all contenders of the plan.  Its
+ * strings live until the next measurement_begin. */
+void measurement_contenders(const measurement *m, const measurement_point *point,
+                            conductor_contender *out);
+
+/* Measure the contenders of a point side by side and append their records (report/bench.h), also
+ * those of before an interruption (BE_INTERRUPTED). */
+BE_CHECKED be_status measurement_run(measurement *m, const measurement_point *point,
+                                     json_t *records, be_error *err);
+
+/* The status of the worst record. */
+BE_CHECKED be_status measurement_check(const json_t *records, be_error *err);
+
+#endif
