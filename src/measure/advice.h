@@ -1,0 +1,81 @@
+/* Which of several candidates to train with, from what was measured of them: the expected time,
+ * energy or memory of a whole training with its interval, and where the answer would flip.
+ *
+ * Pure decisions on numbers: owns nothing, knows no device, reads no clock, prints nothing. */
+#ifndef MEASURE_ADVICE_H
+#define MEASURE_ADVICE_H
+
+#include <stdbool.h>
+
+#include "measure/stats.h"
+
+/* id, word of --goal */
+#define ADVICE_GOAL_LIST(X) X(TIME, "time") X(ENERGY, "energy") X(MEMORY, "memory")
+
+typedef enum advice_goal {
+#define X(id, text) ADVICE_##id,
+    ADVICE_GOAL_LIST(X)
+#undef X
+} advice_goal;
+
+/* A measured setting. */
+typedef struct advice_sample {
+    double batch;
+    stats_interval step_s;
+    double step_j;       /* energy of a step, NAN where no sensor told */
+    double memory_bytes; /* that the training holds, NAN unknown */
+} advice_sample;
+
+typedef struct advice_candidate {
+    stats_interval start_s;       /* from the start of the process to the end of the first step */
+    const advice_sample *samples; /* by ascending batch, each batch once */
+    int count;
+    double memory_limit_bytes; /* NAN: none known */
+} advice_candidate;
+
+typedef struct advice_question {
+    advice_goal goal;
+    double batch;
+    double pictures; /* of the whole training: epochs × pictures of an epoch, or steps × batch */
+} advice_question;
+
+/* What one candidate would take.  NAN where it is not known. */
+typedef struct advice_estimate {
+    stats_interval step_s;
+    stats_interval total_s; /* start and all steps */
+    double energy_j;        /* of all steps; the start is not in it */
+    double memory_bytes;
+    bool measured; /* at this batch; else interpolated */
+    bool in_range; /* the batch lies among the measured ones: outside them nothing is told */
+    bool fits;     /* memory_bytes within the limit, or either unknown */
+    /* How far off the interpolation was at settings that were measured but left out of it: the
+     * largest |interpolated − measured| / measured; NAN with fewer than three settings. */
+    double held_out;
+} advice_estimate;
+
+/* Between measured batches the logarithms of time, energy and memory are linear in that of the
+ * batch.  The interval is widened by the held-out error; without one it has no bounds. */
+void advice_estimate_of(const advice_candidate *candidate, const advice_question *question,
+                        advice_estimate *out);
+
+#define ADVICE_FLIPS_MAX 8
+
+typedef struct advice_choice {
+    int best, second;      /* −1: none; `second` is the next best that can be compared */
+    stats_interval ratio;  /* cost of the second / cost of the best */
+    stats_verdict verdict; /* of the best against the second: FASTER, else too close to call */
+    /* More pictures than this and the answer is the other one of the two (fewer: if `best` starts
+     * slower, it is the other one below).  NAN: whatever the length, the answer stays. */
+    double flip_pictures;
+    /* Batches within the common measured range at which the two change places, the training being
+     * as many pictures as asked. */
+    int flip_count;
+    double flip_batches[ADVICE_FLIPS_MAX];
+    double batch_low, batch_high; /* that range; NAN if it is a point */
+} advice_choice;
+
+/* The least cost by the goal among those that fit and are known. */
+void advice_choose(const advice_candidate *candidates, const advice_estimate *estimates, int count,
+                   const advice_question *question, advice_choice *out);
+
+#endif
