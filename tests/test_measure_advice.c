@@ -37,8 +37,8 @@ static void measured_settings_are_taken_as_they_are(void **state)
     assert_true(e.measured && e.in_range && e.fits);
     assert_float_equal(e.step_s.point, 1.64e-3, 1e-12);
     assert_float_equal(e.step_s.high, 1.64e-3 * 1.02, 1e-12);
-    assert_float_equal(e.total_s.point, 0.5 + 99 * 1.64e-3, 1e-9);
-    assert_float_equal(e.total_s.low, 0.5 + 99 * 1.64e-3 * 0.98, 1e-9);
+    assert_float_equal(e.total_s.point, 0.5 + 100 * 1.64e-3, 1e-9);
+    assert_float_equal(e.total_s.low, 0.5 + 100 * 1.64e-3 * 0.98, 1e-9);
     assert_float_equal(e.energy_j, 100 * 0.164, 1e-9);
     assert_float_equal(e.memory_bytes, 64e6, 1);
 }
@@ -103,8 +103,6 @@ static void a_short_training_goes_to_the_quick_starter(void **state)
     fill(cpu, 4, 0, 4e-5, 0.01);
     fill(gpu, 4, 0, 1e-5, 0.01);
     advice_candidate both[] = {candidate(cpu, 4, 0), candidate(gpu, 4, 2)};
-    both[0].start_s.point = cpu[1].step_s.point;
-    both[1].start_s.point = 2 + gpu[1].step_s.point;
     advice_question question = {ADVICE_TIME, 64, 6400};
     choose(both, &question, &choice);
     assert_int_equal(choice.best, 0);

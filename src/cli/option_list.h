@@ -23,6 +23,12 @@
       "batches, and take turns block by block. Every row has a median with its 95 % interval, "    \
       "and "                                                                                       \
       "the verdict is by the interval of the ratio.")                                              \
+    X(advise, "advise", "WORKLOAD", WORKLOADS, 1, 1,                                               \
+      "which device to train with, and where the answer flips",                                    \
+      "Measures every device and engine at the batch that is asked for, start-up included, and "   \
+      "says which one the whole training should go to, what it will take, and by what margin. "    \
+      "With --from it measures nothing: settings that the file lacks are interpolated, with the "  \
+      "error that measured settings showed when they were left out.")                              \
     X(train, "train", "WORKLOAD", WORKLOADS, 1, 1,                                                 \
       "train a model: validation, checkpoints, export",                                            \
       "Trains with a validation after every epoch. An interrupt (Ctrl-C) saves a checkpoint "      \
@@ -54,11 +60,11 @@
 /* Groups of commands that share an option. */
 #define ON(command) (1u << COMMAND_##command)
 #define ON_ALL (~0u)
-#define ON_MEASURE (ON(quick) | ON(bench))
+#define ON_MEASURE (ON(quick) | ON(bench) | ON(advise))
 #define ON_MODEL (ON(train) | ON(eval) | ON(parity) | ON(dump))
 #define ON_RECORDS                                                                             \
     (ON(quick) | ON(devices) | ON(workloads) | ON(bench) | ON(train) | ON(eval) | ON(parity) | \
-     ON(data))
+     ON(data) | ON(advise))
 
 /* id, name, letter (0: none), argument, kind, least, most, words, commands, help */
 #define OPTION_LIST(X)                                                                           \
@@ -83,10 +89,10 @@
       "batch is copied while the device computes the one before; on the CPU that is the same")   \
     X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench),                                        \
       "measure the forward pass, not training")                                                  \
-    X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train),                                  \
+    X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train) | ON(advise),                     \
       "passes over the training pictures")                                                       \
-    X(STEPS, "steps", 's', "N", COUNT, 1, 2e9, "", ON(train) | ON(parity),                       \
-      "stop after N steps (train); steps whose losses are compared (parity, 10)")                \
+    X(STEPS, "steps", 's', "N", COUNT, 1, 2e9, "", ON(train) | ON(parity) | ON(advise),          \
+      "stop after N steps (train, advise); steps whose losses are compared (parity, 10)")        \
     X(LR, "lr", 'l', "RATE", REAL, 1e-12, 1e6, "", ON(train), "learning rate")                   \
     X(SEED, "seed", 0, "N", COUNT, 0, 9.2e18, "", ON_MEASURE | ON_MODEL,                         \
       "seed of the weights, the order and the dropout (42)")                                     \
@@ -121,6 +127,10 @@
       ON_MEASURE | ON_MODEL | ON(devices) | ON(runner),                                          \
       "folders to look for NVIDIA's libraries in first, separated by colons; as in "             \
       "BREAKEVEN_CUDA_LIB_DIR")                                                                  \
+    X(GOAL, "goal", 0, "GOAL", CHOICE, 0, 0, "time energy memory", ON(advise),                   \
+      "what to have the least of (time)")                                                        \
+    X(FROM, "from", 0, "FILE", FILE, 0, 0, "", ON(advise),                                       \
+      "records that bench or sweep wrote (jsonl): measure nothing, answer from them")            \
     X(DRY_RUN, "dry-run", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(train),                        \
       "print the steps and the memory map, run nothing")                                         \
     X(MAN, "man", 0, NULL, FLAG, 0, 0, "", ON(help), "print the man page")                       \

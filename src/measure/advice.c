@@ -84,10 +84,9 @@ void advice_estimate_of(const advice_candidate *candidate, const advice_question
     out->step_s = step_at(candidate, question->batch, out);
     out->in_range = !isnan(out->step_s.point);
     const stats_interval *start = &candidate->start_s, *step = &out->step_s;
-    /* The first step is a part of the start. */
-    out->total_s = (stats_interval){start->point + (steps - 1) * step->point,
-                                    start->low + (steps - 1) * step->low,
-                                    start->high + (steps - 1) * step->high};
+    out->total_s =
+        (stats_interval){start->point + steps * step->point, start->low + steps * step->low,
+                         start->high + steps * step->high};
     out->energy_j = steps * interpolate(candidate, value_energy, question->batch, -1);
     out->memory_bytes = interpolate(candidate, value_memory, question->batch, -1);
     out->fits = !(out->memory_bytes > candidate->memory_limit_bytes);
@@ -124,8 +123,7 @@ static stats_interval ratio_of(const stats_interval *a, const stats_interval *b)
 static double flip_of_length(const advice_candidate *a, const advice_candidate *b,
                              const advice_estimate *of_a, const advice_estimate *of_b, double batch)
 {
-    double more_start =
-        b->start_s.point - of_b->step_s.point - a->start_s.point + of_a->step_s.point;
+    double more_start = b->start_s.point - a->start_s.point;
     double less_step = of_a->step_s.point - of_b->step_s.point;
     double steps = more_start / less_step;
     return steps > 1 ? steps * batch : (double)NAN;

@@ -27,7 +27,8 @@ typedef struct advice_sample {
 } advice_sample;
 
 typedef struct advice_candidate {
-    stats_interval start_s;       /* from the start of the process to the end of the first step */
+    stats_interval start_s; /* what a training takes beyond its steps: starting, preparing, and the
+                             * part of the first step that later ones do not have */
     const advice_sample *samples; /* by ascending batch, each batch once */
     int count;
     double memory_limit_bytes; /* NAN: none known */
@@ -42,7 +43,7 @@ typedef struct advice_question {
 /* What one candidate would take.  NAN where it is not known. */
 typedef struct advice_estimate {
     stats_interval step_s;
-    stats_interval total_s; /* start and all steps */
+    stats_interval total_s; /* start-up and all steps */
     double energy_j;        /* of all steps; the start is not in it */
     double memory_bytes;
     bool measured; /* at this batch; else interpolated */

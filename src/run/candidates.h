@@ -1,0 +1,44 @@
+/* From the records of measurements to the candidates of an advice: an engine on a device with a
+ * number of threads, and what it took at each measured batch.
+ *
+ * Borrows the records.  Reads JSON, measures nothing, prints nothing. */
+#ifndef RUN_CANDIDATES_H
+#define RUN_CANDIDATES_H
+
+#include <jansson.h>
+
+#include "measure/advice.h"
+
+#define CANDIDATES_MAX 64
+#define CANDIDATE_BATCHES_MAX 64
+
+typedef struct candidate {
+    const json_t *record; /* the newest of its records: who it is */
+    advice_candidate advice;
+    advice_estimate estimate;
+    int count, start_count;
+    advice_sample samples[CANDIDATE_BATCHES_MAX];
+    double starts_s[CANDIDATE_BATCHES_MAX];
+} candidate;
+
+typedef struct candidates {
+    int count;
+    candidate list[CANDIDATES_MAX];
+} candidates;
+
+/* Take the records (run/record.h) of this workload, mode and precision that have a speed; of
+ * several at one batch the last.  A start-up that was seen several times lies between the least and
+ * the most of them. */
+void candidates_collect(candidates *out, const json_t *records, const json_t *like);
+
+/* Whether two records are of one engine on one device. */
+bool candidates_same_place(const json_t *a, const json_t *b);
+
+/* Estimate each one, and of those that differ by their threads alone keep the one that is best by
+ * the goal. */
+void candidates_estimate(candidates *c, const advice_question *question);
+
+/* Choose among them, which candidates_estimate must have seen before. */
+void candidates_choose(const candidates *c, const advice_question *question, advice_choice *out);
+
+#endif
