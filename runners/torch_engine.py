@@ -18,9 +18,8 @@ import torch_workloads
 from runner_protocol import Failure, SCHEMA, member
 
 
-def load_images(path, workload, needs_order):
+def load_images(path, workload, shape, needs_order):
     """The tensors of a data file, checked against the workload: (images, labels, order or None)."""
-    channels, height, width = torch_workloads.WORKLOADS[workload].input_shape
     tensors = safetensors_io.read(path)
 
     def tensor(name, dtype, dimensions):
@@ -32,8 +31,8 @@ def load_images(path, workload, needs_order):
         return found
 
     images, labels = tensor("images", np.uint8, 4), tensor("labels", np.int32, 1)
-    if images.shape[1:] != (channels, height, width) or len(labels) != len(images):
-        raise Failure("BAD_DATA", f"images [N, {channels}, {height}, {width}] and N labels for "
+    if images.shape[1:] != shape or len(labels) != len(images):
+        raise Failure("BAD_DATA", f"images [N, {', '.join(map(str, shape))}] and N labels for "
                       f"{workload} in {path}", f"{list(images.shape)} and {len(labels)} labels",
                       "use the data of this workload")
     limits = [("labels", labels, torch_workloads.CLASSES)]
@@ -83,9 +82,13 @@ class Session:
             raise Failure("UNAVAILABLE", f"a workload among {', '.join(torch_workloads.WORKLOADS)}",
                           f"'{self.workload}'", "choose one that this runner has")
         self.optimizer_request = member(request, "optimizer", dict) if self.training else None
+        channels, _, own_size = torch_workloads.WORKLOADS[self.workload].input_shape
+        self.width = member(request, "width", int, 1, least=1)
+        self.size = member(request, "size", int, own_size, least=1)
+        self.shape = (channels, self.size, self.size)
         self._place_data(request)
         self._read_normalization(request)
-        model = torch_workloads.WORKLOADS[self.workload]()
+        model = self.new_model()
         self.weights = load_weights(member(request, "weights", str), model)
         self.parameters = sum(p.numel() for p in model.parameters())
         self.loss = nn.CrossEntropyLoss()
@@ -93,7 +96,7 @@ class Session:
 
     def _place_data(self, request):
         path = member(request, "data", str)
-        images, labels, order = load_images(path, self.workload, needs_order=True)
+        images, labels, order = load_images(path, self.workload, self.shape, needs_order=True)
         self.usable = len(order) - len(order) % self.batch
         if self.usable == 0:
             raise Failure("BAD_DATA", f"an order of at least one batch of {self.batch} in {path}",
@@ -133,10 +136,13 @@ class Session:
         self.mean = per_channel([255 * mean for mean in values["mean"]])
         self.scale = per_channel([1 / (255 * std) for std in values["std"]])
 
+    def new_model(self):
+        return torch_workloads.WORKLOADS[self.workload](self.width, self.size)
+
     def reset(self, dropout):
         """The prepared weights, a new optimizer, step 0."""
         torch.manual_seed(self.seed)
-        model = torch_workloads.WORKLOADS[self.workload]()
+        model = self.new_model()
         model.load_state_dict(self.weights)
         self.counted = []
         if dropout == "counter":
@@ -320,7 +326,8 @@ class Engine:
     @torch.no_grad()
     def evaluate(self, request):
         session = self._prepared()
-        data = load_images(member(request, "data", str), session.workload, needs_order=False)
+        data = load_images(member(request, "data", str), session.workload, session.shape,
+                           needs_order=False)
         images, labels = torch.from_numpy(data[0]), torch.from_numpy(data[1]).long()
         correct, losses = [], []
         session.model.eval()

@@ -14,11 +14,11 @@ CLASSES = 10
 class MlpMnist(nn.Module):
     input_shape = (1, 28, 28)
 
-    def __init__(self):
+    def __init__(self, width=1, size=28):
         super().__init__()
-        self.fc1 = nn.Linear(784, 128)
-        self.fc2 = nn.Linear(128, 64)
-        self.fc3 = nn.Linear(64, CLASSES)
+        self.fc1 = nn.Linear(size * size, 128 * width)
+        self.fc2 = nn.Linear(128 * width, 64 * width)
+        self.fc3 = nn.Linear(64 * width, CLASSES)
 
     def forward(self, x):
         x = x.flatten(1)
@@ -30,14 +30,14 @@ class MlpMnist(nn.Module):
 class CnnMnist(nn.Module):
     input_shape = (1, 28, 28)
 
-    def __init__(self):
+    def __init__(self, width=1, size=28):
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 32, 3)
-        self.conv2 = nn.Conv2d(32, 64, 3)
+        self.conv1 = nn.Conv2d(1, 32 * width, 3)
+        self.conv2 = nn.Conv2d(32 * width, 64 * width, 3)
         self.dropout1 = nn.Dropout(0.25)
-        self.fc1 = nn.Linear(9216, 128)
+        self.fc1 = nn.Linear(64 * width * ((size - 4) // 2) ** 2, 128 * width)
         self.dropout2 = nn.Dropout(0.5)
-        self.fc2 = nn.Linear(128, CLASSES)
+        self.fc2 = nn.Linear(128 * width, CLASSES)
 
     def forward(self, x):
         x = F.relu(self.conv1(x))
@@ -52,13 +52,13 @@ class CnnMnist(nn.Module):
 class CnnCifar(nn.Module):
     input_shape = (3, 32, 32)
 
-    def __init__(self):
+    def __init__(self, width=1, size=32):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 6, 5)
-        self.conv2 = nn.Conv2d(6, 16, 5)
-        self.fc1 = nn.Linear(400, 120)
-        self.fc2 = nn.Linear(120, 84)
-        self.fc3 = nn.Linear(84, CLASSES)
+        self.conv1 = nn.Conv2d(3, 6 * width, 5)
+        self.conv2 = nn.Conv2d(6 * width, 16 * width, 5)
+        self.fc1 = nn.Linear(16 * width * (((size - 4) // 2 - 4) // 2) ** 2, 120 * width)
+        self.fc2 = nn.Linear(120 * width, 84 * width)
+        self.fc3 = nn.Linear(84 * width, CLASSES)
 
     def forward(self, x):
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
@@ -72,12 +72,12 @@ class CnnCifar(nn.Module):
 class CnnFashion(nn.Module):
     input_shape = (1, 28, 28)
 
-    def __init__(self):
+    def __init__(self, width=1, size=28):
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 16, 3)
-        self.conv2 = nn.Conv2d(16, 32, 3)
-        self.fc1 = nn.Linear(800, 40)
-        self.fc2 = nn.Linear(40, CLASSES)
+        self.conv1 = nn.Conv2d(1, 16 * width, 3)
+        self.conv2 = nn.Conv2d(16 * width, 32 * width, 3)
+        self.fc1 = nn.Linear(32 * width * (((size - 2) // 2 - 2) // 2) ** 2, 40 * width)
+        self.fc2 = nn.Linear(40 * width, CLASSES)
 
     def forward(self, x):
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
@@ -90,14 +90,14 @@ class CnnFashion(nn.Module):
 class Cnn5Fashion(nn.Module):
     input_shape = (1, 28, 28)
 
-    def __init__(self):
+    def __init__(self, width=1, size=28):
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 32, 3, padding=1)
-        self.conv2 = nn.Conv2d(32, 64, 3, padding=1)
-        self.conv3 = nn.Conv2d(64, 96, 3, padding=1)
-        self.conv4 = nn.Conv2d(96, 128, 3, padding=1)
-        self.conv5 = nn.Conv2d(128, 256, 3, padding=1)
-        self.fc1 = nn.Linear(256, CLASSES)
+        self.conv1 = nn.Conv2d(1, 32 * width, 3, padding=1)
+        self.conv2 = nn.Conv2d(32 * width, 64 * width, 3, padding=1)
+        self.conv3 = nn.Conv2d(64 * width, 96 * width, 3, padding=1)
+        self.conv4 = nn.Conv2d(96 * width, 128 * width, 3, padding=1)
+        self.conv5 = nn.Conv2d(128 * width, 256 * width, 3, padding=1)
+        self.fc1 = nn.Linear(256 * width, CLASSES)
 
     def forward(self, x):
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)

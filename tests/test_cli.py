@@ -9,7 +9,7 @@ import unittest
 
 from cli_support import FORMATS, SMALL, WORKLOADS, FolderTest
 
-COMMANDS = ["devices", "workloads", "bench", "train", "eval", "parity", "dump", "data",
+COMMANDS = ["devices", "workloads", "bench", "advise", "train", "eval", "parity", "dump", "data",
             "completion", "help"]
 
 
@@ -20,7 +20,7 @@ class UsageTest(FolderTest):
         (["bench", "--bacth", "3"], "unknown option --bacth; did you mean --batch?"),
         (["bench", "--zzz=3"], "unknown option --zzz; 'breakeven help bench' lists"),
         (["bench", "-Z"], "unknown option -Z"),
-        (["bench", "--epochs", "3"], "--epochs is no option of bench, but of train"),
+        (["bench", "--lr", "3"], "--lr is no option of bench, but of train"),
         (["--weights", "f"], "--weights is no option of breakeven, but of eval"),
         (["bench", "--batch"], "--batch needs a value: --batch N,..."),
         (["bench", "--infer=yes"], '--infer takes no value, found "yes"'),

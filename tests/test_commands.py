@@ -56,6 +56,14 @@ class BenchTest(FolderTest):
         self.assertEqual(record["mode"], "infer")
         self.assertEqual(record["phases_s"]["backward"], 0)
 
+    def test_variants(self):
+        record = json.loads(self.good(*self.ARGUMENTS, "--width", "2", "--size", "10", "--format",
+                                      "jsonl").splitlines()[0])
+        self.assertEqual((record["width"], record["size"], record["params"]),
+                         (2, 10, 101 * 256 + 257 * 128 + 129 * 10))
+        self.bad(2, "bench", "cnn-fashion", "--size", "6", "--engine", "native", *SMALL,
+                 says=["cnn-fashion with pictures of 6 pixels"])
+
     def test_data_on_the_host(self):
         lines = self.good(*self.ARGUMENTS, "--data-on", "host", "--format", "jsonl").splitlines()
         for line in lines:
@@ -253,6 +261,12 @@ class ParityTest(FolderTest):
         self.assertTrue(all(r["good"] for r in records))
 
     def test_table(self):
+        if has_torch():
+            for workload, width, size in (("cnn-cifar", 2, 40), ("mlp-mnist", 1, 11)):
+                lines = self.good("parity", workload, *SMALL, "--batch", "2", "--steps", "2",
+                                  "--width", width, "--size", size, "--format", "jsonl")
+                engines = {json.loads(line)["engine"] for line in lines.splitlines()}
+                self.assertIn("torch", engines)
         text = self.good("parity", "mlp-mnist", *SMALL, "--batch", "2", "--engine", "native")
         self.assertIn("error: max |a - b| / max |b| over a tensor", text)
         self.assertRegex(text, r"gradients +\d\.\d+e-\d+ +ok +grad\.fc")

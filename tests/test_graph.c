@@ -519,6 +519,36 @@ static void the_ladder_has_its_parameters(void **state)
     }
 }
 
+static void variants_are_wider_or_larger(void **state)
+{
+    (void)state;
+    be_error err;
+    const workload *found = NULL;
+    workload room;
+    ASSERT_OK(workload_vary(&workload_mlp_mnist, &(workload_variant){0}, &room, &found, &err));
+    assert_ptr_equal(found, &workload_mlp_mnist);
+    ASSERT_OK(
+        workload_vary(&workload_mlp_mnist, &(workload_variant){.times = 2}, &room, &found, &err));
+    assert_int_equal(found->parameters, 785 * 256 + 257 * 128 + 129 * 10);
+    ASSERT_OK(
+        workload_vary(&workload_mlp_mnist, &(workload_variant){.size = 10}, &room, &found, &err));
+    assert_int_equal(found->parameters, 101 * 128 + 129 * 64 + 65 * 10);
+    assert_true(found->height == 10 && found->width == 10);
+    /* The pool at the end makes the weights independent of the size. */
+    ASSERT_OK(workload_vary(&workload_cnn5_fashion, &(workload_variant){.size = 56}, &room, &found,
+                            &err));
+    assert_int_equal(found->parameters, 482666);
+    ASSERT_FAILS(
+        workload_vary(&workload_cnn_fashion, &(workload_variant){.size = 6}, &room, &found, &err),
+        BE_USAGE, "cnn-fashion with pictures of 6 pixels");
+    ASSERT_FAILS(
+        workload_vary(&workload_cnn_fashion, &(workload_variant){.times = 65}, &room, &found, &err),
+        BE_USAGE, "1 to 64 times its own, found 65");
+    ASSERT_FAILS(workload_vary(&workload_cnn_fashion, &(workload_variant){.size = 1025}, &room,
+                               &found, &err),
+                 BE_USAGE, "1 to 1024 pixels, found 1025");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -531,6 +561,7 @@ int main(void)
         cmocka_unit_test(initial_weights_follow_from_the_seed),
         cmocka_unit_test(a_lack_of_memory_is_reported),
         cmocka_unit_test(the_ladder_has_its_parameters),
+        cmocka_unit_test(variants_are_wider_or_larger),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,12 @@ const workload *cli_workload(const cli_options *options, int argument)
     return found;
 }
 
+workload_variant cli_variant(const cli_options *options)
+{
+    return (workload_variant){.times = (int)options->value[OPTION_WIDTH].integer,
+                              .size = (int)options->value[OPTION_SIZE].integer};
+}
+
 be_status cli_open_data(const cli_options *options, const workload *w, dataset_split split,
                         be_dataset **out, be_error *err)
 {
@@ -132,7 +138,11 @@ be_status cli_open_data(const cli_options *options, const workload *w, dataset_s
                                         .limit = options->value[OPTION_LIMIT].integer},
                      out, err));
     if ((*out)->note && split == SPLIT_TRAIN) cli_note(options, "%s", (*out)->note);
-    return BE_OK;
+    be_status status = dataset_resize(*out, w->height, err);
+    if (status == BE_OK) return BE_OK;
+    dataset_close(*out);
+    *out = NULL;
+    return status;
 }
 
 report_format cli_format(const cli_options *options)

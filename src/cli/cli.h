@@ -41,7 +41,11 @@ BE_CHECKED be_status cli_check_precision(const cli_options *options, be_error *e
 /* The workload of the first argument; its name was checked by the parser. */
 const workload *cli_workload(const cli_options *options, int argument);
 
-/* A split of the workload's data set, as --data, --synthetic and --limit say; notes a stand-in. */
+/* What --width and --size make of a workload. */
+workload_variant cli_variant(const cli_options *options);
+
+/* A split of the workload's data set, at the workload's size, as --data, --synthetic and --limit
+ * say; notes a stand-in. */
 BE_CHECKED be_status cli_open_data(const cli_options *options, const workload *w,
                                    dataset_split split, be_dataset **out, be_error *err);
 

@@ -20,6 +20,7 @@
 typedef struct parity_command {
     const cli_options *cli;
     material_options material;
+    workload varied;
     be_dataset *set;
     be_device *device;
     int64_t batch, steps, count; /* count: of pictures that are used */
@@ -61,7 +62,9 @@ static be_status make_model(parity_command *c, be_error *err)
 
 static be_status prepare(parity_command *c, int64_t batch, int64_t steps, be_error *err)
 {
-    const workload *w = cli_workload(c->cli, 0);
+    const workload *w = NULL;
+    workload_variant variant = cli_variant(c->cli);
+    TRY(workload_vary(cli_workload(c->cli, 0), &variant, &c->varied, &w, err));
     TRY(option_single(c->cli, OPTION_BATCH, batch, &c->batch, err));
     c->steps = steps;
     TRY(cli_open_device(c->cli, &c->device, err));

@@ -51,7 +51,8 @@ static conductor_options conducting(const cli_options *cli)
 be_status measurement_open(measurement *m, const cli_options *options, be_error *err)
 {
     environment machine;
-    *m = (measurement){.cli = options, .conducting = conducting(options)};
+    *m = (measurement){
+        .cli = options, .conducting = conducting(options), .variant = cli_variant(options)};
     TRY(bench_plan_make(&m->plan, options, err));
     environment_read(NULL, &machine);
     return environment_to_json(&machine, &m->environment, err);
@@ -85,10 +86,10 @@ static be_status check_batches(const measurement *m, be_error *err)
 be_status measurement_begin(measurement *m, const workload *w, be_error *err)
 {
     end_workload(m);
-    m->workload = w;
-    TRY(cli_open_data(m->cli, w, SPLIT_TRAIN, &m->set, err));
+    TRY(workload_vary(w, &m->variant, &m->varied, &m->workload, err));
+    TRY(cli_open_data(m->cli, m->workload, SPLIT_TRAIN, &m->set, err));
     m->material_options =
-        (material_options){.workload = w, .set = m->set, .seed = cli_seed(m->cli)};
+        (material_options){.workload = m->workload, .set = m->set, .seed = cli_seed(m->cli)};
     TRY(check_batches(m, err));
     if (m->cli->value[OPTION_DRY_RUN].given) return BE_OK;
     cli_progress(m->cli, "%s: writing the data for the runners ...", w->name);

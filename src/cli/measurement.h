@@ -16,8 +16,10 @@ typedef struct measurement {
     bench_plan plan;
     json_t *environment;
     conductor_options conducting; /* by the options; a command may change it before a run */
+    workload_variant variant;     /* likewise, before measurement_begin */
     /* Of the workload at hand, set by measurement_begin. */
     const workload *workload;
+    struct workload varied; /* what `workload` points to if it is not of the ladder */
     be_dataset *set;
     material_options material_options;
     material material;

@@ -87,6 +87,10 @@
     X(DATA_ON, "data-on", 0, "WHERE", CHOICE, 0, 0, "device host", ON(bench) | ON(train),        \
       "where the pictures lie: on the device (the default), or on the host, from where each "    \
       "batch is copied while the device computes the one before; on the CPU that is the same")   \
+    X(WIDTH, "width", 0, "N", COUNT, 1, 64, "", ON_MEASURE | ON(parity) | ON(dump),              \
+      "make every hidden layer N times as wide")                                                 \
+    X(SIZE, "size", 0, "PIXELS", COUNT, 1, 1024, "", ON_MEASURE | ON(parity) | ON(dump),         \
+      "scale the pictures to PIXELS × PIXELS, by the nearest pixel")                             \
     X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench),                                        \
       "measure the forward pass, not training")                                                  \
     X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train) | ON(advise),                     \

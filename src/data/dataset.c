@@ -231,6 +231,29 @@ be_status dataset_open(dataset_kind kind, dataset_split split, const dataset_opt
     return status;
 }
 
+static void resize_plane(const uint8_t *from, int height, int width, uint8_t *to, int size)
+{
+    for (int y = 0; y < size; y++)
+        for (int x = 0; x < size; x++)
+            to[y * size + x] = from[(y * height / size) * width + x * width / size];
+}
+
+be_status dataset_resize(be_dataset *d, int size, be_error *err)
+{
+    void *memory = NULL;
+    int64_t planes = d->count * d->channels, plane = (int64_t)d->height * d->width;
+    int64_t resized = (int64_t)size * size;
+    if (size == d->height && size == d->width) return BE_OK;
+    TRY(memory_alloc(&memory, (size_t)(planes * resized), "the pictures at their new size", err));
+    uint8_t *to = memory;
+    for (int64_t i = 0; i < planes; i++)
+        resize_plane(d->images + i * plane, d->height, d->width, to + i * resized, size);
+    memory_free(d->images);
+    d->images = to;
+    d->height = d->width = size;
+    return BE_OK;
+}
+
 void dataset_close(be_dataset *d)
 {
     if (!d) return;

@@ -44,6 +44,9 @@ typedef struct dataset_options {
  * dataset_close. */
 BE_CHECKED be_status dataset_open(dataset_kind kind, dataset_split split,
                                   const dataset_options *options, be_dataset **out, be_error *err);
+/* Scale all pictures to `size` × `size` by taking the nearest pixel.  BE_NO_MEMORY with what they
+ * would take. */
+BE_CHECKED be_status dataset_resize(be_dataset *d, int size, be_error *err);
 void dataset_close(be_dataset *d); /* NULL is fine */
 
 /* Bytes of one picture. */

@@ -84,6 +84,8 @@ static const report_column columns[] = {
     {"workload", NULL, UNIT_TEXT, NULL},
     {"mode", NULL, UNIT_TEXT, NULL},
     {"batch", NULL, UNIT_COUNT, NULL},
+    {"width", NULL, UNIT_COUNT, NULL},
+    {"size", NULL, UNIT_COUNT, NULL},
     {"precision", NULL, UNIT_TEXT, NULL},
     {"data_on", NULL, UNIT_TEXT, NULL},
     {"step_s.low", NULL, UNIT_SECONDS, NULL},
@@ -108,9 +110,11 @@ static const report_column columns[] = {
 
 static bool same_group(const json_t *a, const json_t *b)
 {
-    static const char *const keys[] = {"workload", "mode", "batch"};
-    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
-        if (!json_equal(json_object_get(a, keys[k]), json_object_get(b, keys[k]))) return false;
+    static const char *const keys[] = {"workload", "mode", "batch", "width", "size"};
+    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+        const json_t *mine = json_object_get(a, keys[k]), *other = json_object_get(b, keys[k]);
+        if ((mine || other) && !json_equal(mine, other)) return false;
+    }
     return strcmp(report_string(a, "asked.precision"), report_string(b, "asked.precision")) == 0;
 }
 
@@ -169,11 +173,17 @@ static void print_group_head(const json_t *record, FILE *out)
     char params[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES];
     bool train = strcmp(report_string(record, "mode"), "train") == 0;
     bool host = strcmp(report_string(record, "data_on"), "host") == 0;
-    fprintf(out, "\n%s%s%s: %s parameters, %s, batch %.0f, %s, %s a step%s\n\n",
+    char variant[REPORT_TEXT_BYTES] = "";
+    if (report_real(record, "width") > 1)
+        snprintf(variant, sizeof variant, ", %.0f times as wide", report_real(record, "width"));
+    if (report_real(record, "size") > 0)
+        snprintf(variant + strlen(variant), sizeof variant - strlen(variant), ", %.0f pixels",
+                 report_real(record, "size"));
+    fprintf(out, "\n%s%s%s%s: %s parameters, %s, batch %.0f, %s, %s a step%s\n\n",
             report_look.color ? "\033[1m" : "", report_string(record, "workload"),
-            report_look.color ? "\033[0m" : "", report_count(report_real(record, "params"), params),
-            train ? "training" : "inference", report_real(record, "batch"),
-            report_string(record, "asked.precision"),
+            report_look.color ? "\033[0m" : "", variant,
+            report_count(report_real(record, "params"), params), train ? "training" : "inference",
+            report_real(record, "batch"), report_string(record, "asked.precision"),
             report_flops(report_real(record, "flops_per_step"), flops),
             host ? ", data on the host" : "");
 }

@@ -150,6 +150,8 @@ protocol_job material_job(const material *m, const material_options *options)
                         .seed = options->seed,
                         .threads = 1,
                         .batch = w->batch,
+                        .width = w->variant.times,
+                        .size = w->variant.size,
                         .channels = w->channels,
                         .optimizer = {.name = names[o->kind],
                                       .lr = (double)o->learning_rate,

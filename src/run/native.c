@@ -158,11 +158,14 @@ static be_status load_weights(native_session *s, const char *path, be_error *err
 static be_status prepare(native_session *s, const protocol_job *job,
                          const be_device_options *device, be_error *err)
 {
+    const workload *base = NULL;
     be_device_options with_threads = *device;
     with_threads.threads = job->threads;
     /* One word for devices of several kinds: it is for those that can take it. */
     if (!backend_has_library(job->device, device->library)) with_threads.library = NULL;
-    TRY(workload_find(job->workload, &s->workload, err));
+    workload_variant variant = {.times = job->width, .size = job->size};
+    TRY(workload_find(job->workload, &base, err));
+    TRY(workload_vary(base, &variant, &s->varied, &s->workload, err));
     TRY(check_job(job, s->workload, err));
     if (s->train) TRY(take_optimizer(&job->optimizer, &s->optimizer, err));
     TRY(be_device_open(job->device, &with_threads, &s->device, err));

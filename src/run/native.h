@@ -12,6 +12,7 @@
 
 typedef struct native_session {
     const workload *workload;
+    struct workload varied; /* what `workload` points to if it is not of the ladder */
     be_device *device;
     safetensors *data;
     const uint8_t *images;

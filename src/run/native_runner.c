@@ -142,6 +142,18 @@ static be_status take_normalize(const json_t *request, protocol_job *job, be_err
     return BE_OK;
 }
 
+/* An integer that a request may leave out: 0. */
+static be_status member_optional(const json_t *object, const char *name, int64_t most, int *out,
+                                 be_error *err)
+{
+    int64_t value = 0;
+    *out = 0;
+    if (!json_object_get(object, name)) return BE_OK;
+    TRY(member_integer(object, name, 1, most, &value, err));
+    *out = (int)value;
+    return BE_OK;
+}
+
 static be_status take_job(const json_t *request, protocol_job *job, be_error *err)
 {
     int64_t threads = 0, seed = 0;
@@ -153,6 +165,8 @@ static be_status take_job(const json_t *request, protocol_job *job, be_error *er
     TRY(member_path(request, "data", &job->data, err));
     TRY(member_path(request, "weights", &job->weights, err));
     TRY(member_path(request, "data_on", &job->data_on, err));
+    TRY(member_optional(request, "width", WORKLOAD_TIMES_MAX, &job->width, err));
+    TRY(member_optional(request, "size", WORKLOAD_SIZE_MAX, &job->size, err));
     TRY(member_integer(request, "threads", 1, 1024, &threads, err));
     TRY(member_integer(request, "batch", 1, INT32_MAX, &job->batch, err));
     TRY(member_integer(request, "seed", 0, INT64_MAX, &seed, err));

@@ -81,14 +81,17 @@ static json_t *protocol_prepare_object(const protocol_job *job)
                   o->beta1, "beta2", o->beta2, "epsilon", o->epsilon);
     json_t *normalize = json_pack("{s:o, s:o}", "mean", protocol_numbers(job->mean, job->channels),
                                   "std", protocol_numbers(job->std, job->channels));
-    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:s, s:s}", "op",
-                     "prepare", "workload", job->workload, "device", job->device, "precision",
-                     job->precision, "threads", job->threads, "batch", (json_int_t)job->batch,
-                     "mode", job->mode, "seed", (json_int_t)job->seed, "data",
-                     protocol_text_or_null(job->data), "weights",
-                     protocol_text_or_null(job->weights), "normalize", normalize, "optimizer",
-                     optimizer, "dropout", job->dropout ? job->dropout : "engine", "data_on",
-                     job->data_on ? job->data_on : "device");
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:s, s:s}", "op", "prepare",
+        "workload", job->workload, "device", job->device, "precision", job->precision, "threads",
+        job->threads, "batch", (json_int_t)job->batch, "mode", job->mode, "seed",
+        (json_int_t)job->seed, "data", protocol_text_or_null(job->data), "weights",
+        protocol_text_or_null(job->weights), "normalize", normalize, "optimizer", optimizer,
+        "dropout", job->dropout ? job->dropout : "engine", "data_on",
+        job->data_on ? job->data_on : "device");
+    if (job->width) json_object_set_new(object, "width", json_integer(job->width));
+    if (job->size) json_object_set_new(object, "size", json_integer(job->size));
+    return object;
 }
 
 static be_status protocol_check_call(const protocol_call *call, be_error *err)

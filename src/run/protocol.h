@@ -54,6 +54,8 @@ typedef struct protocol_job {
     const char *weights;   /* path of a safetensors file */
     const char *dropout;   /* engine, counter; NULL means engine */
     const char *data_on;   /* device, host; NULL means device */
+    int width;             /* every hidden layer is so many times as wide; 0 means 1 */
+    int size;              /* edge of the pictures in pixels; 0: the workload's own */
     int threads;           /* at least 1 */
     int channels;          /* length of mean and std, 0 … PROTOCOL_CHANNELS_MAX */
     int64_t batch;

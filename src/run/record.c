@@ -121,7 +121,7 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
     const protocol_job *job = &contender->job;
     return json_pack(
         "{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:o,"
-        " s:o, s:o, s:o, s:o}",
+        " s:o, s:o, s:o, s:o, s:i, s:o}",
         "schema", RECORD_SCHEMA, "kind", "bench", "time", record_time(facts->unix_s), "workload",
         record_text(job->workload), "engine",
         record_text(result->engine ? result->engine : contender->engine), "engine_version",
@@ -133,7 +133,8 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
         "params", record_count(result->parameters), "launches",
         record_count(result->launches > 0 ? result->launches : -1), "flops_per_step",
         record_number(facts->flops_per_step), "bytes_per_step",
-        record_number(facts->bytes_per_step));
+        record_number(facts->bytes_per_step), "width", job->width ? job->width : 1, "size",
+        record_count(job->size ? job->size : -1));
 }
 
 /* What came out. */

@@ -7,13 +7,13 @@ static be_value conv_relu(be_graph *g, be_value x, const char *name, int channel
     return be_relu(g, be_conv2d(g, x, &options));
 }
 
-static be_value cnn5_fashion_build(be_graph *g, be_value x)
+static be_value cnn5_fashion_build(be_graph *g, be_value x, int times)
 {
-    x = be_max_pool2d(g, conv_relu(g, x, "conv1", 32), 2);
-    x = be_max_pool2d(g, conv_relu(g, x, "conv2", 64), 2);
-    x = conv_relu(g, x, "conv3", 96);
-    x = be_max_pool2d(g, conv_relu(g, x, "conv4", 128), 2);
-    x = conv_relu(g, x, "conv5", 256);
+    x = be_max_pool2d(g, conv_relu(g, x, "conv1", 32 * times), 2);
+    x = be_max_pool2d(g, conv_relu(g, x, "conv2", 64 * times), 2);
+    x = conv_relu(g, x, "conv3", 96 * times);
+    x = be_max_pool2d(g, conv_relu(g, x, "conv4", 128 * times), 2);
+    x = conv_relu(g, x, "conv5", 256 * times);
     return be_linear(g, be_global_average_pool(g, x), "fc1", 10);
 }
 

@@ -1,14 +1,16 @@
 /* cnn-cifar: LeNet-like, 5×5 convolutions of 6 and 16 channels (LeCun et al. 1998, on colour). */
 #include "workloads/workload.h"
 
-static be_value cnn_cifar_build(be_graph *g, be_value x)
+static be_value cnn_cifar_build(be_graph *g, be_value x, int times)
 {
-    x = be_relu(g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 6, .kernel = 5}));
+    x = be_relu(g,
+                be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 6 * times, .kernel = 5}));
     x = be_max_pool2d(g, x, 2);
-    x = be_relu(g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 16, .kernel = 5}));
+    x = be_relu(
+        g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 16 * times, .kernel = 5}));
     x = be_max_pool2d(g, x, 2);
-    x = be_relu(g, be_linear(g, x, "fc1", 120));
-    x = be_relu(g, be_linear(g, x, "fc2", 84));
+    x = be_relu(g, be_linear(g, x, "fc1", 120 * times));
+    x = be_relu(g, be_linear(g, x, "fc2", 84 * times));
     return be_linear(g, x, "fc3", 10);
 }
 

@@ -1,13 +1,15 @@
 /* cnn-fashion: the 37,250-parameter network of a published CPU-and-GPU comparison. */
 #include "workloads/workload.h"
 
-static be_value cnn_fashion_build(be_graph *g, be_value x)
+static be_value cnn_fashion_build(be_graph *g, be_value x, int times)
 {
-    x = be_relu(g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 16, .kernel = 3}));
+    x = be_relu(
+        g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 16 * times, .kernel = 3}));
     x = be_max_pool2d(g, x, 2);
-    x = be_relu(g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 32, .kernel = 3}));
+    x = be_relu(
+        g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 32 * times, .kernel = 3}));
     x = be_max_pool2d(g, x, 2);
-    x = be_relu(g, be_linear(g, x, "fc1", 40));
+    x = be_relu(g, be_linear(g, x, "fc1", 40 * times));
     return be_linear(g, x, "fc2", 10);
 }
 

@@ -1,12 +1,14 @@
 /* cnn-mnist: the two-convolution network with dropout that ships with PyTorch's examples. */
 #include "workloads/workload.h"
 
-static be_value cnn_mnist_build(be_graph *g, be_value x)
+static be_value cnn_mnist_build(be_graph *g, be_value x, int times)
 {
-    x = be_relu(g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 32, .kernel = 3}));
-    x = be_relu(g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 64, .kernel = 3}));
+    x = be_relu(
+        g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 32 * times, .kernel = 3}));
+    x = be_relu(
+        g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 64 * times, .kernel = 3}));
     x = be_dropout(g, be_max_pool2d(g, x, 2), 0.25f);
-    x = be_dropout(g, be_relu(g, be_linear(g, x, "fc1", 128)), 0.5f);
+    x = be_dropout(g, be_relu(g, be_linear(g, x, "fc1", 128 * times)), 0.5f);
     return be_linear(g, x, "fc2", 10);
 }
 

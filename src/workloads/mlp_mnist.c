@@ -1,10 +1,10 @@
 /* mlp-mnist: 784 → 128 → 64 → 10 with ReLU. */
 #include "workloads/workload.h"
 
-static be_value mlp_mnist_build(be_graph *g, be_value x)
+static be_value mlp_mnist_build(be_graph *g, be_value x, int times)
 {
-    x = be_relu(g, be_linear(g, x, "fc1", 128));
-    x = be_relu(g, be_linear(g, x, "fc2", 64));
+    x = be_relu(g, be_linear(g, x, "fc1", 128 * times));
+    x = be_relu(g, be_linear(g, x, "fc2", 64 * times));
     return be_linear(g, x, "fc3", 10);
 }
 

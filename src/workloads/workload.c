@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "graph/graph.h"
 
 const workload *const workload_table[WORKLOAD_COUNT] = {
 #define X(name) &workload_##name,
@@ -61,7 +62,7 @@ be_status workload_model_new(const workload *w, const workload_options *options,
     be_graph *g = be_graph_new(options->seed);
     out->graph = g;
     out->batch = be_data_batch(g, &data);
-    out->logits = w->build(g, out->batch.x);
+    out->logits = w->build(g, out->batch.x, w->variant.times ? w->variant.times : 1);
     out->loss = be_softmax_cross_entropy(g, out->logits, out->batch.target);
     be_graph_minimize(g, out->loss, options->optimizer ? options->optimizer : &w->optimizer);
     be_status status = be_graph_check(g, err);
@@ -70,4 +71,39 @@ be_status workload_model_new(const workload *w, const workload_options *options,
         out->graph = NULL;
     }
     return status;
+}
+
+static int64_t count_parameters(const be_graph *g)
+{
+    int64_t count = 0;
+    for (size_t v = 0; v < g->value_count; v++)
+        if (g->values[v].kind == VALUE_PARAMETER) count += shape_elements(&g->values[v].shape);
+    return count;
+}
+
+be_status workload_vary(const workload *base, const workload_variant *variant, workload *room,
+                        const workload **out, be_error *err)
+{
+    workload_model model;
+    *out = base;
+    if (!variant->times && !variant->size) return BE_OK;
+    *out = room;
+    *room = *base;
+    room->variant = *variant;
+    if (variant->size) room->height = room->width = variant->size;
+    if (room->variant.times < 0 || room->variant.times > WORKLOAD_TIMES_MAX)
+        FAIL(err, BE_USAGE, "%s: expected a width of 1 to %d times its own, found %d", base->name,
+             WORKLOAD_TIMES_MAX, room->variant.times);
+    if (room->height < 1 || room->height > WORKLOAD_SIZE_MAX)
+        FAIL(err, BE_USAGE, "%s: expected pictures of 1 to %d pixels, found %d", base->name,
+             WORKLOAD_SIZE_MAX, room->height);
+    workload_options options = {.batch = 1, .count = 1, .std = {1, 1, 1, 1}};
+    be_status status = workload_model_new(room, &options, &model, err);
+    if (status != BE_OK) {
+        status_prefix(err, "%s with pictures of %d pixels", base->name, room->height);
+        return status;
+    }
+    room->parameters = count_parameters(model.graph);
+    be_graph_free(model.graph);
+    return BE_OK;
 }

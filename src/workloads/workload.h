@@ -7,6 +7,12 @@
 
 #include "breakeven/plan.h"
 
+/* A workload at another size, to be measured where the ladder has none. */
+typedef struct workload_variant {
+    int times; /* every hidden layer is so many times as wide; 0: 1 */
+    int size;  /* edge of the pictures in pixels; 0: the workload's own */
+} workload_variant;
+
 typedef struct workload {
     const char *name, *summary;
     const char *dataset; /* id in the data layer: "mnist", "fashion-mnist", "cifar-10" */
@@ -14,8 +20,9 @@ typedef struct workload {
     int64_t parameters;
     int batch, epochs; /* defaults */
     be_optimizer optimizer;
-    /* x f32 [N, C, H, W] -> logits f32 [N, classes]. */
-    be_value (*build)(be_graph *g, be_value x);
+    /* x f32 [N, C, H, W] -> logits f32 [N, classes]; every hidden layer is `times` as wide. */
+    be_value (*build)(be_graph *g, be_value x, int times);
+    workload_variant variant; /* all 0 in the ladder */
 } workload;
 
 #define WORKLOAD_LIST(X) \
@@ -37,6 +44,15 @@ extern const workload *const workload_table[WORKLOAD_COUNT];
 
 /* BE_USAGE with the list of names if there is none of this name. */
 be_status workload_find(const char *name, const workload **out, be_error *err);
+
+#define WORKLOAD_TIMES_MAX 64
+#define WORKLOAD_SIZE_MAX 1024
+
+/* *out is a variant of a workload of the ladder, made in *room with its parameters counted, or
+ * `base` itself where the variant changes nothing.  BE_USAGE if a layer would be left without
+ * pixels, with what is missing. */
+be_status workload_vary(const workload *base, const workload_variant *variant, workload *room,
+                        const workload **out, be_error *err);
 
 typedef struct workload_options {
     uint64_t seed;
