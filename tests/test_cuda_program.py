@@ -19,7 +19,9 @@ class CudaTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
 
     def run_program(self, *words, **variables):
-        environment = {**os.environ, "BREAKEVEN_CUDA_LIB_DIR": FAKES, **variables}
+        # PyTorch, which takes a second to start, is no part of these tests.
+        environment = {**os.environ, "BREAKEVEN_PYTHON": "/nonexistent/python",
+                       "BREAKEVEN_CUDA_LIB_DIR": FAKES, **variables}
         done = subprocess.run([PROGRAM, *words], env=environment, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, check=False, timeout=250)
         return done.returncode, done.stdout, done.stderr

@@ -16,7 +16,9 @@ SMALL = ["--synthetic", "--limit", "200"]
 @unittest.skipUnless(FAULTY, "the library is built on Linux only")
 class OpenclTest(unittest.TestCase):
     def run_program(self, *words, **variables):
-        environment = {**os.environ, "BREAKEVEN_OPENCL_LIB_DIR": FAULTY, **variables}
+        # PyTorch, which takes a second to start, is no part of these tests.
+        environment = {**os.environ, "BREAKEVEN_PYTHON": "/nonexistent/python",
+                       "BREAKEVEN_OPENCL_LIB_DIR": FAULTY, **variables}
         done = subprocess.run([PROGRAM, *words], env=environment, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, check=False, timeout=250)
         return done.returncode, done.stdout, done.stderr
