@@ -15,7 +15,7 @@ void __asan_unpoison_memory_region(void const volatile *, size_t);
 #define POISON(at, bytes) __asan_poison_memory_region((at), (bytes))
 #define UNPOISON(at, bytes) __asan_unpoison_memory_region((at), (bytes))
 #else
-#define GPU_HOST_SANITIZE "-g"
+#define GPU_HOST_SANITIZE "-g1"
 #define POISON(at, bytes) ((void)(at), (void)(bytes))
 #define UNPOISON(at, bytes) ((void)(at), (void)(bytes))
 #endif
@@ -158,14 +158,15 @@ static void write_wrappers(FILE *file, const char *text)
     }
 }
 
+/* Without optimizing: a kernel runs once or twice, and compiling is what takes the time. */
 static be_status run_compiler(const host_driver *d, const char *source, const char *object,
                               be_error *err)
 {
     const char *serial[] = {GPU_HOST_CC,
                             "-std=gnu17",
                             "-w",
-                            "-O1",
-                            "-g",
+                            "-O0",
+                            "-g1",
                             "-fPIC",
                             "-shared",
                             "-Wl,-Bsymbolic",
@@ -177,7 +178,7 @@ static be_status run_compiler(const host_driver *d, const char *source, const ch
                             "-lm",
                             NULL};
     const char *fibers[] = {
-        GPU_HOST_CC, "-std=gnu17", "-w",   "-O1",  "-fPIC", "-shared", "-Wl,-Bsymbolic",
+        GPU_HOST_CC, "-std=gnu17", "-w",   "-O0",  "-fPIC", "-shared", "-Wl,-Bsymbolic",
         "-DFIBERS",  "-o",         object, source, "-lm",   NULL};
     const char **arguments = d->kind == GPU_HOST_SERIAL ? serial : fibers;
     pid_t child = fork();

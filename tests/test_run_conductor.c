@@ -1,9 +1,12 @@
 /* Tests of the conductor with fake runners: the order of the blocks, the numbers, and every way in
- * which a runner can fail or cheat while the others go on. */
+ * which a runner can fail or cheat while the others go on.
+ *
+ *     test_run_conductor [timed|broken]     those that need a quiet machine; the others */
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "build_info.h"
 #include "core/clock.h"
 #include "core/memory.h"
 #include "fake.h"
@@ -448,25 +451,38 @@ static void an_interruption_ends_all(void **state)
     interrupted = 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest timed[] = {
         cmocka_unit_test(numbers_of_a_sound_contender),
         cmocka_unit_test(blocks_are_interleaved_in_turning_order),
         cmocka_unit_test(contenders_are_compared_by_the_sample),
+        cmocka_unit_test(an_unsynchronised_runner_is_flagged),
+        cmocka_unit_test(a_runner_that_lies_about_time_is_refused),
+        cmocka_unit_test(threads_that_spin_on_are_waited_for),
+    };
+    /* It takes ten seconds, and a sanitizer would see nothing but the tests above once more. */
+    const struct CMUnitTest timed_for_long[] = {
         cmocka_unit_test(a_planted_difference_is_found),
+    };
+    const struct CMUnitTest broken[] = {
         cmocka_unit_test(a_runner_that_ends_is_explained),
         cmocka_unit_test(a_runner_that_hangs_is_killed),
         cmocka_unit_test(a_runner_that_breaks_the_protocol_is_refused),
         cmocka_unit_test(what_a_runner_refuses_is_passed_on),
         cmocka_unit_test(a_missing_program_or_device_is_unavailable),
-        cmocka_unit_test(an_unsynchronised_runner_is_flagged),
-        cmocka_unit_test(a_runner_that_lies_about_time_is_refused),
         cmocka_unit_test(wrong_numbers_get_no_speed),
-        cmocka_unit_test(threads_that_spin_on_are_waited_for),
         cmocka_unit_test(another_number_of_threads_is_warned_of),
         cmocka_unit_test(failing_allocations_end_in_order),
         cmocka_unit_test(an_interruption_ends_all),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const char *wanted = argc > 1 ? argv[1] : "all";
+    int failed = 0;
+    if (strcmp(wanted, "broken") != 0) {
+        failed += cmocka_run_group_tests(timed, NULL, NULL);
+        if (strcmp(BUILD_SANITIZERS, "none") == 0)
+            failed += cmocka_run_group_tests(timed_for_long, NULL, NULL);
+    }
+    if (strcmp(wanted, "timed") != 0) failed += cmocka_run_group_tests(broken, NULL, NULL);
+    return failed;
 }
