@@ -60,11 +60,12 @@ static be_status check_library(const char *id, const char *library, be_error *er
     for (size_t i = 0; library && i < LIBRARIES; i++)
         known |= strcmp(library_table[i].name, library) == 0;
     if (!known)
-        FAIL(err, BE_USAGE, "library: expected native, onednn or cudnn, found \"%s\"", library);
+        FAIL(err, BE_USAGE, "library: expected native, onednn, cudnn or clblast, found \"%s\"",
+             library);
     if (backend_has_library(id, library)) return BE_OK;
     FAIL(err, BE_UNAVAILABLE,
          "library %s: the device %s does not have it; leave --library out, or name a device that "
-         "does (onednn: cpu, cudnn: cuda:N)",
+         "does (onednn: cpu, cudnn: cuda:N, clblast: opencl:N)",
          library, id);
 }
 

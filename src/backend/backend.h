@@ -48,7 +48,7 @@ void cuda_list(json_t *devices);
 json_t *backend_list(const char *id);
 
 /* Word of --library, the backend that has it ("" all of them) */
-#define LIBRARY_LIST(X) X(native, "") X(onednn, "cpu") X(cudnn, "cuda")
+#define LIBRARY_LIST(X) X(native, "") X(onednn, "cpu") X(cudnn, "cuda") X(clblast, "opencl")
 
 /* name in ids, opening function, what it is */
 #define BACKEND_LIST(X) X(cpu, cpu_open, "the processor")

@@ -116,7 +116,7 @@ static be_status check_library(const bench_plan *plan, const cli_options *option
     if (!found)
         FAIL(err, BE_UNAVAILABLE,
              "library %s: none of the devices has it; leave --library out, or name a device that "
-             "does (onednn: cpu, cudnn: cuda:N)",
+             "does (onednn: cpu, cudnn: cuda:N, clblast: opencl:N)",
              library);
     return BE_OK;
 }
