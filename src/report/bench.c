@@ -64,6 +64,8 @@ static const char *versus_text(const json_t *record, char out[REPORT_TEXT_BYTES]
     double ratio = report_real(record, "versus.ratio");
     const char *verdict = report_string(record, "versus.verdict");
     if (isnan(report_real(record, "step_s.median"))) return strcpy(out, "-");
+    if (json_is_true(json_object_get(record, "computes_nothing")))
+        return strcpy(out, "computes nothing");
     if (json_is_true(json_object_get(record, "best"))) return strcpy(out, "best");
     if (isnan(ratio)) return strcpy(out, "-");
     if (strcmp(verdict, "SAME") == 0) return strcpy(out, "SAME");
@@ -118,7 +120,7 @@ static bool same_group(const json_t *a, const json_t *b)
     return strcmp(report_string(a, "asked.precision"), report_string(b, "asked.precision")) == 0;
 }
 
-/* The time of a sample; failed ones are the slowest. */
+/* The time of a sample; those that failed or computed nothing are the slowest. */
 static double cost_of(const json_t *record)
 {
     double samples = report_real(record, "samples_per_s");
@@ -214,7 +216,7 @@ static void print_failures(const json_t *group, FILE *out)
     char who[REPORT_TEXT_BYTES], line[1400];
     json_array_foreach(group, i, record)
     {
-        if (isfinite(cost_of(record))) continue;
+        if (strcmp(report_string(record, "status"), "OK") == 0) continue;
         snprintf(line, sizeof line, "%s failed: %s", bench_who(record, who),
                  report_string(record, "error"));
         report_paragraph(out, line, 2);
