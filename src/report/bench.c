@@ -18,15 +18,32 @@ static bool is_cpu(const json_t *record)
     return strcmp(report_string(record, "device"), "cpu") == 0;
 }
 
+bool bench_is_gpu(const json_t *record)
+{
+    static const char cpu[] = "CPU behind OpenCL";
+    return !is_cpu(record) && !json_is_true(json_object_get(record, "computes_nothing")) &&
+           strncmp(report_string(record, "device_name"), cpu, sizeof cpu - 1) != 0;
+}
+
+/* A processor behind OpenCL is never taken for a GPU. */
+static const char *device_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    const char *device = report_string(record, "device");
+    bool hidden = strncmp(device, "opencl", 6) == 0 && !bench_is_gpu(record);
+    snprintf(out, REPORT_TEXT_BYTES, "%.40s%s", device, hidden ? " (CPU)" : "");
+    return out;
+}
+
 const char *bench_who(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
     int threads = (int)report_real(record, "threads");
+    char device[REPORT_TEXT_BYTES];
     if (is_cpu(record))
         snprintf(out, REPORT_TEXT_BYTES, "%s on %d thread%s", bench_engine_title(record), threads,
                  threads == 1 ? "" : "s");
     else
-        snprintf(out, REPORT_TEXT_BYTES, "%s on %s", bench_engine_title(record),
-                 report_string(record, "device"));
+        snprintf(out, REPORT_TEXT_BYTES, "%.16s on %.40s", bench_engine_title(record),
+                 device_text(record, device));
     return out;
 }
 
@@ -76,7 +93,7 @@ static const char *versus_text(const json_t *record, char out[REPORT_TEXT_BYTES]
 
 static const report_column columns[] = {
     {"engine", "engine", UNIT_TEXT, engine_text},
-    {"device", "device", UNIT_TEXT, NULL},
+    {"device", "device", UNIT_TEXT, device_text},
     {"threads", "threads", UNIT_COUNT, threads_text},
     {"step_s.median", "step", UNIT_SECONDS, step_text},
     {"samples_per_s", "samples/s", UNIT_COUNT, NULL},
