@@ -61,6 +61,8 @@ def bench(paths):
 
 def parity(path, errors):
     rows = list(records(path))
+    if not rows and not os.path.exists(errors):
+        return "NOT MEASURED"
     if not rows:
         with open(errors, encoding="utf-8", errors="replace") as file:
             return "NO RESULT " + file.read()[-500:].strip()
@@ -155,8 +157,8 @@ class Promises:
             first = [value(r, "prepare_s") for r in
                      records(self.path(f"bench-tuned{seconds}-{workload}-{batch}.log"))]
             if found and first and first[0]:
-                self.rows.append((f"  with a search of {seconds} s", "", f"{found:,.1f} us, prepared "
-                                  f"in {first[0]:.1f} s", "", ""))
+                self.rows.append((f"  with a search of {seconds} s", "",
+                                  f"{found:,.1f} us, prepared in {first[0]:.1f} s", "", ""))
 
     def add_training(self):
         rows = [r for r in records(self.path("train-1.log")) if "epoch" in r]
@@ -170,13 +172,14 @@ class Promises:
                  accuracy is not None and f"{accuracy:.2%}" or None,
                  whole and accuracy >= ACCURACY)
 
-    def add_status(self, what, name):
+    def add_status(self, what, name, promised="nothing found"):
         try:
             with open(self.path(name + ".status"), encoding="utf-8") as file:
                 status = file.read().strip()
         except OSError:
             status = None
-        self.add(what, "nothing found", status and f"status {status}", status == "0")
+        self.add(what, promised, status and ("so it is" if status == "0" else f"status {status}"),
+                 status == "0")
 
     def add_parity(self, device):
         for w in WORKLOADS:
@@ -211,7 +214,7 @@ def promises(folder):
         p.add_step(*step)
         p.note_search(*step[:2])
     p.add_training()
-    p.add_status("two runs, the same weights", "equal-1-2")
+    p.add_status("the weights of two runs", "equal-1-2", "equal")
     p.add_parity("cuda")
     p.add_parity("opencl")
     p.add_curves()

@@ -26,11 +26,16 @@ bool bench_is_gpu(const json_t *record)
 }
 
 /* A processor behind OpenCL is never taken for a GPU. */
+static bool is_hidden_cpu(const json_t *record)
+{
+    return strncmp(report_string(record, "device"), "opencl", 6) == 0 && !bench_is_gpu(record) &&
+           *report_string(record, "device_name");
+}
+
 static const char *device_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
     const char *device = report_string(record, "device");
-    bool hidden = strncmp(device, "opencl", 6) == 0 && !bench_is_gpu(record);
-    snprintf(out, REPORT_TEXT_BYTES, "%.40s%s", device, hidden ? " (CPU)" : "");
+    snprintf(out, REPORT_TEXT_BYTES, "%.40s%s", device, is_hidden_cpu(record) ? " (CPU)" : "");
     return out;
 }
 
@@ -93,7 +98,7 @@ static const char *versus_text(const json_t *record, char out[REPORT_TEXT_BYTES]
 
 static const report_column columns[] = {
     {"engine", "engine", UNIT_TEXT, engine_text},
-    {"device", "device", UNIT_TEXT, device_text},
+    {"device", "device", UNIT_TEXT, NULL},
     {"threads", "threads", UNIT_COUNT, threads_text},
     {"step_s.median", "step", UNIT_SECONDS, step_text},
     {"samples_per_s", "samples/s", UNIT_COUNT, NULL},
@@ -226,6 +231,20 @@ static void print_implementations(const json_t *group, FILE *out)
     }
 }
 
+static void print_hidden_cpus(const json_t *group, FILE *out)
+{
+    size_t i;
+    json_t *record;
+    char line[500];
+    json_array_foreach(group, i, record)
+    {
+        if (!is_hidden_cpu(record)) continue;
+        snprintf(line, sizeof line, "%s is no GPU: %s", report_string(record, "device"),
+                 report_string(record, "device_name"));
+        report_paragraph(out, line, 2);
+    }
+}
+
 static void print_failures(const json_t *group, FILE *out)
 {
     size_t i;
@@ -290,6 +309,7 @@ static be_status write_group(const json_t *group, report_format format, FILE *ou
     TRY(report_write(&sheet, format, out, err));
     fprintf(out, "\n");
     print_implementations(group, out);
+    print_hidden_cpus(group, out);
     print_failures(group, out);
     print_warnings(group, out);
     bench_write_reasons(group, out);
