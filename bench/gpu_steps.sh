@@ -116,7 +116,8 @@ parities() {
 }
 
 say devices
-command -v nvidia-smi >/dev/null && nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>&1 | head -n 3
+command -v nvidia-smi >/dev/null &&
+    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | head -n 3
 run devices 90 "$breakeven" devices --format table && cat "$OUT/devices.log"
 opencl=${BREAKEVEN_OPENCL_DEVICE:-$(table opencl "$OUT/devices.log")}
 [ -n "$opencl" ] || echo "no OpenCL device of NVIDIA's is listed: its promises are not measured"

@@ -201,7 +201,8 @@ class CudaTest(unittest.TestCase):
         self.assertEqual(status, 0, output + errors)
         for line in (r"native +cpu +1 ", r"native +cuda:0 +- ", r"native +opencl:0 +- "):
             self.assertRegex(output, "(?m)^" + line)
-        for text in ("vs. best", "why: of the ", "native on cuda:0 does ", "native on opencl:0 (CPU) does ",
+        for text in ("vs. best", "why: of the ", "native on cuda:0 does ",
+                     "native on opencl:0 (CPU) does ",
                      "opencl:0 is no GPU: CPU behind OpenCL: ",
                      "advice: train mlp-mnist with native on ", "native, CUDA 13.0, sm_90"):
             self.assertIn(text, " ".join(output.split()))

@@ -128,7 +128,7 @@ class OpenclTest(unittest.TestCase):
                  ("none", "1151", r"self-test 1152 \(a·b\): expected \S+, found 0 at \[0, 0\]"),
                  ("nan", "255", r"expected -?nan, found 0 at"),
                  ("adds", "255", r"expected \S+, found -?nan at \[0, 0\]"),
-                 ("before", "255", "expected nothing written outside of the result, found 7 before"),
+                 ("before", "255", "expected nothing written outside of the result, found 7"),
                  ("temporary", "255", "expected at most 4096 bytes of temporary memory used")]
         for fault, rows, text in cases:
             done = self.with_clblast(CLBLAST, FAKE_CLBLAST_FAULT=fault, FAKE_CLBLAST_AT=rows)

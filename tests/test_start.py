@@ -1,5 +1,5 @@
-"""What looking for devices costs: which libraries are opened, as the system's loader tells (LD_DEBUG),
-and how long it takes where there are none."""
+"""What looking for devices costs: which libraries are opened, as the system's loader tells
+(LD_DEBUG), and how long it takes where there are none."""
 import ctypes
 import glob
 import json

@@ -134,8 +134,7 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
         record_count(result->launches > 0 ? result->launches : -1), "flops_per_step",
         record_number(facts->flops_per_step), "bytes_per_step",
         record_number(facts->bytes_per_step), "width", job->width ? job->width : 1, "size",
-        record_count(job->size ? job->size : -1), "computes_nothing",
-        contender->computes_nothing);
+        record_count(job->size ? job->size : -1), "computes_nothing", contender->computes_nothing);
 }
 
 /* What came out. */
