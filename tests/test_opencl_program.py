@@ -190,7 +190,7 @@ class OpenclTest(unittest.TestCase):
             status, output, _ = self.run_program(
                 "bench", "mlp-mnist", "--device", "cpu,opencl:0", "--engine", "native", "--threads",
                 "1", "--time", "0.05", "--max-time", "0.3", "--format", "jsonl", *SMALL,
-                FAULTY_OPENCL_FAIL_AT="1000", FAULTY_OPENCL_STICKY="1")
+                FAULTY_OPENCL_FAIL_AT="300", FAULTY_OPENCL_STICKY="1")
             self.assertEqual(status, 1)
             records = {r["device"]: r for r in map(json.loads, output.splitlines())}
             self.assertEqual(records["opencl:0"]["status"], "DRIVER")
