@@ -92,7 +92,7 @@ class BenchTest(FolderTest):
             self.assertEqual([int(batch) for batch in found], batches)
 
     def test_interrupt(self):
-        arguments = [PROGRAM, *self.ARGUMENTS[:-4], "--time", "100", "--max-time", "100"]
+        arguments = [PROGRAM, *self.NOTHING[:-4], "--time", "100", "--max-time", "100"]
         child = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                  text=True, env={**os.environ, "TMPDIR": self.folder})
         while not os.listdir(self.folder):
@@ -104,10 +104,38 @@ class BenchTest(FolderTest):
         self.assertIn("stopped by a signal", out + log)
         self.assertEqual(os.listdir(self.folder), [])
 
+    def test_null_device(self):
+        """It plans and counts; it is shown, and compared with nobody."""
+        arguments = ["bench", "mlp-mnist", *SMALL, "--engine", "native", "--threads", "1", "--time",
+                     "0.02", "--max-time", "0.1", "--device"]
+        for words in ("null", "null:0,cpu", "cpu,null"):
+            lines = self.good(*arguments, words, "--format", "jsonl").splitlines()
+            records = {r["device"]: r for r in map(json.loads, lines)}
+            nothing = records.pop("null:0")
+            self.assertEqual((nothing["status"], nothing["computes_nothing"]), ("OK", True))
+            self.assertGreater(nothing["launches"], 10)
+            self.assertGreater(nothing["step_s"]["median"], 0)
+            for member in ("samples_per_s", "flops_per_s", "versus"):
+                self.assertIsNone(nothing[member])
+            self.assertIn("computes nothing: its results were not checked, and its times are no "
+                          "speed", " ".join(nothing["warnings"]))
+            for record in records.values():
+                self.assertFalse(record["computes_nothing"])
+                self.assertIsNone(record["versus"])
+        text = self.good(*arguments, "null,cpu")
+        self.assertRegex(text, r"(?m)^native +cpu .* best$")
+        self.assertRegex(text, r"(?m)^native +null:0 .* computes nothing$")
+        self.assertIn("advice: train mlp-mnist with native on 1 thread", text)
+        self.assertNotRegex(self.good(*arguments, "null"), "best$|advice:|failed")
+        self.bad(3, *arguments, "null:1", says=["device null:1: no engine has it here"])
+
+    NOTHING = ["bench", "mlp-mnist", *SMALL, "--engine", "native", "--device", "null", "--time",
+               "0.01", "--max-time", "0.05"]
+
     def test_no_file_stays_behind(self):
-        self.good(*self.ARGUMENTS, env={"TMPDIR": self.folder})
+        self.good(*self.NOTHING, env={"TMPDIR": self.folder})
         self.assertEqual(os.listdir(self.folder), [])
-        self.bad(1, *self.ARGUMENTS, env={"TMPDIR": self.path("none")}, says=[self.path("none")])
+        self.bad(1, *self.NOTHING, env={"TMPDIR": self.path("none")}, says=[self.path("none")])
 
     def test_threads_of_the_environment(self):
         lines = self.good("bench", "mlp-mnist", *SMALL, "--engine", "native", "--max-time", "0.05",

@@ -195,6 +195,32 @@ class CudaTest(unittest.TestCase):
             self.assertLess(calls, 20000)
         self.assertGreater(failures, 20)
 
+    def test_every_device_in_one_table(self):
+        """The processor, the GPU, and the processor behind OpenCL, which is called what it is."""
+        words = ["bench", "mlp-mnist", "--device", "all", "--engine", "native", "--threads", "1",
+                 "--batch", "4", "--time", "0.05", "--max-time", "0.3", *SMALL]
+        status, output, errors = self.run_program(*words)
+        self.assertEqual(status, 0, output + errors)
+        for line in (r"native +cpu +1 ", r"native +cuda:0 +- ", r"native +opencl:0 +- "):
+            self.assertRegex(output, "(?m)^" + line)
+        for text in ("vs. best", "why: of the ", "native on cuda:0 does ",
+                     "native on opencl:0 (CPU) does ",
+                     "opencl:0 is no GPU: CPU behind OpenCL: ",
+                     "advice: train mlp-mnist with native on ", "native, CUDA 13.0, sm_90"):
+            self.assertIn(text, " ".join(output.split()))
+        self.assertNotIn("No GPU was measured", " ".join(output.split()))
+        words[3] = "cpu,opencl:0"
+        status, output, errors = self.run_program(*words)
+        self.assertEqual(status, 0, output + errors)
+        self.assertIn("No GPU was measured", " ".join(output.split()))
+        words[3] = "all"
+        status, output, errors = self.run_program(*words, "--format", "jsonl")
+        self.assertEqual(status, 0, output + errors)
+        names = {r["device"]: r["device_name"] for r in map(json.loads, output.splitlines())}
+        self.assertEqual(sorted(names), ["cpu", "cuda:0", "opencl:0"])
+        self.assertTrue(names["opencl:0"].startswith("CPU behind OpenCL: "), names)
+        self.assertNotIn("CPU", names["cuda:0"])
+
     def test_lost_device_leaves_the_others(self):
         """The runner tells the lost device; the CPU is measured all the same."""
         status, output, _ = self.run_program(

@@ -3,9 +3,10 @@
  *     test_gpu_ops [--target TARGET] [--op NAME] [--case NAME] [--group N] [--seed N]
  *
  * Targets: opencl (a device behind OpenCL; without one the test fails); host: the kernels as host C
- * under AddressSanitizer and UBSan, one work item a group; cuda and cudnn: NVIDIA's GPU with our
- * kernels, or with the implementations on cuDNN and cuBLASLt (or the fake device in its place).
- * Without --target: opencl and host.  The group size 0 is the one that the op wants.
+ * under AddressSanitizer and UBSan, one work item a group; clblast: a device behind OpenCL with the
+ * implementations on CLBlast; cuda and cudnn: NVIDIA's GPU with our kernels, or with the
+ * implementations on cuDNN and cuBLASLt (or the fake device in its place). Without --target: opencl
+ * and host.  The group size 0 is the one that the op wants.
  *
  * Nearly all of the time on a processor is PoCL's compiling, so PoCL is told to leave half of it:
  * its front end does not optimize.  test_gpu_training compiles as users do.  POCL_EXTRA_BUILD_FLAGS
@@ -156,9 +157,12 @@ int main(int argc, char **argv)
     target opencl = {.name = "opencl", .group_count = 4, .groups = {0, 1, 24, 256}};
     target cuda = {.name = "cuda", .group_count = 4, .groups = {0, 1, 24, 256}};
     target cudnn = {.name = "cudnn", .group_count = 1, .groups = {0}};
+    target clblast = {.name = "clblast", .group_count = 1, .groups = {0}};
     target host = {.name = "host", .group_count = 1, .groups = {1}};
     setenv("POCL_EXTRA_BUILD_FLAGS", "-cl-opt-disable", 0);
     if (is_wanted(o.target, "opencl")) try_device(&o, &opencl, "opencl:0", NULL);
+    if (o.target && strcmp(o.target, "clblast") == 0)
+        try_device(&o, &clblast, "opencl:0", "clblast");
     if (o.target && strcmp(o.target, "cuda") == 0) try_device(&o, &cuda, "cuda:0", "native");
     if (o.target && strcmp(o.target, "cudnn") == 0) try_device(&o, &cudnn, "cuda:0", "cudnn");
     if (is_wanted(o.target, "host")) {

@@ -1,5 +1,6 @@
 """The program on a device behind OpenCL, with the library of tests/faulty_opencl before the
-system's."""
+system's, and that of tests/fake_clblast in the place of CLBlast."""
+import ctypes.util
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import unittest
 
 PROGRAM = os.environ.get("BREAKEVEN_PROGRAM", "build/breakeven")
 FAULTY = os.environ.get("BREAKEVEN_FAULTY_OPENCL")
+CLBLAST = os.environ.get("BREAKEVEN_FAKE_CLBLAST")
 SMALL = ["--synthetic", "--limit", "200"]
 
 
@@ -94,6 +96,84 @@ class OpenclTest(unittest.TestCase):
         self.assertEqual(status, 2, errors)
         self.assertIn("BREAKEVEN_TUNE_SECONDS: expected seconds from 0 (no search)", errors)
 
+    def with_clblast(self, folder, **variables):
+        return self.train("mlp-mnist", 10, "--library", "clblast", **{
+            "BREAKEVEN_CLBLAST_LIB_DIR": folder, "XDG_CACHE_HOME": self.folder(), **variables})
+
+    def folder(self):
+        path = tempfile.mkdtemp(prefix="breakeven-test-")
+        self.addCleanup(shutil.rmtree, path)
+        return path
+
+    def refused(self, done, *texts):
+        status, output, errors = done
+        self.assertEqual(status, 3, output + errors)
+        errors = " ".join(errors.split())
+        for text in ("opencl:0 is not usable with --library clblast: ", *texts):
+            self.assertIn(text, errors)
+
+    def test_clblast_that_is_not_there(self):
+        empty, older = self.folder(), self.folder()
+        shutil.copy(f"{FAULTY}/libOpenCL.so.1", f"{older}/libclblast.so.1")
+        self.refused(self.with_clblast(empty), f"CLBlast: {empty}/libclblast.so.1 not found",
+                     "unset BREAKEVEN_CLBLAST_LIB_DIR")
+        self.refused(self.with_clblast(older), "has no CLBlastSgemmWithTempBuffer, so it is older "
+                     "than CLBlast 1.5; install a newer one")
+        shutil.copy(f"{CLBLAST}/libclblast.so.1", f"{empty}/libclblast.so.2")
+        self.refused(self.with_clblast(empty), "libclblast.so.1 not found")
+
+    def test_clblast_that_is_wrong(self):
+        """The self-test finds it; nothing is put in its place."""
+        cases = [("element", "255", r"self-test 255 \(a·b\): expected \S+, found \S+ at \[3, 7\]"),
+                 ("element", "256", r"self-test 256 \(a·b\): expected \S+, found \S+ at \[3, 7\]"),
+                 ("last", "256", r"self-test 256 \(a·b\): expected \S+, found -?nan at \[255, 0\]"),
+                 ("none", "1151", r"self-test 1152 \(a·b\): expected \S+, found 0 at \[0, 0\]"),
+                 ("nan", "255", r"expected -?nan, found 0 at"),
+                 ("adds", "255", r"expected \S+, found -?nan at \[0, 0\]"),
+                 ("before", "255", "expected nothing written outside of the result, found 7"),
+                 ("temporary", "255", "expected at most 4096 bytes of temporary memory used")]
+        for fault, rows, text in cases:
+            done = self.with_clblast(CLBLAST, FAKE_CLBLAST_FAULT=fault, FAKE_CLBLAST_AT=rows)
+            self.refused(done, "computes wrong products on CPU behind OpenCL: ",
+                         "leave --library out, or install another version of CLBlast")
+            self.assertRegex(" ".join(done[2].split()), text)
+
+    def test_clblast_that_fails(self):
+        status, _, errors = self.with_clblast(CLBLAST, FAKE_CLBLAST_FAULT="fails")
+        self.assertEqual(status, 1, errors)
+        self.assertIn("a product of 255 × 255 × 255 failed with -2040", errors)
+
+    def test_clblast_outcome_is_kept(self):
+        """By device, driver and library; another driver or file is tested anew."""
+        library, cache = self.folder(), self.folder()
+        shutil.copy(f"{CLBLAST}/libclblast.so.1", f"{library}/libclblast.so.1")
+        def found(rows, **variables):
+            self.refused(self.with_clblast(library, XDG_CACHE_HOME=cache, FAKE_CLBLAST_AT=rows,
+                                           FAKE_CLBLAST_FAULT="element", **variables),
+                         f"self-test {rows} (a·b)")
+        found("255")
+        self.refused(self.with_clblast(library, XDG_CACHE_HOME=cache), "self-test 255 (a·b)")
+        found("256", FAULTY_OPENCL_DRIVER="another")
+        os.utime(f"{library}/libclblast.so.1", (1e9, 1e9))
+        found("256")
+
+    @unittest.skipUnless(ctypes.util.find_library("clblast"), "CLBlast is not installed")
+    def test_clblast(self):
+        """The real library on PoCL: its products are right, and the plan and records name it."""
+        status, output, errors = self.run_program(
+            "parity", "mlp-mnist", "--device", "opencl:0", "--engine", "native", "--library",
+            "clblast", "--batch", "4", "--steps", "10", "--synthetic", "--format", "jsonl")
+        self.assertEqual(status, 0, output + errors)
+        for row in map(json.loads, output.splitlines()):
+            self.assertLess(row["error"], 1e-4, row)
+        status, output, errors = self.train("mlp-mnist", 4, "--library", "clblast")
+        self.assertEqual(status, 0, errors)
+        self.assertRegex(" ".join(output.split()), r"native \+ CLBlast 1\.[\d.]+, OpenCL")
+        status, _, errors = self.run_program("train", "mlp-mnist", "--device", "cpu", "--library",
+                                             "clblast", "--steps", "1", *SMALL)
+        self.assertEqual(status, 3, errors)
+        self.assertIn("library clblast: the device cpu does not", " ".join(errors.split()))
+
     def test_data_set_too_large(self):
         status, _, errors = self.train("cnn-fashion", 10, FAULTY_OPENCL_MEMORY="100000")
         self.assertEqual(status, 5, errors)
@@ -112,7 +192,7 @@ class OpenclTest(unittest.TestCase):
             status, output, _ = self.run_program(
                 "bench", "mlp-mnist", "--device", "cpu,opencl:0", "--engine", "native", "--threads",
                 "1", "--time", "0.05", "--max-time", "0.3", "--format", "jsonl", *SMALL,
-                FAULTY_OPENCL_FAIL_AT="1000", FAULTY_OPENCL_STICKY="1")
+                FAULTY_OPENCL_FAIL_AT="300", FAULTY_OPENCL_STICKY="1")
             self.assertEqual(status, 1)
             records = {r["device"]: r for r in map(json.loads, output.splitlines())}
             self.assertEqual(records["opencl:0"]["status"], "DRIVER")

@@ -29,7 +29,7 @@ static void devices_refuse_nonsense(void **state)
     ASSERT_FAILS(be_device_open("cpu", &(be_device_options){.isa = ""}, &device, &err), BE_USAGE,
                  "instruction set", "\"\"");
     ASSERT_FAILS(be_device_open("cpu", &(be_device_options){.library = "mkl"}, &device, &err),
-                 BE_USAGE, "native, onednn or cudnn", "\"mkl\"");
+                 BE_USAGE, "native, onednn, cudnn or clblast", "\"mkl\"");
     assert_null(device);
     be_device_close(NULL);
 }

@@ -4,8 +4,8 @@
     core < graph < ops < backend < workloads < data < train < measure < run < report < cli
 
 - A file of src/LAYER may include headers of its own layer and of the layers below it.
-- The files of src/ops/FAMILY whose name ends in _cpu, _onednn, _gpu, _cudnn or _cublaslt belong to
-  an implementation, and count as the layer `backend`.
+- The files of src/ops/FAMILY whose name ends in _cpu, _onednn, _gpu, _cudnn, _cublaslt or _clblast
+  belong to an implementation, and count as the layer `backend`.
 - include/breakeven may include nothing of the project but itself.
 - An include of the project is written from src/ or include/ ("core/status.h"), and its file exists.
 - The headers of oneDNN are for the layer `backend` alone.
@@ -22,7 +22,7 @@ from source_files import list_files, read_lines
 LAYERS = ["core", "graph", "ops", "backend", "workloads", "data", "train", "measure", "run",
           "report", "cli"]
 RANK = {name: rank for rank, name in enumerate(LAYERS)}
-IMPLEMENTATION = re.compile(r"^src/ops/.+_(cpu|onednn|gpu|cudnn|cublaslt)\.(c|h)$")
+IMPLEMENTATION = re.compile(r"^src/ops/.+_(cpu|onednn|gpu|cudnn|cublaslt|clblast)\.(c|h)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 GENERATED = {"build_info.h"}  # by meson, of no layer
 LIBRARY_LAYER = {"oneapi/": "backend", "dnnl": "backend"}

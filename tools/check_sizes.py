@@ -10,7 +10,7 @@ C functions are found by the form that clang-format gives them: a function's bod
 else, opens with a brace alone in column 0 and ends with one.  Python is parsed.  There is no list
 of exceptions, but kernels for GPUs (*.gpu.c) may have any number of parameters: OpenCL 1.2 allows
 no pointers in a struct that is a parameter; and the fakes of drivers' functions (tests/fake_cuda,
-tests/faulty_opencl) have those of the real ones.
+tests/faulty_opencl, tests/fake_clblast) have those of the real ones.
 
 Usage: check_sizes.py [ROOT]        exit 0: clean, 1: findings, one a line
 """
@@ -27,7 +27,7 @@ FILE_LINES_WARN = 500
 FUNCTION_LINES = 60
 PARAMETERS = 6
 COLUMNS = 100
-FAKES = ("tests/fake_cuda/", "tests/faulty_opencl/")
+FAKES = ("tests/fake_cuda/", "tests/fake_clblast/", "tests/faulty_opencl/")
 
 
 def blank_comments_and_strings(text):

@@ -20,7 +20,8 @@ apt_packages() {
     build) echo gcc libc6-dev make meson ninja-build pkg-config libdnnl-dev zlib1g-dev \
         libjansson-dev libhwloc-dev libcurl4-openssl-dev nettle-dev ;;
     # PoCL: OpenCL on the processor, for the tests of the kernels where there is no GPU.
-    test) echo git libcmocka-dev python3 python3-numpy ocl-icd-libopencl1 pocl-opencl-icd ;;
+    test) echo git libcmocka-dev python3 python3-numpy ocl-icd-libopencl1 pocl-opencl-icd \
+        libclblast1 ;;
     # Without libopenblas0-pthread Debian's PyTorch runs on the reference BLAS, many times slower.
     peers) echo python3 python3-numpy python3-torch libopenblas0-pthread ;;
     check) echo git python3 clang-14 clang-format-14 'libclang-rt-14-dev|libclang-common-14-dev' \

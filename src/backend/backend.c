@@ -46,6 +46,17 @@ static const struct {
 
 #define LIBRARIES (sizeof library_table / sizeof library_table[0])
 
+bool backend_is_named(const char *id, const char *word)
+{
+    size_t length = strlen(word);
+    return strcmp(id, word) == 0 || (strncmp(id, word, length) == 0 && !strcmp(id + length, ":0"));
+}
+
+bool backend_computes(const char *id)
+{
+    return number_of(id, "null") < 0;
+}
+
 bool backend_has_library(const char *id, const char *library)
 {
     for (size_t i = 0; library && i < LIBRARIES; i++)
@@ -60,11 +71,12 @@ static be_status check_library(const char *id, const char *library, be_error *er
     for (size_t i = 0; library && i < LIBRARIES; i++)
         known |= strcmp(library_table[i].name, library) == 0;
     if (!known)
-        FAIL(err, BE_USAGE, "library: expected native, onednn or cudnn, found \"%s\"", library);
+        FAIL(err, BE_USAGE, "library: expected native, onednn, cudnn or clblast, found \"%s\"",
+             library);
     if (backend_has_library(id, library)) return BE_OK;
     FAIL(err, BE_UNAVAILABLE,
          "library %s: the device %s does not have it; leave --library out, or name a device that "
-         "does (onednn: cpu, cudnn: cuda:N)",
+         "does (onednn: cpu, cudnn: cuda:N, clblast: opencl:N)",
          library, id);
 }
 
@@ -134,16 +146,34 @@ static void list_opencl(json_t *devices)
     json_decref(opencl);
 }
 
-static bool is_wanted(const char *id, const char *backend)
+static void list_null(json_t *devices)
 {
-    return !id || number_of(id, backend) >= 0;
+    json_array_append_new(devices, json_pack("{s:s, s:s, s:b}", "id", "null:0", "name",
+                                             "no hardware; computes nothing", "usable", 1));
 }
 
-json_t *backend_list(const char *id)
+/* Is one of the ids, separated by commas, of this backend? */
+static bool is_wanted(const char *ids, const char *backend)
+{
+    char id[24];
+    for (const char *p = ids; *p; p += strspn(p, ",")) {
+        size_t length = strcspn(p, ",");
+        if (length < sizeof id) {
+            memcpy(id, p, length);
+            id[length] = 0;
+            if (number_of(id, backend) >= 0) return true;
+        }
+        p += length;
+    }
+    return false;
+}
+
+json_t *backend_list(const char *ids)
 {
     json_t *devices = json_array();
-    if (is_wanted(id, "cpu")) list_cpu(devices);
-    if (is_wanted(id, "cuda")) cuda_list(devices);
-    if (is_wanted(id, "opencl")) list_opencl(devices);
+    if (!ids || is_wanted(ids, "cpu")) list_cpu(devices);
+    if (!ids || is_wanted(ids, "cuda")) cuda_list(devices);
+    if (!ids || is_wanted(ids, "opencl")) list_opencl(devices);
+    if (ids && is_wanted(ids, "null")) list_null(devices);
     return devices;
 }

@@ -22,6 +22,12 @@ be_status cuda_open(const backend_place *place, be_device **out, be_error *err);
 be_status opencl_open(const backend_place *place, be_device **out, be_error *err);
 be_status null_open(const backend_place *place, be_device **out, be_error *err);
 
+/* Whether a word of a user means this device: its id, or the name of its backend for number 0. */
+bool backend_is_named(const char *id, const char *word);
+
+/* Whether a device of this id computes, or only plans and counts, so that its time is no speed. */
+bool backend_computes(const char *id);
+
 /* Whether a device of this id may be asked for kernels of this library (NULL: of any). */
 bool backend_has_library(const char *id, const char *library);
 
@@ -42,13 +48,13 @@ void cuda_list(json_t *devices);
 
 /* A new list of the devices of all backends, usable or not: objects with `id`, `name`, `usable`,
  * and what else is known, or `reason`, which says what to do.  `duplicate_of` is the id of the
- * device that this one is another way to: a CPU behind OpenCL, or a GPU that CUDA has too.  With an
- * id, only its backend is looked at: a driver takes time and memory to start.  NULL without
- * memory. */
-json_t *backend_list(const char *id);
+ * device that this one is another way to: a CPU behind OpenCL, or a GPU that CUDA has too.  With
+ * ids, separated by commas, only their backends are looked at: a driver takes time and memory to
+ * start.  The null device is there for those who name it.  NULL without memory. */
+json_t *backend_list(const char *ids);
 
 /* Word of --library, the backend that has it ("" all of them) */
-#define LIBRARY_LIST(X) X(native, "") X(onednn, "cpu") X(cudnn, "cuda")
+#define LIBRARY_LIST(X) X(native, "") X(onednn, "cpu") X(cudnn, "cuda") X(clblast, "opencl")
 
 /* name in ids, opening function, what it is */
 #define BACKEND_LIST(X) X(cpu, cpu_open, "the processor")

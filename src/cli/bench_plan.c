@@ -1,6 +1,7 @@
 /* The contenders of a measurement: engines × devices × numbers of threads. */
 #include "cli/bench_plan.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/backend.h"
@@ -13,13 +14,28 @@ static bool has_word(const option_value *value, const char *word)
     return false;
 }
 
+/* The devices that were named, separated by commas; NULL: all, or more than there is room for. */
+static const char *devices_wanted(const option_value *wanted, char *out, size_t room)
+{
+    size_t used = 0;
+    if (!wanted->given || has_word(wanted, "all")) return NULL;
+    for (int i = 0; i < wanted->count; i++) {
+        used += (size_t)snprintf(out + used, room - used, "%s%s", i ? "," : "", wanted->words[i]);
+        if (used >= room) return NULL;
+    }
+    return out;
+}
+
 /* Ask every engine that may take part; those not asked for by name may be missing. */
 static be_status find_engines(bench_plan *plan, const cli_options *options, be_error *err)
 {
     const option_value *wanted = &options->value[OPTION_ENGINE];
-    engine_options asking = {.isa = options->value[OPTION_ISA].text,
-                             .library = options->value[OPTION_LIBRARY].text,
-                             .interrupted = &cli_signal};
+    char devices[400];
+    engine_options asking = {
+        .isa = options->value[OPTION_ISA].text,
+        .devices = devices_wanted(&options->value[OPTION_DEVICE], devices, sizeof devices),
+        .library = options->value[OPTION_LIBRARY].text,
+        .interrupted = &cli_signal};
     for (int e = 0; e < ENGINE_COUNT; e++) {
         const char *name = engine_names[e];
         be_error reason = {0};
@@ -82,7 +98,8 @@ static be_status add_engine(bench_plan *plan, const cli_options *options, int e,
     json_array_foreach(json_object_get(plan->hello[e], "devices"), i, device)
     {
         const char *id = json_string_value(json_object_get(device, "id"));
-        bool ours = wanted->given ? has_word(wanted, id) : !json_object_get(device, "duplicate_of");
+        bool ours = !wanted->given && !json_object_get(device, "duplicate_of");
+        for (int w = 0; w < wanted->count; w++) ours |= backend_is_named(id, wanted->words[w]);
         if (all || ours) TRY(add_device(plan, options, e, id, err));
     }
     return BE_OK;
@@ -95,7 +112,7 @@ static be_status check_devices(const bench_plan *plan, const cli_options *option
     for (int w = 0; w < wanted->count; w++) {
         bool found = strcmp(wanted->words[w], "all") == 0;
         for (int c = 0; c < plan->contender_count; c++)
-            found |= strcmp(plan->contenders[c].device, wanted->words[w]) == 0;
+            found |= backend_is_named(plan->contenders[c].device, wanted->words[w]);
         if (!found)
             FAIL(err, BE_UNAVAILABLE,
                  "device %s: no engine has it here; 'breakeven devices' lists those that are",
@@ -116,7 +133,7 @@ static be_status check_library(const bench_plan *plan, const cli_options *option
     if (!found)
         FAIL(err, BE_UNAVAILABLE,
              "library %s: none of the devices has it; leave --library out, or name a device that "
-             "does (onednn: cpu, cudnn: cuda:N)",
+             "does (onednn: cpu, cudnn: cuda:N, clblast: opencl:N)",
              library);
     return BE_OK;
 }

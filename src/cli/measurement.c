@@ -137,6 +137,7 @@ void measurement_contenders(const measurement *m, const measurement_point *point
                                        .argv = who->engine->argv,
                                        .env = who->engine->env,
                                        .job = material_job(&m->material, &m->material_options)};
+        out[i].computes_nothing = !backend_computes(who->device);
         out[i].job.device = who->device;
         out[i].job.threads = who->threads;
         out[i].job.batch = point->batch;

@@ -124,9 +124,10 @@
     X(ISA, "isa", 0, "SET", CHOICE, 0, 0, "generic avx2 avx512",                                 \
       ON_MEASURE | ON_MODEL | ON(runner),                                                        \
       "instruction set of the native engine; without it the best that the CPU has")              \
-    X(LIBRARY, "library", 0, "LIB", CHOICE, 0, 0, "native onednn cudnn",                         \
+    X(LIBRARY, "library", 0, "LIB", CHOICE, 0, 0, "native onednn cudnn clblast",                 \
       ON_MEASURE | ON_MODEL | ON(runner),                                                        \
-      "the native engine's kernels: its own, oneDNN's (CPU), or cuDNN's with cuBLASLt's (CUDA)") \
+      "the native engine's kernels: its own, or oneDNN's (CPU), cuDNN's with cuBLASLt's (CUDA) " \
+      "or CLBlast's (OpenCL)")                                                                   \
     X(CUDA_LIB_DIR, "cuda-lib-dir", 0, "DIR", FOLDER, 0, 0, "",                                  \
       ON_MEASURE | ON_MODEL | ON(devices) | ON(runner),                                          \
       "folders to look for NVIDIA's libraries in first, separated by colons; as in "             \

@@ -5,7 +5,8 @@
 
 #include "graph/op.h"
 
-/*    op                      cpu onednn gpu cudnn cublaslt: of the last two at most one */
+/*    op                      cpu onednn gpu cudnn blas (cuBLASLt and CLBlast): of cudnn and blas at
+      most one */
 #define OP_LIST(X)                                 \
     X(relu, 1, 0, 1, 0, 0)                         \
     X(relu_backward, 1, 0, 1, 0, 0)                \

@@ -18,15 +18,37 @@ static bool is_cpu(const json_t *record)
     return strcmp(report_string(record, "device"), "cpu") == 0;
 }
 
+bool bench_is_gpu(const json_t *record)
+{
+    static const char cpu[] = "CPU behind OpenCL";
+    return !is_cpu(record) && !json_is_true(json_object_get(record, "computes_nothing")) &&
+           strncmp(report_string(record, "device_name"), cpu, sizeof cpu - 1) != 0;
+}
+
+/* A processor behind OpenCL is never taken for a GPU. */
+static bool is_hidden_cpu(const json_t *record)
+{
+    return strncmp(report_string(record, "device"), "opencl", 6) == 0 && !bench_is_gpu(record) &&
+           *report_string(record, "device_name");
+}
+
+static const char *device_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    const char *device = report_string(record, "device");
+    snprintf(out, REPORT_TEXT_BYTES, "%.40s%s", device, is_hidden_cpu(record) ? " (CPU)" : "");
+    return out;
+}
+
 const char *bench_who(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
     int threads = (int)report_real(record, "threads");
+    char device[REPORT_TEXT_BYTES];
     if (is_cpu(record))
         snprintf(out, REPORT_TEXT_BYTES, "%s on %d thread%s", bench_engine_title(record), threads,
                  threads == 1 ? "" : "s");
     else
-        snprintf(out, REPORT_TEXT_BYTES, "%s on %s", bench_engine_title(record),
-                 report_string(record, "device"));
+        snprintf(out, REPORT_TEXT_BYTES, "%.16s on %.40s", bench_engine_title(record),
+                 device_text(record, device));
     return out;
 }
 
@@ -64,6 +86,8 @@ static const char *versus_text(const json_t *record, char out[REPORT_TEXT_BYTES]
     double ratio = report_real(record, "versus.ratio");
     const char *verdict = report_string(record, "versus.verdict");
     if (isnan(report_real(record, "step_s.median"))) return strcpy(out, "-");
+    if (json_is_true(json_object_get(record, "computes_nothing")))
+        return strcpy(out, "computes nothing");
     if (json_is_true(json_object_get(record, "best"))) return strcpy(out, "best");
     if (isnan(ratio)) return strcpy(out, "-");
     if (strcmp(verdict, "SAME") == 0) return strcpy(out, "SAME");
@@ -118,7 +142,7 @@ static bool same_group(const json_t *a, const json_t *b)
     return strcmp(report_string(a, "asked.precision"), report_string(b, "asked.precision")) == 0;
 }
 
-/* The time of a sample; failed ones are the slowest. */
+/* The time of a sample; those that failed or computed nothing are the slowest. */
 static double cost_of(const json_t *record)
 {
     double samples = report_real(record, "samples_per_s");
@@ -207,6 +231,20 @@ static void print_implementations(const json_t *group, FILE *out)
     }
 }
 
+static void print_hidden_cpus(const json_t *group, FILE *out)
+{
+    size_t i;
+    json_t *record;
+    char line[500];
+    json_array_foreach(group, i, record)
+    {
+        if (!is_hidden_cpu(record)) continue;
+        snprintf(line, sizeof line, "%s is no GPU: %s", report_string(record, "device"),
+                 report_string(record, "device_name"));
+        report_paragraph(out, line, 2);
+    }
+}
+
 static void print_failures(const json_t *group, FILE *out)
 {
     size_t i;
@@ -214,7 +252,7 @@ static void print_failures(const json_t *group, FILE *out)
     char who[REPORT_TEXT_BYTES], line[1400];
     json_array_foreach(group, i, record)
     {
-        if (isfinite(cost_of(record))) continue;
+        if (strcmp(report_string(record, "status"), "OK") == 0) continue;
         snprintf(line, sizeof line, "%s failed: %s", bench_who(record, who),
                  report_string(record, "error"));
         report_paragraph(out, line, 2);
@@ -271,6 +309,7 @@ static be_status write_group(const json_t *group, report_format format, FILE *ou
     TRY(report_write(&sheet, format, out, err));
     fprintf(out, "\n");
     print_implementations(group, out);
+    print_hidden_cpus(group, out);
     print_failures(group, out);
     print_warnings(group, out);
     bench_write_reasons(group, out);

@@ -148,12 +148,11 @@ static void say_start(const json_t *group, FILE *out)
     end(&s, out);
 }
 
-static bool any_accelerator(const json_t *group)
+static bool any_gpu(const json_t *group)
 {
     size_t i;
     json_t *record;
-    json_array_foreach(group, i,
-                       record) if (strcmp(report_string(record, "device"), "cpu") != 0) return true;
+    json_array_foreach(group, i, record) if (bench_is_gpu(record)) return true;
     return false;
 }
 
@@ -184,7 +183,7 @@ static void advise(const json_t *group, FILE *out)
     add(&s, ".");
     if (!is_steady(best) || (rival && !is_steady(rival)))
         add(&s, " These times are unsteady: measure again when the machine is quiet.");
-    if (!any_accelerator(group))
+    if (!any_gpu(group))
         add(&s, " No GPU was measured: 'breakeven devices' lists what is usable here.");
     end(&s, out);
 }

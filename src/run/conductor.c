@@ -103,9 +103,10 @@ void conductor_report_free(conductor_report *report)
     arena_free(report->memory);
 }
 
+/* One that computes nothing has times and no speed: its samples_per_s is NAN. */
 static bool conductor_has_speed(const conductor_result *result)
 {
-    return result->status == BE_OK && result->step.count > 0;
+    return result->status == BE_OK && result->step.count > 0 && !isnan(result->samples_per_s);
 }
 
 be_status conductor_compare(const conductor_report *report, int a, int b, stats_interval *ratio,
@@ -136,6 +137,10 @@ static be_status conductor_take(lane *l, be_status status, be_error *err)
 static be_status conductor_open(conductor *c, be_error *err)
 {
     for (int i = 0; i < c->count; i++) {
+        if (c->lanes[i].contender->computes_nothing)
+            lane_warn(&c->lanes[i],
+                      "this device plans, counts launches and bytes, and computes nothing: its "
+                      "results were not checked, and its times are no speed");
         be_status status = lane_open(&c->lanes[i], err);
         TRY(conductor_take(&c->lanes[i], status, err));
     }
@@ -152,7 +157,7 @@ static void conductor_check_losses(conductor *c)
     if (!(options->loss_band > 0)) return;
     for (int i = 0; i < c->count; i++) {
         lane *l = &c->lanes[i];
-        if (!l->active) continue;
+        if (!l->active || l->contender->computes_nothing) continue;
         if (isnan(reference)) {
             reference = l->result->first_loss;
             name = l->name;
@@ -195,7 +200,9 @@ static be_status conductor_summarize(conductor *c, be_error *err)
         conductor_result *result = &c->report->results[i];
         if (result->count == 0) continue;
         TRY(stats_summarize(result->blocks_s, result->count, c->options->seed, &result->step, err));
-        result->samples_per_s = (double)c->report->batches[i] / result->step.median.point;
+        result->samples_per_s = c->lanes[i].contender->computes_nothing
+                                    ? (double)NAN
+                                    : (double)c->report->batches[i] / result->step.median.point;
     }
     c->report->fastest = conductor_fastest(c);
     return BE_OK;
@@ -209,6 +216,7 @@ static be_status conductor_ratio_settled(conductor *c, int i, bool *settled, be_
     stats_interval ratio;
     stats_verdict verdict;
     *settled = true;
+    if (fastest < 0 || c->lanes[i].contender->computes_nothing) return BE_OK;
     if (i == fastest || !c->lanes[i].active || !c->lanes[fastest].active) return BE_OK;
     TRY(conductor_compare(c->report, i, fastest, &ratio, &verdict, err));
     *settled = stats_ratio_settled(&ratio, rule->target_ratio, rule->clear_ratio);

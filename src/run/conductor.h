@@ -30,6 +30,7 @@ typedef struct conductor_contender {
     const char *const *argv; /* the runner's program and arguments, NULL at the end */
     const char *const *env;  /* NAME=VALUE beyond our own environment; may be NULL */
     protocol_job job;        /* device and threads among it */
+    bool computes_nothing;   /* its times are shown and never compared */
 } conductor_contender;
 
 #define CONDUCTOR_PHASE_LIST(X) \

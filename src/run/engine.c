@@ -162,6 +162,7 @@ be_status engine_ask(const engine *e, const engine_options *options, json_t **he
     runner_options start = {.name = e->name,
                             .argv = e->argv,
                             .env = e->env,
+                            .device = options->devices,
                             .start_limit_s = ASK_LIMIT_S,
                             .interrupted = options->interrupted};
     *hello = NULL;

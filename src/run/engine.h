@@ -31,6 +31,8 @@ typedef struct engine {
 
 typedef struct engine_options {
     const char *isa, *library; /* of the native engine; NULL: its own choice */
+    const char *devices;       /* separated by commas: only their drivers are started, where the
+                                  engine can tell them apart; NULL: all */
     const volatile sig_atomic_t *interrupted;
 } engine_options;
 

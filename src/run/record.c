@@ -121,7 +121,7 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
     const protocol_job *job = &contender->job;
     return json_pack(
         "{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:o,"
-        " s:o, s:o, s:o, s:o, s:i, s:o}",
+        " s:o, s:o, s:o, s:o, s:i, s:o, s:b}",
         "schema", RECORD_SCHEMA, "kind", "bench", "time", record_time(facts->unix_s), "workload",
         record_text(job->workload), "engine",
         record_text(result->engine ? result->engine : contender->engine), "engine_version",
@@ -134,7 +134,7 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
         record_count(result->launches > 0 ? result->launches : -1), "flops_per_step",
         record_number(facts->flops_per_step), "bytes_per_step",
         record_number(facts->bytes_per_step), "width", job->width ? job->width : 1, "size",
-        record_count(job->size ? job->size : -1));
+        record_count(job->size ? job->size : -1), "computes_nothing", contender->computes_nothing);
 }
 
 /* What came out. */
@@ -146,7 +146,9 @@ static json_t *record_outcome(const conductor_result *result, const record_facts
 #undef X
     };
     bool failed = result->status != BE_OK, speed = record_has_speed(result);
-    double flops = speed ? facts->flops_per_step / result->step.median.point : (double)NAN;
+    double flops = speed && !isnan(result->samples_per_s)
+                       ? facts->flops_per_step / result->step.median.point
+                       : (double)NAN;
     return json_pack(
         "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
         "status", names[result->status], "error", record_text(failed ? result->error.text : NULL),

@@ -10,12 +10,12 @@
 #define ENTRY_10(name) &CUDNN_KERNEL(name)
 #define ENTRY_01(name) &CUBLASLT_KERNEL(name)
 
-#define X(name, cpu, onednn, gpu, cudnn, cublaslt) DECLARE_##cudnn##cublaslt(name)
+#define X(name, cpu, onednn, gpu, cudnn, blas) DECLARE_##cudnn##blas(name)
 OP_LIST(X)
 #undef X
 
 static const gpu_kernel *const table[OP_COUNT] = {
-#define X(name, cpu, onednn, gpu, cudnn, cublaslt) ENTRY_##cudnn##cublaslt(name),
+#define X(name, cpu, onednn, gpu, cudnn, blas) ENTRY_##cudnn##blas(name),
     OP_LIST(X)
 #undef X
 };

@@ -154,7 +154,8 @@ static inline gpu_span gpu_part(gpu_span span, size_t offset, size_t bytes)
 /* Implementations that are tried before our own kernels: those of a driver's libraries. */
 typedef struct gpu_library {
     const gpu_kernel *const *table; /* in the order of op_table; NULL where there is none */
-    bool (*parts)(const be_op *op); /* whether its parts are wanted in the place of a fused op */
+    bool (*parts)(const be_op *op); /* whether its parts are wanted in the place of a fused op;
+                                       NULL: of none */
 } gpu_library;
 
 /* A device on an opened driver, which it then owns, and closes on failure too. */

@@ -52,7 +52,7 @@ static int op_index(const be_op *op)
 static bool gpu_vt_has(const void *device, const be_op *op)
 {
     const gpu_library *library = ((const gpu_device *)device)->library;
-    return gpu_table[op_index(op)] != NULL && !(library && library->parts(op));
+    return gpu_table[op_index(op)] != NULL && !(library && library->parts && library->parts(op));
 }
 
 static gpu_span value_span(const program *p, be_value value)

@@ -1,5 +1,7 @@
-/* A driver that computes nothing: it plans, counts launches and bytes, and keeps what is written so
- * that it can be read again.  It makes tests of planner, conductor and command line fast. */
+/* A driver that computes nothing: it plans, counts launches, bytes and steps, and keeps what is
+ * written so that it can be read again.  It makes tests of planner, conductor and command line
+ * fast.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,10 +13,11 @@ struct gpu_module {
     int unused;
 };
 struct gpu_function {
-    int unused;
+    bool counts_steps; /* its first argument is the clock */
 };
 struct gpu_sequence {
     int count;
+    gpu_launch launches[];
 };
 struct gpu_feed {
     size_t bytes;
@@ -22,7 +25,7 @@ struct gpu_feed {
 };
 
 static gpu_module any_module;
-static const gpu_function any_function;
+static const gpu_function any_function, clock_function = {.counts_steps = true};
 
 static void null_close(gpu_driver *driver)
 {
@@ -93,17 +96,21 @@ static be_status null_function(gpu_driver *driver, gpu_module *module, const cha
 {
     (void)driver;
     (void)module;
-    (void)name;
     (void)err;
-    *out = &any_function;
+    *out = strcmp(name, "advance") == 0 ? &clock_function : &any_function;
     return BE_OK;
 }
 
 static be_status null_launch(gpu_driver *driver, const gpu_launch *launch, be_error *err)
 {
-    (void)launch;
     (void)err;
     driver->launches++;
+    if (!launch->function->counts_steps) return BE_OK;
+    int32_t steps;
+    char *clock = (char *)launch->arguments[0].span.buffer + launch->arguments[0].span.offset;
+    memcpy(&steps, clock, sizeof steps);
+    steps++;
+    memcpy(clock, &steps, sizeof steps);
     return BE_OK;
 }
 
@@ -111,19 +118,21 @@ static be_status null_sequence(gpu_driver *driver, const gpu_launch *launches, i
                                gpu_sequence **out, be_error *err)
 {
     void *memory = NULL;
+    size_t bytes = (size_t)count * sizeof *launches;
     (void)driver;
-    (void)launches;
-    TRY(memory_alloc(&memory, sizeof(gpu_sequence), "launches", err));
+    TRY(memory_alloc(&memory, sizeof(gpu_sequence) + bytes, "launches", err));
     *out = memory;
     (*out)->count = count;
+    memcpy((*out)->launches, launches, bytes);
     return BE_OK;
 }
 
 static be_status null_replay(gpu_driver *driver, gpu_sequence *sequence, int64_t times,
                              be_error *err)
 {
-    (void)err;
-    driver->launches += sequence->count * times;
+    for (int64_t t = 0; t < times; t++)
+        for (int i = 0; i < sequence->count; i++)
+            TRY(driver->vtable->launch(driver, &sequence->launches[i], err));
     return BE_OK;
 }
 

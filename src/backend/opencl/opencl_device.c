@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "backend/opencl/opencl.h"
+#include "backend/opencl/clblast.h"
 
 be_status opencl_devices(const opencl_library *cl, opencl_place *out, int *count, be_error *err)
 {
@@ -121,6 +121,22 @@ static be_status check_usable(const opencl_library *cl, const opencl_place *plac
     return BE_OK;
 }
 
+/* Takes over the driver, and closes it on failure. */
+static be_status open_driver(gpu_driver *driver, const char *id, const char *library,
+                             be_device **out, be_error *err)
+{
+    bool clblast = library && strcmp(library, "clblast") == 0;
+    be_status status = clblast ? opencl_driver_use_clblast(driver, err) : BE_OK;
+    if (status != BE_OK) {
+        driver->vtable->close(driver);
+        status_prefix(err, "%s is not usable with --library clblast", id);
+        return status;
+    }
+    TRY(gpu_device_new(driver, id, out, err));
+    if (clblast) ((gpu_device *)*out)->library = &clblast_kernels;
+    return BE_OK;
+}
+
 be_status opencl_open(const backend_place *place, be_device **out, be_error *err)
 {
     const opencl_library *cl;
@@ -145,7 +161,7 @@ be_status opencl_open(const backend_place *place, be_device **out, be_error *err
     }
     TRY(opencl_driver_open(cl, &places[index], &driver, err));
     snprintf(full_id, sizeof full_id, "opencl:%d", index);
-    return gpu_device_new(driver, full_id, out, err);
+    return open_driver(driver, full_id, place->options->library, out, err);
 }
 
 int opencl_list(backend_entry *out, int room)

@@ -1,7 +1,7 @@
 /* OpenCL as a driver of the shared GPU runtime: one context, one queue in order.
  *
  * A pointer parameter of a kernel is a buffer and an offset in bytes (docs/kernel-dialect.md).  A
- * sequence keeps a kernel object for each launch, with its arguments set once. */
+ * sequence keeps a kernel object for each launch, with its arguments set once, and the tasks. */
 #include <stdio.h>
 #include <string.h>
 
@@ -24,7 +24,8 @@ struct gpu_module {
 };
 
 typedef struct recorded {
-    cl_kernel kernel;
+    cl_kernel kernel; /* or a task */
+    const gpu_task *task;
     size_t items, group;
 } recorded;
 
@@ -276,9 +277,18 @@ static be_status enqueue(opencl_driver *d, cl_kernel kernel, size_t items, size_
     return BE_OK;
 }
 
+/* A call of a library counts as one launch, whatever it is made of. */
+static be_status start_task(opencl_driver *d, const gpu_task *task, be_error *err)
+{
+    TRY(task->start(task, &d->base, err));
+    d->base.launches++;
+    return BE_OK;
+}
+
 static be_status driver_launch(gpu_driver *driver, const gpu_launch *launch, be_error *err)
 {
     opencl_driver *d = (opencl_driver *)driver;
+    if (launch->task) return start_task(d, launch->task, err);
     TRY(set_arguments(d, launch->function->kernel, launch, err));
     return enqueue(d, launch->function->kernel, (size_t)launch->groups * (size_t)launch->group,
                    (size_t)launch->group, err);
@@ -288,7 +298,8 @@ static void sequence_free(gpu_driver *driver, gpu_sequence *sequence)
 {
     opencl_driver *d = (opencl_driver *)driver;
     d->cl->clFinish(d->queue);
-    for (int i = 0; i < sequence->count; i++) d->cl->clReleaseKernel(sequence->launches[i].kernel);
+    for (int i = 0; i < sequence->count; i++)
+        if (sequence->launches[i].kernel) d->cl->clReleaseKernel(sequence->launches[i].kernel);
     memory_free(sequence);
 }
 
@@ -298,11 +309,19 @@ static be_status sequence_fill(opencl_driver *d, const gpu_launch *launches, int
     for (int i = 0; i < count; i++) {
         cl_int status;
         const gpu_launch *launch = &launches[i];
+        if (launch->task) {
+            /* Once, on memory that holds nothing yet: the library compiles at the first call. */
+            TRY(launch->task->start(launch->task, &d->base, err));
+            sequence->launches[sequence->count++] = (recorded){.task = launch->task};
+            continue;
+        }
         cl_kernel kernel =
             d->cl->clCreateKernel(launch->function->program, launch->function->name, &status);
         if (status != CL_OK) return opencl_fail(d, err, launch->function->name, status);
-        sequence->launches[sequence->count++] = (recorded){
-            kernel, (size_t)launch->groups * (size_t)launch->group, (size_t)launch->group};
+        sequence->launches[sequence->count++] =
+            (recorded){.kernel = kernel,
+                       .items = (size_t)launch->groups * (size_t)launch->group,
+                       .group = (size_t)launch->group};
         TRY(set_arguments(d, kernel, launch, err));
     }
     return BE_OK;
@@ -330,7 +349,10 @@ static be_status driver_replay(gpu_driver *driver, gpu_sequence *sequence, int64
     for (int64_t t = 0; t < times; t++) {
         for (int i = 0; i < sequence->count; i++) {
             const recorded *r = &sequence->launches[i];
-            TRY(enqueue(d, r->kernel, r->items, r->group, err));
+            if (r->task)
+                TRY(start_task(d, r->task, err));
+            else
+                TRY(enqueue(d, r->kernel, r->items, r->group, err));
         }
         if (t % FINISH_EVERY == FINISH_EVERY - 1)
             CL_TRY(d, "waiting", d->cl->clFinish(d->queue));

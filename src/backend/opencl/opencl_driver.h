@@ -6,13 +6,16 @@
 
 #include "backend/opencl/opencl.h"
 
+struct clblast;
+
 typedef struct opencl_driver {
     gpu_driver base;
     const opencl_library *cl;
     cl_device device;
     cl_context context;
     cl_queue queue;
-    size_t held_bytes; /* in buffers of the device */
+    const struct clblast *clblast; /* NULL: our own kernels alone */
+    size_t held_bytes;             /* in buffers of the device */
 } opencl_driver;
 
 /* Fills the error of a call that gave `status`. */

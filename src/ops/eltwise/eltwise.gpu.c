@@ -12,6 +12,17 @@ KERNEL relu_in_place(ARG_OUT(float, y), int count)
     EACH (i, count) y[i] = y[i] < 0.0f ? 0.0f : y[i];
 }
 
+/* y [N, channels] + b [channels], and ReLU after it. */
+KERNEL bias_in_place(ARG_IN(float, b), ARG_OUT(float, y), int count, int channels, int relu)
+{
+    OPEN_IN(float, b);
+    OPEN_OUT(float, y);
+    EACH (i, count) {
+        float sum = y[i] + b[i % (u32)channels];
+        y[i] = relu && sum < 0.0f ? 0.0f : sum;
+    }
+}
+
 KERNEL relu_backward(ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx), int count)
 {
     OPEN_IN(float, y);

@@ -9,9 +9,9 @@ extern const gpu_source gpu_source_eltwise, gpu_source_sum_rows;
 be_status gpu_upstream_prepare(gpu_call *call, gpu_upstream *u, size_t *scratch_bytes,
                                be_error *err)
 {
-    *scratch_bytes = 0;
     if (u->mask) {
-        gpu_scratch_take(scratch_bytes, (size_t)shape_elements(&u->shape) * sizeof(float));
+        u->dz_at =
+            gpu_scratch_take(scratch_bytes, (size_t)shape_elements(&u->shape) * sizeof(float));
         u->mask_unit = call->unit_count;
         TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), GROUP_WANTED, err, "%s", ""));
     }
@@ -28,7 +28,7 @@ be_status gpu_upstream_record(const gpu_call *call, gpu_recorder *recorder, cons
     *dz = dy;
     if (u->mask) {
         int groups = gpu_groups(call, count, call->units[u->mask_unit].group, GROUPS_A_UNIT);
-        *dz = gpu_part(call->scratch, 0, (size_t)count * sizeof(float));
+        *dz = gpu_part(call->scratch, u->dz_at, (size_t)count * sizeof(float));
         TRY(gpu_record(recorder, call,
                        &(gpu_step){u->mask_unit, u->mask, groups,
                                    GPU_ARGUMENTS(gpu_reads(y), gpu_reads(dy), gpu_writes(*dz),

@@ -9,13 +9,14 @@
 
 typedef struct gpu_upstream {
     be_shape shape;   /* of dy [N, channels, …] */
-    const char *mask; /* the kernel that makes dz from y of ReLU and dy, at the start of scratch;
-                         NULL: there is no ReLU */
+    const char *mask; /* the kernel that makes dz from y of ReLU and dy, in scratch; NULL: there
+                         is no ReLU */
     bool summed;      /* db is wanted */
     int mask_unit, sum_unit;
+    size_t dz_at; /* in scratch */
 } gpu_upstream;
 
-/* Add the units; returns in *scratch_bytes what of scratch is taken from its start, rounded up. */
+/* Add the units; takes what it needs behind the *scratch_bytes that are taken already. */
 be_status gpu_upstream_prepare(gpu_call *call, gpu_upstream *upstream, size_t *scratch_bytes,
                                be_error *err);
 

@@ -1,0 +1,77 @@
+/* The linear layer on CLBlast: each product is the library's; the bias, ReLU and their gradients
+ * are our own kernels'. */
+#include "ops/matmul/linear.h"
+#include "ops/matmul/product_clblast.h"
+#include "ops/reduce/upstream_gpu.h"
+
+extern const gpu_source gpu_source_eltwise;
+
+#define GROUP_WANTED 256
+#define GROUPS_A_UNIT 8
+
+/* y [rows, out] = x [rows, in] · wᵀ */
+static be_status forward_prepare(gpu_call *call, be_error *err)
+{
+    linear_sizes s = linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+    clblast_product product = {
+        .rows = s.rows, .columns = s.out, .depth = s.in, .transpose_b = true};
+    bool relu = ((const linear_attrs *)call->attrs)->relu != 0;
+    TRY(arena_alloc(call->memory, &call->state, sizeof(clblast_task), err));
+    if (relu || call->in_shape[2].rank >= 0)
+        TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), GROUP_WANTED, err, "%s", ""));
+    return clblast_task_prepare(call, &product, call->state, err);
+}
+
+static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    gpu_span y = call->out[0], b = call->in[2];
+    int64_t count = shape_elements(&call->out_shape[0]), columns = call->out_shape[0].dim[1];
+    int relu = ((const linear_attrs *)call->attrs)->relu != 0;
+    clblast_operands operands = {.a = call->in[0], .b = call->in[1], .y = y};
+    TRY(clblast_task_record(call, recorder, call->state, &operands, err));
+    if (!call->unit_count) return BE_OK;
+    int groups = gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT);
+    gpu_step bias = {0, "bias_in_place", groups,
+                     GPU_ARGUMENTS(gpu_reads(b), gpu_writes(y), gpu_int(count), gpu_int(columns),
+                                   gpu_int(relu))};
+    gpu_step plain = {0, "relu_in_place", groups, GPU_ARGUMENTS(gpu_writes(y), gpu_int(count))};
+    return gpu_record(recorder, call, call->in_shape[2].rank >= 0 ? &bias : &plain, err);
+}
+
+typedef struct backward_plan {
+    gpu_upstream upstream;
+    clblast_task dx, dw;
+} backward_plan;
+
+/* dx [rows, in] = dz [rows, out] · w, dw [out, in] = dzᵀ · x */
+static be_status backward_prepare(gpu_call *call, be_error *err)
+{
+    const linear_backward_attrs *attrs = call->attrs;
+    linear_sizes s = linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+    clblast_product dx = {.rows = s.rows, .columns = s.in, .depth = s.out};
+    clblast_product dw = {.rows = s.out, .columns = s.in, .depth = s.rows, .transpose_a = true};
+    TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
+    backward_plan *plan = call->state;
+    plan->upstream =
+        (gpu_upstream){.shape = call->in_shape[3],
+                       .mask = call->in_shape[2].rank >= 0 ? "relu_backward_positive" : NULL,
+                       .summed = attrs->has_bias != 0};
+    if (attrs->need_dx) TRY(clblast_task_prepare(call, &dx, &plan->dx, err));
+    TRY(clblast_task_prepare(call, &dw, &plan->dw, err));
+    return gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err);
+}
+
+static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    const linear_backward_attrs *attrs = call->attrs;
+    backward_plan *plan = call->state;
+    gpu_span dz;
+    TRY(gpu_upstream_record(call, recorder, &plan->upstream, &dz, err));
+    clblast_operands dx = {.a = dz, .b = call->in[1], .y = call->out[0]};
+    clblast_operands dw = {.a = dz, .b = call->in[0], .y = call->out[1]};
+    if (attrs->need_dx) TRY(clblast_task_record(call, recorder, &plan->dx, &dx, err));
+    return clblast_task_record(call, recorder, &plan->dw, &dw, err);
+}
+
+const gpu_kernel CLBLAST_KERNEL(linear) = {"CLBlast", forward_prepare, forward_record};
+const gpu_kernel CLBLAST_KERNEL(linear_backward) = {"CLBlast", backward_prepare, backward_record};

@@ -1,0 +1,24 @@
+/* The matrix product on CLBlast. */
+#include "ops/matmul/matmul.h"
+#include "ops/matmul/product_clblast.h"
+
+static be_status matmul_prepare(gpu_call *call, be_error *err)
+{
+    const matmul_attrs *attrs = call->attrs;
+    matmul_sizes s = matmul_sizes_of(attrs, &call->in_shape[0], &call->in_shape[1]);
+    clblast_product product = {.rows = s.m,
+                               .columns = s.n,
+                               .depth = s.k,
+                               .transpose_a = attrs->transpose_a != 0,
+                               .transpose_b = attrs->transpose_b != 0};
+    TRY(arena_alloc(call->memory, &call->state, sizeof(clblast_task), err));
+    return clblast_task_prepare(call, &product, call->state, err);
+}
+
+static be_status matmul_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    clblast_operands operands = {.a = call->in[0], .b = call->in[1], .y = call->out[0]};
+    return clblast_task_record(call, recorder, call->state, &operands, err);
+}
+
+const gpu_kernel CLBLAST_KERNEL(matmul) = {"CLBlast", matmul_prepare, matmul_record};

@@ -1,0 +1,86 @@
+"""What looking for devices costs: which libraries are opened, as the system's loader tells
+(LD_DEBUG), and how long it takes where there are none."""
+import ctypes
+import glob
+import json
+import os
+import subprocess
+import sys
+import time
+import unittest
+
+from cli_support import LIMIT_S, PROGRAM, SMALL, FolderTest, run
+
+DRIVERS = ["libcuda.so", "libpocl", "libnvrtc", "libnvidia-ml", "libcudnn", "libcublasLt",
+           "libclblast"]
+LIMIT_MS = 20
+TURNS = 12
+
+
+def has_driver():
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def hello(env=None, **members):
+    request = json.dumps({"op": "hello", "schema": 1, **members}) + "\n"
+    done = subprocess.run([PROGRAM, "runner"], input=request, capture_output=True, text=True,
+                          env={**os.environ, **(env or {})}, timeout=LIMIT_S, check=True)
+    return json.loads(done.stdout.splitlines()[0])
+
+
+@unittest.skipUnless(sys.platform == "linux", "the loader of Linux tells what it opens")
+class StartTest(FolderTest):
+    def opened(self, action):
+        """Those of DRIVERS that the loader was asked for while `action` ran, in any process."""
+        action({"LD_DEBUG": "libs,files", "LD_DEBUG_OUTPUT": self.path("loader")})
+        texts = []
+        for path in glob.glob(self.path("loader.*")):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                texts.append(file.read())
+            os.unlink(path)
+        self.assertIn("libjansson", "".join(texts), "the loader told nothing")
+        return [name for name in DRIVERS if any(name in text for text in texts)]
+
+    def test_the_cpu_alone_opens_no_driver(self):
+        self.assertEqual(self.opened(lambda env: hello(env, device="cpu")), [])
+        for words in (["bench", "mlp-mnist", *SMALL, "--device", "cpu", "--engine", "native",
+                       "--time", "0.02", "--max-time", "0.05"],
+                      ["bench", "mlp-mnist", *SMALL, "--device", "null", "--engine", "native",
+                       "--time", "0.02", "--max-time", "0.05"],
+                      ["bench", "mlp-mnist", *SMALL, "--device", "cpu", "--dry-run"],
+                      ["train", "mlp-mnist", *SMALL, "--steps", "1"], ["workloads"]):
+            def action(env, words=words):
+                done = run(*words, env=env)
+                self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(self.opened(action), [], words)
+
+    @unittest.skipIf(has_driver(), "NVIDIA's driver is installed")
+    def test_nothing_else_is_looked_for_without_a_driver(self):
+        """Neither the toolkit nor the folders of Python's packages: only the driver itself."""
+        env = {"BREAKEVEN_OPENCL_LIB_DIR": self.folder, "BREAKEVEN_PYTHON": "/nowhere/python3"}
+        found = self.opened(lambda debug: hello({**env, **debug}))
+        self.assertEqual(found, ["libcuda.so"])
+
+    @unittest.skipIf(has_driver(), "NVIDIA's driver is installed")
+    def test_looking_is_quick(self):
+        """The least of several runs in turn: what other programs take is in none of them."""
+        env = {"BREAKEVEN_OPENCL_LIB_DIR": self.folder}
+        least = {"cpu": float("inf"), None: float("inf")}
+        for _ in range(TURNS):
+            for device in least:
+                members = {"device": device} if device else {}
+                began = time.perf_counter()
+                answer = hello(env, **members)
+                least[device] = min(least[device], time.perf_counter() - began)
+                usable = [d["id"] for d in answer["devices"]]
+                self.assertEqual(usable, ["cpu"])
+        cost_ms = 1e3 * (least[None] - least["cpu"])
+        self.assertLess(cost_ms, LIMIT_MS, least)
+
+
+if __name__ == "__main__":
+    unittest.main()
