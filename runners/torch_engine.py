@@ -14,6 +14,7 @@ from torch import nn
 import safetensors_io
 import torch_feed
 import torch_libraries as libraries
+import torch_phases
 import torch_workloads
 from runner_protocol import Failure, SCHEMA, member
 
@@ -239,6 +240,7 @@ class Engine:
 
     def __init__(self):
         self.session = None
+        self.chain = None
 
     def hello(self, request):
         return {"schema": SCHEMA, "engine": "torch", "version": str(torch.__version__),
@@ -383,7 +385,18 @@ class Engine:
             lap("backward")
             session.optimizer.step()
             lap("optimizer")
-        return {"steps": steps, "wall_ns": time.monotonic_ns() - start, "phases": spent}
+        keys = ("data", "upload", "forward", "backward", "optimizer", "loss_read", "idle_host",
+                "idle_other")
+        return {"steps": steps, "wall_ns": time.monotonic_ns() - start,
+                "phases": {key: spent.get(key, 0) for key in keys},
+                "launches": None, "synchronisations": None, "upload_bytes": None,
+                "download_bytes": None, "work": {}, "ops": []}
+
+    def reference(self, request):
+        device = self._prepared().device
+        if self.chain is None or self.chain.device != device:
+            self.chain = torch_phases.ReferenceChain(device)
+        return {"wall_ns": self.chain.run()}
 
     def failure_of(self, error):
         """What the conductor is told of an exception that no op foresaw."""

@@ -75,10 +75,13 @@ BE_CHECKED be_status be_plan_run_checked(be_plan *plan, int64_t steps, be_error 
  * every launch makes the step a little slower. */
 #define BE_PHASE_LIST(X)      \
     X(DATA, "data")           \
+    X(UPLOAD, "upload")       \
     X(FORWARD, "forward")     \
     X(BACKWARD, "backward")   \
     X(OPTIMIZER, "optimizer") \
-    X(OTHER, "other")
+    X(LOSS_READ, "loss_read") \
+    X(IDLE_HOST, "idle_host") \
+    X(IDLE_OTHER, "idle_other")
 
 typedef enum be_phase {
 #define X(name, text) BE_PHASE_##name,

@@ -115,7 +115,7 @@ static be_phase node_phase(const be_plan *plan, size_t n, bool *needs)
                (needs[node->in[i]] || g->values[node->in[i]].kind == VALUE_PARAMETER);
     for (int o = 0; o < OP_MAX_OUT; o++)
         if (node->out[o] != BE_NONE) needs[node->out[o]] = any;
-    if (node->op == g->recipe.advance) return BE_PHASE_OTHER;
+    if (node->op == g->recipe.advance) return BE_PHASE_LOSS_READ;
     if (plan->train && node->op == g->recipe.optimizer) return BE_PHASE_OPTIMIZER;
     if (!any) return BE_PHASE_DATA;
     int loss = g->recipe.loss == BE_NONE ? -1 : g->values[g->recipe.loss].producer;

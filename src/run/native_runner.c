@@ -337,7 +337,19 @@ static be_status answer_phases(server *s, const json_t *request, json_t *answer,
     json_object_set_new(answer, "steps", json_integer(steps));
     json_object_set_new(answer, "wall_ns", json_integer(wall_ns));
     json_object_set_new(answer, "phases", phases);
+    static const char *const unknown[] = {"launches", "synchronisations", "upload_bytes",
+                                          "download_bytes"};
+    for (int i = 0; i < 4; i++) json_object_set_new(answer, unknown[i], json_null());
+    json_object_set_new(answer, "work", json_object());
+    json_object_set_new(answer, "ops", json_array());
     return BE_OK;
+}
+
+static be_status answer_reference(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    (void)request, (void)answer;
+    TRY(need_session(s, err));
+    FAIL(err, BE_UNAVAILABLE, "this engine has no reference work: go on without it");
 }
 
 static be_status answer_quit(server *s, const json_t *request, json_t *answer, be_error *err)
@@ -348,8 +360,8 @@ static be_status answer_quit(server *s, const json_t *request, json_t *answer, b
 
 /* In the order of the protocol's list. */
 static handler *const handlers[] = {
-    answer_hello,    answer_prepare, answer_run,    answer_sync, answer_parity,
-    answer_evaluate, answer_export,  answer_phases, answer_quit,
+    answer_hello,    answer_prepare, answer_run,    answer_sync,      answer_parity,
+    answer_evaluate, answer_export,  answer_phases, answer_reference, answer_quit,
 };
 
 /* ---------------------------------------------------------------- the loop */
