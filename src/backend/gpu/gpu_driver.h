@@ -143,6 +143,8 @@ struct gpu_driver {
     double tune_seconds; /* for gpu_tune.h, where nobody says otherwise; < 0: never */
     int64_t launches;    /* kernels run so far, counted by the driver */
     int64_t fed_bytes;   /* sent from feeds so far, counted by the driver */
+    int64_t read_bytes;  /* downloaded so far, and */
+    int64_t waits;       /* how often the host waited so far: counted by the driver */
 };
 
 #endif

@@ -1,0 +1,230 @@
+/* See gpu_phases.h. */
+#include "backend/gpu/gpu_phases.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/memory.h"
+
+#define LAP_NS \
+    4000000 /* what a lap of whole steps should take: the wait at its end is lost in it */
+#define REPEATS_MOST 160 /* … and the steps of one: the queue must not run full */
+#define REPEATS_GROUP 16 /* a driver may hand over so many steps at once */
+#define BUDGET_NS 300000000
+#define PASSES_LEAST 3
+#define PASSES_MOST 9
+#define AHEAD \
+    0.8 /* of a lap: who has handed over all before that did not keep the device waiting */
+
+/* What is timed.  Point k is the first k nodes; point 0 is the first node that launches anything,
+ * twice in a step, from which what a step without nodes takes can be told. */
+typedef struct timer {
+    const gpu_phases_job *job;
+    gpu_sequence **sequences; /* of point 0 … nodes; NULL: as the point before */
+    int64_t *laps;            /* [nodes + 3][PASSES_MOST] */
+    double *until;            /* [nodes + 1] ns of a lap of the first k nodes */
+    size_t first;             /* node that launches */
+    int passes;
+    int64_t repeats; /* steps of a lap */
+} timer;
+
+/* Beside the points: the run as the user has it, and the time until a step was handed over. */
+static size_t run_row(const timer *t)
+{
+    return t->job->nodes + 1;
+}
+
+static size_t handed_row(const timer *t)
+{
+    return t->job->nodes + 2;
+}
+
+static int64_t *lap_at(const timer *t, size_t row, int pass)
+{
+    return &t->laps[row * PASSES_MOST + (size_t)pass];
+}
+
+/* ---------------------------------------------------------------- sequences */
+
+static be_status make_double(timer *t, be_error *err)
+{
+    const gpu_phases_job *job = t->job;
+    const gpu_launch *from = job->launches + job->first_launch[t->first];
+    size_t count = job->first_launch[t->first + 1] - job->first_launch[t->first];
+    void *memory = NULL;
+    TRY(memory_alloc(&memory, 2 * count * sizeof(gpu_launch), "launches", err));
+    gpu_launch *both = memory;
+    memcpy(both, from, count * sizeof *both);
+    memcpy(both + count, from, count * sizeof *both);
+    be_status status =
+        job->driver->vtable->sequence(job->driver, both, (int)(2 * count), &t->sequences[0], err);
+    memory_free(memory);
+    return status;
+}
+
+static be_status make_sequences(timer *t, be_error *err)
+{
+    const gpu_phases_job *job = t->job;
+    while (t->first < job->nodes && job->first_launch[t->first + 1] == 0) t->first++;
+    if (t->first == job->nodes) return BE_OK;
+    TRY(make_double(t, err));
+    for (size_t k = 1; k < job->nodes; k++) {
+        size_t count = job->first_launch[k];
+        if (count == job->first_launch[k - 1] || count == job->first_launch[job->nodes]) continue;
+        TRY(job->driver->vtable->sequence(job->driver, job->launches, (int)count, &t->sequences[k],
+                                          err));
+    }
+    t->sequences[job->nodes] = job->whole;
+    return BE_OK;
+}
+
+static void free_sequences(timer *t)
+{
+    for (size_t k = 0; k < t->job->nodes; k++)
+        if (t->sequences[k]) t->job->driver->vtable->sequence_free(t->job->driver, t->sequences[k]);
+}
+
+/* ---------------------------------------------------------------- laps */
+
+static be_status lap(timer *t, size_t point, int pass, be_error *err)
+{
+    gpu_driver *driver = t->job->driver;
+    if (!t->sequences[point]) return BE_OK;
+    int64_t start_ns = clock_now_ns();
+    TRY(driver->vtable->replay(driver, t->sequences[point], t->repeats, err));
+    int64_t handed_ns = clock_now_ns();
+    TRY(driver->vtable->synchronise(driver, err));
+    *lap_at(t, point, pass) = clock_now_ns() - start_ns;
+    if (point == t->job->nodes) *lap_at(t, handed_row(t), pass) = handed_ns - start_ns;
+    return BE_OK;
+}
+
+static be_status run_lap(timer *t, int pass, be_error *err)
+{
+    int64_t start_ns = clock_now_ns();
+    TRY(t->job->run(t->job->program, t->repeats, false, err));
+    *lap_at(t, run_row(t), pass) = clock_now_ns() - start_ns;
+    return BE_OK;
+}
+
+/* In turning order, so that a device that grows slower does so for all. */
+static be_status one_pass(timer *t, int pass, be_error *err)
+{
+    size_t points = t->job->nodes + 1;
+    for (size_t i = 0; i < points; i++) TRY(lap(t, pass % 2 ? points - 1 - i : i, pass, err));
+    return t->job->is_streamed ? run_lap(t, pass, err) : BE_OK;
+}
+
+/* How often, from what one lap takes. */
+static be_status choose(timer *t, be_error *err)
+{
+    int64_t most = t->job->steps < REPEATS_MOST ? t->job->steps : REPEATS_MOST;
+    t->repeats = 1;
+    TRY(lap(t, t->job->nodes, 0, err));
+    int64_t step_ns = *lap_at(t, t->job->nodes, 0) + 1;
+    t->repeats = LAP_NS / step_ns;
+    if (t->repeats > most) t->repeats = most;
+    if (t->repeats > REPEATS_GROUP) t->repeats -= t->repeats % REPEATS_GROUP;
+    if (t->repeats < 1) t->repeats = 1;
+    double pass_ns = (double)(step_ns * t->repeats) * ((double)t->job->nodes / 2 + 2);
+    double passes = BUDGET_NS / pass_ns;
+    t->passes = passes < PASSES_LEAST  ? PASSES_LEAST
+                : passes > PASSES_MOST ? PASSES_MOST
+                                       : (int)passes;
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- what they say */
+
+static int by_size(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(const timer *t, size_t row)
+{
+    int64_t *laps = lap_at(t, row, 0);
+    qsort(laps, (size_t)t->passes, sizeof *laps, by_size);
+    return (double)laps[t->passes / 2];
+}
+
+/* The laps of a run are not alike: one of them fills a slot with batches, the next does not. */
+static double run_mean(const timer *t)
+{
+    double sum = 0;
+    for (int pass = 0; pass < t->passes; pass++) sum += (double)*lap_at(t, run_row(t), pass);
+    return sum / t->passes;
+}
+
+/* From behind: more nodes never take less, and what noise says otherwise is given to those before,
+ * so that the whole stays what it is. */
+static void find_until(timer *t, double wall)
+{
+    size_t nodes = t->job->nodes;
+    double whole = median(t, nodes);
+    t->until[nodes] = whole < wall ? whole : wall;
+    for (size_t k = nodes; k-- > t->first + 1;) {
+        double here = t->sequences[k] ? median(t, k) : t->until[k + 1];
+        t->until[k] = here < t->until[k + 1] ? here : t->until[k + 1];
+    }
+    /* A node without launches takes nothing: it ends where the one before does. */
+    for (size_t k = t->first + 2; k < nodes; k++)
+        if (!t->sequences[k] && t->job->first_launch[k] == t->job->first_launch[k - 1])
+            t->until[k] = t->until[k - 1];
+    double one = t->until[t->first + 1], none = 2 * one - median(t, 0);
+    for (size_t k = 0; k <= t->first; k++) t->until[k] = none < 0 ? 0 : none > one ? one : none;
+}
+
+static void summarise(timer *t, device_times *times)
+{
+    const gpu_phases_job *job = t->job;
+    double scale = (double)job->steps / (double)t->repeats;
+    double wall = job->is_streamed ? run_mean(t) : median(t, job->nodes);
+    find_until(t, wall);
+    int64_t before = llround(t->until[0] * scale);
+    times->idle_other_ns = before;
+    for (size_t n = 0; n < job->nodes; n++) {
+        int64_t until = llround(t->until[n + 1] * scale);
+        times->node_ns[n] = until - before;
+        before = until;
+    }
+    times->wall_ns = llround(wall * scale);
+    times->upload_ns = times->wall_ns - before;
+    bool is_ahead = median(t, handed_row(t)) < AHEAD * median(t, job->nodes);
+    times->idle_host_ns = is_ahead && !job->is_streamed ? 0 : -1;
+}
+
+static be_status measure(timer *t, device_times *times, be_error *err)
+{
+    TRY(make_sequences(t, err));
+    if (t->first == t->job->nodes) return BE_OK;
+    TRY(choose(t, err));
+    for (int pass = 0; pass < t->passes; pass++) TRY(one_pass(t, pass, err));
+    summarise(t, times);
+    return BE_OK;
+}
+
+be_status gpu_phases_measure(const gpu_phases_job *job, device_times *times, be_error *err)
+{
+    timer t = {.job = job};
+    void *sequences = NULL, *laps = NULL, *until = NULL;
+    size_t rows = job->nodes + 3;
+    be_status status = memory_alloc(&sequences, rows * sizeof(gpu_sequence *), "sequences", err);
+    if (status == BE_OK)
+        status = memory_alloc(&laps, rows * PASSES_MOST * sizeof(int64_t), "times", err);
+    if (status == BE_OK) status = memory_alloc(&until, rows * sizeof(double), "times", err);
+    t.sequences = sequences;
+    t.laps = laps;
+    t.until = until;
+    if (status == BE_OK) {
+        status = measure(&t, times, err);
+        free_sequences(&t);
+    }
+    memory_free(sequences);
+    memory_free(laps);
+    memory_free(until);
+    return status;
+}
