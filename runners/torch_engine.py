@@ -353,44 +353,7 @@ class Engine:
 
     def phases(self, request):
         session = self._prepared()
-        steps = member(request, "steps", int, least=1)
-        spent = {}
-        libraries.synchronize(session.device)
-        start = mark = time.monotonic_ns()
-
-        def lap(phase):
-            nonlocal mark
-            libraries.synchronize(session.device)
-            now = time.monotonic_ns()
-            spent[phase] = spent.get(phase, 0) + now - mark
-            mark = now
-
-        for _ in range(steps):
-            if not session.resident:
-                session.send_ahead()
-                lap("upload")
-            pixels, target = session.next_pixels()
-            x = session.normalize(pixels)
-            lap("data")
-            if not session.training:
-                with torch.inference_mode():
-                    session.forward(x)
-                lap("forward")
-                continue
-            session.optimizer.zero_grad(set_to_none=True)
-            lap("optimizer")
-            loss = session.loss(session.forward(x), target)
-            lap("forward")
-            loss.backward()
-            lap("backward")
-            session.optimizer.step()
-            lap("optimizer")
-        keys = ("data", "upload", "forward", "backward", "optimizer", "loss_read", "idle_host",
-                "idle_other")
-        return {"steps": steps, "wall_ns": time.monotonic_ns() - start,
-                "phases": {key: spent.get(key, 0) for key in keys},
-                "launches": None, "synchronisations": None, "upload_bytes": None,
-                "download_bytes": None, "work": {}, "ops": []}
+        return torch_phases.measure(session, member(request, "steps", int, least=1))
 
     def reference(self, request):
         device = self._prepared().device
