@@ -2,7 +2,7 @@
 #include "backend/cpu/cpu.h"
 #include "core/clock.h"
 
-#define CHAINS 32     /* enough that no multiplication waits for the one before */
+#define CHAINS 32      /* enough that no multiplication waits for the one before */
 #define ROUNDS 1000000 /* about 2 ms at 3 GHz */
 
 static float multiply_add(float start)

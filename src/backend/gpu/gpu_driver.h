@@ -65,6 +65,7 @@ typedef struct gpu_task {
 typedef struct gpu_launch {
     const gpu_function *function;
     const gpu_task *task;
+    bool alone;        /* it begins when all before it is done, whatever the arguments say */
     int groups, group; /* groups, and work items of one */
     int argument_count;
     gpu_argument arguments[GPU_MAX_ARGUMENTS];
