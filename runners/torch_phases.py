@@ -250,10 +250,10 @@ def measure(session, steps):
     finally:
         kept.restore()
     kind = session.device.type
-    if kind != "cpu":
-        spent["idle_host"] = None
     if kind == "cuda" and profile:
         share_out(wall_ns, spent, profile.busy_ns)
+    elif kind != "cpu":
+        spent["idle_host"] = None
     reads = 1 if session.training else 0
     sent_bytes = 0 if session.resident else sum(
         x.numel() * x.element_size() for x in session.feed.slots[0].host)

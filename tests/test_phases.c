@@ -27,6 +27,7 @@ static struct {
     int64_t slow_ns;
     int64_t noise_ns; /* each lap takes another part of it longer */
     int laps;
+    int64_t alone_ns;               /* what a step that begins alone takes longer */
     int sequences, fail_at;         /* made so far; the one that fails, 0: none */
     const gpu_driver_vtable *inner; /* the null device's */
 } world;
@@ -76,7 +77,8 @@ static be_status fake_sequence(gpu_driver *driver, const gpu_launch *launches, i
     TRY(memory_alloc(&memory, sizeof(gpu_sequence), "a sequence", err));
     *out = memory;
     (*out)->count = count;
-    for (int i = 0; i < count; i++) (*out)->ns += kernel_ns(&launches[i]);
+    for (int i = 0; i < count; i++)
+        (*out)->ns += kernel_ns(&launches[i]) + launches[i].alone * world.alone_ns;
     return BE_OK;
 }
 
@@ -339,6 +341,23 @@ static void copies_are_found(void **state)
     close_plan(s);
 }
 
+/* Where a step begins beside the end of the one before, its first ops are shorter by that. */
+static void begins_are_hidden(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_plan_times t;
+    setting *s = new_setting("null:0", false);
+    world.alone_ns = 600;
+    ASSERT_OK(be_plan_phases(s->plan, STEPS, &t, &err));
+    assert_int_equal(t.ops[0].ns + t.phase_ns[BE_PHASE_IDLE_OTHER],
+                     STEPS * KERNEL_NS + idle_ns(32));
+    for (int n = 1; n < t.op_count; n++)
+        assert_int_equal(t.ops[n].ns, STEPS * KERNEL_NS * t.ops[n].launches);
+    assert_int_equal(sum_of(&t), t.wall_ns);
+    close_plan(s);
+}
+
 /* Noise makes no time negative, and takes nothing from the whole. */
 static void noise_keeps_the_sum(void **state)
 {
@@ -469,6 +488,7 @@ int main(void)
         cmocka_unit_test(slow_kernels_are_found),
         cmocka_unit_test(slow_hosts),
         cmocka_unit_test(copies_are_found),
+        cmocka_unit_test(begins_are_hidden),
         cmocka_unit_test(noise_keeps_the_sum),
         cmocka_unit_test(failures_leave_nothing),
         cmocka_unit_test(a_processor_is_timed_in_its_loop),

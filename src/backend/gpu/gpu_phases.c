@@ -22,7 +22,7 @@
 typedef struct timer {
     const gpu_phases_job *job;
     gpu_sequence **sequences; /* of point 0 … nodes; NULL: as the point before */
-    int64_t *laps;            /* [nodes + 2][PASSES_MOST] */
+    int64_t *laps;            /* [nodes + 3][PASSES_MOST] */
     double *until;            /* [nodes + 1] ns of a lap of the first k nodes */
     size_t first;             /* node that launches */
     int64_t streamed_ns;      /* of the steps of the job */
@@ -30,10 +30,16 @@ typedef struct timer {
     int64_t repeats; /* steps of a lap */
 } timer;
 
-/* Beside the points: the time until the whole steps of a lap were handed over. */
-static size_t handed_row(const timer *t)
+/* Beside the points: all nodes, each step alone; and the time until whole steps were handed over.
+ */
+static size_t alone_row(const timer *t)
 {
     return t->job->nodes + 1;
+}
+
+static size_t handed_row(const timer *t)
+{
+    return t->job->nodes + 2;
 }
 
 static int64_t *lap_at(const timer *t, size_t row, int pass)
@@ -65,6 +71,7 @@ static be_status make_points(timer *t, gpu_launch *launches, be_error *err)
         TRY(make_sequence(t, k, launches, count, err));
     }
     t->sequences[job->nodes] = job->whole;
+    TRY(make_sequence(t, alone_row(t), launches, total, err));
     memcpy(launches + once, launches, once * sizeof *launches);
     return make_sequence(t, 0, launches, 2 * once, err);
 }
@@ -84,8 +91,9 @@ static be_status make_sequences(timer *t, be_error *err)
 
 static void free_sequences(timer *t)
 {
-    for (size_t k = 0; k < t->job->nodes; k++)
-        if (t->sequences[k]) t->job->driver->vtable->sequence_free(t->job->driver, t->sequences[k]);
+    for (size_t k = 0; k <= alone_row(t); k++)
+        if (t->sequences[k] && k != t->job->nodes)
+            t->job->driver->vtable->sequence_free(t->job->driver, t->sequences[k]);
 }
 
 /* ---------------------------------------------------------------- laps */
@@ -106,7 +114,7 @@ static be_status lap(timer *t, size_t point, int pass, be_error *err)
 /* In turning order, so that a device that grows slower does so for all. */
 static be_status one_pass(timer *t, int pass, be_error *err)
 {
-    size_t points = t->job->nodes + 1;
+    size_t points = alone_row(t) + 1;
     for (size_t i = 0; i < points; i++) TRY(lap(t, pass % 2 ? points - 1 - i : i, pass, err));
     return BE_OK;
 }
@@ -146,21 +154,25 @@ static double median(const timer *t, size_t row)
 }
 
 /* From behind: more nodes never take less, and what noise says otherwise is given to those before,
- * so that the whole stays what it is. */
+ * so that the whole stays what it is.  What whole steps are faster by than steps alone is the begin
+ * of a step beside the end of the one before: it is taken from the first nodes. */
 static void find_until(timer *t, double wall)
 {
     size_t nodes = t->job->nodes;
-    double whole = median(t, nodes);
+    double whole = median(t, nodes), hidden = median(t, alone_row(t)) - whole;
+    if (hidden < 0) hidden = 0;
     t->until[nodes] = whole < wall ? whole : wall;
     for (size_t k = nodes; k-- > t->first + 1;) {
-        double here = t->sequences[k] ? median(t, k) : t->until[k + 1];
+        double here = t->sequences[k] ? median(t, k) - hidden : t->until[k + 1];
+        if (here < 0) here = 0;
         t->until[k] = here < t->until[k + 1] ? here : t->until[k + 1];
     }
     /* A node without launches takes nothing: it ends where the one before does. */
     for (size_t k = t->first + 2; k < nodes; k++)
         if (!t->sequences[k] && t->job->first_launch[k] == t->job->first_launch[k - 1])
             t->until[k] = t->until[k - 1];
-    double one = t->until[t->first + 1], none = 2 * one - median(t, 0);
+    double one = t->until[t->first + 1], none = -median(t, 0);
+    none += 2 * (t->sequences[t->first + 1] ? median(t, t->first + 1) : one);
     for (size_t k = 0; k <= t->first; k++) t->until[k] = none < 0 ? 0 : none > one ? one : none;
 }
 
@@ -212,7 +224,7 @@ be_status gpu_phases_measure(const gpu_phases_job *job, device_times *times, be_
 {
     timer t = {.job = job};
     void *sequences = NULL, *laps = NULL, *until = NULL;
-    size_t rows = job->nodes + 2;
+    size_t rows = job->nodes + 3;
     be_status status = memory_alloc(&sequences, rows * sizeof(gpu_sequence *), "sequences", err);
     if (status == BE_OK)
         status = memory_alloc(&laps, rows * PASSES_MOST * sizeof(int64_t), "times", err);
