@@ -13,7 +13,8 @@ import traceback
 
 SCHEMA = 1
 STATUSES = ("FAILED", "BAD_DATA", "IO", "DRIVER", "USAGE", "UNAVAILABLE", "NUMERIC", "NO_MEMORY")
-OPS = ("hello", "prepare", "run", "sync", "parity", "evaluate", "export", "phases", "quit")
+OPS = ("hello", "prepare", "run", "sync", "parity", "evaluate", "export", "phases", "reference",
+       "quit")
 REQUIRED = object()
 
 

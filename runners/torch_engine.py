@@ -14,6 +14,7 @@ from torch import nn
 import safetensors_io
 import torch_feed
 import torch_libraries as libraries
+import torch_phases
 import torch_workloads
 from runner_protocol import Failure, SCHEMA, member
 
@@ -239,6 +240,7 @@ class Engine:
 
     def __init__(self):
         self.session = None
+        self.chain = None
 
     def hello(self, request):
         return {"schema": SCHEMA, "engine": "torch", "version": str(torch.__version__),
@@ -351,39 +353,13 @@ class Engine:
 
     def phases(self, request):
         session = self._prepared()
-        steps = member(request, "steps", int, least=1)
-        spent = {}
-        libraries.synchronize(session.device)
-        start = mark = time.monotonic_ns()
+        return torch_phases.measure(session, member(request, "steps", int, least=1))
 
-        def lap(phase):
-            nonlocal mark
-            libraries.synchronize(session.device)
-            now = time.monotonic_ns()
-            spent[phase] = spent.get(phase, 0) + now - mark
-            mark = now
-
-        for _ in range(steps):
-            if not session.resident:
-                session.send_ahead()
-                lap("upload")
-            pixels, target = session.next_pixels()
-            x = session.normalize(pixels)
-            lap("data")
-            if not session.training:
-                with torch.inference_mode():
-                    session.forward(x)
-                lap("forward")
-                continue
-            session.optimizer.zero_grad(set_to_none=True)
-            lap("optimizer")
-            loss = session.loss(session.forward(x), target)
-            lap("forward")
-            loss.backward()
-            lap("backward")
-            session.optimizer.step()
-            lap("optimizer")
-        return {"steps": steps, "wall_ns": time.monotonic_ns() - start, "phases": spent}
+    def reference(self, request):
+        device = self._prepared().device
+        if self.chain is None or self.chain.device != device:
+            self.chain = torch_phases.ReferenceChain(device)
+        return {"wall_ns": self.chain.run()}
 
     def failure_of(self, error):
         """What the conductor is told of an exception that no op foresaw."""

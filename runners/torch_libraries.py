@@ -33,6 +33,35 @@ def synchronize(device):
             torch.zeros(1, device=device).item()  # 1.13: a read waits for the one queue
 
 
+def profiled(device):
+    """What PyTorch's profiler can watch for this device: a list, empty where it sees nothing."""
+    activity = torch.profiler.ProfilerActivity
+    if device.type == "cpu":
+        return [activity.CPU]
+    # Without kineto, as in Debian's 1.13, no kernel of a GPU is seen.
+    if device.type == "cuda" and torch.autograd.kineto_available():
+        return [activity.CPU, activity.CUDA]
+    return []
+
+
+def random_states(device):
+    """The states of all generators that a step on this device draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps" and hasattr(torch, "mps"):
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_random_states(device, states):
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    if "mps" in states:
+        torch.mps.set_rng_state(states["mps"])
+
+
 def find_device(name):
     if not re.fullmatch(r"cpu|mps|cuda(:\d{1,4})?", name):
         raise Failure("UNAVAILABLE", "a device cpu, cuda, cuda:N or mps", f"'{name}'",

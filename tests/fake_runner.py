@@ -171,7 +171,20 @@ class Fake:
         self.answer()
 
     def phases(self, request):
-        self.answer(steps=request["steps"], wall_ns=10, phases={"forward": 4, "backward": 6})
+        steps = request["steps"]
+        ns = {"data": 1, "upload": 0, "forward": 4, "backward": 3, "optimizer": 1, "loss_read": 0,
+              "idle_host": None, "idle_other": 1}
+        op = {"op": "nap", "name": "", "phase": "forward", "implementation": "sleep",
+              "launches": steps, "ns": 4 * steps, "flops": None, "bytes": None}
+        self.answer(steps=steps, wall_ns=10 * steps,
+                    phases={name: value and value * steps for name, value in ns.items()},
+                    launches=steps, synchronisations=1, upload_bytes=0, download_bytes=None,
+                    work={"cpu": {"launches": steps, "busy_ns": None}}, ops=[op])
+
+    def reference(self, request):
+        start = time.monotonic_ns()
+        self.work(0.002, spin=True)
+        self.answer(wall_ns=time.monotonic_ns() - start)
 
 
 def main():

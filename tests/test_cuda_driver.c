@@ -297,6 +297,35 @@ static void sequences(void **state)
     d->vtable->close(d);
 }
 
+/* Two launches that share nothing overlap, unless the second is to begin alone. */
+static void launches_alone(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    gpu_buffer buffer = 0;
+    const gpu_function *f = NULL;
+    gpu_driver *d = open_driver();
+    gpu_module *module = compile(d, world.text);
+    ASSERT_OK(d->vtable->alloc(d, 4 * N * sizeof(float), "data", &buffer, &err));
+    ASSERT_OK(d->vtable->function(d, module, "add", &f, &err));
+    for (int alone = 0; alone < 2; alone++) {
+        gpu_sequence *sequence = NULL;
+        gpu_launch list[] = {
+            add(f, span(buffer, 0, N, false), span(buffer, N, N, true), 1),
+            add(f, span(buffer, 2 * N, N, false), span(buffer, 3 * N, N, true), 1)};
+        for (int i = 0; i < 2; i++) list[i].alone = alone;
+        int before = world.overlaps();
+        ASSERT_OK(d->vtable->sequence(d, list, 2, &sequence, &err));
+        ASSERT_OK(d->vtable->replay(d, sequence, 16, &err));
+        ASSERT_OK(d->vtable->synchronise(d, &err));
+        assert_int_equal(world.overlaps() > before, !alone);
+        d->vtable->sequence_free(d, sequence);
+    }
+    d->vtable->free(d, buffer);
+    d->vtable->module_free(d, module);
+    d->vtable->close(d);
+}
+
 /* ---------------------------------------------------------------- feeds */
 
 #define FEEDS 7
@@ -550,6 +579,7 @@ int main(void)
         TEST(launches),
         TEST(kernel_that_does_not_compile),
         TEST(sequences),
+        TEST(launches_alone),
         TEST(feeds),
         TEST(cache_of_code),
         TEST(cache_by_device),

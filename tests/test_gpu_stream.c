@@ -89,9 +89,13 @@ static be_status write_data(be_plan *plan, const be_batch *batch, bool bind, be_
 
 static be_status run_steps(be_plan *plan, const training *t, int epoch, be_error *err)
 {
-    int64_t phases[BE_PHASE_COUNT] = {0};
+    be_plan_times times;
     if (t->how == CHECKED) return be_plan_run_checked(plan, EPOCH_STEPS, err);
-    if (t->how == TIMED) return be_plan_run_timed(plan, EPOCH_STEPS, phases, err);
+    if (t->how == TIMED) {
+        TRY(be_plan_run(plan, 3, err));
+        TRY(be_plan_phases(plan, 5, &times, err));
+        return be_plan_run(plan, EPOCH_STEPS - 3, err);
+    }
     if (t->how == STEP_BY_STEP) {
         for (int i = 0; i < EPOCH_STEPS; i++) TRY(be_plan_run(plan, 1, err));
         return BE_OK;
@@ -244,7 +248,7 @@ static void a_clock_that_stands_still(void **state)
     be_error err = {0};
     be_device *device = open_device(*state);
     int32_t order[COUNT];
-    int64_t phases[BE_PHASE_COUNT] = {0};
+    be_plan_times times;
     order_epoch(5, 0, order, COUNT);
     for (int host = 0; host < 2; host++) {
         be_graph *g = be_graph_new(1);
@@ -268,7 +272,7 @@ static void a_clock_that_stands_still(void **state)
         ASSERT_OK(be_plan_set_steps(plan, 4, &err));
         ASSERT_OK(be_plan_run(plan, 40, &err));
         ASSERT_OK(be_plan_read(plan, kept, x[host][1], sizeof x[0][0], &err));
-        ASSERT_OK(be_plan_run_timed(plan, 40, phases, &err));
+        ASSERT_OK(be_plan_phases(plan, 40, &times, &err));
         ASSERT_OK(be_plan_read(plan, kept, x[host][2], sizeof x[0][0], &err));
         be_plan_free(plan);
         be_graph_free(g);

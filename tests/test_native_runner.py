@@ -57,12 +57,6 @@ class NativeRunnerTest(shared.RunnerTest):
             request["optimizer"] = dict(optimizer, lr=1e-30)
         return request
 
-    def phases(self, steps):
-        """The step's end, which logs the loss, is a phase of its own."""
-        answer = self.ok("phases", steps=steps)
-        answer["phases"].pop("other")
-        return answer
-
     def test_hello_names_the_engine(self):
         self.assertEqual((self.hello["schema"], self.hello["engine"]), (1, "native"))
         self.assertIn("oneDNN", self.hello["libraries"]["blas"])
@@ -70,15 +64,32 @@ class NativeRunnerTest(shared.RunnerTest):
         for device in self.hello["unusable_devices"]:
             self.assertIn("install", device["reason"], device)
 
-    def test_phases_add_up(self):
-        self.ok("prepare", **self.request("cnn-fashion"))
-        self.ok("run", steps=2)
-        answer = self.phases(5)
-        self.assertEqual(set(answer["phases"]), {"data", "forward", "backward", "optimizer"})
-        total = sum(answer["phases"].values())
-        self.assertLessEqual(total, answer["wall_ns"])
-        self.assertGreater(total, 0.9 * answer["wall_ns"])
-        self.assertGreater(min(answer["phases"].values()), 0)
+    def check_ops(self, answer):
+        """One an op of the plan, named by layer."""
+        ops = [(op["op"], op["name"], op["phase"]) for op in answer["ops"]]
+        self.assertEqual((ops[0], ops[-2][2], ops[-1]),
+                         (("data_batch", "", "data"), "optimizer",
+                          ("advance", "", "loss_read")))
+        self.assertIn(("linear", "fc1", "forward"), ops)
+        self.assertIn(("linear_backward", "fc1", "backward"), ops)
+        self.assertEqual(sum(op["launches"] for op in answer["ops"]), answer["launches"])
+        for op in answer["ops"]:
+            self.assertRegex(op["implementation"], "native|oneDNN")
+
+    def test_phases_on_opencl(self):
+        if "opencl:0" not in [device["id"] for device in self.hello["devices"]]:
+            self.skipTest("there is no OpenCL device")
+        for where in ("device", "host"):
+            self.ok("prepare", **self.request("mlp-mnist", device="opencl:0", data_on=where))
+            answer = self.ok("phases", steps=3)
+            self.assertEqual(sum(ns or 0 for ns in answer["phases"].values()), answer["wall_ns"])
+            self.assertGreater(answer["phases"]["forward"] + answer["phases"]["backward"], 0)
+            self.assertEqual(list(answer["work"]), ["opencl:0"])
+            self.assertEqual(answer["upload_bytes"] > 0, where == "host")
+            self.assertGreater(answer["download_bytes"], 0)
+            self.check_ops(answer)
+        for _ in range(2):
+            self.assertGreater(self.ok("reference")["wall_ns"], 10_000)
 
     def test_data_on_the_host_of_a_gpu(self):
         """The same bits as with the data on the device, in all that a runner is asked."""
@@ -107,7 +118,7 @@ class NativeRunnerTest(shared.RunnerTest):
         answer = self.ok("run", steps=4, losses=True)
         self.assertEqual((answer["steps"], answer["loss"], answer["losses"]),
                          (4, None, [None] * 4))
-        phases = self.phases(2)["phases"]
+        phases = self.ok("phases", steps=2)["phases"]
         self.assertEqual((phases["backward"], phases["optimizer"]), (0, 0))
         self.ok("parity", steps=2, out=self.path("out"))
         found = shared.safetensors_io.read(self.path("out"))

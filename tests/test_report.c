@@ -231,6 +231,13 @@ static void the_page_tells_the_verdict(void **state)
     page = page_of(records);
     assert_holds(page, "batch 100, fp32, 0.39 GFLOP a step, data on the host");
     free(page);
+    for (size_t i = 0; i < 2; i++)
+        json_object_set_new(json_array_get(records, i), "phases_s",
+                            json_pack("{s:f, s:n}", "idle_host", i ? 0.0 : 0.016, "upload"));
+    page = page_of(records);
+    assert_holds(page, "18.0 ms a step slower, most of it because its device waits for the host: "
+                       "16.0 ms against 0");
+    free(page);
     json_decref(records);
 }
 

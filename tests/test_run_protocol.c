@@ -1,7 +1,9 @@
 /* Tests of the protocol's two halves: requests as lines, and answers checked member by member. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "breakeven/plan.h"
 #include "run/protocol.h"
 #include "support.h"
 
@@ -163,11 +165,96 @@ static void good_answers_are_read(void **state)
     ASSERT_OK(parse(evaluate, "{\"ok\":true,\"count\":10,\"correct\":10,\"loss\":0.5}", &a, &err));
     assert_int_equal(a.correct, 10);
     protocol_answer_clear(&a);
-    ASSERT_OK(parse((protocol_call){.request = PROTOCOL_PHASES, .steps = 2},
-                    "{\"ok\":true,\"steps\":2,\"wall_ns\":9,\"phases\":{\"forward\":9}}", &a,
-                    &err));
-    assert_int_equal(json_object_size(a.phases), 1);
+    ASSERT_OK(parse((protocol_call){.request = PROTOCOL_REFERENCE},
+                    "{\"ok\":true,\"wall_ns\":2000000}", &a, &err));
+    assert_int_equal(a.wall_ns, 2000000);
     protocol_answer_clear(&a);
+}
+
+static const protocol_call phases2 = {.request = PROTOCOL_PHASES, .steps = 2};
+
+/* An answer to phases, with one member replaced, or left out for NULL. */
+static char *phases_answer(const char *member, const char *value)
+{
+    static const char *const good =
+        "{\"ok\":true,\"steps\":2,\"wall_ns\":9,\"launches\":4,\"synchronisations\":null,"
+        "\"upload_bytes\":0,\"download_bytes\":32768,"
+        "\"phases\":{\"data\":1,\"upload\":0,\"forward\":4,\"backward\":2,\"optimizer\":1,"
+        "\"loss_read\":0,\"idle_host\":null,\"idle_other\":1},"
+        "\"work\":{\"cpu\":{\"launches\":4,\"busy_ns\":null}},"
+        "\"ops\":[{\"op\":\"conv2d\",\"name\":\"conv1\",\"phase\":\"forward\",\"launches\":2,"
+        "\"implementation\":\"native\",\"ns\":4,\"flops\":1e9,\"bytes\":null}]}";
+    json_t *answer = json_loads(good, 0, NULL);
+    assert_non_null(answer);
+    if (member) json_object_del(answer, member);
+    if (value) json_object_set_new(answer, member, json_loads(value, JSON_DECODE_ANY, NULL));
+    char *line = json_dumps(answer, 0);
+    json_decref(answer);
+    return line;
+}
+
+static void phases_are_read(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    protocol_answer a;
+    char *line = phases_answer(NULL, NULL);
+    ASSERT_OK(parse(phases2, line, &a, &err));
+    assert_int_equal(json_object_size(a.phases), BE_PHASE_COUNT);
+    assert_int_equal(a.launches, 4);
+    assert_int_equal(a.synchronisations, -1);
+    assert_int_equal(a.upload_bytes, 0);
+    assert_int_equal(a.download_bytes, 32768);
+    assert_int_equal(json_object_size(a.work), 1);
+    assert_int_equal(json_array_size(a.ops), 1);
+    protocol_answer_clear(&a);
+    free(line);
+}
+
+#define PHASES(rest) "{\"data\":1,\"upload\":0,\"forward\":4,\"backward\":2,\"optimizer\":1," rest
+#define OP(rest) "[{\"op\":\"a\",\"name\":\"\",\"implementation\":\"n\",\"launches\":2," rest "}]"
+
+static void bad_phases_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *member, *value, *piece;
+    } cases[] = {
+        {"steps", "1", "\"steps\" to be 2, found 1"},
+        {"wall_ns", "0", "\"wall_ns\" to be an integer of at least 1, found 0"},
+        {"launches", "-1", "\"launches\" to be an integer of at least 0, or null, found -1"},
+        {"launches", NULL, "\"launches\" to be an integer of at least 0, or null, found nothing"},
+        {"synchronisations", "1.5", "\"synchronisations\" to be an integer"},
+        {"upload_bytes", "\"1\"", "\"upload_bytes\" to be an integer"},
+        {"download_bytes", "true", "\"download_bytes\" to be an integer"},
+        {"phases", NULL, "\"phases\" to be an object with data, upload, forward"},
+        {"phases", "[]", "\"phases\" to be an object with data, upload, forward"},
+        {"phases", "{\"forward\":9}", "found {\"forward\":9}"},
+        {"phases", PHASES("\"loss_read\":0,\"idle_host\":0}"), "\"phases\" to be"},
+        {"phases", PHASES("\"loss_read\":0,\"idle_host\":0,\"other\":1}"), "\"phases\" to be"},
+        {"phases", PHASES("\"loss_read\":0,\"idle_host\":-1,\"idle_other\":1}"), "\"phases\""},
+        {"phases", PHASES("\"loss_read\":0,\"idle_host\":1,\"idle_other\":1,\"more\":1}"),
+         "\"phases\" to be"},
+        {"work", NULL, "\"work\" to be an object of objects"},
+        {"work", "{\"cpu\":4}", "\"work\" to be an object of objects"},
+        {"work", "{\"cpu\":{\"launches\":null,\"busy_ns\":1}}", "\"work\" to be"},
+        {"work", "{\"cpu\":{\"launches\":1}}", "\"work\" to be"},
+        {"ops", "{}", "\"ops\" to be a list, found {}"},
+        {"ops", "[7]", "\"ops\" to be a list of objects with op, name, phase"},
+        {"ops", OP("\"phase\":\"lunch\",\"ns\":1,\"flops\":1,\"bytes\":1"), "\"ops\" to be"},
+        {"ops", OP("\"ns\":1,\"flops\":1,\"bytes\":1"), "\"ops\" to be"},
+        {"ops", OP("\"phase\":\"data\",\"ns\":null,\"flops\":1,\"bytes\":1"), "\"ops\" to be"},
+        {"ops", OP("\"phase\":\"data\",\"ns\":1,\"flops\":-1,\"bytes\":1"), "\"ops\" to be"},
+        {"ops", OP("\"phase\":\"data\",\"ns\":1,\"flops\":1"), "\"ops\" to be"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        be_error err = {0};
+        protocol_answer a;
+        char *line = phases_answer(cases[i].member, cases[i].value);
+        ASSERT_FAILS(parse(phases2, line, &a, &err), BE_BAD_DATA, cases[i].piece);
+        assert_null(a.json);
+        free(line);
+    }
 }
 
 static void losses_are_one_a_step(void **state)
@@ -299,6 +386,8 @@ int main(void)
         cmocka_unit_test(other_requests_have_theirs),
         cmocka_unit_test(requests_that_the_protocol_forbids),
         cmocka_unit_test(good_answers_are_read),
+        cmocka_unit_test(phases_are_read),
+        cmocka_unit_test(bad_phases_are_refused),
         cmocka_unit_test(losses_are_one_a_step),
         cmocka_unit_test(bad_answers_are_refused),
         cmocka_unit_test(refusals_keep_their_status),

@@ -71,14 +71,17 @@ BE_CHECKED be_status be_plan_run(be_plan *plan, int64_t steps, be_error *err);
  * not finite.  Slow. */
 BE_CHECKED be_status be_plan_run_checked(be_plan *plan, int64_t steps, be_error *err);
 
-/* As be_plan_run, and adds the time of each part of the step to phase_ns.  Reading the clock around
- * every launch makes the step a little slower. */
+/* Where the time of a step goes.  LOSS_READ: keeping the losses, and reading them once a block.
+ * IDLE_HOST: the device waits for the host.  UPLOAD: copies to the device that nothing hides. */
 #define BE_PHASE_LIST(X)      \
     X(DATA, "data")           \
+    X(UPLOAD, "upload")       \
     X(FORWARD, "forward")     \
     X(BACKWARD, "backward")   \
     X(OPTIMIZER, "optimizer") \
-    X(OTHER, "other")
+    X(LOSS_READ, "loss_read") \
+    X(IDLE_HOST, "idle_host") \
+    X(IDLE_OTHER, "idle_other")
 
 typedef enum be_phase {
 #define X(name, text) BE_PHASE_##name,
@@ -87,8 +90,30 @@ typedef enum be_phase {
         BE_PHASE_COUNT
 } be_phase;
 
-BE_CHECKED be_status be_plan_run_timed(be_plan *plan, int64_t steps,
-                                       int64_t phase_ns[BE_PHASE_COUNT], be_error *err);
+/* One op of the step. */
+typedef struct be_op_time {
+    const char *op, *name; /* its kind; its layer, "" where it has none */
+    const char *implementation;
+    be_phase phase;
+    int launches;        /* a step */
+    int64_t ns;          /* in all steps */
+    double flops, bytes; /* a step: arithmetic and least memory traffic of the model's op */
+} be_op_time;
+
+typedef struct be_plan_times {
+    int64_t steps;
+    int64_t wall_ns; /* as be_plan_run takes it, with one reading of the losses a block */
+    int64_t phase_ns[BE_PHASE_COUNT]; /* -1: cannot be told apart; the others add up to wall_ns */
+    int64_t launches, synchronisations, upload_bytes, download_bytes; /* in all steps */
+    int op_count;
+    const be_op_time *ops; /* in the order of the step; until the next call, or be_plan_free */
+} be_plan_times;
+
+/* Measure where the time of `steps` steps goes.  Weights, states and the number of steps are the
+ * same after as before.  On a GPU the step is timed as a whole and up to each of its ops, so this
+ * takes longer than the steps. */
+BE_CHECKED be_status be_plan_phases(be_plan *plan, int64_t steps, be_plan_times *out,
+                                    be_error *err);
 
 /* The losses and the numbers of right answers of the last `count` steps, oldest first; count at
  * most BE_LOSS_LOG.  Either array may be NULL. */

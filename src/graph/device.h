@@ -14,8 +14,26 @@ typedef struct program_options {
     bool data_on_host; /* see be_plan_options */
 } program_options;
 
+typedef struct device_counts {
+    int64_t launches;
+    int64_t waits; /* of the host, for the device */
+    int64_t upload_bytes, download_bytes;
+} device_counts;
+
+/* For all steps together; wall_ns is the sum of the others, but for what is not known. */
+typedef struct device_times {
+    int64_t wall_ns;       /* as `run` takes it */
+    int64_t *node_ns;      /* a place for each node */
+    int64_t upload_ns;     /* copies to the device that nothing hides */
+    int64_t idle_host_ns;  /* the device waits for the host; -1: cannot be told apart */
+    int64_t idle_other_ns; /* what is left */
+    device_counts counts;  /* of the steps alone */
+} device_times;
+
 typedef struct device_vtable {
     void (*close)(be_device *device);
+    /* A fixed piece of arithmetic on all of the device, waited for: how long it takes. */
+    be_status (*reference)(be_device *device, int64_t *wall_ns, be_error *err);
     bool (*has)(const void *device, const be_op *op);
     void (*layouts)(const void *device, const be_graph *g, const graph_node *node,
                     value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT]);
@@ -28,8 +46,11 @@ typedef struct device_vtable {
     be_status (*bind)(program *p, be_value value, const void *data, size_t bytes, be_error *err);
     /* `checked`: look at every result, BE_NUMERIC at the first that is not finite. */
     be_status (*run)(program *p, int64_t steps, bool checked, be_error *err);
-    /* As run, and adds the wall time of each node to node_ns[node]. */
-    be_status (*run_timed)(program *p, int64_t steps, int64_t *node_ns, be_error *err);
+    /* Where the time of `steps` steps goes.  Leaves parameters, states and clock changed. */
+    be_status (*time)(program *p, int64_t steps, device_times *times, be_error *err);
+    /* Since the device was opened. */
+    device_counts (*counts)(const program *p);
+    int (*launches)(const program *p, int node); /* a step */
     /* launches, scratch_bytes, implementation */
     void (*describe)(const program *p, be_plan_facts *facts);
     const char *(*implementation)(const program *p, int node);

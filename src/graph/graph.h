@@ -100,7 +100,8 @@ bool shape_equal(const be_shape *a, const be_shape *b);
 const char *shape_text(const be_shape *shape, char text[64]); /* "f32 [100, 1, 28, 28]" */
 size_t value_bytes(const graph_value *value);                 /* in its layout */
 
-/* Arithmetic and least traffic of all nodes. */
+/* Arithmetic and least traffic of a node, and of all. */
+op_cost graph_node_cost(const be_graph *g, const graph_node *node);
 op_cost graph_cost(const be_graph *g);
 
 /* The initial weights of a parameter, the index-th of its model. */

@@ -3,17 +3,7 @@
 #include <string.h>
 
 #include "core/rng.h"
-#include "graph/device.h"
-
-struct be_plan {
-    be_device *device;
-    be_graph *graph; /* lowered */
-    memory_map map;
-    program *program;
-    be_plan_facts facts;
-    be_parameter *parameters;
-    bool train, dry_run;
-};
+#include "graph/plan.h"
 
 const char *be_device_id(const be_device *device)
 {
@@ -101,42 +91,6 @@ be_status be_plan_run(be_plan *plan, int64_t steps, be_error *err)
 be_status be_plan_run_checked(be_plan *plan, int64_t steps, be_error *err)
 {
     return plan_run(plan, steps, true, err);
-}
-
-/* Data is all that depends on no parameter; forward ends with the loss.  `needs` says which values
- * depend on a parameter, and is filled node by node. */
-static be_phase node_phase(const be_plan *plan, size_t n, bool *needs)
-{
-    const be_graph *g = plan->graph;
-    const graph_node *node = &g->nodes[n];
-    bool any = false;
-    for (int i = 0; i < OP_MAX_IN; i++)
-        any |= node->in[i] != BE_NONE &&
-               (needs[node->in[i]] || g->values[node->in[i]].kind == VALUE_PARAMETER);
-    for (int o = 0; o < OP_MAX_OUT; o++)
-        if (node->out[o] != BE_NONE) needs[node->out[o]] = any;
-    if (node->op == g->recipe.advance) return BE_PHASE_OTHER;
-    if (plan->train && node->op == g->recipe.optimizer) return BE_PHASE_OPTIMIZER;
-    if (!any) return BE_PHASE_DATA;
-    int loss = g->recipe.loss == BE_NONE ? -1 : g->values[g->recipe.loss].producer;
-    return loss < 0 || (int)n <= loss ? BE_PHASE_FORWARD : BE_PHASE_BACKWARD;
-}
-
-be_status be_plan_run_timed(be_plan *plan, int64_t steps, int64_t phase_ns[BE_PHASE_COUNT],
-                            be_error *err)
-{
-    size_t nodes = plan->graph->node_count;
-    void *memory = NULL;
-    if (plan->dry_run)
-        FAIL(err, BE_USAGE, "this plan is a dry run and cannot be run; plan again without dry_run");
-    TRY(memory_alloc(&memory, nodes * sizeof(int64_t) + plan->graph->value_count, "times", err));
-    int64_t *node_ns = memory;
-    bool *needs = (bool *)(node_ns + nodes);
-    be_status status = plan->device->vtable->run_timed(plan->program, steps, node_ns, err);
-    for (size_t n = 0; status == BE_OK && n < nodes; n++)
-        phase_ns[node_phase(plan, n, needs)] += node_ns[n];
-    memory_free(memory);
-    return status;
 }
 
 be_status be_plan_steps(be_plan *plan, int64_t *steps, be_error *err)
@@ -275,15 +229,19 @@ static be_status list_parameters(be_plan *plan, be_error *err)
     return BE_OK;
 }
 
+op_cost graph_node_cost(const be_graph *g, const graph_node *node)
+{
+    be_shape in[OP_MAX_IN], out[OP_MAX_OUT];
+    for (int i = 0; i < OP_MAX_IN; i++) in[i] = be_value_shape(g, node->in[i]);
+    for (int o = 0; o < OP_MAX_OUT; o++) out[o] = be_value_shape(g, node->out[o]);
+    return node->op->cost(node->attrs, in, out);
+}
+
 op_cost graph_cost(const be_graph *g)
 {
     op_cost total = {0};
     for (size_t n = 0; n < g->node_count; n++) {
-        const graph_node *node = &g->nodes[n];
-        be_shape in[OP_MAX_IN], out[OP_MAX_OUT];
-        for (int i = 0; i < OP_MAX_IN; i++) in[i] = be_value_shape(g, node->in[i]);
-        for (int o = 0; o < OP_MAX_OUT; o++) out[o] = be_value_shape(g, node->out[o]);
-        op_cost cost = node->op->cost(node->attrs, in, out);
+        op_cost cost = graph_node_cost(g, &g->nodes[n]);
         total.flops += cost.flops;
         total.bytes += cost.bytes;
     }

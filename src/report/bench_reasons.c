@@ -94,14 +94,16 @@ static void say_phases(const json_t *group, FILE *out)
     json_object_foreach(theirs, phase, value)
     {
         double lost = json_number_value(value) - json_number_value(json_object_get(mine, phase));
-        if (lost <= most || !json_object_get(mine, phase)) continue;
+        if (lost <= most || !json_is_number(json_object_get(mine, phase))) continue;
         most = lost;
         worst = phase;
     }
     if (!worst) return;
     double left = report_real(rival, "step_s.median") - report_real(best, "step_s.median");
-    add(&s, "%s is %s a step slower, most of it in the %s phase: %s against %s.",
-        bench_who(rival, who), report_seconds(left, a), worst,
+    bool waits = strcmp(worst, "idle_host") == 0;
+    add(&s, "%s is %s a step slower, most of it %s%s%s: %s against %s.", bench_who(rival, who),
+        report_seconds(left, a), waits ? "because its device waits for the host" : "in the ",
+        waits ? "" : worst, waits ? "" : " phase",
         report_seconds(json_number_value(json_object_get(theirs, worst)), b),
         report_seconds(json_number_value(json_object_get(mine, worst)), c));
     end(&s, out);

@@ -13,6 +13,7 @@
 #include "core/memory.h"
 #include "measure/environment.h"
 #include "run/native.h"
+#include "run/native_phases.h"
 #include "train/weights.h"
 
 typedef struct server {
@@ -320,23 +321,23 @@ static be_status answer_export(server *s, const json_t *request, json_t *answer,
 
 static be_status answer_phases(server *s, const json_t *request, json_t *answer, be_error *err)
 {
-    static const char *const names[] = {
-#define X(id, text) text,
-        BE_PHASE_LIST(X)
-#undef X
-    };
-    int64_t steps = 0, phase_ns[BE_PHASE_COUNT] = {0};
+    int64_t steps = 0;
+    be_plan_times times;
     TRY(need_session(s, err));
     TRY(member_integer(request, "steps", 1, INT32_MAX, &steps, err));
-    int64_t start_ns = clock_now_ns();
-    TRY(be_plan_run_timed(s->session.plan, steps, phase_ns, err));
-    int64_t wall_ns = clock_now_ns() - start_ns;
-    json_t *phases = json_object();
-    for (int p = 0; p < BE_PHASE_COUNT; p++)
-        json_object_set_new(phases, names[p], json_integer(phase_ns[p]));
-    json_object_set_new(answer, "steps", json_integer(steps));
+    TRY(be_plan_phases(s->session.plan, steps, &times, err));
+    native_phases_answer(&times, be_device_id(s->session.device), answer);
+    return BE_OK;
+}
+
+static be_status answer_reference(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    int64_t wall_ns = 0;
+    (void)request;
+    TRY(need_session(s, err));
+    be_device *device = s->session.device;
+    TRY(device->vtable->reference(device, &wall_ns, err));
     json_object_set_new(answer, "wall_ns", json_integer(wall_ns));
-    json_object_set_new(answer, "phases", phases);
     return BE_OK;
 }
 
@@ -348,8 +349,8 @@ static be_status answer_quit(server *s, const json_t *request, json_t *answer, b
 
 /* In the order of the protocol's list. */
 static handler *const handlers[] = {
-    answer_hello,    answer_prepare, answer_run,    answer_sync, answer_parity,
-    answer_evaluate, answer_export,  answer_phases, answer_quit,
+    answer_hello,    answer_prepare, answer_run,    answer_sync,      answer_parity,
+    answer_evaluate, answer_export,  answer_phases, answer_reference, answer_quit,
 };
 
 /* ---------------------------------------------------------------- the loop */

@@ -18,8 +18,11 @@ static be_status ask(runner *r, const conductor_contender *contender, int64_t st
     protocol_answer_clear(&answer);
     TRY(runner_call(r, &call, LIMIT_S, &answer, NULL, err));
     *out = json_object();
-    json_object_foreach(answer.phases, phase, value) json_object_set_new(
-        *out, phase, json_real(json_number_value(value) * 1e-9 / (double)answer.steps));
+    json_object_foreach(answer.phases, phase, value)
+    {
+        double step_s = json_number_value(value) * 1e-9 / (double)answer.steps;
+        json_object_set_new(*out, phase, json_is_null(value) ? json_null() : json_real(step_s));
+    }
     protocol_answer_clear(&answer);
     return BE_OK;
 }

@@ -5,7 +5,8 @@
 
 #include "run/conductor.h"
 
-/* Object phase -> seconds a step, over at least `least_s` seconds of steps of about step_s. */
+/* Object phase -> seconds a step (null: it cannot be told apart), over at least `least_s` seconds
+ * of steps of about step_s. */
 BE_CHECKED be_status phases_ask(const conductor_contender *contender, double step_s, double least_s,
                                 const volatile sig_atomic_t *interrupted, json_t **out,
                                 be_error *err);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "breakeven/plan.h"
+
 #define PROTOCOL_SHOWN 120 /* bytes of a bad line that an error quotes */
 
 static const char *const protocol_names[] = {
@@ -130,6 +132,7 @@ static json_t *protocol_object(const protocol_call *call)
     case PROTOCOL_PHASES:
         return json_pack("{s:s, s:I}", "op", name, "steps", steps);
     case PROTOCOL_SYNC:
+    case PROTOCOL_REFERENCE:
     case PROTOCOL_QUIT:
         break;
     }
@@ -257,16 +260,14 @@ static double protocol_number(protocol_reader *r, const char *member)
     return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
 
-static json_t *protocol_object_of(protocol_reader *r, const char *member, bool integers)
+static json_t *protocol_strings(protocol_reader *r, const char *member)
 {
     json_t *value = json_object_get(r->json, member), *item;
-    const char *key, *wanted = integers ? "an object of integers" : "an object of strings";
+    const char *key, *wanted = "an object of strings";
     if (!json_is_object(value)) protocol_complain(r, member, wanted, value);
     json_object_foreach(value, key, item)
     {
-        bool good = integers ? json_is_integer(item) && json_integer_value(item) >= 0
-                             : json_is_string(item);
-        if (!good) protocol_complain(r, member, wanted, value);
+        if (!json_is_string(item)) protocol_complain(r, member, wanted, value);
     }
     return value;
 }
@@ -276,7 +277,7 @@ static void protocol_read_hello(protocol_reader *r, protocol_answer *answer)
     protocol_integer(r, "schema", PROTOCOL_SCHEMA, PROTOCOL_SCHEMA);
     answer->engine = protocol_string(r, "engine");
     answer->version = protocol_string(r, "version");
-    answer->libraries = protocol_object_of(r, "libraries", false);
+    answer->libraries = protocol_strings(r, "libraries");
     answer->devices = json_object_get(r->json, "devices");
     const char *wanted = "a list of objects with the strings id and name";
     if (!json_is_array(answer->devices)) protocol_complain(r, "devices", wanted, answer->devices);
@@ -333,6 +334,115 @@ static void protocol_read_run(protocol_reader *r, const protocol_call *call,
     }
 }
 
+/* ---------------------------------------------------------------- the phases of a step */
+
+static const char *const protocol_phases[] = {
+#define X(name, text) text,
+    BE_PHASE_LIST(X)
+#undef X
+};
+
+static bool is_count(const json_t *value)
+{
+    return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
+static bool is_count_or_null(const json_t *value)
+{
+    return is_count(value) || json_is_null(value);
+}
+
+/* An integer of at least 0, or -1 for null. */
+static int64_t protocol_known(protocol_reader *r, const char *member)
+{
+    const json_t *value = json_object_get(r->json, member);
+    if (!is_count_or_null(value))
+        protocol_complain(r, member, "an integer of at least 0, or null", value);
+    return is_count(value) ? json_integer_value(value) : -1;
+}
+
+static bool is_phase(const char *name)
+{
+    for (int p = 0; p < BE_PHASE_COUNT; p++)
+        if (strcmp(name, protocol_phases[p]) == 0) return true;
+    return false;
+}
+
+static json_t *protocol_phase_times(protocol_reader *r)
+{
+    json_t *phases = json_object_get(r->json, "phases");
+    bool good = json_object_size(phases) == BE_PHASE_COUNT;
+    for (int p = 0; p < BE_PHASE_COUNT; p++)
+        good = good && is_count_or_null(json_object_get(phases, protocol_phases[p]));
+    if (!good)
+        protocol_complain(r, "phases",
+                          "an object with data, upload, forward, backward, optimizer, loss_read, "
+                          "idle_host and idle_other, each an integer of at least 0 or null",
+                          phases);
+    return phases;
+}
+
+static json_t *protocol_work(protocol_reader *r)
+{
+    json_t *work = json_object_get(r->json, "work"), *item;
+    const char *device, *wanted = "an object of objects with launches and busy_ns";
+    if (!json_is_object(work)) protocol_complain(r, "work", wanted, work);
+    json_object_foreach(work, device, item)
+    {
+        if (!is_count(json_object_get(item, "launches")) ||
+            !is_count_or_null(json_object_get(item, "busy_ns")))
+            protocol_complain(r, "work", wanted, work);
+    }
+    return work;
+}
+
+/* An amount of arithmetic or traffic. */
+static bool is_amount(const json_t *value)
+{
+    return json_is_null(value) || (json_is_number(value) && json_number_value(value) >= 0);
+}
+
+static bool is_op(const json_t *op)
+{
+    const char *phase = json_string_value(json_object_get(op, "phase"));
+    return json_is_string(json_object_get(op, "op")) &&
+           json_is_string(json_object_get(op, "name")) && phase && is_phase(phase) &&
+           json_is_string(json_object_get(op, "implementation")) &&
+           is_count_or_null(json_object_get(op, "launches")) &&
+           is_count(json_object_get(op, "ns")) && is_amount(json_object_get(op, "flops")) &&
+           is_amount(json_object_get(op, "bytes"));
+}
+
+static json_t *protocol_ops(protocol_reader *r)
+{
+    json_t *ops = json_object_get(r->json, "ops"), *op;
+    size_t i;
+    if (!json_is_array(ops)) protocol_complain(r, "ops", "a list", ops);
+    json_array_foreach(ops, i, op)
+    {
+        if (!is_op(op))
+            protocol_complain(r, "ops",
+                              "a list of objects with op, name, phase, implementation, launches, "
+                              "ns, flops and bytes",
+                              op);
+    }
+    return ops;
+}
+
+static void protocol_read_phases(protocol_reader *r, const protocol_call *call,
+                                 protocol_answer *answer)
+{
+    answer->steps = protocol_integer(r, "steps", call->steps, call->steps);
+    answer->wall_ns = protocol_integer(r, "wall_ns", 1, INT64_MAX);
+    answer->phases = protocol_phase_times(r);
+    answer->launches = protocol_known(r, "launches");
+    answer->synchronisations = protocol_known(r, "synchronisations");
+    answer->upload_bytes = protocol_known(r, "upload_bytes");
+    answer->download_bytes = protocol_known(r, "download_bytes");
+    answer->work = protocol_work(r);
+    answer->ops = protocol_ops(r);
+}
+
 static void protocol_read(protocol_reader *r, const protocol_call *call, protocol_answer *answer)
 {
     switch (call->request) {
@@ -357,9 +467,10 @@ static void protocol_read(protocol_reader *r, const protocol_call *call, protoco
         answer->loss = protocol_number(r, "loss");
         break;
     case PROTOCOL_PHASES:
-        answer->steps = protocol_integer(r, "steps", call->steps, call->steps);
+        protocol_read_phases(r, call, answer);
+        break;
+    case PROTOCOL_REFERENCE:
         answer->wall_ns = protocol_integer(r, "wall_ns", 1, INT64_MAX);
-        answer->phases = protocol_object_of(r, "phases", true);
         break;
     case PROTOCOL_EXPORT:
     case PROTOCOL_QUIT:

@@ -25,6 +25,7 @@
     X(EVALUATE, "evaluate")      \
     X(EXPORT, "export")          \
     X(PHASES, "phases")          \
+    X(REFERENCE, "reference")    \
     X(QUIT, "quit")
 
 typedef enum protocol_request {
@@ -86,15 +87,20 @@ typedef struct protocol_answer {
     const char *device_name, *implementation, *precision; /* prepare */
     json_t *warnings;                                     /* prepare: list of strings, or NULL */
     int64_t parameters, prepare_ns;                       /* prepare */
-    int64_t launches;                                     /* prepare: a step, 0: not told */
-    int threads;                                          /* prepare */
+    int64_t launches; /* prepare: a step, 0: not told; phases: of all steps, -1: not known */
+    int threads;      /* prepare */
 
     int64_t steps;          /* run, parity, phases */
-    int64_t wall_ns;        /* run, sync, phases */
+    int64_t wall_ns;        /* run, sync, phases, reference */
     double loss;            /* run, evaluate; NAN if the runner sent null */
     json_t *losses;         /* run with losses: list of numbers or null, one a step */
-    json_t *phases;         /* phases: object of ns */
     int64_t count, correct; /* evaluate */
+
+    /* phases: sums over all steps; -1: not known */
+    json_t *phases; /* object with each name of BE_PHASE_LIST: ns, or null */
+    json_t *work;   /* object: device id -> {launches, busy_ns or null} */
+    json_t *ops;    /* list in the order of the step, or empty; see docs/runner-protocol.md */
+    int64_t synchronisations, upload_bytes, download_bytes;
 } protocol_answer;
 
 /* The request as one line, '\n' included.  Free with free.  BE_USAGE for a call that the protocol

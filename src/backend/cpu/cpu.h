@@ -82,6 +82,9 @@ bool cpu_has(const cpu_device *device, const be_op *op);
 /* Text of a oneDNN status. */
 be_status cpu_onednn_fail(be_error *err, const char *what, dnnl_status_t status);
 
+/* device_vtable.reference */
+be_status cpu_reference(be_device *device, int64_t *wall_ns, be_error *err);
+
 extern const device_vtable cpu_vtable;
 
 #endif

@@ -104,9 +104,11 @@ static be_status driver_download(gpu_driver *driver, gpu_buffer buffer, size_t o
                  cu->download(d->stages[stage], buffer + offset + done, part, d->stream),
                  "copy from the device");
         CUDA_TRY(d->libraries, d->facts.id, cu->stream_wait(d->stream), "wait for a copy");
+        driver->waits++;
         memcpy((char *)data + done, d->stages[stage], part);
         done += part;
     }
+    driver->read_bytes += (int64_t)bytes;
     return BE_OK;
 }
 
@@ -150,6 +152,7 @@ static be_status driver_synchronise(gpu_driver *driver, be_error *err)
 {
     const cuda_driver *d = (const cuda_driver *)driver;
     TRY(cuda_enter(d, err));
+    driver->waits++;
     CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.stream_wait(d->stream),
              "finish the work it was given");
     return BE_OK;

@@ -65,9 +65,11 @@ be_status cuda_feed_claim(gpu_driver *driver, gpu_feed *feed, int slot, void **m
 {
     const cuda_driver *d = (const cuda_driver *)driver;
     TRY(cuda_enter(d, err));
-    if (feed->slots[slot].was_sent)
+    if (feed->slots[slot].was_sent) {
+        driver->waits++;
         CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.event_wait(feed->slots[slot].sent),
                  "wait for a batch to be copied");
+    }
     *memory = feed->slots[slot].memory;
     return BE_OK;
 }

@@ -47,8 +47,10 @@ static bool spans_meet(const gpu_argument *a, const gpu_argument *b)
            b->span.offset < a->span.offset + a->span.bytes;
 }
 
+/* b comes after a. */
 static bool launches_conflict(const gpu_launch *a, const gpu_launch *b)
 {
+    if (b->alone) return true;
     for (int i = 0; i < a->argument_count; i++)
         for (int j = 0; j < b->argument_count; j++)
             if (spans_meet(&a->arguments[i], &b->arguments[j])) return true;

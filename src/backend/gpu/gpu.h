@@ -167,6 +167,7 @@ typedef struct gpu_device {
     int forced_way;             /* for tests; 0: as it was found out, or guessed */
     int stream_steps;  /* for tests: steps of a slot in the streamed mode; 0: as many as fit */
     double tune_limit; /* seconds for the search of a plan (gpu_tune.h) */
+    struct gpu_reference *reference; /* made when it is first asked for (gpu_reference.h) */
     char id[24];
 } gpu_device;
 

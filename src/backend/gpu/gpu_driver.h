@@ -65,6 +65,7 @@ typedef struct gpu_task {
 typedef struct gpu_launch {
     const gpu_function *function;
     const gpu_task *task;
+    bool alone;        /* it begins when all before it is done, whatever the arguments say */
     int groups, group; /* groups, and work items of one */
     int argument_count;
     gpu_argument arguments[GPU_MAX_ARGUMENTS];
@@ -143,6 +144,8 @@ struct gpu_driver {
     double tune_seconds; /* for gpu_tune.h, where nobody says otherwise; < 0: never */
     int64_t launches;    /* kernels run so far, counted by the driver */
     int64_t fed_bytes;   /* sent from feeds so far, counted by the driver */
+    int64_t read_bytes;  /* downloaded so far, and */
+    int64_t waits;       /* how often the host waited so far: counted by the driver */
 };
 
 #endif

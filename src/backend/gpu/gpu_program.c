@@ -9,7 +9,9 @@
 
 #include "backend/gpu/gpu.h"
 #include "backend/gpu/gpu_memory.h"
+#include "backend/gpu/gpu_phases.h"
 #include "backend/gpu/gpu_recorder.h"
+#include "backend/gpu/gpu_reference.h"
 #include "backend/gpu/gpu_stream.h"
 #include "backend/gpu/gpu_tune.h"
 #include "core/clock.h"
@@ -449,14 +451,11 @@ static be_status read_clock(program *p, int32_t *out, be_error *err)
     return clock == BE_NONE ? BE_OK : gpu_vt_read(p, clock, out, sizeof *out, err);
 }
 
-/* For runs that do one step after the other: the batch of the step that is `done` steps behind the
- * clock.  Without a loss the clock stands still. */
-static be_status need_batch(program *p, int32_t clock, int64_t done, be_error *err)
+/* The batch of the step that the clock says. */
+static be_status need_batch(program *p, int32_t clock, be_error *err)
 {
     int64_t steps = 0;
-    bool moves = p->graph->recipe.loss != BE_NONE;
-    return p->stream ? gpu_stream_need(p->stream, moves ? clock + done : clock, &steps, err)
-                     : BE_OK;
+    return p->stream ? gpu_stream_need(p->stream, clock, &steps, err) : BE_OK;
 }
 
 static be_status run_checked(program *p, int64_t steps, be_error *err)
@@ -465,7 +464,7 @@ static be_status run_checked(program *p, int64_t steps, be_error *err)
     for (int64_t s = 0; s < steps; s++) {
         int32_t now = 0;
         TRY(read_clock(p, &now, err));
-        TRY(need_batch(p, now, 0, err));
+        TRY(need_batch(p, now, err));
         for (size_t n = 0; n < p->graph->node_count; n++) {
             TRY(node_launch(p, n, err));
             TRY(check_finite(p, n, now, err));
@@ -499,26 +498,39 @@ static be_status gpu_vt_run(program *p, int64_t steps, bool checked, be_error *e
     return p->driver->vtable->synchronise(p->driver, err);
 }
 
-/* Each node is waited for, so a launch and a wait are in each time; the first one's has the copies
- * of the streamed mode too. */
-static be_status gpu_vt_run_timed(program *p, int64_t steps, int64_t *node_ns, be_error *err)
+static device_counts gpu_vt_counts(const program *p)
 {
-    int32_t clock = 0;
-    TRY(check_inputs(p, err));
-    if (p->stream) TRY(read_clock(p, &clock, err));
-    TRY(p->driver->vtable->synchronise(p->driver, err));
-    int64_t before_ns = clock_now_ns();
-    for (int64_t s = 0; s < steps; s++) {
-        TRY(need_batch(p, clock, s, err));
-        for (size_t n = 0; n < p->graph->node_count; n++) {
-            TRY(node_launch(p, n, err));
-            TRY(p->driver->vtable->synchronise(p->driver, err));
-            int64_t now_ns = clock_now_ns();
-            node_ns[n] += now_ns - before_ns;
-            before_ns = now_ns;
-        }
-    }
-    return BE_OK;
+    const gpu_driver *d = p->driver;
+    return (device_counts){.launches = d->launches,
+                           .waits = d->waits,
+                           .upload_bytes = d->fed_bytes,
+                           .download_bytes = d->read_bytes};
+}
+
+static int gpu_vt_launches(const program *p, int node)
+{
+    return (int)(p->first_launch[node + 1] - p->first_launch[node]);
+}
+
+static be_status gpu_vt_time(program *p, int64_t steps, device_times *times, be_error *err)
+{
+    gpu_phases_job job = {.driver = p->driver,
+                          .launches = p->recorder.launches,
+                          .first_launch = p->first_launch,
+                          .nodes = p->graph->node_count,
+                          .whole = p->sequence,
+                          .is_streamed = p->stream != NULL,
+                          .run = gpu_vt_run,
+                          .program = p,
+                          .steps = steps};
+    device_counts before = gpu_vt_counts(p);
+    TRY(gpu_vt_run(p, steps, false, err));
+    device_counts after = gpu_vt_counts(p);
+    times->counts = (device_counts){.launches = after.launches - before.launches,
+                                    .waits = after.waits - before.waits,
+                                    .upload_bytes = after.upload_bytes - before.upload_bytes,
+                                    .download_bytes = after.download_bytes - before.download_bytes};
+    return gpu_phases_measure(&job, times, err);
 }
 
 static void gpu_vt_describe(const program *p, be_plan_facts *facts)
@@ -540,6 +552,7 @@ static const char *gpu_vt_implementation(const program *p, int node)
 static void gpu_vt_close(be_device *device)
 {
     gpu_device *gpu = (gpu_device *)device;
+    gpu_reference_free(gpu);
     gpu->driver->vtable->close(gpu->driver);
     memory_free(gpu);
 }
@@ -552,7 +565,10 @@ const device_vtable gpu_vtable = {.close = gpu_vt_close,
                                   .read = gpu_vt_read,
                                   .bind = gpu_vt_bind,
                                   .run = gpu_vt_run,
-                                  .run_timed = gpu_vt_run_timed,
+                                  .time = gpu_vt_time,
+                                  .counts = gpu_vt_counts,
+                                  .launches = gpu_vt_launches,
+                                  .reference = gpu_reference_run,
                                   .describe = gpu_vt_describe,
                                   .implementation = gpu_vt_implementation};
 

@@ -60,9 +60,10 @@ static be_status null_upload(gpu_driver *driver, gpu_buffer buffer, size_t offse
 static be_status null_download(gpu_driver *driver, gpu_buffer buffer, size_t offset, void *data,
                                size_t bytes, be_error *err)
 {
-    (void)driver;
     (void)err;
     memcpy(data, (const char *)buffer + offset, bytes);
+    driver->read_bytes += (int64_t)bytes;
+    driver->waits++;
     return BE_OK;
 }
 
@@ -161,9 +162,9 @@ static void null_feed_free(gpu_driver *driver, gpu_feed *feed)
 static be_status null_feed_claim(gpu_driver *driver, gpu_feed *feed, int slot, void **memory,
                                  be_error *err)
 {
-    (void)driver;
     (void)err;
     *memory = feed->memory + (size_t)slot * feed->bytes;
+    driver->waits++;
     return BE_OK;
 }
 
@@ -190,8 +191,8 @@ static be_status null_feed_release(gpu_driver *driver, gpu_feed *feed, int slot,
 
 static be_status null_synchronise(gpu_driver *driver, be_error *err)
 {
-    (void)driver;
     (void)err;
+    driver->waits++;
     return BE_OK;
 }
 

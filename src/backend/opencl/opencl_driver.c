@@ -131,6 +131,8 @@ static be_status driver_download(gpu_driver *driver, gpu_buffer buffer, size_t o
     CL_TRY(d, "reading a buffer",
            d->cl->clEnqueueReadBuffer(d->queue, (cl_memory)buffer, 1, offset, bytes, data, 0, NULL,
                                       NULL));
+    driver->read_bytes += (int64_t)bytes;
+    driver->waits++;
     return BE_OK;
 }
 
@@ -354,10 +356,10 @@ static be_status driver_replay(gpu_driver *driver, gpu_sequence *sequence, int64
             else
                 TRY(enqueue(d, r->kernel, r->items, r->group, err));
         }
-        if (t % FINISH_EVERY == FINISH_EVERY - 1)
-            CL_TRY(d, "waiting", d->cl->clFinish(d->queue));
-        else
-            CL_TRY(d, "handing over", d->cl->clFlush(d->queue));
+        bool is_full = t % FINISH_EVERY == FINISH_EVERY - 1;
+        CL_TRY(d, is_full ? "waiting" : "handing over",
+               is_full ? d->cl->clFinish(d->queue) : d->cl->clFlush(d->queue));
+        driver->waits += is_full;
     }
     return BE_OK;
 }
@@ -365,6 +367,7 @@ static be_status driver_replay(gpu_driver *driver, gpu_sequence *sequence, int64
 static be_status driver_synchronise(gpu_driver *driver, be_error *err)
 {
     opencl_driver *d = (opencl_driver *)driver;
+    driver->waits++;
     CL_TRY(d, "waiting", d->cl->clFinish(d->queue));
     return BE_OK;
 }

@@ -76,8 +76,10 @@ be_status opencl_feed_claim(gpu_driver *driver, gpu_feed *feed, int slot, void *
                             be_error *err)
 {
     const opencl_driver *d = (const opencl_driver *)driver;
-    if (feed->slots[slot].sent)
+    if (feed->slots[slot].sent) {
+        driver->waits++;
         CL_TRY(d, "waiting for a batch", d->cl->clWaitForEvents(1, &feed->slots[slot].sent));
+    }
     *memory = feed->slots[slot].memory;
     return BE_OK;
 }

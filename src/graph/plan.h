@@ -1,0 +1,18 @@
+/* The inside of a plan, for the files that implement it. */
+#ifndef GRAPH_PLAN_H
+#define GRAPH_PLAN_H
+
+#include "graph/device.h"
+
+struct be_plan {
+    be_device *device;
+    be_graph *graph; /* lowered */
+    memory_map map;
+    program *program;
+    be_plan_facts facts;
+    be_parameter *parameters;
+    be_op_time *op_times; /* of the last be_plan_phases; NULL before */
+    bool train, dry_run;
+};
+
+#endif
