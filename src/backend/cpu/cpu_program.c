@@ -298,4 +298,7 @@ const device_vtable cpu_vtable = {.close = cpu_vt_close,
                                   .run = cpu_vt_run,
                                   .run_timed = cpu_vt_run_timed,
                                   .describe = cpu_vt_describe,
-                                  .implementation = cpu_vt_implementation};
+                                  .implementation = cpu_vt_implementation,
+                                  .probe_new = cpu_probe_new,
+                                  .probe_free = cpu_probe_free,
+                                  .probe_run = cpu_probe_run};

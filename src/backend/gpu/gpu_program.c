@@ -554,7 +554,10 @@ const device_vtable gpu_vtable = {.close = gpu_vt_close,
                                   .run = gpu_vt_run,
                                   .run_timed = gpu_vt_run_timed,
                                   .describe = gpu_vt_describe,
-                                  .implementation = gpu_vt_implementation};
+                                  .implementation = gpu_vt_implementation,
+                                  .probe_new = gpu_probe_new,
+                                  .probe_free = gpu_probe_free,
+                                  .probe_run = gpu_probe_run};
 
 be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be_error *err)
 {
