@@ -10,14 +10,19 @@
 
 #define DOUBLE_LEAST 1.6 /* times the time, for twice the work */
 #define DOUBLE_MOST 2.5
-#define ENOUGH_S 0.001 /* of one timing: short ones fit between two disturbances */
+#define ENOUGH_S 0.0005 /* of one timing: short ones fit between two disturbances */
 #define ROUNDS_LEAST 3
-#define TRIES \
-    10 /* before a long time is taken for what the work needs, and not for a disturbance */
 #define PATIENCE 4 /* times the share of the time that an unbelievable figure is tried for */
 #define TRANSFER_LEAST 4096
 #define TRANSFER_FACTOR 4
 #define TIMES_MOST ((int64_t)1 << 28)
+
+static int64_t (*limits_clock)(void) = clock_now_ns;
+
+void limits_use_clock(int64_t (*now_ns)(void))
+{
+    limits_clock = now_ns ? now_ns : clock_now_ns;
+}
 
 /* What is timed: `run` does it so many times and waits. */
 typedef struct limits_work {
@@ -37,27 +42,10 @@ typedef struct limits_pair {
 
 static be_status limits_time(const limits_work *w, int64_t times, double *best_s, be_error *err)
 {
-    int64_t start_ns = clock_now_ns();
+    int64_t start_ns = limits_clock();
     TRY(w->run(w, times, err));
-    *best_s = fmin(*best_s, (double)(clock_now_ns() - start_ns) * 1e-9);
+    *best_s = fmin(*best_s, (double)(limits_clock() - start_ns) * 1e-9);
     return BE_OK;
-}
-
-/* Fixed, or so many that they can be timed well and several rounds fit into the time. */
-static be_status limits_times(const limits_work *w, int64_t *times, be_error *err)
-{
-    double enough_s = fmin(ENOUGH_S, w->seconds / (3 * (ROUNDS_LEAST + 2)));
-    *times = w->times ? w->times : 1;
-    TRY(w->run(w, *times, err)); /* what comes once is over then */
-    for (double took_s = INFINITY; !w->times; took_s = INFINITY) {
-        for (int i = 0; i < TRIES && took_s >= enough_s; i++)
-            TRY(limits_time(w, *times, &took_s, err));
-        if (took_s >= enough_s || *times >= TIMES_MOST) return BE_OK;
-        /* A first guess from a short time is coarse: ten times at most. */
-        double factor = fmin(10.0, fmax(2.0, enough_s / fmax(took_s, 1e-9)));
-        *times = (int64_t)((double)*times * factor);
-    }
-    return w->run(w, 2 * *times, err);
 }
 
 static bool limits_doubles(const limits_pair *p)
@@ -66,19 +54,40 @@ static bool limits_doubles(const limits_pair *p)
     return ratio >= DOUBLE_LEAST && ratio <= DOUBLE_MOST;
 }
 
-/* *believed: twice the work took about twice the time. */
+/* How many times more fill a timing, when the best so far took so long; 1: no more. */
+static double limits_growth(const limits_work *w, double best_s)
+{
+    double enough_s = fmin(ENOUGH_S, w->seconds / 10);
+    if (w->times || best_s >= enough_s) return 1;
+    return fmin(10, fmax(2, 1.5 * enough_s / fmax(best_s, 1e-9)));
+}
+
+/* Both anew, with what they need made ready outside the clock. */
+static be_status limits_begin(const limits_work *w, int64_t times, limits_pair *out, be_error *err)
+{
+    *out = (limits_pair){.times = times, .one_s = INFINITY, .two_s = INFINITY};
+    TRY(w->run(w, times, err));
+    return w->run(w, 2 * times, err);
+}
+
+/* In turn until the time is over, with more work wherever a timing shows that it was too little.
+ * *believed: twice the work took about twice the time. */
 static be_status limits_take(const limits_work *w, limits_pair *out, bool *believed, be_error *err)
 {
-    int64_t start_ns = clock_now_ns();
-    *out = (limits_pair){.one_s = INFINITY, .two_s = INFINITY};
-    TRY(limits_times(w, &out->times, err));
-    for (int round = 0;; round++) {
-        double spent_s = (double)(clock_now_ns() - start_ns) * 1e-9;
+    int64_t start_ns = limits_clock();
+    TRY(limits_begin(w, w->times ? w->times : 1, out, err));
+    for (int round = 1;; round++) {
+        TRY(limits_time(w, out->times, &out->one_s, err));
+        TRY(limits_time(w, 2 * out->times, &out->two_s, err));
+        double growth = limits_growth(w, out->one_s);
+        if (growth > 1 && out->times < TIMES_MOST) {
+            TRY(limits_begin(w, (int64_t)((double)out->times * growth), out, err));
+            round = 0;
+        }
+        double spent_s = (double)(limits_clock() - start_ns) * 1e-9;
         *believed = round >= ROUNDS_LEAST && limits_doubles(out);
         if (*believed && spent_s >= w->seconds) return BE_OK;
         if (round >= ROUNDS_LEAST && spent_s >= PATIENCE * w->seconds) return BE_OK;
-        TRY(limits_time(w, out->times, &out->one_s, err));
-        TRY(limits_time(w, 2 * out->times, &out->two_s, err));
     }
 }
 
