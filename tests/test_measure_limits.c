@@ -202,7 +202,7 @@ static void work_that_takes_its_time_is_believed(void **state)
     assert_true(is_near(l.memory_bytes_per_s, 4e6 / 1e-6));
     assert_true(isnan(l.cache_bytes_per_s)); /* the device has none */
     assert_true(isnan(l.flops_tf32) && isnan(l.flops_bf16));
-    assert_true(is_near(l.round_trip_s, 1e-6));
+    assert_true(is_near(l.round_trip_s, 1.1e-6)); /* each is waited for */
     assert_int_equal(l.transfer_count, 5);
     for (int i = 0; i < 5; i++) {
         assert_int_equal(l.transfers[i].bytes, 4096 << 2 * i);
@@ -231,8 +231,7 @@ static void work_that_does_not_double_is_not_believed(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         limits l = measure_made(cases[i].fixed_s, cases[i].once_s, cases[i].power);
         assert_true(isnan(l.flops_fp32) && isnan(l.memory_bytes_per_s) && isnan(l.launch_s));
-        assert_true(isnan(l.round_trip_s) && isnan(l.transfers[0].up_s));
-        assert_true(isnan(l.transfers[4].down_s));
+        assert_true(isnan(l.transfers[0].up_s) && isnan(l.transfers[4].down_s));
     }
 }
 

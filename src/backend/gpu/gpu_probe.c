@@ -15,7 +15,7 @@
 #define STEPS 16 /* as in the kernel file */
 #define MEMORY_MOST ((size_t)256 << 20)
 #define TRANSFER_MOST ((size_t)64 << 20)
-#define LAUNCHES 256
+#define LAUNCHES 1024
 #define LISTS 2 /* of launches that are kept ready */
 
 extern const gpu_source gpu_source_probe;
