@@ -135,65 +135,72 @@ static be_status machine_find(const json_t *hello, const char *id, const json_t 
          id);
 }
 
-static be_status machine_measure(runner *r, const char *device, int threads,
-                                 const machine_options *options, protocol_answer *answer,
-                                 limits *out, be_error *err)
+/* One question. */
+typedef struct machine_job {
+    runner r;
+    const engine *native;
+    const char *device;
+    int threads;
+    const machine_options *options;
+    machine_source *source;
+} machine_job;
+
+static be_status machine_measure(machine_job *j, protocol_answer *answer, limits *out,
+                                 be_error *err)
 {
     protocol_call call = {.request = PROTOCOL_MEASURE,
-                          .device = device,
-                          .threads = threads,
-                          .seconds = options->seconds};
-    TRY(runner_call(r, &call, MEASURE_LIMIT_S + options->seconds, answer, NULL, err));
+                          .device = j->device,
+                          .threads = j->threads,
+                          .seconds = j->options->seconds};
+    TRY(runner_call(&j->r, &call, MEASURE_LIMIT_S + j->options->seconds, answer, NULL, err));
     TRY(limits_of_json(answer->limits, out, err));
-    if (strcmp(out->device, device) != 0)
+    if (strcmp(out->device, j->device) != 0)
         FAIL(err, BE_BAD_DATA, "limits of a device: expected those of %s, found those of %s",
-             device, out->device);
+             j->device, out->device);
     return BE_OK;
 }
 
 /* Measure, and keep it where it is whole. */
-static be_status machine_renew(runner *r, const json_t *key, int threads,
-                               const machine_options *options, machine_source *source, limits *out,
-                               be_error *err)
+static be_status machine_renew(machine_job *j, const json_t *key, limits *out, be_error *err)
 {
-    const char *device = json_string_value(json_object_get(key, "device"));
+    machine_source *source = j->source;
     protocol_answer answer = {0};
     be_error reason = {0};
-    be_status status = machine_measure(r, device, threads, options, &answer, out, err);
+    be_status status = machine_measure(j, &answer, out, err);
     if (status == BE_OK && !machine_is_whole(out))
         snprintf(source->note, sizeof source->note,
                  "%s: not every figure could be believed, so none was kept; measure again when "
                  "fewer other programs run",
-                 device);
+                 j->device);
     else if (status == BE_OK && source->path[0] &&
              machine_store(source->path, key, answer.limits, &reason) != BE_OK)
         snprintf(source->note, sizeof source->note,
-                 "%s: the limits could not be kept and will be measured again: %.480s", device,
+                 "%s: the limits could not be kept and will be measured again: %.480s", j->device,
                  reason.text);
     protocol_answer_clear(&answer);
     return status;
 }
 
-static be_status machine_of(runner *r, const engine *native, const char *id, int threads,
-                            const machine_options *options, limits *out, be_error *err)
+static be_status machine_answer(machine_job *j, limits *out, be_error *err)
 {
-    machine_source unused, *source = options->source ? options->source : &unused;
+    machine_source *source = j->source;
     const json_t *device = NULL;
     be_error reason = {0};
-    *source = (machine_source){0};
-    TRY(machine_find(r->hello.json, id, &device, err));
+    TRY(machine_find(j->r.hello.json, j->device, &device, err));
     const char *bus = json_string_value(json_object_get(device, "bus"));
     snprintf(source->bus, sizeof source->bus, "%s", bus ? bus : "");
-    json_t *key = machine_key(native, device, strcmp(id, "cpu") == 0 ? threads : 0);
+    json_t *key = machine_key(j->native, device, strcmp(j->device, "cpu") == 0 ? j->threads : 0);
     if (!key) FAIL(err, BE_NO_MEMORY, "no memory left to look for a file; free some");
     if (machine_path(source->path, key, &reason) != BE_OK) {
         source->path[0] = 0;
         snprintf(source->note, sizeof source->note,
-                 "%s: the limits are not kept and will be measured again: %.480s", id, reason.text);
+                 "%s: the limits are not kept and will be measured again: %.480s", j->device,
+                 reason.text);
     }
     be_status status = BE_OK;
-    source->cached = !options->refresh && source->path[0] && machine_load(source->path, key, out);
-    if (!source->cached) status = machine_renew(r, key, threads, options, source, out, err);
+    source->cached =
+        !j->options->refresh && source->path[0] && machine_load(source->path, key, out);
+    if (!source->cached) status = machine_renew(j, key, out, err);
     json_decref(key);
     return status;
 }
@@ -201,7 +208,12 @@ static be_status machine_of(runner *r, const engine *native, const char *id, int
 be_status machine_limits(const engine *native, const char *device, int threads,
                          const machine_options *options, limits *out, be_error *err)
 {
-    runner r;
+    machine_source unused;
+    machine_job j = {.native = native,
+                     .device = device,
+                     .threads = threads,
+                     .options = options,
+                     .source = options->source ? options->source : &unused};
     runner_options start = {.name = "native",
                             .argv = native->argv,
                             .env = native->env,
@@ -209,8 +221,10 @@ be_status machine_limits(const engine *native, const char *device, int threads,
                             .start_limit_s = START_LIMIT_S,
                             .interrupted = options->interrupted};
     *out = limits_unknown();
-    TRY(runner_start(&r, &start, err));
-    be_status status = machine_of(&r, native, device, threads, options, out, err);
-    runner_clear(&r);
+    *j.source = (machine_source){0};
+    TRY(runner_start(&j.r, &start, err));
+    be_status status = machine_answer(&j, out, err);
+    if (status != BE_OK) *out = limits_unknown();
+    runner_clear(&j.r);
     return status;
 }
