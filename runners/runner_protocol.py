@@ -14,7 +14,7 @@ import traceback
 SCHEMA = 1
 STATUSES = ("FAILED", "BAD_DATA", "IO", "DRIVER", "USAGE", "UNAVAILABLE", "NUMERIC", "NO_MEMORY")
 OPS = ("hello", "prepare", "run", "sync", "parity", "evaluate", "export", "phases", "reference",
-       "quit")
+       "measure", "quit")
 REQUIRED = object()
 
 
@@ -96,7 +96,11 @@ def _handle(engine, line):
     if op == "hello" and member(request, "schema", int) != SCHEMA:
         raise Failure("USAGE", f"schema {SCHEMA} of the protocol", request["schema"],
                       "use a runner and a conductor of one release")
-    return getattr(engine, op)(request), False
+    answer = getattr(engine, op, None)
+    if answer is None:
+        raise Failure("UNAVAILABLE", f"an engine that knows '{op}'", "one that does not",
+                      "ask the native engine")
+    return answer(request), False
 
 
 def serve(engine, requests, answers):

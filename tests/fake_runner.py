@@ -40,6 +40,9 @@ def options():
                         choices=["exit", "kill", "hang", "rubbish", "long", "null", "nan", "close",
                                  "chatter", "steps", "babble", "halfline", "stop"])
     parser.add_argument("--at", type=int, default=1)
+    parser.add_argument("--age", type=int, default=0, help="seconds since the limits were measured")
+    parser.add_argument("--unknown", action="store_true", help="no arithmetic rate")
+    parser.add_argument("--limits-of", default=None, help="the device of the limits")
     parser.add_argument("--deaf", action="store_true", help="goes on after quit and end of input")
     parser.add_argument("--ready", default=None, help="a file to make once a run has begun")
     return parser.parse_args()
@@ -169,6 +172,17 @@ class Fake:
     def export(self, request):
         open(request["out"], "w").close()
         self.answer()
+
+    def measure(self, request):
+        """The rate is the time now: no two answers are equal."""
+        rate = None if self.wish.unknown else time.time_ns()
+        copies = [{"bytes": 4096, "up_s": 1e-6, "down_s": 2e-6}]
+        self.answer(limits={
+            "device": self.wish.limits_of or request["device"], "device_name": "a fake",
+            "threads": request["threads"], "flops_fp32": rate, "flops_tf32": None,
+            "flops_bf16": None, "memory_bytes_per_s": 1e10, "cache_bytes_per_s": None,
+            "launch_s": 1e-6, "round_trip_s": 5e-6, "transfers": copies,
+            "unix_s": int(time.time()) - self.wish.age})
 
     def phases(self, request):
         steps = request["steps"]

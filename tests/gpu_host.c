@@ -413,6 +413,46 @@ static void host_sequence_free(gpu_driver *driver, gpu_sequence *sequence)
     free(sequence);
 }
 
+/* One block of memory a slot. */
+struct gpu_feed {
+    void *slots[GPU_FEED_SLOTS];
+};
+
+static void host_feed_free(gpu_driver *driver, gpu_feed *feed)
+{
+    (void)driver;
+    for (int i = 0; i < GPU_FEED_SLOTS; i++) free(feed->slots[i]);
+    free(feed);
+}
+
+static be_status host_feed_new(gpu_driver *driver, size_t bytes, gpu_feed **out, be_error *err)
+{
+    (void)driver;
+    (void)err;
+    *out = calloc(1, sizeof **out);
+    if (!*out) abort();
+    for (int i = 0; i < GPU_FEED_SLOTS; i++) (*out)->slots[i] = calloc(1, bytes);
+    return BE_OK;
+}
+
+static be_status host_feed_claim(gpu_driver *driver, gpu_feed *feed, int slot, void **memory,
+                                 be_error *err)
+{
+    (void)driver;
+    (void)err;
+    *memory = feed->slots[slot];
+    return BE_OK;
+}
+
+static be_status host_feed_send(gpu_driver *driver, gpu_feed *feed, int slot,
+                                const gpu_copy *copies, int count, be_error *err)
+{
+    for (int i = 0; i < count; i++)
+        TRY(host_upload(driver, copies[i].to, copies[i].to_offset,
+                        (char *)feed->slots[slot] + copies[i].from_offset, copies[i].bytes, err));
+    return BE_OK;
+}
+
 static be_status host_synchronise(gpu_driver *driver, be_error *err)
 {
     (void)driver;
@@ -433,6 +473,10 @@ static const gpu_driver_vtable host_vtable = {.close = host_close,
                                               .sequence = host_sequence,
                                               .replay = host_replay,
                                               .sequence_free = host_sequence_free,
+                                              .feed_new = host_feed_new,
+                                              .feed_free = host_feed_free,
+                                              .feed_claim = host_feed_claim,
+                                              .feed_send = host_feed_send,
                                               .synchronise = host_synchronise};
 
 static host_driver *driver_of(be_device *device)

@@ -61,6 +61,8 @@ class UsageTest(FolderTest):
         (["data", "lsit"], 'expected list, verify or get, found "lsit"; did you mean list?'),
         (["data", "get"], "data get needs the name of a set"),
         (["data", "get", "mnits"], 'unknown set "mnits"; did you mean mnist?'),
+        (["devices", "--refresh"], "--refresh: expected --measure beside it"),
+        (["devices", "--time", "1"], "--time: expected --measure beside it"),
         (["completion", "tcsh"], 'expected bash, zsh or fish, found "tcsh"'),
         (["help", "trian"], 'unknown command "trian"; did you mean train?'),
     ]
@@ -191,6 +193,71 @@ class FormatTest(FolderTest):
         self.assertIn("BREAKEVEN_PYTHON", torch[0]["reason"])
         table = self.good("devices", env={"BREAKEVEN_PYTHON": "/bin/false"})
         self.assertIn("BREAKEVEN_PYTHON", table)
+
+    NUMBERS = ("flops_fp32", "flops_tf32", "flops_bf16", "memory_bytes_per_s",
+               "cache_bytes_per_s", "launch_s", "round_trip_s")
+
+    def measure(self, form, *more):
+        return self.good("devices", "--measure", "--time", "0.02", "--format", form, *more,
+                         env={"XDG_CACHE_HOME": self.folder, "BREAKEVEN_PYTHON": "/bin/false"})
+
+    def test_devices_measured(self):
+        records = [r for r in map(json.loads, self.measure("jsonl").splitlines()) if r["usable"]]
+        self.assertEqual(records[0]["device"], "cpu")
+        for record in records:
+            limits = record["limits"]
+            self.assertEqual(limits["device"], record["device"])
+            values = [limits[name] for name in self.NUMBERS]
+            values += [copy[way] for copy in limits["transfers"] for way in ("up_s", "down_s")]
+            for value in values:  # on a busy machine some may not be believed
+                self.assertTrue(value is None or 0 < value < 1e18, record)
+            self.assertEqual((limits["flops_tf32"], limits["flops_bf16"]), (None, None))
+            self.assertEqual(bool(limits["transfers"]), record["device"] != "cpu")
+            self.assertIn("sensors", record)
+        sensors = records[0]["sensors"]
+        self.assertEqual(sensors["energy_j"] is None, sensors["energy_sensor"] is None)
+        self.assertEqual(sensors["temperature_c"] is None, sensors["temperature_sensor"] is None)
+        self.assertNotIn(0, sensors.values())
+
+    def test_limits_that_were_kept(self):
+        """The file's own values are shown, and where it is; --refresh looks at no file."""
+        for _ in range(40):  # until a busy machine lets all be believed
+            record = json.loads(self.measure("json"))[0]
+            if record["limits_file"]:
+                break
+        else:
+            self.skipTest("this machine is too busy to believe a figure")
+        with open(record["limits_file"], encoding="utf-8") as file:
+            kept = json.load(file)
+        self.assertEqual(kept["limits"]["flops_fp32"],
+                         self.rounded(record["limits"]["flops_fp32"], kept))
+        kept["limits"]["flops_fp32"] = 123.0e9
+        with open(record["limits_file"], "w", encoding="utf-8") as file:
+            json.dump(kept, file)
+        table = self.measure("table")
+        self.assertIn("123 GFLOP/s", table)
+        self.assertRegex(" ".join(table.split()), "cpu: measured 2.*, read from " + self.folder)
+        self.assertNotIn("123 GFLOP/s", self.measure("table", "--refresh"))
+
+    def rounded(self, shown, kept):
+        """What JSON shows has nine digits."""
+        exact = kept["limits"]["flops_fp32"]
+        self.assertAlmostEqual(shown / exact, 1, delta=1e-8)
+        return exact
+
+    def test_tables_of_limits(self):
+        table = self.measure("table").split("\n\n")
+        titles = [part.split("\n")[0] for part in table[1:4]]
+        self.assertEqual(titles[0], "What they can do at most")
+        self.assertIn("Sensors", titles)
+        for part in table[:3]:
+            self.assertLessEqual(max(map(len, part.split("\n"))), 80, part)
+        self.assertIn("cpu, ", table[1])
+        self.assertIn("| fp32 | memory | cache | launch | round trip |", self.measure("md"))
+        head = self.measure("csv").split("\n")[0]
+        self.assertTrue(head.endswith(",sensors") and ",limits.flops_fp32," in head, head)
+        plain = self.good("devices", "--format", "json", env={"BREAKEVEN_PYTHON": "/bin/false"})
+        self.assertNotIn("limits", plain)
 
     def test_ascii_where_the_locale_has_no_more(self):
         for arguments in (["workloads"], ["bench", "mlp-mnist", *SMALL, "--engine", "native",

@@ -41,6 +41,24 @@ class CudaTest(unittest.TestCase):
             libraries = {x["name"]: x for x in found[name]["device_libraries"]}
             self.assertEqual(libraries["libcudnn.so.9"]["version"], "9.14.0")
 
+    def test_limits_and_sensors(self):
+        status, output, errors = self.run_program(
+            "devices", "--measure", "--time", "0.02", "--format", "jsonl",
+            XDG_CACHE_HOME=self.folder, BREAKEVEN_PYTHON="/bin/false", FAKE_NVML_THROTTLE="4")
+        self.assertEqual(status, 0, errors)
+        records = {r["device"]: r for r in map(json.loads, output.splitlines())}
+        limits, sensors = records["cuda:0"]["limits"], records["cuda:0"]["sensors"]
+        self.assertEqual((limits["device"], limits["threads"]), ("cuda:0", 0))
+        self.assertEqual([copy["bytes"] for copy in limits["transfers"]],
+                         [4096 << 2 * i for i in range(7)])  # at most 1/64 of its memory
+        for name in ("flops_fp32", "memory_bytes_per_s", "cache_bytes_per_s", "round_trip_s"):
+            self.assertTrue(limits[name] is None or limits[name] > 0, limits)
+        self.assertEqual(sensors, {
+            "name": "Fake GPU 0", "bus": "0000:06:00.0", "clock_hz": 1.5e9, "clock_max_hz": 1.98e9,
+            "memory_clock_hz": 2.6e9, "temperature_c": 41, "power_w": 123.456, "energy_j": 1,
+            "energy_sensor": "NVML total energy", "throttle": "power cap"})
+        self.assertIn("energy_sensor", records["cpu"]["sensors"])
+
     def test_the_folder_of_libraries_as_an_option(self):
         for folder, usable in ((FAKES, True), (self.folder, False)):
             status, output, errors = self.run_program(

@@ -114,6 +114,17 @@ static void compile_workloads(be_device *device)
     }
 }
 
+static void compile_probes(be_device *device)
+{
+    be_error err;
+    device_probe *probe = NULL;
+    if (device->vtable->probe_new(device, &probe, &err) != BE_OK) {
+        printf("# the limits' kernels: %s\n", err.text);
+        all.failed++;
+    }
+    device->vtable->probe_free(probe);
+}
+
 static bool find_nvrtc(cuda_library *library)
 {
     static const char *const names[] = {"libnvrtc.so.13", "libnvrtc.so.12", NULL};
@@ -146,6 +157,10 @@ int main(void)
     driver->vtable = &vtable;
     driver->dialect = gpu_source_dialect_cuda.text;
     driver->facts.units = 132;
+    driver->facts.is_null = false;
+    driver->facts.memory_bytes = 1 << 20;
+    compile_probes(device);
+    driver->facts.memory_bytes = (size_t)1 << 36;
     compile_ops(device);
     int ops = all.compiled;
     compile_workloads(device);

@@ -100,6 +100,32 @@ static void run_case(const options *o, const target *t, const be_op *op, int k)
     ops_case_close(&c);
 }
 
+/* The kernels by which limits are measured. */
+static be_status probe_each(be_device *device, device_probe *probe, be_error *err)
+{
+    probe->transfer_bytes = probe->transfer_most_bytes < 4096 ? probe->transfer_most_bytes : 4096;
+    for (int kind = 0; kind < PROBE_KIND_COUNT; kind++)
+        for (int times = 1; times <= 3 && probe->amount[kind] > 0; times++)
+            TRY(device->vtable->probe_run(probe, (probe_kind)kind, times, err));
+    return BE_OK;
+}
+
+static void run_probes(const target *t, int group)
+{
+    char name[80];
+    be_error err = {0};
+    device_probe *probe = NULL;
+    gpu_facts *facts = &((gpu_device *)t->device)->driver->facts, known = *facts;
+    facts->memory_bytes = facts->cache_bytes = 1 << 24; /* little, so that this is quick */
+    ((gpu_device *)t->device)->forced_group = group;
+    be_status status = t->device->vtable->probe_new(t->device, &probe, &err);
+    if (status == BE_OK) status = probe_each(t->device, probe, &err);
+    t->device->vtable->probe_free(probe);
+    *facts = known;
+    snprintf(name, sizeof name, "the limits' kernels, %s, groups of %d", t->name, group);
+    result(status == BE_OK, name, err.text);
+}
+
 static void run_target(const options *o, const target *t)
 {
     char name[80], reason[1000] = "";
@@ -108,6 +134,7 @@ static void run_target(const options *o, const target *t)
     gpu_driver *driver = ((gpu_device *)t->device)->driver;
     if (!o->op && !((gpu_device *)t->device)->library)
         result(gpu_conformance_run(driver, group, reason, sizeof reason), name, reason);
+    for (int g = 0; !o->op && g < t->group_count; g++) run_probes(t, t->groups[g]);
     for (int i = 0; i < OP_COUNT; i++) {
         if (!kernel_of(t, op_table[i]) || !is_wanted(o->op, op_table[i]->name)) continue;
         for (int k = 0; k < op_table[i]->case_count; k++)

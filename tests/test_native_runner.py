@@ -141,6 +141,17 @@ class NativeRunnerTest(shared.RunnerTest):
         self.assertEqual((answer["ok"], answer.get("status")), (False, status), answer)
         self.assertIn(text, answer["error"])
 
+    def test_limits_are_measured_beside_a_session(self):
+        self.ok("prepare", **self.request("mlp-mnist"))
+        limits = self.ok("measure", device="cpu", threads=1, seconds=0.02)["limits"]
+        self.assertEqual((limits["device"], limits["threads"]), ("cpu", 1))
+        self.ok("run", steps=2)
+        self.check_refused("UNAVAILABLE", "it computes nothing", "measure", device="null",
+                           threads=1)
+        self.check_refused("USAGE", "'device'", "measure", threads=1)
+        self.check_refused("USAGE", "'threads' from 1", "measure", device="cpu", threads=0)
+        self.check_refused("USAGE", "'seconds'", "measure", device="cpu", threads=1, seconds="x")
+
     def test_members_that_are_refused(self):
         good = self.request("cnn-fashion")
         for member, value, status, text in (

@@ -102,6 +102,33 @@ static be_status feed_shortly(void *context, be_error *err)
     return status;
 }
 
+/* Each kind of work by which limits are measured, twice. */
+static be_status measure_on(be_device *device, be_error *err)
+{
+    device_probe *probe = NULL;
+    be_status status = device->vtable->probe_new(device, &probe, err);
+    if (status == BE_OK) probe->transfer_bytes = FEED_BYTES;
+    for (int kind = 0; status == BE_OK && kind < PROBE_KIND_COUNT; kind++)
+        for (int times = 1; status == BE_OK && times <= 2; times++)
+            status = device->vtable->probe_run(probe, (probe_kind)kind, times, err);
+    device->vtable->probe_free(probe);
+    return status;
+}
+
+static be_status measure_shortly(void *context, be_error *err)
+{
+    be_device *device = NULL;
+    (void)context;
+    TRY(be_device_open("opencl:0", NULL, &device, err));
+    gpu_driver *d = ((gpu_device *)device)->driver;
+    /* Little memory, so that this is quick. */
+    d->facts.is_cpu = false;
+    d->facts.memory_bytes = d->facts.cache_bytes = 1 << 20;
+    be_status status = measure_on(device, err);
+    be_device_close(device);
+    return status;
+}
+
 /* Calls whose failure hides nothing: they give back, or wait where nothing is asked any more. */
 static bool may_be_silent(const char *call)
 {
@@ -167,6 +194,22 @@ static void each_call_of_a_feed_fails(void **state)
     }
 }
 
+static void each_call_of_a_probe_fails(void **state)
+{
+    be_error err = {0};
+    (void)state;
+    world.fail_at(0, 0, 0);
+    ASSERT_OK(measure_shortly(NULL, &err));
+    assert_int_equal(world.live(), 0);
+    int calls = world.calls();
+    assert_in_range(calls, 100, 400);
+    for (int n = 1; n <= calls; n++)
+        check_fault(measure_shortly, n, n % 2 ? CL_OUT_OF_RESOURCES : CL_OUT_OF_DEVICE_MEMORY,
+                    n % 4 < 2);
+    world.fail_at(0, 0, 0);
+    assert_true(support_fail_each_allocation(measure_shortly, NULL, 100) > 5);
+}
+
 /* The allocations of the host on the way, too. */
 static void each_allocation_fails(void **state)
 {
@@ -227,7 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_call_fails),       cmocka_unit_test(each_call_of_a_feed_fails),
         cmocka_unit_test(each_allocation_fails), cmocka_unit_test(kernel_that_does_not_compile),
-        cmocka_unit_test(buffers_have_a_limit),
+        cmocka_unit_test(buffers_have_a_limit),  cmocka_unit_test(each_call_of_a_probe_fails),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

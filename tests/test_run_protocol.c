@@ -77,6 +77,12 @@ static void other_requests_have_theirs(void **state)
     json = encoded(&(protocol_call){.request = PROTOCOL_EVALUATE, .path = "d"});
     assert_string_equal(json_string_value(json_object_get(json, "data")), "d");
     json_decref(json);
+    json = encoded(&(protocol_call){
+        .request = PROTOCOL_MEASURE, .device = "cpu", .threads = 2, .seconds = 0.5});
+    assert_string_equal(json_string_value(json_object_get(json, "device")), "cpu");
+    assert_int_equal(json_integer_value(json_object_get(json, "threads")), 2);
+    assert_true(json_real_value(json_object_get(json, "seconds")) == 0.5);
+    json_decref(json);
     json_decref(encoded(&(protocol_call){.request = PROTOCOL_SYNC}));
     json_decref(encoded(&(protocol_call){.request = PROTOCOL_QUIT}));
     json_decref(encoded(&(protocol_call){.request = PROTOCOL_EXPORT, .path = "w"}));
@@ -117,6 +123,10 @@ static void requests_that_the_protocol_forbids(void **state)
     ASSERT_FAILS(protocol_encode(&call, &line, &err), BE_USAGE, "expected a workload");
     call = (protocol_call){.request = PROTOCOL_RUN};
     ASSERT_FAILS(protocol_encode(&call, &line, &err), BE_USAGE, "at least 1 step, found 0");
+    call = (protocol_call){.request = PROTOCOL_MEASURE, .device = "cpu"};
+    ASSERT_FAILS(protocol_encode(&call, &line, &err), BE_USAGE, "at least 1 thread, found cpu");
+    call = (protocol_call){.request = PROTOCOL_MEASURE, .threads = 1};
+    ASSERT_FAILS(protocol_encode(&call, &line, &err), BE_USAGE, "expected a device");
     call = (protocol_call){.request = PROTOCOL_EXPORT};
     ASSERT_FAILS(protocol_encode(&call, &line, &err), BE_USAGE, "expected a path");
     assert_null(line);

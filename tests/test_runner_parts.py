@@ -3,6 +3,7 @@
 The random bits are compared with published vectors and with src/core/rng.c, which is compiled here.
 """
 import ctypes
+import io
 import json
 import os
 import shutil
@@ -17,7 +18,18 @@ if NO_NUMPY is None:
     import numpy as np
     import philox
     import safetensors_io
-    from runner_protocol import Failure
+    from runner_protocol import Failure, serve
+
+
+@unittest.skipIf(NO_NUMPY, NO_NUMPY)
+class ServeTest(unittest.TestCase):
+    def test_what_an_engine_cannot_do_is_unavailable(self):
+        answers = io.BytesIO()
+        self.assertEqual(serve(object(), [b'{"op": "measure"}', b'{"op": "quit"}'], answers), 0)
+        refused, ended = map(json.loads, answers.getvalue().splitlines())
+        self.assertEqual((refused["ok"], refused["status"]), (False, "UNAVAILABLE"))
+        self.assertIn("an engine that knows 'measure'", refused["error"])
+        self.assertTrue(ended["ok"])
 
 
 @unittest.skipIf(NO_NUMPY, NO_NUMPY)

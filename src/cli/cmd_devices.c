@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/devices_limits.h"
 #include "core/topology.h"
 #include "run/engine.h"
 
@@ -149,35 +150,57 @@ static void print_reasons(const json_t *records)
     }
 }
 
+static const report_column columns[] = {
+    {"engine", "engine", UNIT_TEXT, engine_text},
+    {"device", "device", UNIT_TEXT, NULL},
+    {"usable", "usable", UNIT_TEXT, usable_text},
+    {"device_name", "hardware", UNIT_TEXT, name_text},
+    {"libraries.blas", "library", UNIT_TEXT, library_text},
+    {"version", NULL, UNIT_TEXT, NULL},
+    {"cores", NULL, UNIT_COUNT, NULL},
+    {"memory_bytes", NULL, UNIT_COUNT, NULL},
+    {"driver", NULL, UNIT_TEXT, NULL},
+    {"compute_capability", NULL, UNIT_TEXT, NULL},
+    {"units", NULL, UNIT_COUNT, NULL},
+    {"reason", NULL, UNIT_TEXT, NULL},
+};
+#define COLUMNS ((int)(sizeof columns / sizeof columns[0]))
+
+static be_status print_devices(const cli_options *options, const json_t *records, be_error *err)
+{
+    bool measured = options->value[OPTION_MEASURE].given;
+    report_column all[COLUMNS + DEVICES_LIMITS_COLUMNS];
+    report_format format = cli_format(options);
+    memcpy(all, columns, sizeof columns);
+    memcpy(all + COLUMNS, devices_limits_columns, sizeof devices_limits_columns);
+    report_sheet sheet = {all, COLUMNS + (measured ? DEVICES_LIMITS_COLUMNS : 0), records, -1};
+    TRY(cli_write(options, &sheet, err));
+    if (measured && (format == REPORT_TABLE || format == REPORT_MD))
+        TRY(devices_limits_print(options, records, err));
+    if (format == REPORT_TABLE) {
+        print_libraries(records);
+        print_reasons(records);
+    }
+    return BE_OK;
+}
+
 be_status cmd_devices(const cli_options *options, be_error *err)
 {
-    static const report_column columns[] = {
-        {"engine", "engine", UNIT_TEXT, engine_text},
-        {"device", "device", UNIT_TEXT, NULL},
-        {"usable", "usable", UNIT_TEXT, usable_text},
-        {"device_name", "hardware", UNIT_TEXT, name_text},
-        {"libraries.blas", "library", UNIT_TEXT, library_text},
-        {"version", NULL, UNIT_TEXT, NULL},
-        {"cores", NULL, UNIT_COUNT, NULL},
-        {"memory_bytes", NULL, UNIT_COUNT, NULL},
-        {"driver", NULL, UNIT_TEXT, NULL},
-        {"compute_capability", NULL, UNIT_TEXT, NULL},
-        {"units", NULL, UNIT_COUNT, NULL},
-        {"reason", NULL, UNIT_TEXT, NULL},
-    };
     engine_options asking = {.interrupted = &cli_signal};
     json_t *records = json_array();
     be_status status = BE_OK;
+    static const option_id parts[] = {OPTION_REFRESH, OPTION_TIME};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (options->value[parts[i]].given && !options->value[OPTION_MEASURE].given)
+            FAIL(err, BE_USAGE, "--%s: expected --measure beside it, found none; add it",
+                 option_table[parts[i]].name);
     for (int e = 0; status == BE_OK && e < ENGINE_COUNT; e++) {
         cli_progress(options, "asking %s ...", engine_names[e]);
         status = add_engine(records, engine_names[e], &asking, err);
     }
-    report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
-    if (status == BE_OK) status = cli_write(options, &sheet, err);
-    if (status == BE_OK && cli_format(options) == REPORT_TABLE) {
-        print_libraries(records);
-        print_reasons(records);
-    }
+    if (status == BE_OK && options->value[OPTION_MEASURE].given)
+        status = devices_limits_add(options, records, err);
+    if (status == BE_OK) status = print_devices(options, records, err);
     json_decref(records);
     return status;
 }

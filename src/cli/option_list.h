@@ -11,7 +11,8 @@
       "table, the reason in a sentence, and one of advice.")                                       \
     X(devices, "devices", "", NOTHING, 0, 0,                                                       \
       "every device and engine, usable or not, and if not why",                                    \
-      "Starts every engine's runner once, asks it for its devices and libraries, and lists them.") \
+      "Starts every engine's runner once, asks it for its devices and libraries, and lists them. " \
+      "With --measure also what the native engine's devices can do at most, and their sensors.")   \
     X(workloads, "workloads", "", NOTHING, 0, 0,                                                   \
       "the ladder of models, with parameters, operations and bytes a step",                        \
       "Plans a training step of every workload and lists what it costs.")                          \
@@ -117,8 +118,9 @@
     X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval),                                 \
       "weights to evaluate (safetensors)")                                                       \
     X(OUTPUT, "output", 'o', "FILE", FILE, 0, 0, "", ON(dump), "file to write (safetensors)")    \
-    X(TIME, "time", 0, "S", REAL, 0.01, 86400, "", ON_MEASURE,                                   \
-      "measure each contender for at least S seconds (0.5)")                                     \
+    X(TIME, "time", 0, "S", REAL, 0.01, 86400, "", ON_MEASURE | ON(devices),                     \
+      "measure each contender for at least S seconds (0.5); devices --measure: each device for " \
+      "about S seconds (1)")                                                                     \
     X(MAX_TIME, "max-time", 0, "S", REAL, 0.01, 86400, "", ON_MEASURE,                           \
       "measure each contender for at most S seconds (10; 4 in the quick verdict)")               \
     X(ISA, "isa", 0, "SET", CHOICE, 0, 0, "generic avx2 avx512",                                 \
@@ -136,6 +138,10 @@
       "what to have the least of (time)")                                                        \
     X(FROM, "from", 0, "FILE", FILE, 0, 0, "", ON(advise),                                       \
       "records that bench or sweep wrote (jsonl): measure nothing, answer from them")            \
+    X(MEASURE, "measure", 0, NULL, FLAG, 0, 0, "", ON(devices),                                  \
+      "also measure what each device can do at most; what was measured is kept for a week")      \
+    X(REFRESH, "refresh", 0, NULL, FLAG, 0, 0, "", ON(devices),                                  \
+      "with --measure: measure again, whatever was kept")                                        \
     X(DRY_RUN, "dry-run", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(train),                        \
       "print the steps and the memory map, run nothing")                                         \
     X(MAN, "man", 0, NULL, FLAG, 0, 0, "", ON(help), "print the man page")                       \

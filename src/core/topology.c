@@ -24,6 +24,22 @@ static void name_from_kernel(void)
     found.cpu_name[strcspn(found.cpu_name, "\n")] = 0;
 }
 
+/* The last level is the highest that there is. */
+static void read_caches(hwloc_topology_t t)
+{
+    static const hwloc_obj_type_t levels[] = {HWLOC_OBJ_L1CACHE, HWLOC_OBJ_L2CACHE,
+                                              HWLOC_OBJ_L3CACHE, HWLOC_OBJ_L4CACHE};
+    for (size_t l = 0; l < sizeof levels / sizeof *levels; l++) {
+        int64_t bytes = 0;
+        hwloc_obj_t cache = NULL;
+        while ((cache = hwloc_get_next_obj_by_type(t, levels[l], cache)) != NULL)
+            bytes += (int64_t)cache->attr->cache.size;
+        if (bytes == 0) continue;
+        found.inner_cache_bytes = found.last_cache_bytes;
+        found.last_cache_bytes = bytes;
+    }
+}
+
 static void read_topology(void)
 {
     hwloc_topology_t t;
@@ -38,6 +54,7 @@ static void read_topology(void)
                 found.cores = cores > 0 ? cores : found.threads;
             }
             hwloc_bitmap_free(allowed);
+            read_caches(t);
             hwloc_obj_t package = hwloc_get_obj_by_type(t, HWLOC_OBJ_PACKAGE, 0);
             const char *name = package ? hwloc_obj_get_info_by_name(package, "CPUModel") : NULL;
             if (name) snprintf(found.cpu_name, sizeof found.cpu_name, "%.90s", name);

@@ -30,6 +30,34 @@ typedef struct device_times {
     device_counts counts;  /* of the steps alone */
 } device_times;
 
+/* Work of known amounts, by which the limits of a device are measured.  A backend prepares it all
+ * at once; the clock is read by who asks for it. */
+#define PROBE_KIND_LIST(X)                                             \
+    X(ARITHMETIC, "multiply-adds in registers")                        \
+    X(MEMORY, "reading and writing far beyond the caches")             \
+    X(CACHE, "a working set that stays in the last-level cache")       \
+    X(LAUNCH, "launches of a tiny kernel, each waiting for the last")  \
+    X(UPLOAD, "copies of transfer_bytes to the device, one at a time") \
+    X(DOWNLOAD, "copies of transfer_bytes from the device, one at a time")
+
+typedef enum probe_kind {
+#define X(id, text) PROBE_##id,
+    PROBE_KIND_LIST(X)
+#undef X
+        PROBE_KIND_COUNT
+} probe_kind;
+
+/* The first member of every backend's own struct. */
+typedef struct device_probe {
+    be_device *device;
+    /* Of doing a kind once: FLOP, bytes read and written, launches, bytes copied (but see
+     * transfer_bytes); 0: the device has nothing of the kind, or its size is not known. */
+    double amount[PROBE_KIND_COUNT];
+    int64_t most_launches;       /* `times` of a LAUNCH */
+    int64_t transfer_most_bytes; /* 0: host and device share their memory */
+    int64_t transfer_bytes;      /* set by the user, at most that */
+} device_probe;
+
 typedef struct device_vtable {
     void (*close)(be_device *device);
     /* A fixed piece of arithmetic on all of the device, waited for: how long it takes. */
@@ -54,6 +82,12 @@ typedef struct device_vtable {
     /* launches, scratch_bytes, implementation */
     void (*describe)(const program *p, be_plan_facts *facts);
     const char *(*implementation)(const program *p, int node);
+    /* BE_UNAVAILABLE with the reason where nothing can be measured. */
+    be_status (*probe_new)(be_device *device, device_probe **out, be_error *err);
+    void (*probe_free)(device_probe *probe);
+    /* Do a kind so many times and wait for it.  What the first time with this number has to make is
+     * made in that time. */
+    be_status (*probe_run)(device_probe *probe, probe_kind kind, int64_t times, be_error *err);
 } device_vtable;
 
 /* The first member of every backend's own device struct. */

@@ -245,5 +245,6 @@ void environment_read(const char *root, environment *out)
     environment_limits(root, out);
     environment_virtual(root, out);
     load_averages(out->load);
+    sensors_read(root, &out->sensors);
     environment_warn(out);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/status.h"
+#include "measure/sensors.h"
 
 #define ENVIRONMENT_TEXT 128
 #define ENVIRONMENT_WARNINGS 4
@@ -31,6 +32,7 @@ typedef struct environment {
     char container[ENVIRONMENT_TEXT];       /* its kind where it shows: "docker" */
     double load[3];                         /* averages over 1, 5, 15 minutes */
     const char *version, *commit, *compiler, *build_type, *sanitizers; /* of this build */
+    sensors sensors;                                                   /* when it was read */
     const char *warnings[ENVIRONMENT_WARNINGS]; /* static texts, NULL after the last */
 } environment;
 

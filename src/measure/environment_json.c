@@ -103,15 +103,15 @@ be_status environment_to_json(const environment *e, json_t **out, be_error *err)
     for (int i = 0; i < 3; i++) json_array_append_new(load, environment_number(e->load[i]));
     for (int i = 0; i < ENVIRONMENT_WARNINGS && e->warnings[i]; i++)
         json_array_append_new(warnings, json_string(e->warnings[i]));
-    *out = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "cpu",
-                     environment_cpu(e), "memory_bytes", environment_count(e->memory_bytes),
-                     "memory_limit_bytes", environment_count(e->memory_limit_bytes), "system",
-                     environment_text(e->system), "kernel", environment_text(e->kernel), "machine",
-                     environment_text(e->machine), "virtual_machine",
-                     environment_text(e->virtual_machine), "container",
-                     environment_text(e->container), "load_average", load, "build",
-                     environment_build(e), "libraries", environment_libraries(), "variables",
-                     environment_variables(), "warnings", warnings);
+    *out = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "cpu",
+        environment_cpu(e), "memory_bytes", environment_count(e->memory_bytes),
+        "memory_limit_bytes", environment_count(e->memory_limit_bytes), "system",
+        environment_text(e->system), "kernel", environment_text(e->kernel), "machine",
+        environment_text(e->machine), "virtual_machine", environment_text(e->virtual_machine),
+        "container", environment_text(e->container), "load_average", load, "sensors",
+        sensors_to_json(&e->sensors), "build", environment_build(e), "libraries",
+        environment_libraries(), "variables", environment_variables(), "warnings", warnings);
     if (*out) return BE_OK;
     FAIL(err, BE_NO_MEMORY, "environment: no memory left for the record; free some");
 }

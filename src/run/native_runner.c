@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/memory.h"
 #include "measure/environment.h"
+#include "measure/limits_measure.h"
 #include "run/native.h"
 #include "run/native_phases.h"
 #include "train/weights.h"
@@ -341,6 +342,29 @@ static be_status answer_reference(server *s, const json_t *request, json_t *answ
     return BE_OK;
 }
 
+/* On a device of its own, which is closed again: a session may be prepared meanwhile. */
+static be_status answer_measure(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    const char *id = NULL;
+    int64_t threads = 0;
+    double seconds = 0;
+    be_device *device = NULL;
+    limits found;
+    json_t *json = NULL;
+    TRY(member_text(request, "device", &id, err));
+    TRY(member_integer(request, "threads", 1, 1024, &threads, err));
+    TRY(member_real(request, "seconds", &seconds, err));
+    be_device_options options = *s->device;
+    options.threads = (int)threads;
+    if (!backend_has_library(id, options.library)) options.library = NULL;
+    TRY(be_device_open(id, &options, &device, err));
+    be_status status = limits_measure(device, seconds, &found, err);
+    be_device_close(device);
+    if (status == BE_OK) status = limits_to_json(&found, &json, err);
+    json_object_set_new(answer, "limits", json);
+    return status;
+}
+
 static be_status answer_quit(server *s, const json_t *request, json_t *answer, be_error *err)
 {
     (void)s, (void)request, (void)answer, (void)err;
@@ -349,8 +373,8 @@ static be_status answer_quit(server *s, const json_t *request, json_t *answer, b
 
 /* In the order of the protocol's list. */
 static handler *const handlers[] = {
-    answer_hello,    answer_prepare, answer_run,    answer_sync,      answer_parity,
-    answer_evaluate, answer_export,  answer_phases, answer_reference, answer_quit,
+    answer_hello,  answer_prepare, answer_run,       answer_sync,    answer_parity, answer_evaluate,
+    answer_export, answer_phases,  answer_reference, answer_measure, answer_quit,
 };
 
 /* ---------------------------------------------------------------- the loop */

@@ -106,6 +106,9 @@ static be_status protocol_check_call(const protocol_call *call, be_error *err)
     if (steps && call->steps < 1)
         FAIL(err, BE_USAGE, "%s: expected at least 1 step, found %" PRId64, name, call->steps);
     if (path && !call->path) FAIL(err, BE_USAGE, "%s: expected a path, found none", name);
+    if (call->request == PROTOCOL_MEASURE && (!call->device || call->threads < 1))
+        FAIL(err, BE_USAGE, "measure: expected a device and at least 1 thread, found %s and %d",
+             call->device ? call->device : "none", call->threads);
     if (call->request == PROTOCOL_PREPARE) return protocol_check_job(call->job, err);
     return BE_OK;
 }
@@ -131,6 +134,10 @@ static json_t *protocol_object(const protocol_call *call)
         return json_pack("{s:s, s:s}", "op", name, "out", call->path);
     case PROTOCOL_PHASES:
         return json_pack("{s:s, s:I}", "op", name, "steps", steps);
+    case PROTOCOL_MEASURE:
+        return json_pack("{s:s, s:s, s:i, s:o*}", "op", name, "device", call->device, "threads",
+                         call->threads, "seconds",
+                         call->seconds > 0 ? json_real(call->seconds) : NULL);
     case PROTOCOL_SYNC:
     case PROTOCOL_REFERENCE:
     case PROTOCOL_QUIT:
@@ -471,6 +478,11 @@ static void protocol_read(protocol_reader *r, const protocol_call *call, protoco
         break;
     case PROTOCOL_REFERENCE:
         answer->wall_ns = protocol_integer(r, "wall_ns", 1, INT64_MAX);
+        break;
+    case PROTOCOL_MEASURE:
+        answer->limits = json_object_get(r->json, "limits");
+        if (!json_is_object(answer->limits))
+            protocol_complain(r, "limits", "an object", answer->limits);
         break;
     case PROTOCOL_EXPORT:
     case PROTOCOL_QUIT:

@@ -26,6 +26,7 @@
     X(EXPORT, "export")          \
     X(PHASES, "phases")          \
     X(REFERENCE, "reference")    \
+    X(MEASURE, "measure")        \
     X(QUIT, "quit")
 
 typedef enum protocol_request {
@@ -67,7 +68,9 @@ typedef struct protocol_job {
 
 typedef struct protocol_call {
     protocol_request request;
-    const char *device;      /* hello: list no other device; NULL: list all */
+    const char *device;      /* hello: list no other device; NULL: list all.  measure: which one */
+    int threads;             /* measure: at least 1 */
+    double seconds;          /* measure: about so long; 0: as the runner likes */
     const protocol_job *job; /* prepare */
     int64_t steps;           /* run, parity, phases */
     bool losses;             /* run: all losses in the answer */
@@ -94,6 +97,7 @@ typedef struct protocol_answer {
     int64_t wall_ns;        /* run, sync, phases, reference */
     double loss;            /* run, evaluate; NAN if the runner sent null */
     json_t *losses;         /* run with losses: list of numbers or null, one a step */
+    json_t *limits;         /* measure: object, as measure/limits.h reads it */
     int64_t count, correct; /* evaluate */
 
     /* phases: sums over all steps; -1: not known */

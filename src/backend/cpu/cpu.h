@@ -69,6 +69,13 @@ typedef struct cpu_kernel {
 void cpu_layouts_of_input(const cpu_device *device, const be_graph *g, const graph_node *node,
                           value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT]);
 
+/* The instruction sets that this program has kernels for, in the order of cpu_isa. */
+#if defined(__x86_64__)
+#define CPU_ISA_LIST(X) X(generic) X(avx2) X(avx512)
+#else
+#define CPU_ISA_LIST(X) X(generic)
+#endif
+
 /* The best instruction set of this CPU, and its text. */
 cpu_isa cpu_isa_detect(void);
 const char *cpu_isa_text(cpu_isa isa);
@@ -84,6 +91,17 @@ be_status cpu_onednn_fail(be_error *err, const char *what, dnnl_status_t status)
 
 /* device_vtable.reference */
 be_status cpu_reference(be_device *device, int64_t *wall_ns, be_error *err);
+
+/* The inner loops of the probes, compiled for each instruction set; one thread's part. */
+typedef struct cpu_probe_loops {
+    double flops; /* of one round of the arithmetic */
+    float (*arithmetic)(int64_t rounds, float factor, float add);
+    void (*scale)(float *x, int64_t count, float factor); /* x[i] *= factor for i < count */
+} cpu_probe_loops;
+
+be_status cpu_probe_new(be_device *device, device_probe **out, be_error *err);
+void cpu_probe_free(device_probe *probe);
+be_status cpu_probe_run(device_probe *probe, probe_kind kind, int64_t times, be_error *err);
 
 extern const device_vtable cpu_vtable;
 

@@ -4,25 +4,19 @@
 
 #include "backend/cpu/cpu.h"
 
-#if defined(__x86_64__)
-#define ISA_LIST(X) X(generic) X(avx2) X(avx512)
-#else
-#define ISA_LIST(X) X(generic)
-#endif
-
 #define X(isa)                                                \
     extern const cpu_kernel *const cpu_table_##isa[OP_COUNT]; \
     extern const cpu_kernel *const cpu_onednn_table_##isa[OP_COUNT];
-ISA_LIST(X)
+CPU_ISA_LIST(X)
 #undef X
 
 /* In the order of cpu_isa. */
 #define X(isa) cpu_table_##isa,
-static const cpu_kernel *const *const native_tables[CPU_ISA_COUNT] = {ISA_LIST(X)};
+static const cpu_kernel *const *const native_tables[CPU_ISA_COUNT] = {CPU_ISA_LIST(X)};
 #undef X
 
 #define X(isa) cpu_onednn_table_##isa,
-static const cpu_kernel *const *const onednn_tables[CPU_ISA_COUNT] = {ISA_LIST(X)};
+static const cpu_kernel *const *const onednn_tables[CPU_ISA_COUNT] = {CPU_ISA_LIST(X)};
 #undef X
 
 cpu_isa cpu_isa_detect(void)

@@ -319,4 +319,7 @@ const device_vtable cpu_vtable = {.close = cpu_vt_close,
                                   .launches = cpu_vt_launches,
                                   .reference = cpu_reference,
                                   .describe = cpu_vt_describe,
-                                  .implementation = cpu_vt_implementation};
+                                  .implementation = cpu_vt_implementation,
+                                  .probe_new = cpu_probe_new,
+                                  .probe_free = cpu_probe_free,
+                                  .probe_run = cpu_probe_run};

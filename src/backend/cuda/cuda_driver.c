@@ -212,7 +212,8 @@ static void describe(cuda_driver *d)
                          .group_max = d->facts.group_max,
                          .local_bytes = d->facts.shared_bytes,
                          .memory_bytes = d->facts.memory_bytes,
-                         .buffer_max_bytes = d->facts.memory_bytes};
+                         .buffer_max_bytes = d->facts.memory_bytes,
+                         .cache_bytes = d->facts.l2_bytes};
     snprintf(facts->name, sizeof facts->name, "%s", d->facts.name);
     snprintf(facts->software, sizeof facts->software, "CUDA %d.%d, sm_%d%d, NVRTC %s",
              d->libraries->driver_version / 1000, d->libraries->driver_version % 1000 / 10,

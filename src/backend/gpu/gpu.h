@@ -173,6 +173,11 @@ typedef struct gpu_device {
 
 be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be_error *err);
 
+/* See device_vtable. */
+be_status gpu_probe_new(be_device *device, device_probe **out, be_error *err);
+void gpu_probe_free(device_probe *probe);
+be_status gpu_probe_run(device_probe *probe, probe_kind kind, int64_t times, be_error *err);
+
 extern const device_vtable gpu_vtable;
 
 /* The dialect for each target: the text that goes before a kernel file. */

@@ -25,10 +25,12 @@ typedef struct gpu_facts {
     char name[160];    /* the hardware: "NVIDIA H200" */
     char software[96]; /* "CUDA 13.0, sm_90", "OpenCL 1.2 (pocl 3.1)" */
     bool is_cpu;       /* a processor behind OpenCL */
+    bool is_null;      /* nothing is computed: there is nothing to measure */
     int units;         /* multiprocessors, compute units */
     int group_max;     /* work items of a group */
     size_t local_bytes;
     size_t memory_bytes, buffer_max_bytes;
+    size_t cache_bytes; /* the last level before the memory; 0: not known */
 } gpu_facts;
 
 /* An argument of a kernel.  A buffer's is a range of it: the kernel touches nothing outside. `out`:

@@ -570,7 +570,10 @@ const device_vtable gpu_vtable = {.close = gpu_vt_close,
                                   .launches = gpu_vt_launches,
                                   .reference = gpu_reference_run,
                                   .describe = gpu_vt_describe,
-                                  .implementation = gpu_vt_implementation};
+                                  .implementation = gpu_vt_implementation,
+                                  .probe_new = gpu_probe_new,
+                                  .probe_free = gpu_probe_free,
+                                  .probe_run = gpu_probe_run};
 
 be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be_error *err)
 {

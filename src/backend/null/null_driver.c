@@ -229,6 +229,7 @@ be_status null_open(const backend_place *place, be_device **out, be_error *err)
                            .tune_seconds = -1.0,
                            .facts = {.name = "no hardware; computes nothing",
                                      .software = "null",
+                                     .is_null = true,
                                      .units = 64,
                                      .group_max = 1024,
                                      .local_bytes = 49152,

@@ -62,7 +62,7 @@ static be_status ask_text(const opencl_library *cl, cl_device device, cl_uint wh
 
 static be_status ask_numbers(const opencl_library *cl, cl_device d, gpu_facts *out, be_error *err)
 {
-    cl_ulong type, local, memory, buffer;
+    cl_ulong type, local, memory, buffer, cache;
     cl_uint units;
     size_t group;
     TRY(ask(cl, d, CL_DEVICE_TYPE, &type, sizeof type, err));
@@ -71,12 +71,14 @@ static be_status ask_numbers(const opencl_library *cl, cl_device d, gpu_facts *o
     TRY(ask(cl, d, CL_DEVICE_LOCAL_MEMORY, &local, sizeof local, err));
     TRY(ask(cl, d, CL_DEVICE_MEMORY, &memory, sizeof memory, err));
     TRY(ask(cl, d, CL_DEVICE_BUFFER_MAX, &buffer, sizeof buffer, err));
+    TRY(ask(cl, d, CL_DEVICE_CACHE, &cache, sizeof cache, err));
     *out = (gpu_facts){.is_cpu = (type & CL_TYPE_CPU) != 0,
                        .units = (int)units,
                        .group_max = (int)group,
                        .local_bytes = local,
                        .memory_bytes = memory,
-                       .buffer_max_bytes = buffer};
+                       .buffer_max_bytes = buffer,
+                       .cache_bytes = cache};
     return BE_OK;
 }
 

@@ -1,0 +1,286 @@
+/* Limits of devices: asked for, and shown. */
+#include "cli/devices_limits.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "measure/sensors.h"
+#include "run/machine.h"
+
+/* ---------------------------------------------------------------- cells */
+
+/* "118 GFLOP/s" */
+static const char *flops_cell(const json_t *record, const char *path, char out[REPORT_TEXT_BYTES])
+{
+    double value = report_real(record, path);
+    report_flops(value, out);
+    return isfinite(value) ? strcat(out, "/s") : out;
+}
+
+/* "46.7 GB/s": decimal, as memory and buses are sold. */
+static const char *rate_text(double value, char out[REPORT_TEXT_BYTES])
+{
+    bool tera = value >= 0.9995e12, giga = value >= 0.9995e9;
+    double shown = value / (tera ? 1e12 : giga ? 1e9 : 1e6);
+    if (!(value > 0)) return strcpy(out, "-");
+    snprintf(out, REPORT_TEXT_BYTES, shown < 100 ? "%.3g %sB/s" : "%.0f %sB/s", shown,
+             tera   ? "T"
+             : giga ? "G"
+                    : "M");
+    return out;
+}
+
+static const char *fp32_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    return flops_cell(record, "limits.flops_fp32", out);
+}
+
+static const char *memory_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    return rate_text(report_real(record, "limits.memory_bytes_per_s"), out);
+}
+
+static const char *cache_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    return rate_text(report_real(record, "limits.cache_bytes_per_s"), out);
+}
+
+/* "cpu, 2 threads" */
+static const char *device_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    int threads = (int)report_real(record, "limits.threads");
+    snprintf(out, REPORT_TEXT_BYTES, "%.30s", report_string(record, "device"));
+    if (json_object_get(record, "limits") && threads > 0)
+        snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %d thread%s", threads,
+                 threads == 1 ? "" : "s");
+    return out;
+}
+
+static const char *measured_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    double unix_s = report_real(record, "limits.unix_s");
+    time_t seconds = isfinite(unix_s) ? (time_t)unix_s : 0;
+    struct tm local;
+    if (!seconds || !localtime_r(&seconds, &local)) return strcpy(out, "-");
+    strftime(out, REPORT_TEXT_BYTES, "%Y-%m-%d %H:%M", &local);
+    return out;
+}
+
+static const char *up_cell(const json_t *copy, char out[REPORT_TEXT_BYTES])
+{
+    return rate_text(report_real(copy, "bytes") / report_real(copy, "up_s"), out);
+}
+
+static const char *down_cell(const json_t *copy, char out[REPORT_TEXT_BYTES])
+{
+    return rate_text(report_real(copy, "bytes") / report_real(copy, "down_s"), out);
+}
+
+static const char *number_cell(double value, double unit, const char *name,
+                               char out[REPORT_TEXT_BYTES])
+{
+    if (!isfinite(value)) return strcpy(out, "-");
+    snprintf(out, REPORT_TEXT_BYTES, "%.3g %s", value / unit, name);
+    return out;
+}
+
+static const char *clock_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    return number_cell(report_real(record, "sensors.clock_hz"), 1e9, "GHz", out);
+}
+
+static const char *clock_max_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    return number_cell(report_real(record, "sensors.clock_max_hz"), 1e9, "GHz", out);
+}
+
+static const char *heat_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    return number_cell(report_real(record, "sensors.temperature_c"), 1,
+                       report_look.utf8 ? "°C" : "C", out);
+}
+
+static const char *power_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    return number_cell(report_real(record, "sensors.power_w"), 1, "W", out);
+}
+
+static const char *energy_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    const char *name = report_string(record, "sensors.energy_sensor");
+    snprintf(out, REPORT_TEXT_BYTES, "%.50s", *name ? name : "-");
+    return out;
+}
+
+const report_column devices_limits_columns[DEVICES_LIMITS_COLUMNS] = {
+    {"limits.threads", NULL, UNIT_COUNT, NULL},
+    {"limits.flops_fp32", NULL, UNIT_NUMBER, NULL},
+    {"limits.flops_tf32", NULL, UNIT_NUMBER, NULL},
+    {"limits.flops_bf16", NULL, UNIT_NUMBER, NULL},
+    {"limits.memory_bytes_per_s", NULL, UNIT_NUMBER, NULL},
+    {"limits.cache_bytes_per_s", NULL, UNIT_NUMBER, NULL},
+    {"limits.launch_s", NULL, UNIT_SECONDS, NULL},
+    {"limits.round_trip_s", NULL, UNIT_SECONDS, NULL},
+    {"limits.transfers", NULL, UNIT_TEXT, NULL},
+    {"limits.unix_s", NULL, UNIT_COUNT, NULL},
+    {"limits_cached", NULL, UNIT_TEXT, NULL},
+    {"limits_file", NULL, UNIT_TEXT, NULL},
+    {"limits_reason", NULL, UNIT_TEXT, NULL},
+    {"sensors", NULL, UNIT_TEXT, NULL},
+};
+
+/* ---------------------------------------------------------------- into the records */
+
+/* A processor behind OpenCL has the processor's sensors. */
+static json_t *sensors_of(const sensors *found, const json_t *record, const char *bus)
+{
+    const sensors_gpu *gpu = *bus ? sensors_gpu_find(found, bus) : NULL;
+    bool is_cpu = strcmp(report_string(record, "device"), "cpu") == 0 ||
+                  strcmp(report_string(record, "duplicate_of"), "cpu") == 0;
+    if (gpu) return sensors_gpu_to_json(gpu);
+    return is_cpu ? sensors_cpu_to_json(&found->cpu) : json_null();
+}
+
+static be_status add_to(const cli_options *options, const engine *native, json_t *record,
+                        be_error *err)
+{
+    const char *device = report_string(record, "device");
+    machine_source source = {0};
+    machine_options how = {.refresh = options->value[OPTION_REFRESH].given,
+                           .seconds = options->value[OPTION_TIME].real,
+                           .interrupted = &cli_signal,
+                           .source = &source};
+    limits found;
+    json_t *json = NULL;
+    be_error reason = {0};
+    cli_progress(options, "measuring %s ...", device);
+    be_status status =
+        machine_limits(native, device, cli_default_threads(options), &how, &found, &reason);
+    if (status == BE_INTERRUPTED && err) *err = reason;
+    if (status == BE_INTERRUPTED) return status;
+    if (status == BE_OK) status = limits_to_json(&found, &json, &reason);
+    if (status != BE_OK) json_object_set_new(record, "limits_reason", json_string(reason.text));
+    if (*source.note) cli_progress_end();
+    if (*source.note) cli_note(options, "%s", source.note);
+    json_object_set_new(record, "limits", json ? json : json_null());
+    json_object_set_new(record, "limits_cached", json_boolean(source.cached));
+    json_object_set_new(record, "limits_file",
+                        *source.path && !*source.note ? json_string(source.path) : json_null());
+    sensors now;
+    sensors_read(NULL, &now);
+    json_object_set_new(record, "sensors", sensors_of(&now, record, report_string(record, "bus")));
+    return BE_OK;
+}
+
+be_status devices_limits_add(const cli_options *options, json_t *records, be_error *err)
+{
+    engine native;
+    engine_options asking = {.interrupted = &cli_signal};
+    size_t i;
+    json_t *record;
+    TRY(engine_find(&native, "native", &asking, err));
+    json_array_foreach(records, i, record)
+    {
+        if (strcmp(report_string(record, "engine"), "native") == 0 &&
+            json_is_true(json_object_get(record, "usable")))
+            TRY(add_to(options, &native, record, err));
+    }
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- tables */
+
+static be_status print_table(const cli_options *options, const char *title,
+                             const report_column *columns, int count, const json_t *records,
+                             be_error *err)
+{
+    report_sheet sheet = {columns, count, records, -1};
+    if (json_array_size(records) == 0) return BE_OK;
+    printf(cli_format(options) == REPORT_MD ? "\n%s\n\n" : "\n%s\n", title);
+    return report_write(&sheet, cli_format(options), stdout, err);
+}
+
+#define COLUMNS(columns) columns, (int)(sizeof columns / sizeof columns[0])
+
+/* A row for each size of each device. */
+static json_t *list_copies(const json_t *records)
+{
+    json_t *rows = json_array(), *record, *copy;
+    size_t i, c;
+    json_array_foreach((json_t *)records, i, record)
+    {
+        json_array_foreach((json_t *)report_member(record, "limits.transfers"), c, copy)
+        {
+            json_t *row = json_copy(copy);
+            json_object_set(row, "device", json_object_get(record, "device"));
+            json_array_append_new(rows, row);
+        }
+    }
+    return rows;
+}
+
+/* When and from where, and what could not be measured. */
+static void print_sources(const json_t *records)
+{
+    char text[REPORT_TEXT_BYTES], line[FILE_PATH_BYTES + 200];
+    size_t i;
+    json_t *record;
+    json_array_foreach((json_t *)records, i, record)
+    {
+        const char *device = report_string(record, "device");
+        const char *reason = report_string(record, "limits_reason");
+        const char *file = report_string(record, "limits_file");
+        if (*reason)
+            snprintf(line, sizeof line, "%s: not measured: %s", device, reason);
+        else
+            snprintf(line, sizeof line, "%s: measured %s%s%s", device, measured_cell(record, text),
+                     json_is_true(json_object_get(record, "limits_cached")) ? ", read from "
+                     : *file                                                ? ", kept in "
+                                                                            : ", not kept",
+                     file);
+        fputc('\n', stdout);
+        report_paragraph(stdout, line, 2);
+    }
+}
+
+be_status devices_limits_print(const cli_options *options, const json_t *records, be_error *err)
+{
+    static const report_column peaks[] = {
+        {"device", "device", UNIT_TEXT, device_cell},
+        {"limits.flops_fp32", "fp32", UNIT_NUMBER, fp32_cell},
+        {"limits.memory_bytes_per_s", "memory", UNIT_NUMBER, memory_cell},
+        {"limits.cache_bytes_per_s", "cache", UNIT_NUMBER, cache_cell},
+        {"limits.launch_s", "launch", UNIT_SECONDS, NULL},
+        {"limits.round_trip_s", "round trip", UNIT_SECONDS, NULL},
+    };
+    static const report_column copies[] = {
+        {"device", "device", UNIT_TEXT, NULL},         {"bytes", "bytes", UNIT_BYTES, NULL},
+        {"up_s", "to the device", UNIT_SECONDS, NULL}, {"up", "rate", UNIT_NUMBER, up_cell},
+        {"down_s", "from it", UNIT_SECONDS, NULL},     {"down", "rate", UNIT_NUMBER, down_cell},
+    };
+    static const report_column states[] = {
+        {"device", "device", UNIT_TEXT, NULL},
+        {"sensors.clock_hz", "clock", UNIT_NUMBER, clock_cell},
+        {"sensors.clock_max_hz", "highest", UNIT_NUMBER, clock_max_cell},
+        {"sensors.temperature_c", "temperature", UNIT_NUMBER, heat_cell},
+        {"sensors.power_w", "power", UNIT_NUMBER, power_cell},
+        {"sensors.energy_sensor", "energy counter", UNIT_TEXT, energy_cell},
+    };
+    json_t *measured = json_array(), *rows = list_copies(records), *record;
+    size_t i;
+    json_array_foreach((json_t *)records, i, record)
+    {
+        if (json_object_get(record, "limits")) json_array_append(measured, record);
+    }
+    be_status status =
+        print_table(options, "What they can do at most", COLUMNS(peaks), measured, err);
+    if (status == BE_OK)
+        status =
+            print_table(options, "One copy between host and device", COLUMNS(copies), rows, err);
+    if (status == BE_OK) status = print_table(options, "Sensors", COLUMNS(states), measured, err);
+    print_sources(measured);
+    json_decref(measured);
+    json_decref(rows);
+    return status;
+}
