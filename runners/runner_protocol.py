@@ -13,7 +13,8 @@ import traceback
 
 SCHEMA = 1
 STATUSES = ("FAILED", "BAD_DATA", "IO", "DRIVER", "USAGE", "UNAVAILABLE", "NUMERIC", "NO_MEMORY")
-OPS = ("hello", "prepare", "run", "sync", "parity", "evaluate", "export", "phases", "quit")
+OPS = ("hello", "prepare", "run", "sync", "parity", "evaluate", "export", "phases",
+       "reference", "quit")
 REQUIRED = object()
 
 
@@ -95,7 +96,11 @@ def _handle(engine, line):
     if op == "hello" and member(request, "schema", int) != SCHEMA:
         raise Failure("USAGE", f"schema {SCHEMA} of the protocol", request["schema"],
                       "use a runner and a conductor of one release")
-    return getattr(engine, op)(request), False
+    handler = getattr(engine, op, None)
+    if handler is None:
+        raise Failure("UNAVAILABLE", f"a runner that has '{op}'", "one without",
+                      "do without it, or use a newer runner")
+    return handler(request), False
 
 
 def serve(engine, requests, answers):

@@ -2,7 +2,6 @@
 
 Owns every difference between PyTorch 1.13 and 2.x and between cpu, cuda and mps.
 """
-import contextlib
 import ctypes
 import os
 import platform
