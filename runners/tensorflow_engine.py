@@ -37,8 +37,9 @@ class Engine:
 
     def prepare(self, request):
         start = time.monotonic_ns()
-        self.session = None
-        keras.utils.clear_session()  # what an earlier session left
+        if self.session is not None:
+            self.session = None
+            keras.utils.clear_session()  # gives its memory back
         device = libraries.find_device(member(request, "device", str))
         threads = member(request, "threads", int, os.cpu_count(), least=1)
         session = Session(request, device, threads)

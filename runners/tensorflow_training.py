@@ -50,13 +50,14 @@ class Session(runner_job.Job):
         libraries.settle(device, threads)
         with self.on_device():
             self.mean, self.scale = (tf.constant(numbers, tf.float32) for numbers in normalization)
-            self._place_data(pack(images), labels.astype(np.int64), order.astype(np.int64))
-            self._new_model("engine")
+            self._place_data(pack(images), labels.astype(np.int64),
+                             order[:self.usable].astype(np.int64))
+            self._new_model(self.dropout)
             shapes = {p.name: p.shape for p in self.parameters}
             self.weights = runner_job.load_weights(member(request, "weights", str), shapes)
             self.parameter_count = sum(value.size for value in self.weights.values())
             self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        self.reset(self.dropout)
+            self._begin()
 
     def on_device(self):
         return tf.device(self.device.path)
@@ -64,13 +65,16 @@ class Session(runner_job.Job):
     def _place_data(self, images, labels, order):
         # A processor's data lies on the host whatever is asked for.
         self.resident = self.device == libraries.CPU or not self.on_host
-        self.order, self.images, self.labels = order, images, labels
+        self.rows, self.images, self.labels = order.reshape(-1, self.batch), images, labels
         if not self.resident:
             return
         try:
             self.images, self.labels = tf.constant(images), tf.constant(labels)
+            # A number given to each step would be copied to the device, which waits for it.
+            self.rows, self.turn = tf.constant(self.rows), tf.Variable(0, dtype=tf.int64)
         except tf.errors.ResourceExhaustedError:
             self.resident = False
+            self.rows, self.images, self.labels = order.reshape(-1, self.batch), images, labels
             self.warnings.append(f"the {images.nbytes >> 20} MiB of images do not fit on the "
                                  "device: each batch is copied there from host memory")
 
@@ -81,16 +85,21 @@ class Session(runner_job.Job):
         self.variables = [p.variable for p in self.parameters]
 
     def reset(self, dropout):
-        """The prepared weights, a new optimizer, step 0; the step is compiled when it is used."""
+        """A new model with the prepared weights, a new optimizer, step 0."""
         with self.on_device():
             self._new_model(dropout)
-            for p in self.parameters:
-                p.variable.assign(p.from_file(self.weights[p.name]))
-            self.optimizer = self._new_optimizer() if self.training else None
-            if not self.resident:
-                rows = self.order[:self.usable].reshape(-1, self.batch)
-                self.feed = tensorflow_feed.batches(self.images, self.labels, rows,
-                                                    self.device.path)
+            self._begin()
+
+    def _begin(self):
+        """The steps are compiled when they are first used."""
+        for p in self.parameters:
+            p.variable.assign(p.from_file(self.weights[p.name]))
+        self.optimizer = self._new_optimizer() if self.training else None
+        if self.resident:
+            self.turn.assign(0)
+        else:
+            self.feed = tensorflow_feed.batches(self.images, self.labels, self.rows,
+                                                self.device.path)
         self.step = 0
         self._train = tf.function(self._train_on)
         self._infer = tf.function(self._infer_on)
@@ -117,15 +126,18 @@ class Session(runner_job.Job):
     # What a step is made of.  The scopes name the operations, for tensorflow_phases.py.
 
     def _batch(self, *given):
-        """Normalized pictures and labels, of the rows' numbers or of a batch from the feed."""
+        """Normalized pictures and labels, of the next row or of what the feed has given."""
         with tf.name_scope("data"):
-            if self.resident:
-                packed, labels = (tf.gather(x, given[0]) for x in (self.images, self.labels))
-            else:
-                packed, labels = given
+            packed, labels = given or self._gather()
             channels, height, width = self.input_shape
             pixels = tf.reshape(tf.bitcast(packed, tf.uint8), [-1, height, width, channels])
             return self._normalize(pixels), labels
+
+    def _gather(self):
+        following = self.turn + 1
+        row = tf.gather(self.rows, self.turn)
+        self.turn.assign(tf.where(following < len(self.rows), following, 0))
+        return tf.gather(self.images, row), tf.gather(self.labels, row)
 
     def _normalize(self, pixels):
         return (tf.cast(pixels, tf.float32) - self.mean) * self.scale
@@ -179,7 +191,7 @@ class Session(runner_job.Job):
     def _call(self, function):
         for layer in self.counted:
             layer.set_step(self.step)
-        given = (self.order[self.next_rows()],) if self.resident else next(self.feed)
+        given = () if self.resident else next(self.feed)
         self.step += 1
         return function(*given)
 

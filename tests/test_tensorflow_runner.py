@@ -10,8 +10,10 @@ import subprocess
 import unittest
 
 import test_torch_runner as shared
-from runner_support import NO_TORCH, ROOT, Child
+from runner_support import NO_TORCH, ROOT, WORKLOADS, Child
 
+PROGRAM = os.environ["BREAKEVEN_PROGRAM"]
+SMALL = ["--synthetic", "--limit", "200"]
 PYTHON = os.environ.get("BREAKEVEN_TENSORFLOW_PYTHON", "")
 RUNNERS = os.path.join(ROOT, "runners")
 # One word for all requests: TensorFlow sets its threads once a process.
@@ -117,7 +119,7 @@ class TensorFlowRunnerTest(shared.RunnerTest):
                          {("forward", "conv1"), ("forward", "conv2"), ("backward", "conv2")})
         self.assertEqual(found["forward", "conv1"]["launches"], 20)
         self.assertGreater(found["forward", "conv1"]["ns"], 0)
-        self.assertEqual([op["launches"] for op in ops if op["op"] == "GatherV2"], [40])
+        self.assertEqual([op["launches"] for op in ops if op["op"] == "GatherV2"], [60])
         self.assertEqual({op["phase"] for op in ops}, {"data", "forward", "backward", "optimizer"})
 
     def test_infer(self):
@@ -142,17 +144,78 @@ class TensorFlowRunnerTest(shared.RunnerTest):
             shared.np.testing.assert_array_equal(value, files[0][name])
 
 
+class ProgramTest(unittest.TestCase):
+    """The engine as breakeven finds and shows it."""
+
+    def test_parity_with_the_double_reference(self):
+        for workload in WORKLOADS:
+            with self.subTest(workload=workload):
+                lines = self.run_program(0, "parity", workload, "--engine", "tensorflow", "--batch",
+                                         "2", "--steps", "3", *SMALL, "--format", "jsonl")[0]
+                records = [json.loads(line) for line in lines.splitlines()]
+                found = [r for r in records if (r["engine"], r["against"])
+                         == ("tensorflow", "reference")]
+                self.assertEqual([r["quantity"] for r in found],
+                                 ["input", "target", "weights", "logits", "loss", "gradients",
+                                  "losses"])
+                for r in records:
+                    self.assertTrue(r["good"] and r["error"] <= 1e-4, r)
+
+    def run_program(self, code, *arguments, **variables):
+        done = subprocess.run([PROGRAM, *arguments], env=dict(os.environ, **variables),
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              check=False, timeout=120)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stdout, done.stderr
+
+    def test_bench_beside_the_native_engine(self):
+        lines = self.run_program(0, "bench", "mlp-mnist", "--engine", "native,tensorflow",
+                                 "--threads", "1", "--max-time", "0.2", *SMALL, "--format",
+                                 "jsonl", CUDA_VISIBLE_DEVICES="-1")[0].splitlines()
+        native, found = [json.loads(line) for line in lines]
+        self.assertEqual((native["engine"], found["engine"]), ("native", "tensorflow"))
+        self.assertAlmostEqual(native["first_loss"] / found["first_loss"], 1, places=4)
+        self.assertGreater(found["first_step_s"], 0)
+        self.assertIn("TensorFlow", found["implementation"])
+        self.assertIn("Eigen", found["libraries"]["blas"])
+        self.assertGreater(found["phases_s"]["forward"], 0)
+
+    def test_the_environment_of_its_own(self):
+        """In the user's cache, unless a variable names another Python; and what to do without."""
+        with shared.tempfile.TemporaryDirectory() as cache:
+            nowhere = {"XDG_CACHE_HOME": cache, "BREAKEVEN_TENSORFLOW_PYTHON": "",
+                       "BREAKEVEN_PYTHON": ""}
+            ask = ("bench", "mlp-mnist", "--engine", "tensorflow", "--device", "cuda:0", *SMALL)
+            folder = os.path.join(cache, "breakeven", "tensorflow")
+            errors = self.run_program(3, *ask, **nowhere)[1]
+            self.assertIn(f"expected tensorflow in {folder}/bin/python3, /usr/bin/python3", errors)
+            self.assertIn("'make tensorflow'", errors)
+            os.makedirs(os.path.dirname(folder))
+            os.symlink(os.path.dirname(os.path.dirname(PYTHON)), folder)
+            errors = self.run_program(3, *ask, CUDA_VISIBLE_DEVICES="-1", **nowhere)[1]
+            self.assertIn("device cuda:0: no engine has it here (tensorflow: expected ", errors)
+            errors = self.run_program(3, *ask, **dict(nowhere, BREAKEVEN_PYTHON="/bin/false"))[1]
+            self.assertIn("the Python of BREAKEVEN_PYTHON (/bin/false) to have tensorflow", errors)
+            self.assertIn("name another Python in BREAKEVEN_TENSORFLOW_PYTHON", errors)
+
+    def test_devices(self):
+        out = self.run_program(0, "devices", "--format", "json", CUDA_VISIBLE_DEVICES="-1")[0]
+        found = {r["device"]: r for r in json.loads(out) if r["engine"] == "tensorflow"}
+        self.assertEqual((found["cpu"]["usable"], found["cuda"]["usable"]), (True, False))
+        self.assertRegex(found["cuda"]["reason"], "CUDA")
+
+
 class InsideTest(unittest.TestCase):
     """What only TensorFlow's own Python can look at; one process runs all of its cases."""
 
     def test_cases(self):
-        with shared.tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run(
-                [PYTHON, os.path.join(ROOT, "tests", "tensorflow_inside.py"), folder],
-                env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2", KERAS_BACKEND="tensorflow"),
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertEqual(json.loads(done.stdout), {"failed": 0, "run": 3}, done.stderr)
+        done = subprocess.run([PYTHON, os.path.join(ROOT, "tests", "tensorflow_inside.py")],
+                              env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2",
+                                       KERAS_BACKEND="tensorflow", CUDA_VISIBLE_DEVICES="-1"),
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              check=False, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout), {"run": 10, "failed": 0}, done.stderr)
 
 
 if __name__ == "__main__":
