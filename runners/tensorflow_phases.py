@@ -95,7 +95,8 @@ def _listed(found):
 
 def _on_cpu(answer, planes):
     """Phases, operations and what the processor did, of the host's events within the loop."""
-    events = [event for name, found in planes.items() if name.startswith("/host") for event in found]
+    events = [event for name, found in planes.items() if name.startswith("/host")
+              for event in found]
     loop = next((event for event in events if event.name.startswith(LOOP)), None)
     if loop is None:
         return

@@ -5,9 +5,9 @@
 # Usage: tensorflow-venv.sh [cpu|cuda]     makes it; without a word: cpu, or what is there already
 #        tensorflow-venv.sh --python       only prints the path of its python
 #
-# The folder is $XDG_CACHE_HOME/breakeven/tensorflow, else ~/.cache/breakeven/tensorflow: 1.6 GB, and
-# several times that with NVIDIA's libraries (cuda).  With BREAKEVEN_TENSORFLOW_PYTHON set nothing is
-# made: that Python is used.
+# The folder is $XDG_CACHE_HOME/breakeven/tensorflow, else ~/.cache/breakeven/tensorflow: 1.6 GB,
+# and several times that with NVIDIA's libraries (cuda).  With BREAKEVEN_TENSORFLOW_PYTHON set
+# nothing is made: that Python is used.
 set -eu
 
 version=2.21.0
@@ -19,7 +19,10 @@ fail() {
 }
 
 [ $# -le 1 ] || fail "usage: tensorflow-venv.sh [cpu|cuda|--python]; found $# arguments"
-cache=${XDG_CACHE_HOME:-${HOME:?expected HOME to be set}/.cache}
+case ${XDG_CACHE_HOME:-} in
+/*) cache=$XDG_CACHE_HOME ;;
+*) cache=${HOME:?expected it to name the folder of the user}/.cache ;;
+esac
 folder=$cache/breakeven/tensorflow
 stamp=$folder/breakeven-stamp
 case ${1:-} in
