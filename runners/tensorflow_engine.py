@@ -113,7 +113,7 @@ class Engine:
     def evaluate(self, request):
         session = self._prepared()
         images, labels, _ = runner_job.load_images(
-            member(request, "data", str), session.workload, session.input_shape, needs_order=False)
+            member(request, "data", str), session.workload, session.shape, needs_order=False)
         loss, correct = 0.0, 0
         with session.on_device():
             for first in range(0, len(images), session.batch):

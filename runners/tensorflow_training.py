@@ -17,9 +17,12 @@ PACKED = 8  # bytes of pictures in one number of 64 bits
 
 
 def pack(images):
-    """[N, C, H, W] bytes as [N, H·W·C / 8] numbers: TensorFlow gathers no bytes on a GPU."""
-    rows = np.ascontiguousarray(np.moveaxis(images, 1, -1)).reshape(len(images), -1)
-    return rows.view(np.int64)
+    """[N, C, H, W] bytes as [N, H·W·C / 8] numbers: TensorFlow gathers no bytes on a GPU.
+
+    The last number is filled up with zeros.
+    """
+    rows = np.moveaxis(images, 1, -1).reshape(len(images), -1)
+    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % PACKED))).view(np.int64)
 
 
 class Adam(keras.optimizers.Adam):
@@ -79,8 +82,7 @@ class Session(runner_job.Job):
                                  "device: each batch is copied there from host memory")
 
     def _new_model(self, dropout):
-        self.model, self.counted = workloads.new_model(self.workload, self.batch, self.seed,
-                                                       dropout == "counter")
+        self.model, self.counted = workloads.new_model(self, dropout == "counter")
         self.parameters = workloads.parameters(self.model)
         self.variables = [p.variable for p in self.parameters]
 
@@ -104,10 +106,9 @@ class Session(runner_job.Job):
         self._train = tf.function(self._train_on)
         self._infer = tf.function(self._infer_on)
         self._whole = tf.function(self._whole_step)
-        height, width, channels = (self.input_shape[i] for i in (1, 2, 0))
         self.evaluate = tf.function(self._evaluate, input_signature=[
-            tf.TensorSpec([None, height, width, channels], tf.uint8), tf.TensorSpec([None],
-                                                                                    tf.int64)])
+            tf.TensorSpec([None, self.size, self.size, self.shape[0]], tf.uint8),
+            tf.TensorSpec([None], tf.int64)])
 
     def _new_optimizer(self):
         settings = self.optimizer_settings
@@ -129,9 +130,14 @@ class Session(runner_job.Job):
         """Normalized pictures and labels, of the next row or of what the feed has given."""
         with tf.name_scope("data"):
             packed, labels = given or self._gather()
-            channels, height, width = self.input_shape
-            pixels = tf.reshape(tf.bitcast(packed, tf.uint8), [-1, height, width, channels])
-            return self._normalize(pixels), labels
+            return self._normalize(self._unpack(packed)), labels
+
+    def _unpack(self, packed):
+        count = self.shape[0] * self.size * self.size
+        pixels = tf.reshape(tf.bitcast(packed, tf.uint8), [-1, packed.shape[1] * PACKED])
+        if count % PACKED:
+            pixels = pixels[:, :count]
+        return tf.reshape(pixels, [-1, self.size, self.size, self.shape[0]])
 
     def _gather(self):
         following = self.turn + 1

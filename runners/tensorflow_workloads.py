@@ -13,55 +13,55 @@ import philox
 from runner_job import CLASSES
 
 
-def mlp_mnist(dropout):
+def mlp_mnist(dropout, width):
     return [layers.Flatten(),
-            layers.Dense(128, activation="relu", name="fc1"),
-            layers.Dense(64, activation="relu", name="fc2"),
+            layers.Dense(128 * width, activation="relu", name="fc1"),
+            layers.Dense(64 * width, activation="relu", name="fc2"),
             layers.Dense(CLASSES, name="fc3")]
 
 
-def cnn_mnist(dropout):
-    return [layers.Conv2D(32, 3, activation="relu", name="conv1"),
-            layers.Conv2D(64, 3, activation="relu", name="conv2"),
+def cnn_mnist(dropout, width):
+    return [layers.Conv2D(32 * width, 3, activation="relu", name="conv1"),
+            layers.Conv2D(64 * width, 3, activation="relu", name="conv2"),
             layers.MaxPooling2D(2),
             dropout(0.25),
             layers.Flatten(),
-            layers.Dense(128, activation="relu", name="fc1"),
+            layers.Dense(128 * width, activation="relu", name="fc1"),
             dropout(0.5),
             layers.Dense(CLASSES, name="fc2")]
 
 
-def cnn_cifar(dropout):
-    return [layers.Conv2D(6, 5, activation="relu", name="conv1"),
+def cnn_cifar(dropout, width):
+    return [layers.Conv2D(6 * width, 5, activation="relu", name="conv1"),
             layers.MaxPooling2D(2),
-            layers.Conv2D(16, 5, activation="relu", name="conv2"),
+            layers.Conv2D(16 * width, 5, activation="relu", name="conv2"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
-            layers.Dense(120, activation="relu", name="fc1"),
-            layers.Dense(84, activation="relu", name="fc2"),
+            layers.Dense(120 * width, activation="relu", name="fc1"),
+            layers.Dense(84 * width, activation="relu", name="fc2"),
             layers.Dense(CLASSES, name="fc3")]
 
 
-def cnn_fashion(dropout):
-    return [layers.Conv2D(16, 3, activation="relu", name="conv1"),
+def cnn_fashion(dropout, width):
+    return [layers.Conv2D(16 * width, 3, activation="relu", name="conv1"),
             layers.MaxPooling2D(2),
-            layers.Conv2D(32, 3, activation="relu", name="conv2"),
+            layers.Conv2D(32 * width, 3, activation="relu", name="conv2"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
-            layers.Dense(40, activation="relu", name="fc1"),
+            layers.Dense(40 * width, activation="relu", name="fc1"),
             layers.Dense(CLASSES, name="fc2")]
 
 
-def cnn5_fashion(dropout):
+def cnn5_fashion(dropout, width):
     def conv(channels, name):
-        return layers.Conv2D(channels, 3, padding="same", activation="relu", name=name)
+        return layers.Conv2D(channels * width, 3, padding="same", activation="relu", name=name)
 
     return [conv(32, "conv1"), layers.MaxPooling2D(2), conv(64, "conv2"), layers.MaxPooling2D(2),
             conv(96, "conv3"), conv(128, "conv4"), layers.MaxPooling2D(2), conv(256, "conv5"),
             layers.GlobalAveragePooling2D(), layers.Dense(CLASSES, name="fc1")]
 
 
-# The layers, and the shape of a picture in the data file: channels, height, width.
+# The layers, and the shape of a picture in the data file: channels, rows, columns.
 WORKLOADS = {"mlp-mnist": (mlp_mnist, (1, 28, 28)), "cnn-mnist": (cnn_mnist, (1, 28, 28)),
              "cnn-cifar": (cnn_cifar, (3, 32, 32)), "cnn-fashion": (cnn_fashion, (1, 28, 28)),
              "cnn5-fashion": (cnn5_fashion, (1, 28, 28))}
@@ -90,23 +90,23 @@ class CounterDropout(layers.Layer):
         return x * self.factor if training else x
 
 
-def new_model(workload, batch, seed, counter):
-    """The model, and its layers of counted dropout, in order (without `counter` none)."""
-    listed, (channels, height, width) = WORKLOADS[workload]
+def new_model(job, counter):
+    """The model of a job, and its layers of counted dropout, in order (without `counter` none)."""
+    channels, rows, columns = job.shape
     drawn, counted = [], []
 
     def dropout(rate):
         if counter:
-            layer = CounterDropout(rate, seed, len(counted), batch)
+            layer = CounterDropout(rate, job.seed, len(counted), job.batch)
             counted.append(layer)
         else:
             # Layers of one seed would draw the same numbers.
-            layer = layers.Dropout(rate, seed=(seed + len(drawn)) % (1 << 31))
+            layer = layers.Dropout(rate, seed=(job.seed + len(drawn)) % (1 << 31))
             drawn.append(layer)
         return layer
 
-    model = keras.Sequential([keras.Input((height, width, channels)), *listed(dropout)])
-    return model, counted
+    listed = WORKLOADS[job.workload][0](dropout, job.width)
+    return keras.Sequential([keras.Input((rows, columns, channels)), *listed]), counted
 
 
 class Parameter(collections.namedtuple("Parameter", "name variable image")):

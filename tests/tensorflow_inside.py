@@ -41,7 +41,8 @@ class Prepared(unittest.TestCase):
             "images": rng.integers(0, 256, (count, *shape), dtype=np.uint8),
             "labels": rng.integers(0, 10, count, dtype=np.int32),
             "order": rng.permutation(count).astype(np.int32)})
-        model, _ = tensorflow_workloads.new_model(workload, batch, 0, False)
+        job = types.SimpleNamespace(workload=workload, width=1, shape=shape, seed=0)
+        model, _ = tensorflow_workloads.new_model(job, False)
         safetensors_io.write(weights, {
             p.name: rng.uniform(-0.05, 0.05, p.shape).astype(np.float32)
             for p in tensorflow_workloads.parameters(model)})
