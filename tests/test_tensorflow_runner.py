@@ -154,7 +154,8 @@ class ProgramTest(unittest.TestCase):
         for variant in variants:
             with self.subTest(variant=variant):
                 lines = self.run_program(0, "parity", *variant, "--engine", "tensorflow", "--batch",
-                                         "2", "--steps", "3", *SMALL, "--format", "jsonl")[0]
+                                         "2", "--steps", "3", "--threads", "1", *SMALL, "--format",
+                                         "jsonl")[0]
                 records = [json.loads(line) for line in lines.splitlines()]
                 found = [r for r in records if (r["engine"], r["against"])
                          == ("tensorflow", "reference")]
