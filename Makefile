@@ -12,6 +12,8 @@ JOBS    =
 DEPS    = tools/install-deps.sh
 # The workload of `make bench`, and more options for it: make bench BENCH="cnn-mnist --batch 32,256".
 BENCH   = cnn-fashion
+# What `make tensorflow` makes: cpu, or cuda for NVIDIA GPUs; empty: cpu, or what is there.
+TENSORFLOW =
 # The datasets that may stand beside the checkout; BREAKEVEN_DATA in the environment comes first.
 DATASETS = ../shared/datasets
 FUZZ_SECONDS = 60
@@ -27,7 +29,7 @@ SETUP  = meson setup
 # Debian's PyTorch belongs to Debian's own python, whichever python3 is the first on PATH.
 PYTHON := $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
 
-.PHONY: all bench test check asan ubsan tsan arm64 onednn3 fuzz format install clean help deps deps-all
+.PHONY: all bench test tensorflow check asan ubsan tsan arm64 onednn3 fuzz format install clean help deps deps-all
 
 all: deps $(BUILD)/build.ninja
 	@$(NINJA) $(BUILD) breakeven
@@ -42,6 +44,11 @@ bench: all
 	@$(DEPS) peers
 	$(BUILD)/breakeven bench $(BENCH)
 
+# TensorFlow is a large download, so only this and the tests bring it; bench takes it if it is there.
+tensorflow:
+	@$(DEPS) tensorflow
+	@tools/tensorflow-venv.sh $(TENSORFLOW)
+
 test: deps-all
 	@$(PYTHON) tests/run_all
 
@@ -55,7 +62,7 @@ fuzz: deps-all
 	@$(PYTHON) tests/run_all fuzz --fuzz-seconds $(FUZZ_SECONDS)
 
 deps-all:
-	@$(DEPS) build test peers check arm64 onednn3
+	@$(DEPS) build test peers tensorflow check arm64 onednn3
 
 format:
 	@$(DEPS) check
@@ -73,6 +80,7 @@ help:
 	@echo 'make            install what is missing and build build/breakeven'
 	@echo 'make bench      which device wins for cnn-fashion here (BENCH="WORKLOAD OPTION...")'
 	@echo 'make test       every test: strict build, unit, python, checks, sanitizers, fuzzing'
+	@echo 'make tensorflow TensorFlow from PyPI, to be measured too (TENSORFLOW=cuda: with CUDA)'
 	@echo 'make check      form, include direction, sizes and text of the source'
 	@echo 'make asan       the unit tests under AddressSanitizer and UBSan'
 	@echo 'make ubsan      the unit tests under clang'"'"'s UBSan'

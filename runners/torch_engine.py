@@ -4,108 +4,48 @@ Owns the data, the model and the optimizer between `prepare` and the end.  A tim
 good user's loop does; it may not wait for the device, read a loss or print.
 """
 import contextlib
-import math
 import time
 
-import numpy as np
 import torch
 from torch import nn
 
+import runner_job
 import safetensors_io
 import torch_feed
 import torch_libraries as libraries
 import torch_phases
 import torch_workloads
+from runner_job import in_json
 from runner_protocol import Failure, SCHEMA, member
 
-
-def load_images(path, workload, shape, needs_order):
-    """The tensors of a data file, checked against the workload: (images, labels, order or None)."""
-    tensors = safetensors_io.read(path)
-
-    def tensor(name, dtype, dimensions):
-        found = tensors.get(name)
-        if found is None or found.dtype != dtype or found.ndim != dimensions or found.size == 0:
-            what = "none" if found is None else f"{found.dtype} {list(found.shape)}"
-            raise Failure("BAD_DATA", f"'{name}' as {np.dtype(dtype)} of {dimensions} dimensions, "
-                          f"not empty, in {path}", what, "write the data file again")
-        return found
-
-    images, labels = tensor("images", np.uint8, 4), tensor("labels", np.int32, 1)
-    if images.shape[1:] != shape or len(labels) != len(images):
-        raise Failure("BAD_DATA", f"images [N, {', '.join(map(str, shape))}] and N labels for "
-                      f"{workload} in {path}", f"{list(images.shape)} and {len(labels)} labels",
-                      "use the data of this workload")
-    limits = [("labels", labels, torch_workloads.CLASSES)]
-    order = tensor("order", np.int32, 1) if needs_order else None
-    if needs_order:
-        limits.append(("order", order, len(images)))
-    for name, values, limit in limits:
-        if values.min() < 0 or values.max() >= limit:
-            raise Failure("BAD_DATA", f"'{name}' from 0 to {limit - 1} in {path}",
-                          f"{values.min()} to {values.max()}", "write the data file again")
-    return images, labels, order
+DRIVER_SIGNS = ("CUDA error", "cuDNN error", "CUDNN_", "CUBLAS_")
 
 
-def load_weights(path, model):
-    """The file's tensors as a state_dict of the model."""
-    tensors = safetensors_io.read(path)
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    for name, shape in expected.items():
-        found = tensors.get(name)
-        if found is None or found.dtype != np.float32 or found.shape != shape:
-            what = "none" if found is None else f"{found.dtype} {list(found.shape)}"
-            raise Failure("BAD_DATA", f"'{name}' as float32 {list(shape)} in {path}", what,
-                          "use weights of this workload")
-    unknown = [name for name in tensors if name not in expected]
-    if unknown:
-        raise Failure("BAD_DATA", f"the weights {', '.join(expected)} alone in {path}",
-                      f"also '{unknown[0]}'", "use weights of this workload")
-    return {name: torch.from_numpy(tensors[name]) for name in expected}
-
-
-class Session:
+class Session(runner_job.Job):
     """What `prepare` made: data and model on the device, and the number of the next step."""
 
     def __init__(self, request, device):
-        self.warnings = []
+        models = torch_workloads.WORKLOADS
+        super().__init__(request, {name: models[name].input_shape for name in models})
         self.device = device
-        self.workload = member(request, "workload", str)
-        self.batch = member(request, "batch", int, least=1)
-        self.training = member(request, "mode", str, "train", choices=("train", "infer")) == "train"
-        self.seed = member(request, "seed", int, 0, least=0)
-        if self.seed >= 1 << 64:
-            raise Failure("USAGE", "'seed' below 2^64", self.seed, "use a smaller one")
-        self.dropout = member(request, "dropout", str, "engine", choices=("engine", "counter"))
-        self.precision = member(request, "precision", str, "fp32")
         libraries.set_precision(device, self.precision)
-        if self.workload not in torch_workloads.WORKLOADS:
-            raise Failure("UNAVAILABLE", f"a workload among {', '.join(torch_workloads.WORKLOADS)}",
-                          f"'{self.workload}'", "choose one that this runner has")
-        self.optimizer_request = member(request, "optimizer", dict) if self.training else None
-        channels, _, own_size = torch_workloads.WORKLOADS[self.workload].input_shape
-        self.width = member(request, "width", int, 1, least=1)
-        self.size = member(request, "size", int, own_size, least=1)
-        self.shape = (channels, self.size, self.size)
         self._place_data(request)
-        self._read_normalization(request)
+        self.mean, self.scale = (
+            torch.tensor(numbers, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+            for numbers in self.read_normalization(request))
         model = self.new_model()
-        self.weights = load_weights(member(request, "weights", str), model)
+        shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+        weights = runner_job.load_weights(member(request, "weights", str), shapes)
+        self.weights = {name: torch.from_numpy(value) for name, value in weights.items()}
         self.parameters = sum(p.numel() for p in model.parameters())
         self.loss = nn.CrossEntropyLoss()
         self.reset(self.dropout)
 
     def _place_data(self, request):
-        path = member(request, "data", str)
-        images, labels, order = load_images(path, self.workload, self.shape, needs_order=True)
-        self.usable = len(order) - len(order) % self.batch
-        if self.usable == 0:
-            raise Failure("BAD_DATA", f"an order of at least one batch of {self.batch} in {path}",
-                          f"{len(order)} images", "use a smaller batch")
-        on_host = member(request, "data_on", str, "device", choices=("device", "host")) == "host"
-        fits = on_host or libraries.fits(self.device, images.nbytes)
+        images, labels, order = self.read_data(request)
+        fits = self.on_host or libraries.fits(self.device, images.nbytes)
         # A processor's data lies on the host whatever is asked for.
-        self.resident = self.device.type == "cpu" or (fits and not on_host)
+        self.resident = self.device.type == "cpu" or (fits and not self.on_host)
         where = self.device if self.resident else torch.device("cpu")
         if not fits:
             self.warnings.append(f"the {images.nbytes >> 20} MiB of images do not fit on the "
@@ -116,26 +56,6 @@ class Session:
         self.sent, self.sent_step = None, None
         if not self.resident:
             self.feed = torch_feed.HostFeed(self.images, self.labels, self.batch, self.device)
-
-    def _read_normalization(self, request):
-        channels = self.images.shape[1]
-        normalize = member(request, "normalize", dict)
-        values = {}
-        for name in ("mean", "std"):
-            listed = member(normalize, name, list)
-            if len(listed) != channels:
-                raise Failure("USAGE", f"{channels} values in 'normalize.{name}', one a channel",
-                              len(listed), "correct the request")
-            values[name] = [member({name: value}, name, float) for value in listed]
-        if min(values["std"]) <= 0:
-            raise Failure("USAGE", "'normalize.std' above 0", min(values["std"]),
-                          "correct the request")
-
-        def per_channel(numbers):
-            return torch.tensor(numbers, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
-
-        self.mean = per_channel([255 * mean for mean in values["mean"]])
-        self.scale = per_channel([1 / (255 * std) for std in values["std"]])
 
     def new_model(self):
         return torch_workloads.WORKLOADS[self.workload](self.width, self.size)
@@ -153,20 +73,12 @@ class Session:
         self.step = 0
 
     def _new_optimizer(self):
-        request, parameters = self.optimizer_request, self.model.parameters()
-        name = member(request, "name", str, choices=("sgd", "adam", "adamw"))
-        common = {"lr": member(request, "lr", float, least=0),
-                  "weight_decay": member(request, "weight_decay", float, 0.0, least=0)}
-        if name == "sgd":
-            return torch.optim.SGD(parameters, **common,
-                                   momentum=member(request, "momentum", float, 0.0, least=0))
-        kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
-        betas = (member(request, "beta1", float, 0.9, least=0),
-                 member(request, "beta2", float, 0.999, least=0))
-        if max(betas) >= 1:
-            raise Failure("USAGE", "'beta1' and 'beta2' below 1", max(betas), "correct the request")
-        return kind(parameters, **common, betas=betas,
-                    eps=member(request, "epsilon", float, 1e-8, least=0))
+        settings, parameters = self.optimizer_settings, self.model.parameters()
+        common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"]}
+        if settings["name"] == "sgd":
+            return torch.optim.SGD(parameters, **common, momentum=settings["momentum"])
+        kind = torch.optim.Adam if settings["name"] == "adam" else torch.optim.AdamW
+        return kind(parameters, **common, betas=settings["betas"], eps=settings["epsilon"])
 
     def autocast(self):
         if self.precision == "bf16":
@@ -175,8 +87,7 @@ class Session:
 
     def index(self):
         """The images of the next step."""
-        start = self.step * self.batch % self.usable
-        return self.order[start:start + self.batch]
+        return self.order[self.next_rows()]
 
     def pass_step(self):
         for layer in self.counted:
@@ -228,11 +139,6 @@ class Session:
         x, _ = self.next_batch()
         self.forward(x)
         self.send_ahead()
-
-
-def in_json(loss):
-    """A loss as the protocol has it: null where it is no finite number."""
-    return loss if loss is not None and math.isfinite(loss) else None
 
 
 class Engine:
@@ -328,8 +234,8 @@ class Engine:
     @torch.no_grad()
     def evaluate(self, request):
         session = self._prepared()
-        data = load_images(member(request, "data", str), session.workload, session.shape,
-                           needs_order=False)
+        data = runner_job.load_images(member(request, "data", str), session.workload,
+                                      session.shape, needs_order=False)
         images, labels = torch.from_numpy(data[0]), torch.from_numpy(data[1]).long()
         correct, losses = [], []
         session.model.eval()
@@ -362,16 +268,7 @@ class Engine:
         return {"wall_ns": self.chain.run()}
 
     def failure_of(self, error):
-        """What the conductor is told of an exception that no op foresaw."""
-        text = f"{type(error).__name__}: {error}".splitlines()[0]
-        if isinstance(error, MemoryError) or any(
-                sign in str(error) for sign in ("out of memory", "can't allocate memory",
-                                                "not enough memory")):
+        failure = runner_job.failure_of(error, "PyTorch", DRIVER_SIGNS)
+        if failure.status != "FAILED":
             self.session = None
-            return Failure("NO_MEMORY", "the memory that this needs", f"too little ({text})",
-                           "use a smaller batch, then prepare again")
-        if any(sign in str(error) for sign in ("CUDA error", "cuDNN error", "CUDNN_", "CUBLAS_")):
-            self.session = None
-            return Failure("DRIVER", "the device to work", f"an error of its driver ({text})",
-                           "start the runner again, or update the driver")
-        return Failure("FAILED", "PyTorch to do this", text, "the runner's log has the place")
+        return failure

@@ -2,16 +2,15 @@
 
 Owns every difference between PyTorch 1.13 and 2.x and between cpu, cuda and mps.
 """
-import contextlib
 import ctypes
 import os
 import platform
 import re
-import subprocess
 
 import numpy as np
 import torch
 
+from runner_job import cpu_flags, cpu_name
 from runner_protocol import Failure
 
 _CONFIG = torch.__config__.show()
@@ -83,23 +82,10 @@ def find_device(name):
     return torch.device(kind)
 
 
-def _cpu_name():
-    if platform.system() == "Darwin":
-        with contextlib.suppress(OSError):
-            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    with contextlib.suppress(OSError):
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def device_name(device):
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return _cpu_name() + (" GPU" if device.type == "mps" else "")
+    return cpu_name() + (" GPU" if device.type == "mps" else "")
 
 
 def devices():
@@ -242,9 +228,6 @@ def set_precision(device, precision):
     def refuse(why):
         raise Failure("UNAVAILABLE", f"a device with precision '{precision}'", why, "use fp32")
 
-    if precision not in ("fp32", "tf32", "bf16"):
-        raise Failure("UNAVAILABLE", "a precision fp32, tf32 or bf16", f"'{precision}'",
-                      "use one of these")
     cuda = device.type == "cuda"
     recent = cuda and torch.cuda.get_device_capability(device) >= (8, 0)
     if precision == "tf32" and not recent:
@@ -273,8 +256,4 @@ def _cpu_bf16():
     asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     if asked is not None:
         return bool(asked())
-    with contextlib.suppress(OSError):
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            flags = set(re.findall(r"\S+", next((x for x in file if x.startswith("flags")), "")))
-        return {"avx512bw", "avx512vl", "avx512dq"} <= flags  # what oneDNN's bfloat16 needs
-    return False
+    return {"avx512bw", "avx512vl", "avx512dq"} <= cpu_flags()  # what oneDNN's bfloat16 needs

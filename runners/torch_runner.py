@@ -2,8 +2,9 @@
 """The PyTorch runner: speaks the runner protocol (docs/runner-protocol.md) on stdin and stdout.
 
 Works with PyTorch 1.13 and 2.x on cpu, cuda and mps.  Its parts: runner_protocol.py (requests and
-answers), torch_engine.py (the ops), torch_workloads.py (the models), torch_libraries.py (devices
-and versions), safetensors_io.py, philox.py.
+answers), runner_job.py (what is asked for, and its files), torch_engine.py (the ops),
+torch_workloads.py (the models), torch_libraries.py (devices and versions), safetensors_io.py,
+philox.py.
 """
 import sys
 

@@ -69,11 +69,13 @@ def make_data(workload, count=30, seed=6, order=None):
 
 
 class Child:
-    """The runner as the conductor sees it."""
+    """The runner as the conductor sees it: PyTorch's, if a subclass names no other command."""
+
+    COMMAND = [sys.executable, RUNNER]
 
     def __init__(self, environment=None):
-        self.process = subprocess.Popen([sys.executable, RUNNER], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+        self.process = subprocess.Popen(self.COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, bufsize=0,
                                         env=dict(os.environ, **(environment or {})))
         self.pending = b""
 

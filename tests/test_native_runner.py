@@ -4,7 +4,6 @@ double computation to compare with.
 import json
 import os
 import struct
-import subprocess
 import unittest
 from unittest import mock
 
@@ -15,11 +14,7 @@ PROGRAM = os.environ["BREAKEVEN_PROGRAM"]
 
 
 class NativeChild(Child):
-    def __init__(self, environment=None):  # pylint: disable=super-init-not-called
-        self.process = subprocess.Popen([PROGRAM, "runner"], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                                        env=dict(os.environ, **(environment or {})))
-        self.pending = b""
+    COMMAND = [PROGRAM, "runner"]
 
 
 def read_as_declared(path, read=shared.safetensors_io.read if NO_TORCH is None else None):

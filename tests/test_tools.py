@@ -309,6 +309,82 @@ class InstallDeps(unittest.TestCase):
         self.assertEqual(self.calls(), "")
 
 
+class TensorFlowVenv(unittest.TestCase):
+    """tensorflow-venv.sh with a python that writes down its calls, and makes what venv would."""
+
+    PYTHON = """#!/bin/sh
+echo "python $*" >> "$LOG"
+case "$*" in
+"-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python3" ;;
+*"pip "*) exit "${PIP_STATUS:-0}" ;;
+esac
+"""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="breakeven-test-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        # A copy that takes this python also where Debian has its own.
+        with open(os.path.join(ROOT, "tools", "tensorflow-venv.sh"), encoding="utf-8") as file:
+            text = file.read().replace("/usr/bin/python3", os.path.join(self.folder, "python3"))
+        for name, content in (("script", text), ("python3", self.PYTHON)):
+            with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
+                file.write(content)
+            os.chmod(os.path.join(self.folder, name), 0o755)
+        self.venv = os.path.join(self.folder, "cache", "breakeven", "tensorflow")
+
+    def make(self, *words, **variables):
+        """(status, output, calls of python)."""
+        log = os.path.join(self.folder, "log")
+        with open(log, "w", encoding="utf-8"):
+            pass
+        environment = {"PATH": os.environ["PATH"], "LOG": log, "HOME": self.folder,
+                       "XDG_CACHE_HOME": os.path.join(self.folder, "cache"), **variables}
+        status, output = run([os.path.join(self.folder, "script"), *words], env=environment)
+        with open(log, encoding="utf-8") as file:
+            return status, output, file.read().splitlines()
+
+    def test_made_once(self):
+        status, output, calls = self.make()
+        self.assertEqual(status, 0, output)
+        self.assertEqual(len(calls), 3, calls)
+        self.assertRegex(calls[1], r"install .*tensorflow(-cpu)?==2\.\d+\.\d+ keras==3")
+        self.assertEqual(calls[2], "python -c import tensorflow")
+        self.assertEqual(self.make()[0:3:2], (0, []))
+        self.assertEqual(os.listdir(os.path.dirname(self.venv)), ["tensorflow"])
+        self.assertEqual(self.make("--python")[1], self.venv + "/bin/python3\n")
+
+    def test_another_version_or_kind_is_made_anew(self):
+        self.make()
+        self.assertIn("tensorflow[and-cuda]==2", self.make("cuda")[2][1])
+        self.assertEqual(self.make()[2], [], "what is there will do")
+        self.assertNotIn("cuda", self.make("cpu")[2][1])
+        with open(os.path.join(self.venv, "breakeven-stamp"), "w", encoding="utf-8") as file:
+            file.write("tensorflow-cpu==2.0.0 keras==2")
+        self.assertEqual(len(self.make()[2]), 3)
+
+    def test_what_fails_leaves_what_was_there(self):
+        self.make()
+        status, output, _ = self.make("cuda", PIP_STATUS="1")
+        self.assertEqual(status, 1)
+        self.assertIn("pip could not install tensorflow[and-cuda] 2", output)
+        self.assertEqual(os.listdir(os.path.dirname(self.venv)), ["tensorflow"])
+        self.assertEqual(self.make()[2], [])
+
+    def test_a_python_of_ones_own(self):
+        self.assertEqual(self.make(BREAKEVEN_TENSORFLOW_PYTHON="/x/python"), (0, "", []))
+        self.assertEqual(self.make("--python", BREAKEVEN_TENSORFLOW_PYTHON="/x/python")[1],
+                         "/x/python\n")
+
+    def test_below_home_without_a_cache_folder(self):
+        for cache in ("", "relative"):
+            self.assertEqual(self.make("--python", XDG_CACHE_HOME=cache)[1], self.folder +
+                             "/.cache/breakeven/tensorflow/bin/python3\n")
+
+    def test_wrong_words(self):
+        self.assertIn("found 'gpu'", self.make("gpu")[1])
+        self.assertIn("found 2 arguments", self.make("cpu", "cuda")[1])
+
+
 class ContinuousIntegration(unittest.TestCase):
     """.ci/run with a false make: the count is the last line, and the status is make's."""
 

@@ -5,6 +5,7 @@
 #   build   to build the program
 #   test    to build and run the unit tests
 #   peers   PyTorch, which the native engine is compared with
+#   tensorflow to make TensorFlow's own environment with tools/tensorflow-venv.sh
 #   check   clang: format, fuzzing, the sanitizers of clang
 #   arm64   to build for arm64 on another machine and run that
 #   onednn3 to fetch the newer of the two oneDNN that the engine is tested with
@@ -24,6 +25,7 @@ apt_packages() {
         libclblast1 ;;
     # Without libopenblas0-pthread Debian's PyTorch runs on the reference BLAS, many times slower.
     peers) echo python3 python3-numpy python3-torch libopenblas0-pthread ;;
+    tensorflow) echo python3 python3-venv ;;
     check) echo git python3 clang-14 clang-format-14 'libclang-rt-14-dev|libclang-common-14-dev' \
         libomp-14-dev ;;
     arm64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
@@ -37,6 +39,7 @@ brew_packages() {
     build) echo meson ninja pkgconf onednn jansson hwloc nettle libomp ;;
     test) echo cmocka python numpy ;;
     peers) echo pytorch ;;
+    tensorflow) echo python ;;
     check) echo llvm clang-format ;;
     arm64 | onednn3) ;;
     *) return 1 ;;
@@ -126,7 +129,8 @@ if [ "${1:-}" = --list ]; then
     list_only=yes
     shift
 fi
-[ $# -gt 0 ] || fail "expected one or more of: build test peers check arm64 onednn3; found no group"
+groups='build test peers tensorflow check arm64 onednn3'
+[ $# -gt 0 ] || fail "expected one or more of: $groups; found no group"
 
 if [ -r /etc/debian_version ] && command -v dpkg-query >/dev/null 2>&1; then
     system=apt
@@ -141,7 +145,7 @@ for group in "$@"; do
     case $system in
     brew) packages=$(brew_packages "$group") ;;
     *) packages=$(apt_packages "$group") ;;
-    esac || fail "expected a group of: build test peers check arm64 onednn3; found '$group'"
+    esac || fail "expected a group of: $groups; found '$group'"
     wanted="$wanted $packages"
 done
 

@@ -105,18 +105,40 @@ static be_status add_engine(bench_plan *plan, const cli_options *options, int e,
     return BE_OK;
 }
 
+/* What the engines that were asked say of a device that they cannot use: " (engine: reason)" for
+ * each, as far as it fits.  Without an index theirs is of the kind: "cuda". */
+static void device_reasons(const bench_plan *plan, const char *device, char *out, size_t size)
+{
+    size_t used = 0, kind = strcspn(device, ":"), i;
+    json_t *unusable;
+    *out = 0;
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        json_array_foreach(json_object_get(plan->hello[e], "unusable_devices"), i, unusable)
+        {
+            const char *id = report_string(unusable, "id");
+            bool same = strcmp(id, device) == 0;
+            bool of_kind = strlen(id) == kind && strncmp(id, device, kind) == 0;
+            if (used < size && (same || of_kind))
+                used += (size_t)snprintf(out + used, size - used, " (%s: %s)", engine_names[e],
+                                         report_string(unusable, "reason"));
+        }
+    }
+}
+
 /* Every device that was named must be some engine's. */
 static be_status check_devices(const bench_plan *plan, const cli_options *options, be_error *err)
 {
     const option_value *wanted = &options->value[OPTION_DEVICE];
+    char reasons[700];
     for (int w = 0; w < wanted->count; w++) {
         bool found = strcmp(wanted->words[w], "all") == 0;
         for (int c = 0; c < plan->contender_count; c++)
             found |= backend_is_named(plan->contenders[c].device, wanted->words[w]);
-        if (!found)
-            FAIL(err, BE_UNAVAILABLE,
-                 "device %s: no engine has it here; 'breakeven devices' lists those that are",
-                 wanted->words[w]);
+        if (found) continue;
+        device_reasons(plan, wanted->words[w], reasons, sizeof reasons);
+        FAIL(err, BE_UNAVAILABLE,
+             "device %s: no engine has it here%s; 'breakeven devices' lists those that are",
+             wanted->words[w], reasons);
     }
     return BE_OK;
 }

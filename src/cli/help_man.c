@@ -53,7 +53,10 @@ static const struct {
     const char *name, *text;
 } environment[] = {
     {"BREAKEVEN_DATA", "folder of the data sets, where --data names none"},
-    {"BREAKEVEN_PYTHON", "the Python that has PyTorch"},
+    {"BREAKEVEN_PYTHON", "the Python that has PyTorch (and TensorFlow, see the next)"},
+    {"BREAKEVEN_TENSORFLOW_PYTHON", "the Python that has TensorFlow; without it and "
+                                    "BREAKEVEN_PYTHON the one of 'make tensorflow', else as for "
+                                    "PyTorch"},
     {"BREAKEVEN_TUNE_SECONDS", "how long GPU kernels may be tuned for a device, 0: not at all"},
     {"BREAKEVEN_RUNNERS", "folder of the runners of other engines"},
     {"OMP_NUM_THREADS", "default of --threads"},

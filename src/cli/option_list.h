@@ -75,7 +75,7 @@
       ON_MEASURE | ON_MODEL | ON(workloads),                                                     \
       "devices to use, as 'breakeven devices' lists them; bench takes each piece of hardware "   \
       "once without it, and also as a second way to it, through OpenCL, with all")               \
-    X(ENGINE, "engine", 'e', "ENGINE,...", CHOICES, 0, 0, "native torch all",                    \
+    X(ENGINE, "engine", 'e', "ENGINE,...", CHOICES, 0, 0, "native torch tensorflow all",         \
       ON_MEASURE | ON(parity),                                                                   \
       "engines to use; without it, native and every other that is installed")                    \
     X(THREADS, "threads", 't', "N,...", COUNTS, 1, 1024, "", ON_MEASURE | ON_MODEL,              \

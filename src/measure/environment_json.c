@@ -16,9 +16,9 @@ extern char **environ;
 
 /* Variables whose names begin so change how fast something runs. */
 static const char *const environment_prefixes[] = {
-    "OMP_",    "GOMP_",  "KMP_",     "OPENBLAS_", "GOTO_",   "BLIS_",
-    "MKL_",    "DNNL_",  "ONEDNN_",  "ACL_",      "CUDA_",   "CUBLAS_",
-    "NVIDIA_", "TORCH_", "PYTORCH_", "VECLIB_",   "MALLOC_", "LD_PRELOAD=",
+    "OMP_",     "GOMP_",   "KMP_",    "OPENBLAS_",   "GOTO_",   "BLIS_",   "MKL_",
+    "DNNL_",    "ONEDNN_", "ACL_",    "CUDA_",       "CUBLAS_", "NVIDIA_", "TORCH_",
+    "PYTORCH_", "VECLIB_", "MALLOC_", "LD_PRELOAD=", "TF_",     "XLA_",    "KERAS_",
 };
 
 static json_t *environment_text(const char *text)

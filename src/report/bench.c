@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/engine.h"
+
 /* ---------------------------------------------------------------- cells */
 
 const char *bench_engine_title(const json_t *record)
 {
-    const char *name = report_string(record, "engine");
-    return strcmp(name, "torch") == 0 ? "PyTorch" : name;
+    return engine_title(report_string(record, "engine"));
 }
 
 static bool is_cpu(const json_t *record)

@@ -12,7 +12,7 @@
 BE_CHECKED be_status bench_write(const json_t *records, report_format format, FILE *out,
                                  be_error *err);
 
-/* The engine's name for people: "native", "PyTorch". */
+/* The engine's name for people: "native", "PyTorch", "TensorFlow". */
 const char *bench_engine_title(const json_t *record);
 
 /* Did it run on something that is no processor? */

@@ -109,35 +109,79 @@ static bool python_has(const char *python, const char *module, const engine_opti
     return child_stop(c, PYTHON_LIMIT_S, NULL, 0, NULL) == 0;
 }
 
-/* $BREAKEVEN_PYTHON alone if it is set; else Debian's own, which has Debian's modules whatever
- * stands first on PATH; else the first on PATH. */
-static be_status find_python(engine *out, const char *module, const engine_options *options,
-                             be_error *err)
+/* An engine whose runner is a script in Python. */
+typedef struct python_engine {
+    const char *name, *script, *module;
+    const char *variable; /* names the Python of this engine alone; NULL: there is none */
+    const char *folder;   /* in the cache of the user: its own environment; NULL: it has none */
+    const char *install;
+} python_engine;
+
+static const python_engine python_engines[] = {
+    {.name = "torch",
+     .script = "torch_runner.py",
+     .module = "torch",
+     .install = "'apt-get install python3-torch libopenblas0-pthread' or 'pip install torch', or "
+                "name the Python that has it in BREAKEVEN_PYTHON"},
+    {.name = "tensorflow",
+     .script = "tensorflow_runner.py",
+     .module = "tensorflow",
+     .variable = "BREAKEVEN_TENSORFLOW_PYTHON",
+     .folder = "tensorflow",
+     .install = "'make tensorflow' in the source of breakeven installs it from PyPI into a folder "
+                "of its own, or name the Python that has it in BREAKEVEN_TENSORFLOW_PYTHON"},
+};
+
+/* The Python that the variable names, which must have the module then; *found false if it names
+ * none. */
+static be_status python_named(engine *out, const char *variable, const python_engine *wanted,
+                              const engine_options *options, bool *found, be_error *err)
 {
-    const char *wanted = getenv("BREAKEVEN_PYTHON");
-    const char *candidates[] = {"/usr/bin/python3", "python3"};
-    if (wanted && *wanted) {
-        TRY(file_format_path(out->program, err, "%s", wanted));
-        if (python_has(wanted, module, options)) return BE_OK;
-        FAIL(err, BE_UNAVAILABLE,
-             "expected the Python of BREAKEVEN_PYTHON (%s) to have %s, found that it has not; "
-             "install it there, or name another Python",
-             wanted, module);
-    }
-    for (int i = 0; i < 2; i++)
-        if (python_has(candidates[i], module, options))
-            return file_format_path(out->program, err, "%s", candidates[i]);
+    const char *python = variable ? getenv(variable) : NULL;
+    *found = python && *python;
+    if (!*found) return BE_OK;
+    TRY(file_format_path(out->program, err, "%s", python));
+    if (python_has(python, wanted->module, options)) return BE_OK;
     FAIL(err, BE_UNAVAILABLE,
-         "expected %s in /usr/bin/python3 or in the python3 on PATH, found none; 'apt-get install "
-         "python3-torch libopenblas0-pthread' or 'pip install torch', or name the Python that has "
-         "it in BREAKEVEN_PYTHON",
-         module);
+         "expected the Python of %s (%s) to have %s, found that it has not; install it there, or "
+         "name another Python%s%s",
+         variable, python, wanted->module,
+         wanted->variable && strcmp(wanted->variable, variable) != 0 ? " in " : "",
+         wanted->variable && strcmp(wanted->variable, variable) != 0 ? wanted->variable : "");
 }
 
-static be_status find_torch(engine *out, const engine_options *options, be_error *err)
+/* The engine's own variable or else $BREAKEVEN_PYTHON alone, if set; else its environment in the
+ * cache; else Debian's own, which has Debian's modules whatever stands first on PATH; else the
+ * first on PATH. */
+static be_status find_python(engine *out, const python_engine *wanted,
+                             const engine_options *options, be_error *err)
 {
-    TRY(find_script(out, "torch_runner.py", err));
-    TRY(find_python(out, "torch", options, err));
+    const char *variables[] = {wanted->variable, "BREAKEVEN_PYTHON"};
+    const char *candidates[] = {"", "/usr/bin/python3", "python3"};
+    char cache[FILE_PATH_BYTES], cached[FILE_PATH_BYTES] = "";
+    bool found = false;
+    for (int i = 0; i < 2 && !found; i++)
+        TRY(python_named(out, variables[i], wanted, options, &found, err));
+    if (found) return BE_OK;
+    if (wanted->folder && file_xdg(cache, FILE_CACHE, NULL) == BE_OK)
+        TRY(file_format_path(cached, err, "%s/%s/bin/python3", cache, wanted->folder));
+    if (*cached && file_exists(cached)) candidates[0] = cached;
+    for (int i = 0; i < 3; i++)
+        if (*candidates[i] && python_has(candidates[i], wanted->module, options))
+            return file_format_path(out->program, err, "%s", candidates[i]);
+    FAIL(err, BE_UNAVAILABLE,
+         "expected %s in %s%s/usr/bin/python3 or in the python3 on PATH, found none; %s",
+         wanted->module, cached, *cached ? ", " : "", wanted->install);
+}
+
+static be_status find_script_engine(engine *out, const engine_options *options, be_error *err)
+{
+    const python_engine *wanted = NULL;
+    for (size_t i = 0; i < sizeof python_engines / sizeof *python_engines; i++)
+        if (strcmp(python_engines[i].name, out->name) == 0) wanted = &python_engines[i];
+    MUST(wanted);
+    TRY(find_script(out, wanted->script, err));
+    TRY(find_python(out, wanted, options, err));
     out->argv[0] = out->program;
     out->argv[1] = out->script;
     out->env[0] = "PYTHONDONTWRITEBYTECODE=1";
@@ -149,9 +193,10 @@ be_status engine_find(engine *out, const char *name, const engine_options *optio
     *out = (engine){0};
     for (int i = 0; i < ENGINE_COUNT; i++)
         if (strcmp(engine_names[i], name) == 0) out->name = engine_names[i];
-    if (!out->name) FAIL(err, BE_USAGE, "engine \"%s\": expected native or torch", name);
+    if (!out->name)
+        FAIL(err, BE_USAGE, "engine \"%s\": expected native, torch or tensorflow", name);
     be_status status = strcmp(name, "native") == 0 ? find_native(out, options, err)
-                                                   : find_torch(out, options, err);
+                                                   : find_script_engine(out, options, err);
     if (status != BE_OK) status_prefix(err, "engine %s", name);
     return status;
 }

@@ -1,7 +1,7 @@
 /* The engines that this program can measure, and how the runner of each is started.
  *
- * The native one is this program itself; PyTorch is runners/torch_runner.py under a Python that has
- * it.  Owns nothing but the texts inside the struct. */
+ * The native one is this program itself; the others are scripts in runners/ under a Python that has
+ * them.  Owns nothing but the texts inside the struct. */
 #ifndef RUN_ENGINE_H
 #define RUN_ENGINE_H
 
@@ -14,7 +14,8 @@
 /* id, what people call it */
 #define ENGINE_LIST(X)  \
     X(native, "native") \
-    X(torch, "PyTorch")
+    X(torch, "PyTorch") \
+    X(tensorflow, "TensorFlow")
 
 #define X(id, title) +1
 enum { ENGINE_COUNT = 0 ENGINE_LIST(X) };

@@ -1,0 +1,155 @@
+"""TensorFlow as an engine of the runner protocol.
+
+Owns the session between `prepare` and the end.  A timed block is what a good user's loop does; it
+may not wait for the device, read a loss or print.
+"""
+import os
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import runner_job
+import safetensors_io
+import tensorflow_libraries as libraries
+import tensorflow_phases
+from runner_job import in_json
+from runner_protocol import Failure, SCHEMA, member
+from tensorflow_training import Session
+
+DRIVER_SIGNS = ("CUDA error", "CUDA_ERROR", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS")
+# Of the product that `reference` computes; about as long on either kind of device.
+REFERENCE_SIZE = {"cpu": 512, "cuda": 4096}
+
+
+class Engine:
+    """The ops of the protocol."""
+
+    def __init__(self):
+        self.session = None
+        self.product = None
+
+    def hello(self, request):
+        return {"schema": SCHEMA, "engine": "tensorflow", "version": str(tf.__version__),
+                "libraries": libraries.versions(), "devices": libraries.devices(),
+                "unusable_devices": libraries.unusable_devices()}
+
+    def prepare(self, request):
+        start = time.monotonic_ns()
+        if self.session is not None:
+            self.session = None
+            keras.utils.clear_session()  # gives its memory back
+        device = libraries.find_device(member(request, "device", str))
+        threads = member(request, "threads", int, os.cpu_count(), least=1)
+        session = Session(request, device, threads)
+        libraries.synchronize()
+        self.session = session
+        return {"parameters": session.parameter_count,
+                "device_name": libraries.device_name(device),
+                "implementation": libraries.implementation(device),
+                "precision": session.precision,
+                "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+                "prepare_ns": time.monotonic_ns() - start,
+                "warnings": session.warnings + libraries.warnings(device)}
+
+    def _prepared(self):
+        if self.session is None:
+            raise Failure("USAGE", "a prepared workload", "none", "send 'prepare' first")
+        return self.session
+
+    def run(self, request):
+        session = self._prepared()
+        steps = member(request, "steps", int, least=1)
+        wants_losses = member(request, "losses", bool, False)
+        losses, last = [], None
+        with session.on_device():
+            libraries.synchronize()
+            start = time.monotonic_ns()
+            for _ in range(steps):
+                last = session.run_step()
+                if wants_losses:
+                    losses.append(last)
+            libraries.synchronize()
+            wall_ns = time.monotonic_ns() - start
+        if session.training:
+            losses = [float(loss) for loss in losses or [last]]
+        else:
+            losses = [None] * steps  # inference has logits, no loss
+        answer = {"steps": steps, "wall_ns": wall_ns, "loss": in_json(losses[-1])}
+        if wants_losses:
+            answer["losses"] = [in_json(loss) for loss in losses]
+        return answer
+
+    def sync(self, request):
+        self._prepared()
+        start = time.monotonic_ns()
+        libraries.synchronize()
+        return {"wall_ns": time.monotonic_ns() - start}
+
+    def parity(self, request):
+        """Always with the counter's dropout; leaves the session as `prepare` did."""
+        session = self._prepared()
+        steps, out = member(request, "steps", int, least=1), member(request, "out", str)
+        session.reset("counter")
+        tensors, gradients, losses = {}, {}, []
+        with session.on_device():
+            for t in range(steps):
+                before = [p.to_file(p.variable) for p in session.parameters] if t == 0 else []
+                x, labels, logits, loss, found = session.whole_step()
+                losses.append(np.float32(loss))
+                if t > 0:
+                    continue
+                tensors = {"input": np.moveaxis(x.numpy(), -1, 1), "target": labels.numpy(),
+                           "logits": logits.numpy(), "loss": losses[0]}
+                for p, value in zip(session.parameters, before):
+                    tensors["param." + p.name] = value
+                for p, gradient in zip(session.parameters, found):
+                    gradients["grad." + p.name] = p.to_file(gradient)
+        safetensors_io.write(out, {**tensors, **gradients, "losses": np.array(losses)})
+        session.reset(session.dropout)
+        return {"steps": steps}
+
+    def evaluate(self, request):
+        session = self._prepared()
+        images, labels, _ = runner_job.load_images(
+            member(request, "data", str), session.workload, session.shape, needs_order=False)
+        loss, correct = 0.0, 0
+        with session.on_device():
+            for first in range(0, len(images), session.batch):
+                rows = slice(first, first + session.batch)
+                part, right = session.evaluate(np.moveaxis(images[rows], 1, -1),
+                                               labels[rows].astype(np.int64))
+                loss, correct = loss + float(part), correct + int(right)
+        return {"count": len(images), "correct": correct, "loss": in_json(loss / len(images))}
+
+    def export(self, request):
+        session = self._prepared()
+        safetensors_io.write(member(request, "out", str),
+                             {p.name: p.to_file(p.variable) for p in session.parameters})
+        return {}
+
+    def phases(self, request):
+        return tensorflow_phases.measure(self._prepared(), member(request, "steps", int, least=1))
+
+    def reference(self, request):
+        """The product of two square matrices, always of the same size."""
+        session = self._prepared()
+        with session.on_device():
+            if self.product is None:
+                ones = tf.ones([REFERENCE_SIZE[session.device.id.partition(":")[0]]] * 2)
+                multiply = tf.function(lambda: tf.matmul(ones, ones))
+                self.product = multiply
+                for _ in range(3):
+                    multiply()  # compiles it, and chooses its kernels
+            libraries.synchronize()
+            start = time.monotonic_ns()
+            self.product()
+            libraries.synchronize()
+            return {"wall_ns": time.monotonic_ns() - start}
+
+    def failure_of(self, error):
+        failure = runner_job.failure_of(error, "TensorFlow", DRIVER_SIGNS)
+        if failure.status != "FAILED":
+            self.session = None
+        return failure

@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""The TensorFlow runner: speaks the runner protocol (docs/runner-protocol.md) on stdin and stdout.
+
+Works with TensorFlow 2.16 and later (Keras 3) on cpu and cuda.  Its parts: runner_protocol.py
+(requests and answers), runner_job.py (what is asked for, and its files), tensorflow_engine.py (the
+ops), tensorflow_training.py (the step), tensorflow_workloads.py (the models), tensorflow_phases.py
+(where a step's time goes), tensorflow_feed.py (data on the host), tensorflow_libraries.py (devices
+and versions), safetensors_io.py, philox.py.
+"""
+import os
+import sys
+
+import runner_protocol
+
+# Read when they are loaded.  What they log goes to standard error: warnings and errors are enough.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+
+def load_engine():
+    try:
+        import tensorflow_engine
+        return tensorflow_engine.Engine()
+    except Exception as error:  # a broken installation raises more than ImportError
+        return runner_protocol.Missing(
+            f"TensorFlow in {sys.executable}", f"that it cannot be imported ({error})",
+            "install it ('make tensorflow' in breakeven's source makes an environment of its own, "
+            "'pip install tensorflow' anywhere), or name the Python that has it in "
+            "BREAKEVEN_TENSORFLOW_PYTHON")
+
+
+def main():
+    runner_protocol.exit_on_interrupt()
+    answers = runner_protocol.claim_stdout()
+    return runner_protocol.serve(load_engine(), sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

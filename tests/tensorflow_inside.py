@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""What only TensorFlow's own Python can look at: waiting, data on the host, GPUs that are not here.
+
+Usage: tensorflow_inside.py        prints {"run": N, "failed": N}; test_tensorflow_runner.py runs it
+"""
+import json
+import os
+import sys
+import tempfile
+import time
+import types
+import unittest
+from unittest import mock
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "runners"))
+sys.dont_write_bytecode = True
+
+import numpy as np
+import tensorflow as tf
+
+import safetensors_io
+import tensorflow_engine
+import tensorflow_feed
+import tensorflow_libraries as libraries
+import tensorflow_phases
+import tensorflow_workloads
+from runner_protocol import Failure
+
+Event = tensorflow_phases.Event
+
+
+class Prepared(unittest.TestCase):
+    def prepared(self, workload, batch, count):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        data, weights = (os.path.join(folder.name, name) for name in ("data", "weights"))
+        rng = np.random.default_rng(4)
+        shape = tensorflow_workloads.INPUT_SHAPES[workload]
+        safetensors_io.write(data, {
+            "images": rng.integers(0, 256, (count, *shape), dtype=np.uint8),
+            "labels": rng.integers(0, 10, count, dtype=np.int32),
+            "order": rng.permutation(count).astype(np.int32)})
+        job = types.SimpleNamespace(workload=workload, width=1, shape=shape, seed=0)
+        model, _ = tensorflow_workloads.new_model(job, False)
+        safetensors_io.write(weights, {
+            p.name: rng.uniform(-0.05, 0.05, p.shape).astype(np.float32)
+            for p in tensorflow_workloads.parameters(model)})
+        engine = tensorflow_engine.Engine()
+        engine.prepare({"workload": workload, "device": "cpu", "batch": batch, "data": data,
+                        "weights": weights, "optimizer": {"name": "adam", "lr": 0.003}, "seed": 7,
+                        "threads": 1, "normalize": {"mean": [0.3], "std": [0.2]}})
+        return engine, os.path.join(folder.name, "out")
+
+    def test_run_waits_for_the_device(self):
+        """TensorFlow told not to wait for the processor, as it does not wait for a GPU."""
+        engine, _ = self.prepared("cnn5-fashion", 64, 64)
+        engine.run({"steps": 2})
+        whole_ns = min(engine.run({"steps": 3})["wall_ns"] for _ in range(2))
+        tf.config.experimental.set_synchronous_execution(False)
+        self.addCleanup(tf.config.experimental.set_synchronous_execution, True)
+        with engine.session.on_device():
+            start = time.monotonic_ns()
+            for _ in range(3):
+                engine.session.run_step()
+            asked_ns = time.monotonic_ns() - start
+        left_ns = engine.sync({})["wall_ns"]
+        self.assertLess(asked_ns, 0.5 * whole_ns, "the calls waited: this proves nothing")
+        self.assertGreater(left_ns, 0.2 * whole_ns)
+        self.assertGreater(engine.run({"steps": 3})["wall_ns"], 0.5 * whole_ns)
+        self.assertLess(engine.sync({})["wall_ns"], 0.2 * whole_ns)
+
+    def test_data_on_the_host_of_another_device(self):
+        """The same losses, in blocks, over three rounds of an order with a remainder."""
+        found = []
+        for on_host in (False, True):
+            engine, out = self.prepared("mlp-mnist", 8, 30)
+            session = engine.session
+            if on_host:
+                # As if the device were another than the processor, which the order lies on.
+                session.resident = False
+                session.images, session.labels, session.rows = (
+                    x.numpy() for x in (session.images, session.labels, session.rows))
+                session.reset("engine")
+            losses = []
+            for steps in (1, 6, 3):
+                losses += engine.run({"steps": steps, "losses": True})["losses"]
+            engine.parity({"steps": 5, "out": out})
+            losses += safetensors_io.read(out)["losses"].tolist()
+            losses += engine.run({"steps": 4, "losses": True})["losses"]
+            found.append(losses)
+        self.assertEqual(found[0], found[1])
+        self.assertEqual(found[0][0], found[0][10])
+        self.assertEqual(len(set(found[0][:10])), 10)
+
+
+class GpuTest(unittest.TestCase):
+    """Of GPUs that are not here: what is asked of TensorFlow, and what is said."""
+
+    def test_why_there_is_none(self):
+        for built, hidden, driver, text in (
+                (False, None, True, r"with CUDA, found 2\.\S+ without: make one with"),
+                (True, "-1", True, "CUDA_VISIBLE_DEVICES=-1 hides every NVIDIA GPU: unset it"),
+                (True, "", True, "CUDA_VISIBLE_DEVICES= hides"),
+                (True, None, False, "found no NVIDIA driver: install the driver"),
+                (True, "0", True, "cannot load what it needs")):
+            environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+            if hidden is not None:
+                environment["CUDA_VISIBLE_DEVICES"] = hidden
+            with mock.patch.object(libraries, "_gpus", lambda: []), \
+                    mock.patch.object(tf.test, "is_built_with_cuda", lambda: built), \
+                    mock.patch.object(libraries.glob, "glob", lambda pattern: [0] * driver), \
+                    mock.patch.dict(os.environ, environment, clear=True):
+                [device] = libraries.unusable_devices()
+                self.assertRegex(device["reason"], text)
+                with self.assertRaisesRegex(Failure, text):
+                    libraries.find_device("cuda:0")
+
+    def test_only_the_one_is_started(self):
+        """The second of two GPUs: seen alone, memory as it is needed, no soft placement."""
+        gpus, asked = [types.SimpleNamespace(name=f"gpu{i}") for i in range(2)], []
+
+        def say(name):
+            return lambda *values: asked.append((name, *values))
+
+        config = types.SimpleNamespace(
+            set_visible_devices=say("visible"), set_soft_device_placement=say("soft placement"),
+            experimental=types.SimpleNamespace(set_memory_growth=say("growth")),
+            threading=types.SimpleNamespace(set_intra_op_parallelism_threads=say("intra"),
+                                            set_inter_op_parallelism_threads=say("inter")))
+        with mock.patch.object(libraries, "_gpus", lambda: gpus), \
+                mock.patch.object(libraries.tf, "config", config), \
+                mock.patch.object(libraries, "_settled", None):
+            with self.assertRaisesRegex(Failure, "expected the device 'cuda:2', found 2 CUDA"):
+                libraries.find_device("cuda:2")
+            device = libraries.find_device("cuda:1")
+            libraries.settle(device, 3)
+            libraries.settle(device, 3)
+            with self.assertRaisesRegex(Failure, "cuda:1 with 3 threads.*found cuda:0 with 3"):
+                libraries.settle(libraries.find_device("cuda"), 3)
+        self.assertEqual(device, ("cuda:1", "/GPU:0"))
+        self.assertEqual(asked, [("visible", [gpus[1]], "GPU"), ("growth", gpus[1], True),
+                                 ("intra", 3), ("inter", 3), ("soft placement", False)])
+
+    def test_precision(self):
+        devices = {(7, 5): ("fp32",), (9, 0): ("fp32", "tf32", "bf16")}
+        self.addCleanup(libraries.set_precision, libraries.CPU, "fp32")
+        for capability, has in devices.items():
+            details = {"compute_capability": capability, "device_name": "some GPU"}
+            with mock.patch.object(libraries, "_gpus", lambda: ["gpu"]), \
+                    mock.patch.object(tf.config.experimental, "get_device_details",
+                                      lambda gpu, details=details: details):
+                device = libraries.find_device("cuda:0")
+                for precision in ("fp32", "tf32", "bf16"):
+                    if precision not in has:
+                        with self.assertRaisesRegex(Failure, r"found some GPU \(cuda:0\), which"):
+                            libraries.set_precision(device, precision)
+                        continue
+                    libraries.set_precision(device, precision)
+                    self.assertEqual(
+                        tf.config.experimental.tensor_float_32_execution_enabled(),
+                        precision == "tf32")
+
+    def test_proof_of_device(self):
+        """Its streams' events alone, and no phase."""
+        answer = {"phases": dict.fromkeys(tensorflow_phases.PHASES), "launches": None, "work": {}}
+        planes = {"/device:GPU:0": [Event("gemm", 1000, 5000, "Stream #14(Compute)"),
+                                    Event("relu", 4000, 9000, "Stream #15(Compute)"),
+                                    Event("step", 0, 99000, "Steps")],
+                  "/host:CPU": [Event("forward/x:MatMul", 0, 9000, "python")]}
+        tensorflow_phases._on_gpu(answer, planes, libraries.Device("cuda:0", "/GPU:0"))
+        self.assertEqual(answer["work"], {"cuda:0": {"launches": 2, "busy_ns": 8}})
+        self.assertEqual(set(answer["phases"].values()), {None})
+
+
+class PartsTest(unittest.TestCase):
+    def test_overlapping_operations_share_the_time(self):
+        spent = tensorflow_phases.share([("a", 0, 10), ("b", 5, 10), ("a", 5, 20), ("c", 30, 31),
+                                         ("d", 40, 40)])
+        for key, expected in {"a": 5 + 5 * 2 / 3 + 10, "b": 5 / 3, "c": 1, "d": 0}.items():
+            self.assertAlmostEqual(spent[key], expected, msg=key)
+
+    def test_names_of_phases(self):
+        found = tensorflow_phases.operations([Event(name, 0, 1, "") for name in (
+            "data/GatherV2:GatherV2", "forward/sequential_1/conv1_1/Relu:_MklNativeFusedConv2D",
+            "gradient_tape/forward/sequential_1/fc1_1/MatMul/MatMul:_MklMatMul",
+            "optimizer/adam/Sub_10:Sub", "Func/x:_Arg", "ExecutorState::Process",
+            "EagerLocalExecute: __inference_step_600", "FunctionRun")])
+        self.assertEqual([phase for _, _, phase in found],
+                         ["data", "forward", "backward", "optimizer", None])
+
+    def test_unforeseen_errors(self):
+        engine = tensorflow_engine.Engine()
+        for error, status in ((tf.errors.ResourceExhaustedError(None, None, "OOM when allocating "
+                                                                            "tensor"), "NO_MEMORY"),
+                              (MemoryError(), "NO_MEMORY"),
+                              (tf.errors.InternalError(None, None, "CUDNN_STATUS_NOT_SUPPORTED"),
+                               "DRIVER"), (KeyError("x"), "FAILED")):
+            engine.session = "one"
+            failure = engine.failure_of(error)
+            self.assertEqual(failure.status, status)
+            self.assertEqual(engine.session, "one" if status == "FAILED" else None)
+            self.assertNotIn("\n", str(failure))
+
+    def test_batches_of_the_feed(self):
+        images, labels = np.arange(12, dtype=np.int64).reshape(6, 2), np.arange(6, dtype=np.int64)
+        rows = np.array([[5, 0], [3, 3], [1, 2]])
+        feed = tensorflow_feed.batches(images, labels, rows, "/CPU:0")
+        for t in range(7):
+            pixels, target = next(feed)
+            self.assertEqual(target.numpy().tolist(), rows[t % 3].tolist())
+            self.assertEqual(pixels.numpy().tolist(), images[rows[t % 3]].tolist())
+
+
+def main():
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    libraries.settle(libraries.CPU, 1)  # before any case starts TensorFlow in another way
+    loader = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+    result = unittest.TextTestRunner(stream=sys.stderr).run(loader)
+    json.dump({"run": result.testsRun, "failed": len(result.failures) + len(result.errors)}, out)
+
+
+if __name__ == "__main__":
+    main()
