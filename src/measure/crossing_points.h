@@ -1,0 +1,29 @@
+/* Inner part of the break-even search: measured points taken together by position. */
+#ifndef MEASURE_CROSSING_POINTS_H
+#define MEASURE_CROSSING_POINTS_H
+
+#include "measure/crossing.h"
+
+/* Standard errors from 0.  SURE makes a sign: over all the points of a search it is wrong about
+ * once in a hundred.  LIKELY is enough between points of the same sure sign. */
+#define CROSSING_SURE 3.0
+#define CROSSING_LIKELY 1.96
+#define CROSSING_WINDOWS 8 /* neighbours that are averaged at most */
+
+typedef struct crossing_merged {
+    crossing_point points[CROSSING_POINTS_MAX]; /* ascending; error includes the floor */
+    int count;
+} crossing_merged;
+
+void crossing_merge(const crossing_point *points, int count, const crossing_options *options,
+                    crossing_merged *out);
+
+/* -1 or 1 where y lies more than so many standard errors from 0, else 0. */
+int crossing_sign(const crossing_point *point, double errors);
+
+/* Half of the interval as a share of its middle. */
+double crossing_half_width(const crossing *c);
+
+int crossing_compare_real(const void *a, const void *b);
+
+#endif
