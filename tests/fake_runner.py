@@ -44,6 +44,10 @@ def options():
     parser.add_argument("--unknown", action="store_true", help="no arithmetic rate")
     parser.add_argument("--limits-of", default=None, help="the device of the limits")
     parser.add_argument("--deaf", action="store_true", help="goes on after quit and end of input")
+    parser.add_argument("--devices", type=json.loads, default={},
+                        help="by device: step and sample (seconds), start (of prepare), room (the "
+                             "largest batch), drop (the batch from which on it dies)")
+    parser.add_argument("--count", default=None, help="a file that gets a line for each prepare")
     parser.add_argument("--ready", default=None, help="a file to make once a run has begun")
     return parser.parse_args()
 
@@ -82,11 +86,25 @@ class Fake:
                              {"id": "cuda:0", "name": "a fake accelerator"}])
 
     def prepare(self, request):
-        self.batch = request["batch"]
+        self.batch, start = request["batch"], time.monotonic()
+        if self.wish.devices:
+            self.be_device(request["device"])
         self.answer(parameters=37250, device_name="a fake processor", implementation="sleep",
                     precision=self.wish.precision or request["precision"],
-                    threads=self.wish.threads or request["threads"], prepare_ns=1000000,
+                    threads=self.wish.threads or request["threads"],
+                    prepare_ns=1000000 + int((time.monotonic() - start) * 1e9),
                     warnings=[self.wish.warning] if self.wish.warning else [])
+
+    def be_device(self, name):
+        device = self.wish.devices[name]
+        if self.wish.count:
+            with open(self.wish.count, "a", encoding="utf-8") as file:
+                file.write(f"{name} {self.batch}\n")
+        if self.batch > device.get("room", self.batch):
+            raise MemoryError
+        self.wish.step = device.get("step", 0) + device.get("sample", 0) * self.batch
+        self.wish.fault = "exit" if self.batch >= device.get("drop", 1 << 40) else None
+        self.work(device.get("start", 0))
 
     def fault(self):
         kind = self.wish.fault
@@ -214,7 +232,12 @@ def main():
             fake.answer()
             break
         else:
-            getattr(fake, request["op"])(request)
+            try:
+                getattr(fake, request["op"])(request)
+            except MemoryError:
+                print(json.dumps({"ok": False, "status": "NO_MEMORY",
+                                  "error": "expected room, found none; a batch of about 17 would "
+                                           "fit"}), flush=True)
     if wish.deaf:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)

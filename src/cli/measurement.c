@@ -166,7 +166,7 @@ static void show_progress(void *context, const conductor_progress *p)
 
 /* What the conductor and its record do not know. */
 static void complete_record(const measurement *m, const conductor_contender *contender,
-                            json_t *record)
+                            bool phases_too, json_t *record)
 {
     json_t *phases = NULL;
     double step_s = report_real(record, "step_s.median");
@@ -175,7 +175,7 @@ static void complete_record(const measurement *m, const conductor_contender *con
     json_object_set_new(record, "data_note",
                         m->set->note ? json_string(m->set->note) : json_null());
     json_object_set_new(record, "epochs", json_integer(m->workload->epochs));
-    if (isfinite(step_s) && !cli_signal) {
+    if (phases_too && isfinite(step_s) && !cli_signal) {
         cli_progress(m->cli, "%s: phases of a step ...", contender->engine);
         if (phases_ask(contender, step_s, PHASES_S, &cli_signal, &phases, NULL) != BE_OK)
             phases = NULL;
@@ -183,10 +183,11 @@ static void complete_record(const measurement *m, const conductor_contender *con
     json_object_set_new(record, "phases_s", phases ? phases : json_null());
 }
 
-static be_status add_records(const measurement *m, const conductor_contender *contenders,
+static be_status add_records(const measurement_watch *watch, const conductor_contender *contenders,
                              const conductor_report *report, const be_plan_facts *plan,
                              json_t *records, be_error *err)
 {
+    const measurement *m = watch->m;
     record_facts facts = {.unix_s = (int64_t)time(NULL),
                           .flops_per_step = plan->flops_per_step,
                           .bytes_per_step = plan->bytes_per_step,
@@ -195,7 +196,7 @@ static be_status add_records(const measurement *m, const conductor_contender *co
     for (int i = 0; i < report->count; i++) {
         json_t *record = NULL;
         TRY(record_build(contenders, report, i, &facts, &record, err));
-        complete_record(m, &contenders[i], record);
+        complete_record(m, &contenders[i], !watch->point->speed_only, record);
         json_array_append_new(records, record);
     }
     return BE_OK;
@@ -217,7 +218,7 @@ be_status measurement_run(measurement *m, const measurement_point *point, json_t
     be_status status = conductor_run(contenders, contender_count(m, point), &options, &report, err);
     if (report) {
         be_status added =
-            add_records(m, contenders, report, &facts, records, status == BE_OK ? err : NULL);
+            add_records(&watch, contenders, report, &facts, records, status == BE_OK ? err : NULL);
         if (status == BE_OK) status = added;
     }
     conductor_report_free(report);

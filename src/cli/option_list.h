@@ -30,6 +30,13 @@
       "says which one the whole training should go to, what it will take, and by what margin. "    \
       "With --from it measures nothing: settings that the file lacks are interpolated, with the "  \
       "error that measured settings showed when they were left out.")                              \
+    X(sweep, "sweep", "WORKLOAD", WORKLOADS, 1, 1,                                                 \
+      "find the break-even points over batch, steps, width or size",                               \
+      "Searches --over AXIS=FROM..TO for every place where one contender overtakes another: "      \
+      "a coarse grid, then the neighbourhood of each change, until each break-even point has an "  \
+      "interval of 7 % to either side, or the time is over. The CPU takes part with the best of "  \
+      "its threads and kernels at each place. Every point is kept in a file at once; --resume "    \
+      "goes on. None in the range is a result.")                                                   \
     X(train, "train", "WORKLOAD", WORKLOADS, 1, 1,                                                 \
       "train a model: validation, checkpoints, export",                                            \
       "Trains with a validation after every epoch. An interrupt (Ctrl-C) saves a checkpoint "      \
@@ -61,11 +68,12 @@
 /* Groups of commands that share an option. */
 #define ON(command) (1u << COMMAND_##command)
 #define ON_ALL (~0u)
-#define ON_MEASURE (ON(quick) | ON(bench) | ON(advise))
+#define ON_BENCH (ON(quick) | ON(bench) | ON(advise))
+#define ON_MEASURE (ON_BENCH | ON(sweep))
 #define ON_MODEL (ON(train) | ON(eval) | ON(parity) | ON(dump))
 #define ON_RECORDS                                                                             \
     (ON(quick) | ON(devices) | ON(workloads) | ON(bench) | ON(train) | ON(eval) | ON(parity) | \
-     ON(data) | ON(advise))
+     ON(data) | ON(advise) | ON(sweep))
 
 /* id, name, letter (0: none), argument, kind, least, most, words, commands, help */
 #define OPTION_LIST(X)                                                                           \
@@ -85,14 +93,15 @@
       "pictures a step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")     \
     X(PRECISION, "precision", 'p', "P", CHOICE, 0, 0, "fp32 tf32 bf16", ON_MEASURE | ON_MODEL,   \
       "precision of the arithmetic (fp32)")                                                      \
-    X(DATA_ON, "data-on", 0, "WHERE", CHOICE, 0, 0, "device host", ON(bench) | ON(train),        \
+    X(DATA_ON, "data-on", 0, "WHERE", CHOICE, 0, 0, "device host",                               \
+      ON(bench) | ON(sweep) | ON(train),                                                         \
       "where the pictures lie: on the device (the default), or on the host, from where each "    \
       "batch is copied while the device computes the one before; on the CPU that is the same")   \
     X(WIDTH, "width", 0, "N", COUNT, 1, 64, "", ON_MEASURE | ON(parity) | ON(dump),              \
       "make every hidden layer N times as wide")                                                 \
     X(SIZE, "size", 0, "PIXELS", COUNT, 1, 1024, "", ON_MEASURE | ON(parity) | ON(dump),         \
       "scale the pictures to PIXELS × PIXELS, by the nearest pixel")                             \
-    X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench),                                        \
+    X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(sweep),                            \
       "measure the forward pass, not training")                                                  \
     X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train) | ON(advise),                     \
       "passes over the training pictures")                                                       \
@@ -111,18 +120,26 @@
       "save checkpoints here; the last two are kept")                                            \
     X(CHECKPOINT_EVERY, "checkpoint-every", 0, "STEPS", TEXT, 0, 0, "epoch", ON(train),          \
       "steps between two checkpoints, or 'epoch' (the default)")                                 \
-    X(RESUME, "resume", 'r', "PATH", FILE, 0, 0, "", ON(train),                                  \
-      "go on from a checkpoint, or from the newest good one of a folder, and keep saving there") \
+    X(RESUME, "resume", 'r', "PATH", FILE, 0, 0, "", ON(train) | ON(sweep),                      \
+      "go on from a checkpoint, or from the newest good one of a folder, and keep saving "       \
+      "there; sweep: go on in the file of an earlier one, without PATH in the newest of this "   \
+      "workload and axis")                                                                       \
     X(EXPORT, "export", 0, "FILE", FILE, 0, 0, "", ON(train),                                    \
       "write the trained weights (safetensors, names of PyTorch's state_dict)")                  \
     X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval),                                 \
       "weights to evaluate (safetensors)")                                                       \
-    X(OUTPUT, "output", 'o', "FILE", FILE, 0, 0, "", ON(dump), "file to write (safetensors)")    \
-    X(TIME, "time", 0, "S", REAL, 0.01, 86400, "", ON_MEASURE | ON(devices),                     \
+    X(OUTPUT, "output", 'o', "FILE", FILE, 0, 0, "", ON(dump) | ON(sweep),                       \
+      "file to write (dump: safetensors; sweep: a record a line, without it one in "             \
+      "$XDG_STATE_HOME/breakeven/sweeps)")                                                       \
+    X(OVER, "over", 0, "AXIS=RANGE", TEXT, 0, 0, "batch=8..4096 steps=10..100000", ON(sweep),    \
+      "what the sweep goes over, and from where to where: batch=8..4096, steps=10..100000")      \
+    X(SVG, "svg", 0, "FILE", FILE, 0, 0, "", ON(sweep), "also write the plot to a file, as SVG") \
+    X(TIME, "time", 0, "S", REAL, 0.01, 86400, "", ON_BENCH | ON(devices),                       \
       "measure each contender for at least S seconds (0.5); devices --measure: each device for " \
       "about S seconds (1)")                                                                     \
     X(MAX_TIME, "max-time", 0, "S", REAL, 0.01, 86400, "", ON_MEASURE,                           \
-      "measure each contender for at most S seconds (10; 4 in the quick verdict)")               \
+      "measure each contender for at most S seconds (10; 4 in the quick verdict); sweep: "       \
+      "search for at most S seconds in all (120)")                                               \
     X(ISA, "isa", 0, "SET", CHOICE, 0, 0, "generic avx2 avx512",                                 \
       ON_MEASURE | ON_MODEL | ON(runner),                                                        \
       "instruction set of the native engine; without it the best that the CPU has")              \

@@ -59,6 +59,11 @@ static be_status store_option(parser *p, int id, const char *attached, be_error 
         return BE_OK;
     }
     if (!attached) {
+        bool alone = p->next == p->count || p->words[p->next][0] == '-';
+        if (alone && id == OPTION_RESUME && p->out->command == COMMAND_sweep) {
+            value->given = true; /* the newest */
+            return BE_OK;
+        }
         if (p->next == p->count)
             FAIL(err, BE_USAGE, "--%s needs a value: --%s %s", spec->name, spec->name,
                  spec->argument);

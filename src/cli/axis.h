@@ -1,0 +1,52 @@
+/* What a sweep can go over: the one table of axes.
+ *
+ * A new axis is one line of the list and, where it changes what is measured, a function that puts
+ * its value into a point.  Parses and checks; measures nothing. */
+#ifndef CLI_AXIS_H
+#define CLI_AXIS_H
+
+#include "cli/measurement.h"
+#include "core/status.h"
+#include "workloads/workload.h"
+
+/* id, name in --over, what it is called in sentences, least, most, what it changes in a measured
+ * point, what in the workload, which workloads have it */
+#define AXIS_LIST(X)                                                  \
+    X(BATCH, "batch", "batch", 1, 1e9, set_batch, NULL, always)       \
+    X(STEPS, "steps", "number of steps", 1, 1e12, NULL, NULL, always) \
+    X(WIDTH, "width", "width", 1, 64, NULL, vary_width, always)       \
+    X(SIZE, "size", "image size", 1, 1024, NULL, vary_size, always)   \
+    X(SEQ, "seq", "sequence length", 1, 1e6, NULL, NULL, never)
+
+typedef enum axis_id {
+#define X(id, ...) AXIS_##id,
+    AXIS_LIST(X)
+#undef X
+        AXIS_COUNT
+} axis_id;
+
+typedef struct axis {
+    const char *name, *noun;
+    double least, most;
+    /* Both NULL: no point is measured for its values, they follow from others (steps: from start-up
+     * and step). */
+    void (*set)(measurement_point *point, int64_t value);
+    void (*vary)(workload_variant *variant, int64_t value); /* needs another measurement_begin */
+    bool (*has)(const workload *w);
+} axis;
+
+extern const axis axis_table[AXIS_COUNT];
+
+typedef struct axis_range {
+    const axis *axis;
+    int64_t from, to;
+} axis_range;
+
+bool axis_is_measured(const axis *a);
+
+/* "batch=8..4096" for a workload that has the axis.  BE_USAGE with what is wrong, and with the axes
+ * that the workload has. */
+BE_CHECKED be_status axis_parse(const char *text, const workload *w, axis_range *out,
+                                be_error *err);
+
+#endif

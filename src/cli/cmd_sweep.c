@@ -1,0 +1,238 @@
+/* breakeven sweep: where one contender overtakes another along an axis. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "build_info.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/sweep.h"
+#include "core/clock.h"
+#include "report/sweep.h"
+
+#define DEFAULT_S 120.0
+
+/* The workload must exist at both ends of the range. */
+static be_status check_ends(const sweep *s, be_error *err)
+{
+    const int64_t ends[] = {s->range.from, s->range.to};
+    for (int e = 0; e < 2 && s->range.axis->vary; e++) {
+        struct workload varied;
+        const workload *found;
+        workload_variant variant = s->m.variant;
+        s->range.axis->vary(&variant, ends[e]);
+        TRY(workload_vary(s->workload, &variant, &varied, &found, err));
+    }
+    return BE_OK;
+}
+
+/* Batches are at most the data set's pictures: the range ends there. */
+static be_status check_range(sweep *s, be_error *err)
+{
+    const be_dataset *set = s->m.set;
+    int64_t most = set->count;
+    if (!s->range.axis->set) {
+        if (s->batch <= most) return check_ends(s, err);
+        FAIL(err, BE_USAGE,
+             "%s: expected a batch of at most the %" PRId64 " pictures of %s, found %" PRId64
+             "; use a smaller --batch",
+             s->workload->name, most, set->name, s->batch);
+    }
+    if (s->range.from >= most)
+        FAIL(err, BE_USAGE,
+             "--over: expected batches below the %" PRId64 " pictures of %s, found %" PRId64
+             "..%" PRId64 "; begin lower",
+             most, set->name, s->range.from, s->range.to);
+    if (s->range.to <= most) return BE_OK;
+    cli_note(s->cli, "%s has %" PRId64 " pictures: the range ends at batch %" PRId64, set->name,
+             most, most);
+    sweep_note(s, "%s has %" PRId64 " pictures, so the range ends at batch %" PRId64, set->name,
+               most, most);
+    s->range.to = most;
+    return BE_OK;
+}
+
+/* What a resumed sweep must have in common with the one that is asked for. */
+static json_t *identity(const sweep *s)
+{
+    const bench_plan *plan = &s->m.plan;
+    const json_t *e = s->m.environment;
+    json_t *settings = json_array();
+    for (int i = 0; i < s->side_count; i++)
+        for (int k = 0; k < s->sides[i].setting_count; k++)
+            json_array_append_new(
+                settings, json_sprintf("%s: %s", s->sides[i].name, s->sides[i].settings[k].name));
+    json_t *object = json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:I, s:s, s:I, s:o}", "workload",
+        s->workload->name, "axis", s->range.axis->name, "from", (json_int_t)s->range.from, "to",
+        (json_int_t)s->range.to, "batch", (json_int_t)s->batch, "mode",
+        plan->infer ? "infer" : "train", "precision", plan->precision, "data-on",
+        plan->data_on ? plan->data_on : "device", "seed", (json_int_t)cli_seed(s->cli), "data",
+        s->m.set->name, "pictures", (json_int_t)s->m.set->count, "contenders", settings);
+    json_t *here =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "build", BUILD_COMMIT, "build type", BUILD_TYPE,
+                  "processor", report_string(e, "cpu.model"), "system", report_string(e, "system"),
+                  "processor threads", (json_int_t)report_real(e, "cpu.threads"), "memory",
+                  (json_int_t)report_real(e, "memory_bytes"));
+    json_object_update(object, here);
+    json_decref(here);
+    json_object_set_new(object, "width", json_integer(s->m.variant.times));
+    json_object_set_new(object, "size", json_integer(s->m.variant.size));
+    return object;
+}
+
+static be_status same_sweep(const sweep *s, const json_t *header, json_t *ours, be_error *err)
+{
+    const json_t *theirs = json_object_get(header, "identity");
+    const char *name;
+    json_t *value;
+    be_status status = BE_OK;
+    json_object_foreach(ours, name, value)
+    {
+        const json_t *other = json_object_get(theirs, name);
+        if (json_equal(value, other) || status != BE_OK) continue;
+        char *a = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        char *b = other ? json_dumps(other, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+        status = status_fail(err, __FILE__, __LINE__, BE_USAGE,
+                             "--resume %s: expected the sweep of before, found another %s: %.150s "
+                             "there, %.150s now; measure anew without --resume",
+                             s->log.path, name, b ? b : "none", a ? a : "none");
+        free(a);
+        free(b);
+    }
+    return status;
+}
+
+static be_status load(sweep *s, const char *path, const char *name, json_t *ours, be_error *err)
+{
+    sweep_log_content before;
+    size_t i;
+    json_t *record;
+    be_status status = sweep_log_open(&s->log, path, name, &before, err);
+    if (status == BE_OK) status = same_sweep(s, before.header, ours, err);
+    if (status == BE_OK) {
+        json_array_foreach(before.records, i, record) sweep_take(s, record);
+        s->loaded = (int)json_array_size(before.records);
+        cli_note(s->cli, "%s: going on after %d records%s", s->log.path, s->loaded,
+                 before.damaged ? "; its last line was cut off and is measured again" : "");
+    }
+    json_decref(before.header);
+    json_decref(before.records);
+    return status;
+}
+
+static be_status open_log(sweep *s, be_error *err)
+{
+    const option_value *resume = &s->cli->value[OPTION_RESUME];
+    char name[96];
+    json_t *ours = identity(s);
+    snprintf(name, sizeof name, "%s-%s", s->workload->name, s->range.axis->name);
+    be_status status;
+    if (resume->given) {
+        status = load(s, resume->text, name, ours, err);
+    } else {
+        json_t *header = json_pack("{s:i, s:s, s:I, s:s, s:O, s:O}", "schema", 1, "kind", "sweep",
+                                   "unix_s", (json_int_t)time(NULL), "version", BUILD_VERSION,
+                                   "identity", ours, "environment", s->m.environment);
+        status = sweep_log_create(&s->log, s->cli->value[OPTION_OUTPUT].text, name, header, err);
+        json_decref(header);
+    }
+    json_decref(ours);
+    return status;
+}
+
+static be_status prepare(sweep *s, be_error *err)
+{
+    const option_value *values = s->cli->value;
+    s->workload = cli_workload(s->cli, 0);
+    if (!values[OPTION_OVER].given)
+        FAIL(err, BE_USAGE, "sweep needs --over AXIS=FROM..TO, as in --over batch=8..4096");
+    TRY(axis_parse(values[OPTION_OVER].text, s->workload, &s->range, err));
+    const option_id swept[] = {OPTION_BATCH, OPTION_WIDTH, OPTION_SIZE};
+    for (size_t o = 0; o < sizeof swept / sizeof *swept; o++)
+        if (values[swept[o]].given && strcmp(s->range.axis->name, option_table[swept[o]].name) == 0)
+            FAIL(err, BE_USAGE, "--%s: the sweep goes over the %s; leave --%s out",
+                 s->range.axis->name, s->range.axis->name, s->range.axis->name);
+    if (values[OPTION_RESUME].given && values[OPTION_OUTPUT].given)
+        FAIL(err, BE_USAGE,
+             "--output: a resumed sweep goes on in its own file; leave --output out");
+    TRY(option_single(s->cli, OPTION_BATCH, s->workload->batch, &s->batch, err));
+    TRY(measurement_open(&s->m, s->cli, err));
+    s->m.plan.batch_count = 0; /* check_range looks at the batches */
+    TRY(measurement_begin(&s->m, s->workload, err));
+    TRY(check_range(s, err));
+    TRY(sweep_find_sides(s, err));
+    return open_log(s, err);
+}
+
+static be_status write_svg(const sweep *s, const json_t *result, be_error *err)
+{
+    const char *path = s->cli->value[OPTION_SVG].text;
+    char *bytes = NULL;
+    size_t count = 0;
+    if (!path) return BE_OK;
+    FILE *out = open_memstream(&bytes, &count);
+    if (!out) FAIL(err, BE_NO_MEMORY, "no memory for the plot");
+    sweep_write_svg(result, out);
+    bool whole = fclose(out) == 0;
+    be_status status = whole ? file_write_whole(path, bytes, count, err) : BE_NO_MEMORY;
+    free(bytes);
+    if (!whole) FAIL(err, BE_NO_MEMORY, "no memory for the plot");
+    return status;
+}
+
+/* The results are shown however it ended, if there is any. */
+static be_status tell(const sweep *s, be_status ended, be_error *err)
+{
+    json_t *result = NULL;
+    be_status status = sweep_result(s, ended, &result, err);
+    cli_progress_end();
+    if (status == BE_OK) status = sweep_write(result, cli_format(s->cli), stdout, err);
+    if (status == BE_OK) status = write_svg(s, result, err);
+    json_decref(result);
+    return status;
+}
+
+/* A side that dropped out makes the command fail, after all that the others gave. */
+static be_status check_sides(const sweep *s, be_error *err)
+{
+    for (int i = 0; i < s->side_count; i++)
+        if (s->sides[i].missing)
+            FAIL(err, BE_FAILED, "%s dropped out: %s", s->sides[i].name, s->sides[i].reason);
+    return BE_OK;
+}
+
+static be_status measure(sweep *s, be_error *err)
+{
+    be_status status = axis_is_measured(s->range.axis) ? sweep_search(s, err) : sweep_steps(s, err);
+    be_error telling = {0};
+    be_status told = tell(s, status, &telling);
+    if (status == BE_INTERRUPTED)
+        cli_note(s->cli, "%s has what was measured; --resume=%s goes on from there", s->log.path,
+                 s->log.path);
+    if (status == BE_OK && told != BE_OK) {
+        *err = telling;
+        return told;
+    }
+    return status == BE_OK ? check_sides(s, err) : status;
+}
+
+be_status cmd_sweep(const cli_options *options, be_error *err)
+{
+    static sweep s; /* large: it holds the engines' paths */
+    const option_value *limit = &options->value[OPTION_MAX_TIME];
+    s = (sweep){.cli = options,
+                .records = json_array(),
+                .notes = json_array(),
+                .log.fd = -1,
+                .limit_s = limit->given ? limit->real : DEFAULT_S,
+                .began_ns = clock_now_ns()};
+    be_status status = prepare(&s, err);
+    if (status == BE_OK) status = measure(&s, err);
+    sweep_log_close(&s.log);
+    json_decref(s.records);
+    json_decref(s.notes);
+    measurement_close(&s.m);
+    return status;
+}

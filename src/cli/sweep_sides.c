@@ -1,0 +1,207 @@
+/* Who is compared with whom in a sweep. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "cli/cli.h"
+#include "cli/sweep.h"
+
+static bool is_native(const bench_contender *who)
+{
+    return strcmp(who->engine->name, "native") == 0;
+}
+
+/* What an engine says of a device, in its answer to hello. */
+static const json_t *device_facts(const bench_plan *plan, const bench_contender *who)
+{
+    size_t i;
+    json_t *device;
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        if (who->engine != &plan->engines[e]) continue;
+        json_array_foreach(json_object_get(plan->hello[e], "devices"), i, device)
+        {
+            const char *id = json_string_value(json_object_get(device, "id"));
+            if (id && strcmp(id, who->device) == 0) return device;
+        }
+    }
+    return NULL;
+}
+
+static bool runs_on_cpu(const bench_plan *plan, const bench_contender *who)
+{
+    const json_t *facts = device_facts(plan, who);
+    const char *name = json_string_value(json_object_get(facts, "name"));
+    const char *other = json_string_value(json_object_get(facts, "duplicate_of"));
+    if (strcmp(who->device, "cpu") == 0 || (other && strcmp(other, "cpu") == 0)) return true;
+    return name && strncmp(name, "CPU behind OpenCL", 17) == 0;
+}
+
+static be_status add_setting(sweep *s, sweep_side *side, const bench_contender *who,
+                             const char *kernels, be_error *err)
+{
+    bench_plan *plan = &s->m.plan;
+    if (side->setting_count == SWEEP_SETTINGS_MAX || plan->contender_count == BENCH_CONTENDERS_MAX)
+        FAIL(err, BE_USAGE,
+             "expected fewer combinations of engine, device and threads; name less "
+             "of them by --engine, --device and --threads");
+    sweep_setting *setting = &side->settings[side->setting_count++];
+    setting->contender = plan->contender_count;
+    plan->contenders[plan->contender_count++] = *who;
+    if (strcmp(who->device, "cpu") == 0)
+        snprintf(setting->name, sizeof setting->name, "%d thread%s%s%s", who->threads,
+                 who->threads == 1 ? "" : "s", *kernels ? ", " : "", kernels);
+    else
+        snprintf(setting->name, sizeof setting->name, "%s", who->device);
+    return BE_OK;
+}
+
+/* A side with its settings: the given threads, each with the engine's own choice of kernels; for
+ * the native engine on the CPU also with one library's alone. */
+static be_status add_side(sweep *s, const bench_contender *like, const int *threads, int count,
+                          be_error *err)
+{
+    if (s->side_count == SWEEP_SIDES_MAX)
+        FAIL(err, BE_USAGE,
+             "expected at most %d engines and devices to compare, found more; name "
+             "them by --engine and --device",
+             SWEEP_SIDES_MAX);
+    sweep_side *side = &s->sides[s->side_count++];
+    bench_contender who = *like;
+    bool cpu = strcmp(like->device, "cpu") == 0;
+    *side = (sweep_side){.device = like->device,
+                         .is_cpu = runs_on_cpu(&s->m.plan, like),
+                         .most = (double)s->range.to};
+    int used = snprintf(side->name, sizeof side->name, "%s %s%s", engine_title(like->engine->name),
+                        like->device, side->is_cpu && !cpu ? " (the CPU)" : "");
+    if (cpu && count == 1)
+        snprintf(side->name + used, sizeof side->name - (size_t)used, " %d thread%s", threads[0],
+                 threads[0] == 1 ? "" : "s");
+    for (int library = 0; library <= (cpu && is_native(like) ? s->library_count : 0); library++) {
+        if (library) who.engine = &s->libraries[library - 1];
+        for (int t = 0; t < count; t++) {
+            who.threads = threads[t];
+            TRY(add_setting(s, side, &who, library ? who.engine->argv[3] : "", err));
+        }
+    }
+    return BE_OK;
+}
+
+/* The numbers of threads that are tried: those of --threads; else 1, 2, 4, … and all, and for other
+ * engines, which start slowly, 1 and all. */
+static int thread_counts(const sweep *s, const bench_contender *who, int out[SWEEP_SETTINGS_MAX])
+{
+    const option_value *given = &s->cli->value[OPTION_THREADS];
+    int all = cli_default_threads(s->cli), count = 0;
+    if (strcmp(who->device, "cpu") != 0) return out[0] = all, 1;
+    for (int t = 0; t < given->count && count < 4; t++) out[count++] = (int)given->integers[t];
+    if (given->count) return count;
+    for (int threads = 1; threads < all && count < 3 && (is_native(who) || !count); threads *= 2)
+        out[count++] = threads;
+    if (is_native(who) && all / 2 > (count ? out[count - 1] : 0)) out[count++] = all / 2;
+    out[count++] = all;
+    return count;
+}
+
+static be_status add_pair(sweep *s, int first, int second, bool beside, be_error *err)
+{
+    if (s->pair_count == SWEEP_PAIRS_MAX)
+        FAIL(err, BE_USAGE,
+             "expected at most %d pairs to compare, found more; name fewer engines "
+             "and devices",
+             SWEEP_PAIRS_MAX);
+    sweep_pair *pair = &s->pairs[s->pair_count++];
+    *pair =
+        (sweep_pair){.first = first, .second = second, .beside = beside, .to = (double)s->range.to};
+    return BE_OK;
+}
+
+static const bench_contender *contender_of(const sweep *s, int side)
+{
+    return &s->m.plan.contenders[s->sides[side].settings[0].contender];
+}
+
+static bool same_engine(const sweep *s, int a, int b)
+{
+    return strcmp(contender_of(s, a)->engine->name, contender_of(s, b)->engine->name) == 0;
+}
+
+static bool same_device(const sweep *s, int a, int b)
+{
+    return strcmp(s->sides[a].device, s->sides[b].device) == 0;
+}
+
+/* An engine's processor against its accelerators; beside it what a framework costs. */
+static be_status pair_with_gpu(sweep *s, be_error *err)
+{
+    for (int a = 0; a < s->side_count; a++)
+        for (int b = 0; b < s->side_count; b++)
+            if (same_engine(s, a, b) && s->sides[a].is_cpu && !s->sides[b].is_cpu)
+                TRY(add_pair(s, a, b, false, err));
+    bool none = s->pair_count == 0;
+    for (int a = 0; a < s->side_count; a++)
+        for (int b = a + 1; b < s->side_count; b++)
+            if (!same_engine(s, a, b) && same_device(s, a, b)) TRY(add_pair(s, a, b, !none, err));
+    for (int b = 1; s->pair_count == 0 && b < s->side_count; b++)
+        TRY(add_pair(s, 0, b, false, err));
+    return BE_OK;
+}
+
+/* The first against each other. */
+static be_status pair_with_first(sweep *s, be_error *err)
+{
+    for (int b = 1; b < s->side_count; b++) TRY(add_pair(s, 0, b, false, err));
+    return BE_OK;
+}
+
+/* The native engine with its own kernels alone, and with oneDNN's alone. */
+static void find_libraries(sweep *s)
+{
+    static const char *const names[SWEEP_LIBRARIES] = {"native", "onednn"};
+    engine_options options = {.isa = s->cli->value[OPTION_ISA].text};
+    if (s->cli->value[OPTION_LIBRARY].given || options.isa) return;
+    for (int l = 0; l < SWEEP_LIBRARIES; l++) {
+        options.library = names[l];
+        if (strcmp(names[l], "native") != 0 && !backend_has_library("cpu", names[l])) continue;
+        if (engine_find(&s->libraries[s->library_count], "native", &options, NULL) == BE_OK)
+            s->library_count++;
+    }
+}
+
+/* The processor stands for itself with the best of its settings; where nothing but processors is
+ * there, or where several numbers of threads were named, each number is a side. */
+static be_status add_contender(sweep *s, const bench_contender *who, bool apart, be_error *err)
+{
+    int threads[SWEEP_SETTINGS_MAX];
+    int count = thread_counts(s, who, threads);
+    if (strcmp(who->device, "cpu") != 0 || !apart || !is_native(who))
+        return add_side(s, who, threads, count, err);
+    if (!s->cli->value[OPTION_THREADS].given && count > 1) threads[1] = threads[count - 1];
+    if (!s->cli->value[OPTION_THREADS].given && count > 2) count = 2;
+    for (int t = 0; t < count; t++) TRY(add_side(s, who, &threads[t], 1, err));
+    return BE_OK;
+}
+
+be_status sweep_find_sides(sweep *s, be_error *err)
+{
+    bench_plan *plan = &s->m.plan;
+    bench_contender found[BENCH_CONTENDERS_MAX];
+    int count = 0;
+    for (int c = 0; c < plan->contender_count; c++) {
+        bool seen = false;
+        for (int f = 0; f < count; f++)
+            seen |= found[f].engine == plan->contenders[c].engine &&
+                    strcmp(found[f].device, plan->contenders[c].device) == 0;
+        if (!seen) found[count++] = plan->contenders[c];
+        s->has_gpu |= !runs_on_cpu(plan, &plan->contenders[c]);
+    }
+    plan->contender_count = 0;
+    find_libraries(s);
+    for (int f = 0; f < count; f++) TRY(add_contender(s, &found[f], !s->has_gpu, err));
+    TRY(s->has_gpu ? pair_with_gpu(s, err) : pair_with_first(s, err));
+    if (!s->pair_count)
+        FAIL(err, BE_USAGE,
+             "expected at least two contenders to compare, found %s alone; name more by --engine, "
+             "--device or --threads",
+             s->sides[0].name);
+    return BE_OK;
+}

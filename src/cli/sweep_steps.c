@@ -1,0 +1,169 @@
+/* The sweep over the number of steps: start-up and step of every side are timed several times, the
+ * totals start-up + n × step cross where they cross, and short trainings on both sides of that
+ * place are run as a whole. */
+#include <math.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/sweep.h"
+#include "report/sheet.h"
+#include "run/whole.h"
+
+#define WHOLE_MOST_S 5.0 /* for one training */
+#define WHOLE_LIMIT_S 60.0
+#define BESIDE 1.1 /* beyond the ends of the crossing's interval */
+
+/* Mean and standard error; of one value a tenth of it. */
+typedef struct mean {
+    double sum, squares;
+    int count;
+} mean;
+
+static void mean_add(mean *m, double value)
+{
+    m->sum += value;
+    m->squares += value * value;
+    m->count++;
+}
+
+static double mean_of(const mean *m)
+{
+    return m->sum / m->count;
+}
+
+/* 1.3: Student's t for the six runs that there are, over the normal distribution. */
+static double mean_error(const mean *m)
+{
+    double average = mean_of(m);
+    double least = SWEEP_FLOOR * fabs(average);
+    if (m->count < 2) return 0.1 * fabs(average);
+    double variance = fmax(m->squares - m->count * average * average, 0) / (m->count - 1);
+    return fmax(1.3 * sqrt(variance / m->count), least);
+}
+
+/* Start-up counts to the end of the first step, which is a step of its own. */
+static crossing_line line_of(const sweep *s, int side)
+{
+    mean start = {0}, step = {0};
+    size_t i;
+    json_t *record;
+    json_array_foreach(s->records, i, record)
+    {
+        const json_t *best = sweep_best(s, record, side);
+        double step_s = report_real(best, "step_s.median");
+        double start_s = report_real(best, "start_s") + report_real(best, "prepare_s") +
+                         report_real(best, "first_step_s") - step_s;
+        if (strcmp(report_string(record, "kind"), "point") != 0 || !isfinite(start_s)) continue;
+        mean_add(&start, start_s);
+        mean_add(&step, step_s);
+    }
+    if (!start.count) return (crossing_line){NAN, NAN, NAN, NAN};
+    return (crossing_line){mean_of(&start), mean_error(&start), mean_of(&step), mean_error(&step)};
+}
+
+be_status sweep_steps_pair(const sweep *s, const sweep_pair *pair, crossing_line lines[2],
+                           crossing_result *out, be_error *err)
+{
+    crossing_options options = sweep_options(s, pair);
+    lines[0] = line_of(s, pair->first);
+    lines[1] = line_of(s, pair->second);
+    *out = (crossing_result){0};
+    if (isnan(lines[0].start) || isnan(lines[1].start)) return BE_OK;
+    return crossing_lines(&lines[0], &lines[1], &options, cli_seed(s->cli), out, err);
+}
+
+static int runs_so_far(const sweep *s)
+{
+    int runs = 0;
+    size_t i;
+    json_t *record;
+    json_array_foreach(s->records, i, record) runs +=
+        strcmp(report_string(record, "kind"), "point") == 0;
+    return runs;
+}
+
+static be_status time_starts(sweep *s, be_error *err)
+{
+    while (runs_so_far(s) < SWEEP_STEPS_RUNS) {
+        int sides[SWEEP_SIDES_MAX], count = 0;
+        for (int i = 0; i < s->side_count; i++)
+            if (!s->sides[i].missing) sides[count++] = i;
+        if (sweep_time_is_up(s) && runs_so_far(s) > 0) {
+            s->out_of_time = true;
+            return BE_OK;
+        }
+        if (!count) return BE_OK;
+        cli_progress(s->cli, "start-up and step, run %d of %d ...", runs_so_far(s) + 1,
+                     SWEEP_STEPS_RUNS);
+        TRY(sweep_measure(s, (double)s->batch, sides, count, err));
+    }
+    return BE_OK;
+}
+
+/* The contender of the side's latest record that was its fastest. */
+static int fastest_setting(const sweep *s, int side)
+{
+    for (size_t i = json_array_size(s->records); i-- > 0;) {
+        const json_t *best = sweep_best(s, json_array_get(s->records, i), side);
+        for (int k = 0; best && k < s->sides[side].setting_count; k++)
+            if (strcmp(s->sides[side].settings[k].name, report_string(best, "setting")) == 0)
+                return s->sides[side].settings[k].contender;
+    }
+    return s->sides[side].settings[0].contender;
+}
+
+static bool was_run(const sweep *s, double steps, const char *side)
+{
+    size_t i;
+    json_t *record;
+    json_array_foreach(s->records, i, record)
+    {
+        if (strcmp(report_string(record, "kind"), "whole") == 0 &&
+            report_real(record, "x") == steps && strcmp(report_string(record, "side"), side) == 0)
+            return true;
+    }
+    return false;
+}
+
+static be_status run_whole(sweep *s, int side, const crossing_line *line, double steps,
+                           be_error *err)
+{
+    conductor_contender contender;
+    int index = fastest_setting(s, side);
+    measurement_point point = {.batch = s->batch, .contenders = &index, .count = 1};
+    double seconds = 0, expected_s = line->start + steps * line->step;
+    if (expected_s > WHOLE_MOST_S || was_run(s, steps, s->sides[side].name)) return BE_OK;
+    cli_progress(s->cli, "%s: a whole training of %.0f steps ...", s->sides[side].name, steps);
+    measurement_contenders(&s->m, &point, &contender);
+    TRY(whole_run(&contender, (int64_t)steps, WHOLE_LIMIT_S, &cli_signal, &seconds, err));
+    json_t *record = json_pack("{s:s, s:f, s:s, s:f, s:f}", "kind", "whole", "x", steps, "side",
+                               s->sides[side].name, "seconds", seconds, "expected_s", expected_s);
+    be_status status = sweep_log_append(&s->log, record, err);
+    if (status == BE_OK) sweep_take(s, record);
+    json_decref(record);
+    return status;
+}
+
+/* On both sides of the crossing, where that is short enough. */
+static be_status confirm(sweep *s, const sweep_pair *pair, be_error *err)
+{
+    crossing_line lines[2];
+    crossing_result found;
+    TRY(sweep_steps_pair(s, pair, lines, &found, err));
+    if (!found.count) return BE_OK;
+    const crossing *c = &found.crossings[0];
+    const double places[] = {floor(fmax(c->low / BESIDE, 1)), ceil(c->high * BESIDE)};
+    for (int i = 0; i < 2; i++)
+        for (int side = 0; side < 2 && !sweep_time_is_up(s); side++)
+            TRY(run_whole(s, side ? pair->second : pair->first, &lines[side], places[i], err));
+    return BE_OK;
+}
+
+be_status sweep_steps(sweep *s, be_error *err)
+{
+    TRY(sweep_screen(s, (double)s->batch, err));
+    TRY(time_starts(s, err));
+    for (int p = 0; p < s->pair_count; p++)
+        if (!s->pairs[p].beside) TRY(confirm(s, &s->pairs[p], err));
+    return BE_OK;
+}

@@ -1,0 +1,258 @@
+/* Tables and files of a sweep. */
+#include "report/sweep.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *x_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    return report_count(report_real(record, "x"), out);
+}
+
+/* "0.412 [0.403, 0.421]" */
+static const char *ratio_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    snprintf(out, REPORT_TEXT_BYTES, "%.3g [%.3g, %.3g]", report_real(record, "ratio"),
+             report_real(record, "low"), report_real(record, "high"));
+    return out;
+}
+
+/* The words of a name that the other one does not begin with: "cpu" of "native cpu" beside "native
+ * cuda:0". */
+static const char *short_name(const char *name, const char *other)
+{
+    size_t same = 0;
+    for (size_t i = 0; name[i] && name[i] == other[i]; i++)
+        if (name[i] == ' ') same = i + 1;
+    return name + same;
+}
+
+static const char *verdict_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    const char *verdict = report_string(record, "verdict");
+    const char *first = report_string(record, "first"), *second = report_string(record, "second");
+    const char *name = strcmp(verdict, "FASTER") == 0   ? short_name(first, second)
+                       : strcmp(verdict, "SLOWER") == 0 ? short_name(second, first)
+                                                        : verdict;
+    snprintf(out, REPORT_TEXT_BYTES, "%s", name);
+    return out;
+}
+
+/* All points of all pairs as rows of their own; of one pair if `only` is given. */
+static json_t *rows_of(const json_t *result, const json_t *only)
+{
+    static const char *const names[] = {"first", "second"};
+    json_t *rows = json_array(), *pair, *point;
+    size_t p, i;
+    json_array_foreach(json_object_get(result, "pairs"), p, pair)
+    {
+        if (only && pair != only) continue;
+        json_array_foreach(json_object_get(pair, "points"), i, point)
+        {
+            json_t *row = json_copy(point);
+            json_object_set_new(row, "kind", json_string("point"));
+            json_object_set(row, "workload", json_object_get(result, "workload"));
+            json_object_set(row, "axis", json_object_get(result, "axis"));
+            for (int n = 0; n < 2; n++)
+                json_object_set(row, names[n], json_object_get(pair, names[n]));
+            json_array_append_new(rows, row);
+        }
+    }
+    return rows;
+}
+
+static be_status write_csv(const json_t *result, FILE *out, be_error *err)
+{
+    static const report_column columns[] = {{"workload", NULL, UNIT_TEXT, NULL},
+                                            {"axis", NULL, UNIT_TEXT, NULL},
+                                            {"x", NULL, UNIT_NUMBER, NULL},
+                                            {"first", NULL, UNIT_TEXT, NULL},
+                                            {"second", NULL, UNIT_TEXT, NULL},
+                                            {"first_s", NULL, UNIT_SECONDS, NULL},
+                                            {"second_s", NULL, UNIT_SECONDS, NULL},
+                                            {"ratio", NULL, UNIT_NUMBER, NULL},
+                                            {"low", NULL, UNIT_NUMBER, NULL},
+                                            {"high", NULL, UNIT_NUMBER, NULL},
+                                            {"verdict", NULL, UNIT_TEXT, NULL},
+                                            {"first_setting", NULL, UNIT_TEXT, NULL},
+                                            {"second_setting", NULL, UNIT_TEXT, NULL},
+                                            {"runs", NULL, UNIT_COUNT, NULL}};
+    json_t *rows = rows_of(result, NULL);
+    report_sheet sheet = {columns, sizeof columns / sizeof columns[0], rows, -1};
+    be_status status = report_write(&sheet, REPORT_CSV, out, err);
+    json_decref(rows);
+    return status;
+}
+
+/* The points, then what was found for each pair. */
+static be_status write_jsonl(const json_t *result, FILE *out, be_error *err)
+{
+    json_t *rows = rows_of(result, NULL), *pair;
+    size_t p;
+    json_array_foreach(json_object_get(result, "pairs"), p, pair)
+    {
+        json_t *found = json_copy(pair);
+        json_object_set_new(found, "kind", json_string("pair"));
+        json_object_set(found, "workload", json_object_get(result, "workload"));
+        json_object_set(found, "axis", json_object_get(result, "axis"));
+        json_object_set(found, "ended", json_object_get(result, "ended"));
+        json_object_del(found, "points");
+        json_array_append_new(rows, found);
+    }
+    report_sheet sheet = {.records = rows, .best = -1};
+    be_status status = report_write(&sheet, REPORT_JSONL, out, err);
+    json_decref(rows);
+    return status;
+}
+
+/* ---------------------------------------------------------------- for people */
+
+static void print_head(const json_t *result, FILE *out)
+{
+    char name[REPORT_TEXT_BYTES], from[REPORT_TEXT_BYTES], to[REPORT_TEXT_BYTES], line[700];
+    const json_t *e = json_object_get(result, "environment");
+    report_hardware(report_string(e, "cpu.model"), name);
+    double cores = report_real(e, "cpu.cores");
+    snprintf(line, sizeof line, "machine: %s, %.0f core%s; %s", name, cores, cores == 1 ? "" : "s",
+             report_string(e, "system"));
+    report_paragraph(out, line, 2);
+    snprintf(line, sizeof line, "data: %s", report_string(result, "data"));
+    report_paragraph(out, line, 2);
+    double batch = report_real(result, "batch");
+    int used = snprintf(line, sizeof line, "%s, %s, %s: %s from %s to %s",
+                        report_string(result, "workload"),
+                        strcmp(report_string(result, "mode"), "train") ? "inference" : "training",
+                        report_string(result, "precision"), report_string(result, "noun"),
+                        report_count(report_real(result, "from"), from),
+                        report_count(report_real(result, "to"), to));
+    if (!isnan(batch)) snprintf(line + used, sizeof line - (size_t)used, ", batch %.0f", batch);
+    fprintf(out, "\n%s", report_look.color ? "\033[1m" : "");
+    report_paragraph(out, line, 2);
+    fprintf(out, "%s", report_look.color ? "\033[0m" : "");
+}
+
+static be_status write_pair(const json_t *result, const json_t *pair, report_format format,
+                            FILE *out, be_error *err)
+{
+    const char *unit = json_is_true(json_object_get(result, "total")) ? "in all" : "a sample";
+    const char *first = report_string(pair, "first"), *second = report_string(pair, "second");
+    const report_column columns[] = {{"x", report_string(result, "axis"), UNIT_COUNT, x_text},
+                                     {"first_s", short_name(first, second), UNIT_SECONDS, NULL},
+                                     {"second_s", short_name(second, first), UNIT_SECONDS, NULL},
+                                     {"ratio", "ratio [95 %]", UNIT_NUMBER, ratio_text},
+                                     {"verdict", "faster", UNIT_TEXT, verdict_text}};
+    json_t *rows = rows_of(result, pair);
+    report_sheet sheet = {columns, sizeof columns / sizeof columns[0], rows, -1};
+    char line[300];
+    snprintf(line, sizeof line, "%s / %s, time %s", first, second, unit);
+    fprintf(out, "\n");
+    report_paragraph(out, line, 2);
+    be_status status = BE_OK;
+    if (json_array_size(rows))
+        status = report_write(&sheet, format, out, err);
+    else
+        fprintf(out, "nothing was measured\n");
+    json_decref(rows);
+    fprintf(out, "\n");
+    if (status == BE_OK) sweep_print_findings(result, pair, out);
+    return status;
+}
+
+/* "native cpu: 1 thread (batch 8), 2 threads (batch 16–4,096); native avx512 + oneDNN 2.6.3" */
+static void print_settings(const json_t *result, const json_t *side, FILE *out)
+{
+    char line[1200], a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES];
+    const char *ran = "";
+    size_t i, used;
+    json_t *stretch;
+    const json_t *settings = json_object_get(side, "settings");
+    if (!json_array_size(settings)) return;
+    used = (size_t)snprintf(line, sizeof line, "%s ran as ", report_string(side, "name"));
+    json_array_foreach(settings, i, stretch)
+    {
+        if (used > 900) break;
+        double from = report_real(stretch, "from"), to = report_real(stretch, "to");
+        used += (size_t)snprintf(line + used, sizeof line - used, "%s%s", i ? ", " : "",
+                                 report_string(stretch, "setting"));
+        if (json_array_size(settings) > 1 && from < to)
+            used += (size_t)snprintf(line + used, sizeof line - used, " (%s %s to %s)",
+                                     report_string(result, "axis"), report_count(from, a),
+                                     report_count(to, b));
+        else if (json_array_size(settings) > 1)
+            used += (size_t)snprintf(line + used, sizeof line - used, " (%s %s)",
+                                     report_string(result, "axis"), report_count(from, a));
+        ran = report_string(stretch, "implementation");
+    }
+    snprintf(line + used, sizeof line - used, "; %s", ran);
+    report_paragraph(out, line, 2);
+}
+
+static void print_end(const json_t *result, FILE *out)
+{
+    char line[1400];
+    const char *ended = report_string(result, "ended"), *file = report_string(result, "file");
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(result, "sides"), i, item) print_settings(result, item, out);
+    json_array_foreach(json_object_get(result, "notes"), i, item)
+    {
+        snprintf(line, sizeof line, "note: %s", json_string_value(item));
+        report_paragraph(out, line, 2);
+    }
+    json_array_foreach(report_member(result, "environment.warnings"), i, item)
+    {
+        snprintf(line, sizeof line, "warning: %s", json_string_value(item));
+        report_paragraph(out, line, 2);
+    }
+    const char *how = strcmp(ended, "time limit") == 0
+                          ? "The time was over before all was decided: a longer --max-time, with "
+                            "--resume, goes on."
+                      : strcmp(ended, "interrupted") == 0
+                          ? "Interrupted: these are the results so far; --resume goes on."
+                      : strcmp(ended, "failed") == 0
+                          ? "It failed: these are the results so far; --resume goes on."
+                          : "";
+    double loaded = report_real(result, "loaded");
+    snprintf(line, sizeof line, "%s%s%.0f runs%s in %.0f s, kept in %s", how, *how ? " " : "",
+             report_real(result, "measured"), loaded > 0 ? ", some of them before," : "",
+             report_real(result, "elapsed_s"), file);
+    report_paragraph(out, line, 2);
+}
+
+static be_status write_page(const json_t *result, report_format format, FILE *out, be_error *err)
+{
+    size_t p;
+    json_t *pair;
+    print_head(result, out);
+    json_array_foreach(json_object_get(result, "pairs"), p, pair)
+    {
+        if (json_is_true(json_object_get(pair, "beside")))
+            sweep_print_findings(result, pair, out);
+        else
+            TRY(write_pair(result, pair, format, out, err));
+    }
+    fprintf(out, "\n");
+    if (format == REPORT_MD) fprintf(out, "```\n");
+    sweep_print_plot(result, out);
+    if (format == REPORT_MD) fprintf(out, "```\n");
+    fprintf(out, "\n");
+    print_end(result, out);
+    return BE_OK;
+}
+
+be_status sweep_write(const json_t *result, report_format format, FILE *out, be_error *err)
+{
+    report_sheet sheet = {.records = result, .best = -1};
+    switch (format) {
+    case REPORT_JSON:
+        return report_write(&sheet, REPORT_JSON, out, err);
+    case REPORT_JSONL:
+        return write_jsonl(result, out, err);
+    case REPORT_CSV:
+        return write_csv(result, out, err);
+    case REPORT_TABLE:
+    case REPORT_MD:
+        break;
+    }
+    return write_page(result, format, out, err);
+}

@@ -1,0 +1,216 @@
+/* The break-even points in sentences, and in a plot. */
+#include <math.h>
+#include <string.h>
+
+#include "report/plot.h"
+#include "report/sweep.h"
+
+#define POINTS_MAX 256
+#define MARKS_MAX 32
+
+/* ---------------------------------------------------------------- sentences */
+
+static const char *count_text(const json_t *record, const char *path, char out[REPORT_TEXT_BYTES])
+{
+    return report_count(report_real(record, path), out);
+}
+
+/* "batch", "steps": what stands before or behind a number. */
+static const char *place(const json_t *result, const char *number, char out[REPORT_TEXT_BYTES])
+{
+    const char *name = report_string(result, "axis");
+    if (strcmp(name, "steps") == 0)
+        snprintf(out, REPORT_TEXT_BYTES, "%.40s steps", number);
+    else
+        snprintf(out, REPORT_TEXT_BYTES, "%.20s %.40s", name, number);
+    return out;
+}
+
+static void say_crossings(const json_t *result, const json_t *pair, FILE *out)
+{
+    char x[REPORT_TEXT_BYTES], low[REPORT_TEXT_BYTES], high[REPORT_TEXT_BYTES];
+    char where[REPORT_TEXT_BYTES], line[600];
+    size_t i;
+    json_t *at;
+    json_array_foreach(json_object_get(pair, "crossings"), i, at)
+    {
+        snprintf(line, sizeof line, "below %s (%s%s%s) %s is faster, above it %s.",
+                 place(result, count_text(at, "x", x), where), count_text(at, "low", low),
+                 report_look.utf8 ? "–" : "-", count_text(at, "high", high),
+                 report_string(at, "faster_below"), report_string(at, "faster_above"));
+        fprintf(out, "%s", report_look.color ? "\033[1m" : "");
+        report_paragraph(out, line, 2);
+        fprintf(out, "%s", report_look.color ? "\033[0m" : "");
+    }
+}
+
+static void say_winner(const json_t *result, const json_t *pair, FILE *out)
+{
+    char from[REPORT_TEXT_BYTES], to[REPORT_TEXT_BYTES], at[REPORT_TEXT_BYTES], line[600];
+    char where[REPORT_TEXT_BYTES];
+    const char *winner = report_string(pair, "winner");
+    double least = report_real(pair, "least_ratio");
+    bool whole = json_array_size(json_object_get(pair, "undecided")) == 0;
+    if (!*winner) return;
+    snprintf(line, sizeof line,
+             "no crossing from %s to %s: %s is faster %s, by at least %.2f%s (at %s).",
+             place(result, count_text(pair, "from", from), where), count_text(pair, "to", to),
+             winner, whole ? "everywhere" : "wherever that is sure", least, report_times(),
+             count_text(pair, "least_at", at));
+    report_paragraph(out, line, 2);
+}
+
+static void say_undecided(const json_t *result, const json_t *pair, FILE *out)
+{
+    char from[REPORT_TEXT_BYTES], to[REPORT_TEXT_BYTES], where[REPORT_TEXT_BYTES], line[600];
+    size_t i;
+    json_t *at;
+    json_array_foreach(json_object_get(pair, "undecided"), i, at)
+    {
+        snprintf(line, sizeof line,
+                 "undecided between %s and %s: the ratio of their times is between %.2f and %.2f "
+                 "there, too close to 1 or too noisy to say who wins.",
+                 place(result, count_text(at, "from", from), where), count_text(at, "to", to),
+                 report_real(at, "ratio_low"), report_real(at, "ratio_high"));
+        report_paragraph(out, line, 2);
+    }
+}
+
+static void say_whole(const json_t *pair, FILE *out)
+{
+    char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], steps[REPORT_TEXT_BYTES], line[1200];
+    size_t i, used = 0;
+    json_t *run;
+    const json_t *runs = json_object_get(pair, "whole");
+    if (!json_array_size(runs)) return;
+    used = (size_t)snprintf(line, sizeof line, "whole trainings, run to check that: ");
+    json_array_foreach(runs, i, run)
+    {
+        if (used > 1000) break;
+        used += (size_t)snprintf(line + used, sizeof line - used,
+                                 "%s%s steps on %s in %s (%s computed)", i ? "; " : "",
+                                 count_text(run, "x", steps), report_string(run, "side"),
+                                 report_seconds(report_real(run, "seconds"), a),
+                                 report_seconds(report_real(run, "expected_s"), b));
+    }
+    snprintf(line + used, sizeof line - used, ".");
+    report_paragraph(out, line, 2);
+}
+
+/* What a framework takes beside the native engine on the same device. */
+static void say_cost(const json_t *result, const json_t *pair, FILE *out)
+{
+    char from[REPORT_TEXT_BYTES], to[REPORT_TEXT_BYTES], where[REPORT_TEXT_BYTES], line[600];
+    const json_t *points = json_object_get(pair, "points");
+    size_t count = json_array_size(points);
+    if (!count) return;
+    const json_t *first = json_array_get(points, 0), *last = json_array_get(points, count - 1);
+    snprintf(line, sizeof line, "%s takes %.2f%s the time of %s at %s, %.2f%s at %s.",
+             report_string(pair, "second"), 1 / report_real(first, "ratio"), report_times(),
+             report_string(pair, "first"), place(result, count_text(first, "x", from), where),
+             1 / report_real(last, "ratio"), report_times(), count_text(last, "x", to));
+    report_paragraph(out, line, 2);
+}
+
+void sweep_print_findings(const json_t *result, const json_t *pair, FILE *out)
+{
+    if (json_is_true(json_object_get(pair, "beside"))) {
+        say_cost(result, pair, out);
+        return;
+    }
+    say_crossings(result, pair, out);
+    say_winner(result, pair, out);
+    say_undecided(result, pair, out);
+    say_whole(pair, out);
+}
+
+/* ---------------------------------------------------------------- plot */
+
+static const char *x_text(double x, char out[REPORT_TEXT_BYTES])
+{
+    return report_count(x, out);
+}
+
+typedef struct gathered {
+    plot_series series[PLOT_SERIES_MAX];
+    plot_point points[PLOT_SERIES_MAX][POINTS_MAX];
+    plot_mark marks[MARKS_MAX];
+    plot p;
+    char title[200];
+} gathered;
+
+/* In ascending order; a place that is there already is left. */
+static void add_point(gathered *g, int s, const json_t *point, const char *side)
+{
+    char low[24], high[24], median[24];
+    plot_series *series = &g->series[s];
+    plot_point *points = g->points[s];
+    double x = report_real(point, "x");
+    int at = series->count;
+    snprintf(median, sizeof median, "%s_s", side);
+    snprintf(low, sizeof low, "%s_low_s", side);
+    snprintf(high, sizeof high, "%s_high_s", side);
+    if (!(report_real(point, median) > 0)) return;
+    while (at > 0 && points[at - 1].x > x) at--;
+    if ((at > 0 && points[at - 1].x == x) || series->count == POINTS_MAX) return;
+    memmove(points + at + 1, points + at, (size_t)(series->count - at) * sizeof *points);
+    points[at] = (plot_point){x, report_real(point, median), report_real(point, low),
+                              report_real(point, high)};
+    series->count++;
+}
+
+static void add_pair(gathered *g, const json_t *pair, const char *side)
+{
+    size_t i;
+    json_t *point;
+    int s = 0;
+    const char *name = report_string(pair, side);
+    while (s < g->p.series_count && strcmp(g->series[s].name, name) != 0) s++;
+    if (s == PLOT_SERIES_MAX) return;
+    if (s == g->p.series_count) {
+        g->series[s] = (plot_series){.name = name, .points = g->points[s]};
+        g->p.series_count++;
+    }
+    json_array_foreach(json_object_get(pair, "points"), i, point) add_point(g, s, point, side);
+}
+
+static void gather(gathered *g, const json_t *result)
+{
+    size_t i, c;
+    json_t *pair, *at;
+    bool total = json_is_true(json_object_get(result, "total"));
+    *g = (gathered){.p = {.title = g->title,
+                          .x_title = report_string(result, "noun"),
+                          .y_title = total ? "time from start to end" : "time of a sample",
+                          .series = g->series,
+                          .marks = g->marks,
+                          .x_text = x_text,
+                          .y_text = report_seconds}};
+    snprintf(g->title, sizeof g->title, "%s: %s by %s", report_string(result, "workload"),
+             g->p.y_title, g->p.x_title);
+    json_array_foreach(json_object_get(result, "pairs"), i, pair)
+    {
+        add_pair(g, pair, "first");
+        add_pair(g, pair, "second");
+        json_array_foreach(json_object_get(pair, "crossings"), c, at)
+        {
+            if (g->p.mark_count == MARKS_MAX) break;
+            g->marks[g->p.mark_count++] =
+                (plot_mark){report_real(at, "x"), report_real(at, "low"), report_real(at, "high")};
+        }
+    }
+}
+
+void sweep_print_plot(const json_t *result, FILE *out)
+{
+    static gathered g; /* large */
+    gather(&g, result);
+    plot_print(&g.p, out);
+}
+
+void sweep_write_svg(const json_t *result, FILE *out)
+{
+    static gathered g;
+    gather(&g, result);
+    plot_write_svg(&g.p, out);
+}

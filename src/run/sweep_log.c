@@ -1,0 +1,151 @@
+/* Sweeps on disk. */
+#include "run/sweep_log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/memory.h"
+
+#define LOG_MAX ((size_t)256 << 20)
+
+static be_status log_folder(char out[FILE_PATH_BYTES], be_error *err)
+{
+    char state[FILE_PATH_BYTES];
+    TRY(file_xdg(state, FILE_STATE, err));
+    return file_format_path(out, err, "%s/sweeps", state);
+}
+
+static be_status own_name(char out[FILE_PATH_BYTES], const char *name, be_error *err)
+{
+    char folder[FILE_PATH_BYTES], stamp[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    TRY(log_folder(folder, err));
+    TRY(file_make_folders(folder, err));
+    if (!gmtime_r(&now, &utc)) FAIL(err, BE_FAILED, "the system's time is no date");
+    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &utc);
+    return file_format_path(out, err, "%s/%s-%s-%d.jsonl", folder, name, stamp, (int)getpid());
+}
+
+void sweep_log_close(sweep_log *log)
+{
+    if (log->fd >= 0) close(log->fd);
+    log->fd = -1;
+}
+
+be_status sweep_log_append(sweep_log *log, const json_t *record, be_error *err)
+{
+    char *line = json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    if (!line) FAIL(err, BE_NO_MEMORY, "no memory for a record of the sweep");
+    size_t length = strlen(line);
+    line[length] = '\n'; /* in the place of the end */
+    be_status status = file_write_fd(log->fd, line, length + 1, log->path, err);
+    free(line);
+    if (status == BE_OK && fdatasync(log->fd) != 0 && errno != EINVAL)
+        return file_error(err, "save", log->path, errno);
+    return status;
+}
+
+be_status sweep_log_create(sweep_log *log, const char *path, const char *name, const json_t *header,
+                           be_error *err)
+{
+    log->fd = -1;
+    TRY(path ? file_format_path(log->path, err, "%s", path) : own_name(log->path, name, err));
+    TRY(file_open_locked(&log->fd, log->path, err));
+    off_t bytes = lseek(log->fd, 0, SEEK_END);
+    if (bytes > 0) {
+        sweep_log_close(log);
+        FAIL(err, BE_USAGE,
+             "%s: expected no such file, found one of %lld bytes; go on with that sweep by "
+             "--resume, or name another file",
+             log->path, (long long)bytes);
+    }
+    be_status status = sweep_log_append(log, header, err);
+    if (status != BE_OK) sweep_log_close(log);
+    return status;
+}
+
+/* ---------------------------------------------------------------- open */
+
+/* The last of the names NAME-TIME-….jsonl: the times stand in them so that they sort. */
+static be_status newest(char out[FILE_PATH_BYTES], const char *name, be_error *err)
+{
+    char folder[FILE_PATH_BYTES], best[256] = "";
+    size_t length = strlen(name);
+    struct dirent *entry;
+    TRY(log_folder(folder, err));
+    DIR *list = opendir(folder);
+    while (list && (entry = readdir(list)))
+        if (strncmp(entry->d_name, name, length) == 0 && entry->d_name[length] == '-' &&
+            strcmp(entry->d_name, best) > 0)
+            snprintf(best, sizeof best, "%s", entry->d_name);
+    if (list) closedir(list);
+    if (!best[0])
+        FAIL(err, BE_USAGE,
+             "--resume: expected a sweep %s-….jsonl in %s, found none; leave --resume out, or name "
+             "its file",
+             name, folder);
+    return file_format_path(out, err, "%s/%s", folder, best);
+}
+
+static be_status parse_lines(const sweep_log *log, const char *bytes, size_t count, json_t *lines,
+                             size_t *good, be_error *err)
+{
+    for (size_t at = 0, number = 1; at < count; number++) {
+        const char *end = memchr(bytes + at, '\n', count - at);
+        json_t *line = end ? json_loadb(bytes + at, (size_t)(end - bytes) - at, 0, NULL) : NULL;
+        *good = at;
+        if (!end) return BE_OK;
+        at = (size_t)(end - bytes) + 1;
+        if (!line && at == count) return BE_OK;
+        if (!line || json_array_append_new(lines, line) != 0)
+            FAIL(err, BE_BAD_DATA,
+                 "%s: expected one JSON object a line, found something else in line %zu; it is no "
+                 "file of a sweep, or was changed: name another one",
+                 log->path, number);
+        *good = at;
+    }
+    return BE_OK;
+}
+
+static be_status read_log(const sweep_log *log, sweep_log_content *out, be_error *err)
+{
+    void *bytes = NULL;
+    size_t count = 0, good = 0;
+    TRY(file_read(&bytes, &count, log->path, LOG_MAX, err));
+    be_status status = parse_lines(log, bytes, count, out->records, &good, err);
+    memory_free(bytes);
+    TRY(status);
+    out->header = json_incref(json_array_get(out->records, 0));
+    const char *kind = json_string_value(json_object_get(out->header, "kind"));
+    if (!kind || strcmp(kind, "sweep") != 0)
+        FAIL(err, BE_BAD_DATA,
+             "%s: expected the header of a sweep in its first line, found none; name another file",
+             log->path);
+    json_array_remove(out->records, 0);
+    out->damaged = good < count;
+    if (ftruncate(log->fd, (off_t)good) != 0 || lseek(log->fd, 0, SEEK_END) < 0)
+        return file_error(err, "cut", log->path, errno);
+    return BE_OK;
+}
+
+be_status sweep_log_open(sweep_log *log, const char *path, const char *name, sweep_log_content *out,
+                         be_error *err)
+{
+    log->fd = -1;
+    *out = (sweep_log_content){.records = json_array()};
+    TRY(path ? file_format_path(log->path, err, "%s", path) : newest(log->path, name, err));
+    if (!file_exists(log->path))
+        FAIL(err, BE_USAGE,
+             "--resume: expected the file of a sweep, found none at %s; leave --resume out to "
+             "begin one",
+             log->path);
+    TRY(file_open_locked(&log->fd, log->path, err));
+    be_status status = read_log(log, out, err);
+    if (status != BE_OK) sweep_log_close(log);
+    return status;
+}

@@ -1,0 +1,236 @@
+"""Tests of breakeven sweep: break-even points that are planted by tests/fake_runner.py in PyTorch's
+place, found through the whole way from options to the page."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import unittest
+import xml.etree.ElementTree
+
+from cli_support import FORMATS, PROGRAM, FolderTest
+
+FAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake_runner.py")
+# 0.2 ms a sample against 8 ms a step: they meet at a batch of 40.
+CROSSING = {"cpu": {"sample": 2e-4}, "cuda:0": {"step": 8e-3}}
+
+
+class SweepTest(FolderTest):
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path("torch"))
+        open(self.path("torch", "__init__.py"), "w").close()
+        self.environment = {"BREAKEVEN_RUNNERS": self.folder, "BREAKEVEN_PYTHON": sys.executable,
+                            "PYTHONPATH": self.folder, "XDG_STATE_HOME": self.path("state"),
+                            "LC_ALL": "C.UTF-8"}
+
+    def devices(self, devices):
+        """What the runner in PyTorch's place is from now on."""
+        command = [sys.executable, FAKE, "--engine", "torch", "--devices", json.dumps(devices),
+                   "--count", self.path("count")]
+        with open(self.path("torch_runner.py"), "w", encoding="utf-8") as file:
+            file.write(f"import os\nos.execv({sys.executable!r}, {command!r})\n")
+
+    def arguments(self, over, *more):
+        return ["sweep", "cnn-fashion", "--over", over, "--engine", "torch", "--threads", "1",
+                "--synthetic", "--limit", "300", "--max-time", "100", *more]
+
+    def sweep(self, over, *more):
+        return json.loads(self.good(*self.arguments(over, "--format", "json", *more),
+                                    env=self.environment))
+
+    def prepared(self):
+        with open(self.path("count"), encoding="utf-8") as file:
+            return file.read().split("\n")[:-1]
+
+
+class Sweep(SweepTest):
+    def assert_crossing(self, result):
+        pair, = result["pairs"]
+        self.assertEqual([pair["first"], pair["second"]],
+                         ["PyTorch cpu 1 thread", "PyTorch cuda:0"])
+        crossing, = pair["crossings"]
+        self.assertEqual(crossing["faster_below"], "PyTorch cpu 1 thread")
+        self.assertEqual(crossing["faster_above"], "PyTorch cuda:0")
+        self.assertLess(crossing["low"], 44)
+        self.assertGreater(crossing["high"], 36)
+        self.assertLess(crossing["high"] / crossing["low"], 2)
+        self.assertIsNone(pair["winner"])
+        for point in pair["points"]:
+            x, measured = point["x"], point["first_s"]
+            self.assertGreater(measured, 1.9e-4)
+            self.assertEqual(point["verdict"], "FASTER" if x < 20 else "SLOWER" if x > 70 else
+                             point["verdict"])
+
+    def test_a_planted_crossing(self):
+        """Interrupted, gone on with, found, shown in all forms, gone on with once more."""
+        self.devices(CROSSING)
+        file, plot = self.interrupt(), self.path("plot.svg")
+        before = len(self.prepared())
+        result = self.sweep("batch=16..128", "--resume", "--svg", plot)
+        self.assertEqual(result["file"], file)
+        self.assertNotIn("cpu 16", self.prepared()[before:])
+        self.assert_crossing(result)
+        texts = "".join(xml.etree.ElementTree.parse(plot).getroot().itertext())
+        for text in ("PyTorch cuda:0", "batch", "95 % interval"):
+            self.assertIn(text, texts)
+        self.check_resume(file)
+        self.check_page(file)
+        self.check_refusals(file)
+
+    def interrupt(self):
+        """A sweep that is stopped after two points; returns its file."""
+        environment = dict(os.environ, **self.environment)
+        command = [PROGRAM, *self.arguments("batch=16..128")]
+        with subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as process:
+            self.wait_for(lambda: os.path.exists(self.path("count")) and len(self.prepared()) >= 5)
+            process.send_signal(signal.SIGINT)
+            out, log = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, log)
+        self.assertIn("Interrupted: these are the results so far", out)
+        self.assertIn("cuda:0", out)
+        file = re.search(r"--resume=(\S+) goes on", log).group(1)
+        self.assertTrue(file.startswith(self.path("state", "breakeven", "sweeps")), file)
+        return file
+
+    def wait_for(self, condition):
+        end = time.monotonic() + 60
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.02)
+
+    def check_resume(self, file):
+        """Nothing is measured twice, and a last line that was cut is measured again."""
+        before = self.prepared()
+        self.assert_crossing(self.sweep("batch=16..128", "--resume", file))
+        self.assertEqual(self.prepared(), before)
+        with open(file, "rb+") as kept:
+            kept.truncate(os.path.getsize(file) - 100)
+        result = self.sweep("batch=16..128", "--resume", file)
+        self.assert_crossing(result)
+        again = self.prepared()[len(before):]
+        self.assertTrue(2 <= len(again) <= 8, again)
+        with open(file, encoding="utf-8") as kept:
+            lines = [json.loads(line) for line in kept]
+        self.assertEqual([line["kind"] for line in lines],
+                         ["sweep"] + ["point"] * result["measured"])
+        self.assertIn("cpu", lines[0]["environment"])
+        self.assertIn("blocks", lines[1]["contenders"][0])
+
+    def check_page(self, file):
+        pages = {form: self.good(*self.arguments("batch=16..128", "--resume", file, "--format",
+                                                 form), env=self.environment) for form in FORMATS}
+        table = pages["table"]
+        self.assertRegex(table, r"below batch \d+ \(\d+–\d+\) PyTorch cpu 1 thread is faster,"
+                                r"\s+above\s+it\s+PyTorch cuda:0\.")
+        for text in ("ratio [95 %]", "● PyTorch cpu 1 thread", "▲ PyTorch cuda:0", "╋", "┆",
+                     "PyTorch cuda:0 ran as cuda:0; sleep"):
+            self.assertIn(text, table)
+        for line in table.splitlines():
+            self.assertTrue(len(line) <= 80 or file in line, line)
+        self.assertIn("|---", pages["md"])
+        self.assertEqual(pages["csv"].splitlines()[0].split(",")[:3], ["workload", "axis", "x"])
+        lines = [json.loads(line) for line in pages["jsonl"].splitlines()]
+        self.assertEqual(lines[-1]["kind"], "pair")
+        self.assertEqual(len(lines) - 1, len(pages["csv"].splitlines()) - 1)
+        plain = self.good(*self.arguments("batch=16..128", "--resume", file),
+                          env=dict(self.environment, LC_ALL="C"))
+        self.assertTrue(plain.isascii())
+        self.assertIn("=#=", plain)
+
+    def check_refusals(self, file):
+        for more, text in ((["batch=16..120", "--resume", file], "another to: 128 there, 120 now"),
+                           (["batch=16..128", "--seed", 7, "--resume", file], "another seed"),
+                           (["batch=16..128", "--resume", self.path("none")], "found none at"),
+                           (["batch=16..128", "--output", file], "found one of"),
+                           (["batch=16..128", "--resume=" + file, "-o", "x"], "leave --output"),
+                           (["steps=16..160", "--resume"], "expected a sweep cnn-fashion-steps-")):
+            self.bad(2, *self.arguments(*more), says=[text], env=self.environment)
+        with open(self.path("other"), "w", encoding="utf-8") as other:
+            other.write("no\nsweep\n")
+        self.bad(1, *self.arguments("batch=16..128", "--resume", self.path("other")),
+                 says=["in line 1"], env=self.environment)
+
+    def test_none_in_the_range(self):
+        self.devices({"cpu": {"sample": 1e-4}, "cuda:0": {"sample": 2e-4}})
+        pair, = self.sweep("batch=32..34")["pairs"]
+        self.assertEqual((pair["crossings"], pair["winner"]), ([], "PyTorch cpu 1 thread"))
+        self.assertGreater(pair["least_ratio"], 1.5)
+        page = self.good(*self.arguments("batch=32..34", "--resume"), env=self.environment)
+        self.assertRegex(page, r"no crossing from batch 32 to 34: PyTorch cpu 1 thread is\s+"
+                               r"faster\s+everywhere,\s+by\s+at\s+least \d\.\d\d×")
+
+    def test_a_device_without_room_ends_the_range(self):
+        self.devices({"cpu": {"sample": 2e-4}, "cuda:0": {"sample": 1e-4, "room": 17}})
+        result = self.sweep("batch=16..20")
+        pair, = result["pairs"]
+        self.assertEqual(pair["to"], 17)
+        self.assertEqual(pair["winner"], "PyTorch cuda:0")
+        self.assertTrue(any("has no room for batch 18" in note and "about 17 would fit" in note
+                            for note in result["notes"]), result["notes"])
+
+    def test_a_device_that_drops_out(self):
+        self.devices({"cpu": {"sample": 2e-4}, "cuda:0": {"sample": 1e-4, "drop": 18}})
+        result = self.bad(1, *self.arguments("batch=16..20", "--format", "json"),
+                          says=["PyTorch cuda:0 dropped out"], env=self.environment)
+        page = json.loads(result.stdout)
+        pair, = page["pairs"]
+        self.assertTrue(pair["points"])
+        self.assertTrue(any("dropped out at batch" in note for note in page["notes"]))
+        self.assertEqual([side["missing"] for side in page["sides"]], [False, True])
+
+    def test_steps(self):
+        """0.4 s of start-up against 4 ms a step more: they meet at 100 steps."""
+        self.devices({"cpu": {"step": 6e-3}, "cuda:0": {"step": 2e-3, "start": 0.4}})
+        result = self.sweep("steps=10..10000")
+        pair, = result["pairs"]
+        crossing, = pair["crossings"]
+        self.assertEqual(crossing["faster_below"], "PyTorch cpu 1 thread")
+        self.assertLess(crossing["low"], 115)
+        self.assertGreater(crossing["high"], 85)
+        self.assertEqual(len(pair["whole"]), 4)
+        for run in pair["whole"]:
+            self.assertLess(abs(run["seconds"] / run["expected_s"] - 1), 0.5)
+        page = self.good(*self.arguments("steps=10..10000", "--resume"), env=self.environment)
+        self.assertRegex(page, r"below \d+ steps \(\d+–\d+\) PyTorch cpu 1 thread is faster")
+        self.assertIn("whole trainings, run to check that", page)
+
+
+class BadInput(FolderTest):
+    def test_bad_ranges_and_axes(self):
+        for over, text in (("batch", "expected AXIS=FROM..TO"),
+                           ("=8..16", "expected AXIS=FROM..TO"),
+                           ("batch=", "expected two whole numbers"),
+                           ("batch=8", "expected two whole numbers"),
+                           ("batch=8..", "expected two whole numbers"),
+                           ("batch=8..x", "expected two whole numbers"),
+                           ("batch=1.5..9", "expected two whole numbers"),
+                           ("batch=8..9..10", "expected two whole numbers"),
+                           ("batch=8..99999999999999999999", "expected two whole numbers"),
+                           ("batch=8..8", "from a smaller to a larger batch"),
+                           ("batch=16..8", "from a smaller to a larger batch"),
+                           ("batch=0..8", "expected batch from 1 to"),
+                           ("batches=8..16", 'unknown axis "batches" in "batches=8..16"; did you '
+                                             "mean batch?"),
+                           ("seq=8..16", "cnn-fashion has no sequence length; its axes are batch, "
+                                         "steps, width, size"),
+                           ("batch=300..400", "expected batches below the 200 pictures of")):
+            self.bad(2, "sweep", "cnn-fashion", "--over", over, "--synthetic", "--limit", "200",
+                     "--engine", "native", says=[text])
+        self.bad(2, "sweep", "cnn-fashion", says=["sweep needs --over AXIS=FROM..TO"])
+        self.bad(2, "sweep", "cnn-fashoin", "--over", "batch=1..9",
+                 says=["did you mean cnn-fashion"])
+        self.bad(2, "sweep", "cnn-fashion", "--over", "batch=1..9", "--batch", "8",
+                 says=["leave --batch out"])
+        self.bad(2, "sweep", "cnn-fashion", "--over", "batch=1..9", "--engine", "native",
+                 "--threads", "1", "--synthetic", "--limit", "200",
+                 says=["expected at least two contenders", "native cpu 1 thread alone"])
+        self.bad(2, "sweep", "cnn-fashion", "--over", "steps=1..9", "--engine", "native", "--batch",
+                 "500", "--synthetic", "--limit", "200", says=["at most the 200 pictures"])
+
+
+if __name__ == "__main__":
+    unittest.main()
