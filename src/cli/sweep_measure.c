@@ -198,7 +198,7 @@ static void look_for_lost(sweep *s, const json_t *record, double x, const int *s
 static void set_rule(sweep *s, int lanes)
 {
     double lane_s = s->limit_s / EXPECTED_RUNS / lanes - LANE_OVERHEAD_S;
-    lane_s = fmin(fmax(lane_s, 0.1), 1.0);
+    lane_s = fmin(fmax(lane_s, 0.2), 1.0); /* ten blocks, as an interval needs */
     s->m.conducting.block_s = 0.02;
     s->m.conducting.warm_up_s = 0.03;
     s->m.conducting.stop = (stop_rule){.min_samples = 8,

@@ -9,32 +9,40 @@ static const char *x_text(const json_t *record, char out[REPORT_TEXT_BYTES])
     return report_count(report_real(record, "x"), out);
 }
 
-/* "0.412 [0.403, 0.421]" */
+/* "0.412 [0.403, 0.421]"; without bounds that would say nothing. */
 static const char *ratio_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    snprintf(out, REPORT_TEXT_BYTES, "%.3g [%.3g, %.3g]", report_real(record, "ratio"),
-             report_real(record, "low"), report_real(record, "high"));
+    double low = report_real(record, "low"), high = report_real(record, "high");
+    if (high > SWEEP_SCATTER * low)
+        snprintf(out, REPORT_TEXT_BYTES, "%.3g [unknown]", report_real(record, "ratio"));
+    else
+        snprintf(out, REPORT_TEXT_BYTES, "%.3g [%.3g, %.3g]", report_real(record, "ratio"), low,
+                 high);
     return out;
 }
 
-/* The words of a name that the other one does not begin with: "cpu" of "native cpu" beside "native
- * cuda:0". */
-static const char *short_name(const char *name, const char *other)
+/* A name without the words that the other one begins or ends with too: "native cpu" beside "native
+ * cuda:0" is "cpu", "native cpu 2 threads" beside "PyTorch cpu 2 threads" is "native". */
+static const char *short_name(const char *name, const char *other, char out[REPORT_TEXT_BYTES])
 {
-    size_t same = 0;
+    size_t start = 0, end = strlen(name), length = end, others = strlen(other);
     for (size_t i = 0; name[i] && name[i] == other[i]; i++)
-        if (name[i] == ' ') same = i + 1;
-    return name + same;
+        if (name[i] == ' ') start = i + 1;
+    for (size_t i = 1; start + i < length && start + i < others; i++) {
+        if (name[length - i] != other[others - i]) break;
+        if (name[length - i] == ' ') end = length - i;
+    }
+    snprintf(out, REPORT_TEXT_BYTES, "%.*s", (int)(end - start), name + start);
+    return out;
 }
 
 static const char *verdict_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
     const char *verdict = report_string(record, "verdict");
     const char *first = report_string(record, "first"), *second = report_string(record, "second");
-    const char *name = strcmp(verdict, "FASTER") == 0   ? short_name(first, second)
-                       : strcmp(verdict, "SLOWER") == 0 ? short_name(second, first)
-                                                        : verdict;
-    snprintf(out, REPORT_TEXT_BYTES, "%s", name);
+    if (strcmp(verdict, "FASTER") == 0) return short_name(first, second, out);
+    if (strcmp(verdict, "SLOWER") == 0) return short_name(second, first, out);
+    snprintf(out, REPORT_TEXT_BYTES, "%s", verdict);
     return out;
 }
 
@@ -136,11 +144,13 @@ static be_status write_pair(const json_t *result, const json_t *pair, report_for
 {
     const char *unit = json_is_true(json_object_get(result, "total")) ? "in all" : "a sample";
     const char *first = report_string(pair, "first"), *second = report_string(pair, "second");
-    const report_column columns[] = {{"x", report_string(result, "axis"), UNIT_COUNT, x_text},
-                                     {"first_s", short_name(first, second), UNIT_SECONDS, NULL},
-                                     {"second_s", short_name(second, first), UNIT_SECONDS, NULL},
-                                     {"ratio", "ratio [95 %]", UNIT_NUMBER, ratio_text},
-                                     {"verdict", "faster", UNIT_TEXT, verdict_text}};
+    char titles[2][REPORT_TEXT_BYTES];
+    const report_column columns[] = {
+        {"x", report_string(result, "axis"), UNIT_COUNT, x_text},
+        {"first_s", short_name(first, second, titles[0]), UNIT_SECONDS, NULL},
+        {"second_s", short_name(second, first, titles[1]), UNIT_SECONDS, NULL},
+        {"ratio", "ratio [95 %]", UNIT_NUMBER, ratio_text},
+        {"verdict", "faster", UNIT_TEXT, verdict_text}};
     json_t *rows = rows_of(result, pair);
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], rows, -1};
     char line[300];

@@ -7,6 +7,9 @@
 
 #include "report/sheet.h"
 
+/* Bounds of a ratio that are farther apart, high / low, say nothing. */
+#define SWEEP_SCATTER 100.0
+
 /* json is the whole result; jsonl a line a point, then a line a pair; csv the points. */
 BE_CHECKED be_status sweep_write(const json_t *result, report_format format, FILE *out,
                                  be_error *err);

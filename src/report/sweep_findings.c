@@ -67,11 +67,19 @@ static void say_undecided(const json_t *result, const json_t *pair, FILE *out)
     json_t *at;
     json_array_foreach(json_object_get(pair, "undecided"), i, at)
     {
-        snprintf(line, sizeof line,
-                 "undecided between %s and %s: the ratio of their times is between %.2f and %.2f "
-                 "there, too close to 1 or too noisy to say who wins.",
-                 place(result, count_text(at, "from", from), where), count_text(at, "to", to),
-                 report_real(at, "ratio_low"), report_real(at, "ratio_high"));
+        double low = report_real(at, "ratio_low"), high = report_real(at, "ratio_high");
+        int used =
+            snprintf(line, sizeof line, "undecided between %s and %s: ",
+                     place(result, count_text(at, "from", from), where), count_text(at, "to", to));
+        if (high > SWEEP_SCATTER * low)
+            snprintf(line + used, sizeof line - (size_t)used,
+                     "the times scatter too much to tell who wins; stop other programs, or give "
+                     "more --max-time.");
+        else
+            snprintf(line + used, sizeof line - (size_t)used,
+                     "the ratio of their times is between %.2f and %.2f there, too close to 1 or "
+                     "too noisy to say who wins.",
+                     low, high);
         report_paragraph(out, line, 2);
     }
 }
