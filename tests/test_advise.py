@@ -80,6 +80,19 @@ class AdviseTest(FolderTest):
         text = self.text([processor(b) for b in (16, 256)], "--batch", "100")
         self.assertIn("too few settings were measured", text)
 
+    def test_what_a_sweep_kept(self):
+        """Its points hold the records of all settings; the better one speaks for the device."""
+        def slower(batch):
+            return record("native", "cpu", batch, 4e-5 * batch,
+                          asked={"program": ["breakeven", "--library", "onednn"]})
+
+        points = [{"kind": "sweep", "schema": 1}] + [
+            {"kind": "point", "x": b, "contenders": [processor(b), slower(b), card(b)]}
+            for b in self.BATCHES]
+        answer = self.answer(points, "--batch", "64")
+        self.assertEqual([c["device"] for c in answer["candidates"]], ["cpu", "cuda:0"])
+        self.assertAlmostEqual(answer["candidates"][0]["step_s"]["point"], 2e-5 * 64)
+
     def test_close_is_called_close(self):
         near = [processor(64), record("torch", "cpu", 64, 1.3e-3)]
         self.assertIn("too close to call: PyTorch on 2 threads", self.text(near, "--batch", "64"))

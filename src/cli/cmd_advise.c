@@ -139,8 +139,12 @@ static be_status add_records(advise_command *c, const char *text, size_t length,
              "%s, line %d: expected a record in JSON ('breakeven bench … --format jsonl'), found "
              "\"%.40s\"; write the file again",
              path, line, text);
+    /* A point of a sweep has the records of its contenders. */
+    json_t *point = json_object_get(found, "contenders");
     if (json_is_array(found))
         json_array_extend(c->records, found);
+    else if (json_is_array(point))
+        json_array_extend(c->records, point);
     else
         json_array_append(c->records, found);
     json_decref(found);

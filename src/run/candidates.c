@@ -19,7 +19,8 @@ static bool is_cpu(const json_t *record)
 
 static bool same(const json_t *a, const json_t *b, const char *name)
 {
-    return json_equal(json_object_get(a, name), json_object_get(b, name));
+    const json_t *mine = json_object_get(a, name), *other = json_object_get(b, name);
+    return mine || other ? json_equal(mine, other) : true;
 }
 
 static bool is_alike(const json_t *a, const json_t *b)
@@ -33,12 +34,17 @@ bool candidates_same_place(const json_t *a, const json_t *b)
     return same(a, b, "engine") && same(a, b, "device");
 }
 
+/* Also of one library: the runner's words say which. */
+static bool same_setting(const json_t *a, const json_t *b)
+{
+    return candidates_same_place(a, b) && same(a, b, "threads") &&
+           same(json_object_get(a, "asked"), json_object_get(b, "asked"), "program");
+}
+
 static candidate *find(candidates *c, const json_t *record)
 {
     for (int i = 0; i < c->count; i++)
-        if (candidates_same_place(c->list[i].record, record) &&
-            same(c->list[i].record, record, "threads"))
-            return &c->list[i];
+        if (same_setting(c->list[i].record, record)) return &c->list[i];
     if (c->count == CANDIDATES_MAX) return NULL;
     candidate *added = &c->list[c->count++];
     *added = (candidate){.record = record};

@@ -1,5 +1,5 @@
-/* From the records of measurements to the candidates of an advice: an engine on a device with a
- * number of threads, and what it took at each measured batch.
+/* From the records of measurements to the candidates of an advice: an engine on a device with
+ * its threads and library, and what it took at each measured batch.
  *
  * Borrows the records.  Reads JSON, measures nothing, prints nothing. */
 #ifndef RUN_CANDIDATES_H
@@ -34,8 +34,8 @@ void candidates_collect(candidates *out, const json_t *records, const json_t *li
 /* Whether two records are of one engine on one device. */
 bool candidates_same_place(const json_t *a, const json_t *b);
 
-/* Estimate each one, and of those that differ by their threads alone keep the one that is best by
- * the goal. */
+/* Estimate each one, and of those that differ by their threads or library alone keep the one that
+ * is best by the goal. */
 void candidates_estimate(candidates *c, const advice_question *question);
 
 /* Choose among them, which candidates_estimate must have seen before. */
