@@ -14,7 +14,7 @@ import traceback
 SCHEMA = 1
 STATUSES = ("FAILED", "BAD_DATA", "IO", "DRIVER", "USAGE", "UNAVAILABLE", "NUMERIC", "NO_MEMORY")
 OPS = ("hello", "prepare", "run", "sync", "parity", "evaluate", "export", "phases", "reference",
-       "measure", "quit")
+       "measure", "calibrate", "quit")
 REQUIRED = object()
 
 

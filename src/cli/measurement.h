@@ -31,7 +31,8 @@ typedef struct measurement_point {
     int64_t batch;
     const int *contenders; /* indexes into plan.contenders; NULL: all */
     int count;
-    bool speed_only; /* no phases: they take a runner and time of their own */
+    bool speed_only; /* no phases: they take a runner and time of their own, or are asked for apart
+                      */
 } measurement_point;
 
 /* Find the contenders and read the machine.  measurement_close whatever the status. */

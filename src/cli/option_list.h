@@ -37,6 +37,12 @@
       "interval of 7 % to either side, or the time is over. The CPU takes part with the best of "  \
       "its threads and kernels at each place. Every point is kept in a file at once; --resume "    \
       "goes on. None in the range is a result.")                                                   \
+    X(explain, "explain", "WORKLOAD", WORKLOADS, 1, 1,                                             \
+      "where one step's time goes on each device, and why one wins",                               \
+      "Measures a training step on every device and engine for a moment, takes it apart into "     \
+      "phases and operations, holds each against what the hardware allows and against a "          \
+      "prediction, and says in a sentence why the fastest wins; the opposite is tried out before " \
+      "it is said. The first time on a machine its devices are measured too; that is kept.")       \
     X(train, "train", "WORKLOAD", WORKLOADS, 1, 1,                                                 \
       "train a model: validation, checkpoints, export",                                            \
       "Trains with a validation after every epoch. An interrupt (Ctrl-C) saves a checkpoint "      \
@@ -68,12 +74,12 @@
 /* Groups of commands that share an option. */
 #define ON(command) (1u << COMMAND_##command)
 #define ON_ALL (~0u)
-#define ON_BENCH (ON(quick) | ON(bench) | ON(advise))
+#define ON_BENCH (ON(quick) | ON(bench) | ON(explain) | ON(advise))
 #define ON_MEASURE (ON_BENCH | ON(sweep))
 #define ON_MODEL (ON(train) | ON(eval) | ON(parity) | ON(dump))
 #define ON_RECORDS                                                                             \
     (ON(quick) | ON(devices) | ON(workloads) | ON(bench) | ON(train) | ON(eval) | ON(parity) | \
-     ON(data) | ON(advise) | ON(sweep))
+     ON(data) | ON(advise) | ON(sweep) | ON(explain))
 
 /* id, name, letter (0: none), argument, kind, least, most, words, commands, help */
 #define OPTION_LIST(X)                                                                           \
@@ -94,7 +100,7 @@
     X(PRECISION, "precision", 'p', "P", CHOICE, 0, 0, "fp32 tf32 bf16", ON_MEASURE | ON_MODEL,   \
       "precision of the arithmetic (fp32)")                                                      \
     X(DATA_ON, "data-on", 0, "WHERE", CHOICE, 0, 0, "device host",                               \
-      ON(bench) | ON(sweep) | ON(train),                                                         \
+      ON(bench) | ON(explain) | ON(sweep) | ON(train),                                           \
       "where the pictures lie: on the device (the default), or on the host, from where each "    \
       "batch is copied while the device computes the one before; on the CPU that is the same")   \
     X(WIDTH, "width", 0, "N", COUNT, 1, 64, "", ON_MEASURE | ON(parity) | ON(dump),              \
@@ -151,6 +157,8 @@
       ON_MEASURE | ON_MODEL | ON(devices) | ON(runner),                                          \
       "folders to look for NVIDIA's libraries in first, separated by colons; as in "             \
       "BREAKEVEN_CUDA_LIB_DIR")                                                                  \
+    X(TRACE, "trace", 0, "FILE", FILE, 0, 0, "", ON(explain),                                    \
+      "write an average step of each contender as a trace for chrome://tracing or Perfetto")     \
     X(GOAL, "goal", 0, "GOAL", CHOICE, 0, 0, "time energy memory", ON(advise),                   \
       "what to have the least of (time)")                                                        \
     X(FROM, "from", 0, "FILE", FILE, 0, 0, "", ON(advise),                                       \

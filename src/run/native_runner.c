@@ -14,6 +14,7 @@
 #include "measure/environment.h"
 #include "measure/limits_measure.h"
 #include "run/native.h"
+#include "run/native_calibrate.h"
 #include "run/native_phases.h"
 #include "train/weights.h"
 
@@ -365,6 +366,26 @@ static be_status answer_measure(server *s, const json_t *request, json_t *answer
     return status;
 }
 
+/* What the ops of the step are, and what such ops attain on other shapes. */
+static be_status answer_calibrate(server *s, const json_t *request, json_t *answer, be_error *err)
+{
+    double seconds = 0;
+    void *memory = NULL;
+    json_t *points = NULL, *ops = json_array();
+    json_object_set_new(answer, "ops", ops);
+    TRY(need_session(s, err));
+    TRY(member_real(request, "seconds", &seconds, err));
+    TRY(native_calibrate(s->session.device, seconds, &points, err));
+    json_object_set_new(answer, "points", points);
+    size_t nodes = (size_t)be_plan_describe(s->session.plan).nodes;
+    TRY(memory_alloc(&memory, nodes * sizeof(predict_op), "the ops of a step", err));
+    int count = native_calibrate_ops(s->session.plan, memory);
+    for (int i = 0; i < count; i++)
+        json_array_append_new(ops, native_calibrate_to_json((predict_op *)memory + i));
+    memory_free(memory);
+    return BE_OK;
+}
+
 static be_status answer_quit(server *s, const json_t *request, json_t *answer, be_error *err)
 {
     (void)s, (void)request, (void)answer, (void)err;
@@ -373,8 +394,9 @@ static be_status answer_quit(server *s, const json_t *request, json_t *answer, b
 
 /* In the order of the protocol's list. */
 static handler *const handlers[] = {
-    answer_hello,  answer_prepare, answer_run,       answer_sync,    answer_parity, answer_evaluate,
-    answer_export, answer_phases,  answer_reference, answer_measure, answer_quit,
+    answer_hello,     answer_prepare,  answer_run,       answer_sync,
+    answer_parity,    answer_evaluate, answer_export,    answer_phases,
+    answer_reference, answer_measure,  answer_calibrate, answer_quit,
 };
 
 /* ---------------------------------------------------------------- the loop */

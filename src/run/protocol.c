@@ -138,6 +138,8 @@ static json_t *protocol_object(const protocol_call *call)
         return json_pack("{s:s, s:s, s:i, s:o*}", "op", name, "device", call->device, "threads",
                          call->threads, "seconds",
                          call->seconds > 0 ? json_real(call->seconds) : NULL);
+    case PROTOCOL_CALIBRATE:
+        return json_pack("{s:s, s:f}", "op", name, "seconds", call->seconds);
     case PROTOCOL_SYNC:
     case PROTOCOL_REFERENCE:
     case PROTOCOL_QUIT:
@@ -450,6 +452,38 @@ static void protocol_read_phases(protocol_reader *r, const protocol_call *call,
     answer->ops = protocol_ops(r);
 }
 
+/* ---------------------------------------------------------------- calibration */
+
+static bool is_measure_of_op(const json_t *op)
+{
+    static const char *const numbers[] = {"out",    "in",       "kernel", "pixels", "batch",
+                                          "passes", "elements", "flops",  "bytes",  "seconds"};
+    bool good = json_is_string(json_object_get(op, "op")) &&
+                json_is_string(json_object_get(op, "implementation")) &&
+                is_count(json_object_get(op, "launches"));
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        const json_t *value = json_object_get(op, numbers[i]);
+        good = good && json_is_number(value) && json_number_value(value) >= 0;
+    }
+    return good;
+}
+
+static json_t *protocol_measures(protocol_reader *r, const char *member)
+{
+    json_t *list = json_object_get(r->json, member), *op;
+    size_t i;
+    if (!json_is_array(list)) protocol_complain(r, member, "a list", list);
+    json_array_foreach(list, i, op)
+    {
+        if (!is_measure_of_op(op))
+            protocol_complain(r, member,
+                              "a list of objects with op, implementation, launches, and numbers "
+                              "of at least 0 for sizes, flops, bytes and seconds",
+                              op);
+    }
+    return list;
+}
+
 static void protocol_read(protocol_reader *r, const protocol_call *call, protocol_answer *answer)
 {
     switch (call->request) {
@@ -475,6 +509,10 @@ static void protocol_read(protocol_reader *r, const protocol_call *call, protoco
         break;
     case PROTOCOL_PHASES:
         protocol_read_phases(r, call, answer);
+        break;
+    case PROTOCOL_CALIBRATE:
+        answer->ops = protocol_measures(r, "ops");
+        answer->points = protocol_measures(r, "points");
         break;
     case PROTOCOL_REFERENCE:
         answer->wall_ns = protocol_integer(r, "wall_ns", 1, INT64_MAX);

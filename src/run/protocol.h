@@ -27,6 +27,7 @@
     X(PHASES, "phases")          \
     X(REFERENCE, "reference")    \
     X(MEASURE, "measure")        \
+    X(CALIBRATE, "calibrate")    \
     X(QUIT, "quit")
 
 typedef enum protocol_request {
@@ -68,9 +69,9 @@ typedef struct protocol_job {
 
 typedef struct protocol_call {
     protocol_request request;
-    const char *device;      /* hello: list no other device; NULL: list all.  measure: which one */
-    int threads;             /* measure: at least 1 */
-    double seconds;          /* measure: about so long; 0: as the runner likes */
+    const char *device; /* hello: list no other device; NULL: list all.  measure: which one */
+    int threads;        /* measure: at least 1 */
+    double seconds; /* measure: about so long; 0: as the runner likes; calibrate: 0: only list */
     const protocol_job *job; /* prepare */
     int64_t steps;           /* run, parity, phases */
     bool losses;             /* run: all losses in the answer */
@@ -104,6 +105,7 @@ typedef struct protocol_answer {
     json_t *phases; /* object with each name of BE_PHASE_LIST: ns, or null */
     json_t *work;   /* object: device id -> {launches, busy_ns or null} */
     json_t *ops;    /* list in the order of the step, or empty; see docs/runner-protocol.md */
+    json_t *points; /* calibrate: list like `ops`, of calibration networks */
     int64_t synchronisations, upload_bytes, download_bytes;
 } protocol_answer;
 

@@ -1,0 +1,207 @@
+/* A step taken apart: phases and ops from the runner, limits of its device, and a prediction. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/explain.h"
+#include "core/topology.h"
+#include "report/explain.h"
+#include "run/anatomy.h"
+#include "run/machine.h"
+
+#define PHASES_S 0.6
+#define CALIBRATE_S 2.5
+
+typedef struct parts {
+    anatomy anatomy;
+    limits limits;
+    predict_machine machine;
+    double step_s; /* of the measurement */
+} parts;
+
+static double a_step(const parts *p, double sum)
+{
+    return sum < 0 ? (double)NAN : sum / (double)p->anatomy.answer.steps;
+}
+
+static json_t *phases_of(const parts *p, double *sum)
+{
+    json_t *out = json_object(), *value;
+    const char *name;
+    *sum = 0;
+    json_object_foreach(p->anatomy.answer.phases, name, value)
+    {
+        bool told = json_is_number(value);
+        double seconds = a_step(p, json_number_value(value) * 1e-9);
+        json_object_set_new(out, name, told ? json_real(seconds) : json_null());
+        *sum += seconds;
+    }
+    return out;
+}
+
+/* Of the whole step: the largest of launches, arithmetic and memory traffic. */
+static double floor_of(const parts *p, const json_t *record, predict_bound *bound)
+{
+    double launches = a_step(p, (double)p->anatomy.answer.launches);
+    predict_op whole = {.flops = report_real(record, "flops_per_step"),
+                        .bytes = report_real(record, "bytes_per_step"),
+                        .launches = launches > 0 ? (int)lround(launches) : 0};
+    double copies =
+        predict_transfer(&p->limits, a_step(p, (double)p->anatomy.answer.upload_bytes), false);
+    return fmax(predict_floor(&p->machine, &whole, bound), copies);
+}
+
+static be_status op_json(const parts *p, int i, json_t **out, double *predicted, be_error *err)
+{
+    const json_t *op = json_array_get(p->anatomy.answer.ops, (size_t)i);
+    double seconds = a_step(p, json_number_value(json_object_get(op, "ns")) * 1e-9);
+    double wall_s = a_step(p, (double)p->anatomy.answer.wall_ns * 1e-9);
+    predict_estimate e = {.seconds = NAN, .floor_s = NAN};
+    const char *bound = NULL;
+    if (i < p->anatomy.op_count) {
+        TRY(predict_seconds(&p->machine, p->anatomy.points, p->anatomy.point_count,
+                            &p->anatomy.ops[i], &e, err));
+        bound = predict_bound_name(e.bound);
+    }
+    *predicted += e.seconds;
+    double steps = (double)p->anatomy.answer.steps;
+    const char *const amounts[] = {"launches", "flops", "bytes"};
+    *out = json_pack("{s:O, s:O, s:O, s:O, s:f, s:f}", "op", json_object_get(op, "op"), "name",
+                     json_object_get(op, "name"), "phase", json_object_get(op, "phase"),
+                     "implementation", json_object_get(op, "implementation"), "seconds", seconds,
+                     "share", seconds / wall_s);
+    for (size_t a = 0; a < 3; a++) {
+        const json_t *value = json_object_get(op, amounts[a]);
+        json_object_set_new(*out, amounts[a],
+                            json_is_number(value) ? json_real(json_number_value(value) / steps)
+                                                  : json_null());
+    }
+    json_object_set_new(*out, "floor_s", report_json_real(e.floor_s));
+    json_object_set_new(*out, "bound", bound ? json_string(bound) : json_null());
+    json_object_set_new(*out, "limit_share",
+                        report_json_real(seconds > 0 ? e.floor_s / seconds : (double)NAN));
+    json_object_set_new(*out, "predicted_s", report_json_real(e.seconds));
+    return BE_OK;
+}
+
+/* *predicted becomes the sum of the ops with copies that nothing hides, NAN where ops are not
+ * predicted. */
+static be_status ops_json(const parts *p, json_t *ops, double *predicted, be_error *err)
+{
+    const protocol_answer *a = &p->anatomy.answer;
+    *predicted = 0;
+    for (size_t i = 0; i < json_array_size(a->ops); i++) {
+        json_t *op = NULL;
+        TRY(op_json(p, (int)i, &op, predicted, err));
+        json_array_append_new(ops, op);
+    }
+    if (!json_array_size(a->ops)) *predicted = NAN;
+    double up = predict_transfer(&p->limits, a_step(p, (double)a->upload_bytes), false);
+    double down = predict_transfer(&p->limits, a_step(p, (double)a->download_bytes), true);
+    if (up + down > *predicted) *predicted = up + down; /* the rest hides behind the copies */
+    return BE_OK;
+}
+
+static json_t *amount(const parts *p, int64_t sum)
+{
+    return report_json_real(a_step(p, (double)sum));
+}
+
+static be_status describe(const parts *p, const json_t *record, json_t *out, be_error *err)
+{
+    const protocol_answer *a = &p->anatomy.answer;
+    double sum = 0, predicted = NAN, left_out = NAN, wall_s = a_step(p, (double)a->wall_ns * 1e-9);
+    predict_bound bound;
+    json_t *ops = json_array(), *known = NULL;
+    json_object_set_new(out, "wall_s", json_real(wall_s));
+    json_object_set_new(out, "phases_s", phases_of(p, &sum));
+    json_object_set_new(out, "phases_sum_s", json_real(sum));
+    json_object_set_new(out, "missing", report_json_real((wall_s - sum) / wall_s));
+    json_object_set_new(out, "launches", amount(p, a->launches));
+    json_object_set_new(out, "synchronisations", amount(p, a->synchronisations));
+    json_object_set_new(out, "upload_bytes", amount(p, a->upload_bytes));
+    json_object_set_new(out, "download_bytes", amount(p, a->download_bytes));
+    json_object_set(out, "work", a->work);
+    json_object_set_new(out, "ops", ops);
+    TRY(ops_json(p, ops, &predicted, err));
+    TRY(predict_left_out(&p->machine, p->anatomy.points, p->anatomy.point_count, &left_out, err));
+    TRY(limits_to_json(&p->limits, &known, err));
+    json_object_set_new(out, "limits", known);
+    double floor_s = floor_of(p, record, &bound);
+    json_object_set_new(out, "floor_s", json_real(floor_s));
+    json_object_set_new(out, "bound", json_string(predict_bound_name(bound)));
+    json_object_set_new(out, "predicted_s", report_json_real(predicted));
+    json_object_set_new(out, "predicted_error", report_json_real(predicted / p->step_s - 1));
+    json_object_set_new(out, "calibration",
+                        json_pack("{s:i, s:o}", "points", p->anatomy.point_count, "left_out",
+                                  report_json_real(left_out)));
+    return BE_OK;
+}
+
+/* Limits that cannot be had leave their columns empty and their reason in "notes". */
+static be_status measure_limits(const measurement *m, const conductor_contender *contender,
+                                parts *p, machine_source *source, json_t *notes, be_error *err)
+{
+    int native = 0;
+    be_error reason = {0};
+    while (native < ENGINE_COUNT && strcmp(engine_names[native], "native") != 0) native++;
+    p->limits = limits_unknown();
+    p->machine = (predict_machine){&p->limits, (double)topology_get()->last_cache_bytes};
+    if (native == ENGINE_COUNT || !m->plan.hello[native]) {
+        json_array_append_new(notes, json_string("the native engine, which measures a device's "
+                                                 "limits, is left out"));
+        return BE_OK;
+    }
+    machine_options options = {.interrupted = &cli_signal, .source = source};
+    be_status status = machine_limits(&m->plan.engines[native], contender->job.device,
+                                      contender->job.threads, &options, &p->limits, &reason);
+    if (status == BE_INTERRUPTED || status == BE_NO_MEMORY) *err = reason;
+    if (status == BE_INTERRUPTED || status == BE_NO_MEMORY) return status;
+    if (status != BE_OK) json_array_append_new(notes, json_string(reason.text));
+    if (strcmp(contender->job.device, "cpu") != 0) p->machine.cache_bytes = NAN;
+    return BE_OK;
+}
+
+static void calibration_path(const char *limits_path, char out[FILE_PATH_BYTES])
+{
+    size_t length = strlen(limits_path);
+    out[0] = 0;
+    if (length < 5 || length + 16 > FILE_PATH_BYTES) return;
+    snprintf(out, FILE_PATH_BYTES, "%.*s-points.json", (int)(length - 5), limits_path);
+}
+
+static be_status take(const measurement *m, const conductor_contender *contender, parts *p,
+                      json_t *notes, be_error *err)
+{
+    char kept[FILE_PATH_BYTES];
+    machine_source source = {0};
+    TRY(measure_limits(m, contender, p, &source, notes, err));
+    calibration_path(source.path, kept);
+    anatomy_options options = {.step_s = p->step_s,
+                               .phases_s = PHASES_S,
+                               .calibrate_s = CALIBRATE_S,
+                               .kept = kept,
+                               .calibrate = strcmp(contender->engine, "native") == 0,
+                               .interrupted = &cli_signal};
+    return anatomy_take(contender, &options, &p->anatomy, err);
+}
+
+be_status explain_take_apart(const measurement *m, const conductor_contender *contender,
+                             json_t *record, be_error *err)
+{
+    parts p = {.step_s = report_real(record, "step_s.median")};
+    be_error reason = {0};
+    json_t *out = json_pack("{s:i}", "schema", EXPLAIN_SCHEMA), *notes = json_array();
+    json_object_set_new(record, "explain", out);
+    json_object_set_new(out, "notes", notes);
+    cli_progress(m->cli, "%s on %s: taking a step apart ...", contender->engine,
+                 contender->job.device);
+    be_status status = take(m, contender, &p, notes, &reason);
+    if (status == BE_OK) status = describe(&p, record, out, &reason);
+    json_object_set_new(out, "error", status == BE_OK ? json_null() : json_string(reason.text));
+    anatomy_clear(&p.anatomy);
+    if (status != BE_INTERRUPTED && status != BE_NO_MEMORY) return BE_OK;
+    *err = reason;
+    return status;
+}

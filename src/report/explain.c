@@ -1,0 +1,291 @@
+/* The sheet of explain. */
+#include "report/explain.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/bench.h"
+
+#define OPS_SHOWN 8
+
+const char *const explain_phase_names[EXPLAIN_PHASES] = {
+    "data", "upload", "forward", "backward", "optimizer", "loss_read", "idle_host", "idle_other"};
+
+static const char *percent(double share, char out[REPORT_TEXT_BYTES])
+{
+    if (!isfinite(share)) return strcpy(out, "-");
+    double value = fabs(100 * share);
+    snprintf(out, REPORT_TEXT_BYTES, value < 9.95 ? "%.1f %%" : "%.0f %%", value);
+    return out;
+}
+
+/* ---------------------------------------------------------------- phases and prediction */
+
+#define PHASES_COLUMN(phase)                                \
+    {                                                       \
+        "explain.phases_s." phase, NULL, UNIT_SECONDS, NULL \
+    }
+
+/* Of CSV; table and md have them a row each, which reads better at 80 columns. */
+static const report_column columns[] = {
+    {"workload", NULL, UNIT_TEXT, NULL},
+    {"engine", NULL, UNIT_TEXT, NULL},
+    {"device", NULL, UNIT_TEXT, NULL},
+    {"threads", NULL, UNIT_COUNT, NULL},
+    {"batch", NULL, UNIT_COUNT, NULL},
+    {"status", NULL, UNIT_TEXT, NULL},
+    {"step_s.median", NULL, UNIT_SECONDS, NULL},
+    {"samples_per_s", NULL, UNIT_NUMBER, NULL},
+    {"explain.wall_s", NULL, UNIT_SECONDS, NULL},
+    PHASES_COLUMN("data"),
+    PHASES_COLUMN("upload"),
+    PHASES_COLUMN("forward"),
+    PHASES_COLUMN("backward"),
+    PHASES_COLUMN("optimizer"),
+    PHASES_COLUMN("loss_read"),
+    PHASES_COLUMN("idle_host"),
+    PHASES_COLUMN("idle_other"),
+    {"explain.phases_sum_s", NULL, UNIT_SECONDS, NULL},
+    {"explain.missing", NULL, UNIT_NUMBER, NULL},
+    {"explain.launches", NULL, UNIT_COUNT, NULL},
+    {"explain.synchronisations", NULL, UNIT_COUNT, NULL},
+    {"explain.upload_bytes", NULL, UNIT_BYTES, NULL},
+    {"explain.download_bytes", NULL, UNIT_BYTES, NULL},
+    {"explain.floor_s", NULL, UNIT_SECONDS, NULL},
+    {"explain.bound", NULL, UNIT_TEXT, NULL},
+    {"explain.predicted_s", NULL, UNIT_SECONDS, NULL},
+    {"explain.predicted_error", NULL, UNIT_NUMBER, NULL},
+    {"cause.kind", NULL, UNIT_TEXT, NULL},
+    {"cause.tried.action", NULL, UNIT_TEXT, NULL},
+    {"cause.tried.ratio", NULL, UNIT_NUMBER, NULL},
+};
+
+typedef struct row {
+    const char *path, *title;
+    report_unit unit;
+} row;
+
+static const row rows[] = {
+    {"step_s.median", "measured step", UNIT_SECONDS},
+    {"explain.phases_s.data", "data", UNIT_SECONDS},
+    {"explain.phases_s.upload", "upload", UNIT_SECONDS},
+    {"explain.phases_s.forward", "forward", UNIT_SECONDS},
+    {"explain.phases_s.backward", "backward", UNIT_SECONDS},
+    {"explain.phases_s.optimizer", "optimizer", UNIT_SECONDS},
+    {"explain.phases_s.loss_read", "loss read", UNIT_SECONDS},
+    {"explain.phases_s.idle_host", "idle, waits for host", UNIT_SECONDS},
+    {"explain.phases_s.idle_other", "other idle", UNIT_SECONDS},
+    {"explain.phases_sum_s", "phases together", UNIT_SECONDS},
+    {"explain.launches", "launches", UNIT_COUNT},
+    {"explain.synchronisations", "synchronisations", UNIT_COUNT},
+    {"explain.upload_bytes", "bytes up", UNIT_BYTES},
+    {"explain.download_bytes", "bytes down", UNIT_BYTES},
+    {"explain.predicted_s", "predicted step", UNIT_SECONDS},
+    {"explain.floor_s", "hardware's floor", UNIT_SECONDS},
+};
+enum { ROWS = sizeof rows / sizeof rows[0], CONTENDERS_MAX = 16, ACROSS = 2 };
+enum { NAME_WIDTH = 22, VALUE_WIDTH = 26 };
+
+static const char *cell(const json_t *record, const row *r, char out[REPORT_TEXT_BYTES])
+{
+    double value = report_real(record, r->path);
+    if (value == 0) return strcpy(out, "0");
+    return r->unit == UNIT_COUNT   ? report_count(value, out)
+           : r->unit == UNIT_BYTES ? report_bytes(value, out)
+                                   : report_seconds(value, out);
+}
+
+static void print_line(const char *const *cells, int count, bool md, FILE *out)
+{
+    fprintf(out, md ? "| %s |" : "%s", cells[0]);
+    if (!md) fprintf(out, "%*s", NAME_WIDTH - (int)report_width(cells[0]), "");
+    for (int c = 1; c < count; c++) {
+        int blanks = VALUE_WIDTH - (int)report_width(cells[c]);
+        if (md)
+            fprintf(out, " %s |", cells[c]);
+        else
+            fprintf(out, " %*s%s", blanks > 0 ? blanks : 0, "", cells[c]);
+    }
+    fprintf(out, "\n");
+}
+
+/* A column for each record. */
+static void write_phases(const json_t *const *shown, int count, bool md, FILE *out)
+{
+    char text[ACROSS + 1][REPORT_TEXT_BYTES];
+    const char *cells[ACROSS + 1] = {"a step"};
+    bool bold = !md && report_look.color;
+    for (int c = 0; c < count; c++) cells[c + 1] = bench_who(shown[c], text[c]);
+    fprintf(out, "%s", bold ? "\033[1m" : "");
+    print_line(cells, count + 1, md, out);
+    fprintf(out, "%s", bold ? "\033[0m" : "");
+    for (int c = 0; c <= count; c++) cells[c] = c ? "---:" : "---";
+    if (md) print_line(cells, count + 1, md, out);
+    for (int r = 0; r < ROWS; r++) {
+        cells[0] = rows[r].title;
+        for (int c = 0; c < count; c++) cells[c + 1] = cell(shown[c], &rows[r], text[c]);
+        print_line(cells, count + 1, md, out);
+    }
+    fprintf(out, "\n");
+}
+
+static void say_sums(const json_t *record, FILE *out)
+{
+    char who[REPORT_TEXT_BYTES], sum[REPORT_TEXT_BYTES], wall[REPORT_TEXT_BYTES],
+        share[REPORT_TEXT_BYTES], floor_s[REPORT_TEXT_BYTES], predicted[REPORT_TEXT_BYTES],
+        error[REPORT_TEXT_BYTES], text[600];
+    double missing = report_real(record, "explain.missing");
+    double measured = report_real(record, "step_s.median");
+    double apart = report_real(record, "explain.wall_s") / measured - 1;
+    int used = snprintf(text, sizeof text, "%s: phases add up to %s of the %s step (%s %s).",
+                        bench_who(record, who),
+                        report_seconds(report_real(record, "explain.phases_sum_s"), sum),
+                        report_seconds(report_real(record, "explain.wall_s"), wall),
+                        percent(missing, share), missing < 0 ? "too much" : "missing");
+    if (fabs(apart) > 0.03)
+        used += snprintf(text + used, sizeof text - (size_t)used,
+                         " Taken apart, the step took %s %s than when it was measured.",
+                         percent(apart, share), apart > 0 ? "more" : "less");
+    if (isfinite(report_real(record, "explain.predicted_s")))
+        used +=
+            snprintf(text + used, sizeof text - (size_t)used,
+                     " Predicted: %s, %s too %s (calibration points predict one another to %s).",
+                     report_seconds(report_real(record, "explain.predicted_s"), predicted),
+                     percent(report_real(record, "explain.predicted_error"), error),
+                     report_real(record, "explain.predicted_error") > 0 ? "long" : "short",
+                     percent(report_real(record, "explain.calibration.left_out"), share));
+    double lowest = report_real(record, "explain.floor_s");
+    if (lowest > 1e-9)
+        snprintf(text + used, sizeof text - (size_t)used, " The hardware's floor is %s, set by %s.",
+                 report_seconds(lowest, floor_s), report_string(record, "explain.bound"));
+    report_paragraph(out, text, 2);
+}
+
+/* ---------------------------------------------------------------- ops */
+
+static int by_seconds(const void *a, const void *b)
+{
+    double x = report_real(*(json_t *const *)a, "seconds");
+    double y = report_real(*(json_t *const *)b, "seconds");
+    return (x < y) - (x > y);
+}
+
+static const char *op_limit(const json_t *op, char out[REPORT_TEXT_BYTES])
+{
+    char share[REPORT_TEXT_BYTES];
+    if (!isfinite(report_real(op, "limit_share"))) return strcpy(out, "-");
+    bool arithmetic = strcmp(report_string(op, "bound"), "arithmetic") == 0;
+    snprintf(out, REPORT_TEXT_BYTES, "%s %s", percent(report_real(op, "limit_share"), share),
+             arithmetic ? "arith." : report_string(op, "bound"));
+    return out;
+}
+
+static const char *op_share(const json_t *op, char out[REPORT_TEXT_BYTES])
+{
+    return percent(report_real(op, "share"), out);
+}
+
+static const char *op_predicted(const json_t *op, char out[REPORT_TEXT_BYTES])
+{
+    return report_seconds(report_real(op, "predicted_s"), out);
+}
+
+static const report_column op_columns[] = {
+    {"op", "op", UNIT_TEXT, NULL},
+    {"name", "layer", UNIT_TEXT, NULL},
+    {"phase", "phase", UNIT_TEXT, NULL},
+    {"seconds", "time", UNIT_SECONDS, NULL},
+    {"share", "share", UNIT_NUMBER, op_share},
+    {"predicted_s", "predicted", UNIT_SECONDS, op_predicted},
+    {"implementation", "by", UNIT_TEXT, NULL},
+    {"limit_share", "of its limit", UNIT_TEXT, op_limit},
+};
+
+static void write_ops(const json_t *record, report_format format, FILE *out)
+{
+    const json_t *ops = report_member(record, "explain.ops");
+    size_t count = json_array_size(ops);
+    char text[REPORT_TEXT_BYTES];
+    json_t **sorted = count ? malloc(count * sizeof(json_t *)) : NULL;
+    if (!sorted) return;
+    for (size_t i = 0; i < count; i++) sorted[i] = json_array_get(ops, i);
+    qsort(sorted, count, sizeof *sorted, by_seconds);
+    json_t *shown = json_array();
+    double rest = 0;
+    for (size_t i = 0; i < count; i++)
+        if (i < OPS_SHOWN)
+            json_array_append(shown, sorted[i]);
+        else
+            rest += report_real(sorted[i], "share");
+    fprintf(out, "ops of %s\n", bench_who(record, text));
+    if (format == REPORT_MD) fprintf(out, "\n");
+    report_sheet sheet = {op_columns, sizeof op_columns / sizeof *op_columns, shown, -1};
+    be_error unused;
+    if (report_write(&sheet, format, out, &unused) == BE_OK && count > OPS_SHOWN)
+        fprintf(out, "%s%zu more: %s\n", format == REPORT_MD ? "\n" : "", count - OPS_SHOWN,
+                percent(rest, text));
+    fprintf(out, "\n");
+    json_decref(shown);
+    free(sorted);
+}
+
+void explain_ops(const json_t *record, FILE *out)
+{
+    write_ops(record, REPORT_TABLE, out);
+}
+
+/* ---------------------------------------------------------------- all of it */
+
+static void write_failures(const json_t *records, FILE *out)
+{
+    size_t i, n;
+    json_t *record, *note;
+    char text[1400], who[REPORT_TEXT_BYTES];
+    json_array_foreach(records, i, record)
+    {
+        const char *error = report_string(record, "error");
+        if (!*error) error = report_string(record, "explain.error");
+        snprintf(text, sizeof text, "%s is missing: %s", bench_who(record, who), error);
+        if (*error) report_paragraph(out, text, 2);
+        json_array_foreach(report_member(record, "explain.notes"), n, note)
+        {
+            snprintf(text, sizeof text, "%s: %s", bench_who(record, who), json_string_value(note));
+            report_paragraph(out, text, 2);
+        }
+    }
+}
+
+static void write_people(const json_t *records, report_format format, FILE *out)
+{
+    const json_t *shown[CONTENDERS_MAX], *first = json_array_get(records, 0);
+    int count = 0;
+    size_t i;
+    json_t *record;
+    json_array_foreach(records, i, record) if (explain_has(record) && count < CONTENDERS_MAX)
+        shown[count++] = record;
+    fprintf(out, "%s%s, %s, batch %.0f\n\n", format == REPORT_MD ? "## " : "",
+            report_string(first, "workload"), report_string(first, "precision"),
+            report_real(first, "batch"));
+    for (int at = 0; at < count; at += ACROSS)
+        write_phases(shown + at, count - at < ACROSS ? count - at : ACROSS, format == REPORT_MD,
+                     out);
+    if (format == REPORT_MD) fprintf(out, "```\n");
+    explain_bars(records, out);
+    fprintf(out, format == REPORT_MD ? "```\n\n" : "\n");
+    for (int c = 0; c < count; c++) say_sums(shown[c], out);
+    if (count) fprintf(out, "\n");
+    for (int c = 0; c < count; c++) write_ops(shown[c], format, out);
+    explain_words(records, out);
+    write_failures(records, out);
+}
+
+be_status explain_write(const json_t *records, report_format format, FILE *out, be_error *err)
+{
+    report_sheet sheet = {columns, sizeof columns / sizeof *columns, records, -1};
+    if (format != REPORT_TABLE && format != REPORT_MD)
+        return report_write(&sheet, format, out, err);
+    write_people(records, format, out);
+    return BE_OK;
+}

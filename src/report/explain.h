@@ -1,0 +1,39 @@
+/* A step explained, for people and for programs: phases, bars, ops, prediction and cause, all made
+ * from the records alone.
+ *
+ * The records are those of bench (report/bench.h); those that were taken apart have "explain" as
+ * well, and the fastest has "cause".  Times are seconds a step. */
+#ifndef REPORT_EXPLAIN_H
+#define REPORT_EXPLAIN_H
+
+#include "report/sheet.h"
+
+#define EXPLAIN_SCHEMA 1
+
+BE_CHECKED be_status explain_write(const json_t *records, report_format format, FILE *out,
+                                   be_error *err);
+
+/* One bar for each explained record, drawn to one scale, and a legend. */
+void explain_bars(const json_t *records, FILE *out);
+
+/* The table of the ops of one record, the longest first. */
+void explain_ops(const json_t *record, FILE *out);
+
+/* The cause and what came out of its trial, in sentences. */
+void explain_words(const json_t *records, FILE *out);
+
+/* A Chrome trace (the JSON object format of the Trace Event Format) of an average step: a process
+ * for each explained record, its phases and its ops end to end.  Free with free; NULL without
+ * memory. */
+char *explain_trace(const json_t *records);
+
+/* The names of the phases, in the order of the schema. */
+extern const char *const explain_phase_names[];
+enum { EXPLAIN_PHASES = 8 };
+
+static inline bool explain_has(const json_t *record)
+{
+    return json_is_number(report_member(record, "explain.wall_s"));
+}
+
+#endif

@@ -1,0 +1,168 @@
+/* The cause in words. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "report/bench.h"
+#include "report/explain.h"
+
+#define LINE 1200
+#define SAME 1.025 /* ratios up to here are called equal, as in measure/stats.h */
+
+typedef struct sentence {
+    char text[LINE];
+    size_t used;
+} sentence;
+
+__attribute__((format(printf, 2, 3))) static void add(sentence *s, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int wrote = vsnprintf(s->text + s->used, LINE - s->used, format, arguments);
+    va_end(arguments);
+    if (wrote > 0) s->used += (size_t)wrote;
+    if (s->used >= LINE) s->used = LINE - 1;
+}
+
+/* What a kind of cause means, said of the one who pays for it. */
+typedef struct meaning {
+    const char *kind;
+    const char *versus; /* after "NAME loses by R: SECONDS of the DIFFERENCE a step " */
+    const char *alone;  /* after "SECONDS of the STEP step " */
+} meaning;
+
+static const meaning meanings[] = {
+    {"launches", "are launches and waiting for them", "are launches and waiting for them"},
+    {"framework",
+     "are what the framework and its kernels take beyond the native engine on the same device",
+     "are the framework and its kernels"},
+    {"arithmetic", "are arithmetic at the most that its hardware can do",
+     "are arithmetic at the most that the hardware can do"},
+    {"memory", "are memory traffic at the most that its hardware can move",
+     "are memory traffic at the most that the hardware can move"},
+    {"kernels", "are kernels that stay below what the hardware can do",
+     "are kernels that stay below what the hardware can do"},
+    {"upload", "are copies to the device that nothing hides",
+     "are copies to the device that nothing hides"},
+    {"host", "are the device idling, waiting for the host",
+     "are the device idling, waiting for the host"},
+    {"rest", "are reading losses and other idling", "are reading losses and other idling"},
+    {"more threads", "are work that more threads share", ""},
+    {"fewer threads", "are what sharing so little work among threads costs", ""},
+};
+
+static const meaning *meaning_of(const char *kind)
+{
+    for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++)
+        if (strcmp(meanings[i].kind, kind) == 0) return &meanings[i];
+    return &meanings[0];
+}
+
+static double ratio_of(const json_t *winner, const json_t *loser)
+{
+    return report_real(winner, "samples_per_s") / report_real(loser, "samples_per_s");
+}
+
+static const char *times_text(double ratio, char out[REPORT_TEXT_BYTES])
+{
+    snprintf(out, REPORT_TEXT_BYTES, ratio < 9.95 ? "%.2f%s" : "%.0f%s", ratio, report_times());
+    return out;
+}
+
+static void say_versus(sentence *s, const json_t *winner, const json_t *loser)
+{
+    char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], c[REPORT_TEXT_BYTES];
+    const char *kind = report_string(winner, "cause.kind");
+    double ratio = ratio_of(winner, loser), launches = report_real(loser, "explain.launches");
+    bench_who(loser, a);
+    add(s, "why: %s loses to %s by ", a, bench_who(winner, b));
+    add(s, "%s: ", times_text(ratio, a));
+    double difference =
+        report_real(loser, "explain.wall_s") - report_real(winner, "explain.wall_s");
+    double lost = report_real(winner, "cause.seconds");
+    report_seconds(lost, a);
+    if (strcmp(kind, "launches") == 0 && launches > 0) {
+        add(s, "%.0f launches and the waiting for them cost %s of its %s step", launches,
+            report_seconds(report_real(winner, "cause.loser.launches"), c),
+            report_seconds(report_real(loser, "explain.wall_s"), b));
+    } else if (lost <= difference * 1.05) {
+        add(s, "%s of the %s more %s", a, report_seconds(difference, b), meaning_of(kind)->versus);
+    } else {
+        add(s, "%s %s; elsewhere it is faster", a, meaning_of(kind)->versus);
+    }
+    add(s, ".");
+}
+
+static void say_alone(sentence *s, const json_t *winner)
+{
+    char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
+    double step = report_real(winner, "explain.wall_s"),
+           least = report_real(winner, "explain.floor_s");
+    add(s, "why: nothing competes with %s. ", bench_who(winner, who));
+    add(s, "%s of its %s step %s", report_seconds(report_real(winner, "cause.seconds"), a),
+        report_seconds(step, b), meaning_of(report_string(winner, "cause.kind"))->alone);
+    if (least > 1e-9)
+        add(s, "; the step is %s the hardware's floor of %s", times_text(step / least, a),
+            report_seconds(least, b));
+    add(s, ".");
+}
+
+static void say_condition(sentence *s, const json_t *tried)
+{
+    const char *action = report_string(tried, "action");
+    if (strcmp(action, "batch") == 0)
+        add(s, "at batch %.0f", report_real(tried, "batch"));
+    else if (strcmp(action, "one thread") == 0)
+        add(s, "with 1 thread");
+    else if (strcmp(action, "library") == 0)
+        add(s, "with kernels of %s", report_string(tried, "implementation"));
+    else
+        add(s, "with the %s", action);
+}
+
+/* The ratio is that of the time of a sample: the loser's to the winner's. */
+static void say_tried(sentence *s, const json_t *winner, bool alone)
+{
+    const json_t *tried = report_member(winner, "cause.tried");
+    char text[REPORT_TEXT_BYTES];
+    double ratio = report_real(tried, "ratio"), flip = report_real(tried, "flip_batch");
+    if (!json_is_object(tried)) return;
+    if (isfinite(flip)) add(s, " By these numbers it flips at batch %.0f.", flip);
+    add(s, " Tried: ");
+    say_condition(s, tried);
+    if (*report_string(tried, "error")) {
+        add(s, " it failed: %s", report_string(tried, "error"));
+    } else if (!isfinite(ratio)) {
+        add(s, " it could not be measured.");
+    } else if (ratio > SAME) {
+        add(s,
+            alone                        ? " a sample takes %s as long."
+            : isfinite(flip) && flip > 0 ? " it still loses by %s: the prediction was wrong."
+                                         : " it still loses by %s.",
+            times_text(ratio, text));
+    } else if (ratio < 1 / SAME) {
+        add(s, alone ? " it is %s as fast." : " it wins by %s.", times_text(1 / ratio, text));
+    } else {
+        add(s, alone ? " it is as fast as before." : " both are equally fast.");
+    }
+}
+
+void explain_words(const json_t *records, FILE *out)
+{
+    size_t i;
+    json_t *record;
+    json_array_foreach(records, i, record)
+    {
+        sentence s = {0};
+        if (!json_is_object(report_member(record, "cause"))) continue;
+        double index = report_real(record, "cause.loser_index");
+        const json_t *loser = index >= 0 ? json_array_get(records, (size_t)index) : NULL;
+        if (loser)
+            say_versus(&s, record, loser);
+        else
+            say_alone(&s, record);
+        say_tried(&s, record, !loser);
+        report_paragraph(out, s.text, 2);
+    }
+}

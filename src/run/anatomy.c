@@ -1,0 +1,167 @@
+/* See anatomy.h. */
+#include "run/anatomy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/file.h"
+#include "core/memory.h"
+#include "run/machine.h"
+#include "run/runner.h"
+
+#define LIMIT_S 120.0
+#define WARM_UP_STEPS 3
+#define ROUNDS 5
+#define FILE_MOST_BYTES ((size_t)4 << 20)
+
+/* ---------------------------------------------------------------- ops and points */
+
+static void op_of_json(const json_t *json, predict_op *out)
+{
+    const struct {
+        const char *name;
+        double *value;
+    } numbers[] = {{"out", &out->out},           {"in", &out->in},       {"kernel", &out->kernel},
+                   {"pixels", &out->pixels},     {"batch", &out->batch}, {"passes", &out->passes},
+                   {"elements", &out->elements}, {"flops", &out->flops}, {"bytes", &out->bytes},
+                   {"seconds", &out->seconds}};
+    *out = (predict_op){.launches = (int)json_integer_value(json_object_get(json, "launches"))};
+    const char *op = json_string_value(json_object_get(json, "op"));
+    const char *implementation = json_string_value(json_object_get(json, "implementation"));
+    snprintf(out->op, sizeof out->op, "%s", op ? op : "");
+    snprintf(out->implementation, sizeof out->implementation, "%s",
+             implementation ? implementation : "");
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        *numbers[i].value = json_number_value(json_object_get(json, numbers[i].name));
+}
+
+static be_status take_list(const json_t *list, predict_op **out, int *count, be_error *err)
+{
+    void *memory = NULL;
+    size_t i, many = json_array_size(list);
+    json_t *item;
+    if (many > PREDICT_POINTS_MAX) many = PREDICT_POINTS_MAX;
+    TRY(memory_alloc(&memory, (many + 1) * sizeof(predict_op), "ops of a step", err));
+    *out = memory;
+    *count = (int)many;
+    json_array_foreach(list, i, item) if (i < many) op_of_json(item, &(*out)[i]);
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- the file */
+
+/* The points, to be released; NULL where there are none that are good. */
+static json_t *load_points(const char *path)
+{
+    void *bytes = NULL;
+    size_t count = 0;
+    if (!path || !*path || !file_exists(path) ||
+        file_read(&bytes, &count, path, FILE_MOST_BYTES, NULL) != BE_OK)
+        return NULL;
+    json_t *file = json_loadb(bytes, count, JSON_REJECT_DUPLICATES, NULL);
+    memory_free(bytes);
+    int64_t age_s = (int64_t)time(NULL) - json_integer_value(json_object_get(file, "unix_s"));
+    json_t *points = json_object_get(file, "points");
+    bool good = json_integer_value(json_object_get(file, "schema")) == ANATOMY_SCHEMA &&
+                age_s >= 0 && age_s < MACHINE_EXPIRY_S && json_array_size(points) > 0;
+    points = good ? json_incref(points) : NULL;
+    json_decref(file);
+    return points;
+}
+
+/* That they cannot be kept costs a second the next time, no more. */
+static void keep_points(const char *path, json_t *points)
+{
+    if (!path || !*path || !json_array_size(points)) return;
+    json_t *file = json_pack("{s:i, s:I, s:O}", "schema", ANATOMY_SCHEMA, "unix_s",
+                             (json_int_t)time(NULL), "points", points);
+    char *text = json_dumps(file, JSON_COMPACT);
+    json_decref(file);
+    be_error unused;
+    if (text && file_write_whole(path, text, strlen(text), &unused) != BE_OK) (void)remove(path);
+    free(text);
+}
+
+/* ---------------------------------------------------------------- asking */
+
+static int by_wall(const void *a, const void *b)
+{
+    int64_t x = ((const protocol_answer *)a)->wall_ns, y = ((const protocol_answer *)b)->wall_ns;
+    return (x > y) - (x < y);
+}
+
+/* The round in the middle, so that a disturbance of one is not taken for the step. */
+static be_status ask_phases(runner *r, const anatomy_options *options, protocol_answer *out,
+                            be_error *err)
+{
+    protocol_answer rounds[ROUNDS] = {0};
+    int64_t steps = 1 + (int64_t)(options->phases_s / ROUNDS / options->step_s);
+    protocol_call call = {.request = PROTOCOL_PHASES, .steps = steps};
+    be_status status = BE_OK;
+    int done = 0;
+    for (; done < ROUNDS && status == BE_OK; done++)
+        status = runner_call(r, &call, LIMIT_S, &rounds[done], NULL, err);
+    if (status == BE_OK) {
+        qsort(rounds, ROUNDS, sizeof rounds[0], by_wall);
+        *out = rounds[ROUNDS / 2];
+        rounds[ROUNDS / 2] = (protocol_answer){0};
+    }
+    for (int i = 0; i < ROUNDS; i++) protocol_answer_clear(&rounds[i]);
+    return status;
+}
+
+static be_status ask_sizes(runner *r, const anatomy_options *options, anatomy *out, be_error *err)
+{
+    json_t *kept = load_points(options->kept);
+    protocol_call call = {.request = PROTOCOL_CALIBRATE,
+                          .seconds = kept ? 0 : options->calibrate_s};
+    protocol_answer answer = {0};
+    be_status status = runner_call(r, &call, LIMIT_S, &answer, NULL, err);
+    if (status == BE_OK && !kept) keep_points(options->kept, answer.points);
+    if (status == BE_OK && json_array_size(answer.ops) == json_array_size(out->answer.ops))
+        status = take_list(answer.ops, &out->ops, &out->op_count, err);
+    if (status == BE_OK)
+        status = take_list(kept ? kept : answer.points, &out->points, &out->point_count, err);
+    json_decref(kept);
+    protocol_answer_clear(&answer);
+    return status;
+}
+
+static be_status ask(runner *r, const conductor_contender *contender,
+                     const anatomy_options *options, anatomy *out, be_error *err)
+{
+    protocol_answer answer = {0};
+    TRY(runner_prepare(r, &contender->job, LIMIT_S, err));
+    TRY(runner_run(r, WARM_UP_STEPS, LIMIT_S, &answer, NULL, err));
+    protocol_answer_clear(&answer);
+    TRY(ask_phases(r, options, &out->answer, err));
+    return options->calibrate ? ask_sizes(r, options, out, err) : BE_OK;
+}
+
+be_status anatomy_take(const conductor_contender *contender, const anatomy_options *options,
+                       anatomy *out, be_error *err)
+{
+    runner r;
+    runner_options start = {.name = contender->engine,
+                            .argv = contender->argv,
+                            .env = contender->env,
+                            .device = contender->job.device,
+                            .start_limit_s = LIMIT_S,
+                            .interrupted = options->interrupted};
+    *out = (anatomy){0};
+    TRY(runner_start(&r, &start, err));
+    be_status status = ask(&r, contender, options, out, err);
+    runner_clear(&r);
+    if (status != BE_OK) anatomy_clear(out);
+    return status;
+}
+
+void anatomy_clear(anatomy *a)
+{
+    protocol_answer_clear(&a->answer);
+    memory_free(a->ops);
+    memory_free(a->points);
+    *a = (anatomy){0};
+}

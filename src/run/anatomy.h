@@ -1,0 +1,35 @@
+/* A contender's step taken apart: its runner is started once more after the measurement and asked
+ * for its phases and ops and, where it is the native engine, for what its ops are to a prediction
+ * and what they attain on other shapes.
+ *
+ * Points of calibration are kept in a file for a week, beside the limits of the same device.  Owns
+ * what is in the struct until anatomy_clear. */
+#ifndef RUN_ANATOMY_H
+#define RUN_ANATOMY_H
+
+#include "measure/predict.h"
+#include "run/conductor.h"
+
+#define ANATOMY_SCHEMA 1
+
+typedef struct anatomy_options {
+    double step_s;   /* about, of the measurement */
+    double phases_s; /* time for phases */
+    double calibrate_s;
+    const char *kept; /* file of calibration points; "" or NULL: they are not kept */
+    bool calibrate;   /* only the native engine can */
+    const volatile sig_atomic_t *interrupted;
+} anatomy_options;
+
+typedef struct anatomy {
+    protocol_answer answer; /* to phases, of the round in the middle */
+    predict_op *ops;        /* one for each of the answer's ops, or none */
+    predict_op *points;
+    int op_count, point_count;
+} anatomy;
+
+BE_CHECKED be_status anatomy_take(const conductor_contender *contender,
+                                  const anatomy_options *options, anatomy *out, be_error *err);
+void anatomy_clear(anatomy *a);
+
+#endif

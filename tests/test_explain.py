@@ -1,0 +1,83 @@
+"""Tests of breakeven explain on the real program: one cheap contender, and bad input."""
+import json
+import os
+import unittest
+
+from cli_support import SMALL, FolderTest, run
+
+PHASES = "data upload forward backward optimizer loss_read idle_host idle_other".split()
+ARGUMENTS = ["explain", "mlp-mnist", *SMALL, "--engine", "native", "--device", "cpu",
+             "--threads", "1", "--time", "0.05", "--max-time", "0.2"]
+
+
+class ExplainTest(FolderTest):
+    def explained(self, *more):
+        return self.good(*ARGUMENTS, *more, env={"XDG_CACHE_HOME": self.folder})
+
+    def test_everything_is_in_the_record_and_adds_up(self):
+        trace = self.path("trace.json")
+        record = json.loads(self.explained("--format", "json", "--trace", trace))[0]
+        found = record["explain"]
+        self.assertEqual(found["schema"], 1)
+        self.assertIsNone(found["error"])
+        self.assertEqual(sorted(found["phases_s"]), sorted(PHASES))
+        self.assertAlmostEqual(sum(found["phases_s"].values()), found["phases_sum_s"], delta=1e-9)
+        self.assertLess(abs(found["missing"]), 0.03)
+        self.assertAlmostEqual(sum(op["share"] for op in found["ops"]), 1, delta=0.05)
+        for op in found["ops"]:
+            self.assertGreater(op["predicted_s"], 0, op)
+            self.assertIn(op["bound"], ("launch", "arithmetic", "memory"))
+            self.assertAlmostEqual(op["limit_share"], op["floor_s"] / op["seconds"], delta=1e-6)
+        self.assertAlmostEqual(found["predicted_s"],
+                               sum(op["predicted_s"] for op in found["ops"]), delta=1e-9)
+        self.assertGreater(found["calibration"]["points"], 20)
+        self.assertGreater(found["limits"]["flops_fp32"], 0)
+        self.assertGreater(found["floor_s"], 0)
+        self.assertAlmostEqual(sum(record["cause"]["winner"].values()), found["wall_s"], delta=1e-9)
+        self.check_trace(trace, found)
+        # The second time limits and points come from their files.
+        files = [name for _, _, names in os.walk(self.folder) for name in names]
+        self.assertEqual(sum("-points.json" in name for name in files), 1, files)
+        self.check_page(self.explained())
+
+    def check_trace(self, path, found):
+        with open(path, encoding="utf-8") as file:
+            events = json.load(file)["traceEvents"]
+        for track, count, total in ((1, None, found["phases_sum_s"]),
+                                    (2, len(found["ops"]),
+                                     sum(op["seconds"] for op in found["ops"]))):
+            mine = [e for e in events if e["ph"] == "X" and e["tid"] == track]
+            self.assertTrue(mine if count is None else len(mine) == count)
+            end = 0
+            for event in mine:
+                self.assertGreaterEqual(event["ts"], end - 1e-3)
+                end = event["ts"] + event["dur"]
+                self.assertTrue(event["name"] and event["args"])
+            self.assertAlmostEqual(end, total * 1e6, delta=1e-3)
+        names = [e["args"]["name"] for e in events if e["ph"] == "M"]
+        self.assertEqual(names, ["native on 1 thread", "phases", "ops"])
+
+    def check_page(self, page):
+        for text in ("native on 1 thread", "phases add up to", "Predicted: ", "hardware's floor is",
+                     "░ data", "why: nothing competes with native on 1 thread.", "Tried: "):
+            self.assertIn(text, " ".join(page.split()), page)
+        for line in page.splitlines():
+            self.assertLessEqual(len(line), 80, line)
+
+    def test_bad_input_is_told_before_anything_is_measured(self):
+        cases = [
+            (["explain", "mlp-mnist", "--trace", "/nowhere/trace.json"], 1, "/nowhere"),
+            (["explain"], 2, "WORKLOAD"),
+            (["explain", "mpl"], 2, "mlp-mnist"),
+            (["explain", "mlp-mnist", "--device", "cuda:77", *SMALL], 3, "cuda:77"),
+            (["explain", "mlp-mnist", "--batch", "8,16", *SMALL], 2, "--batch"),
+        ]
+        for arguments, code, text in cases:
+            result = run(*arguments)
+            self.assertEqual(result.returncode, code, (arguments, result.stderr))
+            self.assertIn(text, result.stderr)
+            self.assertEqual(result.stdout, "")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,250 @@
+/* Tests of src/report/explain*.c: the bars, the sentences of planted causes, and the trace. */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/explain.h"
+
+static be_error err;
+
+/* A contender whose step of 2 ms has half forward, a quarter backward, a quarter waiting. */
+static json_t *record_of(const char *engine, const char *device, double scale)
+{
+    json_t *record =
+        json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:f, s:{s:f}}", "workload", "toy", "engine",
+                  engine, "device", device, "precision", "fp32", "threads", 2, "batch", 32,
+                  "status", "OK", "samples_per_s", 16000 / scale, "step_s", "median", 2e-3 * scale);
+    json_t *phases =
+        json_pack("{s:f, s:n, s:f, s:f, s:f, s:f, s:f, s:f}", "data", 0.0, "upload", "forward",
+                  1e-3 * scale, "backward", 0.5e-3 * scale, "optimizer", 0.0, "loss_read", 0.0,
+                  "idle_host", 0.46e-3 * scale, "idle_other", 0.0);
+    json_t *op = json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:s, s:f, s:f}", "op", "conv2d",
+                           "name", "conv1", "phase", "forward", "implementation", "own", "seconds",
+                           1e-3 * scale, "share", 0.5, "predicted_s", 1e-3, "bound", "arithmetic",
+                           "limit_share", 0.25, "floor_s", 0.25e-3);
+    json_object_set_new(
+        record, "explain",
+        json_pack("{s:i, s:f, s:o, s:f, s:f, s:i, s:[o], s:f, s:s, s:f, s:f, s:{s:i, s:f}, s:[], "
+                  "s:n}",
+                  "schema", 1, "wall_s", 2e-3 * scale, "phases_s", phases, "phases_sum_s",
+                  1.96e-3 * scale, "missing", 0.02, "launches", 46, "ops", op, "floor_s", 0.4e-3,
+                  "bound", "arithmetic", "predicted_s", 2.2e-3 * scale, "predicted_error", 0.1,
+                  "calibration", "points", 200, "left_out", 0.08, "notes", "error"));
+    return record;
+}
+
+static char *page_of(const json_t *records, report_format format)
+{
+    char *bytes = NULL;
+    size_t count = 0;
+    FILE *out = open_memstream(&bytes, &count);
+    ASSERT_OK(explain_write(records, format, out, &err));
+    fclose(out);
+    return bytes;
+}
+
+/* The page with all blanks made one, which wrapped sentences are found in. */
+static void page_has(const json_t *records, const char *text)
+{
+    char *page = page_of(records, REPORT_TABLE), *to = page;
+    for (char *from = page; *from; from++)
+        if (!strchr(" \n", *from) || (to > page && to[-1] != ' '))
+            *to++ = *from == '\n' ? ' ' : *from;
+    *to = 0;
+    if (!strstr(page, text)) fail_msg("expected \"%s\" in: %s", text, page);
+    free(page);
+}
+
+static json_t *pair_with(const char *kind, double seconds, json_t *tried)
+{
+    json_t *winner = record_of("native", "cpu", 1), *loser = record_of("native", "cuda:0", 1.25);
+    json_object_set_new(winner, "cause",
+                        json_pack("{s:s, s:f, s:f, s:{s:f}, s:i, s:o}", "kind", kind, "seconds",
+                                  seconds, "share", 1.0, "loser", "launches", 2.1e-3, "loser_index",
+                                  1, "tried", tried));
+    return json_pack("[o, o]", winner, loser);
+}
+
+static json_t *tried(double ratio, double flip)
+{
+    return json_pack("{s:s, s:i, s:o, s:f, s:f, s:s, s:n}", "action", "batch", "batch", 512,
+                     "flip_batch", report_json_real(flip), "ratio_before", 1.25, "ratio", ratio,
+                     "implementation", "own", "error");
+}
+
+static void the_page_says_what_adds_up(void **state)
+{
+    (void)state;
+    report_look = (report_style){.utf8 = false};
+    json_t *records = pair_with("host", 0.5e-3, json_null());
+    page_has(records, "native on 2 threads: phases add up to 1.96 ms of the 2.00 ms step (2.0 % "
+                      "missing). Predicted: 2.20 ms, 10 % too long (calibration points predict one "
+                      "another to 8.0 %). The hardware's floor is 400 us, set by arithmetic.");
+    page_has(records, "conv2d conv1 forward 1.00 ms 50 % 1.00 ms own 25 % arith.");
+    json_decref(records);
+}
+
+static void planted_causes_get_their_sentences(void **state)
+{
+    (void)state;
+    report_look = (report_style){.utf8 = false};
+    const struct {
+        const char *kind, *text;
+    } cases[] = {
+        {"launches", "native on cuda:0 loses to native on 2 threads by 1.25x: 46 launches and the "
+                     "waiting for them cost 2.10 ms of its 2.50 ms step."},
+        {"framework",
+         "500 us of the 500 us more are what the framework and its kernels take beyond"},
+        {"arithmetic", "500 us of the 500 us more are arithmetic at the most that its hardware"},
+        {"memory", "500 us of the 500 us more are memory traffic at the most"},
+        {"kernels", "500 us of the 500 us more are kernels that stay below"},
+        {"upload", "500 us of the 500 us more are copies to the device that nothing hides"},
+        {"host", "500 us of the 500 us more are the device idling, waiting for the host"},
+        {"fewer threads", "are what sharing so little work among threads costs"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *records = pair_with(cases[i].kind, 0.5e-3, json_null());
+        page_has(records, cases[i].text);
+        json_decref(records);
+    }
+}
+
+static void what_was_tried_is_told_as_it_came_out(void **state)
+{
+    (void)state;
+    const struct {
+        double ratio, flip;
+        const char *text;
+    } cases[] = {
+        {1 / 3.1, 210,
+         "By these numbers it flips at batch 210. Tried: at batch 512 it wins by "
+         "3.10x."},
+        {1.2, 210, "at batch 512 it still loses by 1.20x: the prediction was wrong."},
+        {1.2, (double)NAN, "Tried: at batch 512 it still loses by 1.20x."},
+        {1.01, 210, "at batch 512 both are equally fast."},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *records = pair_with("launches", 0.5e-3, tried(cases[i].ratio, cases[i].flip));
+        page_has(records, cases[i].text);
+        json_decref(records);
+    }
+    json_t *records = pair_with("launches", 0.5e-3, tried(1, 210));
+    json_t *cause = json_object_get(json_array_get(records, 0), "cause");
+    json_object_set_new(json_object_get(cause, "tried"), "error", json_string("no memory there"));
+    page_has(records, "at batch 512 it failed: no memory there");
+    json_decref(records);
+}
+
+static int count_of(const char *text, char what)
+{
+    int count = 0;
+    for (; *text; text++) count += *text == what;
+    return count;
+}
+
+static char *bars_of(const json_t *records)
+{
+    char *bytes = NULL;
+    size_t count = 0;
+    FILE *out = open_memstream(&bytes, &count);
+    explain_bars(records, out);
+    fclose(out);
+    return bytes;
+}
+
+static void bars_are_drawn_to_one_scale(void **state)
+{
+    (void)state;
+    report_look = (report_style){.utf8 = false};
+    json_t *records =
+        json_pack("[o, o]", record_of("native", "cpu", 1), record_of("torch", "cpu", 2));
+    char *page = bars_of(records), lines[3][400];
+    assert_int_equal(sscanf(page, "%399[^\n]\n%399[^\n]\n%399[^\n]", lines[0], lines[1], lines[2]),
+                     3);
+    int forward = count_of(lines[0], 'F');
+    assert_true(forward > 5 && abs(count_of(lines[1], 'F') - 2 * forward) <= 1);
+    assert_true(abs(forward - 2 * count_of(lines[0], 'B')) <= 1);
+    assert_true(strlen(lines[1]) <= 80 && !strstr(page, "are cut"));
+    free(page);
+    /* Far apart: cut, and said. */
+    json_array_append_new(records, record_of("torch", "slow", 1000));
+    page = bars_of(records);
+    assert_non_null(strstr(page, "> 1.96 s"));
+    assert_non_null(strstr(page, "One scale for all; bars longer than 39.2 ms are cut (>)."));
+    free(page);
+    report_look.color = report_look.utf8 = true;
+    page = bars_of(records);
+    assert_non_null(strstr(page, "\033[32m█"));
+    free(page);
+    report_look = (report_style){.utf8 = false};
+    json_decref(records);
+}
+
+static void a_failed_contender_is_told(void **state)
+{
+    (void)state;
+    json_t *records =
+        json_pack("[o, o]", record_of("native", "cpu", 1), record_of("torch", "cuda:0", 1));
+    json_t *failed = json_array_get(records, 1);
+    json_object_del(failed, "explain");
+    json_object_set_new(failed, "error", json_string("it died"));
+    page_has(records, "PyTorch on cuda:0 is missing: it died");
+    json_decref(records);
+}
+
+static void the_trace_has_events_end_to_end(void **state)
+{
+    (void)state;
+    json_t *records = json_pack("[o]", record_of("native", "cpu", 1)), *event;
+    char *text = explain_trace(records);
+    json_t *trace = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(trace);
+    size_t i;
+    double end = 0;
+    json_array_foreach(json_object_get(trace, "traceEvents"), i, event)
+    {
+        if (report_real(event, "tid") != 1 || strcmp(report_string(event, "ph"), "X") != 0)
+            continue;
+        assert_true(report_real(event, "ts") >= end - 1e-6);
+        end = report_real(event, "ts") + report_real(event, "dur");
+    }
+    assert_float_equal(end, 1960, 1e-6);
+    json_decref(trace);
+    free(text);
+    json_decref(records);
+}
+
+static void all_forms_can_be_written(void **state)
+{
+    (void)state;
+    json_t *records = pair_with("host", 0.5e-3, tried(2, 100));
+    char *csv = page_of(records, REPORT_CSV), *md = page_of(records, REPORT_MD);
+    assert_non_null(strstr(csv, ",explain.phases_s.upload,explain.phases_s.forward,"));
+    assert_non_null(strstr(csv, ",host,batch,2"));
+    assert_non_null(strstr(md, "| a step | native on 2 threads | native on cuda:0 |"));
+    free(csv);
+    free(md);
+    char *json = page_of(records, REPORT_JSON);
+    json_t *again = json_loads(json, 0, NULL);
+    assert_true(json_array_size(again) == 2);
+    json_decref(again);
+    free(json);
+    json_decref(records);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_page_says_what_adds_up),
+        cmocka_unit_test(planted_causes_get_their_sentences),
+        cmocka_unit_test(what_was_tried_is_told_as_it_came_out),
+        cmocka_unit_test(bars_are_drawn_to_one_scale),
+        cmocka_unit_test(a_failed_contender_is_told),
+        cmocka_unit_test(the_trace_has_events_end_to_end),
+        cmocka_unit_test(all_forms_can_be_written),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
