@@ -1,4 +1,4 @@
-/* How the tests start tests/fake_runner.py. */
+/* How the tests start tests/fake_runner.py and tests/proxy_runner.py. */
 #ifndef TESTS_FAKE_H
 #define TESTS_FAKE_H
 
@@ -13,13 +13,15 @@ typedef struct fake {
 } fake;
 
 /* The program and its options, of which the list ends with NULL. */
-#define FAKE(out, ...) fake_fill((out), (const char *[]){__VA_ARGS__, NULL})
+#define FAKE(out, ...) fake_fill((out), "fake_runner.py", (const char *[]){__VA_ARGS__, NULL})
+#define PROXY(out, ...) fake_fill((out), "proxy_runner.py", (const char *[]){__VA_ARGS__, NULL})
 
-static inline const char *const *fake_fill(fake *out, const char *const *options)
+static inline const char *const *fake_fill(fake *out, const char *script,
+                                           const char *const *options)
 {
     const char *root = getenv("BREAKEVEN_SOURCE");
     int count = 0;
-    snprintf(out->path, sizeof out->path, "%s/tests/fake_runner.py", root ? root : ".");
+    snprintf(out->path, sizeof out->path, "%s/tests/%s", root ? root : ".", script);
     out->argv[count++] = "/usr/bin/env";
     out->argv[count++] = "python3";
     out->argv[count++] = out->path;

@@ -18,16 +18,16 @@
 typedef struct heat {
     double *readings_s;
     size_t count, capacity;
-    double best_s;        /* INFINITY before the first */
-    double slow_sum_s;    /* of the blocks that were slowed down, their slower reading */
-    int32_t slow_blocks;  /* blocks before or after which it was slow */
-    double waited_s;      /* for its recovery, altogether */
+    double best_s;       /* INFINITY before the first */
+    double slow_sum_s;   /* of the blocks that were slowed down, their slower reading */
+    int32_t slow_blocks; /* blocks before or after which it was slow */
+    double waited_s;     /* for its recovery, altogether */
 } heat;
 
 typedef struct heat_summary {
     double best_s, median_s, worst_s; /* of the readings */
-    double slow_speed;   /* share of its best speed in the slow blocks; NAN without any */
-    double burst_step_s; /* median of the first blocks */
+    double slow_speed;       /* share of its best speed in the slow blocks; NAN without any */
+    double burst_step_s;     /* median of the first blocks */
     double sustained_step_s; /* median of the last third */
 } heat_summary;
 

@@ -80,11 +80,11 @@ typedef struct conductor_options {
     double first_limit_s;  /* the first step: compiles, uploads */
     double run_limit_s;    /* any later block, beyond 20 times what it should take */
     double settle_limit_s; /* for the threads of a runner to fall asleep after its block */
-    double cool_limit_s;   /* for the recovery of a device that has grown slow, before a block … */
-    double cool_share;     /* … and for all of a contender's blocks, as a share of max_time_s */
-    double phases_s;       /* of steps whose phases are asked about in the end; 0: not asked */
-    double loss_band;      /* the first step's losses of contenders with like jobs may differ by
-                            * this, relative; 0: not compared (dropout draws differ by engine) */
+    double cool_limit_s; /* for the recovery of a device that has grown slow, before a block … */
+    double cool_share;   /* … and for all of a contender's blocks, as a share of max_time_s */
+    double phases_s;     /* of steps whose phases are asked about in the end; three at least */
+    double loss_band;    /* the first step's losses of contenders with like jobs may differ by
+                          * this, relative; 0: not compared (dropout draws differ by engine) */
     double reference_loss; /* what they are compared with; NAN: the first contender's */
     void (*progress)(void *context, const conductor_progress *progress); /* may be NULL */
     void *context;
@@ -127,7 +127,7 @@ typedef struct conductor_result {
     json_t *phases; /* the answer to the request; NULL: none */
     int64_t phases_steps;
 
-    bool has_reference;   /* its runner has a reference kernel: the next four are known */
+    bool has_reference; /* its runner has a reference kernel: the next four are known */
     heat_summary heat;
     int32_t slow_blocks;
     double waited_s;

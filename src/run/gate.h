@@ -19,7 +19,7 @@
  * fp32: PARITY_LIMIT; sound engines stay below 1e-5.  The others round every operand of a product
  * to 11 bits (tf32, u = 2^-11) or 8 (bf16, u = 2^-8); two operands a product, and ten products one
  * after the other, there and back through five layers, all rounded to the same side: 20 u. */
-#define GATE_BAND_LIST(X)  \
+#define GATE_BAND_LIST(X)   \
     X("fp32", PARITY_LIMIT) \
     X("tf32", 1e-2)         \
     X("bf16", 8e-2)

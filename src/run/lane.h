@@ -28,7 +28,7 @@ typedef struct lane {
     int64_t cpu_ns;      /* the runner's processor time so far, -1 unknown */
     int64_t block_cpu_ns, block_wall_ns; /* sums over the measured blocks */
     int64_t idle_from_ns, idle_from_cpu_ns, idle_cpu_ns, idle_wall_ns;
-    int restless; /* blocks after which its threads did not fall asleep in time */
+    int restless;           /* blocks after which its threads did not fall asleep in time */
     int rising_strikes;     /* blocks in a row whose loss was far above the first one */
     bool is_cpu;            /* the device is the processor, directly or behind OpenCL */
     bool has_no_reference;  /* its runner said so */
@@ -39,7 +39,8 @@ typedef struct lane {
 /* Start the runner, prepare, first step, gate, warm-up, checks.  On an error call lane_fail. */
 BE_CHECKED be_status lane_open(lane *l, be_error *err);
 
-/* One measured block of result->block_steps steps, its device's speed looked at before and after. */
+/* One measured block of result->block_steps steps, its device's speed looked at before and after.
+ */
 BE_CHECKED be_status lane_block(lane *l, be_error *err);
 
 /* After the last block: ask for the phases of a step, and check that it worked where it says and no

@@ -10,17 +10,18 @@
 
 #define LANE_RISEN 2.0        /* times the first loss: a training that stays above it diverges */
 #define LANE_RISING_STRIKES 6 /* blocks in a row that must be above it */
-#define LANE_READINGS 3       /* of the reference kernel, of which the least counts, if one is slow */
-#define LANE_COOL_S 0.05      /* between two looks at a device that has grown slow */
-#define LANE_HOT_SHARE 0.1    /* of the blocks that must be slow for a warning */
-#define LANE_PHASES_STEPS 3   /* at least */
-#define LANE_PROOF_BLOCKS 3   /* more blocks, for the processor time of child processes */
+#define LANE_READINGS 3     /* of the reference kernel, of which the least counts, if one is slow */
+#define LANE_COOL_S 0.05    /* between two looks at a device that has grown slow */
+#define LANE_HOT_SHARE 0.1  /* of the blocks that must be slow for a warning */
+#define LANE_PHASES_STEPS 3 /* at least */
+#define LANE_PROOF_BLOCKS 3 /* more blocks, for the processor time of child processes */
 
 /* -------------------------------------------------------------------- gate */
 
 be_status lane_gate(lane *l, be_error *err)
 {
     const conductor_contender *c = l->contender;
+    if (c->computes_nothing) return BE_OK;
     if (!c->gate) {
         lane_warn(l, "what it computes was not compared with the reference");
         return BE_OK;
@@ -56,8 +57,7 @@ be_status lane_feel(lane *l, double *reading_s, be_error *err)
     for (int i = 0; i == 0 || (i < LANE_READINGS && heat_is_slow(&l->heat, least_s)); i++) {
         protocol_answer answer;
         protocol_call call = {.request = PROTOCOL_REFERENCE};
-        be_status status =
-            runner_call(&l->runner, &call, lane_limit_s(l, 0), &answer, NULL, err);
+        be_status status = runner_call(&l->runner, &call, lane_limit_s(l, 0), &answer, NULL, err);
         l->has_no_reference = status != BE_OK && answer.refused;
         if (l->has_no_reference) return BE_OK;
         TRY(status);
@@ -114,7 +114,6 @@ static be_status lane_ask_phases(lane *l, be_error *err)
 {
     conductor_result *result = l->result;
     double wish_s = l->options->phases_s, step_s = result->step.median.point;
-    if (!(wish_s > 0)) return BE_OK;
     protocol_answer answer;
     protocol_call call = {.request = PROTOCOL_PHASES,
                           .steps = LANE_PHASES_STEPS + (int64_t)(wish_s / step_s)};
@@ -163,6 +162,7 @@ be_status lane_prove(lane *l, be_error *err)
                                .limit_bytes_per_s = c->limit_bytes_per_s};
     TRY(lane_threads_at_work(l, true, &evidence.busy_threads, err));
     TRY(lane_ask_phases(l, err));
+    if (c->computes_nothing) return BE_OK;
     const json_t *work = json_object_get(result->phases, "work");
     evidence.work = json_is_object(work) ? work : NULL;
     if (!l->is_cpu && !evidence.work) {

@@ -15,18 +15,18 @@
 #define PROOF_IDLE_THREADS 0.05 /* who computes on the CPU uses more of it */
 #define PROOF_ALL_THREADS 0.8   /* share of the processor's threads: "all" of them */
 #define PROOF_OVER_LIMIT 1.1    /* of a measured limit: what is beyond it is impossible */
-#define PROOF_BUSY_SHARE 0.5    /* least part of all busy time that the device asked for must have */
+#define PROOF_BUSY_SHARE 0.5 /* least part of all busy time that the device asked for must have */
 
 /* What is known of a contender.  Numbers that are not known are NAN or 0 or less. */
 typedef struct proof_evidence {
-    const char *name;         /* "torch cuda:0", for errors */
-    const char *device;       /* the one asked for */
-    bool is_cpu;              /* it is the processor, directly or behind OpenCL */
-    const json_t *work;       /* of the answer to phases; NULL: not told */
-    double busy_threads;      /* processor time / wall time in blocks, child processes too */
-    int processors;           /* threads that the machine runs at a time */
-    double step_s;            /* median */
-    double flops_per_step, bytes_per_step; /* of the model */
+    const char *name;    /* "torch cuda:0", for errors */
+    const char *device;  /* the one asked for */
+    bool is_cpu;         /* it is the processor, directly or behind OpenCL */
+    const json_t *work;  /* of the answer to phases; NULL: not told */
+    double busy_threads; /* processor time / wall time in blocks, child processes too */
+    int processors;      /* threads that the machine runs at a time */
+    double step_s;       /* median */
+    double flops_per_step, bytes_per_step;       /* of the model */
     double limit_flops_per_s, limit_bytes_per_s; /* of the device, measured */
 } proof_evidence;
 

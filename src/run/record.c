@@ -106,13 +106,13 @@ static json_t *record_comparison(const conductor_contender *contenders,
     const conductor_result *result = &report->results[i];
     int to = result->versus;
     if (to < 0) return json_null();
-    return json_pack(
-        "{s:o, s:o, s:i, s:I, s:o, s:o, s:o, s:s, s:o}", "engine",
-        record_text(contenders[to].engine),
-        "device", record_text(contenders[to].job.device), "threads", report->results[to].threads,
-        "batch", (json_int_t)contenders[to].job.batch, "ratio", record_number(result->ratio.point),
-        "low", record_number(result->ratio.low), "high", record_number(result->ratio.high),
-        "verdict", stats_verdict_name(result->verdict), "reason", record_text(result->unsure));
+    return json_pack("{s:o, s:o, s:i, s:I, s:o, s:o, s:o, s:s, s:o}", "engine",
+                     record_text(contenders[to].engine), "device",
+                     record_text(contenders[to].job.device), "threads", report->results[to].threads,
+                     "batch", (json_int_t)contenders[to].job.batch, "ratio",
+                     record_number(result->ratio.point), "low", record_number(result->ratio.low),
+                     "high", record_number(result->ratio.high), "verdict",
+                     stats_verdict_name(result->verdict), "reason", record_text(result->unsure));
 }
 
 /* How far from the reference its computing was; null: it was not compared. */
@@ -128,12 +128,11 @@ static json_t *record_parity(const gate_result *parity)
 static json_t *record_proof(const conductor_result *result)
 {
     json_t *work = json_object_get(result->phases, "work");
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "work",
-                     json_is_object(work) ? json_incref(work) : json_null(), "work_steps",
-                     record_count(result->phases ? result->phases_steps : -1), "busy_threads",
-                     record_number(result->busy_threads), "of_peak",
-                     record_number(result->proof.of_peak), "of_bandwidth",
-                     record_number(result->proof.of_bandwidth));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o}", "work", json_is_object(work) ? json_incref(work) : json_null(),
+        "work_steps", record_count(result->phases ? result->phases_steps : -1), "busy_threads",
+        record_number(result->busy_threads), "of_peak", record_number(result->proof.of_peak),
+        "of_bandwidth", record_number(result->proof.of_bandwidth));
 }
 
 /* What the readings of the reference kernel say; null where the runner has none. */
@@ -211,11 +210,11 @@ be_status record_build(const conductor_contender *contenders, const conductor_re
     json_t *heat = record_heat(result);
     json_t *about =
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:O?}", "parity",
-                  record_parity(&result->parity), "proof", record_proof(result), "asked", record_asked(&contenders[i]),
-                  "versus", record_comparison(contenders, report, i), "libraries",
-                  result->libraries ? json_incref(result->libraries) : json_null(), "other_load",
-                  record_number(report->other_load), "steal", record_number(report->steal),
-                  "environment", facts->environment);
+                  record_parity(&result->parity), "proof", record_proof(result), "asked",
+                  record_asked(&contenders[i]), "versus", record_comparison(contenders, report, i),
+                  "libraries", result->libraries ? json_incref(result->libraries) : json_null(),
+                  "other_load", record_number(report->other_load), "steal",
+                  record_number(report->steal), "environment", facts->environment);
     bool whole = record && outcome && heat && about && json_object_update(record, outcome) == 0 &&
                  json_object_update(record, heat) == 0 && json_object_update(record, about) == 0;
     if (whole && !facts->environment)
