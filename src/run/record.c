@@ -140,6 +140,8 @@ static json_t *record_heat(const conductor_result *result)
 {
     const heat_summary *heat = &result->heat;
     bool known = result->has_reference;
+    double burst_s = known ? heat->burst_step_s : (double)NAN;
+    double sustained_s = known ? heat->sustained_step_s : (double)NAN;
     json_t *reference =
         known ? json_pack("{s:o, s:o, s:o}", "best", record_number(heat->best_s), "median",
                           record_number(heat->median_s), "worst", record_number(heat->worst_s))
@@ -147,8 +149,7 @@ static json_t *record_heat(const conductor_result *result)
     return json_pack("{s:o, s:o, s:o, s:o, s:o}", "reference_s", reference, "throttled_blocks",
                      record_count(known ? result->slow_blocks : -1), "waited_s",
                      record_number(known ? result->waited_s : (double)NAN), "burst_step_s",
-                     record_number(heat->burst_step_s), "sustained_step_s",
-                     record_number(heat->sustained_step_s));
+                     record_number(burst_s), "sustained_step_s", record_number(sustained_s));
 }
 
 /* Who, on what, with what. */
