@@ -19,9 +19,10 @@ def options():
     parser.add_argument("--gradient", default=None, help="NAME=FACTOR: of one gradient in parity")
     parser.add_argument("--element", default=None, help="NAME=INDEX: one sign is turned in parity")
     parser.add_argument("--loss", type=float, default=1, help="factor on the losses of run")
-    parser.add_argument("--slower", type=float, default=0, help="share by which blocks are longer")
-    parser.add_argument("--faster", type=float, default=1, help="does one step of so many asked for")
-    parser.add_argument("--claims", default=None, help="CLAIMED=REAL: the device that it says it is")
+    parser.add_argument("--slower", type=float, default=0, help="share by which blocks last on")
+    parser.add_argument("--faster", type=float, default=1, help="does one step of so many asked")
+    parser.add_argument("--engine", default=None, help="the name that it gives itself")
+    parser.add_argument("--claims", default=None, help="CLAIMED=REAL: the device it says it is")
     parser.add_argument("arguments", nargs="*")
     return parser.parse_args()
 
@@ -82,6 +83,8 @@ class Proxy:
         answer = self.ask(request)
         if request["op"] == "hello" and self.claimed:
             answer["devices"] = [{"id": self.claimed, "name": "an accelerator"}]
+        if request["op"] == "hello" and self.wish.engine:
+            answer["engine"] = self.wish.engine
         if request["op"] == "parity" and (self.wish.gradient or self.wish.element):
             spoil_file(request["out"], self.wish)
         return answer
