@@ -41,7 +41,7 @@ conductor_report *beside(const conductor_options *options, const char *const *fa
 {
     be_error err = {0};
     fake sound, other;
-    conductor_contender both[] = {contender(fake_fill(&other, "fake_runner.py", faults)),
+    conductor_contender both[] = {contender(fake_fill(&other, faults)),
                                   contender(FAKE(&sound, "--step", "0.002"))};
     conductor_report *report = NULL;
     ASSERT_OK(conductor_run(both, 2, options, &report, &err));

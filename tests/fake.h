@@ -13,11 +13,11 @@ typedef struct fake {
 } fake;
 
 /* The program and its options, of which the list ends with NULL. */
-#define FAKE(out, ...) fake_fill((out), "fake_runner.py", (const char *[]){__VA_ARGS__, NULL})
-#define PROXY(out, ...) fake_fill((out), "proxy_runner.py", (const char *[]){__VA_ARGS__, NULL})
+#define FAKE(out, ...) fake_fill((out), (const char *[]){__VA_ARGS__, NULL})
+#define PROXY(out, ...) script_fill((out), "proxy_runner.py", (const char *[]){__VA_ARGS__, NULL})
 
-static inline const char *const *fake_fill(fake *out, const char *script,
-                                           const char *const *options)
+static inline const char *const *script_fill(fake *out, const char *script,
+                                             const char *const *options)
 {
     const char *root = getenv("BREAKEVEN_SOURCE");
     int count = 0;
@@ -28,6 +28,11 @@ static inline const char *const *fake_fill(fake *out, const char *script,
     while (*options && count < FAKE_ARGUMENTS - 1) out->argv[count++] = *options++;
     out->argv[count] = NULL;
     return out->argv;
+}
+
+static inline const char *const *fake_fill(fake *out, const char *const *options)
+{
+    return script_fill(out, "fake_runner.py", options);
 }
 
 #endif

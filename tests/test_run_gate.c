@@ -75,7 +75,7 @@ static conductor_report *alone(const conductor_contender *c)
 static conductor_report *spoiled(const fixture *f, const char *const *options)
 {
     fake proxy;
-    conductor_contender c = native(f, fake_fill(&proxy, "proxy_runner.py", options));
+    conductor_contender c = native(f, script_fill(&proxy, "proxy_runner.py", options));
     return alone(&c);
 }
 

@@ -164,7 +164,7 @@ be_status lane_prove(lane *l, be_error *err)
     TRY(lane_ask_phases(l, err));
     if (c->computes_nothing) return BE_OK;
     const json_t *work = json_object_get(result->phases, "work");
-    evidence.work = json_is_object(work) ? work : NULL;
+    evidence.work = json_object_size(work) > 0 ? work : NULL;
     if (!l->is_cpu && !evidence.work) {
         lane_warn(l, "its runner does not tell where it worked");
         TRY(lane_threads_at_work(l, false, &evidence.busy_threads, err));

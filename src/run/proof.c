@@ -12,7 +12,6 @@ static void describe_work(const json_t *work, char *out, size_t room)
     const char *device;
     json_t *item;
     size_t used = 0;
-    snprintf(out, room, "none anywhere");
     json_object_foreach((json_t *)work, device, item)
     {
         int64_t launches = json_integer_value(json_object_get(item, "launches"));
@@ -42,7 +41,7 @@ static double busy_share(const proof_evidence *e)
 static be_status check_work(const proof_evidence *e, proof *out, be_error *err)
 {
     char where[200];
-    if (!e->work) return BE_OK;
+    if (json_object_size(e->work) == 0) return BE_OK;
     const json_t *own = json_object_get(e->work, e->device);
     out->launches = json_integer_value(json_object_get(own, "launches"));
     describe_work(e->work, where, sizeof where);

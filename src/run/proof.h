@@ -22,7 +22,7 @@ typedef struct proof_evidence {
     const char *name;    /* "torch cuda:0", for errors */
     const char *device;  /* the one asked for */
     bool is_cpu;         /* it is the processor, directly or behind OpenCL */
-    const json_t *work;  /* of the answer to phases; NULL: not told */
+    const json_t *work;  /* of the answer to phases; NULL or empty: not told */
     double busy_threads; /* processor time / wall time in blocks, child processes too */
     int processors;      /* threads that the machine runs at a time */
     double step_s;       /* median */
