@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ def options():
     parser.add_argument("--step", type=float, default=0.001, help="seconds of one step")
     parser.add_argument("--first", type=float, default=0, help="more seconds for the first step")
     parser.add_argument("--noise", type=float, default=0, help="relative noise of the claimed time")
+    parser.add_argument("--seed", type=int, default=1, help="of the noise")
     parser.add_argument("--spin", action="store_true")
     parser.add_argument("--spin-after", type=float, default=0,
                         help="seconds for which a thread spins after a run")
@@ -48,6 +50,17 @@ def options():
                         help="by device: step and sample (seconds), start (of prepare), room (the "
                              "largest batch), drop (the batch from which on it dies)")
     parser.add_argument("--count", default=None, help="a file that gets a line for each prepare")
+    parser.add_argument("--trace", default=None, help="the file that parity answers with")
+    parser.add_argument("--rise", type=float, default=0, help="what each run adds to the loss")
+    parser.add_argument("--works-on", default=None,
+                        help="the device that phases names, '' for none; default: the one asked")
+    parser.add_argument("--reference", type=float, default=0,
+                        help="seconds that the reference kernel claims; 0: there is none")
+    parser.add_argument("--hot", type=float, default=1, help="factor on it while it is hot")
+    parser.add_argument("--hot-from", type=int, default=0, help="the reading at which that begins")
+    parser.add_argument("--hot-for", type=int, default=10**9, help="readings")
+    parser.add_argument("--jump", type=float, default=0,
+                        help="seconds by which the clock jumps in run number AT")
     parser.add_argument("--ready", default=None, help="a file to make once a run has begun")
     return parser.parse_args()
 
@@ -57,7 +70,8 @@ class Fake:
         self.wish = wish
         self.runs = 0
         self.pending_until = 0.0
-        self.random = random.Random(1)
+        self.random = random.Random(wish.seed)
+        self.readings = 0
         self.held = bytearray(os.urandom(1) * (wish.memory << 20))
 
     def answer(self, more="", **members):
@@ -87,6 +101,7 @@ class Fake:
 
     def prepare(self, request):
         self.batch, start = request["batch"], time.monotonic()
+        self.device = request["device"]
         if self.wish.devices:
             self.be_device(request["device"])
         self.answer(parameters=37250, device_name="a fake processor", implementation="sleep",
@@ -166,13 +181,16 @@ class Fake:
             self.work(wanted, wish.spin)
         wall = time.monotonic() - start
         wall *= wish.claim * (1 - abs(self.random.gauss(0, wish.noise)) if wish.noise else 1)
+        if self.runs == wish.at:
+            wall += wish.jump
+        loss = wish.loss + wish.rise * self.runs
         babble = wish.fault == "babble" and self.runs >= wish.at
         self.spin_until = time.monotonic() + wish.spin_after
         if wish.spin_after and self.runs == 1:
             threading.Thread(target=self.spin, daemon=True).start()
         self.answer(more="and one more thing\n" if babble else "", steps=steps,
-                    wall_ns=max(1, int(wall * 1e9)), loss=wish.loss,
-                    losses=[wish.loss] * steps if request.get("losses") else [])
+                    wall_ns=max(1, int(wall * 1e9)), loss=loss,
+                    losses=[loss] * steps if request.get("losses") else [])
 
     def sync(self, request):
         start = time.monotonic()
@@ -181,7 +199,10 @@ class Fake:
         self.answer(wall_ns=0 if silent else int((time.monotonic() - start) * 1e9))
 
     def parity(self, request):
-        open(request["out"], "w").close()
+        if self.wish.trace:
+            shutil.copyfile(self.wish.trace, request["out"])
+        else:
+            open(request["out"], "w").close()
         self.answer(steps=request["steps"])
 
     def evaluate(self, request):
@@ -208,15 +229,22 @@ class Fake:
               "idle_host": None, "idle_other": 1}
         op = {"op": "nap", "name": "", "phase": "forward", "implementation": "sleep",
               "launches": steps, "ns": 4 * steps, "flops": None, "bytes": None}
+        device = self.device if self.wish.works_on is None else self.wish.works_on
+        work = {device: {"launches": steps, "busy_ns": None}} if device else {}
         self.answer(steps=steps, wall_ns=10 * steps,
                     phases={name: value and value * steps for name, value in ns.items()},
                     launches=steps, synchronisations=1, upload_bytes=0, download_bytes=None,
-                    work={"cpu": {"launches": steps, "busy_ns": None}}, ops=[op])
+                    work=work, ops=[op])
 
     def reference(self, request):
-        start = time.monotonic_ns()
-        self.work(0.002, spin=True)
-        self.answer(wall_ns=time.monotonic_ns() - start)
+        wish = self.wish
+        if wish.reference == 0:
+            print(json.dumps({"ok": False, "status": "UNAVAILABLE", "error": "there is none"}),
+                  flush=True)
+            return
+        self.readings += 1
+        hot = wish.hot_from <= self.readings < wish.hot_from + wish.hot_for
+        self.answer(wall_ns=int(wish.reference * (wish.hot if hot else 1) * 1e9))
 
 
 def main():

@@ -8,6 +8,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import time
 import unittest
 
@@ -49,6 +50,45 @@ class BenchTest(FolderTest):
         for member in ("cpu", "system", "kernel", "build", "libraries"):
             self.assertIn(member, record["environment"])
         self.assertEqual(record["asked"]["threads"], record["threads"])
+        self.check_evidence(record)
+
+    def check_evidence(self, record):
+        """No speed without parity, and none without a proof of where it came from."""
+        parity, proof = record["parity"], record["proof"]
+        self.assertTrue(0 < parity["error"] < 1e-5, parity)
+        self.assertEqual((parity["band"], parity["batch"], parity["steps"]), (1e-4, 8, 3))
+        self.assertGreater(proof["work"]["cpu"]["launches"], 0)
+        self.assertEqual(list(proof["work"]), ["cpu"])
+        self.assertGreater(proof["busy_threads"], 0.05)
+        best, median, worst = (record["reference_s"][key] for key in ("best", "median", "worst"))
+        self.assertTrue(0 < best <= median <= worst)
+        self.assertTrue(0 <= record["throttled_blocks"] <= len(record["blocks"]))
+        self.assertGreaterEqual(record["waited_s"], 0)
+        self.assertGreater(record["burst_step_s"], 0)
+        self.assertGreater(record["sustained_step_s"], 0)
+
+    def test_no_speed_without_parity(self):
+        """An engine that computes wrongly: the native one with half a gradient, in the place of
+        PyTorch's runner."""
+        proxy = os.path.join(os.environ["BREAKEVEN_SOURCE"], "tests", "proxy_runner.py")
+        os.makedirs(self.path("torch"))
+        open(self.path("torch", "__init__.py"), "w").close()
+        with open(self.path("torch_runner.py"), "w") as file:
+            file.write(f"import os, sys\nos.execv(sys.executable, [sys.executable, {proxy!r}, "
+                       "'--engine', 'torch', '--gradient', 'fc1.weight=0.5'])\n")
+        result = run("bench", "mlp-mnist", *SMALL, "--engine", "native,torch", "--device", "cpu",
+                     "--threads", "1", "--max-time", "0.1", "--format", "jsonl",
+                     env={"BREAKEVEN_RUNNERS": self.folder, "BREAKEVEN_PYTHON": sys.executable,
+                          "PYTHONPATH": self.folder})
+        self.assertEqual(result.returncode, 4, result.stderr)
+        self.assertIn("torch cpu: expected gradients within 0.0001", result.stderr)
+        self.assertIn("at grad.fc1.weight [", result.stderr)
+        native, wrong = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual((native["status"], wrong["status"]), ("OK", "NUMERIC"))
+        self.assertEqual((wrong["step_s"]["median"], wrong["samples_per_s"]), (None, None))
+        self.assertEqual((wrong["blocks"], wrong["stop_reason"]), ([], "refused"))
+        self.assertAlmostEqual(wrong["parity"]["error"], 0.5, places=3)
+        self.assertIsNone(native["versus"])
 
     def test_inference(self):
         record = json.loads(self.good(*self.ARGUMENTS, "--infer", "--format", "jsonl")

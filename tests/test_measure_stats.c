@@ -1,9 +1,9 @@
-/* Tests of the statistics: quantiles by hand, intervals that cover, verdicts that are right often
- * enough under simulated noise, the stop rule and the length of blocks. */
+/* Tests of the statistics: quantiles by hand, intervals that cover, verdicts by the
+ * interval, the stop rule and the length of blocks.  Whether verdicts are right often enough under
+ * noise is tested with the whole conductor, in test_run_verdicts. */
 #include <math.h>
 #include <string.h>
 
-#include "build_info.h"
 #include "core/rng.h"
 #include "measure/stats.h"
 #include "measure/stop.h"
@@ -148,104 +148,6 @@ static void verdicts_follow_the_interval(void **state)
     assert_string_equal(stats_verdict_name(STATS_UNSURE), "UNSURE");
 }
 
-/* ------------------------------------------------------------- simulations */
-
-/* A machine's noise, as the logarithm of the factor on one block's time. */
-typedef enum noise { QUIET, SKEWED, OUTLIERS, DRIFT, THROTTLE, WANDER, PHASES, NOISES } noise;
-
-static const char *const noise_names[] = {"quiet",    "skewed", "outliers", "drift",
-                                          "throttle", "wander", "phases"};
-
-typedef struct machine {
-    noise noise;
-    rng r;
-    int block;
-    double level;     /* of the wandering, or of the slow phase */
-    double throttles; /* the block at which it becomes slow */
-} machine;
-
-static double machine_noise(machine *m)
-{
-    double z = 0.02 * rng_next_normal(&m->r), u = rng_next_uniform(&m->r);
-    double v = rng_next_uniform(&m->r);
-    int block = m->block++;
-    switch (m->noise) {
-    case SKEWED: /* one-sided, as interrupts are */
-        return -0.03 * log(1 - u);
-    case OUTLIERS: /* one block in ten is hit by something else */
-        return z + (u < 0.1 ? -0.4 * log(1 - v) : 0);
-    case DRIFT: /* a laptop grows warm: 30 % over 80 blocks */
-        return z + 0.3 * block / 80;
-    case THROTTLE: /* and loses 30 % at once */
-        return z + (block > m->throttles ? 0.3 : 0);
-    case WANDER:
-        m->level += 0.01 * rng_next_normal(&m->r);
-        return z + m->level;
-    case PHASES: /* a neighbour comes and goes, some 10 blocks each time */
-        if (u < 0.1) m->level = 0.15 - m->level;
-        return z + m->level;
-    default:
-        return z;
-    }
-}
-
-/* Two contenders, the second taking `factor` of the first's time, measured as the conductor does
- * (alternating order, the default stop rule), but with the rule applied after every eighth round:
- * the intervals are what this test spends its time on. */
-static stats_verdict simulate(noise model, uint64_t seed, double factor, int *rounds)
-{
-    be_error err = {0};
-    double times_s[2][200];
-    stop_rule rule = stop_rule_default();
-    machine m = {.noise = model, .r = {.key = {.seed = seed, .stream = RNG_TEST, .sub = model}}};
-    m.throttles = 60 * rng_next_uniform(&m.r);
-    stats_interval ratio = {NAN, NAN, NAN};
-    stop_reason reason = STOP_NONE;
-    int r = 0;
-    for (; reason == STOP_NONE; r++) {
-        for (int k = 0; k < 2; k++) {
-            int who = k ^ (r % 2);
-            times_s[who][r] = 0.1 * exp(machine_noise(&m)) * (who ? factor : 1);
-        }
-        if (r % 8 != 7) continue;
-        stop_state stop = {.samples = r + 1, .time_s = 0.1 * (r + 1)};
-        for (int k = 0; k < 2; k++) {
-            stats_summary s;
-            ASSERT_OK(stats_summarize(times_s[k], r + 1, seed, &s, &err));
-            stop.relative_half_width =
-                fmax(stop.relative_half_width, stats_relative_half_width(&s.median));
-        }
-        ASSERT_OK(stats_ratio(times_s[0], times_s[1], r + 1, seed, &ratio, &err));
-        stop.ratios_settled = stats_ratio_settled(&ratio, rule.target_ratio, rule.clear_ratio);
-        reason = stop_decide(&rule, &stop);
-    }
-    *rounds += r;
-    return stats_judge(&ratio);
-}
-
-/* Rule: two runs of the same thing come out SAME at least 95 times in 100, and a planted 5 % is
- * found at least 95 times in 100, on every kind of machine.  A sanitizer looks at how the numbers
- * are handled, and a few trials show that. */
-static void verdicts_are_right_often_enough(void **state)
-{
-    (void)state;
-    const int trials = strcmp(BUILD_SANITIZERS, "none") == 0 ? 100 : 20;
-    for (noise model = 0; model < NOISES; model++) {
-        int same = 0, found = 0, rounds = 0;
-        for (int t = 0; t < trials; t++) {
-            uint64_t seed = 1000 + (uint64_t)t;
-            stats_verdict planted = t % 2 ? STATS_SLOWER : STATS_FASTER;
-            double factor = planted == STATS_SLOWER ? 1 / 1.05 : 1.05;
-            same += simulate(model, seed, 1, &rounds) == STATS_SAME;
-            found += simulate(model, seed, factor, &rounds) == planted;
-        }
-        print_message("%-9s the same: %d of %d, 5 %% found: %d, in %.0f rounds\n",
-                      noise_names[model], same, trials, found, rounds / (2.0 * trials));
-        assert_in_range(100 * same, 95 * trials, 100 * trials);
-        assert_in_range(100 * found, 95 * trials, 100 * trials);
-    }
-}
-
 /* ------------------------------------------------------------------- stop */
 
 static void the_stop_rule_says_why(void **state)
@@ -323,7 +225,6 @@ int main(void)
         cmocka_unit_test(intervals_lean_to_no_side),
         cmocka_unit_test(ratios_of_few_rounds),
         cmocka_unit_test(verdicts_follow_the_interval),
-        cmocka_unit_test(verdicts_are_right_often_enough),
         cmocka_unit_test(the_stop_rule_says_why),
         cmocka_unit_test(ratios_settle_when_narrow_or_clear),
         cmocka_unit_test(blocks_are_long_enough_and_not_too_long),

@@ -7,92 +7,12 @@
 #include <unistd.h>
 
 #include "build_info.h"
+#include "conductor_fixture.h"
 #include "core/clock.h"
 #include "core/memory.h"
 #include "fake.h"
-#include "run/conductor.h"
-#include "support.h"
 
 #define LANES 3
-
-static conductor_options quick_options(void)
-{
-    conductor_options o = conductor_options_default();
-    o.stop.min_samples = 4;
-    o.stop.max_samples = 6;
-    o.stop.min_time_s = 0;
-    o.stop.max_time_s = 2;
-    o.block_s = 0.03;
-    o.warm_up_s = 0.02;
-    o.start_limit_s = 20;
-    o.first_limit_s = 10;
-    o.run_limit_s = 1;
-    return o;
-}
-
-static conductor_contender contender(const char *const *argv)
-{
-    return (conductor_contender){
-        .engine = "fake",
-        .argv = argv,
-        .job = {.workload = "cnn-fashion",
-                .device = "cpu",
-                .precision = "fp32",
-                .mode = "train",
-                .threads = 1,
-                .batch = 100,
-                .seed = 7,
-                .optimizer = {.name = "adam", .lr = 1e-3}},
-    };
-}
-
-/* Measure one fake with the given options beside a sound one, which must come through. */
-#define BESIDE(options, ...) beside((options), (const char *[]){__VA_ARGS__, NULL})
-
-static conductor_report *beside(const conductor_options *options, const char *const *faults)
-{
-    be_error err = {0};
-    fake sound, other;
-    conductor_contender both[] = {contender(fake_fill(&other, faults)),
-                                  contender(FAKE(&sound, "--step", "0.002"))};
-    conductor_report *report = NULL;
-    ASSERT_OK(conductor_run(both, 2, options, &report, &err));
-    if (report->results[1].status != BE_OK) fail_msg("%s", report->results[1].error.text);
-    assert_in_range(report->results[1].count, 4, 6);
-    assert_int_equal(report->fastest, 1);
-    return report;
-}
-
-static void assert_text(const char *text, const char *const *pieces)
-{
-    for (; *pieces; pieces++)
-        if (!text || !strstr(text, *pieces))
-            fail_msg("expected '%s' in: %s", *pieces, text ? text : "(nothing)");
-}
-
-#define ASSERT_TEXT(text, ...) assert_text((text), (const char *[]){__VA_ARGS__, NULL})
-
-static void assert_failed(conductor_report *report, be_status status, stop_reason stop,
-                          const char *const *pieces)
-{
-    const conductor_result *r = &report->results[0];
-    if (r->status != status)
-        fail_msg("expected %d, found %d: %s", status, r->status, r->error.text);
-    assert_int_equal(r->stop, stop);
-    assert_true(isnan(r->samples_per_s) || r->count > 0);
-    assert_text(r->error.text, pieces);
-    conductor_report_free(report);
-}
-
-#define ASSERT_FAILED(report, status, stop, ...) \
-    assert_failed((report), (status), (stop), (const char *[]){__VA_ARGS__, NULL})
-
-static bool warned(const conductor_result *r, const char *piece)
-{
-    for (size_t i = 0; i < r->warning_count; i++)
-        if (strstr(r->warnings[i], piece)) return true;
-    return false;
-}
 
 /* ------------------------------------------------------------------ sound */
 
@@ -193,26 +113,6 @@ static void contenders_are_compared_by_the_sample(void **state)
     conductor_report_free(report);
 }
 
-/* The verdict on results a and b: the expected one; where other programs disturb, anything but the
- * opposite (that verdicts stay right under noise is tested with simulated machines). */
-static void assert_verdict(const conductor_report *report, int a, int b, stats_verdict expected)
-{
-    be_error err = {0};
-    stats_interval ratio;
-    stats_verdict verdict;
-    stats_verdict opposite = expected == STATS_FASTER   ? STATS_SLOWER
-                             : expected == STATS_SLOWER ? STATS_FASTER
-                                                        : expected;
-    ASSERT_OK(conductor_compare(report, a, b, &ratio, &verdict, &err));
-    if (verdict == expected) return;
-    if (report->other_load > 0.1 && (verdict != opposite || expected == STATS_SAME))
-        print_message("%s: other programs use %.0f %%\n", stats_verdict_name(verdict),
-                      100 * report->other_load);
-    else
-        fail_msg("expected %s, found %s: %.4f [%.4f, %.4f]", stats_verdict_name(expected),
-                 stats_verdict_name(verdict), ratio.point, ratio.low, ratio.high);
-}
-
 /* Two fakes alike are SAME, one that takes 5 % longer is found: real processes, real clocks. */
 static void a_planted_difference_is_found(void **state)
 {
@@ -241,7 +141,7 @@ static void a_runner_that_ends_is_explained(void **state)
 {
     (void)state;
     conductor_options o = quick_options();
-    ASSERT_FAILED(BESIDE(&o, "--fault", "exit"), BE_IO, STOP_FAILED, "fake cpu, request run",
+    ASSERT_FAILED(BESIDE(&o, "--fault", "exit"), BE_IO, STOP_FAILED, "fake cuda:0, request run",
                   "exited with 3", "last words: fake: now exit");
     ASSERT_FAILED(BESIDE(&o, "--fault", "kill", "--at", "9"), BE_IO, STOP_FAILED,
                   "killed by signal 9 (Killed)", "run out of memory");
@@ -258,7 +158,7 @@ static void a_runner_that_hangs_is_killed(void **state)
     conductor_options o = quick_options();
     int64_t start_ns = clock_now_ns();
     ASSERT_FAILED(BESIDE(&o, "--fault", "hang", "--at", "3"), BE_FAILED, STOP_FAILED,
-                  "fake cpu, request run", "hung and was killed", "fake: now hang");
+                  "fake cuda:0, request run", "hung and was killed", "fake: now hang");
     ASSERT_FAILED(BESIDE(&o, "--fault", "stop", "--at", "3"), BE_FAILED, STOP_FAILED,
                   "hung and was killed");
     ASSERT_FAILED(BESIDE(&o, "--fault", "close", "--at", "3"), BE_IO, STOP_FAILED,
@@ -291,7 +191,7 @@ static void what_a_runner_refuses_is_passed_on(void **state)
     (void)state;
     conductor_options o = quick_options();
     ASSERT_FAILED(BESIDE(&o, "--refuse", "NO_MEMORY:prepare"), BE_NO_MEMORY, STOP_FAILED,
-                  "fake cpu, request prepare", "expected mercy, found none");
+                  "fake cuda:0, request prepare", "expected mercy, found none");
     ASSERT_FAILED(BESIDE(&o, "--refuse", "UNAVAILABLE:hello"), BE_UNAVAILABLE, STOP_FAILED,
                   "expected mercy");
     ASSERT_FAILED(BESIDE(&o, "--refuse", "NUMERIC:run"), BE_NUMERIC, STOP_FAILED, "mercy");

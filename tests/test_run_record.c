@@ -33,6 +33,26 @@ static const conductor_contender contenders[2] = {
              .seed = 42}},
 };
 
+/* What speaks for the first one. */
+static void add_evidence(conductor_result *result)
+{
+    result->parity = (gate_result){
+        .error = 3e-7, .band = 1e-4, .where = "grad.fc1.bias [3]", .batch = 8, .steps = 3};
+    result->proof = (proof){.launches = 40, .of_peak = 0.25, .of_bandwidth = NAN};
+    result->phases = json_pack("{s:{s:{s:i, s:n}}}", "work", "cpu", "launches", 40, "busy_ns");
+    result->phases_steps = 4;
+    result->has_reference = true;
+    result->heat = (heat_summary){.best_s = 0.002,
+                                  .median_s = 0.0021,
+                                  .worst_s = 0.003,
+                                  .slow_speed = 0.7,
+                                  .burst_step_s = 0.0101,
+                                  .sustained_step_s = 0.0104};
+    result->slow_blocks = 1;
+    result->waited_s = 0.25;
+    result->unsure = "it would be a reason";
+}
+
 /* A report of a contender that was measured and one that failed before it began. */
 static void fill(conductor_report *report, conductor_result *results)
 {
@@ -67,6 +87,7 @@ static void fill(conductor_report *report, conductor_result *results)
         .warning_count = 2,
     };
     ASSERT_OK(stats_summarize(blocks_s, 6, 1, &results[0].step, &err));
+    add_evidence(&results[0]);
     results[1] = (conductor_result){
         .status = BE_IO,
         .error = {.status = BE_IO, .text = "native cpu: it\xff died"},
@@ -80,6 +101,7 @@ static void fill(conductor_report *report, conductor_result *results)
         .last_loss = NAN,
         .samples_per_s = NAN,
         .busy_threads = NAN,
+        .proof = {.launches = -1, .of_peak = NAN, .of_bandwidth = NAN},
         .peak_rss_bytes = -1,
         .log = "its last words",
         .versus = -1,
@@ -98,6 +120,7 @@ static json_t *built(int i, const record_facts *facts)
     fill(&report, results);
     ASSERT_OK(record_build(contenders, &report, i, facts, &record, &err));
     json_decref(results[0].libraries);
+    json_decref(results[0].phases);
     /* It must survive being written and read. */
     char *text = json_dumps(record, JSON_COMPACT);
     assert_non_null(text);
@@ -177,18 +200,47 @@ static void a_record_has_all_that_is_promised(void **state)
     json_decref(environment);
 }
 
+static void a_record_has_its_evidence(void **state)
+{
+    (void)state;
+    json_t *r = built(0, &(record_facts){0});
+    assert_string_equal(text(json_object_get(r, "versus"), "reason"), "it would be a reason");
+    assert_float_equal(number(r, "parity", "error"), 3e-7, 0);
+    assert_float_equal(number(r, "parity", "band"), 1e-4, 0);
+    assert_string_equal(text(json_object_get(r, "parity"), "tensor"), "grad.fc1.bias [3]");
+    assert_int_equal(number(r, "parity", "batch"), 8);
+    assert_int_equal(number(r, "parity", "steps"), 3);
+    const json_t *proof = json_object_get(r, "proof"), *work = json_object_get(proof, "work");
+    assert_int_equal(number(json_object_get(work, "cpu"), "launches", NULL), 40);
+    assert_int_equal(number(proof, "work_steps", NULL), 4);
+    assert_float_equal(number(proof, "busy_threads", NULL), 1.9, 0);
+    assert_float_equal(number(proof, "of_peak", NULL), 0.25, 0);
+    assert_true(json_is_null(json_object_get(proof, "of_bandwidth")));
+    assert_float_equal(number(r, "reference_s", "best"), 0.002, 0);
+    assert_float_equal(number(r, "reference_s", "worst"), 0.003, 0);
+    assert_int_equal(number(r, "throttled_blocks", NULL), 1);
+    assert_float_equal(number(r, "waited_s", NULL), 0.25, 0);
+    assert_float_equal(number(r, "burst_step_s", NULL), 0.0101, 0);
+    assert_float_equal(number(r, "sustained_step_s", NULL), 0.0104, 0);
+    json_decref(r);
+}
+
 static void what_was_not_measured_is_null(void **state)
 {
     (void)state;
     record_facts facts = {.flops_per_step = 1e9, .bytes_per_step = 1e9};
     json_t *r = built(1, &facts);
-    const char *nulls[] = {"device_name",   "implementation", "precision",      "engine_version",
-                           "samples_per_s", "first_step_s",   "peak_rss_bytes", "params",
-                           "threads",       "data",           "flops_per_s",    "versus",
-                           "libraries",     "environment",    "busy_threads",   "last_loss",
-                           "launches"};
+    const char *nulls[] = {"device_name",   "implementation", "precision",       "engine_version",
+                           "samples_per_s", "first_step_s",   "peak_rss_bytes",  "params",
+                           "threads",       "data",           "flops_per_s",     "versus",
+                           "libraries",     "environment",    "busy_threads",    "last_loss",
+                           "launches",      "parity",         "reference_s",     "throttled_blocks",
+                           "waited_s",      "burst_step_s",   "sustained_step_s"};
     for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++)
         if (!json_is_null(json_object_get(r, nulls[i]))) fail_msg("%s is not null", nulls[i]);
+    const char *proofs[] = {"work", "work_steps", "busy_threads", "of_peak", "of_bandwidth"};
+    for (size_t i = 0; i < sizeof proofs / sizeof *proofs; i++)
+        assert_true(json_is_null(json_object_get(json_object_get(r, "proof"), proofs[i])));
     const char *steps[] = {"median", "low", "high", "spread"};
     for (size_t i = 0; i < 4; i++)
         assert_true(json_is_null(json_object_get(json_object_get(r, "step_s"), steps[i])));
@@ -208,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_has_all_that_is_promised),
+        cmocka_unit_test(a_record_has_its_evidence),
         cmocka_unit_test(what_was_not_measured_is_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

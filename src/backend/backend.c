@@ -137,6 +137,7 @@ static void list_opencl(json_t *devices)
             json_object_set_new(device, "driver", json_string(e->software));
             json_object_set_new(device, "memory_bytes", json_integer((json_int_t)e->memory_bytes));
             if (twin) json_object_set_new(device, "duplicate_of", json_string(twin));
+            if (e->is_cpu) json_object_set_new(device, "is_cpu", json_true());
         } else {
             json_object_set_new(device, "reason", json_string(e->reason));
         }

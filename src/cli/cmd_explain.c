@@ -42,7 +42,7 @@ static be_status explain(measurement *m, const cli_options *options, json_t *rec
     TRY(measurement_open(m, options, err));
     if (!options->value[OPTION_MAX_TIME].given) m->conducting.stop.max_time_s = MEASURE_MAX_S;
     if (!options->value[OPTION_TIME].given) m->conducting.stop.min_time_s = MEASURE_MIN_S;
-    measurement_point point = {.batch = batch, .speed_only = true};
+    measurement_point point = {.batch = batch};
     TRY(measurement_begin(m, w, err));
     TRY(measurement_run(m, &point, records, err));
     measurement_contenders(m, &point, contenders);

@@ -117,8 +117,7 @@ static be_status run_trial(measurement *m, const trial *t, json_t *records, be_e
         status = engine_find(&other, "native", &asking, err);
         mine->engine = &other;
     }
-    measurement_point point = {
-        .batch = t->batch, .contenders = t->pair, .count = t->loser ? 2 : 1, .speed_only = true};
+    measurement_point point = {.batch = t->batch, .contenders = t->pair, .count = t->loser ? 2 : 1};
     m->conducting.stop.max_time_s = fmin(m->conducting.stop.max_time_s, TRY_MAX_S);
     if (status == BE_OK) status = measurement_run(m, &point, records, err);
     *mine = kept[0];

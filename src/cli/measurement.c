@@ -11,10 +11,7 @@
 #include "graph/graph.h"
 #include "measure/environment.h"
 #include "report/bench.h"
-#include "run/phases.h"
 #include "run/record.h"
-
-#define PHASES_S 0.2
 
 /* A run of the conductor for progress: who it measures. */
 typedef struct measurement_watch {
@@ -60,6 +57,7 @@ be_status measurement_open(measurement *m, const cli_options *options, be_error 
 
 static void end_workload(measurement *m)
 {
+    gate_free(&m->gate);
     material_free(&m->material);
     dataset_close(m->set);
     m->set = NULL;
@@ -93,7 +91,13 @@ be_status measurement_begin(measurement *m, const workload *w, be_error *err)
     TRY(check_batches(m, err));
     if (m->cli->value[OPTION_DRY_RUN].given) return BE_OK;
     cli_progress(m->cli, "%s: writing the data for the runners ...", w->name);
-    return material_new(&m->material, &m->material_options, err);
+    TRY(material_new(&m->material, &m->material_options, err));
+    gate_options gate = {.material = &m->material_options,
+                         .folder = m->material.folder,
+                         .infer = m->plan.infer,
+                         .interrupted = &cli_signal};
+    cli_progress(m->cli, "%s: the reference in double precision ...", w->name);
+    return gate_new(&m->gate, &gate, err);
 }
 
 /* ---------------------------------------------------------------- one point */
@@ -136,6 +140,7 @@ void measurement_contenders(const measurement *m, const measurement_point *point
         out[i] = (conductor_contender){.engine = who->engine->name,
                                        .argv = who->engine->argv,
                                        .env = who->engine->env,
+                                       .gate = &m->gate,
                                        .job = material_job(&m->material, &m->material_options)};
         out[i].computes_nothing = !backend_computes(who->device);
         out[i].job.device = who->device;
@@ -165,22 +170,22 @@ static void show_progress(void *context, const conductor_progress *p)
 }
 
 /* What the conductor and its record do not know. */
-static void complete_record(const measurement *m, const conductor_contender *contender,
-                            bool phases_too, json_t *record)
+static void complete_record(const measurement *m, const conductor_result *result, json_t *record)
 {
-    json_t *phases = NULL;
-    double step_s = report_real(record, "step_s.median");
+    const char *phase;
+    json_t *value, *phases = result->phases ? json_object() : json_null();
     json_object_set_new(record, "data_source", json_string(m->set->source));
     json_object_set_new(record, "data_count", json_integer(m->set->count));
     json_object_set_new(record, "data_note",
                         m->set->note ? json_string(m->set->note) : json_null());
     json_object_set_new(record, "epochs", json_integer(m->workload->epochs));
-    if (phases_too && isfinite(step_s) && !cli_signal) {
-        cli_progress(m->cli, "%s: phases of a step ...", contender->engine);
-        if (phases_ask(contender, step_s, PHASES_S, &cli_signal, &phases, NULL) != BE_OK)
-            phases = NULL;
+    json_object_foreach(json_object_get(result->phases, "phases"), phase, value)
+    {
+        double phase_ns = json_is_number(value) ? json_number_value(value) : (double)NAN;
+        double phase_s = phase_ns * 1e-9 / (double)result->phases_steps;
+        json_object_set_new(phases, phase, report_json_real(phase_s));
     }
-    json_object_set_new(record, "phases_s", phases ? phases : json_null());
+    json_object_set_new(record, "phases_s", phases);
 }
 
 static be_status add_records(const measurement_watch *watch, const conductor_contender *contenders,
@@ -196,7 +201,7 @@ static be_status add_records(const measurement_watch *watch, const conductor_con
     for (int i = 0; i < report->count; i++) {
         json_t *record = NULL;
         TRY(record_build(contenders, report, i, &facts, &record, err));
-        complete_record(m, &contenders[i], !watch->point->speed_only, record);
+        complete_record(m, &report->results[i], record);
         json_array_append_new(records, record);
     }
     return BE_OK;
@@ -211,6 +216,10 @@ be_status measurement_run(measurement *m, const measurement_point *point, json_t
     measurement_watch watch = {m, point};
     measurement_contenders(m, point, contenders);
     TRY(measurement_facts(m, point->batch, false, &facts, err));
+    for (int i = 0; i < contender_count(m, point); i++) {
+        contenders[i].flops_per_step = facts.flops_per_step;
+        contenders[i].bytes_per_step = facts.bytes_per_step;
+    }
     conductor_options options = m->conducting;
     options.loss_band = m->dropout || m->plan.infer ? 0 : 1e-3;
     options.progress = show_progress;

@@ -9,6 +9,7 @@
 #include "cli/bench_plan.h"
 #include "data/dataset.h"
 #include "run/conductor.h"
+#include "run/gate.h"
 #include "run/material.h"
 
 typedef struct measurement {
@@ -23,6 +24,7 @@ typedef struct measurement {
     be_dataset *set;
     material_options material_options;
     material material;
+    gate gate;    /* what all runners are held against */
     bool dropout; /* the model has some: losses differ by engine */
 } measurement;
 
@@ -31,16 +33,14 @@ typedef struct measurement_point {
     int64_t batch;
     const int *contenders; /* indexes into plan.contenders; NULL: all */
     int count;
-    bool speed_only; /* no phases: they take a runner and time of their own, or are asked for apart
-                      */
 } measurement_point;
 
 /* Find the contenders and read the machine.  measurement_close whatever the status. */
 BE_CHECKED be_status measurement_open(measurement *m, const cli_options *options, be_error *err);
 void measurement_close(measurement *m);
 
-/* Open the data of a workload and, unless it is a dry run, write the runners' files; ends the
- * workload before. */
+/* Open the data of a workload and, unless it is a dry run, write the runners' files and compute the
+ * reference that they are held against; ends the workload before. */
 BE_CHECKED be_status measurement_begin(measurement *m, const workload *w, be_error *err);
 
 /* Arithmetic and traffic of a step, planned for the CPU; printed too if `print`. */

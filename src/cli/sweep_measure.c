@@ -260,7 +260,7 @@ be_status sweep_go_to(sweep *s, double x, measurement_point *point, be_error *er
 be_status sweep_measure(sweep *s, double x, const int *sides, int count, be_error *err)
 {
     int contenders[BENCH_CONTENDERS_MAX], owners[BENCH_CONTENDERS_MAX];
-    measurement_point point = {.batch = s->batch, .contenders = contenders, .speed_only = true};
+    measurement_point point = {.batch = s->batch, .contenders = contenders};
     TRY(sweep_go_to(s, x, &point, err));
     point.count = gather(s, x, sides, count, contenders, owners);
     set_rule(s, point.count);

@@ -94,10 +94,8 @@ static json_t *kept_of(const sweep_side *side, const json_t *records)
 static be_status screen_side(sweep *s, const sweep_side *side, double x, be_error *err)
 {
     int contenders[SWEEP_SETTINGS_MAX];
-    measurement_point point = {.batch = s->batch,
-                               .contenders = contenders,
-                               .count = side->setting_count,
-                               .speed_only = true};
+    measurement_point point = {
+        .batch = s->batch, .contenders = contenders, .count = side->setting_count};
     for (int i = 0; i < side->setting_count; i++) contenders[i] = side->settings[i].contender;
     TRY(sweep_go_to(s, x, &point, err));
     s->m.conducting.block_s = 0.005;

@@ -1,6 +1,7 @@
 /* Starting, writing to, reading from and ending a child process. */
 #include "run/child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -467,6 +468,24 @@ int64_t child_cpu_ns(const child *c)
     if (clock_getcpuclockid(c->pid, &clock) != 0 || clock_gettime(clock, &time) != 0) return -1;
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 #endif
+}
+
+int64_t child_group_cpu_ns(const child *c)
+{
+    int64_t sum_ns = child_cpu_ns(c);
+#ifdef __linux__
+    DIR *folder = sum_ns < 0 ? NULL : opendir("/proc");
+    for (const struct dirent *e; folder && (e = readdir(folder));) {
+        clockid_t clock;
+        struct timespec time;
+        pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+        if (pid <= 0 || pid == c->pid || getpgid(pid) != c->pid) continue;
+        if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0) continue;
+        sum_ns += (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    }
+    if (folder) closedir(folder);
+#endif
+    return sum_ns;
 }
 
 double child_settle(const child *c, double limit_s)

@@ -58,6 +58,10 @@ int64_t child_peak_rss_bytes(const child *c);
 /* Processor time of all its threads so far in ns, -1 where the system does not tell. */
 int64_t child_cpu_ns(const child *c);
 
+/* The same with the processes that it started and that are alive; where the system does not list
+ * them, its own alone.  Costs a look at every process of the machine. */
+int64_t child_group_cpu_ns(const child *c);
+
 /* Wait until the child sleeps: its threads use under 5 % of a processor.  Thread pools spin for a
  * while after their work (libgomp about 1 ms, OpenBLAS about 30 ms), which would disturb whoever
  * is timed next.  Returns the seconds waited, 12 ms at least, negative if it was still busy after

@@ -42,6 +42,9 @@ conductor_options conductor_options_default(void)
         .first_limit_s = 300,
         .run_limit_s = 60,
         .settle_limit_s = 0.15,
+        .cool_limit_s = 1,
+        .cool_share = 0.2,
+        .phases_s = 0.2,
         .reference_loss = NAN,
     };
 }
@@ -84,6 +87,9 @@ static be_status conductor_report_new(const conductor_contender *contenders, int
             .last_loss = NAN,
             .samples_per_s = NAN,
             .busy_threads = NAN,
+            .parity = {.error = NAN, .band = NAN},
+            .proof = {.launches = -1, .of_peak = NAN, .of_bandwidth = NAN},
+            .heat = {NAN, NAN, NAN, NAN, NAN, NAN},
             .peak_rss_bytes = -1,
             .versus = -1,
             .ratio = {NAN, NAN, NAN},
@@ -97,6 +103,7 @@ void conductor_report_free(conductor_report *report)
     if (!report) return;
     for (int i = 0; i < report->count; i++) {
         json_decref(report->results[i].libraries);
+        json_decref(report->results[i].phases);
         free(report->results[i].blocks_s);
         free(report->results[i].warnings);
     }
@@ -276,6 +283,29 @@ static be_status conductor_rounds(conductor *c, be_error *err)
 
 /* ------------------------------------------------------------- after them */
 
+/* Why nothing could be decided, in words. */
+static be_status conductor_explain(conductor *c, int i, be_error *err)
+{
+    conductor_report *report = c->report;
+    conductor_result *a = &report->results[i], *b = &report->results[a->versus];
+    char cause[160] = "", load[80] = "";
+    if (a->verdict != STATS_UNSURE) return BE_OK;
+    double spread = fmax(a->step.spread, b->step.spread);
+    int32_t rounds = a->count < b->count ? a->count : b->count;
+    if (spread > STATS_SPREAD_NOTICE)
+        snprintf(cause, sizeof cause, "the blocks spread by %.0f %% of the median", 100 * spread);
+    else
+        snprintf(cause, sizeof cause, "%d rounds are too few for so small a difference", rounds);
+    if (report->other_load > CONDUCTOR_OTHER_LOAD)
+        snprintf(load, sizeof load, ", other programs used %.0f %% of the processors",
+                 100 * report->other_load);
+    return arena_printf(report->memory, &a->unsure, err,
+                        "the ratio of the two lies between %.3f and %.3f after %d rounds (%s): "
+                        "%s%s; stop other programs, or measure longer with --max-time",
+                        a->ratio.low, a->ratio.high, rounds, stop_reason_text(a->stop), cause,
+                        load);
+}
+
 static be_status conductor_verdicts(conductor *c, be_error *err)
 {
     conductor_report *report = c->report;
@@ -285,12 +315,14 @@ static be_status conductor_verdicts(conductor *c, be_error *err)
         if (i == fastest || !conductor_has_speed(result)) continue;
         result->versus = fastest;
         TRY(conductor_compare(report, i, fastest, &result->ratio, &result->verdict, err));
+        TRY(conductor_explain(c, i, err));
         if (second < 0 || result->ratio.point < report->results[second].ratio.point) second = i;
     }
     if (second < 0) return BE_OK;
     conductor_result *result = &report->results[fastest];
     result->versus = second;
-    return conductor_compare(report, fastest, second, &result->ratio, &result->verdict, err);
+    TRY(conductor_compare(report, fastest, second, &result->ratio, &result->verdict, err));
+    return conductor_explain(c, fastest, err);
 }
 
 static int64_t conductor_cpu_ns(const conductor *c)
@@ -321,6 +353,19 @@ static void conductor_note_load(conductor *c, const load_sample *from, int64_t f
     }
 }
 
+/* A contender that cannot prove where it worked loses its speed. */
+static be_status conductor_prove(conductor *c, be_error *err)
+{
+    TRY(conductor_summarize(c, err));
+    for (int i = 0; i < c->count; i++) {
+        lane *l = &c->lanes[i];
+        if (!conductor_has_speed(l->result)) continue;
+        be_status status = lane_prove(l, err);
+        TRY(conductor_take(l, status, err));
+    }
+    return BE_OK;
+}
+
 /* All between the first start and the last block. */
 static be_status conductor_measure(conductor *c, be_error *err)
 {
@@ -329,9 +374,10 @@ static be_status conductor_measure(conductor *c, be_error *err)
     load_sample from = load_take();
     int64_t from_cpu_ns = conductor_cpu_ns(c);
     be_status status = conductor_rounds(c, err);
-    be_error ignored;
-    be_status summary = conductor_summarize(c, status == BE_OK ? err : &ignored);
     conductor_note_load(c, &from, from_cpu_ns);
+    be_error ignored;
+    if (status == BE_OK) status = conductor_prove(c, err);
+    be_status summary = conductor_summarize(c, status == BE_OK ? err : &ignored);
     return status != BE_OK ? status : summary;
 }
 
@@ -374,6 +420,9 @@ be_status conductor_run(const conductor_contender *contenders, int count,
             .index = i,
             .lanes = count,
             .began_ns = began_ns,
+            .processors = load_take().processors,
+            .peak_rss_bytes = -1,
+            .heat = {.best_s = INFINITY},
             .cpu_ns = -1,
             .idle_from_cpu_ns = -1,
         };

@@ -1,11 +1,13 @@
 /* The conductor: measures contenders side by side, each in a runner of its own.
  *
- * It starts the runners, has them prepare, takes the first step apart, warms up, checks that each
- * one waits for its device and that twice the work takes twice the time, and then interleaves
- * blocks of steps (A B C | C B A | …) until every contender meets the stop rule.  Only one runner
- * works at a time; the others sleep in a read, and a runner whose threads still spin after its
- * block is waited for.  A contender that dies, hangs, prints rubbish or is caught measuring wrongly
- * is reported with its reason, and the others go on.
+ * It starts the runners, has them prepare, takes the first step apart, holds what they compute
+ * against the reference (run/gate.h), warms up, checks that each one waits for its device and that
+ * twice the work takes twice the time, and then interleaves blocks of steps (A B C | C B A | …)
+ * until every contender meets the stop rule.  Only one runner works at a time; the others sleep in
+ * a read, and a runner whose threads still spin after its block is waited for, as is a device that
+ * has grown slow (measure/heat.h).  In the end each one proves where it worked (run/proof.h).  A
+ * contender that dies, hangs, prints rubbish or is caught computing or measuring wrongly is
+ * reported with its reason, and the others go on.
  *
  * Owns the runners while it runs, and the report until conductor_report_free.  Prints nothing:
  * who wants to show progress gets calls. */
@@ -19,8 +21,11 @@
 
 #include "core/memory.h"
 #include "core/status.h"
+#include "measure/heat.h"
 #include "measure/stats.h"
 #include "measure/stop.h"
+#include "run/gate.h"
+#include "run/proof.h"
 #include "run/protocol.h"
 
 /* Who is measured: an engine on a device with its job.  Jobs may differ in batch, precision and
@@ -31,15 +36,20 @@ typedef struct conductor_contender {
     const char *const *env;  /* NAME=VALUE beyond our own environment; may be NULL */
     protocol_job job;        /* device and threads among it */
     bool computes_nothing;   /* its times are shown and never compared */
+    const gate *gate;        /* without one its result carries a warning: it was not checked */
+    double flops_per_step, bytes_per_step;       /* of the model; 0 or NAN: unknown */
+    double limit_flops_per_s, limit_bytes_per_s; /* of the device, measured; 0 or NAN: unknown */
 } conductor_contender;
 
 #define CONDUCTOR_PHASE_LIST(X) \
     X(START, "starting")        \
     X(PREPARE, "preparing")     \
     X(FIRST_STEP, "first step") \
+    X(PARITY, "comparing")      \
     X(WARM_UP, "warming up")    \
     X(CHECK, "checking")        \
     X(MEASURE, "measuring")     \
+    X(PROVE, "proving")         \
     X(FAILED, "failed")         \
     X(DONE, "done")
 
@@ -70,15 +80,19 @@ typedef struct conductor_options {
     double first_limit_s;  /* the first step: compiles, uploads */
     double run_limit_s;    /* any later block, beyond 20 times what it should take */
     double settle_limit_s; /* for the threads of a runner to fall asleep after its block */
-    double loss_band;      /* the first step's losses of contenders with like jobs may differ by
-                            * this, relative; 0: not compared (dropout draws differ by engine) */
+    double cool_limit_s; /* for the recovery of a device that has grown slow, before a block … */
+    double cool_share;   /* … and for all of a contender's blocks, as a share of max_time_s */
+    double phases_s;     /* of steps whose phases are asked about in the end; three at least */
+    double loss_band;    /* the first step's losses of contenders with like jobs may differ by
+                          * this, relative; 0: not compared (dropout draws differ by engine) */
     double reference_loss; /* what they are compared with; NAN: the first contender's */
     void (*progress)(void *context, const conductor_progress *progress); /* may be NULL */
     void *context;
     const volatile sig_atomic_t *interrupted; /* may be NULL */
 } conductor_options;
 
-/* The stop rule's defaults, blocks of 0.1 s, warm-up of 0.3 s, no band of losses. */
+/* The stop rule's defaults, blocks of 0.1 s, warm-up of 0.3 s, no band of losses, phases of 0.2 s,
+ * waits of 1 s and of a fifth of the time limit for a device that has grown slow. */
 conductor_options conductor_options_default(void);
 
 /* What came out for one contender.  Strings and lists live as long as the report.  Times that were
@@ -108,6 +122,16 @@ typedef struct conductor_result {
     double samples_per_s;
     double busy_threads; /* processor time / wall time of the blocks: threads really at work */
 
+    gate_result parity; /* steps 0: it was not checked */
+    proof proof;
+    json_t *phases; /* the answer to the request; NULL: none */
+    int64_t phases_steps;
+
+    bool has_reference; /* its runner has a reference kernel: the next four are known */
+    heat_summary heat;
+    int32_t slow_blocks;
+    double waited_s;
+
     int64_t launches; /* kernels or calls a step, 0: the runner does not tell */
     int64_t peak_rss_bytes;
     const char *log;    /* last lines of its standard error */
@@ -118,6 +142,7 @@ typedef struct conductor_result {
     int versus; /* index of that one; -1 where there is none */
     stats_interval ratio;
     stats_verdict verdict;
+    const char *unsure; /* UNSURE: why, in words; else NULL */
 
     const char **warnings;
     size_t warning_count, warning_capacity;

@@ -73,9 +73,7 @@ void lane_fail(lane *l, const be_error *err)
 
 /* ---------------------------------------------------------------- one run */
 
-/* `steps` steps with the checks that every block must pass: its claim fits our own clock, and the
- * loss is a number. */
-static be_status lane_run(lane *l, int64_t steps, double limit_s, int64_t *wall_ns, be_error *err)
+be_status lane_run(lane *l, int64_t steps, double limit_s, int64_t *wall_ns, be_error *err)
 {
     protocol_answer answer;
     int64_t outside_ns = 0;
@@ -108,8 +106,7 @@ static be_status lane_run(lane *l, int64_t steps, double limit_s, int64_t *wall_
          l->name, (double)outside_ns * 1e-9, (double)*wall_ns * 1e-9, LANE_CLAIM_STRIKES);
 }
 
-/* The time limit of a run that should take expected_s. */
-static double lane_limit_s(const lane *l, double expected_s)
+double lane_limit_s(const lane *l, double expected_s)
 {
     return l->options->run_limit_s + 20 * expected_s;
 }
@@ -162,6 +159,14 @@ static be_status lane_start(lane *l, be_error *err)
     TRY(runner_start(&l->runner, &options, err));
     l->result->start_s = (double)(clock_now_ns() - start_ns) * 1e-9;
     const protocol_answer *hello = &l->runner.hello;
+    size_t i;
+    json_t *device;
+    l->is_cpu = !strcmp(c->job.device, "cpu");
+    json_array_foreach(hello->devices, i, device)
+    {
+        if (!strcmp(json_string_value(json_object_get(device, "id")), c->job.device))
+            l->is_cpu |= json_is_true(json_object_get(device, "is_cpu"));
+    }
     TRY(lane_keep(l, &l->result->engine, hello->engine, err));
     TRY(lane_keep(l, &l->result->engine_version, hello->version, err));
     l->result->libraries = json_incref(hello->libraries);
@@ -276,10 +281,13 @@ be_status lane_open(lane *l, be_error *err)
     TRY(lane_run(l, 1, l->options->first_limit_s, &wall_ns, err));
     l->result->first_step_s = (double)wall_ns * 1e-9;
     l->result->first_loss = l->result->last_loss;
+    lane_progress(l, CONDUCTOR_PARITY);
+    TRY(lane_gate(l, err));
     lane_progress(l, CONDUCTOR_WARM_UP);
     TRY(lane_warm_up(l, err));
     lane_progress(l, CONDUCTOR_CHECK);
     TRY(lane_check(l, err));
+    TRY(lane_feel_first(l, err));
     lane_rest(l);
     l->restless = 0;
     l->active = true;
@@ -288,17 +296,25 @@ be_status lane_open(lane *l, be_error *err)
 
 /* ------------------------------------------------------------------ blocks */
 
+static void lane_count_idling(lane *l)
+{
+    int64_t cpu_ns = child_cpu_ns(l->runner.child);
+    if (cpu_ns < 0 || l->idle_from_cpu_ns < 0) return;
+    l->idle_cpu_ns += cpu_ns - l->idle_from_cpu_ns;
+    l->idle_wall_ns += clock_now_ns() - l->idle_from_ns;
+}
+
 be_status lane_block(lane *l, be_error *err)
 {
     conductor_result *result = l->result;
-    int64_t steps = result->block_steps, wall_ns = 0, cpu_ns = child_cpu_ns(l->runner.child);
-    if (cpu_ns >= 0 && l->idle_from_cpu_ns >= 0) {
-        l->idle_cpu_ns += cpu_ns - l->idle_from_cpu_ns;
-        l->idle_wall_ns += clock_now_ns() - l->idle_from_ns;
-    }
+    int64_t steps = result->block_steps, wall_ns = 0;
+    double before_s = NAN, after_s = NAN;
+    lane_count_idling(l);
     void *blocks = result->blocks_s;
     TRY(memory_grow(&blocks, &result->capacity, (size_t)result->count + 1, sizeof(double), err));
     result->blocks_s = blocks;
+    TRY(lane_cool(l, &before_s, err));
+    int64_t cpu_ns = child_cpu_ns(l->runner.child);
     TRY(lane_run(l, steps, lane_limit_s(l, l->step_s * (double)steps), &wall_ns, err));
     int64_t after_ns = child_cpu_ns(l->runner.child);
     if (cpu_ns >= 0 && after_ns >= 0) {
@@ -309,11 +325,20 @@ be_status lane_block(lane *l, be_error *err)
     l->measured_s += (double)wall_ns * 1e-9;
     if (result->count % LANE_SYNC_EVERY == 0 || l->pending_strikes > 0)
         TRY(lane_look_behind(l, wall_ns, err));
+    TRY(lane_check_loss(l, err));
+    TRY(lane_feel(l, &after_s, err));
+    heat_count_block(&l->heat, before_s, after_s);
     lane_rest(l);
     return BE_OK;
 }
 
 /* ------------------------------------------------------------------- close */
+
+double lane_busy_threads(const lane *l)
+{
+    if (l->block_wall_ns <= 0) return NAN;
+    return (double)l->block_cpu_ns / (double)l->block_wall_ns;
+}
 
 static void lane_warn_of_spread(lane *l)
 {
@@ -350,13 +375,18 @@ void lane_close(lane *l)
     conductor_result *result = l->result;
     be_error ignored;
     runner_stop(&l->runner);
-    result->peak_rss_bytes = l->runner.peak_rss_bytes;
-    if (l->block_wall_ns > 0)
-        result->busy_threads = (double)l->block_cpu_ns / (double)l->block_wall_ns;
+    result->peak_rss_bytes = l->peak_rss_bytes >= 0 ? l->peak_rss_bytes : l->runner.peak_rss_bytes;
+    if (isnan(result->busy_threads)) result->busy_threads = lane_busy_threads(l);
     if (lane_keep(l, &result->log, l->runner.log, &ignored) != BE_OK) result->log = NULL;
     if (lane_keep(l, &result->ending, l->runner.ending, &ignored) != BE_OK) result->ending = NULL;
     runner_clear(&l->runner);
+    if (heat_summarize(&l->heat, result->blocks_s, result->count, &result->heat, &ignored) == BE_OK)
+        result->has_reference = result->heat.best_s > 0;
+    result->slow_blocks = l->heat.slow_blocks;
+    result->waited_s = l->heat.waited_s;
+    heat_free(&l->heat);
     if (result->status != BE_OK || result->step.count == 0) return;
     lane_warn_of_spread(l);
     lane_warn_of_idling(l);
+    lane_warn_of_heat(l);
 }

@@ -14,6 +14,7 @@ typedef struct lane {
     arena *memory;
     int index, lanes;
     int64_t began_ns; /* of the whole measurement, for progress */
+    int processors;   /* threads that the machine runs at a time */
     runner runner;
     char name[96];
 
@@ -27,14 +28,24 @@ typedef struct lane {
     int64_t cpu_ns;      /* the runner's processor time so far, -1 unknown */
     int64_t block_cpu_ns, block_wall_ns; /* sums over the measured blocks */
     int64_t idle_from_ns, idle_from_cpu_ns, idle_cpu_ns, idle_wall_ns;
-    int restless; /* blocks after which its threads did not fall asleep in time */
+    int restless;           /* blocks after which its threads did not fall asleep in time */
+    int rising_strikes;     /* blocks in a row whose loss was far above the first one */
+    bool is_cpu;            /* the device is the processor, directly or behind OpenCL */
+    bool has_no_reference;  /* its runner said so */
+    heat heat;              /* the readings of its reference kernel */
+    int64_t peak_rss_bytes; /* before the phases were asked; -1 unknown */
 } lane;
 
-/* Start the runner, prepare, first step, warm-up, checks.  On an error call lane_fail. */
+/* Start the runner, prepare, first step, gate, warm-up, checks.  On an error call lane_fail. */
 BE_CHECKED be_status lane_open(lane *l, be_error *err);
 
-/* One measured block of result->block_steps steps. */
+/* One measured block of result->block_steps steps, its device's speed looked at before and after.
+ */
 BE_CHECKED be_status lane_block(lane *l, be_error *err);
+
+/* After the last block: ask for the phases of a step, and check that it worked where it says and no
+ * faster than is possible.  result->step is filled already. */
+BE_CHECKED be_status lane_prove(lane *l, be_error *err);
 
 /* End it without a speed: the status, text and stop reason go to the result. */
 void lane_fail(lane *l, const be_error *err);
@@ -46,5 +57,31 @@ void lane_close(lane *l);
 void lane_warn(lane *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void lane_progress(const lane *l, conductor_phase phase);
+
+/* ---- between lane.c and lane_checks.c */
+
+/* `steps` steps with the checks that every block must pass: its claim fits our own clock, and the
+ * loss is a number. */
+BE_CHECKED be_status lane_run(lane *l, int64_t steps, double limit_s, int64_t *wall_ns,
+                              be_error *err);
+
+/* The time limit of a run that should take expected_s. */
+double lane_limit_s(const lane *l, double expected_s);
+
+/* Processor time / wall time of its measured blocks; NAN unknown. */
+double lane_busy_threads(const lane *l);
+
+/* Hold what the runner computes against the reference, then prepare it again for the real job. */
+BE_CHECKED be_status lane_gate(lane *l, be_error *err);
+
+/* Whether its training has been diverging, by the loss of the block just done. */
+BE_CHECKED be_status lane_check_loss(lane *l, be_error *err);
+
+/* A first reading of the reference kernel, if its runner has one; one more; one before a block,
+ * which waits while the device is slow, within limits.  NAN where there is none. */
+BE_CHECKED be_status lane_feel_first(lane *l, be_error *err);
+BE_CHECKED be_status lane_feel(lane *l, double *reading_s, be_error *err);
+BE_CHECKED be_status lane_cool(lane *l, double *reading_s, be_error *err);
+void lane_warn_of_heat(lane *l);
 
 #endif

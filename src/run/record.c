@@ -106,12 +106,50 @@ static json_t *record_comparison(const conductor_contender *contenders,
     const conductor_result *result = &report->results[i];
     int to = result->versus;
     if (to < 0) return json_null();
+    return json_pack("{s:o, s:o, s:i, s:I, s:o, s:o, s:o, s:s, s:o}", "engine",
+                     record_text(contenders[to].engine), "device",
+                     record_text(contenders[to].job.device), "threads", report->results[to].threads,
+                     "batch", (json_int_t)contenders[to].job.batch, "ratio",
+                     record_number(result->ratio.point), "low", record_number(result->ratio.low),
+                     "high", record_number(result->ratio.high), "verdict",
+                     stats_verdict_name(result->verdict), "reason", record_text(result->unsure));
+}
+
+/* How far from the reference its computing was; null: it was not compared. */
+static json_t *record_parity(const gate_result *parity)
+{
+    if (parity->steps == 0) return json_null();
+    return json_pack("{s:o, s:o, s:o, s:I, s:I}", "error", record_number(parity->error), "tensor",
+                     record_text(parity->where), "band", record_number(parity->band), "steps",
+                     (json_int_t)parity->steps, "batch", (json_int_t)parity->batch);
+}
+
+/* Where it worked, by its own word and by what the system and the limits say. */
+static json_t *record_proof(const conductor_result *result)
+{
+    json_t *work = json_object_get(result->phases, "work");
     return json_pack(
-        "{s:o, s:o, s:i, s:I, s:o, s:o, s:o, s:s}", "engine", record_text(contenders[to].engine),
-        "device", record_text(contenders[to].job.device), "threads", report->results[to].threads,
-        "batch", (json_int_t)contenders[to].job.batch, "ratio", record_number(result->ratio.point),
-        "low", record_number(result->ratio.low), "high", record_number(result->ratio.high),
-        "verdict", stats_verdict_name(result->verdict));
+        "{s:o, s:o, s:o, s:o, s:o}", "work", json_is_object(work) ? json_incref(work) : json_null(),
+        "work_steps", record_count(result->phases ? result->phases_steps : -1), "busy_threads",
+        record_number(result->busy_threads), "of_peak", record_number(result->proof.of_peak),
+        "of_bandwidth", record_number(result->proof.of_bandwidth));
+}
+
+/* What the readings of the reference kernel say; null where the runner has none. */
+static json_t *record_heat(const conductor_result *result)
+{
+    const heat_summary *heat = &result->heat;
+    bool known = result->has_reference;
+    double burst_s = known ? heat->burst_step_s : (double)NAN;
+    double sustained_s = known ? heat->sustained_step_s : (double)NAN;
+    json_t *reference =
+        known ? json_pack("{s:o, s:o, s:o}", "best", record_number(heat->best_s), "median",
+                          record_number(heat->median_s), "worst", record_number(heat->worst_s))
+              : json_null();
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "reference_s", reference, "throttled_blocks",
+                     record_count(known ? result->slow_blocks : -1), "waited_s",
+                     record_number(known ? result->waited_s : (double)NAN), "burst_step_s",
+                     record_number(burst_s), "sustained_step_s", record_number(sustained_s));
 }
 
 /* Who, on what, with what. */
@@ -170,17 +208,20 @@ be_status record_build(const conductor_contender *contenders, const conductor_re
     const conductor_result *result = &report->results[i];
     json_t *record = record_subject(&contenders[i], result, facts);
     json_t *outcome = record_outcome(result, facts);
+    json_t *heat = record_heat(result);
     json_t *about =
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:O?}", "asked", record_asked(&contenders[i]),
-                  "versus", record_comparison(contenders, report, i), "libraries",
-                  result->libraries ? json_incref(result->libraries) : json_null(), "other_load",
-                  record_number(report->other_load), "steal", record_number(report->steal),
-                  "environment", facts->environment);
-    bool whole = record && outcome && about && json_object_update(record, outcome) == 0 &&
-                 json_object_update(record, about) == 0;
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:O?}", "parity",
+                  record_parity(&result->parity), "proof", record_proof(result), "asked",
+                  record_asked(&contenders[i]), "versus", record_comparison(contenders, report, i),
+                  "libraries", result->libraries ? json_incref(result->libraries) : json_null(),
+                  "other_load", record_number(report->other_load), "steal",
+                  record_number(report->steal), "environment", facts->environment);
+    bool whole = record && outcome && heat && about && json_object_update(record, outcome) == 0 &&
+                 json_object_update(record, heat) == 0 && json_object_update(record, about) == 0;
     if (whole && !facts->environment)
         whole = json_object_set_new(record, "environment", json_null()) == 0;
     json_decref(outcome);
+    json_decref(heat);
     json_decref(about);
     *out = whole ? record : NULL;
     if (whole) return BE_OK;

@@ -1,0 +1,183 @@
+/* The reference of a workload, and runners held against it. */
+#include "run/gate.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/memory.h"
+
+/* ------------------------------------------------------------- the reference */
+
+/* What the reference computes on. */
+typedef struct gate_data {
+    uint8_t *images;
+    int32_t *labels, *order;
+    int64_t count; /* of pictures: the first in the order of training */
+} gate_data;
+
+static be_status gather(const gate *g, const material_options *material, gate_data *out,
+                        be_error *err)
+{
+    void *memory = NULL;
+    int64_t wanted = g->batch * g->steps, there = material->set->count;
+    out->count = wanted < there ? wanted : there - there % g->batch;
+    TRY(material_gather(material, out->count, &out->images, &out->labels, err));
+    TRY(memory_alloc(&memory, (size_t)out->count * sizeof(int32_t), "an order", err));
+    out->order = memory;
+    for (int64_t i = 0; i < out->count; i++) out->order[i] = (int32_t)i;
+    return BE_OK;
+}
+
+static be_status compute(gate *g, const gate_options *options, const gate_data *data, be_error *err)
+{
+    const be_dataset *set = options->material->set;
+    workload_model model = {0};
+    workload_options wanted = {.seed = g->seed, .batch = (int)g->batch, .count = data->count};
+    memcpy(wanted.mean, set->mean, sizeof set->mean);
+    memcpy(wanted.std, set->std, sizeof set->std);
+    TRY(workload_model_new(options->material->workload, &wanted, &model, err));
+    trace_options tracing = {.model = &model,
+                             .images = data->images,
+                             .labels = data->labels,
+                             .order = data->order,
+                             .steps = g->steps,
+                             .infer = g->infer,
+                             .interrupted = options->interrupted};
+    be_status status = trace_of_reference(&g->reference, &tracing, err);
+    be_graph_free(model.graph);
+    return status;
+}
+
+be_status gate_new(gate *out, const gate_options *options, be_error *err)
+{
+    const material_options *material = options->material;
+    int64_t there = material->set->count;
+    gate_data data = {0};
+    *out = (gate){.workload = material->workload->name,
+                  .seed = material->seed,
+                  .batch = there < GATE_BATCH ? there : GATE_BATCH,
+                  .steps = GATE_STEPS,
+                  .infer = options->infer};
+    TRY(file_format_path(out->path, err, "%s/parity.safetensors", options->folder));
+    be_status status = gather(out, material, &data, err);
+    if (status == BE_OK) status = compute(out, options, &data, err);
+    memory_free(data.images);
+    memory_free(data.labels);
+    memory_free(data.order);
+    if (status != BE_OK) gate_free(out);
+    return status;
+}
+
+void gate_free(gate *g)
+{
+    trace_free(&g->reference);
+}
+
+/* ------------------------------------------------------------------ runners */
+
+static be_status find_band(const char *precision, double *out, be_error *err)
+{
+    static const struct {
+        const char *precision;
+        double band;
+    } bands[] = {
+#define X(precision, band) {precision, band},
+        GATE_BAND_LIST(X)
+#undef X
+    };
+    for (size_t i = 0; i < sizeof bands / sizeof *bands; i++) {
+        if (strcmp(bands[i].precision, precision) != 0) continue;
+        *out = bands[i].band;
+        return BE_OK;
+    }
+    FAIL(err, BE_USAGE, "parity: expected a precision that has a band, found \"%s\"", precision);
+}
+
+/* Whatever is not within the band, NaN among it, has left it. */
+static be_status judge(const gate *g, const runner *r, const char *kind, const gate_result *found,
+                       be_error *err)
+{
+    if (found->error <= found->band) return BE_OK;
+    FAIL(err, BE_NUMERIC,
+         "%s: expected %s within %g of the reference in double precision, found an error of %.3g "
+         "at %s (batch %" PRId64 ", %" PRId64 " steps, seed %" PRIu64 "); it computes another "
+         "training than it was asked for and gets no speed; 'breakeven parity %s --batch %" PRId64
+         " --seed %" PRIu64 "' compares every quantity",
+         r->name, kind, found->band, found->error, found->where, g->batch, g->steps, g->seed,
+         g->workload, g->batch, g->seed);
+}
+
+/* Keep the largest error; NaN is larger than all. */
+static void note(gate_result *out, double error, const char *where)
+{
+    if (isnan(out->error) || (error <= out->error)) return;
+    out->error = error;
+    snprintf(out->where, sizeof out->where, "%s", where);
+}
+
+static be_status check_trace(const gate *g, runner *r, double limit_s, gate_result *out,
+                             be_error *err)
+{
+    trace found = {0};
+    parity_result result;
+    be_status status = parity_ask(r, g->steps, g->path, limit_s, &found, err);
+    unlink(g->path);
+    TRY(status);
+    status = parity_compare(&found, &g->reference, out->band, &result, err);
+    trace_free(&found);
+    if (status != BE_OK) {
+        status_prefix(err, "%s", r->name);
+        return status;
+    }
+    /* The first kind that is wrong is where it begins: the ones after it follow from it. */
+    for (int k = 0; k < PARITY_KINDS; k++) {
+        const parity_row *row = &result.rows[k];
+        if (g->infer && row->tensors == 0) continue;
+        note(out, row->error, row->where);
+        if (row->good) continue;
+        gate_result wrong = {.error = row->error, .band = out->band};
+        snprintf(wrong.where, sizeof wrong.where, "%s", row->where);
+        return judge(g, r, parity_kind_text((parity_kind)k), &wrong, err);
+    }
+    return BE_OK;
+}
+
+/* The same steps as a timed block does them. */
+static be_status check_run(const gate *g, runner *r, double limit_s, gate_result *out,
+                           be_error *err)
+{
+    protocol_answer answer;
+    protocol_call call = {.request = PROTOCOL_RUN, .steps = g->steps, .losses = true};
+    const trace_tensor *losses = trace_find(&g->reference, "losses");
+    gate_result found = {.error = 0, .band = out->band, .where = "the first step of 'run'"};
+    MUST(losses && losses->count == g->steps);
+    TRY(runner_call(r, &call, limit_s, &answer, NULL, err));
+    for (int64_t i = 0; i < g->steps; i++) {
+        const json_t *value = json_array_get(answer.losses, (size_t)i);
+        double loss = json_is_number(value) ? json_number_value(value) : (double)NAN;
+        double error = fabs(loss - losses->values[i]) / fabs(losses->values[i]);
+        char where[96];
+        snprintf(where, sizeof where, "step %" PRId64 " of 'run' (%.6g, expected %.6g)", i + 1,
+                 loss, losses->values[i]);
+        note(&found, error, where);
+    }
+    protocol_answer_clear(&answer);
+    note(out, found.error, found.where);
+    return judge(g, r, "the losses", &found, err);
+}
+
+be_status gate_check(const gate *g, runner *r, const protocol_job *job, double limit_s,
+                     gate_result *out, be_error *err)
+{
+    protocol_job small = *job;
+    small.batch = g->batch;
+    small.dropout = "counter";
+    *out = (gate_result){.batch = g->batch, .steps = g->steps};
+    TRY(find_band(job->precision, &out->band, err));
+    TRY(runner_prepare(r, &small, limit_s, err));
+    TRY(check_trace(g, r, limit_s, out, err));
+    return g->infer ? BE_OK : check_run(g, r, limit_s, out, err);
+}

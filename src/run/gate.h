@@ -1,0 +1,59 @@
+/* The gate: no speed without parity.  Before a contender is timed, its runner computes a few steps
+ * of a small batch, and they are compared with the reference in double: the first step's logits,
+ * loss and gradients, and the losses, once as `parity` writes them and once as `run` tells them.
+ *
+ * The reference is computed once a measurement, whoever takes part.  Owns it until gate_free; the
+ * folder for the runners' traces is the caller's.  Knows no clock and no verdict. */
+#ifndef RUN_GATE_H
+#define RUN_GATE_H
+
+#include "run/material.h"
+#include "run/parity.h"
+
+/* Small, because the reference takes its time; three steps, because the second loss shows the
+ * gradients and the third the optimizer's state. */
+#define GATE_BATCH 8
+#define GATE_STEPS 3
+
+/* precision, largest error that passes (max |a - b| / max |b| over a tensor).
+ * fp32: PARITY_LIMIT; sound engines stay below 1e-5.  The others round every operand of a product
+ * to 11 bits (tf32, u = 2^-11) or 8 (bf16, u = 2^-8); two operands a product, and ten products one
+ * after the other, there and back through five layers, all rounded to the same side: 20 u. */
+#define GATE_BAND_LIST(X)   \
+    X("fp32", PARITY_LIMIT) \
+    X("tf32", 1e-2)         \
+    X("bf16", 8e-2)
+
+typedef struct gate {
+    trace reference;
+    const char *workload;
+    uint64_t seed;
+    int64_t batch, steps;
+    bool infer;                 /* no gradients, no losses of `run` */
+    char path[FILE_PATH_BYTES]; /* where runners write */
+} gate;
+
+typedef struct gate_options {
+    const material_options *material; /* workload, set, seed */
+    const char *folder;               /* for the runners' traces */
+    bool infer;
+    const volatile sig_atomic_t *interrupted; /* may be NULL */
+} gate_options;
+
+typedef struct gate_result {
+    double error; /* the largest; NAN: nothing was compared */
+    double band;  /* that it must keep */
+    char where[96];
+    int64_t batch, steps;
+} gate_result;
+
+BE_CHECKED be_status gate_new(gate *out, const gate_options *options, be_error *err);
+void gate_free(gate *g); /* twice is fine */
+
+/* Have a started runner prepare `job` with the gate's batch and compute.  BE_NUMERIC with tensor,
+ * element, error and band if it leaves the band; *out is filled then too.  The runner must prepare
+ * again for whatever comes next. */
+BE_CHECKED be_status gate_check(const gate *g, runner *r, const protocol_job *job, double limit_s,
+                                gate_result *out, be_error *err);
+
+#endif

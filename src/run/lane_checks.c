@@ -1,0 +1,181 @@
+/* What a lane is held against beside its clock: the reference in double precision, the speed that
+ * its device once had, and the evidence of where it worked. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/clock.h"
+#include "run/lane.h"
+
+#define LANE_RISEN 2.0        /* times the first loss: a training that stays above it diverges */
+#define LANE_RISING_STRIKES 6 /* blocks in a row that must be above it */
+#define LANE_READINGS 3     /* of the reference kernel, of which the least counts, if one is slow */
+#define LANE_COOL_S 0.05    /* between two looks at a device that has grown slow */
+#define LANE_HOT_SHARE 0.1  /* of the blocks that must be slow for a warning */
+#define LANE_PHASES_STEPS 3 /* at least */
+#define LANE_PROOF_BLOCKS 3 /* more blocks, for the processor time of child processes */
+
+/* -------------------------------------------------------------------- gate */
+
+be_status lane_gate(lane *l, be_error *err)
+{
+    const conductor_contender *c = l->contender;
+    if (c->computes_nothing) return BE_OK;
+    if (!c->gate) {
+        lane_warn(l, "what it computes was not compared with the reference");
+        return BE_OK;
+    }
+    double limit_s = l->options->prepare_limit_s;
+    be_status status = gate_check(c->gate, &l->runner, &c->job, limit_s, &l->result->parity, err);
+    l->refused |= status == BE_NUMERIC;
+    TRY(status);
+    return runner_prepare(&l->runner, &c->job, limit_s, err);
+}
+
+be_status lane_check_loss(lane *l, be_error *err)
+{
+    const conductor_result *result = l->result;
+    bool risen = result->last_loss > LANE_RISEN * fabs(result->first_loss);
+    l->rising_strikes = risen ? l->rising_strikes + 1 : 0;
+    if (l->rising_strikes < LANE_RISING_STRIKES) return BE_OK;
+    l->refused = true;
+    FAIL(err, BE_NUMERIC,
+         "%s: expected a loss that falls while it trains, found that it rose from %.4g to %.4g and "
+         "stayed there for %d blocks; it gets no speed; lower the learning rate, or run the parity "
+         "check of this workload",
+         l->name, result->first_loss, result->last_loss, l->rising_strikes);
+}
+
+/* -------------------------------------------------------------------- heat */
+
+be_status lane_feel(lane *l, double *reading_s, be_error *err)
+{
+    double least_s = INFINITY;
+    *reading_s = NAN;
+    if (l->has_no_reference) return BE_OK;
+    for (int i = 0; i == 0 || (i < LANE_READINGS && heat_is_slow(&l->heat, least_s)); i++) {
+        protocol_answer answer;
+        protocol_call call = {.request = PROTOCOL_REFERENCE};
+        be_status status = runner_call(&l->runner, &call, lane_limit_s(l, 0), &answer, NULL, err);
+        l->has_no_reference = status != BE_OK && answer.refused;
+        if (l->has_no_reference) return BE_OK;
+        TRY(status);
+        least_s = fmin(least_s, (double)answer.wall_ns * 1e-9);
+        protocol_answer_clear(&answer);
+    }
+    *reading_s = least_s;
+    return heat_add(&l->heat, least_s, err);
+}
+
+/* What is compiled and loaded for the first reading is no heat. */
+be_status lane_feel_first(lane *l, be_error *err)
+{
+    double reading_s = NAN;
+    heat_begin(&l->heat);
+    TRY(lane_feel(l, &reading_s, err));
+    heat_free(&l->heat);
+    for (int i = 0; i < LANE_READINGS; i++) TRY(lane_feel(l, &reading_s, err));
+    return BE_OK;
+}
+
+be_status lane_cool(lane *l, double *reading_s, be_error *err)
+{
+    const conductor_options *o = l->options;
+    double total_s = o->cool_share * o->stop.max_time_s, waited_s = 0;
+    double patience_s = heat_patience_s(&l->heat, o->cool_limit_s, total_s);
+    int64_t start_ns = clock_now_ns();
+    TRY(lane_feel(l, reading_s, err));
+    while (heat_is_slow(&l->heat, *reading_s) && waited_s + LANE_COOL_S <= patience_s) {
+        if (o->interrupted && *o->interrupted) FAIL(err, BE_INTERRUPTED, "stopped by a signal");
+        nanosleep(&(struct timespec){.tv_nsec = (long)(LANE_COOL_S * 1e9)}, NULL);
+        TRY(lane_feel(l, reading_s, err));
+        waited_s = (double)(clock_now_ns() - start_ns) * 1e-9;
+    }
+    l->heat.waited_s += waited_s;
+    return BE_OK;
+}
+
+void lane_warn_of_heat(lane *l)
+{
+    const conductor_result *r = l->result;
+    if (r->slow_blocks < 2 || r->slow_blocks < LANE_HOT_SHARE * r->count) return;
+    lane_warn(l,
+              "the %s ran at %.2f of its best speed in %d of %d blocks: burst %.3g ms, sustained "
+              "%.3g ms a step; let the machine cool, or stop other programs",
+              l->is_cpu ? "processor" : "device", r->heat.slow_speed, r->slow_blocks, r->count,
+              r->heat.burst_step_s * 1e3, r->heat.sustained_step_s * 1e3);
+}
+
+/* ------------------------------------------------------------------- proof */
+
+/* In the process that was measured; after it, because engines' profilers may slow what follows. */
+static be_status lane_ask_phases(lane *l, be_error *err)
+{
+    conductor_result *result = l->result;
+    double wish_s = l->options->phases_s, step_s = result->step.median.point;
+    protocol_answer answer;
+    protocol_call call = {.request = PROTOCOL_PHASES,
+                          .steps = LANE_PHASES_STEPS + (int64_t)(wish_s / step_s)};
+    double limit_s = lane_limit_s(l, step_s * (double)call.steps);
+    be_status status = runner_call(&l->runner, &call, limit_s, &answer, NULL, err);
+    if (status != BE_OK && answer.refused) return BE_OK;
+    TRY(status);
+    result->phases = json_incref(answer.json);
+    result->phases_steps = call.steps;
+    protocol_answer_clear(&answer);
+    return BE_OK;
+}
+
+/* Threads at work in its blocks.  Where its own process tells too little, it may have left the work
+ * to processes that it started: a few blocks more, with the time of all of them. */
+static be_status lane_threads_at_work(lane *l, bool told, double *out, be_error *err)
+{
+    *out = lane_busy_threads(l);
+    bool clear = l->is_cpu ? *out >= PROOF_IDLE_THREADS : told;
+    for (int i = 0; i < LANE_PROOF_BLOCKS && !clear && !isnan(*out); i++) {
+        int64_t wall_ns = 0, steps = l->result->block_steps;
+        int64_t from_ns = child_group_cpu_ns(l->runner.child);
+        TRY(lane_run(l, steps, lane_limit_s(l, l->step_s * (double)steps), &wall_ns, err));
+        int64_t to_ns = child_group_cpu_ns(l->runner.child);
+        *out = fmax(*out, (double)(to_ns - from_ns) / (double)wall_ns);
+        clear = l->is_cpu && *out >= PROOF_IDLE_THREADS;
+    }
+    return BE_OK;
+}
+
+be_status lane_prove(lane *l, be_error *err)
+{
+    const conductor_contender *c = l->contender;
+    conductor_result *result = l->result;
+    lane_progress(l, CONDUCTOR_PROVE);
+    l->peak_rss_bytes = child_peak_rss_bytes(l->runner.child);
+    double last_loss = result->last_loss;
+    proof_evidence evidence = {.name = l->name,
+                               .device = c->job.device,
+                               .is_cpu = l->is_cpu,
+                               .processors = l->processors,
+                               .step_s = result->step.median.point,
+                               .flops_per_step = c->flops_per_step,
+                               .bytes_per_step = c->bytes_per_step,
+                               .limit_flops_per_s = c->limit_flops_per_s,
+                               .limit_bytes_per_s = c->limit_bytes_per_s};
+    TRY(lane_threads_at_work(l, true, &evidence.busy_threads, err));
+    TRY(lane_ask_phases(l, err));
+    if (c->computes_nothing) return BE_OK;
+    const json_t *work = json_object_get(result->phases, "work");
+    evidence.work = json_object_size(work) > 0 ? work : NULL;
+    if (!l->is_cpu && !evidence.work) {
+        lane_warn(l, "its runner does not tell where it worked");
+        TRY(lane_threads_at_work(l, false, &evidence.busy_threads, err));
+    }
+    result->last_loss = last_loss;
+    result->busy_threads = evidence.busy_threads;
+    be_status status = proof_check(&evidence, &result->proof, err);
+    l->refused |= status == BE_FAILED;
+    if (status == BE_OK && !l->is_cpu &&
+        evidence.busy_threads > PROOF_ALL_THREADS * evidence.processors)
+        lane_warn(l, "it kept %.2g of %d threads of the processor busy beside %s",
+                  evidence.busy_threads, evidence.processors, c->job.device);
+    return status;
+}
