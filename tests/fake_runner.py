@@ -50,6 +50,8 @@ def options():
                         help="by device: step and sample (seconds), start (of prepare), room (the "
                              "largest batch), drop (the batch from which on it dies)")
     parser.add_argument("--count", default=None, help="a file that gets a line for each prepare")
+    parser.add_argument("--energy", nargs=2, default=None, metavar=("FILE", "MICROJOULES"),
+                        help="a counter of energy, and what a step adds to it")
     parser.add_argument("--trace", default=None, help="the file that parity answers with")
     parser.add_argument("--rise", type=float, default=0, help="what each run adds to the loss")
     parser.add_argument("--works-on", default=None,
@@ -102,12 +104,14 @@ class Fake:
     def prepare(self, request):
         self.batch, start = request["batch"], time.monotonic()
         self.device = request["device"]
+        prepare_ns = 1000000
         if self.wish.devices:
             self.be_device(request["device"])
+            prepare_ns += int((time.monotonic() - start) * 1e9)
         self.answer(parameters=37250, device_name="a fake processor", implementation="sleep",
                     precision=self.wish.precision or request["precision"],
                     threads=self.wish.threads or request["threads"],
-                    prepare_ns=1000000 + int((time.monotonic() - start) * 1e9),
+                    prepare_ns=prepare_ns,
                     warnings=[self.wish.warning] if self.wish.warning else [])
 
     def be_device(self, name):
@@ -183,6 +187,11 @@ class Fake:
         wall *= wish.claim * (1 - abs(self.random.gauss(0, wish.noise)) if wish.noise else 1)
         if self.runs == wish.at:
             wall += wish.jump
+        if wish.energy:
+            with open(wish.energy[0], "r+", encoding="utf-8") as counter:
+                used = int(counter.read()) + steps * int(wish.energy[1])
+                counter.seek(0)
+                counter.write(str(used))
         loss = wish.loss + wish.rise * self.runs
         babble = wish.fault == "babble" and self.runs >= wish.at
         self.spin_until = time.monotonic() + wish.spin_after

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/file.h"
 #include "fake.h"
 
 /* One fake alone. */
@@ -15,6 +16,51 @@ static conductor_report *alone(const conductor_contender *c, const conductor_opt
     conductor_report *report = NULL;
     ASSERT_OK(conductor_run(c, 1, options, &report, &err));
     return report;
+}
+
+/* ------------------------------------------------------------------ energy */
+
+/* A package of RAPL below root, which stands at 7 J. */
+static void make_counter(const char *root, char *energy, size_t room)
+{
+    static const char *const files[][2] = {
+        {"name", "package-0\n"}, {"energy_uj", "7000000"}, {"max_energy_range_uj", "100000000000"}};
+    be_error err = {0};
+    for (int i = 0; i < 3; i++) {
+        char folder[300], path[400];
+        snprintf(folder, sizeof folder, "%s/sys/class/powercap/intel-rapl:0", root);
+        ASSERT_OK(file_make_folders(folder, &err));
+        snprintf(path, sizeof path, "%s/%s", folder, files[i][0]);
+        support_write_file(path, files[i][1], strlen(files[i][1]));
+        if (i == 1) snprintf(energy, room, "%s", path);
+    }
+}
+
+/* A step adds 0.25 J to the counter, whatever the blocks. */
+static void energy_is_that_of_the_blocks(void **state)
+{
+    (void)state;
+    fake f;
+    char energy[400], *root = support_make_folder();
+    make_counter(root, energy, sizeof energy);
+    conductor_options o = quick_options();
+    o.sensors_root = root;
+    conductor_contender c =
+        contender(FAKE(&f, "--step", "0.005", "--spin", "--energy", energy, "250000"));
+    c.job.device = "cpu";
+    conductor_report *report = alone(&c, &o);
+    const conductor_result *result = &report->results[0];
+    assert_int_equal(result->status, BE_OK);
+    assert_float_equal(result->energy_per_step_j, 0.25, 1e-6);
+    assert_text(result->energy_sensor, (const char *[]){"RAPL package-0", NULL});
+    conductor_report_free(report);
+    /* Where there is no counter nothing is told, never 0. */
+    o.sensors_root = "/nowhere";
+    report = alone(&c, &o);
+    assert_true(isnan(report->results[0].energy_per_step_j));
+    assert_null(report->results[0].energy_sensor);
+    conductor_report_free(report);
+    support_remove_folder(root);
 }
 
 /* ------------------------------------------------------------------- proof */
@@ -209,6 +255,7 @@ static void a_training_that_diverges_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(energy_is_that_of_the_blocks),
         cmocka_unit_test(work_elsewhere_is_refused),
         cmocka_unit_test(a_cpu_that_idles_is_refused),
         cmocka_unit_test(a_runner_that_keeps_silent_is_warned_of),

@@ -180,6 +180,20 @@ be_status bench_plan_make(bench_plan *plan, const cli_options *options, be_error
     return check_library(plan, options, err);
 }
 
+const char *bench_plan_bus(const bench_plan *plan, const char *device)
+{
+    size_t i;
+    json_t *item;
+    for (int e = 0; e < ENGINE_COUNT; e++)
+        json_array_foreach(json_object_get(plan->hello[e], "devices"), i, item)
+        {
+            const char *id = json_string_value(json_object_get(item, "id"));
+            const char *bus = json_string_value(json_object_get(item, "bus"));
+            if (bus && id && strcmp(id, device) == 0) return bus;
+        }
+    return NULL;
+}
+
 void bench_plan_release(bench_plan *plan)
 {
     for (int e = 0; e < ENGINE_COUNT; e++) json_decref(plan->hello[e]);

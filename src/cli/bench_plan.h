@@ -32,6 +32,8 @@ typedef struct bench_plan {
 /* BE_UNAVAILABLE if an engine or device that was asked for by name is not there.  Points into
  * itself and into the options; end with bench_plan_release, whatever the status. */
 BE_CHECKED be_status bench_plan_make(bench_plan *plan, const cli_options *options, be_error *err);
+/* Where the device is on the bus, as an engine's hello told; NULL where none did. */
+const char *bench_plan_bus(const bench_plan *plan, const char *device);
 void bench_plan_release(bench_plan *plan);
 
 #endif

@@ -11,6 +11,7 @@
 #include "graph/graph.h"
 #include "measure/environment.h"
 #include "report/bench.h"
+#include "run/machine.h"
 #include "run/record.h"
 
 /* A run of the conductor for progress: who it measures. */
@@ -143,6 +144,7 @@ void measurement_contenders(const measurement *m, const measurement_point *point
                                        .gate = &m->gate,
                                        .job = material_job(&m->material, &m->material_options)};
         out[i].computes_nothing = !backend_computes(who->device);
+        out[i].bus = bench_plan_bus(&m->plan, who->device);
         out[i].job.device = who->device;
         out[i].job.threads = who->threads;
         out[i].job.batch = point->batch;
@@ -207,6 +209,79 @@ static be_status add_records(const measurement_watch *watch, const conductor_con
     return BE_OK;
 }
 
+/* ---------------------------------------------------------------- limits */
+
+/* The limits of a contender's device; all unknown where the native engine cannot measure them. */
+static be_status find_limits(measurement *m, const protocol_job *job, bool refresh, limits **out,
+                             be_error *err)
+{
+    be_error reason = {0};
+    measurement_limits *place = m->limits;
+    while (place < m->limits + m->limit_count &&
+           (strcmp(place->device, job->device) != 0 || place->threads != job->threads))
+        place++;
+    *out = &place->found;
+    bool is_new = place == m->limits + m->limit_count;
+    if (!is_new && !refresh) return BE_OK;
+    m->limit_count += is_new;
+    *place = (measurement_limits){job->device, job->threads, limits_unknown()};
+    engine_options asking = {.interrupted = &cli_signal};
+    machine_options options = {.refresh = refresh, .interrupted = &cli_signal};
+    cli_progress(m->cli, "%s: what it can do at most ...", job->device);
+    if (!m->native.name) TRY(engine_find(&m->native, "native", &asking, err));
+    be_status status =
+        machine_limits(&m->native, job->device, job->threads, &options, &place->found, &reason);
+    if (status != BE_INTERRUPTED && status != BE_NO_MEMORY) return BE_OK;
+    *err = reason;
+    return status;
+}
+
+static be_status set_limits(measurement *m, conductor_contender *contenders, int count,
+                            bool refresh, be_error *err)
+{
+    for (int i = 0; i < count; i++) {
+        limits *found = NULL;
+        if (contenders[i].computes_nothing) continue;
+        TRY(find_limits(m, &contenders[i].job, refresh, &found, err));
+        contenders[i].limit_flops_per_s = found->flops_fp32;
+        /* What stays in a cache moves faster than memory does. */
+        contenders[i].limit_bytes_per_s = fmax(found->memory_bytes_per_s, found->cache_bytes_per_s);
+    }
+    return BE_OK;
+}
+
+/* Was a contender refused for what the limits say?  A machine that was busy when they were measured
+ * has too low ones. */
+static bool is_over_limit(const conductor_report *report)
+{
+    for (int i = 0; report && i < report->count; i++) {
+        const conductor_result *result = &report->results[i];
+        if (result->stop == STOP_REFUSED && (result->proof.of_peak > PROOF_OVER_LIMIT ||
+                                             result->proof.of_bandwidth > PROOF_OVER_LIMIT))
+            return true;
+    }
+    return false;
+}
+
+/* ---------------------------------------------------------------- a point */
+
+static be_status conduct(measurement *m, const measurement_watch *watch,
+                         conductor_contender *contenders, conductor_report **out, be_error *err)
+{
+    int count = contender_count(m, watch->point);
+    conductor_options options = m->conducting;
+    options.loss_band = m->dropout || m->plan.infer ? 0 : 1e-3;
+    options.progress = show_progress;
+    options.context = (void *)watch;
+    TRY(set_limits(m, contenders, count, false, err));
+    be_status status = conductor_run(contenders, count, &options, out, err);
+    if (status != BE_OK || !is_over_limit(*out)) return status;
+    conductor_report_free(*out);
+    *out = NULL;
+    TRY(set_limits(m, contenders, count, true, err));
+    return conductor_run(contenders, count, &options, out, err);
+}
+
 be_status measurement_run(measurement *m, const measurement_point *point, json_t *records,
                           be_error *err)
 {
@@ -220,11 +295,7 @@ be_status measurement_run(measurement *m, const measurement_point *point, json_t
         contenders[i].flops_per_step = facts.flops_per_step;
         contenders[i].bytes_per_step = facts.bytes_per_step;
     }
-    conductor_options options = m->conducting;
-    options.loss_band = m->dropout || m->plan.infer ? 0 : 1e-3;
-    options.progress = show_progress;
-    options.context = &watch;
-    be_status status = conductor_run(contenders, contender_count(m, point), &options, &report, err);
+    be_status status = conduct(m, &watch, contenders, &report, err);
     if (report) {
         be_status added =
             add_records(&watch, contenders, report, &facts, records, status == BE_OK ? err : NULL);

@@ -8,14 +8,25 @@
 
 #include "cli/bench_plan.h"
 #include "data/dataset.h"
+#include "measure/limits.h"
 #include "run/conductor.h"
 #include "run/gate.h"
 #include "run/material.h"
+
+/* What a device can do at most: measured once a command, or kept from before. */
+typedef struct measurement_limits {
+    const char *device;
+    int threads;
+    limits found; /* NAN where it is not known */
+} measurement_limits;
 
 typedef struct measurement {
     const cli_options *cli;
     bench_plan plan;
     json_t *environment;
+    engine native; /* which measures the limits */
+    measurement_limits limits[BENCH_CONTENDERS_MAX];
+    int limit_count;
     conductor_options conducting; /* by the options; a command may change it before a run */
     workload_variant variant;     /* likewise, before measurement_begin */
     /* Of the workload at hand, set by measurement_begin. */

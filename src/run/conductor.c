@@ -87,10 +87,12 @@ static be_status conductor_report_new(const conductor_contender *contenders, int
             .last_loss = NAN,
             .samples_per_s = NAN,
             .busy_threads = NAN,
+            .energy_per_step_j = NAN,
             .parity = {.error = NAN, .band = NAN},
             .proof = {.launches = -1, .of_peak = NAN, .of_bandwidth = NAN},
             .heat = {NAN, NAN, NAN, NAN, NAN, NAN},
             .peak_rss_bytes = -1,
+            .device_bytes = -1,
             .versus = -1,
             .ratio = {NAN, NAN, NAN},
         };

@@ -39,6 +39,7 @@ typedef struct conductor_contender {
     const gate *gate;        /* without one its result carries a warning: it was not checked */
     double flops_per_step, bytes_per_step;       /* of the model; 0 or NAN: unknown */
     double limit_flops_per_s, limit_bytes_per_s; /* of the device, measured; 0 or NAN: unknown */
+    const char *bus; /* of the device, for its energy counter; NULL: none but the processor's */
 } conductor_contender;
 
 #define CONDUCTOR_PHASE_LIST(X) \
@@ -85,7 +86,8 @@ typedef struct conductor_options {
     double phases_s;     /* of steps whose phases are asked about in the end; three at least */
     double loss_band;    /* the first step's losses of contenders with like jobs may differ by
                           * this, relative; 0: not compared (dropout draws differ by engine) */
-    double reference_loss; /* what they are compared with; NAN: the first contender's */
+    double reference_loss;    /* what they are compared with; NAN: the first contender's */
+    const char *sensors_root; /* see sensors_read */
     void (*progress)(void *context, const conductor_progress *progress); /* may be NULL */
     void *context;
     const volatile sig_atomic_t *interrupted; /* may be NULL */
@@ -120,7 +122,9 @@ typedef struct conductor_result {
     size_t capacity;
     stats_summary step; /* of blocks_s; count 0 if there is none */
     double samples_per_s;
-    double busy_threads; /* processor time / wall time of the blocks: threads really at work */
+    double busy_threads;      /* processor time / wall time of the blocks: threads really at work */
+    double energy_per_step_j; /* of the whole device during the blocks */
+    const char *energy_sensor; /* NULL: there is none */
 
     gate_result parity; /* steps 0: it was not checked */
     proof proof;
@@ -134,8 +138,9 @@ typedef struct conductor_result {
 
     int64_t launches; /* kernels or calls a step, 0: the runner does not tell */
     int64_t peak_rss_bytes;
-    const char *log;    /* last lines of its standard error */
-    const char *ending; /* how the process ended */
+    int64_t device_bytes; /* that it holds on a device with memory of its own */
+    const char *log;      /* last lines of its standard error */
+    const char *ending;   /* how the process ended */
 
     /* Against the fastest contender that has a speed (itself: the runner-up); ratio of the times of
      * one sample, this one's first.  UNSURE and NAN where there is none. */

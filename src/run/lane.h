@@ -4,6 +4,7 @@
 #ifndef RUN_LANE_H
 #define RUN_LANE_H
 
+#include "measure/sensors.h"
 #include "run/conductor.h"
 #include "run/runner.h"
 
@@ -34,6 +35,9 @@ typedef struct lane {
     bool has_no_reference;  /* its runner said so */
     heat heat;              /* the readings of its reference kernel */
     int64_t peak_rss_bytes; /* before the phases were asked; -1 unknown */
+    sensors energy_from;    /* of before the block at hand */
+    double energy_j;        /* sum over the measured blocks; NAN: no counter */
+    int64_t energy_steps;
 } lane;
 
 /* Start the runner, prepare, first step, gate, warm-up, checks.  On an error call lane_fail. */
@@ -58,7 +62,12 @@ void lane_warn(lane *l, const char *format, ...) __attribute__((format(printf, 2
 
 void lane_progress(const lane *l, conductor_phase phase);
 
-/* ---- between lane.c and lane_checks.c */
+/* ---- between lane.c, lane_checks.c and lane_energy.c */
+
+/* Look for a counter of the device's energy; before and after each measured block. */
+BE_CHECKED be_status lane_energy_find(lane *l, be_error *err);
+void lane_energy_before(lane *l);
+void lane_energy_after(lane *l, int64_t steps);
 
 /* `steps` steps with the checks that every block must pass: its claim fits our own clock, and the
  * loss is a number. */

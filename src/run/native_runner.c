@@ -238,6 +238,11 @@ static be_status answer_prepare(server *s, const json_t *request, json_t *answer
     /* A GPU has no threads of the host's kind: what was asked for stays unused. */
     int threads = be_device_threads(s->session.device);
     json_object_set_new(answer, "threads", json_integer(threads ? threads : job.threads));
+    if (!threads)
+        json_object_set_new(
+            answer, "device_bytes",
+            json_integer((json_int_t)(facts.persistent_bytes + facts.activation_bytes +
+                                      facts.scratch_bytes)));
     json_object_set_new(answer, "prepare_ns", json_integer(clock_now_ns() - start_ns));
     json_t *warnings = json_array();
     if (environment_build_warning())

@@ -305,6 +305,8 @@ static void protocol_read_prepare(protocol_reader *r, protocol_answer *answer)
     answer->parameters = protocol_integer(r, "parameters", 0, INT64_MAX);
     if (json_object_get(r->json, "launches"))
         answer->launches = protocol_integer(r, "launches", 0, INT64_MAX);
+    bool told = json_object_get(r->json, "device_bytes");
+    answer->device_bytes = told ? protocol_integer(r, "device_bytes", 0, INT64_MAX) : -1;
     answer->device_name = protocol_string(r, "device_name");
     answer->implementation = protocol_string(r, "implementation");
     answer->precision = protocol_string(r, "precision");

@@ -91,8 +91,9 @@ typedef struct protocol_answer {
     const char *device_name, *implementation, *precision; /* prepare */
     json_t *warnings;                                     /* prepare: list of strings, or NULL */
     int64_t parameters, prepare_ns;                       /* prepare */
-    int64_t launches; /* prepare: a step, 0: not told; phases: of all steps, -1: not known */
-    int threads;      /* prepare */
+    int64_t launches;     /* prepare: a step, 0: not told; phases: of all steps, -1: not known */
+    int threads;          /* prepare */
+    int64_t device_bytes; /* prepare: on a device with memory of its own; -1: not told */
 
     int64_t steps;          /* run, parity, phases */
     int64_t wall_ns;        /* run, sync, phases, reference */

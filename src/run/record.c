@@ -188,7 +188,8 @@ static json_t *record_outcome(const conductor_result *result, const record_facts
                        ? facts->flops_per_step / result->step.median.point
                        : (double)NAN;
     return json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:o, s:o, s:o}",
         "status", names[result->status], "error", record_text(failed ? result->error.text : NULL),
         "step_s", record_step(result), "samples_per_s",
         record_number(speed ? result->samples_per_s : (double)NAN), "flops_per_s",
@@ -197,9 +198,11 @@ static json_t *record_outcome(const conductor_result *result, const record_facts
         "block_steps", (json_int_t)result->block_steps, "blocks", record_blocks(result),
         "stop_reason", stop_reason_text(result->stop), "first_loss",
         record_number(result->first_loss), "last_loss", record_number(result->last_loss),
-        "busy_threads", record_number(result->busy_threads), "peak_rss_bytes",
-        record_count(result->peak_rss_bytes), "log", record_text(failed ? result->log : NULL),
-        "warnings", record_warnings(result));
+        "busy_threads", record_number(result->busy_threads), "energy_per_step_j",
+        record_number(result->energy_per_step_j), "energy_sensor",
+        record_text(result->energy_sensor), "peak_rss_bytes", record_count(result->peak_rss_bytes),
+        "device_memory_bytes", record_count(result->device_bytes), "log",
+        record_text(failed ? result->log : NULL), "warnings", record_warnings(result));
 }
 
 be_status record_build(const conductor_contender *contenders, const conductor_report *report, int i,
