@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -49,6 +50,8 @@ def options():
     parser.add_argument("--devices", type=json.loads, default={},
                         help="by device: step and sample (seconds), start (of prepare), room (the "
                              "largest batch), drop (the batch from which on it dies)")
+    parser.add_argument("--honest", action="store_true",
+                        help="what is compared with the reference comes from the native runner")
     parser.add_argument("--count", default=None, help="a file that gets a line for each prepare")
     parser.add_argument("--energy", nargs=2, default=None, metavar=("FILE", "MICROJOULES"),
                         help="a counter of energy, and what a step adds to it")
@@ -71,6 +74,7 @@ class Fake:
     def __init__(self, wish):
         self.wish = wish
         self.runs = 0
+        self.child, self.compared = None, False
         self.pending_until = 0.0
         self.random = random.Random(wish.seed)
         self.readings = 0
@@ -101,12 +105,28 @@ class Fake:
                     devices=[{"id": "cpu", "name": "a fake processor"},
                              {"id": "cuda:0", "name": "a fake accelerator"}])
 
+    def native(self, request):
+        """The answer of the real native runner, on one thread of the processor."""
+        if not self.child:
+            self.child = subprocess.Popen([os.environ["BREAKEVEN_PROGRAM"], "runner"], text=True,
+                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        changes = {"device": "cpu", "threads": 1} if request["op"] == "prepare" else {}
+        self.child.stdin.write(json.dumps({**request, **changes}) + "\n")
+        self.child.stdin.flush()
+        sys.stdout.write(self.child.stdout.readline())
+        sys.stdout.flush()
+
     def prepare(self, request):
+        again = self.compared  # for the measurement, once more
+        self.compared = self.wish.honest and request.get("dropout") == "counter"
+        if self.compared:
+            self.native(request)
+            return
         self.batch, start = request["batch"], time.monotonic()
         self.device = request["device"]
         prepare_ns = 1000000
         if self.wish.devices:
-            self.be_device(request["device"])
+            self.be_device(request["device"], again)
             prepare_ns += int((time.monotonic() - start) * 1e9)
         self.answer(parameters=37250, device_name="a fake processor", implementation="sleep",
                     precision=self.wish.precision or request["precision"],
@@ -114,9 +134,9 @@ class Fake:
                     prepare_ns=prepare_ns,
                     warnings=[self.wish.warning] if self.wish.warning else [])
 
-    def be_device(self, name):
+    def be_device(self, name, again):
         device = self.wish.devices[name]
-        if self.wish.count:
+        if self.wish.count and not again:
             with open(self.wish.count, "a", encoding="utf-8") as file:
                 file.write(f"{name} {self.batch}\n")
         if self.batch > device.get("room", self.batch):
@@ -166,6 +186,9 @@ class Fake:
         return True
 
     def run(self, request):
+        if self.compared:
+            self.native(request)
+            return
         wish, steps = self.wish, request["steps"]
         self.runs += 1
         if wish.ready:
@@ -208,6 +231,9 @@ class Fake:
         self.answer(wall_ns=0 if silent else int((time.monotonic() - start) * 1e9))
 
     def parity(self, request):
+        if self.compared:
+            self.native(request)
+            return
         if self.wish.trace:
             shutil.copyfile(self.wish.trace, request["out"])
         else:

@@ -28,8 +28,8 @@ class SweepTest(FolderTest):
 
     def devices(self, devices):
         """What the runner in PyTorch's place is from now on."""
-        command = [sys.executable, FAKE, "--engine", "torch", "--devices", json.dumps(devices),
-                   "--count", self.path("count")]
+        command = [sys.executable, FAKE, "--engine", "torch", "--honest", "--spin", "--devices",
+                   json.dumps(devices), "--count", self.path("count")]
         with open(self.path("torch_runner.py"), "w", encoding="utf-8") as file:
             file.write(f"import os\nos.execv({sys.executable!r}, {command!r})\n")
 
