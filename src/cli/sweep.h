@@ -15,7 +15,7 @@
 
 #define SWEEP_SIDES_MAX 10
 #define SWEEP_PAIRS_MAX 16
-#define SWEEP_SETTINGS_MAX 14
+#define SWEEP_SETTINGS_MAX 36
 #define SWEEP_RUNS_MAX 128 /* of a pair: repeated positions counted */
 #define SWEEP_LIBRARIES 2
 #define SWEEP_NAME 48
