@@ -12,8 +12,6 @@
 #include "run/runner.h"
 
 #define LIMIT_S 120.0
-#define WARM_UP_STEPS 3
-#define ROUNDS 5
 #define FILE_MOST_BYTES ((size_t)4 << 20)
 
 /* ---------------------------------------------------------------- ops and points */
@@ -52,8 +50,8 @@ static be_status take_list(const json_t *list, predict_op **out, int *count, be_
 
 /* ---------------------------------------------------------------- the file */
 
-/* The points, to be released; NULL where there are none that are good. */
-static json_t *load_points(const char *path)
+/* The points, to be released; NULL where there are none that are good, and taken in as long. */
+static json_t *load_points(const char *path, double calibrate_s)
 {
     void *bytes = NULL;
     size_t count = 0;
@@ -65,18 +63,19 @@ static json_t *load_points(const char *path)
     int64_t age_s = (int64_t)time(NULL) - json_integer_value(json_object_get(file, "unix_s"));
     json_t *points = json_object_get(file, "points");
     bool good = json_integer_value(json_object_get(file, "schema")) == ANATOMY_SCHEMA &&
-                age_s >= 0 && age_s < MACHINE_EXPIRY_S && json_array_size(points) > 0;
+                age_s >= 0 && age_s < MACHINE_EXPIRY_S && json_array_size(points) > 0 &&
+                json_number_value(json_object_get(file, "seconds")) >= calibrate_s;
     points = good ? json_incref(points) : NULL;
     json_decref(file);
     return points;
 }
 
 /* That they cannot be kept costs a second the next time, no more. */
-static void keep_points(const char *path, json_t *points)
+static void keep_points(const char *path, double calibrate_s, json_t *points)
 {
     if (!path || !*path || !json_array_size(points)) return;
-    json_t *file = json_pack("{s:i, s:I, s:O}", "schema", ANATOMY_SCHEMA, "unix_s",
-                             (json_int_t)time(NULL), "points", points);
+    json_t *file = json_pack("{s:i, s:I, s:f, s:O}", "schema", ANATOMY_SCHEMA, "unix_s",
+                             (json_int_t)time(NULL), "seconds", calibrate_s, "points", points);
     char *text = json_dumps(file, JSON_COMPACT);
     json_decref(file);
     be_error unused;
@@ -86,40 +85,29 @@ static void keep_points(const char *path, json_t *points)
 
 /* ---------------------------------------------------------------- asking */
 
-static int by_wall(const void *a, const void *b)
+/* The conductor has checked it; the same parser takes it apart. */
+static be_status read_phases(const json_t *json, protocol_answer *out, be_error *err)
 {
-    int64_t x = ((const protocol_answer *)a)->wall_ns, y = ((const protocol_answer *)b)->wall_ns;
-    return (x > y) - (x < y);
-}
-
-/* The round in the middle, so that a disturbance of one is not taken for the step. */
-static be_status ask_phases(runner *r, const anatomy_options *options, protocol_answer *out,
-                            be_error *err)
-{
-    protocol_answer rounds[ROUNDS] = {0};
-    int64_t steps = 1 + (int64_t)(options->phases_s / ROUNDS / options->step_s);
-    protocol_call call = {.request = PROTOCOL_PHASES, .steps = steps};
-    be_status status = BE_OK;
-    int done = 0;
-    for (; done < ROUNDS && status == BE_OK; done++)
-        status = runner_call(r, &call, LIMIT_S, &rounds[done], NULL, err);
-    if (status == BE_OK) {
-        qsort(rounds, ROUNDS, sizeof rounds[0], by_wall);
-        *out = rounds[ROUNDS / 2];
-        rounds[ROUNDS / 2] = (protocol_answer){0};
-    }
-    for (int i = 0; i < ROUNDS; i++) protocol_answer_clear(&rounds[i]);
+    protocol_call call = {.request = PROTOCOL_PHASES,
+                          .steps = json_integer_value(json_object_get(json, "steps"))};
+    char *line = NULL;
+    if (!json_is_object(json))
+        FAIL(err, BE_UNAVAILABLE, "its runner does not tell where a step goes");
+    line = json_dumps(json, JSON_COMPACT);
+    if (!line) FAIL(err, BE_NO_MEMORY, "no memory left for the phases of a step");
+    be_status status = protocol_parse(&call, line, strlen(line), out, err);
+    free(line);
     return status;
 }
 
 static be_status ask_sizes(runner *r, const anatomy_options *options, anatomy *out, be_error *err)
 {
-    json_t *kept = load_points(options->kept);
+    json_t *kept = load_points(options->kept, options->calibrate_s);
     protocol_call call = {.request = PROTOCOL_CALIBRATE,
                           .seconds = kept ? 0 : options->calibrate_s};
     protocol_answer answer = {0};
     be_status status = runner_call(r, &call, LIMIT_S, &answer, NULL, err);
-    if (status == BE_OK && !kept) keep_points(options->kept, answer.points);
+    if (status == BE_OK && !kept) keep_points(options->kept, options->calibrate_s, answer.points);
     if (status == BE_OK && json_array_size(answer.ops) == json_array_size(out->answer.ops))
         status = take_list(answer.ops, &out->ops, &out->op_count, err);
     if (status == BE_OK)
@@ -129,19 +117,9 @@ static be_status ask_sizes(runner *r, const anatomy_options *options, anatomy *o
     return status;
 }
 
-static be_status ask(runner *r, const conductor_contender *contender,
-                     const anatomy_options *options, anatomy *out, be_error *err)
-{
-    protocol_answer answer = {0};
-    TRY(runner_prepare(r, &contender->job, LIMIT_S, err));
-    TRY(runner_run(r, WARM_UP_STEPS, LIMIT_S, &answer, NULL, err));
-    protocol_answer_clear(&answer);
-    TRY(ask_phases(r, options, &out->answer, err));
-    return options->calibrate ? ask_sizes(r, options, out, err) : BE_OK;
-}
-
-be_status anatomy_take(const conductor_contender *contender, const anatomy_options *options,
-                       anatomy *out, be_error *err)
+/* A runner is started for what depends on the plan, the ops' sizes, even if points are kept. */
+static be_status calibrate(const conductor_contender *contender, const anatomy_options *options,
+                           anatomy *out, be_error *err)
 {
     runner r;
     runner_options start = {.name = contender->engine,
@@ -150,10 +128,19 @@ be_status anatomy_take(const conductor_contender *contender, const anatomy_optio
                             .device = contender->job.device,
                             .start_limit_s = LIMIT_S,
                             .interrupted = options->interrupted};
-    *out = (anatomy){0};
     TRY(runner_start(&r, &start, err));
-    be_status status = ask(&r, contender, options, out, err);
+    be_status status = runner_prepare(&r, &contender->job, LIMIT_S, err);
+    if (status == BE_OK) status = ask_sizes(&r, options, out, err);
     runner_clear(&r);
+    return status;
+}
+
+be_status anatomy_take(const conductor_contender *contender, const anatomy_options *options,
+                       anatomy *out, be_error *err)
+{
+    *out = (anatomy){0};
+    TRY(read_phases(options->phases, &out->answer, err));
+    be_status status = options->calibrate ? calibrate(contender, options, out, err) : BE_OK;
     if (status != BE_OK) anatomy_clear(out);
     return status;
 }
