@@ -26,6 +26,11 @@ static const char *devices_wanted(const option_value *wanted, char *out, size_t 
     return out;
 }
 
+static void add_missing(bench_plan *plan, const char *name, const char *reason)
+{
+    json_array_append_new(plan->missing, json_pack("{s:s, s:s}", "name", name, "reason", reason));
+}
+
 /* Ask every engine that may take part; those not asked for by name may be missing. */
 static be_status find_engines(bench_plan *plan, const cli_options *options, be_error *err)
 {
@@ -52,7 +57,10 @@ static be_status find_engines(bench_plan *plan, const cli_options *options, be_e
             *err = reason;
             return status;
         }
-        cli_note(options, "%s is left out: %s", engine_title(name), reason.text);
+        add_missing(plan, engine_title(name), reason.text);
+        /* The page of the quick verdict says it itself. */
+        if (options->command != COMMAND_quick)
+            cli_note(options, "%s is left out: %s", engine_title(name), reason.text);
     }
     return BE_OK;
 }
@@ -164,6 +172,7 @@ be_status bench_plan_make(bench_plan *plan, const cli_options *options, be_error
 {
     const option_value *values = options->value;
     *plan = (bench_plan){
+        .missing = json_array(),
         .batches = values[OPTION_BATCH].integers,
         .batch_count = values[OPTION_BATCH].count,
         .precision = "fp32",
@@ -197,4 +206,5 @@ const char *bench_plan_bus(const bench_plan *plan, const char *device)
 void bench_plan_release(bench_plan *plan)
 {
     for (int e = 0; e < ENGINE_COUNT; e++) json_decref(plan->hello[e]);
+    json_decref(plan->missing);
 }

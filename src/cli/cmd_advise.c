@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "cli/advise.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/measurement.h"
@@ -311,6 +312,17 @@ static be_status advise(advise_command *c, measurement *m, be_error *err)
     status = advice_write(answer, cli_format(c->cli), stdout, err);
     json_decref(answer);
     return status;
+}
+
+json_t *advise_from(const cli_options *options, const workload *w, int64_t batch,
+                    const json_t *records)
+{
+    static advise_command c; /* large */
+    c = (advise_command){
+        .cli = options, .workload = w, .batch = batch, .records = (json_t *)records};
+    ask(&c, report_real(json_array_get(records, 0), "data_count"));
+    choose(&c);
+    return c.choice.best >= 0 ? advice_json(&c) : NULL;
 }
 
 be_status cmd_advise(const cli_options *options, be_error *err)

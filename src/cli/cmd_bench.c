@@ -1,10 +1,8 @@
-/* breakeven bench, and breakeven without a command: measure, then tell. */
+/* breakeven bench: measure, then tell. */
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/measurement.h"
 #include "report/bench.h"
-
-#define QUICK_MAX_S 4.0
 
 static be_status measure_workload(measurement *m, const workload *w, json_t *records, be_error *err)
 {
@@ -25,8 +23,6 @@ static be_status measure_all(measurement *m, const cli_options *options, json_t 
 {
     const workload *fallback = NULL;
     TRY(measurement_open(m, options, err));
-    if (options->command == COMMAND_quick && !options->value[OPTION_MAX_TIME].given)
-        m->conducting.stop.max_time_s = QUICK_MAX_S;
     if (!options->argument_count) {
         TRY(workload_find("cnn-fashion", &fallback, err));
         return measure_workload(m, fallback, records, err);
@@ -36,7 +32,7 @@ static be_status measure_all(measurement *m, const cli_options *options, json_t 
     return BE_OK;
 }
 
-static be_status measure_and_tell(const cli_options *options, be_error *err)
+be_status cmd_bench(const cli_options *options, be_error *err)
 {
     static measurement m; /* large: it holds the engines' paths */
     json_t *records = json_array();
@@ -51,14 +47,4 @@ static be_status measure_and_tell(const cli_options *options, be_error *err)
     json_decref(records);
     measurement_close(&m);
     return status;
-}
-
-be_status cmd_bench(const cli_options *options, be_error *err)
-{
-    return measure_and_tell(options, err);
-}
-
-be_status cmd_quick(const cli_options *options, be_error *err)
-{
-    return measure_and_tell(options, err);
 }

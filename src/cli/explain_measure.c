@@ -1,0 +1,61 @@
+/* Measuring for explain and the quick verdict: a moment for each contender, then its step taken
+ * apart, then the cause. */
+#include <math.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/explain.h"
+
+#define MEASURE_MAX_S 1.0
+#define MEASURE_MIN_S 0.3
+#define PHASES_S 0.3
+#define WARM_UP_S 0.15
+#define BLOCK_S 0.05 /* so that the least number of blocks is done in half a second */
+
+static bool has_speed(const json_t *record)
+{
+    return !isnan(report_real(record, "samples_per_s"));
+}
+
+/* Without --threads each engine's better number of threads on the CPU speaks for it. */
+static bool is_outdone(const cli_options *options, const json_t *records, size_t i)
+{
+    const json_t *record = json_array_get(records, i);
+    if (options->value[OPTION_THREADS].given) return false;
+    for (size_t k = 0; k < json_array_size(records); k++) {
+        const json_t *other = json_array_get(records, k);
+        if (strcmp(report_string(other, "engine"), report_string(record, "engine")) == 0 &&
+            strcmp(report_string(other, "device"), report_string(record, "device")) == 0 &&
+            report_real(other, "samples_per_s") > report_real(record, "samples_per_s"))
+            return true;
+    }
+    return false;
+}
+
+be_status explain_measure(measurement *m, const workload *w, json_t *answers, json_t *records,
+                          be_error *err)
+{
+    int64_t batch = 0;
+    const cli_options *options = m->cli;
+    conductor_contender contenders[BENCH_CONTENDERS_MAX];
+    TRY(option_single(options, OPTION_BATCH, w->batch, &batch, err));
+    if (!options->value[OPTION_MAX_TIME].given) m->conducting.stop.max_time_s = MEASURE_MAX_S;
+    if (!options->value[OPTION_TIME].given) m->conducting.stop.min_time_s = MEASURE_MIN_S;
+    measurement_point point = {.batch = batch};
+    TRY(measurement_begin(m, w, err));
+    m->conducting.answers = answers;
+    m->conducting.phases_s = fmin(PHASES_S, m->conducting.stop.max_time_s);
+    m->conducting.warm_up_s = WARM_UP_S;
+    m->conducting.block_s = BLOCK_S;
+    TRY(measurement_run(m, &point, records, err));
+    m->conducting.answers = NULL;
+    m->conducting.phases_s = 0; /* of what is tried later nothing is taken apart */
+    measurement_contenders(m, &point, contenders);
+    for (size_t i = 0; i < json_array_size(records); i++) {
+        json_t *record = json_array_get(records, i);
+        if (has_speed(record) && !is_outdone(options, records, i))
+            TRY(explain_take_apart(
+                &(explain_question){m, &contenders[i], json_array_get(answers, i)}, record, err));
+    }
+    return explain_cause(m, batch, records, err);
+}

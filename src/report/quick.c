@@ -1,0 +1,236 @@
+/* The page of the quick verdict. */
+#include "report/quick.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/advice.h"
+#include "report/bench.h"
+#include "report/explain.h"
+
+#define BAR_COLUMNS 22
+#define RATIO_MAX 25.0 /* a bar that would be longer is cut */
+#define UNSTEADY 0.25  /* spread of the blocks from which a word is due */
+
+static const char *bold(bool on)
+{
+    return !report_look.color ? "" : on ? "\033[1m" : "\033[0m";
+}
+
+/* ---------------------------------------------------------------- head */
+
+static void write_machine(const json_t *record, FILE *out)
+{
+    char name[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES], line[500];
+    const json_t *e = json_object_get(record, "environment");
+    double cores = report_real(e, "cpu.cores");
+    report_hardware(report_string(e, "cpu.model"), name);
+    snprintf(line, sizeof line, "breakeven %s on %s, %.0f core%s, %s; %s",
+             report_string(e, "build.version"), name, cores, cores == 1 ? "" : "s",
+             report_bytes(report_real(e, "memory_bytes"), memory), report_string(e, "system"));
+    report_paragraph(out, line, 2);
+}
+
+/* The largest error of the gate over all contenders. */
+static double largest_parity(const json_t *records)
+{
+    size_t i;
+    json_t *record;
+    double worst = (double)NAN;
+    json_array_foreach(records, i, record)
+    {
+        double error = report_real(record, "parity.error");
+        if (!isnan(error) && !(error <= worst)) worst = error;
+    }
+    return worst;
+}
+
+static void write_question(const quick_page *page, const json_t *record, FILE *out)
+{
+    char count[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES], line[700];
+    const char *source = report_string(record, "data_source");
+    double worst = largest_parity(page->records);
+    size_t used = 0;
+    fprintf(out, "%s%s%s: %s parameters, training, batch %.0f, %s, %s a step\n", bold(true),
+            report_string(record, "workload"), bold(false),
+            report_count(report_real(record, "params"), count), report_real(record, "batch"),
+            report_string(record, "asked.precision"),
+            report_flops(report_real(record, "flops_per_step"), flops));
+    /* Without its folder, which is nobody's business in a chat. */
+    used = (size_t)snprintf(line, sizeof line, "%.*s, %s pictures; same weights, same batches",
+                            (int)strcspn(source, ","), source,
+                            report_count(report_real(record, "data_count"), count));
+    if (!isnan(worst)) snprintf(line + used, sizeof line - used, "; parity %.0e", worst);
+    report_paragraph(out, line, 2);
+}
+
+/* ---------------------------------------------------------------- bars */
+
+static double step_of(const json_t *record)
+{
+    return report_real(record, "step_s.median");
+}
+
+static void write_bar(double step_s, double scale_s, FILE *out)
+{
+    static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+    bool cut = step_s > scale_s * 1.0001;
+    double columns = cut ? BAR_COLUMNS : BAR_COLUMNS * step_s / scale_s;
+    int whole = (int)columns, eighth = (int)((columns - whole) * 8), drawn = whole;
+    if (report_look.color) fprintf(out, "\033[36m");
+    for (int i = 0; i < whole; i++) fputs(report_look.utf8 ? "█" : "#", out);
+    if (report_look.utf8 && (eighth || !whole)) {
+        fputs(eighths[eighth ? eighth : 1], out);
+        drawn++;
+    } else if (!report_look.utf8 && !whole) {
+        fputc('|', out);
+        drawn++;
+    }
+    if (report_look.color) fprintf(out, "\033[0m");
+    fputs(cut ? (report_look.utf8 ? "»" : ">") : " ", out);
+    fprintf(out, "%*s", BAR_COLUMNS + 1 - drawn, "");
+}
+
+static const char *versus_text(const json_t *record, bool best, char out[REPORT_TEXT_BYTES])
+{
+    double ratio = report_real(record, "versus.ratio");
+    const char *verdict = report_string(record, "versus.verdict");
+    if (best) return strcpy(out, "fastest");
+    if (isnan(ratio)) return strcpy(out, "");
+    snprintf(out, REPORT_TEXT_BYTES, ratio < 9.995 ? "%.2f%s %s" : "%.0f%s %s", ratio,
+             report_times(),
+             strcmp(verdict, "SLOWER") == 0 ? "slower"
+             : strcmp(verdict, "SAME") == 0 ? "(same)"
+                                            : "(unsure)");
+    return out;
+}
+
+/* "±3 %": half of the median's interval. */
+static const char *sure_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    double half = (report_real(record, "step_s.high") - report_real(record, "step_s.low")) / 2;
+    if (isnan(half)) return strcpy(out, "");
+    snprintf(out, REPORT_TEXT_BYTES, "%s%.*f %%", report_look.utf8 ? "±" : "+-",
+             half < 0.00995 * step_of(record) ? 1 : 0, 100 * half / step_of(record));
+    return out;
+}
+
+static void write_row(const json_t *record, double scale_s, bool best, FILE *out)
+{
+    char who[REPORT_TEXT_BYTES], step[REPORT_TEXT_BYTES], sure[REPORT_TEXT_BYTES];
+    char versus[REPORT_TEXT_BYTES];
+    bench_who(record, who);
+    report_seconds(step_of(record), step);
+    sure_text(record, sure);
+    fprintf(out, "%s%-23.40s%s %*s%s %s%*s ", best ? bold(true) : "", who, best ? bold(false) : "",
+            8 - (int)report_width(step), "", step, sure, 6 - (int)report_width(sure), "");
+    write_bar(step_of(record), scale_s, out);
+    fprintf(out, "%s\n", versus_text(record, best, versus));
+}
+
+/* The records by their time a sample, the failed ones left out. */
+static json_t *in_order(const json_t *records)
+{
+    size_t i;
+    json_t *record, *sorted = json_array();
+    json_array_foreach(records, i, record)
+    {
+        size_t at = 0;
+        if (isnan(report_real(record, "samples_per_s"))) continue;
+        while (at < json_array_size(sorted) &&
+               report_real(json_array_get(sorted, at), "samples_per_s") >=
+                   report_real(record, "samples_per_s"))
+            at++;
+        json_array_insert(sorted, at, record);
+    }
+    return sorted;
+}
+
+static void write_rows(const json_t *sorted, FILE *out)
+{
+    size_t i;
+    json_t *record;
+    char text[REPORT_TEXT_BYTES];
+    double longest = step_of(json_array_get(sorted, json_array_size(sorted) - 1));
+    double scale_s = fmin(longest, RATIO_MAX * step_of(json_array_get(sorted, 0)));
+    fprintf(out, "\n");
+    json_array_foreach(sorted, i, record) write_row(record, scale_s, i == 0, out);
+    if (longest > scale_s) fprintf(out, "bars beyond %s are cut\n", report_seconds(scale_s, text));
+    fprintf(out, "\n");
+}
+
+/* ---------------------------------------------------------------- words */
+
+static void write_missing(const quick_page *page, FILE *out)
+{
+    size_t i;
+    json_t *record;
+    char who[REPORT_TEXT_BYTES], line[900];
+    json_array_foreach(page->missing, i, record)
+    {
+        snprintf(line, sizeof line, "not measured: %s: %s", report_string(record, "name"),
+                 report_string(record, "reason"));
+        report_paragraph(out, line, 2);
+    }
+    json_array_foreach(page->records, i, record)
+    {
+        if (!*report_string(record, "error")) continue;
+        snprintf(line, sizeof line, "no speed: %s: %s", bench_who(record, who),
+                 report_string(record, "error"));
+        report_paragraph(out, line, 2);
+    }
+}
+
+static void write_doubt(const json_t *sorted, FILE *out)
+{
+    size_t i;
+    json_t *record;
+    double worst = 0, load = report_real(json_array_get(sorted, 0), "other_load");
+    char line[400];
+    json_array_foreach(sorted, i, record) worst = fmax(worst, report_real(record, "step_s.spread"));
+    if (!(worst > UNSTEADY)) return;
+    size_t used = (size_t)snprintf(line, sizeof line,
+                                   "unsteady: blocks spread by up to %.0f %% of their "
+                                   "median",
+                                   100 * worst);
+    if (load > 0.05)
+        used += (size_t)snprintf(line + used, sizeof line - used,
+                                 ", and other programs took %.0f %% of the processors", 100 * load);
+    snprintf(line + used, sizeof line - used, "; on a quiet machine this page is surer.");
+    report_paragraph(out, line, 2);
+}
+
+static void write_next(const json_t *record, FILE *out)
+{
+    const char *w = report_string(record, "workload");
+    const struct {
+        const char *command, *options, *what;
+    } next[] = {{"explain", "", "where the time goes"},
+                {"sweep", " --over batch=1..4096", "where it flips"},
+                {"advise", " --batch 256 --epochs 3", "which one to take"}};
+    fprintf(out, "\nnext:\n");
+    for (size_t i = 0; i < sizeof next / sizeof *next; i++) {
+        char line[200];
+        snprintf(line, sizeof line, "breakeven %s %s%s", next[i].command, w, next[i].options);
+        fprintf(out, "  %-51s %s\n", line, next[i].what);
+    }
+}
+
+void quick_write(const quick_page *page, FILE *out)
+{
+    const json_t *head = json_array_get(page->records, 0);
+    if (!head) return;
+    json_t *sorted = in_order(page->records);
+    write_machine(head, out);
+    write_question(page, head, out);
+    if (json_array_size(sorted)) write_rows(sorted, out);
+    write_missing(page, out);
+    if (json_array_size(sorted)) {
+        explain_words(page->records, out);
+        if (page->advice) advice_write_sentences(page->advice, out);
+        write_doubt(sorted, out);
+        write_next(head, out);
+    }
+    json_decref(sorted);
+}
