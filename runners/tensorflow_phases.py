@@ -140,7 +140,11 @@ def measure(session, steps):
                 libraries.synchronize()
             answer["wall_ns"] = time.monotonic_ns() - start
 
-    planes = record(work)
+    kept = session.keep()
+    try:
+        planes = record(work)
+    finally:
+        session.put_back(kept)
     if session.device == libraries.CPU:
         _on_cpu(answer, planes)
     else:

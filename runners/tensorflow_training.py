@@ -100,8 +100,7 @@ class Session(runner_job.Job):
         if self.resident:
             self.turn.assign(0)
         else:
-            self.feed = tensorflow_feed.batches(self.images, self.labels, self.rows,
-                                                self.device.path)
+            self._feed_from(0)
         self.step = 0
         self._train = tf.function(self._train_on)
         self._infer = tf.function(self._infer_on)
@@ -109,6 +108,25 @@ class Session(runner_job.Job):
         self.evaluate = tf.function(self._evaluate, input_signature=[
             tf.TensorSpec([None, self.size, self.size, self.shape[0]], tf.uint8),
             tf.TensorSpec([None], tf.int64)])
+
+    def _feed_from(self, step):
+        rows = np.roll(self.rows, -(step % len(self.rows)), axis=0)
+        self.feed = tensorflow_feed.batches(self.images, self.labels, rows, self.device.path)
+
+    def keep(self):
+        """All that steps change, for put_back: weights, optimizer, random numbers, where it is."""
+        variables = [*self.model.variables, *(self.optimizer.variables if self.training else [])]
+        if self.resident:
+            variables.append(self.turn)
+        return self.step, [(variable, variable.numpy()) for variable in variables]
+
+    def put_back(self, kept):
+        self.step, values = kept
+        with self.on_device():
+            for variable, value in values:
+                variable.assign(value)
+            if not self.resident:
+                self._feed_from(self.step)
 
     def _new_optimizer(self):
         settings = self.optimizer_settings

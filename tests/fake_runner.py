@@ -74,7 +74,7 @@ class Fake:
     def __init__(self, wish):
         self.wish = wish
         self.runs = 0
-        self.child, self.compared = None, False
+        self.child, self.compared, self.device = None, False, "cpu"
         self.pending_until = 0.0
         self.random = random.Random(wish.seed)
         self.readings = 0

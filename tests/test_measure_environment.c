@@ -15,7 +15,7 @@ static void this_machine_is_described(void **state)
 {
     (void)state;
     environment e;
-    environment_read(NULL, &e);
+    environment_read(NULL, true, &e);
     assert_true(strlen(e.cpu_model) > 2);
     assert_true(e.cores >= 1 && e.threads >= e.cores && e.machine_threads >= e.threads);
     assert_true(e.machine_cores >= 1);
@@ -58,7 +58,7 @@ static void planted_facts_are_found(void **state)
     plant(root, "/.dockerenv", "");
     plant(root, "/proc/cpuinfo", "processor : 0\nflags\t\t: fpu hypervisor avx\n");
     plant(root, "/sys/class/dmi/id/sys_vendor", "QEMU\n");
-    environment_read(root, &e);
+    environment_read(root, true, &e);
     assert_string_equal(e.governor, "powersave");
     assert_float_equal(e.quota, 0.5, 1e-12);
     assert_int_equal(e.memory_limit_bytes, 1073741824);
@@ -81,7 +81,7 @@ static void what_is_not_there_is_null(void **state)
     char *root = support_make_folder();
     plant(root, "/sys/fs/cgroup/cpu.max", "max 100000\n");
     plant(root, "/sys/fs/cgroup/memory.max", "max\n");
-    environment_read(root, &e);
+    environment_read(root, true, &e);
     e.machine_cores = -1;
     e.load[1] = NAN;
     ASSERT_OK(environment_to_json(&e, &json, &err));
@@ -105,7 +105,7 @@ static void the_record_has_libraries_and_variables(void **state)
     json_t *json = NULL;
     setenv("OMP_PLANTED", "yes", 1);
     setenv("PLANTED_OMP_", "no", 1);
-    environment_read(NULL, &e);
+    environment_read(NULL, true, &e);
     ASSERT_OK(environment_to_json(&e, &json, &err));
     const json_t *libraries = json_object_get(json, "libraries");
     const char *names[] = {"blas", "zlib", "jansson", "hwloc", "openmp"};

@@ -52,7 +52,7 @@ static void planted_sensors_are_read(void **state)
     plant(root, RAPL "2/name", "psys\n");
     plant(root, RAPL "2/energy_uj", "7\n");
     plant(root, RAPL "2/max_energy_range_uj", "9\n");
-    sensors_read(root, &s);
+    sensors_read(root, true, &s);
     assert_true(s.cpu.clock_hz == 2.5e9 && s.cpu.clock_max_hz == 4.2e9);
     assert_float_equal(s.cpu.temperature_c, 56.5, 1e-9);
     assert_string_equal(s.cpu.temperature_sensor, "coretemp Package id 0");
@@ -74,7 +74,7 @@ static void a_thermal_zone_will_do(void **state)
     plant(root, "/sys/class/thermal/thermal_zone0/temp", "20000\n");
     plant(root, "/sys/class/thermal/thermal_zone1/type", "x86_pkg_temp\n");
     plant(root, "/sys/class/thermal/thermal_zone1/temp", "48000\n");
-    sensors_read(root, &s);
+    sensors_read(root, true, &s);
     assert_float_equal(s.cpu.temperature_c, 48, 1e-9);
     assert_string_equal(s.cpu.temperature_sensor, "thermal zone x86_pkg_temp");
     support_remove_folder(root);
@@ -95,7 +95,7 @@ static void what_is_not_there_is_null(void **state)
             plant(root, "/sys/class/hwmon/hwmon0/temp1_input", "\n");
             plant_package(root, 0, "many\n");
         }
-        sensors_read(root, &s);
+        sensors_read(root, true, &s);
         json_t *json = sensors_to_json(&s), *cpu = json_object_get(json, "cpu");
         for (size_t i = 0; i < sizeof members / sizeof *members; i++)
             assert_true(json_is_null(json_object_get(cpu, members[i])));
@@ -112,10 +112,10 @@ static void energy_between_two_readings(void **state)
     char *root = support_make_folder();
     plant_package(root, 0, "1000000\n");
     plant_package(root, 1, "262143000000\n");
-    sensors_read(root, &from);
+    sensors_read(root, true, &from);
     plant_package(root, 0, "3500000\n");
     plant_package(root, 1, "171150\n"); /* began anew: 328850 to the end of the range */
-    sensors_read(root, &to);
+    sensors_read(root, true, &to);
     assert_float_equal(sensors_cpu_energy_j(&from, &to), 2.5 + 0.5, 1e-9);
     to.cpu.packages = 1; /* one can no longer be read */
     assert_true(isnan(sensors_cpu_energy_j(&from, &to)));
@@ -154,7 +154,7 @@ static void nvml_tells_of_gpus(void **state)
     (void)state;
     sensors from, to;
     if (!getenv("BREAKEVEN_FAKE_CUDA")) skip();
-    sensors_read(NULL, &from);
+    sensors_read(NULL, true, &from);
     const sensors_gpu *gpu = sensors_gpu_find(&from, "0000:06:00.0");
     assert_non_null(gpu);
     assert_string_equal(gpu->name, "Fake GPU 0");
@@ -164,11 +164,11 @@ static void nvml_tells_of_gpus(void **state)
     assert_string_equal(gpu->throttle, "none");
     setenv("FAKE_NVML_ENERGY", "4500", 1);
     setenv("FAKE_NVML_THROTTLE", "0x25", 1); /* idle, power cap, temperature */
-    sensors_read(NULL, &to);
+    sensors_read(NULL, true, &to);
     assert_float_equal(sensors_gpu_energy_j(&from, &to, "0000:06:00.0"), 3.5, 1e-9);
     assert_string_equal(to.gpus[0].throttle, "power cap, temperature");
     setenv("FAKE_NVML_POOR", "1", 1);
-    sensors_read(NULL, &to);
+    sensors_read(NULL, true, &to);
     json_t *json = sensors_gpu_to_json(&to.gpus[0]);
     static const char *const members[] = {"temperature_c", "power_w", "energy_j", "energy_sensor",
                                           "throttle"};

@@ -168,7 +168,7 @@ static be_status add_to(const cli_options *options, const engine *native, json_t
     json_object_set_new(record, "limits_file",
                         *source.path && !*source.note ? json_string(source.path) : json_null());
     sensors now;
-    sensors_read(NULL, &now);
+    sensors_read(NULL, true, &now);
     json_object_set_new(record, "sensors", sensors_of(&now, record, report_string(record, "bus")));
     return BE_OK;
 }

@@ -46,13 +46,23 @@ static conductor_options conducting(const cli_options *cli)
     return options;
 }
 
+/* Without one among the contenders NVIDIA's driver is left alone. */
+static bool has_gpu(const bench_plan *plan)
+{
+    for (int i = 0; i < plan->contender_count; i++)
+        if (strcmp(plan->contenders[i].device, "cpu") != 0 &&
+            strcmp(plan->contenders[i].device, "null:0") != 0)
+            return true;
+    return false;
+}
+
 be_status measurement_open(measurement *m, const cli_options *options, be_error *err)
 {
     environment machine;
     *m = (measurement){
         .cli = options, .conducting = conducting(options), .variant = cli_variant(options)};
     TRY(bench_plan_make(&m->plan, options, err));
-    environment_read(NULL, &machine);
+    environment_read(NULL, has_gpu(&m->plan), &machine);
     return environment_to_json(&machine, &m->environment, err);
 }
 

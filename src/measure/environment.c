@@ -217,7 +217,7 @@ static void environment_warn(environment *out)
                                  "sees: more threads than that are stopped in turn";
 }
 
-void environment_read(const char *root, environment *out)
+void environment_read(const char *root, bool with_gpus, environment *out)
 {
     const topology *found = topology_get();
     if (!root) root = "";
@@ -245,6 +245,6 @@ void environment_read(const char *root, environment *out)
     environment_limits(root, out);
     environment_virtual(root, out);
     load_averages(out->load);
-    sensors_read(root, &out->sensors);
+    sensors_read(root, with_gpus, &out->sensors);
     environment_warn(out);
 }

@@ -6,6 +6,7 @@
 #define MEASURE_ENVIRONMENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/status.h"
@@ -36,8 +37,9 @@ typedef struct environment {
     const char *warnings[ENVIRONMENT_WARNINGS]; /* static texts, NULL after the last */
 } environment;
 
-/* `root` is put before the paths of /proc, /sys and /etc, for tests; NULL for the real ones. */
-void environment_read(const char *root, environment *out);
+/* `root` is put before the paths of /proc, /sys and /etc, for tests; NULL for the real ones.
+ * with_gpus: their sensors too. */
+void environment_read(const char *root, bool with_gpus, environment *out);
 
 /* What makes every time of this build unfit for comparison, for the results of its own engine: a
  * text on a debug or sanitizer build, or NULL. */

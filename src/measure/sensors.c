@@ -160,12 +160,12 @@ const sensors_gpu *sensors_gpu_find(const sensors *s, const char *bus)
     return NULL;
 }
 
-void sensors_read(const char *root, sensors *out)
+void sensors_read(const char *root, bool with_gpus, sensors *out)
 {
     if (!root) root = "";
     *out = (sensors){.cpu = {.clock_hz = NAN, .clock_max_hz = NAN, .temperature_c = NAN}};
     sensors_clock(root, &out->cpu);
     if (!sensors_hwmon(root, &out->cpu)) sensors_zone(root, &out->cpu);
     sensors_rapl(root, &out->cpu);
-    out->gpu_count = sensors_read_gpus(out->gpus, SENSORS_GPUS);
+    if (with_gpus) out->gpu_count = sensors_read_gpus(out->gpus, SENSORS_GPUS);
 }

@@ -7,6 +7,7 @@
 #define MEASURE_SENSORS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/status.h"
@@ -40,8 +41,9 @@ typedef struct sensors {
     sensors_gpu gpus[SENSORS_GPUS];
 } sensors;
 
-/* `root` is put before the paths of /sys, for tests; NULL for the real ones. */
-void sensors_read(const char *root, sensors *out);
+/* `root` is put before the paths of /sys, for tests; NULL for the real ones.  The GPUs are left out
+ * where none is of interest: asking for them starts NVIDIA's driver. */
+void sensors_read(const char *root, bool with_gpus, sensors *out);
 
 /* The GPUs alone, by NVML; returns how many. */
 int sensors_read_gpus(sensors_gpu *out, int room);

@@ -7,7 +7,7 @@
 static void read_now(const lane *l, sensors *out)
 {
     if (l->is_cpu) {
-        sensors_read(l->options->sensors_root, out);
+        sensors_read(l->options->sensors_root, false, out);
         return;
     }
     *out = (sensors){0};
