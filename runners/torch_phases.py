@@ -164,18 +164,25 @@ def time_steps(session, steps):
 
 
 class Profile:
-    """What PyTorch's profiler tells of some steps, scaled to `steps`: ops and kernels by phase."""
+    """What PyTorch's profiler tells of some steps, scaled to `steps`: ops and kernels by phase.
 
-    def __init__(self, session, steps):
+    Being watched makes the host slower, so what ops take there is scaled to `wall_ns`, which the
+    same number of steps took when nobody watched.  Kernels of a device have their own clock.
+    """
+
+    def __init__(self, session, steps, wall_ns):
         self.on_cuda = session.device.type == "cuda"
         self.phases = []
         count = min(steps, _PROFILED_STEPS)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it keeps one cycle, which is all there is
             with torch.profiler.profile(activities=libraries.profiled(session.device)) as profile:
+                start_ns = time.monotonic_ns()
                 do_steps(session, count, self._mark)
                 libraries.synchronize(session.device)
+                watched_ns = time.monotonic_ns() - start_ns
         self.scale = steps / count
+        self.clock = 1 if self.on_cuda else wall_ns / (watched_ns * self.scale)
         self.ops, self.launches, self.busy_ns = {}, {}, dict.fromkeys(PHASES, 0)
         self._read(profile.events())
 
@@ -203,7 +210,7 @@ class Profile:
                 self._add(self.phases[at], event.name, "cpu", event.self_cpu_time_total)
 
     def _add(self, phase, name, device, us):
-        ns = us * 1e3 * self.scale
+        ns = us * 1e3 * self.scale * self.clock
         op = self.ops.setdefault((phase, name), [0, 0])
         op[0] += self.scale
         op[1] += ns
@@ -246,7 +253,7 @@ def measure(session, steps):
         wall_ns, cpu_ns, spent = time_steps(session, steps)
         profile = None
         if libraries.profiled(session.device):
-            profile = Profile(session, steps)
+            profile = Profile(session, steps, wall_ns)
     finally:
         kept.restore()
     kind = session.device.type

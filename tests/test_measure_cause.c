@@ -22,6 +22,7 @@ static cause_side quick(void)
                         .arithmetic_s = 0.9e-3,
                         .memory_s = 0.1e-3,
                         .native_s = 1e-3,
+                        .gap_s = NAN,
                         .native = true};
 }
 
@@ -35,11 +36,13 @@ static void terms_add_up_to_the_step(void **state)
 {
     (void)state;
     cause_side side = quick();
-    for (int variant = 0; variant < 4; variant++) {
+    for (int variant = 0; variant < 6; variant++) {
         double terms[CAUSE_TERMS], sum = 0;
         if (variant == 1) side.upload_s = 5e-3; /* more than there is */
         if (variant == 2) side = (cause_side){.step_s = 1, .launches = NAN, .native_s = NAN};
         if (variant == 3) side.arithmetic_s = NAN, side.memory_s = 0.25;
+        if (variant == 4) side.data_s = 0.1, side.native_s = 0.2, side.gap_s = 0.05;
+        if (variant == 5) side.gap_s = 5;
         cause_split(&side, terms);
         for (int t = 0; t < CAUSE_TERMS; t++) {
             assert_true(terms[t] >= 0);
@@ -48,9 +51,23 @@ static void terms_add_up_to_the_step(void **state)
         assert_float_equal(sum, side.step_s, 1e-12);
     }
     double terms[CAUSE_TERMS];
+    side.gap_s = 0.05;
+    cause_split(&side, terms); /* 1 s: data, 0.2 s as the native engine has it, the framework */
+    assert_float_equal(terms[CAUSE_DATA], 0.1, 1e-12);
+    assert_float_equal(terms[CAUSE_BETWEEN], 0.05, 1e-12);
+    assert_float_equal(terms[CAUSE_FRAMEWORK_KERNELS], 0.65, 1e-12);
+    assert_float_equal(terms[CAUSE_MEMORY], 0.2, 1e-12);
+    assert_float_equal(terms[CAUSE_KERNELS] + terms[CAUSE_FRAMEWORK], 0, 1e-12);
+    side.native_s = NAN; /* nothing to hold it against: what the hardware allows */
     cause_split(&side, terms);
     assert_float_equal(terms[CAUSE_MEMORY], 0.25, 1e-12);
-    assert_float_equal(terms[CAUSE_KERNELS], 0.75, 1e-12);
+    assert_float_equal(terms[CAUSE_KERNELS], 0.65, 1e-12);
+    side.waits = 2;
+    side.launches = 3;
+    side.launch_s = 0.01;
+    side.round_trip_s = 0.1;
+    cause_split(&side, terms);
+    assert_float_equal(terms[CAUSE_LAUNCHES], 0.23, 1e-12);
 }
 
 static void launches_bind(void **state)
@@ -86,6 +103,47 @@ static void the_framework_binds(void **state)
     assert_float_equal(c.share, 1, 1e-6);
     assert_int_equal(c.action, CAUSE_TRY_BATCH);
     assert_true(isnan(c.flip_batch) && c.batch == 256);
+    torch.gap_s = 1.8e-3; /* 2 ms beyond the native engine, most of it without an op at work */
+    c = ask(&native, &torch);
+    assert_int_equal(c.kind, CAUSE_BETWEEN);
+    assert_float_equal(c.seconds, 1.8e-3, 1e-9);
+    assert_true(c.action == CAUSE_TRY_BATCH && c.batch == 256);
+    torch.gap_s = 0.2e-3;
+    c = ask(&native, &torch);
+    assert_int_equal(c.kind, CAUSE_FRAMEWORK_KERNELS);
+    assert_float_equal(c.seconds, 1.8e-3, 1e-9);
+    assert_true(c.action == CAUSE_TRY_BATCH && c.batch == 4);
+    torch.data_s = 1.9e-3; /* what data takes is not the framework's a second time */
+    c = ask(&native, &torch);
+    assert_int_equal(c.kind, CAUSE_DATA);
+    assert_float_equal(c.seconds, 1.9e-3, 1e-9);
+    assert_true(c.action == CAUSE_TRY_BATCH && c.batch == 256);
+    torch.data_on_host = true; /* on a CPU both words mean the same */
+    assert_int_equal(ask(&native, &torch).action, CAUSE_TRY_BATCH);
+    torch.device = native.device = "cuda:0";
+    assert_int_equal(ask(&native, &torch).action, CAUSE_TRY_DATA_ON_DEVICE);
+}
+
+/* What of a step grows with the batch flips at another batch than what does not. */
+static void only_what_stays_makes_it_flip(void **state)
+{
+    (void)state;
+    cause_side native = quick(), torch = quick();
+    torch.engine = "torch";
+    torch.native = false;
+    native.step_s = native.arithmetic_s = 2.9e-3;
+    torch.step_s = 3e-3;
+    torch.native_s = 1e-3;
+    torch.arithmetic_s = 0.9e-3;
+    torch.launches = native.launches = 0;
+    torch.gap_s = 2e-3; /* 2 ms + 1 ms at batch 32 against 2.9 ms */
+    assert_float_equal(ask(&native, &torch).flip_batch, 2e-3 / (1.9e-3 / 32), 1e-3);
+    torch.gap_s = 0; /* slower kernels: all of it grows */
+    assert_true(isnan(ask(&native, &torch).flip_batch));
+    torch.gap_s = NAN;
+    assert_float_equal(ask(&native, &torch).flip_batch, 2e-3 / (1.9e-3 / 32), 1e-3);
+    torch.step_s = 34e-3; /* 33 ms of it stay: beyond reach */
+    assert_true(isnan(ask(&native, &torch).flip_batch));
 }
 
 static void arithmetic_and_memory_bind(void **state)
@@ -185,6 +243,7 @@ int main(void)
         cmocka_unit_test(terms_add_up_to_the_step),
         cmocka_unit_test(launches_bind),
         cmocka_unit_test(the_framework_binds),
+        cmocka_unit_test(only_what_stays_makes_it_flip),
         cmocka_unit_test(arithmetic_and_memory_bind),
         cmocka_unit_test(upload_and_idling_bind),
         cmocka_unit_test(threads_are_a_cause_of_their_own),

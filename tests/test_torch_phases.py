@@ -76,7 +76,7 @@ class CudaTest(unittest.TestCase):
                 mock.patch.object(torch_phases.libraries, "profiled", lambda _: []), \
                 mock.patch.object(torch_phases.libraries, "synchronize", lambda _: None), \
                 mock.patch.object(torch.profiler, "profile", lambda **_: made):
-            profile = torch_phases.Profile(session, 16)
+            profile = torch_phases.Profile(session, 16, 1000)
         self.assertEqual(profile.launches, {"cuda:0": 6})
         found = [(op["op"], op["phase"], op["launches"], op["ns"]) for op in profile.in_order()]
         self.assertEqual(sorted(found), [("aten::addmm", "forward", 2, 10000),

@@ -12,6 +12,8 @@
 
 #define MEASURE_MAX_S 1.5
 #define MEASURE_MIN_S 0.3
+#define PHASES_S 0.3
+#define BLOCK_S 0.05 /* so that the least number of blocks is done in half a second */
 
 static bool has_speed(const json_t *record)
 {
@@ -33,7 +35,9 @@ static bool is_outdone(const cli_options *options, const json_t *records, size_t
     return false;
 }
 
-static be_status explain(measurement *m, const cli_options *options, json_t *records, be_error *err)
+/* `answers` gets the runners' answers to `phases`. */
+static be_status explain(measurement *m, const cli_options *options, json_t *answers,
+                         json_t *records, be_error *err)
 {
     int64_t batch = 0;
     conductor_contender contenders[BENCH_CONTENDERS_MAX];
@@ -44,12 +48,18 @@ static be_status explain(measurement *m, const cli_options *options, json_t *rec
     if (!options->value[OPTION_TIME].given) m->conducting.stop.min_time_s = MEASURE_MIN_S;
     measurement_point point = {.batch = batch};
     TRY(measurement_begin(m, w, err));
+    m->conducting.answers = answers;
+    m->conducting.phases_s = PHASES_S;
+    m->conducting.block_s = BLOCK_S;
     TRY(measurement_run(m, &point, records, err));
+    m->conducting.answers = NULL;
+    m->conducting.phases_s = 0; /* of what is tried later nothing is taken apart */
     measurement_contenders(m, &point, contenders);
     for (size_t i = 0; i < json_array_size(records); i++) {
         json_t *record = json_array_get(records, i);
         if (has_speed(record) && !is_outdone(options, records, i))
-            TRY(explain_take_apart(m, &contenders[i], record, err));
+            TRY(explain_take_apart(
+                &(explain_question){m, &contenders[i], json_array_get(answers, i)}, record, err));
     }
     return explain_cause(m, batch, records, err);
 }
@@ -79,11 +89,11 @@ be_status cmd_explain(const cli_options *options, be_error *err)
 {
     static measurement m; /* large: it holds the engines' paths */
     file_writer trace = {.fd = -1};
-    json_t *records = json_array();
+    json_t *records = json_array(), *answers = json_array();
     be_status status = begin_trace(options, &trace, err);
     if (status == BE_OK) {
         be_error later = {0};
-        status = explain(&m, options, records, err);
+        status = explain(&m, options, answers, records, err);
         cli_progress_end();
         be_status written = BE_OK;
         if (options->value[OPTION_TRACE].given) written = end_trace(&trace, records, &later);
@@ -94,6 +104,7 @@ be_status cmd_explain(const cli_options *options, be_error *err)
         if (status == BE_OK) status = measurement_check(records, err);
         measurement_close(&m);
     }
+    json_decref(answers);
     json_decref(records);
     return status;
 }

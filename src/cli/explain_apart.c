@@ -10,7 +10,6 @@
 #include "run/anatomy.h"
 #include "run/machine.h"
 
-#define PHASES_S 0.6
 #define CALIBRATE_S 2.5
 
 typedef struct parts {
@@ -18,6 +17,7 @@ typedef struct parts {
     limits limits;
     predict_machine machine;
     double step_s; /* of the measurement */
+    double ops_s;  /* of all ops, which shares are of if it is longer than the step */
 } parts;
 
 static double a_step(const parts *p, double sum)
@@ -70,7 +70,7 @@ static be_status op_json(const parts *p, int i, json_t **out, double *predicted,
     *out = json_pack("{s:O, s:O, s:O, s:O, s:f, s:f}", "op", json_object_get(op, "op"), "name",
                      json_object_get(op, "name"), "phase", json_object_get(op, "phase"),
                      "implementation", json_object_get(op, "implementation"), "seconds", seconds,
-                     "share", seconds / wall_s);
+                     "share", seconds / fmax(wall_s, p->ops_s));
     for (size_t a = 0; a < 3; a++) {
         const json_t *value = json_object_get(op, amounts[a]);
         json_object_set_new(*out, amounts[a],
@@ -83,6 +83,17 @@ static be_status op_json(const parts *p, int i, json_t **out, double *predicted,
                         report_json_real(seconds > 0 ? e.floor_s / seconds : (double)NAN));
     json_object_set_new(*out, "predicted_s", report_json_real(e.seconds));
     return BE_OK;
+}
+
+/* Ops that run side by side, or that their profiler slows, can take longer than the step. */
+static double sum_of_ops(const parts *p)
+{
+    size_t i;
+    json_t *op;
+    double sum = 0;
+    json_array_foreach(p->anatomy.answer.ops, i, op) sum +=
+        json_number_value(json_object_get(op, "ns")) * 1e-9;
+    return i ? a_step(p, sum) : (double)NAN;
 }
 
 /* *predicted becomes the sum of the ops with copies that nothing hides, NAN where ops are not
@@ -108,12 +119,13 @@ static json_t *amount(const parts *p, int64_t sum)
     return report_json_real(a_step(p, (double)sum));
 }
 
-static be_status describe(const parts *p, const json_t *record, json_t *out, be_error *err)
+static be_status describe(parts *p, const json_t *record, json_t *out, be_error *err)
 {
     const protocol_answer *a = &p->anatomy.answer;
     double sum = 0, predicted = NAN, left_out = NAN, wall_s = a_step(p, (double)a->wall_ns * 1e-9);
     predict_bound bound;
     json_t *ops = json_array(), *known = NULL;
+    p->ops_s = sum_of_ops(p);
     json_object_set_new(out, "wall_s", json_real(wall_s));
     json_object_set_new(out, "phases_s", phases_of(p, &sum));
     json_object_set_new(out, "phases_sum_s", json_real(sum));
@@ -124,6 +136,7 @@ static be_status describe(const parts *p, const json_t *record, json_t *out, be_
     json_object_set_new(out, "download_bytes", amount(p, a->download_bytes));
     json_object_set(out, "work", a->work);
     json_object_set_new(out, "ops", ops);
+    json_object_set_new(out, "ops_sum_s", report_json_real(p->ops_s));
     TRY(ops_json(p, ops, &predicted, err));
     TRY(predict_left_out(&p->machine, p->anatomy.points, p->anatomy.point_count, &left_out, err));
     TRY(limits_to_json(&p->limits, &known, err));
@@ -171,33 +184,30 @@ static void calibration_path(const char *limits_path, char out[FILE_PATH_BYTES])
     snprintf(out, FILE_PATH_BYTES, "%.*s-points.json", (int)(length - 5), limits_path);
 }
 
-static be_status take(const measurement *m, const conductor_contender *contender, parts *p,
-                      json_t *notes, be_error *err)
+static be_status take(const explain_question *q, parts *p, json_t *notes, be_error *err)
 {
     char kept[FILE_PATH_BYTES];
     machine_source source = {0};
-    TRY(measure_limits(m, contender, p, &source, notes, err));
+    TRY(measure_limits(q->m, q->contender, p, &source, notes, err));
     calibration_path(source.path, kept);
-    anatomy_options options = {.step_s = p->step_s,
-                               .phases_s = PHASES_S,
+    anatomy_options options = {.phases = q->phases,
                                .calibrate_s = CALIBRATE_S,
                                .kept = kept,
-                               .calibrate = strcmp(contender->engine, "native") == 0,
+                               .calibrate = strcmp(q->contender->engine, "native") == 0,
                                .interrupted = &cli_signal};
-    return anatomy_take(contender, &options, &p->anatomy, err);
+    return anatomy_take(q->contender, &options, &p->anatomy, err);
 }
 
-be_status explain_take_apart(const measurement *m, const conductor_contender *contender,
-                             json_t *record, be_error *err)
+be_status explain_take_apart(const explain_question *q, json_t *record, be_error *err)
 {
     parts p = {.step_s = report_real(record, "step_s.median")};
     be_error reason = {0};
     json_t *out = json_pack("{s:i}", "schema", EXPLAIN_SCHEMA), *notes = json_array();
     json_object_set_new(record, "explain", out);
     json_object_set_new(out, "notes", notes);
-    cli_progress(m->cli, "%s on %s: taking a step apart ...", contender->engine,
-                 contender->job.device);
-    be_status status = take(m, contender, &p, notes, &reason);
+    cli_progress(q->m->cli, "%s on %s: taking a step apart ...", q->contender->engine,
+                 q->contender->job.device);
+    be_status status = take(q, &p, notes, &reason);
     if (status == BE_OK) status = describe(&p, record, out, &reason);
     json_object_set_new(out, "error", status == BE_OK ? json_null() : json_string(reason.text));
     anatomy_clear(&p.anatomy);

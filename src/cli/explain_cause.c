@@ -8,76 +8,9 @@
 #include "measure/cause.h"
 #include "report/explain.h"
 
-#define TRY_MAX_S 1.2
-
-static bool explained(const json_t *record)
-{
-    return isfinite(report_real(record, "explain.wall_s"));
-}
-
-static double rate(const json_t *record)
-{
-    return explained(record) ? report_real(record, "samples_per_s") : 0;
-}
-
-/* How much two records differ in kind: by device, by engine, by threads alone. */
-static int apart(const json_t *a, const json_t *b)
-{
-    if (strcmp(report_string(a, "device"), report_string(b, "device")) != 0) return 3;
-    return strcmp(report_string(a, "engine"), report_string(b, "engine")) != 0 ? 2 : 1;
-}
-
-void explain_pair(const json_t *records, int *winner, int *loser)
-{
-    int count = (int)json_array_size(records);
-    *winner = *loser = -1;
-    for (int i = 0; i < count; i++) {
-        const json_t *record = json_array_get(records, (size_t)i);
-        if (rate(record) > (*winner < 0 ? 0 : rate(json_array_get(records, (size_t)*winner))))
-            *winner = i;
-    }
-    for (int i = 0; i < count && *winner >= 0; i++) {
-        const json_t *best = json_array_get(records, (size_t)*winner);
-        const json_t *record = json_array_get(records, (size_t)i);
-        const json_t *now = *loser < 0 ? NULL : json_array_get(records, (size_t)*loser);
-        if (i == *winner || !(rate(record) > 0)) continue;
-        int kind = apart(best, record), known = now ? apart(best, now) : 0;
-        if (kind > known || (kind == known && rate(record) > rate(now))) *loser = i;
-    }
-}
+#define TRY_MAX_S 0.8
 
 /* ---------------------------------------------------------------- the cause */
-
-static cause_side side_of(const json_t *record, const json_t *records)
-{
-    cause_side side = {.engine = report_string(record, "engine"),
-                       .device = report_string(record, "device"),
-                       .threads = (int)report_real(record, "threads"),
-                       .step_s = report_real(record, "explain.wall_s"),
-                       .upload_s = report_real(record, "explain.phases_s.upload"),
-                       .idle_host_s = report_real(record, "explain.phases_s.idle_host"),
-                       .launches = report_real(record, "explain.launches"),
-                       .launch_s = report_real(record, "explain.limits.launch_s"),
-                       .waits = report_real(record, "explain.synchronisations"),
-                       .round_trip_s = report_real(record, "explain.limits.round_trip_s"),
-                       .native_s = NAN};
-    double read = report_real(record, "explain.phases_s.loss_read");
-    double idle = report_real(record, "explain.phases_s.idle_other");
-    side.rest_s = (read > 0 ? read : 0) + (idle > 0 ? idle : 0);
-    side.arithmetic_s =
-        report_real(record, "flops_per_step") / report_real(record, "explain.limits.flops_fp32");
-    side.memory_s = report_real(record, "bytes_per_step") /
-                    report_real(record, "explain.limits.memory_bytes_per_s");
-    side.native = strcmp(side.engine, "native") == 0;
-    side.data_on_host = strcmp(report_string(record, "data_on"), "host") == 0;
-    for (size_t i = 0; i < json_array_size(records); i++) {
-        const json_t *other = json_array_get(records, i);
-        if (explained(other) && strcmp(report_string(other, "engine"), "native") == 0 &&
-            strcmp(report_string(other, "device"), side.device) == 0)
-            side.native_s = fmin(side.native_s, report_real(other, "explain.wall_s"));
-    }
-    return side;
-}
 
 static json_t *split_json(const cause_side *side)
 {
@@ -130,21 +63,39 @@ static json_t *outcome(const trial *t, const json_t *records)
 {
     const json_t *first = json_array_get(records, 0);
     const json_t *tried = t->loser ? json_array_get(records, 1) : first;
-    double base =
-        t->loser ? report_real(first, "samples_per_s") : report_real(t->winner, "samples_per_s");
-    double before =
-        t->loser ? report_real(t->winner, "samples_per_s") / report_real(t->loser, "samples_per_s")
-                 : 1;
     static const char *const names[] = {"nothing", "batch", "one thread", "data on device",
                                         "library"};
     const char *error = report_string(tried, "error");
     if (!*error && t->loser) error = report_string(first, "error");
-    return json_pack(
-        "{s:s, s:I, s:o, s:o, s:o, s:s, s:o}", "action", names[t->cause->action], "batch",
-        (json_int_t)t->batch, "flip_batch", report_json_real(t->cause->flip_batch), "ratio_before",
-        report_json_real(before), "ratio",
-        report_json_real(base / report_real(tried, "samples_per_s")), "implementation",
-        report_string(tried, "implementation"), "error", *error ? json_string(error) : json_null());
+    json_t *out =
+        t->loser ? explain_verdict(first, tried) : explain_verdict_alone(t->winner, tried);
+    json_t *more =
+        json_pack("{s:s, s:I, s:o, s:s, s:o}", "action", names[t->cause->action], "batch",
+                  (json_int_t)t->batch, "flip_batch", report_json_real(t->cause->flip_batch),
+                  "implementation", report_string(tried, "implementation"), "error",
+                  *error ? json_string(error) : json_null());
+    if (!out || !more || json_object_update(out, more) != 0) {
+        json_decref(out);
+        out = NULL;
+    }
+    json_decref(more);
+    return out;
+}
+
+/* The terms and what stands out among them: nothing does where it is not sure that one loses. */
+static json_t *cause_json(const trial *t, const cause_side sides[2])
+{
+    json_t *out = t->loser ? explain_verdict(t->winner, t->loser) : json_object();
+    bool sure = !t->loser || strcmp(report_string(out, "verdict"), "SLOWER") == 0;
+    const cause *found = t->cause;
+    json_object_set_new(out, "kind", sure ? json_string(cause_name(found->kind)) : json_null());
+    json_object_set_new(out, "seconds", report_json_real(sure ? found->seconds : (double)NAN));
+    json_object_set_new(out, "share", report_json_real(sure ? found->share : (double)NAN));
+    json_object_set_new(out, "winner", split_json(&sides[0]));
+    if (t->loser) json_object_set_new(out, "loser", split_json(&sides[1]));
+    json_object_set_new(out, "loser_index", json_integer(t->pair[1]));
+    json_object_set_new(out, "tried", json_null());
+    return out;
 }
 
 be_status explain_cause(measurement *m, int64_t batch, json_t *records, be_error *err)
@@ -154,20 +105,15 @@ be_status explain_cause(measurement *m, int64_t batch, json_t *records, be_error
     if (t.pair[0] < 0) return BE_OK;
     t.winner = json_array_get(records, (size_t)t.pair[0]);
     if (t.pair[1] >= 0) t.loser = json_array_get(records, (size_t)t.pair[1]);
-    cause_side winner = side_of(t.winner, records), loser = {0};
-    if (t.loser) loser = side_of(t.loser, records);
-    cause_question question = {&winner, t.loser ? &loser : NULL, batch, m->set->count};
+    cause_side sides[2] = {explain_side(t.winner, records), {0}};
+    if (t.loser) sides[1] = explain_side(t.loser, records);
+    cause_question question = {&sides[0], t.loser ? &sides[1] : NULL, batch, m->set->count};
     cause found = cause_of(&question);
     t.cause = &found;
     if (found.action == CAUSE_TRY_BATCH) t.batch = found.batch;
-    json_t *out =
-        json_pack("{s:s, s:f, s:f, s:o, s:O?, s:o}", "kind", cause_name(found.kind), "seconds",
-                  found.seconds, "share", found.share, "winner", split_json(&winner), "versus",
-                  t.loser ? json_object_get(t.loser, "asked") : NULL, "tried", json_null());
+    json_t *out = cause_json(&t, sides);
     json_object_set_new(json_array_get(records, (size_t)t.pair[0]), "cause", out);
-    if (t.loser) json_object_set_new(out, "loser", split_json(&loser));
-    json_object_set_new(out, "loser_index", json_integer(t.pair[1]));
-    if (found.action == CAUSE_TRY_NOTHING) return BE_OK;
+    if (found.action == CAUSE_TRY_NOTHING || !*report_string(out, "kind")) return BE_OK;
     json_t *tried = json_array();
     be_status status = run_trial(m, &t, tried, err);
     if (json_array_size(tried)) json_object_set_new(out, "tried", outcome(&t, tried));

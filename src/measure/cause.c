@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define BATCH_STEP 8 /* how far a batch is moved where no flip is expected */
-#define BATCH_REACH 64
+#define BATCH_REACH 16
 #define BEYOND 1.5 /* a flip is checked this far beyond where it is expected */
 
 const char *cause_name(cause_kind kind)
@@ -35,10 +35,14 @@ void cause_split(const cause_side *side, double out[CAUSE_TERMS])
 {
     double left = side->step_s;
     out[CAUSE_UPLOAD] = take(&left, side->upload_s);
+    out[CAUSE_DATA] = take(&left, side->data_s);
     out[CAUSE_HOST] = take(&left, side->idle_host_s);
     out[CAUSE_REST] = take(&left, side->rest_s);
-    double beyond = side->native ? 0 : known(side->step_s - side->native_s);
-    out[CAUSE_FRAMEWORK] = take(&left, beyond - out[CAUSE_HOST] - out[CAUSE_REST]);
+    double beyond = side->native ? 0 : known(left - side->native_s);
+    bool told = isfinite(side->gap_s);
+    out[CAUSE_FRAMEWORK] = told ? 0 : take(&left, beyond);
+    out[CAUSE_BETWEEN] = told ? take(&left, fmin(beyond, side->gap_s)) : 0;
+    out[CAUSE_FRAMEWORK_KERNELS] = told ? take(&left, beyond - out[CAUSE_BETWEEN]) : 0;
     double launches = known(side->launches * side->launch_s);
     out[CAUSE_LAUNCHES] = take(&left, launches + known(side->waits * side->round_trip_s));
     bool memory = side->memory_s > side->arithmetic_s || isnan(side->arithmetic_s);
@@ -50,7 +54,8 @@ void cause_split(const cause_side *side, double out[CAUSE_TERMS])
 /* What of a step does not grow with the batch. */
 static double fixed_part(const double terms[CAUSE_TERMS])
 {
-    return terms[CAUSE_LAUNCHES] + terms[CAUSE_FRAMEWORK] + terms[CAUSE_HOST] + terms[CAUSE_REST];
+    return terms[CAUSE_LAUNCHES] + terms[CAUSE_FRAMEWORK] + terms[CAUSE_BETWEEN] +
+           terms[CAUSE_HOST] + terms[CAUSE_REST];
 }
 
 /* Where the loser's step becomes as short as the winner's, NAN where it never does. */
@@ -89,8 +94,9 @@ static void choose_try(const cause_question *q, cause *out)
     const cause_side *loser = q->loser ? q->loser : q->winner;
     bool same_device = q->loser && strcmp(q->winner->device, q->loser->device) == 0;
     switch (out->kind) {
+    case CAUSE_DATA:
     case CAUSE_UPLOAD:
-        if (loser->data_on_host)
+        if (loser->data_on_host && strcmp(loser->device, "cpu") != 0)
             out->action = CAUSE_TRY_DATA_ON_DEVICE;
         else
             try_batch(q, true, out);
@@ -101,6 +107,7 @@ static void choose_try(const cause_question *q, cause *out)
     case CAUSE_ARITHMETIC:
     case CAUSE_MEMORY:
     case CAUSE_KERNELS:
+    case CAUSE_FRAMEWORK_KERNELS:
         if (loser->native && (same_device || !q->loser) && strcmp(loser->device, "cpu") == 0)
             out->action = CAUSE_TRY_LIBRARY;
         else
@@ -108,6 +115,7 @@ static void choose_try(const cause_question *q, cause *out)
         return;
     case CAUSE_LAUNCHES:
     case CAUSE_FRAMEWORK:
+    case CAUSE_BETWEEN:
     case CAUSE_HOST:
     case CAUSE_REST:
     case CAUSE_FEWER_THREADS:

@@ -8,17 +8,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* id, name in records. The first eight split a step. */
-#define CAUSE_LIST(X)               \
-    X(LAUNCHES, "launches")         \
-    X(FRAMEWORK, "framework")       \
-    X(ARITHMETIC, "arithmetic")     \
-    X(MEMORY, "memory")             \
-    X(KERNELS, "kernels")           \
-    X(UPLOAD, "upload")             \
-    X(HOST, "host")                 \
-    X(REST, "rest")                 \
-    X(MORE_THREADS, "more threads") \
+/* id, name in records.  Those before MORE_THREADS split a step. */
+#define CAUSE_LIST(X)                         \
+    X(LAUNCHES, "launches")                   \
+    X(FRAMEWORK, "framework")                 \
+    X(BETWEEN, "between ops")                 \
+    X(FRAMEWORK_KERNELS, "framework kernels") \
+    X(DATA, "data")                           \
+    X(ARITHMETIC, "arithmetic")               \
+    X(MEMORY, "memory")                       \
+    X(KERNELS, "kernels")                     \
+    X(UPLOAD, "upload")                       \
+    X(HOST, "host")                           \
+    X(REST, "rest")                           \
+    X(MORE_THREADS, "more threads")           \
     X(FEWER_THREADS, "fewer threads")
 
 typedef enum cause_kind {
@@ -35,11 +38,16 @@ typedef struct cause_side {
     const char *engine, *device;
     int threads;
     double step_s;
-    double upload_s, idle_host_s, rest_s; /* phases; rest: loss read and other idle */
-    double launches, launch_s;            /* a step; what one costs on this device */
+    double data_s, upload_s, idle_host_s, rest_s; /* phases; rest: loss read and other idle */
+    double launches, launch_s;                    /* a step; what one costs on this device */
     double waits, round_trip_s;
     double arithmetic_s, memory_s; /* the least that the device needs for them */
-    double native_s;               /* the native engine's step on the same device and threads */
+    /* The native engine's step on the same device without the phases above; with as many threads
+     * where it was taken apart with these, else at its best number. */
+    double native_s;
+    /* Of forward, backward and optimizer: when none of its ops ran.  NAN: then what the framework
+     * takes is one term, FRAMEWORK, else BETWEEN or FRAMEWORK_KERNELS. */
+    double gap_s;
     bool native, data_on_host;
 } cause_side;
 

@@ -9,6 +9,7 @@
 #include "report/bench.h"
 
 #define OPS_SHOWN 8
+#define OPS_BEYOND 1.02 /* more than the step: said */
 
 const char *const explain_phase_names[EXPLAIN_PHASES] = {
     "data", "upload", "forward", "backward", "optimizer", "loss_read", "idle_host", "idle_other"};
@@ -57,9 +58,11 @@ static const report_column columns[] = {
     {"explain.bound", NULL, UNIT_TEXT, NULL},
     {"explain.predicted_s", NULL, UNIT_SECONDS, NULL},
     {"explain.predicted_error", NULL, UNIT_NUMBER, NULL},
+    {"cause.verdict", NULL, UNIT_TEXT, NULL},
     {"cause.kind", NULL, UNIT_TEXT, NULL},
     {"cause.tried.action", NULL, UNIT_TEXT, NULL},
     {"cause.tried.ratio", NULL, UNIT_NUMBER, NULL},
+    {"cause.tried.verdict", NULL, UNIT_TEXT, NULL},
 };
 
 typedef struct row {
@@ -135,7 +138,7 @@ static void say_sums(const json_t *record, FILE *out)
 {
     char who[REPORT_TEXT_BYTES], sum[REPORT_TEXT_BYTES], wall[REPORT_TEXT_BYTES],
         share[REPORT_TEXT_BYTES], floor_s[REPORT_TEXT_BYTES], predicted[REPORT_TEXT_BYTES],
-        error[REPORT_TEXT_BYTES], text[600];
+        error[REPORT_TEXT_BYTES], text[1000];
     double missing = report_real(record, "explain.missing");
     double measured = report_real(record, "step_s.median");
     double apart = report_real(record, "explain.wall_s") / measured - 1;
@@ -156,6 +159,12 @@ static void say_sums(const json_t *record, FILE *out)
                      percent(report_real(record, "explain.predicted_error"), error),
                      report_real(record, "explain.predicted_error") > 0 ? "long" : "short",
                      percent(report_real(record, "explain.calibration.left_out"), share));
+    double ops = report_real(record, "explain.ops_sum_s") / report_real(record, "explain.wall_s");
+    if (ops > OPS_BEYOND)
+        used += snprintf(text + used, sizeof text - (size_t)used,
+                         " Its ops add up to %s of the step, because they overlap or are slowed by "
+                         "being watched: their shares are of that sum.",
+                         percent(ops, share));
     double lowest = report_real(record, "explain.floor_s");
     if (lowest > 1e-9)
         snprintf(text + used, sizeof text - (size_t)used, " The hardware's floor is %s, set by %s.",
@@ -192,8 +201,32 @@ static const char *op_predicted(const json_t *op, char out[REPORT_TEXT_BYTES])
     return report_seconds(report_real(op, "predicted_s"), out);
 }
 
+/* An op's id, shortened for people: aten::max_pool2d_backward becomes max_pool2d bwd. */
+static const char *op_name(const json_t *op, char out[REPORT_TEXT_BYTES])
+{
+    static const char *const prefixes[] = {"aten::", "autograd::", "_MklNative", "_Mkl"};
+    static const char *const longs[] = {"_backward", "Backprop", "_with_indices"};
+    static const char *const shorts[] = {" bwd", " bwd ", ""};
+    const char *from = report_string(op, "op");
+    size_t used = 0, skip = 0;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes && !skip; i++)
+        if (strncmp(from, prefixes[i], strlen(prefixes[i])) == 0) skip = strlen(prefixes[i]);
+    for (from += skip; *from && used + 8 < REPORT_TEXT_BYTES;) {
+        size_t i = 0;
+        while (i < 3 && strncmp(from, longs[i], strlen(longs[i])) != 0) i++;
+        if (i < 3)
+            used += (size_t)snprintf(out + used, REPORT_TEXT_BYTES - used, "%s", shorts[i]);
+        else
+            out[used++] = *from;
+        from += i < 3 ? strlen(longs[i]) : 1;
+    }
+    while (used && out[used - 1] == ' ') used--;
+    out[used] = 0;
+    return out;
+}
+
 static const report_column op_columns[] = {
-    {"op", "op", UNIT_TEXT, NULL},
+    {"op", "op", UNIT_TEXT, op_name},
     {"name", "layer", UNIT_TEXT, NULL},
     {"phase", "phase", UNIT_TEXT, NULL},
     {"seconds", "time", UNIT_SECONDS, NULL},

@@ -6,7 +6,7 @@
 #include "report/bench.h"
 #include "report/explain.h"
 
-#define NAME_COLUMNS 22
+#define NAME_COLUMNS 24
 #define BAR_COLUMNS (REPORT_COLUMNS - NAME_COLUMNS - 12)
 #define RATIO_MAX 20.0 /* beyond it the shortest bar would be a few columns: bars are cut */
 
@@ -66,13 +66,25 @@ static void draw_bar(const json_t *record, double scale_s, FILE *out)
     fprintf(out, "%s %s\n", cut ? report_look.utf8 ? "»" : ">" : "", report_seconds(step, text));
 }
 
-static void write_legend(FILE *out)
+static bool is_drawn(const json_t *records, int phase)
+{
+    size_t i;
+    json_t *record;
+    char path[64];
+    snprintf(path, sizeof path, "explain.phases_s.%s", explain_phase_names[phase]);
+    json_array_foreach(records, i, record) if (report_real(record, path) > 0) return true;
+    return false;
+}
+
+/* Of the phases that somebody has. */
+static void write_legend(const json_t *records, FILE *out)
 {
     int at = 0;
     for (int p = 0; p < EXPLAIN_PHASES; p++) {
         static const char *const titles[EXPLAIN_PHASES] = {
             "data",      "upload",    "forward",        "backward",
             "optimizer", "loss read", "waits for host", "other idle"};
+        if (!is_drawn(records, p)) continue;
         int width = 4 + (int)strlen(titles[p]);
         if (at + width > REPORT_COLUMNS) at = 0 * fprintf(out, "\n");
         draw(p, 1, out);
@@ -98,7 +110,7 @@ void explain_bars(const json_t *records, FILE *out)
     if (!(longest > 0)) return;
     double scale_s = fmin(longest, shortest * RATIO_MAX);
     json_array_foreach(records, i, record) if (explain_has(record)) draw_bar(record, scale_s, out);
-    write_legend(out);
+    write_legend(records, out);
     if (longest > scale_s)
         fprintf(out, "One scale for all; bars longer than %s are cut (%s).\n",
                 report_seconds(scale_s, text), report_look.utf8 ? "»" : ">");

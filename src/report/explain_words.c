@@ -8,7 +8,6 @@
 #include "report/explain.h"
 
 #define LINE 1200
-#define SAME 1.025 /* ratios up to here are called equal, as in measure/stats.h */
 
 typedef struct sentence {
     char text[LINE];
@@ -37,6 +36,13 @@ static const meaning meanings[] = {
     {"framework",
      "are what the framework and its kernels take beyond the native engine on the same device",
      "are the framework and its kernels"},
+    {"between ops",
+     "are the framework between its ops, beyond what the native engine takes on the same device",
+     "are the framework between its ops"},
+    {"framework kernels",
+     "are kernels that take longer than those of the native engine on the same device",
+     "are kernels that take longer than those of the native engine"},
+    {"data", "are gathering and normalising the batch", "are gathering and normalising the batch"},
     {"arithmetic", "are arithmetic at the most that its hardware can do",
      "are arithmetic at the most that the hardware can do"},
     {"memory", "are memory traffic at the most that its hardware can move",
@@ -59,11 +65,6 @@ static const meaning *meaning_of(const char *kind)
     return &meanings[0];
 }
 
-static double ratio_of(const json_t *winner, const json_t *loser)
-{
-    return report_real(winner, "samples_per_s") / report_real(loser, "samples_per_s");
-}
-
 static const char *times_text(double ratio, char out[REPORT_TEXT_BYTES])
 {
     snprintf(out, REPORT_TEXT_BYTES, ratio < 9.95 ? "%.2f%s" : "%.0f%s", ratio, report_times());
@@ -74,10 +75,10 @@ static void say_versus(sentence *s, const json_t *winner, const json_t *loser)
 {
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], c[REPORT_TEXT_BYTES];
     const char *kind = report_string(winner, "cause.kind");
-    double ratio = ratio_of(winner, loser), launches = report_real(loser, "explain.launches");
+    double launches = report_real(loser, "explain.launches");
     bench_who(loser, a);
     add(s, "why: %s loses to %s by ", a, bench_who(winner, b));
-    add(s, "%s: ", times_text(ratio, a));
+    add(s, "%s: ", times_text(report_real(winner, "cause.ratio"), a));
     double difference =
         report_real(loser, "explain.wall_s") - report_real(winner, "explain.wall_s");
     double lost = report_real(winner, "cause.seconds");
@@ -92,6 +93,59 @@ static void say_versus(sentence *s, const json_t *winner, const json_t *loser)
         add(s, "%s %s; elsewhere it is faster", a, meaning_of(kind)->versus);
     }
     add(s, ".");
+}
+
+/* Without a verdict there is no cause. */
+static void say_unsure(sentence *s, const json_t *winner, const json_t *loser)
+{
+    char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], c[REPORT_TEXT_BYTES];
+    const char *reason = report_string(winner, "cause.reason");
+    bench_who(winner, a);
+    bench_who(loser, b);
+    if (strcmp(report_string(winner, "cause.verdict"), "SAME") == 0)
+        add(s,
+            "why: %s and %s are too close to tell why: a sample takes the one %s as long as the "
+            "other.",
+            b, a, times_text(report_real(winner, "cause.ratio"), c));
+    else
+        add(s, "why: %s and %s are too noisy to tell why: %s.", b, a,
+            *reason ? reason
+                    : "their medians and the ratio of their blocks contradict one another");
+}
+
+/* The other number of threads of the one that wins, which has no bar of its own. */
+static void say_threads(sentence *s, const json_t *records, const json_t *winner)
+{
+    size_t i;
+    json_t *other;
+    char ratio[REPORT_TEXT_BYTES];
+    double mine = report_real(winner, "threads");
+    json_array_foreach(records, i, other)
+    {
+        double theirs = report_real(other, "threads"), by = report_real(other, "versus.ratio");
+        const char *verdict = report_string(other, "versus.verdict");
+        bool same = theirs != mine && report_real(other, "versus.threads") == mine;
+        const char *const members[][2] = {{"engine", "versus.engine"}, {"device", "versus.device"}};
+        for (size_t k = 0; k < 2; k++)
+            same =
+                same &&
+                !strcmp(report_string(other, members[k][0]),
+                        report_string(winner, members[k][0])) &&
+                !strcmp(report_string(other, members[k][1]), report_string(winner, members[k][0]));
+        if (!same || explain_has(other)) continue;
+        add(s, " With %.0f thread%s instead of %.0f, ", theirs, theirs > 1 ? "s" : "", mine);
+        add(s, "%s ", bench_engine_title(winner));
+        if (strcmp(verdict, "SAME") == 0)
+            add(s, "is as fast.");
+        else if (strcmp(verdict, "SLOWER") == 0)
+            add(s,
+                theirs > mine ? "takes %s as long: sharing so little work costs more than it "
+                                "brings."
+                              : "takes %s as long.",
+                times_text(by, ratio));
+        else
+            add(s, "may be slower or not: too noisy to tell.");
+    }
 }
 
 static void say_alone(sentence *s, const json_t *winner)
@@ -121,31 +175,44 @@ static void say_condition(sentence *s, const json_t *tried)
         add(s, "with the %s", action);
 }
 
-/* The ratio is that of the time of a sample: the loser's to the winner's. */
+/* By the trial's own verdict; its ratio is that of the time of a sample: the loser's to the
+ * winner's. */
+static void say_outcome(sentence *s, const json_t *tried, bool alone)
+{
+    char text[REPORT_TEXT_BYTES];
+    const char *verdict = report_string(tried, "verdict");
+    double ratio = report_real(tried, "ratio");
+    if (!isfinite(ratio)) {
+        add(s, " it could not be measured.");
+    } else if (strcmp(verdict, "SLOWER") == 0) {
+        add(s,
+            alone ? " a sample takes %s as long."
+            : isfinite(report_real(tried, "flip_batch"))
+                ? " it still loses by %s: the prediction was wrong."
+                : " it still loses by %s.",
+            times_text(ratio, text));
+    } else if (strcmp(verdict, "FASTER") == 0) {
+        add(s, alone ? " it is %s as fast." : " it wins by %s.", times_text(1 / ratio, text));
+    } else if (strcmp(verdict, "SAME") == 0) {
+        add(s, alone ? " it is as fast as before." : " both are equally fast.");
+    } else {
+        const char *reason = report_string(tried, "reason");
+        add(s, " too noisy to tell%s%s.", *reason ? ": " : "", reason);
+    }
+}
+
 static void say_tried(sentence *s, const json_t *winner, bool alone)
 {
     const json_t *tried = report_member(winner, "cause.tried");
-    char text[REPORT_TEXT_BYTES];
-    double ratio = report_real(tried, "ratio"), flip = report_real(tried, "flip_batch");
+    double flip = report_real(tried, "flip_batch");
     if (!json_is_object(tried)) return;
     if (isfinite(flip)) add(s, " By these numbers it flips at batch %.0f.", flip);
     add(s, " Tried: ");
     say_condition(s, tried);
-    if (*report_string(tried, "error")) {
+    if (*report_string(tried, "error"))
         add(s, " it failed: %s", report_string(tried, "error"));
-    } else if (!isfinite(ratio)) {
-        add(s, " it could not be measured.");
-    } else if (ratio > SAME) {
-        add(s,
-            alone                        ? " a sample takes %s as long."
-            : isfinite(flip) && flip > 0 ? " it still loses by %s: the prediction was wrong."
-                                         : " it still loses by %s.",
-            times_text(ratio, text));
-    } else if (ratio < 1 / SAME) {
-        add(s, alone ? " it is %s as fast." : " it wins by %s.", times_text(1 / ratio, text));
-    } else {
-        add(s, alone ? " it is as fast as before." : " both are equally fast.");
-    }
+    else
+        say_outcome(s, tried, alone);
 }
 
 void explain_words(const json_t *records, FILE *out)
@@ -158,11 +225,14 @@ void explain_words(const json_t *records, FILE *out)
         if (!json_is_object(report_member(record, "cause"))) continue;
         double index = report_real(record, "cause.loser_index");
         const json_t *loser = index >= 0 ? json_array_get(records, (size_t)index) : NULL;
-        if (loser)
+        if (!loser)
+            say_alone(&s, record);
+        else if (strcmp(report_string(record, "cause.verdict"), "SLOWER") == 0)
             say_versus(&s, record, loser);
         else
-            say_alone(&s, record);
+            say_unsure(&s, record, loser);
         say_tried(&s, record, !loser);
+        say_threads(&s, records, record);
         report_paragraph(out, s.text, 2);
     }
 }

@@ -12,8 +12,6 @@
 #include "run/runner.h"
 
 #define LIMIT_S 120.0
-#define WARM_UP_STEPS 3
-#define ROUNDS 5
 #define FILE_MOST_BYTES ((size_t)4 << 20)
 
 /* ---------------------------------------------------------------- ops and points */
@@ -86,29 +84,18 @@ static void keep_points(const char *path, json_t *points)
 
 /* ---------------------------------------------------------------- asking */
 
-static int by_wall(const void *a, const void *b)
+/* The conductor has checked it; the same parser takes it apart. */
+static be_status read_phases(const json_t *json, protocol_answer *out, be_error *err)
 {
-    int64_t x = ((const protocol_answer *)a)->wall_ns, y = ((const protocol_answer *)b)->wall_ns;
-    return (x > y) - (x < y);
-}
-
-/* The round in the middle, so that a disturbance of one is not taken for the step. */
-static be_status ask_phases(runner *r, const anatomy_options *options, protocol_answer *out,
-                            be_error *err)
-{
-    protocol_answer rounds[ROUNDS] = {0};
-    int64_t steps = 1 + (int64_t)(options->phases_s / ROUNDS / options->step_s);
-    protocol_call call = {.request = PROTOCOL_PHASES, .steps = steps};
-    be_status status = BE_OK;
-    int done = 0;
-    for (; done < ROUNDS && status == BE_OK; done++)
-        status = runner_call(r, &call, LIMIT_S, &rounds[done], NULL, err);
-    if (status == BE_OK) {
-        qsort(rounds, ROUNDS, sizeof rounds[0], by_wall);
-        *out = rounds[ROUNDS / 2];
-        rounds[ROUNDS / 2] = (protocol_answer){0};
-    }
-    for (int i = 0; i < ROUNDS; i++) protocol_answer_clear(&rounds[i]);
+    protocol_call call = {.request = PROTOCOL_PHASES,
+                          .steps = json_integer_value(json_object_get(json, "steps"))};
+    char *line = NULL;
+    if (!json_is_object(json))
+        FAIL(err, BE_UNAVAILABLE, "its runner does not tell where a step goes");
+    line = json_dumps(json, JSON_COMPACT);
+    if (!line) FAIL(err, BE_NO_MEMORY, "no memory left for the phases of a step");
+    be_status status = protocol_parse(&call, line, strlen(line), out, err);
+    free(line);
     return status;
 }
 
@@ -129,19 +116,9 @@ static be_status ask_sizes(runner *r, const anatomy_options *options, anatomy *o
     return status;
 }
 
-static be_status ask(runner *r, const conductor_contender *contender,
-                     const anatomy_options *options, anatomy *out, be_error *err)
-{
-    protocol_answer answer = {0};
-    TRY(runner_prepare(r, &contender->job, LIMIT_S, err));
-    TRY(runner_run(r, WARM_UP_STEPS, LIMIT_S, &answer, NULL, err));
-    protocol_answer_clear(&answer);
-    TRY(ask_phases(r, options, &out->answer, err));
-    return options->calibrate ? ask_sizes(r, options, out, err) : BE_OK;
-}
-
-be_status anatomy_take(const conductor_contender *contender, const anatomy_options *options,
-                       anatomy *out, be_error *err)
+/* A runner is started for what depends on the plan, the ops' sizes, even if points are kept. */
+static be_status calibrate(const conductor_contender *contender, const anatomy_options *options,
+                           anatomy *out, be_error *err)
 {
     runner r;
     runner_options start = {.name = contender->engine,
@@ -150,10 +127,19 @@ be_status anatomy_take(const conductor_contender *contender, const anatomy_optio
                             .device = contender->job.device,
                             .start_limit_s = LIMIT_S,
                             .interrupted = options->interrupted};
-    *out = (anatomy){0};
     TRY(runner_start(&r, &start, err));
-    be_status status = ask(&r, contender, options, out, err);
+    be_status status = runner_prepare(&r, &contender->job, LIMIT_S, err);
+    if (status == BE_OK) status = ask_sizes(&r, options, out, err);
     runner_clear(&r);
+    return status;
+}
+
+be_status anatomy_take(const conductor_contender *contender, const anatomy_options *options,
+                       anatomy *out, be_error *err)
+{
+    *out = (anatomy){0};
+    TRY(read_phases(options->phases, &out->answer, err));
+    be_status status = options->calibrate ? calibrate(contender, options, out, err) : BE_OK;
     if (status != BE_OK) anatomy_clear(out);
     return status;
 }

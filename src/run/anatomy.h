@@ -1,6 +1,6 @@
-/* A contender's step taken apart: its runner is started once more after the measurement and asked
- * for its phases and ops and, where it is the native engine, for what its ops are to a prediction
- * and what they attain on other shapes.
+/* A contender's step taken apart: its phases and ops as its runner told them at the end of the
+ * measurement and, of the native engine, what its ops are to a prediction and what they attain on
+ * other shapes, for which its runner is started once more.
  *
  * Points of calibration are kept in a file for a week, beside the limits of the same device.  Owns
  * what is in the struct until anatomy_clear. */
@@ -13,16 +13,15 @@
 #define ANATOMY_SCHEMA 1
 
 typedef struct anatomy_options {
-    double step_s;   /* about, of the measurement */
-    double phases_s; /* time for phases */
+    const json_t *phases; /* the contender's answer to `phases`, from its measurement */
     double calibrate_s;
     const char *kept; /* file of calibration points; "" or NULL: they are not kept */
-    bool calibrate;   /* only the native engine can */
+    bool calibrate;   /* only the native engine can; no other runner is started */
     const volatile sig_atomic_t *interrupted;
 } anatomy_options;
 
 typedef struct anatomy {
-    protocol_answer answer; /* to phases, of the round in the middle */
+    protocol_answer answer; /* to phases */
     predict_op *ops;        /* one for each of the answer's ops, or none */
     predict_op *points;
     int op_count, point_count;

@@ -433,6 +433,10 @@ be_status conductor_run(const conductor_contender *contenders, int count,
     memory_free(lanes);
     if (status == BE_OK) status = conductor_verdicts(&c, err);
     report->elapsed_s = (double)(clock_now_ns() - began_ns) * 1e-9;
+    for (int i = 0; i < count && options->answers; i++) {
+        json_t *phases = report->results[i].phases;
+        json_array_append_new(options->answers, phases ? json_incref(phases) : json_null());
+    }
     if (status == BE_OK || status == BE_INTERRUPTED) {
         *out = report;
         return status;
