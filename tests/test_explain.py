@@ -35,10 +35,32 @@ class ExplainTest(FolderTest):
         self.assertGreater(found["floor_s"], 0)
         self.assertAlmostEqual(sum(record["cause"]["winner"].values()), found["wall_s"], delta=1e-9)
         self.check_trace(trace, found)
-        # The second time limits and points come from their files.
-        files = [name for _, _, names in os.walk(self.folder) for name in names]
-        self.assertEqual(sum("-points.json" in name for name in files), 1, files)
-        self.check_page(self.explained())
+        self.assertAlmostEqual(found["ops_sum_s"], sum(op["seconds"] for op in found["ops"]),
+                               delta=1e-9)
+        self.assertAlmostEqual(found["launches"], sum(op["launches"] for op in found["ops"]),
+                               delta=1e-6)
+        self.check_tried(record)
+        # The second time points come from their file: here all of them ten thousand times as slow.
+        files = [os.path.join(folder, name) for folder, _, names in os.walk(self.folder)
+                 for name in names if "-points.json" in name]
+        self.assertEqual(len(files), 1, files)
+        with open(files[0], encoding="utf-8") as file:
+            kept = json.load(file)
+        for point in kept["points"]:
+            point["seconds"] *= 1e4
+        with open(files[0], "w", encoding="utf-8") as file:
+            json.dump(kept, file)
+        page = self.explained()
+        self.assertRegex(" ".join(page.split()), r"Predicted: \d[\d.]* s, \d{6,} % too long")
+        self.check_page(page)
+
+    def check_tried(self, record):
+        """A sample of the trial against one of the measurement, by its own verdict."""
+        tried = record["cause"]["tried"]
+        self.assertIn(tried["verdict"], ("FASTER", "SLOWER", "SAME", "UNSURE"))
+        self.assertEqual(tried["reason"] is not None, tried["verdict"] == "UNSURE")
+        if tried["error"] is None:
+            self.assertTrue(0.02 < tried["ratio"] < 50, tried)
 
     def check_trace(self, path, found):
         with open(path, encoding="utf-8") as file:

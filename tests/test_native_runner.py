@@ -4,6 +4,7 @@ double computation to compare with.
 import json
 import os
 import struct
+import time
 import unittest
 from unittest import mock
 
@@ -70,6 +71,32 @@ class NativeRunnerTest(shared.RunnerTest):
         self.assertEqual(sum(op["launches"] for op in answer["ops"]), answer["launches"])
         for op in answer["ops"]:
             self.assertRegex(op["implementation"], "native|oneDNN")
+
+    def test_calibrate(self):
+        """The ops of the step, their sizes and the arithmetic of phases; points of other shapes."""
+        self.ok("prepare", **self.request("mlp-mnist", threads=2))
+        phases = self.ok("phases", steps=4)["ops"]
+        answer = self.ok("calibrate", seconds=0)
+        self.assertEqual((answer["points"], len(answer["ops"])), ([], len(phases)))
+        for op, told in zip(answer["ops"], phases):
+            self.assertEqual((op["op"], op["implementation"]), (told["op"], told["implementation"]))
+            self.assertEqual((op["seconds"], 4 * op["launches"]), (0, told["launches"]))
+            for amount in ("flops", "bytes"):
+                self.assertAlmostEqual(4 * op[amount], told[amount], delta=1e-6 * told[amount] + 4)
+        layers = [op for op in answer["ops"] if op["op"] == "linear"]
+        self.assertEqual((layers[0]["in"], layers[0]["passes"]), (784, 1))
+        self.assertAlmostEqual(layers[0]["pixels"], 1, delta=0.1)  # the bias among it
+        self.assertEqual(layers[-1]["out"], 10)
+        start = time.monotonic()
+        points = self.ok("calibrate", seconds=0.05)["points"]
+        self.assertLess(time.monotonic() - start, 10)
+        self.assertGreater(len(points), 5)
+        for point in points:
+            self.assertTrue(0 < point["seconds"] < 1, point)
+            if point["op"] != "advance":
+                self.assertGreater(point["flops"] + point["bytes"], 0, point)
+        # It disturbs nothing of the session.
+        self.assertEqual(self.ok("run", steps=2)["steps"], 2)
 
     def test_phases_on_opencl(self):
         if "opencl:0" not in [device["id"] for device in self.hello["devices"]]:

@@ -454,7 +454,7 @@ static void all_forms_can_be_written(void **state)
     json_t *records = pair_with("host", 0.5e-3, tried("SLOWER", 2, 100));
     char *csv = page_of(records, REPORT_CSV), *md = page_of(records, REPORT_MD);
     assert_non_null(strstr(csv, ",explain.phases_s.upload,explain.phases_s.forward,"));
-    assert_non_null(strstr(csv, ",SLOWER,host,batch,2,SLOWER"));
+    assert_non_null(strstr(csv, ",SLOWER,host,batch,2.0,SLOWER"));
     assert_non_null(strstr(md, "| a step | native on 2 threads | native on cuda:0 |"));
     free(csv);
     free(md);

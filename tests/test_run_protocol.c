@@ -267,6 +267,53 @@ static void bad_phases_are_refused(void **state)
     }
 }
 
+#define MEASURE(numbers)                                                                   \
+    "{\"op\":\"linear\",\"implementation\":\"own\",\"kernel\":1,\"pixels\":1,\"batch\":8," \
+    "\"passes\":2,\"elements\":80,\"flops\":1e6,\"bytes\":4096," numbers "}"
+#define SOUND MEASURE("\"out\":10,\"in\":8,\"launches\":1,\"seconds\":1e-5")
+
+static void calibration_is_read(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    protocol_answer a;
+    protocol_call call = {.request = PROTOCOL_CALIBRATE, .seconds = 2.5};
+    char *line = NULL;
+    ASSERT_OK(protocol_encode(&call, &line, &err));
+    assert_string_equal(line, "{\"op\":\"calibrate\",\"seconds\":2.5}\n");
+    free(line);
+    ASSERT_OK(parse(call, "{\"ok\":true,\"ops\":[" SOUND "],\"points\":[" SOUND "," SOUND "]}", &a,
+                    &err));
+    assert_int_equal(json_array_size(a.ops), 1);
+    assert_int_equal(json_array_size(a.points), 2);
+    protocol_answer_clear(&a);
+    ASSERT_OK(parse(call, "{\"ok\":true,\"ops\":[],\"points\":[]}", &a, &err));
+    protocol_answer_clear(&a);
+    static const char *const bad[] = {
+        "7",
+        "{}",
+        MEASURE("\"out\":10,\"in\":8,\"launches\":1"),
+        MEASURE("\"out\":10,\"in\":8,\"launches\":1,\"seconds\":-1"),
+        MEASURE("\"out\":10,\"in\":8,\"launches\":1,\"seconds\":\"1\""),
+        MEASURE("\"out\":10,\"in\":8,\"launches\":1.5,\"seconds\":1"),
+        MEASURE("\"out\":10,\"in\":8,\"launches\":-1,\"seconds\":1"),
+        MEASURE("\"out\":10,\"in\":null,\"launches\":1,\"seconds\":1"),
+        MEASURE("\"out\":-10,\"in\":8,\"launches\":1,\"seconds\":1"),
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        for (int in_points = 0; in_points < 2; in_points++) {
+            char text[1200];
+            snprintf(text, sizeof text, "{\"ok\":true,\"ops\":[%s],\"points\":[%s]}",
+                     in_points ? SOUND : bad[i], in_points ? bad[i] : SOUND);
+            ASSERT_FAILS(parse(call, text, &a, &err), BE_BAD_DATA,
+                         in_points ? "\"points\"" : "\"ops\"");
+            assert_null(a.json);
+        }
+    ASSERT_FAILS(parse(call, "{\"ok\":true,\"ops\":[]}", &a, &err), BE_BAD_DATA, "\"points\"");
+    ASSERT_FAILS(parse(call, "{\"ok\":true,\"ops\":{},\"points\":[]}", &a, &err), BE_BAD_DATA,
+                 "\"ops\"");
+}
+
 static void losses_are_one_a_step(void **state)
 {
     (void)state;
@@ -398,6 +445,7 @@ int main(void)
         cmocka_unit_test(good_answers_are_read),
         cmocka_unit_test(phases_are_read),
         cmocka_unit_test(bad_phases_are_refused),
+        cmocka_unit_test(calibration_is_read),
         cmocka_unit_test(losses_are_one_a_step),
         cmocka_unit_test(bad_answers_are_refused),
         cmocka_unit_test(refusals_keep_their_status),

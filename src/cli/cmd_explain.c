@@ -10,9 +10,10 @@
 #include "core/file.h"
 #include "report/explain.h"
 
-#define MEASURE_MAX_S 1.5
+#define MEASURE_MAX_S 1.0
 #define MEASURE_MIN_S 0.3
 #define PHASES_S 0.3
+#define WARM_UP_S 0.15
 #define BLOCK_S 0.05 /* so that the least number of blocks is done in half a second */
 
 static bool has_speed(const json_t *record)
@@ -49,7 +50,8 @@ static be_status explain(measurement *m, const cli_options *options, json_t *ans
     measurement_point point = {.batch = batch};
     TRY(measurement_begin(m, w, err));
     m->conducting.answers = answers;
-    m->conducting.phases_s = PHASES_S;
+    m->conducting.phases_s = fmin(PHASES_S, m->conducting.stop.max_time_s);
+    m->conducting.warm_up_s = WARM_UP_S;
     m->conducting.block_s = BLOCK_S;
     TRY(measurement_run(m, &point, records, err));
     m->conducting.answers = NULL;

@@ -11,6 +11,7 @@
 #include "run/machine.h"
 
 #define CALIBRATE_S 2.5
+#define CALIBRATE_TIMES 2.5 /* or as long as so many contenders may take */
 
 typedef struct parts {
     anatomy anatomy;
@@ -190,8 +191,9 @@ static be_status take(const explain_question *q, parts *p, json_t *notes, be_err
     machine_source source = {0};
     TRY(measure_limits(q->m, q->contender, p, &source, notes, err));
     calibration_path(source.path, kept);
+    double max_time_s = q->m->conducting.stop.max_time_s;
     anatomy_options options = {.phases = q->phases,
-                               .calibrate_s = CALIBRATE_S,
+                               .calibrate_s = fmin(CALIBRATE_S, CALIBRATE_TIMES * max_time_s),
                                .kept = kept,
                                .calibrate = strcmp(q->contender->engine, "native") == 0,
                                .interrupted = &cli_signal};

@@ -50,8 +50,8 @@ static be_status take_list(const json_t *list, predict_op **out, int *count, be_
 
 /* ---------------------------------------------------------------- the file */
 
-/* The points, to be released; NULL where there are none that are good. */
-static json_t *load_points(const char *path)
+/* The points, to be released; NULL where there are none that are good, and taken in as long. */
+static json_t *load_points(const char *path, double calibrate_s)
 {
     void *bytes = NULL;
     size_t count = 0;
@@ -63,18 +63,19 @@ static json_t *load_points(const char *path)
     int64_t age_s = (int64_t)time(NULL) - json_integer_value(json_object_get(file, "unix_s"));
     json_t *points = json_object_get(file, "points");
     bool good = json_integer_value(json_object_get(file, "schema")) == ANATOMY_SCHEMA &&
-                age_s >= 0 && age_s < MACHINE_EXPIRY_S && json_array_size(points) > 0;
+                age_s >= 0 && age_s < MACHINE_EXPIRY_S && json_array_size(points) > 0 &&
+                json_number_value(json_object_get(file, "seconds")) >= calibrate_s;
     points = good ? json_incref(points) : NULL;
     json_decref(file);
     return points;
 }
 
 /* That they cannot be kept costs a second the next time, no more. */
-static void keep_points(const char *path, json_t *points)
+static void keep_points(const char *path, double calibrate_s, json_t *points)
 {
     if (!path || !*path || !json_array_size(points)) return;
-    json_t *file = json_pack("{s:i, s:I, s:O}", "schema", ANATOMY_SCHEMA, "unix_s",
-                             (json_int_t)time(NULL), "points", points);
+    json_t *file = json_pack("{s:i, s:I, s:f, s:O}", "schema", ANATOMY_SCHEMA, "unix_s",
+                             (json_int_t)time(NULL), "seconds", calibrate_s, "points", points);
     char *text = json_dumps(file, JSON_COMPACT);
     json_decref(file);
     be_error unused;
@@ -101,12 +102,12 @@ static be_status read_phases(const json_t *json, protocol_answer *out, be_error 
 
 static be_status ask_sizes(runner *r, const anatomy_options *options, anatomy *out, be_error *err)
 {
-    json_t *kept = load_points(options->kept);
+    json_t *kept = load_points(options->kept, options->calibrate_s);
     protocol_call call = {.request = PROTOCOL_CALIBRATE,
                           .seconds = kept ? 0 : options->calibrate_s};
     protocol_answer answer = {0};
     be_status status = runner_call(r, &call, LIMIT_S, &answer, NULL, err);
-    if (status == BE_OK && !kept) keep_points(options->kept, answer.points);
+    if (status == BE_OK && !kept) keep_points(options->kept, options->calibrate_s, answer.points);
     if (status == BE_OK && json_array_size(answer.ops) == json_array_size(out->answer.ops))
         status = take_list(answer.ops, &out->ops, &out->op_count, err);
     if (status == BE_OK)

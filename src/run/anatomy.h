@@ -10,7 +10,7 @@
 #include "measure/predict.h"
 #include "run/conductor.h"
 
-#define ANATOMY_SCHEMA 1
+#define ANATOMY_SCHEMA 2
 
 typedef struct anatomy_options {
     const json_t *phases; /* the contender's answer to `phases`, from its measurement */
