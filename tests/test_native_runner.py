@@ -72,17 +72,23 @@ class NativeRunnerTest(shared.RunnerTest):
         for op in answer["ops"]:
             self.assertRegex(op["implementation"], "native|oneDNN")
 
+    def check_sizes(self, ops, phases, steps):
+        """Op by op the same as `phases` says, of one step."""
+        self.assertEqual(len(ops), len(phases))
+        for op, told in zip(ops, phases):
+            self.assertEqual((op["op"], op["implementation"]), (told["op"], told["implementation"]))
+            self.assertEqual((op["seconds"], steps * op["launches"]), (0, told["launches"]))
+            for amount in ("flops", "bytes"):
+                self.assertAlmostEqual(steps * op[amount], told[amount],
+                                       delta=1e-6 * told[amount] + steps)
+
     def test_calibrate(self):
         """The ops of the step, their sizes and the arithmetic of phases; points of other shapes."""
         self.ok("prepare", **self.request("mlp-mnist", threads=2))
         phases = self.ok("phases", steps=4)["ops"]
         answer = self.ok("calibrate", seconds=0)
-        self.assertEqual((answer["points"], len(answer["ops"])), ([], len(phases)))
-        for op, told in zip(answer["ops"], phases):
-            self.assertEqual((op["op"], op["implementation"]), (told["op"], told["implementation"]))
-            self.assertEqual((op["seconds"], 4 * op["launches"]), (0, told["launches"]))
-            for amount in ("flops", "bytes"):
-                self.assertAlmostEqual(4 * op[amount], told[amount], delta=1e-6 * told[amount] + 4)
+        self.assertEqual(answer["points"], [])
+        self.check_sizes(answer["ops"], phases, 4)
         layers = [op for op in answer["ops"] if op["op"] == "linear"]
         self.assertEqual((layers[0]["in"], layers[0]["passes"]), (784, 1))
         self.assertAlmostEqual(layers[0]["pixels"], 1, delta=0.1)  # the bias among it
@@ -110,6 +116,7 @@ class NativeRunnerTest(shared.RunnerTest):
             self.assertEqual(answer["upload_bytes"] > 0, where == "host")
             self.assertGreater(answer["download_bytes"], 0)
             self.check_ops(answer)
+            self.check_sizes(self.ok("calibrate", seconds=0)["ops"], answer["ops"], 3)
         for _ in range(2):
             self.assertGreater(self.ok("reference")["wall_ns"], 10_000)
 

@@ -8,6 +8,10 @@
 
 #include "report/explain.h"
 
+/* That of cmocka lets NAN pass. */
+#define ASSERT_NEAR(found, expected, tolerance) \
+    assert_true(fabs((found) - (expected)) <= (tolerance))
+
 static be_error err;
 
 /* A contender whose step of 2 ms has half forward, a quarter backward, a quarter waiting. */
@@ -220,7 +224,7 @@ static void a_verdict_is_that_of_the_two(void **state)
     json_object_set_new(loser, "versus", versus("native", "cpu", 2, "SLOWER"));
     json_t *found = explain_verdict(winner, loser);
     assert_string_equal(report_string(found, "verdict"), "SLOWER");
-    assert_float_equal(report_real(found, "ratio"), 1.4, 1e-9);
+    ASSERT_NEAR(report_real(found, "ratio"), 1.4, 1e-9);
     assert_string_equal(report_string(found, "reason"), "noise");
     json_decref(found);
     const struct {
@@ -265,7 +269,7 @@ static void alone_the_intervals_decide(void **state)
                                       step_s * (1 + cases[i].half)));
         json_t *found = explain_verdict_alone(before, after);
         assert_string_equal(report_string(found, "verdict"), cases[i].verdict);
-        assert_float_equal(report_real(found, "ratio"), step_s / 8e-3, 1e-9);
+        ASSERT_NEAR(report_real(found, "ratio"), step_s / 8e-3, 1e-9);
         assert_true(*report_string(found, "reason") ==
                     (strcmp(cases[i].verdict, "UNSURE") == 0 ? 't' : 0));
         json_decref(found);
@@ -284,15 +288,15 @@ static void a_side_is_made_of_its_record(void **state)
     json_object_set_new(json_array_get(records, 2), "threads", json_integer(4));
     cause_side side = explain_side(torch, records);
     assert_false(side.native);
-    assert_float_equal(side.step_s, 2e-3, 1e-12);
-    assert_float_equal(side.gap_s, 0.5e-3, 1e-12);
-    assert_float_equal(side.idle_host_s, 0.46e-3, 1e-12);
+    ASSERT_NEAR(side.step_s, 2e-3, 1e-12);
+    ASSERT_NEAR(side.gap_s, 0.5e-3, 1e-12);
+    ASSERT_NEAR(side.idle_host_s, 0.46e-3, 1e-12);
     /* As many threads: 1 ms without 0.23 ms of idling; else the best one. */
-    assert_float_equal(side.native_s, 0.77e-3, 1e-12);
+    ASSERT_NEAR(side.native_s, 0.77e-3, 1e-12);
     json_object_set_new(one, "threads", json_integer(1));
-    assert_float_equal(explain_side(torch, records).native_s, 0.8e-3 - 0.184e-3, 1e-12);
+    ASSERT_NEAR(explain_side(torch, records).native_s, 0.8e-3 - 0.184e-3, 1e-12);
     json_object_set_new(json_array_get(records, 2), "device", json_string("cuda:0"));
-    assert_float_equal(explain_side(torch, records).native_s, 0.77e-3, 1e-12);
+    ASSERT_NEAR(explain_side(torch, records).native_s, 0.77e-3, 1e-12);
     /* Ops that are longer than their phases tell nothing. */
     json_t *op = json_array_get(report_member(torch, "explain.ops"), 0);
     json_object_set_new(op, "seconds", json_real(1.6e-3));
@@ -301,7 +305,7 @@ static void a_side_is_made_of_its_record(void **state)
     assert_true(isnan(explain_side(torch, records).gap_s));
     json_t *phases = json_object_get(json_object_get(torch, "explain"), "phases_s");
     json_object_set_new(torch, "device", json_string("cuda:0"));
-    assert_float_equal(explain_side(torch, records).gap_s, 0, 0);
+    ASSERT_NEAR(explain_side(torch, records).gap_s, 0, 0);
     json_object_set_new(phases, "idle_host", json_null());
     assert_true(isnan(explain_side(torch, records).gap_s));
     json_decref(records);
@@ -353,6 +357,33 @@ static void ops_have_names_for_people(void **state)
     }
 }
 
+/* Ten ops of which the later are longer: eight are shown, the longest first, two are summed. */
+static void the_longest_ops_are_shown(void **state)
+{
+    (void)state;
+    json_t *records = json_pack("[o]", record_of("native", "cpu", 1));
+    json_t *found = json_object_get(json_array_get(records, 0), "explain");
+    json_t *ops = json_object_get(found, "ops");
+    json_t *first = json_deep_copy(json_array_get(ops, 0));
+    json_array_clear(ops);
+    for (int i = 0; i < 10; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "op%c", 'a' + i);
+        json_t *op = json_deep_copy(first);
+        json_object_set_new(op, "op", json_string(name));
+        json_object_set_new(op, "seconds", json_real(1e-5 * (i + 3)));
+        json_object_set_new(op, "share", json_real(0.01 * (i + 3)));
+        json_array_append_new(ops, op);
+    }
+    json_decref(first);
+    page_has(records, "2 more: 7.0 %");
+    char *page = page_of(records, REPORT_TABLE);
+    const char *last = strstr(page, "opj"), *before = strstr(page, "opi");
+    assert_true(last && before && last < before && strstr(page, "opc") && !strstr(page, "opa"));
+    free(page);
+    json_decref(records);
+}
+
 static void ops_beyond_the_step_are_told(void **state)
 {
     (void)state;
@@ -400,6 +431,13 @@ static void bars_are_drawn_to_one_scale(void **state)
     assert_true(strlen(lines[1]) <= 80 && !strstr(page, "are cut"));
     assert_string_equal(lines[2], "F forward  B backward  . waits for host  "); /* no others */
     free(page);
+    /* A bar is as long as its phases together, also where a part of the step is missing. */
+    json_t *half = json_object_get(json_array_get(records, 1), "explain");
+    json_object_set_new(half, "wall_s", json_real(8e-3));
+    page = bars_of(records);
+    assert_int_equal(sscanf(page, "%*[^\n]\n%399[^\n]", lines[0]), 1);
+    assert_string_equal(lines[0], lines[1]);
+    free(page);
     /* Far apart: cut, and said. */
     json_array_append_new(records, record_of("torch", "slow", 1000));
     page = bars_of(records);
@@ -442,7 +480,7 @@ static void the_trace_has_events_end_to_end(void **state)
         assert_true(report_real(event, "ts") >= end - 1e-6);
         end = report_real(event, "ts") + report_real(event, "dur");
     }
-    assert_float_equal(end, 1960, 1e-6);
+    ASSERT_NEAR(end, 1960, 1e-6);
     json_decref(trace);
     free(text);
     json_decref(records);
@@ -479,6 +517,7 @@ int main(void)
         cmocka_unit_test(a_side_is_made_of_its_record),
         cmocka_unit_test(the_pair_differs_as_much_as_it_can),
         cmocka_unit_test(ops_have_names_for_people),
+        cmocka_unit_test(the_longest_ops_are_shown),
         cmocka_unit_test(ops_beyond_the_step_are_told),
         cmocka_unit_test(bars_are_drawn_to_one_scale),
         cmocka_unit_test(a_failed_contender_is_told),
