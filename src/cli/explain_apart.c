@@ -11,6 +11,7 @@
 #include "run/machine.h"
 
 #define CALIBRATE_S 2.5
+#define REFUTED 1.1         /* times a limit; what is beyond it was not the limit */
 #define CALIBRATE_TIMES 2.5 /* or as long as so many contenders may take */
 
 typedef struct parts {
@@ -200,6 +201,18 @@ static be_status take(const explain_question *q, parts *p, json_t *notes, be_err
     return anatomy_take(q->contender, &options, &p->anatomy, err);
 }
 
+/* A limit below what the step itself attains was measured while something else ran. */
+static void refute_limits(parts *p, const json_t *record, json_t *notes)
+{
+    double rate = report_real(record, "flops_per_step") / p->step_s;
+    if (!(rate > REFUTED * p->limits.flops_fp32)) return;
+    p->limits.flops_fp32 = NAN;
+    json_array_append_new(notes,
+                          json_string("its arithmetic is faster than the limit that was "
+                                      "measured for its device, which is left out; measure "
+                                      "it again with breakeven devices --measure --refresh"));
+}
+
 be_status explain_take_apart(const explain_question *q, json_t *record, be_error *err)
 {
     parts p = {.step_s = report_real(record, "step_s.median")};
@@ -210,6 +223,7 @@ be_status explain_take_apart(const explain_question *q, json_t *record, be_error
     cli_progress(q->m->cli, "%s on %s: taking a step apart ...", q->contender->engine,
                  q->contender->job.device);
     be_status status = take(q, &p, notes, &reason);
+    refute_limits(&p, record, notes);
     if (status == BE_OK) status = describe(&p, record, out, &reason);
     json_object_set_new(out, "error", status == BE_OK ? json_null() : json_string(reason.text));
     anatomy_clear(&p.anatomy);

@@ -231,7 +231,7 @@ static const report_column op_columns[] = {
     {"phase", "phase", UNIT_TEXT, NULL},
     {"seconds", "time", UNIT_SECONDS, NULL},
     {"share", "share", UNIT_NUMBER, op_share},
-    {"predicted_s", "predicted", UNIT_SECONDS, op_predicted},
+    {"predicted_s", "pred.", UNIT_SECONDS, op_predicted},
     {"implementation", "by", UNIT_TEXT, NULL},
     {"limit_share", "of its limit", UNIT_TEXT, op_limit},
 };
