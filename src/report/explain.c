@@ -226,14 +226,10 @@ static const char *op_name(const json_t *op, char out[REPORT_TEXT_BYTES])
 }
 
 static const report_column op_columns[] = {
-    {"op", "op", UNIT_TEXT, op_name},
-    {"name", "layer", UNIT_TEXT, NULL},
-    {"phase", "phase", UNIT_TEXT, NULL},
-    {"seconds", "time", UNIT_SECONDS, NULL},
-    {"share", "share", UNIT_NUMBER, op_share},
-    {"predicted_s", "pred.", UNIT_SECONDS, op_predicted},
-    {"implementation", "by", UNIT_TEXT, NULL},
-    {"limit_share", "of its limit", UNIT_TEXT, op_limit},
+    {"op", "op", UNIT_TEXT, op_name},          {"name", "layer", UNIT_TEXT, NULL},
+    {"phase", "phase", UNIT_TEXT, NULL},       {"seconds", "time", UNIT_SECONDS, NULL},
+    {"share", "share", UNIT_NUMBER, op_share}, {"predicted_s", "pred.", UNIT_SECONDS, op_predicted},
+    {"implementation", "by", UNIT_TEXT, NULL}, {"limit_share", "of its limit", UNIT_TEXT, op_limit},
 };
 
 static void write_ops(const json_t *record, report_format format, FILE *out)
