@@ -56,7 +56,12 @@ class ExplainTest(FolderTest):
 
     def check_tried(self, record):
         """A sample of the trial against one of the measurement, by its own verdict."""
-        tried = record["cause"]["tried"]
+        cause = record["cause"]
+        tried = cause["tried"]
+        self.assertEqual(cause["kind"] is None, cause.get("reason") is not None)
+        self.assertEqual(cause["kind"] is None, tried is None)
+        if tried is None:  # on a busy machine
+            return
         self.assertIn(tried["verdict"], ("FASTER", "SLOWER", "SAME", "UNSURE"))
         self.assertEqual(tried["reason"] is not None, tried["verdict"] == "UNSURE")
         if tried["error"] is None:
@@ -81,7 +86,7 @@ class ExplainTest(FolderTest):
 
     def check_page(self, page):
         for text in ("native on 1 thread", "phases add up to", "Predicted: ", "hardware's floor is",
-                     "░ data", "why: nothing competes with native on 1 thread.", "Tried: "):
+                     "░ data", "why: nothing competes with native on 1 thread"):
             self.assertIn(text, " ".join(page.split()), page)
         for line in page.splitlines():
             self.assertLessEqual(len(line), 80, line)

@@ -179,6 +179,27 @@ static void without_a_verdict_there_is_no_cause(void **state)
     json_decref(records);
 }
 
+/* Also of one alone; and a step that took far longer apart is no step to take a cause from. */
+static void a_step_must_be_the_one_that_was_measured(void **state)
+{
+    (void)state;
+    json_t *records = json_pack("[o]", record_of("native", "cpu", 1));
+    json_t *record = json_array_get(records, 0);
+    assert_true(explain_is_steady(record));
+    json_object_set_new(json_object_get(record, "explain"), "wall_s", json_real(2.9e-3));
+    assert_true(explain_is_steady(record));
+    json_object_set_new(json_object_get(record, "explain"), "wall_s", json_real(3.1e-3));
+    assert_false(explain_is_steady(record));
+    json_object_set_new(json_object_get(record, "explain"), "wall_s", json_real(1.2e-3));
+    assert_false(explain_is_steady(record));
+    json_object_set_new(record, "cause",
+                        json_pack("{s:n, s:s, s:s, s:i, s:n}", "kind", "verdict", "UNSURE",
+                                  "reason", "it took another time", "loser_index", -1, "tried"));
+    page_has(records, "why: nothing competes with native on 2 threads, but it is too noisy to tell "
+                      "where its time goes: it took another time.");
+    json_decref(records);
+}
+
 static json_t *versus(const char *engine, const char *device, int threads, const char *verdict)
 {
     return json_pack("{s:s, s:s, s:i, s:f, s:s, s:s}", "engine", engine, "device", device,
@@ -508,6 +529,7 @@ int main(void)
         cmocka_unit_test(planted_causes_get_their_sentences),
         cmocka_unit_test(what_was_tried_is_told_as_it_came_out),
         cmocka_unit_test(without_a_verdict_there_is_no_cause),
+        cmocka_unit_test(a_step_must_be_the_one_that_was_measured),
         cmocka_unit_test(other_threads_are_told_by_their_verdict),
         cmocka_unit_test(a_verdict_is_that_of_the_two),
         cmocka_unit_test(alone_the_intervals_decide),

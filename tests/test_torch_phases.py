@@ -82,6 +82,21 @@ class CudaTest(unittest.TestCase):
         self.assertEqual(sorted(found), [("aten::addmm", "forward", 2, 10000),
                                          ("aten::mm", "backward", 4, 10000)])
 
+    def test_ops_of_the_cpu_are_scaled_to_steps_that_nobody_watched(self):
+        """Watched, 8 steps took 4 us; unwatched, 16 took as long: the ops half as long."""
+        op = event("aten::mm", 11)
+        op.self_cpu_time_total = 3.0
+        made = mock.MagicMock()
+        made.__enter__.return_value.events.return_value = [op, event(torch_phases._MARK, 20)]
+        session = types.SimpleNamespace(device=torch.device("cpu"))
+        with mock.patch.multiple(torch_phases, do_steps=lambda *given: given[2]("forward")), \
+                mock.patch.object(torch_phases.libraries, "profiled", lambda _: []), \
+                mock.patch.object(torch_phases.time, "monotonic_ns", side_effect=[1000, 5000]), \
+                mock.patch.object(torch.profiler, "profile", lambda **_: made):
+            profile = torch_phases.Profile(session, 16, 4000)
+        self.assertEqual([(found["launches"], found["ns"]) for found in profile.in_order()],
+                         [(2, 3000)])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -88,6 +88,14 @@ static json_t *cause_json(const trial *t, const cause_side sides[2])
     json_t *out = t->loser ? explain_verdict(t->winner, t->loser) : json_object();
     bool sure = !t->loser || strcmp(report_string(out, "verdict"), "SLOWER") == 0;
     const cause *found = t->cause;
+    bool steady = explain_is_steady(t->winner) && (!t->loser || explain_is_steady(t->loser));
+    if (sure && !steady) {
+        sure = false;
+        json_object_set_new(out, "verdict", json_string("UNSURE"));
+        json_object_set_new(out, "reason",
+                            json_string("a step that was taken apart took another time than when "
+                                        "it was measured; stop other programs"));
+    }
     json_object_set_new(out, "kind", sure ? json_string(cause_name(found->kind)) : json_null());
     json_object_set_new(out, "seconds", report_json_real(sure ? found->seconds : (double)NAN));
     json_object_set_new(out, "share", report_json_real(sure ? found->share : (double)NAN));

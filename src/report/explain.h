@@ -35,6 +35,9 @@ void explain_pair(const json_t *records, int *winner, int *loser);
 /* What a step is made of; it borrows strings of the record. */
 cause_side explain_side(const json_t *record, const json_t *records);
 
+/* The step that was taken apart is about as long as the one that was measured. */
+bool explain_is_steady(const json_t *record);
+
 /* How sure it is that `loser` takes longer than `winner`, which ran beside it, by its own "versus":
  * an object of "verdict", "ratio" and "reason". */
 json_t *explain_verdict(const json_t *winner, const json_t *loser);

@@ -6,6 +6,7 @@
 #include "measure/stats.h"
 #include "report/explain.h"
 
+#define STEADY 1.5      /* times the measured step; one that took longer apart is another step */
 #define OPS_BEYOND 1.02 /* ops that take longer than their phases tell nothing of gaps */
 
 static double rate(const json_t *record)
@@ -120,6 +121,12 @@ cause_side explain_side(const json_t *record, const json_t *records)
 /* ---------------------------------------------------------------- verdicts */
 
 /* How sure it is that `loser` takes longer than `winner`, which ran beside it: its own verdict. */
+bool explain_is_steady(const json_t *record)
+{
+    double times = report_real(record, "explain.wall_s") / report_real(record, "step_s.median");
+    return times < STEADY && times > 1 / STEADY;
+}
+
 json_t *explain_verdict(const json_t *winner, const json_t *loser)
 {
     const json_t *versus = report_member(loser, "versus");

@@ -153,7 +153,13 @@ static void say_alone(sentence *s, const json_t *winner)
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
     double step = report_real(winner, "explain.wall_s"),
            least = report_real(winner, "explain.floor_s");
-    add(s, "why: nothing competes with %s. ", bench_who(winner, who));
+    add(s, "why: nothing competes with %s", bench_who(winner, who));
+    if (!*report_string(winner, "cause.kind")) {
+        add(s, ", but it is too noisy to tell where its time goes: %s.",
+            report_string(winner, "cause.reason"));
+        return;
+    }
+    add(s, ". ");
     add(s, "%s of its %s step %s", report_seconds(report_real(winner, "cause.seconds"), a),
         report_seconds(step, b), meaning_of(report_string(winner, "cause.kind"))->alone);
     if (least > 1e-9)

@@ -84,8 +84,9 @@ typedef struct conductor_options {
     double cool_limit_s; /* for the recovery of a device that has grown slow, before a block … */
     double cool_share;   /* … and for all of a contender's blocks, as a share of max_time_s */
     double phases_s;     /* of steps whose phases are asked about in the end; three at least */
-    double loss_band;    /* the first step's losses of contenders with like jobs may differ by
-                          * this, relative; 0: not compared (dropout draws differ by engine) */
+    json_t *answers;  /* list: gets each contender's answer to `phases`, null for none; or NULL */
+    double loss_band; /* the first step's losses of contenders with like jobs may differ by
+                       * this, relative; 0: not compared (dropout draws differ by engine) */
     double reference_loss;    /* what they are compared with; NAN: the first contender's */
     const char *sensors_root; /* see sensors_read */
     json_t *answers; /* list: gets each contender's answer to `phases`, null for none; or NULL */
