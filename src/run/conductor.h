@@ -89,7 +89,6 @@ typedef struct conductor_options {
                        * this, relative; 0: not compared (dropout draws differ by engine) */
     double reference_loss;    /* what they are compared with; NAN: the first contender's */
     const char *sensors_root; /* see sensors_read */
-    json_t *answers; /* list: gets each contender's answer to `phases`, null for none; or NULL */
     void (*progress)(void *context, const conductor_progress *progress); /* may be NULL */
     void *context;
     const volatile sig_atomic_t *interrupted; /* may be NULL */
