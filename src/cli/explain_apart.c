@@ -11,6 +11,7 @@
 #include "run/machine.h"
 
 #define CALIBRATE_S 2.5
+#define COMPILE_TIMES 8     /* as long, where each network has to be compiled first */
 #define REFUTED 1.1         /* times a limit; what is beyond it was not the limit */
 #define CALIBRATE_TIMES 2.5 /* or as long as so many contenders may take */
 
@@ -186,15 +187,22 @@ static void calibration_path(const char *limits_path, char out[FILE_PATH_BYTES])
     snprintf(out, FILE_PATH_BYTES, "%.*s-points.json", (int)(length - 5), limits_path);
 }
 
+/* For how long; a GPU's driver compiles for most of it, and a --max-time that is short is meant. */
+static double calibrate_s(const explain_question *q)
+{
+    bool compiles = strcmp(q->contender->job.device, "cpu") != 0;
+    double most_s = CALIBRATE_TIMES * q->m->conducting.stop.max_time_s;
+    return fmin(CALIBRATE_S, most_s) * (compiles ? COMPILE_TIMES : 1);
+}
+
 static be_status take(const explain_question *q, parts *p, json_t *notes, be_error *err)
 {
     char kept[FILE_PATH_BYTES];
     machine_source source = {0};
     TRY(measure_limits(q->m, q->contender, p, &source, notes, err));
     calibration_path(source.path, kept);
-    double max_time_s = q->m->conducting.stop.max_time_s;
     anatomy_options options = {.phases = q->phases,
-                               .calibrate_s = fmin(CALIBRATE_S, CALIBRATE_TIMES * max_time_s),
+                               .calibrate_s = calibrate_s(q),
                                .kept = kept,
                                .calibrate = strcmp(q->contender->engine, "native") == 0,
                                .interrupted = &cli_signal};

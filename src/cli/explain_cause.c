@@ -8,7 +8,7 @@
 #include "measure/cause.h"
 #include "report/explain.h"
 
-#define TRY_MAX_S 0.8
+#define TRY_MAX_S 0.5
 
 /* ---------------------------------------------------------------- the cause */
 

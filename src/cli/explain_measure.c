@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/explain.h"
 
-#define MEASURE_MAX_S 1.0
+#define MEASURE_MAX_S 0.8
 #define MEASURE_MIN_S 0.3
 #define PHASES_S 0.3
 #define WARM_UP_S 0.15

@@ -68,6 +68,7 @@ be_status measurement_open(measurement *m, const cli_options *options, be_error 
 
 static void end_workload(measurement *m)
 {
+    m->pass_count = 0;
     gate_free(&m->gate);
     material_free(&m->material);
     dataset_close(m->set);
@@ -275,6 +276,31 @@ static bool is_over_limit(const conductor_report *report)
 
 /* ---------------------------------------------------------------- a point */
 
+static const gate_result *find_pass(const measurement *m, const conductor_contender *c)
+{
+    for (int i = 0; i < m->pass_count; i++) {
+        const measurement_pass *pass = &m->passes[i];
+        if (strcmp(pass->engine, c->engine) == 0 && strcmp(pass->device, c->job.device) == 0 &&
+            pass->argv == c->argv && pass->threads == c->job.threads)
+            return &pass->result;
+    }
+    return NULL;
+}
+
+static void keep_passes(measurement *m, const conductor_contender *contenders,
+                        const conductor_report *report)
+{
+    for (int i = 0; i < report->count; i++) {
+        const conductor_contender *c = &contenders[i];
+        const conductor_result *result = &report->results[i];
+        if (result->status != BE_OK || result->parity.steps == 0 || c->passed ||
+            m->pass_count == BENCH_CONTENDERS_MAX)
+            continue;
+        m->passes[m->pass_count++] =
+            (measurement_pass){c->engine, c->job.device, c->argv, c->job.threads, result->parity};
+    }
+}
+
 static be_status conduct(measurement *m, const measurement_watch *watch,
                          conductor_contender *contenders, conductor_report **out, be_error *err)
 {
@@ -304,9 +330,11 @@ be_status measurement_run(measurement *m, const measurement_point *point, json_t
     for (int i = 0; i < contender_count(m, point); i++) {
         contenders[i].flops_per_step = facts.flops_per_step;
         contenders[i].bytes_per_step = facts.bytes_per_step;
+        contenders[i].passed = find_pass(m, &contenders[i]);
     }
     be_status status = conduct(m, &watch, contenders, &report, err);
     if (report) {
+        keep_passes(m, contenders, report);
         be_status added =
             add_records(&watch, contenders, report, &facts, records, status == BE_OK ? err : NULL);
         if (status == BE_OK) status = added;

@@ -20,6 +20,14 @@ typedef struct measurement_limits {
     limits found; /* NAN where it is not known */
 } measurement_limits;
 
+/* Who has passed the gate with the workload at hand: once is enough, whatever the batch. */
+typedef struct measurement_pass {
+    const char *engine, *device;
+    const char *const *argv;
+    int threads;
+    gate_result result;
+} measurement_pass;
+
 typedef struct measurement {
     const cli_options *cli;
     bench_plan plan;
@@ -37,6 +45,8 @@ typedef struct measurement {
     material material;
     gate gate;    /* what all runners are held against */
     bool dropout; /* the model has some: losses differ by engine */
+    measurement_pass passes[BENCH_CONTENDERS_MAX];
+    int pass_count;
 } measurement;
 
 /* What is measured at one time. */

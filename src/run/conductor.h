@@ -31,12 +31,13 @@
 /* Who is measured: an engine on a device with its job.  Jobs may differ in batch, precision and
  * threads; contenders are compared by their time for one sample. */
 typedef struct conductor_contender {
-    const char *engine;      /* native, torch, …: what hello must answer */
-    const char *const *argv; /* the runner's program and arguments, NULL at the end */
-    const char *const *env;  /* NAME=VALUE beyond our own environment; may be NULL */
-    protocol_job job;        /* device and threads among it */
-    bool computes_nothing;   /* its times are shown and never compared */
-    const gate *gate;        /* without one its result carries a warning: it was not checked */
+    const char *engine;        /* native, torch, …: what hello must answer */
+    const char *const *argv;   /* the runner's program and arguments, NULL at the end */
+    const char *const *env;    /* NAME=VALUE beyond our own environment; may be NULL */
+    protocol_job job;          /* device and threads among it */
+    bool computes_nothing;     /* its times are shown and never compared */
+    const gate *gate;          /* without one its result carries a warning: it was not checked */
+    const gate_result *passed; /* it was checked before, in this measurement; or NULL */
     double flops_per_step, bytes_per_step;       /* of the model; 0 or NAN: unknown */
     double limit_flops_per_s, limit_bytes_per_s; /* of the device, measured; 0 or NAN: unknown */
     const char *bus; /* of the device, for its energy counter; NULL: none but the processor's */
@@ -83,7 +84,8 @@ typedef struct conductor_options {
     double settle_limit_s; /* for the threads of a runner to fall asleep after its block */
     double cool_limit_s; /* for the recovery of a device that has grown slow, before a block … */
     double cool_share;   /* … and for all of a contender's blocks, as a share of max_time_s */
-    double phases_s;     /* of steps whose phases are asked about in the end; three at least */
+    double phases_s;  /* of steps whose phases are asked about in the end, three at least; 0: those
+                       * that passed before are not asked */
     json_t *answers;  /* list: gets each contender's answer to `phases`, null for none; or NULL */
     double loss_band; /* the first step's losses of contenders with like jobs may differ by
                        * this, relative; 0: not compared (dropout draws differ by engine) */

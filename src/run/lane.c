@@ -208,14 +208,19 @@ static be_status lane_prepare(lane *l, be_error *err)
          l->name, job->precision, prepared->precision);
 }
 
-/* Runs of growing length until a block's steps are known and the warm-up time is over. */
-static be_status lane_warm_up(lane *l, be_error *err)
+static stop_block lane_block_wish(const lane *l)
 {
-    stop_block block = {
+    return (stop_block){
         .clock_read_s = stop_clock_read_s(),
         .target_s = l->options->block_s,
         .limit_s = fmax(l->options->block_s, l->options->stop.max_time_s / 4),
     };
+}
+
+/* Runs of growing length until a block's steps are known and the warm-up time is over. */
+static be_status lane_warm_up(lane *l, be_error *err)
+{
+    stop_block block = lane_block_wish(l);
     int64_t steps = 1, wall_ns = 0;
     double warm_s = 0, expected_s = l->result->first_step_s;
     for (int i = 0; i < LANE_WARM_UPS; i++) {
@@ -296,9 +301,14 @@ static be_status lane_check(lane *l, be_error *err)
         }
         if (!skip_twice) ratio = (double)times[1].least_ns / (double)times[0].least_ns;
         bool good = ratio >= LANE_TWICE_LOW && ratio <= LANE_TWICE_HIGH;
-        if (good && l->pending_strikes == 0) return BE_OK;
+        if (good && l->pending_strikes == 0) break;
     }
-    return lane_judge_doubling(l, times, ratio, err);
+    TRY(lane_judge_doubling(l, times, ratio, err));
+    /* The first steps of an engine that compiles are slow, and made the blocks too short. */
+    stop_block block = lane_block_wish(l);
+    block.step_s = (double)times[0].least_ns * 1e-9 / (double)steps;
+    l->result->block_steps = stop_block_steps(&block);
+    return BE_OK;
 }
 
 static void lane_rest(lane *l)
