@@ -108,9 +108,10 @@ static void nothing_beats_the_limits(void **state)
     ASSERT_FAILS(proof_check(&e, &found, &err), BE_FAILED, "at most the 900 GFLOP/s",
                  "found 1000 GFLOP/s", "impossible", "devices --measure");
     e.limit_flops_per_s = 0;
-    e.limit_bytes_per_s = 9e9;
-    ASSERT_FAILS(proof_check(&e, &found, &err), BE_FAILED, "at most the 9 GB/s", "found 10 GB/s",
-                 "impossible");
+    /* What stays in the inner caches moves faster than memory and the last cache do. */
+    e.limit_bytes_per_s = 5e9;
+    ASSERT_OK(proof_check(&e, &found, &err));
+    assert_float_equal(found.of_bandwidth, 2, 1e-9);
 }
 
 int main(void)

@@ -267,9 +267,7 @@ static bool is_over_limit(const conductor_report *report)
 {
     for (int i = 0; report && i < report->count; i++) {
         const conductor_result *result = &report->results[i];
-        if (result->stop == STOP_REFUSED && (result->proof.of_peak > PROOF_OVER_LIMIT ||
-                                             result->proof.of_bandwidth > PROOF_OVER_LIMIT))
-            return true;
+        if (result->stop == STOP_REFUSED && result->proof.of_peak > PROOF_OVER_LIMIT) return true;
     }
     return false;
 }

@@ -14,8 +14,10 @@
  * node.  Returns how many. */
 int native_calibrate_ops(const be_plan *plan, predict_op *out);
 
-/* Calibration network `index` as a training graph of its own; NULL in *out after the last. */
-BE_CHECKED be_status native_calibrate_network(int index, be_graph **out, be_error *err);
+/* Calibration network `index` as a training graph of its own, at the sizes for a processor or for
+ * an accelerator; NULL in *out after the last. */
+BE_CHECKED be_status native_calibrate_network(int index, bool accelerator, be_graph **out,
+                                              be_error *err);
 
 /* Time networks for about `seconds` at most, a list of points (predict_ops_to_json). */
 BE_CHECKED be_status native_calibrate(be_device *device, double seconds, json_t **out,

@@ -80,6 +80,8 @@ static be_status check_limits(const proof_evidence *e, proof *out, be_error *err
 {
     double flops = e->flops_per_step / e->step_s, bytes = e->bytes_per_step / e->step_s;
     if (e->limit_flops_per_s > 0) out->of_peak = flops / e->limit_flops_per_s;
+    /* Told, but no reason to refuse: what stays in the inner caches moves faster than any of this.
+     */
     if (e->limit_bytes_per_s > 0) out->of_bandwidth = bytes / e->limit_bytes_per_s;
     if (out->of_peak > PROOF_OVER_LIMIT)
         FAIL(err, BE_FAILED,
@@ -88,13 +90,6 @@ static be_status check_limits(const proof_evidence *e, proof *out, be_error *err
              "speed; if the limit is wrong, measure it again with 'breakeven devices --measure'",
              e->name, e->limit_flops_per_s * 1e-9, e->device, flops * 1e-9,
              e->flops_per_step * 1e-9, e->step_s * 1e3);
-    if (out->of_bandwidth > PROOF_OVER_LIMIT)
-        FAIL(err, BE_FAILED,
-             "%s: expected at most the %.3g GB/s that were measured as the limit of %s, found %.4g "
-             "GB/s (%.3g GB in a step of %.3g ms); that is impossible, so it gets no speed; if the "
-             "limit is wrong, measure it again with 'breakeven devices --measure'",
-             e->name, e->limit_bytes_per_s * 1e-9, e->device, bytes * 1e-9,
-             e->bytes_per_step * 1e-9, e->step_s * 1e3);
     return BE_OK;
 }
 
