@@ -310,6 +310,9 @@ static be_status conduct(measurement *m, const measurement_watch *watch,
     TRY(set_limits(m, contenders, count, false, err));
     be_status status = conductor_run(contenders, count, &options, out, err);
     if (status != BE_OK || !is_over_limit(*out)) return status;
+    cli_note(m->cli,
+             "a result lies above a limit that was measured before: the limits are measured "
+             "again, and then the contenders");
     conductor_report_free(*out);
     *out = NULL;
     TRY(set_limits(m, contenders, count, true, err));
