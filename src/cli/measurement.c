@@ -235,6 +235,7 @@ static be_status find_limits(measurement *m, const protocol_job *job, bool refre
     bool is_new = place == m->limits + m->limit_count;
     if (!is_new && !refresh) return BE_OK;
     m->limit_count += is_new;
+    double before = is_new ? (double)NAN : place->found.flops_fp32;
     *place = (measurement_limits){job->device, job->threads, limits_unknown()};
     engine_options asking = {.interrupted = &cli_signal};
     machine_options options = {.refresh = refresh, .interrupted = &cli_signal};
@@ -242,6 +243,8 @@ static be_status find_limits(measurement *m, const protocol_job *job, bool refre
     if (!m->native.name) TRY(engine_find(&m->native, "native", &asking, err));
     be_status status =
         machine_limits(&m->native, job->device, job->threads, &options, &place->found, &reason);
+    /* Other programs can only lower a limit. */
+    place->found.flops_fp32 = fmax(before, place->found.flops_fp32);
     if (status != BE_INTERRUPTED && status != BE_NO_MEMORY) return BE_OK;
     *err = reason;
     return status;
