@@ -2,10 +2,10 @@
 #include "report/advice.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "report/bench.h"
+#include "report/sentence.h"
 
 /* ---------------------------------------------------------------- the table */
 
@@ -55,29 +55,6 @@ static const report_column columns[] = {
 
 /* ---------------------------------------------------------------- sentences */
 
-#define PARAGRAPH 1200
-
-typedef struct paragraph {
-    char text[PARAGRAPH];
-    size_t used;
-} paragraph;
-
-__attribute__((format(printf, 2, 3))) static void add(paragraph *p, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    int wrote = vsnprintf(p->text + p->used, PARAGRAPH - p->used, format, arguments);
-    va_end(arguments);
-    if (wrote > 0) p->used += (size_t)wrote;
-    if (p->used >= PARAGRAPH) p->used = PARAGRAPH - 1;
-}
-
-static void end(paragraph *p, FILE *out)
-{
-    if (p->used) report_paragraph(out, p->text, 2);
-    *p = (paragraph){0};
-}
-
 static const json_t *standing(const json_t *advice, const char *word)
 {
     size_t i;
@@ -103,64 +80,68 @@ static const char *cost_text(const json_t *advice, const json_t *record,
 }
 
 /* ", 12.1 s to 13.2 s, 20 ms of it to start" */
-static void add_bounds(paragraph *p, const json_t *record)
+static void add_bounds(sentence *p, const json_t *record)
 {
     char low[REPORT_TEXT_BYTES], high[REPORT_TEXT_BYTES], start[REPORT_TEXT_BYTES];
     double least = report_real(record, "total_s.low"), most = report_real(record, "total_s.high");
     report_seconds(least, low);
     report_seconds(most, high);
     if (isnan(least) || isnan(most))
-        add(p, " (without an interval: too few settings were measured)");
+        sentence_add(p, " (without an interval: too few settings were measured)");
     else if (strcmp(low, high) != 0)
-        add(p, " (%s to %s)", low, high);
-    add(p, ", %s of it to start", report_seconds(report_real(record, "start_s.point"), start));
+        sentence_add(p, " (%s to %s)", low, high);
+    sentence_add(p, ", %s of it to start",
+                 report_seconds(report_real(record, "start_s.point"), start));
 }
 
 static void say_best(const json_t *advice, const json_t *best, FILE *out)
 {
     char who[REPORT_TEXT_BYTES], cost[REPORT_TEXT_BYTES], steps[REPORT_TEXT_BYTES];
     double epochs = report_real(advice, "epochs");
-    paragraph p = {0};
-    add(&p, "advice: train %s at batch %.0f for ", report_string(advice, "workload"),
-        report_real(advice, "batch"));
-    if (!isnan(epochs)) add(&p, "%.4g epoch%s, ", epochs, epochs == 1 ? "" : "s");
-    add(&p, "%s steps, with %s: %s", report_count(report_real(advice, "steps"), steps),
-        bench_who(best, who), cost_text(advice, best, cost));
+    sentence p = {0};
+    sentence_add(&p, "advice: train %s at batch %.0f for ", report_string(advice, "workload"),
+                 report_real(advice, "batch"));
+    if (!isnan(epochs)) sentence_add(&p, "%.4g epoch%s, ", epochs, epochs == 1 ? "" : "s");
+    sentence_add(&p, "%s steps, with %s: %s", report_count(report_real(advice, "steps"), steps),
+                 bench_who(best, who), cost_text(advice, best, cost));
     if (is_goal(advice, "time")) add_bounds(&p, best);
-    add(&p, ".");
-    end(&p, out);
+    sentence_add(&p, ".");
+    sentence_end(&p, out);
 }
 
 static void say_second(const json_t *advice, const json_t *second, FILE *out)
 {
     char who[REPORT_TEXT_BYTES], cost[REPORT_TEXT_BYTES];
     double ratio = report_real(advice, "ratio.point");
-    paragraph p = {0};
+    sentence p = {0};
     if (!second) {
-        add(&p, "There is nothing to compare it with: 'breakeven devices' lists what is usable.");
+        sentence_add(
+            &p, "There is nothing to compare it with: 'breakeven devices' lists what is usable.");
     } else if (strcmp(report_string(advice, "verdict"), "FASTER") == 0) {
-        add(&p, "The runner-up, %s, takes %s: %.3g times as much", bench_who(second, who),
-            cost_text(advice, second, cost), ratio);
+        sentence_add(&p, "The runner-up, %s, takes %s: %.3g times as much", bench_who(second, who),
+                     cost_text(advice, second, cost), ratio);
         if (!isnan(report_real(advice, "ratio.low")) && is_goal(advice, "time"))
-            add(&p, " (%.3g to %.3g)", report_real(advice, "ratio.low"),
-                report_real(advice, "ratio.high"));
-        add(&p, ".");
+            sentence_add(&p, " (%.3g to %.3g)", report_real(advice, "ratio.low"),
+                         report_real(advice, "ratio.high"));
+        sentence_add(&p, ".");
     } else if (isnan(report_real(advice, "ratio.low"))) {
-        add(&p,
+        sentence_add(
+            &p,
             "The runner-up, %s, takes %s: %.3g times as much, by how sure a margin is not known.",
             bench_who(second, who), cost_text(advice, second, cost), ratio);
     } else {
-        add(&p,
+        sentence_add(
+            &p,
             "It is too close to call: %s takes %s, %.3g times as much, between %.3g and %.3g; take "
             "either, or measure longer with --max-time.",
             bench_who(second, who), cost_text(advice, second, cost), ratio,
             report_real(advice, "ratio.low"), report_real(advice, "ratio.high"));
     }
-    end(&p, out);
+    sentence_end(&p, out);
 }
 
 /* The training length at which the two change places. */
-static void add_length_flip(paragraph *p, const json_t *advice, const json_t *best,
+static void add_length_flip(sentence *p, const json_t *advice, const json_t *best,
                             const json_t *second)
 {
     char who[REPORT_TEXT_BYTES], pictures[REPORT_TEXT_BYTES];
@@ -168,18 +149,18 @@ static void add_length_flip(paragraph *p, const json_t *advice, const json_t *be
     double each = report_real(advice, "pictures") / report_real(advice, "epochs");
     if (!is_goal(advice, "time")) return;
     if (isnan(flip)) {
-        add(p, "However long the training, that stays.");
+        sentence_add(p, "However long the training, that stays.");
         return;
     }
     bool best_is_quick = report_real(best, "step_s.point") < report_real(second, "step_s.point");
-    add(p, "A training of %s than %s pictures", best_is_quick ? "fewer" : "more",
-        report_count(flip, pictures));
-    if (!isnan(each)) add(p, " (%.3g epochs)", flip / each);
-    add(p, " goes to %s, which %s.", bench_who(second, who),
-        best_is_quick ? "starts sooner" : "takes less time a step");
+    sentence_add(p, "A training of %s than %s pictures", best_is_quick ? "fewer" : "more",
+                 report_count(flip, pictures));
+    if (!isnan(each)) sentence_add(p, " (%.3g epochs)", flip / each);
+    sentence_add(p, " goes to %s, which %s.", bench_who(second, who),
+                 best_is_quick ? "starts sooner" : "takes less time a step");
 }
 
-static void add_batch_flips(paragraph *p, const json_t *advice)
+static void add_batch_flips(sentence *p, const json_t *advice)
 {
     const json_t *batches = report_member(advice, "flip.batches");
     double low = report_real(advice, "flip.batch_low"),
@@ -187,31 +168,33 @@ static void add_batch_flips(paragraph *p, const json_t *advice)
     size_t count = json_array_size(batches);
     if (isnan(low)) return;
     if (!count) {
-        add(p, " From batch %.0f to %.0f the two do not change places.", low, high);
+        sentence_add(p, " From batch %.0f to %.0f the two do not change places.", low, high);
         return;
     }
-    add(p, " Between batch %.0f and %.0f they change places at about batch", low, high);
+    sentence_add(p, " Between batch %.0f and %.0f they change places at about batch", low, high);
     for (size_t i = 0; i < count; i++)
-        add(p, "%s %.0f", i ? "," : "", json_number_value(json_array_get(batches, i)));
-    add(p, "; 'breakeven sweep' finds it exactly.");
+        sentence_add(p, "%s %.0f", i ? "," : "", json_number_value(json_array_get(batches, i)));
+    sentence_add(p, "; 'breakeven sweep' finds it exactly.");
 }
 
 static void say_basis(const json_t *advice, const json_t *best, FILE *out)
 {
-    paragraph p = {0};
+    sentence p = {0};
     double error = report_real(best, "held_out");
     const char *from = report_string(advice, "from");
-    if (*from) add(&p, "Nothing was measured now: this is from %s. ", from);
+    if (*from) sentence_add(&p, "Nothing was measured now: this is from %s. ", from);
     if (!json_is_true(json_object_get(best, "measured"))) {
-        add(&p, "Batch %.0f was not measured; its step is interpolated between batches that were",
+        sentence_add(
+            &p, "Batch %.0f was not measured; its step is interpolated between batches that were",
             report_real(advice, "batch"));
         if (isnan(error))
-            add(&p, ", too few of them to say how well");
+            sentence_add(&p, ", too few of them to say how well");
         else
-            add(&p, ". Measured batches that were left out came within %.2g %%", 100 * error);
-        add(&p, ".");
+            sentence_add(&p, ". Measured batches that were left out came within %.2g %%",
+                         100 * error);
+        sentence_add(&p, ".");
     }
-    end(&p, out);
+    sentence_end(&p, out);
 }
 
 static void say_failures(const json_t *advice, FILE *out)
@@ -221,29 +204,29 @@ static void say_failures(const json_t *advice, FILE *out)
     char who[REPORT_TEXT_BYTES];
     json_array_foreach(json_object_get(advice, "failed"), i, record)
     {
-        paragraph p = {0};
-        add(&p, "%s is out: %s", bench_who(record, who), report_string(record, "error"));
-        end(&p, out);
+        sentence p = {0};
+        sentence_add(&p, "%s is out: %s", bench_who(record, who), report_string(record, "error"));
+        sentence_end(&p, out);
     }
 }
 
 void advice_write_sentences(const json_t *advice, FILE *out)
 {
     const json_t *best = standing(advice, "best"), *second = standing(advice, "runner-up");
-    paragraph p = {0};
+    sentence p = {0};
     say_failures(advice, out);
     if (!best) {
-        add(&p, "advice: none; no candidate is known at batch %.0f%s.",
-            report_real(advice, "batch"),
-            is_goal(advice, "energy") ? ", or none has a sensor of energy" : "");
-        end(&p, out);
+        sentence_add(&p, "advice: none; no candidate is known at batch %.0f%s.",
+                     report_real(advice, "batch"),
+                     is_goal(advice, "energy") ? ", or none has a sensor of energy" : "");
+        sentence_end(&p, out);
         return;
     }
     say_best(advice, best, out);
     say_second(advice, second, out);
     if (second) add_length_flip(&p, advice, best, second);
     if (second) add_batch_flips(&p, advice);
-    end(&p, out);
+    sentence_end(&p, out);
     say_basis(advice, best, out);
 }
 

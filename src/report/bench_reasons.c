@@ -1,34 +1,10 @@
 /* Why the fastest is the fastest, and what to do: sentences made from the records of one group. */
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "report/bench.h"
-
-#define LINE 1200
-
-/* A sentence that grows. */
-typedef struct sentence {
-    char text[LINE];
-    size_t used;
-} sentence;
-
-__attribute__((format(printf, 2, 3))) static void add(sentence *s, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    int wrote = vsnprintf(s->text + s->used, LINE - s->used, format, arguments);
-    va_end(arguments);
-    if (wrote > 0) s->used += (size_t)wrote;
-    if (s->used >= LINE) s->used = LINE - 1;
-}
-
-static void end(sentence *s, FILE *out)
-{
-    if (s->used) report_paragraph(out, s->text, 2);
-    *s = (sentence){0};
-}
+#include "report/sentence.h"
 
 static bool has_speed(const json_t *record)
 {
@@ -66,19 +42,21 @@ static void say_arithmetic(const json_t *group, FILE *out)
     double flops = report_real(best, "flops_per_step");
     sentence s = {0};
     if (!(flops > 0)) return;
-    add(&s, "why: of the %s of a step, ", report_flops(flops, text));
+    sentence_add(&s, "why: of the %s of a step, ", report_flops(flops, text));
     for (size_t i = 0; i < json_array_size(group); i++) {
         const json_t *record = json_array_get(group, i);
         if (!has_speed(record)) continue;
         double rate = flops / report_real(record, "step_s.median");
-        add(&s, "%s%s does %s/s", i ? ", " : "", bench_who(record, who), report_flops(rate, text));
+        sentence_add(&s, "%s%s does %s/s", i ? ", " : "", bench_who(record, who),
+                     report_flops(rate, text));
     }
-    add(&s, ".");
+    sentence_add(&s, ".");
     double launches = report_real(best, "launches");
     if (launches > 0)
-        add(&s, " The native step is %.0f %s without a framework between them.", launches,
-            strcmp(report_string(best, "device"), "cpu") ? "launches" : "fused operations");
-    end(&s, out);
+        sentence_add(&s, " The native step is %.0f %s without a framework between them.", launches,
+                     strcmp(report_string(best, "device"), "cpu") ? "launches"
+                                                                  : "fused operations");
+    sentence_end(&s, out);
 }
 
 /* The phase in which the rival loses most. */
@@ -101,12 +79,13 @@ static void say_phases(const json_t *group, FILE *out)
     if (!worst) return;
     double left = report_real(rival, "step_s.median") - report_real(best, "step_s.median");
     bool waits = strcmp(worst, "idle_host") == 0;
-    add(&s, "%s is %s a step slower, most of it %s%s%s: %s against %s.", bench_who(rival, who),
-        report_seconds(left, a), waits ? "because its device waits for the host" : "in the ",
-        waits ? "" : worst, waits ? "" : " phase",
-        report_seconds(json_number_value(json_object_get(theirs, worst)), b),
-        report_seconds(json_number_value(json_object_get(mine, worst)), c));
-    end(&s, out);
+    sentence_add(&s, "%s is %s a step slower, most of it %s%s%s: %s against %s.",
+                 bench_who(rival, who), report_seconds(left, a),
+                 waits ? "because its device waits for the host" : "in the ", waits ? "" : worst,
+                 waits ? "" : " phase",
+                 report_seconds(json_number_value(json_object_get(theirs, worst)), b),
+                 report_seconds(json_number_value(json_object_get(mine, worst)), c));
+    sentence_end(&s, out);
 }
 
 /* What more threads bring the engine that won. */
@@ -122,16 +101,18 @@ static void say_threads(const json_t *group, FILE *out)
     report_number(gain, ratio);
     if (strcmp(report_string(same, "versus.verdict"), "UNSURE") == 0) return;
     if (strcmp(report_string(same, "versus.verdict"), "SAME") == 0)
-        add(&s, "%.0f and %.0f threads are equally fast: this model is too small to share.", fewer,
-            more);
+        sentence_add(&s,
+                     "%.0f and %.0f threads are equally fast: this model is too small to share.",
+                     fewer, more);
     else if (more > fewer)
-        add(&s, "%.0f threads are %s times as fast as %.0f.", more, ratio, fewer);
+        sentence_add(&s, "%.0f threads are %s times as fast as %.0f.", more, ratio, fewer);
     else
-        add(&s,
+        sentence_add(
+            &s,
             "%.0f threads are slower than %.0f: to share so little work costs more than it "
             "brings.",
             fewer, more);
-    end(&s, out);
+    sentence_end(&s, out);
 }
 
 static void say_start(const json_t *group, FILE *out)
@@ -140,14 +121,15 @@ static void say_start(const json_t *group, FILE *out)
     sentence s = {0};
     const json_t *both[] = {json_array_get(group, 0), find_rival(group, false)};
     if (!both[1]) return;
-    add(&s, "From start to the first step done: ");
+    sentence_add(&s, "From start to the first step done: ");
     for (int i = 0; i < 2; i++) {
         double start = report_real(both[i], "start_s") + report_real(both[i], "prepare_s") +
                        report_real(both[i], "first_step_s");
-        add(&s, "%s%s %s", i ? ", " : "", bench_who(both[i], who), report_seconds(start, text));
+        sentence_add(&s, "%s%s %s", i ? ", " : "", bench_who(both[i], who),
+                     report_seconds(start, text));
     }
-    add(&s, ".");
-    end(&s, out);
+    sentence_add(&s, ".");
+    sentence_end(&s, out);
 }
 
 static bool any_gpu(const json_t *group)
@@ -165,29 +147,30 @@ static void advise(const json_t *group, FILE *out)
     double pictures = report_real(best, "data_count") * report_real(best, "epochs");
     bool train = strcmp(report_string(best, "mode"), "train") == 0;
     sentence s = {0};
-    add(&s, "advice: %s %s with %s", train ? "train" : "run", report_string(best, "workload"),
-        bench_who(best, who));
+    sentence_add(&s, "advice: %s %s with %s", train ? "train" : "run",
+                 report_string(best, "workload"), bench_who(best, who));
     if (train && pictures > 0)
-        add(&s, ": its %.0f epochs take %s", report_real(best, "epochs"),
-            report_seconds(pictures / report_real(best, "samples_per_s"), a));
+        sentence_add(&s, ": its %.0f epochs take %s", report_real(best, "epochs"),
+                     report_seconds(pictures / report_real(best, "samples_per_s"), a));
     if (rival) {
         const char *verdict = report_string(rival, "versus.verdict");
         if (train && pictures > 0)
-            add(&s, ", with %s %s", bench_who(rival, who),
-                report_seconds(pictures / report_real(rival, "samples_per_s"), b));
+            sentence_add(&s, ", with %s %s", bench_who(rival, who),
+                         report_seconds(pictures / report_real(rival, "samples_per_s"), b));
         if (strcmp(verdict, "SLOWER") == 0)
-            add(&s, " (FASTER by %.2f [%.2f, %.2f])", report_real(rival, "versus.ratio"),
-                report_real(rival, "versus.low"), report_real(rival, "versus.high"));
+            sentence_add(&s, " (FASTER by %.2f [%.2f, %.2f])", report_real(rival, "versus.ratio"),
+                         report_real(rival, "versus.low"), report_real(rival, "versus.high"));
         else
-            add(&s, " (%s: %s)", verdict,
-                strcmp(verdict, "SAME") == 0 ? "take either" : "measure longer with --max-time");
+            sentence_add(&s, " (%s: %s)", verdict,
+                         strcmp(verdict, "SAME") == 0 ? "take either"
+                                                      : "measure longer with --max-time");
     }
-    add(&s, ".");
+    sentence_add(&s, ".");
     if (!is_steady(best) || (rival && !is_steady(rival)))
-        add(&s, " These times are unsteady: measure again when the machine is quiet.");
+        sentence_add(&s, " These times are unsteady: measure again when the machine is quiet.");
     if (!any_gpu(group))
-        add(&s, " No GPU was measured: 'breakeven devices' lists what is usable here.");
-    end(&s, out);
+        sentence_add(&s, " No GPU was measured: 'breakeven devices' lists what is usable here.");
+    sentence_end(&s, out);
 }
 
 void bench_write_reasons(const json_t *records, FILE *out)

@@ -1,28 +1,11 @@
 /* The cause in words. */
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "report/bench.h"
 #include "report/explain.h"
-
-#define LINE 1200
-
-typedef struct sentence {
-    char text[LINE];
-    size_t used;
-} sentence;
-
-__attribute__((format(printf, 2, 3))) static void add(sentence *s, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    int wrote = vsnprintf(s->text + s->used, LINE - s->used, format, arguments);
-    va_end(arguments);
-    if (wrote > 0) s->used += (size_t)wrote;
-    if (s->used >= LINE) s->used = LINE - 1;
-}
+#include "report/sentence.h"
 
 /* What a kind of cause means, said of the one who pays for it. */
 typedef struct meaning {
@@ -77,22 +60,23 @@ static void say_versus(sentence *s, const json_t *winner, const json_t *loser)
     const char *kind = report_string(winner, "cause.kind");
     double launches = report_real(loser, "explain.launches");
     bench_who(loser, a);
-    add(s, "why: %s loses to %s by ", a, bench_who(winner, b));
-    add(s, "%s: ", times_text(report_real(winner, "cause.ratio"), a));
+    sentence_add(s, "why: %s loses to %s by ", a, bench_who(winner, b));
+    sentence_add(s, "%s: ", times_text(report_real(winner, "cause.ratio"), a));
     double difference =
         report_real(loser, "explain.wall_s") - report_real(winner, "explain.wall_s");
     double lost = report_real(winner, "cause.seconds");
     report_seconds(lost, a);
     if (strcmp(kind, "launches") == 0 && launches > 0) {
-        add(s, "%.0f launches and the waiting for them cost %s of its %s step", launches,
-            report_seconds(report_real(winner, "cause.loser.launches"), c),
-            report_seconds(report_real(loser, "explain.wall_s"), b));
+        sentence_add(s, "%.0f launches and the waiting for them cost %s of its %s step", launches,
+                     report_seconds(report_real(winner, "cause.loser.launches"), c),
+                     report_seconds(report_real(loser, "explain.wall_s"), b));
     } else if (lost <= difference * 1.05) {
-        add(s, "%s of the %s more %s", a, report_seconds(difference, b), meaning_of(kind)->versus);
+        sentence_add(s, "%s of the %s more %s", a, report_seconds(difference, b),
+                     meaning_of(kind)->versus);
     } else {
-        add(s, "%s %s; elsewhere it is faster", a, meaning_of(kind)->versus);
+        sentence_add(s, "%s %s; elsewhere it is faster", a, meaning_of(kind)->versus);
     }
-    add(s, ".");
+    sentence_add(s, ".");
 }
 
 /* Without a verdict there is no cause. */
@@ -103,14 +87,16 @@ static void say_unsure(sentence *s, const json_t *winner, const json_t *loser)
     bench_who(winner, a);
     bench_who(loser, b);
     if (strcmp(report_string(winner, "cause.verdict"), "SAME") == 0)
-        add(s,
+        sentence_add(
+            s,
             "why: %s and %s are too close to tell why: a sample takes the one %s as long as the "
             "other.",
             b, a, times_text(report_real(winner, "cause.ratio"), c));
     else
-        add(s, "why: %s and %s are too noisy to tell why: %s.", b, a,
-            *reason ? reason
-                    : "their medians and the ratio of their blocks contradict one another");
+        sentence_add(s, "why: %s and %s are too noisy to tell why: %s.", b, a,
+                     *reason
+                         ? reason
+                         : "their medians and the ratio of their blocks contradict one another");
 }
 
 /* The other number of threads of the one that wins, which has no bar of its own. */
@@ -133,18 +119,20 @@ static void say_threads(sentence *s, const json_t *records, const json_t *winner
                         report_string(winner, members[k][0])) &&
                 !strcmp(report_string(other, members[k][1]), report_string(winner, members[k][0]));
         if (!same || explain_has(other)) continue;
-        add(s, " With %.0f thread%s instead of %.0f, ", theirs, theirs > 1 ? "s" : "", mine);
-        add(s, "%s ", bench_engine_title(winner));
+        sentence_add(s, " With %.0f thread%s instead of %.0f, ", theirs, theirs > 1 ? "s" : "",
+                     mine);
+        sentence_add(s, "%s ", bench_engine_title(winner));
         if (strcmp(verdict, "SAME") == 0)
-            add(s, "is as fast.");
+            sentence_add(s, "is as fast.");
         else if (strcmp(verdict, "SLOWER") == 0)
-            add(s,
-                theirs > mine ? "takes %s as long: sharing so little work costs more than it "
-                                "brings."
-                              : "takes %s as long.",
-                times_text(by, ratio));
+            sentence_add(s,
+                         theirs > mine
+                             ? "takes %s as long: sharing so little work costs more than it "
+                               "brings."
+                             : "takes %s as long.",
+                         times_text(by, ratio));
         else
-            add(s, "may be slower or not: too noisy to tell.");
+            sentence_add(s, "may be slower or not: too noisy to tell.");
     }
 }
 
@@ -153,32 +141,32 @@ static void say_alone(sentence *s, const json_t *winner)
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
     double step = report_real(winner, "explain.wall_s"),
            least = report_real(winner, "explain.floor_s");
-    add(s, "why: nothing competes with %s", bench_who(winner, who));
+    sentence_add(s, "why: nothing competes with %s", bench_who(winner, who));
     if (!*report_string(winner, "cause.kind")) {
-        add(s, ", but it is too noisy to tell where its time goes: %s.",
-            report_string(winner, "cause.reason"));
+        sentence_add(s, ", but it is too noisy to tell where its time goes: %s.",
+                     report_string(winner, "cause.reason"));
         return;
     }
-    add(s, ". ");
-    add(s, "%s of its %s step %s", report_seconds(report_real(winner, "cause.seconds"), a),
-        report_seconds(step, b), meaning_of(report_string(winner, "cause.kind"))->alone);
+    sentence_add(s, ". ");
+    sentence_add(s, "%s of its %s step %s", report_seconds(report_real(winner, "cause.seconds"), a),
+                 report_seconds(step, b), meaning_of(report_string(winner, "cause.kind"))->alone);
     if (least > 1e-9)
-        add(s, "; the step is %s the hardware's floor of %s", times_text(step / least, a),
-            report_seconds(least, b));
-    add(s, ".");
+        sentence_add(s, "; the step is %s the hardware's floor of %s", times_text(step / least, a),
+                     report_seconds(least, b));
+    sentence_add(s, ".");
 }
 
 static void say_condition(sentence *s, const json_t *tried)
 {
     const char *action = report_string(tried, "action");
     if (strcmp(action, "batch") == 0)
-        add(s, "at batch %.0f", report_real(tried, "batch"));
+        sentence_add(s, "at batch %.0f", report_real(tried, "batch"));
     else if (strcmp(action, "one thread") == 0)
-        add(s, "with 1 thread");
+        sentence_add(s, "with 1 thread");
     else if (strcmp(action, "library") == 0)
-        add(s, "with kernels of %s", report_string(tried, "implementation"));
+        sentence_add(s, "with kernels of %s", report_string(tried, "implementation"));
     else
-        add(s, "with the %s", action);
+        sentence_add(s, "with the %s", action);
 }
 
 /* By the trial's own verdict; its ratio is that of the time of a sample: the loser's to the
@@ -189,21 +177,22 @@ static void say_outcome(sentence *s, const json_t *tried, bool alone)
     const char *verdict = report_string(tried, "verdict");
     double ratio = report_real(tried, "ratio");
     if (!isfinite(ratio)) {
-        add(s, " it could not be measured.");
+        sentence_add(s, " it could not be measured.");
     } else if (strcmp(verdict, "SLOWER") == 0) {
-        add(s,
-            alone ? " a sample takes %s as long."
-            : isfinite(report_real(tried, "flip_batch"))
-                ? " it still loses by %s: the prediction was wrong."
-                : " it still loses by %s.",
-            times_text(ratio, text));
+        sentence_add(s,
+                     alone ? " a sample takes %s as long."
+                     : isfinite(report_real(tried, "flip_batch"))
+                         ? " it still loses by %s: the prediction was wrong."
+                         : " it still loses by %s.",
+                     times_text(ratio, text));
     } else if (strcmp(verdict, "FASTER") == 0) {
-        add(s, alone ? " it is %s as fast." : " it wins by %s.", times_text(1 / ratio, text));
+        sentence_add(s, alone ? " it is %s as fast." : " it wins by %s.",
+                     times_text(1 / ratio, text));
     } else if (strcmp(verdict, "SAME") == 0) {
-        add(s, alone ? " it is as fast as before." : " both are equally fast.");
+        sentence_add(s, alone ? " it is as fast as before." : " both are equally fast.");
     } else {
         const char *reason = report_string(tried, "reason");
-        add(s, " too noisy to tell%s%s.", *reason ? ": " : "", reason);
+        sentence_add(s, " too noisy to tell%s%s.", *reason ? ": " : "", reason);
     }
 }
 
@@ -212,11 +201,11 @@ static void say_tried(sentence *s, const json_t *winner, bool alone)
     const json_t *tried = report_member(winner, "cause.tried");
     double flip = report_real(tried, "flip_batch");
     if (!json_is_object(tried)) return;
-    if (isfinite(flip)) add(s, " By these numbers it flips at batch %.0f.", flip);
-    add(s, " Tried: ");
+    if (isfinite(flip)) sentence_add(s, " By these numbers it flips at batch %.0f.", flip);
+    sentence_add(s, " Tried: ");
     say_condition(s, tried);
     if (*report_string(tried, "error"))
-        add(s, " it failed: %s", report_string(tried, "error"));
+        sentence_add(s, " it failed: %s", report_string(tried, "error"));
     else
         say_outcome(s, tried, alone);
 }
