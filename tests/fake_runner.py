@@ -33,6 +33,8 @@ def options():
     parser.add_argument("--precision", default=None)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--warning", default=None)
+    parser.add_argument("--where", action="store_true",
+                        help="implementation: the processors that it may use")
     parser.add_argument("--unsynchronised", action="store_true", help="answers early, sync waits")
     parser.add_argument("--unsynchronised-silent", action="store_true",
                         help="the same, and claims that sync took nothing")
@@ -128,7 +130,8 @@ class Fake:
         if self.wish.devices:
             self.be_device(request["device"], again)
             prepare_ns += int((time.monotonic() - start) * 1e9)
-        self.answer(parameters=37250, device_name="a fake processor", implementation="sleep",
+        where = ",".join(map(str, sorted(os.sched_getaffinity(0)))) if self.wish.where else "sleep"
+        self.answer(parameters=37250, device_name="a fake processor", implementation=where,
                     precision=self.wish.precision or request["precision"],
                     threads=self.wish.threads or request["threads"],
                     prepare_ns=prepare_ns,

@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <math.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -417,6 +418,41 @@ static void the_machine_is_described(void **state)
     assert_ptr_equal(t, topology_get());
 }
 
+static int usable_processors(void)
+{
+#ifdef __linux__
+    cpu_set_t set;
+    assert_int_equal(sched_getaffinity(0, sizeof set, &set), 0);
+    return CPU_COUNT(&set);
+#else
+    return topology_get()->threads;
+#endif
+}
+
+static void threads_get_as_many_cores_and_all_come_back(void **state)
+{
+    (void)state;
+    char list[256] = "untouched";
+    const topology *t = topology_get();
+    assert_false(topology_bind(t->threads, list, sizeof list)); /* no choice */
+    assert_string_equal(list, "");
+    assert_false(topology_bind(t->threads + 1, list, sizeof list));
+    assert_false(topology_bind(0, list, sizeof list));
+    assert_int_equal(usable_processors(), t->threads);
+#ifdef __linux__
+    for (int threads = 1; threads <= t->cores && threads < t->threads; threads *= 2) {
+        assert_true(topology_bind(threads, list, sizeof list));
+        assert_int_equal(usable_processors(), threads);
+        char *end;
+        long first = strtol(list, &end, 10);
+        assert_true(first >= 0 && (*end == '-' || *end == ',' || *end == 0));
+        if (threads == 1) assert_int_equal(sched_getcpu(), first);
+        topology_unbind();
+        assert_int_equal(usable_processors(), t->threads);
+    }
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +476,7 @@ int main(void)
         cmocka_unit_test(a_broken_promise_aborts_with_its_place),
         cmocka_unit_test(the_clock_moves_forward),
         cmocka_unit_test(the_machine_is_described),
+        cmocka_unit_test(threads_get_as_many_cores_and_all_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

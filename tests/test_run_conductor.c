@@ -10,6 +10,7 @@
 #include "conductor_fixture.h"
 #include "core/clock.h"
 #include "core/memory.h"
+#include "core/topology.h"
 #include "fake.h"
 
 #define LANES 3
@@ -132,6 +133,39 @@ static void a_planted_difference_is_found(void **state)
     assert_verdict(report, 0, 2, STATS_FASTER);
     assert_verdict(report, 2, 1, STATS_SLOWER);
     assert_true(report->results[0].busy_threads > 0.02 && report->results[0].busy_threads < 1.2);
+    conductor_report_free(report);
+}
+
+/* Who has fewer threads than the machine works on the same cores as its rivals, and nobody else is
+ * bound. */
+static void like_contenders_get_the_same_cores(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake f[LANES];
+    conductor_options options = quick_options();
+    int processors = topology_get()->threads;
+    conductor_contender all[] = {contender(FAKE(&f[0], "--where", "--spin")),
+                                 contender(FAKE(&f[1], "--where", "--spin")),
+                                 contender(FAKE(&f[2], "--where"))};
+    all[0].job.device = all[1].job.device = "cpu";
+    conductor_report *report = NULL;
+#ifdef __linux__
+    if (processors < 2) skip();
+#else
+    skip();
+#endif
+    ASSERT_OK(conductor_run(all, LANES, &options, &report, &err));
+    for (int i = 0; i < 2; i++) {
+        if (report->results[i].status != BE_OK) fail_msg("%s", report->results[i].error.text);
+        assert_string_equal(report->results[i].processors, report->results[0].processors);
+        assert_string_equal(report->results[i].processors, report->results[i].implementation);
+        assert_null(strchr(report->results[i].processors, ','));
+    }
+    int commas = 0;
+    for (const char *c = report->results[2].implementation; *c; c++) commas += *c == ',';
+    assert_null(report->results[2].processors);
+    assert_int_equal(commas + 1, processors);
     conductor_report_free(report);
 }
 
@@ -363,6 +397,7 @@ int main(int argc, char **argv)
     };
     /* It takes ten seconds, and a sanitizer would see nothing but the tests above once more. */
     const struct CMUnitTest timed_for_long[] = {
+        cmocka_unit_test(like_contenders_get_the_same_cores),
         cmocka_unit_test(a_planted_difference_is_found),
     };
     const struct CMUnitTest broken[] = {

@@ -66,6 +66,7 @@ static void fill(conductor_report *report, conductor_result *results)
         .implementation = "eager",
         .precision = "fp32",
         .threads = 2,
+        .processors = "2-3",
         .parameters = 37250,
         .start_s = 2.5,
         .prepare_s = 0.5,
@@ -171,6 +172,7 @@ static void a_record_has_all_that_is_promised(void **state)
     assert_string_equal(text(r, "data"), "fashion-mnist");
     assert_string_equal(text(r, "status"), "OK");
     assert_int_equal(number(r, "threads", NULL), 2);
+    assert_string_equal(json_string_value(json_object_get(r, "processors")), "2-3");
     assert_int_equal(number(r, "asked", "threads"), 4);
     assert_int_equal(number(r, "batch", NULL), 100);
     assert_int_equal(number(r, "seed", NULL), 42);
@@ -230,12 +232,12 @@ static void what_was_not_measured_is_null(void **state)
     (void)state;
     record_facts facts = {.flops_per_step = 1e9, .bytes_per_step = 1e9};
     json_t *r = built(1, &facts);
-    const char *nulls[] = {"device_name",   "implementation", "precision",       "engine_version",
-                           "samples_per_s", "first_step_s",   "peak_rss_bytes",  "params",
-                           "threads",       "data",           "flops_per_s",     "versus",
-                           "libraries",     "environment",    "busy_threads",    "last_loss",
-                           "launches",      "parity",         "reference_s",     "throttled_blocks",
-                           "waited_s",      "burst_step_s",   "sustained_step_s"};
+    const char *nulls[] = {
+        "device_name",      "implementation", "precision",    "engine_version",  "samples_per_s",
+        "first_step_s",     "peak_rss_bytes", "params",       "threads",         "data",
+        "processors",       "flops_per_s",    "versus",       "libraries",       "environment",
+        "busy_threads",     "last_loss",      "launches",     "parity",          "reference_s",
+        "throttled_blocks", "waited_s",       "burst_step_s", "sustained_step_s"};
     for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++)
         if (!json_is_null(json_object_get(r, nulls[i]))) fail_msg("%s is not null", nulls[i]);
     const char *proofs[] = {"work", "work_steps", "busy_threads", "of_peak", "of_bandwidth"};

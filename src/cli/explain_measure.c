@@ -10,7 +10,6 @@
 #define MEASURE_MIN_S 0.3
 #define PHASES_S 0.3
 #define WARM_UP_S 0.15
-#define BLOCK_S 0.05 /* so that the least number of blocks is done in half a second */
 
 static bool has_speed(const json_t *record)
 {
@@ -46,7 +45,6 @@ be_status explain_measure(measurement *m, const workload *w, json_t *answers, js
     m->conducting.answers = answers;
     m->conducting.phases_s = fmin(PHASES_S, m->conducting.stop.max_time_s);
     m->conducting.warm_up_s = WARM_UP_S;
-    m->conducting.block_s = BLOCK_S;
     TRY(measurement_run(m, &point, records, err));
     m->conducting.answers = NULL;
     m->conducting.phases_s = 0; /* of what is tried later nothing is taken apart */

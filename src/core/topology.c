@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 static topology found;
+static hwloc_topology_t
+    machine;                   /* NULL: hwloc cannot read this one; lives as long as the process */
+static hwloc_bitmap_t allowed; /* what this process may use; NULL unknown */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* hwloc has no name for some processors; the kernel's text is the next best. */
@@ -40,26 +43,35 @@ static void read_caches(hwloc_topology_t t)
     }
 }
 
+static void read_allowed(hwloc_topology_t t)
+{
+    allowed = hwloc_bitmap_alloc();
+    if (!allowed || hwloc_get_cpubind(t, allowed, HWLOC_CPUBIND_PROCESS) != 0) {
+        hwloc_bitmap_free(allowed);
+        allowed = NULL;
+        return;
+    }
+    int cores = hwloc_get_nbobjs_inside_cpuset_by_type(t, allowed, HWLOC_OBJ_CORE);
+    int threads = hwloc_get_nbobjs_inside_cpuset_by_type(t, allowed, HWLOC_OBJ_PU);
+    if (threads > 0) found.threads = threads;
+    found.cores = cores > 0 ? cores : found.threads;
+}
+
 static void read_topology(void)
 {
     hwloc_topology_t t;
     found.cores = found.threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (hwloc_topology_init(&t) == 0) {
         if (hwloc_topology_load(t) == 0) {
-            hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
-            if (allowed && hwloc_get_cpubind(t, allowed, HWLOC_CPUBIND_PROCESS) == 0) {
-                int cores = hwloc_get_nbobjs_inside_cpuset_by_type(t, allowed, HWLOC_OBJ_CORE);
-                int threads = hwloc_get_nbobjs_inside_cpuset_by_type(t, allowed, HWLOC_OBJ_PU);
-                if (threads > 0) found.threads = threads;
-                found.cores = cores > 0 ? cores : found.threads;
-            }
-            hwloc_bitmap_free(allowed);
+            machine = t;
+            read_allowed(t);
             read_caches(t);
             hwloc_obj_t package = hwloc_get_obj_by_type(t, HWLOC_OBJ_PACKAGE, 0);
             const char *name = package ? hwloc_obj_get_info_by_name(package, "CPUModel") : NULL;
             if (name) snprintf(found.cpu_name, sizeof found.cpu_name, "%.90s", name);
+        } else {
+            hwloc_topology_destroy(t);
         }
-        hwloc_topology_destroy(t);
     }
     if (!found.cpu_name[0]) name_from_kernel();
     if (!found.cpu_name[0]) strcpy(found.cpu_name, "unknown processor");
@@ -70,4 +82,64 @@ const topology *topology_get(void)
 {
     pthread_once(&once, read_topology);
     return &found;
+}
+
+/* Kinds of cores, and where `kind` lies among them: hwloc ranks them from slow to fast. */
+static int count_kinds(void)
+{
+    int kinds = hwloc_cpukinds_get_nr(machine, 0), efficiency = -1;
+    if (kinds > 1 && hwloc_cpukinds_get_info(machine, 0, NULL, &efficiency, NULL, NULL, 0) == 0 &&
+        efficiency >= 0)
+        return kinds;
+    return 1;
+}
+
+static bool is_of_kind(hwloc_obj_t unit, int kind, int kinds)
+{
+    return kinds == 1 || hwloc_cpukinds_get_by_cpuset(machine, unit->cpuset, 0) == kind;
+}
+
+/* Add the first usable hardware thread of the last cores of a kind until there are `wanted`. */
+static int choose_of_kind(hwloc_bitmap_t chosen, int kind, int kinds, int wanted)
+{
+    int count = 0;
+    for (hwloc_obj_t core = NULL; count < wanted;) {
+        core = core ? core->prev_cousin
+                    : hwloc_get_obj_by_type(
+                          machine, HWLOC_OBJ_CORE,
+                          (unsigned)hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_CORE) - 1);
+        if (!core) break;
+        for (int unit = hwloc_bitmap_first(core->cpuset); unit >= 0;
+             unit = hwloc_bitmap_next(core->cpuset, unit)) {
+            hwloc_obj_t pu = hwloc_get_pu_obj_by_os_index(machine, (unsigned)unit);
+            if (!pu || !hwloc_bitmap_isset(allowed, (unsigned)unit)) continue;
+            if (!is_of_kind(pu, kind, kinds)) break;
+            hwloc_bitmap_set(chosen, (unsigned)unit);
+            count++;
+            break;
+        }
+    }
+    return count;
+}
+
+bool topology_bind(int threads, char *list, size_t size)
+{
+    *list = 0;
+    const topology *t = topology_get();
+    if (!machine || !allowed || threads < 1 || threads >= t->threads || threads > t->cores)
+        return false;
+    hwloc_bitmap_t chosen = hwloc_bitmap_alloc();
+    if (!chosen) return false;
+    int count = 0, kinds = count_kinds();
+    for (int kind = kinds - 1; kind >= 0; kind--)
+        count += choose_of_kind(chosen, kind, kinds, threads - count);
+    bool bound = count == threads && hwloc_set_cpubind(machine, chosen, HWLOC_CPUBIND_THREAD) == 0;
+    if (bound) hwloc_bitmap_list_snprintf(list, size, chosen);
+    hwloc_bitmap_free(chosen);
+    return bound;
+}
+
+void topology_unbind(void)
+{
+    if (machine && allowed) (void)hwloc_set_cpubind(machine, allowed, HWLOC_CPUBIND_THREAD);
 }

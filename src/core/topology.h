@@ -2,6 +2,8 @@
 #ifndef CORE_TOPOLOGY_H
 #define CORE_TOPOLOGY_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct topology {
@@ -14,5 +16,15 @@ typedef struct topology {
 
 /* Read once, then cached. */
 const topology *topology_get(void);
+
+/* Bind the calling thread, and with it every process that it starts from now on, to as many cores:
+ * one hardware thread of each, the fastest kind of core first, and of a kind the last ones, because
+ * systems tend to serve interrupts on the first.  `list` gets their numbers as "2" or "8-15".
+ * False, with an empty list, if nothing was bound: there is no choice (as many threads as hardware
+ * threads), there are too few cores, or the system binds nothing (macOS). */
+bool topology_bind(int threads, char *list, size_t size);
+
+/* Let the calling thread run on all processors again that this process had at its start. */
+void topology_unbind(void);
 
 #endif

@@ -23,7 +23,7 @@ stop_rule stop_rule_default(void)
 {
     return (stop_rule){
         .min_samples = 10,
-        .max_samples = 200,
+        .max_samples = 400,
         .min_time_s = 0.5,
         .max_time_s = 10,
         .target_relative = 0.02,
@@ -51,6 +51,11 @@ int64_t stop_block_steps(const stop_block *block)
     double most = floor(block->limit_s / block->step_s);
     steps = fmin(fmin(steps, most), STOP_STEPS_MAX);
     return steps >= 1 ? (int64_t)steps : 1;
+}
+
+int64_t stop_lead_steps(int64_t block_steps)
+{
+    return block_steps < 5 ? 0 : (block_steps + 9) / 10;
 }
 
 double stop_clock_read_s(void)

@@ -35,7 +35,7 @@ typedef struct stop_rule {
     double clear_ratio;     /* a ratio beyond this, interval and all, needs no more precision */
 } stop_rule;
 
-/* 10 … 200 blocks, 0.5 … 10 s, median within ±2 %, ratio within ±1.2 % or beyond 10 %. */
+/* 10 … 400 blocks, 0.5 … 10 s, median within ±2 %, ratio within ±1.2 % or beyond 10 %. */
 stop_rule stop_rule_default(void);
 
 typedef struct stop_state {
@@ -59,6 +59,11 @@ typedef struct stop_block {
 /* Steps of a block: at least 1, long enough for target_s and for two clock readings to cost under
  * 0.1 % of it, but within limit_s. */
 int64_t stop_block_steps(const stop_block *block);
+
+/* Steps to do just before a block of so many, untimed: whoever worked meanwhile left the caches
+ * full of its own, and a pool of threads asleep.  A tenth of the block, so that it stays cheap;
+ * none before a block of under 5 steps, of which a cold start is a small part. */
+int64_t stop_lead_steps(int64_t block_steps);
 
 /* The cost of reading core/clock.h's clock, in seconds: the mean of a thousand readings. */
 double stop_clock_read_s(void);

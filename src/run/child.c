@@ -29,9 +29,10 @@
 #define CHILD_LOG_BYTES 16384
 #define CHILD_SLICE_NS 200000000 /* a wait looks for an interruption this often */
 #define CHILD_DEATH_NS 2000000000
-/* The kernel adds up a running process' time at its ticks, 10 ms apart at most: a shorter look
- * could take a busy process for a sleeping one. */
-#define CHILD_SETTLE_S 0.012
+#define CHILD_LOOK_S 0.0003 /* between two looks at the states of its threads */
+/* Where these are not told: the kernel adds up a running process' time at its ticks, 10 ms apart at
+ * most, and a shorter look could take a busy process for a sleeping one. */
+#define CHILD_TICK_S 0.012
 #define CHILD_SHOWN_LOG 500 /* bytes of the log in an error text, which has room for 1,000 */
 
 extern char **environ;
@@ -488,18 +489,55 @@ int64_t child_group_cpu_ns(const child *c)
     return sum_ns;
 }
 
+/* Its threads that run or wait for a processor; -1 where the system does not list them. */
+static int child_running_threads(const child *c)
+{
+    int running = -1;
+#ifdef __linux__
+    char path[64], line[512];
+    snprintf(path, sizeof path, "/proc/%lld/task", (long long)c->pid);
+    DIR *folder = c->reaped ? NULL : opendir(path);
+    if (folder) running = 0;
+    for (const struct dirent *e; folder && (e = readdir(folder));) {
+        if (e->d_name[0] == '.') continue;
+        snprintf(path, sizeof path, "/proc/%lld/task/%.20s/stat", (long long)c->pid, e->d_name);
+        FILE *file = fopen(path, "re");
+        /* The state follows the name, which stands in brackets and may hold any character. */
+        if (file && fgets(line, sizeof line, file)) {
+            const char *name_end = strrchr(line, ')');
+            running += name_end && name_end[1] == ' ' && name_end[2] == 'R';
+        }
+        if (file) fclose(file);
+    }
+    if (folder) closedir(folder);
+#else
+    (void)c;
+#endif
+    return running;
+}
+
+/* Whether it slept since the last look: by the states of its threads, else by the time it used. */
+static bool child_sleeps(const child *c, int64_t *then_ns, int64_t *used_ns)
+{
+    int running = child_running_threads(c);
+    child_sleep(running >= 0 ? CHILD_LOOK_S : CHILD_TICK_S);
+    if (running >= 0) return running == 0 && child_running_threads(c) <= 0;
+    int64_t now_ns = clock_now_ns(), now_used_ns = child_cpu_ns(c);
+    bool sleeps = now_used_ns < 0 || (now_used_ns - *used_ns) * 20 < now_ns - *then_ns;
+    *then_ns = now_ns;
+    *used_ns = now_used_ns;
+    return sleeps;
+}
+
 double child_settle(const child *c, double limit_s)
 {
     int64_t start_ns = clock_now_ns(), then_ns = start_ns, used_ns = child_cpu_ns(c);
     if (used_ns < 0) return 0;
     for (;;) {
-        child_sleep(CHILD_SETTLE_S);
-        int64_t now_ns = clock_now_ns(), now_used_ns = child_cpu_ns(c);
-        double waited_s = (double)(now_ns - start_ns) * 1e-9;
-        if (now_used_ns < 0 || (now_used_ns - used_ns) * 20 < now_ns - then_ns) return waited_s;
+        bool sleeps = child_sleeps(c, &then_ns, &used_ns);
+        double waited_s = (double)(clock_now_ns() - start_ns) * 1e-9;
+        if (sleeps) return waited_s;
         if (waited_s >= limit_s) return -waited_s;
-        then_ns = now_ns;
-        used_ns = now_used_ns;
     }
 }
 

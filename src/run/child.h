@@ -62,10 +62,11 @@ int64_t child_cpu_ns(const child *c);
  * them, its own alone.  Costs a look at every process of the machine. */
 int64_t child_group_cpu_ns(const child *c);
 
-/* Wait until the child sleeps: its threads use under 5 % of a processor.  Thread pools spin for a
- * while after their work (libgomp about 1 ms, OpenBLAS about 30 ms), which would disturb whoever
- * is timed next.  Returns the seconds waited, 12 ms at least, negative if it was still busy after
- * limit_s, 0 where the system tells no processor time. */
+/* Wait until the child sleeps: none of its threads runs in two looks, or, where the system does not
+ * tell their states, they use under 5 % of a processor.  Thread pools spin for a while after their
+ * work (libgomp about 1 ms, OpenBLAS about 30 ms), which would disturb whoever is timed next.
+ * Returns the seconds waited, negative if it was still busy after limit_s, 0 where the system tells
+ * nothing. */
 double child_settle(const child *c, double limit_s);
 
 int64_t child_pid(const child *c);

@@ -35,7 +35,7 @@ conductor_options conductor_options_default(void)
     return (conductor_options){
         .stop = stop_rule_default(),
         .seed = 1,
-        .block_s = 0.1,
+        .block_s = 0.04,
         .warm_up_s = 0.3,
         .start_limit_s = 120,
         .prepare_limit_s = 300,

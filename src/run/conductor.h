@@ -96,7 +96,7 @@ typedef struct conductor_options {
     const volatile sig_atomic_t *interrupted; /* may be NULL */
 } conductor_options;
 
-/* The stop rule's defaults, blocks of 0.1 s, warm-up of 0.3 s, no band of losses, phases of 0.2 s,
+/* The stop rule's defaults, blocks of 0.04 s, warm-up of 0.3 s, no band of losses, phases of 0.2 s,
  * waits of 1 s and of a fifth of the time limit for a device that has grown slow. */
 conductor_options conductor_options_default(void);
 
@@ -112,6 +112,7 @@ typedef struct conductor_result {
     const char *device_name, *implementation; /* as the answer to prepare said */
     const char *precision;                    /* really used */
     int threads;                              /* really used */
+    const char *processors; /* to which its process was bound, as "2" or "8-15"; NULL: to none */
     int64_t parameters;
 
     double start_s;      /* from the start of the process to its greeting */

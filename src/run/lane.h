@@ -24,7 +24,8 @@ typedef struct lane {
     bool refused;        /* the failure is a refusal: it measured wrongly */
     double step_s;       /* latest estimate of one step */
     double measured_s;   /* sum of the measured blocks */
-    int short_strikes;   /* blocks in a row whose claim was far below our own clock */
+    int short_strikes;   /* blocks in a row whose claim was far below our own clock … */
+    int64_t missing_ns;  /* … and by how much, together */
     int pending_strikes; /* looks in a row that found work left behind */
     int64_t cpu_ns;      /* the runner's processor time so far, -1 unknown */
     int64_t block_cpu_ns, block_wall_ns; /* sums over the measured blocks */

@@ -158,17 +158,17 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
 {
     const protocol_job *job = &contender->job;
     return json_pack(
-        "{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:o,"
+        "{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:o,"
         " s:o, s:o, s:o, s:o, s:i, s:o, s:b}",
         "schema", RECORD_SCHEMA, "kind", "bench", "time", record_time(facts->unix_s), "workload",
         record_text(job->workload), "engine",
         record_text(result->engine ? result->engine : contender->engine), "engine_version",
         record_text(result->engine_version), "device", record_text(job->device), "device_name",
         record_text(result->device_name), "implementation", record_text(result->implementation),
-        "threads", record_count(result->threads), "batch", (json_int_t)job->batch, "precision",
-        record_text(result->precision), "data_on", record_data_on(job), "mode",
-        record_text(job->mode), "seed", (json_int_t)job->seed, "data", record_text(facts->data),
-        "params", record_count(result->parameters), "launches",
+        "threads", record_count(result->threads), "processors", record_text(result->processors),
+        "batch", (json_int_t)job->batch, "precision", record_text(result->precision), "data_on",
+        record_data_on(job), "mode", record_text(job->mode), "seed", (json_int_t)job->seed, "data",
+        record_text(facts->data), "params", record_count(result->parameters), "launches",
         record_count(result->launches > 0 ? result->launches : -1), "flops_per_step",
         record_number(facts->flops_per_step), "bytes_per_step",
         record_number(facts->bytes_per_step), "width", job->width ? job->width : 1, "size",
