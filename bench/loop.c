@@ -1,51 +1,30 @@
-/* A training loop that nobody watches: cnn-fashion on generated pictures, timed with one pair of
- * clock readings a block.  What `breakeven bench` reports is held against it by bench/overhead.py.
+/* A training loop that nobody watches: cnn-fashion on generated pictures.  What `breakeven bench`
+ * reports is held against it by bench/overhead.c.
  *
- * Usage: bench_loop [THREADS [SECONDS]]     prints one line: the median seconds of a step */
+ * Usage: bench_loop THREADS     for each line "STEPS" of its standard input it does so many steps
+ * between two readings of the clock, and prints their nanoseconds. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/clock.h"
 #include "data/dataset.h"
 #include "data/order.h"
-#include "measure/stats.h"
 #include "workloads/workload.h"
 
-#define BLOCK_S 0.1
-#define WARM_UP_S 0.5
-#define BLOCKS_MAX 10000
-
-static double run_s(be_plan *plan, int64_t steps, be_status *status, be_error *err)
+static be_status serve(be_plan *plan, be_error *err)
 {
-    int64_t start_ns = clock_now_ns();
-    if (*status == BE_OK) *status = be_plan_run(plan, steps, err);
-    return (double)(clock_now_ns() - start_ns) * 1e-9;
-}
-
-static be_status time_steps(be_plan *plan, double seconds, be_error *err)
-{
-    static double blocks_s[BLOCKS_MAX];
-    be_status status = BE_OK;
-    double warm_s = 0, sum_s = 0, median_s = 0;
-    int64_t steps = 1;
-    int32_t count = 0;
-    while (warm_s < WARM_UP_S && status == BE_OK) {
-        double block_s = run_s(plan, steps, &status, err);
-        warm_s += block_s;
-        steps = 1 + (int64_t)(BLOCK_S / (block_s / (double)steps));
+    int64_t steps;
+    while (scanf("%" SCNd64, &steps) == 1) {
+        int64_t start_ns = clock_now_ns();
+        TRY(be_plan_run(plan, steps, err));
+        printf("%" PRId64 "\n", clock_now_ns() - start_ns);
+        fflush(stdout);
     }
-    for (; count < BLOCKS_MAX && sum_s < seconds && status == BE_OK; count++) {
-        double block_s = run_s(plan, steps, &status, err);
-        blocks_s[count] = block_s / (double)steps;
-        sum_s += block_s;
-    }
-    if (status != BE_OK) return status;
-    TRY(stats_median(blocks_s, count, &median_s, err));
-    printf("%.9f\n", median_s);
     return BE_OK;
 }
 
-static be_status train(be_device *device, const be_dataset *set, double seconds, be_error *err)
+static be_status train(be_device *device, const be_dataset *set, be_error *err)
 {
     workload_model model = {0};
     be_plan *plan = NULL;
@@ -65,7 +44,7 @@ static be_status train(be_device *device, const be_dataset *set, double seconds,
         status = be_plan_bind(plan, model.batch.labels, set->labels, count * sizeof(int32_t), err);
     if (status == BE_OK)
         status = be_plan_bind(plan, model.batch.order, order, count * sizeof *order, err);
-    if (status == BE_OK) status = time_steps(plan, seconds, err);
+    if (status == BE_OK) status = serve(plan, err);
     be_plan_free(plan);
     be_graph_free(model.graph);
     free(order);
@@ -81,7 +60,7 @@ int main(int argc, char **argv)
     dataset_options data = {.seed = 42, .synthetic = true};
     be_status status = be_device_open("cpu", &wanted, &device, &err);
     if (status == BE_OK) status = dataset_open(DATASET_SHAPES, SPLIT_TRAIN, &data, &set, &err);
-    if (status == BE_OK) status = train(device, set, argc > 2 ? atof(argv[2]) : 5, &err);
+    if (status == BE_OK) status = train(device, set, &err);
     if (status != BE_OK) fprintf(stderr, "bench_loop: %s\n", err.text);
     dataset_close(set);
     be_device_close(device);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "run/conductor.h"
+#include "contest.h"
 
 #define FIRST_SEED 100
 
@@ -18,20 +18,12 @@ typedef struct pairs {
     const char *const *slower;    /* by 5 % */
     double seconds;
     int threads;
-    const material_options *options;
-    const material *material;
-    const gate *gate;
+    contest contest;
 } pairs;
 
 static conductor_contender contender(const pairs *p, const char *const *argv)
 {
-    conductor_contender c = {.engine = "native",
-                             .argv = argv,
-                             .gate = p->gate,
-                             .job = material_job(p->material, p->options)};
-    c.job.device = "cpu";
-    c.job.threads = p->threads;
-    return c;
+    return contest_contender(&p->contest, argv, p->threads);
 }
 
 /* The verdict on the first of the pair. */
@@ -75,28 +67,11 @@ static be_status judge_all(const pairs *p, int count, bool *good, be_error *err)
     return BE_OK;
 }
 
-/* Data, weights and the reference of the workload, then the pairs. */
 static be_status measure(pairs *p, const char *name, int count, bool *good, be_error *err)
 {
-    const workload *w = NULL;
-    be_dataset *set = NULL;
-    material m = {0};
-    gate g = {0};
-    dataset_options data = {.seed = 42, .synthetic = true};
-    TRY(workload_find(name, &w, err));
-    dataset_kind kind = w->channels == 1 ? DATASET_SHAPES : DATASET_SHAPES_COLOUR;
-    TRY(dataset_open(kind, SPLIT_TRAIN, &data, &set, err));
-    material_options options = {.workload = w, .set = set, .seed = 42};
-    be_status status = material_new(&m, &options, err);
-    gate_options asking = {.material = &options, .folder = m.folder};
-    if (status == BE_OK) status = gate_new(&g, &asking, err);
-    p->options = &options;
-    p->material = &m;
-    p->gate = &g;
+    be_status status = contest_open(&p->contest, name, err);
     if (status == BE_OK) status = judge_all(p, count, good, err);
-    gate_free(&g);
-    material_free(&m);
-    dataset_close(set);
+    contest_close(&p->contest);
     return status;
 }
 

@@ -33,6 +33,8 @@ def options():
     parser.add_argument("--precision", default=None)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--warning", default=None)
+    parser.add_argument("--prepares", type=int, default=None,
+                        help="after so many it has no memory for another one")
     parser.add_argument("--where", action="store_true",
                         help="implementation: the processors that it may use")
     parser.add_argument("--unsynchronised", action="store_true", help="answers early, sync waits")
@@ -75,7 +77,7 @@ def options():
 class Fake:
     def __init__(self, wish):
         self.wish = wish
-        self.runs = 0
+        self.runs = self.prepares = 0
         self.child, self.compared, self.device = None, False, "cpu"
         self.pending_until = 0.0
         self.random = random.Random(wish.seed)
@@ -130,6 +132,9 @@ class Fake:
         if self.wish.devices:
             self.be_device(request["device"], again)
             prepare_ns += int((time.monotonic() - start) * 1e9)
+        self.prepares += 1
+        if self.wish.prepares is not None and self.prepares > self.wish.prepares:
+            raise MemoryError
         where = ",".join(map(str, sorted(os.sched_getaffinity(0)))) if self.wish.where else "sleep"
         self.answer(parameters=37250, device_name="a fake processor", implementation=where,
                     precision=self.wish.precision or request["precision"],

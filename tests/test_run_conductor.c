@@ -56,6 +56,51 @@ static void numbers_of_a_sound_contender(void **state)
     conductor_report_free(report);
 }
 
+/* A pool's runner takes part again without a start, and what only a start tells is unknown then.
+ * One that fails where it had worked before is replaced. */
+static void runners_of_a_pool_are_used_again(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake f;
+    pool pool = {0};
+    conductor_options options = quick_options();
+    options.pool = &pool;
+    conductor_contender one = contender(FAKE(&f, "--step", "0.004", "--prepares", "2"));
+    conductor_report *reports[4];
+    for (int i = 0; i < 4; i++) {
+        if (i == 1) one.job.batch = 50;
+        ASSERT_OK(conductor_run(&one, 1, &options, &reports[i], &err));
+        if (reports[i]->results[0].status != BE_OK)
+            fail_msg("%s", reports[i]->results[0].error.text);
+        assert_int_equal(pool.count, 1);
+        assert_null(reports[i]->results[0].ending);
+        /* The third one finds a runner that has no memory for a third job. */
+        bool reused = i == 1 || i == 3;
+        assert_int_equal(isnan(reports[i]->results[0].start_s), reused);
+        assert_int_equal(isnan(reports[i]->results[0].first_step_s), reused);
+        assert_int_equal(reports[i]->results[0].peak_rss_bytes == -1, reused);
+        assert_true(reports[i]->results[0].step.median.point >= 0.004);
+    }
+    /* Another number of threads is another process; one that is caught is not kept. */
+    one.job.threads = 2;
+    conductor_report *other = NULL;
+    ASSERT_OK(conductor_run(&one, 1, &options, &other, &err));
+    assert_false(isnan(other->results[0].start_s));
+    assert_int_equal(pool.count, 2);
+    fake bad;
+    conductor_contender caught = contender(FAKE(&bad, "--fault", "nan", "--at", "2"));
+    conductor_report *refused = NULL;
+    ASSERT_OK(conductor_run(&caught, 1, &options, &refused, &err));
+    assert_text(refused->results[0].error.text, (const char *[]){"expected a finite loss", NULL});
+    assert_int_equal(pool.count, 2);
+    for (int i = 0; i < 4; i++) conductor_report_free(reports[i]);
+    conductor_report_free(other);
+    conductor_report_free(refused);
+    pool_clear(&pool);
+    assert_int_equal(pool.count, 0);
+}
+
 typedef struct journal {
     char order[256];
     int length;
@@ -389,6 +434,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest timed[] = {
         cmocka_unit_test(numbers_of_a_sound_contender),
+        cmocka_unit_test(runners_of_a_pool_are_used_again),
         cmocka_unit_test(blocks_are_interleaved_in_turning_order),
         cmocka_unit_test(contenders_are_compared_by_the_sample),
         cmocka_unit_test(an_unsynchronised_runner_is_flagged),

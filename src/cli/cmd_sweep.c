@@ -205,7 +205,11 @@ static be_status check_sides(const sweep *s, be_error *err)
 
 static be_status measure(sweep *s, be_error *err)
 {
-    be_status status = axis_is_measured(s->range.axis) ? sweep_search(s, err) : sweep_steps(s, err);
+    bool searched = axis_is_measured(s->range.axis);
+    /* Over the steps a start is what is measured. */
+    if (searched) s->m.conducting.pool = &s->m.pool;
+    s->m.conducting.phases_s = 0; /* that each works where it says is asked once */
+    be_status status = searched ? sweep_search(s, err) : sweep_steps(s, err);
     be_error telling = {0};
     be_status told = tell(s, status, &telling);
     if (status == BE_INTERRUPTED)

@@ -77,6 +77,7 @@ static void end_workload(measurement *m)
 
 void measurement_close(measurement *m)
 {
+    pool_clear(&m->pool);
     end_workload(m);
     json_decref(m->environment);
     bench_plan_release(&m->plan);

@@ -36,7 +36,8 @@ typedef struct measurement {
     measurement_limits limits[BENCH_CONTENDERS_MAX];
     int limit_count;
     conductor_options conducting; /* by the options; a command may change it before a run */
-    workload_variant variant;     /* likewise, before measurement_begin */
+    pool pool; /* for conducting.pool of a command that measures the same contenders many times */
+    workload_variant variant; /* likewise, before measurement_begin */
     /* Of the workload at hand, set by measurement_begin. */
     const workload *workload;
     struct workload varied; /* what `workload` points to if it is not of the ladder */

@@ -25,6 +25,7 @@
 #include "measure/stats.h"
 #include "measure/stop.h"
 #include "run/gate.h"
+#include "run/pool.h"
 #include "run/proof.h"
 #include "run/protocol.h"
 
@@ -89,8 +90,10 @@ typedef struct conductor_options {
     json_t *answers;  /* list: gets each contender's answer to `phases`, null for none; or NULL */
     double loss_band; /* the first step's losses of contenders with like jobs may differ by
                        * this, relative; 0: not compared (dropout draws differ by engine) */
-    double reference_loss;    /* what they are compared with; NAN: the first contender's */
-    const char *sensors_root; /* see sensors_read */
+    double reference_loss; /* what they are compared with; NAN: the first contender's */
+    pool *pool; /* takes part with runners that are there already, and keeps those that are sound;
+                 * or NULL.  Of a runner that was there start and first step are not known. */
+    const char *sensors_root;                                            /* see sensors_read */
     void (*progress)(void *context, const conductor_progress *progress); /* may be NULL */
     void *context;
     const volatile sig_atomic_t *interrupted; /* may be NULL */
@@ -144,7 +147,7 @@ typedef struct conductor_result {
     int64_t peak_rss_bytes;
     int64_t device_bytes; /* that it holds on a device with memory of its own */
     const char *log;      /* last lines of its standard error */
-    const char *ending;   /* how the process ended */
+    const char *ending;   /* how the process ended; NULL: it lives on in the pool */
 
     /* Against the fastest contender that has a speed (itself: the runner-up); ratio of the times of
      * one sample, this one's first.  UNSURE and NAN where there is none. */

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "core/topology.h"
 #include "measure/environment.h"
 
 #define LANE_GROWTH 8         /* of the steps from one warm-up run to the next */
@@ -159,27 +158,37 @@ static be_status lane_keep(lane *l, const char **out, const char *text, be_error
 
 /* Cores of one machine differ by some percent, for as long as a neighbour on the other thread of
  * one is at work: contenders with as many threads get the same cores. */
-static be_status lane_start(lane *l, be_error *err)
+static be_status lane_start_runner(lane *l, be_error *err)
 {
     const conductor_contender *c = l->contender;
-    snprintf(l->name, sizeof l->name, "%s %s", c->engine, c->job.device);
     runner_options options = {
         .name = l->name,
         .argv = c->argv,
         .env = c->env,
         .device = c->job.device,
+        .cores = !strcmp(c->job.device, "cpu") ? c->job.threads : 0,
         .start_limit_s = l->options->start_limit_s,
         .interrupted = l->options->interrupted,
     };
-    char processors[256];
-    bool bound = !strcmp(c->job.device, "cpu") &&
-                 topology_bind(c->job.threads, processors, sizeof processors);
     int64_t start_ns = clock_now_ns();
-    be_status status = runner_start(&l->runner, &options, err);
+    TRY(runner_start(&l->runner, &options, err));
     l->result->start_s = (double)(clock_now_ns() - start_ns) * 1e-9;
-    if (bound) topology_unbind();
-    TRY(status);
-    if (bound) TRY(lane_keep(l, &l->result->processors, processors, err));
+    return BE_OK;
+}
+
+static pool_kind lane_kind(const lane *l)
+{
+    const conductor_contender *c = l->contender;
+    return (pool_kind){c->argv, c->env, c->job.device, c->job.threads};
+}
+
+static be_status lane_start(lane *l, be_error *err)
+{
+    const conductor_contender *c = l->contender;
+    pool_kind kind = lane_kind(l);
+    snprintf(l->name, sizeof l->name, "%s %s", c->engine, c->job.device);
+    l->is_reused = l->options->pool && pool_take(l->options->pool, &kind, &l->runner);
+    if (!l->is_reused) TRY(lane_start_runner(l, err));
     const protocol_answer *hello = &l->runner.hello;
     size_t i;
     json_t *device;
@@ -191,6 +200,7 @@ static be_status lane_start(lane *l, be_error *err)
     }
     TRY(lane_keep(l, &l->result->engine, hello->engine, err));
     TRY(lane_keep(l, &l->result->engine_version, hello->version, err));
+    if (*l->runner.processors) TRY(lane_keep(l, &l->result->processors, l->runner.processors, err));
     l->result->libraries = json_incref(hello->libraries);
     if (!strcmp(hello->engine, c->engine)) return BE_OK;
     FAIL(err, BE_BAD_DATA, "%s: expected the engine '%s', found a runner of '%s'; give its program",
@@ -229,6 +239,18 @@ static be_status lane_prepare(lane *l, be_error *err)
          l->name, job->precision, prepared->precision);
 }
 
+/* A runner from the pool may hold memory of its jobs before: what it cannot prepare counts only if
+ * a fresh one cannot either. */
+static be_status lane_prepare_afresh(lane *l, be_error *err)
+{
+    be_status status = lane_prepare(l, err);
+    if (status == BE_OK || status == BE_INTERRUPTED || !l->is_reused) return status;
+    runner_clear(&l->runner);
+    l->is_reused = l->refused = false;
+    TRY(lane_start_runner(l, err));
+    return lane_prepare(l, err);
+}
+
 static stop_block lane_block_wish(const lane *l)
 {
     return (stop_block){
@@ -243,7 +265,7 @@ static be_status lane_warm_up(lane *l, be_error *err)
 {
     stop_block block = lane_block_wish(l);
     int64_t steps = 1, wall_ns = 0;
-    double warm_s = 0, expected_s = l->result->first_step_s;
+    double warm_s = 0, expected_s = l->step_s;
     for (int i = 0; i < LANE_WARM_UPS; i++) {
         TRY(lane_run(l, steps, lane_limit_s(l, expected_s), &wall_ns, err));
         block.step_s = l->step_s;
@@ -345,10 +367,10 @@ be_status lane_open(lane *l, be_error *err)
     lane_progress(l, CONDUCTOR_START);
     TRY(lane_start(l, err));
     lane_progress(l, CONDUCTOR_PREPARE);
-    TRY(lane_prepare(l, err));
+    TRY(lane_prepare_afresh(l, err));
     lane_progress(l, CONDUCTOR_FIRST_STEP);
     TRY(lane_run(l, 1, l->options->first_limit_s, &wall_ns, err));
-    l->result->first_step_s = (double)wall_ns * 1e-9;
+    if (!l->is_reused) l->result->first_step_s = (double)wall_ns * 1e-9;
     l->result->first_loss = l->result->last_loss;
     lane_progress(l, CONDUCTOR_PARITY);
     TRY(lane_gate(l, err));
@@ -454,11 +476,16 @@ void lane_close(lane *l)
 {
     conductor_result *result = l->result;
     be_error ignored;
+    pool_kind kind = lane_kind(l);
+    if (l->options->pool && result->status == BE_OK && !l->runner.spoiled)
+        pool_give(l->options->pool, &kind, &l->runner);
     runner_stop(&l->runner);
     result->peak_rss_bytes = l->peak_rss_bytes >= 0 ? l->peak_rss_bytes : l->runner.peak_rss_bytes;
+    if (l->is_reused) result->peak_rss_bytes = -1; /* that of all its measurements */
     if (isnan(result->busy_threads)) result->busy_threads = lane_busy_threads(l);
     if (lane_keep(l, &result->log, l->runner.log, &ignored) != BE_OK) result->log = NULL;
-    if (lane_keep(l, &result->ending, l->runner.ending, &ignored) != BE_OK) result->ending = NULL;
+    if (!*l->runner.ending || lane_keep(l, &result->ending, l->runner.ending, &ignored) != BE_OK)
+        result->ending = NULL;
     runner_clear(&l->runner);
     if (heat_summarize(&l->heat, result->blocks_s, result->count, &result->heat, &ignored) == BE_OK)
         result->has_reference = result->heat.best_s > 0;

@@ -17,6 +17,7 @@ typedef struct lane {
     int64_t began_ns; /* of the whole measurement, for progress */
     int processors;   /* threads that the machine runs at a time */
     runner runner;
+    bool is_reused; /* its runner comes from the pool */
     char name[96];
 
     bool leaving;        /* has reached a limit of the stop rule */
