@@ -45,6 +45,7 @@ be_status explain_measure(measurement *m, const workload *w, json_t *answers, js
     m->conducting.answers = answers;
     m->conducting.phases_s = fmin(PHASES_S, m->conducting.stop.max_time_s);
     m->conducting.warm_up_s = WARM_UP_S;
+    m->conducting.pool = &m->pool; /* for what is tried later */
     TRY(measurement_run(m, &point, records, err));
     m->conducting.answers = NULL;
     m->conducting.phases_s = 0; /* of what is tried later nothing is taken apart */
