@@ -53,7 +53,9 @@ def options():
     parser.add_argument("--deaf", action="store_true", help="goes on after quit and end of input")
     parser.add_argument("--devices", type=json.loads, default={},
                         help="by device: step and sample (seconds), start (of prepare), room (the "
-                             "largest batch), drop (the batch from which on it dies)")
+                             "largest batch), drop (the batch from which on it dies), disturbed "
+                             "(by batch: a factor on the step of the first process that prepares "
+                             "it, which --count knows)")
     parser.add_argument("--honest", action="store_true",
                         help="what is compared with the reference comes from the native runner")
     parser.add_argument("--count", default=None, help="a file that gets a line for each prepare")
@@ -79,7 +81,7 @@ class Fake:
         self.wish = wish
         self.runs = self.prepares = 0
         self.child, self.compared, self.device = None, False, "cpu"
-        self.pending_until = 0.0
+        self.pending_until, self.factor = 0.0, 1
         self.random = random.Random(wish.seed)
         self.readings = 0
         self.held = bytearray(os.urandom(1) * (wish.memory << 20))
@@ -145,11 +147,15 @@ class Fake:
     def be_device(self, name, again):
         device = self.wish.devices[name]
         if self.wish.count and not again:
-            with open(self.wish.count, "a", encoding="utf-8") as file:
-                file.write(f"{name} {self.batch}\n")
+            with open(self.wish.count, "a+", encoding="utf-8") as file:
+                line, disturbed = f"{name} {self.batch}\n", device.get("disturbed", {})
+                file.seek(0)
+                self.factor = 1 if line in file else disturbed.get(str(self.batch), 1)
+                file.write(line)
         if self.batch > device.get("room", self.batch):
             raise MemoryError
-        self.wish.step = device.get("step", 0) + device.get("sample", 0) * self.batch
+        step = device.get("step", 0) + device.get("sample", 0) * self.batch
+        self.wish.step = step * self.factor
         self.wish.fault = "exit" if self.batch >= device.get("drop", 1 << 40) else None
         self.work(device.get("start", 0))
 

@@ -155,11 +155,21 @@ class Sweep(SweepTest):
                  says=["in line 1"], env=self.environment)
 
     def test_none_in_the_range(self):
-        self.devices({"cpu": {"sample": 1e-4}, "cuda:0": {"sample": 2e-4}})
+        """Not even where something disturbed a whole run: that is measured again, after others."""
+        self.devices({"cpu": {"sample": 1e-4, "disturbed": {"33": 4}}, "cuda:0": {"sample": 2e-4}})
         pair, = self.sweep("batch=32..34")["pairs"]
         self.assertEqual((pair["crossings"], pair["winner"]), ([], "PyTorch cpu 1 thread"))
         self.assertGreater(pair["least_ratio"], 1.5)
+        runs = self.prepared()[::2]
+        self.assertGreaterEqual(runs.count("cpu 33"), 3)
+        self.assertNotIn(("cpu 33", "cpu 33"), list(zip(runs, runs[1:])))
+        point = pair["points"][1]
+        self.assertEqual((point["x"], point["verdict"]), (33, "FASTER"))
+        self.assertLess(point["runs_agreeing"], point["runs"])
+        self.assertLess(point["first_s"], 1.5e-4)
         page = self.good(*self.arguments("batch=32..34", "--resume"), env=self.environment)
+        self.assertRegex(" ".join(page.split()), r"batch 33: \d of \d runs agree; what else was "
+                                                 "measured there was disturbed")
         self.assertRegex(page, r"no crossing from batch 32 to 34: PyTorch cpu 1 thread is\s+"
                                r"faster\s+everywhere,\s+by\s+at\s+least \d\.\d\d×")
 

@@ -16,7 +16,6 @@
 #define SWEEP_SIDES_MAX 10
 #define SWEEP_PAIRS_MAX 16
 #define SWEEP_SETTINGS_MAX 36
-#define SWEEP_RUNS_MAX 128 /* of a pair: repeated positions counted */
 #define SWEEP_LIBRARIES 2
 #define SWEEP_NAME 48
 
@@ -46,7 +45,7 @@ typedef struct sweep_pair {
     bool done;         /* nothing is left to gain, or one side is missing */
     double to;         /* end of the range, where one side cannot hold all of it */
     int count;
-    crossing_point points[SWEEP_RUNS_MAX];
+    crossing_point points[CROSSING_RUNS_MAX];
 } sweep_pair;
 
 typedef struct sweep {
@@ -87,6 +86,7 @@ BE_CHECKED be_status sweep_measure(sweep *s, double x, const int *sides, int cou
 BE_CHECKED be_status sweep_go_to(sweep *s, double x, measurement_point *point, be_error *err);
 /* Add a record that was measured (or loaded): to the list and to the pairs' points. */
 void sweep_take(sweep *s, json_t *record);
+int sweep_runs_at(const sweep_pair *pair, double x);
 /* All rounds: the coarse grid with all sides, then each pair's own points. */
 BE_CHECKED be_status sweep_search(sweep *s, be_error *err);
 crossing_options sweep_options(const sweep *s, const sweep_pair *pair);

@@ -121,10 +121,17 @@ void sweep_take(sweep *s, json_t *record)
         const json_t *a = sweep_best(s, record, pair->first);
         const json_t *b = sweep_best(s, record, pair->second);
         crossing_point point = {.x = report_real(record, "x")};
-        if (!a || !b || pair->count == SWEEP_RUNS_MAX) continue;
+        if (!a || !b || pair->count == CROSSING_RUNS_MAX) continue;
         if (sweep_compare(a, b, cli_seed(s->cli), &point, NULL) == BE_OK)
             pair->points[pair->count++] = point;
     }
+}
+
+int sweep_runs_at(const sweep_pair *pair, double x)
+{
+    int runs = 0;
+    for (int i = 0; i < pair->count; i++) runs += pair->points[i].x == x;
+    return runs;
 }
 
 /* ---------------------------------------------------------------- those that fail */
@@ -333,7 +340,7 @@ static be_status measure_next(sweep *s, sweep_pair *pair, double x, be_error *er
     crossing_options options = sweep_options(s, pair);
     int sides[SWEEP_SIDES_MAX], before = pair->count;
     double to = pair->to;
-    bool coarse = is_in_grid(&options, x);
+    bool coarse = is_in_grid(&options, x) && !sweep_runs_at(pair, x);
     int count = round_sides(s, pair, x, coarse, sides);
     double needed_s = expected_s(s, x, sides, count), left_s = s->limit_s - sweep_elapsed_s(s);
     if (needed_s > left_s && pair->count > 1) {
@@ -349,16 +356,38 @@ static be_status measure_next(sweep *s, sweep_pair *pair, double x, be_error *er
     return BE_OK;
 }
 
+/* Runs for which the time is enough, by those so far, for each of the pairs that go on. */
+static int runs_left(const sweep *s)
+{
+    int measured = (int)json_array_size(s->records) - s->loaded, pairs = 0;
+    double left_s = s->limit_s - sweep_elapsed_s(s);
+    for (int p = 0; p < s->pair_count; p++) pairs += !s->pairs[p].done && !s->pairs[p].beside;
+    if (measured == 0) return RUNS_MOST;
+    return (int)fmin(fmax(left_s / sweep_elapsed_s(s) * measured / pairs, 1), RUNS_MOST);
+}
+
+/* The last runs are kept for points that decide (measure/crossing.h), so it ends somewhat before
+ * the time does: then more of it would have found something to do. */
+static bool search_next(sweep *s, const sweep_pair *pair, double *x)
+{
+    crossing_options options = sweep_options(s, pair);
+    int most = pair->count + runs_left(s);
+    if (most < options.most) options.most = most;
+    if (crossing_next(pair->points, pair->count, &options, x)) return true;
+    options.most = RUNS_MOST;
+    s->out_of_time |= crossing_next(pair->points, pair->count, &options, x);
+    return false;
+}
+
 be_status sweep_search(sweep *s, be_error *err)
 {
     for (bool any = true; any;) {
         any = false;
         for (int p = 0; p < s->pair_count; p++) {
             sweep_pair *pair = &s->pairs[p];
-            crossing_options options = sweep_options(s, pair);
             double x = 0;
             if (pair->done || pair->beside) continue;
-            if (!crossing_next(pair->points, pair->count, &options, &x)) {
+            if (!search_next(s, pair, &x)) {
                 pair->done = true;
                 continue;
             }

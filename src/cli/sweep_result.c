@@ -1,5 +1,6 @@
 /* What a sweep shows, made from its records. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -13,24 +14,28 @@ static double sample_s(const json_t *contender)
     return report_real(contender, "step_s.median") / report_real(contender, "batch");
 }
 
-/* The mean time of a sample over the side's runs at x, NAN if there is none; *latest is the last of
- * these. */
-static double side_at(const sweep *s, int side, double x, const json_t **latest)
+/* The median time of a sample over the side's runs at x, NAN if there is none; *typical is the run
+ * nearest to it. */
+static double side_at(const sweep *s, int side, double x, const json_t **typical)
 {
-    double sum = 0;
+    const json_t *best[CROSSING_RUNS_MAX];
+    double times[CROSSING_RUNS_MAX], median = NAN;
     int count = 0;
     size_t i;
     json_t *record;
-    *latest = NULL;
+    *typical = NULL;
     json_array_foreach(s->records, i, record)
     {
-        const json_t *best = sweep_best(s, record, side);
-        if (!best || report_real(record, "x") != x) continue;
-        *latest = best;
-        sum += sample_s(best);
-        count++;
+        if (report_real(record, "x") != x || count == CROSSING_RUNS_MAX) continue;
+        best[count] = sweep_best(s, record, side);
+        if (best[count]) times[count] = sample_s(best[count]);
+        count += best[count] != NULL;
     }
-    return count ? sum / count : (double)NAN;
+    if (stats_median(times, count, &median, NULL) != BE_OK) return NAN;
+    for (int k = 0; k < count; k++)
+        if (!*typical || fabs(times[k] - median) < fabs(sample_s(*typical) - median))
+            *typical = best[k];
+    return median;
 }
 
 static json_t *interval_json(double y, double error)
@@ -42,29 +47,43 @@ static json_t *interval_json(double y, double error)
                      stats_verdict_name(stats_judge(&ratio)));
 }
 
-static int runs_at(const sweep_pair *pair, double x)
-{
-    int runs = 0;
-    for (int i = 0; i < pair->count; i++) runs += pair->points[i].x == x;
-    return runs;
-}
-
-/* One side at a point: its time a sample with the interval of its latest run, and its setting. */
+/* One side at a point: its time a sample with the interval of its typical run, and its setting. */
 static void add_side(const sweep *s, int side, double x, const char *name, json_t *point)
 {
     static const char *const bounds[] = {"low", "high"};
-    const json_t *latest;
+    const json_t *typical;
     char key[32], path[32];
     snprintf(key, sizeof key, "%s_s", name);
-    json_object_set_new(point, key, report_json_real(side_at(s, side, x, &latest)));
+    json_object_set_new(point, key, report_json_real(side_at(s, side, x, &typical)));
     for (int b = 0; b < 2; b++) {
         snprintf(key, sizeof key, "%s_%s_s", name, bounds[b]);
         snprintf(path, sizeof path, "step_s.%s", bounds[b]);
-        double bound = report_real(latest, path) / report_real(latest, "batch");
+        double bound = report_real(typical, path) / report_real(typical, "batch");
         json_object_set_new(point, key, report_json_real(bound));
     }
     snprintf(key, sizeof key, "%s_setting", name);
-    json_object_set_new(point, key, json_string(report_string(latest, "setting")));
+    json_object_set_new(point, key, json_string(report_string(typical, "setting")));
+}
+
+static const char *name_of(const sweep *s, int side)
+{
+    return s->sides[side].name;
+}
+
+/* What became of runs that do not agree. */
+static void note_apart(const sweep *s, const sweep_pair *pair, const crossing_merged *m, int i)
+{
+    char text[400];
+    int used = snprintf(text, sizeof text, "%s / %s at %s %.0f: ", name_of(s, pair->first),
+                        name_of(s, pair->second), s->range.axis->noun, m->points[i].x);
+    if (crossing_is_settled(m, i))
+        snprintf(text + used, sizeof text - (size_t)used,
+                 "%d of %d runs agree; what else was measured there was disturbed, and is left out",
+                 m->agreeing[i], m->runs[i]);
+    else
+        snprintf(text + used, sizeof text - (size_t)used,
+                 "%d runs do not agree, and the interval covers them all", m->runs[i]);
+    json_array_append_new(s->notes, json_string(text));
 }
 
 /* The points of a pair in ascending order. */
@@ -80,7 +99,9 @@ static json_t *points_json(const sweep *s, const sweep_pair *pair)
         json_object_set_new(point, "x", json_real(x));
         add_side(s, pair->first, x, "first", point);
         add_side(s, pair->second, x, "second", point);
-        json_object_set_new(point, "runs", json_integer(runs_at(pair, x)));
+        json_object_set_new(point, "runs", json_integer(m.runs[i]));
+        json_object_set_new(point, "runs_agreeing", json_integer(m.agreeing[i]));
+        if (m.agreeing[i] < m.runs[i] && !pair->beside) note_apart(s, pair, &m, i);
         json_array_append_new(list, point);
     }
     return list;
@@ -108,11 +129,6 @@ static json_t *totals_json(const sweep *s, const sweep_pair *pair, const crossin
         json_array_append_new(list, point);
     }
     return list;
-}
-
-static const char *name_of(const sweep *s, int side)
-{
-    return s->sides[side].name;
 }
 
 static json_t *found_json(const sweep *s, const sweep_pair *pair, const crossing_result *found)

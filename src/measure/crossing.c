@@ -18,33 +18,67 @@ static const double limits[CROSSING_WINDOWS + 1] = {0,     1.960, 2.239, 2.391, 
 
 /* ---------------------------------------------------------------- points */
 
-static int compare_x(const void *a, const void *b)
+static int compare_place(const void *a, const void *b)
 {
-    double x = ((const crossing_point *)a)->x, y = ((const crossing_point *)b)->x;
-    return (x > y) - (x < y);
+    const crossing_point *p = a, *q = b;
+    return p->x != q->x ? (p->x > q->x) - (p->x < q->x) : (p->y > q->y) - (p->y < q->y);
+}
+
+/* Their 95 % intervals meet. */
+static bool agree(const crossing_point *a, const crossing_point *b, double floor)
+{
+    return fabs(a->y - b->y) <= CROSSING_LIKELY * (hypot(a->error, floor) + hypot(b->error, floor));
+}
+
+/* The runs at one place as one point: the mean of those that agree if they are the most, else what
+ * covers the intervals of all. */
+static void add_merged(const crossing_point *runs, int count, double floor, crossing_merged *out)
+{
+    crossing_point *p = &out->points[out->count];
+    const crossing_point *center = runs;
+    double weights = 0, low = INFINITY, high = -INFINITY;
+    int most = 0, at = out->count++;
+    for (int i = 0; i < count; i++) {
+        int agreeing = 0;
+        for (int k = 0; k < count; k++) agreeing += agree(&runs[i], &runs[k], floor);
+        if (agreeing > most) center = &runs[i];
+        if (agreeing > most) most = agreeing;
+    }
+    out->runs[at] = count;
+    out->agreeing[at] = most;
+    *p = (crossing_point){.x = runs->x};
+    for (int i = 0; i < count; i++) {
+        double weight = 1 / (runs[i].error * runs[i].error + 1e-12);
+        double half = CROSSING_LIKELY * hypot(runs[i].error, floor);
+        low = fmin(low, runs[i].y - half);
+        high = fmax(high, runs[i].y + half);
+        if (!agree(center, &runs[i], floor)) continue;
+        weights += weight;
+        p->y += (runs[i].y - p->y) * weight / weights;
+    }
+    p->error = hypot(sqrt(1 / weights), floor);
+    if (crossing_is_settled(out, at)) return;
+    p->y = (low + high) / 2;
+    p->error = (high - low) / (2 * CROSSING_LIKELY);
 }
 
 void crossing_merge(const crossing_point *points, int count, const crossing_options *options,
                     crossing_merged *out)
 {
+    crossing_point sorted[CROSSING_RUNS_MAX];
+    MUST(count <= CROSSING_RUNS_MAX);
     out->count = 0;
-    for (int i = 0; i < count; i++) {
-        int at = 0;
-        double weight = 1 / (points[i].error * points[i].error + 1e-12);
-        while (at < out->count && out->points[at].x != points[i].x) at++;
-        if (at == CROSSING_POINTS_MAX) continue;
-        crossing_point *p = &out->points[at];
-        if (at == out->count) {
-            *p = (crossing_point){.x = points[i].x};
-            out->count++;
-        }
-        double sum = p->error + weight; /* the weights, until all are in */
-        p->y += (points[i].y - p->y) * weight / sum;
-        p->error = sum;
+    if (count) memcpy(sorted, points, (size_t)count * sizeof *points);
+    qsort(sorted, (size_t)count, sizeof *sorted, compare_place);
+    for (int i = 0, end; i < count && out->count < CROSSING_POINTS_MAX; i = end) {
+        for (end = i + 1; end < count && sorted[end].x <= sorted[i].x;) end++;
+        add_merged(&sorted[i], end - i, options->floor, out);
     }
-    for (int i = 0; i < out->count; i++)
-        out->points[i].error = sqrt(1 / out->points[i].error + options->floor * options->floor);
-    qsort(out->points, (size_t)out->count, sizeof *out->points, compare_x);
+}
+
+bool crossing_is_settled(const crossing_merged *m, int i)
+{
+    return 2 * m->agreeing[i] > m->runs[i];
 }
 
 int crossing_sign(const crossing_point *point, double errors)
@@ -107,7 +141,11 @@ static crossing locate(const crossing_merged *m, const change *c)
         low = c->left;
         high = c->right;
     }
-    crossing found = {.low = m->points[low].x, .high = m->points[high].x, .below = c->below};
+    crossing found = {.low = m->points[low].x,
+                      .high = m->points[high].x,
+                      .below = c->below,
+                      .left = m->points[c->left].x,
+                      .right = m->points[c->right].x};
     found.x = exp(line_root(m, c));
     if (!(found.x > found.low && found.x < found.high)) found.x = sqrt(found.low * found.high);
     return found;

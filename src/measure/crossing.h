@@ -11,6 +11,11 @@
  * limit is Sidak's for so many averages, for either side at 97.5 %: these averages are correlated,
  * hence (Slepian) the interval keeps at least 95 %.
  *
+ * What disturbs a whole run shows in nothing but another run.  So the points that decide are
+ * measured twice, the second time after others.  Runs at one place whose 95 % intervals do not
+ * meet call for more of them: those that agree stand for the point if they are most of its runs,
+ * and else its error covers them all.
+ *
  * Numbers in, numbers out: reads no clock, prints nothing, measures nothing. */
 #ifndef MEASURE_CROSSING_H
 #define MEASURE_CROSSING_H
@@ -22,6 +27,7 @@
 
 #define CROSSING_MAX 8         /* of crossings, and of undecided stretches */
 #define CROSSING_POINTS_MAX 96 /* different positions */
+#define CROSSING_RUNS_MAX 128  /* repeated ones counted */
 
 typedef struct crossing_point {
     double x;     /* above 0 */
@@ -40,6 +46,7 @@ typedef struct crossing_options {
 typedef struct crossing {
     double x, low, high; /* the estimate and its 95 % interval */
     int below;           /* sign of y below it: -1 the first is faster there, 1 the second */
+    double left, right;  /* the sure points beside it */
 } crossing;
 
 /* Where no sign is sure, and how far from even it may be there: bounds of y. */
@@ -57,13 +64,15 @@ typedef struct crossing_result {
     double widest;    /* half width of the widest interval, as a share; 0 without one */
 } crossing_result;
 
-/* What `count` points in any order show.  Those with one x are taken together. */
+/* What `count` points, in the order in which they were measured, show. */
 void crossing_analyze(const crossing_point *points, int count, const crossing_options *options,
                       crossing_result *out);
 
-/* The next place to measure: a coarse grid, the farthest from all others first; then what may hide
- * a change (dips towards 0, points without a sure sign); then the inside of the widest interval,
- * or one of its points again.  False when nothing is left to gain. */
+/* The next place to measure: a coarse grid, the farthest from all others first; then a lone point,
+ * or one whose runs do not agree, again; then what may hide a change (dips towards 0, points
+ * without a sure sign); then the inside of the widest interval, or one of its points again; then
+ * the points that decide, a second time, for which the last of the runs are kept.  False when
+ * nothing is left to gain. */
 bool crossing_next(const crossing_point *points, int count, const crossing_options *options,
                    double *x);
 

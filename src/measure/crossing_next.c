@@ -7,9 +7,11 @@
 
 #define GRID_LEAST 5
 #define GRID_MOST 14
-#define REPEATS 4      /* runs of one position at most */
-#define INSIDE_MOST 14 /* runs for one crossing at most */
-#define DIP_GAP 0.15   /* least gap, as a log, that is searched for a dip */
+#define REPEATS 4        /* runs of one position at most */
+#define REPEATS_APART 5  /* where they do not agree */
+#define RUNS_TO_SETTLE 2 /* kept for each point that decides */
+#define INSIDE_MOST 14   /* runs for one crossing at most */
+#define DIP_GAP 0.15     /* least gap, as a log, that is searched for a dip */
 
 typedef struct search {
     const crossing_point *points; /* as measured */
@@ -79,7 +81,7 @@ static bool next_unsure(const search *s, const crossing_result *r, double *x)
         bool even =
             fabs(p->y) + CROSSING_LIKELY * p->error < 2 * CROSSING_LIKELY * s->options->floor;
         if (!within || even || crossing_sign(p, CROSSING_SURE)) continue;
-        if (runs_at(s, p->x) >= REPEATS) continue;
+        if (!crossing_is_settled(&s->m, i) || s->m.runs[i] >= REPEATS) continue;
         *x = p->x;
         return true;
     }
@@ -136,7 +138,7 @@ static bool next_inside(const search *s, const crossing *c, double *x)
     for (int i = 0; i < s->m.count; i++) {
         bool unsure = !crossing_sign(&p[i], CROSSING_SURE);
         if (p[i].x < c->low || p[i].x > c->high || !unsure || p[i].error <= worst) continue;
-        if (runs_at(s, p[i].x) >= REPEATS) continue;
+        if (!crossing_is_settled(&s->m, i) || s->m.runs[i] >= REPEATS) continue;
         worst = p[i].error;
         *x = p[i].x;
         found = true;
@@ -145,20 +147,85 @@ static bool next_inside(const search *s, const crossing *c, double *x)
 }
 
 /* The widest interval that can be made narrower. */
-static bool next_refinement(const search *s, crossing_result *r, double *x)
+static bool next_refinement(const search *s, crossing_result r, double *x)
 {
     for (;;) {
         int widest = -1;
         double width = s->options->target;
-        for (int c = 0; c < r->count; c++) {
-            if (crossing_half_width(&r->crossings[c]) <= width) continue;
-            width = crossing_half_width(&r->crossings[c]);
+        for (int c = 0; c < r.count; c++) {
+            if (crossing_half_width(&r.crossings[c]) <= width) continue;
+            width = crossing_half_width(&r.crossings[c]);
             widest = c;
         }
         if (widest < 0) return false;
-        if (next_inside(s, &r->crossings[widest], x)) return true;
-        r->crossings[widest] = r->crossings[--r->count];
+        if (next_inside(s, &r.crossings[widest], x)) return true;
+        r.crossings[widest] = r.crossings[--r.count];
     }
+}
+
+/* ---------------------------------------------------------------- runs that were disturbed */
+
+/* The sure points beside a crossing; without one, the point that says how far from even it is. */
+static bool decides(const crossing_result *r, double x)
+{
+    for (int c = 0; c < r->count; c++)
+        if (x == r->crossings[c].left || x == r->crossings[c].right) return true;
+    return !r->count && r->sign && x == r->at;
+}
+
+/* The only sure point between two crossings. */
+static bool is_lone(const crossing_result *r, double x)
+{
+    for (int c = 0; c + 1 < r->count; c++)
+        if (x == r->crossings[c].right && x == r->crossings[c + 1].left) return true;
+    return false;
+}
+
+static bool needs_again(const search *s, const crossing_result *r, int i, bool all)
+{
+    double x = s->m.points[i].x;
+    if (!crossing_is_settled(&s->m, i)) return s->m.runs[i] < REPEATS_APART;
+    return s->m.runs[i] < 2 && (all ? decides(r, x) : is_lone(r, x));
+}
+
+static int latest_run(const search *s, double x)
+{
+    int latest = s->count - 1;
+    while (latest > 0 && s->points[latest].x != x) latest--;
+    return latest;
+}
+
+/* What disturbs a whole run shows in nothing but another run at its place, after others.  So a
+ * place whose runs do not agree is measured again, and so is what stands alone or, with `all`, what
+ * decides; the one that was measured longest ago first. */
+static bool next_again(const search *s, const crossing_result *r, bool all, double *x)
+{
+    int now = s->count - 1, longest_ago = now;
+    bool any = false;
+    for (int i = 0; i < s->m.count; i++) {
+        if (!needs_again(s, r, i, all)) continue;
+        any = true;
+        int latest = latest_run(s, s->m.points[i].x);
+        if (latest >= longest_ago) continue;
+        longest_ago = latest;
+        *x = s->m.points[i].x;
+    }
+    if (longest_ago < now) return true;
+    if (!any || !all) return false;
+    *x = s->points[now].x; /* nothing else is left: another point that decides goes before it */
+    for (int i = 0; i < s->m.count; i++) {
+        double other = s->m.points[i].x;
+        if (decides(r, other) && other != s->points[now].x && s->m.runs[i] < REPEATS) *x = other;
+    }
+    return true;
+}
+
+/* Points that decide, and were measured once. */
+static int count_open(const search *s, const crossing_result *r)
+{
+    int open = 0;
+    for (int i = 0; i < s->m.count; i++) open += needs_again(s, r, i, true);
+    return open;
 }
 
 bool crossing_next(const crossing_point *points, int count, const crossing_options *options,
@@ -166,9 +233,12 @@ bool crossing_next(const crossing_point *points, int count, const crossing_optio
 {
     search s = {.points = points, .count = count, .options = options};
     crossing_result r;
-    if (count >= (options->most ? options->most : CROSSING_POINTS_MAX)) return false;
+    int left = (options->most ? options->most : CROSSING_POINTS_MAX) - count;
+    if (left <= 0) return false;
     if (next_of_grid(&s, x)) return true;
     crossing_merge(points, count, options, &s.m);
     crossing_analyze(points, count, options, &r);
-    return next_dip(&s, x) || next_unsure(&s, &r, x) || next_refinement(&s, &r, x);
+    if (next_again(&s, &r, left <= RUNS_TO_SETTLE * count_open(&s, &r), x)) return true;
+    if (next_dip(&s, x) || next_unsure(&s, &r, x)) return true;
+    return (left > RUNS_TO_SETTLE && next_refinement(&s, r, x)) || next_again(&s, &r, true, x);
 }

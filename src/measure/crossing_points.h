@@ -12,8 +12,13 @@
 
 typedef struct crossing_merged {
     crossing_point points[CROSSING_POINTS_MAX]; /* ascending; error includes the floor */
+    int runs[CROSSING_POINTS_MAX];              /* at each of them */
+    int agreeing[CROSSING_POINTS_MAX];          /* the most of these that agree with one */
     int count;
 } crossing_merged;
+
+/* Most of the runs of a point agree.  If not, its error covers all of them. */
+bool crossing_is_settled(const crossing_merged *m, int i);
 
 void crossing_merge(const crossing_point *points, int count, const crossing_options *options,
                     crossing_merged *out);

@@ -84,7 +84,8 @@ static be_status write_csv(const json_t *result, FILE *out, be_error *err)
                                             {"verdict", NULL, UNIT_TEXT, NULL},
                                             {"first_setting", NULL, UNIT_TEXT, NULL},
                                             {"second_setting", NULL, UNIT_TEXT, NULL},
-                                            {"runs", NULL, UNIT_COUNT, NULL}};
+                                            {"runs", NULL, UNIT_COUNT, NULL},
+                                            {"runs_agreeing", NULL, UNIT_COUNT, NULL}};
     json_t *rows = rows_of(result, NULL);
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], rows, -1};
     be_status status = report_write(&sheet, REPORT_CSV, out, err);
