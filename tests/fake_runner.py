@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """A runner that computes nothing: the tests' engine, which keeps the protocol or breaks it on wish.
 
-A step sleeps, or spins with --spin; everything it claims follows from --step.  The options name the
-faults; AT is the number of the `run` request at which one begins (1 is the first step).
+A step sleeps, or spins with --spin on the processor; everything it claims follows from --step.  The
+options name the faults; AT is the number of the `run` request at which one begins (1 is the first
+step).
 """
 import argparse
 import hashlib
@@ -111,7 +112,7 @@ class Fake:
                     devices=[{"id": "cpu", "name": "a fake processor"},
                              {"id": "cuda:0", "name": "a fake accelerator"}])
 
-    def native(self, request):
+    def ask_native(self, request):
         """The answer of the real native runner, on one thread of the processor."""
         if not self.child:
             self.child = subprocess.Popen([os.environ["BREAKEVEN_PROGRAM"], "runner"], text=True,
@@ -119,7 +120,10 @@ class Fake:
         changes = {"device": "cpu", "threads": 1} if request["op"] == "prepare" else {}
         self.child.stdin.write(json.dumps({**request, **changes}) + "\n")
         self.child.stdin.flush()
-        sys.stdout.write(self.child.stdout.readline())
+        return self.child.stdout.readline()
+
+    def native(self, request):
+        sys.stdout.write(self.ask_native(request))
         sys.stdout.flush()
 
     def prepare(self, request):
@@ -128,17 +132,18 @@ class Fake:
         if self.compared:
             self.native(request)
             return
-        self.batch, start = request["batch"], time.monotonic()
+        self.batch, start, parameters = request["batch"], time.monotonic(), 37250
         self.device = request["device"]
         prepare_ns = 1000000
         if self.wish.devices:
+            parameters = json.loads(self.ask_native(request))["parameters"]
             self.be_device(request["device"], again)
             prepare_ns += int((time.monotonic() - start) * 1e9)
         self.prepares += 1
         if self.wish.prepares is not None and self.prepares > self.wish.prepares:
             raise MemoryError
         where = ",".join(map(str, sorted(os.sched_getaffinity(0)))) if self.wish.where else "sleep"
-        self.answer(parameters=37250, device_name="a fake processor", implementation=where,
+        self.answer(parameters=parameters, device_name="a fake processor", implementation=where,
                     precision=self.wish.precision or request["precision"],
                     threads=self.wish.threads or request["threads"],
                     prepare_ns=prepare_ns,
@@ -219,7 +224,7 @@ class Fake:
             self.pending_until = start + wanted
             self.work(0.2 * wanted)
         else:
-            self.work(wanted, wish.spin)
+            self.work(wanted, wish.spin and self.device == "cpu")
         wall = time.monotonic() - start
         wall *= wish.claim * (1 - abs(self.random.gauss(0, wish.noise)) if wish.noise else 1)
         if self.runs == wish.at:

@@ -192,6 +192,28 @@ class Sweep(SweepTest):
         self.assertTrue(any("dropped out at batch" in note for note in page["notes"]))
         self.assertEqual([side["missing"] for side in page["sides"]], [False, True])
 
+    def test_width_and_size(self):
+        """The network changes with the axis: what its runner holds, what it computes, and what it
+        is compared with."""
+        self.devices({"cpu": {"step": 2e-3}, "cuda:0": {"step": 8e-3}})
+        for axis, noun, low, high in (("width", "width", 1, 2), ("size", "image size", 29, 30)):
+            file = self.path(axis + ".jsonl")
+            page = self.good(*self.arguments(f"{axis}={low}..{high}", "--batch", "4", "-o", file),
+                             env=self.environment)
+            self.assertIn(f"training, fp32: {noun} from {low} to {high}, batch 4\n", page)
+            self.assertRegex(page, rf"\n *{axis} +cpu 1 thread +cuda:0 ")
+            self.assertIn(f"no crossing from {axis} {low} to {high}: PyTorch cpu", page)
+            with open(file, encoding="utf-8") as lines:
+                points = [line for line in map(json.loads, lines) if line["kind"] == "point"]
+            small, large = ({(c[axis], c["params"], c["flops_per_step"], c["batch"])
+                             for point in points if point["x"] == x for c in point["contenders"]}
+                            for x in (low, high))
+            (at_low, few, little, batch), = small
+            (at_high, many, much, same_batch), = large
+            self.assertEqual((at_low, at_high, batch, same_batch), (low, high, 4, 4))
+            self.assertEqual((few, many), (37250, 147706 if axis == "width" else 51330))
+            self.assertGreater(much, (1.9 if axis == "width" else 1.02) * little)
+
     def test_steps(self):
         """0.4 s of start-up against 4 ms a step more: they meet at 100 steps."""
         self.devices({"cpu": {"step": 6e-3}, "cuda:0": {"step": 2e-3, "start": 0.4}})
@@ -205,6 +227,12 @@ class Sweep(SweepTest):
         for run in pair["whole"]:
             self.assertLess(abs(run["seconds"] / run["expected_s"] - 1), 0.5)
         page = self.good(*self.arguments("steps=10..10000", "--resume"), env=self.environment)
+        self.assertIn("training, fp32: number of steps from 10 to 10,000, batch 100\n", page)
+        self.assertRegex(page, r"\n *steps +cpu 1 thread +cuda:0 ")
+        with open(result["file"], encoding="utf-8") as lines:
+            points = [line for line in map(json.loads, lines) if line["kind"] == "point"]
+        self.assertEqual({(c["batch"], c["params"]) for p in points for c in p["contenders"]},
+                         {(100, 37250)})
         self.assertRegex(page, r"below \d+ steps \(\d+–\d+\) PyTorch cpu 1 thread is faster")
         self.assertIn("whole trainings, run to check that", page)
 
