@@ -53,6 +53,27 @@ class ExplainTest(FolderTest):
         page = self.explained()
         self.assertRegex(" ".join(page.split()), r"Predicted: \d[\d.]* s, \d{6,} % too long")
         self.check_page(page)
+        self.check_quick_verdict()
+
+    def check_quick_verdict(self):
+        """For programs it is what explain and advise say of the same records."""
+        path = self.path("quick.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.good(*SMALL, "--engine", "native", "--device", "cpu", "--threads", "1",
+                                 "--max-time", "0.2", "--format", "json",
+                                 env={"XDG_CACHE_HOME": self.folder}))
+        with open(path, encoding="utf-8") as file:
+            record, advice = json.load(file)
+        self.assertEqual(record["workload"], "cnn-fashion")
+        self.assertGreater(record["explain"]["wall_s"], 0)
+        self.assertIn("kind", record["cause"])
+        later, = json.loads(self.good("advise", "cnn-fashion", "--from", path, "--batch",
+                                      record["batch"], "--format", "json"))
+        self.assertEqual((advice["kind"], advice["candidates"][0]["standing"]), ("advice", "best"))
+        self.assertEqual((advice["from"], later["from"]), (None, path))
+        self.assertEqual(advice.keys(), later.keys())
+        self.assertAlmostEqual(advice["candidates"][0]["total_s"]["point"],
+                               later["candidates"][0]["total_s"]["point"], places=6)
 
     def check_tried(self, record):
         """A sample of the trial against one of the measurement, by its own verdict."""

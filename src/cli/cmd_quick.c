@@ -19,6 +19,16 @@ static void add_unusable(const bench_plan *plan, json_t *missing)
                                             json_object_get(device, "reason")));
 }
 
+/* For programs: the records of explain with the cause, then the object of advise. */
+static be_status write_records(json_t *records, json_t *advice, report_format format, be_error *err)
+{
+    json_t *all = json_copy(records);
+    if (advice && (format == REPORT_JSON || format == REPORT_JSONL)) json_array_append(all, advice);
+    be_status status = bench_write(all, format, stdout, err);
+    json_decref(all);
+    return status;
+}
+
 static be_status write_page(measurement *m, json_t *records, be_error *err)
 {
     report_format format = cli_format(m->cli);
@@ -30,7 +40,7 @@ static be_status write_page(measurement *m, json_t *records, be_error *err)
     if (format == REPORT_TABLE)
         quick_write(&(quick_page){records, advice, missing}, stdout);
     else
-        status = bench_write(records, format, stdout, err);
+        status = write_records(records, advice, format, err);
     json_decref(advice);
     json_decref(missing);
     return status;
