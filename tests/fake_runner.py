@@ -24,7 +24,7 @@ def options():
     parser.add_argument("--schema", type=int, default=1)
     parser.add_argument("--step", type=float, default=0.001, help="seconds of one step")
     parser.add_argument("--first", type=float, default=0, help="more seconds for the first step")
-    parser.add_argument("--noise", type=float, default=0, help="relative noise of the claimed time")
+    parser.add_argument("--noise", type=float, default=0, help="how much longer runs take, by chance")
     parser.add_argument("--seed", type=int, default=1, help="of the noise")
     parser.add_argument("--spin", action="store_true")
     parser.add_argument("--spin-after", type=float, default=0,
@@ -218,6 +218,7 @@ class Fake:
         wanted = wish.step * (10 if wish.constant else steps)
         if self.runs == 1:
             wanted += wish.first
+        wanted *= 1 + abs(self.random.gauss(0, wish.noise))
         if wish.unsynchronised or wish.unsynchronised_silent:
             self.work(max(0.0, self.pending_until - time.monotonic()))
             start = time.monotonic()
@@ -226,7 +227,7 @@ class Fake:
         else:
             self.work(wanted, wish.spin and self.device == "cpu")
         wall = time.monotonic() - start
-        wall *= wish.claim * (1 - abs(self.random.gauss(0, wish.noise)) if wish.noise else 1)
+        wall *= wish.claim
         if self.runs == wish.at:
             wall += wish.jump
         if wish.energy:

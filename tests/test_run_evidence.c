@@ -211,22 +211,33 @@ static void a_clock_that_jumps_is_found(void **state)
     conductor_report_free(report);
 }
 
-/* So noisy that nothing can be decided: UNSURE and why, within the time limit. */
-static void noise_ends_unsure_with_its_reason(void **state)
+static conductor_report *noisy_pair(const char *seed, const char *other_seed)
 {
-    (void)state;
     be_error err = {0};
     fake f[2];
     conductor_options o = quick_options();
     o.stop.max_samples = 0;
     o.stop.max_time_s = 1;
     conductor_contender both[] = {
-        contender(FAKE(&f[0], "--step", "0.002", "--noise", "0.15", "--seed", "1")),
-        contender(FAKE(&f[1], "--step", "0.002", "--noise", "0.15", "--seed", "2"))};
+        contender(FAKE(&f[0], "--step", "0.002", "--noise", "0.4", "--seed", seed)),
+        contender(FAKE(&f[1], "--step", "0.002", "--noise", "0.4", "--seed", other_seed))};
     conductor_report *report = NULL;
     int64_t start_ns = clock_now_ns();
     ASSERT_OK(conductor_run(both, 2, &o, &report, &err));
     assert_true(clock_now_ns() - start_ns < 20000000000);
+    return report;
+}
+
+/* So noisy that nothing can be decided: UNSURE and why, within the time limit.  Intervals of 95 %
+ * are wrong once in twenty; twice in a row they are not. */
+static void noise_ends_unsure_with_its_reason(void **state)
+{
+    (void)state;
+    conductor_report *report = noisy_pair("1", "2");
+    if (report->results[0].verdict != STATS_UNSURE) {
+        conductor_report_free(report);
+        report = noisy_pair("3", "4");
+    }
     const conductor_result *r = &report->results[0];
     if (r->verdict != STATS_UNSURE) fail_msg("%s", stats_verdict_name(r->verdict));
     assert_int_equal(r->stop, STOP_TIME_LIMIT);
