@@ -24,7 +24,8 @@ def options():
     parser.add_argument("--schema", type=int, default=1)
     parser.add_argument("--step", type=float, default=0.001, help="seconds of one step")
     parser.add_argument("--first", type=float, default=0, help="more seconds for the first step")
-    parser.add_argument("--noise", type=float, default=0, help="how much longer runs take, by chance")
+    parser.add_argument("--noise", type=float, default=0,
+                        help="how much longer runs take, by chance")
     parser.add_argument("--seed", type=int, default=1, help="of the noise")
     parser.add_argument("--spin", action="store_true")
     parser.add_argument("--spin-after", type=float, default=0,
