@@ -2,6 +2,7 @@
 #include "gpu_host.h"
 
 #include <dlfcn.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,13 @@ typedef struct host_buffer {
     size_t bytes;
 } host_buffer;
 
+/* A text that was compiled; the code of place k is FOLDER/k.so. */
+typedef struct host_code {
+    char *text;
+    struct host_code *next;
+    int number;
+} host_code;
+
 typedef struct host_driver {
     gpu_driver base;
     gpu_host_kind kind;
@@ -37,7 +45,7 @@ typedef struct host_driver {
     gpu_host_change *change;
     void *change_context;
     char folder[64];
-    int files;
+    host_code *codes;
     host_buffer buffers[BUFFERS_MAX];
 } host_driver;
 
@@ -60,9 +68,24 @@ struct gpu_sequence {
     gpu_launch launches[];
 };
 
+#define CODE_PATH_MAX 128
+
+static const char *code_path(const host_driver *d, int number, const char *ending, char *path)
+{
+    snprintf(path, CODE_PATH_MAX, "%s/%d.%s", d->folder, number, ending);
+    return path;
+}
+
 static void host_close(gpu_driver *driver)
 {
     host_driver *d = (host_driver *)driver;
+    for (host_code *c = d->codes, *next; c; c = next) {
+        char object[CODE_PATH_MAX];
+        next = c->next;
+        unlink(code_path(d, c->number, "so", object));
+        free(c->text);
+        free(c);
+    }
     rmdir(d->folder);
     free(d);
 }
@@ -181,13 +204,11 @@ static be_status run_compiler(const host_driver *d, const char *source, const ch
         GPU_HOST_CC, "-std=gnu17", "-w",   "-O0",  "-fPIC", "-shared", "-Wl,-Bsymbolic",
         "-DFIBERS",  "-o",         object, source, "-lm",   NULL};
     const char **arguments = d->kind == GPU_HOST_SERIAL ? serial : fibers;
-    pid_t child = fork();
-    if (child == 0) {
-        execvp(arguments[0], (char *const *)arguments);
-        _exit(127);
-    }
+    pid_t child;
     int status = 0;
-    if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+    /* A fork would copy the page tables of all that the sanitizers reserve. */
+    if (posix_spawnp(&child, arguments[0], NULL, NULL, (char *const *)arguments, environ) != 0 ||
+        waitpid(child, &status, 0) != child || status != 0)
         FAIL(err, BE_DRIVER, "%s of %s failed (%d); the log is above", GPU_HOST_CC, source, status);
     return BE_OK;
 }
@@ -203,31 +224,51 @@ static void module_free(gpu_driver *driver, gpu_module *module)
     free(module);
 }
 
+static be_status compile_text(const host_driver *d, const char *text, int number, be_error *err)
+{
+    char source[CODE_PATH_MAX], object[CODE_PATH_MAX];
+    FILE *file = fopen(code_path(d, number, "c", source), "w");
+    if (!file) abort();
+    fputs(text, file);
+    write_wrappers(file, text);
+    fclose(file);
+    be_status status = run_compiler(d, source, code_path(d, number, "so", object), err);
+    unlink(source);
+    return status;
+}
+
+/* The code of a text, compiled when it first comes. */
+static be_status find_code(host_driver *d, const char *text, int *number, be_error *err)
+{
+    for (const host_code *c = d->codes; c; c = c->next) {
+        *number = c->number;
+        if (strcmp(c->text, text) == 0) return BE_OK;
+    }
+    *number = d->codes ? d->codes->number + 1 : 0;
+    TRY(compile_text(d, text, *number, err));
+    host_code *code = malloc(sizeof *code);
+    if (!code) abort();
+    *code = (host_code){strdup(text), d->codes, *number};
+    if (!code->text) abort();
+    d->codes = code;
+    return BE_OK;
+}
+
+/* Loaded anew each time, so that local memory holds nothing of an earlier program. */
 static be_status compile_one(host_driver *d, const gpu_text *text, gpu_module **out, be_error *err)
 {
-    char source[128], object[128];
-    gpu_module *module = calloc(1, sizeof *module);
+    int number;
+    char object[CODE_PATH_MAX];
     char *changed = d->change ? d->change(text->name, text->text, d->change_context) : NULL;
-    const char *used = changed ? changed : text->text;
-    snprintf(source, sizeof source, "%s/%d.c", d->folder, d->files);
-    snprintf(object, sizeof object, "%s/%d.so", d->folder, d->files++);
-    FILE *file = fopen(source, "w");
-    if (!file || !module) abort();
-    fputs(used, file);
-    write_wrappers(file, used);
-    fclose(file);
+    be_status status = find_code(d, changed ? changed : text->text, &number, err);
     free(changed);
-    be_status status = run_compiler(d, source, object, err);
-    if (status == BE_OK) {
-        module->handle = dlopen(object, RTLD_NOW | RTLD_LOCAL);
-        if (!module->handle)
-            status = status_fail(err, __FILE__, __LINE__, BE_DRIVER, "%s", dlerror());
-    }
-    unlink(source);
-    unlink(object);
-    if (status != BE_OK) {
+    TRY(status);
+    gpu_module *module = calloc(1, sizeof *module);
+    if (!module) abort();
+    module->handle = dlopen(code_path(d, number, "so", object), RTLD_NOW | RTLD_LOCAL);
+    if (!module->handle) {
         module_free(&d->base, module);
-        return status;
+        FAIL(err, BE_DRIVER, "%s", dlerror());
     }
     module->group_id = dlsym(module->handle, "dialect_group_id");
     module->group_count = dlsym(module->handle, "dialect_group_count");
