@@ -65,6 +65,16 @@ char *support_path(char *out, size_t room, const char *folder, const char *name)
     return out;
 }
 
+void support_quick_kernels(void)
+{
+    const char *set = getenv("POCL_EXTRA_BUILD_FLAGS");
+    char *flags = NULL;
+    if (asprintf(&flags, "%s -cl-opt-disable", set ? set : "") < 0 ||
+        setenv("POCL_EXTRA_BUILD_FLAGS", flags, 1) != 0)
+        abort();
+    free(flags);
+}
+
 void support_write_file(const char *path, const void *bytes, size_t count)
 {
     FILE *file = fopen(path, "wb");

@@ -44,4 +44,7 @@ void support_write_file(const char *path, const void *bytes, size_t count);
 int support_fail_each_allocation(be_status (*attempt)(void *context, be_error *err), void *context,
                                  int limit);
 
+/* From now on PoCL compiles kernels without optimizing: for kernels that run only once or twice. */
+void support_quick_kernels(void);
+
 #endif

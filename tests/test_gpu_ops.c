@@ -9,8 +9,8 @@
  * and host.  The group size 0 is the one that the op wants.
  *
  * Nearly all of the time on a processor is PoCL's compiling, so PoCL is told to leave half of it:
- * its front end does not optimize.  test_gpu_training compiles as users do.  POCL_EXTRA_BUILD_FLAGS
- * in the environment comes first; empty is as users do. */
+ * its front end does not optimize (support_quick_kernels).  test_opencl_faults compiles as users
+ * do. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -20,6 +20,7 @@
 #include "gpu_conformance.h"
 #include "gpu_host.h"
 #include "ops_case.h"
+#include "support.h"
 
 typedef struct options {
     const char *program, *target, *op, *one_case;
@@ -82,19 +83,23 @@ static void run_group(const options *o, const target *t, const ops_case *c, int 
     free(text);
 }
 
+/* Ops with more cases than this try another size and tile with every second one. */
+#define FEW_CASES 8
+
 /* The first group size and the tile that the model prefers; and of the other sizes and tiles each
  * case has another one: compiling takes long. */
 static void run_case(const options *o, const target *t, const be_op *op, int k)
 {
     ops_case c;
-    int others = t->group_count - 1;
+    int others = t->group_count - 1, turn = op->case_count > FEW_CASES ? k / 2 : k;
+    bool has_turn = op->case_count <= FEW_CASES || k % 2 == 0;
     if (!ops_case_open(&c, op, &op->cases[k], o->seed, stderr)) abort();
     if (o->group >= 0) {
         run_group(o, t, &c, o->group);
     } else {
         run_group(o, t, &c, t->groups[0]);
-        ((gpu_device *)t->device)->forced_way = 1 + k % 7;
-        if (others) run_group(o, t, &c, t->groups[1 + k % others]);
+        ((gpu_device *)t->device)->forced_way = 1 + turn % 7;
+        if (others && has_turn) run_group(o, t, &c, t->groups[1 + turn % others]);
         ((gpu_device *)t->device)->forced_way = 0;
     }
     ops_case_close(&c);
@@ -186,7 +191,7 @@ int main(int argc, char **argv)
     target cudnn = {.name = "cudnn", .group_count = 1, .groups = {0}};
     target clblast = {.name = "clblast", .group_count = 1, .groups = {0}};
     target host = {.name = "host", .group_count = 1, .groups = {1}};
-    setenv("POCL_EXTRA_BUILD_FLAGS", "-cl-opt-disable", 0);
+    support_quick_kernels();
     if (is_wanted(o.target, "opencl")) try_device(&o, &opencl, "opencl:0", NULL);
     if (o.target && strcmp(o.target, "clblast") == 0)
         try_device(&o, &clblast, "opencl:0", "clblast");

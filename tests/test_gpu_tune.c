@@ -35,7 +35,7 @@ static int set_up(void **state)
     if (!getenv("POCL_CACHE_DIR") && getenv("XDG_CACHE_HOME"))
         setenv("POCL_CACHE_DIR",
                support_path(path, sizeof path, getenv("XDG_CACHE_HOME"), "pocl/kcache"), 1);
-    setenv("POCL_EXTRA_BUILD_FLAGS", "-cl-opt-disable", 0);
+    support_quick_kernels();
     unsetenv("BREAKEVEN_TUNE_SECONDS");
     /* It compiles a text once in the life of the process. */
     if (getenv("BREAKEVEN_FAULTY_OPENCL"))
