@@ -84,8 +84,8 @@ BE_CHECKED be_status stats_ratio(const double *first, const double *second, int3
 
 /* The verdict on a ratio first / second of times.
  *
- * Two runs of the same program differ by a percent or two for reasons that no repetition removes:
- * addresses, the placement of threads.  A ratio within 2.5 % of 1 (STATS_SAME_BAND) is therefore
+ * Two processes of the same program may differ by a percent for reasons that no repetition removes:
+ * addresses, and the placement of threads where the system binds none.  A ratio within 2.5 % of 1 (STATS_SAME_BAND) is therefore
  * never called a difference, even where its interval excludes 1; half of the 5 % that must be found
  * (STATS_MATTERS) makes both errors equally unlikely.
  *   FASTER, SLOWER  the interval excludes 1 and the estimate lies beyond the band;
