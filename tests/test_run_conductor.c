@@ -166,18 +166,18 @@ static void a_planted_difference_is_found(void **state)
     be_error err = {0};
     fake f[LANES];
     conductor_options options = conductor_options_default();
-    options.stop.max_time_s = 4;
-    options.block_s = 0.05;
+    options.stop.max_time_s = 2;
     options.warm_up_s = 0.05;
     conductor_contender all[] = {contender(FAKE(&f[0], "--step", "0.010", "--spin")),
                                  contender(FAKE(&f[1], "--step", "0.010", "--spin")),
                                  contender(FAKE(&f[2], "--step", "0.0105", "--spin"))};
+    for (int i = 0; i < LANES; i++) all[i].job.device = "cpu";
     conductor_report *report = NULL;
     ASSERT_OK(conductor_run(all, LANES, &options, &report, &err));
     assert_verdict(report, 0, 1, STATS_SAME);
     assert_verdict(report, 0, 2, STATS_FASTER);
     assert_verdict(report, 2, 1, STATS_SLOWER);
-    assert_true(report->results[0].busy_threads > 0.02 && report->results[0].busy_threads < 1.2);
+    assert_true(report->results[0].busy_threads > 0.5 && report->results[0].busy_threads < 1.2);
     conductor_report_free(report);
 }
 
@@ -434,19 +434,19 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest timed[] = {
         cmocka_unit_test(numbers_of_a_sound_contender),
-        cmocka_unit_test(runners_of_a_pool_are_used_again),
         cmocka_unit_test(blocks_are_interleaved_in_turning_order),
         cmocka_unit_test(contenders_are_compared_by_the_sample),
         cmocka_unit_test(an_unsynchronised_runner_is_flagged),
         cmocka_unit_test(a_runner_that_lies_about_time_is_refused),
         cmocka_unit_test(threads_that_spin_on_are_waited_for),
     };
-    /* It takes ten seconds, and a sanitizer would see nothing but the tests above once more. */
+    /* It takes six seconds, and a sanitizer would see nothing but the tests above once more. */
     const struct CMUnitTest timed_for_long[] = {
-        cmocka_unit_test(like_contenders_get_the_same_cores),
         cmocka_unit_test(a_planted_difference_is_found),
     };
     const struct CMUnitTest broken[] = {
+        cmocka_unit_test(runners_of_a_pool_are_used_again),
+        cmocka_unit_test(like_contenders_get_the_same_cores),
         cmocka_unit_test(a_runner_that_ends_is_explained),
         cmocka_unit_test(a_runner_that_hangs_is_killed),
         cmocka_unit_test(a_runner_that_breaks_the_protocol_is_refused),

@@ -43,6 +43,9 @@ static conductor_options conducting(const cli_options *cli)
     if (values[OPTION_TIME].given) options.stop.min_time_s = values[OPTION_TIME].real;
     if (options.stop.min_time_s > options.stop.max_time_s)
         options.stop.min_time_s = options.stop.max_time_s;
+    /* Who wants it short means all of it. */
+    options.warm_up_s = fmin(options.warm_up_s, options.stop.max_time_s / 2);
+    options.phases_s = fmin(options.phases_s, options.stop.max_time_s / 2);
     return options;
 }
 

@@ -212,7 +212,7 @@ static void set_rule(sweep *s, int lanes)
                                        .max_samples = 60,
                                        .min_time_s = fmin(0.15, lane_s),
                                        .max_time_s = lane_s,
-                                       .target_relative = 0.02,
+                                       .target_relative = 0.05, /* the ratio decides */
                                        .target_ratio = 0.015,
                                        .clear_ratio = 0.1};
 }

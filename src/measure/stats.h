@@ -85,9 +85,9 @@ BE_CHECKED be_status stats_ratio(const double *first, const double *second, int3
 /* The verdict on a ratio first / second of times.
  *
  * Two processes of the same program may differ by a percent for reasons that no repetition removes:
- * addresses, and the placement of threads where the system binds none.  A ratio within 2.5 % of 1 (STATS_SAME_BAND) is therefore
- * never called a difference, even where its interval excludes 1; half of the 5 % that must be found
- * (STATS_MATTERS) makes both errors equally unlikely.
+ * addresses, and the placement of threads where the system binds none.  A ratio within 2.5 % of 1
+ * (STATS_SAME_BAND) is therefore never called a difference, even where its interval excludes 1;
+ * half of the 5 % that must be found (STATS_MATTERS) makes both errors equally unlikely.
  *   FASTER, SLOWER  the interval excludes 1 and the estimate lies beyond the band;
  *   SAME            the estimate lies in the band and the interval excludes differences of 5 %;
  *   UNSURE          anything else: too few or too noisy blocks. */

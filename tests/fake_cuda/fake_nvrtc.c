@@ -2,11 +2,15 @@
  *
  * It takes the kernel's text without the dialect of CUDA (FAKE_CUDA_DIALECT), puts that of the host
  * (FAKE_HOST_DIALECT) in front and a function behind for each kernel that calls it for every group,
- * and lets cc make a shared library of it.  FAKE_NVRTC_FAIL: result of nvrtcCompileProgram. */
+ * and lets cc make a shared library of it.  FAKE_NVRTC_FAIL: result of nvrtcCompileProgram.
+ * FAKE_NVRTC_CACHE: the folder for what was made, by its source. */
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -104,9 +108,48 @@ static void write_text(FILE *out, const char *text)
     fprintf(out, "%.*s#define GROUP 1%s", (int)(group - text), text, group + strcspn(group, "\n"));
 }
 
+/* FNV-1a. */
+static uint64_t hash(uint64_t state, const char *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        state = (state ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
+    return state;
+}
+
+/* Where the code of a source is kept for the next process, "" if nowhere: many tests start programs
+ * that compile the same kernels. */
+static void place_of(const char *source, char *out, size_t size)
+{
+    const char *folder = getenv("FAKE_NVRTC_CACHE"), *files[] = {source, FAKE_HOST_DIALECT};
+    uint64_t state = UINT64_C(0xcbf29ce484222325);
+    *out = 0;
+    if (!folder) return;
+    for (int i = 0; i < 2; i++) {
+        size_t bytes = 0;
+        char *text = read_all(files[i], &bytes);
+        if (!text) return;
+        state = hash(state, text, bytes);
+        free(text);
+    }
+    mkdir(folder, 0777);
+    snprintf(out, size, "%s/%016" PRIx64 ".so", folder, state);
+}
+
+/* Whole or not at all: another process may do the same. */
+static void keep(const char *path, const char *code, size_t bytes)
+{
+    char written[600];
+    snprintf(written, sizeof written, "%s.%ld", path, (long)getpid());
+    FILE *file = fopen(written, "wb");
+    if (!file) return;
+    bool whole = fwrite(code, 1, bytes, file) == bytes;
+    whole = fclose(file) == 0 && whole;
+    if (!whole || rename(written, path) != 0) unlink(written);
+}
+
 static int compile_in(nvrtc_program program, const char *folder)
 {
-    char source[200], library[200], log[200], command[900];
+    char source[200], library[200], log[200], kept[500], command[900];
     size_t bytes = 0;
     snprintf(source, sizeof source, "%s/kernel.c", folder);
     snprintf(library, sizeof library, "%s/kernel.so", folder);
@@ -118,13 +161,19 @@ static int compile_in(nvrtc_program program, const char *folder)
     fputc('\n', out);
     write_calls(out, program->text);
     fclose(out);
-    snprintf(command, sizeof command,
-             "cc -std=gnu17 -O1 -w -shared -fPIC -Wl,-Bsymbolic -o %s %s -lm >%s 2>&1", library,
-             source, log);
-    int status = system(command);
+    place_of(source, kept, sizeof kept);
     free(program->log);
-    program->log = read_all(log, &bytes);
-    char *code = status == 0 ? read_all(library, &bytes) : NULL;
+    program->log = NULL;
+    char *code = *kept ? read_all(kept, &bytes) : NULL;
+    if (!code) {
+        snprintf(command, sizeof command,
+                 "cc -std=gnu17 -O1 -w -shared -fPIC -Wl,-Bsymbolic -o %s %s -lm >%s 2>&1", library,
+                 source, log);
+        int status = system(command);
+        program->log = read_all(log, &bytes);
+        code = status == 0 ? read_all(library, &bytes) : NULL;
+        if (code && *kept) keep(kept, code, bytes);
+    }
     unlink(source), unlink(library), unlink(log);
     if (!code) return NVRTC_COMPILATION;
     fake_code head = {FAKE_CODE_MAGIC, bytes};
