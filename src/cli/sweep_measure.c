@@ -12,7 +12,7 @@
 #include "report/sheet.h"
 
 #define EXPECTED_RUNS 24    /* among which the time is shared out */
-#define LANE_OVERHEAD_S 0.9 /* prepare, first step, warm-up and checks of a contender, and waits */
+#define LANE_OVERHEAD_S 0.9 /* prepare, first step, warm-up, checks, waits */
 #define LANE_STEPS 10       /* that a contender does at least */
 #define TARGET 0.07         /* half width of a crossing's interval */
 #define RUNS_MOST 60        /* of a pair */
