@@ -125,6 +125,10 @@ int main(int argc, char **argv)
         return 2;
     }
     o.stretch_s = calloc((size_t)o.rounds + 1, sizeof(double));
+    if (!o.stretch_s) {
+        fprintf(stderr, "bench_overhead: no memory for %d rounds; ask for fewer\n", o.rounds);
+        return 5;
+    }
     be_status status = contest_open(&c, "cnn-fashion", &err);
     if (status == BE_OK) status = loop_start(&o, argv[2], threads, &err);
     if (status == BE_OK) status = measure(&o, &c, argv[1], threads, &report, &err);

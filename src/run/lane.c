@@ -156,8 +156,6 @@ static be_status lane_keep(lane *l, const char **out, const char *text, be_error
     return arena_printf(l->memory, out, err, "%s", text);
 }
 
-/* Cores of one machine differ by some percent, for as long as a neighbour on the other thread of
- * one is at work: contenders with as many threads get the same cores. */
 static be_status lane_start_runner(lane *l, be_error *err)
 {
     const conductor_contender *c = l->contender;

@@ -14,9 +14,7 @@
 #define ROUND_NS 4000000 /* wished length of a round */
 #define ROUND_STEPS_MAX 30
 #define SEED 7
-#define ACCELERATOR_TIMES                                                   \
-    4 /* the batch of wide networks, where small ones leave most units idle \
-       */
+#define ACCELERATOR_TIMES 4 /* the batch of wide networks: small ones leave most units idle */
 #define LAYERS 4
 
 /* ---------------------------------------------------------------- the networks */
