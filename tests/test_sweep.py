@@ -108,11 +108,15 @@ class Sweep(SweepTest):
         self.assert_crossing(self.sweep("batch=16..128", "--resume", file))
         self.assertEqual(self.prepared(), before)
         with open(file, "rb+") as kept:
+            lost = int(json.loads(kept.read().splitlines()[-1])["x"])
             kept.truncate(os.path.getsize(file) - 100)
         result = self.sweep("batch=16..128", "--resume", file)
         self.assert_crossing(result)
         again = self.prepared()[len(before):]
-        self.assertTrue(2 <= len(again) <= 8, again)
+        # On a busy machine what was lost may come out otherwise, and call for more places; never
+        # for the far ones of the range.
+        self.assertEqual(set(again[:2]), {f"cpu {lost}", f"cuda:0 {lost}"})
+        self.assertFalse({"cpu 16", "cpu 128"} & set(again), again)
         with open(file, encoding="utf-8") as kept:
             lines = [json.loads(line) for line in kept]
         self.assertEqual([line["kind"] for line in lines],
