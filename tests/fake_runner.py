@@ -270,6 +270,7 @@ class Fake:
 
     def measure(self, request):
         """The rate is the time now: no two answers are equal."""
+        time.sleep(request.get("seconds", 0))
         rate = None if self.wish.unknown else time.time_ns()
         copies = [{"bytes": 4096, "up_s": 1e-6, "down_s": 2e-6}]
         self.answer(limits={
@@ -278,6 +279,13 @@ class Fake:
             "flops_bf16": None, "memory_bytes_per_s": 1e10, "cache_bytes_per_s": None,
             "launch_s": 1e-6, "round_trip_s": 5e-6, "transfers": copies,
             "unix_s": int(time.time()) - self.wish.age})
+
+    def calibrate(self, request):
+        """Its point's time is the time now; none without seconds."""
+        size = {"op": "nap", "implementation": "sleep", "out": 1, "in": 1, "kernel": 1, "pixels": 1,
+                "batch": 1, "passes": 1, "elements": 1, "flops": 1, "bytes": 1, "launches": 1}
+        points = [{**size, "seconds": time.time()}] if request["seconds"] > 0 else []
+        self.answer(ops=[{**size, "seconds": 0}], points=points)
 
     def phases(self, request):
         steps = request["steps"]

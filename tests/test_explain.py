@@ -40,18 +40,10 @@ class ExplainTest(FolderTest):
         self.assertAlmostEqual(found["launches"], sum(op["launches"] for op in found["ops"]),
                                delta=1e-6)
         self.check_tried(record)
-        # The second time points come from their file: here all of them ten thousand times as slow.
-        files = [os.path.join(folder, name) for folder, _, names in os.walk(self.folder)
-                 for name in names if "-points.json" in name]
-        self.assertEqual(len(files), 1, files)
-        with open(files[0], encoding="utf-8") as file:
-            kept = json.load(file)
-        for point in kept["points"]:
-            point["seconds"] *= 1e4
-        with open(files[0], "w", encoding="utf-8") as file:
-            json.dump(kept, file)
+        # What the processor attains is found anew each time, beside the measurement.
+        self.assertEqual([name for _, _, names in os.walk(self.folder) for name in names
+                          if "-points" in name], [])
         page = self.explained()
-        self.assertRegex(" ".join(page.split()), r"Predicted: \d[\d.]* s, \d{6,} % too long")
         self.check_page(page)
         self.check_quick_verdict()
 

@@ -2,9 +2,12 @@
  * fake runner answers each request with another rate. */
 #include <dirent.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "fake.h"
 #include "run/machine.h"
@@ -30,14 +33,21 @@ static int tear_down(void **state)
 static machine_source source;
 
 /* Of "cpu" by the fake runner with these options, which end with NULL. */
-static be_status ask(const char *const *options, bool refresh, limits *out, be_error *err)
+static be_status ask_so(const char *const *options, const machine_options *how, limits *out,
+                        be_error *err)
 {
     fake f;
     engine native = {.name = "native"};
-    machine_options how = {.refresh = refresh, .source = &source};
     fake_fill(&f, options);
     for (int i = 0; i < 7; i++) native.argv[i] = f.argv[i];
-    return machine_limits(&native, "cpu", 2, &how, out, err);
+    return machine_limits(&native, "cpu", 2, how, out, err);
+}
+
+/* However busy the machine is: other tests run beside this one. */
+static be_status ask(const char *const *options, bool refresh, limits *out, be_error *err)
+{
+    machine_options how = {.refresh = refresh, .source = &source, .busy_most = INFINITY};
+    return ask_so(options, &how, out, err);
 }
 
 #define ASK(refresh, out, ...) ask((const char *[]){__VA_ARGS__, NULL}, (refresh), (out), &err)
@@ -116,6 +126,30 @@ static void what_was_not_believed_is_not_kept(void **state)
     }
 }
 
+static void what_was_measured_beside_other_programs_is_not_kept(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    limits found;
+    machine_options how = {.refresh = true, .source = &source, .busy_most = 0.001, .seconds = 0.3};
+    pid_t other = fork();
+    if (other == 0) alarm(10); /* should this test end early */
+    while (other == 0) {
+    }
+    ASSERT_OK(ask_so((const char *[]){"--age", "7", NULL}, &how, &found, &err));
+    assert_non_null(strstr(source.note, "cpu: other programs used "));
+    assert_non_null(strstr(source.note, " % of the processors meanwhile"));
+    how.refresh = false;
+    how.busy_most = INFINITY;
+    ASSERT_OK(ask_so((const char *[]){"--age", "7", NULL}, &how, &found, &err));
+    assert_false(source.cached);
+    assert_string_equal(source.note, "");
+    ASSERT_OK(ask_so((const char *[]){"--age", "7", NULL}, &how, &found, &err));
+    assert_true(source.cached);
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+}
+
 static void a_folder_that_cannot_be_written_is_a_note(void **state)
 {
     (void)state;
@@ -158,6 +192,7 @@ int main(void)
         cmocka_unit_test(damaged_and_foreign_files_are_measured_again),
         cmocka_unit_test(a_week_is_the_end),
         cmocka_unit_test(what_was_not_believed_is_not_kept),
+        cmocka_unit_test(what_was_measured_beside_other_programs_is_not_kept),
         cmocka_unit_test(a_folder_that_cannot_be_written_is_a_note),
         cmocka_unit_test(faults_are_told),
     };

@@ -179,10 +179,14 @@ static be_status measure_limits(const measurement *m, const conductor_contender 
     return BE_OK;
 }
 
-static void calibration_path(const char *limits_path, char out[FILE_PATH_BYTES])
+/* What a processor attains changes from minute to minute, with heat and with neighbours, and takes
+ * two seconds to find: it is found beside the measurement.  A GPU's driver has to compile. */
+static void calibration_path(const explain_question *q, const char *limits_path,
+                             char out[FILE_PATH_BYTES])
 {
     size_t length = strlen(limits_path);
     out[0] = 0;
+    if (strcmp(q->contender->job.device, "cpu") == 0) return;
     if (length < 5 || length + 16 > FILE_PATH_BYTES) return;
     snprintf(out, FILE_PATH_BYTES, "%.*s-points.json", (int)(length - 5), limits_path);
 }
@@ -200,7 +204,7 @@ static be_status take(const explain_question *q, parts *p, json_t *notes, be_err
     char kept[FILE_PATH_BYTES];
     machine_source source = {0};
     TRY(measure_limits(q->m, q->contender, p, &source, notes, err));
-    calibration_path(source.path, kept);
+    calibration_path(q, source.path, kept);
     anatomy_options options = {.phases = q->phases,
                                .calibrate_s = calibrate_s(q),
                                .kept = kept,

@@ -2,8 +2,8 @@
  * measurement and, of the native engine, what its ops are to a prediction and what they attain on
  * other shapes, for which its runner is started once more.
  *
- * Points of calibration are kept in a file for a week, beside the limits of the same device.  Owns
- * what is in the struct until anatomy_clear. */
+ * Points of calibration can be kept in a file, for a week, beside the limits of the same device.
+ * Owns what is in the struct until anatomy_clear. */
 #ifndef RUN_ANATOMY_H
 #define RUN_ANATOMY_H
 

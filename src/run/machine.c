@@ -12,6 +12,7 @@
 #include "build_info.h"
 #include "core/memory.h"
 #include "core/topology.h"
+#include "measure/load.h"
 #include "run/runner.h"
 
 #define SCHEMA 1
@@ -143,6 +144,7 @@ typedef struct machine_job {
     int threads;
     const machine_options *options;
     machine_source *source;
+    bool is_cpu;
 } machine_job;
 
 static be_status machine_measure(machine_job *j, protocol_answer *answer, limits *out,
@@ -160,18 +162,35 @@ static be_status machine_measure(machine_job *j, protocol_answer *answer, limits
     return BE_OK;
 }
 
-/* Measure, and keep it where it is whole. */
+static int64_t machine_cpu_ns(const machine_job *j)
+{
+    int64_t runner_ns = child_cpu_ns(j->r.child);
+    return runner_ns < 0 ? -1 : runner_ns + load_own_cpu_ns();
+}
+
+/* Measure, and keep it where it is whole and nothing else was at work. */
 static be_status machine_renew(machine_job *j, const json_t *key, limits *out, be_error *err)
 {
     machine_source *source = j->source;
     protocol_answer answer = {0};
     be_error reason = {0};
+    double most = j->options->busy_most > 0 ? j->options->busy_most : MACHINE_BUSY;
+    load_sample from = load_take();
+    int64_t from_ns = machine_cpu_ns(j);
     be_status status = machine_measure(j, &answer, out, err);
+    load_sample to = load_take();
+    int64_t own_ns = from_ns < 0 ? -1 : machine_cpu_ns(j) - from_ns;
+    double others = load_other_share(&from, &to, own_ns);
     if (status == BE_OK && !machine_is_whole(out))
         snprintf(source->note, sizeof source->note,
                  "%s: not every figure could be believed, so none was kept; measure again when "
                  "fewer other programs run",
                  j->device);
+    else if (status == BE_OK && j->is_cpu && others > most)
+        snprintf(source->note, sizeof source->note,
+                 "%s: other programs used %.0f %% of the processors meanwhile, so the limits were "
+                 "not kept; measure again when fewer run",
+                 j->device, 100 * others);
     else if (status == BE_OK && source->path[0] &&
              machine_store(source->path, key, answer.limits, &reason) != BE_OK)
         snprintf(source->note, sizeof source->note,
@@ -189,7 +208,9 @@ static be_status machine_answer(machine_job *j, limits *out, be_error *err)
     TRY(machine_find(j->r.hello.json, j->device, &device, err));
     const char *bus = json_string_value(json_object_get(device, "bus"));
     snprintf(source->bus, sizeof source->bus, "%s", bus ? bus : "");
-    json_t *key = machine_key(j->native, device, strcmp(j->device, "cpu") == 0 ? j->threads : 0);
+    bool cpu = strcmp(j->device, "cpu") == 0;
+    j->is_cpu = cpu || json_is_true(json_object_get(device, "is_cpu"));
+    json_t *key = machine_key(j->native, device, cpu ? j->threads : 0);
     if (!key) FAIL(err, BE_NO_MEMORY, "no memory left to look for a file; free some");
     if (machine_path(source->path, key, &reason) != BE_OK) {
         source->path[0] = 0;

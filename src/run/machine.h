@@ -3,7 +3,8 @@
  * One JSON file for each machine, device, number of threads, driver and build below
  * $XDG_CACHE_HOME/breakeven/machine, good for a week.  A file that is damaged, too old or of
  * something else is measured again.  The measuring is done by a runner: a child process that
- * holds the device, and ends. */
+ * holds the device, and ends.  A processor's limits that were measured while other programs were at
+ * work are too low, and are not kept. */
 #ifndef RUN_MACHINE_H
 #define RUN_MACHINE_H
 
@@ -15,6 +16,7 @@
 #include "run/engine.h"
 
 #define MACHINE_EXPIRY_S (7 * 24 * 3600)
+#define MACHINE_BUSY 0.05 /* share of the processors for other programs: beyond it none is kept */
 
 /* Where limits came from; beside the result. */
 typedef struct machine_source {
@@ -25,8 +27,9 @@ typedef struct machine_source {
 } machine_source;
 
 typedef struct machine_options {
-    bool refresh;   /* measure again whatever the file says */
-    double seconds; /* of measuring; 0: as limits_measure likes */
+    bool refresh;     /* measure again whatever the file says */
+    double seconds;   /* of measuring; 0: as limits_measure likes */
+    double busy_most; /* instead of MACHINE_BUSY; 0: that */
     const volatile sig_atomic_t *interrupted;
     machine_source *source; /* may be NULL */
 } machine_options;

@@ -9,10 +9,10 @@
 #include "core/rng.h"
 #include "graph/plan.h"
 
-#define WARM_UP_STEPS 2
-#define ROUNDS 3
+#define ROUNDS 5
 #define ROUND_NS 4000000 /* wished length of a round */
 #define ROUND_STEPS_MAX 30
+#define BEGIN_SHARE 0.8 /* of the time: what is left is for more rounds of what has begun */
 #define SEED 7
 #define ACCELERATOR_TIMES 4 /* the batch of wide networks: small ones leave most units idle */
 #define LAYERS 4
@@ -111,11 +111,13 @@ static bool is_wide(const network *n)
     return n->average || n->dropout > 0;
 }
 
+enum { NETWORKS = sizeof networks / sizeof networks[0] };
+
 be_status native_calibrate_network(int index, bool accelerator, be_graph **out, be_error *err)
 {
     be_value target = BE_NONE;
     *out = NULL;
-    if (index >= (int)(sizeof networks / sizeof networks[0])) return BE_OK;
+    if (index >= NETWORKS) return BE_OK;
     network sized = networks[index];
     const network *n = &sized;
     if (accelerator && is_wide(n)) sized.batch *= ACCELERATOR_TIMES;
@@ -251,65 +253,108 @@ static be_status write_input(be_plan *plan, const char *name, rng *draws, be_err
     return status;
 }
 
-static double middle(const double v[ROUNDS])
+/* A network at work. */
+typedef struct trial {
+    be_graph *graph;
+    be_plan *plan;
+    double (*times)[ROUNDS]; /* of each node */
+    int rounds;
+} trial;
+
+static void trial_end(trial *t)
 {
-    double low = v[0] < v[1] ? v[0] : v[1], high = v[0] < v[1] ? v[1] : v[0];
-    return v[2] < low ? low : v[2] > high ? high : v[2];
+    be_plan_free(t->plan);
+    be_graph_free(t->graph);
+    memory_free(t->times);
 }
 
-/* `times` has ROUNDS numbers for each node. */
-static be_status time_rounds(be_plan *plan, double (*times)[ROUNDS], be_error *err)
-{
-    be_plan_times taken;
-    int64_t start_ns = clock_now_ns();
-    TRY(be_plan_run(plan, 1, err));
-    int64_t steps = ROUND_NS / (clock_now_ns() - start_ns + 1);
-    steps = steps < 1 ? 1 : steps > ROUND_STEPS_MAX ? ROUND_STEPS_MAX : steps;
-    for (int r = 0; r < ROUNDS; r++) {
-        TRY(be_plan_phases(plan, steps, &taken, err));
-        for (int n = 0; n < taken.op_count; n++)
-            times[n][r] = (double)taken.ops[n].ns * 1e-9 / (double)steps;
-    }
-    return BE_OK;
-}
-
-static be_status time_plan(be_plan *plan, json_t *points, be_error *err)
+static be_status trial_begin(trial *t, int index, be_device *device, be_error *err)
 {
     void *memory = NULL;
     static const char *const names[] = {"images", "labels", "order", "x"};
     rng draws = {.key = {.seed = SEED, .stream = RNG_TUNE}};
-    size_t nodes = plan->graph->node_count;
-    for (int i = 0; i < 4; i++) TRY(write_input(plan, names[i], &draws, err));
-    TRY(be_plan_run(plan, WARM_UP_STEPS, err));
-    TRY(memory_alloc(&memory, nodes * sizeof(double[ROUNDS]), "times of calibration", err));
-    double(*times)[ROUNDS] = memory;
-    be_status status = time_rounds(plan, times, err);
-    for (int n = 0; status == BE_OK && n < (int)nodes; n++) {
-        predict_op op = op_of(plan, n);
-        op.seconds = middle(times[n]);
+    be_plan_options options = {.mode = BE_TRAIN};
+    TRY(native_calibrate_network(index, be_device_threads(device) == 0, &t->graph, err));
+    TRY(be_plan_new(t->graph, device, &options, &t->plan, err));
+    for (int i = 0; i < 4; i++) TRY(write_input(t->plan, names[i], &draws, err));
+    size_t nodes = t->plan->graph->node_count;
+    TRY(memory_alloc(&memory, nodes * sizeof *t->times, "times of calibration", err));
+    t->times = memory;
+    return be_plan_run(t->plan, 1, err);
+}
+
+/* One step first: others have had the caches meanwhile. */
+static be_status trial_round(trial *t, be_error *err)
+{
+    be_plan_times taken;
+    int64_t start_ns = clock_now_ns();
+    TRY(be_plan_run(t->plan, 1, err));
+    int64_t steps = ROUND_NS / (clock_now_ns() - start_ns + 1);
+    steps = steps < 1 ? 1 : steps > ROUND_STEPS_MAX ? ROUND_STEPS_MAX : steps;
+    TRY(be_plan_phases(t->plan, steps, &taken, err));
+    for (int n = 0; n < taken.op_count; n++)
+        t->times[n][t->rounds] = (double)taken.ops[n].ns * 1e-9 / (double)steps;
+    t->rounds++;
+    return BE_OK;
+}
+
+/* The lower one of two. */
+static double middle(const double *times, int count)
+{
+    double sorted[ROUNDS];
+    for (int i = 0; i < count; i++) {
+        int at = i;
+        for (; at > 0 && sorted[at - 1] > times[i]; at--) sorted[at] = sorted[at - 1];
+        sorted[at] = times[i];
+    }
+    return sorted[(count - 1) / 2];
+}
+
+static void trial_points(const trial *t, json_t *points)
+{
+    for (int n = 0; n < (int)t->plan->graph->node_count; n++) {
+        predict_op op = op_of(t->plan, n);
+        op.seconds = middle(t->times[n], t->rounds);
         json_array_append_new(points, native_calibrate_to_json(&op));
     }
-    memory_free(memory);
-    return status;
+}
+
+/* The first round of as many networks as there is time for.  One without room in the device's
+ * memory is the last. */
+static be_status first_rounds(trial *trials, int *count, be_device *device, int64_t end_ns,
+                              be_error *err)
+{
+    be_error reason;
+    while (*count < NETWORKS && clock_now_ns() < end_ns) {
+        trial *t = &trials[*count];
+        be_status status = trial_begin(t, *count, device, &reason);
+        if (status == BE_OK) status = trial_round(t, &reason);
+        if (status == BE_OK) {
+            (*count)++;
+            continue;
+        }
+        trial_end(t);
+        if (status == BE_NO_MEMORY && *count > 0) return BE_OK;
+        *err = reason;
+        return status;
+    }
+    return BE_OK;
 }
 
 be_status native_calibrate(be_device *device, double seconds, json_t **out, be_error *err)
 {
-    int64_t end_ns = clock_now_ns() + (int64_t)(seconds * 1e9);
-    json_t *points = json_array();
-    be_status status = BE_OK;
-    for (int i = 0; status == BE_OK && clock_now_ns() < end_ns; i++) {
-        be_graph *g = NULL;
-        be_plan *plan = NULL;
-        be_plan_options options = {.mode = BE_TRAIN};
-        status = native_calibrate_network(i, be_device_threads(device) == 0, &g, err);
-        if (!g) break;
-        status = be_plan_new(g, device, &options, &plan, err);
-        if (status == BE_OK) status = time_plan(plan, points, err);
-        be_plan_free(plan);
-        be_graph_free(g);
+    trial trials[NETWORKS] = {{0}};
+    int count = 0;
+    int64_t start_ns = clock_now_ns(), end_ns = start_ns + (int64_t)(seconds * 1e9);
+    int64_t begun_ns = start_ns + (int64_t)(BEGIN_SHARE * seconds * 1e9);
+    be_status status = first_rounds(trials, &count, device, begun_ns, err);
+    /* Rounds of one network lie apart: what slows the machine for a moment spoils one of them. */
+    for (int i = count; status == BE_OK && i < ROUNDS * count && clock_now_ns() < end_ns; i++)
+        status = trial_round(&trials[i % count], err);
+    *out = status == BE_OK ? json_array() : NULL;
+    for (int i = 0; i < count; i++) {
+        if (*out) trial_points(&trials[i], *out);
+        trial_end(&trials[i]);
     }
-    *out = status == BE_OK ? points : NULL;
-    if (status != BE_OK) json_decref(points);
     return status;
 }

@@ -19,7 +19,7 @@ int native_calibrate_ops(const be_plan *plan, predict_op *out);
 BE_CHECKED be_status native_calibrate_network(int index, bool accelerator, be_graph **out,
                                               be_error *err);
 
-/* Time networks for about `seconds` at most, a list of points (predict_ops_to_json). */
+/* Time networks for about `seconds` at most, a list of points (native_calibrate_to_json). */
 BE_CHECKED be_status native_calibrate(be_device *device, double seconds, json_t **out,
                                       be_error *err);
 
