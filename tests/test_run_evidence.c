@@ -101,6 +101,23 @@ static void a_runner_that_keeps_silent_is_warned_of(void **state)
     conductor_report_free(report);
 }
 
+/* A step of 20 ns while it is slow, of 10 ns while it is as it was measured. */
+static void phases_are_those_of_the_measured_step(void **state)
+{
+    (void)state;
+    fake f;
+    conductor_options o = quick_options();
+    o.phases_s = 0.5;
+    conductor_contender c = contender(FAKE(&f, "--step", "0.005", "--spin", "--moody", "2"));
+    c.job.device = "cpu";
+    conductor_report *report = alone(&c, &o);
+    const conductor_result *result = &report->results[0];
+    assert_int_equal(result->status, BE_OK);
+    json_int_t wall_ns = json_integer_value(json_object_get(result->phases, "wall_ns"));
+    assert_int_equal(wall_ns, 10 * result->phases_steps);
+    conductor_report_free(report);
+}
+
 static void the_impossible_is_refused(void **state)
 {
     (void)state;
@@ -270,6 +287,7 @@ int main(void)
         cmocka_unit_test(work_elsewhere_is_refused),
         cmocka_unit_test(a_cpu_that_idles_is_refused),
         cmocka_unit_test(a_runner_that_keeps_silent_is_warned_of),
+        cmocka_unit_test(phases_are_those_of_the_measured_step),
         cmocka_unit_test(the_impossible_is_refused),
         cmocka_unit_test(a_steady_device_is_not_waited_for),
         cmocka_unit_test(without_a_reference_nothing_is_known),

@@ -1,10 +1,13 @@
 #include "core/topology.h"
 
 #include <hwloc.h>
+#include <omp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "core/memory.h"
 
 static topology found;
 static hwloc_topology_t
@@ -43,6 +46,21 @@ static void read_caches(hwloc_topology_t t)
     }
 }
 
+/* Where OMP_PROC_BIND or OMP_PLACES ask for it, OpenMP binds the thread that starts a program to
+ * its first place, before main.  What the process may use is all places together. */
+static void add_places(void)
+{
+    for (int place = 0; place < omp_get_num_places(); place++) {
+        void *memory = NULL;
+        int count = omp_get_place_num_procs(place);
+        if (count < 1 || memory_alloc(&memory, (size_t)count * sizeof(int), "places", NULL)) return;
+        int *processors = memory;
+        omp_get_place_proc_ids(place, processors);
+        for (int i = 0; i < count; i++) hwloc_bitmap_set(allowed, (unsigned)processors[i]);
+        memory_free(memory);
+    }
+}
+
 static void read_allowed(hwloc_topology_t t)
 {
     allowed = hwloc_bitmap_alloc();
@@ -51,6 +69,7 @@ static void read_allowed(hwloc_topology_t t)
         allowed = NULL;
         return;
     }
+    add_places();
     int cores = hwloc_get_nbobjs_inside_cpuset_by_type(t, allowed, HWLOC_OBJ_CORE);
     int threads = hwloc_get_nbobjs_inside_cpuset_by_type(t, allowed, HWLOC_OBJ_PU);
     if (threads > 0) found.threads = threads;
@@ -141,5 +160,6 @@ bool topology_bind(int threads, char *list, size_t size)
 
 void topology_unbind(void)
 {
+    (void)topology_get();
     if (machine && allowed) (void)hwloc_set_cpubind(machine, allowed, HWLOC_CPUBIND_THREAD);
 }

@@ -24,7 +24,8 @@ const topology *topology_get(void);
  * threads), there are too few cores, or the system binds nothing (macOS). */
 bool topology_bind(int threads, char *list, size_t size);
 
-/* Let the calling thread run on all processors again that this process had at its start. */
+/* Let the calling thread run on all processors that this process may use, also if OpenMP bound it
+ * to one of them before main (OMP_PROC_BIND). */
 void topology_unbind(void);
 
 #endif

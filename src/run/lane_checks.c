@@ -14,6 +14,8 @@
 #define LANE_COOL_S 0.05    /* between two looks at a device that has grown slow */
 #define LANE_HOT_SHARE 0.1  /* of the blocks that must be slow for a warning */
 #define LANE_PHASES_STEPS 3 /* at least */
+#define LANE_PATIENCE 3     /* times as long for phases as was asked for, a slice a third of that */
+#define LANE_ALIKE 0.01     /* blocks that differ no more are of one state of the machine */
 #define LANE_PROOF_BLOCKS 3 /* more blocks, for the processor time of child processes */
 
 /* -------------------------------------------------------------------- gate */
@@ -113,21 +115,57 @@ void lane_warn_of_heat(lane *l)
 
 /* ------------------------------------------------------------------- proof */
 
-/* In the process that was measured; after it, because engines' profilers may slow what follows. */
-static be_status lane_ask_phases(lane *l, be_error *err)
+/* How unlike those of the measurement a block is now: the logarithm of the ratio, without sign. */
+static be_status lane_unlike(lane *l, double *out, be_error *err)
 {
-    conductor_result *result = l->result;
-    double wish_s = l->options->phases_s, step_s = result->step.median.point;
+    int64_t wall_ns = 0, steps = l->result->block_steps;
+    TRY(lane_run(l, steps, lane_limit_s(l, l->step_s * (double)steps), &wall_ns, err));
+    *out = fabs(log(l->step_s / l->result->step.median.point));
+    return BE_OK;
+}
+
+/* One answer to `phases`, of so many seconds; NULL from an engine that does not tell. */
+static be_status lane_phases(lane *l, double wish_s, json_t **out, be_error *err)
+{
+    double step_s = l->result->step.median.point;
     protocol_answer answer;
     protocol_call call = {.request = PROTOCOL_PHASES,
                           .steps = LANE_PHASES_STEPS + (int64_t)(wish_s / step_s)};
     double limit_s = lane_limit_s(l, step_s * (double)call.steps);
+    *out = NULL;
     be_status status = runner_call(&l->runner, &call, limit_s, &answer, NULL, err);
     if (status != BE_OK && answer.refused) return BE_OK;
     TRY(status);
-    result->phases = json_incref(answer.json);
-    result->phases_steps = call.steps;
+    l->result->phases_steps = call.steps;
+    *out = json_incref(answer.json);
     protocol_answer_clear(&answer);
+    return BE_OK;
+}
+
+/* In the process that was measured; after it, because engines' profilers may slow what follows.
+ * A machine changes from moment to moment, and it is the measured step that is to be taken apart:
+ * of several answers the one counts around which blocks were most like those of the measurement. */
+static be_status lane_ask_phases(lane *l, be_error *err)
+{
+    conductor_result *result = l->result;
+    double wish_s = l->options->phases_s, before = 0, after = 0, best = INFINITY;
+    int64_t end_ns = clock_now_ns() + (int64_t)(LANE_PATIENCE * wish_s * 1e9);
+    if (wish_s > 0) TRY(lane_unlike(l, &before, err));
+    do {
+        json_t *answer = NULL;
+        TRY(lane_phases(l, wish_s / LANE_PATIENCE, &answer, err));
+        if (!answer) return BE_OK;
+        be_status status = wish_s > 0 ? lane_unlike(l, &after, err) : BE_OK;
+        double unlike = fmax(before, after);
+        if (status == BE_OK && unlike < best) {
+            json_decref(result->phases);
+            result->phases = json_incref(answer);
+            best = unlike;
+        }
+        json_decref(answer);
+        TRY(status);
+        before = after;
+    } while (best > LANE_ALIKE && clock_now_ns() < end_ns);
     return BE_OK;
 }
 

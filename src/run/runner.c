@@ -49,10 +49,10 @@ be_status runner_start(runner *r, const runner_options *options, be_error *err)
         .line_max = PROTOCOL_LINE_MAX,
         .interrupted = options->interrupted,
     };
-    bool bound =
-        options->cores > 0 && topology_bind(options->cores, r->processors, sizeof r->processors);
+    /* OpenMP may have bound this thread, and the child would inherit that. */
+    if (!topology_bind(options->cores, r->processors, sizeof r->processors)) topology_unbind();
     be_status status = child_start(&r->child, &child, err);
-    if (bound) topology_unbind();
+    topology_unbind();
     if (status != BE_OK) {
         status_prefix(err, "%s", r->name);
         return status;
