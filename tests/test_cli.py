@@ -192,7 +192,10 @@ class FormatTest(FolderTest):
         self.assertEqual([r["usable"] for r in torch], [False])
         self.assertIn("BREAKEVEN_PYTHON", torch[0]["reason"])
         table = self.good("devices", env={"BREAKEVEN_PYTHON": "/bin/false"})
-        self.assertIn("BREAKEVEN_PYTHON", table)
+        self.assertIn("\nengine torch: expected the Python of BREAKEVEN_PYTHON", table)
+        for record in missing:  # which device a reason is of
+            if not record["usable"] and record["device"] != "-":
+                self.assertIn(f"\n{record['engine']} on {record['device']}: ", table)
 
     NUMBERS = ("flops_fp32", "flops_tf32", "flops_bf16", "memory_bytes_per_s",
                "cache_bytes_per_s", "launch_s", "round_trip_s")

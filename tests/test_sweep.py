@@ -78,6 +78,7 @@ class Sweep(SweepTest):
             self.assertIn(text, texts)
         self.check_resume(file)
         self.check_page(file)
+        self.check_settings(file)
         self.check_refusals(file)
 
     def interrupt(self):
@@ -144,6 +145,27 @@ class Sweep(SweepTest):
                           env=dict(self.environment, LC_ALL="C"))
         self.assertTrue(plain.isascii())
         self.assertIn("=#=", plain)
+
+    def check_settings(self, file):
+        """Another setting beside the first: as fast but for noise, then clearly faster once."""
+        with open(file, encoding="utf-8") as kept:
+            header, *points = [json.loads(line) for line in kept]
+        before, last = sorted({point["x"] for point in points})[-2:]
+        for clear in (False, True):
+            path = self.path(f"settings{clear:d}.jsonl")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(json.dumps(header) + "\n")
+                for i, point in enumerate(points):
+                    other = dict(point["contenders"][0], setting="another")
+                    factor = 0.9 if clear and point["x"] == last else 1.01 if i == 0 else 0.98
+                    other["step_s"] = {name: value and value * factor
+                                       for name, value in other["step_s"].items()}
+                    more = {**point, "contenders": [*point["contenders"], other]}
+                    file.write(json.dumps(more) + "\n")
+            found = self.sweep("batch=16..128", "--resume", path)["sides"][0]["settings"]
+            expected = [(16, before if clear else last, "1 thread")]
+            expected += [(last, last, "another")] * clear
+            self.assertEqual([(s["from"], s["to"], s["setting"]) for s in found], expected)
 
     def check_refusals(self, file):
         for more, text in ((["batch=16..120", "--resume", file], "another to: 128 there, 120 now"),

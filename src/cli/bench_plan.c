@@ -31,38 +31,55 @@ static void add_missing(bench_plan *plan, const char *name, const char *reason)
     json_array_append_new(plan->missing, json_pack("{s:s, s:s}", "name", name, "reason", reason));
 }
 
-/* Ask every engine that may take part; those not asked for by name may be missing. */
-static be_status find_engines(bench_plan *plan, const cli_options *options, be_error *err)
+/* What keeps an engine out; those not asked for by name may be missing. */
+static be_status leave_out(bench_plan *plan, const cli_options *options, const char *name,
+                           be_status status, const be_error *reason, be_error *err)
+{
+    bool native = strcmp(name, "native") == 0;
+    if (has_word(&options->value[OPTION_ENGINE], name) || status == BE_INTERRUPTED || native) {
+        *err = *reason;
+        return status;
+    }
+    add_missing(plan, engine_title(name), reason->text);
+    /* The page of the quick verdict says it itself. */
+    if (options->command != COMMAND_quick)
+        cli_note(options, "%s is left out: %s", engine_title(name), reason->text);
+    return BE_OK;
+}
+
+static bool is_wanted(const cli_options *options, const char *name)
 {
     const option_value *wanted = &options->value[OPTION_ENGINE];
+    bool native = strcmp(name, "native") == 0;
+    if (wanted->given && !has_word(wanted, name) && !has_word(wanted, "all")) return false;
+    return native || !options->value[OPTION_DRY_RUN].given; /* others have no such plan */
+}
+
+/* Ask every engine that may take part. */
+static be_status find_engines(bench_plan *plan, const cli_options *options, be_error *err)
+{
     char devices[400];
+    engine_question questions[ENGINE_COUNT] = {{0}};
     engine_options asking = {
         .isa = options->value[OPTION_ISA].text,
         .devices = devices_wanted(&options->value[OPTION_DEVICE], devices, sizeof devices),
         .library = options->value[OPTION_LIBRARY].text,
         .interrupted = &cli_signal};
+    cli_progress(options, "asking the engines for their devices ...");
     for (int e = 0; e < ENGINE_COUNT; e++) {
-        const char *name = engine_names[e];
-        be_error reason = {0};
-        bool named = has_word(wanted, name);
-        bool native = strcmp(name, "native") == 0;
-        if (wanted->given && !named && !has_word(wanted, "all")) continue;
-        if (options->value[OPTION_DRY_RUN].given && !native) continue; /* it has no such plan */
-        cli_progress(options, "asking %s for its devices ...", engine_title(name));
-        be_status status = engine_find(&plan->engines[e], name, &asking, &reason);
-        if (status == BE_OK)
-            status = engine_ask(&plan->engines[e], &asking, &plan->hello[e], &reason);
-        if (status == BE_OK) continue;
-        if (named || status == BE_INTERRUPTED || native) {
-            *err = reason;
-            return status;
-        }
-        add_missing(plan, engine_title(name), reason.text);
-        /* The page of the quick verdict says it itself. */
-        if (options->command != COMMAND_quick)
-            cli_note(options, "%s is left out: %s", engine_title(name), reason.text);
+        engine_question *q = &questions[e];
+        if (!is_wanted(options, engine_names[e])) continue;
+        q->status = engine_find(&plan->engines[e], engine_names[e], &asking, &q->error);
+        if (q->status == BE_OK) q->engine = &plan->engines[e];
     }
-    return BE_OK;
+    engine_ask(questions, ENGINE_COUNT, &asking);
+    be_status status = BE_OK;
+    for (int e = 0; e < ENGINE_COUNT; e++) plan->hello[e] = questions[e].hello;
+    for (int e = 0; status == BE_OK && e < ENGINE_COUNT; e++)
+        if (questions[e].status != BE_OK)
+            status = leave_out(plan, options, engine_names[e], questions[e].status,
+                               &questions[e].error, err);
+    return status;
 }
 
 static be_status add_contender(bench_plan *plan, int engine_index, const char *device, int threads,

@@ -55,28 +55,39 @@ static void add_devices(json_t *records, const char *engine_name, const json_t *
     }
 }
 
-static be_status add_engine(json_t *records, const char *name, const engine_options *options,
-                            be_error *err)
+static void add_engine(json_t *records, const char *name, const engine_question *asked)
 {
-    engine found;
-    be_error reason = {0};
-    json_t *hello = NULL;
-    be_status status = engine_find(&found, name, options, &reason);
-    if (status == BE_OK) status = engine_ask(&found, options, &hello, &reason);
-    if (status == BE_INTERRUPTED) {
-        if (err) *err = reason;
-        return status;
+    if (asked->status == BE_OK) {
+        add_devices(records, name, asked->hello);
+        return;
     }
-    if (status == BE_OK) {
-        add_devices(records, name, hello);
-    } else {
-        json_t *record = device_record(name, "-", "-");
-        json_object_set_new(record, "usable", json_false());
-        json_object_set_new(record, "reason", json_string(reason.text));
-        json_array_append_new(records, record);
+    json_t *record = device_record(name, "-", "-");
+    json_object_set_new(record, "usable", json_false());
+    json_object_set_new(record, "reason", json_string(asked->error.text));
+    json_array_append_new(records, record);
+}
+
+static be_status add_engines(const cli_options *options, json_t *records, be_error *err)
+{
+    static engine engines[ENGINE_COUNT]; /* they must stay where they are */
+    engine_question asked[ENGINE_COUNT] = {{0}};
+    engine_options asking = {.interrupted = &cli_signal};
+    be_status status = BE_OK;
+    cli_progress(options, "asking the engines for their devices ...");
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        asked[e].status = engine_find(&engines[e], engine_names[e], &asking, &asked[e].error);
+        if (asked[e].status == BE_OK) asked[e].engine = &engines[e];
     }
-    json_decref(hello);
-    return BE_OK;
+    engine_ask(asked, ENGINE_COUNT, &asking);
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        if (asked[e].status == BE_INTERRUPTED) {
+            status = BE_INTERRUPTED;
+            *err = asked[e].error;
+        }
+        add_engine(records, engine_names[e], &asked[e]);
+        json_decref(asked[e].hello);
+    }
+    return status;
 }
 
 static const char *usable_text(const json_t *record, char out[REPORT_TEXT_BYTES])
@@ -144,9 +155,15 @@ static void print_reasons(const json_t *records)
     json_array_foreach(records, i, record)
     {
         const char *reason = report_string(record, "reason");
+        const char *device = report_string(record, "device");
+        char text[1200];
         if (!*reason) continue;
+        bool whole = strcmp(device, "-") == 0; /* the engine is missing, as its reason says */
+        snprintf(text, sizeof text, "%s%s%s%s%s",
+                 whole ? "" : engine_title(report_string(record, "engine")), whole ? "" : " on ",
+                 whole ? "" : device, whole ? "" : ": ", reason);
         fputc('\n', stdout);
-        report_paragraph(stdout, reason, 2);
+        report_paragraph(stdout, text, 2);
     }
 }
 
@@ -186,7 +203,6 @@ static be_status print_devices(const cli_options *options, const json_t *records
 
 be_status cmd_devices(const cli_options *options, be_error *err)
 {
-    engine_options asking = {.interrupted = &cli_signal};
     json_t *records = json_array();
     be_status status = BE_OK;
     static const option_id parts[] = {OPTION_REFRESH, OPTION_TIME};
@@ -194,10 +210,7 @@ be_status cmd_devices(const cli_options *options, be_error *err)
         if (options->value[parts[i]].given && !options->value[OPTION_MEASURE].given)
             FAIL(err, BE_USAGE, "--%s: expected --measure beside it, found none; add it",
                  option_table[parts[i]].name);
-    for (int e = 0; status == BE_OK && e < ENGINE_COUNT; e++) {
-        cli_progress(options, "asking %s ...", engine_names[e]);
-        status = add_engine(records, engine_names[e], &asking, err);
-    }
+    status = add_engines(options, records, err);
     if (status == BE_OK && options->value[OPTION_MEASURE].given)
         status = devices_limits_add(options, records, err);
     if (status == BE_OK) status = print_devices(options, records, err);

@@ -1,5 +1,6 @@
 /* breakeven sweep: where one contender overtakes another along an axis. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -11,7 +12,8 @@
 #include "core/clock.h"
 #include "report/sweep.h"
 
-#define DEFAULT_S 120.0
+#define SIDE_S 60.0 /* of the search, for each side of it, */
+#define LEAST_S 120.0
 
 /* The workload must exist at both ends of the range. */
 static be_status check_ends(const sweep *s, be_error *err)
@@ -163,6 +165,8 @@ static be_status prepare(sweep *s, be_error *err)
     TRY(measurement_begin(&s->m, s->workload, err));
     TRY(check_range(s, err));
     TRY(sweep_find_sides(s, err));
+    s->limit_s = values[OPTION_MAX_TIME].given ? values[OPTION_MAX_TIME].real
+                                               : fmax(LEAST_S, SIDE_S * s->side_count);
     return open_log(s, err);
 }
 
@@ -225,12 +229,10 @@ static be_status measure(sweep *s, be_error *err)
 be_status cmd_sweep(const cli_options *options, be_error *err)
 {
     static sweep s; /* large: it holds the engines' paths */
-    const option_value *limit = &options->value[OPTION_MAX_TIME];
     s = (sweep){.cli = options,
                 .records = json_array(),
                 .notes = json_array(),
                 .log.fd = -1,
-                .limit_s = limit->given ? limit->real : DEFAULT_S,
                 .began_ns = clock_now_ns()};
     be_status status = prepare(&s, err);
     if (status == BE_OK) status = measure(&s, err);

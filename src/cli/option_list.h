@@ -145,7 +145,7 @@
       "about S seconds (1)")                                                                     \
     X(MAX_TIME, "max-time", 0, "S", REAL, 0.01, 86400, "", ON_MEASURE,                           \
       "measure each contender for at most S seconds (10; 4 in the quick verdict); sweep: "       \
-      "search for at most S seconds in all (120)")                                               \
+      "search for at most S seconds in all (60 for each engine and device, at least 120)")       \
     X(ISA, "isa", 0, "SET", CHOICE, 0, 0, "generic avx2 avx512",                                 \
       ON_MEASURE | ON_MODEL | ON(runner),                                                        \
       "instruction set of the native engine; without it the best that the CPU has")              \

@@ -201,18 +201,34 @@ be_status engine_find(engine *out, const char *name, const engine_options *optio
     return status;
 }
 
-be_status engine_ask(const engine *e, const engine_options *options, json_t **hello, be_error *err)
+static runner_options asking(const engine *e, const engine_options *options)
 {
-    runner r;
-    runner_options start = {.name = e->name,
+    return (runner_options){.name = e->name,
                             .argv = e->argv,
                             .env = e->env,
                             .device = options->devices,
                             .start_limit_s = ASK_LIMIT_S,
                             .interrupted = options->interrupted};
-    *hello = NULL;
-    TRY(runner_start(&r, &start, err));
-    *hello = json_incref(r.hello.json);
-    runner_clear(&r);
-    return BE_OK;
+}
+
+void engine_ask(engine_question *questions, int count, const engine_options *options)
+{
+    runner runners[ENGINE_COUNT];
+    MUST(count <= ENGINE_COUNT);
+    for (int i = 0; i < count; i++) {
+        engine_question *q = &questions[i];
+        if (!q->engine) continue;
+        runner_options start = asking(q->engine, options);
+        q->hello = NULL;
+        q->status = runner_begin(&runners[i], &start, &q->error);
+    }
+    for (int i = 0; i < count; i++) {
+        engine_question *q = &questions[i];
+        if (!q->engine || q->status != BE_OK) continue;
+        runner_options start = asking(q->engine, options);
+        q->status = runner_greet(&runners[i], &start, &q->error);
+        if (q->status != BE_OK) continue;
+        q->hello = json_incref(runners[i].hello.json);
+        runner_clear(&runners[i]);
+    }
 }

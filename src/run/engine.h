@@ -42,9 +42,15 @@ typedef struct engine_options {
 BE_CHECKED be_status engine_find(engine *out, const char *name, const engine_options *options,
                                  be_error *err);
 
-/* Start its runner once and ask who it is: the answer to hello (docs/runner-protocol.md), to be
- * released with json_decref. */
-BE_CHECKED be_status engine_ask(const engine *e, const engine_options *options, json_t **hello,
-                                be_error *err);
+/* An engine that is asked who it is. */
+typedef struct engine_question {
+    const engine *engine; /* NULL: not asked */
+    be_status status;     /* how asking ended, with its error */
+    be_error error;
+    json_t *hello; /* the answer (docs/runner-protocol.md), to be released; NULL without one */
+} engine_question;
+
+/* Start the runner of each once and ask who it is.  They load side by side: it takes seconds. */
+void engine_ask(engine_question *questions, int count, const engine_options *options);
 
 #endif

@@ -39,7 +39,7 @@ be_status runner_call(runner *r, const protocol_call *call, double limit_s, prot
     return status;
 }
 
-be_status runner_start(runner *r, const runner_options *options, be_error *err)
+be_status runner_begin(runner *r, const runner_options *options, be_error *err)
 {
     *r = (runner){.interrupted = options->interrupted, .peak_rss_bytes = -1};
     snprintf(r->name, sizeof r->name, "%s", options->name);
@@ -53,14 +53,22 @@ be_status runner_start(runner *r, const runner_options *options, be_error *err)
     if (!topology_bind(options->cores, r->processors, sizeof r->processors)) topology_unbind();
     be_status status = child_start(&r->child, &child, err);
     topology_unbind();
-    if (status != BE_OK) {
-        status_prefix(err, "%s", r->name);
-        return status;
-    }
+    if (status != BE_OK) status_prefix(err, "%s", r->name);
+    return status;
+}
+
+be_status runner_greet(runner *r, const runner_options *options, be_error *err)
+{
     protocol_call hello = {.request = PROTOCOL_HELLO, .device = options->device};
-    status = runner_call(r, &hello, options->start_limit_s, &r->hello, NULL, err);
+    be_status status = runner_call(r, &hello, options->start_limit_s, &r->hello, NULL, err);
     if (status != BE_OK) runner_stop(r);
     return status;
+}
+
+be_status runner_start(runner *r, const runner_options *options, be_error *err)
+{
+    TRY(runner_begin(r, options, err));
+    return runner_greet(r, options, err);
 }
 
 /* BE_OK if hello named the device. */

@@ -37,8 +37,11 @@ typedef struct runner_options {
     const volatile sig_atomic_t *interrupted;
 } runner_options;
 
-/* Start the program and greet it.  On an error *r is stopped already. */
+/* Start the program and greet it.  On an error *r is stopped already.  In two steps where several
+ * programs are to load at a time: the first does not wait. */
 BE_CHECKED be_status runner_start(runner *r, const runner_options *options, be_error *err);
+BE_CHECKED be_status runner_begin(runner *r, const runner_options *options, be_error *err);
+BE_CHECKED be_status runner_greet(runner *r, const runner_options *options, be_error *err);
 
 /* One call.  *outside_ns (may be NULL) is the time from before the request was written to after
  * the answer was read, by our own clock.  The error of {"ok": false} leaves the runner usable, any
