@@ -200,6 +200,7 @@ static void gather(gathered *g, const json_t *result)
     {
         add_pair(g, pair, "first");
         add_pair(g, pair, "second");
+        if (json_is_true(json_object_get(pair, "beside"))) continue; /* none was searched there */
         json_array_foreach(json_object_get(pair, "crossings"), c, at)
         {
             if (g->p.mark_count == MARKS_MAX) break;
