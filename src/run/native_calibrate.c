@@ -1,6 +1,7 @@
 /* See native_calibrate.h. */
 #include "run/native_calibrate.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -298,23 +299,27 @@ static be_status trial_round(trial *t, be_error *err)
     return BE_OK;
 }
 
-/* The lower one of two. */
-static double middle(const double *times, int count)
+/* What disturbs a round only adds to it: the second least counts, so that most may be disturbed, or
+ * the least of two. */
+static double undisturbed(const double *times, int count)
 {
-    double sorted[ROUNDS];
+    double least = INFINITY, second = INFINITY;
     for (int i = 0; i < count; i++) {
-        int at = i;
-        for (; at > 0 && sorted[at - 1] > times[i]; at--) sorted[at] = sorted[at - 1];
-        sorted[at] = times[i];
+        if (times[i] < second) second = times[i];
+        if (second < least) {
+            double more = least;
+            least = second;
+            second = more;
+        }
     }
-    return sorted[(count - 1) / 2];
+    return count > 2 ? second : least;
 }
 
 static void trial_points(const trial *t, json_t *points)
 {
     for (int n = 0; n < (int)t->plan->graph->node_count; n++) {
         predict_op op = op_of(t->plan, n);
-        op.seconds = middle(t->times[n], t->rounds);
+        op.seconds = undisturbed(t->times[n], t->rounds);
         json_array_append_new(points, native_calibrate_to_json(&op));
     }
 }
@@ -348,7 +353,7 @@ be_status native_calibrate(be_device *device, double seconds, json_t **out, be_e
     int64_t start_ns = clock_now_ns(), end_ns = start_ns + (int64_t)(seconds * 1e9);
     int64_t begun_ns = start_ns + (int64_t)(BEGIN_SHARE * seconds * 1e9);
     be_status status = first_rounds(trials, &count, device, begun_ns, err);
-    /* Rounds of one network lie apart: what slows the machine for a moment spoils one of them. */
+    /* Rounds of one network lie apart: what slows the machine for a moment spoils few of them. */
     for (int i = count; status == BE_OK && i < ROUNDS * count && clock_now_ns() < end_ns; i++)
         status = trial_round(&trials[i % count], err);
     *out = status == BE_OK ? json_array() : NULL;
