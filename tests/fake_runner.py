@@ -38,7 +38,7 @@ def options():
     parser.add_argument("--prepares", type=int, default=None,
                         help="after so many it has no memory for another one")
     parser.add_argument("--moody", type=int, default=0,
-                        help="so many phases take twice as long, and the steps between them")
+                        help="so many times phases take twice as long as the steps did")
     parser.add_argument("--where", action="store_true",
                         help="implementation: the processors that it may use")
     parser.add_argument("--unsynchronised", action="store_true", help="answers early, sync waits")
@@ -85,8 +85,8 @@ class Fake:
         self.wish = wish
         self.runs = self.prepares = 0
         self.child, self.compared, self.device = None, False, "cpu"
-        self.pending_until, self.factor, self.mood = 0.0, 1, 1
-        self.asked_for_phases = 0
+        self.pending_until, self.factor = 0.0, 1
+        self.asked_for_phases = self.last_step_ns = 0
         self.random = random.Random(wish.seed)
         self.readings = 0
         self.held = bytearray(os.urandom(1) * (wish.memory << 20))
@@ -219,7 +219,7 @@ class Fake:
         if wish.fault and self.runs >= wish.at and self.fault():
             return
         start = time.monotonic()
-        wanted = wish.step * self.mood * (10 if wish.constant else steps)
+        wanted = wish.step * (10 if wish.constant else steps)
         if self.runs == 1:
             wanted += wish.first
         wanted *= 1 + abs(self.random.gauss(0, wish.noise))
@@ -244,8 +244,10 @@ class Fake:
         self.spin_until = time.monotonic() + wish.spin_after
         if wish.spin_after and self.runs == 1:
             threading.Thread(target=self.spin, daemon=True).start()
+        wall_ns = max(1, int(wall * 1e9))
+        self.last_step_ns = wall_ns // steps
         self.answer(more="and one more thing\n" if babble else "", steps=steps,
-                    wall_ns=max(1, int(wall * 1e9)), loss=loss,
+                    wall_ns=wall_ns, loss=loss,
                     losses=[loss] * steps if request.get("losses") else [])
 
     def sync(self, request):
@@ -292,18 +294,17 @@ class Fake:
 
     def phases(self, request):
         self.asked_for_phases += 1
-        steps, claimed = request["steps"], request["steps"]
+        steps, each = request["steps"], max(1, self.last_step_ns // 10)
         if self.asked_for_phases <= self.wish.moody:
-            claimed *= 2
-        self.mood = 2 if self.asked_for_phases < self.wish.moody else 1
+            each *= 2
         ns = {"data": 1, "upload": 0, "forward": 4, "backward": 3, "optimizer": 1, "loss_read": 0,
               "idle_host": None, "idle_other": 1}
         op = {"op": "nap", "name": "", "phase": "forward", "implementation": "sleep",
-              "launches": steps, "ns": 4 * claimed, "flops": None, "bytes": None}
+              "launches": steps, "ns": 4 * each * steps, "flops": None, "bytes": None}
         device = self.device if self.wish.works_on is None else self.wish.works_on
         work = {device: {"launches": steps, "busy_ns": None}} if device else {}
-        self.answer(steps=steps, wall_ns=10 * claimed,
-                    phases={name: value and value * claimed for name, value in ns.items()},
+        self.answer(steps=steps, wall_ns=10 * each * steps,
+                    phases={name: value and value * each * steps for name, value in ns.items()},
                     launches=steps, synchronisations=1, upload_bytes=0, download_bytes=None,
                     work=work, ops=[op])
 

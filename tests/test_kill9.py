@@ -97,7 +97,7 @@ class Kill9Test(unittest.TestCase):
                 ended = not was_killed
             if not ended:
                 self.assertFalse(self.kill_or_finish(self.start(threads), LIMIT_S))
-            self.assertEqual(len(self.check_folder()), 2)
+            self.check_folder()
             self.assertTrue(read(self.path("resumed")) == read(self.path("whole")),
                             f"other weights than without kills: BREAKEVEN_SEED={SEED}")
             shutil.rmtree(self.path("checkpoints"))

@@ -101,7 +101,7 @@ static void a_runner_that_keeps_silent_is_warned_of(void **state)
     conductor_report_free(report);
 }
 
-/* A step of 20 ns while it is slow, of 10 ns while it is as it was measured. */
+/* A step of 10 ms while it is slow, of 5 ms while it is as it was measured. */
 static void phases_are_those_of_the_measured_step(void **state)
 {
     (void)state;
@@ -114,7 +114,7 @@ static void phases_are_those_of_the_measured_step(void **state)
     const conductor_result *result = &report->results[0];
     assert_int_equal(result->status, BE_OK);
     json_int_t wall_ns = json_integer_value(json_object_get(result->phases, "wall_ns"));
-    assert_int_equal(wall_ns, 10 * result->phases_steps);
+    assert_true((double)wall_ns < 7e6 * (double)result->phases_steps);
     conductor_report_free(report);
 }
 

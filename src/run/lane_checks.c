@@ -15,7 +15,7 @@
 #define LANE_HOT_SHARE 0.1  /* of the blocks that must be slow for a warning */
 #define LANE_PHASES_STEPS 3 /* at least */
 #define LANE_PATIENCE 3     /* times as long for phases as was asked for, a slice a third of that */
-#define LANE_ALIKE 0.01     /* blocks that differ no more are of one state of the machine */
+#define LANE_ALIKE 0.01     /* steps that differ no more are of one state of the machine */
 #define LANE_PROOF_BLOCKS 3 /* more blocks, for the processor time of child processes */
 
 /* -------------------------------------------------------------------- gate */
@@ -115,17 +115,9 @@ void lane_warn_of_heat(lane *l)
 
 /* ------------------------------------------------------------------- proof */
 
-/* How unlike those of the measurement a block is now: the logarithm of the ratio, without sign. */
-static be_status lane_unlike(lane *l, double *out, be_error *err)
-{
-    int64_t wall_ns = 0, steps = l->result->block_steps;
-    TRY(lane_run(l, steps, lane_limit_s(l, l->step_s * (double)steps), &wall_ns, err));
-    *out = fabs(log(l->step_s / l->result->step.median.point));
-    return BE_OK;
-}
-
-/* One answer to `phases`, of so many seconds; NULL from an engine that does not tell. */
-static be_status lane_phases(lane *l, double wish_s, json_t **out, be_error *err)
+/* One answer to `phases`, of so many seconds; NULL from an engine that does not tell.  *unlike is
+ * the logarithm, without sign, of its step by the measured one. */
+static be_status lane_phases(lane *l, double wish_s, json_t **out, double *unlike, be_error *err)
 {
     double step_s = l->result->step.median.point;
     protocol_answer answer;
@@ -136,6 +128,7 @@ static be_status lane_phases(lane *l, double wish_s, json_t **out, be_error *err
     be_status status = runner_call(&l->runner, &call, limit_s, &answer, NULL, err);
     if (status != BE_OK && answer.refused) return BE_OK;
     TRY(status);
+    *unlike = fabs(log((double)answer.wall_ns * 1e-9 / ((double)call.steps * step_s)));
     l->result->phases_steps = call.steps;
     *out = json_incref(answer.json);
     protocol_answer_clear(&answer);
@@ -144,27 +137,22 @@ static be_status lane_phases(lane *l, double wish_s, json_t **out, be_error *err
 
 /* In the process that was measured; after it, because engines' profilers may slow what follows.
  * A machine changes from moment to moment, and it is the measured step that is to be taken apart:
- * of several answers the one counts around which blocks were most like those of the measurement. */
+ * of several answers the one counts whose step took most nearly what the measured one did. */
 static be_status lane_ask_phases(lane *l, be_error *err)
 {
     conductor_result *result = l->result;
-    double wish_s = l->options->phases_s, before = 0, after = 0, best = INFINITY;
+    double wish_s = l->options->phases_s, unlike = 0, best = INFINITY;
     int64_t end_ns = clock_now_ns() + (int64_t)(LANE_PATIENCE * wish_s * 1e9);
-    if (wish_s > 0) TRY(lane_unlike(l, &before, err));
     do {
         json_t *answer = NULL;
-        TRY(lane_phases(l, wish_s / LANE_PATIENCE, &answer, err));
+        TRY(lane_phases(l, wish_s / LANE_PATIENCE, &answer, &unlike, err));
         if (!answer) return BE_OK;
-        be_status status = wish_s > 0 ? lane_unlike(l, &after, err) : BE_OK;
-        double unlike = fmax(before, after);
-        if (status == BE_OK && unlike < best) {
+        if (unlike < best) {
             json_decref(result->phases);
             result->phases = json_incref(answer);
             best = unlike;
         }
         json_decref(answer);
-        TRY(status);
-        before = after;
     } while (best > LANE_ALIKE && clock_now_ns() < end_ns);
     return BE_OK;
 }
