@@ -213,13 +213,20 @@ static void other_threads_are_told_by_their_verdict(void **state)
     const struct {
         int threads;
         const char *verdict, *text;
+        double load;
     } cases[] = {
         {4, "SLOWER",
          "With 4 threads instead of 2, native takes 1.40x as long: sharing so little "
-         "work costs more than it brings."},
-        {1, "SLOWER", "With 1 thread instead of 2, native takes 1.40x as long."},
-        {4, "SAME", "With 4 threads instead of 2, native is as fast."},
-        {4, "UNSURE", "With 4 threads instead of 2, native may be slower or not: too noisy"},
+         "work costs more than it brings.",
+         0.04},
+        {4, "SLOWER",
+         "With 4 threads instead of 2, native takes 1.40x as long, while other programs had 42 % "
+         "of "
+         "the processors.",
+         0.42},
+        {1, "SLOWER", "With 1 thread instead of 2, native takes 1.40x as long.", 0.42},
+        {4, "SAME", "With 4 threads instead of 2, native is as fast.", 0},
+        {4, "UNSURE", "With 4 threads instead of 2, native may be slower or not: too noisy", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         json_t *records = pair_with("host", 0.5e-3, json_null());
@@ -227,6 +234,7 @@ static void other_threads_are_told_by_their_verdict(void **state)
         json_array_append_new(records, other);
         json_object_del(other, "explain");
         json_object_set_new(other, "threads", json_integer(cases[i].threads));
+        json_object_set_new(other, "other_load", json_real(cases[i].load));
         json_object_set_new(other, "versus", versus("native", "cpu", 2, cases[i].verdict));
         page_has(records, cases[i].text);
         /* Held against another one it says nothing of threads. */

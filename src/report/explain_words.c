@@ -99,12 +99,24 @@ static void say_unsure(sentence *s, const json_t *winner, const json_t *loser)
                          : "their medians and the ratio of their blocks contradict one another");
 }
 
+/* More threads lose where the work is too little to share, or where others have the processors. */
+static void add_slower(sentence *s, const json_t *other, bool more_threads, double by)
+{
+    char ratio[REPORT_TEXT_BYTES];
+    double load = report_real(other, "other_load");
+    sentence_add(s, "takes %s as long", times_text(by, ratio));
+    if (more_threads && load > REPORT_BUSY)
+        sentence_add(s, ", while other programs had %.0f %% of the processors.", 100 * load);
+    else
+        sentence_add(s, "%s",
+                     more_threads ? ": sharing so little work costs more than it brings." : ".");
+}
+
 /* The other number of threads of the one that wins, which has no bar of its own. */
 static void say_threads(sentence *s, const json_t *records, const json_t *winner)
 {
     size_t i;
     json_t *other;
-    char ratio[REPORT_TEXT_BYTES];
     double mine = report_real(winner, "threads");
     json_array_foreach(records, i, other)
     {
@@ -125,12 +137,7 @@ static void say_threads(sentence *s, const json_t *records, const json_t *winner
         if (strcmp(verdict, "SAME") == 0)
             sentence_add(s, "is as fast.");
         else if (strcmp(verdict, "SLOWER") == 0)
-            sentence_add(s,
-                         theirs > mine
-                             ? "takes %s as long: sharing so little work costs more than it "
-                               "brings."
-                             : "takes %s as long.",
-                         times_text(by, ratio));
+            add_slower(s, other, theirs > mine, by);
         else
             sentence_add(s, "may be slower or not: too noisy to tell.");
     }
