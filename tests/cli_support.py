@@ -4,6 +4,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -54,6 +55,17 @@ class FolderTest(unittest.TestCase):
 
     def path(self, *names):
         return os.path.join(self.folder, *names)
+
+    def fake_torch(self, *options):
+        """Put tests/fake_runner.py, with these options, in PyTorch's place: the environment."""
+        fake = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake_runner.py")
+        command = [sys.executable, fake, "--engine", "torch", "--honest", "--spin", *options]
+        with open(self.path("torch_runner.py"), "w", encoding="utf-8") as file:
+            file.write(f"import os\nos.execv({sys.executable!r}, {command!r})\n")
+        os.makedirs(self.path("torch"), exist_ok=True)
+        open(self.path("torch", "__init__.py"), "w").close()
+        return {"BREAKEVEN_RUNNERS": self.folder, "BREAKEVEN_PYTHON": sys.executable,
+                "PYTHONPATH": self.folder}
 
     def good(self, *arguments, **more):
         result = run(*arguments, **more)

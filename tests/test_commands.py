@@ -188,14 +188,7 @@ class BenchTest(FolderTest):
 
     def test_openmp_bound_to_one_core(self):
         """Only OpenMP's own threads are: the program, and the runners that it starts, have all."""
-        fake = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake_runner.py")
-        command = [sys.executable, fake, "--engine", "torch", "--honest", "--where", "--spin"]
-        with open(self.path("torch_runner.py"), "w", encoding="utf-8") as file:
-            file.write(f"import os\nos.execv({sys.executable!r}, {command!r})\n")
-        os.mkdir(self.path("torch"))
-        open(self.path("torch", "__init__.py"), "w").close()
-        environment = {"OMP_PROC_BIND": "true", "BREAKEVEN_RUNNERS": self.folder,
-                       "BREAKEVEN_PYTHON": sys.executable, "PYTHONPATH": self.folder}
+        environment = {"OMP_PROC_BIND": "true", **self.fake_torch("--where")}
         record, = json.loads(self.good("bench", "mlp-mnist", *SMALL, "--engine", "torch",
                                        "--device", "cpu", "--max-time", "0.05", "--format", "json",
                                        env=environment))

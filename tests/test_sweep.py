@@ -5,33 +5,22 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 import unittest
 import xml.etree.ElementTree
 
 from cli_support import FORMATS, PROGRAM, FolderTest
 
-FAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake_runner.py")
 # 0.2 ms a sample against 8 ms a step: they meet at a batch of 40.
 CROSSING = {"cpu": {"sample": 2e-4}, "cuda:0": {"step": 8e-3}}
 
 
 class SweepTest(FolderTest):
-    def setUp(self):
-        super().setUp()
-        os.mkdir(self.path("torch"))
-        open(self.path("torch", "__init__.py"), "w").close()
-        self.environment = {"BREAKEVEN_RUNNERS": self.folder, "BREAKEVEN_PYTHON": sys.executable,
-                            "PYTHONPATH": self.folder, "XDG_STATE_HOME": self.path("state"),
-                            "LC_ALL": "C.UTF-8"}
-
     def devices(self, devices):
         """What the runner in PyTorch's place is from now on."""
-        command = [sys.executable, FAKE, "--engine", "torch", "--honest", "--spin", "--devices",
-                   json.dumps(devices), "--count", self.path("count")]
-        with open(self.path("torch_runner.py"), "w", encoding="utf-8") as file:
-            file.write(f"import os\nos.execv({sys.executable!r}, {command!r})\n")
+        self.environment = {**self.fake_torch("--devices", json.dumps(devices), "--count",
+                                              self.path("count")),
+                            "XDG_STATE_HOME": self.path("state"), "LC_ALL": "C.UTF-8"}
 
     def arguments(self, over, *more):
         return ["sweep", "cnn-fashion", "--over", over, "--engine", "torch", "--threads", "1",

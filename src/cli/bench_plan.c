@@ -66,13 +66,9 @@ static be_status find_engines(bench_plan *plan, const cli_options *options, be_e
         .library = options->value[OPTION_LIBRARY].text,
         .interrupted = &cli_signal};
     cli_progress(options, "asking the engines for their devices ...");
-    for (int e = 0; e < ENGINE_COUNT; e++) {
-        engine_question *q = &questions[e];
-        if (!is_wanted(options, engine_names[e])) continue;
-        q->status = engine_find(&plan->engines[e], engine_names[e], &asking, &q->error);
-        if (q->status == BE_OK) q->engine = &plan->engines[e];
-    }
-    engine_ask(questions, ENGINE_COUNT, &asking);
+    for (int e = 0; e < ENGINE_COUNT; e++)
+        if (is_wanted(options, engine_names[e])) questions[e].engine = &plan->engines[e];
+    engine_ask(questions, &asking);
     be_status status = BE_OK;
     for (int e = 0; e < ENGINE_COUNT; e++) plan->hello[e] = questions[e].hello;
     for (int e = 0; status == BE_OK && e < ENGINE_COUNT; e++)

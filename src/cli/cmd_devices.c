@@ -74,11 +74,8 @@ static be_status add_engines(const cli_options *options, json_t *records, be_err
     engine_options asking = {.interrupted = &cli_signal};
     be_status status = BE_OK;
     cli_progress(options, "asking the engines for their devices ...");
-    for (int e = 0; e < ENGINE_COUNT; e++) {
-        asked[e].status = engine_find(&engines[e], engine_names[e], &asking, &asked[e].error);
-        if (asked[e].status == BE_OK) asked[e].engine = &engines[e];
-    }
-    engine_ask(asked, ENGINE_COUNT, &asking);
+    for (int e = 0; e < ENGINE_COUNT; e++) asked[e].engine = &engines[e];
+    engine_ask(asked, &asking);
     for (int e = 0; e < ENGINE_COUNT; e++) {
         if (asked[e].status == BE_INTERRUPTED) {
             status = BE_INTERRUPTED;
@@ -156,12 +153,12 @@ static void print_reasons(const json_t *records)
     {
         const char *reason = report_string(record, "reason");
         const char *device = report_string(record, "device");
-        char text[1200];
+        char text[1200] = "";
         if (!*reason) continue;
-        bool whole = strcmp(device, "-") == 0; /* the engine is missing, as its reason says */
-        snprintf(text, sizeof text, "%s%s%s%s%s",
-                 whole ? "" : engine_title(report_string(record, "engine")), whole ? "" : " on ",
-                 whole ? "" : device, whole ? "" : ": ", reason);
+        if (strcmp(device, "-") != 0) /* else the engine is missing, as its reason says */
+            snprintf(text, sizeof text, "%s on %s: ", engine_title(report_string(record, "engine")),
+                     device);
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s", reason);
         fputc('\n', stdout);
         report_paragraph(stdout, text, 2);
     }

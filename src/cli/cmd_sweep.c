@@ -12,7 +12,7 @@
 #include "core/clock.h"
 #include "report/sweep.h"
 
-#define SIDE_S 60.0 /* of the search, for each side of it, */
+#define SIDE_S 60.0 /* of searching, for each side */
 #define LEAST_S 120.0
 
 /* The workload must exist at both ends of the range. */

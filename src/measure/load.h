@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#define LOAD_BUSY 0.05 /* share of the processors for other programs from which results suffer */
+
 typedef struct load_sample {
     int64_t time_ns;  /* clock_now_ns */
     int64_t busy_ns;  /* processor time of all programs since start-up; -1 if unknown */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "measure/load.h"
 #include "report/bench.h"
 #include "report/explain.h"
 #include "report/sentence.h"
@@ -105,7 +106,7 @@ static void add_slower(sentence *s, const json_t *other, bool more_threads, doub
     char ratio[REPORT_TEXT_BYTES];
     double load = report_real(other, "other_load");
     sentence_add(s, "takes %s as long", times_text(by, ratio));
-    if (more_threads && load > REPORT_BUSY)
+    if (more_threads && load > LOAD_BUSY)
         sentence_add(s, ", while other programs had %.0f %% of the processors.", 100 * load);
     else
         sentence_add(s, "%s",

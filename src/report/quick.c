@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "measure/load.h"
 #include "report/advice.h"
 #include "report/bench.h"
 #include "report/explain.h"
@@ -194,7 +195,7 @@ static void write_doubt(const json_t *sorted, FILE *out)
                                    "unsteady: blocks spread by up to %.0f %% of their "
                                    "median",
                                    100 * worst);
-    if (load > REPORT_BUSY)
+    if (load > LOAD_BUSY)
         used += (size_t)snprintf(line + used, sizeof line - used,
                                  ", and other programs took %.0f %% of the processors", 100 * load);
     snprintf(line + used, sizeof line - used, "; on a quiet machine this page is surer.");

@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #define REPORT_TEXT_BYTES 64
-#define REPORT_BUSY 0.05 /* share of the processors for other programs that is worth a word */
 
 typedef struct report_style {
     bool utf8;  /* the locale has it; else ASCII alone */

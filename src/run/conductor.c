@@ -10,8 +10,7 @@
 #include "measure/load.h"
 #include "run/lane.h"
 
-#define CONDUCTOR_OTHER_LOAD 0.05 /* shares of the processors from which a warning is due */
-#define CONDUCTOR_STEAL 0.02
+#define CONDUCTOR_STEAL 0.02 /* share of the processors from which a warning is due */
 
 typedef struct conductor {
     const conductor_options *options;
@@ -298,7 +297,7 @@ static be_status conductor_explain(conductor *c, int i, be_error *err)
         snprintf(cause, sizeof cause, "the blocks spread by %.0f %% of the median", 100 * spread);
     else
         snprintf(cause, sizeof cause, "%d rounds are too few for so small a difference", rounds);
-    if (report->other_load > CONDUCTOR_OTHER_LOAD)
+    if (report->other_load > LOAD_BUSY)
         snprintf(load, sizeof load, ", other programs used %.0f %% of the processors",
                  100 * report->other_load);
     return arena_printf(report->memory, &a->unsure, err,
@@ -343,7 +342,7 @@ static void conductor_note_load(conductor *c, const load_sample *from, int64_t f
     report->steal = load_steal_share(from, &to);
     for (int i = 0; i < c->count; i++) {
         if (!conductor_has_speed(&report->results[i])) continue;
-        if (report->other_load > CONDUCTOR_OTHER_LOAD)
+        if (report->other_load > LOAD_BUSY)
             lane_warn(&c->lanes[i],
                       "other programs used %.0f %% of the processors meanwhile; stop them and "
                       "measure again",

@@ -211,18 +211,18 @@ static runner_options asking(const engine *e, const engine_options *options)
                             .interrupted = options->interrupted};
 }
 
-void engine_ask(engine_question *questions, int count, const engine_options *options)
+void engine_ask(engine_question questions[ENGINE_COUNT], const engine_options *options)
 {
     runner runners[ENGINE_COUNT];
-    MUST(count <= ENGINE_COUNT);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < ENGINE_COUNT; i++) {
         engine_question *q = &questions[i];
         if (!q->engine) continue;
-        runner_options start = asking(q->engine, options);
         q->hello = NULL;
-        q->status = runner_begin(&runners[i], &start, &q->error);
+        q->status = engine_find(q->engine, engine_names[i], options, &q->error);
+        runner_options start = asking(q->engine, options);
+        if (q->status == BE_OK) q->status = runner_begin(&runners[i], &start, &q->error);
     }
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < ENGINE_COUNT; i++) {
         engine_question *q = &questions[i];
         if (!q->engine || q->status != BE_OK) continue;
         runner_options start = asking(q->engine, options);

@@ -44,13 +44,14 @@ BE_CHECKED be_status engine_find(engine *out, const char *name, const engine_opt
 
 /* An engine that is asked who it is. */
 typedef struct engine_question {
-    const engine *engine; /* NULL: not asked */
-    be_status status;     /* how asking ended, with its error */
+    engine *engine;   /* filled by engine_find; NULL: not asked */
+    be_status status; /* how finding and asking it ended, with its error */
     be_error error;
     json_t *hello; /* the answer (docs/runner-protocol.md), to be released; NULL without one */
 } engine_question;
 
-/* Start the runner of each once and ask who it is.  They load side by side: it takes seconds. */
-void engine_ask(engine_question *questions, int count, const engine_options *options);
+/* Find the engines, in the order of engine_names, start the runner of each once and ask who it is.
+ * They load side by side: it takes seconds. */
+void engine_ask(engine_question questions[ENGINE_COUNT], const engine_options *options);
 
 #endif

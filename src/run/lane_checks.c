@@ -147,7 +147,7 @@ static be_status lane_ask_phases(lane *l, be_error *err)
         json_t *answer = NULL;
         TRY(lane_phases(l, wish_s / LANE_PATIENCE, &answer, &unlike, err));
         if (!answer) return BE_OK;
-        if (unlike < best) {
+        if (!result->phases || unlike < best) {
             json_decref(result->phases);
             result->phases = json_incref(answer);
             best = unlike;

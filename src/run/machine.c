@@ -174,7 +174,7 @@ static be_status machine_renew(machine_job *j, const json_t *key, limits *out, b
     machine_source *source = j->source;
     protocol_answer answer = {0};
     be_error reason = {0};
-    double most = j->options->busy_most > 0 ? j->options->busy_most : MACHINE_BUSY;
+    double most = j->options->busy_most > 0 ? j->options->busy_most : LOAD_BUSY;
     load_sample from = load_take();
     int64_t from_ns = machine_cpu_ns(j);
     be_status status = machine_measure(j, &answer, out, err);

@@ -16,7 +16,6 @@
 #include "run/engine.h"
 
 #define MACHINE_EXPIRY_S (7 * 24 * 3600)
-#define MACHINE_BUSY 0.05 /* share of the processors for other programs: beyond it none is kept */
 
 /* Where limits came from; beside the result. */
 typedef struct machine_source {
@@ -29,7 +28,7 @@ typedef struct machine_source {
 typedef struct machine_options {
     bool refresh;     /* measure again whatever the file says */
     double seconds;   /* of measuring; 0: as limits_measure likes */
-    double busy_most; /* instead of MACHINE_BUSY; 0: that */
+    double busy_most; /* share for other programs up to which they are kept; 0: LOAD_BUSY */
     const volatile sig_atomic_t *interrupted;
     machine_source *source; /* may be NULL */
 } machine_options;

@@ -305,12 +305,8 @@ static double undisturbed(const double *times, int count)
 {
     double least = INFINITY, second = INFINITY;
     for (int i = 0; i < count; i++) {
-        if (times[i] < second) second = times[i];
-        if (second < least) {
-            double more = least;
-            least = second;
-            second = more;
-        }
+        second = fmin(second, fmax(least, times[i]));
+        least = fmin(least, times[i]);
     }
     return count > 2 ? second : least;
 }
