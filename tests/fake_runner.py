@@ -18,8 +18,24 @@ import threading
 import time
 
 
+def add_faults(parser):
+    """What it does that a runner must not."""
+    parser.add_argument("--unsynchronised", action="store_true", help="answers early, sync waits")
+    parser.add_argument("--unsynchronised-silent", action="store_true",
+                        help="the same, and claims that sync took nothing")
+    parser.add_argument("--claim", type=float, default=1, help="factor on the claimed time")
+    parser.add_argument("--constant", action="store_true", help="any block takes ten steps' time")
+    parser.add_argument("--refuse", default=None, help="STATUS:OP, answered with ok false")
+    parser.add_argument("--fault", default=None,
+                        choices=["exit", "kill", "hang", "rubbish", "long", "null", "nan", "close",
+                                 "chatter", "steps", "babble", "halfline", "stop"])
+    parser.add_argument("--at", type=int, default=1)
+    parser.add_argument("--deaf", action="store_true", help="goes on after quit and end of input")
+
+
 def options():
     parser = argparse.ArgumentParser()
+    add_faults(parser)
     parser.add_argument("--engine", default="fake")
     parser.add_argument("--schema", type=int, default=1)
     parser.add_argument("--step", type=float, default=0.001, help="seconds of one step")
@@ -27,7 +43,8 @@ def options():
     parser.add_argument("--noise", type=float, default=0,
                         help="how much longer runs take, by chance")
     parser.add_argument("--seed", type=int, default=1, help="of the noise")
-    parser.add_argument("--spin", action="store_true")
+    parser.add_argument("--spin", type=float, nargs="?", const=1, default=0,
+                        help="the share of its steps on a processor that it keeps it busy")
     parser.add_argument("--spin-after", type=float, default=0,
                         help="seconds for which a thread spins after a run")
     parser.add_argument("--loss", type=float, default=2.3)
@@ -41,20 +58,12 @@ def options():
                         help="so many times phases take twice as long as the steps did")
     parser.add_argument("--where", action="store_true",
                         help="implementation: the processors that it may use")
-    parser.add_argument("--unsynchronised", action="store_true", help="answers early, sync waits")
-    parser.add_argument("--unsynchronised-silent", action="store_true",
-                        help="the same, and claims that sync took nothing")
-    parser.add_argument("--claim", type=float, default=1, help="factor on the claimed time")
-    parser.add_argument("--constant", action="store_true", help="any block takes ten steps' time")
-    parser.add_argument("--refuse", default=None, help="STATUS:OP, answered with ok false")
-    parser.add_argument("--fault", default=None,
-                        choices=["exit", "kill", "hang", "rubbish", "long", "null", "nan", "close",
-                                 "chatter", "steps", "babble", "halfline", "stop"])
-    parser.add_argument("--at", type=int, default=1)
+    parser.add_argument("--steady", action="store_true",
+                        help="claims the time that it was to sleep: how late a busy machine wakes "
+                             "it does not show")
     parser.add_argument("--age", type=int, default=0, help="seconds since the limits were measured")
     parser.add_argument("--unknown", action="store_true", help="no arithmetic rate")
     parser.add_argument("--limits-of", default=None, help="the device of the limits")
-    parser.add_argument("--deaf", action="store_true", help="goes on after quit and end of input")
     parser.add_argument("--devices", type=json.loads, default={},
                         help="by device: step and sample (seconds), start (of prepare), room (the "
                              "largest batch), drop (the batch from which on it dies), disturbed "
@@ -95,11 +104,11 @@ class Fake:
         sys.stdout.write(json.dumps({"ok": True, **members}) + "\n" + more)
         sys.stdout.flush()
 
-    def work(self, seconds, spin=False):
-        end = time.monotonic() + seconds
-        while spin and time.monotonic() < end:
+    def work(self, seconds, spin=0):
+        start = time.monotonic()
+        while time.monotonic() < start + spin * seconds:
             pass
-        time.sleep(max(0.0, end - time.monotonic()))
+        time.sleep(max(0.0, start + seconds - time.monotonic()))
 
     def spin(self):
         """What an idle pool of threads does: hashing, because that leaves Python to the others."""
@@ -229,8 +238,8 @@ class Fake:
             self.pending_until = start + wanted
             self.work(0.2 * wanted)
         else:
-            self.work(wanted, wish.spin and self.device == "cpu")
-        wall = time.monotonic() - start
+            self.work(wanted, wish.spin if self.device == "cpu" else 0)
+        wall = wanted if wish.steady else time.monotonic() - start
         wall *= wish.claim
         if self.runs == wish.at:
             wall += wish.jump

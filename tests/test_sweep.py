@@ -19,7 +19,8 @@ class SweepTest(FolderTest):
     def devices(self, devices):
         """What the runner in PyTorch's place is from now on."""
         self.environment = {**self.fake_torch("--devices", json.dumps(devices), "--count",
-                                              self.path("count")),
+                                              self.path("count"), "--steady", "--spin", "0.2",
+                                              "--noise", "0.01"),
                             "XDG_STATE_HOME": self.path("state"), "LC_ALL": "C.UTF-8"}
 
     def arguments(self, over, *more):
