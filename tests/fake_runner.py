@@ -81,6 +81,7 @@ def options():
     parser.add_argument("--reference", type=float, default=0,
                         help="seconds that the reference kernel claims; 0: there is none")
     parser.add_argument("--hot", type=float, default=1, help="factor on it while it is hot")
+    parser.add_argument("--hot-step", type=float, default=1, help="factor on a step meanwhile")
     parser.add_argument("--hot-from", type=int, default=0, help="the reading at which that begins")
     parser.add_argument("--hot-for", type=int, default=10**9, help="readings")
     parser.add_argument("--jump", type=float, default=0,
@@ -217,6 +218,9 @@ class Fake:
         sys.stdout.flush()
         return True
 
+    def is_hot(self):
+        return 0 <= self.readings - self.wish.hot_from < self.wish.hot_for
+
     def run(self, request):
         if self.compared:
             self.native(request)
@@ -232,6 +236,7 @@ class Fake:
         if self.runs == 1:
             wanted += wish.first
         wanted *= 1 + abs(self.random.gauss(0, wish.noise))
+        wanted *= wish.hot_step if self.is_hot() else 1
         if wish.unsynchronised or wish.unsynchronised_silent:
             self.work(max(0.0, self.pending_until - time.monotonic()))
             start = time.monotonic()
@@ -324,8 +329,7 @@ class Fake:
                   flush=True)
             return
         self.readings += 1
-        hot = wish.hot_from <= self.readings < wish.hot_from + wish.hot_for
-        self.answer(wall_ns=int(wish.reference * (wish.hot if hot else 1) * 1e9))
+        self.answer(wall_ns=int(wish.reference * (wish.hot if self.is_hot() else 1) * 1e9))
 
 
 def main():

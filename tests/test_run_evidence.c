@@ -213,6 +213,31 @@ static void waiting_ends(void **state)
     conductor_report_free(report);
 }
 
+/* A reference that grows slow means heat only where the steps grow with it. */
+static void heat_shows_in_the_steps(void **state)
+{
+    (void)state;
+    static const char *const factors[] = {"1", "1.3"};
+    for (int grew = 0; grew < 2; grew++) {
+        fake f;
+        conductor_options o = quick_options();
+        conductor_contender c =
+            contender(FAKE(&f, "--step", "0.005", "--steady", "--reference", "0.002", "--hot",
+                           "1.35", "--hot-from", "12", "--hot-step", factors[grew]));
+        o.stop.min_samples = o.stop.max_samples = 12;
+        o.cool_limit_s = 0.01;
+        conductor_report *report = alone(&c, &o);
+        const conductor_result *r = &report->results[0];
+        assert_float_equal(r->heat.burst_step_s, 0.005, 1e-9);
+        assert_float_equal(r->heat.sustained_step_s, grew ? 0.0065 : 0.005, 1e-9);
+        assert_int_equal(warned(r, "let the machine cool"), grew);
+        assert_int_equal(warned(r, "a step; its steps did not grow longer, so rather than heat it "
+                                   "is other programs, or threads of its own that still wait"),
+                         !grew);
+        conductor_report_free(report);
+    }
+}
+
 /* ------------------------------------------------------------------ clocks */
 
 static void a_clock_that_jumps_is_found(void **state)
@@ -293,6 +318,7 @@ int main(void)
         cmocka_unit_test(without_a_reference_nothing_is_known),
         cmocka_unit_test(a_hot_device_is_waited_for),
         cmocka_unit_test(waiting_ends),
+        cmocka_unit_test(heat_shows_in_the_steps),
         cmocka_unit_test(a_clock_that_jumps_is_found),
         cmocka_unit_test(noise_ends_unsure_with_its_reason),
         cmocka_unit_test(a_training_that_diverges_is_refused),

@@ -10,9 +10,10 @@
 
 #define LANE_RISEN 2.0        /* times the first loss: a training that stays above it diverges */
 #define LANE_RISING_STRIKES 6 /* blocks in a row that must be above it */
-#define LANE_READINGS 3     /* of the reference kernel, of which the least counts, if one is slow */
-#define LANE_COOL_S 0.05    /* between two looks at a device that has grown slow */
-#define LANE_HOT_SHARE 0.1  /* of the blocks that must be slow for a warning */
+#define LANE_READINGS 3    /* of the reference kernel, of which the least counts, if one is slow */
+#define LANE_COOL_S 0.05   /* between two looks at a device that has grown slow */
+#define LANE_HOT_SHARE 0.1 /* of the blocks that must be slow for a warning */
+#define LANE_GREW 1.03     /* times the first steps' time: the last ones felt what slowed it down */
 #define LANE_PHASES_STEPS 3 /* at least */
 #define LANE_PATIENCE 3     /* times as long for phases as was asked for, a slice a third of that */
 #define LANE_ALIKE 0.01     /* steps that differ no more are of one state of the machine */
@@ -105,12 +106,16 @@ be_status lane_cool(lane *l, double *reading_s, be_error *err)
 void lane_warn_of_heat(lane *l)
 {
     const conductor_result *r = l->result;
+    bool grew = r->heat.sustained_step_s > LANE_GREW * r->heat.burst_step_s;
     if (r->slow_blocks < 2 || r->slow_blocks < LANE_HOT_SHARE * r->count) return;
     lane_warn(l,
               "the %s ran at %.2f of its best speed in %d of %d blocks: burst %.3g ms, sustained "
-              "%.3g ms a step; let the machine cool, or stop other programs",
+              "%.3g ms a step; %s",
               l->is_cpu ? "processor" : "device", r->heat.slow_speed, r->slow_blocks, r->count,
-              r->heat.burst_step_s * 1e3, r->heat.sustained_step_s * 1e3);
+              r->heat.burst_step_s * 1e3, r->heat.sustained_step_s * 1e3,
+              grew ? "let the machine cool, or stop other programs"
+                   : "its steps did not grow longer, so rather than heat it is other programs, or "
+                     "threads of its own that still wait for work");
 }
 
 /* ------------------------------------------------------------------- proof */
