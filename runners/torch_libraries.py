@@ -14,6 +14,7 @@ from runner_job import cpu_flags, cpu_name
 from runner_protocol import Failure
 
 _CONFIG = torch.__config__.show()
+_PTHREAD = 1  # of openblas_get_parallel: threads of its own
 _BLAS_FILE = re.compile(r"/lib(openblas|blas|blis|atlas|f77blas|mkl_|nvpl_blas|armpl)")
 
 
@@ -131,7 +132,7 @@ def _openblas_text(path):
     config.restype = ctypes.c_char_p
     words = config().decode(errors="replace").split()
     parallel = _symbol(path, "openblas_get_parallel")
-    kinds = {0: "sequential", 1: "pthread", 2: "OpenMP"}
+    kinds = {0: "sequential", _PTHREAD: "pthread", 2: "OpenMP"}
     kind = kinds.get(parallel() if parallel else None, "threads unknown")
     core = _symbol(path, "openblas_get_corename")
     if core is not None:
@@ -160,6 +161,18 @@ def blas():
     return (f"{built.group(1)} (built in)" if built else "unknown"), False
 
 
+def _blas_threads(path, threads):
+    """Of an OpenBLAS: as many as PyTorch's loops have; but one with threads of its own obeys its
+    variable, as it does in any other program."""
+    parallel, text = _symbol(path, "openblas_get_parallel"), os.environ.get("OPENBLAS_NUM_THREADS")
+    if not text or parallel is None or parallel() != _PTHREAD:
+        return threads
+    if not text.isdecimal() or int(text) < 1:
+        raise Failure("USAGE", "a number of threads in OPENBLAS_NUM_THREADS", repr(text),
+                      "correct or unset it")
+    return int(text)
+
+
 def set_threads(threads):
     """Threads of PyTorch's own loops and of an OpenBLAS with threads of its own; warnings."""
     torch.set_num_threads(threads)
@@ -167,10 +180,25 @@ def set_threads(threads):
         setter = _symbol(path, "openblas_set_num_threads")
         getter = _symbol(path, "openblas_get_num_threads")
         if setter is not None and getter is not None:
-            setter(threads)
-            if getter() != threads:
-                return [f"asked for {threads} threads, OpenBLAS uses {getter()}"]
+            wanted = _blas_threads(path, threads)
+            setter(wanted)
+            if getter() != wanted:
+                return [f"asked for {wanted} threads, OpenBLAS uses {getter()}"]
     return []
+
+
+def _waits_beside():
+    """Whether an OpenBLAS has threads of its own, and nobody has chosen how many."""
+    return not os.environ.get("OPENBLAS_NUM_THREADS") and " pthread" in blas()[0]
+
+
+def _blas_apart():
+    """" on 1 thread" where OpenBLAS has another number of threads than PyTorch's loops."""
+    for path in _mapped_blas():
+        getter = _symbol(path, "openblas_get_num_threads")
+        if getter is not None and getter() != torch.get_num_threads():
+            return f" on {getter()} thread" + ("s" if getter() > 1 else "")
+    return ""
 
 
 def _onednn():
@@ -206,7 +234,7 @@ def implementation(device):
     elif device.type == "mps":
         parts.append("Metal")
     else:
-        parts += [f"oneDNN {_onednn() or 'none'}", re.sub(r" \(/.*", "", blas()[0])]
+        parts += [f"oneDNN {_onednn() or 'none'}", re.sub(r" \(/.*", "", blas()[0]) + _blas_apart()]
     return ", ".join(parts)
 
 
@@ -215,6 +243,9 @@ def warnings(device):
     if device.type == "cpu" and blas()[1]:
         found.append(f"PyTorch runs on the {blas()[0]}, which is slow: comparisons against it are "
                      "refused; install libopenblas0-pthread (Debian)")
+    if device.type == "cpu" and torch.get_num_threads() > 1 and _waits_beside():
+        found.append("OpenBLAS waits for work on the cores of PyTorch's loops: "
+                     "OPENBLAS_NUM_THREADS=1 may be faster, 'breakeven sweep' tries both")
     if device.type == "mps" and os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK", "0") == "1":
         found.append("PYTORCH_ENABLE_MPS_FALLBACK=1 lets PyTorch run operations on the CPU unseen: "
                      "unset it")

@@ -30,7 +30,7 @@ def read_as_declared(path, read=shared.safetensors_io.read if NO_TORCH is None e
 class NativeRunnerTest(shared.RunnerTest):
     # What the native engine does not have: another BLAS, other precisions, a dropout of its own.
     test_hello = test_reference_blas_is_warned_of = test_prepare_and_sync_answers = None
-    test_bf16_is_computed_or_refused = test_dropout = None
+    test_bf16_is_computed_or_refused = test_dropout = test_openblas_obeys_its_variable = None
     # Its texts are its own.
     test_refused_members = test_refused_files = test_broken_lines = None
 

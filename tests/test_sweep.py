@@ -16,19 +16,19 @@ CROSSING = {"cpu": {"sample": 2e-4}, "cuda:0": {"step": 8e-3}}
 
 
 class SweepTest(FolderTest):
-    def devices(self, devices):
+    def devices(self, devices, *more):
         """What the runner in PyTorch's place is from now on."""
         self.environment = {**self.fake_torch("--devices", json.dumps(devices), "--count",
                                               self.path("count"), "--steady", "--spin", "0.2",
-                                              "--noise", "0.01"),
+                                              "--noise", "0.01", *more),
                             "XDG_STATE_HOME": self.path("state"), "LC_ALL": "C.UTF-8"}
 
-    def arguments(self, over, *more):
-        return ["sweep", "cnn-fashion", "--over", over, "--engine", "torch", "--threads", "1",
+    def arguments(self, over, *more, threads="1"):
+        return ["sweep", "cnn-fashion", "--over", over, "--engine", "torch", "--threads", threads,
                 "--synthetic", "--limit", "300", "--max-time", "100", *more]
 
-    def sweep(self, over, *more):
-        return json.loads(self.good(*self.arguments(over, "--format", "json", *more),
+    def sweep(self, over, *more, **setting):
+        return json.loads(self.good(*self.arguments(over, "--format", "json", *more, **setting),
                                     env=self.environment))
 
     def prepared(self):
@@ -229,6 +229,18 @@ class Sweep(SweepTest):
             self.assertEqual((at_low, at_high, batch, same_batch), (low, high, 4, 4))
             self.assertEqual((few, many), (37250, 147706 if axis == "width" else 51330))
             self.assertGreater(much, (1.9 if axis == "width" else 1.02) * little)
+
+    def test_the_best_setting_may_be_another_pool_of_threads(self):
+        """Of an OpenBLAS that has its own; tried unless the user has chosen."""
+        for blas, chosen, setting in (("OpenBLAS 0.3 pthread", None, "2 threads, OpenBLAS on 1"),
+                                      ("OpenBLAS 0.3 pthread", "2", "2 threads"),
+                                      ("OpenBLAS 0.3 OpenMP", None, "2 threads")):
+            self.devices({"cpu": {"step": 4e-3}, "cuda:0": {"step": 8e-3}}, "--blas", blas)
+            if chosen:
+                self.environment["OPENBLAS_NUM_THREADS"] = chosen
+            pair, = self.sweep("batch=32..33", threads="2")["pairs"]
+            self.assertEqual({p["first_setting"] for p in pair["points"]}, {setting})
+            self.assertEqual(pair["least_ratio"] > 3, setting != "2 threads")
 
     def test_steps(self):
         """0.4 s of start-up against 4 ms a step more: they meet at 100 steps."""

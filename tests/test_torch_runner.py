@@ -120,6 +120,28 @@ class RunnerTest(unittest.TestCase):
         self.assertIn(f"reference BLAS ({reference}/libblas.so.3", named)
         self.assertIn("libopenblas0-pthread", warned[0])
 
+    def test_openblas_obeys_its_variable(self):
+        """Where it has threads of its own; that is said, and the loops keep theirs."""
+        if "pthread" not in self.hello["libraries"]["blas"]:
+            self.skipTest("this PyTorch's BLAS has no threads of its own")
+        request = self.request("mlp-mnist", threads=2)
+        for variables, blas, hint in (({"OPENBLAS_NUM_THREADS": ""}, "", True),
+                                      ({"OPENBLAS_NUM_THREADS": "2"}, "", False),
+                                      ({"OPENBLAS_NUM_THREADS": "1"}, " on 1 thread", False)):
+            child = Child(variables)
+            answer = child.ask("prepare", **request)
+            child.close()
+            self.assertEqual(answer["threads"], 2)
+            self.assertRegex(answer["implementation"], r"OpenBLAS \S+ pthread \w+" + blas + "$")
+            self.assertEqual(["OPENBLAS_NUM_THREADS=1 may be" in text
+                              for text in answer["warnings"]], [True] * hint)
+        child = Child({"OPENBLAS_NUM_THREADS": "all"})
+        self.assertEqual(child.ask("prepare", **request),
+                         {"ok": False, "status": "USAGE", "error":
+                          "expected a number of threads in OPENBLAS_NUM_THREADS, found "
+                          "'all': correct or unset it"})
+        child.close()
+
     def check_parity(self, workload, optimizer, steps, **changes):
         """The parity file against the double computation; the order wraps after three steps."""
         data, weights = make_data(workload), make_weights(workload)

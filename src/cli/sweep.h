@@ -16,7 +16,7 @@
 #define SWEEP_SIDES_MAX 10
 #define SWEEP_PAIRS_MAX 16
 #define SWEEP_SETTINGS_MAX 36
-#define SWEEP_LIBRARIES 2
+#define SWEEP_VARIANTS 3
 #define SWEEP_NAME 48
 
 /* Two runs of one program differ by what no repetition removes (measure/stats.h). */
@@ -48,14 +48,21 @@ typedef struct sweep_pair {
     crossing_point points[CROSSING_RUNS_MAX];
 } sweep_pair;
 
+/* An engine as it can be set beside its own choice: another library, other threads. */
+typedef struct sweep_variant {
+    engine engine;
+    const char *name;
+    int least_threads; /* with fewer it is the same as without */
+} sweep_variant;
+
 typedef struct sweep {
     const cli_options *cli;
     measurement m;
     const workload *workload;
     axis_range range;
-    int64_t batch;                     /* where the axis is another one */
-    engine libraries[SWEEP_LIBRARIES]; /* the native engine with one library's kernels */
-    int library_count;
+    int64_t batch;                          /* where the axis is another one */
+    sweep_variant variants[SWEEP_VARIANTS]; /* of engines on the processor */
+    int variant_count;
     sweep_side sides[SWEEP_SIDES_MAX];
     int side_count;
     sweep_pair pairs[SWEEP_PAIRS_MAX];

@@ -1,10 +1,12 @@
 /* Who is compared with whom in a sweep. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/backend.h"
 #include "cli/cli.h"
 #include "cli/sweep.h"
+#include "report/sheet.h"
 
 static bool is_native(const bench_contender *who)
 {
@@ -55,8 +57,8 @@ static be_status add_setting(sweep *s, sweep_side *side, const bench_contender *
     return BE_OK;
 }
 
-/* A side with its settings: the given threads, each with the engine's own choice of kernels; for
- * the native engine on the CPU also with one library's alone. */
+/* A side with its settings: the given threads, each with the engine's own choice; on the CPU also
+ * each variant of the engine. */
 static be_status add_side(sweep *s, const bench_contender *like, const int *threads, int count,
                           be_error *err)
 {
@@ -76,11 +78,14 @@ static be_status add_side(sweep *s, const bench_contender *like, const int *thre
     if (cpu && count == 1)
         snprintf(side->name + used, sizeof side->name - (size_t)used, " %d thread%s", threads[0],
                  threads[0] == 1 ? "" : "s");
-    for (int library = 0; library <= (cpu && is_native(like) ? s->library_count : 0); library++) {
-        if (library) who.engine = &s->libraries[library - 1];
+    for (int v = -1; v < (cpu ? s->variant_count : 0); v++) {
+        const sweep_variant *variant = v < 0 ? NULL : &s->variants[v];
+        if (variant && strcmp(variant->engine.name, like->engine->name) != 0) continue;
+        if (variant) who.engine = &variant->engine;
         for (int t = 0; t < count; t++) {
             who.threads = threads[t];
-            TRY(add_setting(s, side, &who, library ? who.engine->argv[3] : "", err));
+            if (variant && threads[t] < variant->least_threads) continue;
+            TRY(add_setting(s, side, &who, variant ? variant->name : "", err));
         }
     }
     return BE_OK;
@@ -153,18 +158,43 @@ static be_status pair_with_first(sweep *s, be_error *err)
     return BE_OK;
 }
 
-/* The native engine with its own kernels alone, and with oneDNN's alone. */
-static void find_libraries(sweep *s)
+static void add_variant(sweep *s, const char *engine_name, const engine_options *options,
+                        const char *name, int least_threads)
 {
-    static const char *const names[SWEEP_LIBRARIES] = {"native", "onednn"};
-    engine_options options = {.isa = s->cli->value[OPTION_ISA].text};
-    if (s->cli->value[OPTION_LIBRARY].given || options.isa) return;
-    for (int l = 0; l < SWEEP_LIBRARIES; l++) {
-        options.library = names[l];
-        if (strcmp(names[l], "native") != 0 && !backend_has_library("cpu", names[l])) continue;
-        if (engine_find(&s->libraries[s->library_count], "native", &options, NULL) == BE_OK)
-            s->library_count++;
+    sweep_variant *variant = &s->variants[s->variant_count];
+    if (engine_find(&variant->engine, engine_name, options, NULL) != BE_OK) return;
+    variant->name = name;
+    variant->least_threads = least_threads;
+    s->variant_count++;
+}
+
+/* An OpenBLAS with threads of its own, which wait for work on the cores of PyTorch's. */
+static bool has_pools_apart(const sweep *s)
+{
+    const bench_plan *plan = &s->m.plan;
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        const char *blas = report_string(plan->hello[e], "libraries.blas");
+        if (!plan->hello[e] || strcmp(plan->engines[e].name, "torch") != 0) continue;
+        if (strncmp(blas, "OpenBLAS", 8) == 0 && strstr(blas, " pthread")) return true;
     }
+    return false;
+}
+
+/* The native engine with its own kernels alone, and with oneDNN's alone; PyTorch with OpenBLAS on
+ * one thread, if the user has not chosen its threads. */
+static void find_variants(sweep *s)
+{
+    static const char *const names[] = {"native", "onednn"};
+    engine_options options = {.isa = s->cli->value[OPTION_ISA].text};
+    bool chosen = s->cli->value[OPTION_LIBRARY].given || options.isa;
+    for (int l = 0; l < 2 && !chosen; l++) {
+        options.library = names[l];
+        if (l == 0 || backend_has_library("cpu", names[l]))
+            add_variant(s, "native", &options, names[l], 1);
+    }
+    const char *own = getenv("OPENBLAS_NUM_THREADS");
+    options = (engine_options){.lone_blas = true};
+    if (has_pools_apart(s) && !(own && *own)) add_variant(s, "torch", &options, "OpenBLAS on 1", 2);
 }
 
 /* The processor stands for itself with the best of its settings; where nothing but processors is
@@ -195,7 +225,7 @@ be_status sweep_find_sides(sweep *s, be_error *err)
         s->has_gpu |= !runs_on_cpu(plan, &plan->contenders[c]);
     }
     plan->contender_count = 0;
-    find_libraries(s);
+    find_variants(s);
     for (int f = 0; f < count; f++) TRY(add_contender(s, &found[f], !s->has_gpu, err));
     TRY(s->has_gpu ? pair_with_gpu(s, err) : pair_with_first(s, err));
     if (!s->pair_count)

@@ -185,6 +185,7 @@ static be_status find_script_engine(engine *out, const engine_options *options, 
     out->argv[0] = out->program;
     out->argv[1] = out->script;
     out->env[0] = "PYTHONDONTWRITEBYTECODE=1";
+    if (options->lone_blas) out->env[1] = "OPENBLAS_NUM_THREADS=1";
     return BE_OK;
 }
 

@@ -27,11 +27,12 @@ const char *engine_title(const char *name);
 typedef struct engine {
     const char *name;
     char program[FILE_PATH_BYTES], script[FILE_PATH_BYTES];
-    const char *argv[8], *env[2]; /* of the runner, NULL at the end */
+    const char *argv[8], *env[3]; /* of the runner, NULL at the end */
 } engine;
 
 typedef struct engine_options {
     const char *isa, *library; /* of the native engine; NULL: its own choice */
+    bool lone_blas;            /* PyTorch's OpenBLAS on one thread, however many its loops have */
     const char *devices;       /* separated by commas: only their drivers are started, where the
                                   engine can tell them apart; NULL: all */
     const volatile sig_atomic_t *interrupted;
