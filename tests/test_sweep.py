@@ -232,12 +232,11 @@ class Sweep(SweepTest):
 
     def test_the_best_setting_may_be_another_pool_of_threads(self):
         """Of an OpenBLAS that has its own; tried unless the user has chosen."""
-        for blas, chosen, setting in (("OpenBLAS 0.3 pthread", None, "2 threads, OpenBLAS on 1"),
+        for blas, chosen, setting in (("OpenBLAS 0.3 pthread", "", "2 threads, OpenBLAS on 1"),
                                       ("OpenBLAS 0.3 pthread", "2", "2 threads"),
-                                      ("OpenBLAS 0.3 OpenMP", None, "2 threads")):
+                                      ("OpenBLAS 0.3 OpenMP", "", "2 threads")):
             self.devices({"cpu": {"step": 4e-3}, "cuda:0": {"step": 8e-3}}, "--blas", blas)
-            if chosen:
-                self.environment["OPENBLAS_NUM_THREADS"] = chosen
+            self.environment["OPENBLAS_NUM_THREADS"] = chosen
             pair, = self.sweep("batch=32..33", threads="2")["pairs"]
             self.assertEqual({p["first_setting"] for p in pair["points"]}, {setting})
             self.assertEqual(pair["least_ratio"] > 3, setting != "2 threads")
