@@ -111,7 +111,9 @@ class Fake:
         start = time.monotonic()
         while time.monotonic() < start + spin * seconds:
             pass
-        time.sleep(max(0.0, start + seconds - time.monotonic()))
+        left = start + seconds - time.monotonic()
+        if left > 0:  # to sleep for no time lets other programs go first, for milliseconds
+            time.sleep(left)
 
     def spin(self):
         """What an idle pool of threads does: hashing, because that leaves Python to the others."""
@@ -269,9 +271,10 @@ class Fake:
 
     def sync(self, request):
         start = time.monotonic()
-        self.work(max(0.0, self.pending_until - start))
-        silent = self.wish.unsynchronised_silent
-        self.answer(wall_ns=0 if silent else int((time.monotonic() - start) * 1e9))
+        pending = max(0.0, self.pending_until - start)
+        self.work(pending)
+        wall = pending if self.wish.steady else time.monotonic() - start
+        self.answer(wall_ns=0 if self.wish.unsynchronised_silent else int(wall * 1e9))
 
     def parity(self, request):
         if self.compared:
