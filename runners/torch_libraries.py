@@ -161,11 +161,16 @@ def blas():
     return (f"{built.group(1)} (built in)" if built else "unknown"), False
 
 
+def _has_own_threads(path):
+    parallel = _symbol(path, "openblas_get_parallel")
+    return parallel is not None and parallel() == _PTHREAD
+
+
 def _blas_threads(path, threads):
     """Of an OpenBLAS: as many as PyTorch's loops have; but one with threads of its own obeys its
     variable, as it does in any other program."""
-    parallel, text = _symbol(path, "openblas_get_parallel"), os.environ.get("OPENBLAS_NUM_THREADS")
-    if not text or parallel is None or parallel() != _PTHREAD:
+    text = os.environ.get("OPENBLAS_NUM_THREADS")
+    if not text or not _has_own_threads(path):
         return threads
     if not text.isdecimal() or int(text) < 1:
         raise Failure("USAGE", "a number of threads in OPENBLAS_NUM_THREADS", repr(text),
@@ -189,7 +194,8 @@ def set_threads(threads):
 
 def _waits_beside():
     """Whether an OpenBLAS has threads of its own, and nobody has chosen how many."""
-    return not os.environ.get("OPENBLAS_NUM_THREADS") and " pthread" in blas()[0]
+    return (not os.environ.get("OPENBLAS_NUM_THREADS")
+            and any(_has_own_threads(path) for path in _mapped_blas()))
 
 
 def _blas_apart():

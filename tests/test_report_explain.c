@@ -220,9 +220,8 @@ static void other_threads_are_told_by_their_verdict(void **state)
          "work costs more than it brings.",
          0.04},
         {4, "SLOWER",
-         "With 4 threads instead of 2, native takes 1.40x as long, while other programs had 42 % "
-         "of "
-         "the processors.",
+         "With 4 threads instead of 2, native takes 1.40x as long, "
+         "while other programs had 42 % of the processors.",
          0.42},
         {1, "SLOWER", "With 1 thread instead of 2, native takes 1.40x as long.", 0.42},
         {4, "SAME", "With 4 threads instead of 2, native is as fast.", 0},
