@@ -7,8 +7,8 @@
 
 #include "core/clock.h"
 #include "core/file.h"
-#include "measure/environment.h"
-#include "measure/load.h"
+#include "machine/environment.h"
+#include "machine/load.h"
 #include "support.h"
 
 static void this_machine_is_described(void **state)

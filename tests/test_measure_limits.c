@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "backend/gpu/gpu.h"
-#include "measure/limits_measure.h"
+#include "machine/limits_measure.h"
 #include "support.h"
 
 static limits example(void)

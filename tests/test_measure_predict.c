@@ -7,7 +7,7 @@
 
 #include "graph/plan.h"
 #include "measure/predict.h"
-#include "run/native_calibrate.h"
+#include "native/native_calibrate.h"
 #include "workloads/workload.h"
 
 /* That of cmocka lets NAN pass. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/file.h"
-#include "measure/sensors.h"
+#include "machine/sensors.h"
 #include "support.h"
 
 static void plant(const char *root, const char *path, const char *text)

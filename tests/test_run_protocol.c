@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "breakeven/plan.h"
-#include "run/protocol.h"
+#include "protocol/protocol.h"
 #include "support.h"
 
 static const protocol_job job = {

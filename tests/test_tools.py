@@ -85,6 +85,14 @@ class Layers(Checkout):
         self.write("src/core/a.c", "#include <graph/graph.h>\n")
         self.assert_finds("check_layers.py", "core may not include")
 
+    def test_promises_of_a_layer_are_kept(self):
+        self.write("src/core/clock.h", "")
+        self.write("src/measure/a.c", '#include "core/clock.h"\n')
+        self.write("src/run/runner.h", "")
+        self.write("src/native/a.c", '#include "run/runner.h"\n')
+        self.assert_finds("check_layers.py", 'measure promises to do without "core/clock.h"',
+                          'native promises to do without "run/runner.h"')
+
     def test_relative_and_unknown_paths_are_found(self):
         self.write("src/core/a.c", '#include "status.h"\n')
         self.assert_finds("check_layers.py", '"status.h" is in neither')

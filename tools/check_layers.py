@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Checks that includes point downwards through the layers of the source.
 
-    core < graph < ops < backend < workloads < data < train < measure < run < report < cli
+    core < graph < ops < backend < workloads < data < train < measure < machine < protocol
+         < run, native < report < cli
 
-- A file of src/LAYER may include headers of its own layer and of the layers below it.
+- A file of src/LAYER may include headers of its own layer and of the layers below it, but for those
+  that FORBIDDEN names.
 - The files of src/ops/FAMILY whose name ends in _cpu, _onednn, _gpu, _cudnn, _cublaslt or _clblast
   belong to an implementation, and count as the layer `backend`.
 - include/breakeven may include nothing of the project but itself.
@@ -19,12 +21,18 @@ import sys
 
 from source_files import list_files, read_lines
 
-LAYERS = ["core", "graph", "ops", "backend", "workloads", "data", "train", "measure", "run",
-          "report", "cli"]
+LAYERS = ["core", "graph", "ops", "backend", "workloads", "data", "train", "measure", "machine",
+          "protocol", "run", "native", "report", "cli"]
 RANK = {name: rank for rank, name in enumerate(LAYERS)}
 IMPLEMENTATION = re.compile(r"^src/ops/.+_(cpu|onednn|gpu|cudnn|cublaslt|clblast)\.(c|h)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 GENERATED = {"build_info.h"}  # by meson, of no layer
+# What a layer promises beyond its place: numbers in, numbers out; who asks and who answers apart.
+FORBIDDEN = {
+    "measure": ("core/clock.h", "core/file.h", "core/topology.h"),
+    "protocol": ("core/clock.h",),
+    "native": ("run/",),
+}
 LIBRARY_LAYER = {"oneapi/": "backend", "dnnl": "backend"}
 
 
@@ -59,6 +67,9 @@ def check_project_include(root, layer, name):
         return f'include/breakeven may include only itself, found "{name}"'
     if target not in RANK:
         return f'"{name}" belongs to no layer: move it into one of {", ".join(LAYERS)}'
+    for start in FORBIDDEN.get(layer, ()):
+        if name.startswith(start):
+            return f'layer {layer} promises to do without "{name}"'
     if RANK[target] > RANK[layer]:
         return f'layer {layer} may not include "{name}" of the higher layer {target}'
     return None

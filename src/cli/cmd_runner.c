@@ -4,7 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "run/native_runner.h"
+#include "native/native_runner.h"
 
 be_status cmd_runner(const cli_options *options, be_error *err)
 {

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "measure/sensors.h"
+#include "machine/sensors.h"
 #include "run/machine.h"
 
 /* ---------------------------------------------------------------- cells */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "build_info.h"
-#include "measure/environment.h"
+#include "machine/environment.h"
 #include "report/sheet.h"
 #include "workloads/workload.h"
 

@@ -9,7 +9,7 @@
 #include "backend/backend.h"
 #include "cli/cli.h"
 #include "graph/graph.h"
-#include "measure/environment.h"
+#include "machine/environment.h"
 #include "report/bench.h"
 #include "run/machine.h"
 #include "run/record.h"

@@ -3,11 +3,8 @@
 
 #include <math.h>
 
-#include "core/clock.h"
-
 #define STOP_CLOCK_SHARE 0.001    /* what reading the clock may cost of a block */
 #define STOP_STEPS_MAX 1000000000 /* keeps the count within a JSON integer of every language */
-#define STOP_CLOCK_READS 1000
 
 const char *stop_reason_text(stop_reason reason)
 {
@@ -56,11 +53,4 @@ int64_t stop_block_steps(const stop_block *block)
 int64_t stop_lead_steps(int64_t block_steps)
 {
     return block_steps < 5 ? 0 : (block_steps + 9) / 10;
-}
-
-double stop_clock_read_s(void)
-{
-    int64_t start = clock_now_ns(), end = start;
-    for (int i = 0; i < STOP_CLOCK_READS; i++) end = clock_now_ns();
-    return (double)(end - start) * 1e-9 / STOP_CLOCK_READS;
 }

@@ -65,7 +65,4 @@ int64_t stop_block_steps(const stop_block *block);
  * none before a block of under 5 steps, of which a cold start is a small part. */
 int64_t stop_lead_steps(int64_t block_steps);
 
-/* The cost of reading core/clock.h's clock, in seconds: the mean of a thousand readings. */
-double stop_clock_read_s(void);
-
 #endif

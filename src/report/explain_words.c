@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "measure/load.h"
+#include "machine/load.h"
 #include "report/bench.h"
 #include "report/explain.h"
 #include "report/sentence.h"

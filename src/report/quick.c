@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "measure/load.h"
+#include "machine/load.h"
 #include "report/advice.h"
 #include "report/bench.h"
 #include "report/explain.h"

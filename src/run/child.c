@@ -24,7 +24,7 @@
 
 #include "core/clock.h"
 #include "core/memory.h"
-#include "run/protocol.h"
+#include "protocol/protocol.h"
 
 #define CHILD_LOG_BYTES 16384
 #define CHILD_SLICE_NS 200000000 /* a wait looks for an interruption this often */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "measure/load.h"
+#include "machine/load.h"
 #include "run/lane.h"
 
 #define CONDUCTOR_STEAL 0.02 /* share of the processors from which a warning is due */

@@ -24,10 +24,10 @@
 #include "measure/heat.h"
 #include "measure/stats.h"
 #include "measure/stop.h"
+#include "protocol/protocol.h"
 #include "run/gate.h"
 #include "run/pool.h"
 #include "run/proof.h"
-#include "run/protocol.h"
 
 /* Who is measured: an engine on a device with its job.  Jobs may differ in batch, precision and
  * threads; contenders are compared by their time for one sample. */

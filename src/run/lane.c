@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "measure/environment.h"
+#include "machine/environment.h"
 
 #define LANE_GROWTH 8         /* of the steps from one warm-up run to the next */
 #define LANE_WARM_UPS 100     /* runs at most */
@@ -252,7 +252,7 @@ static be_status lane_prepare_afresh(lane *l, be_error *err)
 static stop_block lane_block_wish(const lane *l)
 {
     return (stop_block){
-        .clock_read_s = stop_clock_read_s(),
+        .clock_read_s = clock_read_s(),
         .target_s = l->options->block_s,
         .limit_s = fmax(l->options->block_s, l->options->stop.max_time_s / 4),
     };

@@ -4,7 +4,7 @@
 #ifndef RUN_LANE_H
 #define RUN_LANE_H
 
-#include "measure/sensors.h"
+#include "machine/sensors.h"
 #include "run/conductor.h"
 #include "run/runner.h"
 

@@ -12,7 +12,7 @@
 #include "build_info.h"
 #include "core/memory.h"
 #include "core/topology.h"
-#include "measure/load.h"
+#include "machine/load.h"
 #include "run/runner.h"
 
 #define SCHEMA 1

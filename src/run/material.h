@@ -6,7 +6,7 @@
 #define RUN_MATERIAL_H
 
 #include "data/dataset.h"
-#include "run/protocol.h"
+#include "protocol/protocol.h"
 #include "workloads/workload.h"
 
 typedef struct material {

@@ -1,12 +1,12 @@
-/* Parity: do two engines compute the same training?  Compares traces (run/trace.h).
+/* Parity: do two engines compute the same training?  Compares traces (protocol/trace.h).
  *
  * The error of a tensor is max |a - b| / max |b| over its elements; of a kind of tensors, the
  * largest of its members. */
 #ifndef RUN_PARITY_H
 #define RUN_PARITY_H
 
+#include "protocol/trace.h"
 #include "run/runner.h"
-#include "run/trace.h"
 
 #define PARITY_LIMIT 1e-4
 

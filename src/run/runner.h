@@ -9,8 +9,8 @@
 #include <signal.h>
 #include <stdint.h>
 
+#include "protocol/protocol.h"
 #include "run/child.h"
-#include "run/protocol.h"
 
 typedef struct runner {
     char name[96]; /* "torch cuda:0", for errors */

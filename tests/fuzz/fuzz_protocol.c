@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/status.h"
-#include "run/protocol.h"
+#include "protocol/protocol.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

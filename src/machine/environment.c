@@ -1,5 +1,5 @@
 /* Facts on machine, system and build, from hwloc, /proc, /sys and the build itself. */
-#include "measure/environment.h"
+#include "machine/environment.h"
 
 #include <hwloc.h>
 #include <math.h>
@@ -17,7 +17,7 @@
 
 #include "build_info.h"
 #include "core/topology.h"
-#include "measure/load.h"
+#include "machine/load.h"
 
 static void environment_copy(char out[ENVIRONMENT_TEXT], const char *text)
 {

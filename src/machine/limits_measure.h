@@ -2,8 +2,8 @@
  *
  * The device says what its work is (device_probe); this reads the clock, and believes a figure only
  * where twice the work takes about twice the time.  Frees all that it made. */
-#ifndef MEASURE_LIMITS_MEASURE_H
-#define MEASURE_LIMITS_MEASURE_H
+#ifndef MACHINE_LIMITS_MEASURE_H
+#define MACHINE_LIMITS_MEASURE_H
 
 #include "breakeven/plan.h"
 #include "measure/limits.h"

@@ -1,7 +1,7 @@
 /* Sensors as they stand in records. */
 #include <math.h>
 
-#include "measure/sensors.h"
+#include "machine/sensors.h"
 
 static json_t *sensors_number(double value)
 {

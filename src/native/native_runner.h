@@ -1,6 +1,6 @@
 /* The native engine in the role of a runner: answers the requests of docs/runner-protocol.md. */
-#ifndef RUN_NATIVE_RUNNER_H
-#define RUN_NATIVE_RUNNER_H
+#ifndef NATIVE_NATIVE_RUNNER_H
+#define NATIVE_NATIVE_RUNNER_H
 
 #include <stdio.h>
 

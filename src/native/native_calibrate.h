@@ -2,13 +2,13 @@
  *
  * Their shapes are none of a workload's, so that a prediction made from them is one.  Owns nothing
  * after a call. */
-#ifndef RUN_NATIVE_CALIBRATE_H
-#define RUN_NATIVE_CALIBRATE_H
+#ifndef NATIVE_NATIVE_CALIBRATE_H
+#define NATIVE_NATIVE_CALIBRATE_H
 
 #include <jansson.h>
 
 #include "measure/predict.h"
-#include "run/native.h"
+#include "native/native.h"
 
 /* What the ops of a plan are to a prediction, in the order of the step; `out` has room for one a
  * node.  Returns how many. */

@@ -1,5 +1,5 @@
 /* Requests in, answers out; the work is in native.c. */
-#include "run/native_runner.h"
+#include "native/native_runner.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -11,11 +11,11 @@
 #include "build_info.h"
 #include "core/clock.h"
 #include "core/memory.h"
-#include "measure/environment.h"
-#include "measure/limits_measure.h"
-#include "run/native.h"
-#include "run/native_calibrate.h"
-#include "run/native_phases.h"
+#include "machine/environment.h"
+#include "machine/limits_measure.h"
+#include "native/native.h"
+#include "native/native_calibrate.h"
+#include "native/native_phases.h"
 #include "train/weights.h"
 
 typedef struct server {

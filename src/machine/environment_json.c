@@ -10,7 +10,7 @@
 #include <hwloc.h>
 
 #include "backend/backend.h"
-#include "measure/environment.h"
+#include "machine/environment.h"
 
 extern char **environ;
 

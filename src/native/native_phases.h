@@ -1,6 +1,6 @@
 /* The times of a plan as the native runner's answer to `phases`. */
-#ifndef RUN_NATIVE_PHASES_H
-#define RUN_NATIVE_PHASES_H
+#ifndef NATIVE_NATIVE_PHASES_H
+#define NATIVE_NATIVE_PHASES_H
 
 #include <jansson.h>
 

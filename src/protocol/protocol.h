@@ -2,8 +2,8 @@
  *
  * Owns the JSON object behind an answer until protocol_answer_clear.  Every answer is checked
  * member by member before anything of it is used.  May not read, write, wait or start anything. */
-#ifndef RUN_PROTOCOL_H
-#define RUN_PROTOCOL_H
+#ifndef PROTOCOL_PROTOCOL_H
+#define PROTOCOL_PROTOCOL_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* See native_calibrate.h. */
-#include "run/native_calibrate.h"
+#include "native/native_calibrate.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
  *
  * Tensors, in this order: input, target, logits, loss, param.NAME… (before the step), grad.NAME…,
  * losses.  Values are kept in double whatever they came from.  Owns them until trace_free. */
-#ifndef RUN_TRACE_H
-#define RUN_TRACE_H
+#ifndef PROTOCOL_TRACE_H
+#define PROTOCOL_TRACE_H
 
 #include <signal.h>
 #include <stdbool.h>

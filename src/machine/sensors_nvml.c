@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "backend/cuda/cuda_places.h"
-#include "measure/sensors.h"
+#include "machine/sensors.h"
 
 /* From the reference of NVML's API. */
 typedef struct nvml_device_ *nvml_device;

@@ -1,8 +1,8 @@
 /* What else the machine does while something is measured.
  *
  * Reads the system's own counters; owns nothing, changes nothing, prints nothing. */
-#ifndef MEASURE_LOAD_H
-#define MEASURE_LOAD_H
+#ifndef MACHINE_LOAD_H
+#define MACHINE_LOAD_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* Processor time of everybody, from /proc/stat. */
-#include "measure/load.h"
+#include "machine/load.h"
 
 #include <math.h>
 #include <stdio.h>

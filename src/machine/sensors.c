@@ -1,5 +1,5 @@
 /* What /sys tells of the processor, and energy between two readings. */
-#include "measure/sensors.h"
+#include "machine/sensors.h"
 
 #include <inttypes.h>
 #include <math.h>

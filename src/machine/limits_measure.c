@@ -1,5 +1,5 @@
 /* The clock around a device's probe. */
-#include "measure/limits_measure.h"
+#include "machine/limits_measure.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Traces: gathered step by step, saved, compared. */
-#include "run/trace.h"
+#include "protocol/trace.h"
 
 #include <math.h>
 #include <string.h>

@@ -3,11 +3,11 @@
  *
  * Owns device, mapped files and plan until native_close.  Knows the protocol's members, not its
  * lines. */
-#ifndef RUN_NATIVE_H
-#define RUN_NATIVE_H
+#ifndef NATIVE_NATIVE_H
+#define NATIVE_NATIVE_H
 
 #include "data/safetensors.h"
-#include "run/protocol.h"
+#include "protocol/protocol.h"
 #include "workloads/workload.h"
 
 typedef struct native_session {

@@ -3,8 +3,8 @@
  * Reads cpufreq, hwmon, thermal zones and RAPL from /sys, and NVML, which is opened at run time and
  * stays open.  Changes nothing.  What is not there, or may not be read, is NAN or "", and null in
  * JSON, never 0; every figure stands beside the name of its sensor. */
-#ifndef MEASURE_SENSORS_H
-#define MEASURE_SENSORS_H
+#ifndef MACHINE_SENSORS_H
+#define MACHINE_SENSORS_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -2,15 +2,15 @@
  *
  * Reads what the system tells; owns nothing, changes nothing, prints nothing.  What cannot be known
  * is -1, NAN or "", and null in the record, never 0. */
-#ifndef MEASURE_ENVIRONMENT_H
-#define MEASURE_ENVIRONMENT_H
+#ifndef MACHINE_ENVIRONMENT_H
+#define MACHINE_ENVIRONMENT_H
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "core/status.h"
-#include "measure/sensors.h"
+#include "machine/sensors.h"
 
 #define ENVIRONMENT_TEXT 128
 #define ENVIRONMENT_WARNINGS 4

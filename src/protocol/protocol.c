@@ -1,5 +1,5 @@
 /* Requests to lines, lines to answers. */
-#include "run/protocol.h"
+#include "protocol/protocol.h"
 
 #include <inttypes.h>
 #include <math.h>

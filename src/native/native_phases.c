@@ -1,5 +1,5 @@
 /* See native_phases.h. */
-#include "run/native_phases.h"
+#include "native/native_phases.h"
 
 static const char *const phase_names[] = {
 #define X(id, text) text,

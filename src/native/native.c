@@ -1,5 +1,5 @@
 /* The native engine behind the protocol. */
-#include "run/native.h"
+#include "native/native.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -8,7 +8,7 @@
 #include "backend/backend.h"
 #include "core/clock.h"
 #include "core/memory.h"
-#include "run/trace.h"
+#include "protocol/trace.h"
 #include "train/evaluate.h"
 #include "train/snapshot.h"
 #include "train/weights.h"
