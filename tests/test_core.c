@@ -1,4 +1,5 @@
 /* Tests of the base: random numbers against published answers, memory and its faults, statuses. */
+#include "fake_clock.h"
 #include "support.h"
 
 #include <math.h>
@@ -404,9 +405,51 @@ static void the_clock_moves_forward(void **state)
         assert_true(now >= before);
         before = now;
     }
-    usleep(2000);
-    uint64_t slept_ns = (uint64_t)clock_now_ns() - start;
-    assert_true(slept_ns >= 2000000 && slept_ns < 60000000000u);
+    clock_sleep_ns(2000000);
+    assert_true((uint64_t)clock_now_ns() - start >= 2000000);
+    assert_true(clock_unix_s() > 1600000000);
+    /* The system may count at its ticks only. */
+    while (clock_cpu_ns(0) <= 0 || clock_cpu_ns(getpid()) <= 0) continue;
+    assert_int_equal(clock_cpu_ns(4194304), -1); /* the kernel gives no such number */
+}
+
+static void waiting_ends_when_there_is_something(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    struct pollfd fd = {.fd = ends[0], .events = POLLIN};
+    int64_t start_ns = clock_now_ns();
+    assert_int_equal(clock_wait_ready(&fd, 1, 2000000), 0);
+    assert_true(clock_now_ns() - start_ns >= 2000000);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    assert_int_equal(clock_wait_ready(&fd, 1, 60000000000), 1);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void a_clock_can_be_replaced(void **state)
+{
+    (void)state;
+    int ends[2];
+    fake_clock clock = {.now_ns = 5, .born_s = 100};
+    assert_int_equal(pipe(ends), 0);
+    struct pollfd fd = {.fd = ends[0], .events = POLLIN};
+    fake_clock_use(&clock);
+    assert_int_equal(clock_now_ns(), 5);
+    clock_sleep_ns(3000000000);
+    assert_int_equal(clock_wait_ready(&fd, 1, 3600000000000), 0); /* for an hour */
+    assert_int_equal(clock_now_ns(), 3603000000005);
+    assert_int_equal(clock_unix_s(), 3703);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    assert_int_equal(clock_wait_ready(&fd, 1, 1), 1);
+    assert_int_equal(clock.slept_ns, 3603000000000);
+    clock.tick_ns = 7;
+    assert_float_equal(clock_read_s(), 7e-9, 1e-18);
+    fake_clock_end();
+    assert_true(clock_unix_s() > 1600000000);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static void the_machine_is_described(void **state)
@@ -475,6 +518,8 @@ int main(void)
         cmocka_unit_test(statuses_have_their_exit_codes),
         cmocka_unit_test(a_broken_promise_aborts_with_its_place),
         cmocka_unit_test(the_clock_moves_forward),
+        cmocka_unit_test(waiting_ends_when_there_is_something),
+        cmocka_unit_test(a_clock_can_be_replaced),
         cmocka_unit_test(the_machine_is_described),
         cmocka_unit_test(threads_get_as_many_cores_and_all_come_back),
     };

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "backend/gpu/gpu.h"
-#include "core/clock.h"
+#include "fake_clock.h"
 #include "support.h"
 #include "workloads/workload.h"
 
@@ -19,11 +19,11 @@
 enum { KERNEL_NS = 1000, GAP_NS = 300, WAIT_NS = 16000 };
 
 static struct {
-    int64_t now_ns, tick_ns; /* a look at the clock takes a tick */
-    int64_t device_ns;       /* until when the device works */
-    int64_t hand_ns;         /* of the host, for each step */
-    int64_t copy_ns;         /* of the device, for a batch's copy */
-    const char *slow;        /* kernels with this in their names take slow_ns */
+    fake_clock clock;
+    int64_t device_ns; /* until when the device works */
+    int64_t hand_ns;   /* of the host, for each step */
+    int64_t copy_ns;   /* of the device, for a batch's copy */
+    const char *slow;  /* kernels with this in their names take slow_ns */
     int64_t slow_ns;
     int64_t noise_ns; /* each lap takes another part of it longer */
     int laps;
@@ -31,11 +31,6 @@ static struct {
     int sequences, fail_at;         /* made so far; the one that fails, 0: none */
     const gpu_driver_vtable *inner; /* the null device's */
 } world;
-
-int64_t clock_now_ns(void)
-{
-    return world.now_ns += world.tick_ns;
-}
 
 struct gpu_function {
     char name[48];
@@ -99,7 +94,7 @@ static void fake_sequence_free(gpu_driver *driver, gpu_sequence *sequence)
 
 static void device_works(int64_t ns)
 {
-    if (world.device_ns < world.now_ns) world.device_ns = world.now_ns;
+    if (world.device_ns < world.clock.now_ns) world.device_ns = world.clock.now_ns;
     world.device_ns += ns;
 }
 
@@ -108,7 +103,7 @@ static be_status fake_replay(gpu_driver *driver, gpu_sequence *s, int64_t times,
     (void)err;
     int64_t noise_ns = world.noise_ns * (world.laps++ * 7 % 11) / 11;
     device_works(times * (GAP_NS + s->ns) + noise_ns);
-    world.now_ns += times * world.hand_ns;
+    world.clock.now_ns += times * world.hand_ns;
     driver->launches += times * s->count;
     return BE_OK;
 }
@@ -117,8 +112,8 @@ static be_status fake_synchronise(gpu_driver *driver, be_error *err)
 {
     (void)err;
     driver->waits++;
-    if (world.now_ns < world.device_ns) world.now_ns = world.device_ns;
-    world.now_ns += WAIT_NS;
+    if (world.clock.now_ns < world.device_ns) world.clock.now_ns = world.device_ns;
+    world.clock.now_ns += WAIT_NS;
     return BE_OK;
 }
 
@@ -427,7 +422,7 @@ static void a_processor_is_timed_in_its_loop(void **state)
     be_error err = {0};
     be_plan_times t;
     setting *s = new_setting("cpu", false);
-    world.tick_ns = 10;
+    world.clock.tick_ns = 10;
     ASSERT_OK(be_plan_phases(s->plan, 3, &t, &err));
     for (int n = 0; n < t.op_count; n++) {
         assert_int_equal(t.ops[n].ns, 3 * 10);
@@ -484,7 +479,7 @@ static void references_wait(void **state)
     }
     close_plan(s);
     s = new_setting("cpu", false);
-    world.tick_ns = 10;
+    world.clock.tick_ns = 10;
     ASSERT_OK(s->device->vtable->reference(s->device, &wall_ns, &err));
     assert_int_equal(wall_ns, 10);
     close_plan(s);
@@ -492,6 +487,7 @@ static void references_wait(void **state)
 
 int main(void)
 {
+    fake_clock_use(&world.clock);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nodes_are_exact),
         cmocka_unit_test(ops_are_named),

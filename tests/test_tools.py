@@ -104,6 +104,17 @@ class Layers(Checkout):
         self.write("src/train/a.c", "#include <oneapi/dnnl/dnnl.h>\n")
         self.assert_finds("check_layers.py", "is for layer backend alone, found in train")
 
+    def test_the_clock_has_one_place(self):
+        calls = "int64_t a = clock_now_ns() + t->time(1) + lane_time(2); /* time() */\n"
+        self.write("src/core/clock.c", "a = time(NULL);\n")
+        self.write("src/train/a.c", calls + '/* sleep(1) */ puts("sleep(1)");\n')
+        self.assert_clean("check_layers.py")
+        for call in ("nanosleep(&t, NULL)", "time(NULL)", "(void)poll(fds, 1, 5)", "!usleep(2)",
+                     "clock_gettime(CLOCK_MONOTONIC, &t)"):
+            self.write("src/train/a.c", f"\n    {call};\n")
+            self.assert_finds("check_layers.py", "src/train/a.c:2:",
+                              "is for src/core/clock.c alone")
+
     def test_no_source_is_no_success(self):
         shutil.rmtree(os.path.join(self.root, "src"))
         shutil.rmtree(os.path.join(self.root, "include"))

@@ -11,6 +11,7 @@
 - include/breakeven may include nothing of the project but itself.
 - An include of the project is written from src/ or include/ ("core/status.h"), and its file exists.
 - The headers of oneDNN are for the layer `backend` alone.
+- Who reads the time or waits does it through core/clock.h, where a test can replace both.
 
 Usage: check_layers.py [ROOT]        exit 0: clean, 1: findings, one a line
 """
@@ -33,6 +34,11 @@ FORBIDDEN = {
     "protocol": ("core/clock.h",),
     "native": ("run/",),
 }
+CLOCK = "src/core/clock.c"
+SYSTEM_CLOCK = re.compile(
+    r"(?<![\w.>])(clock_gettime|gettimeofday|time|timespec_get|clock|times|sleep|usleep|nanosleep|"
+    r"clock_nanosleep|poll|ppoll|select|pselect|epoll_wait|alarm|setitimer|"
+    r"pthread_cond_timedwait)\s*\(")
 LIBRARY_LAYER = {"oneapi/": "backend", "dnnl": "backend"}
 
 
@@ -82,12 +88,23 @@ def check_library_include(layer, name):
     return None
 
 
+def check_clock(path, line):
+    """What is wrong with a line that asks the system for the time, or None."""
+    if path == CLOCK or path.endswith(".gpu.c") or line.lstrip().startswith(("*", "/*")):
+        return None
+    found = SYSTEM_CLOCK.search(re.sub(r'"(\\.|[^"\\])*"|/\*.*', "", line))
+    return found and f"{found.group(1)}() is for {CLOCK} alone: call what core/clock.h offers"
+
+
 def check_file(root, path):
     layer = layer_of(path)
     if layer != "public" and layer not in RANK:
         yield f"{path}:1: src/{layer or ''} is no layer: expected one of {', '.join(LAYERS)}"
         return
     for number, line in enumerate(read_lines(root, path), 1):
+        problem = check_clock(path, line)
+        if problem:
+            yield f"{path}:{number}: {problem}"
         found = INCLUDE.match(line)
         if not found:
             continue

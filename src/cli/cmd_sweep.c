@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "build_info.h"
 #include "cli/cli.h"
@@ -135,7 +134,7 @@ static be_status open_log(sweep *s, be_error *err)
         status = load(s, resume->text, name, ours, err);
     } else {
         json_t *header = json_pack("{s:i, s:s, s:I, s:s, s:O, s:O}", "schema", 1, "kind", "sweep",
-                                   "unix_s", (json_int_t)time(NULL), "version", BUILD_VERSION,
+                                   "unix_s", (json_int_t)clock_unix_s(), "version", BUILD_VERSION,
                                    "identity", ours, "environment", s->m.environment);
         status = sweep_log_create(&s->log, s->cli->value[OPTION_OUTPUT].text, name, header, err);
         json_decref(header);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -202,8 +201,8 @@ static be_status take_folders(train_command *c, be_error *err)
     TRY(take_save_every(c, err));
     if (c->options.folder || file_xdg(state, FILE_STATE, NULL) != BE_OK) return BE_OK;
     /* A folder of its own, for another training may have left its checkpoint there. */
-    TRY(file_format_path(c->rescue, err, "%s/interrupted/%lld-%ld", state, (long long)time(NULL),
-                         (long)getpid()));
+    TRY(file_format_path(c->rescue, err, "%s/interrupted/%lld-%ld", state,
+                         (long long)clock_unix_s(), (long)getpid()));
     c->options.rescue_folder = c->rescue;
     return BE_OK;
 }

@@ -4,10 +4,10 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "backend/backend.h"
 #include "cli/cli.h"
+#include "core/clock.h"
 #include "graph/graph.h"
 #include "machine/environment.h"
 #include "report/bench.h"
@@ -210,7 +210,7 @@ static be_status add_records(const measurement_watch *watch, const conductor_con
                              json_t *records, be_error *err)
 {
     const measurement *m = watch->m;
-    record_facts facts = {.unix_s = (int64_t)time(NULL),
+    record_facts facts = {.unix_s = clock_unix_s(),
                           .flops_per_step = plan->flops_per_step,
                           .bytes_per_step = plan->bytes_per_step,
                           .data = m->set->name,

@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/clock.h"
 #include "graph/device.h"
@@ -16,13 +15,6 @@
 #define TRANSFER_LEAST 4096
 #define TRANSFER_FACTOR 4
 #define TIMES_MOST ((int64_t)1 << 28)
-
-static int64_t (*limits_clock)(void) = clock_now_ns;
-
-void limits_use_clock(int64_t (*now_ns)(void))
-{
-    limits_clock = now_ns ? now_ns : clock_now_ns;
-}
 
 /* What is timed: `run` does it so many times and waits. */
 typedef struct limits_work {
@@ -42,9 +34,9 @@ typedef struct limits_pair {
 
 static be_status limits_time(const limits_work *w, int64_t times, double *best_s, be_error *err)
 {
-    int64_t start_ns = limits_clock();
+    int64_t start_ns = clock_now_ns();
     TRY(w->run(w, times, err));
-    *best_s = fmin(*best_s, (double)(limits_clock() - start_ns) * 1e-9);
+    *best_s = fmin(*best_s, (double)(clock_now_ns() - start_ns) * 1e-9);
     return BE_OK;
 }
 
@@ -74,7 +66,7 @@ static be_status limits_begin(const limits_work *w, int64_t times, limits_pair *
  * *believed: twice the work took about twice the time. */
 static be_status limits_take(const limits_work *w, limits_pair *out, bool *believed, be_error *err)
 {
-    int64_t start_ns = limits_clock();
+    int64_t start_ns = clock_now_ns();
     TRY(limits_begin(w, w->times ? w->times : 1, out, err));
     for (int round = 1;; round++) {
         TRY(limits_time(w, out->times, &out->one_s, err));
@@ -84,7 +76,7 @@ static be_status limits_take(const limits_work *w, limits_pair *out, bool *belie
             TRY(limits_begin(w, (int64_t)((double)out->times * growth), out, err));
             round = 0;
         }
-        double spent_s = (double)(limits_clock() - start_ns) * 1e-9;
+        double spent_s = (double)(clock_now_ns() - start_ns) * 1e-9;
         *believed = round >= ROUNDS_LEAST && limits_doubles(out);
         if (*believed && spent_s >= w->seconds) return BE_OK;
         if (round >= ROUNDS_LEAST && spent_s >= PATIENCE * w->seconds) return BE_OK;
@@ -218,7 +210,7 @@ be_status limits_measure(be_device *device, double seconds, limits *out, be_erro
     TRY(device->vtable->probe_new(device, &probe, err));
     be_status status = limits_all(probe, seconds > 0 ? seconds : LIMITS_SECONDS, &found, err);
     device->vtable->probe_free(probe);
-    found.unix_s = (int64_t)time(NULL);
+    found.unix_s = clock_unix_s();
     if (status == BE_OK) *out = found;
     return status;
 }

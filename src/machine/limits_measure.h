@@ -15,7 +15,4 @@
  * computes nothing. */
 BE_CHECKED be_status limits_measure(be_device *device, double seconds, limits *out, be_error *err);
 
-/* Test hook, for the whole process: another clock; NULL: the real one. */
-void limits_use_clock(int64_t (*now_ns)(void));
-
 #endif

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -49,9 +48,7 @@ double load_steal_share(const load_sample *from, const load_sample *to)
 
 int64_t load_own_cpu_ns(void)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    return clock_cpu_ns(0);
 }
 
 void load_averages(double out[3])

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "core/file.h"
 #include "core/memory.h"
 #include "run/machine.h"
@@ -60,7 +60,7 @@ static json_t *load_points(const char *path, double calibrate_s)
         return NULL;
     json_t *file = json_loadb(bytes, count, JSON_REJECT_DUPLICATES, NULL);
     memory_free(bytes);
-    int64_t age_s = (int64_t)time(NULL) - json_integer_value(json_object_get(file, "unix_s"));
+    int64_t age_s = clock_unix_s() - json_integer_value(json_object_get(file, "unix_s"));
     json_t *points = json_object_get(file, "points");
     bool good = json_integer_value(json_object_get(file, "schema")) == ANATOMY_SCHEMA &&
                 age_s >= 0 && age_s < MACHINE_EXPIRY_S && json_array_size(points) > 0 &&
@@ -75,7 +75,7 @@ static void keep_points(const char *path, double calibrate_s, json_t *points)
 {
     if (!path || !*path || !json_array_size(points)) return;
     json_t *file = json_pack("{s:i, s:I, s:f, s:O}", "schema", ANATOMY_SCHEMA, "unix_s",
-                             (json_int_t)time(NULL), "seconds", calibrate_s, "points", points);
+                             (json_int_t)clock_unix_s(), "seconds", calibrate_s, "points", points);
     char *text = json_dumps(file, JSON_COMPACT);
     json_decref(file);
     be_error unused;

@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
-#include <poll.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,12 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-#ifdef __APPLE__
-#include <libproc.h>
-#include <mach/mach_time.h>
-#endif
 
 #include "core/clock.h"
 #include "core/memory.h"
@@ -29,10 +22,11 @@
 #define CHILD_LOG_BYTES 16384
 #define CHILD_SLICE_NS 200000000 /* a wait looks for an interruption this often */
 #define CHILD_DEATH_NS 2000000000
-#define CHILD_LOOK_S 0.0003 /* between two looks at the states of its threads */
+#define CHILD_END_NS 2000000 /* between two looks whether it has ended */
+#define CHILD_LOOK_NS 300000 /* between two looks at the states of its threads */
 /* Where these are not told: the kernel adds up a running process' time at its ticks, 10 ms apart at
  * most, and a shorter look could take a busy process for a sleeping one. */
-#define CHILD_TICK_S 0.012
+#define CHILD_TICK_NS 12000000
 #define CHILD_SHOWN_LOG 500 /* bytes of the log in an error text, which has room for 1,000 */
 
 extern char **environ;
@@ -190,13 +184,6 @@ be_status child_start(child **out, const child_options *options, be_error *err)
 
 /* --------------------------------------------------------------------- end */
 
-static void child_sleep(double seconds)
-{
-    struct timespec time = {.tv_sec = (time_t)seconds,
-                            .tv_nsec = (long)((seconds - floor(seconds)) * 1e9)};
-    nanosleep(&time, NULL);
-}
-
 /* Whether it has ended; if so, what is left of its group goes too, before the id can be reused. */
 static bool child_has_ended(child *c)
 {
@@ -217,7 +204,7 @@ static void child_await_end(child *c, int64_t deadline_ns)
             c->killed_by_us = true;
             kill(-c->pid, SIGKILL);
         }
-        child_sleep(0.002);
+        clock_sleep_ns(CHILD_END_NS);
     }
 }
 
@@ -317,7 +304,7 @@ static be_status child_wait(child *c, int fd, short events, int64_t deadline_ns,
         if (left <= 0) return BE_FAILED;
         if (left > CHILD_SLICE_NS) left = CHILD_SLICE_NS;
         struct pollfd fds[] = {{.fd = fd, .events = events}, {.fd = c->log, .events = POLLIN}};
-        int ready = poll(fds, 2, (int)(left / 1000000) + 1);
+        int ready = clock_wait_ready(fds, 2, left);
         if (ready > 0 && fds[1].revents) child_read_log(c);
         if (ready > 0 && fds[0].revents) return BE_OK;
     }
@@ -404,7 +391,7 @@ be_status child_expect_silence(child *c, be_error *err)
 {
     struct pollfd fd = {.fd = c->out, .events = POLLIN};
     ssize_t got = 0;
-    if (c->start == c->end && poll(&fd, 1, 0) > 0 && fd.revents & POLLIN)
+    if (c->start == c->end && clock_wait_ready(&fd, 1, 0) > 0 && fd.revents & POLLIN)
         TRY(child_fill(c, &got, err));
     if (c->start == c->end) return BE_OK;
     char shown[100];
@@ -456,19 +443,7 @@ int64_t child_peak_rss_bytes(const child *c)
 
 int64_t child_cpu_ns(const child *c)
 {
-    if (c->reaped) return -1;
-#if defined __APPLE__
-    struct rusage_info_v0 info;
-    mach_timebase_info_data_t base;
-    if (proc_pid_rusage(c->pid, RUSAGE_INFO_V0, (rusage_info_t *)&info) != 0) return -1;
-    if (mach_timebase_info(&base) != 0) return -1;
-    return (int64_t)((double)(info.ri_user_time + info.ri_system_time) * base.numer / base.denom);
-#else
-    clockid_t clock;
-    struct timespec time;
-    if (clock_getcpuclockid(c->pid, &clock) != 0 || clock_gettime(clock, &time) != 0) return -1;
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-#endif
+    return c->reaped ? -1 : clock_cpu_ns(c->pid);
 }
 
 int64_t child_group_cpu_ns(const child *c)
@@ -477,12 +452,10 @@ int64_t child_group_cpu_ns(const child *c)
 #ifdef __linux__
     DIR *folder = sum_ns < 0 ? NULL : opendir("/proc");
     for (const struct dirent *e; folder && (e = readdir(folder));) {
-        clockid_t clock;
-        struct timespec time;
         pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
         if (pid <= 0 || pid == c->pid || getpgid(pid) != c->pid) continue;
-        if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0) continue;
-        sum_ns += (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+        int64_t used_ns = clock_cpu_ns(pid);
+        if (used_ns > 0) sum_ns += used_ns;
     }
     if (folder) closedir(folder);
 #endif
@@ -520,7 +493,7 @@ static int child_running_threads(const child *c)
 static bool child_sleeps(const child *c, int64_t *then_ns, int64_t *used_ns)
 {
     int running = child_running_threads(c);
-    child_sleep(running >= 0 ? CHILD_LOOK_S : CHILD_TICK_S);
+    clock_sleep_ns(running >= 0 ? CHILD_LOOK_NS : CHILD_TICK_NS);
     if (running >= 0) return running == 0 && child_running_threads(c) <= 0;
     int64_t now_ns = clock_now_ns(), now_used_ns = child_cpu_ns(c);
     bool sleeps = now_used_ns < 0 || (now_used_ns - *used_ns) * 20 < now_ns - *then_ns;

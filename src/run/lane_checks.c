@@ -95,7 +95,7 @@ be_status lane_cool(lane *l, double *reading_s, be_error *err)
     TRY(lane_feel(l, reading_s, err));
     while (heat_is_slow(&l->heat, *reading_s) && waited_s + LANE_COOL_S <= patience_s) {
         if (o->interrupted && *o->interrupted) FAIL(err, BE_INTERRUPTED, "stopped by a signal");
-        nanosleep(&(struct timespec){.tv_nsec = (long)(LANE_COOL_S * 1e9)}, NULL);
+        clock_sleep_ns((int64_t)(LANE_COOL_S * 1e9));
         TRY(lane_feel(l, reading_s, err));
         waited_s = (double)(clock_now_ns() - start_ns) * 1e-9;
     }

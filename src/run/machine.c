@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "build_info.h"
+#include "core/clock.h"
 #include "core/memory.h"
 #include "core/topology.h"
 #include "machine/load.h"
@@ -77,7 +77,7 @@ static bool machine_load(const char *path, const json_t *key, limits *out)
         return false;
     json_t *file = json_loadb(bytes, count, JSON_REJECT_DUPLICATES, NULL);
     memory_free(bytes);
-    int64_t now_s = (int64_t)time(NULL);
+    int64_t now_s = clock_unix_s();
     bool good = json_integer_value(json_object_get(file, "schema")) == SCHEMA &&
                 json_equal(json_object_get(file, "key"), key) &&
                 limits_of_json(json_object_get(file, "limits"), out, NULL) == BE_OK &&

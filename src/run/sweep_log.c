@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/memory.h"
 
 #define LOG_MAX ((size_t)256 << 20)
@@ -22,7 +23,7 @@ static be_status log_folder(char out[FILE_PATH_BYTES], be_error *err)
 static be_status own_name(char out[FILE_PATH_BYTES], const char *name, be_error *err)
 {
     char folder[FILE_PATH_BYTES], stamp[32];
-    time_t now = time(NULL);
+    time_t now = (time_t)clock_unix_s();
     struct tm utc;
     TRY(log_folder(folder, err));
     TRY(file_make_folders(folder, err));
