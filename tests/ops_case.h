@@ -103,6 +103,9 @@ typedef enum ops_result { OPS_PASSED, OPS_FAILED, OPS_REFUSED } ops_result;
  * REFUSED, with the reason in the report, if the device does not take this case. */
 ops_result ops_run_on_device(const ops_case *c, const ops_setting *setting, FILE *report);
 
+/* The op's products in blocks against its plain loops, on one thread and on several. */
+bool ops_check_blocked(const ops_case *c, FILE *report);
+
 /* The op's gradient against central differences of its reference.  reached[i] is set for op i of
  * op_table that took part. */
 bool ops_check_gradient(const ops_case *c, bool *reached, FILE *report);

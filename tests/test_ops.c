@@ -198,6 +198,12 @@ static void run_case(session *s, int index, int k, int took[LIBRARIES])
         snprintf(name, sizeof name, "%s %s: gradient", op->name, spec->name);
         notes_close(&n, count, is_right, name);
     }
+    if (is_good && op->blocked) {
+        notes_open(&n);
+        bool is_right = ops_check_blocked(&c, n.file);
+        snprintf(name, sizeof name, "%s %s: blocked", op->name, spec->name);
+        notes_close(&n, count, is_right, name);
+    }
     for (const way *w = s->ways; is_good && w->device; w++)
         for (int l = 0; l < LIBRARIES; l++)
             if (strcmp(w->library, libraries[l]) == 0 && has_library[index][l])

@@ -43,6 +43,7 @@ typedef struct op_reference {
     const be_shape *in, *out;
     double *const *x;
     double *const *y;
+    int threads; /* of `blocked`, at least 1 */
 } op_reference;
 
 typedef struct op_cost {
@@ -73,6 +74,9 @@ typedef struct be_op {
     be_status (*infer)(op_infer *, be_error *);
     be_status (*gradient)(op_gradient *, be_error *); /* NULL: no gradient flows through */
     void (*reference)(const op_reference *);
+    /* The same with its products in blocks (graph/reference_product.h), for the interpreter where
+     * they are large; the same bits on any number of threads.  NULL: the op has no products. */
+    be_status (*blocked)(const op_reference *, be_error *);
     op_cost (*cost)(const void *attrs, const be_shape *in, const be_shape *out);
     /* Fusion: may `node` (this op) take over `next`, the only user of its output 0?  `has` asks the
      * device for an op.  If so it changes its own op and attributes and returns true. */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "core/topology.h"
 #include "graph/passes.h"
 
 struct reference {
@@ -14,6 +15,7 @@ struct reference {
     be_parameter *parameters;
     int parameter_count;
     bool train;
+    int threads; /* of large products */
 };
 
 /* Taken away by lowering: nothing makes it, and it lies in no other value. */
@@ -112,6 +114,7 @@ be_status reference_new(const be_graph *g, const be_plan_options *options, refer
     TRY(memory_alloc(&memory, sizeof(reference), "reference", err));
     reference *r = memory;
     r->train = options->mode == BE_TRAIN;
+    r->threads = topology_get()->cores;
     be_status status = reference_prepare(r, g, options, err);
     if (status == BE_OK)
         *out = r;
@@ -203,7 +206,33 @@ static be_status check_inputs(const reference *r, be_error *err)
     return BE_OK;
 }
 
-static void run_node(const reference *r, const graph_node *node)
+/* Products from here on are worth being cut into blocks. */
+#define BLOCKED_FROM_FLOPS 1e6
+
+static double node_flops(const reference *r, const graph_node *node)
+{
+    be_shape in[OP_MAX_IN], out[OP_MAX_OUT];
+    for (int i = 0; i < OP_MAX_IN; i++) in[i] = be_value_shape(r->graph, node->in[i]);
+    for (int o = 0; o < OP_MAX_OUT; o++) out[o] = be_value_shape(r->graph, node->out[o]);
+    return node->op->cost(node->attrs, in, out).flops;
+}
+
+static bool is_blocked(const reference *r, const graph_node *node)
+{
+    return node->op->blocked && node_flops(r, node) >= BLOCKED_FROM_FLOPS;
+}
+
+reference_work reference_work_of(const reference *r)
+{
+    reference_work work = {0};
+    for (size_t n = 0; n < r->graph->node_count; n++) {
+        const graph_node *node = &r->graph->nodes[n];
+        *(is_blocked(r, node) ? &work.blocked_flops : &work.plain_flops) += node_flops(r, node);
+    }
+    return work;
+}
+
+static be_status run_node(const reference *r, const graph_node *node, be_error *err)
 {
     be_shape in[OP_MAX_IN], out[OP_MAX_OUT];
     double *x[OP_MAX_IN], *y[OP_MAX_OUT];
@@ -215,8 +244,11 @@ static void run_node(const reference *r, const graph_node *node)
         out[o] = be_value_shape(r->graph, node->out[o]);
         y[o] = reference_data(r, node->out[o]);
     }
-    node->op->reference(
-        &(op_reference){.attrs = node->attrs, .in = in, .out = out, .x = x, .y = y});
+    op_reference call = {
+        .attrs = node->attrs, .in = in, .out = out, .x = x, .y = y, .threads = r->threads};
+    if (is_blocked(r, node)) return node->op->blocked(&call, err);
+    node->op->reference(&call);
+    return BE_OK;
 }
 
 be_status reference_run(reference *r, int64_t steps, be_error *err)
@@ -224,7 +256,8 @@ be_status reference_run(reference *r, int64_t steps, be_error *err)
     if (steps < 0) FAIL(err, BE_USAGE, "expected 0 or more steps, found %" PRId64, steps);
     TRY(check_inputs(r, err));
     for (int64_t s = 0; s < steps; s++)
-        for (size_t n = 0; n < r->graph->node_count; n++) run_node(r, &r->graph->nodes[n]);
+        for (size_t n = 0; n < r->graph->node_count; n++)
+            TRY(run_node(r, &r->graph->nodes[n], err));
     return BE_OK;
 }
 

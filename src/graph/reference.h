@@ -2,7 +2,9 @@
  * layouts, and the ops' references are run one after the other.  Plans are compared with it.
  *
  * It does what a plan does, step for step, and numbers its values alike; but every value stays
- * readable, and every element takes 8 bytes, images included: give it few of them.  One thread. */
+ * readable, and every element takes 8 bytes, images included: give it few of them.  Large
+ * products run in blocks on all cores (graph/reference_product.h); the bits do not depend on how
+ * many there are. */
 #ifndef GRAPH_REFERENCE_H
 #define GRAPH_REFERENCE_H
 
@@ -29,6 +31,13 @@ double *reference_data(const reference *r, be_value value);
 
 /* Do `steps` steps; refuses if an input was never written. */
 BE_CHECKED be_status reference_run(reference *r, int64_t steps, be_error *err);
+
+/* The operations of one step: those done by plain loops, and those of products in blocks. */
+typedef struct reference_work {
+    double plain_flops, blocked_flops;
+} reference_work;
+
+reference_work reference_work_of(const reference *r);
 
 /* As the functions of the same name for plans. */
 BE_CHECKED be_status reference_losses(const reference *r, int64_t count, double *losses,

@@ -19,6 +19,10 @@ typedef struct conv2d_sizes {
     int stride, padding;
 } conv2d_sizes;
 
+/* `reference` with its products in blocks; see graph/op.h. */
+be_status conv2d_blocked(const op_reference *call, be_error *err);
+be_status conv2d_backward_blocked(const op_reference *call, be_error *err);
+
 conv2d_sizes conv2d_size(const conv2d_attrs *attrs, const be_shape *x, const be_shape *w);
 
 /* On the CPU, images of up to so many channels stay plain: no lane is wasted on them. */

@@ -22,4 +22,8 @@ static inline linear_sizes linear_sizes_of(const be_shape *x, const be_shape *w)
     return (linear_sizes){.rows = x->dim[0], .in = w->dim[1], .out = w->dim[0]};
 }
 
+/* `reference` with its products in blocks; see graph/op.h. */
+be_status linear_blocked(const op_reference *call, be_error *err);
+be_status linear_backward_blocked(const op_reference *call, be_error *err);
+
 #endif

@@ -26,4 +26,7 @@ static inline matmul_sizes matmul_sizes_of(const matmul_attrs *attrs, const be_s
     return s;
 }
 
+/* `reference` with its product in blocks; see graph/op.h. */
+be_status matmul_blocked(const op_reference *call, be_error *err);
+
 #endif
