@@ -5,8 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/sweep.h"
-#include "measure/crossing_points.h"
-#include "report/sheet.h"
+#include "report/sweep_pair.h"
 
 #define EVEN 1.03 /* settings that differ less take turns in being the fastest */
 
@@ -40,31 +39,58 @@ static double side_at(const sweep *s, int side, double x, const json_t **typical
     return median;
 }
 
-static json_t *interval_json(double y, double error)
+/* A run of both sides of a pair: the fastest setting of each. */
+typedef struct pair_run {
+    const json_t *sides[2];
+} pair_run;
+
+/* How badly a run stands for the place: by its ratio, and not at all by times that say another
+ * winner than the place has. */
+static double unlike(const sweep *s, const pair_run *run, const crossing_place *place)
 {
-    stats_interval ratio = {exp(y), exp(y - CROSSING_LIKELY * error),
-                            exp(y + CROSSING_LIKELY * error)};
-    return json_pack("{s:o, s:o, s:o, s:s}", "ratio", report_json_real(ratio.point), "low",
-                     report_json_real(ratio.low), "high", report_json_real(ratio.high), "verdict",
-                     stats_verdict_name(stats_judge(&ratio)));
+    crossing_point point = {0};
+    double times = log(sample_s(run->sides[0]) / sample_s(run->sides[1]));
+    if (sweep_compare(run->sides[0], run->sides[1], cli_seed(s->cli), &point, NULL) != BE_OK)
+        return INFINITY;
+    bool contrary = (place->verdict == STATS_FASTER && times >= 0) ||
+                    (place->verdict == STATS_SLOWER && times <= 0);
+    return fabs(point.y - log(place->ratio.point)) + (contrary ? 1e3 : 0);
 }
 
-/* One side at a point: its time a sample with the interval of its typical run, and its setting. */
-static void add_side(const sweep *s, int side, double x, const char *name, json_t *point)
+/* The run at a place that its judgement is most like. */
+static pair_run typical_run(const sweep *s, const sweep_pair *pair, const crossing_place *place)
+{
+    pair_run best = {{NULL, NULL}};
+    double least = INFINITY;
+    size_t i;
+    json_t *record;
+    json_array_foreach(s->records, i, record)
+    {
+        pair_run run = {{sweep_best(s, record, pair->first), sweep_best(s, record, pair->second)}};
+        if (report_real(record, "x") != place->x || !run.sides[0] || !run.sides[1]) continue;
+        double distance = unlike(s, &run, place);
+        if (best.sides[0] && distance >= least) continue;
+        least = distance;
+        best = run;
+    }
+    return best;
+}
+
+/* One side at a point: its time a sample with its interval, and its setting. */
+static void add_side(const json_t *contender, const char *name, json_t *point)
 {
     static const char *const bounds[] = {"low", "high"};
-    const json_t *typical;
     char key[32], path[32];
     snprintf(key, sizeof key, "%s_s", name);
-    json_object_set_new(point, key, report_json_real(side_at(s, side, x, &typical)));
+    json_object_set_new(point, key, report_json_real(sample_s(contender)));
     for (int b = 0; b < 2; b++) {
         snprintf(key, sizeof key, "%s_%s_s", name, bounds[b]);
         snprintf(path, sizeof path, "step_s.%s", bounds[b]);
-        double bound = report_real(typical, path) / report_real(typical, "batch");
+        double bound = report_real(contender, path) / report_real(contender, "batch");
         json_object_set_new(point, key, report_json_real(bound));
     }
     snprintf(key, sizeof key, "%s_setting", name);
-    json_object_set_new(point, key, json_string(report_string(typical, "setting")));
+    json_object_set_new(point, key, json_string(report_string(contender, "setting")));
 }
 
 static const char *name_of(const sweep *s, int side)
@@ -73,92 +99,52 @@ static const char *name_of(const sweep *s, int side)
 }
 
 /* What became of runs that do not agree. */
-static void note_apart(const sweep *s, const sweep_pair *pair, const crossing_merged *m, int i)
+static void note_apart(const sweep *s, const sweep_pair *pair, const crossing_place *place)
 {
     char text[400];
     int used = snprintf(text, sizeof text, "%s / %s at %s %.0f: ", name_of(s, pair->first),
-                        name_of(s, pair->second), s->range.axis->noun, m->points[i].x);
-    if (crossing_is_settled(m, i))
+                        name_of(s, pair->second), s->range.axis->noun, place->x);
+    if (2 * place->agreeing > place->runs)
         snprintf(text + used, sizeof text - (size_t)used,
                  "%d of %d runs agree; what else was measured there was disturbed, and is left out",
-                 m->agreeing[i], m->runs[i]);
+                 place->agreeing, place->runs);
     else
         snprintf(text + used, sizeof text - (size_t)used,
-                 "%d runs do not agree, and the interval covers them all", m->runs[i]);
+                 "%d runs do not agree, and the interval covers them all", place->runs);
     json_array_append_new(s->notes, json_string(text));
 }
 
 /* The points of a pair in ascending order. */
-static json_t *points_json(const sweep *s, const sweep_pair *pair)
+static json_t *points_json(const sweep *s, const sweep_pair *pair, const crossing_result *found)
 {
     json_t *list = json_array();
-    crossing_merged m;
-    crossing_options options = sweep_options(s, pair);
-    crossing_merge(pair->points, pair->count, &options, &m);
-    for (int i = 0; i < m.count; i++) {
-        double x = m.points[i].x;
-        json_t *point = interval_json(m.points[i].y, m.points[i].error);
-        json_object_set_new(point, "x", json_real(x));
-        add_side(s, pair->first, x, "first", point);
-        add_side(s, pair->second, x, "second", point);
-        json_object_set_new(point, "runs", json_integer(m.runs[i]));
-        json_object_set_new(point, "runs_agreeing", json_integer(m.agreeing[i]));
-        if (m.agreeing[i] < m.runs[i] && !pair->beside) note_apart(s, pair, &m, i);
+    for (int i = 0; i < found->place_count; i++) {
+        const crossing_place *place = &found->places[i];
+        json_t *point = sweep_place_json(place);
+        pair_run run = typical_run(s, pair, place);
+        add_side(run.sides[0], "first", point);
+        add_side(run.sides[1], "second", point);
+        if (place->agreeing < place->runs && !pair->beside) note_apart(s, pair, place);
         json_array_append_new(list, point);
     }
     return list;
 }
 
 /* Totals along the grid: computed, not measured. */
-static json_t *totals_json(const sweep *s, const sweep_pair *pair, const crossing_line lines[2])
+static json_t *totals_json(const crossing_line lines[2], const crossing_result *found)
 {
+    static const char *const names[] = {"first_s", "second_s"};
     json_t *list = json_array();
-    crossing_options options = sweep_options(s, pair);
-    double grid[CROSSING_POINTS_MAX];
-    int count = crossing_grid(&options, grid);
-    for (int g = 0; g < count && isfinite(lines[0].start) && isfinite(lines[1].start); g++) {
-        double total[2], error = 0;
-        for (int k = 0; k < 2; k++) {
-            total[k] = lines[k].start + grid[g] * lines[k].step;
-            error += pow(lines[k].start_error / total[k], 2) +
-                     pow(grid[g] * lines[k].step_error / total[k], 2);
-        }
-        json_t *point = interval_json(log(total[0] / total[1]), sqrt(error));
-        json_object_set_new(point, "x", json_real(grid[g]));
-        json_object_set_new(point, "first_s", report_json_real(total[0]));
-        json_object_set_new(point, "second_s", report_json_real(total[1]));
+    for (int i = 0; i < found->place_count; i++) {
+        double x = found->places[i].x;
+        json_t *point = sweep_place_json(&found->places[i]);
+        for (int k = 0; k < 2; k++)
+            json_object_set_new(point, names[k],
+                                report_json_real(lines[k].start + x * lines[k].step));
         json_object_set_new(point, "computed", json_true());
         json_array_append_new(list, point);
     }
     return list;
-}
-
-static json_t *found_json(const sweep *s, const sweep_pair *pair, const crossing_result *found)
-{
-    json_t *crossings = json_array(), *undecided = json_array();
-    for (int c = 0; c < found->count; c++) {
-        const crossing *at = &found->crossings[c];
-        int below = at->below < 0 ? pair->first : pair->second;
-        int above = at->below < 0 ? pair->second : pair->first;
-        json_array_append_new(crossings,
-                              json_pack("{s:f, s:f, s:f, s:s, s:s}", "x", at->x, "low", at->low,
-                                        "high", at->high, "faster_below", name_of(s, below),
-                                        "faster_above", name_of(s, above)));
-    }
-    for (int u = 0; u < found->undecided_count; u++) {
-        const crossing_stretch *at = &found->undecided[u];
-        json_array_append_new(undecided,
-                              json_pack("{s:f, s:f, s:f, s:f}", "from", at->from, "to", at->to,
-                                        "ratio_low", exp(at->low), "ratio_high", exp(at->high)));
-    }
-    json_t *winner = json_null();
-    if (!found->count && found->sign)
-        winner = json_string(name_of(s, found->sign < 0 ? pair->first : pair->second));
-    return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o}", "crossings", crossings, "undecided", undecided, "winner",
-        winner, "least_ratio",
-        report_json_real(!found->count && found->sign ? exp(found->least) : (double)NAN),
-        "least_at", report_json_real(!found->count && found->sign ? found->at : (double)NAN));
 }
 
 /* The whole trainings that were run for a pair. */
@@ -197,17 +183,15 @@ static be_status pair_json(const sweep *s, const sweep_pair *pair, json_t *pairs
     if (axis_is_measured(s->range.axis)) {
         crossing_options options = sweep_options(s, pair);
         crossing_analyze(pair->points, pair->count, &options, &found);
-        json_object_set_new(object, "points", points_json(s, pair));
+        json_object_set_new(object, "points", points_json(s, pair, &found));
     } else {
         TRY(sweep_steps_pair(s, pair, lines, &found, err));
-        json_object_set_new(object, "points", totals_json(s, pair, lines));
+        json_object_set_new(object, "points", totals_json(lines, &found));
         json_object_set_new(object, "lines",
                             json_pack("[o, o]", line_json(&lines[0]), line_json(&lines[1])));
         json_object_set_new(object, "whole", whole_json(s, pair));
     }
-    json_t *results = found_json(s, pair, &found);
-    json_object_update(object, results);
-    json_decref(results);
+    sweep_add_findings(object, &found);
     return BE_OK;
 }
 

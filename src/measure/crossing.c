@@ -1,4 +1,4 @@
-/* The analysis of points and of lines. */
+/* The analysis of points. */
 #include "measure/crossing.h"
 
 #include <math.h>
@@ -6,11 +6,7 @@
 #include <string.h>
 
 #include "core/memory.h"
-#include "core/rng.h"
 #include "measure/crossing_points.h"
-#include "measure/stats.h"
-
-#define DRAWS 4000
 
 /* The (0.975)^(1/n) quantile of the normal distribution for n = 1 … CROSSING_WINDOWS. */
 static const double limits[CROSSING_WINDOWS + 1] = {0,     1.960, 2.239, 2.391, 2.495,
@@ -70,7 +66,7 @@ void crossing_merge(const crossing_point *points, int count, const crossing_opti
     out->count = 0;
     if (count) memcpy(sorted, points, (size_t)count * sizeof *points);
     qsort(sorted, (size_t)count, sizeof *sorted, compare_place);
-    for (int i = 0, end; i < count && out->count < CROSSING_POINTS_MAX; i = end) {
+    for (int i = 0, end; i < count; i = end) {
         for (end = i + 1; end < count && sorted[end].x <= sorted[i].x;) end++;
         add_merged(&sorted[i], end - i, options->floor, out);
     }
@@ -151,31 +147,97 @@ static crossing locate(const crossing_merged *m, const change *c)
     return found;
 }
 
+/* ---------------------------------------------------------------- judging */
+
+int crossing_verdict_sign(stats_verdict verdict)
+{
+    return verdict == STATS_FASTER ? -1 : verdict == STATS_SLOWER;
+}
+
+stats_verdict crossing_no_sign(const stats_interval *ratio)
+{
+    return stats_judge(ratio) == STATS_SAME ? STATS_SAME : STATS_UNSURE;
+}
+
+/* The sign of the sure points on both sides of point i, or of the one side that has any. */
+static int sign_beside(const crossing_merged *m, int i)
+{
+    int before = 0, after = 0;
+    for (int k = i - 1; k >= 0 && !before; k--)
+        before = crossing_sign(&m->points[k], CROSSING_SURE);
+    for (int k = i + 1; k < m->count && !after; k++)
+        after = crossing_sign(&m->points[k], CROSSING_SURE);
+    if (!before || !after) return before ? before : after;
+    return before == after ? before : 0;
+}
+
+/* The sign that is believed.  What differs from run to run can make two floors of a difference. */
+static int judge_sign(const crossing_merged *m, int i, double floor)
+{
+    const crossing_point *p = &m->points[i];
+    int sure = crossing_sign(p, CROSSING_SURE), likely = crossing_sign(p, CROSSING_LIKELY);
+    if (sure) return sure;
+    return fabs(p->y) > 2 * floor && likely == sign_beside(m, i) ? likely : 0;
+}
+
+static void judge_places(const crossing_merged *m, double floor, crossing_result *out)
+{
+    out->place_count = m->count;
+    for (int i = 0; i < m->count; i++) {
+        const crossing_point *p = &m->points[i];
+        double half = CROSSING_LIKELY * p->error;
+        int sign = judge_sign(m, i, floor);
+        crossing_place *place = &out->places[i];
+        *place = (crossing_place){.x = p->x,
+                                  .ratio = {exp(p->y), exp(p->y - half), exp(p->y + half)},
+                                  .runs = m->runs[i],
+                                  .agreeing = m->agreeing[i]};
+        place->verdict = sign < 0   ? STATS_FASTER
+                         : sign > 0 ? STATS_SLOWER
+                                    : crossing_no_sign(&place->ratio);
+    }
+}
+
+/* Beside a crossing, but for its interval, a side wins by what all its neighbours say, so what
+ * looks even there is not called so. */
+static void doubt_places(crossing_result *out)
+{
+    for (int i = 0; i < out->place_count; i++) {
+        crossing_place *p = &out->places[i];
+        for (int c = 0; c < out->count; c++) {
+            const crossing *at = &out->crossings[c];
+            bool beside = p->x > at->left && p->x < at->right;
+            bool within = p->x >= at->low && p->x <= at->high;
+            if (beside && !within && p->verdict == STATS_SAME) p->verdict = STATS_UNSURE;
+        }
+    }
+}
+
 /* ---------------------------------------------------------------- all of them */
 
+/* As far from even as a place may be that has no sign. */
 static void add_stretch(crossing_result *out, const crossing_merged *m, int first, int last,
                         const crossing_options *options)
 {
-    if (out->undecided_count == CROSSING_MAX) return;
     crossing_stretch s = {options->from, options->to, INFINITY, -INFINITY};
     if (first > 0) s.from = m->points[first - 1].x;
     if (last < m->count - 1) s.to = m->points[last + 1].x;
     for (int i = first; i <= last; i++) {
         const crossing_point *p = &m->points[i];
-        s.low = fmin(s.low, p->y - CROSSING_LIKELY * p->error);
-        s.high = fmax(s.high, p->y + CROSSING_LIKELY * p->error);
+        s.low = fmin(s.low, p->y - CROSSING_SURE * p->error);
+        s.high = fmax(s.high, p->y + CROSSING_SURE * p->error);
     }
     out->undecided[out->undecided_count++] = s;
 }
 
-/* The points first … last lie between two sure ones of one sign (or before the first of them, or
- * behind the last): those that likely have this sign too are believed. */
+/* The points first … last lie between two sure ones of one sign, or before the first of all sure
+ * ones, or behind the last. */
 static void add_undecided(crossing_result *out, const crossing_merged *m, int first, int last,
-                          int sign, const crossing_options *options)
+                          const crossing_options *options)
 {
     int open = -1;
     for (int i = first; i <= last; i++) {
-        bool agrees = sign && crossing_sign(&m->points[i], CROSSING_LIKELY) == sign;
+        bool agrees = crossing_verdict_sign(out->places[i].verdict) != 0;
         if (!agrees && open < 0) open = i;
         if (agrees && open >= 0) {
             add_stretch(out, m, open, i - 1, options);
@@ -193,13 +255,13 @@ static int find_changes(const crossing_merged *m, const crossing_options *option
         int here = crossing_sign(&m->points[i], CROSSING_SURE);
         if (!here) continue;
         if (sure < 0 || here == sign)
-            add_undecided(out, m, sure + 1, i - 1, here, options);
-        else if (count < CROSSING_MAX)
+            add_undecided(out, m, sure + 1, i - 1, options);
+        else
             changes[count++] = (change){.left = sure, .right = i, .below = sign};
         sure = i;
         sign = here;
     }
-    add_undecided(out, m, sure + 1, m->count - 1, sign, options);
+    add_undecided(out, m, sure + 1, m->count - 1, options);
     for (int c = 0; c < count; c++) {
         changes[c].first = c ? changes[c - 1].right : 0;
         changes[c].last = c + 1 < count ? changes[c + 1].left : m->count - 1;
@@ -207,15 +269,16 @@ static int find_changes(const crossing_merged *m, const crossing_options *option
     return count;
 }
 
-static void find_margin(const crossing_merged *m, crossing_result *out)
+void crossing_margin(crossing_result *out)
 {
     out->least = INFINITY;
-    for (int i = 0; i < m->count; i++) {
-        const crossing_point *p = &m->points[i];
-        int sign = crossing_sign(p, CROSSING_LIKELY);
-        double margin = fabs(p->y) - CROSSING_LIKELY * p->error;
-        if (crossing_sign(p, CROSSING_SURE)) out->sign = sign;
-        if (!sign || margin >= out->least) continue;
+    for (int i = 0; i < out->place_count; i++) {
+        const crossing_place *p = &out->places[i];
+        int sign = crossing_verdict_sign(p->verdict);
+        double margin = sign < 0 ? -log(p->ratio.high) : log(p->ratio.low);
+        if (!sign) continue;
+        out->sign = sign;
+        if (margin >= out->least) continue;
         out->least = margin;
         out->at = p->x;
     }
@@ -229,105 +292,18 @@ void crossing_analyze(const crossing_point *points, int count, const crossing_op
     change changes[CROSSING_MAX];
     *out = (crossing_result){0};
     crossing_merge(points, count, options, &m);
+    judge_places(&m, options->floor, out);
     out->count = find_changes(&m, options, out, changes);
     for (int c = 0; c < out->count; c++) {
         out->crossings[c] = locate(&m, &changes[c]);
         double width = crossing_half_width(&out->crossings[c]);
         if (width > out->widest) out->widest = width;
     }
-    if (!out->count) find_margin(&m, out);
+    doubt_places(out);
+    if (!out->count) crossing_margin(out);
 }
 
 double crossing_half_width(const crossing *c)
 {
     return sqrt(c->high / c->low) - 1;
-}
-
-/* ---------------------------------------------------------------- lines */
-
-static double draw(rng *r, double mean, double error)
-{
-    return mean + error * rng_next_normal(r);
-}
-
-static double total(const crossing_line *line, double x)
-{
-    return line->start + x * line->step;
-}
-
-typedef struct draws {
-    double root[DRAWS];   /* in the range; its nearer end where there is none */
-    double margin[DRAWS]; /* least |y| of both ends */
-    int crossing, first_below, first, second;
-} draws;
-
-static void draw_lines(draws *d, const crossing_line *a, const crossing_line *b,
-                       const crossing_options *options, uint64_t seed)
-{
-    rng r = {.key = {.seed = seed, .stream = RNG_BOOTSTRAP}};
-    for (int i = 0; i < DRAWS; i++) {
-        crossing_line p = {draw(&r, a->start, a->start_error), 0, draw(&r, a->step, a->step_error),
-                           0};
-        crossing_line q = {draw(&r, b->start, b->start_error), 0, draw(&r, b->step, b->step_error),
-                           0};
-        double low = total(&p, options->from) - total(&q, options->from);
-        double high = total(&p, options->to) - total(&q, options->to);
-        double low_y = log(total(&p, options->from) / total(&q, options->from));
-        double high_y = log(total(&p, options->to) / total(&q, options->to));
-        double root = (q.start - p.start) / (p.step - q.step);
-        bool crosses = (low < 0) != (high < 0);
-        d->crossing += crosses;
-        d->first_below += crosses && low < 0;
-        d->first += !crosses && low < 0;
-        d->second += !crosses && low >= 0;
-        d->root[i] = crosses ? root : fabs(low_y) < fabs(high_y) ? options->from : options->to;
-        d->margin[i] = fmin(fabs(low_y), fabs(high_y));
-    }
-    qsort(d->root, DRAWS, sizeof *d->root, crossing_compare_real);
-    qsort(d->margin, DRAWS, sizeof *d->margin, crossing_compare_real);
-}
-
-int crossing_compare_real(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void judge_draws(const draws *d, const crossing_line *a, const crossing_line *b,
-                        const crossing_options *options, crossing_result *out)
-{
-    const double sure = 0.975 * DRAWS;
-    double low = stats_quantile(d->root, DRAWS, 0.025);
-    double high = stats_quantile(d->root, DRAWS, 0.975);
-    double from_y = log(total(a, options->from) / total(b, options->from));
-    double to_y = log(total(a, options->to) / total(b, options->to));
-    if (d->crossing >= sure) {
-        double root = (b->start - a->start) / (a->step - b->step);
-        out->count = 1;
-        out->crossings[0] = (crossing){.x = fmin(fmax(root, low), high),
-                                       .low = low,
-                                       .high = high,
-                                       .below = 2 * d->first_below > d->crossing ? -1 : 1};
-        out->widest = crossing_half_width(&out->crossings[0]);
-    } else if (d->first >= sure || d->second >= sure) {
-        out->sign = d->first >= sure ? -1 : 1;
-        out->least = stats_quantile(d->margin, DRAWS, 0.025);
-        out->at = fabs(from_y) < fabs(to_y) ? options->from : options->to;
-    } else {
-        out->undecided_count = 1;
-        out->undecided[0] = (crossing_stretch){low, high, fmin(from_y, to_y), fmax(from_y, to_y)};
-    }
-}
-
-be_status crossing_lines(const crossing_line *first, const crossing_line *second,
-                         const crossing_options *options, uint64_t seed, crossing_result *out,
-                         be_error *err)
-{
-    void *memory = NULL;
-    *out = (crossing_result){0};
-    TRY(memory_alloc(&memory, sizeof(draws), "bootstrap", err));
-    draw_lines(memory, first, second, options, seed);
-    judge_draws(memory, first, second, options, out);
-    memory_free(memory);
-    return BE_OK;
 }

@@ -11,6 +11,10 @@
  * limit is Sidak's for so many averages, for either side at 97.5 %: these averages are correlated,
  * hence (Slepian) the interval keeps at least 95 %.
  *
+ * A place is judged once, and all that is said follows from these judgements: FASTER and SLOWER are
+ * its sure sign, or its likely sign (1.96 standard errors) where the sure points beside it have the
+ * same one; so no sentence made of the result contradicts a place.
+ *
  * What disturbs a whole run shows in nothing but another run.  So the points that decide are
  * measured twice, the second time after others.  Runs at one place whose 95 % intervals do not
  * meet call for more of them: those that agree stand for the point if they are most of its runs,
@@ -24,10 +28,11 @@
 #include <stdint.h>
 
 #include "core/status.h"
+#include "measure/stats.h"
 
-#define CROSSING_MAX 8         /* of crossings, and of undecided stretches */
-#define CROSSING_POINTS_MAX 96 /* different positions */
-#define CROSSING_RUNS_MAX 128  /* repeated ones counted */
+#define CROSSING_RUNS_MAX 128                 /* repeated ones counted */
+#define CROSSING_POINTS_MAX CROSSING_RUNS_MAX /* different positions */
+#define CROSSING_MAX CROSSING_POINTS_MAX      /* of crossings, and of undecided stretches */
 
 typedef struct crossing_point {
     double x;     /* above 0 */
@@ -54,13 +59,24 @@ typedef struct crossing_stretch {
     double from, to, low, high;
 } crossing_stretch;
 
+/* What is said of one position: all its runs together. */
+typedef struct crossing_place {
+    double x;
+    stats_interval ratio; /* time of the first / time of the second, 95 % */
+    stats_verdict verdict;
+    int runs, agreeing; /* at it; 0 where it was computed */
+} crossing_place;
+
 typedef struct crossing_result {
+    crossing_place places[CROSSING_POINTS_MAX]; /* ascending */
+    int place_count;
     crossing crossings[CROSSING_MAX];
     int count;
     crossing_stretch undecided[CROSSING_MAX];
     int undecided_count;
     int sign;         /* without a crossing: that of y where it is sure; 0: nowhere sure */
-    double least, at; /* without a crossing: least sure distance of y from 0, and where */
+    double least, at; /* without a crossing: least distance of y from 0 at a place that is judged
+                       * FASTER or SLOWER, by its interval, and where */
     double widest;    /* half width of the widest interval, as a share; 0 without one */
 } crossing_result;
 
@@ -85,7 +101,8 @@ typedef struct crossing_line {
     double step, step_error;
 } crossing_line;
 
-/* Where two such totals cross: the parametric bootstrap over both lines' errors. */
+/* Where two such totals cross: the parametric bootstrap over both lines' errors.  The places are
+ * those of the coarse grid. */
 BE_CHECKED be_status crossing_lines(const crossing_line *first, const crossing_line *second,
                                     const crossing_options *options, uint64_t seed,
                                     crossing_result *out, be_error *err);

@@ -29,6 +29,13 @@ int crossing_sign(const crossing_point *point, double errors);
 /* Half of the interval as a share of its middle. */
 double crossing_half_width(const crossing *c);
 
-int crossing_compare_real(const void *a, const void *b);
+/* The least distance from even among the places that have a sign, which is the same for all. */
+void crossing_margin(crossing_result *out);
+
+/* -1 for FASTER, 1 for SLOWER, else 0. */
+int crossing_verdict_sign(stats_verdict verdict);
+
+/* What is said of a place without a sign. */
+stats_verdict crossing_no_sign(const stats_interval *ratio);
 
 #endif

@@ -59,7 +59,12 @@ static void say_arithmetic(const json_t *group, FILE *out)
     sentence_end(&s, out);
 }
 
-/* The phase in which the rival loses most. */
+static bool has_verdict(const json_t *record, const char *verdict)
+{
+    return strcmp(report_string(record, "versus.verdict"), verdict) == 0;
+}
+
+/* The phase in which the rival loses most, if it is sure that it loses. */
 static void say_phases(const json_t *group, FILE *out)
 {
     const json_t *best = json_array_get(group, 0), *rival = find_rival(group, false);
@@ -69,6 +74,7 @@ static void say_phases(const json_t *group, FILE *out)
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], c[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
     double most = 0;
     sentence s = {0};
+    if (!has_verdict(rival, "SLOWER")) return;
     json_object_foreach(theirs, phase, value)
     {
         double lost = json_number_value(value) - json_number_value(json_object_get(mine, phase));
@@ -97,10 +103,9 @@ static void say_threads(const json_t *group, FILE *out)
     double more = report_real(best, "threads"), fewer = report_real(same, "threads");
     if (!same || !is_steady(best) || !is_steady(same)) return;
     if (strcmp(report_string(best, "device"), report_string(same, "device")) != 0) return;
-    double gain = report_real(same, "step_s.median") / report_real(best, "step_s.median");
-    report_number(gain, ratio);
-    if (strcmp(report_string(same, "versus.verdict"), "UNSURE") == 0) return;
-    if (strcmp(report_string(same, "versus.verdict"), "SAME") == 0)
+    report_number(report_real(same, "versus.ratio"), ratio);
+    if (!has_verdict(same, "SAME") && !has_verdict(same, "SLOWER")) return;
+    if (has_verdict(same, "SAME"))
         sentence_add(&s,
                      "%.0f and %.0f threads are equally fast: this model is too small to share.",
                      fewer, more);
@@ -153,17 +158,16 @@ static void advise(const json_t *group, FILE *out)
         sentence_add(&s, ": its %.0f epochs take %s", report_real(best, "epochs"),
                      report_seconds(pictures / report_real(best, "samples_per_s"), a));
     if (rival) {
-        const char *verdict = report_string(rival, "versus.verdict");
         if (train && pictures > 0)
             sentence_add(&s, ", with %s %s", bench_who(rival, who),
                          report_seconds(pictures / report_real(rival, "samples_per_s"), b));
-        if (strcmp(verdict, "SLOWER") == 0)
+        if (has_verdict(rival, "SLOWER"))
             sentence_add(&s, " (FASTER by %.2f [%.2f, %.2f])", report_real(rival, "versus.ratio"),
                          report_real(rival, "versus.low"), report_real(rival, "versus.high"));
         else
-            sentence_add(&s, " (%s: %s)", verdict,
-                         strcmp(verdict, "SAME") == 0 ? "take either"
-                                                      : "measure longer with --max-time");
+            sentence_add(&s, has_verdict(rival, "SAME")
+                                 ? " (SAME: take either)"
+                                 : " (UNSURE: measure longer with --max-time)");
     }
     sentence_add(&s, ".");
     if (!is_steady(best) || (rival && !is_steady(rival)))

@@ -6,7 +6,7 @@
 #include "report/sweep.h"
 
 #define POINTS_MAX 256
-#define MARKS_MAX 32
+#define MARKS_MAX 256
 
 /* ---------------------------------------------------------------- sentences */
 
@@ -26,6 +26,16 @@ static const char *place(const json_t *result, const char *number, char out[REPO
     return out;
 }
 
+/* With its decimals where it would else look like an end of its interval, or like another one. */
+static const char *crossing_text(const json_t *at, char out[REPORT_TEXT_BYTES])
+{
+    double x = report_real(at, "x"), whole = round(x);
+    if (whole > report_real(at, "low") && whole < report_real(at, "high"))
+        return report_count(x, out);
+    snprintf(out, REPORT_TEXT_BYTES, "%.1f", x);
+    return out;
+}
+
 static void say_crossings(const json_t *result, const json_t *pair, FILE *out)
 {
     char x[REPORT_TEXT_BYTES], low[REPORT_TEXT_BYTES], high[REPORT_TEXT_BYTES];
@@ -35,7 +45,7 @@ static void say_crossings(const json_t *result, const json_t *pair, FILE *out)
     json_array_foreach(json_object_get(pair, "crossings"), i, at)
     {
         snprintf(line, sizeof line, "below %s (%s%s%s) %s is faster, above it %s.",
-                 place(result, count_text(at, "x", x), where), count_text(at, "low", low),
+                 place(result, crossing_text(at, x), where), count_text(at, "low", low),
                  report_look.utf8 ? "–" : "-", count_text(at, "high", high),
                  report_string(at, "faster_below"), report_string(at, "faster_above"));
         fprintf(out, "%s", report_look.color ? "\033[1m" : "");
@@ -44,19 +54,28 @@ static void say_crossings(const json_t *result, const json_t *pair, FILE *out)
     }
 }
 
+/* Of the places that were measured, which need not be all of the range. */
 static void say_winner(const json_t *result, const json_t *pair, FILE *out)
 {
     char from[REPORT_TEXT_BYTES], to[REPORT_TEXT_BYTES], at[REPORT_TEXT_BYTES], line[600];
     char where[REPORT_TEXT_BYTES];
     const char *winner = report_string(pair, "winner");
+    const json_t *points = json_object_get(pair, "points");
+    size_t count = json_array_size(points);
+    const json_t *first = json_array_get(points, 0), *last = json_array_get(points, count - 1);
     double least = report_real(pair, "least_ratio");
     bool whole = json_array_size(json_object_get(pair, "undecided")) == 0;
-    if (!*winner) return;
-    snprintf(line, sizeof line,
-             "no crossing from %s to %s: %s is faster %s, by at least %.2f%s (at %s).",
-             place(result, count_text(pair, "from", from), where), count_text(pair, "to", to),
-             winner, whole ? "everywhere" : "wherever that is sure", least, report_times(),
-             count_text(pair, "least_at", at));
+    if (!*winner || !count) return;
+    place(result, count_text(first, "x", from), where);
+    if (count == 1)
+        snprintf(line, sizeof line,
+                 "at %s %s is faster, by at least %.2f%s; nothing else was measured.", where,
+                 winner, least, report_times());
+    else
+        snprintf(line, sizeof line,
+                 "no crossing from %s to %s: %s is faster %s, by at least %.2f%s (at %s).", where,
+                 count_text(last, "x", to), winner, whole ? "everywhere" : "wherever that is sure",
+                 least, report_times(), count_text(pair, "least_at", at));
     report_paragraph(out, line, 2);
 }
 
@@ -81,6 +100,24 @@ static void say_undecided(const json_t *result, const json_t *pair, FILE *out)
                      "too noisy to say who wins.",
                      low, high);
         report_paragraph(out, line, 2);
+    }
+}
+
+/* A row whose interval leaves out 1 and that is called UNSURE all the same. */
+static void say_strictness(const json_t *pair, FILE *out)
+{
+    size_t i;
+    json_t *point;
+    json_array_foreach(json_object_get(pair, "points"), i, point)
+    {
+        bool apart = report_real(point, "low") > 1 || report_real(point, "high") < 1;
+        if (!apart || strcmp(report_string(point, "verdict"), "UNSURE") != 0) continue;
+        report_paragraph(out,
+                         "UNSURE with 1 outside of its 95 % interval: among so many places one "
+                         "counts from three standard errors on, or from two between places of the "
+                         "same winner.",
+                         2);
+        return;
     }
 }
 
@@ -129,6 +166,7 @@ void sweep_print_findings(const json_t *result, const json_t *pair, FILE *out)
     say_crossings(result, pair, out);
     say_winner(result, pair, out);
     say_undecided(result, pair, out);
+    say_strictness(pair, out);
     say_whole(pair, out);
 }
 

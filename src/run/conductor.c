@@ -117,6 +117,15 @@ static bool conductor_has_speed(const conductor_result *result)
     return result->status == BE_OK && result->step.count > 0 && !isnan(result->samples_per_s);
 }
 
+/* The rows of a table stand in the order of their speeds: where the machine drifted, the ratio of
+ * the blocks can say another order, and then neither is sure. */
+static bool conductor_contradicts(const conductor_result *x, const conductor_result *y,
+                                  stats_verdict verdict)
+{
+    return (verdict == STATS_FASTER && !(x->samples_per_s > y->samples_per_s)) ||
+           (verdict == STATS_SLOWER && !(x->samples_per_s < y->samples_per_s));
+}
+
 be_status conductor_compare(const conductor_report *report, int a, int b, stats_interval *ratio,
                             stats_verdict *verdict, be_error *err)
 {
@@ -129,6 +138,7 @@ be_status conductor_compare(const conductor_report *report, int a, int b, stats_
     double batches = (double)report->batches[b] / (double)report->batches[a];
     *ratio = (stats_interval){ratio->point * batches, ratio->low * batches, ratio->high * batches};
     *verdict = stats_judge(ratio);
+    if (conductor_contradicts(x, y, *verdict)) *verdict = STATS_UNSURE;
     return BE_OK;
 }
 
@@ -291,6 +301,12 @@ static be_status conductor_explain(conductor *c, int i, be_error *err)
     conductor_result *a = &report->results[i], *b = &report->results[a->versus];
     char cause[160] = "", load[80] = "";
     if (a->verdict != STATS_UNSURE) return BE_OK;
+    if (conductor_contradicts(a, b, stats_judge(&a->ratio)))
+        return arena_printf(report->memory, &a->unsure, err,
+                            "the ratio of the two lies between %.3f and %.3f, but their medians "
+                            "say the opposite: the machine's speed changed meanwhile; stop other "
+                            "programs, or measure longer with --max-time",
+                            a->ratio.low, a->ratio.high);
     double spread = fmax(a->step.spread, b->step.spread);
     int32_t rounds = a->count < b->count ? a->count : b->count;
     if (spread > STATS_SPREAD_NOTICE)
