@@ -29,8 +29,7 @@ void assert_failed(conductor_report *report, be_status status, stop_reason stop,
 
 bool warned(const conductor_result *r, const char *piece);
 
-/* The verdict on results a and b: the expected one; where other programs disturb, anything but the
- * opposite (that verdicts stay right under noise is tested with simulated machines). */
+/* The verdict on results a and b. */
 void assert_verdict(const conductor_report *report, int a, int b, stats_verdict expected);
 
 #endif

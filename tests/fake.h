@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FAKE_ARGUMENTS 16
+#define FAKE_ARGUMENTS 20
+#define FAKE_PROGRAM 3 /* arguments before the options */
 
 typedef struct fake {
     char path[4096];

@@ -20,8 +20,6 @@ def options():
     parser.add_argument("--element", default=None, help="NAME=INDEX: one sign is turned in parity")
     parser.add_argument("--loss", type=float, default=1, help="factor on the losses of run")
     parser.add_argument("--slower", type=float, default=0, help="share by which blocks last on")
-    parser.add_argument("--pretend", type=float, default=0,
-                        help="seconds that a step spins instead, where losses are not asked for")
     parser.add_argument("--engine", default=None, help="the name that it gives itself")
     parser.add_argument("--claims", default=None, help="CLAIMED=REAL: the device it says it is")
     parser.add_argument("arguments", nargs="*")
@@ -59,13 +57,6 @@ class Proxy:
 
     def run(self, request):
         start = time.monotonic_ns()
-        asked = request["steps"]
-        if self.wish.pretend and not request.get("losses"):  # those are compared
-            end = start + int(asked * self.wish.pretend * 1e9)
-            while time.monotonic_ns() < end:
-                pass
-            return {"ok": True, "steps": asked, "wall_ns": time.monotonic_ns() - start, "loss": 2.0,
-                    "losses": []}
         answer = self.ask(request)
         if not answer["ok"]:
             return answer

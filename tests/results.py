@@ -62,6 +62,8 @@ class Tally:
     def program(self, name, output, ended_well, how_it_ended):
         """All cases of one TAP program.  `ended_well`: its exit status was 0."""
         passed, failed, skipped, planned = read_tap(output)
+        for reason in re.findall(r"^# SKIP (.*)", output, re.M):
+            self.say(f"skipped: {name}: {reason}")
         problems = [f"not ok: {case}" for case in failed]
         total = passed + len(failed) + len(skipped)
         if total < planned:

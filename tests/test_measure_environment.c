@@ -140,10 +140,10 @@ static void shares_of_the_processors(void **state)
 static void own_work_is_counted(void **state)
 {
     (void)state;
-    load_sample from = load_take();
+    load_sample from = load_take(NULL);
     int64_t own_ns = load_own_cpu_ns();
     while (load_own_cpu_ns() - own_ns < 300000000) continue;
-    load_sample to = load_take();
+    load_sample to = load_take(NULL);
     assert_true(to.time_ns - from.time_ns >= 300000000);
 #ifdef __linux__
     assert_true(to.busy_ns - from.busy_ns >= 250000000);

@@ -31,6 +31,10 @@ class Results(unittest.TestCase):
         output = "1..3\nok 1 - a\nnot ok 2 # SKIP b\nok 3 - c # SKIP no reason\n"
         self.assertEqual(self.program(output), ("1 passed, 0 failed, 2 skipped", 0))
 
+    def test_the_reason_to_skip_is_shown(self):
+        self.program("1..2\nok 1 - a\n# SKIP b: other programs use 90 %\nnot ok 2 # SKIP b\n")
+        self.assertIn("skipped: area: b: other programs use 90 %", self.tally.out.getvalue())
+
     def test_all_skipped_is_a_failure(self):
         self.assertEqual(self.program("1..1\nok 1 - a # SKIP no reason\n"),
                          ("0 passed, 1 failed, 1 skipped", 1))

@@ -1,13 +1,13 @@
 /* Tests of what the conductor holds a contender against while it measures and after it: where it
- * worked, what is possible, its device's speed, its clock; with fake runners. */
+ * worked, what is possible, its device's speed, its clock; with fakes inside the test. */
 #include "conductor_fixture.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "core/clock.h"
 #include "core/file.h"
 #include "fake.h"
+#include "fake_child.h"
 
 /* One fake alone. */
 static conductor_report *alone(const conductor_contender *c, const conductor_options *options)
@@ -114,7 +114,7 @@ static void phases_are_those_of_the_measured_step(void **state)
     const conductor_result *result = &report->results[0];
     assert_int_equal(result->status, BE_OK);
     json_int_t wall_ns = json_integer_value(json_object_get(result->phases, "wall_ns"));
-    assert_true((double)wall_ns < 7e6 * (double)result->phases_steps);
+    assert_float_equal((double)wall_ns, 5e6 * (double)result->phases_steps, 1e4);
     conductor_report_free(report);
 }
 
@@ -130,13 +130,13 @@ static void the_impossible_is_refused(void **state)
     c.limit_bytes_per_s = 1e9;
     conductor_report *report = alone(&c, &o);
     assert_int_equal(report->results[0].status, BE_OK);
-    assert_true(report->results[0].proof.of_peak > 0.05 && report->results[0].proof.of_peak < 0.21);
+    assert_float_equal(report->results[0].proof.of_peak, 0.2, 1e-3);
     conductor_report_free(report);
     c.limit_flops_per_s = 1e9; /* so that a step would take a second */
     report = alone(&c, &o);
     assert_int_equal(report->fastest, -1);
-    ASSERT_FAILED(report, BE_FAILED, STOP_REFUSED, "at most the 1 GFLOP/s", "of cuda:0, found 1",
-                  "that is impossible");
+    ASSERT_FAILED(report, BE_FAILED, STOP_REFUSED, "at most the 1 GFLOP/s",
+                  "of cuda:0, found 200 GFLOP/s", "that is impossible");
 }
 
 /* -------------------------------------------------------------------- heat */
@@ -186,7 +186,7 @@ static void a_hot_device_is_waited_for(void **state)
     assert_int_equal(r->status, BE_OK);
     assert_float_equal(r->heat.worst_s, 0.003, 1e-9);
     assert_in_range(r->slow_blocks, 1, 2);
-    assert_true(r->waited_s >= 0.05 && r->waited_s < 1);
+    assert_true(r->waited_s >= 0.05 && r->waited_s < 0.2);
     conductor_report_free(report);
 }
 
@@ -200,14 +200,12 @@ static void waiting_ends(void **state)
         FAKE(&f, "--step", "0.005", "--reference", "0.002", "--hot", "1.35", "--hot-from", "6"));
     o.stop.min_samples = o.stop.max_samples = 10;
     o.cool_limit_s = 0.2;
-    int64_t start_ns = clock_now_ns();
     conductor_report *report = alone(&c, &o);
     const conductor_result *r = &report->results[0];
     assert_int_equal(r->status, BE_OK);
     assert_int_equal(r->count, 10);
     assert_in_range(r->slow_blocks, 9, 10);
-    assert_true(r->waited_s > 0.1 && r->waited_s < 0.4 + 0.3); /* a fifth of max_time_s, and late */
-    assert_true(clock_now_ns() - start_ns < 10000000000);
+    assert_true(r->waited_s > 0.3 && r->waited_s < 0.4 + 0.1); /* a fifth of max_time_s */
     assert_true(warned(r, "the device ran at 0.74 of its best speed in"));
     assert_true(warned(r, "of 10 blocks: burst "));
     conductor_report_free(report);
@@ -222,8 +220,8 @@ static void heat_shows_in_the_steps(void **state)
         fake f;
         conductor_options o = quick_options();
         conductor_contender c =
-            contender(FAKE(&f, "--step", "0.005", "--steady", "--reference", "0.002", "--hot",
-                           "1.35", "--hot-from", "12", "--hot-step", factors[grew]));
+            contender(FAKE(&f, "--step", "0.005", "--reference", "0.002", "--hot", "1.35",
+                           "--hot-from", "12", "--hot-step", factors[grew]));
         o.stop.min_samples = o.stop.max_samples = 12;
         o.cool_limit_s = 0.01;
         conductor_report *report = alone(&c, &o);
@@ -249,7 +247,8 @@ static void a_clock_that_jumps_is_found(void **state)
     /* Backwards, once: it can only have claimed less than nothing; one short block is no median. */
     conductor_report *report = BESIDE(&o, "--jump", "-7", "--at", "19", "--step", "0.005");
     const conductor_result *r = &report->results[0];
-    if (r->status == BE_OK) assert_true(r->step.median.point > 0.004);
+    assert_int_equal(r->status, BE_OK);
+    assert_float_equal(r->step.median.point, 0.005, 1e-6);
     conductor_report_free(report);
 }
 
@@ -264,9 +263,8 @@ static conductor_report *noisy_pair(const char *seed, const char *other_seed)
         contender(FAKE(&f[0], "--step", "0.002", "--noise", "0.4", "--seed", seed)),
         contender(FAKE(&f[1], "--step", "0.002", "--noise", "0.4", "--seed", other_seed))};
     conductor_report *report = NULL;
-    int64_t start_ns = clock_now_ns();
     ASSERT_OK(conductor_run(both, 2, &o, &report, &err));
-    assert_true(clock_now_ns() - start_ns < 20000000000);
+    assert_true(report->elapsed_s < 6); /* a second each, and what comes before and after */
     return report;
 }
 
@@ -323,5 +321,5 @@ int main(void)
         cmocka_unit_test(noise_ends_unsure_with_its_reason),
         cmocka_unit_test(a_training_that_diverges_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, fake_child_set_up, NULL);
 }

@@ -1,17 +1,22 @@
 /* Tests of the gate, and of bad runners that really compute: the native engine behind a proxy that
- * spoils one thing (tests/proxy_runner.py), measured by the whole conductor. */
+ * spoils one thing (tests/proxy_runner.py). */
 #include "conductor_fixture.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "build_info.h"
+#include "core/clock.h"
 #include "fake.h"
+#include "machine/load.h"
 #include "run/gate.h"
 
 #define PICTURES 200
 #define BATCH 20
+#define BUSY 0.05   /* share of the processors for others that would disturb */
+#define LIMIT_S 300 /* for an answer: none of these hangs */
 
 typedef struct fixture {
     be_dataset *set;
@@ -65,7 +70,8 @@ static conductor_report *alone(const conductor_contender *c)
     be_error err = {0};
     conductor_options o = quick_options();
     conductor_report *report = NULL;
-    o.run_limit_s = 20;
+    o.run_limit_s = LIMIT_S;
+    o.start_limit_s = LIMIT_S;
     o.phases_s = 0;
     ASSERT_OK(conductor_run(c, 1, &o, &report, &err));
     return report;
@@ -80,37 +86,45 @@ static conductor_report *spoiled(const fixture *f, const char *const *options)
     return alone(&c);
 }
 
+/* Start the contender's runner and hold it against its gate, without measuring it. */
+static be_status checked(const conductor_contender *c, gate_result *found, be_error *err)
+{
+    runner r;
+    runner_options options = {.name = "native cpu", .argv = c->argv, .start_limit_s = LIMIT_S};
+    TRY(runner_start(&r, &options, err));
+    be_status status = gate_check(c->gate, &r, &c->job, LIMIT_S, found, err);
+    runner_clear(&r);
+    return status;
+}
+
 /* ------------------------------------------------------------------- sound */
 
 static void sound_runners_pass(void **state)
 {
     fixture *f = *state;
-    conductor_report *report = SPOILED(f, "--loss", "1");
-    const conductor_result *r = &report->results[0];
-    if (r->status != BE_OK) fail_msg("%s", r->error.text);
-    assert_true(r->parity.error > 0 && r->parity.error < 1e-5);
-    assert_float_equal(r->parity.band, PARITY_LIMIT, 0);
-    assert_int_equal(r->parity.batch, GATE_BATCH);
-    assert_int_equal(r->parity.steps, GATE_STEPS);
-    assert_true(strlen(r->parity.where) > 0);
-    assert_true(r->count >= 4);
-    assert_false(warned(r, "not compared"));
-    /* Its own process only relays: what counts is its child. */
-    assert_true(r->busy_threads >= PROOF_IDLE_THREADS);
-    conductor_report_free(report);
+    be_error err = {0};
+    fake proxy;
+    gate_result found;
+    conductor_contender c = native(f, PROXY(&proxy, "--loss", "1"));
+    ASSERT_OK(checked(&c, &found, &err));
+    assert_true(found.error > 0 && found.error < 1e-5);
+    assert_float_equal(found.band, PARITY_LIMIT, 0);
+    assert_int_equal(found.batch, GATE_BATCH);
+    assert_int_equal(found.steps, GATE_STEPS);
+    assert_true(strlen(found.where) > 0);
 }
 
 static void inference_is_held_against_the_reference(void **state)
 {
     fixture *f = *state;
+    be_error err = {0};
+    gate_result found;
     const char *const argv[] = {getenv("BREAKEVEN_PROGRAM"), "runner", NULL};
     conductor_contender c = native(f, argv);
     c.gate = &f->infer;
     c.job.mode = "infer";
-    conductor_report *report = alone(&c);
-    if (report->results[0].status != BE_OK) fail_msg("%s", report->results[0].error.text);
-    assert_true(report->results[0].parity.error > 0 && report->results[0].parity.error < 1e-5);
-    conductor_report_free(report);
+    ASSERT_OK(checked(&c, &found, &err));
+    assert_true(found.error > 0 && found.error < 1e-5);
 }
 
 /* ------------------------------------------------------------------- wrong */
@@ -163,32 +177,52 @@ static void every_precision_has_its_band(void **state)
 
 /* --------------------------------------------------------------- elsewhere */
 
-/* It says cuda:0 and computes on the processor. */
+/* It says cuda:0 and computes on the processor: its phases tell. */
 static void a_device_that_is_another_is_refused(void **state)
 {
     fixture *f = *state;
+    be_error err = {0};
     fake proxy;
+    runner r;
+    protocol_answer a;
+    proof found;
     conductor_contender c = native(f, PROXY(&proxy, "--claims", "cuda:0=cpu"));
+    runner_options options = {.name = "native cuda:0", .argv = c.argv, .start_limit_s = LIMIT_S};
     c.job.device = "cuda:0";
-    ASSERT_FAILED(alone(&c), BE_FAILED, STOP_REFUSED,
-                  "native cuda:0: expected its operations on "
-                  "cuda:0, found",
-                  "on cpu", "runs elsewhere than it says");
+    ASSERT_OK(runner_start(&r, &options, &err));
+    ASSERT_OK(runner_prepare(&r, &c.job, LIMIT_S, &err));
+    protocol_call phases = {.request = PROTOCOL_PHASES, .steps = 3};
+    ASSERT_OK(runner_call(&r, &phases, LIMIT_S, &a, NULL, &err));
+    proof_evidence evidence = {.name = "native cuda:0",
+                               .device = "cuda:0",
+                               .work = json_object_get(a.json, "work"),
+                               .busy_threads = 1,
+                               .processors = 2,
+                               .step_s = 0.01};
+    ASSERT_FAILS(proof_check(&evidence, &found, &err), BE_FAILED,
+                 "native cuda:0: expected its operations on cuda:0, found", "on cpu",
+                 "runs elsewhere than it says");
+    protocol_answer_clear(&a);
+    runner_clear(&r);
 }
 
 /* ------------------------------------------------------------------- speed */
 
-static void what_pretends_to_compute_is_impossibly_fast(void **state)
+/* Why nothing real can be timed now; NULL: it can. */
+static const char *busy(void)
 {
-    fixture *f = *state;
-    fake proxy;
-    conductor_contender c = native(f, PROXY(&proxy, "--pretend", "1e-5"));
-    c.flops_per_step = 8e7;
-    c.limit_flops_per_s = 5e11; /* more than any two cores have */
-    ASSERT_FAILED(alone(&c), BE_FAILED, STOP_REFUSED, "at most the 500 GFLOP/s", "impossible");
+    static char text[100];
+    load_sample from = load_take(NULL);
+    int64_t own_ns = load_own_cpu_ns();
+    clock_sleep_ns(300000000);
+    load_sample to = load_take(NULL);
+    double share = load_other_share(&from, &to, load_own_cpu_ns() - own_ns);
+    snprintf(text, sizeof text, "other programs use %.0f %% of the processors", 100 * share);
+    return share > BUSY ? text : NULL;
 }
 
-/* Five percent slower: found, not refused. */
+/* Five percent slower: found, not refused.  The one test on the real clock: it is skipped where
+ * other programs disturb it, before or meanwhile. */
 static void five_percent_are_found(void **state)
 {
     fixture *f = *state;
@@ -196,11 +230,21 @@ static void five_percent_are_found(void **state)
     fake proxies[2];
     conductor_options o = conductor_options_default();
     conductor_report *report = NULL;
+    const char *reason = busy();
     o.stop.max_time_s = 3;
     o.phases_s = 0;
     conductor_contender both[] = {native(f, PROXY(&proxies[0], "--loss", "1")),
                                   native(f, PROXY(&proxies[1], "--slower", "0.05"))};
-    ASSERT_OK(conductor_run(both, 2, &o, &report, &err));
+    gate_result passed = {.steps = GATE_STEPS};
+    both[0].passed = both[1].passed = &passed;
+    if (!reason) ASSERT_OK(conductor_run(both, 2, &o, &report, &err));
+    if (report && (report->other_load > BUSY || report->steal > BUSY))
+        reason = "other programs came meanwhile";
+    if (reason) {
+        print_message("# SKIP five_percent_are_found: %s\n", reason);
+        conductor_report_free(report);
+        skip();
+    }
     for (int i = 0; i < 2; i++)
         if (report->results[i].status != BE_OK) fail_msg("%s", report->results[i].error.text);
     assert_verdict(report, 1, 0, STATS_SLOWER);
@@ -216,7 +260,6 @@ int main(void)
         cmocka_unit_test(wrong_losses_of_timed_steps_get_no_speed),
         cmocka_unit_test(every_precision_has_its_band),
         cmocka_unit_test(a_device_that_is_another_is_refused),
-        cmocka_unit_test(what_pretends_to_compute_is_impossibly_fast),
     };
     /* It measures for long, and a sanitizer would see nothing but the tests above once more. */
     const struct CMUnitTest timed[] = {

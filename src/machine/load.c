@@ -8,7 +8,7 @@
 
 #include "core/clock.h"
 
-load_sample load_take(void)
+load_sample load_take(const char *root)
 {
     load_sample sample = {.busy_ns = -1, .steal_ns = -1};
     sample.time_ns = clock_now_ns();
@@ -17,13 +17,17 @@ load_sample load_take(void)
 #ifdef __linux__
     long long user, nice, system, idle, wait, irq, softirq, steal;
     long long tick_ns = 1000000000LL / sysconf(_SC_CLK_TCK);
-    FILE *file = fopen("/proc/stat", "re");
+    char path[4096];
+    snprintf(path, sizeof path, "%s/proc/stat", root ? root : "");
+    FILE *file = fopen(path, "re");
     if (file && fscanf(file, "cpu %lld %lld %lld %lld %lld %lld %lld %lld", &user, &nice, &system,
                        &idle, &wait, &irq, &softirq, &steal) == 8) {
         sample.busy_ns = (user + nice + system + irq + softirq) * tick_ns;
         sample.steal_ns = steal * tick_ns;
     }
     if (file) fclose(file);
+#else
+    (void)root;
 #endif
     return sample;
 }

@@ -15,7 +15,8 @@ typedef struct load_sample {
     int processors;   /* online */
 } load_sample;
 
-load_sample load_take(void);
+/* `root` is put before the path of /proc, for tests; NULL for the real one. */
+load_sample load_take(const char *root);
 
 /* Shares of all processors between two samples, own_ns being the time that the measured programs
  * and this one used themselves; NAN where the system does not tell. */

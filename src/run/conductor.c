@@ -353,7 +353,7 @@ static int64_t conductor_cpu_ns(const conductor *c)
 static void conductor_note_load(conductor *c, const load_sample *from, int64_t from_cpu_ns)
 {
     conductor_report *report = c->report;
-    load_sample to = load_take();
+    load_sample to = load_take(c->options->sensors_root);
     report->other_load = load_other_share(from, &to, conductor_cpu_ns(c) - from_cpu_ns);
     report->steal = load_steal_share(from, &to);
     for (int i = 0; i < c->count; i++) {
@@ -388,7 +388,7 @@ static be_status conductor_measure(conductor *c, be_error *err)
 {
     TRY(conductor_open(c, err));
     conductor_check_losses(c);
-    load_sample from = load_take();
+    load_sample from = load_take(c->options->sensors_root);
     int64_t from_cpu_ns = conductor_cpu_ns(c);
     be_status status = conductor_rounds(c, err);
     conductor_note_load(c, &from, from_cpu_ns);
@@ -437,7 +437,7 @@ be_status conductor_run(const conductor_contender *contenders, int count,
             .index = i,
             .lanes = count,
             .began_ns = began_ns,
-            .processors = load_take().processors,
+            .processors = load_take(NULL).processors,
             .peak_rss_bytes = -1,
             .heat = {.best_s = INFINITY},
             .cpu_ns = -1,

@@ -93,7 +93,7 @@ typedef struct conductor_options {
     double reference_loss; /* what they are compared with; NAN: the first contender's */
     pool *pool; /* takes part with runners that are there already, and keeps those that are sound;
                  * or NULL.  Of a runner that was there start and first step are not known. */
-    const char *sensors_root;                                            /* see sensors_read */
+    const char *sensors_root; /* see sensors_read, load_take */
     void (*progress)(void *context, const conductor_progress *progress); /* may be NULL */
     void *context;
     const volatile sig_atomic_t *interrupted; /* may be NULL */

@@ -175,10 +175,10 @@ static be_status machine_renew(machine_job *j, const json_t *key, limits *out, b
     protocol_answer answer = {0};
     be_error reason = {0};
     double most = j->options->busy_most > 0 ? j->options->busy_most : LOAD_BUSY;
-    load_sample from = load_take();
+    load_sample from = load_take(NULL);
     int64_t from_ns = machine_cpu_ns(j);
     be_status status = machine_measure(j, &answer, out, err);
-    load_sample to = load_take();
+    load_sample to = load_take(NULL);
     int64_t own_ns = from_ns < 0 ? -1 : machine_cpu_ns(j) - from_ns;
     double others = load_other_share(&from, &to, own_ns);
     if (status == BE_OK && !machine_is_whole(out))
