@@ -3,6 +3,7 @@
 Owns the checks that make a broken file an error with a reason: eight bytes of header length, a JSON
 header, then the tensors without gap or overlap.  It may know nothing of what the tensors mean.
 """
+import contextlib
 import json
 import math
 import os
@@ -28,7 +29,11 @@ def read(path):
 
 
 def write(path, tensors):
-    """Write a dict from name to array; the file appears whole or not at all."""
+    """Write a dict from name to array; the file appears whole or not at all.
+
+    Only a regular file is replaced, behind a link the one that it leads to; a device or pipe is
+    written to as it stands.
+    """
     codes = {np.dtype(code): name for name, code in DTYPES.items()}
     header, position, arrays = {}, 0, []
     for name, value in tensors.items():
@@ -40,18 +45,33 @@ def write(path, tensors):
         arrays.append(array)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the tensors start aligned
-    part = f"{path}.part"
+    pieces = [struct.pack("<Q", len(text)) + text, *(array.data for array in arrays)]
     try:
-        with open(part, "wb") as file:
-            file.write(struct.pack("<Q", len(text)) + text)
-            for array in arrays:
-                file.write(array.data)
-        os.replace(part, path)
+        _write_whole(path, pieces)
     except (OSError, ValueError) as error:
-        if "\0" not in part and os.path.exists(part):
-            os.unlink(part)
         raise Failure("IO", f"to write '{path}'", f"that it cannot be written ({error})",
                       "check the folder and the space left") from error
+
+
+def _write_pieces(path, pieces):
+    with open(path, "wb") as file:
+        for piece in pieces:
+            file.write(piece)
+
+
+def _write_whole(path, pieces):
+    if os.path.exists(path) and not os.path.isfile(path):
+        _write_pieces(path, pieces)
+        return
+    target = os.path.realpath(path)
+    part = f"{target}.part"
+    try:
+        _write_pieces(part, pieces)
+        os.replace(part, target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
 
 
 def _bad(path, expected, found):

@@ -6,12 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/file.h"
 #include "core/memory.h"
+#ifdef __linux__
+#include <sys/sysmacros.h>
+#endif
 
 static char *folder;
 static be_error err;
@@ -137,6 +142,158 @@ static void test_two_writers_of_one_file(void **state)
     ASSERT_OK(file_write_begin(&second, path, &err));
     file_write_abort(&second);
     expect_content(path, "first");
+}
+
+/* ---------------------------------------------------------------- no regular files */
+
+static int kind_of(const char *path)
+{
+    struct stat found;
+    return lstat(path, &found) ? 0 : (int)(found.st_mode & S_IFMT);
+}
+
+/* What is read of `fd` until its end, checked by the child's exit code. */
+static pid_t expect_read(int (*open_reader)(const void *), const void *context, const char *text)
+{
+    pid_t reader = fork();
+    if (reader) return reader;
+    char bytes[100] = "";
+    size_t used = 0;
+    int fd = open_reader(context);
+    for (ssize_t got; (got = read(fd, bytes + used, sizeof bytes - 1 - used)) > 0;)
+        used += (size_t)got;
+    _exit(strcmp(bytes, text) != 0);
+}
+
+static void expect_exit(pid_t child)
+{
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static int open_path(const void *path)
+{
+    return open(path, O_RDONLY);
+}
+
+static int accept_one(const void *listening)
+{
+    return accept(*(const int *)listening, NULL, NULL);
+}
+
+static void test_a_fifo_is_written_to(void **state)
+{
+    (void)state;
+    const char *path = path_of("fifo");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    pid_t reader = expect_read(open_path, path, "all of it");
+    ASSERT_OK(file_check_output(path, &err)); /* the reader does not see it */
+    ASSERT_OK(file_write_whole(path, "all of it", 9, &err));
+    expect_exit(reader);
+    assert_int_equal(kind_of(path), S_IFIFO);
+    assert_false(file_exists(path_of("fifo.tmp")));
+}
+
+static void test_a_socket_is_written_to(void **state)
+{
+    (void)state;
+    const char *path = path_of("s");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int listening = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof address), 0);
+    ASSERT_FAILS(file_write_whole(path, "all", 3, &err), BE_IO, path, "start its reader");
+    assert_int_equal(listen(listening, 1), 0);
+    pid_t reader = expect_read(accept_one, &listening, "all");
+    ASSERT_OK(file_write_whole(path, "all", 3, &err));
+    expect_exit(reader);
+    close(listening);
+    assert_int_equal(kind_of(path), S_IFSOCK);
+}
+
+/* Through a link, so that a writer that replaces devices replaces the link and no device. */
+static void test_a_device_is_written_to(void **state)
+{
+    (void)state;
+    const char *path = path_of("null");
+    assert_int_equal(symlink("/dev/null", path), 0);
+    ASSERT_OK(file_check_output(path, &err));
+    ASSERT_OK(file_write_whole(path, "gone", 4, &err));
+    assert_int_equal(kind_of(path), S_IFLNK);
+    assert_int_equal(kind_of("/dev/null"), S_IFCHR);
+    if (geteuid() != 0) return; /* only root makes devices, and only root may replace them */
+    const char *device = path_of("device");
+    if (mknod(device, S_IFCHR | 0666, makedev(1, 3))) return; /* nor in every container */
+    ASSERT_OK(file_write_whole(device, "gone", 4, &err));
+    assert_int_equal(kind_of(device), S_IFCHR);
+}
+
+static void test_a_descriptor_is_written_where_it_stands(void **state)
+{
+    (void)state;
+    char name[32];
+    const char *path = path_of("a");
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_int_equal(write(fd, "before ", 7), 7);
+    snprintf(name, sizeof name, "/dev/fd/%d", fd);
+    ASSERT_OK(file_check_output(name, &err));
+    ASSERT_OK(file_write_whole(name, "all", 3, &err));
+    const char *link = path_of("link");
+    assert_int_equal(symlink(name, link), 0);
+    ASSERT_OK(file_write_whole(link, " of", 3, &err));
+    assert_int_equal(write(fd, " it", 3), 3);
+    close(fd);
+    expect_content(path, "before all of it");
+    ASSERT_FAILS(file_write_whole(name, "x", 1, &err), BE_IO, "not open for writing");
+    ASSERT_FAILS(file_check_output(name, &err), BE_IO, "not open for writing");
+}
+
+static void test_the_file_behind_links_is_replaced(void **state)
+{
+    (void)state;
+    const char *file = path_of("below/file"), *first = path_of("first"),
+               *second = path_of("second");
+    ASSERT_OK(file_make_folders(path_of("below"), &err));
+    assert_int_equal(symlink("second", first), 0);
+    assert_int_equal(symlink("below/file", second), 0);
+    ASSERT_OK(file_check_output(first, &err));
+    assert_int_equal(kind_of(file), 0);
+    ASSERT_OK(file_write_whole(first, "made", 4, &err)); /* it dangled */
+    expect_content(file, "made");
+    ASSERT_OK(file_write_whole(first, "replaced", 8, &err));
+    expect_content(file, "replaced");
+    assert_int_equal(kind_of(first), S_IFLNK);
+    assert_int_equal(kind_of(second), S_IFLNK);
+    assert_int_equal(kind_of(file), S_IFREG);
+    const char *circle = path_of("circle");
+    assert_int_equal(symlink("circle", circle), 0);
+    ASSERT_FAILS(file_write_whole(circle, "x", 1, &err), BE_IO, circle, "its links lead nowhere");
+    ASSERT_FAILS(file_write_whole(folder, "x", 1, &err), BE_IO, folder, "it is a folder");
+}
+
+static void test_permissions_stay(void **state)
+{
+    (void)state;
+    struct stat found;
+    const char *path = path_of("a");
+    ASSERT_OK(file_write_whole(path, "old", 3, &err));
+    assert_int_equal(chmod(path, 0640), 0);
+    ASSERT_OK(file_write_whole(path, "new", 3, &err));
+    assert_int_equal(stat(path, &found), 0);
+    assert_int_equal(found.st_mode & 0777, 0640);
+}
+
+/* Nobody can make us write elsewhere by a link in the temporary file's place. */
+static void test_the_temporary_file_is_no_link(void **state)
+{
+    (void)state;
+    const char *path = path_of("a"), *victim = path_of("victim");
+    support_write_file(victim, "kept", 4);
+    assert_int_equal(symlink(victim, path_of("a.tmp")), 0);
+    ASSERT_FAILS(file_write_whole(path, "x", 1, &err), BE_IO, "a.tmp", "found a link",
+                 "remove it or choose another name");
+    expect_content(victim, "kept");
 }
 
 static void test_write_where_it_cannot(void **state)
@@ -302,6 +459,13 @@ int main(void)
         TEST(test_failed_sync_or_rename_keeps_the_old_file),
         TEST(test_killed_writer_leaves_the_old_file),
         TEST(test_two_writers_of_one_file),
+        TEST(test_a_fifo_is_written_to),
+        TEST(test_a_socket_is_written_to),
+        TEST(test_a_device_is_written_to),
+        TEST(test_a_descriptor_is_written_where_it_stands),
+        TEST(test_the_file_behind_links_is_replaced),
+        TEST(test_permissions_stay),
+        TEST(test_the_temporary_file_is_no_link),
         TEST(test_write_where_it_cannot),
         TEST(test_read_refuses),
         TEST(test_read_faults),

@@ -77,6 +77,19 @@ class SafetensorsTest(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
         self.path = os.path.join(self.folder.name, "x.safetensors")
 
+    def test_a_link_and_a_device_stay(self):
+        target = os.path.join(self.folder.name, "target")
+        os.symlink(target, self.path)
+        for value in (1.0, 2.0):  # it dangles first
+            safetensors_io.write(self.path, {"a": np.float32([value])})
+            self.assertEqual(safetensors_io.read(target)["a"].tolist(), [value])
+        self.assertTrue(os.path.islink(self.path))
+        self.assertEqual(sorted(os.listdir(self.folder.name)), ["target", "x.safetensors"])
+        device = os.path.join(self.folder.name, "null")
+        os.symlink("/dev/null", device)
+        safetensors_io.write(device, {"a": np.float32([1])})
+        self.assertTrue(os.path.islink(device))
+
     def put(self, header, data=b"", length=None):
         text = header if isinstance(header, bytes) else json.dumps(header).encode()
         with open(self.path, "wb") as file:

@@ -1,6 +1,8 @@
 /* What the commands share. */
 #include "cli/cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +145,41 @@ be_status cli_open_data(const cli_options *options, const workload *w, dataset_s
     dataset_close(*out);
     *out = NULL;
     return status;
+}
+
+static char stdout_place[32]; /* where standard output is after cli_give_stdout moved it */
+
+static bool names_stdout(const char *path)
+{
+    file_target target;
+    if (strcmp(path, "-") == 0) return true;
+    return file_find_target(&target, path, NULL) == BE_OK && target.fd == STDOUT_FILENO;
+}
+
+be_status cli_give_stdout(cli_options *options, be_error *err)
+{
+    int owner = -1;
+    for (int o = 0; o < OPTION_COUNT; o++) {
+        option_value *value = &options->value[o];
+        if (option_table[o].kind != OPTION_KIND_SINK || !value->given || !names_stdout(value->text))
+            continue;
+        if (owner >= 0)
+            FAIL(err, BE_USAGE,
+                 "--%s and --%s both name standard output; give one of them another file",
+                 option_table[owner].name, option_table[o].name);
+        int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        if (fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+            return file_error(err, "write", "standard output", errno);
+        snprintf(stdout_place, sizeof stdout_place, "/dev/fd/%d", fd);
+        value->text = stdout_place;
+        owner = o;
+    }
+    return BE_OK;
+}
+
+const char *cli_output_name(const option_value *output)
+{
+    return output->text == stdout_place ? "standard output" : output->text;
 }
 
 report_format cli_format(const cli_options *options)

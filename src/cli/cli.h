@@ -49,6 +49,14 @@ workload_variant cli_variant(const cli_options *options);
 BE_CHECKED be_status cli_open_data(const cli_options *options, const workload *w,
                                    dataset_split split, be_dataset **out, be_error *err);
 
+/* Where an output of the command is standard output (/dev/stdout, or "-"), it is that alone: what
+ * else would be printed there goes to standard error.  Before anything is printed; the output's
+ * option is changed to the place where standard output now is. */
+BE_CHECKED be_status cli_give_stdout(cli_options *options, be_error *err);
+
+/* The output as people call it. */
+const char *cli_output_name(const option_value *output);
+
 /* Write records to standard output in the form of --format. */
 BE_CHECKED be_status cli_write(const cli_options *options, const report_sheet *sheet,
                                be_error *err);

@@ -269,6 +269,7 @@ static be_status run_dump(parity_command *c, be_error *err)
 {
     const char *path = c->cli->value[OPTION_OUTPUT].text;
     if (!path) FAIL(err, BE_USAGE, "dump needs a file to write: -o FILE.safetensors");
+    TRY(file_check_output(path, err));
     TRY(prepare(c, cli_workload(c->cli, 0)->batch, 1, err));
     trace_options options = trace_wanted(c);
     TRY(trace_of_plan(&c->native, c->device, &options, err));

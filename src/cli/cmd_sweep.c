@@ -123,6 +123,32 @@ static be_status load(sweep *s, const char *path, const char *name, json_t *ours
     return status;
 }
 
+/* Where nobody named a file, a sweep that cannot be kept is measured all the same. */
+static be_status begin_log(sweep *s, const char *name, json_t *ours, be_error *err)
+{
+    const option_value *output = &s->cli->value[OPTION_OUTPUT];
+    be_error reason = {0};
+    json_t *header = json_pack("{s:i, s:s, s:I, s:s, s:O, s:O}", "schema", 1, "kind", "sweep",
+                               "unix_s", (json_int_t)clock_unix_s(), "version", BUILD_VERSION,
+                               "identity", ours, "environment", s->m.environment);
+    be_status status = sweep_log_create(&s->log, output->text, name, header, &reason);
+    json_decref(header);
+    if (status == BE_OK) {
+        if (output->given) snprintf(s->log.path, sizeof s->log.path, "%s", cli_output_name(output));
+        return BE_OK;
+    }
+    if (output->given || status != BE_IO) {
+        *err = reason;
+        return status;
+    }
+    s->log.path[0] = 0;
+    cli_note(s->cli,
+             "the sweep is not kept, so that --resume will not find it: %s; or name a file by "
+             "--output",
+             reason.text);
+    return BE_OK;
+}
+
 static be_status open_log(sweep *s, be_error *err)
 {
     const option_value *resume = &s->cli->value[OPTION_RESUME];
@@ -133,11 +159,7 @@ static be_status open_log(sweep *s, be_error *err)
     if (resume->given) {
         status = load(s, resume->text, name, ours, err);
     } else {
-        json_t *header = json_pack("{s:i, s:s, s:I, s:s, s:O, s:O}", "schema", 1, "kind", "sweep",
-                                   "unix_s", (json_int_t)clock_unix_s(), "version", BUILD_VERSION,
-                                   "identity", ours, "environment", s->m.environment);
-        status = sweep_log_create(&s->log, s->cli->value[OPTION_OUTPUT].text, name, header, err);
-        json_decref(header);
+        status = begin_log(s, name, ours, err);
     }
     json_decref(ours);
     return status;
@@ -158,6 +180,8 @@ static be_status prepare(sweep *s, be_error *err)
     if (values[OPTION_RESUME].given && values[OPTION_OUTPUT].given)
         FAIL(err, BE_USAGE,
              "--output: a resumed sweep goes on in its own file; leave --output out");
+    /* A file that cannot be written is found before anything is measured. */
+    if (values[OPTION_SVG].given) TRY(file_check_output(values[OPTION_SVG].text, err));
     TRY(option_single(s->cli, OPTION_BATCH, s->workload->batch, &s->batch, err));
     TRY(measurement_open(&s->m, s->cli, err));
     s->m.plan.batch_count = 0; /* check_range looks at the batches */
@@ -215,7 +239,7 @@ static be_status measure(sweep *s, be_error *err)
     be_status status = searched ? sweep_search(s, err) : sweep_steps(s, err);
     be_error telling = {0};
     be_status told = tell(s, status, &telling);
-    if (status == BE_INTERRUPTED)
+    if (status == BE_INTERRUPTED && s->log.fd >= 0 && !s->log.stream)
         cli_note(s->cli, "%s has what was measured; --resume=%s goes on from there", s->log.path,
                  s->log.path);
     if (status == BE_OK && told != BE_OK) {

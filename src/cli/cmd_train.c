@@ -231,16 +231,6 @@ static be_status take_options(train_command *c, be_error *err)
     return take_folders(c, err);
 }
 
-/* A file that cannot be written in the end should not cost a training. */
-static be_status check_export(const char *path, be_error *err)
-{
-    file_writer writer;
-    if (!path) return BE_OK;
-    TRY(file_write_begin(&writer, path, err));
-    file_write_abort(&writer);
-    return BE_OK;
-}
-
 /* ---------------------------------------------------------------- work */
 
 static be_status print_plan(const train_command *c, be_error *err)
@@ -268,7 +258,8 @@ static be_status train(train_command *c, be_error *err)
     const char *weights = c->cli->value[OPTION_EXPORT].text;
     const safetensors_string metadata[] = {{"format", "pt"}, {"workload", c->workload->name}};
     trainer t;
-    TRY(check_export(weights, err));
+    /* A file that cannot be written in the end should not cost a training. */
+    if (weights) TRY(file_check_output(weights, err));
     TRY(trainer_open(&t, &c->options, err));
     c->trainer = &t;
     bool table = cli_format(c->cli) == REPORT_TABLE;
@@ -280,7 +271,8 @@ static be_status train(train_command *c, be_error *err)
     if (status == BE_OK) status = written;
     if (status == BE_OK && weights) {
         status = weights_save(t.plan, weights, metadata, 2, err);
-        if (status == BE_OK && table) printf("weights: %s\n", weights);
+        if (status == BE_OK && table)
+            printf("weights: %s\n", cli_output_name(&c->cli->value[OPTION_EXPORT]));
     }
     trainer_close(&t);
     return status;

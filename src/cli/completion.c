@@ -15,6 +15,11 @@ static void print_option_names(FILE *out, int command)
         if (option_table[o].commands & 1u << command) fprintf(out, "--%s ", option_table[o].name);
 }
 
+static bool takes_file(const option_spec *option)
+{
+    return option->kind == OPTION_KIND_FILE || option->kind == OPTION_KIND_SINK;
+}
+
 static void print_bash(FILE *out)
 {
     char words[300];
@@ -30,9 +35,9 @@ static void print_bash(FILE *out)
         if (!option->argument) continue;
         fprintf(out, "    --%s", option->name);
         if (option->letter) fprintf(out, "|-%c", option->letter);
-        if (option->kind == OPTION_KIND_FILE || option->kind == OPTION_KIND_FOLDER)
+        if (takes_file(option) || option->kind == OPTION_KIND_FOLDER)
             fprintf(out, ") COMPREPLY=($(compgen -%c -- \"$word\")); return ;;\n",
-                    option->kind == OPTION_KIND_FILE ? 'f' : 'd');
+                    takes_file(option) ? 'f' : 'd');
         else
             fprintf(out, ") COMPREPLY=($(compgen -W \"%s\" -- \"$word\")); return ;;\n",
                     option->words);
@@ -70,7 +75,7 @@ static void print_zsh_option(FILE *out, const option_spec *option)
     fprintf(out, " \\\n            '--%s%s[", option->name, option->argument ? "=" : "");
     print_quoted(out, option->help, "[]:");
     fprintf(out, "]");
-    if (option->kind == OPTION_KIND_FILE)
+    if (takes_file(option))
         fprintf(out, ":file:_files");
     else if (option->kind == OPTION_KIND_FOLDER)
         fprintf(out, ":folder:_files -/");
@@ -111,7 +116,7 @@ static void print_fish_option(FILE *out, const option_spec *option, const char *
     fprintf(out, "complete -c breakeven -n '__fish_seen_subcommand_from %s' -l %s", command,
             option->name);
     if (option->letter) fprintf(out, " -s %c", option->letter);
-    if (option->kind == OPTION_KIND_FILE || option->kind == OPTION_KIND_FOLDER)
+    if (takes_file(option) || option->kind == OPTION_KIND_FOLDER)
         fprintf(out, " -r -F");
     else if (option->argument)
         fprintf(out, " -x -a '%s'", option->words);

@@ -38,6 +38,7 @@ static void set_up_look(void)
 static be_status run(int count, char **words, cli_options *options, be_error *err)
 {
     TRY(options_parse(options, count - 1, words + 1, err));
+    TRY(cli_give_stdout(options, err));
     /* By the environment, because runners inherit it. */
     const option_value *folders = &options->value[OPTION_CUDA_LIB_DIR];
     if (folders->given && setenv("BREAKEVEN_CUDA_LIB_DIR", folders->text, 1) != 0)

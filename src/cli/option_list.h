@@ -130,16 +130,16 @@
       "go on from a checkpoint, or from the newest good one of a folder, and keep saving "       \
       "there; sweep: go on in the file of an earlier one, without PATH in the newest of this "   \
       "workload and axis")                                                                       \
-    X(EXPORT, "export", 0, "FILE", FILE, 0, 0, "", ON(train),                                    \
+    X(EXPORT, "export", 0, "FILE", SINK, 0, 0, "", ON(train),                                    \
       "write the trained weights (safetensors, names of PyTorch's state_dict)")                  \
     X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval),                                 \
       "weights to evaluate (safetensors)")                                                       \
-    X(OUTPUT, "output", 'o', "FILE", FILE, 0, 0, "", ON(dump) | ON(sweep),                       \
+    X(OUTPUT, "output", 'o', "FILE", SINK, 0, 0, "", ON(dump) | ON(sweep),                       \
       "file to write (dump: safetensors; sweep: a record a line, without it one in "             \
       "$XDG_STATE_HOME/breakeven/sweeps)")                                                       \
     X(OVER, "over", 0, "AXIS=RANGE", TEXT, 0, 0, "batch=8..4096 steps=10..100000", ON(sweep),    \
       "what the sweep goes over, and from where to where: batch=8..4096, steps=10..100000")      \
-    X(SVG, "svg", 0, "FILE", FILE, 0, 0, "", ON(sweep), "also write the plot to a file, as SVG") \
+    X(SVG, "svg", 0, "FILE", SINK, 0, 0, "", ON(sweep), "also write the plot to a file, as SVG") \
     X(TIME, "time", 0, "S", REAL, 0.01, 86400, "", ON_BENCH | ON(devices),                       \
       "measure each contender for at least S seconds (0.5); devices --measure: each device for " \
       "about S seconds (1)")                                                                     \
@@ -157,7 +157,7 @@
       ON_MEASURE | ON_MODEL | ON(devices) | ON(runner),                                          \
       "folders to look for NVIDIA's libraries in first, separated by colons; as in "             \
       "BREAKEVEN_CUDA_LIB_DIR")                                                                  \
-    X(TRACE, "trace", 0, "FILE", FILE, 0, 0, "", ON(explain),                                    \
+    X(TRACE, "trace", 0, "FILE", SINK, 0, 0, "", ON(explain),                                    \
       "write an average step of each contender as a trace for chrome://tracing or Perfetto")     \
     X(GOAL, "goal", 0, "GOAL", CHOICE, 0, 0, "time energy memory", ON(advise),                   \
       "what to have the least of (time)")                                                        \

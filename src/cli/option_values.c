@@ -199,6 +199,7 @@ be_status option_take(const option_spec *spec, const char *text, option_value *o
         return take_real(spec, text, &out->real, err);
     case OPTION_KIND_TEXT:
     case OPTION_KIND_FILE:
+    case OPTION_KIND_SINK:
     case OPTION_KIND_FOLDER:
         if (!*text)
             FAIL(err, BE_USAGE, "--%s: expected %s, found an empty text", spec->name,

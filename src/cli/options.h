@@ -42,6 +42,7 @@ typedef enum argument_kind {
     X(WORDS, "names, separated by commas")                                 \
     X(TEXT, "a text")                                                      \
     X(FILE, "a file")                                                      \
+    X(SINK, "a file to write")                                             \
     X(FOLDER, "a folder")                                                  \
     X(COUNT, "a whole number")                                             \
     X(COUNTS, "whole numbers, as in 32,100,256 or 8..4096*2 or 10..50+10") \

@@ -286,12 +286,13 @@ be_status sweep_result(const sweep *s, be_status ended, json_t **out, be_error *
                      (json_int_t)s->range.to, "mode", s->m.plan.infer ? "infer" : "train",
                      "precision", s->m.plan.precision, "seed", (json_int_t)cli_seed(s->cli), "data",
                      s->m.set->source, "ended", end);
-    json_t *more = json_pack("{s:o, s:o, s:i, s:i, s:f, s:s, s:O, s:o, s:o, s:O}", "batch",
-                             s->range.axis->set ? json_null() : json_integer(s->batch), "total",
-                             json_boolean(!axis_is_measured(s->range.axis)), "measured",
-                             count_points(s), "loaded", s->loaded, "elapsed_s", sweep_elapsed_s(s),
-                             "file", s->log.path, "notes", s->notes, "sides", sides_json(s),
-                             "pairs", pairs, "environment", s->m.environment);
+    json_t *more =
+        json_pack("{s:o, s:o, s:i, s:i, s:f, s:o, s:O, s:o, s:o, s:O}", "batch",
+                  s->range.axis->set ? json_null() : json_integer(s->batch), "total",
+                  json_boolean(!axis_is_measured(s->range.axis)), "measured", count_points(s),
+                  "loaded", s->loaded, "elapsed_s", sweep_elapsed_s(s), "file",
+                  *s->log.path ? json_string(s->log.path) : json_null(), "notes", s->notes, "sides",
+                  sides_json(s), "pairs", pairs, "environment", s->m.environment);
     json_object_update(*out, more);
     json_decref(more);
     return status;

@@ -3,18 +3,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/memory.h"
 
 #define FILE_FIRST_READ 4096 /* bytes, where the size is not known beforehand */
+#define LINKS_MAX 40         /* from a path to its file, as the system's own limit */
 
 static file_faults faults_now;
 
@@ -51,6 +56,19 @@ static const char *advice_for(int error_number)
         return "too many files are open; raise the limit with ulimit -n";
     case EWOULDBLOCK:
         return "another process is writing it; wait for it or choose another name";
+    case EFBIG:
+        return "raise the limit of a file's size with ulimit -f or write less";
+    case ELOOP:
+        return "its links lead nowhere; check the path";
+    case EBUSY:
+        return "it is a mount point; name a file in a folder";
+    case ENXIO:
+    case ECONNREFUSED:
+        return "nothing reads there; start its reader or choose another name";
+    case EPIPE:
+        return "its reader has gone; start it again or choose another name";
+    case EBADF:
+        return "it is not open for writing; choose another name";
     default:
         return "check the disk and try again";
     }
@@ -240,44 +258,193 @@ static int sync_folder_of(const char *path)
     return failed;
 }
 
+/* Lock what was opened: the errno value, or -1 where the name has come to mean another file. */
+static int lock_opened(int fd, const char *path)
+{
+    struct stat opened, named;
+    /* A file system that knows no locks (ENOLCK, ENOTSUP) goes without. */
+    if (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) return EWOULDBLOCK;
+    if (fstat(fd, &opened)) return errno;
+    bool same =
+        stat(path, &named) == 0 && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
+    return same ? 0 : -1;
+}
+
 /* If the file is renamed away between open and lock, the lock is on the wrong one: again then. */
 be_status file_open_locked(int *fd, const char *path, be_error *err)
 {
-    struct stat opened, named;
-    for (;;) {
-        *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        if (*fd < 0) return file_error(err, "write", path, errno);
-        int failed = 0;
-        /* A file system that knows no locks (ENOLCK, ENOTSUP) goes without. */
-        if (flock(*fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-            failed = EWOULDBLOCK;
-        else if (fstat(*fd, &opened))
-            failed = errno;
-        else if (stat(path, &named) == 0 && named.st_ino == opened.st_ino &&
-                 named.st_dev == opened.st_dev)
-            return BE_OK;
+    struct stat opened;
+    int failed = -1;
+    while (failed < 0) {
+        *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+        bool is_link = *fd < 0 && errno == ELOOP;
+        if (*fd < 0 && !is_link) return file_error(err, "write", path, errno);
+        if (is_link || fstat(*fd, &opened) || !S_ISREG(opened.st_mode)) {
+            if (*fd >= 0) close(*fd);
+            *fd = -1;
+            FAIL(err, BE_IO,
+                 "cannot write %s: expected a regular file or none, found a link, device or pipe; "
+                 "remove it or choose another name",
+                 path);
+        }
+        failed = lock_opened(*fd, path);
+        if (failed == 0) return BE_OK;
         close(*fd);
         *fd = -1;
-        if (failed) return file_error(err, "write", path, failed);
     }
+    return file_error(err, "write", path, failed);
+}
+
+/* ---------------------------------------------------------------- where an output goes */
+
+/* The whole number that is all of the text, or -1. */
+static int whole_number(const char *text)
+{
+    char *end = NULL;
+    long number = text[0] >= '0' && text[0] <= '9' ? strtol(text, &end, 10) : -1;
+    return end && !*end && number <= INT_MAX ? (int)number : -1;
+}
+
+/* The descriptor of this process that a path names, as /dev/stdout and /dev/fd/3 do; -1: none. What
+ * lies behind such a name must not be opened anew: a socket cannot be, and a file would be written
+ * from its start. */
+static int descriptor_named(const char *path)
+{
+    char folder[FILE_PATH_BYTES], real[PATH_MAX], own[64];
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    int length = slash ? (int)(slash - path) + 1 : 0;
+    if (strncmp(path, "/dev/fd/", 8) == 0) return whole_number(path + 8);
+    snprintf(folder, sizeof folder, "%.*s.", length, path);
+    snprintf(own, sizeof own, "/proc/%ld/fd", (long)getpid());
+    if (!realpath(folder, real)) return -1;
+    if (strcmp(real, "/dev") == 0)
+        return strcmp(name, "stdout") == 0   ? STDOUT_FILENO
+               : strcmp(name, "stderr") == 0 ? STDERR_FILENO
+                                             : -1;
+    return strcmp(real, "/dev/fd") == 0 || strcmp(real, own) == 0 ? whole_number(name) : -1;
+}
+
+/* Put what the link at `path` says in its place; false where it is no link. */
+static bool follow_link(char path[FILE_PATH_BYTES], be_status *status, be_error *err)
+{
+    char link[FILE_PATH_BYTES], from[FILE_PATH_BYTES];
+    ssize_t length = readlink(path, link, sizeof link - 1);
+    if (length < 0) return false;
+    link[length] = 0;
+    strcpy(from, path);
+    char *slash = strrchr(from, '/');
+    if (slash) slash[1] = 0;
+    *status = file_format_path(path, err, "%s%s", link[0] == '/' || !slash ? "" : from, link);
+    return true;
+}
+
+be_status file_find_target(file_target *out, const char *path, be_error *err)
+{
+    struct stat found;
+    be_status status = BE_OK;
+    *out = (file_target){.fd = descriptor_named(path), .mode = -1};
+    TRY(file_format_path(out->path, err, "%s", path));
+    bool there = stat(path, &found) == 0;
+    if (there && S_ISDIR(found.st_mode)) return file_error(err, "write", path, EISDIR);
+    out->stream = out->fd >= 0 || (there && !S_ISREG(found.st_mode));
+    out->is_socket = out->fd < 0 && there && S_ISSOCK(found.st_mode);
+    if (there) out->mode = (int)(found.st_mode & 0777);
+    for (int links = 0; status == BE_OK && !out->stream && follow_link(out->path, &status, err);) {
+        if (++links > LINKS_MAX) return file_error(err, "write", path, ELOOP);
+        out->fd = descriptor_named(out->path);
+        out->stream = out->fd >= 0;
+    }
+    return status;
+}
+
+static int connect_to(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd < 0 || (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 &&
+                   connect(fd, (struct sockaddr *)&address, sizeof address) == 0))
+        return fd;
+    int failed = errno;
+    close(fd);
+    errno = failed;
+    return -1;
+}
+
+/* A FIFO is waited for until something reads it. */
+static be_status open_stream(int *fd, const file_target *target, be_error *err)
+{
+    if (target->fd >= 0)
+        *fd = fcntl(target->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    else if (target->is_socket)
+        *fd = connect_to(target->path);
+    else
+        *fd = open(target->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (*fd >= 0) return BE_OK;
+    if (errno == EINTR)
+        FAIL(err, BE_INTERRUPTED, "stopped by a signal while nothing read %s", target->path);
+    return file_error(err, "write", target->path, errno);
+}
+
+be_status file_open_output(int *fd, bool *stream, const char *path, be_error *err)
+{
+    file_target target;
+    *fd = -1;
+    TRY(file_find_target(&target, path, err));
+    *stream = target.stream;
+    return target.stream ? open_stream(fd, &target, err) : file_open_locked(fd, target.path, err);
+}
+
+be_status file_check_output(const char *path, be_error *err)
+{
+    file_target target;
+    file_writer writer;
+    TRY(file_find_target(&target, path, err));
+    if (target.fd >= 0) {
+        int flags = fcntl(target.fd, F_GETFL);
+        bool good = flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
+        return good ? BE_OK : file_error(err, "write", path, EBADF);
+    }
+    if (target.stream)
+        return access(target.path, W_OK) ? file_error(err, "write", path, errno) : BE_OK;
+    TRY(file_write_begin(&writer, path, err));
+    file_write_abort(&writer);
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static be_status open_temporary(file_writer *w, const file_target *target, be_error *err)
+{
+    TRY(file_open_locked(&w->fd, w->temporary, err));
+    if (ftruncate(w->fd, 0)) return file_error(err, "write", w->temporary, errno);
+    /* Who may read the old file may read the new one, and nobody else. */
+    if (target->mode >= 0 && fchmod(w->fd, (mode_t)target->mode))
+        return file_error(err, "write", w->temporary, errno);
+    return BE_OK;
 }
 
 be_status file_write_begin(file_writer *w, const char *path, be_error *err)
 {
-    size_t length = strlen(path);
+    file_target target;
     void *memory = NULL;
     *w = (file_writer){.fd = -1};
+    TRY(file_find_target(&target, path, err));
+    size_t length = strlen(target.path);
     if (length + sizeof ".tmp" > FILE_PATH_BYTES) /* a path to be synced must fit */
         FAIL(err, BE_USAGE, "a path of %zu bytes is too long: %.60s…; use a shorter one", length,
              path);
     TRY(memory_alloc(&memory, 2 * length + sizeof ".tmp" + 1, "a file's path", err));
     w->path = memory;
-    memcpy(w->path, path, length);
-    w->temporary = w->path + length + 1;
-    sprintf(w->temporary, "%s.tmp", path);
-    be_status status = file_open_locked(&w->fd, w->temporary, err);
-    if (status == BE_OK && ftruncate(w->fd, 0))
-        status = file_error(err, "write", w->temporary, errno);
+    memcpy(w->path, target.path, length);
+    w->temporary = target.stream ? NULL : w->path + length + 1;
+    if (w->temporary) sprintf(w->temporary, "%s.tmp", target.path);
+    be_status status =
+        target.stream ? open_stream(&w->fd, &target, err) : open_temporary(w, &target, err);
     if (status != BE_OK) file_write_abort(w);
     return status;
 }
@@ -302,6 +469,11 @@ be_status file_write_fd(int fd, const void *bytes, size_t count, const char *pat
     for (size_t done = 0; done < count;) {
         ssize_t wrote = write_some(fd, (const char *)bytes + done, count - done);
         if (wrote < 0 && errno == EINTR) continue;
+        if (wrote < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            /* A pipe that somebody set to non-blocking is full. */
+            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+            continue;
+        }
         if (wrote < 0) return file_error(err, "write", path, errno);
         done += (size_t)wrote;
     }
@@ -316,35 +488,40 @@ be_status file_write(file_writer *w, const void *bytes, size_t count, be_error *
     return BE_OK;
 }
 
+/* Close it, whatever happened, and let go of its path. */
+static void forget(file_writer *w)
+{
+    if (w->fd >= 0) close(w->fd);
+    memory_free(w->path);
+    *w = (file_writer){.fd = -1};
+}
+
 be_status file_write_commit(file_writer *w, be_error *err)
 {
     MUST(w->fd >= 0);
     be_status status = BE_OK;
-    int failed = sync_fd(w->fd);
+    int failed = w->temporary ? sync_fd(w->fd) : 0;
     /* Renamed before it is closed: the lock still keeps other writers from the temporary file. */
-    if (!failed) failed = rename_file(w->temporary, w->path);
+    if (!failed && w->temporary) failed = rename_file(w->temporary, w->path);
     if (failed) {
         status = file_error(err, "write", w->path, failed);
         file_write_abort(w);
         return status;
     }
-    failed = sync_folder_of(w->path);
+    failed = w->temporary ? sync_folder_of(w->path) : 0;
     if (failed) status = file_error(err, "sync the folder of", w->path, failed);
-    if (close(w->fd) && status == BE_OK && errno != EINTR)
+    int fd = w->fd;
+    w->fd = -1;
+    if (close(fd) && status == BE_OK && errno != EINTR)
         status = file_error(err, "close", w->path, errno);
-    memory_free(w->path);
-    *w = (file_writer){.fd = -1};
+    forget(w);
     return status;
 }
 
 void file_write_abort(file_writer *w)
 {
-    if (w->fd >= 0) {
-        unlink(w->temporary);
-        close(w->fd);
-    }
-    memory_free(w->path);
-    *w = (file_writer){.fd = -1};
+    if (w->fd >= 0 && w->temporary) unlink(w->temporary);
+    forget(w);
 }
 
 be_status file_write_whole(const char *path, const void *bytes, size_t count, be_error *err)

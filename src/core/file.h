@@ -3,7 +3,10 @@
  * A file written here is either the old one or the whole new one, whatever happens in between: the
  * bytes go to PATH.tmp in the same folder, are synced, and are renamed over PATH; then the folder
  * is synced.  A killed writer leaves at most PATH.tmp, which the next writer of PATH takes over.
- * Error texts name the path, the system's reason and what to do.  May not know any file format. */
+ * Only regular files are replaced: where PATH is a link, the file that it leads to is, and a
+ * device, pipe, FIFO, socket or open descriptor (/dev/stdout, /dev/fd/3) is written to as it
+ * stands. Error texts name the path, the system's reason and what to do.  May not know any file
+ * format. */
 #ifndef CORE_FILE_H
 #define CORE_FILE_H
 
@@ -33,7 +36,8 @@ BE_CHECKED be_status file_read_some(int fd, void *out, size_t room, size_t *got,
                                     be_error *err);
 
 /* Open for reading and writing, made if missing, and lock it: another process that has it open this
- * way makes it fail.  The lock goes with the descriptor.  Close with close. */
+ * way makes it fail, and so does what is no regular file, a link among it.  The lock goes with the
+ * descriptor.  Close with close. */
 BE_CHECKED be_status file_open_locked(int *fd, const char *path, be_error *err);
 
 /* All of the bytes to fd, where it stands.  `path` is for the error text. */
@@ -55,8 +59,28 @@ BE_CHECKED be_status file_make_folders(const char *path, be_error *err);
 /* Remove a file; one that is not there is no error. */
 BE_CHECKED be_status file_remove(const char *path, be_error *err);
 
+/* What a path to be written stands for. */
+typedef struct file_target {
+    char path[FILE_PATH_BYTES]; /* behind all links */
+    bool stream;                /* no regular file: to be written to, never replaced */
+    bool is_socket;             /* a stream that is reached by connecting */
+    int fd;                     /* the descriptor of ours that the path names, or -1 */
+    int mode;                   /* permissions of a file that is there, or -1 */
+} file_target;
+
+/* BE_IO for a folder and for links in a circle; what is missing is no error. */
+BE_CHECKED be_status file_find_target(file_target *out, const char *path, be_error *err);
+
+/* Open what is to be written piece by piece where it stands, and not by a writer: a regular file as
+ * file_open_locked does, *stream for all else.  Close with close. */
+BE_CHECKED be_status file_open_output(int *fd, bool *stream, const char *path, be_error *err);
+
+/* Can it be written, as far as can be seen beforehand?  Leaves everything as it was; a FIFO's
+ * reader sees nothing. */
+BE_CHECKED be_status file_check_output(const char *path, be_error *err);
+
 typedef struct file_writer {
-    char *path, *temporary; /* one block, freed by commit or abort */
+    char *path, *temporary; /* one block, freed by commit or abort; temporary NULL: a stream */
     int fd;                 /* -1: closed */
     int64_t bytes;          /* written so far */
 } file_writer;

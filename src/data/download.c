@@ -263,17 +263,25 @@ static be_status fetch(transfer *t, be_error *err)
     return status;
 }
 
+/* The part lies beside what it becomes, which is behind the link where the path is one. */
 be_status download_file(const download *d, be_error *err)
 {
     transfer t = {.d = d, .fd = -1};
-    TRY(file_format_path(t.part, err, "%s.part", d->path));
+    file_target target;
+    TRY(file_find_target(&target, d->path, err));
+    if (target.stream)
+        FAIL(err, BE_IO,
+             "%s: expected a regular file or none, found a device or pipe; remove it, or fetch "
+             "into another folder by --data",
+             d->path);
+    TRY(file_format_path(t.part, err, "%s.part", target.path));
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         FAIL(err, BE_DRIVER, "libcurl %s could not be initialised; check its installation",
              curl_version());
     be_status status = file_open_locked(&t.fd, t.part, err);
     if (status == BE_OK) {
         status = fetch(&t, err);
-        if (status == BE_OK) status = file_publish(t.part, d->path, err);
+        if (status == BE_OK) status = file_publish(t.part, target.path, err);
         /* An empty part is of no use to anyone. */
         if (status != BE_OK && t.have == 0) unlink(t.part);
         close(t.fd);

@@ -224,9 +224,9 @@ static void print_end(const json_t *result, FILE *out)
                           ? "It failed: these are the results so far; --resume goes on."
                           : "";
     double loaded = report_real(result, "loaded");
-    snprintf(line, sizeof line, "%s%s%.0f runs%s in %.0f s, kept in %s", how, *how ? " " : "",
+    snprintf(line, sizeof line, "%s%s%.0f runs%s in %.0f s, %s%s", how, *how ? " " : "",
              report_real(result, "measured"), loaded > 0 ? ", some of them before," : "",
-             report_real(result, "elapsed_s"), file);
+             report_real(result, "elapsed_s"), *file ? "kept in " : "not kept", file);
     report_paragraph(out, line, 2);
 }
 

@@ -78,8 +78,7 @@ static void keep_points(const char *path, double calibrate_s, json_t *points)
                              (json_int_t)clock_unix_s(), "seconds", calibrate_s, "points", points);
     char *text = json_dumps(file, JSON_COMPACT);
     json_decref(file);
-    be_error unused;
-    if (text && file_write_whole(path, text, strlen(text), &unused) != BE_OK) (void)remove(path);
+    if (text) (void)!file_write_whole(path, text, strlen(text), NULL);
     free(text);
 }
 

@@ -40,13 +40,14 @@ void sweep_log_close(sweep_log *log)
 
 be_status sweep_log_append(sweep_log *log, const json_t *record, be_error *err)
 {
+    if (log->fd < 0) return BE_OK;
     char *line = json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (!line) FAIL(err, BE_NO_MEMORY, "no memory for a record of the sweep");
     size_t length = strlen(line);
     line[length] = '\n'; /* in the place of the end */
     be_status status = file_write_fd(log->fd, line, length + 1, log->path, err);
     free(line);
-    if (status == BE_OK && fdatasync(log->fd) != 0 && errno != EINVAL)
+    if (status == BE_OK && !log->stream && fdatasync(log->fd) != 0 && errno != EINVAL)
         return file_error(err, "save", log->path, errno);
     return status;
 }
@@ -56,9 +57,9 @@ be_status sweep_log_create(sweep_log *log, const char *path, const char *name, c
 {
     log->fd = -1;
     TRY(path ? file_format_path(log->path, err, "%s", path) : own_name(log->path, name, err));
-    TRY(file_open_locked(&log->fd, log->path, err));
+    TRY(file_open_output(&log->fd, &log->stream, log->path, err));
     off_t bytes = lseek(log->fd, 0, SEEK_END);
-    if (bytes > 0) {
+    if (bytes > 0 && !log->stream) {
         sweep_log_close(log);
         FAIL(err, BE_USAGE,
              "%s: expected no such file, found one of %lld bytes; go on with that sweep by "
@@ -66,7 +67,11 @@ be_status sweep_log_create(sweep_log *log, const char *path, const char *name, c
              log->path, (long long)bytes);
     }
     be_status status = sweep_log_append(log, header, err);
-    if (status != BE_OK) sweep_log_close(log);
+    if (status == BE_OK) return BE_OK;
+    sweep_log_close(log);
+    /* Without its whole header it is of no use, and would be in the way of the next sweep. */
+    file_target target;
+    if (!log->stream && file_find_target(&target, log->path, NULL) == BE_OK) unlink(target.path);
     return status;
 }
 
@@ -145,7 +150,7 @@ be_status sweep_log_open(sweep_log *log, const char *path, const char *name, swe
              "--resume: expected the file of a sweep, found none at %s; leave --resume out to "
              "begin one",
              log->path);
-    TRY(file_open_locked(&log->fd, log->path, err));
+    TRY(file_open_output(&log->fd, &log->stream, log->path, err));
     be_status status = read_log(log, out, err);
     if (status != BE_OK) sweep_log_close(log);
     return status;

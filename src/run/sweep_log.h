@@ -12,13 +12,15 @@
 #include "core/status.h"
 
 typedef struct sweep_log {
-    int fd; /* -1: not open */
+    int fd;      /* -1: not open, nothing is kept */
+    bool stream; /* a pipe or device: nothing can be read back */
     char path[FILE_PATH_BYTES];
 } sweep_log;
 
 /* Begin a file at `path`, whose folder must exist; at a name of its own in the folder of sweeps
  * ($XDG_STATE_HOME/breakeven/sweeps), which is made if missing, if `path` is NULL:
- * NAME-TIME-PROCESS.jsonl. BE_USAGE if the file has content already. */
+ * NAME-TIME-PROCESS.jsonl. BE_USAGE if the file has content already.  After a failure the log is
+ * not open, and takes no records. */
 BE_CHECKED be_status sweep_log_create(sweep_log *log, const char *path, const char *name,
                                       const json_t *header, be_error *err);
 
@@ -35,6 +37,7 @@ typedef struct sweep_log_content {
 BE_CHECKED be_status sweep_log_open(sweep_log *log, const char *path, const char *name,
                                     sweep_log_content *out, be_error *err);
 
+/* One line more; none where the log is not open. */
 BE_CHECKED be_status sweep_log_append(sweep_log *log, const json_t *record, be_error *err);
 
 void sweep_log_close(sweep_log *log); /* twice is fine */
