@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +15,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/memory.h"
 
 #define FILE_FIRST_READ 4096 /* bytes, where the size is not known beforehand */
-#define LINKS_MAX 40         /* from a path to its file, as the system's own limit */
+#define FULL_PIPE_NS 1000000000
+#define LINKS_MAX 40 /* from a path to its file, as the system's own limit */
 
 static file_faults faults_now;
 
@@ -471,7 +472,7 @@ be_status file_write_fd(int fd, const void *bytes, size_t count, const char *pat
         if (wrote < 0 && errno == EINTR) continue;
         if (wrote < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             /* A pipe that somebody set to non-blocking is full. */
-            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+            clock_wait_ready(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, FULL_PIPE_NS);
             continue;
         }
         if (wrote < 0) return file_error(err, "write", path, errno);
