@@ -74,7 +74,7 @@ void assert_failed(conductor_report *report, be_status status, stop_reason stop,
 bool warned(const conductor_result *r, const char *piece)
 {
     for (size_t i = 0; i < r->warning_count; i++)
-        if (strstr(r->warnings[i], piece)) return true;
+        if (strstr(r->warnings[i].text, piece)) return true;
     return false;
 }
 

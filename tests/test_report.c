@@ -281,6 +281,86 @@ static void failed_contenders_have_their_reason(void **state)
     json_decref(records);
 }
 
+/* ---------------------------------------------------------------- warnings */
+
+/* What a busy machine gives: several kinds for each contender. */
+static json_t *make_noisy(const char *engine, int threads, double step_s)
+{
+    static const char *const kinds[] = {"idle threads", "spread",      "other programs",
+                                        "unchecked",    "slowed down", "doubling"};
+    json_t *record = make_record(engine, threads, step_s, "SLOWER");
+    json_t *warned = json_array(), *texts = json_array();
+    for (int k = 0; k < 6; k++) {
+        json_array_append_new(warned, json_pack("{s:s, s:f}", "kind", kinds[k], "value",
+                                                0.1 * threads + 100 * step_s));
+        json_array_append_new(
+            texts, json_sprintf("its %s is %d of a long paragraph of its own", kinds[k], threads));
+    }
+    json_object_set_new(record, "warned", warned);
+    json_object_set_new(record, "warnings", texts);
+    return record;
+}
+
+static int lines_with(const char *page, const char *piece)
+{
+    int count = 0;
+    for (const char *at = page; (at = strstr(at, piece)); at++) count++;
+    return count;
+}
+
+static void warnings_do_not_drown_the_answer(void **state)
+{
+    (void)state;
+    report_look = (report_style){0};
+    json_t *records = json_array();
+    json_array_append_new(records, make_noisy("native", 2, 0.003));
+    json_array_append_new(records, make_noisy("native", 1, 0.0045));
+    json_array_append_new(records, make_noisy("torch", 2, 0.006));
+    json_array_append_new(records, make_record("torch", 1, 0.007, "SLOWER"));
+    char *page = page_of(records);
+    assert_int_equal(lines_with(page, "warning: "), 4);
+    const char *pieces[] = {
+        "warning: native on 2 threads, native on 1 thread, PyTorch on 2 threads: what is computed "
+        "was not compared with the reference warning: a debug build warning:",
+        "native on 1 thread, PyTorch on 2 threads: other programs used 80 % of the processors",
+        "blocks spread by up to 80 % of their median; stop other programs (3 more: --format jsonl)",
+    };
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) assert_holds(page, pieces[i]);
+    assert_null(strstr(page, "paragraph of its own"));
+    free(page);
+    json_array_remove(records, 3);
+    page = page_of(records);
+    assert_holds(page, "warning: what is computed was not compared with the reference");
+    free(page);
+    for (int threads = 3; threads < 9; threads++)
+        json_array_append_new(records, make_noisy("torch", threads, 0.01));
+    json_array_append_new(records, make_record("torch", 1, 0.02, "SLOWER"));
+    page = page_of(records);
+    assert_holds(page, "warning: native on 2 threads, native on 1 thread and 7 more: what");
+    free(page);
+    json_decref(records);
+}
+
+static void one_reason_of_several_is_told_once(void **state)
+{
+    (void)state;
+    json_t *records = json_array();
+    for (int threads = 1; threads < 4; threads++) {
+        json_t *failed = make_record("torch", threads, 0.02, "UNSURE");
+        json_object_set_new(failed, "step_s", json_pack("{s:n}", "median"));
+        json_object_set_new(failed, "samples_per_s", json_null());
+        json_object_set_new(failed, "status", json_string("FAILED"));
+        json_object_set_new(failed, "error", json_string(threads < 3 ? "no numpy" : "no room"));
+        json_array_append_new(records, failed);
+    }
+    char *page = page_of(records);
+    assert_holds(page, "PyTorch on 1 thread, PyTorch on 2 threads failed: no numpy");
+    assert_holds(page, "PyTorch on 3 threads failed: no room");
+    assert_int_equal(lines_with(page, "failed: "), 2);
+    free(page);
+    json_decref(records);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +372,8 @@ int main(void)
         cmocka_unit_test(the_page_tells_the_verdict),
         cmocka_unit_test(the_page_does_not_overstate),
         cmocka_unit_test(failed_contenders_have_their_reason),
+        cmocka_unit_test(warnings_do_not_drown_the_answer),
+        cmocka_unit_test(one_reason_of_several_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

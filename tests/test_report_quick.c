@@ -115,7 +115,7 @@ static void doubt_and_failures_are_said(void **state)
     json_array_append_new(records, failed);
     quick_page page = {.records = records};
     char *text = page_of(&page);
-    assert_holds(text, "no speed: PyTorch on 2 threads: its runner died");
+    assert_holds(text, "PyTorch on 2 threads has no speed: its runner died");
     assert_null(strstr(text, "next:"));
     free(text);
     json_array_append_new(records, noisy);

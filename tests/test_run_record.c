@@ -8,7 +8,9 @@
 
 static double blocks_s[] = {0.010, 0.011, 0.010, 0.012, 0.010, 0.010};
 static const char *const argv[] = {"python3", "torch_runner.py", NULL};
-static const char *warnings[] = {"its blocks spread by 14 % of the median", "and more"};
+static conductor_warning warnings[] = {
+    {WARNING_SPREAD, 0.14, "its blocks spread by 14 % of the median"},
+    {WARNING_RUNNER, NAN, "and more"}};
 
 static const conductor_contender contenders[2] = {
     {.engine = "torch",
@@ -189,6 +191,9 @@ static void a_record_has_all_that_is_promised(void **state)
     assert_int_equal(json_array_size(json_object_get(r, "blocks")), 6);
     assert_float_equal(json_real_value(json_array_get(json_object_get(r, "blocks"), 3)), 0.012, 0);
     assert_int_equal(json_array_size(json_object_get(r, "warnings")), 2);
+    const json_t *warned = json_array_get(json_object_get(r, "warned"), 0);
+    assert_string_equal(json_string_value(json_object_get(warned, "kind")), "spread");
+    assert_true(fabs(json_number_value(json_object_get(warned, "value")) - 0.14) < 1e-9);
     assert_string_equal(json_string_value(json_object_get(json_object_get(r, "libraries"), "blas")),
                         "OpenBLAS 0.3.21");
     assert_string_equal(text(json_object_get(r, "versus"), "engine"), "native");

@@ -103,9 +103,9 @@ void lane_close(lane *l)
     (void)l;
 }
 
-void lane_warn(lane *l, const char *format, ...)
+void lane_warn(lane *l, warning_kind kind, double value, const char *format, ...)
 {
-    (void)l, (void)format;
+    (void)l, (void)kind, (void)value, (void)format;
 }
 
 void lane_progress(const lane *l, conductor_phase phase)

@@ -7,7 +7,8 @@
 #include "cli/sweep.h"
 #include "report/sweep_pair.h"
 
-#define EVEN 1.03 /* settings that differ less take turns in being the fastest */
+#define APART_NAMED 5 /* places of a note */
+#define EVEN 1.03     /* settings that differ less take turns in being the fastest */
 
 /* Time of one sample; of a record's contender. */
 static double sample_s(const json_t *contender)
@@ -98,20 +99,26 @@ static const char *name_of(const sweep *s, int side)
     return s->sides[side].name;
 }
 
-/* What became of runs that do not agree. */
-static void note_apart(const sweep *s, const sweep_pair *pair, const crossing_place *place)
+/* Places whose runs do not agree, in one note for a pair: "batch 16, 32 and 4 more". */
+static void note_apart(const sweep *s, const sweep_pair *pair, const crossing_result *found)
 {
-    char text[400];
-    int used = snprintf(text, sizeof text, "%s / %s at %s %.0f: ", name_of(s, pair->first),
-                        name_of(s, pair->second), s->range.axis->noun, place->x);
-    if (2 * place->agreeing > place->runs)
-        snprintf(text + used, sizeof text - (size_t)used,
-                 "%d of %d runs agree; what else was measured there was disturbed, and is left out",
-                 place->agreeing, place->runs);
-    else
-        snprintf(text + used, sizeof text - (size_t)used,
-                 "%d runs do not agree, and the interval covers them all", place->runs);
-    json_array_append_new(s->notes, json_string(text));
+    char places[200];
+    int count = 0, used = 0;
+    for (int i = 0; i < found->place_count; i++) {
+        const crossing_place *place = &found->places[i];
+        if (place->agreeing == place->runs) continue;
+        if (count++ < APART_NAMED)
+            used += snprintf(places + used, sizeof places - (size_t)used, "%s%.0f",
+                             count > 1 ? ", " : "", place->x);
+    }
+    if (!count) return;
+    if (count > APART_NAMED)
+        snprintf(places + used, sizeof places - (size_t)used, " and %d more", count - APART_NAMED);
+    json_array_append_new(
+        s->notes, json_sprintf("%s / %s, %s %s: runs do not agree; where most of them do, the "
+                               "others are left out, else the interval covers all",
+                               name_of(s, pair->first), name_of(s, pair->second),
+                               s->range.axis->noun, places));
 }
 
 /* The points of a pair in ascending order. */
@@ -124,7 +131,6 @@ static json_t *points_json(const sweep *s, const sweep_pair *pair, const crossin
         pair_run run = typical_run(s, pair, place);
         add_side(run.sides[0], "first", point);
         add_side(run.sides[1], "second", point);
-        if (place->agreeing < place->runs && !pair->beside) note_apart(s, pair, place);
         json_array_append_new(list, point);
     }
     return list;
@@ -184,6 +190,7 @@ static be_status pair_json(const sweep *s, const sweep_pair *pair, json_t *pairs
         crossing_options options = sweep_options(s, pair);
         crossing_analyze(pair->points, pair->count, &options, &found);
         json_object_set_new(object, "points", points_json(s, pair, &found));
+        if (!pair->beside) note_apart(s, pair, &found);
     } else {
         TRY(sweep_steps_pair(s, pair, lines, &found, err));
         json_object_set_new(object, "points", totals_json(lines, &found));

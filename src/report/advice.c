@@ -6,6 +6,7 @@
 
 #include "report/bench.h"
 #include "report/sentence.h"
+#include "report/warnings.h"
 
 /* ---------------------------------------------------------------- the table */
 
@@ -197,24 +198,16 @@ static void say_basis(const json_t *advice, const json_t *best, FILE *out)
     sentence_end(&p, out);
 }
 
-static void say_failures(const json_t *advice, FILE *out)
+static const char *failure_of(const json_t *record)
 {
-    size_t i;
-    json_t *record;
-    char who[REPORT_TEXT_BYTES];
-    json_array_foreach(json_object_get(advice, "failed"), i, record)
-    {
-        sentence p = {0};
-        sentence_add(&p, "%s is out: %s", bench_who(record, who), report_string(record, "error"));
-        sentence_end(&p, out);
-    }
+    return report_string(record, "error");
 }
 
 void advice_write_sentences(const json_t *advice, FILE *out)
 {
     const json_t *best = standing(advice, "best"), *second = standing(advice, "runner-up");
     sentence p = {0};
-    say_failures(advice, out);
+    warnings_write_texts(json_object_get(advice, "failed"), failure_of, " is out: ", out);
     if (!best) {
         sentence_add(&p, "advice: none; no candidate is known at batch %.0f%s.",
                      report_real(advice, "batch"),

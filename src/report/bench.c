@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/warnings.h"
 #include "run/engine.h"
 
 /* ---------------------------------------------------------------- cells */
@@ -246,64 +247,13 @@ static void print_hidden_cpus(const json_t *group, FILE *out)
     }
 }
 
-static void print_failures(const json_t *group, FILE *out)
+static const char *failure_of(const json_t *record)
 {
-    size_t i;
-    json_t *record;
-    char who[REPORT_TEXT_BYTES], line[1400];
-    json_array_foreach(group, i, record)
-    {
-        if (strcmp(report_string(record, "status"), "OK") == 0) continue;
-        snprintf(line, sizeof line, "%s failed: %s", bench_who(record, who),
-                 report_string(record, "error"));
-        report_paragraph(out, line, 2);
-    }
+    return strcmp(report_string(record, "status"), "OK") == 0 ? "" : report_string(record, "error");
 }
 
-static bool has_warning(const json_t *record, const char *text)
-{
-    size_t w;
-    json_t *warning;
-    json_array_foreach(json_object_get(record, "warnings"), w,
-                       warning) if (strcmp(json_string_value(warning), text) == 0) return true;
-    return false;
-}
-
-/* A warning of record i, with all that have it; nothing if one before it has it too. */
-static void print_warning(const json_t *group, size_t first, const char *text, FILE *out)
-{
-    char who[REPORT_TEXT_BYTES], line[1400] = "warning: ";
-    size_t count = json_array_size(group), having = 0, used = strlen(line);
-    for (size_t i = 0; i < count; i++) {
-        if (!has_warning(json_array_get(group, i), text)) continue;
-        if (i < first) return;
-        having++;
-    }
-    for (size_t i = first; having < count && i < count && used < 700; i++)
-        if (has_warning(json_array_get(group, i), text))
-            used +=
-                (size_t)snprintf(line + used, sizeof line - used, "%s%s", i == first ? "" : ", ",
-                                 bench_who(json_array_get(group, i), who));
-    snprintf(line + used, sizeof line - used, "%s%s", having < count ? ": " : "", text);
-    report_paragraph(out, line, 2);
-}
-
-static void print_warnings(const json_t *group, FILE *out)
-{
-    size_t i, w;
-    json_t *record, *warning;
-    char line[900];
-    json_array_foreach(group, i, record)
-        json_array_foreach(json_object_get(record, "warnings"), w, warning)
-            print_warning(group, i, json_string_value(warning), out);
-    json_array_foreach(report_member(json_array_get(group, 0), "environment.warnings"), w, warning)
-    {
-        snprintf(line, sizeof line, "warning: %s", json_string_value(warning));
-        report_paragraph(out, line, 2);
-    }
-}
-
-static be_status write_group(const json_t *group, report_format format, FILE *out, be_error *err)
+static be_status write_group(const json_t *group, report_format format, bool first, FILE *out,
+                             be_error *err)
 {
     report_sheet sheet = {columns, COLUMN_COUNT, group, 0};
     print_group_head(json_array_get(group, 0), out);
@@ -311,8 +261,8 @@ static be_status write_group(const json_t *group, report_format format, FILE *ou
     fprintf(out, "\n");
     print_implementations(group, out);
     print_hidden_cpus(group, out);
-    print_failures(group, out);
-    print_warnings(group, out);
+    warnings_write_texts(group, failure_of, " failed: ", out);
+    warnings_write(group, WARNING_IDLE, first, out);
     bench_write_reasons(group, out);
     return BE_OK;
 }
@@ -329,9 +279,10 @@ be_status bench_write(const json_t *records, report_format format, FILE *out, be
         if (!before || !json_equal(json_object_get(head, "data_source"),
                                    json_object_get(before, "data_source")))
             print_data(head, out);
+        bool first = !before;
         before = head;
         json_t *group = take_group(records, next, &next);
-        be_status status = write_group(group, format, out, err);
+        be_status status = write_group(group, format, first, out, err);
         json_decref(group);
         TRY(status);
     }

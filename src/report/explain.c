@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "report/bench.h"
+#include "report/warnings.h"
 
 #define OPS_SHOWN 8
 #define OPS_BEYOND 1.02 /* more than the step: said */
@@ -267,23 +268,17 @@ void explain_ops(const json_t *record, FILE *out)
 
 /* ---------------------------------------------------------------- all of it */
 
-static void write_failures(const json_t *records, FILE *out)
+static const char *failure_of(const json_t *record)
 {
-    size_t i, n;
-    json_t *record, *note;
-    char text[1400], who[REPORT_TEXT_BYTES];
-    json_array_foreach(records, i, record)
-    {
-        const char *error = report_string(record, "error");
-        if (!*error) error = report_string(record, "explain.error");
-        snprintf(text, sizeof text, "%s is missing: %s", bench_who(record, who), error);
-        if (*error) report_paragraph(out, text, 2);
-        json_array_foreach(report_member(record, "explain.notes"), n, note)
-        {
-            snprintf(text, sizeof text, "%s: %s", bench_who(record, who), json_string_value(note));
-            report_paragraph(out, text, 2);
-        }
-    }
+    const char *error = report_string(record, "error");
+    return *error ? error : report_string(record, "explain.error");
+}
+
+static void write_doubts(const json_t *records, FILE *out)
+{
+    warnings_write_texts(records, failure_of, " is missing: ", out);
+    warnings_write_lists(records, "explain.notes", out);
+    warnings_write(records, WARNING_IDLE, true, out);
 }
 
 static void write_people(const json_t *records, report_format format, FILE *out)
@@ -307,7 +302,7 @@ static void write_people(const json_t *records, report_format format, FILE *out)
     if (count) fprintf(out, "\n");
     for (int c = 0; c < count; c++) write_ops(shown[c], format, out);
     explain_words(records, out);
-    write_failures(records, out);
+    write_doubts(records, out);
 }
 
 be_status explain_write(const json_t *records, report_format format, FILE *out, be_error *err)

@@ -9,6 +9,7 @@
 #include "report/advice.h"
 #include "report/bench.h"
 #include "report/explain.h"
+#include "report/warnings.h"
 
 #define BAR_COLUMNS 22
 #define RATIO_MAX 25.0 /* a bar that would be longer is cut */
@@ -163,24 +164,23 @@ static void write_rows(const json_t *sorted, FILE *out)
 
 /* ---------------------------------------------------------------- words */
 
+static const char *failure_of(const json_t *record)
+{
+    return report_string(record, "error");
+}
+
 static void write_missing(const quick_page *page, FILE *out)
 {
     size_t i;
     json_t *record;
-    char who[REPORT_TEXT_BYTES], line[900];
+    char line[900];
     json_array_foreach(page->missing, i, record)
     {
         snprintf(line, sizeof line, "not measured: %s: %s", report_string(record, "name"),
                  report_string(record, "reason"));
         report_paragraph(out, line, 2);
     }
-    json_array_foreach(page->records, i, record)
-    {
-        if (!*report_string(record, "error")) continue;
-        snprintf(line, sizeof line, "no speed: %s: %s", bench_who(record, who),
-                 report_string(record, "error"));
-        report_paragraph(out, line, 2);
-    }
+    warnings_write_texts(page->records, failure_of, " has no speed: ", out);
 }
 
 static void write_doubt(const json_t *sorted, FILE *out)
@@ -230,6 +230,7 @@ void quick_write(const quick_page *page, FILE *out)
     if (json_array_size(sorted)) {
         explain_words(page->records, out);
         if (page->advice) advice_write_sentences(page->advice, out);
+        warnings_write(sorted, WARNING_RUNNER, true, out);
         write_doubt(sorted, out);
         write_next(head, out);
     }

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "report/warnings.h"
+
 static const char *x_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
     return report_count(report_real(record, "x"), out);
@@ -198,6 +200,22 @@ static void print_settings(const json_t *result, const json_t *side, FILE *out)
     report_paragraph(out, line, 2);
 }
 
+/* What happened, then what the machine is doubted for. */
+static void print_notes(const json_t *result, FILE *out)
+{
+    const json_t *const lists[] = {json_object_get(result, "notes"),
+                                   report_member(result, "environment.warnings")};
+    warnings_lines lines = {.count = 0};
+    size_t i;
+    json_t *item;
+    for (int l = 0; l < 2; l++) json_array_foreach(lists[l], i, item)
+        {
+            sentence *s = warnings_next(&lines);
+            if (s) sentence_add(s, "%s: %s", l ? "warning" : "note", json_string_value(item));
+        }
+    warnings_end(&lines, out);
+}
+
 static void print_end(const json_t *result, FILE *out)
 {
     char line[1400];
@@ -205,16 +223,7 @@ static void print_end(const json_t *result, FILE *out)
     size_t i;
     json_t *item;
     json_array_foreach(json_object_get(result, "sides"), i, item) print_settings(result, item, out);
-    json_array_foreach(json_object_get(result, "notes"), i, item)
-    {
-        snprintf(line, sizeof line, "note: %s", json_string_value(item));
-        report_paragraph(out, line, 2);
-    }
-    json_array_foreach(report_member(result, "environment.warnings"), i, item)
-    {
-        snprintf(line, sizeof line, "warning: %s", json_string_value(item));
-        report_paragraph(out, line, 2);
-    }
+    print_notes(result, out);
     const char *how = strcmp(ended, "time limit") == 0
                           ? "The time was over before all was decided: a longer --max-time, with "
                             "--resume, goes on."

@@ -156,7 +156,7 @@ static be_status conductor_open(conductor *c, be_error *err)
 {
     for (int i = 0; i < c->count; i++) {
         if (c->lanes[i].contender->computes_nothing)
-            lane_warn(&c->lanes[i],
+            lane_warn(&c->lanes[i], WARNING_NOTHING, NAN,
                       "this device plans, counts launches and bytes, and computes nothing: its "
                       "results were not checked, and its times are no speed");
         be_status status = lane_open(&c->lanes[i], err);
@@ -359,12 +359,12 @@ static void conductor_note_load(conductor *c, const load_sample *from, int64_t f
     for (int i = 0; i < c->count; i++) {
         if (!conductor_has_speed(&report->results[i])) continue;
         if (report->other_load > LOAD_BUSY)
-            lane_warn(&c->lanes[i],
+            lane_warn(&c->lanes[i], WARNING_LOAD, report->other_load,
                       "other programs used %.0f %% of the processors meanwhile; stop them and "
                       "measure again",
                       100 * report->other_load);
         if (report->steal > CONDUCTOR_STEAL)
-            lane_warn(&c->lanes[i],
+            lane_warn(&c->lanes[i], WARNING_STEAL, report->steal,
                       "other virtual machines took %.0f %% of the processors meanwhile",
                       100 * report->steal);
     }

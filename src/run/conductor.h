@@ -28,6 +28,7 @@
 #include "run/gate.h"
 #include "run/pool.h"
 #include "run/proof.h"
+#include "run/warning.h"
 
 /* Who is measured: an engine on a device with its job.  Jobs may differ in batch, precision and
  * threads; contenders are compared by their time for one sample. */
@@ -105,6 +106,13 @@ conductor_options conductor_options_default(void);
 
 /* What came out for one contender.  Strings and lists live as long as the report.  Times that were
  * never taken are NAN, counts -1, strings NULL. */
+/* A doubt about a result, for people; its kind and size for programs. */
+typedef struct conductor_warning {
+    warning_kind kind;
+    double value; /* a share, NAN where the kind has none */
+    const char *text;
+} conductor_warning;
+
 typedef struct conductor_result {
     be_status status; /* BE_OK, else why there is no speed; error.text says it in words */
     be_error error;
@@ -156,7 +164,7 @@ typedef struct conductor_result {
     stats_verdict verdict;
     const char *unsure; /* UNSURE: why, in words; else NULL */
 
-    const char **warnings;
+    conductor_warning *warnings;
     size_t warning_count, warning_capacity;
 } conductor_result;
 

@@ -28,11 +28,11 @@
 #define LANE_AGREE 1.1           /* two times of the same work that differ by less agree */
 #define LANE_IDLE_SHARE 0.05     /* of a processor that an idle runner may use */
 
-void lane_warn(lane *l, const char *format, ...)
+void lane_warn(lane *l, warning_kind kind, double value, const char *format, ...)
 {
     conductor_result *result = l->result;
     char text[600];
-    const char *kept = NULL;
+    conductor_warning kept = {kind, value, NULL};
     void *list = result->warnings;
     be_error ignored;
     va_list arguments;
@@ -44,7 +44,7 @@ void lane_warn(lane *l, const char *format, ...)
                     &ignored) != BE_OK)
         return;
     result->warnings = list;
-    if (arena_printf(l->memory, &kept, &ignored, "%s", text) == BE_OK)
+    if (arena_printf(l->memory, &kept.text, &ignored, "%s", text) == BE_OK)
         result->warnings[result->warning_count++] = kept;
 }
 
@@ -223,12 +223,13 @@ static be_status lane_prepare(lane *l, be_error *err)
     json_t *warning;
     json_array_foreach(prepared->warnings, i, warning)
     {
-        lane_warn(l, "%s", json_string_value(warning));
+        lane_warn(l, WARNING_RUNNER, NAN, "%s", json_string_value(warning));
     }
     if (!strcmp(l->contender->engine, "native") && environment_build_warning())
-        lane_warn(l, "%s", environment_build_warning());
+        lane_warn(l, WARNING_BUILD, NAN, "%s", environment_build_warning());
     if (prepared->threads != job->threads)
-        lane_warn(l, "asked for %d threads, runs on %d", job->threads, prepared->threads);
+        lane_warn(l, WARNING_THREADS, NAN, "asked for %d threads, runs on %d", job->threads,
+                  prepared->threads);
     if (!strcmp(prepared->precision, job->precision)) return BE_OK;
     l->refused = true;
     FAIL(err, BE_UNAVAILABLE,
@@ -305,11 +306,13 @@ static be_status lane_judge_doubling(lane *l, const lane_times times[2], double 
 {
     int64_t steps = l->result->block_steps;
     if (ratio > LANE_TWICE_HIGH)
-        lane_warn(l, "twice the steps took %.2f times as long: it slows down under load", ratio);
+        lane_warn(l, WARNING_DOUBLING, NAN,
+                  "twice the steps took %.2f times as long: it slows down under load", ratio);
     if (ratio >= LANE_TWICE_LOW) return BE_OK;
     if (!lane_times_agree(&times[0]) || !lane_times_agree(&times[1])) {
-        lane_warn(l, "whether twice the steps take twice the time could not be told: no two times "
-                     "of the same steps agree; stop other programs and measure again");
+        lane_warn(l, WARNING_UNTOLD, NAN,
+                  "whether twice the steps take twice the time could not be told: no two times "
+                  "of the same steps agree; stop other programs and measure again");
         return BE_OK;
     }
     l->refused = true;
@@ -444,12 +447,12 @@ static void lane_warn_of_spread(lane *l)
 {
     double percent = 100 * l->result->step.spread;
     if (l->result->step.spread > STATS_SPREAD_ALARM)
-        lane_warn(l,
+        lane_warn(l, WARNING_SPREAD, percent / 100,
                   "its blocks spread by %.0f %% of the median: do not rely on this result; stop "
                   "other programs, let the machine cool, and measure again",
                   percent);
     else if (l->result->step.spread > STATS_SPREAD_NOTICE)
-        lane_warn(l,
+        lane_warn(l, WARNING_SPREAD, percent / 100,
                   "its blocks spread by %.0f %% of the median; stop other programs, or measure "
                   "for longer",
                   percent);
@@ -459,12 +462,12 @@ static void lane_warn_of_idling(lane *l)
 {
     double idle = l->idle_wall_ns > 0 ? (double)l->idle_cpu_ns / (double)l->idle_wall_ns : 0;
     if (2 * l->restless > l->result->count)
-        lane_warn(l,
+        lane_warn(l, WARNING_IDLE, NAN,
                   "its threads still spun %.2g s after its blocks and may have slowed the others; "
                   "OMP_WAIT_POLICY=passive stops that",
                   l->options->settle_limit_s);
     else if (idle > LANE_IDLE_SHARE)
-        lane_warn(l,
+        lane_warn(l, WARNING_IDLE, idle,
                   "it used %.0f %% of a processor while others were measured; "
                   "OMP_WAIT_POLICY=passive may stop that",
                   100 * idle);

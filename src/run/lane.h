@@ -59,8 +59,10 @@ void lane_fail(lane *l, const be_error *err);
 /* Stop the runner; memory, threads at work, last words and warnings go to the result. */
 void lane_close(lane *l);
 
-/* Add a warning; one that finds no memory is lost. */
-void lane_warn(lane *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Add a warning; value: its size as a share, NAN where it has none.  One that finds no memory is
+ * lost. */
+void lane_warn(lane *l, warning_kind kind, double value, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 void lane_progress(const lane *l, conductor_phase phase);
 

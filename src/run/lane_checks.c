@@ -30,7 +30,8 @@ be_status lane_gate(lane *l, be_error *err)
         return BE_OK;
     }
     if (!c->gate) {
-        lane_warn(l, "what it computes was not compared with the reference");
+        lane_warn(l, WARNING_UNCHECKED, NAN,
+                  "what it computes was not compared with the reference");
         return BE_OK;
     }
     double limit_s = l->options->prepare_limit_s;
@@ -108,7 +109,7 @@ void lane_warn_of_heat(lane *l)
     const conductor_result *r = l->result;
     bool grew = r->heat.sustained_step_s > LANE_GREW * r->heat.burst_step_s;
     if (r->slow_blocks < 2 || r->slow_blocks < LANE_HOT_SHARE * r->count) return;
-    lane_warn(l,
+    lane_warn(l, WARNING_HEAT, 1 - r->heat.slow_speed,
               "the %s ran at %.2f of its best speed in %d of %d blocks: burst %.3g ms, sustained "
               "%.3g ms a step; %s",
               l->is_cpu ? "processor" : "device", r->heat.slow_speed, r->slow_blocks, r->count,
@@ -202,7 +203,7 @@ be_status lane_prove(lane *l, be_error *err)
     const json_t *work = json_object_get(result->phases, "work");
     evidence.work = json_object_size(work) > 0 ? work : NULL;
     if (!l->is_cpu && asks && !evidence.work) {
-        lane_warn(l, "its runner does not tell where it worked");
+        lane_warn(l, WARNING_UNPROVEN, NAN, "its runner does not tell where it worked");
         TRY(lane_threads_at_work(l, false, &evidence.busy_threads, err));
     }
     result->last_loss = last_loss;
@@ -211,7 +212,8 @@ be_status lane_prove(lane *l, be_error *err)
     l->refused |= status == BE_FAILED;
     if (status == BE_OK && !l->is_cpu &&
         evidence.busy_threads > PROOF_ALL_THREADS * evidence.processors)
-        lane_warn(l, "it kept %.2g of %d threads of the processor busy beside %s",
+        lane_warn(l, WARNING_BESIDE, NAN,
+                  "it kept %.2g of %d threads of the processor busy beside %s",
                   evidence.busy_threads, evidence.processors, c->job.device);
     return status;
 }

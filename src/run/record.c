@@ -70,7 +70,18 @@ static json_t *record_warnings(const conductor_result *result)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < result->warning_count; i++)
-        json_array_append_new(list, record_text(result->warnings[i]));
+        json_array_append_new(list, record_text(result->warnings[i].text));
+    return list;
+}
+
+/* The kind of each warning, and its size. */
+static json_t *record_warned(const conductor_result *result)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < result->warning_count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:o}", "kind",
+                                              warning_word(result->warnings[i].kind), "value",
+                                              record_number(result->warnings[i].value)));
     return list;
 }
 
@@ -189,7 +200,7 @@ static json_t *record_outcome(const conductor_result *result, const record_facts
                        : (double)NAN;
     return json_pack(
         "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:o, s:o, s:o}",
+        "s:o, s:o, s:o, s:o}",
         "status", names[result->status], "error", record_text(failed ? result->error.text : NULL),
         "step_s", record_step(result), "samples_per_s",
         record_number(speed ? result->samples_per_s : (double)NAN), "flops_per_s",
@@ -202,7 +213,8 @@ static json_t *record_outcome(const conductor_result *result, const record_facts
         record_number(result->energy_per_step_j), "energy_sensor",
         record_text(result->energy_sensor), "peak_rss_bytes", record_count(result->peak_rss_bytes),
         "device_memory_bytes", record_count(result->device_bytes), "log",
-        record_text(failed ? result->log : NULL), "warnings", record_warnings(result));
+        record_text(failed ? result->log : NULL), "warnings", record_warnings(result), "warned",
+        record_warned(result));
 }
 
 be_status record_build(const conductor_contender *contenders, const conductor_report *report, int i,

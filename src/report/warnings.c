@@ -1,0 +1,219 @@
+/* See warnings.h. */
+#include "report/warnings.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "report/bench.h"
+
+#define NAMES_MOST 3 /* else two, and how many more */
+#define NAMES_BYTES (4 * REPORT_TEXT_BYTES)
+
+static const char *const sentences[] = {
+#define X(id, word, text) text,
+    WARNING_LIST(X)
+#undef X
+};
+
+/* ---------------------------------------------------------------- names */
+
+typedef bool is_chosen(const json_t *record, const void *context);
+
+/* "native on 2 threads, PyTorch on 2 threads and 3 more". */
+static const char *names_of(const json_t *records, is_chosen *chosen, const void *context,
+                            char out[NAMES_BYTES])
+{
+    const size_t room = NAMES_BYTES;
+    char who[REPORT_TEXT_BYTES];
+    size_t count = 0, named = 0, used = 0, i;
+    json_t *record;
+    json_array_foreach(records, i, record) count += chosen(record, context);
+    out[0] = 0;
+    size_t most = count > NAMES_MOST ? NAMES_MOST - 1 : count;
+    json_array_foreach(records, i, record)
+    {
+        if (named == most || used >= room || !chosen(record, context)) continue;
+        used += (size_t)snprintf(out + used, room - used, "%s%.50s", named ? ", " : "",
+                                 bench_who(record, who));
+        named++;
+    }
+    if (named < count && used < room)
+        snprintf(out + used, room - used, " and %zu more", count - named);
+    return out;
+}
+
+/* ---------------------------------------------------------------- kinds */
+
+/* The index of the record's warning of this kind, -1 if it has none. */
+static int index_of(const json_t *record, warning_kind kind)
+{
+    size_t i;
+    json_t *warned;
+    json_array_foreach(json_object_get(record, "warned"), i, warned)
+    {
+        if (strcmp(report_string(warned, "kind"), warning_word(kind)) == 0) return (int)i;
+    }
+    return -1;
+}
+
+static bool has_kind(const json_t *record, const void *context)
+{
+    return index_of(record, *(const warning_kind *)context) >= 0;
+}
+
+/* The largest share of all that have it. */
+static double largest(const json_t *records, warning_kind kind)
+{
+    size_t i;
+    json_t *record;
+    double most = (double)NAN;
+    json_array_foreach(records, i, record)
+    {
+        int at = index_of(record, kind);
+        const json_t *warned = json_array_get(json_object_get(record, "warned"), (size_t)at);
+        if (at >= 0 && !(report_real(warned, "value") <= most)) most = report_real(warned, "value");
+    }
+    return most;
+}
+
+/* What the first record that has it says itself. */
+static const char *own_text(const json_t *records, warning_kind kind)
+{
+    size_t i;
+    json_t *record;
+    json_array_foreach(records, i, record)
+    {
+        int at = index_of(record, kind);
+        const json_t *texts = json_object_get(record, "warnings");
+        const char *text = at < 0 ? NULL : json_string_value(json_array_get(texts, (size_t)at));
+        if (text) return text;
+    }
+    return "";
+}
+
+static void add_kind(const json_t *records, warning_kind kind, warnings_lines *lines)
+{
+    char names[NAMES_BYTES];
+    size_t i, having = 0;
+    json_t *record;
+    json_array_foreach(records, i, record) having += has_kind(record, &kind);
+    sentence *s = having ? warnings_next(lines) : NULL;
+    if (!s) return;
+    names_of(records, has_kind, &kind, names);
+    bool all = having > 1 && having == json_array_size(records);
+    sentence_add(s, "warning: %s%s", all ? "" : names, all ? "" : ": ");
+    if (sentences[kind][0])
+        sentence_add(s, sentences[kind], 100 * largest(records, kind));
+    else
+        sentence_add(s, "%s", own_text(records, kind));
+}
+
+/* Those of the environment that the program's own warning does not say already. */
+static void add_machine(const json_t *records, warnings_lines *lines)
+{
+    const json_t *texts = report_member(json_array_get(records, 0), "environment.warnings");
+    const char *said = own_text(records, WARNING_BUILD);
+    size_t i;
+    json_t *text;
+    json_array_foreach(texts, i, text)
+    {
+        if (strcmp(said, json_string_value(text)) == 0) continue;
+        sentence *s = warnings_next(lines);
+        if (s) sentence_add(s, "warning: %s", json_string_value(text));
+    }
+}
+
+void warnings_write(const json_t *records, warning_kind last, bool machine, FILE *out)
+{
+    warnings_lines lines = {.count = 0};
+    for (int kind = 0; kind <= (int)last; kind++) {
+        add_kind(records, (warning_kind)kind, &lines);
+        if (kind == WARNING_BUILD && machine) add_machine(records, &lines);
+    }
+    warnings_end(&lines, out);
+}
+
+/* ---------------------------------------------------------------- lines */
+
+sentence *warnings_next(warnings_lines *lines)
+{
+    if (lines->count < WARNINGS_MOST) return &lines->shown[lines->count++];
+    lines->left_out++;
+    return NULL;
+}
+
+void warnings_end(warnings_lines *lines, FILE *out)
+{
+    if (lines->left_out)
+        sentence_add(&lines->shown[WARNINGS_MOST - 1], " (%d more: --format jsonl)",
+                     lines->left_out);
+    for (int i = 0; i < lines->count; i++) sentence_end(&lines->shown[i], out);
+}
+
+/* ---------------------------------------------------------------- texts */
+
+typedef struct like {
+    warnings_text *text_of;
+    const char *text;
+} like;
+
+static bool is_like(const json_t *record, const void *context)
+{
+    const like *l = context;
+    return strcmp(l->text_of(record), l->text) == 0;
+}
+
+void warnings_write_texts(const json_t *records, warnings_text *text_of, const char *said,
+                          FILE *out)
+{
+    size_t count = json_array_size(records);
+    for (size_t i = 0; i < count; i++) {
+        char names[NAMES_BYTES];
+        like l = {text_of, text_of(json_array_get(records, i))};
+        bool seen = !*l.text;
+        for (size_t k = 0; k < i && !seen; k++) seen = is_like(json_array_get(records, k), &l);
+        if (seen) continue;
+        sentence s = {0};
+        sentence_add(&s, "%s%s%s", names_of(records, is_like, &l, names), said, l.text);
+        sentence_end(&s, out);
+    }
+}
+
+typedef struct listed {
+    const char *path;
+    const json_t *text;
+} listed;
+
+static bool lists_it(const json_t *record, const void *context)
+{
+    const listed *l = context;
+    size_t n;
+    json_t *text;
+    json_array_foreach(report_member(record, l->path), n, text)
+    {
+        if (json_equal(text, l->text)) return true;
+    }
+    return false;
+}
+
+void warnings_write_lists(const json_t *records, const char *path, FILE *out)
+{
+    warnings_lines lines = {.count = 0};
+    size_t i, n;
+    json_t *record, *text;
+    json_array_foreach(records, i, record)
+    {
+        json_array_foreach(report_member(record, path), n, text)
+        {
+            char names[NAMES_BYTES];
+            listed l = {path, text};
+            bool seen = false;
+            for (size_t k = 0; k < i && !seen; k++) seen = lists_it(json_array_get(records, k), &l);
+            sentence *s = seen ? NULL : warnings_next(&lines);
+            if (s)
+                sentence_add(s, "%s: %s", names_of(records, lists_it, &l, names),
+                             json_string_value(text));
+        }
+    }
+    warnings_end(&lines, out);
+}
