@@ -14,6 +14,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#endif
 
 #include "core/clock.h"
 #include "core/memory.h"
@@ -564,4 +567,19 @@ be_status file_xdg(char out[FILE_PATH_BYTES], file_place place, be_error *err)
         FAIL(err, BE_IO, "expected a home folder, found neither HOME nor %s; set one of them",
              variables[place]);
     return file_format_path(out, err, "%s/%s/breakeven", home, below_home[place]);
+}
+
+be_status file_own_program(char out[FILE_PATH_BYTES], be_error *err)
+{
+#ifdef __APPLE__
+    uint32_t room = FILE_PATH_BYTES;
+    if (_NSGetExecutablePath(out, &room) == 0) return BE_OK;
+#else
+    ssize_t length = readlink("/proc/self/exe", out, FILE_PATH_BYTES - 1);
+    if (length > 0) {
+        out[length] = 0;
+        return BE_OK;
+    }
+#endif
+    FAIL(err, BE_UNAVAILABLE, "the system does not tell where this program is; is /proc there?");
 }

@@ -105,6 +105,9 @@ typedef enum file_place { FILE_DATA, FILE_CACHE, FILE_STATE } file_place;
  * says (a relative value counts as unset).  Creates nothing. */
 BE_CHECKED be_status file_xdg(char out[FILE_PATH_BYTES], file_place place, be_error *err);
 
+/* The path of this program; BE_UNAVAILABLE where the system does not tell. */
+BE_CHECKED be_status file_own_program(char out[FILE_PATH_BYTES], be_error *err);
+
 /* Test hooks, for the whole process; the all-zero struct turns them off. */
 typedef struct file_faults {
     bool full;            /* the disk takes full_after more bytes, then ENOSPC */

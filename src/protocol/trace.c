@@ -291,16 +291,21 @@ static be_status take_file(trace *t, const safetensors *file, be_error *err)
     return BE_OK;
 }
 
+be_status trace_of_safetensors(trace *out, const safetensors *file, be_error *err)
+{
+    *out = (trace){0};
+    be_status status = take_file(out, file, err);
+    if (status != BE_OK) trace_free(out);
+    return status;
+}
+
 be_status trace_of_file(trace *out, const char *path, be_error *err)
 {
     safetensors *file = NULL;
     *out = (trace){0};
     TRY(safetensors_open(&file, path, err));
-    be_status status = take_file(out, file, err);
-    if (status != BE_OK) {
-        status_prefix(err, "%s", path);
-        trace_free(out);
-    }
+    be_status status = trace_of_safetensors(out, file, err);
+    if (status != BE_OK) status_prefix(err, "%s", path);
     safetensors_close(file);
     return status;
 }
@@ -308,6 +313,15 @@ be_status trace_of_file(trace *out, const char *path, be_error *err)
 static bool is_target(const trace_tensor *tensor)
 {
     return strcmp(tensor->name, "target") == 0;
+}
+
+void trace_round(trace *t)
+{
+    for (int i = 0; i < t->count; i++) {
+        double *values = t->tensors[i].values;
+        for (int64_t v = 0; !is_target(&t->tensors[i]) && v < t->tensors[i].count; v++)
+            values[v] = (double)(float)values[v];
+    }
 }
 
 /* The tensor's values as the file has them, in `narrow`. */
@@ -341,15 +355,34 @@ static int describe_tensors(const trace *t, bool losses, char *narrow, safetenso
     return count;
 }
 
-be_status trace_save(const trace *t, const char *path, bool losses, be_error *err)
+typedef struct trace_file {
+    const char *path;
+    bool losses;
+    const safetensors_string *metadata;
+    int metadata_count;
+} trace_file;
+
+static be_status save_file(const trace *t, const trace_file *wanted, be_error *err)
 {
     void *memory = NULL;
     size_t room = ((size_t)t->count + 1) * sizeof(safetensors_tensor), values = 0;
     for (int i = 0; i < t->count; i++) values += (size_t)t->tensors[i].count;
     TRY(memory_alloc(&memory, room + values * sizeof(int64_t), "the tensors to be written", err));
     safetensors_tensor *tensors = memory;
-    int count = describe_tensors(t, losses, (char *)memory + room, tensors);
-    be_status status = safetensors_save(path, &(safetensors_layout){tensors, count, NULL, 0}, err);
+    int count = describe_tensors(t, wanted->losses, (char *)memory + room, tensors);
+    safetensors_layout layout = {tensors, count, wanted->metadata, wanted->metadata_count};
+    be_status status = safetensors_save(wanted->path, &layout, err);
     memory_free(memory);
     return status;
+}
+
+be_status trace_save(const trace *t, const char *path, bool losses, be_error *err)
+{
+    return save_file(t, &(trace_file){.path = path, .losses = losses}, err);
+}
+
+be_status trace_save_with(const trace *t, const char *path, const safetensors_string *metadata,
+                          int metadata_count, be_error *err)
+{
+    return save_file(t, &(trace_file){path, true, metadata, metadata_count}, err);
 }

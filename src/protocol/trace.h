@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "core/memory.h"
+#include "data/safetensors.h"
 #include "workloads/workload.h"
 
 typedef struct trace_tensor {
@@ -42,9 +43,18 @@ BE_CHECKED be_status trace_of_plan(trace *out, be_device *device, const trace_op
                                    be_error *err);
 BE_CHECKED be_status trace_of_reference(trace *out, const trace_options *options, be_error *err);
 BE_CHECKED be_status trace_of_file(trace *out, const char *path, be_error *err);
+BE_CHECKED be_status trace_of_safetensors(trace *out, const safetensors *file, be_error *err);
+
+/* Round every value to float, targets apart, as a file would have it. */
+void trace_round(trace *t);
 
 /* float32, targets int64, loss without a dimension; `losses` only if wanted. */
 BE_CHECKED be_status trace_save(const trace *t, const char *path, bool losses, be_error *err);
+
+/* The same with the losses, and with these strings beside the tensors. */
+BE_CHECKED be_status trace_save_with(const trace *t, const char *path,
+                                     const safetensors_string *metadata, int metadata_count,
+                                     be_error *err);
 
 const trace_tensor *trace_find(const trace *t, const char *name); /* or NULL */
 void trace_free(trace *t);                                        /* twice is fine */

@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#ifdef __APPLE__
-#include <mach-o/dyld.h>
-#endif
 
 #include "build_info.h"
 #include "run/runner.h"
@@ -33,26 +30,10 @@ const char *engine_title(const char *name)
     return name;
 }
 
-/* The path of this program. */
-static be_status own_path(char out[FILE_PATH_BYTES], be_error *err)
-{
-#ifdef __APPLE__
-    uint32_t room = FILE_PATH_BYTES;
-    if (_NSGetExecutablePath(out, &room) == 0) return BE_OK;
-#else
-    ssize_t length = readlink("/proc/self/exe", out, FILE_PATH_BYTES - 1);
-    if (length > 0) {
-        out[length] = 0;
-        return BE_OK;
-    }
-#endif
-    FAIL(err, BE_UNAVAILABLE, "the system does not tell where this program is; is /proc there?");
-}
-
 static be_status find_native(engine *out, const engine_options *options, be_error *err)
 {
     int n = 0;
-    TRY(own_path(out->program, err));
+    TRY(file_own_program(out->program, err));
     out->argv[n++] = out->program;
     out->argv[n++] = "runner";
     if (options->isa) {
@@ -80,7 +61,7 @@ static be_status find_script(engine *out, const char *name, be_error *err)
              "found none; correct or unset it",
              name, wanted);
     }
-    TRY(own_path(program, err));
+    TRY(file_own_program(program, err));
     char *end = strrchr(program, '/');
     if (end) *end = 0;
     TRY(file_format_path(out->script, err, "%s/../share/breakeven/runners/%s", program, name));

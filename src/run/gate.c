@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/memory.h"
+#include "run/gate_store.h"
 
 /* ------------------------------------------------------------- the reference */
 
@@ -51,6 +52,44 @@ static be_status compute(gate *g, const gate_options *options, const gate_data *
     return status;
 }
 
+/* All that the reference depends on.  NULL: no memory. */
+static json_t *gate_key(const gate *g, const gate_options *options, const gate_data *data,
+                        uint64_t build)
+{
+    const be_dataset *set = options->material->set;
+    const workload_variant *variant = &options->material->workload->variant;
+    uint64_t hash = gate_store_hash(GATE_STORE_HASH, set->mean, sizeof set->mean);
+    hash = gate_store_hash(hash, set->std, sizeof set->std);
+    hash = gate_store_hash(hash, data->images, (size_t)(data->count * dataset_image_bytes(set)));
+    hash = gate_store_hash(hash, data->labels, (size_t)data->count * sizeof *data->labels);
+    return json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:b, s:I, s:I}", "workload", g->workload,
+                     "width", variant->times, "size", variant->size, "seed", (json_int_t)g->seed,
+                     "batch", (json_int_t)g->batch, "steps", (json_int_t)g->steps, "infer",
+                     g->infer, "data", (json_int_t)hash, "build", (json_int_t)build);
+}
+
+/* The reference that was kept, or a new one, which is kept then if that is possible. */
+static be_status find_reference(gate *g, const gate_options *options, const gate_data *data,
+                                be_error *err)
+{
+    be_error reason;
+    uint64_t build = 0;
+    json_t *key = NULL;
+    if (gate_store_build(&build, &reason) == BE_OK) {
+        key = gate_key(g, options, data, build);
+        if (!key) FAIL(err, BE_NO_MEMORY, "no memory left to look for a reference; free some");
+    }
+    g->was_kept = key && gate_store_load(&g->reference, key, &reason) == BE_OK;
+    be_status status = g->was_kept ? BE_OK : compute(g, options, data, err);
+    if (status == BE_OK && !g->was_kept) {
+        trace_round(&g->reference);
+        /* A full disk or a folder that cannot be written: it is computed anew the next time. */
+        if (key) (void)!gate_store_save(&g->reference, key, &reason);
+    }
+    json_decref(key);
+    return status;
+}
+
 be_status gate_new(gate *out, const gate_options *options, be_error *err)
 {
     const material_options *material = options->material;
@@ -63,7 +102,7 @@ be_status gate_new(gate *out, const gate_options *options, be_error *err)
                   .infer = options->infer};
     TRY(file_format_path(out->path, err, "%s/parity.safetensors", options->folder));
     be_status status = gather(out, material, &data, err);
-    if (status == BE_OK) status = compute(out, options, &data, err);
+    if (status == BE_OK) status = find_reference(out, options, &data, err);
     memory_free(data.images);
     memory_free(data.labels);
     memory_free(data.order);

@@ -2,8 +2,10 @@
  * of a small batch, and they are compared with the reference in double: the first step's logits,
  * loss and gradients, and the losses, once as `parity` writes them and once as `run` tells them.
  *
- * The reference is computed once a measurement, whoever takes part.  Owns it until gate_free; the
- * folder for the runners' traces is the caller's.  Knows no clock and no verdict. */
+ * The reference is computed once, whoever takes part, and kept on disk for the next measurement
+ * (run/gate_store.h), in floats: that rounding is a thousandth of the narrowest band.  Owns it
+ * until gate_free; the folder for the runners' traces is the caller's.  Knows no clock and no
+ * verdict. */
 #ifndef RUN_GATE_H
 #define RUN_GATE_H
 
@@ -30,6 +32,7 @@ typedef struct gate {
     uint64_t seed;
     int64_t batch, steps;
     bool infer;                 /* no gradients, no losses of `run` */
+    bool was_kept;              /* the reference comes from the disk */
     char path[FILE_PATH_BYTES]; /* where runners write */
 } gate;
 
