@@ -1,6 +1,6 @@
 /* A network of one's own in under 60 lines: three intertwined spirals, told apart by two hidden
- * layers. Build: cc spirals.c -lbreakeven … (see examples/meson.build); prints the loss and the
- * accuracy. */
+ * layers. Prints the loss and the accuracy. Build, once breakeven is installed ('ninja install'):
+ *   cc spirals.c -o spirals $(pkg-config --cflags --libs breakeven) */
 #include <breakeven/breakeven.h>
 #include <math.h>
 #include <stdio.h>

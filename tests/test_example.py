@@ -1,12 +1,16 @@
-"""The example program of the public C API: short enough to be read at once, and it learns."""
+"""The public C API: its example is short enough to be read at once, is built as its comment says,
+and learns; its headers serve C++ too."""
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import unittest
 from pathlib import Path
 
 BUILD = Path(os.environ["BREAKEVEN_PROGRAM"]).parent
-SOURCE = Path(os.environ["BREAKEVEN_SOURCE"]) / "examples" / "spirals.c"
+ROOT = Path(os.environ["BREAKEVEN_SOURCE"])
+SOURCE = ROOT / "examples" / "spirals.c"
 
 
 class Example(unittest.TestCase):
@@ -20,6 +24,56 @@ class Example(unittest.TestCase):
         self.assertEqual(5, len(accuracies))
         self.assertLess(accuracies[0], accuracies[-1] + 1)
         self.assertGreater(accuracies[-1], 97)
+
+
+class Installed(unittest.TestCase):
+    """What is installed is enough to build with, by pkg-config alone."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="breakeven-installed-")
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name)
+        subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir",
+                        self.root], check=True, capture_output=True, timeout=120)
+        found = list(self.root.rglob("breakeven.pc"))
+        self.assertEqual(1, len(found))
+        self.env = {**os.environ, "PKG_CONFIG_PATH": str(found[0].parent),
+                    "PKG_CONFIG_SYSROOT_DIR": str(self.root)}
+
+    def shell(self, line):
+        done = subprocess.run(line, shell=True, cwd=self.root, env=self.env, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                              timeout=120)
+        self.assertEqual(0, done.returncode, f"{line}\n{done.stdout}")
+
+    def test_the_example_is_built_as_its_comment_says(self):
+        lines = re.findall(r"^ \*   (cc spirals\.c .*?)( \*/)?$", SOURCE.read_text(), re.MULTILINE)
+        self.assertEqual(1, len(lines))
+        shutil.copy(SOURCE, self.root)
+        self.shell(lines[0][0])
+        self.assertTrue((self.root / "spirals").exists())
+
+    @unittest.skipUnless(shutil.which("g++"), "there is no g++")
+    def test_the_headers_serve_cpp(self):
+        headers = sorted((ROOT / "include" / "breakeven").glob("*.h"))
+        self.assertGreaterEqual(len(headers), 4)
+        text = "".join(f"#include <breakeven/{header.name}>\n" for header in headers)
+        text += """int main() {
+    be_graph *g = be_graph_new(1);
+    be_error err;
+    be_device *device = nullptr;
+    be_plan *plan = nullptr;
+    be_status status = be_graph_check(g, &err);
+    if (status == BE_OK) status = be_device_open("cpu", nullptr, &device, &err);
+    if (device && be_plan_new(g, device, nullptr, &plan, &err) == BE_OK) be_plan_free(plan);
+    be_device_close(device);
+    be_graph_free(g);
+    return be_status_exit_code(status);
+}
+"""
+        (self.root / "all.cpp").write_text(text)
+        self.shell("g++ -std=c++11 -Wall -Wextra -Wpedantic -Werror all.cpp -o all "
+                   "$(pkg-config --cflags --libs breakeven)")
 
 
 if __name__ == "__main__":

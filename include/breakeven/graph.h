@@ -10,6 +10,10 @@
 
 #include "breakeven/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define BE_MAX_RANK 4
 
 /* name in output and files, bytes */
@@ -123,5 +127,9 @@ typedef struct be_optimizer {
 } be_optimizer;
 
 void be_graph_minimize(be_graph *g, be_value loss, const be_optimizer *optimizer);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

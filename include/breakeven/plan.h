@@ -10,6 +10,10 @@
 
 #include "breakeven/graph.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct be_device be_device;
 typedef struct be_plan be_plan;
 
@@ -160,5 +164,9 @@ be_plan_facts be_plan_describe(const be_plan *plan);
 
 /* The steps and the memory map, for people. */
 void be_plan_print(const be_plan *plan, FILE *out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -5,6 +5,10 @@
 #ifndef BREAKEVEN_STATUS_H
 #define BREAKEVEN_STATUS_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* name, exit code of the command line, what it means */
 #define BE_STATUS_LIST(X)                                             \
     X(OK, 0, "ok")                                                    \
@@ -38,5 +42,9 @@ int be_status_exit_code(be_status status);
 
 /* A short lower-case description of a status, never NULL. */
 const char *be_status_text(be_status status);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
