@@ -3,9 +3,11 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import unittest
+from pathlib import Path
 
 from cli_support import FORMATS, SMALL, WORKLOADS, FolderTest
 
@@ -160,6 +162,25 @@ class TextTest(FolderTest):
                                    capture_output=True, check=False, env={**os.environ,
                                                                           "MANWIDTH": "80"})
             self.assertEqual((check.returncode, check.stderr), (0, ""))
+
+
+    def test_man_page_names_every_variable(self):
+        """What the sources read of the environment is told, or stands here with the reason."""
+        untold = {
+            "HOME": "of the system", "PATH": "of the system", "TERM": "of the system",
+            "PYTHONPATH": "of Python", "VIRTUAL_ENV": "of Python", "CONDA_PREFIX": "of conda",
+            "CUDA_HOME": "of NVIDIA's toolkit", "CUDA_PATH": "of NVIDIA's toolkit",
+        }
+        read = set()
+        for path in (Path(os.environ["BREAKEVEN_SOURCE"]) / "src").rglob("*.c"):
+            text = path.read_text()
+            read.update(re.findall(r'getenv\("(\w+)"\)', text))
+            read.update(re.findall(r'"((?:XDG|BREAKEVEN)_[A-Z_]+)"', text))
+        page = self.good("help", "--man").replace("\\-", "-")
+        told = set(re.findall(r"^\.B ([A-Z_]+)$", page, re.MULTILINE))
+        self.assertIn("XDG_CACHE_HOME", read)
+        self.assertEqual(sorted(read - told - set(untold)), [])
+        self.assertEqual(sorted(told - read - {"CUDA_VISIBLE_DEVICES"}), [])
 
 
 class FormatTest(FolderTest):

@@ -98,6 +98,25 @@ static void places_of_wheels_and_user(void **state)
     assert_int_equal(places.counts[CUDA_PLACE_WHEELS], 0);
     assert_int_equal(places.counts[CUDA_PLACE_TOOLKIT], 0);
     cuda_places_free(&places);
+    /* A Python that is named, by its path or by a name on PATH, for each engine. */
+    make_folders(root, "own/bin");
+    make_folders(root, "own/lib/python3.11/site-packages/nvidia/own/lib");
+    support_write_file(support_path(path, sizeof path, root, "own/bin/python3.11"), "#!/bin/sh\n",
+                       10);
+    chmod(path, 0755);
+    snprintf(both, sizeof both, "%s/bin:%s/own/bin", root, root);
+    setenv("PATH", both, 1);
+    const char *const named[][2] = {{"BREAKEVEN_PYTHON", path},
+                                    {"BREAKEVEN_PYTHON", "python3.11"},
+                                    {"BREAKEVEN_TENSORFLOW_PYTHON", path},
+                                    {"BREAKEVEN_TENSORFLOW_PYTHON", "python3.11"}};
+    for (int i = 0; i < 4; i++) {
+        setenv(named[i][0], named[i][1], 1);
+        ASSERT_OK(cuda_places_find(&places, false, &err));
+        assert_true(has_place(&places, CUDA_PLACE_WHEELS, "site-packages/nvidia/own/lib"));
+        cuda_places_free(&places);
+        unsetenv(named[i][0]);
+    }
     setenv("PATH", kept, 1);
     free(kept);
     support_remove_folder(root);

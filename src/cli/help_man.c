@@ -57,11 +57,25 @@ static const struct {
     {"BREAKEVEN_TENSORFLOW_PYTHON", "the Python that has TensorFlow; without it and "
                                     "BREAKEVEN_PYTHON the one of 'make tensorflow', else as for "
                                     "PyTorch"},
-    {"BREAKEVEN_TUNE_SECONDS", "how long GPU kernels may be tuned for a device, 0: not at all"},
     {"BREAKEVEN_RUNNERS", "folder of the runners of other engines"},
+    {"BREAKEVEN_MIRROR", "where 'data get' fetches from instead of the publishers, by SET/FILE"},
+    {"BREAKEVEN_CUDA_LIB_DIR",
+     "folders of NVIDIA's libraries, where --cuda-lib-dir names none; for the native engine, the "
+     "others bring or find their own"},
+    {"BREAKEVEN_OPENCL_LIB_DIR", "folder of the OpenCL loader, instead of the system's"},
+    {"BREAKEVEN_CLBLAST_LIB_DIR", "folder of CLBlast, instead of the system's"},
+    {"BREAKEVEN_CUDA_SERIAL", "1: the launches of a step in a row, to compare"},
+    {"BREAKEVEN_TUNE_SECONDS", "how long GPU kernels may be tuned for a device, 0: not at all"},
+    {"CUDA_VISIBLE_DEVICES", "the GPUs that every engine may use, as NVIDIA's driver reads it"},
     {"OMP_NUM_THREADS", "default of --threads"},
+    {"OPENBLAS_NUM_THREADS", "threads of OpenBLAS in PyTorch; 'sweep' sets it where it tries them"},
     {"NO_COLOR", "no colours, if set and not empty"},
-    {"XDG_DATA_HOME, XDG_STATE_HOME", "where data sets and saved trainings lie"},
+    {"XDG_DATA_HOME", "folder of breakeven/mnist and the other data sets, where BREAKEVEN_DATA "
+                      "names none"},
+    {"XDG_STATE_HOME", "where saved trainings and sweeps lie"},
+    {"XDG_CACHE_HOME", "where compiled kernels, limits of devices and TensorFlow's environment "
+                       "lie"},
+    {"TMPDIR", "where the files go that a measurement hands to its runners"},
 };
 
 void help_print_man(FILE *out)

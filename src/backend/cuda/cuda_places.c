@@ -129,12 +129,30 @@ static be_status add_python_in(cuda_places *places, const char *folder, be_error
     return add_python(places, program, err);
 }
 
+/* The Python that a variable names, by its path or by a name on PATH, as a runner is started. */
+static be_status add_named(cuda_places *places, const char *python, be_error *err)
+{
+    char program[FILE_PATH_BYTES];
+    if (!python || !*python) return BE_OK;
+    if (strchr(python, '/')) return add_python(places, python, err);
+    for (const char *list = getenv("PATH"); list && *list;) {
+        int length = (int)strcspn(list, ":");
+        if (snprintf(program, sizeof program, "%.*s/%s", length, list, python) <
+                (int)sizeof program &&
+            access(program, X_OK) == 0)
+            return add_python(places, program, err);
+        list += length + (list[length] == ':');
+    }
+    return BE_OK;
+}
+
 static be_status add_wheels(cuda_places *places, be_error *err)
 {
-    const char *python = getenv("BREAKEVEN_PYTHON"), *home = getenv("HOME");
+    const char *home = getenv("HOME");
     const char *environment = getenv("VIRTUAL_ENV"), *conda = getenv("CONDA_PREFIX");
     char user[FILE_PATH_BYTES];
-    if (python && strchr(python, '/')) TRY(add_python(places, python, err));
+    TRY(add_named(places, getenv("BREAKEVEN_PYTHON"), err));
+    TRY(add_named(places, getenv("BREAKEVEN_TENSORFLOW_PYTHON"), err));
     TRY(each_folder(places, getenv("PYTHONPATH"), add_packages, err));
     if (environment && *environment) TRY(add_prefix(places, environment, err));
     if (conda && *conda) TRY(add_prefix(places, conda, err));
