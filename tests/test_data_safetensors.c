@@ -208,7 +208,7 @@ static void test_bad_headers(void **state)
         {"{", 0, "expected a JSON object"},
         {"{} x", 0, "expected a JSON object"},
         {"{\"a\":1}", 0, "expected a dtype"},
-        {"{" ENTRY("a", "F31", "[1]", 0, 4) "}", 4, "found \"F31\""},
+        {"{" ENTRY("a", "f31", "[1]", 0, 4) "}", 4, "found \"f31\""},
         {"{" ENTRY("a", "F32", "4", 0, 4) "}", 4, "expected a shape"},
         {"{" ENTRY("a", "F32", "[1,1,1,1,1,1,1,1,1]", 0, 4) "}", 4,
          "at most 8 dimensions, found 9"},
@@ -250,7 +250,7 @@ static void test_names_are_shown_as_text(void **state)
 {
     (void)state;
     safetensors *file = NULL;
-    ASSERT_FAILS(parse("{" ENTRY("\\u001b[2Jname", "F31", "[1]", 0, 4) "}", 4, &file), BE_BAD_DATA,
+    ASSERT_FAILS(parse("{" ENTRY("\\u001b[2Jname", "f31", "[1]", 0, 4) "}", 4, &file), BE_BAD_DATA,
                  "tensor \"?[2Jname\"");
     ASSERT_FAILS(parse("{\x1b[2J", 0, &file), BE_BAD_DATA, "expected a JSON object");
     assert_null(strchr(err.text, 0x1b));
@@ -336,6 +336,41 @@ static void test_expect_says_what_differs(void **state)
     safetensors_close(file);
 }
 
+/* A type that is not read here is no reason to refuse the tensors beside it. */
+static void test_a_type_that_is_not_read(void **state)
+{
+    (void)state;
+    safetensors *file = NULL;
+    const void *data = NULL;
+    static const char header[] =
+        "{" ENTRY("a", "F32", "[1]", 0, 4) "," ENTRY("b", "F8_E4M3", "[3]", 4, 7) "}";
+    char bytes[8 + sizeof header - 1 + 7] = {(char)(sizeof header - 1)};
+    memcpy(bytes + 8, header, sizeof header - 1);
+    ASSERT_OK(safetensors_parse(&file, bytes, sizeof bytes, "F", &err));
+    safetensors_tensor wanted = {.name = "a", .dtype = SAFETENSORS_F32, .rank = 1, .shape = {1}};
+    ASSERT_OK(safetensors_expect(file, &wanted, &data, &err));
+    wanted.name = "b";
+    wanted.shape[0] = 3;
+    ASSERT_FAILS(safetensors_expect(file, &wanted, &data, &err), BE_BAD_DATA,
+                 "tensor \"b\": expected F32 [3], found F8_E4M3 [3], a type that is not read here",
+                 "convert the tensor to F32 and save the file again");
+    safetensors_close(file);
+}
+
+static void test_what_is_no_safetensors_file(void **state)
+{
+    (void)state;
+    safetensors *file = NULL;
+    static const struct {
+        const char *bytes, *text;
+    } cases[] = {{"PK\003\004\0\0\0\0archive/data.pkl", "found a zip archive"},
+                 {"\200\002}q\0X\5\0\0\0", "found a Python pickle"},
+                 {"<!DOCTYPE html><html>", "found a web page"}};
+    for (int i = 0; i < 3; i++)
+        ASSERT_FAILS(safetensors_parse(&file, cases[i].bytes, 16, "F", &err), BE_BAD_DATA,
+                     "F: expected a safetensors file, ", cases[i].text);
+}
+
 static be_status save_and_open(void *context, be_error *error)
 {
     (void)context;
@@ -369,6 +404,8 @@ int main(void)
         TEST(test_every_truncation_is_refused),
         TEST(test_misaligned_data_is_copied),
         TEST(test_expect_says_what_differs),
+        TEST(test_a_type_that_is_not_read),
+        TEST(test_what_is_no_safetensors_file),
         TEST(test_no_memory),
     };
     return cmocka_run_group_tests_name("data_safetensors", tests, NULL, NULL);

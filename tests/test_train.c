@@ -229,6 +229,8 @@ static void an_interrupt_saves_first(void **state)
 
 /* ---------------------------------------------------------------- weights and evaluation */
 
+static char weights_note[WEIGHTS_NOTE_BYTES];
+
 static be_status evaluate_file(fixture *f, const workload *w, const char *path, int batch,
                                evaluation *out, be_error *err)
 {
@@ -244,7 +246,7 @@ static be_status evaluate_file(fixture *f, const workload *w, const char *path, 
                                  .std = {f->test->std[0]}};
     TRY(evaluator_open(&e, &options, err));
     be_status status = safetensors_open(&file, path, err);
-    if (status == BE_OK) status = weights_load(e.plan, file, err);
+    if (status == BE_OK) status = weights_load(e.plan, file, weights_note, err);
     if (status == BE_OK) status = evaluator_run(&e, out, err);
     safetensors_close(file);
     evaluator_close(&e);
@@ -285,6 +287,83 @@ static void weights_of_another_model_are_refused(void **state)
                  "/nowhere");
 }
 
+/* Write the file again with its names behind `prefix` and its numbers in `dtype`. */
+static void rewrite(const char *from, const char *to, const char *prefix, safetensors_dtype dtype)
+{
+    safetensors *file = NULL;
+    be_error err = {0};
+    safetensors_tensor tensors[16];
+    char names[16][100];
+    ASSERT_OK(safetensors_open(&file, from, &err));
+    int count = safetensors_count(file);
+    for (int t = 0; t < count; t++) {
+        safetensors_tensor *tensor = &tensors[t];
+        *tensor = *safetensors_at(file, t);
+        const float *values = tensor->data;
+        size_t item = safetensors_dtype_bytes(dtype);
+        unsigned char *out = malloc((size_t)tensor->count * item);
+        for (int64_t i = 0; i < tensor->count; i++) {
+            double wide = (double)values[i];
+            uint32_t bits;
+            memcpy(&bits, &values[i], 4);
+            uint16_t brain = (uint16_t)(bits >> 16);
+            /* Of F16 the weights of the test are normal numbers; what is cut off does not matter.
+             */
+            int exponent = (int)(bits >> 23 & 255) - 127 + 15;
+            uint16_t half = (uint16_t)(bits >> 16 & 0x8000);
+            if (exponent > 0) half |= (uint16_t)(exponent << 10 | (bits >> 13 & 1023));
+            const void *as = dtype == SAFETENSORS_F64    ? (const void *)&wide
+                             : dtype == SAFETENSORS_BF16 ? (const void *)&brain
+                             : dtype == SAFETENSORS_F16  ? (const void *)&half
+                                                         : (const void *)&values[i];
+            memcpy(out + (size_t)i * item, as, item);
+        }
+        snprintf(names[t], sizeof names[t], "%s%s", prefix, tensor->name);
+        tensor->name = names[t];
+        tensor->dtype = dtype;
+        tensor->data = out;
+    }
+    ASSERT_OK(safetensors_save(to, &(safetensors_layout){tensors, count, NULL, 0}, &err));
+    for (int t = 0; t < count; t++) free((void *)(uintptr_t)tensors[t].data);
+    safetensors_close(file);
+}
+
+/* As PyTorch's wrappers name them and as smaller files hold them: loaded, and told. */
+static void weights_with_prefixes_and_of_other_types_are_read(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    char path[FILE_PATH_BYTES], other[FILE_PATH_BYTES];
+    evaluation plain, out;
+    ASSERT_OK(train_and_export(f, "weights", &err));
+    support_path(path, sizeof path, f->folder, "weights");
+    support_path(other, sizeof other, f->folder, "other");
+    ASSERT_OK(evaluate_file(f, &workload_mlp_mnist, path, 16, &plain, &err));
+    assert_string_equal(weights_note, "");
+    static const char *const prefixes[] = {"module.", "_orig_mod.", "module._orig_mod."};
+    for (int i = 0; i < 3; i++) {
+        rewrite(path, other, prefixes[i], SAFETENSORS_F32);
+        ASSERT_OK(evaluate_file(f, &workload_mlp_mnist, other, 16, &out, &err));
+        assert_true(out.loss == plain.loss);
+        assert_non_null(strstr(weights_note, prefixes[i]));
+    }
+    rewrite(path, other, "", SAFETENSORS_F64);
+    ASSERT_OK(evaluate_file(f, &workload_mlp_mnist, other, 16, &out, &err));
+    assert_true(out.loss == plain.loss);
+    assert_string_equal(weights_note, "6 of 6 tensors are converted from F64 to F32");
+    rewrite(path, other, "module.", SAFETENSORS_BF16);
+    ASSERT_OK(evaluate_file(f, &workload_mlp_mnist, other, 16, &out, &err));
+    assert_true(fabs(out.loss - plain.loss) < 0.05 * plain.loss && out.loss != plain.loss);
+    assert_non_null(
+        strstr(weights_note, "without \"module.\"; 6 of 6 tensors are converted from BF16"));
+    rewrite(path, other, "", SAFETENSORS_F16);
+    ASSERT_OK(evaluate_file(f, &workload_mlp_mnist, other, 16, &out, &err));
+    assert_true(fabs(out.loss - plain.loss) < 0.01 * plain.loss && out.loss != plain.loss);
+    rewrite(path, other, "", SAFETENSORS_I32);
+    ASSERT_FAILS(evaluate_file(f, &workload_mlp_mnist, other, 16, &out, &err), BE_BAD_DATA,
+                 "fc1.weight", "expected F32 [128, 784], found I32 [128, 784]");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +379,7 @@ int main(void)
         FIXTURE_TEST(an_interrupt_saves_first),
         FIXTURE_TEST(every_batch_gives_the_same_evaluation),
         FIXTURE_TEST(weights_of_another_model_are_refused),
+        FIXTURE_TEST(weights_with_prefixes_and_of_other_types_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

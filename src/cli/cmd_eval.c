@@ -8,12 +8,15 @@
 #include "train/evaluate.h"
 #include "train/weights.h"
 
-static be_status load_weights(be_plan *plan, const char *path, be_error *err)
+static be_status load_weights(const cli_options *options, be_plan *plan, be_error *err)
 {
+    const char *path = options->value[OPTION_WEIGHTS].text;
+    char note[WEIGHTS_NOTE_BYTES];
     safetensors *file = NULL;
     TRY(safetensors_open(&file, path, err));
-    be_status status = weights_load(plan, file, err);
+    be_status status = weights_load(plan, file, note, err);
     safetensors_close(file);
+    if (status == BE_OK && *note) cli_note(options, "%s: %s", path, note);
     return status;
 }
 
@@ -33,7 +36,7 @@ static be_status evaluate(const cli_options *options, be_device *device, const b
     memcpy(wanted.mean, data->mean, sizeof data->mean);
     memcpy(wanted.std, data->std, sizeof data->std);
     TRY(evaluator_open(&e, &wanted, err));
-    be_status status = load_weights(e.plan, options->value[OPTION_WEIGHTS].text, err);
+    be_status status = load_weights(options, e.plan, err);
     if (status == BE_OK) status = evaluator_run(&e, out, err);
     evaluator_close(&e);
     TRY(status);

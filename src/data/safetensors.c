@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "data/foreign.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "the data is used as it lies in the file");
@@ -33,12 +34,12 @@ struct safetensors {
 
 const char *safetensors_dtype_name(safetensors_dtype dtype)
 {
-    return dtype_table[dtype].name;
+    return dtype == SAFETENSORS_OTHER ? "another type" : dtype_table[dtype].name;
 }
 
 size_t safetensors_dtype_bytes(safetensors_dtype dtype)
 {
-    return dtype_table[dtype].item_bytes;
+    return dtype == SAFETENSORS_OTHER ? 1 : dtype_table[dtype].item_bytes;
 }
 
 #define SHOWN_BYTES 81
@@ -59,17 +60,18 @@ static const char *shown(char out[SHOWN_BYTES], const char *text)
 static be_status read_dtype(const safetensors *file, safetensors_tensor *t, const json_t *entry,
                             be_error *err)
 {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
     const char *text = json_string_value(json_object_get(entry, "dtype"));
-    for (int i = 0; text && i < DTYPE_COUNT; i++) {
-        if (strcmp(text, dtype_table[i].name) == 0) {
-            t->dtype = (safetensors_dtype)i;
-            return BE_OK;
-        }
-    }
-    FAIL(err, BE_BAD_DATA,
-         "%s: tensor \"%s\": expected a dtype such as F32 or I64, found \"%s\"; convert the "
-         "tensor to one of those",
-         file->name, SHOWN(t->name), text ? SHOWN(text) : "none");
+    if (!text || !*text || text[strspn(text, letters)])
+        FAIL(err, BE_BAD_DATA,
+             "%s: tensor \"%s\": expected a dtype such as F32 or I64, found \"%s\"; write the "
+             "file again",
+             file->name, SHOWN(t->name), text ? SHOWN(text) : "none");
+    t->type = text;
+    t->dtype = SAFETENSORS_OTHER;
+    for (int i = 0; i < DTYPE_COUNT; i++)
+        if (strcmp(text, dtype_table[i].name) == 0) t->dtype = (safetensors_dtype)i;
+    return BE_OK;
 }
 
 static be_status read_shape(const safetensors *file, safetensors_tensor *t, const json_t *entry,
@@ -132,6 +134,7 @@ static be_status read_span(const safetensors *file, safetensors_tensor *t, span 
              "%s: tensor \"%s\": expected offsets within the %" PRIu64
              " bytes of data, found [%" PRId64 ", %" PRId64 "]; the file is truncated or damaged",
              file->name, SHOWN(t->name), data_bytes, from, to);
+    if (t->dtype == SAFETENSORS_OTHER) t->bytes = (size_t)(to - from); /* of items unknown here */
     if ((uint64_t)(to - from) != t->bytes)
         FAIL(err, BE_BAD_DATA,
              "%s: tensor \"%s\": expected %zu bytes for its shape and dtype, found %" PRId64
@@ -222,6 +225,8 @@ static be_status read_header(safetensors *file, const unsigned char *bytes, size
                              be_error *err)
 {
     uint64_t header_bytes = 0;
+    if (count < 9 || bytes[8] != '{')
+        TRY(foreign_check(file->name, bytes, count, "a safetensors file", err));
     if (count < 8)
         FAIL(err, BE_BAD_DATA,
              "%s: expected a safetensors file of at least 8 bytes, found %zu; check that it is the "
@@ -329,7 +334,9 @@ const char *safetensors_metadata(const safetensors *file, const char *key)
 /* "F32 [2, 3]" */
 static void describe(char *out, size_t room, const safetensors_tensor *t)
 {
-    int used = snprintf(out, room, "%s [", safetensors_dtype_name(t->dtype));
+    const char *type =
+        t->dtype == SAFETENSORS_OTHER ? SHOWN(t->type) : safetensors_dtype_name(t->dtype);
+    int used = snprintf(out, room, "%s [", type);
     for (int i = 0; i < t->rank && used < (int)room; i++)
         used += snprintf(out + used, room - (size_t)used, "%s%" PRId64, i ? ", " : "", t->shape[i]);
     if (used < (int)room) snprintf(out + used, room - (size_t)used, "]");
@@ -354,6 +361,13 @@ be_status safetensors_expect(const safetensors *file, const safetensors_tensor *
         char expected[200], actual[200];
         describe(expected, sizeof expected, wanted);
         describe(actual, sizeof actual, found);
+        if (found->dtype == SAFETENSORS_OTHER)
+            FAIL(err, BE_BAD_DATA,
+                 "%s: tensor \"%s\": expected %s, found %s, a type that is not read here; convert "
+                 "the tensor to %s and save the file again",
+                 file->name, SHOWN(wanted->name),
+                 wanted->rank >= 0 ? expected : safetensors_dtype_name(wanted->dtype), actual,
+                 safetensors_dtype_name(wanted->dtype));
         FAIL(err, BE_BAD_DATA,
              "%s: tensor \"%s\": expected %s, found %s; check that the file belongs to this "
              "model",

@@ -37,15 +37,17 @@ typedef enum safetensors_dtype {
 #define X(name, item_bytes) SAFETENSORS_##name,
     SAFETENSORS_DTYPE_LIST(X)
 #undef X
+        SAFETENSORS_OTHER, /* of a file: a type that nothing here reads, as F8_E4M3 */
 } safetensors_dtype;
 
 const char *safetensors_dtype_name(safetensors_dtype dtype);
-size_t safetensors_dtype_bytes(safetensors_dtype dtype);
+size_t safetensors_dtype_bytes(safetensors_dtype dtype); /* of OTHER: 1 */
 
 typedef struct safetensors_tensor {
     const char *name;
     safetensors_dtype dtype;
-    int rank; /* 0: one number */
+    const char *type; /* of a file: the type's name there */
+    int rank;         /* 0: one number */
     int64_t shape[SAFETENSORS_RANK_MAX];
     int64_t count; /* items */
     size_t bytes;

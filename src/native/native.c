@@ -150,7 +150,7 @@ static be_status load_weights(native_session *s, const char *path, be_error *err
     safetensors *file = NULL;
     s->weights_path = path;
     TRY(safetensors_open(&file, path, err));
-    be_status status = weights_load(s->plan, file, err);
+    be_status status = weights_load(s->plan, file, NULL, err);
     safetensors_close(file);
     return status;
 }

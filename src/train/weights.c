@@ -28,16 +28,111 @@ be_status weights_check_finite(const char *name, const float *values, int64_t co
     return BE_OK;
 }
 
-be_status weights_load(be_plan *plan, const safetensors *file, be_error *err)
+/* What was done to the tensors of a file so that they fit. */
+typedef struct weights_fit {
+    const char *prefix; /* of the names in the file */
+    int converted;
+    const char *from; /* the type of the last of them */
+} weights_fit;
+
+static float from_half(uint16_t half)
+{
+    int exponent = half >> 10 & 31, mantissa = half & 1023;
+    float size =
+        exponent ? ldexpf((float)(1024 + mantissa), exponent - 25) : ldexpf((float)mantissa, -24);
+    if (exponent == 31) size = mantissa ? NAN : INFINITY;
+    return half >> 15 ? -size : size;
+}
+
+static float from_brain(uint16_t brain)
+{
+    uint32_t bits = (uint32_t)brain << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static be_status convert(const safetensors_tensor *from, const void *data, float *out,
+                         be_error *err)
+{
+    for (int64_t i = 0; i < from->count; i++) {
+        if (from->dtype == SAFETENSORS_F16) out[i] = from_half(((const uint16_t *)data)[i]);
+        if (from->dtype == SAFETENSORS_BF16) out[i] = from_brain(((const uint16_t *)data)[i]);
+        if (from->dtype != SAFETENSORS_F64) continue;
+        double value = ((const double *)data)[i];
+        out[i] = (float)value;
+        if (isfinite(value) && !isfinite(out[i]))
+            FAIL(err, BE_BAD_DATA,
+                 "tensor \"%s\": element %" PRId64
+                 " is %g, which F32 cannot hold; scale the weights",
+                 from->name, i, value);
+    }
+    return BE_OK;
+}
+
+static bool is_converted(safetensors_dtype dtype)
+{
+    return dtype == SAFETENSORS_F16 || dtype == SAFETENSORS_BF16 || dtype == SAFETENSORS_F64;
+}
+
+static be_status load_parameter(be_plan *plan, const safetensors *file,
+                                const be_parameter *parameter, weights_fit *fit, be_error *err)
+{
+    char name[256];
+    const void *data = NULL;
+    void *memory = NULL;
+    safetensors_tensor wanted = weights_tensor(parameter);
+    size_t bytes = wanted.bytes;
+    snprintf(name, sizeof name, "%s%s", fit->prefix, parameter->name);
+    wanted.name = name;
+    const safetensors_tensor *found = safetensors_find(file, name);
+    bool converted = found && is_converted(found->dtype);
+    if (converted) wanted.dtype = found->dtype;
+    TRY(safetensors_expect(file, &wanted, &data, err));
+    if (!converted) return be_plan_write(plan, parameter->value, data, bytes, err);
+    fit->converted++;
+    fit->from = safetensors_dtype_name(found->dtype);
+    TRY(memory_alloc(&memory, bytes, "converted weights", err));
+    be_status status = convert(found, data, memory, err);
+    if (status == BE_OK) status = be_plan_write(plan, parameter->value, memory, bytes, err);
+    memory_free(memory);
+    return status;
+}
+
+/* What stands before the name of the model's first parameter: DistributedDataParallel puts
+ * "module.", torch.compile "_orig_mod.". */
+static const char *find_prefix(const safetensors *file, const char *first)
+{
+    static const char *const prefixes[] = {"", "module.", "_orig_mod.", "module._orig_mod.",
+                                           "_orig_mod.module."};
+    char name[256];
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        snprintf(name, sizeof name, "%s%s", prefixes[i], first);
+        if (safetensors_find(file, name)) return prefixes[i];
+    }
+    return "";
+}
+
+be_status weights_load(be_plan *plan, const safetensors *file, char note[WEIGHTS_NOTE_BYTES],
+                       be_error *err)
 {
     int count = be_plan_parameter_count(plan);
+    weights_fit fit = {.prefix = ""};
+    if (note) note[0] = 0;
+    if (count > 0) fit.prefix = find_prefix(file, be_plan_parameter(plan, 0).name);
     for (int p = 0; p < count; p++) {
         be_parameter parameter = be_plan_parameter(plan, p);
-        safetensors_tensor wanted = weights_tensor(&parameter);
-        const void *data = NULL;
-        TRY(safetensors_expect(file, &wanted, &data, err));
-        TRY(be_plan_write(plan, parameter.value, data, wanted.bytes, err));
+        TRY(load_parameter(plan, file, &parameter, &fit, err));
     }
+    if (note && *fit.prefix)
+        snprintf(note, WEIGHTS_NOTE_BYTES, "the names of the weights are taken without \"%s\"",
+                 fit.prefix);
+    size_t used = note ? strlen(note) : 0;
+    if (note && fit.converted)
+        snprintf(note + used, WEIGHTS_NOTE_BYTES - used,
+                 "%s%d of %d tensors are converted from %s "
+                 "to F32",
+                 used ? "; " : "", fit.converted, count, fit.from);
     return BE_OK;
 }
 

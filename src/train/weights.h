@@ -11,9 +11,14 @@
 /* A parameter as a tensor of a file, without data. */
 safetensors_tensor weights_tensor(const be_parameter *parameter);
 
-/* Put the file's tensors into the plan's parameters.  BE_BAD_DATA for one that is missing or has
- * another shape; other tensors of the file are ignored. */
-BE_CHECKED be_status weights_load(be_plan *plan, const safetensors *file, be_error *err);
+#define WEIGHTS_NOTE_BYTES 200
+
+/* Put the file's tensors into the plan's parameters.  Weights in BF16, F16 or F64 are converted,
+ * and the prefixes that PyTorch's wrappers give to names ("module.", "_orig_mod.") are passed over:
+ * `note` then says so, else it is "".  It may be NULL.  BE_BAD_DATA for a tensor that is missing or
+ * has another shape or type; other tensors of the file are ignored. */
+BE_CHECKED be_status weights_load(be_plan *plan, const safetensors *file,
+                                  char note[WEIGHTS_NOTE_BYTES], be_error *err);
 
 /* BE_NUMERIC if a weight is not finite. */
 BE_CHECKED be_status weights_save(be_plan *plan, const char *path,
