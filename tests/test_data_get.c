@@ -242,24 +242,65 @@ static void test_good(void **state)
     expect_fetched("a.gz");
 }
 
+static char *keep(const char *name)
+{
+    return getenv(name) ? strdup(getenv(name)) : NULL;
+}
+
+static void put_back(const char *name, char *kept)
+{
+    if (kept)
+        setenv(name, kept, 1);
+    else
+        unsetenv(name);
+    free(kept);
+}
+
+/* Where sets are looked for is where they are put: BREAKEVEN_DATA, else the XDG data folder. */
 static void test_default_folder_and_mirror(void **state)
 {
     (void)state;
     get_result result;
+    catalog_place place;
     char mirror[100];
-    char *kept = getenv("XDG_DATA_HOME") ? strdup(getenv("XDG_DATA_HOME")) : NULL;
+    char *kept_xdg = keep("XDG_DATA_HOME"), *kept_data = keep("BREAKEVEN_DATA");
+    unsetenv("BREAKEVEN_DATA");
     setenv("XDG_DATA_HOME", folder, 1);
     snprintf(mirror, sizeof mirror, "http://127.0.0.1:%d/moved/", port);
     setenv("BREAKEVEN_MIRROR", mirror, 1);
-    ASSERT_OK(get_data_set(&files_set, NULL, &result, &err));
+    be_status status = get_data_set(&files_set, NULL, &result, &err);
+    setenv("BREAKEVEN_DATA", path_in(folder, "named"), 1);
+    get_result named;
+    if (status == BE_OK) status = get_data_set(&files_set, NULL, &named, &err);
+    be_status located = catalog_locate(&files_set, NULL, &place, &err);
     unsetenv("BREAKEVEN_MIRROR");
-    if (kept)
-        setenv("XDG_DATA_HOME", kept, 1);
-    else
-        unsetenv("XDG_DATA_HOME");
-    free(kept);
+    put_back("XDG_DATA_HOME", kept_xdg);
+    put_back("BREAKEVEN_DATA", kept_data);
+    ASSERT_OK(status);
+    ASSERT_OK(located);
     assert_string_equal(result.folder, path_in(folder, "breakeven/small"));
     assert_true(file_exists(path_in(folder, "breakeven/small/b.gz")));
+    assert_string_equal(named.folder, path_in(folder, "named/small"));
+    assert_string_equal(place.folder, named.folder);
+    assert_true(file_exists(path_in(folder, "named/small/b.gz")));
+}
+
+/* Files that lie there under another name of the folder are completed there. */
+static void test_completes_the_folder_that_is_there(void **state)
+{
+    (void)state;
+    get_result result;
+    char mirror[100];
+    snprintf(mirror, sizeof mirror, "http://127.0.0.1:%d/moved", port);
+    get_options options = {.data_dir = folder, .mirror = mirror, .stall_seconds = 1};
+    ASSERT_OK(get_data_set(&files_set, &options, &result, &err));
+    assert_int_equal(result.kept, 0);
+    assert_int_equal(rename(path_in(folder, "small"), path_in(folder, "SMALL")), 0);
+    ASSERT_OK(file_remove(path_in(folder, "SMALL/b.gz"), &err));
+    ASSERT_OK(get_data_set(&files_set, &options, &result, &err));
+    assert_string_equal(result.folder, path_in(folder, "SMALL"));
+    assert_int_equal(result.fetched, 1);
+    assert_true(result.kept > 0 && file_exists(path_in(folder, "SMALL/b.gz")));
 }
 
 static void test_cut_is_resumed(void **state)
@@ -522,6 +563,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_good),
         TEST(test_default_folder_and_mirror),
+        TEST(test_completes_the_folder_that_is_there),
         TEST(test_cut_is_resumed),
         TEST(test_flaky_needs_no_second_command),
         TEST(test_parts_of_earlier_runs),

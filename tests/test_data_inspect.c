@@ -49,7 +49,11 @@ static void test_inspect(void **state)
     assert_int_equal(report.files[1].state, INSPECT_THERE);
     assert_int_equal(report.files[1].bytes, sizeof record);
     ASSERT_OK(inspect_verify(set, folder, &report, &err));
-    assert_true(report.good);
+    /* One of five batches loads, and is not the set. */
+    assert_false(report.good || report.splits[SPLIT_TRAIN].good);
+    assert_true(inspect_is_incomplete(&report));
+    assert_non_null(strstr(report.splits[SPLIT_TRAIN].problem.text,
+                           "expected the 50000 training pictures of CIFAR-10, found 2"));
     assert_string_equal(inspect_state_name(report.files[1].state), "other");
     assert_int_equal(report.splits[SPLIT_TRAIN].count, 2);
     assert_int_equal(report.splits[SPLIT_TEST].count, 1);
@@ -57,7 +61,6 @@ static void test_inspect(void **state)
     support_write_file(path_of("data_batch_2.bin"), record, sizeof record);
     ASSERT_OK(inspect_verify(set, folder, &report, &err));
     assert_false(report.good || report.splits[SPLIT_TRAIN].good);
-    assert_true(report.splits[SPLIT_TEST].good);
     assert_non_null(strstr(report.splits[SPLIT_TRAIN].problem.text, "expected a label"));
     support_write_file(path_of("test_batch.bin"), "\x1f\x8b\x08", 3);
     ASSERT_OK(inspect_verify(set, folder, &report, &err));
@@ -85,8 +88,8 @@ static void test_inspect_finds_too_much(void **state)
 {
     (void)state;
     static inspect_report report;
-    put_idx("train-images-idx3-ubyte", 3, 2);
-    put_idx("train-labels-idx1-ubyte", 1, 2);
+    put_idx("train-images-idx3-ubyte", 3, 60000);
+    put_idx("train-labels-idx1-ubyte", 1, 60000);
     put_idx("t10k-images-idx3-ubyte", 3, 10000);
     put_idx("t10k-labels-idx1-ubyte", 1, 10000);
     ASSERT_OK(inspect_verify(catalog_get(DATASET_MNIST), folder, &report, &err));
@@ -94,10 +97,26 @@ static void test_inspect_finds_too_much(void **state)
     put_idx("t10k-images-idx3-ubyte", 3, 10001);
     put_idx("t10k-labels-idx1-ubyte", 1, 10001);
     ASSERT_OK(inspect_verify(catalog_get(DATASET_MNIST), folder, &report, &err));
-    assert_true(report.splits[SPLIT_TEST].good);
+    assert_int_equal(report.splits[SPLIT_TEST].count, 10001);
     assert_int_equal(report.files[3].state, INSPECT_DAMAGED);
     assert_non_null(strstr(report.files[3].problem.text, "at most 10008 bytes"));
     assert_false(report.good);
+}
+
+/* Each file is readable and belongs to the others, but most pictures are not there. */
+static void test_inspect_finds_too_little(void **state)
+{
+    (void)state;
+    static inspect_report report;
+    put_idx("train-images-idx3-ubyte", 3, 2);
+    put_idx("train-labels-idx1-ubyte", 1, 2);
+    put_idx("t10k-images-idx3-ubyte", 3, 10000);
+    put_idx("t10k-labels-idx1-ubyte", 1, 10000);
+    ASSERT_OK(inspect_verify(catalog_get(DATASET_MNIST), folder, &report, &err));
+    assert_true(report.splits[SPLIT_TEST].good);
+    assert_false(report.good || inspect_is_incomplete(&report));
+    assert_non_null(strstr(report.splits[SPLIT_TRAIN].problem.text,
+                           "expected the 60000 training pictures of MNIST, found 2"));
 }
 
 static void test_inspect_real_sets(void **state)
@@ -121,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_inspect),
         TEST(test_inspect_finds_too_much),
+        TEST(test_inspect_finds_too_little),
         TEST(test_inspect_real_sets),
     };
     return cmocka_run_group_tests_name("data_inspect", tests, NULL, NULL);

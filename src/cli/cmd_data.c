@@ -51,10 +51,9 @@ static const char *set_state(const inspect_report *r, bool verified)
 {
     if (r->set->format == FORMAT_GENERATED) return "generated";
     if (!r->place.found) return "missing";
-    if (verified) return r->good ? "good" : "damaged";
-    for (int f = 0; f < r->set->file_count; f++)
-        if (r->files[f].state == INSPECT_MISSING) return "incomplete";
-    return "there";
+    if (verified && r->good) return "good";
+    if (inspect_is_incomplete(r)) return "incomplete";
+    return verified ? "damaged" : "there";
 }
 
 static json_t *file_records(const inspect_report *r)
@@ -77,12 +76,13 @@ static json_t *file_records(const inspect_report *r)
 
 static json_t *set_record(const inspect_report *r, bool verified)
 {
-    int64_t bytes = 0;
+    int64_t bytes = r->archive_bytes;
     for (int f = 0; f < r->set->file_count; f++) bytes += r->files[f].bytes;
     json_t *record = json_pack("{s:i, s:s, s:s, s:s, s:I, s:o}", "schema", 1, "set", r->set->name,
                                "title", r->set->title, "state", set_state(r, verified), "bytes",
                                (json_int_t)bytes, "files", file_records(r));
     if (r->place.found) json_object_set_new(record, "folder", json_string(r->place.folder));
+    if (*r->archive) json_object_set_new(record, "archive", json_string(r->archive));
     for (int s = 0; verified && s < 2; s++) {
         json_object_set_new(record, s == SPLIT_TRAIN ? "train" : "test",
                             json_integer(r->splits[s].count));
@@ -169,15 +169,11 @@ static be_status get_sets(const cli_options *options, be_error *err)
     TRY(choose_sets(options, &chosen, err));
     for (int s = 0; s < chosen.count; s++) {
         const catalog_set *set = chosen.sets[s];
-        char folder[FILE_PATH_BYTES];
-        get_options get = {.progress = show_progress, .context = (void *)options};
+        get_options get = {.data_dir = options->value[OPTION_DATA].text,
+                           .progress = show_progress,
+                           .context = (void *)options};
         get_result result;
         if (set->format == FORMAT_GENERATED && chosen.count > 1) continue;
-        if (options->value[OPTION_DATA].given) {
-            TRY(file_format_path(folder, err, "%s/%s", options->value[OPTION_DATA].text,
-                                 set->folders[0]));
-            get.folder = folder;
-        }
         TRY(get_data_set(set, &get, &result, err));
         cli_progress_end();
         printf("%s: %d file%s fetched, %d there already, in %s\n", set->name, result.fetched,

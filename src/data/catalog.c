@@ -4,10 +4,22 @@
  * checksums of what the publishers serve are those of TensorFlow Datasets' url_checksums. */
 #include "data/catalog.h"
 
+#include <ctype.h>
+#include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "data/cifar.h"
+
+#define IDX_LABELS_HEADER_BYTES 8
+
+#define CIFAR_BATCH(id, of)                                             \
+    {                                                                   \
+        .name = id ".bin", .split = of, .bytes = 30730000, .pickle = id \
+    }
 
 static const catalog_set sets[DATASET_KINDS] = {
     [DATASET_MNIST] =
@@ -73,17 +85,17 @@ static const catalog_set sets[DATASET_KINDS] = {
          .format = FORMAT_CIFAR,
          .name = "cifar-10",
          .title = "CIFAR-10",
-         .folders = {"cifar-10", "cifar-10-batches-bin"},
+         .folders = {"cifar-10", "cifar-10-batches-bin", "cifar-10-batches-py"},
          .url = "https://www.cs.toronto.edu/~kriz/",
          .archive = {"cifar-10-binary.tar.gz", 170052171,
-                     "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+                     "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+                     "cifar-10-python.tar.gz"},
          .file_count = 6,
-         .files = {{.name = "data_batch_1.bin", .split = SPLIT_TRAIN, .bytes = 30730000},
-                   {.name = "data_batch_2.bin", .split = SPLIT_TRAIN, .bytes = 30730000},
-                   {.name = "data_batch_3.bin", .split = SPLIT_TRAIN, .bytes = 30730000},
-                   {.name = "data_batch_4.bin", .split = SPLIT_TRAIN, .bytes = 30730000},
-                   {.name = "data_batch_5.bin", .split = SPLIT_TRAIN, .bytes = 30730000},
-                   {.name = "test_batch.bin", .split = SPLIT_TEST, .bytes = 30730000}},
+         .files = {CIFAR_BATCH("data_batch_1", SPLIT_TRAIN),
+                   CIFAR_BATCH("data_batch_2", SPLIT_TRAIN),
+                   CIFAR_BATCH("data_batch_3", SPLIT_TRAIN),
+                   CIFAR_BATCH("data_batch_4", SPLIT_TRAIN),
+                   CIFAR_BATCH("data_batch_5", SPLIT_TRAIN), CIFAR_BATCH("test_batch", SPLIT_TEST)},
          .channels = 3,
          .height = 32,
          .width = 32,
@@ -138,17 +150,88 @@ be_status catalog_find(const char *name, dataset_kind *kind, be_error *err)
 static bool is_there(const char *path)
 {
     struct stat found;
-    return stat(path, &found) == 0;
+    return stat(path, &found) == 0 && !S_ISDIR(found.st_mode);
+}
+
+/* The same letters and digits, whatever their case and what stands between them. */
+static bool is_alike(const char *a, const char *b)
+{
+    static const char between[] = "-_. ";
+    for (;; a++, b++) {
+        while (*a && strchr(between, *a)) a++;
+        while (*b && strchr(between, *b)) b++;
+        if (tolower((unsigned char)*a) != tolower((unsigned char)*b)) return false;
+        if (!*a) return true;
+    }
+}
+
+static bool is_packed_alike(const char *name, const char *wanted)
+{
+    char packed[NAME_MAX + 1];
+    snprintf(packed, sizeof packed, "%s.gz", wanted);
+    return is_alike(name, wanted) || is_alike(name, packed);
+}
+
+bool catalog_is_file(const catalog_file *file, const char *name)
+{
+    return is_packed_alike(name, file->name) ||
+           (file->pickle && is_packed_alike(name, file->pickle));
+}
+
+/* The entry of a folder that `is` takes, by name the first of several. */
+typedef bool (*entry_fn)(const char *path, const char *name, const void *wanted);
+
+static bool find_entry(char out[FILE_PATH_BYTES], const char *folder, entry_fn is,
+                       const void *wanted)
+{
+    char path[FILE_PATH_BYTES], best[NAME_MAX + 1] = "";
+    DIR *directory = opendir(folder);
+    if (!directory) return false;
+    for (const struct dirent *entry; (entry = readdir(directory));) {
+        int length = snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (length >= FILE_PATH_BYTES || !is(path, entry->d_name, wanted)) continue;
+        if (!*best || strcmp(entry->d_name, best) < 0)
+            snprintf(best, sizeof best, "%s", entry->d_name);
+    }
+    closedir(directory);
+    return *best && snprintf(out, FILE_PATH_BYTES, "%s/%s", folder, best) < FILE_PATH_BYTES;
+}
+
+static bool is_file_alike(const char *path, const char *name, const void *wanted)
+{
+    return catalog_is_file(wanted, name) && is_there(path);
+}
+
+/* A folder that is named as the file is and holds it, as some archives unpack. */
+static bool is_folder_of_file(const char *path, const char *name, const void *wanted)
+{
+    char inside[FILE_PATH_BYTES];
+    return catalog_is_file(wanted, name) && file_is_folder(path) &&
+           find_entry(inside, path, is_file_alike, wanted);
 }
 
 bool catalog_file_path(char out[FILE_PATH_BYTES], const char *folder, const catalog_file *file)
 {
     static const char *const endings[] = {"", ".gz"};
+    char inner[FILE_PATH_BYTES];
     for (int i = 0; i < 2; i++) {
         int length = snprintf(out, FILE_PATH_BYTES, "%s/%s%s", folder, file->name, endings[i]);
         if (length < FILE_PATH_BYTES && is_there(out)) return true;
     }
-    return false;
+    if (find_entry(out, folder, is_file_alike, file)) return true;
+    return find_entry(inner, folder, is_folder_of_file, file) &&
+           find_entry(out, inner, is_file_alike, file);
+}
+
+static bool is_archive(const char *path, const char *name, const void *wanted)
+{
+    const catalog_archive *archive = wanted;
+    return (is_alike(name, archive->name) || is_alike(name, archive->pickles)) && is_there(path);
+}
+
+bool catalog_archive_path(char out[FILE_PATH_BYTES], const char *folder, const catalog_set *set)
+{
+    return set->archive.name && find_entry(out, folder, is_archive, &set->archive);
 }
 
 static bool holds_any(const catalog_set *set, const char *folder)
@@ -156,6 +239,58 @@ static bool holds_any(const catalog_set *set, const char *folder)
     char path[FILE_PATH_BYTES];
     for (int i = 0; i < set->file_count; i++)
         if (catalog_file_path(path, folder, &set->files[i])) return true;
+    return catalog_archive_path(path, folder, set);
+}
+
+int64_t catalog_count(const catalog_set *set, dataset_split split)
+{
+    int64_t count = 0;
+    for (int i = 0; i < set->file_count; i++) {
+        const catalog_file *file = &set->files[i];
+        if (file->split != split) continue;
+        if (set->format == FORMAT_CIFAR) count += file->bytes / CIFAR_RECORD_BYTES;
+        if (file->labels) count += file->bytes - IDX_LABELS_HEADER_BYTES;
+    }
+    return count;
+}
+
+typedef struct wanted_folder {
+    const char *name;
+    const catalog_set *set; /* of which it holds something; NULL: whatever it holds */
+} wanted_folder;
+
+static bool is_folder_alike(const char *path, const char *name, const void *wanted)
+{
+    const wanted_folder *w = wanted;
+    return is_alike(name, w->name) && file_is_folder(path) && (!w->set || holds_any(w->set, path));
+}
+
+/* BASE/RELATIVE, or the folder whose names are alike, with something of the set; false: neither is
+ * there. */
+static bool find_folder(char out[FILE_PATH_BYTES], const char *base, const char *relative,
+                        const catalog_set *set)
+{
+    char name[NAME_MAX + 1], parent[FILE_PATH_BYTES];
+    if (snprintf(out, FILE_PATH_BYTES, "%s", base) >= FILE_PATH_BYTES) return false;
+    while (*relative) {
+        size_t length = strcspn(relative, "/");
+        const wanted_folder wanted = {name, relative[length] ? NULL : set};
+        snprintf(name, sizeof name, "%.*s", (int)length, relative);
+        snprintf(parent, sizeof parent, "%s", out);
+        if (snprintf(out, FILE_PATH_BYTES, "%s/%s", parent, name) >= FILE_PATH_BYTES) return false;
+        if (!is_folder_alike(out, name, &wanted) &&
+            !find_entry(out, parent, is_folder_alike, &wanted))
+            return false;
+        relative += length + (relative[length] == '/');
+    }
+    return true;
+}
+
+/* The first of the set's folders below `base` that holds any of it. */
+static bool find_below(char out[FILE_PATH_BYTES], const catalog_set *set, const char *base)
+{
+    for (int i = 0; i < CATALOG_FOLDERS_MAX && set->folders[i]; i++)
+        if (find_folder(out, base, set->folders[i], set)) return true;
     return false;
 }
 
@@ -164,10 +299,7 @@ static be_status search_below(const catalog_set *set, const char *base, catalog_
 {
     size_t used = strlen(out->searched);
     snprintf(out->searched + used, sizeof out->searched - used, "%s%s", used ? " and " : "", base);
-    for (int i = 0; i < CATALOG_FOLDERS_MAX && set->folders[i] && !out->found; i++) {
-        TRY(file_format_path(out->folder, err, "%s/%s", base, set->folders[i]));
-        out->found = holds_any(set, out->folder);
-    }
+    out->found = find_below(out->folder, set, base);
     if (!out->found) {
         TRY(file_format_path(out->folder, err, "%s", base));
         out->found = holds_any(set, out->folder);
@@ -175,13 +307,32 @@ static be_status search_below(const catalog_set *set, const char *base, catalog_
     return BE_OK;
 }
 
+/* The folder of $BREAKEVEN_DATA; NULL: not set. */
+static const char *named_folder(void)
+{
+    const char *variable = getenv("BREAKEVEN_DATA");
+    return variable && *variable ? variable : NULL;
+}
+
+be_status catalog_home(const catalog_set *set, const char *data_dir, char out[FILE_PATH_BYTES],
+                       be_error *err)
+{
+    char xdg[FILE_PATH_BYTES];
+    const char *base = data_dir ? data_dir : named_folder();
+    if (!base) {
+        TRY(file_xdg(xdg, FILE_DATA, err));
+        base = xdg;
+    }
+    if (find_below(out, set, base)) return BE_OK;
+    return file_format_path(out, err, "%s/%s", base, set->folders[0]);
+}
+
 be_status catalog_locate(const catalog_set *set, const char *data_dir, catalog_place *out,
                          be_error *err)
 {
     *out = (catalog_place){0};
     if (data_dir) return search_below(set, data_dir, out, err);
-    const char *variable = getenv("BREAKEVEN_DATA");
-    if (variable && *variable) TRY(search_below(set, variable, out, err));
+    if (named_folder()) TRY(search_below(set, named_folder(), out, err));
     if (out->found) return BE_OK;
     char xdg[FILE_PATH_BYTES];
     TRY(file_xdg(xdg, FILE_DATA, err));

@@ -1,6 +1,7 @@
-/* The binary format of CIFAR-10: records of one label byte (0 … 9) and 3,072 bytes of a 32×32
- * picture, its red, green and blue planes in turn (www.cs.toronto.edu/~kriz/cifar.html); plain or
- * gzip, at most 10,000 records a file.  May not know where the files lie. */
+/* The two formats of CIFAR-10, plain or gzip, at most 10,000 pictures a file, told apart by their
+ * first byte (www.cs.toronto.edu/~kriz/cifar.html).  Binary: records of one label byte (0 … 9) and
+ * 3,072 bytes of a 32×32 picture, its red, green and blue planes in turn.  Python's: a pickle with
+ * the same (data/pickle.h).  May not know where the files lie. */
 #ifndef DATA_CIFAR_H
 #define DATA_CIFAR_H
 
@@ -14,6 +15,7 @@
 #define CIFAR_RECORD_BYTES (1 + CIFAR_IMAGE_BYTES)
 #define CIFAR_FILE_RECORDS 10000
 #define CIFAR_CLASSES 10
+#define CIFAR_FILE_BYTES_MAX (32 << 20) /* a batch as a pickle has 31,035,999 bytes at most */
 
 typedef struct cifar_records {
     int64_t count;
@@ -26,6 +28,9 @@ typedef struct cifar_records {
  * checked all the same.  On an error the records so far stay, to be freed. */
 BE_CHECKED be_status cifar_append(gzip_reader *r, int64_t limit, cifar_records *records,
                                   be_error *err);
+/* Append the other's records until there are `limit` in all (0: no limit). */
+BE_CHECKED be_status cifar_join(cifar_records *records, const cifar_records *other, int64_t limit,
+                                be_error *err);
 void cifar_free(cifar_records *records);
 
 #endif

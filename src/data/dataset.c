@@ -8,6 +8,7 @@
 #include "data/gzip.h"
 #include "data/idx.h"
 #include "data/shapes.h"
+#include "data/tar.h"
 
 static const catalog_file *find_file(const catalog_set *set, dataset_split split, bool labels)
 {
@@ -118,32 +119,108 @@ static be_status load_idx(be_dataset *d, const char *folder, int64_t limit, be_e
     return status;
 }
 
-/* Of the training files as many as there are, at least one. */
+/* One member of an archive, which has to be in memory to be read as a file of its own. */
+static be_status load_member(gzip_reader *archive, tar_member *member, int64_t limit,
+                             cifar_records *records, be_error *err)
+{
+    char name[FILE_PATH_BYTES];
+    void *memory = NULL;
+    size_t got = 0;
+    gzip_reader *r = NULL;
+    TRY(file_format_path(name, err, "%s: %s", gzip_name(archive), member->name));
+    if (member->bytes > CIFAR_FILE_BYTES_MAX)
+        FAIL(err, BE_BAD_DATA, "%s: expected at most %d bytes, found %" PRId64 "; fetch it again",
+             name, CIFAR_FILE_BYTES_MAX, member->bytes);
+    TRY(memory_alloc(&memory, (size_t)member->bytes + 1, name, err));
+    be_status status = tar_read(archive, member, memory, (size_t)member->bytes, &got, err);
+    if (status == BE_OK) status = gzip_open_memory(&r, memory, got, name, err);
+    if (status == BE_OK) status = cifar_append(r, limit, records, err);
+    gzip_close(r);
+    memory_free(memory);
+    return status;
+}
+
+/* The records of each of the set's files, in whatever order the archive has them. */
+static be_status load_members(gzip_reader *r, const catalog_set *set, dataset_split split,
+                              int64_t limit, cifar_records parts[CATALOG_FILES_MAX], be_error *err)
+{
+    tar_member member = {0};
+    for (bool found = true; found;) {
+        TRY(tar_next(r, &member, &found, err));
+        for (int i = 0; found && member.regular && i < set->file_count; i++)
+            if (set->files[i].split == split && parts[i].count == 0 &&
+                catalog_is_file(&set->files[i], member.name)) {
+                TRY(load_member(r, &member, limit, &parts[i], err));
+                break;
+            }
+    }
+    for (int i = 0; i < set->file_count; i++)
+        if (set->files[i].split == split && parts[i].count == 0)
+            FAIL(err, BE_BAD_DATA, "%s: expected %s or %s in it, found neither; fetch it again",
+                 gzip_name(r), set->files[i].name, set->files[i].pickle);
+    return BE_OK;
+}
+
+static be_status load_archive(cifar_records *records, const catalog_set *set, dataset_split split,
+                              int64_t limit, const char *path, be_error *err)
+{
+    cifar_records parts[CATALOG_FILES_MAX] = {0};
+    gzip_reader *r = NULL;
+    TRY(gzip_open(&r, path, err));
+    be_status status = load_members(r, set, split, limit, parts, err);
+    for (int i = 0; i < set->file_count; i++) {
+        if (status == BE_OK) status = cifar_join(records, &parts[i], limit, err);
+        cifar_free(&parts[i]);
+    }
+    gzip_close(r);
+    return status;
+}
+
+static be_status load_batches(cifar_records *records, const catalog_set *set, dataset_split split,
+                              int64_t limit, const char *folder, be_error *err)
+{
+    for (int i = 0; i < set->file_count; i++) {
+        char path[FILE_PATH_BYTES];
+        gzip_reader *r = NULL;
+        if (set->files[i].split != split || !catalog_file_path(path, folder, &set->files[i]))
+            continue;
+        TRY(gzip_open(&r, path, err));
+        be_status status = cifar_append(r, limit, records, err);
+        gzip_close(r);
+        TRY(status);
+    }
+    return BE_OK;
+}
+
+/* Of the training files as many as there are, at least one; that some are not there is told. */
 static be_status load_cifar(be_dataset *d, const char *folder, int64_t limit, be_error *err)
 {
     const catalog_set *set = catalog_get(d->kind);
-    const catalog_file *first = NULL;
+    const catalog_file *missing = NULL;
     cifar_records records = {0};
-    be_status status = BE_OK;
-    int files = 0;
-    for (int i = 0; status == BE_OK && i < set->file_count; i++) {
-        const catalog_file *file = &set->files[i];
-        char path[FILE_PATH_BYTES];
-        if (file->split != d->split) continue;
-        if (!first) first = file;
-        if (!catalog_file_path(path, folder, file)) continue;
-        gzip_reader *r = NULL;
-        status = gzip_open(&r, path, err);
-        if (status == BE_OK) status = cifar_append(r, limit, &records, err);
-        gzip_close(r);
+    char path[FILE_PATH_BYTES];
+    int files = 0, there = 0;
+    for (int i = 0; i < set->file_count; i++) {
+        if (set->files[i].split != d->split) continue;
+        bool is_there = catalog_file_path(path, folder, &set->files[i]);
         files++;
+        there += is_there;
+        if (!is_there && !missing) missing = &set->files[i];
     }
+    gzip_reader *none = NULL;
+    bool archive = there < files && catalog_archive_path(path, folder, set);
+    if (!there && !archive) return open_file(&none, set, folder, missing, err); /* says which */
+    be_status status = archive ? load_archive(&records, set, d->split, limit, path, err)
+                               : load_batches(&records, set, d->split, limit, folder, err);
     d->images = records.images;
     d->labels = records.labels;
     d->count = records.count;
-    if (status != BE_OK || files > 0) return status;
-    gzip_reader *none = NULL;
-    return open_file(&none, set, folder, first, err); /* says which file is missing */
+    TRY(status);
+    if (there == files || archive) return BE_OK;
+    return arena_printf(d->arena, &d->note, err,
+                        "%s has %d of the %d files of %s that are expected, %s is not among them; "
+                        "'breakeven data get %s' fetches them",
+                        folder, there, files, set->title, missing->name, set->name);
 }
 
 static be_status generate(be_dataset *d, uint64_t seed, int64_t limit, be_error *err)

@@ -23,7 +23,9 @@ typedef struct be_dataset {
     dataset_split split;
     const char *name;   /* its id: "fashion-mnist", "shapes" */
     const char *source; /* "Fashion-MNIST, /path" or "generated shapes, seed 1" */
-    const char *note; /* NULL, or why a stand-in was generated and what to do: a warning to show */
+    /* NULL, or a warning to show: why a stand-in was generated, or which files are not there, and
+     * what to do. */
+    const char *note;
     bool generated;
     int64_t count;
     int channels, height, width, classes;

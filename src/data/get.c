@@ -67,8 +67,8 @@ static be_status is_right(const getter *g, const catalog_file *file, bool *right
     be_status status = sha256_unpacked(path, file->bytes, found, &bytes, &damage);
     if (status == BE_NO_MEMORY) FAIL(err, BE_NO_MEMORY, "%s", damage.text);
     *right = status == BE_OK && strcmp(found, file->sha256) == 0;
-    size_t length = strlen(path), ending = strlen(file->name);
-    if (!*right && strcmp(path + length - ending, file->name) == 0)
+    size_t length = strlen(path);
+    if (!*right && strcmp(path + length - 3, ".gz") != 0)
         FAIL(err, BE_BAD_DATA,
              "%s: expected the bytes that its publisher serves, found others; move the file away "
              "and fetch the set again",
@@ -207,13 +207,10 @@ be_status get_data_set(const catalog_set *set, const get_options *options, get_r
         FAIL(err, BE_USAGE,
              "expected a set that is published, found %s, which is generated wherever it is needed",
              set->name);
-    if (g.options->folder) {
+    if (g.options->folder)
         TRY(file_format_path(result->folder, err, "%s", g.options->folder));
-    } else {
-        char data[FILE_PATH_BYTES];
-        TRY(file_xdg(data, FILE_DATA, err));
-        TRY(file_format_path(result->folder, err, "%s/%s", data, set->folders[0]));
-    }
+    else
+        TRY(catalog_home(set, g.options->data_dir, result->folder, err));
     TRY(file_make_folders(result->folder, err));
     return set->archive.name ? get_archive(&g, err) : get_files(&g, err);
 }

@@ -18,10 +18,11 @@ typedef struct get_progress {
 } get_progress;
 
 typedef struct get_options {
-    const char *folder; /* NULL: the set's folder in the XDG data folder */
-    const char *mirror; /* files come from MIRROR/NAME/FILE; NULL: $BREAKEVEN_MIRROR, or else the
-                           publisher */
-    int stall_seconds;  /* 0: as in data/download.h */
+    const char *folder;   /* of the set; NULL: as catalog_home says */
+    const char *data_dir; /* of all sets, for catalog_home; may be NULL */
+    const char *mirror;   /* files come from MIRROR/NAME/FILE; NULL: $BREAKEVEN_MIRROR, or else the
+                             publisher */
+    int stall_seconds;    /* 0: as in data/download.h */
     bool (*progress)(void *context, const get_progress *progress); /* false stops; may be NULL */
     void *context;
 } get_options;

@@ -8,6 +8,7 @@
 
 #include "core/file.h"
 #include "core/memory.h"
+#include "data/foreign.h"
 
 #define INPUT_BYTES (128 * 1024)
 #define DEFLATE_RATIO_MAX 1032 /* 258 bytes from two bits */
@@ -38,10 +39,18 @@ static be_status fill(gzip_reader *r, be_error *err)
     return BE_OK;
 }
 
+be_status gzip_check_foreign(const gzip_reader *r, const char *wanted, be_error *err)
+{
+    return r->packed ? BE_OK : foreign_check(r->name, r->next, r->left, wanted, err);
+}
+
 static be_status start(gzip_reader *r, be_error *err)
 {
+    size_t length = strlen(r->name);
     TRY(fill(r, err));
     r->packed = r->left >= 2 && r->next[0] == 0x1f && r->next[1] == 0x8b;
+    if (!r->packed && length > 3 && strcmp(r->name + length - 3, ".gz") == 0)
+        return gzip_check_foreign(r, "a gzip file", err);
     if (!r->packed) return BE_OK;
     r->in_member = true;
     if (inflateInit2(&r->stream, 16 + MAX_WBITS) != Z_OK)

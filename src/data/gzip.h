@@ -14,6 +14,7 @@
 
 typedef struct gzip_reader gzip_reader;
 
+/* A file whose name ends in .gz and that is a web page or the like is BE_BAD_DATA. */
 BE_CHECKED be_status gzip_open(gzip_reader **out, const char *path, be_error *err);
 
 /* The same from memory that outlives the reader; `name` stands for the path in error texts. */
@@ -26,6 +27,10 @@ const char *gzip_name(const gzip_reader *r); /* path or name */
 /* An upper bound of the bytes that the whole source can hold once inflated: its size if plain, else
  * 1032 times its size (the limit of the deflate format). */
 int64_t gzip_most_bytes(const gzip_reader *r);
+
+/* BE_BAD_DATA if the source begins as a file of another kind does (data/foreign.h): `wanted` was
+ * expected.  Before anything is read; of a source that is gzip nothing is told. */
+BE_CHECKED be_status gzip_check_foreign(const gzip_reader *r, const char *wanted, be_error *err);
 
 /* Up to `room` bytes; *got < room at the end only.  A damaged stream or one cut short is
  * BE_BAD_DATA. */

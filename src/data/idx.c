@@ -19,6 +19,7 @@ static be_status read_header(gzip_reader *r, int rank, idx_array *out, int64_t *
 {
     unsigned char header[4 + 4 * IDX_RANK_MAX];
     MUST(rank >= 1 && rank <= IDX_RANK_MAX);
+    TRY(gzip_check_foreign(r, "an IDX file", err));
     TRY(gzip_read(r, header, 4, "the magic number of an IDX file", err));
     uint32_t magic = big_endian(header), wanted = IDX_UNSIGNED_BYTE << 8 | (uint32_t)rank;
     if (magic != wanted)

@@ -1,9 +1,11 @@
 /* Listing and verifying the files of data sets. */
 #include "data/inspect.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "data/cifar.h"
 #include "data/dataset.h"
 #include "data/sha256.h"
 
@@ -27,15 +29,26 @@ be_status inspect_list(const catalog_set *set, const char *data_dir, inspect_rep
         f->state = INSPECT_THERE;
         f->bytes = stat(f->path, &found) == 0 ? found.st_size : 0;
     }
+    if (out->place.found && !catalog_archive_path(out->archive, out->place.folder, set))
+        out->archive[0] = 0;
+    out->archive_bytes = *out->archive && stat(out->archive, &found) == 0 ? found.st_size : 0;
     return BE_OK;
+}
+
+bool inspect_is_incomplete(const inspect_report *report)
+{
+    bool missing = false;
+    for (int i = 0; i < report->set->file_count; i++)
+        missing |= report->files[i].state == INSPECT_MISSING;
+    return missing && !*report->archive;
 }
 
 /* The bytes of one file.  BE_NO_MEMORY alone is passed on: it says nothing about the file. */
 static be_status verify_file(inspect_file *f, be_error *err)
 {
     char sum[SHA256_TEXT_BYTES];
-    int64_t bytes = 0;
-    be_status status = sha256_unpacked(f->path, f->file->bytes, sum, &bytes, &f->problem);
+    int64_t bytes = 0, limit = f->file->pickle ? CIFAR_FILE_BYTES_MAX : f->file->bytes;
+    be_status status = sha256_unpacked(f->path, limit, sum, &bytes, &f->problem);
     if (status == BE_NO_MEMORY) FAIL(err, BE_NO_MEMORY, "%s", f->problem.text);
     if (status != BE_OK)
         f->state = INSPECT_DAMAGED;
@@ -45,6 +58,20 @@ static be_status verify_file(inspect_file *f, be_error *err)
     return BE_OK;
 }
 
+/* A part of a set trains without a word, so it may not pass for the whole. */
+static be_status check_count(const inspect_report *report, dataset_split split, int64_t found,
+                             be_error *err)
+{
+    const catalog_set *set = report->set;
+    int64_t expected = catalog_count(set, split);
+    if (found == expected) return BE_OK;
+    FAIL(err, BE_BAD_DATA,
+         "%s: expected the %" PRId64 " %s pictures of %s, found %" PRId64
+         "; 'breakeven data get %s' fetches what is missing",
+         report->place.folder, expected, split == SPLIT_TRAIN ? "training" : "test", set->title,
+         found, set->name);
+}
+
 static be_status verify_split(inspect_report *report, dataset_split split, be_error *err)
 {
     inspect_split *s = &report->splits[split];
@@ -52,9 +79,10 @@ static be_status verify_split(inspect_report *report, dataset_split split, be_er
     const dataset_options options = {.data_dir = report->place.folder};
     be_status status = dataset_open(report->set->kind, split, &options, &d, &s->problem);
     if (status == BE_NO_MEMORY) FAIL(err, BE_NO_MEMORY, "%s", s->problem.text);
-    s->good = status == BE_OK;
     s->count = d ? d->count : 0;
     dataset_close(d);
+    if (status == BE_OK) status = check_count(report, split, s->count, &s->problem);
+    s->good = status == BE_OK;
     report->good &= s->good;
     return BE_OK;
 }

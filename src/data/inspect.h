@@ -29,18 +29,23 @@ typedef struct inspect_file {
 } inspect_file;
 
 typedef struct inspect_split {
-    bool good;        /* it loads: all checks of data/dataset.h hold */
+    bool good;        /* it loads with as many pictures as the publisher's has */
     int64_t count;    /* pictures */
-    be_error problem; /* where it does not load */
+    be_error problem; /* where it does not */
 } inspect_split;
 
 typedef struct inspect_report {
     const catalog_set *set;
     catalog_place place; /* found: false if no file is there */
     inspect_file files[CATALOG_FILES_MAX];
+    char archive[FILE_PATH_BYTES]; /* that holds all of them; "": there is none */
+    int64_t archive_bytes;
     inspect_split splits[2]; /* by dataset_split; of verify only */
-    bool good;               /* verify: both splits load, and no file is damaged */
+    bool good; /* verify: both splits load with all their pictures, and no file is damaged */
 } inspect_report;
+
+/* Is a file missing, and no archive there that holds it? */
+bool inspect_is_incomplete(const inspect_report *report);
 
 /* Which files are there.  A generated set is always there and has none. */
 BE_CHECKED be_status inspect_list(const catalog_set *set, const char *data_dir, inspect_report *out,
