@@ -62,6 +62,14 @@ const char *ops_index_text(const be_shape *shape, int64_t i, char text[96])
     return text;
 }
 
+bool ops_is_listed(const char *list, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *at = list; at && *at; at += strcspn(at, ","), at += *at == ',')
+        if (strncmp(at, name, length) == 0 && (at[length] == ',' || !at[length])) return true;
+    return !list;
+}
+
 bool ops_is_updated(const be_op *op, int i)
 {
     for (int o = 0; o < op->outputs; o++)

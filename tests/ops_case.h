@@ -40,6 +40,9 @@ typedef struct ops_case {
 bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed, FILE *report);
 void ops_case_close(ops_case *c);
 
+/* Is the name in a list that is separated by commas?  NULL: every name is. */
+bool ops_is_listed(const char *list, const char *name);
+
 /* Does output o overwrite input i? */
 bool ops_is_updated(const be_op *op, int i);
 

@@ -1,12 +1,13 @@
 /* Every op that has kernels × every case × several group sizes, against the op's reference.
  *
- *     test_gpu_ops [--target TARGET] [--op NAME] [--case NAME] [--group N] [--seed N]
+ *     test_gpu_ops [--target TARGET] [--op NAME,... | --words] [--case NAME] [--group N] [--seed N]
  *
  * Targets: opencl (a device behind OpenCL; without one the test fails); host: the kernels as host C
  * under AddressSanitizer and UBSan, one work item a group; clblast: a device behind OpenCL with the
  * implementations on CLBlast; cuda and cudnn: NVIDIA's GPU with our kernels, or with the
  * implementations on cuDNN and cuBLASLt (or the fake device in its place). Without --target: opencl
- * and host.  The group size 0 is the one that the op wants.
+ * and host.  The group size 0 is the one that the op wants.  --words: the words of the dialect and
+ * the limits' kernels, and no op; --op: these ops, and nothing else.
  *
  * Nearly all of the time on a processor is PoCL's compiling, so PoCL is told to leave half of it:
  * its front end does not optimize (support_quick_kernels).  test_opencl_faults compiles as users
@@ -26,6 +27,7 @@ typedef struct options {
     const char *program, *target, *op, *one_case;
     int group;
     uint64_t seed;
+    bool words;
 } options;
 
 static struct {
@@ -140,8 +142,8 @@ static void run_target(const options *o, const target *t)
     if (!o->op && !((gpu_device *)t->device)->library)
         result(gpu_conformance_run(driver, group, reason, sizeof reason), name, reason);
     for (int g = 0; !o->op && g < t->group_count; g++) run_probes(t, t->groups[g]);
-    for (int i = 0; i < OP_COUNT; i++) {
-        if (!kernel_of(t, op_table[i]) || !is_wanted(o->op, op_table[i]->name)) continue;
+    for (int i = 0; i < OP_COUNT && !o->words; i++) {
+        if (!kernel_of(t, op_table[i]) || !ops_is_listed(o->op, op_table[i]->name)) continue;
         for (int k = 0; k < op_table[i]->case_count; k++)
             if (is_wanted(o->one_case, op_table[i]->cases[k].name)) run_case(o, t, op_table[i], k);
     }
@@ -149,10 +151,13 @@ static void run_target(const options *o, const target *t)
 
 static options parse(int argc, char **argv)
 {
-    static const struct option table[] = {
-        {"target", required_argument, NULL, 't'}, {"op", required_argument, NULL, 'o'},
-        {"case", required_argument, NULL, 'c'},   {"group", required_argument, NULL, 'g'},
-        {"seed", required_argument, NULL, 's'},   {0}};
+    static const struct option table[] = {{"target", required_argument, NULL, 't'},
+                                          {"op", required_argument, NULL, 'o'},
+                                          {"case", required_argument, NULL, 'c'},
+                                          {"group", required_argument, NULL, 'g'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {"words", no_argument, NULL, 'w'},
+                                          {0}};
     options o = {.program = argv[0], .seed = 1, .group = -1};
     for (int letter; (letter = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         if (letter == 't')
@@ -163,6 +168,8 @@ static options parse(int argc, char **argv)
             o.one_case = optarg;
         else if (letter == 'g')
             o.group = atoi(optarg);
+        else if (letter == 'w')
+            o.words = true;
         else if (letter == 's')
             o.seed = strtoull(optarg, NULL, 10);
         else

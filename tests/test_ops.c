@@ -1,8 +1,8 @@
 /* Every op × every case × every way to run it, against the op's reference; the references against
  * finite differences; and the comparer against planted faults.
  *
- *     test_ops [--op NAME] [--case NAME] [--isa NAME] [--library NAME] [--threads N] [--seed N]
- *              [--no-gradients]
+ *     test_ops [--op NAME,...] [--case NAME] [--isa NAME] [--library NAME] [--threads N] [--seed N]
+ *              [--no-gradients | --only-gradients]
  *
  * An op without cases fails, and so does an implementation that takes none of its op's cases. */
 #include <getopt.h>
@@ -16,7 +16,7 @@
 typedef struct options {
     const char *program, *op, *one_case, *isa, *library;
     int threads;
-    bool no_gradients;
+    bool no_gradients, only_gradients;
     uint64_t seed;
 } options;
 
@@ -102,6 +102,7 @@ static int open_ways(const options *o, way ways[WAYS])
                     .isa = w->isa, .library = w->library, .threads = w->threads};
                 if (!is_wanted(o->isa, w->isa) || !is_wanted(o->library, w->library)) continue;
                 if (o->threads && o->threads != w->threads) continue;
+                if (o->only_gradients) continue;
                 if (be_device_open("cpu", &asked, &w->device, &err) == BE_OK)
                     count++;
                 else if (l == 0 && t == 0)
@@ -219,7 +220,7 @@ static void run_op(session *s, int index)
     check_declaration(op, &s->count);
     for (int k = 0; k < op->case_count; k++)
         if (is_wanted(o->one_case, op->cases[k].name)) run_case(s, index, k, took);
-    for (int l = 0; l < LIBRARIES && !o->one_case; l++) {
+    for (int l = 0; l < LIBRARIES && !o->one_case && !o->only_gradients; l++) {
         if (!has_library[index][l] || !is_wanted(o->library, libraries[l])) continue;
         char name[160];
         notes n;
@@ -232,11 +233,15 @@ static void run_op(session *s, int index)
 
 static options parse(int argc, char **argv)
 {
-    static const struct option table[] = {
-        {"op", required_argument, NULL, 'o'},      {"case", required_argument, NULL, 'c'},
-        {"isa", required_argument, NULL, 'i'},     {"library", required_argument, NULL, 'l'},
-        {"threads", required_argument, NULL, 't'}, {"seed", required_argument, NULL, 's'},
-        {"no-gradients", no_argument, NULL, 'n'},  {0}};
+    static const struct option table[] = {{"op", required_argument, NULL, 'o'},
+                                          {"case", required_argument, NULL, 'c'},
+                                          {"isa", required_argument, NULL, 'i'},
+                                          {"library", required_argument, NULL, 'l'},
+                                          {"threads", required_argument, NULL, 't'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {"no-gradients", no_argument, NULL, 'n'},
+                                          {"only-gradients", no_argument, NULL, 'g'},
+                                          {0}};
     options o = {.program = argv[0], .seed = 1};
     for (int letter; (letter = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (letter) {
@@ -258,6 +263,9 @@ static options parse(int argc, char **argv)
         case 'n':
             o.no_gradients = true;
             break;
+        case 'g':
+            o.only_gradients = true;
+            break;
         case 's':
             o.seed = strtoull(optarg, NULL, 10);
             break;
@@ -273,8 +281,8 @@ int main(int argc, char **argv)
     session s = {.asked = parse(argc, argv)};
     int ways = open_ways(&s.asked, s.ways);
     s.ways[ways].device = NULL;
-    for (int i = 0; i < OP_COUNT && ways > 0; i++)
-        if (is_wanted(s.asked.op, op_table[i]->name)) run_op(&s, i);
+    for (int i = 0; i < OP_COUNT && (ways > 0 || s.asked.only_gradients); i++)
+        if (ops_is_listed(s.asked.op, op_table[i]->name)) run_op(&s, i);
     for (int w = 0; w < ways; w++) be_device_close(s.ways[w].device);
     for (int i = 0; i < OP_COUNT && !s.asked.op && !s.asked.no_gradients; i++)
         if (!s.reached[i]) printf("# no finite difference reaches %s\n", op_table[i]->name);
