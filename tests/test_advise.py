@@ -7,14 +7,16 @@ import unittest
 from cli_support import FORMATS, SMALL, FolderTest
 
 COUNT = 60000
+HERE = {"cpu": {"model": "AMD EPYC", "threads": 2}, "memory_bytes": 1 << 34}
 
 
 def record(engine, device, batch, step_s, start_s=0.1, **more):
     """A record of bench as advise reads it: a step known to ±1 %."""
     return {"schema": 1, "kind": "bench", "workload": "cnn-fashion", "mode": "train",
             "precision": "fp32", "data_on": "device", "engine": engine, "device": device,
-            "threads": 2, "batch": batch, "data_count": COUNT, "start_s": start_s, "prepare_s": 0.0,
-            "first_step_s": step_s, "peak_rss_bytes": 1 << 26, "error": None,
+            "threads": 2, "batch": batch, "data": "fashion-mnist", "data_count": COUNT,
+            "start_s": start_s, "prepare_s": 0.0, "first_step_s": step_s, "width": 1,
+            "peak_rss_bytes": 1 << 26, "status": "OK", "error": None, "environment": HERE,
             "step_s": {"median": step_s, "low": 0.99 * step_s, "high": 1.01 * step_s}, **more}
 
 
@@ -86,9 +88,12 @@ class AdviseTest(FolderTest):
             return record("native", "cpu", batch, 4e-5 * batch,
                           asked={"program": ["breakeven", "--library", "onednn"]})
 
-        points = [{"kind": "sweep", "schema": 1}] + [
+        points = [{"kind": "sweep", "schema": 1, "environment": HERE}] + [
             {"kind": "point", "x": b, "contenders": [processor(b), slower(b), card(b)]}
             for b in self.BATCHES]
+        for point in points[1:]:
+            for contender in point["contenders"]:
+                del contender["environment"]  # a sweep's file has it once
         answer = self.answer(points, "--batch", "64")
         self.assertEqual([c["device"] for c in answer["candidates"]], ["cpu", "cuda:0"])
         self.assertAlmostEqual(answer["candidates"][0]["step_s"]["point"], 2e-5 * 64)
@@ -109,7 +114,8 @@ class AdviseTest(FolderTest):
                  says=["no device here has a sensor", "--goal time"])
 
     def test_one_that_failed_is_out(self):
-        failed = {**card(64), "step_s": {"median": None}, "error": "its card was lost"}
+        failed = {**card(64), "step_s": {"median": None}, "status": "FAILED",
+                  "error": "its card was lost"}
         self.assertIn("native on cuda:0 is out: its card was lost",
                       self.text([processor(64), failed], "--batch", "64"))
         self.assertNotIn("is out", self.text([processor(64), failed, card(256)], "--batch", "64"))
@@ -125,11 +131,16 @@ class AdviseTest(FolderTest):
 
     def test_bad_files(self):
         path = self.path("bad.jsonl")
+        good = json.dumps(processor(64))
         cases = [(2, "", "records of cnn-fashion, found none"),
-                 (2, '{"a": 1}', "records of cnn-fashion, found none"),
+                 (1, '{"a": 1}', 'line 1, member "kind": expected "bench" or "point", found none'),
+                 (1, '{"kind": "epoch"}', 'expected "bench" or "point", found "epoch"'),
+                 (1, '{"kind": "point", "x": 8, "ratio": 2}', "take the file that it kept"),
                  (1, "{", 'line 1: expected a record in JSON'),
-                 (1, '{"a": 1}\nrubbish', 'line 2: expected a record in JSON'),
-                 (1, '[{"a": 1}', 'line 1: expected a record in JSON')]
+                 (1, good + "\n\nrubbish", 'line 3: expected a record in JSON'),
+                 (1, good + "\n7", "line 2: expected a record"),
+                 (1, '[{"a": 1}', 'line 1: expected a record in JSON'),
+                 (1, "[" + good + ", 7]", "record 2: expected a record (an object)")]
         for code, text, says in cases:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
@@ -140,6 +151,80 @@ class AdviseTest(FolderTest):
                  says=["batch 512: expected one between the batches that were measured"])
         self.bad(2, "advise", "cnn-fashion", "--epochs", "1", "--steps", "1",
                  says=["give one of them"])
+
+    @staticmethod
+    def changed(path, value):
+        """A record with one member changed; without it if the value is ...."""
+        changed = json.loads(json.dumps(processor(64)))
+        *outer, name = path.split(".")
+        inner = changed
+        for word in outer:
+            inner = inner.setdefault(word, {})
+        inner[name] = value
+        if value is ...:
+            del inner[name]
+        return changed
+
+    WRONG = [("schema", 2), ("schema", ...), ("schema", "1"), ("status", "GOOD"), ("status", ...),
+             ("status", 7), ("error", "it failed"), ("step_s.median", -1e-3), ("step_s.median", 0),
+             ("step_s.median", 1e9), ("step_s.median", "1e-3"), ("step_s.median", None),
+             ("step_s.low", 1), ("step_s", None), ("start_s", -1), ("first_step_s", 1e300),
+             ("samples_per_s", 12), ("batch", 64.5), ("batch", 0), ("batch", True),
+             ("threads", -3), ("workload", None), ("workload", 1), ("engine", ""), ("device", []),
+             ("data_count", "many"), ("peak_rss_bytes", -1), ("energy_per_step_j", -2),
+             ("blocks", [1e-3, -1e-3]), ("blocks", ["x"]), ("blocks", 3), ("blocks", [1, 2]),
+             ("environment", ...), ("environment.cpu.threads", 0), ("width", 0)]
+
+    def test_what_no_bench_wrote_is_not_believed(self):
+        path = self.path("records.jsonl")
+        for member, value in self.WRONG:
+            with self.subTest(member=member, value=value):
+                with open(path, "w", encoding="utf-8") as file:
+                    for r in (processor(16), self.changed(member, value)):
+                        file.write(json.dumps(r) + "\n")
+                says = [f"{path}, line 2, member \"{member.split('.')[0]}", "expected", "found"]
+                self.bad(1, "advise", "cnn-fashion", "--batch", "32", "--from", path, says=says)
+        for value in ("NaN", "Infinity", "1e999"):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(json.dumps(processor(64)).replace("0.1", value))
+            self.bad(1, "advise", "cnn-fashion", "--from", path, says=["line 1"])
+
+    def test_what_cannot_be_put_together(self):
+        """Two machines, two cards, two data sets; a failure and other models are left aside."""
+        path = self.path("records.jsonl")
+        other = {"cpu": {"model": "Xeon", "threads": 16}, "memory_bytes": 1 << 37}
+        cases = [([processor(16), processor(64, environment=other)],
+                  ["line 2: expected records of one machine, AMD EPYC with 2 threads and 16.0 GiB "
+                   "as in", "found Xeon with 16 threads"]),
+                 ([card(16, device_name="H200"), card(64, device_name="A100")],
+                  ['line 2: expected device cuda:0 to be "H200"', 'found "A100"']),
+                 ([processor(16), processor(64, data_count=200)],
+                  ["line 2: expected the 60000 pictures", "found the 200"])]
+        for records, says in cases:
+            with open(path, "w", encoding="utf-8") as file:
+                file.writelines(json.dumps(r) + "\n" for r in records)
+            self.bad(1, "advise", "cnn-fashion", "--batch", "32", "--from", path, says=says)
+        lost = {**card(64), "status": "FAILED", "error": "lost", "step_s": {"median": 1e-9}}
+        wide = record("torch", "cpu", 64, 1e-6, width=4)
+        answer = self.answer([processor(64), lost, wide], "--batch", "64")
+        self.assertEqual([c["engine"] + c["device"] for c in answer["candidates"]], ["nativecpu"])
+        answer = self.answer([processor(64), wide], "--batch", "64", "--width", "4")
+        self.assertEqual([c["engine"] for c in answer["candidates"]], ["torch"])
+
+    def test_how_a_file_may_look(self):
+        lines = [json.dumps(processor(b)) for b in (16, 64)]
+        texts = ["\n".join(lines), "\ufeff" + "\r\n".join(lines) + "\r\n",
+                 "\n\n" + lines[0] + "\n  \r\n" + lines[1] + "\n\n",
+                 "\ufeff\n[" + ",\n".join(lines) + "]\r\n",
+                 "\n".join(lines + ['{"kind": "advice"}'])]
+        path = self.path("records.jsonl")
+        for text in texts:
+            with open(path, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+            self.good("advise", "cnn-fashion", "--batch", "32", "--from", path)
+        with open(path, encoding="utf-8") as file:
+            out = self.good("advise", "cnn-fashion", "--batch", "32", "--from", "-", stdin=file)
+        self.assertIn("this is from standard input", " ".join(out.split()))
 
     def test_it_measures_by_itself(self):
         out = json.loads(self.good("advise", "mlp-mnist", "--engine", "native", "--threads", "1",

@@ -7,15 +7,13 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/measurement.h"
-#include "core/file.h"
-#include "core/memory.h"
+#include "protocol/protocol.h"
 #include "report/advice.h"
 #include "run/candidates.h"
 
 #define MAX_TIME_S 3.0    /* of each contender at the batch that was asked for */
 #define AROUND_TIME_S 1.0 /* of the best two at the batches around it */
-#define RECORDS_MAX_BYTES ((size_t)1 << 28)
-#define AROUND_FACTOR 4 /* how far those are away */
+#define AROUND_FACTOR 4   /* how far those are away */
 
 typedef struct advise_command {
     const cli_options *cli;
@@ -23,7 +21,8 @@ typedef struct advise_command {
     int64_t batch;
     double pictures, epochs; /* epochs: NAN where steps were asked for */
     advice_question question;
-    json_t *records;
+    json_t *records; /* that were measured now; NULL: they came from a file */
+    record_set set;
     candidates candidates;
     advice_choice choice;
 } advise_command;
@@ -69,16 +68,24 @@ static void ask(advise_command *c, double count)
 
 /* ---------------------------------------------------------------- evidence */
 
-static void choose(advise_command *c)
+static be_status choose(advise_command *c, be_error *err)
 {
-    json_t *like = json_pack("{s:s, s:s, s:s, s:s}", "workload", c->workload->name, "mode", "train",
-                             "precision", "fp32", "data_on",
-                             c->cli->value[OPTION_DATA_ON].text ? c->cli->value[OPTION_DATA_ON].text
-                                                                : "device");
-    candidates_collect(&c->candidates, c->records, like);
-    json_decref(like);
+    const char *data_on = c->cli->value[OPTION_DATA_ON].text;
+    workload_variant variant = cli_variant(c->cli);
+    record_measured like = {.workload = c->workload->name,
+                            .mode = "train",
+                            .precision = "fp32",
+                            .data_on = data_on ? data_on : "device",
+                            .width = variant.times ? variant.times : 1,
+                            .size = variant.size ? variant.size : -1};
+    if (c->records) {
+        record_set_free(&c->set);
+        TRY(record_set_take(&c->set, c->records, err));
+    }
+    candidates_collect(&c->candidates, &c->set, &like);
     candidates_estimate(&c->candidates, &c->question);
     candidates_choose(&c->candidates, &c->question, &c->choice);
+    return BE_OK;
 }
 
 /* The contender that made the records of a candidate. */
@@ -86,9 +93,9 @@ static int contender_of(const measurement *m, const candidate *of)
 {
     for (int i = 0; i < m->plan.contender_count; i++) {
         const bench_contender *who = &m->plan.contenders[i];
-        if (strcmp(who->engine->name, report_string(of->record, "engine")) == 0 &&
-            strcmp(who->device, report_string(of->record, "device")) == 0 &&
-            who->threads == (int)report_real(of->record, "asked.threads"))
+        if (strcmp(who->engine->name, of->record->engine) == 0 &&
+            strcmp(who->device, of->record->device) == 0 &&
+            who->threads == of->record->asked_threads)
             return i;
     }
     return -1;
@@ -121,74 +128,40 @@ static be_status measure(advise_command *c, measurement *m, be_error *err)
     TRY(measurement_begin(m, c->workload, err));
     ask(c, (double)m->set->count);
     TRY(measurement_run(m, &point, c->records, err));
-    choose(c);
+    TRY(choose(c, err));
     if (c->choice.second < 0) return BE_OK;
     TRY(measure_around(c, m, err));
-    choose(c);
-    return BE_OK;
+    return choose(c, err);
 }
 
-/* One line of the file, or the whole of it where it is a list. */
-static be_status add_records(advise_command *c, const char *text, size_t length, int line,
-                             be_error *err)
+/* An epoch is so many pictures: records of two numbers of them answer two questions. */
+static be_status check_pictures(const record_measured *first, const record_measured *r,
+                                be_error *err)
 {
-    json_error_t error;
-    const char *path = c->cli->value[OPTION_FROM].text;
-    json_t *found = json_loadb(text, length, 0, &error);
-    if (!found)
-        FAIL(err, BE_BAD_DATA,
-             "%s, line %d: expected a record in JSON ('breakeven bench … --format jsonl'), found "
-             "\"%.40s\"; write the file again",
-             path, line, text);
-    /* A point of a sweep has the records of its contenders. */
-    json_t *point = json_object_get(found, "contenders");
-    if (json_is_array(found))
-        json_array_extend(c->records, found);
-    else if (json_is_array(point))
-        json_array_extend(c->records, point);
-    else
-        json_array_append(c->records, found);
-    json_decref(found);
-    return BE_OK;
-}
-
-/* Records that bench or sweep wrote: one a line, or a list of them. */
-static be_status read_records(advise_command *c, const char *path, be_error *err)
-{
-    void *memory = NULL;
-    size_t length = 0;
-    be_status status = BE_OK;
-    TRY(file_read(&memory, &length, path, RECORDS_MAX_BYTES, err));
-    char *text = memory;
-    if (*text == '[') {
-        status = add_records(c, text, length, 1, err);
-    } else {
-        int line = 1;
-        for (char *at = text, *end; status == BE_OK && *at; at = end + (*end == '\n'), line++) {
-            end = at + strcspn(at, "\n");
-            char after = *end;
-            *end = 0;
-            if (end > at) status = add_records(c, at, (size_t)(end - at), line, err);
-            *end = after;
-        }
-    }
-    memory_free(text);
-    return status;
+    char place[300], before[300], names[2][81];
+    if (r->data_count == first->data_count && strcmp(r->data, first->data) == 0) return BE_OK;
+    FAIL(err, BE_BAD_DATA,
+         "%s: expected the %" PRId64 " pictures of %s as in %s, found the %" PRId64
+         " of %s; give the records of each data set apart",
+         record_place_text(&r->place, place), first->data_count,
+         protocol_clean_text(first->data, strlen(first->data), false, names[0], sizeof names[0]),
+         record_place_text(&first->place, before), r->data_count,
+         protocol_clean_text(r->data, strlen(r->data), false, names[1], sizeof names[1]));
 }
 
 static be_status take_records(advise_command *c, const char *path, be_error *err)
 {
-    json_t *record;
-    size_t i;
-    TRY(read_records(c, path, err));
-    json_array_foreach(c->records, i, record)
-    {
-        if (isnan(report_real(record, "data_count")) ||
-            strcmp(report_string(record, "workload"), c->workload->name) != 0)
-            continue;
-        ask(c, report_real(record, "data_count"));
-        choose(c);
-        return BE_OK;
+    const record_measured *first = NULL;
+    TRY(record_set_read(&c->set, path, err));
+    for (size_t i = 0; i < c->set.count; i++) {
+        const record_measured *r = &c->set.list[i];
+        if (r->data_count < 0 || strcmp(r->workload, c->workload->name) != 0) continue;
+        if (first) TRY(check_pictures(first, r, err));
+        if (!first) first = r;
+    }
+    if (first) {
+        ask(c, (double)first->data_count);
+        return choose(c, err);
     }
     FAIL(err, BE_USAGE,
          "%s: expected records of %s, found none; measure it first: 'breakeven bench %s --batch "
@@ -209,14 +182,14 @@ static json_t *candidate_json(const advise_command *c, int i)
     const candidate *of = &c->candidates.list[i];
     const advice_estimate *e = &of->estimate;
     json_t *object = json_pack(
-        "{s:O?, s:O?, s:O?, s:O?, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o}", "engine",
-        json_object_get(of->record, "engine"), "device", json_object_get(of->record, "device"),
-        "device_name", json_object_get(of->record, "device_name"), "threads",
-        json_object_get(of->record, "threads"), "step_s", interval_json(&e->step_s), "start_s",
-        interval_json(&of->advice.start_s), "total_s", interval_json(&e->total_s), "energy_j",
-        report_json_real(e->energy_j), "memory_bytes", report_json_real(e->memory_bytes),
-        "measured", e->measured, "in_range", e->in_range, "fits", e->fits, "held_out",
-        report_json_real(e->held_out));
+        "{s:s, s:s, s:O?, s:O?, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o}", "engine",
+        of->record->engine, "device", of->record->device, "device_name",
+        json_object_get(of->record->json, "device_name"), "threads",
+        json_object_get(of->record->json, "threads"), "step_s", interval_json(&e->step_s),
+        "start_s", interval_json(&of->advice.start_s), "total_s", interval_json(&e->total_s),
+        "energy_j", report_json_real(e->energy_j), "memory_bytes",
+        report_json_real(e->memory_bytes), "measured", e->measured, "in_range", e->in_range, "fits",
+        e->fits, "held_out", report_json_real(e->held_out));
     json_object_set_new(object, "standing",
                         i == c->choice.best     ? json_string("best")
                         : i == c->choice.second ? json_string("runner-up")
@@ -236,23 +209,25 @@ static json_t *candidates_json(const advise_command *c)
 }
 
 /* Failed, and measured at no other batch either. */
-static bool is_out(const advise_command *c, const json_t *record)
+static bool is_out(const advise_command *c, const record_measured *record)
 {
     for (int i = 0; i < c->candidates.count; i++)
         if (candidates_same_place(c->candidates.list[i].record, record)) return false;
-    return *report_string(record, "error");
+    return record->status != BE_OK && strcmp(record->workload, c->workload->name) == 0;
 }
 
 static json_t *failed_json(const advise_command *c)
 {
-    json_t *list = json_array(), *record;
-    size_t i;
-    json_array_foreach(c->records, i, record) if (is_out(c, record)) json_array_append_new(
-        list,
-        json_pack("{s:O?, s:O?, s:O?, s:O?, s:O?}", "engine", json_object_get(record, "engine"),
-                  "device", json_object_get(record, "device"), "threads",
-                  json_object_get(record, "threads"), "batch", json_object_get(record, "batch"),
-                  "error", json_object_get(record, "error")));
+    static const char *const members[] = {"engine", "device", "threads", "batch", "error"};
+    json_t *list = json_array();
+    for (size_t i = 0; i < c->set.count; i++) {
+        const record_measured *record = &c->set.list[i];
+        if (!is_out(c, record)) continue;
+        json_t *out = json_object();
+        for (size_t k = 0; k < sizeof members / sizeof *members; k++)
+            json_object_set(out, members[k], json_object_get(record->json, members[k]));
+        json_array_append_new(list, out);
+    }
     return list;
 }
 
@@ -318,20 +293,26 @@ json_t *advise_from(const cli_options *options, const workload *w, int64_t batch
                     const json_t *records)
 {
     static advise_command c; /* large */
+    be_error err = {0};
     c = (advise_command){
         .cli = options, .workload = w, .batch = batch, .records = (json_t *)records};
     ask(&c, report_real(json_array_get(records, 0), "data_count"));
-    choose(&c);
-    return c.choice.best >= 0 ? advice_json(&c) : NULL;
+    be_status status = choose(&c, &err);
+    if (status != BE_OK) cli_note(options, "there is no advice: %s", err.text);
+    json_t *advice = status == BE_OK && c.choice.best >= 0 ? advice_json(&c) : NULL;
+    record_set_free(&c.set);
+    return advice;
 }
 
 be_status cmd_advise(const cli_options *options, be_error *err)
 {
     static advise_command c; /* both are large */
     static measurement m;
-    c = (advise_command){.cli = options, .records = json_array()};
+    c = (advise_command){.cli = options};
+    if (!options->value[OPTION_FROM].given) c.records = json_array();
     be_status status = advise(&c, &m, err);
     if (m.cli) measurement_close(&m);
+    record_set_free(&c.set);
     json_decref(c.records);
     return status;
 }

@@ -183,7 +183,9 @@ static void say_basis(const json_t *advice, const json_t *best, FILE *out)
     sentence p = {0};
     double error = report_real(best, "held_out");
     const char *from = report_string(advice, "from");
-    if (*from) sentence_add(&p, "Nothing was measured now: this is from %s. ", from);
+    if (*from)
+        sentence_add(&p, "Nothing was measured now: this is from %s. ",
+                     strcmp(from, "-") ? from : "standard input");
     if (!json_is_true(json_object_get(best, "measured"))) {
         sentence_add(
             &p, "Batch %.0f was not measured; its step is interpolated between batches that were",

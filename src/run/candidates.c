@@ -5,43 +5,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double real_of(const json_t *object, const char *name)
+static bool is_cpu(const record_measured *r)
 {
-    const json_t *value = json_object_get(object, name);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+    return strcmp(r->device, "cpu") == 0;
 }
 
-static bool is_cpu(const json_t *record)
+static bool same(const char *a, const char *b)
 {
-    const char *device = json_string_value(json_object_get(record, "device"));
-    return device && strcmp(device, "cpu") == 0;
+    return strcmp(a, b) == 0;
 }
 
-static bool same(const json_t *a, const json_t *b, const char *name)
+/* Of one training, width and size of its model included. */
+static bool is_alike(const record_measured *a, const record_measured *b)
 {
-    const json_t *mine = json_object_get(a, name), *other = json_object_get(b, name);
-    return mine || other ? json_equal(mine, other) : true;
+    return same(a->workload, b->workload) && same(a->mode, b->mode) &&
+           same(a->precision, b->precision) && same(a->data_on, b->data_on) &&
+           a->width == b->width && a->size == b->size;
 }
 
-static bool is_alike(const json_t *a, const json_t *b)
+bool candidates_same_place(const record_measured *a, const record_measured *b)
 {
-    return same(a, b, "workload") && same(a, b, "mode") && same(a, b, "precision") &&
-           same(a, b, "data_on");
-}
-
-bool candidates_same_place(const json_t *a, const json_t *b)
-{
-    return same(a, b, "engine") && same(a, b, "device");
+    return same(a->engine, b->engine) && same(a->device, b->device);
 }
 
 /* Also of one library: the runner's words say which. */
-static bool same_setting(const json_t *a, const json_t *b)
+static bool same_setting(const record_measured *a, const record_measured *b)
 {
-    return candidates_same_place(a, b) && same(a, b, "threads") &&
-           same(json_object_get(a, "asked"), json_object_get(b, "asked"), "program");
+    bool program = a->program && b->program ? json_equal(a->program, b->program) == 1
+                                            : a->program == b->program;
+    return candidates_same_place(a, b) && a->threads == b->threads && program;
 }
 
-static candidate *find(candidates *c, const json_t *record)
+static double known(int64_t count)
+{
+    return count < 0 ? (double)NAN : (double)count;
+}
+
+static candidate *find(candidates *c, const record_measured *record)
 {
     for (int i = 0; i < c->count; i++)
         if (same_setting(c->list[i].record, record)) return &c->list[i];
@@ -57,19 +57,16 @@ static int by_batch(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void add_sample(candidate *of, const json_t *record)
+static void add_sample(candidate *of, const record_measured *record)
 {
-    const json_t *step = json_object_get(record, "step_s");
-    advice_sample sample = {
-        .batch = real_of(record, "batch"),
-        .step_s = {real_of(step, "median"), real_of(step, "low"), real_of(step, "high")},
-        .step_j = real_of(record, "energy_per_step_j"),
-        .memory_bytes = real_of(record, "device_memory_bytes"),
-    };
+    advice_sample sample = {.batch = (double)record->batch,
+                            .step_s = record->step_s,
+                            .step_j = record->energy_per_step_j,
+                            .memory_bytes = known(record->device_memory_bytes)};
     if (isnan(sample.memory_bytes) && is_cpu(record))
-        sample.memory_bytes = real_of(record, "peak_rss_bytes");
-    double start_s = real_of(record, "start_s") + real_of(record, "prepare_s") +
-                     fmax(real_of(record, "first_step_s") - sample.step_s.point, 0);
+        sample.memory_bytes = known(record->peak_rss_bytes);
+    double start_s =
+        record->start_s + record->prepare_s + fmax(record->first_step_s - sample.step_s.point, 0);
     of->record = record;
     if (!isnan(start_s) && of->start_count < CANDIDATE_BATCHES_MAX)
         of->starts_s[of->start_count++] = start_s;
@@ -95,26 +92,23 @@ static stats_interval start_of(candidate *of)
     return start;
 }
 
-void candidates_collect(candidates *out, const json_t *records, const json_t *like)
+void candidates_collect(candidates *out, const record_set *set, const record_measured *like)
 {
-    size_t i;
-    json_t *record;
     out->count = 0;
-    json_array_foreach(records, i, record)
-    {
-        bool measured = !isnan(real_of(json_object_get(record, "step_s"), "median"));
+    for (size_t i = 0; i < set->count; i++) {
+        const record_measured *record = &set->list[i];
+        bool measured = !isnan(record->step_s.point);
         candidate *of = measured && is_alike(record, like) ? find(out, record) : NULL;
         if (of) add_sample(of, record);
     }
     for (int c = 0; c < out->count; c++) {
         candidate *of = &out->list[c];
-        const json_t *machine = json_object_get(of->record, "environment");
+        bool cpu = is_cpu(of->record);
         of->advice = (advice_candidate){
             .start_s = start_of(of),
             .samples = of->samples,
             .count = of->count,
-            .memory_limit_bytes =
-                is_cpu(of->record) ? real_of(machine, "memory_bytes") : (double)NAN,
+            .memory_limit_bytes = cpu ? known(of->record->machine.memory_bytes) : (double)NAN,
         };
     }
 }

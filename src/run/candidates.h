@@ -1,19 +1,18 @@
 /* From the records of measurements to the candidates of an advice: an engine on a device with
  * its threads and library, and what it took at each measured batch.
  *
- * Borrows the records.  Reads JSON, measures nothing, prints nothing. */
+ * Borrows the records.  Measures nothing, prints nothing. */
 #ifndef RUN_CANDIDATES_H
 #define RUN_CANDIDATES_H
 
-#include <jansson.h>
-
 #include "measure/advice.h"
+#include "run/record_read.h"
 
 #define CANDIDATES_MAX 64
 #define CANDIDATE_BATCHES_MAX 64
 
 typedef struct candidate {
-    const json_t *record; /* the newest of its records: who it is */
+    const record_measured *record; /* the newest of its records: who it is */
     advice_candidate advice;
     advice_estimate estimate;
     int count, start_count;
@@ -26,13 +25,13 @@ typedef struct candidates {
     candidate list[CANDIDATES_MAX];
 } candidates;
 
-/* Take the records (run/record.h) of this workload, mode and precision that have a speed; of
+/* Take the records of this workload, mode, precision, width and size that have a speed; of
  * several at one batch the last.  A start-up that was seen several times lies between the least and
  * the most of them. */
-void candidates_collect(candidates *out, const json_t *records, const json_t *like);
+void candidates_collect(candidates *out, const record_set *set, const record_measured *like);
 
 /* Whether two records are of one engine on one device. */
-bool candidates_same_place(const json_t *a, const json_t *b);
+bool candidates_same_place(const record_measured *a, const record_measured *b);
 
 /* Estimate each one, and of those that differ by their threads or library alone keep the one that
  * is best by the goal. */

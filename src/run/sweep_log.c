@@ -10,6 +10,7 @@
 
 #include "core/clock.h"
 #include "core/memory.h"
+#include "run/record_read.h"
 
 #define LOG_MAX ((size_t)256 << 20)
 
@@ -133,6 +134,9 @@ static be_status read_log(const sweep_log *log, sweep_log_content *out, be_error
              "%s: expected the header of a sweep in its first line, found none; name another file",
              log->path);
     json_array_remove(out->records, 0);
+    for (size_t i = 0; i < json_array_size(out->records); i++)
+        TRY(record_check_sweep_line(json_array_get(out->records, i), out->header, log->path, i + 2,
+                                    err));
     out->damaged = good < count;
     if (ftruncate(log->fd, (off_t)good) != 0 || lseek(log->fd, 0, SEEK_END) < 0)
         return file_error(err, "cut", log->path, errno);

@@ -1,7 +1,8 @@
 /* The file of a sweep: a header and one record a line, each written as soon as it is measured.
  *
  * Owns the open file, which stays locked: two sweeps cannot write one file.  A last line that was
- * cut by a kill is taken away when the file is opened again.  Knows no member of a record. */
+ * cut by a kill is taken away when the file is opened again.  What is read back is checked
+ * (run/record_read.h). */
 #ifndef RUN_SWEEP_LOG_H
 #define RUN_SWEEP_LOG_H
 
