@@ -10,7 +10,7 @@ be_status contest_open(contest *c, const char *name, be_error *err)
     TRY(dataset_open(kind, SPLIT_TRAIN, &data, &c->set, err));
     c->options = (material_options){.workload = w, .set = c->set, .seed = 42};
     TRY(material_new(&c->material, &c->options, err));
-    gate_options asking = {.material = &c->options, .folder = c->material.folder};
+    gate_options asking = {.material = &c->options, .folder = c->material.folder.path};
     return gate_new(&c->gate, &asking, err);
 }
 

@@ -5,6 +5,7 @@ on a device.
 """
 import contextlib
 import math
+import os
 import platform
 import subprocess
 
@@ -111,6 +112,7 @@ class Job:
     def read_data(self, request):
         """(images [N, C, H, W], labels, order); from here on `next_rows` knows the batches."""
         path = member(request, "data", str)
+        self.folder = os.path.dirname(path)  # the conductor removes it with all that is in it
         images, labels, order = load_images(path, self.workload, self.shape, True)
         self.usable = len(order) - len(order) % self.batch
         if self.usable == 0:

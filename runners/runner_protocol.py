@@ -4,11 +4,15 @@ Owns what is the same for every engine: standard output, the request loop, the e
 the reading of a request's members.  It uses the standard library alone, so that a runner whose
 engine is missing can still say so.  It may know no engine.
 """
+import contextlib
+import ctypes
 import json
 import math
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import traceback
 
 SCHEMA = 1
@@ -35,9 +39,45 @@ def claim_stdout():
     return answers
 
 
+_folders = set()  # temporary ones that are in use
+
+
+@contextlib.contextmanager
+def temporary_folder(place):
+    """A folder that goes at the end, however it comes; in `place` if it can be written."""
+    place = place if os.access(place, os.W_OK) else None
+    folder = tempfile.mkdtemp(prefix="breakeven-profile-", dir=place)
+    _folders.add(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _folders.discard(folder)
+
+
+def _end(number, _frame=None):
+    for folder in list(_folders):
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(128 + number)
+
+
 def exit_on_interrupt():
-    """An interrupt ends a runner quietly, also where a library would swallow the exception."""
-    signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+    """An interrupt ends a runner quietly, also where a library would swallow the exception; so does
+    the end of its conductor, in the middle of a long request too (elsewhere than on Linux, only its
+    input ends with it)."""
+    signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGTERM, _end)
+    conductor = os.getppid()
+
+    # The system sends it at the end of the thread that started us, which may be one of several.
+    def look_for_conductor(_number, _frame):
+        if os.getppid() != conductor:
+            _end(signal.SIGTERM)
+
+    signal.signal(signal.SIGUSR2, look_for_conductor)
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, int(signal.SIGUSR2), 0, 0, 0)
 
 
 def member(request, name, kind, default=REQUIRED, least=None, choices=None):

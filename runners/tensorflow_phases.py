@@ -8,11 +8,11 @@ import collections
 import glob
 import os
 import re
-import tempfile
 import time
 
 import tensorflow as tf
 
+import runner_protocol
 import tensorflow_libraries as libraries
 
 PHASES = ("data", "upload", "forward", "backward", "optimizer", "loss_read", "idle_host",
@@ -26,10 +26,10 @@ _LAYER = re.compile(r"/((?:conv|fc)\d+)(?:_\d+)?/")
 Event = collections.namedtuple("Event", "name start_ps end_ps line")
 
 
-def record(work):
-    """Do the work under the profiler; its planes: name → list of events."""
+def record(work, place):
+    """Do the work under the profiler, which writes in `place`; its planes: name → list of events."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
-    with tempfile.TemporaryDirectory(prefix="breakeven-profile-") as folder:
+    with runner_protocol.temporary_folder(place) as folder:
         tf.profiler.experimental.start(folder)
         try:
             work()
@@ -142,7 +142,7 @@ def measure(session, steps):
 
     kept = session.keep()
     try:
-        planes = record(work)
+        planes = record(work, session.folder)
     finally:
         session.put_back(kept)
     if session.device == libraries.CPU:

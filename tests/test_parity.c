@@ -271,7 +271,7 @@ static void material_is_what_training_begins_with(void **state)
     memory_free(images);
     memory_free(labels);
     char folder[FILE_PATH_BYTES];
-    snprintf(folder, sizeof folder, "%s", m.folder);
+    snprintf(folder, sizeof folder, "%s", m.folder.path);
     assert_true(file_is_folder(folder));
     material_free(&m);
     material_free(&m);

@@ -33,7 +33,7 @@ static int set_up(void **state)
     ASSERT_OK(dataset_open(DATASET_SHAPES, SPLIT_TRAIN, &data, &f->set, &err));
     f->options = (material_options){.workload = &workload_cnn_fashion, .set = f->set, .seed = 11};
     ASSERT_OK(material_new(&f->material, &f->options, &err));
-    gate_options gate = {.material = &f->options, .folder = f->material.folder};
+    gate_options gate = {.material = &f->options, .folder = f->material.folder.path};
     ASSERT_OK(gate_new(&f->gate, &gate, &err));
     gate.infer = true;
     ASSERT_OK(gate_new(&f->infer, &gate, &err));

@@ -9,6 +9,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -30,6 +31,35 @@ class ServeTest(unittest.TestCase):
         self.assertEqual((refused["ok"], refused["status"]), (False, "UNAVAILABLE"))
         self.assertIn("an engine that knows 'measure'", refused["error"])
         self.assertTrue(ended["ok"])
+
+
+# A runner in the middle of a long request, with a temporary folder, whose conductor is killed.
+ORPHAN = """
+import os, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+import runner_protocol
+parent = os.getpid()
+if os.fork() == 0:
+    runner_protocol.exit_on_interrupt()
+    with runner_protocol.temporary_folder(sys.argv[2]) as folder:
+        open(os.path.join(folder, "x"), "w").close()
+        open(os.path.join(sys.argv[2], "ready"), "w").close()
+        while True:
+            time.sleep(1)
+while not os.path.exists(os.path.join(sys.argv[2], "ready")):
+    time.sleep(0.01)
+os.kill(parent, signal.SIGKILL)
+"""
+
+
+class OrphanTest(unittest.TestCase):
+    @unittest.skipUnless(sys.platform == "linux", "elsewhere a runner ends with its input alone")
+    def test_a_runner_ends_with_its_conductor(self):
+        with tempfile.TemporaryDirectory() as folder:
+            # The runner has standard output too: it is at its end when both are gone.
+            subprocess.run([sys.executable, "-c", ORPHAN, os.path.join(ROOT, "runners"), folder],
+                           stdout=subprocess.PIPE, timeout=60, check=False)
+            self.assertEqual(os.listdir(folder), ["ready"])
 
 
 @unittest.skipIf(NO_NUMPY, NO_NUMPY)

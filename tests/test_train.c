@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/memory.h"
 #include "data/order.h"
@@ -143,6 +144,67 @@ static void allocations_may_fail(void **state)
     be_error err = {0};
     assert_true(support_fail_each_allocation(open_and_step, f, 3000) > 20);
     ASSERT_OK(open_and_step(f, &err));
+}
+
+/* ---------------------------------------------------------------- one folder, one training */
+
+static void a_folder_is_one_trainings(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    trainer first, second;
+    char folder[FILE_PATH_BYTES], lock[FILE_PATH_BYTES], process[64];
+    f->options.folder = checkpoints_of(f, folder);
+    support_path(lock, sizeof lock, folder, "mlp-mnist.lock");
+    snprintf(process, sizeof process, "that of process %ld since 20", (long)getpid());
+    ASSERT_OK(trainer_open(&first, &f->options, &err));
+    ASSERT_FAILS(trainer_open(&second, &f->options, &err), BE_FAILED, folder,
+                 "expected no other training of this network there", process, "wait for its end",
+                 "stop it", "--checkpoint");
+    trainer_close(&first);
+    assert_false(file_is_folder(folder)); /* nothing was saved */
+    ASSERT_OK(file_make_folders(folder, &err));
+    support_write_file(lock, "1 1700000000 elsewhere\n", 23); /* a dead one's */
+    ASSERT_OK(trainer_open(&second, &f->options, &err));
+    ASSERT_OK(trainer_run(&second, &err));
+    trainer_close(&second);
+    trainer_close(&second);
+    assert_false(file_exists(lock));
+    assert_true(file_is_folder(folder));
+}
+
+static void who_only_reads_needs_no_lock(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    trainer first;
+    char folder[FILE_PATH_BYTES];
+    f->options.folder = checkpoints_of(f, folder);
+    f->options.steps = 3;
+    ASSERT_OK(trainer_open(&first, &f->options, &err));
+    ASSERT_OK(trainer_run(&first, &err));
+    f->options.folder = NULL;
+    f->options.resume = folder;
+    f->options.steps = 4;
+    ASSERT_OK(train_and_export(f, NULL, &err));
+    assert_int_equal(f->last.step, 4);
+    trainer_close(&first);
+}
+
+static void nothing_to_resume_is_a_start(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    char folder[FILE_PATH_BYTES];
+    f->options.folder = f->options.resume = checkpoints_of(f, folder);
+    f->options.steps = 3;
+    ASSERT_FAILS(train_and_export(f, NULL, &err), BE_IO, "expected a checkpoint of mlp-mnist");
+    f->options.resume_if_any = true;
+    ASSERT_OK(train_and_export(f, NULL, &err));
+    assert_non_null(strstr(f->note, "has no checkpoint of mlp-mnist yet: from the start"));
+    f->options.steps = 4;
+    ASSERT_OK(train_and_export(f, NULL, &err));
+    assert_non_null(strstr(f->note, "going on from step 3"));
 }
 
 /* ---------------------------------------------------------------- resuming */
@@ -374,6 +436,9 @@ int main(void)
         FIXTURE_TEST(the_batches_are_those_of_the_order),
         FIXTURE_TEST(weights_that_are_not_finite_are_not_written),
         FIXTURE_TEST(allocations_may_fail),
+        FIXTURE_TEST(a_folder_is_one_trainings),
+        FIXTURE_TEST(who_only_reads_needs_no_lock),
+        FIXTURE_TEST(nothing_to_resume_is_a_start),
         FIXTURE_TEST(resumed_training_is_bit_identical),
         FIXTURE_TEST(the_running_sums_are_resumed),
         FIXTURE_TEST(an_interrupt_saves_first),

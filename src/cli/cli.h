@@ -12,7 +12,8 @@
 #include "report/sheet.h"
 #include "workloads/workload.h"
 
-/* The signal that asked the program to end (SIGINT, SIGTERM), 0 while there is none. */
+/* The signal that asked the program to end (SIGINT, SIGTERM, SIGHUP; SIGPIPE: nobody reads its
+ * output or its notes any more), 0 while there is none. */
 extern volatile sig_atomic_t cli_signal;
 
 /* A line for people on standard error; nothing with --quiet. */

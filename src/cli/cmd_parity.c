@@ -145,7 +145,7 @@ static be_status ask_runner(parity_command *c, const engine *e, const material *
     int threads = be_device_threads(c->device);
     job.threads = threads ? threads : cli_default_threads(c->cli);
     job.batch = c->batch;
-    TRY(file_format_path(path, err, "%s/%s.safetensors", m->folder, e->name));
+    TRY(file_format_path(path, err, "%s/%s.safetensors", m->folder.path, e->name));
     TRY(runner_start(&r, &start, err));
     be_status status = runner_prepare(&r, &job, RUN_LIMIT_S, err);
     if (status == BE_OK) status = parity_ask(&r, c->steps, path, RUN_LIMIT_S, out, err);

@@ -126,7 +126,9 @@ static be_status load(sweep *s, const char *path, const char *name, json_t *ours
 /* Where nobody named a file, a sweep that cannot be kept is measured all the same. */
 static be_status begin_log(sweep *s, const char *name, json_t *ours, be_error *err)
 {
-    const option_value *output = &s->cli->value[OPTION_OUTPUT];
+    const option_value *values = s->cli->value;
+    const option_value *output =
+        &values[values[OPTION_RESUME_IF_ANY].text ? OPTION_RESUME_IF_ANY : OPTION_OUTPUT];
     be_error reason = {0};
     json_t *header = json_pack("{s:i, s:s, s:I, s:s, s:O, s:O}", "schema", 1, "kind", "sweep",
                                "unix_s", (json_int_t)clock_unix_s(), "version", BUILD_VERSION,
@@ -151,12 +153,13 @@ static be_status begin_log(sweep *s, const char *name, json_t *ours, be_error *e
 
 static be_status open_log(sweep *s, be_error *err)
 {
-    const option_value *resume = &s->cli->value[OPTION_RESUME];
+    const option_value *values = s->cli->value, *if_any = &values[OPTION_RESUME_IF_ANY];
+    const option_value *resume = if_any->given ? if_any : &values[OPTION_RESUME];
     char name[96];
     json_t *ours = identity(s);
     snprintf(name, sizeof name, "%s-%s", s->workload->name, s->range.axis->name);
     be_status status;
-    if (resume->given) {
+    if (resume->given && (!if_any->given || sweep_log_exists(resume->text, name))) {
         status = load(s, resume->text, name, ours, err);
     } else {
         status = begin_log(s, name, ours, err);
@@ -177,7 +180,11 @@ static be_status prepare(sweep *s, be_error *err)
         if (values[swept[o]].given && strcmp(s->range.axis->name, option_table[swept[o]].name) == 0)
             FAIL(err, BE_USAGE, "--%s: the sweep goes over the %s; leave --%s out",
                  s->range.axis->name, s->range.axis->name, s->range.axis->name);
-    if (values[OPTION_RESUME].given && values[OPTION_OUTPUT].given)
+    bool if_any = values[OPTION_RESUME_IF_ANY].given;
+    if (values[OPTION_RESUME].given && if_any)
+        FAIL(err, BE_USAGE,
+             "--resume and --resume-if-any both say where to go on; give one of them");
+    if ((values[OPTION_RESUME].given || if_any) && values[OPTION_OUTPUT].given)
         FAIL(err, BE_USAGE,
              "--output: a resumed sweep goes on in its own file; leave --output out");
     /* A file that cannot be written is found before anything is measured. */

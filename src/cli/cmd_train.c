@@ -189,6 +189,25 @@ static be_status take_save_every(train_command *c, be_error *err)
     return BE_OK;
 }
 
+/* The same command line for the first start of a training and for all that go on with it. */
+static be_status take_resume_if_any(train_command *c, be_error *err)
+{
+    const option_value *values = c->cli->value, *folder = &values[OPTION_RESUME_IF_ANY];
+    if (!folder->given) return BE_OK;
+    if (values[OPTION_RESUME].given)
+        FAIL(err, BE_USAGE,
+             "--resume and --resume-if-any both say where to go on; give one of them");
+    if (file_exists(folder->text))
+        FAIL(err, BE_USAGE,
+             "--resume-if-any %s: expected a folder of checkpoints, found a file; go on from it by "
+             "--resume",
+             folder->text);
+    c->options.resume = folder->text;
+    c->options.resume_if_any = true;
+    if (!c->options.folder) c->options.folder = folder->text;
+    return BE_OK;
+}
+
 /* Where to save, and from where to go on: --resume FOLDER saves there too. */
 static be_status take_folders(train_command *c, be_error *err)
 {
@@ -197,6 +216,7 @@ static be_status take_folders(train_command *c, be_error *err)
     char state[FILE_PATH_BYTES];
     c->options.folder = values[OPTION_CHECKPOINT].text;
     c->options.resume = resume;
+    TRY(take_resume_if_any(c, err));
     if (resume && !c->options.folder && file_is_folder(resume)) c->options.folder = resume;
     TRY(take_save_every(c, err));
     if (c->options.folder || file_xdg(state, FILE_STATE, NULL) != BE_OK) return BE_OK;

@@ -67,9 +67,9 @@ void help_print(command_id command, FILE *out)
         print_options(command, out);
         fprintf(out, "\n'breakeven help COMMAND' tells more. Results go to standard output, "
                      "everything\nelse to standard error.\n\n");
-        fprintf(out,
-                "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 device or engine not there,\n"
-                "4 wrong numbers (NaN, broken parity), 5 out of memory, 130 or 143 on a signal.\n");
+        fprintf(out, "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 device or engine not there,\n"
+                     "4 wrong numbers (NaN, broken parity), 5 out of memory, 129, 130 or 143 on a\n"
+                     "signal, 141 where nobody reads on.\n");
         return;
     }
     fprintf(out, "Usage: breakeven %s%s%s [OPTION...]\n\n", spec->name,

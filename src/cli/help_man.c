@@ -99,5 +99,6 @@ void help_print_man(FILE *out)
     fprintf(out,
             ".SH EXIT STATUS\n0 done, 1 a run failed, 2 wrong usage, 3 a device or engine that "
             "was asked for is not there, 4 wrong numbers (NaN, parity broken), 5 out of memory, "
-            "130 or 143 on a signal after saving.\n");
+            "129, 130 or 143 on a signal (HUP, INT, TERM) after saving, 141 where nobody reads on "
+            "(a closed pipe).\n");
 }

@@ -1,15 +1,21 @@
 /* The program: reads the command line, runs the command, tells its error, and exits with its code.
  * The one place that exits. */
+#include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/help.h"
+#include "core/clock.h"
+
+#define WATCH_NS (INT64_C(3600) * 1000000000) /* a wait, which only a closed pipe ends before */
 
 /* Whoever waits sees cli_signal and saves; a second signal ends the program at once. */
 static void take_signal(int number)
@@ -19,11 +25,56 @@ static void take_signal(int number)
 
 static void set_up_signals(void)
 {
-    struct sigaction action = {.sa_handler = take_signal, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = take_signal, .sa_flags = (int)SA_RESETHAND}, old;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, told below */
+    /* Whoever started it by nohup wants it to outlive the terminal. */
+    if (sigaction(SIGHUP, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
+    /* A closed pipe and a file that gets too large are write errors, told or met below. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+/* ---------------------------------------------------------------- standard streams */
+
+/* Copies of standard output and standard error where they are pipes; else -1. */
+static int pipes[2] = {-1, -1};
+
+static bool wait_for_reader_to_go(int count, int64_t ns)
+{
+    struct pollfd watched[2] = {{.fd = pipes[0]}, {.fd = pipes[1]}};
+    return clock_wait_ready(watched, count, ns) > 0;
+}
+
+/* Nobody reads on: whoever looks at cli_signal ends, though it has nothing to print yet. */
+static void *watch_pipes(void *unused)
+{
+    while (!wait_for_reader_to_go(2, WATCH_NS)) continue;
+    if (!cli_signal) cli_signal = SIGPIPE;
+    return unused;
+}
+
+static bool is_pipe(int fd)
+{
+    struct stat found;
+    return fstat(fd, &found) == 0 && (S_ISFIFO(found.st_mode) || S_ISSOCK(found.st_mode));
+}
+
+/* By a thread, for it may happen in the middle of a long step; it sleeps until then.  By copies of
+ * the descriptors, for standard output is moved. */
+static void set_up_watch(void)
+{
+    pthread_t thread;
+    sigset_t all, before;
+    for (int i = 0; i < 2; i++)
+        if (is_pipe(STDOUT_FILENO + i)) pipes[i] = fcntl(STDOUT_FILENO + i, F_DUPFD_CLOEXEC, 3);
+    if (pipes[0] < 0 && pipes[1] < 0) return;
+    sigfillset(&all); /* signals are the main thread's: they end its waits */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (pthread_create(&thread, NULL, watch_pipes, NULL) == 0) pthread_detach(thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void set_up_look(void)
@@ -52,20 +103,33 @@ static be_status run(int count, char **words, cli_options *options, be_error *er
     return BE_OK;
 }
 
+/* What stays to be said, and the exit code. */
+static int end(be_status status, const be_error *err)
+{
+    cli_progress_end();
+    bool unwritten = fflush(stdout) != 0 || ferror(stdout);
+    bool closed = unwritten && wait_for_reader_to_go(1, 0);
+    if ((status == BE_OK && closed) || (status == BE_INTERRUPTED && cli_signal == SIGPIPE))
+        return 128 + SIGPIPE; /* as the shell says it of those that the signal ends */
+    if (status == BE_OK && unwritten) {
+        fprintf(stderr, "breakeven: standard output could not be written: expected room, found "
+                        "none; is its disk full, or the limit of a file's size (ulimit -f) "
+                        "reached?\n");
+        status = BE_IO;
+    } else if (status != BE_OK && err->text[0]) {
+        fprintf(stderr, "breakeven: %s\n", err->text);
+    }
+    if (status == BE_INTERRUPTED && cli_signal) return 128 + (int)cli_signal;
+    return be_status_exit_code(status);
+}
+
 int main(int count, char **words)
 {
     static cli_options options;
     be_error err = {0};
     set_up_signals();
     set_up_look();
+    set_up_watch();
     be_status status = run(count, words, &options, &err);
-    cli_progress_end();
-    if ((fflush(stdout) != 0 || ferror(stdout)) && status == BE_OK) {
-        fprintf(stderr, "breakeven: standard output could not be written; is its disk full?\n");
-        status = BE_IO;
-    } else if (status != BE_OK && err.text[0]) {
-        fprintf(stderr, "breakeven: %s\n", err.text);
-    }
-    if (status == BE_INTERRUPTED && cli_signal) return 128 + (int)cli_signal;
-    return be_status_exit_code(status);
+    return end(status, &err);
 }

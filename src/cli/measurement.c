@@ -109,7 +109,7 @@ be_status measurement_begin(measurement *m, const workload *w, be_error *err)
     cli_progress(m->cli, "%s: writing the data for the runners ...", w->name);
     TRY(material_new(&m->material, &m->material_options, err));
     gate_options gate = {.material = &m->material_options,
-                         .folder = m->material.folder,
+                         .folder = m->material.folder.path,
                          .infer = m->plan.infer,
                          .interrupted = &cli_signal};
     cli_progress(m->cli, "%s: the reference in double precision ...", w->name);

@@ -47,7 +47,8 @@
       "train a model: validation, checkpoints, export",                                            \
       "Trains with a validation after every epoch. An interrupt (Ctrl-C) saves a checkpoint "      \
       "first. A loss that is no number stops the training with the step and the first operation "  \
-      "that went wrong.")                                                                          \
+      "that went wrong. One training at a time may save to a folder; a second one of the same "    \
+      "network fails at once (exit code 1).")                                                      \
     X(eval, "eval", "WORKLOAD", WORKLOADS, 1, 1, "accuracy and loss of trained weights",           \
       "Takes weights that train --export wrote (or a checkpoint) over the test pictures.")         \
     X(parity, "parity", "WORKLOAD", WORKLOADS, 1, 1,                                               \
@@ -130,6 +131,9 @@
       "go on from a checkpoint, or from the newest good one of a folder, and keep saving "       \
       "there; sweep: go on in the file of an earlier one, without PATH in the newest of this "   \
       "workload and axis")                                                                       \
+    X(RESUME_IF_ANY, "resume-if-any", 0, "PATH", FILE, 0, 0, "", ON(train) | ON(sweep),          \
+      "as --resume where there is something to go on with, else from the start, saving there: "  \
+      "for the script of a job that is started again until it is done (train: a folder)")        \
     X(EXPORT, "export", 0, "FILE", SINK, 0, 0, "", ON(train),                                    \
       "write the trained weights (safetensors, names of PyTorch's state_dict)")                  \
     X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval),                                 \

@@ -60,7 +60,8 @@ static be_status store_option(parser *p, int id, const char *attached, be_error 
     }
     if (!attached) {
         bool alone = p->next == p->count || p->words[p->next][0] == '-';
-        if (alone && id == OPTION_RESUME && p->out->command == COMMAND_sweep) {
+        bool resumes = id == OPTION_RESUME || id == OPTION_RESUME_IF_ANY;
+        if (alone && resumes && p->out->command == COMMAND_sweep) {
             value->given = true; /* the newest */
             return BE_OK;
         }

@@ -211,6 +211,9 @@ be_status get_data_set(const catalog_set *set, const get_options *options, get_r
         TRY(file_format_path(result->folder, err, "%s", g.options->folder));
     else
         TRY(catalog_home(set, g.options->data_dir, result->folder, err));
-    TRY(file_make_folders(result->folder, err));
+    be_error reason = {0};
+    bool chosen = g.options->folder || g.options->data_dir;
+    if (file_make_folders(result->folder, &reason) != BE_OK)
+        FAIL(err, BE_IO, "%s%s", reason.text, chosen ? "" : "; or name another place by --data");
     return set->archive.name ? get_archive(&g, err) : get_files(&g, err);
 }

@@ -1,10 +1,7 @@
 /* Files for runners. */
 #include "run/material.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/memory.h"
 #include "data/order.h"
@@ -100,17 +97,9 @@ static be_status write_weights(const material *m, const material_options *option
 
 static be_status make_folder(material *m, be_error *err)
 {
-    const char *temporary = getenv("TMPDIR");
-    TRY(file_format_path(m->folder, err, "%s/breakeven-XXXXXX",
-                         temporary && *temporary ? temporary : "/tmp"));
-    if (!mkdtemp(m->folder)) {
-        int reason = errno;
-        be_status status = file_error(err, "create the folder", m->folder, reason);
-        m->folder[0] = 0;
-        return status;
-    }
-    TRY(file_format_path(m->data, err, "%s/data.safetensors", m->folder));
-    return file_format_path(m->weights, err, "%s/weights.safetensors", m->folder);
+    TRY(folder_temporary_new(&m->folder, err));
+    TRY(file_format_path(m->data, err, "%s/data.safetensors", m->folder.path));
+    return file_format_path(m->weights, err, "%s/weights.safetensors", m->folder.path);
 }
 
 be_status material_new(material *out, const material_options *options, be_error *err)
@@ -125,11 +114,7 @@ be_status material_new(material *out, const material_options *options, be_error 
 
 void material_free(material *m)
 {
-    if (!m->folder[0]) return;
-    unlink(m->data);
-    unlink(m->weights);
-    rmdir(m->folder);
-    m->folder[0] = 0;
+    folder_temporary_remove(&m->folder);
 }
 
 protocol_job material_job(const material *m, const material_options *options)

@@ -1,16 +1,17 @@
 /* What runners are given: a workload's data and its initial weights as files in a temporary folder,
  * and the job that names them.
  *
- * Owns the folder until material_free. */
+ * Owns the folder until material_free, and removes it with all that runners left in it. */
 #ifndef RUN_MATERIAL_H
 #define RUN_MATERIAL_H
 
+#include "core/folder.h"
 #include "data/dataset.h"
 #include "protocol/protocol.h"
 #include "workloads/workload.h"
 
 typedef struct material {
-    char folder[FILE_PATH_BYTES];
+    folder_temporary folder;
     char data[FILE_PATH_BYTES], weights[FILE_PATH_BYTES];
     int64_t count; /* of pictures in the data file */
 } material;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -97,6 +98,14 @@ static be_status newest(char out[FILE_PATH_BYTES], const char *name, be_error *e
              "its file",
              name, folder);
     return file_format_path(out, err, "%s/%s", folder, best);
+}
+
+bool sweep_log_exists(const char *path, const char *name)
+{
+    char found[FILE_PATH_BYTES];
+    struct stat file;
+    if (!path) return newest(found, name, NULL) == BE_OK;
+    return stat(path, &file) == 0 && S_ISREG(file.st_mode) && file.st_size > 0;
 }
 
 static be_status parse_lines(const sweep_log *log, const char *bytes, size_t count, json_t *lines,

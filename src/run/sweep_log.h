@@ -25,6 +25,9 @@ typedef struct sweep_log {
 BE_CHECKED be_status sweep_log_create(sweep_log *log, const char *path, const char *name,
                                       const json_t *header, be_error *err);
 
+/* Is there something for sweep_log_open to go on with? */
+bool sweep_log_exists(const char *path, const char *name);
+
 /* What an earlier sweep left; both are the caller's to release. */
 typedef struct sweep_log_content {
     json_t *header;

@@ -376,6 +376,14 @@ be_status checkpoint_match(const checkpoint *c, const checkpoint_state *wanted, 
          c->path, what, expected, found);
 }
 
+be_status checkpoint_any(const char *folder, const char *workload, bool *any, be_error *err)
+{
+    checkpoint_folder found;
+    TRY(checkpoint_folder_list(&found, folder, workload, err));
+    *any = found.count > 0;
+    return BE_OK;
+}
+
 be_status checkpoint_check_folder(const char *folder, const char *workload, int64_t step,
                                   be_error *err)
 {

@@ -55,6 +55,10 @@ BE_CHECKED be_status checkpoint_restore(const checkpoint *c, be_plan *plan, be_e
 BE_CHECKED be_status checkpoint_match(const checkpoint *c, const checkpoint_state *wanted,
                                       be_error *err);
 
+/* Does the folder hold checkpoints of this workload?  One that is not there holds none. */
+BE_CHECKED be_status checkpoint_any(const char *folder, const char *workload, bool *any,
+                                    be_error *err);
+
 /* BE_USAGE if the folder holds checkpoints of this workload beyond `step`: another training, which
  * this one would overwrite. */
 BE_CHECKED be_status checkpoint_check_folder(const char *folder, const char *workload, int64_t step,

@@ -97,6 +97,19 @@ static be_status resume(trainer *t, be_error *err)
     return status;
 }
 
+static be_status resume_if_there(trainer *t, be_error *err)
+{
+    const train_options *o = t->options;
+    char text[FILE_PATH_BYTES + 100];
+    bool any = true;
+    if (o->resume_if_any) TRY(checkpoint_any(o->resume, o->workload->name, &any, err));
+    if (any) return resume(t, err);
+    snprintf(text, sizeof text, "%s has no checkpoint of %s yet: from the start", o->resume,
+             o->workload->name);
+    say(t, text);
+    return BE_OK;
+}
+
 static be_status open_all(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
@@ -114,9 +127,13 @@ static be_status open_all(trainer *t, be_error *err)
                                   .best = -1};
     snprintf(t->state.workload, sizeof t->state.workload, "%s", o->workload->name);
     snprintf(t->state.data, sizeof t->state.data, "%s", o->data->name);
+    if (o->folder)
+        TRY(folder_lock_take(&t->lock, o->folder, o->workload->name, "training of this network",
+                             "wait for its end, stop it, or name another folder by --checkpoint",
+                             err));
     TRY(make_plan(t, err));
     TRY(make_validation(t, err));
-    if (o->resume) TRY(resume(t, err));
+    if (o->resume) TRY(resume_if_there(t, err));
     if (o->folder) TRY(checkpoint_check_folder(o->folder, o->workload->name, t->state.step, err));
     return BE_OK;
 }
@@ -136,6 +153,7 @@ void trainer_close(trainer *t)
     be_graph_free(t->model.graph);
     memory_free(t->order);
     memory_free(t->snapshot);
+    folder_lock_release(&t->lock);
     *t = (trainer){0};
 }
 
@@ -154,10 +172,17 @@ static be_status stop_for_signal(trainer *t, be_error *err)
     const train_options *o = t->options;
     const char *folder = o->folder ? o->folder : o->rescue_folder;
     char path[FILE_PATH_BYTES];
-    if (!folder)
-        FAIL(err, BE_INTERRUPTED, "stopped by a signal after step %" PRId64 " of %" PRId64,
-             t->state.step, t->last_step);
-    TRY(save(t, folder, path, err));
+    be_error reason = {0};
+    be_status saved = folder ? save(t, folder, path, &reason) : BE_FAILED;
+    if (saved != BE_OK && o->folder) {
+        if (err) *err = reason;
+        return saved;
+    }
+    if (saved != BE_OK)
+        FAIL(err, BE_INTERRUPTED,
+             "stopped by a signal after step %" PRId64 " of %" PRId64
+             "; not saved%s%s; name a folder by --checkpoint",
+             t->state.step, t->last_step, reason.text[0] ? ": " : "", reason.text);
     FAIL(err, BE_INTERRUPTED,
          "stopped by a signal after step %" PRId64 " of %" PRId64
          "; saved, and --resume %s goes on from there",

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 
+#include "core/folder.h"
 #include "data/dataset.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
@@ -52,6 +53,7 @@ typedef struct train_options {
     const char *rescue_folder; /* where an interrupt saves if there is no folder */
     int64_t save_every;        /* steps; 0: after each epoch */
     const char *resume;        /* a checkpoint or a folder of them; NULL: from the start */
+    bool resume_if_any;        /* from the start too where the folder has none of this workload */
     train_watcher watch;
     const volatile sig_atomic_t *interrupted; /* may be NULL */
 } train_options;
@@ -69,11 +71,12 @@ typedef struct trainer {
     int64_t total_steps;        /* done by this process */
     double first_step_s;        /* from trainer_open to the end of the first step; NAN before */
     int64_t open_ns;
-    void *snapshot; /* weights and states at the start of the block */
+    void *snapshot;   /* weights and states at the start of the block */
+    folder_lock lock; /* of the folder of checkpoints */
 } trainer;
 
-/* Plan and resume.  BE_USAGE for options that do not fit the data or the checkpoint.  The options
- * outlive the trainer. */
+/* Plan and resume.  BE_USAGE for options that do not fit the data or the checkpoint, BE_FAILED
+ * where another training of this workload saves to the folder.  The options outlive the trainer. */
 BE_CHECKED be_status trainer_open(trainer *t, const train_options *options, be_error *err);
 
 /* Train to the end.  BE_INTERRUPTED after a signal, a checkpoint being saved; BE_NUMERIC with the
