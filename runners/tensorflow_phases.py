@@ -27,7 +27,7 @@ Event = collections.namedtuple("Event", "name start_ps end_ps line")
 
 
 def record(work, place):
-    """Do the work under the profiler, which writes in `place`; its planes: name → list of events."""
+    """Do the work under the profiler, which writes to `place`: planes, name → list of events."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
     with runner_protocol.temporary_folder(place) as folder:
         tf.profiler.experimental.start(folder)

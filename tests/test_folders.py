@@ -83,7 +83,8 @@ class NoHome(FolderTest):
 
     def setUp(self):
         super().setUp()
-        self.environment = {**self.fake_torch("--steady"), "HOME": "/dev/null"}
+        self.environment = {**self.fake_torch("--steady"), "HOME": "/dev/null",
+                            "BREAKEVEN_DATA": ""}
         for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
             self.environment[name] = "/dev/null/x"
 
