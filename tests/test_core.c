@@ -1,4 +1,5 @@
 /* Tests of the base: random numbers against published answers, memory and its faults, statuses. */
+#include "core/text_json.h"
 #include "fake_clock.h"
 #include "support.h"
 
@@ -396,6 +397,40 @@ static void a_broken_promise_aborts_with_its_place(void **state)
     assert_null(strstr(text, "(1 + 1 == 2)"));
 }
 
+static void expect_json(const char *text, const char *expected)
+{
+    json_t *string = text_json(text);
+    assert_string_equal(json_string_value(string), expected);
+    json_decref(string);
+}
+
+/* Unicode 15, table 3-7: what is well formed, and the neighbours of each bound. */
+static void text_of_any_bytes_becomes_json(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"", "plain", "\xC2\x80\xDF\xBF",
+                                       "\xE0\xA0\x80 \xED\x9F\xBF \xEE\x80\x80",
+                                       "\xF0\x90\x80\x80 \xF4\x8F\xBF\xBF"};
+    static const char *const bad[] = {"\x80", "\xC0", "\xC1", "\xF5", "\xFF", "\xC2", "\xE1"};
+    static const char *const pairs[] = {"\xE0\x9F", "\xED\xA0", "\xF0\x8F", "\xF4\x90"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) expect_json(good[i], good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[16], expected[24];
+        snprintf(text, sizeof text, "a%sb", bad[i]);
+        snprintf(expected, sizeof expected, "a%sb", "\xEF\xBF\xBD");
+        expect_json(text, expected);
+    }
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%s\x80", pairs[i]);
+        expect_json(text, "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
+    }
+    assert_null(text_json(NULL));
+    memory_fail_at(1);
+    assert_null(text_json("\xFF"));
+    memory_fail_at(0);
+}
+
 static void the_clock_moves_forward(void **state)
 {
     (void)state;
@@ -517,6 +552,7 @@ int main(void)
         cmocka_unit_test(prefixes_are_put_in_front_and_cut),
         cmocka_unit_test(statuses_have_their_exit_codes),
         cmocka_unit_test(a_broken_promise_aborts_with_its_place),
+        cmocka_unit_test(text_of_any_bytes_becomes_json),
         cmocka_unit_test(the_clock_moves_forward),
         cmocka_unit_test(waiting_ends_when_there_is_something),
         cmocka_unit_test(a_clock_can_be_replaced),

@@ -78,6 +78,63 @@ class Jobs(FolderTest):
             self.assertTrue(not place or first["file"] == place[0])
 
 
+class Bytes(FolderTest):
+    """A file's name is bytes; what is no UTF-8 in it is replaced in JSON, and nowhere else."""
+
+    def setUp(self):
+        super().setUp()
+        self.odd = os.fsencode(self.folder) + b"/odd\xff"
+        self.shown = self.path("odd\ufffd")
+        os.mkdir(self.odd)
+
+    def json(self, *command, code=0, **environment):
+        done = subprocess.run([PROGRAM, *command, "-f", "json"], capture_output=True, check=False,
+                              env={**os.environ, "LC_ALL": "C.UTF-8", **environment})
+        self.assertEqual(done.returncode, code, done.stderr)
+        return json.loads(done.stdout.decode("utf-8"))
+
+    def test_data_and_weights(self):
+        for name, magic, shape, bytes_each in (("t10k-images-idx3-ubyte", 0x803, [28, 28], 784),
+                                               ("t10k-labels-idx1-ubyte", 0x801, [], 1)):
+            for kind in ("t10k", "train"):
+                with open(os.path.join(self.odd, name.replace("t10k", kind).encode()),
+                          "wb") as file:
+                    for number in (magic, 8, *shape):
+                        file.write(number.to_bytes(4, "big"))
+                    file.write(bytes(8 * bytes_each))
+        weights = self.odd + b"/w"
+        epoch, = self.json("train", "mlp-mnist", "--data", self.odd, "--batch", "4", "--steps", "1",
+                           "--export", weights)
+        self.assertIn(self.shown, epoch["data"])
+        found, = self.json("eval", "mlp-mnist", "--data", self.odd, "--batch", "4", "-w", weights)
+        self.assertEqual(found["weights"], os.path.join(self.shown, "w"))
+        self.assertIn(self.shown, found["data"])
+        listed = {entry["set"]: entry for entry in self.json("data", "list", "--data", self.odd)}
+        self.assertEqual(listed["mnist"]["folder"], self.shown)
+        checked, = self.json("data", "verify", "mnist", "--data", self.odd, code=1)
+        self.assertIn(self.shown, json.dumps(checked, ensure_ascii=False))
+
+    def test_what_the_environment_says(self):
+        found = self.json("bench", "mlp-mnist", *SMALL, "--engine", "native", "--threads", "1",
+                          "--max-time", "0.1", OMP_PLACES=b"{0}\xff")
+        self.assertIn("{0}\ufffd", json.dumps(found, ensure_ascii=False))
+
+    def test_outputs(self):
+        self.json("workloads")
+        for command in (["dump", "mlp-mnist", *SMALL, "-o", self.odd + b"/dump"],
+                        [*TRAIN, "--steps", "1", "-c", self.odd + b"/c"]):
+            subprocess.run([PROGRAM, *command], check=True, capture_output=True)
+        self.assertEqual(sorted(os.listdir(self.odd)), [b"c", b"dump"])
+
+    def test_a_temporary_folder(self):
+        done = subprocess.run([PROGRAM, "bench", "mlp-mnist", *SMALL, "--engine", "native"],
+                              env={**os.environ, "TMPDIR": os.fsdecode(self.odd)},
+                              capture_output=True, check=False)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn(b"TMPDIR: expected a folder whose name is UTF-8", done.stderr)
+        self.assertEqual(os.listdir(self.odd), [])
+
+
 class NoHome(FolderTest):
     """Nothing can be made below /dev/null, by root neither."""
 

@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "cli/cli.h"
+#include "core/text_json.h"
 
 static bool has_word(const option_value *value, const char *word)
 {
@@ -28,7 +29,8 @@ static const char *devices_wanted(const option_value *wanted, char *out, size_t 
 
 static void add_missing(bench_plan *plan, const char *name, const char *reason)
 {
-    json_array_append_new(plan->missing, json_pack("{s:s, s:s}", "name", name, "reason", reason));
+    json_array_append_new(plan->missing,
+                          json_pack("{s:s, s:o}", "name", name, "reason", text_json(reason)));
 }
 
 /* What keeps an engine out; those not asked for by name may be missing. */

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/measurement.h"
+#include "core/text_json.h"
 #include "protocol/protocol.h"
 #include "report/advice.h"
 #include "run/candidates.h"
@@ -254,7 +255,7 @@ static json_t *advice_json(const advise_command *c)
                      goals[c->question.goal], "batch", (json_int_t)c->batch, "epochs",
                      report_json_real(c->epochs), "steps",
                      report_json_real(ceil(c->pictures / (double)c->batch)), "pictures",
-                     report_json_real(c->pictures), "from", from ? json_string(from) : json_null(),
+                     report_json_real(c->pictures), "from", from ? text_json(from) : json_null(),
                      "candidates", candidates_json(c), "failed", failed_json(c), "verdict",
                      stats_verdict_name(c->choice.verdict), "ratio",
                      interval_json(&c->choice.ratio), "flip", flip_json(&c->choice));

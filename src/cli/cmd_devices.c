@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/devices_limits.h"
+#include "core/text_json.h"
 #include "core/topology.h"
 #include "run/engine.h"
 
@@ -63,7 +64,7 @@ static void add_engine(json_t *records, const char *name, const engine_question 
     }
     json_t *record = device_record(name, "-", "-");
     json_object_set_new(record, "usable", json_false());
-    json_object_set_new(record, "reason", json_string(asked->error.text));
+    json_object_set_new(record, "reason", text_json(asked->error.text));
     json_array_append_new(records, record);
 }
 

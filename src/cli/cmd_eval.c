@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "core/text_json.h"
 #include "train/evaluate.h"
 #include "train/weights.h"
 
@@ -64,11 +65,12 @@ static be_status write_result(const cli_options *options, const be_dataset *data
         {"data", "data", UNIT_TEXT, NULL},
     };
     json_t *record =
-        json_pack("{s:i, s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:f}", "schema", 1, "workload",
-                  cli_workload(options, 0)->name, "weights", options->value[OPTION_WEIGHTS].text,
-                  "data", data->source, "accuracy", (double)result->correct / (double)result->count,
-                  "loss", result->loss, "count", (json_int_t)result->count, "correct",
-                  (json_int_t)result->correct, "seconds", result->seconds);
+        json_pack("{s:i, s:s, s:o, s:o, s:f, s:f, s:I, s:I, s:f}", "schema", 1, "workload",
+                  cli_workload(options, 0)->name, "weights",
+                  text_json(options->value[OPTION_WEIGHTS].text), "data", text_json(data->source),
+                  "accuracy", (double)result->correct / (double)result->count, "loss", result->loss,
+                  "count", (json_int_t)result->count, "correct", (json_int_t)result->correct,
+                  "seconds", result->seconds);
     json_t *records = json_pack("[o]", record);
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
     be_status status = cli_write(options, &sheet, err);

@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "core/memory.h"
+#include "core/text_json.h"
 #include "run/engine.h"
 #include "run/material.h"
 #include "run/parity.h"
@@ -112,7 +113,7 @@ static void add_result(parity_command *c, const char *left, const char *right,
                                    "limit", PARITY_LIMIT, "where", row->where, "good", row->good);
         json_object_set_new(record, "batch", json_integer(c->batch));
         json_object_set_new(record, "steps", json_integer(c->steps));
-        json_object_set_new(record, "data", json_string(c->set->source));
+        json_object_set_new(record, "data", text_json(c->set->source));
         json_object_set_new(record, "seed", json_integer((json_int_t)c->material.seed));
         json_array_append_new(c->records, record);
     }

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "core/clock.h"
+#include "core/text_json.h"
 #include "train/loop.h"
 #include "train/weights.h"
 
@@ -96,7 +97,7 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
     json_object_set_new(record, "seed", json_integer((json_int_t)c->options.seed));
     json_object_set_new(record, "learning_rate",
                         json_real((double)c->options.optimizer.learning_rate));
-    json_object_set_new(record, "data", json_string(c->data->source));
+    json_object_set_new(record, "data", text_json(c->data->source));
     json_object_set_new(record, "data_on",
                         json_string(c->options.data_on_host ? "host" : "device"));
     json_object_set_new(record, "threads", json_integer(be_device_threads(c->device)));

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/text_json.h"
 #include "machine/sensors.h"
 #include "run/machine.h"
 
@@ -160,13 +161,13 @@ static be_status add_to(const cli_options *options, const engine *native, json_t
     if (status == BE_INTERRUPTED && err) *err = reason;
     if (status == BE_INTERRUPTED) return status;
     if (status == BE_OK) status = limits_to_json(&found, &json, &reason);
-    if (status != BE_OK) json_object_set_new(record, "limits_reason", json_string(reason.text));
+    if (status != BE_OK) json_object_set_new(record, "limits_reason", text_json(reason.text));
     if (*source.note) cli_progress_end();
     if (*source.note) cli_note(options, "%s", source.note);
     json_object_set_new(record, "limits", json ? json : json_null());
     json_object_set_new(record, "limits_cached", json_boolean(source.cached));
     json_object_set_new(record, "limits_file",
-                        *source.path && !*source.note ? json_string(source.path) : json_null());
+                        *source.path && !*source.note ? text_json(source.path) : json_null());
     sensors now;
     sensors_read(NULL, true, &now);
     json_object_set_new(record, "sensors", sensors_of(&now, record, report_string(record, "bus")));

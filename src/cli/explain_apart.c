@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/explain.h"
+#include "core/text_json.h"
 #include "core/topology.h"
 #include "report/explain.h"
 #include "run/anatomy.h"
@@ -174,7 +175,7 @@ static be_status measure_limits(const measurement *m, const conductor_contender 
                                       contender->job.threads, &options, &p->limits, &reason);
     if (status == BE_INTERRUPTED || status == BE_NO_MEMORY) *err = reason;
     if (status == BE_INTERRUPTED || status == BE_NO_MEMORY) return status;
-    if (status != BE_OK) json_array_append_new(notes, json_string(reason.text));
+    if (status != BE_OK) json_array_append_new(notes, text_json(reason.text));
     if (strcmp(contender->job.device, "cpu") != 0) p->machine.cache_bytes = NAN;
     return BE_OK;
 }
@@ -237,7 +238,7 @@ be_status explain_take_apart(const explain_question *q, json_t *record, be_error
     be_status status = take(q, &p, notes, &reason);
     refute_limits(&p, record, notes);
     if (status == BE_OK) status = describe(&p, record, out, &reason);
-    json_object_set_new(out, "error", status == BE_OK ? json_null() : json_string(reason.text));
+    json_object_set_new(out, "error", status == BE_OK ? json_null() : text_json(reason.text));
     anatomy_clear(&p.anatomy);
     if (status != BE_INTERRUPTED && status != BE_NO_MEMORY) return BE_OK;
     *err = reason;

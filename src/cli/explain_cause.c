@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/explain.h"
+#include "core/text_json.h"
 #include "measure/cause.h"
 #include "report/explain.h"
 
@@ -73,7 +74,7 @@ static json_t *outcome(const trial *t, const json_t *records)
         json_pack("{s:s, s:I, s:o, s:s, s:o}", "action", names[t->cause->action], "batch",
                   (json_int_t)t->batch, "flip_batch", report_json_real(t->cause->flip_batch),
                   "implementation", report_string(tried, "implementation"), "error",
-                  *error ? json_string(error) : json_null());
+                  *error ? text_json(error) : json_null());
     if (!out || !more || json_object_update(out, more) != 0) {
         json_decref(out);
         out = NULL;

@@ -8,6 +8,7 @@
 #include "backend/backend.h"
 #include "cli/cli.h"
 #include "core/clock.h"
+#include "core/text_json.h"
 #include "graph/graph.h"
 #include "machine/environment.h"
 #include "report/bench.h"
@@ -191,10 +192,9 @@ static void complete_record(const measurement *m, const conductor_result *result
 {
     const char *phase;
     json_t *value, *phases = result->phases ? json_object() : json_null();
-    json_object_set_new(record, "data_source", json_string(m->set->source));
+    json_object_set_new(record, "data_source", text_json(m->set->source));
     json_object_set_new(record, "data_count", json_integer(m->set->count));
-    json_object_set_new(record, "data_note",
-                        m->set->note ? json_string(m->set->note) : json_null());
+    json_object_set_new(record, "data_note", m->set->note ? text_json(m->set->note) : json_null());
     json_object_set_new(record, "epochs", json_integer(m->workload->epochs));
     json_object_foreach(json_object_get(result->phases, "phases"), phase, value)
     {

@@ -9,6 +9,7 @@
 #include "cli/sweep.h"
 #include "core/clock.h"
 #include "core/memory.h"
+#include "core/text_json.h"
 #include "report/sheet.h"
 
 #define EXPECTED_RUNS 24    /* among which the time is shared out */
@@ -24,7 +25,7 @@ void sweep_note(sweep *s, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    json_array_append_new(s->notes, json_string(text));
+    json_array_append_new(s->notes, text_json(text));
 }
 
 double sweep_elapsed_s(const sweep *s)

@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/sweep.h"
+#include "core/text_json.h"
 #include "report/sweep_pair.h"
 
 #define APART_NAMED 5 /* places of a note */
@@ -261,7 +262,7 @@ static json_t *sides_json(const sweep *s)
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:b, s:b, s:o, s:o}", "name", side->name, "device",
                             side->device, "is_cpu", side->is_cpu, "missing", side->missing,
-                            "reason", side->reason[0] ? json_string(side->reason) : json_null(),
+                            "reason", side->reason[0] ? text_json(side->reason) : json_null(),
                             "settings", settings_json(s, i)));
     }
     return list;
@@ -287,18 +288,18 @@ be_status sweep_result(const sweep *s, be_status ended, json_t **out, be_error *
                       : ended != BE_OK        ? "failed"
                       : s->out_of_time        ? "time limit"
                                               : "complete";
-    *out = json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:I, s:s, s:s}", "schema", 1,
+    *out = json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:I, s:o, s:s}", "schema", 1,
                      "kind", "sweep", "workload", s->workload->name, "axis", s->range.axis->name,
                      "noun", s->range.axis->noun, "from", (json_int_t)s->range.from, "to",
                      (json_int_t)s->range.to, "mode", s->m.plan.infer ? "infer" : "train",
                      "precision", s->m.plan.precision, "seed", (json_int_t)cli_seed(s->cli), "data",
-                     s->m.set->source, "ended", end);
+                     text_json(s->m.set->source), "ended", end);
     json_t *more =
         json_pack("{s:o, s:o, s:i, s:i, s:f, s:o, s:O, s:o, s:o, s:O}", "batch",
                   s->range.axis->set ? json_null() : json_integer(s->batch), "total",
                   json_boolean(!axis_is_measured(s->range.axis)), "measured", count_points(s),
                   "loaded", s->loaded, "elapsed_s", sweep_elapsed_s(s), "file",
-                  *s->log.path ? json_string(s->log.path) : json_null(), "notes", s->notes, "sides",
+                  *s->log.path ? text_json(s->log.path) : json_null(), "notes", s->notes, "sides",
                   sides_json(s), "pairs", pairs, "environment", s->m.environment);
     json_object_update(*out, more);
     json_decref(more);

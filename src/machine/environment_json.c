@@ -10,6 +10,7 @@
 #include <hwloc.h>
 
 #include "backend/backend.h"
+#include "core/text_json.h"
 #include "machine/environment.h"
 
 extern char **environ;
@@ -23,7 +24,7 @@ static const char *const environment_prefixes[] = {
 
 static json_t *environment_text(const char *text)
 {
-    json_t *value = text && *text ? json_string(text) : NULL;
+    json_t *value = text && *text ? text_json(text) : NULL;
     return value ? value : json_null();
 }
 
@@ -66,7 +67,7 @@ static json_t *environment_variables(void)
             const char *prefix = environment_prefixes[i];
             if (strncmp(*v, prefix, strlen(prefix)) != 0) continue;
             json_t *name = json_stringn(*v, (size_t)(equals - *v));
-            json_t *value = json_string(equals + 1);
+            json_t *value = text_json(equals + 1);
             if (name && value) json_object_set(object, json_string_value(name), value);
             json_decref(name);
             json_decref(value);
@@ -102,7 +103,7 @@ be_status environment_to_json(const environment *e, json_t **out, be_error *err)
     json_t *load = json_array(), *warnings = json_array();
     for (int i = 0; i < 3; i++) json_array_append_new(load, environment_number(e->load[i]));
     for (int i = 0; i < ENVIRONMENT_WARNINGS && e->warnings[i]; i++)
-        json_array_append_new(warnings, json_string(e->warnings[i]));
+        json_array_append_new(warnings, text_json(e->warnings[i]));
     *out = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "cpu",
         environment_cpu(e), "memory_bytes", environment_count(e->memory_bytes),

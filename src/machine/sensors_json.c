@@ -1,6 +1,7 @@
 /* Sensors as they stand in records. */
 #include <math.h>
 
+#include "core/text_json.h"
 #include "machine/sensors.h"
 
 static json_t *sensors_number(double value)
@@ -10,7 +11,7 @@ static json_t *sensors_number(double value)
 
 static json_t *sensors_text(const char *text)
 {
-    json_t *value = *text ? json_string(text) : NULL;
+    json_t *value = *text ? text_json(text) : NULL;
     return value ? value : json_null();
 }
 

@@ -11,6 +11,7 @@
 #include "build_info.h"
 #include "core/clock.h"
 #include "core/memory.h"
+#include "core/text_json.h"
 #include "machine/environment.h"
 #include "machine/limits_measure.h"
 #include "native/native.h"
@@ -232,7 +233,7 @@ static be_status answer_prepare(server *s, const json_t *request, json_t *answer
     be_plan_facts facts = be_plan_describe(s->session.plan);
     json_object_set_new(answer, "parameters", json_integer(facts.parameters));
     json_object_set_new(answer, "launches", json_integer(facts.launches));
-    json_object_set_new(answer, "device_name", json_string(be_device_name(s->session.device)));
+    json_object_set_new(answer, "device_name", text_json(be_device_name(s->session.device)));
     json_object_set_new(answer, "implementation", json_string(facts.implementation));
     json_object_set_new(answer, "precision", json_string("fp32"));
     /* A GPU has no threads of the host's kind: what was asked for stays unused. */

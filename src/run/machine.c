@@ -11,6 +11,7 @@
 #include "build_info.h"
 #include "core/clock.h"
 #include "core/memory.h"
+#include "core/text_json.h"
 #include "core/topology.h"
 #include "machine/load.h"
 #include "run/runner.h"
@@ -41,13 +42,13 @@ static json_t *machine_key(const engine *native, const json_t *device, int threa
     machine_id(machine, sizeof machine);
     const char *driver = json_string_value(json_object_get(device, "driver"));
     json_t *runner = json_array();
-    for (int i = 1; native->argv[i]; i++)
-        json_array_append_new(runner, json_string(native->argv[i]));
-    return json_pack("{s:s, s:s, s:O, s:O, s:i, s:s, s:s, s:s, s:s, s:o}", "machine", machine,
-                     "cpu", topology_get()->cpu_name, "device", json_object_get(device, "id"),
-                     "device_name", json_object_get(device, "name"), "threads", threads, "driver",
-                     driver ? driver : "", "version", BUILD_VERSION, "commit", BUILD_COMMIT,
-                     "build", BUILD_TYPE " " BUILD_SANITIZERS, "runner", runner);
+    for (int i = 1; native->argv[i]; i++) json_array_append_new(runner, text_json(native->argv[i]));
+    return json_pack("{s:o, s:o, s:O, s:O, s:i, s:s, s:s, s:s, s:s, s:o}", "machine",
+                     text_json(machine), "cpu", text_json(topology_get()->cpu_name), "device",
+                     json_object_get(device, "id"), "device_name", json_object_get(device, "name"),
+                     "threads", threads, "driver", driver ? driver : "", "version", BUILD_VERSION,
+                     "commit", BUILD_COMMIT, "build", BUILD_TYPE " " BUILD_SANITIZERS, "runner",
+                     runner);
 }
 
 /* "…/breakeven/machine/cuda-0-0123456789abcdef.json" */

@@ -1,6 +1,7 @@
 /* Files for runners. */
 #include "run/material.h"
 
+#include <jansson.h>
 #include <string.h>
 
 #include "core/memory.h"
@@ -98,6 +99,12 @@ static be_status write_weights(const material *m, const material_options *option
 static be_status make_folder(material *m, be_error *err)
 {
     TRY(folder_temporary_new(&m->folder, err));
+    json_t *name = json_string(m->folder.path);
+    json_decref(name);
+    if (!name)
+        FAIL(err, BE_USAGE,
+             "TMPDIR: expected a folder whose name is UTF-8, as the JSON that tells runners of it, "
+             "found other bytes; set it to another folder");
     TRY(file_format_path(m->data, err, "%s/data.safetensors", m->folder.path));
     return file_format_path(m->weights, err, "%s/weights.safetensors", m->folder.path);
 }

@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/cuda_driver.h"
+#include "core/text_json.h"
 
 static be_status open_device(const backend_place *place, const cuda_libraries *libraries,
                              const cuda_math *math, be_device **out, be_error *err)
@@ -41,10 +42,10 @@ static void add_library(json_t *list, const cuda_library *library)
     json_t *entry =
         json_pack("{s:s, s:b}", "name", library->name, "usable", library->handle != NULL);
     if (library->handle) {
-        json_object_set_new(entry, "version", json_string(library->version));
-        json_object_set_new(entry, "path", json_string(library->path));
+        json_object_set_new(entry, "version", text_json(library->version));
+        json_object_set_new(entry, "path", text_json(library->path));
     } else {
-        json_object_set_new(entry, "reason", json_string(library->reason));
+        json_object_set_new(entry, "reason", text_json(library->reason));
     }
     json_array_append_new(list, entry);
 }
@@ -70,8 +71,8 @@ static json_t *list_libraries(const cuda_libraries *l)
 
 static void list_unusable(json_t *devices, const char *id, const char *name, const char *reason)
 {
-    json_array_append_new(devices, json_pack("{s:s, s:s, s:b, s:s}", "id", id, "name", name,
-                                             "usable", 0, "reason", reason));
+    json_array_append_new(devices, json_pack("{s:s, s:s, s:b, s:o}", "id", id, "name", name,
+                                             "usable", 0, "reason", text_json(reason)));
 }
 
 void cuda_list(json_t *devices)
