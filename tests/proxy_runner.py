@@ -19,6 +19,9 @@ def options():
     parser.add_argument("--gradient", default=None, help="NAME=FACTOR: of one gradient in parity")
     parser.add_argument("--element", default=None, help="NAME=INDEX: one sign is turned in parity")
     parser.add_argument("--loss", type=float, default=1, help="factor on the losses of run")
+    parser.add_argument("--at-size", type=int, default=0,
+                        help="the losses are spoiled for pictures of this size alone, of run and "
+                             "evaluate")
     parser.add_argument("--slower", type=float, default=0, help="share by which blocks last on")
     parser.add_argument("--engine", default=None, help="the name that it gives itself")
     parser.add_argument("--claims", default=None, help="CLAIMED=REAL: the device it says it is")
@@ -46,6 +49,7 @@ def spoil_file(path, wish):
 class Proxy:
     def __init__(self, wish):
         self.wish = wish
+        self.size = 0
         self.claimed, _, self.real = (wish.claims or "").partition("=")
         self.child = subprocess.Popen([os.environ["BREAKEVEN_PROGRAM"], "runner", *wish.arguments],
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -65,9 +69,14 @@ class Proxy:
             pass
         if self.wish.slower:
             answer["wall_ns"] = int(answer["wall_ns"] * (1 + self.wish.slower))
-        answer["loss"] *= self.wish.loss
-        if request.get("losses"):
-            answer["losses"] = [x * self.wish.loss for x in answer["losses"]]
+        return self.spoil_losses(request, answer)
+
+    def spoil_losses(self, request, answer):
+        if self.wish.at_size in (0, self.size) and answer["ok"]:
+            if answer["loss"] is not None:
+                answer["loss"] *= self.wish.loss
+            if request.get("losses"):
+                answer["losses"] = [x * self.wish.loss for x in answer["losses"]]
         return answer
 
     def answer(self, request):
@@ -75,7 +84,11 @@ class Proxy:
             request["device"] = self.real
         if request["op"] == "run":
             return self.run(request)
+        if request["op"] == "prepare":
+            self.size = request.get("size", 0)
         answer = self.ask(request)
+        if request["op"] == "evaluate":
+            return self.spoil_losses(request, answer)
         if request["op"] == "hello" and self.claimed:
             answer["devices"] = [{"id": self.claimed, "name": "an accelerator"}]
         if request["op"] == "hello" and self.wish.engine:

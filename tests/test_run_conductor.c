@@ -333,6 +333,31 @@ static void wrong_numbers_get_no_speed(void **state)
     conductor_report_free(report);
 }
 
+/* Whose gate was smaller than the job are held against each other at full size. */
+static void losses_at_full_size_must_agree(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake f[3];
+    conductor_options o = quick_options();
+    gate_result losses[3];
+    conductor_contender c[3];
+    conductor_report *report = NULL;
+    for (int i = 0; i < 3; i++) {
+        losses[i] = (gate_result){.steps = 3, .band = 1e-4, .loss_count = 2, .losses = {2.3, 2.2}};
+        c[i] = contender(FAKE(&f[i], "--step", "0.004"));
+        c[i].passed = &losses[i];
+    }
+    losses[1].losses[1] = 2.21;
+    ASSERT_OK(conductor_run(c, 3, &o, &report, &err));
+    assert_int_equal(report->results[0].status, BE_OK);
+    assert_int_equal(report->results[1].status, BE_NUMERIC);
+    assert_int_equal(report->results[1].stop, STOP_REFUSED);
+    ASSERT_TEXT(report->results[1].error.text, "2.2 in step 2 (within 0.001 of it), found 2.21");
+    assert_int_equal(report->results[2].status, BE_OK);
+    conductor_report_free(report);
+}
+
 /* ------------------------------------------------------------- neighbours */
 
 static void threads_that_spin_on_are_waited_for(void **state)
@@ -441,6 +466,7 @@ int main(void)
         cmocka_unit_test(an_unsynchronised_runner_is_flagged),
         cmocka_unit_test(a_runner_that_lies_about_time_is_refused),
         cmocka_unit_test(wrong_numbers_get_no_speed),
+        cmocka_unit_test(losses_at_full_size_must_agree),
         cmocka_unit_test(threads_that_spin_on_are_waited_for),
         cmocka_unit_test(another_number_of_threads_is_warned_of),
         cmocka_unit_test(failing_allocations_end_in_order),

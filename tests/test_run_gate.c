@@ -109,8 +109,8 @@ static void sound_runners_pass(void **state)
     ASSERT_OK(checked(&c, &found, &err));
     assert_true(found.error > 0 && found.error < 1e-5);
     assert_float_equal(found.band, PARITY_LIMIT, 0);
-    assert_int_equal(found.batch, GATE_BATCH);
-    assert_int_equal(found.steps, GATE_STEPS);
+    assert_int_equal(found.batch, f->options.workload->gate.batch);
+    assert_int_equal(found.steps, f->options.workload->gate.steps);
     assert_true(strlen(found.where) > 0);
 }
 
@@ -152,6 +152,91 @@ static void wrong_losses_of_timed_steps_get_no_speed(void **state)
     fixture *f = *state;
     ASSERT_FAILED(SPOILED(f, "--loss", "1.01"), BE_NUMERIC, STOP_REFUSED,
                   "native cpu: expected the losses within 0.0001", "of 'run'", "gets no speed");
+}
+
+/* ---------------------------------------------------------------- a smaller variant */
+
+#define LARGE 72 /* pixels; the gate computes at most 64 */
+
+/* The fixture's pictures at a size that the reference does not compute. */
+typedef struct large {
+    fixture f;
+    struct workload varied;
+} large;
+
+static void large_open(large *l, bool infer)
+{
+    be_error err = {0};
+    fixture *f = &l->f;
+    workload_variant variant = {.size = LARGE};
+    dataset_options data = {.seed = 1, .synthetic = true, .limit = PICTURES};
+    *l = (large){0};
+    ASSERT_OK(
+        workload_vary(&workload_cnn_fashion, &variant, &l->varied, &f->options.workload, &err));
+    ASSERT_OK(dataset_open(DATASET_SHAPES, SPLIT_TRAIN, &data, &f->set, &err));
+    ASSERT_OK(dataset_resize(f->set, LARGE, &err));
+    f->options.set = f->set;
+    f->options.seed = 11;
+    ASSERT_OK(material_new(&f->material, &f->options, &err));
+    gate_options gate = {
+        .material = &f->options, .folder = f->material.folder.path, .infer = infer};
+    ASSERT_OK(gate_new(&f->gate, &gate, &err));
+    assert_true(f->gate.reduced);
+    assert_int_equal(f->gate.variant.size, 64);
+}
+
+static void large_close(large *l)
+{
+    gate_free(&l->f.gate);
+    material_free(&l->f.material);
+    dataset_close(l->f.set);
+}
+
+/* A native runner held against the gate, and one whose losses are 1 % too large at full size. */
+static void check_full_size(bool infer)
+{
+    be_error err = {0};
+    large l;
+    fake proxy;
+    gate_result sound, spoiled;
+    large_open(&l, infer);
+    conductor_contender c = native(&l.f, PROXY(&proxy, "--loss", "1"));
+    c.job.mode = infer ? "infer" : "train";
+    ASSERT_OK(checked(&c, &sound, &err));
+    c.argv = PROXY(&proxy, "--loss", "1.01", "--at-size", "72");
+    ASSERT_OK(checked(&c, &spoiled, &err));
+    assert_int_equal(sound.loss_count, infer ? 1 : 3);
+    assert_true(sound.losses[0] > 1 && sound.losses[0] < 4);
+    ASSERT_OK(gate_compare("b", &sound, "a", &sound, &err));
+    ASSERT_FAILS(gate_compare("b", &spoiled, "a", &sound, &err), BE_NUMERIC,
+                 "b: expected the losses of a at its full size", "in step 1 (within 0.001 of it)",
+                 "gets no speed");
+    spoiled = sound;
+    spoiled.losses[sound.loss_count - 1] = (double)NAN;
+    ASSERT_FAILS(gate_compare("b", &spoiled, "a", &sound, &err), BE_NUMERIC, "found nan");
+    large_close(&l);
+}
+
+static void the_full_size_is_held_against_the_others(void **state)
+{
+    (void)state;
+    check_full_size(false);
+    check_full_size(true);
+}
+
+/* What is wrong in the small variant is told with its options. */
+static void a_reduced_gate_still_finds_what_is_wrong(void **state)
+{
+    (void)state;
+    large l;
+    fake proxy;
+    large_open(&l, false);
+    conductor_contender c = native(&l.f, PROXY(&proxy, "--gradient", "conv2.weight=1.001"));
+    be_error err = {0};
+    gate_result found;
+    ASSERT_FAILS(checked(&c, &found, &err), BE_NUMERIC, "grad.conv2.weight",
+                 "--seed 11 --size 64'");
+    large_close(&l);
 }
 
 static void every_precision_has_its_band(void **state)
@@ -235,7 +320,7 @@ static void five_percent_are_found(void **state)
     o.phases_s = 0;
     conductor_contender both[] = {native(f, PROXY(&proxies[0], "--loss", "1")),
                                   native(f, PROXY(&proxies[1], "--slower", "0.05"))};
-    gate_result passed = {.steps = GATE_STEPS};
+    gate_result passed = {.steps = 3};
     both[0].passed = both[1].passed = &passed;
     if (!reason) ASSERT_OK(conductor_run(both, 2, &o, &report, &err));
     if (report && (report->other_load > BUSY || report->steal > BUSY))
@@ -258,6 +343,8 @@ int main(void)
         cmocka_unit_test(inference_is_held_against_the_reference),
         cmocka_unit_test(wrong_gradients_get_no_speed),
         cmocka_unit_test(wrong_losses_of_timed_steps_get_no_speed),
+        cmocka_unit_test(the_full_size_is_held_against_the_others),
+        cmocka_unit_test(a_reduced_gate_still_finds_what_is_wrong),
         cmocka_unit_test(every_precision_has_its_band),
         cmocka_unit_test(a_device_that_is_another_is_refused),
     };

@@ -103,7 +103,7 @@ static void another_question_gets_its_own_answer(void **state)
     f->asking.infer = true;
     assert_false(ask(f, &other));
     f->asking.infer = false;
-    workload_variant twice = {.times = 2};
+    workload_variant twice = {.width = 2};
     ASSERT_OK(workload_vary(&workload_cnn_fashion, &twice, &wide, &f->options.workload, &err));
     assert_false(ask(f, &other));
     f->options.workload = &workload_cnn_fashion;

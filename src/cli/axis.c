@@ -15,16 +15,6 @@ static void set_batch(measurement_point *point, int64_t value)
     point->batch = value;
 }
 
-static void vary_width(workload_variant *variant, int64_t value)
-{
-    variant->times = (int)value;
-}
-
-static void vary_size(workload_variant *variant, int64_t value)
-{
-    variant->size = (int)value;
-}
-
 static bool always(const workload *w)
 {
     (void)w;
@@ -38,14 +28,25 @@ static bool never(const workload *w)
 }
 
 const axis axis_table[AXIS_COUNT] = {
-#define X(id, name, noun, least, most, set, vary, has) {name, noun, least, most, set, vary, has},
+#define X(id, name, noun, least, most, set, dimension, has) \
+    {name, noun, least, most, set, dimension, has},
     AXIS_LIST(X)
 #undef X
 };
 
 bool axis_is_measured(const axis *a)
 {
-    return a->set || a->vary;
+    return a->set || axis_varies(a);
+}
+
+bool axis_varies(const axis *a)
+{
+    return a->dimension != WORKLOAD_DIMENSIONS;
+}
+
+static bool axis_is_of(const axis *a, const workload *w)
+{
+    return axis_varies(a) ? workload_variant_get(&w->own, a->dimension) != 0 : a->has(w);
 }
 
 static const char *list_axes(const workload *w, const char *separator, char out[200])
@@ -53,7 +54,7 @@ static const char *list_axes(const workload *w, const char *separator, char out[
     size_t used = 0;
     out[0] = 0;
     for (int a = 0; a < AXIS_COUNT; a++)
-        if (!w || axis_table[a].has(w))
+        if (!w || axis_is_of(&axis_table[a], w))
             used += (size_t)snprintf(out + used, 200 - used, "%s%s", used ? separator : "",
                                      axis_table[a].name);
     return out;
@@ -66,7 +67,7 @@ static be_status find_axis(const char *name, const char *text, const workload *w
     for (int a = 0; a < AXIS_COUNT; a++) {
         if (strcmp(axis_table[a].name, name) != 0) continue;
         *out = &axis_table[a];
-        if (axis_table[a].has(w)) return BE_OK;
+        if (axis_is_of(&axis_table[a], w)) return BE_OK;
         FAIL(err, BE_USAGE, "%s has no %s; its axes are %s", w->name, axis_table[a].noun,
              list_axes(w, ", ", names));
     }

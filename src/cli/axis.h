@@ -10,13 +10,17 @@
 #include "workloads/workload.h"
 
 /* id, name in --over, what it is called in sentences, least, most, what it changes in a measured
- * point, what in the workload, which workloads have it */
-#define AXIS_LIST(X)                                                  \
-    X(BATCH, "batch", "batch", 1, 1e9, set_batch, NULL, always)       \
-    X(STEPS, "steps", "number of steps", 1, 1e12, NULL, NULL, always) \
-    X(WIDTH, "width", "width", 1, 64, NULL, vary_width, always)       \
-    X(SIZE, "size", "image size", 1, 1024, NULL, vary_size, always)   \
-    X(SEQ, "seq", "sequence length", 1, 1e6, NULL, NULL, never)
+ * point, which dimension of the workload (WORKLOAD_DIMENSIONS: none), which workloads have it. Each
+ * dimension of a variant is an axis. */
+#define AXIS_LIST(X)                                                                 \
+    X(BATCH, "batch", "batch", 1, 1e9, set_batch, WORKLOAD_DIMENSIONS, always)       \
+    X(STEPS, "steps", "number of steps", 1, 1e12, NULL, WORKLOAD_DIMENSIONS, always) \
+    WORKLOAD_VARIANT_LIST(AXIS_OF_DIMENSION)                                         \
+    X(SEQ, "seq", "sequence length", 1, 1e6, NULL, WORKLOAD_DIMENSIONS, never)
+
+/* Expands where X is the macro that AXIS_LIST was given. */
+#define AXIS_OF_DIMENSION(id, member, before, after, most, noun, ...) \
+    X(id, #member, noun, 1, most, NULL, WORKLOAD_##id, NULL)
 
 typedef enum axis_id {
 #define X(id, ...) AXIS_##id,
@@ -28,11 +32,11 @@ typedef enum axis_id {
 typedef struct axis {
     const char *name, *noun;
     double least, most;
-    /* Both NULL: no point is measured for its values, they follow from others (steps: from start-up
+    /* Neither: no point is measured for its values, they follow from others (steps: from start-up
      * and step). */
     void (*set)(measurement_point *point, int64_t value);
-    void (*vary)(workload_variant *variant, int64_t value); /* needs another measurement_begin */
-    bool (*has)(const workload *w);
+    workload_dimension dimension;   /* a new value of it needs another measurement_begin */
+    bool (*has)(const workload *w); /* NULL: it has where it has the dimension */
 } axis;
 
 extern const axis axis_table[AXIS_COUNT];
@@ -43,6 +47,7 @@ typedef struct axis_range {
 } axis_range;
 
 bool axis_is_measured(const axis *a);
+bool axis_varies(const axis *a); /* the workload */
 
 /* "batch=8..4096" for a workload that has the axis.  BE_USAGE with what is wrong, and with the axes
  * that the workload has. */

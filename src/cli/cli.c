@@ -123,8 +123,11 @@ const workload *cli_workload(const cli_options *options, int argument)
 
 workload_variant cli_variant(const cli_options *options)
 {
-    return (workload_variant){.times = (int)options->value[OPTION_WIDTH].integer,
-                              .size = (int)options->value[OPTION_SIZE].integer};
+    return (workload_variant){
+#define X(id, member, ...) .member = (int)options->value[OPTION_##id].integer,
+        WORKLOAD_VARIANT_LIST(X)
+#undef X
+    };
 }
 
 be_status cli_open_data(const cli_options *options, const workload *w, dataset_split split,

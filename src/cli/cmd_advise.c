@@ -77,7 +77,7 @@ static be_status choose(advise_command *c, be_error *err)
                             .mode = "train",
                             .precision = "fp32",
                             .data_on = data_on ? data_on : "device",
-                            .width = variant.times ? variant.times : 1,
+                            .width = variant.width ? variant.width : 1,
                             .size = variant.size ? variant.size : -1};
     if (c->records) {
         record_set_free(&c->set);

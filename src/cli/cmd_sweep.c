@@ -18,11 +18,11 @@
 static be_status check_ends(const sweep *s, be_error *err)
 {
     const int64_t ends[] = {s->range.from, s->range.to};
-    for (int e = 0; e < 2 && s->range.axis->vary; e++) {
+    for (int e = 0; e < 2 && axis_varies(s->range.axis); e++) {
         struct workload varied;
         const workload *found;
         workload_variant variant = s->m.variant;
-        s->range.axis->vary(&variant, ends[e]);
+        *workload_variant_at(&variant, s->range.axis->dimension) = (int)ends[e];
         TRY(workload_vary(s->workload, &variant, &varied, &found, err));
     }
     return BE_OK;
@@ -78,8 +78,10 @@ static json_t *identity(const sweep *s)
                   (json_int_t)report_real(e, "memory_bytes"));
     json_object_update(object, here);
     json_decref(here);
-    json_object_set_new(object, "width", json_integer(s->m.variant.times));
-    json_object_set_new(object, "size", json_integer(s->m.variant.size));
+    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++)
+        json_object_set_new(
+            object, workload_dimension_names[d],
+            json_integer(workload_variant_get(&s->m.variant, (workload_dimension)d)));
     return object;
 }
 
@@ -175,7 +177,11 @@ static be_status prepare(sweep *s, be_error *err)
     if (!values[OPTION_OVER].given)
         FAIL(err, BE_USAGE, "sweep needs --over AXIS=FROM..TO, as in --over batch=8..4096");
     TRY(axis_parse(values[OPTION_OVER].text, s->workload, &s->range, err));
-    const option_id swept[] = {OPTION_BATCH, OPTION_WIDTH, OPTION_SIZE};
+    const option_id swept[] = {OPTION_BATCH,
+#define X(id, ...) OPTION_##id,
+                               WORKLOAD_VARIANT_LIST(X)
+#undef X
+    };
     for (size_t o = 0; o < sizeof swept / sizeof *swept; o++)
         if (values[swept[o]].given && strcmp(s->range.axis->name, option_table[swept[o]].name) == 0)
             FAIL(err, BE_USAGE, "--%s: the sweep goes over the %s; leave --%s out",

@@ -3,6 +3,8 @@
 #ifndef CLI_OPTION_LIST_H
 #define CLI_OPTION_LIST_H
 
+#include "workloads/workload.h"
+
 /* id, name, arguments, what the arguments are, least and most of them, summary, description.
  * The first line is what runs without a command. */
 #define COMMAND_LIST(X)                                                                            \
@@ -82,6 +84,11 @@
     (ON(quick) | ON(devices) | ON(workloads) | ON(bench) | ON(train) | ON(eval) | ON(parity) | \
      ON(data) | ON(advise) | ON(sweep) | ON(explain))
 
+/* An option for each dimension of a variant; expands where X is the macro that OPTION_LIST was
+ * given. */
+#define OPTION_OF_DIMENSION(id, member, before, after, most, noun, argument, help) \
+    X(id, #member, 0, argument, COUNT, 1, most, "", ON_MEASURE | ON(parity) | ON(dump), help)
+
 /* id, name, letter (0: none), argument, kind, least, most, words, commands, help */
 #define OPTION_LIST(X)                                                                           \
     X(FORMAT, "format", 'f', "FORMAT", CHOICE, 0, 0, "table json jsonl csv md", ON_RECORDS,      \
@@ -104,10 +111,7 @@
       ON(bench) | ON(explain) | ON(sweep) | ON(train),                                           \
       "where the pictures lie: on the device (the default), or on the host, from where each "    \
       "batch is copied while the device computes the one before; on the CPU that is the same")   \
-    X(WIDTH, "width", 0, "N", COUNT, 1, 64, "", ON_MEASURE | ON(parity) | ON(dump),              \
-      "make every hidden layer N times as wide")                                                 \
-    X(SIZE, "size", 0, "PIXELS", COUNT, 1, 1024, "", ON_MEASURE | ON(parity) | ON(dump),         \
-      "scale the pictures to PIXELS × PIXELS, by the nearest pixel")                             \
+    WORKLOAD_VARIANT_LIST(OPTION_OF_DIMENSION)                                                   \
     X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(sweep),                            \
       "measure the forward pass, not training")                                                  \
     X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train) | ON(advise),                     \

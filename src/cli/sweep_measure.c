@@ -267,8 +267,8 @@ be_status sweep_go_to(sweep *s, double x, measurement_point *point, be_error *er
     const axis *axis = s->range.axis;
     workload_variant wanted = s->m.variant;
     if (axis->set) axis->set(point, (int64_t)x);
-    if (axis->vary) axis->vary(&wanted, (int64_t)x);
-    if (wanted.times == s->m.variant.times && wanted.size == s->m.variant.size) return BE_OK;
+    if (axis_varies(axis)) *workload_variant_at(&wanted, axis->dimension) = (int)x;
+    if (memcmp(&wanted, &s->m.variant, sizeof wanted) == 0) return BE_OK;
     s->m.variant = wanted;
     return measurement_begin(&s->m, s->workload, err);
 }

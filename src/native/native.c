@@ -163,9 +163,8 @@ static be_status prepare(native_session *s, const protocol_job *job,
     with_threads.threads = job->threads;
     /* One word for devices of several kinds: it is for those that can take it. */
     if (!backend_has_library(job->device, device->library)) with_threads.library = NULL;
-    workload_variant variant = {.times = job->width, .size = job->size};
     TRY(workload_find(job->workload, &base, err));
-    TRY(workload_vary(base, &variant, &s->varied, &s->workload, err));
+    TRY(workload_vary(base, &job->variant, &s->varied, &s->workload, err));
     TRY(check_job(job, s->workload, err));
     if (s->train) TRY(take_optimizer(&job->optimizer, &s->optimizer, err));
     TRY(be_device_open(job->device, &with_threads, &s->device, err));

@@ -169,8 +169,9 @@ static be_status take_job(const json_t *request, protocol_job *job, be_error *er
     TRY(member_path(request, "data", &job->data, err));
     TRY(member_path(request, "weights", &job->weights, err));
     TRY(member_path(request, "data_on", &job->data_on, err));
-    TRY(member_optional(request, "width", WORKLOAD_TIMES_MAX, &job->width, err));
-    TRY(member_optional(request, "size", WORKLOAD_SIZE_MAX, &job->size, err));
+    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++)
+        TRY(member_optional(request, workload_dimension_names[d], workload_dimension_most[d],
+                            workload_variant_at(&job->variant, (workload_dimension)d), err));
     TRY(member_integer(request, "threads", 1, 1024, &threads, err));
     TRY(member_integer(request, "batch", 1, INT32_MAX, &job->batch, err));
     TRY(member_integer(request, "seed", 0, INT64_MAX, &seed, err));

@@ -91,8 +91,10 @@ static json_t *protocol_prepare_object(const protocol_job *job)
         protocol_text_or_null(job->weights), "normalize", normalize, "optimizer", optimizer,
         "dropout", job->dropout ? job->dropout : "engine", "data_on",
         job->data_on ? job->data_on : "device");
-    if (job->width) json_object_set_new(object, "width", json_integer(job->width));
-    if (job->size) json_object_set_new(object, "size", json_integer(job->size));
+    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
+        int value = workload_variant_get(&job->variant, (workload_dimension)d);
+        if (value) json_object_set_new(object, workload_dimension_names[d], json_integer(value));
+    }
     return object;
 }
 

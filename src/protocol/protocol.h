@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "core/status.h"
+#include "workloads/workload.h"
 
 #define PROTOCOL_SCHEMA 1
 #define PROTOCOL_LINE_MAX ((size_t)16 << 20) /* bytes; a million losses fit */
@@ -51,16 +52,15 @@ typedef struct protocol_optimizer {
 typedef struct protocol_job {
     const char *workload;
     const char *device;
-    const char *precision; /* fp32, tf32, bf16 */
-    const char *mode;      /* train, infer */
-    const char *data;      /* path of a safetensors file */
-    const char *weights;   /* path of a safetensors file */
-    const char *dropout;   /* engine, counter; NULL means engine */
-    const char *data_on;   /* device, host; NULL means device */
-    int width;             /* every hidden layer is so many times as wide; 0 means 1 */
-    int size;              /* edge of the pictures in pixels; 0: the workload's own */
-    int threads;           /* at least 1 */
-    int channels;          /* length of mean and std, 0 … PROTOCOL_CHANNELS_MAX */
+    const char *precision;    /* fp32, tf32, bf16 */
+    const char *mode;         /* train, infer */
+    const char *data;         /* path of a safetensors file */
+    const char *weights;      /* path of a safetensors file */
+    const char *dropout;      /* engine, counter; NULL means engine */
+    const char *data_on;      /* device, host; NULL means device */
+    workload_variant variant; /* a dimension of 0: the workload's own */
+    int threads;              /* at least 1 */
+    int channels;             /* length of mean and std, 0 … PROTOCOL_CHANNELS_MAX */
     int64_t batch;
     uint64_t seed; /* below 2^63: JSON integers are signed here */
     double mean[PROTOCOL_CHANNELS_MAX], std[PROTOCOL_CHANNELS_MAX];

@@ -7,6 +7,7 @@
 
 #include "report/warnings.h"
 #include "run/engine.h"
+#include "workloads/workload.h"
 
 /* ---------------------------------------------------------------- cells */
 
@@ -110,9 +111,10 @@ static const report_column columns[] = {
     {"workload", NULL, UNIT_TEXT, NULL},
     {"mode", NULL, UNIT_TEXT, NULL},
     {"batch", NULL, UNIT_COUNT, NULL},
-    {"width", NULL, UNIT_COUNT, NULL},
-    {"size", NULL, UNIT_COUNT, NULL},
-    {"precision", NULL, UNIT_TEXT, NULL},
+#define X(id, member, ...) {#member, NULL, UNIT_COUNT, NULL},
+    WORKLOAD_VARIANT_LIST(X)
+#undef X
+        {"precision", NULL, UNIT_TEXT, NULL},
     {"data_on", NULL, UNIT_TEXT, NULL},
     {"step_s.low", NULL, UNIT_SECONDS, NULL},
     {"step_s.high", NULL, UNIT_SECONDS, NULL},
@@ -136,7 +138,11 @@ static const report_column columns[] = {
 
 static bool same_group(const json_t *a, const json_t *b)
 {
-    static const char *const keys[] = {"workload", "mode", "batch", "width", "size"};
+    static const char *const keys[] = {"workload", "mode", "batch",
+#define X(id, member, ...) #member,
+                                       WORKLOAD_VARIANT_LIST(X)
+#undef X
+    };
     for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
         const json_t *mine = json_object_get(a, keys[k]), *other = json_object_get(b, keys[k]);
         if ((mine || other) && !json_equal(mine, other)) return false;
@@ -194,20 +200,27 @@ static void print_data(const json_t *record, FILE *out)
     report_paragraph(out, line, 2);
 }
 
+/* ", a width of 2 times its own, pictures of 40 pixels"; a width of once its own is none. */
+static const char *tell_variant(const json_t *record, char *out, size_t room)
+{
+    workload_variant variant = {0};
+    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
+        double value = report_real(record, workload_dimension_names[d]);
+        if (value > (d == WORKLOAD_WIDTH ? 1 : 0))
+            *workload_variant_at(&variant, (workload_dimension)d) = (int)value;
+    }
+    return workload_variant_text(&variant, ", ", ", ", out, room);
+}
+
 static void print_group_head(const json_t *record, FILE *out)
 {
     char params[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES];
     bool train = strcmp(report_string(record, "mode"), "train") == 0;
     bool host = strcmp(report_string(record, "data_on"), "host") == 0;
-    char variant[REPORT_TEXT_BYTES] = "";
-    if (report_real(record, "width") > 1)
-        snprintf(variant, sizeof variant, ", %.0f times as wide", report_real(record, "width"));
-    if (report_real(record, "size") > 0)
-        snprintf(variant + strlen(variant), sizeof variant - strlen(variant), ", %.0f pixels",
-                 report_real(record, "size"));
+    char variant[256];
     fprintf(out, "\n%s%s%s%s: %s parameters, %s, batch %.0f, %s, %s a step%s\n\n",
             report_look.color ? "\033[1m" : "", report_string(record, "workload"),
-            report_look.color ? "\033[0m" : "", variant,
+            report_look.color ? "\033[0m" : "", tell_variant(record, variant, sizeof variant),
             report_count(report_real(record, "params"), params), train ? "training" : "inference",
             report_real(record, "batch"), report_string(record, "asked.precision"),
             report_flops(report_real(record, "flops_per_step"), flops),

@@ -196,6 +196,27 @@ static void conductor_check_losses(conductor *c)
     }
 }
 
+/* A gate that is smaller than the job says nothing of the job's own size: there the losses of each
+ * lane are held against those of the first one that was checked alike. */
+static void conductor_check_full_size(conductor *c)
+{
+    for (int i = 0; i < c->count; i++) {
+        lane *l = &c->lanes[i];
+        for (int j = 0; j < i && l->active; j++) {
+            const lane *other = &c->lanes[j];
+            be_error err;
+            if (!other->active || other->contender->gate != l->contender->gate ||
+                strcmp(other->contender->job.precision, l->contender->job.precision) != 0)
+                continue;
+            if (gate_compare(l->name, &l->result->parity, other->name, &other->result->parity,
+                             &err) == BE_OK)
+                continue;
+            l->refused = true;
+            lane_fail(l, &err);
+        }
+    }
+}
+
 /* The result with the least time a sample, -1 if none has a speed. */
 static int conductor_fastest(const conductor *c)
 {
@@ -388,6 +409,7 @@ static be_status conductor_measure(conductor *c, be_error *err)
 {
     TRY(conductor_open(c, err));
     conductor_check_losses(c);
+    conductor_check_full_size(c);
     load_sample from = load_take(c->options->sensors_root);
     int64_t from_cpu_ns = conductor_cpu_ns(c);
     be_status status = conductor_rounds(c, err);

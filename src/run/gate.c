@@ -10,7 +10,51 @@
 #include "core/memory.h"
 #include "run/gate_store.h"
 
-/* ------------------------------------------------------------- the reference */
+/* ---------------------------------------------------------------- the variant */
+
+/* What the gate is computed on: what was asked for, or, where that is too large, a variant of the
+ * network and the first pictures at its size. */
+typedef struct gate_subject {
+    material_options options;
+    be_dataset set; /* its pictures and labels are owned, if `options` points here */
+} gate_subject;
+
+static void release(gate_subject *s)
+{
+    memory_free(s->set.images);
+    memory_free(s->set.labels);
+}
+
+/* How many pictures the steps of the gate see: the first in the order of training. */
+static int64_t picture_count(const gate *g, const be_dataset *set)
+{
+    int64_t wanted = g->batch * g->steps;
+    return wanted < set->count ? wanted : set->count - set->count % g->batch;
+}
+
+static be_status reduce(gate *g, const gate_options *options, gate_subject *out, be_error *err)
+{
+    const material_options *full = options->material;
+    const workload *base = NULL, *varied = NULL;
+    int64_t count = picture_count(g, full->set);
+    TRY(workload_find(full->workload->name, &base, err));
+    TRY(workload_vary(base, &g->variant, &g->varied, &varied, err));
+    TRY(material_gather(full, count, &out->set.images, &out->set.labels, err));
+    uint8_t *images = out->set.images;
+    int32_t *labels = out->set.labels;
+    out->set = *full->set;
+    out->set.images = images;
+    out->set.labels = labels;
+    out->set.count = count;
+    TRY(dataset_resize(&out->set, varied->height, err));
+    out->options = (material_options){.workload = varied, .set = &out->set, .seed = full->seed};
+    TRY(material_new(&g->material, &out->options, err));
+    material_options sample = *full;
+    sample.samples = count;
+    return g->infer ? material_new(&g->sample, &sample, err) : BE_OK;
+}
+
+/* ---------------------------------------------------------------- the reference */
 
 /* What the reference computes on. */
 typedef struct gate_data {
@@ -23,8 +67,7 @@ static be_status gather(const gate *g, const material_options *material, gate_da
                         be_error *err)
 {
     void *memory = NULL;
-    int64_t wanted = g->batch * g->steps, there = material->set->count;
-    out->count = wanted < there ? wanted : there - there % g->batch;
+    out->count = picture_count(g, material->set);
     TRY(material_gather(material, out->count, &out->images, &out->labels, err));
     TRY(memory_alloc(&memory, (size_t)out->count * sizeof(int32_t), "an order", err));
     out->order = memory;
@@ -32,14 +75,15 @@ static be_status gather(const gate *g, const material_options *material, gate_da
     return BE_OK;
 }
 
-static be_status compute(gate *g, const gate_options *options, const gate_data *data, be_error *err)
+static be_status compute(gate *g, const gate_options *options, const material_options *material,
+                         const gate_data *data, be_error *err)
 {
-    const be_dataset *set = options->material->set;
+    const be_dataset *set = material->set;
     workload_model model = {0};
     workload_options wanted = {.seed = g->seed, .batch = (int)g->batch, .count = data->count};
     memcpy(wanted.mean, set->mean, sizeof set->mean);
     memcpy(wanted.std, set->std, sizeof set->std);
-    TRY(workload_model_new(options->material->workload, &wanted, &model, err));
+    TRY(workload_model_new(material->workload, &wanted, &model, err));
     trace_options tracing = {.model = &model,
                              .images = data->images,
                              .labels = data->labels,
@@ -53,34 +97,36 @@ static be_status compute(gate *g, const gate_options *options, const gate_data *
 }
 
 /* All that the reference depends on.  NULL: no memory. */
-static json_t *gate_key(const gate *g, const gate_options *options, const gate_data *data,
-                        uint64_t build)
+static json_t *gate_key(const gate *g, const be_dataset *set, const gate_data *data, uint64_t build)
 {
-    const be_dataset *set = options->material->set;
-    const workload_variant *variant = &options->material->workload->variant;
     uint64_t hash = gate_store_hash(GATE_STORE_HASH, set->mean, sizeof set->mean);
     hash = gate_store_hash(hash, set->std, sizeof set->std);
     hash = gate_store_hash(hash, data->images, (size_t)(data->count * dataset_image_bytes(set)));
     hash = gate_store_hash(hash, data->labels, (size_t)data->count * sizeof *data->labels);
-    return json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:b, s:I, s:I}", "workload", g->workload,
-                     "width", variant->times, "size", variant->size, "seed", (json_int_t)g->seed,
-                     "batch", (json_int_t)g->batch, "steps", (json_int_t)g->steps, "infer",
-                     g->infer, "data", (json_int_t)hash, "build", (json_int_t)build);
+    json_t *key =
+        json_pack("{s:s, s:I, s:I, s:I, s:b, s:I, s:I}", "workload", g->workload, "seed",
+                  (json_int_t)g->seed, "batch", (json_int_t)g->batch, "steps", (json_int_t)g->steps,
+                  "infer", g->infer, "data", (json_int_t)hash, "build", (json_int_t)build);
+    for (int d = 0; key && d < WORKLOAD_DIMENSIONS; d++)
+        json_object_set_new(key, workload_dimension_names[d],
+                            json_integer(workload_variant_get(&g->variant, (workload_dimension)d)));
+    return key;
 }
 
 /* The reference that was kept, or a new one, which is kept then if that is possible. */
-static be_status find_reference(gate *g, const gate_options *options, const gate_data *data,
+static be_status find_reference(gate *g, const gate_options *options,
+                                const material_options *material, const gate_data *data,
                                 be_error *err)
 {
     be_error reason;
     uint64_t build = 0;
     json_t *key = NULL;
     if (gate_store_build(&build, &reason) == BE_OK) {
-        key = gate_key(g, options, data, build);
+        key = gate_key(g, material->set, data, build);
         if (!key) FAIL(err, BE_NO_MEMORY, "no memory left to look for a reference; free some");
     }
     g->was_kept = key && gate_store_load(&g->reference, key, &reason) == BE_OK;
-    be_status status = g->was_kept ? BE_OK : compute(g, options, data, err);
+    be_status status = g->was_kept ? BE_OK : compute(g, options, material, data, err);
     if (status == BE_OK && !g->was_kept) {
         trace_round(&g->reference);
         /* A full disk or a folder that cannot be written: it is computed anew the next time. */
@@ -90,28 +136,41 @@ static be_status find_reference(gate *g, const gate_options *options, const gate
     return status;
 }
 
-be_status gate_new(gate *out, const gate_options *options, be_error *err)
+static be_status make(gate *g, const gate_options *options, gate_subject *subject, be_error *err)
 {
-    const material_options *material = options->material;
-    int64_t there = material->set->count;
     gate_data data = {0};
-    *out = (gate){.workload = material->workload->name,
-                  .seed = material->seed,
-                  .batch = there < GATE_BATCH ? there : GATE_BATCH,
-                  .steps = GATE_STEPS,
-                  .infer = options->infer};
-    TRY(file_format_path(out->path, err, "%s/parity.safetensors", options->folder));
-    be_status status = gather(out, material, &data, err);
-    if (status == BE_OK) status = find_reference(out, options, &data, err);
+    TRY(file_format_path(g->path, err, "%s/parity.safetensors", options->folder));
+    subject->options = *options->material;
+    if (g->reduced) TRY(reduce(g, options, subject, err));
+    be_status status = gather(g, &subject->options, &data, err);
+    if (status == BE_OK) status = find_reference(g, options, &subject->options, &data, err);
     memory_free(data.images);
     memory_free(data.labels);
     memory_free(data.order);
+    return status;
+}
+
+be_status gate_new(gate *out, const gate_options *options, be_error *err)
+{
+    const workload *w = options->material->workload;
+    int64_t there = options->material->set->count;
+    gate_subject subject = {0};
+    *out = (gate){.workload = w->name,
+                  .seed = options->material->seed,
+                  .batch = there < w->gate.batch ? there : w->gate.batch,
+                  .steps = w->gate.steps,
+                  .infer = options->infer};
+    out->variant = workload_gate_variant(w, &out->reduced);
+    be_status status = make(out, options, &subject, err);
+    release(&subject);
     if (status != BE_OK) gate_free(out);
     return status;
 }
 
 void gate_free(gate *g)
 {
+    material_free(&g->material);
+    material_free(&g->sample);
     trace_free(&g->reference);
 }
 
@@ -139,14 +198,22 @@ static be_status find_band(const char *precision, double *out, be_error *err)
 static be_status judge(const gate *g, const runner *r, const char *kind, const gate_result *found,
                        be_error *err)
 {
+    char options[128] = "";
+    size_t used = 0;
     if (found->error <= found->band) return BE_OK;
+    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
+        int value = workload_variant_get(&g->variant, (workload_dimension)d);
+        if (value)
+            used += (size_t)snprintf(options + used, sizeof options - used, " --%s %d",
+                                     workload_dimension_names[d], value);
+    }
     FAIL(err, BE_NUMERIC,
          "%s: expected %s within %g of the reference in double precision, found an error of %.3g "
          "at %s (batch %" PRId64 ", %" PRId64 " steps, seed %" PRIu64 "); it computes another "
          "training than it was asked for and gets no speed; 'breakeven parity %s --batch %" PRId64
-         " --seed %" PRIu64 "' compares every quantity",
+         " --seed %" PRIu64 "%s' compares every quantity",
          r->name, kind, found->band, found->error, found->where, g->batch, g->steps, g->seed,
-         g->workload, g->batch, g->seed);
+         g->workload, g->batch, g->seed, options);
 }
 
 /* Keep the largest error; NaN is larger than all. */
@@ -208,15 +275,68 @@ static be_status check_run(const gate *g, runner *r, double limit_s, gate_result
     return judge(g, r, "the losses", &found, err);
 }
 
+/* Losses of the job at its full size: of its first steps, or of its answers to the first pictures.
+ * There is no reference for them; the conductor holds them against those of the others. */
+static be_status ask_losses(const gate *g, runner *r, const protocol_job *full, double limit_s,
+                            gate_result *out, be_error *err)
+{
+    protocol_answer answer;
+    protocol_call call = {.request = g->infer ? PROTOCOL_EVALUATE : PROTOCOL_RUN,
+                          .steps = g->steps,
+                          .losses = true,
+                          .path = g->sample.data};
+    MUST(g->steps <= GATE_LOSSES_MAX);
+    TRY(runner_prepare(r, full, limit_s, err));
+    TRY(runner_call(r, &call, limit_s, &answer, NULL, err));
+    out->loss_count = g->infer ? 1 : (int)g->steps;
+    for (int i = 0; i < out->loss_count; i++) {
+        const json_t *value = json_array_get(answer.losses, (size_t)i);
+        out->losses[i] = g->infer                ? answer.loss
+                         : json_is_number(value) ? json_number_value(value)
+                                                 : (double)NAN;
+    }
+    protocol_answer_clear(&answer);
+    return BE_OK;
+}
+
 be_status gate_check(const gate *g, runner *r, const protocol_job *job, double limit_s,
                      gate_result *out, be_error *err)
 {
-    protocol_job small = *job;
-    small.batch = g->batch;
-    small.dropout = "counter";
+    protocol_job full = *job, small;
+    full.batch = g->batch;
+    full.dropout = "counter";
+    small = full;
+    if (g->reduced) {
+        small.variant = g->variant;
+        small.data = g->material.data;
+        small.weights = g->material.weights;
+    }
     *out = (gate_result){.batch = g->batch, .steps = g->steps};
     TRY(find_band(job->precision, &out->band, err));
     TRY(runner_prepare(r, &small, limit_s, err));
     TRY(check_trace(g, r, limit_s, out, err));
-    return g->infer ? BE_OK : check_run(g, r, limit_s, out, err);
+    if (!g->infer) TRY(check_run(g, r, limit_s, out, err));
+    return g->reduced ? ask_losses(g, r, &full, limit_s, out, err) : BE_OK;
+}
+
+/* Steps that begin with the same weights differ by rounding alone, which grows from step to step:
+ * ten times what one tensor may, as the first losses of a measurement. */
+#define GATE_LOSS_BANDS 10
+
+be_status gate_compare(const char *name, const gate_result *found, const char *other,
+                       const gate_result *right, be_error *err)
+{
+    double band = GATE_LOSS_BANDS * found->band;
+    int count = found->loss_count < right->loss_count ? found->loss_count : right->loss_count;
+    for (int i = 0; i < count; i++) {
+        double error = fabs(found->losses[i] - right->losses[i]);
+        if (error <= band * fabs(right->losses[i])) continue;
+        FAIL(err, BE_NUMERIC,
+             "%s: expected the losses of %s at its full size, %.6g in step %d (within %g of it), "
+             "found %.6g; only a smaller variant of this network is compared with the reference in "
+             "double precision, and at full size they differ; it gets no speed; 'breakeven parity' "
+             "compares them",
+             name, other, right->losses[i], i + 1, band, found->losses[i]);
+    }
+    return BE_OK;
 }

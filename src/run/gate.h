@@ -1,6 +1,7 @@
 /* The gate: no speed without parity.  Before a contender is timed, its runner computes a few steps
- * of a small batch, and they are compared with the reference in double: the first step's logits,
- * loss and gradients, and the losses, once as `parity` writes them and once as `run` tells them.
+ * of a small batch (and of a smaller variant where the workload is large), and they are compared
+ * with the reference in double: the first step's logits, loss and gradients, and the losses, once
+ * as `parity` writes them and once as `run` tells them.
  *
  * The reference is computed once, whoever takes part, and kept on disk for the next measurement
  * (run/gate_store.h), in floats: that rounding is a thousandth of the narrowest band.  Owns it
@@ -12,10 +13,7 @@
 #include "run/material.h"
 #include "run/parity.h"
 
-/* Small, because the reference takes its time; three steps, because the second loss shows the
- * gradients and the third the optimizer's state. */
-#define GATE_BATCH 8
-#define GATE_STEPS 3
+#define GATE_LOSSES_MAX 4 /* at least the steps of every workload's gate */
 
 /* precision, largest error that passes (max |a - b| / max |b| over a tensor).
  * fp32: PARITY_LIMIT; sound engines stay below 1e-5.  The others round every operand of a product
@@ -32,6 +30,11 @@ typedef struct gate {
     uint64_t seed;
     int64_t batch, steps;
     bool infer;                 /* no gradients, no losses of `run` */
+    bool reduced;               /* the workload at a smaller size than asked for */
+    workload_variant variant;   /* what is computed */
+    struct workload varied;     /* … if it is reduced, */
+    material material;          /* and then what runners get for it */
+    material sample;            /* pictures at full size, to infer from */
     bool was_kept;              /* the reference comes from the disk */
     char path[FILE_PATH_BYTES]; /* where runners write */
 } gate;
@@ -48,6 +51,9 @@ typedef struct gate_result {
     double band;  /* that it must keep */
     char where[96];
     int64_t batch, steps;
+    /* Of the job at full size, where the gate's is smaller: to be held against others'. */
+    int loss_count;
+    double losses[GATE_LOSSES_MAX];
 } gate_result;
 
 BE_CHECKED be_status gate_new(gate *out, const gate_options *options, be_error *err);
@@ -58,5 +64,9 @@ void gate_free(gate *g); /* twice is fine */
  * again for whatever comes next. */
 BE_CHECKED be_status gate_check(const gate *g, runner *r, const protocol_job *job, double limit_s,
                                 gate_result *out, be_error *err);
+
+/* BE_NUMERIC if the losses that `name` had at full size are not those of `other`. */
+BE_CHECKED be_status gate_compare(const char *name, const gate_result *found, const char *other,
+                                  const gate_result *right, be_error *err);
 
 #endif

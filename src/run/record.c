@@ -168,9 +168,9 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
                               const record_facts *facts)
 {
     const protocol_job *job = &contender->job;
-    return json_pack(
+    json_t *subject = json_pack(
         "{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:o,"
-        " s:o, s:o, s:o, s:o, s:i, s:o, s:b}",
+        " s:o, s:o, s:o, s:o, s:b}",
         "schema", RECORD_SCHEMA, "kind", "bench", "time", record_time(facts->unix_s), "workload",
         record_text(job->workload), "engine",
         record_text(result->engine ? result->engine : contender->engine), "engine_version",
@@ -182,8 +182,13 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
         record_text(facts->data), "params", record_count(result->parameters), "launches",
         record_count(result->launches > 0 ? result->launches : -1), "flops_per_step",
         record_number(facts->flops_per_step), "bytes_per_step",
-        record_number(facts->bytes_per_step), "width", job->width ? job->width : 1, "size",
-        record_count(job->size ? job->size : -1), "computes_nothing", contender->computes_nothing);
+        record_number(facts->bytes_per_step), "computes_nothing", contender->computes_nothing);
+    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
+        int value = workload_variant_get(&job->variant, (workload_dimension)d);
+        if (d == WORKLOAD_WIDTH && !value) value = 1; /* times its own */
+        json_object_set_new(subject, workload_dimension_names[d], record_count(value ? value : -1));
+    }
+    return subject;
 }
 
 /* What came out. */

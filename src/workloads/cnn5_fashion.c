@@ -7,13 +7,13 @@ static be_value conv_relu(be_graph *g, be_value x, const char *name, int channel
     return be_relu(g, be_conv2d(g, x, &options));
 }
 
-static be_value cnn5_fashion_build(be_graph *g, be_value x, int times)
+static be_value cnn5_fashion_build(be_graph *g, be_value x, const workload_variant *v)
 {
-    x = be_max_pool2d(g, conv_relu(g, x, "conv1", 32 * times), 2);
-    x = be_max_pool2d(g, conv_relu(g, x, "conv2", 64 * times), 2);
-    x = conv_relu(g, x, "conv3", 96 * times);
-    x = be_max_pool2d(g, conv_relu(g, x, "conv4", 128 * times), 2);
-    x = conv_relu(g, x, "conv5", 256 * times);
+    x = be_max_pool2d(g, conv_relu(g, x, "conv1", 32 * v->width), 2);
+    x = be_max_pool2d(g, conv_relu(g, x, "conv2", 64 * v->width), 2);
+    x = conv_relu(g, x, "conv3", 96 * v->width);
+    x = be_max_pool2d(g, conv_relu(g, x, "conv4", 128 * v->width), 2);
+    x = conv_relu(g, x, "conv5", 256 * v->width);
     return be_linear(g, be_global_average_pool(g, x), "fc1", 10);
 }
 
@@ -29,4 +29,6 @@ const workload workload_cnn5_fashion = {
     .batch = 100,
     .epochs = 10,
     .optimizer = {.kind = BE_ADAM, .learning_rate = 1e-3f},
+    .own = {.width = 1, .size = 28},
+    .gate = {.batch = 8, .steps = 3, .most = {.width = 4, .size = 64}},
     .build = cnn5_fashion_build};

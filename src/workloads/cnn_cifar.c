@@ -1,16 +1,16 @@
 /* cnn-cifar: LeNet-like, 5×5 convolutions of 6 and 16 channels (LeCun et al. 1998, on colour). */
 #include "workloads/workload.h"
 
-static be_value cnn_cifar_build(be_graph *g, be_value x, int times)
+static be_value cnn_cifar_build(be_graph *g, be_value x, const workload_variant *v)
 {
-    x = be_relu(g,
-                be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 6 * times, .kernel = 5}));
+    x = be_relu(
+        g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 6 * v->width, .kernel = 5}));
     x = be_max_pool2d(g, x, 2);
     x = be_relu(
-        g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 16 * times, .kernel = 5}));
+        g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 16 * v->width, .kernel = 5}));
     x = be_max_pool2d(g, x, 2);
-    x = be_relu(g, be_linear(g, x, "fc1", 120 * times));
-    x = be_relu(g, be_linear(g, x, "fc2", 84 * times));
+    x = be_relu(g, be_linear(g, x, "fc1", 120 * v->width));
+    x = be_relu(g, be_linear(g, x, "fc2", 84 * v->width));
     return be_linear(g, x, "fc3", 10);
 }
 
@@ -26,4 +26,6 @@ const workload workload_cnn_cifar = {
     .batch = 64,
     .epochs = 10,
     .optimizer = {.kind = BE_SGD, .learning_rate = 0.01f, .momentum = 0.9f},
+    .own = {.width = 1, .size = 32},
+    .gate = {.batch = 8, .steps = 3, .most = {.width = 4, .size = 64}},
     .build = cnn_cifar_build};

@@ -1,10 +1,10 @@
 /* mlp-mnist: 784 → 128 → 64 → 10 with ReLU. */
 #include "workloads/workload.h"
 
-static be_value mlp_mnist_build(be_graph *g, be_value x, int times)
+static be_value mlp_mnist_build(be_graph *g, be_value x, const workload_variant *v)
 {
-    x = be_relu(g, be_linear(g, x, "fc1", 128 * times));
-    x = be_relu(g, be_linear(g, x, "fc2", 64 * times));
+    x = be_relu(g, be_linear(g, x, "fc1", 128 * v->width));
+    x = be_relu(g, be_linear(g, x, "fc2", 64 * v->width));
     return be_linear(g, x, "fc3", 10);
 }
 
@@ -20,4 +20,6 @@ const workload workload_mlp_mnist = {
     .batch = 64,
     .epochs = 5,
     .optimizer = {.kind = BE_SGD, .learning_rate = 0.01f, .momentum = 0.9f},
+    .own = {.width = 1, .size = 28},
+    .gate = {.batch = 8, .steps = 3, .most = {.width = 4, .size = 64}},
     .build = mlp_mnist_build};

@@ -29,6 +29,111 @@ be_status workload_find(const char *name, const workload **out, be_error *err)
     FAIL(err, BE_USAGE, "workload \"%s\": expected one of %s", name, names);
 }
 
+/* ---------------------------------------------------------------- variants */
+
+const char *const workload_dimension_names[WORKLOAD_DIMENSIONS] = {
+#define X(id, member, ...) #member,
+    WORKLOAD_VARIANT_LIST(X)
+#undef X
+};
+
+const int workload_dimension_most[WORKLOAD_DIMENSIONS] = {
+#define X(id, member, before, after, most, ...) most,
+    WORKLOAD_VARIANT_LIST(X)
+#undef X
+};
+
+int *workload_variant_at(workload_variant *variant, workload_dimension dimension)
+{
+    switch (dimension) {
+#define X(id, member, ...) \
+    case WORKLOAD_##id:    \
+        return &variant->member;
+        WORKLOAD_VARIANT_LIST(X)
+#undef X
+    case WORKLOAD_DIMENSIONS:
+        break;
+    }
+    MUST(!"a dimension of the list");
+    return NULL;
+}
+
+int workload_variant_get(const workload_variant *variant, workload_dimension dimension)
+{
+    workload_variant copy = *variant;
+    return *workload_variant_at(&copy, dimension);
+}
+
+/* Its own dimensions where the variant gives none. */
+static workload_variant complete_variant(const workload *w)
+{
+    workload_variant all = w->own;
+    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
+        int value = workload_variant_get(&w->variant, (workload_dimension)d);
+        if (value) *workload_variant_at(&all, (workload_dimension)d) = value;
+    }
+    return all;
+}
+
+workload_variant workload_gate_variant(const workload *w, bool *reduced)
+{
+    workload_variant out = w->variant, all = complete_variant(w);
+    *reduced = false;
+    for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
+        workload_dimension d = (workload_dimension)i;
+        int most = workload_variant_get(&w->gate.most, d);
+        if (most == 0 || workload_variant_get(&all, d) <= most) continue;
+        *workload_variant_at(&out, d) = most;
+        *reduced = true;
+    }
+    return out;
+}
+
+/* How a dimension is told, and what the workload may vary. */
+static const struct {
+    const char *before, *after;
+} told[WORKLOAD_DIMENSIONS] = {
+#define X(id, member, before, after, ...) {before, after},
+    WORKLOAD_VARIANT_LIST(X)
+#undef X
+};
+
+static be_status check_dimension(const workload *base, const workload_variant *variant,
+                                 workload_dimension d, be_error *err)
+{
+    int value = workload_variant_get(variant, d);
+    char names[256] = "";
+    size_t used = 0;
+    if (!value) return BE_OK;
+    for (int i = 0; i < WORKLOAD_DIMENSIONS; i++)
+        if (workload_variant_get(&base->own, (workload_dimension)i))
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
+                                     workload_dimension_names[i]);
+    if (!workload_variant_get(&base->own, d))
+        FAIL(err, BE_USAGE, "%s has no %s that could be varied; it has %s", base->name,
+             workload_dimension_names[d], used ? names : "nothing of the kind");
+    if (value < 1 || value > workload_dimension_most[d])
+        FAIL(err, BE_USAGE, "%s: expected %s 1 to %d %s, found %d", base->name, told[d].before,
+             workload_dimension_most[d], told[d].after, value);
+    return BE_OK;
+}
+
+const char *workload_variant_text(const workload_variant *variant, const char *first,
+                                  const char *next, char *out, size_t room)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
+        int value = workload_variant_get(variant, (workload_dimension)d);
+        if (value && used < room)
+            used += (size_t)snprintf(out + used, room - used, "%s%s %d %s", used ? next : first,
+                                     told[d].before, value, told[d].after);
+    }
+    return out;
+}
+
+/* ---------------------------------------------------------------- graphs */
+
 static be_status options_check(const workload *w, const workload_options *options, int batch,
                                be_error *err)
 {
@@ -62,7 +167,8 @@ be_status workload_model_new(const workload *w, const workload_options *options,
     be_graph *g = be_graph_new(options->seed);
     out->graph = g;
     out->batch = be_data_batch(g, &data);
-    out->logits = w->build(g, out->batch.x, w->variant.times ? w->variant.times : 1);
+    workload_variant all = complete_variant(w);
+    out->logits = w->build(g, out->batch.x, &all);
     out->loss = be_softmax_cross_entropy(g, out->logits, out->batch.target);
     be_graph_minimize(g, out->loss, options->optimizer ? options->optimizer : &w->optimizer);
     be_status status = be_graph_check(g, err);
@@ -84,23 +190,22 @@ static int64_t count_parameters(const be_graph *g)
 be_status workload_vary(const workload *base, const workload_variant *variant, workload *room,
                         const workload **out, be_error *err)
 {
+    static const workload_variant nothing = {0};
     workload_model model;
+    char text[256];
     *out = base;
-    if (!variant->times && !variant->size) return BE_OK;
+    if (memcmp(variant, &nothing, sizeof nothing) == 0) return BE_OK;
+    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++)
+        TRY(check_dimension(base, variant, (workload_dimension)d, err));
     *out = room;
     *room = *base;
     room->variant = *variant;
     if (variant->size) room->height = room->width = variant->size;
-    if (room->variant.times < 0 || room->variant.times > WORKLOAD_TIMES_MAX)
-        FAIL(err, BE_USAGE, "%s: expected a width of 1 to %d times its own, found %d", base->name,
-             WORKLOAD_TIMES_MAX, room->variant.times);
-    if (room->height < 1 || room->height > WORKLOAD_SIZE_MAX)
-        FAIL(err, BE_USAGE, "%s: expected pictures of 1 to %d pixels, found %d", base->name,
-             WORKLOAD_SIZE_MAX, room->height);
     workload_options options = {.batch = 1, .count = 1, .std = {1, 1, 1, 1}};
     be_status status = workload_model_new(room, &options, &model, err);
     if (status != BE_OK) {
-        status_prefix(err, "%s with pictures of %d pixels", base->name, room->height);
+        status_prefix(err, "%s with %s", base->name,
+                      workload_variant_text(variant, "", " and ", text, sizeof text));
         return status;
     }
     room->parameters = count_parameters(model.graph);

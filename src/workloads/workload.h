@@ -7,11 +7,48 @@
 
 #include "breakeven/plan.h"
 
-/* A workload at another size, to be measured where the ladder has none. */
+/* What a variant of a workload may change: the one list of it.  Options, axes of `sweep`, members
+ * of the protocol and of records follow from it.  id, member and its word everywhere, how a value
+ * of it is told (before and after the number), the largest, what it is called as an axis, the
+ * option's argument and help. */
+#define WORKLOAD_VARIANT_LIST(X)                                         \
+    X(WIDTH, width, "a width of", "times its own", 64, "width", "N",     \
+      "make every hidden layer N times as wide")                         \
+    X(SIZE, size, "pictures of", "pixels", 1024, "image size", "PIXELS", \
+      "scale the pictures to PIXELS × PIXELS, by the nearest pixel")
+
+typedef enum workload_dimension {
+#define X(id, ...) WORKLOAD_##id,
+    WORKLOAD_VARIANT_LIST(X)
+#undef X
+        WORKLOAD_DIMENSIONS
+} workload_dimension;
+
+/* A workload at another size: the same code, the same ops and names.  0: the workload's own. */
 typedef struct workload_variant {
-    int times; /* every hidden layer is so many times as wide; 0: 1 */
-    int size;  /* edge of the pictures in pixels; 0: the workload's own */
+#define X(id, member, ...) int member;
+    WORKLOAD_VARIANT_LIST(X)
+#undef X
 } workload_variant;
+
+extern const char *const workload_dimension_names[WORKLOAD_DIMENSIONS];
+extern const int workload_dimension_most[WORKLOAD_DIMENSIONS];
+
+int *workload_variant_at(workload_variant *variant, workload_dimension dimension);
+int workload_variant_get(const workload_variant *variant, workload_dimension dimension);
+
+/* "a width of 2 times its own and pictures of 6 pixels", with `first` before the first and `next`
+ * between; "" where nothing is varied. */
+const char *workload_variant_text(const workload_variant *variant, const char *first,
+                                  const char *next, char *out, size_t room);
+
+/* What the gate computes in double: a batch and a variant of which every dimension is at most
+ * `most` (0: as asked for).  Small, because the reference takes its time; three steps, because the
+ * second loss shows the gradients and the third the optimizer's state. */
+typedef struct workload_gate {
+    int batch, steps;
+    workload_variant most;
+} workload_gate;
 
 typedef struct workload {
     const char *name, *summary;
@@ -20,8 +57,10 @@ typedef struct workload {
     int64_t parameters;
     int batch, epochs; /* defaults */
     be_optimizer optimizer;
-    /* x f32 [N, C, H, W] -> logits f32 [N, classes]; every hidden layer is `times` as wide. */
-    be_value (*build)(be_graph *g, be_value x, int times);
+    workload_variant own; /* its own dimensions; 0: it has none such */
+    workload_gate gate;
+    /* x f32 [N, C, H, W] -> logits f32 [N, classes]; of `v` every dimension is given. */
+    be_value (*build)(be_graph *g, be_value x, const workload_variant *v);
     workload_variant variant; /* all 0 in the ladder */
 } workload;
 
@@ -45,14 +84,15 @@ extern const workload *const workload_table[WORKLOAD_COUNT];
 /* BE_USAGE with the list of names if there is none of this name. */
 be_status workload_find(const char *name, const workload **out, be_error *err);
 
-#define WORKLOAD_TIMES_MAX 64
-#define WORKLOAD_SIZE_MAX 1024
-
 /* *out is a variant of a workload of the ladder, made in *room with its parameters counted, or
- * `base` itself where the variant changes nothing.  BE_USAGE if a layer would be left without
- * pixels, with what is missing. */
+ * `base` itself where the variant changes nothing.  BE_USAGE for a dimension that the workload does
+ * not have, for one out of range, and if nothing would be left for a layer, with what is missing.
+ */
 be_status workload_vary(const workload *base, const workload_variant *variant, workload *room,
                         const workload **out, be_error *err);
+
+/* The variant in which the gate computes `w`; *reduced: it is smaller than w. */
+workload_variant workload_gate_variant(const workload *w, bool *reduced);
 
 typedef struct workload_options {
     uint64_t seed;
