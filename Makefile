@@ -29,7 +29,7 @@ SETUP  = meson setup
 # Debian's PyTorch belongs to Debian's own python, whichever python3 is the first on PATH.
 PYTHON := $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
 
-.PHONY: all bench test tensorflow check asan ubsan tsan arm64 onednn3 fuzz format install clean help deps deps-all
+.PHONY: all bench test tensorflow check asan ubsan tsan arm64 onednn3 fuzz nightly format install clean help deps deps-all
 
 all: deps $(BUILD)/build.ninja
 	@$(NINJA) $(BUILD) breakeven
@@ -57,6 +57,9 @@ check: deps-all
 
 asan ubsan tsan arm64 onednn3: deps-all
 	@$(PYTHON) tests/run_all $@
+
+nightly: deps-all
+	@$(PYTHON) tests/run_all nightly
 
 fuzz: deps-all
 	@$(PYTHON) tests/run_all fuzz --fuzz-seconds $(FUZZ_SECONDS)
@@ -88,6 +91,7 @@ help:
 	@echo 'make arm64      the machine tests built for arm64, under qemu (Debian on x86-64)'
 	@echo 'make onednn3    the machine tests with oneDNN 3 instead of the system'"'"'s'
 	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS (60) each'
+	@echo 'make nightly    kernels for all of NVIDIA'"'"'s architectures'
 	@echo 'make format     clang-format over the source'
 	@echo 'make install    into PREFIX (/usr/local), below DESTDIR if that is set'
 	@echo 'make clean      remove the build folders'

@@ -10,6 +10,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "kernel_cache.h"
+
 #ifdef GPU_HOST_SANITIZE
 void __asan_poison_memory_region(void const volatile *, size_t);
 void __asan_unpoison_memory_region(void const volatile *, size_t);
@@ -31,11 +33,16 @@ typedef struct host_buffer {
     size_t bytes;
 } host_buffer;
 
-/* A text that was compiled; the code of place k is FOLDER/k.so. */
+#define CODE_PATH_MAX 512
+
+/* A text that was compiled, and where its code is: in the cache of the tests, else in our folder.
+ */
 typedef struct host_code {
     char *text;
     struct host_code *next;
     int number;
+    bool is_kept;
+    char object[CODE_PATH_MAX];
 } host_code;
 
 typedef struct host_driver {
@@ -68,8 +75,6 @@ struct gpu_sequence {
     gpu_launch launches[];
 };
 
-#define CODE_PATH_MAX 128
-
 static const char *code_path(const host_driver *d, int number, const char *ending, char *path)
 {
     snprintf(path, CODE_PATH_MAX, "%s/%d.%s", d->folder, number, ending);
@@ -80,9 +85,8 @@ static void host_close(gpu_driver *driver)
 {
     host_driver *d = (host_driver *)driver;
     for (host_code *c = d->codes, *next; c; c = next) {
-        char object[CODE_PATH_MAX];
         next = c->next;
-        unlink(code_path(d, c->number, "so", object));
+        if (!c->is_kept) unlink(c->object);
         free(c->text);
         free(c);
     }
@@ -182,27 +186,20 @@ static void write_wrappers(FILE *file, const char *text)
 }
 
 /* Without optimizing: a kernel runs once or twice, and compiling is what takes the time. */
+#define SERIAL                                                                                 \
+    "-std=gnu17", "-w", "-O0", "-g1", "-fPIC", "-shared", "-Wl,-Bsymbolic", GPU_HOST_SANITIZE, \
+        "-fno-sanitize-recover=all"
+#define FIBERS "-std=gnu17", "-w", "-O0", "-fPIC", "-shared", "-Wl,-Bsymbolic", "-DFIBERS"
+#define TEXT_OF(...) TEXT_OF_ALL(__VA_ARGS__)
+#define TEXT_OF_ALL(...) #__VA_ARGS__
+#define SERIAL_TEXT TEXT_OF(SERIAL)
+#define FIBERS_TEXT TEXT_OF(FIBERS)
+
 static be_status run_compiler(const host_driver *d, const char *source, const char *object,
                               be_error *err)
 {
-    const char *serial[] = {GPU_HOST_CC,
-                            "-std=gnu17",
-                            "-w",
-                            "-O0",
-                            "-g1",
-                            "-fPIC",
-                            "-shared",
-                            "-Wl,-Bsymbolic",
-                            GPU_HOST_SANITIZE,
-                            "-fno-sanitize-recover=all",
-                            "-o",
-                            object,
-                            source,
-                            "-lm",
-                            NULL};
-    const char *fibers[] = {
-        GPU_HOST_CC, "-std=gnu17", "-w",   "-O0",  "-fPIC", "-shared", "-Wl,-Bsymbolic",
-        "-DFIBERS",  "-o",         object, source, "-lm",   NULL};
+    const char *serial[] = {GPU_HOST_CC, SERIAL, "-o", object, source, "-lm", NULL};
+    const char *fibers[] = {GPU_HOST_CC, FIBERS, "-o", object, source, "-lm", NULL};
     const char **arguments = d->kind == GPU_HOST_SERIAL ? serial : fibers;
     pid_t child;
     int status = 0;
@@ -224,48 +221,63 @@ static void module_free(gpu_driver *driver, gpu_module *module)
     free(module);
 }
 
-static be_status compile_text(const host_driver *d, const char *text, int number, be_error *err)
+/* The object's path is in *code, whether it was compiled before or is now. */
+static be_status compile_text(const host_driver *d, host_code *code, be_error *err)
 {
-    char source[CODE_PATH_MAX], object[CODE_PATH_MAX];
-    FILE *file = fopen(code_path(d, number, "c", source), "w");
+    char source[CODE_PATH_MAX], made[CODE_PATH_MAX + 24];
+    FILE *file = fopen(code_path(d, code->number, "c", source), "w");
     if (!file) abort();
-    fputs(text, file);
-    write_wrappers(file, text);
+    fprintf(file, "/* by %s %s: %s */\n", GPU_HOST_CC, GPU_HOST_CC_VERSION,
+            d->kind == GPU_HOST_SERIAL ? SERIAL_TEXT : FIBERS_TEXT);
+    fputs(code->text, file);
+    write_wrappers(file, code->text);
     fclose(file);
-    be_status status = run_compiler(d, source, code_path(d, number, "so", object), err);
+    bool is_there = kernel_cache_find(source, "host", code->object, sizeof code->object);
+    be_status status = BE_OK;
+    code->is_kept = *code->object;
+    if (!code->is_kept) {
+        status = run_compiler(d, source, code_path(d, code->number, "so", code->object), err);
+    } else if (!is_there) {
+        snprintf(made, sizeof made, "%s.%ld", code->object, (long)getpid());
+        status = run_compiler(d, source, made, err);
+        if (status == BE_OK && !kernel_cache_keep(made, code->object)) abort();
+    }
     unlink(source);
     return status;
 }
 
 /* The code of a text, compiled when it first comes. */
-static be_status find_code(host_driver *d, const char *text, int *number, be_error *err)
+static be_status find_code(host_driver *d, const char *text, const host_code **out, be_error *err)
 {
     for (const host_code *c = d->codes; c; c = c->next) {
-        *number = c->number;
+        *out = c;
         if (strcmp(c->text, text) == 0) return BE_OK;
     }
-    *number = d->codes ? d->codes->number + 1 : 0;
-    TRY(compile_text(d, text, *number, err));
-    host_code *code = malloc(sizeof *code);
-    if (!code) abort();
-    *code = (host_code){strdup(text), d->codes, *number};
-    if (!code->text) abort();
-    d->codes = code;
+    host_code *code = calloc(1, sizeof *code);
+    if (!code || !(code->text = strdup(text))) abort();
+    code->number = d->codes ? d->codes->number + 1 : 0;
+    be_status status = compile_text(d, code, err);
+    if (status != BE_OK) {
+        free(code->text);
+        free(code);
+        return status;
+    }
+    code->next = d->codes;
+    *out = d->codes = code;
     return BE_OK;
 }
 
 /* Loaded anew each time, so that local memory holds nothing of an earlier program. */
 static be_status compile_one(host_driver *d, const gpu_text *text, gpu_module **out, be_error *err)
 {
-    int number;
-    char object[CODE_PATH_MAX];
+    const host_code *code = NULL;
     char *changed = d->change ? d->change(text->name, text->text, d->change_context) : NULL;
-    be_status status = find_code(d, changed ? changed : text->text, &number, err);
+    be_status status = find_code(d, changed ? changed : text->text, &code, err);
     free(changed);
     TRY(status);
     gpu_module *module = calloc(1, sizeof *module);
     if (!module) abort();
-    module->handle = dlopen(code_path(d, number, "so", object), RTLD_NOW | RTLD_LOCAL);
+    module->handle = dlopen(code->object, RTLD_NOW | RTLD_LOCAL);
     if (!module->handle) {
         module_free(&d->base, module);
         FAIL(err, BE_DRIVER, "%s", dlerror());

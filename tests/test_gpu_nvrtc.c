@@ -1,29 +1,38 @@
 /* Every kernel compiled for NVIDIA's GPUs, with no GPU: each op's cases, the five workloads, and
  * the conformance kernel, by NVRTC to machine code.
  *
- * Every text is compiled for sm_90; the first of each kernel file also for the others.  Without
- * libnvrtc the test is skipped, and says so. */
+ *     test_gpu_nvrtc [all]
+ *
+ * For sm_90; with `all` for the other architectures too, every text.  What compiled before, and has
+ * not changed, is not compiled again (kernel_cache.h).  Without libnvrtc the test is skipped, and
+ * says so. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backend/backend.h"
 #include "backend/cuda/cuda_api.h"
 #include "backend/cuda/cuda_places.h"
 #include "backend/gpu/gpu.h"
 #include "gpu_conformance.h"
+#include "kernel_cache.h"
 #include "ops_case.h"
+#include "support.h"
 #include "workloads/workload.h"
 
 #define SKIPPED 77 /* to meson */
 #define MAIN_ARCH 90
-static const int other_archs[] = {75, 80, 100};
+static const int archs[] = {MAIN_ARCH, 75, 80, 100};
+#define ARCHS (int)(sizeof archs / sizeof *archs)
 #define TEXTS_MAX 512
 
 static struct {
     nvrtc_functions rtc;
+    cuda_library library;
+    int arch_count;           /* of archs, from the first */
     uint64_t seen[TEXTS_MAX]; /* hashes of the texts that were compiled */
-    const char *files[TEXTS_MAX];
-    int seen_count, file_count, compiled, failed;
+    int seen_count, compiled, kept, failed;
+    char source[512]; /* the text at hand, for the cache */
 } all;
 
 static uint64_t hash_text(const char *text)
@@ -33,13 +42,37 @@ static uint64_t hash_text(const char *text)
     return hash;
 }
 
+/* Whether this text has been compiled well before, by the same library with the same options; the
+ * path of the note of it. */
+static bool is_kept(const gpu_text *text, const char *const options[2], char *note, size_t size)
+{
+    FILE *file = fopen(all.source, "w");
+    if (!file) abort();
+    fprintf(file, "%s %s %s %s %s\n%s", all.library.path, all.library.version, options[0],
+            options[1], text->name, text->text);
+    fclose(file);
+    return kernel_cache_find(all.source, "nvrtc", note, size);
+}
+
+static void keep(const char *note)
+{
+    char made[600];
+    snprintf(made, sizeof made, "%s.%ld", note, (long)getpid());
+    FILE *file = *note ? fopen(made, "w") : NULL;
+    if (file && fclose(file) == 0) kernel_cache_keep(made, note);
+}
+
 static void compile_for(const gpu_text *text, int arch)
 {
-    char target[40];
+    char target[40], note[512];
     nvrtc_program program;
     snprintf(target, sizeof target, "--gpu-architecture=sm_%d", arch);
     const char *options[] = {target, "--std=c++17"};
     all.compiled++;
+    if (is_kept(text, options, note, sizeof note)) {
+        all.kept++;
+        return;
+    }
     if (all.rtc.create(&program, text->text, text->name, 0, NULL, NULL) != 0) abort();
     if (all.rtc.compile(program, 2, options) != 0) {
         size_t bytes = 0;
@@ -50,6 +83,8 @@ static void compile_for(const gpu_text *text, int arch)
         printf("# %s does not compile for sm_%d:\n# %.3000s\n", text->name, arch, log);
         free(log);
         all.failed++;
+    } else {
+        keep(note);
     }
     all.rtc.destroy(&program);
 }
@@ -61,20 +96,13 @@ static be_status compile_all(gpu_driver *driver, const gpu_text *texts, int coun
     (void)driver;
     (void)err;
     for (int i = 0; i < count; i++) {
-        bool is_new = true, is_first = true;
+        bool is_new = true;
         uint64_t hash = hash_text(texts[i].text);
         out[i] = NULL;
         for (int s = 0; s < all.seen_count; s++) is_new &= all.seen[s] != hash;
         if (!is_new || all.seen_count == TEXTS_MAX) continue;
         all.seen[all.seen_count++] = hash;
-        compile_for(&texts[i], MAIN_ARCH);
-        /* A file that comes after shared functions is known by its own text. */
-        for (int f = 0; f < all.file_count; f++)
-            is_first &= strcmp(all.files[f], texts[i].name) != 0;
-        if (!is_first) continue;
-        all.files[all.file_count++] = texts[i].name;
-        for (size_t a = 0; a < sizeof other_archs / sizeof other_archs[0]; a++)
-            compile_for(&texts[i], other_archs[a]);
+        for (int a = 0; a < all.arch_count; a++) compile_for(&texts[i], archs[a]);
     }
     return BE_OK;
 }
@@ -125,8 +153,9 @@ static void compile_probes(be_device *device)
     device->vtable->probe_free(probe);
 }
 
-static bool find_nvrtc(cuda_library *library)
+static bool find_nvrtc(void)
 {
+    cuda_library *library = &all.library;
     static const char *const names[] = {"libnvrtc.so.13", "libnvrtc.so.12", NULL};
     cuda_places places;
     be_error err;
@@ -141,13 +170,16 @@ static bool find_nvrtc(cuda_library *library)
     return library->handle != NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     be_error err;
     be_device *device;
-    cuda_library library = {0};
-    if (!find_nvrtc(&library)) {
-        printf("1..0 # SKIP kernels are NOT compiled for NVIDIA's GPUs: %s\n", library.reason);
+    char *folder = support_make_folder();
+    all.arch_count = argc > 1 && strcmp(argv[1], "all") == 0 ? ARCHS : 1;
+    support_path(all.source, sizeof all.source, folder, "text");
+    if (!find_nvrtc()) {
+        printf("1..0 # SKIP kernels are NOT compiled for NVIDIA's GPUs: %s\n", all.library.reason);
+        support_remove_folder(folder);
         return SKIPPED;
     }
     if (be_device_open("null:0", NULL, &device, &err) != BE_OK) abort();
@@ -166,15 +198,16 @@ int main(void)
     compile_workloads(device);
     int workloads = all.compiled - ops;
     char *text = gpu_conformance_text(gpu_source_dialect_cuda.text, CONFORMANCE_GROUP);
-    for (size_t a = 0; a < sizeof other_archs / sizeof other_archs[0]; a++)
-        compile_for(&(gpu_text){"conformance", text}, other_archs[a]);
-    compile_for(&(gpu_text){"conformance", text}, MAIN_ARCH);
+    for (int a = 0; a < all.arch_count; a++)
+        compile_for(&(gpu_text){"conformance", text}, archs[a]);
     free(text);
-    printf("%s 1 - %d compilations by %s for the ops, %d for the workloads, %d failed\n",
-           all.failed || ops == 0 || workloads == 0 ? "not ok" : "ok", ops, library.name, workloads,
-           all.failed);
+    printf("%s 1 - %d compilations by %s for the ops, %d for the workloads, %d failed; %d are "
+           "kept from before\n",
+           all.failed || ops == 0 || workloads == 0 ? "not ok" : "ok", ops, all.library.name,
+           workloads, all.failed, all.kept);
     printf("1..1\n");
     be_device_close(device);
-    library_close(&library);
+    library_close(&all.library);
+    support_remove_folder(folder);
     return all.failed != 0;
 }

@@ -21,6 +21,8 @@
 #define FAKE_NVRTC_MAJOR 13
 #endif
 
+#define COMPILE "cc -std=gnu17 -O1 -w -shared -fPIC -Wl,-Bsymbolic"
+
 struct nvrtc_program_ {
     char *text, *log, *code;
     size_t bytes;
@@ -156,7 +158,7 @@ static int compile_in(nvrtc_program program, const char *folder)
     snprintf(log, sizeof log, "%s/log", folder);
     FILE *out = fopen(source, "w");
     if (!out) return 11;
-    fprintf(out, "#include \"%s\"\n", FAKE_HOST_DIALECT);
+    fprintf(out, "/* " COMPILE " */\n#include \"%s\"\n", FAKE_HOST_DIALECT);
     write_text(out, own_text(program->text));
     fputc('\n', out);
     write_calls(out, program->text);
@@ -166,9 +168,7 @@ static int compile_in(nvrtc_program program, const char *folder)
     program->log = NULL;
     char *code = *kept ? read_all(kept, &bytes) : NULL;
     if (!code) {
-        snprintf(command, sizeof command,
-                 "cc -std=gnu17 -O1 -w -shared -fPIC -Wl,-Bsymbolic -o %s %s -lm >%s 2>&1", library,
-                 source, log);
+        snprintf(command, sizeof command, COMPILE " -o %s %s -lm >%s 2>&1", library, source, log);
         int status = system(command);
         program->log = read_all(log, &bytes);
         code = status == 0 ? read_all(library, &bytes) : NULL;
