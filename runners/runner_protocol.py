@@ -1,6 +1,6 @@
 """The runner protocol (docs/runner-protocol.md) for runners written in Python.
 
-Owns what is the same for every engine: standard output, the request loop, the error answers, and
+Owns what is the same for every engine: the streams, the request loop, the error answers, and
 the reading of a request's members.  It uses the standard library alone, so that a runner whose
 engine is missing can still say so.  It may know no engine.
 """
@@ -15,7 +15,8 @@ import sys
 import tempfile
 import traceback
 
-SCHEMA = 1
+SCHEMA = 2
+ANSWERS_VARIABLE = "BREAKEVEN_ANSWERS_FD"
 STATUSES = ("FAILED", "BAD_DATA", "IO", "DRIVER", "USAGE", "UNAVAILABLE", "NUMERIC", "NO_MEMORY")
 OPS = ("hello", "prepare", "run", "sync", "parity", "evaluate", "export", "phases", "reference",
        "measure", "calibrate", "quit")
@@ -31,12 +32,26 @@ class Failure(Exception):
         self.status = status
 
 
-def claim_stdout():
-    """Keep standard output for the answers alone: whatever a library prints goes to the log."""
+def claim_streams():
+    """(requests, answers) as binary files on descriptors that no library knows.
+
+    The answers go where the conductor says, and to standard output where nobody says.  Whatever a
+    library prints goes to the log, and what it or a process of its own reads is empty.
+    """
     sys.stdout.flush()
-    answers = os.fdopen(os.dup(1), "wb")
+    named = os.environ.pop(ANSWERS_VARIABLE, "")
+    try:
+        answers = os.fdopen(int(named) if named else os.dup(1), "wb")
+        os.set_inheritable(answers.fileno(), False)
+    except (OSError, ValueError) as error:
+        sys.exit(f"{ANSWERS_VARIABLE}: expected the number of a descriptor that is open, found "
+                 f"'{named}' ({error}); unset it: the conductor sets it itself")
+    requests = os.fdopen(os.dup(0), "rb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     os.dup2(2, 1)
-    return answers
+    return requests, answers
 
 
 _folders = set()  # temporary ones that are in use

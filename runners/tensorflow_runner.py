@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The TensorFlow runner: speaks the runner protocol (docs/runner-protocol.md) on stdin and stdout.
+"""The TensorFlow runner: speaks the runner protocol (docs/runner-protocol.md).
 
 Works with TensorFlow 2.16 and later (Keras 3) on cpu and cuda.  Its parts: runner_protocol.py
 (requests and answers), runner_job.py (what is asked for, and its files), tensorflow_engine.py (the
@@ -10,7 +10,12 @@ and versions), safetensors_io.py, philox.py.
 import os
 import sys
 
-import runner_protocol
+# Its other parts lie beside it, where not every Python looks (PYTHONSAFEPATH).
+FOLDER = os.path.dirname(os.path.realpath(__file__))
+if FOLDER not in sys.path:
+    sys.path.insert(0, FOLDER)
+
+import runner_protocol  # noqa: E402
 
 # Read when they are loaded.  What they log goes to standard error: warnings and errors are enough.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
@@ -31,8 +36,8 @@ def load_engine():
 
 def main():
     runner_protocol.exit_on_interrupt()
-    answers = runner_protocol.claim_stdout()
-    return runner_protocol.serve(load_engine(), sys.stdin.buffer, answers)
+    requests, answers = runner_protocol.claim_streams()
+    return runner_protocol.serve(load_engine(), requests, answers)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,20 @@
 #!/usr/bin/env python3
-"""The PyTorch runner: speaks the runner protocol (docs/runner-protocol.md) on stdin and stdout.
+"""The PyTorch runner: speaks the runner protocol (docs/runner-protocol.md).
 
 Works with PyTorch 1.13 and 2.x on cpu, cuda and mps.  Its parts: runner_protocol.py (requests and
 answers), runner_job.py (what is asked for, and its files), torch_engine.py (the ops),
 torch_workloads.py (the models), torch_libraries.py (devices and versions), safetensors_io.py,
 philox.py.
 """
+import os
 import sys
 
-import runner_protocol
+# Its other parts lie beside it, where not every Python looks (PYTHONSAFEPATH).
+FOLDER = os.path.dirname(os.path.realpath(__file__))
+if FOLDER not in sys.path:
+    sys.path.insert(0, FOLDER)
+
+import runner_protocol  # noqa: E402
 
 
 def load_engine():
@@ -24,8 +30,8 @@ def load_engine():
 
 def main():
     runner_protocol.exit_on_interrupt()
-    answers = runner_protocol.claim_stdout()
-    return runner_protocol.serve(load_engine(), sys.stdin.buffer, answers)
+    requests, answers = runner_protocol.claim_streams()
+    return runner_protocol.serve(load_engine(), requests, answers)
 
 
 if __name__ == "__main__":

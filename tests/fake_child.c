@@ -13,6 +13,7 @@
 #include "core/clock.h"
 #include "core/rng.h"
 #include "fake.h"
+#include "protocol/protocol.h"
 #include "run/child.h"
 #include "support.h"
 
@@ -209,10 +210,10 @@ static bool is_hot(const child *c)
 static void hello(child *c)
 {
     c->takes_ns = ns_of(START_S);
-    answer(c, json_pack("{s:i, s:s, s:s, s:{s:s}, s:[{s:s, s:s}, {s:s, s:s}]}", "schema", 1,
-                        "engine", c->wish.engine, "version", "1.0", "libraries", "blas", "none",
-                        "devices", "id", "cpu", "name", "a fake processor", "id", "cuda:0", "name",
-                        "a fake accelerator"));
+    answer(c, json_pack("{s:i, s:s, s:s, s:{s:s}, s:[{s:s, s:s}, {s:s, s:s}]}", "schema",
+                        PROTOCOL_SCHEMA, "engine", c->wish.engine, "version", "1.0", "libraries",
+                        "blas", "none", "devices", "id", "cpu", "name", "a fake processor", "id",
+                        "cuda:0", "name", "a fake accelerator"));
 }
 
 static void prepare(child *c)

@@ -17,6 +17,9 @@ import sys
 import threading
 import time
 
+# Where the conductor reads; standard output only goes to the log.
+ANSWERS = os.fdopen(int(os.environ.pop("BREAKEVEN_ANSWERS_FD", "1")), "w")
+
 
 def add_faults(parser):
     """What it does that a runner must not."""
@@ -37,7 +40,7 @@ def options():
     parser = argparse.ArgumentParser()
     add_faults(parser)
     parser.add_argument("--engine", default="fake")
-    parser.add_argument("--schema", type=int, default=1)
+    parser.add_argument("--schema", type=int, default=2)
     parser.add_argument("--step", type=float, default=0.001, help="seconds of one step")
     parser.add_argument("--first", type=float, default=0, help="more seconds for the first step")
     parser.add_argument("--noise", type=float, default=0,
@@ -104,8 +107,12 @@ class Fake:
         self.held = bytearray(os.urandom(1) * (wish.memory << 20))
 
     def answer(self, more="", **members):
-        sys.stdout.write(json.dumps({"ok": True, **members}) + "\n" + more)
-        sys.stdout.flush()
+        ANSWERS.write(json.dumps({"ok": True, **members}) + "\n" + more)
+        ANSWERS.flush()
+
+    @staticmethod
+    def refuse(status, error):
+        print(json.dumps({"ok": False, "status": status, "error": error}), flush=True, file=ANSWERS)
 
     def work(self, seconds, spin=0):
         start = time.monotonic()
@@ -141,8 +148,8 @@ class Fake:
         return self.child.stdout.readline()
 
     def native(self, request):
-        sys.stdout.write(self.ask_native(request))
-        sys.stdout.flush()
+        ANSWERS.write(self.ask_native(request))
+        ANSWERS.flush()
 
     def prepare(self, request):
         again = self.compared  # for the measurement, once more
@@ -196,16 +203,16 @@ class Fake:
         elif kind == "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
         elif kind == "rubbish":
-            sys.stdout.write("\x1b[31mEpoch 1/10: loss 2.3\n")
+            ANSWERS.write("\x1b[31mEpoch 1/10: loss 2.3\n")
         elif kind == "long":
             for _ in range(20):
-                sys.stdout.write("x" * (1 << 20))
+                ANSWERS.write("x" * (1 << 20))
         elif kind == "halfline":
-            sys.stdout.write('{"ok": true, "st')
-            sys.stdout.flush()
+            ANSWERS.write('{"ok": true, "st')
+            ANSWERS.flush()
             os._exit(0)
         elif kind == "close":
-            os.close(1)
+            os.close(ANSWERS.fileno())
             time.sleep(600)
         elif kind == "null":
             self.answer(steps=None, wall_ns=None, loss=None)
@@ -220,7 +227,7 @@ class Fake:
             os._exit(1)
         elif kind == "babble":
             return False
-        sys.stdout.flush()
+        ANSWERS.flush()
         return True
 
     def is_hot(self):
@@ -331,8 +338,7 @@ class Fake:
     def reference(self, request):
         wish = self.wish
         if wish.reference == 0:
-            print(json.dumps({"ok": False, "status": "UNAVAILABLE", "error": "there is none"}),
-                  flush=True)
+            self.refuse("UNAVAILABLE", "there is none")
             return
         self.readings += 1
         self.answer(wall_ns=int(wish.reference * (wish.hot if self.is_hot() else 1) * 1e9))
@@ -345,8 +351,7 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         if request["op"] == op:
-            print(json.dumps({"ok": False, "status": status,
-                              "error": "expected mercy, found none; ask another"}), flush=True)
+            fake.refuse(status, "expected mercy, found none; ask another")
         elif request["op"] == "quit":
             fake.answer()
             break
@@ -354,9 +359,8 @@ def main():
             try:
                 getattr(fake, request["op"])(request)
             except MemoryError:
-                print(json.dumps({"ok": False, "status": "NO_MEMORY",
-                                  "error": "expected room, found none; a batch of about 17 would "
-                                           "fit"}), flush=True)
+                fake.refuse("NO_MEMORY",
+                            "expected room, found none; a batch of about 17 would fit")
     if wish.deaf:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)

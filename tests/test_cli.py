@@ -168,7 +168,8 @@ class TextTest(FolderTest):
         """What the sources read of the environment is told, or stands here with the reason."""
         untold = {
             "HOME": "of the system", "PATH": "of the system", "TERM": "of the system",
-            "PYTHONPATH": "of Python", "VIRTUAL_ENV": "of Python", "CONDA_PREFIX": "of conda",
+            "PYTHONPATH": "of Python", "PYTHONHOME": "of Python", "VIRTUAL_ENV": "of Python",
+            "CONDA_PREFIX": "of conda",
             "CUDA_HOME": "of NVIDIA's toolkit", "CUDA_PATH": "of NVIDIA's toolkit",
         }
         read = set()

@@ -408,8 +408,8 @@ class DataTest(FolderTest):
 
 class RunnerTest(FolderTest):
     def test_requests(self):
-        requests = [{"op": "hello", "schema": 1, "device": "cpu"}, {"op": "run", "steps": 1},
-                    {"op": "nonsense"}, {"op": "hello", "schema": 2},
+        requests = [{"op": "hello", "schema": 2, "device": "cpu"}, {"op": "run", "steps": 1},
+                    {"op": "nonsense"}, {"op": "hello", "schema": 1},
                     {"op": "prepare", "workload": 3}, [], {"op": "quit"}]
         text = "".join(json.dumps(r) + "\n" for r in requests) + "not read\n"
         answers = [json.loads(x) for x in self.good("runner", input="{\n" + text).splitlines()]
@@ -419,7 +419,7 @@ class RunnerTest(FolderTest):
         self.assertEqual(answers[1]["engine"], "native")
         self.assertEqual([d["id"] for d in answers[1]["devices"]], ["cpu"])
         for answer, said in zip(answers[2:6], ("send 'prepare' first", "nonsense",
-                                               "'schema' from 1 to 1", "'workload' to be a text")):
+                                               "'schema' from 2 to 2", "'workload' to be a text")):
             self.assertIn(said, answer["error"])
 
 

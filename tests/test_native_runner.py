@@ -42,7 +42,7 @@ class NativeRunnerTest(shared.RunnerTest):
         reading.start()
         cls.addClassCleanup(reading.stop)
         cls.child = NativeChild()
-        cls.hello = cls.child.ask("hello", schema=1)
+        cls.hello = cls.child.ask("hello", schema=2)
 
     def request(self, workload, data=None, weights=None, **changes):
         """With a seed that fits jansson's integers, and no learning rate of 0."""
@@ -54,7 +54,7 @@ class NativeRunnerTest(shared.RunnerTest):
         return request
 
     def test_hello_names_the_engine(self):
-        self.assertEqual((self.hello["schema"], self.hello["engine"]), (1, "native"))
+        self.assertEqual((self.hello["schema"], self.hello["engine"]), (2, "native"))
         self.assertIn("oneDNN", self.hello["libraries"]["blas"])
         self.assertEqual(self.hello["devices"][0]["id"], "cpu")
         for device in self.hello["unusable_devices"]:

@@ -12,11 +12,14 @@
 #include "run/child.h"
 #include "support.h"
 
+/* A shell whose standard output is where its answers go. */
 static child *started(const char *script, const char *const *env, size_t line_max)
 {
     be_error err = {0};
     child *c = NULL;
-    const char *argv[] = {"sh", "-c", script, NULL};
+    char whole[400];
+    snprintf(whole, sizeof whole, "exec >&$BREAKEVEN_ANSWERS_FD 3>&-; %s", script);
+    const char *argv[] = {"sh", "-c", whole, NULL};
     ASSERT_OK(
         child_start(&c, &(child_options){.argv = argv, .env = env, .line_max = line_max}, &err));
     return c;
@@ -105,7 +108,8 @@ static void the_environment_is_laid_over_ours(void **state)
     size_t length;
     setenv("CHILD_OURS", "ours", 1);
     setenv("CHILD_BOTH", "ours", 1);
-    const char *env[] = {"CHILD_BOTH=new", "CHILD_NEW=1", NULL}, *argv[] = {"env", NULL};
+    const char *env[] = {"CHILD_BOTH=new", "CHILD_NEW=1", NULL},
+               *argv[] = {"sh", "-c", "env >&3", NULL};
     child *c = NULL;
     int ours = 0, both = 0, added = 0, all = 0;
     ASSERT_OK(
@@ -267,6 +271,40 @@ static void the_log_keeps_its_last_lines(void **state)
     child_stop(c, 1, NULL, 0, NULL);
 }
 
+/* What is printed, to either stream and however much, is the log, and nobody waits for a reader. */
+static void what_is_printed_is_no_answer(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    const char *line;
+    char log[4096];
+    size_t length;
+    static const char script[] = "exec 4>&3 3>&-; yes printed | head -c 1000000 >&1; "
+                                 "yes logged | head -c 1000000 >&2; echo answer >&4; read x; "
+                                 "yes later | head -c 1000000; exit 7";
+    const char *argv[] = {"sh", "-c", script, NULL};
+    child *c = NULL;
+    ASSERT_OK(child_start(&c, &(child_options){.argv = argv, .line_max = 100}, &err));
+    ASSERT_OK(child_read_line(c, &line, &length, NULL, in_s(60), &err));
+    assert_string_equal(line, "answer");
+    ASSERT_OK(child_expect_silence(c, &err));
+    assert_non_null(strstr(child_log(c, log, sizeof log), "logged"));
+    assert_int_equal(child_stop(c, 60, NULL, 0, NULL), 7);
+}
+
+/* Without an end: a deadline is met all the same. */
+static void a_flood_holds_no_deadline_up(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    const char *line;
+    size_t length;
+    child *c = started("while :; do echo flood >&2; done", NULL, 100);
+    ASSERT_FAILS(child_read_line(c, &line, &length, NULL, in_s(0.3), &err), BE_FAILED,
+                 "last words: flood");
+    child_stop(c, 0, NULL, 0, NULL);
+}
+
 static void memory_and_processor_time_are_read(void **state)
 {
     (void)state;
@@ -321,7 +359,7 @@ static void failing_allocations_leave_nothing(void **state)
     be_error err = {0};
     for (size_t n = 1; n < 4; n++) {
         child *c = NULL;
-        const char *argv[] = {"sh", "-c", "echo x", NULL}, *line;
+        const char *argv[] = {"sh", "-c", "echo x >&3", NULL}, *line;
         size_t length;
         memory_fail_at(n);
         be_status status = child_start(&c, &(child_options){.argv = argv, .line_max = 100}, &err);
@@ -349,6 +387,8 @@ int main(void)
         cmocka_unit_test(an_interruption_ends_a_wait),
         cmocka_unit_test(nothing_of_a_child_is_left),
         cmocka_unit_test(the_log_keeps_its_last_lines),
+        cmocka_unit_test(what_is_printed_is_no_answer),
+        cmocka_unit_test(a_flood_holds_no_deadline_up),
         cmocka_unit_test(memory_and_processor_time_are_read),
         cmocka_unit_test(the_time_of_a_group_is_that_of_all),
         cmocka_unit_test(one_that_spins_does_not_settle),

@@ -69,7 +69,7 @@ static void other_requests_have_theirs(void **state)
     assert_true(json_is_true(json_object_get(json, "losses")));
     json_decref(json);
     json = encoded(&(protocol_call){.request = PROTOCOL_HELLO});
-    assert_int_equal(json_integer_value(json_object_get(json, "schema")), 1);
+    assert_int_equal(json_integer_value(json_object_get(json, "schema")), PROTOCOL_SCHEMA);
     json_decref(json);
     json = encoded(&(protocol_call){.request = PROTOCOL_PARITY, .steps = 10, .path = "p"});
     assert_string_equal(json_string_value(json_object_get(json, "out")), "p");
@@ -148,7 +148,7 @@ static void good_answers_are_read(void **state)
     be_error err = {0};
     protocol_answer a;
     ASSERT_OK(parse(hello,
-                    "{\"ok\":true,\"schema\":1,\"engine\":\"torch\",\"version\":\"1.13\","
+                    "{\"ok\":true,\"schema\":2,\"engine\":\"torch\",\"version\":\"1.13\","
                     "\"libraries\":{\"blas\":\"OpenBLAS\"},\"devices\":[{\"id\":\"cpu\","
                     "\"name\":\"x\",\"more\":1}],\"unknown\":[]}",
                     &a, &err));
@@ -359,18 +359,18 @@ static void bad_answers_are_refused(void **state)
         {&run3, "{\"ok\":false,\"status\":\"INTERRUPTED\",\"error\":\"\"}", "one of FAILED"},
         {&evaluate, "{\"ok\":true,\"count\":10,\"correct\":11,\"loss\":0}", "from 0 to 10"},
         {&evaluate, "{\"ok\":true,\"count\":0,\"correct\":0,\"loss\":0}", "at least 1"},
-        {&hello, "{\"ok\":true,\"schema\":2}", "expected \"schema\" to be 1, found 2"},
-        {&hello, "{\"ok\":true,\"schema\":1,\"engine\":\"e\",\"version\":\"v\",\"libraries\":[]}",
+        {&hello, "{\"ok\":true,\"schema\":1}", "expected \"schema\" to be 2, found 1"},
+        {&hello, "{\"ok\":true,\"schema\":2,\"engine\":\"e\",\"version\":\"v\",\"libraries\":[]}",
          "\"libraries\" to be an object of strings"},
         {&hello,
-         "{\"ok\":true,\"schema\":1,\"engine\":\"e\",\"version\":\"v\",\"libraries\":{\"a\":1}}",
+         "{\"ok\":true,\"schema\":2,\"engine\":\"e\",\"version\":\"v\",\"libraries\":{\"a\":1}}",
          "\"libraries\" to be an object of strings"},
         {&hello,
-         "{\"ok\":true,\"schema\":1,\"engine\":\"e\",\"version\":\"v\",\"libraries\":{},"
+         "{\"ok\":true,\"schema\":2,\"engine\":\"e\",\"version\":\"v\",\"libraries\":{},"
          "\"devices\":[{\"id\":\"cpu\"}]}",
          "strings id and name"},
         {&hello,
-         "{\"ok\":true,\"schema\":1,\"engine\":\"e\",\"version\":\"v\",\"libraries\":{},"
+         "{\"ok\":true,\"schema\":2,\"engine\":\"e\",\"version\":\"v\",\"libraries\":{},"
          "\"devices\":[3]}",
          "strings id and name"},
         {&prepare, "{\"ok\":true,\"parameters\":-1}", "\"parameters\""},

@@ -139,7 +139,7 @@ static void a_broken_protocol_is_refused(void **state)
     ASSERT_FAILS(FAILING(&r, "--fault", "babble"), BE_BAD_DATA, "nobody asked for",
                  "'and one more thing '");
     runner_clear(&r);
-    ASSERT_FAILS(FAILING(&r, "--schema", "2"), BE_BAD_DATA, "expected \"schema\" to be 1, found 2");
+    ASSERT_FAILS(FAILING(&r, "--schema", "1"), BE_BAD_DATA, "expected \"schema\" to be 2, found 1");
     runner_clear(&r);
 }
 

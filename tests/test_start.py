@@ -26,7 +26,7 @@ def has_driver():
 
 
 def hello(env=None, **members):
-    request = json.dumps({"op": "hello", "schema": 1, **members}) + "\n"
+    request = json.dumps({"op": "hello", "schema": 2, **members}) + "\n"
     done = subprocess.run([PROGRAM, "runner"], input=request, capture_output=True, text=True,
                           env={**os.environ, **(env or {})}, timeout=LIMIT_S, check=True)
     return json.loads(done.stdout.splitlines()[0])

@@ -37,7 +37,7 @@ class MissingTensorFlowTest(unittest.TestCase):
                 file.write("import os\nprint('noise', flush=True)\nos.write(1, b'noise\\n')\n"
                            "raise ImportError('no such thing here')\n")
             child = TensorFlowChild({"PYTHONPATH": folder})
-            answer = child.ask("hello", schema=1)
+            answer = child.ask("hello", schema=2)
             self.assertEqual((answer["ok"], answer["status"]), (False, "UNAVAILABLE"))
             for part in ("no such thing here", PYTHON, "make tensorflow",
                          "BREAKEVEN_TENSORFLOW_PYTHON"):
@@ -58,13 +58,13 @@ class TensorFlowRunnerTest(shared.RunnerTest):
         cls.addClassCleanup(cls.folder.cleanup)
         # One that brought a GPU would measure another device than asked for.
         cls.child = TensorFlowChild({"CUDA_VISIBLE_DEVICES": "-1"})
-        cls.hello = cls.child.ask("hello", schema=1, device="cpu")
+        cls.hello = cls.child.ask("hello", schema=2, device="cpu")
 
     def request(self, workload, data=None, weights=None, **changes):
         return super().request(workload, data, weights, **dict(changes, threads=THREADS))
 
     def test_hello(self):
-        self.assertEqual((self.hello["schema"], self.hello["engine"]), (1, "tensorflow"))
+        self.assertEqual((self.hello["schema"], self.hello["engine"]), (2, "tensorflow"))
         self.assertRegex(self.hello["version"], r"^2\.\d+")
         self.assertEqual([device["id"] for device in self.hello["devices"]], ["cpu"])
         for name in ("python", "numpy", "keras"):
@@ -73,7 +73,7 @@ class TensorFlowRunnerTest(shared.RunnerTest):
         [gpu] = self.hello["unusable_devices"]
         self.assertEqual(gpu["id"], "cuda")
         self.assertRegex(gpu["reason"], "CUDA.*: (make one with|unset it|install)")
-        self.refused("USAGE", "schema 1 of the protocol, found 2", "hello", schema=2)
+        self.refused("USAGE", "schema 2 of the protocol, found 1", "hello", schema=1)
 
     def test_prepare_and_sync_answers(self):
         prepared = self.ok("prepare", **self.request("mlp-mnist"))

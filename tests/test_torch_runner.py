@@ -30,7 +30,7 @@ class MissingTorchTest(unittest.TestCase):
                                "raise ImportError('no such thing here')\n")
             child = Child({"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"})
             for op in ("hello", "run"):
-                answer = child.ask(op, schema=1)
+                answer = child.ask(op, schema=2)
                 self.assertEqual((answer["ok"], answer["status"]), (False, "UNAVAILABLE"))
                 for part in ("no such thing here", sys.executable, "pip install torch",
                              "python3-torch libopenblas0-pthread"):
@@ -48,7 +48,7 @@ class RunnerTest(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
         cls.child = Child()
-        cls.hello = cls.child.ask("hello", schema=1)
+        cls.hello = cls.child.ask("hello", schema=2)
 
     @classmethod
     def tearDownClass(cls):
@@ -92,15 +92,16 @@ class RunnerTest(unittest.TestCase):
 
     def test_hello(self):
         self.assertEqual((self.hello["ok"], self.hello["schema"], self.hello["engine"]),
-                         (True, 1, "torch"))
+                         (True, 2, "torch"))
         self.assertEqual(self.hello["version"], torch.__version__)
         self.assertEqual(self.hello["devices"][0]["id"], "cpu")
         self.assertTrue(self.hello["devices"][0]["name"])
         self.assertTrue(self.hello["libraries"]["blas"])
         for name in ("python", "numpy", "openmp"):
             self.assertRegex(self.hello["libraries"][name], r"^\d")
-        for wanted in (0, 2, "1", None, True):
-            text = f"schema 1 of the protocol, found {wanted}" if wanted in (0, 2) else "'schema'"
+        for wanted in (0, 1, "2", None, True):
+            is_number = type(wanted) is int
+            text = f"schema 2 of the protocol, found {wanted}" if is_number else "'schema'"
             self.refused("USAGE", text, "hello", schema=wanted)
 
     def test_reference_blas_is_warned_of(self):
@@ -112,7 +113,7 @@ class RunnerTest(unittest.TestCase):
         self.assertEqual(self.ok("prepare", **request)["warnings"], [])
         lapack = "/usr/lib/x86_64-linux-gnu/lapack"
         child = Child({"LD_LIBRARY_PATH": reference + ":" + lapack})
-        named = child.ask("hello", schema=1)["libraries"]["blas"]
+        named = child.ask("hello", schema=2)["libraries"]["blas"]
         warned = child.ask("prepare", **request)["warnings"]
         child.close()
         if "OpenBLAS" in named:
@@ -503,7 +504,7 @@ class EndTest(unittest.TestCase):
 
     def test_interrupt_is_quiet(self):
         child = Child()
-        self.assertTrue(child.ask("hello", schema=1)["ok"])
+        self.assertTrue(child.ask("hello", schema=2)["ok"])
         child.process.send_signal(signal.SIGINT)
         code, rest, log = child.close()
         self.assertEqual((code, rest, log), (130, b"", ""))

@@ -72,7 +72,12 @@ static be_status find_engines(bench_plan *plan, const cli_options *options, be_e
         if (is_wanted(options, engine_names[e])) questions[e].engine = &plan->engines[e];
     engine_ask(questions, &asking);
     be_status status = BE_OK;
-    for (int e = 0; e < ENGINE_COUNT; e++) plan->hello[e] = questions[e].hello;
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        char text[1200];
+        plan->hello[e] = questions[e].hello;
+        if (plan->hello[e] && *engine_pythons_text(&plan->engines[e], text, sizeof text))
+            cli_note(options, "%s", text);
+    }
     for (int e = 0; status == BE_OK && e < ENGINE_COUNT; e++)
         if (questions[e].status != BE_OK)
             status = leave_out(plan, options, engine_names[e], questions[e].status,

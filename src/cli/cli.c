@@ -13,6 +13,8 @@
 
 #define GENERATED_SEED 1 /* of pictures: another seed of the training sees the same data */
 
+FILE *cli_results;
+
 volatile sig_atomic_t cli_signal;
 
 static bool progress_shown;
@@ -170,10 +172,11 @@ be_status cli_give_stdout(cli_options *options, be_error *err)
             FAIL(err, BE_USAGE,
                  "--%s and --%s both name standard output; give one of them another file",
                  option_table[owner].name, option_table[o].name);
-        int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        if (fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
-            return file_error(err, "write", "standard output", errno);
-        snprintf(stdout_place, sizeof stdout_place, "/dev/fd/%d", fd);
+        int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        FILE *others = fd < 0 ? NULL : fdopen(fd, "w");
+        if (!others) return file_error(err, "write", "standard output", errno);
+        snprintf(stdout_place, sizeof stdout_place, "/dev/fd/%d", fileno(cli_results));
+        cli_results = others; /* the old one's descriptor stays open for the output */
         value->text = stdout_place;
         owner = o;
     }
@@ -193,5 +196,5 @@ report_format cli_format(const cli_options *options)
 be_status cli_write(const cli_options *options, const report_sheet *sheet, be_error *err)
 {
     cli_progress_end();
-    return report_write(sheet, cli_format(options), stdout, err);
+    return report_write(sheet, cli_format(options), cli_results, err);
 }

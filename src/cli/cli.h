@@ -12,6 +12,11 @@
 #include "report/sheet.h"
 #include "workloads/workload.h"
 
+/* Where results go, and nothing else: the standard output that the program was started with.
+ * Descriptor 1 is standard error meanwhile, so that what a library prints spoils no result.  Set by
+ * main before anything else runs. */
+extern FILE *cli_results;
+
 /* The signal that asked the program to end (SIGINT, SIGTERM, SIGHUP; SIGPIPE: nobody reads its
  * output or its notes any more), 0 while there is none. */
 extern volatile sig_atomic_t cli_signal;
@@ -50,15 +55,15 @@ workload_variant cli_variant(const cli_options *options);
 BE_CHECKED be_status cli_open_data(const cli_options *options, const workload *w,
                                    dataset_split split, be_dataset **out, be_error *err);
 
-/* Where an output of the command is standard output (/dev/stdout, or "-"), it is that alone: what
- * else would be printed there goes to standard error.  Before anything is printed; the output's
- * option is changed to the place where standard output now is. */
+/* Where an output of the command is standard output (/dev/stdout, or "-"), it is that alone: the
+ * other results go to standard error.  Before anything is printed; the output's option is changed
+ * to the place where standard output now is. */
 BE_CHECKED be_status cli_give_stdout(cli_options *options, be_error *err);
 
 /* The output as people call it. */
 const char *cli_output_name(const option_value *output);
 
-/* Write records to standard output in the form of --format. */
+/* Write records to cli_results in the form of --format. */
 BE_CHECKED be_status cli_write(const cli_options *options, const report_sheet *sheet,
                                be_error *err);
 report_format cli_format(const cli_options *options);

@@ -285,7 +285,7 @@ static be_status advise(advise_command *c, measurement *m, be_error *err)
     TRY(status);
     TRY(check_answer(c, err));
     json_t *answer = advice_json(c);
-    status = advice_write(answer, cli_format(c->cli), stdout, err);
+    status = advice_write(answer, cli_format(c->cli), cli_results, err);
     json_decref(answer);
     return status;
 }

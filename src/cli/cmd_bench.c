@@ -40,7 +40,7 @@ be_status cmd_bench(const cli_options *options, be_error *err)
     cli_progress_end();
     if (json_array_size(records)) {
         be_status written =
-            bench_write(records, cli_format(options), stdout, status == BE_OK ? err : NULL);
+            bench_write(records, cli_format(options), cli_results, status == BE_OK ? err : NULL);
         if (status == BE_OK) status = written;
         if (status == BE_OK) status = measurement_check(records, err);
     }

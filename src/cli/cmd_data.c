@@ -100,12 +100,12 @@ static void print_problems(const json_t *records)
     json_array_foreach(records, i, record)
     {
         const char *whole = report_string(record, "problem");
-        if (*whole) printf("\n"), report_paragraph(stdout, whole, 2);
+        if (*whole) fprintf(cli_results, "\n"), report_paragraph(cli_results, whole, 2);
         json_array_foreach(json_object_get(record, "files"), f, file)
         {
             const char *problem = report_string(file, "problem");
             if (*problem && strcmp(problem, whole) != 0)
-                printf("\n"), report_paragraph(stdout, problem, 2);
+                fprintf(cli_results, "\n"), report_paragraph(cli_results, problem, 2);
         }
     }
 }
@@ -177,8 +177,8 @@ static be_status get_sets(const cli_options *options, be_error *err)
         if (set->format == FORMAT_GENERATED && chosen.count > 1) continue;
         TRY(get_data_set(set, &get, &result, err));
         cli_progress_end();
-        printf("%s: %d file%s fetched, %d there already, in %s\n", set->name, result.fetched,
-               result.fetched == 1 ? "" : "s", result.kept, result.folder);
+        fprintf(cli_results, "%s: %d file%s fetched, %d there already, in %s\n", set->name,
+                result.fetched, result.fetched == 1 ? "" : "s", result.kept, result.folder);
     }
     return BE_OK;
 }

@@ -27,8 +27,21 @@ static void add_facts(json_t *record, const json_t *device)
         json_object_set(record, "device_libraries", json_object_get(device, "libraries"));
 }
 
-static void add_devices(json_t *records, const char *engine_name, const json_t *hello)
+/* Which Python the engine is of, and who else has it. */
+static void add_pythons(json_t *record, const engine *e)
 {
+    json_t *pythons = engine_pythons(e);
+    if (json_array_size(pythons) > 0) {
+        json_object_set(record, "python", json_object_get(json_array_get(pythons, 0), "python"));
+        json_array_remove(pythons, 0);
+        json_object_set(record, "other_pythons", pythons);
+    }
+    json_decref(pythons);
+}
+
+static void add_devices(json_t *records, const engine *e, const json_t *hello)
+{
+    const char *engine_name = e->name;
     size_t i;
     json_t *device;
     json_array_foreach(json_object_get(hello, "devices"), i, device)
@@ -38,6 +51,7 @@ static void add_devices(json_t *records, const char *engine_name, const json_t *
         json_object_set_new(record, "usable", json_true());
         json_object_set(record, "version", json_object_get(hello, "version"));
         json_object_set(record, "libraries", json_object_get(hello, "libraries"));
+        add_pythons(record, e);
         add_facts(record, device);
         if (strcmp(id, "cpu") == 0) {
             json_object_set_new(record, "cores", json_integer(topology_get()->cores));
@@ -59,7 +73,7 @@ static void add_devices(json_t *records, const char *engine_name, const json_t *
 static void add_engine(json_t *records, const char *name, const engine_question *asked)
 {
     if (asked->status == BE_OK) {
-        add_devices(records, name, asked->hello);
+        add_devices(records, asked->engine, asked->hello);
         return;
     }
     json_t *record = device_record(name, "-", "-");
@@ -68,9 +82,10 @@ static void add_engine(json_t *records, const char *name, const engine_question 
     json_array_append_new(records, record);
 }
 
+static engine engines[ENGINE_COUNT]; /* they must stay where they are */
+
 static be_status add_engines(const cli_options *options, json_t *records, be_error *err)
 {
-    static engine engines[ENGINE_COUNT]; /* they must stay where they are */
     engine_question asked[ENGINE_COUNT] = {{0}};
     engine_options asking = {.interrupted = &cli_signal};
     be_status status = BE_OK;
@@ -132,15 +147,15 @@ static void print_libraries(const json_t *records)
     {
         json_t *list = json_object_get(record, "device_libraries");
         if (json_array_size(list) > 0)
-            printf("\n%s: compute capability %s, %d multiprocessors\n",
-                   report_string(record, "device"), report_string(record, "compute_capability"),
-                   (int)report_real(record, "units"));
+            fprintf(cli_results, "\n%s: compute capability %s, %d multiprocessors\n",
+                    report_string(record, "device"), report_string(record, "compute_capability"),
+                    (int)report_real(record, "units"));
         json_array_foreach(list, l, library)
         {
             const char *reason = report_string(library, "reason");
-            printf("  %-20s %-26s %s\n", report_string(library, "name"),
-                   *reason ? "-" : report_string(library, "version"),
-                   *reason ? reason : report_string(library, "path"));
+            fprintf(cli_results, "  %-20s %-26s %s\n", report_string(library, "name"),
+                    *reason ? "-" : report_string(library, "version"),
+                    *reason ? reason : report_string(library, "path"));
         }
     }
 }
@@ -160,9 +175,20 @@ static void print_reasons(const json_t *records)
             snprintf(text, sizeof text, "%s on %s: ", engine_title(report_string(record, "engine")),
                      device);
         snprintf(text + strlen(text), sizeof text - strlen(text), "%s", reason);
-        fputc('\n', stdout);
-        report_paragraph(stdout, text, 2);
+        fputc('\n', cli_results);
+        report_paragraph(cli_results, text, 2);
     }
+}
+
+/* Of an engine that several Pythons have: which one was taken. */
+static void print_pythons(void)
+{
+    char text[1200];
+    for (int e = 0; e < ENGINE_COUNT; e++)
+        if (engines[e].name && *engine_pythons_text(&engines[e], text, sizeof text)) {
+            fputc('\n', cli_results);
+            report_paragraph(cli_results, text, 2);
+        }
 }
 
 static const report_column columns[] = {
@@ -194,6 +220,7 @@ static be_status print_devices(const cli_options *options, const json_t *records
         TRY(devices_limits_print(options, records, err));
     if (format == REPORT_TABLE) {
         print_libraries(records);
+        print_pythons();
         print_reasons(records);
     }
     return BE_OK;

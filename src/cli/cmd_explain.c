@@ -39,7 +39,7 @@ be_status cmd_explain(const cli_options *options, be_error *err)
         cli_progress_end();
         be_status written = write_trace(trace, records, &later);
         if (written == BE_OK && json_array_size(records))
-            written = explain_write(records, cli_format(options), stdout, &later);
+            written = explain_write(records, cli_format(options), cli_results, &later);
         if (status == BE_OK && written != BE_OK) *err = later;
         if (status == BE_OK) status = written;
         if (status == BE_OK) status = measurement_check(records, err);

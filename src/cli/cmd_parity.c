@@ -228,13 +228,14 @@ static be_status write_parity(const parity_command *c, be_error *err)
         snprintf(line, sizeof line,
                  "%s, batch %" PRId64 ", %" PRId64 " steps, seed %" PRIu64 ", %s",
                  c->material.workload->name, c->batch, c->steps, c->material.seed, c->set->source);
-        report_paragraph(stdout, line, 2);
-        printf("\n");
+        report_paragraph(cli_results, line, 2);
+        fprintf(cli_results, "\n");
     }
     TRY(cli_write(c->cli, &sheet, err));
     if (table)
-        printf("\nerror: max |a - b| / max |b| over a tensor, the largest of its kind; limit %g\n",
-               PARITY_LIMIT);
+        fprintf(cli_results,
+                "\nerror: max |a - b| / max |b| over a tensor, the largest of its kind; limit %g\n",
+                PARITY_LIMIT);
     return BE_OK;
 }
 

@@ -24,7 +24,7 @@ static be_status write_records(json_t *records, json_t *advice, report_format fo
 {
     json_t *all = json_copy(records);
     if (advice && (format == REPORT_JSON || format == REPORT_JSONL)) json_array_append(all, advice);
-    be_status status = bench_write(all, format, stdout, err);
+    be_status status = bench_write(all, format, cli_results, err);
     json_decref(all);
     return status;
 }
@@ -38,7 +38,7 @@ static be_status write_page(measurement *m, json_t *records, be_error *err)
     be_status status = BE_OK;
     add_unusable(&m->plan, missing);
     if (format == REPORT_TABLE)
-        quick_write(&(quick_page){records, advice, missing}, stdout);
+        quick_write(&(quick_page){records, advice, missing}, cli_results);
     else
         status = write_records(records, advice, format, err);
     json_decref(advice);

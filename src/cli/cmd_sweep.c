@@ -228,7 +228,7 @@ static be_status tell(const sweep *s, be_status ended, be_error *err)
     json_t *result = NULL;
     be_status status = sweep_result(s, ended, &result, err);
     cli_progress_end();
-    if (status == BE_OK) status = sweep_write(result, cli_format(s->cli), stdout, err);
+    if (status == BE_OK) status = sweep_write(result, cli_format(s->cli), cli_results, err);
     if (status == BE_OK) status = write_svg(s, result, err);
     json_decref(result);
     return status;

@@ -52,7 +52,7 @@ static void print_head(const train_command *c, const be_plan *plan)
     snprintf(line, sizeof line, "%s, batch %d, on %s: %.80s, %d thread%s; %s", c->workload->name,
              c->options.batch, be_device_id(c->device), be_device_name(c->device), threads,
              threads == 1 ? "" : "s", be_plan_describe(plan).implementation);
-    report_paragraph(stdout, line, 2);
+    report_paragraph(cli_results, line, 2);
     snprintf(line, sizeof line, "data: %s: %s to train, %s to validate%s; seed %" PRIu64 ", %s %g",
              c->data->source, report_count((double)c->data->count, count),
              report_count((double)c->validation->count, validation),
@@ -61,26 +61,27 @@ static void print_head(const train_command *c, const be_plan *plan)
              : o->kind == BE_ADAM ? "Adam"
                                   : "AdamW",
              (double)o->learning_rate);
-    report_paragraph(stdout, line, 2);
+    report_paragraph(cli_results, line, 2);
     be_plan_facts facts = be_plan_describe(plan);
     if (facts.tuned + facts.tuned_partly > 0)
-        printf("kernels: %d products tuned for this device, %d of them partly, in %s\n",
-               facts.tuned + facts.tuned_partly, facts.tuned_partly,
-               report_seconds(facts.tune_seconds, count));
-    printf("\n%5s %9s %9s %9s %9s %10s %11s\n", "epoch", "loss", "accuracy", "val loss", "val acc",
-           "time", "samples/s");
-    fflush(stdout);
+        fprintf(cli_results,
+                "kernels: %d products tuned for this device, %d of them partly, in %s\n",
+                facts.tuned + facts.tuned_partly, facts.tuned_partly,
+                report_seconds(facts.tune_seconds, count));
+    fprintf(cli_results, "\n%5s %9s %9s %9s %9s %10s %11s\n", "epoch", "loss", "accuracy",
+            "val loss", "val acc", "time", "samples/s");
+    fflush(cli_results);
 }
 
 static void print_epoch(const train_epoch *e)
 {
     char seconds[REPORT_TEXT_BYTES], speed[REPORT_TEXT_BYTES];
     double accuracy = (double)e->validation.correct / (double)e->validation.count;
-    printf("%5" PRId64 " %9.4f %8.2f%% %9.4f %8.2f%% %10s %11s%s\n", e->epoch, e->loss,
-           e->accuracy * 100, e->validation.loss, accuracy * 100,
-           report_seconds(e->seconds, seconds), report_count(e->samples_per_s, speed),
-           e->best ? "  best" : "");
-    fflush(stdout);
+    fprintf(cli_results, "%5" PRId64 " %9.4f %8.2f%% %9.4f %8.2f%% %10s %11s%s\n", e->epoch,
+            e->loss, e->accuracy * 100, e->validation.loss, accuracy * 100,
+            report_seconds(e->seconds, seconds), report_count(e->samples_per_s, speed),
+            e->best ? "  best" : "");
+    fflush(cli_results);
 }
 
 static json_t *epoch_record(const train_command *c, const train_epoch *e)
@@ -125,9 +126,10 @@ static void show_epoch(void *context, const train_epoch *e)
     cli_progress_end();
     if (cli_format(c->cli) == REPORT_TABLE)
         print_epoch(e);
-    else if (cli_format(c->cli) == REPORT_JSONL && json_dumpf(record, stdout, JSON_COMPACT) == 0)
-        printf("\n");
-    fflush(stdout);
+    else if (cli_format(c->cli) == REPORT_JSONL &&
+             json_dumpf(record, cli_results, JSON_COMPACT) == 0)
+        fprintf(cli_results, "\n");
+    fflush(cli_results);
     json_array_append_new(c->epochs, record);
 }
 
@@ -146,12 +148,14 @@ static void print_end(const train_command *c, const trainer *t)
 {
     char first[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES];
     if (t->total_steps == 0)
-        printf("\nnothing left to do: the training had ended at step %" PRId64 "\n", t->state.step);
-    printf("\nbest: %.2f%% of the %" PRId64 " validation pictures, after epoch %" PRId64 "\n",
-           t->state.best * 100, c->validation->count, t->state.best_epoch);
-    printf("first step after %s, peak memory %s\n",
-           report_seconds(start_to_first_step_s(c, t), first),
-           report_bytes(peak_rss_bytes(), memory));
+        fprintf(cli_results, "\nnothing left to do: the training had ended at step %" PRId64 "\n",
+                t->state.step);
+    fprintf(cli_results,
+            "\nbest: %.2f%% of the %" PRId64 " validation pictures, after epoch %" PRId64 "\n",
+            t->state.best * 100, c->validation->count, t->state.best_epoch);
+    fprintf(cli_results, "first step after %s, peak memory %s\n",
+            report_seconds(start_to_first_step_s(c, t), first),
+            report_bytes(peak_rss_bytes(), memory));
 }
 
 static be_status write_epochs(const train_command *c, be_error *err)
@@ -268,7 +272,7 @@ static be_status print_plan(const train_command *c, be_error *err)
     be_plan_options planning = {
         .mode = BE_TRAIN, .dry_run = 1, .data_on_host = c->options.data_on_host};
     be_status status = be_plan_new(model.graph, c->device, &planning, &plan, err);
-    if (status == BE_OK) be_plan_print(plan, stdout);
+    if (status == BE_OK) be_plan_print(plan, cli_results);
     be_plan_free(plan);
     be_graph_free(model.graph);
     return status;
@@ -293,7 +297,7 @@ static be_status train(train_command *c, be_error *err)
     if (status == BE_OK && weights) {
         status = weights_save(t.plan, weights, metadata, 2, err);
         if (status == BE_OK && table)
-            printf("weights: %s\n", cli_output_name(&c->cli->value[OPTION_EXPORT]));
+            fprintf(cli_results, "weights: %s\n", cli_output_name(&c->cli->value[OPTION_EXPORT]));
     }
     trainer_close(&t);
     return status;

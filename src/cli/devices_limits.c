@@ -198,8 +198,8 @@ static be_status print_table(const cli_options *options, const char *title,
 {
     report_sheet sheet = {columns, count, records, -1};
     if (json_array_size(records) == 0) return BE_OK;
-    printf(cli_format(options) == REPORT_MD ? "\n%s\n\n" : "\n%s\n", title);
-    return report_write(&sheet, cli_format(options), stdout, err);
+    fprintf(cli_results, cli_format(options) == REPORT_MD ? "\n%s\n\n" : "\n%s\n", title);
+    return report_write(&sheet, cli_format(options), cli_results, err);
 }
 
 #define COLUMNS(columns) columns, (int)(sizeof columns / sizeof columns[0])
@@ -240,8 +240,8 @@ static void print_sources(const json_t *records)
                      : *file                                                ? ", kept in "
                                                                             : ", not kept",
                      file);
-        fputc('\n', stdout);
-        report_paragraph(stdout, line, 2);
+        fputc('\n', cli_results);
+        report_paragraph(cli_results, line, 2);
     }
 }
 

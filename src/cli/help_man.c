@@ -53,10 +53,12 @@ static const struct {
     const char *name, *text;
 } environment[] = {
     {"BREAKEVEN_DATA", "folder of the data sets, where --data names none"},
-    {"BREAKEVEN_PYTHON", "the Python that has PyTorch (and TensorFlow, see the next)"},
-    {"BREAKEVEN_TENSORFLOW_PYTHON", "the Python that has TensorFlow; without it and "
-                                    "BREAKEVEN_PYTHON the one of 'make tensorflow', else as for "
-                                    "PyTorch"},
+    {"BREAKEVEN_PYTHON",
+     "the Python that has PyTorch (and TensorFlow, see the next); without it the first that has it "
+     "of the active environment, PATH and /usr/bin"},
+    {"BREAKEVEN_TENSORFLOW_PYTHON",
+     "the Python that has TensorFlow; without it and BREAKEVEN_PYTHON the first that has it of the "
+     "active environment, the one of 'make tensorflow', PATH and /usr/bin"},
     {"BREAKEVEN_RUNNERS", "folder of the runners of other engines"},
     {"BREAKEVEN_MIRROR", "where 'data get' fetches from instead of the publishers, by SET/FILE"},
     {"BREAKEVEN_CUDA_LIB_DIR",

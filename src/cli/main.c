@@ -1,5 +1,6 @@
 /* The program: reads the command line, runs the command, tells its error, and exits with its code.
  * The one place that exits. */
+#include <errno.h>
 #include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
@@ -86,8 +87,33 @@ static void set_up_look(void)
                         strcmp(terminal, "dumb") != 0;
 }
 
+/* A descriptor of the first three that came closed would be taken by the next file that is opened,
+ * and be written to by whoever means its old owner.  Writing to what stands there now fails. */
+static void fill_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+            _exit(be_status_exit_code(BE_IO));
+}
+
+/* Keep standard output for the results alone; see cli_results. */
+static be_status take_standard_output(be_error *err)
+{
+    if ((fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY)
+        FAIL(err, BE_IO,
+             "standard output: expected a place for the results, found it closed or not for "
+             "writing; redirect it to a file, or to /dev/null");
+    int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    cli_results = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!cli_results || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+        FAIL(err, BE_IO, "standard output could not be taken: %s; raise `ulimit -n`",
+             strerror(errno));
+    return BE_OK;
+}
+
 static be_status run(int count, char **words, cli_options *options, be_error *err)
 {
+    TRY(take_standard_output(err));
     TRY(options_parse(options, count - 1, words + 1, err));
     TRY(cli_give_stdout(options, err));
     /* By the environment, because runners inherit it. */
@@ -95,9 +121,9 @@ static be_status run(int count, char **words, cli_options *options, be_error *er
     if (folders->given && setenv("BREAKEVEN_CUDA_LIB_DIR", folders->text, 1) != 0)
         FAIL(err, BE_NO_MEMORY, "--cuda-lib-dir: no memory for its folders");
     if (options->value[OPTION_VERSION].given)
-        help_print_version(stdout);
+        help_print_version(cli_results);
     else if (options->value[OPTION_HELP].given)
-        help_print(options->command, stdout);
+        help_print(options->command, cli_results);
     else
         TRY(command_table[options->command].run(options, err));
     return BE_OK;
@@ -107,7 +133,8 @@ static be_status run(int count, char **words, cli_options *options, be_error *er
 static int end(be_status status, const be_error *err)
 {
     cli_progress_end();
-    bool unwritten = fflush(stdout) != 0 || ferror(stdout);
+    bool failed = cli_results && ferror(cli_results);
+    bool unwritten = (cli_results && fclose(cli_results) != 0) || failed;
     bool closed = unwritten && wait_for_reader_to_go(1, 0);
     if ((status == BE_OK && closed) || (status == BE_INTERRUPTED && cli_signal == SIGPIPE))
         return 128 + SIGPIPE; /* as the shell says it of those that the signal ends */
@@ -127,6 +154,7 @@ int main(int count, char **words)
 {
     static cli_options options;
     be_error err = {0};
+    fill_standard_descriptors();
     set_up_signals();
     set_up_look();
     set_up_watch();

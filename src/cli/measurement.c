@@ -139,9 +139,9 @@ be_status measurement_facts(measurement *m, int64_t batch, bool print, be_plan_f
     if (status == BE_OK) status = be_plan_new(model.graph, device, &planning, &plan, err);
     if (status == BE_OK) *out = be_plan_describe(plan);
     if (status == BE_OK && print) {
-        printf("%s, batch %" PRId64 ", %s\n\n", m->workload->name, batch,
-               m->plan.infer ? "inference" : "training");
-        be_plan_print(plan, stdout);
+        fprintf(cli_results, "%s, batch %" PRId64 ", %s\n\n", m->workload->name, batch,
+                m->plan.infer ? "inference" : "training");
+        be_plan_print(plan, cli_results);
     }
     be_plan_free(plan);
     be_device_close(device);

@@ -13,7 +13,10 @@
 #include "core/status.h"
 #include "workloads/workload.h"
 
-#define PROTOCOL_SCHEMA 1
+#define PROTOCOL_SCHEMA 2
+/* Where a runner's answers go: the descriptor, and the variable that tells a runner so. */
+#define PROTOCOL_ANSWERS_FD 3
+#define PROTOCOL_ANSWERS_VARIABLE "BREAKEVEN_ANSWERS_FD"
 #define PROTOCOL_LINE_MAX ((size_t)16 << 20) /* bytes; a million losses fit */
 #define PROTOCOL_CHANNELS_MAX 4
 

@@ -20,6 +20,7 @@
 #include "protocol/protocol.h"
 
 #define CHILD_LOG_BYTES 16384
+#define CHILD_LOG_READ 65536 /* bytes read of a log at a time, so that no flood holds a wait up */
 #define CHILD_SLICE_NS 200000000 /* a wait looks for an interruption this often */
 #define CHILD_DEATH_NS 2000000000
 #define CHILD_END_NS 2000000 /* between two looks whether it has ended */
@@ -28,6 +29,9 @@
  * most, and a shorter look could take a busy process for a sleeping one. */
 #define CHILD_TICK_NS 12000000
 #define CHILD_SHOWN_LOG 500 /* bytes of the log in an error text, which has room for 1,000 */
+
+#define TEXT_OF(number) TEXT_OF_TOKEN(number)
+#define TEXT_OF_TOKEN(token) #token
 
 extern char **environ;
 
@@ -48,11 +52,11 @@ struct child {
 
 /* ------------------------------------------------------------------- start */
 
-/* Descriptors 0, 1, 2 are what the child's are made of, so ours must lie above them. */
+/* These descriptors are what the child's are made of, so ours must lie above them. */
 static int child_lift(int fd)
 {
     if (fd < 0) return fd;
-    int lifted = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int lifted = fcntl(fd, F_DUPFD_CLOEXEC, PROTOCOL_ANSWERS_FD + 1);
     close(fd);
     return lifted;
 }
@@ -100,14 +104,17 @@ static bool child_overridden(const char *variable, const char *const *env)
 /* The parent's environment with `env` laid over it, in one block of memory. */
 static be_status child_environment(const char *const *env, void **out, be_error *err)
 {
-    size_t count = 1;
+    static const char *const answers = PROTOCOL_ANSWERS_VARIABLE "=" TEXT_OF(PROTOCOL_ANSWERS_FD);
+    size_t count = 2;
     for (char **v = environ; *v; v++) count++;
     for (const char *const *v = env; v && *v; v++) count++;
     TRY(memory_alloc(out, count * sizeof(char *), "environment of a runner", err));
     const char **merged = *out;
     for (char **v = environ; *v; v++)
-        if (!child_overridden(*v, env)) *merged++ = *v;
+        if (!child_overridden(*v, env) && !child_overridden(*v, (const char *[]){answers, NULL}))
+            *merged++ = *v;
     for (const char *const *v = env; v && *v; v++) *merged++ = *v;
+    *merged++ = answers;
     *merged = NULL;
     return BE_OK;
 }
@@ -127,8 +134,9 @@ static int child_spawn(pid_t *pid, const child_options *options, char **env, chi
     problem = posix_spawnattr_init(&attributes);
     if (!problem) {
         posix_spawn_file_actions_adddup2(&actions, pipes->in[1], STDIN_FILENO);
-        posix_spawn_file_actions_adddup2(&actions, pipes->out[1], STDOUT_FILENO);
+        posix_spawn_file_actions_adddup2(&actions, pipes->log[1], STDOUT_FILENO);
         posix_spawn_file_actions_adddup2(&actions, pipes->log[1], STDERR_FILENO);
+        posix_spawn_file_actions_adddup2(&actions, pipes->out[1], PROTOCOL_ANSWERS_FD);
         posix_spawnattr_setpgroup(&attributes, 0);
         posix_spawnattr_setsigmask(&attributes, &none);
         posix_spawnattr_setsigdefault(&attributes, &defaults);
@@ -184,6 +192,26 @@ be_status child_start(child **out, const child_options *options, be_error *err)
 
 /* --------------------------------------------------------------------- end */
 
+/* Read of the log what there is, but no more than a wait can afford; its end stays. */
+static void child_read_log(child *c)
+{
+    for (size_t all = 0; c->log >= 0 && all < CHILD_LOG_READ;) {
+        if (c->log_used == CHILD_LOG_BYTES) {
+            c->log_used = CHILD_LOG_BYTES / 2;
+            memmove(c->log_text, c->log_text + CHILD_LOG_BYTES / 2, c->log_used);
+        }
+        ssize_t got = read(c->log, c->log_text + c->log_used, CHILD_LOG_BYTES - c->log_used);
+        if (got > 0) {
+            c->log_used += (size_t)got;
+            all += (size_t)got;
+        } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+            child_close(&c->log);
+        } else if (errno == EAGAIN) {
+            return;
+        }
+    }
+}
+
 /* Whether it has ended; if so, what is left of its group goes too, before the id can be reused. */
 static bool child_has_ended(child *c)
 {
@@ -197,9 +225,11 @@ static bool child_has_ended(child *c)
     return true;
 }
 
+/* What it still says is read meanwhile: one whose log is full would wait for us. */
 static void child_await_end(child *c, int64_t deadline_ns)
 {
     while (!child_has_ended(c)) {
+        child_read_log(c);
         if (clock_now_ns() >= deadline_ns) {
             c->killed_by_us = true;
             kill(-c->pid, SIGKILL);
@@ -236,24 +266,7 @@ static void child_describe_end(const child *c, char *out, size_t size)
         snprintf(out, size, "exited with %d", WEXITSTATUS(c->wait_status));
 }
 
-/* --------------------------------------------------------------- read, log */
-
-static void child_read_log(child *c)
-{
-    while (c->log >= 0) {
-        if (c->log_used == CHILD_LOG_BYTES) {
-            c->log_used = CHILD_LOG_BYTES / 2;
-            memmove(c->log_text, c->log_text + CHILD_LOG_BYTES / 2, c->log_used);
-        }
-        ssize_t got = read(c->log, c->log_text + c->log_used, CHILD_LOG_BYTES - c->log_used);
-        if (got > 0)
-            c->log_used += (size_t)got;
-        else if (got == 0 || (errno != EAGAIN && errno != EINTR))
-            child_close(&c->log);
-        else if (errno == EAGAIN)
-            return;
-    }
-}
+/* --------------------------------------------------------------- log, read */
 
 /* Copy the last `lines` lines, and of them what fits with its end. */
 static char *child_log_tail(child *c, int lines, char *out, size_t size)
@@ -398,8 +411,8 @@ be_status child_expect_silence(child *c, be_error *err)
     protocol_clean_text((char *)c->buffer + c->start, c->end - c->start, false, shown,
                         sizeof shown);
     FAIL(err, BE_BAD_DATA,
-         "expected silence before the next request, found output that nobody asked for: '%s'; a "
-         "runner may write nothing but answers to its standard output",
+         "expected silence before the next request, found an answer that nobody asked for: '%s'; a "
+         "runner may write nothing but answers to the descriptor of its answers",
          shown);
 }
 

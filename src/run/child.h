@@ -1,8 +1,11 @@
 /* A child process with a line protocol: started, written to, read by lines, killed, explained.
  *
+ * Its lines come on descriptor PROTOCOL_ANSWERS_FD, which its environment names and no library
+ * knows.  What it writes to standard output and standard error, much or little, is its log.
+ *
  * Owns the process (in a process group of its own, so a terminal's Ctrl-C reaches only the parent
- * and a kill reaches all of it), its pipes and the tail of its standard error.  Knows nothing of
- * what the lines mean.  Never waits without a deadline. */
+ * and a kill reaches all of it), its pipes and the tail of its log.  Knows nothing of what the
+ * lines mean.  Never waits without a deadline. */
 #ifndef RUN_CHILD_H
 #define RUN_CHILD_H
 
@@ -12,7 +15,7 @@
 
 #include "core/status.h"
 
-#define CHILD_LOG_LINES 20 /* of standard error that a failure shows */
+#define CHILD_LOG_LINES 20 /* of its log that a failure shows */
 
 typedef struct child child;
 
@@ -32,7 +35,7 @@ BE_CHECKED be_status child_start(child **out, const child_options *options, be_e
 BE_CHECKED be_status child_send(child *c, const char *bytes, size_t length, int64_t deadline_ns,
                                 be_error *err);
 
-/* The next line of its standard output, without the '\n', terminated, valid until the next call.
+/* The next line of its answers, without the '\n', terminated, valid until the next call.
  * *arrived_ns (may be NULL) is the time when its last byte was read.  BE_IO with the reason of its
  * end if the child has gone, BE_BAD_DATA for a line over line_max, BE_FAILED at the deadline (the
  * child is killed: it hangs), BE_INTERRUPTED.  After an error only child_stop. */
@@ -48,7 +51,7 @@ BE_CHECKED be_status child_expect_silence(child *c, be_error *err);
  * NULL).  Returns the exit code, or -signal. */
 int child_stop(child *c, double grace_s, char *ending, size_t size, int64_t *peak_rss_bytes);
 
-/* The last CHILD_LOG_LINES lines of its standard error, cleaned for a terminal; "" if none. */
+/* The last CHILD_LOG_LINES lines of its log, cleaned for a terminal; "" if none. */
 char *child_log(child *c, char *out, size_t size);
 
 /* Largest resident memory so far in bytes, -1 where the system does not tell (a child that has

@@ -10,7 +10,6 @@
 #include "run/runner.h"
 
 #define ASK_LIMIT_S 60.0 /* a large engine loads slowly from a cold disk */
-#define PYTHON_LIMIT_S 20.0
 
 const char *const engine_names[ENGINE_COUNT] = {
 #define X(id, title) #id,
@@ -76,24 +75,11 @@ static be_status find_script(engine *out, const char *name, be_error *err)
          name);
 }
 
-/* Does this Python have the module?  It is looked for, not loaded: that is the runner's task. */
-static bool python_has(const char *python, const char *module, const engine_options *options)
-{
-    char code[200];
-    child *c = NULL;
-    snprintf(code, sizeof code,
-             "import importlib.util, sys; sys.exit(importlib.util.find_spec('%s') is None)",
-             module);
-    const char *argv[] = {python, "-c", code, NULL};
-    child_options start = {.argv = argv, .line_max = 4096, .interrupted = options->interrupted};
-    if (child_start(&c, &start, NULL) != BE_OK) return false;
-    return child_stop(c, PYTHON_LIMIT_S, NULL, 0, NULL) == 0;
-}
-
 /* An engine whose runner is a script in Python. */
 typedef struct python_engine {
-    const char *name, *script, *module;
-    const char *variable; /* names the Python of this engine alone; NULL: there is none */
+    const char *name, *script;
+    python_module module;
+    const char *variable; /* names the Python of this engine, before BREAKEVEN_PYTHON */
     const char *folder;   /* in the cache of the user: its own environment; NULL: it has none */
     const char *install;
 } python_engine;
@@ -101,73 +87,158 @@ typedef struct python_engine {
 static const python_engine python_engines[] = {
     {.name = "torch",
      .script = "torch_runner.py",
-     .module = "torch",
+     .module = PYTHON_MODULE_torch,
+     .variable = "BREAKEVEN_PYTHON",
      .install = "'apt-get install python3-torch libopenblas0-pthread' or 'pip install torch', or "
                 "name the Python that has it in BREAKEVEN_PYTHON"},
     {.name = "tensorflow",
      .script = "tensorflow_runner.py",
-     .module = "tensorflow",
+     .module = PYTHON_MODULE_tensorflow,
      .variable = "BREAKEVEN_TENSORFLOW_PYTHON",
      .folder = "tensorflow",
      .install = "'make tensorflow' in the source of breakeven installs it from PyPI into a folder "
                 "of its own, or name the Python that has it in BREAKEVEN_TENSORFLOW_PYTHON"},
 };
 
-/* The Python that the variable names, which must have the module then; *found false if it names
- * none. */
-static be_status python_named(engine *out, const char *variable, const python_engine *wanted,
-                              const engine_options *options, bool *found, be_error *err)
+/* What the engine's own variable names, or else BREAKEVEN_PYTHON; NULL if neither is set. */
+static const char *named_by(const python_engine *wanted, const char **variable)
 {
-    const char *python = variable ? getenv(variable) : NULL;
-    *found = python && *python;
-    if (!*found) return BE_OK;
-    TRY(file_format_path(out->program, err, "%s", python));
-    if (python_has(python, wanted->module, options)) return BE_OK;
-    FAIL(err, BE_UNAVAILABLE,
-         "expected the Python of %s (%s) to have %s, found that it has not; install it there, or "
-         "name another Python%s%s",
-         variable, python, wanted->module,
-         wanted->variable && strcmp(wanted->variable, variable) != 0 ? " in " : "",
-         wanted->variable && strcmp(wanted->variable, variable) != 0 ? wanted->variable : "");
+    const char *own = getenv(wanted->variable), *any = getenv("BREAKEVEN_PYTHON");
+    *variable = own && *own ? wanted->variable : "BREAKEVEN_PYTHON";
+    return own && *own ? own : any && *any ? any : NULL;
 }
 
-/* The engine's own variable or else $BREAKEVEN_PYTHON alone, if set; else its environment in the
- * cache; else Debian's own, which has Debian's modules whatever stands first on PATH; else the
- * first on PATH. */
-static be_status find_python(engine *out, const python_engine *wanted,
-                             const engine_options *options, be_error *err)
+/* The Python that the user named must have the engine: there is no other then. */
+static be_status find_named(engine *out, const python_engine *wanted, const char *path,
+                            const char *variable, be_error *err)
 {
-    const char *variables[] = {wanted->variable, "BREAKEVEN_PYTHON"};
-    const char *candidates[] = {"", "/usr/bin/python3", "python3"};
-    char cache[FILE_PATH_BYTES], cached[FILE_PATH_BYTES] = "";
-    bool found = false;
-    for (int i = 0; i < 2 && !found; i++)
-        TRY(python_named(out, variables[i], wanted, options, &found, err));
-    if (found) return BE_OK;
+    const python *p = python_ask(path, out->interrupted);
+    if (!p || p->status != BE_OK)
+        FAIL(err, BE_UNAVAILABLE,
+             "expected the Python of %s (%.200s) to work, found that it does not: %.600s", variable,
+             path, p ? p->error.text : "its path is too long");
+    if (!p->has[wanted->module].found)
+        FAIL(err, BE_UNAVAILABLE,
+             "expected the Python of %s (%.200s) to have %s, found that it has not; install it "
+             "there, or name another Python in %s",
+             variable, path, wanted->name, wanted->variable);
+    out->pythons = (python_list){.count = 1, .list = {p}};
+    return BE_OK;
+}
+
+/* "/a/python3, /b/python3": as many as fit. */
+static void list_paths(const python_list *all, char *out, size_t size)
+{
+    size_t used = 0;
+    *out = 0;
+    for (int i = 0; i < all->count && used < size; i++)
+        used +=
+            (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", all->list[i]->path);
+}
+
+/* None of them has it.  Where one cannot even be asked, that is the reason to tell. */
+static be_status none_has(const python_list *all, const python_engine *wanted, be_error *err)
+{
+    char paths[300];
+    list_paths(all, paths, sizeof paths);
+    for (int i = 0; i < all->count; i++)
+        if (all->list[i]->status != BE_OK)
+            FAIL(err, BE_UNAVAILABLE, "expected %s in %s, found that %.200s does not work: %.400s",
+                 wanted->name, paths, all->list[i]->path, all->list[i]->error.text);
+    if (!all->count)
+        FAIL(err, BE_UNAVAILABLE,
+             "expected a python3 with %s in the active environment or on PATH, found no python3; "
+             "%s",
+             wanted->name, wanted->install);
+    FAIL(err, BE_UNAVAILABLE, "expected %s in %s, found none; %s", wanted->name, paths,
+         wanted->install);
+}
+
+/* Of all that have it the first, and behind it those that have another installation of it. */
+static void keep_those_with(const python_list *all, python_module module, python_list *out)
+{
+    for (int i = 0; i < all->count; i++) {
+        const python_has *has = &all->list[i]->has[module];
+        bool known = !has->found;
+        for (int k = 0; k < out->count && !known; k++)
+            known = strcmp(out->list[k]->has[module].origin, has->origin) == 0;
+        if (!known) out->list[out->count++] = all->list[i];
+    }
+}
+
+/* The one that the user named; the active environment; the engine's own environment, which somebody
+ * made for this program; the first on PATH that has it; the system's. */
+static be_status find_python(engine *out, const python_engine *wanted, be_error *err)
+{
+    char cache[FILE_PATH_BYTES], own[FILE_PATH_BYTES] = "";
+    const char *variable = NULL, *named = named_by(wanted, &variable);
+    python_list all;
+    if (named) return find_named(out, wanted, named, variable, err);
     if (wanted->folder && file_xdg(cache, FILE_CACHE, NULL) == BE_OK)
-        TRY(file_format_path(cached, err, "%s/%s/bin/python3", cache, wanted->folder));
-    if (*cached && file_exists(cached)) candidates[0] = cached;
-    for (int i = 0; i < 3; i++)
-        if (*candidates[i] && python_has(candidates[i], wanted->module, options))
-            return file_format_path(out->program, err, "%s", candidates[i]);
-    FAIL(err, BE_UNAVAILABLE,
-         "expected %s in %s%s/usr/bin/python3 or in the python3 on PATH, found none; %s",
-         wanted->module, cached, *cached ? ", " : "", wanted->install);
+        TRY(file_format_path(own, err, "%s/%s/bin/python3", cache, wanted->folder));
+    python_find_all(&all, *own ? own : NULL, out->interrupted);
+    keep_those_with(&all, wanted->module, &out->pythons);
+    return out->pythons.count ? BE_OK : none_has(&all, wanted, err);
+}
+
+static const python_engine *python_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof python_engines / sizeof *python_engines; i++)
+        if (strcmp(python_engines[i].name, name) == 0) return &python_engines[i];
+    return NULL;
 }
 
 static be_status find_script_engine(engine *out, const engine_options *options, be_error *err)
 {
-    const python_engine *wanted = NULL;
-    for (size_t i = 0; i < sizeof python_engines / sizeof *python_engines; i++)
-        if (strcmp(python_engines[i].name, out->name) == 0) wanted = &python_engines[i];
+    const python_engine *wanted = python_of(out->name);
     MUST(wanted);
     TRY(find_script(out, wanted->script, err));
-    TRY(find_python(out, wanted, options, err));
+    out->module = wanted->module;
+    out->interrupted = options->interrupted;
+    be_status status = find_python(out, wanted, err);
+    if (options->interrupted && *options->interrupted)
+        FAIL(err, BE_INTERRUPTED, "stopped by a signal");
+    TRY(status);
+    TRY(file_format_path(out->program, err, "%s", out->pythons.list[0]->path));
     out->argv[0] = out->program;
     out->argv[1] = out->script;
-    out->env[0] = "PYTHONDONTWRITEBYTECODE=1";
-    if (options->lone_blas) out->env[1] = "OPENBLAS_NUM_THREADS=1";
+    TRY(python_environment_make(&out->environment, err));
+    int count = 0;
+    while (out->environment.env[count]) count++;
+    if (options->lone_blas) out->environment.env[count] = "OPENBLAS_NUM_THREADS=1";
+    out->env = out->environment.env;
     return BE_OK;
+}
+
+json_t *engine_pythons(const engine *e)
+{
+    json_t *all = json_array();
+    for (int i = 0; i < e->pythons.count; i++) {
+        const python *p = e->pythons.list[i];
+        const char *version = p->has[e->module].version;
+        json_array_append_new(
+            all, json_pack("{s:s, s:s*}", "python", p->path, "version", *version ? version : NULL));
+    }
+    return all;
+}
+
+char *engine_pythons_text(const engine *e, char *out, size_t size)
+{
+    size_t used = 0;
+    *out = 0;
+    for (int i = 0; e->pythons.count > 1 && i < e->pythons.count && used < size; i++) {
+        const char *version = e->pythons.list[i]->has[e->module].version;
+        used += (size_t)snprintf(out + used, size - used, "%s%s%s of %s%s",
+                                 i == 0 ? engine_title(e->name) : "",
+                                 i == 1 ? ""
+                                 : i    ? ", "
+                                        : " ",
+                                 *version ? version : "(version unknown)", e->pythons.list[i]->path,
+                                 i ? "" : " is taken; also there: ");
+    }
+    if (used > 0 && used < size)
+        snprintf(out + used, size - used, "; %s chooses another", python_of(e->name)->variable);
+    return out;
 }
 
 be_status engine_find(engine *out, const char *name, const engine_options *options, be_error *err)

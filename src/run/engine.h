@@ -10,6 +10,7 @@
 
 #include "core/file.h"
 #include "core/status.h"
+#include "run/python.h"
 
 /* id, what people call it */
 #define ENGINE_LIST(X)  \
@@ -27,7 +28,12 @@ const char *engine_title(const char *name);
 typedef struct engine {
     const char *name;
     char program[FILE_PATH_BYTES], script[FILE_PATH_BYTES];
-    const char *argv[8], *env[3]; /* of the runner, NULL at the end */
+    const char *argv[8];    /* of the runner, NULL at the end */
+    const char *const *env; /* likewise; NULL: the program's own */
+    python_list pythons;    /* that have it: the one that is taken, then the others */
+    python_module module;   /* that they have */
+    python_environment environment;
+    const volatile sig_atomic_t *interrupted;
 } engine;
 
 typedef struct engine_options {
@@ -42,6 +48,13 @@ typedef struct engine_options {
  * into itself and must not be copied. */
 BE_CHECKED be_status engine_find(engine *out, const char *name, const engine_options *options,
                                  be_error *err);
+
+/* The Pythons that have the engine, the one that is taken first: a list of {python, version}, to be
+ * released; empty for the native one. */
+json_t *engine_pythons(const engine *e);
+
+/* "PyTorch 2.5 of /a/python3 is taken; …", or "" where no other Python has it. */
+char *engine_pythons_text(const engine *e, char *out, size_t size);
 
 /* An engine that is asked who it is. */
 typedef struct engine_question {

@@ -22,7 +22,7 @@ typedef struct runner {
     int64_t peak_rss_bytes;   /* largest seen, -1 unknown; see runner_stop */
     char processors[128];     /* that it is bound to, "" for none; see topology_bind */
     char ending[200];         /* how it ended, after runner_stop */
-    char log[4096];           /* the last lines of its standard error, after runner_stop */
+    char log[4096];           /* its last lines, after runner_stop */
 } runner;
 
 typedef struct runner_options {
