@@ -5,8 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/memory.h"
 #include "data/order.h"
+#include "graph/device.h"
 #include "train/weights.h"
 #include "train_fixture.h"
 
@@ -63,6 +65,85 @@ static void a_bad_loss_stops_with_its_op(void **state)
     f->options.optimizer.learning_rate = 1e30f;
     ASSERT_FAILS(train_and_export(f, NULL, &err), BE_NUMERIC, "step 1: op ", "not finite",
                  "smaller learning rate");
+}
+
+/* ---------------------------------------------------------------- snapshots */
+
+/* A device on which a step and reading a value take so long, by a clock of the test's own. */
+static int64_t slow_now, step_ns, read_ns;
+static int slow_reads; /* of the largest tensor */
+static const device_vtable *real_device;
+
+static int64_t slow_now_ns(void *context)
+{
+    (void)context;
+    return slow_now;
+}
+
+static be_status slow_read(program *p, be_value value, void *data, size_t bytes, be_error *err)
+{
+    slow_now += read_ns;
+    slow_reads += bytes == 784 * 128 * sizeof(float);
+    return real_device->read(p, value, data, bytes, err);
+}
+
+static be_status slow_run(program *p, int64_t steps, bool checked, be_error *err)
+{
+    slow_now += steps * step_ns;
+    return real_device->run(p, steps, checked, err);
+}
+
+static be_status train_slowly(fixture *f, double step_s, double read_s, be_error *err)
+{
+    static const clock_source clock = {.now_ns = slow_now_ns};
+    real_device = f->device->vtable;
+    device_vtable slow = *real_device;
+    slow.read = slow_read;
+    slow.run = slow_run;
+    f->device->vtable = &slow;
+    step_ns = (int64_t)(step_s * 1e9);
+    read_ns = (int64_t)(read_s * 1e9);
+    slow_reads = 0;
+    slow_now = 0;
+    clock_use(&clock);
+    be_status status = train_and_export(f, NULL, err);
+    clock_use(NULL);
+    f->device->vtable = real_device;
+    return status;
+}
+
+/* 30 steps in 15 blocks of two; what is copied for the worst case is no training. */
+static void copies_of_the_weights_are_rare_and_no_training(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    f->options.validation = NULL;
+    f->options.epochs = 5;
+    ASSERT_OK(train_slowly(f, 0.1, 1, &err));
+    assert_true(f->epochs == 5 && f->progress >= 15);
+    assert_float_equal(f->last.seconds, 6 * 0.1, 1e-9);
+    assert_float_equal(f->last.samples_per_s, BATCH / 0.1, 1e-6);
+    assert_int_equal(slow_reads, 1);
+}
+
+/* Epochs after the last copy of the weights the same op is found as with a copy before each step:
+ * what was done since is done again, with the pictures of those epochs. */
+static void a_bad_loss_is_found_from_an_old_copy_too(void **state)
+{
+    fixture *f = *state;
+    be_error near = {0}, far = {0};
+    f->options.validation = NULL;
+    f->options.epochs = 50;
+    f->options.optimizer =
+        (be_optimizer){.kind = BE_SGD, .learning_rate = 1e-6f, .weight_decay = 2.5e6f};
+    assert_int_equal(train_slowly(f, 10, 0, &near), BE_NUMERIC);
+    int epochs = f->epochs, copies = slow_reads;
+    if (epochs < 3 || copies < 6 * epochs)
+        fail_msg("%d epochs, %d copies: %s", epochs, copies, near.text);
+    assert_int_equal(train_slowly(f, 0.1, 1, &far), BE_NUMERIC);
+    assert_int_equal(slow_reads, 1);
+    if (!strstr(near.text, "not finite")) fail_msg("%s", near.text);
+    assert_string_equal(near.text, far.text);
 }
 
 /* A plan by hand, over the pictures laid out as order_fill says, gets the same weights. */
@@ -434,6 +515,8 @@ int main(void)
         FIXTURE_TEST(bad_requests_are_refused),
         FIXTURE_TEST(a_bad_loss_stops_with_its_op),
         FIXTURE_TEST(the_batches_are_those_of_the_order),
+        FIXTURE_TEST(copies_of_the_weights_are_rare_and_no_training),
+        FIXTURE_TEST(a_bad_loss_is_found_from_an_old_copy_too),
         FIXTURE_TEST(weights_that_are_not_finite_are_not_written),
         FIXTURE_TEST(allocations_may_fail),
         FIXTURE_TEST(a_folder_is_one_trainings),

@@ -11,7 +11,9 @@
 #include "data/order.h"
 #include "train/snapshot.h"
 
-#define BLOCK_NS 200000000 /* between two looks at signals and progress */
+#define BLOCK_NS 200000000     /* between two looks at signals and progress */
+#define SNAPSHOT_NS 5000000000 /* between two snapshots, at least … */
+#define SNAPSHOT_RARITY 50     /* … and at least so many times as long as one takes */
 
 static int64_t least(int64_t a, int64_t b)
 {
@@ -189,11 +191,50 @@ static be_status stop_for_signal(trainer *t, be_error *err)
          t->state.step, t->last_step, folder);
 }
 
+/* The order of the epoch to which the next step belongs, `done` steps being done. */
+static be_status write_order(trainer *t, int64_t done, be_error *err)
+{
+    int64_t count = t->options->data->count, epoch = done / t->steps_per_epoch;
+    order_epoch(t->options->seed, (uint32_t)epoch, t->order, (int32_t)count);
+    return be_plan_write(t->plan, t->model.batch.order, t->order, (size_t)count * sizeof *t->order,
+                         err);
+}
+
+/* Before a block.  A model of gigabytes takes its time on the way to the host: the longer it takes,
+ * the rarer it is. */
+static be_status keep_snapshot(trainer *t, be_error *err)
+{
+    int64_t start_ns = clock_now_ns();
+    if (t->has_snapshot && start_ns < t->snapshot_next_ns) return BE_OK;
+    t->has_snapshot = false;
+    TRY(snapshot_take(t->snapshot, t->plan, err));
+    int64_t end_ns = clock_now_ns(), cost_ns = end_ns - start_ns;
+    int64_t rest_ns = SNAPSHOT_RARITY * cost_ns;
+    t->has_snapshot = true;
+    t->snapshot_step = t->state.step;
+    t->snapshot_cost_ns += cost_ns;
+    t->snapshot_next_ns = end_ns + (rest_ns > SNAPSHOT_NS ? rest_ns : SNAPSHOT_NS);
+    return BE_OK;
+}
+
+/* Back to the snapshot, and from there to the start of the block once more. */
+static be_status return_to_block(trainer *t, be_error *err)
+{
+    TRY(snapshot_restore(t->snapshot, t->plan, err));
+    for (int64_t done = t->snapshot_step; done < t->state.step;) {
+        int64_t steps = least(t->state.step - done, t->steps_per_epoch - done % t->steps_per_epoch);
+        TRY(write_order(t, done, err));
+        TRY(be_plan_run(t->plan, steps, err));
+        done += steps;
+    }
+    return write_order(t, t->state.step, err);
+}
+
 /* A loss of the block is not finite: do it again, looking at every result, for the first one. */
 static be_status explain_bad_loss(trainer *t, int64_t steps, int64_t bad, double loss,
                                   be_error *err)
 {
-    TRY(snapshot_restore(t->snapshot, t->plan, err));
+    TRY(return_to_block(t, err));
     TRY(be_plan_run_checked(t->plan, steps, err));
     FAIL(err, BE_NUMERIC,
          "the loss of step %" PRId64 " was %g, but every result was finite when the block was done "
@@ -227,15 +268,17 @@ static int64_t steps_to_boundary(const trainer *t)
 
 static be_status run_block(trainer *t, be_error *err)
 {
-    int64_t steps = steps_to_boundary(t), start_ns = clock_now_ns();
+    int64_t steps = steps_to_boundary(t);
     /* The first step alone, for it tells how long a step takes. */
     int64_t step_ns = t->total_steps > 1 ? t->total_ns / t->total_steps : BLOCK_NS;
     int64_t fitting = step_ns > 0 ? BLOCK_NS / step_ns : steps;
     steps = least(steps, fitting > 0 ? fitting : 1);
-    TRY(snapshot_take(t->snapshot, t->plan, err));
+    TRY(keep_snapshot(t, err));
+    int64_t start_ns = clock_now_ns();
     TRY(be_plan_run(t->plan, steps, err));
     int64_t now_ns = clock_now_ns();
-    if (t->total_steps == 0) t->first_step_s = (double)(now_ns - t->open_ns) * 1e-9;
+    if (t->total_steps == 0)
+        t->first_step_s = (double)(now_ns - t->open_ns - t->snapshot_cost_ns) * 1e-9;
     t->total_ns += now_ns - start_ns;
     t->epoch_ns += now_ns - start_ns;
     t->total_steps += steps;
@@ -295,14 +338,6 @@ static be_status end_epoch(trainer *t, be_error *err)
     return BE_OK;
 }
 
-static be_status write_order(trainer *t, be_error *err)
-{
-    int64_t count = t->options->data->count, epoch = t->state.step / t->steps_per_epoch;
-    order_epoch(t->options->seed, (uint32_t)epoch, t->order, (int32_t)count);
-    return be_plan_write(t->plan, t->model.batch.order, t->order, (size_t)count * sizeof *t->order,
-                         err);
-}
-
 static be_status save_if_due(trainer *t, bool epoch_ended, be_error *err)
 {
     int64_t every = t->options->save_every;
@@ -314,7 +349,7 @@ static be_status save_if_due(trainer *t, bool epoch_ended, be_error *err)
 static be_status run_epoch(trainer *t, be_error *err)
 {
     bool ended = false;
-    TRY(write_order(t, err));
+    TRY(write_order(t, t->state.step, err));
     begin_epoch(t);
     while (!ended) {
         TRY(run_block(t, err));

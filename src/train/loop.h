@@ -71,7 +71,12 @@ typedef struct trainer {
     int64_t total_steps;        /* done by this process */
     double first_step_s;        /* from trainer_open to the end of the first step; NAN before */
     int64_t open_ns;
-    void *snapshot;   /* weights and states at the start of the block */
+    /* Weights and states as they were after snapshot_step steps: of the last few seconds, so that a
+     * bad loss can be looked at again. */
+    void *snapshot;
+    int64_t snapshot_step, snapshot_cost_ns;
+    int64_t snapshot_next_ns; /* when the next one is due */
+    bool has_snapshot;
     folder_lock lock; /* of the folder of checkpoints */
 } trainer;
 
