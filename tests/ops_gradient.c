@@ -1,8 +1,9 @@
 /* Gradients against finite differences, all in double and by the references alone.
  *
- * The op's first output is projected to a scalar by random weights r: L = Σ r·y.  The gradient
- * function, given dy = r, adds nodes; their references give dL/dx, which central differences of the
- * op's own reference must confirm.  An op that makes a loss is its own scalar. */
+ * The op's outputs, but those that are not f32 or for its backward op alone, are projected to a
+ * scalar by random weights r: L = Σ r·y over all of them.  The gradient function, given dy = r,
+ * adds nodes; their references give dL/dx, which central differences of the op's own reference must
+ * confirm.  An op that makes a loss is its own scalar. */
 #include "ops_case.h"
 
 #include <inttypes.h>
@@ -25,8 +26,8 @@ typedef struct check {
     be_graph *g;
     double **values; /* by value of the graph */
     op_gradient call;
-    graph_node node; /* the forward node */
-    double *projection;
+    graph_node node;                /* the forward node */
+    double *projection[OP_MAX_OUT]; /* NULL: no gradient flows back through the output */
     rng source;
     int samples;
     FILE *report;
@@ -61,16 +62,21 @@ static double loss_of(const check *k)
 {
     evaluate_node(k, &k->g->nodes[0]);
     double sum = 0;
-    be_value y = k->node.out[0];
-    for (int64_t i = 0; i < shape_elements(&k->c->out[0]); i++)
-        sum += k->projection[i] * k->values[y][i];
+    for (int o = 0; o < OP_MAX_OUT; o++)
+        for (int64_t i = 0; k->projection[o] && i < shape_elements(&k->c->out[o]); i++)
+            sum += k->projection[o][i] * k->values[k->node.out[o]][i];
     return sum;
+}
+
+static bool carries_gradient(const ops_case *c, int o)
+{
+    return c->out[o].rank >= 0 && c->out[o].dtype == BE_F32 && !(c->op->auxiliary >> o & 1);
 }
 
 static be_status build(check *k, unsigned need, bool is_root, be_error *err)
 {
     const ops_case *c = k->c;
-    be_value in[OP_MAX_IN], dy;
+    be_value in[OP_MAX_IN];
     k->g = be_graph_new(1);
     TRY(be_graph_check(k->g, err));
     for (int i = 0; i < OP_MAX_IN; i++) {
@@ -91,16 +97,15 @@ static be_status build(check *k, unsigned need, bool is_root, be_error *err)
         k->call.need[i] = need >> i & 1;
         k->call.dx[i] = BE_NONE;
     }
-    if (!is_root) {
-        TRY(graph_add_value(k->g,
-                            &(graph_value){.name = "",
-                                           .shape = c->out[0],
-                                           .kind = VALUE_INPUT,
-                                           .alias_of = BE_NONE,
-                                           .producer = -1},
-                            &dy, err));
-        k->call.dy[0] = dy;
-    }
+    for (int o = 0; o < OP_MAX_OUT && !is_root; o++)
+        if (carries_gradient(c, o))
+            TRY(graph_add_value(k->g,
+                                &(graph_value){.name = "",
+                                               .shape = c->out[o],
+                                               .kind = VALUE_INPUT,
+                                               .alias_of = BE_NONE,
+                                               .producer = -1},
+                                &k->call.dy[o], err));
     return c->op->gradient(&k->call, err);
 }
 
@@ -124,10 +129,11 @@ static void evaluate(check *k, bool *reached)
         k->values[k->node.in[i]] = ops_alloc(bytes);
         memcpy(k->values[k->node.in[i]], c->draw[OPS_RANDOM].x[i], bytes);
     }
-    size_t bytes = (size_t)shape_elements(&c->out[0]) * sizeof(double);
-    if (!k->call.is_root) {
-        k->values[k->call.dy[0]] = ops_alloc(bytes);
-        memcpy(k->values[k->call.dy[0]], k->projection, bytes);
+    for (int o = 0; o < OP_MAX_OUT; o++) {
+        if (k->call.dy[o] == BE_NONE) continue;
+        size_t bytes = (size_t)shape_elements(&c->out[o]) * sizeof(double);
+        k->values[k->call.dy[o]] = ops_alloc(bytes);
+        memcpy(k->values[k->call.dy[o]], k->projection[o], bytes);
     }
     for (size_t n = 0; n < k->g->node_count; n++) {
         evaluate_node(k, &k->g->nodes[n]);
@@ -191,6 +197,18 @@ static bool check_input(check *k, int i)
     return false;
 }
 
+/* Random weights for every output that carries a gradient. */
+static void draw_projection(check *k)
+{
+    for (int o = 0; o < OP_MAX_OUT; o++) {
+        if (!carries_gradient(k->c, o)) continue;
+        int64_t count = shape_elements(&k->c->out[o]);
+        k->projection[o] = ops_alloc((size_t)count * sizeof(double));
+        for (int64_t i = 0; i < count; i++)
+            k->projection[o][i] = 2.0 * (double)rng_next_uniform(&k->source) - 1.0;
+    }
+}
+
 static bool is_large(const ops_case *c)
 {
     return c->op->cost(c->spec->attrs, c->in, c->out).flops >= LARGE_FLOPS;
@@ -200,18 +218,15 @@ static bool is_large(const ops_case *c)
 static bool check_needs(const ops_case *c, unsigned need, bool *reached, FILE *report)
 {
     be_error err, why;
-    int64_t count = shape_elements(&c->out[0]);
     check k = {.c = c,
-               .projection = ops_alloc((size_t)count * sizeof(double)),
                .source = {.key = {.seed = c->seed, .stream = RNG_TEST, .sub = 0xD1FFu}},
                .samples = is_large(c) ? SAMPLES_OF_LARGE : SAMPLES,
                .report = report};
-    for (int64_t i = 0; i < count; i++)
-        k.projection[i] = 2.0 * (double)rng_next_uniform(&k.source) - 1.0;
+    draw_projection(&k);
     be_status status = build(&k, need, false, &why);
-    if (status != BE_OK && count == 1) {
+    if (status != BE_OK && shape_elements(&c->out[0]) == 1) {
         close_graph(&k);
-        k.projection[0] = 1.0;
+        k.projection[0][0] = 1.0;
         status = build(&k, need, true, &err);
     }
     bool is_good = status == BE_OK;
@@ -221,7 +236,7 @@ static bool check_needs(const ops_case *c, unsigned need, bool *reached, FILE *r
         if (need >> i & 1) is_good = check_input(&k, i);
     if (!is_good) fprintf(report, "(with gradients asked of the inputs in the mask %#x)\n", need);
     close_graph(&k);
-    free(k.projection);
+    for (int o = 0; o < OP_MAX_OUT; o++) free(k.projection[o]);
     return is_good;
 }
 

@@ -154,6 +154,8 @@ static void check_declaration(const be_op *op, tally *count)
     if (op->inputs < 1 || op->inputs > OP_MAX_IN || op->outputs < 1 || op->outputs > OP_MAX_OUT)
         fprintf(n.file, "it has %d inputs and %d outputs\n", op->inputs, op->outputs);
     if (op->case_count < 1) fprintf(n.file, "it has no test case\n");
+    if (op->gradient && op->is_outside_gradient)
+        fprintf(n.file, "it has a gradient and is said to be outside of gradients\n");
     if (op->gradient && !op->differentiable)
         fprintf(n.file, "it has a gradient that no finite difference may check\n");
     if (!op->gradient && op->differentiable) fprintf(n.file, "it has no gradient to check\n");
@@ -231,6 +233,23 @@ static void run_op(session *s, int index)
     }
 }
 
+/* Finite differences reach every op, itself or as what a gradient function adds, but those that are
+ * outside of gradients by nature. */
+static void check_reached(session *s, int index)
+{
+    char name[160];
+    notes n;
+    notes_open(&n);
+    const be_op *op = op_table[index];
+    bool is_good = s->reached[index] != op->is_outside_gradient;
+    fprintf(n.file, "%s\n",
+            op->is_outside_gradient ? "it is said to be outside of gradients, and takes part in one"
+                                    : "no case of an op with a gradient leads to it");
+    snprintf(name, sizeof name, "%s: reached by finite differences or outside of gradients",
+             op->name);
+    notes_close(&n, &s->count, is_good, name);
+}
+
 static options parse(int argc, char **argv)
 {
     static const struct option table[] = {{"op", required_argument, NULL, 'o'},
@@ -284,8 +303,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < OP_COUNT && (ways > 0 || s.asked.only_gradients); i++)
         if (ops_is_listed(s.asked.op, op_table[i]->name)) run_op(&s, i);
     for (int w = 0; w < ways; w++) be_device_close(s.ways[w].device);
-    for (int i = 0; i < OP_COUNT && !s.asked.op && !s.asked.no_gradients; i++)
-        if (!s.reached[i]) printf("# no finite difference reaches %s\n", op_table[i]->name);
+    for (int i = 0; i < OP_COUNT && !s.asked.op && !s.asked.one_case && !s.asked.no_gradients; i++)
+        check_reached(&s, i);
     if (s.count.number == 0) {
         s.count.failed++;
         printf("not ok %d - no case fits these options\n", ++s.count.number);

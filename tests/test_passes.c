@@ -1,35 +1,17 @@
 /* Tests of the passes between a user's graph and one that runs.  They use ops of their own where it
  * matters, so that each pass is tested without any kernel. */
-#include "support.h"
+#include "graph_fixture.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "core/rng.h"
-#include "graph/device.h"
+#include "graph/passes.h"
 #include "ops/op_list.h"
 
 /* Ops of the tests. */
-
-static be_status same_infer(op_infer *call, be_error *err)
-{
-    (void)err;
-    call->out[0] = call->in[0];
-    for (int o = 1; o < OP_MAX_OUT; o++) call->out[o].rank = -1;
-    return BE_OK;
-}
 
 static be_status pair_infer(op_infer *call, be_error *err)
 {
     TRY(same_infer(call, err));
     call->out[1] = call->in[0];
     return BE_OK;
-}
-
-static op_cost no_cost(const void *attrs, const be_shape *in, const be_shape *out)
-{
-    (void)attrs, (void)in, (void)out;
-    return (op_cost){0, 0};
 }
 
 /* head and tail are one op where the device has `both`, which also gives a second output. */
@@ -58,53 +40,6 @@ static bool head_absorb(graph_node *node, const graph_node *next,
     if (next->op != &op_tail || !has(device, &op_both)) return false;
     node->op = &op_both;
     return true;
-}
-
-static be_graph *graph_of_rows(be_value *x)
-{
-    be_graph *g = be_graph_new(1);
-    *x = be_input(g, "x", shape_make(BE_F32, 2, 4, 5, 0, 0));
-    return g;
-}
-
-static be_value add(be_graph *g, const be_op *op, be_value a, be_value b)
-{
-    be_value in[OP_MAX_IN] = {a, b};
-    return graph_build(g, op, NULL, in, NULL);
-}
-
-static int count_op(const be_graph *g, const be_op *op)
-{
-    int count = 0;
-    for (size_t n = 0; n < g->node_count; n++) count += g->nodes[n].op == op;
-    return count;
-}
-
-static be_graph *lower(const be_graph *g, const be_plan_options *options,
-                       const lower_target *target)
-{
-    be_error err;
-    be_graph *lowered = NULL;
-    static const lower_target plain;
-    ASSERT_OK(graph_lower(g, options, target ? target : &plain, &lowered, &err));
-    return lowered;
-}
-
-/* Every value that is read was made before, by the node that its producer says. */
-static void check_order(const be_graph *g)
-{
-    for (size_t n = 0; n < g->node_count; n++) {
-        const graph_node *node = &g->nodes[n];
-        assert_non_null(node->op);
-        for (int i = 0; i < OP_MAX_IN; i++) {
-            if (node->in[i] == BE_NONE) continue;
-            const graph_value *value = &g->values[node->in[i]];
-            if (value->kind == VALUE_RESULT)
-                assert_true(value->producer >= 0 && value->producer < (int)n);
-        }
-        for (int o = 0; o < OP_MAX_OUT; o++)
-            if (node->out[o] != BE_NONE) assert_int_equal(g->values[node->out[o]].producer, (int)n);
-    }
 }
 
 /* Fusion. */
@@ -165,6 +100,63 @@ static void fusion_keeps_what_is_still_needed(void **state)
         {.device_lacks_it = true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) check_fusion(&cases[i]);
+}
+
+/* `pair` takes over the second input of `joins`, which may be made only behind it. */
+static bool pair_absorb(graph_node *node, const graph_node *next,
+                        bool (*has)(const void *device, const be_op *), const void *device);
+
+static const be_op op_joins = {
+    .name = "joins", .inputs = 2, .outputs = 1, .infer = same_infer, .cost = no_cost};
+static const be_op op_pair = {.name = "pair",
+                              .inputs = 2,
+                              .outputs = 1,
+                              .optional = 2,
+                              .infer = same_infer,
+                              .cost = no_cost,
+                              .absorb = pair_absorb};
+
+static bool pair_absorb(graph_node *node, const graph_node *next,
+                        bool (*has)(const void *device, const be_op *), const void *device)
+{
+    (void)has, (void)device;
+    if (next->op != &op_joins || node->in[1] != BE_NONE) return false;
+    node->in[1] = next->in[1];
+    return true;
+}
+
+static void fusion_reads_nothing_that_is_not_made_yet(void **state)
+{
+    (void)state;
+    for (int is_late = 0; is_late < 2; is_late++) {
+        be_value x, early = BE_NONE;
+        be_graph *g = graph_of_rows(&x);
+        if (!is_late) early = add(g, &op_train, x, BE_NONE);
+        be_value h = add(g, &op_pair, x, BE_NONE);
+        be_value second = is_late ? add(g, &op_train, x, BE_NONE) : early;
+        add(g, &op_joins, h, second);
+        be_error err;
+        ASSERT_OK(pass_fusion(g, &(lower_target){.has = has_all}, &err));
+        check_order(g);
+        assert_int_equal(count_op(g, &op_joins), is_late);
+        be_graph_free(g);
+    }
+}
+
+/* What was fused lies where it was fused to: a fusion behind it may read it. */
+static void a_fused_value_is_made_where_it_was_fused(void **state)
+{
+    (void)state;
+    be_error err;
+    be_value x;
+    be_graph *g = graph_of_rows(&x);
+    be_value h = add(g, &op_head, x, BE_NONE), p = add(g, &op_pair, x, BE_NONE);
+    be_value y = add(g, &op_tail, h, BE_NONE);
+    add(g, &op_joins, p, y);
+    ASSERT_OK(pass_fusion(g, &(lower_target){.has = has_all}, &err));
+    check_order(g);
+    assert_int_equal(g->node_count, 2);
+    be_graph_free(g);
 }
 
 static void a_chain_of_fusions_is_followed(void **state)
@@ -326,6 +318,80 @@ static void gradients_are_asked_only_where_needed(void **state)
     be_graph_free(g);
 }
 
+/* Ops of which one has no gradient, and one leaves out that of its second input. */
+static be_status forgetful_gradient(op_gradient *call, be_error *err)
+{
+    (void)err;
+    call->dx[0] = call->dy[0];
+    return BE_OK;
+}
+
+static const be_op op_blind = {.name = "blind",
+                               .inputs = 2,
+                               .outputs = 1,
+                               .optional = 2,
+                               .infer = same_infer,
+                               .cost = no_cost};
+static const be_op op_forgetful = {.name = "forgetful",
+                                   .inputs = 2,
+                                   .outputs = 1,
+                                   .optional = 2,
+                                   .infer = same_infer,
+                                   .gradient = forgetful_gradient,
+                                   .cost = no_cost};
+
+/* x -> linear "first" -> `op`, as its second input if so said -> linear "last" -> loss */
+static be_graph *graph_through(const be_op *op, bool second)
+{
+    be_value x;
+    be_graph *g = graph_of_rows(&x);
+    be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
+    be_value h = be_linear(g, x, "first", 5);
+    h = second ? add(g, op, x, h) : add(g, op, h, BE_NONE);
+    be_graph_minimize(g, be_softmax_cross_entropy(g, be_linear(g, h, "last", 3), target), &sgd);
+    return g;
+}
+
+static void a_way_without_gradient_is_refused(void **state)
+{
+    (void)state;
+    be_error err;
+    be_graph *lowered = NULL, *g = graph_through(&op_blind, false);
+    be_plan_options options = {.mode = BE_TRAIN};
+    ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE,
+                 "op blind has no gradient", "input 0");
+    be_graph_free(g);
+    g = graph_through(&op_forgetful, true);
+    ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE,
+                 "op forgetful gives no gradient", "input 1");
+    be_graph_free(g);
+    /* Where nothing trained comes in, both may stand. */
+    be_value x;
+    g = graph_of_rows(&x);
+    be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
+    be_value h = add(g, &op_blind, x, BE_NONE);
+    h = add(g, &op_forgetful, be_linear(g, h, "first", 5), h);
+    be_graph_minimize(g, be_softmax_cross_entropy(g, h, target), &sgd);
+    be_graph_free(lower(g, &options, NULL));
+    be_graph_free(g);
+}
+
+static void nothing_flows_back_through_an_auxiliary_output(void **state)
+{
+    (void)state;
+    be_error err;
+    be_value x, out[OP_MAX_OUT];
+    be_graph *lowered = NULL, *g = graph_of_rows(&x);
+    be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
+    be_value in[OP_MAX_IN] = {be_linear(g, x, "first", 5), target};
+    graph_build(g, &be_op_softmax_cross_entropy, NULL, in, out);
+    be_graph_minimize(g, be_softmax_cross_entropy(g, out[2], target), &sgd);
+    ASSERT_FAILS(
+        graph_lower(g, &(be_plan_options){.mode = BE_TRAIN}, &(lower_target){0}, &lowered, &err),
+        BE_USAGE, "softmax_cross_entropy", "output 2");
+    be_graph_free(g);
+}
+
 static void training_without_its_parts_is_refused(void **state)
 {
     (void)state;
@@ -359,127 +425,21 @@ static void training_without_its_parts_is_refused(void **state)
     assert_null(lowered);
 }
 
-/* Layouts. */
-
-static const be_op op_wide = {.name = "wants blocked",
-                              .inputs = 2,
-                              .outputs = 1,
-                              .optional = 2,
-                              .infer = same_infer,
-                              .cost = no_cost};
-static const be_op op_plain = {.name = "wants plain",
-                               .inputs = 2,
-                               .outputs = 1,
-                               .optional = 2,
-                               .infer = same_infer,
-                               .cost = no_cost};
-static const be_op op_either = {.name = "follows its input",
-                                .inputs = 2,
-                                .outputs = 1,
-                                .optional = 2,
-                                .infer = same_infer,
-                                .cost = no_cost};
-
-static void test_layouts(const void *device, const be_graph *g, const graph_node *node,
-                         value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
-{
-    (void)device;
-    for (int i = 0; i < node->op->inputs; i++) assert_int_equal(in[i], LAYOUT_PLAIN);
-    value_layout layout = node->op == &op_wide     ? LAYOUT_BLOCKED16
-                          : node->op == &op_either ? g->values[node->in[0]].layout
-                                                   : LAYOUT_PLAIN;
-    for (int i = 0; i < node->op->inputs; i++) in[i] = layout;
-    out[0] = layout;
-}
-
-static const lower_target layout_target = {.layouts = test_layouts, .reorder = &be_op_reorder};
-
-static void layouts_are_kept_and_reorders_shared(void **state)
-{
-    (void)state;
-    be_graph *g = be_graph_new(1);
-    be_value x = be_input(g, "x", shape_make(BE_F32, 4, 2, 5, 3, 3));
-    be_value a = add(g, &op_wide, x, BE_NONE);   /* x is reordered */
-    be_value b = add(g, &op_wide, a, x);         /* … once: a is blocked already */
-    be_value c = add(g, &op_either, b, a);       /* stays blocked */
-    be_value d = add(g, &op_plain, c, b);        /* c and b come back */
-    be_value e = add(g, &op_plain, c, d);        /* … once */
-    be_value f = add(g, &op_either, e, BE_NONE); /* stays plain */
-    be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_INFER}, &layout_target);
-    check_order(lowered);
-    assert_int_equal(count_op(lowered, &be_op_reorder), 3);
-    assert_int_equal(lowered->node_count, 6 + 3);
-    static const value_layout blocked = LAYOUT_BLOCKED16, plain = LAYOUT_PLAIN;
-    assert_int_equal(lowered->values[a].layout, blocked);
-    assert_int_equal(lowered->values[b].layout, blocked);
-    assert_int_equal(lowered->values[c].layout, blocked);
-    assert_int_equal(lowered->values[d].layout, plain);
-    assert_int_equal(lowered->values[e].layout, plain);
-    assert_int_equal(lowered->values[f].layout, plain);
-    for (size_t n = 0; n < lowered->node_count; n++) {
-        const graph_node *node = &lowered->nodes[n];
-        value_layout first = lowered->values[node->in[0]].layout;
-        if (node->op == &be_op_reorder)
-            assert_int_not_equal(lowered->values[node->out[0]].layout, first);
-        if (node->op == &op_wide) assert_int_equal(first, blocked);
-        if (node->op == &op_plain) assert_int_equal(first, plain);
-        if (node->op != &be_op_reorder && node->in[1] != BE_NONE)
-            assert_int_equal(lowered->values[node->in[1]].layout, first);
-    }
-    /* 5 channels take the room of 16. */
-    assert_int_equal(value_bytes(&lowered->values[a]), 2 * 16 * 9 * 4);
-    assert_int_equal(value_bytes(&lowered->values[x]), 2 * 5 * 9 * 4);
-    be_graph_free(lowered);
-    be_graph_free(g);
-}
-
-static void packing_is_undone_by_unpacking(void **state)
-{
-    (void)state;
-    static const be_dtype types[] = {BE_F32, BE_I32, BE_U8};
-    static const value_layout layouts[] = {LAYOUT_BLOCKED8, LAYOUT_BLOCKED16};
-    rng r = {.key = {.seed = 1, .stream = RNG_TEST}};
-    for (int t = 0; t < 3; t++)
-        for (int l = 0; l < 2; l++)
-            for (int64_t channels = 1; channels < 36; channels += 5) {
-                graph_value value = {.shape = shape_make(types[t], 4, 3, channels, 2, 5)};
-                size_t bytes = value_bytes(&value), element = dtype_bytes(types[t]);
-                value.layout = layouts[l];
-                size_t blocked_bytes = value_bytes(&value), block = (size_t)layouts[l];
-                unsigned char *x = malloc(bytes), *y = malloc(blocked_bytes), *z = malloc(bytes);
-                assert_true(x && y && z);
-                for (size_t i = 0; i < bytes; i++) x[i] = (unsigned char)rng_next(&r);
-                memset(y, 0xFF, blocked_bytes);
-                layout_pack(x, y, &value.shape, layouts[l]);
-                layout_unpack(y, z, &value.shape, layouts[l]);
-                assert_memory_equal(x, z, bytes);
-                /* Element [1, c, 1, 2], by the definition in graph.h. */
-                size_t c = (size_t)channels - 1, blocks = blocked_bytes / element / block / 30;
-                size_t from = ((size_t)(1 * channels) + c) * 10 + 7;
-                size_t to = ((blocks + c / block) * 10 + 7) * block + c % block;
-                assert_memory_equal(x + from * element, y + to * element, element);
-                if ((size_t)channels % block) /* the channel after the last */
-                    for (size_t i = 0; i < element; i++)
-                        assert_int_equal(y[(to + 1) * element + i], 0);
-                free(x);
-                free(y);
-                free(z);
-            }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fusion_keeps_what_is_still_needed),
+        cmocka_unit_test(fusion_reads_nothing_that_is_not_made_yet),
+        cmocka_unit_test(a_fused_value_is_made_where_it_was_fused),
         cmocka_unit_test(a_chain_of_fusions_is_followed),
         cmocka_unit_test(inference_passes_through_what_only_trains),
         cmocka_unit_test(keep_names_values_of_the_graph),
         cmocka_unit_test(gradients_of_several_users_are_added),
         cmocka_unit_test(parameters_and_gradients_lie_side_by_side),
         cmocka_unit_test(gradients_are_asked_only_where_needed),
+        cmocka_unit_test(a_way_without_gradient_is_refused),
+        cmocka_unit_test(nothing_flows_back_through_an_auxiliary_output),
         cmocka_unit_test(training_without_its_parts_is_refused),
-        cmocka_unit_test(layouts_are_kept_and_reorders_shared),
-        cmocka_unit_test(packing_is_undone_by_unpacking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,4 +103,10 @@ struct be_device {
 void layout_pack(const void *from, void *to, const be_shape *shape, value_layout layout);
 void layout_unpack(const void *from, void *to, const be_shape *shape, value_layout layout);
 
+/* The same for elements of 1, 2 or 4 bytes, whatever they are. */
+void layout_pack_bytes(const void *from, void *to, const be_shape *shape, value_layout layout,
+                       size_t bytes);
+void layout_unpack_bytes(const void *from, void *to, const be_shape *shape, value_layout layout,
+                         size_t bytes);
+
 #endif

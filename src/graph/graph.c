@@ -2,6 +2,7 @@
 #include "graph/graph.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,6 +61,30 @@ size_t dtype_bytes(be_dtype dtype)
 #undef X
     };
     return bytes[dtype];
+}
+
+static bool floats_finite(const float *x, size_t count, size_t *at, double *found)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(x[i])) {
+            *at = i;
+            *found = (double)x[i];
+            return false;
+        }
+    return true;
+}
+
+bool dtype_all_finite(be_dtype dtype, const void *data, size_t count, size_t *at, double *found)
+{
+    switch (dtype) {
+    case BE_F32:
+        return floats_finite(data, count, at, found);
+    case BE_I32:
+    case BE_U8:
+        return true;
+    }
+    MUST(!"the type is one of BE_DTYPE_LIST");
+    return false;
 }
 
 bool shape_equal(const be_shape *a, const be_shape *b)

@@ -25,21 +25,44 @@ static inline __attribute__((always_inline)) void copy_blocks(const void *from, 
         }
 }
 
-void layout_pack(const void *from, void *to, const be_shape *shape, value_layout layout)
+static void copy_elements(const void *from, void *to, const be_shape *shape, int64_t block,
+                          bool is_packing, size_t bytes)
+{
+    switch (bytes) {
+    case 1:
+        copy_blocks(from, to, shape, block, is_packing, 1);
+        return;
+    case 2:
+        copy_blocks(from, to, shape, block, is_packing, 2);
+        return;
+    case 4:
+        copy_blocks(from, to, shape, block, is_packing, 4);
+        return;
+    default:
+        MUST(!"elements have 1, 2 or 4 bytes");
+    }
+}
+
+void layout_pack_bytes(const void *from, void *to, const be_shape *shape, value_layout layout,
+                       size_t bytes)
 {
     int64_t block = (int64_t)layout, blocks = (shape->dim[1] + block - 1) / block;
-    size_t bytes = dtype_bytes(shape->dtype);
     memset(to, 0, (size_t)(shape->dim[0] * blocks * block * shape->dim[2] * shape->dim[3]) * bytes);
-    if (bytes == 4)
-        copy_blocks(from, to, shape, block, true, 4);
-    else
-        copy_blocks(from, to, shape, block, true, 1);
+    copy_elements(from, to, shape, block, true, bytes);
+}
+
+void layout_unpack_bytes(const void *from, void *to, const be_shape *shape, value_layout layout,
+                         size_t bytes)
+{
+    copy_elements(from, to, shape, (int64_t)layout, false, bytes);
+}
+
+void layout_pack(const void *from, void *to, const be_shape *shape, value_layout layout)
+{
+    layout_pack_bytes(from, to, shape, layout, dtype_bytes(shape->dtype));
 }
 
 void layout_unpack(const void *from, void *to, const be_shape *shape, value_layout layout)
 {
-    if (dtype_bytes(shape->dtype) == 4)
-        copy_blocks(from, to, shape, (int64_t)layout, false, 4);
-    else
-        copy_blocks(from, to, shape, (int64_t)layout, false, 1);
+    layout_unpack_bytes(from, to, shape, layout, dtype_bytes(shape->dtype));
 }

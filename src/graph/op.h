@@ -70,9 +70,15 @@ typedef struct be_op {
     int inputs, outputs;
     unsigned optional;       /* bit i: input i may be absent */
     int updates[OP_MAX_OUT]; /* 1 + the input that output o overwrites; 0: none */
-    bool train_only;         /* inference passes input 0 through instead */
+    /* Bit o: output o is for the backward op alone, and no gradient flows back through it. */
+    unsigned auxiliary;
+    bool train_only; /* inference passes input 0 through instead */
+    /* It has no gradient by nature: it reads data, ends a step, or changes only how values lie. */
+    bool is_outside_gradient;
     be_status (*infer)(op_infer *, be_error *);
-    be_status (*gradient)(op_gradient *, be_error *); /* NULL: no gradient flows through */
+    /* NULL: no gradient flows through, and a parameter that acts on the loss through this op is
+     * refused. */
+    be_status (*gradient)(op_gradient *, be_error *);
     void (*reference)(const op_reference *);
     /* The same with its products in blocks (graph/reference_product.h), for the interpreter where
      * they are large; the same bits on any number of threads.  NULL: the op has no products. */

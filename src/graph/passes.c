@@ -1,6 +1,7 @@
 /* Lowering: inference clean-up, fusion, the parameter block, gradients and optimizer, layouts. */
 #include "graph/passes.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void graph_compact(be_graph *g)
@@ -55,6 +56,16 @@ static int sole_user(const be_graph *g, be_value value)
     return found;
 }
 
+/* Is all that `next` reads, but its input 0, made before node n?  Fused into node n it is read
+ * there.
+ */
+static bool is_ready_at(const be_graph *g, const graph_node *next, int n)
+{
+    for (int i = 1; i < OP_MAX_IN; i++)
+        if (next->in[i] != BE_NONE && g->values[next->in[i]].producer >= n) return false;
+    return true;
+}
+
 be_status pass_fusion(be_graph *g, const lower_target *target, be_error *err)
 {
     if (!target->has) return BE_OK;
@@ -64,8 +75,10 @@ be_status pass_fusion(be_graph *g, const lower_target *target, be_error *err)
             if (!node->op || !node->op->absorb) break;
             int next = sole_user(g, node->out[0]);
             if (next < 0 || g->nodes[next].in[0] != node->out[0]) break;
+            if (!is_ready_at(g, &g->nodes[next], (int)n)) break;
             if (!node->op->absorb(node, &g->nodes[next], target->has, target->device)) break;
             node->out[0] = g->nodes[next].out[0];
+            g->values[node->out[0]].producer = (int)n;
             g->nodes[next].op = NULL;
             for (int i = 0; i < OP_MAX_IN; i++) g->nodes[next].in[i] = BE_NONE;
             TRY(graph_refresh_node(g, n, err));
@@ -114,6 +127,8 @@ be_status pass_parameters(be_graph *g, be_error *err)
 }
 
 /* Which values depend on a parameter. */
+/* The values that a parameter acts on.  Through an op without a gradient too: backward_node refuses
+ * such a way where it leads to the loss. */
 static void mark_needs(const be_graph *g, bool *need)
 {
     for (size_t i = 0; i < g->value_count; i++) need[i] = g->values[i].kind == VALUE_PARAMETER;
@@ -123,8 +138,58 @@ static void mark_needs(const be_graph *g, bool *need)
         for (int i = 0; i < node->op->inputs; i++)
             any |= node->in[i] != BE_NONE && need[node->in[i]];
         for (int o = 0; o < node->op->outputs; o++)
-            if (any && node->op->gradient && node->out[o] != BE_NONE) need[node->out[o]] = true;
+            if (any && node->out[o] != BE_NONE && g->values[node->out[o]].shape.dtype == BE_F32)
+                need[node->out[o]] = true;
     }
+}
+
+typedef struct name_text {
+    char text[80];
+} name_text;
+
+/* ' "NAME"', or nothing for a value without a name. */
+static name_text quoted_name(const be_graph *g, be_value value)
+{
+    name_text quoted = {""};
+    const char *name = g->values[value].name;
+    if (*name) snprintf(quoted.text, sizeof quoted.text, " \"%s\"", name);
+    return quoted;
+}
+
+/* Refuse a node through which parameters act on the loss and no gradient can come back. */
+static be_status check_way(const op_gradient *call, bool *wanted, be_error *err)
+{
+    const graph_node *node = call->node;
+    int input = 0;
+    while (input < OP_MAX_IN && !call->need[input]) input++;
+    if (input == OP_MAX_IN) *wanted = false;
+    if (!*wanted) return BE_OK;
+    if (!node->op->gradient)
+        FAIL(err, BE_USAGE,
+             "op %s has no gradient, and parameters act on the loss through its input %d%s; take "
+             "it out of the way from the parameters to the loss",
+             node->op->name, input, quoted_name(call->graph, node->in[input]).text);
+    for (int o = 0; o < node->op->outputs; o++)
+        if (node->op->auxiliary >> o & 1 && call->dy[o] != BE_NONE)
+            FAIL(err, BE_USAGE,
+                 "op %s: no gradient flows back through its output %d, and parameters act on the "
+                 "loss through it; use another output",
+                 node->op->name, o);
+    return BE_OK;
+}
+
+/* The gradient that the op's function gave for an input that needs one. */
+static be_status check_dx(const op_gradient *call, int input, be_error *err)
+{
+    const be_graph *g = call->graph;
+    be_value x = call->node->in[input], dx = call->dx[input];
+    if (dx == BE_NONE)
+        FAIL(err, BE_USAGE,
+             "op %s gives no gradient for its input %d%s, through which parameters act on the "
+             "loss; let nothing trained come in there",
+             call->node->op->name, input, quoted_name(g, x).text);
+    MUST(shape_equal(&g->values[x].shape, &g->values[dx].shape));
+    return BE_OK;
 }
 
 static be_status backward_node(be_graph *g, size_t index, const bool *need, be_value *gradient,
@@ -141,10 +206,12 @@ static be_status backward_node(be_graph *g, size_t index, const bool *need, be_v
         call.need[i] = node.in[i] != BE_NONE && need[node.in[i]];
         call.dx[i] = BE_NONE;
     }
-    if (!wanted || !node.op->gradient) return BE_OK;
+    TRY(check_way(&call, &wanted, err));
+    if (!wanted) return BE_OK;
     TRY(node.op->gradient(&call, err));
     for (int i = 0; i < node.op->inputs; i++) {
-        if (!call.need[i] || call.dx[i] == BE_NONE) continue;
+        if (!call.need[i]) continue;
+        TRY(check_dx(&call, i, err));
         be_value *sum = &gradient[node.in[i]];
         if (*sum == BE_NONE) {
             *sum = call.dx[i];

@@ -1,6 +1,5 @@
 /* A lowered graph on the CPU: memory, one call a node, and the loop that runs them. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -225,16 +224,15 @@ static be_status check_finite(const program *p, const cpu_call *call, int64_t st
 {
     for (int o = 0; o < OP_MAX_OUT; o++) {
         be_value value = call->node->out[o];
-        if (value == BE_NONE || call->out_shape[o].dtype != BE_F32) continue;
-        const float *y = call->out[o];
-        size_t count = value_bytes(&p->graph->values[value]) / sizeof(float);
-        for (size_t i = 0; i < count; i++)
-            if (!isfinite(y[i]))
-                FAIL(err, BE_NUMERIC,
-                     "step %" PRId64
-                     ": op %s (number %d of the plan) gave %g at element %zu of its "
-                     "output %d, the first result that is not finite; try a smaller learning rate",
-                     step, call->node->op->name, (int)(call - p->calls), (double)y[i], i, o);
+        if (value == BE_NONE) continue;
+        be_dtype dtype = call->out_shape[o].dtype;
+        size_t at = 0, count = value_bytes(&p->graph->values[value]) / dtype_bytes(dtype);
+        double y = 0;
+        if (!dtype_all_finite(dtype, call->out[o], count, &at, &y))
+            FAIL(err, BE_NUMERIC,
+                 "step %" PRId64 ": op %s (number %d of the plan) gave %g at element %zu of its "
+                 "output %d, the first result that is not finite; try a smaller learning rate",
+                 step, call->node->op->name, (int)(call - p->calls), y, at, o);
     }
     return BE_OK;
 }

@@ -3,7 +3,6 @@
  * Everything is allocated, compiled and recorded when the program is built; a run only replays.
  * Inputs have a buffer each, so that a data set may be as large as one buffer can be. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,7 +38,7 @@ struct program {
     gpu_buffer *inputs; /* by value */
     bool *written;      /* … was given its contents */
     size_t scratch_bytes;
-    float *finite; /* host memory for a checked run */
+    void *finite; /* host memory for a checked run */
     char implementation[256];
 };
 
@@ -415,17 +414,19 @@ static be_status check_finite(program *p, size_t n, int64_t step, be_error *err)
 {
     const graph_node *node = &p->graph->nodes[n];
     for (int o = 0; o < OP_MAX_OUT; o++) {
-        if (node->out[o] == BE_NONE || p->calls[n].out_shape[o].dtype != BE_F32) continue;
+        if (node->out[o] == BE_NONE) continue;
+        be_dtype dtype = p->calls[n].out_shape[o].dtype;
+        size_t at = 0;
+        double y = 0;
         gpu_span span = p->calls[n].out[o];
         TRY(p->driver->vtable->download(p->driver, span.buffer, span.offset, p->finite, span.bytes,
                                         err));
-        for (size_t i = 0; i < span.bytes / sizeof(float); i++)
-            if (!isfinite(p->finite[i]))
-                FAIL(err, BE_NUMERIC,
-                     "step %" PRId64 ": op %s (number %zu of the plan) gave %g at element %zu of "
-                     "its output %d, the first result that is not finite; try a smaller learning "
-                     "rate",
-                     step, node->op->name, n, (double)p->finite[i], i, o);
+        if (!dtype_all_finite(dtype, p->finite, span.bytes / dtype_bytes(dtype), &at, &y))
+            FAIL(err, BE_NUMERIC,
+                 "step %" PRId64 ": op %s (number %zu of the plan) gave %g at element %zu of "
+                 "its output %d, the first result that is not finite; try a smaller learning "
+                 "rate",
+                 step, node->op->name, n, y, at, o);
     }
     return BE_OK;
 }

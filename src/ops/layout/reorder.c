@@ -31,6 +31,7 @@ static const op_case reorder_cases[] = {
 const be_op be_op_reorder = {.name = "reorder",
                              .inputs = 1,
                              .outputs = 1,
+                             .is_outside_gradient = true,
                              .infer = reorder_infer,
                              .reference = reorder_reference,
                              .cost = reorder_cost,

@@ -60,6 +60,7 @@ static const op_case advance_cases[] = {
 const be_op be_op_advance = {.name = "advance",
                              .inputs = 5,
                              .outputs = 3,
+                             .is_outside_gradient = true,
                              .updates = {1, 4, 5},
                              .infer = advance_infer,
                              .reference = advance_reference,

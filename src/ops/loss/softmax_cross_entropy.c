@@ -117,6 +117,7 @@ static const op_case softmax_cross_entropy_cases[] = {
 const be_op be_op_softmax_cross_entropy = {.name = "softmax_cross_entropy",
                                            .inputs = 2,
                                            .outputs = 3,
+                                           .auxiliary = 1 << 2,
                                            .infer = softmax_cross_entropy_infer,
                                            .gradient = softmax_cross_entropy_gradient,
                                            .reference = softmax_cross_entropy_reference,
