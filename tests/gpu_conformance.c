@@ -38,15 +38,23 @@ enum { ROWS(X) ROW_COUNT };
 
 static const char head[] =
     "#define COUNT 64\n"
+    "#define WHOLE_TYPE F32\n"
+    "#define HALF_TYPE F16\n"
+    "#define BRAIN_TYPE BF16\n"
     "DEVICE float sum_of(LOCAL const float *values, int n)\n"
     "{\n"
     "    float sum = 0.0f;\n"
     "    for (int i = 0; i < n; i++) sum += values[i];\n"
     "    return sum;\n"
     "}\n"
-    "KERNEL conformance(ARG_IN(float, x), ARG_OUT(float, y), ARG_IN(u16, halves),\n"
+    "DEVICE int place_of(ITEM_PARAM int offset)\n"
+    "{\n"
+    "    return GROUP_ID * 10000 + NUM_GROUPS * 1000 + LOCAL_SIZE * 100 + LOCAL_ID + offset;\n"
+    "}\n"
+    "KERNEL conformance(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_IN(u16, halves),\n"
     "                   ARG_OUT(u16, halves_out), ARG_OUT(float, halves_read),\n"
-    "                   ARG_OUT(int, indexes), int offset, float factor)\n"
+    "                   ARG_OUT(int, indexes), ARG_OUT(float, eights), ARG_INT(offset),\n"
+    "                   ARG_FLOAT(factor))\n"
     "{\n"
     "    OPEN_IN(float, x);\n"
     "    OPEN_OUT(float, y);\n"
@@ -54,6 +62,7 @@ static const char head[] =
     "    OPEN_OUT(u16, halves_out);\n"
     "    OPEN_OUT(float, halves_read);\n"
     "    OPEN_OUT(int, indexes);\n"
+    "    OPEN_OUT(float, eights);\n"
     "    LOCAL_ARRAY(float, shared, GROUP);\n"
     "    GLOBAL const float *RESTRICT again = x;\n"
     "    shared[LOCAL_SIZE - 1 - LOCAL_ID] = again[LOCAL_ID] * factor;\n"
@@ -63,13 +72,24 @@ static const char head[] =
     "    UNROLL_4 for (int j = 0; j < 8; j++) unrolled += (float)j;\n"
     "    EACH (i, COUNT) {\n"
     "        float v = x[i];\n"
-    "        indexes[i] = GROUP_ID * 10000 + NUM_GROUPS * 1000 + LOCAL_SIZE * 100 + LOCAL_ID +\n"
-    "                     offset;\n"
-    "        halves_read[i] = LOAD_F16(halves, i);\n"
-    "        halves_read[COUNT + i] = LOAD_BF16(halves, i);\n"
-    "        STORE_F16(halves_out, i, v * 1.0e-4f);\n"
+    "        indexes[i] = place_of(ITEM offset);\n"
+    "        halves_read[i] = LOAD(HALF, halves, i);\n"
+    "        halves_read[COUNT + i] = LOAD(BRAIN, halves, i);\n"
+    "        STORE(HALF, halves_out, i, LOAD(WHOLE, x, i) * 1.0e-4f);\n"
     "        STORE_F16(halves_out, COUNT + i, v * 777.7f);\n"
-    "        STORE_BF16(halves_out, 2 * COUNT + i, v * 0.3333f);\n";
+    "        STORE(BRAIN, halves_out, 2 * COUNT + i, v * 0.3333f);\n";
+
+/* Eight at a time: read as each type, and written as each type. */
+static const char tail[] = "    EACH (k, COUNT / 8) {\n"
+                           "        float eight[8];\n"
+                           "        LOAD_8(HALF, eight, halves, 8 * k);\n"
+                           "        STORE_8(WHOLE, eights, 8 * k, eight);\n"
+                           "        LOAD_8(BRAIN, eight, halves, 8 * k);\n"
+                           "        STORE_8(WHOLE, eights, COUNT + 8 * k, eight);\n"
+                           "        LOAD_8(WHOLE, eight, x, 8 * k);\n"
+                           "        STORE_8(HALF, halves_out, 3 * COUNT + 8 * k, eight);\n"
+                           "        STORE_8(BRAIN, halves_out, 4 * COUNT + 8 * k, eight);\n"
+                           "    }\n";
 
 char *gpu_conformance_text(const char *dialect, int group)
 {
@@ -82,7 +102,7 @@ char *gpu_conformance_text(const char *dialect, int group)
     fprintf(file, "        STORE_F32(y, %d * COUNT + i, %s);\n", ROW_##name, expression);
     ROWS(X)
 #undef X
-    fprintf(file, "    }\n}\n");
+    fprintf(file, "    }\n%s}\n", tail);
     fclose(file);
     return text;
 }
@@ -108,8 +128,8 @@ static double decode(uint16_t bits, int exponent_bits)
 
 typedef struct buffers {
     float x[CONFORMANCE_COUNT], y[ROW_COUNT * CONFORMANCE_COUNT];
-    uint16_t halves[CONFORMANCE_COUNT], halves_out[3 * CONFORMANCE_COUNT];
-    float halves_read[2 * CONFORMANCE_COUNT];
+    uint16_t halves[CONFORMANCE_COUNT], halves_out[5 * CONFORMANCE_COUNT];
+    float halves_read[2 * CONFORMANCE_COUNT], eights[2 * CONFORMANCE_COUNT];
     int32_t indexes[CONFORMANCE_COUNT];
 } buffers;
 
@@ -151,14 +171,22 @@ static bool check(const buffers *b, int group, char *reason, size_t room)
         CHECK((double)b->halves_read[CONFORMANCE_COUNT + i] == decode(b->halves[i], 8),
               "LOAD_BF16 of %#x: found %.9g", b->halves[i],
               (double)b->halves_read[CONFORMANCE_COUNT + i]);
-        double stored[3] = {half_of((double)(b->x[i] * 1.0e-4f), 11, -13),
+        for (int s = 0; s < 2; s++) {
+            int at = s * CONFORMANCE_COUNT + (int)i;
+            CHECK((double)b->eights[at] == (double)b->halves_read[at],
+                  "LOAD_8 of %#x as %s: expected %.9g, found %.9g", b->halves[i],
+                  s ? "BF16" : "F16", (double)b->halves_read[at], (double)b->eights[at]);
+        }
+        double stored[5] = {half_of((double)(b->x[i] * 1.0e-4f), 11, -13),
                             half_of((double)(b->x[i] * 777.7f), 11, -13),
-                            half_of((double)(b->x[i] * 0.3333f), 8, -125)};
-        for (int s = 0; s < 3; s++) {
+                            half_of((double)(b->x[i] * 0.3333f), 8, -125),
+                            half_of((double)b->x[i], 11, -13), half_of((double)b->x[i], 8, -125)};
+        for (int s = 0; s < 5; s++) {
+            bool brain = s == 2 || s == 4;
             uint16_t found = b->halves_out[s * CONFORMANCE_COUNT + (int)i];
-            CHECK(decode(found, s < 2 ? 5 : 8) == stored[s],
-                  "STORE_%s of %g (%d): expected %.9g, found %.9g", s < 2 ? "F16" : "BF16", v, s,
-                  stored[s], decode(found, s < 2 ? 5 : 8));
+            CHECK(decode(found, brain ? 8 : 5) == stored[s],
+                  "STORE%s_%s of %g (%d): expected %.9g, found %.9g", s < 3 ? "" : "_8",
+                  brain ? "BF16" : "F16", v, s, stored[s], decode(found, brain ? 8 : 5));
         }
     }
     return true;
@@ -176,7 +204,7 @@ static be_status run(gpu_driver *driver, gpu_buffer memory, gpu_module *module, 
                      buffers *b, be_error *err)
 {
     const gpu_driver_vtable *vt = driver->vtable;
-    gpu_launch launch = {.groups = CONFORMANCE_GROUPS, .group = group, .argument_count = 8};
+    gpu_launch launch = {.groups = CONFORMANCE_GROUPS, .group = group, .argument_count = 9};
 #define SPAN(index, field, is_out)                          \
     launch.arguments[index] = (gpu_argument)                \
     {                                                       \
@@ -192,8 +220,9 @@ static be_status run(gpu_driver *driver, gpu_buffer memory, gpu_module *module, 
     SPAN(3, halves_out, true);
     SPAN(4, halves_read, true);
     SPAN(5, indexes, true);
-    launch.arguments[6] = gpu_int(7);
-    launch.arguments[7] = gpu_float(0.5);
+    SPAN(6, eights, true);
+    launch.arguments[7] = gpu_int(7);
+    launch.arguments[8] = gpu_float(0.5);
     TRY(vt->function(driver, module, "conformance", &launch.function, err));
     TRY(vt->upload(driver, memory, 0, b, sizeof *b, err));
     TRY(vt->launch(driver, &launch, err));

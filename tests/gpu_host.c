@@ -65,7 +65,7 @@ struct gpu_function {
 
 struct gpu_module {
     void *handle;
-    int *group_id, *group_count, *item;
+    int *place; /* dialect_place: the group, their number, the item */
     void (**yield)(void);
     gpu_function *functions;
 };
@@ -155,15 +155,18 @@ static void write_argument(FILE *file, const char *start, size_t length, int ind
     MUST(length < sizeof text);
     memcpy(text, start, length);
     text[length] = 0;
-    fprintf(file, "%s", index ? ", " : "");
+    fprintf(file, ", ");
+    if (strncmp(text, "ITEM_ARG", 8) == 0) memset(text, ' ', 8);
     if (sscanf(text, " ARG_IN( %39[^,],", type) == 1)
         fprintf(file, "(const %s *)a[%d]", type, index);
     else if (sscanf(text, " ARG_OUT( %39[^,],", type) == 1)
         fprintf(file, "(%s *)a[%d]", type, index);
-    else if (sscanf(text, " %39[a-z]", type) == 1)
-        fprintf(file, "*(const %s *)a[%d]", type, index);
+    else if (strncmp(text + strspn(text, " \n"), "ARG_INT(", 8) == 0)
+        fprintf(file, "*(const int *)a[%d]", index);
+    else if (strncmp(text + strspn(text, " \n"), "ARG_FLOAT(", 10) == 0)
+        fprintf(file, "*(const float *)a[%d]", index);
     else
-        MUST(!"a parameter is ARG_IN, ARG_OUT, int or float");
+        MUST(!"a parameter is ARG_IN, ARG_OUT, ARG_INT or ARG_FLOAT");
 }
 
 /* After the kernels: for each KERNEL name(…) a function name_call(void *const *arguments). */
@@ -172,8 +175,8 @@ static void write_wrappers(FILE *file, const char *text)
     for (const char *at = text; (at = strstr(at, "\nKERNEL ")); at++) {
         const char *name = at + 8, *open = strchr(name, '('), *start = open + 1;
         int depth = 1, index = 0;
-        fprintf(file, "void %.*s_call(void *const *a)\n{\n    %.*s(", (int)(open - name), name,
-                (int)(open - name), name);
+        fprintf(file, "void %.*s_call(void *const *a)\n{\n    %.*s(dialect_place",
+                (int)(open - name), name, (int)(open - name), name);
         for (const char *p = start; depth > 0; p++) {
             depth += (*p == '(') - (*p == ')');
             if (depth == 0 || (depth == 1 && *p == ',')) {
@@ -282,9 +285,7 @@ static be_status compile_one(host_driver *d, const gpu_text *text, gpu_module **
         module_free(&d->base, module);
         FAIL(err, BE_DRIVER, "%s", dlerror());
     }
-    module->group_id = dlsym(module->handle, "dialect_group_id");
-    module->group_count = dlsym(module->handle, "dialect_group_count");
-    module->item = dlsym(module->handle, "dialect_item");
+    module->place = dlsym(module->handle, "dialect_place");
     module->yield = dlsym(module->handle, "dialect_yield");
     *out = module;
     return BE_OK;
@@ -383,7 +384,7 @@ static be_status fiber_group(const host_driver *d, const gpu_launch *launch, be_
         make_order(d->order, size, round, order);
         for (int k = 0; k < size; k++) {
             fiber.now = order[k];
-            *launch->function->module->item = fiber.now;
+            launch->function->module->place[2] = fiber.now;
             swapcontext(&fiber.main, &fiber.at[fiber.now]);
             finished += fiber.done[fiber.now];
         }
@@ -422,11 +423,11 @@ static be_status host_launch(gpu_driver *driver, const gpu_launch *launch, be_er
     fiber.function = launch->function;
     fiber.arguments = arguments;
     const gpu_module *module = launch->function->module;
-    *module->group_count = groups;
+    module->place[1] = groups;
     if (d->kind == GPU_HOST_FIBERS) *module->yield = fiber_yield;
     if (d->kind == GPU_HOST_SERIAL) poison_rest(d, launch);
     for (int g = 0; status == BE_OK && g < groups; g++) {
-        *module->group_id = g;
+        module->place[0] = g;
         if (d->kind == GPU_HOST_FIBERS)
             status = fiber_group(d, launch, err);
         else

@@ -15,13 +15,13 @@
 /* y = x + by, and with a factor: enough to see an order. */
 static const char kernels[] =
     "#define GROUP 1\n#line 1 \"made/test.gpu.c\"\n"
-    "\nKERNEL add(ARG_IN(float, x), ARG_OUT(float, y), int count, float by)\n"
+    "\nKERNEL add(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_INT(count), ARG_FLOAT(by))\n"
     "{\n    OPEN_IN(float, x);\n    OPEN_OUT(float, y);\n"
     "    for (int i = GROUP_ID; i < count; i += NUM_GROUPS) y[i] = x[i] + by;\n}\n"
-    "\nKERNEL twice(ARG_OUT(float, y), int count)\n"
+    "\nKERNEL twice(ITEM_ARG ARG_OUT(float, y), ARG_INT(count))\n"
     "{\n    OPEN_OUT(float, y);\n"
     "    for (int i = GROUP_ID; i < count; i += NUM_GROUPS) y[i] *= 2.0f;\n}\n"
-    "\nKERNEL nothing(ARG_IN(float, x))\n{\n    OPEN_IN(float, x);\n}\n";
+    "\nKERNEL nothing(ITEM_ARG ARG_IN(float, x))\n{\n    OPEN_IN(float, x);\n}\n";
 
 static struct {
     char *folder, *cache, *text;
@@ -206,7 +206,8 @@ static void kernel_that_does_not_compile(void **state)
     char *bad = NULL;
     gpu_module *modules[2] = {NULL, NULL};
     gpu_driver *d = open_driver();
-    assert_true(asprintf(&bad, "%s\nKERNEL bad(int n)\n{\n    n = nonsense;\n}\n", world.text) > 0);
+    assert_true(asprintf(&bad, "%s\nKERNEL bad(ITEM_ARG ARG_INT(n))\n{\n    n = nonsense;\n}\n",
+                         world.text) > 0);
     gpu_text texts[2] = {{"made/good.gpu.c", world.text}, {"made/test.gpu.c", bad}};
     ASSERT_FAILS(d->vtable->compile(d, texts, 2, modules, &err), BE_DRIVER,
                  "cuda:0: kernel made/test.gpu.c does not compile for sm_90 with NVRTC 13.0",

@@ -236,10 +236,11 @@ static void kernel_that_does_not_compile(void **state)
     gpu_driver *d = open_driver(&device);
     char *good = NULL, *bad = NULL;
     (void)state;
-    assert_true(asprintf(&good, "%s\n#define GROUP 1\nKERNEL good(int n)\n{\n}\n", d->dialect) > 0);
+    assert_true(asprintf(&good, "%s\n#define GROUP 1\nKERNEL good(ITEM_ARG ARG_INT(n))\n{\n}\n",
+                         d->dialect) > 0);
     assert_true(asprintf(&bad,
                          "%s\n#define GROUP 1\n#line 1 \"made/test.gpu.c\"\n\n"
-                         "KERNEL bad(int n)\n{\n    n = nonsense;\n}\n",
+                         "KERNEL bad(ITEM_ARG ARG_INT(n))\n{\n    n = nonsense;\n}\n",
                          d->dialect) > 0);
     gpu_text texts[2] = {{"made/good.gpu.c", good}, {"made/test.gpu.c", bad}};
     ASSERT_FAILS(d->vtable->compile(d, texts, 2, modules, &err), BE_DRIVER,

@@ -43,15 +43,15 @@ static char *read_all(const char *path, size_t *bytes)
     return text;
 }
 
-/* "ARG_IN(float, x)" is a pointer, "float rate" a float, everything else an int. */
+/* "ARG_IN(float, x)" is a pointer, "ARG_FLOAT(rate)" a float, "ARG_INT(count)" an int. */
 static void write_argument(FILE *out, const char *text, size_t length, int index)
 {
     char argument[256];
     snprintf(argument, sizeof argument, "%.*s", (int)length, text);
-    const char *type = strstr(argument, "ARG_")    ? "void *"
-                       : strstr(argument, "float") ? "float"
-                                                   : "int";
-    fprintf(out, "%s*(%s *)a[%d]", index ? ", " : "", type, index);
+    const char *type = strstr(argument, "ARG_INT(")     ? "int"
+                       : strstr(argument, "ARG_FLOAT(") ? "float"
+                                                        : "void *";
+    fprintf(out, ", *(%s *)a[%d]", type, index);
 }
 
 /* For every group the kernel; with groups < 0 the sizes of its arguments. */
@@ -63,17 +63,18 @@ static void write_call(FILE *out, const char *kernel)
     const char *from = kernel + name + 1, *p = from;
     fprintf(out, "void fake_call_%.*s(void **a, int groups)\n{\n", (int)name, kernel);
     fprintf(out,
-            "if (groups >= 0) for (int g = 0; g < groups; g++) { dialect_group_id = g; "
-            "dialect_group_count = groups; %.*s(",
+            "if (groups >= 0) for (int g = 0; g < groups; g++) { dialect_place[0] = g; "
+            "dialect_place[1] = groups; %.*s(dialect_place",
             (int)name, kernel);
     for (; *p && depth >= 0; p++) {
         depth += (*p == '(') - (*p == ')');
         if (depth > 0 || (depth == 0 && *p != ',')) continue;
         if (p > from && strncmp(from, "void)", 5) != 0) {
             char one[8];
-            int pointer = memmem(from, (size_t)(p - from), "ARG_", 4) != NULL;
+            bool scalar = memmem(from, (size_t)(p - from), "ARG_INT(", 8) ||
+                          memmem(from, (size_t)(p - from), "ARG_FLOAT(", 10);
             write_argument(out, from, (size_t)(p - from), index++);
-            snprintf(one, sizeof one, "%s%d", index > 1 ? "," : "", pointer ? 8 : 4);
+            snprintf(one, sizeof one, "%s%d", index > 1 ? "," : "", scalar ? 4 : 8);
             strncat(sizes, one, sizeof sizes - strlen(sizes) - 1);
         }
         from = p + 1;

@@ -7,6 +7,11 @@
 #define RESTRICT __restrict__
 #define ARG_IN(type, name) const type *__restrict__ name
 #define ARG_OUT(type, name) type *__restrict__ name
+#define ARG_INT(name) const int name
+#define ARG_FLOAT(name) const float name
+#define ITEM_ARG
+#define ITEM_PARAM
+#define ITEM
 #define OPEN_IN(type, name)
 #define OPEN_OUT(type, name)
 #define GROUP_ID ((int)blockIdx.x)
@@ -70,3 +75,53 @@ static __device__ __forceinline__ u16 dialect_store_bf16(float x)
 }
 #define LOAD_BF16(p, i) dialect_load_bf16((p)[i])
 #define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))
+static __device__ __forceinline__ void dialect_load_8_f32(float *v, const float *p)
+{
+    float4 low = ((const float4 *)p)[0], high = ((const float4 *)p)[1];
+    v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
+    v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
+}
+static __device__ __forceinline__ void dialect_store_8_f32(float *p, const float *v)
+{
+    ((float4 *)p)[0] = make_float4(v[0], v[1], v[2], v[3]);
+    ((float4 *)p)[1] = make_float4(v[4], v[5], v[6], v[7]);
+}
+static __device__ __forceinline__ void dialect_load_8(u16 *h, const u16 *p)
+{
+    uint4 all = *(const uint4 *)p;
+    u32 words[4] = {all.x, all.y, all.z, all.w};
+    UNROLL for (int k = 0; k < 8; k++) h[k] = (u16)(words[k / 2] >> (k % 2 * 16));
+}
+static __device__ __forceinline__ void dialect_store_8(u16 *p, const u16 *h)
+{
+    u32 words[4];
+    UNROLL for (int k = 0; k < 4; k++) words[k] = (u32)h[2 * k] | (u32)h[2 * k + 1] << 16;
+    *(uint4 *)p = make_uint4(words[0], words[1], words[2], words[3]);
+}
+#define DIALECT_LOAD_8(decode, v, p, i)                                            \
+    {                                                                              \
+        u16 dialect_h[8];                                                          \
+        dialect_load_8(dialect_h, (p) + (i));                                      \
+        UNROLL for (int dialect_k = 0; dialect_k < 8; dialect_k++)(v)[dialect_k] = \
+            decode(dialect_h[dialect_k]);                                          \
+    }
+#define DIALECT_STORE_8(encode, p, i, v)                                                  \
+    {                                                                                     \
+        u16 dialect_h[8];                                                                 \
+        UNROLL for (int dialect_k = 0; dialect_k < 8; dialect_k++) dialect_h[dialect_k] = \
+            encode((v)[dialect_k]);                                                       \
+        dialect_store_8((p) + (i), dialect_h);                                            \
+    }
+#define LOAD_8_F32(v, p, i) dialect_load_8_f32(v, (p) + (i))
+#define STORE_8_F32(p, i, v) dialect_store_8_f32((p) + (i), v)
+#define LOAD_8_F16(v, p, i) DIALECT_LOAD_8(dialect_load_f16, v, p, i)
+#define STORE_8_F16(p, i, v) DIALECT_STORE_8(dialect_store_f16, p, i, v)
+#define LOAD_8_BF16(v, p, i) DIALECT_LOAD_8(dialect_load_bf16, v, p, i)
+#define STORE_8_BF16(p, i, v) DIALECT_STORE_8(dialect_store_bf16, p, i, v)
+/* An operand by its place: its type is in the lines that the host side puts in front. */
+#define DIALECT_PASTE(word, type) word##type
+#define DIALECT_WORD(word, type) DIALECT_PASTE(word, type)
+#define LOAD(operand, p, i) DIALECT_WORD(LOAD_, operand##_TYPE)(p, i)
+#define STORE(operand, p, i, x) DIALECT_WORD(STORE_, operand##_TYPE)(p, i, x)
+#define LOAD_8(operand, v, p, i) DIALECT_WORD(LOAD_8_, operand##_TYPE)(v, p, i)
+#define STORE_8(operand, p, i, v) DIALECT_WORD(STORE_8_, operand##_TYPE)(p, i, v)

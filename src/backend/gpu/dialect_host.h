@@ -14,6 +14,8 @@
 #define RESTRICT restrict
 #define ARG_IN(type, name) const type *restrict name
 #define ARG_OUT(type, name) type *restrict name
+#define ARG_INT(name) const int name
+#define ARG_FLOAT(name) const float name
 #define OPEN_IN(type, name)
 #define OPEN_OUT(type, name)
 #define UNROLL
@@ -27,19 +29,22 @@ typedef int64_t i64;
 typedef uint64_t u64;
 typedef uint16_t f16;
 typedef uint16_t bf16;
-int dialect_group_id, dialect_group_count;
-#define GROUP_ID dialect_group_id
-#define NUM_GROUPS dialect_group_count
+/* The group, how many there are, and the item.  Kernels and their functions are given it, as on
+ * targets that know no other way: one that was not cannot say where it is. */
+int dialect_place[3];
+#define ITEM_ARG const int *dialect_me,
+#define ITEM_PARAM const int *dialect_me,
+#define ITEM dialect_me,
+#define GROUP_ID (dialect_me[0])
+#define NUM_GROUPS (dialect_me[1])
+#define LOCAL_ID (dialect_me[2])
 #ifdef FIBERS
-int dialect_item;
 void (*dialect_yield)(void);
 #define LOCAL_ARRAY(type, name, count) static _Alignas(16) type name[count]
-#define LOCAL_ID dialect_item
 #define LOCAL_SIZE GROUP
 #define BARRIER() dialect_yield()
 #else
 #define LOCAL_ARRAY(type, name, count) _Alignas(16) type name[count]
-#define LOCAL_ID 0
 #define LOCAL_SIZE 1
 #define BARRIER() ((void)0)
 #endif
@@ -104,3 +109,28 @@ static inline u16 dialect_store_bf16(float x)
     return (u16)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }
 #define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))
+#define LOAD_8_F32(v, p, i)                             \
+    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
+    (v)[dialect_k] = LOAD_F32(p, (i) + dialect_k)
+#define STORE_8_F32(p, i, v)                            \
+    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
+    STORE_F32(p, (i) + dialect_k, (v)[dialect_k])
+#define LOAD_8_F16(v, p, i)                             \
+    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
+    (v)[dialect_k] = LOAD_F16(p, (i) + dialect_k)
+#define STORE_8_F16(p, i, v)                            \
+    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
+    STORE_F16(p, (i) + dialect_k, (v)[dialect_k])
+#define LOAD_8_BF16(v, p, i)                            \
+    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
+    (v)[dialect_k] = LOAD_BF16(p, (i) + dialect_k)
+#define STORE_8_BF16(p, i, v)                           \
+    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
+    STORE_BF16(p, (i) + dialect_k, (v)[dialect_k])
+/* An operand by its place: its type is in the lines that the host side puts in front. */
+#define DIALECT_PASTE(word, type) word##type
+#define DIALECT_WORD(word, type) DIALECT_PASTE(word, type)
+#define LOAD(operand, p, i) DIALECT_WORD(LOAD_, operand##_TYPE)(p, i)
+#define STORE(operand, p, i, x) DIALECT_WORD(STORE_, operand##_TYPE)(p, i, x)
+#define LOAD_8(operand, v, p, i) DIALECT_WORD(LOAD_8_, operand##_TYPE)(v, p, i)
+#define STORE_8(operand, p, i, v) DIALECT_WORD(STORE_8_, operand##_TYPE)(p, i, v)

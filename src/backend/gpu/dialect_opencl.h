@@ -29,6 +29,11 @@ void __attribute__((overloadable, convergent)) barrier(cl_mem_fence_flags);
 #define RESTRICT restrict
 #define ARG_IN(type, name) __global const type *name##_buffer, const ulong name##_at
 #define ARG_OUT(type, name) __global type *name##_buffer, const ulong name##_at
+#define ARG_INT(name) const int name
+#define ARG_FLOAT(name) const float name
+#define ITEM_ARG
+#define ITEM_PARAM
+#define ITEM
 #define OPEN_IN(type, name)              \
     __global const type *restrict name = \
         (__global const type *)((__global const char *)name##_buffer + name##_at)
@@ -79,3 +84,46 @@ static inline ushort dialect_store_bf16(float x)
     return (ushort)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }
 #define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))
+/* Eight at a time: vectors of 16 bytes, whose elements are the components in order. */
+static inline void dialect_load_8_f32(float *v, __global const float *p)
+{
+    float4 low = ((__global const float4 *)p)[0], high = ((__global const float4 *)p)[1];
+    v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
+    v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
+}
+static inline void dialect_store_8_f32(__global float *p, const float *v)
+{
+    ((__global float4 *)p)[0] = (float4)(v[0], v[1], v[2], v[3]);
+    ((__global float4 *)p)[1] = (float4)(v[4], v[5], v[6], v[7]);
+}
+static inline void dialect_load_8_bf16(float *v, __global const ushort *p)
+{
+    uint4 all = *(__global const uint4 *)p;
+    uint words[4] = {all.x, all.y, all.z, all.w};
+    for (int k = 0; k < 8; k++) v[k] = as_float(words[k / 2] >> (k % 2 * 16) << 16);
+}
+static inline void dialect_store_8_bf16(__global ushort *p, const float *v)
+{
+    uint words[4];
+    for (int k = 0; k < 4; k++)
+        words[k] = (uint)dialect_store_bf16(v[2 * k]) | (uint)dialect_store_bf16(v[2 * k + 1])
+                                                            << 16;
+    *(__global uint4 *)p = (uint4)(words[0], words[1], words[2], words[3]);
+}
+#define LOAD_8_F32(v, p, i) dialect_load_8_f32(v, (p) + (i))
+#define STORE_8_F32(p, i, v) dialect_store_8_f32((p) + (i), v)
+#define LOAD_8_F16(v, p, i)                             \
+    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
+    (v)[dialect_k] = LOAD_F16(p, (i) + dialect_k)
+#define STORE_8_F16(p, i, v)                            \
+    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
+    STORE_F16(p, (i) + dialect_k, (v)[dialect_k])
+#define LOAD_8_BF16(v, p, i) dialect_load_8_bf16(v, (p) + (i))
+#define STORE_8_BF16(p, i, v) dialect_store_8_bf16((p) + (i), v)
+/* An operand by its place: its type is in the lines that the host side puts in front. */
+#define DIALECT_PASTE(word, type) word##type
+#define DIALECT_WORD(word, type) DIALECT_PASTE(word, type)
+#define LOAD(operand, p, i) DIALECT_WORD(LOAD_, operand##_TYPE)(p, i)
+#define STORE(operand, p, i, x) DIALECT_WORD(STORE_, operand##_TYPE)(p, i, x)
+#define LOAD_8(operand, v, p, i) DIALECT_WORD(LOAD_8_, operand##_TYPE)(v, p, i)
+#define STORE_8(operand, p, i, v) DIALECT_WORD(STORE_8_, operand##_TYPE)(p, i, v)

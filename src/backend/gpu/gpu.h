@@ -77,8 +77,8 @@ typedef struct gpu_kernel {
 #define GPU_IMPLEMENTATION "native gpu"
 
 /* For prepare: add a unit.  Its group size is `group`, or what a test forces, or what the device
- * allows; kernels see it as GROUP.  `defines`: "NAME=value NAME=value …" by printf.  `sources` ends
- * with NULL. */
+ * allows; kernels see it as GROUP.  `defines`: "NAME=value NAME=value …" by printf.  Sources that
+ * mention IN0 … OUT0 … get the types of these operands.  `sources` ends with NULL. */
 be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, be_error *err,
                   const char *defines, ...) __attribute__((format(printf, 5, 6)));
 

@@ -27,6 +27,42 @@ int gpu_groups(const gpu_call *call, int64_t items, int64_t each, int most)
     return groups < 1 ? 1 : (int)groups;
 }
 
+typedef struct type_words {
+    const char *type, *word; /* in C, and as the ends of LOAD_ and STORE_ */
+} type_words;
+
+static type_words words_of(be_dtype dtype)
+{
+    switch (dtype) {
+    case BE_F32:
+        return (type_words){"float", "F32"};
+    case BE_I32:
+        return (type_words){"int", "I32"};
+    case BE_U8:
+        return (type_words){"u8", "U8"};
+    }
+    MUST(!"a type that kernels know");
+    return (type_words){0};
+}
+
+/* "#define IN0_T float", "#define IN0_TYPE F32" of an operand, if a source asks for it: more lines
+ * than that would make texts differ that are the same. */
+static be_status add_operand(gpu_call *call, gpu_unit *unit, const char *name, int place,
+                             const be_shape *shape, be_error *err)
+{
+    char mention[16];
+    bool wanted = false;
+    int length = snprintf(mention, sizeof mention, "%s%d", name, place);
+    MUST(length > 0 && (size_t)length < sizeof mention);
+    for (int s = 0; s < GPU_MAX_SOURCES && unit->sources[s]; s++)
+        wanted |= strstr(unit->sources[s]->text, mention) != NULL;
+    if (!wanted || shape->rank < 0) return BE_OK;
+    type_words words = words_of(shape->dtype);
+    return arena_printf(call->memory, &unit->defines, err,
+                        "%s#define %s_T %s\n#define %s_TYPE %s\n", unit->defines, mention,
+                        words.type, mention, words.word);
+}
+
 /* "A=1 B=2" -> "#define A 1\n#define B 2\n" */
 static be_status write_defines(gpu_call *call, const char *list, int group, const char **out,
                                be_error *err)
@@ -65,7 +101,12 @@ be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, b
         unit->sources[s] = sources[s];
     }
     unit->group = gpu_group(call, group);
-    return write_defines(call, list, unit->group, &unit->defines, err);
+    TRY(write_defines(call, list, unit->group, &unit->defines, err));
+    for (int i = 0; i < OP_MAX_IN; i++)
+        TRY(add_operand(call, unit, "IN", i, &call->in_shape[i], err));
+    for (int o = 0; o < OP_MAX_OUT; o++)
+        TRY(add_operand(call, unit, "OUT", o, &call->out_shape[o], err));
+    return BE_OK;
 }
 
 be_status gpu_unit_text(const gpu_unit *unit, arena *memory, const char **out, be_error *err)

@@ -3,7 +3,8 @@
  * not wait for each other; WIDTH: elements that an item has under way. */
 #define STEPS 16
 
-KERNEL probe_arithmetic(ARG_OUT(float, y), int rounds, float factor, float add)
+KERNEL probe_arithmetic(ITEM_ARG ARG_OUT(float, y), ARG_INT(rounds), ARG_FLOAT(factor),
+                        ARG_FLOAT(add))
 {
     OPEN_OUT(float, y);
     float a[CHAINS], sum = 0.0f;
@@ -19,7 +20,7 @@ KERNEL probe_arithmetic(ARG_OUT(float, y), int rounds, float factor, float add)
 }
 
 /* x [chunks, WIDTH, GROUP] in place; each group has chunks that lie side by side. */
-KERNEL probe_scale(ARG_OUT(float, x), int chunks, float factor)
+KERNEL probe_scale(ITEM_ARG ARG_OUT(float, x), ARG_INT(chunks), ARG_FLOAT(factor))
 {
     OPEN_OUT(float, x);
     int end = (int)((i64)chunks * (GROUP_ID + 1) / NUM_GROUPS);
@@ -33,7 +34,7 @@ KERNEL probe_scale(ARG_OUT(float, x), int chunks, float factor)
 
 /* x [chunks, WIDTH, GROUP]: each group reads `rounds` chunks, from its own on, and around the end;
  * no two groups read the same at a time. */
-KERNEL probe_read(ARG_IN(float, x), ARG_OUT(float, y), int chunks, int rounds)
+KERNEL probe_read(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_INT(chunks), ARG_INT(rounds))
 {
     OPEN_IN(float, x);
     OPEN_OUT(float, y);
@@ -49,7 +50,7 @@ KERNEL probe_read(ARG_IN(float, x), ARG_OUT(float, y), int chunks, int rounds)
     y[GROUP_ID * GROUP + LOCAL_ID] = sum;
 }
 
-KERNEL probe_tiny(ARG_OUT(float, y))
+KERNEL probe_tiny(ITEM_ARG ARG_OUT(float, y))
 {
     OPEN_OUT(float, y);
     if (GROUP_ID == 0 && LOCAL_ID == 0) y[0] += 1.0f;

@@ -1,6 +1,6 @@
 /* Chains of multiplications and additions that no memory is needed for.  What for: gpu_reference.h.
  */
-KERNEL reference(ARG_OUT(float, y), int rounds)
+KERNEL reference(ITEM_ARG ARG_OUT(float, y), ARG_INT(rounds))
 {
     OPEN_OUT(float, y);
     float a = (float)LOCAL_ID, b = a + 1.0f, c = a + 2.0f, d = a + 3.0f;

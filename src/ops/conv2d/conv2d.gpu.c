@@ -21,7 +21,7 @@ DEVICE float finish(float value)
 
 /* Side m: for each place whose elements this item fetches, where its image starts in x and the row
  * and column that its window starts at. */
-DEVICE void find_places(int *image_at, int *row, int *column, int place0)
+DEVICE void find_places(ITEM_PARAM int *image_at, int *row, int *column, int place0)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
@@ -37,7 +37,7 @@ DEVICE void find_places(int *image_at, int *row, int *column, int place0)
 
 /* A round from k0 on.  The depth runs over channels within taps if they divide into rounds
  * (TAP_MAJOR): then an item's places move in x only where a new tap begins, and otherwise never. */
-DEVICE void fetch_m(float *next, int *from, GLOBAL const float *x, const int *image_at,
+DEVICE void fetch_m(ITEM_PARAM float *next, int *from, GLOBAL const float *x, const int *image_at,
                     const int *row, const int *column, int k0)
 {
     if (TAP_MAJOR ? k0 % CHANNELS == 0 : k0 == 0) {
@@ -58,7 +58,7 @@ DEVICE void fetch_m(float *next, int *from, GLOBAL const float *x, const int *im
     }
 }
 
-DEVICE void fetch_n(float *next, GLOBAL const float *w, int output0, int k0)
+DEVICE void fetch_n(ITEM_PARAM float *next, GLOBAL const float *w, int output0, int k0)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
     {
@@ -69,7 +69,8 @@ DEVICE void fetch_n(float *next, GLOBAL const float *w, int output0, int k0)
     }
 }
 
-DEVICE void put(LOCAL float *mt, LOCAL float *nt, const float *next_m, const float *next_n)
+DEVICE void put(ITEM_PARAM LOCAL float *mt, LOCAL float *nt, const float *next_m,
+                const float *next_n)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
@@ -109,7 +110,7 @@ DEVICE void store(GLOBAL float *y, GLOBAL u8 *index, const float *sums, int firs
     }
 }
 
-KERNEL conv2d(ARG_IN(float, x), ARG_IN(float, w), ARG_IN(float, b), ARG_OUT(float, y),
+KERNEL conv2d(ITEM_ARG ARG_IN(float, x), ARG_IN(float, w), ARG_IN(float, b), ARG_OUT(float, y),
               ARG_OUT(u8, index))
 {
     OPEN_IN(float, x);
@@ -123,21 +124,21 @@ KERNEL conv2d(ARG_IN(float, x), ARG_IN(float, w), ARG_IN(float, b), ARG_OUT(floa
     int image_at[LOADS_M], row[LOADS_M], column[LOADS_M], from[LOADS_M];
     for (int t = GROUP_ID; t < M_TILES * N_TILES; t += NUM_GROUPS) {
         int place0 = t / N_TILES * BM, output0 = t % N_TILES * BN;
-        find_places(image_at, row, column, place0);
+        find_places(ITEM image_at, row, column, place0);
         tile_clear(sums);
-        fetch_m(next_m, from, x, image_at, row, column, 0);
-        fetch_n(next_n, w, output0, 0);
+        fetch_m(ITEM next_m, from, x, image_at, row, column, 0);
+        fetch_n(ITEM next_n, w, output0, 0);
         for (int k0 = BK; k0 <= DEPTH; k0 += BK) {
             BARRIER();
-            put(mt, nt, next_m, next_n);
+            put(ITEM mt, nt, next_m, next_n);
             BARRIER();
             if (k0 < DEPTH) {
-                fetch_m(next_m, from, x, image_at, row, column, k0);
-                fetch_n(next_n, w, output0, k0);
+                fetch_m(ITEM next_m, from, x, image_at, row, column, k0);
+                fetch_n(ITEM next_n, w, output0, k0);
             }
-            tile_multiply(mt, nt, sums);
+            tile_multiply(ITEM mt, nt, sums);
         }
-        tile_merge(tile, sums);
+        tile_merge(ITEM tile, sums);
         for (int turn = 0; turn < TURNS; turn++) {
             int item = LOCAL_ID + turn * GROUP;
             if (item < ITEMS_MN) {

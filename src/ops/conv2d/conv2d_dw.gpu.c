@@ -22,7 +22,7 @@
 
 /* Side m: for each weight that this item fetches for, its row and column in the window, and its
  * element from the window's start on.  The bias is behind all images. */
-DEVICE void find_weights(int *weight_at, int *row, int *column, int weight0)
+DEVICE void find_weights(ITEM_PARAM int *weight_at, int *row, int *column, int weight0)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
@@ -34,8 +34,8 @@ DEVICE void find_weights(int *weight_at, int *row, int *column, int weight0)
 }
 
 /* A round from k0 on: the input of the places, behind `end` zero. */
-DEVICE void fetch_m(float *next, GLOBAL const float *x, const int *weight_at, const int *row,
-                    const int *column, int k0, int end)
+DEVICE void fetch_m(ITEM_PARAM float *next, GLOBAL const float *x, const int *weight_at,
+                    const int *row, const int *column, int k0, int end)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
@@ -53,7 +53,7 @@ DEVICE void fetch_m(float *next, GLOBAL const float *x, const int *weight_at, co
 }
 
 /* Side n: what flows back there, as in conv2d_dx.gpu.c. */
-DEVICE void fetch_n(float *next, GATE *gate, int *won, GLOBAL const float *dy,
+DEVICE void fetch_n(ITEM_PARAM float *next, GATE *gate, int *won, GLOBAL const float *dy,
                     GLOBAL const float *y, GLOBAL const u8 *index, int output0, int k0, int end)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
@@ -77,8 +77,8 @@ DEVICE void fetch_n(float *next, GATE *gate, int *won, GLOBAL const float *dy,
     }
 }
 
-DEVICE void put(LOCAL float *mt, LOCAL float *nt, const float *next_m, const float *next_n,
-                const GATE *gate, const int *won)
+DEVICE void put(ITEM_PARAM LOCAL float *mt, LOCAL float *nt, const float *next_m,
+                const float *next_n, const GATE *gate, const int *won)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
@@ -106,7 +106,7 @@ DEVICE void store(GLOBAL float *dw, GLOBAL float *db, int split, int output, int
         dw[output * WEIGHTS + weight] = value;
 }
 
-KERNEL conv2d_dw(ARG_IN(float, x), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(float, dy),
+KERNEL conv2d_dw(ITEM_ARG ARG_IN(float, x), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(float, dy),
                  ARG_OUT(float, dw), ARG_OUT(float, db))
 {
     OPEN_IN(float, x);
@@ -124,22 +124,22 @@ KERNEL conv2d_dw(ARG_IN(float, x), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(f
         int weight0 = t % M_TILES * BM, output0 = t / M_TILES % N_TILES * BN;
         int split = t / (M_TILES * N_TILES), k0 = split * SPLIT_DEPTH;
         int end = k0 + SPLIT_DEPTH < DEPTH ? k0 + SPLIT_DEPTH : DEPTH;
-        find_weights(weight_at, row, column, weight0);
+        find_weights(ITEM weight_at, row, column, weight0);
         tile_clear(sums);
-        fetch_m(next_m, x, weight_at, row, column, k0, end);
-        fetch_n(next_n, gate, won, dy, y, index, output0, k0, end);
+        fetch_m(ITEM next_m, x, weight_at, row, column, k0, end);
+        fetch_n(ITEM next_n, gate, won, dy, y, index, output0, k0, end);
         for (int round = 1; round <= ROUNDS; round++) {
             BARRIER();
-            put(mt, nt, next_m, next_n, gate, won);
+            put(ITEM mt, nt, next_m, next_n, gate, won);
             BARRIER();
             if (round < ROUNDS) {
                 k0 += BK;
-                fetch_m(next_m, x, weight_at, row, column, k0, end);
-                fetch_n(next_n, gate, won, dy, y, index, output0, k0, end);
+                fetch_m(ITEM next_m, x, weight_at, row, column, k0, end);
+                fetch_n(ITEM next_n, gate, won, dy, y, index, output0, k0, end);
             }
-            tile_multiply(mt, nt, sums);
+            tile_multiply(ITEM mt, nt, sums);
         }
-        tile_merge(tile, sums);
+        tile_merge(ITEM tile, sums);
         for (int turn = 0; turn < TURNS; turn++) {
             int item = LOCAL_ID + turn * GROUP;
             if (item < ITEMS_MN) {

@@ -21,7 +21,7 @@
 
 /* Side m: for each pixel whose elements this item fetches, where its image starts in dy and the row
  * and column of dy that its first tap meets, times the stride. */
-DEVICE void find_pixels(int *image_at, int *row, int *column, int pixel0)
+DEVICE void find_pixels(ITEM_PARAM int *image_at, int *row, int *column, int pixel0)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
@@ -34,7 +34,7 @@ DEVICE void find_pixels(int *image_at, int *row, int *column, int pixel0)
 
 /* A round from k0 on: dy, what decides whether it flows, and where in its pool's window the place
  * is.  The decision waits until the elements are there.  The depth: as in conv2d.gpu.c. */
-DEVICE void fetch_m(float *next, GATE *gate, int *won, int *from, GLOBAL const float *dy,
+DEVICE void fetch_m(ITEM_PARAM float *next, GATE *gate, int *won, int *from, GLOBAL const float *dy,
                     GLOBAL const float *y, GLOBAL const u8 *index, const int *image_at,
                     const int *row, const int *column, int k0)
 {
@@ -69,7 +69,7 @@ DEVICE void fetch_m(float *next, GATE *gate, int *won, int *from, GLOBAL const f
     }
 }
 
-DEVICE void fetch_n(float *next, GLOBAL const float *w, int channel0, int k0)
+DEVICE void fetch_n(ITEM_PARAM float *next, GLOBAL const float *w, int channel0, int k0)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
     {
@@ -82,7 +82,7 @@ DEVICE void fetch_n(float *next, GLOBAL const float *w, int channel0, int k0)
     }
 }
 
-DEVICE void put(LOCAL float *mt, LOCAL float *nt, const float *next_m, const GATE *gate,
+DEVICE void put(ITEM_PARAM LOCAL float *mt, LOCAL float *nt, const float *next_m, const GATE *gate,
                 const int *won, const float *next_n)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
@@ -100,7 +100,7 @@ DEVICE void put(LOCAL float *mt, LOCAL float *nt, const float *next_m, const GAT
     }
 }
 
-KERNEL conv2d_dx(ARG_IN(float, w), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(float, dy),
+KERNEL conv2d_dx(ITEM_ARG ARG_IN(float, w), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(float, dy),
                  ARG_OUT(float, dx))
 {
     OPEN_IN(float, w);
@@ -115,21 +115,21 @@ KERNEL conv2d_dx(ARG_IN(float, w), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(f
     GATE gate[LOADS_M];
     for (int t = GROUP_ID; t < M_TILES * N_TILES; t += NUM_GROUPS) {
         int pixel0 = t / N_TILES * BM, channel0 = t % N_TILES * BN;
-        find_pixels(image_at, row, column, pixel0);
+        find_pixels(ITEM image_at, row, column, pixel0);
         tile_clear(sums);
-        fetch_m(next_m, gate, won, from, dy, y, index, image_at, row, column, 0);
-        fetch_n(next_n, w, channel0, 0);
+        fetch_m(ITEM next_m, gate, won, from, dy, y, index, image_at, row, column, 0);
+        fetch_n(ITEM next_n, w, channel0, 0);
         for (int k0 = BK; k0 <= DEPTH; k0 += BK) {
             BARRIER();
-            put(mt, nt, next_m, gate, won, next_n);
+            put(ITEM mt, nt, next_m, gate, won, next_n);
             BARRIER();
             if (k0 < DEPTH) {
-                fetch_m(next_m, gate, won, from, dy, y, index, image_at, row, column, k0);
-                fetch_n(next_n, w, channel0, k0);
+                fetch_m(ITEM next_m, gate, won, from, dy, y, index, image_at, row, column, k0);
+                fetch_n(ITEM next_n, w, channel0, k0);
             }
-            tile_multiply(mt, nt, sums);
+            tile_multiply(ITEM mt, nt, sums);
         }
-        tile_merge(tile, sums);
+        tile_merge(ITEM tile, sums);
         for (int turn = 0; turn < TURNS; turn++) {
             int item = LOCAL_ID + turn * GROUP;
             if (item < ITEMS_MN) {

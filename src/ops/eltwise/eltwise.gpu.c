@@ -1,19 +1,20 @@
 /* Element by element: ReLU, its gradient, addition, bias. */
-KERNEL relu_forward(ARG_IN(float, x), ARG_OUT(float, y), int count)
+KERNEL relu_forward(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_INT(count))
 {
     OPEN_IN(float, x);
     OPEN_OUT(float, y);
     EACH (i, count) y[i] = x[i] < 0.0f ? 0.0f : x[i];
 }
 
-KERNEL relu_in_place(ARG_OUT(float, y), int count)
+KERNEL relu_in_place(ITEM_ARG ARG_OUT(float, y), ARG_INT(count))
 {
     OPEN_OUT(float, y);
     EACH (i, count) y[i] = y[i] < 0.0f ? 0.0f : y[i];
 }
 
 /* y [N, channels] + b [channels], and ReLU after it. */
-KERNEL bias_in_place(ARG_IN(float, b), ARG_OUT(float, y), int count, int channels, int relu)
+KERNEL bias_in_place(ITEM_ARG ARG_IN(float, b), ARG_OUT(float, y), ARG_INT(count),
+                     ARG_INT(channels), ARG_INT(relu))
 {
     OPEN_IN(float, b);
     OPEN_OUT(float, y);
@@ -23,7 +24,8 @@ KERNEL bias_in_place(ARG_IN(float, b), ARG_OUT(float, y), int count, int channel
     }
 }
 
-KERNEL relu_backward(ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx), int count)
+KERNEL relu_backward(ITEM_ARG ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx),
+                     ARG_INT(count))
 {
     OPEN_IN(float, y);
     OPEN_IN(float, dy);
@@ -32,7 +34,8 @@ KERNEL relu_backward(ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx), in
 }
 
 /* As relu_backward; where y is not a number nothing flows back. */
-KERNEL relu_backward_positive(ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx), int count)
+KERNEL relu_backward_positive(ITEM_ARG ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx),
+                              ARG_INT(count))
 {
     OPEN_IN(float, y);
     OPEN_IN(float, dy);
@@ -40,7 +43,7 @@ KERNEL relu_backward_positive(ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float
     EACH (i, count) dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
 }
 
-KERNEL add_forward(ARG_IN(float, a), ARG_IN(float, b), ARG_OUT(float, y), int count)
+KERNEL add_forward(ITEM_ARG ARG_IN(float, a), ARG_IN(float, b), ARG_OUT(float, y), ARG_INT(count))
 {
     OPEN_IN(float, a);
     OPEN_IN(float, b);
@@ -49,8 +52,8 @@ KERNEL add_forward(ARG_IN(float, a), ARG_IN(float, b), ARG_OUT(float, y), int co
 }
 
 /* x [N, channels, pixels], b [channels] */
-KERNEL bias_forward(ARG_IN(float, x), ARG_IN(float, b), ARG_OUT(float, y), int count, int channels,
-                    int pixels)
+KERNEL bias_forward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, b), ARG_OUT(float, y), ARG_INT(count),
+                    ARG_INT(channels), ARG_INT(pixels))
 {
     OPEN_IN(float, x);
     OPEN_IN(float, b);

@@ -2,10 +2,11 @@
  *
  * `order` has an entry for place modulo `wrap`: the order of the set, or of a ring of batches that
  * the host keeps filling, then `order_count` is still that of the set. */
-KERNEL data_batch(ARG_IN(u8, images), ARG_IN(int, labels), ARG_IN(int, order), ARG_IN(int, clock),
-                  ARG_OUT(float, x), ARG_OUT(int, target), int order_count, int wrap, float scale0,
-                  float scale1, float scale2, float scale3, float shift0, float shift1,
-                  float shift2, float shift3)
+KERNEL data_batch(ITEM_ARG ARG_IN(u8, images), ARG_IN(int, labels), ARG_IN(int, order),
+                  ARG_IN(int, clock), ARG_OUT(float, x), ARG_OUT(int, target), ARG_INT(order_count),
+                  ARG_INT(wrap), ARG_FLOAT(scale0), ARG_FLOAT(scale1), ARG_FLOAT(scale2),
+                  ARG_FLOAT(scale3), ARG_FLOAT(shift0), ARG_FLOAT(shift1), ARG_FLOAT(shift2),
+                  ARG_FLOAT(shift3))
 {
     OPEN_IN(u8, images);
     OPEN_IN(int, labels);

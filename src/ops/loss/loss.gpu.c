@@ -4,7 +4,7 @@
  * on anything but the group size. */
 
 /* The number of rows that count, for every item. */
-DEVICE int counted_rows(LOCAL int *sums, GLOBAL const int *target, int rows)
+DEVICE int counted_rows(ITEM_PARAM LOCAL int *sums, GLOBAL const int *target, int rows)
 {
     int count = 0;
     for (int n = LOCAL_ID; n < rows; n += LOCAL_SIZE) count += target[n] >= 0;
@@ -44,7 +44,7 @@ DEVICE float run_row(GLOBAL const float *x, GLOBAL float *dx, int classes, int t
 }
 
 /* The sums of all items' values, in element 0. */
-DEVICE void sum_items(LOCAL float *losses, LOCAL int *rights, float loss, int right)
+DEVICE void sum_items(ITEM_PARAM LOCAL float *losses, LOCAL int *rights, float loss, int right)
 {
     losses[LOCAL_ID] = loss;
     rights[LOCAL_ID] = right;
@@ -61,8 +61,9 @@ DEVICE void sum_items(LOCAL float *losses, LOCAL int *rights, float loss, int ri
 }
 
 /* All of it by one group. */
-KERNEL softmax_cross_entropy(ARG_IN(float, logits), ARG_IN(int, target), ARG_OUT(float, loss),
-                             ARG_OUT(int, correct), ARG_OUT(float, dlogits), int rows, int classes)
+KERNEL softmax_cross_entropy(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, target),
+                             ARG_OUT(float, loss), ARG_OUT(int, correct), ARG_OUT(float, dlogits),
+                             ARG_INT(rows), ARG_INT(classes))
 {
     OPEN_IN(float, logits);
     OPEN_IN(int, target);
@@ -72,14 +73,14 @@ KERNEL softmax_cross_entropy(ARG_IN(float, logits), ARG_IN(int, target), ARG_OUT
     LOCAL_ARRAY(int, counts, GROUP);
     LOCAL_ARRAY(float, losses, GROUP);
     LOCAL_ARRAY(int, rights, GROUP);
-    int counted = counted_rows(counts, target, rows), right = 0, one;
+    int counted = counted_rows(ITEM counts, target, rows), right = 0, one;
     float scale = counted ? 1.0f / (float)counted : 0.0f, sum = 0.0f;
     for (int n = LOCAL_ID; n < rows; n += LOCAL_SIZE) {
         sum += run_row(logits + (i64)n * classes, dlogits + (i64)n * classes, classes, target[n],
                        scale, &one);
         right += one;
     }
-    sum_items(losses, rights, sum, right);
+    sum_items(ITEM losses, rights, sum, right);
     if (LOCAL_ID == 0) {
         loss[0] = losses[0] * scale;
         correct[0] = rights[0];
@@ -87,9 +88,9 @@ KERNEL softmax_cross_entropy(ARG_IN(float, logits), ARG_IN(int, target), ARG_OUT
 }
 
 /* Many groups: the rows, and then their sums by one group. */
-KERNEL softmax_cross_entropy_rows(ARG_IN(float, logits), ARG_IN(int, target),
+KERNEL softmax_cross_entropy_rows(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, target),
                                   ARG_OUT(float, dlogits), ARG_OUT(float, row_loss),
-                                  ARG_OUT(int, row_right), int rows, int classes)
+                                  ARG_OUT(int, row_right), ARG_INT(rows), ARG_INT(classes))
 {
     OPEN_IN(float, logits);
     OPEN_IN(int, target);
@@ -97,7 +98,7 @@ KERNEL softmax_cross_entropy_rows(ARG_IN(float, logits), ARG_IN(int, target),
     OPEN_OUT(float, row_loss);
     OPEN_OUT(int, row_right);
     LOCAL_ARRAY(int, counts, GROUP);
-    int counted = counted_rows(counts, target, rows), right;
+    int counted = counted_rows(ITEM counts, target, rows), right;
     float scale = counted ? 1.0f / (float)counted : 0.0f;
     EACH (n, rows) {
         row_loss[n] = scale * run_row(logits + (i64)n * classes, dlogits + (i64)n * classes,
@@ -106,8 +107,8 @@ KERNEL softmax_cross_entropy_rows(ARG_IN(float, logits), ARG_IN(int, target),
     }
 }
 
-KERNEL softmax_cross_entropy_sum(ARG_IN(float, row_loss), ARG_IN(int, row_right),
-                                 ARG_OUT(float, loss), ARG_OUT(int, correct), int rows)
+KERNEL softmax_cross_entropy_sum(ITEM_ARG ARG_IN(float, row_loss), ARG_IN(int, row_right),
+                                 ARG_OUT(float, loss), ARG_OUT(int, correct), ARG_INT(rows))
 {
     OPEN_IN(float, row_loss);
     OPEN_IN(int, row_right);
@@ -121,7 +122,7 @@ KERNEL softmax_cross_entropy_sum(ARG_IN(float, row_loss), ARG_IN(int, row_right)
         sum += row_loss[n];
         right += row_right[n];
     }
-    sum_items(losses, rights, sum, right);
+    sum_items(ITEM losses, rights, sum, right);
     if (LOCAL_ID == 0) {
         loss[0] = losses[0];
         correct[0] = rights[0];
@@ -129,8 +130,8 @@ KERNEL softmax_cross_entropy_sum(ARG_IN(float, row_loss), ARG_IN(int, row_right)
 }
 
 /* One group of which one item works. */
-KERNEL advance(ARG_OUT(int, clock), ARG_IN(float, loss), ARG_IN(int, correct),
-               ARG_OUT(float, loss_log), ARG_OUT(int, correct_log), int log_length)
+KERNEL advance(ITEM_ARG ARG_OUT(int, clock), ARG_IN(float, loss), ARG_IN(int, correct),
+               ARG_OUT(float, loss_log), ARG_OUT(int, correct_log), ARG_INT(log_length))
 {
     OPEN_OUT(int, clock);
     OPEN_IN(float, loss);

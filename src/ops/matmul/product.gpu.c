@@ -19,7 +19,7 @@
 #define K_OF_N(i) (Q_K == 1 ? (i) % BK : (i) / BN)
 #define N_OF_N(i) (Q_K == 1 ? (i) / BK : (i) % BN)
 
-DEVICE void fetch_m(float *next, GLOBAL const float *p, int column0, int k0, int end)
+DEVICE void fetch_m(ITEM_PARAM float *next, GLOBAL const float *p, int column0, int k0, int end)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
@@ -30,8 +30,8 @@ DEVICE void fetch_m(float *next, GLOBAL const float *p, int column0, int k0, int
 }
 
 /* Side n, and the mask beside it. */
-DEVICE void fetch_n(float *next, float *gate, GLOBAL const float *q, GLOBAL const float *mask,
-                    int row0, int k0, int end)
+DEVICE void fetch_n(ITEM_PARAM float *next, float *gate, GLOBAL const float *q,
+                    GLOBAL const float *mask, int row0, int k0, int end)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
     {
@@ -44,8 +44,8 @@ DEVICE void fetch_n(float *next, float *gate, GLOBAL const float *q, GLOBAL cons
     }
 }
 
-DEVICE void put(LOCAL float *mt, LOCAL float *nt, const float *next_m, const float *next_n,
-                const float *gate)
+DEVICE void put(ITEM_PARAM LOCAL float *mt, LOCAL float *nt, const float *next_m,
+                const float *next_n, const float *gate)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
@@ -72,7 +72,7 @@ DEVICE void store(GLOBAL float *y, GLOBAL float *extra, GLOBAL const float *b, i
     }
 }
 
-KERNEL product(ARG_IN(float, p), ARG_IN(float, q), ARG_IN(float, mask), ARG_IN(float, b),
+KERNEL product(ITEM_ARG ARG_IN(float, p), ARG_IN(float, q), ARG_IN(float, mask), ARG_IN(float, b),
                ARG_OUT(float, y), ARG_OUT(float, extra))
 {
     OPEN_IN(float, p);
@@ -89,20 +89,20 @@ KERNEL product(ARG_IN(float, p), ARG_IN(float, q), ARG_IN(float, mask), ARG_IN(f
         int split = t / (M_TILES * N_TILES), k0 = split * SPLIT_DEPTH;
         int end = k0 + SPLIT_DEPTH < DEPTH ? k0 + SPLIT_DEPTH : DEPTH;
         tile_clear(sums);
-        fetch_m(next_m, p, column0, k0, end);
-        fetch_n(next_n, gate, q, mask, row0, k0, end);
+        fetch_m(ITEM next_m, p, column0, k0, end);
+        fetch_n(ITEM next_n, gate, q, mask, row0, k0, end);
         for (int round = 1; round <= ROUNDS; round++) {
             BARRIER();
-            put(mt, nt, next_m, next_n, gate);
+            put(ITEM mt, nt, next_m, next_n, gate);
             BARRIER();
             if (round < ROUNDS) {
                 k0 += BK;
-                fetch_m(next_m, p, column0, k0, end);
-                fetch_n(next_n, gate, q, mask, row0, k0, end);
+                fetch_m(ITEM next_m, p, column0, k0, end);
+                fetch_n(ITEM next_n, gate, q, mask, row0, k0, end);
             }
-            tile_multiply(mt, nt, sums);
+            tile_multiply(ITEM mt, nt, sums);
         }
-        tile_merge(tile, sums);
+        tile_merge(ITEM tile, sums);
         for (int turn = 0; turn < TURNS; turn++) {
             int item = LOCAL_ID + turn * GROUP;
             if (item < ITEMS_MN) {

@@ -50,7 +50,7 @@ DEVICE void tile_clear(float *sums)
     }
 }
 
-DEVICE void tile_multiply(LOCAL const float *m, LOCAL const float *n, float *sums)
+DEVICE void tile_multiply(ITEM_PARAM LOCAL const float *m, LOCAL const float *n, float *sums)
 {
     for (int turn = 0; turn < TURNS; turn++) {
         int item = LOCAL_ID + turn * GROUP;
@@ -103,7 +103,7 @@ DEVICE void tile_multiply(LOCAL const float *m, LOCAL const float *n, float *sum
 /* Add up what the items that share the depth have; the result is with the first of them.  (Where
  * none share it the barrier is for PoCL 3.1, which mistakes what follows a loop with barriers for a
  * part of it.) */
-DEVICE void tile_merge(LOCAL float *merged, float *sums)
+DEVICE void tile_merge(ITEM_PARAM LOCAL float *merged, float *sums)
 {
     BARRIER();
 #if KS > 1

@@ -1,6 +1,6 @@
 /* The optimizers: one pass over the whole parameter block.  The rules: sgd.c, adam.c. */
-KERNEL sgd_momentum(ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
-                    ARG_OUT(float, buffer), int count, float momentum, float decay)
+KERNEL sgd_momentum(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
+                    ARG_OUT(float, buffer), ARG_INT(count), ARG_FLOAT(momentum), ARG_FLOAT(decay))
 {
     OPEN_OUT(float, p);
     OPEN_IN(float, gradient);
@@ -14,8 +14,8 @@ KERNEL sgd_momentum(ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, ra
     }
 }
 
-KERNEL sgd_plain(ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate), int count,
-                 float decay)
+KERNEL sgd_plain(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
+                 ARG_INT(count), ARG_FLOAT(decay))
 {
     OPEN_OUT(float, p);
     OPEN_IN(float, gradient);
@@ -26,9 +26,11 @@ KERNEL sgd_plain(ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate)
 
 /* 1 − beta^t is −expm1(t · log beta): 1 − pow(beta, t) would lose half of the digits.  `l2` is
  * Adam's decay, `decay` is AdamW's. */
-KERNEL adam(ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate), ARG_IN(int, clock),
-            ARG_OUT(float, m), ARG_OUT(float, v), int count, float beta1, float beta2, float keep1,
-            float keep2, float log_beta1, float log_beta2, float epsilon, float l2, float decay)
+KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
+            ARG_IN(int, clock), ARG_OUT(float, m), ARG_OUT(float, v), ARG_INT(count),
+            ARG_FLOAT(beta1), ARG_FLOAT(beta2), ARG_FLOAT(keep1), ARG_FLOAT(keep2),
+            ARG_FLOAT(log_beta1), ARG_FLOAT(log_beta2), ARG_FLOAT(epsilon), ARG_FLOAT(l2),
+            ARG_FLOAT(decay))
 {
     OPEN_OUT(float, p);
     OPEN_IN(float, gradient);

@@ -1,11 +1,12 @@
 /* Dropout: the mask of four elements follows from one block of Philox4x32-10 (core/rng.c), so an
  * item takes four elements.  `threshold`: dropout.h. */
-KERNEL dropout(ARG_IN(float, x), ARG_IN(int, clock), ARG_OUT(float, y), int count, int seed_low,
-               int seed_high, int salt, int threshold, float scale)
+KERNEL dropout(ITEM_ARG ARG_IN(IN0_T, x), ARG_IN(int, clock), ARG_OUT(OUT0_T, y), ARG_INT(count),
+               ARG_INT(seed_low), ARG_INT(seed_high), ARG_INT(salt), ARG_INT(threshold),
+               ARG_FLOAT(scale))
 {
-    OPEN_IN(float, x);
+    OPEN_IN(IN0_T, x);
     OPEN_IN(int, clock);
-    OPEN_OUT(float, y);
+    OPEN_OUT(OUT0_T, y);
     u32 t = (u32)clock[0], size = (u32)count;
     EACH (quad, (size + 3u) / 4u) {
         u32 c[4], k0 = (u32)seed_low, k1 = (u32)seed_high;
@@ -26,7 +27,8 @@ KERNEL dropout(ARG_IN(float, x), ARG_IN(int, clock), ARG_OUT(float, y), int coun
         UNROLL for (u32 j = 0; j < 4u; j++)
         {
             u32 i = quad * 4u + j;
-            if (i < size) y[i] = (c[j] >> 8) >= (u32)threshold ? x[i] * scale : 0.0f;
+            int kept = (c[j] >> 8) >= (u32)threshold;
+            if (i < size) STORE(OUT0, y, i, kept ? LOAD(IN0, x, i) * scale : 0.0f);
         }
     }
 }

@@ -2,8 +2,8 @@
  *
  * A row of parts has WIDTH columns; with ONES the last goes to `extra`.  BIAS adds b[column], RELU
  * comes last.  LANES items share the parts of one result, and a group does OUTS results a round. */
-KERNEL sum_parts(ARG_IN(float, parts), ARG_IN(float, b), ARG_OUT(float, y), ARG_OUT(float, extra),
-                 int count)
+KERNEL sum_parts(ITEM_ARG ARG_IN(float, parts), ARG_IN(float, b), ARG_OUT(float, y),
+                 ARG_OUT(float, extra), ARG_INT(count))
 {
     OPEN_IN(float, parts);
     OPEN_IN(float, b);

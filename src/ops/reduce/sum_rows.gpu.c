@@ -2,7 +2,8 @@
 #define PART 64
 
 /* x [rows, channels, pixels] -> y [channels]: a channel a group and round. */
-KERNEL sum_rows(ARG_IN(float, x), ARG_OUT(float, y), int rows, int channels, int pixels)
+KERNEL sum_rows(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_INT(rows), ARG_INT(channels),
+                ARG_INT(pixels))
 {
     OPEN_IN(float, x);
     OPEN_OUT(float, y);
