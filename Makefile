@@ -29,6 +29,9 @@ SETUP  = meson setup
 # Debian's PyTorch belongs to Debian's own python, whichever python3 is the first on PATH.
 PYTHON := $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
 
+# What the caller has set for other Pythons: these find their parts beside them, and end by themselves.
+unexport PYTHONSAFEPATH PYTHONINSPECT PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS PYTHONDEVMODE
+
 .PHONY: all bench test tensorflow check asan ubsan tsan arm64 onednn3 fuzz nightly format install clean help deps deps-all
 
 all: deps $(BUILD)/build.ninja

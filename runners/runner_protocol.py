@@ -9,6 +9,7 @@ import ctypes
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import sys
@@ -183,6 +184,21 @@ def serve(engine, requests, answers):
         if last:
             return 0
     return 0
+
+
+def why_not(error, install):
+    """What to do about an engine that cannot be imported: it depends on what went wrong."""
+    text = f"{type(error).__name__}: {error}"
+    if "Too many open files" in text:
+        return "raise `ulimit -n`"
+    if isinstance(error, MemoryError) or re.search(r"annot allocate memory|failed to map", text):
+        return "raise `ulimit -v`, or free memory"
+    missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+    if missing and missing.partition(".")[0] not in ("torch", "tensorflow"):
+        return f"install {missing} there ('{sys.executable} -m pip install {missing}')"
+    if missing:
+        return install
+    return "mend or reinstall it there, or name another Python in BREAKEVEN_PYTHON"
 
 
 class Missing:

@@ -29,9 +29,10 @@ def load_engine():
     except Exception as error:  # a broken installation raises more than ImportError
         return runner_protocol.Missing(
             f"TensorFlow in {sys.executable}", f"that it cannot be imported ({error})",
-            "install it ('make tensorflow' in breakeven's source makes an environment of its own, "
-            "'pip install tensorflow' anywhere), or name the Python that has it in "
-            "BREAKEVEN_TENSORFLOW_PYTHON")
+            runner_protocol.why_not(
+                error, "install it ('make tensorflow' in breakeven's source makes an environment "
+                "of its own, 'pip install tensorflow' anywhere), or name the Python that has it in "
+                "BREAKEVEN_TENSORFLOW_PYTHON"))
 
 
 def main():

@@ -24,8 +24,9 @@ def load_engine():
     except Exception as error:  # a broken installation raises more than ImportError
         return runner_protocol.Missing(
             f"PyTorch in {sys.executable}", f"that it cannot be imported ({error})",
-            "install it ('apt-get install python3-torch libopenblas0-pthread' on Debian, "
-            "'pip install torch' elsewhere), or choose another Python")
+            runner_protocol.why_not(
+                error, "install it ('apt-get install python3-torch libopenblas0-pthread' on "
+                "Debian, 'pip install torch' elsewhere), or choose another Python"))
 
 
 def main():

@@ -182,11 +182,31 @@ class ReasonTest(PythonTest):
         reason = self.reason(BREAKEVEN_PYTHON=self.make_python("bare"))
         self.assertIn("found that it has not; install it there", reason)
 
+    def test_what_the_engine_needs_itself(self):
+        """Without numpy the engine may be there, and the runner's own parts are not."""
+        python = self.make_python("made", "2.1")
+        self.write("raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')\n", "made",
+                   "modules", "torch", "__init__.py")
+        reason = self.reason(BREAKEVEN_PYTHON=python, BREAKEVEN_RUNNERS="")
+        self.assertIn("No module named 'numpy'", reason)
+        self.assertIn("-m pip install numpy", reason)
+        self.assertNotIn("apt-get", reason)
+
     def test_last_words_that_are_an_error(self):
         self.write("#!/bin/sh\necho 'ImportError: no libpython here' >&2\necho bye >&2\nexit 5\n",
                    "bad", "bin", "python3", mode=0o755)
         reason = self.reason(BREAKEVEN_PYTHON=self.path("bad", "bin", "python3"))
         self.assertIn("exited with 5: ImportError: no libpython here", reason)
+
+
+class UnknownTest(PythonTest):
+    def test_threads_that_nobody_told(self):
+        """Of a contender that ends before it could tell them: those that it was asked for."""
+        environment = {**self.environment, **self.fake_torch("--refuse", "FAILED:prepare")}
+        done = run("bench", "mlp-mnist", *SMALL, "--engine", "native,torch", "--threads", "1",
+                   "--device", "cpu", "--time", "0.02", "--max-time", "0.05", env=environment)
+        self.assertIn("PyTorch on 1 thread failed", done.stdout + done.stderr)
+        self.assertNotIn("-2147483648", done.stdout + done.stderr)
 
 
 class StreamTest(PythonTest):

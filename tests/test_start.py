@@ -66,6 +66,20 @@ class StartTest(FolderTest):
         self.assertEqual(found, ["libcuda.so"])
 
     @unittest.skipIf(has_driver(), "NVIDIA's driver is installed")
+    def test_a_damaged_library_of_the_loader_is_not_missing(self):
+        os.mkdir(self.path("opencl"))
+        for names in (["libcuda.so.1"], ["opencl", "libOpenCL.so.1"]):
+            with open(self.path(*names), "w", encoding="utf-8") as file:
+                file.write("no library\n" * 1000)
+        answer = hello({"LD_LIBRARY_PATH": self.folder,
+                        "BREAKEVEN_OPENCL_LIB_DIR": self.path("opencl")})
+        for device in ("cuda", "opencl"):
+            reason = next(d["reason"] for d in answer["unusable_devices"] if d["id"] == device)
+            for text in ("is there but cannot be opened: ", "invalid ELF header", "; reinstall it"):
+                self.assertIn(text, reason)
+            self.assertNotIn("not found", reason)
+
+    @unittest.skipIf(has_driver(), "NVIDIA's driver is installed")
     def test_looking_is_quick(self):
         """The least of several runs in turn: what other programs take is in none of them."""
         env = {"BREAKEVEN_OPENCL_LIB_DIR": self.folder}

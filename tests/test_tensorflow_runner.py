@@ -35,7 +35,7 @@ class MissingTensorFlowTest(unittest.TestCase):
         with shared.tempfile.TemporaryDirectory() as folder:
             with open(os.path.join(folder, "tensorflow.py"), "w", encoding="utf-8") as file:
                 file.write("import os\nprint('noise', flush=True)\nos.write(1, b'noise\\n')\n"
-                           "raise ImportError('no such thing here')\n")
+                           "raise ModuleNotFoundError('no such thing here', name='tensorflow')\n")
             child = TensorFlowChild({"PYTHONPATH": folder})
             answer = child.ask("hello", schema=2)
             self.assertEqual((answer["ok"], answer["status"]), (False, "UNAVAILABLE"))

@@ -319,6 +319,29 @@ class InstallDeps(unittest.TestCase):
         self.assertIn("could not install", output)
         self.assertIn("Expected a network", output)
 
+    def python(self, folder, origin=None):
+        """A python3 that has PyTorch there, or none; it writes down that it was asked."""
+        os.makedirs(os.path.join(self.bin, folder, "bin"))
+        says = f"echo {origin}" if origin else "exit 1"
+        self.command(os.path.join(folder, "bin", "python3"), f'echo "{folder}" >> "$LOG"; {says}')
+        return os.path.join(self.bin, folder)
+
+    def test_a_pytorch_of_the_users_own_is_enough(self):
+        """Debian's older one would not be measured then; its own packages lack OpenBLAS."""
+        own, none = self.python("own", "/venv/torch/__init__.py"), self.python("none")
+        debian = self.python("debian", "/usr/lib/python3/dist-packages/torch/__init__.py")
+        for variables in ({"VIRTUAL_ENV": own}, {"CONDA_PREFIX": own},
+                          {"BREAKEVEN_PYTHON": "/x/python3"}, {"VIRTUAL_ENV": none,
+                                                               "CONDA_PREFIX": own},
+                          {"PATH": f"{none}/bin:{own}/bin:{debian}/bin:{self.bin}"}):
+            self.assertEqual(self.install("peers", **variables), (0, ""), variables)
+        self.assertNotIn("apt-get", self.calls())
+        self.assertNotIn("debian", self.calls())
+        for variables in ({"VIRTUAL_ENV": debian}, {"VIRTUAL_ENV": none},
+                          {"PATH": f"{debian}/bin:{own}/bin:{self.bin}"}):
+            wanted = self.install("--list", "peers", **variables)[1].split()
+            self.assertIn("libopenblas0-pthread", wanted, variables)
+
     def test_wrong_groups(self):
         self.assertIn("found 'nonsense'", self.install("nonsense")[1])
         self.assertIn("found no group", self.install()[1])

@@ -27,7 +27,7 @@ class MissingTorchTest(unittest.TestCase):
             for name in ("torch", "numpy"):
                 with open(os.path.join(folder, name + ".py"), "w", encoding="utf-8") as file:
                     file.write("import os\nprint('noise', flush=True)\nos.write(1, b'noise\\n')\n"
-                               "raise ImportError('no such thing here')\n")
+                               "raise ModuleNotFoundError('no such thing here', name='torch')\n")
             child = Child({"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"})
             for op in ("hello", "run"):
                 answer = child.ask(op, schema=2)

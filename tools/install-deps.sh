@@ -4,7 +4,8 @@
 # Usage: install-deps.sh [--list] GROUP...
 #   build   to build the program
 #   test    to build and run the unit tests
-#   peers   PyTorch, which the native engine is compared with
+#   peers   PyTorch, which the native engine is compared with; nothing where the Python that would
+#           be measured has one of its own
 #   tensorflow to make TensorFlow's own environment with tools/tensorflow-venv.sh
 #   check   clang: format, fuzzing, the sanitizers of clang
 #   arm64   to build for arm64 on another machine and run that
@@ -124,6 +125,35 @@ Expected a network and a Debian 12 or Ubuntu 22.04 or later with its 'main' and 
 Mend what apt-get says above, then run the same command again."
 }
 
+# python_has PYTHON: prints where its PyTorch is; fails if it has none.  In a folder that is
+# nobody's, so that nothing is imported from the one that the caller is in.
+python_has() {
+    (cd / && unset PYTHONHOME PYTHONINSPECT && "$1" -c 'import importlib.util, sys
+origin = getattr(importlib.util.find_spec("torch"), "origin", None)
+sys.exit(1) if origin is None else print(origin)' </dev/null 2>/dev/null)
+}
+
+# pythons: those that breakeven asks, in its order (src/run/python.h), one a line.
+pythons() {
+    for folder in "${VIRTUAL_ENV:+$VIRTUAL_ENV/bin}" "${CONDA_PREFIX:+$CONDA_PREFIX/bin}"; do
+        echo "$folder"
+    done
+    echo "${PATH:-}:/usr/bin" | tr ':' '\n'
+}
+
+# has_own_torch: whether the PyTorch that breakeven will measure is not one of Debian's packages: a
+# Python that the user named, or the first that has it, has it from elsewhere.
+has_own_torch() {
+    [ -z "${BREAKEVEN_PYTHON:-}" ] || return 0
+    first=$(pythons | while IFS= read -r folder; do
+        python=$folder/python3
+        [ -x "$python" ] || python=$folder/python
+        case $folder in /*) ;; *) continue ;; esac
+        if [ -x "$python" ] && python_has "$python"; then break; fi
+    done)
+    case $first in '' | /usr/lib/python3/dist-packages/*) return 1 ;; esac
+}
+
 list_only=no
 if [ "${1:-}" = --list ]; then
     list_only=yes
@@ -142,6 +172,7 @@ fi
 
 wanted=
 for group in "$@"; do
+    [ "$group" != peers ] || ! has_own_torch || continue
     case $system in
     brew) packages=$(brew_packages "$group") ;;
     *) packages=$(apt_packages "$group") ;;

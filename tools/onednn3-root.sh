@@ -17,6 +17,9 @@ fail() {
 folder=$1
 [ ! -e "$folder/lib/libdnnl.so.3" ] || exit 0
 
+# What the caller has set for other Pythons is not for this one.
+unset PYTHONHOME PYTHONPATH PYTHONINSPECT PYTHONOPTIMIZE PYTHONWARNINGS
+
 # Debian's python, for which tools/install-deps.sh installs pip.
 python=python3
 [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3

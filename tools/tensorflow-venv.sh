@@ -45,6 +45,11 @@ case $found in
 *"and-cuda"*"==$version $keras") [ -n "${1:-}" ] || exit 0 ;;
 esac
 
+# What the caller has set for other Pythons is not for this one, and nothing is imported from the
+# folder that the caller is in.
+unset PYTHONHOME PYTHONPATH PYTHONINSPECT PYTHONOPTIMIZE PYTHONWARNINGS PYTHONSAFEPATH
+cd /
+
 # Debian's python, for which tools/install-deps.sh installs venv.
 python=python3
 [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3

@@ -126,14 +126,14 @@ static const char *library_text(const json_t *record, char out[REPORT_TEXT_BYTES
 static const char *name_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
     char name[REPORT_TEXT_BYTES], bytes[REPORT_TEXT_BYTES];
-    int cores = (int)report_real(record, "cores");
+    double cores = report_real(record, "cores");
     report_hardware(report_string(record, "device_name"), name);
     snprintf(out, REPORT_TEXT_BYTES, "%.40s", name);
     if (json_object_get(record, "memory_bytes"))
         snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %s",
                  report_bytes(report_real(record, "memory_bytes"), bytes));
     if (json_object_get(record, "cores"))
-        snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %d core%s", cores,
+        snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %.0f core%s", cores,
                  cores == 1 ? "" : "s");
     return out;
 }
@@ -143,13 +143,14 @@ static void print_libraries(const json_t *records)
 {
     size_t i, l;
     json_t *record, *library;
+    char units[REPORT_TEXT_BYTES];
     json_array_foreach(records, i, record)
     {
         json_t *list = json_object_get(record, "device_libraries");
         if (json_array_size(list) > 0)
-            fprintf(cli_results, "\n%s: compute capability %s, %d multiprocessors\n",
+            fprintf(cli_results, "\n%s: compute capability %s, %s multiprocessors\n",
                     report_string(record, "device"), report_string(record, "compute_capability"),
-                    (int)report_real(record, "units"));
+                    report_count(report_real(record, "units"), units));
         json_array_foreach(list, l, library)
         {
             const char *reason = report_string(library, "reason");

@@ -50,10 +50,10 @@ static const char *cache_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
 /* "cpu, 2 threads" */
 static const char *device_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    int threads = (int)report_real(record, "limits.threads");
+    double threads = report_real(record, "limits.threads");
     snprintf(out, REPORT_TEXT_BYTES, "%.30s", report_string(record, "device"));
     if (json_object_get(record, "limits") && threads > 0)
-        snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %d thread%s", threads,
+        snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %.0f thread%s", threads,
                  threads == 1 ? "" : "s");
     return out;
 }

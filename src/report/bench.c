@@ -44,10 +44,11 @@ static const char *device_text(const json_t *record, char out[REPORT_TEXT_BYTES]
 
 const char *bench_who(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    int threads = (int)report_real(record, "threads");
+    double threads = report_real(record, "threads"); /* what it had, or was to have */
     char device[REPORT_TEXT_BYTES];
-    if (is_cpu(record))
-        snprintf(out, REPORT_TEXT_BYTES, "%s on %d thread%s", bench_engine_title(record), threads,
+    if (isnan(threads)) threads = report_real(record, "asked.threads");
+    if (is_cpu(record) && threads >= 1)
+        snprintf(out, REPORT_TEXT_BYTES, "%s on %.0f thread%s", bench_engine_title(record), threads,
                  threads == 1 ? "" : "s");
     else
         snprintf(out, REPORT_TEXT_BYTES, "%.16s on %.40s", bench_engine_title(record),

@@ -150,6 +150,23 @@ static int child_spawn(pid_t *pid, const child_options *options, char **env, chi
     return problem;
 }
 
+static const char *child_start_advice(int problem)
+{
+    switch (problem) {
+    case ENOMEM:
+        return "free memory, or raise `ulimit -v`";
+    case EAGAIN:
+        return "end other programs, or raise `ulimit -u`";
+    case EMFILE:
+    case ENFILE:
+        return "raise `ulimit -n`";
+    case E2BIG:
+        return "take out of the environment what is not needed";
+    default:
+        return "install it or give its path";
+    }
+}
+
 be_status child_start(child **out, const child_options *options, be_error *err)
 {
     void *memory = NULL, *env = NULL;
@@ -176,9 +193,8 @@ be_status child_start(child **out, const child_options *options, be_error *err)
         child_close(&pipes.log[0]);
         memory_free(memory);
         FAIL(err, problem == ENOENT || problem == EACCES ? BE_UNAVAILABLE : BE_IO,
-             "starting '%s': expected a program that can be run, found '%s'; install it or give "
-             "its path",
-             options->argv[0], strerror(problem));
+             "starting '%s': expected a program that can be run, found '%s'; %s", options->argv[0],
+             strerror(problem), child_start_advice(problem));
     }
     c->in = pipes.in[0];
     c->out = pipes.out[0];

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/cuda/cuda_places.h"
+#include "core/loading.h"
 
 static void library_take(cuda_library *out, void *handle, const char *name)
 {
@@ -15,10 +16,9 @@ static void library_take(cuda_library *out, void *handle, const char *name)
     snprintf(out->path, sizeof out->path, "%s", name);
 }
 
-/* A file that is there but cannot be opened is worth telling; the first such reason stays. */
-static void note_broken(cuda_library *out, const char *path)
+/* One that is there but cannot be opened is worth telling; the first such reason stays. */
+static void note_broken(cuda_library *out, const char *path, const char *text)
 {
-    const char *text = dlerror();
     if (!out->reason[0])
         snprintf(out->reason, sizeof out->reason, "%.160s is there but cannot be opened: %.200s",
                  path, text ? text : "no reason given");
@@ -34,7 +34,7 @@ static bool library_try(cuda_library *out, const char *folder, const char *name)
     if (handle)
         library_take(out, handle, name);
     else
-        note_broken(out, path);
+        note_broken(out, path, dlerror());
     return handle != NULL;
 }
 
@@ -42,8 +42,11 @@ static bool library_find(cuda_library *out, const cuda_places *places, const cha
 {
     void *handle = places->loader ? dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD) : NULL;
     for (int kind = 0; !handle && kind < CUDA_PLACE_COUNT; kind++) {
-        if (kind == CUDA_PLACE_SYSTEM && places->loader)
+        if (kind == CUDA_PLACE_SYSTEM && places->loader) {
             handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+            const char *text = handle ? NULL : dlerror();
+            if (!loading_found_none(name, text)) note_broken(out, name, text);
+        }
         for (size_t i = 0; !handle && i < places->counts[kind]; i++)
             if (library_try(out, places->folders[kind][i], name)) return true;
     }
@@ -86,7 +89,7 @@ static void explain(cuda_library *out, const cuda_places *places, const char *co
     for (int n = 1; names[n] && used < room; n++)
         used += (size_t)snprintf(out->reason + used, room - used, " or %s", names[n]);
     if (broken[0]) {
-        snprintf(out->reason, room, "%.420s; %.50s", broken, install);
+        snprintf(out->reason, room, "%.420s; reinstall it", broken);
         return;
     }
     if (other[0] && used < room) {

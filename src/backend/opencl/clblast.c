@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/loading.h"
+
 #ifdef __APPLE__
 #define LIBRARY_NAME "libclblast.1.dylib"
 #else
@@ -50,8 +52,13 @@ static be_status library_open(clblast *out, be_error *err)
     bool given = folder && *folder;
     if (given) TRY(file_format_path(path, err, "%s/%s", folder, LIBRARY_NAME));
     out->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const char *text = out->handle ? NULL : dlerror();
+    if (!out->handle && !loading_found_none(path, text))
+        FAIL(err, BE_UNAVAILABLE, "CLBlast: %s is there but cannot be opened: %.200s; reinstall it",
+             path, text);
     if (!out->handle)
-        FAIL(err, BE_UNAVAILABLE, "CLBlast: %s not found (%.200s); %s", path, dlerror(),
+        FAIL(err, BE_UNAVAILABLE, "CLBlast: %s not found (%.200s); %s", path,
+             text ? text : "no reason given",
              given ? "unset BREAKEVEN_CLBLAST_LIB_DIR, or name the folder that has it"
                    : "install libclblast1, or leave --library out");
     *(void **)&out->product = dlsym(out->handle, "CLBlastSgemmWithTempBuffer");

@@ -8,6 +8,7 @@
 
 #include "backend/opencl/opencl.h"
 #include "core/file.h"
+#include "core/loading.h"
 
 #ifdef __APPLE__
 #define LIBRARY_NAME "/System/Library/Frameworks/OpenCL.framework/OpenCL"
@@ -31,8 +32,13 @@ static be_status library_open(opencl_library *out, be_error *err)
     bool given = folder && *folder;
     if (given) TRY(file_format_path(path, err, "%s/%s", folder, LIBRARY_FILE));
     out->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const char *text = out->handle ? NULL : dlerror();
+    if (!out->handle && !loading_found_none(path, text))
+        FAIL(err, BE_UNAVAILABLE, "OpenCL: %s is there but cannot be opened: %.200s; reinstall it",
+             path, text);
     if (!out->handle)
-        FAIL(err, BE_UNAVAILABLE, "OpenCL: %s not found (%.200s); %s", path, dlerror(),
+        FAIL(err, BE_UNAVAILABLE, "OpenCL: %s not found (%.200s); %s", path,
+             text ? text : "no reason given",
              given ? "unset BREAKEVEN_OPENCL_LIB_DIR, or name the folder that has it"
                    : "install ocl-icd-libopencl1 and the driver of the device (its package is an "
                      "OpenCL ICD)");
