@@ -18,7 +18,7 @@ typedef struct be_device be_device;
 typedef struct be_plan be_plan;
 
 typedef struct be_device_options {
-    int threads;     /* CPU: 0 means all physical cores */
+    int threads;     /* CPU: 0 means all physical cores, or as many as OpenMP's limits leave */
     const char *isa; /* CPU: "generic", "avx2", "avx512"; NULL: the best that the CPU has */
     /* "native" keeps to our own kernels.  CPU: "onednn" keeps to oneDNN's; NULL takes the better
      * one for each op.  CUDA: "cudnn" takes cuDNN's and cuBLASLt's where they can; NULL is
@@ -26,7 +26,8 @@ typedef struct be_device_options {
     const char *library;
 } be_device_options;
 
-/* id: "cpu".  options may be NULL.  BE_UNAVAILABLE with the reason if it is not usable. */
+/* id: "cpu".  options may be NULL.  BE_UNAVAILABLE with the reason if it is not usable, as where
+ * fewer threads can be had than were asked for; BE_NUMERIC if oneDNN computes wrongly here. */
 BE_CHECKED be_status be_device_open(const char *id, const be_device_options *options,
                                     be_device **out, be_error *err);
 void be_device_close(be_device *device);
@@ -68,7 +69,10 @@ BE_CHECKED be_status be_plan_read(be_plan *plan, be_value value, void *data, siz
 BE_CHECKED be_status be_plan_bind(be_plan *plan, be_value value, const void *data, size_t bytes,
                                   be_error *err);
 
-/* Do `steps` steps and wait for the device. */
+/* Do `steps` steps and wait for the device.  On the CPU all threads of the device take part, and
+ * compute by the usual rules whatever rounding the caller has chosen.  BE_UNAVAILABLE, before
+ * anything is computed, where they cannot: inside of an OpenMP parallel region (a device of 1
+ * thread runs there, too), beyond its thread limit, or after a fork. */
 BE_CHECKED be_status be_plan_run(be_plan *plan, int64_t steps, be_error *err);
 
 /* As be_plan_run, but looks at every result: BE_NUMERIC with step and op at the first one that is

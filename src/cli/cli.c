@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/team.h"
 #include "core/topology.h"
 
 #define GENERATED_SEED 1 /* of pictures: another seed of the training sees the same data */
@@ -72,12 +73,12 @@ void cli_progress(const cli_options *options, const char *format, ...)
 int cli_default_threads(const cli_options *options)
 {
     const char *text = getenv("OMP_NUM_THREADS");
-    int cores = topology_get()->cores;
+    int most = team_most(), cores = topology_get()->cores < most ? topology_get()->cores : most;
     if (!text || !*text) return cores;
     char *end = NULL;
     long threads = strtol(text, &end, 10); /* a list is one number a level of nesting */
     if (end != text && (*end == 0 || *end == ',') && threads >= 1 && threads <= 1024)
-        return (int)threads;
+        return threads < most ? (int)threads : most;
     cli_note(options, "OMP_NUM_THREADS: expected a number from 1 to 1024, found \"%s\"; using %d",
              text, cores);
     return cores;

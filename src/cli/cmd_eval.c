@@ -53,8 +53,8 @@ static const char *accuracy_text(const json_t *record, char out[REPORT_TEXT_BYTE
     return out;
 }
 
-static be_status write_result(const cli_options *options, const be_dataset *data,
-                              const evaluation *result, be_error *err)
+static be_status write_result(const cli_options *options, const be_device *device,
+                              const be_dataset *data, const evaluation *result, be_error *err)
 {
     static const report_column columns[] = {
         {"workload", "workload", UNIT_TEXT, NULL},
@@ -71,6 +71,8 @@ static be_status write_result(const cli_options *options, const be_dataset *data
                   "accuracy", (double)result->correct / (double)result->count, "loss", result->loss,
                   "count", (json_int_t)result->count, "correct", (json_int_t)result->correct,
                   "seconds", result->seconds);
+    json_object_set_new(record, "device", json_string(be_device_id(device)));
+    json_object_set_new(record, "threads", json_integer(be_device_threads(device)));
     json_t *records = json_pack("[o]", record);
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
     be_status status = cli_write(options, &sheet, err);
@@ -89,7 +91,7 @@ be_status cmd_eval(const cli_options *options, be_error *err)
     TRY(cli_open_device(options, &device, err));
     be_status status = cli_open_data(options, cli_workload(options, 0), SPLIT_TEST, &data, err);
     if (status == BE_OK) status = evaluate(options, device, data, &result, err);
-    if (status == BE_OK) status = write_result(options, data, &result, err);
+    if (status == BE_OK) status = write_result(options, device, data, &result, err);
     dataset_close(data);
     be_device_close(device);
     return status;

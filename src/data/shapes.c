@@ -4,8 +4,11 @@
  * alone give the same bits with every compiler and on every machine. */
 #include "data/shapes.h"
 
+#include <omp.h>
+
 #include "core/rng.h"
 #include "core/status.h"
+#include "core/team.h"
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
@@ -239,7 +242,8 @@ void shapes_draw(const shapes_form *form, int64_t count, uint8_t *images, int32_
     MUST(form->size > 0 && form->size <= SHAPES_SIZE_MAX);
     MUST(form->channels == 1 || form->channels == 3);
     int64_t bytes = (int64_t)form->channels * form->size * form->size;
-#pragma omp parallel for schedule(static)
+    int threads = team_possible(omp_get_max_threads());
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int64_t i = 0; i < count; i++)
         labels[i] = draw_one(form, form->first + (uint32_t)i, images + i * bytes);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/rng.h"
+#include "core/rounding.h"
 #include "graph/plan.h"
 
 const char *be_device_id(const be_device *device)
@@ -313,7 +314,9 @@ be_status be_plan_new(const be_graph *g, be_device *device, const be_plan_option
     plan->device = device;
     plan->train = options->mode == BE_TRAIN;
     plan->dry_run = options->dry_run != 0;
+    rounding found = rounding_usual(); /* weights are drawn here */
     be_status status = plan_prepare(plan, g, options, err);
+    rounding_restore(found);
     if (status == BE_OK)
         *out = plan;
     else

@@ -89,6 +89,10 @@ bool cpu_has(const cpu_device *device, const be_op *op);
 /* Text of a oneDNN status. */
 be_status cpu_onednn_fail(be_error *err, const char *what, dnnl_status_t status);
 
+/* BE_NUMERIC if a product or a convolution of oneDNN on the device's threads is not what plain
+ * loops give.  Within a team of these threads. */
+be_status cpu_check(const cpu_device *device, be_error *err);
+
 /* device_vtable.reference */
 be_status cpu_reference(be_device *device, int64_t *wall_ns, be_error *err);
 

@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/cpu.h"
+#include "core/team.h"
 #include "core/topology.h"
 
 static be_status choose_isa(const be_device_options *options, cpu_isa *out, be_error *err)
@@ -37,28 +38,40 @@ const char *cpu_library_version(void)
     return text;
 }
 
-#define CPU_THREADS_MAX 1024
+/* Do as many threads come as were asked for, and does oneDNN compute on them what it should? */
+static be_status check_threads(const cpu_device *device, be_error *err)
+{
+    team t;
+    TRY(team_begin(&t, device->base.threads, err));
+    be_status status = device->library == CPU_NATIVE_ONLY ? BE_OK : cpu_check(device, err);
+    team_end(&t);
+    return status;
+}
+
+static int default_threads(void)
+{
+    int cores = topology_get()->cores, most = team_most();
+    return cores < most ? cores : most;
+}
 
 be_status cpu_open(const be_device_options *options, be_device **out, be_error *err)
 {
     void *memory = NULL;
     cpu_isa isa;
     TRY(choose_isa(options, &isa, err));
-    if (options->threads < 0 || options->threads > CPU_THREADS_MAX)
-        FAIL(err, BE_USAGE, "threads: expected 1 to %d, found %d", CPU_THREADS_MAX,
-             options->threads);
+    if (options->threads < 0 || options->threads > TEAM_MOST)
+        FAIL(err, BE_USAGE, "threads: expected 1 to %d, found %d", TEAM_MOST, options->threads);
     TRY(memory_alloc(&memory, sizeof(cpu_device), "cpu device", err));
     cpu_device *device = memory;
     device->isa = isa;
     device->library = choose_library(options);
     device->block = isa == CPU_AVX512 ? LAYOUT_BLOCKED16 : LAYOUT_BLOCKED8;
     snprintf(device->name, sizeof device->name, "%s", topology_get()->cpu_name);
-    device->base =
-        (be_device){.vtable = &cpu_vtable,
-                    .reorder = &be_op_reorder,
-                    .id = "cpu",
-                    .name = device->name,
-                    .threads = options->threads ? options->threads : topology_get()->cores};
+    device->base = (be_device){.vtable = &cpu_vtable,
+                               .reorder = &be_op_reorder,
+                               .id = "cpu",
+                               .name = device->name,
+                               .threads = options->threads ? options->threads : default_threads()};
     dnnl_status_t status = dnnl_engine_create(&device->engine, dnnl_cpu, 0);
     if (status == dnnl_success)
         status = dnnl_stream_create(&device->stream, device->engine, dnnl_stream_default_flags);
@@ -66,6 +79,10 @@ be_status cpu_open(const be_device_options *options, be_device **out, be_error *
         be_device_close(&device->base);
         return cpu_onednn_fail(err, "its CPU engine could not be started", status);
     }
-    *out = &device->base;
-    return BE_OK;
+    be_status checked = check_threads(device, err);
+    if (checked == BE_OK)
+        *out = &device->base;
+    else
+        be_device_close(&device->base);
+    return checked;
 }

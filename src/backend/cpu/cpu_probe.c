@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "backend/cpu/cpu.h"
+#include "core/team.h"
 #include "core/topology.h"
 
 #define MEMORY_LEAST ((int64_t)64 << 20)
@@ -19,7 +20,7 @@
 typedef struct cpu_probe {
     device_probe base;
     const cpu_probe_loops *loops;
-    int threads;   /* that the system gives */
+    int threads;
     float *memory; /* zeros: they stay what they are */
     int64_t slice_count, cache_count;
     int slice;  /* the next */
@@ -54,15 +55,6 @@ static int64_t cache_size(void)
     return beyond > 0 && beyond < wanted ? beyond : wanted;
 }
 
-static int team_size(int wanted)
-{
-    int given = 1;
-#pragma omp parallel num_threads(wanted)
-#pragma omp master
-    given = omp_get_num_threads();
-    return given;
-}
-
 be_status cpu_probe_new(be_device *device, device_probe **out, be_error *err)
 {
     void *memory = NULL, *stream = NULL;
@@ -78,7 +70,7 @@ be_status cpu_probe_new(be_device *device, device_probe **out, be_error *err)
     cpu_probe *p = memory;
     *p = (cpu_probe){.base = {.device = device, .most_launches = LAUNCHES},
                      .loops = all_loops[cpu->isa],
-                     .threads = team_size(device->threads),
+                     .threads = device->threads,
                      .memory = stream,
                      .slice_count = bytes / SLICES / (int64_t)sizeof(float),
                      .cache_count = cache / (int64_t)sizeof(float)};
@@ -136,9 +128,8 @@ static void run_regions(cpu_probe *p, int64_t times)
     }
 }
 
-be_status cpu_probe_run(device_probe *probe, probe_kind kind, int64_t times, be_error *err)
+static be_status probe_run(cpu_probe *p, probe_kind kind, int64_t times, be_error *err)
 {
-    cpu_probe *p = (cpu_probe *)probe;
     if (kind == PROBE_ARITHMETIC)
         run_arithmetic(p, times);
     else if (kind == PROBE_MEMORY)
@@ -150,4 +141,13 @@ be_status cpu_probe_run(device_probe *probe, probe_kind kind, int64_t times, be_
     else
         FAIL(err, BE_UNAVAILABLE, "cpu: host and device share their memory: nothing is copied");
     return BE_OK;
+}
+
+be_status cpu_probe_run(device_probe *probe, probe_kind kind, int64_t times, be_error *err)
+{
+    team t;
+    TRY(team_begin(&t, ((cpu_probe *)probe)->threads, err));
+    be_status status = probe_run((cpu_probe *)probe, kind, times, err);
+    team_end(&t);
+    return status;
 }

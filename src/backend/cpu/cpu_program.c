@@ -5,6 +5,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "core/clock.h"
+#include "core/team.h"
 
 struct program {
     const cpu_device *device;
@@ -109,6 +110,16 @@ static be_status program_prepare(program *p, be_error *err)
     return BE_OK;
 }
 
+/* oneDNN chooses by where it is called from, too. */
+static be_status program_prepare_in_team(program *p, be_error *err)
+{
+    team t;
+    TRY(team_begin(&t, p->device->base.threads, err));
+    be_status status = program_prepare(p, err);
+    team_end(&t);
+    return status;
+}
+
 static be_status program_allocate(program *p, const program_options *options, be_error *err)
 {
     void *persistent = NULL, *activations = NULL, *scratch = NULL;
@@ -150,7 +161,7 @@ static be_status cpu_vt_build(be_device *device, const be_graph *g, const memory
     p->graph = g;
     p->map = map;
     be_status status = arena_new(&p->memory, err);
-    if (status == BE_OK) status = program_prepare(p, err);
+    if (status == BE_OK) status = program_prepare_in_team(p, err);
     if (status == BE_OK && !options->dry_run) status = program_allocate(p, options, err);
     if (status == BE_OK)
         *out = p;
@@ -237,9 +248,8 @@ static be_status check_finite(const program *p, const cpu_call *call, int64_t st
     return BE_OK;
 }
 
-static be_status cpu_vt_run(program *p, int64_t steps, bool checked, be_error *err)
+static be_status program_run(program *p, int64_t steps, bool checked, be_error *err)
 {
-    if (!p->resolved) TRY(program_resolve(p, err));
     be_value clock = be_value_find(p->graph, "clock");
     for (int64_t s = 0; s < steps; s++) {
         int64_t step = clock == BE_NONE ? s : *(const int32_t *)value_address(p, clock);
@@ -251,10 +261,19 @@ static be_status cpu_vt_run(program *p, int64_t steps, bool checked, be_error *e
     return BE_OK;
 }
 
-/* The loop of a run with a clock reading after each node; the wall time has both ends of it. */
-static be_status cpu_vt_time(program *p, int64_t steps, device_times *times, be_error *err)
+static be_status cpu_vt_run(program *p, int64_t steps, bool checked, be_error *err)
 {
+    team t;
     if (!p->resolved) TRY(program_resolve(p, err));
+    TRY(team_begin(&t, p->device->base.threads, err));
+    be_status status = program_run(p, steps, checked, err);
+    team_end(&t);
+    return status;
+}
+
+/* The loop of a run with a clock reading after each node; the wall time has both ends of it. */
+static be_status program_time(program *p, int64_t steps, device_times *times, be_error *err)
+{
     int64_t start_ns = clock_now_ns(), before_ns = start_ns;
     for (int64_t s = 0; s < steps; s++)
         for (size_t n = 0; n < p->call_count; n++) {
@@ -268,6 +287,16 @@ static be_status cpu_vt_time(program *p, int64_t steps, device_times *times, be_
     times->idle_other_ns = end_ns - before_ns;
     times->counts.launches = steps * (int64_t)p->call_count;
     return BE_OK;
+}
+
+static be_status cpu_vt_time(program *p, int64_t steps, device_times *times, be_error *err)
+{
+    team t;
+    if (!p->resolved) TRY(program_resolve(p, err));
+    TRY(team_begin(&t, p->device->base.threads, err));
+    be_status status = program_time(p, steps, times, err);
+    team_end(&t);
+    return status;
 }
 
 /* Nothing is copied or waited for; what is launched is known without counting. */

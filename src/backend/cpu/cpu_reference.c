@@ -1,6 +1,7 @@
 /* A fixed piece of arithmetic for each thread, to see whether the machine is as fast as it was. */
 #include "backend/cpu/cpu.h"
 #include "core/clock.h"
+#include "core/team.h"
 
 #define CHAINS 32      /* enough that no multiplication waits for the one before */
 #define ROUNDS 1000000 /* about 2 ms at 3 GHz */
@@ -18,11 +19,13 @@ static float multiply_add(float start)
 be_status cpu_reference(be_device *device, int64_t *wall_ns, be_error *err)
 {
     float sum = 0;
-    (void)err;
+    team t;
+    TRY(team_begin(&t, device->threads, err));
     int64_t start_ns = clock_now_ns();
 #pragma omp parallel for num_threads(device->threads) schedule(static) reduction(+ : sum)
-    for (int t = 0; t < device->threads; t++) sum += multiply_add((float)t);
+    for (int i = 0; i < device->threads; i++) sum += multiply_add((float)i);
     *wall_ns = clock_now_ns() - start_ns;
+    team_end(&t);
     MUST(sum > 0); /* and so it has to be computed */
     return BE_OK;
 }

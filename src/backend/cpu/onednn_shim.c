@@ -95,13 +95,16 @@ static md_ref arg_md(const onednn_primitive *p, int arg)
  * float next to the other values can tell from 0, and far above what is slow (denormal). */
 #define LEAK 1e-20f
 
-/* User scratch, and ReLU at the end if asked. */
+/* User scratch, fp32 whatever DNNL_DEFAULT_FPMATH_MODE allows (bf16 would be taken for it), and
+ * ReLU at the end if asked. */
 static dnnl_status_t attr_new(dnnl_primitive_attr_t *out, bool relu)
 {
     dnnl_post_ops_t post = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(out);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_fpmath_mode(*out, dnnl_fpmath_mode_strict);
     if (status != dnnl_success || !relu) return status;
     status = dnnl_post_ops_create(&post);
 #if DNNL_VERSION_MAJOR >= 3

@@ -5,6 +5,7 @@
 
 #include "backend/cuda/cuda_driver.h"
 #include "backend/gpu/gpu_cache.h"
+#include "core/team.h"
 
 #define LOG_LIMIT_BYTES ((size_t)1 << 20)
 
@@ -184,7 +185,7 @@ be_status cuda_compile(gpu_driver *driver, const gpu_text *texts, int count, gpu
     TRY(memory_alloc(&memory, (size_t)count * sizeof(compile_job), "kernels", err));
     compile_job *jobs = memory;
     for (int i = 0; i < count; i++) jobs[i].text = &texts[i];
-    int threads = omp_get_num_procs() < count ? omp_get_num_procs() : count;
+    int threads = team_possible(omp_get_num_procs() < count ? omp_get_num_procs() : count);
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
     for (int i = 0; i < count; i++) job_run(d, &jobs[i]);
     be_status status = modules_new(driver, jobs, count, out, err);
