@@ -25,7 +25,7 @@ static be_status train(be_graph *g, be_device *device, be_error *err)
     be_value h = be_relu(g, be_linear(g, x, "hidden1", 64));
     h = be_relu(g, be_linear(g, h, "hidden2", 64));
     be_value loss = be_softmax_cross_entropy(g, be_linear(g, h, "output", CLASSES), target);
-    be_graph_minimize(g, loss, &(be_optimizer){.kind = BE_ADAM, .learning_rate = 0.005f});
+    be_graph_minimize(g, loss, &(be_optimizer){.kind = BE_ADAM, .learning_rate = 0.005});
 
     be_plan *plan;
     be_status status = be_plan_new(g, device, &(be_plan_options){.mode = BE_TRAIN}, &plan, err);

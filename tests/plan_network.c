@@ -4,7 +4,7 @@
 #include "core/rng.h"
 
 const be_optimizer sgd = {.kind = BE_SGD, .learning_rate = 0.25f};
-const be_optimizer adam = {.kind = BE_ADAM, .learning_rate = 0.01f};
+const be_optimizer adam = {.kind = BE_ADAM, .learning_rate = 0.01};
 
 network network_new(uint64_t seed, const be_optimizer *optimizer, float dropout)
 {

@@ -250,7 +250,8 @@ static void two_losses(be_graph *g)
     be_softmax_cross_entropy(g, be_value_find(g, "x"), be_value_find(g, "target"));
 }
 
-static void minimize(be_graph *g, float rate, float momentum, float beta2, be_optimizer_kind kind)
+static void minimize(be_graph *g, double rate, double momentum, double beta2,
+                     be_optimizer_kind kind)
 {
     be_graph_minimize(
         g, loss_of(g, BE_I32, 10),

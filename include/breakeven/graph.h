@@ -120,8 +120,8 @@ typedef enum be_optimizer_kind {
 /* The update rules are PyTorch's (torch.optim.SGD without dampening or Nesterov, Adam, AdamW). */
 typedef struct be_optimizer {
     be_optimizer_kind kind;
-    float learning_rate; /* can be changed between steps: be_plan_set_learning_rate */
-    double momentum;     /* SGD */
+    double learning_rate; /* can be changed between steps: be_plan_set_learning_rate */
+    double momentum;      /* SGD */
     double weight_decay;
     double beta1, beta2, epsilon; /* Adam, AdamW; 0 means 0.9, 0.999, 1e-8 */
 } be_optimizer;

@@ -18,7 +18,7 @@ typedef struct be_device be_device;
 typedef struct be_plan be_plan;
 
 typedef struct be_device_options {
-    int threads;     /* CPU: 0 means all physical cores, or as many as OpenMP's limits leave */
+    int threads;     /* CPU: 0 means all physical cores, as far as quotas and OpenMP allow */
     const char *isa; /* CPU: "generic", "avx2", "avx512"; NULL: the best that the CPU has */
     /* "native" keeps to our own kernels.  CPU: "onednn" keeps to oneDNN's; NULL takes the better
      * one for each op.  CUDA: "cudnn" takes cuDNN's and cuBLASLt's where they can; NULL is
@@ -129,7 +129,7 @@ BE_CHECKED be_status be_plan_phases(be_plan *plan, int64_t steps, be_plan_times 
 BE_CHECKED be_status be_plan_losses(be_plan *plan, int64_t count, float *losses, int32_t *correct,
                                     be_error *err);
 
-BE_CHECKED be_status be_plan_set_learning_rate(be_plan *plan, float rate, be_error *err);
+BE_CHECKED be_status be_plan_set_learning_rate(be_plan *plan, double rate, be_error *err);
 
 /* Steps done, and its change (a resumed training, or 0 before an evaluation). */
 BE_CHECKED be_status be_plan_steps(be_plan *plan, int64_t *steps, be_error *err);

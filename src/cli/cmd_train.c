@@ -60,7 +60,7 @@ static void print_head(const train_command *c, const be_plan *plan)
              o->kind == BE_SGD    ? "SGD"
              : o->kind == BE_ADAM ? "Adam"
                                   : "AdamW",
-             (double)o->learning_rate);
+             o->learning_rate);
     report_paragraph(cli_results, line, 2);
     be_plan_facts facts = be_plan_describe(plan);
     if (facts.tuned + facts.tuned_partly > 0)
@@ -96,8 +96,7 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
         e->seconds, "samples_per_s", e->samples_per_s, "best", e->best);
     json_object_set_new(record, "batch", json_integer(c->options.batch));
     json_object_set_new(record, "seed", json_integer((json_int_t)c->options.seed));
-    json_object_set_new(record, "learning_rate",
-                        json_real((double)c->options.optimizer.learning_rate));
+    json_object_set_new(record, "learning_rate", json_real(c->options.optimizer.learning_rate));
     json_object_set_new(record, "data", text_json(c->data->source));
     json_object_set_new(record, "data_on",
                         json_string(c->options.data_on_host ? "host" : "device"));
@@ -250,7 +249,7 @@ static be_status take_options(train_command *c, be_error *err)
         .watch = {c, show_progress, show_epoch, show_saved, show_note},
         .interrupted = &cli_signal,
     };
-    if (values[OPTION_LR].given) c->options.optimizer.learning_rate = (float)values[OPTION_LR].real;
+    if (values[OPTION_LR].given) c->options.optimizer.learning_rate = values[OPTION_LR].real;
     if (values[OPTION_EPOCHS].given && values[OPTION_STEPS].given)
         FAIL(err, BE_USAGE, "--epochs and --steps both say when to stop; give one of them");
     return take_folders(c, err);

@@ -37,7 +37,7 @@ static be_status add_workload(const workload *w, be_device *device, int batch, j
         "{s:i, s:s, s:s, s:s, s:I, s:i, s:i, s:s, s:f, s:f, s:f, s:i, s:i, s:I, s:I}", "schema", 1,
         "workload", w->name, "summary", w->summary, "data", w->dataset, "params",
         (json_int_t)train.parameters, "batch", batch, "epochs", w->epochs, "optimizer",
-        optimizers[w->optimizer.kind], "learning_rate", (double)w->optimizer.learning_rate,
+        optimizers[w->optimizer.kind], "learning_rate", w->optimizer.learning_rate,
         "flops_per_step", train.flops_per_step, "bytes_per_step", train.bytes_per_step, "nodes",
         train.nodes, "reorders", train.reorders, "memory_bytes",
         (json_int_t)(train.persistent_bytes + train.activation_bytes + train.scratch_bytes),

@@ -46,7 +46,7 @@ typedef struct graph_recipe {
     const be_op *advance;    /* (clock, loss, correct, loss log, correct log) -> updated in place */
     const be_op *optimizer; /* (parameters, gradients, rate, clock, slots …) -> updated in place */
     const void *optimizer_attrs;
-    float learning_rate;
+    double learning_rate;
     int slots;
     const char *slot_name[2];
 } graph_recipe;

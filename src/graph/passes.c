@@ -249,8 +249,8 @@ static be_status add_optimizer(be_graph *g, be_error *err)
 {
     const graph_recipe *recipe = &g->recipe;
     be_shape block = g->values[g->parameters].shape;
-    TRY(add_state(g, "learning rate", shape_make(BE_F32, 1, 1, 0, 0, 0), recipe->learning_rate,
-                  &g->rate, err));
+    TRY(add_state(g, "learning rate", shape_make(BE_F32, 1, 1, 0, 0, 0),
+                  (float)recipe->learning_rate, &g->rate, err));
     be_value in[OP_MAX_IN] = {g->parameters, g->gradients, g->rate, be_value_find(g, "clock"),
                               BE_NONE,       BE_NONE};
     for (int s = 0; s < recipe->slots; s++) {

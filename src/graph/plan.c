@@ -115,11 +115,12 @@ be_status be_plan_set_steps(be_plan *plan, int64_t steps, be_error *err)
     return be_plan_write(plan, clock, &now, sizeof now, err);
 }
 
-be_status be_plan_set_learning_rate(be_plan *plan, float rate, be_error *err)
+be_status be_plan_set_learning_rate(be_plan *plan, double rate, be_error *err)
 {
     if (plan->graph->rate == BE_NONE)
         FAIL(err, BE_USAGE, "this plan does not train and has no learning rate");
-    return be_plan_write(plan, plan->graph->rate, &rate, sizeof rate, err);
+    float single = (float)rate; /* as devices keep it */
+    return be_plan_write(plan, plan->graph->rate, &single, sizeof single, err);
 }
 
 be_status be_plan_losses(be_plan *plan, int64_t count, float *losses, int32_t *correct,

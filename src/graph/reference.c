@@ -287,11 +287,11 @@ be_status reference_set_steps(reference *r, int64_t steps, be_error *err)
     return BE_OK;
 }
 
-be_status reference_set_learning_rate(reference *r, float rate, be_error *err)
+be_status reference_set_learning_rate(reference *r, double rate, be_error *err)
 {
     if (r->graph->rate == BE_NONE)
         FAIL(err, BE_USAGE, "this reference does not train and has no learning rate");
-    *r->data[r->graph->rate] = (double)rate;
+    *r->data[r->graph->rate] = (double)(float)rate; /* as devices keep it */
     return BE_OK;
 }
 

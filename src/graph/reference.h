@@ -42,7 +42,7 @@ reference_work reference_work_of(const reference *r);
 /* As the functions of the same name for plans. */
 BE_CHECKED be_status reference_losses(const reference *r, int64_t count, double *losses,
                                       int32_t *correct, be_error *err);
-BE_CHECKED be_status reference_set_learning_rate(reference *r, float rate, be_error *err);
+BE_CHECKED be_status reference_set_learning_rate(reference *r, double rate, be_error *err);
 BE_CHECKED be_status reference_steps(const reference *r, int64_t *steps, be_error *err);
 BE_CHECKED be_status reference_set_steps(reference *r, int64_t steps, be_error *err);
 int reference_parameter_count(const reference *r);

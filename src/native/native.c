@@ -79,14 +79,14 @@ static be_status take_optimizer(const protocol_optimizer *from, be_optimizer *ou
         FAIL(err, BE_USAGE, "expected 'optimizer.name' to be sgd, adam or adamw, found \"%s\"",
              from->name);
     *out = (be_optimizer){.kind = (be_optimizer_kind)kind,
-                          .learning_rate = (float)from->lr,
-                          .weight_decay = (float)from->weight_decay};
+                          .learning_rate = from->lr,
+                          .weight_decay = from->weight_decay};
     if (kind == BE_SGD) {
-        out->momentum = (float)from->momentum;
+        out->momentum = from->momentum;
     } else {
-        out->beta1 = (float)from->beta1;
-        out->beta2 = (float)from->beta2;
-        out->epsilon = (float)from->epsilon;
+        out->beta1 = from->beta1;
+        out->beta2 = from->beta2;
+        out->epsilon = from->epsilon;
     }
     return BE_OK;
 }

@@ -1,7 +1,10 @@
 /* Files for runners. */
 #include "run/material.h"
 
+#include <float.h>
 #include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/memory.h"
@@ -124,6 +127,17 @@ void material_free(material *m)
     folder_temporary_remove(&m->folder);
 }
 
+/* The number of fewest digits that is this one in single precision: 0.1307, not 0.130699992. */
+static double as_written(float value)
+{
+    char text[32];
+    for (int digits = 1; digits < FLT_DECIMAL_DIG; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value) return strtod(text, NULL);
+    }
+    return (double)value;
+}
+
 protocol_job material_job(const material *m, const material_options *options)
 {
     static const char *const names[] = {
@@ -145,21 +159,21 @@ protocol_job material_job(const material *m, const material_options *options)
                         .variant = w->variant,
                         .channels = w->channels,
                         .optimizer = {.name = names[o->kind],
-                                      .lr = (double)o->learning_rate,
-                                      .momentum = (double)o->momentum,
-                                      .weight_decay = (double)o->weight_decay,
-                                      .beta1 = !adam              ? 0
-                                               : o->beta1 != 0.0f ? (double)o->beta1
-                                                                  : 0.9,
-                                      .beta2 = !adam              ? 0
-                                               : o->beta2 != 0.0f ? (double)o->beta2
-                                                                  : 0.999,
-                                      .epsilon = !adam                ? 0
-                                                 : o->epsilon != 0.0f ? (double)o->epsilon
-                                                                      : 1e-8}};
+                                      .lr = o->learning_rate,
+                                      .momentum = o->momentum,
+                                      .weight_decay = o->weight_decay,
+                                      .beta1 = !adam             ? 0
+                                               : o->beta1 != 0.0 ? o->beta1
+                                                                 : 0.9,
+                                      .beta2 = !adam             ? 0
+                                               : o->beta2 != 0.0 ? o->beta2
+                                                                 : 0.999,
+                                      .epsilon = !adam               ? 0
+                                                 : o->epsilon != 0.0 ? o->epsilon
+                                                                     : 1e-8}};
     for (int c = 0; c < w->channels; c++) {
-        job.mean[c] = (double)options->set->mean[c];
-        job.std[c] = (double)options->set->std[c];
+        job.mean[c] = as_written(options->set->mean[c]);
+        job.std[c] = as_written(options->set->std[c]);
     }
     return job;
 }

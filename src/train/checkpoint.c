@@ -365,9 +365,11 @@ be_status checkpoint_match(const checkpoint *c, const checkpoint_state *wanted, 
     DIFFERS("seed", "%" PRIu64, wanted->seed, s->seed)
     DIFFERS("batch", "%" PRId64, wanted->batch, s->batch)
     DIFFERS("optimizer", "%s", optimizer_names[a->kind], optimizer_names[b->kind])
-    DIFFERS("learning rate", "%.9g", (double)a->learning_rate, (double)b->learning_rate)
-    DIFFERS("momentum", "%.9g", (double)a->momentum, (double)b->momentum)
-    DIFFERS("weight decay", "%.9g", (double)a->weight_decay, (double)b->weight_decay)
+    /* As they are computed with: a checkpoint of an older version has them in single precision. */
+    DIFFERS("learning rate", "%.9g", (double)(float)a->learning_rate,
+            (double)(float)b->learning_rate)
+    DIFFERS("momentum", "%.9g", (double)(float)a->momentum, (double)(float)b->momentum)
+    DIFFERS("weight decay", "%.9g", (double)(float)a->weight_decay, (double)(float)b->weight_decay)
 #undef DIFFERS
     if (!what) return BE_OK;
     FAIL(err, BE_USAGE,

@@ -25,7 +25,7 @@ const workload workload_cnn_cifar = {
     .parameters = 62006,
     .batch = 64,
     .epochs = 10,
-    .optimizer = {.kind = BE_SGD, .learning_rate = 0.01f, .momentum = 0.9f},
+    .optimizer = {.kind = BE_SGD, .learning_rate = 0.01, .momentum = 0.9},
     .own = {.width = 1, .size = 32},
     .gate = {.batch = 8, .steps = 3, .most = {.width = 4, .size = 64}},
     .build = cnn_cifar_build};

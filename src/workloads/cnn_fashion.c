@@ -24,7 +24,7 @@ const workload workload_cnn_fashion = {
     .parameters = 37250,
     .batch = 100,
     .epochs = 10,
-    .optimizer = {.kind = BE_ADAM, .learning_rate = 1e-3f},
+    .optimizer = {.kind = BE_ADAM, .learning_rate = 1e-3},
     .own = {.width = 1, .size = 28},
     .gate = {.batch = 8, .steps = 3, .most = {.width = 4, .size = 64}},
     .build = cnn_fashion_build};

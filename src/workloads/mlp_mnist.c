@@ -19,7 +19,7 @@ const workload workload_mlp_mnist = {
     .parameters = 109386,
     .batch = 64,
     .epochs = 5,
-    .optimizer = {.kind = BE_SGD, .learning_rate = 0.01f, .momentum = 0.9f},
+    .optimizer = {.kind = BE_SGD, .learning_rate = 0.01, .momentum = 0.9},
     .own = {.width = 1, .size = 28},
     .gate = {.batch = 8, .steps = 3, .most = {.width = 4, .size = 64}},
     .build = mlp_mnist_build};

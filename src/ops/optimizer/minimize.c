@@ -33,9 +33,10 @@ static be_status check_optimizer(const be_optimizer *o, be_error *err)
     if ((int)o->kind < 0 || (int)o->kind >= kinds)
         FAIL(err, BE_USAGE, "optimizer: expected a kind of 0 to %d, found %d", kinds - 1,
              (int)o->kind);
-    if (!(o->learning_rate > 0.0f) || isinf(o->learning_rate))
+    float rate = (float)o->learning_rate; /* as devices keep it: neither 0 nor infinite there */
+    if (!(rate > 0.0f) || isinf(rate))
         FAIL(err, BE_USAGE, "optimizer: learning rate: expected a finite number above 0, found %g",
-             (double)o->learning_rate);
+             o->learning_rate);
     TRY(check_range(o->weight_decay, 0.0, (double)INFINITY, "weight decay", err));
     TRY(check_range(o->momentum, 0.0, 1.0, "momentum", err));
     TRY(check_range(o->beta1, 0.0, 1.0, "beta1", err));
