@@ -53,14 +53,18 @@ static void planted_facts_are_found(void **state)
     char *root = support_make_folder();
     plant(root, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n");
     plant(root, "/etc/os-release", "NAME=\"X\"\nPRETTY_NAME=\"Some System 1\"\n");
-    plant(root, "/sys/fs/cgroup/cpu.max", "50000 100000\n");
-    plant(root, "/sys/fs/cgroup/memory.max", "1073741824\n");
+    plant(root, "/proc/self/cgroup", "0::/slice/scope\n");
+    plant(root, "/proc/self/mountinfo",
+          "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n");
+    plant(root, "/sys/fs/cgroup/slice/cpu.max", "50000 100000\n");
+    plant(root, "/sys/fs/cgroup/slice/scope/memory.max", "1073741824\n");
     plant(root, "/.dockerenv", "");
     plant(root, "/proc/cpuinfo", "processor : 0\nflags\t\t: fpu hypervisor avx\n");
     plant(root, "/sys/class/dmi/id/sys_vendor", "QEMU\n");
     environment_read(root, true, &e);
     assert_string_equal(e.governor, "powersave");
     assert_float_equal(e.quota, 0.5, 1e-12);
+    assert_int_equal(e.usual_threads, 1);
     assert_int_equal(e.memory_limit_bytes, 1073741824);
     assert_string_equal(e.container, "docker");
     assert_string_equal(e.virtual_machine, "QEMU");

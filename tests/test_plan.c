@@ -40,7 +40,7 @@ static void devices_say_what_they_are(void **state)
     be_device *device = cpu(0);
     assert_string_equal(be_device_id(device), "cpu");
     assert_true(strlen(be_device_name(device)) > 0);
-    assert_int_equal(be_device_threads(device), topology_get()->cores);
+    assert_int_equal(be_device_threads(device), topology_get()->usual_threads);
     be_device_close(device);
     device = cpu(5);
     assert_int_equal(be_device_threads(device), 5);

@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "cli/cli.h"
+#include "core/cgroup.h"
 #include "core/text_json.h"
 
 static bool has_word(const option_value *value, const char *word)
@@ -98,22 +99,22 @@ static be_status add_contender(bench_plan *plan, int engine_index, const char *d
     return BE_OK;
 }
 
-/* On the CPU the numbers of threads of --threads; without it all cores, and one for the native
- * engine beside it, which shows what sharing brings. */
+/* On the CPU the numbers of threads of --threads; without it as many as the program takes by
+ * itself, and for the native engine beside it all cores, where a quota leaves fewer, and one: they
+ * show what sharing brings. */
 static be_status add_device(bench_plan *plan, const cli_options *options, int engine_index,
                             const char *device, be_error *err)
 {
     const option_value *threads = &options->value[OPTION_THREADS];
-    int all = cli_default_threads(options);
-    if (strcmp(device, "cpu") != 0 || !threads->given) {
-        TRY(add_contender(plan, engine_index, device, all, err));
-        bool alone = strcmp(engine_names[engine_index], "native") == 0 && all > 1;
-        return alone && strcmp(device, "cpu") == 0
-                   ? add_contender(plan, engine_index, device, 1, err)
-                   : BE_OK;
-    }
-    for (int t = 0; t < threads->count; t++)
+    int counts[CGROUP_THREAD_COUNTS], usual = cli_default_threads(options);
+    if (strcmp(device, "cpu") != 0) return add_contender(plan, engine_index, device, usual, err);
+    for (int t = 0; t < threads->count && threads->given; t++)
         TRY(add_contender(plan, engine_index, device, (int)threads->integers[t], err));
+    if (threads->given) return BE_OK;
+    bool native = strcmp(engine_names[engine_index], "native") == 0;
+    int count = cgroup_thread_counts(usual, cli_all_threads(options), counts);
+    for (int t = 0; t < (native ? count : 1); t++)
+        TRY(add_contender(plan, engine_index, device, counts[t], err));
     return BE_OK;
 }
 

@@ -73,15 +73,24 @@ void cli_progress(const cli_options *options, const char *format, ...)
 int cli_default_threads(const cli_options *options)
 {
     const char *text = getenv("OMP_NUM_THREADS");
-    int most = team_most(), cores = topology_get()->cores < most ? topology_get()->cores : most;
-    if (!text || !*text) return cores;
+    int most = team_most(), usual = topology_get()->usual_threads;
+    if (usual > most) usual = most;
+    if (!text || !*text) return usual;
     char *end = NULL;
     long threads = strtol(text, &end, 10); /* a list is one number a level of nesting */
     if (end != text && (*end == 0 || *end == ',') && threads >= 1 && threads <= 1024)
         return threads < most ? (int)threads : most;
     cli_note(options, "OMP_NUM_THREADS: expected a number from 1 to 1024, found \"%s\"; using %d",
-             text, cores);
-    return cores;
+             text, usual);
+    return usual;
+}
+
+int cli_all_threads(const cli_options *options)
+{
+    const char *text = getenv("OMP_NUM_THREADS");
+    int most = team_most(), cores = topology_get()->cores;
+    if (text && *text) return cli_default_threads(options);
+    return cores < most ? cores : most;
 }
 
 uint64_t cli_seed(const cli_options *options)

@@ -31,8 +31,12 @@ void cli_progress(const cli_options *options, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void cli_progress_end(void);
 
-/* The threads that the command shall use: --threads, OMP_NUM_THREADS, the physical cores. */
+/* The threads of a command without --threads: OMP_NUM_THREADS, else the physical cores as far as
+ * the quota of a control group pays for them, and never more than OpenMP's limits allow. */
 int cli_default_threads(const cli_options *options);
+
+/* The same, whatever the quota. */
+int cli_all_threads(const cli_options *options);
 
 /* --seed where it is not given.  bench/RESULTS.md shows how far the accuracy moves with it. */
 #define CLI_SEED 42

@@ -102,7 +102,7 @@
       "engines to use; without it, native and every other that is installed")                    \
     X(THREADS, "threads", 't', "N,...", COUNTS, 1, 1024, "", ON_MEASURE | ON_MODEL,              \
       "threads of the CPU; bench takes a list. The default is OMP_NUM_THREADS, else the number " \
-      "of physical cores")                                                                       \
+      "of physical cores, or as many as a control group's quota pays for")                       \
     X(BATCH, "batch", 'b', "N,...", COUNTS, 1, 1e9, "", ON_MEASURE | ON_MODEL | ON(workloads),   \
       "pictures a step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")     \
     X(PRECISION, "precision", 'p', "P", CHOICE, 0, 0, "fp32 tf32 bf16", ON_MEASURE | ON_MODEL,   \

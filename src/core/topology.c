@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/cgroup.h"
 #include "core/memory.h"
 
 static topology found;
@@ -95,6 +96,8 @@ static void read_topology(void)
     if (!found.cpu_name[0]) name_from_kernel();
     if (!found.cpu_name[0]) strcpy(found.cpu_name, "unknown processor");
     if (found.cores < 1) found.cores = 1;
+    found.quota = cgroup_read("").processors;
+    found.usual_threads = cgroup_threads(found.cores, found.quota);
 }
 
 const topology *topology_get(void)

@@ -7,8 +7,10 @@
 #include <stdint.h>
 
 typedef struct topology {
-    int cores;   /* physical cores that this process may use, at least 1 */
-    int threads; /* hardware threads that it may use */
+    int cores;         /* physical cores that this process may use, at least 1 */
+    int threads;       /* hardware threads that it may use */
+    double quota;      /* processors that its control groups pay for; NAN: no limit */
+    int usual_threads; /* that compute side by side: the cores, as far as the quota pays for them */
     /* All caches of the last level, and of the level before it, on this machine; 0: not known. */
     int64_t last_cache_bytes, inner_cache_bytes;
     char cpu_name[96];

@@ -16,6 +16,7 @@
 #endif
 
 #include "build_info.h"
+#include "core/cgroup.h"
 #include "core/topology.h"
 #include "machine/load.h"
 
@@ -137,16 +138,12 @@ static void environment_system(const char *root, environment *out)
     if (!out->system[0]) environment_copy(out->system, out->kernel);
 }
 
-/* What control group version 2 allows: "max", or a number. */
 static void environment_limits(const char *root, environment *out)
 {
-    char line[ENVIRONMENT_TEXT];
-    double quota, period;
-    environment_line(root, "/sys/fs/cgroup/cpu.max", line);
-    if (sscanf(line, "%lf %lf", &quota, &period) == 2 && period > 0) out->quota = quota / period;
-    environment_line(root, "/sys/fs/cgroup/memory.max", line);
-    long long bytes = strtoll(line, NULL, 10);
-    if (bytes > 0) out->memory_limit_bytes = bytes;
+    cgroup_limits limits = cgroup_read(root);
+    out->quota = limits.processors;
+    out->memory_limit_bytes = limits.memory_bytes;
+    out->usual_threads = cgroup_threads(out->cores, out->quota);
 }
 
 static bool environment_exists(const char *root, const char *path)

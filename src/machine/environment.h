@@ -22,7 +22,8 @@ typedef struct environment {
     int cores, threads;                 /* physical, logical; that this process may use */
     int machine_cores, machine_threads; /* that the machine has */
     int numa_nodes;
-    double quota;                           /* processors that a control group allows */
+    double quota;                           /* processors that the control groups allow */
+    int usual_threads;                      /* without --threads: cores and quota together */
     int64_t cache_bytes[4];                 /* [1] L1 data, [2] L2 of one core, [3] L3 of one */
     int64_t memory_bytes;                   /* of the machine */
     int64_t memory_limit_bytes;             /* of the control group */

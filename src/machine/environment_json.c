@@ -79,15 +79,15 @@ static json_t *environment_variables(void)
 static json_t *environment_cpu(const environment *e)
 {
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
         environment_text(e->cpu_model), "vendor", environment_text(e->cpu_vendor), "isa",
         environment_text(e->isa), "cores", environment_count(e->cores), "threads",
         environment_count(e->threads), "machine_cores", environment_count(e->machine_cores),
         "machine_threads", environment_count(e->machine_threads), "numa_nodes",
-        environment_count(e->numa_nodes), "quota", environment_number(e->quota), "governor",
-        environment_text(e->governor), "l1d_bytes", environment_count(e->cache_bytes[1]),
-        "l2_bytes", environment_count(e->cache_bytes[2]), "l3_bytes",
-        environment_count(e->cache_bytes[3]));
+        environment_count(e->numa_nodes), "quota", environment_number(e->quota), "usual_threads",
+        environment_count(e->usual_threads), "governor", environment_text(e->governor), "l1d_bytes",
+        environment_count(e->cache_bytes[1]), "l2_bytes", environment_count(e->cache_bytes[2]),
+        "l3_bytes", environment_count(e->cache_bytes[3]));
 }
 
 static json_t *environment_build(const environment *e)

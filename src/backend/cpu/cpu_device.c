@@ -50,8 +50,8 @@ static be_status check_threads(const cpu_device *device, be_error *err)
 
 static int default_threads(void)
 {
-    int cores = topology_get()->cores, most = team_most();
-    return cores < most ? cores : most;
+    int usual = topology_get()->usual_threads, most = team_most();
+    return usual < most ? usual : most;
 }
 
 be_status cpu_open(const be_device_options *options, be_device **out, be_error *err)
