@@ -1,4 +1,4 @@
-"""Tests of the program where OpenMP gives fewer threads than there are cores."""
+"""Tests of the program where OpenMP gives fewer threads, and of settings that are printed."""
 import json
 import unittest
 
@@ -45,6 +45,15 @@ class FewThreadsTest(FolderTest):
                                   says=["expected 2 threads, but OpenMP's limit is 1",
                                         "OMP_THREAD_LIMIT", "ask for 1 thread"])
                 self.assertEqual(result.stdout, "")
+
+
+class SettingsTest(FolderTest):
+    def test_a_learning_rate_is_printed_as_it_was_written(self):
+        for text, arguments in (("0.03", [*TRAIN, "--lr", "0.03"]), ("0.01", TRAIN),
+                                ("0.01", ["workloads"])):
+            with self.subTest(arguments=arguments):
+                self.assertRegex(self.good(*arguments, "-f", "json"),
+                                 rf'"learning_rate": {text}[,\s]')
 
 
 if __name__ == "__main__":
