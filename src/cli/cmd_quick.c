@@ -6,6 +6,8 @@
 #include "report/bench.h"
 #include "report/quick.h"
 
+#define PAGE_S 40 /* in all, however many contenders there are */
+
 /* What is not usable here, of the engines that are: devices with their reasons. */
 static void add_unusable(const bench_plan *plan, json_t *missing)
 {
@@ -58,6 +60,7 @@ be_status cmd_quick(const cli_options *options, be_error *err)
     static measurement m; /* large: it holds the engines' paths */
     json_t *records = json_array(), *answers = json_array();
     be_status status = measurement_open(&m, options, err);
+    m.conducting.budget.whole_s = PAGE_S;
     if (status == BE_OK) status = measure(&m, answers, records, err);
     cli_progress_end();
     if (json_array_size(records)) {

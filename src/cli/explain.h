@@ -9,6 +9,7 @@ typedef struct explain_question {
     const measurement *m;
     const conductor_contender *contender;
     const json_t *phases; /* its answer to `phases`, as the conductor has it; null: none */
+    double limit_s;       /* for a runner that calibrates; INFINITY: none */
 } explain_question;
 
 /* Add "explain" (report/explain.h) to the record of a contender that has a speed.  What fails is

@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/explain.h"
+#include "core/clock.h"
 #include "core/text_json.h"
 #include "core/topology.h"
 #include "report/explain.h"
@@ -12,6 +13,7 @@
 #include "run/machine.h"
 
 #define CALIBRATE_S 2.5
+#define CALIBRATE_SHARE 0.4 /* of a limit: the runner has to start, and to prepare, too */
 #define COMPILE_TIMES 8     /* as long, where each network has to be compiled first */
 #define REFUTED 1.1         /* times a limit; what is beyond it was not the limit */
 #define CALIBRATE_TIMES 2.5 /* or as long as so many contenders may take */
@@ -157,9 +159,11 @@ static be_status describe(parts *p, const json_t *record, json_t *out, be_error 
 }
 
 /* Limits that cannot be had leave their columns empty and their reason in "notes". */
-static be_status measure_limits(const measurement *m, const conductor_contender *contender,
-                                parts *p, machine_source *source, json_t *notes, be_error *err)
+static be_status measure_limits(const explain_question *q, parts *p, machine_source *source,
+                                json_t *notes, be_error *err)
 {
+    const measurement *m = q->m;
+    const conductor_contender *contender = q->contender;
     int native = 0;
     be_error reason = {0};
     while (native < ENGINE_COUNT && strcmp(engine_names[native], "native") != 0) native++;
@@ -170,7 +174,10 @@ static be_status measure_limits(const measurement *m, const conductor_contender 
                                                  "limits, is left out"));
         return BE_OK;
     }
-    machine_options options = {.interrupted = &cli_signal, .source = source};
+    /* Two answers are waited for, in half of the time. */
+    machine_options options = {.limit_s = isinf(q->limit_s) ? 0 : fmax(q->limit_s, 0.1) / 4,
+                               .interrupted = &cli_signal,
+                               .source = source};
     be_status status = machine_limits(&m->plan.engines[native], contender->job.device,
                                       contender->job.threads, &options, &p->limits, &reason);
     if (status == BE_INTERRUPTED || status == BE_NO_MEMORY) *err = reason;
@@ -193,21 +200,26 @@ static void calibration_path(const explain_question *q, const char *limits_path,
 }
 
 /* For how long; a GPU's driver compiles for most of it, and a --max-time that is short is meant. */
-static double calibrate_s(const explain_question *q)
+static double calibrate_s(const explain_question *q, double left_s)
 {
     bool compiles = strcmp(q->contender->job.device, "cpu") != 0;
     double most_s = CALIBRATE_TIMES * q->m->conducting.stop.max_time_s;
-    return fmin(CALIBRATE_S, most_s) * (compiles ? COMPILE_TIMES : 1);
+    double wished_s = fmin(CALIBRATE_S, most_s) * (compiles ? COMPILE_TIMES : 1);
+    return fmin(wished_s, CALIBRATE_SHARE * left_s);
 }
 
 static be_status take(const explain_question *q, parts *p, json_t *notes, be_error *err)
 {
     char kept[FILE_PATH_BYTES];
     machine_source source = {0};
-    TRY(measure_limits(q->m, q->contender, p, &source, notes, err));
+    int64_t began_ns = clock_now_ns();
+    TRY(measure_limits(q, p, &source, notes, err));
     calibration_path(q, source.path, kept);
+    double left_s = q->limit_s - (double)(clock_now_ns() - began_ns) * 1e-9;
+    if (left_s <= 0) FAIL(err, BE_UNAVAILABLE, "no time was left to take its step apart");
     anatomy_options options = {.phases = q->phases,
-                               .calibrate_s = calibrate_s(q),
+                               .calibrate_s = calibrate_s(q, left_s),
+                               .limit_s = isinf(left_s) ? 0 : left_s,
                                .kept = kept,
                                .calibrate = strcmp(q->contender->engine, "native") == 0,
                                .interrupted = &cli_signal};

@@ -10,6 +10,7 @@
 #include "report/explain.h"
 
 #define TRY_MAX_S 0.5
+#define TRY_LEAST_S 4 /* of a budget: with less, nothing would be ready in time */
 
 /* ---------------------------------------------------------------- the cause */
 
@@ -123,6 +124,7 @@ be_status explain_cause(measurement *m, int64_t batch, json_t *records, be_error
     json_t *out = cause_json(&t, sides);
     json_object_set_new(json_array_get(records, (size_t)t.pair[0]), "cause", out);
     if (found.action == CAUSE_TRY_NOTHING || !*report_string(out, "kind")) return BE_OK;
+    if (measurement_left_s(m) < TRY_LEAST_S) return BE_OK;
     json_t *tried = json_array();
     be_status status = run_trial(m, &t, tried, err);
     if (json_array_size(tried)) json_object_set_new(out, "tried", outcome(&t, tried));

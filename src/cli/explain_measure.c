@@ -31,6 +31,11 @@ static bool is_outdone(const cli_options *options, const json_t *records, size_t
     return false;
 }
 
+static bool is_apart(const cli_options *options, const json_t *records, size_t i)
+{
+    return has_speed(json_array_get(records, i)) && !is_outdone(options, records, i);
+}
+
 be_status explain_measure(measurement *m, const workload *w, json_t *answers, json_t *records,
                           be_error *err)
 {
@@ -50,11 +55,15 @@ be_status explain_measure(measurement *m, const workload *w, json_t *answers, js
     m->conducting.answers = NULL;
     m->conducting.phases_s = 0; /* of what is tried later nothing is taken apart */
     measurement_contenders(m, &point, contenders);
+    int parts = 0;
+    for (size_t i = 0; i < json_array_size(records); i++) parts += is_apart(options, records, i);
+    double end_s = measurement_left_s(m) - measurement_grant_s(m, BUDGET_APART, 1);
     for (size_t i = 0; i < json_array_size(records); i++) {
-        json_t *record = json_array_get(records, i);
-        if (has_speed(record) && !is_outdone(options, records, i))
-            TRY(explain_take_apart(
-                &(explain_question){m, &contenders[i], json_array_get(answers, i)}, record, err));
+        if (!is_apart(options, records, i)) continue;
+        double limit_s = isnan(end_s) ? (double)INFINITY : (measurement_left_s(m) - end_s) / parts;
+        const explain_question question = {m, &contenders[i], json_array_get(answers, i), limit_s};
+        TRY(explain_take_apart(&question, json_array_get(records, i), err));
+        parts--;
     }
     return explain_cause(m, batch, records, err);
 }

@@ -65,6 +65,7 @@ be_status measurement_open(measurement *m, const cli_options *options, be_error 
     environment machine;
     *m = (measurement){
         .cli = options, .conducting = conducting(options), .variant = cli_variant(options)};
+    m->began_ns = clock_now_ns();
     TRY(bench_plan_make(&m->plan, options, err));
     environment_read(NULL, has_gpu(&m->plan), &machine);
     return environment_to_json(&machine, &m->environment, err);
@@ -224,11 +225,28 @@ static be_status add_records(const measurement_watch *watch, const conductor_con
     return BE_OK;
 }
 
+/* ---------------------------------------------------------------- the time that is left */
+
+static double passed(const measurement *m)
+{
+    return (double)(clock_now_ns() - m->began_ns) * 1e-9;
+}
+
+double measurement_grant_s(const measurement *m, budget_stage stage, int parts)
+{
+    return budget_grant_s(&m->conducting.budget, stage, parts, passed(m));
+}
+
+double measurement_left_s(const measurement *m)
+{
+    return budget_left_s(&m->conducting.budget, passed(m));
+}
+
 /* ---------------------------------------------------------------- limits */
 
 /* The limits of a contender's device; all unknown where the native engine cannot measure them. */
-static be_status find_limits(measurement *m, const protocol_job *job, bool refresh, limits **out,
-                             be_error *err)
+static be_status find_limits(measurement *m, const protocol_job *job, bool refresh, double until_s,
+                             limits **out, be_error *err)
 {
     be_error reason = {0};
     measurement_limits *place = m->limits;
@@ -239,10 +257,13 @@ static be_status find_limits(measurement *m, const protocol_job *job, bool refre
     bool is_new = place == m->limits + m->limit_count;
     if (!is_new && !refresh) return BE_OK;
     m->limit_count += is_new;
-    double before = is_new ? (double)NAN : place->found.flops_fp32;
+    double before = is_new ? (double)NAN : place->found.flops_fp32, left_s = until_s - passed(m);
     *place = (measurement_limits){job->device, job->threads, limits_unknown()};
     engine_options asking = {.interrupted = &cli_signal};
-    machine_options options = {.refresh = refresh, .interrupted = &cli_signal};
+    /* Two answers are waited for. */
+    machine_options options = {
+        .refresh = refresh, .limit_s = isinf(left_s) ? 0 : left_s / 2, .interrupted = &cli_signal};
+    if (left_s <= 0) return BE_OK;
     cli_progress(m->cli, "%s: what it can do at most ...", job->device);
     if (!m->native.name) TRY(engine_find(&m->native, "native", &asking, err));
     be_status status =
@@ -257,10 +278,11 @@ static be_status find_limits(measurement *m, const protocol_job *job, bool refre
 static be_status set_limits(measurement *m, conductor_contender *contenders, int count,
                             bool refresh, be_error *err)
 {
+    double until_s = passed(m) + measurement_grant_s(m, BUDGET_LIMITS, 1);
     for (int i = 0; i < count; i++) {
         limits *found = NULL;
         if (contenders[i].computes_nothing) continue;
-        TRY(find_limits(m, &contenders[i].job, refresh, &found, err));
+        TRY(find_limits(m, &contenders[i].job, refresh, until_s, &found, err));
         contenders[i].limit_flops_per_s = found->flops_fp32;
         /* What stays in a cache moves faster than memory does. */
         contenders[i].limit_bytes_per_s = fmax(found->memory_bytes_per_s, found->cache_bytes_per_s);
@@ -314,6 +336,7 @@ static be_status conduct(measurement *m, const measurement_watch *watch,
     options.loss_band = m->dropout || m->plan.infer ? 0 : 1e-3;
     options.progress = show_progress;
     options.context = (void *)watch;
+    options.budget_from_ns = m->began_ns;
     TRY(set_limits(m, contenders, count, false, err));
     be_status status = conductor_run(contenders, count, &options, out, err);
     if (status != BE_OK || !is_over_limit(*out)) return status;
@@ -363,6 +386,9 @@ be_status measurement_check(const json_t *records, be_error *err)
     json_array_foreach(records, i, record)
     {
         const char *status = report_string(record, "status");
+        /* A page that ends in time has told who found no place in it. */
+        if (strcmp(report_string(record, "stop_reason"), stop_reason_text(STOP_LEFT_OUT)) == 0)
+            continue;
         for (int s = 1; s < (int)(sizeof names / sizeof names[0]); s++)
             if (strcmp(names[s], status) == 0)
                 FAIL(err, (be_status)s, "%s on %s: %s", report_string(record, "asked.engine"),

@@ -36,6 +36,7 @@ typedef struct measurement {
     measurement_limits limits[BENCH_CONTENDERS_MAX];
     int limit_count;
     conductor_options conducting; /* by the options; a command may change it before a run */
+    int64_t began_ns;             /* what its budget counts from */
     pool pool; /* for conducting.pool of a command that measures the same contenders many times */
     workload_variant variant; /* likewise, before measurement_begin */
     /* Of the workload at hand, set by measurement_begin. */
@@ -79,7 +80,12 @@ void measurement_contenders(const measurement *m, const measurement_point *point
 BE_CHECKED be_status measurement_run(measurement *m, const measurement_point *point,
                                      json_t *records, be_error *err);
 
-/* The status of the worst record. */
+/* Of the budget in m->conducting: what a stage may take that begins now, for one of so many parts
+ * that are to come, and all that is left.  INFINITY without a budget. */
+double measurement_grant_s(const measurement *m, budget_stage stage, int parts);
+double measurement_left_s(const measurement *m);
+
+/* The status of the worst record; one that was left out for want of time has none. */
 BE_CHECKED be_status measurement_check(const json_t *records, be_error *err);
 
 #endif

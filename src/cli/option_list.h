@@ -8,7 +8,7 @@
 /* id, name, arguments, what the arguments are, least and most of them, summary, description.
  * The first line is what runs without a command. */
 #define COMMAND_LIST(X)                                                                            \
-    X(quick, "", "", NOTHING, 0, 0, "the quick verdict for this machine, in under a minute",       \
+    X(quick, "", "", NOTHING, 0, 0, "the quick verdict for this machine, in 40 seconds at most",   \
       "Lists the devices, trains cnn-fashion on each of them for a few seconds, and prints one "   \
       "table, the reason in a sentence, and one of advice.")                                       \
     X(devices, "devices", "", NOTHING, 0, 0,                                                       \

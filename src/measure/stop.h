@@ -15,6 +15,7 @@
     X(MAX_SAMPLES, "maximum samples") \
     X(FAILED, "failed")               \
     X(REFUSED, "refused")             \
+    X(LEFT_OUT, "no time left")       \
     X(INTERRUPTED, "interrupted")
 
 typedef enum stop_reason {

@@ -1,6 +1,7 @@
 /* See anatomy.h. */
 #include "run/anatomy.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,13 +100,22 @@ static be_status read_phases(const json_t *json, protocol_answer *out, be_error 
     return status;
 }
 
-static be_status ask_sizes(runner *r, const anatomy_options *options, anatomy *out, be_error *err)
+/* What is left of a limit that began at this reading of the clock. */
+static double left_s(const anatomy_options *options, int64_t began_ns)
+{
+    if (!(options->limit_s > 0)) return LIMIT_S;
+    double passed_s = (double)(clock_now_ns() - began_ns) * 1e-9;
+    return fmin(LIMIT_S, fmax(0, options->limit_s - passed_s));
+}
+
+static be_status ask_sizes(runner *r, const anatomy_options *options, double limit_s, anatomy *out,
+                           be_error *err)
 {
     json_t *kept = load_points(options->kept, options->calibrate_s);
     protocol_call call = {.request = PROTOCOL_CALIBRATE,
                           .seconds = kept ? 0 : options->calibrate_s};
     protocol_answer answer = {0};
-    be_status status = runner_call(r, &call, LIMIT_S, &answer, NULL, err);
+    be_status status = runner_call(r, &call, limit_s, &answer, NULL, err);
     if (status == BE_OK && !kept) keep_points(options->kept, options->calibrate_s, answer.points);
     if (status == BE_OK && json_array_size(answer.ops) == json_array_size(out->answer.ops))
         status = take_list(answer.ops, &out->ops, &out->op_count, err);
@@ -121,15 +131,16 @@ static be_status calibrate(const conductor_contender *contender, const anatomy_o
                            anatomy *out, be_error *err)
 {
     runner r;
+    int64_t began_ns = clock_now_ns();
     runner_options start = {.name = contender->engine,
                             .argv = contender->argv,
                             .env = contender->env,
                             .device = contender->job.device,
-                            .start_limit_s = LIMIT_S,
+                            .start_limit_s = left_s(options, began_ns),
                             .interrupted = options->interrupted};
     TRY(runner_start(&r, &start, err));
-    be_status status = runner_prepare(&r, &contender->job, LIMIT_S, err);
-    if (status == BE_OK) status = ask_sizes(&r, options, out, err);
+    be_status status = runner_prepare(&r, &contender->job, left_s(options, began_ns), err);
+    if (status == BE_OK) status = ask_sizes(&r, options, left_s(options, began_ns), out, err);
     runner_clear(&r);
     return status;
 }

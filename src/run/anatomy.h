@@ -15,6 +15,7 @@
 typedef struct anatomy_options {
     const json_t *phases; /* the contender's answer to `phases`, from its measurement */
     double calibrate_s;
+    double limit_s;   /* for the runner that calibrates, from its start; 0: as long as it takes */
     const char *kept; /* file of calibration points; "" or NULL: they are not kept */
     bool calibrate;   /* only the native engine can; no other runner is started */
     const volatile sig_atomic_t *interrupted;

@@ -152,15 +152,52 @@ static be_status conductor_take(lane *l, be_status status, be_error *err)
     return status == BE_INTERRUPTED ? status : BE_OK;
 }
 
+/* The reading of the clock at which a stage that begins now has to be over. */
+static int64_t conductor_until(const conductor *c, budget_stage stage)
+{
+    const conductor_options *o = c->options;
+    int64_t now_ns = clock_now_ns();
+    double passed_s = (double)(now_ns - o->budget_from_ns) * 1e-9;
+    double grant_s = budget_grant_s(&o->budget, stage, 1, passed_s);
+    return isinf(grant_s) ? INT64_MAX : now_ns + (int64_t)(grant_s * 1e9);
+}
+
+static void conductor_give(conductor *c, int64_t until_ns)
+{
+    for (int i = 0; i < c->count; i++) c->lanes[i].until_ns = until_ns;
+}
+
+static void conductor_leave_out(const conductor *c, lane *l)
+{
+    be_error err;
+    l->left_out = true;
+    status_fail(&err, __FILE__, __LINE__, BE_UNAVAILABLE,
+                "%s on %s: no time was left for it of the %g s that all of them have together; "
+                "'breakeven bench' measures it",
+                l->contender->engine, l->contender->job.device, c->options->budget.whole_s);
+    lane_fail(l, &err);
+}
+
+/* Who is not ready in time is left out, whatever it was waiting for. */
+static be_status conductor_in_time(const conductor *c, lane *l,
+                                   be_status (*work)(lane *, be_error *), be_error *err)
+{
+    be_status status = clock_now_ns() < l->until_ns ? work(l, err) : BE_UNAVAILABLE;
+    if (status == BE_OK || status == BE_INTERRUPTED || l->refused || clock_now_ns() < l->until_ns)
+        return conductor_take(l, status, err);
+    conductor_leave_out(c, l);
+    return BE_OK;
+}
+
 static be_status conductor_open(conductor *c, be_error *err)
 {
+    conductor_give(c, conductor_until(c, BUDGET_OPEN));
     for (int i = 0; i < c->count; i++) {
         if (c->lanes[i].contender->computes_nothing)
             lane_warn(&c->lanes[i], WARNING_NOTHING, NAN,
                       "this device plans, counts launches and bytes, and computes nothing: its "
                       "results were not checked, and its times are no speed");
-        be_status status = lane_open(&c->lanes[i], err);
-        TRY(conductor_take(&c->lanes[i], status, err));
+        TRY(conductor_in_time(c, &c->lanes[i], lane_open, err));
     }
     return BE_OK;
 }
@@ -294,22 +331,39 @@ static int conductor_active(const conductor *c)
     return active;
 }
 
+/* Who is still in the rotation has what it has. */
+static void conductor_time_is_up(conductor *c)
+{
+    for (int i = 0; i < c->count; i++) {
+        lane *l = &c->lanes[i];
+        if (!l->active) continue;
+        if (l->result->count == 0)
+            conductor_leave_out(c, l);
+        else if (l->result->stop == STOP_NONE)
+            l->result->stop = STOP_TIME_LIMIT;
+    }
+}
+
 /* Rounds in turning order until all have ended.  The rule is applied after every second round, when
  * each order has been used as often as the other. */
 static be_status conductor_rounds(conductor *c, be_error *err)
 {
     bool ended = false;
-    while (!ended && conductor_active(c) > 0) {
+    int64_t until_ns = conductor_until(c, BUDGET_ROUNDS);
+    /* The blocks that have begun may end. */
+    conductor_give(c, conductor_until(c, BUDGET_OPEN));
+    while (!ended && conductor_active(c) > 0 && clock_now_ns() < until_ns) {
         int round = c->report->rounds++;
         for (int k = 0; k < c->count; k++) {
             lane *l = &c->lanes[round % 2 ? c->count - 1 - k : k];
-            if (!l->active) continue;
+            if (!l->active || clock_now_ns() >= until_ns) continue;
             lane_progress(l, CONDUCTOR_MEASURE);
             be_status status = lane_block(l, err);
             TRY(conductor_take(l, status, err));
         }
         if (round % 2 == 1 || conductor_active(c) == 1) TRY(conductor_decide(c, &ended, err));
     }
+    if (!ended) conductor_time_is_up(c);
     return BE_OK;
 }
 
@@ -394,12 +448,12 @@ static void conductor_note_load(conductor *c, const load_sample *from, int64_t f
 /* A contender that cannot prove where it worked loses its speed. */
 static be_status conductor_prove(conductor *c, be_error *err)
 {
+    conductor_give(c, conductor_until(c, BUDGET_PROVE));
     TRY(conductor_summarize(c, err));
     for (int i = 0; i < c->count; i++) {
         lane *l = &c->lanes[i];
         if (!conductor_has_speed(l->result)) continue;
-        be_status status = lane_prove(l, err);
-        TRY(conductor_take(l, status, err));
+        TRY(conductor_in_time(c, l, lane_prove, err));
     }
     return BE_OK;
 }
@@ -459,6 +513,7 @@ be_status conductor_run(const conductor_contender *contenders, int count,
             .index = i,
             .lanes = count,
             .began_ns = began_ns,
+            .until_ns = INT64_MAX,
             .processors = load_take(NULL).processors,
             .peak_rss_bytes = -1,
             .heat = {.best_s = INFINITY},

@@ -21,6 +21,7 @@
 
 #include "core/memory.h"
 #include "core/status.h"
+#include "measure/budget.h"
 #include "measure/heat.h"
 #include "measure/stats.h"
 #include "measure/stop.h"
@@ -94,6 +95,8 @@ typedef struct conductor_options {
     double reference_loss; /* what they are compared with; NAN: the first contender's */
     pool *pool; /* takes part with runners that are there already, and keeps those that are sound;
                  * or NULL.  Of a runner that was there start and first step are not known. */
+    budget budget;            /* for all that is done from … */
+    int64_t budget_from_ns;   /* … this reading of the clock: who gets no time is left out */
     const char *sensors_root; /* see sensors_read, load_take */
     void (*progress)(void *context, const conductor_progress *progress); /* may be NULL */
     void *context;

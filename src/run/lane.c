@@ -69,6 +69,7 @@ void lane_fail(lane *l, const be_error *err)
     l->result->status = err->status;
     l->result->error = *err;
     l->result->stop = err->status == BE_INTERRUPTED ? STOP_INTERRUPTED
+                      : l->left_out                 ? STOP_LEFT_OUT
                       : l->refused                  ? STOP_REFUSED
                                                     : STOP_FAILED;
     if (err->status != BE_INTERRUPTED) lane_progress(l, CONDUCTOR_FAILED);
@@ -119,9 +120,14 @@ be_status lane_run(lane *l, int64_t steps, double limit_s, int64_t *wall_ns, be_
     return lane_check_claim(l, *wall_ns, outside_ns, err);
 }
 
+double lane_within_s(const lane *l, double limit_s)
+{
+    return fmin(limit_s, fmax(0, (double)(l->until_ns - clock_now_ns()) * 1e-9));
+}
+
 double lane_limit_s(const lane *l, double expected_s)
 {
-    return l->options->run_limit_s + 20 * expected_s;
+    return lane_within_s(l, l->options->run_limit_s + 20 * expected_s);
 }
 
 /* Whether the runner had left work behind when it answered: the first sync then waits for it, and a
@@ -165,7 +171,7 @@ static be_status lane_start_runner(lane *l, be_error *err)
         .env = c->env,
         .device = c->job.device,
         .cores = !strcmp(c->job.device, "cpu") ? c->job.threads : 0,
-        .start_limit_s = l->options->start_limit_s,
+        .start_limit_s = lane_within_s(l, l->options->start_limit_s),
         .interrupted = l->options->interrupted,
     };
     int64_t start_ns = clock_now_ns();
@@ -209,7 +215,8 @@ static be_status lane_prepare(lane *l, be_error *err)
 {
     const protocol_job *job = &l->contender->job;
     conductor_result *result = l->result;
-    TRY(runner_prepare(&l->runner, job, l->options->prepare_limit_s, err));
+    double limit_s = lane_within_s(l, l->options->prepare_limit_s);
+    TRY(runner_prepare(&l->runner, job, limit_s, err));
     const protocol_answer *prepared = &l->runner.prepared;
     TRY(lane_keep(l, &result->device_name, prepared->device_name, err));
     TRY(lane_keep(l, &result->implementation, prepared->implementation, err));
@@ -370,7 +377,7 @@ be_status lane_open(lane *l, be_error *err)
     lane_progress(l, CONDUCTOR_PREPARE);
     TRY(lane_prepare_afresh(l, err));
     lane_progress(l, CONDUCTOR_FIRST_STEP);
-    TRY(lane_run(l, 1, l->options->first_limit_s, &wall_ns, err));
+    TRY(lane_run(l, 1, lane_within_s(l, l->options->first_limit_s), &wall_ns, err));
     if (!l->is_reused) l->result->first_step_s = (double)wall_ns * 1e-9;
     l->result->first_loss = l->result->last_loss;
     lane_progress(l, CONDUCTOR_PARITY);

@@ -15,6 +15,7 @@ typedef struct lane {
     arena *memory;
     int index, lanes;
     int64_t began_ns; /* of the whole measurement, for progress */
+    int64_t until_ns; /* no answer is waited for beyond this */
     int processors;   /* threads that the machine runs at a time */
     runner runner;
     bool is_reused; /* its runner comes from the pool */
@@ -22,6 +23,7 @@ typedef struct lane {
 
     bool leaving;        /* has reached a limit of the stop rule */
     bool active;         /* takes part in the next round */
+    bool left_out;       /* the failure is that there was no time for it */
     bool refused;        /* the failure is a refusal: it measured wrongly */
     double step_s;       /* latest estimate of one step */
     double measured_s;   /* sum of the measured blocks */
@@ -77,6 +79,9 @@ void lane_energy_after(lane *l, int64_t steps);
  * loss is a number. */
 BE_CHECKED be_status lane_run(lane *l, int64_t steps, double limit_s, int64_t *wall_ns,
                               be_error *err);
+
+/* A time limit, or what is left until until_ns. */
+double lane_within_s(const lane *l, double limit_s);
 
 /* The time limit of a run that should take expected_s. */
 double lane_limit_s(const lane *l, double expected_s);

@@ -34,7 +34,7 @@ be_status lane_gate(lane *l, be_error *err)
                   "what it computes was not compared with the reference");
         return BE_OK;
     }
-    double limit_s = l->options->prepare_limit_s;
+    double limit_s = lane_within_s(l, l->options->prepare_limit_s);
     be_status status = gate_check(c->gate, &l->runner, &c->job, limit_s, &l->result->parity, err);
     l->refused |= status == BE_NUMERIC;
     TRY(status);

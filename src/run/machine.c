@@ -148,6 +148,11 @@ typedef struct machine_job {
     bool is_cpu;
 } machine_job;
 
+static double machine_limit_s(const machine_options *options, double usual_s)
+{
+    return options->limit_s > 0 ? fmin(options->limit_s, usual_s) : usual_s;
+}
+
 static be_status machine_measure(machine_job *j, protocol_answer *answer, limits *out,
                                  be_error *err)
 {
@@ -155,7 +160,8 @@ static be_status machine_measure(machine_job *j, protocol_answer *answer, limits
                           .device = j->device,
                           .threads = j->threads,
                           .seconds = j->options->seconds};
-    TRY(runner_call(&j->r, &call, MEASURE_LIMIT_S + j->options->seconds, answer, NULL, err));
+    double limit_s = machine_limit_s(j->options, MEASURE_LIMIT_S + j->options->seconds);
+    TRY(runner_call(&j->r, &call, limit_s, answer, NULL, err));
     TRY(limits_of_json(answer->limits, out, err));
     if (strcmp(out->device, j->device) != 0)
         FAIL(err, BE_BAD_DATA, "limits of a device: expected those of %s, found those of %s",
@@ -240,7 +246,7 @@ be_status machine_limits(const engine *native, const char *device, int threads,
                             .argv = native->argv,
                             .env = native->env,
                             .device = device,
-                            .start_limit_s = START_LIMIT_S,
+                            .start_limit_s = machine_limit_s(options, START_LIMIT_S),
                             .interrupted = options->interrupted};
     *out = limits_unknown();
     *j.source = (machine_source){0};

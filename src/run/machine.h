@@ -28,6 +28,7 @@ typedef struct machine_source {
 typedef struct machine_options {
     bool refresh;     /* measure again whatever the file says */
     double seconds;   /* of measuring; 0: as limits_measure likes */
+    double limit_s;   /* for each answer of the runner; 0: as long as drivers may take */
     double busy_most; /* share for other programs up to which they are kept; 0: LOAD_BUSY */
     const volatile sig_atomic_t *interrupted;
     machine_source *source; /* may be NULL */
