@@ -47,10 +47,10 @@
       "it is said. The first time on a machine its devices are measured too; that is kept.")       \
     X(train, "train", "WORKLOAD", WORKLOADS, 1, 1,                                                 \
       "train a model: validation, checkpoints, export",                                            \
-      "Trains with a validation after every epoch. An interrupt (Ctrl-C) saves a checkpoint "      \
-      "first. A loss that is no number stops the training with the step and the first operation "  \
-      "that went wrong. One training at a time may save to a folder; a second one of the same "    \
-      "network fails at once (exit code 1).")                                                      \
+      "Trains with a validation after every epoch. An interrupt (Ctrl-C), SIGTERM, SIGHUP and a "  \
+      "closed pipe save a checkpoint first. A loss that is no number stops the training with the " \
+      "step and the first operation that went wrong. One training at a time may save to a "        \
+      "folder; a second one of the same network fails at once (exit code 1).")                     \
     X(eval, "eval", "WORKLOAD", WORKLOADS, 1, 1, "accuracy and loss of trained weights",           \
       "Takes weights that train --export wrote (or a checkpoint) over the test pictures.")         \
     X(parity, "parity", "WORKLOAD", WORKLOADS, 1, 1,                                               \
