@@ -67,6 +67,45 @@ class UsageTest(FolderTest):
         (["devices", "--time", "1"], "--time: expected --measure beside it"),
         (["completion", "tcsh"], 'expected bash, zsh or fish, found "tcsh"'),
         (["help", "trian"], 'unknown command "trian"; did you mean train?'),
+        (["help", "--man", "train"], 'the man page is of all commands; leave "train" out'),
+        (["cnn-fashion"], 'which is a workload; did you mean bench cnn-fashion, explain cnn-f'),
+        (["cnn-fahsion"], "which is nearly a workload; did you mean bench cnn-fashion"),
+        (["benchmark"], 'unknown command "benchmark"; did you mean bench?'),
+        (["train", "cnn-fashion", "--batch-size", "3"], "did you mean --batch?"),
+        (["train", "cnn-fashion", "--batch_size=3"], "did you mean --batch?"),
+        (["train", "cnn-fashion", "--learning-rate", "3"], "did you mean --lr?"),
+        (["bench", "--learning-rate", "3"], "unknown option --learning-rate; 'breakeven help"),
+        (["train", "cnn-fashion", "--epoch", "3"], "did you mean --epochs?"),
+        (["bench", "--gpu"], "did you mean --device cuda?"),
+        (["bench", "--cpu"], "did you mean --device cpu?"),
+        (["bench", "-e", "tf"], 'found "tf"; did you mean tensorflow?'),
+        (["bench", "-e", "native,pytorch"], 'found "pytorch"; did you mean torch?'),
+        (["bench", "-d", "gpu"], 'found "gpu"; did you mean cuda?'),
+        (["train", "cnn-fashion", "-d", "cuda0"], 'found "cuda0"; did you mean cuda:0?'),
+        (["sweep", "cnn-fashion", "--over", "batch=1..9", "--over", "steps=1..9"],
+         "--over is given twice; the first would have no effect"),
+        (["workloads", "-f", "csv", "-f", "json"], "--format is given twice"),
+        (["bench", "--device", "cpu", "-dcpu"], "--device is given twice"),
+        (["bench", "--time", "3", "--max-time", "1"], "at most the 1 s of --max-time, found 3"),
+        (["explain", "cnn-fashion", "--time", "3", "--max-time", "1"], "at most the 1 s"),
+        (["bench", "--data", "x", "--synthetic"], "with --synthetic no data set is looked for"),
+        (["bench", "--dry-run", "-f", "json"], "a plan has one form; leave --format out"),
+        (["train", "mlp-mnist", "--dry-run", "-f", "json"], "leave --format out"),
+        (["train", "mlp-mnist", "--checkpoint-every", "epoch"], "add --checkpoint DIR"),
+        (["eval", "mlp-mnist", "--seed", "1"], "--seed is no option of eval"),
+        (["data", "get", "mnist", "-f", "json"], "data get has no results to write"),
+        (["bench", "--engine", "torch", "--isa", "avx2"], "expected the native engine on the CPU"),
+        (["bench", "--device", "null:0", "--engine", "native", "--threads", "1"],
+         "--threads: expected the CPU among the devices"),
+        (["train", "mlp-mnist", "--device", "null:0", "--threads", "1"], "the device is null:0"),
+        (["train", "mlp-mnist", "--device", "null:0", "--isa", "avx2"], "the device is null:0"),
+    ] + [
+        (["advise", "cnn-fashion", "--from", "f", *words],
+         f"{words[0]} and --from: with --from nothing is measured; leave one of the two out")
+        for words in (["--device", "cpu"], ["--engine", "native"], ["--threads", "1"],
+                      ["--precision", "fp32"], ["--seed", "1"], ["--data", "d"], ["--synthetic"],
+                      ["--limit", "5"], ["--time", "1"], ["--max-time", "1"], ["--isa", "avx2"],
+                      ["--library", "native"], ["--cuda-lib-dir", "d"])
     ]
 
     def test_each_mistake_has_its_sentence(self):
@@ -96,7 +135,7 @@ class UsageTest(FolderTest):
         outputs = {self.good(*words) for words in (
             ["workloads", "--format", "csv"], ["--format", "csv", "workloads"],
             ["workloads", "--format=csv"], ["workloads", "-fcsv"], ["-f", "csv", "workloads"],
-            ["workloads", "-qfcsv"], ["--quiet", "workloads", "--format", "json", "-f", "csv"])}
+            ["workloads", "-qfcsv"], ["--quiet", "workloads", "--quiet", "-f", "csv"])}
         self.assertEqual(len(outputs), 1)
 
     def test_standard_output_that_fails(self):

@@ -189,6 +189,25 @@ static be_status check_library(const bench_plan *plan, const cli_options *option
     return BE_OK;
 }
 
+/* Threads and instruction sets are the processor's. */
+static be_status check_processor(const bench_plan *plan, const cli_options *options, be_error *err)
+{
+    bool cpu = false, native = false;
+    for (int c = 0; c < plan->contender_count; c++) {
+        bool on_cpu = strcmp(plan->contenders[c].device, "cpu") == 0;
+        cpu |= on_cpu;
+        native |= on_cpu && strcmp(plan->contenders[c].engine->name, "native") == 0;
+    }
+    if (options->value[OPTION_THREADS].given && !cpu)
+        FAIL(err, BE_USAGE,
+             "--threads: expected the CPU among the devices, found none; leave --threads out");
+    if (options->value[OPTION_ISA].given && !native)
+        FAIL(err, BE_USAGE,
+             "--isa: expected the native engine on the CPU among the contenders, found none; leave "
+             "--isa out");
+    return BE_OK;
+}
+
 be_status bench_plan_make(bench_plan *plan, const cli_options *options, be_error *err)
 {
     const option_value *values = options->value;
@@ -207,6 +226,7 @@ be_status bench_plan_make(bench_plan *plan, const cli_options *options, be_error
     TRY(check_devices(plan, options, err));
     if (!plan->contender_count)
         FAIL(err, BE_UNAVAILABLE, "there is nothing to measure: no engine has such a device here");
+    TRY(check_processor(plan, options, err));
     return check_library(plan, options, err);
 }
 

@@ -119,6 +119,12 @@ be_status cli_open_device(const cli_options *options, be_device **out, be_error 
     if (devices->given && (devices->count != 1 || strcmp(devices->words[0], "all") == 0))
         FAIL(err, BE_USAGE, "--device: %s uses one device, found \"%s\"; name one, as cpu",
              command_table[options->command].name, devices->text);
+    bool cpu = !devices->given || strcmp(devices->words[0], "cpu") == 0;
+    const option_id of_cpu[] = {OPTION_THREADS, OPTION_ISA};
+    for (int o = 0; o < 2 && !cpu; o++)
+        if (options->value[of_cpu[o]].given)
+            FAIL(err, BE_USAGE, "--%s: it is of the CPU, and the device is %s; leave --%s out",
+                 option_table[of_cpu[o]].name, devices->words[0], option_table[of_cpu[o]].name);
     return be_device_open(devices->given ? devices->words[0] : "cpu",
                           &(be_device_options){.threads = (int)threads,
                                                .isa = options->value[OPTION_ISA].text,

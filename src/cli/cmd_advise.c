@@ -45,10 +45,7 @@ static advice_goal goal_of(const cli_options *cli)
 
 static be_status read_options(advise_command *c, be_error *err)
 {
-    const option_value *values = c->cli->value;
     c->workload = cli_workload(c->cli, 0);
-    if (values[OPTION_EPOCHS].given && values[OPTION_STEPS].given)
-        FAIL(err, BE_USAGE, "--epochs and --steps both say how long to train; give one of them");
     return option_single(c->cli, OPTION_BATCH, c->workload->batch, &c->batch, err);
 }
 
@@ -125,7 +122,7 @@ static be_status measure(advise_command *c, measurement *m, be_error *err)
 {
     measurement_point point = {.batch = c->batch};
     TRY(measurement_open(m, c->cli, err));
-    if (!c->cli->value[OPTION_MAX_TIME].given) m->conducting.stop.max_time_s = MAX_TIME_S;
+    measurement_times(m, m->conducting.stop.min_time_s, MAX_TIME_S);
     TRY(measurement_begin(m, c->workload, err));
     ask(c, (double)m->set->count);
     TRY(measurement_run(m, &point, c->records, err));

@@ -230,13 +230,7 @@ static be_status print_devices(const cli_options *options, const json_t *records
 be_status cmd_devices(const cli_options *options, be_error *err)
 {
     json_t *records = json_array();
-    be_status status = BE_OK;
-    static const option_id parts[] = {OPTION_REFRESH, OPTION_TIME};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (options->value[parts[i]].given && !options->value[OPTION_MEASURE].given)
-            FAIL(err, BE_USAGE, "--%s: expected --measure beside it, found none; add it",
-                 option_table[parts[i]].name);
-    status = add_engines(options, records, err);
+    be_status status = add_engines(options, records, err);
     if (status == BE_OK && options->value[OPTION_MEASURE].given)
         status = devices_limits_add(options, records, err);
     if (status == BE_OK) status = print_devices(options, records, err);

@@ -181,15 +181,16 @@ static be_status take_save_every(train_command *c, be_error *err)
 {
     const option_value *every = &c->cli->value[OPTION_CHECKPOINT_EVERY];
     char *end = NULL;
-    if (!every->given || strcmp(every->text, "epoch") == 0) return BE_OK;
+    if (!every->given) return BE_OK;
+    if (!c->options.folder)
+        FAIL(err, BE_USAGE, "--checkpoint-every needs a folder: add --checkpoint DIR");
+    if (strcmp(every->text, "epoch") == 0) return BE_OK;
     c->options.save_every = strtoll(every->text, &end, 10);
     if (end == every->text || *end || c->options.save_every < 1 ||
         c->options.save_every > INT32_MAX)
         FAIL(err, BE_USAGE,
              "--checkpoint-every: expected a number of steps or 'epoch', found \"%s\"",
              every->text);
-    if (!c->options.folder)
-        FAIL(err, BE_USAGE, "--checkpoint-every needs a folder: add --checkpoint DIR");
     return BE_OK;
 }
 
@@ -250,8 +251,6 @@ static be_status take_options(train_command *c, be_error *err)
         .interrupted = &cli_signal,
     };
     if (values[OPTION_LR].given) c->options.optimizer.learning_rate = values[OPTION_LR].real;
-    if (values[OPTION_EPOCHS].given && values[OPTION_STEPS].given)
-        FAIL(err, BE_USAGE, "--epochs and --steps both say when to stop; give one of them");
     return take_folders(c, err);
 }
 

@@ -43,8 +43,7 @@ be_status explain_measure(measurement *m, const workload *w, json_t *answers, js
     const cli_options *options = m->cli;
     conductor_contender contenders[BENCH_CONTENDERS_MAX];
     TRY(option_single(options, OPTION_BATCH, w->batch, &batch, err));
-    if (!options->value[OPTION_MAX_TIME].given) m->conducting.stop.max_time_s = MEASURE_MAX_S;
-    if (!options->value[OPTION_TIME].given) m->conducting.stop.min_time_s = MEASURE_MIN_S;
+    measurement_times(m, MEASURE_MIN_S, MEASURE_MAX_S);
     measurement_point point = {.batch = batch};
     TRY(measurement_begin(m, w, err));
     m->conducting.answers = answers;

@@ -34,16 +34,24 @@ static int contender_count(const measurement *m, const measurement_point *point)
 
 /* ---------------------------------------------------------------- open and close */
 
+static void set_times(stop_rule *stop, const cli_options *cli, double least_s, double most_s)
+{
+    const option_value *least = &cli->value[OPTION_TIME], *most = &cli->value[OPTION_MAX_TIME];
+    stop->max_time_s = most->given ? most->real : fmax(most_s, least->given ? least->real : 0);
+    stop->min_time_s = fmin(least->given ? least->real : least_s, stop->max_time_s);
+}
+
+void measurement_times(measurement *m, double least_s, double most_s)
+{
+    set_times(&m->conducting.stop, m->cli, least_s, most_s);
+}
+
 static conductor_options conducting(const cli_options *cli)
 {
-    const option_value *values = cli->value;
     conductor_options options = conductor_options_default();
     options.seed = cli_seed(cli);
     options.interrupted = &cli_signal;
-    if (values[OPTION_MAX_TIME].given) options.stop.max_time_s = values[OPTION_MAX_TIME].real;
-    if (values[OPTION_TIME].given) options.stop.min_time_s = values[OPTION_TIME].real;
-    if (options.stop.min_time_s > options.stop.max_time_s)
-        options.stop.min_time_s = options.stop.max_time_s;
+    set_times(&options.stop, cli, options.stop.min_time_s, options.stop.max_time_s);
     /* Who wants it short means all of it. */
     options.warm_up_s = fmin(options.warm_up_s, options.stop.max_time_s / 2);
     options.phases_s = fmin(options.phases_s, options.stop.max_time_s / 2);

@@ -62,6 +62,10 @@ typedef struct measurement_point {
 BE_CHECKED be_status measurement_open(measurement *m, const cli_options *options, be_error *err);
 void measurement_close(measurement *m);
 
+/* How long each contender is measured: as the options say, else between `least_s` and `most_s`; a
+ * --time that is longer than that is meant. */
+void measurement_times(measurement *m, double least_s, double most_s);
+
 /* Open the data of a workload and, unless it is a dry run, write the runners' files and compute the
  * reference that they are held against; ends the workload before. */
 BE_CHECKED be_status measurement_begin(measurement *m, const workload *w, be_error *err);

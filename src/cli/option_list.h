@@ -119,7 +119,7 @@
     X(STEPS, "steps", 's', "N", COUNT, 1, 2e9, "", ON(train) | ON(parity) | ON(advise),          \
       "stop after N steps (train, advise); steps whose losses are compared (parity, 10)")        \
     X(LR, "lr", 'l', "RATE", REAL, 1e-12, 1e6, "", ON(train), "learning rate")                   \
-    X(SEED, "seed", 0, "N", COUNT, 0, 9.2e18, "", ON_MEASURE | ON_MODEL,                         \
+    X(SEED, "seed", 0, "N", COUNT, 0, 9.2e18, "", ON_MEASURE | (ON_MODEL & ~ON(eval)),           \
       "seed of the weights, the order and the dropout (42)")                                     \
     X(DATA, "data", 0, "DIR", FOLDER, 0, 0, "", ON_MEASURE | ON_MODEL | ON(data),                \
       "folder of the data sets; without it $BREAKEVEN_DATA, then the XDG data folder")           \

@@ -67,9 +67,23 @@ static be_status take_choice(const option_spec *spec, const char *text, be_error
     const char *at = spec->words;
     while ((at = next_word(at, word)))
         if (strcmp(word, text) == 0) return BE_OK;
-    option_nearest(text, spec->words, near);
+    const char *hint = spec == &option_table[OPTION_ENGINE] ? option_hint(HINT_ENGINE, text) : NULL;
+    if (hint)
+        snprintf(near, sizeof near, "%s", hint);
+    else
+        option_nearest(text, spec->words, near);
     FAIL(err, BE_USAGE, "--%s: expected one of %s, found \"%s\"%s%s%s", spec->name, spec->words,
          text, near[0] ? "; did you mean " : "", near, near[0] ? "?" : "");
+}
+
+static be_status check_device(const char *word, be_error *err)
+{
+    const char *hint = option_hint(HINT_DEVICE, word);
+    if (!hint) return BE_OK;
+    FAIL(err, BE_USAGE,
+         "--device: expected cpu, cuda:N, opencl:N or all, found \"%s\"; did you mean %s? "
+         "'breakeven devices' lists those that are here",
+         word, hint);
 }
 
 static be_status take_words(const option_spec *spec, const char *text, option_value *out,
@@ -88,6 +102,7 @@ static be_status take_words(const option_spec *spec, const char *text, option_va
         memcpy(word, text, length);
         word[length] = 0;
         if (spec->kind == OPTION_KIND_CHOICES) TRY(take_choice(spec, word, err));
+        if (spec == &option_table[OPTION_DEVICE]) TRY(check_device(word, err));
         if (!text[length]) return BE_OK;
         text += length + 1;
     }

@@ -34,6 +34,15 @@ static const char *command_name(command_id command)
     return command == COMMAND_quick ? "breakeven" : command_table[command].name;
 }
 
+/* Is the first word of `hint` one of the names? */
+static bool is_among(const char *names, const char *hint)
+{
+    size_t length = strcspn(hint, " ");
+    for (const char *at = names; *at; at += strcspn(at, " ") + 1)
+        if (strcspn(at, " ") == length && strncmp(at, hint, length) == 0) return true;
+    return false;
+}
+
 static be_status unknown_option(const parser *p, const char *word, be_error *err)
 {
     char names[1000] = "", near[64];
@@ -42,7 +51,12 @@ static be_status unknown_option(const parser *p, const char *word, be_error *err
         if (!p->command_known || option_table[o].commands & 1u << p->out->command)
             used +=
                 (size_t)snprintf(names + used, sizeof names - used, "%s ", option_table[o].name);
-    option_nearest(word + strspn(word, "-"), names, near);
+    const char *name = word + strspn(word, "-"), *hint = option_hint(HINT_OPTION, name);
+    bool applies = hint && is_among(names, hint);
+    if (applies)
+        snprintf(near, sizeof near, "%s", hint);
+    else
+        option_nearest(name, names, near);
     FAIL(err, BE_USAGE, "unknown option %s%s%s%s; 'breakeven help%s%s' lists the options", word,
          near[0] ? "; did you mean --" : "", near, near[0] ? "?" : "", p->command_known ? " " : "",
          p->command_known ? command_table[p->out->command].name : "");
@@ -58,6 +72,9 @@ static be_status store_option(parser *p, int id, const char *attached, be_error 
         value->given = true;
         return BE_OK;
     }
+    if (value->given)
+        FAIL(err, BE_USAGE, "--%s is given twice; the first would have no effect: leave one out",
+             spec->name);
     if (!attached) {
         bool alone = p->next == p->count || p->words[p->next][0] == '-';
         bool resumes = id == OPTION_RESUME || id == OPTION_RESUME_IF_ANY;
@@ -103,6 +120,21 @@ static be_status parse_short(parser *p, const char *word, be_error *err)
     return BE_OK;
 }
 
+/* A workload where a command is expected: the commands take one. */
+static be_status refuse_workload(const char *word, be_error *err)
+{
+    char names[256] = "", near[64];
+    size_t used = 0;
+    for (int i = 0; i < WORKLOAD_COUNT; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s ", workload_table[i]->name);
+    option_nearest(word, names, near);
+    if (!near[0]) return BE_OK;
+    FAIL(err, BE_USAGE,
+         "unknown command \"%s\", which is %s workload; did you mean bench %s, explain %s or train "
+         "%s?",
+         word, strcmp(word, near) ? "nearly a" : "a", near, near, near);
+}
+
 static be_status find_command(parser *p, const char *word, be_error *err)
 {
     char names[400] = "", near[64];
@@ -117,7 +149,12 @@ static be_status find_command(parser *p, const char *word, be_error *err)
             used +=
                 (size_t)snprintf(names + used, sizeof names - used, "%s ", command_table[c].name);
     }
-    option_nearest(word, names, near);
+    const char *hint = option_hint(HINT_COMMAND, word);
+    if (hint)
+        snprintf(near, sizeof near, "%s", hint);
+    else
+        option_nearest(word, names, near);
+    if (!near[0]) TRY(refuse_workload(word, err));
     FAIL(err, BE_USAGE, "unknown command \"%s\"%s%s%s; 'breakeven help' lists the commands", word,
          near[0] ? "; did you mean " : "", near, near[0] ? "?" : "");
 }
@@ -175,7 +212,8 @@ static be_status check_arguments(const cli_options *options, be_error *err)
              command->arguments);
     for (int a = 0; command->kind == ARGUMENTS_WORKLOADS && a < options->argument_count; a++)
         TRY(check_workload(options->arguments[a], err));
-    return check_applicable(options, err);
+    TRY(check_applicable(options, err));
+    return options_check_rules(options, err);
 }
 
 be_status options_parse(cli_options *out, int count, char *const *words, be_error *err)

@@ -101,6 +101,9 @@ extern const option_spec option_table[OPTION_COUNT];
 /* All of the command line after the program's name.  BE_USAGE with one sentence. */
 BE_CHECKED be_status options_parse(cli_options *out, int count, char *const *words, be_error *err);
 
+/* What of the options cannot stand together, or alone (option_rules.c). */
+BE_CHECKED be_status options_check_rules(const cli_options *options, be_error *err);
+
 /* The value of an option as its kind has it. */
 BE_CHECKED be_status option_take(const option_spec *spec, const char *text, option_value *out,
                                  be_error *err);
@@ -109,6 +112,11 @@ BE_CHECKED be_status option_take(const option_spec *spec, const char *text, opti
  * option was not given. */
 BE_CHECKED be_status option_single(const cli_options *options, option_id id, int64_t fallback,
                                    int64_t *out, be_error *err);
+
+/* What another program's word for an option, a command, an engine or a device is here
+ * ("batch-size": "batch"); NULL if it is not known. */
+typedef enum hint_kind { HINT_OPTION, HINT_COMMAND, HINT_ENGINE, HINT_DEVICE } hint_kind;
+const char *option_hint(hint_kind kind, const char *word);
 
 /* Of `words` (separated by blanks) the one that `text` was probably meant to be, or "". */
 const char *option_nearest(const char *text, const char *words, char out[64]);

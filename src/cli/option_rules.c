@@ -1,0 +1,75 @@
+/* Options that have no effect beside another one, or without it: refused, so that nobody believes
+ * that they act. */
+#include <string.h>
+
+#include "cli/options.h"
+
+typedef struct option_rule {
+    unsigned commands;
+    option_id option, with;
+    bool needs;      /* it needs the other one; else the two exclude one another */
+    const char *why; /* of those that exclude one another: what is to be done */
+} option_rule;
+
+#define NOTHING_MEASURED "with --from nothing is measured; leave one of the two out"
+#define FROM_EXCLUDES(option)                                             \
+    {                                                                     \
+        ON(advise), OPTION_##option, OPTION_FROM, false, NOTHING_MEASURED \
+    }
+
+static const option_rule rules[] = {
+    {ON(devices), OPTION_REFRESH, OPTION_MEASURE, true, NULL},
+    {ON(devices), OPTION_TIME, OPTION_MEASURE, true, NULL},
+    {ON(train) | ON(advise), OPTION_EPOCHS, OPTION_STEPS, false,
+     "both say how long to train; give one of them"},
+    {ON_ALL, OPTION_DATA, OPTION_SYNTHETIC, false,
+     "with --synthetic no data set is looked for; leave one of the two out"},
+    {ON(bench) | ON(train), OPTION_FORMAT, OPTION_DRY_RUN, false,
+     "a plan has one form; leave --format out"},
+    FROM_EXCLUDES(DEVICE),
+    FROM_EXCLUDES(ENGINE),
+    FROM_EXCLUDES(THREADS),
+    FROM_EXCLUDES(PRECISION),
+    FROM_EXCLUDES(SEED),
+    FROM_EXCLUDES(DATA),
+    FROM_EXCLUDES(SYNTHETIC),
+    FROM_EXCLUDES(LIMIT),
+    FROM_EXCLUDES(TIME),
+    FROM_EXCLUDES(MAX_TIME),
+    FROM_EXCLUDES(ISA),
+    FROM_EXCLUDES(LIBRARY),
+    FROM_EXCLUDES(CUDA_LIB_DIR),
+};
+
+static be_status check_arguments(const cli_options *options, be_error *err)
+{
+    const option_value *values = options->value;
+    int count = options->argument_count;
+    if (options->command == COMMAND_help && values[OPTION_MAN].given && count)
+        FAIL(err, BE_USAGE, "--man: the man page is of all commands; leave \"%s\" out",
+             options->arguments[0]);
+    if (options->command == COMMAND_data && values[OPTION_FORMAT].given && count &&
+        strcmp(options->arguments[0], "get") == 0)
+        FAIL(err, BE_USAGE, "--format: data get has no results to write; leave it out");
+    return BE_OK;
+}
+
+be_status options_check_rules(const cli_options *options, be_error *err)
+{
+    const option_value *values = options->value;
+    const option_value *least = &values[OPTION_TIME], *most = &values[OPTION_MAX_TIME];
+    for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
+        const option_rule *rule = &rules[r];
+        const char *name = option_table[rule->option].name, *other = option_table[rule->with].name;
+        bool both = values[rule->with].given;
+        if (!(rule->commands & 1u << options->command) || !values[rule->option].given) continue;
+        if (rule->needs && !both)
+            FAIL(err, BE_USAGE, "--%s: expected --%s beside it, found none; add it", name, other);
+        if (!rule->needs && both) FAIL(err, BE_USAGE, "--%s and --%s: %s", name, other, rule->why);
+    }
+    if (least->given && most->given && least->real > most->real)
+        FAIL(err, BE_USAGE,
+             "--time: expected at most the %g s of --max-time, found %g; change one of the two",
+             most->real, least->real);
+    return check_arguments(options, err);
+}
