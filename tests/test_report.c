@@ -126,6 +126,26 @@ static void wide_tables_are_cut_to_80_columns(void **state)
     json_decref(records);
 }
 
+static void a_loss_keeps_to_its_column(void **state)
+{
+    (void)state;
+    const double losses[] = {0, 2.3026, 999.9999, 1000, 1e30, -1e30, 1e300, INFINITY, (double)NAN};
+    const char *const texts[] = {"0.0000",    "2.3026",    "999.9999", "1.00e+03", "1.00e+30",
+                                 "-1.00e+30", "1.00e+300", "inf",      "nan"};
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
+        assert_string_equal(report_loss(losses[i], text), texts[i]);
+        assert_true(strlen(text) <= 9);
+    }
+}
+
+static void no_line_is_wider(const char *page, int columns)
+{
+    char *copy = strdup(page);
+    for (char *line = strtok(copy, "\n"); line; line = strtok(NULL, "\n"))
+        if ((int)report_width(line) > columns) fail_msg("over %d columns: %s", columns, line);
+    free(copy);
+}
+
 static void write_paragraph(FILE *out, const void *context)
 {
     report_paragraph(out, context, 2);
@@ -341,6 +361,37 @@ static void warnings_do_not_drown_the_answer(void **state)
     json_decref(records);
 }
 
+/* No line is too long for a narrow terminal; a wide one has room for what 80 columns have not, and
+ * sentences stay short enough to read. */
+static void pages_are_as_wide_as_the_terminal(void **state)
+{
+    (void)state;
+    static const int widths[] = {60, 80, 160};
+    char path[300] = "/data/";
+    memset(path + 6, 'p', 290);
+    json_t *records = json_array();
+    json_array_append_new(records, make_noisy("native", 2, 0.003));
+    json_array_append_new(records, make_noisy("native", 1, 0.0045));
+    json_array_append_new(records, make_record("torch", 2, 0.006, "SLOWER"));
+    for (int w = 0; w < 3; w++) {
+        report_look = (report_style){.utf8 = w % 2, .columns = widths[w]};
+        char *page = printed(write_page, records);
+        no_line_is_wider(page, widths[w] > 100 ? 100 : widths[w]);
+        assert_holds(page, "SLOWER");
+        free(page);
+        page = printed(write_paragraph, path);
+        assert_int_equal(strlen(page), strlen(path) + 1);
+        free(page);
+    }
+    report_look = (report_style){.columns = 1};
+    assert_int_equal(report_columns(), 40);
+    report_look = (report_style){.columns = 1000};
+    assert_int_equal(report_columns(), 160);
+    report_look = (report_style){0};
+    assert_int_equal(report_columns(), 80);
+    json_decref(records);
+}
+
 static void one_reason_of_several_is_told_once(void **state)
 {
     (void)state;
@@ -372,6 +423,8 @@ int main(void)
         cmocka_unit_test(the_page_tells_the_verdict),
         cmocka_unit_test(the_page_does_not_overstate),
         cmocka_unit_test(failed_contenders_have_their_reason),
+        cmocka_unit_test(a_loss_keeps_to_its_column),
+        cmocka_unit_test(pages_are_as_wide_as_the_terminal),
         cmocka_unit_test(warnings_do_not_drown_the_answer),
         cmocka_unit_test(one_reason_of_several_is_told_once),
     };

@@ -47,7 +47,7 @@ static void assert_width(const char *page)
         assert_true(length < sizeof copy);
         memcpy(copy, line, length);
         copy[length] = 0;
-        if (report_width(copy) > 80) fail_msg("over 80 columns: %s", copy);
+        if ((int)report_width(copy) > report_columns()) fail_msg("too wide: %s", copy);
         line += length + (line[length] == '\n');
     }
 }
@@ -62,6 +62,14 @@ static void the_page_says_who_wins(void **state)
     json_t *missing = json_pack("[{s:s, s:s}]", "name", "NVIDIA GPU", "reason",
                                 "libcuda.so.1 not found; install the NVIDIA driver");
     quick_page page = {.records = records, .missing = missing};
+    static const int widths[] = {60, 80, 160};
+    for (int w = 0; w < 3; w++) {
+        report_look.columns = widths[w];
+        char *text = page_of(&page);
+        assert_width(text);
+        free(text);
+    }
+    report_look.columns = 0;
     for (int utf8 = 0; utf8 < 2; utf8++) {
         report_look.utf8 = utf8;
         char *text = page_of(&page);

@@ -76,9 +76,11 @@ static void print_head(const train_command *c, const be_plan *plan)
 static void print_epoch(const train_epoch *e)
 {
     char seconds[REPORT_TEXT_BYTES], speed[REPORT_TEXT_BYTES];
+    char loss[REPORT_TEXT_BYTES], validation[REPORT_TEXT_BYTES];
     double accuracy = (double)e->validation.correct / (double)e->validation.count;
-    fprintf(cli_results, "%5" PRId64 " %9.4f %8.2f%% %9.4f %8.2f%% %10s %11s%s\n", e->epoch,
-            e->loss, e->accuracy * 100, e->validation.loss, accuracy * 100,
+    fprintf(cli_results, "%5" PRId64 " %9s %8.2f%% %9s %8.2f%% %10s %11s%s\n", e->epoch,
+            report_loss(e->loss, loss), e->accuracy * 100,
+            report_loss(e->validation.loss, validation), accuracy * 100,
             report_seconds(e->seconds, seconds), report_count(e->samples_per_s, speed),
             e->best ? "  best" : "");
     fflush(cli_results);
@@ -110,12 +112,13 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
 static void show_progress(void *context, const train_progress *p)
 {
     const train_command *c = context;
-    char speed[REPORT_TEXT_BYTES], left[REPORT_TEXT_BYTES];
+    char speed[REPORT_TEXT_BYTES], left[REPORT_TEXT_BYTES], loss[REPORT_TEXT_BYTES];
     cli_progress(c->cli,
                  "epoch %" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64
-                 "  loss %.4f  acc %.2f%%  %s samples/s  %s left",
-                 p->epoch, p->epochs, p->step, p->steps, p->loss, p->accuracy * 100,
-                 report_count(p->samples_per_s, speed), report_seconds(p->left_s, left));
+                 "  loss %s  acc %.2f%%  %s samples/s  %s left",
+                 p->epoch, p->epochs, p->step, p->steps, report_loss(p->loss, loss),
+                 p->accuracy * 100, report_count(p->samples_per_s, speed),
+                 report_seconds(p->left_s, left));
 }
 
 static void show_epoch(void *context, const train_epoch *e)

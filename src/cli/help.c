@@ -1,4 +1,4 @@
-/* The help texts, 80 columns wide, and the version. */
+/* The help texts and the version. */
 #include "cli/help.h"
 
 #include <curl/curlver.h>
@@ -65,11 +65,17 @@ void help_print(command_id command, FILE *out)
         report_wrap(out, about, 0, 0);
         print_commands(out);
         print_options(command, out);
-        fprintf(out, "\n'breakeven help COMMAND' tells more. Results go to standard output, "
-                     "everything\nelse to standard error.\n\n");
-        fprintf(out, "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 device or engine not there,\n"
-                     "4 wrong numbers (NaN, broken parity), 5 out of memory, 129, 130 or 143 on a\n"
-                     "signal, 141 where nobody reads on.\n");
+        fprintf(out, "\n");
+        report_wrap(out,
+                    "'breakeven help COMMAND' tells more. Results go to standard output, "
+                    "everything else to standard error.",
+                    0, 0);
+        fprintf(out, "\n");
+        report_wrap(out,
+                    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 device or engine not there, 4 "
+                    "wrong numbers (NaN, broken parity), 5 out of memory, 129, 130 or 143 on "
+                    "a signal, 141 where nobody reads on.",
+                    0, 0);
         return;
     }
     fprintf(out, "Usage: breakeven %s%s%s [OPTION...]\n\n", spec->name,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,10 +79,22 @@ static void set_up_watch(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* As COLUMNS says, else as wide as the terminal is; 0 where neither is known. */
+static int find_columns(void)
+{
+    const char *text = getenv("COLUMNS");
+    struct winsize size;
+    char *end = NULL;
+    long columns = text ? strtol(text, &end, 10) : 0;
+    if (text && end != text && !*end && columns > 0 && columns < 10000) return (int)columns;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 static void set_up_look(void)
 {
     const char *no_color = getenv("NO_COLOR"), *terminal = getenv("TERM");
     setlocale(LC_CTYPE, "");
+    report_look.columns = find_columns();
     report_look.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     report_look.color = isatty(STDOUT_FILENO) && !(no_color && *no_color) && terminal &&
                         strcmp(terminal, "dumb") != 0;

@@ -219,13 +219,18 @@ static void print_group_head(const json_t *record, FILE *out)
     bool train = strcmp(report_string(record, "mode"), "train") == 0;
     bool host = strcmp(report_string(record, "data_on"), "host") == 0;
     char variant[256];
-    fprintf(out, "\n%s%s%s%s: %s parameters, %s, batch %.0f, %s, %s a step%s\n\n",
-            report_look.color ? "\033[1m" : "", report_string(record, "workload"),
-            report_look.color ? "\033[0m" : "", tell_variant(record, variant, sizeof variant),
-            report_count(report_real(record, "params"), params), train ? "training" : "inference",
-            report_real(record, "batch"), report_string(record, "asked.precision"),
-            report_flops(report_real(record, "flops_per_step"), flops),
-            host ? ", data on the host" : "");
+    char line[300];
+    const char *name = report_string(record, "workload");
+    tell_variant(record, variant, sizeof variant);
+    snprintf(line, sizeof line, "%s parameters, %s, batch %.0f, %s, %s a step%s",
+             report_count(report_real(record, "params"), params), train ? "training" : "inference",
+             report_real(record, "batch"), report_string(record, "asked.precision"),
+             report_flops(report_real(record, "flops_per_step"), flops),
+             host ? ", data on the host" : "");
+    fprintf(out, "\n%s%s%s%s: ", report_look.color ? "\033[1m" : "", name,
+            report_look.color ? "\033[0m" : "", variant);
+    report_wrap(out, line, (int)(report_width(name) + report_width(variant)) + 2, 2);
+    fprintf(out, "\n");
 }
 
 /* ---------------------------------------------------------------- below the table */

@@ -89,7 +89,7 @@ static const row rows[] = {
     {"explain.predicted_s", "predicted step", UNIT_SECONDS},
     {"explain.floor_s", "hardware's floor", UNIT_SECONDS},
 };
-enum { ROWS = sizeof rows / sizeof rows[0], CONTENDERS_MAX = 16, ACROSS = 2 };
+enum { ROWS = sizeof rows / sizeof rows[0], CONTENDERS_MAX = 16, ACROSS = 4 };
 enum { NAME_WIDTH = 22, VALUE_WIDTH = 26 };
 
 static const char *cell(const json_t *record, const row *r, char out[REPORT_TEXT_BYTES])
@@ -292,8 +292,10 @@ static void write_people(const json_t *records, report_format format, FILE *out)
     fprintf(out, "%s%s, %s, batch %.0f\n\n", format == REPORT_MD ? "## " : "",
             report_string(first, "workload"), report_string(first, "precision"),
             report_real(first, "batch"));
-    for (int at = 0; at < count; at += ACROSS)
-        write_phases(shown + at, count - at < ACROSS ? count - at : ACROSS, format == REPORT_MD,
+    int across = (report_columns() - NAME_WIDTH) / (VALUE_WIDTH + 1);
+    across = across < 1 ? 1 : across > ACROSS ? ACROSS : across;
+    for (int at = 0; at < count; at += across)
+        write_phases(shown + at, count - at < across ? count - at : across, format == REPORT_MD,
                      out);
     if (format == REPORT_MD) fprintf(out, "```\n");
     explain_bars(records, out);

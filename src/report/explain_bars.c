@@ -7,7 +7,7 @@
 #include "report/explain.h"
 
 #define NAME_COLUMNS 24
-#define BAR_COLUMNS (REPORT_COLUMNS - NAME_COLUMNS - 12)
+#define BAR_COLUMNS_MOST 84
 #define RATIO_MAX 20.0 /* beyond it the shortest bar would be a few columns: bars are cut */
 
 static const char letters[EXPLAIN_PHASES] = {'d', 'u', 'F', 'B', 'O', 'l', '.', '-'};
@@ -51,13 +51,19 @@ static void draw(int phase, int columns, FILE *out)
     if (report_look.color) fprintf(out, "\033[0m");
 }
 
+static int bar_columns(void)
+{
+    int columns = report_columns() - NAME_COLUMNS - 12;
+    return columns > BAR_COLUMNS_MOST ? BAR_COLUMNS_MOST : columns;
+}
+
 static void draw_bar(const json_t *record, double scale_s, FILE *out)
 {
     int width[EXPLAIN_PHASES];
     char text[REPORT_TEXT_BYTES];
     double step = report_real(record, "explain.phases_sum_s");
     bool cut = step > scale_s * 1.0001;
-    int columns = cut ? BAR_COLUMNS : (int)lround(BAR_COLUMNS * step / scale_s);
+    int columns = cut ? bar_columns() : (int)lround(bar_columns() * step / scale_s);
     bench_who(record, text);
     fprintf(out, "%.*s%*s", NAME_COLUMNS, text,
             report_width(text) < NAME_COLUMNS ? NAME_COLUMNS - (int)report_width(text) : 0, "");
@@ -86,7 +92,7 @@ static void write_legend(const json_t *records, FILE *out)
             "optimizer", "loss read", "waits for host", "other idle"};
         if (!is_drawn(records, p)) continue;
         int width = 4 + (int)strlen(titles[p]);
-        if (at + width > REPORT_COLUMNS) at = 0 * fprintf(out, "\n");
+        if (at + width > report_columns()) at = 0 * fprintf(out, "\n");
         draw(p, 1, out);
         fprintf(out, " %s  ", titles[p]);
         at += width;

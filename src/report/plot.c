@@ -7,7 +7,7 @@
 #include "report/sheet.h"
 
 #define LEFT 9 /* columns of the labels */
-#define WIDTH (REPORT_COLUMNS - LEFT - 2)
+#define WIDTH_MOST 109
 #define HEIGHT 15
 
 typedef struct cell {
@@ -16,8 +16,9 @@ typedef struct cell {
 } cell;
 
 typedef struct canvas {
-    cell cells[HEIGHT][WIDTH];
-    cell axis[WIDTH];
+    int width;
+    cell cells[HEIGHT][WIDTH_MOST];
+    cell axis[WIDTH_MOST];
     plot_span x, y;
 } canvas;
 
@@ -93,7 +94,7 @@ int plot_ticks(plot_span span, int most, double out[PLOT_TICKS_MAX])
 
 static int column_of(const canvas *c, double x)
 {
-    return (int)lround(fmin(fmax(plot_place(c->x, x), 0), 1) * (WIDTH - 1));
+    return (int)lround(fmin(fmax(plot_place(c->x, x), 0), 1) * (c->width - 1));
 }
 
 static int row_of(const canvas *c, double y)
@@ -138,9 +139,9 @@ static void print_cell(const cell *at, FILE *out)
 }
 
 /* Up to the last cell that is no blank. */
-static void print_cells(const cell *cells, FILE *out)
+static void print_cells(const cell *cells, int width, FILE *out)
 {
-    int last = WIDTH - 1;
+    int last = width - 1;
     while (last >= 0 && !cells[last].glyph) last--;
     for (int column = 0; column <= last; column++) print_cell(&cells[column], out);
     fputc('\n', out);
@@ -156,30 +157,30 @@ static void print_rows(const canvas *c, const plot *p, FILE *out)
             if (row_of(c, ticks[t]) == row) p->y_text(ticks[t], label);
         fprintf(out, "%*s%s %s", LEFT - (int)report_width(label), "", label,
                 label[0] ? glyph("┤", "+") : glyph("│", "|"));
-        print_cells(c->cells[row], out);
+        print_cells(c->cells[row], c->width, out);
     }
 }
 
 static void print_axis(canvas *c, const plot *p, FILE *out)
 {
-    char line[WIDTH + 1], label[REPORT_TEXT_BYTES];
+    char line[WIDTH_MOST + 1], label[REPORT_TEXT_BYTES];
     double ticks[PLOT_TICKS_MAX];
-    int count = plot_ticks(c->x, WIDTH / 7, ticks), free_from = 0;
-    memset(line, ' ', WIDTH);
-    line[WIDTH] = 0;
-    for (int column = 0; column < WIDTH; column++)
+    int count = plot_ticks(c->x, c->width / 7, ticks), free_from = 0;
+    memset(line, ' ', (size_t)c->width);
+    line[c->width] = 0;
+    for (int column = 0; column < c->width; column++)
         if (!c->axis[column].glyph) c->axis[column] = (cell){glyph("─", "-"), -1};
     for (int t = 0; t < count; t++) {
         int at = column_of(c, ticks[t]), length = (int)strlen(p->x_text(ticks[t], label));
         int from = at - length / 2;
-        if (from + length > WIDTH) from = WIDTH - length;
+        if (from + length > c->width) from = c->width - length;
         if (from < free_from) continue;
         memcpy(line + from, label, (size_t)length);
         free_from = from + length + 2;
     }
     fprintf(out, "%*s %s", LEFT, "", glyph("└", "+"));
-    print_cells(c->axis, out);
-    for (int end = WIDTH; end > 0 && line[end - 1] == ' '; end--) line[end - 1] = 0;
+    print_cells(c->axis, c->width, out);
+    for (int end = c->width; end > 0 && line[end - 1] == ' '; end--) line[end - 1] = 0;
     fprintf(out, "%*s%s\n", LEFT + 2, "", line);
 }
 
@@ -199,7 +200,8 @@ static void print_legend(const plot *p, FILE *out)
 
 void plot_print(const plot *p, FILE *out)
 {
-    canvas c = {0};
+    canvas c = {.width = report_columns() - LEFT - 2};
+    if (c.width > WIDTH_MOST) c.width = WIDTH_MOST;
     if (!plot_spans(p, &c.x, &c.y)) return;
     fprintf(out, "%s by %s\n", p->y_title, p->x_title);
     for (int m = 0; m < p->mark_count; m++) draw_mark(&c, &p->marks[m]);

@@ -37,7 +37,7 @@ typedef struct plot {
     const char *(*y_text)(double y, char out[REPORT_TEXT_BYTES]);
 } plot;
 
-/* 80 columns wide; nothing if there are not two different x. */
+/* As wide as the page, up to 120 columns; nothing if there are not two different x. */
 void plot_print(const plot *p, FILE *out);
 
 /* A whole SVG file, readable on light and on dark ground. */

@@ -11,7 +11,9 @@
 #include "report/explain.h"
 #include "report/warnings.h"
 
-#define BAR_COLUMNS 22
+#define BAR_BESIDE 58 /* columns beside a bar */
+#define BAR_LEAST 4
+#define BAR_MOST 60
 #define RATIO_MAX 25.0 /* a bar that would be longer is cut */
 #define UNSTEADY 0.25  /* spread of the blocks from which a word is due */
 
@@ -54,11 +56,13 @@ static void write_question(const quick_page *page, const json_t *record, FILE *o
     const char *source = report_string(record, "data_source");
     double worst = largest_parity(page->records);
     size_t used = 0;
-    fprintf(out, "%s%s%s: %s parameters, training, batch %.0f, %s, %s a step\n", bold(true),
-            report_string(record, "workload"), bold(false),
-            report_count(report_real(record, "params"), count), report_real(record, "batch"),
-            report_string(record, "asked.precision"),
-            report_flops(report_real(record, "flops_per_step"), flops));
+    const char *name = report_string(record, "workload");
+    snprintf(line, sizeof line, "%s parameters, training, batch %.0f, %s, %s a step",
+             report_count(report_real(record, "params"), count), report_real(record, "batch"),
+             report_string(record, "asked.precision"),
+             report_flops(report_real(record, "flops_per_step"), flops));
+    fprintf(out, "%s%s%s: ", bold(true), name, bold(false));
+    report_wrap(out, line, (int)report_width(name) + 2, 2);
     /* Without its folder, which is nobody's business in a chat. */
     used = (size_t)snprintf(line, sizeof line, "%.*s, %s pictures; same weights, same batches",
                             (int)strcspn(source, ","), source,
@@ -74,11 +78,18 @@ static double step_of(const json_t *record)
     return report_real(record, "step_s.median");
 }
 
+static int bar_columns(void)
+{
+    int columns = report_columns() - BAR_BESIDE;
+    return columns < BAR_LEAST ? BAR_LEAST : columns > BAR_MOST ? BAR_MOST : columns;
+}
+
 static void write_bar(double step_s, double scale_s, FILE *out)
 {
     static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
     bool cut = step_s > scale_s * 1.0001;
-    double columns = cut ? BAR_COLUMNS : BAR_COLUMNS * step_s / scale_s;
+    int most = bar_columns();
+    double columns = cut ? most : most * step_s / scale_s;
     int whole = (int)columns, eighth = (int)((columns - whole) * 8), drawn = whole;
     if (report_look.color) fprintf(out, "\033[36m");
     for (int i = 0; i < whole; i++) fputs(report_look.utf8 ? "█" : "#", out);
@@ -91,7 +102,7 @@ static void write_bar(double step_s, double scale_s, FILE *out)
     }
     if (report_look.color) fprintf(out, "\033[0m");
     fputs(cut ? (report_look.utf8 ? "»" : ">") : " ", out);
-    fprintf(out, "%*s", BAR_COLUMNS + 1 - drawn, "");
+    fprintf(out, "%*s", most + 1 - drawn, "");
 }
 
 static const char *versus_text(const json_t *record, bool best, char out[REPORT_TEXT_BYTES])
@@ -214,7 +225,10 @@ static void write_next(const json_t *record, FILE *out)
     for (size_t i = 0; i < sizeof next / sizeof *next; i++) {
         char line[200];
         snprintf(line, sizeof line, "breakeven %s %s%s", next[i].command, w, next[i].options);
-        fprintf(out, "  %-51s %s\n", line, next[i].what);
+        if (report_columns() < 74)
+            fprintf(out, "  %s\n      %s\n", line, next[i].what);
+        else
+            fprintf(out, "  %-51s %s\n", line, next[i].what);
     }
 }
 

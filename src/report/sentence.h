@@ -1,4 +1,4 @@
-/* A paragraph that grows piece by piece, and is then wrapped at 80 columns.
+/* A paragraph that grows piece by piece, and is then wrapped.
  *
  * Owns its text; what does not fit is cut. */
 #ifndef REPORT_SENTENCE_H

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define COLUMNS_MAX 32
+#define FOLD_INDENT 2
 
 report_format report_format_find(const char *name)
 {
@@ -75,7 +76,8 @@ static const char *cell_text(const report_column *column, const json_t *record,
 /* The columns of a table: their widths, and the blanks between two. */
 typedef struct layout {
     size_t width[COLUMNS_MAX], gap;
-    int last; /* column that is shown */
+    int last;                /* column that is shown */
+    bool fresh[COLUMNS_MAX]; /* begins a line of its own, where one is too narrow for all */
 } layout;
 
 /* Write a cell, cut to its column's width; the last column has no blanks behind it. */
@@ -88,7 +90,8 @@ static void print_cell(FILE *out, const char *text, const layout *l, int column,
     size_t blanks = length > width ? 0 : width - length;
     if (!left) fprintf(out, "%*s", (int)blanks, "");
     fprintf(out, "%.*s%s", (int)bytes, text, length <= width ? "" : report_look.utf8 ? "…" : "~");
-    if (column != l->last) fprintf(out, "%*s", (int)((left ? blanks : 0) + l->gap), "");
+    bool ends = column == l->last || l->fresh[column + 1];
+    if (!ends) fprintf(out, "%*s", (int)((left ? blanks : 0) + l->gap), "");
 }
 
 static size_t table_width(const layout *l, int columns)
@@ -99,10 +102,27 @@ static size_t table_width(const layout *l, int columns)
     return total;
 }
 
+/* Columns that fit into no line go to a next one, indented. */
+static void fold_columns(const report_sheet *sheet, layout *l, size_t room)
+{
+    size_t used = 0;
+    for (int c = 0; c < sheet->column_count; c++) {
+        if (!l->width[c]) continue;
+        if (used && used + l->gap + l->width[c] > room) {
+            l->fresh[c] = true;
+            used = FOLD_INDENT;
+        } else if (used) {
+            used += l->gap;
+        }
+        used += l->width[c];
+    }
+}
+
 /* The widths that all cells want; if that is too much, the gaps and then the widest texts give way.
  */
 static void fit_columns(const report_sheet *sheet, layout *l)
 {
+    size_t room = (size_t)report_columns();
     size_t i;
     json_t *record;
     char text[REPORT_TEXT_BYTES];
@@ -118,16 +138,17 @@ static void fit_columns(const report_sheet *sheet, layout *l)
             if (length > l->width[c]) l->width[c] = length;
         }
     }
-    if (table_width(l, sheet->column_count) > REPORT_COLUMNS) l->gap = 1;
-    while (table_width(l, sheet->column_count) > REPORT_COLUMNS) {
+    if (table_width(l, sheet->column_count) > room) l->gap = 1;
+    while (table_width(l, sheet->column_count) > room) {
         int widest = -1;
         for (int c = 0; c < sheet->column_count; c++)
             if (sheet->columns[c].unit == UNIT_TEXT && l->width[c] > 8 &&
                 (widest < 0 || l->width[c] > l->width[widest]))
                 widest = c;
-        if (widest < 0) return;
+        if (widest < 0) break;
         l->width[widest]--;
     }
+    if (table_width(l, sheet->column_count) > room) fold_columns(sheet, l, room);
 }
 
 static void print_row(const report_sheet *sheet, const layout *l, const json_t *record, FILE *out)
@@ -136,6 +157,7 @@ static void print_row(const report_sheet *sheet, const layout *l, const json_t *
     for (int c = 0; c <= l->last; c++) {
         const report_column *column = &sheet->columns[c];
         if (!column->title) continue;
+        if (l->fresh[c]) fprintf(out, "\n%*s", FOLD_INDENT, "");
         print_cell(out, record ? cell_text(column, record, text) : column->title, l, c,
                    column->unit == UNIT_TEXT);
     }
@@ -265,19 +287,19 @@ void report_paragraph(FILE *out, const char *text, int indent)
 
 void report_wrap(FILE *out, const char *text, int at, int indent)
 {
+    int most = report_columns();
+    if (most > REPORT_COLUMNS_READ) most = REPORT_COLUMNS_READ;
     bool fresh = true;
     for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
-        char word[256];
-        size_t length = strcspn(text, " ");
-        snprintf(word, sizeof word, "%.*s", (int)(length < 255 ? length : 255), text);
-        int width = (int)report_width(word);
-        if (!fresh && at + 1 + width > REPORT_COLUMNS) {
+        int length = (int)strcspn(text, " "), width = 0;
+        for (int i = 0; i < length; i++) width += (text[i] & 0xc0) != 0x80;
+        if (!fresh && at + 1 + width > most) {
             fprintf(out, "\n%*s", indent, "");
             at = indent;
             fresh = true;
         }
         at += fprintf(out, fresh ? "" : " ") + width;
-        fputs(word, out);
+        fprintf(out, "%.*s", length, text);
         fresh = false;
         text += length;
     }

@@ -51,8 +51,6 @@ typedef struct report_sheet {
     int best;              /* the row to stress, −1: none */
 } report_sheet;
 
-#define REPORT_COLUMNS 80
-
 /* The member at a path, NULL if there is none. */
 const json_t *report_member(const json_t *record, const char *path);
 double report_real(const json_t *record, const char *path);        /* NAN if it is no number */
@@ -64,11 +62,11 @@ json_t *report_json_real(double value);
 BE_CHECKED be_status report_write(const report_sheet *sheet, report_format format, FILE *out,
                                   be_error *err);
 
-/* Words wrapped at 80 columns: the first line begins at column `at`, which the caller has reached,
- * the others are indented. */
+/* Words wrapped at the page's columns, or at REPORT_COLUMNS_READ: the first line begins at column
+ * `at`, which the caller has reached, the others are indented. */
 void report_wrap(FILE *out, const char *text, int at, int indent);
 
-/* A paragraph, wrapped at 80 columns, its lines after the first indented. */
+/* A paragraph, wrapped likewise, its lines after the first indented. */
 void report_paragraph(FILE *out, const char *text, int indent);
 
 #endif

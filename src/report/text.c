@@ -7,6 +7,13 @@
 
 report_style report_look;
 
+int report_columns(void)
+{
+    int columns = report_look.columns ? report_look.columns : 80;
+    if (columns < REPORT_COLUMNS_LEAST) return REPORT_COLUMNS_LEAST;
+    return columns > REPORT_COLUMNS_MOST ? REPORT_COLUMNS_MOST : columns;
+}
+
 const char *report_times(void)
 {
     return report_look.utf8 ? "×" : "x";
@@ -97,6 +104,13 @@ const char *report_flops(double flops, char out[REPORT_TEXT_BYTES])
              tera   ? "T"
              : mega ? "M"
                     : "G");
+    return out;
+}
+
+const char *report_loss(double loss, char out[REPORT_TEXT_BYTES])
+{
+    if (!isfinite(loss)) return strcpy(out, isnan(loss) ? "nan" : loss > 0 ? "inf" : "-inf");
+    snprintf(out, REPORT_TEXT_BYTES, fabs(loss) < 999.99995 ? "%.4f" : "%.2e", loss);
     return out;
 }
 

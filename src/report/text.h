@@ -12,11 +12,19 @@
 #define REPORT_TEXT_BYTES 64
 
 typedef struct report_style {
-    bool utf8;  /* the locale has it; else ASCII alone */
-    bool color; /* standard output is a terminal that wants colours */
+    bool utf8;   /* the locale has it; else ASCII alone */
+    bool color;  /* standard output is a terminal that wants colours */
+    int columns; /* of the terminal; 0: not known, then 80 */
 } report_style;
 
 extern report_style report_look;
+
+#define REPORT_COLUMNS_LEAST 40
+#define REPORT_COLUMNS_MOST 160
+#define REPORT_COLUMNS_READ 100 /* of sentences at most: longer lines read badly */
+
+/* Columns of a page, within the two bounds. */
+int report_columns(void);
 
 /* Three digits and the fitting unit: "812 us", "3.21 ms", "1.24 s", "2:03 min", "1:02 h". */
 const char *report_seconds(double seconds, char out[REPORT_TEXT_BYTES]);
@@ -27,6 +35,7 @@ const char *report_interval(double median, double low, double high, char out[REP
 const char *report_count(double count, char out[REPORT_TEXT_BYTES]);  /* "1,199,882" */
 const char *report_bytes(double bytes, char out[REPORT_TEXT_BYTES]);  /* "54.8 MiB" */
 const char *report_flops(double flops, char out[REPORT_TEXT_BYTES]);  /* "0.39 GFLOP" */
+const char *report_loss(double loss, char out[REPORT_TEXT_BYTES]);    /* at most 9 columns */
 const char *report_number(double value, char out[REPORT_TEXT_BYTES]); /* three digits */
 
 /* A processor's name without the words that say nothing: "Intel Xeon". */
