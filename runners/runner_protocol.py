@@ -201,6 +201,24 @@ def why_not(error, install):
     return "mend or reinstall it there, or name another Python in BREAKEVEN_PYTHON"
 
 
+def tried(devices, compute):
+    """(usable, unusable) of `devices`: on the usable ones `compute(id)` came out right."""
+    usable, unusable = [], []
+    for device in devices:
+        try:
+            found = None if compute(device["id"]) else "a wrong one"
+        except Exception as error:  # whatever keeps it from computing
+            found = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
+        if found is None:
+            usable.append(device)
+            continue
+        advice = ("install a numpy that fits this engine, often 'numpy<2'"
+                  if "numpy" in found.lower() else "mend the installation, or use another device")
+        reason = str(Failure("UNAVAILABLE", "a small product to be computed there", found, advice))
+        unusable.append({**device, "reason": reason})
+    return usable, unusable
+
+
 class Missing:
     """Stands for an engine that cannot be loaded: every op answers why."""
 

@@ -15,7 +15,7 @@ import safetensors_io
 import tensorflow_libraries as libraries
 import tensorflow_phases
 from runner_job import in_json
-from runner_protocol import Failure, SCHEMA, member
+from runner_protocol import Failure, SCHEMA, member, tried
 from tensorflow_training import Session
 
 DRIVER_SIGNS = ("CUDA error", "CUDA_ERROR", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS")
@@ -31,9 +31,13 @@ class Engine:
         self.product = None
 
     def hello(self, request):
+        devices, unusable = libraries.devices(), []
+        if member(request, "try", bool, False):
+            libraries.start_all()
+            devices, unusable = tried(devices, libraries.computes)
         return {"schema": SCHEMA, "engine": "tensorflow", "version": str(tf.__version__),
-                "libraries": libraries.versions(), "devices": libraries.devices(),
-                "unusable_devices": libraries.unusable_devices()}
+                "libraries": libraries.versions(), "devices": devices,
+                "unusable_devices": unusable + libraries.unusable_devices()}
 
     def prepare(self, request):
         start = time.monotonic_ns()

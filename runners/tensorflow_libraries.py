@@ -81,6 +81,24 @@ def settle(device, threads):
                       "start another runner: a process sets them once")
 
 
+def start_all():
+    """All devices, as TensorFlow has them by itself; for a process that prepares nothing."""
+    global _settled
+    if _settled is None:
+        for gpu in _gpus():
+            tf.config.experimental.set_memory_growth(gpu, True)
+        _settled = ("every device", "its own")
+
+
+def computes(name):
+    """Whether a small product, from numpy's arrays and back, comes out right on this device."""
+    values = np.array([[1, 2], [3, 4]], dtype=np.float32)
+    kind, _, index = name.partition(":")
+    with tf.device("/CPU:0" if kind == "cpu" else f"/GPU:{index}"):
+        there = tf.constant(values)
+        return bool((tf.matmul(there, there).numpy() == values @ values).all())
+
+
 def synchronize():
     """Wait until the device has done all its work."""
     tf.test.experimental.sync_devices()

@@ -16,7 +16,7 @@ import torch_libraries as libraries
 import torch_phases
 import torch_workloads
 from runner_job import in_json
-from runner_protocol import Failure, SCHEMA, member
+from runner_protocol import Failure, SCHEMA, member, tried
 
 DRIVER_SIGNS = ("CUDA error", "cuDNN error", "CUDNN_", "CUBLAS_")
 
@@ -149,8 +149,12 @@ class Engine:
         self.chain = None
 
     def hello(self, request):
+        devices, unusable = libraries.devices(), []
+        if member(request, "try", bool, False):
+            devices, unusable = tried(devices, libraries.computes)
         return {"schema": SCHEMA, "engine": "torch", "version": str(torch.__version__),
-                "libraries": libraries.versions(), "devices": libraries.devices()}
+                "libraries": libraries.versions(), "devices": devices,
+                "unusable_devices": unusable}
 
     def prepare(self, request):
         start = time.monotonic_ns()

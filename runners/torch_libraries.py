@@ -98,6 +98,13 @@ def devices():
     return [{"id": str(device), "name": device_name(device)} for device in found]
 
 
+def computes(name):
+    """Whether a small product, from numpy's arrays and back, comes out right on this device."""
+    values = np.array([[1, 2], [3, 4]], dtype=np.float32)
+    there = torch.from_numpy(values).to(torch.device(name))
+    return bool(((there @ there).cpu().numpy() == values @ values).all())
+
+
 def fits(device, size_bytes):
     """Whether the device holds `size_bytes` of data and leaves half of its free memory."""
     if device.type == "cuda":

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import unittest
 
-from cli_support import LIMIT_S, PROGRAM, SMALL, FolderTest, read_safetensors, run
+from cli_support import LIMIT_S, PROGRAM, SMALL, FolderTest, has_torch, read_safetensors, run
 
 # What a user may have set for other programs.
 HABITS = {"PYTHONSAFEPATH": "1", "PYTHONINSPECT": "1", "PYTHONSTARTUP": "/nowhere/startup.py",
@@ -200,6 +200,38 @@ class ReasonTest(PythonTest):
 
 
 class UnknownTest(PythonTest):
+    TORCH = """
+import importlib, sys
+class Numpyless:
+    def find_spec(self, name, path=None, target=None):
+        if name != "torch_libraries":
+            return None
+        sys.meta_path.remove(self)
+        import torch
+        def from_numpy(array):
+            raise RuntimeError("Numpy is not available")
+        torch.from_numpy = from_numpy
+        return None
+sys.meta_path.insert(0, Numpyless())
+"""
+
+    @unittest.skipUnless(has_torch(), "PyTorch is not installed")
+    def test_usable_means_that_something_was_computed(self):
+        """A PyTorch whose numpy does not fit it is imported, and of no use."""
+        self.write(self.TORCH, "modules", "usercustomize.py")
+        self.write(self.TORCH, "modules", "sitecustomize.py")
+        environment = {"BREAKEVEN_PYTHON": "/usr/bin/python3", "BREAKEVEN_RUNNERS": ""}
+        record = self.torch(**environment)
+        self.assertTrue(record["usable"], record)
+        environment["PYTHONPATH"] = self.path("modules")
+        record = self.torch(**environment)
+        self.assertFalse(record["usable"], record)
+        for text in ("a small product to be computed there", "Numpy is not available",
+                     "install a numpy that fits"):
+            self.assertIn(text, record["reason"])
+        self.bad(3, "bench", "mlp-mnist", *SMALL, "--engine", "torch",
+                 env={**self.environment, **environment}, says=["Numpy is not available"])
+
     def test_threads_that_nobody_told(self):
         """Of a contender that ends before it could tell them: those that it was asked for."""
         environment = {**self.environment, **self.fake_torch("--refuse", "FAILED:prepare")}

@@ -68,7 +68,11 @@ static void other_requests_have_theirs(void **state)
     assert_int_equal(json_integer_value(json_object_get(json, "steps")), 12);
     assert_true(json_is_true(json_object_get(json, "losses")));
     json_decref(json);
+    json = encoded(&(protocol_call){.request = PROTOCOL_HELLO, .try_devices = true});
+    assert_true(json_is_true(json_object_get(json, "try")));
+    json_decref(json);
     json = encoded(&(protocol_call){.request = PROTOCOL_HELLO});
+    assert_false(json_is_true(json_object_get(json, "try")));
     assert_int_equal(json_integer_value(json_object_get(json, "schema")), PROTOCOL_SCHEMA);
     json_decref(json);
     json = encoded(&(protocol_call){.request = PROTOCOL_PARITY, .steps = 10, .path = "p"});

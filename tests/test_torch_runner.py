@@ -99,6 +99,8 @@ class RunnerTest(unittest.TestCase):
         self.assertTrue(self.hello["libraries"]["blas"])
         for name in ("python", "numpy", "openmp"):
             self.assertRegex(self.hello["libraries"][name], r"^\d")
+        self.assertEqual(self.child.ask("hello", schema=2, **{"try": True})["devices"],
+                         self.hello["devices"])
         for wanted in (0, 1, "2", None, True):
             is_number = type(wanted) is int
             text = f"schema 2 of the protocol, found {wanted}" if is_number else "'schema'"

@@ -58,6 +58,18 @@ static bool is_wanted(const cli_options *options, const char *name)
     return native || !options->value[OPTION_DRY_RUN].given; /* others have no such plan */
 }
 
+/* An engine that is there, and computes on no device, is as one that is not. */
+static void refuse_useless(engine_question *q)
+{
+    const json_t *others = json_object_get(q->hello, "unusable_devices");
+    const char *reason = report_string(json_array_get(others, 0), "reason");
+    if (!q->hello || json_array_size(json_object_get(q->hello, "devices")) > 0 || !*reason) return;
+    q->status = BE_UNAVAILABLE;
+    snprintf(q->error.text, sizeof q->error.text, "engine %s: %s", q->engine->name, reason);
+    json_decref(q->hello);
+    q->hello = NULL;
+}
+
 /* Ask every engine that may take part. */
 static be_status find_engines(bench_plan *plan, const cli_options *options, be_error *err)
 {
@@ -72,6 +84,7 @@ static be_status find_engines(bench_plan *plan, const cli_options *options, be_e
     for (int e = 0; e < ENGINE_COUNT; e++)
         if (is_wanted(options, engine_names[e])) questions[e].engine = &plan->engines[e];
     engine_ask(questions, &asking);
+    for (int e = 0; e < ENGINE_COUNT; e++) refuse_useless(&questions[e]);
     be_status status = BE_OK;
     for (int e = 0; e < ENGINE_COUNT; e++) {
         char text[1200];

@@ -121,8 +121,8 @@ static json_t *protocol_object(const protocol_call *call)
     json_int_t steps = call->steps;
     switch (call->request) {
     case PROTOCOL_HELLO:
-        return json_pack("{s:s, s:i, s:s*}", "op", name, "schema", PROTOCOL_SCHEMA, "device",
-                         call->device);
+        return json_pack("{s:s, s:i, s:s*, s:b}", "op", name, "schema", PROTOCOL_SCHEMA, "device",
+                         call->device, "try", (int)call->try_devices);
     case PROTOCOL_PREPARE:
         return protocol_prepare_object(call->job);
     case PROTOCOL_RUN:

@@ -73,6 +73,7 @@ typedef struct protocol_job {
 typedef struct protocol_call {
     protocol_request request;
     const char *device; /* hello: list no other device; NULL: list all.  measure: which one */
+    bool try_devices;   /* hello: list as usable only those that something was computed on */
     int threads;        /* measure: at least 1 */
     double seconds; /* measure: about so long; 0: as the runner likes; calibrate: 0: only list */
     const protocol_job *job; /* prepare */

@@ -260,6 +260,7 @@ static runner_options asking(const engine *e, const engine_options *options)
                             .argv = e->argv,
                             .env = e->env,
                             .device = options->devices,
+                            .try_devices = true,
                             .start_limit_s = ASK_LIMIT_S,
                             .interrupted = options->interrupted};
 }

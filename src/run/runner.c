@@ -59,7 +59,8 @@ be_status runner_begin(runner *r, const runner_options *options, be_error *err)
 
 be_status runner_greet(runner *r, const runner_options *options, be_error *err)
 {
-    protocol_call hello = {.request = PROTOCOL_HELLO, .device = options->device};
+    protocol_call hello = {
+        .request = PROTOCOL_HELLO, .device = options->device, .try_devices = options->try_devices};
     be_status status = runner_call(r, &hello, options->start_limit_s, &r->hello, NULL, err);
     if (status != BE_OK) runner_stop(r);
     return status;

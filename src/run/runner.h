@@ -33,6 +33,7 @@ typedef struct runner_options {
      * some percent, for as long as a neighbour on the other thread of one is at work: who is
      * compared gets the same. */
     int cores;
+    bool try_devices;     /* compute something on each; afterwards it may be unable to prepare */
     double start_limit_s; /* for the answer to hello: engines load slowly */
     const volatile sig_atomic_t *interrupted;
 } runner_options;
