@@ -146,7 +146,7 @@ class BenchTest(FolderTest):
 
     def test_null_device(self):
         """It plans and counts; it is shown, and compared with nobody."""
-        arguments = ["bench", "mlp-mnist", *SMALL, "--engine", "native", "--threads", "1", "--time",
+        arguments = ["bench", "mlp-mnist", *SMALL, "--engine", "native", "--time",
                      "0.02", "--max-time", "0.1", "--device"]
         for words in ("null", "null:0,cpu", "cpu,null"):
             lines = self.good(*arguments, words, "--format", "jsonl").splitlines()
