@@ -296,7 +296,7 @@ static void bytes_are_counted(void **state)
     (void)state;
     ((gpu_device *)device)->stream_steps = 4;
     ASSERT_OK(be_plan_new(model.graph, device, &options, &plan, &err));
-    ASSERT_FAILS(be_plan_run(plan, 1, &err), BE_USAGE, "\"images\" was never written");
+    ASSERT_FAILS(be_plan_run(plan, 1, &err), BE_USAGE, "\"order\" was never written");
     ASSERT_OK(write_data(plan, &model.batch, false, &err));
     ASSERT_OK(be_plan_write(plan, model.batch.order, order, sizeof order, &err));
     assert_int_equal(fed_bytes(device), 0);
@@ -362,14 +362,14 @@ static void refused_graphs(void **state)
     be_graph *g = be_graph_new(1);
     be_relu(g, be_input(g, "x", shape_make(BE_F32, 1, 4, 0, 0, 0)));
     ASSERT_FAILS(be_plan_new(g, device, &options, &plan, &err), BE_USAGE,
-                 "one be_data_batch in the graph, found 0; keep the data on the device");
+                 "one order by which the graph gathers its batches, found 0");
     be_graph_free(g);
     /* The labels of the whole set as the target of a batch. */
     g = be_graph_new(1);
     be_batch made = be_data_batch(g, &batch);
     be_softmax_cross_entropy(g, be_linear(g, made.x, "fc", 10), made.labels);
     ASSERT_FAILS(be_plan_new(g, device, &options, &plan, &err), BE_USAGE,
-                 "inputs that be_data_batch alone uses, found 1 other uses");
+                 "inputs that be_gather alone uses, found 1 other uses");
     be_graph_free(g);
     be_device_close(device);
 }
@@ -387,7 +387,7 @@ static void refused_orders(void **state)
     for (int bad = 0; bad < 2; bad++) {
         order[17] = bad ? COUNT : -1;
         ASSERT_FAILS(be_plan_write(plan, model.batch.order, order, sizeof order, &err), BE_BAD_DATA,
-                     "an order of pictures from 0 to 52, found ", "at element 17");
+                     "an order of samples from 0 to 52, found ", "at element 17");
         ASSERT_FAILS(be_plan_bind(plan, model.batch.order, order, sizeof order, &err), BE_BAD_DATA,
                      "at element 17");
     }

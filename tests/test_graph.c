@@ -363,11 +363,11 @@ static const mistake mistakes[] = {
     {no_such_optimizer, {"optimizer", "kind", "found 9"}},
     {minimize_no_loss, {"be_graph_minimize", "be_softmax_cross_entropy", "found value"}},
     {minimize_twice, {"be_graph_minimize", "already (sgd)", "once"}},
-    {batch_larger_than_set, {"data_batch", "at most the 10 images", "found 11"}},
+    {batch_larger_than_set, {"data_batch", "at most the 10 samples", "found 11"}},
     {batch_of_none, {"data_batch", "at least 1", "found 0"}},
     {batch_of_an_empty_set, {"images", "at least 1", "u8 [0, 1, 2, 2]"}},
-    {batch_of_five_channels, {"data_batch", "1 to 4 channels", "found 5"}},
-    {batch_without_spread, {"data_batch", "std above 0", "channel 0"}},
+    {batch_of_five_channels, {"\"images\"", "1 to 4 channels", "found 5"}},
+    {batch_without_spread, {"\"images\"", "std above 0", "channel 0"}},
 };
 
 static void every_mistake_is_named(void **state)

@@ -212,7 +212,7 @@ static void inferring_leaves_everything_but_the_logs(void **state)
     reference *r = NULL;
     float dropped[BATCH * 7 * 2 * 2];
     ASSERT_OK(reference_new(n.graph, &(be_plan_options){.mode = BE_INFER}, &r, &err));
-    ASSERT_FAILS(reference_run(r, 1, &err), BE_USAGE, "input \"images\" was never written");
+    ASSERT_FAILS(reference_run(r, 1, &err), BE_USAGE, "input \"order\" was never written");
     ASSERT_OK(reference_write(r, n.batch.images, n.images, sizeof n.images, &err));
     ASSERT_OK(reference_write(r, n.batch.labels, n.labels, sizeof n.labels, &err));
     ASSERT_OK(reference_write(r, n.batch.order, n.order, sizeof n.order, &err));
@@ -418,7 +418,7 @@ static void batches_refuse_senseless_options(void **state)
         ASSERT_FAILS(be_graph_check(g, &err), BE_USAGE, text); \
         be_graph_free(g);                                      \
     } while (0)
-    REFUSED(batch, 10, "at most the 9 images of the order, found 10; use a smaller batch");
+    REFUSED(batch, 10, "at most the 9 samples of the order, found 10; use a smaller batch");
     REFUSED(batch, 0, "expected a batch of at least 1, found 0");
     REFUSED(channels, 5, "expected 1 to 4 channels, found 5");
     REFUSED(channels, 0, "expected 1 to 4 channels, found 0");

@@ -86,15 +86,38 @@ be_value be_dropout(be_graph *g, be_value x, float p);
  */
 be_value be_softmax_cross_entropy(be_graph *g, be_value logits, be_value target);
 
-/* A batch of a data set (that lies on the device, but see data_on_host in plan.h).  images u8
- * [COUNT, C, H, W], labels i32 [COUNT] and order i32 [K] are inputs named "images", "labels",
- * "order"; step t takes the images order[(t·batch + i) mod (K − K mod batch)], i < batch.  Pixels
- * become (pixel / 255 − mean[c]) / std[c]. */
+/* Batches of a data set: a table whose rows are samples and whose columns are named fields, as the
+ * pictures and their labels, or token sequences and their lengths.  The set lies on the device (but
+ * see data_on_host in plan.h); `order` i32 [K] is an input with one sample an entry.  Step t takes
+ * the samples order[(t·batch + i) mod (K − K mod batch)], i < batch. */
+typedef struct be_batching {
+    be_value order;
+    int64_t batch;
+    int clip; /* instead of starting over behind the end of the order, leave places empty */
+} be_batching;
+
+typedef struct be_field {
+    const char *name; /* of the input that is made for it: [count, dimensions of a sample] */
+    int64_t count;    /* samples of the set */
+    be_shape sample;  /* dtype and dimensions of one: rank 0 is one number, at most 3 */
+    /* u8 alone: x = (byte / 255 − mean[c]) / std[c] as f32, where c goes over the first dimension
+     * of a sample, which is 1 to 4. */
+    int normalize;
+    float mean[4], std[4];
+    int target; /* i32 alone: empty places are −1, which a loss passes over; else they are 0 */
+} be_field;
+
+/* The field's part of the batch: [batch, dimensions of a sample].  All fields that are gathered in
+ * one way are copied by one op; at most 6. */
+be_value be_gather(be_graph *g, const be_field *field, const be_batching *batching);
+
+/* The common case: images u8 [COUNT, C, H, W], normalised, labels i32 [COUNT] as targets and order
+ * i32 [K] are inputs named "images", "labels", "order". */
 typedef struct be_batch_options {
     int64_t count, order_count;
     int batch, channels, height, width; /* channels <= 4 */
     float mean[4], std[4];
-    int clip; /* instead of starting over after the last image, give targets of −1 (evaluation) */
+    int clip; /* see be_batching: targets of −1 (evaluation) */
 } be_batch_options;
 
 typedef struct be_batch {

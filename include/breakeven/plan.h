@@ -44,10 +44,10 @@ typedef struct be_plan_options {
     int keep_count;
     int dry_run; /* plan everything, allocate nothing; such a plan can only be printed */
     int no_fusion;
-    /* The pictures, labels and order of be_data_batch stay in the memory of the host, and each
-     * batch is copied to the device while the steps before it run; the results are the same bits.
-     * A CPU reads them there anyway.  BE_USAGE on another device if the graph has no be_data_batch,
-     * or several, or uses its inputs elsewhere too. */
+    /* The fields and the order of be_gather stay in the memory of the host, and each batch is
+     * copied to the device while the steps before it run; the results are the same bits.  A CPU
+     * reads them there anyway.  BE_USAGE on another device if the graph gathers nothing, or by
+     * several orders, or uses these inputs elsewhere too. */
     int data_on_host;
 } be_plan_options;
 

@@ -216,8 +216,9 @@ be_status graph_add_node(be_graph *g, const be_op *op, const void *attrs, const 
 be_value graph_build(be_graph *g, const be_op *op, const void *attrs, const be_value *in,
                      be_value *out)
 {
-    be_value made[OP_MAX_OUT] = {BE_NONE, BE_NONE, BE_NONE, BE_NONE};
+    be_value made[OP_MAX_OUT];
     be_error err;
+    for (int o = 0; o < OP_MAX_OUT; o++) made[o] = BE_NONE;
     if (g && g->error.status == BE_OK && graph_add_node(g, op, attrs, in, made, &err) != BE_OK)
         graph_blame(g, &err);
     if (out) memcpy(out, made, (size_t)op->outputs * sizeof *out);

@@ -12,7 +12,7 @@
 #include "core/status.h"
 
 #define OP_MAX_IN 8
-#define OP_MAX_OUT 4
+#define OP_MAX_OUT 6
 
 typedef struct graph_node graph_node;
 

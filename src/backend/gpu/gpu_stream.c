@@ -9,26 +9,32 @@
 #define SLOT_STEPS 16                 /* as many as a driver may replay at once */
 #define SLOT_BYTES ((size_t)16 << 20) /* but no more than this, if one batch is not more alone */
 
-enum { IMAGES, LABELS, ORDER, INPUTS };
+#define PIECE_ALIGN 16 /* of a field's part of a slot's memory */
+
+/* The order and the fields: the inputs of data_batch but the clock. */
+enum { ORDER = 0, FIELD = 1, INPUTS_MAX = FIELD + DATA_BATCH_FIELDS };
 
 typedef struct host_input {
     be_value value;
-    const void *data; /* NULL: not written yet */
-    void *own;        /* memory for what is written, made when it is needed */
+    const void *data;  /* NULL: not written yet */
+    void *own;         /* memory for what is written, made when it is needed */
+    size_t bytes;      /* of a sample, or of an entry of the order */
+    size_t slot_bytes; /* of a slot's part of the ring */
+    size_t at;         /* a field: where its part lies in the slot's memory */
 } host_input;
 
 struct gpu_stream {
     gpu_driver *driver; /* NULL: not opened */
     size_t node;
     const data_batch_attrs *attrs;
-    be_shape images;
-    int64_t order_count;
-    bool moves; /* the graph counts its steps; else each has the batch of step 0 */
-    host_input inputs[INPUTS];
+    int64_t count, order_count; /* of samples; of entries of the order */
+    bool moves;                 /* the graph counts its steps; else each has the batch of step 0 */
+    host_input inputs[INPUTS_MAX];
+    int input_count;
 
     int64_t steps; /* of a slot */
-    size_t image_bytes, slot_images, slot_labels;
-    gpu_buffer rings[INPUTS];
+    size_t slot_bytes;
+    gpu_buffer rings[INPUTS_MAX];
     gpu_feed *feed;
     struct {
         int64_t first, end; /* steps whose batches lie there; first == end: none */
@@ -47,19 +53,19 @@ static be_status find_node(const be_graph *g, size_t *out, be_error *err)
         }
     for (size_t n = 0; found == 1 && n < g->node_count; n++)
         for (int i = 0; n != *out && i < OP_MAX_IN; i++)
-            for (int k = 0; k < INPUTS; k++)
-                others += g->nodes[n].in[i] != BE_NONE && g->nodes[n].in[i] == g->nodes[*out].in[k];
+            for (int k = 0; k < OP_MAX_IN; k++)
+                others += k != DATA_BATCH_CLOCK && g->nodes[n].in[i] != BE_NONE &&
+                          g->nodes[n].in[i] == g->nodes[*out].in[k];
     if (found != 1)
         FAIL(err, BE_USAGE,
-             "data on the host: expected one be_data_batch in the graph, found %d; keep the data "
-             "on the device",
+             "data on the host: expected one order by which the graph gathers its batches, found "
+             "%d; keep the data on the device",
              found);
     if (others)
-        FAIL(
-            err, BE_USAGE,
-            "data on the host: expected inputs that be_data_batch alone uses, found %d other uses; "
-            "keep the data on the device",
-            others);
+        FAIL(err, BE_USAGE,
+             "data on the host: expected inputs that be_gather alone uses, found %d other uses; "
+             "keep the data on the device",
+             others);
     return BE_OK;
 }
 
@@ -67,6 +73,26 @@ static int64_t fitting_steps(size_t batch_bytes)
 {
     size_t steps = SLOT_BYTES / batch_bytes;
     return steps > SLOT_STEPS ? SLOT_STEPS : steps < 1 ? 1 : (int64_t)steps;
+}
+
+/* The inputs, and how many bytes a batch has. */
+static size_t take_inputs(gpu_stream *s, const be_graph *g, const graph_node *node)
+{
+    size_t batch = 0;
+    s->input_count = FIELD + data_batch_count(node->in);
+    for (int i = 0; i < s->input_count; i++) {
+        be_value value = node->in[i == ORDER ? DATA_BATCH_ORDER : DATA_BATCH_FIELD + i - FIELD];
+        be_shape shape = be_value_shape(g, value);
+        size_t whole = (size_t)shape_elements(&shape) * dtype_bytes(shape.dtype);
+        s->inputs[i].value = value;
+        s->inputs[i].bytes = whole / (size_t)shape.dim[0];
+        if (i == ORDER)
+            s->order_count = shape.dim[0];
+        else
+            batch += (size_t)s->attrs->batch * s->inputs[i].bytes;
+        s->count = shape.dim[0];
+    }
+    return batch;
 }
 
 be_status gpu_stream_new(const be_graph *g, int steps, gpu_stream **out, be_error *err)
@@ -77,18 +103,18 @@ be_status gpu_stream_new(const be_graph *g, int steps, gpu_stream **out, be_erro
     TRY(find_node(g, &node, err));
     TRY(memory_alloc(&memory, sizeof(gpu_stream), "a stream of batches", err));
     gpu_stream *s = memory;
-    const graph_node *data_batch = &g->nodes[node];
     s->node = node;
-    s->attrs = data_batch->attrs;
-    s->images = be_value_shape(g, data_batch->in[IMAGES]);
-    s->order_count = be_value_shape(g, data_batch->in[ORDER]).dim[0];
+    s->attrs = g->nodes[node].attrs;
     s->moves = g->recipe.loss != BE_NONE;
-    for (int i = 0; i < INPUTS; i++) s->inputs[i].value = data_batch->in[i];
-    s->image_bytes = (size_t)(s->images.dim[1] * s->images.dim[2] * s->images.dim[3]);
-    size_t batch = (size_t)s->attrs->batch;
-    s->steps = steps ? steps : fitting_steps(batch * (s->image_bytes + sizeof(int32_t)));
-    s->slot_images = (size_t)s->steps * batch * s->image_bytes;
-    s->slot_labels = (size_t)s->steps * batch * sizeof(int32_t);
+    size_t batch_bytes = take_inputs(s, g, &g->nodes[node]);
+    s->steps = steps ? steps : fitting_steps(batch_bytes);
+    for (int i = 0; i < s->input_count; i++) {
+        host_input *input = &s->inputs[i];
+        input->slot_bytes = (size_t)(s->steps * s->attrs->batch) * input->bytes;
+        if (i == ORDER) continue;
+        input->at = s->slot_bytes;
+        s->slot_bytes += (input->slot_bytes + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN;
+    }
     *out = s;
     return BE_OK;
 }
@@ -97,7 +123,7 @@ void gpu_stream_free(gpu_stream *s)
 {
     if (!s) return;
     if (s->feed) s->driver->vtable->feed_free(s->driver, s->feed);
-    for (int i = 0; i < INPUTS; i++) {
+    for (int i = 0; i < s->input_count; i++) {
         if (s->rings[i]) s->driver->vtable->free(s->driver, s->rings[i]);
         memory_free(s->inputs[i].own);
     }
@@ -117,11 +143,13 @@ static int64_t ring_places(const gpu_stream *s)
 
 void gpu_stream_shapes(const gpu_stream *s, gpu_call *call)
 {
-    for (int i = 0; i < INPUTS; i++) call->in_shape[i].dim[0] = ring_places(s);
+    for (int i = 0; i < OP_MAX_IN; i++)
+        if (i != DATA_BATCH_CLOCK && call->in_shape[i].rank > 0)
+            call->in_shape[i].dim[0] = ring_places(s);
     call->streamed_order = s->order_count;
 }
 
-/* The order of a ring never changes: place i has picture i. */
+/* The order of a ring never changes: place i has sample i. */
 static be_status write_order(gpu_stream *s, be_error *err)
 {
     void *memory = NULL;
@@ -139,10 +167,10 @@ be_status gpu_stream_open(gpu_stream *s, gpu_driver *driver, be_error *err)
 {
     const gpu_driver_vtable *vt = driver->vtable;
     s->driver = driver;
-    for (int i = 0; i < INPUTS; i++)
+    for (int i = 0; i < s->input_count; i++)
         TRY(vt->alloc(driver, gpu_stream_span(s, s->inputs[i].value).bytes, "a ring of batches",
                       &s->rings[i], err));
-    TRY(vt->feed_new(driver, s->slot_images + s->slot_labels, &s->feed, err));
+    TRY(vt->feed_new(driver, s->slot_bytes, &s->feed, err));
     return write_order(s, err);
 }
 
@@ -150,7 +178,7 @@ be_status gpu_stream_open(gpu_stream *s, gpu_driver *driver, be_error *err)
 
 static int input_index(const gpu_stream *s, be_value value)
 {
-    for (int i = 0; i < INPUTS; i++)
+    for (int i = 0; i < s->input_count; i++)
         if (s->inputs[i].value == value) return i;
     return -1;
 }
@@ -164,18 +192,17 @@ gpu_span gpu_stream_span(const gpu_stream *s, be_value value)
 {
     int i = input_index(s, value);
     MUST(i >= 0);
-    return (gpu_span){s->rings[i], 0,
-                      GPU_FEED_SLOTS * (i == IMAGES ? s->slot_images : s->slot_labels)};
+    return (gpu_span){s->rings[i], 0, GPU_FEED_SLOTS * s->inputs[i].slot_bytes};
 }
 
 static be_status check_order(const gpu_stream *s, const int32_t *order, be_error *err)
 {
     for (int64_t i = 0; i < s->order_count; i++)
-        if (order[i] < 0 || order[i] >= s->images.dim[0])
+        if (order[i] < 0 || order[i] >= s->count)
             FAIL(err, BE_BAD_DATA,
-                 "expected an order of pictures from 0 to %" PRId64 ", found %d at element %" PRId64
+                 "expected an order of samples from 0 to %" PRId64 ", found %d at element %" PRId64
                  "; write a good one",
-                 s->images.dim[0] - 1, order[i], i);
+                 s->count - 1, order[i], i);
     return BE_OK;
 }
 
@@ -209,21 +236,20 @@ void gpu_stream_read(const gpu_stream *s, be_value value, void *data, size_t byt
 
 /* ---------------------------------------------------------------- steps */
 
-/* The batches of steps [first, end) into the slot's memory, from place `at` of the slot on. */
-static void gather(const gpu_stream *s, char *memory, int64_t at, int64_t first, int64_t end)
+/* A field of the batches of steps [first, end) into the slot's memory. */
+static void gather(const gpu_stream *s, const host_input *field, char *memory, int64_t first,
+                   int64_t end)
 {
-    const char *images = s->inputs[IMAGES].data;
-    const int32_t *labels = s->inputs[LABELS].data, *order = s->inputs[ORDER].data;
-    char *to = memory + (size_t)at * s->image_bytes;
-    int32_t *label = (int32_t *)(memory + s->slot_images) + at;
+    const char *samples = field->data;
+    const int32_t *order = s->inputs[ORDER].data;
+    char *to = memory + field->at + (size_t)(first % s->steps * s->attrs->batch) * field->bytes;
     for (int64_t t = first; t < end; t++)
         for (int64_t i = 0; i < s->attrs->batch; i++) {
             int64_t place = data_batch_place(s->attrs, t, i, s->order_count);
             /* A place behind the end of a clipped order is not looked at. */
             int32_t from = place < 0 ? 0 : order[place];
-            memcpy(to, images + (size_t)from * s->image_bytes, s->image_bytes);
-            *label++ = labels[from];
-            to += s->image_bytes;
+            memcpy(to, samples + (size_t)from * field->bytes, field->bytes);
+            to += field->bytes;
         }
 }
 
@@ -232,20 +258,20 @@ static be_status fill(gpu_stream *s, int slot, int64_t t, be_error *err)
 {
     const gpu_driver_vtable *vt = s->driver->vtable;
     void *memory = NULL;
+    gpu_copy copies[DATA_BATCH_FIELDS];
     int64_t end = (t / s->steps + 1) * s->steps, at = t % s->steps * s->attrs->batch;
-    size_t images = (size_t)at * s->image_bytes, labels = (size_t)at * sizeof(int32_t);
-    gpu_copy copies[] = {{.to = s->rings[IMAGES],
-                          .to_offset = (size_t)slot * s->slot_images + images,
-                          .from_offset = images,
-                          .bytes = s->slot_images - images},
-                         {.to = s->rings[LABELS],
-                          .to_offset = (size_t)slot * s->slot_labels + labels,
-                          .from_offset = s->slot_images + labels,
-                          .bytes = s->slot_labels - labels}};
     s->slots[slot].end = s->slots[slot].first;
     TRY(vt->feed_claim(s->driver, s->feed, slot, &memory, err));
-    gather(s, memory, at, t, end);
-    TRY(vt->feed_send(s->driver, s->feed, slot, copies, 2, err));
+    for (int i = FIELD; i < s->input_count; i++) {
+        const host_input *field = &s->inputs[i];
+        size_t before = (size_t)at * field->bytes;
+        gather(s, field, memory, t, end);
+        copies[i - FIELD] = (gpu_copy){.to = s->rings[i],
+                                       .to_offset = (size_t)slot * field->slot_bytes + before,
+                                       .from_offset = field->at + before,
+                                       .bytes = field->slot_bytes - before};
+    }
+    TRY(vt->feed_send(s->driver, s->feed, slot, copies, s->input_count - FIELD, err));
     s->slots[slot].first = t;
     s->slots[slot].end = end;
     return BE_OK;

@@ -28,7 +28,7 @@ be_status gpu_stream_open(gpu_stream *s, gpu_driver *driver, be_error *err);
 bool gpu_stream_has(const gpu_stream *s, be_value value);
 gpu_span gpu_stream_span(const gpu_stream *s, be_value value); /* the ring */
 
-/* As those of device_vtable, for such an input.  BE_BAD_DATA for an order that names no picture. */
+/* As those of device_vtable, for such an input.  BE_BAD_DATA for an order that names no sample. */
 be_status gpu_stream_write(gpu_stream *s, be_value value, const void *data, size_t bytes,
                            be_error *err);
 be_status gpu_stream_bind(gpu_stream *s, be_value value, const void *data, size_t bytes,

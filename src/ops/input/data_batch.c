@@ -1,91 +1,162 @@
-/* A batch of a data set: gathered, made float, normalised.
+/* A batch of a data set: the samples of its places, field by field; bytes may be made float and
+ * normalised on the way.
  *
- * images u8 [COUNT, C, H, W], labels i32 [COUNT], order i32 [K], clock i32 [1]
- *   -> x f32 [batch, C, H, W], target i32 [batch]
+ * order i32 [K], clock i32 [1], then fields [COUNT, …] -> of each [batch, …]
  *
- * Which image place i of step t takes, see be_data_batch in graph.h.  With `clip` a place behind
- * the end of the order has the target −1 and is all 0.  An entry of the order outside [0, COUNT)
- * reads nothing: its place is all 0 and has the target DATA_BATCH_BAD_TARGET. */
+ * Which sample place i of step t takes, see be_batching in graph.h.  With `clip` a place behind the
+ * end of the order has the target −1 and is all 0.  An entry of the order outside [0, COUNT) reads
+ * nothing: its place is all 0 and has the target DATA_BATCH_BAD_TARGET. */
 #include "ops/input/data_batch.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "ops/op_list.h"
 #include "ops/op_util.h"
 
+static be_status infer_field(op_infer *call, int f, be_error *err)
+{
+    const data_batch_attrs *attrs = call->attrs;
+    const be_shape *field = &call->in[DATA_BATCH_FIELD + f];
+    be_shape *out = &call->out[f];
+    out->rank = -1;
+    if (field->rank < 0) return BE_OK;
+    if (field->rank < 1 || field->dim[0] != call->in[DATA_BATCH_FIELD].dim[0])
+        FAIL(err, BE_USAGE,
+             "data_batch: expected as many samples of field %d as of the first, %" PRId64
+             ", found %" PRId64,
+             f, call->in[DATA_BATCH_FIELD].dim[0], field->rank < 1 ? 0 : field->dim[0]);
+    *out = *field;
+    out->dim[0] = attrs->batch;
+    if (attrs->fields[f].target && field->dtype != BE_I32)
+        FAIL(err, BE_USAGE, "data_batch: expected i32 where targets are wanted, in field %d", f);
+    if (!attrs->fields[f].normalize) return BE_OK;
+    out->dtype = BE_F32;
+    if (field->dtype != BE_U8 || field->rank < 2 || field->dim[1] > DATA_BATCH_CHANNELS)
+        FAIL(err, BE_USAGE,
+             "data_batch: expected u8 of at most %d channels where a field is normalised, in field "
+             "%d",
+             DATA_BATCH_CHANNELS, f);
+    return BE_OK;
+}
+
 static be_status data_batch_infer(op_infer *call, be_error *err)
 {
     const data_batch_attrs *attrs = call->attrs;
-    const be_shape *images = &call->in[0];
-    TRY(op_expect(images, BE_U8, 4, "data_batch: images", err));
-    be_shape labels = shape_make(BE_I32, 1, images->dim[0], 0, 0, 0);
     be_shape clock = shape_make(BE_I32, 1, 1, 0, 0, 0);
-    TRY(op_expect_same(&call->in[1], &labels, "data_batch: labels", err));
-    TRY(op_expect(&call->in[2], BE_I32, 1, "data_batch: order", err));
-    TRY(op_expect_same(&call->in[3], &clock, "data_batch: clock", err));
-    if (images->dim[1] > DATA_BATCH_CHANNELS)
-        FAIL(err, BE_USAGE, "data_batch: expected at most %d channels, found %" PRId64,
-             DATA_BATCH_CHANNELS, images->dim[1]);
+    const be_shape *order = &call->in[DATA_BATCH_ORDER];
+    TRY(op_expect(order, BE_I32, 1, "data_batch: order", err));
+    TRY(op_expect_same(&call->in[DATA_BATCH_CLOCK], &clock, "data_batch: clock", err));
     if (attrs->batch < 1)
         FAIL(err, BE_USAGE, "data_batch: expected a batch of at least 1, found %" PRId64,
              attrs->batch);
-    if (!attrs->clip && attrs->batch > call->in[2].dim[0])
+    if (!attrs->clip && attrs->batch > order->dim[0])
         FAIL(err, BE_USAGE,
              "data_batch: expected a batch of at most the %" PRId64
-             " images of the order, found %" PRId64 "; use a smaller batch",
-             call->in[2].dim[0], attrs->batch);
-    call->out[0] = *images;
-    call->out[0].dtype = BE_F32;
-    call->out[0].dim[0] = attrs->batch;
-    call->out[1] = shape_make(BE_I32, 1, attrs->batch, 0, 0, 0);
+             " samples of the order, found %" PRId64 "; use a smaller batch",
+             order->dim[0], attrs->batch);
+    for (int f = 0; f < DATA_BATCH_FIELDS; f++) TRY(infer_field(call, f, err));
     return BE_OK;
+}
+
+/* Place i of a field's part of the batch; `from` is its sample, or below 0. */
+static void refer_place(const op_reference *call, int f, int64_t i, int64_t from, bool bad)
+{
+    const data_batch_attrs *attrs = call->attrs;
+    const data_batch_field *field = &attrs->fields[f];
+    const be_shape *out = &call->out[f];
+    int64_t elements = shape_elements(out) / attrs->batch;
+    int64_t pixels = out->rank > 1 ? elements / out->dim[1] : 1;
+    const double *x = call->x[DATA_BATCH_FIELD + f];
+    for (int64_t k = 0; k < elements; k++) {
+        double value = from < 0 ? (double)data_batch_absent(field, bad) : x[from * elements + k];
+        if (from >= 0 && field->normalize)
+            value = value * field->scale[k / pixels] + field->shift[k / pixels];
+        call->y[f][i * elements + k] = value;
+    }
 }
 
 static void data_batch_reference(const op_reference *call)
 {
     const data_batch_attrs *attrs = call->attrs;
-    int64_t count = call->in[0].dim[0], channels = call->in[0].dim[1];
-    int64_t pixels = call->in[0].dim[2] * call->in[0].dim[3], image = channels * pixels;
+    int64_t count = call->in[DATA_BATCH_FIELD].dim[0];
     for (int64_t i = 0; i < attrs->batch; i++) {
-        int64_t place = data_batch_place(attrs, (int64_t)call->x[3][0], i, call->in[2].dim[0]);
-        int64_t from = place < 0 ? -1 : (int64_t)call->x[2][place];
-        bool good = place >= 0 && from >= 0 && from < count;
-        call->y[1][i] = good ? call->x[1][from] : place < 0 ? -1.0 : (double)DATA_BATCH_BAD_TARGET;
-        for (int64_t k = 0; k < image; k++)
-            call->y[0][i * image + k] =
-                good ? call->x[0][from * image + k] * attrs->scale[k / pixels] +
-                           attrs->shift[k / pixels]
-                     : 0.0;
+        int64_t place = data_batch_place(attrs, (int64_t)call->x[DATA_BATCH_CLOCK][0], i,
+                                         call->in[DATA_BATCH_ORDER].dim[0]);
+        int64_t from = place < 0 ? -1 : (int64_t)call->x[DATA_BATCH_ORDER][place];
+        if (from >= count) from = -1;
+        for (int f = 0; f < DATA_BATCH_FIELDS; f++)
+            if (call->out[f].rank >= 0) refer_place(call, f, i, from, place >= 0);
     }
 }
 
 static op_cost data_batch_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
-    double batch = (double)((const data_batch_attrs *)attrs)->batch;
-    double elements = (double)shape_elements(&out[0]);
-    (void)in;
-    /* A pixel is read as one byte and written as four; a place reads order and label and writes
-     * the target. */
-    return (op_cost){.flops = 2.0 * elements, .bytes = 5.0 * elements + 12.0 * batch};
+    const data_batch_attrs *a = attrs;
+    op_cost cost = {.bytes = 4.0 * (double)a->batch}; /* the order */
+    for (int f = 0; f < DATA_BATCH_FIELDS; f++) {
+        if (out[f].rank < 0) continue;
+        double elements = (double)shape_elements(&out[f]);
+        size_t each = dtype_bytes(in[DATA_BATCH_FIELD + f].dtype) + dtype_bytes(out[f].dtype);
+        cost.bytes += (double)each * elements;
+        if (a->fields[f].normalize) cost.flops += 2.0 * elements;
+    }
+    return cost;
 }
 
-static const data_batch_attrs grey = {.batch = 5, .scale = {1 / 76.5}, .shift = {-0.43}};
+#define TARGET      \
+    {               \
+        .target = 1 \
+    }
+static const data_batch_attrs grey = {
+    .batch = 5, .fields = {{.normalize = 1, .scale = {1 / 76.5}, .shift = {-0.43}}, TARGET}};
 static const data_batch_attrs colour = {
-    .batch = 7, .scale = {1 / 64.0, 1 / 63.0, 1 / 68.0}, .shift = {-1.9, -1.8, -1.6}};
+    .batch = 7,
+    .fields = {
+        {.normalize = 1, .scale = {1 / 64.0, 1 / 63.0, 1 / 68.0}, .shift = {-1.9, -1.8, -1.6}},
+        TARGET}};
 static const data_batch_attrs clipped = {
-    .batch = 8, .clip = 1, .scale = {1 / 255.0}, .shift = {0.5}};
-static const data_batch_attrs single = {.batch = 1, .scale = {1 / 255.0}, .shift = {0.0}};
-static const data_batch_attrs large = {.batch = 60, .scale = {1 / 76.5}, .shift = {-0.43}};
+    .batch = 8,
+    .clip = 1,
+    .fields = {{.normalize = 1, .scale = {1 / 255.0}, .shift = {0.5}}, TARGET}};
+static const data_batch_attrs single = {
+    .batch = 1, .fields = {{.normalize = 1, .scale = {1 / 255.0}, .shift = {0.0}}, TARGET}};
+static const data_batch_attrs large = {
+    .batch = 60, .fields = {{.normalize = 1, .scale = {1 / 76.5}, .shift = {-0.43}}, TARGET}};
+static const data_batch_attrs mixed = {
+    .batch = 6,
+    .clip = 1,
+    .fields = {{.target = 0},
+               {.target = 0},
+               TARGET,
+               {.normalize = 1, .scale = {1 / 64.0, 1 / 63.0}, .shift = {-1.9, -1.8}},
+               {.target = 0},
+               {.normalize = 1, .scale = {1 / 255.0}, .shift = {0.5}}}};
 
 #define DATA_BATCH_CASE(text, attributes, count, channels, height, width, places, steps) \
     {                                                                                    \
         .name = text, .attrs = &attributes,                                              \
-        .in = {{BE_U8, 4, {count, channels, height, width}},                             \
+        .in = {{BE_I32, 1, {places}},                                                    \
+               {BE_I32, 1, {1}},                                                         \
+               {BE_U8, 4, {count, channels, height, width}},                             \
                {BE_I32, 1, {count}},                                                     \
-               {BE_I32, 1, {places}},                                                    \
-               {BE_I32, 1, {1}}},                                                        \
-        .below = {256, 10, count, steps}, .tolerance = 1e-6                              \
+               OP_ABSENT,                                                                \
+               OP_ABSENT,                                                                \
+               OP_ABSENT,                                                                \
+               OP_ABSENT},                                                               \
+        .below = {count, steps, 256, 10}, .tolerance = 1e-6                              \
+    }
+
+/* Tokens, an f32 field, targets, two kinds of pictures and bytes as they are. */
+#define DATA_BATCH_MIXED(text, count, places, steps, highest)                                   \
+    {                                                                                           \
+        .name = text, .attrs = &mixed,                                                          \
+        .in = {{BE_I32, 1, {places}},      {BE_I32, 1, {1}},      {BE_I32, 2, {count, 9}},      \
+               {BE_F32, 3, {count, 2, 3}}, {BE_I32, 1, {count}},  {BE_U8, 4, {count, 2, 3, 5}}, \
+               {BE_U8, 2, {count, 7}},     {BE_U8, 2, {count, 1}}},                             \
+        .low = -1, .high = 1, .below = {highest, steps, 1000, 0, 10, 256, 256, 256},            \
+        .ignored = 1u << DATA_BATCH_ORDER, .tolerance = 1e-6                                    \
     }
 
 static const op_case data_batch_cases[] = {
@@ -96,16 +167,25 @@ static const op_case data_batch_cases[] = {
     DATA_BATCH_CASE("several threads", large, 70, 1, 28, 28, 67, 1000),
     {.name = "order out of range",
      .attrs = &colour,
-     .in = {{BE_U8, 4, {9, 3, 5, 7}}, {BE_I32, 1, {9}}, {BE_I32, 1, {23}}, {BE_I32, 1, {1}}},
-     .below = {256, 10, 12, 1000},
-     .ignored = 1u << 2,
+     .in = {{BE_I32, 1, {23}},
+            {BE_I32, 1, {1}},
+            {BE_U8, 4, {9, 3, 5, 7}},
+            {BE_I32, 1, {9}},
+            OP_ABSENT,
+            OP_ABSENT,
+            OP_ABSENT,
+            OP_ABSENT},
+     .below = {12, 1000, 256, 10},
+     .ignored = 1u << DATA_BATCH_ORDER,
      .tolerance = 1e-6},
+    DATA_BATCH_MIXED("six fields", 11, 17, 4, 13),
 };
 
 const be_op be_op_data_batch = {.name = "data_batch",
                                 .attrs_bytes = sizeof(data_batch_attrs),
-                                .inputs = 4,
-                                .outputs = 2,
+                                .inputs = DATA_BATCH_FIELD + DATA_BATCH_FIELDS,
+                                .outputs = DATA_BATCH_FIELDS,
+                                .optional = ~0u << (DATA_BATCH_FIELD + 1),
                                 .is_outside_gradient = true,
                                 .infer = data_batch_infer,
                                 .reference = data_batch_reference,
@@ -113,43 +193,118 @@ const be_op be_op_data_batch = {.name = "data_batch",
                                 .cases = data_batch_cases,
                                 .case_count = OP_CASES(data_batch_cases)};
 
-static be_status describe(const be_batch_options *options, data_batch_attrs *attrs, be_error *err)
+/* ---------------------------------------------------------------- building */
+
+static be_status describe(const be_field *field, data_batch_field *out, be_error *err)
 {
-    *attrs = (data_batch_attrs){.batch = options->batch, .clip = options->clip != 0};
-    if (options->channels < 1 || options->channels > DATA_BATCH_CHANNELS)
-        FAIL(err, BE_USAGE, "data_batch: expected 1 to %d channels, found %d", DATA_BATCH_CHANNELS,
-             options->channels);
-    for (int c = 0; c < options->channels; c++) {
-        double mean = (double)options->mean[c], std = (double)options->std[c];
+    const be_shape *sample = &field->sample;
+    *out = (data_batch_field){.normalize = field->normalize != 0, .target = field->target != 0};
+    if (sample->rank < 0 || sample->rank >= BE_MAX_RANK)
+        FAIL(err, BE_USAGE,
+             "be_gather: field \"%s\": expected samples of 0 to %d dimensions, found %d",
+             field->name, BE_MAX_RANK - 1, sample->rank);
+    if (field->target && sample->dtype != BE_I32)
+        FAIL(err, BE_USAGE, "be_gather: field \"%s\": expected i32 for targets, found another type",
+             field->name);
+    if (!field->normalize) return BE_OK;
+    if (sample->dtype != BE_U8)
+        FAIL(err, BE_USAGE, "be_gather: field \"%s\": expected u8 to normalise, found another type",
+             field->name);
+    int64_t channels = sample->rank ? sample->dim[0] : 0;
+    if (channels < 1 || channels > DATA_BATCH_CHANNELS)
+        FAIL(err, BE_USAGE, "be_gather: field \"%s\": expected 1 to %d channels, found %" PRId64,
+             field->name, DATA_BATCH_CHANNELS, channels);
+    for (int64_t c = 0; c < channels; c++) {
+        double mean = (double)field->mean[c], std = (double)field->std[c];
         if (!isfinite(mean) || !(std > 0.0) || isinf(std))
             FAIL(err, BE_USAGE,
-                 "data_batch: expected a finite mean and a finite std above 0 for channel %d, "
-                 "found %g and %g",
-                 c, mean, std);
-        attrs->scale[c] = 1.0 / (255.0 * std);
-        attrs->shift[c] = -mean / std;
+                 "be_gather: field \"%s\": expected a finite mean and a finite std above 0 for "
+                 "channel %" PRId64 ", found %g and %g",
+                 field->name, c, mean, std);
+        out->scale[c] = 1.0 / (255.0 * std);
+        out->shift[c] = -mean / std;
     }
     return BE_OK;
 }
 
-be_batch be_data_batch(be_graph *g, const be_batch_options *options)
+/* The node that gathers in this way; −1: there is none yet. */
+static int find_node(const be_graph *g, const be_batching *batching)
+{
+    for (int n = (int)g->node_count - 1; n >= 0; n--) {
+        const graph_node *node = &g->nodes[n];
+        const data_batch_attrs *attrs = node->attrs;
+        if (node->op == &be_op_data_batch && node->in[DATA_BATCH_ORDER] == batching->order &&
+            attrs->batch == batching->batch && !attrs->clip == !batching->clip)
+            return n;
+    }
+    return -1;
+}
+
+/* The input is new, so it can be given to a node that is there already. */
+static be_status add_field(be_graph *g, int node, be_value input, const data_batch_field *field,
+                           be_value *out, be_error *err)
+{
+    int f = data_batch_count(g->nodes[node].in);
+    if (f == DATA_BATCH_FIELDS)
+        FAIL(err, BE_USAGE, "be_gather: expected at most %d fields of one order, found more",
+             DATA_BATCH_FIELDS);
+    ((data_batch_attrs *)g->nodes[node].attrs)->fields[f] = *field;
+    g->nodes[node].in[DATA_BATCH_FIELD + f] = input;
+    TRY(graph_refresh_node(g, (size_t)node, err));
+    *out = g->nodes[node].out[f];
+    return BE_OK;
+}
+
+be_value be_gather(be_graph *g, const be_field *field, const be_batching *batching)
 {
     be_error err;
-    data_batch_attrs attrs;
-    be_value out[OP_MAX_OUT];
-    be_batch made = {BE_NONE, BE_NONE, BE_NONE, BE_NONE, BE_NONE};
-    if (!g || g->error.status != BE_OK) return made;
-    if (describe(options, &attrs, &err) != BE_OK) {
+    data_batch_attrs attrs = {.batch = batching->batch, .clip = batching->clip != 0};
+    data_batch_field described;
+    be_value in[OP_MAX_IN], made = BE_NONE;
+    be_shape shape = {.dtype = field->sample.dtype, .rank = field->sample.rank + 1};
+    if (!g || g->error.status != BE_OK) return BE_NONE;
+    be_status status = describe(field, &described, &err);
+    if (status != BE_OK) {
         graph_blame(g, &err);
+        return BE_NONE;
+    }
+    shape.dim[0] = field->count;
+    memcpy(shape.dim + 1, field->sample.dim, (size_t)field->sample.rank * sizeof shape.dim[0]);
+    be_value input = be_input(g, field->name, shape);
+    if (input == BE_NONE) return BE_NONE;
+    int node = find_node(g, batching);
+    if (node >= 0) {
+        if (add_field(g, node, input, &described, &made, &err) != BE_OK) graph_blame(g, &err);
         return made;
     }
-    made.images = be_input(
-        g, "images",
-        shape_make(BE_U8, 4, options->count, options->channels, options->height, options->width));
-    made.labels = be_input(g, "labels", shape_make(BE_I32, 1, options->count, 0, 0, 0));
+    for (int i = 0; i < OP_MAX_IN; i++) in[i] = BE_NONE;
+    in[DATA_BATCH_ORDER] = batching->order;
+    in[DATA_BATCH_CLOCK] = graph_clock(g);
+    in[DATA_BATCH_FIELD] = input;
+    attrs.fields[0] = described;
+    return graph_build(g, &be_op_data_batch, &attrs, in, NULL);
+}
+
+be_batch be_data_batch(be_graph *g, const be_batch_options *options)
+{
+    be_batch made = {BE_NONE, BE_NONE, BE_NONE, BE_NONE, BE_NONE};
+    if (!g || g->error.status != BE_OK) return made;
+    be_field images = {
+        .name = "images",
+        .count = options->count,
+        .sample = shape_make(BE_U8, 3, options->channels, options->height, options->width, 0),
+        .normalize = 1};
+    memcpy(images.mean, options->mean, sizeof images.mean);
+    memcpy(images.std, options->std, sizeof images.std);
+    be_field labels = {.name = "labels",
+                       .count = options->count,
+                       .sample = shape_make(BE_I32, 0, 0, 0, 0, 0),
+                       .target = 1};
     made.order = be_input(g, "order", shape_make(BE_I32, 1, options->order_count, 0, 0, 0));
-    be_value in[OP_MAX_IN] = {made.images, made.labels, made.order, graph_clock(g)};
-    made.x = graph_build(g, &be_op_data_batch, &attrs, in, out);
-    made.target = out[1];
+    be_batching batching = {made.order, options->batch, options->clip};
+    made.x = be_gather(g, &images, &batching);
+    made.target = be_gather(g, &labels, &batching);
+    made.images = be_value_find(g, "images");
+    made.labels = be_value_find(g, "labels");
     return made;
 }

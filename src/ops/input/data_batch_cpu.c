@@ -1,17 +1,19 @@
-/* Gathering and normalising a batch on the CPU: the images in parallel, each a plain run of bytes.
- */
+/* Gathering a batch on the CPU: the places in parallel, each a plain run of bytes a field. */
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
 #include "ops/input/data_batch.h"
 
-#define THREADS_PAY_FROM 32768 /* pixels */
+#define THREADS_PAY_FROM 32768 /* elements */
 
-typedef struct batch_view {
-    const uint8_t *images;
-    const int32_t *labels, *order;
-    int64_t count, channels, pixels, order_count;
-} batch_view;
+/* A field, and its part of the batch. */
+typedef struct field_view {
+    const data_batch_field *field;
+    const char *from;
+    char *to;
+    int64_t elements, pixels;    /* of a sample; of one of its channels */
+    size_t from_bytes, to_bytes; /* of a sample */
+} field_view;
 
 static void normalise(const uint8_t *restrict from, float *restrict x, int64_t pixels, float scale,
                       float shift)
@@ -20,42 +22,74 @@ static void normalise(const uint8_t *restrict from, float *restrict x, int64_t p
     for (int64_t k = 0; k < pixels; k++) x[k] = (float)from[k] * scale + shift;
 }
 
-/* Fill one place of the batch; returns its target. */
-static int32_t fill_place(const batch_view *view, const data_batch_attrs *attrs, int64_t place,
-                          float *x)
+static void fill_absent(const field_view *view, char *to, bool bad)
 {
-    int64_t image = view->channels * view->pixels;
-    int64_t from = place < 0 ? -1 : view->order[place];
-    if (from < 0 || from >= view->count) {
-        memset(x, 0, (size_t)image * sizeof *x);
-        return place < 0 ? -1 : DATA_BATCH_BAD_TARGET;
+    int32_t value = data_batch_absent(view->field, bad);
+    if (value == 0)
+        memset(to, 0, view->to_bytes);
+    else
+        for (int64_t k = 0; k < view->elements; k++) memcpy(to + 4 * k, &value, 4);
+}
+
+/* Fill one place; `from` is its sample, or below 0. */
+static void fill_place(const field_view *view, int64_t i, int64_t from, bool bad)
+{
+    const data_batch_field *field = view->field;
+    char *to = view->to + (size_t)i * view->to_bytes;
+    if (from < 0) {
+        fill_absent(view, to, bad);
+        return;
     }
-    for (int64_t c = 0; c < view->channels; c++)
-        normalise(view->images + from * image + c * view->pixels, x + c * view->pixels,
-                  view->pixels, (float)attrs->scale[c], (float)attrs->shift[c]);
-    return view->labels[from];
+    const char *sample = view->from + (size_t)from * view->from_bytes;
+    if (!field->normalize) {
+        memcpy(to, sample, view->to_bytes);
+        return;
+    }
+    for (int64_t c = 0; c * view->pixels < view->elements; c++)
+        normalise((const uint8_t *)sample + c * view->pixels, (float *)to + c * view->pixels,
+                  view->pixels, (float)field->scale[c], (float)field->shift[c]);
+}
+
+static int view_fields(const cpu_call *call, field_view views[DATA_BATCH_FIELDS], int64_t *elements)
+{
+    const data_batch_attrs *attrs = call->attrs;
+    int count = 0;
+    *elements = 0;
+    for (; count < DATA_BATCH_FIELDS && call->in[DATA_BATCH_FIELD + count]; count++) {
+        const be_shape *in = &call->in_shape[DATA_BATCH_FIELD + count];
+        field_view *view = &views[count];
+        int64_t each = shape_elements(in) / in->dim[0];
+        *view = (field_view){.field = &attrs->fields[count],
+                             .from = call->in[DATA_BATCH_FIELD + count],
+                             .to = call->out[count],
+                             .elements = each,
+                             .pixels = in->rank > 1 ? each / in->dim[1] : 1,
+                             .from_bytes = (size_t)each * dtype_bytes(in->dtype),
+                             .to_bytes = (size_t)each * dtype_bytes(in->dtype)};
+        if (view->field->normalize) view->to_bytes = (size_t)each * sizeof(float);
+        *elements += each;
+    }
+    return count;
 }
 
 static be_status data_batch_run(const cpu_call *call, be_error *err)
 {
     (void)err;
     const data_batch_attrs *attrs = call->attrs;
-    const be_shape *shape = &call->in_shape[0];
-    batch_view view = {.images = call->in[0],
-                       .labels = call->in[1],
-                       .order = call->in[2],
-                       .count = shape->dim[0],
-                       .channels = shape->dim[1],
-                       .pixels = shape->dim[2] * shape->dim[3],
-                       .order_count = call->in_shape[2].dim[0]};
-    int64_t t = *(const int32_t *)call->in[3], image = view.channels * view.pixels;
-    float *x = call->out[0];
-    int32_t *target = call->out[1];
+    field_view views[DATA_BATCH_FIELDS];
+    int64_t elements = 0;
+    int fields = view_fields(call, views, &elements);
+    const int32_t *order = call->in[DATA_BATCH_ORDER];
+    int64_t t = *(const int32_t *)call->in[DATA_BATCH_CLOCK];
+    int64_t entries = call->in_shape[DATA_BATCH_ORDER].dim[0];
+    int64_t count = call->in_shape[DATA_BATCH_FIELD].dim[0];
 #pragma omp parallel for num_threads(call->threads) \
-    schedule(static) if (attrs->batch * image >= THREADS_PAY_FROM)
-    for (int64_t i = 0; i < attrs->batch; i++)
-        target[i] = fill_place(&view, attrs, data_batch_place(attrs, t, i, view.order_count),
-                               x + i * image);
+    schedule(static) if (attrs->batch * elements >= THREADS_PAY_FROM)
+    for (int64_t i = 0; i < attrs->batch; i++) {
+        int64_t place = data_batch_place(attrs, t, i, entries);
+        int64_t from = place < 0 || order[place] >= count ? -1 : order[place];
+        for (int f = 0; f < fields; f++) fill_place(&views[f], i, from, place >= 0);
+    }
     return BE_OK;
 }
 
