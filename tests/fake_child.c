@@ -25,6 +25,7 @@
 typedef struct wish {
     double step, first, noise, spin, spin_after, loss, rise, claim, jump;
     double reference, hot, hot_step;
+    double late; /* seconds more until it answers, from run AT on */
     int64_t seed, at, memory, threads, prepares, moody, hot_from, hot_for;
     const char *engine, *refuse, *fault, *precision, *warning, *works_on, *energy, *energy_uj;
     bool unsynchronised, silent, constant, where;
@@ -76,6 +77,7 @@ static const option options[] = {
     {"--reference", REAL, offsetof(wish, reference)},
     {"--hot", REAL, offsetof(wish, hot)},
     {"--hot-step", REAL, offsetof(wish, hot_step)},
+    {"--late", REAL, offsetof(wish, late)},
     {"--seed", INTEGER, offsetof(wish, seed)},
     {"--at", INTEGER, offsetof(wish, at)},
     {"--memory", INTEGER, offsetof(wish, memory)},
@@ -284,7 +286,7 @@ static void run(child *c)
         c->pending_until_ns = now_ns + waited_ns + ns_of(wanted_s);
         wall_s = 0.2 * wanted_s;
     }
-    c->takes_ns = waited_ns + ns_of(wall_s);
+    c->takes_ns = waited_ns + ns_of(wall_s) + (c->runs >= w->at ? ns_of(w->late) : 0);
     if (!strcmp(c->device, "cpu")) c->cpu_ns += ns_of(w->spin * wall_s);
     c->cpu_ns += spun_ns(c);
     c->spins_from_ns = now_ns + c->takes_ns;

@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "conductor_fixture.h"
+#include "core/file.h"
 #include "core/memory.h"
 #include "core/topology.h"
 #include "fake.h"
 #include "fake_child.h"
+#include "machine/load.h"
 
 #define LANES 3
 
@@ -316,6 +318,47 @@ static void a_runner_that_lies_about_time_is_refused(void **state)
                   "twice the steps to take about twice the time, found");
 }
 
+/* Other programs take all processors from the first block on. */
+static void take_all(void *context, const conductor_progress *p)
+{
+    const char *path = context;
+    char text[200];
+    long long ticks = fake_child_clock.now_ns / 10000000 * load_take(NULL).processors;
+    int length = snprintf(text, sizeof text, "cpu %lld 0 0 0 0 0 0 0\n", ticks);
+    if (p->phase == CONDUCTOR_MEASURE) support_write_file(path, text, (size_t)length);
+}
+
+/* Where its answers may be late for want of a processor, it is not accused of anything. */
+static void a_busy_machine_is_no_lie(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake f;
+    char proc[400], path[420], *root = support_make_folder();
+    conductor_options o = quick_options();
+    support_path(proc, sizeof proc, root, "proc");
+    ASSERT_OK(file_make_folders(proc, &err));
+    support_path(path, sizeof path, proc, "stat");
+    support_write_file(path, "cpu 0 0 0 0 0 0 0 0\n", 20);
+    o.sensors_root = root;
+    o.stop.min_samples = o.stop.max_samples = 12;
+    conductor_contender one = contender(FAKE(&f, "--step", "0.005", "--late", "0.05", "--at", "9"));
+    for (int busy = 0; busy < 2; busy++) {
+        conductor_report *report = NULL;
+        o.progress = busy ? take_all : NULL;
+        o.context = path;
+        ASSERT_OK(conductor_run(&one, 1, &o, &report, &err));
+        if (!busy) {
+            ASSERT_FAILED(report, BE_FAILED, STOP_REFUSED, "leaves work out of its time");
+            continue;
+        }
+        assert_int_equal(report->results[0].status, BE_OK);
+        assert_true(warned(&report->results[0], "its answers came late"));
+        conductor_report_free(report);
+    }
+    support_remove_folder(root);
+}
+
 static void wrong_numbers_get_no_speed(void **state)
 {
     (void)state;
@@ -465,6 +508,7 @@ int main(void)
         cmocka_unit_test(a_missing_program_or_device_is_unavailable),
         cmocka_unit_test(an_unsynchronised_runner_is_flagged),
         cmocka_unit_test(a_runner_that_lies_about_time_is_refused),
+        cmocka_unit_test(a_busy_machine_is_no_lie),
         cmocka_unit_test(wrong_numbers_get_no_speed),
         cmocka_unit_test(losses_at_full_size_must_agree),
         cmocka_unit_test(threads_that_spin_on_are_waited_for),

@@ -16,7 +16,8 @@
 #define LANE_CLAIM 0.8        /* least share of the outside time that a block may claim, unless */
 #define LANE_LATE_NS 2000000  /* less than this is missing: it takes time to answer */
 #define LANE_CLAIM_STRIKES 3  /* blocks in a row that must claim too little … */
-#define LANE_MISSING_NS 60000000 /* … and what must be missing in them together */
+#define LANE_MISSING_NS 60000000 /* … and what must be missing in them together … */
+#define LANE_LATE_SHARE 0.2      /* … unless others took this share of the processors meanwhile */
 #define LANE_PENDING 0.02        /* most work, as a share of a block, that may be left behind */
 #define LANE_PENDING_NS 2000000  /* and never less than this: scheduling alone can take as long */
 #define LANE_PENDING_STRIKES 6   /* looks in a row that must find it */
@@ -77,17 +78,52 @@ void lane_fail(lane *l, const be_error *err)
 
 /* ---------------------------------------------------------------- one run */
 
+/* Processor time of this program and of its runner. */
+static int64_t lane_own_cpu_ns(const lane *l)
+{
+    int64_t runner_ns = child_cpu_ns(l->runner.child);
+    return load_own_cpu_ns() + (runner_ns > 0 ? runner_ns : 0);
+}
+
+/* Share of the processors that other programs and other virtual machines had since the first of the
+ * short claims; 0 where the system does not tell. */
+static double lane_others_meanwhile(const lane *l)
+{
+    load_sample to = load_take(l->options->sensors_root);
+    int64_t own_ns = lane_own_cpu_ns(l) - l->short_from_cpu_ns;
+    double other = load_other_share(&l->short_from, &to, own_ns);
+    double steal = load_steal_share(&l->short_from, &to);
+    return (isnan(other) ? 0 : other) + (isnan(steal) ? 0 : steal);
+}
+
 /* Whether the runner claims much less time than passed.  A busy machine lets it answer late now and
- * then; only blocks in a row, whose missing time adds up, are believed.  Not asked before the
- * warm-up is over: work left behind looks alike there, and has a check of its own after it. */
+ * then; only blocks in a row, whose missing time adds up, are believed, and none while others work:
+ * a refusal must be sure.  Not asked before the warm-up is over: work left behind looks alike
+ * there, and has a check of its own after it. */
 static be_status lane_check_claim(lane *l, int64_t wall_ns, int64_t outside_ns, be_error *err)
 {
     int64_t missing_ns = outside_ns - wall_ns;
     if (outside_ns < LANE_TOLD_NS || l->result->block_steps == 0) return BE_OK;
     bool is_short = missing_ns > LANE_LATE_NS && (double)wall_ns < LANE_CLAIM * (double)outside_ns;
+    if (is_short && l->short_strikes == 0) {
+        l->short_from = load_take(l->options->sensors_root);
+        l->short_from_cpu_ns = lane_own_cpu_ns(l);
+    }
     l->short_strikes = is_short ? l->short_strikes + 1 : 0;
     l->missing_ns = is_short ? l->missing_ns + missing_ns : 0;
     if (l->short_strikes < LANE_CLAIM_STRIKES || l->missing_ns < LANE_MISSING_NS) return BE_OK;
+    double others = lane_others_meanwhile(l);
+    if (others > LANE_LATE_SHARE) {
+        if (!l->is_late)
+            lane_warn(l, WARNING_LATE, others,
+                      "its answers came late, and whether it times all of its work could not be "
+                      "told: other programs used %.0f %% of the processors; stop them and measure "
+                      "again",
+                      100 * others);
+        l->is_late = true;
+        l->short_strikes = 0;
+        return BE_OK;
+    }
     l->refused = true;
     FAIL(err, BE_FAILED,
          "%s: expected a block of about the %.4g s that passed here, found a claim of %.4g s, and "

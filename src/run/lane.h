@@ -4,6 +4,7 @@
 #ifndef RUN_LANE_H
 #define RUN_LANE_H
 
+#include "machine/load.h"
 #include "machine/sensors.h"
 #include "run/conductor.h"
 #include "run/runner.h"
@@ -21,16 +22,19 @@ typedef struct lane {
     bool is_reused; /* its runner comes from the pool */
     char name[96];
 
-    bool leaving;        /* has reached a limit of the stop rule */
-    bool active;         /* takes part in the next round */
-    bool left_out;       /* the failure is that there was no time for it */
-    bool refused;        /* the failure is a refusal: it measured wrongly */
-    double step_s;       /* latest estimate of one step */
-    double measured_s;   /* sum of the measured blocks */
-    int short_strikes;   /* blocks in a row whose claim was far below our own clock … */
-    int64_t missing_ns;  /* … and by how much, together */
-    int pending_strikes; /* looks in a row that found work left behind */
-    int64_t cpu_ns;      /* the runner's processor time so far, -1 unknown */
+    bool leaving;           /* has reached a limit of the stop rule */
+    bool active;            /* takes part in the next round */
+    bool left_out;          /* the failure is that there was no time for it */
+    bool refused;           /* the failure is a refusal: it measured wrongly */
+    double step_s;          /* latest estimate of one step */
+    double measured_s;      /* sum of the measured blocks */
+    int short_strikes;      /* blocks in a row whose claim was far below our own clock … */
+    int64_t missing_ns;     /* … and by how much, together … */
+    load_sample short_from; /* … and who used the processors at the first of them */
+    int64_t short_from_cpu_ns;
+    bool is_late;                        /* the machine was too busy to judge its claims */
+    int pending_strikes;                 /* looks in a row that found work left behind */
+    int64_t cpu_ns;                      /* the runner's processor time so far, -1 unknown */
     int64_t block_cpu_ns, block_wall_ns; /* sums over the measured blocks */
     int64_t idle_from_ns, idle_from_cpu_ns, idle_cpu_ns, idle_wall_ns;
     int restless;           /* blocks after which its threads did not fall asleep in time */

@@ -17,6 +17,7 @@
     X(SPREAD, "spread", "blocks spread by up to %.0f %% of their median; stop other programs")    \
     X(HEAT, "slowed down", "slowed by up to %.0f %%, by heat or by other programs")               \
     X(UNTOLD, "doubling untold", "too noisy to tell whether twice the steps take twice the time") \
+    X(LATE, "claims untold", "answers came too late to tell whether all of the work is timed")    \
     X(DOUBLING, "doubling", "twice the steps took far more than twice the time")                  \
     X(IDLE, "idle threads", "busy while others ran; OMP_WAIT_POLICY=passive may stop that")
 
