@@ -59,16 +59,21 @@ class Prepared(unittest.TestCase):
         whole_ns = min(engine.run({"steps": 3})["wall_ns"] for _ in range(2))
         tf.config.experimental.set_synchronous_execution(False)
         self.addCleanup(tf.config.experimental.set_synchronous_execution, True)
-        with engine.session.on_device():
-            start = time.monotonic_ns()
-            for _ in range(3):
-                engine.session.run_step()
-            asked_ns = time.monotonic_ns() - start
-        left_ns = engine.sync({})["wall_ns"]
-        self.assertLess(asked_ns, 0.5 * whole_ns, "the calls waited: this proves nothing")
-        self.assertGreater(left_ns, 0.2 * whole_ns)
-        self.assertGreater(engine.run({"steps": 3})["wall_ns"], 0.5 * whole_ns)
-        self.assertLess(engine.sync({})["wall_ns"], 0.2 * whole_ns)
+        found = []
+        for _ in range(50):  # until other programs leave it undisturbed once
+            with engine.session.on_device():
+                start = time.monotonic_ns()
+                for _ in range(3):
+                    engine.session.run_step()
+                asked_ns = time.monotonic_ns() - start
+            left_ns = engine.sync({})["wall_ns"]
+            run_ns = engine.run({"steps": 3})["wall_ns"]
+            found.append([ns / whole_ns for ns in (asked_ns, left_ns, run_ns,
+                                                   engine.sync({})["wall_ns"])])
+            asked, left, run, after = found[-1]
+            if asked < 0.5 and left > 0.2 and run > 0.5 and after < 0.2:
+                return
+        self.fail(f"asked, left, run and left after it, by the whole time: {found}")
 
     def test_data_on_the_host_of_another_device(self):
         """The same losses, in blocks, over three rounds of an order with a remainder."""

@@ -222,7 +222,8 @@ static void something_missing(void **state)
             "nvidia-cuda-nvrtc-cu12");
 }
 
-/* A machine without a driver must not start slower by more than 20 ms for having looked. */
+/* A machine without a driver must not start slower by more than 20 ms of a processor's time for
+ * having looked. */
 static void looking_costs_little(void **state)
 {
     (void)state;
@@ -232,10 +233,10 @@ static void looking_costs_little(void **state)
         be_error err = {0};
         cuda_places places;
         cuda_library library;
-        int64_t start_ns = clock_now_ns();
+        int64_t start_ns = clock_cpu_ns(0);
         ASSERT_OK(cuda_places_find(&places, true, &err));
         library_open(&library, &places, names, "install it");
-        int64_t took_ns = clock_now_ns() - start_ns;
+        int64_t took_ns = clock_cpu_ns(0) - start_ns;
         assert_null(library.handle);
         cuda_places_free(&places);
         if (took_ns < least_ns) least_ns = took_ns;

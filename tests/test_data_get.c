@@ -1,4 +1,5 @@
 /* data/get.h, download.h: fetching from a server that behaves well and badly. */
+#include "fake_clock.h"
 #include "support.h"
 
 #include <signal.h>
@@ -179,13 +180,18 @@ static int end(void **state)
     return 0;
 }
 
-/* Fetch from the server in one of its modes. */
-static be_status get(const catalog_set *set, const char *mode, get_result *result)
+/* The server in one of its modes. */
+static const char *mirror_of(const char *mode)
 {
     static char mirror[100];
     snprintf(mirror, sizeof mirror, "http://127.0.0.1:%d/%s", port, mode);
-    return get_data_set(set, &(get_options){.folder = folder, .mirror = mirror, .stall_seconds = 1},
-                        result, &err);
+    return mirror;
+}
+
+static be_status get(const catalog_set *set, const char *mode, get_result *result)
+{
+    get_options options = {.folder = folder, .mirror = mirror_of(mode), .stall_seconds = 60};
+    return get_data_set(set, &options, result, &err);
 }
 
 /* What was asked of the server since the test began. */
@@ -290,9 +296,7 @@ static void test_completes_the_folder_that_is_there(void **state)
 {
     (void)state;
     get_result result;
-    char mirror[100];
-    snprintf(mirror, sizeof mirror, "http://127.0.0.1:%d/moved", port);
-    get_options options = {.data_dir = folder, .mirror = mirror, .stall_seconds = 1};
+    get_options options = {.data_dir = folder, .mirror = mirror_of("moved"), .stall_seconds = 60};
     ASSERT_OK(get_data_set(&files_set, &options, &result, &err));
     assert_int_equal(result.kept, 0);
     assert_int_equal(rename(path_in(folder, "small"), path_in(folder, "SMALL")), 0);
@@ -431,12 +435,27 @@ static void test_no_server(void **state)
                  "expected a set that is published, found shapes");
 }
 
+/* An hour passes whenever somebody looks after the first bytes have come. */
+static bool pass_an_hour(void *context, const get_progress *progress)
+{
+    fake_clock *clock = context;
+    if (progress->bytes > 0) clock->now_ns += 3600000000000;
+    return true;
+}
+
 static void test_stall(void **state)
 {
     (void)state;
     get_result result;
-    ASSERT_FAILS(get(&files_set, "stall", &result), BE_IO,
-                 "/stall/small/a.gz: expected data, found none for 1 seconds", "bytes are kept");
+    fake_clock clock = {.now_ns = 1};
+    get_options options = {.folder = folder, .mirror = mirror_of("stall"), .stall_seconds = 60};
+    options.progress = pass_an_hour;
+    options.context = &clock;
+    fake_clock_use(&clock);
+    be_status status = get_data_set(&files_set, &options, &result, &err);
+    fake_clock_end();
+    ASSERT_FAILS(status, BE_IO, "/stall/small/a.gz: expected data, found none for 60 seconds",
+                 "bytes are kept");
     assert_true(file_exists(path_in(folder, "a.gz.part")));
 }
 
@@ -452,10 +471,8 @@ static void test_stopped(void **state)
     (void)state;
     get_result result;
     get_progress last = {0};
-    char mirror[100];
-    snprintf(mirror, sizeof mirror, "http://127.0.0.1:%d/stall", port);
     const get_options options = {
-        .folder = folder, .mirror = mirror, .progress = stop_soon, .context = &last};
+        .folder = folder, .mirror = mirror_of("stall"), .progress = stop_soon, .context = &last};
     ASSERT_FAILS(get_data_set(&files_set, &options, &result, &err), BE_INTERRUPTED, "stopped",
                  "bytes are kept, run the same command again");
     assert_string_equal(last.file, "a.gz");
@@ -543,9 +560,7 @@ static be_status get_good(void *context, be_error *error)
 {
     (void)context;
     get_result result;
-    char mirror[100];
-    snprintf(mirror, sizeof mirror, "http://127.0.0.1:%d/good", port);
-    get_options options = {.folder = folder, .mirror = mirror};
+    get_options options = {.folder = folder, .mirror = mirror_of("good")};
     TRY(get_data_set(&files_set, &options, &result, error));
     return get_data_set(&archive_set, &options, &result, error);
 }

@@ -6,6 +6,7 @@
 #include "backend/gpu/gpu.h"
 #include "fake_clock.h"
 #include "machine/limits_measure.h"
+#include "machine/load.h"
 #include "support.h"
 
 static limits example(void)
@@ -244,11 +245,21 @@ static void measure_device(const char *id, bool copies)
     be_device *device = NULL;
     limits l = limits_unknown();
     ASSERT_OK(be_device_open(id, &(be_device_options){.threads = 1}, &device, &err));
+    load_sample from = load_take(NULL);
+    int64_t own_ns = load_own_cpu_ns();
     for (int i = 0; i < 50 && isnan(l.flops_fp32); i++) {
         ASSERT_OK(limits_measure(device, 0.05, &l, &err));
         assert_true(is_rate(l.flops_fp32) && is_rate(l.memory_bytes_per_s));
         assert_true(is_rate(l.cache_bytes_per_s) && is_rate(l.launch_s));
         assert_true(is_rate(l.round_trip_s));
+    }
+    load_sample to = load_take(NULL);
+    double others = load_other_share(&from, &to, load_own_cpu_ns() - own_ns);
+    if (isnan(l.flops_fp32) && others > LOAD_BUSY) {
+        print_message("# SKIP %s: other programs used %.0f %% of the processors\n", id,
+                      100 * others);
+        be_device_close(device);
+        skip();
     }
     assert_true(l.flops_fp32 > 1e6 && l.flops_fp32 < 1e18);
     assert_true(isnan(l.launch_s) || l.launch_s < 1);
