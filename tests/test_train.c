@@ -74,6 +74,12 @@ static int64_t slow_now, step_ns, read_ns;
 static int slow_reads; /* of the largest tensor */
 static const device_vtable *real_device;
 
+/* Which pictures each step saw, by a hash of the order: a step done again must see the same. */
+#define SLOW_STEPS 400
+static int64_t slow_step;
+static uint32_t slow_order, slow_orders[SLOW_STEPS];
+static int slow_again, slow_wrong; /* steps done again, and those with other pictures */
+
 static int64_t slow_now_ns(void *context)
 {
     (void)context;
@@ -87,9 +93,30 @@ static be_status slow_read(program *p, be_value value, void *data, size_t bytes,
     return real_device->read(p, value, data, bytes, err);
 }
 
+static be_status slow_write(program *p, be_value value, const void *data, size_t bytes,
+                            be_error *err)
+{
+    /* The clock; the learning rate is a float, which is no small number of steps. */
+    if (bytes == sizeof(int32_t) && *(const int32_t *)data < SLOW_STEPS)
+        slow_step = *(const int32_t *)data;
+    if (bytes == PICTURES * sizeof(int32_t)) {
+        slow_order = 0;
+        for (int i = 0; i < PICTURES; i++)
+            slow_order = slow_order * 31 + (uint32_t)((const int32_t *)data)[i];
+    }
+    return real_device->write(p, value, data, bytes, err);
+}
+
 static be_status slow_run(program *p, int64_t steps, bool checked, be_error *err)
 {
     slow_now += steps * step_ns;
+    for (int64_t s = 0; s < steps; s++, slow_step++) {
+        assert_in_range(slow_step, 0, SLOW_STEPS - 1);
+        uint32_t *seen = &slow_orders[slow_step];
+        slow_again += *seen != 0;
+        slow_wrong += *seen != 0 && *seen != slow_order;
+        *seen = slow_order;
+    }
     return real_device->run(p, steps, checked, err);
 }
 
@@ -100,10 +127,13 @@ static be_status train_slowly(fixture *f, double step_s, double read_s, be_error
     device_vtable slow = *real_device;
     slow.read = slow_read;
     slow.run = slow_run;
+    slow.write = slow_write;
     f->device->vtable = &slow;
     step_ns = (int64_t)(step_s * 1e9);
     read_ns = (int64_t)(read_s * 1e9);
-    slow_reads = 0;
+    slow_reads = slow_again = slow_wrong = 0;
+    slow_step = 0;
+    memset(slow_orders, 0, sizeof slow_orders);
     slow_now = 0;
     clock_use(&clock);
     be_status status = train_and_export(f, NULL, err);
@@ -121,9 +151,13 @@ static void copies_of_the_weights_are_rare_and_no_training(void **state)
     f->options.epochs = 5;
     ASSERT_OK(train_slowly(f, 0.1, 1, &err));
     assert_true(f->epochs == 5 && f->progress >= 15);
+    assert_int_equal(slow_reads, 1);
+    /* The copy falls into the first epoch. */
+    f->options.epochs = 1;
+    ASSERT_OK(train_slowly(f, 0.1, 1, &err));
+    assert_int_equal(slow_reads, 1);
     assert_float_equal(f->last.seconds, 6 * 0.1, 1e-9);
     assert_float_equal(f->last.samples_per_s, BATCH / 0.1, 1e-6);
-    assert_int_equal(slow_reads, 1);
 }
 
 /* Epochs after the last copy of the weights the same op is found as with a copy before each step:
@@ -142,6 +176,8 @@ static void a_bad_loss_is_found_from_an_old_copy_too(void **state)
         fail_msg("%d epochs, %d copies: %s", epochs, copies, near.text);
     assert_int_equal(train_slowly(f, 0.1, 1, &far), BE_NUMERIC);
     assert_int_equal(slow_reads, 1);
+    assert_int_equal(slow_wrong, 0);
+    assert_true(slow_again > 2 * 6);
     if (!strstr(near.text, "not finite")) fail_msg("%s", near.text);
     assert_string_equal(near.text, far.text);
 }
