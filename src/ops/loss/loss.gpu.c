@@ -1,7 +1,7 @@
 /* Softmax and cross-entropy (softmax_cross_entropy.c says what it computes), and the step's end.
  *
- * One row an item.  Sums over rows go by a tree over the items of one group, so they do not depend
- * on anything but the group size. */
+ * One row an item, or, of many classes, one row a group.  Sums go by a tree over the items of one
+ * group, so they do not depend on anything but the group size. */
 
 /* The number of rows that count, for every item. */
 DEVICE int counted_rows(ITEM_PARAM LOCAL int *sums, GLOBAL const int *target, int rows)
@@ -104,6 +104,77 @@ KERNEL softmax_cross_entropy_rows(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, ta
         row_loss[n] = scale * run_row(logits + (i64)n * classes, dlogits + (i64)n * classes,
                                       classes, target[n], scale, &right);
         row_right[n] = right;
+    }
+}
+
+/* The largest of all items' values and the first place of it, in element 0. */
+DEVICE void find_largest(ITEM_PARAM LOCAL float *tops, LOCAL int *places, float top, int place)
+{
+    tops[LOCAL_ID] = top;
+    places[LOCAL_ID] = place;
+    BARRIER();
+    for (int left = LOCAL_SIZE; left > 1;) {
+        int upper = (left + 1) / 2;
+        if (LOCAL_ID < left - upper) {
+            float other = tops[LOCAL_ID + upper];
+            int there = places[LOCAL_ID + upper];
+            int equal = other == tops[LOCAL_ID];
+            if (other > tops[LOCAL_ID] || (equal && there < places[LOCAL_ID])) {
+                tops[LOCAL_ID] = other;
+                places[LOCAL_ID] = there;
+            }
+        }
+        BARRIER();
+        left = upper;
+    }
+}
+
+/* Many classes: a row at a time by a whole group, which reads it in its own order. */
+KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, target),
+                                    ARG_OUT(float, dlogits), ARG_OUT(float, row_loss),
+                                    ARG_OUT(int, row_right), ARG_INT(rows), ARG_INT(classes))
+{
+    OPEN_IN(float, logits);
+    OPEN_IN(int, target);
+    OPEN_OUT(float, dlogits);
+    OPEN_OUT(float, row_loss);
+    OPEN_OUT(int, row_right);
+    LOCAL_ARRAY(int, counts, GROUP);
+    LOCAL_ARRAY(float, tops, GROUP);
+    LOCAL_ARRAY(int, places, GROUP);
+    LOCAL_ARRAY(float, sums, GROUP);
+    int counted = counted_rows(ITEM counts, target, rows);
+    float scale = counted ? 1.0f / (float)counted : 0.0f;
+    for (int n = GROUP_ID; n < rows; n += NUM_GROUPS) {
+        GLOBAL const float *x = logits + (i64)n * classes;
+        GLOBAL float *dx = dlogits + (i64)n * classes;
+        int wanted = target[n], place = 0;
+        if (wanted < 0 || wanted >= classes) {
+            float nothing = wanted < 0 ? 0.0f : F32_NAN;
+            for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE) dx[c] = nothing;
+            if (LOCAL_ID == 0) {
+                row_loss[n] = nothing;
+                row_right[n] = 0;
+            }
+            continue;
+        }
+        float top = x[0], sum = 0.0f;
+        for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE)
+            if (x[c] > top) {
+                top = x[c];
+                place = c;
+            }
+        find_largest(ITEM tops, places, top, place);
+        float max = tops[0];
+        for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE) sum += EXP(x[c] - max);
+        sum_items(ITEM sums, counts, sum, 0);
+        float total = sums[0], factor = scale / total;
+        if (LOCAL_ID == 0) {
+            row_loss[n] = scale * (LOG(total) - (x[wanted] - max));
+            row_right[n] = places[0] == wanted;
+        }
+        for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE)
+            dx[c] = EXP(x[c] - max) * factor - (c == wanted ? scale : 0.0f);
     }
 }
 

@@ -1,7 +1,9 @@
-/* The loss and the step's end on GPUs: one launch where a group can do it, else two. */
+/* The loss and the step's end on GPUs: one launch where a group can do it, else two, of which the
+ * first gives an item a row, or a group where there are many classes. */
 #include "backend/gpu/gpu.h"
 
 #define ONE_GROUP_UP_TO 65536 /* logits */
+#define ROW_A_GROUP_FROM 512  /* classes: an item alone would read a row for long, across memory */
 
 extern const gpu_source gpu_source_loss;
 
@@ -10,10 +12,18 @@ static bool is_small(const gpu_call *call)
     return shape_elements(&call->in_shape[0]) <= ONE_GROUP_UP_TO;
 }
 
+static bool has_many_classes(const gpu_call *call)
+{
+    return call->in_shape[0].dim[1] >= ROW_A_GROUP_FROM;
+}
+
 static be_status softmax_cross_entropy_prepare(gpu_call *call, be_error *err)
 {
     int64_t rows = call->in_shape[0].dim[0];
-    int wanted = !is_small(call) ? 128 : rows <= 64 ? 64 : rows <= 128 ? 128 : 512;
+    int wanted = !is_small(call) ? (has_many_classes(call) ? 256 : 128)
+                 : rows <= 64    ? 64
+                 : rows <= 128   ? 128
+                                 : 512;
     if (!is_small(call)) call->scratch_bytes = (size_t)rows * (sizeof(float) + sizeof(int32_t));
     return gpu_use(call, GPU_SOURCES(&gpu_source_loss), wanted, err, "%s", "");
 }
@@ -33,13 +43,16 @@ static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder
             err);
     gpu_span losses = gpu_part(call->scratch, 0, half),
              rights = gpu_part(call->scratch, half, half);
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "softmax_cross_entropy_rows",
-                               gpu_groups(call, rows, call->units[0].group, 4),
-                               GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                             gpu_writes(call->out[2]), gpu_writes(losses),
-                                             gpu_writes(rights), gpu_int(rows), gpu_int(classes))},
-                   err));
+    int group = call->units[0].group;
+    bool many = has_many_classes(call);
+    TRY(gpu_record(
+        recorder, call,
+        &(gpu_step){0, many ? "softmax_cross_entropy_groups" : "softmax_cross_entropy_rows",
+                    many ? gpu_groups(call, rows, 1, 8) : gpu_groups(call, rows, group, 4),
+                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                  gpu_writes(call->out[2]), gpu_writes(losses), gpu_writes(rights),
+                                  gpu_int(rows), gpu_int(classes))},
+        err));
     return gpu_record(
         recorder, call,
         &(gpu_step){0, "softmax_cross_entropy_sum", 1,
