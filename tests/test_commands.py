@@ -148,8 +148,9 @@ class BenchTest(FolderTest):
         """It plans and counts; it is shown, and compared with nobody."""
         arguments = ["bench", "mlp-mnist", *SMALL, "--engine", "native", "--time",
                      "0.02", "--max-time", "0.1", "--device"]
+        one = {"OMP_NUM_THREADS": "1"}
         for words in ("null", "null:0,cpu", "cpu,null"):
-            lines = self.good(*arguments, words, "--format", "jsonl").splitlines()
+            lines = self.good(*arguments, words, "--format", "jsonl", env=one).splitlines()
             records = {r["device"]: r for r in map(json.loads, lines)}
             nothing = records.pop("null:0")
             self.assertEqual((nothing["status"], nothing["computes_nothing"]), ("OK", True))
@@ -162,7 +163,7 @@ class BenchTest(FolderTest):
             for record in records.values():
                 self.assertFalse(record["computes_nothing"])
                 self.assertIsNone(record["versus"])
-        text = self.good(*arguments, "null,cpu")
+        text = self.good(*arguments, "null,cpu", env=one)
         self.assertRegex(text, r"(?m)^native +cpu .* best$")
         self.assertRegex(text, r"(?m)^native +null:0 .* computes nothing$")
         self.assertIn("advice: train mlp-mnist with native on 1 thread", text)
