@@ -22,30 +22,16 @@ size_t ops_bytes(const be_shape *shape)
 
 double ops_get(const be_shape *shape, const void *data, int64_t i)
 {
-    switch (shape->dtype) {
-    case BE_F32:
-        return (double)((const float *)data)[i];
-    case BE_I32:
-        return ((const int32_t *)data)[i];
-    case BE_U8:
-        return ((const uint8_t *)data)[i];
-    }
-    return NAN;
+    double value;
+    dtype_to_doubles(shape->dtype, (const char *)data + (size_t)i * dtype_bytes(shape->dtype), 1,
+                     &value);
+    return value;
 }
 
 void ops_set(const be_shape *shape, void *data, int64_t i, double value)
 {
-    switch (shape->dtype) {
-    case BE_F32:
-        ((float *)data)[i] = (float)value;
-        break;
-    case BE_I32:
-        ((int32_t *)data)[i] = (int32_t)(int64_t)value;
-        break;
-    case BE_U8:
-        ((uint8_t *)data)[i] = (uint8_t)(int64_t)value;
-        break;
-    }
+    dtype_from_doubles(shape->dtype, &value, 1,
+                       (char *)data + (size_t)i * dtype_bytes(shape->dtype));
 }
 
 const char *ops_index_text(const be_shape *shape, int64_t i, char text[96])
@@ -92,7 +78,7 @@ static double draw_number(const ops_case *c, int draw, int i, rng *source)
 {
     double low = c->spec->positive >> i & 1 ? 0.0 : c->spec->low, high = c->spec->high;
     int least = c->spec->ignored >> i & 1 ? -1 : 0;
-    if (c->in[i].dtype != BE_F32)
+    if (!dtype_is_real(c->in[i].dtype))
         return least + (int)rng_next_below(source, (uint32_t)(c->spec->below[i] - least));
     bool is_zero = draw == OPS_ZEROS && low <= 0.0 && high >= 0.0 && rng_next_below(source, 4) == 0;
     double value = low + (high - low) * (double)rng_next_uniform(source);
@@ -104,7 +90,7 @@ static int nan_input(const ops_case *c)
 {
     int real[OP_MAX_IN], count = 0;
     for (int i = 0; i < c->op->inputs; i++)
-        if (c->in[i].rank >= 0 && c->in[i].dtype == BE_F32) real[count++] = i;
+        if (c->in[i].rank >= 0 && dtype_is_real(c->in[i].dtype)) real[count++] = i;
     return count ? real[rng_word(draw_key(c, OPS_NANS, OP_MAX_IN), 0) % (uint32_t)count] : -1;
 }
 
@@ -141,6 +127,8 @@ static void make_draw(ops_case *c, int index)
     }
     c->op->reference(
         &(op_reference){.attrs = c->spec->attrs, .in = c->in, .out = c->out, .x = x, .y = draw->y});
+    for (int o = 0; o < c->op->outputs; o++)
+        if (draw->y[o]) dtype_round(c->out[o].dtype, draw->y[o], shape_elements(&c->out[o]));
 }
 
 bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed, FILE *report)
@@ -156,7 +144,7 @@ bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, uint64_t s
         c->in[i] = spec->in[i];
         if (i >= op->inputs) c->in[i].rank = -1;
         infer.in[i] = c->in[i];
-        if (c->in[i].rank >= 0 && c->in[i].dtype != BE_F32 && spec->below[i] < 1) {
+        if (c->in[i].rank >= 0 && !dtype_is_real(c->in[i].dtype) && spec->below[i] < 1) {
             fprintf(report, "input %d holds whole numbers and has no range in `below`\n", i);
             return false;
         }
@@ -196,7 +184,7 @@ bool ops_compare(const ops_expectation *expected, const void *found, ops_differe
         double size = fabs(expected->values[i]);
         if (size > out->scale || (isnan(size) && !expected->with_nan)) out->scale = size;
     }
-    double allowed = expected->shape->dtype == BE_F32 ? expected->tolerance * out->scale : 0.0;
+    double allowed = dtype_is_real(expected->shape->dtype) ? expected->tolerance * out->scale : 0.0;
     for (int64_t i = 0; i < count; i++) {
         double value = ops_get(expected->shape, found, i),
                error = fabs(value - expected->values[i]);
@@ -213,6 +201,15 @@ bool ops_compare(const ops_expectation *expected, const void *found, ops_differe
     return out->wrong == 0;
 }
 
+/* The number of the next larger size, by its bits. */
+static void step_up(const be_shape *shape, void *data, int64_t i)
+{
+    if (shape->dtype == BE_F32)
+        ((uint32_t *)data)[i]++;
+    else
+        ((uint16_t *)data)[i]++;
+}
+
 /* Spoil an output; returns whether that changed a number in it. */
 static bool plant(ops_fault fault, const be_shape *shape, void *data, double slightly)
 {
@@ -227,14 +224,14 @@ static bool plant(ops_fault fault, const be_shape *shape, void *data, double sli
         if (fault == OPS_SHIFT)
             ops_set(shape, data, i, i + 1 < count ? ops_get(shape, before, i + 1) : first);
     }
-    if (fault == OPS_NAN && shape->dtype == BE_F32) ops_set(shape, data, middle, (double)NAN);
+    if (fault == OPS_NAN && dtype_is_real(shape->dtype)) ops_set(shape, data, middle, (double)NAN);
     if (fault == OPS_TAIL)
         memset((char *)data + ops_bytes(shape) - dtype_bytes(shape->dtype), 0xFF,
                dtype_bytes(shape->dtype));
-    if (fault == OPS_SLIGHT && shape->dtype == BE_F32) {
+    if (fault == OPS_SLIGHT && dtype_is_real(shape->dtype)) {
         double moved = last + slightly;
-        ops_set(shape, data, count - 1,
-                slightly > 0.0 ? moved : (double)nextafterf((float)last, INFINITY));
+        ops_set(shape, data, count - 1, moved);
+        if (slightly == 0.0) step_up(shape, data, count - 1);
     }
     bool is_changed = false;
     for (int64_t i = 0; i < count; i++)

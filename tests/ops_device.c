@@ -292,13 +292,13 @@ static bool check_output(const bench *b, int draw, int o)
         memcpy(plain, content_of(b, b->out[o]), ops_bytes(shape));
     } else {
         layout_unpack(content_of(b, b->out[o]), plain, shape, value->layout);
-        if (shape->dtype == BE_F32 && draw != OPS_NANS) is_good = check_padding(b, o, plain);
+        if (dtype_is_real(shape->dtype) && draw != OPS_NANS) is_good = check_padding(b, o, plain);
     }
     ops_expectation expected = {.shape = shape,
                                 .values = b->c->draw[draw].y[o],
                                 .tolerance = b->c->spec->tolerance,
                                 .with_nan = draw == OPS_NANS};
-    bool is_code = shape->dtype != BE_F32; /* counts and indices of a NaN may be any */
+    bool is_code = !dtype_is_real(shape->dtype); /* counts and indices of a NaN may be any */
     if (!(is_code && expected.with_nan) && !ops_compare(&expected, plain, &difference)) {
         fprintf(b->report,
                 "output %d: %" PRId64 " of %" PRId64 " elements are wrong, the first at %s: "

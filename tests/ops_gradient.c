@@ -70,7 +70,7 @@ static double loss_of(const check *k)
 
 static bool carries_gradient(const ops_case *c, int o)
 {
-    return c->out[o].rank >= 0 && c->out[o].dtype == BE_F32 && !(c->op->auxiliary >> o & 1);
+    return c->out[o].rank >= 0 && dtype_is_real(c->out[o].dtype) && !(c->op->auxiliary >> o & 1);
 }
 
 static be_status build(check *k, unsigned need, bool is_root, be_error *err)
@@ -244,8 +244,8 @@ bool ops_check_gradient(const ops_case *c, bool *reached, FILE *report)
 {
     unsigned all = 0;
     bool is_good = true;
-    if (c->out[0].dtype != BE_F32) {
-        fprintf(report, "output 0 is not f32 and has no gradient\n");
+    if (!dtype_is_real(c->out[0].dtype)) {
+        fprintf(report, "output 0 holds no real numbers and has no gradient\n");
         return false;
     }
     for (int i = 0; i < c->op->inputs; i++)

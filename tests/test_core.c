@@ -1,4 +1,5 @@
 /* Tests of the base: random numbers against published answers, memory and its faults, statuses. */
+#include "core/half.h"
 #include "core/text_json.h"
 #include "fake_clock.h"
 #include "support.h"
@@ -531,6 +532,33 @@ static void threads_get_as_many_cores_and_all_come_back(void **state)
 #endif
 }
 
+/* All 65,536 of a type: as a float and back they are the same, and of the floats between two
+ * neighbours each goes to the nearer, the middle to the even one. */
+static void check_half(float (*widen)(uint16_t), uint16_t (*narrow)(float), uint16_t infinity)
+{
+    for (unsigned bits = 0; bits < infinity; bits++) {
+        float x = widen((uint16_t)bits), next = widen((uint16_t)(bits + 1));
+        float middle =
+            bits + 1 < infinity ? x / 2 + next / 2 : x + (x - widen((uint16_t)(bits - 1))) / 2;
+        unsigned even = bits + (bits & 1);
+        assert_int_equal(narrow(x), bits);
+        assert_int_equal(narrow(-x), bits | 0x8000u);
+        assert_int_equal(narrow(middle), even);
+        assert_int_equal(narrow(nextafterf(middle, 0)), bits);
+        assert_int_equal(narrow(nextafterf(middle, INFINITY)), bits + 1);
+    }
+    assert_int_equal(narrow(INFINITY), infinity);
+    assert_true(isinf(widen(infinity)) && isnan(widen((uint16_t)(infinity + 1))));
+    assert_true(isnan(widen(narrow(NAN))) && isnan(widen(narrow(-NAN))));
+}
+
+static void test_halves(void **state)
+{
+    (void)state;
+    check_half(half_to_float, half_from_float, 0x7c00);
+    check_half(brain_to_float, brain_from_float, 0x7f80);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -558,6 +586,7 @@ int main(void)
         cmocka_unit_test(a_clock_can_be_replaced),
         cmocka_unit_test(the_machine_is_described),
         cmocka_unit_test(threads_get_as_many_cores_and_all_come_back),
+        cmocka_unit_test(test_halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

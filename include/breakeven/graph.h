@@ -20,7 +20,9 @@ extern "C" {
 #define BE_DTYPE_LIST(X) \
     X(F32, "f32", 4)     \
     X(I32, "i32", 4)     \
-    X(U8, "u8", 1)
+    X(U8, "u8", 1)       \
+    X(F16, "f16", 2)     \
+    X(BF16, "bf16", 2)
 
 typedef enum be_dtype {
 #define X(name, text, bytes) BE_##name,

@@ -53,40 +53,6 @@ int64_t shape_elements(const be_shape *shape)
     return count;
 }
 
-size_t dtype_bytes(be_dtype dtype)
-{
-    static const size_t bytes[] = {
-#define X(name, text, bytes) bytes,
-        BE_DTYPE_LIST(X)
-#undef X
-    };
-    return bytes[dtype];
-}
-
-static bool floats_finite(const float *x, size_t count, size_t *at, double *found)
-{
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(x[i])) {
-            *at = i;
-            *found = (double)x[i];
-            return false;
-        }
-    return true;
-}
-
-bool dtype_all_finite(be_dtype dtype, const void *data, size_t count, size_t *at, double *found)
-{
-    switch (dtype) {
-    case BE_F32:
-        return floats_finite(data, count, at, found);
-    case BE_I32:
-    case BE_U8:
-        return true;
-    }
-    MUST(!"the type is one of BE_DTYPE_LIST");
-    return false;
-}
-
 bool shape_equal(const be_shape *a, const be_shape *b)
 {
     if (a->dtype != b->dtype || a->rank != b->rank) return false;
@@ -97,13 +63,8 @@ bool shape_equal(const be_shape *a, const be_shape *b)
 
 const char *shape_text(const be_shape *shape, char text[64])
 {
-    static const char *const names[] = {
-#define X(name, text, bytes) text,
-        BE_DTYPE_LIST(X)
-#undef X
-    };
     if (shape->rank < 0) return "none";
-    int used = snprintf(text, 64, "%s [", names[shape->dtype]);
+    int used = snprintf(text, 64, "%s [", dtype_name(shape->dtype));
     for (int i = 0; i < shape->rank && used < 60; i++)
         used +=
             snprintf(text + used, 64 - (size_t)used, "%s%" PRId64, i ? ", " : "", shape->dim[i]);

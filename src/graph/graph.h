@@ -3,6 +3,7 @@
 #define GRAPH_GRAPH_H
 
 #include "core/memory.h"
+#include "graph/dtype.h"
 #include "graph/op.h"
 
 typedef enum value_kind {
@@ -95,10 +96,6 @@ be_status graph_clone(const be_graph *g, be_graph **out, be_error *err);
 int graph_use_count(const be_graph *g, be_value value);
 
 int64_t shape_elements(const be_shape *shape);
-size_t dtype_bytes(be_dtype dtype);
-/* True if all elements are finite numbers; else *at is the first that is not, and *found what it
- * is. */
-bool dtype_all_finite(be_dtype dtype, const void *data, size_t count, size_t *at, double *found);
 bool shape_equal(const be_shape *a, const be_shape *b);
 const char *shape_text(const be_shape *shape, char text[64]); /* "f32 [100, 1, 28, 28]" */
 size_t value_bytes(const graph_value *value);                 /* in its layout */

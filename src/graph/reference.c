@@ -152,20 +152,8 @@ be_status reference_write(reference *r, be_value value, const void *data, size_t
 {
     TRY(check_value(r, value, bytes, err));
     const be_shape *shape = &r->graph->values[value].shape;
-    int64_t count = shape_elements(shape);
-    double *to = r->data[value];
     r->written[value] = true;
-    switch (shape->dtype) {
-    case BE_F32:
-        for (int64_t i = 0; i < count; i++) to[i] = (double)((const float *)data)[i];
-        break;
-    case BE_I32:
-        for (int64_t i = 0; i < count; i++) to[i] = (double)((const int32_t *)data)[i];
-        break;
-    case BE_U8:
-        for (int64_t i = 0; i < count; i++) to[i] = (double)((const uint8_t *)data)[i];
-        break;
-    }
+    dtype_to_doubles(shape->dtype, data, shape_elements(shape), r->data[value]);
     return BE_OK;
 }
 
@@ -174,19 +162,7 @@ be_status reference_read(const reference *r, be_value value, void *data, size_t 
 {
     TRY(check_value(r, value, bytes, err));
     const be_shape *shape = &r->graph->values[value].shape;
-    int64_t count = shape_elements(shape);
-    const double *from = r->data[value];
-    switch (shape->dtype) {
-    case BE_F32:
-        for (int64_t i = 0; i < count; i++) ((float *)data)[i] = (float)from[i];
-        break;
-    case BE_I32:
-        for (int64_t i = 0; i < count; i++) ((int32_t *)data)[i] = (int32_t)from[i];
-        break;
-    case BE_U8:
-        for (int64_t i = 0; i < count; i++) ((uint8_t *)data)[i] = (uint8_t)from[i];
-        break;
-    }
+    dtype_from_doubles(shape->dtype, r->data[value], shape_elements(shape), data);
     return BE_OK;
 }
 
@@ -246,8 +222,12 @@ static be_status run_node(const reference *r, const graph_node *node, be_error *
     }
     op_reference call = {
         .attrs = node->attrs, .in = in, .out = out, .x = x, .y = y, .threads = r->threads};
-    if (is_blocked(r, node)) return node->op->blocked(&call, err);
-    node->op->reference(&call);
+    if (is_blocked(r, node))
+        TRY(node->op->blocked(&call, err));
+    else
+        node->op->reference(&call);
+    for (int o = 0; o < OP_MAX_OUT; o++)
+        if (y[o]) dtype_round(out[o].dtype, y[o], shape_elements(&out[o]));
     return BE_OK;
 }
 

@@ -29,6 +29,7 @@
     X(global_average_pool, 1, 0, 1, 0, 0)          \
     X(global_average_pool_backward, 1, 0, 1, 0, 0) \
     X(add, 1, 0, 1, 0, 0)                          \
+    X(cast, 1, 0, 1, 0, 0)                         \
     X(bias, 1, 0, 1, 0, 0)                         \
     X(sum_rows, 1, 0, 1, 0, 0)                     \
     X(reorder, 1, 0, 0, 0, 0)

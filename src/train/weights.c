@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/half.h"
 #include "graph/graph.h"
 
 safetensors_tensor weights_tensor(const be_parameter *parameter)
@@ -35,29 +36,12 @@ typedef struct weights_fit {
     const char *from; /* the type of the last of them */
 } weights_fit;
 
-static float from_half(uint16_t half)
-{
-    int exponent = half >> 10 & 31, mantissa = half & 1023;
-    float size =
-        exponent ? ldexpf((float)(1024 + mantissa), exponent - 25) : ldexpf((float)mantissa, -24);
-    if (exponent == 31) size = mantissa ? NAN : INFINITY;
-    return half >> 15 ? -size : size;
-}
-
-static float from_brain(uint16_t brain)
-{
-    uint32_t bits = (uint32_t)brain << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 static be_status convert(const safetensors_tensor *from, const void *data, float *out,
                          be_error *err)
 {
     for (int64_t i = 0; i < from->count; i++) {
-        if (from->dtype == SAFETENSORS_F16) out[i] = from_half(((const uint16_t *)data)[i]);
-        if (from->dtype == SAFETENSORS_BF16) out[i] = from_brain(((const uint16_t *)data)[i]);
+        if (from->dtype == SAFETENSORS_F16) out[i] = half_to_float(((const uint16_t *)data)[i]);
+        if (from->dtype == SAFETENSORS_BF16) out[i] = brain_to_float(((const uint16_t *)data)[i]);
         if (from->dtype != SAFETENSORS_F64) continue;
         double value = ((const double *)data)[i];
         out[i] = (float)value;

@@ -40,6 +40,10 @@ static type_words words_of(be_dtype dtype)
         return (type_words){"int", "I32"};
     case BE_U8:
         return (type_words){"u8", "U8"};
+    case BE_F16:
+        return (type_words){"f16", "F16"};
+    case BE_BF16:
+        return (type_words){"bf16", "BF16"};
     }
     MUST(!"a type that kernels know");
     return (type_words){0};

@@ -12,6 +12,7 @@
 #include "backend/gpu/gpu_cache.h"
 #include "backend/gpu/gpu_recorder.h"
 #include "core/clock.h"
+#include "core/half.h"
 #include "core/rng.h"
 
 #define WAYS_MAX 16
@@ -76,17 +77,28 @@ static be_status get_span(tuner *t, const be_shape *shape, gpu_span *out, be_err
                                     &out->buffer, err);
 }
 
-/* Floats between −1 and 1; codes of winners for bytes. */
+/* As many of the floats as fit, in a type of 16 bits, at the same place. */
+static void narrow(be_dtype dtype, float *x, size_t bytes)
+{
+    uint16_t *to = (uint16_t *)x;
+    if (dtype != BE_F16 && dtype != BE_BF16) return;
+    for (size_t i = 0; i < bytes / sizeof(float); i++)
+        to[i] = dtype == BE_F16 ? half_from_float(x[i]) : brain_from_float(x[i]);
+    memcpy(to + bytes / sizeof(float), to, bytes / sizeof(float) * sizeof *to);
+}
+
+/* Numbers between −1 and 1; codes of winners for bytes. */
 static be_status fill_span(tuner *t, const be_shape *shape, const gpu_span *span, rng *r,
                            be_error *err)
 {
     size_t block = LOOK_BYTES < span->bytes ? LOOK_BYTES : span->bytes;
     if (shape->rank < 0) return BE_OK;
     for (size_t i = 0; i < (block + 3) / 4; i++)
-        if (shape->dtype == BE_F32)
+        if (dtype_is_real(shape->dtype))
             t->found[i] = 2.0f * rng_next_uniform(r) - 1.0f;
         else
             ((uint32_t *)t->found)[i] = rng_next(r) & (shape->dtype == BE_U8 ? 0x03030303u : 0u);
+    narrow(shape->dtype, t->found, block);
     for (size_t at = 0; at < span->bytes; at += block) {
         size_t part = span->bytes - at < block ? span->bytes - at : block;
         TRY(t->driver->vtable->upload(t->driver, span->buffer, at, t->found, part, err));

@@ -1,0 +1,31 @@
+/* Conversion of types on the CPU: by way of f32.  Works on any layout. */
+#include "backend/cpu/cpu.h"
+#include "core/half.h"
+
+static float load(be_dtype dtype, const void *x, int64_t i)
+{
+    if (dtype == BE_F32) return ((const float *)x)[i];
+    uint16_t bits = ((const uint16_t *)x)[i];
+    return dtype == BE_F16 ? half_to_float(bits) : brain_to_float(bits);
+}
+
+static void store(be_dtype dtype, void *y, int64_t i, float value)
+{
+    if (dtype == BE_F32)
+        ((float *)y)[i] = value;
+    else
+        ((uint16_t *)y)[i] = dtype == BE_F16 ? half_from_float(value) : brain_from_float(value);
+}
+
+static be_status cast_run(const cpu_call *call, be_error *err)
+{
+    be_dtype from = call->in_shape[0].dtype, to = call->out_shape[0].dtype;
+    int64_t count = call->out_elements;
+    (void)err;
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < count; i++) store(to, call->out[0], i, load(from, call->in[0], i));
+    return BE_OK;
+}
+
+const cpu_kernel CPU_KERNEL(cast) = {
+    .implementation = CPU_NATIVE, .layouts = cpu_layouts_of_input, .run = cast_run};

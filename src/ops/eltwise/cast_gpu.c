@@ -1,0 +1,29 @@
+/* Conversion of types on GPUs. */
+#include "backend/gpu/gpu.h"
+
+#define GROUP_WANTED 256
+#define GROUPS_PER_UNIT 8
+#define VECTOR_BYTES 16
+
+extern const gpu_source gpu_source_cast;
+
+static be_status cast_prepare(gpu_call *call, be_error *err)
+{
+    return gpu_use(call, GPU_SOURCES(&gpu_source_cast), GROUP_WANTED, err, "%s", "");
+}
+
+/* A parameter in the flat block lies where the one before it ends. */
+static be_status cast_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    int64_t count = shape_elements(&call->out_shape[0]);
+    bool aligned = (call->in[0].offset | call->out[0].offset) % VECTOR_BYTES == 0;
+    int64_t items = aligned ? (count + 7) / 8 : count;
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, aligned ? "cast_eights" : "cast_each",
+                                  gpu_groups(call, items, call->units[0].group, GROUPS_PER_UNIT),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                                gpu_int(count))},
+                      err);
+}
+
+const gpu_kernel GPU_KERNEL(cast) = {GPU_IMPLEMENTATION, cast_prepare, cast_record};
