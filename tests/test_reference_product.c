@@ -4,9 +4,11 @@
 #include "support.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "build_info.h"
 #include "core/rng.h"
 #include "graph/reference.h"
 #include "graph/reference_product.h"
@@ -121,6 +123,51 @@ static void networks_are_computed_in_blocks(void **state)
     }
 }
 
+/* The linear layers of GPT-2 without what lies between them, at the size of its gate: 2 of them,
+ * width 768, 2 × 32 tokens.
+ */
+enum { WIDTH = 768, TOKENS = 64, VOCABULARY = 2048 };
+
+static be_value transformer_layer(be_graph *g, be_value x, int layer)
+{
+    char name[4][16];
+    for (int i = 0; i < 4; i++) snprintf(name[i], sizeof name[i], "h%d.%d", layer, i);
+    be_value all = be_linear(g, x, name[0], 3 * WIDTH);
+    x = be_linear(g, all, name[1], WIDTH);
+    return be_linear(g, be_relu(g, be_linear(g, x, name[2], 4 * WIDTH)), name[3], WIDTH);
+}
+
+static void a_transformer_is_computed_in_blocks(void **state)
+{
+    (void)state;
+    be_error err;
+    reference *r = NULL;
+    double losses[3];
+    if (strcmp(BUILD_SANITIZERS, "none") != 0) skip(); /* half a gigabyte */
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", (be_shape){BE_F32, 2, {TOKENS, WIDTH}});
+    be_value target = be_input(g, "target", (be_shape){BE_I32, 1, {TOKENS}}), y = x;
+    for (int layer = 0; layer < 2; layer++) y = transformer_layer(g, y, layer);
+    be_value loss = be_softmax_cross_entropy(g, be_linear(g, y, "head", VOCABULARY), target);
+    be_graph_minimize(g, loss, &(be_optimizer){.kind = BE_ADAMW, .learning_rate = 1e-4f});
+    ASSERT_OK(be_graph_check(g, &err));
+    ASSERT_OK(reference_new(g, &(be_plan_options){.mode = BE_TRAIN}, &r, &err));
+    static float tokens[TOKENS * WIDTH];
+    static int32_t next[TOKENS];
+    rng source = {.key = {.seed = 5, .stream = RNG_TEST}};
+    for (int i = 0; i < TOKENS * WIDTH; i++) tokens[i] = rng_next_uniform(&source) - 0.5f;
+    for (int i = 0; i < TOKENS; i++) next[i] = (int32_t)rng_next_below(&source, VOCABULARY);
+    ASSERT_OK(reference_write(r, x, tokens, sizeof tokens, &err));
+    ASSERT_OK(reference_write(r, target, next, sizeof next, &err));
+    ASSERT_OK(reference_run(r, 3, &err));
+    ASSERT_OK(reference_losses(r, 3, losses, NULL, &err));
+    assert_true(losses[2] < losses[1] && losses[1] < losses[0]);
+    reference_work work = reference_work_of(r);
+    assert_true(work.blocked_flops > 6e9 && work.plain_flops < 0.1 * work.blocked_flops);
+    reference_free(r);
+    be_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +175,7 @@ int main(void)
         cmocka_unit_test(a_product_of_nothing_changes_nothing),
         cmocka_unit_test(no_memory_is_an_error),
         cmocka_unit_test(networks_are_computed_in_blocks),
+        cmocka_unit_test(a_transformer_is_computed_in_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
