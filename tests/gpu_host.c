@@ -188,11 +188,11 @@ static void write_wrappers(FILE *file, const char *text)
     }
 }
 
-/* Without optimizing: a kernel runs once or twice, and compiling is what takes the time. */
+/* Optimizing little: what was compiled is kept, and the kernels that run are few and small. */
 #define SERIAL                                                                                 \
-    "-std=gnu17", "-w", "-O0", "-g1", "-fPIC", "-shared", "-Wl,-Bsymbolic", GPU_HOST_SANITIZE, \
+    "-std=gnu17", "-w", "-O1", "-g1", "-fPIC", "-shared", "-Wl,-Bsymbolic", GPU_HOST_SANITIZE, \
         "-fno-sanitize-recover=all"
-#define FIBERS "-std=gnu17", "-w", "-O0", "-fPIC", "-shared", "-Wl,-Bsymbolic", "-DFIBERS"
+#define FIBERS "-std=gnu17", "-w", "-O1", "-fPIC", "-shared", "-Wl,-Bsymbolic", "-DFIBERS"
 #define TEXT_OF(...) TEXT_OF_ALL(__VA_ARGS__)
 #define TEXT_OF_ALL(...) #__VA_ARGS__
 #define SERIAL_TEXT TEXT_OF(SERIAL)
