@@ -56,6 +56,38 @@ be_shape be_value_shape(const be_graph *g, be_value value);
 /* The value of this name, or BE_NONE. */
 be_value be_value_find(const be_graph *g, const char *name);
 
+/* What a parameter is at the start: uniform in ±value, normal with the standard deviation `value`,
+ * or `value` everywhere.  Random ones follow from the graph's seed and the parameter's place. */
+typedef enum be_start_kind { BE_UNIFORM, BE_NORMAL, BE_CONSTANT } be_start_kind;
+
+typedef struct be_start {
+    be_start_kind kind;
+    float value;
+} be_start;
+
+/* A tensor f32 that be_graph_minimize trains, and that files of weights hold under this name.  Used
+ * by several operations it is tied: their gradients add. */
+be_value be_parameter_add(be_graph *g, const char *name, be_shape shape, be_start start);
+
+/* The same elements in the same order under other dimensions (the type is x's, f32 or i32; that of
+ * `shape` counts for nothing).  Takes no time, but for a view of an input. */
+be_value be_view(be_graph *g, be_value x, be_shape shape);
+
+/* Element by element, like a.  The dimensions of b are the last ones of a, or 1: then its elements
+ * are used again ([N, C] + [C], [N, C] · [N, 1], [N, C] − [1]). */
+be_value be_add(be_graph *g, be_value a, be_value b);
+be_value be_subtract(be_graph *g, be_value a, be_value b);
+be_value be_multiply(be_graph *g, be_value a, be_value b);
+
+/* factor · x */
+be_value be_scale(be_graph *g, be_value x, float factor);
+
+/* The sum over the dimensions that `shape` lacks in front or has as 1: [N, C] to [C] or [N, 1]. */
+be_value be_sum_to(be_graph *g, be_value x, be_shape shape);
+
+/* The mean of all elements, f32 [1]. */
+be_value be_mean(be_graph *g, be_value x);
+
 /* Layers.  A layer makes its parameters, named "NAME.weight" and "NAME.bias" with PyTorch's layout
  * and its default start: uniform in ±1/sqrt(fan in). */
 
@@ -151,7 +183,13 @@ typedef struct be_optimizer {
     double beta1, beta2, epsilon; /* Adam, AdamW; 0 means 0.9, 0.999, 1e-8 */
 } be_optimizer;
 
+/* Make `loss` small, any f32 [1]; its gradient goes back through every operation to the parameters.
+ * be_plan_losses gives the loss of each step, and with it the number of right answers that
+ * be_softmax_cross_entropy counted, or what be_graph_count names instead; 0 without either. */
 void be_graph_minimize(be_graph *g, be_value loss, const be_optimizer *optimizer);
+
+/* What be_plan_losses gives beside the loss: any i32 [1]. */
+void be_graph_count(be_graph *g, be_value right);
 
 #ifdef __cplusplus
 }

@@ -214,21 +214,63 @@ be_value be_input(be_graph *g, const char *name, be_shape shape)
     return build_value(g, &value);
 }
 
-be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_shape shape,
-                         float bound)
+static be_status check_start(const be_shape *shape, const be_start *start, const char *name,
+                             be_error *err)
+{
+    char text[64];
+    if (shape->dtype != BE_F32 || shape->rank < 0)
+        FAIL(err, BE_USAGE, "parameter \"%s\": expected f32, found %s", name,
+             shape_text(shape, text));
+    bool is_known =
+        start->kind == BE_UNIFORM || start->kind == BE_NORMAL || start->kind == BE_CONSTANT;
+    if (!is_known || !isfinite(start->value) || (start->kind != BE_CONSTANT && start->value < 0.0f))
+        FAIL(err, BE_USAGE,
+             "parameter \"%s\": expected a start BE_UNIFORM or BE_NORMAL with a finite value of at "
+             "least 0, or BE_CONSTANT with a finite one, found kind %d with %g",
+             name, (int)start->kind, (double)start->value);
+    return BE_OK;
+}
+
+be_value be_parameter_add(be_graph *g, const char *name, be_shape shape, be_start start)
 {
     be_error err;
     graph_value value = {.shape = shape,
                          .kind = VALUE_PARAMETER,
-                         .init_bound = bound,
+                         .start = start,
                          .alias_of = BE_NONE,
                          .producer = -1};
     if (!g || g->error.status != BE_OK) return BE_NONE;
-    if (arena_printf(g->memory, &value.name, &err, "%s.%s", layer ? layer : "", suffix) != BE_OK) {
+    be_status status = shape_check(&shape, name, &err);
+    if (status == BE_OK) status = check_start(&shape, &start, name, &err);
+    if (status == BE_OK) status = arena_printf(g->memory, &value.name, &err, "%s", name);
+    if (status != BE_OK) {
         graph_blame(g, &err);
         return BE_NONE;
     }
     return build_value(g, &value);
+}
+
+be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_shape shape,
+                         float bound)
+{
+    be_error err;
+    const char *name;
+    if (!g || g->error.status != BE_OK) return BE_NONE;
+    if (arena_printf(g->memory, &name, &err, "%s.%s", layer ? layer : "", suffix) != BE_OK) {
+        graph_blame(g, &err);
+        return BE_NONE;
+    }
+    return be_parameter_add(g, name, shape, (be_start){BE_UNIFORM, bound});
+}
+
+be_value graph_root(const be_graph *g, be_value value, size_t *offset)
+{
+    *offset = 0;
+    while (g->values[value].alias_of != BE_NONE) {
+        *offset += g->values[value].alias_bytes;
+        value = g->values[value].alias_of;
+    }
+    return value;
 }
 
 be_value graph_clock(be_graph *g)

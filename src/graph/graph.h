@@ -26,12 +26,11 @@ typedef struct graph_value {
     be_shape shape;
     value_kind kind;
     value_layout layout;
-    float init_bound;    /* parameter: uniform in ±bound */
-    float init_constant; /* state: every element (0 for most) */
-    be_value alias_of;   /* lies in the memory of this value, or BE_NONE */
-    size_t alias_bytes;  /* … from this byte on */
-    int producer;        /* node, or −1 */
-    bool keep;           /* must stay readable after a step */
+    be_start start;     /* of parameters and states (all 0 for most states) */
+    be_value alias_of;  /* lies in the memory of this value, or BE_NONE */
+    size_t alias_bytes; /* … from this byte on */
+    int producer;       /* node, or −1 */
+    bool keep;          /* must stay readable after a step */
 } graph_value;
 
 struct graph_node {
@@ -42,7 +41,9 @@ struct graph_node {
 
 /* What to do with a loss, filled by the ops layer, which alone knows these ops. */
 typedef struct graph_recipe {
-    be_value loss, correct;
+    be_value loss, correct;  /* correct: BE_NONE if nothing is counted */
+    bool is_counted;         /* correct was named by be_graph_count */
+    const be_op *copy;       /* a view, for a gradient that another value needs too */
     const be_op *accumulate; /* (a, b) -> a + b, for a value with several users */
     const be_op *advance;    /* (clock, loss, correct, loss log, correct log) -> updated in place */
     const be_op *optimizer; /* (parameters, gradients, rate, clock, slots …) -> updated in place */
@@ -84,8 +85,12 @@ be_status graph_refresh_node(be_graph *g, size_t index, be_error *err);
 be_value graph_build(be_graph *g, const be_op *op, const void *attrs, const be_value *in,
                      be_value *out);
 
+/* A parameter "LAYER.SUFFIX", uniform in ±bound at the start. */
 be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_shape shape,
                          float bound);
+
+/* The value in whose memory this one lies in the end, and where in it. */
+be_value graph_root(const be_graph *g, be_value value, size_t *offset);
 
 /* The state [steps done], i32 [1], made at the first call. */
 be_value graph_clock(be_graph *g);

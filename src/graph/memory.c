@@ -12,22 +12,11 @@ static size_t align_up(size_t bytes)
     return (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
 }
 
-/* The value in whose memory this one lies in the end, and where in it. */
-static be_value root_of(const be_graph *g, be_value value, size_t *offset)
-{
-    *offset = 0;
-    while (g->values[value].alias_of != BE_NONE) {
-        *offset += g->values[value].alias_bytes;
-        value = g->values[value].alias_of;
-    }
-    return value;
-}
-
 static void touch(const be_graph *g, memory_place *places, be_value value, int node)
 {
     size_t offset;
     if (value == BE_NONE) return;
-    memory_place *place = &places[root_of(g, value, &offset)];
+    memory_place *place = &places[graph_root(g, value, &offset)];
     if (place->first < 0) place->first = node;
     place->last = g->values[value].keep ? (int)g->node_count
                   : node > place->last  ? node
@@ -104,7 +93,7 @@ be_status memory_plan(be_graph *g, memory_map *out, be_error *err)
     place_activations(out, order, activations);
     for (size_t i = 0; i < count; i++) {
         size_t offset;
-        be_value root = root_of(g, (be_value)i, &offset);
+        be_value root = graph_root(g, (be_value)i, &offset);
         if (root == (be_value)i) continue;
         size_t bytes = places[i].bytes;
         places[i] = places[root];

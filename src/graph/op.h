@@ -72,6 +72,10 @@ typedef struct be_op {
     int updates[OP_MAX_OUT]; /* 1 + the input that output o overwrites; 0: none */
     /* Bit o: output o is for the backward op alone, and no gradient flows back through it. */
     unsigned auxiliary;
+    bool makes_loss; /* its gradient function knows that dy of a root is 1, and gets no dy there */
+    /* 1 + the input in whose memory output 0 may lie, the same bytes under another shape; 0: none.
+     */
+    int view_of;
     bool train_only; /* inference passes input 0 through instead */
     /* It has no gradient by nature: it reads data, ends a step, or changes only how values lie. */
     bool is_outside_gradient;

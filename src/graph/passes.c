@@ -95,7 +95,7 @@ static be_status add_state(be_graph *g, const char *name, be_shape shape, float 
                            &(graph_value){.name = name,
                                           .shape = shape,
                                           .kind = VALUE_STATE,
-                                          .init_constant = constant,
+                                          .start = {BE_CONSTANT, constant},
                                           .alias_of = BE_NONE,
                                           .producer = -1},
                            out, err);
@@ -208,6 +208,9 @@ static be_status backward_node(be_graph *g, size_t index, const bool *need, be_v
     }
     TRY(check_way(&call, &wanted, err));
     if (!wanted) return BE_OK;
+    if (call.is_root && !node.op->makes_loss)
+        TRY(add_state(g, "gradient of the loss", shape_make(BE_F32, 1, 1, 0, 0, 0), 1.0f,
+                      &call.dy[0], err));
     TRY(node.op->gradient(&call, err));
     for (int i = 0; i < node.op->inputs; i++) {
         if (!call.need[i]) continue;
@@ -224,6 +227,19 @@ static be_status backward_node(be_graph *g, size_t index, const bool *need, be_v
     return BE_OK;
 }
 
+/* A gradient of its own for a parameter: its gradient is that of another parameter too, or a
+ * constant. */
+static be_status copy_gradient(be_graph *g, const be_shape *shape, be_value *gradient,
+                               be_error *err)
+{
+    be_value in[OP_MAX_IN] = {*gradient}, out[OP_MAX_OUT];
+    MUST(g->recipe.copy->attrs_bytes == sizeof *shape);
+    be_shape own = *shape;
+    TRY(graph_add_node(g, g->recipe.copy, &own, in, out, err));
+    *gradient = out[0];
+    return BE_OK;
+}
+
 /* Let each parameter's gradient lie in the gradient block, beside the parameter's place. */
 static be_status place_gradients(be_graph *g, size_t count, be_error *err)
 {
@@ -237,10 +253,12 @@ static be_status place_gradients(be_graph *g, size_t count, be_error *err)
             FAIL(err, BE_USAGE,
                  "parameter %s does not act on the loss; take it out, or use its layer",
                  parameter->name);
-        graph_value *value = &g->values[gradient];
-        MUST(value->alias_of == BE_NONE && value->kind == VALUE_RESULT);
-        value->alias_of = g->gradients;
-        value->alias_bytes = parameter->alias_bytes;
+        size_t at = parameter->alias_bytes;
+        if (g->values[gradient].alias_of != BE_NONE || g->values[gradient].kind != VALUE_RESULT)
+            TRY(copy_gradient(g, &parameter->shape, &gradient, err));
+        g->gradient_of[i] = gradient;
+        g->values[gradient].alias_of = g->gradients;
+        g->values[gradient].alias_bytes = at;
     }
     return BE_OK;
 }
@@ -287,8 +305,12 @@ static be_status add_step_end(be_graph *g, be_error *err)
                   err));
     TRY(add_state(g, "correct log", shape_make(BE_I32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f,
                   &g->correct_log, err));
-    be_value in[OP_MAX_IN] = {be_value_find(g, "clock"), g->recipe.loss, g->recipe.correct,
-                              g->loss_log, g->correct_log};
+    be_value correct = g->recipe.correct;
+    if (correct == BE_NONE)
+        TRY(add_state(g, "nothing counted", shape_make(BE_I32, 1, 1, 0, 0, 0), 0.0f, &correct,
+                      err));
+    be_value in[OP_MAX_IN] = {be_value_find(g, "clock"), g->recipe.loss, correct, g->loss_log,
+                              g->correct_log};
     return graph_add_node(g, g->recipe.advance, NULL, in, NULL, err);
 }
 
@@ -311,6 +333,33 @@ static be_status in_layout(be_graph *g, const lower_target *target, be_value val
     return BE_OK;
 }
 
+/* What lies in another value is plain: the node gives a value of its own, and *behind reorders it.
+ */
+static be_status reorder_behind(be_graph *g, const lower_target *target, be_value *out,
+                                graph_node *behind, be_error *err)
+{
+    graph_value own = g->values[*out];
+    MUST(!behind->op);
+    own.alias_of = BE_NONE;
+    own.alias_bytes = 0;
+    own.name = "";
+    *behind = (graph_node){.op = target->reorder};
+    for (int i = 0; i < OP_MAX_IN; i++) behind->in[i] = BE_NONE;
+    for (int o = 0; o < OP_MAX_OUT; o++) behind->out[o] = BE_NONE;
+    behind->out[0] = *out;
+    TRY(graph_add_value(g, &own, out, err));
+    behind->in[0] = *out;
+    return BE_OK;
+}
+
+static be_status append_node(be_graph *g, const graph_node *node, be_error *err)
+{
+    TRY(memory_grow((void **)&g->nodes, &g->node_capacity, g->node_count + 1, sizeof *g->nodes,
+                    err));
+    g->nodes[g->node_count++] = *node;
+    return BE_OK;
+}
+
 be_status pass_layout(be_graph *g, const lower_target *target, be_error *err)
 {
     if (!target->layouts) return BE_OK;
@@ -328,17 +377,37 @@ be_status pass_layout(be_graph *g, const lower_target *target, be_error *err)
         for (int i = 0; i < node.op->inputs; i++)
             if (node.in[i] != BE_NONE)
                 TRY(in_layout(g, target, node.in[i], in[i], &node.in[i], err));
+        graph_node behind = {.op = NULL};
         for (int o = 0; o < node.op->outputs; o++) {
             if (node.out[o] == BE_NONE) continue;
-            MUST(out[o] == LAYOUT_PLAIN || g->values[node.out[o]].alias_of == BE_NONE);
+            if (out[o] != LAYOUT_PLAIN && g->values[node.out[o]].alias_of != BE_NONE)
+                TRY(reorder_behind(g, target, &node.out[o], &behind, err));
             g->values[node.out[o]].layout = out[o];
         }
-        TRY(memory_grow((void **)&g->nodes, &g->node_capacity, g->node_count + 1, sizeof *g->nodes,
-                        err));
-        g->nodes[g->node_count++] = node;
+        TRY(append_node(g, &node, err));
+        if (behind.op) TRY(append_node(g, &behind, err));
     }
     graph_compact(g);
     return BE_OK;
+}
+
+/* After the layouts, so that what a view looks at lies plainly.  A copy stays where y has a place
+ * of its own already (a parameter's gradient), and for inputs, which lie where the user says. */
+void pass_views(be_graph *g)
+{
+    for (size_t n = 0; n < g->node_count; n++) {
+        graph_node *node = &g->nodes[n];
+        if (!node->op->view_of) continue;
+        size_t offset;
+        be_value x = node->in[node->op->view_of - 1], root = graph_root(g, x, &offset);
+        graph_value *y = &g->values[node->out[0]];
+        if (y->alias_of != BE_NONE || g->values[root].kind == VALUE_INPUT) continue;
+        MUST(g->values[x].layout == LAYOUT_PLAIN && y->layout == LAYOUT_PLAIN);
+        y->alias_of = x;
+        g->values[root].keep |= y->keep;
+        node->op = NULL;
+    }
+    graph_compact(g);
 }
 
 static be_status lower_into(be_graph *g, const be_plan_options *options, const lower_target *target,
@@ -355,7 +424,9 @@ static be_status lower_into(be_graph *g, const be_plan_options *options, const l
     TRY(pass_parameters(g, err));
     if (options->mode == BE_TRAIN) TRY(pass_gradient(g, err));
     if (g->recipe.loss != BE_NONE) TRY(add_step_end(g, err));
-    return pass_layout(g, target, err);
+    TRY(pass_layout(g, target, err));
+    pass_views(g);
+    return BE_OK;
 }
 
 be_status graph_lower(const be_graph *g, const be_plan_options *options, const lower_target *target,

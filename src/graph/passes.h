@@ -30,6 +30,8 @@ be_status pass_parameters(be_graph *g, be_error *err);
 be_status pass_gradient(be_graph *g, be_error *err);
 be_status pass_layout(be_graph *g, const lower_target *target, be_error *err);
 
+void pass_views(be_graph *g); /* nothing is left to do for most of them */
+
 /* Remove the nodes whose op was set to NULL, and set every value's producer anew. */
 void graph_compact(be_graph *g);
 

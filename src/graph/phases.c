@@ -55,7 +55,9 @@ static be_phase node_phase(const be_plan *plan, size_t n, bool *needs)
     if (node->op == g->recipe.advance) return BE_PHASE_LOSS_READ;
     if (plan->train && node->op == g->recipe.optimizer) return BE_PHASE_OPTIMIZER;
     if (!any) return BE_PHASE_DATA;
-    int loss = g->recipe.loss == BE_NONE ? -1 : g->values[g->recipe.loss].producer;
+    size_t offset;
+    int loss =
+        g->recipe.loss == BE_NONE ? -1 : g->values[graph_root(g, g->recipe.loss, &offset)].producer;
     return loss < 0 || (int)n <= loss ? BE_PHASE_FORWARD : BE_PHASE_BACKWARD;
 }
 

@@ -179,10 +179,22 @@ be_plan_facts be_plan_describe(const be_plan *plan)
 void graph_fill_parameter(const be_graph *g, be_value value, uint32_t index, float *out)
 {
     rng_key key = {.seed = g->seed, .stream = RNG_PARAMETER, .sub = index};
-    float bound = g->values[value].init_bound;
+    be_start start = g->values[value].start;
     int64_t count = shape_elements(&g->values[value].shape);
-    for (int64_t i = 0; i < count; i++)
-        out[i] = (2.0f * rng_uniform(key, (uint64_t)i) - 1.0f) * bound;
+    rng normal = {.key = key};
+    switch (start.kind) {
+    case BE_UNIFORM:
+        for (int64_t i = 0; i < count; i++)
+            out[i] = (2.0f * rng_uniform(key, (uint64_t)i) - 1.0f) * start.value;
+        break;
+    case BE_NORMAL:
+        for (int64_t i = 0; i < count; i++)
+            out[i] = (float)(rng_next_normal(&normal) * (double)start.value);
+        break;
+    case BE_CONSTANT:
+        for (int64_t i = 0; i < count; i++) out[i] = start.value;
+        break;
+    }
 }
 
 static be_status write_parameters(be_plan *plan, be_error *err)
@@ -205,9 +217,9 @@ static be_status write_states(be_plan *plan, be_error *err)
 {
     for (size_t i = 0; i < plan->graph->value_count; i++) {
         const graph_value *value = &plan->graph->values[i];
-        if (value->kind != VALUE_STATE || value->init_constant == 0.0f) continue;
+        if (value->kind != VALUE_STATE || value->start.value == 0.0f) continue;
         MUST(shape_elements(&value->shape) == 1 && value->shape.dtype == BE_F32);
-        TRY(be_plan_write(plan, (be_value)i, &value->init_constant, sizeof(float), err));
+        TRY(be_plan_write(plan, (be_value)i, &value->start.value, sizeof(float), err));
     }
     return BE_OK;
 }

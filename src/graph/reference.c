@@ -81,9 +81,9 @@ static be_status fill_starts(reference *r, be_error *err)
     const be_graph *g = r->graph;
     for (size_t i = 0; i < g->value_count; i++) {
         const graph_value *value = &g->values[i];
-        if (value->kind == VALUE_STATE && value->init_constant != 0.0f)
+        if (value->kind == VALUE_STATE && value->start.value != 0.0f)
             for (int64_t e = 0; e < shape_elements(&value->shape); e++)
-                r->data[i][e] = (double)value->init_constant;
+                r->data[i][e] = (double)value->start.value;
         if (value->kind != VALUE_PARAMETER) continue;
         TRY(fill_parameter(r, (be_value)i, (uint32_t)r->parameter_count, err));
         r->parameters[r->parameter_count++] =

@@ -29,9 +29,14 @@
     X(global_average_pool, 1, 0, 1, 0, 0)          \
     X(global_average_pool_backward, 1, 0, 1, 0, 0) \
     X(add, 1, 0, 1, 0, 0)                          \
+    X(subtract, 1, 0, 1, 0, 0)                     \
+    X(multiply, 1, 0, 1, 0, 0)                     \
     X(cast, 1, 0, 1, 0, 0)                         \
     X(bias, 1, 0, 1, 0, 0)                         \
     X(sum_rows, 1, 0, 1, 0, 0)                     \
+    X(sum_to, 1, 0, 1, 0, 0)                       \
+    X(expand, 1, 0, 1, 0, 0)                       \
+    X(view, 1, 0, 1, 0, 0)                         \
     X(reorder, 1, 0, 0, 0, 0)
 
 /* Columns of 0 and 1 choose what a line expands to: OP_IF_1(a) is a, OP_IF_0(a) is nothing. */

@@ -1,4 +1,4 @@
-/* Element by element: ReLU, its gradient, addition, bias. */
+/* Element by element: ReLU, its gradient, bias. */
 KERNEL relu_forward(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_INT(count))
 {
     OPEN_IN(float, x);
@@ -41,14 +41,6 @@ KERNEL relu_backward_positive(ITEM_ARG ARG_IN(float, y), ARG_IN(float, dy), ARG_
     OPEN_IN(float, dy);
     OPEN_OUT(float, dx);
     EACH (i, count) dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
-}
-
-KERNEL add_forward(ITEM_ARG ARG_IN(float, a), ARG_IN(float, b), ARG_OUT(float, y), ARG_INT(count))
-{
-    OPEN_IN(float, a);
-    OPEN_IN(float, b);
-    OPEN_OUT(float, y);
-    EACH (i, count) y[i] = a[i] + b[i];
 }
 
 /* x [N, channels, pixels], b [channels] */

@@ -36,16 +36,6 @@ static be_status relu_backward_record(const gpu_call *call, gpu_recorder *record
                       err);
 }
 
-static be_status add_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
-{
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "add_forward", groups_of(call),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]),
-                                                gpu_int(shape_elements(&call->out_shape[0])))},
-                      err);
-}
-
 static be_status bias_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     const be_shape *x = &call->in_shape[0];
@@ -61,5 +51,4 @@ static be_status bias_record(const gpu_call *call, gpu_recorder *recorder, be_er
 const gpu_kernel GPU_KERNEL(relu) = {GPU_IMPLEMENTATION, eltwise_prepare, relu_record};
 const gpu_kernel GPU_KERNEL(relu_backward) = {GPU_IMPLEMENTATION, eltwise_prepare,
                                               relu_backward_record};
-const gpu_kernel GPU_KERNEL(add) = {GPU_IMPLEMENTATION, eltwise_prepare, add_record};
 const gpu_kernel GPU_KERNEL(bias) = {GPU_IMPLEMENTATION, eltwise_prepare, bias_record};

@@ -23,11 +23,11 @@ static be_status softmax_cross_entropy_infer(op_infer *call, be_error *err)
 
 static be_status softmax_cross_entropy_gradient(op_gradient *call, be_error *err)
 {
-    if (!call->is_root)
-        FAIL(err, BE_USAGE,
-             "softmax_cross_entropy: its gradient exists only where its loss is what is made "
-             "small; give that loss itself to be_graph_minimize");
+    be_value in[OP_MAX_IN] = {call->node->out[2], call->dy[0]}, out[OP_MAX_OUT];
     call->dx[0] = call->node->out[2];
+    if (call->is_root) return BE_OK;
+    TRY(graph_add_node(call->graph, &be_op_multiply, NULL, in, out, err));
+    call->dx[0] = out[0];
     return BE_OK;
 }
 
@@ -131,6 +131,7 @@ const be_op be_op_softmax_cross_entropy = {.name = "softmax_cross_entropy",
                                            .inputs = 2,
                                            .outputs = 3,
                                            .auxiliary = 1 << 2,
+                                           .makes_loss = true,
                                            .infer = softmax_cross_entropy_infer,
                                            .gradient = softmax_cross_entropy_gradient,
                                            .reference = softmax_cross_entropy_reference,
@@ -139,27 +140,13 @@ const be_op be_op_softmax_cross_entropy = {.name = "softmax_cross_entropy",
                                            .case_count = OP_CASES(softmax_cross_entropy_cases),
                                            .differentiable = 1};
 
-static be_status check_alone(const be_graph *g, be_error *err)
-{
-    if (g->recipe.loss == BE_NONE) return BE_OK;
-    FAIL(err, BE_USAGE,
-         "softmax_cross_entropy: this graph has a loss already, and a graph has one; build a "
-         "second graph for a second loss");
-}
-
 be_value be_softmax_cross_entropy(be_graph *g, be_value logits, be_value target)
 {
-    be_error err;
     be_value out[OP_MAX_OUT];
-    if (!g || g->error.status != BE_OK) return BE_NONE;
-    if (check_alone(g, &err) != BE_OK) {
-        graph_blame(g, &err);
-        return BE_NONE;
-    }
     graph_clock(g);
     be_value loss = graph_build(g, &be_op_softmax_cross_entropy, NULL,
                                 (be_value[OP_MAX_IN]){logits, target}, out);
-    if (loss == BE_NONE) return BE_NONE;
+    if (loss == BE_NONE || g->recipe.loss != BE_NONE) return loss;
     g->recipe.loss = loss;
     g->recipe.correct = out[1];
     g->recipe.advance = &be_op_advance;

@@ -51,11 +51,11 @@ static be_status check_optimizer(const be_optimizer *o, be_error *err)
 
 static be_status check_loss(const be_graph *g, be_value loss, be_error *err)
 {
-    if (g->recipe.loss == BE_NONE || loss != g->recipe.loss)
-        FAIL(err, BE_USAGE,
-             "be_graph_minimize: expected the loss that be_softmax_cross_entropy gave, found value "
-             "%d",
-             (int)loss);
+    char text[64];
+    be_shape found = be_value_shape(g, loss), wanted = shape_make(BE_F32, 1, 1, 0, 0, 0);
+    if (!shape_equal(&found, &wanted))
+        FAIL(err, BE_USAGE, "be_graph_minimize: expected a loss f32 [1], found %s (value %d)",
+             shape_text(&found, text), (int)loss);
     if (g->recipe.optimizer)
         FAIL(err, BE_USAGE,
              "be_graph_minimize: this graph has an optimizer already (%s); call it once",
@@ -95,13 +95,29 @@ static be_status set_recipe(be_graph *g, const be_optimizer *o, be_error *err)
     }
     recipe->learning_rate = o->learning_rate;
     recipe->accumulate = &be_op_add;
+    recipe->copy = &be_op_view;
     return BE_OK;
+}
+
+/* What is logged of a step: this loss, and the right answers of the op that makes it, unless
+ * be_graph_count named others. */
+static void set_loss(be_graph *g, be_value loss)
+{
+    graph_recipe *recipe = &g->recipe;
+    int producer = g->values[loss].producer;
+    const graph_node *node = producer < 0 ? NULL : &g->nodes[producer];
+    recipe->loss = loss;
+    recipe->advance = &be_op_advance;
+    if (!recipe->is_counted && node && node->op == &be_op_softmax_cross_entropy)
+        recipe->correct = node->out[1];
+    graph_clock(g);
 }
 
 static be_status minimize(be_graph *g, be_value loss, const be_optimizer *o, be_error *err)
 {
     TRY(check_loss(g, loss, err));
     TRY(check_optimizer(o, err));
+    set_loss(g, loss);
     return set_recipe(g, o, err);
 }
 
@@ -110,4 +126,19 @@ void be_graph_minimize(be_graph *g, be_value loss, const be_optimizer *optimizer
     be_error err;
     if (!g || g->error.status != BE_OK) return;
     if (minimize(g, loss, optimizer, &err) != BE_OK) graph_blame(g, &err);
+}
+
+void be_graph_count(be_graph *g, be_value right)
+{
+    be_error err;
+    char text[64];
+    be_shape found = be_value_shape(g, right), wanted = shape_make(BE_I32, 1, 1, 0, 0, 0);
+    if (!g || g->error.status != BE_OK) return;
+    g->recipe.correct = right;
+    g->recipe.is_counted = true;
+    if (shape_equal(&found, &wanted)) return;
+    status_fail(&err, __FILE__, __LINE__, BE_USAGE,
+                "be_graph_count: expected a count i32 [1], found %s (value %d)",
+                shape_text(&found, text), (int)right);
+    graph_blame(g, &err);
 }

@@ -1,0 +1,44 @@
+/* Two tensors element by element on GPUs. */
+#include "backend/gpu/gpu.h"
+#include "ops/eltwise/broadcast.h"
+
+extern const gpu_source gpu_source_add;
+
+static be_status binary_prepare(gpu_call *call, int operation, be_error *err)
+{
+    return gpu_use(call, GPU_SOURCES(&gpu_source_add), 256, err, "OPERATION=%d", operation);
+}
+
+static be_status add_prepare(gpu_call *call, be_error *err)
+{
+    return binary_prepare(call, 0, err);
+}
+
+static be_status subtract_prepare(gpu_call *call, be_error *err)
+{
+    return binary_prepare(call, 1, err);
+}
+
+static be_status multiply_prepare(gpu_call *call, be_error *err)
+{
+    return binary_prepare(call, 2, err);
+}
+
+static be_status binary_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    int64_t count = shape_elements(&call->out_shape[0]);
+    broadcast at = broadcast_of(&call->in_shape[0], &call->in_shape[1]);
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){0, "binary", gpu_groups(call, count, call->units[0].group, 8),
+                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                  gpu_writes(call->out[0]), gpu_int(count), gpu_int(at.dim[1]),
+                                  gpu_int(at.dim[2]), gpu_int(at.dim[3]), gpu_int(at.stride[0]),
+                                  gpu_int(at.stride[1]), gpu_int(at.stride[2]),
+                                  gpu_int(at.stride[3]))},
+        err);
+}
+
+const gpu_kernel GPU_KERNEL(add) = {GPU_IMPLEMENTATION, add_prepare, binary_record};
+const gpu_kernel GPU_KERNEL(subtract) = {GPU_IMPLEMENTATION, subtract_prepare, binary_record};
+const gpu_kernel GPU_KERNEL(multiply) = {GPU_IMPLEMENTATION, multiply_prepare, binary_record};
