@@ -1,7 +1,8 @@
 /* Two tensors element by element.  OPERATION: 0 adds, 1 subtracts, 2 multiplies.  b's elements lie
  * step0 … step3 apart along a's dimensions, of which the last three are wide1 … wide3. */
-KERNEL binary(ITEM_ARG ARG_IN(float, a), ARG_IN(float, b), ARG_OUT(float, y), ARG_INT(count), ARG_INT(wide1),
-              ARG_INT(wide2), ARG_INT(wide3), ARG_INT(step0), ARG_INT(step1), ARG_INT(step2), ARG_INT(step3))
+KERNEL binary(ITEM_ARG ARG_IN(float, a), ARG_IN(float, b), ARG_OUT(float, y), ARG_INT(count),
+              ARG_INT(wide1), ARG_INT(wide2), ARG_INT(wide3), ARG_INT(step0), ARG_INT(step1),
+              ARG_INT(step2), ARG_INT(step3))
 {
     OPEN_IN(float, a);
     OPEN_IN(float, b);

@@ -18,7 +18,8 @@ KERNEL sum_to_parts(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, parts), ARG_INT(co
     }
 }
 
-KERNEL sum_to_join(ITEM_ARG ARG_IN(float, parts), ARG_OUT(float, y), ARG_INT(count), ARG_FLOAT(scale))
+KERNEL sum_to_join(ITEM_ARG ARG_IN(float, parts), ARG_OUT(float, y), ARG_INT(count),
+                   ARG_FLOAT(scale))
 {
     OPEN_IN(float, parts);
     OPEN_OUT(float, y);
