@@ -138,7 +138,8 @@ static void mark_needs(const be_graph *g, bool *need)
         for (int i = 0; i < node->op->inputs; i++)
             any |= node->in[i] != BE_NONE && need[node->in[i]];
         for (int o = 0; o < node->op->outputs; o++)
-            if (any && node->out[o] != BE_NONE && g->values[node->out[o]].shape.dtype == BE_F32)
+            if (any && node->out[o] != BE_NONE &&
+                dtype_is_real(g->values[node->out[o]].shape.dtype))
                 need[node->out[o]] = true;
     }
 }
