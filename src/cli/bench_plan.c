@@ -58,9 +58,11 @@ static bool is_wanted(const cli_options *options, const char *name)
     return native || !options->value[OPTION_DRY_RUN].given; /* others have no such plan */
 }
 
-/* An engine that is there, and computes on no device, is as one that is not. */
+/* An engine that is there, and computes on no device, is as one that is not.  The native one
+ * computes on the processor: that it names no device means that those asked for are not here. */
 static void refuse_useless(engine_question *q)
 {
+    if (!q->engine || strcmp(q->engine->name, "native") == 0) return;
     const json_t *others = json_object_get(q->hello, "unusable_devices");
     const char *reason = report_string(json_array_get(others, 0), "reason");
     if (!q->hello || json_array_size(json_object_get(q->hello, "devices")) > 0 || !*reason) return;
