@@ -25,7 +25,8 @@
 typedef struct wish {
     double step, first, noise, spin, spin_after, loss, rise, claim, jump;
     double reference, hot, hot_step;
-    double late; /* seconds more until it answers, from run AT on */
+    double late;      /* seconds more until it answers, from run AT on … */
+    double late_sync; /* … and every second sync */
     int64_t seed, at, memory, threads, prepares, moody, hot_from, hot_for;
     const char *engine, *refuse, *fault, *precision, *warning, *works_on, *energy, *energy_uj;
     bool unsynchronised, silent, constant, where;
@@ -40,7 +41,7 @@ struct child {
     char device[32], processors[128];
     int64_t takes_ns; /* from the request to the answer */
     int64_t cpu_ns, spins_from_ns, spins_until_ns, pending_until_ns, last_step_ns;
-    int64_t runs, preparations, readings, asked_for_phases;
+    int64_t runs, syncs, preparations, readings, asked_for_phases;
     int exit_code;
     bool hangs, dies;
 };
@@ -78,6 +79,7 @@ static const option options[] = {
     {"--hot", REAL, offsetof(wish, hot)},
     {"--hot-step", REAL, offsetof(wish, hot_step)},
     {"--late", REAL, offsetof(wish, late)},
+    {"--late-sync", REAL, offsetof(wish, late_sync)},
     {"--seed", INTEGER, offsetof(wish, seed)},
     {"--at", INTEGER, offsetof(wish, at)},
     {"--memory", INTEGER, offsetof(wish, memory)},
@@ -304,6 +306,7 @@ static void synchronise(child *c)
 {
     int64_t pending_ns = c->pending_until_ns - fake_child_clock.now_ns;
     c->takes_ns = pending_ns > 0 ? pending_ns : 0;
+    if (c->runs >= c->wish.at && c->syncs++ % 2 == 0) c->takes_ns += ns_of(c->wish.late_sync);
     answer(c, json_pack("{s:I}", "wall_ns", (json_int_t)(c->wish.silent ? 0 : c->takes_ns)));
 }
 

@@ -325,7 +325,7 @@ static void take_all(void *context, const conductor_progress *p)
     char text[200];
     long long ticks = fake_child_clock.now_ns / 10000000 * load_take(NULL).processors;
     int length = snprintf(text, sizeof text, "cpu %lld 0 0 0 0 0 0 0\n", ticks);
-    if (p->phase == CONDUCTOR_MEASURE) support_write_file(path, text, (size_t)length);
+    if (p->phase >= CONDUCTOR_FIRST_STEP) support_write_file(path, text, (size_t)length);
 }
 
 /* Where its answers may be late for want of a processor, it is not accused of anything. */
@@ -341,15 +341,18 @@ static void a_busy_machine_is_no_lie(void **state)
     support_path(path, sizeof path, proc, "stat");
     support_write_file(path, "cpu 0 0 0 0 0 0 0 0\n", 20);
     o.sensors_root = root;
-    o.stop.min_samples = o.stop.max_samples = 12;
-    conductor_contender one = contender(FAKE(&f, "--step", "0.005", "--late", "0.05", "--at", "9"));
-    for (int busy = 0; busy < 2; busy++) {
+    o.stop.min_samples = o.stop.max_samples = 20;
+    for (int i = 0; i < 4; i++) {
+        bool busy = i % 2 == 1, by_sync = i >= 2;
         conductor_report *report = NULL;
+        conductor_contender one = contender(
+            FAKE(&f, "--step", "0.005", "--at", "12", by_sync ? "--late-sync" : "--late", "0.05"));
         o.progress = busy ? take_all : NULL;
         o.context = path;
         ASSERT_OK(conductor_run(&one, 1, &o, &report, &err));
         if (!busy) {
-            ASSERT_FAILED(report, BE_FAILED, STOP_REFUSED, "leaves work out of its time");
+            ASSERT_FAILED(report, BE_FAILED, STOP_REFUSED,
+                          by_sync ? "does not wait for its device" : "leaves work out of its time");
             continue;
         }
         assert_int_equal(report->results[0].status, BE_OK);

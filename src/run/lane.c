@@ -85,15 +85,22 @@ static int64_t lane_own_cpu_ns(const lane *l)
     return load_own_cpu_ns() + (runner_ns > 0 ? runner_ns : 0);
 }
 
-/* Share of the processors that other programs and other virtual machines had since the first of the
- * short claims; 0 where the system does not tell. */
-static double lane_others_meanwhile(const lane *l)
+/* Whether other programs and other virtual machines had so much of the processors since `from` that
+ * what came late accuses nobody: a refusal must be sure.  False where the system does not tell. */
+static bool lane_is_disturbed(lane *l, const load_sample *from, int64_t from_cpu_ns)
 {
     load_sample to = load_take(l->options->sensors_root);
-    int64_t own_ns = lane_own_cpu_ns(l) - l->short_from_cpu_ns;
-    double other = load_other_share(&l->short_from, &to, own_ns);
-    double steal = load_steal_share(&l->short_from, &to);
-    return (isnan(other) ? 0 : other) + (isnan(steal) ? 0 : steal);
+    double other = load_other_share(from, &to, lane_own_cpu_ns(l) - from_cpu_ns);
+    double steal = load_steal_share(from, &to);
+    double others = (isnan(other) ? 0 : other) + (isnan(steal) ? 0 : steal);
+    if (others <= LANE_LATE_SHARE) return false;
+    if (!l->is_late)
+        lane_warn(l, WARNING_LATE, others,
+                  "its answers came late, and whether it times all of its work could not be told: "
+                  "other programs used %.0f %% of the processors; stop them and measure again",
+                  100 * others);
+    l->is_late = true;
+    return true;
 }
 
 /* Whether the runner claims much less time than passed.  A busy machine lets it answer late now and
@@ -112,15 +119,7 @@ static be_status lane_check_claim(lane *l, int64_t wall_ns, int64_t outside_ns, 
     l->short_strikes = is_short ? l->short_strikes + 1 : 0;
     l->missing_ns = is_short ? l->missing_ns + missing_ns : 0;
     if (l->short_strikes < LANE_CLAIM_STRIKES || l->missing_ns < LANE_MISSING_NS) return BE_OK;
-    double others = lane_others_meanwhile(l);
-    if (others > LANE_LATE_SHARE) {
-        if (!l->is_late)
-            lane_warn(l, WARNING_LATE, others,
-                      "its answers came late, and whether it times all of its work could not be "
-                      "told: other programs used %.0f %% of the processors; stop them and measure "
-                      "again",
-                      100 * others);
-        l->is_late = true;
+    if (lane_is_disturbed(l, &l->short_from, l->short_from_cpu_ns)) {
         l->short_strikes = 0;
         return BE_OK;
     }
@@ -181,8 +180,16 @@ static be_status lane_look_behind(lane *l, int64_t wall_ns, be_error *err)
     }
     double pending_ns = (double)(outside_ns[0] - outside_ns[1]);
     bool pending = pending_ns > fmax(LANE_PENDING * (double)wall_ns, LANE_PENDING_NS);
+    if (pending && l->pending_strikes == 0) {
+        l->pending_from = load_take(l->options->sensors_root);
+        l->pending_from_cpu_ns = lane_own_cpu_ns(l);
+    }
     l->pending_strikes = pending ? l->pending_strikes + 1 : 0;
     if (l->pending_strikes < LANE_PENDING_STRIKES) return BE_OK;
+    if (lane_is_disturbed(l, &l->pending_from, l->pending_from_cpu_ns)) {
+        l->pending_strikes = 0;
+        return BE_OK;
+    }
     l->refused = true;
     FAIL(err, BE_FAILED,
          "%s: expected the device to be idle after a block, found that waiting for it took another "

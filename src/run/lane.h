@@ -32,6 +32,8 @@ typedef struct lane {
     int64_t missing_ns;     /* … and by how much, together … */
     load_sample short_from; /* … and who used the processors at the first of them */
     int64_t short_from_cpu_ns;
+    load_sample pending_from; /* the same at the first look that found work left behind */
+    int64_t pending_from_cpu_ns;
     bool is_late;                        /* the machine was too busy to judge its claims */
     int pending_strikes;                 /* looks in a row that found work left behind */
     int64_t cpu_ns;                      /* the runner's processor time so far, -1 unknown */
