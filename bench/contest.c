@@ -6,9 +6,11 @@ be_status contest_open(contest *c, const char *name, be_error *err)
     dataset_options data = {.seed = 42, .synthetic = true};
     *c = (contest){0};
     TRY(workload_find(name, &w, err));
-    dataset_kind kind = w->channels == 1 ? DATASET_SHAPES : DATASET_SHAPES_COLOUR;
+    dataset_kind kind = workload_form(w, 0).field[0].form.sample.dim[0] == 1
+                            ? DATASET_SHAPES
+                            : DATASET_SHAPES_COLOUR;
     TRY(dataset_open(kind, SPLIT_TRAIN, &data, &c->set, err));
-    c->options = (material_options){.workload = w, .set = c->set, .seed = 42};
+    c->options = (material_options){.workload = w, .set = &c->set->table, .seed = 42};
     TRY(material_new(&c->material, &c->options, err));
     gate_options asking = {.material = &c->options, .folder = c->material.folder.path};
     return gate_new(&c->gate, &asking, err);

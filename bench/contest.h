@@ -5,6 +5,7 @@
 #ifndef BENCH_CONTEST_H
 #define BENCH_CONTEST_H
 
+#include "data/dataset.h"
 #include "run/conductor.h"
 
 typedef struct contest {

@@ -30,20 +30,15 @@ static be_status train(be_device *device, const be_dataset *set, be_error *err)
     be_plan *plan = NULL;
     size_t count = (size_t)set->count;
     int32_t *order = malloc(count * sizeof *order);
-    workload_options options = {
-        .seed = 42, .count = set->count, .mean = {set->mean[0]}, .std = {set->std[0]}};
-    if (!order) FAIL(err, BE_NO_MEMORY, "no memory for the order of the pictures");
+    workload_options options = {.seed = 42, .data = &set->table};
+    if (!order) FAIL(err, BE_NO_MEMORY, "no memory for the order of the samples");
     order_epoch(42, 0, order, (int32_t)count);
     be_status status = workload_model_new(&workload_cnn_fashion, &options, &model, err);
     if (status == BE_OK)
         status = be_plan_new(model.graph, device, &(be_plan_options){.mode = BE_TRAIN}, &plan, err);
+    if (status == BE_OK) status = workload_bind(&model, plan, &set->table, err);
     if (status == BE_OK)
-        status = be_plan_bind(plan, model.batch.images, set->images,
-                              count * (size_t)dataset_image_bytes(set), err);
-    if (status == BE_OK)
-        status = be_plan_bind(plan, model.batch.labels, set->labels, count * sizeof(int32_t), err);
-    if (status == BE_OK)
-        status = be_plan_bind(plan, model.batch.order, order, count * sizeof *order, err);
+        status = be_plan_bind(plan, model.order, order, count * sizeof *order, err);
     if (status == BE_OK) status = serve(plan, err);
     be_plan_free(plan);
     be_graph_free(model.graph);

@@ -97,7 +97,8 @@ def main():
             ask(runner, op="hello", schema=1)
             ask(runner, op="prepare", workload=options.workload, device="cpu", precision="fp32",
                 threads=options.threads, batch=batch, mode="train", seed=SEED, data=data,
-                weights=weights, normalize={"mean": [mean], "std": [std]}, optimizer=optimizer,
+                weights=weights, normalize={"images": {"mean": [mean], "std": [std]}},
+                optimizer=optimizer,
                 dropout="engine")
             for epoch in epochs:
                 answer = ask(runner, op="run", steps=used // batch)

@@ -14,12 +14,17 @@ import numpy as np
 import safetensors_io
 from runner_protocol import Failure, member
 
-CLASSES = 10
 _MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "OOM when allocat")
 
 
-def load_images(path, workload, shape, needs_order):
-    """The tensors of a data file, checked against the workload: (images, labels, order or None)."""
+def picture_fields(shape, classes):
+    """What a workload that tells the class of a picture reads of the data: the type of each field,
+    the shape of a sample, and below what its numbers are."""
+    return {"images": (np.uint8, shape, None), "labels": (np.int32, (), classes)}
+
+
+def load_fields(path, workload, fields, needs_order):
+    """The fields of a data file, checked against the workload, and its order (or None)."""
     tensors = safetensors_io.read(path)
 
     def tensor(name, dtype, dimensions):
@@ -30,20 +35,25 @@ def load_images(path, workload, shape, needs_order):
                           f"not empty, in {path}", what, "write the data file again")
         return found
 
-    images, labels = tensor("images", np.uint8, 4), tensor("labels", np.int32, 1)
-    if images.shape[1:] != shape or len(labels) != len(images):
-        raise Failure("BAD_DATA", f"images [N, {', '.join(map(str, shape))}] and N labels for "
-                      f"{workload} in {path}", f"{list(images.shape)} and {len(labels)} labels",
-                      "use the data of this workload")
-    limits = [("labels", labels, CLASSES)]
-    order = tensor("order", np.int32, 1) if needs_order else None
-    if needs_order:
-        limits.append(("order", order, len(images)))
-    for name, values, limit in limits:
-        if values.min() < 0 or values.max() >= limit:
+    def check_range(name, array, limit):
+        if array.min() < 0 or array.max() >= limit:
             raise Failure("BAD_DATA", f"'{name}' from 0 to {limit - 1} in {path}",
-                          f"{values.min()} to {values.max()}", "write the data file again")
-    return images, labels, order
+                          f"{array.min()} to {array.max()}", "write the data file again")
+
+    values = {name: tensor(name, dtype, 1 + len(shape))
+              for name, (dtype, shape, _) in fields.items()}
+    count = len(next(iter(values.values())))
+    for name, (_, shape, limit) in fields.items():
+        if values[name].shape != (count, *shape):
+            raise Failure("BAD_DATA", f"'{name}' {[count, *shape]} for {workload} in {path}",
+                          f"{list(values[name].shape)}", "use the data of this workload")
+        if limit is not None:
+            check_range(name, values[name], limit)
+    if not needs_order:
+        return values, None
+    order = tensor("order", np.int32, 1)
+    check_range("order", order, count)
+    return values, order
 
 
 def load_weights(path, expected):
@@ -82,7 +92,8 @@ def read_optimizer(request):
 class Job:
     """The members of a `prepare`, and the number of the next step."""
 
-    def __init__(self, request, input_shapes):
+    def __init__(self, request, pictures):
+        """`pictures`: of each workload the shape of a picture and the number of classes."""
         self.warnings = []
         self.workload = member(request, "workload", str)
         self.batch = member(request, "batch", int, least=1)
@@ -95,13 +106,14 @@ class Job:
         if self.precision not in ("fp32", "tf32", "bf16"):
             raise Failure("UNAVAILABLE", "a precision fp32, tf32 or bf16", f"'{self.precision}'",
                           "use one of these")
-        if self.workload not in input_shapes:
-            raise Failure("UNAVAILABLE", f"a workload among {', '.join(input_shapes)}",
+        if self.workload not in pictures:
+            raise Failure("UNAVAILABLE", f"a workload among {', '.join(pictures)}",
                           f"'{self.workload}'", "choose one that this runner has")
-        channels, _, own_size = input_shapes[self.workload]
+        (channels, _, own_size), classes = pictures[self.workload]
         self.width = member(request, "width", int, 1, least=1)
         self.size = member(request, "size", int, own_size, least=1)
         self.shape = (channels, self.size, self.size)
+        self.fields = picture_fields(self.shape, classes)
         self.optimizer_settings = None
         if self.training:
             self.optimizer_settings = read_optimizer(member(request, "optimizer", dict))
@@ -110,33 +122,33 @@ class Job:
         self.usable, self.step = 0, 0
 
     def read_data(self, request):
-        """(images [N, C, H, W], labels, order); from here on `next_rows` knows the batches."""
+        """(fields by name, order); from here on `next_rows` knows the batches."""
         path = member(request, "data", str)
         self.folder = os.path.dirname(path)  # the conductor removes it with all that is in it
-        images, labels, order = load_images(path, self.workload, self.shape, True)
+        values, order = load_fields(path, self.workload, self.fields, True)
         self.usable = len(order) - len(order) % self.batch
         if self.usable == 0:
             raise Failure("BAD_DATA", f"an order of at least one batch of {self.batch} in {path}",
-                          f"{len(order)} images", "use a smaller batch")
-        return images, labels, order
+                          f"{len(order)} samples", "use a smaller batch")
+        return values, order
 
     def next_rows(self):
         """Which part of the order the next step trains on."""
         start = self.step * self.batch % self.usable
         return slice(start, start + self.batch)
 
-    def read_normalization(self, request):
-        """One a channel: what is subtracted from a pixel, and what it is multiplied by then."""
-        normalize = member(request, "normalize", dict)
-        values = {}
+    def read_normalization(self, request, field="images"):
+        """One a channel: what is subtracted from a byte, and what it is multiplied by then."""
+        normalize = member(member(request, "normalize", dict), field, dict)
+        channels, values = self.fields[field][1][0], {}
         for name in ("mean", "std"):
             listed = member(normalize, name, list)
-            if len(listed) != self.shape[0]:
-                raise Failure("USAGE", f"{self.shape[0]} values in 'normalize.{name}', one a "
+            if len(listed) != channels:
+                raise Failure("USAGE", f"{channels} values in 'normalize.{field}.{name}', one a "
                               "channel", len(listed), "correct the request")
             values[name] = [member({name: value}, name, float) for value in listed]
         if min(values["std"]) <= 0:
-            raise Failure("USAGE", "'normalize.std' above 0", min(values["std"]),
+            raise Failure("USAGE", f"'normalize.{field}.std' above 0", min(values["std"]),
                           "correct the request")
         return [255 * mean for mean in values["mean"]], [1 / (255 * std) for std in values["std"]]
 

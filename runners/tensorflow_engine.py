@@ -116,8 +116,9 @@ class Engine:
 
     def evaluate(self, request):
         session = self._prepared()
-        images, labels, _ = runner_job.load_images(
-            member(request, "data", str), session.workload, session.shape, needs_order=False)
+        fields, _ = runner_job.load_fields(
+            member(request, "data", str), session.workload, session.fields, needs_order=False)
+        images, labels = fields["images"], fields["labels"]
         loss, correct = 0.0, 0
         with session.on_device():
             for first in range(0, len(images), session.batch):

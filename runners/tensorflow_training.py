@@ -45,10 +45,12 @@ class Session(runner_job.Job):
     """What `prepare` made: data and model on the device, and the number of the next step."""
 
     def __init__(self, request, device, threads):
-        super().__init__(request, workloads.INPUT_SHAPES)
+        super().__init__(request, {name: (shape, workloads.CLASSES)
+                                   for name, shape in workloads.INPUT_SHAPES.items()})
         self.device = device
         libraries.set_precision(device, self.precision)
-        images, labels, order = self.read_data(request)
+        fields, order = self.read_data(request)
+        images, labels = fields["images"], fields["labels"]
         normalization = self.read_normalization(request)
         libraries.settle(device, threads)
         with self.on_device():

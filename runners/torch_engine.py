@@ -26,7 +26,8 @@ class Session(runner_job.Job):
 
     def __init__(self, request, device):
         models = torch_workloads.WORKLOADS
-        super().__init__(request, {name: models[name].input_shape for name in models})
+        super().__init__(request, {name: (models[name].input_shape, torch_workloads.CLASSES)
+                                   for name in models})
         self.device = device
         libraries.set_precision(device, self.precision)
         self._place_data(request)
@@ -42,7 +43,8 @@ class Session(runner_job.Job):
         self.reset(self.dropout)
 
     def _place_data(self, request):
-        images, labels, order = self.read_data(request)
+        fields, order = self.read_data(request)
+        images, labels = fields["images"], fields["labels"]
         fits = self.on_host or libraries.fits(self.device, images.nbytes)
         # A processor's data lies on the host whatever is asked for.
         self.resident = self.device.type == "cpu" or (fits and not self.on_host)
@@ -238,9 +240,10 @@ class Engine:
     @torch.no_grad()
     def evaluate(self, request):
         session = self._prepared()
-        data = runner_job.load_images(member(request, "data", str), session.workload,
-                                      session.shape, needs_order=False)
-        images, labels = torch.from_numpy(data[0]), torch.from_numpy(data[1]).long()
+        data, _ = runner_job.load_fields(member(request, "data", str), session.workload,
+                                         session.fields, needs_order=False)
+        images, labels = (torch.from_numpy(data[name]) for name in ("images", "labels"))
+        labels = labels.long()
         correct, losses = [], []
         session.model.eval()
         try:

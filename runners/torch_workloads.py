@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import philox
-from runner_job import CLASSES
+
+CLASSES = 10  # of each of them
 
 
 class MlpMnist(nn.Module):
@@ -129,10 +130,12 @@ class CounterDropout(nn.Module):
 
 
 def use_counter_dropout(model, seed):
-    """Put CounterDropout in the place of each nn.Dropout; returns the new layers, in order."""
-    found = [(name, layer) for name, layer in model.named_children()
-             if isinstance(layer, nn.Dropout)]
-    swapped = [CounterDropout(layer.p, seed, k) for k, (_, layer) in enumerate(found)]
-    for (name, _), layer in zip(found, swapped):
-        setattr(model, name, layer)
+    """Put CounterDropout in the place of each nn.Dropout, however deep it lies; returns the new
+    layers, in the order in which the model names them."""
+    found = [(parent, name, layer) for parent in model.modules()
+             for name, layer in parent.named_children() if isinstance(layer, nn.Dropout)]
+    order = [layer for layer in model.modules() if isinstance(layer, nn.Dropout)]
+    swapped = [CounterDropout(layer.p, seed, k) for k, layer in enumerate(order)]
+    for parent, name, layer in found:
+        setattr(parent, name, swapped[next(k for k, old in enumerate(order) if old is layer)])
     return swapped

@@ -127,7 +127,7 @@ class Reference:
         return self.input(self.data["images"][rows]), torch.tensor(self.data["labels"][rows]).long()
 
     def input(self, pixels):
-        normalize = self.request["normalize"]
+        normalize = self.request["normalize"]["images"]
         mean, std = (np.array(normalize[key]).reshape(1, -1, 1, 1) for key in ("mean", "std"))
         return torch.tensor((pixels.astype(np.float64) / 255 - mean) / std)
 

@@ -49,7 +49,7 @@ class Prepared(unittest.TestCase):
         engine = tensorflow_engine.Engine()
         engine.prepare({"workload": workload, "device": "cpu", "batch": batch, "data": data,
                         "weights": weights, "optimizer": {"name": "adam", "lr": 0.003}, "seed": 7,
-                        "threads": 1, "normalize": {"mean": [0.3], "std": [0.2]}})
+                        "threads": 1, "normalize": {"images": {"mean": [0.3], "std": [0.2]}}})
         return engine, os.path.join(folder.name, "out")
 
     def test_run_waits_for_the_device(self):

@@ -129,7 +129,7 @@ static void compile_workloads(be_device *device)
         be_error err;
         workload_model model;
         be_plan *plan;
-        workload_options options = {.count = 1000, .std = {1, 1, 1, 1}};
+        workload_options options = {.count = 1000};
         be_plan_options train = {.mode = BE_TRAIN};
         if (workload_model_new(workload_table[w], &options, &model, &err) != BE_OK ||
             be_plan_new(model.graph, device, &train, &plan, &err) != BE_OK) {

@@ -29,7 +29,7 @@ static workload_model make_model(const workload *w, int batch)
 {
     be_error err;
     workload_model model;
-    workload_options options = {.count = 1000, .batch = batch, .std = {1, 1, 1, 1}};
+    workload_options options = {.count = 1000, .batch = batch};
     must(workload_model_new(w, &options, &model, &err), &err);
     return model;
 }
@@ -123,9 +123,9 @@ static void null_counts_and_keeps(void **state)
     assert_non_null(strstr(err.text, "was never written"));
     size_t image_bytes = 1000 * 784;
     void *images = calloc(1, image_bytes), *numbers = calloc(1000, sizeof(int32_t));
-    must(be_plan_bind(plan, model.batch.images, images, image_bytes, &err), &err);
-    must(be_plan_write(plan, model.batch.labels, numbers, 4000, &err), &err);
-    must(be_plan_write(plan, model.batch.order, numbers, 4000, &err), &err);
+    must(be_plan_bind(plan, be_value_find(model.graph, "images"), images, image_bytes, &err), &err);
+    must(be_plan_write(plan, be_value_find(model.graph, "labels"), numbers, 4000, &err), &err);
+    must(be_plan_write(plan, model.order, numbers, 4000, &err), &err);
     must(be_plan_run(plan, 3, &err), &err);
     assert_int_equal(((gpu_device *)device)->driver->launches - before,
                      3 * be_plan_describe(plan).launches);

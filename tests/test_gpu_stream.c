@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "backend/gpu/gpu.h"
 #include "core/rng.h"
+#include "data/dataset.h"
 #include "data/order.h"
 #include "fake_cuda/fake_cuda.h"
 #include "fake_cuda/fake_folder.h"
@@ -26,6 +27,16 @@ static const workload *const model_of = &workload_mlp_mnist;
 
 static uint8_t images[COUNT * 784];
 static int32_t labels[COUNT];
+static be_dataset set = {.name = "random",
+                         .count = COUNT,
+                         .channels = 1,
+                         .height = 28,
+                         .width = 28,
+                         .classes = 10,
+                         .images = images,
+                         .labels = labels,
+                         .mean = {0.5f},
+                         .std = {0.25f}};
 
 static void (*ignore)(int waits); /* of the fake device; NULL: the device is another */
 
@@ -34,6 +45,7 @@ static void make_data(void)
     rng source = {.key = {.seed = 7, .stream = RNG_TEST}};
     for (size_t i = 0; i < sizeof images; i++) images[i] = (uint8_t)rng_next(&source);
     for (int i = 0; i < COUNT; i++) labels[i] = (int32_t)rng_next_below(&source, 10);
+    dataset_describe(&set);
 }
 
 /* How a training is done. */
@@ -56,11 +68,7 @@ typedef struct outcome {
 
 static be_status build_model(workload_model *out, be_error *err)
 {
-    workload_options options = {.seed = 3, .count = COUNT, .batch = BATCH};
-    for (int c = 0; c < 4; c++) {
-        options.mean[c] = 0.5f;
-        options.std[c] = 0.25f;
-    }
+    workload_options options = {.seed = 3, .data = &set.table, .batch = BATCH};
     return workload_model_new(model_of, &options, out, err);
 }
 
@@ -79,12 +87,12 @@ static int64_t fed_bytes(const be_device *device)
                : ((const gpu_device *)device)->driver->fed_bytes;
 }
 
-static be_status write_data(be_plan *plan, const be_batch *batch, bool bind, be_error *err)
+static be_status write_data(be_plan *plan, const be_graph *g, bool bind, be_error *err)
 {
     be_status (*give)(be_plan *, be_value, const void *, size_t, be_error *) =
         bind ? be_plan_bind : be_plan_write;
-    TRY(give(plan, batch->images, images, sizeof images, err));
-    return give(plan, batch->labels, labels, sizeof labels, err);
+    TRY(give(plan, be_value_find(g, "images"), images, sizeof images, err));
+    return give(plan, be_value_find(g, "labels"), labels, sizeof labels, err);
 }
 
 static be_status run_steps(be_plan *plan, const training *t, int epoch, be_error *err)
@@ -110,10 +118,10 @@ static be_status run_epochs(be_plan *plan, const workload_model *model, const tr
                             be_error *err)
 {
     int32_t order[COUNT];
-    TRY(write_data(plan, &model->batch, t->bind, err));
+    TRY(write_data(plan, model->graph, t->bind, err));
     for (int e = 0; e < EPOCHS; e++) {
         order_epoch(5, (uint32_t)e, order, COUNT);
-        TRY(be_plan_write(plan, model->batch.order, order, sizeof order, err));
+        TRY(be_plan_write(plan, model->order, order, sizeof order, err));
         TRY(run_steps(plan, t, e, err));
     }
     return BE_OK;
@@ -142,11 +150,7 @@ static be_status evaluate(be_device *device, be_plan *share, const training *t, 
                                  .device = device,
                                  .share = share,
                                  .batch = BATCH,
-                                 .count = COUNT,
-                                 .images = images,
-                                 .labels = labels,
-                                 .mean = {0.5f},
-                                 .std = {0.25f},
+                                 .data = &set.table,
                                  .data_on_host = t->on_host};
     TRY(evaluator_open(&e, &options, err));
     be_status status = evaluator_run(&e, &out->evaluation, err);
@@ -220,8 +224,8 @@ static void an_order_that_goes_round(void **state)
         workload_model model = make_model();
         be_plan_options options = {.mode = BE_INFER, .data_on_host = host};
         ASSERT_OK(be_plan_new(model.graph, device, &options, &plan, &err));
-        ASSERT_OK(write_data(plan, &model.batch, true, &err));
-        ASSERT_OK(be_plan_bind(plan, model.batch.order, order, sizeof order, &err));
+        ASSERT_OK(write_data(plan, model.graph, true, &err));
+        ASSERT_OK(be_plan_bind(plan, model.order, order, sizeof order, &err));
         ASSERT_OK(be_plan_run(plan, 70, &err));
         ASSERT_OK(be_plan_run(plan, 30, &err));
         ASSERT_OK(be_plan_losses(plan, 100, losses[host], NULL, &err));
@@ -265,7 +269,7 @@ static void a_clock_that_stands_still(void **state)
         be_plan_options options = {
             .mode = BE_INFER, .keep = &kept, .keep_count = 1, .data_on_host = host};
         ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));
-        ASSERT_OK(write_data(plan, &batch, true, &err));
+        ASSERT_OK(write_data(plan, g, true, &err));
         ASSERT_OK(be_plan_bind(plan, batch.order, order, sizeof order, &err));
         ASSERT_OK(be_plan_run(plan, 40, &err));
         ASSERT_OK(be_plan_read(plan, kept, x[host][0], sizeof x[0][0], &err));
@@ -297,8 +301,8 @@ static void bytes_are_counted(void **state)
     ((gpu_device *)device)->stream_steps = 4;
     ASSERT_OK(be_plan_new(model.graph, device, &options, &plan, &err));
     ASSERT_FAILS(be_plan_run(plan, 1, &err), BE_USAGE, "\"order\" was never written");
-    ASSERT_OK(write_data(plan, &model.batch, false, &err));
-    ASSERT_OK(be_plan_write(plan, model.batch.order, order, sizeof order, &err));
+    ASSERT_OK(write_data(plan, model.graph, false, &err));
+    ASSERT_OK(be_plan_write(plan, model.order, order, sizeof order, &err));
     assert_int_equal(fed_bytes(device), 0);
     /* Slot 0 is filled, and each next one when a run comes to it. */
     int64_t slot = (int64_t)4 * BATCH * (784 + 4);
@@ -314,8 +318,8 @@ static void bytes_are_counted(void **state)
     assert_int_equal(fed_bytes(device), 3 * slot + slot / 4 * 3);
     /* The inputs can be read. */
     order[1] = 7;
-    ASSERT_OK(be_plan_write(plan, model.batch.order, order, sizeof order, &err));
-    ASSERT_OK(be_plan_read(plan, model.batch.order, found, sizeof found, &err));
+    ASSERT_OK(be_plan_write(plan, model.order, order, sizeof order, &err));
+    ASSERT_OK(be_plan_read(plan, model.order, found, sizeof found, &err));
     assert_memory_equal(order, found, sizeof order);
     be_plan_free(plan);
     be_graph_free(model.graph);
@@ -386,12 +390,12 @@ static void refused_orders(void **state)
     ASSERT_OK(be_plan_new(model.graph, device, &options, &plan, &err));
     for (int bad = 0; bad < 2; bad++) {
         order[17] = bad ? COUNT : -1;
-        ASSERT_FAILS(be_plan_write(plan, model.batch.order, order, sizeof order, &err), BE_BAD_DATA,
+        ASSERT_FAILS(be_plan_write(plan, model.order, order, sizeof order, &err), BE_BAD_DATA,
                      "an order of samples from 0 to 52, found ", "at element 17");
-        ASSERT_FAILS(be_plan_bind(plan, model.batch.order, order, sizeof order, &err), BE_BAD_DATA,
+        ASSERT_FAILS(be_plan_bind(plan, model.order, order, sizeof order, &err), BE_BAD_DATA,
                      "at element 17");
     }
-    ASSERT_OK(write_data(plan, &model.batch, true, &err));
+    ASSERT_OK(write_data(plan, model.graph, true, &err));
     ASSERT_FAILS(be_plan_run(plan, 1, &err), BE_USAGE, "\"order\" was never written");
     be_plan_free(plan);
     be_graph_free(model.graph);

@@ -38,13 +38,14 @@ typedef struct data {
 
 static data make_data(const workload *w)
 {
-    data d = {.image_bytes = (size_t)(IMAGES * w->channels * w->height * w->width)};
+    data_table form = workload_form(w, IMAGES);
+    data d = {.image_bytes = IMAGES * field_bytes(&form.field[0])};
     rng source = {.key = {.seed = 7, .stream = RNG_TEST}};
     d.images = malloc(d.image_bytes);
     assert_non_null(d.images);
     for (size_t i = 0; i < d.image_bytes; i++) d.images[i] = (uint8_t)rng_next(&source);
     for (int i = 0; i < IMAGES; i++) {
-        d.labels[i] = (int32_t)rng_next_below(&source, (uint32_t)w->classes);
+        d.labels[i] = (int32_t)rng_next_below(&source, (uint32_t)form.field[1].below);
         d.order[i] = (i * 5) % IMAGES;
     }
     return d;
@@ -54,10 +55,11 @@ static workload_model make_model(const workload *w)
 {
     be_error err;
     workload_model model;
-    workload_options options = {.count = IMAGES, .batch = BATCH, .seed = 3};
+    data_table form = workload_form(w, IMAGES);
+    workload_options options = {.data = &form, .batch = BATCH, .seed = 3};
     for (int c = 0; c < 4; c++) {
-        options.mean[c] = 0.5f;
-        options.std[c] = 0.25f;
+        form.field[0].form.mean[c] = 0.5f;
+        form.field[0].form.std[c] = 0.25f;
     }
     must(workload_model_new(w, &options, &model, &err), &err);
     return model;
@@ -69,9 +71,12 @@ static be_plan *make_plan(const workload_model *model, const data *d)
     be_plan *plan;
     be_plan_options options = {.mode = BE_TRAIN};
     must(be_plan_new(model->graph, device, &options, &plan, &err), &err);
-    must(be_plan_bind(plan, model->batch.images, d->images, d->image_bytes, &err), &err);
-    must(be_plan_write(plan, model->batch.labels, d->labels, sizeof d->labels, &err), &err);
-    must(be_plan_write(plan, model->batch.order, d->order, sizeof d->order, &err), &err);
+    must(be_plan_bind(plan, be_value_find(model->graph, "images"), d->images, d->image_bytes, &err),
+         &err);
+    must(be_plan_write(plan, be_value_find(model->graph, "labels"), d->labels, sizeof d->labels,
+                       &err),
+         &err);
+    must(be_plan_write(plan, model->order, d->order, sizeof d->order, &err), &err);
     return plan;
 }
 
@@ -81,9 +86,12 @@ static reference *make_reference(const workload_model *model, const data *d)
     reference *r;
     be_plan_options options = {.mode = BE_TRAIN};
     must(reference_new(model->graph, &options, &r, &err), &err);
-    must(reference_write(r, model->batch.images, d->images, d->image_bytes, &err), &err);
-    must(reference_write(r, model->batch.labels, d->labels, sizeof d->labels, &err), &err);
-    must(reference_write(r, model->batch.order, d->order, sizeof d->order, &err), &err);
+    must(reference_write(r, be_value_find(model->graph, "images"), d->images, d->image_bytes, &err),
+         &err);
+    must(reference_write(r, be_value_find(model->graph, "labels"), d->labels, sizeof d->labels,
+                         &err),
+         &err);
+    must(reference_write(r, model->order, d->order, sizeof d->order, &err), &err);
     return r;
 }
 
@@ -279,7 +287,7 @@ static void unwritten_inputs_are_named(void **state)
     be_plan_options options = {.mode = BE_TRAIN};
     must(be_plan_new(model.graph, device, &options, &plan, &err), &err);
     assert_int_equal(be_plan_run(plan, 1, &err), BE_USAGE);
-    assert_non_null(strstr(err.text, "\"images\" was never written"));
+    assert_non_null(strstr(err.text, "\"order\" was never written"));
     be_plan_free(plan);
     be_graph_free(model.graph);
 }

@@ -499,15 +499,14 @@ static void the_ladder_has_its_parameters(void **state)
         be_error err;
         workload_model model;
         int64_t count = 0;
-        ASSERT_OK(workload_model_new(w, &(workload_options){.count = 1000, .std = {1, 1, 1, 1}},
-                                     &model, &err));
+        ASSERT_OK(workload_model_new(w, &(workload_options){.count = 1000}, &model, &err));
         for (size_t v = 0; v < model.graph->value_count; v++)
             if (model.graph->values[v].kind == VALUE_PARAMETER)
                 count += shape_elements(&model.graph->values[v].shape);
         assert_int_equal(count, w->parameters);
-        be_shape logits = be_value_shape(model.graph, model.logits);
+        be_shape logits = be_value_shape(model.graph, model.outputs.trace[0]);
         assert_int_equal(logits.dim[0], w->batch);
-        assert_int_equal(logits.dim[1], w->classes);
+        assert_int_equal(logits.dim[1], model.form.field[1].below);
         be_graph_free(model.graph);
     }
 }
@@ -526,7 +525,8 @@ static void variants_are_wider_or_larger(void **state)
     ASSERT_OK(
         workload_vary(&workload_mlp_mnist, &(workload_variant){.size = 10}, &room, &found, &err));
     assert_int_equal(found->parameters, 101 * 128 + 129 * 64 + 65 * 10);
-    assert_true(found->height == 10 && found->width == 10);
+    be_shape sample = workload_form(found, 1).field[0].form.sample;
+    assert_true(sample.dim[1] == 10 && sample.dim[2] == 10);
     /* The pool at the end makes the weights independent of the size. */
     ASSERT_OK(workload_vary(&workload_cnn5_fashion, &(workload_variant){.size = 56}, &room, &found,
                             &err));

@@ -201,7 +201,7 @@ static void no_shape_is_a_workload_s(void **state)
         be_graph_free(g);
         for (int w = 0; w < WORKLOAD_COUNT; w++) {
             workload_model model;
-            workload_options options = {.count = 60000, .mean = {0.5f}, .std = {0.5f, 0.5f, 0.5f}};
+            workload_options options = {.count = 60000};
             ASSERT_OK(workload_model_new(workload_table[w], &options, &model, &err));
             int others = ops_of_graph(model.graph, device, theirs);
             be_graph_free(model.graph);
@@ -224,7 +224,7 @@ static void ops_know_their_sizes(void **state)
     workload_model model;
     const workload *w = NULL;
     ASSERT_OK(workload_find("cnn-fashion", &w, &err));
-    workload_options options = {.count = 1000, .mean = {0.5f}, .std = {0.5f}};
+    workload_options options = {.count = 1000};
     ASSERT_OK(be_device_open("cpu", NULL, &device, &err));
     ASSERT_OK(workload_model_new(w, &options, &model, &err));
     int count = ops_of_graph(model.graph, device, ops), found = 0;

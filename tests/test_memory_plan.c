@@ -202,10 +202,9 @@ static void check_workload(const workload *w, be_device *device, be_mode mode, b
     memory_map map;
     be_value kept[2];
     be_graph *g = NULL;
-    ASSERT_OK(workload_model_new(
-        w, &(workload_options){.batch = 4, .count = 100, .std = {1, 1, 1, 1}}, &model, &err));
-    kept[0] = model.logits;
-    kept[1] = model.batch.x;
+    ASSERT_OK(workload_model_new(w, &(workload_options){.batch = 4, .count = 100}, &model, &err));
+    kept[0] = model.outputs.trace[0];
+    kept[1] = model.batch[0];
     be_plan_options options = {.mode = mode, .keep = kept, .keep_count = keep ? 2 : 0};
     lower_target target = {.device = device,
                            .has = device->vtable->has,

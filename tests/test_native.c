@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "data/catalog.h"
+#include "data/dataset.h"
 #include "graph/graph.h"
 #include "native/native.h"
 #include "ops/optimizer/optimizer.h"
@@ -36,7 +36,7 @@ static void fixture_open(fixture *f, const char *workload_name)
     ASSERT_OK(dataset_open(kind, SPLIT_TRAIN,
                            &(dataset_options){.seed = 1, .synthetic = true, .limit = 200}, &f->set,
                            &err));
-    f->options = (material_options){.workload = f->w, .set = f->set, .seed = 3};
+    f->options = (material_options){.workload = f->w, .set = &f->set->table, .seed = 3};
     ASSERT_OK(material_new(&f->files, &f->options, &err));
 }
 
@@ -116,14 +116,17 @@ static void numbers_are_sent_as_people_wrote_them(void **state)
     protocol_job job = material_job(&f.files, &f.options);
     ASSERT_SAME(job.optimizer.lr, 0.01);
     ASSERT_SAME(job.optimizer.momentum, 0.9);
-    for (int c = 0; c < job.channels; c++) {
+    assert_int_equal(job.transform_count, 1);
+    const protocol_transform *pictures = &job.transforms[0];
+    assert_string_equal(pictures->field, "images");
+    for (int c = 0; c < pictures->channels; c++) {
         char text[32];
         snprintf(text, sizeof text, "%.4f", (double)f.set->mean[c]); /* the catalog's digits */
-        ASSERT_SAME(job.mean[c], strtod(text, NULL));
+        ASSERT_SAME(pictures->mean[c], strtod(text, NULL));
         snprintf(text, sizeof text, "%.4f", (double)f.set->std[c]);
-        ASSERT_SAME(job.std[c], strtod(text, NULL));
-        assert_true((float)job.mean[c] == f.set->mean[c]);
-        assert_true((float)job.std[c] == f.set->std[c]);
+        ASSERT_SAME(pictures->std[c], strtod(text, NULL));
+        assert_true((float)pictures->mean[c] == f.set->mean[c]);
+        assert_true((float)pictures->std[c] == f.set->std[c]);
     }
     fixture_close(&f);
 }

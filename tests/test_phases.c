@@ -142,7 +142,6 @@ static void open_plan(setting *s, const char *device, bool on_host)
     workload_options options = {
         .seed = 3, .count = COUNT, .order_count = COUNT, .batch = BATCH, .optimizer = &sgd};
     be_plan_options plan = {.mode = BE_TRAIN, .data_on_host = on_host};
-    for (int c = 0; c < 4; c++) options.std[c] = 0.25f;
     for (size_t i = 0; i < sizeof s->images; i++) s->images[i] = (uint8_t)(i * 37 % 251);
     for (int i = 0; i < COUNT; i++) {
         s->labels[i] = i % 10;
@@ -166,10 +165,10 @@ static void open_plan(setting *s, const char *device, bool on_host)
     }
     ASSERT_OK(workload_model_new(&workload_cnn_fashion, &options, &s->model, &err));
     ASSERT_OK(be_plan_new(s->model.graph, s->device, &plan, &s->plan, &err));
-    const be_batch *batch = &s->model.batch;
-    ASSERT_OK(be_plan_bind(s->plan, batch->images, s->images, sizeof s->images, &err));
-    ASSERT_OK(be_plan_bind(s->plan, batch->labels, s->labels, sizeof s->labels, &err));
-    ASSERT_OK(be_plan_bind(s->plan, batch->order, s->order, sizeof s->order, &err));
+    const be_value *inputs = s->model.inputs; /* images, labels */
+    ASSERT_OK(be_plan_bind(s->plan, inputs[0], s->images, sizeof s->images, &err));
+    ASSERT_OK(be_plan_bind(s->plan, inputs[1], s->labels, sizeof s->labels, &err));
+    ASSERT_OK(be_plan_bind(s->plan, s->model.order, s->order, sizeof s->order, &err));
 }
 
 static void close_plan(setting *s)

@@ -110,7 +110,7 @@ static void networks_are_computed_in_blocks(void **state)
         be_error err;
         workload_model model;
         reference *r = NULL;
-        workload_options options = {.seed = 1, .batch = 8, .count = 8, .std = {1, 1, 1, 1}};
+        workload_options options = {.seed = 1, .batch = 8, .count = 8};
         ASSERT_OK(workload_model_new(workload_table[i], &options, &model, &err));
         ASSERT_OK(reference_new(model.graph, &(be_plan_options){.mode = BE_TRAIN}, &r, &err));
         reference_work work = reference_work_of(r);

@@ -9,6 +9,7 @@
 
 #include "build_info.h"
 #include "core/clock.h"
+#include "data/dataset.h"
 #include "fake.h"
 #include "machine/load.h"
 #include "run/gate.h"
@@ -31,7 +32,8 @@ static int set_up(void **state)
     fixture *f = calloc(1, sizeof *f);
     dataset_options data = {.seed = 1, .synthetic = true, .limit = PICTURES};
     ASSERT_OK(dataset_open(DATASET_SHAPES, SPLIT_TRAIN, &data, &f->set, &err));
-    f->options = (material_options){.workload = &workload_cnn_fashion, .set = f->set, .seed = 11};
+    f->options =
+        (material_options){.workload = &workload_cnn_fashion, .set = &f->set->table, .seed = 11};
     ASSERT_OK(material_new(&f->material, &f->options, &err));
     gate_options gate = {.material = &f->options, .folder = f->material.folder.path};
     ASSERT_OK(gate_new(&f->gate, &gate, &err));
@@ -175,7 +177,7 @@ static void large_open(large *l, bool infer)
         workload_vary(&workload_cnn_fashion, &variant, &l->varied, &f->options.workload, &err));
     ASSERT_OK(dataset_open(DATASET_SHAPES, SPLIT_TRAIN, &data, &f->set, &err));
     ASSERT_OK(dataset_resize(f->set, LARGE, &err));
-    f->options.set = f->set;
+    f->options.set = &f->set->table;
     f->options.seed = 11;
     ASSERT_OK(material_new(&f->material, &f->options, &err));
     gate_options gate = {

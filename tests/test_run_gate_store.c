@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/file.h"
+#include "data/dataset.h"
 #include "run/gate.h"
 #include "run/gate_store.h"
 
@@ -30,7 +31,8 @@ static int set_up(void **state)
     f->cache = support_make_folder();
     setenv("XDG_CACHE_HOME", f->cache, 1);
     ASSERT_OK(dataset_open(DATASET_SHAPES, SPLIT_TRAIN, &data, &f->set, &err));
-    f->options = (material_options){.workload = &workload_cnn_fashion, .set = f->set, .seed = 3};
+    f->options =
+        (material_options){.workload = &workload_cnn_fashion, .set = &f->set->table, .seed = 3};
     f->asking = (gate_options){.material = &f->options, .folder = f->cache};
     *state = f;
     return 0;
@@ -107,9 +109,9 @@ static void another_question_gets_its_own_answer(void **state)
     ASSERT_OK(workload_vary(&workload_cnn_fashion, &twice, &wide, &f->options.workload, &err));
     assert_false(ask(f, &other));
     f->options.workload = &workload_cnn_fashion;
-    f->set->mean[0] += 0.25f;
+    f->set->table.field[0].form.mean[0] += 0.25f;
     assert_false(ask(f, &other));
-    f->set->mean[0] -= 0.25f;
+    f->set->table.field[0].form.mean[0] -= 0.25f;
     for (int64_t i = 0; i < f->set->count * 28 * 28; i++) f->set->images[i] ^= 1;
     assert_false(ask(f, &other));
     for (int64_t i = 0; i < f->set->count * 28 * 28; i++) f->set->images[i] ^= 1;

@@ -14,11 +14,10 @@ static const protocol_job job = {
     .mode = "train",
     .data = "/tmp/a \"quoted\" path",
     .threads = 2,
-    .channels = 2,
+    .transforms = {{.field = "images", .channels = 2, .mean = {0.5, 0.25}, .std = {1, 2}}},
+    .transform_count = 1,
     .batch = 64,
     .seed = 9223372036854775807u,
-    .mean = {0.5, 0.25},
-    .std = {1, 2},
     .optimizer = {.name = "sgd", .lr = 0.01, .momentum = 0.9},
 };
 
@@ -43,13 +42,13 @@ static void prepare_has_all_members(void **state)
     (void)state;
     json_t *json = encoded(&(protocol_call){.request = PROTOCOL_PREPARE, .job = &job});
     json_t *wanted = json_pack(
-        "{s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:I, s:s, s:n, s:{s:[ff], s:[ff]},"
+        "{s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:I, s:s, s:n, s:{s:{s:[ff], s:[ff]}},"
         " s:{s:s, s:f, s:f, s:f, s:f, s:f, s:f}, s:s, s:s}",
         "op", "prepare", "workload", "cnn-cifar", "device", "cuda:0", "precision", "fp32",
         "threads", 2, "batch", 64, "mode", "train", "seed", INT64_MAX, "data",
-        "/tmp/a \"quoted\" path", "weights", "normalize", "mean", 0.5, 0.25, "std", 1.0, 2.0,
-        "optimizer", "name", "sgd", "lr", 0.01, "momentum", 0.9, "weight_decay", 0.0, "beta1", 0.0,
-        "beta2", 0.0, "epsilon", 0.0, "dropout", "engine", "data_on", "device");
+        "/tmp/a \"quoted\" path", "weights", "normalize", "images", "mean", 0.5, 0.25, "std", 1.0,
+        2.0, "optimizer", "name", "sgd", "lr", 0.01, "momentum", 0.9, "weight_decay", 0.0, "beta1",
+        0.0, "beta2", 0.0, "epsilon", 0.0, "dropout", "engine", "data_on", "device");
     assert_non_null(wanted);
     assert_true(json_equal(json, wanted));
     json_decref(json);
@@ -112,13 +111,14 @@ static void requests_that_the_protocol_forbids(void **state)
     wrong.threads = 0;
     ASSERT_FAILS(protocol_encode(&call, &line, &err), BE_USAGE, "at least 1 thread, found 0");
     wrong = job;
-    wrong.channels = 5;
-    ASSERT_FAILS(protocol_encode(&call, &line, &err), BE_USAGE, "0 to 4 channels, found 5");
+    wrong.transforms[0].channels = 5;
+    ASSERT_FAILS(protocol_encode(&call, &line, &err), BE_USAGE,
+                 "1 to 4 channels to normalise, found 5");
     wrong = job;
     wrong.optimizer.lr = NAN;
     ASSERT_FAILS(protocol_encode(&call, &line, &err), BE_USAGE, "finite numbers", "found nan");
     wrong = job;
-    wrong.mean[1] = INFINITY;
+    wrong.transforms[0].mean[1] = INFINITY;
     ASSERT_FAILS(protocol_encode(&call, &line, &err), BE_USAGE, "finite means", "found inf and 2");
     wrong = job;
     wrong.data = "\xff\xfe";

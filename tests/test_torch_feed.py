@@ -12,9 +12,29 @@ from unittest import mock
 from runner_support import ADAM, NO_TORCH, make_data, make_weights
 
 if NO_TORCH is None:
+    import torch
+    from torch import nn
+
     import safetensors_io
     import torch_engine
     import torch_feed
+    import torch_workloads
+
+
+@unittest.skipIf(NO_TORCH, NO_TORCH)
+class CounterDropoutTest(unittest.TestCase):
+    def test_dropout_is_found_however_deep_it_lies(self):
+        """Numbered in the order in which the model names its layers; one that is used twice is one
+        layer."""
+        shared = nn.Dropout(0.3)
+        model = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.1)), nn.Dropout(0.2),
+                              nn.ModuleDict({"a": shared, "b": nn.Sequential(shared)})["a"])
+        found = torch_workloads.use_counter_dropout(model, 7)
+        self.assertEqual([layer.p for layer in found], [0.1, 0.2, 0.3])
+        self.assertIs(model[0][1], found[0])
+        self.assertFalse(any(isinstance(layer, nn.Dropout) for layer in model.modules()))
+        with torch.no_grad():
+            self.assertEqual(tuple(model.eval()(torch.ones(2, 4)).shape), (2, 4))
 
 
 @unittest.skipIf(NO_TORCH, NO_TORCH)
@@ -29,7 +49,7 @@ class SameBatchesTest(unittest.TestCase):
         engine = torch_engine.Engine()
         engine.prepare({"workload": "mlp-mnist", "device": "cpu", "batch": 8, "data": data,
                         "weights": weights, "optimizer": ADAM, "seed": 7,
-                        "normalize": {"mean": [0.3], "std": [0.2]}})
+                        "normalize": {"images": {"mean": [0.3], "std": [0.2]}}})
         session = engine.session
         if on_host:
             session.resident = False

@@ -68,8 +68,8 @@ class RunnerTest(unittest.TestCase):
         return dict({"workload": workload, "device": "cpu", "precision": "fp32", "threads": 1,
                      "batch": 8, "mode": "train", "seed": 77, "data": self.path("data"),
                      "weights": self.path("weights"), "optimizer": SGD, "dropout": "engine",
-                     "normalize": {"mean": [0.3, 0.4, 0.5][:channels],
-                                   "std": [0.2, 0.25, 0.5][:channels]}}, **changes)
+                     "normalize": {"images": {"mean": [0.3, 0.4, 0.5][:channels],
+                                   "std": [0.2, 0.25, 0.5][:channels]}}}, **changes)
 
     def ok(self, op, **members):
         answer = self.child.ask(op, **members)
@@ -404,7 +404,7 @@ class RunnerTest(unittest.TestCase):
                 ("threads", True, "USAGE", "a whole number, found true"),
                 ("batch", 0, "USAGE", "at least 1, found 0"),
                 ("batch", 2.5, "USAGE", "a whole number, found 2.5"),
-                ("batch", 31, "BAD_DATA", "one batch of 31 in data, found 30 images"),
+                ("batch", 31, "BAD_DATA", "one batch of 31 in data, found 30 samples"),
                 ("mode", "test", "USAGE", "one of train, infer"),
                 ("data_on", "disk", "USAGE", "one of device, host"),
                 ("seed", -1, "USAGE", "at least 0"), ("seed", 1 << 64, "USAGE", "below 2^64"),
@@ -413,10 +413,13 @@ class RunnerTest(unittest.TestCase):
                 ("weights", self.path("none"), "IO", "No such file"),
                 ("weights", "a\0b", "IO", "null byte"),
                 ("data", self.folder.name, "IO", "Is a directory"),
-                ("normalize", {"mean": [0]}, "USAGE", "'std'"),
-                ("normalize", {"mean": [0, 0], "std": [1]}, "USAGE", "1 values in 'normalize"),
-                ("normalize", {"mean": [0], "std": [0]}, "USAGE", "'normalize.std' above 0"),
-                ("normalize", {"mean": ["x"], "std": [1]}, "USAGE", "'mean' to be a number"),
+                ("normalize", {"images": {"mean": [0]}}, "USAGE", "'std'"),
+                ("normalize", {"images": {"mean": [0, 0], "std": [1]}}, "USAGE",
+                 "1 values in 'normalize.images"),
+                ("normalize", {"images": {"mean": [0], "std": [0]}}, "USAGE",
+                 "'normalize.images.std' above 0"),
+                ("normalize", {"images": {"mean": ["x"], "std": [1]}}, "USAGE",
+                 "'mean' to be a number"),
                 ("optimizer", {"name": "lion", "lr": 1}, "USAGE", "one of sgd, adam, adamw"),
                 ("optimizer", {"name": "sgd"}, "USAGE", "the member 'lr', found none"),
                 ("optimizer", {"name": "sgd", "lr": -1}, "USAGE", "'lr' to be at least 0"),
@@ -454,7 +457,7 @@ class RunnerTest(unittest.TestCase):
                 (data("labels", outside(-1)), "'labels' from 0 to 9 in data, found -1 to"),
                 (data("order", outside(30)), "'order' from 0 to 29 in data, found 0 to 30"),
                 (data("order", lambda x: x[:0]), "'order' as int32 of 1 dimensions, not empty"),
-                (data("labels", lambda x: x[1:]), "and 29 labels: use the data of this workload"),
+                (data("labels", lambda x: x[1:]), "found [29]: use the data of this workload"),
                 (data("labels", lambda x: x.astype(np.int64)), "found int64 [30]"),
                 (data("images", lambda x: x.astype(np.float32)), "found float32 [30, 1, 28, 28]"),
                 (data("images", lambda x: x[:, :, 1:]), "found [30, 1, 27, 28]"),
@@ -521,7 +524,8 @@ class EndTest(unittest.TestCase):
             safetensors_io.write(paths["weights"], make_weights("cnn-mnist"))
             child = Child()
             prepared = child.ask("prepare", workload="cnn-mnist", device="cpu", threads=1,
-                                 normalize={"mean": [0], "std": [1]}, optimizer=SGD, batch=600,
+                                 normalize={"images": {"mean": [0], "std": [1]}},
+                                 optimizer=SGD, batch=600,
                                  **paths)
             self.assertTrue(prepared["ok"], prepared)
             with open(f"/proc/{child.process.pid}/statm", encoding="ascii") as file:

@@ -50,8 +50,9 @@ static void bad_requests_are_refused(void **state)
                  "smaller --batch");
     f->options.batch = BATCH;
     f->options.workload = &workload_cnn_cifar;
-    ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE, "cnn-cifar: expected pictures of 3x32",
-                 "shapes of 1x28x28");
+    ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE,
+                 "cnn-cifar reads samples u8 [3, 32, 32] of the field \"images\"",
+                 "those of shapes are u8 [1, 28, 28]");
     f->options.workload = &workload_mlp_mnist;
     f->options.epochs = 1000000000;
     ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE, "at most 2^31 - 1 steps", "6000000000");
@@ -204,18 +205,18 @@ static void the_batches_are_those_of_the_order(void **state)
     workload_model model;
     be_plan *plan = NULL;
     char path[FILE_PATH_BYTES];
-    workload_options options = {.seed = f->options.seed,
-                                .batch = BATCH,
-                                .count = STEPS * BATCH,
-                                .mean = {f->data->mean[0]},
-                                .std = {f->data->std[0]},
-                                .optimizer = &f->options.optimizer};
+    data_table seen = f->data->table;
+    seen.count = seen.field[0].form.count = seen.field[1].form.count = STEPS * BATCH;
+    workload_options options = {
+        .seed = f->options.seed, .batch = BATCH, .data = &seen, .optimizer = &f->options.optimizer};
     ASSERT_OK(workload_model_new(&workload_mlp_mnist, &options, &model, &err));
     be_plan_options train = {.mode = BE_TRAIN};
     ASSERT_OK(be_plan_new(model.graph, f->device, &train, &plan, &err));
-    ASSERT_OK(be_plan_bind(plan, model.batch.images, images, sizeof images, &err));
-    ASSERT_OK(be_plan_bind(plan, model.batch.labels, labels, sizeof labels, &err));
-    ASSERT_OK(be_plan_bind(plan, model.batch.order, plain, sizeof plain, &err));
+    ASSERT_OK(
+        be_plan_bind(plan, be_value_find(model.graph, "images"), images, sizeof images, &err));
+    ASSERT_OK(
+        be_plan_bind(plan, be_value_find(model.graph, "labels"), labels, sizeof labels, &err));
+    ASSERT_OK(be_plan_bind(plan, model.order, plain, sizeof plain, &err));
     ASSERT_OK(be_plan_run(plan, STEPS, &err));
     support_path(path, sizeof path, f->folder, "by hand");
     ASSERT_OK(weights_save(plan, path, NULL, 0, &err));
@@ -415,14 +416,8 @@ static be_status evaluate_file(fixture *f, const workload *w, const char *path, 
 {
     evaluator e;
     safetensors *file = NULL;
-    evaluator_options options = {.workload = w,
-                                 .device = f->device,
-                                 .batch = batch,
-                                 .count = f->test->count,
-                                 .images = f->test->images,
-                                 .labels = f->test->labels,
-                                 .mean = {f->test->mean[0]},
-                                 .std = {f->test->std[0]}};
+    evaluator_options options = {
+        .workload = w, .device = f->device, .batch = batch, .data = &f->test->table};
     TRY(evaluator_open(&e, &options, err));
     be_status status = safetensors_open(&file, path, err);
     if (status == BE_OK) status = weights_load(e.plan, file, weights_note, err);

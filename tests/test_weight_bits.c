@@ -19,7 +19,9 @@
 #include "breakeven/breakeven.h"
 #include "build_info.h"
 #include "core/topology.h"
+#include "data/dataset.h"
 #include "data/shapes.h"
+#include "graph/graph.h"
 #include "workloads/workload.h"
 
 enum { STEPS = 100, PICTURES = 48, BATCH = 2, LINE_BYTES = 400 };
@@ -89,26 +91,34 @@ static uint64_t train(const workload *whole, int shrink, be_device *device)
     workload room;
     const workload *w;
     workload_model model;
-    workload_variant variant = {.size = shrink > 1 ? whole->height / shrink : 0};
+    workload_variant variant = {.size = shrink > 1 ? whole->own.size / shrink : 0};
     ASSERT_OK(workload_vary(whole, &variant, &room, &w, &err));
     be_plan *plan = NULL;
     int32_t labels[PICTURES], order[PICTURES];
-    size_t bytes = (size_t)(PICTURES * w->channels * w->height * w->width);
+    be_shape sample = workload_form(w, PICTURES).field[0].form.sample;
+    int channels = (int)sample.dim[0], size = (int)sample.dim[1];
+    size_t bytes = (size_t)(PICTURES * shape_elements(&sample));
     uint8_t *pictures = malloc(bytes);
     assert_non_null(pictures);
-    shapes_draw(&(shapes_form){.seed = 1, .channels = w->channels, .size = w->height}, PICTURES,
-                pictures, labels);
+    shapes_draw(&(shapes_form){.seed = 1, .channels = channels, .size = size}, PICTURES, pictures,
+                labels);
     for (int i = 0; i < PICTURES; i++) order[i] = i * 5 % PICTURES;
-    workload_options options = {.seed = 7,
-                                .batch = BATCH,
-                                .count = PICTURES,
-                                .mean = {0.4f, 0.5f, 0.6f},
-                                .std = {0.25f, 0.3f, 0.35f, 1.0f}};
+    be_dataset set = {.name = "drawn",
+                      .count = PICTURES,
+                      .channels = channels,
+                      .height = size,
+                      .width = size,
+                      .classes = 10,
+                      .mean = {0.4f, 0.5f, 0.6f},
+                      .std = {0.25f, 0.3f, 0.35f}};
+    dataset_describe(&set);
+    workload_options options = {.seed = 7, .batch = BATCH, .data = &set.table};
     ASSERT_OK(workload_model_new(w, &options, &model, &err));
     ASSERT_OK(be_plan_new(model.graph, device, &(be_plan_options){.mode = BE_TRAIN}, &plan, &err));
-    ASSERT_OK(be_plan_write(plan, model.batch.images, pictures, bytes, &err));
-    ASSERT_OK(be_plan_write(plan, model.batch.labels, labels, sizeof labels, &err));
-    ASSERT_OK(be_plan_write(plan, model.batch.order, order, sizeof order, &err));
+    ASSERT_OK(be_plan_write(plan, be_value_find(model.graph, "images"), pictures, bytes, &err));
+    ASSERT_OK(
+        be_plan_write(plan, be_value_find(model.graph, "labels"), labels, sizeof labels, &err));
+    ASSERT_OK(be_plan_write(plan, model.order, order, sizeof order, &err));
     ASSERT_OK(be_plan_run(plan, STEPS, &err));
     uint64_t hash = hash_weights(plan);
     be_plan_free(plan);

@@ -52,8 +52,8 @@ int fixture_set_up(void **state)
     f->folder = support_make_folder();
     f->options = (train_options){.workload = &workload_mlp_mnist,
                                  .device = f->device,
-                                 .data = f->data,
-                                 .validation = f->test,
+                                 .data = &f->data->table,
+                                 .validation = &f->test->table,
                                  .seed = 5,
                                  .batch = BATCH,
                                  .epochs = 3,

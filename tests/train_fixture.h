@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include "core/file.h"
+#include "data/dataset.h"
 #include "train/loop.h"
 
 #define PICTURES 96

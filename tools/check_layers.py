@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks that includes point downwards through the layers of the source.
 
-    core < graph < ops < backend < workloads < data < train < measure < machine < protocol
+    core < graph < ops < backend < data < workloads < train < measure < machine < protocol
          < run, native < report < cli
 
 - A file of src/LAYER may include headers of its own layer and of the layers below it, but for those
@@ -22,7 +22,7 @@ import sys
 
 from source_files import list_files, read_lines
 
-LAYERS = ["core", "graph", "ops", "backend", "workloads", "data", "train", "measure", "machine",
+LAYERS = ["core", "graph", "ops", "backend", "data", "workloads", "train", "measure", "machine",
           "protocol", "run", "native", "report", "cli"]
 RANK = {name: rank for rank, name in enumerate(LAYERS)}
 IMPLEMENTATION = re.compile(r"^src/ops/.+_(cpu|onednn|gpu|cudnn|cublaslt|clblast)\.(c|h)$")

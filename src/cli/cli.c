@@ -161,7 +161,7 @@ be_status cli_open_data(const cli_options *options, const workload *w, dataset_s
                                         .limit = options->value[OPTION_LIMIT].integer},
                      out, err));
     if ((*out)->note && split == SPLIT_TRAIN) cli_note(options, "%s", (*out)->note);
-    be_status status = dataset_resize(*out, w->height, err);
+    be_status status = workload_fit(w, &(*out)->table, err);
     if (status == BE_OK) return BE_OK;
     dataset_close(*out);
     *out = NULL;

@@ -28,14 +28,8 @@ static be_status evaluate(const cli_options *options, be_device *device, const b
     evaluator e;
     int64_t batch = 0;
     TRY(option_single(options, OPTION_BATCH, w->batch, &batch, err));
-    evaluator_options wanted = {.workload = w,
-                                .device = device,
-                                .batch = (int)batch,
-                                .count = data->count,
-                                .images = data->images,
-                                .labels = data->labels};
-    memcpy(wanted.mean, data->mean, sizeof data->mean);
-    memcpy(wanted.std, data->std, sizeof data->std);
+    evaluator_options wanted = {
+        .workload = w, .device = device, .batch = (int)batch, .data = &data->table};
     TRY(evaluator_open(&e, &wanted, err));
     be_status status = load_weights(options, e.plan, err);
     if (status == BE_OK) status = evaluator_run(&e, out, err);

@@ -25,8 +25,8 @@ typedef struct parity_command {
     be_dataset *set;
     be_device *device;
     int64_t batch, steps, count; /* count: of pictures that are used */
-    uint8_t *images;
-    int32_t *labels, *order;
+    data_table samples;          /* the first in the order of training */
+    int32_t *order;
     workload_model model;
     trace native, reference;
     json_t *records;
@@ -41,11 +41,11 @@ static be_status gather_data(parity_command *c, be_error *err)
     int64_t wanted = c->batch * c->steps, count = c->set->count;
     if (c->batch > count)
         FAIL(err, BE_USAGE,
-             "expected a batch of at most the %" PRId64 " pictures of the set, found %" PRId64
+             "expected a batch of at most the %" PRId64 " %ss of the set, found %" PRId64
              "; use a smaller --batch",
-             count, c->batch);
+             count, c->set->table.unit, c->batch);
     c->count = wanted < count ? wanted : count - count % c->batch;
-    TRY(material_gather(&c->material, c->count, &c->images, &c->labels, err));
+    TRY(material_gather(&c->material, c->count, &c->samples, err));
     TRY(memory_alloc(&memory, (size_t)c->count * sizeof(int32_t), "an order", err));
     c->order = memory;
     for (int64_t i = 0; i < c->count; i++) c->order[i] = (int32_t)i;
@@ -55,9 +55,7 @@ static be_status gather_data(parity_command *c, be_error *err)
 static be_status make_model(parity_command *c, be_error *err)
 {
     workload_options options = {
-        .seed = c->material.seed, .batch = (int)c->batch, .count = c->count};
-    memcpy(options.mean, c->set->mean, sizeof c->set->mean);
-    memcpy(options.std, c->set->std, sizeof c->set->std);
+        .seed = c->material.seed, .batch = (int)c->batch, .data = &c->samples};
     return workload_model_new(c->material.workload, &options, &c->model, err);
 }
 
@@ -70,7 +68,8 @@ static be_status prepare(parity_command *c, int64_t batch, int64_t steps, be_err
     c->steps = steps;
     TRY(cli_open_device(c->cli, &c->device, err));
     TRY(cli_open_data(c->cli, w, SPLIT_TRAIN, &c->set, err));
-    c->material = (material_options){.workload = w, .set = c->set, .seed = cli_seed(c->cli)};
+    c->material =
+        (material_options){.workload = w, .set = &c->set->table, .seed = cli_seed(c->cli)};
     TRY(gather_data(c, err));
     c->material.samples = c->count;
     return make_model(c, err);
@@ -81,8 +80,7 @@ static void release(parity_command *c)
     trace_free(&c->native);
     trace_free(&c->reference);
     be_graph_free(c->model.graph);
-    memory_free(c->images);
-    memory_free(c->labels);
+    table_free(&c->samples);
     memory_free(c->order);
     dataset_close(c->set);
     be_device_close(c->device);
@@ -92,8 +90,7 @@ static void release(parity_command *c)
 static trace_options trace_wanted(const parity_command *c)
 {
     return (trace_options){.model = &c->model,
-                           .images = c->images,
-                           .labels = c->labels,
+                           .data = &c->samples,
                            .order = c->order,
                            .steps = c->steps,
                            .interrupted = &cli_signal};
@@ -104,13 +101,13 @@ static trace_options trace_wanted(const parity_command *c)
 static void add_result(parity_command *c, const char *left, const char *right,
                        const parity_result *result)
 {
-    for (int k = 0; k < PARITY_KINDS; k++) {
+    for (int k = 0; k < result->count; k++) {
         const parity_row *row = &result->rows[k];
-        json_t *record = json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:o, s:f, s:s, s:b}", "schema",
-                                   1, "workload", c->material.workload->name, "engine", left,
-                                   "against", right, "quantity", parity_kind_text((parity_kind)k),
-                                   "tensors", row->tensors, "error", report_json_real(row->error),
-                                   "limit", PARITY_LIMIT, "where", row->where, "good", row->good);
+        json_t *record =
+            json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:o, s:f, s:s, s:b}", "schema", 1, "workload",
+                      c->material.workload->name, "engine", left, "against", right, "quantity",
+                      row->kind, "tensors", row->tensors, "error", report_json_real(row->error),
+                      "limit", PARITY_LIMIT, "where", row->where, "good", row->good);
         json_object_set_new(record, "batch", json_integer(c->batch));
         json_object_set_new(record, "steps", json_integer(c->steps));
         json_object_set_new(record, "data", text_json(c->set->source));

@@ -265,10 +265,8 @@ static be_status print_plan(const train_command *c, be_error *err)
     be_plan *plan = NULL;
     workload_options options = {.seed = c->options.seed,
                                 .batch = c->options.batch,
-                                .count = c->data->count,
+                                .data = &c->data->table,
                                 .optimizer = &c->options.optimizer};
-    memcpy(options.mean, c->data->mean, sizeof c->data->mean);
-    memcpy(options.std, c->data->std, sizeof c->data->std);
     TRY(workload_model_new(c->workload, &options, &model, err));
     be_plan_options planning = {
         .mode = BE_TRAIN, .dry_run = 1, .data_on_host = c->options.data_on_host};
@@ -310,10 +308,10 @@ static be_status open_and_train(train_command *c, be_error *err)
     TRY(cli_open_device(c->cli, &c->device, err));
     c->options.device = c->device;
     TRY(cli_open_data(c->cli, c->workload, SPLIT_TRAIN, &c->data, err));
-    c->options.data = c->data;
+    c->options.data = &c->data->table;
     if (c->cli->value[OPTION_DRY_RUN].given) return print_plan(c, err);
     TRY(cli_open_data(c->cli, c->workload, SPLIT_TEST, &c->validation, err));
-    c->options.validation = c->validation;
+    c->options.validation = &c->validation->table;
     return train(c, err);
 }
 

@@ -11,7 +11,6 @@ static be_status plan_facts(const workload *w, be_device *device, int batch, be_
     be_plan *plan = NULL;
     workload_options options = {
         .seed = 1, .batch = batch, .count = batch > SAMPLES ? batch : SAMPLES};
-    for (int c = 0; c < 4; c++) options.std[c] = 1.0f;
     TRY(workload_model_new(w, &options, &model, err));
     be_plan_options planning = {.mode = mode, .dry_run = 1};
     be_status status = be_plan_new(model.graph, device, &planning, &plan, err);

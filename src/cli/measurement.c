@@ -101,9 +101,10 @@ static be_status check_batches(const measurement *m, be_error *err)
     for (int b = 0; b < m->plan.batch_count; b++)
         if (m->plan.batches[b] > m->set->count)
             FAIL(err, BE_USAGE,
-                 "%s: expected batches of at most the %" PRId64 " pictures of %s, found %" PRId64
+                 "%s: expected batches of at most the %" PRId64 " %ss of %s, found %" PRId64
                  "; use a smaller --batch",
-                 m->workload->name, m->set->count, m->set->name, m->plan.batches[b]);
+                 m->workload->name, m->set->count, m->set->table.unit, m->set->name,
+                 m->plan.batches[b]);
     return BE_OK;
 }
 
@@ -112,8 +113,8 @@ be_status measurement_begin(measurement *m, const workload *w, be_error *err)
     end_workload(m);
     TRY(workload_vary(w, &m->variant, &m->varied, &m->workload, err));
     TRY(cli_open_data(m->cli, m->workload, SPLIT_TRAIN, &m->set, err));
-    m->material_options =
-        (material_options){.workload = m->workload, .set = m->set, .seed = cli_seed(m->cli)};
+    m->material_options = (material_options){
+        .workload = m->workload, .set = &m->set->table, .seed = cli_seed(m->cli)};
     TRY(check_batches(m, err));
     if (m->cli->value[OPTION_DRY_RUN].given) return BE_OK;
     cli_progress(m->cli, "%s: writing the data for the runners ...", w->name);
@@ -134,11 +135,8 @@ be_status measurement_facts(measurement *m, int64_t batch, bool print, be_plan_f
     workload_model model = {0};
     be_device *device = NULL;
     be_plan *plan = NULL;
-    workload_options options = {.seed = m->material_options.seed,
-                                .batch = (int)batch,
-                                .count = m->material.count ? m->material.count : m->set->count};
-    memcpy(options.mean, m->set->mean, sizeof m->set->mean);
-    memcpy(options.std, m->set->std, sizeof m->set->std);
+    workload_options options = {
+        .seed = m->material_options.seed, .batch = (int)batch, .data = &m->set->table};
     TRY(workload_model_new(m->workload, &options, &model, err));
     m->dropout = model.graph->salt > 0;
     be_plan_options planning = {.mode = m->plan.infer ? BE_INFER : BE_TRAIN, .dry_run = 1};

@@ -301,6 +301,7 @@ be_status dataset_open(dataset_kind kind, dataset_split split, const dataset_opt
     d->split = split;
     be_status status = arena_new(&d->arena, err);
     if (status == BE_OK) status = load(d, catalog_get(kind), options ? options : &defaults, err);
+    dataset_describe(d); /* it owns what was loaded, whatever the status */
     if (status == BE_OK)
         *out = d;
     else
@@ -308,34 +309,42 @@ be_status dataset_open(dataset_kind kind, dataset_split split, const dataset_opt
     return status;
 }
 
-static void resize_plane(const uint8_t *from, int height, int width, uint8_t *to, int size)
-{
-    for (int y = 0; y < size; y++)
-        for (int x = 0; x < size; x++)
-            to[y * size + x] = from[(y * height / size) * width + x * width / size];
-}
-
 be_status dataset_resize(be_dataset *d, int size, be_error *err)
 {
-    void *memory = NULL;
-    int64_t planes = d->count * d->channels, plane = (int64_t)d->height * d->width;
-    int64_t resized = (int64_t)size * size;
+    data_field scaled;
     if (size == d->height && size == d->width) return BE_OK;
-    TRY(memory_alloc(&memory, (size_t)(planes * resized), "the pictures at their new size", err));
-    uint8_t *to = memory;
-    for (int64_t i = 0; i < planes; i++)
-        resize_plane(d->images + i * plane, d->height, d->width, to + i * resized, size);
+    TRY(field_scale(table_find(&d->table, "images"), size, &scaled, err));
     memory_free(d->images);
-    d->images = to;
+    d->images = (uint8_t *)(uintptr_t)scaled.bytes;
     d->height = d->width = size;
+    dataset_describe(d);
     return BE_OK;
+}
+
+void dataset_describe(be_dataset *d)
+{
+    d->table = (data_table){
+        .name = d->name,
+        .source = d->source,
+        .unit = "picture",
+        .count = d->count,
+        .fields = 2,
+        .field = {{.form = {.name = "images",
+                            .count = d->count,
+                            .sample = {BE_U8, 3, {d->channels, d->height, d->width}},
+                            .normalize = 1},
+                   .bytes = d->images},
+                  {.form = {.name = "labels", .count = d->count, .sample = {BE_I32, 0, {0}}},
+                   .below = d->classes,
+                   .bytes = d->labels}}};
+    memcpy(d->table.field[0].form.mean, d->mean, sizeof d->mean);
+    memcpy(d->table.field[0].form.std, d->std, sizeof d->std);
 }
 
 void dataset_close(be_dataset *d)
 {
     if (!d) return;
-    memory_free(d->images);
-    memory_free(d->labels);
+    table_free(&d->table);
     arena_free(d->arena);
     memory_free(d);
 }

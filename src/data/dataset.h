@@ -12,6 +12,7 @@
 #include "core/memory.h"
 #include "core/status.h"
 #include "data/catalog.h"
+#include "data/table.h"
 
 /* How many pictures a generated set has where no limit is given. */
 #define DATASET_SHAPES_TRAIN 60000
@@ -29,10 +30,13 @@ typedef struct be_dataset {
     bool generated;
     int64_t count;
     int channels, height, width, classes;
-    uint8_t *images;       /* count × channels × height × width */
+    uint8_t *images;       /* count × channels × height × width, as loaded */
     int32_t *labels;       /* count, 0 … classes - 1 */
     float mean[3], std[3]; /* of pixel / 255 by channel: x = (pixel / 255 - mean) / std */
-    arena *arena;          /* owns the texts */
+    /* All of it as who trains on it sees it; owns pictures and labels: a workload may exchange them
+     * (workload_fit). */
+    data_table table;
+    arena *arena; /* owns the texts */
 } be_dataset;
 
 typedef struct dataset_options {
@@ -41,6 +45,9 @@ typedef struct dataset_options {
     bool synthetic;       /* generate, whatever is on the machine */
     int64_t limit;        /* keep the first pictures only; 0: all */
 } dataset_options;
+
+/* Make the table of what the other members say: fields "images" and "labels". */
+void dataset_describe(be_dataset *d);
 
 /* Load one split.  `options` may be NULL.  With a data_dir the set must be there.  Free with
  * dataset_close. */

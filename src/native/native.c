@@ -13,58 +13,96 @@
 #include "train/snapshot.h"
 #include "train/weights.h"
 
-/* The tensors of a data file, checked against the workload. */
-typedef struct data_tensors {
-    const uint8_t *images;
-    const int32_t *labels, *order;
-    int64_t count, order_count;
-} data_tensors;
+/* ---------------------------------------------------------------- the data file */
 
-static be_status check_range(const int32_t *values, int64_t count, int64_t limit, const char *name,
-                             const char *path, be_error *err)
+/* A field that the workload reads, `wanted`, with as many samples as the first one has. */
+static be_status take_field(const safetensors *file, const data_field *wanted, int64_t count,
+                            data_field *out, be_error *err)
 {
-    for (int64_t i = 0; i < count; i++)
-        if (values[i] < 0 || values[i] >= limit)
-            FAIL(err, BE_BAD_DATA,
-                 "%s: expected '%s' from 0 to %" PRId64 ", found %d at element %" PRId64
-                 "; write the data file again",
-                 path, name, limit - 1, values[i], i);
+    static const safetensors_dtype dtypes[] = {
+        [BE_F32] = SAFETENSORS_F32, [BE_I32] = SAFETENSORS_I32, [BE_U8] = SAFETENSORS_U8};
+    const be_shape *sample = &wanted->form.sample;
+    const safetensors_tensor *found = safetensors_find(file, wanted->form.name);
+    safetensors_tensor expected = {.name = wanted->form.name,
+                                   .dtype = dtypes[sample->dtype],
+                                   .rank = sample->rank + 1,
+                                   .shape = {count   ? count
+                                             : found ? found->shape[0]
+                                                     : 0}};
+    for (int i = 0; i < sample->rank; i++) expected.shape[i + 1] = sample->dim[i];
+    *out = *wanted;
+    out->form.count = expected.shape[0];
+    return safetensors_expect(file, &expected, &out->bytes, err);
+}
+
+static const protocol_transform *find_transform(const protocol_job *job, const char *field)
+{
+    for (int t = 0; t < job->transform_count; t++)
+        if (strcmp(job->transforms[t].field, field) == 0) return &job->transforms[t];
+    return NULL;
+}
+
+/* How the job normalises the field, if the workload wants that. */
+static be_status take_transform(const protocol_job *job, const data_field *wanted,
+                                data_field *field, be_error *err)
+{
+    const protocol_transform *from = find_transform(job, wanted->form.name);
+    if (!wanted->form.normalize) return BE_OK;
+    int channels = (int)wanted->form.sample.dim[0];
+    if (!from || from->channels != channels)
+        FAIL(err, BE_USAGE,
+             "expected %d values in 'normalize.%s.mean' and 'normalize.%s.std', one a channel, "
+             "found %d",
+             channels, wanted->form.name, wanted->form.name, from ? from->channels : 0);
+    for (int c = 0; c < channels; c++) {
+        field->form.mean[c] = (float)from->mean[c];
+        field->form.std[c] = (float)from->std[c];
+    }
     return BE_OK;
 }
 
-static be_status take_integers(const safetensors *file, const char *name, const char *path,
-                               const int32_t **out, int64_t *count, be_error *err)
+/* The fields of a file that the workload reads, checked. */
+static be_status take_data(const workload *w, const safetensors *file, const protocol_job *job,
+                           const char *path, data_table *out, be_error *err)
+{
+    data_table form = workload_form(w, 0);
+    *out = (data_table){.name = path, .source = path, .unit = form.unit};
+    for (; out->fields < form.fields; out->fields++) {
+        const data_field *wanted = &form.field[out->fields];
+        data_field *field = &out->field[out->fields];
+        TRY(take_field(file, wanted, out->count, field, err));
+        out->count = field->form.count;
+        if (out->count < 1 || out->count > INT32_MAX)
+            FAIL(err, BE_BAD_DATA,
+                 "%s: expected '%s' to have 1 to 2^31 - 1 samples, found %" PRId64
+                 "; write the data file again",
+                 path, field->form.name, out->count);
+        TRY(take_transform(job, wanted, field, err));
+        TRY(field_check(field, wanted->below, path, err));
+    }
+    return BE_OK;
+}
+
+static be_status take_order(native_session *s, const char *path, be_error *err)
 {
     const void *data = NULL;
-    safetensors_tensor wanted = {.name = name, .dtype = SAFETENSORS_I32, .rank = -1};
-    TRY(safetensors_expect(file, &wanted, &data, err));
-    const safetensors_tensor *found = safetensors_find(file, name);
+    safetensors_tensor wanted = {.name = "order", .dtype = SAFETENSORS_I32, .rank = -1};
+    TRY(safetensors_expect(s->file, &wanted, &data, err));
+    const safetensors_tensor *found = safetensors_find(s->file, "order");
     if (found->rank != 1 || found->count < 1 || found->count > INT32_MAX)
         FAIL(err, BE_BAD_DATA,
-             "%s: expected '%s' to have one dimension of 1 to 2^31 - 1, found %d dimensions and "
+             "%s: expected 'order' to have one dimension of 1 to 2^31 - 1, found %d dimensions and "
              "%" PRId64 " elements; write the data file again",
-             path, name, found->rank, found->count);
-    *out = data;
-    *count = found->count;
-    return BE_OK;
+             path, found->rank, found->count);
+    s->order = data;
+    s->order_count = found->count;
+    data_field order = {
+        .form = {.name = "order", .count = found->count, .sample = {BE_I32, 0, {0}}},
+        .bytes = data};
+    return field_check(&order, (int32_t)s->data.count, path, err);
 }
 
-static be_status take_data(const workload *w, const safetensors *file, const char *path,
-                           bool with_order, data_tensors *out, be_error *err)
-{
-    const void *data = NULL;
-    TRY(take_integers(file, "labels", path, &out->labels, &out->count, err));
-    safetensors_tensor images = {.name = "images",
-                                 .dtype = SAFETENSORS_U8,
-                                 .rank = 4,
-                                 .shape = {out->count, w->channels, w->height, w->width}};
-    TRY(safetensors_expect(file, &images, &data, err));
-    out->images = data;
-    TRY(check_range(out->labels, out->count, w->classes, "labels", path, err));
-    if (!with_order) return BE_OK;
-    TRY(take_integers(file, "order", path, &out->order, &out->order_count, err));
-    return check_range(out->order, out->order_count, out->count, "order", path, err);
-}
+/* ---------------------------------------------------------------- preparing */
 
 static be_status take_optimizer(const protocol_optimizer *from, be_optimizer *out, be_error *err)
 {
@@ -91,7 +129,7 @@ static be_status take_optimizer(const protocol_optimizer *from, be_optimizer *ou
     return BE_OK;
 }
 
-static be_status check_job(const protocol_job *job, const workload *w, be_error *err)
+static be_status check_job(const protocol_job *job, be_error *err)
 {
     bool train = strcmp(job->mode, "train") == 0;
     if (!train && strcmp(job->mode, "infer") != 0)
@@ -102,10 +140,6 @@ static be_status check_job(const protocol_job *job, const workload *w, be_error 
         FAIL(err, BE_UNAVAILABLE,
              "precision %s: the native engine has fp32 alone on the CPU; ask for that",
              job->precision);
-    if (job->channels != w->channels)
-        FAIL(err, BE_USAGE,
-             "expected %d values in 'normalize.mean' and 'normalize.std', one a channel, found %d",
-             w->channels, job->channels);
     if (!job->data) FAIL(err, BE_USAGE, "expected 'data' to name a data file, found none; add it");
     if (job->batch > INT32_MAX)
         FAIL(err, BE_USAGE, "expected a batch below 2^31, found %" PRId64, job->batch);
@@ -114,35 +148,22 @@ static be_status check_job(const protocol_job *job, const workload *w, be_error 
 
 static be_status open_data(native_session *s, const protocol_job *job, be_error *err)
 {
-    data_tensors data = {0};
-    TRY(safetensors_open(&s->data, job->data, err));
-    TRY(take_data(s->workload, s->data, job->data, true, &data, err));
-    s->images = data.images;
-    s->labels = data.labels;
-    s->order = data.order;
-    s->count = data.count;
-    s->order_count = data.order_count;
+    TRY(safetensors_open(&s->file, job->data, err));
+    TRY(take_data(s->workload, s->file, job, job->data, &s->data, err));
+    TRY(take_order(s, job->data, err));
     s->options = (workload_options){.seed = job->seed,
                                     .batch = (int)job->batch,
-                                    .count = data.count,
-                                    .order_count = data.order_count,
+                                    .data = &s->data,
+                                    .order_count = s->order_count,
                                     .optimizer = s->train ? &s->optimizer : NULL};
-    for (int c = 0; c < job->channels; c++) {
-        s->options.mean[c] = (float)job->mean[c];
-        s->options.std[c] = (float)job->std[c];
-    }
     return BE_OK;
 }
 
 static be_status bind_data(native_session *s, be_error *err)
 {
-    const workload *w = s->workload;
-    const be_batch *batch = &s->model.batch;
-    size_t pixels = (size_t)w->channels * (size_t)w->height * (size_t)w->width;
-    size_t count = (size_t)s->count, orders = (size_t)s->order_count;
-    TRY(be_plan_bind(s->plan, batch->images, s->images, count * pixels, err));
-    TRY(be_plan_bind(s->plan, batch->labels, s->labels, count * sizeof *s->labels, err));
-    return be_plan_bind(s->plan, batch->order, s->order, orders * sizeof *s->order, err);
+    TRY(workload_bind(&s->model, s->plan, &s->data, err));
+    return be_plan_bind(s->plan, s->model.order, s->order,
+                        (size_t)s->order_count * sizeof *s->order, err);
 }
 
 static be_status load_weights(native_session *s, const char *path, be_error *err)
@@ -165,7 +186,7 @@ static be_status prepare(native_session *s, const protocol_job *job,
     if (!backend_has_library(job->device, device->library)) with_threads.library = NULL;
     TRY(workload_find(job->workload, &base, err));
     TRY(workload_vary(base, &job->variant, &s->varied, &s->workload, err));
-    TRY(check_job(job, s->workload, err));
+    TRY(check_job(job, err));
     if (s->train) TRY(take_optimizer(&job->optimizer, &s->optimizer, err));
     TRY(be_device_open(job->device, &with_threads, &s->device, err));
     TRY(open_data(s, job, err));
@@ -194,7 +215,7 @@ void native_close(native_session *s)
     memory_free(s->prepared);
     be_plan_free(s->plan);
     be_graph_free(s->model.graph);
-    safetensors_close(s->data);
+    safetensors_close(s->file);
     be_device_close(s->device);
     *s = (native_session){0};
 }
@@ -224,8 +245,7 @@ be_status native_parity(native_session *s, int64_t steps, const char *path, be_e
 {
     trace t = {0};
     trace_options options = {.model = &s->model,
-                             .images = s->images,
-                             .labels = s->labels,
+                             .data = &s->data,
                              .order = s->order,
                              .weights = s->weights_path,
                              .steps = steps,
@@ -238,7 +258,7 @@ be_status native_parity(native_session *s, int64_t steps, const char *path, be_e
     return snapshot_restore(s->prepared, s->plan, err);
 }
 
-static be_status evaluate_data(native_session *s, const data_tensors *data, native_evaluation *out,
+static be_status evaluate_data(native_session *s, const data_table *data, native_evaluation *out,
                                be_error *err)
 {
     evaluator e;
@@ -247,12 +267,8 @@ static be_status evaluate_data(native_session *s, const data_tensors *data, nati
                                  .device = s->device,
                                  .share = s->plan,
                                  .batch = s->options.batch,
-                                 .count = data->count,
-                                 .images = data->images,
-                                 .labels = data->labels,
+                                 .data = data,
                                  .data_on_host = s->data_on_host};
-    memcpy(options.mean, s->options.mean, sizeof options.mean);
-    memcpy(options.std, s->options.std, sizeof options.std);
     TRY(evaluator_open(&e, &options, err));
     be_status status = evaluator_run(&e, &result, err);
     evaluator_close(&e);
@@ -261,13 +277,30 @@ static be_status evaluate_data(native_session *s, const data_tensors *data, nati
     return BE_OK;
 }
 
+/* As the session was prepared. */
+static void take_transforms(const data_table *data, protocol_job *out)
+{
+    for (int f = 0; f < data->fields; f++) {
+        const be_field *field = &data->field[f].form;
+        protocol_transform *t = &out->transforms[out->transform_count++];
+        *t = (protocol_transform){.field = field->name,
+                                  .channels = field->sample.rank ? (int)field->sample.dim[0] : 0};
+        for (int c = 0; c < t->channels && c < PROTOCOL_CHANNELS_MAX; c++) {
+            t->mean[c] = (double)field->mean[c];
+            t->std[c] = (double)field->std[c];
+        }
+    }
+}
+
 be_status native_evaluate(native_session *s, const char *path, native_evaluation *out,
                           be_error *err)
 {
     safetensors *file = NULL;
-    data_tensors data = {0};
+    data_table data = {0};
+    protocol_job job = {.transform_count = 0};
     TRY(safetensors_open(&file, path, err));
-    be_status status = take_data(s->workload, file, path, false, &data, err);
+    take_transforms(&s->data, &job);
+    be_status status = take_data(s->workload, file, &job, path, &data, err);
     if (status == BE_OK) status = evaluate_data(s, &data, out, err);
     safetensors_close(file);
     return status;

@@ -14,10 +14,10 @@ typedef struct native_session {
     const workload *workload;
     struct workload varied; /* what `workload` points to if it is not of the ladder */
     be_device *device;
-    safetensors *data;
-    const uint8_t *images;
-    const int32_t *labels, *order;
-    int64_t count, order_count;
+    safetensors *file;
+    data_table data; /* in the file */
+    const int32_t *order;
+    int64_t order_count;
     workload_options options;
     be_optimizer optimizer;
     workload_model model;
@@ -44,10 +44,10 @@ BE_CHECKED be_status native_parity(native_session *s, int64_t steps, const char 
 
 typedef struct native_evaluation {
     int64_t count, correct;
-    double loss; /* mean over all images */
+    double loss; /* mean over all samples */
 } native_evaluation;
 
-/* All images of another data file, with the weights as they are now. */
+/* All samples of another data file, with the weights as they are now. */
 BE_CHECKED be_status native_evaluate(native_session *s, const char *path, native_evaluation *out,
                                      be_error *err);
 

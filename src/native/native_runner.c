@@ -94,7 +94,7 @@ static be_status member_real(const json_t *object, const char *name, double *out
     return BE_OK;
 }
 
-static be_status member_reals(const json_t *object, const char *name, protocol_job *job,
+static be_status member_reals(const json_t *object, const char *name, int *count,
                               double out[PROTOCOL_CHANNELS_MAX], be_error *err)
 {
     json_t *list = NULL, *value;
@@ -103,7 +103,7 @@ static be_status member_reals(const json_t *object, const char *name, protocol_j
     if (json_array_size(list) > PROTOCOL_CHANNELS_MAX)
         FAIL(err, BE_USAGE, "expected at most %d values in '%s', found %zu: correct the request",
              PROTOCOL_CHANNELS_MAX, name, json_array_size(list));
-    job->channels = (int)json_array_size(list);
+    *count = (int)json_array_size(list);
     json_array_foreach(list, i, value)
     {
         if (!json_is_number(value))
@@ -127,22 +127,40 @@ static be_status take_optimizer(const json_t *request, protocol_optimizer *out, 
     return member_real(object, "epsilon", &out->epsilon, err);
 }
 
+static be_status take_transform(const json_t *object, protocol_transform *out, be_error *err)
+{
+    int means = 0;
+    TRY(member_reals(object, "mean", &means, out->mean, err));
+    TRY(member_reals(object, "std", &out->channels, out->std, err));
+    for (int c = 0; c < out->channels; c++)
+        if (!(out->std[c] > 0))
+            FAIL(err, BE_USAGE,
+                 "expected 'normalize.%s.std' above 0, found %g: correct the request", out->field,
+                 out->std[c]);
+    if (means != out->channels)
+        FAIL(err, BE_USAGE,
+             "expected as many values in 'normalize.%s.mean' as in 'normalize.%s.std', "
+             "found %d and %d: correct the request",
+             out->field, out->field, means, out->channels);
+    return BE_OK;
+}
+
 static be_status take_normalize(const json_t *request, protocol_job *job, be_error *err)
 {
-    json_t *object = NULL;
+    json_t *object = NULL, *transform;
+    const char *field;
     TRY(member(request, "normalize", JSON_OBJECT, &object, err));
-    TRY(member_reals(object, "mean", job, job->mean, err));
-    int channels = job->channels;
-    TRY(member_reals(object, "std", job, job->std, err));
-    for (int c = 0; c < job->channels; c++)
-        if (!(job->std[c] > 0))
-            FAIL(err, BE_USAGE, "expected 'normalize.std' above 0, found %g: correct the request",
-                 job->std[c]);
-    if (channels != job->channels)
-        FAIL(err, BE_USAGE,
-             "expected as many values in 'normalize.mean' as in 'normalize.std', "
-             "found %d and %d: correct the request",
-             channels, job->channels);
+    json_object_foreach(object, field, transform)
+    {
+        if (!json_is_object(transform) || job->transform_count == TABLE_FIELDS)
+            FAIL(err, BE_USAGE,
+                 "expected 'normalize' to be an object of at most %d fields, each with mean and "
+                 "std, found something else at '%s': correct the request",
+                 TABLE_FIELDS, field);
+        protocol_transform *out = &job->transforms[job->transform_count++];
+        out->field = field;
+        TRY(take_transform(transform, out, err));
+    }
     return BE_OK;
 }
 

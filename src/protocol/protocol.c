@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "breakeven/plan.h"
+#include "protocol/protocol_prepare.h"
 
 #define PROTOCOL_SHOWN 120 /* bytes of a bad line that an error quotes */
 
@@ -29,74 +30,6 @@ int protocol_request_find(const char *name)
 }
 
 /* ---------------------------------------------------------------- requests */
-
-static json_t *protocol_text_or_null(const char *text)
-{
-    return text ? json_string(text) : json_null();
-}
-
-static json_t *protocol_numbers(const double *values, int count)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < count; i++) json_array_append_new(list, json_real(values[i]));
-    return list;
-}
-
-/* JSON has no word for what is not finite. */
-static be_status protocol_check_numbers(const protocol_job *job, be_error *err)
-{
-    const protocol_optimizer *o = &job->optimizer;
-    const double settings[] = {o->lr, o->momentum, o->weight_decay, o->beta1, o->beta2, o->epsilon};
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        if (!isfinite(settings[i]))
-            FAIL(err, BE_USAGE, "prepare: expected finite numbers for the optimizer, found %g",
-                 settings[i]);
-    for (int i = 0; i < job->channels; i++)
-        if (!isfinite(job->mean[i]) || !isfinite(job->std[i]))
-            FAIL(err, BE_USAGE, "prepare: expected finite means and deviations, found %g and %g",
-                 job->mean[i], job->std[i]);
-    return BE_OK;
-}
-
-static be_status protocol_check_job(const protocol_job *job, be_error *err)
-{
-    if (!job || !job->workload || !job->device || !job->precision || !job->mode)
-        FAIL(err, BE_USAGE, "prepare: expected a workload, device, precision and mode, found none");
-    if (job->batch < 1)
-        FAIL(err, BE_USAGE, "prepare: expected a batch of at least 1, found %" PRId64, job->batch);
-    if (job->threads < 1)
-        FAIL(err, BE_USAGE, "prepare: expected at least 1 thread, found %d", job->threads);
-    if (job->seed > INT64_MAX)
-        FAIL(err, BE_USAGE, "prepare: expected a seed below 2^63, found %" PRIu64, job->seed);
-    if (job->channels < 0 || job->channels > PROTOCOL_CHANNELS_MAX)
-        FAIL(err, BE_USAGE, "prepare: expected 0 to %d channels, found %d", PROTOCOL_CHANNELS_MAX,
-             job->channels);
-    return protocol_check_numbers(job, err);
-}
-
-static json_t *protocol_prepare_object(const protocol_job *job)
-{
-    const protocol_optimizer *o = &job->optimizer;
-    json_t *optimizer =
-        json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "name", o->name ? o->name : "sgd", "lr",
-                  o->lr, "momentum", o->momentum, "weight_decay", o->weight_decay, "beta1",
-                  o->beta1, "beta2", o->beta2, "epsilon", o->epsilon);
-    json_t *normalize = json_pack("{s:o, s:o}", "mean", protocol_numbers(job->mean, job->channels),
-                                  "std", protocol_numbers(job->std, job->channels));
-    json_t *object = json_pack(
-        "{s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:s, s:s}", "op", "prepare",
-        "workload", job->workload, "device", job->device, "precision", job->precision, "threads",
-        job->threads, "batch", (json_int_t)job->batch, "mode", job->mode, "seed",
-        (json_int_t)job->seed, "data", protocol_text_or_null(job->data), "weights",
-        protocol_text_or_null(job->weights), "normalize", normalize, "optimizer", optimizer,
-        "dropout", job->dropout ? job->dropout : "engine", "data_on",
-        job->data_on ? job->data_on : "device");
-    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
-        int value = workload_variant_get(&job->variant, (workload_dimension)d);
-        if (value) json_object_set_new(object, workload_dimension_names[d], json_integer(value));
-    }
-    return object;
-}
 
 static be_status protocol_check_call(const protocol_call *call, be_error *err)
 {

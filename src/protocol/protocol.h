@@ -50,6 +50,13 @@ typedef struct protocol_optimizer {
     double lr, momentum, weight_decay, beta1, beta2, epsilon;
 } protocol_optimizer;
 
+/* How a field of the data file becomes floats: (byte / 255 - mean[c]) / std[c]. */
+typedef struct protocol_transform {
+    const char *field;
+    int channels; /* length of mean and std, 1 … PROTOCOL_CHANNELS_MAX */
+    double mean[PROTOCOL_CHANNELS_MAX], std[PROTOCOL_CHANNELS_MAX];
+} protocol_transform;
+
 /* What a runner is asked to prepare.  Strings are borrowed; data and weights may be NULL (sent as
  * null: the runner then refuses or makes its own, as its engine documents). */
 typedef struct protocol_job {
@@ -63,10 +70,10 @@ typedef struct protocol_job {
     const char *data_on;      /* device, host; NULL means device */
     workload_variant variant; /* a dimension of 0: the workload's own */
     int threads;              /* at least 1 */
-    int channels;             /* length of mean and std, 0 … PROTOCOL_CHANNELS_MAX */
     int64_t batch;
-    uint64_t seed; /* below 2^63: JSON integers are signed here */
-    double mean[PROTOCOL_CHANNELS_MAX], std[PROTOCOL_CHANNELS_MAX];
+    uint64_t seed;                               /* below 2^63: JSON integers are signed here */
+    protocol_transform transforms[TABLE_FIELDS]; /* of the fields that are normalised */
+    int transform_count;
     protocol_optimizer optimizer;
 } protocol_job;
 

@@ -89,18 +89,23 @@ static be_status trace_add(trace *t, const char *name, int rank, const int64_t *
     return BE_OK;
 }
 
-/* Read floats or 32-bit integers, which take the same room, and widen them in place. */
+/* Read what a device has and widen it in place: it lies in the upper part of the room. */
 static be_status read_plan(be_plan *plan, be_value value, trace_tensor *tensor, be_dtype dtype,
                            be_error *err)
 {
-    size_t bytes = (size_t)tensor->count * 4;
-    char *narrow = (char *)tensor->values + bytes; /* the upper half */
-    TRY(be_plan_read(plan, value, narrow, bytes, err));
+    size_t each = dtype_bytes(dtype), bytes = (size_t)tensor->count * each;
+    const char *narrow = (char *)tensor->values + (size_t)tensor->count * sizeof(double) - bytes;
+    TRY(be_plan_read(plan, value, (void *)(uintptr_t)narrow, bytes, err));
     for (int64_t i = 0; i < tensor->count; i++) {
         float real;
         int32_t whole;
-        memcpy(&real, narrow + 4 * i, 4);
-        memcpy(&whole, narrow + 4 * i, 4);
+        const char *at = narrow + (size_t)i * each;
+        if (dtype == BE_U8) {
+            tensor->values[i] = (double)*(const uint8_t *)at;
+            continue;
+        }
+        memcpy(&real, at, 4);
+        memcpy(&whole, at, 4);
         tensor->values[i] = dtype == BE_F32 ? (double)real : (double)whole;
     }
     return BE_OK;
@@ -111,6 +116,7 @@ static be_status take_value(trace *t, const trace_source *s, const char *name, b
 {
     trace_tensor *tensor = NULL;
     TRY(trace_add(t, name, shape->rank, shape->dim, &tensor, err));
+    tensor->whole = shape->dtype != BE_F32;
     if (s->plan) return read_plan(s->plan, value, tensor, shape->dtype, err);
     const double *data = reference_data(s->reference, value);
     memcpy(tensor->values, data, (size_t)tensor->count * sizeof *data);
@@ -133,17 +139,10 @@ static be_status take_parameters(trace *t, const trace_source *s, bool gradients
 static be_status take_step(trace *t, const trace_source *s, const workload_model *model,
                            be_error *err)
 {
-    const struct {
-        const char *name;
-        be_value value;
-    } wanted[] = {{"input", model->batch.x},
-                  {"target", model->batch.target},
-                  {"logits", model->logits},
-                  {"loss", model->loss}};
-    for (int i = 0; i < 4; i++) {
-        be_shape shape = be_value_shape(model->graph, wanted[i].value);
-        if (wanted[i].value == model->loss) shape.rank = 0;
-        TRY(take_value(t, s, wanted[i].name, wanted[i].value, &shape, err));
+    for (int i = 0; i < model->traced; i++) {
+        be_shape shape = be_value_shape(model->graph, model->trace[i]);
+        if (model->trace[i] == model->outputs.loss) shape.rank = 0;
+        TRY(take_value(t, s, model->trace_name[i], model->trace[i], &shape, err));
     }
     return BE_OK;
 }
@@ -178,22 +177,20 @@ static be_status write_weights(const trace_source *s, const char *path, be_error
 
 static be_status write_inputs(const trace_source *s, const trace_options *options, be_error *err)
 {
-    const be_batch *batch = &options->model->batch;
-    const struct {
-        be_value value;
-        const void *data;
-    } inputs[] = {{batch->images, options->images},
-                  {batch->labels, options->labels},
-                  {batch->order, options->order}};
-    for (int i = 0; i < 3; i++) {
-        be_shape shape = be_value_shape(options->model->graph, inputs[i].value);
-        size_t bytes = (size_t)shape_elements(&shape) * dtype_bytes(shape.dtype);
-        if (s->plan)
-            TRY(be_plan_bind(s->plan, inputs[i].value, inputs[i].data, bytes, err));
-        else
-            TRY(source_write(s, inputs[i].value, inputs[i].data, bytes, err));
+    const workload_model *model = options->model;
+    be_shape order = be_value_shape(model->graph, model->order);
+    size_t order_bytes = (size_t)order.dim[0] * sizeof(int32_t);
+    if (s->plan) {
+        TRY(workload_bind(model, s->plan, options->data, err));
+        return be_plan_bind(s->plan, model->order, options->order, order_bytes, err);
     }
-    return BE_OK;
+    for (int f = 0; f < model->form.fields; f++) {
+        const data_field *field = table_find(options->data, model->form.field[f].form.name);
+        MUST(field && field->bytes);
+        TRY(reference_write(s->reference, model->inputs[f], field->bytes,
+                            (size_t)field->form.count * field_bytes(field), err));
+    }
+    return reference_write(s->reference, model->order, options->order, order_bytes, err);
 }
 
 /* In the order of the file: the parameters are taken before the step, the rest behind it. */
@@ -208,9 +205,11 @@ static be_status gather(trace *t, const trace_source *s, const trace_options *op
              (long long)options->steps);
     TRY(write_inputs(s, options, err));
     TRY(write_weights(s, options->weights, err));
-    TRY(arena_alloc(t->memory, &memory, (5 + 3 * (size_t)parameters) * sizeof(trace_tensor), err));
+    int others = options->model->traced + 1; /* and the losses */
+    TRY(arena_alloc(t->memory, &memory,
+                    ((size_t)others + 3 * (size_t)parameters) * sizeof(trace_tensor), err));
     t->tensors = memory;
-    before = (trace){.memory = t->memory, .tensors = t->tensors + 5 + 2 * parameters};
+    before = (trace){.memory = t->memory, .tensors = t->tensors + others + 2 * parameters};
     TRY(take_parameters(&before, s, false, err));
     TRY(source_run(s, 1, err));
     TRY(take_step(t, s, options->model, err));
@@ -237,10 +236,9 @@ static be_status gather_or_free(trace *t, const trace_source *s, const trace_opt
 be_status trace_of_plan(trace *out, be_device *device, const trace_options *options, be_error *err)
 {
     const workload_model *model = options->model;
-    be_value keep[] = {model->batch.x, model->batch.target, model->logits, model->loss};
     be_plan_options plan = {.mode = options->infer ? BE_INFER : BE_TRAIN,
-                            .keep = keep,
-                            .keep_count = 4,
+                            .keep = model->trace,
+                            .keep_count = model->traced,
                             .data_on_host = options->data_on_host};
     trace_source s = {0};
     *out = (trace){0};
@@ -273,6 +271,7 @@ static be_status take_tensor(trace *t, const safetensors_tensor *from, be_error 
              "runner does not keep to the protocol",
              from->name, BE_MAX_RANK, safetensors_dtype_name(from->dtype), from->rank);
     TRY(trace_add(t, from->name, from->rank, from->shape, &tensor, err));
+    tensor->whole = from->dtype == SAFETENSORS_I64;
     for (int64_t i = 0; i < tensor->count; i++)
         tensor->values[i] = from->dtype == SAFETENSORS_F32
                                 ? (double)((const float *)from->data)[i]
@@ -310,16 +309,11 @@ be_status trace_of_file(trace *out, const char *path, be_error *err)
     return status;
 }
 
-static bool is_target(const trace_tensor *tensor)
-{
-    return strcmp(tensor->name, "target") == 0;
-}
-
 void trace_round(trace *t)
 {
     for (int i = 0; i < t->count; i++) {
         double *values = t->tensors[i].values;
-        for (int64_t v = 0; !is_target(&t->tensors[i]) && v < t->tensors[i].count; v++)
+        for (int64_t v = 0; !t->tensors[i].whole && v < t->tensors[i].count; v++)
             values[v] = (double)(float)values[v];
     }
 }
@@ -328,7 +322,7 @@ void trace_round(trace *t)
 static void narrow_values(const trace_tensor *tensor, void *narrow)
 {
     for (int64_t i = 0; i < tensor->count; i++) {
-        if (is_target(tensor))
+        if (tensor->whole)
             ((int64_t *)narrow)[i] = (int64_t)tensor->values[i];
         else
             ((float *)narrow)[i] = (float)tensor->values[i];
@@ -342,11 +336,10 @@ static int describe_tensors(const trace *t, bool losses, char *narrow, safetenso
     for (int i = 0; i < t->count; i++) {
         const trace_tensor *from = &t->tensors[i];
         if (!losses && strcmp(from->name, "losses") == 0) continue;
-        out[count] =
-            (safetensors_tensor){.name = from->name,
-                                 .dtype = is_target(from) ? SAFETENSORS_I64 : SAFETENSORS_F32,
-                                 .rank = from->rank,
-                                 .data = narrow};
+        out[count] = (safetensors_tensor){.name = from->name,
+                                          .dtype = from->whole ? SAFETENSORS_I64 : SAFETENSORS_F32,
+                                          .rank = from->rank,
+                                          .data = narrow};
         memcpy(out[count].shape, from->shape, (size_t)from->rank * sizeof(int64_t));
         narrow_values(from, narrow);
         narrow += (size_t)from->count * sizeof(int64_t);

@@ -2,8 +2,9 @@
  * a plan, from the double reference, or from the file that a runner wrote.  Two of them show
  * whether two engines compute the same training.
  *
- * Tensors, in this order: input, target, logits, loss, param.NAME… (before the step), grad.NAME…,
- * losses.  Values are kept in double whatever they came from.  Owns them until trace_free. */
+ * Tensors, in this order: input, target, the outputs of the workload (logits), loss, param.NAME…
+ * (before the step), grad.NAME…, losses.  Of several inputs each is input.FIELD; targets likewise.
+ * Values are kept in double whatever they came from.  Owns them until trace_free. */
 #ifndef PROTOCOL_TRACE_H
 #define PROTOCOL_TRACE_H
 
@@ -20,6 +21,7 @@ typedef struct trace_tensor {
     int64_t shape[BE_MAX_RANK];
     int64_t count;
     double *values;
+    bool whole; /* whole numbers: targets, tokens */
 } trace_tensor;
 
 typedef struct trace {
@@ -30,11 +32,12 @@ typedef struct trace {
 
 typedef struct trace_options {
     const workload_model *model;
-    const void *images, *labels, *order; /* as the model's inputs; the data outlives the trace */
-    const char *weights;                 /* a file; NULL: the model's own start */
-    int64_t steps;                       /* whose losses are kept, at most BE_LOSS_LOG */
-    bool infer;                          /* no gradients, no dropout */
-    bool data_on_host;                   /* see be_plan_options */
+    const data_table *data; /* which outlives the trace, as the order does */
+    const int32_t *order;
+    const char *weights; /* a file; NULL: the model's own start */
+    int64_t steps;       /* whose losses are kept, at most BE_LOSS_LOG */
+    bool infer;          /* no gradients, no dropout */
+    bool data_on_host;   /* see be_plan_options */
     const volatile sig_atomic_t
         *interrupted; /* ends it between two steps when not 0; may be NULL */
 } trace_options;
@@ -45,10 +48,10 @@ BE_CHECKED be_status trace_of_reference(trace *out, const trace_options *options
 BE_CHECKED be_status trace_of_file(trace *out, const char *path, be_error *err);
 BE_CHECKED be_status trace_of_safetensors(trace *out, const safetensors *file, be_error *err);
 
-/* Round every value to float, targets apart, as a file would have it. */
+/* Round every value to float, whole numbers apart, as a file would have it. */
 void trace_round(trace *t);
 
-/* float32, targets int64, loss without a dimension; `losses` only if wanted. */
+/* float32, whole numbers int64, loss without a dimension; `losses` only if wanted. */
 BE_CHECKED be_status trace_save(const trace *t, const char *path, bool losses, be_error *err);
 
 /* The same with the losses, and with these strings beside the tensors. */

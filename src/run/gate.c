@@ -16,17 +16,11 @@
  * network and the first pictures at its size. */
 typedef struct gate_subject {
     material_options options;
-    be_dataset set; /* its pictures and labels are owned, if `options` points here */
+    data_table set; /* its samples are owned, if `options` points here */
 } gate_subject;
 
-static void release(gate_subject *s)
-{
-    memory_free(s->set.images);
-    memory_free(s->set.labels);
-}
-
-/* How many pictures the steps of the gate see: the first in the order of training. */
-static int64_t picture_count(const gate *g, const be_dataset *set)
+/* How many samples the steps of the gate see: the first in the order of training. */
+static int64_t sample_count(const gate *g, const data_table *set)
 {
     int64_t wanted = g->batch * g->steps;
     return wanted < set->count ? wanted : set->count - set->count % g->batch;
@@ -36,17 +30,11 @@ static be_status reduce(gate *g, const gate_options *options, gate_subject *out,
 {
     const material_options *full = options->material;
     const workload *base = NULL, *varied = NULL;
-    int64_t count = picture_count(g, full->set);
+    int64_t count = sample_count(g, full->set);
     TRY(workload_find(full->workload->name, &base, err));
     TRY(workload_vary(base, &g->variant, &g->varied, &varied, err));
-    TRY(material_gather(full, count, &out->set.images, &out->set.labels, err));
-    uint8_t *images = out->set.images;
-    int32_t *labels = out->set.labels;
-    out->set = *full->set;
-    out->set.images = images;
-    out->set.labels = labels;
-    out->set.count = count;
-    TRY(dataset_resize(&out->set, varied->height, err));
+    TRY(material_gather(full, count, &out->set, err));
+    TRY(workload_fit(varied, &out->set, err));
     out->options = (material_options){.workload = varied, .set = &out->set, .seed = full->seed};
     TRY(material_new(&g->material, &out->options, err));
     material_options sample = *full;
@@ -56,37 +44,32 @@ static be_status reduce(gate *g, const gate_options *options, gate_subject *out,
 
 /* ---------------------------------------------------------------- the reference */
 
-/* What the reference computes on. */
+/* What the reference computes on: the first samples in the order of training. */
 typedef struct gate_data {
-    uint8_t *images;
-    int32_t *labels, *order;
-    int64_t count; /* of pictures: the first in the order of training */
+    data_table table;
+    int32_t *order;
 } gate_data;
 
 static be_status gather(const gate *g, const material_options *material, gate_data *out,
                         be_error *err)
 {
     void *memory = NULL;
-    out->count = picture_count(g, material->set);
-    TRY(material_gather(material, out->count, &out->images, &out->labels, err));
-    TRY(memory_alloc(&memory, (size_t)out->count * sizeof(int32_t), "an order", err));
+    int64_t count = sample_count(g, material->set);
+    TRY(material_gather(material, count, &out->table, err));
+    TRY(memory_alloc(&memory, (size_t)count * sizeof(int32_t), "an order", err));
     out->order = memory;
-    for (int64_t i = 0; i < out->count; i++) out->order[i] = (int32_t)i;
+    for (int64_t i = 0; i < count; i++) out->order[i] = (int32_t)i;
     return BE_OK;
 }
 
 static be_status compute(gate *g, const gate_options *options, const material_options *material,
                          const gate_data *data, be_error *err)
 {
-    const be_dataset *set = material->set;
     workload_model model = {0};
-    workload_options wanted = {.seed = g->seed, .batch = (int)g->batch, .count = data->count};
-    memcpy(wanted.mean, set->mean, sizeof set->mean);
-    memcpy(wanted.std, set->std, sizeof set->std);
+    workload_options wanted = {.seed = g->seed, .batch = (int)g->batch, .data = &data->table};
     TRY(workload_model_new(material->workload, &wanted, &model, err));
     trace_options tracing = {.model = &model,
-                             .images = data->images,
-                             .labels = data->labels,
+                             .data = &data->table,
                              .order = data->order,
                              .steps = g->steps,
                              .infer = g->infer,
@@ -96,17 +79,27 @@ static be_status compute(gate *g, const gate_options *options, const material_op
     return status;
 }
 
-/* All that the reference depends on.  NULL: no memory. */
-static json_t *gate_key(const gate *g, const be_dataset *set, const gate_data *data, uint64_t build)
+static uint64_t hash_table(const data_table *t)
 {
-    uint64_t hash = gate_store_hash(GATE_STORE_HASH, set->mean, sizeof set->mean);
-    hash = gate_store_hash(hash, set->std, sizeof set->std);
-    hash = gate_store_hash(hash, data->images, (size_t)(data->count * dataset_image_bytes(set)));
-    hash = gate_store_hash(hash, data->labels, (size_t)data->count * sizeof *data->labels);
-    json_t *key =
-        json_pack("{s:s, s:I, s:I, s:I, s:b, s:I, s:I}", "workload", g->workload, "seed",
-                  (json_int_t)g->seed, "batch", (json_int_t)g->batch, "steps", (json_int_t)g->steps,
-                  "infer", g->infer, "data", (json_int_t)hash, "build", (json_int_t)build);
+    uint64_t hash = GATE_STORE_HASH;
+    for (int f = 0; f < t->fields; f++) {
+        const data_field *field = &t->field[f];
+        hash = gate_store_hash(hash, field->form.name, strlen(field->form.name));
+        hash = gate_store_hash(hash, &field->form.sample, sizeof field->form.sample);
+        hash = gate_store_hash(hash, field->form.mean, sizeof field->form.mean);
+        hash = gate_store_hash(hash, field->form.std, sizeof field->form.std);
+        hash = gate_store_hash(hash, field->bytes, (size_t)t->count * field_bytes(field));
+    }
+    return hash;
+}
+
+/* All that the reference depends on.  NULL: no memory. */
+static json_t *gate_key(const gate *g, const gate_data *data, uint64_t build)
+{
+    json_t *key = json_pack("{s:s, s:I, s:I, s:I, s:b, s:I, s:I}", "workload", g->workload, "seed",
+                            (json_int_t)g->seed, "batch", (json_int_t)g->batch, "steps",
+                            (json_int_t)g->steps, "infer", g->infer, "data",
+                            (json_int_t)hash_table(&data->table), "build", (json_int_t)build);
     for (int d = 0; key && d < WORKLOAD_DIMENSIONS; d++)
         json_object_set_new(key, workload_dimension_names[d],
                             json_integer(workload_variant_get(&g->variant, (workload_dimension)d)));
@@ -122,7 +115,7 @@ static be_status find_reference(gate *g, const gate_options *options,
     uint64_t build = 0;
     json_t *key = NULL;
     if (gate_store_build(&build, &reason) == BE_OK) {
-        key = gate_key(g, material->set, data, build);
+        key = gate_key(g, data, build);
         if (!key) FAIL(err, BE_NO_MEMORY, "no memory left to look for a reference; free some");
     }
     g->was_kept = key && gate_store_load(&g->reference, key, &reason) == BE_OK;
@@ -144,8 +137,7 @@ static be_status make(gate *g, const gate_options *options, gate_subject *subjec
     if (g->reduced) TRY(reduce(g, options, subject, err));
     be_status status = gather(g, &subject->options, &data, err);
     if (status == BE_OK) status = find_reference(g, options, &subject->options, &data, err);
-    memory_free(data.images);
-    memory_free(data.labels);
+    table_free(&data.table);
     memory_free(data.order);
     return status;
 }
@@ -162,7 +154,7 @@ be_status gate_new(gate *out, const gate_options *options, be_error *err)
                   .infer = options->infer};
     out->variant = workload_gate_variant(w, &out->reduced);
     be_status status = make(out, options, &subject, err);
-    release(&subject);
+    table_free(&subject.set);
     if (status != BE_OK) gate_free(out);
     return status;
 }
@@ -239,14 +231,14 @@ static be_status check_trace(const gate *g, runner *r, double limit_s, gate_resu
         return status;
     }
     /* The first kind that is wrong is where it begins: the ones after it follow from it. */
-    for (int k = 0; k < PARITY_KINDS; k++) {
+    for (int k = 0; k < result.count; k++) {
         const parity_row *row = &result.rows[k];
         if (g->infer && row->tensors == 0) continue;
         note(out, row->error, row->where);
         if (row->good) continue;
         gate_result wrong = {.error = row->error, .band = out->band};
         snprintf(wrong.where, sizeof wrong.where, "%s", row->where);
-        return judge(g, r, parity_kind_text((parity_kind)k), &wrong, err);
+        return judge(g, r, row->kind, &wrong, err);
     }
     return BE_OK;
 }

@@ -16,75 +16,68 @@ static be_status make_order(const material_options *options, int32_t **out, be_e
 {
     void *memory = NULL;
     int64_t count = options->set->count;
-    TRY(memory_alloc(&memory, (size_t)count * sizeof(int32_t), "the order of the pictures", err));
+    TRY(memory_alloc(&memory, (size_t)count * sizeof(int32_t), "the order of the samples", err));
     *out = memory;
     order_epoch(options->seed, 0, *out, (int32_t)count);
     return BE_OK;
 }
 
-be_status material_gather(const material_options *options, int64_t count, uint8_t **images,
-                          int32_t **labels, be_error *err)
+be_status material_gather(const material_options *options, int64_t count, data_table *out,
+                          be_error *err)
 {
-    const be_dataset *set = options->set;
-    size_t each = (size_t)dataset_image_bytes(set);
-    void *image_memory = NULL, *label_memory = NULL;
     int32_t *order = NULL;
-    MUST(count <= set->count);
+    MUST(count <= options->set->count);
     TRY(make_order(options, &order, err));
-    be_status status = memory_alloc(&image_memory, (size_t)count * each, "pictures", err);
-    if (status == BE_OK)
-        status = memory_alloc(&label_memory, (size_t)count * sizeof(int32_t), "labels", err);
-    if (status == BE_OK) {
-        *images = image_memory;
-        *labels = label_memory;
-        for (int64_t i = 0; i < count; i++) {
-            memcpy(*images + (size_t)i * each, set->images + (size_t)order[i] * each, each);
-            (*labels)[i] = set->labels[order[i]];
-        }
-    } else {
-        memory_free(image_memory);
-    }
+    be_status status = table_gather(options->set, order, count, out, err);
     memory_free(order);
     return status;
 }
 
-static be_status save_data(const material *m, const be_dataset *set, const uint8_t *images,
-                           const int32_t *labels, const int32_t *order, be_error *err)
+/* A field as a tensor of the data file. */
+static safetensors_tensor field_tensor(const data_field *field)
 {
-    const safetensors_tensor tensors[] = {
-        {.name = "order", .dtype = SAFETENSORS_I32, .rank = 1, .shape = {m->count}, .data = order},
-        {.name = "labels",
-         .dtype = SAFETENSORS_I32,
-         .rank = 1,
-         .shape = {m->count},
-         .data = labels},
-        {.name = "images",
-         .dtype = SAFETENSORS_U8,
-         .rank = 4,
-         .shape = {m->count, set->channels, set->height, set->width},
-         .data = images}};
-    return safetensors_save(m->data, &(safetensors_layout){tensors, 3, NULL, 0}, err);
+    static const safetensors_dtype dtypes[] = {
+        [BE_F32] = SAFETENSORS_F32, [BE_I32] = SAFETENSORS_I32, [BE_U8] = SAFETENSORS_U8};
+    const be_shape *sample = &field->form.sample;
+    safetensors_tensor out = {.name = field->form.name,
+                              .dtype = dtypes[sample->dtype],
+                              .rank = sample->rank + 1,
+                              .shape = {field->form.count},
+                              .data = field->bytes};
+    for (int i = 0; i < sample->rank; i++) out.shape[i + 1] = sample->dim[i];
+    return out;
+}
+
+/* Wider items first, as the format wants it. */
+static be_status save_data(const material *m, const data_table *data, const int32_t *order,
+                           be_error *err)
+{
+    safetensors_tensor tensors[TABLE_FIELDS + 1] = {
+        {.name = "order", .dtype = SAFETENSORS_I32, .rank = 1, .shape = {m->count}, .data = order}};
+    int count = 1;
+    for (int narrow = 0; narrow < 2; narrow++)
+        for (int f = 0; f < data->fields; f++)
+            if ((data->field[f].form.sample.dtype == BE_U8) == narrow)
+                tensors[count++] = field_tensor(&data->field[f]);
+    return safetensors_save(m->data, &(safetensors_layout){tensors, count, NULL, 0}, err);
 }
 
 static be_status write_data(material *m, const material_options *options, be_error *err)
 {
-    const be_dataset *set = options->set;
-    int32_t *order = NULL, *labels = NULL;
-    uint8_t *images = NULL;
+    const data_table *set = options->set;
+    data_table part = {0};
+    int32_t *order = NULL;
     bool all = !options->samples || options->samples >= set->count;
     m->count = all ? set->count : options->samples;
     TRY(make_order(options, &order, err));
     be_status status = BE_OK;
     if (!all) {
         for (int64_t i = 0; i < m->count; i++) order[i] = (int32_t)i;
-        status = material_gather(options, m->count, &images, &labels, err);
+        status = material_gather(options, m->count, &part, err);
     }
-    if (status == BE_OK)
-        status =
-            save_data(m, set, all ? set->images : images, all ? set->labels : labels, order, err);
+    if (status == BE_OK) status = save_data(m, all ? set : &part, order, err);
     memory_free(order);
-    memory_free(images);
-    memory_free(labels);
+    table_free(&part);
     return status;
 }
 
@@ -92,7 +85,6 @@ static be_status write_weights(const material *m, const material_options *option
 {
     workload_model model = {0};
     workload_options wanted = {.seed = options->seed, .batch = 1, .count = 1};
-    for (int c = 0; c < 4; c++) wanted.std[c] = 1.0f;
     TRY(workload_model_new(options->workload, &wanted, &model, err));
     be_status status = weights_save_start(model.graph, m->weights, err);
     be_graph_free(model.graph);
@@ -157,7 +149,6 @@ protocol_job material_job(const material *m, const material_options *options)
                         .threads = 1,
                         .batch = w->batch,
                         .variant = w->variant,
-                        .channels = w->channels,
                         .optimizer = {.name = names[o->kind],
                                       .lr = o->learning_rate,
                                       .momentum = o->momentum,
@@ -171,9 +162,15 @@ protocol_job material_job(const material *m, const material_options *options)
                                       .epsilon = !adam               ? 0
                                                  : o->epsilon != 0.0 ? o->epsilon
                                                                      : 1e-8}};
-    for (int c = 0; c < w->channels; c++) {
-        job.mean[c] = as_written(options->set->mean[c]);
-        job.std[c] = as_written(options->set->std[c]);
+    for (int f = 0; f < options->set->fields; f++) {
+        const be_field *field = &options->set->field[f].form;
+        if (!field->normalize) continue;
+        protocol_transform *t = &job.transforms[job.transform_count++];
+        *t = (protocol_transform){.field = field->name, .channels = (int)field->sample.dim[0]};
+        for (int c = 0; c < t->channels; c++) {
+            t->mean[c] = as_written(field->mean[c]);
+            t->std[c] = as_written(field->std[c]);
+        }
     }
     return job;
 }

@@ -6,19 +6,19 @@
 #define RUN_MATERIAL_H
 
 #include "core/folder.h"
-#include "data/dataset.h"
+#include "data/table.h"
 #include "protocol/protocol.h"
 #include "workloads/workload.h"
 
 typedef struct material {
     folder_temporary folder;
     char data[FILE_PATH_BYTES], weights[FILE_PATH_BYTES];
-    int64_t count; /* of pictures in the data file */
+    int64_t count; /* of samples in the data file */
 } material;
 
 typedef struct material_options {
     const workload *workload;
-    const be_dataset *set; /* not needed afterwards */
+    const data_table *set; /* not needed afterwards */
     uint64_t seed;         /* of the weights and of the order */
     int64_t samples; /* only the first so many in the order of training, in that order; 0: all */
 } material_options;
@@ -30,9 +30,8 @@ void material_free(material *m); /* twice is fine */
  * and the workload.  Device, threads and batch are the caller's to set. */
 protocol_job material_job(const material *m, const material_options *options);
 
-/* The pictures in the order of training: count × image bytes and count labels, to be freed with
- * memory_free; at most set->count of them. */
+/* The first samples in the order of training, at most set->count of them.  Free with table_free. */
 BE_CHECKED be_status material_gather(const material_options *options, int64_t count,
-                                     uint8_t **images, int32_t **labels, be_error *err);
+                                     data_table *out, be_error *err);
 
 #endif

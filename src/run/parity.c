@@ -6,28 +6,34 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const kind_texts[] = {
-#define X(name, text, prefix) text,
+static const struct {
+    const char *text, *name; /* NULL: the outputs, by their names */
+} kinds[] = {
+#define X(text, name) {text, name},
     PARITY_KIND_LIST(X)
 #undef X
 };
+#define KINDS (sizeof kinds / sizeof kinds[0])
 
-static const char *const kind_prefixes[] = {
-#define X(name, text, prefix) prefix,
-    PARITY_KIND_LIST(X)
-#undef X
-};
-
-const char *parity_kind_text(parity_kind kind)
+const parity_row *parity_find(const parity_result *result, const char *kind)
 {
-    return kind_texts[kind];
+    for (int k = 0; k < result->count; k++)
+        if (strcmp(result->rows[k].kind, kind) == 0) return &result->rows[k];
+    return NULL;
 }
 
-static bool is_of_kind(const char *name, const char *prefix)
+/* "input" and "input.tokens" are of the kind "input". */
+static bool is_of_kind(const char *tensor, const char *name)
 {
-    size_t length = strlen(prefix);
-    return prefix[length - 1] == '.' ? strncmp(name, prefix, length) == 0
-                                     : strcmp(name, prefix) == 0;
+    size_t length = strlen(name);
+    return strncmp(tensor, name, length) == 0 && (tensor[length] == 0 || tensor[length] == '.');
+}
+
+static bool is_output(const char *tensor)
+{
+    for (size_t k = 0; k < KINDS; k++)
+        if (kinds[k].name && is_of_kind(tensor, kinds[k].name)) return false;
+    return true;
 }
 
 /* "conv1.weight [3, 0, 1, 2]": the tensor, and the element at this place. */
@@ -64,15 +70,33 @@ static be_status compare_tensor(const trace *a, const trace_tensor *right, parit
     return BE_OK;
 }
 
+static parity_row *add_row(parity_result *result, const char *kind)
+{
+    MUST(result->count < PARITY_ROWS);
+    parity_row *row = &result->rows[result->count++];
+    snprintf(row->kind, sizeof row->kind, "%s", kind);
+    return row;
+}
+
+static be_status compare_kind(const trace *a, const trace *b, size_t kind, parity_result *out,
+                              be_error *err)
+{
+    parity_row *row = kinds[kind].name ? add_row(out, kinds[kind].text) : NULL;
+    for (int i = 0; i < b->count; i++) {
+        const trace_tensor *tensor = &b->tensors[i];
+        if (row ? !is_of_kind(tensor->name, kinds[kind].name) : !is_output(tensor->name)) continue;
+        TRY(compare_tensor(a, tensor, row ? row : add_row(out, tensor->name), err));
+    }
+    return BE_OK;
+}
+
 be_status parity_compare(const trace *a, const trace *b, double limit, parity_result *out,
                          be_error *err)
 {
     *out = (parity_result){.good = true};
-    for (int k = 0; k < PARITY_KINDS; k++) {
+    for (size_t k = 0; k < KINDS; k++) TRY(compare_kind(a, b, k, out, err));
+    for (int k = 0; k < out->count; k++) {
         parity_row *row = &out->rows[k];
-        for (int i = 0; i < b->count; i++)
-            if (is_of_kind(b->tensors[i].name, kind_prefixes[k]))
-                TRY(compare_tensor(a, &b->tensors[i], row, err));
         row->good = row->tensors > 0 && row->error <= limit;
         out->good &= row->good;
     }

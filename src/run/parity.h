@@ -10,26 +10,22 @@
 
 #define PARITY_LIMIT 1e-4
 
-/* name of a kind, what it is, prefix or name of its tensors */
-#define PARITY_KIND_LIST(X)       \
-    X(INPUT, "input", "input")    \
-    X(TARGET, "target", "target") \
-    X(PARAM, "weights", "param.") \
-    X(LOGITS, "logits", "logits") \
-    X(LOSS, "loss", "loss")       \
-    X(GRAD, "gradients", "grad.") \
-    X(LOSSES, "losses", "losses")
+/* What is always compared, in this order, and what a trace must have of it: the batch, the weights,
+ * the outputs that a workload names (a row for each), the loss, the gradients, the losses.
+ * its word, prefix (before a dot) or name of its tensors */
+#define PARITY_KIND_LIST(X) \
+    X("input", "input")     \
+    X("target", "target")   \
+    X("weights", "param")   \
+    X(NULL, NULL)           \
+    X("loss", "loss")       \
+    X("gradients", "grad")  \
+    X("losses", "losses")
 
-typedef enum parity_kind {
-#define X(name, text, prefix) PARITY_##name,
-    PARITY_KIND_LIST(X)
-#undef X
-        PARITY_KINDS
-} parity_kind;
-
-const char *parity_kind_text(parity_kind kind);
+#define PARITY_ROWS 16
 
 typedef struct parity_row {
+    char kind[32];  /* "input"; of an output its name: "logits" */
     int tensors;    /* compared; 0: none of this kind, which breaks parity */
     double error;   /* the largest; NAN if a value is not finite */
     char where[96]; /* tensor and element of the largest error */
@@ -37,9 +33,13 @@ typedef struct parity_row {
 } parity_row;
 
 typedef struct parity_result {
-    parity_row rows[PARITY_KINDS];
+    parity_row rows[PARITY_ROWS];
+    int count;
     bool good; /* all rows are */
 } parity_result;
+
+/* The row of that kind, or NULL. */
+const parity_row *parity_find(const parity_result *result, const char *kind);
 
 /* Compare `a` with `b`, which counts as right.  BE_BAD_DATA if a tensor of b is not in a, or has
  * another size. */

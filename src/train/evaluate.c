@@ -19,25 +19,20 @@ static be_status order_new(evaluator *e, be_error *err)
 
 static be_status evaluator_prepare(evaluator *e, const evaluator_options *options, be_error *err)
 {
-    const workload *w = options->workload;
-    workload_options model = {.batch = options->batch, .count = options->count, .clip = true};
-    memcpy(model.mean, options->mean, sizeof model.mean);
-    memcpy(model.std, options->std, sizeof model.std);
+    workload_options model = {.batch = options->batch, .data = options->data, .clip = true};
     TRY(order_new(e, err));
-    TRY(workload_model_new(w, &model, &e->model, err));
+    TRY(workload_model_new(options->workload, &model, &e->model, err));
     be_plan_options plan = {
         .mode = BE_INFER, .share = options->share, .data_on_host = options->data_on_host};
     TRY(be_plan_new(e->model.graph, options->device, &plan, &e->plan, err));
-    size_t pixels = (size_t)w->channels * (size_t)w->height * (size_t)w->width;
-    size_t count = (size_t)e->count;
-    TRY(be_plan_bind(e->plan, e->model.batch.images, options->images, count * pixels, err));
-    TRY(be_plan_bind(e->plan, e->model.batch.labels, options->labels, count * 4, err));
-    return be_plan_bind(e->plan, e->model.batch.order, e->order, count * 4, err);
+    TRY(workload_bind(&e->model, e->plan, options->data, err));
+    return be_plan_bind(e->plan, e->model.order, e->order, (size_t)e->count * sizeof *e->order,
+                        err);
 }
 
 be_status evaluator_open(evaluator *e, const evaluator_options *options, be_error *err)
 {
-    *e = (evaluator){.count = options->count, .batch = options->batch};
+    *e = (evaluator){.count = options->data->count, .batch = options->batch};
     be_status status = evaluator_prepare(e, options, err);
     if (status != BE_OK) evaluator_close(e);
     return status;

@@ -1,7 +1,7 @@
-/* Accuracy and loss of a network over a set of pictures: the inference graph of a workload, which
- * shares the weights of a training plan or has its own.
+/* Accuracy and loss of a network over a data set: the inference graph of a workload, which shares
+ * the weights of a training plan or has its own.
  *
- * Owns graph and plan until evaluator_close; borrows device, pictures and the shared plan. */
+ * Owns graph and plan until evaluator_close; borrows device, data and the shared plan. */
 #ifndef TRAIN_EVALUATE_H
 #define TRAIN_EVALUATE_H
 
@@ -12,10 +12,7 @@ typedef struct evaluator_options {
     be_device *device;
     be_plan *share; /* NULL: weights of its own, to be loaded */
     int batch;      /* at least 1; more than the set has is fine */
-    int64_t count;  /* of pictures */
-    const uint8_t *images;
-    const int32_t *labels;
-    float mean[4], std[4];
+    const data_table *data;
     bool data_on_host; /* see be_plan_options */
 } evaluator_options;
 
@@ -29,7 +26,7 @@ typedef struct evaluator {
 
 typedef struct evaluation {
     int64_t count, correct;
-    double loss; /* mean over all pictures; NAN if the network gives no number */
+    double loss; /* mean over all samples; NAN if the network gives no number */
     double seconds;
 } evaluation;
 

@@ -24,36 +24,26 @@ static int64_t least(int64_t a, int64_t b)
 
 static be_status check_options(const train_options *o, be_error *err)
 {
-    const be_dataset *d = o->data;
-    const workload *w = o->workload;
-    if (d->channels != w->channels || d->height != w->height || d->width != w->width ||
-        d->classes != w->classes)
-        FAIL(err, BE_USAGE, "%s: expected pictures of %dx%dx%d in %d classes, found %s of %dx%dx%d",
-             w->name, w->channels, w->height, w->width, w->classes, d->name, d->channels, d->height,
-             d->width);
+    const data_table *d = o->data;
     if (o->batch < 1 || o->batch > d->count)
         FAIL(err, BE_USAGE,
              "expected a batch from 1 to the %" PRId64
-             " pictures of the set, found %d; use a smaller --batch",
-             d->count, o->batch);
+             " %ss of the set, found %d; use a smaller --batch",
+             d->count, d->unit, o->batch);
     return BE_OK;
 }
 
 static be_status make_plan(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
-    const be_dataset *d = o->data;
     workload_options model = {
-        .seed = o->seed, .batch = o->batch, .count = d->count, .optimizer = &o->optimizer};
+        .seed = o->seed, .batch = o->batch, .data = o->data, .optimizer = &o->optimizer};
     void *memory = NULL;
-    size_t pixels = (size_t)dataset_image_bytes(d), count = (size_t)d->count;
-    memcpy(model.mean, d->mean, sizeof d->mean);
-    memcpy(model.std, d->std, sizeof d->std);
+    size_t count = (size_t)o->data->count;
     TRY(workload_model_new(o->workload, &model, &t->model, err));
     be_plan_options plan = {.mode = BE_TRAIN, .data_on_host = o->data_on_host};
     TRY(be_plan_new(t->model.graph, o->device, &plan, &t->plan, err));
-    TRY(be_plan_bind(t->plan, t->model.batch.images, d->images, count * pixels, err));
-    TRY(be_plan_bind(t->plan, t->model.batch.labels, d->labels, count * sizeof *d->labels, err));
+    TRY(workload_bind(&t->model, t->plan, o->data, err));
     TRY(memory_alloc(&memory, count * sizeof(int32_t), "the order of an epoch", err));
     t->order = memory;
     return snapshot_new(&t->snapshot, t->plan, err);
@@ -61,18 +51,13 @@ static be_status make_plan(trainer *t, be_error *err)
 
 static be_status make_validation(trainer *t, be_error *err)
 {
-    const be_dataset *d = t->options->validation;
     evaluator_options options = {.workload = t->options->workload,
                                  .device = t->options->device,
                                  .share = t->plan,
                                  .batch = t->options->batch,
+                                 .data = t->options->validation,
                                  .data_on_host = t->options->data_on_host};
-    if (!d) return BE_OK;
-    options.count = d->count;
-    options.images = d->images;
-    options.labels = d->labels;
-    memcpy(options.mean, d->mean, sizeof d->mean);
-    memcpy(options.std, d->std, sizeof d->std);
+    if (!options.data) return BE_OK;
     return evaluator_open(&t->validation, &options, err);
 }
 
@@ -196,8 +181,7 @@ static be_status write_order(trainer *t, int64_t done, be_error *err)
 {
     int64_t count = t->options->data->count, epoch = done / t->steps_per_epoch;
     order_epoch(t->options->seed, (uint32_t)epoch, t->order, (int32_t)count);
-    return be_plan_write(t->plan, t->model.batch.order, t->order, (size_t)count * sizeof *t->order,
-                         err);
+    return be_plan_write(t->plan, t->model.order, t->order, (size_t)count * sizeof *t->order, err);
 }
 
 /* Before a block.  A model of gigabytes takes its time on the way to the host: the longer it takes,

@@ -9,7 +9,7 @@
 #include <signal.h>
 
 #include "core/folder.h"
-#include "data/dataset.h"
+#include "data/table.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "workloads/workload.h"
@@ -43,7 +43,7 @@ typedef struct train_watcher {
 typedef struct train_options {
     const workload *workload;
     be_device *device;
-    const be_dataset *data, *validation; /* validation NULL: none */
+    const data_table *data, *validation; /* validation NULL: none */
     uint64_t seed;
     int batch;
     int64_t epochs, steps; /* steps 0: by epochs, else it ends there */

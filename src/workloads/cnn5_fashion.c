@@ -1,5 +1,5 @@
 /* cnn5-fashion: five 3×3 convolutions and a global average pool. */
-#include "workloads/workload.h"
+#include "workloads/pictures.h"
 
 static be_value conv_relu(be_graph *g, be_value x, const char *name, int channels)
 {
@@ -7,24 +7,29 @@ static be_value conv_relu(be_graph *g, be_value x, const char *name, int channel
     return be_relu(g, be_conv2d(g, x, &options));
 }
 
-static be_value cnn5_fashion_build(be_graph *g, be_value x, const workload_variant *v)
+static void cnn5_fashion_form(const workload_variant *v, data_table *out)
 {
+    pictures_form(out, 1, v->size, 10);
+}
+
+static void cnn5_fashion_build(be_graph *g, const be_value *fields, const workload_variant *v,
+                               workload_outputs *out)
+{
+    be_value x = fields[PICTURES_IMAGES];
     x = be_max_pool2d(g, conv_relu(g, x, "conv1", 32 * v->width), 2);
     x = be_max_pool2d(g, conv_relu(g, x, "conv2", 64 * v->width), 2);
     x = conv_relu(g, x, "conv3", 96 * v->width);
     x = be_max_pool2d(g, conv_relu(g, x, "conv4", 128 * v->width), 2);
     x = conv_relu(g, x, "conv5", 256 * v->width);
-    return be_linear(g, be_global_average_pool(g, x), "fc1", 10);
+    pictures_classify(g, be_linear(g, be_global_average_pool(g, x), "fc1", 10), fields, out);
 }
 
 const workload workload_cnn5_fashion = {
     .name = "cnn5-fashion",
     .summary = "five 3x3 convolutions of 32 to 256 channels on Fashion-MNIST",
     .dataset = "fashion-mnist",
-    .channels = 1,
-    .height = 28,
-    .width = 28,
-    .classes = 10,
+    .form = cnn5_fashion_form,
+    .fit = pictures_fit,
     .parameters = 482666,
     .batch = 100,
     .epochs = 10,

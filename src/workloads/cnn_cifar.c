@@ -1,8 +1,15 @@
 /* cnn-cifar: LeNet-like, 5×5 convolutions of 6 and 16 channels (LeCun et al. 1998, on colour). */
-#include "workloads/workload.h"
+#include "workloads/pictures.h"
 
-static be_value cnn_cifar_build(be_graph *g, be_value x, const workload_variant *v)
+static void cnn_cifar_form(const workload_variant *v, data_table *out)
 {
+    pictures_form(out, 3, v->size, 10);
+}
+
+static void cnn_cifar_build(be_graph *g, const be_value *fields, const workload_variant *v,
+                            workload_outputs *out)
+{
+    be_value x = fields[PICTURES_IMAGES];
     x = be_relu(
         g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 6 * v->width, .kernel = 5}));
     x = be_max_pool2d(g, x, 2);
@@ -11,17 +18,15 @@ static be_value cnn_cifar_build(be_graph *g, be_value x, const workload_variant 
     x = be_max_pool2d(g, x, 2);
     x = be_relu(g, be_linear(g, x, "fc1", 120 * v->width));
     x = be_relu(g, be_linear(g, x, "fc2", 84 * v->width));
-    return be_linear(g, x, "fc3", 10);
+    pictures_classify(g, be_linear(g, x, "fc3", 10), fields, out);
 }
 
 const workload workload_cnn_cifar = {
     .name = "cnn-cifar",
     .summary = "two 5x5 convolutions of 6 and 16 channels on CIFAR-10",
     .dataset = "cifar-10",
-    .channels = 3,
-    .height = 32,
-    .width = 32,
-    .classes = 10,
+    .form = cnn_cifar_form,
+    .fit = pictures_fit,
     .parameters = 62006,
     .batch = 64,
     .epochs = 10,

@@ -1,8 +1,15 @@
 /* cnn-fashion: the 37,250-parameter network of a published CPU-and-GPU comparison. */
-#include "workloads/workload.h"
+#include "workloads/pictures.h"
 
-static be_value cnn_fashion_build(be_graph *g, be_value x, const workload_variant *v)
+static void cnn_fashion_form(const workload_variant *v, data_table *out)
 {
+    pictures_form(out, 1, v->size, 10);
+}
+
+static void cnn_fashion_build(be_graph *g, const be_value *fields, const workload_variant *v,
+                              workload_outputs *out)
+{
+    be_value x = fields[PICTURES_IMAGES];
     x = be_relu(
         g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 16 * v->width, .kernel = 3}));
     x = be_max_pool2d(g, x, 2);
@@ -10,17 +17,15 @@ static be_value cnn_fashion_build(be_graph *g, be_value x, const workload_varian
         g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 32 * v->width, .kernel = 3}));
     x = be_max_pool2d(g, x, 2);
     x = be_relu(g, be_linear(g, x, "fc1", 40 * v->width));
-    return be_linear(g, x, "fc2", 10);
+    pictures_classify(g, be_linear(g, x, "fc2", 10), fields, out);
 }
 
 const workload workload_cnn_fashion = {
     .name = "cnn-fashion",
     .summary = "two 3x3 convolutions of 16 and 32 channels on Fashion-MNIST",
     .dataset = "fashion-mnist",
-    .channels = 1,
-    .height = 28,
-    .width = 28,
-    .classes = 10,
+    .form = cnn_fashion_form,
+    .fit = pictures_fit,
     .parameters = 37250,
     .batch = 100,
     .epochs = 10,

@@ -1,25 +1,30 @@
 /* cnn-mnist: the two-convolution network with dropout that ships with PyTorch's examples. */
-#include "workloads/workload.h"
+#include "workloads/pictures.h"
 
-static be_value cnn_mnist_build(be_graph *g, be_value x, const workload_variant *v)
+static void cnn_mnist_form(const workload_variant *v, data_table *out)
 {
+    pictures_form(out, 1, v->size, 10);
+}
+
+static void cnn_mnist_build(be_graph *g, const be_value *fields, const workload_variant *v,
+                            workload_outputs *out)
+{
+    be_value x = fields[PICTURES_IMAGES];
     x = be_relu(
         g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 32 * v->width, .kernel = 3}));
     x = be_relu(
         g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 64 * v->width, .kernel = 3}));
     x = be_dropout(g, be_max_pool2d(g, x, 2), 0.25f);
     x = be_dropout(g, be_relu(g, be_linear(g, x, "fc1", 128 * v->width)), 0.5f);
-    return be_linear(g, x, "fc2", 10);
+    pictures_classify(g, be_linear(g, x, "fc2", 10), fields, out);
 }
 
 const workload workload_cnn_mnist = {
     .name = "cnn-mnist",
     .summary = "two 3x3 convolutions of 32 and 64 channels and dropout on MNIST",
     .dataset = "mnist",
-    .channels = 1,
-    .height = 28,
-    .width = 28,
-    .classes = 10,
+    .form = cnn_mnist_form,
+    .fit = pictures_fit,
     .parameters = 1199882,
     .batch = 64,
     .epochs = 3,

@@ -1,21 +1,26 @@
 /* mlp-mnist: 784 → 128 → 64 → 10 with ReLU. */
-#include "workloads/workload.h"
+#include "workloads/pictures.h"
 
-static be_value mlp_mnist_build(be_graph *g, be_value x, const workload_variant *v)
+static void mlp_mnist_form(const workload_variant *v, data_table *out)
 {
+    pictures_form(out, 1, v->size, 10);
+}
+
+static void mlp_mnist_build(be_graph *g, const be_value *fields, const workload_variant *v,
+                            workload_outputs *out)
+{
+    be_value x = fields[PICTURES_IMAGES];
     x = be_relu(g, be_linear(g, x, "fc1", 128 * v->width));
     x = be_relu(g, be_linear(g, x, "fc2", 64 * v->width));
-    return be_linear(g, x, "fc3", 10);
+    pictures_classify(g, be_linear(g, x, "fc3", 10), fields, out);
 }
 
 const workload workload_mlp_mnist = {
     .name = "mlp-mnist",
     .summary = "three linear layers on MNIST",
     .dataset = "mnist",
-    .channels = 1,
-    .height = 28,
-    .width = 28,
-    .classes = 10,
+    .form = mlp_mnist_form,
+    .fit = pictures_fit,
     .parameters = 109386,
     .batch = 64,
     .epochs = 5,

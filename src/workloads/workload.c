@@ -134,49 +134,123 @@ const char *workload_variant_text(const workload_variant *variant, const char *f
 
 /* ---------------------------------------------------------------- graphs */
 
-static be_status options_check(const workload *w, const workload_options *options, int batch,
-                               be_error *err)
+data_table workload_form(const workload *w, int64_t count)
 {
-    int64_t order = options->order_count ? options->order_count : options->count;
+    data_table form = {0};
+    workload_variant all = complete_variant(w);
+    w->form(&all, &form);
+    form.name = w->dataset;
+    form.count = count;
+    for (int f = 0; f < form.fields; f++) {
+        be_field *field = &form.field[f].form;
+        field->count = count;
+        for (int c = 0; c < 4; c++) {
+            field->mean[c] = 0.0f;
+            field->std[c] = 1.0f;
+        }
+    }
+    return form;
+}
+
+be_status workload_fit(const workload *w, data_table *data, be_error *err)
+{
+    workload_variant all = complete_variant(w);
+    return w->fit ? w->fit(&all, data, err) : BE_OK;
+}
+
+static be_status options_check(const workload *w, const workload_options *options, int64_t order,
+                               const char *unit, be_error *err)
+{
+    int batch = options->batch ? options->batch : w->batch;
     if (batch < 1)
         FAIL(err, BE_USAGE, "%s: expected a batch of at least 1, found %d", w->name, batch);
     if (batch > order && !options->clip)
         FAIL(err, BE_USAGE,
-             "%s: expected a batch of at most the %lld images of the set, found %d; use a smaller "
+             "%s: expected a batch of at most the %lld %ss of the set, found %d; use a smaller "
              "--batch",
-             w->name, (long long)order, batch);
+             w->name, (long long)order, unit, batch);
     return BE_OK;
+}
+
+static void add_trace(workload_model *m, be_value value, const char *kind, const char *field)
+{
+    snprintf(m->trace_name[m->traced], sizeof m->trace_name[0], "%s%s%s", kind, field ? "." : "",
+             field ? field : "");
+    m->trace[m->traced++] = value;
+}
+
+/* The fields that are no targets, or those that are. */
+static void trace_fields(workload_model *m, bool targets)
+{
+    int count = 0;
+    for (int f = 0; f < m->form.fields; f++) count += !m->form.field[f].form.target == !targets;
+    for (int f = 0; f < m->form.fields; f++) {
+        const be_field *field = &m->form.field[f].form;
+        if (!field->target == !targets)
+            add_trace(m, m->batch[f], targets ? "target" : "input", count > 1 ? field->name : NULL);
+    }
+}
+
+/* The batch: each field as the data has it, read as the workload says. */
+static void gather_fields(workload_model *m, const data_table *data, const be_batching *batching)
+{
+    for (int f = 0; f < m->form.fields; f++) {
+        const be_field *wanted = &m->form.field[f].form;
+        be_field field = table_find(data, wanted->name)->form;
+        field.normalize = wanted->normalize;
+        field.target = wanted->target;
+        m->batch[f] = be_gather(m->graph, &field, batching);
+        m->inputs[f] = be_value_find(m->graph, field.name);
+    }
+}
+
+static void build_model(const workload *w, const workload_options *options, workload_model *m)
+{
+    be_graph *g = m->graph;
+    workload_variant all = complete_variant(w);
+    w->build(g, m->batch, &all, &m->outputs);
+    MUST(m->outputs.traced <= WORKLOAD_TRACES);
+    trace_fields(m, false);
+    trace_fields(m, true);
+    for (int i = 0; i < m->outputs.traced; i++)
+        add_trace(m, m->outputs.trace[i], m->outputs.trace_name[i], NULL);
+    add_trace(m, m->outputs.loss, "loss", NULL);
+    be_graph_minimize(g, m->outputs.loss, options->optimizer ? options->optimizer : &w->optimizer);
 }
 
 be_status workload_model_new(const workload *w, const workload_options *options,
                              workload_model *out, be_error *err)
 {
     int batch = options->batch ? options->batch : w->batch;
-    *out = (workload_model){0};
-    TRY(options_check(w, options, batch, err));
-    be_batch_options data = {.count = options->count,
-                             .order_count =
-                                 options->order_count ? options->order_count : options->count,
-                             .batch = batch,
-                             .channels = w->channels,
-                             .height = w->height,
-                             .width = w->width,
-                             .clip = options->clip};
-    memcpy(data.mean, options->mean, sizeof data.mean);
-    memcpy(data.std, options->std, sizeof data.std);
+    *out = (workload_model){.form = workload_form(w, options->count)};
+    data_table described = out->form;
+    const data_table *data = options->data ? options->data : &described;
+    int64_t order = options->order_count ? options->order_count : data->count;
+    TRY(options_check(w, options, order, out->form.unit, err));
+    TRY(table_check(data, &out->form, w->name, err));
     be_graph *g = be_graph_new(options->seed);
     out->graph = g;
-    out->batch = be_data_batch(g, &data);
-    workload_variant all = complete_variant(w);
-    out->logits = w->build(g, out->batch.x, &all);
-    out->loss = be_softmax_cross_entropy(g, out->logits, out->batch.target);
-    be_graph_minimize(g, out->loss, options->optimizer ? options->optimizer : &w->optimizer);
+    out->order = be_input(g, "order", shape_make(BE_I32, 1, order, 0, 0, 0));
+    gather_fields(out, data, &(be_batching){out->order, batch, options->clip});
+    build_model(w, options, out);
     be_status status = be_graph_check(g, err);
     if (status != BE_OK) {
         be_graph_free(g);
         out->graph = NULL;
     }
     return status;
+}
+
+be_status workload_bind(const workload_model *model, be_plan *plan, const data_table *data,
+                        be_error *err)
+{
+    for (int f = 0; f < model->form.fields; f++) {
+        const data_field *field = table_find(data, model->form.field[f].form.name);
+        MUST(field && field->bytes);
+        TRY(be_plan_bind(plan, model->inputs[f], field->bytes,
+                         (size_t)field->form.count * field_bytes(field), err));
+    }
+    return BE_OK;
 }
 
 static int64_t count_parameters(const be_graph *g)
@@ -200,8 +274,7 @@ be_status workload_vary(const workload *base, const workload_variant *variant, w
     *out = room;
     *room = *base;
     room->variant = *variant;
-    if (variant->size) room->height = room->width = variant->size;
-    workload_options options = {.batch = 1, .count = 1, .std = {1, 1, 1, 1}};
+    workload_options options = {.batch = 1, .count = 1};
     be_status status = workload_model_new(room, &options, &model, err);
     if (status != BE_OK) {
         status_prefix(err, "%s with %s", base->name,

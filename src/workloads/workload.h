@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "breakeven/plan.h"
+#include "data/table.h"
 
 /* What a variant of a workload may change: the one list of it.  Options, axes of `sweep`, members
  * of the protocol and of records follow from it.  id, member and its word everywhere, how a value
@@ -50,17 +51,33 @@ typedef struct workload_gate {
     workload_variant most;
 } workload_gate;
 
+/* What `build` makes of a batch. */
+#define WORKLOAD_TRACES 8
+typedef struct workload_outputs {
+    be_value loss;
+    int traced; /* values that engines are compared by, beside the batch and the loss: "logits" */
+    be_value trace[WORKLOAD_TRACES];
+    const char *trace_name[WORKLOAD_TRACES];
+    double units_a_sample; /* of data_table's unit */
+} workload_outputs;
+
 typedef struct workload {
     const char *name, *summary;
     const char *dataset; /* id in the data layer: "mnist", "fashion-mnist", "cifar-10" */
-    int channels, height, width, classes;
+    /* The fields that it reads, with the shapes of their samples; of `v` every dimension is given.
+     * What the data has beside them is not looked at. */
+    void (*form)(const workload_variant *v, data_table *out);
+    /* Bring the data to the sizes of the variant, in memory of its own (memory_free); NULL: it
+     * never differs. */
+    be_status (*fit)(const workload_variant *v, data_table *data, be_error *err);
     int64_t parameters;
     int batch, epochs; /* defaults */
     be_optimizer optimizer;
     workload_variant own; /* its own dimensions; 0: it has none such */
     workload_gate gate;
-    /* x f32 [N, C, H, W] -> logits f32 [N, classes]; of `v` every dimension is given. */
-    be_value (*build)(be_graph *g, be_value x, const workload_variant *v);
+    /* `fields`: the batch of each field of `form`, in that order. */
+    void (*build)(be_graph *g, const be_value *fields, const workload_variant *v,
+                  workload_outputs *out);
     workload_variant variant; /* all 0 in the ladder */
 } workload;
 
@@ -94,24 +111,43 @@ be_status workload_vary(const workload *base, const workload_variant *variant, w
 /* The variant in which the gate computes `w`; *reduced: it is smaller than w. */
 workload_variant workload_gate_variant(const workload *w, bool *reduced);
 
+/* The fields that it reads, with `count` samples and no bytes; normalised fields become byte / 255
+ * there. */
+data_table workload_form(const workload *w, int64_t count);
+
+/* Bring data that its owner frees by memory_free to the sizes of the workload's variant. */
+be_status workload_fit(const workload *w, data_table *data, be_error *err);
+
 typedef struct workload_options {
     uint64_t seed;
-    int batch;           /* 0: the default */
-    int64_t count;       /* images of the data set */
-    int64_t order_count; /* entries of the order; 0: count */
-    float mean[4], std[4];
-    bool clip;                     /* see be_batch_options */
+    int batch;              /* 0: the default */
+    const data_table *data; /* NULL: workload_form with `count` samples, for plans */
+    int64_t count;
+    int64_t order_count;           /* entries of the order; 0: as many as samples */
+    bool clip;                     /* see be_batching */
     const be_optimizer *optimizer; /* NULL: the default */
 } workload_options;
 
-/* A whole training graph of a workload over a data set on the device. */
+/* A whole training graph of a workload over a data set. */
 typedef struct workload_model {
     be_graph *graph; /* the caller frees it */
-    be_batch batch;
-    be_value logits, loss;
+    be_value order;  /* the input */
+    data_table form; /* what it reads of the data, in this order */
+    be_value inputs[TABLE_FIELDS], batch[TABLE_FIELDS];
+    workload_outputs outputs;
+    /* What engines are compared by, in the order of a trace: the batch (one field is "input", of
+     * several each is "input.FIELD"; targets likewise), the outputs, the loss. */
+    int traced;
+    be_value trace[TABLE_FIELDS + WORKLOAD_TRACES + 1];
+    char trace_name[TABLE_FIELDS + WORKLOAD_TRACES + 1][64];
 } workload_model;
 
+/* BE_USAGE with one sentence where the data has not what the workload reads. */
 be_status workload_model_new(const workload *w, const workload_options *options,
                              workload_model *out, be_error *err);
+
+/* Let the plan read the data's fields from where they are, which stays there. */
+be_status workload_bind(const workload_model *model, be_plan *plan, const data_table *data,
+                        be_error *err);
 
 #endif

@@ -1,0 +1,38 @@
+/* Workloads that tell the class of a picture: what they read, and their loss. */
+#include "workloads/pictures.h"
+
+#include "core/memory.h"
+
+void pictures_form(data_table *out, int channels, int size, int classes)
+{
+    *out =
+        (data_table){.unit = "picture",
+                     .fields = 2,
+                     .field = {{.form = {.name = "images",
+                                         .sample = {BE_U8, 3, {channels, size, size}},
+                                         .normalize = 1}},
+                               {.form = {.name = "labels", .sample = {BE_I32, 0, {0}}, .target = 1},
+                                .below = classes}}};
+}
+
+be_status pictures_fit(const workload_variant *v, data_table *t, be_error *err)
+{
+    for (int f = 0; f < t->fields; f++) {
+        data_field *field = &t->field[f], scaled;
+        const be_shape *sample = &field->form.sample;
+        if (sample->rank != 3 || (sample->dim[1] == v->size && sample->dim[2] == v->size)) continue;
+        TRY(field_scale(field, v->size, &scaled, err));
+        memory_free((void *)(uintptr_t)field->bytes);
+        *field = scaled;
+    }
+    return BE_OK;
+}
+
+void pictures_classify(be_graph *g, be_value logits, const be_value *fields, workload_outputs *out)
+{
+    *out = (workload_outputs){.loss = be_softmax_cross_entropy(g, logits, fields[PICTURES_LABELS]),
+                              .traced = 1,
+                              .trace = {logits},
+                              .trace_name = {"logits"},
+                              .units_a_sample = 1};
+}
