@@ -6,15 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A number with the ten bits that tensor cores keep of it. */
-static double narrow(double value)
+#include "fake_narrow.h"
+
+/* An element of a tensor that is read, as the engine multiplies it. */
+static double element(const fake_convolution *c, const void *values, int64_t at)
 {
-    float number = (float)value;
-    uint32_t bits;
-    memcpy(&bits, &number, sizeof bits);
-    bits &= 0xffffe000u;
-    memcpy(&number, &bits, sizeof number);
-    return (double)number;
+    if (c->narrow) return fake_bf16(values, (uint64_t)at);
+    double value = (double)((const float *)values)[at];
+    return c->engine == ENGINE_TENSOR_CORE ? fake_tf32(value) : value;
 }
 
 typedef struct sums {
@@ -27,9 +26,8 @@ static void add(const sums *s, int64_t x, int64_t w, int64_t y)
     const fake_convolution *c = s->c;
     bool forward = c->kind == DNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
     bool filter = c->kind == DNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR;
-    double a = (double)(forward || filter ? c->at_x[x] : c->at_y[y]);
-    double b = (double)(filter ? c->at_y[y] : c->at_w[w]);
-    if (c->engine == ENGINE_TENSOR_CORE) a = narrow(a);
+    double a = forward || filter ? element(c, c->at_x, x) : element(c, c->at_y, y);
+    double b = filter ? element(c, c->at_y, y) : element(c, c->at_w, w);
     s->to[forward ? y : filter ? w : x] += a * b;
 }
 

@@ -1,4 +1,5 @@
-/* cuBLASLt without a device, for tests: products by plain loops, as work of the fake driver.
+/* cuBLASLt without a device, for tests: products by plain loops, as work of the fake driver, of
+ * operands as the asked precision keeps them (fake_narrow.h).
  *
  * It wants what the real one wants: the alignment that it was promised, a bias before it chooses, a
  * workspace of the size that it asked for, which it fills with bytes of 0xFF.  From the
@@ -6,22 +7,26 @@
  *
  *   FAKE_CUBLASLT_NONE     no product has an algorithm
  *   FAKE_CUBLASLT_CREATE   result of cublasLtCreate (0)
- *   FAKE_CUBLASLT_FAIL     result of every product (0) */
+ *   FAKE_CUBLASLT_FAIL     result of every product (0)
+ *   FAKE_CUBLASLT_EXACT    1: tf32 is not done: operands are multiplied as they are */
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "backend/cuda/cublaslt_api.h"
 #include "fake_library.h"
+#include "fake_narrow.h"
 
 #define WORKSPACE 4096
 #define ALGORITHM 0x1234
 
 struct cublaslt_desc_ {
     int turn_a, turn_b, epilogue;
+    bool tf32;
     uint64_t bias;
 };
 
 struct cublaslt_layout_ {
+    cublaslt_type type;
     uint64_t rows, columns;
     int64_t step;
 };
@@ -71,9 +76,11 @@ cublaslt_status cublasLtDestroy(cublaslt_handle handle)
 cublaslt_status cublasLtMatmulDescCreate(cublaslt_desc *desc, cublaslt_compute compute,
                                          cublaslt_type type)
 {
-    if (compute != LT_CUBLAS_COMPUTE_32F || type != LT_CUDA_R_32F)
+    bool tf32 = compute == LT_CUBLAS_COMPUTE_32F_FAST_TF32;
+    if ((compute != LT_CUBLAS_COMPUTE_32F && !tf32) || type != LT_CUDA_R_32F)
         return LT_CUBLAS_STATUS_INVALID_VALUE;
     make((void **)desc, sizeof **desc);
+    (*desc)->tf32 = tf32;
     (*desc)->epilogue = LT_CUBLASLT_EPILOGUE_DEFAULT;
     return LT_CUBLAS_STATUS_SUCCESS;
 }
@@ -104,9 +111,10 @@ cublaslt_status cublasLtMatmulDescSetAttribute(cublaslt_desc desc,
 cublaslt_status cublasLtMatrixLayoutCreate(cublaslt_layout *layout, cublaslt_type type,
                                            uint64_t rows, uint64_t columns, int64_t step)
 {
-    if (type != LT_CUDA_R_32F || step < (int64_t)rows) return LT_CUBLAS_STATUS_INVALID_VALUE;
+    if ((type != LT_CUDA_R_32F && type != LT_CUDA_R_16BF) || step < (int64_t)rows)
+        return LT_CUBLAS_STATUS_INVALID_VALUE;
     make((void **)layout, sizeof **layout);
-    **layout = (struct cublaslt_layout_){rows, columns, step};
+    **layout = (struct cublaslt_layout_){type, rows, columns, step};
     return LT_CUBLAS_STATUS_SUCCESS;
 }
 
@@ -140,6 +148,13 @@ cublaslt_status cublasLtMatmulPreferenceSetAttribute(cublaslt_preference p,
     return LT_CUBLAS_STATUS_SUCCESS;
 }
 
+/* Both operands of one type, bf16 not by way of tf32, and the result in fp32. */
+static bool has_types(cublaslt_desc desc, cublaslt_layout a, cublaslt_layout b, cublaslt_layout d)
+{
+    return a->type == b->type && d->type == LT_CUDA_R_32F &&
+           !(desc->tf32 && a->type != LT_CUDA_R_32F);
+}
+
 /* rows × columns of an operand as it is multiplied. */
 static bool fits(cublaslt_desc desc, cublaslt_layout a, cublaslt_layout b, cublaslt_layout d)
 {
@@ -157,8 +172,9 @@ cublaslt_status cublasLtMatmulAlgoGetHeuristic(cublaslt_handle handle, cublaslt_
     (void)handle;
     *count = 0;
     if (setting_of("FAKE_CUBLASLT_NONE", 0)) return LT_CUBLAS_STATUS_NOT_SUPPORTED;
-    if (!fits(desc, a, b, d) || !fits(desc, a, b, c) || wanted < 1)
+    if (!fits(desc, a, b, d) || !fits(desc, a, b, c) || wanted < 1 || c->type != d->type)
         return LT_CUBLAS_STATUS_INVALID_VALUE;
+    if (!has_types(desc, a, b, d)) return LT_CUBLAS_STATUS_NOT_SUPPORTED;
     if ((desc->epilogue & LT_CUBLASLT_EPILOGUE_BIAS) && !desc->bias)
         return LT_CUBLAS_STATUS_NOT_SUPPORTED;
     if (preference->workspace < WORKSPACE) return LT_CUBLAS_STATUS_NOT_SUPPORTED;
@@ -174,15 +190,15 @@ cublaslt_status cublasLtMatmulAlgoGetHeuristic(cublaslt_handle handle, cublaslt_
 typedef struct product {
     struct cublaslt_desc_ desc;
     struct cublaslt_layout_ a, b, d;
-    const float *x, *y;
+    const void *x, *y;
     float *to, *work;
 } product;
 
-static float element(const struct cublaslt_layout_ *l, const float *values, int turn, uint64_t row,
-                     uint64_t column)
+static double element(const struct cublaslt_layout_ *l, const void *values, int turn, uint64_t row,
+                      uint64_t column)
 {
-    return turn ? values[row * (uint64_t)l->step + column]
-                : values[column * (uint64_t)l->step + row];
+    uint64_t at = turn ? row * (uint64_t)l->step + column : column * (uint64_t)l->step + row;
+    return l->type == LT_CUDA_R_16BF ? fake_bf16(values, at) : (double)((const float *)values)[at];
 }
 
 static void multiply(const void *data)
@@ -190,13 +206,16 @@ static void multiply(const void *data)
     const product *p = data;
     const float *bias = (const float *)(uintptr_t)p->desc.bias;
     uint64_t depth = p->desc.turn_a ? p->a.rows : p->a.columns;
+    bool rounds = p->desc.tf32 && !setting_of("FAKE_CUBLASLT_EXACT", 0);
     memset(p->work, 0xff, WORKSPACE);
     for (uint64_t j = 0; j < p->d.columns; j++)
         for (uint64_t i = 0; i < p->d.rows; i++) {
             double sum = 0.0;
-            for (uint64_t k = 0; k < depth; k++)
-                sum += (double)element(&p->a, p->x, p->desc.turn_a, i, k) *
-                       (double)element(&p->b, p->y, p->desc.turn_b, k, j);
+            for (uint64_t k = 0; k < depth; k++) {
+                double x = element(&p->a, p->x, p->desc.turn_a, i, k);
+                double y = element(&p->b, p->y, p->desc.turn_b, k, j);
+                sum += rounds ? fake_tf32(x) * fake_tf32(y) : x * y;
+            }
             if (p->desc.epilogue & LT_CUBLASLT_EPILOGUE_BIAS) sum += (double)bias[i];
             p->to[j * (uint64_t)p->d.step + i] = (float)sum;
         }

@@ -17,9 +17,11 @@
     X(CUBLAS_STATUS_EXECUTION_FAILED, 13)            \
     X(CUBLAS_STATUS_NOT_SUPPORTED, 15)               \
     X(CUBLAS_COMPUTE_32F, 68)                        \
+    X(CUBLAS_COMPUTE_32F_FAST_TF32, 77)              \
     X(CUBLAS_OP_N, 0)                                \
     X(CUBLAS_OP_T, 1)                                \
     X(CUDA_R_32F, 0)                                 \
+    X(CUDA_R_16BF, 14)                               \
     X(CUBLASLT_MATMUL_DESC_TRANSA, 3)                \
     X(CUBLASLT_MATMUL_DESC_TRANSB, 4)                \
     X(CUBLASLT_MATMUL_DESC_EPILOGUE, 7)              \

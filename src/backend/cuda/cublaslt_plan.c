@@ -21,6 +21,16 @@ static be_status refuse(const cuda_math *math, const char *what, cublaslt_status
         if (lt_try_ != LT_CUBLAS_STATUS_SUCCESS) return refuse((math), (what), lt_try_, err); \
     } while (0)
 
+static be_status expect_types(const cublaslt_plan *p, const cublaslt_product *product,
+                              be_error *err)
+{
+    MUST(!(product->tf32 && product->type != BE_F32));
+    if (product->type != BE_F32 && product->type != BE_BF16)
+        FAIL(err, BE_UNAVAILABLE, "%s: a product: expected operands of f32 or bf16, found %s",
+             p->math->cublaslt_title, dtype_name(product->type));
+    return BE_OK;
+}
+
 static be_status describe(cublaslt_plan *p, const cublaslt_product *product, be_error *err)
 {
     const cublaslt_functions *lt = &p->math->lt;
@@ -29,7 +39,11 @@ static be_status describe(cublaslt_plan *p, const cublaslt_product *product, be_
     int epilogue = product->bias ? LT_CUBLASLT_EPILOGUE_BIAS : LT_CUBLASLT_EPILOGUE_DEFAULT;
     /* The choice of an algorithm asks how the bias is aligned, before there is one. */
     cuda_address somewhere = CUDA_MATH_ALIGN;
-    LT_TRY(p->math, lt->desc_new(&p->desc, LT_CUBLAS_COMPUTE_32F, LT_CUDA_R_32F), "a product");
+    LT_TRY(p->math,
+           lt->desc_new(&p->desc,
+                        product->tf32 ? LT_CUBLAS_COMPUTE_32F_FAST_TF32 : LT_CUBLAS_COMPUTE_32F,
+                        LT_CUDA_R_32F),
+           "a product");
     LT_TRY(p->math, lt->desc_set(p->desc, LT_CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first),
            "its first operand");
     LT_TRY(p->math, lt->desc_set(p->desc, LT_CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second),
@@ -46,22 +60,22 @@ static be_status describe(cublaslt_plan *p, const cublaslt_product *product, be_
 }
 
 /* By columns: rows of the library are our columns. */
-static be_status add_layout(cublaslt_plan *p, int64_t rows, int64_t columns, cublaslt_layout *out,
-                            be_error *err)
+static be_status add_layout(cublaslt_plan *p, cublaslt_type type, int64_t rows, int64_t columns,
+                            cublaslt_layout *out, be_error *err)
 {
-    LT_TRY(p->math,
-           p->math->lt.layout_new(out, LT_CUDA_R_32F, (uint64_t)columns, (uint64_t)rows, columns),
+    LT_TRY(p->math, p->math->lt.layout_new(out, type, (uint64_t)columns, (uint64_t)rows, columns),
            "a matrix");
     return BE_OK;
 }
 
 static be_status add_layouts(cublaslt_plan *p, const cublaslt_product *s, be_error *err)
 {
-    TRY(add_layout(p, s->transpose_b ? s->columns : s->depth,
+    cublaslt_type type = s->type == BE_BF16 ? LT_CUDA_R_16BF : LT_CUDA_R_32F;
+    TRY(add_layout(p, type, s->transpose_b ? s->columns : s->depth,
                    s->transpose_b ? s->depth : s->columns, &p->first, err));
-    TRY(add_layout(p, s->transpose_a ? s->depth : s->rows, s->transpose_a ? s->rows : s->depth,
-                   &p->second, err));
-    return add_layout(p, s->rows, s->columns, &p->result, err);
+    TRY(add_layout(p, type, s->transpose_a ? s->depth : s->rows,
+                   s->transpose_a ? s->rows : s->depth, &p->second, err));
+    return add_layout(p, LT_CUDA_R_32F, s->rows, s->columns, &p->result, err);
 }
 
 static be_status set_preference(const cublaslt_plan *p, cublaslt_preference preference,
@@ -109,6 +123,7 @@ static be_status take_best(cublaslt_plan *p, const cublaslt_product *s,
 static be_status choose(cublaslt_plan *p, const cublaslt_product *product, be_error *err)
 {
     cublaslt_preference preference = NULL;
+    TRY(expect_types(p, product, err));
     TRY(describe(p, product, err));
     TRY(add_layouts(p, product, err));
     LT_TRY(p->math, p->math->lt.preference_new(&preference), "a preference");

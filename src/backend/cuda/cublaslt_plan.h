@@ -1,8 +1,10 @@
 /* A matrix product made ready with cuBLASLt: y = a · b, with a bias if wanted.  ReLU is not left to
  * it: nothing promises that its maximum keeps a NaN, and a training that went wrong must show it.
  *
- * True fp32 (CUBLAS_COMPUTE_32F: no tensor cores for fp32 data).  Matrices are row by row, as
- * everywhere here; the library counts by columns and is given the transposes. */
+ * Of fp32 operands in true fp32 (CUBLAS_COMPUTE_32F: no tensor cores for fp32 data) or, if asked
+ * for, in tf32: each operand is rounded to 11 significant bits.  Of bf16 operands on tensor cores.
+ * Sums, bias and y are fp32 always.  Matrices are row by row, as everywhere here; the library
+ * counts by columns and is given the transposes. */
 #ifndef BACKEND_CUDA_CUBLASLT_PLAN_H
 #define BACKEND_CUDA_CUBLASLT_PLAN_H
 
@@ -13,6 +15,8 @@
 typedef struct cublaslt_product {
     int64_t rows, columns, depth;
     bool transpose_a, transpose_b, bias;
+    be_dtype type; /* of a and b: f32 or bf16 */
+    bool tf32;     /* f32 operands alone */
 } cublaslt_product;
 
 typedef struct cublaslt_operands {

@@ -8,6 +8,7 @@
 #include "backend/cuda/cublaslt_api.h"
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/cudnn_api.h"
+#include "graph/dtype.h"
 
 /* What the two may take of a device's memory for one call. */
 #define CUDA_MATH_WORKSPACE_MOST ((size_t)256 << 20)

@@ -82,6 +82,10 @@ typedef struct gpu_kernel {
 be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, be_error *err,
                   const char *defines, ...) __attribute__((format(printf, 5, 6)));
 
+/* "NAME_T=float NAME_TYPE=F32": the type of memory that a source calls NAME, for `defines` of
+ * gpu_use, where it is not that of one operand of the op. */
+const char *gpu_type_words(const char *name, be_dtype dtype, char text[64]);
+
 #define GPU_SOURCES(...)        \
     (const gpu_source *const[]) \
     {                           \

@@ -49,6 +49,14 @@ static type_words words_of(be_dtype dtype)
     return (type_words){0};
 }
 
+const char *gpu_type_words(const char *name, be_dtype dtype, char text[64])
+{
+    type_words words = words_of(dtype);
+    int length = snprintf(text, 64, "%s_T=%s %s_TYPE=%s", name, words.type, name, words.word);
+    MUST(length > 0 && length < 64);
+    return text;
+}
+
 /* "#define IN0_T float", "#define IN0_TYPE F32" of an operand, if a source asks for it: more lines
  * than that would make texts differ that are the same. */
 static be_status add_operand(gpu_call *call, gpu_unit *unit, const char *name, int place,

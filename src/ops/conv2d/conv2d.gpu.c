@@ -37,7 +37,7 @@ DEVICE void find_places(ITEM_PARAM int *image_at, int *row, int *column, int pla
 
 /* A round from k0 on.  The depth runs over channels within taps if they divide into rounds
  * (TAP_MAJOR): then an item's places move in x only where a new tap begins, and otherwise never. */
-DEVICE void fetch_m(ITEM_PARAM float *next, int *from, GLOBAL const float *x, const int *image_at,
+DEVICE void fetch_m(ITEM_PARAM float *next, int *from, GLOBAL const IN0_T *x, const int *image_at,
                     const int *row, const int *column, int k0)
 {
     if (TAP_MAJOR ? k0 % CHANNELS == 0 : k0 == 0) {
@@ -54,18 +54,20 @@ DEVICE void fetch_m(ITEM_PARAM float *next, int *from, GLOBAL const float *x, co
         int i = LOCAL_ID + j * GROUP, k = i / BM;
         int channel = TAP_MAJOR ? k0 % CHANNELS + k : k0 / AREA + k / AREA;
         next[j] = 0.0f;
-        if (i < BK * BM && from[j] != NOWHERE) next[j] = x[from[j] + channel * (HEIGHT * WIDTH)];
+        if (i < BK * BM && from[j] != NOWHERE)
+            next[j] = LOAD(IN0, x, from[j] + channel * (HEIGHT * WIDTH));
     }
 }
 
-DEVICE void fetch_n(ITEM_PARAM float *next, GLOBAL const float *w, int output0, int k0)
+DEVICE void fetch_n(ITEM_PARAM float *next, GLOBAL const IN1_T *w, int output0, int k0)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
     {
         int i = LOCAL_ID + j * GROUP, k = i % BK, output = output0 + i / BK;
         int at = TAP_MAJOR ? (k0 % CHANNELS + k) * AREA + k0 / CHANNELS : k0 + k;
         next[j] = 0.0f;
-        if (i < BK * BN && output < OUTPUTS) next[j] = w[output * (CHANNELS * AREA) + at];
+        if (i < BK * BN && output < OUTPUTS)
+            next[j] = LOAD(IN1, w, output * (CHANNELS * AREA) + at);
     }
 }
 
@@ -110,11 +112,11 @@ DEVICE void store(GLOBAL float *y, GLOBAL u8 *index, const float *sums, int firs
     }
 }
 
-KERNEL conv2d(ITEM_ARG ARG_IN(float, x), ARG_IN(float, w), ARG_IN(float, b), ARG_OUT(float, y),
+KERNEL conv2d(ITEM_ARG ARG_IN(IN0_T, x), ARG_IN(IN1_T, w), ARG_IN(float, b), ARG_OUT(float, y),
               ARG_OUT(u8, index))
 {
-    OPEN_IN(float, x);
-    OPEN_IN(float, w);
+    OPEN_IN(IN0_T, x);
+    OPEN_IN(IN1_T, w);
     OPEN_IN(float, b);
     OPEN_OUT(float, y);
     OPEN_OUT(u8, index);

@@ -37,7 +37,8 @@ static cudnn_convolution convolution_of(const gpu_call *call, cudnn_direction di
                                .stride = s.stride,
                                .padding = s.padding,
                                .bias = forward && call->in_shape[2].rank >= 0,
-                               .relu = forward && attrs->relu};
+                               .relu = forward && attrs->relu,
+                               .type = call->in_shape[0].dtype};
 }
 
 static be_status convolution_prepare(gpu_call *call, const cudnn_convolution *what,
@@ -196,8 +197,8 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
     call->release = backward_release;
-    plan->upstream = (gpu_upstream){
-        .shape = call->in_shape[3], .mask = attrs->relu ? "relu_backward" : NULL, .summed = true};
+    plan->upstream =
+        (gpu_upstream){.shape = call->in_shape[3], .masked = attrs->relu != 0, .summed = true};
     TRY(gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err));
     cudnn_convolution dx = convolution_of(call, CUDNN_TO_DX),
                       dw = convolution_of(call, CUDNN_TO_DW);

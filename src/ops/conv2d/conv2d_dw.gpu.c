@@ -34,7 +34,7 @@ DEVICE void find_weights(ITEM_PARAM int *weight_at, int *row, int *column, int w
 }
 
 /* A round from k0 on: the input of the places, behind `end` zero. */
-DEVICE void fetch_m(ITEM_PARAM float *next, GLOBAL const float *x, const int *weight_at,
+DEVICE void fetch_m(ITEM_PARAM float *next, GLOBAL const IN0_T *x, const int *weight_at,
                     const int *row, const int *column, int k0, int end)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
@@ -48,12 +48,12 @@ DEVICE void fetch_m(ITEM_PARAM float *next, GLOBAL const float *x, const int *we
                                   : h + row[j] >= 0 && h + row[j] < HEIGHT && v + column[j] >= 0 &&
                                         v + column[j] < WIDTH;
         next[j] = row[j] == BIAS_ROW && place < end ? 1.0f : 0.0f;
-        if (i < BK * BM && place < end && inside) next[j] = x[at + weight_at[j]];
+        if (i < BK * BM && place < end && inside) next[j] = LOAD(IN0, x, at + weight_at[j]);
     }
 }
 
 /* Side n: what flows back there, as in conv2d_dx.gpu.c. */
-DEVICE void fetch_n(ITEM_PARAM float *next, GATE *gate, int *won, GLOBAL const float *dy,
+DEVICE void fetch_n(ITEM_PARAM float *next, GATE *gate, int *won, GLOBAL const IN3_T *dy,
                     GLOBAL const float *y, GLOBAL const u8 *index, int output0, int k0, int end)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
@@ -67,7 +67,7 @@ DEVICE void fetch_n(ITEM_PARAM float *next, GATE *gate, int *won, GLOBAL const f
         if (i < BK * BN && output < OUTPUTS && place < end) {
             int at = (image * OUTPUTS + output) * PLANE;
             at += FROM_POOL ? h / 2 * (OUT_WIDTH / 2) + v / 2 : h * OUT_WIDTH + v;
-            next[j] = dy[at];
+            next[j] = LOAD(IN3, dy, at);
 #if FROM_POOL
             gate[j] = index[at];
 #elif FROM_RELU
@@ -106,13 +106,13 @@ DEVICE void store(GLOBAL float *dw, GLOBAL float *db, int split, int output, int
         dw[output * WEIGHTS + weight] = value;
 }
 
-KERNEL conv2d_dw(ITEM_ARG ARG_IN(float, x), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(float, dy),
+KERNEL conv2d_dw(ITEM_ARG ARG_IN(IN0_T, x), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(IN3_T, dy),
                  ARG_OUT(float, dw), ARG_OUT(float, db))
 {
-    OPEN_IN(float, x);
+    OPEN_IN(IN0_T, x);
     OPEN_IN(float, y);
     OPEN_IN(u8, index);
-    OPEN_IN(float, dy);
+    OPEN_IN(IN3_T, dy);
     OPEN_OUT(float, dw);
     OPEN_OUT(float, db);
     LOCAL_ARRAY(float, tile, TILE_FLOATS);

@@ -34,7 +34,7 @@ DEVICE void find_pixels(ITEM_PARAM int *image_at, int *row, int *column, int pix
 
 /* A round from k0 on: dy, what decides whether it flows, and where in its pool's window the place
  * is.  The decision waits until the elements are there.  The depth: as in conv2d.gpu.c. */
-DEVICE void fetch_m(ITEM_PARAM float *next, GATE *gate, int *won, int *from, GLOBAL const float *dy,
+DEVICE void fetch_m(ITEM_PARAM float *next, GATE *gate, int *won, int *from, GLOBAL const IN3_T *dy,
                     GLOBAL const float *y, GLOBAL const u8 *index, const int *image_at,
                     const int *row, const int *column, int k0)
 {
@@ -59,7 +59,7 @@ DEVICE void fetch_m(ITEM_PARAM float *next, GATE *gate, int *won, int *from, GLO
         next[j] = 0.0f;
         gate[j] = 0;
         if (i < BK * BM && from[j] != NOWHERE) {
-            next[j] = dy[from[j] + output * PLANE];
+            next[j] = LOAD(IN3, dy, from[j] + output * PLANE);
 #if FROM_POOL
             gate[j] = index[from[j] + output * PLANE];
 #elif FROM_RELU
@@ -69,7 +69,7 @@ DEVICE void fetch_m(ITEM_PARAM float *next, GATE *gate, int *won, int *from, GLO
     }
 }
 
-DEVICE void fetch_n(ITEM_PARAM float *next, GLOBAL const float *w, int channel0, int k0)
+DEVICE void fetch_n(ITEM_PARAM float *next, GLOBAL const IN1_T *w, int channel0, int k0)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
     {
@@ -78,7 +78,7 @@ DEVICE void fetch_n(ITEM_PARAM float *next, GLOBAL const float *w, int channel0,
         int output = TAP_MAJOR ? k0 % OUTPUTS + k : k0 / AREA + k / AREA;
         next[j] = 0.0f;
         if (i < BK * BN && channel < CHANNELS)
-            next[j] = w[(output * CHANNELS + channel) * AREA + tap];
+            next[j] = LOAD(IN1, w, (output * CHANNELS + channel) * AREA + tap);
     }
 }
 
@@ -100,13 +100,13 @@ DEVICE void put(ITEM_PARAM LOCAL float *mt, LOCAL float *nt, const float *next_m
     }
 }
 
-KERNEL conv2d_dx(ITEM_ARG ARG_IN(float, w), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(float, dy),
+KERNEL conv2d_dx(ITEM_ARG ARG_IN(IN1_T, w), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(IN3_T, dy),
                  ARG_OUT(float, dx))
 {
-    OPEN_IN(float, w);
+    OPEN_IN(IN1_T, w);
     OPEN_IN(float, y);
     OPEN_IN(u8, index);
-    OPEN_IN(float, dy);
+    OPEN_IN(IN3_T, dy);
     OPEN_OUT(float, dx);
     LOCAL_ARRAY(float, tile, TILE_FLOATS);
     LOCAL float *mt = tile, *nt = tile + OPERAND_M;

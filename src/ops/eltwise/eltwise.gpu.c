@@ -33,16 +33,6 @@ KERNEL relu_backward(ITEM_ARG ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float
     EACH (i, count) dx[i] = y[i] <= 0.0f ? 0.0f : dy[i];
 }
 
-/* As relu_backward; where y is not a number nothing flows back. */
-KERNEL relu_backward_positive(ITEM_ARG ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dx),
-                              ARG_INT(count))
-{
-    OPEN_IN(float, y);
-    OPEN_IN(float, dy);
-    OPEN_OUT(float, dx);
-    EACH (i, count) dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
-}
-
 /* x [N, channels, pixels], b [channels] */
 KERNEL bias_forward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, b), ARG_OUT(float, y), ARG_INT(count),
                     ARG_INT(channels), ARG_INT(pixels))

@@ -52,10 +52,10 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
     clblast_product dw = {.rows = s.out, .columns = s.in, .depth = s.rows, .transpose_a = true};
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
-    plan->upstream =
-        (gpu_upstream){.shape = call->in_shape[3],
-                       .mask = call->in_shape[2].rank >= 0 ? "relu_backward_positive" : NULL,
-                       .summed = attrs->has_bias != 0};
+    plan->upstream = (gpu_upstream){.shape = call->in_shape[3],
+                                    .masked = call->in_shape[2].rank >= 0,
+                                    .nan_stops = true,
+                                    .summed = attrs->has_bias != 0};
     if (attrs->need_dx) TRY(clblast_task_prepare(call, &dx, &plan->dx, err));
     TRY(clblast_task_prepare(call, &dw, &plan->dw, err));
     return gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err);

@@ -23,7 +23,8 @@ static be_status forward_prepare(gpu_call *call, be_error *err)
                                 .columns = s.out,
                                 .depth = s.in,
                                 .transpose_b = true,
-                                .bias = call->in_shape[2].rank >= 0};
+                                .bias = call->in_shape[2].rank >= 0,
+                                .type = call->in_shape[0].dtype};
     TRY(arena_alloc(call->memory, &call->state, sizeof(product_task), err));
     call->release = forward_release;
     if (((const linear_attrs *)call->attrs)->relu)
@@ -62,15 +63,19 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
 {
     const linear_backward_attrs *attrs = call->attrs;
     linear_sizes s = linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
-    cublaslt_product dx = {.rows = s.rows, .columns = s.in, .depth = s.out};
-    cublaslt_product dw = {.rows = s.out, .columns = s.in, .depth = s.rows, .transpose_a = true};
+    cublaslt_product dx = {
+        .rows = s.rows, .columns = s.in, .depth = s.out, .type = call->in_shape[3].dtype};
+    cublaslt_product dw = dx;
+    dw.rows = s.out;
+    dw.depth = s.rows;
+    dw.transpose_a = true;
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
     call->release = backward_release;
-    plan->upstream =
-        (gpu_upstream){.shape = call->in_shape[3],
-                       .mask = call->in_shape[2].rank >= 0 ? "relu_backward_positive" : NULL,
-                       .summed = attrs->has_bias != 0};
+    plan->upstream = (gpu_upstream){.shape = call->in_shape[3],
+                                    .masked = call->in_shape[2].rank >= 0,
+                                    .nan_stops = true,
+                                    .summed = attrs->has_bias != 0};
     TRY(gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err));
     if (attrs->need_dx) TRY(product_task_prepare(call, &dx, &plan->dx, err));
     return product_task_prepare(call, &dw, &plan->dw, err);

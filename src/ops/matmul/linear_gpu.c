@@ -14,7 +14,9 @@ static be_status linear_prepare(gpu_call *call, be_error *err)
                            .q_row = s.in,
                            .q_k = 1,
                            .bias = call->in_shape[2].rank >= 0,
-                           .relu = ((const linear_attrs *)call->attrs)->relu != 0};
+                           .relu = ((const linear_attrs *)call->attrs)->relu != 0,
+                           .p_type = call->in_shape[1].dtype,
+                           .q_type = call->in_shape[0].dtype};
     TRY(arena_alloc(call->memory, &call->state, sizeof(gpu_product_plan), err));
     return gpu_product_prepare(call, &product, call->state, err);
 }
@@ -42,7 +44,9 @@ static be_status linear_backward_prepare(gpu_call *call, be_error *err)
                       .p_k = s.in,
                       .q_row = s.out,
                       .q_k = 1,
-                      .mask = mask};
+                      .mask = mask,
+                      .p_type = call->in_shape[1].dtype,
+                      .q_type = call->in_shape[3].dtype};
     gpu_product dw = {.rows = s.out,
                       .columns = s.in,
                       .depth = s.rows,
@@ -51,7 +55,9 @@ static be_status linear_backward_prepare(gpu_call *call, be_error *err)
                       .q_row = 1,
                       .q_k = s.out,
                       .mask = mask,
-                      .ones = attrs->has_bias != 0};
+                      .ones = attrs->has_bias != 0,
+                      .p_type = call->in_shape[0].dtype,
+                      .q_type = call->in_shape[3].dtype};
     TRY(arena_alloc(call->memory, &call->state, sizeof(linear_backward_plan), err));
     linear_backward_plan *plan = call->state;
     if (attrs->need_dx) TRY(gpu_product_prepare(call, &dx, &plan->dx, err));

@@ -16,7 +16,8 @@ static be_status matmul_prepare(gpu_call *call, be_error *err)
                                 .columns = s.n,
                                 .depth = s.k,
                                 .transpose_a = attrs->transpose_a != 0,
-                                .transpose_b = attrs->transpose_b != 0};
+                                .transpose_b = attrs->transpose_b != 0,
+                                .type = call->in_shape[0].dtype};
     TRY(arena_alloc(call->memory, &call->state, sizeof(product_task), err));
     call->release = matmul_release;
     return product_task_prepare(call, &product, call->state, err);

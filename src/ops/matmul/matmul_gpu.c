@@ -11,7 +11,9 @@ static be_status matmul_prepare(gpu_call *call, be_error *err)
                            .p_column = s.b_stride[1],
                            .p_k = s.b_stride[0],
                            .q_row = s.a_stride[0],
-                           .q_k = s.a_stride[1]};
+                           .q_k = s.a_stride[1],
+                           .p_type = call->in_shape[1].dtype,
+                           .q_type = call->in_shape[0].dtype};
     TRY(arena_alloc(call->memory, &call->state, sizeof(gpu_product_plan), err));
     return gpu_product_prepare(call, &product, call->state, err);
 }

@@ -4,6 +4,8 @@
  *   q(row, k)    = q[row · Q_ROW + k · Q_K], and with MASK only where mask is above 0 at the same
  *                  place
  *
+ * The host side says the types of p and q (P_T, Q_T); sums and all else are float.
+ *
  * BIAS adds b[column], RELU comes last.  ONES: one more column, of which p is 1, goes to `extra`.
  * SPLITS > 1: the depth is split among groups, and y is [SPLITS, ROWS, WIDTH] without bias and
  * ReLU, the further column included. */
@@ -19,18 +21,19 @@
 #define K_OF_N(i) (Q_K == 1 ? (i) % BK : (i) / BN)
 #define N_OF_N(i) (Q_K == 1 ? (i) / BK : (i) % BN)
 
-DEVICE void fetch_m(ITEM_PARAM float *next, GLOBAL const float *p, int column0, int k0, int end)
+DEVICE void fetch_m(ITEM_PARAM float *next, GLOBAL const P_T *p, int column0, int k0, int end)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
         int i = LOCAL_ID + j * GROUP, k = k0 + K_OF_M(i), column = column0 + M_OF_M(i);
         next[j] = ONES && k < end && column == COLUMNS ? 1.0f : 0.0f;
-        if (i < BK * BM && k < end && column < COLUMNS) next[j] = p[column * P_COLUMN + k * P_K];
+        if (i < BK * BM && k < end && column < COLUMNS)
+            next[j] = LOAD(P, p, column * P_COLUMN + k * P_K);
     }
 }
 
 /* Side n, and the mask beside it. */
-DEVICE void fetch_n(ITEM_PARAM float *next, float *gate, GLOBAL const float *q,
+DEVICE void fetch_n(ITEM_PARAM float *next, float *gate, GLOBAL const Q_T *q,
                     GLOBAL const float *mask, int row0, int k0, int end)
 {
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
@@ -38,7 +41,7 @@ DEVICE void fetch_n(ITEM_PARAM float *next, float *gate, GLOBAL const float *q,
         int i = LOCAL_ID + j * GROUP, k = k0 + K_OF_N(i), row = row0 + N_OF_N(i);
         next[j] = gate[j] = 0.0f;
         if (i < BK * BN && k < end && row < ROWS) {
-            next[j] = q[row * Q_ROW + k * Q_K];
+            next[j] = LOAD(Q, q, row * Q_ROW + k * Q_K);
             if (MASK) gate[j] = mask[row * Q_ROW + k * Q_K];
         }
     }
@@ -72,11 +75,11 @@ DEVICE void store(GLOBAL float *y, GLOBAL float *extra, GLOBAL const float *b, i
     }
 }
 
-KERNEL product(ITEM_ARG ARG_IN(float, p), ARG_IN(float, q), ARG_IN(float, mask), ARG_IN(float, b),
+KERNEL product(ITEM_ARG ARG_IN(P_T, p), ARG_IN(Q_T, q), ARG_IN(float, mask), ARG_IN(float, b),
                ARG_OUT(float, y), ARG_OUT(float, extra))
 {
-    OPEN_IN(float, p);
-    OPEN_IN(float, q);
+    OPEN_IN(P_T, p);
+    OPEN_IN(Q_T, q);
     OPEN_IN(float, mask);
     OPEN_IN(float, b);
     OPEN_OUT(float, y);

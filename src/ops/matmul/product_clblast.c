@@ -11,6 +11,10 @@ be_status clblast_task_prepare(gpu_call *call, const clblast_product *product, c
                                be_error *err)
 {
     const opencl_driver *d = (const opencl_driver *)call->driver;
+    be_dtype type = call->in_shape[0].dtype;
+    if (type != BE_F32)
+        FAIL(err, BE_UNAVAILABLE, "%s: a product: expected operands of f32, found %s",
+             d->clblast->title, dtype_name(type));
     *out = (clblast_task){.task = {.name = "a product of CLBlast", .start = product_start},
                           .product = *product};
     TRY(clblast_room(d, product, &out->room_bytes, err));

@@ -269,13 +269,16 @@ be_status gpu_product_prepare(gpu_call *call, const gpu_product *product, gpu_pr
                                 .may_split = true};
     TRY(gpu_tile_choose(call, &problem, &out->tile, err));
     bool split = out->tile.splits > 1;
+    char p_words[64], q_words[64];
     TRY(gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_product), out->tile.group, err,
                 GPU_TILE_FORMAT " ROWS=%" PRId64 " COLUMNS=%" PRId64 " DEPTH=%" PRId64
                                 " P_COLUMN=%" PRId64 " P_K=%" PRId64 " Q_ROW=%" PRId64
-                                " Q_K=%" PRId64 " MASK=%d ONES=%d BIAS=%d RELU=%d",
+                                " Q_K=%" PRId64 " MASK=%d ONES=%d BIAS=%d RELU=%d %s %s",
                 GPU_TILE_VALUES(&out->tile), product->rows, product->columns, product->depth,
                 product->p_column, product->p_k, product->q_row, product->q_k, product->mask,
-                product->ones, product->bias && !split, product->relu && !split));
+                product->ones, product->bias && !split, product->relu && !split,
+                gpu_type_words("P", product->p_type, p_words),
+                gpu_type_words("Q", product->q_type, q_words)));
     if (!split) return BE_OK;
     gpu_parts parts = parts_of(out);
     size_t bytes = (size_t)(parts.parts * parts.rows * parts.width) * sizeof(float);

@@ -39,6 +39,7 @@ typedef struct gpu_product {
     int64_t rows, columns, depth;
     int64_t p_column, p_k, q_row, q_k;
     bool mask, ones, bias, relu;
+    be_dtype p_type, q_type;
 } gpu_product;
 
 typedef struct gpu_product_operands {

@@ -1,18 +1,19 @@
 /* So many elements are added up before they join the sum, which keeps its digits. */
 #define PART 64
 
-/* x [rows, channels, pixels] -> y [channels]: a channel a group and round. */
-KERNEL sum_rows(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_INT(rows), ARG_INT(channels),
+/* x [rows, channels, pixels] -> y [channels]: a channel a group and round.  The host side says the
+ * type of x (X_T). */
+KERNEL sum_rows(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, y), ARG_INT(rows), ARG_INT(channels),
                 ARG_INT(pixels))
 {
-    OPEN_IN(float, x);
+    OPEN_IN(X_T, x);
     OPEN_OUT(float, y);
     LOCAL_ARRAY(float, sums, GROUP);
     for (int c = GROUP_ID; c < channels; c += NUM_GROUPS) {
         float sum = 0.0f, part = 0.0f;
         int parts = 0;
         for (int i = LOCAL_ID; i < rows * pixels; i += LOCAL_SIZE) {
-            part += x[((i64)(i / pixels) * channels + c) * pixels + i % pixels];
+            part += LOAD(X, x, ((i64)(i / pixels) * channels + c) * pixels + i % pixels);
             if (++parts % PART == 0) {
                 sum += part;
                 part = 0.0f;

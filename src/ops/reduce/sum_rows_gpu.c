@@ -5,7 +5,9 @@ extern const gpu_source gpu_source_sum_rows;
 
 static be_status sum_rows_prepare(gpu_call *call, be_error *err)
 {
-    return gpu_use(call, GPU_SOURCES(&gpu_source_sum_rows), 256, err, "%s", "");
+    char words[64];
+    return gpu_use(call, GPU_SOURCES(&gpu_source_sum_rows), 256, err, "%s",
+                   gpu_type_words("X", call->in_shape[0].dtype, words));
 }
 
 static be_status sum_rows_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)

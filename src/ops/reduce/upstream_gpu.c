@@ -4,20 +4,27 @@
 #define GROUP_WANTED 256
 #define GROUPS_A_UNIT 8
 
-extern const gpu_source gpu_source_eltwise, gpu_source_sum_rows;
+extern const gpu_source gpu_source_upstream, gpu_source_sum_rows;
+
+static size_t bytes_of(const gpu_upstream *u)
+{
+    return (size_t)shape_elements(&u->shape) * dtype_bytes(u->shape.dtype);
+}
 
 be_status gpu_upstream_prepare(gpu_call *call, gpu_upstream *u, size_t *scratch_bytes,
                                be_error *err)
 {
-    if (u->mask) {
-        u->dz_at =
-            gpu_scratch_take(scratch_bytes, (size_t)shape_elements(&u->shape) * sizeof(float));
+    char words[64];
+    if (u->masked) {
+        u->dz_at = gpu_scratch_take(scratch_bytes, bytes_of(u));
         u->mask_unit = call->unit_count;
-        TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), GROUP_WANTED, err, "%s", ""));
+        TRY(gpu_use(call, GPU_SOURCES(&gpu_source_upstream), GROUP_WANTED, err, "NAN_STOPS=%d",
+                    u->nan_stops));
     }
     if (!u->summed) return BE_OK;
     u->sum_unit = call->unit_count;
-    return gpu_use(call, GPU_SOURCES(&gpu_source_sum_rows), GROUP_WANTED, err, "%s", "");
+    return gpu_use(call, GPU_SOURCES(&gpu_source_sum_rows), GROUP_WANTED, err, "%s",
+                   gpu_type_words("X", u->shape.dtype, words));
 }
 
 be_status gpu_upstream_record(const gpu_call *call, gpu_recorder *recorder, const gpu_upstream *u,
@@ -26,11 +33,11 @@ be_status gpu_upstream_record(const gpu_call *call, gpu_recorder *recorder, cons
     gpu_span y = call->in[2], dy = call->in[3], db = call->out[2];
     int64_t count = shape_elements(&u->shape), rows = u->shape.dim[0], channels = u->shape.dim[1];
     *dz = dy;
-    if (u->mask) {
+    if (u->masked) {
         int groups = gpu_groups(call, count, call->units[u->mask_unit].group, GROUPS_A_UNIT);
-        *dz = gpu_part(call->scratch, u->dz_at, (size_t)count * sizeof(float));
+        *dz = gpu_part(call->scratch, u->dz_at, bytes_of(u));
         TRY(gpu_record(recorder, call,
-                       &(gpu_step){u->mask_unit, u->mask, groups,
+                       &(gpu_step){u->mask_unit, "upstream", groups,
                                    GPU_ARGUMENTS(gpu_reads(y), gpu_reads(dy), gpu_writes(*dz),
                                                  gpu_int(count))},
                        err));

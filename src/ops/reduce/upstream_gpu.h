@@ -8,10 +8,10 @@
 #define UPSTREAM_ALIGN 256 /* of parts of scratch */
 
 typedef struct gpu_upstream {
-    be_shape shape;   /* of dy [N, channels, …] */
-    const char *mask; /* the kernel that makes dz from y of ReLU and dy, in scratch; NULL: there
-                         is no ReLU */
-    bool summed;      /* db is wanted */
+    be_shape shape; /* of dy [N, channels, …] */
+    bool masked;    /* there is ReLU: dz is made from its y and dy, in scratch, in dy's type */
+    bool nan_stops; /* where y is not a number nothing flows back */
+    bool summed;    /* db is wanted */
     int mask_unit, sum_unit;
     size_t dz_at; /* in scratch */
 } gpu_upstream;

@@ -1,0 +1,28 @@
+/* What the narrow formats keep of a number, for the fake libraries; by itself, so that a mistake of
+ * the program's own rounding shows. */
+#ifndef TESTS_FAKE_NARROW_H
+#define TESTS_FAKE_NARROW_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Element `at` of an array of bfloat16. */
+static inline double fake_bf16(const void *values, uint64_t at)
+{
+    uint32_t bits = (uint32_t)((const uint16_t *)values)[at] << 16;
+    float number;
+    memcpy(&number, &bits, sizeof number);
+    return (double)number;
+}
+
+/* The nearest number of 11 significant bits, ties to even. */
+static inline double fake_tf32(double value)
+{
+    int exponent = 0;
+    if (value == 0.0 || !isfinite(value)) return value;
+    double part = frexp(value, &exponent); /* 0.5 to 1 */
+    return ldexp(nearbyint(ldexp(part, 11)), exponent - 11);
+}
+
+#endif
