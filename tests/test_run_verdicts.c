@@ -11,6 +11,7 @@
 #include "core/memory.h"
 #include "core/rng.h"
 #include "run/lane.h"
+#include "run/lane_checks.h"
 
 #define BLOCK_S 0.1
 

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "machine/load.h"
 #include "run/lane.h"
+#include "run/lane_checks.h"
 
 #define CONDUCTOR_STEAL 0.02 /* share of the processors from which a warning is due */
 

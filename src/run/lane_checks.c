@@ -1,12 +1,13 @@
 /* What a lane is held against beside its clock: the reference in double precision, the speed that
  * its device once had, and the evidence of where it worked. */
+#include "run/lane_checks.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
 #include "core/clock.h"
-#include "run/lane.h"
 
 #define LANE_RISEN 2.0        /* times the first loss: a training that stays above it diverges */
 #define LANE_RISING_STRIKES 6 /* blocks in a row that must be above it */

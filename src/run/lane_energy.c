@@ -1,8 +1,8 @@
 /* The energy of a lane's blocks, where its device has a counter: the processor's packages, or a
  * GPU. It is that of the whole device: what else ran there meanwhile is in it. */
-#include <math.h>
+#include "run/lane_energy.h"
 
-#include "run/lane.h"
+#include <math.h>
 
 static void read_now(const lane *l, sensors *out)
 {

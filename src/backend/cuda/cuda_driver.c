@@ -8,13 +8,6 @@
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
-be_status cuda_enter(const cuda_driver *d, be_error *err)
-{
-    CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.context_set(d->context),
-             "use its context");
-    return BE_OK;
-}
-
 /* ---------------------------------------------------------------- memory */
 
 static be_status driver_alloc(gpu_driver *driver, size_t bytes, const char *what, gpu_buffer *out,

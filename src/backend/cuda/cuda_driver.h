@@ -1,7 +1,8 @@
 /* Inner parts of the CUDA driver: its struct, compiling, sequences.
  *
- * cuda_driver.c owns the context, the stream and the pinned buffers; cuda_compile.c the modules;
- * cuda_sequence.c the graphs; cuda_feed.c the streamed batches. */
+ * cuda_driver.c owns the context, the stream and the pinned buffers; below it are cuda_compile.c
+ * with the modules, cuda_sequence.c with the graphs and cuda_feed.c with the streamed batches, and
+ * below these cuda_context.c. */
 #ifndef BACKEND_CUDA_CUDA_DRIVER_H
 #define BACKEND_CUDA_CUDA_DRIVER_H
 

@@ -22,21 +22,6 @@ struct gpu_sequence {
     cuda_exec one, many;
 };
 
-void cuda_arguments_fill(cuda_arguments *out, const gpu_launch *launch)
-{
-    MUST(launch->argument_count <= GPU_MAX_ARGUMENTS);
-    for (int i = 0; i < launch->argument_count; i++) {
-        const gpu_argument *a = &launch->arguments[i];
-        out->pointers[i] = &out->values[i];
-        if (a->kind == GPU_ARGUMENT_SPAN)
-            out->values[i].address = cuda_span_address(a->span);
-        else if (a->kind == GPU_ARGUMENT_I32)
-            out->values[i].i32 = a->i32;
-        else
-            out->values[i].f32 = a->f32;
-    }
-}
-
 /* ---------------------------------------------------------------- what depends on what */
 
 static bool spans_meet(const gpu_argument *a, const gpu_argument *b)

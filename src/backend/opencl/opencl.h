@@ -118,6 +118,10 @@ BE_CHECKED be_status opencl_devices(const opencl_library *cl, opencl_place *out,
 BE_CHECKED be_status opencl_facts(const opencl_library *cl, const opencl_place *place,
                                   gpu_facts *out, be_error *err);
 
+/* BE_UNAVAILABLE with the reason why a device that is listed cannot be used. */
+BE_CHECKED be_status opencl_check_usable(const opencl_library *cl, const opencl_place *place,
+                                         const gpu_facts *facts, be_error *err);
+
 /* A driver on a device. */
 BE_CHECKED be_status opencl_driver_open(const opencl_library *cl, const opencl_place *place,
                                         gpu_driver **out, be_error *err);

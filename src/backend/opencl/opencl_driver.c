@@ -34,24 +34,6 @@ struct gpu_sequence {
     recorded launches[];
 };
 
-be_status opencl_fail(const opencl_driver *d, be_error *err, const char *what, cl_int status)
-{
-    static const struct {
-        cl_int status;
-        const char *text;
-    } texts[] = {{CL_OUT_OF_DEVICE_MEMORY, "the device has not enough memory"},
-                 {CL_OUT_OF_RESOURCES, "the device is out of resources, or a kernel failed"},
-                 {CL_OUT_OF_HOST_MEMORY, "the host has not enough memory"},
-                 {CL_INVALID_BUFFER_SIZE, "the device has no buffers of this size"}};
-    const char *text = "an error of the driver";
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        if (texts[i].status == status) text = texts[i].text;
-    bool memory = status == CL_OUT_OF_DEVICE_MEMORY || status == CL_OUT_OF_HOST_MEMORY ||
-                  status == CL_INVALID_BUFFER_SIZE;
-    FAIL(err, memory ? BE_NO_MEMORY : BE_DRIVER, "OpenCL: %s: %s failed with %d: %s",
-         d->base.facts.name, what, status, text);
-}
-
 static void driver_close(gpu_driver *driver)
 {
     opencl_driver *d = (opencl_driver *)driver;

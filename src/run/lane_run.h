@@ -1,0 +1,78 @@
+/* A lane as its parts share it: its struct, one run of its runner, and what is told of it.
+ *
+ * Below lane.c, lane_checks.c and lane_energy.c; calls none of them. */
+#ifndef RUN_LANE_RUN_H
+#define RUN_LANE_RUN_H
+
+#include "machine/load.h"
+#include "machine/sensors.h"
+#include "run/conductor.h"
+#include "run/runner.h"
+
+typedef struct lane {
+    const conductor_contender *contender;
+    const conductor_options *options;
+    conductor_result *result;
+    arena *memory;
+    int index, lanes;
+    int64_t began_ns; /* of the whole measurement, for progress */
+    int64_t until_ns; /* no answer is waited for beyond this */
+    int processors;   /* threads that the machine runs at a time */
+    runner runner;
+    bool is_reused; /* its runner comes from the pool */
+    char name[96];
+
+    bool leaving;           /* has reached a limit of the stop rule */
+    bool active;            /* takes part in the next round */
+    bool left_out;          /* the failure is that there was no time for it */
+    bool refused;           /* the failure is a refusal: it measured wrongly */
+    double step_s;          /* latest estimate of one step */
+    double measured_s;      /* sum of the measured blocks */
+    int short_strikes;      /* blocks in a row whose claim was far below our own clock … */
+    int64_t missing_ns;     /* … and by how much, together … */
+    load_sample short_from; /* … and who used the processors at the first of them */
+    int64_t short_from_cpu_ns;
+    load_sample pending_from; /* the same at the first look that found work left behind */
+    int64_t pending_from_cpu_ns;
+    bool is_late;                        /* the machine was too busy to judge its claims */
+    int pending_strikes;                 /* looks in a row that found work left behind */
+    int64_t cpu_ns;                      /* the runner's processor time so far, -1 unknown */
+    int64_t block_cpu_ns, block_wall_ns; /* sums over the measured blocks */
+    int64_t idle_from_ns, idle_from_cpu_ns, idle_cpu_ns, idle_wall_ns;
+    int restless;           /* blocks after which its threads did not fall asleep in time */
+    int rising_strikes;     /* blocks in a row whose loss was far above the first one */
+    bool is_cpu;            /* the device is the processor, directly or behind OpenCL */
+    bool has_no_reference;  /* its runner said so */
+    heat heat;              /* the readings of its reference kernel */
+    int64_t peak_rss_bytes; /* before the phases were asked; -1 unknown */
+    sensors energy_from;    /* of before the block at hand */
+    double energy_j;        /* sum over the measured blocks; NAN: no counter */
+    int64_t energy_steps;
+} lane;
+
+/* Add a warning; value: its size as a share, NAN where it has none.  One that finds no memory is
+ * lost. */
+void lane_warn(lane *l, warning_kind kind, double value, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+void lane_progress(const lane *l, conductor_phase phase);
+
+/* `steps` steps with the checks that every block must pass: its claim fits our own clock, and the
+ * loss is a number. */
+BE_CHECKED be_status lane_run(lane *l, int64_t steps, double limit_s, int64_t *wall_ns,
+                              be_error *err);
+
+/* Whether the runner had left work behind when it answered to the run before, which claimed
+ * wall_ns. */
+BE_CHECKED be_status lane_look_behind(lane *l, int64_t wall_ns, be_error *err);
+
+/* A time limit, or what is left until until_ns. */
+double lane_within_s(const lane *l, double limit_s);
+
+/* The time limit of a run that should take expected_s. */
+double lane_limit_s(const lane *l, double expected_s);
+
+/* Processor time / wall time of its measured blocks; NAN unknown. */
+double lane_busy_threads(const lane *l);
+
+#endif
