@@ -126,7 +126,9 @@ static outcome measure(noise model, uint64_t seed, double factor)
     be_error err = {0};
     stats_interval ratio;
     outcome out;
-    conductor_contender both[2] = {{.job = {.batch = 100}}, {.job = {.batch = 100}}};
+    const protocol_job job = {
+        .workload = "mlp-mnist", .mode = "train", .precision = "fp32", .batch = 100};
+    conductor_contender both[2] = {{.job = job}, {.job = job}};
     conductor_options options = conductor_options_default();
     conductor_report *report = NULL;
     options.seed = seed;
