@@ -1,5 +1,5 @@
-"""The public C API: its example is short enough to be read at once, is built as its comment says,
-and learns; its headers serve C++ too."""
+"""The public C API: its examples are short enough to be read at once, are built as their comments
+say, and learn; its headers serve C++ too."""
 import os
 import re
 import shutil
@@ -11,11 +11,24 @@ from pathlib import Path
 BUILD = Path(os.environ["BREAKEVEN_PROGRAM"]).parent
 ROOT = Path(os.environ["BREAKEVEN_SOURCE"])
 SOURCE = ROOT / "examples" / "spirals.c"
+TWINS = ROOT / "examples" / "twins.c"
 
 
 class Example(unittest.TestCase):
     def test_is_under_60_lines(self):
         self.assertLess(len(SOURCE.read_text().splitlines()), 60)
+
+    def test_the_twins_are_under_80_lines(self):
+        self.assertLess(len(TWINS.read_text().splitlines()), 80)
+
+    def test_the_twins_learn(self):
+        done = subprocess.run([BUILD / "examples" / "twins"], stdout=subprocess.PIPE, text=True,
+                              check=True, timeout=120)
+        losses = [float(text) for text in re.findall(r"loss ([0-9.]+)", done.stdout)]
+        rights = [float(text) for text in re.findall(r"right ([0-9.]+)%", done.stdout)]
+        self.assertEqual(3, len(losses))
+        self.assertLess(losses[-1], losses[0])
+        self.assertGreater(rights[-1], 97)
 
     def test_learns_the_spirals(self):
         done = subprocess.run([BUILD / "examples" / "spirals"], stdout=subprocess.PIPE, text=True,
@@ -46,12 +59,15 @@ class Installed(unittest.TestCase):
                               timeout=120)
         self.assertEqual(0, done.returncode, f"{line}\n{done.stdout}")
 
-    def test_the_example_is_built_as_its_comment_says(self):
-        lines = re.findall(r"^ \*   (cc spirals\.c .*?)( \*/)?$", SOURCE.read_text(), re.MULTILINE)
-        self.assertEqual(1, len(lines))
-        shutil.copy(SOURCE, self.root)
-        self.shell(lines[0][0])
-        self.assertTrue((self.root / "spirals").exists())
+    def test_the_examples_are_built_as_their_comments_say(self):
+        for source in (SOURCE, TWINS):
+            with self.subTest(source.stem):
+                lines = re.findall(rf"^ \*   (cc {source.stem}\.c .*?)( \*/)?$",
+                                   source.read_text(), re.MULTILINE)
+                self.assertEqual(1, len(lines))
+                shutil.copy(source, self.root)
+                self.shell(lines[0][0])
+                self.assertTrue((self.root / source.stem).exists())
 
     @unittest.skipUnless(shutil.which("g++"), "there is no g++")
     def test_the_headers_serve_cpp(self):

@@ -304,6 +304,11 @@ static void sum_to_something_else(be_graph *g)
     be_sum_to(g, be_input(g, "x", table), (be_shape){BE_F32, 1, {ROWS}});
 }
 
+static void no_such_activation(be_graph *g)
+{
+    be_activate(g, be_input(g, "x", table), (be_activation)99);
+}
+
 static void mistakes_are_named(void **state)
 {
     (void)state;
@@ -318,6 +323,7 @@ static void mistakes_are_named(void **state)
         {parameter_of_integers, "expected f32", "i32 [3]"},
         {view_of_too_few, "as many elements as f32 [4, 3]", "found f32 [3]"},
         {add_of_another_size, "add: b", "found f32 [2]"},
+        {no_such_activation, "be_activate", "found 99"},
         {sum_to_something_else, "sum_to", "found f32 [4]"},
     };
     for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {

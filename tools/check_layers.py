@@ -8,6 +8,7 @@
   that FORBIDDEN names.
 - The files of src/ops/FAMILY whose name ends in _cpu, _onednn, _gpu, _cudnn, _cublaslt or _clblast
   belong to an implementation, and count as the layer `backend`.
+  A text NAME_list.gpu.c has formulas that the op itself reads too, and stays with it.
 - include/breakeven may include nothing of the project but itself.
 - An include of the project is written from src/ or include/ ("core/status.h"), and its file exists.
 - The headers of oneDNN are for the layer `backend` alone.
@@ -46,7 +47,7 @@ def layer_of(path):
     """The layer of src/…; "public" for include/breakeven; None for anything else."""
     if path.startswith("include/breakeven/"):
         return "public"
-    if IMPLEMENTATION.match(path) or path.endswith(".gpu.c"):
+    if IMPLEMENTATION.match(path) or path.endswith(".gpu.c") and not path.endswith("_list.gpu.c"):
         return "backend"
     parts = path.split("/")
     return parts[1] if parts[0] == "src" and len(parts) > 2 else None

@@ -79,6 +79,15 @@ be_value be_add(be_graph *g, be_value a, be_value b);
 be_value be_subtract(be_graph *g, be_value a, be_value b);
 be_value be_multiply(be_graph *g, be_value a, be_value b);
 
+/* The product of a [m, k] and b [k, n], [m, n]. */
+be_value be_matmul(be_graph *g, be_value a, be_value b);
+
+/* Element by element.  GELU (Hendrycks, Gimpel, 2016) is x · Φ(x), Φ the normal distribution: by
+ * erf, by tanh (GPT-2's), or quickly by x / (1 + exp(−1.702 x)) (CLIP's). */
+typedef enum be_activation { BE_RELU, BE_TANH, BE_GELU, BE_GELU_TANH, BE_GELU_QUICK } be_activation;
+
+be_value be_activate(be_graph *g, be_value x, be_activation kind);
+
 /* factor · x */
 be_value be_scale(be_graph *g, be_value x, float factor);
 
@@ -105,7 +114,7 @@ be_value be_conv2d(be_graph *g, be_value x, const be_conv2d_options *options);
 /* x [N, …] -> [N, features]; the dimensions after the first are taken as one. */
 be_value be_linear(be_graph *g, be_value x, const char *name, int features);
 
-be_value be_relu(be_graph *g, be_value x);
+be_value be_relu(be_graph *g, be_value x); /* be_activate with BE_RELU */
 
 /* x [N, C, H, W] -> [N, C, H / size, W / size]: windows of size × size, side by side. */
 be_value be_max_pool2d(be_graph *g, be_value x, int size);

@@ -32,6 +32,8 @@
     X(subtract, 1, 0, 1, 0, 0)                     \
     X(multiply, 1, 0, 1, 0, 0)                     \
     X(cast, 1, 0, 1, 0, 0)                         \
+    X(activation, 1, 0, 1, 0, 0)                   \
+    X(activation_backward, 1, 0, 1, 0, 0)          \
     X(bias, 1, 0, 1, 0, 0)                         \
     X(sum_rows, 1, 0, 1, 0, 0)                     \
     X(sum_to, 1, 0, 1, 0, 0)                       \

@@ -101,3 +101,8 @@ const be_op be_op_matmul = {.name = "matmul",
                             .cases = matmul_cases,
                             .case_count = OP_CASES(matmul_cases),
                             .differentiable = 3};
+
+be_value be_matmul(be_graph *g, be_value a, be_value b)
+{
+    return graph_build(g, &be_op_matmul, &(matmul_attrs){0, 0}, (be_value[OP_MAX_IN]){a, b}, NULL);
+}

@@ -1,0 +1,156 @@
+/* Activations by formula: y = f(x), and back dx = dy · f'(x).  The formulas: activation_list.gpu.c.
+ */
+#include "ops/eltwise/activation.h"
+
+#include <math.h>
+
+#include "ops/op_list.h"
+#include "ops/op_util.h"
+
+#define DEVICE static
+#define NUMBER double
+#define CONSTANT(c) c
+#define EXP exp
+#define TANH tanh
+#define ERF erf
+#include "ops/eltwise/activation_list.gpu.c"
+
+static be_status activation_infer(op_infer *call, be_error *err)
+{
+    TRY(op_expect(&call->in[0], BE_F32, OP_ANY_RANK, "activation: x", err));
+    call->out[0] = call->in[0];
+    return BE_OK;
+}
+
+static be_status activation_backward_infer(op_infer *call, be_error *err)
+{
+    TRY(op_expect(&call->in[0], BE_F32, OP_ANY_RANK, "activation_backward: x", err));
+    TRY(op_expect_same(&call->in[1], &call->in[0], "activation_backward: dy", err));
+    call->out[0] = call->in[0];
+    return BE_OK;
+}
+
+static be_status activation_gradient(op_gradient *call, be_error *err)
+{
+    be_value in[OP_MAX_IN] = {call->node->in[0], call->dy[0]}, out[OP_MAX_OUT];
+    TRY(graph_add_node(call->graph, &be_op_activation_backward, call->node->attrs, in, out, err));
+    call->dx[0] = out[0];
+    return BE_OK;
+}
+
+typedef double (*formula)(double x);
+
+static formula find_formula(const void *attrs, bool derivative)
+{
+    switch (((const activation_attrs *)attrs)->kind) {
+#define X(kind, name) \
+    case BE_##kind:   \
+        return derivative ? name##_df : name##_f;
+        ACTIVATION_LIST(X)
+#undef X
+    case BE_RELU:
+        break;
+    }
+    MUST(!"be_activate makes no other kind");
+    return NULL;
+}
+
+static void activation_reference(const op_reference *call)
+{
+    formula f = find_formula(call->attrs, false);
+    int64_t count = shape_elements(&call->out[0]);
+    for (int64_t i = 0; i < count; i++) call->y[0][i] = f(call->x[0][i]);
+}
+
+static void activation_backward_reference(const op_reference *call)
+{
+    formula df = find_formula(call->attrs, true);
+    int64_t count = shape_elements(&call->out[0]);
+    for (int64_t i = 0; i < count; i++) call->y[0][i] = call->x[1][i] * df(call->x[0][i]);
+}
+
+static op_cost activation_cost(const void *attrs, const be_shape *in, const be_shape *out)
+{
+    (void)attrs;
+    return (op_cost){.flops = 10.0 * (double)shape_elements(&out[0]), .bytes = op_bytes(in, out)};
+}
+
+#define X(kind, name) static const activation_attrs name##_attrs = {BE_##kind};
+ACTIVATION_LIST(X)
+#undef X
+
+#define ACTIVATION_CASE(text, attributes, ...)                                         \
+    {                                                                                  \
+        .name = text, .attrs = &attributes, .in = {__VA_ARGS__}, .low = -6, .high = 6, \
+        .tolerance = 1e-6                                                              \
+    }
+#define ROWS        \
+    {               \
+        BE_F32, 2,  \
+        {           \
+            37, 301 \
+        }           \
+    }
+#define PICTURES        \
+    {                   \
+        BE_F32, 4,      \
+        {               \
+            3, 17, 5, 7 \
+        }               \
+    }
+
+static const op_case activation_cases[] = {
+#define X(kind, name)                                   \
+    ACTIVATION_CASE(#name " rows", name##_attrs, ROWS), \
+        ACTIVATION_CASE(#name " pictures", name##_attrs, PICTURES),
+    ACTIVATION_LIST(X)
+#undef X
+};
+
+static const op_case activation_backward_cases[] = {
+#define X(kind, name)                                         \
+    ACTIVATION_CASE(#name " rows", name##_attrs, ROWS, ROWS), \
+        ACTIVATION_CASE(#name " pictures", name##_attrs, PICTURES, PICTURES),
+    ACTIVATION_LIST(X)
+#undef X
+};
+
+const be_op be_op_activation = {.name = "activation",
+                                .attrs_bytes = sizeof(activation_attrs),
+                                .inputs = 1,
+                                .outputs = 1,
+                                .infer = activation_infer,
+                                .gradient = activation_gradient,
+                                .reference = activation_reference,
+                                .cost = activation_cost,
+                                .cases = activation_cases,
+                                .case_count = OP_CASES(activation_cases),
+                                .differentiable = 1};
+
+const be_op be_op_activation_backward = {.name = "activation_backward",
+                                         .attrs_bytes = sizeof(activation_attrs),
+                                         .inputs = 2,
+                                         .outputs = 1,
+                                         .infer = activation_backward_infer,
+                                         .reference = activation_backward_reference,
+                                         .cost = activation_cost,
+                                         .cases = activation_backward_cases,
+                                         .case_count = OP_CASES(activation_backward_cases)};
+
+be_value be_activate(be_graph *g, be_value x, be_activation kind)
+{
+    be_error err;
+    switch (kind) {
+    case BE_RELU:
+        return be_relu(g, x);
+#define X(kind, name) case BE_##kind:
+        ACTIVATION_LIST(X)
+#undef X
+        return graph_build(g, &be_op_activation, &(activation_attrs){kind},
+                           (be_value[OP_MAX_IN]){x}, NULL);
+    }
+    status_fail(&err, __FILE__, __LINE__, BE_USAGE,
+                "be_activate: expected a kind of be_activation, found %d", (int)kind);
+    if (g) graph_blame(g, &err);
+    return BE_NONE;
+}

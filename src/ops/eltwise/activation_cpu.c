@@ -1,0 +1,68 @@
+/* Activations by formula on the CPU, in any layout that all operands share. */
+#include "ops/eltwise/activation.h"
+
+#include <math.h>
+
+#include "backend/cpu/cpu.h"
+
+#define DEVICE static inline
+#define NUMBER float
+#define CONSTANT(c) c##f
+#define EXP expf
+#define TANH tanhf
+#define ERF erff
+#include "ops/eltwise/activation_list.gpu.c"
+
+/* A loop for each formula, so that the compiler sees it. */
+#define X(kind, name)                                                                            \
+    static void name##_forward(const cpu_call *call)                                             \
+    {                                                                                            \
+        const float *restrict x = call->in[0];                                                   \
+        float *restrict y = call->out[0];                                                        \
+        int64_t count = call->out_elements;                                                      \
+        _Pragma(                                                                                 \
+            "omp parallel for num_threads(call->threads) schedule(static)") for (int64_t i = 0;  \
+                                                                                 i < count; i++) \
+            y[i] = name##_f(x[i]);                                                               \
+    }                                                                                            \
+                                                                                                 \
+    static void name##_backward(const cpu_call *call)                                            \
+    {                                                                                            \
+        const float *restrict x = call->in[0], *restrict dy = call->in[1];                       \
+        float *restrict dx = call->out[0];                                                       \
+        int64_t count = call->out_elements;                                                      \
+        _Pragma(                                                                                 \
+            "omp parallel for num_threads(call->threads) schedule(static)") for (int64_t i = 0;  \
+                                                                                 i < count; i++) \
+            dx[i] = dy[i] * name##_df(x[i]);                                                     \
+    }
+ACTIVATION_LIST(X)
+#undef X
+
+static be_status activation_run(const cpu_call *call, be_error *err)
+{
+    (void)err;
+    be_activation kind = ((const activation_attrs *)call->attrs)->kind;
+#define X(id, name) \
+    if (kind == BE_##id) name##_forward(call);
+    ACTIVATION_LIST(X)
+#undef X
+    return BE_OK;
+}
+
+static be_status activation_backward_run(const cpu_call *call, be_error *err)
+{
+    (void)err;
+    be_activation kind = ((const activation_attrs *)call->attrs)->kind;
+#define X(id, name) \
+    if (kind == BE_##id) name##_backward(call);
+    ACTIVATION_LIST(X)
+#undef X
+    return BE_OK;
+}
+
+const cpu_kernel CPU_KERNEL(activation) = {
+    .implementation = CPU_NATIVE, .layouts = cpu_layouts_of_input, .run = activation_run};
+
+const cpu_kernel CPU_KERNEL(activation_backward) = {
+    .implementation = CPU_NATIVE, .layouts = cpu_layouts_of_input, .run = activation_backward_run};
