@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "cli/request.h"
 #include "core/team.h"
 #include "core/topology.h"
 
@@ -85,11 +86,11 @@ int cli_default_threads(const cli_options *options)
     return usual;
 }
 
-int cli_all_threads(const cli_options *options)
+int cli_all_threads(int usual)
 {
     const char *text = getenv("OMP_NUM_THREADS");
     int most = team_most(), cores = topology_get()->cores;
-    if (text && *text) return cli_default_threads(options);
+    if (text && *text) return usual;
     return cores < most ? cores : most;
 }
 
@@ -148,24 +149,21 @@ workload_variant cli_variant(const cli_options *options)
     };
 }
 
+dataset_options cli_data_options(const cli_options *options)
+{
+    return (dataset_options){.data_dir = options->value[OPTION_DATA].text,
+                             .seed = GENERATED_SEED,
+                             .synthetic = options->value[OPTION_SYNTHETIC].given,
+                             .limit = options->value[OPTION_LIMIT].integer};
+}
+
 be_status cli_open_data(const cli_options *options, const workload *w, dataset_split split,
                         be_dataset **out, be_error *err)
 {
-    dataset_kind kind;
-    *out = NULL;
-    TRY(catalog_find(w->dataset, &kind, err));
-    TRY(dataset_open(kind, split,
-                     &(dataset_options){.data_dir = options->value[OPTION_DATA].text,
-                                        .seed = GENERATED_SEED,
-                                        .synthetic = options->value[OPTION_SYNTHETIC].given,
-                                        .limit = options->value[OPTION_LIMIT].integer},
-                     out, err));
-    if ((*out)->note && split == SPLIT_TRAIN) cli_note(options, "%s", (*out)->note);
-    be_status status = workload_fit(w, &(*out)->table, err);
-    if (status == BE_OK) return BE_OK;
-    dataset_close(*out);
-    *out = NULL;
-    return status;
+    request_listener listener = {options, NULL};
+    study_watch watch = request_watch(&listener);
+    dataset_options wanted = cli_data_options(options);
+    return study_open_data(&watch, &wanted, w, split, out, err);
 }
 
 static char stdout_place[32]; /* where standard output is after cli_give_stdout moved it */

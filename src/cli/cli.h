@@ -35,8 +35,8 @@ void cli_progress_end(void);
  * the quota of a control group pays for them, and never more than OpenMP's limits allow. */
 int cli_default_threads(const cli_options *options);
 
-/* The same, whatever the quota. */
-int cli_all_threads(const cli_options *options);
+/* The same, whatever the quota; `usual` is what cli_default_threads gave. */
+int cli_all_threads(int usual);
 
 /* --seed where it is not given.  bench/RESULTS.md shows how far the accuracy moves with it. */
 #define CLI_SEED 42
@@ -53,6 +53,9 @@ const workload *cli_workload(const cli_options *options, int argument);
 
 /* What --width and --size make of a workload. */
 workload_variant cli_variant(const cli_options *options);
+
+/* --data, --synthetic and --limit. */
+dataset_options cli_data_options(const cli_options *options);
 
 /* A split of the workload's data set, at the workload's size, as --data, --synthetic and --limit
  * say; notes a stand-in. */

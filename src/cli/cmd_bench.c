@@ -1,50 +1,37 @@
 /* breakeven bench: measure, then tell. */
+#include <inttypes.h>
+
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/measurement.h"
+#include "cli/request.h"
 #include "report/bench.h"
+#include "study/study.h"
 
-static be_status measure_workload(measurement *m, const workload *w, json_t *records, be_error *err)
+/* --dry-run */
+static void print_plan(void *context, const study_plan *plan)
 {
-    be_plan_facts facts;
-    TRY(measurement_begin(m, w, err));
-    for (int b = 0; b < (m->plan.batch_count ? m->plan.batch_count : 1); b++) {
-        measurement_point point = {.batch = m->plan.batch_count ? m->plan.batches[b] : w->batch};
-        if (m->cli->value[OPTION_DRY_RUN].given)
-            TRY(measurement_facts(m, point.batch, true, &facts, err));
-        else
-            TRY(measurement_run(m, &point, records, err));
-    }
-    return BE_OK;
-}
-
-static be_status measure_all(measurement *m, const cli_options *options, json_t *records,
-                             be_error *err)
-{
-    const workload *fallback = NULL;
-    TRY(measurement_open(m, options, err));
-    if (!options->argument_count) {
-        TRY(workload_find("cnn-fashion", &fallback, err));
-        return measure_workload(m, fallback, records, err);
-    }
-    for (int a = 0; a < options->argument_count; a++)
-        TRY(measure_workload(m, cli_workload(options, a), records, err));
-    return BE_OK;
+    (void)context;
+    fprintf(cli_results, "%s, batch %" PRId64 ", %s\n\n", plan->workload->name, plan->batch,
+            plan->infer ? "inference" : "training");
+    be_plan_print(plan->plan, cli_results);
 }
 
 be_status cmd_bench(const cli_options *options, be_error *err)
 {
-    static measurement m; /* large: it holds the engines' paths */
-    json_t *records = json_array();
-    be_status status = measure_all(&m, options, records, err);
+    study_request request;
+    TRY(request_make(options, &request, err));
+    request_listener listener = {options, json_array()};
+    study_watch watch = request_watch(&listener);
+    be_error telling = {0};
+    watch.plan = print_plan;
+    be_status status = study_bench(&request, &watch, err), told = BE_OK;
     cli_progress_end();
-    if (json_array_size(records)) {
-        be_status written =
-            bench_write(records, cli_format(options), cli_results, status == BE_OK ? err : NULL);
-        if (status == BE_OK) status = written;
-        if (status == BE_OK) status = measurement_check(records, err);
+    if (json_array_size(listener.records))
+        told = bench_write(listener.records, cli_format(options), cli_results, &telling);
+    if (status == BE_OK && told != BE_OK) {
+        *err = telling;
+        status = told;
     }
-    json_decref(records);
-    measurement_close(&m);
+    json_decref(listener.records);
     return status;
 }

@@ -5,16 +5,10 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/explain.h"
+#include "cli/request.h"
 #include "core/file.h"
 #include "report/explain.h"
-
-static be_status explain_all(measurement *m, const cli_options *options, json_t *answers,
-                             json_t *records, be_error *err)
-{
-    TRY(measurement_open(m, options, err));
-    return explain_measure(m, cli_workload(options, 0), answers, records, err);
-}
+#include "study/study.h"
 
 static be_status write_trace(const option_value *path, const json_t *records, be_error *err)
 {
@@ -28,24 +22,24 @@ static be_status write_trace(const option_value *path, const json_t *records, be
 
 be_status cmd_explain(const cli_options *options, be_error *err)
 {
-    static measurement m; /* large: it holds the engines' paths */
     const option_value *trace = &options->value[OPTION_TRACE];
-    json_t *records = json_array(), *answers = json_array();
+    study_request request;
+    request_listener listener = {options, NULL};
+    study_watch watch = request_watch(&listener);
+    be_error telling = {0};
     /* A file that cannot be written is found before anything is measured. */
-    be_status status = trace->given ? file_check_output(trace->text, err) : BE_OK;
-    if (status == BE_OK) {
-        be_error later = {0};
-        status = explain_all(&m, options, answers, records, err);
-        cli_progress_end();
-        be_status written = write_trace(trace, records, &later);
-        if (written == BE_OK && json_array_size(records))
-            written = explain_write(records, cli_format(options), cli_results, &later);
-        if (status == BE_OK && written != BE_OK) *err = later;
-        if (status == BE_OK) status = written;
-        if (status == BE_OK) status = measurement_check(records, err);
-        measurement_close(&m);
+    if (trace->given) TRY(file_check_output(trace->text, err));
+    TRY(request_make_single(options, &request, err));
+    json_t *records = json_array();
+    be_status status = study_explain(&request, &watch, records, err);
+    cli_progress_end();
+    be_status told = write_trace(trace, records, &telling);
+    if (told == BE_OK && json_array_size(records))
+        told = explain_write(records, cli_format(options), cli_results, &telling);
+    if (status == BE_OK && told != BE_OK) {
+        *err = telling;
+        status = told;
     }
-    json_decref(answers);
     json_decref(records);
     return status;
 }

@@ -1,191 +1,27 @@
 /* breakeven sweep: where one contender overtakes another along an axis. */
-#include <inttypes.h>
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "build_info.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/sweep.h"
-#include "core/clock.h"
+#include "cli/request.h"
+#include "core/file.h"
 #include "report/sweep.h"
+#include "study/study.h"
 
-#define SIDE_S 60.0 /* of searching, for each side */
-#define LEAST_S 120.0
-
-/* The workload must exist at both ends of the range. */
-static be_status check_ends(const sweep *s, be_error *err)
+/* What cannot stand beside --over and --resume. */
+static be_status check_options(const option_value *values, const axis *axis, be_error *err)
 {
-    const int64_t ends[] = {s->range.from, s->range.to};
-    for (int e = 0; e < 2 && axis_varies(s->range.axis); e++) {
-        struct workload varied;
-        const workload *found;
-        workload_variant variant = s->m.variant;
-        *workload_variant_at(&variant, s->range.axis->dimension) = (int)ends[e];
-        TRY(workload_vary(s->workload, &variant, &varied, &found, err));
-    }
-    return BE_OK;
-}
-
-/* Batches are at most the data set's pictures: the range ends there. */
-static be_status check_range(sweep *s, be_error *err)
-{
-    const be_dataset *set = s->m.set;
-    int64_t most = set->count;
-    if (!s->range.axis->set) {
-        if (s->batch <= most) return check_ends(s, err);
-        FAIL(err, BE_USAGE,
-             "%s: expected a batch of at most the %" PRId64 " pictures of %s, found %" PRId64
-             "; use a smaller --batch",
-             s->workload->name, most, set->name, s->batch);
-    }
-    if (s->range.from >= most)
-        FAIL(err, BE_USAGE,
-             "--over: expected batches below the %" PRId64 " pictures of %s, found %" PRId64
-             "..%" PRId64 "; begin lower",
-             most, set->name, s->range.from, s->range.to);
-    if (s->range.to <= most) return BE_OK;
-    cli_note(s->cli, "%s has %" PRId64 " pictures: the range ends at batch %" PRId64, set->name,
-             most, most);
-    sweep_note(s, "%s has %" PRId64 " pictures, so the range ends at batch %" PRId64, set->name,
-               most, most);
-    s->range.to = most;
-    return BE_OK;
-}
-
-/* What a resumed sweep must have in common with the one that is asked for. */
-static json_t *identity(const sweep *s)
-{
-    const bench_plan *plan = &s->m.plan;
-    const json_t *e = s->m.environment;
-    json_t *settings = json_array();
-    for (int i = 0; i < s->side_count; i++)
-        for (int k = 0; k < s->sides[i].setting_count; k++)
-            json_array_append_new(
-                settings, json_sprintf("%s: %s", s->sides[i].name, s->sides[i].settings[k].name));
-    json_t *object = json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:I, s:s, s:I, s:o}", "workload",
-        s->workload->name, "axis", s->range.axis->name, "from", (json_int_t)s->range.from, "to",
-        (json_int_t)s->range.to, "batch", (json_int_t)s->batch, "mode",
-        plan->infer ? "infer" : "train", "precision", plan->precision, "data-on",
-        plan->data_on ? plan->data_on : "device", "seed", (json_int_t)cli_seed(s->cli), "data",
-        s->m.set->name, "pictures", (json_int_t)s->m.set->count, "contenders", settings);
-    json_t *here =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "build", BUILD_COMMIT, "build type", BUILD_TYPE,
-                  "processor", report_string(e, "cpu.model"), "system", report_string(e, "system"),
-                  "processor threads", (json_int_t)report_real(e, "cpu.threads"), "memory",
-                  (json_int_t)report_real(e, "memory_bytes"));
-    json_object_update(object, here);
-    json_decref(here);
-    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++)
-        json_object_set_new(
-            object, workload_dimension_names[d],
-            json_integer(workload_variant_get(&s->m.variant, (workload_dimension)d)));
-    return object;
-}
-
-static be_status same_sweep(const sweep *s, const json_t *header, json_t *ours, be_error *err)
-{
-    const json_t *theirs = json_object_get(header, "identity");
-    const char *name;
-    json_t *value;
-    be_status status = BE_OK;
-    json_object_foreach(ours, name, value)
-    {
-        const json_t *other = json_object_get(theirs, name);
-        if (json_equal(value, other) || status != BE_OK) continue;
-        char *a = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        char *b = other ? json_dumps(other, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-        status = status_fail(err, __FILE__, __LINE__, BE_USAGE,
-                             "--resume %s: expected the sweep of before, found another %s: %.150s "
-                             "there, %.150s now; measure anew without --resume",
-                             s->log.path, name, b ? b : "none", a ? a : "none");
-        free(a);
-        free(b);
-    }
-    return status;
-}
-
-static be_status load(sweep *s, const char *path, const char *name, json_t *ours, be_error *err)
-{
-    sweep_log_content before;
-    size_t i;
-    json_t *record;
-    be_status status = sweep_log_open(&s->log, path, name, &before, err);
-    if (status == BE_OK) status = same_sweep(s, before.header, ours, err);
-    if (status == BE_OK) {
-        json_array_foreach(before.records, i, record) sweep_take(s, record);
-        s->loaded = (int)json_array_size(before.records);
-        cli_note(s->cli, "%s: going on after %d records%s", s->log.path, s->loaded,
-                 before.damaged ? "; its last line was cut off and is measured again" : "");
-    }
-    json_decref(before.header);
-    json_decref(before.records);
-    return status;
-}
-
-/* Where nobody named a file, a sweep that cannot be kept is measured all the same. */
-static be_status begin_log(sweep *s, const char *name, json_t *ours, be_error *err)
-{
-    const option_value *values = s->cli->value;
-    const option_value *output =
-        &values[values[OPTION_RESUME_IF_ANY].text ? OPTION_RESUME_IF_ANY : OPTION_OUTPUT];
-    be_error reason = {0};
-    json_t *header = json_pack("{s:i, s:s, s:I, s:s, s:O, s:O}", "schema", 1, "kind", "sweep",
-                               "unix_s", (json_int_t)clock_unix_s(), "version", BUILD_VERSION,
-                               "identity", ours, "environment", s->m.environment);
-    be_status status = sweep_log_create(&s->log, output->text, name, header, &reason);
-    json_decref(header);
-    if (status == BE_OK) {
-        if (output->given) snprintf(s->log.path, sizeof s->log.path, "%s", cli_output_name(output));
-        return BE_OK;
-    }
-    if (output->given || status != BE_IO) {
-        *err = reason;
-        return status;
-    }
-    s->log.path[0] = 0;
-    cli_note(s->cli,
-             "the sweep is not kept, so that --resume will not find it: %s; or name a file by "
-             "--output",
-             reason.text);
-    return BE_OK;
-}
-
-static be_status open_log(sweep *s, be_error *err)
-{
-    const option_value *values = s->cli->value, *if_any = &values[OPTION_RESUME_IF_ANY];
-    const option_value *resume = if_any->given ? if_any : &values[OPTION_RESUME];
-    char name[96];
-    json_t *ours = identity(s);
-    snprintf(name, sizeof name, "%s-%s", s->workload->name, s->range.axis->name);
-    be_status status;
-    if (resume->given && (!if_any->given || sweep_log_exists(resume->text, name))) {
-        status = load(s, resume->text, name, ours, err);
-    } else {
-        status = begin_log(s, name, ours, err);
-    }
-    json_decref(ours);
-    return status;
-}
-
-static be_status prepare(sweep *s, be_error *err)
-{
-    const option_value *values = s->cli->value;
-    s->workload = cli_workload(s->cli, 0);
-    if (!values[OPTION_OVER].given)
-        FAIL(err, BE_USAGE, "sweep needs --over AXIS=FROM..TO, as in --over batch=8..4096");
-    TRY(axis_parse(values[OPTION_OVER].text, s->workload, &s->range, err));
     const option_id swept[] = {OPTION_BATCH,
 #define X(id, ...) OPTION_##id,
                                WORKLOAD_VARIANT_LIST(X)
 #undef X
     };
     for (size_t o = 0; o < sizeof swept / sizeof *swept; o++)
-        if (values[swept[o]].given && strcmp(s->range.axis->name, option_table[swept[o]].name) == 0)
-            FAIL(err, BE_USAGE, "--%s: the sweep goes over the %s; leave --%s out",
-                 s->range.axis->name, s->range.axis->name, s->range.axis->name);
+        if (values[swept[o]].given && strcmp(axis->name, option_table[swept[o]].name) == 0)
+            FAIL(err, BE_USAGE, "--%s: the sweep goes over the %s; leave --%s out", axis->name,
+                 axis->name, axis->name);
     bool if_any = values[OPTION_RESUME_IF_ANY].given;
     if (values[OPTION_RESUME].given && if_any)
         FAIL(err, BE_USAGE,
@@ -195,20 +31,33 @@ static be_status prepare(sweep *s, be_error *err)
              "--output: a resumed sweep goes on in its own file; leave --output out");
     /* A file that cannot be written is found before anything is measured. */
     if (values[OPTION_SVG].given) TRY(file_check_output(values[OPTION_SVG].text, err));
-    TRY(option_single(s->cli, OPTION_BATCH, s->workload->batch, &s->batch, err));
-    TRY(measurement_open(&s->m, s->cli, err));
-    s->m.plan.batch_count = 0; /* check_range looks at the batches */
-    TRY(measurement_begin(&s->m, s->workload, err));
-    TRY(check_range(s, err));
-    TRY(sweep_find_sides(s, err));
-    s->limit_s = values[OPTION_MAX_TIME].given ? values[OPTION_MAX_TIME].real
-                                               : fmax(LEAST_S, SIDE_S * s->side_count);
-    return open_log(s, err);
+    return BE_OK;
 }
 
-static be_status write_svg(const sweep *s, const json_t *result, be_error *err)
+static be_status read_axis(const cli_options *options, study_axis *out, be_error *err)
 {
-    const char *path = s->cli->value[OPTION_SVG].text;
+    const option_value *values = options->value, *file = &values[OPTION_OUTPUT];
+    *out = (study_axis){.begin = STUDY_FILE_NEW};
+    if (!values[OPTION_OVER].given)
+        FAIL(err, BE_USAGE, "sweep needs --over AXIS=FROM..TO, as in --over batch=8..4096");
+    TRY(request_range(values[OPTION_OVER].text, cli_workload(options, 0), &out->range, err));
+    TRY(check_options(values, out->range.axis, err));
+    if (values[OPTION_RESUME].given) {
+        out->begin = STUDY_FILE_RESUME;
+        file = &values[OPTION_RESUME];
+    }
+    if (values[OPTION_RESUME_IF_ANY].given) {
+        out->begin = STUDY_FILE_RESUME_IF_ANY;
+        file = &values[OPTION_RESUME_IF_ANY];
+    }
+    out->path = file->text;
+    out->shown = file->text ? cli_output_name(file) : NULL;
+    return BE_OK;
+}
+
+static be_status write_svg(const cli_options *options, const json_t *result, be_error *err)
+{
+    const char *path = options->value[OPTION_SVG].text;
     char *bytes = NULL;
     size_t count = 0;
     if (!path) return BE_OK;
@@ -222,59 +71,34 @@ static be_status write_svg(const sweep *s, const json_t *result, be_error *err)
     return status;
 }
 
-/* The results are shown however it ended, if there is any. */
-static be_status tell(const sweep *s, be_status ended, be_error *err)
+/* However it ended, if there is any result. */
+static be_status tell(const cli_options *options, const study_swept *swept, be_error *err)
 {
-    json_t *result = NULL;
-    be_status status = sweep_result(s, ended, &result, err);
-    cli_progress_end();
-    if (status == BE_OK) status = sweep_write(result, cli_format(s->cli), cli_results, err);
-    if (status == BE_OK) status = write_svg(s, result, err);
-    json_decref(result);
-    return status;
-}
-
-/* A side that dropped out makes the command fail, after all that the others gave. */
-static be_status check_sides(const sweep *s, be_error *err)
-{
-    for (int i = 0; i < s->side_count; i++)
-        if (s->sides[i].missing)
-            FAIL(err, BE_FAILED, "%s dropped out: %s", s->sides[i].name, s->sides[i].reason);
-    return BE_OK;
-}
-
-static be_status measure(sweep *s, be_error *err)
-{
-    bool searched = axis_is_measured(s->range.axis);
-    /* Over the steps a start is what is measured. */
-    if (searched) s->m.conducting.pool = &s->m.pool;
-    s->m.conducting.phases_s = 0; /* that each works where it says is asked once */
-    be_status status = searched ? sweep_search(s, err) : sweep_steps(s, err);
-    be_error telling = {0};
-    be_status told = tell(s, status, &telling);
-    if (status == BE_INTERRUPTED && s->log.fd >= 0 && !s->log.stream)
-        cli_note(s->cli, "%s has what was measured; --resume=%s goes on from there", s->log.path,
-                 s->log.path);
-    if (status == BE_OK && told != BE_OK) {
-        *err = telling;
-        return told;
-    }
-    return status == BE_OK ? check_sides(s, err) : status;
+    if (!swept->result) return BE_OK;
+    TRY(sweep_write(swept->result, cli_format(options), cli_results, err));
+    return write_svg(options, swept->result, err);
 }
 
 be_status cmd_sweep(const cli_options *options, be_error *err)
 {
-    static sweep s; /* large: it holds the engines' paths */
-    s = (sweep){.cli = options,
-                .records = json_array(),
-                .notes = json_array(),
-                .log.fd = -1,
-                .began_ns = clock_now_ns()};
-    be_status status = prepare(&s, err);
-    if (status == BE_OK) status = measure(&s, err);
-    sweep_log_close(&s.log);
-    json_decref(s.records);
-    json_decref(s.notes);
-    measurement_close(&s.m);
+    study_axis axis;
+    study_request request;
+    study_swept swept;
+    request_listener listener = {options, NULL};
+    study_watch watch = request_watch(&listener);
+    be_error telling = {0};
+    TRY(read_axis(options, &axis, err));
+    TRY(request_make_single(options, &request, err));
+    be_status status = study_sweep(&request, &axis, &watch, &swept, err);
+    cli_progress_end();
+    be_status told = tell(options, &swept, &telling);
+    if (status == BE_INTERRUPTED && swept.file[0])
+        cli_note(options, "%s has what was measured; --resume=%s goes on from there", swept.file,
+                 swept.file);
+    if (status == BE_OK && told != BE_OK) {
+        *err = telling;
+        status = told;
+    }
+    json_decref(swept.result);
     return status;
 }

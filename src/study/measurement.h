@@ -1,19 +1,18 @@
-/* One measurement as the commands share it: who takes part, on which data, and the records that it
+/* One measurement as the studies share it: who takes part, on which data, and the records that it
  * brings.  bench asks for every batch; others for the points that they need.
  *
- * Owns the plan of contenders, the data set and the runners' files until measurement_close.  Prints
- * progress and notes alone. */
-#ifndef CLI_MEASUREMENT_H
-#define CLI_MEASUREMENT_H
+ * Owns the plan of contenders, the data set and the runners' files until measurement_close. */
+#ifndef STUDY_MEASUREMENT_H
+#define STUDY_MEASUREMENT_H
 
-#include "cli/bench_plan.h"
 #include "data/dataset.h"
 #include "measure/limits.h"
 #include "run/conductor.h"
 #include "run/gate.h"
 #include "run/material.h"
+#include "study/bench_plan.h"
 
-/* What a device can do at most: measured once a command, or kept from before. */
+/* What a device can do at most: measured once a study, or kept from before. */
 typedef struct measurement_limits {
     const char *device;
     int threads;
@@ -29,15 +28,17 @@ typedef struct measurement_pass {
 } measurement_pass;
 
 typedef struct measurement {
-    const cli_options *cli;
+    const study_request *request;
+    const study_watch *watch;
     bench_plan plan;
     json_t *environment;
     engine native; /* which measures the limits */
+    engine trial;  /* what is tried out: its runners may live as long as `pool` */
     measurement_limits limits[BENCH_CONTENDERS_MAX];
     int limit_count;
-    conductor_options conducting; /* by the options; a command may change it before a run */
+    conductor_options conducting; /* by the request; a study may change it before a run */
     int64_t began_ns;             /* what its budget counts from */
-    pool pool; /* for conducting.pool of a command that measures the same contenders many times */
+    pool pool; /* for conducting.pool of a study that measures the same contenders many times */
     workload_variant variant; /* likewise, before measurement_begin */
     /* Of the workload at hand, set by measurement_begin. */
     const workload *workload;
@@ -59,20 +60,22 @@ typedef struct measurement_point {
 } measurement_point;
 
 /* Find the contenders and read the machine.  measurement_close whatever the status. */
-BE_CHECKED be_status measurement_open(measurement *m, const cli_options *options, be_error *err);
+BE_CHECKED be_status measurement_open(measurement *m, const study_request *request,
+                                      const study_watch *watch, be_error *err);
 void measurement_close(measurement *m);
 
-/* How long each contender is measured: as the options say, else between `least_s` and `most_s`; a
- * --time that is longer than that is meant. */
+/* How long each contender is measured: as the request says, else between `least_s` and `most_s`; a
+ * least time that is longer than that is meant. */
 void measurement_times(measurement *m, double least_s, double most_s);
 
-/* Open the data of a workload and, unless it is a dry run, write the runners' files and compute the
- * reference that they are held against; ends the workload before. */
+/* Open the data of a workload and, unless only plans are made, write the runners' files and compute
+ * the reference that they are held against; ends the workload before. */
 BE_CHECKED be_status measurement_begin(measurement *m, const workload *w, be_error *err);
 
-/* Arithmetic and traffic of a step, planned for the CPU; printed too if `print`. */
-BE_CHECKED be_status measurement_facts(measurement *m, int64_t batch, bool print,
-                                       be_plan_facts *out, be_error *err);
+/* Plan a step for the CPU and look at the plan. */
+typedef void (*measurement_look)(void *context, const be_plan *plan);
+BE_CHECKED be_status measurement_plan(measurement *m, int64_t batch, measurement_look look,
+                                      void *context, be_error *err);
 
 /* What the conductor measures at a point: `out` has room for all contenders of the plan.  Its
  * strings live until the next measurement_begin. */
@@ -80,7 +83,7 @@ void measurement_contenders(const measurement *m, const measurement_point *point
                             conductor_contender *out);
 
 /* Measure the contenders of a point side by side and append their records (report/bench.h), also
- * those of before an interruption (BE_INTERRUPTED). */
+ * those of before an interruption (BE_INTERRUPTED).  The watch is given each. */
 BE_CHECKED be_status measurement_run(measurement *m, const measurement_point *point,
                                      json_t *records, be_error *err);
 

@@ -1,9 +1,9 @@
 /* The parts of breakeven explain, which the quick verdict uses too: measuring, a step taken apart,
  * and the counterfactual behind its cause. */
-#ifndef CLI_EXPLAIN_H
-#define CLI_EXPLAIN_H
+#ifndef STUDY_EXPLAIN_H
+#define STUDY_EXPLAIN_H
 
-#include "cli/measurement.h"
+#include "study/measurement.h"
 
 typedef struct explain_question {
     const measurement *m;
@@ -20,10 +20,9 @@ BE_CHECKED be_status explain_take_apart(const explain_question *question, json_t
 /* Add "cause" to the record of the fastest: why it is, and what came out of trying the opposite. */
 BE_CHECKED be_status explain_cause(measurement *m, int64_t batch, json_t *records, be_error *err);
 
-/* All of it for one workload at the batch of the options: `records` get the contenders' records
- * with "explain" and "cause", `answers` (a list) what the runners answered to `phases`.  `m` is
- * open. */
-BE_CHECKED be_status explain_measure(measurement *m, const workload *w, json_t *answers,
-                                     json_t *records, be_error *err);
+/* All of it for one workload at the batch of the request: `records` get the contenders' records
+ * with "explain" and "cause".  `m` is open. */
+BE_CHECKED be_status explain_measure(measurement *m, const workload *w, json_t *records,
+                                     be_error *err);
 
 #endif

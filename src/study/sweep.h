@@ -5,13 +5,13 @@
  * All that is measured is a list of records, each in the sweep's file as soon as it is there;
  * ratios and results are made from these records alone, so that a resumed sweep is the same as one
  * in one go. */
-#ifndef CLI_SWEEP_H
-#define CLI_SWEEP_H
+#ifndef STUDY_SWEEP_H
+#define STUDY_SWEEP_H
 
-#include "cli/axis.h"
-#include "cli/measurement.h"
 #include "measure/crossing.h"
 #include "run/sweep_log.h"
+#include "study/axis.h"
+#include "study/measurement.h"
 
 #define SWEEP_SIDES_MAX 10
 #define SWEEP_PAIRS_MAX 16
@@ -56,7 +56,6 @@ typedef struct sweep_variant {
 } sweep_variant;
 
 typedef struct sweep {
-    const cli_options *cli;
     measurement m;
     const workload *workload;
     axis_range range;

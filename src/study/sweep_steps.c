@@ -4,10 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/sweep.h"
 #include "report/sheet.h"
 #include "run/whole.h"
+#include "study/sweep.h"
 
 #define WHOLE_MOST_S 5.0 /* for one training */
 #define WHOLE_LIMIT_S 60.0
@@ -69,7 +68,7 @@ be_status sweep_steps_pair(const sweep *s, const sweep_pair *pair, crossing_line
     lines[1] = line_of(s, pair->second);
     *out = (crossing_result){0};
     if (isnan(lines[0].start) || isnan(lines[1].start)) return BE_OK;
-    return crossing_lines(&lines[0], &lines[1], &options, cli_seed(s->cli), out, err);
+    return crossing_lines(&lines[0], &lines[1], &options, s->m.request->seed, out, err);
 }
 
 static int runs_so_far(const sweep *s)
@@ -93,8 +92,8 @@ static be_status time_starts(sweep *s, be_error *err)
             return BE_OK;
         }
         if (!count) return BE_OK;
-        cli_progress(s->cli, "start-up and step, run %d of %d ...", runs_so_far(s) + 1,
-                     SWEEP_STEPS_RUNS);
+        study_progress(s->m.watch, "start-up and step, run %d of %d ...", runs_so_far(s) + 1,
+                       SWEEP_STEPS_RUNS);
         TRY(sweep_measure(s, (double)s->batch, sides, count, err));
     }
     return BE_OK;
@@ -133,9 +132,10 @@ static be_status run_whole(sweep *s, int side, const crossing_line *line, double
     measurement_point point = {.batch = s->batch, .contenders = &index, .count = 1};
     double seconds = 0, expected_s = line->start + steps * line->step;
     if (expected_s > WHOLE_MOST_S || was_run(s, steps, s->sides[side].name)) return BE_OK;
-    cli_progress(s->cli, "%s: a whole training of %.0f steps ...", s->sides[side].name, steps);
+    study_progress(s->m.watch, "%s: a whole training of %.0f steps ...", s->sides[side].name,
+                   steps);
     measurement_contenders(&s->m, &point, &contender);
-    TRY(whole_run(&contender, (int64_t)steps, WHOLE_LIMIT_S, &cli_signal, &seconds, err));
+    TRY(whole_run(&contender, (int64_t)steps, WHOLE_LIMIT_S, s->m.watch->stop, &seconds, err));
     json_t *record = json_pack("{s:s, s:f, s:s, s:f, s:f}", "kind", "whole", "x", steps, "side",
                                s->sides[side].name, "seconds", seconds, "expected_s", expected_s);
     be_status status = sweep_log_append(&s->log, record, err);

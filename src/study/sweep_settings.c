@@ -3,9 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/sweep.h"
 #include "report/sheet.h"
+#include "study/sweep.h"
 
 #define KEEP_WITHIN 1.15 /* of the fastest: short runs tell no more */
 #define KEEP_MOST 3
@@ -127,8 +126,8 @@ be_status sweep_screen(sweep *s, double x, be_error *err)
         const sweep_side *side = &s->sides[i];
         if (side->missing || side->setting_count < 2 || x > side->most) continue;
         if (screen_at(s, side->name, x)) continue;
-        cli_progress(s->cli, "%s at %.0f: trying %d settings ...", side->name, x,
-                     side->setting_count);
+        study_progress(s->m.watch, "%s at %.0f: trying %d settings ...", side->name, x,
+                       side->setting_count);
         TRY(screen_side(s, side, x, err));
     }
     return BE_OK;

@@ -3,14 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/explain.h"
 #include "core/clock.h"
 #include "core/text_json.h"
 #include "core/topology.h"
 #include "report/explain.h"
 #include "run/anatomy.h"
 #include "run/machine.h"
+#include "study/explain.h"
 
 #define CALIBRATE_S 2.5
 #define CALIBRATE_SHARE 0.4 /* of a limit: the runner has to start, and to prepare, too */
@@ -176,7 +175,7 @@ static be_status measure_limits(const explain_question *q, parts *p, machine_sou
     }
     /* Two answers are waited for, in half of the time. */
     machine_options options = {.limit_s = isinf(q->limit_s) ? 0 : fmax(q->limit_s, 0.1) / 4,
-                               .interrupted = &cli_signal,
+                               .interrupted = q->m->watch->stop,
                                .source = source};
     be_status status = machine_limits(&m->plan.engines[native], contender->job.device,
                                       contender->job.threads, &options, &p->limits, &reason);
@@ -222,7 +221,7 @@ static be_status take(const explain_question *q, parts *p, json_t *notes, be_err
                                .limit_s = isinf(left_s) ? 0 : left_s,
                                .kept = kept,
                                .calibrate = strcmp(q->contender->engine, "native") == 0,
-                               .interrupted = &cli_signal};
+                               .interrupted = q->m->watch->stop};
     return anatomy_take(q->contender, &options, &p->anatomy, err);
 }
 
@@ -245,8 +244,8 @@ be_status explain_take_apart(const explain_question *q, json_t *record, be_error
     json_t *out = json_pack("{s:i}", "schema", EXPLAIN_SCHEMA), *notes = json_array();
     json_object_set_new(record, "explain", out);
     json_object_set_new(out, "notes", notes);
-    cli_progress(q->m->cli, "%s on %s: taking a step apart ...", q->contender->engine,
-                 q->contender->job.device);
+    study_progress(q->m->watch, "%s on %s: taking a step apart ...", q->contender->engine,
+                   q->contender->job.device);
     be_status status = take(q, &p, notes, &reason);
     refute_limits(&p, record, notes);
     if (status == BE_OK) status = describe(&p, record, out, &reason);

@@ -1,12 +1,11 @@
-/* Measuring for the commands: options and data in, records out. */
-#include "cli/measurement.h"
+/* Measuring for the studies: a request and data in, records out. */
+#include "study/measurement.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "backend/backend.h"
-#include "cli/cli.h"
 #include "core/clock.h"
 #include "core/text_json.h"
 #include "graph/graph.h"
@@ -34,24 +33,24 @@ static int contender_count(const measurement *m, const measurement_point *point)
 
 /* ---------------------------------------------------------------- open and close */
 
-static void set_times(stop_rule *stop, const cli_options *cli, double least_s, double most_s)
+static void set_times(stop_rule *stop, const study_request *request, double least_s, double most_s)
 {
-    const option_value *least = &cli->value[OPTION_TIME], *most = &cli->value[OPTION_MAX_TIME];
-    stop->max_time_s = most->given ? most->real : fmax(most_s, least->given ? least->real : 0);
-    stop->min_time_s = fmin(least->given ? least->real : least_s, stop->max_time_s);
+    double least = request->least_s, most = request->most_s;
+    stop->max_time_s = isnan(most) ? fmax(most_s, least) : most; /* fmax leaves out a NAN */
+    stop->min_time_s = fmin(isnan(least) ? least_s : least, stop->max_time_s);
 }
 
 void measurement_times(measurement *m, double least_s, double most_s)
 {
-    set_times(&m->conducting.stop, m->cli, least_s, most_s);
+    set_times(&m->conducting.stop, m->request, least_s, most_s);
 }
 
-static conductor_options conducting(const cli_options *cli)
+static conductor_options conducting(const study_request *request, const study_watch *watch)
 {
     conductor_options options = conductor_options_default();
-    options.seed = cli_seed(cli);
-    options.interrupted = &cli_signal;
-    set_times(&options.stop, cli, options.stop.min_time_s, options.stop.max_time_s);
+    options.seed = request->seed;
+    options.interrupted = watch->stop;
+    set_times(&options.stop, request, options.stop.min_time_s, options.stop.max_time_s);
     /* Who wants it short means all of it. */
     options.warm_up_s = fmin(options.warm_up_s, options.stop.max_time_s / 2);
     options.phases_s = fmin(options.phases_s, options.stop.max_time_s / 2);
@@ -68,13 +67,16 @@ static bool has_gpu(const bench_plan *plan)
     return false;
 }
 
-be_status measurement_open(measurement *m, const cli_options *options, be_error *err)
+be_status measurement_open(measurement *m, const study_request *request, const study_watch *watch,
+                           be_error *err)
 {
     environment machine;
-    *m = (measurement){
-        .cli = options, .conducting = conducting(options), .variant = cli_variant(options)};
+    *m = (measurement){.request = request,
+                       .watch = watch,
+                       .conducting = conducting(request, watch),
+                       .variant = request->variant};
     m->began_ns = clock_now_ns();
-    TRY(bench_plan_make(&m->plan, options, err));
+    TRY(bench_plan_make(&m->plan, request, watch, err));
     environment_read(NULL, has_gpu(&m->plan), &machine);
     return environment_to_json(&machine, &m->environment, err);
 }
@@ -98,13 +100,13 @@ void measurement_close(measurement *m)
 
 static be_status check_batches(const measurement *m, be_error *err)
 {
-    for (int b = 0; b < m->plan.batch_count; b++)
-        if (m->plan.batches[b] > m->set->count)
+    for (int b = 0; b < m->plan.batches.count; b++)
+        if (m->plan.batches.number[b] > m->set->count)
             FAIL(err, BE_USAGE,
                  "%s: expected batches of at most the %" PRId64 " %ss of %s, found %" PRId64
                  "; use a smaller --batch",
                  m->workload->name, m->set->count, m->set->table.unit, m->set->name,
-                 m->plan.batches[b]);
+                 m->plan.batches.number[b]);
     return BE_OK;
 }
 
@@ -112,25 +114,25 @@ be_status measurement_begin(measurement *m, const workload *w, be_error *err)
 {
     end_workload(m);
     TRY(workload_vary(w, &m->variant, &m->varied, &m->workload, err));
-    TRY(cli_open_data(m->cli, m->workload, SPLIT_TRAIN, &m->set, err));
+    TRY(study_open_data(m->watch, &m->request->data, m->workload, SPLIT_TRAIN, &m->set, err));
     m->material_options = (material_options){
-        .workload = m->workload, .set = &m->set->table, .seed = cli_seed(m->cli)};
+        .workload = m->workload, .set = &m->set->table, .seed = m->request->seed};
     TRY(check_batches(m, err));
-    if (m->cli->value[OPTION_DRY_RUN].given) return BE_OK;
-    cli_progress(m->cli, "%s: writing the data for the runners ...", w->name);
+    if (m->request->plan_only) return BE_OK;
+    study_progress(m->watch, "%s: writing the data for the runners ...", w->name);
     TRY(material_new(&m->material, &m->material_options, err));
     gate_options gate = {.material = &m->material_options,
                          .folder = m->material.folder.path,
                          .infer = m->plan.infer,
-                         .interrupted = &cli_signal};
-    cli_progress(m->cli, "%s: the reference in double precision ...", w->name);
+                         .interrupted = m->watch->stop};
+    study_progress(m->watch, "%s: the reference in double precision ...", w->name);
     return gate_new(&m->gate, &gate, err);
 }
 
 /* ---------------------------------------------------------------- one point */
 
-be_status measurement_facts(measurement *m, int64_t batch, bool print, be_plan_facts *out,
-                            be_error *err)
+be_status measurement_plan(measurement *m, int64_t batch, measurement_look look, void *context,
+                           be_error *err)
 {
     workload_model model = {0};
     be_device *device = NULL;
@@ -144,16 +146,17 @@ be_status measurement_facts(measurement *m, int64_t batch, bool print, be_plan_f
     if (!backend_has_library("cpu", native.library)) native.library = NULL;
     be_status status = be_device_open("cpu", &native, &device, err);
     if (status == BE_OK) status = be_plan_new(model.graph, device, &planning, &plan, err);
-    if (status == BE_OK) *out = be_plan_describe(plan);
-    if (status == BE_OK && print) {
-        fprintf(cli_results, "%s, batch %" PRId64 ", %s\n\n", m->workload->name, batch,
-                m->plan.infer ? "inference" : "training");
-        be_plan_print(plan, cli_results);
-    }
+    if (status == BE_OK) look(context, plan);
     be_plan_free(plan);
     be_device_close(device);
     be_graph_free(model.graph);
     return status;
+}
+
+/* Its arithmetic and traffic. */
+static void take_facts(void *context, const be_plan *plan)
+{
+    *(be_plan_facts *)context = be_plan_describe(plan);
 }
 
 void measurement_contenders(const measurement *m, const measurement_point *point,
@@ -184,14 +187,14 @@ static void show_progress(void *context, const conductor_progress *p)
     const bench_contender *who = contender_of(m, watch->point, p->contender);
     char step[REPORT_TEXT_BYTES], elapsed[REPORT_TEXT_BYTES];
     if (p->phase == CONDUCTOR_FAILED) {
-        cli_note(m->cli, "%s on %s failed: %s", who->engine->name, who->device,
-                 p->error ? p->error->text : "");
+        study_note(m->watch, "%s on %s failed: %s", who->engine->name, who->device,
+                   p->error ? p->error->text : "");
         return;
     }
-    cli_progress(m->cli, "%s, %s on %s, %d threads (%d of %d): %s, %d blocks, step %s, %s",
-                 m->workload->name, who->engine->name, who->device, who->threads, p->contender + 1,
-                 p->contenders, conductor_phase_text(p->phase), p->blocks,
-                 report_seconds(p->step_s, step), report_seconds(p->elapsed_s, elapsed));
+    study_progress(m->watch, "%s, %s on %s, %d threads (%d of %d): %s, %d blocks, step %s, %s",
+                   m->workload->name, who->engine->name, who->device, who->threads,
+                   p->contender + 1, p->contenders, conductor_phase_text(p->phase), p->blocks,
+                   report_seconds(p->step_s, step), report_seconds(p->elapsed_s, elapsed));
 }
 
 /* What the conductor and its record do not know. */
@@ -227,6 +230,7 @@ static be_status add_records(const measurement_watch *watch, const conductor_con
         TRY(record_build(contenders, report, i, &facts, &record, err));
         complete_record(m, &report->results[i], record);
         json_array_append_new(records, record);
+        if (m->watch->record) m->watch->record(m->watch->context, record);
     }
     return BE_OK;
 }
@@ -265,12 +269,13 @@ static be_status find_limits(measurement *m, const protocol_job *job, bool refre
     m->limit_count += is_new;
     double before = is_new ? (double)NAN : place->found.flops_fp32, left_s = until_s - passed(m);
     *place = (measurement_limits){job->device, job->threads, limits_unknown()};
-    engine_options asking = {.interrupted = &cli_signal};
+    engine_options asking = {.interrupted = m->watch->stop};
     /* Two answers are waited for. */
-    machine_options options = {
-        .refresh = refresh, .limit_s = isinf(left_s) ? 0 : left_s / 2, .interrupted = &cli_signal};
+    machine_options options = {.refresh = refresh,
+                               .limit_s = isinf(left_s) ? 0 : left_s / 2,
+                               .interrupted = m->watch->stop};
     if (left_s <= 0) return BE_OK;
-    cli_progress(m->cli, "%s: what it can do at most ...", job->device);
+    study_progress(m->watch, "%s: what it can do at most ...", job->device);
     if (!m->native.name) TRY(engine_find(&m->native, "native", &asking, err));
     be_status status =
         machine_limits(&m->native, job->device, job->threads, &options, &place->found, &reason);
@@ -346,9 +351,9 @@ static be_status conduct(measurement *m, const measurement_watch *watch,
     TRY(set_limits(m, contenders, count, false, err));
     be_status status = conductor_run(contenders, count, &options, out, err);
     if (status != BE_OK || !is_over_limit(*out)) return status;
-    cli_note(m->cli,
-             "a result lies above a limit that was measured before: the limits are measured "
-             "again, and then the contenders");
+    study_note(m->watch,
+               "a result lies above a limit that was measured before: the limits are measured "
+               "again, and then the contenders");
     conductor_report_free(*out);
     *out = NULL;
     TRY(set_limits(m, contenders, count, true, err));
@@ -363,7 +368,7 @@ be_status measurement_run(measurement *m, const measurement_point *point, json_t
     be_plan_facts facts;
     measurement_watch watch = {m, point};
     measurement_contenders(m, point, contenders);
-    TRY(measurement_facts(m, point->batch, false, &facts, err));
+    TRY(measurement_plan(m, point->batch, take_facts, &facts, err));
     for (int i = 0; i < contender_count(m, point); i++) {
         contenders[i].flops_per_step = facts.flops_per_step;
         contenders[i].bytes_per_step = facts.bytes_per_step;

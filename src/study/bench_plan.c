@@ -1,28 +1,21 @@
 /* The contenders of a measurement: engines × devices × numbers of threads. */
-#include "cli/bench_plan.h"
+#include "study/bench_plan.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "backend/backend.h"
-#include "cli/cli.h"
 #include "core/cgroup.h"
 #include "core/text_json.h"
-
-static bool has_word(const option_value *value, const char *word)
-{
-    for (int i = 0; i < value->count; i++)
-        if (strcmp(value->words[i], word) == 0) return true;
-    return false;
-}
+#include "report/sheet.h"
 
 /* The devices that were named, separated by commas; NULL: all, or more than there is room for. */
-static const char *devices_wanted(const option_value *wanted, char *out, size_t room)
+static const char *devices_wanted(const study_names *wanted, char *out, size_t room)
 {
     size_t used = 0;
-    if (!wanted->given || has_word(wanted, "all")) return NULL;
+    if (!wanted->count || study_names_have(wanted, "all")) return NULL;
     for (int i = 0; i < wanted->count; i++) {
-        used += (size_t)snprintf(out + used, room - used, "%s%s", i ? "," : "", wanted->words[i]);
+        used += (size_t)snprintf(out + used, room - used, "%s%s", i ? "," : "", wanted->name[i]);
         if (used >= room) return NULL;
     }
     return out;
@@ -35,27 +28,28 @@ static void add_missing(bench_plan *plan, const char *name, const char *reason)
 }
 
 /* What keeps an engine out; those not asked for by name may be missing. */
-static be_status leave_out(bench_plan *plan, const cli_options *options, const char *name,
-                           be_status status, const be_error *reason, be_error *err)
+static be_status leave_out(bench_plan *plan, const study_request *request, const study_watch *watch,
+                           const engine_question *q, be_error *err)
 {
+    const char *name = q->engine->name;
     bool native = strcmp(name, "native") == 0;
-    if (has_word(&options->value[OPTION_ENGINE], name) || status == BE_INTERRUPTED || native) {
-        *err = *reason;
-        return status;
+    if (study_names_have(&request->engines, name) || q->status == BE_INTERRUPTED || native) {
+        *err = q->error;
+        return q->status;
     }
-    add_missing(plan, engine_title(name), reason->text);
-    /* The page of the quick verdict says it itself. */
-    if (options->command != COMMAND_quick)
-        cli_note(options, "%s is left out: %s", engine_title(name), reason->text);
+    add_missing(plan, engine_title(name), q->error.text);
+    if (!request->tells_missing)
+        study_note(watch, "%s is left out: %s", engine_title(name), q->error.text);
     return BE_OK;
 }
 
-static bool is_wanted(const cli_options *options, const char *name)
+static bool is_wanted(const study_request *request, const char *name)
 {
-    const option_value *wanted = &options->value[OPTION_ENGINE];
+    const study_names *wanted = &request->engines;
     bool native = strcmp(name, "native") == 0;
-    if (wanted->given && !has_word(wanted, name) && !has_word(wanted, "all")) return false;
-    return native || !options->value[OPTION_DRY_RUN].given; /* others have no such plan */
+    if (wanted->count && !study_names_have(wanted, name) && !study_names_have(wanted, "all"))
+        return false;
+    return native || !request->plan_only; /* others have no such plan */
 }
 
 /* An engine that is there, and computes on no device, is as one that is not.  The native one
@@ -73,18 +67,18 @@ static void refuse_useless(engine_question *q)
 }
 
 /* Ask every engine that may take part. */
-static be_status find_engines(bench_plan *plan, const cli_options *options, be_error *err)
+static be_status find_engines(bench_plan *plan, const study_request *request,
+                              const study_watch *watch, be_error *err)
 {
     char devices[400];
     engine_question questions[ENGINE_COUNT] = {{0}};
-    engine_options asking = {
-        .isa = options->value[OPTION_ISA].text,
-        .devices = devices_wanted(&options->value[OPTION_DEVICE], devices, sizeof devices),
-        .library = options->value[OPTION_LIBRARY].text,
-        .interrupted = &cli_signal};
-    cli_progress(options, "asking the engines for their devices ...");
+    engine_options asking = {.isa = request->isa,
+                             .devices = devices_wanted(&request->devices, devices, sizeof devices),
+                             .library = request->library,
+                             .interrupted = watch->stop};
+    study_progress(watch, "asking the engines for their devices ...");
     for (int e = 0; e < ENGINE_COUNT; e++)
-        if (is_wanted(options, engine_names[e])) questions[e].engine = &plan->engines[e];
+        if (is_wanted(request, engine_names[e])) questions[e].engine = &plan->engines[e];
     engine_ask(questions, &asking);
     for (int e = 0; e < ENGINE_COUNT; e++) refuse_useless(&questions[e]);
     be_status status = BE_OK;
@@ -92,12 +86,11 @@ static be_status find_engines(bench_plan *plan, const cli_options *options, be_e
         char text[1200];
         plan->hello[e] = questions[e].hello;
         if (plan->hello[e] && *engine_pythons_text(&plan->engines[e], text, sizeof text))
-            cli_note(options, "%s", text);
+            study_note(watch, "%s", text);
     }
     for (int e = 0; status == BE_OK && e < ENGINE_COUNT; e++)
         if (questions[e].status != BE_OK)
-            status = leave_out(plan, options, engine_names[e], questions[e].status,
-                               &questions[e].error, err);
+            status = leave_out(plan, request, watch, &questions[e], err);
     return status;
 }
 
@@ -114,37 +107,37 @@ static be_status add_contender(bench_plan *plan, int engine_index, const char *d
     return BE_OK;
 }
 
-/* On the CPU the numbers of threads of --threads; without it as many as the program takes by
+/* On the CPU the numbers of threads that were given; without them as many as the program takes by
  * itself, and for the native engine beside it all cores, where a quota leaves fewer, and one: they
  * show what sharing brings. */
-static be_status add_device(bench_plan *plan, const cli_options *options, int engine_index,
+static be_status add_device(bench_plan *plan, const study_request *request, int engine_index,
                             const char *device, be_error *err)
 {
-    const option_value *threads = &options->value[OPTION_THREADS];
-    int counts[CGROUP_THREAD_COUNTS], usual = cli_default_threads(options);
+    const study_numbers *threads = &request->threads;
+    int counts[CGROUP_THREAD_COUNTS], usual = request->usual_threads;
     if (strcmp(device, "cpu") != 0) return add_contender(plan, engine_index, device, usual, err);
-    for (int t = 0; t < threads->count && threads->given; t++)
-        TRY(add_contender(plan, engine_index, device, (int)threads->integers[t], err));
-    if (threads->given) return BE_OK;
+    for (int t = 0; t < threads->count; t++)
+        TRY(add_contender(plan, engine_index, device, (int)threads->number[t], err));
+    if (threads->count) return BE_OK;
     bool native = strcmp(engine_names[engine_index], "native") == 0;
-    int count = cgroup_thread_counts(usual, cli_all_threads(options), counts);
+    int count = cgroup_thread_counts(usual, request->all_threads, counts);
     for (int t = 0; t < (native ? count : 1); t++)
         TRY(add_contender(plan, engine_index, device, counts[t], err));
     return BE_OK;
 }
 
-static be_status add_engine(bench_plan *plan, const cli_options *options, int e, be_error *err)
+static be_status add_engine(bench_plan *plan, const study_request *request, int e, be_error *err)
 {
-    const option_value *wanted = &options->value[OPTION_DEVICE];
-    bool all = wanted->given && has_word(wanted, "all");
+    const study_names *wanted = &request->devices;
+    bool all = study_names_have(wanted, "all");
     size_t i;
     json_t *device;
     json_array_foreach(json_object_get(plan->hello[e], "devices"), i, device)
     {
         const char *id = json_string_value(json_object_get(device, "id"));
-        bool ours = !wanted->given && !json_object_get(device, "duplicate_of");
-        for (int w = 0; w < wanted->count; w++) ours |= backend_is_named(id, wanted->words[w]);
-        if (all || ours) TRY(add_device(plan, options, e, id, err));
+        bool ours = !wanted->count && !json_object_get(device, "duplicate_of");
+        for (int w = 0; w < wanted->count; w++) ours |= backend_is_named(id, wanted->name[w]);
+        if (all || ours) TRY(add_device(plan, request, e, id, err));
     }
     return BE_OK;
 }
@@ -170,28 +163,26 @@ static void device_reasons(const bench_plan *plan, const char *device, char *out
 }
 
 /* Every device that was named must be some engine's. */
-static be_status check_devices(const bench_plan *plan, const cli_options *options, be_error *err)
+static be_status check_devices(const bench_plan *plan, const study_names *wanted, be_error *err)
 {
-    const option_value *wanted = &options->value[OPTION_DEVICE];
     char reasons[700];
     for (int w = 0; w < wanted->count; w++) {
-        bool found = strcmp(wanted->words[w], "all") == 0;
+        bool found = strcmp(wanted->name[w], "all") == 0;
         for (int c = 0; c < plan->contender_count; c++)
-            found |= backend_is_named(plan->contenders[c].device, wanted->words[w]);
+            found |= backend_is_named(plan->contenders[c].device, wanted->name[w]);
         if (found) continue;
-        device_reasons(plan, wanted->words[w], reasons, sizeof reasons);
+        device_reasons(plan, wanted->name[w], reasons, sizeof reasons);
         FAIL(err, BE_UNAVAILABLE,
              "device %s: no engine has it here%s; 'breakeven devices' lists those that are",
-             wanted->words[w], reasons);
+             wanted->name[w], reasons);
     }
     return BE_OK;
 }
 
 /* The library that was named must be some device's of the native engine; the others keep to their
  * own choice. */
-static be_status check_library(const bench_plan *plan, const cli_options *options, be_error *err)
+static be_status check_library(const bench_plan *plan, const char *library, be_error *err)
 {
-    const char *library = options->value[OPTION_LIBRARY].text;
     bool found = !library;
     for (int c = 0; c < plan->contender_count && !found; c++)
         found = strcmp(plan->contenders[c].engine->name, "native") == 0 &&
@@ -205,7 +196,8 @@ static be_status check_library(const bench_plan *plan, const cli_options *option
 }
 
 /* Threads and instruction sets are the processor's. */
-static be_status check_processor(const bench_plan *plan, const cli_options *options, be_error *err)
+static be_status check_processor(const bench_plan *plan, const study_request *request,
+                                 be_error *err)
 {
     bool cpu = false, native = false;
     for (int c = 0; c < plan->contender_count; c++) {
@@ -213,36 +205,33 @@ static be_status check_processor(const bench_plan *plan, const cli_options *opti
         cpu |= on_cpu;
         native |= on_cpu && strcmp(plan->contenders[c].engine->name, "native") == 0;
     }
-    if (options->value[OPTION_THREADS].given && !cpu)
+    if (request->threads.count && !cpu)
         FAIL(err, BE_USAGE,
              "--threads: expected the CPU among the devices, found none; leave --threads out");
-    if (options->value[OPTION_ISA].given && !native)
+    if (request->isa && !native)
         FAIL(err, BE_USAGE,
              "--isa: expected the native engine on the CPU among the contenders, found none; leave "
              "--isa out");
     return BE_OK;
 }
 
-be_status bench_plan_make(bench_plan *plan, const cli_options *options, be_error *err)
+be_status bench_plan_make(bench_plan *plan, const study_request *request, const study_watch *watch,
+                          be_error *err)
 {
-    const option_value *values = options->value;
-    *plan = (bench_plan){
-        .missing = json_array(),
-        .batches = values[OPTION_BATCH].integers,
-        .batch_count = values[OPTION_BATCH].count,
-        .precision = "fp32",
-        .data_on = values[OPTION_DATA_ON].text,
-        .infer = values[OPTION_INFER].given,
-        .native_options = {.isa = values[OPTION_ISA].text, .library = values[OPTION_LIBRARY].text}};
-    TRY(cli_check_precision(options, err));
-    TRY(find_engines(plan, options, err));
+    *plan = (bench_plan){.missing = json_array(),
+                         .batches = request->batches,
+                         .precision = request->precision,
+                         .data_on = request->data_on,
+                         .infer = request->infer,
+                         .native_options = {.isa = request->isa, .library = request->library}};
+    TRY(find_engines(plan, request, watch, err));
     for (int e = 0; e < ENGINE_COUNT; e++)
-        if (plan->hello[e]) TRY(add_engine(plan, options, e, err));
-    TRY(check_devices(plan, options, err));
+        if (plan->hello[e]) TRY(add_engine(plan, request, e, err));
+    TRY(check_devices(plan, &request->devices, err));
     if (!plan->contender_count)
         FAIL(err, BE_UNAVAILABLE, "there is nothing to measure: no engine has such a device here");
-    TRY(check_processor(plan, options, err));
-    return check_library(plan, options, err);
+    TRY(check_processor(plan, request, err));
+    return check_library(plan, request->library, err);
 }
 
 const char *bench_plan_bus(const bench_plan *plan, const char *device)

@@ -3,10 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/sweep.h"
 #include "core/text_json.h"
 #include "report/sweep_pair.h"
+#include "study/sweep.h"
 
 #define APART_NAMED 5 /* places of a note */
 #define EVEN 1.03     /* settings that differ less take turns in being the fastest */
@@ -52,7 +51,7 @@ static double unlike(const sweep *s, const pair_run *run, const crossing_place *
 {
     crossing_point point = {0};
     double times = log(sample_s(run->sides[0]) / sample_s(run->sides[1]));
-    if (sweep_compare(run->sides[0], run->sides[1], cli_seed(s->cli), &point, NULL) != BE_OK)
+    if (sweep_compare(run->sides[0], run->sides[1], s->m.request->seed, &point, NULL) != BE_OK)
         return INFINITY;
     bool contrary = (place->verdict == STATS_FASTER && times >= 0) ||
                     (place->verdict == STATS_SLOWER && times <= 0);
@@ -292,8 +291,8 @@ be_status sweep_result(const sweep *s, be_status ended, json_t **out, be_error *
                      "kind", "sweep", "workload", s->workload->name, "axis", s->range.axis->name,
                      "noun", s->range.axis->noun, "from", (json_int_t)s->range.from, "to",
                      (json_int_t)s->range.to, "mode", s->m.plan.infer ? "infer" : "train",
-                     "precision", s->m.plan.precision, "seed", (json_int_t)cli_seed(s->cli), "data",
-                     text_json(s->m.set->source), "ended", end);
+                     "precision", s->m.plan.precision, "seed", (json_int_t)s->m.request->seed,
+                     "data", text_json(s->m.set->source), "ended", end);
     json_t *more =
         json_pack("{s:o, s:o, s:i, s:i, s:f, s:o, s:O, s:o, s:o, s:O}", "batch",
                   s->range.axis->set ? json_null() : json_integer(s->batch), "total",

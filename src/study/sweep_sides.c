@@ -4,9 +4,8 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "cli/cli.h"
-#include "cli/sweep.h"
 #include "report/sheet.h"
+#include "study/sweep.h"
 
 static bool is_native(const bench_contender *who)
 {
@@ -91,14 +90,14 @@ static be_status add_side(sweep *s, const bench_contender *like, const int *thre
     return BE_OK;
 }
 
-/* The numbers of threads that are tried: those of --threads; else 1, 2, 4, … and all, and for other
- * engines, which start slowly, 1 and all. */
+/* The numbers of threads that are tried: those that were given; else 1, 2, 4, … and all, and for
+ * other engines, which start slowly, 1 and all. */
 static int thread_counts(const sweep *s, const bench_contender *who, int out[SWEEP_SETTINGS_MAX])
 {
-    const option_value *given = &s->cli->value[OPTION_THREADS];
-    int all = cli_default_threads(s->cli), count = 0;
+    const study_numbers *given = &s->m.request->threads;
+    int all = s->m.request->usual_threads, count = 0;
     if (strcmp(who->device, "cpu") != 0) return out[0] = all, 1;
-    for (int t = 0; t < given->count && count < 4; t++) out[count++] = (int)given->integers[t];
+    for (int t = 0; t < given->count && count < 4; t++) out[count++] = (int)given->number[t];
     if (given->count) return count;
     for (int threads = 1; threads < all && count < 3 && (is_native(who) || !count); threads *= 2)
         out[count++] = threads;
@@ -185,8 +184,8 @@ static bool has_pools_apart(const sweep *s)
 static void find_variants(sweep *s)
 {
     static const char *const names[] = {"native", "onednn"};
-    engine_options options = {.isa = s->cli->value[OPTION_ISA].text};
-    bool chosen = s->cli->value[OPTION_LIBRARY].given || options.isa;
+    engine_options options = {.isa = s->m.request->isa};
+    bool chosen = s->m.request->library || options.isa;
     for (int l = 0; l < 2 && !chosen; l++) {
         options.library = names[l];
         if (l == 0 || backend_has_library("cpu", names[l]))
@@ -205,8 +204,8 @@ static be_status add_contender(sweep *s, const bench_contender *who, bool apart,
     int count = thread_counts(s, who, threads);
     if (strcmp(who->device, "cpu") != 0 || !apart || !is_native(who))
         return add_side(s, who, threads, count, err);
-    if (!s->cli->value[OPTION_THREADS].given && count > 1) threads[1] = threads[count - 1];
-    if (!s->cli->value[OPTION_THREADS].given && count > 2) count = 2;
+    if (!s->m.request->threads.count && count > 1) threads[1] = threads[count - 1];
+    if (!s->m.request->threads.count && count > 2) count = 2;
     for (int t = 0; t < count; t++) TRY(add_side(s, who, &threads[t], 1, err));
     return BE_OK;
 }

@@ -1,15 +1,14 @@
 /* What a sweep can go over: the one table of axes.
  *
  * A new axis is one line of the list and, where it changes what is measured, a function that puts
- * its value into a point.  Parses and checks; measures nothing. */
-#ifndef CLI_AXIS_H
-#define CLI_AXIS_H
+ * its value into a point.  Measures nothing. */
+#ifndef STUDY_AXIS_H
+#define STUDY_AXIS_H
 
-#include "cli/measurement.h"
-#include "core/status.h"
+#include "study/measurement.h"
 #include "workloads/workload.h"
 
-/* id, name in --over, what it is called in sentences, least, most, what it changes in a measured
+/* id, name, what it is called in sentences, least, most, what it changes in a measured
  * point, which dimension of the workload (WORKLOAD_DIMENSIONS: none), which workloads have it. Each
  * dimension of a variant is an axis. */
 #define AXIS_LIST(X)                                                                 \
@@ -48,10 +47,6 @@ typedef struct axis_range {
 
 bool axis_is_measured(const axis *a);
 bool axis_varies(const axis *a); /* the workload */
-
-/* "batch=8..4096" for a workload that has the axis.  BE_USAGE with what is wrong, and with the axes
- * that the workload has. */
-BE_CHECKED be_status axis_parse(const char *text, const workload *w, axis_range *out,
-                                be_error *err);
+bool axis_is_of(const axis *a, const workload *w);
 
 #endif

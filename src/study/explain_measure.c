@@ -3,8 +3,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/explain.h"
+#include "core/memory.h"
+#include "report/sheet.h"
+#include "study/explain.h"
+#include "study/study.h"
 
 #define MEASURE_MAX_S 0.8
 #define MEASURE_MIN_S 0.3
@@ -16,11 +18,11 @@ static bool has_speed(const json_t *record)
     return !isnan(report_real(record, "samples_per_s"));
 }
 
-/* Without --threads each engine's better number of threads on the CPU speaks for it. */
-static bool is_outdone(const cli_options *options, const json_t *records, size_t i)
+/* Where no threads were given each engine's better number of threads on the CPU speaks for it. */
+static bool is_outdone(const study_request *request, const json_t *records, size_t i)
 {
     const json_t *record = json_array_get(records, i);
-    if (options->value[OPTION_THREADS].given) return false;
+    if (request->threads.count) return false;
     for (size_t k = 0; k < json_array_size(records); k++) {
         const json_t *other = json_array_get(records, k);
         if (strcmp(report_string(other, "engine"), report_string(record, "engine")) == 0 &&
@@ -31,18 +33,18 @@ static bool is_outdone(const cli_options *options, const json_t *records, size_t
     return false;
 }
 
-static bool is_apart(const cli_options *options, const json_t *records, size_t i)
+static bool is_apart(const study_request *request, const json_t *records, size_t i)
 {
-    return has_speed(json_array_get(records, i)) && !is_outdone(options, records, i);
+    return has_speed(json_array_get(records, i)) && !is_outdone(request, records, i);
 }
 
-be_status explain_measure(measurement *m, const workload *w, json_t *answers, json_t *records,
-                          be_error *err)
+/* `answers` (a list) gets what the runners answered to `phases`. */
+static be_status measure(measurement *m, const workload *w, json_t *answers, json_t *records,
+                         be_error *err)
 {
-    int64_t batch = 0;
-    const cli_options *options = m->cli;
+    const study_request *request = m->request;
+    int64_t batch = study_batch(request, w);
     conductor_contender contenders[BENCH_CONTENDERS_MAX];
-    TRY(option_single(options, OPTION_BATCH, w->batch, &batch, err));
     measurement_times(m, MEASURE_MIN_S, MEASURE_MAX_S);
     measurement_point point = {.batch = batch};
     TRY(measurement_begin(m, w, err));
@@ -55,14 +57,37 @@ be_status explain_measure(measurement *m, const workload *w, json_t *answers, js
     m->conducting.phases_s = 0; /* of what is tried later nothing is taken apart */
     measurement_contenders(m, &point, contenders);
     int parts = 0;
-    for (size_t i = 0; i < json_array_size(records); i++) parts += is_apart(options, records, i);
+    for (size_t i = 0; i < json_array_size(records); i++) parts += is_apart(request, records, i);
     double end_s = measurement_left_s(m) - measurement_grant_s(m, BUDGET_APART, 1);
     for (size_t i = 0; i < json_array_size(records); i++) {
-        if (!is_apart(options, records, i)) continue;
+        if (!is_apart(request, records, i)) continue;
         double limit_s = isnan(end_s) ? (double)INFINITY : (measurement_left_s(m) - end_s) / parts;
         const explain_question question = {m, &contenders[i], json_array_get(answers, i), limit_s};
         TRY(explain_take_apart(&question, json_array_get(records, i), err));
         parts--;
     }
     return explain_cause(m, batch, records, err);
+}
+
+be_status explain_measure(measurement *m, const workload *w, json_t *records, be_error *err)
+{
+    json_t *answers = json_array();
+    be_status status = measure(m, w, answers, records, err);
+    m->conducting.answers = NULL;
+    json_decref(answers);
+    return status;
+}
+
+be_status study_explain(const study_request *request, const study_watch *watch, json_t *records,
+                        be_error *err)
+{
+    void *memory = NULL;
+    TRY(memory_alloc(&memory, sizeof(measurement), "a measurement", err));
+    measurement *m = memory;
+    be_status status = measurement_open(m, request, watch, err);
+    if (status == BE_OK) status = explain_measure(m, request->workloads[0], records, err);
+    if (status == BE_OK) status = measurement_check(records, err);
+    measurement_close(m);
+    memory_free(memory);
+    return status;
 }

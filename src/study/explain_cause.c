@@ -3,11 +3,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/explain.h"
 #include "core/text_json.h"
 #include "measure/cause.h"
 #include "report/explain.h"
+#include "study/explain.h"
 
 #define TRY_MAX_S 0.5
 #define TRY_LEAST_S 4 /* of a budget: with less, nothing would be ready in time */
@@ -36,7 +35,6 @@ typedef struct trial {
 /* Run the pair as it would be, into `records`. */
 static be_status run_trial(measurement *m, const trial *t, json_t *records, be_error *err)
 {
-    static engine other;
     bench_contender kept[2], *mine = &m->plan.contenders[t->pair[t->loser ? 1 : 0]];
     const char *data_on = m->plan.data_on;
     kept[0] = *mine;
@@ -48,9 +46,9 @@ static be_status run_trial(measurement *m, const trial *t, json_t *records, be_e
         bool own = library && strcmp(library, "native") == 0;
         engine_options asking = {.isa = m->plan.native_options.isa,
                                  .library = own ? "onednn" : "native",
-                                 .interrupted = &cli_signal};
-        status = engine_find(&other, "native", &asking, err);
-        mine->engine = &other;
+                                 .interrupted = m->watch->stop};
+        status = engine_find(&m->trial, "native", &asking, err);
+        mine->engine = &m->trial;
     }
     measurement_point point = {.batch = t->batch, .contenders = t->pair, .count = t->loser ? 2 : 1};
     m->conducting.stop.max_time_s = fmin(m->conducting.stop.max_time_s, TRY_MAX_S);

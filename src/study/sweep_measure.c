@@ -5,12 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/sweep.h"
 #include "core/clock.h"
 #include "core/memory.h"
 #include "core/text_json.h"
 #include "report/sheet.h"
+#include "study/sweep.h"
 
 #define EXPECTED_RUNS 24    /* among which the time is shared out */
 #define LANE_OVERHEAD_S 0.9 /* prepare, first step, warm-up, checks, waits */
@@ -131,7 +130,7 @@ void sweep_take(sweep *s, json_t *record)
         const json_t *b = sweep_best(s, record, pair->second);
         crossing_point point = {.x = report_real(record, "x")};
         if (!a || !b || pair->count == CROSSING_RUNS_MAX) continue;
-        if (sweep_compare(a, b, cli_seed(s->cli), &point, NULL) == BE_OK)
+        if (sweep_compare(a, b, s->m.request->seed, &point, NULL) == BE_OK)
             pair->points[pair->count++] = point;
     }
 }
@@ -357,8 +356,8 @@ static be_status measure_next(sweep *s, sweep_pair *pair, double x, be_error *er
         return BE_OK;
     }
     if (pair->count < 3) TRY(sweep_screen(s, x, err));
-    cli_progress(s->cli, "%s %.0f: measuring %d of them side by side ...", s->range.axis->noun, x,
-                 count);
+    study_progress(s->m.watch, "%s %.0f: measuring %d of them side by side ...",
+                   s->range.axis->noun, x, count);
     TRY(sweep_measure(s, x, sides, count, err));
     bool again = s->sides[pair->first].failures == 1 || s->sides[pair->second].failures == 1;
     pair->done |= pair->count == before && pair->to == to && !again;

@@ -1,0 +1,162 @@
+/* The options of a command line as studies are asked. */
+#include "cli/request.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static study_names names_of(const option_value *value)
+{
+    study_names names = {.count = value->count};
+    for (int i = 0; i < value->count; i++) names.name[i] = value->words[i];
+    return names;
+}
+
+static study_numbers numbers_of(const option_value *value)
+{
+    return (study_numbers){value->count, value->integers};
+}
+
+static double seconds_of(const option_value *value)
+{
+    return value->given ? value->real : (double)NAN;
+}
+
+be_status request_make(const cli_options *options, study_request *out, be_error *err)
+{
+    const option_value *values = options->value;
+    int usual = cli_default_threads(options);
+    TRY(cli_check_precision(options, err));
+    *out = (study_request){.workload_count = options->argument_count,
+                           .engines = names_of(&values[OPTION_ENGINE]),
+                           .devices = names_of(&values[OPTION_DEVICE]),
+                           .threads = numbers_of(&values[OPTION_THREADS]),
+                           .usual_threads = usual,
+                           .all_threads = cli_all_threads(usual),
+                           .batches = numbers_of(&values[OPTION_BATCH]),
+                           .precision = "fp32",
+                           .data_on = values[OPTION_DATA_ON].text,
+                           .isa = values[OPTION_ISA].text,
+                           .library = values[OPTION_LIBRARY].text,
+                           .infer = values[OPTION_INFER].given,
+                           .plan_only = values[OPTION_DRY_RUN].given,
+                           .variant = cli_variant(options),
+                           .seed = cli_seed(options),
+                           .least_s = seconds_of(&values[OPTION_TIME]),
+                           .most_s = seconds_of(&values[OPTION_MAX_TIME]),
+                           .data = cli_data_options(options)};
+    for (int a = 0; a < options->argument_count; a++) out->workloads[a] = cli_workload(options, a);
+    if (options->argument_count) return BE_OK;
+    out->workload_count = 1;
+    return workload_find("cnn-fashion", &out->workloads[0], err);
+}
+
+be_status request_make_single(const cli_options *options, study_request *out, be_error *err)
+{
+    int64_t batch = 0;
+    TRY(option_single(options, OPTION_BATCH, 0, &batch, err));
+    return request_make(options, out, err);
+}
+
+/* ---------------------------------------------------------------- who listens */
+
+static void show_progress(void *context, const char *line)
+{
+    const request_listener *listener = context;
+    cli_progress(listener->options, "%s", line);
+}
+
+static void show_note(void *context, const char *line)
+{
+    const request_listener *listener = context;
+    cli_note(listener->options, "%s", line);
+}
+
+static void keep_record(void *context, json_t *record)
+{
+    const request_listener *listener = context;
+    if (listener->records) json_array_append(listener->records, record);
+}
+
+study_watch request_watch(request_listener *listener)
+{
+    return (study_watch){.context = listener,
+                         .progress = show_progress,
+                         .note = show_note,
+                         .record = keep_record,
+                         .stop = &cli_signal};
+}
+
+/* ---------------------------------------------------------------- ranges */
+
+static const char *list_axes(const workload *w, const char *separator, char out[200])
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (int a = 0; a < AXIS_COUNT; a++)
+        if (!w || axis_is_of(&axis_table[a], w))
+            used += (size_t)snprintf(out + used, 200 - used, "%s%s", used ? separator : "",
+                                     axis_table[a].name);
+    return out;
+}
+
+static be_status find_axis(const char *name, const char *text, const workload *w, const axis **out,
+                           be_error *err)
+{
+    char names[200], near[64];
+    for (int a = 0; a < AXIS_COUNT; a++) {
+        if (strcmp(axis_table[a].name, name) != 0) continue;
+        *out = &axis_table[a];
+        if (axis_is_of(&axis_table[a], w)) return BE_OK;
+        FAIL(err, BE_USAGE, "%s has no %s; its axes are %s", w->name, axis_table[a].noun,
+             list_axes(w, ", ", names));
+    }
+    option_nearest(name, list_axes(NULL, " ", names), near);
+    FAIL(err, BE_USAGE, "--over: unknown axis \"%s\" in \"%s\"%s%s%s; the axes of %s are %s", name,
+         text, near[0] ? "; did you mean " : "", near, near[0] ? "?" : "", w->name,
+         list_axes(w, ", ", names));
+}
+
+/* A whole number at *text, which is moved behind it. */
+static bool take_number(const char **text, int64_t *out)
+{
+    char *end = NULL;
+    if (!isdigit((unsigned char)**text)) return false;
+    errno = 0;
+    *out = strtoll(*text, &end, 10);
+    *text = end;
+    return errno == 0;
+}
+
+be_status request_range(const char *text, const workload *w, axis_range *out, be_error *err)
+{
+    char name[32];
+    size_t length = strcspn(text, "=");
+    if (!text[length] || !length || length >= sizeof name)
+        FAIL(err, BE_USAGE, "--over: expected AXIS=FROM..TO, as in batch=8..4096, found \"%s\"",
+             text);
+    memcpy(name, text, length);
+    name[length] = 0;
+    TRY(find_axis(name, text, w, &out->axis, err));
+    const char *range = text + length + 1, *at = range;
+    bool good = take_number(&at, &out->from) && strncmp(at, "..", 2) == 0;
+    if (good) {
+        at += 2;
+        good = take_number(&at, &out->to) && !*at;
+    }
+    if (!good)
+        FAIL(err, BE_USAGE,
+             "--over: expected two whole numbers, as in %s=8..4096, found \"%s\" in \"%s\"", name,
+             range, text);
+    if (out->from >= out->to)
+        FAIL(err, BE_USAGE, "--over: expected a range from a smaller to a larger %s, found %s",
+             out->axis->noun, text);
+    if ((double)out->from < out->axis->least || (double)out->to > out->axis->most)
+        FAIL(err, BE_USAGE, "--over: expected %s from %.15g to %.15g, found %s", name,
+             out->axis->least, out->axis->most, text);
+    return BE_OK;
+}

@@ -1,0 +1,29 @@
+/* The options of a command line as a request, the terminal as a watch (study/request.h). */
+#ifndef CLI_REQUEST_H
+#define CLI_REQUEST_H
+
+#include "cli/cli.h"
+#include "study/axis.h"
+#include "study/request.h"
+
+/* Points into the options.  Without a workload it is cnn-fashion. */
+BE_CHECKED be_status request_make(const cli_options *options, study_request *out, be_error *err);
+/* For a command that takes one batch: BE_USAGE for several. */
+BE_CHECKED be_status request_make_single(const cli_options *options, study_request *out,
+                                         be_error *err);
+
+/* Who listens at the terminal. */
+typedef struct request_listener {
+    const cli_options *options;
+    json_t *records; /* a list that gets what is measured; NULL: it is not kept */
+} request_listener;
+
+/* Progress and notes go to standard error, and a signal ends the study. */
+study_watch request_watch(request_listener *listener);
+
+/* "batch=8..4096" of --over, for a workload that has the axis.  BE_USAGE with what is wrong, and
+ * with the axes that the workload has. */
+BE_CHECKED be_status request_range(const char *text, const workload *w, axis_range *out,
+                                   be_error *err);
+
+#endif

@@ -1,0 +1,333 @@
+/* Which device to train with: measure what the question needs, or take what was measured, then
+ * choose. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/memory.h"
+#include "core/text_json.h"
+#include "protocol/protocol.h"
+#include "report/advice.h"
+#include "run/candidates.h"
+#include "study/advise.h"
+#include "study/measurement.h"
+#include "study/study.h"
+
+#define MAX_TIME_S 3.0    /* of each contender at the batch that was asked for */
+#define AROUND_TIME_S 1.0 /* of the best two at the batches around it */
+#define AROUND_FACTOR 4   /* how far those are away */
+
+typedef struct advise {
+    const study_request *request;
+    const study_watch *watch;
+    study_training training;
+    measurement m; /* request NULL: not open */
+    const workload *workload;
+    int64_t batch;
+    double pictures, epochs; /* epochs: NAN where steps were asked for */
+    advice_question question;
+    json_t *records; /* that were measured now; NULL: they came from a file */
+    record_set set;
+    candidates candidates;
+    advice_choice choice;
+} advise;
+
+/* ---------------------------------------------------------------- the question */
+
+static const char *const goal_names[] = {
+#define X(id, text) text,
+    ADVICE_GOAL_LIST(X)
+#undef X
+};
+
+static be_status find_goal(const char *name, advice_goal *out, be_error *err)
+{
+    *out = ADVICE_TIME;
+    if (!name) return BE_OK;
+    for (int i = 0; i < (int)(sizeof goal_names / sizeof goal_names[0]); i++) {
+        if (strcmp(goal_names[i], name) != 0) continue;
+        *out = (advice_goal)i;
+        return BE_OK;
+    }
+    FAIL(err, BE_USAGE, "expected the goal time, energy or memory, found \"%s\"", name);
+}
+
+/* `count`: pictures of an epoch. */
+static void ask(advise *c, double count)
+{
+    const study_training *t = &c->training;
+    c->epochs = t->steps    ? (double)NAN
+                : t->epochs ? (double)t->epochs
+                            : (double)c->workload->epochs;
+    /* An epoch leaves out what fills no batch. */
+    double whole = (double)c->batch * floor(count / (double)c->batch);
+    c->pictures = t->steps ? (double)t->steps * (double)c->batch : c->epochs * whole;
+    c->question.batch = (double)c->batch;
+    c->question.pictures = c->pictures;
+}
+
+/* ---------------------------------------------------------------- evidence */
+
+static be_status choose(advise *c, be_error *err)
+{
+    const char *data_on = c->request->data_on;
+    const workload_variant variant = c->request->variant;
+    record_measured like = {.workload = c->workload->name,
+                            .mode = "train",
+                            .precision = c->request->precision,
+                            .data_on = data_on ? data_on : "device",
+                            .width = variant.width ? variant.width : 1,
+                            .size = variant.size ? variant.size : -1};
+    if (c->records) {
+        record_set_free(&c->set);
+        TRY(record_set_take(&c->set, c->records, err));
+    }
+    candidates_collect(&c->candidates, &c->set, &like);
+    candidates_estimate(&c->candidates, &c->question);
+    candidates_choose(&c->candidates, &c->question, &c->choice);
+    return BE_OK;
+}
+
+/* The contender that made the records of a candidate. */
+static int contender_of(const measurement *m, const candidate *of)
+{
+    for (int i = 0; i < m->plan.contender_count; i++) {
+        const bench_contender *who = &m->plan.contenders[i];
+        if (strcmp(who->engine->name, of->record->engine) == 0 &&
+            strcmp(who->device, of->record->device) == 0 &&
+            who->threads == of->record->asked_threads)
+            return i;
+    }
+    return -1;
+}
+
+/* The best two a factor below and above the batch: whether they change places near it. */
+static be_status measure_around(advise *c, be_error *err)
+{
+    measurement *m = &c->m;
+    int both[2] = {contender_of(m, &c->candidates.list[c->choice.best]),
+                   contender_of(m, &c->candidates.list[c->choice.second])};
+    int64_t low = c->batch / AROUND_FACTOR, high = c->batch * AROUND_FACTOR;
+    int64_t batches[2] = {low < 1 ? 1 : low, high > m->set->count ? m->set->count : high};
+    if (both[0] < 0 || both[1] < 0) return BE_OK;
+    if (m->conducting.stop.max_time_s > AROUND_TIME_S)
+        m->conducting.stop.max_time_s = AROUND_TIME_S;
+    if (m->conducting.stop.min_time_s > AROUND_TIME_S)
+        m->conducting.stop.min_time_s = AROUND_TIME_S;
+    for (int i = 0; i < 2; i++) {
+        measurement_point point = {.batch = batches[i], .contenders = both, .count = 2};
+        if (batches[i] != c->batch) TRY(measurement_run(m, &point, c->records, err));
+    }
+    return BE_OK;
+}
+
+static be_status measure(advise *c, be_error *err)
+{
+    measurement *m = &c->m;
+    measurement_point point = {.batch = c->batch};
+    TRY(measurement_open(m, c->request, c->watch, err));
+    measurement_times(m, m->conducting.stop.min_time_s, MAX_TIME_S);
+    TRY(measurement_begin(m, c->workload, err));
+    ask(c, (double)m->set->count);
+    TRY(measurement_run(m, &point, c->records, err));
+    TRY(choose(c, err));
+    if (c->choice.second < 0) return BE_OK;
+    TRY(measure_around(c, err));
+    return choose(c, err);
+}
+
+/* An epoch is so many pictures: records of two numbers of them answer two questions. */
+static be_status check_pictures(const record_measured *first, const record_measured *r,
+                                be_error *err)
+{
+    char place[300], before[300], names[2][81];
+    if (r->data_count == first->data_count && strcmp(r->data, first->data) == 0) return BE_OK;
+    FAIL(err, BE_BAD_DATA,
+         "%s: expected the %" PRId64 " pictures of %s as in %s, found the %" PRId64
+         " of %s; give the records of each data set apart",
+         record_place_text(&r->place, place), first->data_count,
+         protocol_clean_text(first->data, strlen(first->data), false, names[0], sizeof names[0]),
+         record_place_text(&first->place, before), r->data_count,
+         protocol_clean_text(r->data, strlen(r->data), false, names[1], sizeof names[1]));
+}
+
+static be_status take_records(advise *c, const char *path, be_error *err)
+{
+    const record_measured *first = NULL;
+    TRY(record_set_read(&c->set, path, err));
+    for (size_t i = 0; i < c->set.count; i++) {
+        const record_measured *r = &c->set.list[i];
+        if (r->data_count < 0 || strcmp(r->workload, c->workload->name) != 0) continue;
+        if (first) TRY(check_pictures(first, r, err));
+        if (!first) first = r;
+    }
+    if (first) {
+        ask(c, (double)first->data_count);
+        return choose(c, err);
+    }
+    FAIL(err, BE_USAGE,
+         "%s: expected records of %s, found none; measure it first: 'breakeven bench %s --batch "
+         "8..4096*4 --format jsonl'",
+         path, c->workload->name, c->workload->name);
+}
+
+/* ---------------------------------------------------------------- the answer */
+
+static json_t *interval_json(const stats_interval *s)
+{
+    return json_pack("{s:o, s:o, s:o}", "point", report_json_real(s->point), "low",
+                     report_json_real(s->low), "high", report_json_real(s->high));
+}
+
+static json_t *candidate_json(const advise *c, int i)
+{
+    const candidate *of = &c->candidates.list[i];
+    const advice_estimate *e = &of->estimate;
+    json_t *object = json_pack(
+        "{s:s, s:s, s:O?, s:O?, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o}", "engine",
+        of->record->engine, "device", of->record->device, "device_name",
+        json_object_get(of->record->json, "device_name"), "threads",
+        json_object_get(of->record->json, "threads"), "step_s", interval_json(&e->step_s),
+        "start_s", interval_json(&of->advice.start_s), "total_s", interval_json(&e->total_s),
+        "energy_j", report_json_real(e->energy_j), "memory_bytes",
+        report_json_real(e->memory_bytes), "measured", e->measured, "in_range", e->in_range, "fits",
+        e->fits, "held_out", report_json_real(e->held_out));
+    json_object_set_new(object, "standing",
+                        i == c->choice.best     ? json_string("best")
+                        : i == c->choice.second ? json_string("runner-up")
+                                                : json_null());
+    return object;
+}
+
+static json_t *candidates_json(const advise *c)
+{
+    json_t *list = json_array();
+    if (c->choice.best >= 0) json_array_append_new(list, candidate_json(c, c->choice.best));
+    if (c->choice.second >= 0) json_array_append_new(list, candidate_json(c, c->choice.second));
+    for (int i = 0; i < c->candidates.count; i++)
+        if (i != c->choice.best && i != c->choice.second)
+            json_array_append_new(list, candidate_json(c, i));
+    return list;
+}
+
+/* Failed, and measured at no other batch either. */
+static bool is_out(const advise *c, const record_measured *record)
+{
+    for (int i = 0; i < c->candidates.count; i++)
+        if (candidates_same_place(c->candidates.list[i].record, record)) return false;
+    return record->status != BE_OK && strcmp(record->workload, c->workload->name) == 0;
+}
+
+static json_t *failed_json(const advise *c)
+{
+    static const char *const members[] = {"engine", "device", "threads", "batch", "error"};
+    json_t *list = json_array();
+    for (size_t i = 0; i < c->set.count; i++) {
+        const record_measured *record = &c->set.list[i];
+        if (!is_out(c, record)) continue;
+        json_t *out = json_object();
+        for (size_t k = 0; k < sizeof members / sizeof *members; k++)
+            json_object_set(out, members[k], json_object_get(record->json, members[k]));
+        json_array_append_new(list, out);
+    }
+    return list;
+}
+
+static json_t *flip_json(const advice_choice *choice)
+{
+    json_t *batches = json_array();
+    for (int i = 0; i < choice->flip_count; i++)
+        json_array_append_new(batches, report_json_real(choice->flip_batches[i]));
+    return json_pack("{s:o, s:o, s:o, s:o}", "pictures", report_json_real(choice->flip_pictures),
+                     "batches", batches, "batch_low", report_json_real(choice->batch_low),
+                     "batch_high", report_json_real(choice->batch_high));
+}
+
+static json_t *advice_json(const advise *c)
+{
+    const char *from = c->training.from;
+    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}",
+                     "schema", 1, "kind", "advice", "workload", c->workload->name, "goal",
+                     goal_names[c->question.goal], "batch", (json_int_t)c->batch, "epochs",
+                     report_json_real(c->epochs), "steps",
+                     report_json_real(ceil(c->pictures / (double)c->batch)), "pictures",
+                     report_json_real(c->pictures), "from", from ? text_json(from) : json_null(),
+                     "candidates", candidates_json(c), "failed", failed_json(c), "verdict",
+                     stats_verdict_name(c->choice.verdict), "ratio",
+                     interval_json(&c->choice.ratio), "flip", flip_json(&c->choice));
+}
+
+/* Nothing can be said of the batch: why, as an error. */
+static be_status check_answer(const advise *c, be_error *err)
+{
+    if (c->choice.best >= 0) return BE_OK;
+    if (!c->training.from) TRY(measurement_check(c->records, err));
+    if (c->question.goal == ADVICE_ENERGY)
+        FAIL(err, BE_UNAVAILABLE,
+             "goal energy: no device here has a sensor that tells its energy ('breakeven devices "
+             "--measure' lists the sensors); choose by --goal time");
+    FAIL(err, BE_USAGE,
+         "batch %" PRId64 ": expected one between the batches that were measured, found none that "
+         "reach it; measure there: leave --from out",
+         c->batch);
+}
+
+static be_status answer_question(advise *c, json_t **answer, be_error *err)
+{
+    const char *from = c->training.from;
+    TRY(find_goal(c->training.goal, &c->question.goal, err));
+    TRY(from ? take_records(c, from, err) : measure(c, err));
+    TRY(check_answer(c, err));
+    *answer = advice_json(c);
+    return BE_OK;
+}
+
+static be_status new_question(const study_request *request, const study_watch *watch, advise **out,
+                              be_error *err)
+{
+    void *memory = NULL;
+    TRY(memory_alloc(&memory, sizeof(advise), "a question", err));
+    *out = memory;
+    (*out)->request = request;
+    (*out)->watch = watch;
+    (*out)->workload = request->workloads[0];
+    return BE_OK;
+}
+
+json_t *advise_from(const study_request *request, const study_watch *watch, const workload *w,
+                    int64_t batch, const json_t *records)
+{
+    be_error err = {0};
+    advise *c = NULL;
+    json_t *advice = NULL;
+    be_status status = new_question(request, watch, &c, &err);
+    if (status == BE_OK) {
+        c->workload = w;
+        c->batch = batch;
+        c->records = (json_t *)records;
+        ask(c, report_real(json_array_get(records, 0), "data_count"));
+        status = choose(c, &err);
+        if (status == BE_OK && c->choice.best >= 0) advice = advice_json(c);
+        record_set_free(&c->set);
+    }
+    if (status != BE_OK) study_note(watch, "there is no advice: %s", err.text);
+    memory_free(c);
+    return advice;
+}
+
+be_status study_advise(const study_request *request, const study_training *training,
+                       const study_watch *watch, json_t **answer, be_error *err)
+{
+    advise *c = NULL;
+    *answer = NULL;
+    TRY(new_question(request, watch, &c, err));
+    c->training = *training;
+    c->batch = study_batch(request, c->workload);
+    if (!training->from) c->records = json_array();
+    be_status status = answer_question(c, answer, err);
+    if (c->m.request) measurement_close(&c->m);
+    record_set_free(&c->set);
+    json_decref(c->records);
+    memory_free(c);
+    return status;
+}

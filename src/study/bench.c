@@ -1,0 +1,54 @@
+/* Workloads at batches, each contender beside the others. */
+#include "core/memory.h"
+#include "study/measurement.h"
+#include "study/study.h"
+
+typedef struct bench {
+    measurement m;
+    const study_watch *watch;
+    int64_t batch;
+} bench;
+
+static void show_plan(void *context, const be_plan *plan)
+{
+    const bench *b = context;
+    const study_plan shown = {b->m.workload, b->batch, b->m.plan.infer, plan};
+    if (b->watch->plan) b->watch->plan(b->watch->context, &shown);
+}
+
+static be_status measure_workload(bench *b, const workload *w, json_t *records, be_error *err)
+{
+    const study_numbers *batches = &b->m.plan.batches;
+    TRY(measurement_begin(&b->m, w, err));
+    for (int i = 0; i < (batches->count ? batches->count : 1); i++) {
+        b->batch = batches->count ? batches->number[i] : w->batch;
+        measurement_point point = {.batch = b->batch};
+        if (b->m.request->plan_only)
+            TRY(measurement_plan(&b->m, b->batch, show_plan, b, err));
+        else
+            TRY(measurement_run(&b->m, &point, records, err));
+    }
+    return BE_OK;
+}
+
+static be_status measure_all(bench *b, const study_request *request, json_t *records, be_error *err)
+{
+    TRY(measurement_open(&b->m, request, b->watch, err));
+    for (int w = 0; w < request->workload_count; w++)
+        TRY(measure_workload(b, request->workloads[w], records, err));
+    return measurement_check(records, err);
+}
+
+be_status study_bench(const study_request *request, const study_watch *watch, be_error *err)
+{
+    void *memory = NULL;
+    TRY(memory_alloc(&memory, sizeof(bench), "a measurement", err));
+    bench *b = memory;
+    json_t *records = json_array();
+    b->watch = watch;
+    be_status status = measure_all(b, request, records, err);
+    json_decref(records);
+    measurement_close(&b->m);
+    memory_free(memory);
+    return status;
+}

@@ -1,0 +1,57 @@
+/* Requests and watches of studies. */
+#include "study/request.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LINE_BYTES 1600 /* a reason can name several paths */
+
+void study_progress(const study_watch *watch, const char *format, ...)
+{
+    char line[LINE_BYTES];
+    va_list arguments;
+    if (!watch->progress) return;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    watch->progress(watch->context, line);
+}
+
+void study_note(const study_watch *watch, const char *format, ...)
+{
+    char line[LINE_BYTES];
+    va_list arguments;
+    if (!watch->note) return;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    watch->note(watch->context, line);
+}
+
+int64_t study_batch(const study_request *request, const workload *w)
+{
+    return request->batches.count ? request->batches.number[0] : w->batch;
+}
+
+bool study_names_have(const study_names *names, const char *name)
+{
+    for (int i = 0; i < names->count; i++)
+        if (strcmp(names->name[i], name) == 0) return true;
+    return false;
+}
+
+be_status study_open_data(const study_watch *watch, const dataset_options *options,
+                          const workload *w, dataset_split split, be_dataset **out, be_error *err)
+{
+    dataset_kind kind;
+    *out = NULL;
+    TRY(catalog_find(w->dataset, &kind, err));
+    TRY(dataset_open(kind, split, options, out, err));
+    if ((*out)->note && split == SPLIT_TRAIN) study_note(watch, "%s", (*out)->note);
+    be_status status = workload_fit(w, &(*out)->table, err);
+    if (status == BE_OK) return BE_OK;
+    dataset_close(*out);
+    *out = NULL;
+    return status;
+}

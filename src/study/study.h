@@ -1,0 +1,60 @@
+/* The questions that can be asked: each measures what it needs and gives records and objects, which
+ * `report` shows.  All write what they found so far whatever the status is, so that an interruption
+ * loses nothing. */
+#ifndef STUDY_STUDY_H
+#define STUDY_STUDY_H
+
+#include "core/file.h"
+#include "study/axis.h"
+#include "study/request.h"
+
+/* Measure all workloads at all batches side by side: the watch is given the records
+ * (report/bench.h), or the plans if the request is for plans alone.  A contender that failed fails
+ * it in the end. */
+BE_CHECKED be_status study_bench(const study_request *request, const study_watch *watch,
+                                 be_error *err);
+
+/* Take a step of the first workload apart on each device: `records` (a list) are those of
+ * report/explain.h.  A contender that failed fails it in the end. */
+BE_CHECKED be_status study_explain(const study_request *request, const study_watch *watch,
+                                   json_t *records, be_error *err);
+
+/* The quick verdict (report/quick.h): what is explained, the advice (NULL: there is none), and what
+ * took no part.  The caller releases all three, whatever the status. */
+typedef struct study_page {
+    json_t *records, *advice, *missing;
+} study_page;
+BE_CHECKED be_status study_quick(const study_request *request, const study_watch *watch,
+                                 study_page *page, be_error *err);
+
+typedef struct study_training {
+    const char *goal; /* "time", "energy", "memory" (measure/advice.h); NULL: time */
+    int64_t steps;    /* 0: by epochs */
+    int64_t epochs;   /* 0: the workload's own */
+    const char *from; /* a file of records: nothing is measured; NULL: none */
+} study_training;
+
+/* Which device to train the first workload with: *answer is the object of report/advice.h. */
+BE_CHECKED be_status study_advise(const study_request *request, const study_training *training,
+                                  const study_watch *watch, json_t **answer, be_error *err);
+
+typedef enum study_file { STUDY_FILE_NEW, STUDY_FILE_RESUME, STUDY_FILE_RESUME_IF_ANY } study_file;
+
+typedef struct study_axis {
+    axis_range range;
+    study_file begin;
+    const char *path;  /* NULL: a name of its own, or the newest there is */
+    const char *shown; /* `path` as people call it */
+} study_axis;
+
+typedef struct study_swept {
+    json_t *result; /* report/sweep.h; NULL: nothing was begun.  The caller releases it */
+    char file[FILE_PATH_BYTES]; /* in which it can go on; "": none */
+} study_swept;
+
+/* Where one contender overtakes another along an axis.  A side that dropped out fails it in the
+ * end. One batch at most. */
+BE_CHECKED be_status study_sweep(const study_request *request, const study_axis *axis,
+                                 const study_watch *watch, study_swept *out, be_error *err);
+
+#endif
