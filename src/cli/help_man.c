@@ -72,6 +72,7 @@ static const struct {
     {"OMP_NUM_THREADS", "default of --threads"},
     {"OPENBLAS_NUM_THREADS", "threads of OpenBLAS in PyTorch; 'sweep' sets it where it tries them"},
     {"NO_COLOR", "no colours, if set and not empty"},
+    {"COLUMNS", "width of the pages, instead of the terminal's own"},
     {"XDG_DATA_HOME", "folder of breakeven/mnist and the other data sets, where BREAKEVEN_DATA "
                       "names none"},
     {"XDG_STATE_HOME", "where saved trainings and sweeps lie"},
