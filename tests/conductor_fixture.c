@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "fake.h"
 
 conductor_options quick_options(void)
@@ -87,4 +88,15 @@ void assert_verdict(const conductor_report *report, int a, int b, stats_verdict 
     if (verdict != expected)
         fail_msg("expected %s, found %s: %.4f [%.4f, %.4f]", stats_verdict_name(expected),
                  stats_verdict_name(verdict), ratio.point, ratio.low, ratio.high);
+}
+
+char *make_proc(char *stat, size_t room)
+{
+    be_error err = {0};
+    char proc[400], *root = support_make_folder();
+    support_path(proc, sizeof proc, root, "proc");
+    ASSERT_OK(file_make_folders(proc, &err));
+    support_path(stat, room, proc, "stat");
+    support_write_file(stat, "cpu 0 0 0 0 0 0 0 0\n", 20);
+    return root;
 }

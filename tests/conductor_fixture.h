@@ -32,4 +32,8 @@ bool warned(const conductor_result *r, const char *piece);
 /* The verdict on results a and b. */
 void assert_verdict(const conductor_report *report, int a, int b, stats_verdict expected);
 
+/* A folder with what the system tells of its processors, none of them used yet; `stat` is the path
+ * of that file. */
+char *make_proc(char *stat, size_t room);
+
 #endif

@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/rng.h"
 #include "fake.h"
+#include "machine/load.h"
 #include "protocol/protocol.h"
 #include "run/child.h"
 #include "support.h"
@@ -25,10 +27,11 @@
 typedef struct wish {
     double step, first, noise, spin, spin_after, loss, rise, claim, jump;
     double reference, hot, hot_step;
-    double late;      /* seconds more until it answers, from run AT on … */
-    double late_sync; /* … and every second sync */
+    double late;   /* seconds more until it answers, from run AT on */
+    double others; /* share of the processors that other programs have, for stat */
     int64_t seed, at, memory, threads, prepares, moody, hot_from, hot_for;
     const char *engine, *refuse, *fault, *precision, *warning, *works_on, *energy, *energy_uj;
+    const char *stat; /* file that it writes as if it were /proc/stat */
     bool unsynchronised, silent, constant, where;
 } wish;
 
@@ -41,7 +44,7 @@ struct child {
     char device[32], processors[128];
     int64_t takes_ns; /* from the request to the answer */
     int64_t cpu_ns, spins_from_ns, spins_until_ns, pending_until_ns, last_step_ns;
-    int64_t runs, syncs, preparations, readings, asked_for_phases;
+    int64_t runs, preparations, readings, asked_for_phases;
     int exit_code;
     bool hangs, dies;
 };
@@ -79,7 +82,7 @@ static const option options[] = {
     {"--hot", REAL, offsetof(wish, hot)},
     {"--hot-step", REAL, offsetof(wish, hot_step)},
     {"--late", REAL, offsetof(wish, late)},
-    {"--late-sync", REAL, offsetof(wish, late_sync)},
+    {"--others", REAL, offsetof(wish, others)},
     {"--seed", INTEGER, offsetof(wish, seed)},
     {"--at", INTEGER, offsetof(wish, at)},
     {"--memory", INTEGER, offsetof(wish, memory)},
@@ -94,6 +97,7 @@ static const option options[] = {
     {"--precision", TEXT, offsetof(wish, precision)},
     {"--warning", TEXT, offsetof(wish, warning)},
     {"--works-on", TEXT, offsetof(wish, works_on)},
+    {"--stat", TEXT, offsetof(wish, stat)},
     {"--energy", ENERGY, offsetof(wish, energy)},
     {"--unsynchronised", FLAG, offsetof(wish, unsynchronised)},
     {"--unsynchronised-silent", FLAG, offsetof(wish, silent)},
@@ -271,6 +275,18 @@ static bool run_fails(child *c)
     return true;
 }
 
+/* The processors' time at the end of a run: its own, and that of other programs. */
+static void count_load(const child *c)
+{
+    char text[64];
+    if (!c->wish.stat) return;
+    double now_ns = (double)(fake_child_clock.now_ns + c->takes_ns);
+    double busy_ns = (double)c->cpu_ns + c->wish.others * load_take(NULL).processors * now_ns;
+    long long ticks = (long long)(busy_ns * 1e-9 * (double)sysconf(_SC_CLK_TCK));
+    int length = snprintf(text, sizeof text, "cpu %lld 0 0 0 0 0 0 0\n", ticks);
+    support_write_file(c->wish.stat, text, (size_t)length);
+}
+
 static void run(child *c)
 {
     const wish *w = &c->wish;
@@ -294,6 +310,7 @@ static void run(child *c)
     c->spins_from_ns = now_ns + c->takes_ns;
     c->spins_until_ns = c->spins_from_ns + ns_of(w->spin_after);
     count_energy(c, steps);
+    count_load(c);
     wall_s = wall_s * w->claim + (c->runs == w->at ? w->jump : 0);
     int64_t wall_ns = wall_s > 1e-9 ? ns_of(wall_s) : 1;
     c->last_step_ns = wall_ns / steps;
@@ -306,7 +323,6 @@ static void synchronise(child *c)
 {
     int64_t pending_ns = c->pending_until_ns - fake_child_clock.now_ns;
     c->takes_ns = pending_ns > 0 ? pending_ns : 0;
-    if (c->runs >= c->wish.at && c->syncs++ % 2 == 0) c->takes_ns += ns_of(c->wish.late_sync);
     answer(c, json_pack("{s:I}", "wall_ns", (json_int_t)(c->wish.silent ? 0 : c->takes_ns)));
 }
 

@@ -9,7 +9,6 @@
 #include "core/topology.h"
 #include "fake.h"
 #include "fake_child.h"
-#include "machine/load.h"
 
 #define LANES 3
 
@@ -318,47 +317,61 @@ static void a_runner_that_lies_about_time_is_refused(void **state)
                   "twice the steps to take about twice the time, found");
 }
 
-/* Other programs take all processors from the first block on. */
-static void take_all(void *context, const conductor_progress *p)
-{
-    const char *path = context;
-    char text[200];
-    long long ticks = fake_child_clock.now_ns / 10000000 * load_take(NULL).processors;
-    int length = snprintf(text, sizeof text, "cpu %lld 0 0 0 0 0 0 0\n", ticks);
-    if (p->phase >= CONDUCTOR_FIRST_STEP) support_write_file(path, text, (size_t)length);
-}
-
-/* Where its answers may be late for want of a processor, it is not accused of anything. */
+/* What is late for want of a processor looks like a lie; where others have the processors, nobody
+ * is accused. */
 static void a_busy_machine_is_no_lie(void **state)
 {
     (void)state;
-    be_error err = {0};
-    fake f;
-    char proc[400], path[420], *root = support_make_folder();
+    static const struct {
+        const char *faults[7];
+        const char *refused, *warned;
+    } kinds[] = {
+        {{"--late", "0.05", "--at", "9"}, "leaves work out of its time", "its answers came late"},
+        {{"--unsynchronised"}, "does not wait for its device", "its answers came late"},
+        {{"--constant"}, "twice the steps to take about twice", "take twice the time could not be"},
+    };
+    char stat[420], *root = make_proc(stat, sizeof stat);
     conductor_options o = quick_options();
-    support_path(proc, sizeof proc, root, "proc");
-    ASSERT_OK(file_make_folders(proc, &err));
-    support_path(path, sizeof path, proc, "stat");
-    support_write_file(path, "cpu 0 0 0 0 0 0 0 0\n", 20);
     o.sensors_root = root;
-    o.stop.min_samples = o.stop.max_samples = 20;
-    for (int i = 0; i < 4; i++) {
-        bool busy = i % 2 == 1, by_sync = i >= 2;
+    o.stop.min_samples = o.stop.max_samples = 12;
+    for (int i = 0; i < 6; i++) {
+        be_error err = {0};
+        fake f;
+        const char *words[20] = {"--step", "0.005", "--stat", stat, "--others", i % 2 ? "1" : "0"};
+        memcpy(words + 6, kinds[i / 2].faults, sizeof kinds->faults);
+        conductor_contender one = contender(fake_fill(&f, words));
         conductor_report *report = NULL;
-        conductor_contender one = contender(
-            FAKE(&f, "--step", "0.005", "--at", "12", by_sync ? "--late-sync" : "--late", "0.05"));
-        o.progress = busy ? take_all : NULL;
-        o.context = path;
         ASSERT_OK(conductor_run(&one, 1, &o, &report, &err));
-        if (!busy) {
-            ASSERT_FAILED(report, BE_FAILED, STOP_REFUSED,
-                          by_sync ? "does not wait for its device" : "leaves work out of its time");
+        if (i % 2 == 0) {
+            ASSERT_FAILED(report, BE_FAILED, STOP_REFUSED, kinds[i / 2].refused);
             continue;
         }
         assert_int_equal(report->results[0].status, BE_OK);
-        assert_true(warned(&report->results[0], "its answers came late"));
+        assert_true(warned(&report->results[0], kinds[i / 2].warned));
+        assert_true(warned(&report->results[0], "other programs used 100 %"));
         conductor_report_free(report);
     }
+    support_remove_folder(root);
+}
+
+/* The other contenders are no strangers: who lies beside one that keeps the processors busy is
+ * refused all the same. */
+static void who_is_measured_beside_is_no_excuse(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake liar, busy;
+    char stat[420], *root = make_proc(stat, sizeof stat);
+    conductor_options o = quick_options();
+    o.sensors_root = root;
+    o.stop.min_samples = o.stop.max_samples = 12;
+    conductor_contender both[] = {
+        contender(FAKE(&liar, "--step", "0.005", "--late", "0.05", "--at", "9")),
+        contender(FAKE(&busy, "--step", "0.05", "--spin", "64", "--stat", stat))};
+    both[1].job.device = "cpu";
+    conductor_report *report = NULL;
+    ASSERT_OK(conductor_run(both, 2, &o, &report, &err));
+    ASSERT_FAILED(report, BE_FAILED, STOP_REFUSED, "leaves work out of its time");
     support_remove_folder(root);
 }
 
@@ -512,6 +525,7 @@ int main(void)
         cmocka_unit_test(an_unsynchronised_runner_is_flagged),
         cmocka_unit_test(a_runner_that_lies_about_time_is_refused),
         cmocka_unit_test(a_busy_machine_is_no_lie),
+        cmocka_unit_test(who_is_measured_beside_is_no_excuse),
         cmocka_unit_test(wrong_numbers_get_no_speed),
         cmocka_unit_test(losses_at_full_size_must_agree),
         cmocka_unit_test(threads_that_spin_on_are_waited_for),

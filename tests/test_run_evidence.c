@@ -85,6 +85,24 @@ static void a_cpu_that_idles_is_refused(void **state)
                   "uses the processor while it computes there", "runs elsewhere than it says");
 }
 
+/* Few threads at work are no proof where other programs had the processors. */
+static void a_cpu_that_others_have_is_no_idle_one(void **state)
+{
+    (void)state;
+    fake f;
+    char stat[420], *root = make_proc(stat, sizeof stat);
+    conductor_options o = quick_options();
+    o.sensors_root = root;
+    conductor_contender c =
+        contender(FAKE(&f, "--step", "0.005", "--stat", stat, "--others", "0.9"));
+    c.job.device = "cpu";
+    conductor_report *report = alone(&c, &o);
+    assert_int_equal(report->results[0].status, BE_OK);
+    assert_true(warned(&report->results[0], "where it worked could not be told"));
+    conductor_report_free(report);
+    support_remove_folder(root);
+}
+
 static void a_runner_that_keeps_silent_is_warned_of(void **state)
 {
     (void)state;
@@ -309,6 +327,7 @@ int main(void)
         cmocka_unit_test(energy_is_that_of_the_blocks),
         cmocka_unit_test(work_elsewhere_is_refused),
         cmocka_unit_test(a_cpu_that_idles_is_refused),
+        cmocka_unit_test(a_cpu_that_others_have_is_no_idle_one),
         cmocka_unit_test(a_runner_that_keeps_silent_is_warned_of),
         cmocka_unit_test(phases_are_those_of_the_measured_step),
         cmocka_unit_test(the_impossible_is_refused),

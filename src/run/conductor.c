@@ -433,6 +433,7 @@ static void conductor_note_load(conductor *c, const load_sample *from, int64_t f
     report->other_load = load_other_share(from, &to, conductor_cpu_ns(c) - from_cpu_ns);
     report->steal = load_steal_share(from, &to);
     for (int i = 0; i < c->count; i++) {
+        c->lanes[i].others = report->other_load;
         if (!conductor_has_speed(&report->results[i])) continue;
         if (report->other_load > LOAD_BUSY)
             lane_warn(&c->lanes[i], WARNING_LOAD, report->other_load,

@@ -184,10 +184,10 @@ static bool lane_times_agree(const lane_times *t)
     return (double)t->second_ns <= LANE_AGREE * (double)t->least_ns;
 }
 
-/* What the doubling check found.  A refusal must be sure: where no two times agree, the machine is
- * too busy for one. */
+/* What the doubling check found.  A refusal must be sure: where no two times agree, or others had
+ * the processors, the machine is too busy for one. */
 static be_status lane_judge_doubling(lane *l, const lane_times times[2], double ratio,
-                                     be_error *err)
+                                     double others, be_error *err)
 {
     int64_t steps = l->result->block_steps;
     if (ratio > LANE_TWICE_HIGH)
@@ -198,6 +198,13 @@ static be_status lane_judge_doubling(lane *l, const lane_times times[2], double 
         lane_warn(l, WARNING_UNTOLD, NAN,
                   "whether twice the steps take twice the time could not be told: no two times "
                   "of the same steps agree; stop other programs and measure again");
+        return BE_OK;
+    }
+    if (others > LANE_CROWDED) {
+        lane_warn(l, WARNING_UNTOLD, others,
+                  "whether twice the steps take twice the time could not be told: other programs "
+                  "used %.0f %% of the processors; stop them and measure again",
+                  100 * others);
         return BE_OK;
     }
     l->refused = true;
@@ -216,6 +223,7 @@ static be_status lane_check(lane *l, be_error *err)
 {
     int64_t steps = l->result->block_steps, start_ns = clock_now_ns();
     lane_times times[2] = {{INT64_MAX, INT64_MAX}, {INT64_MAX, INT64_MAX}};
+    lane_load load = lane_load_take(l);
     double ratio = 2;
     bool skip_twice = l->step_s * (double)steps > l->options->stop.max_time_s / 3;
     for (int try = 0;
@@ -232,7 +240,7 @@ static be_status lane_check(lane *l, be_error *err)
         bool good = ratio >= LANE_TWICE_LOW && ratio <= LANE_TWICE_HIGH;
         if (good && l->pending_strikes == 0) break;
     }
-    TRY(lane_judge_doubling(l, times, ratio, err));
+    TRY(lane_judge_doubling(l, times, ratio, lane_others_since(l, &load), err));
     /* The first steps of an engine that compiles are slow, and made the blocks too short. */
     stop_block block = lane_block_wish(l);
     block.step_s = (double)times[0].least_ns * 1e-9 / (double)steps;

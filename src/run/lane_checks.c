@@ -192,6 +192,7 @@ be_status lane_prove(lane *l, be_error *err)
                                .device = c->job.device,
                                .is_cpu = l->is_cpu,
                                .processors = l->processors,
+                               .crowded = l->others > LANE_CROWDED,
                                .step_s = result->step.median.point,
                                .flops_per_step = c->flops_per_step,
                                .bytes_per_step = c->bytes_per_step,
@@ -211,6 +212,12 @@ be_status lane_prove(lane *l, be_error *err)
     result->busy_threads = evidence.busy_threads;
     be_status status = proof_check(&evidence, &result->proof, err);
     l->refused |= status == BE_FAILED;
+    if (status == BE_OK && l->is_cpu && evidence.busy_threads < PROOF_IDLE_THREADS)
+        lane_warn(
+            l, WARNING_UNPROVEN, NAN,
+            "it had %.3f threads busy while other programs used %.0f %% of the processors, so "
+            "where it worked could not be told; stop them and measure again",
+            evidence.busy_threads, 100 * l->others);
     if (status == BE_OK && !l->is_cpu &&
         evidence.busy_threads > PROOF_ALL_THREADS * evidence.processors)
         lane_warn(l, WARNING_BESIDE, NAN,

@@ -13,8 +13,7 @@
 #define LANE_CLAIM 0.8        /* least share of the outside time that a block may claim, unless */
 #define LANE_LATE_NS 2000000  /* less than this is missing: it takes time to answer */
 #define LANE_CLAIM_STRIKES 3  /* blocks in a row that must claim too little … */
-#define LANE_MISSING_NS 60000000 /* … and what must be missing in them together … */
-#define LANE_LATE_SHARE 0.2      /* … unless others took this share of the processors meanwhile */
+#define LANE_MISSING_NS 60000000 /* … and what must be missing in them together */
 #define LANE_PENDING 0.02        /* most work, as a share of a block, that may be left behind */
 #define LANE_PENDING_NS 2000000  /* and never less than this: scheduling alone can take as long */
 #define LANE_PENDING_STRIKES 6   /* looks in a row that must find it */
@@ -54,24 +53,39 @@ void lane_progress(const lane *l, conductor_phase phase)
     l->options->progress(l->options->context, &progress);
 }
 
-/* ---------------------------------------------------------------- one run */
+/* -------------------------------------------------------------------- load */
 
-/* Processor time of this program and of its runner. */
-static int64_t lane_own_cpu_ns(const lane *l)
+/* Of this program and of all runners, whatever they started: none of it is another program's. Lanes
+ * lie side by side. */
+static int64_t lanes_cpu_ns(const lane *l)
 {
-    int64_t runner_ns = child_cpu_ns(l->runner.child);
-    return load_own_cpu_ns() + (runner_ns > 0 ? runner_ns : 0);
+    int64_t sum_ns = load_own_cpu_ns();
+    const lane *first = l - l->index;
+    for (int i = 0; i < l->lanes; i++) {
+        int64_t used_ns = first[i].runner.child ? child_group_cpu_ns(first[i].runner.child) : 0;
+        if (used_ns > 0) sum_ns += used_ns;
+    }
+    return sum_ns;
 }
 
-/* Whether other programs and other virtual machines had so much of the processors since `from` that
- * what came late accuses nobody: a refusal must be sure.  False where the system does not tell. */
-static bool lane_is_disturbed(lane *l, const load_sample *from, int64_t from_cpu_ns)
+lane_load lane_load_take(const lane *l)
+{
+    return (lane_load){load_take(l->options->sensors_root), lanes_cpu_ns(l)};
+}
+
+double lane_others_since(const lane *l, const lane_load *load)
 {
     load_sample to = load_take(l->options->sensors_root);
-    double other = load_other_share(from, &to, lane_own_cpu_ns(l) - from_cpu_ns);
-    double steal = load_steal_share(from, &to);
-    double others = (isnan(other) ? 0 : other) + (isnan(steal) ? 0 : steal);
-    if (others <= LANE_LATE_SHARE) return false;
+    double other = load_other_share(&load->from, &to, lanes_cpu_ns(l) - load->own_ns);
+    double steal = load_steal_share(&load->from, &to);
+    return (isnan(other) ? 0 : other) + (isnan(steal) ? 0 : steal);
+}
+
+/* Whether others had so much of the processors since then that what came late accuses nobody. */
+static bool lane_is_disturbed(lane *l, const lane_load *load)
+{
+    double others = lane_others_since(l, load);
+    if (others <= LANE_CROWDED) return false;
     if (!l->is_late)
         lane_warn(l, WARNING_LATE, others,
                   "its answers came late, and whether it times all of its work could not be told: "
@@ -80,6 +94,8 @@ static bool lane_is_disturbed(lane *l, const load_sample *from, int64_t from_cpu
     l->is_late = true;
     return true;
 }
+
+/* ---------------------------------------------------------------- one run */
 
 /* Whether the runner claims much less time than passed.  A busy machine lets it answer late now and
  * then; only blocks in a row, whose missing time adds up, are believed, and none while others work:
@@ -90,14 +106,11 @@ static be_status lane_check_claim(lane *l, int64_t wall_ns, int64_t outside_ns, 
     int64_t missing_ns = outside_ns - wall_ns;
     if (outside_ns < LANE_TOLD_NS || l->result->block_steps == 0) return BE_OK;
     bool is_short = missing_ns > LANE_LATE_NS && (double)wall_ns < LANE_CLAIM * (double)outside_ns;
-    if (is_short && l->short_strikes == 0) {
-        l->short_from = load_take(l->options->sensors_root);
-        l->short_from_cpu_ns = lane_own_cpu_ns(l);
-    }
+    if (is_short && l->short_strikes == 0) l->short_load = lane_load_take(l);
     l->short_strikes = is_short ? l->short_strikes + 1 : 0;
     l->missing_ns = is_short ? l->missing_ns + missing_ns : 0;
     if (l->short_strikes < LANE_CLAIM_STRIKES || l->missing_ns < LANE_MISSING_NS) return BE_OK;
-    if (lane_is_disturbed(l, &l->short_from, l->short_from_cpu_ns)) {
+    if (lane_is_disturbed(l, &l->short_load)) {
         l->short_strikes = 0;
         return BE_OK;
     }
@@ -158,13 +171,10 @@ be_status lane_look_behind(lane *l, int64_t wall_ns, be_error *err)
     }
     double pending_ns = (double)(outside_ns[0] - outside_ns[1]);
     bool pending = pending_ns > fmax(LANE_PENDING * (double)wall_ns, LANE_PENDING_NS);
-    if (pending && l->pending_strikes == 0) {
-        l->pending_from = load_take(l->options->sensors_root);
-        l->pending_from_cpu_ns = lane_own_cpu_ns(l);
-    }
+    if (pending && l->pending_strikes == 0) l->pending_load = lane_load_take(l);
     l->pending_strikes = pending ? l->pending_strikes + 1 : 0;
     if (l->pending_strikes < LANE_PENDING_STRIKES) return BE_OK;
-    if (lane_is_disturbed(l, &l->pending_from, l->pending_from_cpu_ns)) {
+    if (lane_is_disturbed(l, &l->pending_load)) {
         l->pending_strikes = 0;
         return BE_OK;
     }

@@ -9,6 +9,14 @@
 #include "run/conductor.h"
 #include "run/runner.h"
 
+#define LANE_CROWDED 0.2 /* of the processors, for others */
+
+/* Who used the processors, from a moment on. */
+typedef struct lane_load {
+    load_sample from;
+    int64_t own_ns; /* this program's and all runners' processor time until then */
+} lane_load;
+
 typedef struct lane {
     const conductor_contender *contender;
     const conductor_options *options;
@@ -30,13 +38,12 @@ typedef struct lane {
     double measured_s;      /* sum of the measured blocks */
     int short_strikes;      /* blocks in a row whose claim was far below our own clock … */
     int64_t missing_ns;     /* … and by how much, together … */
-    load_sample short_from; /* … and who used the processors at the first of them */
-    int64_t short_from_cpu_ns;
-    load_sample pending_from; /* the same at the first look that found work left behind */
-    int64_t pending_from_cpu_ns;
-    bool is_late;                        /* the machine was too busy to judge its claims */
-    int pending_strikes;                 /* looks in a row that found work left behind */
-    int64_t cpu_ns;                      /* the runner's processor time so far, -1 unknown */
+    lane_load short_load;   /* … and from the first of them on */
+    bool is_late;           /* the machine was too busy to judge its claims */
+    int pending_strikes;    /* looks in a row that found work left behind … */
+    lane_load pending_load; /* … and from the first of them on */
+    double others;          /* what other programs had in the rounds; NAN unknown */
+    int64_t cpu_ns;         /* the runner's processor time so far, -1 unknown */
     int64_t block_cpu_ns, block_wall_ns; /* sums over the measured blocks */
     int64_t idle_from_ns, idle_from_cpu_ns, idle_cpu_ns, idle_wall_ns;
     int restless;           /* blocks after which its threads did not fall asleep in time */
@@ -56,6 +63,12 @@ void lane_warn(lane *l, warning_kind kind, double value, const char *format, ...
     __attribute__((format(printf, 4, 5)));
 
 void lane_progress(const lane *l, conductor_phase phase);
+
+/* Share of the processors that other programs and other virtual machines had since then; 0 where
+ * the system does not tell.  What is late may be so for want of a processor if it is above
+ * LANE_CROWDED: a refusal must be sure, so none for lateness is made then. */
+lane_load lane_load_take(const lane *l);
+double lane_others_since(const lane *l, const lane_load *load);
 
 /* `steps` steps with the checks that every block must pass: its claim fits our own clock, and the
  * loss is a number. */

@@ -25,6 +25,7 @@ typedef struct proof_evidence {
     const json_t *work;  /* of the answer to phases; NULL or empty: not told */
     double busy_threads; /* processor time / wall time in blocks, child processes too */
     int processors;      /* threads that the machine runs at a time */
+    bool crowded;        /* others had so much of them that few were left for it */
     double step_s;       /* median */
     double flops_per_step, bytes_per_step;       /* of the model */
     double limit_flops_per_s, limit_bytes_per_s; /* of the device, measured */
