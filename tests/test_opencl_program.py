@@ -191,19 +191,19 @@ class OpenclTest(unittest.TestCase):
         self.assertIn("failed with -4: the device has not enough memory", errors)
 
     def test_lost_device_leaves_the_others(self):
-        """Lost while it trains: the runner tells it; the CPU is measured all the same."""
-        for _ in range(3):
+        """Lost while it trains: the runner tells it; the CPU is measured all the same.  On a busy
+        machine it takes longer until the call at which the device is lost is reached."""
+        for time_s in ("0.1", "1", "10"):
             status, output, _ = self.run_program(
                 "bench", "mlp-mnist", "--device", "cpu,opencl:0", "--engine", "native", "--threads",
-                "1", "--time", "0.05", "--max-time", "0.3", "--format", "jsonl", *SMALL,
+                "1", "--time", time_s, "--max-time", time_s, "--format", "jsonl", *SMALL,
                 FAULTY_OPENCL_FAIL_AT="2000", FAULTY_OPENCL_STICKY="1")
-            self.assertEqual(status, 1)
             records = {r["device"]: r for r in map(json.loads, output.splitlines())}
-            self.assertEqual(records["opencl:0"]["status"], "DRIVER")
-            self.assertIn("OpenCL: ", records["opencl:0"]["error"])
-            # A busy machine can make such short times look wrong.
-            if records["cpu"]["status"] != "FAILED":
+            if records["opencl:0"]["status"] != "OK":
                 break
+        self.assertEqual(status, 1)
+        self.assertEqual(records["opencl:0"]["status"], "DRIVER")
+        self.assertIn("OpenCL: ", records["opencl:0"]["error"])
         self.assertEqual(records["cpu"]["status"], "OK", records["cpu"])
 
 
