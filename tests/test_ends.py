@@ -33,8 +33,10 @@ class EndsTest(FolderTest):
                             "XDG_CACHE_HOME": self.path("cache")}
 
     def start(self, *command, **more):
-        process = subprocess.Popen([PROGRAM, *command], env=self.environment, text=True,
-                                   **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more})
+        """A hangup means it, though nohup may have started the tests."""
+        how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
+               "preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL), **more}
+        process = subprocess.Popen([PROGRAM, *command], env=self.environment, text=True, **how)
         self.addCleanup(self.finish, process)
         return process
 

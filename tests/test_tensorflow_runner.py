@@ -198,8 +198,9 @@ class ProgramTest(unittest.TestCase):
             os.symlink(os.path.dirname(os.path.dirname(PYTHON)), folder)
             errors = self.run_program(3, *ask, CUDA_VISIBLE_DEVICES="-1", **nowhere)[1]
             self.assertIn("device cuda:0: no engine has it here (tensorflow: expected ", errors)
-            errors = self.run_program(3, *ask, **dict(nowhere, BREAKEVEN_PYTHON="/usr/bin/python3"))[1]
-            self.assertIn("the Python of BREAKEVEN_PYTHON (/usr/bin/python3) to have tensorflow", errors)
+            other = "/usr/bin/python3"
+            errors = self.run_program(3, *ask, **dict(nowhere, BREAKEVEN_PYTHON=other))[1]
+            self.assertIn(f"the Python of BREAKEVEN_PYTHON ({other}) to have tensorflow", errors)
             self.assertIn("name another Python in BREAKEVEN_TENSORFLOW_PYTHON", errors)
 
     def test_devices(self):

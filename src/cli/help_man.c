@@ -71,6 +71,7 @@ static const struct {
     {"CUDA_VISIBLE_DEVICES", "the GPUs that every engine may use, as NVIDIA's driver reads it"},
     {"OMP_NUM_THREADS", "default of --threads"},
     {"OPENBLAS_NUM_THREADS", "threads of OpenBLAS in PyTorch; 'sweep' sets it where it tries them"},
+    {"COLUMNS", "width of the pages; without it that of the terminal, and 80 where there is none"},
     {"NO_COLOR", "no colours, if set and not empty"},
     {"COLUMNS", "width of the pages, instead of the terminal's own"},
     {"XDG_DATA_HOME", "folder of breakeven/mnist and the other data sets, where BREAKEVEN_DATA "
