@@ -248,7 +248,7 @@ class TrainTest(FolderTest):
         os.close(primary)
         self.assertEqual(child.wait(), 0)
         self.assertRegex(seen.decode(),
-                         r"epoch 1/2  step \d+/10  loss \d.*  acc \d.*samples/s  .* left")
+                         r"epoch 1/2  step \d+/10  loss \d.*  acc \d.*pictures/s  .* left")
 
     def interrupt(self, number, *more):
         """Begin a long training, send the signal once it is saving; the exit code and log."""

@@ -412,9 +412,19 @@ static void one_reason_of_several_is_told_once(void **state)
     json_decref(records);
 }
 
+/* A rate is told in what the workload's samples are. */
+static void rates_have_their_unit(void **state)
+{
+    (void)state;
+    assert_string_equal(report_units("mlp-mnist", text), "pictures");
+    assert_string_equal(report_units("of another program", text), "samples");
+    assert_string_equal(report_units("", text), "samples");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rates_have_their_unit),
         cmocka_unit_test(numbers_have_three_digits_and_a_unit),
         cmocka_unit_test(hardware_names_lose_their_noise),
         cmocka_unit_test(every_format_is_written),

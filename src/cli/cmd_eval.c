@@ -50,11 +50,12 @@ static const char *accuracy_text(const json_t *record, char out[REPORT_TEXT_BYTE
 static be_status write_result(const cli_options *options, const be_device *device,
                               const be_dataset *data, const evaluation *result, be_error *err)
 {
-    static const report_column columns[] = {
+    char units[REPORT_TEXT_BYTES];
+    const report_column columns[] = {
         {"workload", "workload", UNIT_TEXT, NULL},
         {"accuracy", "accuracy", UNIT_NUMBER, accuracy_text},
         {"loss", "loss", UNIT_NUMBER, NULL},
-        {"count", "pictures", UNIT_COUNT, NULL},
+        {"count", report_units(cli_workload(options, 0)->name, units), UNIT_COUNT, NULL},
         {"seconds", "time", UNIT_SECONDS, NULL},
         {"data", "data", UNIT_TEXT, NULL},
     };

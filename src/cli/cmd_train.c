@@ -62,6 +62,8 @@ static void print_head(const train_command *c, const be_plan *plan)
                                   : "AdamW",
              o->learning_rate);
     report_paragraph(cli_results, line, 2);
+    char rate[REPORT_TEXT_BYTES + 2];
+    snprintf(rate, sizeof rate, "%ss/s", c->data->table.unit);
     be_plan_facts facts = be_plan_describe(plan);
     if (facts.tuned + facts.tuned_partly > 0)
         fprintf(cli_results,
@@ -69,7 +71,7 @@ static void print_head(const train_command *c, const be_plan *plan)
                 facts.tuned + facts.tuned_partly, facts.tuned_partly,
                 report_seconds(facts.tune_seconds, count));
     fprintf(cli_results, "\n%5s %9s %9s %9s %9s %10s %11s\n", "epoch", "loss", "accuracy",
-            "val loss", "val acc", "time", "samples/s");
+            "val loss", "val acc", "time", rate);
     fflush(cli_results);
 }
 
@@ -115,9 +117,9 @@ static void show_progress(void *context, const train_progress *p)
     char speed[REPORT_TEXT_BYTES], left[REPORT_TEXT_BYTES], loss[REPORT_TEXT_BYTES];
     cli_progress(c->cli,
                  "epoch %" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64
-                 "  loss %s  acc %.2f%%  %s samples/s  %s left",
+                 "  loss %s  acc %.2f%%  %s %ss/s  %s left",
                  p->epoch, p->epochs, p->step, p->steps, report_loss(p->loss, loss),
-                 p->accuracy * 100, report_count(p->samples_per_s, speed),
+                 p->accuracy * 100, report_count(p->samples_per_s, speed), c->data->table.unit,
                  report_seconds(p->left_s, left));
 }
 
@@ -152,9 +154,9 @@ static void print_end(const train_command *c, const trainer *t)
     if (t->total_steps == 0)
         fprintf(cli_results, "\nnothing left to do: the training had ended at step %" PRId64 "\n",
                 t->state.step);
-    fprintf(cli_results,
-            "\nbest: %.2f%% of the %" PRId64 " validation pictures, after epoch %" PRId64 "\n",
-            t->state.best * 100, c->validation->count, t->state.best_epoch);
+    fprintf(
+        cli_results, "\nbest: %.2f%% of the %" PRId64 " validation %ss, after epoch %" PRId64 "\n",
+        t->state.best * 100, c->validation->count, c->validation->table.unit, t->state.best_epoch);
     fprintf(cli_results, "first step after %s, peak memory %s\n",
             report_seconds(start_to_first_step_s(c, t), first),
             report_bytes(peak_rss_bytes(), memory));

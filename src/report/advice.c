@@ -145,7 +145,7 @@ static void say_second(const json_t *advice, const json_t *second, FILE *out)
 static void add_length_flip(sentence *p, const json_t *advice, const json_t *best,
                             const json_t *second)
 {
-    char who[REPORT_TEXT_BYTES], pictures[REPORT_TEXT_BYTES];
+    char who[REPORT_TEXT_BYTES], count[REPORT_TEXT_BYTES], units[REPORT_TEXT_BYTES];
     double flip = report_real(advice, "flip.pictures");
     double each = report_real(advice, "pictures") / report_real(advice, "epochs");
     if (!is_goal(advice, "time")) return;
@@ -154,8 +154,8 @@ static void add_length_flip(sentence *p, const json_t *advice, const json_t *bes
         return;
     }
     bool best_is_quick = report_real(best, "step_s.point") < report_real(second, "step_s.point");
-    sentence_add(p, "A training of %s than %s pictures", best_is_quick ? "fewer" : "more",
-                 report_count(flip, pictures));
+    sentence_add(p, "A training of %s than %s %s", best_is_quick ? "fewer" : "more",
+                 report_count(flip, count), report_units(report_string(advice, "workload"), units));
     if (!isnan(each)) sentence_add(p, " (%.3g epochs)", flip / each);
     sentence_add(p, " goes to %s, which %s.", bench_who(second, who),
                  best_is_quick ? "starts sooner" : "takes less time a step");

@@ -106,7 +106,7 @@ static const report_column columns[] = {
     {"threads", "threads", UNIT_COUNT, threads_text},
     {"step_s.median", "step", UNIT_SECONDS, step_text},
     {"samples_per_s", "samples/s", UNIT_COUNT, NULL},
-    {"first_step_s", "1st step", UNIT_SECONDS, NULL},
+    {"first_step_s", "step 1", UNIT_SECONDS, NULL},
     {"peak_rss_bytes", "memory", UNIT_BYTES, NULL},
     {"versus.ratio", "vs. best", UNIT_NUMBER, versus_text},
     {"workload", NULL, UNIT_TEXT, NULL},
@@ -192,12 +192,13 @@ static void print_machine(const json_t *record, FILE *out)
 
 static void print_data(const json_t *record, FILE *out)
 {
-    char count[REPORT_TEXT_BYTES], line[900];
+    char count[REPORT_TEXT_BYTES], units[REPORT_TEXT_BYTES], line[900];
     snprintf(line, sizeof line,
-             "data: %s, %s pictures; the same weights and batches for all, seed "
+             "data: %s, %s %s; the same weights and batches for all, seed "
              "%.0f",
              report_string(record, "data_source"),
-             report_count(report_real(record, "data_count"), count), report_real(record, "seed"));
+             report_count(report_real(record, "data_count"), count),
+             report_units(report_string(record, "workload"), units), report_real(record, "seed"));
     report_paragraph(out, line, 2);
 }
 
@@ -271,10 +272,25 @@ static const char *failure_of(const json_t *record)
     return strcmp(report_string(record, "status"), "OK") == 0 ? "" : report_string(record, "error");
 }
 
+/* The columns, with the rate in what the samples of the workload are: "pictures/s". */
+static const report_column *name_rate(const json_t *group, report_column own[COLUMN_COUNT],
+                                      char rate[REPORT_TEXT_BYTES + 2])
+{
+    char units[REPORT_TEXT_BYTES];
+    const char *workload = report_string(json_array_get(group, 0), "workload");
+    snprintf(rate, REPORT_TEXT_BYTES + 2, "%s/s", report_units(workload, units));
+    memcpy(own, columns, sizeof columns);
+    for (int c = 0; c < COLUMN_COUNT; c++)
+        if (strcmp(own[c].path, "samples_per_s") == 0) own[c].title = rate;
+    return own;
+}
+
 static be_status write_group(const json_t *group, report_format format, bool first, FILE *out,
                              be_error *err)
 {
-    report_sheet sheet = {columns, COLUMN_COUNT, group, 0};
+    char rate[REPORT_TEXT_BYTES + 2];
+    report_column own[COLUMN_COUNT];
+    report_sheet sheet = {name_rate(group, own, rate), COLUMN_COUNT, group, 0};
     print_group_head(json_array_get(group, 0), out);
     TRY(report_write(&sheet, format, out, err));
     fprintf(out, "\n");

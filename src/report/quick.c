@@ -52,7 +52,7 @@ static double largest_parity(const json_t *records)
 
 static void write_question(const quick_page *page, const json_t *record, FILE *out)
 {
-    char count[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES], line[700];
+    char count[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES], units[REPORT_TEXT_BYTES], line[700];
     const char *source = report_string(record, "data_source");
     double worst = largest_parity(page->records);
     size_t used = 0;
@@ -64,9 +64,9 @@ static void write_question(const quick_page *page, const json_t *record, FILE *o
     fprintf(out, "%s%s%s: ", bold(true), name, bold(false));
     report_wrap(out, line, (int)report_width(name) + 2, 2);
     /* Without its folder, which is nobody's business in a chat. */
-    used = (size_t)snprintf(line, sizeof line, "%.*s, %s pictures; same weights, same batches",
-                            (int)strcspn(source, ","), source,
-                            report_count(report_real(record, "data_count"), count));
+    used = (size_t)snprintf(
+        line, sizeof line, "%.*s, %s %s; same weights, same batches", (int)strcspn(source, ","),
+        source, report_count(report_real(record, "data_count"), count), report_units(name, units));
     if (!isnan(worst)) snprintf(line + used, sizeof line - used, "; parity %.0e", worst);
     report_paragraph(out, line, 2);
 }

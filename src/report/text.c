@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "workloads/workload.h"
+
 report_style report_look;
 
 int report_columns(void)
@@ -12,6 +14,14 @@ int report_columns(void)
     int columns = report_look.columns ? report_look.columns : 80;
     if (columns < REPORT_COLUMNS_LEAST) return REPORT_COLUMNS_LEAST;
     return columns > REPORT_COLUMNS_MOST ? REPORT_COLUMNS_MOST : columns;
+}
+
+const char *report_units(const char *workload, char out[REPORT_TEXT_BYTES])
+{
+    const struct workload *found = NULL;
+    bool known = workload_find(workload, &found, NULL) == BE_OK;
+    snprintf(out, REPORT_TEXT_BYTES, "%ss", known ? workload_form(found, 1).unit : "sample");
+    return out;
 }
 
 const char *report_times(void)

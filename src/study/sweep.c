@@ -28,28 +28,28 @@ static be_status check_ends(const sweep *s, be_error *err)
     return BE_OK;
 }
 
-/* Batches are at most the data set's pictures: the range ends there. */
+/* Batches are at most the data set's samples: the range ends there. */
 static be_status check_range(sweep *s, be_error *err)
 {
-    const be_dataset *set = s->m.set;
+    const data_table *set = &s->m.set->table;
     int64_t most = set->count;
     if (!s->range.axis->set) {
         if (s->batch <= most) return check_ends(s, err);
         FAIL(err, BE_USAGE,
-             "%s: expected a batch of at most the %" PRId64 " pictures of %s, found %" PRId64
+             "%s: expected a batch of at most the %" PRId64 " %ss of %s, found %" PRId64
              "; use a smaller --batch",
-             s->workload->name, most, set->name, s->batch);
+             s->workload->name, most, set->unit, set->name, s->batch);
     }
     if (s->range.from >= most)
         FAIL(err, BE_USAGE,
-             "--over: expected batches below the %" PRId64 " pictures of %s, found %" PRId64
-             "..%" PRId64 "; begin lower",
-             most, set->name, s->range.from, s->range.to);
+             "--over: expected batches below the %" PRId64 " %ss of %s, found %" PRId64 "..%" PRId64
+             "; begin lower",
+             most, set->unit, set->name, s->range.from, s->range.to);
     if (s->range.to <= most) return BE_OK;
-    study_note(s->m.watch, "%s has %" PRId64 " pictures: the range ends at batch %" PRId64,
-               set->name, most, most);
-    sweep_note(s, "%s has %" PRId64 " pictures, so the range ends at batch %" PRId64, set->name,
-               most, most);
+    study_note(s->m.watch, "%s has %" PRId64 " %ss: the range ends at batch %" PRId64, set->name,
+               most, set->unit, most);
+    sweep_note(s, "%s has %" PRId64 " %ss, so the range ends at batch %" PRId64, set->name, most,
+               set->unit, most);
     s->range.to = most;
     return BE_OK;
 }
