@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/rng.h"
+#include "graph/precision.h"
 
 void *ops_alloc(size_t bytes)
 {
@@ -82,6 +83,7 @@ static double draw_number(const ops_case *c, int draw, int i, rng *source)
         return least + (int)rng_next_below(source, (uint32_t)(c->spec->below[i] - least));
     bool is_zero = draw == OPS_ZEROS && low <= 0.0 && high >= 0.0 && rng_next_below(source, 4) == 0;
     double value = low + (high - low) * (double)rng_next_uniform(source);
+    if (c->op->narrow >> i & 1) precision_round(c->precision, &value, 1);
     return is_zero ? 0.0 : value;
 }
 
@@ -102,6 +104,79 @@ static void draw_input(const ops_case *c, int draw, int i, void *data)
         ops_set(&c->in[i], data, k, draw_number(c, draw, i, &source));
     if (draw == OPS_NANS && i == nan_input(c))
         ops_set(&c->in[i], data, (int64_t)rng_next_below(&source, (uint32_t)count), (double)NAN);
+}
+
+/* The fp32 case holds the products in blocks against the plain loops, so that other precisions may
+ * take the faster ones; not with a NaN, which a product with the padding's zeros would spread. */
+static void call_reference(const ops_case *c, double **x, double **y, bool with_nan)
+{
+    op_reference call = {
+        .attrs = c->spec->attrs, .in = c->in, .out = c->out, .x = x, .y = y, .threads = 1};
+    be_error err;
+    if (c->precision == BE_PRECISION_FP32 || !c->op->blocked || with_nan)
+        c->op->reference(&call);
+    else
+        MUST(c->op->blocked(&call, &err) == BE_OK);
+}
+
+/* The outputs where every real number of the inputs is `map` of itself. */
+static void map_reference(const ops_case *c, const ops_draw *draw, double (*map)(double),
+                          double **out)
+{
+    double *x[OP_MAX_IN] = {NULL};
+    for (int i = 0; i < c->op->inputs; i++) {
+        if (c->in[i].rank < 0) continue;
+        int64_t count = shape_elements(&c->in[i]);
+        x[i] = ops_alloc((size_t)count * sizeof(double));
+        for (int64_t k = 0; k < count; k++)
+            x[i][k] = dtype_is_real(c->in[i].dtype) ? map(draw->x[i][k]) : draw->x[i][k];
+    }
+    for (int o = 0; o < c->op->outputs; o++)
+        if (c->out[o].rank >= 0)
+            out[o] = ops_alloc((size_t)shape_elements(&c->out[o]) * sizeof(double));
+    call_reference(c, x, out, false);
+    for (int i = 0; i < OP_MAX_IN; i++) free(x[i]);
+}
+
+static double one_of(double value)
+{
+    (void)value;
+    return 1.0;
+}
+
+/* A NaN counts nothing: what it reaches is compared as NaN. */
+static double size_of(double value)
+{
+    return isnan(value) ? 0.0 : fabs(value);
+}
+
+/* op_tolerance: |y − ŷ| <= u |y| + K 2^-23 (|A||B|), element by element.  The operands are the same
+ * numbers on both sides, so what differs is how K products are added up in fp32: each is rounded at
+ * most once (u = 2^-24), and in any order each takes part in at most K − 1 roundings of partial
+ * sums, none of which is larger than (|A||B|), the sum of the sizes: together at most
+ * ((1 + u)^K − 1) (|A||B|), which is below K 2^-23 (|A||B|) while K u < 1/2.  Then y is rounded to
+ * its own type once: u |y|.
+ * The op itself says what K and (|A||B|) are: its outputs where all numbers are 1, and where they
+ * are their sizes.  Nothing is below 0 there, so that no ReLU takes anything away. */
+static void make_allowed(const ops_case *c, ops_draw *draw)
+{
+    double *terms[OP_MAX_OUT] = {NULL}, *sizes[OP_MAX_OUT] = {NULL};
+    map_reference(c, draw, one_of, terms);
+    map_reference(c, draw, size_of, sizes);
+    for (int o = 0; o < c->op->outputs; o++) {
+        if (c->out[o].rank < 0 || !dtype_is_real(c->out[o].dtype)) continue;
+        MUST(c->out[o].dtype == BE_F32);
+        int64_t count = shape_elements(&c->out[o]);
+        draw->allowed[o] = ops_alloc((size_t)count * sizeof(double));
+        for (int64_t k = 0; k < count; k++) {
+            double y = size_of(draw->y[o][k]);
+            draw->allowed[o][k] = ldexp(y, -24) + ldexp(terms[o][k] * sizes[o][k], -23);
+        }
+    }
+    for (int o = 0; o < OP_MAX_OUT; o++) {
+        free(terms[o]);
+        free(sizes[o]);
+    }
 }
 
 static void make_draw(ops_case *c, int index)
@@ -125,17 +200,19 @@ static void make_draw(ops_case *c, int index)
             draw->y[o][k] = updated >= 0 ? draw->x[updated][k] : (double)NAN;
         if (updated >= 0) x[updated] = draw->y[o];
     }
-    c->op->reference(
-        &(op_reference){.attrs = c->spec->attrs, .in = c->in, .out = c->out, .x = x, .y = draw->y});
+    call_reference(c, x, draw->y, index == OPS_NANS);
     for (int o = 0; o < c->op->outputs; o++)
         if (draw->y[o]) dtype_round(c->out[o].dtype, draw->y[o], shape_elements(&c->out[o]));
+    if (c->precision != BE_PRECISION_FP32) make_allowed(c, draw);
 }
 
-bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed, FILE *report)
+bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, be_precision precision,
+                   uint64_t seed, FILE *report)
 {
     be_error err;
     op_infer infer = {.attrs = spec->attrs};
-    *c = (ops_case){.op = op, .spec = spec, .seed = seed};
+    *c = (ops_case){.op = op, .spec = spec, .precision = precision, .seed = seed};
+    MUST(precision == BE_PRECISION_FP32 || op->narrow);
     if (op->attrs_bytes && !spec->attrs) {
         fprintf(report, "the case has no attributes, and the op needs them\n");
         return false;
@@ -143,6 +220,7 @@ bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, uint64_t s
     for (int i = 0; i < OP_MAX_IN; i++) {
         c->in[i] = spec->in[i];
         if (i >= op->inputs) c->in[i].rank = -1;
+        if (precision == BE_PRECISION_BF16 && op->narrow >> i & 1) c->in[i].dtype = BE_BF16;
         infer.in[i] = c->in[i];
         if (c->in[i].rank >= 0 && !dtype_is_real(c->in[i].dtype) && spec->below[i] < 1) {
             fprintf(report, "input %d holds whole numbers and has no range in `below`\n", i);
@@ -172,7 +250,10 @@ void ops_case_close(ops_case *c)
             free(c->draw[d].in[i]);
             free(c->draw[d].x[i]);
         }
-        for (int o = 0; o < OP_MAX_OUT; o++) free(c->draw[d].y[o]);
+        for (int o = 0; o < OP_MAX_OUT; o++) {
+            free(c->draw[d].y[o]);
+            free(c->draw[d].allowed[o]);
+        }
     }
 }
 
@@ -184,8 +265,10 @@ bool ops_compare(const ops_expectation *expected, const void *found, ops_differe
         double size = fabs(expected->values[i]);
         if (size > out->scale || (isnan(size) && !expected->with_nan)) out->scale = size;
     }
-    double allowed = dtype_is_real(expected->shape->dtype) ? expected->tolerance * out->scale : 0.0;
+    double of_scale =
+        dtype_is_real(expected->shape->dtype) ? expected->tolerance * out->scale : 0.0;
     for (int64_t i = 0; i < count; i++) {
+        double allowed = expected->allowed ? expected->allowed[i] : of_scale;
         double value = ops_get(expected->shape, found, i),
                error = fabs(value - expected->values[i]);
         if (expected->with_nan && isnan(value)) continue;
@@ -248,8 +331,10 @@ static bool output_faults(const ops_case *c, int o, FILE *report)
 #undef X
     };
     const be_shape *shape = &c->out[o];
-    ops_expectation expected = {
-        .shape = shape, .values = c->draw[OPS_RANDOM].y[o], .tolerance = c->spec->tolerance};
+    ops_expectation expected = {.shape = shape,
+                                .values = c->draw[OPS_RANDOM].y[o],
+                                .tolerance = c->spec->tolerance,
+                                .allowed = c->draw[OPS_RANDOM].allowed[o]};
     int64_t count = shape_elements(shape);
     void *data = ops_alloc(ops_bytes(shape));
     bool is_good = true;
@@ -262,7 +347,8 @@ static bool output_faults(const ops_case *c, int o, FILE *report)
             is_good = false;
             break;
         }
-        double slightly = 4.0 * c->spec->tolerance * difference.scale;
+        double slightly = expected.allowed ? 4.0 * expected.allowed[count - 1]
+                                           : 4.0 * c->spec->tolerance * difference.scale;
         if (fault < 0 || !plant((ops_fault)fault, shape, data, slightly)) continue;
         if (ops_compare(&expected, data, &difference)) {
             fprintf(report, "output %d: a planted fault was not found: %s\n", o, texts[fault]);

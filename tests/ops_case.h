@@ -16,6 +16,9 @@ typedef struct ops_draw {
     void *in[OP_MAX_IN];   /* as a device gets it */
     double *x[OP_MAX_IN];  /* the same numbers */
     double *y[OP_MAX_OUT]; /* the reference's outputs */
+    /* How far each element may be off, in a precision other than fp32; else NULL (op_case.tolerance
+     * is valid then). */
+    double *allowed[OP_MAX_OUT];
 } ops_draw;
 
 /* What the draws are for: random numbers; the same with zeros among them, where ReLU and ties are
@@ -32,12 +35,17 @@ typedef enum ops_draw_kind {
 typedef struct ops_case {
     const be_op *op;
     const op_case *spec;
+    be_precision precision;
     uint64_t seed;
     be_shape in[OP_MAX_IN], out[OP_MAX_OUT]; /* rank −1: absent */
     ops_draw draw[OPS_DRAWS];
 } ops_case;
 
-bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed, FILE *report);
+/* With another precision than fp32, which only ops with operands of products know, these operands
+ * are drawn as numbers that it has: bf16 as that type, tf32 as floats of 11 bits.  What is compared
+ * then is how the sums are made alone. */
+bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, be_precision precision,
+                   uint64_t seed, FILE *report);
 void ops_case_close(ops_case *c);
 
 /* Is the name in a list that is separated by commas?  NULL: every name is. */
@@ -66,11 +74,11 @@ typedef struct ops_expectation {
     const be_shape *shape;
     const double *values;
     double tolerance;
-    bool with_nan; /* where a NaN is expected there must be one, elsewhere there may be */
+    const double *allowed; /* of each element; NULL: tolerance · the largest |expected| */
+    bool with_nan;         /* where a NaN is expected there must be one, elsewhere there may be */
 } ops_expectation;
 
-/* True if every element is right: whole numbers exactly, others within tolerance · the largest
- * |expected|. */
+/* True if every element is right: whole numbers exactly, others within what is allowed. */
 bool ops_compare(const ops_expectation *expected, const void *found, ops_difference *out);
 
 /* The comparer must find each of these in an otherwise right output. */

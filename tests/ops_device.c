@@ -149,6 +149,7 @@ static be_status bench_open(bench *b, const ops_setting *setting, value_layout f
     program_options options = {0};
     b->g = be_graph_new(1);
     TRY(be_graph_check(b->g, err));
+    b->g->precision = b->c->precision;
     TRY(add_inputs(b, feed, err));
     TRY(add_nodes(b, feed, setting->block, err));
     TRY(place_values(b, err));
@@ -297,16 +298,19 @@ static bool check_output(const bench *b, int draw, int o)
     ops_expectation expected = {.shape = shape,
                                 .values = b->c->draw[draw].y[o],
                                 .tolerance = b->c->spec->tolerance,
+                                .allowed = b->c->draw[draw].allowed[o],
                                 .with_nan = draw == OPS_NANS};
     bool is_code = !dtype_is_real(shape->dtype); /* counts and indices of a NaN may be any */
     if (!(is_code && expected.with_nan) && !ops_compare(&expected, plain, &difference)) {
         fprintf(b->report,
                 "output %d: %" PRId64 " of %" PRId64 " elements are wrong, the first at %s: "
-                "expected %.9g, found %.9g\n  largest error %.3g, allowed %.3g times the largest "
-                "value %.3g\n",
+                "expected %.9g, found %.9g\n  largest error %.3g, allowed %.3g there; the largest "
+                "value is %.3g\n",
                 o, difference.wrong, shape_elements(shape),
                 ops_index_text(shape, difference.first, index), difference.expected,
-                difference.found, difference.largest_error, b->c->spec->tolerance,
+                difference.found, difference.largest_error,
+                expected.allowed ? expected.allowed[difference.first]
+                                 : expected.tolerance * difference.scale,
                 difference.scale);
         is_good = false;
     }

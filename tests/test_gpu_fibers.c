@@ -114,7 +114,7 @@ static bool run_orders(be_device *device, int index, bool first_only, FILE *repo
     ops_case c;
     const op_case *spec = find_case(&op, cases[index].op, cases[index].name);
     unsigned char *first = NULL;
-    bool is_good = ops_case_open(&c, op, spec, 1, report);
+    bool is_good = ops_case_open(&c, op, spec, BE_PRECISION_FP32, 1, report);
     ((gpu_device *)device)->forced_group = cases[index].group;
     for (int order = 0; is_good && order < 3; order++) {
         size_t bytes = 0;

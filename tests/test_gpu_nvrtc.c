@@ -114,7 +114,8 @@ static void compile_ops(be_device *device)
             ops_case c;
             ops_setting setting = {.device = device, .implementation = "native gpu"};
             FILE *nowhere = fopen("/dev/null", "w");
-            if (!nowhere || !ops_case_open(&c, op_table[i], &op_table[i]->cases[k], 1, stderr))
+            if (!nowhere || !ops_case_open(&c, op_table[i], &op_table[i]->cases[k],
+                                           BE_PRECISION_FP32, 1, stderr))
                 abort();
             /* The device computes nothing, so the result is wrong; it was compiled. */
             ops_run_on_device(&c, &setting, nowhere);

@@ -95,7 +95,7 @@ static void run_case(const options *o, const target *t, const be_op *op, int k)
     ops_case c;
     int others = t->group_count - 1, turn = op->case_count > FEW_CASES ? k / 2 : k;
     bool has_turn = op->case_count <= FEW_CASES || k % 2 == 0;
-    if (!ops_case_open(&c, op, &op->cases[k], o->seed, stderr)) abort();
+    if (!ops_case_open(&c, op, &op->cases[k], BE_PRECISION_FP32, o->seed, stderr)) abort();
     if (o->group >= 0) {
         run_group(o, t, &c, o->group);
     } else {

@@ -1,7 +1,8 @@
 /* Every op × every case × every way to run it, against the op's reference; the references against
  * finite differences; and the comparer against planted faults.
  *
- *     test_ops [--op NAME,...] [--case NAME] [--isa NAME] [--library NAME] [--threads N] [--seed N]
+ *     test_ops [--op NAME,...] [--case NAME] [--precision NAME] [--isa NAME] [--library NAME]
+ * [--threads N] [--seed N]
  *              [--no-gradients | --only-gradients]
  *
  * An op without cases fails, and so does an implementation that takes none of its op's cases. */
@@ -11,10 +12,11 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "graph/precision.h"
 #include "ops_case.h"
 
 typedef struct options {
-    const char *program, *op, *one_case, *isa, *library;
+    const char *program, *op, *one_case, *precision, *isa, *library;
     int threads;
     bool no_gradients, only_gradients;
     uint64_t seed;
@@ -35,6 +37,10 @@ static const char *const libraries[LIBRARIES] = {"native", "onednn"};
 static const int thread_counts[] = {1, 2};
 #define THREAD_COUNTS 2
 #define WAYS (CPU_ISA_COUNT * LIBRARIES * THREAD_COUNTS)
+
+/* Those that a processor may have. */
+#define PRECISIONS 2
+static const be_precision precisions[PRECISIONS] = {BE_PRECISION_FP32, BE_PRECISION_BF16};
 
 static const bool has_library[OP_COUNT][LIBRARIES] = {
 #define X(name, cpu, onednn, ...) {cpu, onednn},
@@ -121,8 +127,8 @@ static bool run_way(const options *o, const ops_case *c, const way *w, tally *co
                            .implementation = w->library,
                            .block = ((const cpu_device *)w->device)->block};
     ops_result result = ops_run_on_device(c, &setting, n.file);
-    snprintf(name, sizeof name, "%s %s %s %s %d", c->op->name, c->spec->name, w->isa, w->library,
-             w->threads);
+    snprintf(name, sizeof name, "%s %s %s %s %s %d", c->op->name, c->spec->name,
+             precision_name(c->precision), w->isa, w->library, w->threads);
     if (result == OPS_REFUSED) {
         fclose(n.file);
         printf("# refused: %s: %s", name, n.text);
@@ -132,8 +138,10 @@ static bool run_way(const options *o, const ops_case *c, const way *w, tally *co
     if (result == OPS_FAILED) {
         note_shapes(c, n.file);
         fprintf(n.file,
-                "%s --op %s --case %s --isa %s --library %s --threads %d --seed %" PRIu64 "\n",
-                o->program, c->op->name, c->spec->name, w->isa, w->library, w->threads, o->seed);
+                "%s --op %s --case %s --precision %s --isa %s --library %s --threads %d --seed "
+                "%" PRIu64 "\n",
+                o->program, c->op->name, c->spec->name, precision_name(c->precision), w->isa,
+                w->library, w->threads, o->seed);
     }
     notes_close(&n, count, result == OPS_PASSED, name);
     return true;
@@ -158,6 +166,7 @@ static void check_declaration(const be_op *op, tally *count)
         fprintf(n.file, "it has a gradient and is said to be outside of gradients\n");
     if (op->gradient && !op->differentiable)
         fprintf(n.file, "it has a gradient that no finite difference may check\n");
+    if (!op->narrow != !op->cast) fprintf(n.file, "narrow inputs and cast come together\n");
     if (!op->gradient && op->differentiable) fprintf(n.file, "it has no gradient to check\n");
     fflush(n.file);
     snprintf(name, sizeof name, "%s: its declaration", op->name);
@@ -181,32 +190,42 @@ typedef struct session {
     bool reached[OP_COUNT]; /* by finite differences */
 } session;
 
+/* What is the same in every precision: the gradient, and the products in blocks. */
+static void check_meaning(session *s, const ops_case *c)
+{
+    const be_op *op = c->op;
+    char name[160];
+    notes n;
+    if (op->gradient && op->differentiable && !s->asked.no_gradients) {
+        notes_open(&n);
+        bool is_right = ops_check_gradient(c, s->reached, n.file);
+        snprintf(name, sizeof name, "%s %s: gradient", op->name, c->spec->name);
+        notes_close(&n, &s->count, is_right, name);
+    }
+    if (op->blocked) {
+        notes_open(&n);
+        bool is_right = ops_check_blocked(c, n.file);
+        snprintf(name, sizeof name, "%s %s: blocked", op->name, c->spec->name);
+        notes_close(&n, &s->count, is_right, name);
+    }
+}
+
 /* One case in every way; took[l] counts where library l accepted it. */
-static void run_case(session *s, int index, int k, int took[LIBRARIES])
+static void run_case(session *s, const op_case *spec, int index, be_precision precision,
+                     int took[LIBRARIES])
 {
     tally *count = &s->count;
     const be_op *op = op_table[index];
-    const op_case *spec = &op->cases[k];
     char name[160];
     ops_case c;
     notes n;
     notes_open(&n);
-    bool is_good = ops_case_open(&c, op, spec, s->asked.seed, n.file) && check_cost(&c, n.file) &&
-                   ops_faults_are_found(&c, n.file);
-    snprintf(name, sizeof name, "%s %s: data, cost, planted faults", op->name, spec->name);
+    bool is_good = ops_case_open(&c, op, spec, precision, s->asked.seed, n.file) &&
+                   check_cost(&c, n.file) && ops_faults_are_found(&c, n.file);
+    snprintf(name, sizeof name, "%s %s %s: data, cost, planted faults", op->name, spec->name,
+             precision_name(precision));
     notes_close(&n, count, is_good, name);
-    if (is_good && op->gradient && op->differentiable && !s->asked.no_gradients) {
-        notes_open(&n);
-        bool is_right = ops_check_gradient(&c, s->reached, n.file);
-        snprintf(name, sizeof name, "%s %s: gradient", op->name, spec->name);
-        notes_close(&n, count, is_right, name);
-    }
-    if (is_good && op->blocked) {
-        notes_open(&n);
-        bool is_right = ops_check_blocked(&c, n.file);
-        snprintf(name, sizeof name, "%s %s: blocked", op->name, spec->name);
-        notes_close(&n, count, is_right, name);
-    }
+    if (is_good && precision == BE_PRECISION_FP32) check_meaning(s, &c);
     for (const way *w = s->ways; is_good && w->device; w++)
         for (int l = 0; l < LIBRARIES; l++)
             if (strcmp(w->library, libraries[l]) == 0 && has_library[index][l])
@@ -221,8 +240,13 @@ static void run_op(session *s, int index)
     int took[LIBRARIES] = {0};
     check_declaration(op, &s->count);
     for (int k = 0; k < op->case_count; k++)
-        if (is_wanted(o->one_case, op->cases[k].name)) run_case(s, index, k, took);
-    for (int l = 0; l < LIBRARIES && !o->one_case && !o->only_gradients; l++) {
+        for (int p = 0; p < PRECISIONS; p++) {
+            if (p > 0 && (!op->narrow || o->only_gradients)) continue;
+            if (is_wanted(o->one_case, op->cases[k].name) &&
+                is_wanted(o->precision, precision_name(precisions[p])))
+                run_case(s, &op->cases[k], index, precisions[p], took);
+        }
+    for (int l = 0; l < LIBRARIES && !o->one_case && !o->precision && !o->only_gradients; l++) {
         if (!has_library[index][l] || !is_wanted(o->library, libraries[l])) continue;
         char name[160];
         notes n;
@@ -252,15 +276,12 @@ static void check_reached(session *s, int index)
 
 static options parse(int argc, char **argv)
 {
-    static const struct option table[] = {{"op", required_argument, NULL, 'o'},
-                                          {"case", required_argument, NULL, 'c'},
-                                          {"isa", required_argument, NULL, 'i'},
-                                          {"library", required_argument, NULL, 'l'},
-                                          {"threads", required_argument, NULL, 't'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {"no-gradients", no_argument, NULL, 'n'},
-                                          {"only-gradients", no_argument, NULL, 'g'},
-                                          {0}};
+    static const struct option table[] = {
+        {"op", required_argument, NULL, 'o'},        {"case", required_argument, NULL, 'c'},
+        {"precision", required_argument, NULL, 'p'}, {"isa", required_argument, NULL, 'i'},
+        {"library", required_argument, NULL, 'l'},   {"threads", required_argument, NULL, 't'},
+        {"seed", required_argument, NULL, 's'},      {"no-gradients", no_argument, NULL, 'n'},
+        {"only-gradients", no_argument, NULL, 'g'},  {0}};
     options o = {.program = argv[0], .seed = 1};
     for (int letter; (letter = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (letter) {
@@ -269,6 +290,9 @@ static options parse(int argc, char **argv)
             break;
         case 'c':
             o.one_case = optarg;
+            break;
+        case 'p':
+            o.precision = optarg;
             break;
         case 'i':
             o.isa = optarg;

@@ -37,8 +37,25 @@ int be_device_threads(const be_device *device);      /* 0 where the word has no 
 
 typedef enum be_mode { BE_INFER, BE_TRAIN } be_mode;
 
+/* How products (layers with weights, matrix products, convolutions, attention) multiply.  FP32: as
+ * they are.  TF32: their operands rounded to 11 bits, nothing else changes.  BF16: their operands
+ * as bf16, PyTorch's autocast; parameters, optimizer, norms and losses stay f32, and so do the sums
+ * that products add up and give. */
+#define BE_PRECISION_LIST(X) \
+    X(FP32, "fp32")          \
+    X(TF32, "tf32")          \
+    X(BF16, "bf16")
+
+typedef enum be_precision {
+#define X(name, text) BE_PRECISION_##name,
+    BE_PRECISION_LIST(X)
+#undef X
+        BE_PRECISION_COUNT
+} be_precision;
+
 typedef struct be_plan_options {
     be_mode mode;
+    be_precision precision; /* BE_UNAVAILABLE, with the reason, where the device lacks it */
     be_plan *share;       /* use the parameters of this plan (same device, same network), or NULL */
     const be_value *keep; /* intermediate values that shall stay readable after a step */
     int keep_count;

@@ -38,15 +38,3 @@ uint16_t half_from_float(float x)
     size += 0xc8000fffu + (size >> 13 & 1u);
     return (uint16_t)(sign | size >> 13);
 }
-
-float brain_to_float(uint16_t brain)
-{
-    return float_of((uint32_t)brain << 16);
-}
-
-uint16_t brain_from_float(float x)
-{
-    uint32_t bits = bits_of(x);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 64u);
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}

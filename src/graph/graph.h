@@ -2,6 +2,7 @@
 #ifndef GRAPH_GRAPH_H
 #define GRAPH_GRAPH_H
 
+#include "breakeven/plan.h"
 #include "core/memory.h"
 #include "graph/dtype.h"
 #include "graph/op.h"
@@ -63,6 +64,7 @@ struct be_graph {
     size_t node_count, node_capacity;
     int salt; /* dropout layers so far */
     graph_recipe recipe;
+    be_precision precision; /* set by pass_precision */
     /* Made by the passes; BE_NONE before. */
     be_value parameters, gradients, rate, loss_log, correct_log, slot[2];
     be_value *gradient_of; /* a value for each parameter, by value; NULL before */
@@ -96,6 +98,9 @@ be_value graph_root(const be_graph *g, be_value value, size_t *offset);
 be_value graph_clock(be_graph *g);
 
 be_status graph_clone(const be_graph *g, be_graph **out, be_error *err);
+
+/* Input i of a node, as it was before it was made narrow for it. */
+be_value graph_wide_input(const be_graph *g, const graph_node *node, int i);
 
 /* How many nodes read a value. */
 int graph_use_count(const be_graph *g, be_value value);

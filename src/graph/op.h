@@ -88,12 +88,16 @@ typedef struct be_op {
      * they are large; the same bits on any number of threads.  NULL: the op has no products. */
     be_status (*blocked)(const op_reference *, be_error *);
     op_cost (*cost)(const void *attrs, const be_shape *in, const be_shape *out);
+    /* Bit i: input i is an operand of a product.  With BE_PRECISION_BF16 all of them are bf16, made
+     * by `cast` (its attributes: the be_dtype to make); outputs stay f32. */
+    unsigned narrow;
+    const struct be_op *cast;
     /* Fusion: may `node` (this op) take over `next`, the only user of its output 0?  `has` asks the
      * device for an op.  If so it changes its own op and attributes and returns true. */
     bool (*absorb)(graph_node *node, const graph_node *next,
                    bool (*has)(const void *device, const struct be_op *), const void *device);
     const op_case *cases;
-    int case_count;
+    int case_count; /* with `narrow`, each is one in every precision */
     /* The inputs of which the finite-difference test may take derivatives (bit i). */
     unsigned differentiable;
 } be_op;

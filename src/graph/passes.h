@@ -19,7 +19,7 @@ typedef struct lower_target {
 } lower_target;
 
 /* Copy the graph and make it ready: dropout removed when inferring, fusion, parameter block,
- * gradients and optimizer when training, the step's end, layouts. */
+ * gradients and optimizer when training, narrow operands, the step's end, layouts. */
 be_status graph_lower(const be_graph *g, const be_plan_options *options, const lower_target *target,
                       be_graph **out, be_error *err);
 
@@ -28,6 +28,7 @@ be_status pass_inference(be_graph *g, be_error *err);
 be_status pass_fusion(be_graph *g, const lower_target *target, be_error *err);
 be_status pass_parameters(be_graph *g, be_error *err);
 be_status pass_gradient(be_graph *g, be_error *err);
+be_status pass_precision(be_graph *g, be_precision precision, be_error *err);
 be_status pass_layout(be_graph *g, const lower_target *target, be_error *err);
 
 void pass_views(be_graph *g); /* nothing is left to do for most of them */

@@ -61,10 +61,10 @@ static be_phase node_phase(const be_plan *plan, size_t n, bool *needs)
     return loss < 0 || (int)n <= loss ? BE_PHASE_FORWARD : BE_PHASE_BACKWARD;
 }
 
-static bool node_has(const graph_node *node, be_value value)
+static bool node_has(const be_graph *g, const graph_node *node, be_value value)
 {
     for (int i = 0; i < OP_MAX_IN; i++)
-        if (node->in[i] == value) return true;
+        if (graph_wide_input(g, node, i) == value) return true;
     for (int o = 0; o < OP_MAX_OUT; o++)
         if (node->out[o] == value) return true;
     return false;
@@ -77,8 +77,8 @@ static be_status node_layer(const be_plan *plan, const graph_node *node, const c
     *out = "";
     for (int i = 0; i < be_plan_parameter_count(plan); i++) {
         const be_parameter *p = &plan->parameters[i];
-        bool mine = node_has(node, p->value);
-        if (!mine && p->gradient != BE_NONE) mine = node_has(node, p->gradient);
+        bool mine = node_has(plan->graph, node, p->value);
+        if (!mine && p->gradient != BE_NONE) mine = node_has(plan->graph, node, p->gradient);
         if (!mine) continue;
         const char *dot = strrchr(p->name, '.');
         int length = dot ? (int)(dot - p->name) : (int)strlen(p->name);

@@ -3,9 +3,11 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "core/topology.h"
 #include "graph/passes.h"
+#include "graph/precision.h"
 
 struct reference {
     be_graph *graph; /* lowered */
@@ -208,13 +210,13 @@ reference_work reference_work_of(const reference *r)
     return work;
 }
 
-static be_status run_node(const reference *r, const graph_node *node, be_error *err)
+static be_status compute_node(const reference *r, const graph_node *node, double **x, be_error *err)
 {
     be_shape in[OP_MAX_IN], out[OP_MAX_OUT];
-    double *x[OP_MAX_IN], *y[OP_MAX_OUT];
+    double *y[OP_MAX_OUT];
     for (int i = 0; i < OP_MAX_IN; i++) {
         in[i] = be_value_shape(r->graph, node->in[i]);
-        x[i] = reference_data(r, node->in[i]);
+        if (!x[i]) x[i] = reference_data(r, node->in[i]);
     }
     for (int o = 0; o < OP_MAX_OUT; o++) {
         out[o] = be_value_shape(r->graph, node->out[o]);
@@ -229,6 +231,33 @@ static be_status run_node(const reference *r, const graph_node *node, be_error *
     for (int o = 0; o < OP_MAX_OUT; o++)
         if (y[o]) dtype_round(out[o].dtype, y[o], shape_elements(&out[o]));
     return BE_OK;
+}
+
+/* The operands of a product as its precision sees them: copies, the values themselves stay. */
+static be_status round_operands(const reference *r, const graph_node *node, double **x,
+                                be_error *err)
+{
+    for (int i = 0; i < node->op->inputs; i++) {
+        void *copy = NULL;
+        if (node->in[i] == BE_NONE || !(node->op->narrow >> i & 1)) continue;
+        int64_t count = shape_elements(&r->graph->values[node->in[i]].shape);
+        TRY(memory_alloc(&copy, (size_t)count * sizeof(double), "a rounded operand", err));
+        x[i] = copy;
+        memcpy(copy, reference_data(r, node->in[i]), (size_t)count * sizeof(double));
+        precision_round(r->graph->precision, x[i], count);
+    }
+    return BE_OK;
+}
+
+static be_status run_node(const reference *r, const graph_node *node, be_error *err)
+{
+    double *x[OP_MAX_IN] = {NULL}, *copies[OP_MAX_IN] = {NULL};
+    be_status status = BE_OK;
+    if (r->graph->precision == BE_PRECISION_TF32) status = round_operands(r, node, copies, err);
+    memcpy(x, copies, sizeof x);
+    if (status == BE_OK) status = compute_node(r, node, x, err);
+    for (int i = 0; i < OP_MAX_IN; i++) memory_free(copies[i]);
+    return status;
 }
 
 be_status reference_run(reference *r, int64_t steps, be_error *err)

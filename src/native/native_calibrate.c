@@ -150,7 +150,8 @@ static double elements_of(const be_shape *shape, int from)
 static const be_shape *weights_of(const be_graph *g, const graph_node *node)
 {
     for (int i = 0; i < OP_MAX_IN; i++) {
-        const graph_value *v = node->in[i] == BE_NONE ? NULL : &g->values[node->in[i]];
+        be_value value = graph_wide_input(g, node, i);
+        const graph_value *v = value == BE_NONE ? NULL : &g->values[value];
         if (v && v->kind == VALUE_PARAMETER && v->shape.rank >= 2) return &v->shape;
     }
     return NULL;

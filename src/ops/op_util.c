@@ -3,17 +3,19 @@
 be_status op_expect(const be_shape *found, be_dtype dtype, int rank, const char *name,
                     be_error *err)
 {
-    char text[64], wanted[64];
-    be_shape any = {.dtype = dtype};
-    shape_text(&any, wanted);
-    wanted[3] = 0; /* the type's name alone */
-    if (dtype == BE_U8) wanted[2] = 0;
+    char text[64];
+    const char *wanted = dtype_name(dtype);
     if (found->dtype == dtype && (rank == OP_ANY_RANK ? found->rank >= 0 : found->rank == rank))
         return BE_OK;
     if (rank == OP_ANY_RANK)
         FAIL(err, BE_USAGE, "%s: expected %s, found %s", name, wanted, shape_text(found, text));
     FAIL(err, BE_USAGE, "%s: expected %s of %d dimensions, found %s", name, wanted, rank,
          shape_text(found, text));
+}
+
+be_status op_expect_operand(const be_shape *found, int rank, const char *name, be_error *err)
+{
+    return op_expect(found, found->dtype == BE_BF16 ? BE_BF16 : BE_F32, rank, name, err);
 }
 
 be_status op_expect_same(const be_shape *found, const be_shape *expected, const char *name,

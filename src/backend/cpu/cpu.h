@@ -42,6 +42,9 @@ typedef struct cpu_call {
 
 typedef struct cpu_kernel {
     const char *implementation;
+    /* Bit p: it multiplies in be_precision p, too.  All do so in fp32, and ops without products
+     * are the same in every precision. */
+    unsigned precisions;
     /* Refuse with the reason, or BE_OK; NULL accepts all. */
     be_status (*accept)(const cpu_device *device, const be_graph *g, const graph_node *node,
                         be_error *reason);
@@ -85,6 +88,9 @@ const char *cpu_isa_text(cpu_isa isa);
 be_status cpu_choose(const cpu_device *device, const be_graph *g, const graph_node *node,
                      const cpu_kernel **out, be_error *err);
 bool cpu_has(const cpu_device *device, const be_op *op);
+
+/* BE_UNAVAILABLE with the reason where oneDNN has no bf16 arithmetic on this processor. */
+be_status cpu_onednn_has_bf16(const cpu_device *device, be_error *err);
 
 /* Text of a oneDNN status. */
 be_status cpu_onednn_fail(be_error *err, const char *what, dnnl_status_t status);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "graph/precision.h"
 
 #define X(isa)                                                \
     extern const cpu_kernel *const cpu_table_##isa[OP_COUNT]; \
@@ -72,6 +73,39 @@ bool cpu_has(const cpu_device *device, const be_op *op)
     return list[0] || list[1];
 }
 
+/* oneDNN would compute in bf16 without the instructions, too: slower than in fp32. */
+be_status cpu_onednn_has_bf16(const cpu_device *device, be_error *err)
+{
+    bool has = false;
+#if defined(__x86_64__)
+    int isa = (int)dnnl_get_effective_cpu_isa(), needed = (int)dnnl_cpu_isa_avx512_core_bf16;
+    has = device->isa == CPU_AVX512 && (isa & needed) == needed;
+#endif
+    if (!has)
+        FAIL(err, BE_UNAVAILABLE,
+             "oneDNN computes in bf16 on processors with AVX512-BF16 or AMX alone, and this device "
+             "has %s without it; use --precision fp32",
+             cpu_isa_text(device->isa));
+    return BE_OK;
+}
+
+static be_status check_precision(const cpu_device *device, const be_graph *g,
+                                 const graph_node *node, const cpu_kernel *kernel, be_error *err)
+{
+    if (!node->op->narrow || g->precision == BE_PRECISION_FP32) return BE_OK;
+    if (!(kernel->precisions >> g->precision & 1))
+        FAIL(err, BE_UNAVAILABLE, "it multiplies in fp32 alone, not in %s",
+             precision_name(g->precision));
+    return cpu_onednn_has_bf16(device, err);
+}
+
+static be_status accepts(const cpu_device *device, const be_graph *g, const graph_node *node,
+                         const cpu_kernel *kernel, be_error *reason)
+{
+    TRY(check_precision(device, g, node, kernel, reason));
+    return kernel->accept ? kernel->accept(device, g, node, reason) : BE_OK;
+}
+
 be_status cpu_choose(const cpu_device *device, const be_graph *g, const graph_node *node,
                      const cpu_kernel **out, be_error *err)
 {
@@ -82,7 +116,7 @@ be_status cpu_choose(const cpu_device *device, const be_graph *g, const graph_no
     for (int i = 0; i < 2; i++) {
         be_error reason = {.status = BE_OK};
         if (!list[i]) continue;
-        if (!list[i]->accept || list[i]->accept(device, g, node, &reason) == BE_OK) {
+        if (accepts(device, g, node, list[i], &reason) == BE_OK) {
             *out = list[i];
             return BE_OK;
         }

@@ -54,26 +54,30 @@ static void md_set_free(md_set *set)
     set->count = 0;
 }
 
-static dnnl_status_t md_tag(md_set *set, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+static dnnl_status_t md_tag(md_set *set, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag,
+                            bool bf16)
 {
+    dnnl_data_type_t type = bf16 ? dnnl_bf16 : dnnl_f32;
     dnnl_memory_desc_t *md = &set->md[set->count];
 #if DNNL_VERSION_MAJOR >= 3
-    dnnl_status_t status = dnnl_memory_desc_create_with_tag(md, rank, dims, dnnl_f32, tag);
+    dnnl_status_t status = dnnl_memory_desc_create_with_tag(md, rank, dims, type, tag);
 #else
-    dnnl_status_t status = dnnl_memory_desc_init_by_tag(md, rank, dims, dnnl_f32, tag);
+    dnnl_status_t status = dnnl_memory_desc_init_by_tag(md, rank, dims, type, tag);
 #endif
     if (status == dnnl_success) set->count++;
     return status;
 }
 
-static dnnl_status_t md_strides(md_set *set, int64_t rows, int64_t columns, const int64_t stride[2])
+static dnnl_status_t md_strides(md_set *set, int64_t rows, int64_t columns, const int64_t stride[2],
+                                bool bf16)
 {
+    dnnl_data_type_t type = bf16 ? dnnl_bf16 : dnnl_f32;
     const dnnl_dims_t dims = {rows, columns}, strides = {stride[0], stride[1]};
     dnnl_memory_desc_t *md = &set->md[set->count];
 #if DNNL_VERSION_MAJOR >= 3
-    dnnl_status_t status = dnnl_memory_desc_create_with_strides(md, 2, dims, dnnl_f32, strides);
+    dnnl_status_t status = dnnl_memory_desc_create_with_strides(md, 2, dims, type, strides);
 #else
-    dnnl_status_t status = dnnl_memory_desc_init_by_strides(md, 2, dims, dnnl_f32, strides);
+    dnnl_status_t status = dnnl_memory_desc_init_by_strides(md, 2, dims, type, strides);
 #endif
     if (status == dnnl_success) set->count++;
     return status;
@@ -245,10 +249,10 @@ static dnnl_status_t matmul_describe(dnnl_primitive_desc_t *out, dnnl_engine_t e
 {
     const onednn_matmul *s = spec;
     const dnnl_dims_t bias_dims = {1, s->n};
-    dnnl_status_t status = md_strides(mds, s->m, s->k, s->x_stride);
-    if (status == dnnl_success) status = md_strides(mds, s->k, s->n, s->w_stride);
-    if (status == dnnl_success) status = md_strides(mds, s->m, s->n, s->y_stride);
-    if (status == dnnl_success && s->bias) status = md_tag(mds, 2, bias_dims, dnnl_ab);
+    dnnl_status_t status = md_strides(mds, s->m, s->k, s->x_stride, s->bf16);
+    if (status == dnnl_success) status = md_strides(mds, s->k, s->n, s->w_stride, s->bf16);
+    if (status == dnnl_success) status = md_strides(mds, s->m, s->n, s->y_stride, false);
+    if (status == dnnl_success && s->bias) status = md_tag(mds, 2, bias_dims, dnnl_ab, false);
     if (status != dnnl_success) return status;
     md_ref x = MD_REF(mds->md[0]), w = MD_REF(mds->md[1]), y = MD_REF(mds->md[2]);
     md_ref b = s->bias ? MD_REF(mds->md[3]) : NULL;
@@ -318,6 +322,14 @@ static dnnl_status_t convolution_create(dnnl_primitive_desc_t *out, dnnl_engine_
 #endif
 }
 
+/* Does src (0), weights (1) or dst (2) come out of it? */
+static bool is_result(const onednn_convolution *s, int operand)
+{
+    static const int results[] = {
+        [ONEDNN_FORWARD] = 2, [ONEDNN_BACKWARD_DATA] = 0, [ONEDNN_BACKWARD_WEIGHTS] = 1};
+    return results[s->direction] == operand;
+}
+
 static dnnl_status_t convolution_describe(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
                                           const void *spec, md_set *mds,
                                           const_dnnl_primitive_attr_t attr)
@@ -329,10 +341,11 @@ static dnnl_status_t convolution_describe(dnnl_primitive_desc_t *out, dnnl_engin
     const dnnl_dims_t weights = {s->out_channels, s->in_channels, s->kernel, s->kernel};
     const dnnl_dims_t dst = {s->images, s->out_channels, height, width};
     const dnnl_dims_t bias = {s->out_channels};
-    dnnl_status_t status = md_tag(mds, 4, src, s->src);
-    if (status == dnnl_success) status = md_tag(mds, 4, weights, s->weights);
-    if (status == dnnl_success) status = md_tag(mds, 4, dst, s->dst);
-    if (status == dnnl_success && s->bias) status = md_tag(mds, 1, bias, dnnl_a);
+    dnnl_status_t status = md_tag(mds, 4, src, s->src, s->bf16 && !is_result(s, 0));
+    if (status == dnnl_success)
+        status = md_tag(mds, 4, weights, s->weights, s->bf16 && !is_result(s, 1));
+    if (status == dnnl_success) status = md_tag(mds, 4, dst, s->dst, s->bf16 && !is_result(s, 2));
+    if (status == dnnl_success && s->bias) status = md_tag(mds, 1, bias, dnnl_a, false);
     if (status != dnnl_success) return status;
     const convolution_mds refs = {.src = MD_REF(mds->md[0]),
                                   .weights = MD_REF(mds->md[1]),
@@ -368,7 +381,7 @@ static dnnl_status_t format_md(const onednn_format *format, md_set *mds, md_ref 
     }
     dnnl_dims_t dims = {0};
     for (int i = 0; i < format->rank; i++) dims[i] = format->dim[i];
-    dnnl_status_t status = md_tag(mds, format->rank, dims, format->tag);
+    dnnl_status_t status = md_tag(mds, format->rank, dims, format->tag, format->bf16);
     if (status == dnnl_success) *out = MD_REF(mds->md[mds->count - 1]);
     return status;
 }

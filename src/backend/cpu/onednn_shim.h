@@ -17,6 +17,7 @@ typedef struct onednn_matmul {
     int64_t m, n, k;
     int64_t x_stride[2], w_stride[2], y_stride[2];
     bool bias, relu;
+    bool bf16; /* x and w are; y and the bias stay f32 */
 } onednn_matmul;
 
 typedef enum onednn_direction {
@@ -35,7 +36,8 @@ typedef struct onednn_convolution {
     int64_t in_height, in_width, kernel, stride, padding;
     dnnl_format_tag_t src, weights, dst;
     bool bias;
-    bool relu;                       /* forward: y = max(y, 0) */
+    bool bf16; /* src, weights and dst are, but what comes out and the bias stay f32 */
+    bool relu; /* forward: y = max(y, 0) */
     const onednn_primitive *forward; /* backward: the forward primitive, as a hint; may be NULL */
 } onednn_convolution;
 
@@ -47,6 +49,7 @@ typedef struct onednn_format {
     int rank;
     int64_t dim[BE_MAX_RANK];
     dnnl_format_tag_t tag;
+    bool bf16; /* else f32 */
 } onednn_format;
 
 /* The memory format of a tensor of 4 dimensions in one of our layouts. */

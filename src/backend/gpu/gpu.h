@@ -41,6 +41,7 @@ typedef struct gpu_call {
     const gpu_facts *facts;
     const graph_node *node;
     const void *attrs;
+    be_precision precision;                              /* of products */
     be_shape in_shape[OP_MAX_IN], out_shape[OP_MAX_OUT]; /* rank −1: absent */
     arena *memory;
     int forced_group;            /* 0, or the group size that a test wants */
@@ -67,11 +68,15 @@ typedef struct gpu_recorder gpu_recorder;
 
 typedef struct gpu_kernel {
     const char *implementation;
+    unsigned precisions; /* bit p: multiplies in be_precision p, too; all do so in fp32 */
     /* Refuse with the reason (BE_UNAVAILABLE), or choose units and scratch. */
     be_status (*prepare)(gpu_call *call, be_error *err);
     /* Give the launches of one step to the recorder. */
     be_status (*record)(const gpu_call *call, gpu_recorder *recorder, be_error *err);
 } gpu_kernel;
+
+/* Refuse a node whose products the implementation cannot do in their precision. */
+be_status gpu_check_precision(const gpu_call *call, const gpu_kernel *kernel, be_error *err);
 
 #define GPU_KERNEL(op) gpu_##op
 #define GPU_IMPLEMENTATION "native gpu"

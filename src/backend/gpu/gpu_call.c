@@ -5,6 +5,7 @@
 
 #include "backend/gpu/gpu.h"
 #include "backend/gpu/gpu_recorder.h"
+#include "graph/precision.h"
 
 int gpu_group(const gpu_call *call, int wanted)
 {
@@ -172,4 +173,14 @@ be_status gpu_record_task(gpu_recorder *recorder, const gpu_task *task, int argu
 bool gpu_is_dry(const gpu_recorder *recorder)
 {
     return !recorder->modules;
+}
+
+be_status gpu_check_precision(const gpu_call *call, const gpu_kernel *kernel, be_error *err)
+{
+    be_precision precision = call->precision;
+    bool is_known = !call->node->op->narrow || precision == BE_PRECISION_FP32;
+    if (!is_known && !(kernel->precisions >> precision & 1))
+        FAIL(err, BE_UNAVAILABLE, "%s multiplies in fp32 alone, not in %s; use --precision fp32",
+             kernel->implementation, precision_name(precision));
+    return BE_OK;
 }

@@ -98,6 +98,7 @@ static gpu_call call_before(const program *p, size_t n)
                      .facts = &p->driver->facts,
                      .node = node,
                      .attrs = node->attrs,
+                     .precision = p->graph->precision,
                      .memory = p->memory,
                      .forced_group = p->device->forced_group};
     for (int i = 0; i < OP_MAX_IN; i++) call.in_shape[i] = be_value_shape(p->graph, node->in[i]);
@@ -111,6 +112,7 @@ static gpu_call call_before(const program *p, size_t n)
 static be_status call_try(gpu_call *call, const gpu_kernel *kernel, be_error *err)
 {
     be_status status = check_sizes(call, err);
+    if (status == BE_OK) status = gpu_check_precision(call, kernel, err);
     if (status == BE_OK) status = kernel->prepare(call, err);
     if (status != BE_OK && call->release) call->release(call->state);
     if (status != BE_OK) call->release = NULL;

@@ -39,8 +39,8 @@ static be_status check_operands(const op_infer *call, conv2d_sizes *s, be_error 
     const be_shape *x = &call->in[0], *w = &call->in[1];
     const conv2d_attrs *attrs = call->attrs;
     char text[64], more[64];
-    TRY(op_expect(x, BE_F32, 4, "conv2d: x", err));
-    TRY(op_expect(w, BE_F32, 4, "conv2d: w", err));
+    TRY(op_expect_operand(x, 4, "conv2d: x", err));
+    TRY(op_expect(w, x->dtype, 4, "conv2d: w", err));
     if (attrs->stride < 1 || attrs->padding < 0)
         FAIL(err, BE_USAGE, "conv2d: expected stride >= 1 and padding >= 0, found %d and %d",
              attrs->stride, attrs->padding);
@@ -94,6 +94,7 @@ static void backward_outputs(op_infer *call, const conv2d_sizes *s)
     call->out[0] = call->in[0];
     if (!attrs->need_dx) call->out[0].rank = -1;
     call->out[1] = call->in[1];
+    call->out[0].dtype = call->out[1].dtype = BE_F32;
     call->out[2] = shape_make(BE_F32, 1, s->o, 0, 0, 0);
 }
 
@@ -104,6 +105,7 @@ static be_status conv2d_backward_infer(op_infer *call, be_error *err)
     TRY(check_operands(call, &s, err));
     be_shape y = shape_make(BE_F32, 4, s.n, s.o, s.oh, s.ow);
     if (attrs->relu) TRY(op_expect_same(&call->in[2], &y, "conv2d_backward: y", err));
+    y.dtype = call->in[0].dtype;
     TRY(op_expect_same(&call->in[3], &y, "conv2d_backward: dy", err));
     backward_outputs(call, &s);
     return BE_OK;
@@ -116,6 +118,7 @@ static be_status conv2d_pool_backward_infer(op_infer *call, be_error *err)
     be_shape y = shape_make(BE_F32, 4, s.n, s.o, s.ph, s.pw), index = y;
     index.dtype = BE_U8;
     TRY(op_expect_same(&call->in[2], &index, "conv2d_pool_backward: index", err));
+    y.dtype = call->in[0].dtype;
     TRY(op_expect_same(&call->in[3], &y, "conv2d_pool_backward: dy", err));
     backward_outputs(call, &s);
     return BE_OK;
@@ -440,6 +443,8 @@ const be_op be_op_conv2d = {.name = "conv2d",
                             .reference = conv2d_reference,
                             .blocked = conv2d_blocked,
                             .cost = forward_cost,
+                            .narrow = 1 << 0 | 1 << 1,
+                            .cast = &be_op_cast,
                             .absorb = conv2d_absorb,
                             .cases = conv2d_cases,
                             .case_count = OP_CASES(conv2d_cases),
@@ -454,6 +459,8 @@ const be_op be_op_conv2d_backward = {.name = "conv2d_backward",
                                      .reference = conv2d_backward_reference,
                                      .blocked = conv2d_backward_blocked,
                                      .cost = backward_cost,
+                                     .narrow = 1 << 0 | 1 << 1 | 1 << 3,
+                                     .cast = &be_op_cast,
                                      .cases = conv2d_backward_cases,
                                      .case_count = OP_CASES(conv2d_backward_cases)};
 
@@ -466,6 +473,8 @@ const be_op be_op_conv2d_pool = {.name = "conv2d_pool",
                                  .gradient = conv2d_pool_gradient,
                                  .reference = conv2d_pool_reference,
                                  .cost = forward_cost,
+                                 .narrow = 1 << 0 | 1 << 1,
+                                 .cast = &be_op_cast,
                                  .cases = conv2d_pool_cases,
                                  .case_count = OP_CASES(conv2d_pool_cases),
                                  .differentiable = 7};
@@ -477,5 +486,7 @@ const be_op be_op_conv2d_pool_backward = {.name = "conv2d_pool_backward",
                                           .infer = conv2d_pool_backward_infer,
                                           .reference = conv2d_pool_backward_reference,
                                           .cost = backward_cost,
+                                          .narrow = 1 << 0 | 1 << 1 | 1 << 3,
+                                          .cast = &be_op_cast,
                                           .cases = conv2d_pool_backward_cases,
                                           .case_count = OP_CASES(conv2d_pool_backward_cases)};

@@ -224,5 +224,7 @@ static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, b
     return convolution_record(call, recorder, &plan->dw, dw, err);
 }
 
-const gpu_kernel CUDNN_KERNEL(conv2d) = {"cuDNN", forward_prepare, forward_record};
-const gpu_kernel CUDNN_KERNEL(conv2d_backward) = {"cuDNN", backward_prepare, backward_record};
+const gpu_kernel CUDNN_KERNEL(conv2d) = {
+    .implementation = "cuDNN", .prepare = forward_prepare, .record = forward_record};
+const gpu_kernel CUDNN_KERNEL(conv2d_backward) = {
+    .implementation = "cuDNN", .prepare = backward_prepare, .record = backward_record};

@@ -11,6 +11,7 @@ typedef struct onednn_conv {
     conv2d_sizes s;
     int blocks;
     bool relu, need_dx;
+    bool bf16;                                 /* x, w and dy */
     onednn_primitive *forward, *pack;          /* forward */
     onednn_primitive *data, *weights, *unpack; /* backward; `pack` serves `data` */
     /* Places in the scratch, bytes. */
@@ -22,9 +23,10 @@ static size_t align_up(size_t bytes)
     return (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
 }
 
-static onednn_format plain_weights(const conv2d_sizes *s)
+static onednn_format plain_weights(const conv2d_sizes *s, bool bf16)
 {
-    return (onednn_format){.rank = 4, .dim = {s->o, s->c, s->k, s->k}, .tag = dnnl_oihw};
+    return (onednn_format){
+        .rank = 4, .dim = {s->o, s->c, s->k, s->k}, .tag = dnnl_oihw, .bf16 = bf16};
 }
 
 static onednn_convolution describe(const cpu_call *call, const onednn_conv *v,
@@ -41,6 +43,7 @@ static onednn_convolution describe(const cpu_call *call, const onednn_conv *v,
                                 .kernel = s->k,
                                 .stride = s->stride,
                                 .padding = s->padding,
+                                .bf16 = v->bf16,
                                 .src = onednn_tag(x),
                                 .weights = dnnl_format_tag_any,
                                 .dst = onednn_tag(call->device->block)};
@@ -51,10 +54,10 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Bytes of the convolution's output for the whole batch. */
-static size_t image_bytes(const onednn_conv *v)
+/* Bytes of the convolution's output, or of its gradient, for the whole batch. */
+static size_t image_bytes(const onednn_conv *v, size_t element)
 {
-    return (size_t)(v->s.n * v->blocks * v->s.oh * v->s.ow) * VEC * sizeof(float);
+    return (size_t)(v->s.n * v->blocks * v->s.oh * v->s.ow) * VEC * element;
 }
 
 static be_status start(cpu_call *call, arena *memory, onednn_conv **out, be_error *err)
@@ -67,6 +70,7 @@ static be_status start(cpu_call *call, arena *memory, onednn_conv **out, be_erro
     v->blocks = (int)((v->s.o + VEC - 1) / VEC);
     v->relu = attrs->relu;
     v->need_dx = attrs->need_dx;
+    v->bf16 = call->in_shape[0].dtype == BE_BF16;
     return BE_OK;
 }
 
@@ -79,9 +83,10 @@ static be_status forward_prepare(cpu_call *call, arena *memory, be_error *err)
     spec.bias = call->in_shape[2].rank >= 0;
     spec.relu = v->relu && !pool;
     TRY(onednn_convolution_new(call->device, &spec, memory, &v->forward, err));
-    onednn_format formats[2] = {plain_weights(&v->s), {.of = v->forward, .arg = DNNL_ARG_WEIGHTS}};
+    onednn_format formats[2] = {plain_weights(&v->s, v->bf16),
+                                {.of = v->forward, .arg = DNNL_ARG_WEIGHTS}};
     TRY(onednn_reorder_new(call->device, formats, memory, &v->pack, err));
-    v->packed_at = align_up(pool ? image_bytes(v) : 0);
+    v->packed_at = align_up(pool ? image_bytes(v, sizeof(float)) : 0);
     v->library_at = v->packed_at + align_up(onednn_arg_bytes(v->forward, DNNL_ARG_WEIGHTS));
     call->scratch_bytes =
         v->library_at + larger(onednn_scratch_bytes(v->forward), onednn_scratch_bytes(v->pack));
@@ -131,24 +136,64 @@ static be_status backward_prepare(cpu_call *call, arena *memory, be_error *err)
     onednn_convolution spec = describe(call, v, ONEDNN_BACKWARD_WEIGHTS);
     spec.bias = true;
     TRY(onednn_convolution_new(call->device, &spec, memory, &v->weights, err));
-    onednn_format out[2] = {{.of = v->weights, .arg = DNNL_ARG_DIFF_WEIGHTS}, plain_weights(&v->s)};
+    onednn_format out[2] = {{.of = v->weights, .arg = DNNL_ARG_DIFF_WEIGHTS},
+                            plain_weights(&v->s, false)};
     TRY(onednn_reorder_new(call->device, out, memory, &v->unpack, err));
     size_t packed = onednn_arg_bytes(v->weights, DNNL_ARG_DIFF_WEIGHTS);
     size_t library = larger(onednn_scratch_bytes(v->weights), onednn_scratch_bytes(v->unpack));
     if (v->need_dx) {
         onednn_convolution data = describe(call, v, ONEDNN_BACKWARD_DATA);
         TRY(onednn_convolution_new(call->device, &data, memory, &v->data, err));
-        onednn_format in[2] = {plain_weights(&v->s), {.of = v->data, .arg = DNNL_ARG_WEIGHTS}};
+        onednn_format in[2] = {plain_weights(&v->s, v->bf16),
+                               {.of = v->data, .arg = DNNL_ARG_WEIGHTS}};
         TRY(onednn_reorder_new(call->device, in, memory, &v->pack, err));
         packed = larger(packed, onednn_arg_bytes(v->data, DNNL_ARG_WEIGHTS));
         library =
             larger(library, larger(onednn_scratch_bytes(v->data), onednn_scratch_bytes(v->pack)));
     }
-    v->packed_at = align_up(v->relu || pool ? image_bytes(v) : 0);
+    v->packed_at =
+        align_up(v->relu || pool ? image_bytes(v, dtype_bytes(call->in_shape[3].dtype)) : 0);
     v->bias_at = v->packed_at + align_up(packed);
     v->library_at = v->bias_at + align_up((size_t)v->blocks * VEC * sizeof(float));
     call->scratch_bytes = v->library_at + library;
     return BE_OK;
+}
+
+/* As spread_relu and spread_pool, of one image in bf16. */
+static void spread_relu_bf16(int64_t count, const float *y, const uint16_t *dy, uint16_t *to)
+{
+    for (int64_t i = 0; i < count; i++) to[i] = y[i] <= 0.0f ? 0 : dy[i];
+}
+
+static void spread_pool_bf16(const onednn_conv *v, const uint8_t *index, const uint16_t *dy,
+                             uint16_t *to)
+{
+    int64_t oh = v->s.oh, ow = v->s.ow, ph = v->s.ph, pw = v->s.pw;
+    for (int64_t b = 0; b < v->blocks; b++)
+        for (int64_t i = 0; i < ph; i++)
+            for (int64_t j = 0; j < pw; j++, dy += VEC, index += VEC)
+                for (int q = 0; q < 4; q++) {
+                    uint16_t *cell = to + ((b * oh + 2 * i + q / 2) * ow + 2 * j + q % 2) * VEC;
+                    for (int k = 0; k < VEC; k++) cell[k] = index[k] == q ? dy[k] : 0;
+                }
+}
+
+static void spread_batch_bf16(const cpu_call *call, const onednn_conv *v, bool pool)
+{
+    const conv2d_sizes *s = &v->s;
+    int64_t image = v->blocks * s->oh * s->ow * VEC;
+    int64_t gradient = pool ? v->blocks * s->ph * s->pw * VEC : image;
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t n = 0; n < s->n; n++) {
+        uint16_t *to = (uint16_t *)call->scratch + n * image;
+        const uint16_t *dy = (const uint16_t *)call->in[3] + n * gradient;
+        if (!pool) {
+            spread_relu_bf16(gradient, (const float *)call->in[2] + n * gradient, dy, to);
+            continue;
+        }
+        if (s->oh % 2 || s->ow % 2) memset(to, 0, (size_t)image * sizeof *to);
+        spread_pool_bf16(v, (const uint8_t *)call->in[2] + n * gradient, dy, to);
+    }
 }
 
 /* The gradient of the convolution's output for the whole batch, in the scratch. */
@@ -177,7 +222,8 @@ static be_status backward_run(const cpu_call *call, be_error *err)
     char *scratch = call->scratch;
     bool pool = call->node->op == &be_op_conv2d_pool_backward;
     const void *dy = pool || v->relu ? scratch : call->in[3];
-    if (pool || v->relu) spread_batch(call, v, pool);
+    if ((pool || v->relu) && v->bf16) spread_batch_bf16(call, v, pool);
+    if ((pool || v->relu) && !v->bf16) spread_batch(call, v, pool);
     if (v->need_dx) {
         TRY(pack_weights(call, v, err));
         onednn_operand data[3] = {{DNNL_ARG_DIFF_DST, dy},
@@ -228,11 +274,12 @@ static void backward_layouts(const cpu_device *device, const be_graph *g, const 
     in[2] = in[3] = out[0] = device->block;
 }
 
-#define CONV_KERNEL(op, direction)                                        \
-    const cpu_kernel ONEDNN_KERNEL(op) = {.implementation = "oneDNN",     \
-                                          .layouts = direction##_layouts, \
-                                          .prepare = direction##_prepare, \
-                                          .run = direction##_run,         \
+#define CONV_KERNEL(op, direction)                                              \
+    const cpu_kernel ONEDNN_KERNEL(op) = {.implementation = "oneDNN",           \
+                                          .precisions = 1 << BE_PRECISION_BF16, \
+                                          .layouts = direction##_layouts,       \
+                                          .prepare = direction##_prepare,       \
+                                          .run = direction##_run,               \
                                           .release = conv_release}
 
 CONV_KERNEL(conv2d, forward);

@@ -39,6 +39,9 @@ static be_status binary_record(const gpu_call *call, gpu_recorder *recorder, be_
         err);
 }
 
-const gpu_kernel GPU_KERNEL(add) = {GPU_IMPLEMENTATION, add_prepare, binary_record};
-const gpu_kernel GPU_KERNEL(subtract) = {GPU_IMPLEMENTATION, subtract_prepare, binary_record};
-const gpu_kernel GPU_KERNEL(multiply) = {GPU_IMPLEMENTATION, multiply_prepare, binary_record};
+const gpu_kernel GPU_KERNEL(add) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = add_prepare, .record = binary_record};
+const gpu_kernel GPU_KERNEL(subtract) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = subtract_prepare, .record = binary_record};
+const gpu_kernel GPU_KERNEL(multiply) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = multiply_prepare, .record = binary_record};

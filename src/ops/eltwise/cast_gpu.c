@@ -26,4 +26,5 @@ static be_status cast_record(const gpu_call *call, gpu_recorder *recorder, be_er
                       err);
 }
 
-const gpu_kernel GPU_KERNEL(cast) = {GPU_IMPLEMENTATION, cast_prepare, cast_record};
+const gpu_kernel GPU_KERNEL(cast) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = cast_prepare, .record = cast_record};

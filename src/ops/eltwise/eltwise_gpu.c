@@ -48,7 +48,10 @@ static be_status bias_record(const gpu_call *call, gpu_recorder *recorder, be_er
                       err);
 }
 
-const gpu_kernel GPU_KERNEL(relu) = {GPU_IMPLEMENTATION, eltwise_prepare, relu_record};
-const gpu_kernel GPU_KERNEL(relu_backward) = {GPU_IMPLEMENTATION, eltwise_prepare,
-                                              relu_backward_record};
-const gpu_kernel GPU_KERNEL(bias) = {GPU_IMPLEMENTATION, eltwise_prepare, bias_record};
+const gpu_kernel GPU_KERNEL(relu) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = eltwise_prepare, .record = relu_record};
+const gpu_kernel GPU_KERNEL(relu_backward) = {.implementation = GPU_IMPLEMENTATION,
+                                              .prepare = eltwise_prepare,
+                                              .record = relu_backward_record};
+const gpu_kernel GPU_KERNEL(bias) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = eltwise_prepare, .record = bias_record};

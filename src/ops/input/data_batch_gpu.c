@@ -109,5 +109,6 @@ static be_status data_batch_record(const gpu_call *call, gpu_recorder *recorder,
     return BE_OK;
 }
 
-const gpu_kernel GPU_KERNEL(data_batch) = {GPU_IMPLEMENTATION, data_batch_prepare,
-                                           data_batch_record};
+const gpu_kernel GPU_KERNEL(data_batch) = {.implementation = GPU_IMPLEMENTATION,
+                                           .prepare = data_batch_prepare,
+                                           .record = data_batch_record};

@@ -18,4 +18,5 @@ static be_status view_record(const gpu_call *call, gpu_recorder *recorder, be_er
                       err);
 }
 
-const gpu_kernel GPU_KERNEL(view) = {GPU_IMPLEMENTATION, view_prepare, view_record};
+const gpu_kernel GPU_KERNEL(view) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = view_prepare, .record = view_record};

@@ -76,6 +76,8 @@ static be_status advance_record(const gpu_call *call, gpu_recorder *recorder, be
                       err);
 }
 
-const gpu_kernel GPU_KERNEL(softmax_cross_entropy) = {
-    GPU_IMPLEMENTATION, softmax_cross_entropy_prepare, softmax_cross_entropy_record};
-const gpu_kernel GPU_KERNEL(advance) = {GPU_IMPLEMENTATION, advance_prepare, advance_record};
+const gpu_kernel GPU_KERNEL(softmax_cross_entropy) = {.implementation = GPU_IMPLEMENTATION,
+                                                      .prepare = softmax_cross_entropy_prepare,
+                                                      .record = softmax_cross_entropy_record};
+const gpu_kernel GPU_KERNEL(advance) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = advance_prepare, .record = advance_record};

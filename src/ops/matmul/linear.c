@@ -17,11 +17,11 @@ static int64_t row_elements(const be_shape *x)
 static be_status expect_operands(const be_shape *x, const be_shape *w, be_error *err)
 {
     char text[64];
-    TRY(op_expect(x, BE_F32, OP_ANY_RANK, "linear: x", err));
+    TRY(op_expect_operand(x, OP_ANY_RANK, "linear: x", err));
     if (x->rank < 2)
         FAIL(err, BE_USAGE, "linear: x: expected at least 2 dimensions, found %s",
              shape_text(x, text));
-    TRY(op_expect(w, BE_F32, 2, "linear: w", err));
+    TRY(op_expect(w, x->dtype, 2, "linear: w", err));
     if (w->dim[1] != row_elements(x))
         FAIL(err, BE_USAGE, "linear: w: expected %" PRId64 " columns, one a feature of x, found %s",
              row_elements(x), shape_text(w, text));
@@ -101,9 +101,11 @@ static be_status linear_backward_infer(op_infer *call, be_error *err)
     TRY(expect_operands(x, w, err));
     be_shape y = shape_make(BE_F32, 2, x->dim[0], w->dim[0], 0, 0);
     if (call->in[2].rank >= 0) TRY(op_expect_same(&call->in[2], &y, "linear_backward: y", err));
+    y.dtype = x->dtype;
     TRY(op_expect_same(&call->in[3], &y, "linear_backward: dy", err));
     call->out[0] = *x;
     call->out[1] = *w;
+    call->out[0].dtype = call->out[1].dtype = BE_F32;
     call->out[2] = shape_make(BE_F32, 1, w->dim[0], 0, 0, 0);
     if (!attrs->need_dx) call->out[0].rank = -1;
     if (!attrs->has_bias) call->out[2].rank = -1;
@@ -229,6 +231,8 @@ const be_op be_op_linear = {.name = "linear",
                             .reference = linear_reference,
                             .blocked = linear_blocked,
                             .cost = linear_cost,
+                            .narrow = 1 << 0 | 1 << 1,
+                            .cast = &be_op_cast,
                             .absorb = linear_absorb,
                             .cases = linear_cases,
                             .case_count = OP_CASES(linear_cases),
@@ -243,6 +247,8 @@ const be_op be_op_linear_backward = {.name = "linear_backward",
                                      .reference = linear_backward_reference,
                                      .blocked = linear_backward_blocked,
                                      .cost = linear_backward_cost,
+                                     .narrow = 1 << 0 | 1 << 1 | 1 << 3,
+                                     .cast = &be_op_cast,
                                      .cases = linear_backward_cases,
                                      .case_count = OP_CASES(linear_backward_cases)};
 

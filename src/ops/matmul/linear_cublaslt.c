@@ -93,5 +93,7 @@ static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, b
     return product_task_record(call, recorder, &plan->dw, &dw, err);
 }
 
-const gpu_kernel CUBLASLT_KERNEL(linear) = {"cuBLASLt", forward_prepare, forward_record};
-const gpu_kernel CUBLASLT_KERNEL(linear_backward) = {"cuBLASLt", backward_prepare, backward_record};
+const gpu_kernel CUBLASLT_KERNEL(linear) = {
+    .implementation = "cuBLASLt", .prepare = forward_prepare, .record = forward_record};
+const gpu_kernel CUBLASLT_KERNEL(linear_backward) = {
+    .implementation = "cuBLASLt", .prepare = backward_prepare, .record = backward_record};

@@ -21,7 +21,8 @@ static be_status linear_prepare(cpu_call *call, arena *memory, be_error *err)
                                            .w_stride = {1, s.in},
                                            .y_stride = {s.out, 1},
                                            .bias = call->in_shape[2].rank >= 0,
-                                           .relu = attrs->relu},
+                                           .relu = attrs->relu,
+                                           .bf16 = call->in_shape[0].dtype == BE_BF16},
                           memory, &product, err));
     call->state = product;
     call->scratch_bytes = onednn_scratch_bytes(product);
@@ -51,13 +52,15 @@ static be_status backward_products(cpu_call *call, backward_state *state, arena 
                                    be_error *err)
 {
     linear_sizes s = sizes_of(call);
+    bool bf16 = call->in_shape[0].dtype == BE_BF16;
     TRY(onednn_matmul_new(call->device,
                           &(onednn_matmul){.m = s.out,
                                            .n = s.in,
                                            .k = s.rows,
                                            .x_stride = {1, s.out},
                                            .w_stride = {s.in, 1},
-                                           .y_stride = {s.in, 1}},
+                                           .y_stride = {s.in, 1},
+                                           .bf16 = bf16},
                           memory, &state->dw, err));
     if (call->out_shape[0].rank < 0) return BE_OK;
     return onednn_matmul_new(call->device,
@@ -66,7 +69,8 @@ static be_status backward_products(cpu_call *call, backward_state *state, arena 
                                               .k = s.out,
                                               .x_stride = {s.out, 1},
                                               .w_stride = {s.in, 1},
-                                              .y_stride = {s.in, 1}},
+                                              .y_stride = {s.in, 1},
+                                              .bf16 = bf16},
                              memory, &state->dx, err);
 }
 
@@ -78,7 +82,7 @@ static be_status linear_backward_prepare(cpu_call *call, arena *memory, be_error
     backward_state *state = block;
     call->state = state;
     TRY(backward_products(call, state, memory, err));
-    size_t bytes = (size_t)(s.rows * s.out) * sizeof(float);
+    size_t bytes = (size_t)(s.rows * s.out) * dtype_bytes(call->in_shape[3].dtype);
     if (call->in_shape[2].rank >= 0)
         state->mask_bytes = (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
     size_t dw = onednn_scratch_bytes(state->dw);
@@ -91,9 +95,13 @@ static be_status linear_backward_run(const cpu_call *call, be_error *err)
 {
     const backward_state *state = call->state;
     linear_sizes s = sizes_of(call);
-    const float *y = call->in[2], *dz = call->in[3];
+    const void *dz;
     void *scratch = (unsigned char *)call->scratch + state->mask_bytes;
-    dz = linear_rows(&s, y, dz, call->scratch, call->out[2], call->threads);
+    if (call->in_shape[3].dtype == BE_BF16)
+        dz = linear_rows_bf16(&s, call->in[2], call->in[3], call->scratch, call->out[2],
+                              call->threads);
+    else
+        dz = linear_rows(&s, call->in[2], call->in[3], call->scratch, call->out[2], call->threads);
     const onednn_operand dw[] = {
         {DNNL_ARG_SRC, dz}, {DNNL_ARG_WEIGHTS, call->in[0]}, {DNNL_ARG_DST, call->out[1]}};
     TRY(onednn_run(state->dw, dw, 3, scratch, err));
@@ -112,11 +120,13 @@ static void linear_backward_release(cpu_call *call)
 }
 
 const cpu_kernel ONEDNN_KERNEL(linear) = {.implementation = "oneDNN",
+                                          .precisions = 1 << BE_PRECISION_BF16,
                                           .prepare = linear_prepare,
                                           .run = linear_run,
                                           .release = linear_release};
 
 const cpu_kernel ONEDNN_KERNEL(linear_backward) = {.implementation = "oneDNN",
+                                                   .precisions = 1 << BE_PRECISION_BF16,
                                                    .prepare = linear_backward_prepare,
                                                    .run = linear_backward_run,
                                                    .release = linear_backward_release};

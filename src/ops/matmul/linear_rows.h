@@ -22,4 +22,20 @@ static inline const float *linear_rows(const linear_sizes *s, const float *y, co
     return dy;
 }
 
+/* The same for dy in bf16. */
+static inline const uint16_t *linear_rows_bf16(const linear_sizes *s, const float *y,
+                                               const uint16_t *dy, uint16_t *dz, float *db,
+                                               int threads)
+{
+    int64_t count = s->rows * s->out;
+    if (y) {
+#pragma omp parallel for simd num_threads(threads) \
+    schedule(static) if (count >= COLUMN_SUM_PARALLEL)
+        for (int64_t i = 0; i < count; i++) dz[i] = y[i] > 0.0f ? dy[i] : 0;
+        dy = dz;
+    }
+    if (db) column_sum_of(s->rows, s->out, dy, true, db, threads);
+    return dy;
+}
+
 #endif

@@ -6,8 +6,8 @@
 static be_status matmul_infer(op_infer *call, be_error *err)
 {
     char a[64], b[64];
-    TRY(op_expect(&call->in[0], BE_F32, 2, "matmul: a", err));
-    TRY(op_expect(&call->in[1], BE_F32, 2, "matmul: b", err));
+    TRY(op_expect_operand(&call->in[0], 2, "matmul: a", err));
+    TRY(op_expect(&call->in[1], call->in[0].dtype, 2, "matmul: b", err));
     const matmul_attrs *attrs = call->attrs;
     matmul_sizes s = matmul_sizes_of(attrs, &call->in[0], &call->in[1]);
     if (call->in[1].dim[attrs->transpose_b != 0] != s.k)
@@ -98,6 +98,8 @@ const be_op be_op_matmul = {.name = "matmul",
                             .reference = matmul_reference,
                             .blocked = matmul_blocked,
                             .cost = matmul_cost,
+                            .narrow = 1 << 0 | 1 << 1,
+                            .cast = &be_op_cast,
                             .cases = matmul_cases,
                             .case_count = OP_CASES(matmul_cases),
                             .differentiable = 3};

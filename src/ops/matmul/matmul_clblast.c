@@ -21,4 +21,5 @@ static be_status matmul_record(const gpu_call *call, gpu_recorder *recorder, be_
     return clblast_task_record(call, recorder, call->state, &operands, err);
 }
 
-const gpu_kernel CLBLAST_KERNEL(matmul) = {"CLBlast", matmul_prepare, matmul_record};
+const gpu_kernel CLBLAST_KERNEL(matmul) = {
+    .implementation = "CLBlast", .prepare = matmul_prepare, .record = matmul_record};

@@ -29,4 +29,5 @@ static be_status matmul_record(const gpu_call *call, gpu_recorder *recorder, be_
     return product_task_record(call, recorder, call->state, &operands, err);
 }
 
-const gpu_kernel CUBLASLT_KERNEL(matmul) = {"cuBLASLt", matmul_prepare, matmul_record};
+const gpu_kernel CUBLASLT_KERNEL(matmul) = {
+    .implementation = "cuBLASLt", .prepare = matmul_prepare, .record = matmul_record};

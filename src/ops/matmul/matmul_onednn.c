@@ -12,7 +12,8 @@ static be_status matmul_prepare(cpu_call *call, arena *memory, be_error *err)
                                            .k = s.k,
                                            .x_stride = {s.a_stride[0], s.a_stride[1]},
                                            .w_stride = {s.b_stride[0], s.b_stride[1]},
-                                           .y_stride = {s.n, 1}},
+                                           .y_stride = {s.n, 1},
+                                           .bf16 = call->in_shape[0].dtype == BE_BF16},
                           memory, &product, err));
     call->state = product;
     call->scratch_bytes = onednn_scratch_bytes(product);
@@ -32,6 +33,7 @@ static void matmul_release(cpu_call *call)
 }
 
 const cpu_kernel ONEDNN_KERNEL(matmul) = {.implementation = "oneDNN",
+                                          .precisions = 1 << BE_PRECISION_BF16,
                                           .prepare = matmul_prepare,
                                           .run = matmul_run,
                                           .release = matmul_release};

@@ -64,6 +64,9 @@ static be_status adamw_record(const gpu_call *call, gpu_recorder *recorder, be_e
     return adam_any_record(call, recorder, true, err);
 }
 
-const gpu_kernel GPU_KERNEL(sgd) = {GPU_IMPLEMENTATION, optimizer_prepare, sgd_record};
-const gpu_kernel GPU_KERNEL(adam) = {GPU_IMPLEMENTATION, optimizer_prepare, adam_record};
-const gpu_kernel GPU_KERNEL(adamw) = {GPU_IMPLEMENTATION, optimizer_prepare, adamw_record};
+const gpu_kernel GPU_KERNEL(sgd) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = optimizer_prepare, .record = sgd_record};
+const gpu_kernel GPU_KERNEL(adam) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = optimizer_prepare, .record = adam_record};
+const gpu_kernel GPU_KERNEL(adamw) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = optimizer_prepare, .record = adamw_record};

@@ -82,11 +82,16 @@ static be_status average_pool_backward_record(const gpu_call *call, gpu_recorder
                       err);
 }
 
-const gpu_kernel GPU_KERNEL(max_pool2d) = {GPU_IMPLEMENTATION, max_pool2d_prepare,
-                                           max_pool2d_record};
-const gpu_kernel GPU_KERNEL(max_pool2d_backward) = {GPU_IMPLEMENTATION, max_pool2d_backward_prepare,
-                                                    max_pool2d_backward_record};
-const gpu_kernel GPU_KERNEL(global_average_pool) = {GPU_IMPLEMENTATION, average_pool_prepare,
-                                                    average_pool_record};
+const gpu_kernel GPU_KERNEL(max_pool2d) = {.implementation = GPU_IMPLEMENTATION,
+                                           .prepare = max_pool2d_prepare,
+                                           .record = max_pool2d_record};
+const gpu_kernel GPU_KERNEL(max_pool2d_backward) = {.implementation = GPU_IMPLEMENTATION,
+                                                    .prepare = max_pool2d_backward_prepare,
+                                                    .record = max_pool2d_backward_record};
+const gpu_kernel GPU_KERNEL(global_average_pool) = {.implementation = GPU_IMPLEMENTATION,
+                                                    .prepare = average_pool_prepare,
+                                                    .record = average_pool_record};
 const gpu_kernel GPU_KERNEL(global_average_pool_backward) = {
-    GPU_IMPLEMENTATION, average_pool_backward_prepare, average_pool_backward_record};
+    .implementation = GPU_IMPLEMENTATION,
+    .prepare = average_pool_backward_prepare,
+    .record = average_pool_backward_record};

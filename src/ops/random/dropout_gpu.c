@@ -25,4 +25,5 @@ static be_status dropout_record(const gpu_call *call, gpu_recorder *recorder, be
         err);
 }
 
-const gpu_kernel GPU_KERNEL(dropout) = {GPU_IMPLEMENTATION, dropout_prepare, dropout_record};
+const gpu_kernel GPU_KERNEL(dropout) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = dropout_prepare, .record = dropout_record};

@@ -21,4 +21,5 @@ static be_status sum_rows_record(const gpu_call *call, gpu_recorder *recorder, b
                       err);
 }
 
-const gpu_kernel GPU_KERNEL(sum_rows) = {GPU_IMPLEMENTATION, sum_rows_prepare, sum_rows_record};
+const gpu_kernel GPU_KERNEL(sum_rows) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = sum_rows_prepare, .record = sum_rows_record};

@@ -80,5 +80,7 @@ static be_status expand_record(const gpu_call *call, gpu_recorder *recorder, be_
                       err);
 }
 
-const gpu_kernel GPU_KERNEL(sum_to) = {GPU_IMPLEMENTATION, sum_to_prepare, sum_to_record};
-const gpu_kernel GPU_KERNEL(expand) = {GPU_IMPLEMENTATION, expand_prepare, expand_record};
+const gpu_kernel GPU_KERNEL(sum_to) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = sum_to_prepare, .record = sum_to_record};
+const gpu_kernel GPU_KERNEL(expand) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = expand_prepare, .record = expand_record};

@@ -1,0 +1,333 @@
+/* Tests of the precisions of products: what the pass makes of a graph, what tf32 keeps of a number,
+ * who refuses what, and how far a step in bf16 is from one in fp32. */
+#include "graph_fixture.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "breakeven/breakeven.h"
+#include "core/rng.h"
+#include "graph/precision.h"
+#include "graph/reference.h"
+#include "ops/op_list.h"
+
+static const be_optimizer sgd = {.kind = BE_SGD, .learning_rate = 0.1, .momentum = 0.9};
+
+static void numbers_of_tf32_have_11_bits(void **state)
+{
+    (void)state;
+    const double one = 1.0, bit = ldexp(1.0, -10);
+    double values[] = {one + bit,         one + 0.5 * bit,  one + 1.5 * bit,
+                       one + 0.501 * bit, -(one + bit / 4), 2.0 - bit / 8};
+    const double expected[] = {one + bit, one, one + 2 * bit, one + bit, -one, 2.0};
+    double kept[6];
+    for (int i = 0; i < 6; i++) kept[i] = values[i];
+    precision_round(BE_PRECISION_TF32, values, 6);
+    for (int i = 0; i < 6; i++) assert_true(values[i] == expected[i]);
+    double special[] = {INFINITY, -INFINITY, 0.0, NAN};
+    precision_round(BE_PRECISION_TF32, special, 4);
+    assert_true(special[0] == INFINITY && special[1] == -INFINITY && special[2] == 0.0);
+    assert_true(isnan(special[3]));
+    double same[6];
+    for (int i = 0; i < 6; i++) same[i] = kept[i];
+    precision_round(BE_PRECISION_BF16, same, 6);
+    precision_round(BE_PRECISION_FP32, same, 6);
+    for (int i = 0; i < 6; i++) assert_true(same[i] == kept[i]);
+}
+
+static void precisions_have_names(void **state)
+{
+    (void)state;
+    be_error err;
+    be_precision found = BE_PRECISION_FP32;
+    ASSERT_OK(precision_find("bf16", &found, &err));
+    assert_int_equal(found, BE_PRECISION_BF16);
+    assert_string_equal(precision_name(BE_PRECISION_TF32), "tf32");
+    ASSERT_FAILS(precision_find("fp16", &found, &err), BE_USAGE, "expected fp32, tf32 or bf16",
+                 "\"fp16\"");
+}
+
+/* x goes into two layers, whose sum goes into a third. */
+static be_graph *two_branches(bool train)
+{
+    be_value x;
+    be_graph *g = graph_of_rows(&x);
+    be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
+    be_value a = be_linear(g, x, "a", 6), b = be_linear(g, x, "b", 6);
+    be_value y = be_linear(g, be_relu(g, add(g, &be_op_add, a, b)), "c", 3);
+    if (train) be_graph_minimize(g, be_softmax_cross_entropy(g, y, target), &sgd);
+    return g;
+}
+
+static void operands_become_bf16_once(void **state)
+{
+    (void)state;
+    be_graph *g = two_branches(true);
+    be_graph *narrow =
+        lower(g, &(be_plan_options){.mode = BE_TRAIN, .precision = BE_PRECISION_BF16}, NULL);
+    check_order(narrow);
+    /* x, the relu's output, three weights, and the gradients of c's and of the sum's outputs. */
+    assert_int_equal(count_op(narrow, &be_op_cast), 7);
+    for (size_t n = 0; n < narrow->node_count; n++) {
+        const graph_node *node = &narrow->nodes[n];
+        for (int i = 0; i < node->op->inputs; i++)
+            if (node->in[i] != BE_NONE)
+                assert_int_equal(narrow->values[node->in[i]].shape.dtype == BE_BF16,
+                                 node->op->narrow >> i & 1);
+        for (int o = 0; o < node->op->outputs; o++)
+            if (node->out[o] != BE_NONE && node->op != &be_op_cast)
+                assert_int_not_equal(narrow->values[node->out[o]].shape.dtype, BE_BF16);
+    }
+    be_value w = be_value_find(narrow, "a.weight");
+    for (size_t n = 0; n < narrow->node_count; n++)
+        if (narrow->nodes[n].op == &be_op_linear) {
+            assert_int_equal(graph_wide_input(narrow, &narrow->nodes[n], 1), w);
+            break;
+        }
+    be_graph_free(narrow);
+    be_graph_free(g);
+}
+
+static void other_precisions_add_nothing(void **state)
+{
+    (void)state;
+    be_graph *g = two_branches(true);
+    be_graph *plain = lower(g, &(be_plan_options){.mode = BE_TRAIN}, NULL);
+    be_graph *tf32 =
+        lower(g, &(be_plan_options){.mode = BE_TRAIN, .precision = BE_PRECISION_TF32}, NULL);
+    assert_int_equal(plain->node_count, tf32->node_count);
+    assert_int_equal(plain->value_count, tf32->value_count);
+    assert_int_equal(count_op(tf32, &be_op_cast), 0);
+    assert_int_equal(tf32->precision, BE_PRECISION_TF32);
+    be_graph_free(plain);
+    be_graph_free(tf32);
+    be_graph_free(g);
+}
+
+static void operands_of_a_product_are_of_one_type(void **state)
+{
+    (void)state;
+    be_error err;
+    be_graph *g = be_graph_new(1);
+    be_value a = be_input(g, "a", shape_make(BE_BF16, 2, 4, 5, 0, 0));
+    be_value b = be_input(g, "b", shape_make(BE_F32, 2, 5, 3, 0, 0));
+    const int attrs[2] = {0, 0};
+    be_value in[OP_MAX_IN] = {a, b}, out[OP_MAX_OUT];
+    ASSERT_FAILS(graph_add_node(g, &be_op_matmul, attrs, in, out, &err), BE_USAGE, "matmul: b",
+                 "expected bf16", "found f32");
+    be_graph_free(g);
+}
+
+/* One linear layer of one input: the reference multiplies what tf32 keeps of both. */
+static void the_reference_rounds_operands_of_tf32(void **state)
+{
+    (void)state;
+    be_error err;
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 2, 1, 1, 0, 0));
+    be_value y = be_linear(g, x, "layer", 1);
+    const float one = 1.0f, fine = 1.0f + ldexpf(1.0f, -12), bias = ldexpf(1.0f, -20);
+    for (int p = 0; p < BE_PRECISION_COUNT; p++) {
+        reference *r = NULL;
+        float out = 0.0f;
+        ASSERT_OK(reference_new(
+            g, &(be_plan_options){.mode = BE_INFER, .precision = (be_precision)p}, &r, &err));
+        ASSERT_OK(reference_write(r, x, &fine, sizeof fine, &err));
+        ASSERT_OK(reference_write(r, be_value_find(g, "layer.weight"), &one, sizeof one, &err));
+        ASSERT_OK(reference_write(r, be_value_find(g, "layer.bias"), &bias, sizeof bias, &err));
+        ASSERT_OK(reference_run(r, 1, &err));
+        ASSERT_OK(reference_read(r, y, &out, sizeof out, &err));
+        float product = p == BE_PRECISION_FP32 ? fine : one;
+        assert_true(out == product + bias);
+        assert_true(reference_data(r, x)[0] == (double)fine);
+        reference_free(r);
+    }
+    be_graph_free(g);
+}
+
+static void refused(const char *library, be_precision precision, const char *reason)
+{
+    be_error err;
+    be_device *device = NULL;
+    be_plan *plan = NULL;
+    be_graph *g = two_branches(true);
+    ASSERT_OK(be_device_open("cpu", &(be_device_options){.library = library, .threads = 1}, &device,
+                             &err));
+    be_plan_options options = {.mode = BE_TRAIN, .precision = precision};
+    ASSERT_FAILS(be_plan_new(g, device, &options, &plan, &err), BE_UNAVAILABLE, "op linear",
+                 reason);
+    assert_null(plan);
+    be_device_close(device);
+    be_graph_free(g);
+}
+
+static void what_a_processor_lacks_is_refused(void **state)
+{
+    (void)state;
+    refused("native", BE_PRECISION_BF16, "multiplies in fp32 alone, not in bf16");
+    refused("native", BE_PRECISION_TF32, "multiplies in fp32 alone, not in tf32");
+    refused("onednn", BE_PRECISION_TF32, "multiplies in fp32 alone, not in tf32");
+    be_error err;
+    be_graph *g = two_branches(false), *lowered = NULL;
+    be_plan_options options = {.mode = BE_INFER, .precision = BE_PRECISION_COUNT};
+    ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE,
+                 "precision: expected one of");
+    be_graph_free(g);
+}
+
+static void instructions_that_are_missing_are_named(void **state)
+{
+    (void)state;
+    be_error err;
+    be_device *device = NULL;
+    be_plan *plan = NULL;
+    be_graph *g = two_branches(true);
+    ASSERT_OK(
+        be_device_open("cpu", &(be_device_options){.isa = "generic", .threads = 1}, &device, &err));
+    be_plan_options options = {.mode = BE_TRAIN, .precision = BE_PRECISION_BF16};
+    ASSERT_FAILS(be_plan_new(g, device, &options, &plan, &err), BE_UNAVAILABLE,
+                 "AVX512-BF16 or AMX", "generic", "--precision fp32");
+    be_device_close(device);
+    be_graph_free(g);
+}
+
+/* A model of every op that has narrow operands but matmul: pictures, a convolution with its pool,
+ * one without, two linear layers. */
+enum { BATCH = 16, SIDE = 14, CLASSES = 10 };
+
+typedef struct network {
+    be_graph *graph;
+    be_value x, target;
+} network;
+
+static network network_new(void)
+{
+    network n = {.graph = be_graph_new(7)};
+    be_graph *g = n.graph;
+    n.x = be_input(g, "x", shape_make(BE_F32, 4, BATCH, 3, SIDE, SIDE));
+    n.target = be_input(g, "target", shape_make(BE_I32, 1, BATCH, 0, 0, 0));
+    be_value y = be_relu(
+        g, be_conv2d(g, n.x, &(be_conv2d_options){.name = "one", .channels = 16, .kernel = 3}));
+    y = be_max_pool2d(g, y, 2);
+    y = be_relu(g,
+                be_conv2d(g, y, &(be_conv2d_options){.name = "two", .channels = 24, .kernel = 3}));
+    y = be_relu(g, be_linear(g, y, "three", 32));
+    y = be_linear(g, y, "four", CLASSES);
+    be_graph_minimize(g, be_softmax_cross_entropy(g, y, n.target), &sgd);
+    return n;
+}
+
+static float picture[BATCH * 3 * SIDE * SIDE];
+static int32_t label[BATCH];
+
+static void fill_batch(void)
+{
+    for (int i = 0; i < BATCH * 3 * SIDE * SIDE; i++)
+        picture[i] =
+            2.0f * rng_uniform((rng_key){.seed = 3, .stream = RNG_TEST}, (uint64_t)i) - 0.5f;
+    for (int i = 0; i < BATCH; i++) label[i] = i % CLASSES;
+}
+
+/* The distance of a gradient of the plan from the reference's, relative, in the Frobenius norm. */
+static double distance(be_plan *plan, const be_parameter *mine, const reference *r,
+                       be_value expected)
+{
+    be_error err;
+    int64_t count = shape_elements(&mine->shape);
+    float *found = malloc((size_t)count * sizeof *found);
+    double apart = 0.0, size = 0.0;
+    assert_non_null(found);
+    ASSERT_OK(be_plan_read(plan, mine->gradient, found, (size_t)count * sizeof *found, &err));
+    for (int64_t i = 0; i < count; i++) {
+        double y = reference_data(r, expected)[i];
+        apart += ((double)found[i] - y) * ((double)found[i] - y);
+        size += y * y;
+    }
+    free(found);
+    return sqrt(apart / size);
+}
+
+/* The largest distance of a gradient after one step in `precision` from the reference in `judge`.
+ */
+static double step_apart(be_device *device, be_precision precision, be_precision judge)
+{
+    be_error err;
+    be_plan *plan = NULL;
+    reference *r = NULL;
+    double apart = -1.0;
+    network n = network_new();
+    be_plan_options mine = {.mode = BE_TRAIN, .precision = precision},
+                    theirs = {.mode = BE_TRAIN, .precision = judge};
+    ASSERT_OK(be_plan_new(n.graph, device, &mine, &plan, &err));
+    ASSERT_OK(reference_new(n.graph, &theirs, &r, &err));
+    ASSERT_OK(be_plan_write(plan, n.x, picture, sizeof picture, &err));
+    ASSERT_OK(be_plan_write(plan, n.target, label, sizeof label, &err));
+    ASSERT_OK(reference_write(r, n.x, picture, sizeof picture, &err));
+    ASSERT_OK(reference_write(r, n.target, label, sizeof label, &err));
+    ASSERT_OK(be_plan_run_checked(plan, 1, &err));
+    ASSERT_OK(reference_run(r, 1, &err));
+    for (int p = 0; p < be_plan_parameter_count(plan); p++) {
+        be_parameter parameter = be_plan_parameter(plan, p);
+        if (strcmp(parameter.name, "four.weight") == 0)
+            apart = distance(plan, &parameter, r, reference_parameter(r, p).gradient);
+    }
+    reference_free(r);
+    be_plan_free(plan);
+    be_graph_free(n.graph);
+    return apart;
+}
+
+/* Operands rounded to 8 bits move one product by 2.3e-3, a few in a row by several times that; a
+ * step that moved it by 5e-6 would have computed something else.  The reference in the same
+ * precision rounds the same operands, so that only what rounds the other way after sums in another
+ * order is left. */
+static void a_step_in_bf16_is_one(void **state)
+{
+    (void)state;
+    be_error err;
+    be_device *device = NULL;
+    fill_batch();
+    ASSERT_OK(be_device_open("cpu", &(be_device_options){.threads = 2}, &device, &err));
+    assert_true(step_apart(device, BE_PRECISION_FP32, BE_PRECISION_FP32) < 1e-5);
+    double tf32 = step_apart(device, BE_PRECISION_FP32, BE_PRECISION_TF32);
+    double bf16 = step_apart(device, BE_PRECISION_FP32, BE_PRECISION_BF16);
+    print_message("from fp32: the reference's tf32 %.2e, its bf16 %.2e\n", tf32, bf16);
+    assert_true(tf32 > 1e-4 && tf32 < 4e-3);
+    assert_true(bf16 > 1e-3 && bf16 < 3e-2);
+    be_plan *plan = NULL;
+    network n = network_new();
+    be_plan_options options = {.mode = BE_TRAIN, .precision = BE_PRECISION_BF16, .dry_run = 1};
+    be_status status = be_plan_new(n.graph, device, &options, &plan, &err);
+    be_plan_free(plan);
+    be_graph_free(n.graph);
+    if (status == BE_UNAVAILABLE) {
+        print_message("left out: %s\n", err.text);
+        be_device_close(device);
+        skip();
+    }
+    double apart = step_apart(device, BE_PRECISION_BF16, BE_PRECISION_FP32),
+           same = step_apart(device, BE_PRECISION_BF16, BE_PRECISION_BF16);
+    print_message("a step in bf16: %.2e from fp32, %.2e from the reference's bf16\n", apart, same);
+    assert_true(apart > 1e-3 && apart < 3e-2);
+    assert_true(same < apart / 4);
+    be_device_close(device);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_of_tf32_have_11_bits),
+        cmocka_unit_test(precisions_have_names),
+        cmocka_unit_test(operands_become_bf16_once),
+        cmocka_unit_test(other_precisions_add_nothing),
+        cmocka_unit_test(operands_of_a_product_are_of_one_type),
+        cmocka_unit_test(the_reference_rounds_operands_of_tf32),
+        cmocka_unit_test(what_a_processor_lacks_is_refused),
+        cmocka_unit_test(instructions_that_are_missing_are_named),
+        cmocka_unit_test(a_step_in_bf16_is_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
