@@ -44,7 +44,9 @@ static be_status activation_backward_record(const gpu_call *call, gpu_recorder *
                       err);
 }
 
-const gpu_kernel GPU_KERNEL(activation) = {GPU_IMPLEMENTATION, activation_prepare,
-                                           activation_record};
-const gpu_kernel GPU_KERNEL(activation_backward) = {GPU_IMPLEMENTATION, activation_prepare,
-                                                    activation_backward_record};
+const gpu_kernel GPU_KERNEL(activation) = {.implementation = GPU_IMPLEMENTATION,
+                                           .prepare = activation_prepare,
+                                           .record = activation_record};
+const gpu_kernel GPU_KERNEL(activation_backward) = {.implementation = GPU_IMPLEMENTATION,
+                                                    .prepare = activation_prepare,
+                                                    .record = activation_backward_record};
