@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "report/explain.h"
+#include "report/explain_sides.h"
 
 /* That of cmocka lets NAN pass. */
 #define ASSERT_NEAR(found, expected, tolerance) \

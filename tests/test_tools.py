@@ -93,6 +93,37 @@ class Layers(Checkout):
         self.assert_finds("check_layers.py", 'measure promises to do without "core/clock.h"',
                           'native promises to do without "run/runner.h"')
 
+    def test_the_command_line_asks_studies_alone(self):
+        for header in ("study/study.h", "run/runner.h", "native/native_runner.h"):
+            self.write("src/" + header, "")
+        self.write("src/cli/a.c", '#include "study/study.h"\n')
+        self.write("src/cli/cmd_runner.c", '#include "native/native_runner.h"\n')
+        self.assert_clean("check_layers.py")
+        self.write("src/cli/a.c", '#include "run/runner.h"\n#include "native/native_runner.h"\n')
+        self.write("src/cli/cmd_runner.c", '#include "run/runner.h"\n')
+        self.write("src/study/a.c", '#include "cli/cli.h"\n')
+        self.assert_finds("check_layers.py",
+                          'src/cli/a.c:1: layer cli promises to do without "run/runner.h"',
+                          "src/cli/a.c:2: layer cli promises to do without",
+                          "src/cli/cmd_runner.c:1: layer cli promises to do without",
+                          'src/study/a.c:1: layer study may not include "cli/cli.h"')
+
+    def test_studies_print_nothing_and_keep_nothing(self):
+        self.write("src/study/a.c", 'static const char *const names[] = {"printf(x)", NULL};\n'
+                   "static int add(int a,\n               int b)\n{\n"
+                   "    static const double factors[] = {0, 1};\n"
+                   "    snprintf(text, sizeof text, \"stdout\"); /* printf(x) */\n}\n")
+        self.write("src/cli/a.c", "static int seen;\nprintf(x);\n")
+        self.assert_clean("check_layers.py")
+        for line in ("printf(x);", "fprintf(out, x);", "if (out == stdout) return;", "puts(x);",
+                     "be_plan_print(plan, out);"):
+            self.write("src/study/a.c", f"\n    {line}\n")
+            self.assert_finds("check_layers.py", "src/study/a.c:2: src/study prints nothing")
+        for line in ("static measurement m; /* large */", "static int seen = -1;",
+                     "static engine engines[8];", "static char text[9] = {0},"):
+            self.write("src/study/a.c", f"\n    {line}\n")
+            self.assert_finds("check_layers.py", "src/study/a.c:2: src/study keeps nothing")
+
     def test_relative_and_unknown_paths_are_found(self):
         self.write("src/core/a.c", '#include "status.h"\n')
         self.assert_finds("check_layers.py", '"status.h" is in neither')

@@ -12,6 +12,7 @@
 - include/breakeven may include nothing of the project but itself.
 - An include of the project is written from src/ or include/ ("core/status.h"), and its file exists.
 - The headers of oneDNN are for the layer `backend` alone.
+- src/study prints nothing and keeps nothing in static variables: whoever asks listens by a watch.
 - Who reads the time or waits does it through core/clock.h, where a test can replace both.
 
 Usage: check_layers.py [ROOT]        exit 0: clean, 1: findings, one a line
@@ -34,7 +35,17 @@ FORBIDDEN = {
     "measure": ("core/clock.h", "core/file.h", "core/topology.h"),
     "protocol": ("core/clock.h",),
     "native": ("run/",),
+    "cli": ("run/", "measure/", "protocol/", "native/"),
 }
+# The runner is the one command that is no question to a study: it answers them.
+EXCEPTIONS = {
+    ("src/cli/cmd_runner.c", "native/native_runner.h"),
+    ("src/cli/cmd_runner.c", "protocol/protocol.h"),
+}
+SILENT = "study"
+PRINT = re.compile(r"(?<![\w.>])(v?f?printf|f?puts|f?putc|putchar|perror|be_plan_print)\s*\("
+                   r"|\b(stdout|stderr)\b")
+STATE = re.compile(r"^\s*static\s+(?!const\b|inline\b)[^(]*(\[[^(]*|;|=.*)$")
 CLOCK = "src/core/clock.c"
 SYSTEM_CLOCK = re.compile(
     r"(?<![\w.>])(clock_gettime|gettimeofday|time|timespec_get|clock|times|sleep|usleep|nanosleep|"
@@ -60,8 +71,9 @@ def find_header(root, name):
     return None
 
 
-def check_project_include(root, layer, name):
-    """What is wrong with `layer` including the project's header "name", or None."""
+def check_project_include(root, path, name):
+    """What is wrong with a file including the project's header "name", or None."""
+    layer = layer_of(path)
     if name in GENERATED:
         return None
     header = find_header(root, name)
@@ -75,7 +87,7 @@ def check_project_include(root, layer, name):
     if target not in RANK:
         return f'"{name}" belongs to no layer: move it into one of {", ".join(LAYERS)}'
     for start in FORBIDDEN.get(layer, ()):
-        if name.startswith(start):
+        if name.startswith(start) and (path, name) not in EXCEPTIONS:
             return f'layer {layer} promises to do without "{name}"'
     if RANK[target] > RANK[layer]:
         return f'layer {layer} may not include "{name}" of the higher layer {target}'
@@ -97,21 +109,36 @@ def check_clock(path, line):
     return found and f"{found.group(1)}() is for {CLOCK} alone: call what core/clock.h offers"
 
 
+def check_silence(layer, line):
+    """What is wrong with a line of a layer that tells and keeps nothing by itself, or None."""
+    if layer != SILENT or line.lstrip().startswith(("*", "/*")):
+        return None
+    code = re.sub(r"/\*.*", "", re.sub(r'"(\\.|[^"\\])*"', '""', line)).rstrip()
+    found = PRINT.search(code)
+    if found:
+        return (f"src/{SILENT} prints nothing, found {found.group(1) or found.group(2)}: tell the "
+                "study's watch, or give it back")
+    if STATE.match(code):
+        return (f"src/{SILENT} keeps nothing between two questions, found a static variable: put "
+                "it into what the question owns")
+    return None
+
+
 def check_file(root, path):
     layer = layer_of(path)
     if layer != "public" and layer not in RANK:
         yield f"{path}:1: src/{layer or ''} is no layer: expected one of {', '.join(LAYERS)}"
         return
     for number, line in enumerate(read_lines(root, path), 1):
-        problem = check_clock(path, line)
-        if problem:
-            yield f"{path}:{number}: {problem}"
+        for problem in (check_clock(path, line), check_silence(layer, line)):
+            if problem:
+                yield f"{path}:{number}: {problem}"
         found = INCLUDE.match(line)
         if not found:
             continue
         name = found.group(2)
         is_ours = found.group(1) == '"' or find_header(root, name) is not None
-        problem = (check_project_include(root, layer, name) if is_ours
+        problem = (check_project_include(root, path, name) if is_ours
                    else check_library_include(layer, name))
         if problem:
             yield f"{path}:{number}: {problem}"

@@ -4,104 +4,9 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/devices_limits.h"
-#include "core/text_json.h"
-#include "core/topology.h"
-#include "run/engine.h"
-
-static json_t *device_record(const char *engine_name, const char *device, const char *name)
-{
-    return json_pack("{s:i, s:s, s:s, s:s}", "schema", 1, "engine", engine_name, "device", device,
-                     "device_name", name);
-}
-
-/* What an engine told of a device beyond its id and name; its own libraries as
- * device_libraries. */
-static void add_facts(json_t *record, const json_t *device)
-{
-    static const char *const names[] = {"memory_bytes",       "driver", "software", "kind",
-                                        "compute_capability", "units",  "bus",      "duplicate_of"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (json_object_get(device, names[i]))
-            json_object_set(record, names[i], json_object_get(device, names[i]));
-    if (json_object_get(device, "libraries"))
-        json_object_set(record, "device_libraries", json_object_get(device, "libraries"));
-}
-
-/* Which Python the engine is of, and who else has it. */
-static void add_pythons(json_t *record, const engine *e)
-{
-    json_t *pythons = engine_pythons(e);
-    if (json_array_size(pythons) > 0) {
-        json_object_set(record, "python", json_object_get(json_array_get(pythons, 0), "python"));
-        json_array_remove(pythons, 0);
-        json_object_set(record, "other_pythons", pythons);
-    }
-    json_decref(pythons);
-}
-
-static void add_devices(json_t *records, const engine *e, const json_t *hello)
-{
-    const char *engine_name = e->name;
-    size_t i;
-    json_t *device;
-    json_array_foreach(json_object_get(hello, "devices"), i, device)
-    {
-        const char *id = report_string(device, "id");
-        json_t *record = device_record(engine_name, id, report_string(device, "name"));
-        json_object_set_new(record, "usable", json_true());
-        json_object_set(record, "version", json_object_get(hello, "version"));
-        json_object_set(record, "libraries", json_object_get(hello, "libraries"));
-        add_pythons(record, e);
-        add_facts(record, device);
-        if (strcmp(id, "cpu") == 0) {
-            json_object_set_new(record, "cores", json_integer(topology_get()->cores));
-            json_object_set_new(record, "hardware_threads", json_integer(topology_get()->threads));
-        }
-        json_array_append_new(records, record);
-    }
-    json_array_foreach(json_object_get(hello, "unusable_devices"), i, device)
-    {
-        json_t *record =
-            device_record(engine_name, report_string(device, "id"), report_string(device, "name"));
-        json_object_set_new(record, "usable", json_false());
-        json_object_set(record, "version", json_object_get(hello, "version"));
-        json_object_set(record, "reason", json_object_get(device, "reason"));
-        json_array_append_new(records, record);
-    }
-}
-
-static void add_engine(json_t *records, const char *name, const engine_question *asked)
-{
-    if (asked->status == BE_OK) {
-        add_devices(records, asked->engine, asked->hello);
-        return;
-    }
-    json_t *record = device_record(name, "-", "-");
-    json_object_set_new(record, "usable", json_false());
-    json_object_set_new(record, "reason", text_json(asked->error.text));
-    json_array_append_new(records, record);
-}
-
-static engine engines[ENGINE_COUNT]; /* they must stay where they are */
-
-static be_status add_engines(const cli_options *options, json_t *records, be_error *err)
-{
-    engine_question asked[ENGINE_COUNT] = {{0}};
-    engine_options asking = {.interrupted = &cli_signal};
-    be_status status = BE_OK;
-    cli_progress(options, "asking the engines for their devices ...");
-    for (int e = 0; e < ENGINE_COUNT; e++) asked[e].engine = &engines[e];
-    engine_ask(asked, &asking);
-    for (int e = 0; e < ENGINE_COUNT; e++) {
-        if (asked[e].status == BE_INTERRUPTED) {
-            status = BE_INTERRUPTED;
-            *err = asked[e].error;
-        }
-        add_engine(records, engine_names[e], &asked[e]);
-        json_decref(asked[e].hello);
-    }
-    return status;
-}
+#include "cli/request.h"
+#include "report/contender.h"
+#include "study/study.h"
 
 static const char *usable_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
@@ -110,7 +15,7 @@ static const char *usable_text(const json_t *record, char out[REPORT_TEXT_BYTES]
 
 static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    snprintf(out, REPORT_TEXT_BYTES, "%s %s", engine_title(report_string(record, "engine")),
+    snprintf(out, REPORT_TEXT_BYTES, "%s %s", contender_title(record),
              report_string(record, "version"));
     return out;
 }
@@ -173,23 +78,22 @@ static void print_reasons(const json_t *records)
         char text[1200] = "";
         if (!*reason) continue;
         if (strcmp(device, "-") != 0) /* else the engine is missing, as its reason says */
-            snprintf(text, sizeof text, "%s on %s: ", engine_title(report_string(record, "engine")),
-                     device);
+            snprintf(text, sizeof text, "%s on %s: ", contender_title(record), device);
         snprintf(text + strlen(text), sizeof text - strlen(text), "%s", reason);
         fputc('\n', cli_results);
         report_paragraph(cli_results, text, 2);
     }
 }
 
-/* Of an engine that several Pythons have: which one was taken. */
-static void print_pythons(void)
+static void print_pythons(const json_t *pythons)
 {
-    char text[1200];
-    for (int e = 0; e < ENGINE_COUNT; e++)
-        if (engines[e].name && *engine_pythons_text(&engines[e], text, sizeof text)) {
-            fputc('\n', cli_results);
-            report_paragraph(cli_results, text, 2);
-        }
+    size_t i;
+    json_t *text;
+    json_array_foreach(pythons, i, text)
+    {
+        fputc('\n', cli_results);
+        report_paragraph(cli_results, json_string_value(text), 2);
+    }
 }
 
 static const report_column columns[] = {
@@ -208,8 +112,10 @@ static const report_column columns[] = {
 };
 #define COLUMNS ((int)(sizeof columns / sizeof columns[0]))
 
-static be_status print_devices(const cli_options *options, const json_t *records, be_error *err)
+static be_status print_devices(const cli_options *options, const study_devices *found,
+                               be_error *err)
 {
+    const json_t *records = found->records;
     bool measured = options->value[OPTION_MEASURE].given;
     report_column all[COLUMNS + DEVICES_LIMITS_COLUMNS];
     report_format format = cli_format(options);
@@ -221,7 +127,7 @@ static be_status print_devices(const cli_options *options, const json_t *records
         TRY(devices_limits_print(options, records, err));
     if (format == REPORT_TABLE) {
         print_libraries(records);
-        print_pythons();
+        print_pythons(found->pythons);
         print_reasons(records);
     }
     return BE_OK;
@@ -229,11 +135,17 @@ static be_status print_devices(const cli_options *options, const json_t *records
 
 be_status cmd_devices(const cli_options *options, be_error *err)
 {
-    json_t *records = json_array();
-    be_status status = add_engines(options, records, err);
-    if (status == BE_OK && options->value[OPTION_MEASURE].given)
-        status = devices_limits_add(options, records, err);
-    if (status == BE_OK) status = print_devices(options, records, err);
-    json_decref(records);
+    const option_value *values = options->value;
+    bool measures = values[OPTION_MEASURE].given;
+    study_limits limits = {.refresh = values[OPTION_REFRESH].given,
+                           .threads = measures ? cli_default_threads(options) : 0,
+                           .seconds = values[OPTION_TIME].real};
+    study_devices found;
+    request_listener listener = {options, NULL};
+    study_watch watch = request_watch(&listener);
+    be_status status = study_find_devices(measures ? &limits : NULL, &watch, &found, err);
+    if (status == BE_OK) status = print_devices(options, &found, err);
+    json_decref(found.records);
+    json_decref(found.pythons);
     return status;
 }

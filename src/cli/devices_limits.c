@@ -1,13 +1,11 @@
-/* Limits of devices: asked for, and shown. */
+/* Limits of devices, shown. */
 #include "cli/devices_limits.h"
 
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
-#include "core/text_json.h"
-#include "machine/sensors.h"
-#include "run/machine.h"
+#include "core/file.h"
 
 /* ---------------------------------------------------------------- cells */
 
@@ -130,65 +128,6 @@ const report_column devices_limits_columns[DEVICES_LIMITS_COLUMNS] = {
     {"limits_reason", NULL, UNIT_TEXT, NULL},
     {"sensors", NULL, UNIT_TEXT, NULL},
 };
-
-/* ---------------------------------------------------------------- into the records */
-
-/* A processor behind OpenCL has the processor's sensors. */
-static json_t *sensors_of(const sensors *found, const json_t *record, const char *bus)
-{
-    const sensors_gpu *gpu = *bus ? sensors_gpu_find(found, bus) : NULL;
-    bool is_cpu = strcmp(report_string(record, "device"), "cpu") == 0 ||
-                  strcmp(report_string(record, "duplicate_of"), "cpu") == 0;
-    if (gpu) return sensors_gpu_to_json(gpu);
-    return is_cpu ? sensors_cpu_to_json(&found->cpu) : json_null();
-}
-
-static be_status add_to(const cli_options *options, const engine *native, json_t *record,
-                        be_error *err)
-{
-    const char *device = report_string(record, "device");
-    machine_source source = {0};
-    machine_options how = {.refresh = options->value[OPTION_REFRESH].given,
-                           .seconds = options->value[OPTION_TIME].real,
-                           .interrupted = &cli_signal,
-                           .source = &source};
-    limits found;
-    json_t *json = NULL;
-    be_error reason = {0};
-    cli_progress(options, "measuring %s ...", device);
-    be_status status =
-        machine_limits(native, device, cli_default_threads(options), &how, &found, &reason);
-    if (status == BE_INTERRUPTED && err) *err = reason;
-    if (status == BE_INTERRUPTED) return status;
-    if (status == BE_OK) status = limits_to_json(&found, &json, &reason);
-    if (status != BE_OK) json_object_set_new(record, "limits_reason", text_json(reason.text));
-    if (*source.note) cli_progress_end();
-    if (*source.note) cli_note(options, "%s", source.note);
-    json_object_set_new(record, "limits", json ? json : json_null());
-    json_object_set_new(record, "limits_cached", json_boolean(source.cached));
-    json_object_set_new(record, "limits_file",
-                        *source.path && !*source.note ? text_json(source.path) : json_null());
-    sensors now;
-    sensors_read(NULL, true, &now);
-    json_object_set_new(record, "sensors", sensors_of(&now, record, report_string(record, "bus")));
-    return BE_OK;
-}
-
-be_status devices_limits_add(const cli_options *options, json_t *records, be_error *err)
-{
-    engine native;
-    engine_options asking = {.interrupted = &cli_signal};
-    size_t i;
-    json_t *record;
-    TRY(engine_find(&native, "native", &asking, err));
-    json_array_foreach(records, i, record)
-    {
-        if (strcmp(report_string(record, "engine"), "native") == 0 &&
-            json_is_true(json_object_get(record, "usable")))
-            TRY(add_to(options, &native, record, err));
-    }
-    return BE_OK;
-}
 
 /* ---------------------------------------------------------------- tables */
 

@@ -1,5 +1,5 @@
-/* What the native engine's devices can do at most, for 'breakeven devices --measure': into their
- * records, and as tables below that of the devices. */
+/* What the native engine's devices can do at most, for 'breakeven devices --measure': tables below
+ * that of the devices. */
 #ifndef CLI_DEVICES_LIMITS_H
 #define CLI_DEVICES_LIMITS_H
 
@@ -9,11 +9,6 @@
 /* For CSV: columns that have no title. */
 #define DEVICES_LIMITS_COLUMNS 14
 extern const report_column devices_limits_columns[DEVICES_LIMITS_COLUMNS];
-
-/* Measure, or read what was measured before, and add to each usable device of the native engine:
- * `limits` (measure/limits.h; null with `limits_reason` where that failed), `limits_cached`,
- * `limits_file`, and `sensors` (null without any). */
-BE_CHECKED be_status devices_limits_add(const cli_options *options, json_t *records, be_error *err);
 
 /* The tables, in the form of --format. */
 BE_CHECKED be_status devices_limits_print(const cli_options *options, const json_t *records,

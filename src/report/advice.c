@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "report/bench.h"
+#include "report/contender.h"
 #include "report/sentence.h"
 #include "report/warnings.h"
 
@@ -26,7 +26,7 @@ static const char *basis_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 
 static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    snprintf(out, REPORT_TEXT_BYTES, "%s", bench_engine_title(record));
+    snprintf(out, REPORT_TEXT_BYTES, "%s", contender_title(record));
     return out;
 }
 
@@ -104,7 +104,7 @@ static void say_best(const json_t *advice, const json_t *best, FILE *out)
                  report_real(advice, "batch"));
     if (!isnan(epochs)) sentence_add(&p, "%.4g epoch%s, ", epochs, epochs == 1 ? "" : "s");
     sentence_add(&p, "%s steps, with %s: %s", report_count(report_real(advice, "steps"), steps),
-                 bench_who(best, who), cost_text(advice, best, cost));
+                 contender_who(best, who), cost_text(advice, best, cost));
     if (is_goal(advice, "time")) add_bounds(&p, best);
     sentence_add(&p, ".");
     sentence_end(&p, out);
@@ -119,8 +119,8 @@ static void say_second(const json_t *advice, const json_t *second, FILE *out)
         sentence_add(
             &p, "There is nothing to compare it with: 'breakeven devices' lists what is usable.");
     } else if (strcmp(report_string(advice, "verdict"), "FASTER") == 0) {
-        sentence_add(&p, "The runner-up, %s, takes %s: %.3g times as much", bench_who(second, who),
-                     cost_text(advice, second, cost), ratio);
+        sentence_add(&p, "The runner-up, %s, takes %s: %.3g times as much",
+                     contender_who(second, who), cost_text(advice, second, cost), ratio);
         if (!isnan(report_real(advice, "ratio.low")) && is_goal(advice, "time"))
             sentence_add(&p, " (%.3g to %.3g)", report_real(advice, "ratio.low"),
                          report_real(advice, "ratio.high"));
@@ -129,13 +129,13 @@ static void say_second(const json_t *advice, const json_t *second, FILE *out)
         sentence_add(
             &p,
             "The runner-up, %s, takes %s: %.3g times as much, by how sure a margin is not known.",
-            bench_who(second, who), cost_text(advice, second, cost), ratio);
+            contender_who(second, who), cost_text(advice, second, cost), ratio);
     } else {
         sentence_add(
             &p,
             "It is too close to call: %s takes %s, %.3g times as much, between %.3g and %.3g; take "
             "either, or measure longer with --max-time.",
-            bench_who(second, who), cost_text(advice, second, cost), ratio,
+            contender_who(second, who), cost_text(advice, second, cost), ratio,
             report_real(advice, "ratio.low"), report_real(advice, "ratio.high"));
     }
     sentence_end(&p, out);
@@ -157,7 +157,7 @@ static void add_length_flip(sentence *p, const json_t *advice, const json_t *bes
     sentence_add(p, "A training of %s than %s %s", best_is_quick ? "fewer" : "more",
                  report_count(flip, count), report_units(report_string(advice, "workload"), units));
     if (!isnan(each)) sentence_add(p, " (%.3g epochs)", flip / each);
-    sentence_add(p, " goes to %s, which %s.", bench_who(second, who),
+    sentence_add(p, " goes to %s, which %s.", contender_who(second, who),
                  best_is_quick ? "starts sooner" : "takes less time a step");
 }
 

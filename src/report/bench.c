@@ -5,66 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/contender.h"
 #include "report/warnings.h"
-#include "run/engine.h"
 #include "workloads/workload.h"
 
 /* ---------------------------------------------------------------- cells */
 
-const char *bench_engine_title(const json_t *record)
-{
-    return engine_title(report_string(record, "engine"));
-}
-
-static bool is_cpu(const json_t *record)
-{
-    return strcmp(report_string(record, "device"), "cpu") == 0;
-}
-
-bool bench_is_gpu(const json_t *record)
-{
-    static const char cpu[] = "CPU behind OpenCL";
-    return !is_cpu(record) && !json_is_true(json_object_get(record, "computes_nothing")) &&
-           strncmp(report_string(record, "device_name"), cpu, sizeof cpu - 1) != 0;
-}
-
-/* A processor behind OpenCL is never taken for a GPU. */
-static bool is_hidden_cpu(const json_t *record)
-{
-    return strncmp(report_string(record, "device"), "opencl", 6) == 0 && !bench_is_gpu(record) &&
-           *report_string(record, "device_name");
-}
-
-static const char *device_text(const json_t *record, char out[REPORT_TEXT_BYTES])
-{
-    const char *device = report_string(record, "device");
-    snprintf(out, REPORT_TEXT_BYTES, "%.40s%s", device, is_hidden_cpu(record) ? " (CPU)" : "");
-    return out;
-}
-
-const char *bench_who(const json_t *record, char out[REPORT_TEXT_BYTES])
-{
-    double threads = report_real(record, "threads"); /* what it had, or was to have */
-    char device[REPORT_TEXT_BYTES];
-    if (isnan(threads)) threads = report_real(record, "asked.threads");
-    if (is_cpu(record) && threads >= 1)
-        snprintf(out, REPORT_TEXT_BYTES, "%s on %.0f thread%s", bench_engine_title(record), threads,
-                 threads == 1 ? "" : "s");
-    else
-        snprintf(out, REPORT_TEXT_BYTES, "%.16s on %.40s", bench_engine_title(record),
-                 device_text(record, device));
-    return out;
-}
-
 static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    snprintf(out, REPORT_TEXT_BYTES, "%s", bench_engine_title(record));
+    snprintf(out, REPORT_TEXT_BYTES, "%s", contender_title(record));
     return out;
 }
 
 static const char *threads_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return is_cpu(record) ? report_count(report_real(record, "threads"), out) : strcpy(out, "-");
+    return contender_is_cpu(record) ? report_count(report_real(record, "threads"), out)
+                                    : strcpy(out, "-");
 }
 
 /* "3.21 ±0.04 ms": the median and half of its 95 % interval. */
@@ -248,7 +204,7 @@ static void print_implementations(const json_t *group, FILE *out)
             seen |= json_equal(json_object_get(record, "implementation"),
                                json_object_get(json_array_get(group, j), "implementation"));
         if (seen) continue;
-        snprintf(line, sizeof line, "%s: %s", bench_engine_title(record), text);
+        snprintf(line, sizeof line, "%s: %s", contender_title(record), text);
         report_paragraph(out, line, 2);
     }
 }
@@ -260,7 +216,7 @@ static void print_hidden_cpus(const json_t *group, FILE *out)
     char line[500];
     json_array_foreach(group, i, record)
     {
-        if (!is_hidden_cpu(record)) continue;
+        if (!contender_is_hidden_cpu(record)) continue;
         snprintf(line, sizeof line, "%s is no GPU: %s", report_string(record, "device"),
                  report_string(record, "device_name"));
         report_paragraph(out, line, 2);

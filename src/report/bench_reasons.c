@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "report/bench.h"
+#include "report/contender.h"
 #include "report/sentence.h"
 
 static bool has_speed(const json_t *record)
@@ -47,7 +48,7 @@ static void say_arithmetic(const json_t *group, FILE *out)
         const json_t *record = json_array_get(group, i);
         if (!has_speed(record)) continue;
         double rate = flops / report_real(record, "step_s.median");
-        sentence_add(&s, "%s%s does %s/s", i ? ", " : "", bench_who(record, who),
+        sentence_add(&s, "%s%s does %s/s", i ? ", " : "", contender_who(record, who),
                      report_flops(rate, text));
     }
     sentence_add(&s, ".");
@@ -86,7 +87,7 @@ static void say_phases(const json_t *group, FILE *out)
     double left = report_real(rival, "step_s.median") - report_real(best, "step_s.median");
     bool waits = strcmp(worst, "idle_host") == 0;
     sentence_add(&s, "%s is %s a step slower, most of it %s%s%s: %s against %s.",
-                 bench_who(rival, who), report_seconds(left, a),
+                 contender_who(rival, who), report_seconds(left, a),
                  waits ? "because its device waits for the host" : "in the ", waits ? "" : worst,
                  waits ? "" : " phase",
                  report_seconds(json_number_value(json_object_get(theirs, worst)), b),
@@ -130,7 +131,7 @@ static void say_start(const json_t *group, FILE *out)
     for (int i = 0; i < 2; i++) {
         double start = report_real(both[i], "start_s") + report_real(both[i], "prepare_s") +
                        report_real(both[i], "first_step_s");
-        sentence_add(&s, "%s%s %s", i ? ", " : "", bench_who(both[i], who),
+        sentence_add(&s, "%s%s %s", i ? ", " : "", contender_who(both[i], who),
                      report_seconds(start, text));
     }
     sentence_add(&s, ".");
@@ -141,7 +142,7 @@ static bool any_gpu(const json_t *group)
 {
     size_t i;
     json_t *record;
-    json_array_foreach(group, i, record) if (bench_is_gpu(record)) return true;
+    json_array_foreach(group, i, record) if (contender_is_gpu(record)) return true;
     return false;
 }
 
@@ -153,13 +154,13 @@ static void advise(const json_t *group, FILE *out)
     bool train = strcmp(report_string(best, "mode"), "train") == 0;
     sentence s = {0};
     sentence_add(&s, "advice: %s %s with %s", train ? "train" : "run",
-                 report_string(best, "workload"), bench_who(best, who));
+                 report_string(best, "workload"), contender_who(best, who));
     if (train && pictures > 0)
         sentence_add(&s, ": its %.0f epochs take %s", report_real(best, "epochs"),
                      report_seconds(pictures / report_real(best, "samples_per_s"), a));
     if (rival) {
         if (train && pictures > 0)
-            sentence_add(&s, ", with %s %s", bench_who(rival, who),
+            sentence_add(&s, ", with %s %s", contender_who(rival, who),
                          report_seconds(pictures / report_real(rival, "samples_per_s"), b));
         if (has_verdict(rival, "SLOWER"))
             sentence_add(&s, " (FASTER by %.2f [%.2f, %.2f])", report_real(rival, "versus.ratio"),

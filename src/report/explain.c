@@ -1,19 +1,17 @@
 /* The sheet of explain. */
 #include "report/explain.h"
+#include "report/explain_sides.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/bench.h"
+#include "report/contender.h"
 #include "report/warnings.h"
 
 #define OPS_SHOWN 8
 #define OPS_BEYOND 1.02 /* more than the step: said */
-
-const char *const explain_phase_names[EXPLAIN_PHASES] = {
-    "data", "upload", "forward", "backward", "optimizer", "loss_read", "idle_host", "idle_other"};
 
 static const char *percent(double share, char out[REPORT_TEXT_BYTES])
 {
@@ -121,7 +119,7 @@ static void write_phases(const json_t *const *shown, int count, bool md, FILE *o
     char text[ACROSS + 1][REPORT_TEXT_BYTES];
     const char *cells[ACROSS + 1] = {"a step"};
     bool bold = !md && report_look.color;
-    for (int c = 0; c < count; c++) cells[c + 1] = bench_who(shown[c], text[c]);
+    for (int c = 0; c < count; c++) cells[c + 1] = contender_who(shown[c], text[c]);
     fprintf(out, "%s", bold ? "\033[1m" : "");
     print_line(cells, count + 1, md, out);
     fprintf(out, "%s", bold ? "\033[0m" : "");
@@ -144,7 +142,7 @@ static void say_sums(const json_t *record, FILE *out)
     double measured = report_real(record, "step_s.median");
     double apart = report_real(record, "explain.wall_s") / measured - 1;
     int used = snprintf(text, sizeof text, "%s: phases add up to %s of the %s step (%s %s).",
-                        bench_who(record, who),
+                        contender_who(record, who),
                         report_seconds(report_real(record, "explain.phases_sum_s"), sum),
                         report_seconds(report_real(record, "explain.wall_s"), wall),
                         percent(missing, share), missing < 0 ? "too much" : "missing");
@@ -249,7 +247,7 @@ static void write_ops(const json_t *record, report_format format, FILE *out)
             json_array_append(shown, sorted[i]);
         else
             rest += report_real(sorted[i], "share");
-    fprintf(out, "ops of %s\n", bench_who(record, text));
+    fprintf(out, "ops of %s\n", contender_who(record, text));
     if (format == REPORT_MD) fprintf(out, "\n");
     report_sheet sheet = {op_columns, sizeof op_columns / sizeof *op_columns, shown, -1};
     be_error unused;

@@ -3,8 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "report/bench.h"
+#include "report/contender.h"
 #include "report/explain.h"
+#include "report/explain_sides.h"
 
 #define NAME_COLUMNS 24
 #define BAR_COLUMNS_MOST 84
@@ -64,7 +65,7 @@ static void draw_bar(const json_t *record, double scale_s, FILE *out)
     double step = report_real(record, "explain.phases_sum_s");
     bool cut = step > scale_s * 1.0001;
     int columns = cut ? bar_columns() : (int)lround(bar_columns() * step / scale_s);
-    bench_who(record, text);
+    contender_who(record, text);
     fprintf(out, "%.*s%*s", NAME_COLUMNS, text,
             report_width(text) < NAME_COLUMNS ? NAME_COLUMNS - (int)report_width(text) : 0, "");
     share_out(record, columns < 1 ? 1 : columns, width);

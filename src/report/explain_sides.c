@@ -4,10 +4,13 @@
 #include <string.h>
 
 #include "measure/stats.h"
-#include "report/explain.h"
+#include "report/explain_sides.h"
 
 #define STEADY 1.5      /* times the measured step; one that took longer apart is another step */
 #define OPS_BEYOND 1.02 /* ops that take longer than their phases tell nothing of gaps */
+
+const char *const explain_phase_names[EXPLAIN_PHASES] = {
+    "data", "upload", "forward", "backward", "optimizer", "loss_read", "idle_host", "idle_other"};
 
 static double rate(const json_t *record)
 {

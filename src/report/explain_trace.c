@@ -3,8 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "report/bench.h"
+#include "report/contender.h"
 #include "report/explain.h"
+#include "report/explain_sides.h"
 
 #define TRACK_PHASES 1
 #define TRACK_OPS 2
@@ -66,7 +67,7 @@ char *explain_trace(const json_t *records)
     {
         int process = (int)i + 1;
         if (!explain_has(record)) continue;
-        add_name(events, "process_name", process, 0, bench_who(record, who));
+        add_name(events, "process_name", process, 0, contender_who(record, who));
         add_name(events, "thread_name", process, TRACK_PHASES, "phases");
         add_name(events, "thread_name", process, TRACK_OPS, "ops");
         add_phases(events, record, process);

@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "machine/load.h"
-#include "report/bench.h"
+#include "report/contender.h"
 #include "report/explain.h"
+#include "report/explain_sides.h"
 #include "report/sentence.h"
 
 /* What a kind of cause means, said of the one who pays for it. */
@@ -60,8 +61,8 @@ static void say_versus(sentence *s, const json_t *winner, const json_t *loser)
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], c[REPORT_TEXT_BYTES];
     const char *kind = report_string(winner, "cause.kind");
     double launches = report_real(loser, "explain.launches");
-    bench_who(loser, a);
-    sentence_add(s, "why: %s loses to %s by ", a, bench_who(winner, b));
+    contender_who(loser, a);
+    sentence_add(s, "why: %s loses to %s by ", a, contender_who(winner, b));
     sentence_add(s, "%s: ", times_text(report_real(winner, "cause.ratio"), a));
     double difference =
         report_real(loser, "explain.wall_s") - report_real(winner, "explain.wall_s");
@@ -85,8 +86,8 @@ static void say_unsure(sentence *s, const json_t *winner, const json_t *loser)
 {
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], c[REPORT_TEXT_BYTES];
     const char *reason = report_string(winner, "cause.reason");
-    bench_who(winner, a);
-    bench_who(loser, b);
+    contender_who(winner, a);
+    contender_who(loser, b);
     if (strcmp(report_string(winner, "cause.verdict"), "SAME") == 0)
         sentence_add(
             s,
@@ -134,7 +135,7 @@ static void say_threads(sentence *s, const json_t *records, const json_t *winner
         if (!same || explain_has(other)) continue;
         sentence_add(s, " With %.0f thread%s instead of %.0f, ", theirs, theirs > 1 ? "s" : "",
                      mine);
-        sentence_add(s, "%s ", bench_engine_title(winner));
+        sentence_add(s, "%s ", contender_title(winner));
         if (strcmp(verdict, "SAME") == 0)
             sentence_add(s, "is as fast.");
         else if (strcmp(verdict, "SLOWER") == 0)
@@ -149,7 +150,7 @@ static void say_alone(sentence *s, const json_t *winner)
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
     double step = report_real(winner, "explain.wall_s"),
            least = report_real(winner, "explain.floor_s");
-    sentence_add(s, "why: nothing competes with %s", bench_who(winner, who));
+    sentence_add(s, "why: nothing competes with %s", contender_who(winner, who));
     if (!*report_string(winner, "cause.kind")) {
         sentence_add(s, ", but it is too noisy to tell where its time goes: %s.",
                      report_string(winner, "cause.reason"));

@@ -7,7 +7,7 @@
 
 #include "machine/load.h"
 #include "report/advice.h"
-#include "report/bench.h"
+#include "report/contender.h"
 #include "report/explain.h"
 #include "report/warnings.h"
 
@@ -133,7 +133,7 @@ static void write_row(const json_t *record, double scale_s, bool best, FILE *out
 {
     char who[REPORT_TEXT_BYTES], step[REPORT_TEXT_BYTES], sure[REPORT_TEXT_BYTES];
     char versus[REPORT_TEXT_BYTES];
-    bench_who(record, who);
+    contender_who(record, who);
     report_seconds(step_of(record), step);
     sure_text(record, sure);
     fprintf(out, "%s%-23.40s%s %*s%s %s%*s ", best ? bold(true) : "", who, best ? bold(false) : "",

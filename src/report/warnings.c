@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "report/bench.h"
+#include "report/contender.h"
 
 #define NAMES_MOST 3 /* else two, and how many more */
 #define NAMES_BYTES (4 * REPORT_TEXT_BYTES)
@@ -34,7 +34,7 @@ static const char *names_of(const json_t *records, is_chosen *chosen, const void
     {
         if (named == most || used >= room || !chosen(record, context)) continue;
         used += (size_t)snprintf(out + used, room - used, "%s%.50s", named ? ", " : "",
-                                 bench_who(record, who));
+                                 contender_who(record, who));
         named++;
     }
     if (named < count && used < room)

@@ -116,7 +116,7 @@ static be_status measure_around(advise *c, be_error *err)
         m->conducting.stop.min_time_s = AROUND_TIME_S;
     for (int i = 0; i < 2; i++) {
         measurement_point point = {.batch = batches[i], .contenders = both, .count = 2};
-        if (batches[i] != c->batch) TRY(measurement_run(m, &point, c->records, err));
+        if (batches[i] != c->batch) TRY(m->hands.run(m, &point, c->records, err));
     }
     return BE_OK;
 }
@@ -127,9 +127,9 @@ static be_status measure(advise *c, be_error *err)
     measurement_point point = {.batch = c->batch};
     TRY(measurement_open(m, c->request, c->watch, err));
     measurement_times(m, m->conducting.stop.min_time_s, MAX_TIME_S);
-    TRY(measurement_begin(m, c->workload, err));
+    TRY(m->hands.begin(m, c->workload, err));
     ask(c, (double)m->set->count);
-    TRY(measurement_run(m, &point, c->records, err));
+    TRY(m->hands.run(m, &point, c->records, err));
     TRY(choose(c, err));
     if (c->choice.second < 0) return BE_OK;
     TRY(measure_around(c, err));

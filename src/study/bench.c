@@ -19,14 +19,14 @@ static void show_plan(void *context, const be_plan *plan)
 static be_status measure_workload(bench *b, const workload *w, json_t *records, be_error *err)
 {
     const study_numbers *batches = &b->m.plan.batches;
-    TRY(measurement_begin(&b->m, w, err));
+    TRY(b->m.hands.begin(&b->m, w, err));
     for (int i = 0; i < (batches->count ? batches->count : 1); i++) {
         b->batch = batches->count ? batches->number[i] : w->batch;
         measurement_point point = {.batch = b->batch};
         if (b->m.request->plan_only)
             TRY(measurement_plan(&b->m, b->batch, show_plan, b, err));
         else
-            TRY(measurement_run(&b->m, &point, records, err));
+            TRY(b->m.hands.run(&b->m, &point, records, err));
     }
     return BE_OK;
 }

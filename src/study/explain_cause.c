@@ -5,7 +5,7 @@
 
 #include "core/text_json.h"
 #include "measure/cause.h"
-#include "report/explain.h"
+#include "report/explain_sides.h"
 #include "study/explain.h"
 
 #define TRY_MAX_S 0.5
@@ -52,7 +52,7 @@ static be_status run_trial(measurement *m, const trial *t, json_t *records, be_e
     }
     measurement_point point = {.batch = t->batch, .contenders = t->pair, .count = t->loser ? 2 : 1};
     m->conducting.stop.max_time_s = fmin(m->conducting.stop.max_time_s, TRY_MAX_S);
-    if (status == BE_OK) status = measurement_run(m, &point, records, err);
+    if (status == BE_OK) status = m->hands.run(m, &point, records, err);
     *mine = kept[0];
     m->plan.data_on = data_on;
     return status;

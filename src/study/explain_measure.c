@@ -47,12 +47,12 @@ static be_status measure(measurement *m, const workload *w, json_t *answers, jso
     conductor_contender contenders[BENCH_CONTENDERS_MAX];
     measurement_times(m, MEASURE_MIN_S, MEASURE_MAX_S);
     measurement_point point = {.batch = batch};
-    TRY(measurement_begin(m, w, err));
+    TRY(m->hands.begin(m, w, err));
     m->conducting.answers = answers;
     m->conducting.phases_s = fmin(PHASES_S, m->conducting.stop.max_time_s);
     m->conducting.warm_up_s = WARM_UP_S;
     m->conducting.pool = &m->pool; /* for what is tried later */
-    TRY(measurement_run(m, &point, records, err));
+    TRY(m->hands.run(m, &point, records, err));
     m->conducting.answers = NULL;
     m->conducting.phases_s = 0; /* of what is tried later nothing is taken apart */
     measurement_contenders(m, &point, contenders);

@@ -71,7 +71,8 @@ be_status measurement_open(measurement *m, const study_request *request, const s
                            be_error *err)
 {
     environment machine;
-    *m = (measurement){.request = request,
+    *m = (measurement){.hands = {measurement_begin, measurement_run},
+                       .request = request,
                        .watch = watch,
                        .conducting = conducting(request, watch),
                        .variant = request->variant};

@@ -27,7 +27,19 @@ typedef struct measurement_pass {
     gate_result result;
 } measurement_pass;
 
-typedef struct measurement {
+typedef struct measurement measurement;
+typedef struct measurement_point measurement_point;
+
+/* What the studies measure with: measurement_begin and measurement_run.  A test puts planted times
+ * there. */
+typedef struct measurement_hands {
+    be_status (*begin)(measurement *m, const workload *w, be_error *err);
+    be_status (*run)(measurement *m, const measurement_point *point, json_t *records,
+                     be_error *err);
+} measurement_hands;
+
+struct measurement {
+    measurement_hands hands;
     const study_request *request;
     const study_watch *watch;
     bench_plan plan;
@@ -50,14 +62,14 @@ typedef struct measurement {
     bool dropout; /* the model has some: losses differ by engine */
     measurement_pass passes[BENCH_CONTENDERS_MAX];
     int pass_count;
-} measurement;
+};
 
 /* What is measured at one time. */
-typedef struct measurement_point {
+struct measurement_point {
     int64_t batch;
     const int *contenders; /* indexes into plan.contenders; NULL: all */
     int count;
-} measurement_point;
+};
 
 /* Find the contenders and read the machine.  measurement_close whatever the status. */
 BE_CHECKED be_status measurement_open(measurement *m, const study_request *request,

@@ -57,4 +57,43 @@ typedef struct study_swept {
 BE_CHECKED be_status study_sweep(const study_request *request, const study_axis *axis,
                                  const study_watch *watch, study_swept *out, be_error *err);
 
+/* What each engine says of its devices: a record each, and sentences on engines that several
+ * Pythons have.  The caller releases both, whatever the status. */
+typedef struct study_devices {
+    json_t *records, *pythons;
+} study_devices;
+
+typedef struct study_limits {
+    bool refresh;   /* whatever was kept */
+    int threads;    /* of the processor */
+    double seconds; /* for each device; 0: the usual time */
+} study_limits;
+
+/* With `limits` also what each usable device of the native engine can do at most, measured or kept:
+ * `limits` (measure/limits.h; null with `limits_reason` where that failed), `limits_cached`,
+ * `limits_file`, and `sensors` (null without any). */
+BE_CHECKED be_status study_find_devices(const study_limits *limits, const study_watch *watch,
+                                        study_devices *out, be_error *err);
+
+/* The native engine as it is held against the others. */
+typedef struct study_native {
+    be_device *device;
+    int64_t steps; /* whose losses are compared; 0: the usual number */
+} study_native;
+
+typedef struct study_compared {
+    json_t *records; /* a quantity of two engines each, with its error.  The caller releases them */
+    double limit;    /* of an error */
+    bool broken;     /* an error exceeds it */
+} study_compared;
+
+/* One training of the first workload from each engine, step by step.  That an error exceeds its
+ * limit is no failure of the study. */
+BE_CHECKED be_status study_parity(const study_request *request, const study_native *native,
+                                  const study_watch *watch, study_compared *out, be_error *err);
+
+/* Write the tensors of the native engine's first step (safetensors). */
+BE_CHECKED be_status study_dump(const study_request *request, const study_native *native,
+                                const study_watch *watch, const char *path, be_error *err);
+
 #endif

@@ -172,7 +172,7 @@ static be_status prepare(sweep *s, const study_request *request, const study_wat
     s->batch = study_batch(request, s->workload);
     TRY(measurement_open(&s->m, request, watch, err));
     s->m.plan.batches.count = 0; /* check_range looks at the batches */
-    TRY(measurement_begin(&s->m, s->workload, err));
+    TRY(s->m.hands.begin(&s->m, s->workload, err));
     TRY(check_range(s, err));
     TRY(sweep_find_sides(s, err));
     s->limit_s = isnan(request->most_s) ? fmax(LEAST_S, SIDE_S * s->side_count) : request->most_s;
@@ -215,6 +215,7 @@ be_status study_sweep(const study_request *request, const study_axis *axis,
     s->notes = json_array();
     s->log.fd = -1;
     s->began_ns = clock_now_ns();
+    s->whole = sweep_whole;
     be_status status = prepare(s, request, watch, axis, err);
     if (status == BE_OK) status = search(s, out, err);
     sweep_log_close(&s->log);

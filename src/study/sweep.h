@@ -21,6 +21,8 @@
 
 /* Two runs of one program differ by what no repetition removes (measure/stats.h). */
 #define SWEEP_FLOOR (STATS_SAME_BAND / 2)
+#define SWEEP_LANE_OVERHEAD_S 0.9 /* prepare, first step, warm-up, checks, waits */
+#define SWEEP_RUNS_MOST 60        /* of a pair */
 
 typedef struct sweep_setting {
     int contender; /* in the plan of contenders */
@@ -57,6 +59,9 @@ typedef struct sweep_variant {
 
 typedef struct sweep {
     measurement m;
+    /* sweep_whole; a test plants its own, as in measurement_hands. */
+    be_status (*whole)(measurement *m, const measurement_point *point, int64_t steps,
+                       double *seconds, be_error *err);
     const workload *workload;
     axis_range range;
     int64_t batch;                          /* where the axis is another one */
@@ -75,6 +80,26 @@ typedef struct sweep {
     bool out_of_time; /* the time ended it */
 } sweep;
 
+/* Below, a file calls those before it, never those behind. */
+
+/* sweep_records.c */
+void sweep_note(sweep *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+double sweep_elapsed_s(const sweep *s);
+bool sweep_time_is_up(const sweep *s);
+crossing_options sweep_options(const sweep *s, const sweep_pair *pair);
+/* The contender of a side that was the fastest of a record, NULL if none has a speed. */
+const json_t *sweep_best(const sweep *s, const json_t *record, int side);
+/* log(time of a / time of b) of two contenders of one record, and its standard error. */
+BE_CHECKED be_status sweep_compare(const json_t *a, const json_t *b, uint64_t seed,
+                                   crossing_point *out, be_error *err);
+/* Add a record that was measured (or loaded): to the list and to the pairs' points. */
+void sweep_take(sweep *s, json_t *record);
+int sweep_runs_at(const sweep_pair *pair, double x);
+/* The range of a pair ends below x: at the next place of its grid. */
+void sweep_end_below(const sweep *s, sweep_pair *pair, double x);
+/* Make x the axis's value at a point, and of the workload where that is what it changes. */
+BE_CHECKED be_status sweep_go_to(sweep *s, double x, measurement_point *point, be_error *err);
+
 /* sweep_sides.c: find sides, settings and pairs.  BE_USAGE where there is nothing to compare. */
 BE_CHECKED be_status sweep_find_sides(sweep *s, be_error *err);
 
@@ -84,30 +109,18 @@ int sweep_candidates(const sweep *s, const sweep_side *side, double x, int *out)
 /* Try all settings of all sides with several, in short runs, unless that was done at x. */
 BE_CHECKED be_status sweep_screen(sweep *s, double x, be_error *err);
 
-/* sweep_measure.c */
-/* Measure sides at x side by side; keeps the record.  One that fails twice in a row is left out
- * from then on, or from this x on at once if it has no room. */
+/* sweep_measure.c: measure sides at x side by side; keeps the record.  One that fails twice in a
+ * row is left out from then on, or from this x on at once if it has no room. */
 BE_CHECKED be_status sweep_measure(sweep *s, double x, const int *sides, int count, be_error *err);
-/* Make x the axis's value at a point, and of the workload where that is what it changes. */
-BE_CHECKED be_status sweep_go_to(sweep *s, double x, measurement_point *point, be_error *err);
-/* Add a record that was measured (or loaded): to the list and to the pairs' points. */
-void sweep_take(sweep *s, json_t *record);
-int sweep_runs_at(const sweep_pair *pair, double x);
-/* All rounds: the coarse grid with all sides, then each pair's own points. */
-BE_CHECKED be_status sweep_search(sweep *s, be_error *err);
-crossing_options sweep_options(const sweep *s, const sweep_pair *pair);
-double sweep_elapsed_s(const sweep *s);
-bool sweep_time_is_up(const sweep *s);
-void sweep_note(sweep *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The contender of a side that was the fastest of a record, NULL if none has a speed. */
-const json_t *sweep_best(const sweep *s, const json_t *record, int side);
-/* log(time of a / time of b) of two contenders of one record, and its standard error. */
-BE_CHECKED be_status sweep_compare(const json_t *a, const json_t *b, uint64_t seed,
-                                   crossing_point *out, be_error *err);
+/* sweep_search.c: all rounds: the coarse grid with all sides, then each pair's own points. */
+BE_CHECKED be_status sweep_search(sweep *s, be_error *err);
 
 /* sweep_steps.c: the axis of which no point is measured. */
 #define SWEEP_STEPS_RUNS 6 /* start-ups that are timed */
+/* A whole training of one contender: its seconds. */
+BE_CHECKED be_status sweep_whole(measurement *m, const measurement_point *point, int64_t steps,
+                                 double *seconds, be_error *err);
 BE_CHECKED be_status sweep_steps(sweep *s, be_error *err);
 BE_CHECKED be_status sweep_steps_pair(const sweep *s, const sweep_pair *pair,
                                       crossing_line lines[2], crossing_result *out, be_error *err);

@@ -107,7 +107,7 @@ static be_status screen_side(sweep *s, const sweep_side *side, double x, be_erro
                                        .target_ratio = 0.05,
                                        .clear_ratio = 0.1};
     json_t *records = json_array(), *tried = json_array();
-    be_status status = measurement_run(&s->m, &point, records, err);
+    be_status status = s->m.hands.run(&s->m, &point, records, err);
     for (int i = 0; i < (int)json_array_size(records); i++)
         json_array_append_new(tried, json_pack("{s:s, s:o}", "setting", side->settings[i].name,
                                                "step_s", report_json_real(time_of(records, i))));

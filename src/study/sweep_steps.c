@@ -124,18 +124,24 @@ static bool was_run(const sweep *s, double steps, const char *side)
     return false;
 }
 
+be_status sweep_whole(measurement *m, const measurement_point *point, int64_t steps,
+                      double *seconds, be_error *err)
+{
+    conductor_contender contender;
+    measurement_contenders(m, point, &contender);
+    return whole_run(&contender, steps, WHOLE_LIMIT_S, m->watch->stop, seconds, err);
+}
+
 static be_status run_whole(sweep *s, int side, const crossing_line *line, double steps,
                            be_error *err)
 {
-    conductor_contender contender;
     int index = fastest_setting(s, side);
     measurement_point point = {.batch = s->batch, .contenders = &index, .count = 1};
     double seconds = 0, expected_s = line->start + steps * line->step;
     if (expected_s > WHOLE_MOST_S || was_run(s, steps, s->sides[side].name)) return BE_OK;
     study_progress(s->m.watch, "%s: a whole training of %.0f steps ...", s->sides[side].name,
                    steps);
-    measurement_contenders(&s->m, &point, &contender);
-    TRY(whole_run(&contender, (int64_t)steps, WHOLE_LIMIT_S, s->m.watch->stop, &seconds, err));
+    TRY(s->whole(&s->m, &point, (int64_t)steps, &seconds, err));
     json_t *record = json_pack("{s:s, s:f, s:s, s:f, s:f}", "kind", "whole", "x", steps, "side",
                                s->sides[side].name, "seconds", seconds, "expected_s", expected_s);
     be_status status = sweep_log_append(&s->log, record, err);

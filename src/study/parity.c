@@ -1,0 +1,243 @@
+/* One training, step by step, from every engine: compared, or written down. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/memory.h"
+#include "core/text_json.h"
+#include "report/sheet.h"
+#include "run/engine.h"
+#include "run/material.h"
+#include "run/parity.h"
+#include "study/study.h"
+
+#define PARITY_BATCH 8 /* the double reference takes its time */
+#define PARITY_STEPS 10
+#define START_LIMIT_S 60.0
+#define RUN_LIMIT_S 300.0
+
+typedef struct comparison {
+    const study_request *request;
+    const study_watch *watch;
+    material_options material;
+    workload varied;
+    be_dataset *set;
+    be_device *device;
+    int64_t batch, steps, count; /* count: of pictures that are used */
+    data_table samples;          /* the first in the order of training */
+    int32_t *order;
+    workload_model model;
+    trace native, reference;
+    json_t *records;
+    bool broken;
+} comparison;
+
+/* ---------------------------------------------------------------- preparing */
+
+static be_status gather_data(comparison *c, be_error *err)
+{
+    void *memory = NULL;
+    int64_t wanted = c->batch * c->steps, count = c->set->count;
+    if (c->batch > count)
+        FAIL(err, BE_USAGE,
+             "expected a batch of at most the %" PRId64 " %ss of the set, found %" PRId64
+             "; use a smaller --batch",
+             count, c->set->table.unit, c->batch);
+    c->count = wanted < count ? wanted : count - count % c->batch;
+    TRY(material_gather(&c->material, c->count, &c->samples, err));
+    TRY(memory_alloc(&memory, (size_t)c->count * sizeof(int32_t), "an order", err));
+    c->order = memory;
+    for (int64_t i = 0; i < c->count; i++) c->order[i] = (int32_t)i;
+    return BE_OK;
+}
+
+static be_status make_model(comparison *c, be_error *err)
+{
+    workload_options options = {
+        .seed = c->material.seed, .batch = (int)c->batch, .data = &c->samples};
+    return workload_model_new(c->material.workload, &options, &c->model, err);
+}
+
+static be_status prepare(comparison *c, be_error *err)
+{
+    const workload *w = NULL;
+    const study_request *request = c->request;
+    TRY(workload_vary(request->workloads[0], &request->variant, &c->varied, &w, err));
+    TRY(study_open_data(c->watch, &request->data, w, SPLIT_TRAIN, &c->set, err));
+    c->material = (material_options){.workload = w, .set = &c->set->table, .seed = request->seed};
+    TRY(gather_data(c, err));
+    c->material.samples = c->count;
+    return make_model(c, err);
+}
+
+static void release(comparison *c)
+{
+    trace_free(&c->native);
+    trace_free(&c->reference);
+    be_graph_free(c->model.graph);
+    table_free(&c->samples);
+    memory_free(c->order);
+    dataset_close(c->set);
+}
+
+static trace_options trace_wanted(const comparison *c)
+{
+    return (trace_options){.model = &c->model,
+                           .data = &c->samples,
+                           .order = c->order,
+                           .steps = c->steps,
+                           .interrupted = c->watch->stop};
+}
+
+/* ---------------------------------------------------------------- parity */
+
+static void add_result(comparison *c, const char *left, const char *right,
+                       const parity_result *result)
+{
+    for (int k = 0; k < result->count; k++) {
+        const parity_row *row = &result->rows[k];
+        json_t *record =
+            json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:o, s:f, s:s, s:b}", "schema", 1, "workload",
+                      c->material.workload->name, "engine", left, "against", right, "quantity",
+                      row->kind, "tensors", row->tensors, "error", report_json_real(row->error),
+                      "limit", PARITY_LIMIT, "where", row->where, "good", row->good);
+        json_object_set_new(record, "batch", json_integer(c->batch));
+        json_object_set_new(record, "steps", json_integer(c->steps));
+        json_object_set_new(record, "data", text_json(c->set->source));
+        json_object_set_new(record, "seed", json_integer((json_int_t)c->material.seed));
+        json_array_append_new(c->records, record);
+    }
+    c->broken |= !result->good;
+}
+
+static be_status compare(comparison *c, const trace *a, const trace *b, const char *left,
+                         const char *right, be_error *err)
+{
+    parity_result result;
+    TRY(parity_compare(a, b, PARITY_LIMIT, &result, err));
+    add_result(c, left, right, &result);
+    return BE_OK;
+}
+
+static be_status ask_runner(comparison *c, const engine *e, const material *m, trace *out,
+                            be_error *err)
+{
+    char path[FILE_PATH_BYTES];
+    runner r;
+    runner_options start = {.name = e->name,
+                            .argv = e->argv,
+                            .env = e->env,
+                            .device = "cpu",
+                            .start_limit_s = START_LIMIT_S,
+                            .interrupted = c->watch->stop};
+    protocol_job job = material_job(m, &c->material);
+    job.device = "cpu";
+    job.dropout = "counter";
+    int threads = be_device_threads(c->device);
+    job.threads = threads ? threads : c->request->usual_threads;
+    job.batch = c->batch;
+    TRY(file_format_path(path, err, "%s/%s.safetensors", m->folder.path, e->name));
+    TRY(runner_start(&r, &start, err));
+    be_status status = runner_prepare(&r, &job, RUN_LIMIT_S, err);
+    if (status == BE_OK) status = parity_ask(&r, c->steps, path, RUN_LIMIT_S, out, err);
+    runner_clear(&r);
+    unlink(path);
+    return status;
+}
+
+static be_status compare_engine(comparison *c, const char *name, be_error *err)
+{
+    engine e;
+    material m;
+    trace other = {0};
+    engine_options options = {.interrupted = c->watch->stop};
+    TRY(engine_find(&e, name, &options, err));
+    study_progress(c->watch, "%s ...", engine_title(name));
+    TRY(material_new(&m, &c->material, err));
+    be_status status = ask_runner(c, &e, &m, &other, err);
+    material_free(&m);
+    if (status == BE_OK) status = compare(c, &c->native, &other, "native", name, err);
+    if (status == BE_OK) status = compare(c, &other, &c->reference, name, "reference", err);
+    trace_free(&other);
+    return status;
+}
+
+/* Is the engine among those that were named?  Where none were, all are, if they are there. */
+static bool is_wanted(const study_names *engines, const char *name, bool *must)
+{
+    *must = study_names_have(engines, name);
+    return *must || !engines->count || study_names_have(engines, "all");
+}
+
+static be_status compare_engines(comparison *c, be_error *err)
+{
+    for (int i = 0; i < ENGINE_COUNT; i++) {
+        bool must = false;
+        be_error reason = {0};
+        if (strcmp(engine_names[i], "native") == 0 ||
+            !is_wanted(&c->request->engines, engine_names[i], &must))
+            continue;
+        be_status status = compare_engine(c, engine_names[i], &reason);
+        if (status == BE_UNAVAILABLE && !must) {
+            study_note(c->watch, "%s", reason.text);
+        } else if (status != BE_OK) {
+            *err = reason;
+            return status;
+        }
+    }
+    return BE_OK;
+}
+
+static be_status compare_all(comparison *c, be_error *err)
+{
+    TRY(prepare(c, err));
+    trace_options options = trace_wanted(c);
+    study_progress(c->watch, "native ...");
+    TRY(trace_of_plan(&c->native, c->device, &options, err));
+    study_progress(c->watch, "the reference in double precision ...");
+    TRY(trace_of_reference(&c->reference, &options, err));
+    TRY(compare(c, &c->native, &c->reference, "native", "reference", err));
+    return compare_engines(c, err);
+}
+
+be_status study_parity(const study_request *request, const study_native *native,
+                       const study_watch *watch, study_compared *out, be_error *err)
+{
+    const study_numbers *batches = &request->batches;
+    *out = (study_compared){.records = json_array(), .limit = PARITY_LIMIT};
+    comparison c = {.request = request,
+                    .watch = watch,
+                    .device = native->device,
+                    .batch = batches->count ? batches->number[0] : PARITY_BATCH,
+                    .steps = native->steps ? native->steps : PARITY_STEPS,
+                    .records = out->records};
+    be_status status = compare_all(&c, err);
+    out->broken = c.broken;
+    release(&c);
+    return status;
+}
+
+/* ---------------------------------------------------------------- dump */
+
+static be_status write_step(comparison *c, const char *path, be_error *err)
+{
+    TRY(prepare(c, err));
+    trace_options options = trace_wanted(c);
+    TRY(trace_of_plan(&c->native, c->device, &options, err));
+    return trace_save(&c->native, path, false, err);
+}
+
+be_status study_dump(const study_request *request, const study_native *native,
+                     const study_watch *watch, const char *path, be_error *err)
+{
+    comparison c = {.request = request,
+                    .watch = watch,
+                    .device = native->device,
+                    .batch = study_batch(request, request->workloads[0]),
+                    .steps = 1};
+    be_status status = write_step(&c, path, err);
+    release(&c);
+    return status;
+}
