@@ -19,6 +19,7 @@
 #endif
 
 #include "core/clock.h"
+#include "core/lock.h"
 #include "core/memory.h"
 
 #define FILE_FIRST_READ 4096 /* bytes, where the size is not known beforehand */
@@ -58,8 +59,6 @@ static const char *advice_for(int error_number)
     case EMFILE:
     case ENFILE:
         return "too many files are open; raise the limit with ulimit -n";
-    case EWOULDBLOCK:
-        return "another process is writing it; wait for it or choose another name";
     case EFBIG:
         return "raise the limit of a file's size with ulimit -f or write less";
     case ELOOP:
@@ -274,6 +273,14 @@ static int lock_opened(int fd, const char *path)
     return same ? 0 : -1;
 }
 
+static be_status refuse_locked(const char *path, long holder, be_error *err)
+{
+    char who[40] = "another process";
+    if (holder > 0) snprintf(who, sizeof who, "process %ld", holder);
+    FAIL(err, BE_IO, "cannot write %s: %s is writing it; wait for it or choose another name", path,
+         who);
+}
+
 /* If the file is renamed away between open and lock, the lock is on the wrong one: again then. */
 be_status file_open_locked(int *fd, const char *path, be_error *err)
 {
@@ -293,8 +300,10 @@ be_status file_open_locked(int *fd, const char *path, be_error *err)
         }
         failed = lock_opened(*fd, path);
         if (failed == 0) return BE_OK;
+        long holder = failed == EWOULDBLOCK ? lock_holder(*fd) : 0;
         close(*fd);
         *fd = -1;
+        if (failed == EWOULDBLOCK) return refuse_locked(path, holder, err);
     }
     return file_error(err, "write", path, failed);
 }
