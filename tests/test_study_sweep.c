@@ -399,6 +399,10 @@ static void totals_cross_where_the_start_is_paid_for(void **state)
     assert_true(report_real(found, "low") < 5556 && 5556 < report_real(found, "high"));
     assert_int_equal(here.wholes, 4);
     assert_true(here.whole_steps[0] < 5556 && here.whole_steps[3] > 5556);
+    const json_t *run = json_array_get(s->records, json_array_size(s->records) - 4);
+    assert_string_equal(report_string(run, "side"), "native cpu");
+    double expected_s = 0.1 + 0.0025 + report_real(run, "x") * 0.40e-3; /* with the mean start */
+    assert_true(fabs(report_real(run, "expected_s") - expected_s) < 1e-3);
     json_decref(result);
     pull_up(&here);
 }
