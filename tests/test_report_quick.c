@@ -85,6 +85,8 @@ static void the_page_says_who_wins(void **state)
         assert_holds(text, "not measured: NVIDIA GPU: libcuda.so.1 not found");
         assert_holds(text, "breakeven sweep cnn-fashion --over batch=");
         assert_null(strstr(text, "unsteady"));
+        /* Nobody is the fastest beside one that is as fast. */
+        assert_holds(text, " least time\n");
         /* The fastest first. */
         assert_true(strstr(text, "native on 2 threads") < strstr(text, "native on 1 thread "));
         assert_true(strstr(text, "native on 1 thread ") < strstr(text, "PyTorch on 2 threads"));
@@ -107,6 +109,15 @@ static void long_bars_are_cut(void **state)
     assert_holds(text, "######################>");
     assert_holds(text, "bars beyond 50.0 ms are cut");
     assert_holds(text, "400x slower");
+    assert_holds(text, " fastest\n");
+    assert_null(strstr(text, "least time"));
+    free(text);
+    /* What the system does not tell is no number. */
+    json_t *environment = json_object_get(json_array_get(records, 0), "environment");
+    json_object_del(json_object_get(environment, "cpu"), "cores");
+    text = page_of(&(quick_page){.records = records});
+    assert_holds(text, " on AMD EPYC, - cores, 1.00 GiB");
+    assert_null(strstr(text, "nan"));
     free(text);
     json_decref(records);
 }

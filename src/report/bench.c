@@ -137,12 +137,14 @@ static json_t *take_group(const json_t *records, size_t first, size_t *next)
 static void print_machine(const json_t *record, FILE *out)
 {
     char name[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES], line[500];
+    char count[REPORT_TEXT_BYTES], threads[REPORT_TEXT_BYTES];
     const json_t *e = json_object_get(record, "environment");
+    double cores = report_real(e, "cpu.cores");
     report_hardware(report_string(e, "cpu.model"), name);
-    snprintf(line, sizeof line, "machine: %s, %.0f core%s, %.0f threads, %s; %s", name,
-             report_real(e, "cpu.cores"), report_real(e, "cpu.cores") == 1 ? "" : "s",
-             report_real(e, "cpu.threads"), report_bytes(report_real(e, "memory_bytes"), memory),
-             report_string(e, "system"));
+    snprintf(line, sizeof line, "machine: %s, %s core%s, %s threads, %s; %s", name,
+             report_count(cores, count), cores == 1 ? "" : "s",
+             report_count(report_real(e, "cpu.threads"), threads),
+             report_bytes(report_real(e, "memory_bytes"), memory), report_string(e, "system"));
     report_paragraph(out, line, 2);
 }
 

@@ -26,13 +26,14 @@ static const char *bold(bool on)
 
 static void write_machine(const json_t *record, FILE *out)
 {
-    char name[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES], line[500];
+    char name[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES], count[REPORT_TEXT_BYTES], line[500];
     const json_t *e = json_object_get(record, "environment");
     double cores = report_real(e, "cpu.cores");
     report_hardware(report_string(e, "cpu.model"), name);
-    snprintf(line, sizeof line, "breakeven %s on %s, %.0f core%s, %s; %s",
-             report_string(e, "build.version"), name, cores, cores == 1 ? "" : "s",
-             report_bytes(report_real(e, "memory_bytes"), memory), report_string(e, "system"));
+    snprintf(line, sizeof line, "breakeven %s on %s, %s core%s, %s; %s",
+             report_string(e, "build.version"), name, report_count(cores, count),
+             cores == 1 ? "" : "s", report_bytes(report_real(e, "memory_bytes"), memory),
+             report_string(e, "system"));
     report_paragraph(out, line, 2);
 }
 
@@ -105,11 +106,20 @@ static void write_bar(double step_s, double scale_s, FILE *out)
     fprintf(out, "%*s", most + 1 - drawn, "");
 }
 
-static const char *versus_text(const json_t *record, bool best, char out[REPORT_TEXT_BYTES])
+/* Is every other one surely slower than the first? */
+static bool is_sure(const json_t *sorted)
+{
+    for (size_t i = 1; i < json_array_size(sorted); i++)
+        if (strcmp(report_string(json_array_get(sorted, i), "versus.verdict"), "SLOWER") != 0)
+            return false;
+    return true;
+}
+
+static const char *versus_text(const json_t *record, const char *first, char out[REPORT_TEXT_BYTES])
 {
     double ratio = report_real(record, "versus.ratio");
     const char *verdict = report_string(record, "versus.verdict");
-    if (best) return strcpy(out, "fastest");
+    if (first) return strcpy(out, first);
     if (isnan(ratio)) return strcpy(out, "");
     snprintf(out, REPORT_TEXT_BYTES, ratio < 9.995 ? "%.2f%s %s" : "%.0f%s %s", ratio,
              report_times(),
@@ -129,17 +139,18 @@ static const char *sure_text(const json_t *record, char out[REPORT_TEXT_BYTES])
     return out;
 }
 
-static void write_row(const json_t *record, double scale_s, bool best, FILE *out)
+static void write_row(const json_t *record, double scale_s, const char *first, FILE *out)
 {
     char who[REPORT_TEXT_BYTES], step[REPORT_TEXT_BYTES], sure[REPORT_TEXT_BYTES];
     char versus[REPORT_TEXT_BYTES];
     contender_who(record, who);
     report_seconds(step_of(record), step);
     sure_text(record, sure);
-    fprintf(out, "%s%-23.40s%s %*s%s %s%*s ", best ? bold(true) : "", who, best ? bold(false) : "",
-            8 - (int)report_width(step), "", step, sure, 6 - (int)report_width(sure), "");
+    fprintf(out, "%s%-23.40s%s %*s%s %s%*s ", first ? bold(true) : "", who,
+            first ? bold(false) : "", 8 - (int)report_width(step), "", step, sure,
+            6 - (int)report_width(sure), "");
     write_bar(step_of(record), scale_s, out);
-    fprintf(out, "%s\n", versus_text(record, best, versus));
+    fprintf(out, "%s\n", versus_text(record, first, versus));
 }
 
 /* The records by their time a sample, the failed ones left out. */
@@ -167,8 +178,9 @@ static void write_rows(const json_t *sorted, FILE *out)
     char text[REPORT_TEXT_BYTES];
     double longest = step_of(json_array_get(sorted, json_array_size(sorted) - 1));
     double scale_s = fmin(longest, RATIO_MAX * step_of(json_array_get(sorted, 0)));
+    const char *first = is_sure(sorted) ? "fastest" : "least time";
     fprintf(out, "\n");
-    json_array_foreach(sorted, i, record) write_row(record, scale_s, i == 0, out);
+    json_array_foreach(sorted, i, record) write_row(record, scale_s, i == 0 ? first : NULL, out);
     if (longest > scale_s) fprintf(out, "bars beyond %s are cut\n", report_seconds(scale_s, text));
     fprintf(out, "\n");
 }

@@ -124,8 +124,8 @@ static void print_head(const json_t *result, FILE *out)
     const json_t *e = json_object_get(result, "environment");
     report_hardware(report_string(e, "cpu.model"), name);
     double cores = report_real(e, "cpu.cores");
-    snprintf(line, sizeof line, "machine: %s, %.0f core%s; %s", name, cores, cores == 1 ? "" : "s",
-             report_string(e, "system"));
+    snprintf(line, sizeof line, "machine: %s, %s core%s; %s", name, report_count(cores, from),
+             cores == 1 ? "" : "s", report_string(e, "system"));
     report_paragraph(out, line, 2);
     snprintf(line, sizeof line, "data: %s", report_string(result, "data"));
     report_paragraph(out, line, 2);
