@@ -336,6 +336,23 @@ static void shared_parameters_are_the_same_memory(void **state)
     be_graph_free(n.graph);
 }
 
+/* Where a parameter lies follows from which of them decay. */
+static void parameters_that_lie_elsewhere_are_not_shared(void **state)
+{
+    (void)state;
+    be_error err;
+    network n = network_new(1, &sgd, 0);
+    be_device *device = cpu(1);
+    be_plan *plan = plan_of(&n, device, &train), *out = NULL;
+    be_parameter_no_decay(n.graph, be_plan_parameter(plan, 0).value);
+    be_plan_options options = {.mode = BE_INFER, .share = plan};
+    ASSERT_FAILS(be_plan_new(n.graph, device, &options, &out, &err), BE_USAGE, "share: parameter",
+                 "lies elsewhere in that plan", "be_parameter_no_decay");
+    be_plan_free(plan);
+    be_device_close(device);
+    be_graph_free(n.graph);
+}
+
 static void others_parameters_are_not_shared(void **state)
 {
     (void)state;
@@ -383,6 +400,7 @@ int main(void)
         cmocka_unit_test(dry_runs_only_describe),
         cmocka_unit_test(plans_print_their_steps_and_memory),
         cmocka_unit_test(shared_parameters_are_the_same_memory),
+        cmocka_unit_test(parameters_that_lie_elsewhere_are_not_shared),
         cmocka_unit_test(others_parameters_are_not_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

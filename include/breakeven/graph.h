@@ -69,6 +69,10 @@ typedef struct be_start {
  * by several operations it is tied: their gradients add. */
 be_value be_parameter_add(be_graph *g, const char *name, be_shape shape, be_start start);
 
+/* The optimizer's weight decay does not act on this parameter, as a recipe may say of biases, norms
+ * and embeddings: PyTorch's second parameter group with weight_decay=0. */
+void be_parameter_no_decay(be_graph *g, be_value parameter);
+
 /* The same elements in the same order under other dimensions (the type is x's, f32 or i32; that of
  * `shape` counts for nothing).  Takes no time, but for a view of an input. */
 be_value be_view(be_graph *g, be_value x, be_shape shape);

@@ -250,6 +250,22 @@ be_value be_parameter_add(be_graph *g, const char *name, be_shape shape, be_star
     return build_value(g, &value);
 }
 
+void be_parameter_no_decay(be_graph *g, be_value parameter)
+{
+    be_error err;
+    if (!g || g->error.status != BE_OK) return;
+    bool is_there = parameter >= 0 && (size_t)parameter < g->value_count;
+    if (is_there && g->values[parameter].kind == VALUE_PARAMETER) {
+        g->values[parameter].no_decay = true;
+        return;
+    }
+    status_fail(&err, __FILE__, __LINE__, BE_USAGE,
+                "be_parameter_no_decay: expected a parameter, found value %d%s%s; give it what "
+                "be_parameter_add returned, or what be_value_find finds by name",
+                (int)parameter, is_there ? " " : "", is_there ? g->values[parameter].name : "");
+    graph_blame(g, &err);
+}
+
 be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_shape shape,
                          float bound)
 {

@@ -32,6 +32,7 @@ typedef struct graph_value {
     size_t alias_bytes; /* … from this byte on */
     int producer;       /* node, or −1 */
     bool keep;          /* must stay readable after a step */
+    bool no_decay;      /* a parameter on which the optimizer's weight decay does not act */
 } graph_value;
 
 struct graph_node {
@@ -48,7 +49,9 @@ typedef struct graph_recipe {
     const be_op *accumulate; /* (a, b) -> a + b, for a value with several users */
     const be_op *advance;    /* (clock, loss, correct, loss log, correct log) -> updated in place */
     const be_op *optimizer; /* (parameters, gradients, rate, clock, slots …) -> updated in place */
-    const void *optimizer_attrs;
+    void *optimizer_attrs;
+    /* Tells the attributes how many elements of the parameters, from the first on, decay. */
+    void (*set_decayed)(void *attrs, int64_t elements);
     double learning_rate;
     int slots;
     const char *slot_name[2];
@@ -67,6 +70,7 @@ struct be_graph {
     be_precision precision; /* set by pass_precision */
     /* Made by the passes; BE_NONE before. */
     be_value parameters, gradients, rate, loss_log, correct_log, slot[2];
+    int64_t decayed; /* the elements of `parameters` on which a weight decay acts, the first */
     be_value *gradient_of; /* a value for each parameter, by value; NULL before */
 };
 

@@ -103,26 +103,31 @@ static be_status add_state(be_graph *g, const char *name, be_shape shape, float 
 
 #define PARAMETER_ALIGN 16 /* floats: a cache line, so that no two parameters share one */
 
+/* Give the parameters with or without a decay their places, from element `at` of the block on;
+ * returns the end. */
+static int64_t place_parameters(be_graph *g, bool no_decay, int64_t at)
+{
+    for (size_t i = 0; i < g->value_count; i++) {
+        graph_value *value = &g->values[i];
+        if (value->kind != VALUE_PARAMETER || value->no_decay != no_decay) continue;
+        value->alias_bytes = (size_t)at * sizeof(float);
+        at += (shape_elements(&value->shape) + PARAMETER_ALIGN - 1) / PARAMETER_ALIGN *
+              PARAMETER_ALIGN;
+    }
+    return at;
+}
+
+/* Those that decay come first, so that one number says where the decay ends. */
 be_status pass_parameters(be_graph *g, be_error *err)
 {
-    int64_t total = 0;
     size_t count = g->value_count;
-    for (size_t i = 0; i < count; i++)
-        if (g->values[i].kind == VALUE_PARAMETER)
-            total += (shape_elements(&g->values[i].shape) + PARAMETER_ALIGN - 1) / PARAMETER_ALIGN *
-                     PARAMETER_ALIGN;
+    g->decayed = place_parameters(g, false, 0);
+    int64_t total = place_parameters(g, true, g->decayed);
     if (total == 0) return BE_OK;
     be_shape block = shape_make(BE_F32, 1, total, 0, 0, 0);
     TRY(add_state(g, "parameters", block, 0.0f, &g->parameters, err));
-    size_t at_bytes = 0;
-    for (size_t i = 0; i < count; i++) {
-        graph_value *value = &g->values[i];
-        if (value->kind != VALUE_PARAMETER) continue;
-        value->alias_of = g->parameters;
-        value->alias_bytes = at_bytes;
-        size_t bytes = value_bytes(value), step = PARAMETER_ALIGN * sizeof(float);
-        at_bytes += (bytes + step - 1) / step * step;
-    }
+    for (size_t i = 0; i < count; i++)
+        if (g->values[i].kind == VALUE_PARAMETER) g->values[i].alias_of = g->parameters;
     return BE_OK;
 }
 
@@ -276,6 +281,7 @@ static be_status add_optimizer(be_graph *g, be_error *err)
         TRY(add_state(g, recipe->slot_name[s], block, 0.0f, &g->slot[s], err));
         in[4 + s] = g->slot[s];
     }
+    recipe->set_decayed(recipe->optimizer_attrs, g->decayed);
     return graph_add_node(g, recipe->optimizer, recipe->optimizer_attrs, in, NULL, err);
 }
 

@@ -290,6 +290,13 @@ static be_status share_check(const be_plan *plan, const be_plan *share, be_error
         FAIL(err, BE_USAGE,
              "share: expected a plan of the same network on the same device, found other "
              "parameters");
+    for (int i = 0; i < count; i++)
+        if (share->graph->values[share->parameters[i].value].alias_bytes !=
+            plan->graph->values[plan->parameters[i].value].alias_bytes)
+            FAIL(err, BE_USAGE,
+                 "share: parameter \"%s\" lies elsewhere in that plan; call be_parameter_no_decay "
+                 "for the same parameters in both graphs",
+                 plan->parameters[i].name);
     return BE_OK;
 }
 

@@ -28,11 +28,11 @@ static void reference_step(const op_reference *call, bool decoupled)
     double correction1 = 1.0 - pow(a->beta1, t), correction2 = 1.0 - pow(a->beta2, t);
     double *p = call->y[0], *m = call->y[1], *v = call->y[2];
     for (int64_t i = 0; i < count; i++) {
-        double g = call->x[1][i];
+        double g = call->x[1][i], decay = i < a->decayed ? a->weight_decay : 0.0;
         if (decoupled)
-            p[i] -= rate * a->weight_decay * p[i];
+            p[i] -= rate * decay * p[i];
         else
-            g += a->weight_decay * p[i];
+            g += decay * p[i];
         m[i] = a->beta1 * m[i] + (1.0 - a->beta1) * g;
         v[i] = a->beta2 * v[i] + (1.0 - a->beta2) * g * g;
         p[i] -= rate / correction1 * m[i] / (sqrt(v[i]) / sqrt(correction2) + a->epsilon);
@@ -56,8 +56,15 @@ static op_cost adam_cost(const void *attrs, const be_shape *in, const be_shape *
 }
 
 static const adam_attrs usual = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
-static const adam_attrs decaying = {
-    .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6, .weight_decay = 0.01};
+
+/* The attributes of a decay of the first `count` elements. */
+#define DECAY(count, decay)                                                                   \
+    {                                                                                         \
+        .decayed = count, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6, .weight_decay = decay \
+    }
+
+static const adam_attrs decaying = DECAY(515, 0.01), decay_of_one = DECAY(1, 0.01);
+static const adam_attrs some_decay = DECAY(20003, 0.5), none_decays = DECAY(0, 0.5);
 
 #define ADAM_CASE(text, attributes, count, clocks)                                       \
     {                                                                                    \
@@ -72,7 +79,9 @@ static const op_case adam_cases[] = {
     ADAM_CASE("first step", usual, 1003, 1),
     ADAM_CASE("later", usual, 40007, 100000),
     ADAM_CASE("decay", decaying, 515, 50),
-    ADAM_CASE("one", decaying, 1, 50),
+    ADAM_CASE("one", decay_of_one, 1, 50),
+    ADAM_CASE("two groups", some_decay, 40007, 50),
+    ADAM_CASE("a decay of nothing", none_decays, 70, 50),
 };
 
 const be_op be_op_adam = {.name = "adam",

@@ -15,7 +15,7 @@ typedef struct adam_step {
     float shrink;        /* AdamW: p is multiplied by this first */
 } adam_step;
 
-static adam_step describe_step(const cpu_call *call, bool decoupled)
+static adam_step describe_step(const cpu_call *call, bool decoupled, double decay)
 {
     const adam_attrs *a = call->attrs;
     double rate = (double)*(const float *)call->in[2];
@@ -27,17 +27,17 @@ static adam_step describe_step(const cpu_call *call, bool decoupled)
                        .epsilon = (float)a->epsilon,
                        .rate = (float)(rate / (1.0 - pow(a->beta1, t))),
                        .inverse_root2 = (float)(1.0 / sqrt(1.0 - pow(a->beta2, t))),
-                       .l2 = decoupled ? 0.0f : (float)a->weight_decay,
-                       .shrink = decoupled ? (float)(1.0 - rate * a->weight_decay) : 1.0f};
+                       .l2 = decoupled ? 0.0f : (float)decay,
+                       .shrink = decoupled ? (float)(1.0 - rate * decay) : 1.0f};
 }
 
-static be_status step(const cpu_call *call, bool decoupled)
+/* `count` elements from element `from` on. */
+static void step_part(const cpu_call *call, const adam_step *step, int64_t from, int64_t count)
 {
-    int64_t count = call->in_shape[0].dim[0];
-    adam_step s = describe_step(call, decoupled);
-    const float *restrict gradient = call->in[1];
-    float *restrict p = call->out[0], *restrict m = call->out[1], *restrict v = call->out[2];
-    MUST(p == call->in[0] && m == call->in[4] && v == call->in[5]);
+    adam_step s = *step;
+    const float *restrict gradient = (const float *)call->in[1] + from;
+    float *restrict p = (float *)call->out[0] + from;
+    float *restrict m = (float *)call->out[1] + from, *restrict v = (float *)call->out[2] + from;
 #pragma omp parallel for simd num_threads(call->threads) \
     schedule(static) if (parallel                        \
                          : count >= THREADS_PAY_FROM)
@@ -49,6 +49,17 @@ static be_status step(const cpu_call *call, bool decoupled)
         v[i] = second;
         p[i] = s.shrink * p[i] - s.rate * first / (sqrtf(second) * s.inverse_root2 + s.epsilon);
     }
+}
+
+static be_status step(const cpu_call *call, bool decoupled)
+{
+    const adam_attrs *a = call->attrs;
+    int64_t others = call->in_shape[0].dim[0] - a->decayed;
+    adam_step decaying = describe_step(call, decoupled, a->weight_decay);
+    adam_step plain = describe_step(call, decoupled, 0.0);
+    MUST(call->out[0] == call->in[0] && call->out[1] == call->in[4] && call->out[2] == call->in[5]);
+    if (a->decayed) step_part(call, &decaying, 0, a->decayed);
+    if (others) step_part(call, &plain, a->decayed, others);
     return BE_OK;
 }
 

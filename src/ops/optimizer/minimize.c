@@ -73,6 +73,14 @@ static be_status set_attrs(be_graph *g, const void *attrs, size_t bytes, be_erro
     return BE_OK;
 }
 
+_Static_assert(offsetof(sgd_attrs, decayed) == 0 && offsetof(adam_attrs, decayed) == 0,
+               "set_decayed and optimizer_infer do not ask which optimizer it is");
+
+static void set_decayed(void *attrs, int64_t elements)
+{
+    *(int64_t *)attrs = elements;
+}
+
 static be_status set_recipe(be_graph *g, const be_optimizer *o, be_error *err)
 {
     graph_recipe *recipe = &g->recipe;
@@ -94,6 +102,7 @@ static be_status set_recipe(be_graph *g, const be_optimizer *o, be_error *err)
         recipe->slot_name[1] = "adam.v";
     }
     recipe->learning_rate = o->learning_rate;
+    recipe->set_decayed = set_decayed;
     recipe->accumulate = &be_op_add;
     recipe->copy = &be_op_view;
     return BE_OK;

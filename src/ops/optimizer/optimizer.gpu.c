@@ -1,6 +1,8 @@
-/* The optimizers: one pass over the whole parameter block.  The rules: sgd.c, adam.c. */
+/* The optimizers: one pass over the whole parameter block, whose first `decayed` elements have a
+ * weight decay.  The rules: sgd.c, adam.c. */
 KERNEL sgd_momentum(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
-                    ARG_OUT(float, buffer), ARG_INT(count), ARG_FLOAT(momentum), ARG_FLOAT(decay))
+                    ARG_OUT(float, buffer), ARG_INT(count), ARG_FLOAT(momentum), ARG_FLOAT(decay),
+                    ARG_INT(decayed))
 {
     OPEN_OUT(float, p);
     OPEN_IN(float, gradient);
@@ -8,20 +10,21 @@ KERNEL sgd_momentum(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(
     OPEN_OUT(float, buffer);
     float r = rate[0];
     EACH (i, count) {
-        float moved = momentum * buffer[i] + (gradient[i] + decay * p[i]);
+        float moved =
+            momentum * buffer[i] + (gradient[i] + (i < (u32)decayed ? decay : 0.0f) * p[i]);
         buffer[i] = moved;
         p[i] -= r * moved;
     }
 }
 
 KERNEL sgd_plain(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
-                 ARG_INT(count), ARG_FLOAT(decay))
+                 ARG_INT(count), ARG_FLOAT(decay), ARG_INT(decayed))
 {
     OPEN_OUT(float, p);
     OPEN_IN(float, gradient);
     OPEN_IN(float, rate);
     float r = rate[0];
-    EACH (i, count) p[i] -= r * (gradient[i] + decay * p[i]);
+    EACH (i, count) p[i] -= r * (gradient[i] + (i < (u32)decayed ? decay : 0.0f) * p[i]);
 }
 
 /* 1 − beta^t is −expm1(t · log beta): 1 − pow(beta, t) would lose half of the digits.  `l2` is
@@ -30,7 +33,7 @@ KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, r
             ARG_IN(int, clock), ARG_OUT(float, m), ARG_OUT(float, v), ARG_INT(count),
             ARG_FLOAT(beta1), ARG_FLOAT(beta2), ARG_FLOAT(keep1), ARG_FLOAT(keep2),
             ARG_FLOAT(log_beta1), ARG_FLOAT(log_beta2), ARG_FLOAT(epsilon), ARG_FLOAT(l2),
-            ARG_FLOAT(decay))
+            ARG_FLOAT(decay), ARG_INT(decayed))
 {
     OPEN_OUT(float, p);
     OPEN_IN(float, gradient);
@@ -43,11 +46,12 @@ KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, r
     float inverse_root2 = 1.0f / SQRT(-EXPM1(t * log_beta2));
     float shrink = 1.0f - r * decay;
     EACH (i, count) {
-        float g = gradient[i] + l2 * p[i];
+        float g = gradient[i] + (i < (u32)decayed ? l2 : 0.0f) * p[i];
         float first = beta1 * m[i] + keep1 * g;
         float second = beta2 * v[i] + keep2 * g * g;
         m[i] = first;
         v[i] = second;
-        p[i] = shrink * p[i] - step * first / (SQRT(second) * inverse_root2 + epsilon);
+        p[i] = (i < (u32)decayed ? shrink : 1.0f) * p[i] -
+               step * first / (SQRT(second) * inverse_root2 + epsilon);
     }
 }

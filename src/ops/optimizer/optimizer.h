@@ -4,11 +4,15 @@
 
 #include "ops/op_util.h"
 
+/* The weight decay acts on the first elements of the block alone.  This stands first in the
+ * attributes of every optimizer. */
 typedef struct sgd_attrs {
+    int64_t decayed; /* elements */
     double momentum, weight_decay;
 } sgd_attrs;
 
 typedef struct adam_attrs {
+    int64_t decayed; /* elements */
     double beta1, beta2, epsilon, weight_decay;
 } adam_attrs;
 

@@ -21,19 +21,20 @@ static be_status sgd_record(const gpu_call *call, gpu_recorder *recorder, be_err
     const sgd_attrs *a = call->attrs;
     int64_t count = call->in_shape[0].dim[0];
     if (call->in_shape[4].rank < 0)
-        return gpu_record(recorder, call,
-                          &(gpu_step){0, "sgd_plain", groups_of(call),
-                                      GPU_ARGUMENTS(gpu_writes(call->out[0]),
-                                                    gpu_reads(call->in[1]), gpu_reads(call->in[2]),
-                                                    gpu_int(count), gpu_float(a->weight_decay))},
-                          err);
-    return gpu_record(
-        recorder, call,
-        &(gpu_step){0, "sgd_momentum", groups_of(call),
-                    GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
-                                  gpu_reads(call->in[2]), gpu_writes(call->out[1]), gpu_int(count),
-                                  gpu_float(a->momentum), gpu_float(a->weight_decay))},
-        err);
+        return gpu_record(
+            recorder, call,
+            &(gpu_step){0, "sgd_plain", groups_of(call),
+                        GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
+                                      gpu_reads(call->in[2]), gpu_int(count),
+                                      gpu_float(a->weight_decay), gpu_int(a->decayed))},
+            err);
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "sgd_momentum", groups_of(call),
+                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
+                                                gpu_reads(call->in[2]), gpu_writes(call->out[1]),
+                                                gpu_int(count), gpu_float(a->momentum),
+                                                gpu_float(a->weight_decay), gpu_int(a->decayed))},
+                      err);
 }
 
 static be_status adam_any_record(const gpu_call *call, gpu_recorder *recorder, bool decoupled,
@@ -50,7 +51,7 @@ static be_status adam_any_record(const gpu_call *call, gpu_recorder *recorder, b
                         gpu_int(call->in_shape[0].dim[0]), gpu_float(a->beta1), gpu_float(a->beta2),
                         gpu_float(1.0 - a->beta1), gpu_float(1.0 - a->beta2),
                         gpu_float(log(a->beta1)), gpu_float(log(a->beta2)), gpu_float(a->epsilon),
-                        gpu_float(l2), gpu_float(decay))},
+                        gpu_float(l2), gpu_float(decay), gpu_int(a->decayed))},
         err);
 }
 

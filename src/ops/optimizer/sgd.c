@@ -1,6 +1,10 @@
 /* Stochastic gradient descent with momentum and weight decay, as torch.optim.SGD does it (without
  * dampening or Nesterov): d = g + decay · p;  buffer = momentum · buffer + d;  p −= rate · buffer.
- * Without momentum there is no buffer and p −= rate · d. */
+ * Without momentum there is no buffer and p −= rate · d.  The decay is 0 from element `decayed` on,
+ * here as in adam.c: the block begins with the parameters that decay, so that one number tells both
+ * groups apart and the block stays one. */
+#include <inttypes.h>
+
 #include "ops/op_list.h"
 #include "ops/optimizer/optimizer.h"
 
@@ -12,6 +16,11 @@ be_status optimizer_infer(op_infer *call, int slots, const char *name, be_error 
     TRY(op_expect_same(&call->in[1], block, name, err));
     TRY(op_expect_same(&call->in[2], &rate, name, err));
     TRY(op_expect_same(&call->in[3], &clock, name, err));
+    int64_t decayed = *(const int64_t *)call->attrs;
+    if (decayed < 0 || decayed > block->dim[0])
+        FAIL(err, BE_USAGE,
+             "%s: expected a decay of 0 to %" PRId64 " elements of the parameters, found %" PRId64,
+             name, block->dim[0], decayed);
     call->out[0] = *block;
     for (int s = 0; s < slots; s++) {
         TRY(op_expect_same(&call->in[4 + s], block, name, err));
@@ -38,7 +47,8 @@ static void sgd_reference(const op_reference *call)
     int64_t count = call->in[0].dim[0];
     double rate = call->x[2][0], *p = call->y[0], *buffer = call->y[1];
     for (int64_t i = 0; i < count; i++) {
-        double d = call->x[1][i] + attrs->weight_decay * p[i];
+        double decay = i < attrs->decayed ? attrs->weight_decay : 0.0;
+        double d = call->x[1][i] + decay * p[i];
         if (buffer) d = buffer[i] = attrs->momentum * buffer[i] + d;
         p[i] -= rate * d;
     }
@@ -51,9 +61,14 @@ static op_cost sgd_cost(const void *attrs, const be_shape *in, const be_shape *o
     return (op_cost){.flops = operations * (double)in[0].dim[0], .bytes = op_bytes(in, out)};
 }
 
-static const sgd_attrs momentum_and_decay = {.momentum = 0.9, .weight_decay = 5e-4};
+static const sgd_attrs momentum_and_decay = {
+    .decayed = 1003, .momentum = 0.9, .weight_decay = 5e-4};
+static const sgd_attrs decay_of_one = {.decayed = 1, .momentum = 0.9, .weight_decay = 5e-4};
+static const sgd_attrs some_decay = {.decayed = 60001, .momentum = 0.9, .weight_decay = 0.5};
+static const sgd_attrs none_decays = {.momentum = 0.9, .weight_decay = 0.5};
 static const sgd_attrs momentum_alone = {.momentum = 0.9};
-static const sgd_attrs decay_alone = {.weight_decay = 0.01};
+static const sgd_attrs decay_alone = {.decayed = 515, .weight_decay = 0.01};
+static const sgd_attrs first_decays = {.decayed = 1, .weight_decay = 0.5};
 static const sgd_attrs nothing_more = {.momentum = 0.0};
 
 /* The last argument is the shape of the momentum's buffer. */
@@ -73,7 +88,10 @@ static const op_case sgd_cases[] = {
     SGD_CASE("momentum", momentum_alone, 70001, {BE_F32, 1, {70001}}),
     SGD_CASE("decay", decay_alone, 515, OP_ABSENT),
     SGD_CASE("plain", nothing_more, 40007, OP_ABSENT),
-    SGD_CASE("one", momentum_and_decay, 1, {BE_F32, 1, {1}}),
+    SGD_CASE("one", decay_of_one, 1, {BE_F32, 1, {1}}),
+    SGD_CASE("two groups", some_decay, 130003, {BE_F32, 1, {130003}}),
+    SGD_CASE("a decay of nothing", none_decays, 70, {BE_F32, 1, {70}}),
+    SGD_CASE("two groups, plain", first_decays, 70001, OP_ABSENT),
 };
 
 const be_op be_op_sgd = {.name = "sgd",

@@ -4,13 +4,14 @@
 
 #define THREADS_PAY_FROM 65536 /* parameters */
 
-static void step_with_momentum(const cpu_call *call, float rate)
+/* Both do `count` elements from element `from` on, with the same decay. */
+static void step_with_momentum(const cpu_call *call, int64_t from, int64_t count, float decay)
 {
-    const sgd_attrs *attrs = call->attrs;
-    int64_t count = call->in_shape[0].dim[0];
-    const float *restrict g = call->in[1];
-    float *restrict p = call->out[0], *restrict buffer = call->out[1];
-    float momentum = (float)attrs->momentum, decay = (float)attrs->weight_decay;
+    const float *restrict g = (const float *)call->in[1] + from;
+    float *restrict p = (float *)call->out[0] + from;
+    float *restrict buffer = (float *)call->out[1] + from;
+    float rate = *(const float *)call->in[2];
+    float momentum = (float)((const sgd_attrs *)call->attrs)->momentum;
 #pragma omp parallel for simd num_threads(call->threads) \
     schedule(static) if (parallel                        \
                          : count >= THREADS_PAY_FROM)
@@ -21,13 +22,11 @@ static void step_with_momentum(const cpu_call *call, float rate)
     }
 }
 
-static void step_plain(const cpu_call *call, float rate)
+static void step_plain(const cpu_call *call, int64_t from, int64_t count, float decay)
 {
-    const sgd_attrs *attrs = call->attrs;
-    int64_t count = call->in_shape[0].dim[0];
-    const float *restrict g = call->in[1];
-    float *restrict p = call->out[0];
-    float decay = (float)attrs->weight_decay;
+    const float *restrict g = (const float *)call->in[1] + from;
+    float *restrict p = (float *)call->out[0] + from;
+    float rate = *(const float *)call->in[2];
 #pragma omp parallel for simd num_threads(call->threads) \
     schedule(static) if (parallel                        \
                          : count >= THREADS_PAY_FROM)
@@ -37,12 +36,13 @@ static void step_plain(const cpu_call *call, float rate)
 static be_status sgd_run(const cpu_call *call, be_error *err)
 {
     (void)err;
-    float rate = *(const float *)call->in[2];
+    const sgd_attrs *attrs = call->attrs;
+    int64_t decayed = attrs->decayed, others = call->in_shape[0].dim[0] - decayed;
     MUST(call->out[0] == call->in[0] && call->out[1] == call->in[4]);
-    if (call->out[1])
-        step_with_momentum(call, rate);
-    else
-        step_plain(call, rate);
+    void (*step)(const cpu_call *, int64_t, int64_t, float) =
+        call->out[1] ? step_with_momentum : step_plain;
+    if (decayed) step(call, 0, decayed, (float)attrs->weight_decay);
+    if (others) step(call, decayed, others, 0.0f);
     return BE_OK;
 }
 
