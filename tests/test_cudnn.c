@@ -33,19 +33,23 @@ static void check_plan(const cudnn_convolution *what, const char *name)
     cudnn_place place = {.device_text = world.device};
     ASSERT_OK(cudnn_plan_new(&world.math, &place, what, &plan, &err));
     assert_true(plan.workspace_bytes <= CUDA_MATH_WORKSPACE_MOST);
-    print_message("%-36s %-2s engine %3" PRId64 ", %6.2f MiB of workspace, %d looked at\n", name,
-                  directions[what->direction], plan.engine,
+    print_message("%-36s %-2s %s engine %3" PRId64 ", %6.2f MiB of workspace, %d looked at\n", name,
+                  directions[what->direction], what->tf32 ? "tf32" : "fp32", plan.engine,
                   (double)plan.workspace_bytes / 1048576.0, plan.tried);
     cudnn_plan_free(&plan);
     world.plans++;
 }
 
+/* In true fp32 and in tf32: both have an engine. */
 static void check(const cudnn_convolution *what, const char *name)
 {
     be_error err = {0};
+    cudnn_convolution narrow = *what;
+    narrow.tf32 = true;
     ASSERT_OK(cudnn_graph_check(&world.math, what, &err));
     world.graphs++;
     check_plan(what, name);
+    check_plan(&narrow, name);
 }
 
 /* Forward with what follows it, and both gradients. */
@@ -100,7 +104,7 @@ static void cases(void **state)
     for (int k = 0; k < op->case_count; k++)
         check_node(op->cases[k].attrs, op->cases[k].in,
                    ((const conv2d_attrs *)op->cases[k].attrs)->relu, op->cases[k].name);
-    assert_int_equal(world.plans, world.math.dnn.version() < DESCRIBED ? 0 : world.graphs);
+    assert_int_equal(world.plans, world.math.dnn.version() < DESCRIBED ? 0 : 2 * world.graphs);
 }
 
 /* What cannot be is refused, with what cuDNN says about it. */

@@ -1,4 +1,5 @@
-/* Every op that has kernels × every case × several group sizes, against the op's reference.
+/* Every op that has kernels × every case × several group sizes, against the op's reference; and ops
+ * with products in every precision that the target has.
  *
  *     test_gpu_ops [--target TARGET] [--op NAME,... | --words] [--case NAME] [--group N] [--seed N]
  *
@@ -20,6 +21,7 @@
 #include "backend/gpu/gpu.h"
 #include "gpu_conformance.h"
 #include "gpu_host.h"
+#include "graph/precision.h"
 #include "ops_case.h"
 #include "support.h"
 
@@ -38,6 +40,8 @@ typedef struct target {
     const char *name;
     be_device *device;
     int group_count, groups[4];
+    unsigned precisions; /* bit p: and in be_precision p; each of its cases, or … */
+    int every;           /* … every so many of them */
 } target;
 
 static bool is_wanted(const char *asked, const char *name)
@@ -76,8 +80,8 @@ static void run_group(const options *o, const target *t, const ops_case *c, int 
     ops_setting setting = {.device = t->device,
                            .implementation = kernel_of(t, c->op)->implementation};
     ops_result found = ops_run_on_device(c, &setting, notes);
-    snprintf(name, sizeof name, "%s %s, %s, groups of %d", c->op->name, c->spec->name, t->name,
-             group);
+    snprintf(name, sizeof name, "%s %s, %s, %s, groups of %d", c->op->name, c->spec->name,
+             precision_name(c->precision), t->name, group);
     fprintf(notes, "%s --target %s --op %s --case '%s' --group %d --seed %" PRIu64 "\n", o->program,
             t->name, c->op->name, c->spec->name, group, o->seed);
     fclose(notes);
@@ -105,6 +109,18 @@ static void run_case(const options *o, const target *t, const be_op *op, int k)
         ((gpu_device *)t->device)->forced_way = 0;
     }
     ops_case_close(&c);
+}
+
+/* The same case, where its products are in another precision than fp32. */
+static void run_narrow(const options *o, const target *t, const be_op *op, int k)
+{
+    for (int p = BE_PRECISION_FP32 + 1; p < BE_PRECISION_COUNT && op->narrow; p++) {
+        ops_case c;
+        if (!(t->precisions >> p & 1) || k % t->every) continue;
+        if (!ops_case_open(&c, op, &op->cases[k], (be_precision)p, o->seed, stderr)) abort();
+        run_group(o, t, &c, o->group >= 0 ? o->group : t->groups[0]);
+        ops_case_close(&c);
+    }
 }
 
 /* The kernels by which limits are measured. */
@@ -145,7 +161,10 @@ static void run_target(const options *o, const target *t)
     for (int i = 0; i < OP_COUNT && !o->words; i++) {
         if (!kernel_of(t, op_table[i]) || !ops_is_listed(o->op, op_table[i]->name)) continue;
         for (int k = 0; k < op_table[i]->case_count; k++)
-            if (is_wanted(o->one_case, op_table[i]->cases[k].name)) run_case(o, t, op_table[i], k);
+            if (is_wanted(o->one_case, op_table[i]->cases[k].name)) {
+                run_case(o, t, op_table[i], k);
+                run_narrow(o, t, op_table[i], k);
+            }
     }
 }
 
@@ -193,11 +212,17 @@ int main(int argc, char **argv)
 {
     options o = parse(argc, argv);
     be_error err;
-    target opencl = {.name = "opencl", .group_count = 4, .groups = {0, 1, 24, 256}};
-    target cuda = {.name = "cuda", .group_count = 4, .groups = {0, 1, 24, 256}};
-    target cudnn = {.name = "cudnn", .group_count = 1, .groups = {0}};
-    target clblast = {.name = "clblast", .group_count = 1, .groups = {0}};
-    target host = {.name = "host", .group_count = 1, .groups = {1}};
+    target opencl = {.name = "opencl",
+                     .group_count = 4,
+                     .groups = {0, 1, 24, 256},
+                     .precisions = GPU_BF16,
+                     .every = 4};
+    target cuda = opencl;
+    target cudnn = {.name = "cudnn", .group_count = 1, .precisions = GPU_TF32_BF16, .every = 1};
+    target clblast = {.name = "clblast", .group_count = 1};
+    target host = {
+        .name = "host", .group_count = 1, .groups = {1}, .precisions = GPU_BF16, .every = 4};
+    cuda.name = "cuda";
     support_quick_kernels();
     if (is_wanted(o.target, "opencl")) try_device(&o, &opencl, "opencl:0", NULL);
     if (o.target && strcmp(o.target, "clblast") == 0)

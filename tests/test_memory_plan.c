@@ -195,6 +195,11 @@ static void no_two_living_values_share_memory(void **state)
     assert_true(bytes < sum * 3 / 4); /* memory is in fact used again */
 }
 
+static bool device_has(const void *device, const be_op *op)
+{
+    return ((const be_device *)device)->vtable->has(device, BE_PRECISION_FP32, op);
+}
+
 static void check_workload(const workload *w, be_device *device, be_mode mode, bool keep)
 {
     be_error err;
@@ -207,7 +212,8 @@ static void check_workload(const workload *w, be_device *device, be_mode mode, b
     kept[1] = model.batch[0];
     be_plan_options options = {.mode = mode, .keep = kept, .keep_count = keep ? 2 : 0};
     lower_target target = {.device = device,
-                           .has = device->vtable->has,
+                           .has = device_has,
+                           .has_of = device,
                            .layouts = device->vtable->layouts,
                            .reorder = device->reorder};
     ASSERT_OK(graph_lower(model.graph, &options, &target, &g, &err));

@@ -34,6 +34,8 @@ typedef struct device_times {
  * at once; the clock is read by who asks for it. */
 #define PROBE_KIND_LIST(X)                                             \
     X(ARITHMETIC, "multiply-adds in registers")                        \
+    X(TF32, "a product in tf32")                                       \
+    X(BF16, "a product of bf16 operands")                              \
     X(MEMORY, "reading and writing far beyond the caches")             \
     X(CACHE, "a working set that stays in the last-level cache")       \
     X(LAUNCH, "launches of a tiny kernel, each waiting for the last")  \
@@ -62,7 +64,8 @@ typedef struct device_vtable {
     void (*close)(be_device *device);
     /* A fixed piece of arithmetic on all of the device, waited for: how long it takes. */
     be_status (*reference)(be_device *device, int64_t *wall_ns, be_error *err);
-    bool (*has)(const void *device, const be_op *op);
+    /* Whether it can run the op, where products are in this precision. */
+    bool (*has)(const void *device, be_precision precision, const be_op *op);
     void (*layouts)(const void *device, const be_graph *g, const graph_node *node,
                     value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT]);
     /* The graph and the map live as long as the program. */

@@ -10,7 +10,8 @@
 typedef struct lower_target {
     const void *device;
     /* Can it run this op at all, and is that op worth it here?  NULL: no fusion. */
-    bool (*has)(const void *device, const be_op *op);
+    bool (*has)(const void *has_of, const be_op *op);
+    const void *has_of;
     /* The layouts in which the node wants its inputs and gives its outputs; all PLAIN on entry.
      * NULL: everything is plain. */
     void (*layouts)(const void *device, const be_graph *g, const graph_node *node,

@@ -300,12 +300,25 @@ static be_status share_check(const be_plan *plan, const be_plan *share, be_error
     return BE_OK;
 }
 
+typedef struct plan_target {
+    const be_device *device;
+    be_precision precision;
+} plan_target;
+
+static bool target_has(const void *target, const be_op *op)
+{
+    const plan_target *t = target;
+    return t->device->vtable->has(t->device, t->precision, op);
+}
+
 static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_options *options,
                               be_error *err)
 {
     const be_device *device = plan->device;
+    const plan_target asked = {device, options->precision};
     lower_target target = {.device = device,
-                           .has = device->vtable->has,
+                           .has = target_has,
+                           .has_of = &asked,
                            .layouts = device->reorder ? device->vtable->layouts : NULL,
                            .reorder = device->reorder};
     TRY(graph_lower(g, options, &target, &plan->graph, err));

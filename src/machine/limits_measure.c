@@ -183,6 +183,8 @@ static be_status limits_all(device_probe *probe, double seconds, limits *out, be
         double share;
         size_t at;
     } rates[] = {{PROBE_ARITHMETIC, 0.2, offsetof(limits, flops_fp32)},
+                 {PROBE_TF32, 0.1, offsetof(limits, flops_tf32)},
+                 {PROBE_BF16, 0.1, offsetof(limits, flops_bf16)},
                  {PROBE_MEMORY, 0.2, offsetof(limits, memory_bytes_per_s)},
                  {PROBE_CACHE, 0.15, offsetof(limits, cache_bytes_per_s)}};
     limits_work w = {.run = limits_run_probe, .probe = probe};

@@ -8,12 +8,11 @@
 
 #include "fake_narrow.h"
 
-/* An element of a tensor that is read, as the engine multiplies it. */
-static double element(const fake_convolution *c, const void *values, int64_t at)
+/* A number as the engine multiplies it.  FAKE_CUDNN_EXACT: its tensor cores round nothing. */
+static double operand(const fake_convolution *c, float value)
 {
-    if (c->narrow) return fake_bf16(values, (uint64_t)at);
-    double value = (double)((const float *)values)[at];
-    return c->engine == ENGINE_TENSOR_CORE ? fake_tf32(value) : value;
+    bool rounds = c->engine == ENGINE_TENSOR_CORE && !getenv("FAKE_CUDNN_EXACT");
+    return rounds ? fake_tf32((double)value) : (double)value;
 }
 
 typedef struct sums {
@@ -26,8 +25,8 @@ static void add(const sums *s, int64_t x, int64_t w, int64_t y)
     const fake_convolution *c = s->c;
     bool forward = c->kind == DNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
     bool filter = c->kind == DNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR;
-    double a = forward || filter ? element(c, c->at_x, x) : element(c, c->at_y, y);
-    double b = filter ? element(c, c->at_y, y) : element(c, c->at_w, w);
+    double a = operand(c, forward || filter ? c->at_x[x] : c->at_y[y]);
+    double b = operand(c, filter ? c->at_y[y] : c->at_w[w]);
     s->to[forward ? y : filter ? w : x] += a * b;
 }
 

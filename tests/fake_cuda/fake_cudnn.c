@@ -5,7 +5,8 @@
  *   FAKE_CUDNN_CREATE   result of cudnnCreate (0)
  *   FAKE_CUDNN_FINALIZE result of finalising an operation graph (0)
  *   FAKE_CUDNN_EXECUTE  result of every execution (0)
- *   FAKE_CUDNN_NONE     no engine may be taken
+ *   FAKE_CUDNN_NONE     no engine may be taken in true fp32
+ *   FAKE_CUDNN_EXACT    its tensor cores multiply fp32 numbers as they are
  *   FAKE_CUDNN_RELU     1: its ReLU makes a NaN 0, whatever it is asked for */
 #include <stdint.h>
 #include <stdio.h>
@@ -154,7 +155,7 @@ static const bag *take_bag(const bag *b, cudnn_attribute name, cudnn_kind kind)
 
 typedef struct tensor {
     int64_t id, dims[4];
-    bool inner, narrow; /* bf16 */
+    bool inner;
 } tensor;
 
 static bool read_tensor(const bag *b, tensor *out)
@@ -162,17 +163,14 @@ static bool read_tensor(const bag *b, tensor *out)
     int64_t strides[4], align = 0;
     int type = -1;
     *out = (tensor){0};
-    bool known = b && take(b, DNN_ATTR_TENSOR_UNIQUE_ID, 1, &out->id) &&
-                 take(b, DNN_ATTR_TENSOR_DIMENSIONS, 4, out->dims) &&
-                 take(b, DNN_ATTR_TENSOR_STRIDES, 4, strides) &&
-                 take(b, DNN_ATTR_TENSOR_IS_VIRTUAL, 1, &out->inner) &&
-                 take(b, DNN_ATTR_TENSOR_BYTE_ALIGNMENT, 1, &align) && align <= 64 &&
-                 take(b, DNN_ATTR_TENSOR_DATA_TYPE, 1, &type) &&
-                 (type == DNN_DATA_FLOAT || type == DNN_DATA_BFLOAT16) && strides[3] == 1 &&
-                 strides[2] == out->dims[3] && strides[1] == out->dims[2] * strides[2] &&
-                 strides[0] == out->dims[1] * strides[1];
-    out->narrow = type == DNN_DATA_BFLOAT16;
-    return known;
+    return b && take(b, DNN_ATTR_TENSOR_UNIQUE_ID, 1, &out->id) &&
+           take(b, DNN_ATTR_TENSOR_DIMENSIONS, 4, out->dims) &&
+           take(b, DNN_ATTR_TENSOR_STRIDES, 4, strides) &&
+           take(b, DNN_ATTR_TENSOR_IS_VIRTUAL, 1, &out->inner) &&
+           take(b, DNN_ATTR_TENSOR_BYTE_ALIGNMENT, 1, &align) && align <= 64 &&
+           take(b, DNN_ATTR_TENSOR_DATA_TYPE, 1, &type) && type == DNN_DATA_FLOAT &&
+           strides[3] == 1 && strides[2] == out->dims[3] &&
+           strides[1] == out->dims[2] * strides[2] && strides[0] == out->dims[1] * strides[1];
 }
 
 /* The attributes of a convolution's operation, x w y alpha beta and how, by its kind. */
@@ -201,17 +199,6 @@ static bool read_how(const bag *how, fake_convolution *c)
            memcmp(after, c->padding, sizeof after) == 0;
 }
 
-/* The two tensors that are read have one type; the other is fp32. */
-static bool read_types(cudnn_kind kind, const tensor *x, const tensor *w, const tensor *y,
-                       bool *narrow)
-{
-    const tensor *to = kind == DNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR         ? y
-                       : kind == DNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR ? x
-                                                                                            : w;
-    *narrow = (to == x ? w : x)->narrow;
-    return !to->narrow && *narrow == (to == y ? w : y)->narrow;
-}
-
 static bool read_convolution(const bag *op, meaning *out, tensor *last)
 {
     const cudnn_attribute *names = names_of(op->kind);
@@ -225,7 +212,6 @@ static bool read_convolution(const bag *op, meaning *out, tensor *last)
         return false;
     fake_convolution *c = &out->c;
     c->kind = op->kind;
-    if (!read_types(op->kind, &x, &w, last, &c->narrow)) return false;
     memcpy(c->x, x.dims, sizeof c->x);
     memcpy(c->w, w.dims, sizeof c->w);
     memcpy(c->y, last->dims, sizeof c->y);
@@ -249,7 +235,7 @@ static bool read_pointwise(const bag *op, meaning *out, tensor *last)
             take_bag(op, DNN_ATTR_OPERATION_POINTWISE_XDESC, DNN_BACKEND_TENSOR_DESCRIPTOR), &x) ||
         !read_tensor(
             take_bag(op, DNN_ATTR_OPERATION_POINTWISE_YDESC, DNN_BACKEND_TENSOR_DESCRIPTOR), &y) ||
-        x.id != last->id || x.narrow || y.narrow || memcmp(x.dims, y.dims, sizeof x.dims) != 0)
+        x.id != last->id || memcmp(x.dims, y.dims, sizeof x.dims) != 0)
         return false;
     *last = y;
     if (mode == DNN_POINTWISE_RELU_FWD) {

@@ -9,7 +9,7 @@
 
 /* The engines, by number, in the order in which its heuristics give them. */
 typedef enum fake_engine {
-    ENGINE_TENSOR_CORE,      /* operands in tf32; the right one for that and for bf16 */
+    ENGINE_TENSOR_CORE,      /* operands in tf32 */
     ENGINE_NONDETERMINISTIC, /* wrong on purpose, as are all that may not be taken */
     ENGINE_WINOGRAD,
     ENGINE_BROKEN, /* its plan does not finalise */
@@ -25,8 +25,7 @@ typedef struct fake_convolution {
     fake_engine engine;
     int64_t x[4], w[4], y[4]; /* dimensions */
     int64_t stride[2], padding[2];
-    bool narrow; /* the two tensors that are read are bf16 */
-    void *at_x, *at_w, *at_y;
+    float *at_x, *at_w, *at_y;
     const float *bias; /* NULL: none */
     bool relu, keeps_nan;
     void *work;

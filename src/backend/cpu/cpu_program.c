@@ -24,8 +24,9 @@ struct program {
     bool resolved; /* every operand of every call has its address */
 };
 
-static bool cpu_vt_has(const void *device, const be_op *op)
+static bool cpu_vt_has(const void *device, be_precision precision, const be_op *op)
 {
+    (void)precision;
     return cpu_has(device, op);
 }
 

@@ -6,6 +6,22 @@
 #include "backend/cuda/cuda_driver.h"
 #include "core/text_json.h"
 
+be_status cuda_math_ready(gpu_device *device, be_error *err)
+{
+    cuda_driver *d = (cuda_driver *)device->driver;
+    const cuda_math *math = NULL;
+    if (d->math) return BE_OK;
+    TRY(cuda_math_get(d->libraries, &math, err));
+    return cuda_driver_use_math(&d->base, math, err);
+}
+
+static be_status narrow_library(gpu_device *device, const gpu_library **out, be_error *err)
+{
+    TRY(cuda_math_ready(device, err));
+    *out = &cuda_math_library;
+    return BE_OK;
+}
+
 static be_status open_device(const backend_place *place, const cuda_libraries *libraries,
                              const cuda_math *math, be_device **out, be_error *err)
 {
@@ -15,7 +31,10 @@ static be_status open_device(const backend_place *place, const cuda_libraries *l
     if (status != BE_OK) driver->vtable->close(driver);
     TRY(status);
     TRY(gpu_device_new(driver, place->id, out, err));
-    if (math) ((gpu_device *)*out)->library = &cuda_math_library;
+    gpu_device *device = (gpu_device *)*out;
+    if (math) device->library = &cuda_math_library;
+    if (!place->options->library) device->narrow = narrow_library;
+    device->peak = cuda_peak_new;
     return BE_OK;
 }
 

@@ -153,6 +153,15 @@ static be_status driver_synchronise(gpu_driver *driver, be_error *err)
 
 /* ---------------------------------------------------------------- opening and closing */
 
+static void forget_math(cuda_driver *d)
+{
+    if (d->cudnn) d->math->dnn.destroy(d->cudnn);
+    if (d->cublaslt) d->math->lt.destroy(d->cublaslt);
+    d->cudnn = NULL;
+    d->cublaslt = NULL;
+    d->math = NULL;
+}
+
 /* What gives back looks at no result: a lost device answers every call with the error that was
  * told already. */
 static void driver_close(gpu_driver *driver)
@@ -166,8 +175,7 @@ static void driver_close(gpu_driver *driver)
             if (d->staged[i]) cu->event_free(d->staged[i]);
             if (d->stages[i]) cu->host_free(d->stages[i]);
         }
-        if (d->cudnn) d->math->dnn.destroy(d->cudnn);
-        if (d->cublaslt) d->math->lt.destroy(d->cublaslt);
+        forget_math(d);
         if (d->stream) cu->stream_free(d->stream);
         cu->context_set(NULL);
         cu->context_release(d->facts.device);
@@ -233,11 +241,10 @@ static be_status driver_start(cuda_driver *d, int index, be_error *err)
     return BE_OK;
 }
 
-be_status cuda_driver_use_math(gpu_driver *driver, const cuda_math *math, be_error *err)
+static be_status start_math(cuda_driver *d, be_error *err)
 {
-    cuda_driver *d = (cuda_driver *)driver;
+    const cuda_math *math = d->math;
     char detail[256] = "";
-    d->math = math;
     TRY(cuda_enter(d, err));
     cublaslt_status lt = math->lt.create(&d->cublaslt);
     if (lt != LT_CUBLAS_STATUS_SUCCESS)
@@ -255,6 +262,15 @@ be_status cuda_driver_use_math(gpu_driver *driver, const cuda_math *math, be_err
          "the driver",
          d->facts.id, math->cudnn_title, math->cudnn.path, math->dnn.error_string(dnn), (int)dnn,
          detail);
+}
+
+be_status cuda_driver_use_math(gpu_driver *driver, const cuda_math *math, be_error *err)
+{
+    cuda_driver *d = (cuda_driver *)driver;
+    d->math = math;
+    be_status status = start_math(d, err);
+    if (status != BE_OK) forget_math(d);
+    return status;
 }
 
 be_status cuda_driver_open(const cuda_libraries *libraries, int index, gpu_driver **out,

@@ -43,8 +43,14 @@ struct gpu_module {
     gpu_function *functions; /* those that were asked for */
 };
 
-/* Let the ops use cuDNN and cuBLASLt on this device. */
+/* Let the ops use cuDNN and cuBLASLt on this device.  On failure it is as before. */
 BE_CHECKED be_status cuda_driver_use_math(gpu_driver *driver, const cuda_math *math, be_error *err);
+
+/* The same, where it was not done yet: finds them first. */
+BE_CHECKED be_status cuda_math_ready(gpu_device *device, be_error *err);
+
+/* See gpu_device. */
+be_status cuda_peak_new(gpu_device *device, be_precision precision, gpu_peak **out, be_error *err);
 
 /* Their implementations (gpu.h), each in a file NAME_cudnn.c or NAME_cublaslt.c beside its op. */
 #define CUDNN_KERNEL(op) cudnn_##op

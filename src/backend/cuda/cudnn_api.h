@@ -113,7 +113,6 @@
     X(HEUR_MODE_FALLBACK, 2)                                        \
     X(HEUR_MODE_A, 3)                                               \
     X(DATA_FLOAT, 0)                                                \
-    X(DATA_BFLOAT16, 9)                                             \
     X(CROSS_CORRELATION, 1)                                         \
     X(POINTWISE_ADD, 0)                                             \
     X(POINTWISE_RELU_FWD, 100)                                      \

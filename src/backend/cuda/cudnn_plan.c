@@ -67,28 +67,21 @@ static be_status set_all(cudnn_plan *p, cudnn_descriptor d, const setting *setti
         DNN_ATTR_##attribute, DNN_TYPE_##type, 1, (pointer) \
     }
 
-static const int float_type = DNN_DATA_FLOAT, bf16_type = DNN_DATA_BFLOAT16;
+static const int float_type = DNN_DATA_FLOAT;
 
 /* ---------------------------------------------------------------- the operation graph */
 
-/* A tensor of the graph. */
-typedef struct tensor {
-    int64_t id;
-    const int64_t *dims; /* 4 */
-    bool inner, narrow;  /* never in memory; bf16 */
-} tensor;
-
-static be_status add_tensor(cudnn_plan *p, const tensor *t, cudnn_descriptor *out, be_error *err)
+static be_status add_tensor(cudnn_plan *p, int64_t id, const int64_t dims[4], bool inner,
+                            cudnn_descriptor *out, be_error *err)
 {
-    const int64_t align = CUDA_MATH_ALIGN, *dims = t->dims;
-    const int *type = t->narrow ? &bf16_type : &float_type;
+    int64_t align = CUDA_MATH_ALIGN;
     int64_t strides[4] = {dims[1] * dims[2] * dims[3], dims[2] * dims[3], dims[3], 1};
     TRY(make(p, DNN_BACKEND_TENSOR_DESCRIPTOR, out, err));
-    return SET_ALL(p, *out, "a tensor", ONE(TENSOR_DATA_TYPE, DATA_TYPE, type),
+    return SET_ALL(p, *out, "a tensor", ONE(TENSOR_DATA_TYPE, DATA_TYPE, &float_type),
                    {DNN_ATTR_TENSOR_DIMENSIONS, DNN_TYPE_INT64, 4, dims},
                    {DNN_ATTR_TENSOR_STRIDES, DNN_TYPE_INT64, 4, strides},
-                   ONE(TENSOR_UNIQUE_ID, INT64, &t->id), ONE(TENSOR_BYTE_ALIGNMENT, INT64, &align),
-                   ONE(TENSOR_IS_VIRTUAL, BOOLEAN, &t->inner));
+                   ONE(TENSOR_UNIQUE_ID, INT64, &id), ONE(TENSOR_BYTE_ALIGNMENT, INT64, &align),
+                   ONE(TENSOR_IS_VIRTUAL, BOOLEAN, &inner));
 }
 
 static be_status add_convolution(cudnn_plan *p, cudnn_descriptor tensors[3], cudnn_descriptor *out,
@@ -167,23 +160,17 @@ static be_status add_operations(cudnn_plan *p, cudnn_descriptor operations[3], i
     const cudnn_convolution *c = &p->what;
     const int64_t x[4] = {c->n, c->c, c->h, c->w}, w[4] = {c->o, c->c, c->k, c->k};
     const int64_t y[4] = {c->n, c->o, c->oh, c->ow}, b[4] = {1, c->o, 1, 1};
-    const bool narrow = c->type == BE_BF16;
-    int left = c->bias + c->relu;
-    const tensor each[] = {
-        [CUDNN_X] = {ID_FIRST + CUDNN_X, x, false, narrow && c->direction != CUDNN_TO_DX},
-        [CUDNN_W] = {ID_FIRST + CUDNN_W, w, false, narrow && c->direction != CUDNN_TO_DW},
-        [CUDNN_Y] = {left ? ID_INNER : ID_FIRST + CUDNN_Y, y, left > 0,
-                     narrow && c->direction != CUDNN_TO_Y},
-        [CUDNN_B] = {ID_FIRST + CUDNN_B, b, false, false}};
     cudnn_descriptor tensors[3], bias = NULL, next = NULL;
     *count = 0;
-    for (int i = 0; i < CUDNN_B; i++) TRY(add_tensor(p, &each[i], &tensors[i], err));
+    TRY(add_tensor(p, ID_FIRST + CUDNN_X, x, false, &tensors[CUDNN_X], err));
+    TRY(add_tensor(p, ID_FIRST + CUDNN_W, w, false, &tensors[CUDNN_W], err));
+    int left = c->bias + c->relu;
+    TRY(add_tensor(p, left ? ID_INNER : ID_FIRST + CUDNN_Y, y, left > 0, &tensors[CUDNN_Y], err));
     TRY(add_convolution(p, tensors, &operations[(*count)++], err));
-    if (c->bias) TRY(add_tensor(p, &each[CUDNN_B], &bias, err));
+    if (c->bias) TRY(add_tensor(p, ID_FIRST + CUDNN_B, b, false, &bias, err));
     for (cudnn_descriptor last = tensors[CUDNN_Y]; left > 0; last = next, bias = NULL) {
         left--;
-        const tensor result = {left ? ID_INNER + 1 : ID_FIRST + CUDNN_Y, y, left > 0, false};
-        TRY(add_tensor(p, &result, &next, err));
+        TRY(add_tensor(p, left ? ID_INNER + 1 : ID_FIRST + CUDNN_Y, y, left > 0, &next, err));
         TRY(add_pointwise(p, last, bias, next, &operations[(*count)++], err));
     }
     return BE_OK;
@@ -203,8 +190,7 @@ static be_status add_graph(cudnn_plan *p, cudnn_descriptor *out, be_error *err)
 
 /* ---------------------------------------------------------------- the choice of an engine */
 
-/* Narrower inputs than they are: what tf32 is, and for bf16 nothing that there is. */
-static bool may_be_taken(const cudnn_convolution *what, const int *notes, int64_t count)
+static bool may_be_taken(bool tf32, const int *notes, int64_t count)
 {
     bool tensor_core = false;
     for (int64_t i = 0; i < count; i++) switch (notes[i]) {
@@ -212,7 +198,7 @@ static bool may_be_taken(const cudnn_convolution *what, const int *notes, int64_
             tensor_core = true;
             break;
         case DNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
-            if (!what->tf32) return false;
+            if (!tf32) return false;
             break;
         case DNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION:
         case DNN_NUMERICAL_NOTE_FFT:
@@ -223,7 +209,7 @@ static bool may_be_taken(const cudnn_convolution *what, const int *notes, int64_
         default:
             break;
         }
-    return what->tf32 ? tensor_core : what->type == BE_BF16 || !tensor_core;
+    return tensor_core == tf32;
 }
 
 /* The engine of a configuration, and whether it may be taken. */
@@ -244,7 +230,7 @@ static be_status look_at_engine(cudnn_plan *p, cudnn_descriptor config, bool *fi
                                   NOTES_MOST, &count, notes);
     drop(p);
     if (status != DNN_STATUS_SUCCESS) return refuse(p->math, "an engine", status, err);
-    *fits = may_be_taken(&p->what, notes, count);
+    *fits = may_be_taken(p->what.tf32, notes, count);
     return BE_OK;
 }
 
@@ -337,11 +323,9 @@ static be_status choose(cudnn_plan *p, const char *device_text, be_error *err)
         FAIL(err, BE_UNAVAILABLE,
              "%s: none of the %d configurations for images [%" PRId64 ", %" PRId64 ", %" PRId64
              ", %" PRId64 "] and %" PRId64 " windows of %" PRId64
-             " computes %s and in a fixed order, and works",
+             " computes in %s and in a fixed order, and works",
              p->math->cudnn_title, p->tried, c->n, c->c, c->h, c->w, c->o, c->k,
-             c->tf32              ? "in tf32"
-             : c->type == BE_BF16 ? "with bf16 operands and fp32 results"
-                                  : "in true fp32");
+             c->tf32 ? "tf32" : "true fp32");
     return BE_OK;
 }
 

@@ -1,11 +1,11 @@
 /* A convolution made ready with cuDNN: its operation graph, the engine, and what it needs.
  *
- * Of fp32 operands in true fp32: engines are refused that use tensor cores or narrower numbers for
- * fp32 data, that add in an order which changes from run to run, or whose transform (FFT, large
- * Winograd tiles) costs more digits than an op's cases allow.  In tf32 an engine must use tensor
- * cores, and may narrow what it multiplies; of bf16 operands every product is exact in fp32, so
- * that only sums in less are refused, and the rest as before.  Everything is in the plain layout.
- */
+ * In true fp32: engines are refused that use tensor cores or narrower numbers for fp32 data, that
+ * add in an order which changes from run to run, or whose transform (FFT, large Winograd tiles)
+ * costs more digits than an op's cases allow.  In tf32 an engine must use tensor cores and may
+ * narrow what it multiplies; the rest as before.  Everything is in fp32 and in the plain layout: of
+ * bf16 operands and fp32 results cuDNN has no convolution (9.19, asked for every shape of the five
+ * workloads). */
 #ifndef BACKEND_CUDA_CUDNN_PLAN_H
 #define BACKEND_CUDA_CUDNN_PLAN_H
 
@@ -19,8 +19,7 @@ typedef struct cudnn_convolution {
     int64_t n, c, h, w, o, k, oh, ow;
     int64_t stride, padding;
     bool bias, relu; /* of y */
-    be_dtype type;   /* of the two tensors that are read: f32 or bf16; all others are f32 */
-    bool tf32;       /* f32 operands alone */
+    bool tf32;
 } cudnn_convolution;
 
 /* For whom the engine is chosen: the device behind a handle, or, with no device at all, the one

@@ -81,6 +81,11 @@ be_status gpu_check_precision(const gpu_call *call, const gpu_kernel *kernel, be
 #define GPU_KERNEL(op) gpu_##op
 #define GPU_IMPLEMENTATION "native gpu"
 
+/* Sets of precisions: our own products read bf16 operands, NVIDIA's libraries multiply in tf32 too.
+ */
+#define GPU_BF16 (1u << BE_PRECISION_BF16)
+#define GPU_TF32_BF16 (1u << BE_PRECISION_TF32 | GPU_BF16)
+
 /* For prepare: add a unit.  Its group size is `group`, or what a test forces, or what the device
  * allows; kernels see it as GROUP.  `defines`: "NAME=value NAME=value …" by printf.  Sources that
  * mention IN0 … OUT0 … get the types of these operands.  `sources` ends with NULL. */
@@ -167,18 +172,44 @@ typedef struct gpu_library {
                                        NULL: of none */
 } gpu_library;
 
+/* A product made ready by a driver's library, by which the peak of a precision is measured. */
+typedef struct gpu_peak {
+    double flops; /* of starting it once */
+    be_status (*start)(const struct gpu_peak *, be_error *err);
+    void (*free)(struct gpu_peak *);
+} gpu_peak;
+
 /* A device on an opened driver, which it then owns, and closes on failure too. */
 typedef struct gpu_device {
     be_device base;
     gpu_driver *driver;
     const gpu_library *library; /* NULL: our own kernels alone */
-    int forced_group;           /* for tests; 0: as the ops want it */
-    int forced_way;             /* for tests; 0: as it was found out, or guessed */
+    /* The library of products in tf32 and of bf16 operands where `library` is NULL; BE_UNAVAILABLE
+     * with the reason where there is none here.  NULL: the driver knows none. */
+    be_status (*narrow)(struct gpu_device *, const gpu_library **out, be_error *err);
+    /* BE_UNAVAILABLE where no library has such products.  NULL: the driver knows none. */
+    be_status (*peak)(struct gpu_device *, be_precision, gpu_peak **out, be_error *err);
+    int forced_group;  /* for tests; 0: as the ops want it */
+    int forced_way;    /* for tests; 0: as it was found out, or guessed */
     int stream_steps;  /* for tests: steps of a slot in the streamed mode; 0: as many as fit */
     double tune_limit; /* seconds for the search of a plan (gpu_tune.h) */
     struct gpu_reference *reference; /* made when it is first asked for (gpu_reference.h) */
     char id[24];
 } gpu_device;
+
+/* The library of a program in this precision, or NULL: what the user asked for, and where nothing
+ * was asked for, in tf32 and bf16 the one that multiplies on units made for it.  BE_UNAVAILABLE for
+ * tf32 without it. */
+be_status gpu_library_find(gpu_device *device, be_precision precision, const gpu_library **out,
+                           be_error *err);
+
+/* See device_vtable. */
+bool gpu_has(const void *device, be_precision precision, const be_op *op);
+
+int gpu_op_index(const be_op *op); /* in op_table */
+
+/* "native + cuDNN 9.14.0": all that take part; returns the length of the whole. */
+size_t gpu_implementations_text(const gpu_call *calls, size_t count, char *out, size_t room);
 
 be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be_error *err);
 

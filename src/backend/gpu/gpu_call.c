@@ -180,7 +180,8 @@ be_status gpu_check_precision(const gpu_call *call, const gpu_kernel *kernel, be
     be_precision precision = call->precision;
     bool is_known = !call->node->op->narrow || precision == BE_PRECISION_FP32;
     if (!is_known && !(kernel->precisions >> precision & 1))
-        FAIL(err, BE_UNAVAILABLE, "%s multiplies in fp32 alone, not in %s; use --precision fp32",
-             kernel->implementation, precision_name(precision));
+        FAIL(err, BE_UNAVAILABLE, "%s multiplies in fp32%s, not in %s; use --precision fp32",
+             kernel->implementation, kernel->precisions ? " or of bf16 operands" : " alone",
+             precision_name(precision));
     return BE_OK;
 }

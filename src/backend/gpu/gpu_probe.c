@@ -34,7 +34,8 @@ typedef struct gpu_probe {
     int64_t counts[LISTS];
     int next_list;
     gpu_feed *feed;
-    void *host; /* what is read comes here */
+    void *host;         /* what is read comes here */
+    gpu_peak *peaks[2]; /* in tf32, in bf16; NULL: no library has such products */
 } gpu_probe;
 
 /* ---------------------------------------------------------------- making it ready */
@@ -112,9 +113,27 @@ static be_status allocate(gpu_probe *p, be_error *err)
     return vt->feed_new(p->driver, most, &p->feed, err);
 }
 
+/* The products of a library, where there is one. */
+static be_status add_peaks(gpu_probe *p, gpu_device *device, be_error *err)
+{
+    static const struct {
+        be_precision precision;
+        probe_kind kind;
+    } peaks[] = {{BE_PRECISION_TF32, PROBE_TF32}, {BE_PRECISION_BF16, PROBE_BF16}};
+    for (int i = 0; i < 2 && device->peak; i++) {
+        be_error reason = {.status = BE_OK};
+        be_status status = device->peak(device, peaks[i].precision, &p->peaks[i], &reason);
+        if (status == BE_UNAVAILABLE || status == BE_NO_MEMORY) continue;
+        if (status != BE_OK && err) *err = reason;
+        TRY(status);
+        p->base.amount[peaks[i].kind] = p->peaks[i]->flops;
+    }
+    return BE_OK;
+}
+
 be_status gpu_probe_new(be_device *device, device_probe **out, be_error *err)
 {
-    const gpu_device *gpu = (const gpu_device *)device;
+    gpu_device *gpu = (gpu_device *)device;
     const gpu_facts *facts = &gpu->driver->facts;
     void *memory = NULL;
     *out = NULL;
@@ -130,6 +149,7 @@ be_status gpu_probe_new(be_device *device, device_probe **out, be_error *err)
     choose_sizes(p);
     be_status status = allocate(p, err);
     if (status == BE_OK) status = compile(p, err);
+    if (status == BE_OK) status = add_peaks(p, gpu, err);
     if (status == BE_OK)
         *out = &p->base;
     else
@@ -144,6 +164,8 @@ void gpu_probe_free(device_probe *probe)
     const gpu_driver_vtable *vt = p->driver->vtable;
     for (int i = 0; i < LISTS; i++)
         if (p->lists[i]) vt->sequence_free(p->driver, p->lists[i]);
+    for (int i = 0; i < 2; i++)
+        if (p->peaks[i]) p->peaks[i]->free(p->peaks[i]);
     if (p->feed) vt->feed_free(p->driver, p->feed);
     if (p->memory) vt->free(p->driver, p->memory);
     if (p->results) vt->free(p->driver, p->results);
@@ -163,6 +185,22 @@ static be_status run_arithmetic(gpu_probe *p, int64_t times, be_error *err)
                          .arguments = {gpu_writes((gpu_span){p->results, 0, p->results_bytes}),
                                        gpu_int(times), gpu_float(0.75), gpu_float(0.25)}};
     return p->driver->vtable->launch(p->driver, &launch, err);
+}
+
+static be_status run_peak(const gpu_peak *peak, int64_t times, be_error *err)
+{
+    for (int64_t t = 0; t < times; t++) TRY(peak->start(peak, err));
+    return BE_OK;
+}
+
+static be_status run_tf32(gpu_probe *p, int64_t times, be_error *err)
+{
+    return run_peak(p->peaks[0], times, err);
+}
+
+static be_status run_bf16(gpu_probe *p, int64_t times, be_error *err)
+{
+    return run_peak(p->peaks[1], times, err);
 }
 
 static be_status run_memory(gpu_probe *p, int64_t times, be_error *err)
@@ -252,9 +290,14 @@ static be_status run_downloads(gpu_probe *p, int64_t times, be_error *err)
 be_status gpu_probe_run(device_probe *probe, probe_kind kind, int64_t times, be_error *err)
 {
     static be_status (*const runs[PROBE_KIND_COUNT])(gpu_probe *, int64_t, be_error *) = {
-        [PROBE_ARITHMETIC] = run_arithmetic, [PROBE_MEMORY] = run_memory,
-        [PROBE_CACHE] = run_cache,           [PROBE_LAUNCH] = run_launches,
-        [PROBE_UPLOAD] = run_uploads,        [PROBE_DOWNLOAD] = run_downloads};
+        [PROBE_ARITHMETIC] = run_arithmetic,
+        [PROBE_TF32] = run_tf32,
+        [PROBE_BF16] = run_bf16,
+        [PROBE_MEMORY] = run_memory,
+        [PROBE_CACHE] = run_cache,
+        [PROBE_LAUNCH] = run_launches,
+        [PROBE_UPLOAD] = run_uploads,
+        [PROBE_DOWNLOAD] = run_downloads};
     gpu_probe *p = (gpu_probe *)probe;
     MUST(times > 0 && times <= INT_MAX && probe->transfer_bytes <= probe->transfer_most_bytes);
     TRY(runs[kind](p, times, err));

@@ -20,6 +20,7 @@ struct program {
     gpu_driver *driver;
     const be_graph *graph;
     const memory_map *map;
+    const gpu_library *library; /* NULL: our own kernels alone */
     program *share;
     gpu_tune_count tuned;
     arena *memory;
@@ -41,20 +42,6 @@ struct program {
     void *finite; /* host memory for a checked run */
     char implementation[256];
 };
-
-static int op_index(const be_op *op)
-{
-    for (int i = 0; i < OP_COUNT; i++)
-        if (op_table[i] == op) return i;
-    MUST(!"the op is in the list");
-    return -1;
-}
-
-static bool gpu_vt_has(const void *device, const be_op *op)
-{
-    const gpu_library *library = ((const gpu_device *)device)->library;
-    return gpu_table[op_index(op)] != NULL && !(library && library->parts && library->parts(op));
-}
 
 static gpu_span value_span(const program *p, be_value value)
 {
@@ -124,23 +111,26 @@ static be_status call_try(gpu_call *call, const gpu_kernel *kernel, be_error *er
  * the plan then names. */
 static be_status call_choose(program *p, size_t n, be_error *err)
 {
-    const gpu_library *library = p->device->library;
-    int index = op_index(p->graph->nodes[n].op);
-    const gpu_kernel *candidates[] = {library ? library->table[index] : NULL, gpu_table[index]};
+    int index = gpu_op_index(p->graph->nodes[n].op);
+    const gpu_kernel *candidates[] = {p->library ? p->library->table[index] : NULL,
+                                      gpu_table[index]};
+    be_error first = {.status = BE_OK};
     be_status status = BE_UNAVAILABLE;
     for (int i = 0; i < 2 && status == BE_UNAVAILABLE; i++) {
         if (!candidates[i]) continue;
         p->calls[n] = call_before(p, n);
         p->kernels[n] = candidates[i];
-        status = call_try(&p->calls[n], candidates[i], err);
+        status = call_try(&p->calls[n], candidates[i], i ? err : &first);
+        if (i == 0 && status != BE_OK && err) *err = first;
     }
+    if (status == BE_UNAVAILABLE && first.status != BE_OK) status_prefix(err, "%s", first.text);
     return status;
 }
 
 static be_status call_prepare(program *p, size_t n, be_error *err)
 {
     const be_op *op = p->graph->nodes[n].op;
-    if (!gpu_table[op_index(op)])
+    if (!gpu_table[gpu_op_index(op)])
         FAIL(err, BE_UNAVAILABLE, "the device %s cannot run op %s: no implementation of it",
              p->device->id, op->name);
     be_status status = call_choose(p, n, err);
@@ -303,19 +293,9 @@ static void gpu_vt_free(program *p)
 /* "native + cuDNN 9.14.0, CUDA 13.0, …": every implementation that takes part. */
 static void describe_implementations(program *p)
 {
-    size_t room = sizeof p->implementation, used = 0;
     bool is_tuned = p->tuned.searched + p->tuned.kept + p->tuned.cut > 0;
-    for (size_t n = 0; n < p->graph->node_count; n++) {
-        const char *text = p->calls[n].implementation;
-        bool native = strcmp(text, GPU_IMPLEMENTATION) == 0;
-        if (native) text = "native";
-        for (size_t before = 0; text && before < n; before++)
-            if (strcmp(p->calls[before].implementation, p->calls[n].implementation) == 0)
-                text = NULL;
-        if (text && used < room)
-            used += (size_t)snprintf(p->implementation + used, room - used, "%s%s",
-                                     used ? " + " : "", text);
-    }
+    size_t room = sizeof p->implementation;
+    size_t used = gpu_implementations_text(p->calls, p->graph->node_count, p->implementation, room);
     if (used < room)
         snprintf(p->implementation + used, room - used, "%s%s%s", used ? ", " : "",
                  p->driver->facts.software, is_tuned ? ", tuned" : "");
@@ -324,6 +304,7 @@ static void describe_implementations(program *p)
 static be_status program_make(program *p, const program_options *options, be_error *err)
 {
     TRY(arena_new(&p->memory, err));
+    TRY(gpu_library_find(p->device, p->graph->precision, &p->library, err));
     if (options->data_on_host)
         TRY(gpu_stream_new(p->graph, p->device->stream_steps, &p->stream, err));
     TRY(program_prepare(p, err));
@@ -561,7 +542,7 @@ static void gpu_vt_close(be_device *device)
 }
 
 const device_vtable gpu_vtable = {.close = gpu_vt_close,
-                                  .has = gpu_vt_has,
+                                  .has = gpu_has,
                                   .build = gpu_vt_build,
                                   .free = gpu_vt_free,
                                   .write = gpu_vt_write,

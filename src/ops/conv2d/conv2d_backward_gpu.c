@@ -103,8 +103,11 @@ static be_status record(const gpu_call *call, gpu_recorder *recorder, be_error *
     return gpu_parts_record(call, recorder, &parts, plan->sum_unit, &operands, err);
 }
 
-const gpu_kernel GPU_KERNEL(conv2d_backward) = {
-    .implementation = GPU_IMPLEMENTATION, .prepare = conv2d_backward_prepare, .record = record};
+const gpu_kernel GPU_KERNEL(conv2d_backward) = {.implementation = GPU_IMPLEMENTATION,
+                                                .prepare = conv2d_backward_prepare,
+                                                .record = record,
+                                                .precisions = GPU_BF16};
 const gpu_kernel GPU_KERNEL(conv2d_pool_backward) = {.implementation = GPU_IMPLEMENTATION,
                                                      .prepare = conv2d_pool_backward_prepare,
-                                                     .record = record};
+                                                     .record = record,
+                                                     .precisions = GPU_BF16};

@@ -65,7 +65,7 @@ static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, b
 {
     const linear_backward_attrs *attrs = call->attrs;
     backward_plan *plan = call->state;
-    gpu_span dz;
+    gpu_span dz = call->in[3];
     TRY(gpu_upstream_record(call, recorder, &plan->upstream, &dz, err));
     clblast_operands dx = {.a = dz, .b = call->in[1], .y = call->out[0]};
     clblast_operands dw = {.a = dz, .b = call->in[0], .y = call->out[1]};

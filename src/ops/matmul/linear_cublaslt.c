@@ -24,7 +24,8 @@ static be_status forward_prepare(gpu_call *call, be_error *err)
                                 .depth = s.in,
                                 .transpose_b = true,
                                 .bias = call->in_shape[2].rank >= 0,
-                                .type = call->in_shape[0].dtype};
+                                .type = call->in_shape[0].dtype,
+                                .tf32 = call->precision == BE_PRECISION_TF32};
     TRY(arena_alloc(call->memory, &call->state, sizeof(product_task), err));
     call->release = forward_release;
     if (((const linear_attrs *)call->attrs)->relu)
@@ -63,8 +64,11 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
 {
     const linear_backward_attrs *attrs = call->attrs;
     linear_sizes s = linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
-    cublaslt_product dx = {
-        .rows = s.rows, .columns = s.in, .depth = s.out, .type = call->in_shape[3].dtype};
+    cublaslt_product dx = {.rows = s.rows,
+                           .columns = s.in,
+                           .depth = s.out,
+                           .type = call->in_shape[3].dtype,
+                           .tf32 = call->precision == BE_PRECISION_TF32};
     cublaslt_product dw = dx;
     dw.rows = s.out;
     dw.depth = s.rows;
@@ -85,7 +89,7 @@ static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, b
 {
     const linear_backward_attrs *attrs = call->attrs;
     backward_plan *plan = call->state;
-    gpu_span dz;
+    gpu_span dz = call->in[3];
     TRY(gpu_upstream_record(call, recorder, &plan->upstream, &dz, err));
     product_operands dx = {.a = dz, .b = call->in[1], .y = call->out[0]};
     product_operands dw = {.a = dz, .b = call->in[0], .y = call->out[1]};
@@ -93,7 +97,11 @@ static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, b
     return product_task_record(call, recorder, &plan->dw, &dw, err);
 }
 
-const gpu_kernel CUBLASLT_KERNEL(linear) = {
-    .implementation = "cuBLASLt", .prepare = forward_prepare, .record = forward_record};
-const gpu_kernel CUBLASLT_KERNEL(linear_backward) = {
-    .implementation = "cuBLASLt", .prepare = backward_prepare, .record = backward_record};
+const gpu_kernel CUBLASLT_KERNEL(linear) = {.implementation = "cuBLASLt",
+                                            .prepare = forward_prepare,
+                                            .record = forward_record,
+                                            .precisions = GPU_TF32_BF16};
+const gpu_kernel CUBLASLT_KERNEL(linear_backward) = {.implementation = "cuBLASLt",
+                                                     .prepare = backward_prepare,
+                                                     .record = backward_record,
+                                                     .precisions = GPU_TF32_BF16};

@@ -79,8 +79,11 @@ static be_status linear_backward_record(const gpu_call *call, gpu_recorder *reco
     return gpu_product_record(call, recorder, &plan->dw, &dw, err);
 }
 
-const gpu_kernel GPU_KERNEL(linear) = {
-    .implementation = GPU_IMPLEMENTATION, .prepare = linear_prepare, .record = linear_record};
+const gpu_kernel GPU_KERNEL(linear) = {.implementation = GPU_IMPLEMENTATION,
+                                       .prepare = linear_prepare,
+                                       .record = linear_record,
+                                       .precisions = GPU_BF16};
 const gpu_kernel GPU_KERNEL(linear_backward) = {.implementation = GPU_IMPLEMENTATION,
                                                 .prepare = linear_backward_prepare,
-                                                .record = linear_backward_record};
+                                                .record = linear_backward_record,
+                                                .precisions = GPU_BF16};

@@ -17,7 +17,8 @@ static be_status matmul_prepare(gpu_call *call, be_error *err)
                                 .depth = s.k,
                                 .transpose_a = attrs->transpose_a != 0,
                                 .transpose_b = attrs->transpose_b != 0,
-                                .type = call->in_shape[0].dtype};
+                                .type = call->in_shape[0].dtype,
+                                .tf32 = call->precision == BE_PRECISION_TF32};
     TRY(arena_alloc(call->memory, &call->state, sizeof(product_task), err));
     call->release = matmul_release;
     return product_task_prepare(call, &product, call->state, err);
@@ -29,5 +30,7 @@ static be_status matmul_record(const gpu_call *call, gpu_recorder *recorder, be_
     return product_task_record(call, recorder, call->state, &operands, err);
 }
 
-const gpu_kernel CUBLASLT_KERNEL(matmul) = {
-    .implementation = "cuBLASLt", .prepare = matmul_prepare, .record = matmul_record};
+const gpu_kernel CUBLASLT_KERNEL(matmul) = {.implementation = "cuBLASLt",
+                                            .prepare = matmul_prepare,
+                                            .record = matmul_record,
+                                            .precisions = GPU_TF32_BF16};

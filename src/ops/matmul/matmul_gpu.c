@@ -24,5 +24,7 @@ static be_status matmul_record(const gpu_call *call, gpu_recorder *recorder, be_
     return gpu_product_record(call, recorder, call->state, &operands, err);
 }
 
-const gpu_kernel GPU_KERNEL(matmul) = {
-    .implementation = GPU_IMPLEMENTATION, .prepare = matmul_prepare, .record = matmul_record};
+const gpu_kernel GPU_KERNEL(matmul) = {.implementation = GPU_IMPLEMENTATION,
+                                       .prepare = matmul_prepare,
+                                       .record = matmul_record,
+                                       .precisions = GPU_BF16};

@@ -15,24 +15,23 @@ be_status gpu_upstream_prepare(gpu_call *call, gpu_upstream *u, size_t *scratch_
                                be_error *err)
 {
     char words[64];
+    gpu_type_words("X", u->shape.dtype, words);
     if (u->masked) {
         u->dz_at = gpu_scratch_take(scratch_bytes, bytes_of(u));
         u->mask_unit = call->unit_count;
-        TRY(gpu_use(call, GPU_SOURCES(&gpu_source_upstream), GROUP_WANTED, err, "NAN_STOPS=%d",
-                    u->nan_stops));
+        TRY(gpu_use(call, GPU_SOURCES(&gpu_source_upstream), GROUP_WANTED, err, "NAN_STOPS=%d %s",
+                    u->nan_stops, words));
     }
     if (!u->summed) return BE_OK;
     u->sum_unit = call->unit_count;
-    return gpu_use(call, GPU_SOURCES(&gpu_source_sum_rows), GROUP_WANTED, err, "%s",
-                   gpu_type_words("X", u->shape.dtype, words));
+    return gpu_use(call, GPU_SOURCES(&gpu_source_sum_rows), GROUP_WANTED, err, "%s", words);
 }
 
 be_status gpu_upstream_record(const gpu_call *call, gpu_recorder *recorder, const gpu_upstream *u,
                               gpu_span *dz, be_error *err)
 {
-    gpu_span y = call->in[2], dy = call->in[3], db = call->out[2];
+    gpu_span y = call->in[2], dy = *dz, db = call->out[2];
     int64_t count = shape_elements(&u->shape), rows = u->shape.dim[0], channels = u->shape.dim[1];
-    *dz = dy;
     if (u->masked) {
         int groups = gpu_groups(call, count, call->units[u->mask_unit].group, GROUPS_A_UNIT);
         *dz = gpu_part(call->scratch, u->dz_at, bytes_of(u));

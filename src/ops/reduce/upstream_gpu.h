@@ -8,7 +8,7 @@
 #define UPSTREAM_ALIGN 256 /* of parts of scratch */
 
 typedef struct gpu_upstream {
-    be_shape shape; /* of dy [N, channels, …] */
+    be_shape shape; /* of dy [N, channels, …], in the type that is read */
     bool masked;    /* there is ReLU: dz is made from its y and dy, in scratch, in dy's type */
     bool nan_stops; /* where y is not a number nothing flows back */
     bool summed;    /* db is wanted */
@@ -20,8 +20,8 @@ typedef struct gpu_upstream {
 be_status gpu_upstream_prepare(gpu_call *call, gpu_upstream *upstream, size_t *scratch_bytes,
                                be_error *err);
 
-/* The launches, for an op with the inputs x, w, y and dy and the outputs dx, dw and db; *dz is what
- * the products are to read. */
+/* The launches, for an op with y of ReLU as its input 2 and db as its output 2; *dz is dy, and then
+ * what the products are to read. */
 be_status gpu_upstream_record(const gpu_call *call, gpu_recorder *recorder,
                               const gpu_upstream *upstream, gpu_span *dz, be_error *err);
 

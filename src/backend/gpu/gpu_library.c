@@ -1,0 +1,49 @@
+/* Which library a program takes part of its ops from, and what people are told of it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/gpu/gpu.h"
+
+int gpu_op_index(const be_op *op)
+{
+    for (int i = 0; i < OP_COUNT; i++)
+        if (op_table[i] == op) return i;
+    MUST(!"the op is in the list");
+    return -1;
+}
+
+be_status gpu_library_find(gpu_device *device, be_precision precision, const gpu_library **out,
+                           be_error *err)
+{
+    *out = device->library;
+    if (*out || precision == BE_PRECISION_FP32 || !device->narrow) return BE_OK;
+    be_status status = device->narrow(device, out, err);
+    /* Our own kernels read bf16 too. */
+    if (status == BE_UNAVAILABLE && precision == BE_PRECISION_BF16) return BE_OK;
+    if (status != BE_OK) status_prefix(err, "products in tf32 need cuDNN and cuBLASLt");
+    return status;
+}
+
+bool gpu_has(const void *device, be_precision precision, const be_op *op)
+{
+    /* The device is made ready for the library; nothing that others see changes. */
+    gpu_device *gpu = (gpu_device *)(uintptr_t)device;
+    const gpu_library *library = NULL;
+    if (gpu_library_find(gpu, precision, &library, NULL) != BE_OK) library = NULL;
+    return gpu_table[gpu_op_index(op)] != NULL &&
+           !(library && library->parts && library->parts(op));
+}
+
+size_t gpu_implementations_text(const gpu_call *calls, size_t count, char *out, size_t room)
+{
+    size_t used = 0;
+    for (size_t n = 0; n < count; n++) {
+        const char *text = calls[n].implementation;
+        if (strcmp(text, GPU_IMPLEMENTATION) == 0) text = "native";
+        for (size_t before = 0; text && before < n; before++)
+            if (strcmp(calls[before].implementation, calls[n].implementation) == 0) text = NULL;
+        if (text && used < room)
+            used += (size_t)snprintf(out + used, room - used, "%s%s", used ? " + " : "", text);
+    }
+    return used;
+}

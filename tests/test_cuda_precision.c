@@ -1,0 +1,360 @@
+/* Products in tf32 and of bf16 operands on a CUDA device, with fakes in the place of driver and
+ * libraries: which implementation takes them, what is refused, how far the numbers are off — and
+ * that a device which multiplies in fp32 while it says tf32 is noticed by it. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cuda/cuda_driver.h"
+#include "core/rng.h"
+#include "graph/precision.h"
+#include "graph/reference.h"
+#include "support.h"
+#include "workloads/workload.h"
+
+static be_device *open_device(const char *library)
+{
+    be_device *device = NULL;
+    be_error err = {0};
+    ASSERT_OK(be_device_open("cuda:0", &(be_device_options){.library = library}, &device, &err));
+    return device;
+}
+
+static int clean(void **state)
+{
+    static const char *const variables[] = {"FAKE_CUDNN_EXACT", "FAKE_CUBLASLT_EXACT",
+                                            "FAKE_CUDNN_CREATE", "FAKE_CUBLASLT_NONE"};
+    (void)state;
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) unsetenv(variables[i]);
+    cuda_math_forget();
+    return 0;
+}
+
+/* ---------------------------------------------------------------- one product */
+
+#define ROWS 24
+#define DEPTH 64
+#define FEATURES 16
+#define CHANNELS 3
+#define SIDE 8
+
+typedef struct network {
+    be_graph *graph;
+    be_value x, y;
+    int64_t inputs, outputs;
+} network;
+
+static network network_new(bool is_convolution)
+{
+    network n = {.graph = be_graph_new(5)};
+    be_graph *g = n.graph;
+    be_shape flat = {BE_F32, 2, {ROWS, DEPTH}}, picture = {BE_F32, 4, {4, CHANNELS, SIDE, SIDE}};
+    be_error err = {0};
+    n.x = be_input(g, "x", is_convolution ? picture : flat);
+    n.y = is_convolution ? be_conv2d(g, n.x, &(be_conv2d_options){"a", FEATURES, 3, 1, 1})
+                         : be_linear(g, n.x, "a", FEATURES);
+    ASSERT_OK(be_graph_check(g, &err));
+    be_shape x = be_value_shape(g, n.x), y = be_value_shape(g, n.y);
+    n.inputs = shape_elements(&x);
+    n.outputs = shape_elements(&y);
+    return n;
+}
+
+static float *inputs_new(const network *n)
+{
+    float *x = malloc((size_t)n->inputs * sizeof *x);
+    rng r = {.key = {.seed = 7, .stream = RNG_TEST}};
+    assert_non_null(x);
+    for (int64_t i = 0; i < n->inputs; i++) x[i] = 2.0f * rng_next_uniform(&r) - 1.0f;
+    return x;
+}
+
+/* y of the device, with the precision's products; and which implementations took part. */
+static be_status run_device(const network *n, be_device *device, be_precision precision, float *y,
+                            char implementation[256], be_error *err)
+{
+    be_plan *plan = NULL;
+    be_plan_options options = {
+        .mode = BE_INFER, .precision = precision, .keep = &n->y, .keep_count = 1};
+    float *x = inputs_new(n);
+    be_status status = be_plan_new(n->graph, device, &options, &plan, err);
+    if (status == BE_OK) snprintf(implementation, 256, "%s", be_plan_describe(plan).implementation);
+    if (status == BE_OK) status = be_plan_write(plan, n->x, x, (size_t)n->inputs * sizeof *x, err);
+    if (status == BE_OK) status = be_plan_run(plan, 1, err);
+    if (status == BE_OK) status = be_plan_read(plan, n->y, y, (size_t)n->outputs * sizeof *y, err);
+    be_plan_free(plan);
+    free(x);
+    return status;
+}
+
+/* The Frobenius norm of the difference to the double reference of fp32, as a part of that norm. */
+static double error_of(const network *n, be_device *device, be_precision precision,
+                       char implementation[256])
+{
+    be_error err = {0};
+    reference *r = NULL;
+    be_plan_options options = {.mode = BE_INFER, .keep = &n->y, .keep_count = 1};
+    float *x = inputs_new(n), *y = malloc((size_t)n->outputs * sizeof *y);
+    double square = 0.0, whole = 0.0;
+    assert_non_null(y);
+    ASSERT_OK(run_device(n, device, precision, y, implementation, &err));
+    ASSERT_OK(reference_new(n->graph, &options, &r, &err));
+    ASSERT_OK(reference_write(r, n->x, x, (size_t)n->inputs * sizeof *x, &err));
+    ASSERT_OK(reference_run(r, 1, &err));
+    const double *expected = reference_data(r, n->y);
+    for (int64_t i = 0; i < n->outputs; i++) {
+        square += ((double)y[i] - expected[i]) * ((double)y[i] - expected[i]);
+        whole += expected[i] * expected[i];
+    }
+    reference_free(r);
+    free(x);
+    free(y);
+    return sqrt(square / whole);
+}
+
+/* Two operands, each rounded to p bits, of numbers spread over one binade: each is off by about
+ * 0.42 · 2^-p of itself, and their product by sqrt(2) times that: 2.3e-3 for bf16 and 2.9e-4 for
+ * tf32.  A quarter more or less is the noise of so small a product and its bias. */
+static void expect_error(double found, double expected, const char *what)
+{
+    if (!(found > 0.6 * expected && found < 1.4 * expected))
+        fail_msg("%s: expected an error of about %.2g, found %.3g", what, expected, found);
+}
+
+#define TF32_ERROR 2.9e-4
+#define BF16_ERROR 2.3e-3
+
+static void each_precision_shows_its_error(void **state)
+{
+    (void)state;
+    char text[256];
+    be_device *device = open_device(NULL);
+    for (int kind = 0; kind < 2; kind++) {
+        network n = network_new(kind == 1);
+        const char *library = kind == 1 ? "cuDNN 9.14.0" : "cuBLASLt 13.0.2";
+        assert_true(error_of(&n, device, BE_PRECISION_FP32, text) < 1e-6);
+        assert_null(strstr(text, library)); /* fp32 keeps to our own kernels */
+        expect_error(error_of(&n, device, BE_PRECISION_TF32, text), TF32_ERROR, library);
+        assert_non_null(strstr(text, library));
+        expect_error(error_of(&n, device, BE_PRECISION_BF16, text), BF16_ERROR, library);
+        assert_non_null(strstr(text, library));
+        be_graph_free(n.graph);
+    }
+    be_device_close(device);
+}
+
+/* The test above would see it: libraries that multiply fp32 numbers as they are. */
+static void fp32_in_the_place_of_tf32_is_noticed(void **state)
+{
+    (void)state;
+    char text[256];
+    setenv("FAKE_CUDNN_EXACT", "1", 1);
+    setenv("FAKE_CUBLASLT_EXACT", "1", 1);
+    be_device *device = open_device(NULL);
+    for (int kind = 0; kind < 2; kind++) {
+        network n = network_new(kind == 1);
+        assert_true(error_of(&n, device, BE_PRECISION_TF32, text) < 0.01 * TF32_ERROR);
+        be_graph_free(n.graph);
+    }
+    be_device_close(device);
+}
+
+/* ---------------------------------------------------------------- who multiplies */
+
+static void without_the_libraries(void **state)
+{
+    (void)state;
+    char text[256];
+    be_error err = {0};
+    float y[4096];
+    network n = network_new(true);
+    setenv("FAKE_CUDNN_CREATE", "1001", 1);
+    be_device *device = open_device(NULL);
+    ASSERT_FAILS(run_device(&n, device, BE_PRECISION_TF32, y, text, &err), BE_UNAVAILABLE,
+                 "products in tf32 need cuDNN and cuBLASLt", "does not start: ");
+    expect_error(error_of(&n, device, BE_PRECISION_BF16, text), BF16_ERROR, "our own kernels");
+    assert_string_equal(text, "native, CUDA 13.0, sm_90, NVRTC 13.0");
+    be_device_close(device);
+    clean(NULL);
+    /* Our own kernels were asked for. */
+    device = open_device("native");
+    ASSERT_FAILS(run_device(&n, device, BE_PRECISION_TF32, y, text, &err), BE_UNAVAILABLE,
+                 "op conv2d: native gpu multiplies in fp32 or of bf16 operands, not in tf32",
+                 "use --precision fp32");
+    expect_error(error_of(&n, device, BE_PRECISION_BF16, text), BF16_ERROR, "our own kernels");
+    be_device_close(device);
+    be_graph_free(n.graph);
+    /* The library is there, and has nothing for this product. */
+    n = network_new(false);
+    setenv("FAKE_CUBLASLT_NONE", "1", 1);
+    device = open_device(NULL);
+    ASSERT_FAILS(run_device(&n, device, BE_PRECISION_TF32, y, text, &err), BE_UNAVAILABLE,
+                 "cuBLASLt 13.0.2: an algorithm for a product of ", "native gpu multiplies in");
+    expect_error(error_of(&n, device, BE_PRECISION_BF16, text), BF16_ERROR, "our own kernels");
+    be_device_close(device);
+    be_graph_free(n.graph);
+}
+
+/* ---------------------------------------------------------------- trainings */
+
+#define SAMPLES 2
+#define BATCH 1
+#define STEPS 2
+
+typedef struct data {
+    uint8_t *images;
+    int32_t labels[SAMPLES], order[SAMPLES];
+    size_t image_bytes;
+} data;
+
+static data data_new(const workload *w)
+{
+    data_table form = workload_form(w, SAMPLES);
+    data d = {.image_bytes = SAMPLES * field_bytes(&form.field[0])};
+    rng source = {.key = {.seed = 9, .stream = RNG_TEST}};
+    d.images = malloc(d.image_bytes);
+    assert_non_null(d.images);
+    for (size_t i = 0; i < d.image_bytes; i++) d.images[i] = (uint8_t)rng_next(&source);
+    for (int i = 0; i < SAMPLES; i++) {
+        d.labels[i] = (int32_t)rng_next_below(&source, (uint32_t)form.field[1].below);
+        d.order[i] = SAMPLES - 1 - i;
+    }
+    return d;
+}
+
+static workload_model model_new(const workload *w)
+{
+    be_error err = {0};
+    workload_model model;
+    data_table form = workload_form(w, SAMPLES);
+    workload_options options = {.data = &form, .batch = BATCH, .seed = 3};
+    for (int c = 0; c < 4; c++) {
+        form.field[0].form.mean[c] = 0.5f;
+        form.field[0].form.std[c] = 0.25f;
+    }
+    ASSERT_OK(workload_model_new(w, &options, &model, &err));
+    return model;
+}
+
+static void train(const workload_model *model, const data *d, const be_plan_options *options,
+                  float losses[STEPS])
+{
+    be_error err = {0};
+    be_plan *plan = NULL;
+    be_device *device = open_device(NULL);
+    const be_graph *g = model->graph;
+    ASSERT_OK(be_plan_new(g, device, options, &plan, &err));
+    ASSERT_OK(be_plan_write(plan, be_value_find(g, "images"), d->images, d->image_bytes, &err));
+    ASSERT_OK(be_plan_write(plan, be_value_find(g, "labels"), d->labels, sizeof d->labels, &err));
+    ASSERT_OK(be_plan_write(plan, be_value_find(g, "order"), d->order, sizeof d->order, &err));
+    ASSERT_OK(be_plan_run(plan, STEPS, &err));
+    ASSERT_OK(be_plan_losses(plan, STEPS, losses, NULL, &err));
+    be_plan_free(plan);
+    be_device_close(device);
+}
+
+static void train_reference(const workload_model *model, const data *d,
+                            const be_plan_options *options, double losses[STEPS])
+{
+    be_error err = {0};
+    reference *r = NULL;
+    const be_graph *g = model->graph;
+    ASSERT_OK(reference_new(g, options, &r, &err));
+    ASSERT_OK(reference_write(r, be_value_find(g, "images"), d->images, d->image_bytes, &err));
+    ASSERT_OK(reference_write(r, be_value_find(g, "labels"), d->labels, sizeof d->labels, &err));
+    ASSERT_OK(reference_write(r, be_value_find(g, "order"), d->order, sizeof d->order, &err));
+    ASSERT_OK(reference_run(r, STEPS, &err));
+    ASSERT_OK(reference_losses(r, STEPS, losses, NULL, &err));
+    reference_free(r);
+}
+
+/* The reference rounds at the same places, so that the two part only where an error of fp32 tips a
+ * rounding: a unit of the precision in one number, which the next steps carry on. */
+static void check_losses(const char *what, be_precision precision, const float *found,
+                         const double *expected)
+{
+    double unit = precision == BE_PRECISION_BF16 ? ldexp(1.0, -8) : ldexp(1.0, -11);
+    for (int s = 0; s < STEPS; s++)
+        if (!(fabs((double)found[s] - expected[s]) <= unit * fabs(expected[s])))
+            fail_msg("%s in %s: step %d: expected a loss of %.7g, found %.7g", what,
+                     precision_name(precision), s, expected[s], (double)found[s]);
+}
+
+/* Two of the five: the others are made of the same ops, and the fake device is slow. */
+static void networks_train(void **state)
+{
+    static const workload *const trained[] = {&workload_mlp_mnist, &workload_cnn_fashion};
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        const workload *w = trained[k];
+        data d = data_new(w);
+        workload_model model = model_new(w);
+        for (int p = BE_PRECISION_TF32; p <= BE_PRECISION_BF16; p++) {
+            float losses[STEPS], again[STEPS];
+            double expected[STEPS];
+            be_plan_options options = {.mode = BE_TRAIN, .precision = (be_precision)p};
+            train(&model, &d, &options, losses);
+            train(&model, &d, &options, again);
+            train_reference(&model, &d, &options, expected);
+            assert_memory_equal(losses, again, sizeof again);
+            check_losses(w->name, (be_precision)p, losses, expected);
+        }
+        be_graph_free(model.graph);
+        free(d.images);
+    }
+}
+
+/* ---------------------------------------------------------------- the peak */
+
+static void products_to_measure(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    for (int there = 0; there < 2; there++) {
+        device_probe *probe = NULL;
+        if (!there) setenv("FAKE_CUBLASLT_NONE", "1", 1);
+        be_device *device = open_device(NULL);
+        ASSERT_OK(device->vtable->probe_new(device, &probe, &err));
+        for (probe_kind kind = PROBE_TF32; kind <= PROBE_BF16; kind++) {
+            double side = 4 * 64; /* 64 of each multiprocessor of the fake device */
+            assert_true(probe->amount[kind] == (there ? 2.0 * side * side * side : 0.0));
+            if (there) ASSERT_OK(device->vtable->probe_run(probe, kind, 1, &err));
+        }
+        device->vtable->probe_free(probe);
+        be_device_close(device);
+        clean(NULL);
+    }
+}
+
+static char *cache;
+
+static int open_world(void **state)
+{
+    (void)state;
+    setenv("BREAKEVEN_CUDA_LIB_DIR", getenv("BREAKEVEN_FAKE_CUDA"), 1);
+    cache = support_make_folder();
+    setenv("XDG_CACHE_HOME", cache, 1);
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    (void)state;
+    cuda_math_forget();
+    cuda_libraries_forget();
+    support_remove_folder(cache);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(each_precision_shows_its_error, clean),
+        cmocka_unit_test_setup(fp32_in_the_place_of_tf32_is_noticed, clean),
+        cmocka_unit_test_setup(without_the_libraries, clean),
+        cmocka_unit_test_setup(networks_train, clean),
+        cmocka_unit_test_setup(products_to_measure, clean),
+    };
+    return cmocka_run_group_tests(tests, open_world, close_world);
+}
