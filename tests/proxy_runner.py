@@ -28,6 +28,8 @@ def options():
     parser.add_argument("--slower", type=float, default=0, help="share by which blocks last on")
     parser.add_argument("--engine", default=None, help="the name that it gives itself")
     parser.add_argument("--claims", default=None, help="CLAIMED=REAL: the device it says it is")
+    parser.add_argument("--says", default=None,
+                        help="PRECISION that it says it computes in, and computes in fp32")
     parser.add_argument("arguments", nargs="*")
     return parser.parse_args()
 
@@ -89,7 +91,10 @@ class Proxy:
             return self.run(request)
         if request["op"] == "prepare":
             self.size = request.get("size", 0)
+            request["precision"] = "fp32" if self.wish.says else request["precision"]
         answer = self.ask(request)
+        if request["op"] == "prepare" and self.wish.says:
+            answer["precision"] = self.wish.says
         if request["op"] == "evaluate":
             return self.spoil_losses(request, answer)
         if request["op"] == "hello" and self.claimed:

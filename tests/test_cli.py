@@ -119,7 +119,7 @@ class UsageTest(FolderTest):
     def test_what_is_not_there(self):
         cases = [
             (["train", "cnn-fashion", "--device", "cuda:0"], ["cuda:0 is not usable", "install"]),
-            (["train", "cnn-fashion", "--precision", "bf16"], ["precision bf16", "fp32"]),
+            (["train", "cnn-fashion", "--precision", "tf32"], ["precision tf32", "fp32"]),
             (["bench", "--device", "cuda:7", "--engine", "native"], ["cuda:7", "no engine"]),
             (["bench", "--precision", "tf32"], ["precision tf32"]),
         ]

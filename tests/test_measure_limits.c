@@ -320,6 +320,17 @@ static void allocations_of_a_probe_fail(void **state)
     be_device_close(device);
 }
 
+static void each_precision_has_its_peak(void **state)
+{
+    (void)state;
+    limits l = limits_unknown();
+    l.flops_fp32 = 1e12;
+    assert_true(*limits_peak(&l, "fp32") == 1e12);
+    assert_true(isnan(*limits_peak(&l, "tf32")) && isnan(*limits_peak(&l, "bf16")));
+    *limits_peak(&l, "bf16") = 4e12;
+    assert_true(l.flops_bf16 == 4e12 && l.flops_fp32 == 1e12 && isnan(l.flops_tf32));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +345,7 @@ int main(void)
         cmocka_unit_test(a_device_behind_opencl_is_measured),
         cmocka_unit_test(what_computes_nothing_is_refused),
         cmocka_unit_test(allocations_of_a_probe_fail),
+        cmocka_unit_test(each_precision_has_its_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,11 +47,15 @@ static void the_floor_is_the_limit_that_binds(void **state)
 {
     (void)state;
     limits l = machine_limits_of();
-    predict_machine machine = {&l, 1e6};
+    predict_machine machine = {&l, 1e6, l.flops_fp32};
     predict_bound bound;
     predict_op op = {.flops = 100e9, .bytes = 1e9, .launches = 1};
     ASSERT_NEAR(predict_floor(&machine, &op, &bound), 1.0, 1e-9);
     assert_int_equal(bound, PREDICT_ARITHMETIC);
+    machine.peak_flops_per_s = NAN; /* of a precision that nobody measured */
+    predict_floor(&machine, &op, &bound);
+    assert_int_equal(bound, PREDICT_MEMORY);
+    machine.peak_flops_per_s = l.flops_fp32;
     op.bytes = 20e9;
     ASSERT_NEAR(predict_floor(&machine, &op, &bound), 2.0, 1e-9);
     assert_int_equal(bound, PREDICT_MEMORY);
@@ -62,6 +66,7 @@ static void the_floor_is_the_limit_that_binds(void **state)
     ASSERT_NEAR(predict_floor(&machine, &op, &bound), 110e-6, 1e-12);
     assert_int_equal(bound, PREDICT_MEMORY);
     l = limits_unknown();
+    machine.peak_flops_per_s = NAN;
     op.flops = 1e15;
     assert_true(predict_floor(&machine, &op, &bound) < 1e-8); /* what is unknown binds nothing */
 }
@@ -91,7 +96,7 @@ static void sizes_between_points_are_predicted(void **state)
     static predict_op points[PREDICT_POINTS_MAX];
     limits l = machine_limits_of();
     l.launch_s = NAN;
-    predict_machine machine = {&l, 1e9};
+    predict_machine machine = {&l, 1e9, l.flops_fp32};
     int count = make_points(points);
     for (double out = 17; out < 500; out *= 1.7)
         for (double in = 33; in < 900; in *= 1.9) {
@@ -112,7 +117,7 @@ static void points_that_are_left_out_do_not_help(void **state)
     (void)state;
     static predict_op points[PREDICT_POINTS_MAX];
     limits l = machine_limits_of();
-    predict_machine machine = {&l, 1e9};
+    predict_machine machine = {&l, 1e9, l.flops_fp32};
     int count = make_points(points);
     for (int i = 0; i < count; i++) points[i].seconds *= (i / 2 + i) % 2 ? 1.3 : 1 / 1.3;
     double left_out = NAN;
@@ -124,7 +129,7 @@ static void kinds_do_not_mix(void **state)
 {
     (void)state;
     limits l = machine_limits_of();
-    predict_machine machine = {&l, 1e9};
+    predict_machine machine = {&l, 1e9, l.flops_fp32};
     predict_op points[4] = {product(100, 100, 100), product(100, 100, 100), product(50, 50, 50)};
     points[0].seconds = 1e-3;
     snprintf(points[1].implementation, sizeof points[1].implementation, "other");

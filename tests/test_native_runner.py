@@ -27,9 +27,9 @@ def read_as_declared(path, read=shared.safetensors_io.read if NO_TORCH is None e
 
 @unittest.skipIf(NO_TORCH, NO_TORCH)
 class NativeRunnerTest(shared.RunnerTest):
-    # What the native engine does not have: another BLAS, other precisions, a dropout of its own.
+    # What the native engine does not have: another BLAS, a dropout of its own.
     test_hello = test_reference_blas_is_warned_of = test_prepare_and_sync_answers = None
-    test_bf16_is_computed_or_refused = test_dropout = test_openblas_obeys_its_variable = None
+    test_dropout = test_openblas_obeys_its_variable = None
     # Its texts are its own.
     test_refused_members = test_refused_files = test_broken_lines = None
 
@@ -190,6 +190,7 @@ class NativeRunnerTest(shared.RunnerTest):
                 ("workload", 7, "USAGE", "'workload' to be a text"),
                 ("device", "cuda:99", "UNAVAILABLE", "cuda:99"),
                 ("precision", "tf32", "UNAVAILABLE", "precision tf32"),
+                ("precision", "fp8", "USAGE", 'expected fp32, tf32 or bf16, found "fp8"'),
                 ("threads", 0, "USAGE", "'threads' from 1 to 1024, found 0"),
                 ("threads", True, "USAGE", "'threads' to be a whole number"),
                 ("batch", 0, "USAGE", "'batch' from 1"),

@@ -20,7 +20,7 @@ NATIVE = ["--engine", "native"]
 # option: a value, and what it does by which it is seen to be used: the exit code and a text
 USED = {
     "device": (["cuda:77"], 3, "cuda:77"),
-    "precision": (["bf16"], 3, "precision bf16"),
+    "precision": (["tf32"], 3, "precision tf32"),
     "library": (["clblast"], 3, "clblast"),
 }
 # option: commands for which a value that cannot be done is refused at its use

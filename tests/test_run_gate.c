@@ -262,6 +262,42 @@ static void every_precision_has_its_band(void **state)
     }
 }
 
+/* Whoever says bf16 or tf32 and multiplies in fp32 is too near. */
+static void a_precision_that_is_not_computed_is_refused(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    fake proxy;
+    gate_result found;
+    static const char *const said[] = {"tf32", "bf16"};
+    for (int i = 0; i < 2; i++) {
+        conductor_contender c = native(f, PROXY(&proxy, "--says", said[i]));
+        c.job.precision = said[i];
+        ASSERT_FAILS(checked(&c, &found, &err), BE_NUMERIC, "native cpu: expected an error of",
+                     said[i], "multiplies in a wider precision", "use --precision fp32");
+        assert_true(found.error > 0 && found.error < 1e-5);
+    }
+}
+
+/* The real thing passes, and is as far off as its rounding makes it. */
+static void bf16_passes(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    gate_result found;
+    const char *const argv[] = {getenv("BREAKEVEN_PROGRAM"), "runner", NULL};
+    conductor_contender c = native(f, argv);
+    c.job.precision = "bf16";
+    be_status status = checked(&c, &found, &err);
+    if (status == BE_UNAVAILABLE) {
+        print_message("# SKIP bf16_passes: %s\n", err.text);
+        assert_non_null(strstr(err.text, "precision bf16"));
+        skip();
+    }
+    ASSERT_OK(status);
+    assert_true(found.error > 5e-4 && found.error < found.band);
+}
+
 /* --------------------------------------------------------------- elsewhere */
 
 /* It says cuda:0 and computes on the processor: its phases tell. */
@@ -348,6 +384,8 @@ int main(void)
         cmocka_unit_test(the_full_size_is_held_against_the_others),
         cmocka_unit_test(a_reduced_gate_still_finds_what_is_wrong),
         cmocka_unit_test(every_precision_has_its_band),
+        cmocka_unit_test(a_precision_that_is_not_computed_is_refused),
+        cmocka_unit_test(bf16_passes),
         cmocka_unit_test(a_device_that_is_another_is_refused),
     };
     /* It measures for long, and a sanitizer would see nothing but the tests above once more. */

@@ -12,6 +12,7 @@
 #include "cli/request.h"
 #include "core/team.h"
 #include "core/topology.h"
+#include "graph/precision.h"
 
 #define GENERATED_SEED 1 /* of pictures: another seed of the training sees the same data */
 
@@ -100,14 +101,13 @@ uint64_t cli_seed(const cli_options *options)
                                              : CLI_SEED;
 }
 
-be_status cli_check_precision(const cli_options *options, be_error *err)
+be_precision cli_precision(const cli_options *options)
 {
-    const option_value *precision = &options->value[OPTION_PRECISION];
-    if (precision->given && strcmp(precision->text, "fp32") != 0)
-        FAIL(err, BE_UNAVAILABLE,
-             "precision %s: the native engine has fp32 alone on the CPU; leave --precision out",
-             precision->text);
-    return BE_OK;
+    const option_value *value = &options->value[OPTION_PRECISION];
+    be_precision found = BE_PRECISION_FP32;
+    be_error err;
+    if (value->given) MUST(precision_find(value->text, &found, &err) == BE_OK); /* its words */
+    return found;
 }
 
 be_status cli_open_device(const cli_options *options, be_device **out, be_error *err)
@@ -116,7 +116,6 @@ be_status cli_open_device(const cli_options *options, be_device **out, be_error 
     int64_t threads = 0;
     *out = NULL;
     TRY(option_single(options, OPTION_THREADS, cli_default_threads(options), &threads, err));
-    TRY(cli_check_precision(options, err));
     if (devices->given && (devices->count != 1 || strcmp(devices->words[0], "all") == 0))
         FAIL(err, BE_USAGE, "--device: %s uses one device, found \"%s\"; name one, as cpu",
              command_table[options->command].name, devices->text);

@@ -45,8 +45,8 @@ uint64_t cli_seed(const cli_options *options);
 /* --device of a command that uses one device; BE_UNAVAILABLE with the reason. */
 BE_CHECKED be_status cli_open_device(const cli_options *options, be_device **out, be_error *err);
 
-/* Precisions other than fp32 are not there yet: BE_UNAVAILABLE. */
-BE_CHECKED be_status cli_check_precision(const cli_options *options, be_error *err);
+/* Of --precision; fp32 without it. */
+be_precision cli_precision(const cli_options *options);
 
 /* The workload of the first argument; its name was checked by the parser. */
 const workload *cli_workload(const cli_options *options, int argument);

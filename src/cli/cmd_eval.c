@@ -28,8 +28,11 @@ static be_status evaluate(const cli_options *options, be_device *device, const b
     evaluator e;
     int64_t batch = 0;
     TRY(option_single(options, OPTION_BATCH, w->batch, &batch, err));
-    evaluator_options wanted = {
-        .workload = w, .device = device, .batch = (int)batch, .data = &data->table};
+    evaluator_options wanted = {.workload = w,
+                                .device = device,
+                                .batch = (int)batch,
+                                .data = &data->table,
+                                .precision = cli_precision(options)};
     TRY(evaluator_open(&e, &wanted, err));
     be_status status = load_weights(options, e.plan, err);
     if (status == BE_OK) status = evaluator_run(&e, out, err);

@@ -250,6 +250,7 @@ static be_status take_options(train_command *c, be_error *err)
         .epochs = values[OPTION_EPOCHS].given ? values[OPTION_EPOCHS].integer : w->epochs,
         .steps = values[OPTION_STEPS].integer,
         .optimizer = w->optimizer,
+        .precision = cli_precision(c->cli),
         .data_on_host =
             values[OPTION_DATA_ON].given && strcmp(values[OPTION_DATA_ON].text, "host") == 0,
         .watch = {c, show_progress, show_epoch, show_saved, show_note},
@@ -270,8 +271,10 @@ static be_status print_plan(const train_command *c, be_error *err)
                                 .data = &c->data->table,
                                 .optimizer = &c->options.optimizer};
     TRY(workload_model_new(c->workload, &options, &model, err));
-    be_plan_options planning = {
-        .mode = BE_TRAIN, .dry_run = 1, .data_on_host = c->options.data_on_host};
+    be_plan_options planning = {.mode = BE_TRAIN,
+                                .precision = c->options.precision,
+                                .dry_run = 1,
+                                .data_on_host = c->options.data_on_host};
     be_status status = be_plan_new(model.graph, c->device, &planning, &plan, err);
     if (status == BE_OK) be_plan_print(plan, cli_results);
     be_plan_free(plan);

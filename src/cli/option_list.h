@@ -106,7 +106,7 @@
     X(BATCH, "batch", 'b', "N,...", COUNTS, 1, 1e9, "", ON_MEASURE | ON_MODEL | ON(workloads),   \
       "pictures a step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")     \
     X(PRECISION, "precision", 'p', "P", CHOICE, 0, 0, "fp32 tf32 bf16", ON_MEASURE | ON_MODEL,   \
-      "precision of the arithmetic (fp32)")                                                      \
+      "how products multiply: fp32 (the default), tf32, or bf16 as PyTorch's autocast")          \
     X(DATA_ON, "data-on", 0, "WHERE", CHOICE, 0, 0, "device host",                               \
       ON(bench) | ON(explain) | ON(sweep) | ON(train),                                           \
       "where the pictures lie: on the device (the default), or on the host, from where each "    \

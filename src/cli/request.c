@@ -1,5 +1,6 @@
 /* The options of a command line as studies are asked. */
 #include "cli/request.h"
+#include "graph/precision.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -30,7 +31,6 @@ be_status request_make(const cli_options *options, study_request *out, be_error 
 {
     const option_value *values = options->value;
     int usual = cli_default_threads(options);
-    TRY(cli_check_precision(options, err));
     *out = (study_request){.workload_count = options->argument_count,
                            .engines = names_of(&values[OPTION_ENGINE]),
                            .devices = names_of(&values[OPTION_DEVICE]),
@@ -38,7 +38,7 @@ be_status request_make(const cli_options *options, study_request *out, be_error 
                            .usual_threads = usual,
                            .all_threads = cli_all_threads(usual),
                            .batches = numbers_of(&values[OPTION_BATCH]),
-                           .precision = "fp32",
+                           .precision = precision_name(cli_precision(options)),
                            .data_on = values[OPTION_DATA_ON].text,
                            .isa = values[OPTION_ISA].text,
                            .library = values[OPTION_LIBRARY].text,

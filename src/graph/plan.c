@@ -5,6 +5,7 @@
 #include "core/rng.h"
 #include "core/rounding.h"
 #include "graph/plan.h"
+#include "graph/precision.h"
 
 const char *be_device_id(const be_device *device)
 {
@@ -349,6 +350,8 @@ be_status be_plan_new(const be_graph *g, be_device *device, const be_plan_option
     plan->dry_run = options->dry_run != 0;
     rounding found = rounding_usual(); /* weights are drawn here */
     be_status status = plan_prepare(plan, g, options, err);
+    if (status == BE_UNAVAILABLE && options->precision != BE_PRECISION_FP32)
+        status_prefix(err, "precision %s", precision_name(options->precision));
     rounding_restore(found);
     if (status == BE_OK)
         *out = plan;

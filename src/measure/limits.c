@@ -36,6 +36,14 @@ static json_t *limits_number(double value)
     return isfinite(value) && value > 0 ? json_real(value) : json_null();
 }
 
+double *limits_peak(limits *l, const char *precision)
+{
+    if (strcmp(precision, "tf32") == 0) return &l->flops_tf32;
+    if (strcmp(precision, "bf16") == 0) return &l->flops_bf16;
+    MUST(strcmp(precision, "fp32") == 0);
+    return &l->flops_fp32;
+}
+
 be_status limits_to_json(const limits *l, json_t **out, be_error *err)
 {
     json_t *transfers = json_array();

@@ -36,6 +36,10 @@ typedef struct limits {
 /* Nothing known of a device. */
 limits limits_unknown(void);
 
+/* The member that is the peak of products in this precision ("fp32", "tf32", "bf16"): NAN where
+ * nobody measured it, and never that of another precision. */
+double *limits_peak(limits *l, const char *precision);
+
 /* A new object with a member for each of the struct; `transfers` is a list of objects. */
 BE_CHECKED be_status limits_to_json(const limits *l, json_t **out, be_error *err);
 

@@ -29,7 +29,8 @@ double predict_floor(const predict_machine *machine, const predict_op *op, predi
     const limits *l = machine->limits;
     bool cached = op->bytes < machine->cache_bytes && l->cache_bytes_per_s > 0;
     double bandwidth = cached ? l->cache_bytes_per_s : l->memory_bytes_per_s;
-    double times[] = {op->launches * l->launch_s, op->flops / l->flops_fp32, op->bytes / bandwidth};
+    double times[] = {op->launches * l->launch_s, op->flops / machine->peak_flops_per_s,
+                      op->bytes / bandwidth};
     double most = LEAST_S;
     *bound = PREDICT_LAUNCH;
     for (int i = 0; i < 3; i++)

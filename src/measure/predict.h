@@ -38,6 +38,7 @@ const char *predict_bound_name(predict_bound bound);
 typedef struct predict_machine {
     const limits *limits;
     double cache_bytes; /* last-level cache: what fits there moves at its bandwidth; NAN unknown */
+    double peak_flops_per_s; /* of products in the job's precision; NAN unknown */
 } predict_machine;
 
 /* The least time of an op on the machine and what sets it.  A limit that is not known binds

@@ -1,5 +1,6 @@
 /* The native engine behind the protocol. */
 #include "native/native.h"
+#include "graph/precision.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -136,10 +137,6 @@ static be_status check_job(const protocol_job *job, be_error *err)
         FAIL(err, BE_USAGE, "expected 'mode' to be train or infer, found \"%s\"", job->mode);
     if (job->data_on && strcmp(job->data_on, "device") != 0 && strcmp(job->data_on, "host") != 0)
         FAIL(err, BE_USAGE, "expected 'data_on' to be device or host, found \"%s\"", job->data_on);
-    if (strcmp(job->precision, "fp32") != 0)
-        FAIL(err, BE_UNAVAILABLE,
-             "precision %s: the native engine has fp32 alone on the CPU; ask for that",
-             job->precision);
     if (!job->data) FAIL(err, BE_USAGE, "expected 'data' to name a data file, found none; add it");
     if (job->batch > INT32_MAX)
         FAIL(err, BE_USAGE, "expected a batch below 2^31, found %" PRId64, job->batch);
@@ -187,11 +184,13 @@ static be_status prepare(native_session *s, const protocol_job *job,
     TRY(workload_find(job->workload, &base, err));
     TRY(workload_vary(base, &job->variant, &s->varied, &s->workload, err));
     TRY(check_job(job, err));
+    TRY(precision_find(job->precision, &s->precision, err));
     if (s->train) TRY(take_optimizer(&job->optimizer, &s->optimizer, err));
     TRY(be_device_open(job->device, &with_threads, &s->device, err));
     TRY(open_data(s, job, err));
     TRY(workload_model_new(s->workload, &s->options, &s->model, err));
     be_plan_options plan = {.mode = s->train ? BE_TRAIN : BE_INFER,
+                            .precision = s->precision,
                             .data_on_host = s->data_on_host};
     TRY(be_plan_new(s->model.graph, s->device, &plan, &s->plan, err));
     TRY(bind_data(s, err));
@@ -245,6 +244,7 @@ be_status native_parity(native_session *s, int64_t steps, const char *path, be_e
 {
     trace t = {0};
     trace_options options = {.model = &s->model,
+                             .precision = s->precision,
                              .data = &s->data,
                              .order = s->order,
                              .weights = s->weights_path,
@@ -264,6 +264,7 @@ static be_status evaluate_data(native_session *s, const data_table *data, native
     evaluator e;
     evaluation result;
     evaluator_options options = {.workload = s->workload,
+                                 .precision = s->precision,
                                  .device = s->device,
                                  .share = s->plan,
                                  .batch = s->options.batch,

@@ -270,12 +270,13 @@ static void trial_end(trial *t)
     memory_free(t->times);
 }
 
-static be_status trial_begin(trial *t, int index, be_device *device, be_error *err)
+static be_status trial_begin(trial *t, int index, be_device *device, be_precision precision,
+                             be_error *err)
 {
     void *memory = NULL;
     static const char *const names[] = {"images", "labels", "order", "x"};
     rng draws = {.key = {.seed = SEED, .stream = RNG_TUNE}};
-    be_plan_options options = {.mode = BE_TRAIN};
+    be_plan_options options = {.mode = BE_TRAIN, .precision = precision};
     TRY(native_calibrate_network(index, be_device_threads(device) == 0, &t->graph, err));
     TRY(be_plan_new(t->graph, device, &options, &t->plan, err));
     for (int i = 0; i < 4; i++) TRY(write_input(t->plan, names[i], &draws, err));
@@ -323,13 +324,13 @@ static void trial_points(const trial *t, json_t *points)
 
 /* The first round of as many networks as there is time for.  One without room in the device's
  * memory is the last. */
-static be_status first_rounds(trial *trials, int *count, be_device *device, int64_t end_ns,
-                              be_error *err)
+static be_status first_rounds(trial *trials, int *count, be_device *device, be_precision precision,
+                              int64_t end_ns, be_error *err)
 {
     be_error reason;
     while (*count < NETWORKS && clock_now_ns() < end_ns) {
         trial *t = &trials[*count];
-        be_status status = trial_begin(t, *count, device, &reason);
+        be_status status = trial_begin(t, *count, device, precision, &reason);
         if (status == BE_OK) status = trial_round(t, &reason);
         if (status == BE_OK) {
             (*count)++;
@@ -343,13 +344,14 @@ static be_status first_rounds(trial *trials, int *count, be_device *device, int6
     return BE_OK;
 }
 
-be_status native_calibrate(be_device *device, double seconds, json_t **out, be_error *err)
+be_status native_calibrate(be_device *device, be_precision precision, double seconds, json_t **out,
+                           be_error *err)
 {
     trial trials[NETWORKS] = {{0}};
     int count = 0;
     int64_t start_ns = clock_now_ns(), end_ns = start_ns + (int64_t)(seconds * 1e9);
     int64_t begun_ns = start_ns + (int64_t)(BEGIN_SHARE * seconds * 1e9);
-    be_status status = first_rounds(trials, &count, device, begun_ns, err);
+    be_status status = first_rounds(trials, &count, device, precision, begun_ns, err);
     /* Rounds of one network lie apart: what slows the machine for a moment spoils few of them. */
     for (int i = count; status == BE_OK && i < ROUNDS * count && clock_now_ns() < end_ns; i++)
         status = trial_round(&trials[i % count], err);

@@ -20,8 +20,8 @@ BE_CHECKED be_status native_calibrate_network(int index, bool accelerator, be_gr
                                               be_error *err);
 
 /* Time networks for about `seconds` at most, a list of points (native_calibrate_to_json). */
-BE_CHECKED be_status native_calibrate(be_device *device, double seconds, json_t **out,
-                                      be_error *err);
+BE_CHECKED be_status native_calibrate(be_device *device, be_precision precision, double seconds,
+                                      json_t **out, be_error *err);
 
 json_t *native_calibrate_to_json(const predict_op *op);
 

@@ -1,5 +1,6 @@
 /* Requests in, answers out; the work is in native.c. */
 #include "native/native_runner.h"
+#include "graph/precision.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -254,7 +255,7 @@ static be_status answer_prepare(server *s, const json_t *request, json_t *answer
     json_object_set_new(answer, "launches", json_integer(facts.launches));
     json_object_set_new(answer, "device_name", text_json(be_device_name(s->session.device)));
     json_object_set_new(answer, "implementation", json_string(facts.implementation));
-    json_object_set_new(answer, "precision", json_string("fp32"));
+    json_object_set_new(answer, "precision", json_string(precision_name(s->session.precision)));
     /* A GPU has no threads of the host's kind: what was asked for stays unused. */
     int threads = be_device_threads(s->session.device);
     json_object_set_new(answer, "threads", json_integer(threads ? threads : job.threads));
@@ -400,7 +401,7 @@ static be_status answer_calibrate(server *s, const json_t *request, json_t *answ
     json_object_set_new(answer, "ops", ops);
     TRY(need_session(s, err));
     TRY(member_real(request, "seconds", &seconds, err));
-    TRY(native_calibrate(s->session.device, seconds, &points, err));
+    TRY(native_calibrate(s->session.device, s->session.precision, seconds, &points, err));
     json_object_set_new(answer, "points", points);
     size_t nodes = (size_t)be_plan_describe(s->session.plan).nodes;
     TRY(memory_alloc(&memory, nodes * sizeof(predict_op), "the ops of a step", err));

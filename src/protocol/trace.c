@@ -40,6 +40,17 @@ double trace_error(const trace_tensor *a, const trace_tensor *b, int64_t *where)
     return size > 0 ? difference / size : difference;
 }
 
+double trace_distance(const trace_tensor *a, const trace_tensor *b)
+{
+    double difference = 0, size = 0;
+    for (int64_t i = 0; i < b->count; i++) {
+        double d = a->values[i] - b->values[i];
+        difference += d * d;
+        size += b->values[i] * b->values[i];
+    }
+    return sqrt(size > 0 ? difference / size : difference);
+}
+
 /* ---------------------------------------------------------------- gathering */
 
 /* What is traced: a plan or the reference. */
@@ -237,6 +248,7 @@ be_status trace_of_plan(trace *out, be_device *device, const trace_options *opti
 {
     const workload_model *model = options->model;
     be_plan_options plan = {.mode = options->infer ? BE_INFER : BE_TRAIN,
+                            .precision = options->precision,
                             .keep = model->trace,
                             .keep_count = model->traced,
                             .data_on_host = options->data_on_host};

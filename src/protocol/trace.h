@@ -34,10 +34,11 @@ typedef struct trace_options {
     const workload_model *model;
     const data_table *data; /* which outlives the trace, as the order does */
     const int32_t *order;
-    const char *weights; /* a file; NULL: the model's own start */
-    int64_t steps;       /* whose losses are kept, at most BE_LOSS_LOG */
-    bool infer;          /* no gradients, no dropout */
-    bool data_on_host;   /* see be_plan_options */
+    const char *weights;    /* a file; NULL: the model's own start */
+    int64_t steps;          /* whose losses are kept, at most BE_LOSS_LOG */
+    bool infer;             /* no gradients, no dropout */
+    be_precision precision; /* of a plan; the reference's is always fp32 */
+    bool data_on_host;      /* see be_plan_options */
     const volatile sig_atomic_t
         *interrupted; /* ends it between two steps when not 0; may be NULL */
 } trace_options;
@@ -65,5 +66,8 @@ void trace_free(trace *t);                                        /* twice is fi
 /* max |a - b| / max |b| over a tensor; b all zero: max |a - b|.  NAN or infinite if a value is not
  * finite.  `where` (may be NULL) is the element of the largest difference. */
 double trace_error(const trace_tensor *a, const trace_tensor *b, int64_t *where);
+
+/* |a - b| / |b| in the Frobenius norm: what a few elements hardly move. */
+double trace_distance(const trace_tensor *a, const trace_tensor *b);
 
 #endif

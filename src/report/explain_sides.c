@@ -111,8 +111,9 @@ cause_side explain_side(const json_t *record, const json_t *records)
                        .waits = report_real(record, "explain.synchronisations"),
                        .round_trip_s = report_real(record, "explain.limits.round_trip_s"),
                        .gap_s = gap_s(record)};
-    side.arithmetic_s =
-        report_real(record, "flops_per_step") / report_real(record, "explain.limits.flops_fp32");
+    char peak[64];
+    snprintf(peak, sizeof peak, "explain.limits.flops_%s", report_string(record, "precision"));
+    side.arithmetic_s = report_real(record, "flops_per_step") / report_real(record, peak);
     side.memory_s = report_real(record, "bytes_per_step") /
                     report_real(record, "explain.limits.memory_bytes_per_s");
     side.native = strcmp(side.engine, "native") == 0;

@@ -168,22 +168,39 @@ void gate_free(gate *g)
 
 /* ------------------------------------------------------------------ runners */
 
-static be_status find_band(const char *precision, double *out, be_error *err)
+typedef struct gate_limits {
+    const char *precision;
+    double band, gradients, least;
+} gate_limits;
+
+static const gate_limits *find_limits(const char *precision)
 {
-    static const struct {
-        const char *precision;
-        double band;
-    } bands[] = {
-#define X(precision, band) {precision, band},
+    static const gate_limits all[] = {
+#define X(precision, band, gradients, least) {precision, band, gradients, least},
         GATE_BAND_LIST(X)
 #undef X
     };
-    for (size_t i = 0; i < sizeof bands / sizeof *bands; i++) {
-        if (strcmp(bands[i].precision, precision) != 0) continue;
-        *out = bands[i].band;
-        return BE_OK;
-    }
-    FAIL(err, BE_USAGE, "parity: expected a precision that has a band, found \"%s\"", precision);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strcmp(all[i].precision, precision) == 0) return &all[i];
+    return NULL;
+}
+
+double gate_band(const char *precision)
+{
+    const gate_limits *found = find_limits(precision);
+    return found ? found->band : (double)NAN;
+}
+
+be_status gate_judge(const char *precision, const trace *found, const trace *right,
+                     parity_result *out, be_error *err)
+{
+    const gate_limits *limits = find_limits(precision);
+    if (!limits)
+        FAIL(err, BE_USAGE, "parity: expected a precision that has a band, found \"%s\"",
+             precision);
+    TRY(parity_compare(found, right, limits->band, out, err));
+    if (limits->gradients > 0) parity_judge_distance(out, limits->gradients);
+    return BE_OK;
 }
 
 /* Whatever is not within the band, NaN among it, has left it. */
@@ -216,15 +233,16 @@ static void note(gate_result *out, double error, const char *where)
     snprintf(out->where, sizeof out->where, "%s", where);
 }
 
-static be_status check_trace(const gate *g, runner *r, double limit_s, gate_result *out,
-                             be_error *err)
+static be_status check_trace(const gate *g, runner *r, const char *precision, double limit_s,
+                             gate_result *out, be_error *err)
 {
     trace found = {0};
     parity_result result;
+    const gate_limits *limits = find_limits(precision);
     be_status status = parity_ask(r, g->steps, g->path, limit_s, &found, err);
     unlink(g->path);
     TRY(status);
-    status = parity_compare(&found, &g->reference, out->band, &result, err);
+    status = gate_judge(precision, &found, &g->reference, &result, err);
     trace_free(&found);
     if (status != BE_OK) {
         status_prefix(err, "%s", r->name);
@@ -234,9 +252,11 @@ static be_status check_trace(const gate *g, runner *r, double limit_s, gate_resu
     for (int k = 0; k < result.count; k++) {
         const parity_row *row = &result.rows[k];
         if (g->infer && row->tensors == 0) continue;
-        note(out, row->error, row->where);
+        bool by_distance = limits->gradients > 0 && strcmp(row->kind, "gradients") == 0;
+        if (!by_distance) note(out, row->error, row->where); /* another measure */
         if (row->good) continue;
-        gate_result wrong = {.error = row->error, .band = out->band};
+        gate_result wrong = {.error = row->error,
+                             .band = by_distance ? limits->gradients : out->band};
         snprintf(wrong.where, sizeof wrong.where, "%s", row->where);
         return judge(g, r, row->kind, &wrong, err);
     }
@@ -265,6 +285,18 @@ static be_status check_run(const gate *g, runner *r, double limit_s, gate_result
     protocol_answer_clear(&answer);
     note(out, found.error, found.where);
     return judge(g, r, "the losses", &found, err);
+}
+
+/* A rounding that was asked for shows. */
+static be_status check_rounding(const runner *r, const gate_limits *limits,
+                                const gate_result *found, be_error *err)
+{
+    if (found->error >= limits->least) return BE_OK;
+    FAIL(err, BE_NUMERIC,
+         "%s: expected an error of at least %.2g against the reference in double precision, which "
+         "products in %s have, found %.3g: it says that it computes in %s and multiplies in a "
+         "wider precision, so it gets no speed under that name; use --precision fp32",
+         r->name, limits->least, limits->precision, found->error, limits->precision);
 }
 
 /* Losses of the job at its full size: of its first steps, or of its answers to the first pictures.
@@ -304,10 +336,15 @@ be_status gate_check(const gate *g, runner *r, const protocol_job *job, double l
         small.weights = g->material.weights;
     }
     *out = (gate_result){.batch = g->batch, .steps = g->steps};
-    TRY(find_band(job->precision, &out->band, err));
+    const gate_limits *limits = find_limits(job->precision);
+    if (!limits)
+        FAIL(err, BE_USAGE, "parity: expected a precision that has a band, found \"%s\"",
+             job->precision);
+    out->band = limits->band;
     TRY(runner_prepare(r, &small, limit_s, err));
-    TRY(check_trace(g, r, limit_s, out, err));
+    TRY(check_trace(g, r, job->precision, limit_s, out, err));
     if (!g->infer) TRY(check_run(g, r, limit_s, out, err));
+    TRY(check_rounding(r, limits, out, err));
     return g->reduced ? ask_losses(g, r, &full, limit_s, out, err) : BE_OK;
 }
 

@@ -60,8 +60,12 @@ static be_status compare_tensor(const trace *a, const trace_tensor *right, parit
              "parity: expected %s with %" PRId64 " elements from both engines, found %" PRId64
              " from the first; it computes another network",
              right->name, right->count, left ? left->count : 0);
-    double error = trace_error(left, right, &where);
+    double error = trace_error(left, right, &where), distance = trace_distance(left, right);
     row->tensors++;
+    if (!isnan(row->distance) && !(distance <= row->distance)) {
+        row->distance = distance;
+        snprintf(row->distant, sizeof row->distant, "%s", right->name);
+    }
     /* Written so that NaN is taken as the largest of all. */
     if (row->tensors > 1 && !isnan(error) && !(error > row->error)) return BE_OK;
     if (isnan(row->error)) return BE_OK;
@@ -101,6 +105,20 @@ be_status parity_compare(const trace *a, const trace *b, double limit, parity_re
         out->good &= row->good;
     }
     return BE_OK;
+}
+
+void parity_judge_distance(parity_result *result, double limit)
+{
+    result->good = true;
+    for (int k = 0; k < result->count; k++) {
+        parity_row *row = &result->rows[k];
+        if (strcmp(row->kind, "gradients") == 0) {
+            row->error = row->distance;
+            memcpy(row->where, row->distant, sizeof row->where);
+            row->good = row->tensors > 0 && row->error <= limit;
+        }
+        result->good &= row->good;
+    }
 }
 
 be_status parity_ask(runner *r, int64_t steps, const char *path, double limit_s, trace *out,

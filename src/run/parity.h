@@ -25,11 +25,13 @@
 #define PARITY_ROWS 16
 
 typedef struct parity_row {
-    char kind[32];  /* "input"; of an output its name: "logits" */
-    int tensors;    /* compared; 0: none of this kind, which breaks parity */
-    double error;   /* the largest; NAN if a value is not finite */
-    char where[96]; /* tensor and element of the largest error */
-    bool good;      /* error <= limit */
+    char kind[32];   /* "input"; of an output its name: "logits" */
+    int tensors;     /* compared; 0: none of this kind, which breaks parity */
+    double error;    /* the largest; NAN if a value is not finite */
+    char where[96];  /* tensor and element of the largest error */
+    bool good;       /* error <= limit */
+    double distance; /* the largest in the Frobenius norm, and its tensor */
+    char distant[96];
 } parity_row;
 
 typedef struct parity_result {
@@ -45,6 +47,11 @@ const parity_row *parity_find(const parity_result *result, const char *kind);
  * another size. */
 BE_CHECKED be_status parity_compare(const trace *a, const trace *b, double limit,
                                     parity_result *out, be_error *err);
+
+/* Judge the gradients by their distance in the Frobenius norm, which then is their error: where
+ * products round, ReLUs and pools of a few samples decide otherwise, and move single elements by
+ * much more than the rounding. */
+void parity_judge_distance(parity_result *result, double limit);
 
 /* Have a started and prepared runner write its trace to `path`, and read it. */
 BE_CHECKED be_status parity_ask(runner *r, int64_t steps, const char *path, double limit_s,

@@ -167,7 +167,9 @@ static be_status measure_limits(const explain_question *q, parts *p, machine_sou
     be_error reason = {0};
     while (native < ENGINE_COUNT && strcmp(engine_names[native], "native") != 0) native++;
     p->limits = limits_unknown();
-    p->machine = (predict_machine){&p->limits, (double)topology_get()->last_cache_bytes};
+    p->machine = (predict_machine){.limits = &p->limits,
+                                   .peak_flops_per_s = NAN,
+                                   .cache_bytes = (double)topology_get()->last_cache_bytes};
     if (native == ENGINE_COUNT || !m->plan.hello[native]) {
         json_array_append_new(notes, json_string("the native engine, which measures a device's "
                                                  "limits, is left out"));
@@ -183,6 +185,7 @@ static be_status measure_limits(const explain_question *q, parts *p, machine_sou
     if (status == BE_INTERRUPTED || status == BE_NO_MEMORY) return status;
     if (status != BE_OK) json_array_append_new(notes, text_json(reason.text));
     if (strcmp(contender->job.device, "cpu") != 0) p->machine.cache_bytes = NAN;
+    p->machine.peak_flops_per_s = *limits_peak(&p->limits, contender->job.precision);
     return BE_OK;
 }
 
@@ -194,8 +197,10 @@ static void calibration_path(const explain_question *q, const char *limits_path,
     size_t length = strlen(limits_path);
     out[0] = 0;
     if (strcmp(q->contender->job.device, "cpu") == 0) return;
-    if (length < 5 || length + 16 > FILE_PATH_BYTES) return;
-    snprintf(out, FILE_PATH_BYTES, "%.*s-points.json", (int)(length - 5), limits_path);
+    const char *precision = q->contender->job.precision;
+    if (length < 5 || length + 24 > FILE_PATH_BYTES) return;
+    snprintf(out, FILE_PATH_BYTES, "%.*s-points-%s.json", (int)(length - 5), limits_path,
+             precision);
 }
 
 /* For how long; a GPU's driver compiles for most of it, and a --max-time that is short is meant. */
@@ -226,11 +231,12 @@ static be_status take(const explain_question *q, parts *p, json_t *notes, be_err
 }
 
 /* A limit below what the step itself attains was measured while something else ran. */
-static void refute_limits(parts *p, const json_t *record, json_t *notes)
+static void refute_limits(parts *p, const char *precision, const json_t *record, json_t *notes)
 {
+    double *peak = limits_peak(&p->limits, precision);
     double rate = report_real(record, "flops_per_step") / p->step_s;
-    if (!(rate > REFUTED * p->limits.flops_fp32)) return;
-    p->limits.flops_fp32 = NAN;
+    if (!(rate > REFUTED * *peak)) return;
+    *peak = p->machine.peak_flops_per_s = NAN;
     json_array_append_new(notes,
                           json_string("its arithmetic is faster than the limit that was "
                                       "measured for its device, which is left out; measure "
@@ -247,7 +253,7 @@ be_status explain_take_apart(const explain_question *q, json_t *record, be_error
     study_progress(q->m->watch, "%s on %s: taking a step apart ...", q->contender->engine,
                    q->contender->job.device);
     be_status status = take(q, &p, notes, &reason);
-    refute_limits(&p, record, notes);
+    refute_limits(&p, q->contender->job.precision, record, notes);
     if (status == BE_OK) status = describe(&p, record, out, &reason);
     json_object_set_new(out, "error", status == BE_OK ? json_null() : text_json(reason.text));
     anatomy_clear(&p.anatomy);

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/text_json.h"
 #include "graph/graph.h"
+#include "graph/precision.h"
 #include "machine/environment.h"
 #include "report/bench.h"
 #include "run/machine.h"
@@ -132,6 +133,12 @@ be_status measurement_begin(measurement *m, const workload *w, be_error *err)
 
 /* ---------------------------------------------------------------- one point */
 
+/* Its arithmetic and traffic. */
+static void take_facts(void *context, const be_plan *plan)
+{
+    *(be_plan_facts *)context = be_plan_describe(plan);
+}
+
 be_status measurement_plan(measurement *m, int64_t batch, measurement_look look, void *context,
                            be_error *err)
 {
@@ -146,18 +153,15 @@ be_status measurement_plan(measurement *m, int64_t batch, measurement_look look,
     be_device_options native = m->plan.native_options;
     if (!backend_has_library("cpu", native.library)) native.library = NULL;
     be_status status = be_device_open("cpu", &native, &device, err);
+    /* What is counted is the model's, whatever this processor can do. */
+    if (status == BE_OK && look != take_facts)
+        status = precision_find(m->plan.precision, &planning.precision, err);
     if (status == BE_OK) status = be_plan_new(model.graph, device, &planning, &plan, err);
     if (status == BE_OK) look(context, plan);
     be_plan_free(plan);
     be_device_close(device);
     be_graph_free(model.graph);
     return status;
-}
-
-/* Its arithmetic and traffic. */
-static void take_facts(void *context, const be_plan *plan)
-{
-    *(be_plan_facts *)context = be_plan_describe(plan);
 }
 
 void measurement_contenders(const measurement *m, const measurement_point *point,
@@ -295,7 +299,7 @@ static be_status set_limits(measurement *m, conductor_contender *contenders, int
         limits *found = NULL;
         if (contenders[i].computes_nothing) continue;
         TRY(find_limits(m, &contenders[i].job, refresh, until_s, &found, err));
-        contenders[i].limit_flops_per_s = found->flops_fp32;
+        contenders[i].limit_flops_per_s = *limits_peak(found, contenders[i].job.precision);
         /* What stays in a cache moves faster than memory does. */
         contenders[i].limit_bytes_per_s = fmax(found->memory_bytes_per_s, found->cache_bytes_per_s);
     }

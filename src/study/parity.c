@@ -7,8 +7,10 @@
 
 #include "core/memory.h"
 #include "core/text_json.h"
+#include "graph/precision.h"
 #include "report/sheet.h"
 #include "run/engine.h"
+#include "run/gate.h"
 #include "run/material.h"
 #include "run/parity.h"
 #include "study/study.h"
@@ -98,11 +100,11 @@ static void add_result(comparison *c, const char *left, const char *right,
 {
     for (int k = 0; k < result->count; k++) {
         const parity_row *row = &result->rows[k];
-        json_t *record =
-            json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:o, s:f, s:s, s:b}", "schema", 1, "workload",
-                      c->material.workload->name, "engine", left, "against", right, "quantity",
-                      row->kind, "tensors", row->tensors, "error", report_json_real(row->error),
-                      "limit", PARITY_LIMIT, "where", row->where, "good", row->good);
+        json_t *record = json_pack(
+            "{s:i, s:s, s:s, s:s, s:s, s:i, s:o, s:f, s:s, s:b}", "schema", 1, "workload",
+            c->material.workload->name, "engine", left, "against", right, "quantity", row->kind,
+            "tensors", row->tensors, "error", report_json_real(row->error), "limit",
+            gate_band(c->request->precision), "where", row->where, "good", row->good);
         json_object_set_new(record, "batch", json_integer(c->batch));
         json_object_set_new(record, "steps", json_integer(c->steps));
         json_object_set_new(record, "data", text_json(c->set->source));
@@ -116,7 +118,7 @@ static be_status compare(comparison *c, const trace *a, const trace *b, const ch
                          const char *right, be_error *err)
 {
     parity_result result;
-    TRY(parity_compare(a, b, PARITY_LIMIT, &result, err));
+    TRY(gate_judge(c->request->precision, a, b, &result, err));
     add_result(c, left, right, &result);
     return BE_OK;
 }
@@ -134,6 +136,7 @@ static be_status ask_runner(comparison *c, const engine *e, const material *m, t
                             .interrupted = c->watch->stop};
     protocol_job job = material_job(m, &c->material);
     job.device = "cpu";
+    job.precision = c->request->precision;
     job.dropout = "counter";
     int threads = be_device_threads(c->device);
     job.threads = threads ? threads : c->request->usual_threads;
@@ -194,6 +197,7 @@ static be_status compare_all(comparison *c, be_error *err)
 {
     TRY(prepare(c, err));
     trace_options options = trace_wanted(c);
+    TRY(precision_find(c->request->precision, &options.precision, err));
     study_progress(c->watch, "native ...");
     TRY(trace_of_plan(&c->native, c->device, &options, err));
     study_progress(c->watch, "the reference in double precision ...");
@@ -206,7 +210,7 @@ be_status study_parity(const study_request *request, const study_native *native,
                        const study_watch *watch, study_compared *out, be_error *err)
 {
     const study_numbers *batches = &request->batches;
-    *out = (study_compared){.records = json_array(), .limit = PARITY_LIMIT};
+    *out = (study_compared){.records = json_array(), .limit = gate_band(request->precision)};
     comparison c = {.request = request,
                     .watch = watch,
                     .device = native->device,
@@ -225,6 +229,7 @@ static be_status write_step(comparison *c, const char *path, be_error *err)
 {
     TRY(prepare(c, err));
     trace_options options = trace_wanted(c);
+    TRY(precision_find(c->request->precision, &options.precision, err));
     TRY(trace_of_plan(&c->native, c->device, &options, err));
     return trace_save(&c->native, path, false, err);
 }

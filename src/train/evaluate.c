@@ -22,8 +22,10 @@ static be_status evaluator_prepare(evaluator *e, const evaluator_options *option
     workload_options model = {.batch = options->batch, .data = options->data, .clip = true};
     TRY(order_new(e, err));
     TRY(workload_model_new(options->workload, &model, &e->model, err));
-    be_plan_options plan = {
-        .mode = BE_INFER, .share = options->share, .data_on_host = options->data_on_host};
+    be_plan_options plan = {.mode = BE_INFER,
+                            .precision = options->precision,
+                            .share = options->share,
+                            .data_on_host = options->data_on_host};
     TRY(be_plan_new(e->model.graph, options->device, &plan, &e->plan, err));
     TRY(workload_bind(&e->model, e->plan, options->data, err));
     return be_plan_bind(e->plan, e->model.order, e->order, (size_t)e->count * sizeof *e->order,

@@ -13,6 +13,7 @@ typedef struct evaluator_options {
     be_plan *share; /* NULL: weights of its own, to be loaded */
     int batch;      /* at least 1; more than the set has is fine */
     const data_table *data;
+    be_precision precision;
     bool data_on_host; /* see be_plan_options */
 } evaluator_options;
 

@@ -41,7 +41,8 @@ static be_status make_plan(trainer *t, be_error *err)
     void *memory = NULL;
     size_t count = (size_t)o->data->count;
     TRY(workload_model_new(o->workload, &model, &t->model, err));
-    be_plan_options plan = {.mode = BE_TRAIN, .data_on_host = o->data_on_host};
+    be_plan_options plan = {
+        .mode = BE_TRAIN, .precision = o->precision, .data_on_host = o->data_on_host};
     TRY(be_plan_new(t->model.graph, o->device, &plan, &t->plan, err));
     TRY(workload_bind(&t->model, t->plan, o->data, err));
     TRY(memory_alloc(&memory, count * sizeof(int32_t), "the order of an epoch", err));
@@ -54,6 +55,7 @@ static be_status make_validation(trainer *t, be_error *err)
     evaluator_options options = {.workload = t->options->workload,
                                  .device = t->options->device,
                                  .share = t->plan,
+                                 .precision = t->options->precision,
                                  .batch = t->options->batch,
                                  .data = t->options->validation,
                                  .data_on_host = t->options->data_on_host};

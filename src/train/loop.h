@@ -48,6 +48,7 @@ typedef struct train_options {
     int batch;
     int64_t epochs, steps; /* steps 0: by epochs, else it ends there */
     be_optimizer optimizer;
+    be_precision precision;
     bool data_on_host;         /* see be_plan_options */
     const char *folder;        /* of checkpoints; NULL: none */
     const char *rescue_folder; /* where an interrupt saves if there is no folder */
