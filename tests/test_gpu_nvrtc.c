@@ -107,20 +107,26 @@ static be_status compile_all(gpu_driver *driver, const gpu_text *texts, int coun
     return BE_OK;
 }
 
+static void compile_case(be_device *device, const be_op *op, int k, be_precision precision)
+{
+    ops_case c;
+    ops_setting setting = {.device = device, .implementation = "native gpu"};
+    FILE *nowhere = fopen("/dev/null", "w");
+    if (!nowhere || !ops_case_open(&c, op, &op->cases[k], precision, 1, stderr)) abort();
+    /* The device computes nothing, so the result is wrong; it was compiled. */
+    ops_run_on_device(&c, &setting, nowhere);
+    ops_case_close(&c);
+    fclose(nowhere);
+}
+
+/* Of products, every fourth case with bf16 operands too. */
 static void compile_ops(be_device *device)
 {
     for (int i = 0; i < OP_COUNT; i++)
         for (int k = 0; gpu_table[i] && k < op_table[i]->case_count; k++) {
-            ops_case c;
-            ops_setting setting = {.device = device, .implementation = "native gpu"};
-            FILE *nowhere = fopen("/dev/null", "w");
-            if (!nowhere || !ops_case_open(&c, op_table[i], &op_table[i]->cases[k],
-                                           BE_PRECISION_FP32, 1, stderr))
-                abort();
-            /* The device computes nothing, so the result is wrong; it was compiled. */
-            ops_run_on_device(&c, &setting, nowhere);
-            ops_case_close(&c);
-            fclose(nowhere);
+            compile_case(device, op_table[i], k, BE_PRECISION_FP32);
+            if (op_table[i]->narrow && k % 4 == 0)
+                compile_case(device, op_table[i], k, BE_PRECISION_BF16);
         }
 }
 
