@@ -31,7 +31,7 @@ static const be_op op_head = {.name = "head",
 static const be_op op_train = {.name = "train only",
                                .inputs = 1,
                                .outputs = 1,
-                               .train_only = true,
+                               .inferring = &op_passed_through,
                                .infer = same_infer,
                                .cost = no_cost};
 static bool head_absorb(graph_node *node, const graph_node *next,
@@ -198,6 +198,46 @@ static void inference_passes_through_what_only_trains(void **state)
     be_graph_free(g);
 }
 
+/* An op whose other half, without the last input and output, is used when inferring. */
+static const be_op op_half = {
+    .name = "half", .inputs = 1, .outputs = 1, .infer = same_infer, .cost = no_cost};
+static const be_op op_whole = {.name = "whole",
+                               .inputs = 2,
+                               .outputs = 2,
+                               .inferring = &op_half,
+                               .infer = pair_infer,
+                               .cost = no_cost};
+
+static void inference_takes_the_other_half_of_an_op(void **state)
+{
+    (void)state;
+    be_error err;
+    for (int is_read = 0; is_read < 2; is_read++) {
+        be_value x, out[OP_MAX_OUT];
+        be_graph *g = graph_of_rows(&x), *lowered = NULL;
+        be_value h = add(g, &op_head, x, BE_NONE);
+        graph_build(g, &op_whole, NULL, (be_value[OP_MAX_IN]){x, h}, out);
+        be_value y = add(g, &op_tail, out[is_read], BE_NONE);
+        be_plan_options infer = {.mode = BE_INFER};
+        be_status status = graph_lower(g, &infer, &(lower_target){0}, &lowered, &err);
+        if (is_read) {
+            ASSERT_FAILS(status, BE_USAGE, "op whole has no output 1 when inferring",
+                         "another op reads it", "use another output");
+        } else {
+            ASSERT_OK(status);
+            check_order(lowered);
+            assert_int_equal(count_op(lowered, &op_whole), 0);
+            assert_ptr_equal(lowered->nodes[1].op, &op_half);
+            assert_int_equal(lowered->nodes[1].in[1], BE_NONE);
+            assert_int_equal(lowered->nodes[1].out[1], BE_NONE);
+            assert_int_equal(lowered->nodes[2].in[0], out[0]);
+            assert_int_equal(lowered->nodes[2].out[0], y);
+        }
+        be_graph_free(lowered);
+        be_graph_free(g);
+    }
+}
+
 static void keep_names_values_of_the_graph(void **state)
 {
     (void)state;
@@ -252,9 +292,9 @@ static void gradients_of_several_users_are_added(void **state)
     check_order(lowered);
     /* One addition of the user, one for the hidden value, one for the weight. */
     assert_int_equal(count_op(lowered, &be_op_add), 3);
-    int producer = lowered->values[lowered->gradient_of[hidden]].producer;
+    int producer = lowered->values[lowered->lowered.gradient_of[hidden]].producer;
     assert_ptr_equal(lowered->nodes[producer].op, &be_op_add);
-    producer = lowered->values[lowered->gradient_of[weight]].producer;
+    producer = lowered->values[lowered->lowered.gradient_of[weight]].producer;
     assert_ptr_equal(lowered->nodes[producer].op, &be_op_add);
     assert_int_not_equal(lowered->nodes[producer].in[0], lowered->nodes[producer].in[1]);
     for (int i = 0; i < 2; i++) /* the two parts themselves do not lie in the block */
@@ -269,22 +309,22 @@ static void parameters_and_gradients_lie_side_by_side(void **state)
     be_value hidden, weight;
     be_graph *g = branching_graph(&hidden, &weight);
     be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_TRAIN}, NULL);
-    const graph_value *block = &lowered->values[lowered->parameters];
+    const graph_value *block = &lowered->values[lowered->lowered.parameters];
     size_t end = 0, block_bytes = value_bytes(block);
     int parameters = 0;
-    assert_int_equal(value_bytes(&lowered->values[lowered->gradients]), block_bytes);
-    assert_int_equal(value_bytes(&lowered->values[lowered->slot[0]]), block_bytes);
-    assert_string_equal(lowered->values[lowered->slot[0]].name, "momentum");
+    assert_int_equal(value_bytes(&lowered->values[lowered->lowered.gradients]), block_bytes);
+    assert_int_equal(value_bytes(&lowered->values[lowered->lowered.slot[0]]), block_bytes);
+    assert_string_equal(lowered->values[lowered->lowered.slot[0]].name, "momentum");
     for (size_t i = 0; i < lowered->value_count; i++) {
         const graph_value *value = &lowered->values[i];
         if (value->kind != VALUE_PARAMETER) continue;
         parameters++;
-        const graph_value *gradient = &lowered->values[lowered->gradient_of[i]];
-        assert_int_equal(value->alias_of, lowered->parameters);
-        assert_int_equal(gradient->alias_of, lowered->gradients);
+        const graph_value *gradient = &lowered->values[lowered->lowered.gradient_of[i]];
+        assert_int_equal(value->alias_of, lowered->lowered.parameters);
+        assert_int_equal(gradient->alias_of, lowered->lowered.gradients);
         assert_int_equal(gradient->alias_bytes, value->alias_bytes);
         assert_true(shape_equal(&gradient->shape, &value->shape));
-        assert_int_equal(nodes_making(lowered, lowered->gradient_of[i]), 1);
+        assert_int_equal(nodes_making(lowered, lowered->lowered.gradient_of[i]), 1);
         assert_int_equal(value->alias_bytes % 64, 0);
         assert_true(value->alias_bytes >= end);
         end = value->alias_bytes + value_bytes(value);
@@ -294,8 +334,8 @@ static void parameters_and_gradients_lie_side_by_side(void **state)
     /* The optimizer reads both blocks, behind all gradients; then the step ends. */
     const graph_node *last = &lowered->nodes[lowered->node_count - 1], *update = last - 1;
     assert_ptr_equal(update->op, lowered->recipe.optimizer);
-    assert_int_equal(update->in[0], lowered->parameters);
-    assert_int_equal(update->in[1], lowered->gradients);
+    assert_int_equal(update->in[0], lowered->lowered.parameters);
+    assert_int_equal(update->in[1], lowered->lowered.gradients);
     assert_ptr_equal(last->op, lowered->recipe.advance);
     be_graph_free(lowered);
     be_graph_free(g);
@@ -311,8 +351,8 @@ static void gradients_are_asked_only_where_needed(void **state)
     be_value loss = be_softmax_cross_entropy(g, be_linear(g, h, "fc", 3), target);
     be_graph_minimize(g, loss, &sgd);
     be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_TRAIN}, NULL);
-    assert_int_equal(lowered->gradient_of[x], BE_NONE);
-    assert_int_equal(lowered->gradient_of[h], BE_NONE);
+    assert_int_equal(lowered->lowered.gradient_of[x], BE_NONE);
+    assert_int_equal(lowered->lowered.gradient_of[h], BE_NONE);
     assert_int_equal(count_op(lowered, &be_op_relu_backward), 0);
     be_graph_free(lowered);
     be_graph_free(g);
@@ -425,6 +465,19 @@ static void training_without_its_parts_is_refused(void **state)
     assert_null(lowered);
 }
 
+/* The clock is the graph's, not whatever bears its name. */
+static void an_input_is_no_clock(void **state)
+{
+    (void)state;
+    be_error err;
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "clock", shape_make(BE_I32, 1, 1, 0, 0, 0));
+    assert_int_equal(graph_clock(g), BE_NONE);
+    ASSERT_FAILS(be_graph_check(g, &err), BE_USAGE, "two values are named \"clock\"");
+    assert_int_equal(x, 0);
+    be_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +486,8 @@ int main(void)
         cmocka_unit_test(a_fused_value_is_made_where_it_was_fused),
         cmocka_unit_test(a_chain_of_fusions_is_followed),
         cmocka_unit_test(inference_passes_through_what_only_trains),
+        cmocka_unit_test(an_input_is_no_clock),
+        cmocka_unit_test(inference_takes_the_other_half_of_an_op),
         cmocka_unit_test(keep_names_values_of_the_graph),
         cmocka_unit_test(gradients_of_several_users_are_added),
         cmocka_unit_test(parameters_and_gradients_lie_side_by_side),

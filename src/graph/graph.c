@@ -17,8 +17,13 @@ be_graph *be_graph_new(uint64_t seed)
     }
     g->seed = seed;
     g->recipe.loss = g->recipe.correct = BE_NONE;
-    g->parameters = g->gradients = g->rate = g->loss_log = g->correct_log = BE_NONE;
-    g->slot[0] = g->slot[1] = BE_NONE;
+    g->clock = BE_NONE;
+    g->lowered = (graph_lowered){.parameters = BE_NONE,
+                                 .gradients = BE_NONE,
+                                 .rate = BE_NONE,
+                                 .loss_log = BE_NONE,
+                                 .correct_log = BE_NONE,
+                                 .slot = {BE_NONE, BE_NONE}};
     return g;
 }
 
@@ -292,13 +297,13 @@ be_value graph_root(const be_graph *g, be_value value, size_t *offset)
 be_value graph_clock(be_graph *g)
 {
     if (!g || g->error.status != BE_OK) return BE_NONE;
-    be_value found = be_value_find(g, "clock");
-    if (found != BE_NONE) return found;
-    return build_value(g, &(graph_value){.name = "clock",
-                                         .shape = shape_make(BE_I32, 1, 1, 0, 0, 0),
-                                         .kind = VALUE_STATE,
-                                         .alias_of = BE_NONE,
-                                         .producer = -1});
+    if (g->clock == BE_NONE)
+        g->clock = build_value(g, &(graph_value){.name = "clock",
+                                                 .shape = shape_make(BE_I32, 1, 1, 0, 0, 0),
+                                                 .kind = VALUE_STATE,
+                                                 .alias_of = BE_NONE,
+                                                 .producer = -1});
+    return g->clock;
 }
 
 be_shape be_value_shape(const be_graph *g, be_value value)
@@ -343,6 +348,7 @@ static be_status clone_into(const be_graph *g, be_graph *copy, be_error *err)
     copy->value_count = g->value_count;
     copy->node_count = g->node_count;
     copy->salt = g->salt;
+    copy->clock = g->clock;
     copy->recipe = g->recipe;
     if (g->recipe.optimizer) {
         void *attrs = NULL;

@@ -57,6 +57,14 @@ typedef struct graph_recipe {
     const char *slot_name[2];
 } graph_recipe;
 
+/* What lowering adds; BE_NONE before, and where there is nothing of the kind. */
+typedef struct graph_lowered {
+    be_value parameters, gradients; /* the blocks */
+    int64_t decayed; /* the elements of `parameters` on which a weight decay acts, the first */
+    be_value rate, loss_log, correct_log, slot[2];
+    be_value *gradient_of; /* a value for each parameter, by value; NULL before */
+} graph_lowered;
+
 struct be_graph {
     arena *memory;
     uint64_t seed;
@@ -68,10 +76,8 @@ struct be_graph {
     int salt; /* dropout layers so far */
     graph_recipe recipe;
     be_precision precision; /* set by pass_precision */
-    /* Made by the passes; BE_NONE before. */
-    be_value parameters, gradients, rate, loss_log, correct_log, slot[2];
-    int64_t decayed; /* the elements of `parameters` on which a weight decay acts, the first */
-    be_value *gradient_of; /* a value for each parameter, by value; NULL before */
+    be_value clock;         /* steps done; BE_NONE where nothing counts them */
+    graph_lowered lowered;
 };
 
 /* Take err's place in the graph if it is the first; returns err's status. */

@@ -76,7 +76,9 @@ typedef struct be_op {
     /* 1 + the input in whose memory output 0 may lie, the same bytes under another shape; 0: none.
      */
     int view_of;
-    bool train_only; /* inference passes input 0 through instead */
+    /* What the op becomes when inferring: one with the same attributes, fewer inputs and outputs at
+     * the end of each list, or op_passed_through.  NULL: it stays what it is. */
+    const struct be_op *inferring;
     /* It has no gradient by nature: it reads data, ends a step, or changes only how values lie. */
     bool is_outside_gradient;
     be_status (*infer)(op_infer *, be_error *);
@@ -101,5 +103,8 @@ typedef struct be_op {
     /* The inputs of which the finite-difference test may take derivatives (bit i). */
     unsigned differentiable;
 } be_op;
+
+/* Stands for no op: what would be input 0 takes the place of output 0. */
+extern const be_op op_passed_through;
 
 #endif

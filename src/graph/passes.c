@@ -26,17 +26,52 @@ static void replace_uses(be_graph *g, be_value from, be_value to)
             if (g->nodes[n].in[i] == from) g->nodes[n].in[i] = to;
 }
 
+const be_op op_passed_through = {.name = "passed through", .inputs = 1, .outputs = 1};
+
+/* An output that is not there when inferring may not be kept or read. */
+static be_status check_left_out(const be_graph *g, const graph_node *node, int output,
+                                be_error *err)
+{
+    be_value value = node->out[output];
+    if (g->values[value].keep)
+        FAIL(err, BE_USAGE,
+             "keep: value %d is made by op %s, which is left out when inferring; keep its input, "
+             "value %d",
+             (int)value, node->op->name, (int)node->in[0]);
+    if (node->op->inferring != &op_passed_through && graph_use_count(g, value))
+        FAIL(err, BE_USAGE,
+             "op %s has no output %d when inferring, and another op reads it (value %d); use "
+             "another output",
+             node->op->name, output, (int)value);
+    return BE_OK;
+}
+
+/* The node becomes another op, which has the first of its inputs and outputs. */
+static be_status become(be_graph *g, size_t index, const be_op *op, be_error *err)
+{
+    graph_node *node = &g->nodes[index];
+    MUST(op->attrs_bytes == node->op->attrs_bytes && op->inputs <= node->op->inputs);
+    MUST(op->outputs >= 1 && op->outputs <= node->op->outputs);
+    for (int o = op->outputs; o < OP_MAX_OUT; o++) {
+        if (node->out[o] == BE_NONE) continue;
+        TRY(check_left_out(g, node, o, err));
+        node->out[o] = BE_NONE;
+    }
+    for (int i = op->inputs; i < OP_MAX_IN; i++) node->in[i] = BE_NONE;
+    node->op = op;
+    return graph_refresh_node(g, index, err);
+}
+
 be_status pass_inference(be_graph *g, be_error *err)
 {
     for (size_t n = 0; n < g->node_count; n++) {
         graph_node *node = &g->nodes[n];
-        if (!node->op->train_only) continue;
-        if (g->values[node->out[0]].keep)
-            FAIL(err, BE_USAGE,
-                 "keep: value %d is made by op %s, which is left out when inferring; keep its "
-                 "input, "
-                 "value %d",
-                 (int)node->out[0], node->op->name, (int)node->in[0]);
+        if (!node->op->inferring) continue;
+        if (node->op->inferring != &op_passed_through) {
+            TRY(become(g, n, node->op->inferring, err));
+            continue;
+        }
+        TRY(check_left_out(g, node, 0, err));
         replace_uses(g, node->out[0], node->in[0]);
         node->op = NULL;
     }
@@ -121,13 +156,13 @@ static int64_t place_parameters(be_graph *g, bool no_decay, int64_t at)
 be_status pass_parameters(be_graph *g, be_error *err)
 {
     size_t count = g->value_count;
-    g->decayed = place_parameters(g, false, 0);
-    int64_t total = place_parameters(g, true, g->decayed);
+    g->lowered.decayed = place_parameters(g, false, 0);
+    int64_t total = place_parameters(g, true, g->lowered.decayed);
     if (total == 0) return BE_OK;
     be_shape block = shape_make(BE_F32, 1, total, 0, 0, 0);
-    TRY(add_state(g, "parameters", block, 0.0f, &g->parameters, err));
+    TRY(add_state(g, "parameters", block, 0.0f, &g->lowered.parameters, err));
     for (size_t i = 0; i < count; i++)
-        if (g->values[i].kind == VALUE_PARAMETER) g->values[i].alias_of = g->parameters;
+        if (g->values[i].kind == VALUE_PARAMETER) g->values[i].alias_of = g->lowered.parameters;
     return BE_OK;
 }
 
@@ -249,12 +284,12 @@ static be_status copy_gradient(be_graph *g, const be_shape *shape, be_value *gra
 /* Let each parameter's gradient lie in the gradient block, beside the parameter's place. */
 static be_status place_gradients(be_graph *g, size_t count, be_error *err)
 {
-    be_shape block = g->values[g->parameters].shape;
-    TRY(add_state(g, "gradients", block, 0.0f, &g->gradients, err));
+    be_shape block = g->values[g->lowered.parameters].shape;
+    TRY(add_state(g, "gradients", block, 0.0f, &g->lowered.gradients, err));
     for (size_t i = 0; i < count; i++) {
         const graph_value *parameter = &g->values[i];
         if (parameter->kind != VALUE_PARAMETER) continue;
-        be_value gradient = g->gradient_of[i];
+        be_value gradient = g->lowered.gradient_of[i];
         if (gradient == BE_NONE)
             FAIL(err, BE_USAGE,
                  "parameter %s does not act on the loss; take it out, or use its layer",
@@ -262,8 +297,8 @@ static be_status place_gradients(be_graph *g, size_t count, be_error *err)
         size_t at = parameter->alias_bytes;
         if (g->values[gradient].alias_of != BE_NONE || g->values[gradient].kind != VALUE_RESULT)
             TRY(copy_gradient(g, &parameter->shape, &gradient, err));
-        g->gradient_of[i] = gradient;
-        g->values[gradient].alias_of = g->gradients;
+        g->lowered.gradient_of[i] = gradient;
+        g->values[gradient].alias_of = g->lowered.gradients;
         g->values[gradient].alias_bytes = at;
     }
     return BE_OK;
@@ -272,16 +307,16 @@ static be_status place_gradients(be_graph *g, size_t count, be_error *err)
 static be_status add_optimizer(be_graph *g, be_error *err)
 {
     const graph_recipe *recipe = &g->recipe;
-    be_shape block = g->values[g->parameters].shape;
+    be_shape block = g->values[g->lowered.parameters].shape;
     TRY(add_state(g, "learning rate", shape_make(BE_F32, 1, 1, 0, 0, 0),
-                  (float)recipe->learning_rate, &g->rate, err));
-    be_value in[OP_MAX_IN] = {g->parameters, g->gradients, g->rate, be_value_find(g, "clock"),
-                              BE_NONE,       BE_NONE};
+                  (float)recipe->learning_rate, &g->lowered.rate, err));
+    be_value in[OP_MAX_IN] = {
+        g->lowered.parameters, g->lowered.gradients, g->lowered.rate, g->clock, BE_NONE, BE_NONE};
     for (int s = 0; s < recipe->slots; s++) {
-        TRY(add_state(g, recipe->slot_name[s], block, 0.0f, &g->slot[s], err));
-        in[4 + s] = g->slot[s];
+        TRY(add_state(g, recipe->slot_name[s], block, 0.0f, &g->lowered.slot[s], err));
+        in[4 + s] = g->lowered.slot[s];
     }
-    recipe->set_decayed(recipe->optimizer_attrs, g->decayed);
+    recipe->set_decayed(recipe->optimizer_attrs, g->lowered.decayed);
     return graph_add_node(g, recipe->optimizer, recipe->optimizer_attrs, in, NULL, err);
 }
 
@@ -289,7 +324,7 @@ be_status pass_gradient(be_graph *g, be_error *err)
 {
     if (g->recipe.loss == BE_NONE || !g->recipe.optimizer)
         FAIL(err, BE_USAGE, "training needs a loss and an optimizer: call be_graph_minimize");
-    if (g->parameters == BE_NONE)
+    if (g->lowered.parameters == BE_NONE)
         FAIL(err, BE_USAGE, "training needs parameters, and this graph has none; add a layer");
     /* A node adds at most a few values, and gradients are asked for values of the forward part
      * only. */
@@ -297,10 +332,11 @@ be_status pass_gradient(be_graph *g, be_error *err)
     void *need = NULL, *gradient = NULL;
     TRY(arena_alloc(g->memory, &need, forward_values * sizeof(bool), err));
     TRY(arena_alloc(g->memory, &gradient, forward_values * sizeof(be_value), err));
-    g->gradient_of = gradient;
-    for (size_t i = 0; i < forward_values; i++) g->gradient_of[i] = BE_NONE;
+    g->lowered.gradient_of = gradient;
+    for (size_t i = 0; i < forward_values; i++) g->lowered.gradient_of[i] = BE_NONE;
     mark_needs(g, need);
-    for (size_t n = forward_nodes; n-- > 0;) TRY(backward_node(g, n, need, g->gradient_of, err));
+    for (size_t n = forward_nodes; n-- > 0;)
+        TRY(backward_node(g, n, need, g->lowered.gradient_of, err));
     TRY(place_gradients(g, forward_values, err));
     return add_optimizer(g, err);
 }
@@ -308,16 +344,16 @@ be_status pass_gradient(be_graph *g, be_error *err)
 /* The end of every step with a loss: its log entry, and the clock. */
 static be_status add_step_end(be_graph *g, be_error *err)
 {
-    TRY(add_state(g, "loss log", shape_make(BE_F32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f, &g->loss_log,
-                  err));
+    TRY(add_state(g, "loss log", shape_make(BE_F32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f,
+                  &g->lowered.loss_log, err));
     TRY(add_state(g, "correct log", shape_make(BE_I32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f,
-                  &g->correct_log, err));
+                  &g->lowered.correct_log, err));
     be_value correct = g->recipe.correct;
     if (correct == BE_NONE)
         TRY(add_state(g, "nothing counted", shape_make(BE_I32, 1, 1, 0, 0, 0), 0.0f, &correct,
                       err));
-    be_value in[OP_MAX_IN] = {be_value_find(g, "clock"), g->recipe.loss, correct, g->loss_log,
-                              g->correct_log};
+    be_value in[OP_MAX_IN] = {g->clock, g->recipe.loss, correct, g->lowered.loss_log,
+                              g->lowered.correct_log};
     return graph_add_node(g, g->recipe.advance, NULL, in, NULL, err);
 }
 

@@ -99,7 +99,7 @@ be_status be_plan_steps(be_plan *plan, int64_t *steps, be_error *err)
 {
     int32_t now = 0;
     *steps = 0;
-    be_value clock = be_value_find(plan->graph, "clock");
+    be_value clock = plan->graph->clock;
     if (clock == BE_NONE) FAIL(err, BE_USAGE, "this plan has no loss and counts no steps");
     TRY(be_plan_read(plan, clock, &now, sizeof now, err));
     *steps = now;
@@ -108,7 +108,7 @@ be_status be_plan_steps(be_plan *plan, int64_t *steps, be_error *err)
 
 be_status be_plan_set_steps(be_plan *plan, int64_t steps, be_error *err)
 {
-    be_value clock = be_value_find(plan->graph, "clock");
+    be_value clock = plan->graph->clock;
     if (clock == BE_NONE) FAIL(err, BE_USAGE, "this plan has no loss and counts no steps");
     if (steps < 0 || steps > INT32_MAX)
         FAIL(err, BE_USAGE, "expected 0 to 2^31 - 1 steps, found %" PRId64, steps);
@@ -118,10 +118,10 @@ be_status be_plan_set_steps(be_plan *plan, int64_t steps, be_error *err)
 
 be_status be_plan_set_learning_rate(be_plan *plan, double rate, be_error *err)
 {
-    if (plan->graph->rate == BE_NONE)
+    if (plan->graph->lowered.rate == BE_NONE)
         FAIL(err, BE_USAGE, "this plan does not train and has no learning rate");
     float single = (float)rate; /* as devices keep it */
-    return be_plan_write(plan, plan->graph->rate, &single, sizeof single, err);
+    return be_plan_write(plan, plan->graph->lowered.rate, &single, sizeof single, err);
 }
 
 be_status be_plan_losses(be_plan *plan, int64_t count, float *losses, int32_t *correct,
@@ -135,8 +135,8 @@ be_status be_plan_losses(be_plan *plan, int64_t count, float *losses, int32_t *c
         FAIL(err, BE_USAGE,
              "expected at most %d losses of the %" PRId64 " steps done, asked for %" PRId64,
              BE_LOSS_LOG, steps, count);
-    TRY(be_plan_read(plan, plan->graph->loss_log, loss_log, sizeof loss_log, err));
-    TRY(be_plan_read(plan, plan->graph->correct_log, correct_log, sizeof correct_log, err));
+    TRY(be_plan_read(plan, plan->graph->lowered.loss_log, loss_log, sizeof loss_log, err));
+    TRY(be_plan_read(plan, plan->graph->lowered.correct_log, correct_log, sizeof correct_log, err));
     for (int64_t i = 0; i < count; i++) {
         int64_t at = (steps - count + i) % BE_LOSS_LOG;
         if (losses) losses[i] = loss_log[at];
@@ -165,7 +165,7 @@ int be_plan_slot_count(const be_plan *plan)
 
 be_parameter be_plan_slot(const be_plan *plan, int index)
 {
-    be_value value = plan->graph->slot[index];
+    be_value value = plan->graph->lowered.slot[index];
     return (be_parameter){.name = plan->graph->values[value].name,
                           .shape = plan->graph->values[value].shape,
                           .value = value,
@@ -200,7 +200,7 @@ void graph_fill_parameter(const be_graph *g, be_value value, uint32_t index, flo
 
 static be_status write_parameters(be_plan *plan, be_error *err)
 {
-    size_t bytes = value_bytes(&plan->graph->values[plan->graph->parameters]);
+    size_t bytes = value_bytes(&plan->graph->values[plan->graph->lowered.parameters]);
     void *memory = NULL;
     TRY(memory_alloc(&memory, bytes, "initial weights", err));
     int count = be_plan_parameter_count(plan);
@@ -209,7 +209,7 @@ static be_status write_parameters(be_plan *plan, be_error *err)
         graph_fill_parameter(plan->graph, value, (uint32_t)p,
                              (float *)((char *)memory + plan->graph->values[value].alias_bytes));
     }
-    be_status status = be_plan_write(plan, plan->graph->parameters, memory, bytes, err);
+    be_status status = be_plan_write(plan, plan->graph->lowered.parameters, memory, bytes, err);
     memory_free(memory);
     return status;
 }
@@ -234,11 +234,11 @@ static be_status list_parameters(be_plan *plan, be_error *err)
     int count = 0;
     for (size_t i = 0; i < g->value_count; i++)
         if (g->values[i].kind == VALUE_PARAMETER) {
-            plan->parameters[count++] =
-                (be_parameter){.name = g->values[i].name,
-                               .shape = g->values[i].shape,
-                               .value = (be_value)i,
-                               .gradient = g->gradient_of ? g->gradient_of[i] : BE_NONE};
+            plan->parameters[count++] = (be_parameter){
+                .name = g->values[i].name,
+                .shape = g->values[i].shape,
+                .value = (be_value)i,
+                .gradient = g->lowered.gradient_of ? g->lowered.gradient_of[i] : BE_NONE};
             plan->facts.parameters += shape_elements(&g->values[i].shape);
         }
     return BE_OK;
@@ -326,7 +326,7 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
     TRY(memory_plan(plan->graph, &plan->map, err));
     TRY(list_parameters(plan, err));
     if (options->share) TRY(share_check(plan, options->share, err));
-    bool is_shared = options->share && plan->graph->parameters != BE_NONE;
+    bool is_shared = options->share && plan->graph->lowered.parameters != BE_NONE;
     program_options build = {.share = is_shared ? options->share->program : NULL,
                              .dry_run = plan->dry_run,
                              .data_on_host = options->data_on_host != 0};
@@ -334,7 +334,8 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
     collect_facts(plan);
     if (plan->dry_run) return BE_OK;
     TRY(write_states(plan, err));
-    if (!options->share && plan->graph->parameters != BE_NONE) TRY(write_parameters(plan, err));
+    if (!options->share && plan->graph->lowered.parameters != BE_NONE)
+        TRY(write_parameters(plan, err));
     return BE_OK;
 }
 

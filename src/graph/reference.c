@@ -88,11 +88,11 @@ static be_status fill_starts(reference *r, be_error *err)
                 r->data[i][e] = (double)value->start.value;
         if (value->kind != VALUE_PARAMETER) continue;
         TRY(fill_parameter(r, (be_value)i, (uint32_t)r->parameter_count, err));
-        r->parameters[r->parameter_count++] =
-            (be_parameter){.name = value->name,
-                           .shape = value->shape,
-                           .value = (be_value)i,
-                           .gradient = g->gradient_of ? g->gradient_of[i] : BE_NONE};
+        r->parameters[r->parameter_count++] = (be_parameter){
+            .name = value->name,
+            .shape = value->shape,
+            .value = (be_value)i,
+            .gradient = g->lowered.gradient_of ? g->lowered.gradient_of[i] : BE_NONE};
     }
     return BE_OK;
 }
@@ -272,7 +272,7 @@ be_status reference_run(reference *r, int64_t steps, be_error *err)
 
 static be_status find_clock(const reference *r, double **out, be_error *err)
 {
-    *out = reference_data(r, be_value_find(r->graph, "clock"));
+    *out = reference_data(r, r->graph->clock);
     if (!*out) FAIL(err, BE_USAGE, "this reference has no clock and counts no steps");
     return BE_OK;
 }
@@ -298,9 +298,9 @@ be_status reference_set_steps(reference *r, int64_t steps, be_error *err)
 
 be_status reference_set_learning_rate(reference *r, double rate, be_error *err)
 {
-    if (r->graph->rate == BE_NONE)
+    if (r->graph->lowered.rate == BE_NONE)
         FAIL(err, BE_USAGE, "this reference does not train and has no learning rate");
-    *r->data[r->graph->rate] = (double)(float)rate; /* as devices keep it */
+    *r->data[r->graph->lowered.rate] = (double)(float)rate; /* as devices keep it */
     return BE_OK;
 }
 
@@ -308,7 +308,7 @@ be_status reference_losses(const reference *r, int64_t count, double *losses, in
                            be_error *err)
 {
     int64_t steps = 0;
-    if (r->graph->loss_log == BE_NONE) FAIL(err, BE_USAGE, "this reference has no loss");
+    if (r->graph->lowered.loss_log == BE_NONE) FAIL(err, BE_USAGE, "this reference has no loss");
     TRY(reference_steps(r, &steps, err));
     if (count < 0 || count > BE_LOSS_LOG || count > steps)
         FAIL(err, BE_USAGE,
@@ -316,8 +316,8 @@ be_status reference_losses(const reference *r, int64_t count, double *losses, in
              BE_LOSS_LOG, steps, count);
     for (int64_t i = 0; i < count; i++) {
         int64_t at = (steps - count + i) % BE_LOSS_LOG;
-        if (losses) losses[i] = r->data[r->graph->loss_log][at];
-        if (correct) correct[i] = (int32_t)r->data[r->graph->correct_log][at];
+        if (losses) losses[i] = r->data[r->graph->lowered.loss_log][at];
+        if (correct) correct[i] = (int32_t)r->data[r->graph->lowered.correct_log][at];
     }
     return BE_OK;
 }
@@ -339,7 +339,7 @@ int reference_slot_count(const reference *r)
 
 be_parameter reference_slot(const reference *r, int index)
 {
-    be_value value = r->graph->slot[index];
+    be_value value = r->graph->lowered.slot[index];
     return (be_parameter){.name = r->graph->values[value].name,
                           .shape = r->graph->values[value].shape,
                           .value = value,

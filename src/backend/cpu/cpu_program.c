@@ -44,8 +44,8 @@ static unsigned char *value_address(const program *p, be_value value)
     if (place->region == REGION_INPUT) return (unsigned char *)p->inputs[value];
     if (place->region == REGION_ACTIVATION) return p->activations + place->offset;
     MUST(place->region == REGION_PERSISTENT);
-    if (p->shared_parameters && p->graph->parameters != BE_NONE) {
-        const memory_place *block = &p->map->places[p->graph->parameters];
+    if (p->shared_parameters && p->graph->lowered.parameters != BE_NONE) {
+        const memory_place *block = &p->map->places[p->graph->lowered.parameters];
         if (place->offset >= block->offset && place->offset < block->offset + block->bytes)
             return (unsigned char *)p->shared_parameters + (place->offset - block->offset);
     }
@@ -133,7 +133,8 @@ static be_status program_allocate(program *p, const program_options *options, be
     /* NaN from the start: who counts on zeros here would read what another node left. */
     memset(scratch, 0xFF, p->scratch_bytes);
     if (options->share)
-        p->shared_parameters = value_address(options->share, options->share->graph->parameters);
+        p->shared_parameters =
+            value_address(options->share, options->share->graph->lowered.parameters);
     return BE_OK;
 }
 
@@ -251,7 +252,7 @@ static be_status check_finite(const program *p, const cpu_call *call, int64_t st
 
 static be_status program_run(program *p, int64_t steps, bool checked, be_error *err)
 {
-    be_value clock = be_value_find(p->graph, "clock");
+    be_value clock = p->graph->clock;
     for (int64_t s = 0; s < steps; s++) {
         int64_t step = clock == BE_NONE ? s : *(const int32_t *)value_address(p, clock);
         for (size_t n = 0; n < p->call_count; n++) {

@@ -52,10 +52,10 @@ static gpu_span value_span(const program *p, be_value value)
     if (place->region == REGION_ACTIVATION)
         return (gpu_span){p->activations, place->offset, place->bytes};
     MUST(place->region == REGION_PERSISTENT);
-    if (p->share && p->graph->parameters != BE_NONE) {
-        const memory_place *block = &p->map->places[p->graph->parameters];
+    if (p->share && p->graph->lowered.parameters != BE_NONE) {
+        const memory_place *block = &p->map->places[p->graph->lowered.parameters];
         if (place->offset >= block->offset && place->offset < block->offset + block->bytes) {
-            gpu_span shared = value_span(p->share, p->share->graph->parameters);
+            gpu_span shared = value_span(p->share, p->share->graph->lowered.parameters);
             return (gpu_span){shared.buffer, shared.offset + (place->offset - block->offset),
                               place->bytes};
         }
@@ -430,7 +430,7 @@ static be_status make_finite(program *p, be_error *err)
 /* Steps done before the next one; 0 in a graph that does not count them. */
 static be_status read_clock(program *p, int32_t *out, be_error *err)
 {
-    be_value clock = be_value_find(p->graph, "clock");
+    be_value clock = p->graph->clock;
     *out = 0;
     return clock == BE_NONE ? BE_OK : gpu_vt_read(p, clock, out, sizeof *out, err);
 }
