@@ -82,6 +82,17 @@ class CudaTest(unittest.TestCase):
             self.assertIn("cuda:0 is not usable: ", errors)
             self.assertIn(reason, errors)
 
+    def test_a_device_that_does_not_compute_is_not_usable(self):
+        """It opens without a fault; only a product computed on it tells."""
+        cases = [({"FAKE_CUDA_IDLE": "1"}, "the device computes wrongly; update its driver"),
+                 ({"FAKE_CUDA_REFUSE": "1"}, "CUDA_ERROR_LAUNCH_FAILED"),
+                 ({"FAKE_NVRTC_FAIL": "6", "XDG_CACHE_HOME": self.folder}, "NVRTC")]
+        for variables, reason in cases:
+            found = self.devices(**variables)
+            self.assertFalse(found["cuda:0"]["usable"], variables)
+            self.assertIn(reason, found["cuda:0"]["reason"])
+            self.assertTrue(found["cpu"]["usable"])
+
     def test_parity(self):
         for workload in ("mlp-mnist", "cnn-fashion"):
             status, output, errors = self.run_program(

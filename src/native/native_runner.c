@@ -18,6 +18,7 @@
 #include "native/native.h"
 #include "native/native_calibrate.h"
 #include "native/native_phases.h"
+#include "native/native_try.h"
 #include "train/weights.h"
 
 typedef struct server {
@@ -211,18 +212,44 @@ static be_status need_session(const server *s, be_error *err)
     return BE_OK;
 }
 
+/* Whether the device can be used; if not, `reason` says why.  Where it is asked for, that takes a
+ * product computed on it; the null device computes nothing, and nobody is told otherwise. */
+static bool device_works(const server *s, const json_t *request, json_t *device)
+{
+    const char *id = json_string_value(json_object_get(device, "id"));
+    be_error err = {0};
+    if (!json_is_true(json_object_get(device, "usable"))) return false;
+    if (!json_is_true(json_object_get(request, "try")) || !backend_computes(id)) return true;
+    if (native_try(id, s->device, &err) == BE_OK) return true;
+    json_object_set_new(device, "usable", json_false());
+    json_object_set_new(device, "reason", text_json(err.text));
+    return false;
+}
+
+static bool is_listed(const json_t *devices, const char *id)
+{
+    json_t *device;
+    size_t i;
+    json_array_foreach(devices, i,
+                       device) if (id && strcmp(json_string_value(json_object_get(device, "id")),
+                                                id) == 0) return true;
+    return false;
+}
+
 /* `devices`: those that work; `unusable_devices`: the others, with their reason. */
-static void answer_devices(const json_t *request, json_t *answer)
+static void answer_devices(const server *s, const json_t *request, json_t *answer)
 {
     json_t *all = backend_list(json_string_value(json_object_get(request, "device")));
     json_t *usable = json_array(), *others = json_array(), *device;
     size_t i;
     json_array_foreach(all, i, device)
-    {
-        bool works = json_is_true(json_object_get(device, "usable"));
-        json_array_append(works ? usable : others, device);
-    }
+        json_array_append(device_works(s, request, device) ? usable : others, device);
     json_decref(all);
+    /* Another way to a device that cannot be used is the only one. */
+    json_array_foreach(
+        usable, i,
+        device) if (is_listed(others, json_string_value(json_object_get(device, "duplicate_of"))))
+        json_object_del(device, "duplicate_of");
     json_object_set_new(answer, "devices", usable);
     json_object_set_new(answer, "unusable_devices", others);
 }
@@ -230,13 +257,12 @@ static void answer_devices(const json_t *request, json_t *answer)
 static be_status answer_hello(server *s, const json_t *request, json_t *answer, be_error *err)
 {
     int64_t schema = 0;
-    (void)s;
     TRY(member_integer(request, "schema", PROTOCOL_SCHEMA, PROTOCOL_SCHEMA, &schema, err));
     json_object_set_new(answer, "schema", json_integer(PROTOCOL_SCHEMA));
     json_object_set_new(answer, "engine", json_string("native"));
     json_object_set_new(answer, "version", json_string(BUILD_VERSION));
     json_object_set_new(answer, "libraries", environment_libraries());
-    answer_devices(request, answer);
+    answer_devices(s, request, answer);
     return BE_OK;
 }
 

@@ -16,7 +16,7 @@ void fake_run_launch(fake_launch *launch)
 {
     void *pointers[FAKE_ARGUMENTS];
     for (int i = 0; i < FAKE_ARGUMENTS; i++) pointers[i] = &launch->values[i];
-    launch->function->call(pointers, launch->groups);
+    if (!getenv("FAKE_CUDA_IDLE")) launch->function->call(pointers, launch->groups);
 }
 
 /* Again and again the last node that is ready. */
@@ -131,6 +131,7 @@ cuda_result cuLaunchKernel(cuda_function function, unsigned gx, unsigned gy, uns
 {
     ENTER();
     (void)shared;
+    if (getenv("FAKE_CUDA_REFUSE") && !stream->capture) return CUDA_LAUNCH_FAILED;
     work w = {.kind = WORK_LAUNCH};
     if (gy != 1 || gz != 1 || by != 1 || bz != 1 || extra) return CUDA_INVALID_VALUE;
     int result = take_launch(&w.launch, function, gx, bx, arguments);
@@ -278,6 +279,7 @@ cuda_result cuGraphUpload(cuda_exec exec, cuda_stream stream)
 cuda_result cuGraphLaunch(cuda_exec exec, cuda_stream stream)
 {
     ENTER();
+    if (getenv("FAKE_CUDA_REFUSE")) return CUDA_LAUNCH_FAILED;
     fake_work_add(stream, (work){.kind = WORK_GRAPH, .exec = exec});
     return CUDA_OK;
 }

@@ -11,7 +11,11 @@
  *   FAKE_CUDA_VERSION  of the API (13000)    FAKE_CUDA_CC      compute capability × 10 (90)
  *   FAKE_CUDA_MEMORY   bytes (1 GiB)         FAKE_CUDA_MODE    compute mode (0)
  *   FAKE_CUDA_FAIL_AT  the n-th call after cuInit fails with FAKE_CUDA_FAIL_RESULT (719)
- *   FAKE_CUDA_STICKY   and so do all later ones */
+ *   FAKE_CUDA_STICKY   and so do all later ones
+ *
+ * and at each launch, if they are set:
+ *
+ *   FAKE_CUDA_IDLE     kernels do nothing    FAKE_CUDA_REFUSE  launches fail */
 #ifndef TESTS_FAKE_CUDA_H
 #define TESTS_FAKE_CUDA_H
 
