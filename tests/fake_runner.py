@@ -19,6 +19,8 @@ import time
 
 # Where the conductor reads; standard output only goes to the log.
 ANSWERS = os.fdopen(int(os.environ.pop("BREAKEVEN_ANSWERS_FD", "1")), "w")
+if "--astray" in sys.argv:
+    UNUSED, ANSWERS = ANSWERS, sys.stdout
 
 
 def add_faults(parser):
@@ -33,6 +35,8 @@ def add_faults(parser):
                         choices=["exit", "kill", "hang", "rubbish", "long", "null", "nan", "close",
                                  "chatter", "steps", "babble", "halfline", "stop"])
     parser.add_argument("--at", type=int, default=1)
+    parser.add_argument("--astray", action="store_true",
+                        help="answers on standard output, as in version 1 of the protocol")
     parser.add_argument("--deaf", action="store_true", help="goes on after quit and end of input")
 
 

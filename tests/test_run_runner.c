@@ -143,6 +143,18 @@ static void a_broken_protocol_is_refused(void **state)
     runner_clear(&r);
 }
 
+/* It waits for the next request then, and nothing more would come. */
+static void answers_on_standard_output_are_noticed(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    runner r;
+    ASSERT_FAILS(START(&r, "--astray", "--schema", "1"), BE_BAD_DATA, "fake cpu, request hello",
+                 "on standard output: it speaks version 1 of the protocol",
+                 "BREAKEVEN_ANSWERS_FD since version 2 (docs/runner-protocol.md)");
+    runner_clear(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +162,7 @@ int main(void)
         cmocka_unit_test(a_refusal_leaves_the_runner_usable),
         cmocka_unit_test(an_end_is_explained),
         cmocka_unit_test(a_broken_protocol_is_refused),
+        cmocka_unit_test(answers_on_standard_output_are_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -525,3 +525,12 @@ void protocol_answer_clear(protocol_answer *answer)
     json_decref(answer->json);
     *answer = (protocol_answer){.loss = NAN};
 }
+
+bool protocol_is_answer(const char *line, size_t length)
+{
+    if (length == 0 || line[0] != '{') return false;
+    json_t *json = json_loadb(line, length, 0, NULL);
+    bool is = json_is_boolean(json_object_get(json, "ok"));
+    json_decref(json);
+    return is;
+}

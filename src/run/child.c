@@ -43,6 +43,7 @@ struct child {
     struct rusage usage;
     const volatile sig_atomic_t *interrupted;
     size_t line_max;
+    bool (*is_astray)(const char *line, size_t length); /* NULL once an answer has come */
     void *buffer; /* bytes read and not yet handed out: [start, end) */
     size_t capacity, start, end, searched;
     size_t log_used;
@@ -201,6 +202,7 @@ be_status child_start(child **out, const child_options *options, be_error *err)
     c->log = pipes.log[0];
     c->interrupted = options->interrupted;
     c->line_max = options->line_max;
+    c->is_astray = options->is_astray;
     snprintf(c->name, sizeof c->name, "%s", options->argv[0]);
     *out = c;
     return BE_OK;
@@ -301,6 +303,20 @@ char *child_log(child *c, char *out, size_t size)
     return child_log_tail(c, CHILD_LOG_LINES, out, size);
 }
 
+/* BE_BAD_DATA if the log has a whole line that was meant as an answer: none would ever come. */
+static be_status child_look_astray(const child *c, be_error *err)
+{
+    const char *line = c->log_text, *end = c->log_text + c->log_used, *newline;
+    for (; c->is_astray && (newline = memchr(line, '\n', (size_t)(end - line))); line = newline + 1)
+        if (c->is_astray(line, (size_t)(newline - line)))
+            FAIL(err, BE_BAD_DATA,
+                 "expected the answer on descriptor %d, found it on standard output: it speaks "
+                 "version 1 of the protocol; answers go to " PROTOCOL_ANSWERS_VARIABLE
+                 " since version 2 (docs/runner-protocol.md)",
+                 PROTOCOL_ANSWERS_FD);
+    return BE_OK;
+}
+
 /* The error of a child that has gone: how it ended and its last words. */
 static be_status child_gone(child *c, be_error *err)
 {
@@ -308,6 +324,7 @@ static be_status child_gone(child *c, be_error *err)
     child_await_end(c, clock_now_ns() + CHILD_DEATH_NS);
     child_describe_end(c, ending, sizeof ending);
     child_log_tail(c, CHILD_LOG_LINES, words, sizeof words);
+    TRY(child_look_astray(c, err));
     FAIL(err, BE_IO, "expected an answer, found that the runner %s; its last words: %s", ending,
          *words ? words : "none");
 }
@@ -323,8 +340,8 @@ static be_status child_hung(child *c, double waited_s, be_error *err)
          waited_s, *words ? words : "none");
 }
 
-/* Wait until `fd` is ready for `events`, the log is drained meanwhile.  BE_OK, BE_INTERRUPTED, or
- * BE_FAILED without a text at the deadline. */
+/* Wait until `fd` is ready for `events`, the log is drained meanwhile.  BE_OK, BE_INTERRUPTED,
+ * BE_BAD_DATA for an answer astray, or BE_FAILED without a text at the deadline. */
 static be_status child_wait(child *c, int fd, short events, int64_t deadline_ns, be_error *err)
 {
     for (;;) {
@@ -336,6 +353,7 @@ static be_status child_wait(child *c, int fd, short events, int64_t deadline_ns,
         int ready = clock_wait_ready(fds, 2, left);
         if (ready > 0 && fds[1].revents) child_read_log(c);
         if (ready > 0 && fds[0].revents) return BE_OK;
+        TRY(child_look_astray(c, err));
     }
 }
 
@@ -403,6 +421,7 @@ be_status child_read_line(child *c, const char **line, size_t *length, int64_t *
             *length = found;
             c->start += found + 1;
             c->searched = c->start;
+            c->is_astray = NULL;
             return BE_OK;
         }
         c->searched = c->end;

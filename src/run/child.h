@@ -10,6 +10,7 @@
 #define RUN_CHILD_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,9 @@ typedef struct child_options {
     const char *const *argv; /* program (searched in PATH) and arguments, NULL at the end */
     const char *const *env;  /* NAME=VALUE beyond the parent's own, NULL at the end; may be NULL */
     size_t line_max;         /* a longer line is an error */
+    /* Whether a line of the log is an answer that went astray; looked at until the first answer
+     * has come.  May be NULL. */
+    bool (*is_astray)(const char *line, size_t length);
     const volatile sig_atomic_t *interrupted; /* ends every wait when not 0; may be NULL */
 } child_options;
 
@@ -37,8 +41,8 @@ BE_CHECKED be_status child_send(child *c, const char *bytes, size_t length, int6
 
 /* The next line of its answers, without the '\n', terminated, valid until the next call.
  * *arrived_ns (may be NULL) is the time when its last byte was read.  BE_IO with the reason of its
- * end if the child has gone, BE_BAD_DATA for a line over line_max, BE_FAILED at the deadline (the
- * child is killed: it hangs), BE_INTERRUPTED.  After an error only child_stop. */
+ * end if the child has gone, BE_BAD_DATA for a line over line_max or one astray, BE_FAILED at the
+ * deadline (the child is killed: it hangs), BE_INTERRUPTED.  After an error only child_stop. */
 BE_CHECKED be_status child_read_line(child *c, const char **line, size_t *length,
                                      int64_t *arrived_ns, int64_t deadline_ns, be_error *err);
 

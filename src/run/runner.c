@@ -47,6 +47,7 @@ be_status runner_begin(runner *r, const runner_options *options, be_error *err)
         .argv = options->argv,
         .env = options->env,
         .line_max = PROTOCOL_LINE_MAX,
+        .is_astray = protocol_is_answer,
         .interrupted = options->interrupted,
     };
     /* OpenMP may have bound this thread, and the child would inherit that. */
