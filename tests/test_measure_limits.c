@@ -150,7 +150,11 @@ static be_status made_new(be_device *device, device_probe **out, be_error *err)
     (void)err;
     probe = (device_probe){
         .device = device,
-        .amount = {1e6, 4e6, 0, 1, 1, 1},
+        .amount = {[PROBE_ARITHMETIC] = 1e6,
+                   [PROBE_MEMORY] = 4e6,
+                   [PROBE_LAUNCH] = 1,
+                   [PROBE_UPLOAD] = 1,
+                   [PROBE_DOWNLOAD] = 1},
         .most_launches = 256,
         .transfer_most_bytes = 1 << 20,
     };

@@ -109,7 +109,7 @@ static be_status measure_on(be_device *device, be_error *err)
     be_status status = device->vtable->probe_new(device, &probe, err);
     if (status == BE_OK) probe->transfer_bytes = FEED_BYTES;
     for (int kind = 0; status == BE_OK && kind < PROBE_KIND_COUNT; kind++)
-        for (int times = 1; status == BE_OK && times <= 2; times++)
+        for (int times = 1; status == BE_OK && times <= 2 && probe->amount[kind] > 0; times++)
             status = device->vtable->probe_run(probe, (probe_kind)kind, times, err);
     device->vtable->probe_free(probe);
     return status;

@@ -78,6 +78,7 @@ typedef struct sweep {
     int64_t began_ns;
     int loaded;       /* records of an earlier run */
     bool out_of_time; /* the time ended it */
+    be_error refusal; /* of the first side of which no setting could be measured */
 } sweep;
 
 /* Below, a file calls those before it, never those behind. */

@@ -111,6 +111,10 @@ be_status sweep_measure(sweep *s, double x, const int *sides, int count, be_erro
     measurement_point point = {.batch = s->batch, .contenders = contenders};
     TRY(sweep_go_to(s, x, &point, err));
     point.count = gather(s, x, sides, count, contenders, owners);
+    if (point.count == 0 && s->refusal.status != BE_OK) {
+        *err = s->refusal;
+        return err->status;
+    }
     set_rule(s, point.count);
     json_t *records = json_array();
     be_status status = s->m.hands.run(&s->m, &point, records, err);

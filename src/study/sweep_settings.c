@@ -115,6 +115,10 @@ static be_status screen_side(sweep *s, const sweep_side *side, double x, be_erro
                                side->name, "tried", tried, "kept", kept_of(side, records));
     if (status == BE_OK) status = sweep_log_append(&s->log, record, err);
     if (status == BE_OK) sweep_take(s, record);
+    /* Where nobody is left, the first reason is the sweep's. */
+    bool is_lost = status == BE_OK && json_array_size(json_object_get(record, "kept")) == 0;
+    if (is_lost && s->refusal.status == BE_OK)
+        s->refusal.status = measurement_check(records, &s->refusal);
     json_decref(record);
     json_decref(records);
     return status;
