@@ -133,9 +133,4 @@ BE_CHECKED be_status protocol_parse(const protocol_call *call, const char *line,
 
 void protocol_answer_clear(protocol_answer *answer);
 
-/* Copy text for a terminal or a record: control characters and bytes that are not UTF-8 become
- * '?', newlines a space unless `lines`, and what does not fit is cut at a character's edge.
- * Returns `out`, always terminated; size > 0. */
-char *protocol_clean_text(const char *text, size_t length, bool lines, char *out, size_t size);
-
 #endif
