@@ -196,8 +196,8 @@ static be_status begin(record_set *out, be_error *err)
     return BE_OK;
 }
 
-be_status record_set_parse(record_set *out, const char *name, const char *text, size_t length,
-                           be_error *err)
+static be_status parse_lines(record_set *out, const char *name, const char *text, size_t length,
+                             be_error *err)
 {
     static const char mark[] = "\xEF\xBB\xBF";
     reading r = {.set = out, .place = {.file = name, .unit = "line", .number = 1}};
@@ -218,6 +218,18 @@ be_status record_set_parse(record_set *out, const char *name, const char *text, 
         at += whole + 1;
     }
     return BE_OK;
+}
+
+/* An error quotes what stands in the file, and goes to terminals. */
+be_status record_set_parse(record_set *out, const char *name, const char *text, size_t length,
+                           be_error *err)
+{
+    be_error own = {0};
+    be_status status = parse_lines(out, name, text, length, &own);
+    if (status == BE_OK || !err) return status;
+    *err = own;
+    protocol_clean_text(own.text, strlen(own.text), true, err->text, sizeof err->text);
+    return status;
 }
 
 /* Standard input until its end. */
