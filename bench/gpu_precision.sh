@@ -3,10 +3,10 @@
 #
 #   bash FOLDER/gpu_precision.sh FOLDER
 #
-# Of the five workloads in fp32, tf32 and bf16: parity with the reference in double, two trainings of
-# 50 steps that must give the same bytes, and the step beside PyTorch's (cnn5-fashion and mlp-mnist,
-# batch 512).  About four minutes.  All is logged in $OUT (a new folder if it is not set).  Exit code 1
-# if anything failed.
+# Of the five workloads in fp32, tf32 and bf16: parity with the reference in double, two trainings
+# of 50 steps that must give the same bytes, and the step beside PyTorch's (cnn5-fashion and
+# mlp-mnist, batch 512).  About four minutes.  All is logged in $OUT (a new folder if it is unset).
+# Exit code 1 if anything failed.
 set -u
 folder=$(cd "${1:-$(dirname "$0")}" && pwd)
 OUT=${OUT:-$(mktemp -d)}
@@ -45,7 +45,8 @@ for precision in fp32 tf32 bf16; do
             --format jsonl >"$OUT/parity-$name.jsonl" 2>"$OUT/parity-$name.err"; then
             say PASS "parity $name: $(largest "$OUT/parity-$name.jsonl")"
         else
-            say FAIL "parity $name: $(largest "$OUT/parity-$name.jsonl") $(tail -n 2 "$OUT/parity-$name.err" | cut -c1-400)"
+            reason=$(tail -n 2 "$OUT/parity-$name.err" | cut -c1-400)
+            say FAIL "parity $name: $(largest "$OUT/parity-$name.jsonl") $reason"
         fi
         for turn in 1 2; do
             "$breakeven" train "$w" --device cuda:0 --precision $precision --steps 50 --synthetic \
