@@ -1,4 +1,5 @@
 /* Tests of src/report: numbers as text, tables, files, and the page of a measurement. */
+#include "core/text.h"
 #include "support.h"
 
 #include <math.h>
@@ -37,7 +38,7 @@ static void numbers_have_three_digits_and_a_unit(void **state)
     assert_string_equal(report_flops(2.5e12, text), "2.50 TFLOP");
     assert_string_equal(report_interval(3.214e-3, 3.18e-3, 3.25e-3, text), "3.21 [3.18, 3.25] ms");
     assert_string_equal(report_interval(3.214e-3, (double)NAN, 1, text), "3.21 ms");
-    assert_int_equal(report_width("µs ×"), 4);
+    assert_int_equal(text_width("µs ×"), 4);
     report_look.utf8 = false;
     assert_string_equal(report_seconds(812e-6, text), "812 us");
     assert_string_equal(report_times(), "x");
@@ -121,7 +122,7 @@ static void wide_tables_are_cut_to_80_columns(void **state)
     sheet_case c = {{columns, 4, records, -1}, REPORT_TABLE};
     char *found = printed(write_sheet, &c);
     for (char *line = strtok(found, "\n"); line; line = strtok(NULL, "\n"))
-        assert_int_equal(report_width(line), 80);
+        assert_int_equal(text_width(line), 80);
     free(found);
     json_decref(records);
 }
@@ -142,7 +143,7 @@ static void no_line_is_wider(const char *page, int columns)
 {
     char *copy = strdup(page);
     for (char *line = strtok(copy, "\n"); line; line = strtok(NULL, "\n"))
-        if ((int)report_width(line) > columns) fail_msg("over %d columns: %s", columns, line);
+        if ((int)text_width(line) > columns) fail_msg("over %d columns: %s", columns, line);
     free(copy);
 }
 

@@ -1,4 +1,5 @@
 /* Tests of src/report/explain*.c: the bars, the sentences of planted causes, and the trace. */
+#include "core/json.h"
 #include "support.h"
 
 #include <math.h>
@@ -77,9 +78,9 @@ static json_t *pair_with(const char *kind, double seconds, json_t *tried)
 static json_t *tried(const char *verdict, double ratio, double flip)
 {
     return json_pack("{s:s, s:i, s:o, s:s, s:s, s:o, s:s, s:n}", "action", "batch", "batch", 512,
-                     "flip_batch", report_json_real(flip), "verdict", verdict, "reason",
-                     "3 rounds are too few", "ratio", report_json_real(ratio), "implementation",
-                     "own", "error");
+                     "flip_batch", json_of_real(flip), "verdict", verdict, "reason",
+                     "3 rounds are too few", "ratio", json_of_real(ratio), "implementation", "own",
+                     "error");
 }
 
 static void the_page_says_what_adds_up(void **state)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "report/quick.h"
 #include "support.h"
 
@@ -47,7 +48,7 @@ static void assert_width(const char *page)
         assert_true(length < sizeof copy);
         memcpy(copy, line, length);
         copy[length] = 0;
-        if ((int)report_width(copy) > report_columns()) fail_msg("too wide: %s", copy);
+        if ((int)text_width(copy) > report_columns()) fail_msg("too wide: %s", copy);
         line += length + (line[length] == '\n');
     }
 }

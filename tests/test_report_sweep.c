@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "core/rng.h"
 #include "report/sweep.h"
 #include "report/sweep_pair.h"
@@ -170,7 +171,7 @@ static json_t *make_page(const crossing_result *found)
     for (int i = 0; i < found->place_count; i++) {
         json_t *point = sweep_place_json(&found->places[i]);
         double ratio = found->places[i].ratio.point;
-        json_object_set_new(point, "first_s", report_json_real(1e-3 * ratio));
+        json_object_set_new(point, "first_s", json_of_real(1e-3 * ratio));
         json_object_set_new(point, "second_s", json_real(1e-3));
         json_array_append_new(points, point);
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "breakeven/plan.h"
+#include "core/text.h"
 #include "protocol/protocol.h"
 #include "support.h"
 
@@ -346,7 +347,7 @@ static void bad_answers_are_refused(void **state)
         const char *line, *piece;
     } cases[] = {
         {&run3, "", "found 0 bytes"},
-        {&run3, "[1]", "not an object"},
+        {&run3, "[1]", "found [1]"},
         {&run3, "{\"ok\":true", "one JSON object"},
         {&run3, "{\"ok\":true} {}", "one JSON object"},
         {&run3, "{\"ok\":1}", "expected \"ok\" to be true or false, found 1"},
@@ -434,10 +435,10 @@ static void texts_are_cleaned(void **state)
     char out[64];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_string_equal(
-            protocol_clean_text(cases[i].in, strlen(cases[i].in), cases[i].lines, out, sizeof out),
+            text_clean(cases[i].in, strlen(cases[i].in), cases[i].lines, out, sizeof out),
             cases[i].out);
-    assert_string_equal(protocol_clean_text("ab\xc3\xbc", 4, false, out, 4), "ab");
-    assert_string_equal(protocol_clean_text("ab", 2, false, out, 1), "");
+    assert_string_equal(text_clean("ab\xc3\xbc", 4, false, out, 4), "ab");
+    assert_string_equal(text_clean("ab", 2, false, out, 1), "");
 }
 
 int main(void)

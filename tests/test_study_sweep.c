@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/text_json.h"
+#include "core/json.h"
 #include "fake_clock.h"
 #include "report/sheet.h"
 #include "study/sweep.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/text_json.h"
+#include "core/json.h"
 #include "core/topology.h"
 
 static const struct {
@@ -104,7 +104,7 @@ be_status be_device_open(const char *id, const be_device_options *options, be_de
 static void list_cpu(json_t *devices)
 {
     json_array_append_new(devices, json_pack("{s:s, s:o, s:b}", "id", "cpu", "name",
-                                             text_json(topology_get()->cpu_name), "usable", 1));
+                                             json_of_text(topology_get()->cpu_name), "usable", 1));
 }
 
 /* The id of the usable device of another backend that is the same hardware, or NULL. */
@@ -131,16 +131,16 @@ static void list_opencl(json_t *devices)
     json_t *opencl = json_array();
     for (int i = 0; i < count && i < OPENCL_MOST; i++) {
         const backend_entry *e = &found[i];
-        json_t *device = json_pack("{s:s, s:o, s:b}", "id", e->id, "name", text_json(e->name),
+        json_t *device = json_pack("{s:s, s:o, s:b}", "id", e->id, "name", json_of_text(e->name),
                                    "usable", e->usable);
         if (e->usable) {
             const char *twin = twin_of(devices, e);
-            json_object_set_new(device, "driver", text_json(e->software));
+            json_object_set_new(device, "driver", json_of_text(e->software));
             json_object_set_new(device, "memory_bytes", json_integer((json_int_t)e->memory_bytes));
             if (twin) json_object_set_new(device, "duplicate_of", json_string(twin));
             if (e->is_cpu) json_object_set_new(device, "is_cpu", json_true());
         } else {
-            json_object_set_new(device, "reason", text_json(e->reason));
+            json_object_set_new(device, "reason", json_of_text(e->reason));
         }
         json_array_append_new(opencl, device);
     }

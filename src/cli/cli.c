@@ -11,6 +11,7 @@
 
 #include "cli/request.h"
 #include "core/team.h"
+#include "core/text.h"
 #include "core/topology.h"
 #include "graph/precision.h"
 
@@ -45,12 +46,7 @@ static void cut_to_terminal(char *line)
 {
     struct winsize size;
     bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
-    size_t room = known ? (size_t)size.ws_col - 1 : 79, seen = 0;
-    for (; *line; line++)
-        if ((*line & 0xc0) != 0x80 && seen++ == room) {
-            *line = 0;
-            return;
-        }
+    line[text_cut(line, known ? (size_t)size.ws_col - 1 : 79)] = 0;
 }
 
 void cli_progress(const cli_options *options, const char *format, ...)

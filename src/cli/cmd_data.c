@@ -4,7 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "core/text_json.h"
+#include "core/json.h"
 #include "data/get.h"
 #include "data/inspect.h"
 
@@ -65,11 +65,11 @@ static json_t *file_records(const inspect_report *r)
         json_t *record = json_pack("{s:s, s:s}", "name", file->file->name, "state",
                                    inspect_state_name(file->state));
         if (file->state != INSPECT_MISSING) {
-            json_object_set_new(record, "path", text_json(file->path));
+            json_object_set_new(record, "path", json_of_text(file->path));
             json_object_set_new(record, "bytes", json_integer(file->bytes));
         }
         if (file->problem.text[0])
-            json_object_set_new(record, "problem", text_json(file->problem.text));
+            json_object_set_new(record, "problem", json_of_text(file->problem.text));
         json_array_append_new(files, record);
     }
     return files;
@@ -82,13 +82,13 @@ static json_t *set_record(const inspect_report *r, bool verified)
     json_t *record = json_pack("{s:i, s:s, s:s, s:s, s:I, s:o}", "schema", 1, "set", r->set->name,
                                "title", r->set->title, "state", set_state(r, verified), "bytes",
                                (json_int_t)bytes, "files", file_records(r));
-    if (r->place.found) json_object_set_new(record, "folder", text_json(r->place.folder));
-    if (*r->archive) json_object_set_new(record, "archive", text_json(r->archive));
+    if (r->place.found) json_object_set_new(record, "folder", json_of_text(r->place.folder));
+    if (*r->archive) json_object_set_new(record, "archive", json_of_text(r->archive));
     for (int s = 0; verified && s < 2; s++) {
         json_object_set_new(record, s == SPLIT_TRAIN ? "train" : "test",
                             json_integer(r->splits[s].count));
         if (r->splits[s].problem.text[0])
-            json_object_set_new(record, "problem", text_json(r->splits[s].problem.text));
+            json_object_set_new(record, "problem", json_of_text(r->splits[s].problem.text));
     }
     return record;
 }

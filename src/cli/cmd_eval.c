@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "core/text_json.h"
+#include "core/json.h"
 #include "train/evaluate.h"
 #include "train/weights.h"
 
@@ -62,13 +62,13 @@ static be_status write_result(const cli_options *options, const be_device *devic
         {"seconds", "time", UNIT_SECONDS, NULL},
         {"data", "data", UNIT_TEXT, NULL},
     };
-    json_t *record =
-        json_pack("{s:i, s:s, s:o, s:o, s:f, s:f, s:I, s:I, s:f}", "schema", 1, "workload",
-                  cli_workload(options, 0)->name, "weights",
-                  text_json(options->value[OPTION_WEIGHTS].text), "data", text_json(data->source),
-                  "accuracy", (double)result->correct / (double)result->count, "loss", result->loss,
-                  "count", (json_int_t)result->count, "correct", (json_int_t)result->correct,
-                  "seconds", result->seconds);
+    json_t *record = json_pack("{s:i, s:s, s:o, s:o, s:f, s:f, s:I, s:I, s:f}", "schema", 1,
+                               "workload", cli_workload(options, 0)->name, "weights",
+                               json_of_text(options->value[OPTION_WEIGHTS].text), "data",
+                               json_of_text(data->source), "accuracy",
+                               (double)result->correct / (double)result->count, "loss",
+                               result->loss, "count", (json_int_t)result->count, "correct",
+                               (json_int_t)result->correct, "seconds", result->seconds);
     json_object_set_new(record, "device", json_string(be_device_id(device)));
     json_object_set_new(record, "threads", json_integer(be_device_threads(device)));
     json_t *records = json_pack("[o]", record);

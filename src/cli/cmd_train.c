@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "core/clock.h"
-#include "core/text_json.h"
+#include "core/json.h"
 #include "train/loop.h"
 #include "train/weights.h"
 
@@ -91,22 +91,22 @@ static void print_epoch(const train_epoch *e)
 static json_t *epoch_record(const train_command *c, const train_epoch *e)
 {
     double accuracy = (double)e->validation.correct / (double)e->validation.count;
-    json_t *record = json_pack(
-        "{s:i, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:f, s:f, s:f, s:b}", "schema", 1, "kind",
-        "epoch", "workload", c->workload->name, "device", be_device_id(c->device), "epoch",
-        (json_int_t)e->epoch, "step", (json_int_t)e->step, "loss", report_json_real(e->loss),
-        "accuracy", report_json_real(e->accuracy), "validation_loss",
-        report_json_real(e->validation.loss), "validation_accuracy", accuracy, "seconds",
-        e->seconds, "samples_per_s", e->samples_per_s, "best", e->best);
+    json_t *record =
+        json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:f, s:f, s:f, s:b}", "schema", 1,
+                  "kind", "epoch", "workload", c->workload->name, "device", be_device_id(c->device),
+                  "epoch", (json_int_t)e->epoch, "step", (json_int_t)e->step, "loss",
+                  json_of_real(e->loss), "accuracy", json_of_real(e->accuracy), "validation_loss",
+                  json_of_real(e->validation.loss), "validation_accuracy", accuracy, "seconds",
+                  e->seconds, "samples_per_s", e->samples_per_s, "best", e->best);
     json_object_set_new(record, "batch", json_integer(c->options.batch));
     json_object_set_new(record, "seed", json_integer((json_int_t)c->options.seed));
     json_object_set_new(record, "learning_rate", json_real(c->options.optimizer.learning_rate));
-    json_object_set_new(record, "data", text_json(c->data->source));
+    json_object_set_new(record, "data", json_of_text(c->data->source));
     json_object_set_new(record, "data_on",
                         json_string(c->options.data_on_host ? "host" : "device"));
     json_object_set_new(record, "threads", json_integer(be_device_threads(c->device)));
     json_object_set_new(record, "start_to_first_step_s",
-                        report_json_real(start_to_first_step_s(c, c->trainer)));
+                        json_of_real(start_to_first_step_s(c, c->trainer)));
     json_object_set_new(record, "peak_rss_bytes", json_integer((json_int_t)peak_rss_bytes()));
     return record;
 }

@@ -63,3 +63,21 @@ void status_must_failed(const char *file, int line, const char *condition)
             file, line, condition);
     abort();
 }
+
+static const char *const status_names[] = {
+#define X(name, exit_code, text) #name,
+    BE_STATUS_LIST(X)
+#undef X
+};
+
+const char *status_name(be_status status)
+{
+    return status_names[status];
+}
+
+int status_find(const char *name)
+{
+    for (size_t s = 0; s < sizeof status_names / sizeof *status_names; s++)
+        if (strcmp(name, status_names[s]) == 0) return (int)s;
+    return -1;
+}

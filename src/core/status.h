@@ -14,6 +14,10 @@ be_status status_fail(be_error *err, const char *file, int line, be_status statu
 /* Put "context: " in front of the text of an error that is being passed on. */
 void status_prefix(be_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* "BAD_DATA", as records and the runner protocol write it; the status of such a name, or -1. */
+const char *status_name(be_status status);
+int status_find(const char *name);
+
 _Noreturn void status_must_failed(const char *file, int line, const char *condition);
 
 #define FAIL(err, status, ...) return status_fail((err), __FILE__, __LINE__, (status), __VA_ARGS__)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "core/text.h"
 #include "data/foreign.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -336,10 +337,10 @@ static void describe(char *out, size_t room, const safetensors_tensor *t)
 {
     const char *type =
         t->dtype == SAFETENSORS_OTHER ? SHOWN(t->type) : safetensors_dtype_name(t->dtype);
-    int used = snprintf(out, room, "%s [", type);
-    for (int i = 0; i < t->rank && used < (int)room; i++)
-        used += snprintf(out + used, room - (size_t)used, "%s%" PRId64, i ? ", " : "", t->shape[i]);
-    if (used < (int)room) snprintf(out + used, room - (size_t)used, "]");
+    text_buffer b = text_begin(out, room);
+    text_add(&b, "%s [", type);
+    for (int i = 0; i < t->rank; i++) text_add(&b, "%s%" PRId64, i ? ", " : "", t->shape[i]);
+    text_add(&b, "]");
 }
 
 be_status safetensors_expect(const safetensors *file, const safetensors_tensor *wanted,

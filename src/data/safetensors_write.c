@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "core/memory.h"
 #include "data/safetensors.h"
 
@@ -70,8 +71,8 @@ static be_status add_tensor(json_t *header, const safetensors_tensor *t, uint64_
 /* Write length, JSON and the spaces that make the data begin at a multiple of 8. */
 static be_status write_header(safetensors_writer *w, const json_t *header, be_error *err)
 {
-    char *text = json_dumps(header, JSON_COMPACT);
-    if (!text) FAIL(err, BE_NO_MEMORY, "a safetensors header: no memory left; free some");
+    char *text = NULL;
+    TRY(json_print(&text, header, JSON_COMPACT, "a safetensors header", err));
     size_t length = strlen(text);
     uint64_t padded = (length + 7) / 8 * 8;
     unsigned char prefix[8];

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/text.h"
+
 be_graph *be_graph_new(uint64_t seed)
 {
     void *memory = NULL;
@@ -69,11 +71,10 @@ bool shape_equal(const be_shape *a, const be_shape *b)
 const char *shape_text(const be_shape *shape, char text[64])
 {
     if (shape->rank < 0) return "none";
-    int used = snprintf(text, 64, "%s [", dtype_name(shape->dtype));
-    for (int i = 0; i < shape->rank && used < 60; i++)
-        used +=
-            snprintf(text + used, 64 - (size_t)used, "%s%" PRId64, i ? ", " : "", shape->dim[i]);
-    if (used < 63) snprintf(text + used, 64 - (size_t)used, "]");
+    text_buffer b = text_begin(text, 64);
+    text_add(&b, "%s [", dtype_name(shape->dtype));
+    for (int i = 0; i < shape->rank; i++) text_add(&b, "%s%" PRId64, i ? ", " : "", shape->dim[i]);
+    text_add(&b, "]");
     return text;
 }
 

@@ -10,7 +10,7 @@
 #include <hwloc.h>
 
 #include "backend/backend.h"
-#include "core/text_json.h"
+#include "core/json.h"
 #include "machine/environment.h"
 
 extern char **environ;
@@ -21,22 +21,6 @@ static const char *const environment_prefixes[] = {
     "DNNL_",    "ONEDNN_", "ACL_",    "CUDA_",       "CUBLAS_", "NVIDIA_", "TORCH_",
     "PYTORCH_", "VECLIB_", "MALLOC_", "LD_PRELOAD=", "TF_",     "XLA_",    "KERAS_",
 };
-
-static json_t *environment_text(const char *text)
-{
-    json_t *value = text && *text ? text_json(text) : NULL;
-    return value ? value : json_null();
-}
-
-static json_t *environment_count(int64_t value)
-{
-    return value >= 0 ? json_integer(value) : json_null();
-}
-
-static json_t *environment_number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
 
 json_t *environment_libraries(void)
 {
@@ -67,7 +51,7 @@ static json_t *environment_variables(void)
             const char *prefix = environment_prefixes[i];
             if (strncmp(*v, prefix, strlen(prefix)) != 0) continue;
             json_t *name = json_stringn(*v, (size_t)(equals - *v));
-            json_t *value = text_json(equals + 1);
+            json_t *value = json_of_text(equals + 1);
             if (name && value) json_object_set(object, json_string_value(name), value);
             json_decref(name);
             json_decref(value);
@@ -78,40 +62,38 @@ static json_t *environment_variables(void)
 
 static json_t *environment_cpu(const environment *e)
 {
-    return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
-        environment_text(e->cpu_model), "vendor", environment_text(e->cpu_vendor), "isa",
-        environment_text(e->isa), "cores", environment_count(e->cores), "threads",
-        environment_count(e->threads), "machine_cores", environment_count(e->machine_cores),
-        "machine_threads", environment_count(e->machine_threads), "numa_nodes",
-        environment_count(e->numa_nodes), "quota", environment_number(e->quota), "usual_threads",
-        environment_count(e->usual_threads), "governor", environment_text(e->governor), "l1d_bytes",
-        environment_count(e->cache_bytes[1]), "l2_bytes", environment_count(e->cache_bytes[2]),
-        "l3_bytes", environment_count(e->cache_bytes[3]));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "model", json_of_known(e->cpu_model), "vendor", json_of_known(e->cpu_vendor),
+                     "isa", json_of_known(e->isa), "cores", json_of_count(e->cores), "threads",
+                     json_of_count(e->threads), "machine_cores", json_of_count(e->machine_cores),
+                     "machine_threads", json_of_count(e->machine_threads), "numa_nodes",
+                     json_of_count(e->numa_nodes), "quota", json_of_real(e->quota), "usual_threads",
+                     json_of_count(e->usual_threads), "governor", json_of_known(e->governor),
+                     "l1d_bytes", json_of_count(e->cache_bytes[1]), "l2_bytes",
+                     json_of_count(e->cache_bytes[2]), "l3_bytes",
+                     json_of_count(e->cache_bytes[3]));
 }
 
 static json_t *environment_build(const environment *e)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "version", environment_text(e->version), "commit",
-                     environment_text(e->commit), "compiler", environment_text(e->compiler), "type",
-                     environment_text(e->build_type), "sanitizers",
-                     environment_text(e->sanitizers));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "version", json_of_known(e->version), "commit",
+                     json_of_known(e->commit), "compiler", json_of_known(e->compiler), "type",
+                     json_of_known(e->build_type), "sanitizers", json_of_known(e->sanitizers));
 }
 
 be_status environment_to_json(const environment *e, json_t **out, be_error *err)
 {
     json_t *load = json_array(), *warnings = json_array();
-    for (int i = 0; i < 3; i++) json_array_append_new(load, environment_number(e->load[i]));
+    for (int i = 0; i < 3; i++) json_array_append_new(load, json_of_real(e->load[i]));
     for (int i = 0; i < ENVIRONMENT_WARNINGS && e->warnings[i]; i++)
-        json_array_append_new(warnings, text_json(e->warnings[i]));
+        json_array_append_new(warnings, json_of_text(e->warnings[i]));
     *out = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "cpu",
-        environment_cpu(e), "memory_bytes", environment_count(e->memory_bytes),
-        "memory_limit_bytes", environment_count(e->memory_limit_bytes), "system",
-        environment_text(e->system), "kernel", environment_text(e->kernel), "machine",
-        environment_text(e->machine), "virtual_machine", environment_text(e->virtual_machine),
-        "container", environment_text(e->container), "load_average", load, "sensors",
-        sensors_to_json(&e->sensors), "build", environment_build(e), "libraries",
+        environment_cpu(e), "memory_bytes", json_of_count(e->memory_bytes), "memory_limit_bytes",
+        json_of_count(e->memory_limit_bytes), "system", json_of_known(e->system), "kernel",
+        json_of_known(e->kernel), "machine", json_of_known(e->machine), "virtual_machine",
+        json_of_known(e->virtual_machine), "container", json_of_known(e->container), "load_average",
+        load, "sensors", sensors_to_json(&e->sensors), "build", environment_build(e), "libraries",
         environment_libraries(), "variables", environment_variables(), "warnings", warnings);
     if (*out) return BE_OK;
     FAIL(err, BE_NO_MEMORY, "environment: no memory left for the record; free some");

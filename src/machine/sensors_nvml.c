@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/cuda/cuda_places.h"
+#include "core/text.h"
 #include "machine/sensors.h"
 
 /* From the reference of NVML's API. */
@@ -70,13 +71,11 @@ static void nvml_throttle(nvml_device device, char out[SENSORS_TEXT])
         {0x4, "power cap"},    {0x8, "hardware slowdown"},       {0x10, "synchronised clocks"},
         {0x20, "temperature"}, {0x40, "temperature (hardware)"}, {0x80, "power brake"}};
     unsigned long long bits = 0;
-    size_t used = 0;
+    text_buffer b = text_begin(out, SENSORS_TEXT);
     if (!nvml.throttle || nvml.throttle(device, &bits) != 0) return;
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
-        if (bits & reasons[i].bit && used < SENSORS_TEXT)
-            used += (size_t)snprintf(out + used, SENSORS_TEXT - used, "%s%s", used ? ", " : "",
-                                     reasons[i].text);
-    if (used == 0) snprintf(out, SENSORS_TEXT, "none");
+        if (bits & reasons[i].bit) text_add(&b, "%s%s", b.used ? ", " : "", reasons[i].text);
+    if (b.used == 0) text_add(&b, "none");
 }
 
 static bool nvml_read(unsigned index, sensors_gpu *out)

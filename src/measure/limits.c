@@ -1,14 +1,14 @@
 /* Limits to JSON and back. */
 #include "measure/limits.h"
 
-#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "core/json.h"
 
 /* The members that are one positive number or unknown. */
 #define LIMITS_NUMBERS(X) \
@@ -33,7 +33,7 @@ limits limits_unknown(void)
 
 static json_t *limits_number(double value)
 {
-    return isfinite(value) && value > 0 ? json_real(value) : json_null();
+    return json_of_real(value > 0 ? value : (double)NAN);
 }
 
 double *limits_peak(limits *l, const char *precision)
@@ -49,92 +49,67 @@ be_status limits_to_json(const limits *l, json_t **out, be_error *err)
     json_t *transfers = json_array();
     for (int i = 0; i < l->transfer_count; i++) {
         const limits_transfer *t = &l->transfers[i];
-        json_array_append_new(transfers, json_pack("{s:I, s:o, s:o}", "bytes", (json_int_t)t->bytes,
-                                                   "up_s", limits_number(t->up_s), "down_s",
-                                                   limits_number(t->down_s)));
+        json_add(&transfers, json_pack("{s:I, s:o, s:o}", "bytes", (json_int_t)t->bytes, "up_s",
+                                       limits_number(t->up_s), "down_s", limits_number(t->down_s)));
     }
-    *out =
-        json_pack("{s:s, s:s, s:i, s:o, s:I}", "device", l->device, "device_name", l->device_name,
-                  "threads", l->threads, "transfers", transfers, "unix_s", (json_int_t)l->unix_s);
-#define X(member) \
-    if (*out) json_object_set_new(*out, #member, limits_number(l->member));
+    *out = json_pack("{s:o, s:o, s:i, s:o, s:I}", "device", json_of_text(l->device), "device_name",
+                     json_of_text(l->device_name), "threads", l->threads, "transfers", transfers,
+                     "unix_s", (json_int_t)l->unix_s);
+#define X(member) json_put(out, #member, limits_number(l->member));
     LIMITS_NUMBERS(X)
 #undef X
-    if (!*out)
-        FAIL(err, BE_FAILED,
-             "limits of a device: expected texts in UTF-8 and memory for them, found other bytes "
-             "or none left");
-    return BE_OK;
+    return json_check(*out, "limits of a device", err);
 }
 
 /* ---------------------------------------------------------------- from JSON */
 
-/* Reads members and keeps the first complaint. */
-typedef struct limits_reader {
-    const json_t *json;
-    be_error *err;
-    be_status status;
-} limits_reader;
-
-static void limits_complain(limits_reader *r, const char *member, const char *wanted,
-                            const json_t *found)
+static json_reader reader_of(const json_t *json, be_error *err)
 {
-    if (r->status != BE_OK) return;
-    char *text = found ? json_dumps(found, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    r->status = status_fail(r->err, __FILE__, __LINE__, BE_BAD_DATA,
-                            "limits of a device: expected \"%s\" to be %s, found %.80s; measure "
-                            "them again",
-                            member, wanted, text ? text : "nothing");
-    free(text);
+    return (json_reader){.json = json,
+                         .about = "limits of a device",
+                         .next = "measure them again",
+                         .fault = BE_BAD_DATA,
+                         .err = err};
 }
 
-static void limits_text(limits_reader *r, const char *member, char *out, size_t room)
+static void limits_text(json_reader *r, const char *member, char *out, size_t room)
 {
     const json_t *value = json_object_get(r->json, member);
     const char *text = json_string_value(value);
     if (!text || strlen(text) >= room)
-        limits_complain(r, member, "a text that is not too long", value);
+        json_complain(r, member, "a text that is not too long", value);
     else
         snprintf(out, room, "%s", text);
 }
 
-static int64_t limits_integer(limits_reader *r, const char *member, int64_t most)
-{
-    const json_t *value = json_object_get(r->json, member);
-    if (json_is_integer(value) && json_integer_value(value) >= 0 &&
-        json_integer_value(value) <= most)
-        return json_integer_value(value);
-    limits_complain(r, member, "a whole number in its range", value);
-    return 0;
-}
-
-static double limits_real(limits_reader *r, const char *member)
+static double limits_real(json_reader *r, const char *member)
 {
     const json_t *value = json_object_get(r->json, member);
     if (json_is_null(value)) return NAN;
     double number = json_number_value(value);
     if (!json_is_number(value) || !(number > 0))
-        limits_complain(r, member, "a number above 0, or null", value);
+        json_complain(r, member, "a number above 0, or null", value);
     return number;
 }
 
-static void limits_transfers(limits_reader *r, limits *out)
+static void limits_transfers(json_reader *r, limits *out)
 {
     const json_t *list = json_object_get(r->json, "transfers"), *item;
     size_t i;
     if (!json_is_array(list) || json_array_size(list) > LIMITS_TRANSFERS) {
-        limits_complain(r, "transfers", "a list of at most 16 objects", list);
+        json_complain(r, "transfers", "a list of at most 16 objects", list);
         return;
     }
     json_array_foreach((json_t *)list, i, item)
     {
-        limits_reader one = {.json = item, .err = r->err, .status = r->status};
+        json_reader one = reader_of(item, r->err);
+        one.status = r->status;
         limits_transfer *t = &out->transfers[i];
-        t->bytes = limits_integer(&one, "bytes", INT64_MAX);
+        t->bytes = json_read_integer(&one, "bytes", 0, INT64_MAX);
         t->up_s = limits_real(&one, "up_s");
         t->down_s = limits_real(&one, "down_s");
         if (t->bytes <= (i ? t[-1].bytes : 0))
-            limits_complain(&one, "transfers", "a list by rising size", list);
+            json_complain(&one, "transfers", "a list by rising size", list);
         r->status = one.status;
     }
     out->transfer_count = (int)json_array_size(list);
@@ -142,17 +117,17 @@ static void limits_transfers(limits_reader *r, limits *out)
 
 be_status limits_of_json(const json_t *json, limits *out, be_error *err)
 {
-    limits_reader r = {.json = json, .err = err, .status = BE_OK};
+    json_reader r = reader_of(json, err);
     limits l = limits_unknown();
     *out = l;
     limits_text(&r, "device", l.device, sizeof l.device);
     limits_text(&r, "device_name", l.device_name, sizeof l.device_name);
-    l.threads = (int)limits_integer(&r, "threads", INT_MAX);
+    l.threads = (int)json_read_integer(&r, "threads", 0, INT_MAX);
 #define X(member) l.member = limits_real(&r, #member);
     LIMITS_NUMBERS(X)
 #undef X
     limits_transfers(&r, &l);
-    l.unix_s = limits_integer(&r, "unix_s", INT64_MAX);
+    l.unix_s = json_read_integer(&r, "unix_s", 0, INT64_MAX);
     if (r.status == BE_OK) *out = l;
     return r.status;
 }

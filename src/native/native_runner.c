@@ -11,8 +11,9 @@
 #include "backend/backend.h"
 #include "build_info.h"
 #include "core/clock.h"
+#include "core/json.h"
 #include "core/memory.h"
-#include "core/text_json.h"
+#include "core/text.h"
 #include "machine/environment.h"
 #include "machine/limits_measure.h"
 #include "native/native.h"
@@ -29,38 +30,21 @@ typedef struct server {
 
 /* ---------------------------------------------------------------- members of a request */
 
-static const char *kind_text(json_type type)
+static json_reader members_of(const json_t *object, be_error *err)
 {
-    switch (type) {
-    case JSON_INTEGER:
-        return "a whole number";
-    case JSON_STRING:
-        return "a text";
-    case JSON_OBJECT:
-        return "an object";
-    case JSON_ARRAY:
-        return "a list";
-    default:
-        return "something else";
-    }
-}
-
-static be_status member(const json_t *object, const char *name, json_type type, json_t **out,
-                        be_error *err)
-{
-    *out = json_object_get(object, name);
-    if (*out && json_typeof(*out) == type) return BE_OK;
-    FAIL(err, BE_USAGE, "expected '%s' to be %s, found %s: correct the request", name,
-         kind_text(type), *out ? kind_text(json_typeof(*out)) : "none");
+    return (json_reader){.json = object,
+                         .about = "request",
+                         .next = "correct the request",
+                         .fault = BE_USAGE,
+                         .err = err};
 }
 
 static be_status member_text(const json_t *object, const char *name, const char **out,
                              be_error *err)
 {
-    json_t *value = NULL;
-    TRY(member(object, name, JSON_STRING, &value, err));
-    *out = json_string_value(value);
-    return BE_OK;
+    json_reader r = members_of(object, err);
+    *out = json_read_text(&r, name);
+    return r.status;
 }
 
 /* A text, or NULL where the request has null or nothing. */
@@ -75,51 +59,52 @@ static be_status member_path(const json_t *object, const char *name, const char 
 static be_status member_integer(const json_t *object, const char *name, int64_t least, int64_t most,
                                 int64_t *out, be_error *err)
 {
-    json_t *value = NULL;
-    TRY(member(object, name, JSON_INTEGER, &value, err));
-    *out = json_integer_value(value);
-    if (*out < least || *out > most)
-        FAIL(err, BE_USAGE,
-             "expected '%s' from %" PRId64 " to %" PRId64 ", found %" PRId64
-             ": correct the request",
-             name, least, most, *out);
-    return BE_OK;
+    json_reader r = members_of(object, err);
+    *out = json_read_integer(&r, name, least, most);
+    return r.status;
 }
 
+/* 0 where the request has none. */
 static be_status member_real(const json_t *object, const char *name, double *out, be_error *err)
 {
+    json_reader r = members_of(object, err);
     const json_t *value = json_object_get(object, name);
     *out = json_number_value(value);
-    if (value && !json_is_number(value))
-        FAIL(err, BE_USAGE, "expected '%s' to be a number, found %s: correct the request", name,
-             kind_text(json_typeof(value)));
-    return BE_OK;
+    if (value && !json_is_number(value)) json_complain(&r, name, "a number", value);
+    return r.status;
+}
+
+static be_status member_object(const json_t *object, const char *name, json_t **out, be_error *err)
+{
+    json_reader r = members_of(object, err);
+    *out = json_read_object(&r, name);
+    return r.status;
 }
 
 static be_status member_reals(const json_t *object, const char *name, int *count,
                               double out[PROTOCOL_CHANNELS_MAX], be_error *err)
 {
-    json_t *list = NULL, *value;
+    json_reader r = members_of(object, err);
+    json_t *list = json_read_list(&r, name), *value;
     size_t i;
-    TRY(member(object, name, JSON_ARRAY, &list, err));
+    TRY(r.status);
     if (json_array_size(list) > PROTOCOL_CHANNELS_MAX)
-        FAIL(err, BE_USAGE, "expected at most %d values in '%s', found %zu: correct the request",
+        FAIL(err, BE_USAGE,
+             "request: expected at most %d values in \"%s\", found %zu; correct the request",
              PROTOCOL_CHANNELS_MAX, name, json_array_size(list));
     *count = (int)json_array_size(list);
     json_array_foreach(list, i, value)
     {
-        if (!json_is_number(value))
-            FAIL(err, BE_USAGE, "expected numbers in '%s', found %s: correct the request", name,
-                 kind_text(json_typeof(value)));
+        if (!json_is_number(value)) json_complain(&r, name, "a list of numbers", list);
         out[i] = json_number_value(value);
     }
-    return BE_OK;
+    return r.status;
 }
 
 static be_status take_optimizer(const json_t *request, protocol_optimizer *out, be_error *err)
 {
     json_t *object = NULL;
-    TRY(member(request, "optimizer", JSON_OBJECT, &object, err));
+    TRY(member_object(request, "optimizer", &object, err));
     TRY(member_text(object, "name", &out->name, err));
     TRY(member_real(object, "lr", &out->lr, err));
     TRY(member_real(object, "momentum", &out->momentum, err));
@@ -137,13 +122,14 @@ static be_status take_transform(const json_t *object, protocol_transform *out, b
     for (int c = 0; c < out->channels; c++)
         if (!(out->std[c] > 0))
             FAIL(err, BE_USAGE,
-                 "expected 'normalize.%s.std' above 0, found %g: correct the request", out->field,
-                 out->std[c]);
+                 "request: expected \"normalize.%s.std\" above 0, found %g; correct the request",
+                 out->field, out->std[c]);
     if (means != out->channels)
-        FAIL(err, BE_USAGE,
-             "expected as many values in 'normalize.%s.mean' as in 'normalize.%s.std', "
-             "found %d and %d: correct the request",
-             out->field, out->field, means, out->channels);
+        FAIL(
+            err, BE_USAGE,
+            "request: expected as many values in \"normalize.%s.mean\" as in \"normalize.%s.std\", "
+            "found %d and %d; correct the request",
+            out->field, out->field, means, out->channels);
     return BE_OK;
 }
 
@@ -151,13 +137,14 @@ static be_status take_normalize(const json_t *request, protocol_job *job, be_err
 {
     json_t *object = NULL, *transform;
     const char *field;
-    TRY(member(request, "normalize", JSON_OBJECT, &object, err));
+    TRY(member_object(request, "normalize", &object, err));
     json_object_foreach(object, field, transform)
     {
         if (!json_is_object(transform) || job->transform_count == TABLE_FIELDS)
             FAIL(err, BE_USAGE,
-                 "expected 'normalize' to be an object of at most %d fields, each with mean and "
-                 "std, found something else at '%s': correct the request",
+                 "request: expected \"normalize\" to be an object of at most %d fields, each with "
+                 "mean and "
+                 "std, found something else at \"%s\"; correct the request",
                  TABLE_FIELDS, field);
         protocol_transform *out = &job->transforms[job->transform_count++];
         out->field = field;
@@ -222,7 +209,7 @@ static bool device_works(const server *s, const json_t *request, json_t *device)
     if (!json_is_true(json_object_get(request, "try")) || !backend_computes(id)) return true;
     if (native_try(id, s->device, &err) == BE_OK) return true;
     json_object_set_new(device, "usable", json_false());
-    json_object_set_new(device, "reason", text_json(err.text));
+    json_object_set_new(device, "reason", json_of_text(err.text));
     return false;
 }
 
@@ -279,7 +266,7 @@ static be_status answer_prepare(server *s, const json_t *request, json_t *answer
     be_plan_facts facts = be_plan_describe(s->session.plan);
     json_object_set_new(answer, "parameters", json_integer(facts.parameters));
     json_object_set_new(answer, "launches", json_integer(facts.launches));
-    json_object_set_new(answer, "device_name", text_json(be_device_name(s->session.device)));
+    json_object_set_new(answer, "device_name", json_of_text(be_device_name(s->session.device)));
     json_object_set_new(answer, "implementation", json_string(facts.implementation));
     json_object_set_new(answer, "precision", json_string(precision_name(s->session.precision)));
     /* A GPU has no threads of the host's kind: what was asked for stays unused. */
@@ -298,12 +285,6 @@ static be_status answer_prepare(server *s, const json_t *request, json_t *answer
     return BE_OK;
 }
 
-/* JSON has no other word for a loss that is not finite. */
-static json_t *real_or_null(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 static be_status answer_run(server *s, const json_t *request, json_t *answer, be_error *err)
 {
     int64_t steps = 0, wall_ns = 0;
@@ -316,12 +297,12 @@ static be_status answer_run(server *s, const json_t *request, json_t *answer, be
     be_status status = native_run(&s->session, steps, &wall_ns, losses, &loss, err);
     json_object_set_new(answer, "steps", json_integer(steps));
     json_object_set_new(answer, "wall_ns", json_integer(wall_ns));
-    json_object_set_new(answer, "loss", real_or_null(loss));
+    json_object_set_new(answer, "loss", json_of_real(loss));
     if (wanted) {
         json_t *list = json_array();
         for (int64_t i = 0; status == BE_OK && i < steps; i++)
             json_array_append_new(
-                list, s->session.train ? real_or_null((double)((float *)losses)[i]) : json_null());
+                list, s->session.train ? json_of_real((double)((float *)losses)[i]) : json_null());
         json_object_set_new(answer, "losses", list);
     }
     memory_free(losses);
@@ -360,7 +341,7 @@ static be_status answer_evaluate(server *s, const json_t *request, json_t *answe
     TRY(native_evaluate(&s->session, data, &result, err));
     json_object_set_new(answer, "count", json_integer(result.count));
     json_object_set_new(answer, "correct", json_integer(result.correct));
-    json_object_set_new(answer, "loss", real_or_null(result.loss));
+    json_object_set_new(answer, "loss", json_of_real(result.loss));
     return BE_OK;
 }
 
@@ -471,16 +452,6 @@ static be_status handle(server *s, const json_t *request, json_t *answer, bool *
     return handlers[found](s, request, answer, err);
 }
 
-static const char *status_name(be_status status)
-{
-    static const char *const names[] = {
-#define X(name, code, text) #name,
-        BE_STATUS_LIST(X)
-#undef X
-    };
-    return names[status];
-}
-
 static json_t *answer_line(server *s, const char *line, size_t length, bool *last)
 {
     be_error err = {0};
@@ -491,7 +462,7 @@ static json_t *answer_line(server *s, const char *line, size_t length, bool *las
     if (status == BE_OK) return answer;
     json_decref(answer);
     char text[sizeof err.text];
-    protocol_clean_text(err.text, strlen(err.text), false, text, sizeof text);
+    text_clean(err.text, strlen(err.text), false, text, sizeof text);
     return json_pack("{s:b, s:s, s:s}", "ok", 0, "status", status_name(status), "error", text);
 }
 

@@ -136,9 +136,4 @@ void protocol_answer_clear(protocol_answer *answer);
 /* Whether a line looks like an answer to any request: an object with a member "ok". */
 bool protocol_is_answer(const char *line, size_t length);
 
-/* Copy text for a terminal or a record: control characters and bytes that are not UTF-8 become
- * '?', newlines a space unless `lines`, and what does not fit is cut at a character's edge.
- * Returns `out`, always terminated; size > 0. */
-char *protocol_clean_text(const char *text, size_t length, bool lines, char *out, size_t size);
-
 #endif

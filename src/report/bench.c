@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "report/contender.h"
 #include "report/warnings.h"
 #include "workloads/workload.h"
@@ -188,7 +189,7 @@ static void print_group_head(const json_t *record, FILE *out)
              host ? ", data on the host" : "");
     fprintf(out, "\n%s%s%s%s: ", report_look.color ? "\033[1m" : "", name,
             report_look.color ? "\033[0m" : "", variant);
-    report_wrap(out, line, (int)(report_width(name) + report_width(variant)) + 2, 2);
+    report_wrap(out, line, (int)(text_width(name) + text_width(variant)) + 2, 2);
     fprintf(out, "\n");
 }
 

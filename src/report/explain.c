@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "report/contender.h"
 #include "report/warnings.h"
 
@@ -102,9 +103,9 @@ static const char *cell(const json_t *record, const row *r, char out[REPORT_TEXT
 static void print_line(const char *const *cells, int count, bool md, FILE *out)
 {
     fprintf(out, md ? "| %s |" : "%s", cells[0]);
-    if (!md) fprintf(out, "%*s", NAME_WIDTH - (int)report_width(cells[0]), "");
+    if (!md) fprintf(out, "%*s", NAME_WIDTH - (int)text_width(cells[0]), "");
     for (int c = 1; c < count; c++) {
-        int blanks = VALUE_WIDTH - (int)report_width(cells[c]);
+        int blanks = VALUE_WIDTH - (int)text_width(cells[c]);
         if (md)
             fprintf(out, " %s |", cells[c]);
         else

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "report/contender.h"
 #include "report/explain.h"
 #include "report/explain_sides.h"
@@ -67,7 +68,7 @@ static void draw_bar(const json_t *record, double scale_s, FILE *out)
     int columns = cut ? bar_columns() : (int)lround(bar_columns() * step / scale_s);
     contender_who(record, text);
     fprintf(out, "%.*s%*s", NAME_COLUMNS, text,
-            report_width(text) < NAME_COLUMNS ? NAME_COLUMNS - (int)report_width(text) : 0, "");
+            text_width(text) < NAME_COLUMNS ? NAME_COLUMNS - (int)text_width(text) : 0, "");
     share_out(record, columns < 1 ? 1 : columns, width);
     for (int p = 0; p < EXPLAIN_PHASES; p++) draw(p, width[p], out);
     fprintf(out, "%s %s\n", cut ? report_look.utf8 ? "»" : ">" : "", report_seconds(step, text));

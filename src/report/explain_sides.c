@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "measure/stats.h"
 #include "report/explain_sides.h"
 
@@ -158,5 +159,5 @@ json_t *explain_verdict_alone(const json_t *before, const json_t *after)
     stats_verdict verdict = stats_judge(&ratio);
     const char *reason = verdict == STATS_UNSURE ? "the intervals of the two overlap" : NULL;
     return json_pack("{s:s, s:o, s:s?}", "verdict", stats_verdict_name(verdict), "ratio",
-                     report_json_real(ratio.point), "reason", reason);
+                     json_of_real(ratio.point), "reason", reason);
 }

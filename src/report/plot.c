@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "report/sheet.h"
 
 #define LEFT 9 /* columns of the labels */
@@ -155,7 +156,7 @@ static void print_rows(const canvas *c, const plot *p, FILE *out)
         char label[REPORT_TEXT_BYTES] = "";
         for (int t = 0; t < count; t++)
             if (row_of(c, ticks[t]) == row) p->y_text(ticks[t], label);
-        fprintf(out, "%*s%s %s", LEFT - (int)report_width(label), "", label,
+        fprintf(out, "%*s%s %s", LEFT - (int)text_width(label), "", label,
                 label[0] ? glyph("┤", "+") : glyph("│", "|"));
         print_cells(c->cells[row], c->width, out);
     }
@@ -187,13 +188,11 @@ static void print_axis(canvas *c, const plot *p, FILE *out)
 static void print_legend(const plot *p, FILE *out)
 {
     char text[600];
-    size_t used = 0;
+    text_buffer b = TEXT_BUFFER(text);
     for (int s = 0; s < p->series_count; s++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s %s   ", marker(s),
-                                 p->series[s].name);
+        text_add(&b, "%s %s   ", marker(s), p->series[s].name);
     if (p->mark_count)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s crossing, %s its interval",
-                                 glyph("┆", "|"), glyph("━", "="));
+        text_add(&b, "%s crossing, %s its interval", glyph("┆", "|"), glyph("━", "="));
     fprintf(out, "%*s", LEFT + 2, "");
     report_wrap(out, text, LEFT + 2, LEFT + 2);
 }

@@ -1,6 +1,7 @@
 /* Plots as SVG: no script, no font and no colour but its own, and both kinds of ground. */
 #include <math.h>
 
+#include "core/text.h"
 #include "report/plot.h"
 
 #define W 760.0
@@ -130,7 +131,7 @@ static void write_legend(const frame *f, const plot *p)
         fprintf(f->out, "<circle class=\"f%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"5\"/>\n", s, x + 5,
                 y - 4);
         write_label(f->out, x + 16, y, "start", p->series[s].name);
-        x += 36 + 7.2 * (double)report_width(p->series[s].name);
+        x += 36 + 7.2 * (double)text_width(p->series[s].name);
     }
     if (!p->mark_count) return;
     fprintf(f->out, "<rect class=\"band\" x=\"%.1f\" y=\"%.1f\" width=\"14\" height=\"14\"/>\n", x,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "machine/load.h"
 #include "report/advice.h"
 #include "report/contender.h"
@@ -63,7 +64,7 @@ static void write_question(const quick_page *page, const json_t *record, FILE *o
              report_string(record, "asked.precision"),
              report_flops(report_real(record, "flops_per_step"), flops));
     fprintf(out, "%s%s%s: ", bold(true), name, bold(false));
-    report_wrap(out, line, (int)report_width(name) + 2, 2);
+    report_wrap(out, line, (int)text_width(name) + 2, 2);
     /* Without its folder, which is nobody's business in a chat. */
     used = (size_t)snprintf(
         line, sizeof line, "%.*s, %s %s; same weights, same batches", (int)strcspn(source, ","),
@@ -147,8 +148,8 @@ static void write_row(const json_t *record, double scale_s, const char *first, F
     report_seconds(step_of(record), step);
     sure_text(record, sure);
     fprintf(out, "%s%-23.40s%s %*s%s %s%*s ", first ? bold(true) : "", who,
-            first ? bold(false) : "", 8 - (int)report_width(step), "", step, sure,
-            6 - (int)report_width(sure), "");
+            first ? bold(false) : "", 8 - (int)text_width(step), "", step, sure,
+            6 - (int)text_width(sure), "");
     write_bar(step_of(record), scale_s, out);
     fprintf(out, "%s\n", versus_text(record, first, versus));
 }

@@ -3,16 +3,17 @@
 
 #include <stdarg.h>
 
+#include "core/text.h"
 #include "report/sheet.h"
 
 void sentence_add(sentence *s, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    int wrote = vsnprintf(s->text + s->used, SENTENCE_BYTES - s->used, format, arguments);
+    text_buffer b = {.text = s->text, .room = SENTENCE_BYTES, .used = s->used};
+    text_add_list(&b, format, arguments);
     va_end(arguments);
-    if (wrote > 0) s->used += (size_t)wrote;
-    if (s->used >= SENTENCE_BYTES) s->used = SENTENCE_BYTES - 1;
+    s->used = b.used;
 }
 
 void sentence_end(sentence *s, FILE *out)

@@ -1,9 +1,11 @@
 /* Tables and files of records. */
 #include "report/sheet.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/json.h"
+#include "core/text.h"
 
 #define COLUMNS_MAX 32
 #define FOLD_INDENT 2
@@ -22,33 +24,17 @@ report_format report_format_find(const char *name)
 
 const json_t *report_member(const json_t *record, const char *path)
 {
-    char name[64];
-    while (record && *path) {
-        size_t length = strcspn(path, ".");
-        if (length >= sizeof name) return NULL;
-        memcpy(name, path, length);
-        name[length] = 0;
-        record = json_object_get(record, name);
-        path += length + (path[length] == '.');
-    }
-    return record;
+    return json_at(record, path);
 }
 
 double report_real(const json_t *record, const char *path)
 {
-    const json_t *member = report_member(record, path);
-    return json_is_number(member) ? json_number_value(member) : NAN;
+    return json_real_at(record, path);
 }
 
 const char *report_string(const json_t *record, const char *path)
 {
-    const json_t *member = report_member(record, path);
-    return json_is_string(member) ? json_string_value(member) : "";
-}
-
-json_t *report_json_real(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
+    return json_text_at(record, path);
 }
 
 static const char *cell_text(const report_column *column, const json_t *record,
@@ -83,10 +69,8 @@ typedef struct layout {
 /* Write a cell, cut to its column's width; the last column has no blanks behind it. */
 static void print_cell(FILE *out, const char *text, const layout *l, int column, bool left)
 {
-    size_t width = l->width[column], length = report_width(text), bytes = 0;
-    size_t shown = length > width ? width - 1 : length;
-    for (size_t seen = 0; text[bytes]; bytes++)
-        if ((text[bytes] & 0xc0) != 0x80 && seen++ == shown) break;
+    size_t width = l->width[column], length = text_width(text);
+    size_t bytes = text_cut(text, length > width ? width - 1 : length);
     size_t blanks = length > width ? 0 : width - length;
     if (!left) fprintf(out, "%*s", (int)blanks, "");
     fprintf(out, "%.*s%s", (int)bytes, text, length <= width ? "" : report_look.utf8 ? "…" : "~");
@@ -131,10 +115,10 @@ static void fit_columns(const report_sheet *sheet, layout *l)
         const report_column *column = &sheet->columns[c];
         if (!column->title) continue;
         l->last = c;
-        l->width[c] = report_width(column->title);
+        l->width[c] = text_width(column->title);
         json_array_foreach(sheet->records, i, record)
         {
-            size_t length = report_width(cell_text(column, record, text));
+            size_t length = text_width(cell_text(column, record, text));
             if (length > l->width[c]) l->width[c] = length;
         }
     }
@@ -287,21 +271,6 @@ void report_paragraph(FILE *out, const char *text, int indent)
 
 void report_wrap(FILE *out, const char *text, int at, int indent)
 {
-    int most = report_columns();
-    if (most > REPORT_COLUMNS_READ) most = REPORT_COLUMNS_READ;
-    bool fresh = true;
-    for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
-        int length = (int)strcspn(text, " "), width = 0;
-        for (int i = 0; i < length; i++) width += (text[i] & 0xc0) != 0x80;
-        if (!fresh && at + 1 + width > most) {
-            fprintf(out, "\n%*s", indent, "");
-            at = indent;
-            fresh = true;
-        }
-        at += fprintf(out, fresh ? "" : " ") + width;
-        fprintf(out, "%.*s", length, text);
-        fresh = false;
-        text += length;
-    }
-    fputc('\n', out);
+    int columns = report_columns();
+    text_wrap(out, text, columns > REPORT_COLUMNS_READ ? REPORT_COLUMNS_READ : columns, at, indent);
 }

@@ -56,9 +56,6 @@ const json_t *report_member(const json_t *record, const char *path);
 double report_real(const json_t *record, const char *path);        /* NAN if it is no number */
 const char *report_string(const json_t *record, const char *path); /* "" if it is no string */
 
-/* A number, or null where it is not finite. */
-json_t *report_json_real(double value);
-
 BE_CHECKED be_status report_write(const report_sheet *sheet, report_format format, FILE *out,
                                   be_error *err);
 

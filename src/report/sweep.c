@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "report/warnings.h"
 
 static const char *x_text(const json_t *record, char out[REPORT_TEXT_BYTES])
@@ -130,13 +131,13 @@ static void print_head(const json_t *result, FILE *out)
     snprintf(line, sizeof line, "data: %s", report_string(result, "data"));
     report_paragraph(out, line, 2);
     double batch = report_real(result, "batch");
-    int used = snprintf(line, sizeof line, "%s, %s, %s: %s from %s to %s",
-                        report_string(result, "workload"),
-                        strcmp(report_string(result, "mode"), "train") ? "inference" : "training",
-                        report_string(result, "precision"), report_string(result, "noun"),
-                        report_count(report_real(result, "from"), from),
-                        report_count(report_real(result, "to"), to));
-    if (!isnan(batch)) snprintf(line + used, sizeof line - (size_t)used, ", batch %.0f", batch);
+    text_buffer b = TEXT_BUFFER(line);
+    text_add(&b, "%s, %s, %s: %s from %s to %s", report_string(result, "workload"),
+             strcmp(report_string(result, "mode"), "train") ? "inference" : "training",
+             report_string(result, "precision"), report_string(result, "noun"),
+             report_count(report_real(result, "from"), from),
+             report_count(report_real(result, "to"), to));
+    if (!isnan(batch)) text_add(&b, ", batch %.0f", batch);
     fprintf(out, "\n%s", report_look.color ? "\033[1m" : "");
     report_paragraph(out, line, 2);
     fprintf(out, "%s", report_look.color ? "\033[0m" : "");
@@ -176,27 +177,24 @@ static void print_settings(const json_t *result, const json_t *side, FILE *out)
 {
     char line[1200], a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES];
     const char *ran = "";
-    size_t i, used;
+    text_buffer all = TEXT_BUFFER(line);
+    size_t i;
     json_t *stretch;
     const json_t *settings = json_object_get(side, "settings");
     if (!json_array_size(settings)) return;
-    used = (size_t)snprintf(line, sizeof line, "%s ran as ", report_string(side, "name"));
+    text_add(&all, "%s ran as ", report_string(side, "name"));
     json_array_foreach(settings, i, stretch)
     {
-        if (used > 900) break;
         double from = report_real(stretch, "from"), to = report_real(stretch, "to");
-        used += (size_t)snprintf(line + used, sizeof line - used, "%s%s", i ? ", " : "",
-                                 report_string(stretch, "setting"));
+        text_add(&all, "%s%s", i ? ", " : "", report_string(stretch, "setting"));
         if (json_array_size(settings) > 1 && from < to)
-            used += (size_t)snprintf(line + used, sizeof line - used, " (%s %s to %s)",
-                                     report_string(result, "axis"), report_count(from, a),
-                                     report_count(to, b));
+            text_add(&all, " (%s %s to %s)", report_string(result, "axis"), report_count(from, a),
+                     report_count(to, b));
         else if (json_array_size(settings) > 1)
-            used += (size_t)snprintf(line + used, sizeof line - used, " (%s %s)",
-                                     report_string(result, "axis"), report_count(from, a));
+            text_add(&all, " (%s %s)", report_string(result, "axis"), report_count(from, a));
         ran = report_string(stretch, "implementation");
     }
-    snprintf(line + used, sizeof line - used, "; %s", ran);
+    text_add(&all, "; %s", ran);
     report_paragraph(out, line, 2);
 }
 

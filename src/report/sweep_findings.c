@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "report/plot.h"
 #include "report/sweep.h"
 
@@ -87,15 +88,15 @@ static void say_undecided(const json_t *result, const json_t *pair, FILE *out)
     json_array_foreach(json_object_get(pair, "undecided"), i, at)
     {
         double low = report_real(at, "ratio_low"), high = report_real(at, "ratio_high");
-        int used =
-            snprintf(line, sizeof line, "undecided between %s and %s: ",
-                     place(result, count_text(at, "from", from), where), count_text(at, "to", to));
+        text_buffer b = TEXT_BUFFER(line);
+        text_add(&b, "undecided between %s and %s: ",
+                 place(result, count_text(at, "from", from), where), count_text(at, "to", to));
         if (high > SWEEP_SCATTER * low)
-            snprintf(line + used, sizeof line - (size_t)used,
+            text_add(&b,
                      "the times scatter too much to tell who wins; stop other programs, or give "
                      "more --max-time.");
         else
-            snprintf(line + used, sizeof line - (size_t)used,
+            text_add(&b,
                      "the ratio of their times is between %.2f and %.2f there, too close to 1 or "
                      "too noisy to say who wins.",
                      low, high);
@@ -124,21 +125,20 @@ static void say_strictness(const json_t *pair, FILE *out)
 static void say_whole(const json_t *pair, FILE *out)
 {
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], steps[REPORT_TEXT_BYTES], line[1200];
-    size_t i, used = 0;
+    text_buffer all = TEXT_BUFFER(line);
+    size_t i;
     json_t *run;
     const json_t *runs = json_object_get(pair, "whole");
     if (!json_array_size(runs)) return;
-    used = (size_t)snprintf(line, sizeof line, "whole trainings, run to check that: ");
+    text_add(&all, "whole trainings, run to check that: ");
     json_array_foreach(runs, i, run)
     {
-        if (used > 1000) break;
-        used += (size_t)snprintf(line + used, sizeof line - used,
-                                 "%s%s steps on %s in %s (%s computed)", i ? "; " : "",
-                                 count_text(run, "x", steps), report_string(run, "side"),
-                                 report_seconds(report_real(run, "seconds"), a),
-                                 report_seconds(report_real(run, "expected_s"), b));
+        text_add(&all, "%s%s steps on %s in %s (%s computed)", i ? "; " : "",
+                 count_text(run, "x", steps), report_string(run, "side"),
+                 report_seconds(report_real(run, "seconds"), a),
+                 report_seconds(report_real(run, "expected_s"), b));
     }
-    snprintf(line + used, sizeof line - used, ".");
+    text_add(&all, ".");
     report_paragraph(out, line, 2);
 }
 

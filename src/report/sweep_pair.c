@@ -3,12 +3,14 @@
 
 #include <math.h>
 
+#include "core/json.h"
+
 json_t *sweep_place_json(const crossing_place *place)
 {
-    json_t *point = json_pack(
-        "{s:f, s:o, s:o, s:o, s:s}", "x", place->x, "ratio", report_json_real(place->ratio.point),
-        "low", report_json_real(place->ratio.low), "high", report_json_real(place->ratio.high),
-        "verdict", stats_verdict_name(place->verdict));
+    json_t *point =
+        json_pack("{s:f, s:o, s:o, s:o, s:s}", "x", place->x, "ratio",
+                  json_of_real(place->ratio.point), "low", json_of_real(place->ratio.low), "high",
+                  json_of_real(place->ratio.high), "verdict", stats_verdict_name(place->verdict));
     if (place->runs == 0) return point;
     json_object_set_new(point, "runs", json_integer(place->runs));
     json_object_set_new(point, "runs_agreeing", json_integer(place->agreeing));
@@ -31,10 +33,9 @@ void sweep_add_findings(json_t *pair, const crossing_result *found)
         json_array_append_new(crossings, crossing_json(pair, &found->crossings[c]));
     for (int u = 0; u < found->undecided_count; u++) {
         const crossing_stretch *at = &found->undecided[u];
-        json_array_append_new(undecided,
-                              json_pack("{s:f, s:f, s:o, s:o}", "from", at->from, "to", at->to,
-                                        "ratio_low", report_json_real(exp(at->low)), "ratio_high",
-                                        report_json_real(exp(at->high))));
+        json_array_append_new(undecided, json_pack("{s:f, s:f, s:o, s:o}", "from", at->from, "to",
+                                                   at->to, "ratio_low", json_of_real(exp(at->low)),
+                                                   "ratio_high", json_of_real(exp(at->high))));
     }
     json_object_set_new(pair, "crossings", crossings);
     json_object_set_new(pair, "undecided", undecided);
@@ -44,6 +45,6 @@ void sweep_add_findings(json_t *pair, const crossing_result *found)
     else
         json_object_set_new(pair, "winner", json_null());
     json_object_set_new(pair, "least_ratio",
-                        report_json_real(one_wins ? exp(found->least) : (double)NAN));
-    json_object_set_new(pair, "least_at", report_json_real(one_wins ? found->at : (double)NAN));
+                        json_of_real(one_wins ? exp(found->least) : (double)NAN));
+    json_object_set_new(pair, "least_at", json_of_real(one_wins ? found->at : (double)NAN));
 }

@@ -29,13 +29,6 @@ const char *report_times(void)
     return report_look.utf8 ? "×" : "x";
 }
 
-size_t report_width(const char *text)
-{
-    size_t width = 0;
-    for (; *text; text++) width += (*text & 0xc0) != 0x80;
-    return width;
-}
-
 /* Decimals that show three digits of a number that is at least 1. */
 static int decimals_of(double value)
 {

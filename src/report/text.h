@@ -46,7 +46,4 @@ const char *report_units(const char *workload, char out[REPORT_TEXT_BYTES]);
 
 const char *report_times(void); /* "×" or "x" */
 
-/* Columns that a text takes on a terminal: its UTF-8 characters. */
-size_t report_width(const char *text);
-
 #endif

@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "core/memory.h"
 #include "run/machine.h"
 #include "run/runner.h"
@@ -54,13 +55,11 @@ static be_status take_list(const json_t *list, predict_op **out, int *count, be_
 /* The points, to be released; NULL where there are none that are good, and taken in as long. */
 static json_t *load_points(const char *path, double calibrate_s)
 {
-    void *bytes = NULL;
-    size_t count = 0;
+    static const json_source source = {"kept points", "JSON", "they are measured again"};
+    json_t *file = NULL;
     if (!path || !*path || !file_exists(path) ||
-        file_read(&bytes, &count, path, FILE_MOST_BYTES, NULL) != BE_OK)
+        json_load(&file, path, FILE_MOST_BYTES, &source, NULL) != BE_OK)
         return NULL;
-    json_t *file = json_loadb(bytes, count, JSON_REJECT_DUPLICATES, NULL);
-    memory_free(bytes);
     int64_t age_s = clock_unix_s() - json_integer_value(json_object_get(file, "unix_s"));
     json_t *points = json_object_get(file, "points");
     bool good = json_integer_value(json_object_get(file, "schema")) == ANATOMY_SCHEMA &&
@@ -77,9 +76,10 @@ static void keep_points(const char *path, double calibrate_s, json_t *points)
     if (!path || !*path || !json_array_size(points)) return;
     json_t *file = json_pack("{s:i, s:I, s:f, s:O}", "schema", ANATOMY_SCHEMA, "unix_s",
                              (json_int_t)clock_unix_s(), "seconds", calibrate_s, "points", points);
-    char *text = json_dumps(file, JSON_COMPACT);
+    char *text = NULL;
+    if (json_print(&text, file, JSON_COMPACT, "the points", NULL) == BE_OK)
+        (void)!file_write_whole(path, text, strlen(text), NULL);
     json_decref(file);
-    if (text) (void)!file_write_whole(path, text, strlen(text), NULL);
     free(text);
 }
 
@@ -93,8 +93,7 @@ static be_status read_phases(const json_t *json, protocol_answer *out, be_error 
     char *line = NULL;
     if (!json_is_object(json))
         FAIL(err, BE_UNAVAILABLE, "its runner does not tell where a step goes");
-    line = json_dumps(json, JSON_COMPACT);
-    if (!line) FAIL(err, BE_NO_MEMORY, "no memory left for the phases of a step");
+    TRY(json_print(&line, json, JSON_COMPACT, "the phases of a step", err));
     be_status status = protocol_parse(&call, line, strlen(line), out, err);
     free(line);
     return status;

@@ -17,6 +17,7 @@
 
 #include "core/clock.h"
 #include "core/memory.h"
+#include "core/text.h"
 #include "protocol/protocol.h"
 
 #define CHILD_LOG_BYTES 16384
@@ -295,7 +296,7 @@ static char *child_log_tail(child *c, int lines, char *out, size_t size)
     for (start = end; start > 0; start--)
         if (c->log_text[start - 1] == '\n' && --lines == 0) break;
     if (end - start >= size) start = end - (size - 1);
-    return protocol_clean_text(c->log_text + start, end - start, true, out, size);
+    return text_clean(c->log_text + start, end - start, true, out, size);
 }
 
 char *child_log(child *c, char *out, size_t size)
@@ -443,8 +444,7 @@ be_status child_expect_silence(child *c, be_error *err)
         TRY(child_fill(c, &got, err));
     if (c->start == c->end) return BE_OK;
     char shown[100];
-    protocol_clean_text((char *)c->buffer + c->start, c->end - c->start, false, shown,
-                        sizeof shown);
+    text_clean((char *)c->buffer + c->start, c->end - c->start, false, shown, sizeof shown);
     FAIL(err, BE_BAD_DATA,
          "expected silence before the next request, found an answer that nobody asked for: '%s'; a "
          "runner may write nothing but answers to the descriptor of its answers",

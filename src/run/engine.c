@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "build_info.h"
+#include "core/text.h"
 #include "run/runner.h"
 
 #define ASK_LIMIT_S 60.0 /* a large engine loads slowly from a cold disk */
@@ -129,11 +130,8 @@ static be_status find_named(engine *out, const python_engine *wanted, const char
 /* "/a/python3, /b/python3": as many as fit. */
 static void list_paths(const python_list *all, char *out, size_t size)
 {
-    size_t used = 0;
-    *out = 0;
-    for (int i = 0; i < all->count && used < size; i++)
-        used +=
-            (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", all->list[i]->path);
+    text_buffer b = text_begin(out, size);
+    for (int i = 0; i < all->count; i++) text_add(&b, "%s%s", i ? ", " : "", all->list[i]->path);
 }
 
 /* None of them has it.  Where one cannot even be asked, that is the reason to tell. */
@@ -224,20 +222,17 @@ json_t *engine_pythons(const engine *e)
 
 char *engine_pythons_text(const engine *e, char *out, size_t size)
 {
-    size_t used = 0;
-    *out = 0;
-    for (int i = 0; e->pythons.count > 1 && i < e->pythons.count && used < size; i++) {
+    text_buffer b = text_begin(out, size);
+    for (int i = 0; e->pythons.count > 1 && i < e->pythons.count; i++) {
         const char *version = e->pythons.list[i]->has[e->module].version;
-        used += (size_t)snprintf(out + used, size - used, "%s%s%s of %s%s",
-                                 i == 0 ? engine_title(e->name) : "",
-                                 i == 1 ? ""
-                                 : i    ? ", "
-                                        : " ",
-                                 *version ? version : "(version unknown)", e->pythons.list[i]->path,
-                                 i ? "" : " is taken; also there: ");
+        text_add(&b, "%s%s%s of %s%s", i == 0 ? engine_title(e->name) : "",
+                 i == 1 ? ""
+                 : i    ? ", "
+                        : " ",
+                 *version ? version : "(version unknown)", e->pythons.list[i]->path,
+                 i ? "" : " is taken; also there: ");
     }
-    if (used > 0 && used < size)
-        snprintf(out + used, size - used, "; %s chooses another", python_of(e->name)->variable);
+    if (b.used > 0) text_add(&b, "; %s chooses another", python_of(e->name)->variable);
     return out;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/memory.h"
+#include "core/text.h"
 #include "run/gate_store.h"
 
 /* ---------------------------------------------------------------- the variant */
@@ -207,14 +208,12 @@ be_status gate_judge(const char *precision, const trace *found, const trace *rig
 static be_status judge(const gate *g, const runner *r, const char *kind, const gate_result *found,
                        be_error *err)
 {
-    char options[128] = "";
-    size_t used = 0;
+    char options[128];
+    text_buffer b = TEXT_BUFFER(options);
     if (found->error <= found->band) return BE_OK;
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
         int value = workload_variant_get(&g->variant, (workload_dimension)d);
-        if (value)
-            used += (size_t)snprintf(options + used, sizeof options - used, " --%s %d",
-                                     workload_dimension_names[d], value);
+        if (value) text_add(&b, " --%s %d", workload_dimension_names[d], value);
     }
     FAIL(err, BE_NUMERIC,
          "%s: expected %s within %g of the reference in double precision, found an error of %.3g "

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/file.h"
+#include "core/json.h"
 #include "data/safetensors.h"
 
 #define HASH_BYTES 17 /* 16 digits and the end */
@@ -71,9 +72,7 @@ static be_status store_folder(char out[FILE_PATH_BYTES], be_error *err)
 
 static be_status key_text(const json_t *key, char **out, be_error *err)
 {
-    *out = json_dumps(key, JSON_COMPACT | JSON_SORT_KEYS);
-    if (!*out) FAIL(err, BE_NO_MEMORY, "no memory left for the name of a file; free some");
-    return BE_OK;
+    return json_print(out, key, JSON_COMPACT | JSON_SORT_KEYS, "the name of a file", err);
 }
 
 /* "…/breakeven/reference/cnn-fashion-0123456789abcdef.safetensors" */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/text.h"
 
 #define LANE_TOLD_NS 10000000 /* of time outside: what is shorter tells nothing of a claim */
 #define LANE_CLAIM 0.8        /* least share of the outside time that a block may claim, unless */
@@ -29,7 +30,7 @@ void lane_warn(lane *l, warning_kind kind, double value, const char *format, ...
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    protocol_clean_text(text, strlen(text), false, text, sizeof text);
+    text_clean(text, strlen(text), false, text, sizeof text);
     if (memory_grow(&list, &result->warning_capacity, result->warning_count + 1, sizeof kept,
                     &ignored) != BE_OK)
         return;

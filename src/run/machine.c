@@ -10,8 +10,8 @@
 
 #include "build_info.h"
 #include "core/clock.h"
+#include "core/json.h"
 #include "core/memory.h"
-#include "core/text_json.h"
 #include "core/topology.h"
 #include "machine/load.h"
 #include "run/runner.h"
@@ -42,9 +42,10 @@ static json_t *machine_key(const engine *native, const json_t *device, int threa
     machine_id(machine, sizeof machine);
     const char *driver = json_string_value(json_object_get(device, "driver"));
     json_t *runner = json_array();
-    for (int i = 1; native->argv[i]; i++) json_array_append_new(runner, text_json(native->argv[i]));
+    for (int i = 1; native->argv[i]; i++)
+        json_array_append_new(runner, json_of_text(native->argv[i]));
     return json_pack("{s:o, s:o, s:O, s:O, s:i, s:s, s:s, s:s, s:s, s:o}", "machine",
-                     text_json(machine), "cpu", text_json(topology_get()->cpu_name), "device",
+                     json_of_text(machine), "cpu", json_of_text(topology_get()->cpu_name), "device",
                      json_object_get(device, "id"), "device_name", json_object_get(device, "name"),
                      "threads", threads, "driver", driver ? driver : "", "version", BUILD_VERSION,
                      "commit", BUILD_COMMIT, "build", BUILD_TYPE " " BUILD_SANITIZERS, "runner",
@@ -57,8 +58,8 @@ static be_status machine_path(char out[FILE_PATH_BYTES], const json_t *key, be_e
     char place[FILE_PATH_BYTES], name[32];
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     TRY(file_xdg(place, FILE_CACHE, err));
-    char *text = json_dumps(key, JSON_COMPACT | JSON_SORT_KEYS);
-    if (!text) FAIL(err, BE_NO_MEMORY, "no memory left for the name of a file; free some");
+    char *text = NULL;
+    TRY(json_print(&text, key, JSON_COMPACT | JSON_SORT_KEYS, "the name of a file", err));
     for (const char *p = text; *p; p++)
         hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001b3); /* FNV-1a */
     free(text);
@@ -72,12 +73,10 @@ static be_status machine_path(char out[FILE_PATH_BYTES], const json_t *key, be_e
 
 static bool machine_load(const char *path, const json_t *key, limits *out)
 {
-    void *bytes = NULL;
-    size_t count = 0;
-    if (!file_exists(path) || file_read(&bytes, &count, path, FILE_MOST_BYTES, NULL) != BE_OK)
+    static const json_source source = {"kept limits", "JSON", "they are measured again"};
+    json_t *file = NULL;
+    if (!file_exists(path) || json_load(&file, path, FILE_MOST_BYTES, &source, NULL) != BE_OK)
         return false;
-    json_t *file = json_loadb(bytes, count, JSON_REJECT_DUPLICATES, NULL);
-    memory_free(bytes);
     int64_t now_s = clock_unix_s();
     bool good = json_integer_value(json_object_get(file, "schema")) == SCHEMA &&
                 json_equal(json_object_get(file, "key"), key) &&
@@ -104,10 +103,11 @@ static be_status machine_store(const char *path, const json_t *key, json_t *foun
     TRY(file_make_folders(folder, err));
     json_t *file =
         json_pack("{s:i, s:O, s:O}", "schema", SCHEMA, "key", (json_t *)key, "limits", found);
-    char *text = file ? json_dumps(file, JSON_INDENT(2)) : NULL;
+    char *text = NULL;
+    be_status status = json_print(&text, file, JSON_INDENT(2), "the file of the limits", err);
     json_decref(file);
-    if (!text) FAIL(err, BE_NO_MEMORY, "no memory left for a file; free some");
-    be_status status = file_write_whole(path, text, strlen(text), err);
+    TRY(status);
+    status = file_write_whole(path, text, strlen(text), err);
     free(text);
     return status;
 }

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/text.h"
+
 static const struct {
     const char *text, *name; /* NULL: the outputs, by their names */
 } kinds[] = {
@@ -40,14 +42,15 @@ static bool is_output(const char *tensor)
 static void describe_place(const trace_tensor *tensor, int64_t place, char *out, size_t room)
 {
     int64_t index[BE_MAX_RANK] = {0};
-    int used = snprintf(out, room, "%s", tensor->name);
+    text_buffer b = text_begin(out, room);
+    text_add(&b, "%s", tensor->name);
     for (int i = tensor->rank - 1; i >= 0; i--) {
         index[i] = place % tensor->shape[i];
         place /= tensor->shape[i];
     }
-    for (int i = 0; i < tensor->rank && used < (int)room; i++)
-        used += snprintf(out + used, room - (size_t)used, "%s%" PRId64 "%s", i ? ", " : " [",
-                         index[i], i == tensor->rank - 1 ? "]" : "");
+    for (int i = 0; i < tensor->rank; i++)
+        text_add(&b, "%s%" PRId64 "%s", i ? ", " : " [", index[i],
+                 i == tensor->rank - 1 ? "]" : "");
 }
 
 static be_status compare_tensor(const trace *a, const trace_tensor *right, parity_row *row,

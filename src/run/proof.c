@@ -6,19 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/text.h"
+
 /* "40 on cpu, 2 on cuda:0" */
 static void describe_work(const json_t *work, char *out, size_t room)
 {
     const char *device;
     json_t *item;
-    size_t used = 0;
+    text_buffer b = text_begin(out, room);
     json_object_foreach((json_t *)work, device, item)
     {
         int64_t launches = json_integer_value(json_object_get(item, "launches"));
-        int wrote = snprintf(out + used, room - used, "%s%" PRId64 " on %s", used ? ", " : "",
-                             launches, device);
-        used += (size_t)wrote;
-        if (used >= room) return;
+        text_add(&b, "%s%" PRId64 " on %s", b.used ? ", " : "", launches, device);
     }
 }
 

@@ -5,21 +5,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/json.h"
+#include "core/text.h"
+
 static json_t *record_text(const char *text)
 {
     char clean[2048];
     if (!text) return json_null();
-    return json_string(protocol_clean_text(text, strlen(text), true, clean, sizeof clean));
-}
-
-static json_t *record_number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
-static json_t *record_count(int64_t value)
-{
-    return value >= 0 ? json_integer(value) : json_null();
+    return json_string(text_clean(text, strlen(text), true, clean, sizeof clean));
 }
 
 static json_t *record_time(int64_t unix_s)
@@ -50,19 +43,18 @@ static json_t *record_step(const conductor_result *result)
                           .spread = NAN};
     const stats_summary *s = record_has_speed(result) ? &result->step : &none;
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "median",
-                     record_number(s->median.point), "low", record_number(s->median.low), "high",
-                     record_number(s->median.high), "minimum", record_number(s->minimum), "p05",
-                     record_number(s->p05), "p25", record_number(s->p25), "p75",
-                     record_number(s->p75), "p95", record_number(s->p95), "maximum",
-                     record_number(s->maximum), "spread", record_number(s->spread), "count",
-                     (int)s->count);
+                     json_of_real(s->median.point), "low", json_of_real(s->median.low), "high",
+                     json_of_real(s->median.high), "minimum", json_of_real(s->minimum), "p05",
+                     json_of_real(s->p05), "p25", json_of_real(s->p25), "p75", json_of_real(s->p75),
+                     "p95", json_of_real(s->p95), "maximum", json_of_real(s->maximum), "spread",
+                     json_of_real(s->spread), "count", (int)s->count);
 }
 
 static json_t *record_blocks(const conductor_result *result)
 {
     json_t *list = json_array();
     for (int32_t i = 0; i < result->count; i++)
-        json_array_append_new(list, record_number(result->blocks_s[i]));
+        json_array_append_new(list, json_of_real(result->blocks_s[i]));
     return list;
 }
 
@@ -81,7 +73,7 @@ static json_t *record_warned(const conductor_result *result)
     for (size_t i = 0; i < result->warning_count; i++)
         json_array_append_new(list, json_pack("{s:s, s:o}", "kind",
                                               warning_word(result->warnings[i].kind), "value",
-                                              record_number(result->warnings[i].value)));
+                                              json_of_real(result->warnings[i].value)));
     return list;
 }
 
@@ -100,9 +92,9 @@ static json_t *record_asked(const conductor_contender *contender)
         json_array_append_new(program, record_text(*a));
     json_t *optimizer =
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", record_text(o->name), "lr",
-                  record_number(o->lr), "momentum", record_number(o->momentum), "weight_decay",
-                  record_number(o->weight_decay), "beta1", record_number(o->beta1), "beta2",
-                  record_number(o->beta2), "epsilon", record_number(o->epsilon));
+                  json_of_real(o->lr), "momentum", json_of_real(o->momentum), "weight_decay",
+                  json_of_real(o->weight_decay), "beta1", json_of_real(o->beta1), "beta2",
+                  json_of_real(o->beta2), "epsilon", json_of_real(o->epsilon));
     return json_pack("{s:o, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o}", "engine",
                      record_text(contender->engine), "device", record_text(job->device), "threads",
                      job->threads, "batch", (json_int_t)job->batch, "precision",
@@ -121,8 +113,8 @@ static json_t *record_comparison(const conductor_contender *contenders,
                      record_text(contenders[to].engine), "device",
                      record_text(contenders[to].job.device), "threads", report->results[to].threads,
                      "batch", (json_int_t)contenders[to].job.batch, "ratio",
-                     record_number(result->ratio.point), "low", record_number(result->ratio.low),
-                     "high", record_number(result->ratio.high), "verdict",
+                     json_of_real(result->ratio.point), "low", json_of_real(result->ratio.low),
+                     "high", json_of_real(result->ratio.high), "verdict",
                      stats_verdict_name(result->verdict), "reason", record_text(result->unsure));
 }
 
@@ -130,8 +122,8 @@ static json_t *record_comparison(const conductor_contender *contenders,
 static json_t *record_parity(const gate_result *parity)
 {
     if (parity->steps == 0) return json_null();
-    return json_pack("{s:o, s:o, s:o, s:I, s:I}", "error", record_number(parity->error), "tensor",
-                     record_text(parity->where), "band", record_number(parity->band), "steps",
+    return json_pack("{s:o, s:o, s:o, s:I, s:I}", "error", json_of_real(parity->error), "tensor",
+                     record_text(parity->where), "band", json_of_real(parity->band), "steps",
                      (json_int_t)parity->steps, "batch", (json_int_t)parity->batch);
 }
 
@@ -141,9 +133,9 @@ static json_t *record_proof(const conductor_result *result)
     json_t *work = json_object_get(result->phases, "work");
     return json_pack(
         "{s:o, s:o, s:o, s:o, s:o}", "work", json_is_object(work) ? json_incref(work) : json_null(),
-        "work_steps", record_count(result->phases ? result->phases_steps : -1), "busy_threads",
-        record_number(result->busy_threads), "of_peak", record_number(result->proof.of_peak),
-        "of_bandwidth", record_number(result->proof.of_bandwidth));
+        "work_steps", json_of_count(result->phases ? result->phases_steps : -1), "busy_threads",
+        json_of_real(result->busy_threads), "of_peak", json_of_real(result->proof.of_peak),
+        "of_bandwidth", json_of_real(result->proof.of_bandwidth));
 }
 
 /* What the readings of the reference kernel say; null where the runner has none. */
@@ -154,13 +146,13 @@ static json_t *record_heat(const conductor_result *result)
     double burst_s = known ? heat->burst_step_s : (double)NAN;
     double sustained_s = known ? heat->sustained_step_s : (double)NAN;
     json_t *reference =
-        known ? json_pack("{s:o, s:o, s:o}", "best", record_number(heat->best_s), "median",
-                          record_number(heat->median_s), "worst", record_number(heat->worst_s))
+        known ? json_pack("{s:o, s:o, s:o}", "best", json_of_real(heat->best_s), "median",
+                          json_of_real(heat->median_s), "worst", json_of_real(heat->worst_s))
               : json_null();
     return json_pack("{s:o, s:o, s:o, s:o, s:o}", "reference_s", reference, "throttled_blocks",
-                     record_count(known ? result->slow_blocks : -1), "waited_s",
-                     record_number(known ? result->waited_s : (double)NAN), "burst_step_s",
-                     record_number(burst_s), "sustained_step_s", record_number(sustained_s));
+                     json_of_count(known ? result->slow_blocks : -1), "waited_s",
+                     json_of_real(known ? result->waited_s : (double)NAN), "burst_step_s",
+                     json_of_real(burst_s), "sustained_step_s", json_of_real(sustained_s));
 }
 
 /* Who, on what, with what. */
@@ -176,17 +168,18 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
         record_text(result->engine ? result->engine : contender->engine), "engine_version",
         record_text(result->engine_version), "device", record_text(job->device), "device_name",
         record_text(result->device_name), "implementation", record_text(result->implementation),
-        "threads", record_count(result->threads), "processors", record_text(result->processors),
+        "threads", json_of_count(result->threads), "processors", record_text(result->processors),
         "batch", (json_int_t)job->batch, "precision", record_text(result->precision), "data_on",
         record_data_on(job), "mode", record_text(job->mode), "seed", (json_int_t)job->seed, "data",
-        record_text(facts->data), "params", record_count(result->parameters), "launches",
-        record_count(result->launches > 0 ? result->launches : -1), "flops_per_step",
-        record_number(facts->flops_per_step), "bytes_per_step",
-        record_number(facts->bytes_per_step), "computes_nothing", contender->computes_nothing);
+        record_text(facts->data), "params", json_of_count(result->parameters), "launches",
+        json_of_count(result->launches > 0 ? result->launches : -1), "flops_per_step",
+        json_of_real(facts->flops_per_step), "bytes_per_step", json_of_real(facts->bytes_per_step),
+        "computes_nothing", contender->computes_nothing);
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
         int value = workload_variant_get(&job->variant, (workload_dimension)d);
         if (d == WORKLOAD_WIDTH && !value) value = 1; /* times its own */
-        json_object_set_new(subject, workload_dimension_names[d], record_count(value ? value : -1));
+        json_object_set_new(subject, workload_dimension_names[d],
+                            json_of_count(value ? value : -1));
     }
     return subject;
 }
@@ -194,11 +187,6 @@ static json_t *record_subject(const conductor_contender *contender, const conduc
 /* What came out. */
 static json_t *record_outcome(const conductor_result *result, const record_facts *facts)
 {
-    static const char *const names[] = {
-#define X(name, exit_code, text) #name,
-        BE_STATUS_LIST(X)
-#undef X
-    };
     bool failed = result->status != BE_OK, speed = record_has_speed(result);
     double flops = speed && !isnan(result->samples_per_s)
                        ? facts->flops_per_step / result->step.median.point
@@ -206,18 +194,18 @@ static json_t *record_outcome(const conductor_result *result, const record_facts
     return json_pack(
         "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
         "s:o, s:o, s:o, s:o}",
-        "status", names[result->status], "error", record_text(failed ? result->error.text : NULL),
-        "step_s", record_step(result), "samples_per_s",
-        record_number(speed ? result->samples_per_s : (double)NAN), "flops_per_s",
-        record_number(flops), "start_s", record_number(result->start_s), "prepare_s",
-        record_number(result->prepare_s), "first_step_s", record_number(result->first_step_s),
+        "status", status_name(result->status), "error",
+        record_text(failed ? result->error.text : NULL), "step_s", record_step(result),
+        "samples_per_s", json_of_real(speed ? result->samples_per_s : (double)NAN), "flops_per_s",
+        json_of_real(flops), "start_s", json_of_real(result->start_s), "prepare_s",
+        json_of_real(result->prepare_s), "first_step_s", json_of_real(result->first_step_s),
         "block_steps", (json_int_t)result->block_steps, "blocks", record_blocks(result),
         "stop_reason", stop_reason_text(result->stop), "first_loss",
-        record_number(result->first_loss), "last_loss", record_number(result->last_loss),
-        "busy_threads", record_number(result->busy_threads), "energy_per_step_j",
-        record_number(result->energy_per_step_j), "energy_sensor",
-        record_text(result->energy_sensor), "peak_rss_bytes", record_count(result->peak_rss_bytes),
-        "device_memory_bytes", record_count(result->device_bytes), "log",
+        json_of_real(result->first_loss), "last_loss", json_of_real(result->last_loss),
+        "busy_threads", json_of_real(result->busy_threads), "energy_per_step_j",
+        json_of_real(result->energy_per_step_j), "energy_sensor",
+        record_text(result->energy_sensor), "peak_rss_bytes", json_of_count(result->peak_rss_bytes),
+        "device_memory_bytes", json_of_count(result->device_bytes), "log",
         record_text(failed ? result->log : NULL), "warnings", record_warnings(result), "warned",
         record_warned(result));
 }
@@ -234,8 +222,8 @@ be_status record_build(const conductor_contender *contenders, const conductor_re
                   record_parity(&result->parity), "proof", record_proof(result), "asked",
                   record_asked(&contenders[i]), "versus", record_comparison(contenders, report, i),
                   "libraries", result->libraries ? json_incref(result->libraries) : json_null(),
-                  "other_load", record_number(report->other_load), "steal",
-                  record_number(report->steal), "environment", facts->environment);
+                  "other_load", json_of_real(report->other_load), "steal",
+                  json_of_real(report->steal), "environment", facts->environment);
     bool whole = record && outcome && heat && about && json_object_update(record, outcome) == 0 &&
                  json_object_update(record, heat) == 0 && json_object_update(record, about) == 0;
     if (whole && !facts->environment)

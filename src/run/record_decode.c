@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json.h"
+#include "core/text.h"
 #include "protocol/protocol.h"
 #include "run/record.h"
 
@@ -78,40 +80,14 @@ const char *record_place_text(const record_place *place, char out[300])
 
 /* ---------------------------------------------------------------- members */
 
-static const json_t *member_at(const json_t *json, const char *path)
-{
-    char name[64];
-    while (json && *path) {
-        size_t length = strcspn(path, ".");
-        MUST(length < sizeof name);
-        memcpy(name, path, length);
-        name[length] = 0;
-        json = json_object_get(json, name);
-        path += length + (path[length] == '.');
-    }
-    return json;
-}
-
-/* What was found, short and fit for a terminal. */
-static const char *found_text(const json_t *value, char out[64])
-{
-    char *text =
-        value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    if (text)
-        protocol_clean_text(text, strlen(text), false, out, 64);
-    else
-        snprintf(out, 64, "none");
-    free(text);
-    return out;
-}
-
 static be_status refuse(const record_measured *r, const char *path, const char *expected,
                         const json_t *value, be_error *err)
 {
     char place[300], found[64];
     FAIL(err, BE_BAD_DATA,
          "%s, member \"%s\": expected %s, found %s; measure again, or leave that record out",
-         record_place_text(&r->place, place), path, expected, found_text(value, found));
+         record_place_text(&r->place, place), path, expected,
+         json_found(value, found, sizeof found));
 }
 
 static be_status refuse_field(const record_measured *r, const field *f, const json_t *value,
@@ -167,8 +143,8 @@ static be_status read_fields(const json_t *json, const json_t *environment, reco
         const field *f = &fields[i];
         void *to = (char *)out + f->offset;
         bool of_machine = strncmp(f->path, outer, sizeof outer - 1) == 0;
-        const json_t *value = of_machine ? member_at(environment, f->path + sizeof outer - 1)
-                                         : member_at(json, f->path);
+        const json_t *value =
+            of_machine ? json_at(environment, f->path + sizeof outer - 1) : json_at(json, f->path);
         set_unknown(f, to);
         bool none = !value || json_is_null(value);
         if (none ? f->need == FIELD_KNOWN : !take_member(f, value, to))
@@ -181,14 +157,8 @@ static be_status read_fields(const json_t *json, const json_t *environment, reco
 
 static be_status read_status(const json_t *json, record_measured *out, be_error *err)
 {
-    static const char *const names[] = {
-#define X(name, exit_code, text) #name,
-        BE_STATUS_LIST(X)
-#undef X
-    };
-    int s = 0, count = (int)(sizeof names / sizeof *names);
-    while (s < count && strcmp(names[s], out->status_word) != 0) s++;
-    if (s == count)
+    int s = status_find(out->status_word);
+    if (s < 0)
         return refuse(out, "status", "OK or the name of a failure", json_object_get(json, "status"),
                       err);
     out->status = (be_status)s;
@@ -245,7 +215,7 @@ be_status record_decode(const json_t *json, const json_t *environment, const rec
     if (!json_is_object(json)) return refuse(out, "", "a record (an object)", json, err);
     TRY(read_fields(json, environment, out, err));
     TRY(read_status(json, out, err));
-    const json_t *program = member_at(json, "asked.program");
+    const json_t *program = json_at(json, "asked.program");
     out->program = json_is_array(program) ? program : NULL;
     bool speed = !json_is_true(json_object_get(json, "computes_nothing"));
     if (out->status == BE_OK && speed) {

@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 #include "core/file.h"
+#include "core/json.h"
 #include "core/memory.h"
-#include "protocol/protocol.h"
+#include "core/text.h"
 #include "run/record.h"
 
 #define READ_MAX_BYTES ((size_t)1 << 28)
@@ -33,7 +34,7 @@ static bool is_other_kind(const char *kind)
 
 static const char *clean(const char *text, char out[81])
 {
-    return protocol_clean_text(text, strlen(text), false, out, 81);
+    return text_clean(text, strlen(text), false, out, 81);
 }
 
 static const char *machine_text(const record_machine *m, char out[160])
@@ -151,21 +152,10 @@ static be_status add_object(reading *r, const json_t *json, be_error *err)
     FAIL(err, BE_BAD_DATA,
          "%s, member \"kind\": expected \"bench\" or \"point\", found \"%s\"; take what 'breakeven "
          "bench … --format jsonl' writes, or the file of a sweep",
-         place, protocol_clean_text(kind, strlen(kind), false, word, sizeof word));
+         place, text_clean(kind, strlen(kind), false, word, sizeof word));
 }
 
 /* ---------------------------------------------------------------- text */
-
-static be_status refuse_text(const reading *r, const char *text, size_t length,
-                             const json_error_t *problem, be_error *err)
-{
-    char place[300], start[40];
-    protocol_clean_text(text, length, false, start, sizeof start);
-    FAIL(err, BE_BAD_DATA,
-         "%s: expected a record in JSON ('breakeven bench … --format jsonl'), found \"%s\" (%s); "
-         "write the file again",
-         record_place_text(&r->place, place), start, problem->text);
-}
 
 static be_status add_list(reading *r, const json_t *list, be_error *err)
 {
@@ -181,9 +171,12 @@ static be_status add_list(reading *r, const json_t *list, be_error *err)
 /* One value: a record, or all of them as a list. */
 static be_status add_text(reading *r, const char *text, size_t length, be_error *err)
 {
-    json_error_t problem;
-    json_t *found = json_loadb(text, length, JSON_REJECT_DUPLICATES, &problem);
-    if (!found) return refuse_text(r, text, length, &problem, err);
+    char place[300];
+    json_source source = {.name = record_place_text(&r->place, place),
+                          .expected = "a record in JSON ('breakeven bench … --format jsonl')",
+                          .next = "write the file again"};
+    json_t *found = NULL;
+    TRY(json_parse(&found, text, length, &source, err));
     if (json_array_append_new(r->set->owner, found) != 0)
         FAIL(err, BE_NO_MEMORY, "no memory for the records of %s", r->place.file);
     return json_is_array(found) ? add_list(r, found, err) : add_object(r, found, err);
@@ -228,7 +221,7 @@ be_status record_set_parse(record_set *out, const char *name, const char *text, 
     be_status status = parse_lines(out, name, text, length, &own);
     if (status == BE_OK || !err) return status;
     *err = own;
-    protocol_clean_text(own.text, strlen(own.text), true, err->text, sizeof err->text);
+    text_clean(own.text, strlen(own.text), true, err->text, sizeof err->text);
     return status;
 }
 

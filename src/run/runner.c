@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/text.h"
 #include "core/topology.h"
 
 #define RUNNER_QUIT_S 5.0
@@ -76,16 +77,15 @@ be_status runner_start(runner *r, const runner_options *options, be_error *err)
 /* BE_OK if hello named the device. */
 static be_status runner_check_device(const runner *r, const char *device, be_error *err)
 {
-    char known[400] = "";
-    size_t i, used = 0;
+    char known[400];
+    text_buffer b = TEXT_BUFFER(known);
+    size_t i;
     json_t *item;
     json_array_foreach(r->hello.devices, i, item)
     {
         const char *id = json_string_value(json_object_get(item, "id"));
         if (!strcmp(id, device)) return BE_OK;
-        int wrote = snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", id);
-        used += (size_t)wrote;
-        if (used >= sizeof known) break;
+        text_add(&b, "%s%s", i ? ", " : "", id);
     }
     FAIL(err, BE_UNAVAILABLE, "%s: expected a device of this engine (%s), found '%s'", r->name,
          *known ? known : "it has none", device);

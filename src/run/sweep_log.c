@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/json.h"
 #include "core/memory.h"
 #include "run/record_read.h"
 
@@ -43,11 +45,10 @@ void sweep_log_close(sweep_log *log)
 be_status sweep_log_append(sweep_log *log, const json_t *record, be_error *err)
 {
     if (log->fd < 0) return BE_OK;
-    char *line = json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    if (!line) FAIL(err, BE_NO_MEMORY, "no memory for a record of the sweep");
-    size_t length = strlen(line);
-    line[length] = '\n'; /* in the place of the end */
-    be_status status = file_write_fd(log->fd, line, length + 1, log->path, err);
+    char *line = NULL;
+    TRY(json_print_line(&line, record, JSON_COMPACT | JSON_REAL_PRECISION(9),
+                        "a record of the sweep", err));
+    be_status status = file_write_fd(log->fd, line, strlen(line), log->path, err);
     free(line);
     if (status == BE_OK && !log->stream && fdatasync(log->fd) != 0 && errno != EINVAL)
         return file_error(err, "save", log->path, errno);
@@ -111,18 +112,23 @@ bool sweep_log_exists(const char *path, const char *name)
 static be_status parse_lines(const sweep_log *log, const char *bytes, size_t count, json_t *lines,
                              size_t *good, be_error *err)
 {
+    char place[FILE_PATH_BYTES + 40];
+    json_source source = {.name = place,
+                          .expected = "one JSON object per line",
+                          .next = "it is no file of a sweep, or was changed: name another one"};
     for (size_t at = 0, number = 1; at < count; number++) {
         const char *end = memchr(bytes + at, '\n', count - at);
-        json_t *line = end ? json_loadb(bytes + at, (size_t)(end - bytes) - at, 0, NULL) : NULL;
+        json_t *line = NULL;
         *good = at;
         if (!end) return BE_OK;
-        at = (size_t)(end - bytes) + 1;
-        if (!line && at == count) return BE_OK;
-        if (!line || json_array_append_new(lines, line) != 0)
-            FAIL(err, BE_BAD_DATA,
-                 "%s: expected one JSON object a line, found something else in line %zu; it is no "
-                 "file of a sweep, or was changed: name another one",
-                 log->path, number);
+        snprintf(place, sizeof place, "%s, line %zu", log->path, number);
+        size_t length = (size_t)(end - bytes) - at;
+        be_status status = json_parse(&line, bytes + at, length, &source, err);
+        at += length + 1;
+        if (status == BE_BAD_DATA && at == count) return BE_OK; /* the last one was cut */
+        TRY(status);
+        if (json_array_append_new(lines, line) != 0)
+            FAIL(err, BE_NO_MEMORY, "%s: no memory left for its lines; free some", log->path);
         *good = at;
     }
     return BE_OK;

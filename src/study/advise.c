@@ -4,8 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "core/memory.h"
-#include "core/text_json.h"
+#include "core/text.h"
 #include "protocol/protocol.h"
 #include "report/advice.h"
 #include "run/candidates.h"
@@ -146,9 +147,9 @@ static be_status check_pictures(const record_measured *first, const record_measu
          "%s: expected the %" PRId64 " pictures of %s as in %s, found the %" PRId64
          " of %s; give the records of each data set apart",
          record_place_text(&r->place, place), first->data_count,
-         protocol_clean_text(first->data, strlen(first->data), false, names[0], sizeof names[0]),
+         text_clean(first->data, strlen(first->data), false, names[0], sizeof names[0]),
          record_place_text(&first->place, before), r->data_count,
-         protocol_clean_text(r->data, strlen(r->data), false, names[1], sizeof names[1]));
+         text_clean(r->data, strlen(r->data), false, names[1], sizeof names[1]));
 }
 
 static be_status take_records(advise *c, const char *path, be_error *err)
@@ -175,23 +176,23 @@ static be_status take_records(advise *c, const char *path, be_error *err)
 
 static json_t *interval_json(const stats_interval *s)
 {
-    return json_pack("{s:o, s:o, s:o}", "point", report_json_real(s->point), "low",
-                     report_json_real(s->low), "high", report_json_real(s->high));
+    return json_pack("{s:o, s:o, s:o}", "point", json_of_real(s->point), "low",
+                     json_of_real(s->low), "high", json_of_real(s->high));
 }
 
 static json_t *candidate_json(const advise *c, int i)
 {
     const candidate *of = &c->candidates.list[i];
     const advice_estimate *e = &of->estimate;
-    json_t *object = json_pack(
-        "{s:s, s:s, s:O?, s:O?, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o}", "engine",
-        of->record->engine, "device", of->record->device, "device_name",
-        json_object_get(of->record->json, "device_name"), "threads",
-        json_object_get(of->record->json, "threads"), "step_s", interval_json(&e->step_s),
-        "start_s", interval_json(&of->advice.start_s), "total_s", interval_json(&e->total_s),
-        "energy_j", report_json_real(e->energy_j), "memory_bytes",
-        report_json_real(e->memory_bytes), "measured", e->measured, "in_range", e->in_range, "fits",
-        e->fits, "held_out", report_json_real(e->held_out));
+    json_t *object =
+        json_pack("{s:s, s:s, s:O?, s:O?, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o}", "engine",
+                  of->record->engine, "device", of->record->device, "device_name",
+                  json_object_get(of->record->json, "device_name"), "threads",
+                  json_object_get(of->record->json, "threads"), "step_s", interval_json(&e->step_s),
+                  "start_s", interval_json(&of->advice.start_s), "total_s",
+                  interval_json(&e->total_s), "energy_j", json_of_real(e->energy_j), "memory_bytes",
+                  json_of_real(e->memory_bytes), "measured", e->measured, "in_range", e->in_range,
+                  "fits", e->fits, "held_out", json_of_real(e->held_out));
     json_object_set_new(object, "standing",
                         i == c->choice.best     ? json_string("best")
                         : i == c->choice.second ? json_string("runner-up")
@@ -237,24 +238,23 @@ static json_t *flip_json(const advice_choice *choice)
 {
     json_t *batches = json_array();
     for (int i = 0; i < choice->flip_count; i++)
-        json_array_append_new(batches, report_json_real(choice->flip_batches[i]));
-    return json_pack("{s:o, s:o, s:o, s:o}", "pictures", report_json_real(choice->flip_pictures),
-                     "batches", batches, "batch_low", report_json_real(choice->batch_low),
-                     "batch_high", report_json_real(choice->batch_high));
+        json_array_append_new(batches, json_of_real(choice->flip_batches[i]));
+    return json_pack("{s:o, s:o, s:o, s:o}", "pictures", json_of_real(choice->flip_pictures),
+                     "batches", batches, "batch_low", json_of_real(choice->batch_low), "batch_high",
+                     json_of_real(choice->batch_high));
 }
 
 static json_t *advice_json(const advise *c)
 {
     const char *from = c->training.from;
-    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}",
-                     "schema", 1, "kind", "advice", "workload", c->workload->name, "goal",
-                     goal_names[c->question.goal], "batch", (json_int_t)c->batch, "epochs",
-                     report_json_real(c->epochs), "steps",
-                     report_json_real(ceil(c->pictures / (double)c->batch)), "pictures",
-                     report_json_real(c->pictures), "from", from ? text_json(from) : json_null(),
-                     "candidates", candidates_json(c), "failed", failed_json(c), "verdict",
-                     stats_verdict_name(c->choice.verdict), "ratio",
-                     interval_json(&c->choice.ratio), "flip", flip_json(&c->choice));
+    return json_pack(
+        "{s:i, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "schema", 1,
+        "kind", "advice", "workload", c->workload->name, "goal", goal_names[c->question.goal],
+        "batch", (json_int_t)c->batch, "epochs", json_of_real(c->epochs), "steps",
+        json_of_real(ceil(c->pictures / (double)c->batch)), "pictures", json_of_real(c->pictures),
+        "from", from ? json_of_text(from) : json_null(), "candidates", candidates_json(c), "failed",
+        failed_json(c), "verdict", stats_verdict_name(c->choice.verdict), "ratio",
+        interval_json(&c->choice.ratio), "flip", flip_json(&c->choice));
 }
 
 /* Nothing can be said of the batch: why, as an error. */

@@ -6,7 +6,7 @@
 
 #include "backend/backend.h"
 #include "core/cgroup.h"
-#include "core/text_json.h"
+#include "core/json.h"
 #include "report/sheet.h"
 
 /* The devices that were named, separated by commas; NULL: all, or more than there is room for. */
@@ -24,7 +24,7 @@ static const char *devices_wanted(const study_names *wanted, char *out, size_t r
 static void add_missing(bench_plan *plan, const char *name, const char *reason)
 {
     json_array_append_new(plan->missing,
-                          json_pack("{s:s, s:o}", "name", name, "reason", text_json(reason)));
+                          json_pack("{s:s, s:o}", "name", name, "reason", json_of_text(reason)));
 }
 
 /* What keeps an engine out; those not asked for by name may be missing. */

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "core/memory.h"
-#include "core/text_json.h"
 #include "core/topology.h"
 #include "machine/sensors.h"
 #include "report/sheet.h"
@@ -84,7 +84,7 @@ static void add_engine(json_t *records, const char *name, const engine_question 
     }
     json_t *record = device_record(name, "-", "-");
     json_object_set_new(record, "usable", json_false());
-    json_object_set_new(record, "reason", text_json(asked->error.text));
+    json_object_set_new(record, "reason", json_of_text(asked->error.text));
     json_array_append_new(records, record);
 }
 
@@ -94,7 +94,7 @@ static void tell_pythons(const engine *engines, json_t *pythons)
     char text[1200];
     for (int e = 0; e < ENGINE_COUNT; e++)
         if (engines[e].name && *engine_pythons_text(&engines[e], text, sizeof text))
-            json_array_append_new(pythons, text_json(text));
+            json_array_append_new(pythons, json_of_text(text));
 }
 
 static be_status ask_engines(engine *engines, const study_watch *watch, study_devices *out,
@@ -163,12 +163,12 @@ static be_status add_limits(const asking *a, json_t *record, be_error *err)
     if (status == BE_INTERRUPTED && err) *err = reason;
     if (status == BE_INTERRUPTED) return status;
     if (status == BE_OK) status = limits_to_json(&found, &json, &reason);
-    if (status != BE_OK) json_object_set_new(record, "limits_reason", text_json(reason.text));
+    if (status != BE_OK) json_object_set_new(record, "limits_reason", json_of_text(reason.text));
     if (*source.note) study_note(a->watch, "%s", source.note);
     json_object_set_new(record, "limits", json ? json : json_null());
     json_object_set_new(record, "limits_cached", json_boolean(source.cached));
     json_object_set_new(record, "limits_file",
-                        *source.path && !*source.note ? text_json(source.path) : json_null());
+                        *source.path && !*source.note ? json_of_text(source.path) : json_null());
     sensors now;
     sensors_read(NULL, true, &now);
     json_object_set_new(record, "sensors", sensors_of(&now, record, report_string(record, "bus")));

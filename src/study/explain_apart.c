@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "core/text_json.h"
+#include "core/json.h"
 #include "core/topology.h"
 #include "report/explain.h"
 #include "run/anatomy.h"
@@ -82,11 +82,11 @@ static be_status op_json(const parts *p, int i, json_t **out, double *predicted,
                             json_is_number(value) ? json_real(json_number_value(value) / steps)
                                                   : json_null());
     }
-    json_object_set_new(*out, "floor_s", report_json_real(e.floor_s));
+    json_object_set_new(*out, "floor_s", json_of_real(e.floor_s));
     json_object_set_new(*out, "bound", bound ? json_string(bound) : json_null());
     json_object_set_new(*out, "limit_share",
-                        report_json_real(seconds > 0 ? e.floor_s / seconds : (double)NAN));
-    json_object_set_new(*out, "predicted_s", report_json_real(e.seconds));
+                        json_of_real(seconds > 0 ? e.floor_s / seconds : (double)NAN));
+    json_object_set_new(*out, "predicted_s", json_of_real(e.seconds));
     return BE_OK;
 }
 
@@ -121,7 +121,7 @@ static be_status ops_json(const parts *p, json_t *ops, double *predicted, be_err
 
 static json_t *amount(const parts *p, int64_t sum)
 {
-    return report_json_real(a_step(p, (double)sum));
+    return json_of_real(a_step(p, (double)sum));
 }
 
 static be_status describe(parts *p, const json_t *record, json_t *out, be_error *err)
@@ -134,14 +134,14 @@ static be_status describe(parts *p, const json_t *record, json_t *out, be_error 
     json_object_set_new(out, "wall_s", json_real(wall_s));
     json_object_set_new(out, "phases_s", phases_of(p, &sum));
     json_object_set_new(out, "phases_sum_s", json_real(sum));
-    json_object_set_new(out, "missing", report_json_real((wall_s - sum) / wall_s));
+    json_object_set_new(out, "missing", json_of_real((wall_s - sum) / wall_s));
     json_object_set_new(out, "launches", amount(p, a->launches));
     json_object_set_new(out, "synchronisations", amount(p, a->synchronisations));
     json_object_set_new(out, "upload_bytes", amount(p, a->upload_bytes));
     json_object_set_new(out, "download_bytes", amount(p, a->download_bytes));
     json_object_set(out, "work", a->work);
     json_object_set_new(out, "ops", ops);
-    json_object_set_new(out, "ops_sum_s", report_json_real(p->ops_s));
+    json_object_set_new(out, "ops_sum_s", json_of_real(p->ops_s));
     TRY(ops_json(p, ops, &predicted, err));
     TRY(predict_left_out(&p->machine, p->anatomy.points, p->anatomy.point_count, &left_out, err));
     TRY(limits_to_json(&p->limits, &known, err));
@@ -149,11 +149,11 @@ static be_status describe(parts *p, const json_t *record, json_t *out, be_error 
     double floor_s = floor_of(p, record, &bound);
     json_object_set_new(out, "floor_s", json_real(floor_s));
     json_object_set_new(out, "bound", json_string(predict_bound_name(bound)));
-    json_object_set_new(out, "predicted_s", report_json_real(predicted));
-    json_object_set_new(out, "predicted_error", report_json_real(predicted / p->step_s - 1));
+    json_object_set_new(out, "predicted_s", json_of_real(predicted));
+    json_object_set_new(out, "predicted_error", json_of_real(predicted / p->step_s - 1));
     json_object_set_new(out, "calibration",
                         json_pack("{s:i, s:o}", "points", p->anatomy.point_count, "left_out",
-                                  report_json_real(left_out)));
+                                  json_of_real(left_out)));
     return BE_OK;
 }
 
@@ -183,7 +183,7 @@ static be_status measure_limits(const explain_question *q, parts *p, machine_sou
                                       contender->job.threads, &options, &p->limits, &reason);
     if (status == BE_INTERRUPTED || status == BE_NO_MEMORY) *err = reason;
     if (status == BE_INTERRUPTED || status == BE_NO_MEMORY) return status;
-    if (status != BE_OK) json_array_append_new(notes, text_json(reason.text));
+    if (status != BE_OK) json_array_append_new(notes, json_of_text(reason.text));
     if (strcmp(contender->job.device, "cpu") != 0) p->machine.cache_bytes = NAN;
     p->machine.peak_flops_per_s = *limits_peak(&p->limits, contender->job.precision);
     return BE_OK;
@@ -255,7 +255,7 @@ be_status explain_take_apart(const explain_question *q, json_t *record, be_error
     be_status status = take(q, &p, notes, &reason);
     refute_limits(&p, q->contender->job.precision, record, notes);
     if (status == BE_OK) status = describe(&p, record, out, &reason);
-    json_object_set_new(out, "error", status == BE_OK ? json_null() : text_json(reason.text));
+    json_object_set_new(out, "error", status == BE_OK ? json_null() : json_of_text(reason.text));
     anatomy_clear(&p.anatomy);
     if (status != BE_INTERRUPTED && status != BE_NO_MEMORY) return BE_OK;
     *err = reason;

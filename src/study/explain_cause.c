@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/text_json.h"
+#include "core/json.h"
 #include "measure/cause.h"
 #include "report/explain_sides.h"
 #include "study/explain.h"
@@ -71,9 +71,9 @@ static json_t *outcome(const trial *t, const json_t *records)
         t->loser ? explain_verdict(first, tried) : explain_verdict_alone(t->winner, tried);
     json_t *more =
         json_pack("{s:s, s:I, s:o, s:s, s:o}", "action", names[t->cause->action], "batch",
-                  (json_int_t)t->batch, "flip_batch", report_json_real(t->cause->flip_batch),
+                  (json_int_t)t->batch, "flip_batch", json_of_real(t->cause->flip_batch),
                   "implementation", report_string(tried, "implementation"), "error",
-                  *error ? text_json(error) : json_null());
+                  *error ? json_of_text(error) : json_null());
     if (!out || !more || json_object_update(out, more) != 0) {
         json_decref(out);
         out = NULL;
@@ -97,8 +97,8 @@ static json_t *cause_json(const trial *t, const cause_side sides[2])
                                         "it was measured; stop other programs"));
     }
     json_object_set_new(out, "kind", sure ? json_string(cause_name(found->kind)) : json_null());
-    json_object_set_new(out, "seconds", report_json_real(sure ? found->seconds : (double)NAN));
-    json_object_set_new(out, "share", report_json_real(sure ? found->share : (double)NAN));
+    json_object_set_new(out, "seconds", json_of_real(sure ? found->seconds : (double)NAN));
+    json_object_set_new(out, "share", json_of_real(sure ? found->share : (double)NAN));
     json_object_set_new(out, "winner", split_json(&sides[0]));
     if (t->loser) json_object_set_new(out, "loser", split_json(&sides[1]));
     json_object_set_new(out, "loser_index", json_integer(t->pair[1]));

@@ -7,7 +7,7 @@
 
 #include "backend/backend.h"
 #include "core/clock.h"
-#include "core/text_json.h"
+#include "core/json.h"
 #include "graph/graph.h"
 #include "graph/precision.h"
 #include "machine/environment.h"
@@ -207,15 +207,15 @@ static void complete_record(const measurement *m, const conductor_result *result
 {
     const char *phase;
     json_t *value, *phases = result->phases ? json_object() : json_null();
-    json_object_set_new(record, "data_source", text_json(m->set->source));
+    json_object_set_new(record, "data_source", json_of_text(m->set->source));
     json_object_set_new(record, "data_count", json_integer(m->set->count));
-    json_object_set_new(record, "data_note", m->set->note ? text_json(m->set->note) : json_null());
+    json_object_set_new(record, "data_note", json_of_text(m->set->note));
     json_object_set_new(record, "epochs", json_integer(m->workload->epochs));
     json_object_foreach(json_object_get(result->phases, "phases"), phase, value)
     {
         double phase_ns = json_is_number(value) ? json_number_value(value) : (double)NAN;
         double phase_s = phase_ns * 1e-9 / (double)result->phases_steps;
-        json_object_set_new(phases, phase, report_json_real(phase_s));
+        json_object_set_new(phases, phase, json_of_real(phase_s));
     }
     json_object_set_new(record, "phases_s", phases);
 }
@@ -394,21 +394,15 @@ be_status measurement_check(const json_t *records, be_error *err)
 {
     size_t i;
     json_t *record;
-    static const char *const names[] = {
-#define X(name, code, text) #name,
-        BE_STATUS_LIST(X)
-#undef X
-    };
     json_array_foreach(records, i, record)
     {
-        const char *status = report_string(record, "status");
+        int status = status_find(report_string(record, "status"));
         /* A page that ends in time has told who found no place in it. */
         if (strcmp(report_string(record, "stop_reason"), stop_reason_text(STOP_LEFT_OUT)) == 0)
             continue;
-        for (int s = 1; s < (int)(sizeof names / sizeof names[0]); s++)
-            if (strcmp(names[s], status) == 0)
-                FAIL(err, (be_status)s, "%s on %s: %s", report_string(record, "asked.engine"),
-                     report_string(record, "device"), report_string(record, "error"));
+        if (status > BE_OK)
+            FAIL(err, (be_status)status, "%s on %s: %s", report_string(record, "asked.engine"),
+                 report_string(record, "device"), report_string(record, "error"));
     }
     return BE_OK;
 }

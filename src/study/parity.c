@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/json.h"
 #include "core/memory.h"
-#include "core/text_json.h"
 #include "graph/precision.h"
 #include "report/sheet.h"
 #include "run/engine.h"
@@ -103,11 +103,11 @@ static void add_result(comparison *c, const char *left, const char *right,
         json_t *record = json_pack(
             "{s:i, s:s, s:s, s:s, s:s, s:i, s:o, s:f, s:s, s:b}", "schema", 1, "workload",
             c->material.workload->name, "engine", left, "against", right, "quantity", row->kind,
-            "tensors", row->tensors, "error", report_json_real(row->error), "limit",
+            "tensors", row->tensors, "error", json_of_real(row->error), "limit",
             gate_band(c->request->precision), "where", row->where, "good", row->good);
         json_object_set_new(record, "batch", json_integer(c->batch));
         json_object_set_new(record, "steps", json_integer(c->steps));
-        json_object_set_new(record, "data", text_json(c->set->source));
+        json_object_set_new(record, "data", json_of_text(c->set->source));
         json_object_set_new(record, "seed", json_integer((json_int_t)c->material.seed));
         json_array_append_new(c->records, record);
     }

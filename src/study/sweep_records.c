@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/json.h"
 #include "core/memory.h"
-#include "core/text_json.h"
 #include "report/sheet.h"
 #include "study/sweep.h"
 
@@ -20,7 +20,7 @@ void sweep_note(sweep *s, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    json_array_append_new(s->notes, text_json(text));
+    json_array_append_new(s->notes, json_of_text(text));
 }
 
 double sweep_elapsed_s(const sweep *s)

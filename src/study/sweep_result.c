@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/text_json.h"
+#include "core/json.h"
 #include "report/sweep_pair.h"
 #include "study/sweep.h"
 
@@ -83,12 +83,12 @@ static void add_side(const json_t *contender, const char *name, json_t *point)
     static const char *const bounds[] = {"low", "high"};
     char key[32], path[32];
     snprintf(key, sizeof key, "%s_s", name);
-    json_object_set_new(point, key, report_json_real(sample_s(contender)));
+    json_object_set_new(point, key, json_of_real(sample_s(contender)));
     for (int b = 0; b < 2; b++) {
         snprintf(key, sizeof key, "%s_%s_s", name, bounds[b]);
         snprintf(path, sizeof path, "step_s.%s", bounds[b]);
         double bound = report_real(contender, path) / report_real(contender, "batch");
-        json_object_set_new(point, key, report_json_real(bound));
+        json_object_set_new(point, key, json_of_real(bound));
     }
     snprintf(key, sizeof key, "%s_setting", name);
     json_object_set_new(point, key, json_string(report_string(contender, "setting")));
@@ -145,8 +145,7 @@ static json_t *totals_json(const crossing_line lines[2], const crossing_result *
         double x = found->places[i].x;
         json_t *point = sweep_place_json(&found->places[i]);
         for (int k = 0; k < 2; k++)
-            json_object_set_new(point, names[k],
-                                report_json_real(lines[k].start + x * lines[k].step));
+            json_object_set_new(point, names[k], json_of_real(lines[k].start + x * lines[k].step));
         json_object_set_new(point, "computed", json_true());
         json_array_append_new(list, point);
     }
@@ -172,10 +171,9 @@ static json_t *whole_json(const sweep *s, const sweep_pair *pair)
 
 static json_t *line_json(const crossing_line *line)
 {
-    return json_pack("{s:o, s:o, s:o, s:o}", "start_s", report_json_real(line->start),
-                     "start_error_s", report_json_real(line->start_error), "step_s",
-                     report_json_real(line->step), "step_error_s",
-                     report_json_real(line->step_error));
+    return json_pack("{s:o, s:o, s:o, s:o}", "start_s", json_of_real(line->start), "start_error_s",
+                     json_of_real(line->start_error), "step_s", json_of_real(line->step),
+                     "step_error_s", json_of_real(line->step_error));
 }
 
 static be_status pair_json(const sweep *s, const sweep_pair *pair, json_t *pairs, be_error *err)
@@ -261,7 +259,7 @@ static json_t *sides_json(const sweep *s)
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:b, s:b, s:o, s:o}", "name", side->name, "device",
                             side->device, "is_cpu", side->is_cpu, "missing", side->missing,
-                            "reason", side->reason[0] ? text_json(side->reason) : json_null(),
+                            "reason", side->reason[0] ? json_of_text(side->reason) : json_null(),
                             "settings", settings_json(s, i)));
     }
     return list;
@@ -292,14 +290,14 @@ be_status sweep_result(const sweep *s, be_status ended, json_t **out, be_error *
                      "noun", s->range.axis->noun, "from", (json_int_t)s->range.from, "to",
                      (json_int_t)s->range.to, "mode", s->m.plan.infer ? "infer" : "train",
                      "precision", s->m.plan.precision, "seed", (json_int_t)s->m.request->seed,
-                     "data", text_json(s->m.set->source), "ended", end);
+                     "data", json_of_text(s->m.set->source), "ended", end);
     json_t *more =
         json_pack("{s:o, s:o, s:i, s:i, s:f, s:o, s:O, s:o, s:o, s:O}", "batch",
                   s->range.axis->set ? json_null() : json_integer(s->batch), "total",
                   json_boolean(!axis_is_measured(s->range.axis)), "measured", count_points(s),
                   "loaded", s->loaded, "elapsed_s", sweep_elapsed_s(s), "file",
-                  *s->log.path ? text_json(s->log.path) : json_null(), "notes", s->notes, "sides",
-                  sides_json(s), "pairs", pairs, "environment", s->m.environment);
+                  *s->log.path ? json_of_text(s->log.path) : json_null(), "notes", s->notes,
+                  "sides", sides_json(s), "pairs", pairs, "environment", s->m.environment);
     json_object_update(*out, more);
     json_decref(more);
     return status;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "report/sheet.h"
 #include "study/sweep.h"
 
@@ -110,7 +111,7 @@ static be_status screen_side(sweep *s, const sweep_side *side, double x, be_erro
     be_status status = s->m.hands.run(&s->m, &point, records, err);
     for (int i = 0; i < (int)json_array_size(records); i++)
         json_array_append_new(tried, json_pack("{s:s, s:o}", "setting", side->settings[i].name,
-                                               "step_s", report_json_real(time_of(records, i))));
+                                               "step_s", json_of_real(time_of(records, i))));
     json_t *record = json_pack("{s:s, s:f, s:s, s:o, s:o}", "kind", "screen", "x", x, "side",
                                side->name, "tried", tried, "kept", kept_of(side, records));
     if (status == BE_OK) status = sweep_log_append(&s->log, record, err);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "core/text.h"
 #include "graph/graph.h"
 
 const workload *const workload_table[WORKLOAD_COUNT] = {
@@ -15,15 +16,14 @@ const workload *const workload_table[WORKLOAD_COUNT] = {
 
 be_status workload_find(const char *name, const workload **out, be_error *err)
 {
-    char names[256] = "";
-    size_t used = 0;
+    char names[256];
+    text_buffer b = TEXT_BUFFER(names);
     for (int i = 0; i < WORKLOAD_COUNT; i++) {
         if (strcmp(workload_table[i]->name, name) == 0) {
             *out = workload_table[i];
             return BE_OK;
         }
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
-                                 workload_table[i]->name);
+        text_add(&b, "%s%s", i ? ", " : "", workload_table[i]->name);
     }
     *out = NULL;
     FAIL(err, BE_USAGE, "workload \"%s\": expected one of %s", name, names);
@@ -102,16 +102,15 @@ static be_status check_dimension(const workload *base, const workload_variant *v
                                  workload_dimension d, be_error *err)
 {
     int value = workload_variant_get(variant, d);
-    char names[256] = "";
-    size_t used = 0;
+    char names[256];
+    text_buffer b = TEXT_BUFFER(names);
     if (!value) return BE_OK;
     for (int i = 0; i < WORKLOAD_DIMENSIONS; i++)
         if (workload_variant_get(&base->own, (workload_dimension)i))
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
-                                     workload_dimension_names[i]);
+            text_add(&b, "%s%s", b.used ? ", " : "", workload_dimension_names[i]);
     if (!workload_variant_get(&base->own, d))
         FAIL(err, BE_USAGE, "%s has no %s that could be varied; it has %s", base->name,
-             workload_dimension_names[d], used ? names : "nothing of the kind");
+             workload_dimension_names[d], b.used ? names : "nothing of the kind");
     if (value < 1 || value > workload_dimension_most[d])
         FAIL(err, BE_USAGE, "%s: expected %s 1 to %d %s, found %d", base->name, told[d].before,
              workload_dimension_most[d], told[d].after, value);
@@ -121,13 +120,11 @@ static be_status check_dimension(const workload *base, const workload_variant *v
 const char *workload_variant_text(const workload_variant *variant, const char *first,
                                   const char *next, char *out, size_t room)
 {
-    size_t used = 0;
-    out[0] = 0;
+    text_buffer b = text_begin(out, room);
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
         int value = workload_variant_get(variant, (workload_dimension)d);
-        if (value && used < room)
-            used += (size_t)snprintf(out + used, room - used, "%s%s %d %s", used ? next : first,
-                                     told[d].before, value, told[d].after);
+        if (value)
+            text_add(&b, "%s%s %d %s", b.used ? next : first, told[d].before, value, told[d].after);
     }
     return out;
 }

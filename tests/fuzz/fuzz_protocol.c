@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "core/text.h"
 #include "protocol/protocol.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -22,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST((status == BE_OK) == (answer.json != NULL));
     /* What is shown must be text: it goes to terminals and into records. */
     char clean[sizeof err.text];
-    protocol_clean_text(err.text, strlen(err.text), true, clean, sizeof clean);
+    text_clean(err.text, strlen(err.text), true, clean, sizeof clean);
     MUST(status == BE_OK || !strcmp(clean, err.text));
     protocol_answer_clear(&answer);
     return 0;

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "protocol/protocol.h"
 #include "run/record_read.h"
 
@@ -22,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     /* What is shown must be text: it goes to terminals. */
     char clean[sizeof err.text];
-    protocol_clean_text(err.text, strlen(err.text), true, clean, sizeof clean);
+    text_clean(err.text, strlen(err.text), true, clean, sizeof clean);
     MUST(status == BE_OK || !strcmp(clean, err.text));
     record_set_free(&set);
     return 0;

@@ -4,7 +4,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/cuda_driver.h"
-#include "core/text_json.h"
+#include "core/json.h"
 
 be_status cuda_math_ready(gpu_device *device, be_error *err)
 {
@@ -61,10 +61,10 @@ static void add_library(json_t *list, const cuda_library *library)
     json_t *entry =
         json_pack("{s:s, s:b}", "name", library->name, "usable", library->handle != NULL);
     if (library->handle) {
-        json_object_set_new(entry, "version", text_json(library->version));
-        json_object_set_new(entry, "path", text_json(library->path));
+        json_object_set_new(entry, "version", json_of_text(library->version));
+        json_object_set_new(entry, "path", json_of_text(library->path));
     } else {
-        json_object_set_new(entry, "reason", text_json(library->reason));
+        json_object_set_new(entry, "reason", json_of_text(library->reason));
     }
     json_array_append_new(list, entry);
 }
@@ -91,7 +91,7 @@ static json_t *list_libraries(const cuda_libraries *l)
 static void list_unusable(json_t *devices, const char *id, const char *name, const char *reason)
 {
     json_array_append_new(devices, json_pack("{s:s, s:s, s:b, s:o}", "id", id, "name", name,
-                                             "usable", 0, "reason", text_json(reason)));
+                                             "usable", 0, "reason", json_of_text(reason)));
 }
 
 void cuda_list(json_t *devices)
