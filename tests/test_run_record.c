@@ -1,6 +1,7 @@
 /* Tests of the record: every member that is promised, null for what is not known, what was asked
  * beside what was used. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "run/record.h"
@@ -263,12 +264,144 @@ static void what_was_not_measured_is_null(void **state)
     json_decref(r);
 }
 
+/* What programs of others read: the members, their order and their form. */
+static const char measured_text[] =
+    "{\"schema\":1,\"kind\":\"bench\",\"time\":\"2023-11-14T22:13:20Z\",\"workload\":\"cn"
+    "n-fashion\",\"engine\":\"torch\",\"engine_version\":\"1.13.1\",\"device\":\"cpu\",\""
+    "device_name\":\"Some Processor\",\"implementation\":\"eager\",\"threads\":2,\"proces"
+    "sors\":\"2-3\",\"batch\":100,\"precision\":\"fp32\",\"data_on\":\"device\",\"mode\":"
+    "\"train\",\"seed\":42,\"data\":\"fashion-mnist\",\"params\":37250,\"launches\":18,\""
+    "flops_per_step\":390000000.0,\"bytes_per_step\":null,\"computes_nothing\":false,\"wi"
+    "dth\":1,\"size\":null,\"status\":\"OK\",\"error\":null,\"step_s\":{\"median\":0.01,"
+    "\"low\":0.01,\"high\":0.0115,\"minimum\":0.01,\"p05\":0.01,\"p25\":0.01,\"p75\":0.01"
+    "0749999999999999,\"p95\":0.01175,\"maximum\":0.012,\"spread\":0.17499999999999999,\""
+    "count\":6},\"samples_per_s\":10000.0,\"flops_per_s\":39000000000.0,\"start_s\":2.5,"
+    "\"prepare_s\":0.5,\"first_step_s\":0.125,\"block_steps\":10,\"blocks\":[0.01,0.01099"
+    "9999999999999,0.01,0.012,0.01,0.01],\"stop_reason\":\"precise\",\"first_loss\":2.299"
+    "9999999999998,\"last_loss\":0.5,\"busy_threads\":1.8999999999999999,\"energy_per_ste"
+    "p_j\":0.0,\"energy_sensor\":null,\"peak_rss_bytes\":123456789,\"device_memory_bytes"
+    "\":0,\"log\":null,\"warnings\":[\"its blocks spread by 14 % of the median\",\"and mo"
+    "re\"],\"warned\":[{\"kind\":\"spread\",\"value\":0.14000000000000001},{\"kind\":\"ru"
+    "nner\",\"value\":null}],\"reference_s\":{\"best\":0.002,\"median\":0.002099999999999"
+    "9999,\"worst\":0.0030000000000000001},\"throttled_blocks\":1,\"waited_s\":0.25,\"bur"
+    "st_step_s\":0.0101,\"sustained_step_s\":0.0104,\"parity\":{\"error\":2.9999999999999"
+    "999e-7,\"tensor\":\"grad.fc1.bias [3]\",\"band\":0.0001,\"steps\":3,\"batch\":8},\"p"
+    "roof\":{\"work\":{\"cpu\":{\"launches\":40,\"busy_ns\":null}},\"work_steps\":4,\"bus"
+    "y_threads\":1.8999999999999999,\"of_peak\":0.25,\"of_bandwidth\":null},\"asked\":{\""
+    "engine\":\"torch\",\"device\":\"cpu\",\"threads\":4,\"batch\":100,\"precision\":\"fp"
+    "32\",\"data_on\":\"device\",\"mode\":\"train\",\"optimizer\":{\"name\":\"adam\",\"lr"
+    "\":0.001,\"momentum\":0.0,\"weight_decay\":0.0,\"beta1\":0.0,\"beta2\":0.0,\"epsilon"
+    "\":0.0},\"program\":[\"python3\",\"torch_runner.py\"]},\"versus\":{\"engine\":\"nati"
+    "ve\",\"device\":\"cpu\",\"threads\":null,\"batch\":100,\"ratio\":7.0,\"low\":6.5,\"h"
+    "igh\":7.5,\"verdict\":\"SLOWER\",\"reason\":\"it would be a reason\"},\"libraries\":"
+    "{\"blas\":\"OpenBLAS 0.3.21\"},\"other_load\":0.25,\"steal\":null,\"environment\":{"
+    "\"system\":\"x\"}}";
+static const char failed_text[] =
+    "{\"schema\":1,\"kind\":\"bench\",\"time\":\"1970-01-01T00:00:00Z\",\"workload\":\"cn"
+    "n-fashion\",\"engine\":\"native\",\"engine_version\":null,\"device\":\"cpu\",\"devic"
+    "e_name\":null,\"implementation\":null,\"threads\":null,\"processors\":null,\"batch\""
+    ":100,\"precision\":null,\"data_on\":\"host\",\"mode\":\"train\",\"seed\":42,\"data\""
+    ":null,\"params\":null,\"launches\":null,\"flops_per_step\":1000000000.0,\"bytes_per_"
+    "step\":1000000000.0,\"computes_nothing\":false,\"width\":1,\"size\":null,\"status\":"
+    "\"IO\",\"error\":\"native cpu: it? died\",\"step_s\":{\"median\":null,\"low\":null,"
+    "\"high\":null,\"minimum\":null,\"p05\":null,\"p25\":null,\"p75\":null,\"p95\":null,"
+    "\"maximum\":null,\"spread\":null,\"count\":0},\"samples_per_s\":null,\"flops_per_s\""
+    ":null,\"start_s\":null,\"prepare_s\":null,\"first_step_s\":null,\"block_steps\":0,\""
+    "blocks\":[],\"stop_reason\":\"failed\",\"first_loss\":null,\"last_loss\":null,\"busy"
+    "_threads\":null,\"energy_per_step_j\":0.0,\"energy_sensor\":null,\"peak_rss_bytes\":"
+    "null,\"device_memory_bytes\":0,\"log\":\"its last words\",\"warnings\":[],\"warned\""
+    ":[],\"reference_s\":null,\"throttled_blocks\":null,\"waited_s\":null,\"burst_step_s"
+    "\":null,\"sustained_step_s\":null,\"parity\":null,\"proof\":{\"work\":null,\"work_st"
+    "eps\":null,\"busy_threads\":null,\"of_peak\":null,\"of_bandwidth\":null},\"asked\":{"
+    "\"engine\":\"native\",\"device\":\"cpu\",\"threads\":2,\"batch\":100,\"precision\":"
+    "\"fp32\",\"data_on\":\"host\",\"mode\":\"train\",\"optimizer\":{\"name\":null,\"lr\""
+    ":0.0,\"momentum\":0.0,\"weight_decay\":0.0,\"beta1\":0.0,\"beta2\":0.0,\"epsilon\":0"
+    ".0},\"program\":[\"python3\",\"torch_runner.py\"]},\"versus\":null,\"libraries\":nul"
+    "l,\"other_load\":0.25,\"steal\":null,\"environment\":null}";
+
+static void expect_text(const json_t *record, const char *expected)
+{
+    char *text = json_dumps(record, JSON_COMPACT);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+/* Written, read and written again it is the same, to the byte. */
+static void expect_round_trip(json_t *record)
+{
+    be_error err = {0};
+    record_measured read = {.place = {.file = "a file", .unit = "line", .number = 1}};
+    json_t *machine = json_pack("{s:{s:i}}", "cpu", "threads", 2), *again = NULL;
+    record_clear(&read);
+    ASSERT_OK(record_read_fields(record, machine, &read, &err));
+    ASSERT_OK(record_encode(&read, &again, &err));
+    char *expected = json_dumps(record, JSON_COMPACT);
+    expect_text(again, expected);
+    free(expected);
+    json_decref(again);
+    json_decref(machine);
+}
+
+static void a_record_is_the_same_after_a_round_trip(void **state)
+{
+    (void)state;
+    json_t *environment = json_pack("{s:s, s:{s:i}}", "system", "x", "cpu", "threads", 2);
+    record_facts facts = {.unix_s = 1700000000,
+                          .flops_per_step = 0.39e9,
+                          .bytes_per_step = NAN,
+                          .data = "fashion-mnist",
+                          .environment = environment};
+    json_t *measured = built(0, &facts),
+           *failed = built(1, &(record_facts){.flops_per_step = 1e9, .bytes_per_step = 1e9});
+    expect_round_trip(measured);
+    expect_round_trip(failed);
+    json_decref(environment);
+    json_decref(measured);
+    json_decref(failed);
+}
+
+static void its_text_stays_as_it_was(void **state)
+{
+    (void)state;
+    json_t *environment = json_pack("{s:s}", "system", "x");
+    record_facts facts = {.unix_s = 1700000000,
+                          .flops_per_step = 0.39e9,
+                          .bytes_per_step = NAN,
+                          .data = "fashion-mnist",
+                          .environment = environment};
+    json_t *measured = built(0, &facts),
+           *failed = built(1, &(record_facts){.flops_per_step = 1e9, .bytes_per_step = 1e9});
+    expect_text(measured, measured_text);
+    expect_text(failed, failed_text);
+    json_decref(environment);
+    json_decref(measured);
+    json_decref(failed);
+}
+
+static void a_path_of_no_member_is_known_as_one(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"batch",         "step_s",
+                                       "step_s.median", "asked.optimizer.lr",
+                                       "width",         "environment.cpu.cores",
+                                       "libraries.blas"};
+    static const char *const bad[] = {"",        "batsh",   "step_s.mean",     "step",
+                                      "step_s.", "batch.x", "versus.ratio.low"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        if (!record_has_path(good[i])) fail_msg("%s is a member", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (record_has_path(bad[i])) fail_msg("%s is no member", bad[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_has_all_that_is_promised),
         cmocka_unit_test(a_record_has_its_evidence),
         cmocka_unit_test(what_was_not_measured_is_null),
+        cmocka_unit_test(a_record_is_the_same_after_a_round_trip),
+        cmocka_unit_test(its_text_stays_as_it_was),
+        cmocka_unit_test(a_path_of_no_member_is_known_as_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include "core/text.h"
 #include "report/contender.h"
 #include "report/warnings.h"
+#include "run/record_fields.h"
 #include "workloads/workload.h"
 
 /* ---------------------------------------------------------------- cells */
@@ -265,6 +266,7 @@ be_status bench_write(const json_t *records, report_format format, FILE *out, be
 {
     report_sheet sheet = {columns, COLUMN_COUNT, records, -1};
     const json_t *before = NULL;
+    for (int c = 0; c < COLUMN_COUNT; c++) MUST(record_has_path(columns[c].path));
     if (format != REPORT_TABLE && format != REPORT_MD)
         return report_write(&sheet, format, out, err);
     for (size_t next = 0; next < json_array_size(records);) {

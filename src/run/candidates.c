@@ -20,7 +20,7 @@ static bool is_alike(const record_measured *a, const record_measured *b)
 {
     return same(a->workload, b->workload) && same(a->mode, b->mode) &&
            same(a->precision, b->precision) && same(a->data_on, b->data_on) &&
-           a->width == b->width && a->size == b->size;
+           a->variant.width == b->variant.width && a->variant.size == b->variant.size;
 }
 
 bool candidates_same_place(const record_measured *a, const record_measured *b)
@@ -31,8 +31,9 @@ bool candidates_same_place(const record_measured *a, const record_measured *b)
 /* Also of one library: the runner's words say which. */
 static bool same_setting(const record_measured *a, const record_measured *b)
 {
-    bool program = a->program && b->program ? json_equal(a->program, b->program) == 1
-                                            : a->program == b->program;
+    bool program = a->asked.program && b->asked.program
+                       ? json_equal(a->asked.program, b->asked.program) == 1
+                       : a->asked.program == b->asked.program;
     return candidates_same_place(a, b) && a->threads == b->threads && program;
 }
 
@@ -60,7 +61,7 @@ static int by_batch(const void *a, const void *b)
 static void add_sample(candidate *of, const record_measured *record)
 {
     advice_sample sample = {.batch = (double)record->batch,
-                            .step_s = record->step_s,
+                            .step_s = record->step.median,
                             .step_j = record->energy_per_step_j,
                             .memory_bytes = known(record->device_memory_bytes)};
     if (isnan(sample.memory_bytes) && is_cpu(record))
@@ -97,7 +98,7 @@ void candidates_collect(candidates *out, const record_set *set, const record_mea
     out->count = 0;
     for (size_t i = 0; i < set->count; i++) {
         const record_measured *record = &set->list[i];
-        bool measured = !isnan(record->step_s.point);
+        bool measured = !isnan(record->step.median.point);
         candidate *of = measured && is_alike(record, like) ? find(out, record) : NULL;
         if (of) add_sample(of, record);
     }

@@ -9,8 +9,7 @@
 #include <stdint.h>
 
 #include "run/conductor.h"
-
-#define RECORD_SCHEMA 1
+#include "run/record_fields.h"
 
 /* What the conductor does not know. */
 typedef struct record_facts {

@@ -77,8 +77,8 @@ static be_status choose(advise *c, be_error *err)
                             .mode = "train",
                             .precision = c->request->precision,
                             .data_on = data_on ? data_on : "device",
-                            .width = variant.width ? variant.width : 1,
-                            .size = variant.size ? variant.size : -1};
+                            .variant.width = variant.width ? variant.width : 1,
+                            .variant.size = variant.size ? variant.size : -1};
     if (c->records) {
         record_set_free(&c->set);
         TRY(record_set_take(&c->set, c->records, err));
@@ -96,7 +96,7 @@ static int contender_of(const measurement *m, const candidate *of)
         const bench_contender *who = &m->plan.contenders[i];
         if (strcmp(who->engine->name, of->record->engine) == 0 &&
             strcmp(who->device, of->record->device) == 0 &&
-            who->threads == of->record->asked_threads)
+            who->threads == of->record->asked.threads)
             return i;
     }
     return -1;

@@ -1,0 +1,417 @@
+/* See record_fields.h. */
+#include "run/record_fields.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/json.h"
+#include "core/text.h"
+
+#define LONGEST_S 1e6 /* eleven days */
+#define SHORTEST_S 1e-9
+#define BYTES_MAX 1e18
+#define COUNT_MAX 9.2e18
+#define REAL_MAX 1.7e308
+#define TEXT_BYTES 2048 /* of a text in a record at most */
+
+const char record_unknown[1] = "";
+
+/* GROUP is an object whose members follow, or null; WORD a status by its name; JSON stands as it
+ * is. */
+typedef enum field_type {
+    FIELD_TEXT,
+    FIELD_REAL,
+    FIELD_COUNT,
+    FIELD_TRUTH,
+    FIELD_TIME,
+    FIELD_WORD,
+    FIELD_GROUP,
+    FIELD_JSON
+} field_type;
+
+/* KNOWN must have a value; OPEN may be null, or missing where `json` is older than the member.
+ * LATER is added to the record by others, or is a part of one: it is read, not written. */
+typedef enum field_need { FIELD_KNOWN, FIELD_OPEN, FIELD_LATER } field_need;
+
+typedef struct field {
+    const char *path;
+    size_t offset;
+    field_type type;
+    double least, most;
+    field_need need;
+} field;
+
+#define TEXT(path, member, need)                                        \
+    {                                                                   \
+        path, offsetof(record_measured, member), FIELD_TEXT, 0, 0, need \
+    }
+#define REAL(path, member, least, most)                                              \
+    {                                                                                \
+        path, offsetof(record_measured, member), FIELD_REAL, least, most, FIELD_OPEN \
+    }
+#define COUNT(path, member, least, most, need)                                  \
+    {                                                                           \
+        path, offsetof(record_measured, member), FIELD_COUNT, least, most, need \
+    }
+#define OTHER(path, member, type, need)                                   \
+    {                                                                     \
+        path, offsetof(record_measured, member), FIELD_##type, 0, 0, need \
+    }
+#define ANY_REAL(path, member) REAL(path, member, -REAL_MAX, REAL_MAX)
+#define ANY_COUNT(path, member) COUNT(path, member, 0, COUNT_MAX, FIELD_OPEN)
+
+/* In the order in which they are written; ranges bind what others build on. */
+static const field fields[] = {
+    COUNT("schema", schema, RECORD_SCHEMA, RECORD_SCHEMA, FIELD_KNOWN),
+    TEXT("kind", kind, FIELD_OPEN),
+    OTHER("time", unix_s, TIME, FIELD_OPEN),
+    TEXT("workload", workload, FIELD_KNOWN),
+    TEXT("engine", engine, FIELD_KNOWN),
+    TEXT("engine_version", engine_version, FIELD_OPEN),
+    TEXT("device", device, FIELD_KNOWN),
+    TEXT("device_name", device_name, FIELD_OPEN),
+    TEXT("implementation", implementation, FIELD_OPEN),
+    COUNT("threads", threads, 0, 65536, FIELD_OPEN),
+    TEXT("processors", processors, FIELD_OPEN),
+    COUNT("batch", batch, 1, 1e9, FIELD_KNOWN),
+    TEXT("precision", precision, FIELD_OPEN),
+    TEXT("data_on", data_on, FIELD_OPEN),
+    TEXT("mode", mode, FIELD_KNOWN),
+    ANY_COUNT("seed", seed),
+    TEXT("data", data, FIELD_OPEN),
+    ANY_COUNT("params", params),
+    ANY_COUNT("launches", launches),
+    ANY_REAL("flops_per_step", flops_per_step),
+    ANY_REAL("bytes_per_step", bytes_per_step),
+    OTHER("computes_nothing", computes_nothing, TRUTH, FIELD_OPEN),
+#define X(id, member, before, after, most, ...) COUNT(#member, variant.member, 1, most, FIELD_OPEN),
+    WORKLOAD_VARIANT_LIST(X)
+#undef X
+        OTHER("status", status, WORD, FIELD_KNOWN),
+    TEXT("error", error, FIELD_OPEN),
+    REAL("step_s.median", step.median.point, SHORTEST_S, LONGEST_S),
+    REAL("step_s.low", step.median.low, SHORTEST_S, LONGEST_S),
+    REAL("step_s.high", step.median.high, SHORTEST_S, LONGEST_S),
+    ANY_REAL("step_s.minimum", step.minimum),
+    ANY_REAL("step_s.p05", step.p05),
+    ANY_REAL("step_s.p25", step.p25),
+    ANY_REAL("step_s.p75", step.p75),
+    ANY_REAL("step_s.p95", step.p95),
+    ANY_REAL("step_s.maximum", step.maximum),
+    ANY_REAL("step_s.spread", step.spread),
+    ANY_COUNT("step_s.count", step.count),
+    REAL("samples_per_s", samples_per_s, 1e-9, 1e18),
+    ANY_REAL("flops_per_s", flops_per_s),
+    REAL("start_s", start_s, 0, LONGEST_S),
+    REAL("prepare_s", prepare_s, 0, LONGEST_S),
+    REAL("first_step_s", first_step_s, 0, LONGEST_S),
+    ANY_COUNT("block_steps", block_steps),
+    OTHER("blocks", blocks, JSON, FIELD_OPEN),
+    TEXT("stop_reason", stop_reason, FIELD_OPEN),
+    ANY_REAL("first_loss", first_loss),
+    ANY_REAL("last_loss", last_loss),
+    ANY_REAL("busy_threads", busy_threads),
+    REAL("energy_per_step_j", energy_per_step_j, 0, 1e12),
+    TEXT("energy_sensor", energy_sensor, FIELD_OPEN),
+    COUNT("peak_rss_bytes", peak_rss_bytes, 0, BYTES_MAX, FIELD_OPEN),
+    COUNT("device_memory_bytes", device_memory_bytes, 0, BYTES_MAX, FIELD_OPEN),
+    TEXT("log", log, FIELD_OPEN),
+    OTHER("warnings", warnings, JSON, FIELD_OPEN),
+    OTHER("warned", warned, JSON, FIELD_OPEN),
+    OTHER("reference_s", reference.known, GROUP, FIELD_OPEN),
+    ANY_REAL("reference_s.best", reference.best),
+    ANY_REAL("reference_s.median", reference.median),
+    ANY_REAL("reference_s.worst", reference.worst),
+    ANY_COUNT("throttled_blocks", throttled_blocks),
+    ANY_REAL("waited_s", waited_s),
+    ANY_REAL("burst_step_s", burst_step_s),
+    ANY_REAL("sustained_step_s", sustained_step_s),
+    OTHER("parity", parity.known, GROUP, FIELD_OPEN),
+    ANY_REAL("parity.error", parity.error),
+    TEXT("parity.tensor", parity.tensor, FIELD_OPEN),
+    ANY_REAL("parity.band", parity.band),
+    ANY_COUNT("parity.steps", parity.steps),
+    ANY_COUNT("parity.batch", parity.batch),
+    OTHER("proof.work", proof.work, JSON, FIELD_OPEN),
+    ANY_COUNT("proof.work_steps", proof.work_steps),
+    ANY_REAL("proof.busy_threads", proof.busy_threads),
+    ANY_REAL("proof.of_peak", proof.of_peak),
+    ANY_REAL("proof.of_bandwidth", proof.of_bandwidth),
+    TEXT("asked.engine", asked.engine, FIELD_OPEN),
+    TEXT("asked.device", asked.device, FIELD_OPEN),
+    COUNT("asked.threads", asked.threads, 0, 65536, FIELD_OPEN),
+    ANY_COUNT("asked.batch", asked.batch),
+    TEXT("asked.precision", asked.precision, FIELD_OPEN),
+    TEXT("asked.data_on", asked.data_on, FIELD_OPEN),
+    TEXT("asked.mode", asked.mode, FIELD_OPEN),
+    TEXT("asked.optimizer.name", asked.optimizer, FIELD_OPEN),
+    ANY_REAL("asked.optimizer.lr", asked.lr),
+    ANY_REAL("asked.optimizer.momentum", asked.momentum),
+    ANY_REAL("asked.optimizer.weight_decay", asked.weight_decay),
+    ANY_REAL("asked.optimizer.beta1", asked.beta1),
+    ANY_REAL("asked.optimizer.beta2", asked.beta2),
+    ANY_REAL("asked.optimizer.epsilon", asked.epsilon),
+    OTHER("asked.program", asked.program, JSON, FIELD_OPEN),
+    OTHER("versus", versus.known, GROUP, FIELD_OPEN),
+    TEXT("versus.engine", versus.engine, FIELD_OPEN),
+    TEXT("versus.device", versus.device, FIELD_OPEN),
+    ANY_COUNT("versus.threads", versus.threads),
+    ANY_COUNT("versus.batch", versus.batch),
+    ANY_REAL("versus.ratio", versus.ratio.point),
+    ANY_REAL("versus.low", versus.ratio.low),
+    ANY_REAL("versus.high", versus.ratio.high),
+    TEXT("versus.verdict", versus.verdict, FIELD_OPEN),
+    TEXT("versus.reason", versus.reason, FIELD_OPEN),
+    OTHER("libraries", libraries, JSON, FIELD_OPEN),
+    ANY_REAL("other_load", other_load),
+    ANY_REAL("steal", steal),
+    OTHER("environment", environment, JSON, FIELD_OPEN),
+    TEXT("environment.cpu.model", machine.cpu, FIELD_LATER),
+    COUNT("environment.cpu.threads", machine.threads, 1, 1e6, FIELD_KNOWN),
+    COUNT("environment.memory_bytes", machine.memory_bytes, 1, BYTES_MAX, FIELD_LATER),
+    COUNT("data_count", data_count, 1, 1e12, FIELD_LATER),
+};
+
+#define FIELD_COUNT_ALL (sizeof fields / sizeof *fields)
+
+static bool begins_with(const char *path, const char *start)
+{
+    return strncmp(path, start, strlen(start)) == 0;
+}
+
+static bool is_of_environment(const field *f)
+{
+    return begins_with(f->path, "environment.");
+}
+
+bool record_has_path(const char *path)
+{
+    size_t length = strlen(path);
+    for (size_t i = 0; i < FIELD_COUNT_ALL; i++) {
+        const field *f = &fields[i];
+        size_t own = strlen(f->path);
+        bool part =
+            strncmp(f->path, path, length) == 0 && (!f->path[length] || f->path[length] == '.');
+        bool inside = f->type == FIELD_JSON && strncmp(f->path, path, own) == 0 && path[own] == '.';
+        if (part || inside) return true;
+    }
+    return false;
+}
+
+int64_t *record_variant_at(record_measured *record, workload_dimension dimension)
+{
+    switch (dimension) {
+#define X(id, member, ...) \
+    case WORKLOAD_##id:    \
+        return &record->variant.member;
+        WORKLOAD_VARIANT_LIST(X)
+#undef X
+    case WORKLOAD_DIMENSIONS:
+        break;
+    }
+    MUST(!"a dimension of variants");
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static json_t *time_to_json(int64_t unix_s)
+{
+    char text[32];
+    time_t seconds = (time_t)unix_s;
+    struct tm utc;
+    if (unix_s < 0 || !gmtime_r(&seconds, &utc)) return json_null();
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return json_string(text);
+}
+
+static json_t *text_to_json(const char *text)
+{
+    char clean[TEXT_BYTES];
+    if (text == record_unknown) return json_null();
+    return json_string(text_clean(text, strlen(text), true, clean, sizeof clean));
+}
+
+static json_t *field_to_json(const field *f, const void *from)
+{
+    const json_t *json = NULL;
+    switch (f->type) {
+    case FIELD_TEXT:
+        return text_to_json(*(const char *const *)from);
+    case FIELD_REAL:
+        return json_of_real(*(const double *)from);
+    case FIELD_COUNT:
+        return json_of_count(*(const int64_t *)from);
+    case FIELD_TRUTH:
+        return json_boolean(*(const bool *)from);
+    case FIELD_TIME:
+        return time_to_json(*(const int64_t *)from);
+    case FIELD_WORD:
+        return json_string(status_name(*(const be_status *)from));
+    case FIELD_GROUP:
+        return *(const bool *)from ? json_object() : json_null();
+    case FIELD_JSON:
+        break;
+    }
+    json = *(const json_t *const *)from;
+    return json ? json_incref((json_t *)json) : json_null();
+}
+
+/* Put a member at its path, whose objects are made on the way; json_put's rule holds. */
+static void put_at(json_t **whole, const char *path, json_t *value)
+{
+    const char *point = strchr(path, '.');
+    char name[64];
+    if (!point) {
+        json_put(whole, path, value);
+        return;
+    }
+    size_t length = (size_t)(point - path);
+    MUST(length < sizeof name);
+    memcpy(name, path, length);
+    name[length] = 0;
+    if (!json_object_get(*whole, name)) json_put(whole, name, json_object());
+    json_t *inner = json_incref(json_object_get(*whole, name));
+    put_at(&inner, point + 1, value);
+    if (!inner) json_put(whole, name, NULL);
+    json_decref(inner);
+}
+
+be_status record_encode(const record_measured *record, json_t **out, be_error *err)
+{
+    *out = json_object();
+    for (size_t i = 0; i < FIELD_COUNT_ALL; i++) {
+        const field *f = &fields[i];
+        const void *from = (const char *)record + f->offset;
+        if (f->need == FIELD_LATER || is_of_environment(f)) continue;
+        put_at(out, f->path, field_to_json(f, from));
+        /* The members of a group that is not known are not there. */
+        if (f->type != FIELD_GROUP || *(const bool *)from) continue;
+        size_t length = strlen(f->path);
+        while (i + 1 < FIELD_COUNT_ALL && begins_with(fields[i + 1].path, f->path) &&
+               fields[i + 1].path[length] == '.')
+            i++;
+    }
+    return json_check(*out, "a record", err);
+}
+
+/* ---------------------------------------------------------------- reading */
+
+const char *record_place_text(const record_place *place, char out[300])
+{
+    text_buffer b = text_begin(out, 300);
+    text_add(&b, "%.200s, %s %zu", place->file, place->unit, place->number);
+    if (place->contender) text_add(&b, ", contender %zu", place->contender);
+    return out;
+}
+
+be_status record_refuse(const record_measured *r, const char *path, const char *expected,
+                        const json_t *value, be_error *err)
+{
+    char place[300], found[64];
+    FAIL(err, BE_BAD_DATA,
+         "%s, member \"%s\": expected %s, found %s; measure again, or leave that record out",
+         record_place_text(&r->place, place), path, expected,
+         json_found(value, found, sizeof found));
+}
+
+static be_status refuse_field(const record_measured *r, const field *f, const json_t *value,
+                              be_error *err)
+{
+    char expected[120];
+    if (f->type == FIELD_WORD)
+        snprintf(expected, sizeof expected, "OK or the name of a failure");
+    else if (f->type == FIELD_TIME)
+        snprintf(expected, sizeof expected, "a time like 2023-11-14T22:13:20Z");
+    else if (f->type == FIELD_TRUTH)
+        snprintf(expected, sizeof expected, "true or false");
+    else if (f->type == FIELD_GROUP)
+        snprintf(expected, sizeof expected, "an object");
+    else if (f->type == FIELD_TEXT)
+        snprintf(expected, sizeof expected, "a text");
+    else if (f->least >= f->most)
+        snprintf(expected, sizeof expected, "%.15g", f->least);
+    else
+        snprintf(expected, sizeof expected, "a %snumber from %.15g to %.15g",
+                 f->type == FIELD_COUNT ? "whole " : "", f->least, f->most);
+    return record_refuse(r, f->path, expected, value, err);
+}
+
+static bool in_range(const field *f, double value)
+{
+    return value >= f->least && value <= f->most;
+}
+
+static bool take_time(const char *text, int64_t *out)
+{
+    struct tm utc = {0};
+    const char *end = text ? strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc) : NULL;
+    if (end) *out = (int64_t)timegm(&utc);
+    return end && !*end;
+}
+
+static bool take_member(const field *f, const json_t *value, void *to)
+{
+    switch (f->type) {
+    case FIELD_TEXT:
+        if (!json_is_string(value)) return false;
+        *(const char **)to = json_string_value(value);
+        return *json_string_value(value) || f->need != FIELD_KNOWN;
+    case FIELD_REAL:
+        *(double *)to = json_number_value(value);
+        return json_is_number(value) && in_range(f, json_number_value(value));
+    case FIELD_COUNT:
+        *(int64_t *)to = json_integer_value(value);
+        return json_is_integer(value) && in_range(f, (double)json_integer_value(value));
+    case FIELD_TRUTH:
+        *(bool *)to = json_is_true(value);
+        return json_is_boolean(value);
+    case FIELD_TIME:
+        return take_time(json_string_value(value), to);
+    case FIELD_WORD: {
+        int status = json_is_string(value) ? status_find(json_string_value(value)) : -1;
+        *(be_status *)to = status < 0 ? BE_FAILED : (be_status)status;
+        return status >= 0;
+    }
+    case FIELD_GROUP:
+        *(bool *)to = true;
+        return json_is_object(value);
+    case FIELD_JSON:
+        *(const json_t **)to = value;
+        return true;
+    }
+    return false;
+}
+
+static void set_unknown(const field *f, void *to)
+{
+    if (f->type == FIELD_TEXT) *(const char **)to = record_unknown;
+    if (f->type == FIELD_COUNT || f->type == FIELD_TIME) *(int64_t *)to = -1;
+    if (f->type == FIELD_REAL) *(double *)to = (double)NAN;
+}
+
+void record_clear(record_measured *out)
+{
+    *out = (record_measured){0};
+    for (size_t i = 0; i < FIELD_COUNT_ALL; i++)
+        set_unknown(&fields[i], (char *)out + fields[i].offset);
+}
+
+be_status record_read_fields(const json_t *json, const json_t *environment, record_measured *out,
+                             be_error *err)
+{
+    const json_t *own = json_object_get(json, "environment");
+    if (own && !json_is_null(own)) environment = own;
+    for (size_t i = 0; i < FIELD_COUNT_ALL; i++) {
+        const field *f = &fields[i];
+        const json_t *value = is_of_environment(f) ? json_at(environment, strchr(f->path, '.') + 1)
+                                                   : json_at(json, f->path);
+        bool none = !value || json_is_null(value);
+        if (none ? f->need == FIELD_KNOWN : !take_member(f, value, (char *)out + f->offset))
+            return refuse_field(out, f, value, err);
+    }
+    return BE_OK;
+}

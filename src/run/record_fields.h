@@ -1,0 +1,131 @@
+/* The members of a record of bench: one table, by which it is written, read and looked up.
+ *
+ * A text belongs to whom the struct was filled from, the JSON or the measurement, and is not owned.
+ * Unknown numbers are NAN, unknown counts -1, unknown texts `record_unknown`. */
+#ifndef RUN_RECORD_FIELDS_H
+#define RUN_RECORD_FIELDS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/status.h"
+#include "measure/stats.h"
+#include "workloads/workload.h"
+
+#define RECORD_SCHEMA 1
+
+/* "", and known by its address: a text that is known and empty is another one. */
+extern const char record_unknown[1];
+
+/* Where a record stands, for error texts: "FILE, line 3, contender 2". */
+typedef struct record_place {
+    const char *file;
+    const char *unit; /* "line" or "record" */
+    size_t number;    /* from 1 */
+    size_t contender; /* of a sweep's point, from 1; 0: it is a record of its own */
+} record_place;
+
+/* As far as measurements of two machines are told apart. */
+typedef struct record_machine {
+    const char *cpu;
+    int64_t threads, memory_bytes;
+} record_machine;
+
+typedef struct record_step {
+    stats_interval median;
+    double minimum, p05, p25, p75, p95, maximum, spread;
+    int64_t count;
+} record_step;
+
+/* What was asked for. */
+typedef struct record_asked {
+    const char *engine, *device, *precision, *data_on, *mode, *optimizer;
+    int64_t threads, batch;
+    double lr, momentum, weight_decay, beta1, beta2, epsilon;
+    const json_t *program;
+} record_asked;
+
+/* Against whom, by how much, and what that says. */
+typedef struct record_versus {
+    bool known;
+    const char *engine, *device, *verdict, *reason;
+    int64_t threads, batch;
+    stats_interval ratio;
+} record_versus;
+
+/* How far from the reference its computing was. */
+typedef struct record_parity {
+    bool known;
+    const char *tensor;
+    double error, band;
+    int64_t steps, batch;
+} record_parity;
+
+/* Where it worked, by its own word and by what the system and the limits say. */
+typedef struct record_proof {
+    const json_t *work;
+    int64_t work_steps;
+    double busy_threads, of_peak, of_bandwidth;
+} record_proof;
+
+/* What the readings of the reference kernel say. */
+typedef struct record_reference {
+    bool known;
+    double best, median, worst;
+} record_reference;
+
+typedef struct record_measured {
+    int64_t schema, unix_s, threads, batch, seed, params, launches, block_steps, throttled_blocks,
+        peak_rss_bytes, device_memory_bytes, data_count;
+    const char *kind, *workload, *engine, *engine_version, *device, *device_name, *implementation,
+        *processors, *precision, *data_on, *mode, *data, *error, *stop_reason, *energy_sensor, *log;
+    bool computes_nothing;
+    be_status status;
+    struct {
+#define X(id, member, ...) int64_t member;
+        WORKLOAD_VARIANT_LIST(X)
+#undef X
+    } variant;        /* -1: the workload has none; a width is at least 1 */
+    record_step step; /* NAN unless the status is OK */
+    double flops_per_step, bytes_per_step, samples_per_s, flops_per_s, start_s, prepare_s,
+        first_step_s, first_loss, last_loss, busy_threads, energy_per_step_j, waited_s,
+        burst_step_s, sustained_step_s, other_load, steal;
+    record_reference reference;
+    record_parity parity;
+    record_proof proof;
+    record_asked asked;
+    record_versus versus;
+    record_machine machine;
+    const json_t *blocks, *warnings, *warned, *libraries, *environment; /* NULL: null */
+    const json_t *json;                                                 /* it was read from */
+    record_place place;
+} record_measured;
+
+/* The value of a dimension. */
+int64_t *record_variant_at(record_measured *record, workload_dimension dimension);
+
+/* A record of which nothing is known. */
+void record_clear(record_measured *out);
+
+/* The record as JSON, its members in the order of the table.  The caller owns *out.  BE_NO_MEMORY
+ * is the only error. */
+BE_CHECKED be_status record_encode(const record_measured *record, json_t **out, be_error *err);
+
+/* Every member by its type and range, into a record of which nothing but its place is known.
+ * `environment` stands in for a missing one; NULL: there is none.  BE_BAD_DATA as record_decode
+ * (run/record_decode.h) says. */
+BE_CHECKED be_status record_read_fields(const json_t *json, const json_t *environment,
+                                        record_measured *out, be_error *err);
+
+/* "FILE, line 3, member "batch": expected …, found …" */
+be_status record_refuse(const record_measured *r, const char *path, const char *expected,
+                        const json_t *value, be_error *err);
+
+/* "FILE, line 3, contender 2" */
+const char *record_place_text(const record_place *place, char out[300]);
+
+/* Whether the path leads to a member that a record has, or to a part of one. */
+bool record_has_path(const char *path);
+
+#endif
