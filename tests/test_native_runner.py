@@ -179,36 +179,37 @@ class NativeRunnerTest(shared.RunnerTest):
         self.ok("run", steps=2)
         self.check_refused("UNAVAILABLE", "it computes nothing", "measure", device="null",
                            threads=1)
-        self.check_refused("USAGE", "'device'", "measure", threads=1)
-        self.check_refused("USAGE", "'threads' from 1", "measure", device="cpu", threads=0)
-        self.check_refused("USAGE", "'seconds'", "measure", device="cpu", threads=1, seconds="x")
+        self.check_refused("USAGE", '"device"', "measure", threads=1)
+        self.check_refused("USAGE", '"threads" to be an integer from 1', "measure", device="cpu",
+                           threads=0)
+        self.check_refused("USAGE", '"seconds"', "measure", device="cpu", threads=1, seconds="x")
 
     def test_members_that_are_refused(self):
         good = self.request("cnn-fashion")
         for member, value, status, text in (
                 ("workload", "gpt2", "USAGE", '"gpt2": expected one of'),
-                ("workload", 7, "USAGE", "'workload' to be a text"),
+                ("workload", 7, "USAGE", "\"workload\" to be a string"),
                 ("device", "cuda:99", "UNAVAILABLE", "cuda:99"),
                 ("precision", "tf32", "UNAVAILABLE", "precision tf32"),
                 ("precision", "fp8", "USAGE", 'expected fp32, tf32 or bf16, found "fp8"'),
-                ("threads", 0, "USAGE", "'threads' from 1 to 1024, found 0"),
-                ("threads", True, "USAGE", "'threads' to be a whole number"),
-                ("batch", 0, "USAGE", "'batch' from 1"),
-                ("batch", 2.5, "USAGE", "'batch' to be a whole number"),
+                ("threads", 0, "USAGE", "\"threads\" to be an integer from 1 to 1024, found 0"),
+                ("threads", True, "USAGE", "\"threads\" to be an integer"),
+                ("batch", 0, "USAGE", "\"batch\" to be an integer from 1"),
+                ("batch", 2.5, "USAGE", "\"batch\" to be an integer"),
                 ("batch", 31, "USAGE", "at most the 30 pictures"),
                 ("mode", "test", "USAGE", "train or infer"),
                 ("data_on", "disk", "USAGE", "'data_on' to be device or host"),
-                ("data_on", 7, "USAGE", "'data_on' to be a text"),
-                ("seed", -1, "USAGE", "'seed' from 0"),
+                ("data_on", 7, "USAGE", "\"data_on\" to be a string"),
+                ("seed", -1, "USAGE", "\"seed\" to be an integer of at least 0"),
                 ("data", None, "USAGE", "'data' to name a data file"),
                 ("data", self.path("none"), "IO", "none"),
                 ("weights", self.path("none"), "IO", "none"),
-                ("normalize", {"images": {"mean": [0]}}, "USAGE", "'std'"),
+                ("normalize", {"images": {"mean": [0]}}, "USAGE", '"std"'),
                 ("normalize", {"images": {"mean": [0, 0], "std": [1]}}, "USAGE", "found 2 and 1"),
                 ("normalize", {"images": {"mean": [0], "std": [0]}}, "USAGE",
-                 "'normalize.images.std' above 0"),
+                 "\"normalize.images.std\" above 0"),
                 ("normalize", {"images": {"mean": ["x"], "std": [1]}}, "USAGE",
-                 "numbers in 'mean'"),
+                 "\"mean\" to be a list of numbers"),
                 ("normalize", {"images": {"mean": [0] * 3, "std": [1] * 3}}, "USAGE",
                  "expected 1 values"),
                 ("optimizer", {"name": "lion", "lr": 1}, "USAGE", "sgd, adam or adamw"),
@@ -219,7 +220,7 @@ class NativeRunnerTest(shared.RunnerTest):
         self.check_refused("USAGE", "send 'prepare' first", "run", steps=1)
         self.ok("prepare", **dict(good, unknown="ignored"))
         for steps in (0, -1, 1.5, "1", None):
-            self.check_refused("USAGE", "'steps'", "run", steps=steps)
+            self.check_refused("USAGE", '"steps"', "run", steps=steps)
         self.check_refused("IO", "none/x", "export", out=self.path("none/x"))
         self.check_refused("IO", "none/x", "parity", steps=1, out=self.path("none/x"))
         self.check_refused("IO", "none", "evaluate", data=self.path("none"))
