@@ -420,7 +420,7 @@ class RunnerTest(FolderTest):
         self.assertEqual(answers[1]["engine"], "native")
         self.assertEqual([d["id"] for d in answers[1]["devices"]], ["cpu"])
         for answer, said in zip(answers[2:6], ("send 'prepare' first", "nonsense",
-                                               "'schema' from 2 to 2", "'workload' to be a text")):
+                                               '"schema" to be 2', '"workload" to be a string')):
             self.assertIn(said, answer["error"])
 
 
