@@ -20,7 +20,7 @@ static bool is_alike(const record_measured *a, const record_measured *b)
 {
     return same(a->workload, b->workload) && same(a->mode, b->mode) &&
            same(a->precision, b->precision) && same(a->data_on, b->data_on) &&
-           a->variant.width == b->variant.width && a->variant.size == b->variant.size;
+           a->width == b->width && a->size == b->size;
 }
 
 bool candidates_same_place(const record_measured *a, const record_measured *b)
@@ -60,8 +60,9 @@ static int by_batch(const void *a, const void *b)
 
 static void add_sample(candidate *of, const record_measured *record)
 {
+    const record_step *s = &record->step_s;
     advice_sample sample = {.batch = (double)record->batch,
-                            .step_s = record->step.median,
+                            .step_s = {s->median, s->low, s->high},
                             .step_j = record->energy_per_step_j,
                             .memory_bytes = known(record->device_memory_bytes)};
     if (isnan(sample.memory_bytes) && is_cpu(record))
@@ -98,7 +99,7 @@ void candidates_collect(candidates *out, const record_set *set, const record_mea
     out->count = 0;
     for (size_t i = 0; i < set->count; i++) {
         const record_measured *record = &set->list[i];
-        bool measured = !isnan(record->step.median.point);
+        bool measured = !isnan(record->step_s.median);
         candidate *of = measured && is_alike(record, like) ? find(out, record) : NULL;
         if (of) add_sample(of, record);
     }
@@ -109,7 +110,7 @@ void candidates_collect(candidates *out, const record_set *set, const record_mea
             .start_s = start_of(of),
             .samples = of->samples,
             .count = of->count,
-            .memory_limit_bytes = cpu ? known(of->record->machine.memory_bytes) : (double)NAN,
+            .memory_limit_bytes = cpu ? known(of->record->environment.memory_bytes) : (double)NAN,
         };
     }
 }

@@ -102,29 +102,26 @@ static void fill_asked(record_asked *r, const conductor_contender *contender)
                         .precision = known(job->precision),
                         .data_on = data_on(job),
                         .mode = known(job->mode),
-                        .optimizer = known(o->name),
-                        .lr = o->lr,
-                        .momentum = o->momentum,
-                        .weight_decay = o->weight_decay,
-                        .beta1 = o->beta1,
-                        .beta2 = o->beta2,
-                        .epsilon = o->epsilon};
+                        .optimizer = {known(o->name), o->lr, o->momentum, o->weight_decay, o->beta1,
+                                      o->beta2, o->epsilon}};
 }
 
 static void fill_step(record_measured *r, const conductor_result *result)
 {
     const stats_summary *s = &result->step;
-    r->step.count = 0;
+    r->step_s.count = 0;
     if (!has_speed(result)) return;
-    r->step = (record_step){.median = s->median,
-                            .minimum = s->minimum,
-                            .p05 = s->p05,
-                            .p25 = s->p25,
-                            .p75 = s->p75,
-                            .p95 = s->p95,
-                            .maximum = s->maximum,
-                            .spread = s->spread,
-                            .count = s->count};
+    r->step_s = (record_step){.median = s->median.point,
+                              .low = s->median.low,
+                              .high = s->median.high,
+                              .minimum = s->minimum,
+                              .p05 = s->p05,
+                              .p25 = s->p25,
+                              .p75 = s->p75,
+                              .p95 = s->p95,
+                              .maximum = s->maximum,
+                              .spread = s->spread,
+                              .count = s->count};
     r->samples_per_s = result->samples_per_s;
     if (!isnan(result->samples_per_s)) r->flops_per_s = r->flops_per_step / s->median.point;
 }
@@ -158,7 +155,7 @@ static void fill_evidence(record_measured *r, const conductor_result *result)
     const heat_summary *heat = &result->heat;
     const gate_result *parity = &result->parity;
     if (result->has_reference) {
-        r->reference = (record_reference){true, heat->best_s, heat->median_s, heat->worst_s};
+        r->reference_s = (record_reference){true, heat->best_s, heat->median_s, heat->worst_s};
         r->throttled_blocks = result->slow_blocks;
         r->waited_s = result->waited_s;
         r->burst_step_s = heat->burst_step_s;
@@ -190,7 +187,9 @@ static void fill_versus(record_versus *r, const conductor_contender *contenders,
                          .device = known(contenders[to].job.device),
                          .threads = report->results[to].threads,
                          .batch = contenders[to].job.batch,
-                         .ratio = result->ratio,
+                         .ratio = result->ratio.point,
+                         .low = result->ratio.low,
+                         .high = result->ratio.high,
                          .verdict = stats_verdict_name(result->verdict),
                          .reason = known(result->unsure)};
 }
@@ -203,13 +202,13 @@ be_status record_build(const conductor_contender *contenders, const conductor_re
     bool whole = lists.blocks && lists.warnings && lists.warned && lists.program;
     record_measured r;
     record_clear(&r);
-    r.unix_s = facts->unix_s;
+    r.time = facts->unix_s;
     r.flops_per_step = facts->flops_per_step;
     r.bytes_per_step = facts->bytes_per_step;
     r.data = known(facts->data);
     r.other_load = report->other_load;
     r.steal = report->steal;
-    r.environment = facts->environment;
+    r.environment.json = facts->environment;
     fill_subject(&r, &contenders[i], result);
     fill_outcome(&r, result);
     fill_evidence(&r, result);

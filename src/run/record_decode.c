@@ -13,12 +13,12 @@
 static be_status check_times(const json_t *json, const record_measured *r, be_error *err)
 {
     const json_t *step = json_object_get(json, "step_s");
-    if (isnan(r->step.median.point))
+    if (isnan(r->step_s.median))
         return record_refuse(r, "step_s.median", "a time beside the status OK",
                              json_object_get(step, "median"), err);
-    if (r->step.median.low > r->step.median.point || r->step.median.high < r->step.median.point)
+    if (r->step_s.low > r->step_s.median || r->step_s.high < r->step_s.median)
         return record_refuse(r, "step_s", "low, median and high in this order", step, err);
-    double speed = (double)r->batch / r->step.median.point;
+    double speed = (double)r->batch / r->step_s.median;
     if (fabs(r->samples_per_s - speed) > ROUNDING * speed)
         return record_refuse(r, "samples_per_s", "the batch by the median of step_s",
                              json_object_get(json, "samples_per_s"), err);
@@ -42,8 +42,8 @@ static be_status check_blocks(const json_t *json, const record_measured *r, be_e
         least = fmin(least, seconds);
         most = fmax(most, seconds);
     }
-    bool outside = r->step.median.point < least * (1 - ROUNDING) ||
-                   r->step.median.point > most * (1 + ROUNDING);
+    bool outside =
+        r->step_s.median < least * (1 - ROUNDING) || r->step_s.median > most * (1 + ROUNDING);
     if (json_array_size(blocks) && outside)
         return record_refuse(r, "blocks", "times around the median of step_s", blocks, err);
     return BE_OK;
@@ -64,6 +64,6 @@ be_status record_decode(const json_t *json, const json_t *environment, const rec
         TRY(check_times(json, out, err));
         return check_blocks(json, out, err);
     }
-    out->step.median = (stats_interval){NAN, NAN, NAN};
+    out->step_s.median = out->step_s.low = out->step_s.high = NAN;
     return BE_OK;
 }

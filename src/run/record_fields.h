@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #include "core/status.h"
-#include "measure/stats.h"
 #include "workloads/workload.h"
 
 #define RECORD_SCHEMA 1
@@ -26,23 +25,34 @@ typedef struct record_place {
     size_t contender; /* of a sweep's point, from 1; 0: it is a record of its own */
 } record_place;
 
-/* As far as measurements of two machines are told apart. */
-typedef struct record_machine {
-    const char *cpu;
-    int64_t threads, memory_bytes;
-} record_machine;
+/* The members have the names that they have in JSON, so that a path in JSON is a designator in C
+ * (report/members.h). */
+
+/* Of the machine, as far as measurements are told apart by it or pages show it. */
+typedef struct record_environment {
+    const json_t *json, *warnings; /* `json`: all of it; NULL: null */
+    const char *system;
+    struct {
+        const char *model;
+        int64_t threads, cores;
+    } cpu;
+    int64_t memory_bytes;
+} record_environment;
 
 typedef struct record_step {
-    stats_interval median;
+    double median, low, high; /* the bounds of its 95 % interval */
     double minimum, p05, p25, p75, p95, maximum, spread;
     int64_t count;
 } record_step;
 
 /* What was asked for. */
 typedef struct record_asked {
-    const char *engine, *device, *precision, *data_on, *mode, *optimizer;
+    const char *engine, *device, *precision, *data_on, *mode;
     int64_t threads, batch;
-    double lr, momentum, weight_decay, beta1, beta2, epsilon;
+    struct {
+        const char *name;
+        double lr, momentum, weight_decay, beta1, beta2, epsilon;
+    } optimizer;
     const json_t *program;
 } record_asked;
 
@@ -51,7 +61,7 @@ typedef struct record_versus {
     bool known;
     const char *engine, *device, *verdict, *reason;
     int64_t threads, batch;
-    stats_interval ratio;
+    double ratio, low, high;
 } record_versus;
 
 /* How far from the reference its computing was. */
@@ -76,29 +86,32 @@ typedef struct record_reference {
 } record_reference;
 
 typedef struct record_measured {
-    int64_t schema, unix_s, threads, batch, seed, params, launches, block_steps, throttled_blocks,
-        peak_rss_bytes, device_memory_bytes, data_count;
+    int64_t schema, time, threads, batch, seed, params, launches, block_steps, throttled_blocks,
+        peak_rss_bytes, device_memory_bytes;
     const char *kind, *workload, *engine, *engine_version, *device, *device_name, *implementation,
         *processors, *precision, *data_on, *mode, *data, *error, *stop_reason, *energy_sensor, *log;
     bool computes_nothing;
     be_status status;
-    struct {
-#define X(id, member, ...) int64_t member;
-        WORKLOAD_VARIANT_LIST(X)
+#define X(id, member, ...) int64_t member; /* -1: the workload has none; a width is at least 1 */
+    WORKLOAD_VARIANT_LIST(X)
 #undef X
-    } variant;        /* -1: the workload has none; a width is at least 1 */
-    record_step step; /* NAN unless the status is OK */
+    record_step step_s; /* NAN unless the status is OK */
     double flops_per_step, bytes_per_step, samples_per_s, flops_per_s, start_s, prepare_s,
         first_step_s, first_loss, last_loss, busy_threads, energy_per_step_j, waited_s,
         burst_step_s, sustained_step_s, other_load, steal;
-    record_reference reference;
+    record_reference reference_s;
     record_parity parity;
     record_proof proof;
     record_asked asked;
     record_versus versus;
-    record_machine machine;
-    const json_t *blocks, *warnings, *warned, *libraries, *environment; /* NULL: null */
-    const json_t *json;                                                 /* it was read from */
+    record_environment environment;
+    const json_t *blocks, *warnings, *warned, *libraries; /* NULL: null */
+    /* What a study adds. */
+    int64_t data_count, epochs;
+    const char *data_source, *side, *setting;
+    const json_t *phases_s;
+    /* Not of the JSON: what it was read from. */
+    const json_t *json;
     record_place place;
 } record_measured;
 

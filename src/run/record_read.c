@@ -37,20 +37,21 @@ static const char *clean(const char *text, char out[81])
     return text_clean(text, strlen(text), false, out, 81);
 }
 
-static const char *machine_text(const record_machine *m, char out[160])
+static const char *machine_text(const record_environment *m, char out[160])
 {
     char cpu[81];
     snprintf(out, 160, "%s with %lld threads and %.1f GiB",
-             *m->cpu ? clean(m->cpu, cpu) : "an unknown processor", (long long)m->threads,
+             *m->cpu.model ? clean(m->cpu.model, cpu) : "an unknown processor",
+             (long long)m->cpu.threads,
              m->memory_bytes < 0 ? (double)NAN : (double)m->memory_bytes / (1 << 30));
     return out;
 }
 
-static bool same_machine(const record_machine *a, const record_machine *b)
+static bool same_machine(const record_environment *a, const record_environment *b)
 {
     double apart = (double)(a->memory_bytes - b->memory_bytes) / (double)b->memory_bytes;
     bool memory = a->memory_bytes < 0 || b->memory_bytes < 0 || fabs(apart) <= MEMORY_APART;
-    return memory && a->threads == b->threads && strcmp(a->cpu, b->cpu) == 0;
+    return memory && a->cpu.threads == b->cpu.threads && strcmp(a->cpu.model, b->cpu.model) == 0;
 }
 
 /* The same id of one engine is the same hardware. */
@@ -67,12 +68,12 @@ static be_status check_machine(const record_set *set, const record_measured *r, 
     for (size_t i = 0; i < set->count; i++) {
         const record_measured *other = &set->list[i];
         record_place_text(&other->place, first);
-        if (i == 0 && !same_machine(&r->machine, &other->machine))
+        if (i == 0 && !same_machine(&r->environment, &other->environment))
             FAIL(err, BE_BAD_DATA,
                  "%s: expected records of one machine, %s as in %s, found %s; give the records of "
                  "each machine apart",
-                 place, machine_text(&other->machine, ours), first,
-                 machine_text(&r->machine, theirs));
+                 place, machine_text(&other->environment, ours), first,
+                 machine_text(&r->environment, theirs));
         if (is_other_device(r, other))
             FAIL(err, BE_BAD_DATA,
                  "%s: expected device %s to be \"%s\" as in %s, found \"%s\"; give the records of "

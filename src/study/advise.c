@@ -77,8 +77,8 @@ static be_status choose(advise *c, be_error *err)
                             .mode = "train",
                             .precision = c->request->precision,
                             .data_on = data_on ? data_on : "device",
-                            .variant.width = variant.width ? variant.width : 1,
-                            .variant.size = variant.size ? variant.size : -1};
+                            .width = variant.width ? variant.width : 1,
+                            .size = variant.size ? variant.size : -1};
     if (c->records) {
         record_set_free(&c->set);
         TRY(record_set_take(&c->set, c->records, err));
