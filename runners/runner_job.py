@@ -56,16 +56,22 @@ def load_fields(path, workload, fields, needs_order):
     return values, order
 
 
+def is_counter(name):
+    """Batch norm's number of steps in PyTorch, which has no meaning where it has a momentum."""
+    return name.endswith(".num_batches_tracked")
+
+
 def load_weights(path, expected):
     """The tensors of a weights file by name; `expected` has the shape of each."""
     tensors = safetensors_io.read(path)
+    expected = {name: shape for name, shape in expected.items() if not is_counter(name)}
     for name, shape in expected.items():
         found = tensors.get(name)
         if found is None or found.dtype != np.float32 or found.shape != shape:
             what = "none" if found is None else f"{found.dtype} {list(found.shape)}"
             raise Failure("BAD_DATA", f"'{name}' as float32 {list(shape)} in {path}", what,
                           "use weights of this workload")
-    unknown = [name for name in tensors if name not in expected]
+    unknown = [name for name in tensors if name not in expected and not is_counter(name)]
     if unknown:
         raise Failure("BAD_DATA", f"the weights {', '.join(expected)} alone in {path}",
                       f"also '{unknown[0]}'", "use weights of this workload")

@@ -74,6 +74,12 @@ class Session(runner_job.Job):
         self.optimizer = self._new_optimizer() if self.training else None
         self.step = 0
 
+    def buffers(self):
+        """What files of weights hold and nothing trains, by name."""
+        trained = dict(self.model.named_parameters())
+        return {name: value for name, value in self.model.state_dict().items()
+                if name not in trained and not runner_job.is_counter(name)}
+
     def _new_optimizer(self):
         settings, parameters = self.optimizer_settings, self.model.parameters()
         common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"]}
@@ -231,6 +237,9 @@ class Engine:
                     for name, p in session.model.named_parameters():
                         tensors["grad." + name] = p.grad.clone()
                 session.optimizer.step()
+            if t == 0:
+                for name, value in session.buffers().items():
+                    tensors["buffer." + name] = value.clone()
             losses.append(loss.detach())
         tensors["losses"] = torch.stack(losses)
         safetensors_io.write(out, {k: v.detach().cpu().numpy() for k, v in tensors.items()})
@@ -261,7 +270,8 @@ class Engine:
     def export(self, request):
         state = self._prepared().model.state_dict()
         safetensors_io.write(member(request, "out", str),
-                             {name: value.cpu().numpy() for name, value in state.items()})
+                             {name: value.cpu().numpy() for name, value in state.items()
+                              if not runner_job.is_counter(name)})
         return {}
 
     def phases(self, request):

@@ -449,12 +449,12 @@ static void initial_weights_follow_from_the_seed(void **state)
     loss_of(g, BE_I32, 10);
     loss_of(h, BE_I32, 10);
     be_value w = be_value_find(g, "fc.weight");
-    graph_fill_parameter(g, w, 0, first);
-    graph_fill_parameter(g, w, 0, second);
+    graph_fill_start(g, w, 0, first);
+    graph_fill_start(g, w, 0, second);
     assert_memory_equal(first, second, sizeof first);
-    graph_fill_parameter(g, w, 1, other);
+    graph_fill_start(g, w, 1, other);
     assert_memory_not_equal(first, other, sizeof first);
-    graph_fill_parameter(h, w, 0, other);
+    graph_fill_start(h, w, 0, other);
     assert_memory_not_equal(first, other, sizeof first);
     float bound = 1.0f / sqrtf(20.0f), largest = 0.0f, least = 0.0f;
     for (int i = 0; i < COUNT; i++) {

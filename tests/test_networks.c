@@ -198,7 +198,7 @@ static void starts_are_what_they_say(void **state)
     for (int s = 0; s < 3; s++) {
         be_graph *g = be_graph_new(2);
         be_value p = be_parameter_add(g, "p", (be_shape){BE_F32, 1, {MANY}}, starts[s]);
-        graph_fill_parameter(g, p, 0, values);
+        graph_fill_start(g, p, 0, values);
         double sum = 0, squares = 0;
         for (int i = 0; i < MANY; i++) sum += (double)values[i];
         for (int i = 0; i < MANY; i++) squares += pow((double)values[i] - sum / MANY, 2);

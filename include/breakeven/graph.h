@@ -56,8 +56,10 @@ be_shape be_value_shape(const be_graph *g, be_value value);
 /* The value of this name, or BE_NONE. */
 be_value be_value_find(const be_graph *g, const char *name);
 
-/* What a parameter is at the start: uniform in ±value, normal with the standard deviation `value`,
- * or `value` everywhere.  Random ones follow from the graph's seed and the parameter's place. */
+/* What a parameter or buffer is at the start: uniform in ±value, normal with the standard deviation
+ * `value`, or `value` everywhere.  Random ones follow from the graph's seed and its place among
+ * those of its kind.
+ */
 typedef enum be_start_kind { BE_UNIFORM, BE_NORMAL, BE_CONSTANT } be_start_kind;
 
 typedef struct be_start {
@@ -72,6 +74,12 @@ be_value be_parameter_add(be_graph *g, const char *name, be_shape shape, be_star
 /* The optimizer's weight decay does not act on this parameter, as a recipe may say of biases, norms
  * and embeddings: PyTorch's second parameter group with weight_decay=0. */
 void be_parameter_no_decay(be_graph *g, be_value parameter);
+
+/* A tensor f32 that belongs to the model as a parameter does, and that nothing trains: files of
+ * weights and checkpoints hold it under this name, and plans that share the weights share it (batch
+ * norm's running mean and variance).  An operation may update it while training, then no other one
+ * may read it; when inferring none may update it (BE_USAGE while planning). */
+be_value be_buffer_add(be_graph *g, const char *name, be_shape shape, be_start start);
 
 /* The same elements in the same order under other dimensions (the type is x's, f32 or i32; that of
  * `shape` counts for nothing).  Takes no time, but for a view of an input. */

@@ -56,8 +56,9 @@ typedef enum be_precision {
 typedef struct be_plan_options {
     be_mode mode;
     be_precision precision; /* BE_UNAVAILABLE, with the reason, where the device lacks it */
-    be_plan *share;       /* use the parameters of this plan (same device, same network), or NULL */
-    const be_value *keep; /* intermediate values that shall stay readable after a step */
+    be_plan *share;         /* use the weights of this plan (same device, same network), or NULL:
+                             * parameters and buffers */
+    const be_value *keep;   /* intermediate values that shall stay readable after a step */
     int keep_count;
     int dry_run; /* plan everything, allocate nothing; such a plan can only be printed */
     int no_fusion;
@@ -75,7 +76,7 @@ void be_plan_free(be_plan *plan);
 
 /* Copy a whole tensor to or from the device, in the plain layout and of exactly its size.  Values
  * that no longer exist after planning (fused away) or share their memory with later ones cannot be
- * read unless they were in `keep`; parameters, inputs and states always can. */
+ * read unless they were in `keep`; parameters, buffers, inputs and states always can. */
 BE_CHECKED be_status be_plan_write(be_plan *plan, be_value value, const void *data, size_t bytes,
                                    be_error *err);
 BE_CHECKED be_status be_plan_read(be_plan *plan, be_value value, void *data, size_t bytes,
@@ -162,6 +163,11 @@ typedef struct be_parameter {
 
 int be_plan_parameter_count(const be_plan *plan);
 be_parameter be_plan_parameter(const be_plan *plan, int index);
+
+/* The model's buffers (be_buffer_add), in the order of the model, by index; they have no gradient.
+ */
+int be_plan_buffer_count(const be_plan *plan);
+be_parameter be_plan_buffer(const be_plan *plan, int index);
 
 /* The optimizer's state beside the parameters ("momentum", "adam.m", "adam.v"), by index. */
 int be_plan_slot_count(const be_plan *plan);

@@ -60,8 +60,8 @@
       "first step and the losses of ten steps are compared; the largest error of each kind is "    \
       "printed with its place. Exit code 4 where one exceeds the limit.")                          \
     X(dump, "dump", "WORKLOAD", WORKLOADS, 1, 1, "write one step's tensors to a file",             \
-      "Writes input, target, logits, loss, param.NAME and grad.NAME of the first training step "   \
-      "as safetensors, with the names and the layout of PyTorch's state_dict.")                    \
+      "Writes input, target, logits, loss, param.NAME, buffer.NAME and grad.NAME of the first "    \
+      "training step as safetensors, with the names and the layout of PyTorch's state_dict.")      \
     X(data, "data", "list|verify|get [SET...]", ACTIONS, 1, 9, "list, check and fetch data sets",  \
       "list shows what is on this machine, verify reads and checks every file, get fetches from "  \
       "the publishers.")                                                                           \

@@ -14,7 +14,8 @@ typedef enum rng_stream {
     RNG_DATA = 4,      /* generated data sets; sub-stream: the sample's index */
     RNG_TEST = 5,
     RNG_BOOTSTRAP = 6,
-    RNG_TUNE = 7, /* operands to try kernels on */
+    RNG_TUNE = 7,   /* operands to try kernels on */
+    RNG_BUFFER = 8, /* buffers of a model at the start; sub-stream: the buffer's index */
 } rng_stream;
 
 typedef struct rng_key {

@@ -343,6 +343,19 @@ static void describe(char *out, size_t room, const safetensors_tensor *t)
     text_add(&b, "]");
 }
 
+be_status safetensors_expect_only(const safetensors *file,
+                                  bool (*is_known)(const void *context, const char *name),
+                                  const void *context, be_error *err)
+{
+    for (int i = 0; i < file->count; i++)
+        if (!is_known(context, file->tensors[i].name))
+            FAIL(err, BE_BAD_DATA,
+                 "%s: expected the tensors of this model alone, found \"%s\" too; check that the "
+                 "file belongs to this model, or take that tensor out of it",
+                 file->name, SHOWN(file->tensors[i].name));
+    return BE_OK;
+}
+
 be_status safetensors_expect(const safetensors *file, const safetensors_tensor *wanted,
                              const void **data, be_error *err)
 {

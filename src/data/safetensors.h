@@ -76,6 +76,12 @@ const char *safetensors_metadata(const safetensors *file, const char *key);     
 BE_CHECKED be_status safetensors_expect(const safetensors *file, const safetensors_tensor *wanted,
                                         const void **data, be_error *err);
 
+/* BE_BAD_DATA with the first tensor whose name is not known, if there is one. */
+BE_CHECKED be_status safetensors_expect_only(const safetensors *file,
+                                             bool (*is_known)(const void *context,
+                                                              const char *name),
+                                             const void *context, be_error *err);
+
 /* Writing.  All tensors are declared first (name, dtype, rank, shape; count, bytes and data are
  * ignored), for the header comes before the data; then their data is given in the same order.
  * Declare wider items first, so that every tensor lies at a multiple of its item (MUST). */

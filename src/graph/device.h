@@ -9,7 +9,7 @@
 typedef struct program program;
 
 typedef struct program_options {
-    program *share; /* its "parameters" block is used, or NULL */
+    program *share; /* its block of weights is used, or NULL */
     bool dry_run;
     bool data_on_host; /* see be_plan_options */
 } program_options;

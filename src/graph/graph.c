@@ -20,7 +20,8 @@ be_graph *be_graph_new(uint64_t seed)
     g->seed = seed;
     g->recipe.loss = g->recipe.correct = BE_NONE;
     g->clock = BE_NONE;
-    g->lowered = (graph_lowered){.parameters = BE_NONE,
+    g->lowered = (graph_lowered){.weights = BE_NONE,
+                                 .parameters = BE_NONE,
                                  .gradients = BE_NONE,
                                  .rate = BE_NONE,
                                  .loss_log = BE_NONE,
@@ -220,40 +221,51 @@ be_value be_input(be_graph *g, const char *name, be_shape shape)
     return build_value(g, &value);
 }
 
-static be_status check_start(const be_shape *shape, const be_start *start, const char *name,
-                             be_error *err)
+static be_status check_weight(const graph_value *value, const char *what, const char *name,
+                              be_error *err)
 {
     char text[64];
-    if (shape->dtype != BE_F32 || shape->rank < 0)
-        FAIL(err, BE_USAGE, "parameter \"%s\": expected f32, found %s", name,
-             shape_text(shape, text));
+    const be_start *start = &value->start;
+    TRY(shape_check(&value->shape, name, err));
+    if (value->shape.dtype != BE_F32 || value->shape.rank < 0)
+        FAIL(err, BE_USAGE, "%s \"%s\": expected f32, found %s", what, name,
+             shape_text(&value->shape, text));
     bool is_known =
         start->kind == BE_UNIFORM || start->kind == BE_NORMAL || start->kind == BE_CONSTANT;
     if (!is_known || !isfinite(start->value) || (start->kind != BE_CONSTANT && start->value < 0.0f))
         FAIL(err, BE_USAGE,
-             "parameter \"%s\": expected a start BE_UNIFORM or BE_NORMAL with a finite value of at "
+             "%s \"%s\": expected a start BE_UNIFORM or BE_NORMAL with a finite value of at "
              "least 0, or BE_CONSTANT with a finite one, found kind %d with %g",
-             name, (int)start->kind, (double)start->value);
+             what, name, (int)start->kind, (double)start->value);
     return BE_OK;
 }
 
-be_value be_parameter_add(be_graph *g, const char *name, be_shape shape, be_start start)
+static be_value add_weight(be_graph *g, const char *name, graph_value *value)
 {
     be_error err;
-    graph_value value = {.shape = shape,
-                         .kind = VALUE_PARAMETER,
-                         .start = start,
-                         .alias_of = BE_NONE,
-                         .producer = -1};
+    bool is_parameter = value->kind == VALUE_PARAMETER;
+    value->alias_of = BE_NONE;
+    value->producer = -1;
     if (!g || g->error.status != BE_OK) return BE_NONE;
-    be_status status = shape_check(&shape, name, &err);
-    if (status == BE_OK) status = check_start(&shape, &start, name, &err);
-    if (status == BE_OK) status = arena_printf(g->memory, &value.name, &err, "%s", name);
+    be_status status = check_weight(value, is_parameter ? "parameter" : "buffer", name, &err);
+    if (status == BE_OK) status = arena_printf(g->memory, &value->name, &err, "%s", name);
     if (status != BE_OK) {
         graph_blame(g, &err);
         return BE_NONE;
     }
-    return build_value(g, &value);
+    return build_value(g, value);
+}
+
+be_value be_parameter_add(be_graph *g, const char *name, be_shape shape, be_start start)
+{
+    graph_value value = {.shape = shape, .kind = VALUE_PARAMETER, .start = start};
+    return add_weight(g, name, &value);
+}
+
+be_value be_buffer_add(be_graph *g, const char *name, be_shape shape, be_start start)
+{
+    graph_value value = {.shape = shape, .kind = VALUE_BUFFER, .start = start};
+    return add_weight(g, name, &value);
 }
 
 void be_parameter_no_decay(be_graph *g, be_value parameter)

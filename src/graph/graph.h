@@ -10,6 +10,7 @@
 typedef enum value_kind {
     VALUE_INPUT,     /* the user writes it */
     VALUE_PARAMETER, /* trained; lies in the parameter block */
+    VALUE_BUFFER,    /* of the model, not trained; lies behind the parameters */
     VALUE_STATE,     /* lives from step to step (optimizer, clock, logs) */
     VALUE_RESULT,    /* a node makes it anew each step */
 } value_kind;
@@ -27,7 +28,7 @@ typedef struct graph_value {
     be_shape shape;
     value_kind kind;
     value_layout layout;
-    be_start start;     /* of parameters and states (all 0 for most states) */
+    be_start start;     /* of parameters, buffers and states (all 0 for most states) */
     be_value alias_of;  /* lies in the memory of this value, or BE_NONE */
     size_t alias_bytes; /* … from this byte on */
     int producer;       /* node, or −1 */
@@ -59,7 +60,8 @@ typedef struct graph_recipe {
 
 /* What lowering adds; BE_NONE before, and where there is nothing of the kind. */
 typedef struct graph_lowered {
-    be_value parameters, gradients; /* the blocks */
+    be_value weights; /* one block: the parameters, then the buffers; what plans share */
+    be_value parameters, gradients; /* the blocks; that of the parameters lies in `weights` */
     int64_t decayed; /* the elements of `parameters` on which a weight decay acts, the first */
     be_value rate, loss_log, correct_log, slot[2];
     be_value *gradient_of; /* a value for each parameter, by value; NULL before */
@@ -124,8 +126,13 @@ size_t value_bytes(const graph_value *value);                 /* in its layout *
 op_cost graph_node_cost(const be_graph *g, const graph_node *node);
 op_cost graph_cost(const be_graph *g);
 
-/* The initial weights of a parameter, the index-th of its model. */
-void graph_fill_parameter(const be_graph *g, be_value value, uint32_t index, float *out);
+/* The values of a kind, in the order of the model, in the graph's arena; *out has room for one for
+ * each value. */
+be_status graph_list_weights(const be_graph *g, value_kind kind, be_parameter **out, int *count,
+                             be_error *err);
+
+/* What a parameter or buffer is at the start, the index-th of its kind. */
+void graph_fill_start(const be_graph *g, be_value value, uint32_t index, float *out);
 
 static inline be_shape shape_make(be_dtype dtype, int rank, int64_t a, int64_t b, int64_t c,
                                   int64_t d)

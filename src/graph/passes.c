@@ -123,6 +123,44 @@ be_status pass_fusion(be_graph *g, const lower_target *target, be_error *err)
     return BE_OK;
 }
 
+/* Who reads a buffer beside the node that updates it, or −1: before the update or behind it, which
+ * says nobody. */
+static int other_reader(const be_graph *g, be_value buffer, size_t updater)
+{
+    size_t offset;
+    for (size_t n = 0; n < g->node_count; n++)
+        for (int i = 0; n != updater && i < OP_MAX_IN; i++) {
+            be_value in = g->nodes[n].in[i];
+            if (in != BE_NONE && graph_root(g, in, &offset) == buffer) return (int)n;
+        }
+    return -1;
+}
+
+/* Buffers are updated while training alone, each by one op that alone reads it. */
+static be_status check_buffers(const be_graph *g, be_mode mode, be_error *err)
+{
+    for (size_t n = 0; n < g->node_count; n++)
+        for (int o = 0; o < OP_MAX_OUT; o++) {
+            const graph_node *node = &g->nodes[n];
+            size_t offset;
+            if (!node->op->updates[o] || node->out[o] == BE_NONE) continue;
+            be_value buffer = graph_root(g, node->out[o], &offset);
+            if (g->values[buffer].kind != VALUE_BUFFER) continue;
+            if (mode == BE_INFER)
+                FAIL(err, BE_USAGE,
+                     "op %s updates the buffer \"%s\", and inference changes no weights; plan for "
+                     "training, or use an op that only reads it",
+                     node->op->name, g->values[buffer].name);
+            int reader = other_reader(g, buffer, n);
+            if (reader >= 0)
+                FAIL(err, BE_USAGE,
+                     "op %s updates the buffer \"%s\", and op %s reads it too, before that or "
+                     "after; let each have a buffer of its own",
+                     node->op->name, g->values[buffer].name, g->nodes[reader].op->name);
+        }
+    return BE_OK;
+}
+
 static be_status add_state(be_graph *g, const char *name, be_shape shape, float constant,
                            be_value *out, be_error *err)
 {
@@ -138,13 +176,13 @@ static be_status add_state(be_graph *g, const char *name, be_shape shape, float 
 
 #define PARAMETER_ALIGN 16 /* floats: a cache line, so that no two parameters share one */
 
-/* Give the parameters with or without a decay their places, from element `at` of the block on;
- * returns the end. */
-static int64_t place_parameters(be_graph *g, bool no_decay, int64_t at)
+/* Give the parameters with or without a decay, or the buffers, their places, from element `at` of
+ * the block on; returns the end. */
+static int64_t place_weights(be_graph *g, value_kind kind, bool no_decay, int64_t at)
 {
     for (size_t i = 0; i < g->value_count; i++) {
         graph_value *value = &g->values[i];
-        if (value->kind != VALUE_PARAMETER || value->no_decay != no_decay) continue;
+        if (value->kind != kind || value->no_decay != no_decay) continue;
         value->alias_bytes = (size_t)at * sizeof(float);
         at += (shape_elements(&value->shape) + PARAMETER_ALIGN - 1) / PARAMETER_ALIGN *
               PARAMETER_ALIGN;
@@ -152,21 +190,31 @@ static int64_t place_parameters(be_graph *g, bool no_decay, int64_t at)
     return at;
 }
 
-/* Those that decay come first, so that one number says where the decay ends. */
+/* Those that decay come first, so that one number says where the decay ends; the buffers last, so
+ * that the optimizer sees the parameters as one block. */
 be_status pass_parameters(be_graph *g, be_error *err)
 {
     size_t count = g->value_count;
-    g->lowered.decayed = place_parameters(g, false, 0);
-    int64_t total = place_parameters(g, true, g->lowered.decayed);
+    graph_lowered *lowered = &g->lowered;
+    lowered->decayed = place_weights(g, VALUE_PARAMETER, false, 0);
+    int64_t trained = place_weights(g, VALUE_PARAMETER, true, lowered->decayed);
+    int64_t total = place_weights(g, VALUE_BUFFER, false, trained);
     if (total == 0) return BE_OK;
-    be_shape block = shape_make(BE_F32, 1, total, 0, 0, 0);
-    TRY(add_state(g, "parameters", block, 0.0f, &g->lowered.parameters, err));
-    for (size_t i = 0; i < count; i++)
-        if (g->values[i].kind == VALUE_PARAMETER) g->values[i].alias_of = g->lowered.parameters;
+    TRY(add_state(g, "weights", shape_make(BE_F32, 1, total, 0, 0, 0), 0.0f, &lowered->weights,
+                  err));
+    if (trained > 0) {
+        be_shape block = shape_make(BE_F32, 1, trained, 0, 0, 0);
+        TRY(add_state(g, "parameters", block, 0.0f, &lowered->parameters, err));
+        g->values[lowered->parameters].alias_of = lowered->weights;
+    }
+    for (size_t i = 0; i < count; i++) {
+        graph_value *value = &g->values[i];
+        if (value->kind == VALUE_PARAMETER) value->alias_of = lowered->parameters;
+        if (value->kind == VALUE_BUFFER) value->alias_of = lowered->weights;
+    }
     return BE_OK;
 }
 
-/* Which values depend on a parameter. */
 /* The values that a parameter acts on.  Through an op without a gradient too: backward_node refuses
  * such a way where it leads to the loss. */
 static void mark_needs(const be_graph *g, bool *need)
@@ -463,6 +511,7 @@ static be_status lower_into(be_graph *g, const be_plan_options *options, const l
         g->values[value].keep = true;
     }
     if (options->mode == BE_INFER) TRY(pass_inference(g, err));
+    TRY(check_buffers(g, options->mode, err));
     if (!options->no_fusion) TRY(pass_fusion(g, target, err));
     TRY(pass_parameters(g, err));
     if (options->mode == BE_TRAIN) TRY(pass_gradient(g, err));

@@ -147,15 +147,22 @@ be_status be_plan_losses(be_plan *plan, int64_t count, float *losses, int32_t *c
 
 int be_plan_parameter_count(const be_plan *plan)
 {
-    int count = 0;
-    for (size_t i = 0; i < plan->graph->value_count; i++)
-        count += plan->graph->values[i].kind == VALUE_PARAMETER;
-    return count;
+    return plan->parameter_count;
 }
 
 be_parameter be_plan_parameter(const be_plan *plan, int index)
 {
     return plan->parameters[index];
+}
+
+int be_plan_buffer_count(const be_plan *plan)
+{
+    return plan->buffer_count;
+}
+
+be_parameter be_plan_buffer(const be_plan *plan, int index)
+{
+    return plan->buffers[index];
 }
 
 int be_plan_slot_count(const be_plan *plan)
@@ -177,9 +184,10 @@ be_plan_facts be_plan_describe(const be_plan *plan)
     return plan->facts;
 }
 
-void graph_fill_parameter(const be_graph *g, be_value value, uint32_t index, float *out)
+void graph_fill_start(const be_graph *g, be_value value, uint32_t index, float *out)
 {
-    rng_key key = {.seed = g->seed, .stream = RNG_PARAMETER, .sub = index};
+    bool is_buffer = g->values[value].kind == VALUE_BUFFER;
+    rng_key key = {.seed = g->seed, .stream = is_buffer ? RNG_BUFFER : RNG_PARAMETER, .sub = index};
     be_start start = g->values[value].start;
     int64_t count = shape_elements(&g->values[value].shape);
     rng normal = {.key = key};
@@ -198,18 +206,23 @@ void graph_fill_parameter(const be_graph *g, be_value value, uint32_t index, flo
     }
 }
 
-static be_status write_parameters(be_plan *plan, be_error *err)
+static void fill_weights(const be_plan *plan, const be_parameter *weights, int count, char *block)
 {
-    size_t bytes = value_bytes(&plan->graph->values[plan->graph->lowered.parameters]);
+    for (int i = 0; i < count; i++) {
+        size_t offset;
+        graph_root(plan->graph, weights[i].value, &offset);
+        graph_fill_start(plan->graph, weights[i].value, (uint32_t)i, (float *)(block + offset));
+    }
+}
+
+static be_status write_weights(be_plan *plan, be_error *err)
+{
+    size_t bytes = value_bytes(&plan->graph->values[plan->graph->lowered.weights]);
     void *memory = NULL;
     TRY(memory_alloc(&memory, bytes, "initial weights", err));
-    int count = be_plan_parameter_count(plan);
-    for (int p = 0; p < count; p++) {
-        be_value value = plan->parameters[p].value;
-        graph_fill_parameter(plan->graph, value, (uint32_t)p,
-                             (float *)((char *)memory + plan->graph->values[value].alias_bytes));
-    }
-    be_status status = be_plan_write(plan, plan->graph->lowered.parameters, memory, bytes, err);
+    fill_weights(plan, plan->parameters, plan->parameter_count, memory);
+    fill_weights(plan, plan->buffers, plan->buffer_count, memory);
+    be_status status = be_plan_write(plan, plan->graph->lowered.weights, memory, bytes, err);
     memory_free(memory);
     return status;
 }
@@ -225,22 +238,31 @@ static be_status write_states(be_plan *plan, be_error *err)
     return BE_OK;
 }
 
-static be_status list_parameters(be_plan *plan, be_error *err)
+be_status graph_list_weights(const be_graph *g, value_kind kind, be_parameter **out, int *count,
+                             be_error *err)
 {
     void *memory = NULL;
-    be_graph *g = plan->graph;
     TRY(arena_alloc(g->memory, &memory, (g->value_count + 1) * sizeof(be_parameter), err));
-    plan->parameters = memory;
-    int count = 0;
+    *out = memory;
+    *count = 0;
+    bool has_gradient = kind == VALUE_PARAMETER && g->lowered.gradient_of;
     for (size_t i = 0; i < g->value_count; i++)
-        if (g->values[i].kind == VALUE_PARAMETER) {
-            plan->parameters[count++] = (be_parameter){
-                .name = g->values[i].name,
-                .shape = g->values[i].shape,
-                .value = (be_value)i,
-                .gradient = g->lowered.gradient_of ? g->lowered.gradient_of[i] : BE_NONE};
-            plan->facts.parameters += shape_elements(&g->values[i].shape);
-        }
+        if (g->values[i].kind == kind)
+            (*out)[(*count)++] =
+                (be_parameter){.name = g->values[i].name,
+                               .shape = g->values[i].shape,
+                               .value = (be_value)i,
+                               .gradient = has_gradient ? g->lowered.gradient_of[i] : BE_NONE};
+    return BE_OK;
+}
+
+static be_status list_weights(be_plan *plan, be_error *err)
+{
+    TRY(graph_list_weights(plan->graph, VALUE_PARAMETER, &plan->parameters, &plan->parameter_count,
+                           err));
+    TRY(graph_list_weights(plan->graph, VALUE_BUFFER, &plan->buffers, &plan->buffer_count, err));
+    for (int i = 0; i < plan->parameter_count; i++)
+        plan->facts.parameters += shape_elements(&plan->parameters[i].shape);
     return BE_OK;
 }
 
@@ -278,20 +300,27 @@ static void collect_facts(be_plan *plan)
     plan->device->vtable->describe(plan->program, &plan->facts);
 }
 
+static bool same_weights(const be_parameter *a, int a_count, const be_parameter *b, int b_count)
+{
+    bool same = a_count == b_count;
+    for (int i = 0; same && i < a_count; i++)
+        same = strcmp(a[i].name, b[i].name) == 0 && shape_equal(&a[i].shape, &b[i].shape);
+    return same;
+}
+
 static be_status share_check(const be_plan *plan, const be_plan *share, be_error *err)
 {
-    int count = be_plan_parameter_count(plan);
     if (share->dry_run)
         FAIL(err, BE_USAGE, "share: that plan is a dry run and has no parameters in memory");
-    bool same = share->device == plan->device && be_plan_parameter_count(share) == count;
-    for (int i = 0; same && i < count; i++)
-        same = strcmp(share->parameters[i].name, plan->parameters[i].name) == 0 &&
-               shape_equal(&share->parameters[i].shape, &plan->parameters[i].shape);
-    if (!same)
+    if (share->device != plan->device || !same_weights(share->parameters, share->parameter_count,
+                                                       plan->parameters, plan->parameter_count))
         FAIL(err, BE_USAGE,
              "share: expected a plan of the same network on the same device, found other "
              "parameters");
-    for (int i = 0; i < count; i++)
+    if (!same_weights(share->buffers, share->buffer_count, plan->buffers, plan->buffer_count))
+        FAIL(err, BE_USAGE,
+             "share: expected a plan of the same network on the same device, found other buffers");
+    for (int i = 0; i < plan->parameter_count; i++)
         if (share->graph->values[share->parameters[i].value].alias_bytes !=
             plan->graph->values[plan->parameters[i].value].alias_bytes)
             FAIL(err, BE_USAGE,
@@ -324,9 +353,9 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
                            .reorder = device->reorder};
     TRY(graph_lower(g, options, &target, &plan->graph, err));
     TRY(memory_plan(plan->graph, &plan->map, err));
-    TRY(list_parameters(plan, err));
+    TRY(list_weights(plan, err));
     if (options->share) TRY(share_check(plan, options->share, err));
-    bool is_shared = options->share && plan->graph->lowered.parameters != BE_NONE;
+    bool is_shared = options->share && plan->graph->lowered.weights != BE_NONE;
     program_options build = {.share = is_shared ? options->share->program : NULL,
                              .dry_run = plan->dry_run,
                              .data_on_host = options->data_on_host != 0};
@@ -334,8 +363,7 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
     collect_facts(plan);
     if (plan->dry_run) return BE_OK;
     TRY(write_states(plan, err));
-    if (!options->share && plan->graph->lowered.parameters != BE_NONE)
-        TRY(write_parameters(plan, err));
+    if (!options->share && plan->graph->lowered.weights != BE_NONE) TRY(write_weights(plan, err));
     return BE_OK;
 }
 

@@ -10,7 +10,8 @@ struct be_plan {
     memory_map map;
     program *program;
     be_plan_facts facts;
-    be_parameter *parameters;
+    be_parameter *parameters, *buffers;
+    int parameter_count, buffer_count;
     be_op_time *op_times; /* of the last be_plan_phases; NULL before */
     bool train, dry_run;
 };

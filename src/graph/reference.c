@@ -14,8 +14,8 @@ struct reference {
     double *memory;
     double **data; /* of each value, in `memory`; NULL for one that lowering took away */
     bool *written; /* inputs */
-    be_parameter *parameters;
-    int parameter_count;
+    be_parameter *parameters, *buffers;
+    int parameter_count, buffer_count;
     bool train;
     int threads; /* of large products */
 };
@@ -30,13 +30,11 @@ static be_status reference_allocate(reference *r, be_error *err)
 {
     be_graph *g = r->graph;
     size_t count = g->value_count, elements = 0;
-    void *data = NULL, *written = NULL, *parameters = NULL, *memory = NULL;
+    void *data = NULL, *written = NULL, *memory = NULL;
     TRY(arena_alloc(g->memory, &data, (count + 1) * sizeof(double *), err));
     TRY(arena_alloc(g->memory, &written, (count + 1) * sizeof(bool), err));
-    TRY(arena_alloc(g->memory, &parameters, (count + 1) * sizeof(be_parameter), err));
     r->data = data;
     r->written = written;
-    r->parameters = parameters;
     for (size_t i = 0; i < count; i++)
         if (g->values[i].alias_of == BE_NONE && !is_gone(&g->values[i]))
             elements += (size_t)shape_elements(&g->values[i].shape);
@@ -66,13 +64,13 @@ static void place_aliases(reference *r)
     }
 }
 
-static be_status fill_parameter(reference *r, be_value value, uint32_t index, be_error *err)
+static be_status fill_weight(reference *r, be_value value, uint32_t index, be_error *err)
 {
     void *memory = NULL;
     int64_t count = shape_elements(&r->graph->values[value].shape);
     TRY(memory_alloc(&memory, (size_t)count * sizeof(float), "initial weights", err));
     const float *start = memory;
-    graph_fill_parameter(r->graph, value, index, memory);
+    graph_fill_start(r->graph, value, index, memory);
     for (int64_t i = 0; i < count; i++) r->data[value][i] = (double)start[i];
     memory_free(memory);
     return BE_OK;
@@ -86,14 +84,13 @@ static be_status fill_starts(reference *r, be_error *err)
         if (value->kind == VALUE_STATE && value->start.value != 0.0f)
             for (int64_t e = 0; e < shape_elements(&value->shape); e++)
                 r->data[i][e] = (double)value->start.value;
-        if (value->kind != VALUE_PARAMETER) continue;
-        TRY(fill_parameter(r, (be_value)i, (uint32_t)r->parameter_count, err));
-        r->parameters[r->parameter_count++] = (be_parameter){
-            .name = value->name,
-            .shape = value->shape,
-            .value = (be_value)i,
-            .gradient = g->lowered.gradient_of ? g->lowered.gradient_of[i] : BE_NONE};
     }
+    TRY(graph_list_weights(g, VALUE_PARAMETER, &r->parameters, &r->parameter_count, err));
+    TRY(graph_list_weights(g, VALUE_BUFFER, &r->buffers, &r->buffer_count, err));
+    for (int p = 0; p < r->parameter_count; p++)
+        TRY(fill_weight(r, r->parameters[p].value, (uint32_t)p, err));
+    for (int b = 0; b < r->buffer_count; b++)
+        TRY(fill_weight(r, r->buffers[b].value, (uint32_t)b, err));
     return BE_OK;
 }
 
@@ -330,6 +327,16 @@ int reference_parameter_count(const reference *r)
 be_parameter reference_parameter(const reference *r, int index)
 {
     return r->parameters[index];
+}
+
+int reference_buffer_count(const reference *r)
+{
+    return r->buffer_count;
+}
+
+be_parameter reference_buffer(const reference *r, int index)
+{
+    return r->buffers[index];
 }
 
 int reference_slot_count(const reference *r)

@@ -47,6 +47,8 @@ BE_CHECKED be_status reference_steps(const reference *r, int64_t *steps, be_erro
 BE_CHECKED be_status reference_set_steps(reference *r, int64_t steps, be_error *err);
 int reference_parameter_count(const reference *r);
 be_parameter reference_parameter(const reference *r, int index);
+int reference_buffer_count(const reference *r);
+be_parameter reference_buffer(const reference *r, int index);
 int reference_slot_count(const reference *r);
 be_parameter reference_slot(const reference *r, int index);
 

@@ -82,6 +82,16 @@ static be_parameter source_parameter(const trace_source *s, int index)
     return s->plan ? be_plan_parameter(s->plan, index) : reference_parameter(s->reference, index);
 }
 
+static int source_buffer_count(const trace_source *s)
+{
+    return s->plan ? be_plan_buffer_count(s->plan) : reference_buffer_count(s->reference);
+}
+
+static be_parameter source_buffer(const trace_source *s, int index)
+{
+    return s->plan ? be_plan_buffer(s->plan, index) : reference_buffer(s->reference, index);
+}
+
 static be_status trace_add(trace *t, const char *name, int rank, const int64_t *shape,
                            trace_tensor **out, be_error *err)
 {
@@ -147,6 +157,17 @@ static be_status take_parameters(trace *t, const trace_source *s, bool gradients
     return BE_OK;
 }
 
+static be_status take_buffers(trace *t, const trace_source *s, be_error *err)
+{
+    for (int b = 0; b < source_buffer_count(s); b++) {
+        char name[128];
+        be_parameter buffer = source_buffer(s, b);
+        snprintf(name, sizeof name, "buffer.%s", buffer.name);
+        TRY(take_value(t, s, name, buffer.value, &buffer.shape, err));
+    }
+    return BE_OK;
+}
+
 static be_status take_step(trace *t, const trace_source *s, const workload_model *model,
                            be_error *err)
 {
@@ -169,6 +190,15 @@ static be_status take_losses(trace *t, const trace_source *s, int64_t steps, be_
     return BE_OK;
 }
 
+static be_status write_weight(const trace_source *s, const safetensors *file,
+                              const be_parameter *weight, be_error *err)
+{
+    safetensors_tensor wanted = weights_tensor(weight);
+    const void *data = NULL;
+    TRY(safetensors_expect(file, &wanted, &data, err));
+    return source_write(s, weight->value, data, wanted.bytes, err);
+}
+
 static be_status write_weights(const trace_source *s, const char *path, be_error *err)
 {
     safetensors *file = NULL;
@@ -177,10 +207,11 @@ static be_status write_weights(const trace_source *s, const char *path, be_error
     be_status status = BE_OK;
     for (int p = 0; status == BE_OK && p < source_parameter_count(s); p++) {
         be_parameter parameter = source_parameter(s, p);
-        safetensors_tensor wanted = weights_tensor(&parameter);
-        const void *data = NULL;
-        status = safetensors_expect(file, &wanted, &data, err);
-        if (status == BE_OK) status = source_write(s, parameter.value, data, wanted.bytes, err);
+        status = write_weight(s, file, &parameter, err);
+    }
+    for (int b = 0; status == BE_OK && b < source_buffer_count(s); b++) {
+        be_parameter buffer = source_buffer(s, b);
+        status = write_weight(s, file, &buffer, err);
     }
     safetensors_close(file);
     return status;
@@ -216,7 +247,7 @@ static be_status gather(trace *t, const trace_source *s, const trace_options *op
              (long long)options->steps);
     TRY(write_inputs(s, options, err));
     TRY(write_weights(s, options->weights, err));
-    int others = options->model->traced + 1; /* and the losses */
+    int others = options->model->traced + source_buffer_count(s) + 1; /* and the losses */
     TRY(arena_alloc(t->memory, &memory,
                     ((size_t)others + 3 * (size_t)parameters) * sizeof(trace_tensor), err));
     t->tensors = memory;
@@ -226,6 +257,7 @@ static be_status gather(trace *t, const trace_source *s, const trace_options *op
     TRY(take_step(t, s, options->model, err));
     memcpy(&t->tensors[t->count], before.tensors, (size_t)parameters * sizeof(trace_tensor));
     t->count += parameters;
+    TRY(take_buffers(t, s, err));
     if (!options->infer) TRY(take_parameters(t, s, true, err));
     for (int64_t step = 1; step < options->steps; step++) {
         if (options->interrupted && *options->interrupted)

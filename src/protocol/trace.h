@@ -3,8 +3,9 @@
  * whether two engines compute the same training.
  *
  * Tensors, in this order: input, target, the outputs of the workload (logits), loss, param.NAME…
- * (before the step), grad.NAME…, losses.  Of several inputs each is input.FIELD; targets likewise.
- * Values are kept in double whatever they came from.  Owns them until trace_free. */
+ * (before the step), buffer.NAME… (behind it), grad.NAME…, losses.  Of several inputs each is
+ * input.FIELD; targets likewise. Values are kept in double whatever they came from.  Owns them
+ * until trace_free. */
 #ifndef PROTOCOL_TRACE_H
 #define PROTOCOL_TRACE_H
 

@@ -31,6 +31,13 @@ static bool is_of_kind(const char *tensor, const char *name)
     return strncmp(tensor, name, length) == 0 && (tensor[length] == 0 || tensor[length] == '.');
 }
 
+static bool has_kind(const trace *t, const char *name)
+{
+    for (int i = 0; i < t->count; i++)
+        if (is_of_kind(t->tensors[i].name, name)) return true;
+    return false;
+}
+
 static bool is_output(const char *tensor)
 {
     for (size_t k = 0; k < KINDS; k++)
@@ -88,10 +95,13 @@ static parity_row *add_row(parity_result *result, const char *kind)
 static be_status compare_kind(const trace *a, const trace *b, size_t kind, parity_result *out,
                               be_error *err)
 {
-    parity_row *row = kinds[kind].name ? add_row(out, kinds[kind].text) : NULL;
+    const char *name = kinds[kind].name;
+    bool is_optional = name && strcmp(name, "buffer") == 0;
+    if (is_optional && !has_kind(b, name)) return BE_OK;
+    parity_row *row = name ? add_row(out, kinds[kind].text) : NULL;
     for (int i = 0; i < b->count; i++) {
         const trace_tensor *tensor = &b->tensors[i];
-        if (row ? !is_of_kind(tensor->name, kinds[kind].name) : !is_output(tensor->name)) continue;
+        if (row ? !is_of_kind(tensor->name, name) : !is_output(tensor->name)) continue;
         TRY(compare_tensor(a, tensor, row ? row : add_row(out, tensor->name), err));
     }
     return BE_OK;

@@ -11,7 +11,8 @@
 #define PARITY_LIMIT 1e-4
 
 /* What is always compared, in this order, and what a trace must have of it: the batch, the weights,
- * the outputs that a workload names (a row for each), the loss, the gradients, the losses.
+ * the outputs that a workload names (a row for each), the loss, the gradients, the losses;
+ * and the buffers, where a network has some.
  * its word, prefix (before a dot) or name of its tensors */
 #define PARITY_KIND_LIST(X) \
     X("input", "input")     \
@@ -19,6 +20,7 @@
     X("weights", "param")   \
     X(NULL, NULL)           \
     X("loss", "loss")       \
+    X("buffers", "buffer")  \
     X("gradients", "grad")  \
     X("losses", "losses")
 

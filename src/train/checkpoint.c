@@ -45,7 +45,7 @@ enum { METADATA_COUNT = 6 WHOLE_LIST(X) REAL_LIST(X) };
 
 /* ---------------------------------------------------------------- writing */
 
-/* A plan's tensors as a checkpoint has them: parameters, then the optimizer's states. */
+/* A plan's tensors as a checkpoint has them: weights, then the optimizer's states. */
 typedef struct contents {
     safetensors_tensor *tensors;
     be_value *values;
@@ -63,19 +63,18 @@ static void contents_free(contents *c)
 
 static be_status contents_new(contents *out, const be_plan *plan, be_error *err)
 {
-    int parameters = be_plan_parameter_count(plan), slots = be_plan_slot_count(plan);
+    int weights = weights_count(plan), slots = be_plan_slot_count(plan);
     size_t each = sizeof(safetensors_tensor) + sizeof(be_value) + sizeof(char[64]), largest = 0;
-    *out = (contents){.count = parameters + slots};
+    *out = (contents){.count = weights + slots};
     TRY(memory_alloc(&out->memory, (size_t)out->count * each, "the list of a checkpoint", err));
     out->tensors = out->memory;
     out->names = (char(*)[64])(out->tensors + out->count);
     out->values = (be_value *)(out->names + out->count);
     for (int i = 0; i < out->count; i++) {
-        be_parameter p =
-            i < parameters ? be_plan_parameter(plan, i) : be_plan_slot(plan, i - parameters);
+        be_parameter p = i < weights ? weights_at(plan, i) : be_plan_slot(plan, i - weights);
         out->values[i] = p.value;
         out->tensors[i] = weights_tensor(&p);
-        if (i >= parameters) {
+        if (i >= weights) {
             snprintf(out->names[i], sizeof out->names[i], "optimizer.%s", p.name);
             out->tensors[i].name = out->names[i];
         }

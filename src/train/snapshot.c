@@ -1,20 +1,20 @@
-/* Snapshots of a plan: the number of steps, then parameters and states one behind the other. */
+/* Snapshots of a plan: the number of steps, then weights and states one behind the other. */
 #include "train/snapshot.h"
 
 #include <string.h>
 
 #include "graph/graph.h"
+#include "train/weights.h"
 
 static be_parameter tensor_at(const be_plan *plan, int index)
 {
-    int parameters = be_plan_parameter_count(plan);
-    return index < parameters ? be_plan_parameter(plan, index)
-                              : be_plan_slot(plan, index - parameters);
+    int weights = weights_count(plan);
+    return index < weights ? weights_at(plan, index) : be_plan_slot(plan, index - weights);
 }
 
 static int tensor_count(const be_plan *plan)
 {
-    return be_plan_parameter_count(plan) + be_plan_slot_count(plan);
+    return weights_count(plan) + be_plan_slot_count(plan);
 }
 
 static size_t tensor_bytes(const be_parameter *tensor)

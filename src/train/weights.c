@@ -8,6 +8,18 @@
 #include "core/half.h"
 #include "graph/graph.h"
 
+int weights_count(const be_plan *plan)
+{
+    return be_plan_parameter_count(plan) + be_plan_buffer_count(plan);
+}
+
+be_parameter weights_at(const be_plan *plan, int index)
+{
+    int parameters = be_plan_parameter_count(plan);
+    return index < parameters ? be_plan_parameter(plan, index)
+                              : be_plan_buffer(plan, index - parameters);
+}
+
 safetensors_tensor weights_tensor(const be_parameter *parameter)
 {
     safetensors_tensor tensor = {
@@ -31,9 +43,9 @@ be_status weights_check_finite(const char *name, const float *values, int64_t co
 
 /* What was done to the tensors of a file so that they fit. */
 typedef struct weights_fit {
-    const char *prefix; /* of the names in the file */
-    int converted;
-    const char *from; /* the type of the last of them */
+    const char *prefix;         /* of the names in the file */
+    int converted, passed_over; /* tensors; of the latter PyTorch's counters */
+    const char *from;           /* the type of the last of them */
 } weights_fit;
 
 static be_status convert(const safetensors_tensor *from, const void *data, float *out,
@@ -97,26 +109,64 @@ static const char *find_prefix(const safetensors *file, const char *first)
     return "";
 }
 
+/* Whose tensors a file should hold. */
+typedef struct weights_owner {
+    const be_plan *plan;
+    const char *prefix;
+} weights_owner;
+
+/* Batch norm's number of steps in PyTorch, which has no meaning where it has a momentum. */
+static bool is_counter(const char *name)
+{
+    static const char counter[] = ".num_batches_tracked";
+    size_t length = strlen(name), end = sizeof counter - 1;
+    return length > end && strcmp(name + length - end, counter) == 0;
+}
+
+/* Of the network, or what may stand beside it: counters, and the states in a checkpoint. */
+static bool is_known(const void *context, const char *name)
+{
+    const weights_owner *owner = context;
+    size_t prefix = strlen(owner->prefix);
+    if (is_counter(name) || strncmp(name, "optimizer.", 10) == 0) return true;
+    if (strncmp(name, owner->prefix, prefix) != 0) return false;
+    for (int i = 0; i < weights_count(owner->plan); i++)
+        if (strcmp(weights_at(owner->plan, i).name, name + prefix) == 0) return true;
+    return false;
+}
+
+static void write_note(const weights_fit *fit, int count, char note[WEIGHTS_NOTE_BYTES])
+{
+    int used = 0;
+    note[0] = 0;
+    if (*fit->prefix)
+        used = snprintf(note, WEIGHTS_NOTE_BYTES,
+                        "the names of the weights are taken without \"%s\"", fit->prefix);
+    if (fit->converted)
+        used += snprintf(note + used, WEIGHTS_NOTE_BYTES - (size_t)used,
+                         "%s%d of %d tensors are converted from %s to F32", used ? "; " : "",
+                         fit->converted, count, fit->from);
+    if (fit->passed_over)
+        snprintf(note + used, WEIGHTS_NOTE_BYTES - (size_t)used,
+                 "%s%d tensor%s num_batches_tracked %s passed over", used ? "; " : "",
+                 fit->passed_over, fit->passed_over > 1 ? "s" : "",
+                 fit->passed_over > 1 ? "are" : "is");
+}
+
 be_status weights_load(be_plan *plan, const safetensors *file, char note[WEIGHTS_NOTE_BYTES],
                        be_error *err)
 {
-    int count = be_plan_parameter_count(plan);
+    int count = weights_count(plan);
     weights_fit fit = {.prefix = ""};
-    if (note) note[0] = 0;
-    if (count > 0) fit.prefix = find_prefix(file, be_plan_parameter(plan, 0).name);
+    if (count > 0) fit.prefix = find_prefix(file, weights_at(plan, 0).name);
     for (int p = 0; p < count; p++) {
-        be_parameter parameter = be_plan_parameter(plan, p);
+        be_parameter parameter = weights_at(plan, p);
         TRY(load_parameter(plan, file, &parameter, &fit, err));
     }
-    if (note && *fit.prefix)
-        snprintf(note, WEIGHTS_NOTE_BYTES, "the names of the weights are taken without \"%s\"",
-                 fit.prefix);
-    size_t used = note ? strlen(note) : 0;
-    if (note && fit.converted)
-        snprintf(note + used, WEIGHTS_NOTE_BYTES - used,
-                 "%s%d of %d tensors are converted from %s "
-                 "to F32",
-                 used ? "; " : "", fit.converted, count, fit.from);
+    TRY(safetensors_expect_only(file, is_known, &(weights_owner){plan, fit.prefix}, err));
+    for (int i = 0; i < safetensors_count(file); i++)
+        fit.passed_over += is_counter(safetensors_at(file, i)->name);
+    if (note) write_note(&fit, count, note);
     return BE_OK;
 }
 
@@ -124,6 +174,7 @@ be_status weights_load(be_plan *plan, const safetensors *file, char note[WEIGHTS
 typedef struct weights_source {
     be_plan *plan;
     const be_graph *graph; /* instead: its start */
+    int parameters;        /* the buffers follow them */
 } weights_source;
 
 static be_status save_values(const weights_source *from, const be_parameter *parameter, int index,
@@ -136,7 +187,9 @@ static be_status save_values(const weights_source *from, const be_parameter *par
     if (from->plan)
         status = be_plan_read(from->plan, parameter->value, values, tensor.bytes, err);
     else
-        graph_fill_parameter(from->graph, parameter->value, (uint32_t)index, values);
+        graph_fill_start(from->graph, parameter->value,
+                         (uint32_t)(index < from->parameters ? index : index - from->parameters),
+                         values);
     if (status == BE_OK) status = weights_check_finite(tensor.name, values, tensor.count, err);
     if (status == BE_OK) status = safetensors_write(writer, values, tensor.bytes, err);
     memory_free(values);
@@ -172,12 +225,12 @@ static be_status lists_new(int count, be_parameter **parameters, safetensors_ten
 be_status weights_save(be_plan *plan, const char *path, const safetensors_string *metadata,
                        int metadata_count, be_error *err)
 {
-    int count = be_plan_parameter_count(plan);
+    int count = weights_count(plan);
     be_parameter *parameters = NULL;
     safetensors_tensor *tensors = NULL;
     TRY(lists_new(count, &parameters, &tensors, err));
     for (int p = 0; p < count; p++) {
-        parameters[p] = be_plan_parameter(plan, p);
+        parameters[p] = weights_at(plan, p);
         tensors[p] = weights_tensor(&parameters[p]);
     }
     safetensors_layout layout = {tensors, count, metadata, metadata_count};
@@ -189,22 +242,18 @@ be_status weights_save(be_plan *plan, const char *path, const safetensors_string
 
 be_status weights_save_start(const be_graph *g, const char *path, be_error *err)
 {
-    int count = 0;
-    be_parameter *parameters = NULL;
+    int trained = 0, kept = 0;
+    be_parameter *parameters = NULL, *listed = NULL, *buffers = NULL;
     safetensors_tensor *tensors = NULL;
-    TRY(lists_new((int)g->value_count, &parameters, &tensors, err));
-    for (size_t i = 0; i < g->value_count; i++) {
-        if (g->values[i].kind != VALUE_PARAMETER) continue;
-        parameters[count] = (be_parameter){.name = g->values[i].name,
-                                           .shape = g->values[i].shape,
-                                           .value = (be_value)i,
-                                           .gradient = BE_NONE};
-        tensors[count] = weights_tensor(&parameters[count]);
-        count++;
-    }
-    safetensors_layout layout = {tensors, count, NULL, 0};
-    be_status status =
-        save_all(&(weights_source){.graph = g}, parameters, count, path, &layout, err);
+    TRY(graph_list_weights(g, VALUE_PARAMETER, &listed, &trained, err));
+    TRY(graph_list_weights(g, VALUE_BUFFER, &buffers, &kept, err));
+    TRY(lists_new(trained + kept, &parameters, &tensors, err));
+    memcpy(parameters, listed, (size_t)trained * sizeof *listed);
+    memcpy(parameters + trained, buffers, (size_t)kept * sizeof *buffers);
+    for (int i = 0; i < trained + kept; i++) tensors[i] = weights_tensor(&parameters[i]);
+    safetensors_layout layout = {tensors, trained + kept, NULL, 0};
+    weights_source source = {.graph = g, .parameters = trained};
+    be_status status = save_all(&source, parameters, trained + kept, path, &layout, err);
     memory_free(parameters);
     return status;
 }

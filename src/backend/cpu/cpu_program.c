@@ -16,9 +16,9 @@ struct program {
     const cpu_kernel **kernels;
     size_t call_count; /* prepared so far */
     unsigned char *persistent, *activations, *scratch;
-    const unsigned char *shared_parameters; /* another program's block, or NULL */
-    const void **inputs;                    /* address of each input value, NULL until written */
-    void **owned_inputs;                    /* those that were copied here */
+    const unsigned char *shared_weights; /* another program's block, or NULL */
+    const void **inputs;                 /* address of each input value, NULL until written */
+    void **owned_inputs;                 /* those that were copied here */
     size_t scratch_bytes;
     char implementation[96];
     bool resolved; /* every operand of every call has its address */
@@ -44,10 +44,10 @@ static unsigned char *value_address(const program *p, be_value value)
     if (place->region == REGION_INPUT) return (unsigned char *)p->inputs[value];
     if (place->region == REGION_ACTIVATION) return p->activations + place->offset;
     MUST(place->region == REGION_PERSISTENT);
-    if (p->shared_parameters && p->graph->lowered.parameters != BE_NONE) {
-        const memory_place *block = &p->map->places[p->graph->lowered.parameters];
+    if (p->shared_weights && p->graph->lowered.weights != BE_NONE) {
+        const memory_place *block = &p->map->places[p->graph->lowered.weights];
         if (place->offset >= block->offset && place->offset < block->offset + block->bytes)
-            return (unsigned char *)p->shared_parameters + (place->offset - block->offset);
+            return (unsigned char *)p->shared_weights + (place->offset - block->offset);
     }
     return p->persistent + place->offset;
 }
@@ -133,8 +133,7 @@ static be_status program_allocate(program *p, const program_options *options, be
     /* NaN from the start: who counts on zeros here would read what another node left. */
     memset(scratch, 0xFF, p->scratch_bytes);
     if (options->share)
-        p->shared_parameters =
-            value_address(options->share, options->share->graph->lowered.parameters);
+        p->shared_weights = value_address(options->share, options->share->graph->lowered.weights);
     return BE_OK;
 }
 

@@ -52,10 +52,10 @@ static gpu_span value_span(const program *p, be_value value)
     if (place->region == REGION_ACTIVATION)
         return (gpu_span){p->activations, place->offset, place->bytes};
     MUST(place->region == REGION_PERSISTENT);
-    if (p->share && p->graph->lowered.parameters != BE_NONE) {
-        const memory_place *block = &p->map->places[p->graph->lowered.parameters];
+    if (p->share && p->graph->lowered.weights != BE_NONE) {
+        const memory_place *block = &p->map->places[p->graph->lowered.weights];
         if (place->offset >= block->offset && place->offset < block->offset + block->bytes) {
-            gpu_span shared = value_span(p->share, p->share->graph->lowered.parameters);
+            gpu_span shared = value_span(p->share, p->share->graph->lowered.weights);
             return (gpu_span){shared.buffer, shared.offset + (place->offset - block->offset),
                               place->bytes};
         }
