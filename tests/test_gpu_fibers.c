@@ -15,6 +15,8 @@ static const struct {
     const char *op, *name;
     int group;
 } cases[] = {
+    {"layer_norm", "odd with a residual", 16},
+    {"layer_norm_backward", "odd", 16},
     {"softmax_cross_entropy", "odd", 16},
     {"softmax_cross_entropy", "many classes, several threads", 16},
     {"sum_rows", "odd", 12},

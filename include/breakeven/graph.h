@@ -134,6 +134,18 @@ be_value be_max_pool2d(be_graph *g, be_value x, int size);
 /* x [N, C, H, W] -> [N, C]: the mean over H and W. */
 be_value be_global_average_pool(be_graph *g, be_value x);
 
+typedef struct be_layer_norm_options {
+    const char *name;
+    float epsilon;            /* 0 means 1e-5, as in PyTorch; bert-base has 1e-12 */
+    const be_value *residual; /* like x, added to it first, in the same pass; NULL: none */
+    be_value *sum;            /* out: x + residual, for the residual stream; may be NULL */
+} be_layer_norm_options;
+
+/* Layer normalisation over the last dimension (Ba, Kiros, Hinton, 2016; nn.LayerNorm of that
+ * dimension): x [..., W], at least 2 dimensions -> the same shape.  NAME.weight [W] starts as 1,
+ * NAME.bias [W] as 0; whether they decay is the caller's to say (be_parameter_no_decay). */
+be_value be_layer_norm(be_graph *g, be_value x, const be_layer_norm_options *options);
+
 /* Zeroes each element with probability p while training and scales the others by 1/(1 - p). */
 be_value be_dropout(be_graph *g, be_value x, float p);
 

@@ -38,6 +38,8 @@
     X(sum_rows, 1, 0, 1, 0, 0)                     \
     X(sum_to, 1, 0, 1, 0, 0)                       \
     X(expand, 1, 0, 1, 0, 0)                       \
+    X(layer_norm, 1, 0, 1, 0, 0)                   \
+    X(layer_norm_backward, 1, 0, 1, 0, 0)          \
     X(view, 1, 0, 1, 0, 0)                         \
     X(reorder, 1, 0, 0, 0, 0)
 
