@@ -67,7 +67,7 @@ class AdviseTest(FolderTest):
         self.assertIn("for 20 steps, with native on 2 threads: 510 ms", text)
         self.assertIn("100 ms of it to start", text)
         self.assertIn("A training of more than", text)
-        self.assertIn("goes to native on cuda:0, which takes less time a step", text)
+        self.assertIn("goes to native on cuda:0, which takes less time per step", text)
 
     def test_what_was_not_measured_is_said(self):
         text = self.text([processor(b) for b in self.BATCHES], "--batch", "100")

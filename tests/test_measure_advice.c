@@ -86,12 +86,19 @@ static void nothing_is_told_outside_the_measured_range(void **state)
     assert_true(e.in_range && isnan(e.held_out) && isnan(e.step_s.low) && isnan(e.step_s.high));
 }
 
+static advice_pair planted[8]; /* what the blocks say, for choose */
+static int planted_count;
+
 static void choose(const advice_candidate *both, const advice_question *question,
                    advice_choice *out)
 {
     advice_estimate estimates[2];
     for (int i = 0; i < 2; i++) advice_estimate_of(&both[i], question, &estimates[i]);
-    advice_choose(both, estimates, 2, question, out);
+    advice_choose(estimates, 2, question->goal, out);
+    if (out->second < 0) return;
+    const advice_candidate *chosen[] = {&both[out->best], &both[out->second]};
+    const advice_estimate *of[] = {&estimates[out->best], &estimates[out->second]};
+    advice_judge(chosen, of, question, planted, planted_count, out);
 }
 
 /* A CPU that starts at once against a GPU that starts in 2 s and is four times as fast. */
@@ -161,6 +168,54 @@ static void what_is_close_is_called_close(void **state)
     assert_int_equal(choice.verdict, STATS_SAME);
 }
 
+/* Medians that drifted by 10 % together leave it open when each is taken by itself; blocks side by
+ * side do not.  Where the start-ups differ as much, the whole is open again. */
+static void blocks_side_by_side_judge_the_steps(void **state)
+{
+    (void)state;
+    advice_sample a[3], b[3];
+    advice_choice choice;
+    fill(a, 3, 1e-3, 0, 0.1);
+    fill(b, 3, 1.06e-3, 0, 0.1);
+    advice_candidate both[] = {candidate(a, 3, 0), candidate(b, 3, 0)};
+    advice_question question = {ADVICE_TIME, 64, 64e3};
+    choose(both, &question, &choice);
+    assert_true(!choice.paired && choice.verdict == STATS_UNSURE);
+    assert_int_equal(choice.step_verdict, STATS_UNSURE);
+    for (int i = 0; i < 3; i++)
+        planted[planted_count++] = (advice_pair){16 << (2 * i), {1.06, 1.055, 1.065}, STATS_FASTER};
+    choose(both, &question, &choice);
+    assert_true(choice.paired && choice.verdict == STATS_FASTER && choice.flips_are_sure);
+    assert_int_equal(choice.step_verdict, STATS_FASTER);
+    assert_float_equal(choice.ratio.low, 1.055, 1e-12);
+    assert_float_equal(choice.ratio.high, 1.065, 1e-12);
+    /* 1 s of steps: 0 to 0.1 s of start-up are more than the 0.06 s between the two. */
+    for (int i = 0; i < 2; i++) both[i].start_s = (stats_interval){0.05, 0, 0.1};
+    choose(both, &question, &choice);
+    assert_int_equal(choice.verdict, STATS_UNSURE);
+    assert_int_equal(choice.step_verdict, STATS_FASTER);
+    assert_true(!choice.start_is_sure && !choice.flips_are_sure);
+    /* Energy is as sure as the time that it was summed over. */
+    question.goal = ADVICE_ENERGY;
+    choose(both, &question, &choice);
+    assert_int_equal(choice.verdict, STATS_FASTER);
+    assert_float_equal(choice.ratio.low, 1.055, 1e-9);
+    /* Blocks that the medians deny. */
+    for (int i = 0; i < 3; i++)
+        planted[i] = (advice_pair){16 << (2 * i), {0.95, 0.94, 0.96}, STATS_UNSURE};
+    question.goal = ADVICE_TIME;
+    for (int i = 0; i < 2; i++) both[i].start_s = (stats_interval){0, 0, 0};
+    choose(both, &question, &choice);
+    assert_int_equal(choice.verdict, STATS_UNSURE);
+    assert_float_equal(choice.ratio.high, 1.06, 1e-9);
+    /* One block each has no interval, and is not sure for want of one. */
+    planted[1].ratio.low = planted[1].ratio.high = (double)NAN;
+    choose(both, &question, &choice);
+    assert_int_equal(choice.verdict, STATS_UNSURE);
+    assert_true(isnan(choice.ratio.low));
+    planted_count = 0;
+}
+
 static void other_goals_choose_by_their_own_cost(void **state)
 {
     (void)state;
@@ -210,6 +265,7 @@ int main(void)
         cmocka_unit_test(a_short_training_goes_to_the_quick_starter),
         cmocka_unit_test(the_batch_at_which_it_flips_is_found),
         cmocka_unit_test(what_is_close_is_called_close),
+        cmocka_unit_test(blocks_side_by_side_judge_the_steps),
         cmocka_unit_test(other_goals_choose_by_their_own_cost),
         cmocka_unit_test(what_does_not_fit_is_not_chosen),
     };

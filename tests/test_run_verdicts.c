@@ -138,6 +138,10 @@ static outcome measure(noise model, uint64_t seed, double factor)
     ASSERT_OK(conductor_run(both, 2, &options, &report, &err));
     ASSERT_OK(conductor_compare(report, 0, 1, &ratio, &out.verdict, &err));
     out.rounds = report->rounds;
+    /* One judgement, seen from both sides. */
+    assert_int_equal(report->results[0].verdict,
+                     stats_verdict_of_other(report->results[1].verdict));
+    assert_float_equal(report->results[0].ratio.low * report->results[1].ratio.high, 1, 1e-12);
     assert_int_equal(report->results[0].unsure != NULL, report->results[0].verdict == STATS_UNSURE);
     conductor_report_free(report);
     return out;

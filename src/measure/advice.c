@@ -94,22 +94,15 @@ void advice_estimate_of(const advice_candidate *candidate, const advice_question
 
 /* ---------------------------------------------------------------- the choice */
 
-static stats_interval cost_of(const advice_estimate *e, advice_goal goal)
+static double cost_of(const advice_estimate *e, advice_goal goal)
 {
-    if (!e->in_range || !e->fits) return unknown;
-    if (goal == ADVICE_TIME) return e->total_s;
-    double value = goal == ADVICE_ENERGY ? e->energy_j : e->memory_bytes;
-    /* Neither has an interval of its own; energy is known as well as the time it was summed over.
-     */
-    stats_interval s = {value, value, value};
-    if (goal == ADVICE_ENERGY) {
-        s.low *= e->step_s.low / e->step_s.point;
-        s.high *= e->step_s.high / e->step_s.point;
-    }
-    return s;
+    if (!e->in_range || !e->fits) return NAN;
+    return goal == ADVICE_TIME     ? e->total_s.point
+           : goal == ADVICE_ENERGY ? e->energy_j
+                                   : e->memory_bytes;
 }
 
-/* a / b of two costs that were estimated apart: their relative errors add up as independent ones.
+/* a / b of two values that were estimated apart: their relative errors add up as independent ones.
  */
 static stats_interval ratio_of(const stats_interval *a, const stats_interval *b)
 {
@@ -117,6 +110,90 @@ static stats_interval ratio_of(const stats_interval *a, const stats_interval *b)
     double down = hypot(1 - a->low / a->point, b->high / b->point - 1);
     double up = hypot(a->high / a->point - 1, 1 - b->low / b->point);
     return (stats_interval){point, point * (down > 1 ? 0 : 1 - down), point * (1 + up)};
+}
+
+/* The steps of two candidates at one batch. */
+typedef struct step_pair {
+    stats_interval ratio;
+    stats_verdict verdict;
+    bool paired;
+} step_pair;
+
+static step_pair compare_steps(const advice_estimate *best, const advice_estimate *second,
+                               double batch, const advice_pair *pairs, int pair_count)
+{
+    double medians = second->step_s.point / best->step_s.point;
+    for (int i = 0; i < pair_count; i++) {
+        step_pair found = {pairs[i].ratio, pairs[i].verdict, true};
+        if (pairs[i].batch != batch) continue;
+        /* Where the medians deny what the blocks say, either may be so. */
+        if (found.verdict == STATS_UNSURE && !isnan(found.ratio.low)) {
+            found.ratio.low = fmin(found.ratio.low, medians);
+            found.ratio.high = fmax(found.ratio.high, medians);
+        }
+        return found;
+    }
+    stats_interval apart = ratio_of(&second->step_s, &best->step_s);
+    return (step_pair){apart, stats_verdict_of_other(stats_judge(&apart)), false};
+}
+
+/* What a ratio of totals depends on. */
+typedef struct totals {
+    double steps, ratio, step_s; /* of steps; of the best */
+    double start_s[2];           /* of the best, of the second */
+} totals;
+
+static double total_ratio(const totals *t)
+{
+    double steps_s = t->steps * t->step_s;
+    return (t->start_s[1] + t->ratio * steps_s) / (t->start_s[0] + steps_s);
+}
+
+/* The ratio of the totals by that of the steps: what the two share cancels out.  Each thing that is
+ * known to an interval moves it by so much, independently of the others. */
+static stats_interval ratio_of_totals(const advice_candidate *both[2], const advice_estimate *best,
+                                      double steps, const step_pair *pair)
+{
+    const stats_interval *in[] = {&pair->ratio, &best->step_s, &both[0]->start_s,
+                                  &both[1]->start_s};
+    totals at = {steps, in[0]->point, in[1]->point, {in[2]->point, in[3]->point}};
+    double point = total_ratio(&at), down = 0, up = 0;
+    for (int i = 0; i < 4; i++) {
+        totals low = at, high = at;
+        double *const places[][2] = {{&low.ratio, &high.ratio},
+                                     {&low.step_s, &high.step_s},
+                                     {&low.start_s[0], &high.start_s[0]},
+                                     {&low.start_s[1], &high.start_s[1]}};
+        *places[i][0] = in[i]->low;
+        *places[i][1] = in[i]->high;
+        double ends[] = {total_ratio(&low) - point, total_ratio(&high) - point};
+        bool unknown_end = isnan(ends[0]) || isnan(ends[1]);
+        down = unknown_end ? (double)NAN : hypot(down, fmin(fmin(ends[0], ends[1]), 0));
+        up = unknown_end ? (double)NAN : hypot(up, fmax(fmax(ends[0], ends[1]), 0));
+    }
+    return (stats_interval){point, isnan(down) ? down : fmax(point - down, 0), point + up};
+}
+
+/* The ratio of what a step takes of energy is as sure as that of its times. */
+static stats_interval ratio_of_energy(const advice_estimate *of[2], const step_pair *pair)
+{
+    double point = of[1]->energy_j / of[0]->energy_j, times = point / pair->ratio.point;
+    return (stats_interval){point, times * pair->ratio.low, times * pair->ratio.high};
+}
+
+static stats_interval ratio_of_costs(const advice_candidate *both[2], const advice_estimate *of[2],
+                                     const advice_question *question, const step_pair *pair)
+{
+    if (question->goal == ADVICE_ENERGY) return ratio_of_energy(of, pair);
+    double memory = of[1]->memory_bytes / of[0]->memory_bytes;
+    if (question->goal == ADVICE_MEMORY) return (stats_interval){memory, memory, memory};
+    return ratio_of_totals(both, of[0], ceil(question->pictures / question->batch), pair);
+}
+
+/* Of the best against the second. */
+static stats_verdict judge_best(const stats_interval *ratio)
+{
+    return stats_verdict_of_other(stats_judge(ratio));
 }
 
 /* start + pictures × time of a picture is equal for both. */
@@ -137,8 +214,7 @@ static double difference_at(const advice_candidate *a, const advice_candidate *b
     there.batch = batch;
     advice_estimate_of(a, &there, &of_a);
     advice_estimate_of(b, &there, &of_b);
-    stats_interval first = cost_of(&of_a, question->goal), second = cost_of(&of_b, question->goal);
-    return log(first.point / second.point);
+    return log(cost_of(&of_a, question->goal) / cost_of(&of_b, question->goal));
 }
 
 static void find_flips(const advice_candidate *a, const advice_candidate *b,
@@ -163,38 +239,71 @@ static void find_flips(const advice_candidate *a, const advice_candidate *b,
     }
 }
 
+/* Whether what find_flips says holds at the batches that were measured of both. */
+static bool judge_flips(const advice_candidate *both[2], const advice_question *question,
+                        const advice_pair *pairs, int pair_count, int flip_count)
+{
+    int batches = 0, judged[STATS_SAME + 1] = {0};
+    for (int i = 0; i < both[0]->count; i++) {
+        advice_question there = *question;
+        advice_estimate found[2];
+        const advice_estimate *of[] = {&found[0], &found[1]};
+        there.batch = both[0]->samples[i].batch;
+        for (int k = 0; k < 2; k++) advice_estimate_of(both[k], &there, &found[k]);
+        if (!found[0].measured || !found[1].measured) continue;
+        step_pair pair = compare_steps(of[0], of[1], there.batch, pairs, pair_count);
+        stats_interval ratio = ratio_of_costs(both, of, &there, &pair);
+        judged[judge_best(&ratio)]++;
+        batches++;
+    }
+    if (flip_count) return judged[STATS_FASTER] && judged[STATS_SLOWER];
+    return batches && judged[STATS_FASTER] == batches;
+}
+
 /* The candidate of the least cost, but for one. */
 static int least(const advice_estimate *estimates, int count, advice_goal goal, int without)
 {
     int found = -1;
     for (int i = 0; i < count; i++) {
-        double cost = cost_of(&estimates[i], goal).point;
+        double cost = cost_of(&estimates[i], goal);
         if (i == without || isnan(cost)) continue;
-        if (found < 0 || cost < cost_of(&estimates[found], goal).point) found = i;
+        if (found < 0 || cost < cost_of(&estimates[found], goal)) found = i;
     }
     return found;
 }
 
-void advice_choose(const advice_candidate *candidates, const advice_estimate *estimates, int count,
-                   const advice_question *question, advice_choice *out)
+void advice_choose(const advice_estimate *estimates, int count, advice_goal goal,
+                   advice_choice *out)
 {
-    advice_goal goal = question->goal;
     *out = (advice_choice){.second = -1,
+                           .step_ratio = unknown,
                            .ratio = unknown,
                            .flip_pictures = (double)NAN,
                            .batch_low = (double)NAN,
                            .batch_high = (double)NAN};
-    int best = out->best = least(estimates, count, goal, -1);
-    if (best < 0) return;
-    int second = out->second = least(estimates, count, goal, best);
-    if (second < 0) return;
-    stats_interval mine = cost_of(&estimates[best], goal);
-    stats_interval theirs = cost_of(&estimates[second], goal);
-    stats_interval inverse = ratio_of(&mine, &theirs);
-    out->ratio = ratio_of(&theirs, &mine);
-    out->verdict = stats_judge(&inverse);
-    if (goal == ADVICE_TIME)
-        out->flip_pictures = flip_of_length(&candidates[best], &candidates[second],
-                                            &estimates[best], &estimates[second], question->batch);
-    find_flips(&candidates[best], &candidates[second], question, out);
+    out->best = least(estimates, count, goal, -1);
+    if (out->best >= 0) out->second = least(estimates, count, goal, out->best);
+}
+
+static bool starts_sooner(const stats_interval *a, const stats_interval *b)
+{
+    return a->high <= b->low;
+}
+
+void advice_judge(const advice_candidate *both[2], const advice_estimate *of[2],
+                  const advice_question *question, const advice_pair *pairs, int pair_count,
+                  advice_choice *out)
+{
+    const stats_interval *starts[] = {&both[0]->start_s, &both[1]->start_s};
+    step_pair pair = compare_steps(of[0], of[1], question->batch, pairs, pair_count);
+    out->step_ratio = pair.ratio;
+    out->step_verdict = pair.verdict;
+    out->paired = pair.paired;
+    out->ratio = ratio_of_costs(both, of, question, &pair);
+    out->verdict = judge_best(&out->ratio);
+    out->start_is_sure = starts_sooner(starts[0], starts[1]) || starts_sooner(starts[1], starts[0]);
+    if (question->goal == ADVICE_TIME)
+        out->flip_pictures = flip_of_length(both[0], both[1], of[0], of[1], question->batch);
+    find_flips(both[0], both[1], question, out);
+    out->flips_are_sure = judge_flips(both, question, pairs, pair_count, out->flip_count);
 }

@@ -59,24 +59,47 @@ typedef struct advice_estimate {
 void advice_estimate_of(const advice_candidate *candidate, const advice_question *question,
                         advice_estimate *out);
 
+/* What the blocks of two candidates say that were taken side by side at one batch. */
+typedef struct advice_pair {
+    double batch;
+    stats_interval ratio;  /* of the times of a step: the second's / the best's */
+    stats_verdict verdict; /* of the best against the second, by stats_compare */
+} advice_pair;
+
 #define ADVICE_FLIPS_MAX 8
 
 typedef struct advice_choice {
-    int best, second;      /* −1: none; `second` is the next best that can be compared */
+    int best, second; /* −1: none; `second` is the next best that can be compared */
+    /* Of their steps alone: second / best. */
+    stats_interval step_ratio;
+    stats_verdict step_verdict; /* of the best against the second */
+    bool paired;                /* by blocks that were taken side by side, not by two medians */
+    /* Of the whole trainings. */
     stats_interval ratio;  /* cost of the second / cost of the best */
     stats_verdict verdict; /* of the best against the second: FASTER, else too close to call */
     /* More pictures than this and the answer is the other one of the two (fewer: if `best` starts
      * slower, it is the other one below).  NAN: whatever the length, the answer stays. */
     double flip_pictures;
+    bool start_is_sure; /* which of the two starts sooner, or that both start at once */
     /* Batches within the common measured range at which the two change places, the training being
      * as many pictures as asked. */
     int flip_count;
     double flip_batches[ADVICE_FLIPS_MAX];
     double batch_low, batch_high; /* that range; NAN if it is a point */
+    /* Without flips: the best is surely so at every batch that was measured of both.  With flips:
+     * each of the two is so at one of them. */
+    bool flips_are_sure;
 } advice_choice;
 
-/* The least cost by the goal among those that fit and are known. */
-void advice_choose(const advice_candidate *candidates, const advice_estimate *estimates, int count,
-                   const advice_question *question, advice_choice *out);
+/* The least cost by the goal among those that fit and are known, and the next. */
+void advice_choose(const advice_estimate *estimates, int count, advice_goal goal,
+                   advice_choice *out);
+
+/* Judge the chosen two (best >= 0 and second >= 0), the best first in `both` and `of`, and find
+ * where they change places.  `pairs`: at the batches that were measured of both in one run; at the
+ * others their errors count as independent. */
+void advice_judge(const advice_candidate *both[2], const advice_estimate *of[2],
+                  const advice_question *question, const advice_pair *pairs, int pair_count,
+                  advice_choice *out);
 
 #endif

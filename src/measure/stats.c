@@ -23,7 +23,14 @@ const char *stats_verdict_name(stats_verdict verdict)
     return names[verdict];
 }
 
-static int stats_compare(const void *a, const void *b)
+stats_verdict stats_verdict_of_other(stats_verdict verdict)
+{
+    return verdict == STATS_FASTER   ? STATS_SLOWER
+           : verdict == STATS_SLOWER ? STATS_FASTER
+                                     : verdict;
+}
+
+static int stats_ascending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -43,7 +50,7 @@ static be_status stats_sorted(const double *values, int32_t count, double **out,
     void *memory = NULL;
     TRY(memory_alloc(&memory, (size_t)count * sizeof **out, "sorted times", err));
     memcpy(memory, values, (size_t)count * sizeof **out);
-    qsort(memory, (size_t)count, sizeof **out, stats_compare);
+    qsort(memory, (size_t)count, sizeof **out, stats_ascending);
     *out = memory;
     return BE_OK;
 }
@@ -95,7 +102,7 @@ static be_status stats_bootstrap(const double *sorted, int32_t count, uint64_t s
         stats_resample(key, (uint64_t)r, count, times);
         medians[r] = stats_counted_median(sorted, times, count);
     }
-    qsort(medians, STATS_RESAMPLES, sizeof *medians, stats_compare);
+    qsort(medians, STATS_RESAMPLES, sizeof *medians, stats_ascending);
     out->low = stats_quantile(medians, STATS_RESAMPLES, STATS_LOW);
     out->high = stats_quantile(medians, STATS_RESAMPLES, STATS_HIGH);
     memory_free(memory);
@@ -158,7 +165,7 @@ be_status stats_ratio(const double *first, const double *second, int32_t rounds,
         FAIL(err, BE_NUMERIC, "ratio: expected finite, positive times, found %g and %g in round %d",
              first[r], second[r], (int)r + 1);
     }
-    qsort(logs, (size_t)rounds, sizeof *logs, stats_compare);
+    qsort(logs, (size_t)rounds, sizeof *logs, stats_ascending);
     *out =
         (stats_interval){.point = exp(stats_quantile(logs, rounds, 0.5)), .low = NAN, .high = NAN};
     be_status status = BE_OK;
@@ -180,6 +187,30 @@ stats_verdict stats_judge(const stats_interval *ratio)
     if (beyond && ratio->low > 1) return STATS_SLOWER;
     bool narrow = ratio->low > 1 / (1 + STATS_MATTERS) && ratio->high < 1 + STATS_MATTERS;
     return !beyond && narrow ? STATS_SAME : STATS_UNSURE;
+}
+
+stats_interval stats_inverse(const stats_interval *ratio)
+{
+    return (stats_interval){1 / ratio->point, 1 / ratio->high, 1 / ratio->low};
+}
+
+bool stats_contradicts(const stats_series *first, const stats_series *second,
+                       const stats_interval *ratio)
+{
+    stats_verdict verdict = stats_judge(ratio);
+    return (verdict == STATS_FASTER && !(first->samples_per_s > second->samples_per_s)) ||
+           (verdict == STATS_SLOWER && !(first->samples_per_s < second->samples_per_s));
+}
+
+be_status stats_compare(const stats_series *first, const stats_series *second, uint64_t seed,
+                        stats_interval *ratio, stats_verdict *verdict, be_error *err)
+{
+    int32_t rounds = first->count < second->count ? first->count : second->count;
+    TRY(stats_ratio(first->blocks_s, second->blocks_s, rounds, seed, ratio, err));
+    double batches = second->batch / first->batch;
+    *ratio = (stats_interval){ratio->point * batches, ratio->low * batches, ratio->high * batches};
+    *verdict = stats_contradicts(first, second, ratio) ? STATS_UNSURE : stats_judge(ratio);
+    return BE_OK;
 }
 
 double stats_relative_half_width(const stats_interval *interval)

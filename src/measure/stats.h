@@ -53,6 +53,9 @@ typedef enum stats_verdict {
 /* "FASTER", "SLOWER", "SAME" or "UNSURE", never NULL. */
 const char *stats_verdict_name(stats_verdict verdict);
 
+/* The same verdict, said of the second against the first. */
+stats_verdict stats_verdict_of_other(stats_verdict verdict);
+
 /* Quantile q (0 … 1) of `count` > 0 ascending values: Hyndman and Fan's type 7 (linear between the
  * order statistics), the default of R and NumPy. */
 double stats_quantile(const double *sorted, int32_t count, double q);
@@ -92,6 +95,31 @@ BE_CHECKED be_status stats_ratio(const double *first, const double *second, int3
  *   SAME            the estimate lies in the band and the interval excludes differences of 5 %;
  *   UNSURE          anything else: too few or too noisy blocks. */
 stats_verdict stats_judge(const stats_interval *ratio);
+
+/* The blocks of one contender, and what it is called fast by. */
+typedef struct stats_series {
+    const double *blocks_s; /* time of a step in each round */
+    int32_t count;
+    double batch;         /* samples of a step */
+    double samples_per_s; /* by its median */
+} stats_series;
+
+/* The one judgement on two contenders of one interleaved run: first / second of the times of a
+ * sample (stats_ratio over the rounds that both have), and its verdict.  Whoever speaks of the two
+ * takes it from here, so that no table and no sentence contradict one another.  Tables stand in the
+ * order of the medians' speeds; where the machine drifted, the ratio of the blocks can say another
+ * order, and then neither is sure: UNSURE, and the ratio's bounds do not show it.  Errors of
+ * stats_ratio. */
+BE_CHECKED be_status stats_compare(const stats_series *first, const stats_series *second,
+                                   uint64_t seed, stats_interval *ratio, stats_verdict *verdict,
+                                   be_error *err);
+
+/* Whether an order by medians denies what the ratio of first to second says. */
+bool stats_contradicts(const stats_series *first, const stats_series *second,
+                       const stats_interval *ratio);
+
+/* second / first of what is first / second. */
+stats_interval stats_inverse(const stats_interval *ratio);
 
 /* Whether more blocks would be pointless for the verdict: the interval of the ratio is within
  * ±`target` (relative) of its estimate, or lies wholly beyond a difference of `clear`.  NAN bounds

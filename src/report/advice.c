@@ -110,55 +110,120 @@ static void say_best(const json_t *advice, const json_t *best, FILE *out)
     sentence_end(&p, out);
 }
 
+static bool has_verdict(const json_t *advice, const char *path, const char *verdict)
+{
+    return strcmp(report_string(advice, path), verdict) == 0;
+}
+
+/* Whether it is sure which of the two takes less time for a step. */
+static bool step_is_sure(const json_t *advice)
+{
+    return has_verdict(advice, "step.verdict", "FASTER") ||
+           has_verdict(advice, "step.verdict", "SLOWER");
+}
+
+/* " (1.1 to 1.3)" */
+static void add_interval(sentence *p, const json_t *advice, const char *name)
+{
+    const json_t *ratio = report_member(advice, name);
+    if (!isnan(report_real(ratio, "low")))
+        sentence_add(p, " (%.3g to %.3g)", report_real(ratio, "low"), report_real(ratio, "high"));
+}
+
+/* The runner-up surely costs more. */
+static void add_sure(sentence *p, const json_t *advice, const json_t *second)
+{
+    char who[REPORT_TEXT_BYTES], cost[REPORT_TEXT_BYTES], start[REPORT_TEXT_BYTES];
+    sentence_add(p, "The runner-up, %s, takes %s: %.3g times as much", contender_who(second, who),
+                 cost_text(advice, second, cost), report_real(advice, "ratio.point"));
+    if (!is_goal(advice, "memory")) add_interval(p, advice, "ratio");
+    if (is_goal(advice, "time") && !step_is_sure(advice))
+        sentence_add(p, ", by the %s that it takes to start",
+                     report_seconds(report_real(second, "start_s.point"), start));
+    sentence_add(p, ".");
+}
+
+/* The steps differ, and so short a training has more of its start than of them. */
+static void add_short(sentence *p, const json_t *advice, const json_t *second)
+{
+    char who[REPORT_TEXT_BYTES], cost[REPORT_TEXT_BYTES];
+    sentence_add(p, "Per step %s takes %.3g times as long", contender_who(second, who),
+                 report_real(advice, "step.point"));
+    add_interval(p, advice, "step");
+    sentence_add(p,
+                 ", but in so short a training the start-ups weigh as much: it takes %s in all, "
+                 "%.3g times as much, between %.3g and %.3g; take either, or train longer.",
+                 cost_text(advice, second, cost), report_real(advice, "ratio.point"),
+                 report_real(advice, "ratio.low"), report_real(advice, "ratio.high"));
+}
+
+static void add_close(sentence *p, const json_t *advice, const json_t *second)
+{
+    char who[REPORT_TEXT_BYTES], cost[REPORT_TEXT_BYTES];
+    sentence_add(p,
+                 "It is too close to call: %s takes %s, %.3g times as much, between %.3g and "
+                 "%.3g; take either%s.",
+                 contender_who(second, who), cost_text(advice, second, cost),
+                 report_real(advice, "ratio.point"), report_real(advice, "ratio.low"),
+                 report_real(advice, "ratio.high"),
+                 has_verdict(advice, "verdict", "SAME") ? ""
+                                                        : ", or measure longer with --max-time");
+}
+
 static void say_second(const json_t *advice, const json_t *second, FILE *out)
 {
     char who[REPORT_TEXT_BYTES], cost[REPORT_TEXT_BYTES];
-    double ratio = report_real(advice, "ratio.point");
     sentence p = {0};
-    if (!second) {
+    if (!second)
         sentence_add(
             &p, "There is nothing to compare it with: 'breakeven devices' lists what is usable.");
-    } else if (strcmp(report_string(advice, "verdict"), "FASTER") == 0) {
-        sentence_add(&p, "The runner-up, %s, takes %s: %.3g times as much",
-                     contender_who(second, who), cost_text(advice, second, cost), ratio);
-        if (!isnan(report_real(advice, "ratio.low")) && is_goal(advice, "time"))
-            sentence_add(&p, " (%.3g to %.3g)", report_real(advice, "ratio.low"),
-                         report_real(advice, "ratio.high"));
-        sentence_add(&p, ".");
-    } else if (isnan(report_real(advice, "ratio.low"))) {
+    else if (has_verdict(advice, "verdict", "FASTER"))
+        add_sure(&p, advice, second);
+    else if (isnan(report_real(advice, "ratio.low")))
         sentence_add(
             &p,
             "The runner-up, %s, takes %s: %.3g times as much, by how sure a margin is not known.",
-            contender_who(second, who), cost_text(advice, second, cost), ratio);
-    } else {
-        sentence_add(
-            &p,
-            "It is too close to call: %s takes %s, %.3g times as much, between %.3g and %.3g; take "
-            "either, or measure longer with --max-time.",
-            contender_who(second, who), cost_text(advice, second, cost), ratio,
-            report_real(advice, "ratio.low"), report_real(advice, "ratio.high"));
-    }
+            contender_who(second, who), cost_text(advice, second, cost),
+            report_real(advice, "ratio.point"));
+    else if (is_goal(advice, "time") && step_is_sure(advice))
+        add_short(&p, advice, second);
+    else
+        add_close(&p, advice, second);
     sentence_end(&p, out);
 }
 
-/* The training length at which the two change places. */
+/* The training length at which the two change places.  Nothing is told that the verdicts on the
+ * steps and on the whole do not say. */
 static void add_length_flip(sentence *p, const json_t *advice, const json_t *best,
                             const json_t *second)
 {
     char who[REPORT_TEXT_BYTES], count[REPORT_TEXT_BYTES], units[REPORT_TEXT_BYTES];
     double flip = report_real(advice, "flip.pictures");
     double each = report_real(advice, "pictures") / report_real(advice, "epochs");
+    bool best_is_quick = has_verdict(advice, "step.verdict", "FASTER");
+    bool start_is_sure = json_is_true(report_member(advice, "flip.start_sure"));
     if (!is_goal(advice, "time")) return;
-    if (isnan(flip)) {
-        sentence_add(p, "However long the training, that stays.");
+    if (!step_is_sure(advice)) {
+        if (has_verdict(advice, "verdict", "FASTER"))
+            sentence_add(p, "Which of the two takes less time per step is not sure.");
         return;
     }
-    bool best_is_quick = report_real(best, "step_s.point") < report_real(second, "step_s.point");
-    sentence_add(p, "A training of %s than %s %s", best_is_quick ? "fewer" : "more",
+    if (!has_verdict(advice, "verdict", "FASTER")) {
+        sentence_add(p, "A longer training goes to %s, which takes less time per step.",
+                     contender_who(best_is_quick ? best : second, who));
+        return;
+    }
+    if (isnan(flip) || !start_is_sure) {
+        sentence_add(p, !best_is_quick  ? "A longer training may go to the runner-up."
+                        : start_is_sure ? "However long the training, that stays."
+                                        : "A longer training does not change that.");
+        return;
+    }
+    sentence_add(p, "A training of %s than about %s %s", best_is_quick ? "fewer" : "more",
                  report_count(flip, count), report_units(report_string(advice, "workload"), units));
     if (!isnan(each)) sentence_add(p, " (%.3g epochs)", flip / each);
     sentence_add(p, " goes to %s, which %s.", contender_who(second, who),
-                 best_is_quick ? "starts sooner" : "takes less time a step");
+                 best_is_quick ? "starts sooner" : "takes less time per step");
 }
 
 static void add_batch_flips(sentence *p, const json_t *advice)
@@ -166,13 +231,18 @@ static void add_batch_flips(sentence *p, const json_t *advice)
     const json_t *batches = report_member(advice, "flip.batches");
     double low = report_real(advice, "flip.batch_low"),
            high = report_real(advice, "flip.batch_high");
+    bool sure = json_is_true(report_member(advice, "flip.sure"));
     size_t count = json_array_size(batches);
     if (isnan(low)) return;
     if (!count) {
-        sentence_add(p, " From batch %.0f to %.0f the two do not change places.", low, high);
+        sentence_add(p,
+                     sure ? " From batch %.0f to %.0f the two do not change places."
+                          : " Whether the two change places from batch %.0f to %.0f is not sure.",
+                     low, high);
         return;
     }
-    sentence_add(p, " Between batch %.0f and %.0f they change places at about batch", low, high);
+    sentence_add(p, " Between batch %.0f and %.0f they%s change places at about batch", low, high,
+                 sure ? "" : " may");
     for (size_t i = 0; i < count; i++)
         sentence_add(p, "%s %.0f", i ? "," : "", json_number_value(json_array_get(batches, i)));
     sentence_add(p, "; 'breakeven sweep' finds it exactly.");

@@ -2,8 +2,9 @@
 #include "run/candidates.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "core/memory.h"
 
 static bool is_cpu(const record_measured *r)
 {
@@ -52,10 +53,19 @@ static candidate *find(candidates *c, const record_measured *record)
     return added;
 }
 
-static int by_batch(const void *a, const void *b)
+/* Where the sample of a batch stands among those by ascending batch, or is to stand; -1: there is
+ * no room for it. */
+static int place_of(candidate *of, double batch)
 {
-    double x = ((const advice_sample *)a)->batch, y = ((const advice_sample *)b)->batch;
-    return (x > y) - (x < y);
+    int at = 0;
+    while (at < of->count && of->samples[at].batch < batch) at++;
+    if (at < of->count && of->samples[at].batch == batch) return at;
+    if (of->count == CANDIDATE_BATCHES_MAX) return -1;
+    for (int i = of->count++; i > at; i--) {
+        of->samples[i] = of->samples[i - 1];
+        of->sampled[i] = of->sampled[i - 1];
+    }
+    return at;
 }
 
 static void add_sample(candidate *of, const record_measured *record)
@@ -72,13 +82,10 @@ static void add_sample(candidate *of, const record_measured *record)
     of->record = record;
     if (!isnan(start_s) && of->start_count < CANDIDATE_BATCHES_MAX)
         of->starts_s[of->start_count++] = start_s;
-    for (int i = 0; i < of->count; i++)
-        if (of->samples[i].batch == sample.batch) {
-            of->samples[i] = sample;
-            return;
-        }
-    if (of->count < CANDIDATE_BATCHES_MAX) of->samples[of->count++] = sample;
-    qsort(of->samples, (size_t)of->count, sizeof of->samples[0], by_batch);
+    int at = place_of(of, sample.batch);
+    if (at < 0) return;
+    of->samples[at] = sample;
+    of->sampled[at] = record;
 }
 
 static stats_interval start_of(candidate *of)
@@ -145,13 +152,82 @@ void candidates_estimate(candidates *c, const advice_question *question)
     c->count = kept;
 }
 
-void candidates_choose(const candidates *c, const advice_question *question, advice_choice *out)
+/* ---------------------------------------------------------------- blocks side by side */
+
+static size_t block_count(const record_measured *r)
 {
-    advice_candidate all[CANDIDATES_MAX];
-    advice_estimate estimates[CANDIDATES_MAX];
-    for (int i = 0; i < c->count; i++) {
-        all[i] = c->list[i].advice;
-        estimates[i] = c->list[i].estimate;
+    return json_array_size(r->blocks);
+}
+
+/* All records of a run are made at its end, with one time. */
+static bool same_run(const record_measured *a, const record_measured *b)
+{
+    return a->time > 0 && a->time == b->time && a->batch == b->batch && a->seed == b->seed &&
+           block_count(a) && block_count(b);
+}
+
+static double speed_of(const record_measured *r)
+{
+    return (double)r->batch / r->step_s.median;
+}
+
+static stats_series series_of(const record_measured *r, double *blocks_s)
+{
+    for (size_t i = 0; i < block_count(r); i++)
+        blocks_s[i] = json_number_value(json_array_get(r->blocks, i));
+    return (stats_series){.blocks_s = blocks_s,
+                          .count = (int32_t)block_count(r),
+                          .batch = (double)r->batch,
+                          .samples_per_s = speed_of(r)};
+}
+
+/* The slower one against the faster one, as the run itself has held them against each other. */
+static be_status compare_blocks(const record_measured *best, const record_measured *second,
+                                advice_pair *out, be_error *err)
+{
+    void *memory = NULL;
+    bool turned = speed_of(best) < speed_of(second);
+    const record_measured *slow = turned ? best : second, *fast = turned ? second : best;
+    TRY(memory_alloc(&memory, (block_count(slow) + block_count(fast)) * sizeof(double), "blocks",
+                     err));
+    stats_series first = series_of(slow, memory);
+    stats_series other = series_of(fast, (double *)memory + block_count(slow));
+    be_status status =
+        stats_compare(&first, &other, (uint64_t)best->seed, &out->ratio, &out->verdict, err);
+    memory_free(memory);
+    TRY(status);
+    out->batch = (double)best->batch;
+    if (turned)
+        out->ratio = stats_inverse(&out->ratio);
+    else
+        out->verdict = stats_verdict_of_other(out->verdict);
+    return BE_OK;
+}
+
+static be_status find_pairs(const candidate *best, const candidate *second,
+                            advice_pair pairs[CANDIDATE_BATCHES_MAX], int *count, be_error *err)
+{
+    for (int i = 0, k = 0; i < best->count; i++) {
+        while (k < second->count && second->samples[k].batch < best->samples[i].batch) k++;
+        if (k < second->count && same_run(best->sampled[i], second->sampled[k]))
+            TRY(compare_blocks(best->sampled[i], second->sampled[k], &pairs[(*count)++], err));
     }
-    advice_choose(all, estimates, c->count, question, out);
+    return BE_OK;
+}
+
+be_status candidates_choose(const candidates *c, const advice_question *question,
+                            advice_choice *out, be_error *err)
+{
+    advice_estimate estimates[CANDIDATES_MAX];
+    advice_pair pairs[CANDIDATE_BATCHES_MAX];
+    int count = 0;
+    for (int i = 0; i < c->count; i++) estimates[i] = c->list[i].estimate;
+    advice_choose(estimates, c->count, question->goal, out);
+    if (out->second < 0) return BE_OK;
+    const candidate *both[] = {&c->list[out->best], &c->list[out->second]};
+    const advice_candidate *of[] = {&both[0]->advice, &both[1]->advice};
+    const advice_estimate *found[] = {&both[0]->estimate, &both[1]->estimate};
+    TRY(find_pairs(both[0], both[1], pairs, &count, err));
+    advice_judge(of, found, question, pairs, count, out);
+    return BE_OK;
 }

@@ -17,6 +17,7 @@ typedef struct candidate {
     advice_estimate estimate;
     int count, start_count;
     advice_sample samples[CANDIDATE_BATCHES_MAX];
+    const record_measured *sampled[CANDIDATE_BATCHES_MAX]; /* that they come from */
     double starts_s[CANDIDATE_BATCHES_MAX];
 } candidate;
 
@@ -37,7 +38,9 @@ bool candidates_same_place(const record_measured *a, const record_measured *b);
  * is best by the goal. */
 void candidates_estimate(candidates *c, const advice_question *question);
 
-/* Choose among them, which candidates_estimate must have seen before. */
-void candidates_choose(const candidates *c, const advice_question *question, advice_choice *out);
+/* Choose among them, which candidates_estimate must have seen before.  Two that were measured in
+ * one run at a batch are judged by their blocks, exactly as that run did.  BE_NO_MEMORY. */
+BE_CHECKED be_status candidates_choose(const candidates *c, const advice_question *question,
+                                       advice_choice *out, be_error *err);
 
 #endif

@@ -118,13 +118,13 @@ static bool conductor_has_speed(const conductor_result *result)
     return result->status == BE_OK && result->step.count > 0 && !isnan(result->samples_per_s);
 }
 
-/* The rows of a table stand in the order of their speeds: where the machine drifted, the ratio of
- * the blocks can say another order, and then neither is sure. */
-static bool conductor_contradicts(const conductor_result *x, const conductor_result *y,
-                                  stats_verdict verdict)
+static stats_series conductor_series(const conductor_report *report, int i)
 {
-    return (verdict == STATS_FASTER && !(x->samples_per_s > y->samples_per_s)) ||
-           (verdict == STATS_SLOWER && !(x->samples_per_s < y->samples_per_s));
+    const conductor_result *result = &report->results[i];
+    return (stats_series){.blocks_s = result->blocks_s,
+                          .count = result->count,
+                          .batch = (double)report->batches[i],
+                          .samples_per_s = result->samples_per_s};
 }
 
 be_status conductor_compare(const conductor_report *report, int a, int b, stats_interval *ratio,
@@ -134,13 +134,8 @@ be_status conductor_compare(const conductor_report *report, int a, int b, stats_
     *ratio = (stats_interval){NAN, NAN, NAN};
     *verdict = STATS_UNSURE;
     if (!conductor_has_speed(x) || !conductor_has_speed(y)) return BE_OK;
-    int32_t rounds = x->count < y->count ? x->count : y->count;
-    TRY(stats_ratio(x->blocks_s, y->blocks_s, rounds, report->seed, ratio, err));
-    double batches = (double)report->batches[b] / (double)report->batches[a];
-    *ratio = (stats_interval){ratio->point * batches, ratio->low * batches, ratio->high * batches};
-    *verdict = stats_judge(ratio);
-    if (conductor_contradicts(x, y, *verdict)) *verdict = STATS_UNSURE;
-    return BE_OK;
+    stats_series first = conductor_series(report, a), second = conductor_series(report, b);
+    return stats_compare(&first, &second, report->seed, ratio, verdict, err);
 }
 
 /* ------------------------------------------------------------------ rounds */
@@ -377,7 +372,8 @@ static be_status conductor_explain(conductor *c, int i, be_error *err)
     conductor_result *a = &report->results[i], *b = &report->results[a->versus];
     char cause[160] = "", load[80] = "";
     if (a->verdict != STATS_UNSURE) return BE_OK;
-    if (conductor_contradicts(a, b, stats_judge(&a->ratio)))
+    stats_series mine = conductor_series(report, i), other = conductor_series(report, a->versus);
+    if (stats_contradicts(&mine, &other, &a->ratio))
         return arena_printf(report->memory, &a->unsure, err,
                             "the ratio of the two lies between %.3f and %.3f, but their medians "
                             "say the opposite: the machine's speed changed meanwhile; stop other "
@@ -412,9 +408,11 @@ static be_status conductor_verdicts(conductor *c, be_error *err)
         if (second < 0 || result->ratio.point < report->results[second].ratio.point) second = i;
     }
     if (second < 0) return BE_OK;
+    /* The same judgement, seen from the other side: it is made once. */
     conductor_result *result = &report->results[fastest];
     result->versus = second;
-    TRY(conductor_compare(report, fastest, second, &result->ratio, &result->verdict, err));
+    result->ratio = stats_inverse(&report->results[second].ratio);
+    result->verdict = stats_verdict_of_other(report->results[second].verdict);
     return conductor_explain(c, fastest, err);
 }
 

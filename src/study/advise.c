@@ -85,8 +85,7 @@ static be_status choose(advise *c, be_error *err)
     }
     candidates_collect(&c->candidates, &c->set, &like);
     candidates_estimate(&c->candidates, &c->question);
-    candidates_choose(&c->candidates, &c->question, &c->choice);
-    return BE_OK;
+    return candidates_choose(&c->candidates, &c->question, &c->choice, err);
 }
 
 /* The contender that made the records of a candidate. */
@@ -239,22 +238,34 @@ static json_t *flip_json(const advice_choice *choice)
     json_t *batches = json_array();
     for (int i = 0; i < choice->flip_count; i++)
         json_array_append_new(batches, json_of_real(choice->flip_batches[i]));
-    return json_pack("{s:o, s:o, s:o, s:o}", "pictures", json_of_real(choice->flip_pictures),
-                     "batches", batches, "batch_low", json_of_real(choice->batch_low), "batch_high",
-                     json_of_real(choice->batch_high));
+    return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b}", "pictures",
+                     json_of_real(choice->flip_pictures), "batches", batches, "batch_low",
+                     json_of_real(choice->batch_low), "batch_high",
+                     json_of_real(choice->batch_high), "sure", choice->flips_are_sure, "start_sure",
+                     choice->start_is_sure);
+}
+
+/* The two steps alone; they were taken side by side, or each by itself. */
+static json_t *step_json(const advice_choice *choice)
+{
+    json_t *step = interval_json(&choice->step_ratio);
+    json_object_set_new(step, "verdict", json_string(stats_verdict_name(choice->step_verdict)));
+    json_object_set_new(step, "paired", json_boolean(choice->paired));
+    return step;
 }
 
 static json_t *advice_json(const advise *c)
 {
     const char *from = c->training.from;
     return json_pack(
-        "{s:i, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "schema", 1,
+        "{s:i, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "schema", 1,
         "kind", "advice", "workload", c->workload->name, "goal", goal_names[c->question.goal],
         "batch", (json_int_t)c->batch, "epochs", json_of_real(c->epochs), "steps",
         json_of_real(ceil(c->pictures / (double)c->batch)), "pictures", json_of_real(c->pictures),
         "from", from ? json_of_text(from) : json_null(), "candidates", candidates_json(c), "failed",
         failed_json(c), "verdict", stats_verdict_name(c->choice.verdict), "ratio",
-        interval_json(&c->choice.ratio), "flip", flip_json(&c->choice));
+        interval_json(&c->choice.ratio), "step", step_json(&c->choice), "flip",
+        flip_json(&c->choice));
 }
 
 /* Nothing can be said of the batch: why, as an error. */
