@@ -18,15 +18,19 @@
 #define STEPS (EPOCHS * EPOCH_STEPS)
 #define CLASSES 4
 
-enum { LEFT, RIGHT, KIND, TOKENS, RAW, FIELDS };
+enum { LEFT, RIGHT, KIND, TOKENS, RAW, WINDOWS, FIELDS };
+
+/* Of a text: each window begins APART behind the one before. */
+#define APART 4
+#define WINDOW 9
 
 static uint8_t left[COUNT][2][3][5], raw[COUNT][7];
 static float right[COUNT][6];
-static int32_t kind[COUNT], tokens[COUNT][9];
+static int32_t kind[COUNT], tokens[COUNT][9], text[(COUNT - 1) * APART + WINDOW];
 
-static const void *const bytes_of[FIELDS] = {left, right, kind, tokens, raw};
+static const void *const bytes_of[FIELDS] = {left, right, kind, tokens, raw, text};
 static const size_t size_of[FIELDS] = {sizeof left, sizeof right, sizeof kind, sizeof tokens,
-                                       sizeof raw};
+                                       sizeof raw, sizeof text};
 
 static const be_field fields[FIELDS] = {
     [LEFT] = {.name = "left",
@@ -38,7 +42,9 @@ static const be_field fields[FIELDS] = {
     [RIGHT] = {.name = "right", .count = COUNT, .sample = {BE_F32, 1, {6}}},
     [KIND] = {.name = "kind", .count = COUNT, .sample = {BE_I32, 0, {0}}, .target = 1},
     [TOKENS] = {.name = "tokens", .count = COUNT, .sample = {BE_I32, 1, {9}}},
-    [RAW] = {.name = "raw", .count = COUNT, .sample = {BE_U8, 1, {7}}}};
+    [RAW] = {.name = "raw", .count = COUNT, .sample = {BE_U8, 1, {7}}},
+    [WINDOWS] = {
+        .name = "windows", .count = COUNT, .sample = {BE_I32, 1, {WINDOW}}, .stride = APART}};
 
 /* The class shows in both inputs. */
 static void make_data(void)
@@ -46,6 +52,7 @@ static void make_data(void)
     rng source = {.key = {.seed = 11, .stream = RNG_TEST}};
     for (size_t i = 0; i < sizeof left; i++) ((uint8_t *)left)[i] = (uint8_t)rng_next(&source);
     for (size_t i = 0; i < sizeof raw; i++) ((uint8_t *)raw)[i] = (uint8_t)rng_next(&source);
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++) text[i] = (int32_t)(100 + 7 * i);
     for (int i = 0; i < COUNT; i++) {
         kind[i] = (int32_t)rng_next_below(&source, CLASSES);
         left[i][0][0][kind[i]] = 255;
@@ -106,6 +113,7 @@ typedef struct read_batch {
     float pictures[BATCH][2][3][5], numbers[BATCH][6];
     int32_t kinds[BATCH], words[BATCH][9];
     uint8_t bytes[BATCH][7];
+    int32_t windows[BATCH][WINDOW];
 } read_batch;
 
 /* Place `place` of the batch holds this sample; −1: none. */
@@ -116,6 +124,9 @@ static void check_place(const read_batch *b, int place, int sample)
     assert_memory_equal(b->numbers[place], sample < 0 ? (const void *)nothing : right[sample], 24);
     assert_memory_equal(b->words[place], sample < 0 ? (const void *)nothing : tokens[sample], 36);
     assert_memory_equal(b->bytes[place], sample < 0 ? nothing : raw[sample], 7);
+    assert_memory_equal(b->windows[place],
+                        sample < 0 ? (const void *)nothing : text + (ptrdiff_t)sample * APART,
+                        sizeof b->windows[place]);
     for (int c = 0; c < 2; c++)
         for (int y = 0; y < 3; y++)
             for (int x = 0; x < 5; x++) {
@@ -134,9 +145,10 @@ static void a_batch_holds_its_samples(void **state)
     order_epoch(5, 0, order, COUNT);
     for (int host = 0; host < 2; host++) {
         static read_batch b;
-        void *const out[FIELDS] = {b.pictures, b.numbers, b.kinds, b.words, b.bytes};
+        void *const out[FIELDS] = {b.pictures, b.numbers, b.kinds, b.words, b.bytes, b.windows};
         const size_t sizes[FIELDS] = {sizeof b.pictures, sizeof b.numbers, sizeof b.kinds,
-                                      sizeof b.words, sizeof b.bytes};
+                                      sizeof b.words, sizeof b.bytes,
+                                      sizeof b.windows};
         be_plan *plan = NULL;
         network n = make_network(true);
         be_plan_options options = {
@@ -242,6 +254,10 @@ static void senseless_fields_are_refused(void **state)
     refuse(&f, 6, "a batch of at most the 5 samples", "found 6");
     f.count = 0;
     refuse(&f, 2, "f: expected dimensions of at least 1", "");
+    f = (be_field){.name = "f", .count = 5, .sample = {BE_I32, 1, {3}}, .stride = -1};
+    refuse(&f, 2, "field \"f\": expected a stride of at least 1", "found -1");
+    f = (be_field){.name = "f", .count = 5, .sample = {BE_U8, 1, {3}}, .normalize = 1, .stride = 2};
+    refuse(&f, 2, "none where bytes are normalised", "found 2");
 }
 
 static void fields_of_one_order_belong_together(void **state)

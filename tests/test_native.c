@@ -131,12 +131,56 @@ static void numbers_are_sent_as_people_wrote_them(void **state)
     fixture_close(&f);
 }
 
+/* ---------------------------------------------------------------- windows */
+
+#define STRIDE 2
+#define STEPS 5
+
+static void losses_of(fixture *f, const data_table *set, float losses[STEPS])
+{
+    be_error err;
+    double last = 0;
+    int64_t wall_ns = 0;
+    f->options.set = set;
+    ASSERT_OK(material_new(&f->files, &f->options, &err));
+    open_session(f, &(protocol_optimizer){.name = "sgd", .lr = RATE});
+    ASSERT_OK(native_run(&f->session, STEPS, &wall_ns, losses, &last, &err));
+    native_close(&f->session);
+    material_free(&f->files);
+}
+
+/* A field whose samples are windows goes through the data file and the batches as one whose samples
+ * lie one behind the other does: here each label with a stranger behind it. */
+static void windows_pass_the_data_file(void **state)
+{
+    (void)state;
+    fixture f;
+    float plain[STEPS], apart[STEPS];
+    fixture_open(&f, "mlp-mnist");
+    material_free(&f.files);
+    data_table table = f.set->table;
+    int32_t *spread = malloc(sizeof *spread * (size_t)table.count * STRIDE);
+    assert_non_null(spread);
+    losses_of(&f, &table, plain);
+    for (int64_t i = 0; i < table.count; i++) {
+        spread[i * STRIDE] = f.set->labels[i];
+        spread[i * STRIDE + 1] = 9 - f.set->labels[i];
+    }
+    table.field[1].bytes = spread;
+    table.field[1].form.stride = STRIDE;
+    losses_of(&f, &table, apart);
+    assert_memory_equal(plain, apart, sizeof plain);
+    free(spread);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sgd_is_what_was_sent),
         cmocka_unit_test(adam_is_what_was_sent),
         cmocka_unit_test(numbers_are_sent_as_people_wrote_them),
+        cmocka_unit_test(windows_pass_the_data_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -237,6 +237,11 @@ class NativeRunnerTest(shared.RunnerTest):
                 ({"order": good["order"][:0]}, "'order' to have one dimension"),
                 ({"labels": good["labels"][1:]}, "expected I32 [30], found I32 [29]"),
                 ({"labels": good["labels"].astype(np.int64)}, "expected I32 [30], found I64 [30]"),
+                ({"labels.stride": np.array(0, np.int32)}, "'labels.stride' to be at least 1"),
+                ({"labels.stride": np.array(3, np.int32)}, "windows of 1 elements, 3 apart"),
+                ({"labels.stride": np.array(1.0)}, "expected I32 [], found F64 []"),
+                ({"labels.stride": np.array(29, np.int32)}, "expected 30 samples of 'labels', "
+                                                            "found 2"),
                 ({"images": good["images"][:, :, 1:]}, "found U8 [30, 1, 27, 28]")):
             with self.subTest(text=text):
                 request = self.request("cnn-fashion", dict(good, **change), weights)

@@ -24,6 +24,7 @@ static void pair_form(const workload_variant *v, data_table *out)
 {
     (void)v;
     *out = (data_table){
+        .sample = "pair",
         .unit = "pair",
         .fields = 3,
         .field = {

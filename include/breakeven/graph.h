@@ -164,7 +164,7 @@ typedef struct be_batching {
 } be_batching;
 
 typedef struct be_field {
-    const char *name; /* of the input that is made for it: [count, dimensions of a sample] */
+    const char *name; /* of the input that is made for it: see stride */
     int64_t count;    /* samples of the set */
     be_shape sample;  /* dtype and dimensions of one: rank 0 is one number, at most 3 */
     /* u8 alone: x = (byte / 255 − mean[c]) / std[c] as f32, where c goes over the first dimension
@@ -172,6 +172,11 @@ typedef struct be_field {
     int normalize;
     float mean[4], std[4];
     int target; /* i32 alone: empty places are −1, which a loss passes over; else they are 0 */
+    /* Elements from one sample to the next.  0: those of a sample, and the input is [count,
+     * dimensions of a sample].  Else the input has one dimension, of (count − 1) · stride + the
+     * elements of a sample: with less than these the samples overlap, as windows over a text do.
+     * Not with `normalize`. */
+    int64_t stride;
 } be_field;
 
 /* The field's part of the batch: [batch, dimensions of a sample].  All fields that are gathered in

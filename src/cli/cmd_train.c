@@ -156,7 +156,7 @@ static void print_end(const train_command *c, const trainer *t)
                 t->state.step);
     fprintf(
         cli_results, "\nbest: %.2f%% of the %" PRId64 " validation %ss, after epoch %" PRId64 "\n",
-        t->state.best * 100, c->validation->count, c->validation->table.unit, t->state.best_epoch);
+        t->state.best * 100, c->validation->count, c->validation->table.sample, t->state.best_epoch);
     fprintf(cli_results, "first step after %s, peak memory %s\n",
             report_seconds(start_to_first_step_s(c, t), first),
             report_bytes(peak_rss_bytes(), memory));

@@ -155,8 +155,8 @@ be_status request_range(const char *text, const workload *w, axis_range *out, be
     if (out->from >= out->to)
         FAIL(err, BE_USAGE, "--over: expected a range from a smaller to a larger %s, found %s",
              out->axis->noun, text);
-    if ((double)out->from < out->axis->least || (double)out->to > out->axis->most)
+    if ((double)out->from < out->axis->least || (double)out->to > axis_most(out->axis, w))
         FAIL(err, BE_USAGE, "--over: expected %s from %.15g to %.15g, found %s", name,
-             out->axis->least, out->axis->most, text);
+             out->axis->least, axis_most(out->axis, w), text);
     return BE_OK;
 }

@@ -326,6 +326,7 @@ void dataset_describe(be_dataset *d)
     d->table = (data_table){
         .name = d->name,
         .source = d->source,
+        .sample = "picture",
         .unit = "picture",
         .count = d->count,
         .fields = 2,

@@ -13,6 +13,24 @@ size_t field_bytes(const data_field *field)
     return (size_t)shape_elements(&field->form.sample) * dtype_bytes(field->form.sample.dtype);
 }
 
+int64_t field_elements(const data_field *field)
+{
+    int64_t each = shape_elements(&field->form.sample), stride = field->form.stride;
+    if (field->form.count == 0) return 0;
+    return (field->form.count - 1) * (stride ? stride : each) + each;
+}
+
+size_t field_whole_bytes(const data_field *field)
+{
+    return (size_t)field_elements(field) * dtype_bytes(field->form.sample.dtype);
+}
+
+const void *field_at(const data_field *field, int64_t sample)
+{
+    size_t stride = (size_t)field->form.stride * dtype_bytes(field->form.sample.dtype);
+    return (const char *)field->bytes + (size_t)sample * (stride ? stride : field_bytes(field));
+}
+
 const data_field *table_find(const data_table *t, const char *name)
 {
     for (int f = 0; f < t->fields; f++)
@@ -53,7 +71,7 @@ be_status table_check(const data_table *data, const data_table *form, const char
 be_status field_check(const data_field *field, int32_t below, const char *name, be_error *err)
 {
     const int32_t *values = field->bytes;
-    int64_t count = field->form.count * shape_elements(&field->form.sample);
+    int64_t count = field_elements(field);
     if (below == 0 || !values || field->form.sample.dtype != BE_I32) return BE_OK;
     for (int64_t i = 0; i < count; i++)
         if (values[i] < 0 || values[i] >= below)
@@ -71,10 +89,11 @@ static be_status gather_field(const data_field *from, const int32_t *order, int6
     size_t each = field_bytes(from);
     TRY(memory_alloc(&memory, (size_t)count * each, from->form.name, err));
     for (int64_t i = 0; i < count; i++)
-        memcpy((char *)memory + (size_t)i * each,
-               (const char *)from->bytes + (size_t)order[i] * each, each);
+        memcpy((char *)memory + (size_t)i * each, field_at(from, order[i]), each);
     *out = *from;
     out->form.count = count;
+    out->form.stride = 0;
+    out->shared = false;
     out->bytes = memory;
     return BE_OK;
 }
@@ -98,7 +117,8 @@ be_status table_gather(const data_table *from, const int32_t *order, int64_t cou
 
 void table_free(data_table *t)
 {
-    for (int f = 0; f < t->fields; f++) memory_free((void *)(uintptr_t)t->field[f].bytes);
+    for (int f = 0; f < t->fields; f++)
+        if (!t->field[f].shared) memory_free((void *)(uintptr_t)t->field[f].bytes);
     *t = (data_table){0};
 }
 

@@ -6,6 +6,7 @@
 #ifndef DATA_TABLE_H
 #define DATA_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,19 +18,26 @@
 typedef struct data_field {
     be_field form;     /* name, samples, dtype and dimensions of one, how it is normalised */
     int32_t below;     /* i32: values are 0 … below - 1; 0: any */
-    const void *bytes; /* sample after sample; NULL: the table is a description alone */
+    const void *bytes; /* the samples; NULL: the table is a description alone */
+    bool shared;       /* the bytes are another field's, who owns them */
 } data_field;
 
 typedef struct data_table {
     const char *name, *source; /* "fashion-mnist"; "Fashion-MNIST, /path" */
-    const char *unit;          /* what a sample is: "picture" */
+    const char *sample;        /* what a sample is: "picture", "sequence" */
+    const char *unit;          /* what rates count: "picture", "token" */
     int64_t count;
     int fields;
     data_field field[TABLE_FIELDS];
 } data_table;
 
-/* Bytes of one sample of a field. */
+/* Bytes of one sample of a field; elements and bytes of all of them, which may overlap. */
 size_t field_bytes(const data_field *field);
+int64_t field_elements(const data_field *field);
+size_t field_whole_bytes(const data_field *field);
+
+/* A sample's elements. */
+const void *field_at(const data_field *field, int64_t sample);
 
 const data_field *table_find(const data_table *t, const char *name); /* or NULL */
 
@@ -42,7 +50,8 @@ BE_CHECKED be_status table_check(const data_table *data, const data_table *form,
 BE_CHECKED be_status field_check(const data_field *field, int32_t below, const char *name,
                                  be_error *err);
 
-/* The samples order[0 … count - 1] of another table.  Free with table_free. */
+/* The samples order[0 … count - 1] of another table, one behind the other in each field.  Free with
+ * table_free. */
 BE_CHECKED be_status table_gather(const data_table *from, const int32_t *order, int64_t count,
                                   data_table *out, be_error *err);
 void table_free(data_table *t); /* of a gathered table; twice is fine */

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/backend.h"
@@ -16,22 +17,71 @@
 
 /* ---------------------------------------------------------------- the data file */
 
-/* A field that the workload reads, `wanted`, with as many samples as the first one has. */
-static be_status take_field(const safetensors *file, const data_field *wanted, int64_t count,
-                            data_field *out, be_error *err)
+static const safetensors_dtype file_dtypes[] = {
+    [BE_F32] = SAFETENSORS_F32, [BE_I32] = SAFETENSORS_I32, [BE_U8] = SAFETENSORS_U8};
+
+/* Elements from one sample to the next, for a field whose samples are windows; else 0. */
+static be_status take_stride(const safetensors *file, const char *path, const char *field,
+                             int64_t *out, be_error *err)
 {
-    static const safetensors_dtype dtypes[] = {
-        [BE_F32] = SAFETENSORS_F32, [BE_I32] = SAFETENSORS_I32, [BE_U8] = SAFETENSORS_U8};
+    char name[64];
+    const void *data = NULL;
+    safetensors_tensor wanted = {.name = name, .dtype = SAFETENSORS_I32};
+    snprintf(name, sizeof name, "%s.stride", field);
+    *out = 0;
+    if (!safetensors_find(file, name)) return BE_OK;
+    TRY(safetensors_expect(file, &wanted, &data, err));
+    *out = *(const int32_t *)data;
+    if (*out < 1)
+        FAIL(err, BE_BAD_DATA, "%s: expected '%s' to be at least 1, found %" PRId64
+             "; write the data file again", path, name, *out);
+    return BE_OK;
+}
+
+/* The windows of a tensor of one dimension, which they cover exactly. */
+static be_status take_windows(const safetensors *file, const char *path, data_field *field,
+                              be_error *err)
+{
+    const char *name = field->form.name;
+    const safetensors_tensor *found = safetensors_find(file, name);
+    safetensors_tensor expected = {
+        .name = name, .dtype = file_dtypes[field->form.sample.dtype], .rank = -1};
+    int64_t each = shape_elements(&field->form.sample), stride = field->form.stride;
+    TRY(safetensors_expect(file, &expected, &field->bytes, err));
+    if (found->rank != 1 || found->count < each || (found->count - each) % stride != 0)
+        FAIL(err, BE_BAD_DATA,
+             "%s: expected '%s' to have one dimension that windows of %" PRId64
+             " elements, %" PRId64 " apart, cover exactly, found %d dimensions and %" PRId64
+             " elements; write the data file again",
+             path, name, each, stride, found->rank, found->count);
+    field->form.count = (found->count - each) / stride + 1;
+    return BE_OK;
+}
+
+/* A field that the workload reads, `wanted`, with as many samples as the first one has. */
+static be_status take_field(const safetensors *file, const char *path, const data_field *wanted,
+                            int64_t count, data_field *out, be_error *err)
+{
     const be_shape *sample = &wanted->form.sample;
     const safetensors_tensor *found = safetensors_find(file, wanted->form.name);
     safetensors_tensor expected = {.name = wanted->form.name,
-                                   .dtype = dtypes[sample->dtype],
+                                   .dtype = file_dtypes[sample->dtype],
                                    .rank = sample->rank + 1,
                                    .shape = {count   ? count
                                              : found ? found->shape[0]
                                                      : 0}};
-    for (int i = 0; i < sample->rank; i++) expected.shape[i + 1] = sample->dim[i];
     *out = *wanted;
+    TRY(take_stride(file, path, wanted->form.name, &out->form.stride, err));
+    if (out->form.stride) {
+        TRY(take_windows(file, path, out, err));
+        if (count && out->form.count != count)
+            FAIL(err, BE_BAD_DATA,
+                 "%s: expected %" PRId64 " samples of '%s', found %" PRId64
+                 "; write the data file again",
+                 path, count, wanted->form.name, out->form.count);
+        return BE_OK;
+    }
+    for (int i = 0; i < sample->rank; i++) expected.shape[i + 1] = sample->dim[i];
     out->form.count = expected.shape[0];
     return safetensors_expect(file, &expected, &out->bytes, err);
 }
@@ -67,11 +117,11 @@ static be_status take_data(const workload *w, const safetensors *file, const pro
                            const char *path, data_table *out, be_error *err)
 {
     data_table form = workload_form(w, 0);
-    *out = (data_table){.name = path, .source = path, .unit = form.unit};
+    *out = (data_table){.name = path, .source = path, .sample = form.sample, .unit = form.unit};
     for (; out->fields < form.fields; out->fields++) {
         const data_field *wanted = &form.field[out->fields];
         data_field *field = &out->field[out->fields];
-        TRY(take_field(file, wanted, out->count, field, err));
+        TRY(take_field(file, path, wanted, out->count, field, err));
         out->count = field->form.count;
         if (out->count < 1 || out->count > INT32_MAX)
             FAIL(err, BE_BAD_DATA,

@@ -230,7 +230,7 @@ static be_status write_inputs(const trace_source *s, const trace_options *option
         const data_field *field = table_find(options->data, model->form.field[f].form.name);
         MUST(field && field->bytes);
         TRY(reference_write(s->reference, model->inputs[f], field->bytes,
-                            (size_t)field->form.count * field_bytes(field), err));
+                            field_whole_bytes(field), err));
     }
     return reference_write(s->reference, model->order, options->order, order_bytes, err);
 }

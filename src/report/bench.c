@@ -162,16 +162,20 @@ static void print_data(const json_t *record, FILE *out)
     report_paragraph(out, line, 2);
 }
 
-/* ", a width of 2 times its own, pictures of 40 pixels"; a width of once its own is none. */
-static const char *tell_variant(const json_t *record, char *out, size_t room)
+/* ", a width of 2 times its own, pictures of 40 pixels"; what is its own is not told. */
+static const char *tell_variant(const json_t *record, char out[WORKLOAD_TEXT])
 {
     workload_variant variant = {0};
-    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
+    const workload *w = NULL;
+    out[0] = 0;
+    if (workload_find(report_string(record, "workload"), &w, NULL) != BE_OK) return out;
+    for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
+        workload_dimension d = (workload_dimension)i;
         double value = report_real(record, workload_dimension_names[d]);
-        if (value > (d == WORKLOAD_WIDTH ? 1 : 0))
-            *workload_variant_at(&variant, (workload_dimension)d) = (int)value;
+        if (value > 0 && (d != WORKLOAD_WIDTH || (int)value != w->own.width))
+            *workload_variant_at(&variant, d) = (int)value;
     }
-    return workload_variant_text(&variant, ", ", ", ", out, room);
+    return workload_variant_text(w, &variant, ", ", ", ", out);
 }
 
 static void print_group_head(const json_t *record, FILE *out)
@@ -179,10 +183,9 @@ static void print_group_head(const json_t *record, FILE *out)
     char params[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES];
     bool train = strcmp(report_string(record, "mode"), "train") == 0;
     bool host = strcmp(report_string(record, "data_on"), "host") == 0;
-    char variant[256];
-    char line[300];
+    char variant[WORKLOAD_TEXT], line[300];
     const char *name = report_string(record, "workload");
-    tell_variant(record, variant, sizeof variant);
+    tell_variant(record, variant);
     snprintf(line, sizeof line, "%s parameters, %s, batch %.0f, %s, %s a step%s",
              report_count(report_real(record, "params"), params), train ? "training" : "inference",
              report_real(record, "batch"), report_string(record, "asked.precision"),

@@ -7,7 +7,7 @@
 #include "core/json.h"
 #include "core/text.h"
 
-#define COLUMNS_MAX 32
+#define COLUMNS_MAX 48
 #define FOLD_INDENT 2
 
 report_format report_format_find(const char *name)

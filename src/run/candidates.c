@@ -16,12 +16,15 @@ static bool same(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
-/* Of one training, width and size of its model included. */
+/* Of one training, the dimensions of its model included. */
 static bool is_alike(const record_measured *a, const record_measured *b)
 {
+#define X(id, member, ...) \
+    if (a->member != b->member) return false;
+    WORKLOAD_VARIANT_LIST(X)
+#undef X
     return same(a->workload, b->workload) && same(a->mode, b->mode) &&
-           same(a->precision, b->precision) && same(a->data_on, b->data_on) &&
-           a->width == b->width && a->size == b->size;
+           same(a->precision, b->precision) && same(a->data_on, b->data_on);
 }
 
 bool candidates_same_place(const record_measured *a, const record_measured *b)

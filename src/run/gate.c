@@ -89,7 +89,7 @@ static uint64_t hash_table(const data_table *t)
         hash = gate_store_hash(hash, &field->form.sample, sizeof field->form.sample);
         hash = gate_store_hash(hash, field->form.mean, sizeof field->form.mean);
         hash = gate_store_hash(hash, field->form.std, sizeof field->form.std);
-        hash = gate_store_hash(hash, field->bytes, (size_t)t->count * field_bytes(field));
+        hash = gate_store_hash(hash, field->bytes, field_whole_bytes(field));
     }
     return hash;
 }

@@ -33,7 +33,9 @@ be_status material_gather(const material_options *options, int64_t count, data_t
     return status;
 }
 
-/* A field as a tensor of the data file. */
+#define STRIDE ".stride"
+
+/* A field as a tensor of the data file: its windows, where they are some, in one dimension. */
 static safetensors_tensor field_tensor(const data_field *field)
 {
     static const safetensors_dtype dtypes[] = {
@@ -45,6 +47,9 @@ static safetensors_tensor field_tensor(const data_field *field)
                               .shape = {field->form.count},
                               .data = field->bytes};
     for (int i = 0; i < sample->rank; i++) out.shape[i + 1] = sample->dim[i];
+    if (!field->form.stride) return out;
+    out.rank = 1;
+    out.shape[0] = field_elements(field);
     return out;
 }
 
@@ -52,9 +57,18 @@ static safetensors_tensor field_tensor(const data_field *field)
 static be_status save_data(const material *m, const data_table *data, const int32_t *order,
                            be_error *err)
 {
-    safetensors_tensor tensors[TABLE_FIELDS + 1] = {
+    safetensors_tensor tensors[2 * TABLE_FIELDS + 1] = {
         {.name = "order", .dtype = SAFETENSORS_I32, .rank = 1, .shape = {m->count}, .data = order}};
+    char names[TABLE_FIELDS][64];
+    int32_t strides[TABLE_FIELDS];
     int count = 1;
+    for (int f = 0; f < data->fields; f++) {
+        if (!data->field[f].form.stride) continue;
+        strides[f] = (int32_t)data->field[f].form.stride;
+        snprintf(names[f], sizeof names[f], "%s" STRIDE, data->field[f].form.name);
+        tensors[count++] =
+            (safetensors_tensor){.name = names[f], .dtype = SAFETENSORS_I32, .data = &strides[f]};
+    }
     for (int narrow = 0; narrow < 2; narrow++)
         for (int f = 0; f < data->fields; f++)
             if ((data->field[f].form.sample.dtype == BE_U8) == narrow)

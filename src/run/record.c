@@ -84,11 +84,7 @@ static void fill_subject(record_measured *r, const conductor_contender *contende
     r->params = result->parameters;
     r->launches = result->launches > 0 ? result->launches : -1;
     r->computes_nothing = contender->computes_nothing;
-    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
-        int value = workload_variant_get(&job->variant, (workload_dimension)d);
-        if (d == WORKLOAD_WIDTH && !value) value = 1; /* times its own */
-        *record_variant_at(r, (workload_dimension)d) = value ? value : -1;
-    }
+    record_take_variant(r, &job->variant);
 }
 
 static void fill_asked(record_asked *r, const conductor_contender *contender)

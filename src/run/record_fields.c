@@ -218,6 +218,18 @@ int64_t *record_variant_at(record_measured *record, workload_dimension dimension
     return NULL;
 }
 
+void record_take_variant(record_measured *r, const workload_variant *variant)
+{
+    const workload *w = NULL;
+    int own = r->workload && workload_find(r->workload, &w, NULL) == BE_OK ? w->own.width : 0;
+    for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
+        workload_dimension d = (workload_dimension)i;
+        int value = workload_variant_get(variant, d);
+        if (d == WORKLOAD_WIDTH && !value) value = own;
+        *record_variant_at(r, d) = value ? value : -1;
+    }
+}
+
 /* ---------------------------------------------------------------- writing */
 
 static json_t *time_to_json(int64_t unix_s)

@@ -118,6 +118,10 @@ typedef struct record_measured {
 /* The value of a dimension. */
 int64_t *record_variant_at(record_measured *record, workload_dimension dimension);
 
+/* The dimensions of a training of r->workload: -1 where it has its own, but for its width, which is
+ * told always. */
+void record_take_variant(record_measured *r, const workload_variant *variant);
+
 /* A record of which nothing is known. */
 void record_clear(record_measured *out);
 

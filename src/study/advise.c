@@ -72,13 +72,11 @@ static void ask(advise *c, double count)
 static be_status choose(advise *c, be_error *err)
 {
     const char *data_on = c->request->data_on;
-    const workload_variant variant = c->request->variant;
     record_measured like = {.workload = c->workload->name,
                             .mode = "train",
                             .precision = c->request->precision,
-                            .data_on = data_on ? data_on : "device",
-                            .width = variant.width ? variant.width : 1,
-                            .size = variant.size ? variant.size : -1};
+                            .data_on = data_on ? data_on : "device"};
+    record_take_variant(&like, &c->request->variant);
     if (c->records) {
         record_set_free(&c->set);
         TRY(record_set_take(&c->set, c->records, err));

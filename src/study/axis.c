@@ -12,12 +12,6 @@ static bool always(const workload *w)
     return true;
 }
 
-static bool never(const workload *w)
-{
-    (void)w;
-    return false;
-}
-
 const axis axis_table[AXIS_COUNT] = {
 #define X(id, name, noun, least, most, set, dimension, has) \
     {name, noun, least, most, set, dimension, has},
@@ -33,6 +27,11 @@ bool axis_is_measured(const axis *a)
 bool axis_varies(const axis *a)
 {
     return a->dimension != WORKLOAD_DIMENSIONS;
+}
+
+double axis_most(const axis *a, const workload *w)
+{
+    return axis_varies(a) ? workload_most(w, a->dimension) : a->most;
 }
 
 bool axis_is_of(const axis *a, const workload *w)

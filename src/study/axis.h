@@ -14,8 +14,7 @@
 #define AXIS_LIST(X)                                                                 \
     X(BATCH, "batch", "batch", 1, 1e9, set_batch, WORKLOAD_DIMENSIONS, always)       \
     X(STEPS, "steps", "number of steps", 1, 1e12, NULL, WORKLOAD_DIMENSIONS, always) \
-    WORKLOAD_VARIANT_LIST(AXIS_OF_DIMENSION)                                         \
-    X(SEQ, "seq", "sequence length", 1, 1e6, NULL, WORKLOAD_DIMENSIONS, never)
+    WORKLOAD_VARIANT_LIST(AXIS_OF_DIMENSION)
 
 /* Expands where X is the macro that AXIS_LIST was given. */
 #define AXIS_OF_DIMENSION(id, member, before, after, most, noun, ...) \
@@ -30,7 +29,7 @@ typedef enum axis_id {
 
 typedef struct axis {
     const char *name, *noun;
-    double least, most;
+    double least, most; /* of any workload: see axis_most */
     /* Neither: no point is measured for its values, they follow from others (steps: from start-up
      * and step). */
     void (*set)(measurement_point *point, int64_t value);
@@ -47,6 +46,7 @@ typedef struct axis_range {
 
 bool axis_is_measured(const axis *a);
 bool axis_varies(const axis *a); /* the workload */
+double axis_most(const axis *a, const workload *w);
 bool axis_is_of(const axis *a, const workload *w);
 
 #endif

@@ -107,7 +107,7 @@ static be_status check_batches(const measurement *m, be_error *err)
             FAIL(err, BE_USAGE,
                  "%s: expected batches of at most the %" PRId64 " %ss of %s, found %" PRId64
                  "; use a smaller --batch",
-                 m->workload->name, m->set->count, m->set->table.unit, m->set->name,
+                 m->workload->name, m->set->count, m->set->table.sample, m->set->name,
                  m->plan.batches.number[b]);
     return BE_OK;
 }

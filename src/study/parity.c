@@ -46,7 +46,7 @@ static be_status gather_data(comparison *c, be_error *err)
         FAIL(err, BE_USAGE,
              "expected a batch of at most the %" PRId64 " %ss of the set, found %" PRId64
              "; use a smaller --batch",
-             count, c->set->table.unit, c->batch);
+             count, c->set->table.sample, c->batch);
     c->count = wanted < count ? wanted : count - count % c->batch;
     TRY(material_gather(&c->material, c->count, &c->samples, err));
     TRY(memory_alloc(&memory, (size_t)c->count * sizeof(int32_t), "an order", err));

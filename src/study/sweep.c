@@ -38,18 +38,18 @@ static be_status check_range(sweep *s, be_error *err)
         FAIL(err, BE_USAGE,
              "%s: expected a batch of at most the %" PRId64 " %ss of %s, found %" PRId64
              "; use a smaller --batch",
-             s->workload->name, most, set->unit, set->name, s->batch);
+             s->workload->name, most, set->sample, set->name, s->batch);
     }
     if (s->range.from >= most)
         FAIL(err, BE_USAGE,
              "--over: expected batches below the %" PRId64 " %ss of %s, found %" PRId64 "..%" PRId64
              "; begin lower",
-             most, set->unit, set->name, s->range.from, s->range.to);
+             most, set->sample, set->name, s->range.from, s->range.to);
     if (s->range.to <= most) return BE_OK;
     study_note(s->m.watch, "%s has %" PRId64 " %ss: the range ends at batch %" PRId64, set->name,
-               most, set->unit, most);
+               most, set->sample, most);
     sweep_note(s, "%s has %" PRId64 " %ss, so the range ends at batch %" PRId64, set->name, most,
-               set->unit, most);
+               set->sample, most);
     s->range.to = most;
     return BE_OK;
 }

@@ -29,7 +29,7 @@ static be_status check_options(const train_options *o, be_error *err)
         FAIL(err, BE_USAGE,
              "expected a batch from 1 to the %" PRId64
              " %ss of the set, found %d; use a smaller --batch",
-             d->count, d->unit, o->batch);
+             d->count, d->sample, o->batch);
     return BE_OK;
 }
 

@@ -6,7 +6,8 @@
 void pictures_form(data_table *out, int channels, int size, int classes)
 {
     *out =
-        (data_table){.unit = "picture",
+        (data_table){.sample = "picture",
+                     .unit = "picture",
                      .fields = 2,
                      .field = {{.form = {.name = "images",
                                          .sample = {BE_U8, 3, {channels, size, size}},

@@ -64,8 +64,7 @@ int workload_variant_get(const workload_variant *variant, workload_dimension dim
     return *workload_variant_at(&copy, dimension);
 }
 
-/* Its own dimensions where the variant gives none. */
-static workload_variant complete_variant(const workload *w)
+workload_variant workload_complete(const workload *w)
 {
     workload_variant all = w->own;
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
@@ -77,7 +76,7 @@ static workload_variant complete_variant(const workload *w)
 
 workload_variant workload_gate_variant(const workload *w, bool *reduced)
 {
-    workload_variant out = w->variant, all = complete_variant(w);
+    workload_variant out = w->variant, all = workload_complete(w);
     *reduced = false;
     for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
         workload_dimension d = (workload_dimension)i;
@@ -98,6 +97,22 @@ static const struct {
 #undef X
 };
 
+/* Whether a width of the workload is told in times its own. */
+static bool widens(const workload *base, workload_dimension d)
+{
+    return d == WORKLOAD_WIDTH && base->own.width == 1;
+}
+
+int workload_most(const workload *base, workload_dimension d)
+{
+    return widens(base, d) ? WORKLOAD_WIDTH_TIMES : workload_dimension_most[d];
+}
+
+static const char *after_text(const workload *base, workload_dimension d)
+{
+    return widens(base, d) ? "times its own" : told[d].after;
+}
+
 static be_status check_dimension(const workload *base, const workload_variant *variant,
                                  workload_dimension d, be_error *err)
 {
@@ -111,20 +126,22 @@ static be_status check_dimension(const workload *base, const workload_variant *v
     if (!workload_variant_get(&base->own, d))
         FAIL(err, BE_USAGE, "%s has no %s that could be varied; it has %s", base->name,
              workload_dimension_names[d], b.used ? names : "nothing of the kind");
-    if (value < 1 || value > workload_dimension_most[d])
+    if (value < 1 || value > workload_most(base, d))
         FAIL(err, BE_USAGE, "%s: expected %s 1 to %d %s, found %d", base->name, told[d].before,
-             workload_dimension_most[d], told[d].after, value);
+             workload_most(base, d), after_text(base, d), value);
     return BE_OK;
 }
 
-const char *workload_variant_text(const workload_variant *variant, const char *first,
-                                  const char *next, char *out, size_t room)
+const char *workload_variant_text(const workload *base, const workload_variant *variant,
+                                  const char *first, const char *next, char out[WORKLOAD_TEXT])
 {
-    text_buffer b = text_begin(out, room);
-    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
-        int value = workload_variant_get(variant, (workload_dimension)d);
+    text_buffer b = text_begin(out, WORKLOAD_TEXT);
+    for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
+        workload_dimension d = (workload_dimension)i;
+        int value = workload_variant_get(variant, d);
         if (value)
-            text_add(&b, "%s%s %d %s", b.used ? next : first, told[d].before, value, told[d].after);
+            text_add(&b, "%s%s %d %s", b.used ? next : first, told[d].before, value,
+                     after_text(base, d));
     }
     return out;
 }
@@ -134,7 +151,7 @@ const char *workload_variant_text(const workload_variant *variant, const char *f
 data_table workload_form(const workload *w, int64_t count)
 {
     data_table form = {0};
-    workload_variant all = complete_variant(w);
+    workload_variant all = workload_complete(w);
     w->form(&all, &form);
     form.name = w->dataset;
     form.count = count;
@@ -151,12 +168,12 @@ data_table workload_form(const workload *w, int64_t count)
 
 be_status workload_fit(const workload *w, data_table *data, be_error *err)
 {
-    workload_variant all = complete_variant(w);
+    workload_variant all = workload_complete(w);
     return w->fit ? w->fit(&all, data, err) : BE_OK;
 }
 
 static be_status options_check(const workload *w, const workload_options *options, int64_t order,
-                               const char *unit, be_error *err)
+                               const char *sample, be_error *err)
 {
     int batch = options->batch ? options->batch : w->batch;
     if (batch < 1)
@@ -165,7 +182,7 @@ static be_status options_check(const workload *w, const workload_options *option
         FAIL(err, BE_USAGE,
              "%s: expected a batch of at most the %lld %ss of the set, found %d; use a smaller "
              "--batch",
-             w->name, (long long)order, unit, batch);
+             w->name, (long long)order, sample, batch);
     return BE_OK;
 }
 
@@ -204,7 +221,7 @@ static void gather_fields(workload_model *m, const data_table *data, const be_ba
 static void build_model(const workload *w, const workload_options *options, workload_model *m)
 {
     be_graph *g = m->graph;
-    workload_variant all = complete_variant(w);
+    workload_variant all = workload_complete(w);
     w->build(g, m->batch, &all, &m->outputs);
     MUST(m->outputs.traced <= WORKLOAD_TRACES);
     trace_fields(m, false);
@@ -223,7 +240,7 @@ be_status workload_model_new(const workload *w, const workload_options *options,
     data_table described = out->form;
     const data_table *data = options->data ? options->data : &described;
     int64_t order = options->order_count ? options->order_count : data->count;
-    TRY(options_check(w, options, order, out->form.unit, err));
+    TRY(options_check(w, options, order, out->form.sample, err));
     TRY(table_check(data, &out->form, w->name, err));
     be_graph *g = be_graph_new(options->seed);
     out->graph = g;
@@ -245,7 +262,7 @@ be_status workload_bind(const workload_model *model, be_plan *plan, const data_t
         const data_field *field = table_find(data, model->form.field[f].form.name);
         MUST(field && field->bytes);
         TRY(be_plan_bind(plan, model->inputs[f], field->bytes,
-                         (size_t)field->form.count * field_bytes(field), err));
+                         field_whole_bytes(field), err));
     }
     return BE_OK;
 }
@@ -263,7 +280,7 @@ be_status workload_vary(const workload *base, const workload_variant *variant, w
 {
     static const workload_variant nothing = {0};
     workload_model model;
-    char text[256];
+    char text[WORKLOAD_TEXT];
     *out = base;
     if (memcmp(variant, &nothing, sizeof nothing) == 0) return BE_OK;
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++)
@@ -275,7 +292,7 @@ be_status workload_vary(const workload *base, const workload_variant *variant, w
     be_status status = workload_model_new(room, &options, &model, err);
     if (status != BE_OK) {
         status_prefix(err, "%s with %s", base->name,
-                      workload_variant_text(variant, "", " and ", text, sizeof text));
+                      workload_variant_text(base, variant, "", " and ", text));
         return status;
     }
     room->parameters = count_parameters(model.graph);

@@ -12,11 +12,23 @@
  * of the protocol and of records follow from it.  id, member and its word everywhere, how a value
  * of it is told (before and after the number), the largest, what it is called as an axis, the
  * option's argument and help. */
-#define WORKLOAD_VARIANT_LIST(X)                                         \
-    X(WIDTH, width, "a width of", "times its own", 64, "width", "N",     \
-      "make every hidden layer N times as wide")                         \
-    X(SIZE, size, "pictures of", "pixels", 1024, "image size", "PIXELS", \
-      "scale the pictures to PIXELS × PIXELS, by the nearest pixel")
+#define WORKLOAD_VARIANT_LIST(X)                                                                \
+    X(WIDTH, width, "a width of", "units", 16384, "width", "N",                                 \
+      "every hidden layer N times as wide (small networks), or the width of the model in units "  \
+      "(Transformers)")                                                                         \
+    X(SIZE, size, "pictures of", "pixels", 1024, "image size", "PIXELS",                        \
+      "scale the pictures to PIXELS × PIXELS, by the nearest pixel")                            \
+    X(LAYERS, layers, "a depth of", "layers", 1024, "number of layers", "N",                    \
+      "give the model N layers")                                                                \
+    X(HEADS, heads, "attention with", "heads", 1024, "number of heads", "N",                    \
+      "give each attention N heads")                                                            \
+    X(SEQ, seq, "sequences of", "tokens", 1 << 20, "sequence length", "TOKENS",                 \
+      "train on sequences of TOKENS tokens")                                                    \
+    X(VOCAB, vocab, "a vocabulary of", "tokens", 1 << 20, "vocabulary", "TOKENS",               \
+      "give the model a vocabulary of TOKENS tokens")
+
+/* A small network's own width is 1: its variants are told and bounded in times its own. */
+#define WORKLOAD_WIDTH_TIMES 64
 
 typedef enum workload_dimension {
 #define X(id, ...) WORKLOAD_##id,
@@ -38,10 +50,6 @@ extern const int workload_dimension_most[WORKLOAD_DIMENSIONS];
 int *workload_variant_at(workload_variant *variant, workload_dimension dimension);
 int workload_variant_get(const workload_variant *variant, workload_dimension dimension);
 
-/* "a width of 2 times its own and pictures of 6 pixels", with `first` before the first and `next`
- * between; "" where nothing is varied. */
-const char *workload_variant_text(const workload_variant *variant, const char *first,
-                                  const char *next, char *out, size_t room);
 
 /* What the gate computes in double: a batch and a variant of which every dimension is at most
  * `most` (0: as asked for).  Small, because the reference takes its time; three steps, because the
@@ -81,6 +89,8 @@ typedef struct workload {
     workload_variant variant; /* all 0 in the ladder */
 } workload;
 
+#define WORKLOAD_TEXT 320 /* bytes of a variant's text */
+
 #define WORKLOAD_LIST(X) \
     X(mlp_mnist)         \
     X(cnn_mnist)         \
@@ -107,6 +117,17 @@ be_status workload_find(const char *name, const workload **out, be_error *err);
  */
 be_status workload_vary(const workload *base, const workload_variant *variant, workload *room,
                         const workload **out, be_error *err);
+
+/* The largest value that a dimension of this workload may have. */
+int workload_most(const workload *base, workload_dimension d);
+
+/* Its dimensions with the workload's own where its variant gives none. */
+workload_variant workload_complete(const workload *w);
+
+/* "a width of 2 times its own and pictures of 6 pixels", with `first` before the first and `next`
+ * between; "" where nothing is varied. */
+const char *workload_variant_text(const workload *base, const workload_variant *variant,
+                                  const char *first, const char *next, char out[WORKLOAD_TEXT]);
 
 /* The variant in which the gate computes `w`; *reduced: it is smaller than w. */
 workload_variant workload_gate_variant(const workload *w, bool *reduced);

@@ -19,6 +19,7 @@ typedef struct host_input {
     const void *data;  /* NULL: not written yet */
     void *own;         /* memory for what is written, made when it is needed */
     size_t bytes;      /* of a sample, or of an entry of the order */
+    size_t apart;      /* bytes from one sample to the next in `data` */
     size_t slot_bytes; /* of a slot's part of the ring */
     size_t at;         /* a field: where its part lies in the slot's memory */
 } host_input;
@@ -83,14 +84,17 @@ static size_t take_inputs(gpu_stream *s, const be_graph *g, const graph_node *no
     for (int i = 0; i < s->input_count; i++) {
         be_value value = node->in[i == ORDER ? DATA_BATCH_ORDER : DATA_BATCH_FIELD + i - FIELD];
         be_shape shape = be_value_shape(g, value);
-        size_t whole = (size_t)shape_elements(&shape) * dtype_bytes(shape.dtype);
+        static const data_batch_field entries = {0};
+        const data_batch_field *field = i == ORDER ? &entries : &s->attrs->fields[i - FIELD];
+        data_batch_span span = data_batch_samples(field, &shape);
         s->inputs[i].value = value;
-        s->inputs[i].bytes = whole / (size_t)shape.dim[0];
+        s->inputs[i].bytes = (size_t)span.elements * dtype_bytes(shape.dtype);
+        s->inputs[i].apart = (size_t)span.stride * dtype_bytes(shape.dtype);
         if (i == ORDER)
-            s->order_count = shape.dim[0];
+            s->order_count = span.count;
         else
             batch += (size_t)s->attrs->batch * s->inputs[i].bytes;
-        s->count = shape.dim[0];
+        s->count = span.count;
     }
     return batch;
 }
@@ -143,9 +147,13 @@ static int64_t ring_places(const gpu_stream *s)
 
 void gpu_stream_shapes(const gpu_stream *s, gpu_call *call)
 {
-    for (int i = 0; i < OP_MAX_IN; i++)
-        if (i != DATA_BATCH_CLOCK && call->in_shape[i].rank > 0)
-            call->in_shape[i].dim[0] = ring_places(s);
+    for (int i = 0; i < OP_MAX_IN; i++) {
+        be_shape *shape = &call->in_shape[i];
+        if (i == DATA_BATCH_CLOCK || shape->rank < 1) continue;
+        shape->dim[0] = ring_places(s);
+        if (i >= DATA_BATCH_FIELD && s->attrs->fields[i - DATA_BATCH_FIELD].stride)
+            shape->dim[0] *= shape_elements(&s->attrs->fields[i - DATA_BATCH_FIELD].sample);
+    }
     call->streamed_order = s->order_count;
 }
 
@@ -248,7 +256,7 @@ static void gather(const gpu_stream *s, const host_input *field, char *memory, i
             int64_t place = data_batch_place(s->attrs, t, i, s->order_count);
             /* A place behind the end of a clipped order is not looked at. */
             int32_t from = place < 0 ? 0 : order[place];
-            memcpy(to, samples + (size_t)from * field->bytes, field->bytes);
+            memcpy(to, samples + (size_t)from * field->apart, field->bytes);
             to += field->bytes;
         }
 }

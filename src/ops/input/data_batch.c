@@ -1,7 +1,8 @@
 /* A batch of a data set: the samples of its places, field by field; bytes may be made float and
  * normalised on the way.
  *
- * order i32 [K], clock i32 [1], then fields [COUNT, …] -> of each [batch, …]
+ * order i32 [K], clock i32 [1], then fields [COUNT, …] (or [elements], of which a sample is a window:
+ * `stride`) -> of each [batch, …]
  *
  * Which sample place i of step t takes, see be_batching in graph.h.  With `clip` a place behind the
  * end of the order has the target −1 and is all 0.  An entry of the order outside [0, COUNT) reads
@@ -15,6 +16,44 @@
 #include "ops/op_list.h"
 #include "ops/op_util.h"
 
+data_batch_span data_batch_samples(const data_batch_field *field, const be_shape *shape)
+{
+    if (shape->rank < 1) return (data_batch_span){0, 0, 0};
+    if (field->stride == 0) {
+        int64_t elements = shape->dim[0] ? shape_elements(shape) / shape->dim[0] : 0;
+        return (data_batch_span){shape->dim[0], elements, elements};
+    }
+    int64_t elements = shape_elements(&field->sample), rest = shape->dim[0] - elements;
+    return (data_batch_span){rest < 0 ? 0 : rest / field->stride + 1, elements, field->stride};
+}
+
+/* Of windows the input has exactly what they cover. */
+static be_status check_windows(const data_batch_field *field, const be_shape *shape, int f,
+                               be_error *err)
+{
+    data_batch_span span = data_batch_samples(field, shape);
+    int64_t covered = (span.count - 1) * span.stride + span.elements;
+    if (field->stride > 0 && !field->normalize && shape->rank == 1 && span.count > 0 &&
+        field->sample.dtype == shape->dtype && shape->dim[0] == covered)
+        return BE_OK;
+    FAIL(err, BE_USAGE,
+         "data_batch: expected one dimension that windows of %" PRId64 " elements, %" PRId64
+         " apart, cover exactly, and no normalising, in field %d",
+         shape_elements(&field->sample), field->stride, f);
+}
+
+/* Place 0 is the batch's. */
+static void shape_batch(const data_batch_field *field, const be_shape *in, int64_t batch,
+                        be_shape *out)
+{
+    *out = *in;
+    if (field->stride) {
+        out->rank = field->sample.rank + 1;
+        for (int i = 0; i < field->sample.rank; i++) out->dim[i + 1] = field->sample.dim[i];
+    }
+    out->dim[0] = batch;
+}
+
 static be_status infer_field(op_infer *call, int f, be_error *err)
 {
     const data_batch_attrs *attrs = call->attrs;
@@ -22,13 +61,15 @@ static be_status infer_field(op_infer *call, int f, be_error *err)
     be_shape *out = &call->out[f];
     out->rank = -1;
     if (field->rank < 0) return BE_OK;
-    if (field->rank < 1 || field->dim[0] != call->in[DATA_BATCH_FIELD].dim[0])
+    if (attrs->fields[f].stride) TRY(check_windows(&attrs->fields[f], field, f, err));
+    int64_t count = data_batch_samples(&attrs->fields[f], field).count;
+    int64_t first = data_batch_samples(&attrs->fields[0], &call->in[DATA_BATCH_FIELD]).count;
+    if (field->rank < 1 || count != first)
         FAIL(err, BE_USAGE,
              "data_batch: expected as many samples of field %d as of the first, %" PRId64
              ", found %" PRId64,
-             f, call->in[DATA_BATCH_FIELD].dim[0], field->rank < 1 ? 0 : field->dim[0]);
-    *out = *field;
-    out->dim[0] = attrs->batch;
+             f, first, count);
+    shape_batch(&attrs->fields[f], field, attrs->batch, out);
     if (attrs->fields[f].target && field->dtype != BE_I32)
         FAIL(err, BE_USAGE, "data_batch: expected i32 where targets are wanted, in field %d", f);
     if (!attrs->fields[f].normalize) return BE_OK;
@@ -66,11 +107,11 @@ static void refer_place(const op_reference *call, int f, int64_t i, int64_t from
     const data_batch_attrs *attrs = call->attrs;
     const data_batch_field *field = &attrs->fields[f];
     const be_shape *out = &call->out[f];
-    int64_t elements = shape_elements(out) / attrs->batch;
-    int64_t pixels = out->rank > 1 ? elements / out->dim[1] : 1;
+    data_batch_span span = data_batch_samples(field, &call->in[DATA_BATCH_FIELD + f]);
+    int64_t elements = span.elements, pixels = out->rank > 1 ? elements / out->dim[1] : 1;
     const double *x = call->x[DATA_BATCH_FIELD + f];
     for (int64_t k = 0; k < elements; k++) {
-        double value = from < 0 ? (double)data_batch_absent(field, bad) : x[from * elements + k];
+        double value = from < 0 ? (double)data_batch_absent(field, bad) : x[from * span.stride + k];
         if (from >= 0 && field->normalize)
             value = value * field->scale[k / pixels] + field->shift[k / pixels];
         call->y[f][i * elements + k] = value;
@@ -80,7 +121,7 @@ static void refer_place(const op_reference *call, int f, int64_t i, int64_t from
 static void data_batch_reference(const op_reference *call)
 {
     const data_batch_attrs *attrs = call->attrs;
-    int64_t count = call->in[DATA_BATCH_FIELD].dim[0];
+    int64_t count = data_batch_samples(&attrs->fields[0], &call->in[DATA_BATCH_FIELD]).count;
     for (int64_t i = 0; i < attrs->batch; i++) {
         int64_t place = data_batch_place(attrs, (int64_t)call->x[DATA_BATCH_CLOCK][0], i,
                                          call->in[DATA_BATCH_ORDER].dim[0]);
@@ -134,6 +175,15 @@ static const data_batch_attrs mixed = {
                {.target = 0},
                {.normalize = 1, .scale = {1 / 255.0}, .shift = {0.5}}}};
 
+/* Windows over a text, whose targets are the tokens behind them, beside plain labels and bytes. */
+static const data_batch_attrs windows = {
+    .batch = 4,
+    .clip = 1,
+    .fields = {{.stride = 3, .sample = {BE_I32, 1, {8}}},
+               {.target = 1, .stride = 3, .sample = {BE_I32, 1, {8}}},
+               TARGET,
+               {.stride = 5, .sample = {BE_U8, 2, {2, 3}}}}};
+
 #define DATA_BATCH_CASE(text, attributes, count, channels, height, width, places, steps) \
     {                                                                                    \
         .name = text, .attrs = &attributes,                                              \
@@ -179,6 +229,19 @@ static const op_case data_batch_cases[] = {
      .ignored = 1u << DATA_BATCH_ORDER,
      .tolerance = 1e-6},
     DATA_BATCH_MIXED("six fields", 11, 17, 4, 13),
+    {.name = "windows",
+     .attrs = &windows,
+     .in = {{BE_I32, 1, {19}},
+            {BE_I32, 1, {1}},
+            {BE_I32, 1, {10 * 3 + 8}},
+            {BE_I32, 1, {10 * 3 + 8}},
+            {BE_I32, 1, {11}},
+            {BE_U8, 1, {10 * 5 + 6}},
+            OP_ABSENT,
+            OP_ABSENT},
+     .below = {13, 5, 1000, 1000, 10, 256},
+     .ignored = 1u << DATA_BATCH_ORDER,
+     .tolerance = 1e-6},
 };
 
 const be_op be_op_data_batch = {.name = "data_batch",
@@ -198,7 +261,10 @@ const be_op be_op_data_batch = {.name = "data_batch",
 static be_status describe(const be_field *field, data_batch_field *out, be_error *err)
 {
     const be_shape *sample = &field->sample;
-    *out = (data_batch_field){.normalize = field->normalize != 0, .target = field->target != 0};
+    *out = (data_batch_field){.normalize = field->normalize != 0,
+                              .target = field->target != 0,
+                              .stride = field->stride};
+    if (field->stride) out->sample = *sample;
     if (sample->rank < 0 || sample->rank >= BE_MAX_RANK)
         FAIL(err, BE_USAGE,
              "be_gather: field \"%s\": expected samples of 0 to %d dimensions, found %d",
@@ -206,6 +272,11 @@ static be_status describe(const be_field *field, data_batch_field *out, be_error
     if (field->target && sample->dtype != BE_I32)
         FAIL(err, BE_USAGE, "be_gather: field \"%s\": expected i32 for targets, found another type",
              field->name);
+    if (field->stride < 0 || (field->stride && field->normalize))
+        FAIL(err, BE_USAGE,
+             "be_gather: field \"%s\": expected a stride of at least 1, and none where bytes are "
+             "normalised, found %" PRId64,
+             field->name, field->stride);
     if (!field->normalize) return BE_OK;
     if (sample->dtype != BE_U8)
         FAIL(err, BE_USAGE, "be_gather: field \"%s\": expected u8 to normalise, found another type",
@@ -255,22 +326,31 @@ static be_status add_field(be_graph *g, int node, be_value input, const data_bat
     return BE_OK;
 }
 
+static be_shape input_shape(const be_field *field)
+{
+    const be_shape *sample = &field->sample;
+    if (field->stride) {
+        int64_t elements = (field->count - 1) * field->stride + shape_elements(sample);
+        return (be_shape){.dtype = sample->dtype, .rank = 1, .dim = {elements}};
+    }
+    be_shape shape = {.dtype = sample->dtype, .rank = sample->rank + 1, .dim = {field->count}};
+    for (int i = 0; i < sample->rank; i++) shape.dim[i + 1] = sample->dim[i];
+    return shape;
+}
+
 be_value be_gather(be_graph *g, const be_field *field, const be_batching *batching)
 {
     be_error err;
     data_batch_attrs attrs = {.batch = batching->batch, .clip = batching->clip != 0};
     data_batch_field described;
     be_value in[OP_MAX_IN], made = BE_NONE;
-    be_shape shape = {.dtype = field->sample.dtype, .rank = field->sample.rank + 1};
     if (!g || g->error.status != BE_OK) return BE_NONE;
     be_status status = describe(field, &described, &err);
     if (status != BE_OK) {
         graph_blame(g, &err);
         return BE_NONE;
     }
-    shape.dim[0] = field->count;
-    memcpy(shape.dim + 1, field->sample.dim, (size_t)field->sample.rank * sizeof shape.dim[0]);
-    be_value input = be_input(g, field->name, shape);
+    be_value input = be_input(g, field->name, input_shape(field));
     if (input == BE_NONE) return BE_NONE;
     int node = find_node(g, batching);
     if (node >= 0) {

@@ -17,6 +17,10 @@ _Static_assert(DATA_BATCH_FIELDS <= OP_MAX_OUT, "a field is an output");
 typedef struct data_batch_field {
     int normalize; /* u8 -> f32: x = byte · scale[c] + shift[c]; else the elements as they are */
     int target;    /* what no sample is: see data_batch_absent */
+    /* Elements from one sample to the next; the field has one dimension then, and `sample` says
+     * those of a sample.  0: it is [COUNT, dimensions of a sample]. */
+    int64_t stride;
+    be_shape sample;
     double scale[DATA_BATCH_CHANNELS], shift[DATA_BATCH_CHANNELS];
 } data_batch_field;
 
@@ -25,6 +29,13 @@ typedef struct data_batch_attrs {
     int clip;
     data_batch_field fields[DATA_BATCH_FIELDS]; /* as many as there are inputs */
 } data_batch_attrs;
+
+/* How the samples of a field of this shape lie. */
+typedef struct data_batch_span {
+    int64_t count, elements, stride; /* samples; elements of one; from one to the next */
+} data_batch_span;
+
+data_batch_span data_batch_samples(const data_batch_field *field, const be_shape *shape);
 
 /* The target of a place whose entry in the order is no sample: it is no class either, so the loss
  * becomes NaN and the fault is noticed. */

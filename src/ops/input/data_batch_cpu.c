@@ -11,8 +11,9 @@ typedef struct field_view {
     const data_batch_field *field;
     const char *from;
     char *to;
-    int64_t elements, pixels;    /* of a sample; of one of its channels */
-    size_t from_bytes, to_bytes; /* of a sample */
+    int64_t elements, pixels; /* of a sample; of one of its channels */
+    size_t from_bytes;        /* from one sample to the next */
+    size_t to_bytes;          /* of a sample */
 } field_view;
 
 static void normalise(const uint8_t *restrict from, float *restrict x, int64_t pixels, float scale,
@@ -58,13 +59,14 @@ static int view_fields(const cpu_call *call, field_view views[DATA_BATCH_FIELDS]
     for (; count < DATA_BATCH_FIELDS && call->in[DATA_BATCH_FIELD + count]; count++) {
         const be_shape *in = &call->in_shape[DATA_BATCH_FIELD + count];
         field_view *view = &views[count];
-        int64_t each = shape_elements(in) / in->dim[0];
+        data_batch_span span = data_batch_samples(&attrs->fields[count], in);
+        int64_t each = span.elements;
         *view = (field_view){.field = &attrs->fields[count],
                              .from = call->in[DATA_BATCH_FIELD + count],
                              .to = call->out[count],
                              .elements = each,
                              .pixels = in->rank > 1 ? each / in->dim[1] : 1,
-                             .from_bytes = (size_t)each * dtype_bytes(in->dtype),
+                             .from_bytes = (size_t)span.stride * dtype_bytes(in->dtype),
                              .to_bytes = (size_t)each * dtype_bytes(in->dtype)};
         if (view->field->normalize) view->to_bytes = (size_t)each * sizeof(float);
         *elements += each;
@@ -82,7 +84,7 @@ static be_status data_batch_run(const cpu_call *call, be_error *err)
     const int32_t *order = call->in[DATA_BATCH_ORDER];
     int64_t t = *(const int32_t *)call->in[DATA_BATCH_CLOCK];
     int64_t entries = call->in_shape[DATA_BATCH_ORDER].dim[0];
-    int64_t count = call->in_shape[DATA_BATCH_FIELD].dim[0];
+    int64_t count = data_batch_samples(views[0].field, &call->in_shape[DATA_BATCH_FIELD]).count;
 #pragma omp parallel for num_threads(call->threads) \
     schedule(static) if (attrs->batch * elements >= THREADS_PAY_FROM)
     for (int64_t i = 0; i < attrs->batch; i++) {

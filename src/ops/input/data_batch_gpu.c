@@ -13,7 +13,7 @@ static bool is_labelled_picture(const gpu_call *call)
     const data_batch_attrs *a = call->attrs;
     const be_shape *fields = &call->in_shape[DATA_BATCH_FIELD];
     return data_batch_count(call->node->in) == 2 && a->fields[0].normalize && fields[0].rank == 4 &&
-           a->fields[1].target && fields[1].rank == 1;
+           a->fields[1].target && !a->fields[1].stride && fields[1].rank == 1;
 }
 
 static be_status data_batch_prepare(gpu_call *call, be_error *err)
@@ -70,7 +70,11 @@ static be_status record_field(const gpu_call *call, int index, gpu_recorder *rec
     const data_batch_attrs *a = call->attrs;
     const data_batch_field *f = &a->fields[index];
     const be_shape *shape = &call->in_shape[DATA_BATCH_FIELD + index];
-    int64_t elements = shape_elements(shape) / shape->dim[0];
+    data_batch_span span = data_batch_samples(f, shape);
+    /* A ring has whole samples, one behind the other. */
+    if (call->streamed_order && f->stride)
+        span = (data_batch_span){shape->dim[0] / span.elements, span.elements, span.elements};
+    int64_t elements = span.elements;
     int64_t pixels = shape->rank > 1 ? elements / shape->dim[1] : 1;
     order_view order = view_order(call);
     gpu_step step = {.kernel = f->normalize                     ? "gather_normalized"
@@ -83,11 +87,11 @@ static be_status record_field(const gpu_call *call, int index, gpu_recorder *rec
                                 gpu_writes(call->out[index]),
                                 gpu_int(order.count),
                                 gpu_int(order.wrap),
-                                gpu_int(shape->dim[0]),
+                                gpu_int(span.count),
                                 gpu_int(elements),
-                                gpu_int(f->normalize ? pixels : data_batch_absent(f, false)),
+                                gpu_int(f->normalize ? pixels : span.stride),
+                                gpu_int(data_batch_absent(f, false)),
                                 gpu_int(data_batch_absent(f, true)),
-                                gpu_float(f->scale[1]),
                                 gpu_float(f->scale[2]),
                                 gpu_float(f->scale[3]),
                                 gpu_float(f->shift[0]),
@@ -95,8 +99,8 @@ static be_status record_field(const gpu_call *call, int index, gpu_recorder *rec
                                 gpu_float(f->shift[2]),
                                 gpu_float(f->shift[3])};
     MUST(f->normalize || dtype_bytes(shape->dtype) == 4 || shape->dtype == BE_U8);
-    step.argument_count = f->normalize ? 17 : dtype_bytes(shape->dtype) == 4 ? 10 : 8;
-    if (f->normalize) arguments[9] = gpu_float(f->scale[0]);
+    step.argument_count = f->normalize ? 17 : dtype_bytes(shape->dtype) == 4 ? 11 : 9;
+    for (int c = 0; c < 2 && f->normalize; c++) arguments[9 + c] = gpu_float(f->scale[c]);
     step.arguments = arguments;
     return gpu_record(recorder, call, &step, err);
 }

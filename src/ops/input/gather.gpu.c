@@ -1,6 +1,7 @@
 /* A field of a data set's batch: one sample a group and round.  What it computes: data_batch.c.
  *
- * `order` has an entry for place modulo `wrap`: see data_batch.gpu.c. */
+ * `order` has an entry for place modulo `wrap`: see data_batch.gpu.c.  A sample has `elements` in a
+ * run, from one to the next it is `stride`. */
 DEVICE int gather_sample(GLOBAL const int *order, i64 place, int order_count, int wrap, int count)
 {
     int inside = !CLIP || place < order_count;
@@ -12,7 +13,7 @@ DEVICE int gather_sample(GLOBAL const int *order, i64 place, int order_count, in
  * in the order is none. */
 KERNEL gather_words(ITEM_ARG ARG_IN(u32, field), ARG_IN(int, order), ARG_IN(int, clock),
                     ARG_OUT(u32, y), ARG_INT(order_count), ARG_INT(wrap), ARG_INT(count),
-                    ARG_INT(elements), ARG_INT(absent), ARG_INT(bad))
+                    ARG_INT(elements), ARG_INT(stride), ARG_INT(absent), ARG_INT(bad))
 {
     OPEN_IN(u32, field);
     OPEN_IN(int, order);
@@ -22,14 +23,14 @@ KERNEL gather_words(ITEM_ARG ARG_IN(u32, field), ARG_IN(int, order), ARG_IN(int,
         int from = gather_sample(order, (i64)clock[0] * BATCH + n, order_count, wrap, count);
         u32 value = (u32)(from == -2 ? absent : bad);
         for (int k = LOCAL_ID; k < elements; k += LOCAL_SIZE)
-            y[(i64)n * elements + k] = from < 0 ? value : field[(i64)from * elements + k];
+            y[(i64)n * elements + k] = from < 0 ? value : field[(i64)from * stride + k];
     }
 }
 
 /* Bytes as they are. */
 KERNEL gather_bytes(ITEM_ARG ARG_IN(u8, field), ARG_IN(int, order), ARG_IN(int, clock),
                     ARG_OUT(u8, y), ARG_INT(order_count), ARG_INT(wrap), ARG_INT(count),
-                    ARG_INT(elements))
+                    ARG_INT(elements), ARG_INT(stride))
 {
     OPEN_IN(u8, field);
     OPEN_IN(int, order);
@@ -38,7 +39,7 @@ KERNEL gather_bytes(ITEM_ARG ARG_IN(u8, field), ARG_IN(int, order), ARG_IN(int, 
     for (int n = GROUP_ID; n < BATCH; n += NUM_GROUPS) {
         int from = gather_sample(order, (i64)clock[0] * BATCH + n, order_count, wrap, count);
         for (int k = LOCAL_ID; k < elements; k += LOCAL_SIZE)
-            y[(i64)n * elements + k] = from < 0 ? (u8)0 : field[(i64)from * elements + k];
+            y[(i64)n * elements + k] = from < 0 ? (u8)0 : field[(i64)from * stride + k];
     }
 }
 
