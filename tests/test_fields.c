@@ -29,8 +29,8 @@ static float right[COUNT][6];
 static int32_t kind[COUNT], tokens[COUNT][9], text[(COUNT - 1) * APART + WINDOW];
 
 static const void *const bytes_of[FIELDS] = {left, right, kind, tokens, raw, text};
-static const size_t size_of[FIELDS] = {sizeof left, sizeof right, sizeof kind, sizeof tokens,
-                                       sizeof raw, sizeof text};
+static const size_t size_of[FIELDS] = {sizeof left,   sizeof right, sizeof kind,
+                                       sizeof tokens, sizeof raw,   sizeof text};
 
 static const be_field fields[FIELDS] = {
     [LEFT] = {.name = "left",
@@ -147,8 +147,7 @@ static void a_batch_holds_its_samples(void **state)
         static read_batch b;
         void *const out[FIELDS] = {b.pictures, b.numbers, b.kinds, b.words, b.bytes, b.windows};
         const size_t sizes[FIELDS] = {sizeof b.pictures, sizeof b.numbers, sizeof b.kinds,
-                                      sizeof b.words, sizeof b.bytes,
-                                      sizeof b.windows};
+                                      sizeof b.words,    sizeof b.bytes,   sizeof b.windows};
         be_plan *plan = NULL;
         network n = make_network(true);
         be_plan_options options = {

@@ -154,9 +154,10 @@ static void print_end(const train_command *c, const trainer *t)
     if (t->total_steps == 0)
         fprintf(cli_results, "\nnothing left to do: the training had ended at step %" PRId64 "\n",
                 t->state.step);
-    fprintf(
-        cli_results, "\nbest: %.2f%% of the %" PRId64 " validation %ss, after epoch %" PRId64 "\n",
-        t->state.best * 100, c->validation->count, c->validation->table.sample, t->state.best_epoch);
+    fprintf(cli_results,
+            "\nbest: %.2f%% of the %" PRId64 " validation %ss, after epoch %" PRId64 "\n",
+            t->state.best * 100, c->validation->count, c->validation->table.sample,
+            t->state.best_epoch);
     fprintf(cli_results, "first step after %s, peak memory %s\n",
             report_seconds(start_to_first_step_s(c, t), first),
             report_bytes(peak_rss_bytes(), memory));

@@ -33,8 +33,9 @@ static be_status take_stride(const safetensors *file, const char *path, const ch
     TRY(safetensors_expect(file, &wanted, &data, err));
     *out = *(const int32_t *)data;
     if (*out < 1)
-        FAIL(err, BE_BAD_DATA, "%s: expected '%s' to be at least 1, found %" PRId64
-             "; write the data file again", path, name, *out);
+        FAIL(err, BE_BAD_DATA,
+             "%s: expected '%s' to be at least 1, found %" PRId64 "; write the data file again",
+             path, name, *out);
     return BE_OK;
 }
 

@@ -229,8 +229,8 @@ static be_status write_inputs(const trace_source *s, const trace_options *option
     for (int f = 0; f < model->form.fields; f++) {
         const data_field *field = table_find(options->data, model->form.field[f].form.name);
         MUST(field && field->bytes);
-        TRY(reference_write(s->reference, model->inputs[f], field->bytes,
-                            field_whole_bytes(field), err));
+        TRY(reference_write(s->reference, model->inputs[f], field->bytes, field_whole_bytes(field),
+                            err));
     }
     return reference_write(s->reference, model->order, options->order, order_bytes, err);
 }

@@ -261,8 +261,7 @@ be_status workload_bind(const workload_model *model, be_plan *plan, const data_t
     for (int f = 0; f < model->form.fields; f++) {
         const data_field *field = table_find(data, model->form.field[f].form.name);
         MUST(field && field->bytes);
-        TRY(be_plan_bind(plan, model->inputs[f], field->bytes,
-                         field_whole_bytes(field), err));
+        TRY(be_plan_bind(plan, model->inputs[f], field->bytes, field_whole_bytes(field), err));
     }
     return BE_OK;
 }

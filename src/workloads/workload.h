@@ -12,19 +12,19 @@
  * of the protocol and of records follow from it.  id, member and its word everywhere, how a value
  * of it is told (before and after the number), the largest, what it is called as an axis, the
  * option's argument and help. */
-#define WORKLOAD_VARIANT_LIST(X)                                                                \
-    X(WIDTH, width, "a width of", "units", 16384, "width", "N",                                 \
-      "every hidden layer N times as wide (small networks), or the width of the model in units "  \
-      "(Transformers)")                                                                         \
-    X(SIZE, size, "pictures of", "pixels", 1024, "image size", "PIXELS",                        \
-      "scale the pictures to PIXELS × PIXELS, by the nearest pixel")                            \
-    X(LAYERS, layers, "a depth of", "layers", 1024, "number of layers", "N",                    \
-      "give the model N layers")                                                                \
-    X(HEADS, heads, "attention with", "heads", 1024, "number of heads", "N",                    \
-      "give each attention N heads")                                                            \
-    X(SEQ, seq, "sequences of", "tokens", 1 << 20, "sequence length", "TOKENS",                 \
-      "train on sequences of TOKENS tokens")                                                    \
-    X(VOCAB, vocab, "a vocabulary of", "tokens", 1 << 20, "vocabulary", "TOKENS",               \
+#define WORKLOAD_VARIANT_LIST(X)                                                                 \
+    X(WIDTH, width, "a width of", "units", 16384, "width", "N",                                  \
+      "every hidden layer N times as wide (small networks), or the width of the model in units " \
+      "(Transformers)")                                                                          \
+    X(SIZE, size, "pictures of", "pixels", 1024, "image size", "PIXELS",                         \
+      "scale the pictures to PIXELS × PIXELS, by the nearest pixel")                             \
+    X(LAYERS, layers, "a depth of", "layers", 1024, "number of layers", "N",                     \
+      "give the model N layers")                                                                 \
+    X(HEADS, heads, "attention with", "heads", 1024, "number of heads", "N",                     \
+      "give each attention N heads")                                                             \
+    X(SEQ, seq, "sequences of", "tokens", 1 << 20, "sequence length", "TOKENS",                  \
+      "train on sequences of TOKENS tokens")                                                     \
+    X(VOCAB, vocab, "a vocabulary of", "tokens", 1 << 20, "vocabulary", "TOKENS",                \
       "give the model a vocabulary of TOKENS tokens")
 
 /* A small network's own width is 1: its variants are told and bounded in times its own. */
@@ -49,7 +49,6 @@ extern const int workload_dimension_most[WORKLOAD_DIMENSIONS];
 
 int *workload_variant_at(workload_variant *variant, workload_dimension dimension);
 int workload_variant_get(const workload_variant *variant, workload_dimension dimension);
-
 
 /* What the gate computes in double: a batch and a variant of which every dimension is at most
  * `most` (0: as asked for).  Small, because the reference takes its time; three steps, because the

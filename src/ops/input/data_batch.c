@@ -1,8 +1,8 @@
 /* A batch of a data set: the samples of its places, field by field; bytes may be made float and
  * normalised on the way.
  *
- * order i32 [K], clock i32 [1], then fields [COUNT, …] (or [elements], of which a sample is a window:
- * `stride`) -> of each [batch, …]
+ * order i32 [K], clock i32 [1], then fields [COUNT, …] (or [elements], of which a sample is a
+ * window: `stride`) -> of each [batch, …]
  *
  * Which sample place i of step t takes, see be_batching in graph.h.  With `clip` a place behind the
  * end of the order has the target −1 and is all 0.  An entry of the order outside [0, COUNT) reads
@@ -261,9 +261,8 @@ const be_op be_op_data_batch = {.name = "data_batch",
 static be_status describe(const be_field *field, data_batch_field *out, be_error *err)
 {
     const be_shape *sample = &field->sample;
-    *out = (data_batch_field){.normalize = field->normalize != 0,
-                              .target = field->target != 0,
-                              .stride = field->stride};
+    *out = (data_batch_field){
+        .normalize = field->normalize != 0, .target = field->target != 0, .stride = field->stride};
     if (field->stride) out->sample = *sample;
     if (sample->rank < 0 || sample->rank >= BE_MAX_RANK)
         FAIL(err, BE_USAGE,
