@@ -32,6 +32,10 @@ static const struct {
     {"conv2d_backward", "padded", 64},
     {"conv2d_pool_backward", "odd rest", 0},
     {"conv2d_pool_backward", "six", 24},
+    {"attention", "packed, causal, lengths", 24},
+    {"attention", "several blocks", 0},
+    {"attention_backward", "packed, causal, lengths", 24},
+    {"attention_backward", "several blocks", 0},
 };
 #define CASES ((int)(sizeof cases / sizeof cases[0]))
 

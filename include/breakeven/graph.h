@@ -146,6 +146,30 @@ typedef struct be_layer_norm_options {
  * NAME.bias [W] as 0; whether they decay is the caller's to say (be_parameter_no_decay). */
 be_value be_layer_norm(be_graph *g, be_value x, const be_layer_norm_options *options);
 
+/* Attention (Vaswani et al. 2017) of several heads, as PyTorch's scaled_dot_product_attention: with
+ * q [B, T, W], k and v [B, S, W], f32, where head h has the columns from h · W / heads on,
+ *
+ *     y[i] = Σ_j softmax_j(scale · q[i] · k[j]) v[j],   y [B, T, W].
+ *
+ * What is not there is BE_NONE. */
+typedef struct be_attention_options {
+    be_value q, k, v;
+    be_value qkv;     /* in their place: [B, T, 3 W], q, k and v side by side, as the in_proj of
+                         PyTorch's nn.MultiheadAttention and the c_attn of GPT-2 make it */
+    be_value lengths; /* i32 [B]: query i of sample b sees the keys below lengths[b] alone, as by
+                         PyTorch's key_padding_mask */
+    int heads;        /* divides W */
+    int causal;       /* query i sees the keys up to i alone, also where S is not T */
+    float scale;      /* 0 means 1 / sqrt(W / heads) */
+} be_attention_options;
+
+/* The queries at and beyond a length have a y too, as if they were real: whoever does not use it
+ * gives it no gradient.  A key that no query sees has a gradient of exactly 0, and a query that
+ * sees no key a y of 0.  A length below 0 is taken as 0, one above S as S: whoever fills `lengths`
+ * is to check them.  A wrong shape, heads that do not divide W, and a scale that is negative or no
+ * number are mistakes in the graph. */
+be_value be_attention(be_graph *g, const be_attention_options *options);
+
 /* Zeroes each element with probability p while training and scales the others by 1/(1 - p). */
 be_value be_dropout(be_graph *g, be_value x, float p);
 

@@ -94,6 +94,9 @@ typedef struct be_op {
      * by `cast` (its attributes: the be_dtype to make); outputs stay f32. */
     unsigned narrow;
     const struct be_op *cast;
+    /* Its outputs are no plain sums of products of these operands: in every precision they are
+     * judged by the tolerance of the case. */
+    bool is_nonlinear;
     /* Fusion: may `node` (this op) take over `next`, the only user of its output 0?  `has` asks the
      * device for an op.  If so it changes its own op and attributes and returns true. */
     bool (*absorb)(graph_node *node, const graph_node *next,
