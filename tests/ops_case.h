@@ -110,7 +110,8 @@ typedef struct ops_setting {
 typedef enum ops_result { OPS_PASSED, OPS_FAILED, OPS_REFUSED } ops_result;
 
 /* The op on the device with plain inputs, and with blocked ones where it takes them: right outputs,
- * wholly written; nothing else written; padding zero; no NaN lost; the same bits at the second run.
+ * wholly written; nothing else written; padding zero; no NaN lost; the same bits at the second run;
+ * and the same in the memory of each input where the op allows it (be_op.in_place).
  * REFUSED, with the reason in the report, if the device does not take this case. */
 ops_result ops_run_on_device(const ops_case *c, const ops_setting *setting, FILE *report);
 

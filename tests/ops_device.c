@@ -27,6 +27,9 @@ typedef struct bench {
     be_value whole[MEMORIES];
     size_t bytes[MEMORIES];
     unsigned char *content[MEMORIES], *owned[MEMORIES]; /* owned: the byte belongs to a value */
+    /* Output over_output lies in the memory of input over_input (be_op.in_place), which the case
+     * fills; −1: none does. */
+    int over_input, over_output;
     FILE *report;
 } bench;
 
@@ -39,13 +42,13 @@ static be_status add_inputs(bench *b, value_layout feed, be_error *err)
         const be_shape *shape = &b->c->in[i];
         b->in[i] = BE_NONE;
         if (shape->rank < 0) continue;
+        bool is_updated = ops_is_updated(b->c->op, i);
         graph_value value = {.name = names[i],
                              .shape = *shape,
-                             .kind = ops_is_updated(b->c->op, i) ? VALUE_STATE : VALUE_INPUT,
+                             .kind = is_updated || i == b->over_input ? VALUE_STATE : VALUE_INPUT,
                              .alias_of = BE_NONE,
                              .producer = -1};
-        if (shape->rank == 4 && shape->dtype != BE_I32 && value.kind == VALUE_INPUT)
-            value.layout = feed;
+        if (shape->rank == 4 && shape->dtype != BE_I32 && !is_updated) value.layout = feed;
         TRY(graph_add_value(b->g, &value, &b->in[i], err));
     }
     return BE_OK;
@@ -85,6 +88,16 @@ static bool is_blocked(const bench *b)
     return blocked;
 }
 
+/* After the layouts, as the planner does it. */
+static void place_over(bench *b)
+{
+    if (b->over_input < 0) return;
+    const graph_node *node = &b->g->nodes[find_node(b)];
+    be_value x = node->in[b->over_input], y = node->out[b->over_output];
+    MUST(b->g->values[x].layout == b->g->values[y].layout && b->g->values[y].alias_of == BE_NONE);
+    b->g->values[y].alias_of = x;
+}
+
 static int memory_of(const bench *b, be_value value)
 {
     memory_region region = b->map.places[value].region;
@@ -107,15 +120,16 @@ static be_status place_values(bench *b, be_error *err)
             place->region = REGION_INPUT;
             continue;
         }
-        if (value->alias_of != BE_NONE) {
-            *place = b->map.places[value->alias_of];
-            continue;
-        }
+        if (value->alias_of != BE_NONE) continue;
         int memory = value->kind == VALUE_STATE ? STATES : RESULTS;
         place->region = memory == STATES ? REGION_PERSISTENT : REGION_ACTIVATION;
         place->offset = end[memory];
         end[memory] += (place->bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
         end[memory] += GUARD_BYTES;
+    }
+    for (size_t i = 0; i < b->value_count; i++) {
+        be_value other = b->g->values[i].alias_of;
+        if (other != BE_NONE) b->map.places[i] = b->map.places[other];
     }
     b->map.persistent_bytes = b->bytes[STATES] = end[STATES];
     b->map.activation_bytes = b->bytes[RESULTS] = end[RESULTS];
@@ -152,6 +166,7 @@ static be_status bench_open(bench *b, const ops_setting *setting, value_layout f
     b->g->precision = b->c->precision;
     TRY(add_inputs(b, feed, err));
     TRY(add_nodes(b, feed, setting->block, err));
+    place_over(b);
     TRY(place_values(b, err));
     mark_owned(b);
     return b->device->vtable->build(b->device, b->g, &b->map, &options, &b->program, err);
@@ -176,9 +191,14 @@ static unsigned char *content_of(const bench *b, be_value value)
 static be_status fill_memory(bench *b, const ops_draw *draw, unsigned char poison, be_error *err)
 {
     for (int m = 0; m < MEMORIES; m++) memset(b->content[m], poison, b->bytes[m]);
-    for (int i = 0; i < OP_MAX_IN; i++)
-        if (b->in[i] != BE_NONE && memory_of(b, b->in[i]) == STATES)
+    for (int i = 0; i < OP_MAX_IN; i++) {
+        if (b->in[i] == BE_NONE || memory_of(b, b->in[i]) != STATES) continue;
+        const graph_value *value = &b->g->values[b->in[i]];
+        if (value->layout == LAYOUT_PLAIN)
             memcpy(content_of(b, b->in[i]), draw->in[i], ops_bytes(&b->c->in[i]));
+        else
+            layout_pack(draw->in[i], content_of(b, b->in[i]), &value->shape, value->layout);
+    }
     for (int m = 0; m < MEMORIES; m++)
         TRY(b->device->vtable->write(b->program, b->whole[m], b->content[m], b->bytes[m], err));
     return BE_OK;
@@ -372,11 +392,19 @@ static bool run_steps(bench *b)
     return is_good;
 }
 
+typedef struct over {
+    int input, output;
+} over;
+
 static ops_result run_fed(const ops_case *c, const ops_setting *setting, value_layout feed,
-                          FILE *report)
+                          over place, FILE *report)
 {
     be_error err;
-    bench b = {.c = c, .device = setting->device, .report = report};
+    bench b = {.c = c,
+               .device = setting->device,
+               .over_input = place.input,
+               .over_output = place.output,
+               .report = report};
     ops_result result = OPS_PASSED;
     be_status status = bench_open(&b, setting, feed, &err);
     if (status != BE_OK) {
@@ -390,8 +418,11 @@ static ops_result run_fed(const ops_case *c, const ops_setting *setting, value_l
                     found);
             result = OPS_FAILED;
         } else if (!run_steps(&b)) {
-            fprintf(report, "(by %s, its inputs %s)\n", found,
+            fprintf(report, "(by %s, its inputs %s", found,
                     feed == LAYOUT_PLAIN ? "plain" : "blocked");
+            if (place.input >= 0)
+                fprintf(report, ", output %d in the memory of input %d", place.output, place.input);
+            fprintf(report, ")\n");
             result = OPS_FAILED;
         }
     }
@@ -399,11 +430,30 @@ static ops_result run_fed(const ops_case *c, const ops_setting *setting, value_l
     return result;
 }
 
-ops_result ops_run_on_device(const ops_case *c, const ops_setting *setting, FILE *report)
+/* In plain and in blocked layouts. */
+static ops_result run_layouts(const ops_case *c, const ops_setting *setting, over place,
+                              FILE *report)
 {
-    ops_result plain = run_fed(c, setting, LAYOUT_PLAIN, report);
+    ops_result plain = run_fed(c, setting, LAYOUT_PLAIN, place, report);
     if (plain == OPS_FAILED || !setting->device->reorder) return plain;
-    ops_result blocked = run_fed(c, setting, setting->block, report);
+    ops_result blocked = run_fed(c, setting, setting->block, place, report);
     if (blocked == OPS_REFUSED) return plain;
     return blocked == OPS_FAILED ? OPS_FAILED : plain == OPS_REFUSED ? blocked : plain;
+}
+
+static bool may_lie_over(const ops_case *c, over place)
+{
+    const be_shape *x = &c->in[place.input], *y = &c->out[place.output];
+    return c->op->in_place[place.output] >> place.input & 1 && x->rank >= 0 && y->rank >= 0 &&
+           x->dtype == y->dtype && ops_bytes(x) == ops_bytes(y);
+}
+
+ops_result ops_run_on_device(const ops_case *c, const ops_setting *setting, FILE *report)
+{
+    ops_result result = run_layouts(c, setting, (over){-1, -1}, report);
+    for (int o = 0; o < c->op->outputs; o++)
+        for (int i = 0; i < c->op->inputs; i++)
+            if (result == OPS_PASSED && may_lie_over(c, (over){i, o}))
+                result = run_layouts(c, setting, (over){i, o}, report);
+    return result;
 }

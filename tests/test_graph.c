@@ -56,6 +56,9 @@ static void layers_infer_their_shapes(void **state)
     check_shape(g, logits, "f32 [100, 10]");
     be_value target = be_input(g, "target", shape_make(BE_I32, 1, 100, 0, 0, 0));
     check_shape(g, be_softmax_cross_entropy(g, logits, target), "f32 [1]");
+    be_value words = be_view(g, logits, shape_make(BE_F32, 3, 20, 5, 10, 0));
+    be_value next = be_input(g, "next", shape_make(BE_I32, 2, 20, 5, 0, 0));
+    check_shape(g, be_softmax_cross_entropy(g, words, next), "f32 [1]");
     check_shape(g, be_value_find(g, "conv.weight"), "f32 [16, 3, 3, 3]");
     check_shape(g, be_value_find(g, "conv.bias"), "f32 [16]");
     check_shape(g, be_value_find(g, "two.weight"), "f32 [5, 16, 5, 5]");
@@ -243,6 +246,11 @@ static void loss_of_images(be_graph *g)
     be_value target = be_input(g, "target", shape_make(BE_I32, 1, 10, 0, 0, 0));
     be_softmax_cross_entropy(g, images(g, 10, 3, 4, 4), target);
 }
+static void loss_of_one_row(be_graph *g)
+{
+    be_value x = be_input(g, "x", shape_make(BE_F32, 1, 10, 0, 0, 0));
+    be_softmax_cross_entropy(g, x, be_input(g, "target", shape_make(BE_I32, 1, 1, 0, 0, 0)));
+}
 static void minimize(be_graph *g, double rate, double momentum, double beta2,
                      be_optimizer_kind kind)
 {
@@ -347,7 +355,8 @@ static const mistake mistakes[] = {
     {dropout_nan, {"dropout", "below 1", "nan"}},
     {loss_with_real_targets, {"target", "expected i32 [10]", "f32 [10]"}},
     {loss_with_other_batch, {"target", "expected i32 [10]", "i32 [11]"}},
-    {loss_of_images, {"logits", "2 dimensions", "f32 [10, 3, 4, 4]"}},
+    {loss_of_images, {"target", "i32 [10, 3, 4]", "found i32 [10]"}},
+    {loss_of_one_row, {"logits", "at least 2 dimensions", "f32 [10]"}},
     {rate_of_zero, {"learning rate", "above 0", "found 0"}},
     {rate_nan, {"learning rate", "finite", "nan"}},
     {momentum_of_one, {"momentum", "below 1", "found 1"}},

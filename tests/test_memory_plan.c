@@ -8,6 +8,20 @@
 #include "graph/device.h"
 #include "workloads/workload.h"
 
+/* Whatever is in the memory: an output in the place of an input is something new there. */
+static be_value content_of(const be_graph *g, be_value value)
+{
+    for (;;) {
+        const graph_value *v = &g->values[value];
+        bool is_new = false;
+        for (int o = 0; v->producer >= 0 && o < OP_MAX_OUT; o++)
+            if (g->nodes[v->producer].out[o] == value)
+                is_new = graph_is_in_place(g, &g->nodes[v->producer], o);
+        if (v->alias_of == BE_NONE || is_new) return value;
+        value = v->alias_of;
+    }
+}
+
 static op_cost no_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
     (void)attrs, (void)in, (void)out;
@@ -27,6 +41,22 @@ static const be_op op_update = {.name = "update",
                                 .updates = {1},
                                 .infer = update_infer,
                                 .cost = no_cost};
+
+/* Output 0 may lie in the memory of each input, output 1 in that of the second. */
+static be_status pair_infer(op_infer *call, be_error *err)
+{
+    (void)err;
+    call->out[0] = call->out[1] = call->in[0];
+    return BE_OK;
+}
+
+static const be_op op_pair = {.name = "pair",
+                              .inputs = 3,
+                              .outputs = 2,
+                              .optional = 7,
+                              .in_place = {7, 2},
+                              .infer = pair_infer,
+                              .cost = no_cost};
 
 typedef struct mix_attrs {
     int64_t elements[2]; /* 0: no second output */
@@ -62,7 +92,7 @@ static be_value root_of(const be_graph *g, be_value value)
 typedef struct simulation {
     const be_graph *g;
     const memory_map *map;
-    be_value *owner; /* of each byte of the activations: a root, or BE_NONE */
+    be_value *owner; /* of each byte of the activations: a content, or BE_NONE */
 } simulation;
 
 static const memory_place *activation(const simulation *s, be_value value)
@@ -75,9 +105,19 @@ static void must_hold(const simulation *s, be_value value, const char *when, siz
 {
     const memory_place *place = activation(s, value);
     for (size_t i = 0; place && i < place->bytes; i++)
-        if (s->owner[place->offset + i] != root_of(s->g, value))
+        if (s->owner[place->offset + i] != content_of(s->g, value))
             fail_msg("%s node %zu, value %d has lost its memory to value %d", when, node,
                      (int)value, (int)s->owner[place->offset + i]);
+}
+
+/* Does an output lie in the place of this input, as the op allows? */
+static bool is_overwritten(const be_graph *g, const graph_node *node, int i)
+{
+    for (int o = 0; o < OP_MAX_OUT; o++)
+        if (node->in[i] != BE_NONE && node->op->in_place[o] >> i & 1 &&
+            graph_is_in_place(g, node, o) && g->values[node->out[o]].alias_of == node->in[i])
+            return true;
+    return false;
 }
 
 static void simulate(const be_graph *g, const memory_map *map)
@@ -93,11 +133,12 @@ static void simulate(const be_graph *g, const memory_map *map)
             if (!place) continue;
             assert_true(place->offset + place->bytes <= map->activation_bytes);
             for (size_t i = 0; i < place->bytes; i++)
-                s.owner[place->offset + i] = root_of(g, node->out[o]);
+                s.owner[place->offset + i] = content_of(g, node->out[o]);
         }
         /* An output may overwrite neither another output nor an input that it does not update. */
         for (int o = 0; o < OP_MAX_OUT; o++) must_hold(&s, node->out[o], "after", n);
-        for (int i = 0; i < OP_MAX_IN; i++) must_hold(&s, node->in[i], "during", n);
+        for (int i = 0; i < OP_MAX_IN; i++)
+            if (!is_overwritten(g, node, i)) must_hold(&s, node->in[i], "during", n);
     }
     for (size_t i = 0; i < g->value_count; i++)
         if (g->values[i].keep && g->values[i].producer >= 0)
@@ -170,7 +211,10 @@ static be_graph *random_graph(rng *r)
         mix_attrs attrs = {{1 + rng_next_below(r, 5000), 0}};
         if (rng_next_below(r, 3) == 0) attrs.elements[1] = 1 + rng_next_below(r, 300);
         if (is_update && in[1] == BE_NONE) in[1] = 0;
-        ASSERT_OK(graph_add_node(g, is_update ? &op_update : &op_mix, &attrs, in, made, &err));
+        /* Pairs of a pair are as large as it is, so there are chains of them. */
+        bool is_pair = !is_update && rng_next_below(r, 3) == 0;
+        const be_op *op = is_update ? &op_update : is_pair ? &op_pair : &op_mix;
+        ASSERT_OK(graph_add_node(g, op, &attrs, in, made, &err));
         if (rng_next_below(r, 10) == 0) g->values[made[0]].keep = true;
     }
     return g;
@@ -181,6 +225,7 @@ static void no_two_living_values_share_memory(void **state)
     (void)state;
     rng r = {.key = {.seed = 17, .stream = RNG_TEST}};
     size_t bytes = 0, sum = 0;
+    int in_place = 0;
     for (int i = 0; i < 400; i++) {
         be_error err;
         memory_map map;
@@ -190,9 +235,88 @@ static void no_two_living_values_share_memory(void **state)
         simulate(g, &map);
         bytes += map.activation_bytes;
         sum += map.activation_sum_bytes;
+        for (size_t n = 0; n < g->node_count; n++)
+            for (int o = 0; o < 2; o++) in_place += graph_is_in_place(g, &g->nodes[n], o);
         be_graph_free(g);
     }
     assert_true(bytes < sum * 3 / 4); /* memory is in fact used again */
+    assert_true(in_place > 400);
+}
+
+/* x is an input of 100 bytes, a = mix(x) has 100 too, and b is a pair of it. */
+typedef struct overwriting {
+    const char *name;
+    bool keep_a, read_a_again, a_twice, of_the_input, of_a_state, of_another_type;
+    bool expected;
+} overwriting;
+
+static void check_overwriting(const overwriting *o)
+{
+    be_error err;
+    memory_map map;
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", shape_make(BE_U8, 1, 100, 0, 0, 0));
+    be_value none[OP_MAX_IN] = {BE_NONE, BE_NONE, BE_NONE}, a, made[OP_MAX_OUT], more[OP_MAX_OUT];
+    ASSERT_OK(graph_add_node(g, &op_mix, &(mix_attrs){{100, 0}}, none, made, &err));
+    a = o->of_the_input ? x : made[0];
+    if (o->of_a_state) g->values[a].kind = VALUE_STATE;
+    g->values[a].keep = o->keep_a;
+    be_value in[OP_MAX_IN] = {a, BE_NONE, o->a_twice ? a : BE_NONE};
+    ASSERT_OK(graph_add_node(g, &op_pair, NULL, in, made, &err));
+    if (o->of_another_type) g->values[made[0]].shape.dtype = BE_I32;
+    be_value again[OP_MAX_IN] = {made[0], o->read_a_again ? a : BE_NONE, BE_NONE};
+    ASSERT_OK(graph_add_node(g, &op_mix, &(mix_attrs){{7, 0}}, again, more, &err));
+    ASSERT_OK(memory_plan(g, &map, &err));
+    if (graph_is_in_place(g, &g->nodes[1], 0) != o->expected)
+        fail_msg("%s: expected it %s place", o->name, o->expected ? "in" : "not in");
+    assert_int_equal(g->values[made[0]].alias_of, o->expected ? a : BE_NONE);
+    if (!o->of_another_type) simulate(g, &map);
+    be_graph_free(g);
+}
+
+static void an_output_takes_the_place_of_an_input_that_ends(void **state)
+{
+    (void)state;
+    static const overwriting all[] = {
+        {.name = "a is read for the last time", .expected = true},
+        {.name = "a stays readable", .keep_a = true},
+        {.name = "a is read later", .read_a_again = true},
+        {.name = "a is another operand too", .a_twice = true},
+        {.name = "the user's input", .of_the_input = true},
+        {.name = "a state", .of_a_state = true},
+        {.name = "another type", .of_another_type = true},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) check_overwriting(&all[i]);
+}
+
+/* A classifier's logits: one memory for them and their gradient, unless somebody wants to see them.
+ */
+static void a_gradient_lies_where_the_logits_were(void **state)
+{
+    (void)state;
+    be_error err;
+    be_device *device = NULL;
+    const size_t logits_bytes = (size_t)64 * 5003 * sizeof(float);
+    ASSERT_OK(be_device_open("cpu", &(be_device_options){.library = "native"}, &device, &err));
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 2, 64, 16, 0, 0));
+    be_value target = be_input(g, "target", shape_make(BE_I32, 1, 64, 0, 0, 0));
+    be_value logits = be_linear(g, x, "head", 5003);
+    be_graph_minimize(g, be_softmax_cross_entropy(g, logits, target),
+                      &(be_optimizer){.kind = BE_SGD, .learning_rate = 0.1});
+    static const size_t expected[2][2] = {{1, 1}, {1, 2}}; /* by mode and by keeping, of logits */
+    for (int k = 0; k < 4; k++) {
+        be_plan *plan = NULL;
+        be_mode mode = k & 1 ? BE_TRAIN : BE_INFER;
+        be_plan_options options = {
+            .mode = mode, .keep = &logits, .keep_count = k >> 1, .dry_run = 1};
+        ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));
+        size_t found = be_plan_describe(plan).activation_bytes / logits_bytes;
+        assert_int_equal(found, expected[k & 1][k >> 1]);
+        be_plan_free(plan);
+    }
+    be_graph_free(g);
+    be_device_close(device);
 }
 
 static bool device_has(const void *device, const be_op *op)
@@ -245,6 +369,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_two_living_values_share_memory),
+        cmocka_unit_test(an_output_takes_the_place_of_an_input_that_ends),
+        cmocka_unit_test(a_gradient_lies_where_the_logits_were),
         cmocka_unit_test(the_ladder_fits_into_its_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

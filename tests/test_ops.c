@@ -166,6 +166,10 @@ static void check_declaration(const be_op *op, tally *count)
         fprintf(n.file, "it has a gradient and is said to be outside of gradients\n");
     if (op->gradient && !op->differentiable)
         fprintf(n.file, "it has a gradient that no finite difference may check\n");
+    for (int o = 0; o < OP_MAX_OUT; o++)
+        if (op->in_place[o] &&
+            (o >= op->outputs || op->updates[o] || op->in_place[o] >> op->inputs))
+            fprintf(n.file, "output %d may lie in the memory of what is no input of its own\n", o);
     if (!op->narrow != !op->cast) fprintf(n.file, "narrow inputs and cast come together\n");
     if (!op->gradient && op->differentiable) fprintf(n.file, "it has no gradient to check\n");
     fflush(n.file);

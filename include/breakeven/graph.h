@@ -173,8 +173,8 @@ be_value be_attention(be_graph *g, const be_attention_options *options);
 /* Zeroes each element with probability p while training and scales the others by 1/(1 - p). */
 be_value be_dropout(be_graph *g, be_value x, float p);
 
-/* logits f32 [N, classes], target i32 [N] (below 0: the row is ignored) -> the mean loss, f32 [1].
- */
+/* logits f32 [..., classes], target i32 [...] (below 0: the row is ignored) -> the mean loss, f32
+ * [1].  The gradient takes the memory of the logits where nothing else reads them. */
 be_value be_softmax_cross_entropy(be_graph *g, be_value logits, be_value target);
 
 /* Batches of a data set: a table whose rows are samples and whose columns are named fields, as the

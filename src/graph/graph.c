@@ -307,6 +307,15 @@ be_value graph_root(const be_graph *g, be_value value, size_t *offset)
     return value;
 }
 
+bool graph_is_in_place(const be_graph *g, const graph_node *node, int o)
+{
+    if (node->out[o] == BE_NONE) return false;
+    be_value memory = g->values[node->out[o]].alias_of;
+    for (int i = 0; memory != BE_NONE && i < node->op->inputs; i++)
+        if (node->op->in_place[o] >> i & 1 && node->in[i] == memory) return true;
+    return false;
+}
+
 be_value graph_clock(be_graph *g)
 {
     if (!g || g->error.status != BE_OK) return BE_NONE;

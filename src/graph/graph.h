@@ -106,6 +106,9 @@ be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_
 /* The value in whose memory this one lies in the end, and where in it. */
 be_value graph_root(const be_graph *g, be_value value, size_t *offset);
 
+/* Does output o of the node lie in the memory of an input that it overwrites (be_op.in_place)? */
+bool graph_is_in_place(const be_graph *g, const graph_node *node, int o);
+
 /* The state [steps done], i32 [1], made at the first call. */
 be_value graph_clock(be_graph *g);
 

@@ -70,6 +70,10 @@ typedef struct be_op {
     int inputs, outputs;
     unsigned optional;       /* bit i: input i may be absent */
     int updates[OP_MAX_OUT]; /* 1 + the input that output o overwrites; 0: none */
+    /* Bit i: where nothing reads input i afterwards, output o may lie in its memory.  So no element
+     * of that input may be read again once output o has been written there, and those of other
+     * operands lie elsewhere. */
+    unsigned in_place[OP_MAX_OUT];
     /* Bit o: output o is for the backward op alone, and no gradient flows back through it. */
     unsigned auxiliary;
     bool makes_loss; /* its gradient function knows that dy of a root is 1, and gets no dy there */
@@ -79,7 +83,8 @@ typedef struct be_op {
     /* What the op becomes when inferring: one with the same attributes, fewer inputs and outputs at
      * the end of each list, or op_passed_through.  NULL: it stays what it is. */
     const struct be_op *inferring;
-    /* It has no gradient by nature: it reads data, ends a step, or changes only how values lie. */
+    /* It has no gradient by nature: it reads data, ends a step, is there when inferring alone, or
+     * changes only how values lie. */
     bool is_outside_gradient;
     be_status (*infer)(op_infer *, be_error *);
     /* NULL: no gradient flows through, and a parameter that acts on the loss through this op is

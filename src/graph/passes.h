@@ -56,7 +56,8 @@ typedef struct memory_map {
     size_t persistent_bytes, activation_bytes, activation_sum_bytes;
 } memory_map;
 
-/* Lay out all values.  `places` comes from the graph's arena. */
+/* Lay out all values; those that may overwrite others lie in them (alias_of) afterwards.  `places`
+ * comes from the graph's arena. */
 be_status memory_plan(be_graph *g, memory_map *out, be_error *err);
 
 #endif

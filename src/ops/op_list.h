@@ -11,6 +11,7 @@
     X(relu, 1, 0, 1, 0, 0)                         \
     X(relu_backward, 1, 0, 1, 0, 0)                \
     X(softmax_cross_entropy, 1, 0, 1, 0, 0)        \
+    X(softmax_cross_entropy_loss, 1, 0, 1, 0, 0)   \
     X(advance, 1, 0, 1, 0, 0)                      \
     X(sgd, 1, 0, 1, 0, 0)                          \
     X(adam, 1, 0, 1, 0, 0)                         \

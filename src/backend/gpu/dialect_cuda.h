@@ -5,8 +5,9 @@
 #define LOCAL
 #define LOCAL_ARRAY(type, name, count) __shared__ __align__(16) type name[count]
 #define RESTRICT __restrict__
-#define ARG_IN(type, name) const type *__restrict__ name
-#define ARG_OUT(type, name) type *__restrict__ name
+#define APART RESTRICT
+#define ARG_IN(type, name) const type *APART name
+#define ARG_OUT(type, name) type *APART name
 #define ARG_INT(name) const int name
 #define ARG_FLOAT(name) const float name
 #define ITEM_ARG

@@ -12,8 +12,9 @@
 #define GLOBAL
 #define LOCAL
 #define RESTRICT restrict
-#define ARG_IN(type, name) const type *restrict name
-#define ARG_OUT(type, name) type *restrict name
+#define APART RESTRICT
+#define ARG_IN(type, name) const type *APART name
+#define ARG_OUT(type, name) type *APART name
 #define ARG_INT(name) const int name
 #define ARG_FLOAT(name) const float name
 #define OPEN_IN(type, name)

@@ -27,6 +27,7 @@ void __attribute__((overloadable, convergent)) barrier(cl_mem_fence_flags);
 #define LOCAL __local
 #define LOCAL_ARRAY(type, name, count) __local type name[count] __attribute__((aligned(16)))
 #define RESTRICT restrict
+#define APART RESTRICT
 #define ARG_IN(type, name) __global const type *name##_buffer, const ulong name##_at
 #define ARG_OUT(type, name) __global type *name##_buffer, const ulong name##_at
 #define ARG_INT(name) const int name
@@ -34,11 +35,11 @@ void __attribute__((overloadable, convergent)) barrier(cl_mem_fence_flags);
 #define ITEM_ARG
 #define ITEM_PARAM
 #define ITEM
-#define OPEN_IN(type, name)              \
-    __global const type *restrict name = \
+#define OPEN_IN(type, name)           \
+    __global const type *APART name = \
         (__global const type *)((__global const char *)name##_buffer + name##_at)
 #define OPEN_OUT(type, name) \
-    __global type *restrict name = (__global type *)((__global char *)name##_buffer + name##_at)
+    __global type *APART name = (__global type *)((__global char *)name##_buffer + name##_at)
 #define GROUP_ID ((int)get_group_id(0))
 #define LOCAL_ID ((int)get_local_id(0))
 #define LOCAL_SIZE ((int)get_local_size(0))

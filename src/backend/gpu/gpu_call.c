@@ -93,7 +93,8 @@ static be_status write_defines(gpu_call *call, const char *list, int group, cons
                                  (int)(word - name - 1), p + name + 1);
         p += word + strspn(p + word, " ");
     }
-    snprintf(text + used, room - used, "#define GROUP %d\n", group);
+    snprintf(text + used, room - used, "%s#define GROUP %d\n",
+             call->is_in_place ? "#undef APART\n#define APART\n" : "", group);
     *out = text;
     return BE_OK;
 }

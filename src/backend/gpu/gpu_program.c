@@ -90,6 +90,7 @@ static gpu_call call_before(const program *p, size_t n)
                      .forced_group = p->device->forced_group};
     for (int i = 0; i < OP_MAX_IN; i++) call.in_shape[i] = be_value_shape(p->graph, node->in[i]);
     for (int o = 0; o < OP_MAX_OUT; o++) call.out_shape[o] = be_value_shape(p->graph, node->out[o]);
+    for (int o = 0; o < OP_MAX_OUT; o++) call.is_in_place |= graph_is_in_place(p->graph, node, o);
     for (int k = 0; k < GPU_MAX_CHOICES; k++) call.wanted[k] = p->device->forced_way;
     if (gpu_stream_is_of(p->stream, n)) gpu_stream_shapes(p->stream, &call);
     return call;

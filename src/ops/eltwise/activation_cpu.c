@@ -17,8 +17,8 @@
 #define X(kind, name)                                                                            \
     static void name##_forward(const cpu_call *call)                                             \
     {                                                                                            \
-        const float *restrict x = call->in[0];                                                   \
-        float *restrict y = call->out[0];                                                        \
+        const float *x = call->in[0];                                                            \
+        float *y = call->out[0];                                                                 \
         int64_t count = call->out_elements;                                                      \
         _Pragma(                                                                                 \
             "omp parallel for num_threads(call->threads) schedule(static)") for (int64_t i = 0;  \
@@ -28,8 +28,8 @@
                                                                                                  \
     static void name##_backward(const cpu_call *call)                                            \
     {                                                                                            \
-        const float *restrict x = call->in[0], *restrict dy = call->in[1];                       \
-        float *restrict dx = call->out[0];                                                       \
+        const float *x = call->in[0], *dy = call->in[1];                                         \
+        float *dx = call->out[0];                                                                \
         int64_t count = call->out_elements;                                                      \
         _Pragma(                                                                                 \
             "omp parallel for num_threads(call->threads) schedule(static)") for (int64_t i = 0;  \

@@ -103,7 +103,7 @@ static const op_case binary_cases[] = {
 
 #define BINARY_OP(text)                                                                          \
     {                                                                                            \
-        .name = #text, .inputs = 2, .outputs = 1, .infer = text##_infer,                         \
+        .name = #text, .inputs = 2, .outputs = 1, .in_place = {3}, .infer = text##_infer,        \
         .gradient = text##_gradient, .reference = text##_reference, .cost = op_cost_elementwise, \
         .cases = binary_cases, .case_count = OP_CASES(binary_cases), .differentiable = 3         \
     }

@@ -13,8 +13,8 @@ static void binary_layouts(const cpu_device *device, const be_graph *g, const gr
 #define BINARY_RUN(name, f)                                                                        \
     static void name##_same(const cpu_call *call)                                                  \
     {                                                                                              \
-        const float *restrict x = call->in[0], *restrict z = call->in[1];                          \
-        float *restrict y = call->out[0];                                                          \
+        const float *x = call->in[0], *z = call->in[1];                                            \
+        float *y = call->out[0];                                                                   \
         int64_t count = call->out_elements;                                                        \
         _Pragma(                                                                                   \
             "omp parallel for simd num_threads(call->threads) schedule(static)") for (int64_t i =  \

@@ -57,6 +57,7 @@ static const op_case bias_cases[] = {
 const be_op be_op_bias = {.name = "bias",
                           .inputs = 2,
                           .outputs = 1,
+                          .in_place = {1},
                           .infer = bias_infer,
                           .gradient = bias_gradient,
                           .reference = bias_reference,

@@ -4,8 +4,8 @@
 static be_status relu_run(const cpu_call *call, be_error *err)
 {
     (void)err;
-    const float *restrict x = call->in[0];
-    float *restrict y = call->out[0];
+    const float *x = call->in[0];
+    float *y = call->out[0];
     int64_t count = call->out_elements;
 #pragma omp parallel for simd num_threads(call->threads) schedule(static)
     for (int64_t i = 0; i < count; i++) y[i] = x[i] < 0.0f ? 0.0f : x[i];
@@ -15,8 +15,8 @@ static be_status relu_run(const cpu_call *call, be_error *err)
 static be_status relu_backward_run(const cpu_call *call, be_error *err)
 {
     (void)err;
-    const float *restrict y = call->in[0], *restrict dy = call->in[1];
-    float *restrict dx = call->out[0];
+    const float *y = call->in[0], *dy = call->in[1];
+    float *dx = call->out[0];
     int64_t count = call->out_elements;
 #pragma omp parallel for simd num_threads(call->threads) schedule(static)
     for (int64_t i = 0; i < count; i++) dx[i] = y[i] <= 0.0f ? 0.0f : dy[i];

@@ -1,7 +1,12 @@
 /* Softmax and cross-entropy (softmax_cross_entropy.c says what it computes), and the step's end.
  *
- * One row an item, or, of many classes, one row a group.  Sums go by a tree over the items of one
- * group, so they do not depend on anything but the group size. */
+ * GRADIENT: whether dlogits is wanted, which may lie where the logits are; so a row's target is
+ * read before anything of the row is written.  One row an item, or, of many classes, one row a
+ * group.  Sums go by a tree over the items of one group, so they do not depend on anything but the
+ * group size. */
+
+#define SUM_PART 64 /* classes or rows that an item adds up before it adds that to what it has */
+#define ROW_OF(dlogits) (GRADIENT ? dlogits + (i64)n * classes : dlogits)
 
 /* The number of rows that count, for every item. */
 DEVICE int counted_rows(ITEM_PARAM LOCAL int *sums, GLOBAL const int *target, int rows)
@@ -25,10 +30,12 @@ DEVICE float run_row(GLOBAL const float *x, GLOBAL float *dx, int classes, int t
 {
     *correct = 0;
     if (target < 0 || target >= classes) {
+#if GRADIENT
         for (int c = 0; c < classes; c++) dx[c] = target < 0 ? 0.0f : F32_NAN;
+#endif
         return target < 0 ? 0.0f : F32_NAN;
     }
-    float max = x[0], sum = 0.0f;
+    float max = x[0], wanted = x[target], sum = 0.0f;
     int best = 0;
     for (int c = 1; c < classes; c++)
         if (x[c] > max) {
@@ -36,11 +43,13 @@ DEVICE float run_row(GLOBAL const float *x, GLOBAL float *dx, int classes, int t
             best = c;
         }
     for (int c = 0; c < classes; c++) sum += EXP(x[c] - max);
+#if GRADIENT
     float factor = scale / sum;
     for (int c = 0; c < classes; c++)
         dx[c] = EXP(x[c] - max) * factor - (c == target ? scale : 0.0f);
+#endif
     *correct = best == target;
-    return LOG(sum) - (x[target] - max);
+    return LOG(sum) - (wanted - max);
 }
 
 /* The sums of all items' values, in element 0. */
@@ -76,8 +85,7 @@ KERNEL softmax_cross_entropy(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, target)
     int counted = counted_rows(ITEM counts, target, rows), right = 0, one;
     float scale = counted ? 1.0f / (float)counted : 0.0f, sum = 0.0f;
     for (int n = LOCAL_ID; n < rows; n += LOCAL_SIZE) {
-        sum += run_row(logits + (i64)n * classes, dlogits + (i64)n * classes, classes, target[n],
-                       scale, &one);
+        sum += run_row(logits + (i64)n * classes, ROW_OF(dlogits), classes, target[n], scale, &one);
         right += one;
     }
     sum_items(ITEM losses, rights, sum, right);
@@ -101,8 +109,8 @@ KERNEL softmax_cross_entropy_rows(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, ta
     int counted = counted_rows(ITEM counts, target, rows), right;
     float scale = counted ? 1.0f / (float)counted : 0.0f;
     EACH (n, rows) {
-        row_loss[n] = scale * run_row(logits + (i64)n * classes, dlogits + (i64)n * classes,
-                                      classes, target[n], scale, &right);
+        row_loss[n] = scale * run_row(logits + (i64)n * classes, ROW_OF(dlogits), classes,
+                                      target[n], scale, &right);
         row_right[n] = right;
     }
 }
@@ -147,18 +155,20 @@ KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, 
     float scale = counted ? 1.0f / (float)counted : 0.0f;
     for (int n = GROUP_ID; n < rows; n += NUM_GROUPS) {
         GLOBAL const float *x = logits + (i64)n * classes;
-        GLOBAL float *dx = dlogits + (i64)n * classes;
-        int wanted = target[n], place = 0;
-        if (wanted < 0 || wanted >= classes) {
-            float nothing = wanted < 0 ? 0.0f : F32_NAN;
+        GLOBAL float *dx = ROW_OF(dlogits);
+        int right = target[n], place = 0;
+        if (right < 0 || right >= classes) {
+            float nothing = right < 0 ? 0.0f : F32_NAN;
+#if GRADIENT
             for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE) dx[c] = nothing;
+#endif
             if (LOCAL_ID == 0) {
                 row_loss[n] = nothing;
                 row_right[n] = 0;
             }
             continue;
         }
-        float top = x[0], sum = 0.0f;
+        float top = x[0], wanted = x[right], sum = 0.0f;
         for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE)
             if (x[c] > top) {
                 top = x[c];
@@ -166,15 +176,23 @@ KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, 
             }
         find_largest(ITEM tops, places, top, place);
         float max = tops[0];
-        for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE) sum += EXP(x[c] - max);
-        sum_items(ITEM sums, counts, sum, 0);
-        float total = sums[0], factor = scale / total;
-        if (LOCAL_ID == 0) {
-            row_loss[n] = scale * (LOG(total) - (x[wanted] - max));
-            row_right[n] = places[0] == wanted;
+        for (int c = LOCAL_ID; c < classes;) {
+            float part = 0.0f;
+            for (int k = 0; k < SUM_PART && c < classes; k++, c += LOCAL_SIZE)
+                part += EXP(x[c] - max);
+            sum += part;
         }
+        sum_items(ITEM sums, counts, sum, 0);
+        float total = sums[0];
+        if (LOCAL_ID == 0) {
+            row_loss[n] = scale * (LOG(total) - (wanted - max));
+            row_right[n] = places[0] == right;
+        }
+#if GRADIENT
+        float factor = scale / total;
         for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE)
-            dx[c] = EXP(x[c] - max) * factor - (c == wanted ? scale : 0.0f);
+            dx[c] = EXP(x[c] - max) * factor - (c == right ? scale : 0.0f);
+#endif
     }
 }
 
@@ -189,9 +207,13 @@ KERNEL softmax_cross_entropy_sum(ITEM_ARG ARG_IN(float, row_loss), ARG_IN(int, r
     LOCAL_ARRAY(int, rights, GROUP);
     float sum = 0.0f;
     int right = 0;
-    for (int n = LOCAL_ID; n < rows; n += LOCAL_SIZE) {
-        sum += row_loss[n];
-        right += row_right[n];
+    for (int n = LOCAL_ID; n < rows;) {
+        float part = 0.0f;
+        for (int k = 0; k < SUM_PART && n < rows; k++, n += LOCAL_SIZE) {
+            part += row_loss[n];
+            right += row_right[n];
+        }
+        sum += part;
     }
     sum_items(ITEM losses, rights, sum, right);
     if (LOCAL_ID == 0) {

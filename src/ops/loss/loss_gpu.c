@@ -7,31 +7,42 @@
 
 extern const gpu_source gpu_source_loss;
 
-static bool is_small(const gpu_call *call)
+static int64_t rows_of(const gpu_call *call)
 {
-    return shape_elements(&call->in_shape[0]) <= ONE_GROUP_UP_TO;
+    return shape_elements(&call->in_shape[1]);
+}
+
+static int64_t classes_of(const gpu_call *call)
+{
+    return shape_elements(&call->in_shape[0]) / rows_of(call);
 }
 
 static bool has_many_classes(const gpu_call *call)
 {
-    return call->in_shape[0].dim[1] >= ROW_A_GROUP_FROM;
+    return classes_of(call) >= ROW_A_GROUP_FROM;
+}
+
+static bool is_small(const gpu_call *call)
+{
+    return !has_many_classes(call) && shape_elements(&call->in_shape[0]) <= ONE_GROUP_UP_TO;
 }
 
 static be_status softmax_cross_entropy_prepare(gpu_call *call, be_error *err)
 {
-    int64_t rows = call->in_shape[0].dim[0];
+    int64_t rows = rows_of(call);
     int wanted = !is_small(call) ? (has_many_classes(call) ? 256 : 128)
                  : rows <= 64    ? 64
                  : rows <= 128   ? 128
                                  : 512;
     if (!is_small(call)) call->scratch_bytes = (size_t)rows * (sizeof(float) + sizeof(int32_t));
-    return gpu_use(call, GPU_SOURCES(&gpu_source_loss), wanted, err, "%s", "");
+    return gpu_use(call, GPU_SOURCES(&gpu_source_loss), wanted, err, "GRADIENT=%d",
+                   call->out_shape[2].rank >= 0);
 }
 
 static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder *recorder,
                                               be_error *err)
 {
-    int64_t rows = call->in_shape[0].dim[0], classes = call->in_shape[0].dim[1];
+    int64_t rows = rows_of(call), classes = classes_of(call);
     size_t half = (size_t)rows * sizeof(float);
     if (is_small(call))
         return gpu_record(
@@ -63,7 +74,7 @@ static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder
 
 static be_status advance_prepare(gpu_call *call, be_error *err)
 {
-    return gpu_use(call, GPU_SOURCES(&gpu_source_loss), 32, err, "%s", "");
+    return gpu_use(call, GPU_SOURCES(&gpu_source_loss), 32, err, "GRADIENT=0");
 }
 
 static be_status advance_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -79,5 +90,8 @@ static be_status advance_record(const gpu_call *call, gpu_recorder *recorder, be
 const gpu_kernel GPU_KERNEL(softmax_cross_entropy) = {.implementation = GPU_IMPLEMENTATION,
                                                       .prepare = softmax_cross_entropy_prepare,
                                                       .record = softmax_cross_entropy_record};
+const gpu_kernel GPU_KERNEL(softmax_cross_entropy_loss) = {.implementation = GPU_IMPLEMENTATION,
+                                                           .prepare = softmax_cross_entropy_prepare,
+                                                           .record = softmax_cross_entropy_record};
 const gpu_kernel GPU_KERNEL(advance) = {
     .implementation = GPU_IMPLEMENTATION, .prepare = advance_prepare, .record = advance_record};

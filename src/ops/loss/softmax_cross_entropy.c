@@ -1,9 +1,13 @@
 /* Softmax and cross-entropy in one: the loss of a classifier, its gradient, and the right answers.
  *
- * logits f32 [N, C], target i32 [N] -> loss f32 [1], correct i32 [1], dlogits f32 [N, C].  The loss
- * is the mean of log(sum exp(logits[n])) − logits[n][target[n]] over the rows with target >= 0, and
- * 0 if there is none.  A target of C or more belongs to no class: the loss and the row's gradient
- * become NaN, so that it is noticed, and nothing outside the row is read. */
+ * logits f32 [..., C], target i32 [...] -> loss f32 [1], correct i32 [1], dlogits f32 [..., C]. The
+ * loss is the mean of log(sum exp(logits[n])) − logits[n][target[n]] over the rows with target >=
+ * 0, and 0 if there is none.  A target of C or more belongs to no class: the loss and the row's
+ * gradient become NaN, so that it is noticed, and nothing outside the row is read.
+ *
+ * Of a large vocabulary the logits are the largest tensor of all, so dlogits takes their memory
+ * where nobody else reads them, and there is none when inferring: then the op becomes
+ * softmax_cross_entropy_loss. */
 #include <math.h>
 
 #include "ops/op_list.h"
@@ -11,13 +15,29 @@
 
 static be_status softmax_cross_entropy_infer(op_infer *call, be_error *err)
 {
+    char text[64];
     const be_shape *logits = &call->in[0];
-    TRY(op_expect(logits, BE_F32, 2, "softmax_cross_entropy: logits", err));
-    be_shape rows = shape_make(BE_I32, 1, logits->dim[0], 0, 0, 0);
+    TRY(op_expect(logits, BE_F32, OP_ANY_RANK, "softmax_cross_entropy: logits", err));
+    if (logits->rank < 2)
+        FAIL(
+            err, BE_USAGE,
+            "softmax_cross_entropy: logits: expected a row of classes for each target, of at least "
+            "2 dimensions in all, found %s",
+            shape_text(logits, text));
+    be_shape rows = *logits;
+    rows.dtype = BE_I32;
+    rows.rank--;
     TRY(op_expect_same(&call->in[1], &rows, "softmax_cross_entropy: target", err));
     call->out[0] = shape_make(BE_F32, 1, 1, 0, 0, 0);
     call->out[1] = shape_make(BE_I32, 1, 1, 0, 0, 0);
     call->out[2] = *logits;
+    return BE_OK;
+}
+
+static be_status softmax_cross_entropy_loss_infer(op_infer *call, be_error *err)
+{
+    TRY(softmax_cross_entropy_infer(call, err));
+    call->out[2].rank = -1;
     return BE_OK;
 }
 
@@ -31,13 +51,14 @@ static be_status softmax_cross_entropy_gradient(op_gradient *call, be_error *err
     return BE_OK;
 }
 
+/* dx may be NULL. */
 static double row_reference(const double *x, double *dx, int64_t classes, int64_t target,
                             double scale)
 {
     double max = x[0], sum = 0.0;
     for (int64_t c = 1; c < classes; c++) max = x[c] > max ? x[c] : max;
     for (int64_t c = 0; c < classes; c++) sum += exp(x[c] - max);
-    for (int64_t c = 0; c < classes; c++)
+    for (int64_t c = 0; dx && c < classes; c++)
         dx[c] = (exp(x[c] - max) / sum - (c == target ? 1.0 : 0.0)) * scale;
     return log(sum) - (x[target] - max);
 }
@@ -52,20 +73,21 @@ static bool row_is_correct(const double *x, int64_t classes, int64_t target)
 
 static void softmax_cross_entropy_reference(const op_reference *call)
 {
-    int64_t rows = call->in[0].dim[0], classes = call->in[0].dim[1], counted = 0, correct = 0;
+    int64_t classes = call->in[0].dim[call->in[0].rank - 1], counted = 0, correct = 0;
+    int64_t rows = shape_elements(&call->in[0]) / classes;
     double loss = 0.0;
     for (int64_t n = 0; n < rows; n++) counted += call->x[1][n] >= 0.0;
     double scale = counted ? 1.0 / (double)counted : 0.0;
     for (int64_t n = 0; n < rows; n++) {
         const double *x = call->x[0] + n * classes;
-        double *dx = call->y[2] + n * classes;
+        double *dx = call->y[2] ? call->y[2] + n * classes : NULL;
         int64_t target = (int64_t)call->x[1][n];
         if (target >= 0 && target < classes) {
             loss += row_reference(x, dx, classes, target, scale);
             correct += row_is_correct(x, classes, target);
             continue;
         }
-        for (int64_t c = 0; c < classes; c++) dx[c] = target < 0 ? 0.0 : (double)NAN;
+        for (int64_t c = 0; dx && c < classes; c++) dx[c] = target < 0 ? 0.0 : (double)NAN;
         if (target >= 0) loss = (double)NAN;
     }
     call->y[0][0] = loss * scale;
@@ -112,6 +134,25 @@ static const op_case softmax_cross_entropy_cases[] = {
      .high = 0, /* zeros among them are the largest: the first of equals wins */
      .below = {0, 3},
      .tolerance = 1e-6},
+    {.name = "a word, of a vocabulary",
+     .in = {{BE_F32, 2, {1, 5003}}, {BE_I32, 1, {1}}},
+     .low = -3,
+     .high = 3,
+     .below = {0, 5003},
+     .tolerance = 1e-6},
+    {.name = "sequences",
+     .in = {{BE_F32, 3, {5, 7, 523}}, {BE_I32, 2, {5, 7}}},
+     .low = -3,
+     .high = 3,
+     .below = {0, 523},
+     .ignored = 1u << 1,
+     .tolerance = 1e-6},
+    {.name = "a class for each pixel",
+     .in = {{BE_F32, 4, {3, 5, 4, 11}}, {BE_I32, 3, {3, 5, 4}}},
+     .low = -3,
+     .high = 3,
+     .below = {0, 11},
+     .tolerance = 1e-6},
     {.name = "many rows",
      .in = {{BE_F32, 2, {701, 101}}, {BE_I32, 1, {701}}},
      .low = -3,
@@ -132,6 +173,8 @@ const be_op be_op_softmax_cross_entropy = {.name = "softmax_cross_entropy",
                                            .outputs = 3,
                                            .auxiliary = 1 << 2,
                                            .makes_loss = true,
+                                           .inferring = &be_op_softmax_cross_entropy_loss,
+                                           .in_place = {[2] = 1},
                                            .infer = softmax_cross_entropy_infer,
                                            .gradient = softmax_cross_entropy_gradient,
                                            .reference = softmax_cross_entropy_reference,
@@ -139,6 +182,18 @@ const be_op be_op_softmax_cross_entropy = {.name = "softmax_cross_entropy",
                                            .cases = softmax_cross_entropy_cases,
                                            .case_count = OP_CASES(softmax_cross_entropy_cases),
                                            .differentiable = 1};
+
+/* When inferring: the same without dlogits. */
+const be_op be_op_softmax_cross_entropy_loss = {.name = "softmax_cross_entropy_loss",
+                                                .inputs = 2,
+                                                .outputs = 2,
+                                                .is_outside_gradient = true,
+                                                .infer = softmax_cross_entropy_loss_infer,
+                                                .reference = softmax_cross_entropy_reference,
+                                                .cost = softmax_cross_entropy_cost,
+                                                .cases = softmax_cross_entropy_cases,
+                                                .case_count =
+                                                    OP_CASES(softmax_cross_entropy_cases)};
 
 be_value be_softmax_cross_entropy(be_graph *g, be_value logits, be_value target)
 {

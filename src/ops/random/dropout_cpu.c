@@ -68,8 +68,8 @@ static inline void draw_words(rng_key key, uint32_t t, uint32_t quad, uint32_t w
     memcpy(words + 2 * LANES, &high, sizeof high);
 }
 
-static inline void drop(const float *restrict x, float *restrict y, int64_t count,
-                        const uint32_t *restrict words, uint32_t threshold, float scale)
+static inline void drop(const float *x, float *y, int64_t count, const uint32_t *restrict words,
+                        uint32_t threshold, float scale)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
