@@ -12,19 +12,42 @@ import subprocess
 import numpy as np
 
 import safetensors_io
+import workload_fields
 from runner_protocol import Failure, member
 
 _MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "OOM when allocat")
 
 
-def picture_fields(shape, classes):
-    """What a workload that tells the class of a picture reads of the data: the type of each field,
-    the shape of a sample, and below what its numbers are."""
-    return {"images": (np.uint8, shape, None), "labels": (np.int32, (), classes)}
+def _windows(tensors, name, path, field):
+    """A field whose samples overlap: a view of its one dimension."""
+    values, stride = tensors[name], int(tensors[name + ".stride"])
+    each = int(np.prod(field.shape))
+    if values.ndim != 1 or stride < 1 or len(values) < each or (len(values) - each) % stride:
+        raise Failure("BAD_DATA", f"'{name}' of one dimension that windows of {each} elements, "
+                      f"{stride} apart, cover exactly in {path}", f"{list(values.shape)}",
+                      "write the data file again")
+    if stride == each:
+        return values.reshape(-1, each)
+    return np.lib.stride_tricks.sliding_window_view(values, each)[::stride]
+
+
+def overlaps(values):
+    """Whether the samples of a field are windows over one row of numbers."""
+    return values.ndim == 2 and values.strides[0] != values.shape[1] * values.itemsize
+
+
+def window_text(values):
+    """(the numbers that overlapping windows lie over, from one window to the next)."""
+    stride = values.strides[0] // values.itemsize
+    count = (len(values) - 1) * stride + values.shape[1]
+    return np.lib.stride_tricks.as_strided(values, (count,), (values.itemsize,)), stride
 
 
 def load_fields(path, workload, fields, needs_order):
-    """The fields of a data file, checked against the workload, and its order (or None)."""
+    """The fields of a data file, checked against the workload, and its order (or None).
+
+    Samples that overlap in the file overlap here too.
+    """
     tensors = safetensors_io.read(path)
 
     def tensor(name, dtype, dimensions):
@@ -35,24 +58,29 @@ def load_fields(path, workload, fields, needs_order):
                           f"not empty, in {path}", what, "write the data file again")
         return found
 
-    def check_range(name, array, limit):
-        if array.min() < 0 or array.max() >= limit:
-            raise Failure("BAD_DATA", f"'{name}' from 0 to {limit - 1} in {path}",
+    def check_range(name, array, least, below):
+        if array.min() < least or array.max() >= below:
+            raise Failure("BAD_DATA", f"'{name}' from {least} to {below - 1} in {path}",
                           f"{array.min()} to {array.max()}", "write the data file again")
 
-    values = {name: tensor(name, dtype, 1 + len(shape))
-              for name, (dtype, shape, _) in fields.items()}
+    def samples(name, field):
+        if name + ".stride" in tensors:
+            tensor(name, field.dtype, 1)
+            return _windows(tensors, name, path, field)
+        return tensor(name, field.dtype, 1 + len(field.shape))
+
+    values = {name: samples(name, field) for name, field in fields.items()}
     count = len(next(iter(values.values())))
-    for name, (_, shape, limit) in fields.items():
-        if values[name].shape != (count, *shape):
-            raise Failure("BAD_DATA", f"'{name}' {[count, *shape]} for {workload} in {path}",
+    for name, field in fields.items():
+        if values[name].shape != (count, *field.shape):
+            raise Failure("BAD_DATA", f"'{name}' {[count, *field.shape]} for {workload} in {path}",
                           f"{list(values[name].shape)}", "use the data of this workload")
-        if limit is not None:
-            check_range(name, values[name], limit)
+        if field.below is not None:
+            check_range(name, values[name], field.least, field.below)
     if not needs_order:
         return values, None
     order = tensor("order", np.int32, 1)
-    check_range("order", order, count)
+    check_range("order", order, 0, count)
     return values, order
 
 
@@ -67,6 +95,8 @@ def load_weights(path, expected):
     expected = {name: shape for name, shape in expected.items() if not is_counter(name)}
     for name, shape in expected.items():
         found = tensors.get(name)
+        if found is not None and shape == () and found.shape == (1,):
+            found = tensors[name] = found.reshape(())  # the native engine knows no number alone
         if found is None or found.dtype != np.float32 or found.shape != shape:
             what = "none" if found is None else f"{found.dtype} {list(found.shape)}"
             raise Failure("BAD_DATA", f"'{name}' as float32 {list(shape)} in {path}", what,
@@ -98,8 +128,8 @@ def read_optimizer(request):
 class Job:
     """The members of a `prepare`, and the number of the next step."""
 
-    def __init__(self, request, pictures):
-        """`pictures`: of each workload the shape of a picture and the number of classes."""
+    def __init__(self, request, names):
+        """`names`: of the workloads that the engine has."""
         self.warnings = []
         self.workload = member(request, "workload", str)
         self.batch = member(request, "batch", int, least=1)
@@ -112,20 +142,29 @@ class Job:
         if self.precision not in ("fp32", "tf32", "bf16"):
             raise Failure("UNAVAILABLE", "a precision fp32, tf32 or bf16", f"'{self.precision}'",
                           "use one of these")
-        if self.workload not in pictures:
-            raise Failure("UNAVAILABLE", f"a workload among {', '.join(pictures)}",
+        if self.workload not in names:
+            raise Failure("UNAVAILABLE", f"a workload among {', '.join(names)}",
                           f"'{self.workload}'", "choose one that this runner has")
-        (channels, _, own_size), classes = pictures[self.workload]
-        self.width = member(request, "width", int, 1, least=1)
-        self.size = member(request, "size", int, own_size, least=1)
-        self.shape = (channels, self.size, self.size)
-        self.fields = picture_fields(self.shape, classes)
+        self._read_variant(request)
         self.optimizer_settings = None
         if self.training:
             self.optimizer_settings = read_optimizer(member(request, "optimizer", dict))
         self.on_host = member(request, "data_on", str, "device",
                               choices=("device", "host")) == "host"
         self.usable, self.step = 0, 0
+
+    def _read_variant(self, request):
+        """The dimensions of the model, and what it reads of the data."""
+        own, fields, self.targets = workload_fields.WORKLOADS[self.workload]
+        unknown = [name for name in workload_fields.DIMENSIONS
+                   if name in request and name not in own]
+        if unknown:
+            raise Failure("USAGE", f"of {self.workload} one of {', '.join(own)}",
+                          f"'{unknown[0]}'", "leave it out")
+        self.dimensions = {name: member(request, name, int, value, least=1)
+                           for name, value in own.items()}
+        self.fields = fields(**self.dimensions)
+        self.inputs = tuple(name for name in self.fields if name not in self.targets)
 
     def read_data(self, request):
         """(fields by name, order); from here on `next_rows` knows the batches."""
@@ -143,10 +182,14 @@ class Job:
         start = self.step * self.batch % self.usable
         return slice(start, start + self.batch)
 
-    def read_normalization(self, request, field="images"):
-        """One a channel: what is subtracted from a byte, and what it is multiplied by then."""
+    def read_normalization(self, request):
+        """Of each field of bytes, one a channel: what is subtracted, and then multiplied by."""
+        return {name: self._normalization_of(request, name)
+                for name, field in self.fields.items() if field.dtype == np.uint8}
+
+    def _normalization_of(self, request, field):
         normalize = member(member(request, "normalize", dict), field, dict)
-        channels, values = self.fields[field][1][0], {}
+        channels, values = self.fields[field].shape[0], {}
         for name in ("mean", "std"):
             listed = member(normalize, name, list)
             if len(listed) != channels:
@@ -157,6 +200,14 @@ class Job:
             raise Failure("USAGE", f"'normalize.{field}.std' above 0", min(values["std"]),
                           "correct the request")
         return [255 * mean for mean in values["mean"]], [1 / (255 * std) for std in values["std"]]
+
+    def trace_of(self, batch):
+        """What engines are compared by, by its name: the inputs and the targets of a batch."""
+        named = {}
+        for kind, names in (("input", self.inputs), ("target", self.targets)):
+            for name in names:
+                named[kind if len(names) == 1 else f"{kind}.{name}"] = batch[name]
+        return named
 
 
 def in_json(loss):

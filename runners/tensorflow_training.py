@@ -45,13 +45,13 @@ class Session(runner_job.Job):
     """What `prepare` made: data and model on the device, and the number of the next step."""
 
     def __init__(self, request, device, threads):
-        super().__init__(request, {name: (shape, workloads.CLASSES)
-                                   for name, shape in workloads.INPUT_SHAPES.items()})
+        super().__init__(request, workloads.WORKLOADS)
+        self.shape = self.fields["images"].shape
         self.device = device
         libraries.set_precision(device, self.precision)
         fields, order = self.read_data(request)
         images, labels = fields["images"], fields["labels"]
-        normalization = self.read_normalization(request)
+        normalization = self.read_normalization(request)["images"]
         libraries.settle(device, threads)
         with self.on_device():
             self.mean, self.scale = (tf.constant(numbers, tf.float32) for numbers in normalization)
@@ -108,7 +108,7 @@ class Session(runner_job.Job):
         self._infer = tf.function(self._infer_on)
         self._whole = tf.function(self._whole_step)
         self.evaluate = tf.function(self._evaluate, input_signature=[
-            tf.TensorSpec([None, self.size, self.size, self.shape[0]], tf.uint8),
+            tf.TensorSpec([None, *self.shape[1:], self.shape[0]], tf.uint8),
             tf.TensorSpec([None], tf.int64)])
 
     def _feed_from(self, step):
@@ -153,11 +153,11 @@ class Session(runner_job.Job):
             return self._normalize(self._unpack(packed)), labels
 
     def _unpack(self, packed):
-        count = self.shape[0] * self.size * self.size
+        count = int(np.prod(self.shape))
         pixels = tf.reshape(tf.bitcast(packed, tf.uint8), [-1, packed.shape[1] * PACKED])
         if count % PACKED:
             pixels = pixels[:, :count]
-        return tf.reshape(pixels, [-1, self.size, self.size, self.shape[0]])
+        return tf.reshape(pixels, [-1, *self.shape[1:], self.shape[0]])
 
     def _gather(self):
         following = self.turn + 1

@@ -62,11 +62,8 @@ def cnn5_fashion(dropout, width):
             layers.GlobalAveragePooling2D(), layers.Dense(CLASSES, name="fc1")]
 
 
-# The layers, and the shape of a picture in the data file: channels, rows, columns.
-WORKLOADS = {"mlp-mnist": (mlp_mnist, (1, 28, 28)), "cnn-mnist": (cnn_mnist, (1, 28, 28)),
-             "cnn-cifar": (cnn_cifar, (3, 32, 32)), "cnn-fashion": (cnn_fashion, (1, 28, 28)),
-             "cnn5-fashion": (cnn5_fashion, (1, 28, 28))}
-INPUT_SHAPES = {name: shape for name, (_, shape) in WORKLOADS.items()}
+WORKLOADS = {"mlp-mnist": mlp_mnist, "cnn-mnist": cnn_mnist, "cnn-cifar": cnn_cifar,
+             "cnn-fashion": cnn_fashion, "cnn5-fashion": cnn5_fashion}
 
 
 class CounterDropout(layers.Layer):
@@ -106,7 +103,7 @@ def new_model(job, counter):
             drawn.append(layer)
         return layer
 
-    listed = WORKLOADS[job.workload][0](dropout, job.width)
+    listed = WORKLOADS[job.workload](dropout, job.dimensions["width"])
     return keras.Sequential([keras.Input((rows, columns, channels)), *listed]), counted
 
 

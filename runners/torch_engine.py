@@ -6,8 +6,8 @@ good user's loop does; it may not wait for the device, read a loss or print.
 import contextlib
 import time
 
+import numpy as np
 import torch
-from torch import nn
 
 import runner_job
 import safetensors_io
@@ -21,46 +21,56 @@ from runner_protocol import Failure, SCHEMA, member, tried
 DRIVER_SIGNS = ("CUDA error", "cuDNN error", "CUDNN_", "CUBLAS_")
 
 
+def place(values, device):
+    """A field's samples on a device; windows over a text share its memory there too.
+
+    Whole numbers are what PyTorch's losses and embeddings take fastest: of 64 bits.
+    """
+    if runner_job.overlaps(values):
+        text, stride = runner_job.window_text(values)
+        placed = torch.from_numpy(text.astype(np.int64)).to(device)
+        return placed.unfold(0, values.shape[1], stride)
+    placed = torch.from_numpy(values)
+    return (placed.long() if placed.dtype == torch.int32 else placed).to(device)
+
+
 class Session(runner_job.Job):
     """What `prepare` made: data and model on the device, and the number of the next step."""
 
     def __init__(self, request, device):
-        models = torch_workloads.WORKLOADS
-        super().__init__(request, {name: (models[name].input_shape, torch_workloads.CLASSES)
-                                   for name in models})
+        super().__init__(request, torch_workloads.WORKLOADS)
         self.device = device
         libraries.set_precision(device, self.precision)
         self._place_data(request)
-        self.mean, self.scale = (
-            torch.tensor(numbers, dtype=torch.float32, device=device).view(1, -1, 1, 1)
-            for numbers in self.read_normalization(request))
+        self.normalization = {
+            name: [torch.tensor(numbers, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+                   for numbers in both]
+            for name, both in self.read_normalization(request).items()}
         model = self.new_model()
         shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
         weights = runner_job.load_weights(member(request, "weights", str), shapes)
         self.weights = {name: torch.from_numpy(value) for name, value in weights.items()}
         self.parameters = sum(p.numel() for p in model.parameters())
-        self.loss = nn.CrossEntropyLoss()
         self.reset(self.dropout)
 
     def _place_data(self, request):
         fields, order = self.read_data(request)
-        images, labels = fields["images"], fields["labels"]
-        fits = self.on_host or libraries.fits(self.device, images.nbytes)
+        taken = sum(values.nbytes for values in fields.values() if not runner_job.overlaps(values))
+        fits = self.on_host or libraries.fits(self.device, taken)
         # A processor's data lies on the host whatever is asked for.
         self.resident = self.device.type == "cpu" or (fits and not self.on_host)
         where = self.device if self.resident else torch.device("cpu")
         if not fits:
-            self.warnings.append(f"the {images.nbytes >> 20} MiB of images do not fit on the "
-                                 "device: each batch is copied there from host memory")
-        self.images = torch.from_numpy(images).to(where)
-        self.labels = torch.from_numpy(labels).long().to(where)
+            self.warnings.append(f"the {taken >> 20} MiB of data do not fit on the device: each "
+                                 "batch is copied there from host memory")
+        self.samples = {name: place(values, where) for name, values in fields.items()}
         self.order = torch.from_numpy(order).long().to(where)
         self.sent, self.sent_step = None, None
         if not self.resident:
-            self.feed = torch_feed.HostFeed(self.images, self.labels, self.batch, self.device)
+            self.feed = torch_feed.HostFeed(list(self.samples.values()), self.batch, self.device)
 
     def new_model(self):
-        return torch_workloads.WORKLOADS[self.workload](self.width, self.size)
+        return torch_workloads.new_model(self)
 
     def reset(self, dropout):
         """The prepared weights, a new optimizer, step 0."""
@@ -94,7 +104,7 @@ class Session(runner_job.Job):
         return contextlib.nullcontext()
 
     def index(self):
-        """The images of the next step."""
+        """The samples of the next step."""
         return self.order[self.next_rows()]
 
     def pass_step(self):
@@ -109,34 +119,36 @@ class Session(runner_job.Job):
         self.sent = self.feed.send(self.feed.gather(self.index()))
         self.sent_step = self.step
 
-    def next_pixels(self):
-        """The pixels and labels of the next step, on the device."""
+    def next_samples(self):
+        """The fields of the next step by name, on the device, as they are in the data."""
         if self.resident:
             index = self.index()
-            pixels, labels = self.images.index_select(0, index), self.labels.index_select(0, index)
+            values = [field.index_select(0, index) for field in self.samples.values()]
         else:
             self.send_ahead()
-            pixels, labels = self.feed.take(self.sent)
+            values = self.feed.take(self.sent)
             self.sent_step = None
         self.pass_step()
-        return pixels, labels
+        return dict(zip(self.samples, values))
 
-    def normalize(self, pixels):
-        return pixels.float().sub_(self.mean).mul_(self.scale)
+    def split(self, samples):
+        """What the model is given, and the targets; bytes become numbers."""
+        for name, (mean, scale) in self.normalization.items():
+            samples[name] = samples[name].float().sub_(mean).mul_(scale)
+        return [samples[name] for name in self.inputs], [samples[name] for name in self.targets]
 
     def next_batch(self):
-        pixels, labels = self.next_pixels()
-        return self.normalize(pixels), labels
+        return self.split(self.next_samples())
 
-    def forward(self, x):
+    def forward(self, inputs):
         """The logits, in float32 also under autocast."""
         with self.autocast():
-            return self.model(x).float()
+            return self.model(*inputs).float()
 
     def train_step(self):
-        x, target = self.next_batch()
+        inputs, targets = self.next_batch()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(self.forward(x), target)
+        loss = self.model.loss(self.forward(inputs), *targets)
         loss.backward()
         self.optimizer.step()
         self.send_ahead()
@@ -144,8 +156,8 @@ class Session(runner_job.Job):
 
     @torch.inference_mode()
     def infer_step(self):
-        x, _ = self.next_batch()
-        self.forward(x)
+        inputs, _ = self.next_batch()
+        self.forward(inputs)
         self.send_ahead()
 
 
@@ -222,12 +234,13 @@ class Engine:
         session.reset("counter")
         tensors, losses = {}, []
         for t in range(steps):
-            x, target = session.next_batch()
+            inputs, targets = session.next_batch()
             with torch.set_grad_enabled(session.training):
-                logits = session.forward(x)
-                loss = session.loss(logits, target)
+                logits = session.forward(inputs)
+                loss = session.model.loss(logits, *targets)
             if t == 0:
-                tensors = {"input": x, "target": target, "logits": logits, "loss": loss}
+                batch = dict(zip(session.inputs + session.targets, inputs + targets))
+                tensors = {**session.trace_of(batch), "logits": logits, "loss": loss}
                 for name, p in session.model.named_parameters():
                     tensors["param." + name] = p.detach().clone()
             if session.training:
@@ -251,21 +264,22 @@ class Engine:
         session = self._prepared()
         data, _ = runner_job.load_fields(member(request, "data", str), session.workload,
                                          session.fields, needs_order=False)
-        images, labels = (torch.from_numpy(data[name]) for name in ("images", "labels"))
-        labels = labels.long()
-        correct, losses = [], []
+        samples = {name: place(values, torch.device("cpu")) for name, values in data.items()}
+        count = len(next(iter(samples.values())))
+        right, losses = [], []
         session.model.eval()
         try:
-            for pixels, target in zip(images.split(session.batch), labels.split(session.batch)):
-                target = target.to(session.device)
-                logits = session.forward(session.normalize(pixels.to(session.device)))
-                losses.append(nn.functional.cross_entropy(logits, target, reduction="sum"))
-                correct.append((logits.argmax(1) == target).sum())
+            for first in range(0, count, session.batch):
+                rows = slice(first, min(first + session.batch, count))
+                inputs, targets = session.split(
+                    {name: values[rows].to(session.device) for name, values in samples.items()})
+                logits = session.forward(inputs)
+                losses.append(session.model.loss(logits, *targets) * (rows.stop - rows.start))
+                right.append(torch_workloads.count_right(logits, targets))
         finally:
             session.model.train(session.training)
-        loss = sum(torch.stack(losses).tolist()) / len(images)
-        return {"count": len(images), "correct": sum(torch.stack(correct).tolist()),
-                "loss": in_json(loss)}
+        return {"count": count, "correct": sum(torch.stack(right).tolist()),
+                "loss": in_json(sum(torch.stack(losses).tolist()) / count)}
 
     def export(self, request):
         state = self._prepared().model.state_dict()

@@ -11,20 +11,19 @@ import torch
 class Slot:
     """A batch's buffers on the host, and its copy on the device."""
 
-    def __init__(self, images, labels, batch, cuda):
-        def buffer(like):
-            return torch.empty((batch,) + like.shape[1:], dtype=like.dtype, pin_memory=cuda)
-
-        self.host = (buffer(images), buffer(labels))
+    def __init__(self, fields, batch, cuda):
+        self.host = [torch.empty((batch,) + values.shape[1:], dtype=values.dtype, pin_memory=cuda)
+                     for values in fields]
         self.on_device = None
         self.copied = torch.cuda.Event() if cuda else None
 
 
 class HostFeed:
-    def __init__(self, images, labels, batch, device):
+    def __init__(self, fields, batch, device):
+        """`fields`: of each one all its samples, on the host."""
         cuda = device.type == "cuda"
-        self.data, self.device = (images, labels), device
-        self.slots = [Slot(images, labels, batch, cuda) for _ in range(2)]
+        self.data, self.device = fields, device
+        self.slots = [Slot(fields, batch, cuda) for _ in range(2)]
         self.stream = torch.cuda.Stream(device) if cuda else None
         self.turn = 0
 

@@ -68,13 +68,12 @@ def do_steps(session, steps, mark):
         if not session.resident:
             session.send_ahead()
             mark("upload")
-        pixels, target = session.next_pixels()
-        x = session.normalize(pixels)
+        inputs, targets = session.split(session.next_samples())
         mark("data")
         if session.training:
             session.optimizer.zero_grad(set_to_none=True)
             mark("optimizer")
-            loss = session.loss(session.forward(x), target)
+            loss = session.model.loss(session.forward(inputs), *targets)
             mark("forward")
             loss.backward()
             mark("backward")
@@ -82,7 +81,7 @@ def do_steps(session, steps, mark):
             mark("optimizer")
         else:
             with torch.inference_mode():
-                session.forward(x)
+                session.forward(inputs)
             mark("forward")
         if not session.resident:
             session.send_ahead()

@@ -59,8 +59,6 @@ def _shortcut(channels, out_channels, stride):
 class ResNet(nn.Module):
     """Four groups of blocks behind a stem, then the mean over the picture and a linear layer."""
 
-    inputs, targets = ("images",), ("labels",)
-
     def __init__(self, block, counts, width, classes):
         super().__init__()
         self._add_stem(64 * width)
@@ -73,6 +71,9 @@ class ResNet(nn.Module):
                 channels = block.expansion * (64 * width << group)
             setattr(self, f"layer{group + 1}", nn.Sequential(*blocks))
         self.fc = nn.Linear(channels, classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
     def _add_stem(self, channels):
         self.conv1 = nn.Conv2d(3, channels, 7, 2, 3, bias=False)
@@ -89,26 +90,20 @@ class ResNet(nn.Module):
 
 
 class ResNet18(ResNet):
-    def __init__(self, width=1, size=224):
+    def __init__(self, width):
         super().__init__(BasicBlock, (2, 2, 2, 2), width, 1000)
-        self.picture = (3, size, size)
-        self.classes = 1000
 
 
 class ResNet50(ResNet):
-    def __init__(self, width=1, size=224):
+    def __init__(self, width):
         super().__init__(Bottleneck, (3, 4, 6, 3), width, 1000)
-        self.picture = (3, size, size)
-        self.classes = 1000
 
 
 class ResNet18Cifar(ResNet):
     """For small pictures: a 3×3 stem without stride and without pool."""
 
-    def __init__(self, width=1, size=32):
+    def __init__(self, width):
         super().__init__(BasicBlock, (2, 2, 2, 2), width, 10)
-        self.picture = (3, size, size)
-        self.classes = 10
 
     def _add_stem(self, channels):
         self.conv1 = nn.Conv2d(3, channels, 3, 1, 1, bias=False)

@@ -40,12 +40,10 @@ def real_tokens(lengths, count):
 class Encoder(nn.Module):
     """A pre-norm Transformer encoder; the mean over its real tokens tells the class."""
 
-    inputs, targets = ("tokens", "lengths"), ("labels",)
     classes = 10
 
-    def __init__(self, layers=10, width=512, heads=8, seq=256, vocab=32000):
+    def __init__(self, layers, width, heads, vocab):
         super().__init__()
-        self.seq, self.vocab = seq, vocab
         self.embedding = nn.Embedding(vocab, width)
         self.position = nn.Embedding(512, width)
         layer = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, "gelu",
@@ -170,12 +168,10 @@ class BertModel(nn.Module):
 class BertBase(nn.Module):
     """BERT (Devlin et al. 2018) with a head that tells which of two classes a pair has."""
 
-    inputs, targets = ("tokens", "segments", "lengths"), ("labels",)
     classes = 2
 
-    def __init__(self, layers=12, width=768, heads=12, seq=128, vocab=30522):
+    def __init__(self, layers, width, heads, vocab):
         super().__init__()
-        self.seq, self.vocab = seq, vocab
         self.bert = BertModel(layers, width, heads, vocab)
         self.classifier = nn.Linear(width, self.classes)
 
@@ -253,11 +249,8 @@ class Gpt2Model(nn.Module):
 class Gpt2(nn.Module):
     """GPT-2 (Radford et al. 2019); the head is the embedding of the tokens."""
 
-    inputs, targets = ("tokens",), ("targets",)
-
-    def __init__(self, layers=12, width=768, heads=12, seq=1024, vocab=50257):
+    def __init__(self, layers, width, heads, vocab):
         super().__init__()
-        self.seq, self.vocab = seq, vocab
         self.transformer = Gpt2Model(layers, width, heads, vocab)
 
     def forward(self, tokens):
@@ -378,13 +371,9 @@ class ClipVision(nn.Module):
 class ClipBase(nn.Module):
     """CLIP (Radford et al. 2021): logits [pictures, captions] of a batch of pairs."""
 
-    inputs, targets = ("images", "tokens"), ()
-
     def __init__(self, vision, text, patch, width, activation):
         """`vision`, `text`: layers, width and heads of each tower, and size and seq, vocab."""
         super().__init__()
-        self.picture = (3, vision["size"], vision["size"])
-        self.seq, self.vocab = text["seq"], text["vocab"]
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.text_model = ClipText(text, text["vocab"], activation)
         self.vision_model = ClipVision(vision, patch, vision["size"], activation)
@@ -404,21 +393,21 @@ class ClipBase(nn.Module):
 
 
 class Clip(ClipBase):
-    def __init__(self, layers=8, width=512, heads=8, seq=77, size=224, vocab=49152):
+    def __init__(self, layers, width, heads, seq, size, vocab):
         tower = {"layers": layers, "width": width, "heads": heads}
         super().__init__({**tower, "size": size}, {**tower, "seq": seq, "vocab": vocab}, 16, width,
                          F.gelu)
 
 
 class ClipB16(ClipBase):
-    def __init__(self, layers=12, seq=77, size=224, vocab=49408):
+    def __init__(self, layers, seq, size, vocab):
         super().__init__({"layers": layers, "width": 768, "heads": 12, "size": size},
                          {"layers": layers, "width": 512, "heads": 8, "seq": seq, "vocab": vocab},
                          16, 512, quick_gelu)
 
 
 class ClipL14(ClipBase):
-    def __init__(self, layers=24, seq=77, size=224, vocab=49408):
+    def __init__(self, layers, seq, size, vocab):
         super().__init__({"layers": layers, "width": 1024, "heads": 16, "size": size},
                          {"layers": min(layers, 12), "width": 768, "heads": 12, "seq": seq,
                           "vocab": vocab}, 14, 768, quick_gelu)

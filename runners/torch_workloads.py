@@ -2,19 +2,28 @@
 
 The names of the layers are those of the weights file.  This file may know nothing of measuring.
 """
+import inspect
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import philox
+import torch_resnet
+import torch_transformers
 
-CLASSES = 10  # of each of them
+CLASSES = 10  # of each of the small networks
 
 
-class MlpMnist(nn.Module):
-    input_shape = (1, 28, 28)
+class Classifier(nn.Module):
+    """Logits [batch, classes] for labels [batch]."""
 
-    def __init__(self, width=1, size=28):
+    def loss(self, logits, labels):
+        return F.cross_entropy(logits, labels)
+
+
+class MlpMnist(Classifier):
+    def __init__(self, width, size):
         super().__init__()
         self.fc1 = nn.Linear(size * size, 128 * width)
         self.fc2 = nn.Linear(128 * width, 64 * width)
@@ -27,10 +36,8 @@ class MlpMnist(nn.Module):
         return self.fc3(x)
 
 
-class CnnMnist(nn.Module):
-    input_shape = (1, 28, 28)
-
-    def __init__(self, width=1, size=28):
+class CnnMnist(Classifier):
+    def __init__(self, width, size):
         super().__init__()
         self.conv1 = nn.Conv2d(1, 32 * width, 3)
         self.conv2 = nn.Conv2d(32 * width, 64 * width, 3)
@@ -49,10 +56,8 @@ class CnnMnist(nn.Module):
         return self.fc2(x)
 
 
-class CnnCifar(nn.Module):
-    input_shape = (3, 32, 32)
-
-    def __init__(self, width=1, size=32):
+class CnnCifar(Classifier):
+    def __init__(self, width, size):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 6 * width, 5)
         self.conv2 = nn.Conv2d(6 * width, 16 * width, 5)
@@ -69,10 +74,8 @@ class CnnCifar(nn.Module):
         return self.fc3(x)
 
 
-class CnnFashion(nn.Module):
-    input_shape = (1, 28, 28)
-
-    def __init__(self, width=1, size=28):
+class CnnFashion(Classifier):
+    def __init__(self, width, size):
         super().__init__()
         self.conv1 = nn.Conv2d(1, 16 * width, 3)
         self.conv2 = nn.Conv2d(16 * width, 32 * width, 3)
@@ -87,10 +90,8 @@ class CnnFashion(nn.Module):
         return self.fc2(x)
 
 
-class Cnn5Fashion(nn.Module):
-    input_shape = (1, 28, 28)
-
-    def __init__(self, width=1, size=28):
+class Cnn5Fashion(Classifier):
+    def __init__(self, width):
         super().__init__()
         self.conv1 = nn.Conv2d(1, 32 * width, 3, padding=1)
         self.conv2 = nn.Conv2d(32 * width, 64 * width, 3, padding=1)
@@ -109,8 +110,28 @@ class Cnn5Fashion(nn.Module):
         return self.fc1(x)
 
 
-WORKLOADS = {"mlp-mnist": MlpMnist, "cnn-mnist": CnnMnist, "cnn-cifar": CnnCifar,
-             "cnn-fashion": CnnFashion, "cnn5-fashion": Cnn5Fashion}
+WORKLOADS = {
+    "mlp-mnist": MlpMnist, "cnn-mnist": CnnMnist, "cnn-cifar": CnnCifar,
+    "cnn-fashion": CnnFashion, "cnn5-fashion": Cnn5Fashion,
+    "resnet18-cifar": torch_resnet.ResNet18Cifar, "resnet18": torch_resnet.ResNet18,
+    "resnet50": torch_resnet.ResNet50, "encoder": torch_transformers.Encoder,
+    "clip": torch_transformers.Clip, "bert-base": torch_transformers.BertBase,
+    "gpt2": torch_transformers.Gpt2, "clip-b16": torch_transformers.ClipB16,
+    "clip-l14": torch_transformers.ClipL14,
+}
+
+
+def new_model(job):
+    """The job's model in its dimensions; a class names those that make a difference to it."""
+    model = WORKLOADS[job.workload]
+    wanted = inspect.signature(model).parameters
+    return model(**{name: value for name, value in job.dimensions.items() if name in wanted})
+
+
+def count_right(logits, targets):
+    """How many rows of logits are largest at their target; a batch of pairs at its diagonal."""
+    target = targets[0] if targets else torch.arange(len(logits), device=logits.device)
+    return (logits.argmax(-1) == target).sum()
 
 
 class CounterDropout(nn.Module):

@@ -25,6 +25,7 @@ import tensorflow_feed
 import tensorflow_libraries as libraries
 import tensorflow_phases
 import tensorflow_workloads
+import workload_fields
 from runner_protocol import Failure
 
 Event = tensorflow_phases.Event
@@ -36,12 +37,13 @@ class Prepared(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         data, weights = (os.path.join(folder.name, name) for name in ("data", "weights"))
         rng = np.random.default_rng(4)
-        shape = tensorflow_workloads.INPUT_SHAPES[workload]
+        own, fields, _ = workload_fields.WORKLOADS[workload]
+        shape = fields(**own)["images"].shape
         safetensors_io.write(data, {
             "images": rng.integers(0, 256, (count, *shape), dtype=np.uint8),
             "labels": rng.integers(0, 10, count, dtype=np.int32),
             "order": rng.permutation(count).astype(np.int32)})
-        job = types.SimpleNamespace(workload=workload, width=1, shape=shape, seed=0)
+        job = types.SimpleNamespace(workload=workload, dimensions=own, shape=shape, seed=0)
         model, _ = tensorflow_workloads.new_model(job, False)
         safetensors_io.write(weights, {
             p.name: rng.uniform(-0.05, 0.05, p.shape).astype(np.float32)

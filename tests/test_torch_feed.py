@@ -53,7 +53,7 @@ class SameBatchesTest(unittest.TestCase):
         session = engine.session
         if on_host:
             session.resident = False
-            session.feed = torch_feed.HostFeed(session.images, session.labels, 8, session.device)
+            session.feed = torch_feed.HostFeed(list(session.samples.values()), 8, session.device)
         return engine, os.path.join(folder.name, "out")
 
     def test_same_losses(self):
@@ -131,7 +131,7 @@ class CudaOrderTest(unittest.TestCase):
         recorded = Recorded()
         values = types.SimpleNamespace(shape=(9,), dtype=None)
         with mock.patch.object(torch_feed, "torch", recorded):
-            feed = torch_feed.HostFeed(values, values, 4, types.SimpleNamespace(type="cuda"))
+            feed = torch_feed.HostFeed([values, values], 4, types.SimpleNamespace(type="cuda"))
             slots = [feed.send(feed.gather(turn)) for turn in range(2)]
             for slot in slots:
                 feed.take(slot)

@@ -393,7 +393,7 @@ class RunnerTest(unittest.TestCase):
     def test_refused_members(self):
         good = self.request("cnn-fashion")
         for member, value, status, text in (
-                ("workload", "gpt2", "UNAVAILABLE", "found 'gpt2'"),
+                ("workload", "gpt3", "UNAVAILABLE", "found 'gpt3'"),
                 ("workload", 7, "USAGE", "expected 'workload' to be a text, found 7"),
                 ("device", "cuda:99", "UNAVAILABLE", "CUDA"),
                 ("device", "mps:1", "UNAVAILABLE", "found 'mps:1'"),
