@@ -15,14 +15,13 @@ typedef struct plan {
     int64_t p, ds;                   /* [KEYS][QUERIES] */
     int64_t lse, d;                  /* [QUERIES] */
     int64_t dk, dv;                  /* [keys][padded] */
-    int64_t k, v;                    /* [keys][size], of bf16 */
+    int64_t k, v;                    /* [keys][size] */
     int64_t floats;
 } plan;
 
 static plan plan_of(const cpu_call *call)
 {
     plan w = {.s = attention_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1])};
-    int64_t copied = call->in_shape[0].dtype == BE_F32 ? 0 : w.s.keys * w.s.size;
     w.padded = (w.s.size + VEC - 1) / VEC * VEC;
     w.q = scratch_take(&w.floats, QUERIES * w.padded);
     w.dy = scratch_take(&w.floats, QUERIES * w.padded);
@@ -35,8 +34,8 @@ static plan plan_of(const cpu_call *call)
     w.d = scratch_take(&w.floats, QUERIES);
     w.dk = scratch_take(&w.floats, w.s.keys * w.padded);
     w.dv = scratch_take(&w.floats, w.s.keys * w.padded);
-    w.k = scratch_take(&w.floats, copied);
-    w.v = scratch_take(&w.floats, copied);
+    w.k = scratch_take(&w.floats, w.s.keys * w.s.size);
+    w.v = scratch_take(&w.floats, w.s.keys * w.s.size);
     return w;
 }
 
@@ -46,7 +45,6 @@ typedef struct work {
     const plan *w;
     float *room;
     int64_t n;
-    float_rows k, v;
 } work;
 
 /* Of a block of keys, for the queries from `first` on: p from the scores, ds from dy · v. */
@@ -69,15 +67,14 @@ VEC_INLINE void make_vector(const work *t, int v, int64_t count, veci last, int6
     }
 }
 
-/* [keys][QUERIES] = the keys' rows of x · what the queries have in `turned` */
-static void make_pairs(const work *t, float_rows x, int64_t first_key, int64_t count,
-                       int64_t turned, int64_t out)
+/* [keys][QUERIES] = rows of the keys · what the queries have in `turned` */
+static void make_pairs(const work *t, int64_t rows, int64_t count, int64_t turned, int64_t out)
 {
     tiles_run(&(tiles){.rows = count,
                        .columns = QUERIES,
                        .depth = t->w->s.size,
-                       .a = x.data + first_key * x.row,
-                       .a_row = x.row,
+                       .a = t->room + rows,
+                       .a_row = t->w->s.size,
                        .a_column = 1,
                        .b = t->room + turned,
                        .b_row = QUERIES,
@@ -108,8 +105,9 @@ static void meet_keys(const work *t, int64_t first, int64_t queries, int64_t fir
 {
     const plan *w = t->w;
     bool is_masked = w->s.causal && first_key + count - 1 > first;
-    make_pairs(t, t->k, first_key, count, w->q_turned, w->p);
-    make_pairs(t, t->v, first_key, count, w->dy_turned, w->ds);
+    int64_t from = first_key * w->s.size;
+    make_pairs(t, w->k + from, count, w->q_turned, w->p);
+    make_pairs(t, w->v + from, count, w->dy_turned, w->ds);
     for (int v = 0; v < QUERY_VECTORS; v++) {
         veci last = vec_last_key(first, v);
         if (is_masked)
@@ -122,9 +120,9 @@ static void meet_keys(const work *t, int64_t first, int64_t queries, int64_t fir
     tiles_run(&(tiles){.rows = w->s.size,
                        .columns = QUERIES,
                        .depth = count,
-                       .a = t->k.data + first_key * t->k.row,
+                       .a = t->room + w->k + from,
                        .a_row = 1,
-                       .a_column = t->k.row,
+                       .a_column = w->s.size,
                        .b = t->room + w->ds,
                        .b_row = QUERIES,
                        .c = t->room + w->dq,
@@ -190,8 +188,8 @@ static void run_head(work *t)
     const attention_sizes *s = &w->s;
     int64_t keys = head_keys(t->call, s, t->n);
     head_rows k = head_of(t->call, s, t->n, 1), v = head_of(t->call, s, t->n, 2);
-    t->k = head_floats(&k, 0, keys, t->room + w->k);
-    t->v = head_floats(&v, 0, keys, t->room + w->v);
+    head_copy(&k, 0, keys, 1.0f, t->room + w->k, s->size);
+    head_copy(&v, 0, keys, 1.0f, t->room + w->v, s->size);
     memset(t->room + w->dk, 0, (size_t)(s->keys * w->padded) * sizeof(float));
     memset(t->room + w->dv, 0, (size_t)(s->keys * w->padded) * sizeof(float));
     for (int64_t i = 0; i < s->queries; i += QUERIES) run_queries(t, i, keys);

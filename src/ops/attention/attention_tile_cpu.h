@@ -19,7 +19,8 @@
 
 #define QUERIES 32
 #define QUERY_VECTORS (QUERIES / VEC)
-#define KEYS 96 /* of a block: their scores, a head's columns and its queries stay in the cache */
+#define KEYS \
+    64 /* of a block: their rows, their scores and the queries' columns stay in the cache */
 
 /* Rows of a tile: with two vectors each their sums and the operands just fill the registers. */
 #if defined(__AVX512F__)
@@ -207,20 +208,6 @@ static inline int64_t head_keys(const cpu_call *call, const attention_sizes *s, 
 {
     const int32_t *lengths = call->in[ATTENTION_LENGTHS];
     return lengths ? attention_keys(s, lengths[n / s->heads]) : s->keys;
-}
-
-/* The rows of k or v from `first` on, where they are or, if they are not floats, in `room`. */
-typedef struct float_rows {
-    const float *data;
-    int64_t row;
-} float_rows;
-
-static inline float_rows head_floats(const head_rows *h, int64_t first, int64_t count, float *room)
-{
-    if (h->dtype == BE_F32)
-        return (float_rows){(const float *)h->data + h->at + first * h->row, h->row};
-    head_copy(h, first, count, 1.0f, room, h->size);
-    return (float_rows){room, h->size};
 }
 
 /* Takes `floats` more of a thread's scratch; returns where they begin.  All begin at a cache line.
