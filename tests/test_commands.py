@@ -211,6 +211,15 @@ class BenchTest(FolderTest):
 class TrainTest(FolderTest):
     ARGUMENTS = ["train", "mlp-mnist", *SMALL, "--threads", "1", "--batch", "20"]
 
+    def test_the_page_is_as_wide_as_the_terminal(self):
+        for columns in (40, 60, 80, 160):
+            page = self.good(*self.ARGUMENTS, "--epochs", "2", env={"COLUMNS": str(columns)})
+            self.assertLessEqual(max(map(len, page.splitlines())), columns, page)
+            self.assertEqual(page == page.replace("\n         ", "\n"), columns >= 80, page)
+            for title in ("accuracy", "val loss", "val acc", "pictures/s"):
+                self.assertEqual(page.count(title), 1, page)
+            self.assertEqual(len(re.findall(r"\d%", page)), 5, page)
+
     def test_table_json_and_export(self):
         weights = self.path("w.safetensors")
         text = self.good(*self.ARGUMENTS, "--epochs", "3", "--export", weights)

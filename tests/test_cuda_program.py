@@ -19,8 +19,9 @@ class CudaTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
 
     def run_program(self, *words, **variables):
-        # PyTorch, which takes a second to start, is no part of these tests.
+        # PyTorch and TensorFlow, which take seconds to start, are no part of these tests.
         environment = {**os.environ, "BREAKEVEN_PYTHON": "/nonexistent/python",
+                       "BREAKEVEN_TENSORFLOW_PYTHON": "/nonexistent/python",
                        "BREAKEVEN_CUDA_LIB_DIR": FAKES, **variables}
         done = subprocess.run([PROGRAM, *words], env=environment, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, check=False, timeout=250)
@@ -40,6 +41,18 @@ class CudaTest(unittest.TestCase):
             self.assertEqual(found[name]["driver"], "580.12.34 (CUDA 13.0)")
             libraries = {x["name"]: x for x in found[name]["device_libraries"]}
             self.assertEqual(libraries["libcudnn.so.9"]["version"], "9.14.0")
+
+    def test_the_libraries_on_the_page(self):
+        """Below the table, on one line each where the terminal has room, never cut."""
+        for columns in (60, 160):
+            status, page, errors = self.run_program("devices", COLUMNS=str(columns))
+            self.assertEqual(status, 0, errors)
+            path = os.path.join(FAKES, "libcudnn.so.9")
+            self.assertIn(path, page)
+            lines = [line for line in page.splitlines() if FAKES not in line]  # a word each
+            self.assertLessEqual(max(map(len, lines)), columns)
+            together = re.search(r"libcudnn\.so\.9 +9\.14\.0 +" + re.escape(path), page)
+            self.assertEqual(bool(together), len(path) + 52 <= columns)
 
     def test_limits_and_sensors(self):
         status, output, errors = self.run_program(

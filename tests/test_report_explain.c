@@ -456,7 +456,7 @@ static void bars_are_drawn_to_one_scale(void **state)
     assert_true(forward > 5 && abs(count_of(lines[1], 'F') - 2 * forward) <= 1);
     assert_true(abs(forward - 2 * count_of(lines[0], 'B')) <= 1);
     assert_true(strlen(lines[1]) <= 80 && !strstr(page, "are cut"));
-    assert_string_equal(lines[2], "F forward  B backward  . waits for host  "); /* no others */
+    assert_string_equal(lines[2], "F forward  B backward  . waits for host"); /* no others */
     free(page);
     /* A bar is as long as its phases together, also where a part of the step is missing. */
     json_t *half = json_object_get(json_array_get(records, 1), "explain");

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/devices_limits.h"
 #include "cli/request.h"
+#include "core/text.h"
 #include "report/contender.h"
 #include "study/study.h"
 
@@ -23,8 +24,10 @@ static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES]
 static const char *library_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
     const char *driver = report_string(record, "driver");
-    snprintf(out, REPORT_TEXT_BYTES, "%.40s",
-             *driver ? driver : report_string(record, "libraries.blas"));
+    const char *text = *driver ? driver : report_string(record, "libraries.blas");
+    const char *path = strstr(text, " (/"); /* which stands below the table */
+    snprintf(out, REPORT_TEXT_BYTES, "%.*s", path ? (int)(path - text) : REPORT_TEXT_BYTES - 1,
+             text);
     return out;
 }
 
@@ -33,7 +36,7 @@ static const char *name_text(const json_t *record, char out[REPORT_TEXT_BYTES])
     char name[REPORT_TEXT_BYTES], bytes[REPORT_TEXT_BYTES];
     double cores = report_real(record, "cores");
     report_hardware(report_string(record, "device_name"), name);
-    snprintf(out, REPORT_TEXT_BYTES, "%.40s", name);
+    snprintf(out, REPORT_TEXT_BYTES, "%s", name);
     if (json_object_get(record, "memory_bytes"))
         snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %s",
                  report_bytes(report_real(record, "memory_bytes"), bytes));
@@ -41,6 +44,37 @@ static const char *name_text(const json_t *record, char out[REPORT_TEXT_BYTES])
         snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %.0f core%s", cores,
                  cores == 1 ? "" : "s");
     return out;
+}
+
+/* A library with its version, and where it is or why it is not: on one line if the page is wide
+ * enough, else what follows the version on lines of its own. */
+static void print_library(const json_t *library)
+{
+    const char *name = report_string(library, "name"), *reason = report_string(library, "reason");
+    const char *version = *reason ? "-" : report_string(library, "version");
+    const char *text = *reason ? reason : report_string(library, "path");
+    char line[REPORT_TEXT_BYTES];
+    snprintf(line, sizeof line, "  %-20s %-26s ", name, version);
+    if ((int)(text_width(line) + text_width(text)) <= report_columns()) {
+        fprintf(cli_results, "%s%s\n", line, text);
+        return;
+    }
+    fprintf(cli_results, "  %s %s\n      ", name, version);
+    text_wrap(cli_results, text, report_columns(), 6, 6);
+}
+
+/* The BLAS of an engine that says where it lies, once. */
+static void print_blas(const json_t *records, size_t i)
+{
+    const json_t *record = json_array_get(records, i);
+    const char *blas = report_string(record, "libraries.blas");
+    char line[700];
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(report_string(json_array_get(records, k), "libraries.blas"), blas) == 0) return;
+    if (!strstr(blas, " (/")) return;
+    snprintf(line, sizeof line, "%s: %s", contender_title(record), blas);
+    fputc('\n', cli_results);
+    report_paragraph(cli_results, line, 2);
 }
 
 /* The libraries of each device below the table, with version and path, or why not. */
@@ -56,13 +90,8 @@ static void print_libraries(const json_t *records)
             fprintf(cli_results, "\n%s: compute capability %s, %s multiprocessors\n",
                     report_string(record, "device"), report_string(record, "compute_capability"),
                     report_count(report_real(record, "units"), units));
-        json_array_foreach(list, l, library)
-        {
-            const char *reason = report_string(library, "reason");
-            fprintf(cli_results, "  %-20s %-26s %s\n", report_string(library, "name"),
-                    *reason ? "-" : report_string(library, "version"),
-                    *reason ? reason : report_string(library, "path"));
-        }
+        json_array_foreach(list, l, library) print_library(library);
+        print_blas(records, i);
     }
 }
 

@@ -44,6 +44,20 @@ static double start_to_first_step_s(const train_command *c, const trainer *t)
     return (double)(t->open_ns - c->started_ns) * 1e-9 + t->first_step_s;
 }
 
+/* A row of the table; what a narrow terminal has no room for stands below it, indented. */
+static void print_cells(const char *const cells[])
+{
+    static const int widths[] = {5, 9, 9, 9, 9, 10, 12, 5}, indent = 5;
+    int at = 0;
+    for (size_t c = 0; c < sizeof widths / sizeof *widths; c++) {
+        if (!*cells[c]) continue;
+        if (at + 1 + widths[c] > report_columns())
+            at = fprintf(cli_results, "\n%*s", indent, "") - 1;
+        at += fprintf(cli_results, "%*s", at ? widths[c] + 1 : widths[c], cells[c]);
+    }
+    fprintf(cli_results, "\n");
+}
+
 static void print_head(const train_command *c, const be_plan *plan)
 {
     char count[REPORT_TEXT_BYTES], validation[REPORT_TEXT_BYTES], line[600];
@@ -70,21 +84,30 @@ static void print_head(const train_command *c, const be_plan *plan)
                 "kernels: %d products tuned for this device, %d of them partly, in %s\n",
                 facts.tuned + facts.tuned_partly, facts.tuned_partly,
                 report_seconds(facts.tune_seconds, count));
-    fprintf(cli_results, "\n%5s %9s %9s %9s %9s %10s %11s\n", "epoch", "loss", "accuracy",
-            "val loss", "val acc", "time", rate);
+    const char *const titles[] = {"epoch",   "loss", "accuracy", "val loss",
+                                  "val acc", "time", rate,       ""};
+    fprintf(cli_results, "\n");
+    print_cells(titles);
     fflush(cli_results);
 }
 
 static void print_epoch(const train_epoch *e)
 {
-    char seconds[REPORT_TEXT_BYTES], speed[REPORT_TEXT_BYTES];
+    char number[24], seconds[REPORT_TEXT_BYTES], speed[REPORT_TEXT_BYTES], shares[2][16];
     char loss[REPORT_TEXT_BYTES], validation[REPORT_TEXT_BYTES];
     double accuracy = (double)e->validation.correct / (double)e->validation.count;
-    fprintf(cli_results, "%5" PRId64 " %9s %8.2f%% %9s %8.2f%% %10s %11s%s\n", e->epoch,
-            report_loss(e->loss, loss), e->accuracy * 100,
-            report_loss(e->validation.loss, validation), accuracy * 100,
-            report_seconds(e->seconds, seconds), report_count(e->samples_per_s, speed),
-            e->best ? "  best" : "");
+    snprintf(number, sizeof number, "%" PRId64, e->epoch);
+    snprintf(shares[0], sizeof shares[0], "%.2f%%", e->accuracy * 100);
+    snprintf(shares[1], sizeof shares[1], "%.2f%%", accuracy * 100);
+    const char *const cells[] = {number,
+                                 report_loss(e->loss, loss),
+                                 shares[0],
+                                 report_loss(e->validation.loss, validation),
+                                 shares[1],
+                                 report_seconds(e->seconds, seconds),
+                                 report_count(e->samples_per_s, speed),
+                                 e->best ? " best" : ""};
+    print_cells(cells);
     fflush(cli_results);
 }
 
@@ -150,17 +173,22 @@ static void show_note(void *context, const char *text)
 
 static void print_end(const train_command *c, const trainer *t)
 {
-    char first[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES];
-    if (t->total_steps == 0)
-        fprintf(cli_results, "\nnothing left to do: the training had ended at step %" PRId64 "\n",
-                t->state.step);
-    fprintf(cli_results,
-            "\nbest: %.2f%% of the %" PRId64 " validation %ss, after epoch %" PRId64 "\n",
-            t->state.best * 100, c->validation->count, c->validation->table.sample,
-            t->state.best_epoch);
-    fprintf(cli_results, "first step after %s, peak memory %s\n",
-            report_seconds(start_to_first_step_s(c, t), first),
-            report_bytes(peak_rss_bytes(), memory));
+    char first[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES], line[400];
+    fprintf(cli_results, "\n");
+    if (t->total_steps == 0) {
+        snprintf(line, sizeof line, "nothing left to do: the training had ended at step %" PRId64,
+                 t->state.step);
+        report_paragraph(cli_results, line, 2);
+        fprintf(cli_results, "\n");
+    }
+    snprintf(
+        line, sizeof line, "best: %.2f%% of the %" PRId64 " validation %ss, after epoch %" PRId64,
+        t->state.best * 100, c->validation->count, c->validation->table.unit, t->state.best_epoch);
+    report_paragraph(cli_results, line, 2);
+    snprintf(line, sizeof line, "first step after %s, peak memory %s",
+             report_seconds(start_to_first_step_s(c, t), first),
+             report_bytes(peak_rss_bytes(), memory));
+    report_paragraph(cli_results, line, 2);
 }
 
 static be_status write_epochs(const train_command *c, be_error *err)

@@ -36,7 +36,7 @@ const char *cause_name(cause_kind kind);
 /* One contender's step; NAN (for launches and waits too) where a number is not known. */
 typedef struct cause_side {
     const char *engine, *device;
-    int threads;
+    int64_t threads; /* -1: unknown */
     double step_s;
     double data_s, upload_s, idle_host_s, rest_s; /* phases; rest: loss read and other idle */
     double launches, launch_s;                    /* a step; what one costs on this device */

@@ -93,10 +93,15 @@ static void write_legend(const json_t *records, FILE *out)
             "data",      "upload",    "forward",        "backward",
             "optimizer", "loss read", "waits for host", "other idle"};
         if (!is_drawn(records, p)) continue;
-        int width = 4 + (int)strlen(titles[p]);
-        if (at + width > report_columns()) at = 0 * fprintf(out, "\n");
+        int width = (at ? 4 : 2) + (int)strlen(titles[p]);
+        if (at + width > report_columns()) {
+            fprintf(out, "\n");
+            width -= 2;
+            at = 0;
+        }
+        fprintf(out, at ? "  " : "");
         draw(p, 1, out);
-        fprintf(out, " %s  ", titles[p]);
+        fprintf(out, " %s", titles[p]);
         at += width;
     }
     fprintf(out, "\n");

@@ -58,8 +58,15 @@ static double rest_s(const json_t *record)
     return phase_s(record, "loss_read") + phase_s(record, "idle_other");
 }
 
+/* -1: unknown */
+static int64_t threads_of(const json_t *record)
+{
+    const json_t *threads = json_object_get(record, "threads");
+    return json_is_integer(threads) ? json_integer_value(threads) : -1;
+}
+
 /* The native engine's step on a device without what is a term of its own; NAN if it has none. */
-static double native_s(const json_t *records, const char *device, int threads)
+static double native_s(const json_t *records, const char *device, int64_t threads)
 {
     double best = NAN;
     for (size_t i = 0; i < json_array_size(records); i++) {
@@ -69,7 +76,7 @@ static double native_s(const json_t *records, const char *device, int threads)
             continue;
         double seconds = report_real(other, "explain.wall_s") - phase_s(other, "data") -
                          phase_s(other, "upload") - phase_s(other, "idle_host") - rest_s(other);
-        if ((int)report_real(other, "threads") == threads) return seconds;
+        if (threads_of(other) == threads) return seconds;
         best = fmin(best, seconds);
     }
     return best;
@@ -101,7 +108,7 @@ cause_side explain_side(const json_t *record, const json_t *records)
 {
     cause_side side = {.engine = report_string(record, "engine"),
                        .device = report_string(record, "device"),
-                       .threads = (int)report_real(record, "threads"),
+                       .threads = threads_of(record),
                        .step_s = report_real(record, "explain.wall_s"),
                        .data_s = phase_s(record, "data"),
                        .upload_s = phase_s(record, "upload"),

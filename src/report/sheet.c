@@ -9,6 +9,7 @@
 
 #define COLUMNS_MAX 48
 #define FOLD_INDENT 2
+#define TEXT_LEAST 8 /* columns of a text that is cut */
 
 report_format report_format_find(const char *name)
 {
@@ -102,11 +103,9 @@ static void fold_columns(const report_sheet *sheet, layout *l, size_t room)
     }
 }
 
-/* The widths that all cells want; if that is too much, the gaps and then the widest texts give way.
- */
-static void fit_columns(const report_sheet *sheet, layout *l)
+/* The widths that all cells want, none wider than a line. */
+static void want_columns(const report_sheet *sheet, layout *l, size_t room)
 {
-    size_t room = (size_t)report_columns();
     size_t i;
     json_t *record;
     char text[REPORT_TEXT_BYTES];
@@ -121,18 +120,51 @@ static void fit_columns(const report_sheet *sheet, layout *l)
             size_t length = text_width(cell_text(column, record, text));
             if (length > l->width[c]) l->width[c] = length;
         }
+        if (l->width[c] > room - FOLD_INDENT) l->width[c] = room - FOLD_INDENT;
     }
+}
+
+/* How far a column may give way: a third of a text mostly tells one row from another. */
+static size_t least_width(const report_column *column, size_t wanted)
+{
+    size_t third = (wanted + 2) / 3;
+    if (column->unit != UNIT_TEXT || wanted <= TEXT_LEAST) return wanted;
+    return third > TEXT_LEAST ? third : TEXT_LEAST;
+}
+
+/* If they want too much, the gaps and then the widest texts give way; if that is not enough, the
+ * table folds and shows them whole. */
+static void fit_columns(const report_sheet *sheet, layout *l)
+{
+    size_t room = (size_t)report_columns();
+    want_columns(sheet, l, room);
     if (table_width(l, sheet->column_count) > room) l->gap = 1;
+    layout whole = *l;
     while (table_width(l, sheet->column_count) > room) {
         int widest = -1;
         for (int c = 0; c < sheet->column_count; c++)
-            if (sheet->columns[c].unit == UNIT_TEXT && l->width[c] > 8 &&
+            if (l->width[c] > least_width(&sheet->columns[c], whole.width[c]) &&
                 (widest < 0 || l->width[c] > l->width[widest]))
                 widest = c;
-        if (widest < 0) break;
+        if (widest < 0) {
+            *l = whole;
+            fold_columns(sheet, l, room);
+            return;
+        }
         l->width[widest]--;
     }
-    if (table_width(l, sheet->column_count) > room) fold_columns(sheet, l, room);
+}
+
+/* The first column behind the line of a folded table that begins at `first`, or `first` where that
+ * line says something of the record. */
+static int behind_empty_line(const report_sheet *sheet, const layout *l, const json_t *record,
+                             int first)
+{
+    char text[REPORT_TEXT_BYTES];
+    int c = first;
+    for (; c <= l->last && (c == first || !l->fresh[c]); c++)
+        if (sheet->columns[c].title && *cell_text(&sheet->columns[c], record, text)) return first;
+    return c;
 }
 
 static void print_row(const report_sheet *sheet, const layout *l, const json_t *record, FILE *out)
@@ -141,6 +173,13 @@ static void print_row(const report_sheet *sheet, const layout *l, const json_t *
     for (int c = 0; c <= l->last; c++) {
         const report_column *column = &sheet->columns[c];
         if (!column->title) continue;
+        if (l->fresh[c] && record) {
+            int behind = behind_empty_line(sheet, l, record, c);
+            if (behind > c) {
+                c = behind - 1;
+                continue;
+            }
+        }
         if (l->fresh[c]) fprintf(out, "\n%*s", FOLD_INDENT, "");
         print_cell(out, record ? cell_text(column, record, text) : column->title, l, c,
                    column->unit == UNIT_TEXT);

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REPORT_TEXT_BYTES 64
+#define REPORT_TEXT_BYTES 240 /* a line of the widest page, also where characters take more */
 
 typedef struct report_style {
     bool utf8;   /* the locale has it; else ASCII alone */
