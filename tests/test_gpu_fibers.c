@@ -19,6 +19,8 @@ static const struct {
     {"layer_norm_backward", "odd", 16},
     {"softmax_cross_entropy", "odd", 16},
     {"softmax_cross_entropy", "many classes, several threads", 16},
+    {"symmetric_cross_entropy", "odd", 16},
+    {"clip_gradients", "too long", 16},
     {"sum_rows", "odd", 12},
     {"linear", "odd", 0},
     {"linear", "one output", 24},

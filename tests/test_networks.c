@@ -253,9 +253,9 @@ static void what_is_named_is_counted(void **state)
         be_graph *g = be_graph_new(1);
         be_value right = be_input(g, "right", (be_shape){BE_I32, 1, {1}});
         be_value p = be_parameter_add(g, "p", scalar, (be_start){BE_CONSTANT, 1.0f});
-        if (when == 1) be_graph_count(g, right);
+        if (when == 1) be_graph_count(g, right, "retrieval at 1");
         be_graph_minimize(g, be_multiply(g, p, p), &sgd);
-        if (when == 2) be_graph_count(g, right);
+        if (when == 2) be_graph_count(g, right, "retrieval at 1");
         be_plan *plan = plan_for(g, device, BE_NONE);
         int32_t found = -1;
         float loss = 0;
@@ -263,6 +263,7 @@ static void what_is_named_is_counted(void **state)
         ASSERT_OK(be_plan_run(plan, 2, &err));
         ASSERT_OK(be_plan_losses(plan, 1, &loss, &found, &err));
         assert_int_equal(found, when == 0 ? 0 : 7);
+        assert_string_equal(be_plan_describe(plan).counted, when == 0 ? "" : "retrieval at 1");
         assert_near((double)loss, 0.0, "loss"); /* p − 0.5 · 2 p = 0 after one step */
         be_plan_free(plan);
         be_graph_free(g);
@@ -277,7 +278,11 @@ static void loss_of_rows(be_graph *g)
 }
 static void count_of_floats(be_graph *g)
 {
-    be_graph_count(g, be_parameter_add(g, "p", scalar, (be_start){BE_CONSTANT, 1.0f}));
+    be_graph_count(g, be_parameter_add(g, "p", scalar, (be_start){BE_CONSTANT, 1.0f}), "p");
+}
+static void count_without_a_name(be_graph *g)
+{
+    be_graph_count(g, be_input(g, "n", (be_shape){BE_I32, 1, {1}}), "");
 }
 static void spread_below_zero(be_graph *g)
 {
@@ -318,6 +323,7 @@ static void mistakes_are_named(void **state)
     } mistakes[] = {
         {loss_of_rows, "expected a loss f32 [1]", "found f32 [3]"},
         {count_of_floats, "expected a count i32 [1]", "found f32 [1]"},
+        {count_without_a_name, "what is counted", "found no name"},
         {spread_below_zero, "parameter \"p\"", "kind 1 with -1"},
         {start_nan, "parameter \"p\"", "nan"},
         {parameter_of_integers, "expected f32", "i32 [3]"},

@@ -177,6 +177,12 @@ be_value be_dropout(be_graph *g, be_value x, float p);
  * [1].  The gradient takes the memory of the logits where nothing else reads them. */
 be_value be_softmax_cross_entropy(be_graph *g, be_value logits, be_value target);
 
+/* logits f32 [B, B] (pictures × captions, of which the i-th belong together) -> f32 [1]: the mean
+ * of the cross-entropies of rows and of columns, CLIP's.  `right`, which may be NULL: the rows, and
+ * the columns, whose largest logit is on the diagonal (retrieval at 1), i32 [1] each, for
+ * be_graph_count. */
+be_value be_symmetric_cross_entropy(be_graph *g, be_value logits, be_value right[2]);
+
 /* Batches of a data set: a table whose rows are samples and whose columns are named fields, as the
  * pictures and their labels, or token sequences and their lengths.  The set lies on the device (but
  * see data_on_host in plan.h); `order` i32 [K] is an input with one sample an entry.  Step t takes
@@ -236,6 +242,37 @@ typedef enum be_optimizer_kind {
 #undef X
 } be_optimizer_kind;
 
+/* How the learning rate goes over the steps, counted from 0 by the plan's clock: it is the
+ * optimizer's times
+ *
+ *     (t + 1) / (warmup_steps + 1)                      in step t < warmup_steps, and then
+ *     1                                                 of BE_RATE_CONSTANT,
+ *     f + (1 − f) · (1 + cos(π · p)) / 2                of BE_RATE_COSINE, f = final_factor,
+ *                                                       p = (t − warmup_steps) /
+ *                                                           (total_steps − warmup_steps),
+ *     f                                                 of it from step total_steps on
+ *
+ * (Loshchilov and Hutter, "SGDR", 2017), worked out in double and kept as f32.  The device looks it
+ * up by its own clock, so a training goes on with the right one wherever it is resumed. */
+#define BE_SCHEDULE_LIST(X)      \
+    X(RATE_CONSTANT, "constant") \
+    X(RATE_COSINE, "cosine")
+
+typedef enum be_schedule_kind {
+#define X(name, text) BE_##name,
+    BE_SCHEDULE_LIST(X)
+#undef X
+} be_schedule_kind;
+
+typedef struct be_schedule {
+    be_schedule_kind kind;
+    int64_t warmup_steps, total_steps; /* total_steps: of BE_RATE_COSINE, above warmup_steps */
+    double final_factor;               /* of BE_RATE_COSINE, 0 to 1 */
+} be_schedule;
+
+/* What the rate of a step is multiplied by. */
+double be_schedule_factor(const be_schedule *schedule, int64_t step);
+
 /* The update rules are PyTorch's (torch.optim.SGD without dampening or Nesterov, Adam, AdamW). */
 typedef struct be_optimizer {
     be_optimizer_kind kind;
@@ -243,15 +280,23 @@ typedef struct be_optimizer {
     double momentum;      /* SGD */
     double weight_decay;
     double beta1, beta2, epsilon; /* Adam, AdamW; 0 means 0.9, 0.999, 1e-8 */
+    /* Before the update all gradients together are scaled to this length where they are longer, as
+     * torch.nn.utils.clip_grad_norm_ does it; 0: they stay as they are.  What be_plan_read gives of
+     * a gradient is what was scaled; the length before: be_plan_gradient_norms. */
+    double max_gradient_norm;
+    be_schedule schedule;
 } be_optimizer;
 
 /* Make `loss` small, any f32 [1]; its gradient goes back through every operation to the parameters.
- * be_plan_losses gives the loss of each step, and with it the number of right answers that
- * be_softmax_cross_entropy counted, or what be_graph_count names instead; 0 without either. */
+ * be_plan_losses gives the loss of each step, and with it the number of right answers that the op
+ * of the loss counted (be_softmax_cross_entropy; be_symmetric_cross_entropy: of its rows), or what
+ * be_graph_count names instead; 0 without either. */
 void be_graph_minimize(be_graph *g, be_value loss, const be_optimizer *optimizer);
 
-/* What be_plan_losses gives beside the loss: any i32 [1]. */
-void be_graph_count(be_graph *g, be_value right);
+/* What be_plan_losses gives beside the loss: any i32 [1].  `what` is the share of a step's samples
+ * that it makes, as be_plan_facts.counted names it to people: "accuracy" (that of
+ * be_softmax_cross_entropy), "retrieval at 1". */
+void be_graph_count(be_graph *g, be_value right, const char *what);
 
 #ifdef __cplusplus
 }

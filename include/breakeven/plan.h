@@ -147,7 +147,16 @@ BE_CHECKED be_status be_plan_phases(be_plan *plan, int64_t steps, be_plan_times 
 BE_CHECKED be_status be_plan_losses(be_plan *plan, int64_t count, float *losses, int32_t *correct,
                                     be_error *err);
 
+/* The lengths of all gradients together, before they were clipped, in the last `count` steps, as
+ * be_plan_losses gives its.  BE_USAGE without be_optimizer.max_gradient_norm. */
+BE_CHECKED be_status be_plan_gradient_norms(be_plan *plan, int64_t count, float *norms,
+                                            be_error *err);
+
+/* Another rate for be_optimizer.learning_rate; its schedule stays. */
 BE_CHECKED be_status be_plan_set_learning_rate(be_plan *plan, double rate, be_error *err);
+
+/* The rate of the last step, by the schedule. */
+BE_CHECKED be_status be_plan_learning_rate(be_plan *plan, double *rate, be_error *err);
 
 /* Steps done, and its change (a resumed training, or 0 before an evaluation). */
 BE_CHECKED be_status be_plan_steps(be_plan *plan, int64_t *steps, be_error *err);
@@ -180,6 +189,7 @@ typedef struct be_plan_facts {
     double flops_per_step, bytes_per_step; /* arithmetic and least memory traffic of the model */
     size_t persistent_bytes, activation_bytes, scratch_bytes;
     size_t activation_sum_bytes; /* what the activations would take without reuse */
+    const char *counted;         /* what be_plan_losses counts: "accuracy"; "" where nothing is */
     const char *implementation; /* the implementations in use, e.g. "onednn 2.6.3, native avx512" */
     /* GPUs: products whose tiles were tried out now, were known from before, or not all for want of
      * time; and how long that took. */

@@ -24,6 +24,8 @@ be_graph *be_graph_new(uint64_t seed)
                                  .parameters = BE_NONE,
                                  .gradients = BE_NONE,
                                  .rate = BE_NONE,
+                                 .rates = BE_NONE,
+                                 .norm_log = BE_NONE,
                                  .loss_log = BE_NONE,
                                  .correct_log = BE_NONE,
                                  .slot = {BE_NONE, BE_NONE}};
@@ -372,11 +374,18 @@ static be_status clone_into(const be_graph *g, be_graph *copy, be_error *err)
     copy->salt = g->salt;
     copy->clock = g->clock;
     copy->recipe = g->recipe;
+    if (g->recipe.counted)
+        TRY(arena_printf(copy->memory, &copy->recipe.counted, err, "%s", g->recipe.counted));
     if (g->recipe.optimizer) {
         void *attrs = NULL;
         TRY(arena_alloc(copy->memory, &attrs, g->recipe.optimizer->attrs_bytes, err));
         memcpy(attrs, g->recipe.optimizer_attrs, g->recipe.optimizer->attrs_bytes);
         copy->recipe.optimizer_attrs = attrs;
+        if (g->recipe.clip) {
+            TRY(arena_alloc(copy->memory, &attrs, g->recipe.clip->attrs_bytes, err));
+            memcpy(attrs, g->recipe.clip_attrs, g->recipe.clip->attrs_bytes);
+            copy->recipe.clip_attrs = attrs;
+        }
     }
     return BE_OK;
 }

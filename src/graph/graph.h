@@ -45,6 +45,7 @@ struct graph_node {
 /* What to do with a loss, filled by the ops layer, which alone knows these ops. */
 typedef struct graph_recipe {
     be_value loss, correct;  /* correct: BE_NONE if nothing is counted */
+    const char *counted;     /* what it is, in words */
     bool is_counted;         /* correct was named by be_graph_count */
     const be_op *copy;       /* a view, for a gradient that another value needs too */
     const be_op *accumulate; /* (a, b) -> a + b, for a value with several users */
@@ -54,6 +55,11 @@ typedef struct graph_recipe {
     /* Tells the attributes how many elements of the parameters, from the first on, decay. */
     void (*set_decayed)(void *attrs, int64_t elements);
     double learning_rate;
+    const be_op
+        *schedule; /* (clock, rates, rate) -> rate, updated in place; NULL: it is constant */
+    be_schedule rates;
+    const be_op *clip; /* (gradients, clock, norm log) -> both updated in place; NULL: none */
+    const void *clip_attrs;
     int slots;
     const char *slot_name[2];
 } graph_recipe;
@@ -63,7 +69,7 @@ typedef struct graph_lowered {
     be_value weights; /* one block: the parameters, then the buffers; what plans share */
     be_value parameters, gradients; /* the blocks; that of the parameters lies in `weights` */
     int64_t decayed; /* the elements of `parameters` on which a weight decay acts, the first */
-    be_value rate, loss_log, correct_log, slot[2];
+    be_value rate, rates, norm_log, loss_log, correct_log, slot[2];
     be_value *gradient_of; /* a value for each parameter, by value; NULL before */
 } graph_lowered;
 

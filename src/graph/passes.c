@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "graph/schedule.h"
+
 void graph_compact(be_graph *g)
 {
     size_t kept = 0;
@@ -352,12 +354,34 @@ static be_status place_gradients(be_graph *g, size_t count, be_error *err)
     return BE_OK;
 }
 
+/* Between the gradients and the optimizer. */
+static be_status add_clip(be_graph *g, be_error *err)
+{
+    if (!g->recipe.clip) return BE_OK;
+    TRY(add_state(g, "gradient norm log", shape_make(BE_F32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f,
+                  &g->lowered.norm_log, err));
+    be_value in[OP_MAX_IN] = {g->lowered.gradients, g->clock, g->lowered.norm_log};
+    return graph_add_node(g, g->recipe.clip, g->recipe.clip_attrs, in, NULL, err);
+}
+
+static be_status add_schedule(be_graph *g, be_error *err)
+{
+    if (!g->recipe.schedule) return BE_OK;
+    int64_t count = schedule_last_step(&g->recipe.rates) + 1;
+    TRY(add_state(g, "learning rates", shape_make(BE_F32, 1, count, 0, 0, 0), 0.0f,
+                  &g->lowered.rates, err));
+    be_value in[OP_MAX_IN] = {g->clock, g->lowered.rates, g->lowered.rate};
+    return graph_add_node(g, g->recipe.schedule, NULL, in, NULL, err);
+}
+
 static be_status add_optimizer(be_graph *g, be_error *err)
 {
     const graph_recipe *recipe = &g->recipe;
     be_shape block = g->values[g->lowered.parameters].shape;
     TRY(add_state(g, "learning rate", shape_make(BE_F32, 1, 1, 0, 0, 0),
                   (float)recipe->learning_rate, &g->lowered.rate, err));
+    TRY(add_schedule(g, err));
+    TRY(add_clip(g, err));
     be_value in[OP_MAX_IN] = {
         g->lowered.parameters, g->lowered.gradients, g->lowered.rate, g->clock, BE_NONE, BE_NONE};
     for (int s = 0; s < recipe->slots; s++) {

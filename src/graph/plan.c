@@ -6,6 +6,7 @@
 #include "core/rounding.h"
 #include "graph/plan.h"
 #include "graph/precision.h"
+#include "graph/schedule.h"
 
 const char *be_device_id(const be_device *device)
 {
@@ -116,12 +117,67 @@ be_status be_plan_set_steps(be_plan *plan, int64_t steps, be_error *err)
     return be_plan_write(plan, clock, &now, sizeof now, err);
 }
 
-be_status be_plan_set_learning_rate(be_plan *plan, double rate, be_error *err)
+static be_status check_trains(const be_plan *plan, be_error *err)
 {
     if (plan->graph->lowered.rate == BE_NONE)
         FAIL(err, BE_USAGE, "this plan does not train and has no learning rate");
+    return BE_OK;
+}
+
+static be_status write_rates(be_plan *plan, double rate, be_error *err)
+{
+    be_value rates = plan->graph->lowered.rates;
+    size_t bytes = value_bytes(&plan->graph->values[rates]);
+    void *memory = NULL;
+    TRY(memory_alloc(&memory, bytes, "the learning rates", err));
+    schedule_fill(&plan->graph->recipe.rates, rate, memory);
+    be_status status = be_plan_write(plan, rates, memory, bytes, err);
+    memory_free(memory);
+    return status;
+}
+
+be_status be_plan_set_learning_rate(be_plan *plan, double rate, be_error *err)
+{
+    TRY(check_trains(plan, err));
+    if (plan->graph->lowered.rates != BE_NONE) return write_rates(plan, rate, err);
     float single = (float)rate; /* as devices keep it */
     return be_plan_write(plan, plan->graph->lowered.rate, &single, sizeof single, err);
+}
+
+be_status be_plan_learning_rate(be_plan *plan, double *rate, be_error *err)
+{
+    float single = 0;
+    *rate = 0;
+    TRY(check_trains(plan, err));
+    TRY(be_plan_read(plan, plan->graph->lowered.rate, &single, sizeof single, err));
+    *rate = (double)single;
+    return BE_OK;
+}
+
+/* How many of `count` entries of a log there are, of the steps done. */
+static be_status check_count(be_plan *plan, int64_t count, int64_t *steps, const char *what,
+                             be_error *err)
+{
+    TRY(be_plan_steps(plan, steps, err));
+    if (count < 0 || count > BE_LOSS_LOG || count > *steps)
+        FAIL(err, BE_USAGE,
+             "expected at most %d %s of the %" PRId64 " steps done, asked for %" PRId64,
+             BE_LOSS_LOG, what, *steps, count);
+    return BE_OK;
+}
+
+be_status be_plan_gradient_norms(be_plan *plan, int64_t count, float *norms, be_error *err)
+{
+    int64_t steps = 0;
+    float log[BE_LOSS_LOG];
+    if (plan->graph->lowered.norm_log == BE_NONE)
+        FAIL(err, BE_USAGE,
+             "this plan does not clip its gradients and keeps no norm of them; set "
+             "be_optimizer.max_gradient_norm");
+    TRY(check_count(plan, count, &steps, "norms", err));
+    TRY(be_plan_read(plan, plan->graph->lowered.norm_log, log, sizeof log, err));
+    for (int64_t i = 0; i < count; i++) norms[i] = log[(steps - count + i) % BE_LOSS_LOG];
+    return BE_OK;
 }
 
 be_status be_plan_losses(be_plan *plan, int64_t count, float *losses, int32_t *correct,
@@ -130,11 +186,7 @@ be_status be_plan_losses(be_plan *plan, int64_t count, float *losses, int32_t *c
     int64_t steps = 0;
     float loss_log[BE_LOSS_LOG];
     int32_t correct_log[BE_LOSS_LOG];
-    TRY(be_plan_steps(plan, &steps, err));
-    if (count < 0 || count > BE_LOSS_LOG || count > steps)
-        FAIL(err, BE_USAGE,
-             "expected at most %d losses of the %" PRId64 " steps done, asked for %" PRId64,
-             BE_LOSS_LOG, steps, count);
+    TRY(check_count(plan, count, &steps, "losses", err));
     TRY(be_plan_read(plan, plan->graph->lowered.loss_log, loss_log, sizeof loss_log, err));
     TRY(be_plan_read(plan, plan->graph->lowered.correct_log, correct_log, sizeof correct_log, err));
     for (int64_t i = 0; i < count; i++) {
@@ -292,6 +344,7 @@ static void collect_facts(be_plan *plan)
     plan->facts.flops_per_step = cost.flops;
     plan->facts.bytes_per_step = cost.bytes;
     plan->facts.nodes = (int)g->node_count;
+    plan->facts.counted = g->recipe.counted ? g->recipe.counted : "";
     plan->facts.persistent_bytes = plan->map.persistent_bytes;
     plan->facts.activation_bytes = plan->map.activation_bytes;
     plan->facts.activation_sum_bytes = plan->map.activation_sum_bytes;
@@ -363,6 +416,8 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
     collect_facts(plan);
     if (plan->dry_run) return BE_OK;
     TRY(write_states(plan, err));
+    if (plan->graph->lowered.rates != BE_NONE)
+        TRY(write_rates(plan, plan->graph->recipe.learning_rate, err));
     if (!options->share && plan->graph->lowered.weights != BE_NONE) TRY(write_weights(plan, err));
     return BE_OK;
 }

@@ -8,6 +8,7 @@
 #include "core/topology.h"
 #include "graph/passes.h"
 #include "graph/precision.h"
+#include "graph/schedule.h"
 
 struct reference {
     be_graph *graph; /* lowered */
@@ -76,6 +77,21 @@ static be_status fill_weight(reference *r, be_value value, uint32_t index, be_er
     return BE_OK;
 }
 
+/* As devices keep them. */
+static be_status fill_rates(reference *r, double rate, be_error *err)
+{
+    be_value rates = r->graph->lowered.rates;
+    void *memory = NULL;
+    if (rates == BE_NONE) return BE_OK;
+    int64_t count = shape_elements(&r->graph->values[rates].shape);
+    TRY(memory_alloc(&memory, (size_t)count * sizeof(float), "the learning rates", err));
+    const float *all = memory;
+    schedule_fill(&r->graph->recipe.rates, rate, memory);
+    for (int64_t i = 0; i < count; i++) r->data[rates][i] = (double)all[i];
+    memory_free(memory);
+    return BE_OK;
+}
+
 static be_status fill_starts(reference *r, be_error *err)
 {
     const be_graph *g = r->graph;
@@ -91,7 +107,7 @@ static be_status fill_starts(reference *r, be_error *err)
         TRY(fill_weight(r, r->parameters[p].value, (uint32_t)p, err));
     for (int b = 0; b < r->buffer_count; b++)
         TRY(fill_weight(r, r->buffers[b].value, (uint32_t)b, err));
-    return BE_OK;
+    return fill_rates(r, g->recipe.learning_rate, err);
 }
 
 static be_status reference_prepare(reference *r, const be_graph *g, const be_plan_options *options,
@@ -298,7 +314,7 @@ be_status reference_set_learning_rate(reference *r, double rate, be_error *err)
     if (r->graph->lowered.rate == BE_NONE)
         FAIL(err, BE_USAGE, "this reference does not train and has no learning rate");
     *r->data[r->graph->lowered.rate] = (double)(float)rate; /* as devices keep it */
-    return BE_OK;
+    return fill_rates(r, rate, err);
 }
 
 be_status reference_losses(const reference *r, int64_t count, double *losses, int32_t *correct,

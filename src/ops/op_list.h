@@ -12,10 +12,13 @@
     X(relu_backward, 1, 0, 1, 0, 0)                \
     X(softmax_cross_entropy, 1, 0, 1, 0, 0)        \
     X(softmax_cross_entropy_loss, 1, 0, 1, 0, 0)   \
+    X(symmetric_cross_entropy, 1, 0, 1, 0, 0)      \
     X(advance, 1, 0, 1, 0, 0)                      \
     X(sgd, 1, 0, 1, 0, 0)                          \
     X(adam, 1, 0, 1, 0, 0)                         \
     X(adamw, 1, 0, 1, 0, 0)                        \
+    X(schedule, 1, 0, 1, 0, 0)                     \
+    X(clip_gradients, 1, 0, 1, 0, 0)               \
     X(dropout, 1, 0, 1, 0, 0)                      \
     X(data_batch, 1, 0, 1, 0, 0)                   \
     X(conv2d, 1, 1, 1, 1, 0)                       \

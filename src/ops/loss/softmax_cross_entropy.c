@@ -204,6 +204,7 @@ be_value be_softmax_cross_entropy(be_graph *g, be_value logits, be_value target)
     if (loss == BE_NONE || g->recipe.loss != BE_NONE) return loss;
     g->recipe.loss = loss;
     g->recipe.correct = out[1];
+    g->recipe.counted = "accuracy";
     g->recipe.advance = &be_op_advance;
     return loss;
 }

@@ -1,8 +1,11 @@
 /* From the user's optimizer to the graph's recipe: which op, which attributes, which state. */
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
+#include "graph/schedule.h"
 #include "ops/op_list.h"
+#include "ops/optimizer/clip_gradients.h"
 #include "ops/optimizer/optimizer.h"
 
 /* low <= value < high; NaN is refused. */
@@ -20,6 +23,25 @@ static be_status check_unused(double value, const char *name, const char *optimi
 {
     if (value == 0.0) return BE_OK;
     FAIL(err, BE_USAGE, "optimizer: %s has no %s: expected 0, found %g", optimizer, name, value);
+}
+
+static be_status check_schedule(const be_schedule *s, be_error *err)
+{
+    if (s->kind != BE_RATE_CONSTANT && s->kind != BE_RATE_COSINE)
+        FAIL(err, BE_USAGE, "schedule: expected a kind of be_schedule_kind, found %d",
+             (int)s->kind);
+    if (s->warmup_steps < 0 || s->warmup_steps > SCHEDULE_STEPS_MAX)
+        FAIL(err, BE_USAGE, "schedule: expected 0 to %" PRId64 " steps of warm-up, found %" PRId64,
+             SCHEDULE_STEPS_MAX, s->warmup_steps);
+    if (s->kind == BE_RATE_CONSTANT) return BE_OK;
+    if (s->total_steps <= s->warmup_steps || s->total_steps > SCHEDULE_STEPS_MAX)
+        FAIL(err, BE_USAGE,
+             "schedule: expected more steps in all than the %" PRId64
+             " of the warm-up, and at most %" PRId64 ", found %" PRId64,
+             s->warmup_steps, SCHEDULE_STEPS_MAX, s->total_steps);
+    if (!(s->final_factor >= 0.0 && s->final_factor <= 1.0))
+        FAIL(err, BE_USAGE, "schedule: final factor: expected 0 to 1, found %g", s->final_factor);
+    return BE_OK;
 }
 
 static be_status check_optimizer(const be_optimizer *o, be_error *err)
@@ -42,6 +64,8 @@ static be_status check_optimizer(const be_optimizer *o, be_error *err)
     TRY(check_range(o->beta1, 0.0, 1.0, "beta1", err));
     TRY(check_range(o->beta2, 0.0, 1.0, "beta2", err));
     TRY(check_range(o->epsilon, 0.0, (double)INFINITY, "epsilon", err));
+    TRY(check_range(o->max_gradient_norm, 0.0, (double)INFINITY, "largest gradient norm", err));
+    TRY(check_schedule(&o->schedule, err));
     const char *name = names[o->kind];
     if (o->kind != BE_SGD) return check_unused(o->momentum, "momentum", name, err);
     TRY(check_unused(o->beta1, "beta1", name, err));
@@ -70,6 +94,20 @@ static be_status set_attrs(be_graph *g, const void *attrs, size_t bytes, be_erro
     TRY(arena_alloc(g->memory, &copy, bytes, err));
     memcpy(copy, attrs, bytes);
     g->recipe.optimizer_attrs = copy;
+    return BE_OK;
+}
+
+/* What stands in front of the optimizer. */
+static be_status set_front(be_graph *g, const be_optimizer *o, be_error *err)
+{
+    void *attrs = NULL;
+    g->recipe.rates = o->schedule;
+    g->recipe.schedule = schedule_last_step(&o->schedule) > 0 ? &be_op_schedule : NULL;
+    if (o->max_gradient_norm == 0.0) return BE_OK;
+    TRY(arena_alloc(g->memory, &attrs, sizeof(clip_attrs), err));
+    *(clip_attrs *)attrs = (clip_attrs){.most = o->max_gradient_norm};
+    g->recipe.clip_attrs = attrs;
+    g->recipe.clip = &be_op_clip_gradients;
     return BE_OK;
 }
 
@@ -105,7 +143,7 @@ static be_status set_recipe(be_graph *g, const be_optimizer *o, be_error *err)
     recipe->set_decayed = set_decayed;
     recipe->accumulate = &be_op_add;
     recipe->copy = &be_op_view;
-    return BE_OK;
+    return set_front(g, o, err);
 }
 
 /* What is logged of a step: this loss, and the right answers of the op that makes it, unless
@@ -117,9 +155,18 @@ static void set_loss(be_graph *g, be_value loss)
     const graph_node *node = producer < 0 ? NULL : &g->nodes[producer];
     recipe->loss = loss;
     recipe->advance = &be_op_advance;
-    if (!recipe->is_counted && node && node->op == &be_op_softmax_cross_entropy)
-        recipe->correct = node->out[1];
     graph_clock(g);
+    if (recipe->is_counted || !node) return;
+    const struct {
+        const be_op *op;
+        const char *counted;
+    } known[] = {{&be_op_softmax_cross_entropy, "accuracy"},
+                 {&be_op_symmetric_cross_entropy, "retrieval at 1"}};
+    for (int k = 0; k < 2; k++) {
+        if (node->op != known[k].op) continue;
+        recipe->correct = node->out[1];
+        recipe->counted = known[k].counted;
+    }
 }
 
 static be_status minimize(be_graph *g, be_value loss, const be_optimizer *o, be_error *err)
@@ -137,17 +184,24 @@ void be_graph_minimize(be_graph *g, be_value loss, const be_optimizer *optimizer
     if (minimize(g, loss, optimizer, &err) != BE_OK) graph_blame(g, &err);
 }
 
-void be_graph_count(be_graph *g, be_value right)
+static be_status count(be_graph *g, be_value right, const char *what, be_error *err)
 {
-    be_error err;
     char text[64];
     be_shape found = be_value_shape(g, right), wanted = shape_make(BE_I32, 1, 1, 0, 0, 0);
-    if (!g || g->error.status != BE_OK) return;
+    if (!shape_equal(&found, &wanted))
+        FAIL(err, BE_USAGE, "be_graph_count: expected a count i32 [1], found %s (value %d)",
+             shape_text(&found, text), (int)right);
+    if (!what || !*what)
+        FAIL(err, BE_USAGE,
+             "be_graph_count: expected what is counted, for people (\"accuracy\"), found no name");
     g->recipe.correct = right;
     g->recipe.is_counted = true;
-    if (shape_equal(&found, &wanted)) return;
-    status_fail(&err, __FILE__, __LINE__, BE_USAGE,
-                "be_graph_count: expected a count i32 [1], found %s (value %d)",
-                shape_text(&found, text), (int)right);
-    graph_blame(g, &err);
+    return arena_printf(g->memory, &g->recipe.counted, err, "%s", what);
+}
+
+void be_graph_count(be_graph *g, be_value right, const char *what)
+{
+    be_error err;
+    if (!g || g->error.status != BE_OK) return;
+    if (count(g, right, what, &err) != BE_OK) graph_blame(g, &err);
 }

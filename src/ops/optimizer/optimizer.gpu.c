@@ -27,6 +27,16 @@ KERNEL sgd_plain(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(flo
     EACH (i, count) p[i] -= r * (gradient[i] + (i < (u32)decayed ? decay : 0.0f) * p[i]);
 }
 
+/* The rate of the step, by one item of one group. */
+KERNEL schedule(ITEM_ARG ARG_IN(int, clock), ARG_IN(float, rates), ARG_OUT(float, rate),
+                ARG_INT(last))
+{
+    OPEN_IN(int, clock);
+    OPEN_IN(float, rates);
+    OPEN_OUT(float, rate);
+    if (LOCAL_ID == 0 && GROUP_ID == 0) rate[0] = rates[clock[0] < last ? clock[0] : last];
+}
+
 /* 1 − beta^t is −expm1(t · log beta): 1 − pow(beta, t) would lose half of the digits.  `l2` is
  * Adam's decay, `decay` is AdamW's. */
 KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),

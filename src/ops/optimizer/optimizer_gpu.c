@@ -16,6 +16,16 @@ static int groups_of(const gpu_call *call)
     return gpu_groups(call, call->in_shape[0].dim[0], call->units[0].group, 8);
 }
 
+static be_status schedule_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){0, "schedule", 1,
+                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                  gpu_writes(call->out[0]), gpu_int(call->in_shape[1].dim[0] - 1))},
+        err);
+}
+
 static be_status sgd_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     const sgd_attrs *a = call->attrs;
@@ -65,6 +75,8 @@ static be_status adamw_record(const gpu_call *call, gpu_recorder *recorder, be_e
     return adam_any_record(call, recorder, true, err);
 }
 
+const gpu_kernel GPU_KERNEL(schedule) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = optimizer_prepare, .record = schedule_record};
 const gpu_kernel GPU_KERNEL(sgd) = {
     .implementation = GPU_IMPLEMENTATION, .prepare = optimizer_prepare, .record = sgd_record};
 const gpu_kernel GPU_KERNEL(adam) = {
