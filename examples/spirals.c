@@ -22,11 +22,11 @@ static be_status train(be_graph *g, be_device *device, be_error *err)
 {
     be_value x = be_input(g, "x", (be_shape){BE_F32, 2, {BATCH, 2}});
     be_value target = be_input(g, "target", (be_shape){BE_I32, 1, {BATCH}});
-    be_value h = be_relu(g, be_linear(g, x, "hidden1", 64));
-    h = be_relu(g, be_linear(g, h, "hidden2", 64));
-    be_value loss = be_softmax_cross_entropy(g, be_linear(g, h, "output", CLASSES), target);
+    be_value h = be_relu(g, be_linear(g, x, &(be_linear_options){"hidden1", .features = 64}));
+    h = be_relu(g, be_linear(g, h, &(be_linear_options){"hidden2", .features = 64}));
+    be_value y = be_linear(g, h, &(be_linear_options){"output", .features = CLASSES});
+    be_value loss = be_softmax_cross_entropy(g, y, target);
     be_graph_minimize(g, loss, &(be_optimizer){.kind = BE_ADAM, .learning_rate = 0.005});
-
     be_plan *plan;
     be_status status = be_plan_new(g, device, &(be_plan_options){.mode = BE_TRAIN}, &plan, err);
     float points[BATCH][2], loss_now;

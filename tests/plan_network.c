@@ -12,10 +12,10 @@ network network_new(uint64_t seed, const be_optimizer *optimizer, float dropout)
     network n = {.graph = be_graph_new(seed)};
     n.x = be_input(n.graph, "x", (be_shape){BE_F32, 2, {ROWS, FEATURES}});
     n.target = be_input(n.graph, "target", (be_shape){BE_I32, 1, {ROWS}});
-    n.before = be_linear(n.graph, n.x, "a", HIDDEN);
+    n.before = be_linear(n.graph, n.x, &(be_linear_options){"a", .features = HIDDEN});
     n.hidden = be_relu(n.graph, n.before);
     be_value dropped = dropout > 0.0f ? be_dropout(n.graph, n.hidden, dropout) : n.hidden;
-    n.logits = be_linear(n.graph, dropped, "b", CLASSES);
+    n.logits = be_linear(n.graph, dropped, &(be_linear_options){"b", .features = CLASSES});
     n.loss = be_softmax_cross_entropy(n.graph, n.logits, n.target);
     be_graph_minimize(n.graph, n.loss, optimizer);
     ASSERT_OK(be_graph_check(n.graph, &err));

@@ -166,8 +166,9 @@ static network network_new(void)
     be_value h = be_relu(g, be_conv2d(g, n.x, &(be_conv2d_options){"a", 5, 3, 1, 1}));
     h = be_max_pool2d(g, h, 2);
     h = be_relu(g, be_conv2d(g, h, &(be_conv2d_options){"b", 4, 3, 1, 0}));
-    h = be_relu(g, be_linear(g, h, "c", 7));
-    be_value loss = be_softmax_cross_entropy(g, be_linear(g, h, "d", CLASSES), n.target);
+    h = be_relu(g, be_linear(g, be_flatten(g, h), &(be_linear_options){"c", .features = 7}));
+    be_value loss = be_softmax_cross_entropy(
+        g, be_linear(g, h, &(be_linear_options){"d", .features = CLASSES}), n.target);
     be_graph_minimize(g, loss, &(be_optimizer){.kind = BE_SGD, .learning_rate = 0.5f});
     ASSERT_OK(be_graph_check(g, &err));
     return n;

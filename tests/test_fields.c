@@ -74,10 +74,13 @@ static network make_network(bool clip)
     n.order = be_input(g, "order", shape_make(BE_I32, 1, COUNT, 0, 0, 0));
     be_batching batching = {n.order, BATCH, clip};
     for (int f = 0; f < FIELDS; f++) n.batch[f] = be_gather(g, &fields[f], &batching);
-    be_value in[OP_MAX_IN] = {be_relu(g, be_linear(g, n.batch[LEFT], "left_layer", 8)),
-                              be_relu(g, be_linear(g, n.batch[RIGHT], "right_layer", 8))};
+    be_value in[OP_MAX_IN] = {
+        be_relu(g, be_linear(g, be_flatten(g, n.batch[LEFT]),
+                             &(be_linear_options){"left_layer", .features = 8})),
+        be_relu(g,
+                be_linear(g, n.batch[RIGHT], &(be_linear_options){"right_layer", .features = 8}))};
     be_value both = graph_build(g, &be_op_add, NULL, in, NULL);
-    be_value logits = be_linear(g, both, "out", CLASSES);
+    be_value logits = be_linear(g, both, &(be_linear_options){"out", .features = CLASSES});
     be_value loss = be_softmax_cross_entropy(g, logits, n.batch[KIND]);
     be_graph_minimize(g, loss, &(be_optimizer){.kind = BE_ADAM, .learning_rate = 0.02f});
     return n;

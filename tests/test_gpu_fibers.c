@@ -25,6 +25,7 @@ static const struct {
     {"linear", "odd", 0},
     {"linear", "one output", 24},
     {"linear", "cnn-mnist 1", 64},
+    {"linear_backward", "input first", 0},
     {"matmul", "odd, a transposed", 0},
     {"conv2d", "padded", 0},
     {"conv2d", "six", 24},

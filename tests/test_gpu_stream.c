@@ -371,7 +371,9 @@ static void refused_graphs(void **state)
     /* The labels of the whole set as the target of a batch. */
     g = be_graph_new(1);
     be_batch made = be_data_batch(g, &batch);
-    be_softmax_cross_entropy(g, be_linear(g, made.x, "fc", 10), made.labels);
+    be_softmax_cross_entropy(
+        g, be_linear(g, be_flatten(g, made.x), &(be_linear_options){"fc", .features = 10}),
+        made.labels);
     ASSERT_FAILS(be_plan_new(g, device, &options, &plan, &err), BE_USAGE,
                  "inputs that be_gather alone uses, found 1 other uses");
     be_graph_free(g);

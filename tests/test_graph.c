@@ -52,7 +52,7 @@ static void layers_infer_their_shapes(void **state)
     check_shape(g, be_max_pool2d(g, y, 5), "f32 [100, 5, 2, 2]");
     check_shape(g, be_global_average_pool(g, p), "f32 [100, 5]");
     check_shape(g, be_dropout(g, p, 0.5f), "f32 [100, 5, 6, 6]");
-    be_value logits = be_linear(g, p, "fc", 10);
+    be_value logits = be_linear(g, be_flatten(g, p), &(be_linear_options){"fc", .features = 10});
     check_shape(g, logits, "f32 [100, 10]");
     be_value target = be_input(g, "target", shape_make(BE_I32, 1, 100, 0, 0, 0));
     check_shape(g, be_softmax_cross_entropy(g, logits, target), "f32 [1]");
@@ -180,19 +180,21 @@ static void conv_with_huge_result(be_graph *g)
 }
 static void linear_without_features(be_graph *g)
 {
-    be_linear(g, images(g, 1, 1, 28, 28), "fc", 0);
+    be_linear(g, be_flatten(g, images(g, 1, 1, 28, 28)), &(be_linear_options){"fc", .features = 0});
 }
 static void linear_of_a_row(be_graph *g)
 {
-    be_linear(g, be_input(g, "row", shape_make(BE_F32, 1, 10, 0, 0, 0)), "fc", 3);
+    be_linear(g, be_input(g, "row", shape_make(BE_F32, 1, 10, 0, 0, 0)),
+              &(be_linear_options){"fc", .features = 3});
 }
 static void linear_too_wide(be_graph *g)
 {
-    be_linear(g, images(g, 1, 1, 28, 28), "fc", INT_MAX);
+    be_linear(g, be_flatten(g, images(g, 1, 1, 28, 28)),
+              &(be_linear_options){"fc", .features = INT_MAX});
 }
 static void linear_of_nothing(be_graph *g)
 {
-    be_linear(g, BE_NONE, "fc", 3);
+    be_linear(g, BE_NONE, &(be_linear_options){"fc", .features = 3});
 }
 static void relu_of_integers(be_graph *g)
 {
@@ -231,7 +233,8 @@ static be_value loss_of(be_graph *g, be_dtype dtype, int64_t targets)
 {
     be_value x = be_input(g, "x", shape_make(BE_F32, 2, 10, 20, 0, 0));
     be_value target = be_input(g, "target", shape_make(dtype, 1, targets, 0, 0, 0));
-    return be_softmax_cross_entropy(g, be_linear(g, x, "fc", 3), target);
+    return be_softmax_cross_entropy(g, be_linear(g, x, &(be_linear_options){"fc", .features = 3}),
+                                    target);
 }
 static void loss_with_real_targets(be_graph *g)
 {
@@ -485,7 +488,8 @@ static be_status build_everything(void *context, be_error *err)
     be_value y = be_max_pool2d(g, be_relu(g, conv(g, x, 3, 3, 1, 1)), 2);
     y = be_dropout(g, y, 0.25f);
     be_value target_value = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
-    be_value loss = be_softmax_cross_entropy(g, be_linear(g, y, "fc", 3), target_value);
+    be_value loss = be_softmax_cross_entropy(
+        g, be_linear(g, be_flatten(g, y), &(be_linear_options){"fc", .features = 3}), target_value);
     be_graph_minimize(g, loss, &(be_optimizer){.kind = BE_ADAM, .learning_rate = 0.1f});
     be_status status = be_graph_check(g, err);
     if (status == BE_OK) status = graph_lower(g, &options, &target, &lowered, err);

@@ -27,7 +27,8 @@ static void linear_makes_its_parameters(void **state)
     (void)state;
     be_graph *g = be_graph_new(1);
     be_value x = be_input(g, "x", shape_make(BE_F32, 4, 5, 4, 2, 2));
-    be_shape y = be_value_shape(g, be_linear(g, x, "fc", 7));
+    be_shape y = be_value_shape(
+        g, be_linear(g, be_flatten(g, x), &(be_linear_options){"fc", .features = 7}));
     const graph_value *w = &g->values[be_value_find(g, "fc.weight")];
     const graph_value *b = &g->values[be_value_find(g, "fc.bias")];
     assert_true(shape_equal(&y, &(be_shape){BE_F32, 2, {5, 7}}));
@@ -38,6 +39,98 @@ static void linear_makes_its_parameters(void **state)
     be_graph_free(g);
 }
 
+static void linear_takes_the_last_dimension(void **state)
+{
+    (void)state;
+    be_error err;
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 3, 5, 4, 16, 0));
+    be_shape y = be_value_shape(g, be_linear(g, x, &(be_linear_options){"a", .features = 7}));
+    const be_linear_options options = {.name = "b",
+                                       .features = 7,
+                                       .input_first = 1,
+                                       .start = {BE_NORMAL, 0.02f},
+                                       .bias_start = {BE_CONSTANT, 0.0f}};
+    be_shape z = be_value_shape(g, be_linear(g, x, &options));
+    be_value flat = be_flatten(g, x);
+    be_shape row = be_value_shape(g, flat);
+    const graph_value *w = &g->values[be_value_find(g, "b.weight")];
+    const graph_value *b = &g->values[be_value_find(g, "b.bias")];
+    assert_true(shape_equal(&y, &(be_shape){BE_F32, 3, {5, 4, 7}}));
+    assert_true(shape_equal(&z, &y));
+    assert_true(shape_equal(&w->shape, &(be_shape){BE_F32, 2, {16, 7}}));
+    assert_true(w->start.kind == BE_NORMAL && w->start.value == 0.02f);
+    assert_true(b->start.kind == BE_CONSTANT && b->start.value == 0.0f);
+    assert_true(shape_equal(&row, &(be_shape){BE_F32, 2, {5, 64}}));
+    assert_int_equal(be_flatten(g, flat), flat);
+    ASSERT_OK(be_graph_check(g, &err));
+    be_graph_free(g);
+}
+
+/* A weight that is there already makes no parameter, and one without bias none at all. */
+static void a_tied_weight_is_one_parameter(void **state)
+{
+    (void)state;
+    be_error err;
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 2, 6, 4, 0, 0));
+    be_value w = be_parameter_add(g, "table", shape_make(BE_F32, 2, 9, 4, 0, 0),
+                                  (be_start){BE_NORMAL, 0.5f});
+    size_t before = g->value_count;
+    be_shape y =
+        be_value_shape(g, be_linear(g, x, &(be_linear_options){.weight = &w, .no_bias = 1}));
+    assert_true(shape_equal(&y, &(be_shape){BE_F32, 2, {6, 9}}));
+    assert_int_equal(g->value_count, before + 1);
+    be_linear(g, x, &(be_linear_options){"head", .features = 9, .weight = &w});
+    assert_int_equal(be_value_find(g, "head.weight"), BE_NONE);
+    assert_true(be_value_find(g, "head.bias") != BE_NONE);
+    ASSERT_OK(be_graph_check(g, &err));
+    be_graph_free(g);
+}
+
+#define TIED 3
+
+/* loss = mean(x wᵀ w), w once as it is and once as the transpose: after one step of SGD with the
+ * rate 1 it is w − (dhᵀ x + hᵀ dy), where h = x wᵀ, dy = 1/n and dh = dy wᵀ. */
+static void both_uses_of_a_tied_weight_train_it(void **state)
+{
+    (void)state;
+    be_error err;
+    for (int l = 0; l < 2; l++) {
+        be_plan *plan = NULL;
+        be_device *device = open_device(NULL, libraries[l], 1);
+        be_graph *g = be_graph_new(1);
+        be_value x = be_input(g, "x", shape_make(BE_F32, 3, 1, 2, TIED, 0));
+        be_value w = be_parameter_add(g, "w", shape_make(BE_F32, 2, TIED, TIED, 0, 0),
+                                      (be_start){BE_UNIFORM, 0.0f});
+        be_value h = be_linear(g, x, &(be_linear_options){.weight = &w, .no_bias = 1});
+        be_value y =
+            be_linear(g, h, &(be_linear_options){.weight = &w, .no_bias = 1, .input_first = 1});
+        be_graph_minimize(g, be_mean(g, y), &(be_optimizer){.kind = BE_SGD, .learning_rate = 1});
+        const float xs[2][TIED] = {{1, 2, -1}, {0.5f, -2, 3}};
+        const float ws[TIED][TIED] = {{0.5f, 1, -1}, {2, 0, 0.25f}, {-0.5f, 3, 1}};
+        float trained[TIED][TIED], hs[2][TIED] = {{0}}, dh[TIED] = {0};
+        ASSERT_OK(be_plan_new(g, device, &(be_plan_options){.mode = BE_TRAIN}, &plan, &err));
+        ASSERT_OK(be_plan_write(plan, x, xs, sizeof xs, &err));
+        ASSERT_OK(be_plan_write(plan, w, ws, sizeof ws, &err));
+        ASSERT_OK(be_plan_run(plan, 1, &err));
+        ASSERT_OK(be_plan_read(plan, w, trained, sizeof trained, &err));
+        for (int o = 0; o < TIED; o++)
+            for (int i = 0; i < TIED; i++) {
+                for (int r = 0; r < 2; r++) hs[r][o] += xs[r][i] * ws[o][i];
+                dh[o] += ws[o][i] / (2 * TIED);
+            }
+        for (int o = 0; o < TIED; o++)
+            for (int i = 0; i < TIED; i++) {
+                float dw = dh[o] * (xs[0][i] + xs[1][i]) + (hs[0][o] + hs[1][o]) / (2 * TIED);
+                assert_true(fabsf(trained[o][i] - (ws[o][i] - dw)) < 1e-5f);
+            }
+        be_plan_free(plan);
+        be_graph_free(g);
+        be_device_close(device);
+    }
+}
+
 /* y of x -> linear -> ReLU, and how many nodes the plan has. */
 static int run_linear_relu(const char *library, int no_fusion, float y[6])
 {
@@ -46,7 +139,7 @@ static int run_linear_relu(const char *library, int no_fusion, float y[6])
     be_device *device = open_device(NULL, library, 1);
     be_graph *g = be_graph_new(3);
     be_value x = be_input(g, "x", shape_make(BE_F32, 2, 2, 9, 0, 0));
-    be_value relu = be_relu(g, be_linear(g, x, "fc", 3));
+    be_value relu = be_relu(g, be_linear(g, x, &(be_linear_options){"fc", .features = 3}));
     const be_plan_options options = {
         .mode = BE_INFER, .no_fusion = no_fusion, .keep = &relu, .keep_count = 1};
     float data[18];
@@ -88,7 +181,7 @@ static void relu_keeps_nan(void **state)
     be_device *device = open_device(NULL, "native", 1);
     be_graph *g = be_graph_new(3);
     be_value x = be_input(g, "x", shape_make(BE_F32, 2, 1, 4, 0, 0));
-    be_value relu = be_relu(g, be_linear(g, x, "fc", 20));
+    be_value relu = be_relu(g, be_linear(g, x, &(be_linear_options){"fc", .features = 20}));
     const be_plan_options options = {.mode = BE_INFER, .keep = &relu, .keep_count = 1};
     float data[4] = {1.0f, NAN, 1.0f, 1.0f}, y[20];
     ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));
@@ -217,10 +310,23 @@ static be_status build_pair(const be_op *op, const void *attrs, be_shape a, be_s
     return status;
 }
 
+static be_status build_tied(int features, be_shape weight, int input_first, be_error *err)
+{
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 2, 6, 4, 0, 0));
+    be_value w = be_input(g, "w", weight);
+    be_linear(g, x,
+              &(be_linear_options){"head", .features = features, .weight = &w,
+                                   .input_first = input_first});
+    be_status status = be_graph_check(g, err);
+    be_graph_free(g);
+    return status;
+}
+
 static be_status build_linear(be_shape x, int features, be_error *err)
 {
     be_graph *g = be_graph_new(1);
-    be_linear(g, be_input(g, "x", x), "fc", features);
+    be_linear(g, be_input(g, "x", x), &(be_linear_options){"fc", .features = features});
     be_status status = be_graph_check(g, err);
     be_graph_free(g);
     return status;
@@ -241,12 +347,20 @@ static void wrong_shapes_are_refused(void **state)
     ASSERT_FAILS(build_linear(row, 4, &err), BE_USAGE, "linear: x: expected at least 2 dim",
                  "found f32 [9]");
     ASSERT_FAILS(build_linear(bytes, 4, &err), BE_USAGE, "linear: x", "found u8");
-    ASSERT_FAILS(build_linear(image, 0, &err), BE_USAGE, "fc.weight", "at least 1", "[0, 60]");
+    ASSERT_FAILS(build_linear(image, 0, &err), BE_USAGE, "fc.weight", "at least 1", "[0, 5]");
     ASSERT_FAILS(build_pair(&be_op_linear, &(linear_attrs){0}, image, matrix, &err), BE_USAGE,
-                 "linear: w: expected 60 columns", "found f32 [6, 9]");
-    ASSERT_FAILS(
-        build_pair(&be_op_linear_backward, &(linear_backward_attrs){0}, matrix, matrix, &err),
-        BE_USAGE, "linear_backward: input 3 is missing");
+                 "linear: w: expected 5 columns", "found f32 [6, 9]");
+    ASSERT_FAILS(build_tied(0, matrix, 0, &err), BE_USAGE, "linear: w: expected 4 columns",
+                 "found f32 [6, 9]");
+    ASSERT_FAILS(build_tied(0, matrix, 1, &err), BE_USAGE, "linear: w: expected 4 rows",
+                 "found f32 [6, 9]");
+    ASSERT_FAILS(build_tied(0, row, 0, &err), BE_USAGE, "linear: w: expected f32 of 2 dim",
+                 "found f32 [9]");
+    ASSERT_FAILS(build_tied(3, (be_shape){BE_F32, 2, {9, 4}}, 0, &err), BE_USAGE,
+                 "linear \"head\": expected features to be 0 or those of the weight, 9, found 3",
+                 "leave them out");
+    ASSERT_FAILS(build_pair(&be_op_linear_backward, &(linear_attrs){0}, matrix, matrix, &err),
+                 BE_USAGE, "linear_backward: input 3 is missing");
     ASSERT_FAILS(build_pair(&be_op_matmul, &(matmul_attrs){0, 0}, matrix, matrix, &err), BE_USAGE,
                  "matmul: expected as many rows of b as a has columns");
     ASSERT_FAILS(build_pair(&be_op_add, NULL, matrix, image, &err), BE_USAGE,
@@ -264,6 +378,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_makes_its_parameters),
+        cmocka_unit_test(linear_takes_the_last_dimension),
+        cmocka_unit_test(a_tied_weight_is_one_parameter),
+        cmocka_unit_test(both_uses_of_a_tied_weight_train_it),
         cmocka_unit_test(relu_is_fused_into_linear),
         cmocka_unit_test(relu_keeps_nan),
         cmocka_unit_test(threads_do_not_change_the_native_product),

@@ -264,8 +264,8 @@ static be_graph *branching_graph(be_value *hidden, be_value *weight)
     be_value x, out[OP_MAX_OUT];
     be_graph *g = graph_of_rows(&x);
     be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
-    *hidden = be_relu(g, be_linear(g, x, "in", 6));
-    be_value a = be_linear(g, *hidden, "a", 3);
+    *hidden = be_relu(g, be_linear(g, x, &(be_linear_options){"in", .features = 6}));
+    be_value a = be_linear(g, *hidden, &(be_linear_options){"a", .features = 3});
     *weight = be_value_find(g, "a.weight");
     size_t layer = g->node_count - 1;
     be_value in[OP_MAX_IN] = {be_relu(g, *hidden), *weight, BE_NONE};
@@ -348,7 +348,8 @@ static void gradients_are_asked_only_where_needed(void **state)
     be_graph *g = graph_of_rows(&x);
     be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
     be_value h = be_relu(g, x); /* no parameter before it: no gradient through it */
-    be_value loss = be_softmax_cross_entropy(g, be_linear(g, h, "fc", 3), target);
+    be_value loss = be_softmax_cross_entropy(
+        g, be_linear(g, h, &(be_linear_options){"fc", .features = 3}), target);
     be_graph_minimize(g, loss, &sgd);
     be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_TRAIN}, NULL);
     assert_int_equal(lowered->lowered.gradient_of[x], BE_NONE);
@@ -386,9 +387,12 @@ static be_graph *graph_through(const be_op *op, bool second)
     be_value x;
     be_graph *g = graph_of_rows(&x);
     be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
-    be_value h = be_linear(g, x, "first", 5);
+    be_value h = be_linear(g, x, &(be_linear_options){"first", .features = 5});
     h = second ? add(g, op, x, h) : add(g, op, h, BE_NONE);
-    be_graph_minimize(g, be_softmax_cross_entropy(g, be_linear(g, h, "last", 3), target), &sgd);
+    be_graph_minimize(g,
+                      be_softmax_cross_entropy(
+                          g, be_linear(g, h, &(be_linear_options){"last", .features = 3}), target),
+                      &sgd);
     return g;
 }
 
@@ -410,7 +414,7 @@ static void a_way_without_gradient_is_refused(void **state)
     g = graph_of_rows(&x);
     be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
     be_value h = add(g, &op_blind, x, BE_NONE);
-    h = add(g, &op_forgetful, be_linear(g, h, "first", 5), h);
+    h = add(g, &op_forgetful, be_linear(g, h, &(be_linear_options){"first", .features = 5}), h);
     be_graph_minimize(g, be_softmax_cross_entropy(g, h, target), &sgd);
     be_graph_free(lower(g, &options, NULL));
     be_graph_free(g);
@@ -423,7 +427,8 @@ static void nothing_flows_back_through_an_auxiliary_output(void **state)
     be_value x, out[OP_MAX_OUT];
     be_graph *lowered = NULL, *g = graph_of_rows(&x);
     be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
-    be_value in[OP_MAX_IN] = {be_linear(g, x, "first", 5), target};
+    be_value in[OP_MAX_IN] = {be_linear(g, x, &(be_linear_options){"first", .features = 5}),
+                              target};
     graph_build(g, &be_op_softmax_cross_entropy, NULL, in, out);
     be_graph_minimize(g, be_softmax_cross_entropy(g, out[2], target), &sgd);
     ASSERT_FAILS(
@@ -450,8 +455,9 @@ static void training_without_its_parts_is_refused(void **state)
 
     g = graph_of_rows(&x);
     target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
-    be_linear(g, x, "idle", 3);
-    loss = be_softmax_cross_entropy(g, be_linear(g, x, "fc", 3), target);
+    be_linear(g, x, &(be_linear_options){"idle", .features = 3});
+    loss = be_softmax_cross_entropy(g, be_linear(g, x, &(be_linear_options){"fc", .features = 3}),
+                                    target);
     be_graph_minimize(g, loss, &sgd);
     ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE,
                  "parameter idle.weight", "does not act on the loss");

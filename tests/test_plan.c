@@ -365,7 +365,8 @@ static void others_parameters_are_not_shared(void **state)
                  "same network on the same device");
     be_graph *g = be_graph_new(1);
     be_value x = be_input(g, "x", (be_shape){BE_F32, 2, {ROWS, FEATURES}});
-    be_linear(g, be_linear(g, x, "a", HIDDEN), "b", CLASSES + 1);
+    be_linear(g, be_linear(g, x, &(be_linear_options){"a", .features = HIDDEN}),
+              &(be_linear_options){"b", .features = CLASSES + 1});
     ASSERT_FAILS(be_plan_new(g, device, &options, &out, &err), BE_USAGE, "share",
                  "other parameters");
     be_graph_free(g);

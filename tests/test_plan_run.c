@@ -281,7 +281,10 @@ static void a_lack_of_memory_among_primitives_is_reported(void **state)
     x = be_conv2d(g, x,
                   &(be_conv2d_options){.name = "c2", .channels = 24, .kernel = 3, .padding = 1});
     x = be_global_average_pool(g, be_relu(g, x));
-    be_graph_minimize(g, be_softmax_cross_entropy(g, be_linear(g, x, "fc", 3), target), &adam);
+    be_graph_minimize(g,
+                      be_softmax_cross_entropy(
+                          g, be_linear(g, x, &(be_linear_options){"fc", .features = 3}), target),
+                      &adam);
     ASSERT_OK(be_graph_check(g, &err));
     assert_true(support_fail_each_allocation(plan_images, g, 500) > 8);
     be_graph_free(g);

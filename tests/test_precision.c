@@ -56,8 +56,10 @@ static be_graph *two_branches(bool train)
     be_value x;
     be_graph *g = graph_of_rows(&x);
     be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
-    be_value a = be_linear(g, x, "a", 6), b = be_linear(g, x, "b", 6);
-    be_value y = be_linear(g, be_relu(g, add(g, &be_op_add, a, b)), "c", 3);
+    be_value a = be_linear(g, x, &(be_linear_options){"a", .features = 6}),
+             b = be_linear(g, x, &(be_linear_options){"b", .features = 6});
+    be_value y = be_linear(g, be_relu(g, add(g, &be_op_add, a, b)),
+                           &(be_linear_options){"c", .features = 3});
     if (train) be_graph_minimize(g, be_softmax_cross_entropy(g, y, target), &sgd);
     return g;
 }
@@ -128,7 +130,7 @@ static void the_reference_rounds_operands_of_tf32(void **state)
     be_error err;
     be_graph *g = be_graph_new(1);
     be_value x = be_input(g, "x", shape_make(BE_F32, 2, 1, 1, 0, 0));
-    be_value y = be_linear(g, x, "layer", 1);
+    be_value y = be_linear(g, x, &(be_linear_options){"layer", .features = 1});
     const float one = 1.0f, fine = 1.0f + ldexpf(1.0f, -12), bias = ldexpf(1.0f, -20);
     for (int p = 0; p < BE_PRECISION_COUNT; p++) {
         reference *r = NULL;
@@ -214,8 +216,8 @@ static network network_new(void)
     y = be_max_pool2d(g, y, 2);
     y = be_relu(g,
                 be_conv2d(g, y, &(be_conv2d_options){.name = "two", .channels = 24, .kernel = 3}));
-    y = be_relu(g, be_linear(g, y, "three", 32));
-    y = be_linear(g, y, "four", CLASSES);
+    y = be_relu(g, be_linear(g, be_flatten(g, y), &(be_linear_options){"three", .features = 32}));
+    y = be_linear(g, y, &(be_linear_options){"four", .features = CLASSES});
     be_graph_minimize(g, be_softmax_cross_entropy(g, y, n.target), &sgd);
     return n;
 }

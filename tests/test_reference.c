@@ -41,8 +41,9 @@ static network network_new(void)
     x = be_max_pool2d(g, be_relu(g, x), 2);
     x = be_conv2d(g, x, &(be_conv2d_options){.name = "c2", .channels = 7, .kernel = 3});
     x = n.dropped = be_dropout(g, be_relu(g, x), 0.25f);
-    x = be_relu(g, be_linear(g, x, "l1", 6));
-    n.loss = be_softmax_cross_entropy(g, be_linear(g, x, "l2", CLASSES), n.batch.target);
+    x = be_relu(g, be_linear(g, be_flatten(g, x), &(be_linear_options){"l1", .features = 6}));
+    n.loss = be_softmax_cross_entropy(
+        g, be_linear(g, x, &(be_linear_options){"l2", .features = CLASSES}), n.batch.target);
     be_graph_minimize(g, n.loss, &sgd);
     ASSERT_OK(be_graph_check(g, &err));
     rng source = {.key = {.seed = 9, .stream = RNG_TEST}};

@@ -132,9 +132,11 @@ static be_value transformer_layer(be_graph *g, be_value x, int layer)
 {
     char name[4][16];
     for (int i = 0; i < 4; i++) snprintf(name[i], sizeof name[i], "h%d.%d", layer, i);
-    be_value all = be_linear(g, x, name[0], 3 * WIDTH);
-    x = be_linear(g, all, name[1], WIDTH);
-    return be_linear(g, be_relu(g, be_linear(g, x, name[2], 4 * WIDTH)), name[3], WIDTH);
+    be_value all = be_linear(g, x, &(be_linear_options){name[0], .features = 3 * WIDTH});
+    x = be_linear(g, all, &(be_linear_options){name[1], .features = WIDTH});
+    return be_linear(
+        g, be_relu(g, be_linear(g, x, &(be_linear_options){name[2], .features = 4 * WIDTH})),
+        &(be_linear_options){name[3], .features = WIDTH});
 }
 
 static void a_transformer_is_computed_in_blocks(void **state)
@@ -148,7 +150,8 @@ static void a_transformer_is_computed_in_blocks(void **state)
     be_value x = be_input(g, "x", (be_shape){BE_F32, 2, {TOKENS, WIDTH}});
     be_value target = be_input(g, "target", (be_shape){BE_I32, 1, {TOKENS}}), y = x;
     for (int layer = 0; layer < 2; layer++) y = transformer_layer(g, y, layer);
-    be_value loss = be_softmax_cross_entropy(g, be_linear(g, y, "head", VOCABULARY), target);
+    be_value loss = be_softmax_cross_entropy(
+        g, be_linear(g, y, &(be_linear_options){"head", .features = VOCABULARY}), target);
     be_graph_minimize(g, loss, &(be_optimizer){.kind = BE_ADAMW, .learning_rate = 1e-4f});
     ASSERT_OK(be_graph_check(g, &err));
     ASSERT_OK(reference_new(g, &(be_plan_options){.mode = BE_TRAIN}, &r, &err));

@@ -35,8 +35,8 @@ static be_status trained_try(trained *t, const be_device_options *options, be_er
     be_value target = be_input(g, "target", (be_shape){BE_I32, 1, {BATCH}});
     be_value y = be_conv2d(
         g, x, &(be_conv2d_options){.name = "a", .channels = 32, .kernel = 3, .padding = 1});
-    y = be_linear(g, be_relu(g, y), "b", 96);
-    y = be_linear(g, be_relu(g, y), "c", CLASSES);
+    y = be_linear(g, be_flatten(g, be_relu(g, y)), &(be_linear_options){"b", .features = 96});
+    y = be_linear(g, be_relu(g, y), &(be_linear_options){"c", .features = CLASSES});
     be_graph_minimize(g, be_softmax_cross_entropy(g, y, target),
                       &(be_optimizer){.kind = BE_SGD, .learning_rate = 0.05f, .momentum = 0.9});
     for (int i = 0; i < BATCH * CHANNELS * PIXELS; i++) t->x[i] = (float)(i * 37 % 101) / 128.0f;

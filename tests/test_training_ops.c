@@ -38,7 +38,8 @@ static toy toy_new(int64_t rows, int64_t classes, float p, const be_optimizer *o
 {
     be_error err;
     toy t = {.graph = be_graph_new(11), .rows = rows, .classes = classes};
-    t.x = graph_parameter(t.graph, "toy", "x", shape_make(BE_F32, 2, rows, classes, 0, 0), 1.0f);
+    t.x = graph_parameter(t.graph, "toy", "x", shape_make(BE_F32, 2, rows, classes, 0, 0),
+                          (be_start){BE_UNIFORM, 1.0f});
     t.target = be_input(t.graph, "target", shape_make(BE_I32, 1, rows, 0, 0, 0));
     t.y = p > 0.0f ? be_dropout(t.graph, t.x, p) : t.x;
     t.loss = be_softmax_cross_entropy(t.graph, t.y, t.target);
@@ -494,7 +495,8 @@ static void expect_refused(be_optimizer optimizer, const char *text)
 {
     be_error err;
     be_graph *g = be_graph_new(1);
-    be_value x = graph_parameter(g, "toy", "x", shape_make(BE_F32, 2, 3, 3, 0, 0), 1.0f);
+    be_value x = graph_parameter(g, "toy", "x", shape_make(BE_F32, 2, 3, 3, 0, 0),
+                                 (be_start){BE_UNIFORM, 1.0f});
     be_value target = be_input(g, "target", shape_make(BE_I32, 1, 3, 0, 0, 0));
     be_graph_minimize(g, be_softmax_cross_entropy(g, x, target), &optimizer);
     ASSERT_FAILS(be_graph_check(g, &err), BE_USAGE, "optimizer: ", text);

@@ -37,10 +37,12 @@ static void pair_build(be_graph *g, const be_value *fields, const workload_varia
                        workload_outputs *out)
 {
     (void)v;
-    be_value in[OP_MAX_IN] = {be_relu(g, be_linear(g, fields[0], "left", 8)),
-                              be_relu(g, be_linear(g, fields[1], "right", 8))};
+    be_value in[OP_MAX_IN] = {
+        be_relu(g, be_linear(g, fields[0], &(be_linear_options){"left", .features = 8})),
+        be_relu(g, be_linear(g, be_flatten(g, fields[1]),
+                             &(be_linear_options){"right", .features = 8}))};
     be_value both = graph_build(g, &be_op_add, NULL, in, NULL);
-    be_value scores = be_linear(g, both, "out", KINDS);
+    be_value scores = be_linear(g, both, &(be_linear_options){"out", .features = KINDS});
     *out = (workload_outputs){.loss = be_softmax_cross_entropy(g, scores, fields[2]),
                               .traced = 2,
                               .trace = {both, scores},

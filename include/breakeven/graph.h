@@ -123,8 +123,24 @@ typedef struct be_conv2d_options {
 /* x [N, C, H, W] -> [N, channels, H', W'], H' = (H + 2 padding - kernel) / stride + 1. */
 be_value be_conv2d(be_graph *g, be_value x, const be_conv2d_options *options);
 
-/* x [N, …] -> [N, features]; the dimensions after the first are taken as one. */
-be_value be_linear(be_graph *g, be_value x, const char *name, int features);
+typedef struct be_linear_options {
+    const char *name;
+    int features;    /* of the output; with `weight` it may be left out */
+    int no_bias;     /* y = x wᵀ */
+    int input_first; /* the weight lies as [in, features], in memory and in files, as in GPT-2's */
+    /* NULL: the layer makes its weight.  Else this value [features, in] is the weight, and the
+     * layer makes at most a bias: an embedding's table, tied to the layer at the end of a language
+     * model, or what another part of the graph computed. */
+    const be_value *weight;
+    be_start start, bias_start; /* left out (all 0): uniform in ±1/sqrt(in) */
+} be_linear_options;
+
+/* x [..., in] -> [..., features], y = x wᵀ + b over the last dimension, as PyTorch's Linear; x has
+ * at least 2 dimensions.  Images go through be_flatten first. */
+be_value be_linear(be_graph *g, be_value x, const be_linear_options *options);
+
+/* x [N, …] -> [N, elements of one]: a view.  x of fewer than 3 dimensions stays as it is. */
+be_value be_flatten(be_graph *g, be_value x);
 
 be_value be_relu(be_graph *g, be_value x); /* be_activate with BE_RELU */
 

@@ -287,7 +287,7 @@ void be_parameter_no_decay(be_graph *g, be_value parameter)
 }
 
 be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_shape shape,
-                         float bound)
+                         be_start start)
 {
     be_error err;
     const char *name;
@@ -296,7 +296,7 @@ be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_
         graph_blame(g, &err);
         return BE_NONE;
     }
-    return be_parameter_add(g, name, shape, (be_start){BE_UNIFORM, bound});
+    return be_parameter_add(g, name, shape, start);
 }
 
 be_value graph_root(const be_graph *g, be_value value, size_t *offset)

@@ -105,9 +105,9 @@ be_status graph_refresh_node(be_graph *g, size_t index, be_error *err);
 be_value graph_build(be_graph *g, const be_op *op, const void *attrs, const be_value *in,
                      be_value *out);
 
-/* A parameter "LAYER.SUFFIX", uniform in ±bound at the start. */
+/* A parameter "LAYER.SUFFIX". */
 be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_shape shape,
-                         float bound);
+                         be_start start);
 
 /* The value in whose memory this one lies in the end, and where in it. */
 be_value graph_root(const be_graph *g, be_value value, size_t *offset);

@@ -76,10 +76,11 @@ static be_value add_layers(be_graph *g, be_value x, const network *n)
     }
     if (n->dropout > 0) x = be_dropout(g, x, n->dropout);
     if (n->average) x = be_global_average_pool(g, x);
+    x = be_flatten(g, x);
     for (int i = 0; i < LAYERS && n->linears[i]; i++) {
         bool last = i + 1 == LAYERS || !n->linears[i + 1];
         snprintf(name, sizeof name, "fc%d", i + 1);
-        x = be_linear(g, x, name, n->linears[i]);
+        x = be_linear(g, x, &(be_linear_options){name, .features = n->linears[i]});
         if (!last) x = be_relu(g, x);
         if (!last && n->dropout > 0) x = be_dropout(g, x, n->dropout);
     }

@@ -21,7 +21,9 @@ static void cnn5_fashion_build(be_graph *g, const be_value *fields, const worklo
     x = conv_relu(g, x, "conv3", 96 * v->width);
     x = be_max_pool2d(g, conv_relu(g, x, "conv4", 128 * v->width), 2);
     x = conv_relu(g, x, "conv5", 256 * v->width);
-    pictures_classify(g, be_linear(g, be_global_average_pool(g, x), "fc1", 10), fields, out);
+    pictures_classify(
+        g, be_linear(g, be_global_average_pool(g, x), &(be_linear_options){"fc1", .features = 10}),
+        fields, out);
 }
 
 const workload workload_cnn5_fashion = {

@@ -16,9 +16,10 @@ static void cnn_cifar_build(be_graph *g, const be_value *fields, const workload_
     x = be_relu(
         g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 16 * v->width, .kernel = 5}));
     x = be_max_pool2d(g, x, 2);
-    x = be_relu(g, be_linear(g, x, "fc1", 120 * v->width));
-    x = be_relu(g, be_linear(g, x, "fc2", 84 * v->width));
-    pictures_classify(g, be_linear(g, x, "fc3", 10), fields, out);
+    x = be_relu(
+        g, be_linear(g, be_flatten(g, x), &(be_linear_options){"fc1", .features = 120 * v->width}));
+    x = be_relu(g, be_linear(g, x, &(be_linear_options){"fc2", .features = 84 * v->width}));
+    pictures_classify(g, be_linear(g, x, &(be_linear_options){"fc3", .features = 10}), fields, out);
 }
 
 const workload workload_cnn_cifar = {

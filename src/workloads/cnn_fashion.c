@@ -16,8 +16,9 @@ static void cnn_fashion_build(be_graph *g, const be_value *fields, const workloa
     x = be_relu(
         g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 32 * v->width, .kernel = 3}));
     x = be_max_pool2d(g, x, 2);
-    x = be_relu(g, be_linear(g, x, "fc1", 40 * v->width));
-    pictures_classify(g, be_linear(g, x, "fc2", 10), fields, out);
+    x = be_relu(
+        g, be_linear(g, be_flatten(g, x), &(be_linear_options){"fc1", .features = 40 * v->width}));
+    pictures_classify(g, be_linear(g, x, &(be_linear_options){"fc2", .features = 10}), fields, out);
 }
 
 const workload workload_cnn_fashion = {

@@ -9,10 +9,10 @@ static void mlp_mnist_form(const workload_variant *v, data_table *out)
 static void mlp_mnist_build(be_graph *g, const be_value *fields, const workload_variant *v,
                             workload_outputs *out)
 {
-    be_value x = fields[PICTURES_IMAGES];
-    x = be_relu(g, be_linear(g, x, "fc1", 128 * v->width));
-    x = be_relu(g, be_linear(g, x, "fc2", 64 * v->width));
-    pictures_classify(g, be_linear(g, x, "fc3", 10), fields, out);
+    be_value x = be_flatten(g, fields[PICTURES_IMAGES]);
+    x = be_relu(g, be_linear(g, x, &(be_linear_options){"fc1", .features = 128 * v->width}));
+    x = be_relu(g, be_linear(g, x, &(be_linear_options){"fc2", .features = 64 * v->width}));
+    pictures_classify(g, be_linear(g, x, &(be_linear_options){"fc3", .features = 10}), fields, out);
 }
 
 const workload workload_mlp_mnist = {

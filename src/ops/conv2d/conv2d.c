@@ -317,13 +317,13 @@ be_value be_conv2d(be_graph *g, be_value x, const be_conv2d_options *options)
     conv2d_attrs attrs = {.stride = options->stride ? options->stride : 1,
                           .padding = options->padding};
     int64_t channels = in.rank == 4 ? in.dim[1] : 1, k = options->kernel;
-    float bound = 1.0f / sqrtf((float)(channels * k * k));
+    be_start start = {BE_UNIFORM, 1.0f / sqrtf((float)(channels * k * k))};
     be_value operands[OP_MAX_IN] = {
         x,
         graph_parameter(g, options->name, "weight",
-                        shape_make(BE_F32, 4, options->channels, channels, k, k), bound),
+                        shape_make(BE_F32, 4, options->channels, channels, k, k), start),
         graph_parameter(g, options->name, "bias", shape_make(BE_F32, 1, options->channels, 0, 0, 0),
-                        bound)};
+                        start)};
     return graph_build(g, &be_op_conv2d, &attrs, operands, NULL);
 }
 

@@ -1,6 +1,7 @@
-/* Linear layer: y = x wᵀ + b, with x [N, …] taken as [N, in], w [out, in], b [out], y [N, out];
- * then, if fused, ReLU.  Backward, with dz = dy where y > 0 (all of dy without ReLU):
- * dx = dz w, dw = dzᵀ x, db = the sum of dz over N. */
+/* Linear layer: y = x wᵀ + b, with x [..., in], w [out, in], b [out], y [..., out]; then, if fused,
+ * ReLU.  All dimensions of x before the last are rows.  With `input_first` w lies as [in, out].
+ * Backward, with dz = dy where y > 0 (all of dy without ReLU): dx = dz w, dw = dzᵀ x, db = the sum
+ * of dz over the rows. */
 #include "ops/matmul/linear.h"
 
 #include <inttypes.h>
@@ -8,13 +9,17 @@
 
 #include "ops/op_util.h"
 
-/* All dimensions after the first, as one. */
-static int64_t row_elements(const be_shape *x)
+/* y of x, in f32. */
+static be_shape output_shape(const be_shape *x, int64_t out)
 {
-    return shape_elements(x) / x->dim[0];
+    be_shape y = *x;
+    y.dtype = BE_F32;
+    y.dim[y.rank - 1] = out;
+    return y;
 }
 
-static be_status expect_operands(const be_shape *x, const be_shape *w, be_error *err)
+static be_status expect_operands(const be_shape *x, const be_shape *w, int input_first,
+                                 be_error *err)
 {
     char text[64];
     TRY(op_expect_operand(x, OP_ANY_RANK, "linear: x", err));
@@ -22,19 +27,23 @@ static be_status expect_operands(const be_shape *x, const be_shape *w, be_error 
         FAIL(err, BE_USAGE, "linear: x: expected at least 2 dimensions, found %s",
              shape_text(x, text));
     TRY(op_expect(w, x->dtype, 2, "linear: w", err));
-    if (w->dim[1] != row_elements(x))
-        FAIL(err, BE_USAGE, "linear: w: expected %" PRId64 " columns, one a feature of x, found %s",
-             row_elements(x), shape_text(w, text));
+    int64_t in = x->dim[x->rank - 1];
+    if (w->dim[input_first ? 0 : 1] != in)
+        FAIL(err, BE_USAGE,
+             "linear: w: expected %" PRId64 " %s, one for each feature of x, found %s", in,
+             input_first ? "rows" : "columns", shape_text(w, text));
     return BE_OK;
 }
 
 static be_status linear_infer(op_infer *call, be_error *err)
 {
+    const linear_attrs *attrs = call->attrs;
     const be_shape *x = &call->in[0], *w = &call->in[1], *b = &call->in[2];
-    TRY(expect_operands(x, w, err));
-    be_shape bias = shape_make(BE_F32, 1, w->dim[0], 0, 0, 0);
+    TRY(expect_operands(x, w, attrs->input_first, err));
+    linear_sizes s = linear_sizes_of(attrs, x, w);
+    be_shape bias = shape_make(BE_F32, 1, s.out, 0, 0, 0);
     if (b->rank >= 0) TRY(op_expect_same(b, &bias, "linear: b", err));
-    call->out[0] = shape_make(BE_F32, 2, x->dim[0], w->dim[0], 0, 0);
+    call->out[0] = output_shape(x, s.out);
     return BE_OK;
 }
 
@@ -42,8 +51,9 @@ static be_status linear_gradient(op_gradient *call, be_error *err)
 {
     const graph_node *node = call->node;
     const linear_attrs *attrs = node->attrs;
-    const linear_backward_attrs backward = {.need_dx = call->need[0],
-                                            .has_bias = node->in[2] != BE_NONE};
+    const linear_attrs backward = {.need_dx = call->need[0],
+                                   .has_bias = node->in[2] != BE_NONE,
+                                   .input_first = attrs->input_first};
     be_value in[OP_MAX_IN] = {node->in[0], node->in[1], attrs->relu ? node->out[0] : BE_NONE,
                               call->dy[0]};
     be_value out[OP_MAX_OUT];
@@ -68,20 +78,20 @@ static bool linear_absorb(graph_node *node, const graph_node *next,
 static void linear_reference(const op_reference *call)
 {
     const linear_attrs *attrs = call->attrs;
-    linear_sizes s = linear_sizes_of(&call->in[0], &call->in[1]);
+    linear_sizes s = linear_sizes_of(attrs, &call->in[0], &call->in[1]);
     const double *x = call->x[0], *w = call->x[1], *b = call->x[2];
     for (int64_t n = 0; n < s.rows; n++)
         for (int64_t o = 0; o < s.out; o++) {
             double sum = b ? b[o] : 0.0;
-            for (int64_t i = 0; i < s.in; i++) sum += x[n * s.in + i] * w[o * s.in + i];
+            for (int64_t i = 0; i < s.in; i++) sum += x[n * s.in + i] * w[o * s.w_out + i * s.w_in];
             call->y[0][n * s.out + o] = attrs->relu && sum < 0.0 ? 0.0 : sum;
         }
 }
 
 static double product_flops(const be_shape *x, const be_shape *w)
 {
-    linear_sizes s = linear_sizes_of(x, w);
-    return 2.0 * (double)s.rows * (double)s.in * (double)s.out;
+    double rows = (double)shape_elements(x) / (double)x->dim[x->rank - 1];
+    return 2.0 * rows * (double)shape_elements(w);
 }
 
 static op_cost linear_cost(const void *attrs, const be_shape *in, const be_shape *out)
@@ -96,17 +106,18 @@ static op_cost linear_cost(const void *attrs, const be_shape *in, const be_shape
 
 static be_status linear_backward_infer(op_infer *call, be_error *err)
 {
-    const linear_backward_attrs *attrs = call->attrs;
+    const linear_attrs *attrs = call->attrs;
     const be_shape *x = &call->in[0], *w = &call->in[1];
-    TRY(expect_operands(x, w, err));
-    be_shape y = shape_make(BE_F32, 2, x->dim[0], w->dim[0], 0, 0);
+    TRY(expect_operands(x, w, attrs->input_first, err));
+    linear_sizes s = linear_sizes_of(attrs, x, w);
+    be_shape y = output_shape(x, s.out);
     if (call->in[2].rank >= 0) TRY(op_expect_same(&call->in[2], &y, "linear_backward: y", err));
     y.dtype = x->dtype;
     TRY(op_expect_same(&call->in[3], &y, "linear_backward: dy", err));
     call->out[0] = *x;
     call->out[1] = *w;
     call->out[0].dtype = call->out[1].dtype = BE_F32;
-    call->out[2] = shape_make(BE_F32, 1, w->dim[0], 0, 0, 0);
+    call->out[2] = shape_make(BE_F32, 1, s.out, 0, 0, 0);
     if (!attrs->need_dx) call->out[0].rank = -1;
     if (!attrs->has_bias) call->out[2].rank = -1;
     return BE_OK;
@@ -114,7 +125,8 @@ static be_status linear_backward_infer(op_infer *call, be_error *err)
 
 static void linear_backward_reference(const op_reference *call)
 {
-    linear_sizes s = linear_sizes_of(&call->in[0], &call->in[1]);
+    const linear_attrs *attrs = call->attrs;
+    linear_sizes s = linear_sizes_of(attrs, &call->in[0], &call->in[1]);
     const double *x = call->x[0], *w = call->x[1], *y = call->x[2], *dy = call->x[3];
     double *dx = call->y[0], *dw = call->y[1], *db = call->y[2];
     for (int64_t i = 0; dx && i < s.rows * s.in; i++) dx[i] = 0.0;
@@ -125,8 +137,9 @@ static void linear_backward_reference(const op_reference *call)
             int64_t at = n * s.out + o;
             double dz = y && !(y[at] > 0.0) ? 0.0 : dy[at];
             for (int64_t i = 0; i < s.in; i++) {
-                if (dx) dx[n * s.in + i] += dz * w[o * s.in + i];
-                dw[o * s.in + i] += dz * x[n * s.in + i];
+                int64_t weight = o * s.w_out + i * s.w_in;
+                if (dx) dx[n * s.in + i] += dz * w[weight];
+                dw[weight] += dz * x[n * s.in + i];
             }
             if (db) db[o] += dz;
         }
@@ -134,7 +147,7 @@ static void linear_backward_reference(const op_reference *call)
 
 static op_cost linear_backward_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
-    const linear_backward_attrs *a = attrs;
+    const linear_attrs *a = attrs;
     double each = (double)shape_elements(&in[3]);
     double flops = product_flops(&in[0], &in[1]) * (a->need_dx ? 2.0 : 1.0);
     if (a->has_bias) flops += each;
@@ -142,7 +155,8 @@ static op_cost linear_backward_cost(const void *attrs, const be_shape *in, const
     return (op_cost){.flops = flops, .bytes = op_bytes(in, out)};
 }
 
-static const linear_attrs plain = {0}, with_relu = {.relu = 1};
+static const linear_attrs plain = {0}, with_relu = {.relu = 1}, input_first = {.input_first = 1},
+                          input_first_relu = {.input_first = 1, .relu = 1};
 
 #define LINEAR_CASE(text, attr, eps, w0, w1, b0, ...)                                            \
     {                                                                                            \
@@ -158,14 +172,14 @@ static const linear_attrs plain = {0}, with_relu = {.relu = 1};
     }
 
 static const op_case linear_cases[] = {
-    LINEAR_CASE("cnn-fashion 1", with_relu, 3e-6, 40, 800, BIAS(40), {BE_F32, 4, {100, 32, 5, 5}}),
+    LINEAR_CASE("cnn-fashion 1", with_relu, 3e-6, 40, 800, BIAS(40), {BE_F32, 2, {100, 800}}),
     LINEAR_CASE("cnn-fashion 2", plain, 2e-6, 10, 40, BIAS(10), {BE_F32, 2, {100, 40}}),
-    LINEAR_CASE("mlp-mnist 1", with_relu, 3e-6, 128, 784, BIAS(128), {BE_F32, 4, {64, 1, 28, 28}}),
+    LINEAR_CASE("mlp-mnist 1", with_relu, 3e-6, 128, 784, BIAS(128), {BE_F32, 2, {64, 784}}),
     LINEAR_CASE("mlp-mnist 2", with_relu, 3e-6, 64, 128, BIAS(64), {BE_F32, 2, {64, 128}}),
     LINEAR_CASE("cnn-cifar 2", with_relu, 3e-6, 84, 120, BIAS(84), {BE_F32, 2, {64, 120}}),
-    LINEAR_CASE("cnn-mnist 1", with_relu, 1e-5, 128, 9216, BIAS(128), {BE_F32, 4, {3, 64, 12, 12}}),
+    LINEAR_CASE("cnn-mnist 1", with_relu, 1e-5, 128, 9216, BIAS(128), {BE_F32, 2, {3, 9216}}),
     LINEAR_CASE("cnn5-fashion", plain, 3e-6, 10, 256, BIAS(10), {BE_F32, 2, {100, 256}}),
-    LINEAR_CASE("odd", with_relu, 3e-6, 53, 517, BIAS(53), {BE_F32, 3, {37, 11, 47}}),
+    LINEAR_CASE("odd", with_relu, 3e-6, 53, 517, BIAS(53), {BE_F32, 2, {37, 517}}),
     LINEAR_CASE("no bias", plain, 3e-6, 33, 65, OP_ABSENT, {BE_F32, 2, {17, 65}}),
     LINEAR_CASE("no bias, ReLU", with_relu, 3e-6, 129, 31, OP_ABSENT, {BE_F32, 2, {5, 31}}),
     LINEAR_CASE("many columns", plain, 3e-6, 4099, 19, BIAS(4099), {BE_F32, 2, {21, 19}}),
@@ -173,10 +187,21 @@ static const op_case linear_cases[] = {
     LINEAR_CASE("one output", plain, 3e-6, 1, 300, BIAS(1), {BE_F32, 2, {7, 300}}),
     LINEAR_CASE("one input", plain, 2e-6, 20, 1, BIAS(20), {BE_F32, 2, {9, 1}}),
     LINEAR_CASE("one", plain, 2e-6, 1, 1, BIAS(1), {BE_F32, 2, {1, 1}}),
+    LINEAR_CASE("sequences", with_relu, 3e-6, 96, 64, BIAS(96), {BE_F32, 3, {3, 17, 64}}),
+    LINEAR_CASE("sequences, no bias", plain, 3e-6, 65, 33, OP_ABSENT, {BE_F32, 3, {5, 7, 33}}),
+    LINEAR_CASE("four dimensions", plain, 3e-6, 9, 21, BIAS(9), {BE_F32, 4, {2, 3, 5, 21}}),
+    LINEAR_CASE("input first", input_first, 3e-6, 64, 192, BIAS(192), {BE_F32, 3, {2, 37, 64}}),
+    LINEAR_CASE("input first, odd", input_first_relu, 3e-6, 517, 53, BIAS(53),
+                {BE_F32, 2, {37, 517}}),
+    LINEAR_CASE("input first, no bias", input_first, 3e-6, 33, 65, OP_ABSENT,
+                {BE_F32, 3, {3, 5, 33}}),
+    LINEAR_CASE("input first, one output", input_first, 3e-6, 300, 1, BIAS(1),
+                {BE_F32, 2, {7, 300}}),
 };
 
-static const linear_backward_attrs all = {.need_dx = 1, .has_bias = 1}, first = {.has_bias = 1},
-                                   weights = {0}, no_bias = {.need_dx = 1};
+static const linear_attrs all = {.need_dx = 1, .has_bias = 1}, first = {.has_bias = 1},
+                          weights = {0}, no_bias = {.need_dx = 1},
+                          all_input_first = {.input_first = 1, .need_dx = 1, .has_bias = 1};
 
 #define BACKWARD_CASE(text, attr, rows, features, outputs, y) \
     {                                                         \
@@ -187,24 +212,25 @@ static const linear_backward_attrs all = {.need_dx = 1, .has_bias = 1}, first = 
                {BE_F32, 2, {rows, outputs}}},                 \
         .low = -1, .high = 1, .tolerance = 3e-6               \
     }
-#define RELU(rows, outputs) \
-    {                       \
-        BE_F32, 2,          \
-        {                   \
-            rows, outputs   \
-        }                   \
+#define SEQUENCE_CASE(text, attr, length, features, outputs, w0, w1, y) \
+    {                                                                   \
+        .name = text, .attrs = &attr,                                   \
+        .in = {{BE_F32, 3, {3, length, features}},                      \
+               {BE_F32, 2, {w0, w1}},                                   \
+               y,                                                       \
+               {BE_F32, 3, {3, length, outputs}}},                      \
+        .low = -1, .high = 1, .tolerance = 3e-6                         \
+    }
+#define RELU(...)                                           \
+    {                                                       \
+        BE_F32, sizeof((int[]){__VA_ARGS__}) / sizeof(int), \
+        {                                                   \
+            __VA_ARGS__                                     \
+        }                                                   \
     }
 
 static const op_case linear_backward_cases[] = {
-    {.name = "cnn-fashion 1",
-     .attrs = &all,
-     .in = {{BE_F32, 4, {100, 32, 5, 5}},
-            {BE_F32, 2, {40, 800}},
-            {BE_F32, 2, {100, 40}},
-            {BE_F32, 2, {100, 40}}},
-     .low = -1,
-     .high = 1,
-     .tolerance = 3e-6},
+    BACKWARD_CASE("cnn-fashion 1", all, 100, 800, 40, RELU(100, 40)),
     BACKWARD_CASE("cnn-fashion 2", all, 100, 40, 10, OP_ABSENT),
     BACKWARD_CASE("mlp-mnist 1", first, 64, 784, 128, RELU(64, 128)),
     BACKWARD_CASE("mlp-mnist 2", all, 64, 128, 64, RELU(64, 64)),
@@ -219,6 +245,12 @@ static const op_case linear_backward_cases[] = {
     BACKWARD_CASE("one output", all, 7, 300, 1, OP_ABSENT),
     BACKWARD_CASE("one input", all, 9, 1, 20, RELU(9, 20)),
     BACKWARD_CASE("one", all, 1, 1, 1, OP_ABSENT),
+    SEQUENCE_CASE("sequences", all, 19, 65, 33, 33, 65, RELU(3, 19, 33)),
+    SEQUENCE_CASE("sequences, no bias", no_bias, 7, 64, 96, 96, 64, OP_ABSENT),
+    SEQUENCE_CASE("input first", all_input_first, 37, 64, 192, 64, 192, OP_ABSENT),
+    SEQUENCE_CASE("input first, odd", all_input_first, 13, 117, 53, 117, 53, RELU(3, 13, 53)),
+    SEQUENCE_CASE("input first, weights alone", input_first, 11, 65, 33, 65, 33, RELU(3, 11, 33)),
+    SEQUENCE_CASE("input first, one output", all_input_first, 3, 300, 1, 300, 1, OP_ABSENT),
 };
 
 const be_op be_op_linear = {.name = "linear",
@@ -239,7 +271,7 @@ const be_op be_op_linear = {.name = "linear",
                             .differentiable = 7};
 
 const be_op be_op_linear_backward = {.name = "linear_backward",
-                                     .attrs_bytes = sizeof(linear_backward_attrs),
+                                     .attrs_bytes = sizeof(linear_attrs),
                                      .inputs = 4,
                                      .outputs = 3,
                                      .optional = 1 << 2,
@@ -252,17 +284,54 @@ const be_op be_op_linear_backward = {.name = "linear_backward",
                                      .cases = linear_backward_cases,
                                      .case_count = OP_CASES(linear_backward_cases)};
 
-be_value be_linear(be_graph *g, be_value x, const char *name, int features)
+be_value be_flatten(be_graph *g, be_value x)
 {
-    const linear_attrs attrs = {0};
     be_shape shape = be_value_shape(g, x);
-    /* What is wrong with x, linear_infer says. */
-    if (shape.rank < 2)
-        return graph_build(g, &be_op_linear, &attrs, (be_value[OP_MAX_IN]){x, x, BE_NONE}, NULL);
-    int64_t in = row_elements(&shape);
-    float bound = (float)(1.0 / sqrt((double)in));
-    be_value w =
-        graph_parameter(g, name, "weight", shape_make(BE_F32, 2, features, in, 0, 0), bound);
-    be_value b = graph_parameter(g, name, "bias", shape_make(BE_F32, 1, features, 0, 0, 0), bound);
-    return graph_build(g, &be_op_linear, &attrs, (be_value[OP_MAX_IN]){x, w, b}, NULL);
+    /* Where there is nothing to flatten x is what it is, and who takes it judges it. */
+    if (shape.rank < 3) return x;
+    int64_t rows = shape.dim[0], rest = shape_elements(&shape) / rows;
+    return be_view(g, x, shape_make(shape.dtype, 2, rows, rest, 0, 0));
+}
+
+/* What was left out is PyTorch's start. */
+static be_start start_or_default(be_start start, int64_t in)
+{
+    if (start.kind != BE_UNIFORM || start.value != 0.0f) return start;
+    return (be_start){BE_UNIFORM, (float)(1.0 / sqrt((double)in))};
+}
+
+/* `features` beside a weight that has another number of them. */
+static be_value refuse_features(be_graph *g, const be_linear_options *options, int64_t out)
+{
+    be_error err;
+    status_fail(&err, __FILE__, __LINE__, BE_USAGE,
+                "linear \"%s\": expected features to be 0 or those of the weight, %" PRId64
+                ", found %d; leave them out",
+                options->name ? options->name : "", out, options->features);
+    graph_blame(g, &err);
+    return BE_NONE;
+}
+
+be_value be_linear(be_graph *g, be_value x, const be_linear_options *options)
+{
+    const linear_attrs attrs = {.input_first = options->input_first};
+    be_shape shape = be_value_shape(g, x), weight = {.rank = -1};
+    /* What is wrong with x or the weight, linear_infer says. */
+    be_value in[OP_MAX_IN] = {x, options->weight ? *options->weight : x, BE_NONE};
+    if (options->weight) weight = be_value_shape(g, *options->weight);
+    if (shape.rank < 2 || (options->weight && weight.rank != 2))
+        return graph_build(g, &be_op_linear, &attrs, in, NULL);
+    int64_t features = shape.dim[shape.rank - 1], out = options->features;
+    if (options->weight) out = weight.dim[options->input_first ? 1 : 0];
+    if (options->weight && options->features && options->features != out)
+        return refuse_features(g, options, out);
+    be_shape w = options->input_first ? shape_make(BE_F32, 2, features, out, 0, 0)
+                                      : shape_make(BE_F32, 2, out, features, 0, 0);
+    if (!options->weight)
+        in[1] = graph_parameter(g, options->name, "weight", w,
+                                start_or_default(options->start, features));
+    if (!options->no_bias)
+        in[2] = graph_parameter(g, options->name, "bias", shape_make(BE_F32, 1, out, 0, 0, 0),
+                                start_or_default(options->bias_start, features));
+    return graph_build(g, &be_op_linear, &attrs, in, NULL);
 }

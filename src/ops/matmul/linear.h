@@ -5,21 +5,29 @@
 #include "ops/op_list.h"
 
 typedef struct linear_attrs {
-    int relu; /* y = max(x wᵀ + b, 0) */
+    int input_first;       /* w lies as [in, out] */
+    int relu;              /* forward: y = max(x wᵀ + b, 0) */
+    int need_dx, has_bias; /* backward: whether outputs 0 and 2 exist */
 } linear_attrs;
 
-typedef struct linear_backward_attrs {
-    int need_dx, has_bias; /* whether outputs 0 and 2 exist */
-} linear_backward_attrs;
-
-/* rows × in → rows × out */
+/* rows × in → rows × out; w [o, i] lies at o · w_out + i · w_in. */
 typedef struct linear_sizes {
-    int64_t rows, in, out;
+    int64_t rows, in, out, w_out, w_in;
+    bool input_first;
 } linear_sizes;
 
-static inline linear_sizes linear_sizes_of(const be_shape *x, const be_shape *w)
+static inline linear_sizes linear_sizes_of(const linear_attrs *attrs, const be_shape *x,
+                                           const be_shape *w)
 {
-    return (linear_sizes){.rows = x->dim[0], .in = w->dim[1], .out = w->dim[0]};
+    bool input_first = attrs->input_first != 0;
+    int64_t in = w->dim[input_first ? 0 : 1], out = w->dim[input_first ? 1 : 0], rows = 1;
+    for (int i = 0; i + 1 < x->rank; i++) rows *= x->dim[i];
+    return (linear_sizes){.rows = rows,
+                          .in = in,
+                          .out = out,
+                          .w_out = input_first ? 1 : in,
+                          .w_in = input_first ? out : 1,
+                          .input_first = input_first};
 }
 
 /* `reference` with its products in blocks; see graph/op.h. */

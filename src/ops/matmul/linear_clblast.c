@@ -12,9 +12,9 @@ extern const gpu_source gpu_source_eltwise;
 /* y [rows, out] = x [rows, in] · wᵀ */
 static be_status forward_prepare(gpu_call *call, be_error *err)
 {
-    linear_sizes s = linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+    linear_sizes s = linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
     clblast_product product = {
-        .rows = s.rows, .columns = s.out, .depth = s.in, .transpose_b = true};
+        .rows = s.rows, .columns = s.out, .depth = s.in, .transpose_b = !s.input_first};
     bool relu = ((const linear_attrs *)call->attrs)->relu != 0;
     TRY(arena_alloc(call->memory, &call->state, sizeof(clblast_task), err));
     if (relu || call->in_shape[2].rank >= 0)
@@ -25,7 +25,8 @@ static be_status forward_prepare(gpu_call *call, be_error *err)
 static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     gpu_span y = call->out[0], b = call->in[2];
-    int64_t count = shape_elements(&call->out_shape[0]), columns = call->out_shape[0].dim[1];
+    const be_shape *shape = &call->out_shape[0];
+    int64_t count = shape_elements(shape), columns = shape->dim[shape->rank - 1];
     int relu = ((const linear_attrs *)call->attrs)->relu != 0;
     clblast_operands operands = {.a = call->in[0], .b = call->in[1], .y = y};
     TRY(clblast_task_record(call, recorder, call->state, &operands, err));
@@ -43,19 +44,24 @@ typedef struct backward_plan {
     clblast_task dx, dw;
 } backward_plan;
 
-/* dx [rows, in] = dz [rows, out] · w, dw [out, in] = dzᵀ · x */
+/* dx [rows, in] = dz [rows, out] · w, dw [out, in] = dzᵀ · x, or as [in, out] xᵀ · dz */
 static be_status backward_prepare(gpu_call *call, be_error *err)
 {
-    const linear_backward_attrs *attrs = call->attrs;
-    linear_sizes s = linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
-    clblast_product dx = {.rows = s.rows, .columns = s.in, .depth = s.out};
-    clblast_product dw = {.rows = s.out, .columns = s.in, .depth = s.rows, .transpose_a = true};
+    const linear_attrs *attrs = call->attrs;
+    linear_sizes s = linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
+    clblast_product dx = {
+        .rows = s.rows, .columns = s.in, .depth = s.out, .transpose_b = s.input_first};
+    clblast_product dw = {.rows = s.input_first ? s.in : s.out,
+                          .columns = s.input_first ? s.out : s.in,
+                          .depth = s.rows,
+                          .transpose_a = true};
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
-    plan->upstream = (gpu_upstream){.shape = call->in_shape[3],
-                                    .masked = call->in_shape[2].rank >= 0,
-                                    .nan_stops = true,
-                                    .summed = attrs->has_bias != 0};
+    plan->upstream =
+        (gpu_upstream){.shape = shape_make(call->in_shape[3].dtype, 2, s.rows, s.out, 0, 0),
+                       .masked = call->in_shape[2].rank >= 0,
+                       .nan_stops = true,
+                       .summed = attrs->has_bias != 0};
     if (attrs->need_dx) TRY(clblast_task_prepare(call, &dx, &plan->dx, err));
     TRY(clblast_task_prepare(call, &dw, &plan->dw, err));
     return gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err);
@@ -63,12 +69,13 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
 
 static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    const linear_backward_attrs *attrs = call->attrs;
+    const linear_attrs *attrs = call->attrs;
     backward_plan *plan = call->state;
     gpu_span dz = call->in[3];
     TRY(gpu_upstream_record(call, recorder, &plan->upstream, &dz, err));
     clblast_operands dx = {.a = dz, .b = call->in[1], .y = call->out[0]};
     clblast_operands dw = {.a = dz, .b = call->in[0], .y = call->out[1]};
+    if (attrs->input_first) dw = (clblast_operands){.a = dw.b, .b = dz, .y = dw.y};
     if (attrs->need_dx) TRY(clblast_task_record(call, recorder, &plan->dx, &dx, err));
     return clblast_task_record(call, recorder, &plan->dw, &dw, err);
 }

@@ -7,13 +7,13 @@ static be_status linear_accept(const cpu_device *device, const be_graph *g, cons
                                be_error *reason)
 {
     be_shape x = be_value_shape(g, node->in[0]), w = be_value_shape(g, node->in[1]);
-    linear_sizes s = linear_sizes_of(&x, &w);
+    linear_sizes s = linear_sizes_of(node->attrs, &x, &w);
     return gemm_prefers_native(device, s.rows, s.out, s.in, reason);
 }
 
 static linear_sizes sizes_of(const cpu_call *call)
 {
-    return linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+    return linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
 }
 
 static be_status linear_prepare(cpu_call *call, arena *memory, be_error *err)
@@ -36,8 +36,8 @@ static be_status linear_run(const cpu_call *call, be_error *err)
                      .a_row = s.in,
                      .a_column = 1,
                      .b = call->in[1],
-                     .b_row = 1,
-                     .b_column = s.in,
+                     .b_row = s.w_in,
+                     .b_column = s.w_out,
                      .c = call->out[0],
                      .bias = call->in[2],
                      .relu = attrs->relu,
@@ -59,29 +59,39 @@ static be_status linear_backward_prepare(cpu_call *call, arena *memory, be_error
 {
     (void)memory;
     (void)err;
-    call->scratch_bytes = mask_bytes(call) + GEMM_SCRATCH_BYTES(sizes_of(call).in);
+    linear_sizes s = sizes_of(call);
+    size_t dx = GEMM_SCRATCH_BYTES(s.in), dw = s.input_first ? GEMM_SCRATCH_BYTES(s.out) : dx;
+    call->scratch_bytes = mask_bytes(call) + (dx > dw ? dx : dw);
     return BE_OK;
+}
+
+/* dw [out, in] = dzᵀ x, or as [in, out] xᵀ dz */
+static void multiply_dw(const cpu_call *call, const linear_sizes *s, const float *dz, void *scratch)
+{
+    const float *x = call->in[0];
+    bool swap = s->input_first;
+    GEMM_RUN(&(gemm){.m = swap ? s->in : s->out,
+                     .n = swap ? s->out : s->in,
+                     .k = s->rows,
+                     .a = swap ? x : dz,
+                     .a_row = 1,
+                     .a_column = swap ? s->in : s->out,
+                     .b = swap ? dz : x,
+                     .b_row = swap ? s->out : s->in,
+                     .b_column = 1,
+                     .c = call->out[1],
+                     .threads = call->threads,
+                     .scratch = scratch});
 }
 
 static be_status linear_backward_run(const cpu_call *call, be_error *err)
 {
     (void)err;
     linear_sizes s = sizes_of(call);
-    const float *x = call->in[0], *w = call->in[1], *y = call->in[2], *dz = call->in[3];
+    const float *w = call->in[1], *y = call->in[2], *dz = call->in[3];
     void *scratch = (unsigned char *)call->scratch + mask_bytes(call);
     dz = linear_rows(&s, y, dz, call->scratch, call->out[2], call->threads);
-    GEMM_RUN(&(gemm){.m = s.out,
-                     .n = s.in,
-                     .k = s.rows,
-                     .a = dz,
-                     .a_row = 1,
-                     .a_column = s.out,
-                     .b = x,
-                     .b_row = s.in,
-                     .b_column = 1,
-                     .c = call->out[1],
-                     .threads = call->threads,
-                     .scratch = scratch});
+    multiply_dw(call, &s, dz, scratch);
     if (!call->out[0]) return BE_OK;
     GEMM_RUN(&(gemm){.m = s.rows,
                      .n = s.in,
@@ -90,8 +100,8 @@ static be_status linear_backward_run(const cpu_call *call, be_error *err)
                      .a_row = s.out,
                      .a_column = 1,
                      .b = w,
-                     .b_row = s.in,
-                     .b_column = 1,
+                     .b_row = s.w_out,
+                     .b_column = s.w_in,
                      .c = call->out[0],
                      .threads = call->threads,
                      .scratch = scratch});

@@ -18,11 +18,11 @@ static void forward_release(void *state)
 /* y [rows, out] = x [rows, in] · wᵀ */
 static be_status forward_prepare(gpu_call *call, be_error *err)
 {
-    linear_sizes s = linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+    linear_sizes s = linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
     cublaslt_product product = {.rows = s.rows,
                                 .columns = s.out,
                                 .depth = s.in,
-                                .transpose_b = true,
+                                .transpose_b = !s.input_first,
                                 .bias = call->in_shape[2].rank >= 0,
                                 .type = call->in_shape[0].dtype,
                                 .tf32 = call->precision == BE_PRECISION_TF32};
@@ -59,27 +59,31 @@ static void backward_release(void *state)
     cublaslt_plan_free(&plan->dw.plan);
 }
 
-/* dx [rows, in] = dz [rows, out] · w, dw [out, in] = dzᵀ · x */
+/* dx [rows, in] = dz [rows, out] · w, dw [out, in] = dzᵀ · x, or as [in, out] xᵀ · dz */
 static be_status backward_prepare(gpu_call *call, be_error *err)
 {
-    const linear_backward_attrs *attrs = call->attrs;
-    linear_sizes s = linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+    const linear_attrs *attrs = call->attrs;
+    linear_sizes s = linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
     cublaslt_product dx = {.rows = s.rows,
                            .columns = s.in,
                            .depth = s.out,
+                           .transpose_b = s.input_first,
                            .type = call->in_shape[3].dtype,
                            .tf32 = call->precision == BE_PRECISION_TF32};
     cublaslt_product dw = dx;
-    dw.rows = s.out;
+    dw.rows = s.input_first ? s.in : s.out;
+    dw.columns = s.input_first ? s.out : s.in;
     dw.depth = s.rows;
     dw.transpose_a = true;
+    dw.transpose_b = false;
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
     call->release = backward_release;
-    plan->upstream = (gpu_upstream){.shape = call->in_shape[3],
-                                    .masked = call->in_shape[2].rank >= 0,
-                                    .nan_stops = true,
-                                    .summed = attrs->has_bias != 0};
+    plan->upstream =
+        (gpu_upstream){.shape = shape_make(call->in_shape[3].dtype, 2, s.rows, s.out, 0, 0),
+                       .masked = call->in_shape[2].rank >= 0,
+                       .nan_stops = true,
+                       .summed = attrs->has_bias != 0};
     TRY(gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err));
     if (attrs->need_dx) TRY(product_task_prepare(call, &dx, &plan->dx, err));
     return product_task_prepare(call, &dw, &plan->dw, err);
@@ -87,12 +91,13 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
 
 static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    const linear_backward_attrs *attrs = call->attrs;
+    const linear_attrs *attrs = call->attrs;
     backward_plan *plan = call->state;
     gpu_span dz = call->in[3];
     TRY(gpu_upstream_record(call, recorder, &plan->upstream, &dz, err));
     product_operands dx = {.a = dz, .b = call->in[1], .y = call->out[0]};
     product_operands dw = {.a = dz, .b = call->in[0], .y = call->out[1]};
+    if (attrs->input_first) dw = (product_operands){.a = dw.b, .b = dz, .y = dw.y};
     if (attrs->need_dx) TRY(product_task_record(call, recorder, &plan->dx, &dx, err));
     return product_task_record(call, recorder, &plan->dw, &dw, err);
 }

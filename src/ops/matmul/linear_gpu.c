@@ -5,12 +5,12 @@
 
 static be_status linear_prepare(gpu_call *call, be_error *err)
 {
-    linear_sizes s = linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+    linear_sizes s = linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
     gpu_product product = {.rows = s.rows,
                            .columns = s.out,
                            .depth = s.in,
-                           .p_column = s.in,
-                           .p_k = 1,
+                           .p_column = s.w_out,
+                           .p_k = s.w_in,
                            .q_row = s.in,
                            .q_k = 1,
                            .bias = call->in_shape[2].rank >= 0,
@@ -34,14 +34,14 @@ typedef struct linear_backward_plan {
 
 static be_status linear_backward_prepare(gpu_call *call, be_error *err)
 {
-    const linear_backward_attrs *attrs = call->attrs;
-    linear_sizes s = linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+    const linear_attrs *attrs = call->attrs;
+    linear_sizes s = linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
     bool mask = call->in_shape[2].rank >= 0;
     gpu_product dx = {.rows = s.rows,
                       .columns = s.in,
                       .depth = s.out,
-                      .p_column = 1,
-                      .p_k = s.in,
+                      .p_column = s.w_in,
+                      .p_k = s.w_out,
                       .q_row = s.out,
                       .q_k = 1,
                       .mask = mask,
@@ -56,6 +56,7 @@ static be_status linear_backward_prepare(gpu_call *call, be_error *err)
                       .q_k = s.out,
                       .mask = mask,
                       .ones = attrs->has_bias != 0,
+                      .across = s.input_first,
                       .p_type = call->in_shape[0].dtype,
                       .q_type = call->in_shape[3].dtype};
     TRY(arena_alloc(call->memory, &call->state, sizeof(linear_backward_plan), err));
@@ -66,7 +67,7 @@ static be_status linear_backward_prepare(gpu_call *call, be_error *err)
 
 static be_status linear_backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    const linear_backward_attrs *attrs = call->attrs;
+    const linear_attrs *attrs = call->attrs;
     const linear_backward_plan *plan = call->state;
     gpu_product_operands dx = {
         .p = call->in[1], .q = call->in[3], .mask = call->in[2], .y = call->out[0]};

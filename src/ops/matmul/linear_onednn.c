@@ -5,7 +5,7 @@
 
 static linear_sizes sizes_of(const cpu_call *call)
 {
-    return linear_sizes_of(&call->in_shape[0], &call->in_shape[1]);
+    return linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
 }
 
 static be_status linear_prepare(cpu_call *call, arena *memory, be_error *err)
@@ -18,7 +18,7 @@ static be_status linear_prepare(cpu_call *call, arena *memory, be_error *err)
                                            .n = s.out,
                                            .k = s.in,
                                            .x_stride = {s.in, 1},
-                                           .w_stride = {1, s.in},
+                                           .w_stride = {s.w_in, s.w_out},
                                            .y_stride = {s.out, 1},
                                            .bias = call->in_shape[2].rank >= 0,
                                            .relu = attrs->relu,
@@ -53,13 +53,15 @@ static be_status backward_products(cpu_call *call, backward_state *state, arena 
 {
     linear_sizes s = sizes_of(call);
     bool bf16 = call->in_shape[0].dtype == BE_BF16;
+    /* dw [out, in] = dzᵀ x, or as [in, out] xᵀ dz */
+    int64_t m = s.input_first ? s.in : s.out, n = s.input_first ? s.out : s.in;
     TRY(onednn_matmul_new(call->device,
-                          &(onednn_matmul){.m = s.out,
-                                           .n = s.in,
+                          &(onednn_matmul){.m = m,
+                                           .n = n,
                                            .k = s.rows,
-                                           .x_stride = {1, s.out},
-                                           .w_stride = {s.in, 1},
-                                           .y_stride = {s.in, 1},
+                                           .x_stride = {1, m},
+                                           .w_stride = {n, 1},
+                                           .y_stride = {n, 1},
                                            .bf16 = bf16},
                           memory, &state->dw, err));
     if (call->out_shape[0].rank < 0) return BE_OK;
@@ -68,7 +70,7 @@ static be_status backward_products(cpu_call *call, backward_state *state, arena 
                                               .n = s.in,
                                               .k = s.out,
                                               .x_stride = {s.out, 1},
-                                              .w_stride = {s.in, 1},
+                                              .w_stride = {s.w_out, s.w_in},
                                               .y_stride = {s.in, 1},
                                               .bf16 = bf16},
                              memory, &state->dx, err);
@@ -102,8 +104,9 @@ static be_status linear_backward_run(const cpu_call *call, be_error *err)
                               call->threads);
     else
         dz = linear_rows(&s, call->in[2], call->in[3], call->scratch, call->out[2], call->threads);
-    const onednn_operand dw[] = {
-        {DNNL_ARG_SRC, dz}, {DNNL_ARG_WEIGHTS, call->in[0]}, {DNNL_ARG_DST, call->out[1]}};
+    const onednn_operand dw[] = {{DNNL_ARG_SRC, s.input_first ? call->in[0] : dz},
+                                 {DNNL_ARG_WEIGHTS, s.input_first ? dz : call->in[0]},
+                                 {DNNL_ARG_DST, call->out[1]}};
     TRY(onednn_run(state->dw, dw, 3, scratch, err));
     if (!state->dx) return BE_OK;
     const onednn_operand dx[] = {

@@ -21,7 +21,7 @@ be_status matmul_blocked(const op_reference *call, be_error *err)
 be_status linear_blocked(const op_reference *call, be_error *err)
 {
     const linear_attrs *attrs = call->attrs;
-    linear_sizes s = linear_sizes_of(&call->in[0], &call->in[1]);
+    linear_sizes s = linear_sizes_of(call->attrs, &call->in[0], &call->in[1]);
     const double *bias = call->x[2];
     double *y = call->y[0];
     for (int64_t n = 0; n < s.rows; n++)
@@ -30,7 +30,7 @@ be_status linear_blocked(const op_reference *call, be_error *err)
                          .n = s.out,
                          .k = s.in,
                          .a = {call->x[0], s.in, 1},
-                         .b = {call->x[1], 1, s.in},
+                         .b = {call->x[1], s.w_in, s.w_out},
                          .c = {y, s.out, 1}};
     TRY(product_run_strided(&p, call->threads, err));
     for (int64_t i = 0; attrs->relu && i < s.rows * s.out; i++)
@@ -41,20 +41,20 @@ be_status linear_blocked(const op_reference *call, be_error *err)
 /* dx = dz w, dw = dzᵀ x, db = the sum of dz over the rows. */
 static be_status add_gradients(const op_reference *call, double *dz, be_error *err)
 {
-    linear_sizes s = linear_sizes_of(&call->in[0], &call->in[1]);
+    linear_sizes s = linear_sizes_of(call->attrs, &call->in[0], &call->in[1]);
     double *dx = call->y[0], *dw = call->y[1], *db = call->y[2];
     product_strided x_part = {.m = s.rows,
                               .n = s.in,
                               .k = s.out,
                               .a = {dz, s.out, 1},
-                              .b = {call->x[1], s.in, 1},
+                              .b = {call->x[1], s.w_out, s.w_in},
                               .c = {dx, s.in, 1}};
     product_strided w_part = {.m = s.out,
                               .n = s.in,
                               .k = s.rows,
                               .a = {dz, 1, s.out},
                               .b = {call->x[0], s.in, 1},
-                              .c = {dw, s.in, 1}};
+                              .c = {dw, s.w_out, s.w_in}};
     if (dx) {
         memset(dx, 0, (size_t)(s.rows * s.in) * sizeof(double));
         TRY(product_run_strided(&x_part, call->threads, err));
@@ -67,7 +67,7 @@ static be_status add_gradients(const op_reference *call, double *dz, be_error *e
 
 be_status linear_backward_blocked(const op_reference *call, be_error *err)
 {
-    linear_sizes s = linear_sizes_of(&call->in[0], &call->in[1]);
+    linear_sizes s = linear_sizes_of(call->attrs, &call->in[0], &call->in[1]);
     const double *y = call->x[2], *dy = call->x[3];
     void *memory = NULL;
     if (!y) return add_gradients(call, call->x[3], err);

@@ -6,9 +6,9 @@
  *
  * The host side says the types of p and q (P_T, Q_T); sums and all else are float.
  *
- * BIAS adds b[column], RELU comes last.  ONES: one more column, of which p is 1, goes to `extra`.
- * SPLITS > 1: the depth is split among groups, and y is [SPLITS, ROWS, WIDTH] without bias and
- * ReLU, the further column included. */
+ * BIAS adds b[column], RELU comes last.  With ACROSS y lies as [COLUMNS, ROWS].  ONES: one more
+ * column, of which p is 1, goes to `extra`. SPLITS > 1: the depth is split among groups, and y is
+ * [SPLITS, ROWS, WIDTH] without bias and ReLU, the further column included. */
 #define WIDTH (COLUMNS + ONES)
 #define M_TILES ((WIDTH + BM - 1) / BM)
 #define ROUNDS (SPLIT_DEPTH / BK)
@@ -71,7 +71,7 @@ DEVICE void store(GLOBAL float *y, GLOBAL float *extra, GLOBAL const float *b, i
     } else {
         if (BIAS) value += b[column];
         if (RELU && value < 0.0f) value = 0.0f;
-        y[row * COLUMNS + column] = value;
+        y[ACROSS ? column * ROWS + row : row * COLUMNS + column] = value;
     }
 }
 

@@ -229,8 +229,10 @@ be_status gpu_parts_prepare(gpu_call *call, const gpu_parts *parts, int *unit, b
     int lanes = parts->parts >= 64 ? 16 : parts->parts >= 16 ? 4 : 1, outs = 256 / lanes;
     *unit = call->unit_count;
     return gpu_use(call, GPU_SOURCES(&gpu_source_sum_parts), 256, err,
-                   "PARTS=%d WIDTH=%" PRId64 " LANES=%d OUTS=%d ONES=%d BIAS=%d RELU=%d",
-                   parts->parts, parts->width, lanes, outs, parts->ones, parts->bias, parts->relu);
+                   "PARTS=%d WIDTH=%" PRId64
+                   " LANES=%d OUTS=%d ONES=%d BIAS=%d RELU=%d ROWS=%" PRId64 " ACROSS=%d",
+                   parts->parts, parts->width, lanes, outs, parts->ones, parts->bias, parts->relu,
+                   parts->rows, parts->across);
 }
 
 be_status gpu_parts_record(const gpu_call *call, gpu_recorder *recorder, const gpu_parts *parts,
@@ -254,7 +256,8 @@ static gpu_parts parts_of(const gpu_product_plan *plan)
                        .width = p->columns + p->ones,
                        .ones = p->ones,
                        .bias = p->bias,
-                       .relu = p->relu};
+                       .relu = p->relu,
+                       .across = p->across};
 }
 
 be_status gpu_product_prepare(gpu_call *call, const gpu_product *product, gpu_product_plan *out,
@@ -273,10 +276,10 @@ be_status gpu_product_prepare(gpu_call *call, const gpu_product *product, gpu_pr
     TRY(gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_product), out->tile.group, err,
                 GPU_TILE_FORMAT " ROWS=%" PRId64 " COLUMNS=%" PRId64 " DEPTH=%" PRId64
                                 " P_COLUMN=%" PRId64 " P_K=%" PRId64 " Q_ROW=%" PRId64
-                                " Q_K=%" PRId64 " MASK=%d ONES=%d BIAS=%d RELU=%d %s %s",
+                                " Q_K=%" PRId64 " MASK=%d ONES=%d BIAS=%d RELU=%d ACROSS=%d %s %s",
                 GPU_TILE_VALUES(&out->tile), product->rows, product->columns, product->depth,
                 product->p_column, product->p_k, product->q_row, product->q_k, product->mask,
-                product->ones, product->bias && !split, product->relu && !split,
+                product->ones, product->bias && !split, product->relu && !split, product->across,
                 gpu_type_words("P", product->p_type, p_words),
                 gpu_type_words("Q", product->q_type, q_words)));
     if (!split) return BE_OK;

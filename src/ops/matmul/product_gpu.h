@@ -39,6 +39,7 @@ typedef struct gpu_product {
     int64_t rows, columns, depth;
     int64_t p_column, p_k, q_row, q_k;
     bool mask, ones, bias, relu;
+    bool across; /* y lies as [columns, rows]; without bias */
     be_dtype p_type, q_type;
 } gpu_product;
 
@@ -64,6 +65,7 @@ typedef struct gpu_parts {
     int parts;
     int64_t rows, width; /* the further column included */
     bool ones, bias, relu;
+    bool across; /* y lies as [width, rows] */
 } gpu_parts;
 
 be_status gpu_parts_prepare(gpu_call *call, const gpu_parts *parts, int *unit, be_error *err);

@@ -1,7 +1,8 @@
 /* The sum of partial results: parts [PARTS, count] -> y, in a fixed order.
  *
  * A row of parts has WIDTH columns; with ONES the last goes to `extra`.  BIAS adds b[column], RELU
- * comes last.  LANES items share the parts of one result, and a group does OUTS results a round. */
+ * comes last.  With ACROSS y lies as [WIDTH - ONES, ROWS].  LANES items share the parts of one
+ * result, and a group does OUTS results a round. */
 KERNEL sum_parts(ITEM_ARG ARG_IN(float, parts), ARG_IN(float, b), ARG_OUT(float, y),
                  ARG_OUT(float, extra), ARG_INT(count))
 {
@@ -32,7 +33,7 @@ KERNEL sum_parts(ITEM_ARG ARG_IN(float, parts), ARG_IN(float, b), ARG_OUT(float,
             if (ONES && column == WIDTH - 1)
                 extra[row] = sum;
             else
-                y[row * (WIDTH - ONES) + column] = sum;
+                y[ACROSS ? column * ROWS + row : row * (WIDTH - ONES) + column] = sum;
         }
         BARRIER();
     }
