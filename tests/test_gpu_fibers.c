@@ -17,6 +17,9 @@ static const struct {
 } cases[] = {
     {"layer_norm", "odd with a residual", 16},
     {"layer_norm_backward", "odd", 16},
+    {"l2_normalize", "odd", 16},
+    {"l2_normalize_backward", "odd", 16},
+    {"transpose", "odd", 16},
     {"softmax_cross_entropy", "odd", 16},
     {"softmax_cross_entropy", "many classes, several threads", 16},
     {"symmetric_cross_entropy", "odd", 16},

@@ -109,6 +109,39 @@ be_value be_sum_to(be_graph *g, be_value x, be_shape shape);
 /* The mean of all elements, f32 [1]. */
 be_value be_mean(be_graph *g, be_value x);
 
+/* Rows first … first + count − 1 of the first dimension (of a table of positions, the first T). */
+be_value be_slice(be_graph *g, be_value x, int64_t first, int64_t count);
+
+/* a [B, P, W] and b [B, Q, W] -> [B, P + Q, W]: torch.cat along dimension 1.  Either may have 1 in
+ * the place of B, and is then the same for all: a class token in front of patches. */
+be_value be_concat(be_graph *g, be_value a, be_value b);
+
+/* x [B, T, W] -> [B, W]: row index[n] of each sample, index i32 [B].  −1 is no row and makes zeros;
+ * any other index outside of 0 … T − 1 makes NaN. */
+be_value be_gather_rows(be_graph *g, be_value x, be_value index);
+
+/* The same with one position for all samples (a class token: 0). */
+be_value be_take_row(be_graph *g, be_value x, int64_t position);
+
+/* tokens i32 [B, T] -> i32 [B]: the first place of `token`, or −1 where there is none: CLIP's end
+ * of text, for be_gather_rows. */
+be_value be_find_token(be_graph *g, be_value tokens, int32_t token);
+
+/* x [B, T, W], lengths i32 [B] -> [B, W]: the mean over the first lengths[n] rows.  A length of 0
+ * makes zeros, one below 0 or above T makes NaN. */
+be_value be_mean_tokens(be_graph *g, be_value x, be_value lengths);
+
+/* The last two dimensions the other way round, of 2 or 3: [B, C, P] -> [B, P, C]. */
+be_value be_transpose(be_graph *g, be_value x);
+
+/* x / ‖x‖ over the last dimension, without an epsilon, as in Hugging Face's CLIP: a row of zeros
+ * makes NaN. */
+be_value be_l2_normalize(be_graph *g, be_value x);
+
+/* exp(min(x, limit)); INFINITY is no limit.  Where x is above the limit its gradient is 0.  CLIP's
+ * logit scale has ln 100. */
+be_value be_exp(be_graph *g, be_value x, float limit);
+
 /* Layers.  A layer makes its parameters, named "NAME.weight" and "NAME.bias" with PyTorch's layout
  * and its default start: uniform in ±1/sqrt(fan in). */
 
@@ -161,6 +194,21 @@ typedef struct be_layer_norm_options {
  * dimension): x [..., W], at least 2 dimensions -> the same shape.  NAME.weight [W] starts as 1,
  * NAME.bias [W] as 0; whether they decay is the caller's to say (be_parameter_no_decay). */
 be_value be_layer_norm(be_graph *g, be_value x, const be_layer_norm_options *options);
+
+typedef struct be_embedding_options {
+    const char *name;
+    int64_t rows, width; /* the vocabulary, and the elements of a row */
+    be_start start;      /* nn.Embedding's own is {BE_NORMAL, 1} */
+    int has_padding;     /* the row padding_index gets no gradient, as in Hugging Face's BERT; at */
+    int64_t padding_index;  /* the start it is drawn like the others */
+    const be_value *weight; /* NULL: a parameter NAME.weight is made; else this f32 [rows, width] */
+    be_value *table;        /* out: the table, to be tied (be_linear); may be NULL */
+} be_embedding_options;
+
+/* tokens i32 [...], at most 3 dimensions -> f32 [..., width], rows of the table.  A token that is
+ * no row of it makes NaN, and gets no gradient; nothing outside the table is read.  The gradient is
+ * dense, and the same bits at every run. */
+be_value be_embedding(be_graph *g, be_value tokens, const be_embedding_options *options);
 
 /* Attention (Vaswani et al. 2017) of several heads, as PyTorch's scaled_dot_product_attention: with
  * q [B, T, W], k and v [B, S, W], f32, where head h has the columns from h · W / heads on,

@@ -46,6 +46,22 @@
     X(expand, 1, 0, 1, 0, 0)                       \
     X(layer_norm, 1, 0, 1, 0, 0)                   \
     X(layer_norm_backward, 1, 0, 1, 0, 0)          \
+    X(embedding, 1, 0, 1, 0, 0)                    \
+    X(embedding_backward, 1, 0, 1, 0, 0)           \
+    X(slice, 1, 0, 1, 0, 0)                        \
+    X(slice_backward, 1, 0, 1, 0, 0)               \
+    X(concat, 1, 0, 1, 0, 0)                       \
+    X(concat_backward, 1, 0, 1, 0, 0)              \
+    X(gather_rows, 1, 0, 1, 0, 0)                  \
+    X(gather_rows_backward, 1, 0, 1, 0, 0)         \
+    X(find_token, 1, 0, 1, 0, 0)                   \
+    X(mean_tokens, 1, 0, 1, 0, 0)                  \
+    X(mean_tokens_backward, 1, 0, 1, 0, 0)         \
+    X(l2_normalize, 1, 0, 1, 0, 0)                 \
+    X(l2_normalize_backward, 1, 0, 1, 0, 0)        \
+    X(exp, 1, 0, 1, 0, 0)                          \
+    X(exp_backward, 1, 0, 1, 0, 0)                 \
+    X(transpose, 1, 0, 1, 0, 0)                    \
     X(view, 1, 0, 1, 0, 0)                         \
     X(reorder, 1, 0, 0, 0, 0)
 

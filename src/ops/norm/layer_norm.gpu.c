@@ -1,22 +1,7 @@
 /* Layer normalisation (layer_norm.c says what it computes): a row a group and round.  An item holds
  * TURNS elements of the row in registers, so that memory is read once. */
 
-/* The sums of all items' values, for every item; `sums` has GROUP places, which nobody reads any
- * more. */
-DEVICE float sum_items(ITEM_PARAM LOCAL float *sums, float value)
-{
-    sums[LOCAL_ID] = value;
-    BARRIER();
-    for (int left = LOCAL_SIZE; left > 1;) {
-        int upper = (left + 1) / 2;
-        if (LOCAL_ID < left - upper) sums[LOCAL_ID] += sums[LOCAL_ID + upper];
-        BARRIER();
-        left = upper;
-    }
-    return sums[0];
-}
-
-/* The same for two values at once. */
+/* sum_items of group_sum.gpu.c, which stands in front, for two values at once. */
 DEVICE void sum_pairs(ITEM_PARAM LOCAL float *a, LOCAL float *b, float *x, float *y)
 {
     a[LOCAL_ID] = *x;

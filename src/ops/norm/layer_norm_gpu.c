@@ -7,7 +7,7 @@
 
 #define GROUPS_A_UNIT 8
 
-extern const gpu_source gpu_source_layer_norm, gpu_source_sum_parts;
+extern const gpu_source gpu_source_group_sum, gpu_source_layer_norm, gpu_source_sum_parts;
 
 /* Work items for a row: no more than it has elements, rounded up to a warp. */
 static int group_for(const gpu_call *call, int64_t width)
@@ -24,7 +24,7 @@ static be_status layer_norm_prepare(gpu_call *call, be_error *err)
 {
     int64_t width = layer_norm_width(&call->in_shape[0]);
     int group = group_for(call, width);
-    return gpu_use(call, GPU_SOURCES(&gpu_source_layer_norm), group, err,
+    return gpu_use(call, GPU_SOURCES(&gpu_source_group_sum, &gpu_source_layer_norm), group, err,
                    "WIDTH=%" PRId64 " TURNS=%" PRId64
                    " RESIDUAL=%d PARTS=1 ROWS_A_PART=1 NEED_DX=0 HAS_DSUM=0",
                    width, turns(width, group), call->in_shape[LAYER_NORM_RESIDUAL].rank >= 0);
@@ -70,7 +70,7 @@ static be_status layer_norm_backward_prepare(gpu_call *call, be_error *err)
     int64_t width = layer_norm_width(&call->in_shape[0]), parts = parts_of(call);
     int group = group_for(call, width), lanes = lanes_of(call);
     call->scratch_bytes = (size_t)(2 * parts * width) * sizeof(float);
-    TRY(gpu_use(call, GPU_SOURCES(&gpu_source_layer_norm), group, err,
+    TRY(gpu_use(call, GPU_SOURCES(&gpu_source_group_sum, &gpu_source_layer_norm), group, err,
                 "WIDTH=%" PRId64 " TURNS=%" PRId64 " RESIDUAL=0 PARTS=%" PRId64
                 " ROWS_A_PART=%" PRId64 " NEED_DX=%d HAS_DSUM=%d",
                 width, turns(width, group), parts, rows_a_part(call),
