@@ -25,6 +25,8 @@ static const struct {
     {"symmetric_cross_entropy", "odd", 16},
     {"clip_gradients", "too long", 16},
     {"sum_rows", "odd", 12},
+    {"batch_norm", "images", 12},
+    {"batch_norm_backward", "residual, relu", 12},
     {"linear", "odd", 0},
     {"linear", "one output", 24},
     {"linear", "cnn-mnist 1", 64},

@@ -90,6 +90,36 @@ static trace_tensor *tensor_of(trace *t, const char *name)
     return tensor;
 }
 
+/* Where a network has them: as the first step leaves them, a row of their own. */
+static void buffers_are_traced_and_compared(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    parity_result result;
+    trace plan = {0}, reference = {0};
+    be_buffer_add(f->model.graph, "norm.mean", (be_shape){BE_F32, 1, {3}},
+                  (be_start){BE_CONSTANT, 2});
+    ASSERT_OK(be_graph_check(f->model.graph, &err));
+    ASSERT_OK(trace_of_plan(&plan, f->device, &f->options, &err));
+    ASSERT_OK(trace_of_reference(&reference, &f->options, &err));
+    trace_tensor *found = tensor_of(&plan, "buffer.norm.mean");
+    assert_int_equal(found->count, 3);
+    assert_true(found->values[0] == 2 && found->values[2] == 2);
+    ASSERT_OK(parity_compare(&plan, &reference, PARITY_LIMIT, &result, &err));
+    assert_true(result.good);
+    assert_int_equal(result.count, 8);
+    assert_int_equal(parity_find(&result, "buffers")->tensors, 1);
+    found->values[1] += 0.001;
+    ASSERT_OK(parity_compare(&plan, &reference, PARITY_LIMIT, &result, &err));
+    assert_false(result.good || parity_find(&result, "buffers")->good);
+    assert_string_equal(parity_find(&result, "buffers")->where, "buffer.norm.mean [1]");
+    found->name = "buffer.norm.other";
+    ASSERT_FAILS(parity_compare(&plan, &reference, PARITY_LIMIT, &result, &err), BE_BAD_DATA,
+                 "buffer.norm.mean with 3 elements", "found 0");
+    trace_free(&plan);
+    trace_free(&reference);
+}
+
 /* The faults that a wrong kernel makes, in one element or in all. */
 static void plant(trace_tensor *t, int fault)
 {
@@ -321,6 +351,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(equal_trainings_are_equal),
+        TEST(buffers_are_traced_and_compared),
         TEST(planted_faults_are_found),
         TEST(the_place_is_named),
         TEST(missing_tensors_break_parity),

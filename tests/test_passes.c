@@ -15,7 +15,7 @@ static be_status pair_infer(op_infer *call, be_error *err)
 }
 
 /* head and tail are one op where the device has `both`, which also gives a second output. */
-static bool head_absorb(graph_node *node, const graph_node *next,
+static bool head_absorb(const be_graph *g, graph_node *node, const graph_node *next,
                         bool (*has)(const void *device, const be_op *), const void *device);
 
 static const be_op op_tail = {
@@ -34,9 +34,10 @@ static const be_op op_train = {.name = "train only",
                                .inferring = &op_passed_through,
                                .infer = same_infer,
                                .cost = no_cost};
-static bool head_absorb(graph_node *node, const graph_node *next,
+static bool head_absorb(const be_graph *g, graph_node *node, const graph_node *next,
                         bool (*has)(const void *device, const be_op *), const void *device)
 {
+    (void)g;
     if (next->op != &op_tail || !has(device, &op_both)) return false;
     node->op = &op_both;
     return true;
@@ -103,7 +104,7 @@ static void fusion_keeps_what_is_still_needed(void **state)
 }
 
 /* `pair` takes over the second input of `joins`, which may be made only behind it. */
-static bool pair_absorb(graph_node *node, const graph_node *next,
+static bool pair_absorb(const be_graph *g, graph_node *node, const graph_node *next,
                         bool (*has)(const void *device, const be_op *), const void *device);
 
 static const be_op op_joins = {
@@ -116,10 +117,10 @@ static const be_op op_pair = {.name = "pair",
                               .cost = no_cost,
                               .absorb = pair_absorb};
 
-static bool pair_absorb(graph_node *node, const graph_node *next,
+static bool pair_absorb(const be_graph *g, graph_node *node, const graph_node *next,
                         bool (*has)(const void *device, const be_op *), const void *device)
 {
-    (void)has, (void)device;
+    (void)g, (void)has, (void)device;
     if (next->op != &op_joins || node->in[1] != BE_NONE) return false;
     node->in[1] = next->in[1];
     return true;

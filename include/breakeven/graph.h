@@ -183,6 +183,21 @@ be_value be_max_pool2d(be_graph *g, be_value x, int size);
 /* x [N, C, H, W] -> [N, C]: the mean over H and W. */
 be_value be_global_average_pool(be_graph *g, be_value x);
 
+typedef struct be_batch_norm_options {
+    const char *name;
+    double epsilon;  /* added to the variance; 0 means 1e-5 */
+    double momentum; /* of the running mean and variance; 0 means 0.1 */
+} be_batch_norm_options;
+
+/* Batch norm (Ioffe, Szegedy, 2015) as PyTorch's BatchNorm1d and BatchNorm2d: x [N, C, …], f32 of 2
+ * to 4 dimensions, each channel to mean 0 and variance 1 over all others, times "NAME.weight" plus
+ * "NAME.bias" (1 and 0 at the start).  Training takes mean and variance of the batch, and moves the
+ * buffers "NAME.running_mean" and "NAME.running_var" (0 and 1 at the start) towards them by the
+ * momentum; inferring takes the buffers.  Training on one value of each channel is refused while
+ * planning.  ReLU behind it, and the sum be_add(batch norm, residual) with a residual that was made
+ * before it, are fused. */
+be_value be_batch_norm(be_graph *g, be_value x, const be_batch_norm_options *options);
+
 typedef struct be_layer_norm_options {
     const char *name;
     float epsilon;            /* 0 means 1e-5, as in PyTorch; bert-base has 1e-12 */

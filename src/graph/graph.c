@@ -286,8 +286,8 @@ void be_parameter_no_decay(be_graph *g, be_value parameter)
     graph_blame(g, &err);
 }
 
-be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_shape shape,
-                         be_start start)
+be_value graph_weight(be_graph *g, value_kind kind, const char *layer, const char *suffix,
+                      be_shape shape, be_start start)
 {
     be_error err;
     const char *name;
@@ -296,7 +296,15 @@ be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_
         graph_blame(g, &err);
         return BE_NONE;
     }
-    return be_parameter_add(g, name, shape, start);
+    MUST(kind == VALUE_PARAMETER || kind == VALUE_BUFFER);
+    return kind == VALUE_PARAMETER ? be_parameter_add(g, name, shape, start)
+                                   : be_buffer_add(g, name, shape, start);
+}
+
+be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_shape shape,
+                         be_start start)
+{
+    return graph_weight(g, VALUE_PARAMETER, layer, suffix, shape, start);
 }
 
 be_value graph_root(const be_graph *g, be_value value, size_t *offset)

@@ -105,6 +105,10 @@ be_status graph_refresh_node(be_graph *g, size_t index, be_error *err);
 be_value graph_build(be_graph *g, const be_op *op, const void *attrs, const be_value *in,
                      be_value *out);
 
+/* A parameter or buffer "LAYER.SUFFIX". */
+be_value graph_weight(be_graph *g, value_kind kind, const char *layer, const char *suffix,
+                      be_shape shape, be_start start);
+
 /* A parameter "LAYER.SUFFIX". */
 be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_shape shape,
                          be_start start);

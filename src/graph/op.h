@@ -104,7 +104,7 @@ typedef struct be_op {
     bool is_nonlinear;
     /* Fusion: may `node` (this op) take over `next`, the only user of its output 0?  `has` asks the
      * device for an op.  If so it changes its own op and attributes and returns true. */
-    bool (*absorb)(graph_node *node, const graph_node *next,
+    bool (*absorb)(const be_graph *g, graph_node *node, const graph_node *next,
                    bool (*has)(const void *device, const struct be_op *), const void *device);
     const op_case *cases;
     int case_count; /* with `narrow`, each is one in every precision */

@@ -113,7 +113,7 @@ be_status pass_fusion(be_graph *g, const lower_target *target, be_error *err)
             int next = sole_user(g, node->out[0]);
             if (next < 0 || g->nodes[next].in[0] != node->out[0]) break;
             if (!is_ready_at(g, &g->nodes[next], (int)n)) break;
-            if (!node->op->absorb(node, &g->nodes[next], target->has, target->has_of)) break;
+            if (!node->op->absorb(g, node, &g->nodes[next], target->has, target->has_of)) break;
             node->out[0] = g->nodes[next].out[0];
             g->values[node->out[0]].producer = (int)n;
             g->nodes[next].op = NULL;

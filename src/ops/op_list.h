@@ -34,6 +34,9 @@
     X(max_pool2d_backward, 1, 0, 1, 0, 0)          \
     X(global_average_pool, 1, 0, 1, 0, 0)          \
     X(global_average_pool_backward, 1, 0, 1, 0, 0) \
+    X(batch_norm, 1, 0, 1, 0, 0)                   \
+    X(batch_norm_infer, 1, 0, 1, 0, 0)             \
+    X(batch_norm_backward, 1, 0, 1, 0, 0)          \
     X(add, 1, 0, 1, 0, 0)                          \
     X(subtract, 1, 0, 1, 0, 0)                     \
     X(multiply, 1, 0, 1, 0, 0)                     \

@@ -294,10 +294,11 @@ static op_cost backward_cost(const void *attrs, const be_shape *in, const be_sha
                      .bytes = op_bytes(in, out)};
 }
 
-static bool conv2d_absorb(graph_node *node, const graph_node *next,
+static bool conv2d_absorb(const be_graph *g, graph_node *node, const graph_node *next,
                           bool (*has)(const void *, const be_op *), const void *device)
 {
     conv2d_attrs *attrs = node->attrs;
+    (void)g;
     if (next->op == &be_op_relu && !attrs->relu) {
         attrs->relu = true;
         return true;

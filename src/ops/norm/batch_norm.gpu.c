@@ -1,0 +1,148 @@
+/* Batch norm: x [images, CHANNELS, PIXELS], COUNT values of a channel.  batch_norm.c says what is
+ * computed.  Sums go by a tree over the items of one group, a channel a group and round. */
+
+/* So many values are added up before they join the sum, which keeps its digits. */
+#define PART 64
+
+/* Where value i of channel c lies. */
+DEVICE int place_of(int c, int i)
+{
+    return (i / PIXELS * CHANNELS + c) * PIXELS + i % PIXELS;
+}
+
+/* The sum of all items' values, for every item. */
+DEVICE float sum_of_items(ITEM_PARAM LOCAL float *sums, float value)
+{
+    sums[LOCAL_ID] = value;
+    BARRIER();
+    for (int left = LOCAL_SIZE; left > 1;) {
+        int upper = (left + 1) / 2;
+        if (LOCAL_ID < left - upper) sums[LOCAL_ID] += sums[LOCAL_ID + upper];
+        BARRIER();
+        left = upper;
+    }
+    float sum = sums[0];
+    BARRIER();
+    return sum;
+}
+
+/* The sum of x − middle, or of its square, over this item's values of channel c. */
+DEVICE float sum_of_values(ITEM_PARAM GLOBAL const float *x, int c, float middle, int squared)
+{
+    float sum = 0.0f, part = 0.0f;
+    int parts = 0;
+    for (int i = LOCAL_ID; i < COUNT; i += LOCAL_SIZE) {
+        float apart = x[place_of(c, i)] - middle;
+        part += squared ? apart * apart : apart;
+        if (++parts % PART == 0) {
+            sum += part;
+            part = 0.0f;
+        }
+    }
+    return sum + part;
+}
+
+KERNEL batch_norm_statistics(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, mean),
+                             ARG_OUT(float, inverse), ARG_OUT(float, running_mean),
+                             ARG_OUT(float, running_var), ARG_FLOAT(epsilon), ARG_FLOAT(momentum))
+{
+    OPEN_IN(float, x);
+    OPEN_OUT(float, mean);
+    OPEN_OUT(float, inverse);
+    OPEN_OUT(float, running_mean);
+    OPEN_OUT(float, running_var);
+    LOCAL_ARRAY(float, sums, GROUP);
+    for (int c = GROUP_ID; c < CHANNELS; c += NUM_GROUPS) {
+        float middle = x[place_of(c, 0)];
+        float sum = sum_of_items(ITEM sums, sum_of_values(ITEM x, c, middle, 0));
+        float center = middle + sum / (float)COUNT;
+        float squares = sum_of_items(ITEM sums, sum_of_values(ITEM x, c, center, 1));
+        if (LOCAL_ID == 0) {
+            mean[c] = center;
+            inverse[c] = 1.0f / SQRT(squares / (float)COUNT + epsilon);
+            running_mean[c] += momentum * (center - running_mean[c]);
+            running_var[c] += momentum * (squares / (float)(COUNT - 1) - running_var[c]);
+        }
+    }
+}
+
+/* With INFER `deviation` is the variance, else 1 / the standard deviation. */
+KERNEL batch_norm_apply(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(float, bias),
+                        ARG_IN(float, residual), ARG_IN(float, mean), ARG_IN(float, deviation),
+                        ARG_OUT(float, y), ARG_FLOAT(epsilon), ARG_INT(count))
+{
+    OPEN_IN(float, x);
+    OPEN_IN(float, weight);
+    OPEN_IN(float, bias);
+    OPEN_IN(float, residual);
+    OPEN_IN(float, mean);
+    OPEN_IN(float, deviation);
+    OPEN_OUT(float, y);
+    EACH (i, count) {
+        u32 c = i / PIXELS % CHANNELS;
+        float inverse = INFER ? 1.0f / SQRT(deviation[c] + epsilon) : deviation[c];
+        float value = (x[i] - mean[c]) * inverse * weight[c] + bias[c];
+        if (RESIDUAL) value += residual[i];
+        y[i] = RELU && value < 0.0f ? 0.0f : value;
+    }
+}
+
+KERNEL batch_norm_sums(ITEM_ARG ARG_IN(float, x), ARG_IN(float, mean), ARG_IN(float, inverse),
+                       ARG_IN(float, y), ARG_IN(float, dy), ARG_OUT(float, dweight),
+                       ARG_OUT(float, dbias))
+{
+    OPEN_IN(float, x);
+    OPEN_IN(float, mean);
+    OPEN_IN(float, inverse);
+    OPEN_IN(float, y);
+    OPEN_IN(float, dy);
+    OPEN_OUT(float, dweight);
+    OPEN_OUT(float, dbias);
+    LOCAL_ARRAY(float, sums, GROUP);
+    for (int c = GROUP_ID; c < CHANNELS; c += NUM_GROUPS) {
+        float sum = 0.0f, part = 0.0f, product = 0.0f, part_product = 0.0f, center = mean[c];
+        int parts = 0;
+        for (int i = LOCAL_ID; i < COUNT; i += LOCAL_SIZE) {
+            int at = place_of(c, i);
+            float dz = RELU && y[at] <= 0.0f ? 0.0f : dy[at];
+            part += dz;
+            part_product += dz * (x[at] - center);
+            if (++parts % PART == 0) {
+                sum += part;
+                product += part_product;
+                part = part_product = 0.0f;
+            }
+        }
+        sum = sum_of_items(ITEM sums, sum + part);
+        product = sum_of_items(ITEM sums, product + part_product);
+        if (LOCAL_ID == 0) {
+            dbias[c] = sum;
+            dweight[c] = product * inverse[c];
+        }
+    }
+}
+
+KERNEL batch_norm_gradients(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(float, mean),
+                            ARG_IN(float, inverse), ARG_IN(float, y), ARG_IN(float, dy),
+                            ARG_IN(float, dweight), ARG_IN(float, dbias), ARG_OUT(float, dx),
+                            ARG_OUT(float, dresidual), ARG_INT(count))
+{
+    OPEN_IN(float, x);
+    OPEN_IN(float, weight);
+    OPEN_IN(float, mean);
+    OPEN_IN(float, inverse);
+    OPEN_IN(float, y);
+    OPEN_IN(float, dy);
+    OPEN_IN(float, dweight);
+    OPEN_IN(float, dbias);
+    OPEN_OUT(float, dx);
+    OPEN_OUT(float, dresidual);
+    EACH (i, count) {
+        u32 c = i / PIXELS % CHANNELS;
+        float dz = RELU && y[i] <= 0.0f ? 0.0f : dy[i];
+        float normal = (x[i] - mean[c]) * inverse[c];
+        if (DX)
+            dx[i] = weight[c] * inverse[c] * (dz - (dbias[c] + normal * dweight[c]) / (float)COUNT);
+        if (DRESIDUAL) dresidual[i] = dz;
+    }
+}
