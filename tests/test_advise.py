@@ -62,7 +62,7 @@ class AdviseTest(FolderTest):
         answer = self.answer(both, "--batch", "1024", "--steps", "20")
         self.assertEqual(answer["candidates"][0]["device"], "cpu")
         # 1.9 s of start against 16.4 ms a step
-        self.assertAlmostEqual(answer["flip"]["pictures"], 1.9 / 0.0163776 * 1024, delta=2000)
+        self.assertAlmostEqual(answer["flip"]["samples"], 1.9 / 0.0163776 * 1024, delta=2000)
         text = self.text(both, "--batch", "1024", "--steps", "20")
         self.assertIn("for 20 steps, with native on 2 threads: 510 ms", text)
         self.assertIn("100 ms of it to start", text)

@@ -115,16 +115,16 @@ static void a_short_training_goes_to_the_quick_starter(void **state)
     assert_int_equal(choice.best, 0);
     assert_int_equal(choice.verdict, STATS_FASTER);
     /* 2 s / (3e-5 s a picture) */
-    assert_float_equal(choice.flip_pictures, 2 / 3e-5, 1);
-    question.pictures = 600000;
+    assert_float_equal(choice.flip_samples, 2 / 3e-5, 1);
+    question.samples = 600000;
     choose(both, &question, &choice);
     assert_int_equal(choice.best, 1);
-    assert_float_equal(choice.flip_pictures, 2 / 3e-5, 1);
+    assert_float_equal(choice.flip_samples, 2 / 3e-5, 1);
     assert_float_equal(choice.ratio.point, 600000 * 4e-5 / (2 + 600000 * 1e-5), 0.01);
     /* Faster at both: no length flips it. */
     both[1].start_s.point = 0;
     choose(both, &question, &choice);
-    assert_true(choice.best == 1 && isnan(choice.flip_pictures));
+    assert_true(choice.best == 1 && isnan(choice.flip_samples));
 }
 
 static void the_batch_at_which_it_flips_is_found(void **state)

@@ -217,6 +217,7 @@ static json_t *make_record(const char *engine, int threads, double step_s, const
         "samples_per_s", 100 / step_s, "first_step_s", 0.01, "start_s", 0.1, "prepare_s", 0.2,
         "peak_rss_bytes", 64 << 20, "data_source", "Fashion-MNIST, /data", "data_count", 60000,
         "implementation", engine, "epochs", 10, "seed", 1);
+    json_object_set_new(record, "units_per_s", json_real(100 / step_s));
     json_object_set_new(record, "versus",
                         json_pack("{s:s, s:f, s:f, s:f}", "verdict", verdict, "ratio",
                                   step_s / 0.003, "low", step_s / 0.003 * 0.98, "high",
@@ -320,6 +321,7 @@ static void failed_contenders_have_their_reason(void **state)
     (void)state;
     json_t *records = json_array(), *failed = make_record("torch", 2, 0.02, "UNSURE");
     json_object_set_new(failed, "step_s", json_pack("{s:n}", "median"));
+    json_object_set_new(failed, "units_per_s", json_null());
     json_object_set_new(failed, "samples_per_s", json_null());
     json_object_set_new(failed, "error", json_string("its runner died"));
     json_array_append_new(records, failed);
@@ -435,6 +437,7 @@ static void one_reason_of_several_is_told_once(void **state)
     for (int threads = 1; threads < 4; threads++) {
         json_t *failed = make_record("torch", threads, 0.02, "UNSURE");
         json_object_set_new(failed, "step_s", json_pack("{s:n}", "median"));
+        json_object_set_new(failed, "units_per_s", json_null());
         json_object_set_new(failed, "samples_per_s", json_null());
         json_object_set_new(failed, "status", json_string("FAILED"));
         json_object_set_new(failed, "error", json_string(threads < 3 ? "no numpy" : "no room"));

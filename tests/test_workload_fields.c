@@ -26,6 +26,7 @@ static void pair_form(const workload_variant *v, data_table *out)
     *out = (data_table){
         .sample = "pair",
         .unit = "pair",
+        .units_a_sample = 1,
         .fields = 3,
         .field = {
             {.form = {.name = "left", .sample = {BE_F32, 1, {6}}}},
@@ -46,8 +47,7 @@ static void pair_build(be_graph *g, const be_value *fields, const workload_varia
     *out = (workload_outputs){.loss = be_softmax_cross_entropy(g, scores, fields[2]),
                               .traced = 2,
                               .trace = {both, scores},
-                              .trace_name = {"both", "scores"},
-                              .units_a_sample = 1};
+                              .trace_name = {"both", "scores"}};
 }
 
 static const workload pairs = {.name = "pairs",

@@ -1,4 +1,4 @@
-/* breakeven eval: accuracy and loss of weights from a file over the test pictures. */
+/* breakeven eval: accuracy and loss of weights from a file over the test split. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -58,7 +58,7 @@ static be_status write_result(const cli_options *options, const be_device *devic
         {"workload", "workload", UNIT_TEXT, NULL},
         {"accuracy", "accuracy", UNIT_NUMBER, accuracy_text},
         {"loss", "loss", UNIT_NUMBER, NULL},
-        {"count", report_units(cli_workload(options, 0)->name, units), UNIT_COUNT, NULL},
+        {"count", report_samples(cli_workload(options, 0)->name, units), UNIT_COUNT, NULL},
         {"seconds", "time", UNIT_SECONDS, NULL},
         {"data", "data", UNIT_TEXT, NULL},
     };

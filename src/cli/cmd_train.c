@@ -105,7 +105,7 @@ static void print_epoch(const train_epoch *e)
                                  report_loss(e->validation.loss, validation),
                                  shares[1],
                                  report_seconds(e->seconds, seconds),
-                                 report_count(e->samples_per_s, speed),
+                                 report_count(e->units_per_s, speed),
                                  e->best ? " best" : ""};
     print_cells(cells);
     fflush(cli_results);
@@ -121,6 +121,8 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
                   json_of_real(e->loss), "accuracy", json_of_real(e->accuracy), "validation_loss",
                   json_of_real(e->validation.loss), "validation_accuracy", accuracy, "seconds",
                   e->seconds, "samples_per_s", e->samples_per_s, "best", e->best);
+    json_object_set_new(record, "unit", json_string(c->data->table.unit));
+    json_object_set_new(record, "units_per_s", json_of_real(e->units_per_s));
     json_object_set_new(record, "batch", json_integer(c->options.batch));
     json_object_set_new(record, "seed", json_integer((json_int_t)c->options.seed));
     json_object_set_new(record, "learning_rate", json_real(c->options.optimizer.learning_rate));
@@ -142,7 +144,7 @@ static void show_progress(void *context, const train_progress *p)
                  "epoch %" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64
                  "  loss %s  acc %.2f%%  %s %ss/s  %s left",
                  p->epoch, p->epochs, p->step, p->steps, report_loss(p->loss, loss),
-                 p->accuracy * 100, report_count(p->samples_per_s, speed), c->data->table.unit,
+                 p->accuracy * 100, report_count(p->units_per_s, speed), c->data->table.unit,
                  report_seconds(p->left_s, left));
 }
 

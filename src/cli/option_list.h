@@ -52,7 +52,7 @@
       "step and the first operation that went wrong. One training at a time may save to a "        \
       "folder; a second one of the same network fails at once (exit code 1).")                     \
     X(eval, "eval", "WORKLOAD", WORKLOADS, 1, 1, "accuracy and loss of trained weights",           \
-      "Takes weights that train --export wrote (or a checkpoint) over the test pictures.")         \
+      "Takes weights that train --export wrote (or a checkpoint) over the test split.")            \
     X(parity, "parity", "WORKLOAD", WORKLOADS, 1, 1,                                               \
       "prove that the engines compute the same training",                                          \
       "The same weights and batches go through the native engine, through its reference in "       \
@@ -104,18 +104,18 @@
       "threads of the CPU; bench takes a list. The default is OMP_NUM_THREADS, else the number " \
       "of physical cores, or as many as a control group's quota pays for")                       \
     X(BATCH, "batch", 'b', "N,...", COUNTS, 1, 1e9, "", ON_MEASURE | ON_MODEL | ON(workloads),   \
-      "pictures a step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")     \
+      "samples a step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")      \
     X(PRECISION, "precision", 'p', "P", CHOICE, 0, 0, "fp32 tf32 bf16", ON_MEASURE | ON_MODEL,   \
       "how products multiply: fp32 (the default), tf32, or bf16 as PyTorch's autocast")          \
     X(DATA_ON, "data-on", 0, "WHERE", CHOICE, 0, 0, "device host",                               \
       ON(bench) | ON(explain) | ON(sweep) | ON(train),                                           \
-      "where the pictures lie: on the device (the default), or on the host, from where each "    \
+      "where the data lies: on the device (the default), or on the host, from where each "       \
       "batch is copied while the device computes the one before; on the CPU that is the same")   \
     WORKLOAD_VARIANT_LIST(OPTION_OF_DIMENSION)                                                   \
     X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(sweep),                            \
       "measure the forward pass, not training")                                                  \
     X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train) | ON(advise),                     \
-      "passes over the training pictures")                                                       \
+      "passes over the training data")                                                           \
     X(STEPS, "steps", 's', "N", COUNT, 1, 2e9, "", ON(train) | ON(parity) | ON(advise),          \
       "stop after N steps (train, advise); steps whose losses are compared (parity, 10)")        \
     X(LR, "lr", 'l', "RATE", REAL, 1e-12, 1e6, "", ON(train), "learning rate")                   \
@@ -124,9 +124,9 @@
     X(DATA, "data", 0, "DIR", FOLDER, 0, 0, "", ON_MEASURE | ON_MODEL | ON(data),                \
       "folder of the data sets; without it $BREAKEVEN_DATA, then the XDG data folder")           \
     X(SYNTHETIC, "synthetic", 0, NULL, FLAG, 0, 0, "", ON_MEASURE | ON_MODEL,                    \
-      "use generated pictures, whatever data is here")                                           \
+      "use generated data, whatever is here")                                                    \
     X(LIMIT, "limit", 0, "N", COUNT, 1, 1e9, "", ON_MEASURE | ON_MODEL,                          \
-      "use the first N pictures of each set only")                                               \
+      "use the first N samples of each set only")                                                \
     X(CHECKPOINT, "checkpoint", 'c', "DIR", FOLDER, 0, 0, "", ON(train),                         \
       "save checkpoints here; the last two are kept")                                            \
     X(CHECKPOINT_EVERY, "checkpoint-every", 0, "STEPS", TEXT, 0, 0, "epoch", ON(train),          \

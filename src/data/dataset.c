@@ -290,6 +290,22 @@ static be_status load(be_dataset *d, const catalog_set *set, const dataset_optio
     return load_cifar(d, place.folder, options->limit, err);
 }
 
+be_status dataset_start(be_dataset *d, const char *name, dataset_split split, be_error *err)
+{
+    d->split = split;
+    d->name = name;
+    d->generated = true;
+    return arena_new(&d->arena, err);
+}
+
+int64_t dataset_generated_count(int64_t train, int64_t test, dataset_split split, int64_t limit)
+{
+    if (limit == 0) return split == SPLIT_TRAIN ? train : test;
+    if (split == SPLIT_TRAIN) return limit;
+    double share = (double)test * (double)limit / (double)train;
+    return share < 1 ? 1 : (int64_t)share;
+}
+
 be_status dataset_open(dataset_kind kind, dataset_split split, const dataset_options *options,
                        be_dataset **out, be_error *err)
 {
@@ -328,6 +344,7 @@ void dataset_describe(be_dataset *d)
         .source = d->source,
         .sample = "picture",
         .unit = "picture",
+        .units_a_sample = 1,
         .count = d->count,
         .fields = 2,
         .field = {{.form = {.name = "images",

@@ -49,6 +49,15 @@ typedef struct dataset_options {
 /* Make the table of what the other members say: fields "images" and "labels". */
 void dataset_describe(be_dataset *d);
 
+/* For who makes a set: an arena and a name (borrowed) for one that is all 0 yet; what is generated
+ * says so, and its table is the maker's to fill.  dataset_close frees it, whatever the status. */
+BE_CHECKED be_status dataset_start(be_dataset *d, const char *name, dataset_split split,
+                                   be_error *err);
+
+/* How many samples a split has of a set of which any number can be made: its own without a limit;
+ * with one, `limit` to train on and as many less to test on as the set's own are. */
+int64_t dataset_generated_count(int64_t train, int64_t test, dataset_split split, int64_t limit);
+
 /* Load one split.  `options` may be NULL.  With a data_dir the set must be there.  Free with
  * dataset_close. */
 BE_CHECKED be_status dataset_open(dataset_kind kind, dataset_split split,

@@ -26,6 +26,7 @@ typedef struct data_table {
     const char *name, *source; /* "fashion-mnist"; "Fashion-MNIST, /path" */
     const char *sample;        /* what a sample is: "picture", "sequence" */
     const char *unit;          /* what rates count: "picture", "token" */
+    double units_a_sample;
     int64_t count;
     int fields;
     data_field field[TABLE_FIELDS];

@@ -77,7 +77,7 @@ static stats_interval step_at(const advice_candidate *c, double batch, const adv
 void advice_estimate_of(const advice_candidate *candidate, const advice_question *question,
                         advice_estimate *out)
 {
-    double steps = ceil(question->pictures / question->batch);
+    double steps = ceil(question->samples / question->batch);
     *out = (advice_estimate){.held_out = held_out_error(candidate)};
     for (int i = 0; i < candidate->count; i++)
         out->measured |= candidate->samples[i].batch == question->batch;
@@ -187,7 +187,7 @@ static stats_interval ratio_of_costs(const advice_candidate *both[2], const advi
     if (question->goal == ADVICE_ENERGY) return ratio_of_energy(of, pair);
     double memory = of[1]->memory_bytes / of[0]->memory_bytes;
     if (question->goal == ADVICE_MEMORY) return (stats_interval){memory, memory, memory};
-    return ratio_of_totals(both, of[0], ceil(question->pictures / question->batch), pair);
+    return ratio_of_totals(both, of[0], ceil(question->samples / question->batch), pair);
 }
 
 /* Of the best against the second. */
@@ -196,7 +196,7 @@ static stats_verdict judge_best(const stats_interval *ratio)
     return stats_verdict_of_other(stats_judge(ratio));
 }
 
-/* start + pictures × time of a picture is equal for both. */
+/* start + samples × time of a sample is equal for both. */
 static double flip_of_length(const advice_candidate *a, const advice_candidate *b,
                              const advice_estimate *of_a, const advice_estimate *of_b, double batch)
 {
@@ -278,7 +278,7 @@ void advice_choose(const advice_estimate *estimates, int count, advice_goal goal
     *out = (advice_choice){.second = -1,
                            .step_ratio = unknown,
                            .ratio = unknown,
-                           .flip_pictures = (double)NAN,
+                           .flip_samples = (double)NAN,
                            .batch_low = (double)NAN,
                            .batch_high = (double)NAN};
     out->best = least(estimates, count, goal, -1);
@@ -303,7 +303,7 @@ void advice_judge(const advice_candidate *both[2], const advice_estimate *of[2],
     out->verdict = judge_best(&out->ratio);
     out->start_is_sure = starts_sooner(starts[0], starts[1]) || starts_sooner(starts[1], starts[0]);
     if (question->goal == ADVICE_TIME)
-        out->flip_pictures = flip_of_length(both[0], both[1], of[0], of[1], question->batch);
+        out->flip_samples = flip_of_length(both[0], both[1], of[0], of[1], question->batch);
     find_flips(both[0], both[1], question, out);
     out->flips_are_sure = judge_flips(both, question, pairs, pair_count, out->flip_count);
 }

@@ -37,7 +37,7 @@ typedef struct advice_candidate {
 typedef struct advice_question {
     advice_goal goal;
     double batch;
-    double pictures; /* of the whole training: epochs × pictures of an epoch, or steps × batch */
+    double samples; /* of the whole training: epochs × samples of an epoch, or steps × batch */
 } advice_question;
 
 /* What one candidate would take.  NAN where it is not known. */
@@ -77,12 +77,12 @@ typedef struct advice_choice {
     /* Of the whole trainings. */
     stats_interval ratio;  /* cost of the second / cost of the best */
     stats_verdict verdict; /* of the best against the second: FASTER, else too close to call */
-    /* More pictures than this and the answer is the other one of the two (fewer: if `best` starts
+    /* More samples than this and the answer is the other one of the two (fewer: if `best` starts
      * slower, it is the other one below).  NAN: whatever the length, the answer stays. */
-    double flip_pictures;
+    double flip_samples;
     bool start_is_sure; /* which of the two starts sooner, or that both start at once */
     /* Batches within the common measured range at which the two change places, the training being
-     * as many pictures as asked. */
+     * as many samples as asked. */
     int flip_count;
     double flip_batches[ADVICE_FLIPS_MAX];
     double batch_low, batch_high; /* that range; NAN if it is a point */

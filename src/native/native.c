@@ -118,7 +118,11 @@ static be_status take_data(const workload *w, const safetensors *file, const pro
                            const char *path, data_table *out, be_error *err)
 {
     data_table form = workload_form(w, 0);
-    *out = (data_table){.name = path, .source = path, .sample = form.sample, .unit = form.unit};
+    *out = (data_table){.name = path,
+                        .source = path,
+                        .sample = form.sample,
+                        .unit = form.unit,
+                        .units_a_sample = form.units_a_sample};
     for (; out->fields < form.fields; out->fields++) {
         const data_field *wanted = &form.field[out->fields];
         data_field *field = &out->field[out->fields];

@@ -214,8 +214,8 @@ static void add_length_flip(sentence *p, const json_t *advice, const json_t *bes
                             const json_t *second)
 {
     char who[REPORT_TEXT_BYTES], count[REPORT_TEXT_BYTES], units[REPORT_TEXT_BYTES];
-    double flip = report_real(advice, "flip.pictures");
-    double each = report_real(advice, "pictures") / report_real(advice, "epochs");
+    double flip = report_real(advice, "flip.samples");
+    double each = report_real(advice, "samples") / report_real(advice, "epochs");
     bool best_is_quick = has_verdict(advice, "step.verdict", "FASTER");
     bool start_is_sure = json_is_true(report_member(advice, "flip.start_sure"));
     if (!is_goal(advice, "time")) return;
@@ -236,7 +236,8 @@ static void add_length_flip(sentence *p, const json_t *advice, const json_t *bes
         return;
     }
     sentence_add(p, "A training of %s than about %s %s", best_is_quick ? "fewer" : "more",
-                 report_count(flip, count), report_units(report_string(advice, "workload"), units));
+                 report_count(flip, count),
+                 report_samples(report_string(advice, "workload"), units));
     if (!isnan(each)) sentence_add(p, " (%.3g epochs)", flip / each);
     sentence_add(p, " goes to %s, which %s.", contender_who(second, who),
                  best_is_quick ? "starts sooner" : "takes less time per step");

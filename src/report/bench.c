@@ -63,7 +63,7 @@ static const report_column columns[] = {
     {"device", "device", UNIT_TEXT, NULL},
     {"threads", "threads", UNIT_COUNT, threads_text},
     {"step_s.median", "step", UNIT_SECONDS, step_text},
-    {"samples_per_s", "samples/s", UNIT_COUNT, NULL},
+    {"units_per_s", "samples/s", UNIT_COUNT, NULL},
     {"first_step_s", "step 1", UNIT_SECONDS, NULL},
     {"peak_rss_bytes", "memory", UNIT_BYTES, NULL},
     {"versus.ratio", "vs. best", UNIT_NUMBER, versus_text},
@@ -74,6 +74,8 @@ static const report_column columns[] = {
     WORKLOAD_VARIANT_LIST(X)
 #undef X
         {"precision", NULL, UNIT_TEXT, NULL},
+    {"samples_per_s", NULL, UNIT_COUNT, NULL},
+    {"unit", NULL, UNIT_TEXT, NULL},
     {"data_on", NULL, UNIT_TEXT, NULL},
     {"step_s.low", NULL, UNIT_SECONDS, NULL},
     {"step_s.high", NULL, UNIT_SECONDS, NULL},
@@ -158,7 +160,7 @@ static void print_data(const json_t *record, FILE *out)
              "%.0f",
              report_string(record, "data_source"),
              report_count(report_real(record, "data_count"), count),
-             report_units(report_string(record, "workload"), units), report_real(record, "seed"));
+             report_samples(report_string(record, "workload"), units), report_real(record, "seed"));
     report_paragraph(out, line, 2);
 }
 
@@ -235,7 +237,7 @@ static const char *failure_of(const json_t *record)
     return strcmp(report_string(record, "status"), "OK") == 0 ? "" : report_string(record, "error");
 }
 
-/* The columns, with the rate in what the samples of the workload are: "pictures/s". */
+/* The columns, with the rate in what the workload counts: "pictures/s", "tokens/s". */
 static const report_column *name_rate(const json_t *group, report_column own[COLUMN_COUNT],
                                       char rate[REPORT_TEXT_BYTES + 2])
 {
@@ -244,7 +246,7 @@ static const report_column *name_rate(const json_t *group, report_column own[COL
     snprintf(rate, REPORT_TEXT_BYTES + 2, "%s/s", report_units(workload, units));
     memcpy(own, columns, sizeof columns);
     for (int c = 0; c < COLUMN_COUNT; c++)
-        if (strcmp(own[c].path, "samples_per_s") == 0) own[c].title = rate;
+        if (strcmp(own[c].path, "units_per_s") == 0) own[c].title = rate;
     return own;
 }
 

@@ -150,18 +150,18 @@ static void advise(const json_t *group, FILE *out)
 {
     const json_t *best = json_array_get(group, 0), *rival = find_rival(group, false);
     char who[REPORT_TEXT_BYTES], a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES];
-    double pictures = report_real(best, "data_count") * report_real(best, "epochs");
+    double samples = report_real(best, "data_count") * report_real(best, "epochs");
     bool train = strcmp(report_string(best, "mode"), "train") == 0;
     sentence s = {0};
     sentence_add(&s, "advice: %s %s with %s", train ? "train" : "run",
                  report_string(best, "workload"), contender_who(best, who));
-    if (train && pictures > 0)
+    if (train && samples > 0)
         sentence_add(&s, ": its %.0f epochs take %s", report_real(best, "epochs"),
-                     report_seconds(pictures / report_real(best, "samples_per_s"), a));
+                     report_seconds(samples / report_real(best, "samples_per_s"), a));
     if (rival) {
-        if (train && pictures > 0)
+        if (train && samples > 0)
             sentence_add(&s, ", with %s %s", contender_who(rival, who),
-                         report_seconds(pictures / report_real(rival, "samples_per_s"), b));
+                         report_seconds(samples / report_real(rival, "samples_per_s"), b));
         if (has_verdict(rival, "SLOWER"))
             sentence_add(&s, " (FASTER by %.2f [%.2f, %.2f])", report_real(rival, "versus.ratio"),
                          report_real(rival, "versus.low"), report_real(rival, "versus.high"));

@@ -66,9 +66,10 @@ static void write_question(const quick_page *page, const json_t *record, FILE *o
     fprintf(out, "%s%s%s: ", bold(true), name, bold(false));
     report_wrap(out, line, (int)text_width(name) + 2, 2);
     /* Without its folder, which is nobody's business in a chat. */
-    used = (size_t)snprintf(
-        line, sizeof line, "%.*s, %s %s; same weights, same batches", (int)strcspn(source, ","),
-        source, report_count(report_real(record, "data_count"), count), report_units(name, units));
+    used = (size_t)snprintf(line, sizeof line, "%.*s, %s %s; same weights, same batches",
+                            (int)strcspn(source, ","), source,
+                            report_count(report_real(record, "data_count"), count),
+                            report_samples(name, units));
     if (!isnan(worst)) snprintf(line + used, sizeof line - used, "; parity %.0e", worst);
     report_paragraph(out, line, 2);
 }

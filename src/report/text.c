@@ -24,6 +24,14 @@ const char *report_units(const char *workload, char out[REPORT_TEXT_BYTES])
     return out;
 }
 
+const char *report_samples(const char *workload, char out[REPORT_TEXT_BYTES])
+{
+    const struct workload *found = NULL;
+    bool known = workload_find(workload, &found, NULL) == BE_OK;
+    snprintf(out, REPORT_TEXT_BYTES, "%ss", known ? workload_form(found, 1).sample : "sample");
+    return out;
+}
+
 const char *report_times(void)
 {
     return report_look.utf8 ? "×" : "x";

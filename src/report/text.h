@@ -41,7 +41,9 @@ const char *report_number(double value, char out[REPORT_TEXT_BYTES]); /* three d
 /* A processor's name without the words that say nothing: "Intel Xeon". */
 const char *report_hardware(const char *name, char out[REPORT_TEXT_BYTES]);
 
-/* What the samples of a workload are, by its name: "pictures"; where it is not known, "samples". */
+/* What the samples of a workload are, by its name, and what its rates count: "sequences" and
+ * "tokens"; where it is not known, "samples". */
+const char *report_samples(const char *workload, char out[REPORT_TEXT_BYTES]);
 const char *report_units(const char *workload, char out[REPORT_TEXT_BYTES]);
 
 const char *report_times(void); /* "×" or "x" */

@@ -207,6 +207,7 @@ be_status record_build(const conductor_contender *contenders, const conductor_re
     r.environment.json = facts->environment;
     fill_subject(&r, &contenders[i], result);
     fill_outcome(&r, result);
+    record_take_rate(&r, &contenders[i].job.variant);
     fill_evidence(&r, result);
     fill_asked(&r.asked, &contenders[i]);
     fill_versus(&r.versus, contenders, report, i);

@@ -98,6 +98,8 @@ static const field fields[] = {
     ANY_REAL(step_s.spread),
     ANY_COUNT(step_s.count),
     REAL(samples_per_s, 1e-9, 1e18),
+    TEXT(unit, FIELD_OPEN),
+    REAL(units_per_s, 1e-9, 1e24),
     ANY_REAL(flops_per_s),
     REAL(start_s, 0, LONGEST_S),
     REAL(prepare_s, 0, LONGEST_S),
@@ -228,6 +230,17 @@ void record_take_variant(record_measured *r, const workload_variant *variant)
         if (d == WORKLOAD_WIDTH && !value) value = own;
         *record_variant_at(r, d) = value ? value : -1;
     }
+}
+
+void record_take_rate(record_measured *r, const workload_variant *variant)
+{
+    const workload *w = NULL;
+    if (!r->workload || workload_find(r->workload, &w, NULL) != BE_OK) return;
+    workload varied = *w;
+    varied.variant = *variant;
+    data_table form = workload_form(&varied, 1);
+    r->unit = form.unit;
+    r->units_per_s = r->samples_per_s * form.units_a_sample;
 }
 
 /* ---------------------------------------------------------------- writing */

@@ -89,15 +89,16 @@ typedef struct record_measured {
     int64_t schema, time, threads, batch, seed, params, launches, block_steps, throttled_blocks,
         peak_rss_bytes, device_memory_bytes;
     const char *kind, *workload, *engine, *engine_version, *device, *device_name, *implementation,
-        *processors, *precision, *data_on, *mode, *data, *error, *stop_reason, *energy_sensor, *log;
+        *processors, *precision, *data_on, *mode, *data, *error, *stop_reason, *energy_sensor, *log,
+        *unit; /* of the rate units_per_s */
     bool computes_nothing;
     be_status status;
 #define X(id, member, ...) int64_t member; /* -1: the workload has none; a width is at least 1 */
     WORKLOAD_VARIANT_LIST(X)
 #undef X
     record_step step_s; /* NAN unless the status is OK */
-    double flops_per_step, bytes_per_step, samples_per_s, flops_per_s, start_s, prepare_s,
-        first_step_s, first_loss, last_loss, busy_threads, energy_per_step_j, waited_s,
+    double flops_per_step, bytes_per_step, samples_per_s, units_per_s, flops_per_s, start_s,
+        prepare_s, first_step_s, first_loss, last_loss, busy_threads, energy_per_step_j, waited_s,
         burst_step_s, sustained_step_s, other_load, steal;
     record_reference reference_s;
     record_parity parity;
@@ -121,6 +122,9 @@ int64_t *record_variant_at(record_measured *record, workload_dimension dimension
 /* The dimensions of a training of r->workload: -1 where it has its own, but for its width, which is
  * told always. */
 void record_take_variant(record_measured *r, const workload_variant *variant);
+
+/* Its rate in what its workload counts, of its samples a second. */
+void record_take_rate(record_measured *r, const workload_variant *variant);
 
 /* A record of which nothing is known. */
 void record_clear(record_measured *out);

@@ -9,6 +9,7 @@
 #include "core/text.h"
 #include "protocol/protocol.h"
 #include "report/advice.h"
+#include "report/text.h"
 #include "run/candidates.h"
 #include "study/advise.h"
 #include "study/measurement.h"
@@ -25,7 +26,7 @@ typedef struct advise {
     measurement m; /* request NULL: not open */
     const workload *workload;
     int64_t batch;
-    double pictures, epochs; /* epochs: NAN where steps were asked for */
+    double samples, epochs; /* epochs: NAN where steps were asked for */
     advice_question question;
     json_t *records; /* that were measured now; NULL: they came from a file */
     record_set set;
@@ -53,7 +54,7 @@ static be_status find_goal(const char *name, advice_goal *out, be_error *err)
     FAIL(err, BE_USAGE, "expected the goal time, energy or memory, found \"%s\"", name);
 }
 
-/* `count`: pictures of an epoch. */
+/* `count`: samples of an epoch. */
 static void ask(advise *c, double count)
 {
     const study_training *t = &c->training;
@@ -62,9 +63,9 @@ static void ask(advise *c, double count)
                             : (double)c->workload->epochs;
     /* An epoch leaves out what fills no batch. */
     double whole = (double)c->batch * floor(count / (double)c->batch);
-    c->pictures = t->steps ? (double)t->steps * (double)c->batch : c->epochs * whole;
+    c->samples = t->steps ? (double)t->steps * (double)c->batch : c->epochs * whole;
     c->question.batch = (double)c->batch;
-    c->question.pictures = c->pictures;
+    c->question.samples = c->samples;
 }
 
 /* ---------------------------------------------------------------- evidence */
@@ -134,16 +135,17 @@ static be_status measure(advise *c, be_error *err)
     return choose(c, err);
 }
 
-/* An epoch is so many pictures: records of two numbers of them answer two questions. */
-static be_status check_pictures(const record_measured *first, const record_measured *r,
-                                be_error *err)
+/* An epoch is so many samples: records of two numbers of them answer two questions. */
+static be_status check_samples(const record_measured *first, const record_measured *r,
+                               be_error *err)
 {
-    char place[300], before[300], names[2][81];
+    char place[300], before[300], names[2][81], samples[REPORT_TEXT_BYTES];
     if (r->data_count == first->data_count && strcmp(r->data, first->data) == 0) return BE_OK;
     FAIL(err, BE_BAD_DATA,
-         "%s: expected the %" PRId64 " pictures of %s as in %s, found the %" PRId64
+         "%s: expected the %" PRId64 " %s of %s as in %s, found the %" PRId64
          " of %s; give the records of each data set apart",
          record_place_text(&r->place, place), first->data_count,
+         report_samples(r->workload, samples),
          text_clean(first->data, strlen(first->data), false, names[0], sizeof names[0]),
          record_place_text(&first->place, before), r->data_count,
          text_clean(r->data, strlen(r->data), false, names[1], sizeof names[1]));
@@ -156,7 +158,7 @@ static be_status take_records(advise *c, const char *path, be_error *err)
     for (size_t i = 0; i < c->set.count; i++) {
         const record_measured *r = &c->set.list[i];
         if (r->data_count < 0 || strcmp(r->workload, c->workload->name) != 0) continue;
-        if (first) TRY(check_pictures(first, r, err));
+        if (first) TRY(check_samples(first, r, err));
         if (!first) first = r;
     }
     if (first) {
@@ -236,8 +238,8 @@ static json_t *flip_json(const advice_choice *choice)
     json_t *batches = json_array();
     for (int i = 0; i < choice->flip_count; i++)
         json_array_append_new(batches, json_of_real(choice->flip_batches[i]));
-    return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b}", "pictures",
-                     json_of_real(choice->flip_pictures), "batches", batches, "batch_low",
+    return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b}", "samples",
+                     json_of_real(choice->flip_samples), "batches", batches, "batch_low",
                      json_of_real(choice->batch_low), "batch_high",
                      json_of_real(choice->batch_high), "sure", choice->flips_are_sure, "start_sure",
                      choice->start_is_sure);
@@ -259,7 +261,7 @@ static json_t *advice_json(const advise *c)
         "{s:i, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "schema", 1,
         "kind", "advice", "workload", c->workload->name, "goal", goal_names[c->question.goal],
         "batch", (json_int_t)c->batch, "epochs", json_of_real(c->epochs), "steps",
-        json_of_real(ceil(c->pictures / (double)c->batch)), "pictures", json_of_real(c->pictures),
+        json_of_real(ceil(c->samples / (double)c->batch)), "samples", json_of_real(c->samples),
         "from", from ? json_of_text(from) : json_null(), "candidates", candidates_json(c), "failed",
         failed_json(c), "verdict", stats_verdict_name(c->choice.verdict), "ratio",
         interval_json(&c->choice.ratio), "step", step_json(&c->choice), "flip",

@@ -44,14 +44,7 @@ bool study_names_have(const study_names *names, const char *name)
 be_status study_open_data(const study_watch *watch, const dataset_options *options,
                           const workload *w, dataset_split split, be_dataset **out, be_error *err)
 {
-    dataset_kind kind;
-    *out = NULL;
-    TRY(catalog_find(w->dataset, &kind, err));
-    TRY(dataset_open(kind, split, options, out, err));
+    TRY(workload_data(w, split, options, out, err));
     if ((*out)->note && split == SPLIT_TRAIN) study_note(watch, "%s", (*out)->note);
-    be_status status = workload_fit(w, &(*out)->table, err);
-    if (status == BE_OK) return BE_OK;
-    dataset_close(*out);
-    *out = NULL;
-    return status;
+    return BE_OK;
 }

@@ -70,7 +70,7 @@ static json_t *identity(const sweep *s)
         (json_int_t)s->range.to, "batch", (json_int_t)s->batch, "mode",
         plan->infer ? "infer" : "train", "precision", plan->precision, "data-on",
         plan->data_on ? plan->data_on : "device", "seed", (json_int_t)s->m.request->seed, "data",
-        s->m.set->name, "pictures", (json_int_t)s->m.set->count, "contenders", settings);
+        s->m.set->name, "samples", (json_int_t)s->m.set->count, "contenders", settings);
     json_t *here =
         json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "build", BUILD_COMMIT, "build type", BUILD_TYPE,
                   "processor", report_string(e, "cpu.model"), "system", report_string(e, "system"),

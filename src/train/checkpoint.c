@@ -360,7 +360,7 @@ be_status checkpoint_match(const checkpoint *c, const checkpoint_state *wanted, 
     }
     DIFFERS("workload", "%s", wanted->workload, s->workload)
     DIFFERS("data set", "%s", wanted->data, s->data)
-    DIFFERS("number of pictures", "%" PRId64, wanted->count, s->count)
+    DIFFERS("number of samples", "%" PRId64, wanted->count, s->count)
     DIFFERS("seed", "%" PRIu64, wanted->seed, s->seed)
     DIFFERS("batch", "%" PRId64, wanted->batch, s->batch)
     DIFFERS("optimizer", "%s", optimizer_names[a->kind], optimizer_names[b->kind])

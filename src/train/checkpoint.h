@@ -15,7 +15,7 @@
 typedef struct checkpoint_state {
     /* What must be the same for a training to go on. */
     char workload[40], data[40];
-    int64_t count; /* of training pictures */
+    int64_t count; /* of training samples */
     uint64_t seed;
     int64_t batch;
     be_optimizer optimizer;

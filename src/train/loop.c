@@ -285,6 +285,7 @@ static void report_progress(const trainer *t)
         .loss = t->state.loss_sum / (double)step,
         .accuracy = (double)t->state.correct / (double)(step * t->options->batch),
         .samples_per_s = t->options->batch / step_s,
+        .units_per_s = t->options->batch / step_s * t->model.form.units_a_sample,
         .left_s = (double)(t->last_step - t->state.step) * step_s};
     watch->progress(watch->context, &progress);
 }
@@ -311,6 +312,7 @@ static be_status end_epoch(trainer *t, be_error *err)
                          .accuracy = (double)t->state.correct / (double)(steps * t->options->batch),
                          .seconds = (double)t->epoch_ns * 1e-9};
     epoch.samples_per_s = (double)(mine * t->options->batch) / epoch.seconds;
+    epoch.units_per_s = epoch.samples_per_s * t->model.form.units_a_sample;
     if (t->validation.plan) {
         TRY(evaluator_run(&t->validation, &epoch.validation, err));
         double accuracy = (double)epoch.validation.correct / (double)epoch.validation.count;

@@ -15,20 +15,20 @@
 #include "workloads/workload.h"
 
 typedef struct train_progress {
-    int64_t epoch, epochs; /* from 1 */
-    int64_t step, steps;   /* of this epoch */
-    double loss, accuracy; /* over this epoch so far */
-    double samples_per_s;
-    double left_s; /* to the end of the training */
+    int64_t epoch, epochs;             /* from 1 */
+    int64_t step, steps;               /* of this epoch */
+    double loss, accuracy;             /* over this epoch so far */
+    double samples_per_s, units_per_s; /* units: of the data's */
+    double left_s;                     /* to the end of the training */
 } train_progress;
 
 typedef struct train_epoch {
-    int64_t epoch, step;   /* step: done over all epochs */
-    double loss, accuracy; /* over the steps of the epoch */
-    double seconds;        /* of training, those of this process */
-    double samples_per_s;
-    evaluation validation; /* count 0: there is no validation set */
-    bool best;             /* the highest accuracy so far */
+    int64_t epoch, step;               /* step: done over all epochs */
+    double loss, accuracy;             /* over the steps of the epoch */
+    double seconds;                    /* of training, those of this process */
+    double samples_per_s, units_per_s; /* units: of the data's */
+    evaluation validation;             /* count 0: there is no validation set */
+    bool best;                         /* the highest accuracy so far */
 } train_epoch;
 
 /* Calls to whoever watches; any may be NULL. */

@@ -32,6 +32,7 @@ const workload workload_cnn5_fashion = {
     .dataset = "fashion-mnist",
     .form = cnn5_fashion_form,
     .fit = pictures_fit,
+    .data = pictures_data,
     .parameters = 482666,
     .batch = 100,
     .epochs = 10,

@@ -28,6 +28,7 @@ const workload workload_cnn_cifar = {
     .dataset = "cifar-10",
     .form = cnn_cifar_form,
     .fit = pictures_fit,
+    .data = pictures_data,
     .parameters = 62006,
     .batch = 64,
     .epochs = 10,

@@ -27,6 +27,7 @@ const workload workload_cnn_fashion = {
     .dataset = "fashion-mnist",
     .form = cnn_fashion_form,
     .fit = pictures_fit,
+    .data = pictures_data,
     .parameters = 37250,
     .batch = 100,
     .epochs = 10,

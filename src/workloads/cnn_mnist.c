@@ -27,6 +27,7 @@ const workload workload_cnn_mnist = {
     .dataset = "mnist",
     .form = cnn_mnist_form,
     .fit = pictures_fit,
+    .data = pictures_data,
     .parameters = 1199882,
     .batch = 64,
     .epochs = 3,

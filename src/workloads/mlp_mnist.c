@@ -21,6 +21,7 @@ const workload workload_mlp_mnist = {
     .dataset = "mnist",
     .form = mlp_mnist_form,
     .fit = pictures_fit,
+    .data = pictures_data,
     .parameters = 109386,
     .batch = 64,
     .epochs = 5,

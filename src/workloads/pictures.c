@@ -8,12 +8,26 @@ void pictures_form(data_table *out, int channels, int size, int classes)
     *out =
         (data_table){.sample = "picture",
                      .unit = "picture",
+                     .units_a_sample = 1,
                      .fields = 2,
                      .field = {{.form = {.name = "images",
                                          .sample = {BE_U8, 3, {channels, size, size}},
                                          .normalize = 1}},
                                {.form = {.name = "labels", .sample = {BE_I32, 0, {0}}, .target = 1},
                                 .below = classes}}};
+}
+
+be_status pictures_data(const workload *w, const workload_variant *v, dataset_split split,
+                        const dataset_options *options, be_dataset **out, be_error *err)
+{
+    dataset_kind kind;
+    TRY(catalog_find(w->dataset, &kind, err));
+    TRY(dataset_open(kind, split, options, out, err));
+    be_status status = pictures_fit(v, &(*out)->table, err);
+    if (status == BE_OK) return BE_OK;
+    dataset_close(*out);
+    *out = NULL;
+    return status;
 }
 
 be_status pictures_fit(const workload_variant *v, data_table *t, be_error *err)
@@ -31,9 +45,10 @@ be_status pictures_fit(const workload_variant *v, data_table *t, be_error *err)
 
 void pictures_classify(be_graph *g, be_value logits, const be_value *fields, workload_outputs *out)
 {
-    *out = (workload_outputs){.loss = be_softmax_cross_entropy(g, logits, fields[PICTURES_LABELS]),
-                              .traced = 1,
-                              .trace = {logits},
-                              .trace_name = {"logits"},
-                              .units_a_sample = 1};
+    *out = (workload_outputs){
+        .loss = be_softmax_cross_entropy(g, logits, fields[PICTURES_LABELS]),
+        .traced = 1,
+        .trace = {logits},
+        .trace_name = {"logits"},
+    };
 }

@@ -166,6 +166,14 @@ data_table workload_form(const workload *w, int64_t count)
     return form;
 }
 
+be_status workload_data(const workload *w, dataset_split split, const dataset_options *options,
+                        be_dataset **out, be_error *err)
+{
+    workload_variant all = workload_complete(w);
+    *out = NULL;
+    return w->data(w, &all, split, options, out, err);
+}
+
 be_status workload_fit(const workload *w, data_table *data, be_error *err)
 {
     workload_variant all = workload_complete(w);

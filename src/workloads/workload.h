@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "breakeven/plan.h"
+#include "data/dataset.h"
 #include "data/table.h"
 
 /* What a variant of a workload may change: the one list of it.  Options, axes of `sweep`, members
@@ -65,18 +66,22 @@ typedef struct workload_outputs {
     int traced; /* values that engines are compared by, beside the batch and the loss: "logits" */
     be_value trace[WORKLOAD_TRACES];
     const char *trace_name[WORKLOAD_TRACES];
-    double units_a_sample; /* of data_table's unit */
 } workload_outputs;
 
 typedef struct workload {
     const char *name, *summary;
-    const char *dataset; /* id in the data layer: "mnist", "fashion-mnist", "cifar-10" */
+    const char
+        *dataset; /* id in the data layer: "mnist", "tokens"; what --synthetic stands in for */
     /* The fields that it reads, with the shapes of their samples; of `v` every dimension is given.
      * What the data has beside them is not looked at. */
     void (*form)(const workload_variant *v, data_table *out);
     /* Bring the data to the sizes of the variant, in memory of its own (memory_free); NULL: it
      * never differs. */
     be_status (*fit)(const workload_variant *v, data_table *data, be_error *err);
+    /* A split of what it learns from, at the sizes of the variant `v`, of which every dimension is
+     * given: loaded or generated as the options say. */
+    be_status (*data)(const struct workload *w, const workload_variant *v, dataset_split split,
+                      const dataset_options *options, be_dataset **out, be_error *err);
     int64_t parameters;
     int batch, epochs; /* defaults */
     be_optimizer optimizer;
@@ -134,6 +139,10 @@ workload_variant workload_gate_variant(const workload *w, bool *reduced);
 /* The fields that it reads, with `count` samples and no bytes; normalised fields become byte / 255
  * there. */
 data_table workload_form(const workload *w, int64_t count);
+
+/* A split of the workload's data at the sizes of its variant.  Free with dataset_close. */
+be_status workload_data(const workload *w, dataset_split split, const dataset_options *options,
+                        be_dataset **out, be_error *err);
 
 /* Bring data that its owner frees by memory_free to the sizes of the workload's variant. */
 be_status workload_fit(const workload *w, data_table *data, be_error *err);

@@ -1,0 +1,216 @@
+/* The generated sequences and sentence pairs. */
+#include <inttypes.h>
+#include <omp.h>
+
+#include "core/rng.h"
+#include "core/team.h"
+#include "data/generated.h"
+
+#define TEST_FIRST 0x40000000u /* index of the first sample of the test split */
+
+#define SEQUENCE_LEAST 8
+#define SEQUENCE_VOCABULARY 32
+#define FIRST_SIGN 1 /* of sequences; the words follow */
+
+#define PAIR_LEAST 16
+#define PAIR_VOCABULARY 160
+#define PAIR_START 101 /* [CLS] and [SEP] of BERT's vocabulary */
+#define PAIR_END 102
+#define PAIR_FIRST_SIGN 104
+#define PAIR_SIGNS 16
+
+/* The places of one sample. */
+typedef struct sample {
+    int32_t *tokens, *segments; /* segments: NULL in sequences */
+    int32_t length, label;
+} sample;
+
+typedef void draw_sample(const generated_form *form, rng *r, sample *s);
+
+/* Words are not equally frequent: as in a language, few of them are in most sentences. */
+static int32_t draw_word(rng *r, int first, int vocabulary)
+{
+    float u = rng_next_uniform(r);
+    return first + (int32_t)(u * u * u * (float)(vocabulary - first));
+}
+
+static int32_t draw_between(rng *r, int32_t low, int32_t high)
+{
+    return low + (int32_t)rng_next_below(r, (uint32_t)(high - low + 1));
+}
+
+/* Put a sign in the place of some of the words of [from, to), of one at least. */
+static void sprinkle(rng *r, int32_t *tokens, int32_t from, int32_t to, int32_t sign)
+{
+    int32_t count = 1 + (to - from) / 8;
+    for (int32_t i = 0; i < count; i++) tokens[draw_between(r, from, to - 1)] = sign;
+}
+
+static void draw_sequence(const generated_form *form, rng *r, sample *s)
+{
+    int32_t most = form->sequence, least = most / 4;
+    if (least < SEQUENCE_LEAST) least = SEQUENCE_LEAST;
+    s->length = draw_between(r, least, most);
+    s->label = (int32_t)rng_next_below(r, SEQUENCES_CLASSES);
+    int32_t one = FIRST_SIGN + s->label / 2 * 2, half = s->length / 2;
+    int32_t early = one + s->label % 2, late = one + 1 - s->label % 2;
+    for (int32_t i = 0; i < s->length; i++)
+        s->tokens[i] = draw_word(r, FIRST_SIGN + SEQUENCES_CLASSES, form->vocabulary);
+    /* Halves of one size, so that both signs are as frequent whichever comes first. */
+    sprinkle(r, s->tokens, 0, half, early);
+    sprinkle(r, s->tokens, s->length - half, s->length, late);
+}
+
+static void draw_pair(const generated_form *form, rng *r, sample *s)
+{
+    int32_t most = form->sequence, least = most / 4;
+    if (least < PAIR_LEAST) least = PAIR_LEAST;
+    s->length = draw_between(r, least, most);
+    int32_t words = s->length - 3, first = draw_between(r, words / 3, words - words / 3);
+    int32_t middle = 1 + first, one = PAIR_FIRST_SIGN + 2 * draw_between(r, 0, PAIR_SIGNS / 2 - 1);
+    s->label = (int32_t)rng_next_below(r, PAIRS_CLASSES);
+    for (int32_t i = 0; i < s->length; i++) {
+        s->tokens[i] = draw_word(r, PAIR_FIRST_SIGN + PAIR_SIGNS, form->vocabulary);
+        s->segments[i] = i > middle;
+    }
+    s->tokens[0] = PAIR_START;
+    s->tokens[middle] = s->tokens[s->length - 1] = PAIR_END;
+    s->tokens[draw_between(r, 1, middle - 1)] = one + s->label;
+    s->tokens[draw_between(r, middle + 1, s->length - 2)] = one + 1 - s->label;
+}
+
+/* ---------------------------------------------------------------- sets */
+
+typedef struct set_kind {
+    const char *name, *title, *sample;
+    uint64_t salt; /* no two sets draw alike */
+    int least_sequence, least_vocabulary, classes;
+    bool segments;
+    draw_sample *draw;
+} set_kind;
+
+static be_status check_form(const set_kind *kind, const generated_form *form, int64_t limit,
+                            be_error *err)
+{
+    if (limit < 0)
+        FAIL(err, BE_USAGE, "expected a limit of samples from 1 (or 0: all), found %" PRId64,
+             limit);
+    if (form->sequence < kind->least_sequence)
+        FAIL(err, BE_USAGE,
+             "%s: expected at least %d tokens a sample, found %d; use a larger --seq", kind->title,
+             kind->least_sequence, form->sequence);
+    if (form->vocabulary < kind->least_vocabulary)
+        FAIL(err, BE_USAGE,
+             "%s: expected a vocabulary of at least %d tokens, found %d; use a larger --vocab",
+             kind->title, kind->least_vocabulary, form->vocabulary);
+    return BE_OK;
+}
+
+/* A field of zeros (as all memory is), which are padding. */
+static be_status add_field(data_table *t, const be_field *form, int32_t below, int32_t **out,
+                           be_error *err)
+{
+    void *memory = NULL;
+    data_field field = {.form = *form, .below = below};
+    field.form.count = t->count;
+    TRY(memory_alloc(&memory, field_whole_bytes(&field), form->name, err));
+    field.bytes = *out = memory;
+    t->field[t->fields++] = field;
+    return BE_OK;
+}
+
+typedef struct columns {
+    int32_t *tokens, *segments, *lengths, *labels;
+} columns;
+
+static be_status add_fields(const set_kind *kind, const generated_form *form, data_table *t,
+                            columns *c, be_error *err)
+{
+    be_shape row = {BE_I32, 1, {form->sequence}};
+    TRY(add_field(t, &(be_field){.name = "tokens", .sample = row}, form->vocabulary, &c->tokens,
+                  err));
+    if (kind->segments)
+        TRY(add_field(t, &(be_field){.name = "segments", .sample = row}, 2, &c->segments, err));
+    TRY(add_field(t, &(be_field){.name = "lengths", .sample = {BE_I32, 0, {0}}}, form->sequence + 1,
+                  &c->lengths, err));
+    return add_field(t, &(be_field){.name = "labels", .sample = {BE_I32, 0, {0}}, .target = 1},
+                     kind->classes, &c->labels, err);
+}
+
+static void draw_all(const set_kind *kind, const generated_form *form, uint64_t seed,
+                     uint32_t first, const columns *c, int64_t count)
+{
+    int threads = team_possible(omp_get_max_threads());
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < count; i++) {
+        rng r = {
+            .key = {.seed = seed ^ kind->salt, .stream = RNG_DATA, .sub = first + (uint32_t)i}};
+        sample s = {.tokens = c->tokens + i * form->sequence,
+                    .segments = c->segments ? c->segments + i * form->sequence : NULL};
+        kind->draw(form, &r, &s);
+        c->lengths[i] = s.length;
+        c->labels[i] = s.label;
+    }
+}
+
+static be_status generate(const set_kind *kind, const generated_form *form, dataset_split split,
+                          const dataset_options *options, be_dataset *d, be_error *err)
+{
+    columns c = {0};
+    TRY(check_form(kind, form, options->limit, err));
+    TRY(dataset_start(d, kind->name, split, err));
+    TRY(arena_printf(d->arena, &d->source, err, "%s, seed %" PRIu64, kind->title, options->seed));
+    d->count = dataset_generated_count(form->train, form->test, split, options->limit);
+    d->table = (data_table){.name = d->name,
+                            .source = d->source,
+                            .sample = kind->sample,
+                            .unit = "token",
+                            .units_a_sample = form->sequence,
+                            .count = d->count};
+    TRY(add_fields(kind, form, &d->table, &c, err));
+    draw_all(kind, form, options->seed, split == SPLIT_TRAIN ? 0 : TEST_FIRST, &c, d->count);
+    return BE_OK;
+}
+
+static be_status open_set(const set_kind *kind, const generated_form *form, dataset_split split,
+                          const dataset_options *options, be_dataset **out, be_error *err)
+{
+    void *memory = NULL;
+    *out = NULL;
+    TRY(memory_alloc(&memory, sizeof(be_dataset), "a data set", err));
+    be_status status = generate(kind, form, split, options, memory, err);
+    if (status == BE_OK)
+        *out = memory;
+    else
+        dataset_close(memory);
+    return status;
+}
+
+be_status generated_sequences(const generated_form *form, dataset_split split,
+                              const dataset_options *options, be_dataset **out, be_error *err)
+{
+    static const set_kind kind = {.name = "tokens",
+                                  .title = "generated sequences",
+                                  .sample = "sequence",
+                                  .salt = 0x746f6b656e73u,
+                                  .least_sequence = SEQUENCE_LEAST,
+                                  .least_vocabulary = SEQUENCE_VOCABULARY,
+                                  .classes = SEQUENCES_CLASSES,
+                                  .draw = draw_sequence};
+    return open_set(&kind, form, split, options, out, err);
+}
+
+be_status generated_pairs(const generated_form *form, dataset_split split,
+                          const dataset_options *options, be_dataset **out, be_error *err)
+{
+    static const set_kind kind = {.name = "pairs",
+                                  .title = "generated sentence pairs",
+                                  .sample = "pair",
+                                  .salt = 0x7061697273u,
+                                  .least_sequence = PAIR_LEAST,
+                                  .least_vocabulary = PAIR_VOCABULARY,
+                                  .classes = PAIRS_CLASSES,
+                                  .segments = true,
+                                  .draw = draw_pair};
+    return open_set(&kind, form, split, options, out, err);
+}
