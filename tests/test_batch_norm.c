@@ -230,8 +230,11 @@ static block *block_new(bool late)
     be_value residual = late ? be_scale(g, h, 0.5f) : h;
     b->sum = be_add(g, b->second, residual);
     be_value y = be_global_average_pool(g, be_relu(g, b->sum));
-    be_graph_minimize(g, be_softmax_cross_entropy(g, be_linear(g, y, "fc", CLASSES), b->target),
-                      &(be_optimizer){.kind = BE_SGD, .learning_rate = 0.1, .momentum = 0.9});
+    be_graph_minimize(
+        g,
+        be_softmax_cross_entropy(
+            g, be_linear(g, y, &(be_linear_options){.name = "fc", .features = CLASSES}), b->target),
+        &(be_optimizer){.kind = BE_SGD, .learning_rate = 0.1, .momentum = 0.9});
     ASSERT_OK(be_graph_check(g, &err));
     rng r = {.key = {.seed = 3, .stream = RNG_TEST}};
     for (int i = 0; i < BATCH * 3 * EDGE * EDGE; i++)
@@ -533,7 +536,7 @@ static void statistics_lead_no_gradient(void **state)
     be_value x;
     be_plan *plan = NULL;
     be_graph *g = graph_of_rows(&x);
-    norm(g, be_linear(g, x, "fc", 5), "bn");
+    norm(g, be_linear(g, x, &(be_linear_options){.name = "fc", .features = 5}), "bn");
     be_value mean = g->nodes[g->node_count - 1].out[1];
     be_graph_minimize(g, be_mean(g, mean), &(be_optimizer){.kind = BE_SGD, .learning_rate = 0.1});
     be_device *device = cpu(1, NULL);

@@ -301,7 +301,7 @@ static void a_gradient_lies_where_the_logits_were(void **state)
     be_graph *g = be_graph_new(1);
     be_value x = be_input(g, "x", shape_make(BE_F32, 2, 64, 16, 0, 0));
     be_value target = be_input(g, "target", shape_make(BE_I32, 1, 64, 0, 0, 0));
-    be_value logits = be_linear(g, x, "head", 5003);
+    be_value logits = be_linear(g, x, &(be_linear_options){.name = "head", .features = 5003});
     be_graph_minimize(g, be_softmax_cross_entropy(g, logits, target),
                       &(be_optimizer){.kind = BE_SGD, .learning_rate = 0.1});
     static const size_t expected[2][2] = {{1, 1}, {1, 2}}; /* by mode and by keeping, of logits */

@@ -142,8 +142,9 @@ be_value be_l2_normalize(be_graph *g, be_value x);
  * logit scale has ln 100. */
 be_value be_exp(be_graph *g, be_value x, float limit);
 
-/* Layers.  A layer makes its parameters, named "NAME.weight" and "NAME.bias" with PyTorch's layout
- * and its default start: uniform in ±1/sqrt(fan in). */
+/* Layers.  A layer makes its parameters, named "NAME.weight" and "NAME.bias" (a NAME that ends with
+ * an underscore gets no dot: "in_proj_weight") with PyTorch's layout and its default start: uniform
+ * in ±1/sqrt(fan in). */
 
 typedef struct be_conv2d_options {
     const char *name;

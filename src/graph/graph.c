@@ -292,7 +292,10 @@ be_value graph_weight(be_graph *g, value_kind kind, const char *layer, const cha
     be_error err;
     const char *name;
     if (!g || g->error.status != BE_OK) return BE_NONE;
-    if (arena_printf(g->memory, &name, &err, "%s.%s", layer ? layer : "", suffix) != BE_OK) {
+    size_t length = layer ? strlen(layer) : 0;
+    const char *between = length && layer[length - 1] == '_' ? "" : ".";
+    if (arena_printf(g->memory, &name, &err, "%s%s%s", layer ? layer : "", between, suffix) !=
+        BE_OK) {
         graph_blame(g, &err);
         return BE_NONE;
     }

@@ -105,11 +105,11 @@ be_status graph_refresh_node(be_graph *g, size_t index, be_error *err);
 be_value graph_build(be_graph *g, const be_op *op, const void *attrs, const be_value *in,
                      be_value *out);
 
-/* A parameter or buffer "LAYER.SUFFIX". */
+/* A parameter or buffer "LAYER.SUFFIX", or "LAYERSUFFIX" where LAYER ends with an underscore. */
 be_value graph_weight(be_graph *g, value_kind kind, const char *layer, const char *suffix,
                       be_shape shape, be_start start);
 
-/* A parameter "LAYER.SUFFIX". */
+/* A parameter of such a name. */
 be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_shape shape,
                          be_start start);
 
