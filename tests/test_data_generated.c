@@ -13,6 +13,12 @@
 #define SEQUENCES_HASH 0xf500296c11eb8937
 #define PAIRS_HASH 0xd772f2e9abf87bb1
 
+#define FORM(length, words)                                                \
+    (generated_form)                                                       \
+    {                                                                      \
+        .sequence = (length), .vocabulary = (words), .train = 9, .test = 9 \
+    }
+
 static be_error err;
 
 typedef be_status open_set(const generated_form *form, dataset_split split,
@@ -22,7 +28,8 @@ static be_dataset *opened(open_set *open, int sequence, int vocabulary, dataset_
                           int64_t limit)
 {
     be_dataset *d = NULL;
-    generated_form form = {sequence, vocabulary, 4096, 1024};
+    generated_form form = {
+        .sequence = sequence, .vocabulary = vocabulary, .train = 4096, .test = 1024};
     ASSERT_OK(open(&form, split, &(dataset_options){.seed = 1, .limit = limit}, &d, &err));
     return d;
 }
@@ -202,14 +209,13 @@ static void what_cannot_be_drawn_is_refused(void **state)
     (void)state;
     be_dataset *d = NULL;
     dataset_options options = {.seed = 1};
-    ASSERT_FAILS(
-        generated_sequences(&(generated_form){7, 1000, 9, 9}, SPLIT_TRAIN, &options, &d, &err),
-        BE_USAGE, "generated sequences: expected at least 8 tokens a sample, found 7", "--seq");
-    ASSERT_FAILS(generated_pairs(&(generated_form){16, 159, 9, 9}, SPLIT_TRAIN, &options, &d, &err),
-                 BE_USAGE, "a vocabulary of at least 160 tokens, found 159", "--vocab");
+    ASSERT_FAILS(generated_sequences(&FORM(7, 1000), SPLIT_TRAIN, &options, &d, &err), BE_USAGE,
+                 "generated sequences: expected at least 8 tokens a sample, found 7", "--seq");
+    ASSERT_FAILS(generated_pairs(&FORM(16, 159), SPLIT_TRAIN, &options, &d, &err), BE_USAGE,
+                 "a vocabulary of at least 160 tokens, found 159", "--vocab");
     options.limit = -1;
-    ASSERT_FAILS(generated_pairs(&(generated_form){16, 160, 9, 9}, SPLIT_TRAIN, &options, &d, &err),
-                 BE_USAGE, "a limit of samples", "found -1");
+    ASSERT_FAILS(generated_pairs(&FORM(16, 160), SPLIT_TRAIN, &options, &d, &err), BE_USAGE,
+                 "a limit of samples", "found -1");
 }
 
 static be_status open_pairs(void *context, be_error *error)
@@ -217,8 +223,7 @@ static be_status open_pairs(void *context, be_error *error)
     be_dataset *d = NULL;
     workload_variant v = {.seq = 16, .vocab = 200};
     (void)context;
-    TRY(generated_pairs(&(generated_form){32, 1000, 9, 9}, SPLIT_TRAIN,
-                        &(dataset_options){.seed = 1}, &d, error));
+    TRY(generated_pairs(&FORM(32, 1000), SPLIT_TRAIN, &(dataset_options){.seed = 1}, &d, error));
     be_status status = sequences_fit(&v, &d->table, error);
     dataset_close(d);
     return status;

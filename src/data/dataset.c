@@ -9,6 +9,7 @@
 #include "data/idx.h"
 #include "data/shapes.h"
 #include "data/tar.h"
+#include "data/tokenizer.h"
 
 static const catalog_file *find_file(const catalog_set *set, dataset_split split, bool labels)
 {
@@ -363,6 +364,7 @@ void dataset_close(be_dataset *d)
 {
     if (!d) return;
     table_free(&d->table);
+    if (d->tokenizer) tokenizer_free(d->tokenizer);
     arena_free(d->arena);
     memory_free(d);
 }

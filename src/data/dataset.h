@@ -28,6 +28,7 @@ typedef struct be_dataset {
      * what to do. */
     const char *note;
     bool generated;
+    struct tokenizer *tokenizer; /* of a text; NULL: there is none */
     int64_t count;
     int channels, height, width, classes;
     uint8_t *images;       /* count × channels × height × width, as loaded */
@@ -40,10 +41,12 @@ typedef struct be_dataset {
 } be_dataset;
 
 typedef struct dataset_options {
-    const char *data_dir; /* NULL: $BREAKEVEN_DATA, then the XDG data folder */
-    uint64_t seed;        /* of generated pictures */
-    bool synthetic;       /* generate, whatever is on the machine */
-    int64_t limit;        /* keep the first pictures only; 0: all */
+    const char *data_dir;  /* NULL: $BREAKEVEN_DATA, then the XDG data folder */
+    uint64_t seed;         /* of generated pictures */
+    const char *text;      /* a file to take the tokens of; NULL: see data/text.h */
+    const char *tokenizer; /* its files, or NULL: one is learnt */
+    bool synthetic;        /* generate, whatever is on the machine */
+    int64_t limit;         /* keep the first pictures only; 0: all */
 } dataset_options;
 
 /* Make the table of what the other members say: fields "images" and "labels". */

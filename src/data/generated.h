@@ -12,6 +12,8 @@
 typedef struct generated_form {
     int sequence;   /* tokens of a sample, shorter ones padded with 0 */
     int vocabulary; /* tokens */
+    int size;       /* height and width of pictures, 8 to PAINT_SIZE_MAX */
+    int classes;    /* of pictures, 1 to PICTURES_CLASSES */
     int64_t train, test;
 } generated_form;
 
@@ -34,5 +36,26 @@ BE_CHECKED be_status generated_sequences(const generated_form *form, dataset_spl
 BE_CHECKED be_status generated_pairs(const generated_form *form, dataset_split split,
                                      const dataset_options *options, be_dataset **out,
                                      be_error *err);
+
+/* Colour pictures of filled figures: the class says the figure (10), its colour (10), its texture
+ * (5) and whether there are one or two of it, the figure changing fastest; place, size, turn,
+ * brightness, ground and noise do not matter.
+ * Fields: images u8 [3, size, size], normalised, labels i32. */
+#define PICTURES_CLASSES 1000
+BE_CHECKED be_status generated_pictures(const generated_form *form, dataset_split split,
+                                        const dataset_options *options, be_dataset **out,
+                                        be_error *err);
+
+/* Colour pictures of one to three filled figures in a line, with captions: "a small red circle left
+ * of a large blue square".
+ * Fields: images u8 [3, size, size], normalised, tokens i32 [T], lengths i32.  A caption begins
+ * with the vocabulary's last token but one and ends with its last one, at lengths - 1; padding, 0,
+ * follows.  BE_USAGE below 20 tokens or a vocabulary of 64. */
+BE_CHECKED be_status generated_scenes(const generated_form *form, dataset_split split,
+                                      const dataset_options *options, be_dataset **out,
+                                      be_error *err);
+
+/* The word of a token of a caption, or NULL. */
+const char *generated_scene_word(int32_t token);
 
 #endif

@@ -2,6 +2,11 @@
 #include "workloads/pictures.h"
 
 #include "core/memory.h"
+#include "data/generated.h"
+#include "data/shapes.h"
+
+#define LARGE_TRAIN 2000 /* of 147 KiB each at 224 × 224 */
+#define LARGE_TEST 400
 
 void pictures_form(data_table *out, int channels, int size, int classes)
 {
@@ -17,10 +22,27 @@ void pictures_form(data_table *out, int channels, int size, int classes)
                                 .below = classes}}};
 }
 
+/* Of more classes than any set of the catalog has: drawn, whatever is on the machine. */
+static be_status generate_large(const data_table *wanted, dataset_split split,
+                                const dataset_options *options, be_dataset **out, be_error *err)
+{
+    const be_shape *sample = &wanted->field[PICTURES_IMAGES].form.sample;
+    generated_form form = {.size = (int)sample->dim[1],
+                           .classes = wanted->field[PICTURES_LABELS].below,
+                           .train = LARGE_TRAIN,
+                           .test = LARGE_TEST};
+    MUST(sample->dim[0] == 3);
+    return generated_pictures(&form, split, options, out, err);
+}
+
 be_status pictures_data(const workload *w, const workload_variant *v, dataset_split split,
                         const dataset_options *options, be_dataset **out, be_error *err)
 {
     dataset_kind kind;
+    data_table form;
+    w->form(v, &form);
+    if (form.field[PICTURES_LABELS].below > SHAPES_CLASSES)
+        return generate_large(&form, split, options, out, err);
     TRY(catalog_find(w->dataset, &kind, err));
     TRY(dataset_open(kind, split, options, out, err));
     be_status status = pictures_fit(v, &(*out)->table, err);

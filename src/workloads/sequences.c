@@ -82,7 +82,8 @@ be_status sequences_fit(const workload_variant *v, data_table *t, be_error *err)
     for (int f = 0; f < t->fields; f++) {
         data_field *field = &t->field[f];
         const be_shape *sample = &field->form.sample;
-        bool words = strcmp(field->form.name, "tokens") == 0;
+        bool words =
+            strcmp(field->form.name, "tokens") == 0 || strcmp(field->form.name, "targets") == 0;
         if (sample->rank == 0 && strcmp(field->form.name, "lengths") == 0)
             TRY(cut_lengths(field, v->seq, err));
         if (sample->rank != 1 || sample->dtype != BE_I32 || sample->dim[0] < v->seq ||
