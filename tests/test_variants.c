@@ -1,0 +1,73 @@
+/* Workloads at other sizes: what may be varied, what is refused, and what the gate computes. */
+#include "support.h"
+
+#include "workloads/workload.h"
+
+static void variants_are_wider_or_larger(void **state)
+{
+    (void)state;
+    be_error err;
+    const workload *found = NULL;
+    workload room;
+    ASSERT_OK(workload_vary(&workload_mlp_mnist, &(workload_variant){0}, &room, &found, &err));
+    assert_ptr_equal(found, &workload_mlp_mnist);
+    ASSERT_OK(
+        workload_vary(&workload_mlp_mnist, &(workload_variant){.width = 2}, &room, &found, &err));
+    assert_int_equal(found->parameters, 785 * 256 + 257 * 128 + 129 * 10);
+    ASSERT_OK(
+        workload_vary(&workload_mlp_mnist, &(workload_variant){.size = 10}, &room, &found, &err));
+    assert_int_equal(found->parameters, 101 * 128 + 129 * 64 + 65 * 10);
+    be_shape sample = workload_form(found, 1).field[0].form.sample;
+    assert_true(sample.dim[1] == 10 && sample.dim[2] == 10);
+    /* The pool at the end makes the weights independent of the size. */
+    ASSERT_OK(workload_vary(&workload_cnn5_fashion, &(workload_variant){.size = 56}, &room, &found,
+                            &err));
+    assert_int_equal(found->parameters, 482666);
+    ASSERT_FAILS(
+        workload_vary(&workload_cnn_fashion, &(workload_variant){.size = 6}, &room, &found, &err),
+        BE_USAGE, "cnn-fashion with pictures of 6 pixels");
+    ASSERT_FAILS(
+        workload_vary(&workload_cnn_fashion, &(workload_variant){.width = 65}, &room, &found, &err),
+        BE_USAGE, "1 to 64 times its own, found 65");
+    ASSERT_FAILS(workload_vary(&workload_cnn_fashion, &(workload_variant){.size = 1025}, &room,
+                               &found, &err),
+                 BE_USAGE, "1 to 1024 pixels, found 1025");
+    ASSERT_FAILS(workload_vary(&workload_cnn_fashion, &(workload_variant){.width = 2, .size = 3},
+                               &room, &found, &err),
+                 BE_USAGE,
+                 "cnn-fashion with a width of 2 times its own and pictures of 3 pixels: ");
+    struct workload without = workload_mlp_mnist;
+    without.own.size = 0;
+    ASSERT_FAILS(workload_vary(&without, &(workload_variant){.size = 10}, &room, &found, &err),
+                 BE_USAGE, "mlp-mnist has no size that could be varied; it has width");
+}
+
+/* Every workload exists at the size of its gate, and a gate is at most as large as asked for. */
+static void gates_are_small(void **state)
+{
+    (void)state;
+    for (int i = 0; i < WORKLOAD_COUNT; i++) {
+        be_error err;
+        bool reduced = true;
+        struct workload room, small;
+        const workload *w = workload_table[i], *found, *gated;
+        workload_variant own = workload_gate_variant(w, &reduced);
+        assert_true(!reduced && own.width == 0 && own.size == 0);
+        ASSERT_OK(
+            workload_vary(w, &(workload_variant){.width = 3, .size = 200}, &room, &found, &err));
+        workload_variant variant = workload_gate_variant(found, &reduced);
+        assert_true(reduced && variant.width == 3 && variant.size == w->gate.most.size);
+        ASSERT_OK(workload_vary(w, &variant, &small, &gated, &err));
+        assert_true(gated->parameters <= found->parameters);
+        assert_true(w->gate.batch > 0 && w->gate.steps >= 3);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(variants_are_wider_or_larger),
+        cmocka_unit_test(gates_are_small),
+    };
+    return cmocka_run_group_tests_name("variants", tests, NULL, NULL);
+}
