@@ -1,40 +1,35 @@
 /* Activations by formula on the CPU, in any layout that all operands share. */
 #include "ops/eltwise/activation.h"
 
-#include <math.h>
-
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/smooth.h"
 
 #define DEVICE static inline
 #define NUMBER float
 #define CONSTANT(c) c##f
-#define EXP expf
-#define TANH tanhf
-#define ERF erff
+#define EXP smooth_exp
+#define TANH smooth_tanh
+#define ERF smooth_erf
 #include "ops/eltwise/activation_list.gpu.c"
 
-/* A loop for each formula, so that the compiler sees it. */
-#define X(kind, name)                                                                            \
-    static void name##_forward(const cpu_call *call)                                             \
-    {                                                                                            \
-        const float *x = call->in[0];                                                            \
-        float *y = call->out[0];                                                                 \
-        int64_t count = call->out_elements;                                                      \
-        _Pragma(                                                                                 \
-            "omp parallel for num_threads(call->threads) schedule(static)") for (int64_t i = 0;  \
-                                                                                 i < count; i++) \
-            y[i] = name##_f(x[i]);                                                               \
-    }                                                                                            \
-                                                                                                 \
-    static void name##_backward(const cpu_call *call)                                            \
-    {                                                                                            \
-        const float *x = call->in[0], *dy = call->in[1];                                         \
-        float *dx = call->out[0];                                                                \
-        int64_t count = call->out_elements;                                                      \
-        _Pragma(                                                                                 \
-            "omp parallel for num_threads(call->threads) schedule(static)") for (int64_t i = 0;  \
-                                                                                 i < count; i++) \
-            dx[i] = dy[i] * name##_df(x[i]);                                                     \
+#define PARALLEL_SIMD _Pragma("omp parallel for simd num_threads(call->threads) schedule(static)")
+
+/* A loop for each formula, so that the compiler sees it and makes vector code of it. */
+#define X(kind, name)                                                                      \
+    static void name##_forward(const cpu_call *call)                                       \
+    {                                                                                      \
+        const float *x = call->in[0];                                                      \
+        float *y = call->out[0];                                                           \
+        int64_t count = call->out_elements;                                                \
+        PARALLEL_SIMD for (int64_t i = 0; i < count; i++) y[i] = name##_f(x[i]);           \
+    }                                                                                      \
+                                                                                           \
+    static void name##_backward(const cpu_call *call)                                      \
+    {                                                                                      \
+        const float *x = call->in[0], *dy = call->in[1];                                   \
+        float *dx = call->out[0];                                                          \
+        int64_t count = call->out_elements;                                                \
+        PARALLEL_SIMD for (int64_t i = 0; i < count; i++) dx[i] = dy[i] * name##_df(x[i]); \
     }
 ACTIVATION_LIST(X)
 #undef X
