@@ -163,9 +163,12 @@ static network network_new(void)
     be_error err = {0};
     n.x = be_input(g, "x", (be_shape){BE_F32, 4, {IMAGES, 2, 10, 10}});
     n.target = be_input(g, "target", (be_shape){BE_I32, 1, {IMAGES}});
-    be_value h = be_relu(g, be_conv2d(g, n.x, &(be_conv2d_options){"a", 5, 3, 1, 1}));
-    h = be_max_pool2d(g, h, 2);
-    h = be_relu(g, be_conv2d(g, h, &(be_conv2d_options){"b", 4, 3, 1, 0}));
+    be_value h = be_relu(
+        g, be_conv2d(g, n.x,
+                     &(be_conv2d_options){
+                         .name = "a", .channels = 5, .kernel = 3, .stride = 1, .padding = 1}));
+    h = be_max_pool2d(g, h, &(be_pool2d_options){.size = 2});
+    h = be_relu(g, be_conv2d(g, h, &(be_conv2d_options){.name = "b", .channels = 4, .kernel = 3}));
     h = be_relu(g, be_linear(g, be_flatten(g, h), &(be_linear_options){"c", .features = 7}));
     be_value loss = be_softmax_cross_entropy(
         g, be_linear(g, h, &(be_linear_options){"d", .features = CLASSES}), n.target);

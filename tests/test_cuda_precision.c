@@ -52,8 +52,11 @@ static network network_new(bool is_convolution)
     be_shape flat = {BE_F32, 2, {ROWS, DEPTH}}, picture = {BE_F32, 4, {4, CHANNELS, SIDE, SIDE}};
     be_error err = {0};
     n.x = be_input(g, "x", is_convolution ? picture : flat);
-    n.y = is_convolution ? be_conv2d(g, n.x, &(be_conv2d_options){"a", FEATURES, 3, 1, 1})
-                         : be_linear(g, n.x, &(be_linear_options){"a", .features = FEATURES});
+    n.y = is_convolution
+              ? be_conv2d(g, n.x,
+                          &(be_conv2d_options){
+                              .name = "a", .channels = FEATURES, .kernel = 3, .padding = 1})
+              : be_linear(g, n.x, &(be_linear_options){"a", .features = FEATURES});
     ASSERT_OK(be_graph_check(g, &err));
     be_shape x = be_value_shape(g, n.x), y = be_value_shape(g, n.y);
     n.inputs = shape_elements(&x);

@@ -61,11 +61,11 @@ static void check_node(const conv2d_attrs *attrs, const be_shape *in, bool relu,
                               .h = s.h,
                               .w = s.w,
                               .o = s.o,
-                              .k = s.k,
+                              .k = {s.k[0], s.k[1]},
                               .oh = s.oh,
                               .ow = s.ow,
-                              .stride = s.stride,
-                              .padding = s.padding};
+                              .stride = {s.stride[0], s.stride[1]},
+                              .padding = {s.padding[0], s.padding[1]}};
     for (int d = CUDNN_TO_Y; d <= CUDNN_TO_DW; d++) {
         what.direction = (cudnn_direction)d;
         what.bias = d == CUDNN_TO_Y && in[2].rank >= 0;
@@ -114,7 +114,7 @@ static void refusals(void **state)
     be_error err = {0};
     cudnn_plan plan;
     cudnn_convolution what = {
-        .n = 1, .c = 4, .h = 8, .w = 8, .o = 4, .k = 3, .oh = 7, .ow = 6, .stride = 1};
+        .n = 1, .c = 4, .h = 8, .w = 8, .o = 4, .k = {3, 3}, .oh = 7, .ow = 6, .stride = {1, 1}};
     ASSERT_FAILS(cudnn_graph_check(&world.math, &what, &err), BE_DRIVER, "cuDNN 9.",
                  "the operation of a convolution");
     if (world.math.dnn.version() < DESCRIBED) return;

@@ -47,9 +47,9 @@ static void layers_infer_their_shapes(void **state)
         &(be_conv2d_options){.name = "two", .channels = 5, .kernel = 5, .stride = 2, .padding = 1});
     check_shape(g, y, "f32 [100, 5, 12, 13]");
     check_shape(g, be_relu(g, y), "f32 [100, 5, 12, 13]");
-    be_value p = be_max_pool2d(g, y, 2);
+    be_value p = be_max_pool2d(g, y, &(be_pool2d_options){.size = 2});
     check_shape(g, p, "f32 [100, 5, 6, 6]"); /* the 13th column falls away */
-    check_shape(g, be_max_pool2d(g, y, 5), "f32 [100, 5, 2, 2]");
+    check_shape(g, be_max_pool2d(g, y, &(be_pool2d_options){.size = 5}), "f32 [100, 5, 2, 2]");
     check_shape(g, be_global_average_pool(g, p), "f32 [100, 5]");
     check_shape(g, be_dropout(g, p, 0.5f), "f32 [100, 5, 6, 6]");
     be_value logits = be_linear(g, be_flatten(g, p), &(be_linear_options){"fc", .features = 10});
@@ -202,15 +202,16 @@ static void relu_of_integers(be_graph *g)
 }
 static void pool_without_window(be_graph *g)
 {
-    be_max_pool2d(g, images(g, 1, 1, 28, 28), 0);
+    be_max_pool2d(g, images(g, 1, 1, 28, 28), &(be_pool2d_options){.size = 0});
 }
 static void pool_larger_than_image(be_graph *g)
 {
-    be_max_pool2d(g, images(g, 1, 1, 3, 2), 3);
+    be_max_pool2d(g, images(g, 1, 1, 3, 2), &(be_pool2d_options){.size = 3});
 }
 static void pool_of_rows(be_graph *g)
 {
-    be_max_pool2d(g, be_input(g, "rows", shape_make(BE_F32, 2, 10, 20, 0, 0)), 2);
+    be_max_pool2d(g, be_input(g, "rows", shape_make(BE_F32, 2, 10, 20, 0, 0)),
+                  &(be_pool2d_options){.size = 2});
 }
 static void average_of_rows(be_graph *g)
 {
@@ -485,7 +486,8 @@ static be_status build_everything(void *context, be_error *err)
     be_plan_options options = {.mode = BE_TRAIN};
     lower_target target = {.device = context};
     be_value x = images(g, 4, 2, 12, 12);
-    be_value y = be_max_pool2d(g, be_relu(g, conv(g, x, 3, 3, 1, 1)), 2);
+    be_value y =
+        be_max_pool2d(g, be_relu(g, conv(g, x, 3, 3, 1, 1)), &(be_pool2d_options){.size = 2});
     y = be_dropout(g, y, 0.25f);
     be_value target_value = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
     be_value loss = be_softmax_cross_entropy(

@@ -260,7 +260,7 @@ static void pool_one_way(cpu_isa isa, value_layout layout)
     _Alignas(64) float x[CHANNELS * 16], y[CHANNELS * 4];
     _Alignas(64) uint8_t index[CHANNELS * 4];
     int block = layout == LAYOUT_PLAIN ? 1 : (int)layout;
-    const max_pool2d_attrs attrs = {2};
+    const max_pool2d_attrs attrs = {.size = 2, .stride = 2};
     for (int i = 0; i < CHANNELS * 16; i++) x[i] = pool_x[i / block % 16];
     const cpu_call call = {.attrs = &attrs,
                            .in_shape = {shape_make(BE_F32, 4, 1, CHANNELS, 2, 8)},
@@ -293,7 +293,7 @@ static void max_pool_takes_the_first_of_equals_and_nan(void **state)
 static be_status build_pool(be_shape x, int size, be_error *err)
 {
     be_graph *g = be_graph_new(1);
-    be_max_pool2d(g, be_input(g, "x", x), size);
+    be_max_pool2d(g, be_input(g, "x", x), &(be_pool2d_options){.size = size});
     be_status status = be_graph_check(g, err);
     be_graph_free(g);
     return status;
@@ -332,6 +332,52 @@ static be_status build_linear(be_shape x, int features, be_error *err)
     return status;
 }
 
+static void convolutions_have_options(void **state)
+{
+    (void)state;
+    be_error err;
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 4, 2, 3, 224, 224));
+    const be_conv2d_options stem = {.name = "stem",
+                                    .channels = 64,
+                                    .kernel = 7,
+                                    .stride = 2,
+                                    .padding = 3,
+                                    .no_bias = 1,
+                                    .start = {BE_KAIMING, 1.41421356f}};
+    be_value y = be_conv2d(g, x, &stem);
+    be_shape pooled = be_value_shape(
+        g, be_max_pool2d(g, y, &(be_pool2d_options){.size = 3, .stride = 2, .padding = 1}));
+    be_shape oblong = be_value_shape(g, be_conv2d(g, x,
+                                                  &(be_conv2d_options){.name = "oblong",
+                                                                       .channels = 5,
+                                                                       .kernel = 3,
+                                                                       .kernel_width = 5,
+                                                                       .stride_height = 2,
+                                                                       .padding_width = 2}));
+    const graph_value *w = &g->values[be_value_find(g, "stem.weight")];
+    ASSERT_OK(be_graph_check(g, &err));
+    assert_true(shape_equal(&w->shape, &(be_shape){BE_F32, 4, {64, 3, 7, 7}}));
+    assert_true(w->start.kind == BE_NORMAL);
+    assert_true(fabsf(w->start.value - sqrtf(2.0f / (64 * 7 * 7))) < 1e-7f);
+    assert_int_equal(be_value_find(g, "stem.bias"), BE_NONE);
+    assert_true(shape_equal(&pooled, &(be_shape){BE_F32, 4, {2, 64, 56, 56}}));
+    assert_true(shape_equal(&oblong, &(be_shape){BE_F32, 4, {2, 5, 111, 224}}));
+    be_parameter_add(g, "p", (be_shape){BE_F32, 1, {4}}, (be_start){BE_KAIMING, 1.0f});
+    ASSERT_FAILS(be_graph_check(g, &err), BE_USAGE, "a start BE_KAIMING needs at least 2 dim",
+                 "found f32 [4]");
+    be_graph_free(g);
+}
+
+static be_status build_windows(const be_pool2d_options *options, be_error *err)
+{
+    be_graph *g = be_graph_new(1);
+    be_max_pool2d(g, be_input(g, "x", (be_shape){BE_F32, 4, {2, 3, 4, 5}}), options);
+    be_status status = be_graph_check(g, err);
+    be_graph_free(g);
+    return status;
+}
+
 static void wrong_shapes_are_refused(void **state)
 {
     (void)state;
@@ -342,6 +388,10 @@ static void wrong_shapes_are_refused(void **state)
                  "use a smaller window");
     ASSERT_FAILS(build_pool(image, 0, &err), BE_USAGE, "window of 1 to 16, found 0");
     ASSERT_FAILS(build_pool(image, 17, &err), BE_USAGE, "window of 1 to 16, found 17");
+    ASSERT_FAILS(build_windows(&(be_pool2d_options){.size = 3, .padding = 2}, &err), BE_USAGE,
+                 "max_pool2d: expected a padding of 0 to half of the window, 1, found 2");
+    ASSERT_FAILS(build_windows(&(be_pool2d_options){.size = 3, .stride = -1}, &err), BE_USAGE,
+                 "max_pool2d: expected a stride of at least 1, found -1");
     ASSERT_FAILS(build_pool(matrix, 2, &err), BE_USAGE, "max_pool2d: x: expected f32 of 4");
     ASSERT_FAILS(build_pool(bytes, 2, &err), BE_USAGE, "max_pool2d: x", "found u8 [2, 3, 4, 5]");
     ASSERT_FAILS(build_linear(row, 4, &err), BE_USAGE, "linear: x: expected at least 2 dim",
@@ -385,6 +435,7 @@ int main(void)
         cmocka_unit_test(relu_keeps_nan),
         cmocka_unit_test(threads_do_not_change_the_native_product),
         cmocka_unit_test(max_pool_takes_the_first_of_equals_and_nan),
+        cmocka_unit_test(convolutions_have_options),
         cmocka_unit_test(wrong_shapes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -277,7 +277,7 @@ static void a_lack_of_memory_among_primitives_is_reported(void **state)
     be_value x = be_input(g, "x", (be_shape){BE_F32, 4, {2, 3, 16, 16}});
     be_value target = be_input(g, "target", (be_shape){BE_I32, 1, {2}});
     x = be_conv2d(g, x, &(be_conv2d_options){.name = "c1", .channels = 8, .kernel = 3});
-    x = be_max_pool2d(g, be_relu(g, x), 2);
+    x = be_max_pool2d(g, be_relu(g, x), &(be_pool2d_options){.size = 2});
     x = be_conv2d(g, x,
                   &(be_conv2d_options){.name = "c2", .channels = 24, .kernel = 3, .padding = 1});
     x = be_global_average_pool(g, be_relu(g, x));

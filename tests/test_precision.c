@@ -213,7 +213,7 @@ static network network_new(void)
     n.target = be_input(g, "target", shape_make(BE_I32, 1, BATCH, 0, 0, 0));
     be_value y = be_relu(
         g, be_conv2d(g, n.x, &(be_conv2d_options){.name = "one", .channels = 16, .kernel = 3}));
-    y = be_max_pool2d(g, y, 2);
+    y = be_max_pool2d(g, y, &(be_pool2d_options){.size = 2});
     y = be_relu(g,
                 be_conv2d(g, y, &(be_conv2d_options){.name = "two", .channels = 24, .kernel = 3}));
     y = be_relu(g, be_linear(g, be_flatten(g, y), &(be_linear_options){"three", .features = 32}));

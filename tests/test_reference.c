@@ -38,7 +38,7 @@ static network network_new(void)
                                                    .std = {0.3f, 0.2f}});
     be_value x = be_conv2d(
         g, n.batch.x, &(be_conv2d_options){.name = "c1", .channels = 5, .kernel = 3, .padding = 1});
-    x = be_max_pool2d(g, be_relu(g, x), 2);
+    x = be_max_pool2d(g, be_relu(g, x), &(be_pool2d_options){.size = 2});
     x = be_conv2d(g, x, &(be_conv2d_options){.name = "c2", .channels = 7, .kernel = 3});
     x = n.dropped = be_dropout(g, be_relu(g, x), 0.25f);
     x = be_relu(g, be_linear(g, be_flatten(g, x), &(be_linear_options){"l1", .features = 6}));

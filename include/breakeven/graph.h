@@ -57,10 +57,11 @@ be_shape be_value_shape(const be_graph *g, be_value value);
 be_value be_value_find(const be_graph *g, const char *name);
 
 /* What a parameter or buffer is at the start: uniform in ±value, normal with the standard deviation
- * `value`, or `value` everywhere.  Random ones follow from the graph's seed and its place among
- * those of its kind.
- */
-typedef enum be_start_kind { BE_UNIFORM, BE_NORMAL, BE_CONSTANT } be_start_kind;
+ * `value`, or `value` everywhere; BE_KAIMING: normal with the deviation value / sqrt(fan out),
+ * where the fan out of [out, in, …] is the number of elements over `in` (He et al. 2015; for ReLU
+ * the value is sqrt(2), as in torchvision's ResNets).  Random ones follow from the graph's seed and
+ * its place among those of its kind. */
+typedef enum be_start_kind { BE_UNIFORM, BE_NORMAL, BE_CONSTANT, BE_KAIMING } be_start_kind;
 
 typedef struct be_start {
     be_start_kind kind;
@@ -149,9 +150,13 @@ be_value be_exp(be_graph *g, be_value x, float limit);
 typedef struct be_conv2d_options {
     const char *name;
     int channels; /* of the output */
-    int kernel;   /* height and width */
+    int kernel;   /* height and width of the window */
     int stride;   /* 0 means 1 */
     int padding;  /* zeros on every side */
+    /* Where rows (height) and columns (width) differ; 0: as above. */
+    int kernel_height, kernel_width, stride_height, stride_width, padding_height, padding_width;
+    int no_bias;
+    be_start start; /* of the weight; left out (all 0): uniform in ±1/sqrt(fan in), as the bias */
 } be_conv2d_options;
 
 /* x [N, C, H, W] -> [N, channels, H', W'], H' = (H + 2 padding - kernel) / stride + 1. */
@@ -178,8 +183,15 @@ be_value be_flatten(be_graph *g, be_value x);
 
 be_value be_relu(be_graph *g, be_value x); /* be_activate with BE_RELU */
 
-/* x [N, C, H, W] -> [N, C, H / size, W / size]: windows of size × size, side by side. */
-be_value be_max_pool2d(be_graph *g, be_value x, int size);
+typedef struct be_pool2d_options {
+    int size;    /* height and width of the windows, at most 16 */
+    int stride;  /* 0 means size: windows side by side */
+    int padding; /* around the image, at most half of size; it never wins */
+} be_pool2d_options;
+
+/* x [N, C, H, W] -> [N, C, H', W'], H' = (H + 2 padding - size) / stride + 1: the largest of each
+ * window. */
+be_value be_max_pool2d(be_graph *g, be_value x, const be_pool2d_options *options);
 
 /* x [N, C, H, W] -> [N, C]: the mean over H and W. */
 be_value be_global_average_pool(be_graph *g, be_value x);

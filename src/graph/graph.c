@@ -232,14 +232,30 @@ static be_status check_weight(const graph_value *value, const char *what, const 
     if (value->shape.dtype != BE_F32 || value->shape.rank < 0)
         FAIL(err, BE_USAGE, "%s \"%s\": expected f32, found %s", what, name,
              shape_text(&value->shape, text));
-    bool is_known =
-        start->kind == BE_UNIFORM || start->kind == BE_NORMAL || start->kind == BE_CONSTANT;
+    if (start->kind == BE_KAIMING && value->shape.rank < 2)
+        FAIL(
+            err, BE_USAGE,
+            "%s \"%s\": a start BE_KAIMING needs at least 2 dimensions [out, in, …], found %s; use "
+            "another start",
+            what, name, shape_text(&value->shape, text));
+    bool is_known = start->kind == BE_UNIFORM || start->kind == BE_NORMAL ||
+                    start->kind == BE_CONSTANT || start->kind == BE_KAIMING;
     if (!is_known || !isfinite(start->value) || (start->kind != BE_CONSTANT && start->value < 0.0f))
         FAIL(err, BE_USAGE,
-             "%s \"%s\": expected a start BE_UNIFORM or BE_NORMAL with a finite value of at "
+             "%s \"%s\": expected a start BE_UNIFORM, BE_NORMAL or BE_KAIMING with a finite value "
+             "of at "
              "least 0, or BE_CONSTANT with a finite one, found kind %d with %g",
              what, name, (int)start->kind, (double)start->value);
     return BE_OK;
+}
+
+/* A fan out is that of the shape: from here on it is a normal distribution. */
+static void resolve_start(graph_value *value)
+{
+    be_start *start = &value->start;
+    if (start->kind != BE_KAIMING) return;
+    double fan_out = (double)shape_elements(&value->shape) / (double)value->shape.dim[1];
+    *start = (be_start){BE_NORMAL, (float)((double)start->value / sqrt(fan_out))};
 }
 
 static be_value add_weight(be_graph *g, const char *name, graph_value *value)
@@ -255,6 +271,7 @@ static be_value add_weight(be_graph *g, const char *name, graph_value *value)
         graph_blame(g, &err);
         return BE_NONE;
     }
+    resolve_start(value);
     return build_value(g, value);
 }
 

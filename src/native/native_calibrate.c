@@ -72,7 +72,7 @@ static be_value add_layers(be_graph *g, be_value x, const network *n)
                                                       .channels = c->channels,
                                                       .kernel = c->kernel,
                                                       .padding = n->padding}));
-        if (c->pool) x = be_max_pool2d(g, x, c->pool);
+        if (c->pool) x = be_max_pool2d(g, x, &(be_pool2d_options){.size = c->pool});
     }
     if (n->dropout > 0) x = be_dropout(g, x, n->dropout);
     if (n->average) x = be_global_average_pool(g, x);

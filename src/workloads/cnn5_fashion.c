@@ -16,10 +16,10 @@ static void cnn5_fashion_build(be_graph *g, const be_value *fields, const worklo
                                workload_outputs *out)
 {
     be_value x = fields[PICTURES_IMAGES];
-    x = be_max_pool2d(g, conv_relu(g, x, "conv1", 32 * v->width), 2);
-    x = be_max_pool2d(g, conv_relu(g, x, "conv2", 64 * v->width), 2);
+    x = be_max_pool2d(g, conv_relu(g, x, "conv1", 32 * v->width), &(be_pool2d_options){.size = 2});
+    x = be_max_pool2d(g, conv_relu(g, x, "conv2", 64 * v->width), &(be_pool2d_options){.size = 2});
     x = conv_relu(g, x, "conv3", 96 * v->width);
-    x = be_max_pool2d(g, conv_relu(g, x, "conv4", 128 * v->width), 2);
+    x = be_max_pool2d(g, conv_relu(g, x, "conv4", 128 * v->width), &(be_pool2d_options){.size = 2});
     x = conv_relu(g, x, "conv5", 256 * v->width);
     pictures_classify(
         g, be_linear(g, be_global_average_pool(g, x), &(be_linear_options){"fc1", .features = 10}),

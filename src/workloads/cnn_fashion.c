@@ -12,10 +12,10 @@ static void cnn_fashion_build(be_graph *g, const be_value *fields, const workloa
     be_value x = fields[PICTURES_IMAGES];
     x = be_relu(
         g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 16 * v->width, .kernel = 3}));
-    x = be_max_pool2d(g, x, 2);
+    x = be_max_pool2d(g, x, &(be_pool2d_options){.size = 2});
     x = be_relu(
         g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 32 * v->width, .kernel = 3}));
-    x = be_max_pool2d(g, x, 2);
+    x = be_max_pool2d(g, x, &(be_pool2d_options){.size = 2});
     x = be_relu(
         g, be_linear(g, be_flatten(g, x), &(be_linear_options){"fc1", .features = 40 * v->width}));
     pictures_classify(g, be_linear(g, x, &(be_linear_options){"fc2", .features = 10}), fields, out);

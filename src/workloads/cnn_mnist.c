@@ -14,7 +14,7 @@ static void cnn_mnist_build(be_graph *g, const be_value *fields, const workload_
         g, be_conv2d(g, x, &(be_conv2d_options){"conv1", .channels = 32 * v->width, .kernel = 3}));
     x = be_relu(
         g, be_conv2d(g, x, &(be_conv2d_options){"conv2", .channels = 64 * v->width, .kernel = 3}));
-    x = be_flatten(g, be_dropout(g, be_max_pool2d(g, x, 2), 0.25f));
+    x = be_flatten(g, be_dropout(g, be_max_pool2d(g, x, &(be_pool2d_options){.size = 2}), 0.25f));
     x = be_dropout(
         g, be_relu(g, be_linear(g, x, &(be_linear_options){"fc1", .features = 128 * v->width})),
         0.5f);

@@ -105,8 +105,8 @@ static be_status run_gradient(const cpu_device *device, arena *memory, check_mem
                                      .out_channels = CHANNELS,
                                      .in_height = WHOLE,
                                      .in_width = WHOLE,
-                                     .kernel = KERNEL,
-                                     .stride = 1,
+                                     .kernel = {KERNEL, KERNEL},
+                                     .stride = {1, 1},
                                      .src = dnnl_nchw,
                                      .weights = dnnl_oihw,
                                      .dst = dnnl_nchw};

@@ -288,7 +288,8 @@ static dnnl_status_t convolution_create(dnnl_primitive_desc_t *out, dnnl_engine_
                                         const onednn_convolution *s, const convolution_mds *m,
                                         const_dnnl_primitive_attr_t attr)
 {
-    const dnnl_dims_t stride = {s->stride, s->stride}, pad = {s->padding, s->padding};
+    const dnnl_dims_t stride = {s->stride[0], s->stride[1]};
+    const dnnl_dims_t pad = {s->padding[0], s->padding[1]};
     const dnnl_dims_t dilation = {0, 0};
     const_dnnl_primitive_desc_t hint = s->forward ? s->forward->descriptor : NULL;
     const dnnl_alg_kind_t direct = dnnl_convolution_direct;
@@ -335,10 +336,10 @@ static dnnl_status_t convolution_describe(dnnl_primitive_desc_t *out, dnnl_engin
                                           const_dnnl_primitive_attr_t attr)
 {
     const onednn_convolution *s = spec;
-    int64_t height = (s->in_height + 2 * s->padding - s->kernel) / s->stride + 1;
-    int64_t width = (s->in_width + 2 * s->padding - s->kernel) / s->stride + 1;
+    int64_t height = (s->in_height + 2 * s->padding[0] - s->kernel[0]) / s->stride[0] + 1;
+    int64_t width = (s->in_width + 2 * s->padding[1] - s->kernel[1]) / s->stride[1] + 1;
     const dnnl_dims_t src = {s->images, s->in_channels, s->in_height, s->in_width};
-    const dnnl_dims_t weights = {s->out_channels, s->in_channels, s->kernel, s->kernel};
+    const dnnl_dims_t weights = {s->out_channels, s->in_channels, s->kernel[0], s->kernel[1]};
     const dnnl_dims_t dst = {s->images, s->out_channels, height, width};
     const dnnl_dims_t bias = {s->out_channels};
     dnnl_status_t status = md_tag(mds, 4, src, s->src, s->bf16 && !is_result(s, 0));

@@ -26,14 +26,14 @@ typedef enum onednn_direction {
     ONEDNN_BACKWARD_WEIGHTS /* SRC, DIFF_DST -> DIFF_WEIGHTS, DIFF_BIAS */
 } onednn_direction;
 
-/* src [N, C, H, W], weights [O, C, kernel, kernel], dst [N, O, H', W'].  A tag names the memory
- * format of a tensor or of its gradient: dnnl_nchw, dnnl_nChw8c, dnnl_nChw16c, dnnl_oihw, or
+/* src [N, C, H, W], weights [O, C, kernel[0], kernel[1]], dst [N, O, H', W'].  A tag names the
+ * memory format of a tensor or of its gradient: dnnl_nchw, dnnl_nChw8c, dnnl_nChw16c, dnnl_oihw, or
  * dnnl_format_tag_any to let oneDNN choose (ask onednn_arg_bytes, and reorder with
  * onednn_reorder_new). */
 typedef struct onednn_convolution {
     onednn_direction direction;
     int64_t images, in_channels, out_channels;
-    int64_t in_height, in_width, kernel, stride, padding;
+    int64_t in_height, in_width, kernel[2], stride[2], padding[2]; /* of rows, of columns */
     dnnl_format_tag_t src, weights, dst;
     bool bias;
     bool bf16; /* src, weights and dst are, but what comes out and the bias stay f32 */

@@ -113,18 +113,17 @@ static be_status add_convolution(cudnn_plan *p, cudnn_descriptor tensors[3], cud
                                   DNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}};
     const cudnn_convolution *c = &p->what;
     const int mode = DNN_CROSS_CORRELATION;
-    const int64_t dims = 2, ones[2] = {1, 1}, strides[2] = {c->stride, c->stride};
-    const int64_t paddings[2] = {c->padding, c->padding};
+    const int64_t dims = 2, ones[2] = {1, 1};
     const float one = 1.0f, zero = 0.0f;
     cudnn_descriptor how;
     TRY(make(p, DNN_BACKEND_CONVOLUTION_DESCRIPTOR, &how, err));
     TRY(SET_ALL(p, how, "a convolution", ONE(CONVOLUTION_COMP_TYPE, DATA_TYPE, &float_type),
                 ONE(CONVOLUTION_CONV_MODE, CONVOLUTION_MODE, &mode),
                 ONE(CONVOLUTION_SPATIAL_DIMS, INT64, &dims),
-                {DNN_ATTR_CONVOLUTION_PRE_PADDINGS, DNN_TYPE_INT64, 2, paddings},
-                {DNN_ATTR_CONVOLUTION_POST_PADDINGS, DNN_TYPE_INT64, 2, paddings},
+                {DNN_ATTR_CONVOLUTION_PRE_PADDINGS, DNN_TYPE_INT64, 2, c->padding},
+                {DNN_ATTR_CONVOLUTION_POST_PADDINGS, DNN_TYPE_INT64, 2, c->padding},
                 {DNN_ATTR_CONVOLUTION_DILATIONS, DNN_TYPE_INT64, 2, ones},
-                {DNN_ATTR_CONVOLUTION_FILTER_STRIDES, DNN_TYPE_INT64, 2, strides}));
+                {DNN_ATTR_CONVOLUTION_FILTER_STRIDES, DNN_TYPE_INT64, 2, c->stride}));
     TRY(make(p, names[c->direction].kind, out, err));
     return SET_ALL(p, *out, "the operation of a convolution",
                    {names[c->direction].x, DNN_TYPE_BACKEND_DESCRIPTOR, 1, &tensors[CUDNN_X]},
@@ -158,7 +157,7 @@ static be_status add_operations(cudnn_plan *p, cudnn_descriptor operations[3], i
                                 be_error *err)
 {
     const cudnn_convolution *c = &p->what;
-    const int64_t x[4] = {c->n, c->c, c->h, c->w}, w[4] = {c->o, c->c, c->k, c->k};
+    const int64_t x[4] = {c->n, c->c, c->h, c->w}, w[4] = {c->o, c->c, c->k[0], c->k[1]};
     const int64_t y[4] = {c->n, c->o, c->oh, c->ow}, b[4] = {1, c->o, 1, 1};
     cudnn_descriptor tensors[3], bias = NULL, next = NULL;
     *count = 0;
@@ -322,9 +321,9 @@ static be_status choose(cudnn_plan *p, const char *device_text, be_error *err)
     if (!p->plan)
         FAIL(err, BE_UNAVAILABLE,
              "%s: none of the %d configurations for images [%" PRId64 ", %" PRId64 ", %" PRId64
-             ", %" PRId64 "] and %" PRId64 " windows of %" PRId64
+             ", %" PRId64 "] and %" PRId64 " windows of %" PRId64 " × %" PRId64
              " computes in %s and in a fixed order, and works",
-             p->math->cudnn_title, p->tried, c->n, c->c, c->h, c->w, c->o, c->k,
+             p->math->cudnn_title, p->tried, c->n, c->c, c->h, c->w, c->o, c->k[0], c->k[1],
              c->tf32 ? "tf32" : "true fp32");
     return BE_OK;
 }

@@ -16,9 +16,9 @@ typedef enum cudnn_direction { CUDNN_TO_Y, CUDNN_TO_DX, CUDNN_TO_DW } cudnn_dire
 
 typedef struct cudnn_convolution {
     cudnn_direction direction;
-    int64_t n, c, h, w, o, k, oh, ow;
-    int64_t stride, padding;
-    bool bias, relu; /* of y */
+    int64_t n, c, h, w, o, oh, ow;
+    int64_t k[2], stride[2], padding[2]; /* of rows, of columns */
+    bool bias, relu;                     /* of y */
     bool tf32;
 } cudnn_convolution;
 

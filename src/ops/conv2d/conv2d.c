@@ -1,14 +1,15 @@
 /* Convolution (as in neural networks: cross-correlation), alone and with a 2 × 2 max-pool behind
  * it.
  *
- *   conv2d                x [N,C,H,W], w [O,C,K,K], b [O]?  ->  y [N,O,OH,OW]
- *   conv2d_backward       x, w, y?, dy                      ->  dx?, dw, db
+ *   conv2d                x [N,C,H,W], w [O,C,K,L], b [O]?  ->  y [N,O,OH,OW]
+ *   conv2d_backward       x, w, y?, dy                      ->  dx?, dw, db?
  *   conv2d_pool           x, w, b?                          ->  y [N,O,OH/2,OW/2], index u8
- *   conv2d_pool_backward  x, w, index, dy                   ->  dx?, dw, db
+ *   conv2d_pool_backward  x, w, index, dy                   ->  dx?, dw, db?
  *
- * OH = (H + 2 padding − K) / stride + 1.  With `relu`, y is needed to go back, for its signs.  The
- * pool keeps which of its four inputs won (0 … 3 in reading order, the first of equals), or
- * CONV2D_NO_INDEX where ReLU left nothing. */
+ * OH = (H + 2 padding − K) / stride + 1, and OW so from W, L and the columns' stride and padding;
+ * before a pool strides are 1 and windows square.  With `relu`, y is needed to go back, for its
+ * signs.  The pool keeps which of its four inputs won (0 … 3 in reading order, the first of
+ * equals), or CONV2D_NO_INDEX where ReLU left nothing. */
 #include "ops/conv2d/conv2d.h"
 
 #include <inttypes.h>
@@ -17,6 +18,29 @@
 
 #include "ops/pool/pool.h"
 
+/* Rows (0) or columns (1). */
+static be_status check_side(const conv2d_attrs *attrs, const be_shape *x, const be_shape *w,
+                            int side, be_error *err)
+{
+    int stride = attrs->stride[side], padding = attrs->padding[side];
+    int64_t kernel = w->dim[2 + side];
+    char text[64];
+    if (stride < 1 || padding < 0)
+        FAIL(err, BE_USAGE, "conv2d: expected stride >= 1 and padding >= 0, found %d and %d",
+             stride, padding);
+    if (padding >= kernel)
+        FAIL(err, BE_USAGE,
+             "conv2d: expected a padding smaller than the kernel of %" PRId64 ", found %d", kernel,
+             padding);
+    if (kernel > x->dim[2 + side] + 2 * padding)
+        FAIL(err, BE_USAGE,
+             "conv2d: a kernel of %" PRId64
+             " does not fit into x %s with padding %d; use a smaller "
+             "kernel or more padding",
+             kernel, shape_text(x, text), padding);
+    return BE_OK;
+}
+
 static be_status check_operands(const op_infer *call, conv2d_sizes *s, be_error *err)
 {
     const be_shape *x = &call->in[0], *w = &call->in[1];
@@ -24,23 +48,11 @@ static be_status check_operands(const op_infer *call, conv2d_sizes *s, be_error 
     char text[64], more[64];
     TRY(op_expect_operand(x, 4, "conv2d: x", err));
     TRY(op_expect(w, x->dtype, 4, "conv2d: w", err));
-    if (attrs->stride < 1 || attrs->padding < 0)
-        FAIL(err, BE_USAGE, "conv2d: expected stride >= 1 and padding >= 0, found %d and %d",
-             attrs->stride, attrs->padding);
-    if (w->dim[1] != x->dim[1] || w->dim[2] != w->dim[3])
+    if (w->dim[1] != x->dim[1])
         FAIL(err, BE_USAGE,
-             "conv2d: expected weights [channels, %" PRId64 ", K, K] for x %s, found %s", x->dim[1],
+             "conv2d: expected weights [channels, %" PRId64 ", K, L] for x %s, found %s", x->dim[1],
              shape_text(x, text), shape_text(w, more));
-    if (attrs->padding >= w->dim[2])
-        FAIL(err, BE_USAGE,
-             "conv2d: expected a padding smaller than the kernel of %" PRId64 ", found %d",
-             w->dim[2], attrs->padding);
-    if (w->dim[2] > x->dim[2] + 2 * attrs->padding || w->dim[2] > x->dim[3] + 2 * attrs->padding)
-        FAIL(err, BE_USAGE,
-             "conv2d: a kernel of %" PRId64
-             " does not fit into x %s with padding %d; use a smaller "
-             "kernel or more padding",
-             w->dim[2], shape_text(x, text), attrs->padding);
+    for (int side = 0; side < 2; side++) TRY(check_side(attrs, x, w, side, err));
     *s = conv2d_size(attrs, x, w);
     return BE_OK;
 }
@@ -66,6 +78,8 @@ static be_status conv2d_pool_infer(op_infer *call, be_error *err)
     conv2d_sizes s;
     TRY(check_operands(call, &s, err));
     TRY(check_bias(call, &s, err));
+    if (!conv2d_is_square(call->attrs, &call->in[1]))
+        FAIL(err, BE_USAGE, "conv2d_pool: expected stride 1 and a square window");
     call->out[0] = shape_make(BE_F32, 4, s.n, s.o, s.ph, s.pw);
     call->out[1] = shape_make(BE_U8, 4, s.n, s.o, s.ph, s.pw);
     return BE_OK;
@@ -79,6 +93,7 @@ static void backward_outputs(op_infer *call, const conv2d_sizes *s)
     call->out[1] = call->in[1];
     call->out[0].dtype = call->out[1].dtype = BE_F32;
     call->out[2] = shape_make(BE_F32, 1, s->o, 0, 0, 0);
+    if (attrs->no_bias) call->out[2].rank = -1;
 }
 
 static be_status conv2d_backward_infer(op_infer *call, be_error *err)
@@ -112,6 +127,7 @@ static be_status add_backward(op_gradient *call, const be_op *op, be_value third
     const graph_node *node = call->node;
     conv2d_attrs attrs = *(const conv2d_attrs *)node->attrs;
     attrs.need_dx = call->need[0];
+    attrs.no_bias = node->in[2] == BE_NONE;
     be_value in[OP_MAX_IN] = {node->in[0], node->in[1], third, call->dy[0]}, out[OP_MAX_OUT];
     TRY(graph_add_node(call->graph, op, &attrs, in, out, err));
     for (int i = 0; i < 3; i++) call->dx[i] = out[i];
@@ -138,12 +154,13 @@ static void visit_window(const conv2d_sizes *s, const int64_t at[4], visit *f, v
     int64_t n = at[0], o = at[1], i = at[2], j = at[3];
     int64_t y = ((n * s->o + o) * s->oh + i) * s->ow + j;
     for (int64_t c = 0; c < s->c; c++)
-        for (int64_t r = 0; r < s->k; r++)
-            for (int64_t q = 0; q < s->k; q++) {
-                int64_t h = i * s->stride + r - s->padding, w = j * s->stride + q - s->padding;
+        for (int64_t r = 0; r < s->k[0]; r++)
+            for (int64_t q = 0; q < s->k[1]; q++) {
+                int64_t h = i * s->stride[0] + r - s->padding[0];
+                int64_t w = j * s->stride[1] + q - s->padding[1];
                 if (h < 0 || w < 0 || h >= s->h || w >= s->w) continue;
                 f(context, y, ((n * s->c + c) * s->h + h) * s->w + w,
-                  ((o * s->c + c) * s->k + r) * s->k + q);
+                  ((o * s->c + c) * s->k[0] + r) * s->k[1] + q);
             }
 }
 
@@ -237,9 +254,9 @@ static void reference_backward(const op_reference *call, const conv2d_sizes *s, 
         .x = call->x[0], .w = call->x[1], .dy = dy, .dx = call->y[0], .dw = call->y[1]};
     if (a.dx) memset(a.dx, 0, (size_t)shape_elements(&call->in[0]) * sizeof(double));
     memset(a.dw, 0, (size_t)shape_elements(&call->in[1]) * sizeof(double));
-    memset(call->y[2], 0, (size_t)s->o * sizeof(double));
+    if (call->y[2]) memset(call->y[2], 0, (size_t)s->o * sizeof(double));
     visit_all(s, rows, columns, add_gradients, &a);
-    for (int64_t n = 0; n < s->n; n++)
+    for (int64_t n = 0; call->y[2] && n < s->n; n++)
         for (int64_t o = 0; o < s->o; o++)
             for (int64_t i = 0; i < s->oh * s->ow; i++) call->y[2][o] += *dy++;
 }
@@ -280,7 +297,7 @@ static void conv2d_pool_backward_reference(const op_reference *call)
 static double products(const conv2d_attrs *attrs, const be_shape *in)
 {
     conv2d_sizes s = conv2d_size(attrs, &in[0], &in[1]);
-    return 2.0 * (double)(s.n * s.o * s.oh * s.ow) * (double)(s.c * s.k * s.k);
+    return 2.0 * (double)(s.n * s.o * s.oh * s.ow) * (double)(s.c * s.k[0] * s.k[1]);
 }
 
 static op_cost forward_cost(const void *attrs, const be_shape *in, const be_shape *out)
@@ -304,40 +321,71 @@ static bool conv2d_absorb(const be_graph *g, graph_node *node, const graph_node 
         return true;
     }
     const max_pool2d_attrs *pool = next->attrs;
-    if (next->op == &be_op_max_pool2d && pool->size == 2 && attrs->stride == 1 &&
-        has(device, &be_op_conv2d_pool)) {
+    bool is_square = attrs->square_window && attrs->stride[0] == 1 && attrs->stride[1] == 1 &&
+                     attrs->padding[0] == attrs->padding[1];
+    if (next->op == &be_op_max_pool2d && pool->size == 2 && max_pool2d_is_tiling(pool) &&
+        is_square && has(device, &be_op_conv2d_pool)) {
         node->op = &be_op_conv2d_pool;
         return true;
     }
     return false;
 }
 
-be_value be_conv2d(be_graph *g, be_value x, const be_conv2d_options *options)
+/* The pair of an option: of rows and of columns, each as `both` where it is left out. */
+static void pair_of(int out[2], int both, int rows, int columns)
+{
+    out[0] = rows ? rows : both;
+    out[1] = columns ? columns : both;
+}
+
+be_value be_conv2d(be_graph *g, be_value x, const be_conv2d_options *o)
 {
     be_shape in = be_value_shape(g, x);
-    conv2d_attrs attrs = {.stride = options->stride ? options->stride : 1,
-                          .padding = options->padding};
-    int64_t channels = in.rank == 4 ? in.dim[1] : 1, k = options->kernel;
-    be_start start = {BE_UNIFORM, 1.0f / sqrtf((float)(channels * k * k))};
-    be_value operands[OP_MAX_IN] = {
-        x,
-        graph_parameter(g, options->name, "weight",
-                        shape_make(BE_F32, 4, options->channels, channels, k, k), start),
-        graph_parameter(g, options->name, "bias", shape_make(BE_F32, 1, options->channels, 0, 0, 0),
-                        start)};
+    int kernel[2];
+    conv2d_attrs attrs = {0};
+    pair_of(kernel, o->kernel, o->kernel_height, o->kernel_width);
+    pair_of(attrs.stride, o->stride ? o->stride : 1, o->stride_height, o->stride_width);
+    pair_of(attrs.padding, o->padding, o->padding_height, o->padding_width);
+    attrs.square_window = kernel[0] == kernel[1];
+    int64_t channels = in.rank == 4 ? in.dim[1] : 1, area = (int64_t)kernel[0] * kernel[1];
+    be_shape w = shape_make(BE_F32, 4, o->channels, channels, kernel[0], kernel[1]);
+    be_start usual = {BE_UNIFORM, 1.0f / sqrtf((float)(channels * area))}, start = o->start;
+    if (start.kind == BE_UNIFORM && start.value == 0.0f) start = usual;
+    be_value operands[OP_MAX_IN] = {x, graph_parameter(g, o->name, "weight", w, start), BE_NONE};
+    if (!o->no_bias)
+        operands[2] =
+            graph_parameter(g, o->name, "bias", shape_make(BE_F32, 1, o->channels, 0, 0, 0), usual);
     return graph_build(g, &be_op_conv2d, &attrs, operands, NULL);
 }
 
-/* Test cases: shapes in reading order N, C, H, W, O, K. */
-static const conv2d_attrs plain = {.stride = 1}, padded = {.stride = 1, .padding = 1};
-static const conv2d_attrs strided = {.stride = 2, .padding = 1};
-static const conv2d_attrs relu = {.stride = 1, .relu = true};
-static const conv2d_attrs relu_padded = {.stride = 1, .padding = 1, .relu = true};
-static const conv2d_attrs dx = {.stride = 1, .need_dx = true};
-static const conv2d_attrs dx_relu = {.stride = 1, .relu = true, .need_dx = true};
-static const conv2d_attrs dx_padded = {.stride = 1, .padding = 1, .relu = true, .need_dx = true};
-static const conv2d_attrs dx_strided = {.stride = 2, .padding = 1, .need_dx = true};
-static const conv2d_attrs dx_wide = {.stride = 1, .padding = 2, .need_dx = true};
+/* Test cases: shapes in reading order N, C, H, W, O, K, L. */
+static const conv2d_attrs plain = {.stride = {1, 1}},
+                          padded = {.stride = {1, 1}, .padding = {1, 1}};
+static const conv2d_attrs strided = {.stride = {2, 2}, .padding = {1, 1}};
+static const conv2d_attrs relu = {.stride = {1, 1}, .relu = true};
+static const conv2d_attrs relu_padded = {.stride = {1, 1}, .padding = {1, 1}, .relu = true};
+static const conv2d_attrs dx = {.stride = {1, 1}, .need_dx = true};
+static const conv2d_attrs dx_relu = {.stride = {1, 1}, .relu = true, .need_dx = true};
+static const conv2d_attrs dx_padded = {
+    .stride = {1, 1}, .padding = {1, 1}, .relu = true, .need_dx = true};
+static const conv2d_attrs dx_strided = {.stride = {2, 2}, .padding = {1, 1}, .need_dx = true};
+static const conv2d_attrs stem = {.stride = {2, 2}, .padding = {3, 3}, .no_bias = true};
+static const conv2d_attrs dx_stem = {
+    .stride = {2, 2}, .padding = {3, 3}, .need_dx = true, .no_bias = true};
+static const conv2d_attrs shrinking = {.stride = {2, 2}, .relu = true};
+static const conv2d_attrs dx_shrinking = {
+    .stride = {2, 2}, .relu = true, .need_dx = true, .no_bias = true};
+static const conv2d_attrs patches = {.stride = {16, 16}, .no_bias = true};
+static const conv2d_attrs dx_patches = {.stride = {16, 16}, .need_dx = true, .no_bias = true};
+static const conv2d_attrs dx_no_bias = {
+    .stride = {1, 1}, .padding = {1, 1}, .need_dx = true, .no_bias = true};
+static const conv2d_attrs no_bias_padded = {.stride = {1, 1}, .padding = {1, 1}, .no_bias = true};
+static const conv2d_attrs oblong = {.stride = {1, 2}, .padding = {2, 0}};
+static const conv2d_attrs dx_oblong = {
+    .stride = {1, 2}, .padding = {2, 0}, .relu = true, .need_dx = true};
+static const conv2d_attrs row = {.stride = {1, 1}, .padding = {0, 3}, .relu = true};
+static const conv2d_attrs dx_row = {.stride = {1, 1}, .padding = {0, 3}, .need_dx = true};
+static const conv2d_attrs dx_wide = {.stride = {1, 1}, .padding = {2, 2}, .need_dx = true};
 
 #define CASE(text, attributes, ...)                                                      \
     {                                                                                    \
@@ -370,6 +418,16 @@ static const op_case conv2d_cases[] = {
     CASE("no bias", plain, X(2, 16, 13, 13), X(32, 16, 3, 3), OP_ABSENT),
     CASE("pointwise", plain, X(2, 20, 6, 6), X(24, 20, 1, 1), VECTOR(24)),
     CASE("wide", plain, X(1, 32, 26, 40), X(64, 32, 3, 3), VECTOR(64)),
+    CASE("stem", stem, X(2, 3, 32, 32), X(64, 3, 7, 7), OP_ABSENT),
+    CASE("large image", stem, X(1, 3, 224, 224), X(2, 3, 7, 7), OP_ABSENT),
+    CASE("strided, no bias", strided, X(2, 32, 14, 14), X(48, 32, 3, 3), OP_ABSENT),
+    CASE("strided pointwise", shrinking, X(2, 32, 14, 13), X(64, 32, 1, 1), VECTOR(64)),
+    CASE("patches", patches, X(2, 3, 48, 64), X(40, 3, 16, 16), OP_ABSENT),
+    CASE("patches of many channels", patches, X(1, 8, 32, 32), X(24, 8, 16, 16), VECTOR(24)),
+    CASE("oblong", oblong, X(2, 5, 9, 16), X(7, 5, 5, 2), VECTOR(7)),
+    CASE("oblong, blocked", oblong, X(2, 16, 7, 12), X(24, 16, 3, 4), OP_ABSENT),
+    CASE("row", row, X(2, 16, 5, 17), X(32, 16, 1, 7), VECTOR(32)),
+    CASE("residual", no_bias_padded, X(2, 48, 9, 9), X(48, 48, 3, 3), OP_ABSENT),
 };
 
 static const op_case conv2d_backward_cases[] = {
@@ -382,6 +440,18 @@ static const op_case conv2d_backward_cases[] = {
     CASE("strided", dx_strided, X(2, 5, 9, 11), X(7, 5, 3, 3), OP_ABSENT, X(2, 7, 5, 6)),
     CASE("wide padding", dx_wide, X(2, 4, 6, 6), X(8, 4, 3, 3), OP_ABSENT, X(2, 8, 8, 8)),
     CASE("pointwise", dx, X(2, 20, 6, 6), X(24, 20, 1, 1), OP_ABSENT, X(2, 24, 6, 6)),
+    CASE("stem", stem, X(2, 3, 32, 32), X(64, 3, 7, 7), OP_ABSENT, X(2, 64, 16, 16)),
+    CASE("stem, dx", dx_stem, X(1, 3, 25, 22), X(16, 3, 7, 7), OP_ABSENT, X(1, 16, 13, 11)),
+    CASE("large image", stem, X(1, 3, 224, 224), X(2, 3, 7, 7), OP_ABSENT, X(1, 2, 112, 112)),
+    CASE("strided pointwise", dx_shrinking, X(2, 32, 14, 13), X(64, 32, 1, 1), X(2, 64, 7, 7),
+         X(2, 64, 7, 7)),
+    CASE("patches", patches, X(2, 3, 48, 64), X(40, 3, 16, 16), OP_ABSENT, X(2, 40, 3, 4)),
+    CASE("patches, dx", dx_patches, X(1, 3, 32, 32), X(7, 3, 16, 16), OP_ABSENT, X(1, 7, 2, 2)),
+    CASE("oblong", dx_oblong, X(2, 5, 9, 16), X(7, 5, 5, 2), X(2, 7, 9, 8), X(2, 7, 9, 8)),
+    CASE("row", dx_row, X(2, 16, 5, 17), X(32, 16, 1, 7), OP_ABSENT, X(2, 32, 5, 17)),
+    CASE("residual", dx_no_bias, X(2, 48, 9, 9), X(48, 48, 3, 3), OP_ABSENT, X(2, 48, 9, 9)),
+    CASE("few outputs, no bias", no_bias_padded, X(2, 3, 12, 12), X(6, 3, 3, 3), OP_ABSENT,
+         X(2, 6, 12, 12)),
 };
 
 static const op_case conv2d_pool_cases[] = {
@@ -413,6 +483,8 @@ static const op_case conv2d_pool_backward_cases[] = {
               X(2, 32, 5, 5)),
     POOL_CASE("colour", relu, X(2, 3, 32, 32), X(6, 3, 5, 5), INDEX(2, 6, 14, 14), X(2, 6, 14, 14)),
     POOL_CASE("six", dx_relu, X(2, 6, 14, 14), X(16, 6, 5, 5), INDEX(2, 16, 5, 5), X(2, 16, 5, 5)),
+    POOL_CASE("no bias", dx_no_bias, X(2, 16, 10, 10), X(24, 16, 3, 3), INDEX(2, 24, 5, 5),
+              X(2, 24, 5, 5)),
     POOL_CASE("padded", dx_padded, X(2, 32, 14, 14), X(64, 32, 3, 3), INDEX(2, 64, 7, 7),
               X(2, 64, 7, 7)),
 };

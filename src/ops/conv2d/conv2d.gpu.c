@@ -3,7 +3,8 @@
  * the depth runs over channels of the input and taps of the window.
  *
  * With POOL, four places that follow each other are one window of the pool, so one item has all. */
-#define AREA (TAPS * TAPS)
+#define AREA (TAP_ROWS * TAPS)
+#define PADDED (PADDING_H > 0 || PADDING_W > 0)
 #define PLACES (POOL ? OUT_HEIGHT / 2 * (OUT_WIDTH / 2) * 4 : OUT_HEIGHT * OUT_WIDTH)
 #define RESULTS (POOL ? PLACES / 4 : PLACES)
 #define ACROSS (POOL ? OUT_WIDTH / 2 : OUT_WIDTH)
@@ -30,22 +31,23 @@ DEVICE void find_places(ITEM_PARAM int *image_at, int *row, int *column, int pla
         int h = POOL ? at / 4 / ACROSS * 2 + at % 4 / 2 : at / ACROSS;
         int v = POOL ? at / 4 % ACROSS * 2 + at % 2 : at % ACROSS;
         image_at[j] = image * (CHANNELS * HEIGHT * WIDTH);
-        row[j] = image < IMAGES ? h * STRIDE - PADDING : FAR_AWAY;
-        column[j] = v * STRIDE - PADDING;
+        row[j] = image < IMAGES ? h * STRIDE_H - PADDING_H : FAR_AWAY;
+        column[j] = v * STRIDE_W - PADDING_W;
     }
 }
 
 /* A round from k0 on.  The depth runs over channels within taps if they divide into rounds
- * (TAP_MAJOR): then an item's places move in x only where a new tap begins, and otherwise never. */
+ * (TAP_MAJOR): then an item's places move in x only where a new tap begins.  Otherwise a round has
+ * the whole windows of some channels, and they never move, or a part of one channel's window. */
 DEVICE void fetch_m(ITEM_PARAM float *next, int *from, GLOBAL const IN0_T *x, const int *image_at,
                     const int *row, const int *column, int k0)
 {
-    if (TAP_MAJOR ? k0 % CHANNELS == 0 : k0 == 0) {
+    if (TAP_MAJOR ? k0 % CHANNELS == 0 : k0 == 0 || BK < AREA) {
         UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
         {
-            int tap = TAP_MAJOR ? k0 / CHANNELS : (LOCAL_ID + j * GROUP) / BM % AREA;
+            int tap = TAP_MAJOR ? k0 / CHANNELS : (k0 + (LOCAL_ID + j * GROUP) / BM) % AREA;
             int h = row[j] + tap / TAPS, v = column[j] + tap % TAPS;
-            int inside = PADDING == 0 || (h >= 0 && h < HEIGHT && v >= 0 && v < WIDTH);
+            int inside = !PADDED || (h >= 0 && h < HEIGHT && v >= 0 && v < WIDTH);
             from[j] = h > FAR_AWAY / 2 && inside ? image_at[j] + h * WIDTH + v : NOWHERE;
         }
     }

@@ -6,17 +6,20 @@
 #include "ops/op_util.h"
 
 typedef struct conv2d_attrs {
-    int stride, padding;
-    bool relu;    /* y = max(conv + bias, 0) */
-    bool need_dx; /* backward: the input's gradient is wanted */
+    int stride[2], padding[2]; /* of rows, of columns */
+    bool square_window;        /* forward: a 2 × 2 pool behind may be absorbed */
+    bool relu;                 /* y = max(conv + bias, 0) */
+    bool need_dx;              /* backward: the input's gradient is wanted */
+    bool no_bias;              /* backward: there is none, and no gradient of it */
 } conv2d_attrs;
 
-/* The sizes of one use, from the shapes of x [N, C, H, W], w [O, C, K, K] and the attributes. */
+/* The sizes of one use, from the shapes of x [N, C, H, W], w [O, C, K, L] and the attributes; pairs
+ * are of rows and of columns. */
 typedef struct conv2d_sizes {
-    int64_t n, c, h, w, o, k;
+    int64_t n, c, h, w, o, k[2];
     int64_t oh, ow; /* of the convolution, before any pooling */
     int64_t ph, pw; /* after pooling 2 × 2 */
-    int stride, padding;
+    int stride[2], padding[2];
 } conv2d_sizes;
 
 /* `reference` with its products in blocks; see graph/op.h. */
@@ -24,6 +27,9 @@ be_status conv2d_blocked(const op_reference *call, be_error *err);
 be_status conv2d_backward_blocked(const op_reference *call, be_error *err);
 
 conv2d_sizes conv2d_size(const conv2d_attrs *attrs, const be_shape *x, const be_shape *w);
+
+/* Stride 1, and a square window with the same padding of rows and columns. */
+bool conv2d_is_square(const conv2d_attrs *attrs, const be_shape *w);
 
 /* On the CPU, images of up to so many channels stay plain: no lane is wasted on them. */
 #define CONV2D_PLAIN_CHANNELS 4

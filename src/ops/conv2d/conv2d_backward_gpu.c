@@ -9,10 +9,17 @@ typedef struct backward_plan {
     int dx_unit, dw_unit, sum_unit;
 } backward_plan;
 
-static gpu_parts parts_of(const conv2d_sizes *s, const gpu_tile *dw)
+/* The weights of an output channel, and its bias if there is one. */
+static int64_t width_of(const conv2d_sizes *s, const conv2d_attrs *attrs)
 {
+    return s->c * s->k[0] * s->k[1] + !attrs->no_bias;
+}
+
+static gpu_parts parts_of(const gpu_call *call, const conv2d_sizes *s, const gpu_tile *dw)
+{
+    const conv2d_attrs *attrs = call->attrs;
     return (gpu_parts){
-        .parts = dw->splits, .rows = s->o, .width = s->c * s->k * s->k + 1, .ones = true};
+        .parts = dw->splits, .rows = s->o, .width = width_of(s, attrs), .ones = !attrs->no_bias};
 }
 
 static be_status prepare(gpu_call *call, const char *from, be_error *err)
@@ -20,25 +27,24 @@ static be_status prepare(gpu_call *call, const char *from, be_error *err)
     const conv2d_attrs *attrs = call->attrs;
     conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
     bool pool = call->node->op == &be_op_conv2d_pool_backward, gated = pool || attrs->relu;
-    char words[256];
-    TRY(conv2d_gpu_accept(&s, err));
+    char words[320];
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
     conv2d_gpu_words(&s, words);
     if (attrs->need_dx) {
         gpu_tile_problem problem = {.m = s.n * s.h * s.w,
                                     .n = s.c,
-                                    .depth = s.o * s.k * s.k,
+                                    .depth = s.o * s.k[0] * s.k[1],
                                     .m_step = 1,
                                     .channels = s.o,
-                                    .area = s.k * s.k,
+                                    .area = s.k[0] * s.k[1],
                                     .gated = gated ? 2 : 0};
         TRY(gpu_tile_choose(call, &problem, &plan->dx, err));
         plan->dx_unit = call->unit_count;
         TRY(gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_conv2d_dx), plan->dx.group, err,
                     GPU_TILE_FORMAT " %s %s", GPU_TILE_VALUES(&plan->dx), words, from));
     }
-    gpu_tile_problem problem = {.m = s.c * s.k * s.k + 1,
+    gpu_tile_problem problem = {.m = width_of(&s, attrs),
                                 .n = s.o,
                                 .depth = s.n * (pool ? 4 * s.ph * s.pw : s.oh * s.ow),
                                 .m_step = 1,
@@ -48,9 +54,10 @@ static be_status prepare(gpu_call *call, const char *from, be_error *err)
     TRY(gpu_tile_choose(call, &problem, &plan->dw, err));
     plan->dw_unit = call->unit_count;
     TRY(gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_conv2d_dw), plan->dw.group, err,
-                GPU_TILE_FORMAT " %s %s", GPU_TILE_VALUES(&plan->dw), words, from));
+                GPU_TILE_FORMAT " %s %s ONES=%d", GPU_TILE_VALUES(&plan->dw), words, from,
+                !attrs->no_bias));
     if (plan->dw.splits == 1) return BE_OK;
-    gpu_parts parts = parts_of(&s, &plan->dw);
+    gpu_parts parts = parts_of(call, &s, &plan->dw);
     call->scratch_bytes = (size_t)(parts.parts * parts.rows * parts.width) * sizeof(float);
     return gpu_parts_prepare(call, &parts, &plan->sum_unit, err);
 }
@@ -77,7 +84,7 @@ static be_status record(const gpu_call *call, gpu_recorder *recorder, be_error *
     const backward_plan *plan = call->state;
     conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
     bool pool = call->node->op == &be_op_conv2d_pool_backward;
-    gpu_parts parts = parts_of(&s, &plan->dw);
+    gpu_parts parts = parts_of(call, &s, &plan->dw);
     gpu_span none = {0}, y = pool ? none : call->in[2], index = pool ? call->in[2] : none;
     gpu_span dw = call->out[1], db = call->out[2];
     if (attrs->need_dx)

@@ -16,7 +16,7 @@ typedef struct framed {
 
 /* Where the pixels of the images [count, channels, height, width] go: first, and how far apart. */
 typedef struct framing {
-    int64_t count, height, width, first, apart;
+    int64_t count, height, width, first[2], apart[2];
 } framing;
 
 static be_status frame(framed *out, const double *from, const framing *f, be_error *err)
@@ -28,8 +28,9 @@ static be_status frame(framed *out, const double *from, const framing *f, be_err
     out->data = memory;
     for (int64_t p = 0; p < planes; p++)
         for (int64_t i = 0; i < f->height; i++) {
-            double *row = out->data + p * room + (f->first + i * f->apart) * out->width + f->first;
-            for (int64_t j = 0; j < f->width; j++) row[j * f->apart] = *from++;
+            int64_t at = (f->first[0] + i * f->apart[0]) * out->width + f->first[1];
+            double *row = out->data + p * room + at;
+            for (int64_t j = 0; j < f->width; j++) row[j * f->apart[1]] = *from++;
         }
     return BE_OK;
 }
@@ -56,14 +57,15 @@ static be_status places_new(places *p, be_error *err)
 }
 
 /* The windows of `images` whose results are [count, channels, height, width], `step` apart. */
-static void place_windows(places *p, const framed *images, const int64_t result[4], int64_t step)
+static void place_windows(places *p, const framed *images, const int64_t result[4],
+                          const int step[2])
 {
     int64_t at = 0, plane = result[2] * result[3];
     for (int64_t n = 0; n < result[0]; n++)
         for (int64_t i = 0; i < result[2]; i++)
             for (int64_t j = 0; j < result[3]; j++, at++) {
-                int64_t row = n * images->channels * images->height + i * step;
-                p->window[at] = row * images->width + j * step;
+                int64_t row = n * images->channels * images->height + i * step[0];
+                p->window[at] = row * images->width + j * step[1];
                 p->window_result[at] = n * result[1] * plane + i * result[3] + j;
             }
     for (int64_t c = 0; c < result[1]; c++) p->channel_result[c] = c * plane;
@@ -78,19 +80,19 @@ static product_matrix matrix(double *data, const int64_t *row, const int64_t *co
 
 static be_status frame_x(framed *out, const conv2d_sizes *s, const double *x, be_error *err)
 {
-    *out =
-        (framed){.channels = s->c, .height = s->h + 2 * s->padding, .width = s->w + 2 * s->padding};
-    framing f = {s->n, s->h, s->w, s->padding, 1};
+    *out = (framed){
+        .channels = s->c, .height = s->h + 2 * s->padding[0], .width = s->w + 2 * s->padding[1]};
+    framing f = {s->n, s->h, s->w, {s->padding[0], s->padding[1]}, {1, 1}};
     return frame(out, x, &f, err);
 }
 
 static be_status place_x(places *p, const conv2d_sizes *s, const framed *x, be_error *err)
 {
-    *p =
-        (places){.elements = s->c * s->k * s->k, .windows = s->n * s->oh * s->ow, .channels = s->o};
+    int64_t kernel = s->k[0] * s->k[1];
+    *p = (places){.elements = s->c * kernel, .windows = s->n * s->oh * s->ow, .channels = s->o};
     TRY(places_new(p, err));
     for (int64_t e = 0; e < p->elements; e++) {
-        int64_t c = e / (s->k * s->k), r = e / s->k % s->k, q = e % s->k;
+        int64_t c = e / kernel, r = e / s->k[1] % s->k[0], q = e % s->k[1];
         p->element[e] = (c * x->height + r) * x->width + q;
         p->element_weight[e] = e;
     }
@@ -143,23 +145,27 @@ be_status conv2d_blocked(const op_reference *call, be_error *err)
 
 static be_status frame_dy(framed *out, const conv2d_sizes *s, const double *dy, be_error *err)
 {
-    *out = (framed){.channels = s->o, .height = s->h + s->k - 1, .width = s->w + s->k - 1};
-    framing f = {s->n, s->oh, s->ow, s->k - 1 - s->padding, s->stride};
+    *out = (framed){.channels = s->o, .height = s->h + s->k[0] - 1, .width = s->w + s->k[1] - 1};
+    framing f = {s->n,
+                 s->oh,
+                 s->ow,
+                 {s->k[0] - 1 - s->padding[0], s->k[1] - 1 - s->padding[1]},
+                 {s->stride[0], s->stride[1]}};
     return frame(out, dy, &f, err);
 }
 
 static be_status place_dy(places *p, const conv2d_sizes *s, const framed *dy, be_error *err)
 {
-    int64_t kernel = s->k * s->k;
+    int64_t kernel = s->k[0] * s->k[1];
     *p = (places){.elements = s->o * kernel, .windows = s->n * s->h * s->w, .channels = s->c};
     TRY(places_new(p, err));
     for (int64_t e = 0; e < p->elements; e++) {
-        int64_t o = e / kernel, r = e / s->k % s->k, q = e % s->k;
-        p->element[e] = (o * dy->height + s->k - 1 - r) * dy->width + s->k - 1 - q;
+        int64_t o = e / kernel, r = e / s->k[1] % s->k[0], q = e % s->k[1];
+        p->element[e] = (o * dy->height + s->k[0] - 1 - r) * dy->width + s->k[1] - 1 - q;
         p->element_weight[e] = o * s->c * kernel + e % kernel;
     }
     for (int64_t c = 0; c < s->c; c++) p->channel_weight[c] = c * kernel;
-    place_windows(p, dy, (int64_t[]){s->n, s->c, s->h, s->w}, 1);
+    place_windows(p, dy, (int64_t[]){s->n, s->c, s->h, s->w}, (int[]){1, 1});
     return BE_OK;
 }
 
@@ -191,8 +197,9 @@ static be_status add_gradients(const op_reference *call, const conv2d_sizes *s, 
         TRY(multiply_dy(call, s, dz, err));
     }
     memset(call->y[1], 0, (size_t)shape_elements(&call->in[1]) * sizeof(double));
-    memset(call->y[2], 0, (size_t)s->o * sizeof(double));
-    for (int64_t i = 0; i < s->n * s->o * plane; i++) call->y[2][i / plane % s->o] += dz[i];
+    if (call->y[2]) memset(call->y[2], 0, (size_t)s->o * sizeof(double));
+    for (int64_t i = 0; call->y[2] && i < s->n * s->o * plane; i++)
+        call->y[2][i / plane % s->o] += dz[i];
     return multiply_x(call, s, dz, call->y[1], err);
 }
 

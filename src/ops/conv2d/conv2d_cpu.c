@@ -7,13 +7,15 @@
  * own images' weight gradients; the sums are added in the order of the threads, so a result depends
  * on the number of threads but never on chance.
  *
- * Large maps and many channels are oneDNN's: there one image's weights leave the cache. */
+ * Large maps and many channels are oneDNN's: there one image's weights leave the cache.  Strides
+ * and windows that are not square are conv2d_general_cpu.c's, where oneDNN is not wanted. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
 #include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/conv2d_general_cpu.h"
 #include "ops/conv2d/conv2d_planar_cpu.h"
 #include "ops/conv2d/conv2d_pool_cpu.h"
 #include "ops/conv2d/conv2d_tile_cpu.h"
@@ -57,16 +59,16 @@ static native_conv describe(const cpu_call *call)
     v.o_blocks = blocks_of(s.o);
     v.o_last = (int)s.o - (v.o_blocks - 1) * VEC;
     v.c_blocks = blocks_of(s.c);
-    v.border = (int)s.k - 1 - s.padding;
-    v.x_rows = s.h + 2 * s.padding;
-    v.x_cols = s.w + 2 * s.padding;
+    v.border = (int)s.k[0] - 1 - s.padding[0];
+    v.x_rows = s.h + 2 * s.padding[0];
+    v.x_cols = s.w + 2 * s.padding[0];
     v.dy_rows = s.oh + 2 * v.border;
     v.dy_cols = s.ow + 2 * v.border;
-    v.w_floats = (size_t)(s.c * s.k * s.k) * (size_t)v.o_blocks * VEC;
-    v.turned_floats = (size_t)(s.o * s.k * s.k) * (size_t)v.c_blocks * VEC;
-    v.x_floats = s.padding ? (size_t)(v.x_parts * v.x_rows * v.x_cols * v.x_pixel) : 0;
+    v.w_floats = (size_t)(s.c * s.k[0] * s.k[0]) * (size_t)v.o_blocks * VEC;
+    v.turned_floats = (size_t)(s.o * s.k[0] * s.k[0]) * (size_t)v.c_blocks * VEC;
+    v.x_floats = s.padding[0] ? (size_t)(v.x_parts * v.x_rows * v.x_cols * v.x_pixel) : 0;
     v.dy_floats = (size_t)(v.o_blocks * v.dy_rows * v.dy_cols) * VEC;
-    v.dw_floats = (size_t)(v.o_blocks * v.x_parts * v.x_pixel) * (size_t)(s.k * s.k) * VEC;
+    v.dw_floats = (size_t)(v.o_blocks * v.x_parts * v.x_pixel) * (size_t)(s.k[0] * s.k[0]) * VEC;
     v.pool_floats = (size_t)(2 * 2 * s.ow) * VEC;
     return v;
 }
@@ -80,7 +82,7 @@ static size_t round_up(size_t floats)
  * roles of the channels swapped and the kernel turned by half a turn, for the input's gradient. */
 static void pack_weights(const native_conv *v, const float *w, float *to, bool turned)
 {
-    int64_t k = v->s.k, outs = turned ? v->s.c : v->s.o, ins = turned ? v->s.o : v->s.c;
+    int64_t k = v->s.k[0], outs = turned ? v->s.c : v->s.o, ins = turned ? v->s.o : v->s.c;
     int64_t out_blocks = (outs + VEC - 1) / VEC;
     int64_t part = v->plain_x && !turned ? 1 : VEC;
     for (int64_t pair = 0; pair < out_blocks; pair += 2) {
@@ -104,11 +106,12 @@ static void pack_weights(const native_conv *v, const float *w, float *to, bool t
 static const float *pad_image(const native_conv *v, const float *x, float *to)
 {
     const conv2d_sizes *s = &v->s;
-    if (!s->padding) return x;
+    if (!s->padding[0]) return x;
     memset(to, 0, v->x_floats * sizeof *to);
     for (int64_t part = 0; part < v->x_parts; part++)
         for (int64_t h = 0; h < s->h; h++)
-            memcpy(to + ((part * v->x_rows + h + s->padding) * v->x_cols + s->padding) * v->x_pixel,
+            memcpy(to + ((part * v->x_rows + h + s->padding[0]) * v->x_cols + s->padding[0]) *
+                            v->x_pixel,
                    x + (part * s->h + h) * s->w * v->x_pixel,
                    (size_t)(s->w * v->x_pixel) * sizeof *to);
     return to;
@@ -149,11 +152,11 @@ static void forward_pair(const forward_job *job, const tile_image *image, int pa
                        .block_stride = job->index ? 2 * s->ow * VEC : rows * cols * VEC};
     tile_job tile = {.image = image,
                      .out = &out,
-                     .kernel = (int)s->k,
+                     .kernel = (int)s->k[0],
                      .pitch = (int)v->x_pixel,
                      .width = (int)s->ow,
                      .blocks = blocks,
-                     .w = job->w + (size_t)pair * (size_t)(s->c * s->k * s->k) * VEC};
+                     .w = job->w + (size_t)pair * (size_t)(s->c * s->k[0] * s->k[0]) * VEC};
     for (int64_t i = 0; i < rows; i++) {
         if (!job->index) {
             tile.x = job->x + i * image->row_stride;
@@ -185,6 +188,7 @@ static const vec *pack_bias(const native_conv *v, const float *bias, float *to)
 
 static be_status forward_run(const cpu_call *call, be_error *err)
 {
+    if (general_takes(call->attrs, &call->in_shape[1])) return general_forward_run(call, err);
     if (planar_takes(call)) return planar_forward_run(call, err);
     const native_conv *v = call->state;
     const conv2d_sizes *s = &v->s;
@@ -214,7 +218,7 @@ static be_status forward_run(const cpu_call *call, be_error *err)
 static void weights_of_part(const native_conv *v, const tile_gradient *g, const float *x,
                             const float *dy, float *dw, int channels)
 {
-    int k = (int)v->s.k;
+    int k = (int)v->s.k[0];
     if (v->plain_x && k == 3) {
         tile_weights(g, x, dy, dw, (tile_taps){3, 3, 1, 1});
         return;
@@ -261,7 +265,7 @@ static void add_weights(const native_conv *v, const float *x, const float *dy, f
     tile_gradient g = {.width = (int)s->ow,
                        .x_row_stride = image.row_stride,
                        .dy_row_stride = v->dy_cols * VEC,
-                       .dw_row_stride = s->k * v->x_pixel * VEC,
+                       .dw_row_stride = s->k[0] * v->x_pixel * VEC,
                        .dw_column_stride = v->x_pixel * VEC};
     /* So many rows of both images stay in the first-level cache while all taps pass over them. */
     int64_t rows = CACHED_FLOATS / (g.x_row_stride + g.dy_row_stride) + 1;
@@ -275,7 +279,7 @@ static void add_weights(const native_conv *v, const float *x, const float *dy, f
                 weights_of_part(v, &g, x_part + i * g.x_row_stride, inner + i * g.dy_row_stride, dw,
                                 channels);
             }
-            dw += s->k * s->k * v->x_pixel * VEC;
+            dw += s->k[0] * s->k[0] * v->x_pixel * VEC;
         }
         vec sum = vec_all(0.0f);
         for (int64_t i = 0; i < s->oh; i++)
@@ -295,9 +299,9 @@ static void input_gradient(const native_conv *v, const float *turned, const floa
                         .row_stride = v->dy_cols * VEC};
     tile_output out = {.floor = -INFINITY, .block_stride = s->h * s->w * VEC};
     tile_job tile = {
-        .image = &image, .out = &out, .kernel = (int)s->k, .pitch = VEC, .width = (int)s->w};
+        .image = &image, .out = &out, .kernel = (int)s->k[0], .pitch = VEC, .width = (int)s->w};
     for (int pair = 0; pair < v->c_blocks; pair += 2) {
-        tile.w = turned + (size_t)pair * (size_t)(s->o * s->k * s->k) * VEC;
+        tile.w = turned + (size_t)pair * (size_t)(s->o * s->k[0] * s->k[0]) * VEC;
         tile.blocks = v->c_blocks - pair > 1 ? 2 : 1;
         for (int64_t i = 0; i < s->h; i++) {
             tile.x = dy + i * image.row_stride;
@@ -328,11 +332,12 @@ static backward_part backward_of(const native_conv *v, float *at, int thread)
 static void collect_weights(const native_conv *v, float *at, int threads, float *dw, float *db)
 {
     const conv2d_sizes *s = &v->s;
-    int64_t taps = s->k * s->k;
+    int64_t taps = s->k[0] * s->k[0];
 #pragma omp for schedule(static)
     for (int64_t o = 0; o < s->o; o++) {
-        db[o] = 0.0f;
-        for (int t = 0; t < threads; t++) db[o] += ((const float *)backward_of(v, at, t).db)[o];
+        if (db) db[o] = 0.0f;
+        for (int t = 0; db && t < threads; t++)
+            db[o] += ((const float *)backward_of(v, at, t).db)[o];
         for (int64_t c = 0; c < s->c; c++)
             for (int64_t rq = 0; rq < taps; rq++) {
                 int64_t part = c / v->x_pixel, lane = c % v->x_pixel;
@@ -348,6 +353,7 @@ static void collect_weights(const native_conv *v, float *at, int threads, float 
 
 static be_status backward_run(const cpu_call *call, be_error *err)
 {
+    if (general_takes(call->attrs, &call->in_shape[1])) return general_backward_run(call, err);
     if (planar_takes(call)) return planar_backward_run(call, err);
     const native_conv *v = call->state;
     const conv2d_sizes *s = &v->s;
@@ -391,6 +397,7 @@ static be_status backward_run(const cpu_call *call, be_error *err)
 static be_status conv_prepare(cpu_call *call, arena *memory, be_error *err)
 {
     void *state = NULL;
+    if (general_takes(call->attrs, &call->in_shape[1])) return general_prepare(call, memory, err);
     if (planar_takes(call)) return planar_prepare(call, memory, err);
     TRY(arena_alloc(memory, &state, sizeof(native_conv), err));
     native_conv *v = call->state = state;
@@ -421,15 +428,13 @@ static be_status conv_prepare(cpu_call *call, arena *memory, be_error *err)
 static be_status conv_accept(const cpu_device *device, const be_graph *g, const graph_node *node,
                              be_error *reason)
 {
-    const conv2d_attrs *attrs = node->attrs;
     be_shape w = be_value_shape(g, node->in[1]);
-    if (attrs->stride != 1) FAIL(reason, BE_UNAVAILABLE, "it has stride 1 only");
-    if (attrs->padding > w.dim[2] - 1)
-        FAIL(reason, BE_UNAVAILABLE, "it has padding below the kernel's size only");
     /* oneDNN has no fast kernel for blocked images with a part of a block, nor for other
      * processors' blocks. */
     bool library_is_slow = w.dim[1] > CONV2D_PLAIN_CHANNELS && w.dim[1] % VEC;
     bool alone = device->library == CPU_NATIVE_ONLY || device->isa == CPU_GENERIC;
+    if (general_takes(node->attrs, &w) && !alone)
+        FAIL(reason, BE_UNAVAILABLE, "oneDNN is faster with strides and oblong windows");
     if (shape_elements(&w) > NATIVE_WEIGHTS && !library_is_slow && !alone)
         FAIL(reason, BE_UNAVAILABLE, "oneDNN is faster from %d weights on", NATIVE_WEIGHTS);
     return BE_OK;
@@ -438,7 +443,8 @@ static be_status conv_accept(const cpu_device *device, const be_graph *g, const 
 static void forward_layouts(const cpu_device *device, const be_graph *g, const graph_node *node,
                             value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
 {
-    be_shape x = be_value_shape(g, node->in[0]);
+    be_shape x = be_value_shape(g, node->in[0]), w = be_value_shape(g, node->in[1]);
+    if (general_takes(node->attrs, &w)) return;
     in[0] = stays_plain(&x) ? LAYOUT_PLAIN : device->block;
     out[0] = out[1] = device->block;
 }
@@ -446,7 +452,8 @@ static void forward_layouts(const cpu_device *device, const be_graph *g, const g
 static void backward_layouts(const cpu_device *device, const be_graph *g, const graph_node *node,
                              value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
 {
-    be_shape x = be_value_shape(g, node->in[0]);
+    be_shape x = be_value_shape(g, node->in[0]), w = be_value_shape(g, node->in[1]);
+    if (general_takes(node->attrs, &w)) return;
     in[0] = stays_plain(&x) ? LAYOUT_PLAIN : device->block;
     in[2] = in[3] = out[0] = device->block;
 }

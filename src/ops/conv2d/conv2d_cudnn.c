@@ -84,11 +84,11 @@ static cudnn_convolution convolution_of(const gpu_call *call, cudnn_direction di
                                .h = s.h,
                                .w = s.w,
                                .o = s.o,
-                               .k = s.k,
+                               .k = {s.k[0], s.k[1]},
                                .oh = s.oh,
                                .ow = s.ow,
-                               .stride = s.stride,
-                               .padding = s.padding,
+                               .stride = {s.stride[0], s.stride[1]},
+                               .padding = {s.padding[0], s.padding[1]},
                                .bias = forward && call->in_shape[2].rank >= 0,
                                .relu = forward && attrs->relu,
                                .tf32 = call->precision != BE_PRECISION_FP32};
@@ -253,8 +253,8 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
     call->release = backward_release;
-    plan->upstream =
-        (gpu_upstream){.shape = call->in_shape[3], .masked = attrs->relu != 0, .summed = true};
+    plan->upstream = (gpu_upstream){
+        .shape = call->in_shape[3], .masked = attrs->relu != 0, .summed = !attrs->no_bias};
     plan->upstream.shape.dtype = BE_F32;
     TRY(widen_prepare(call, &plan->wide, err));
     TRY(gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err));

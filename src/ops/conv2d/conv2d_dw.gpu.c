@@ -1,15 +1,16 @@
 /* The gradient of a convolution's weights as a product of tiles (tile.gpu.c): side m are the
- * weights of one output channel and, as one more, its bias; side n are the output channels; and the
- * depth runs over the places of all images, split among groups if SPLITS > 1.
+ * weights of one output channel and, as one more with ONES, its bias; side n are the output
+ * channels; and the depth runs over the places of all images, split among groups if SPLITS > 1.
  *
- * dw and db, or parts [SPLITS, OUTPUTS, WEIGHTS + 1].  What flows back: see conv2d_dx.gpu.c. */
-#define AREA (TAPS * TAPS)
+ * dw and db, or parts [SPLITS, OUTPUTS, WEIGHTS + ONES].  What flows back: see conv2d_dx.gpu.c. */
+#define AREA (TAP_ROWS * TAPS)
+#define PADDED (PADDING_H > 0 || PADDING_W > 0)
 #define WEIGHTS (CHANNELS * AREA)
 #define PLANE (FROM_POOL ? OUT_HEIGHT / 2 * (OUT_WIDTH / 2) : OUT_HEIGHT * OUT_WIDTH)
 #define ROWS_BACK (FROM_POOL ? OUT_HEIGHT / 2 * 2 : OUT_HEIGHT)
 #define COLUMNS_BACK (FROM_POOL ? OUT_WIDTH / 2 * 2 : OUT_WIDTH)
 #define DEPTH (IMAGES * ROWS_BACK * COLUMNS_BACK)
-#define M_TILES ((WEIGHTS + BM) / BM)
+#define M_TILES ((WEIGHTS + ONES + BM - 1) / BM)
 #define ROUNDS (SPLIT_DEPTH / BK)
 #define N_TILES ((OUTPUTS + BN - 1) / BN)
 #if FROM_POOL
@@ -27,7 +28,9 @@ DEVICE void find_weights(ITEM_PARAM int *weight_at, int *row, int *column, int w
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
         int weight = weight0 + (LOCAL_ID + j * GROUP) / BK;
-        row[j] = weight < WEIGHTS ? weight % AREA / TAPS : weight == WEIGHTS ? BIAS_ROW : NO_ROW;
+        row[j] = weight < WEIGHTS            ? weight % AREA / TAPS
+                 : ONES && weight == WEIGHTS ? BIAS_ROW
+                                             : NO_ROW;
         column[j] = weight % TAPS;
         weight_at[j] = (weight / AREA * HEIGHT + weight % AREA / TAPS) * WIDTH + weight % TAPS;
     }
@@ -41,12 +44,12 @@ DEVICE void fetch_m(ITEM_PARAM float *next, GLOBAL const IN0_T *x, const int *we
     {
         int i = LOCAL_ID + j * GROUP, place = k0 + i % BK;
         int image = place / (ROWS_BACK * COLUMNS_BACK);
-        int h = place / COLUMNS_BACK % ROWS_BACK * STRIDE - PADDING;
-        int v = place % COLUMNS_BACK * STRIDE - PADDING;
+        int h = place / COLUMNS_BACK % ROWS_BACK * STRIDE_H - PADDING_H;
+        int v = place % COLUMNS_BACK * STRIDE_W - PADDING_W;
         int at = (image * CHANNELS * HEIGHT + h) * WIDTH + v;
-        int inside = PADDING == 0 ? row[j] < BIAS_ROW
-                                  : h + row[j] >= 0 && h + row[j] < HEIGHT && v + column[j] >= 0 &&
-                                        v + column[j] < WIDTH;
+        int inside = !PADDED ? row[j] < BIAS_ROW
+                             : h + row[j] >= 0 && h + row[j] < HEIGHT && v + column[j] >= 0 &&
+                                   v + column[j] < WIDTH;
         next[j] = row[j] == BIAS_ROW && place < end ? 1.0f : 0.0f;
         if (i < BK * BM && place < end && inside) next[j] = LOAD(IN0, x, at + weight_at[j]);
     }
@@ -99,7 +102,7 @@ DEVICE void store(GLOBAL float *dw, GLOBAL float *db, int split, int output, int
                   float value)
 {
     if (SPLITS > 1)
-        dw[(split * OUTPUTS + output) * (WEIGHTS + 1) + weight] = value;
+        dw[(split * OUTPUTS + output) * (WEIGHTS + ONES) + weight] = value;
     else if (weight == WEIGHTS)
         db[output] = value;
     else
@@ -147,7 +150,7 @@ KERNEL conv2d_dw(ITEM_ARG ARG_IN(IN0_T, x), ARG_IN(float, y), ARG_IN(u8, index),
                 {
                     int weight = weight0 + PLACE_M(item, i / TN);
                     int output = output0 + PLACE_N(item, i % TN);
-                    if (output < OUTPUTS && weight <= WEIGHTS)
+                    if (output < OUTPUTS && weight < WEIGHTS + ONES)
                         store(dw, db, split, output, weight, sums[turn * TILE_SUMS + i]);
                 }
             }

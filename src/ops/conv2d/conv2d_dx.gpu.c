@@ -3,7 +3,7 @@
  *
  * What flows back at a place of the output: dy itself (FROM_PLAIN), dy where y is above 0
  * (FROM_RELU), or the pooled dy at the place that won its window (FROM_POOL). */
-#define AREA (TAPS * TAPS)
+#define AREA (TAP_ROWS * TAPS)
 #define PLANE (FROM_POOL ? OUT_HEIGHT / 2 * (OUT_WIDTH / 2) : OUT_HEIGHT * OUT_WIDTH)
 #define ROWS_BACK (FROM_POOL ? OUT_HEIGHT / 2 * 2 : OUT_HEIGHT) /* from which anything flows */
 #define COLUMNS_BACK (FROM_POOL ? OUT_WIDTH / 2 * 2 : OUT_WIDTH)
@@ -27,8 +27,8 @@ DEVICE void find_pixels(ITEM_PARAM int *image_at, int *row, int *column, int pix
     {
         int pixel = pixel0 + (LOCAL_ID + j * GROUP) % BM, image = pixel / (HEIGHT * WIDTH);
         image_at[j] = image * (OUTPUTS * PLANE);
-        row[j] = image < IMAGES ? pixel / WIDTH % HEIGHT + PADDING : FAR_AWAY;
-        column[j] = pixel % WIDTH + PADDING;
+        row[j] = image < IMAGES ? pixel / WIDTH % HEIGHT + PADDING_H : FAR_AWAY;
+        column[j] = pixel % WIDTH + PADDING_W;
     }
 }
 
@@ -38,16 +38,16 @@ DEVICE void fetch_m(ITEM_PARAM float *next, GATE *gate, int *won, int *from, GLO
                     GLOBAL const float *y, GLOBAL const u8 *index, const int *image_at,
                     const int *row, const int *column, int k0)
 {
-    if (TAP_MAJOR ? k0 % OUTPUTS == 0 : k0 == 0) {
+    if (TAP_MAJOR ? k0 % OUTPUTS == 0 : k0 == 0 || BK < AREA) {
         UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
         {
-            int tap = TAP_MAJOR ? k0 / OUTPUTS : (LOCAL_ID + j * GROUP) / BM % AREA;
+            int tap = TAP_MAJOR ? k0 / OUTPUTS : (k0 + (LOCAL_ID + j * GROUP) / BM) % AREA;
             int h = row[j] - tap / TAPS, v = column[j] - tap % TAPS;
-            int at =
-                FROM_POOL ? h / 2 * (OUT_WIDTH / 2) + v / 2 : h / STRIDE * OUT_WIDTH + v / STRIDE;
+            int at = FROM_POOL ? h / 2 * (OUT_WIDTH / 2) + v / 2
+                               : h / STRIDE_H * OUT_WIDTH + v / STRIDE_W;
             won[j] = h % 2 * 2 + v % 2;
-            from[j] = h >= 0 && v >= 0 && h % STRIDE == 0 && v % STRIDE == 0 &&
-                              h / STRIDE < ROWS_BACK && v / STRIDE < COLUMNS_BACK
+            from[j] = h >= 0 && v >= 0 && h % STRIDE_H == 0 && v % STRIDE_W == 0 &&
+                              h / STRIDE_H < ROWS_BACK && v / STRIDE_W < COLUMNS_BACK
                           ? image_at[j] + at
                           : NOWHERE;
         }
@@ -74,7 +74,7 @@ DEVICE void fetch_n(ITEM_PARAM float *next, GLOBAL const IN1_T *w, int channel0,
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
     {
         int i = LOCAL_ID + j * GROUP, k = i / BN, channel = channel0 + i % BN;
-        int tap = TAP_MAJOR ? k0 / OUTPUTS : k % AREA;
+        int tap = TAP_MAJOR ? k0 / OUTPUTS : (k0 + k) % AREA;
         int output = TAP_MAJOR ? k0 % OUTPUTS + k : k0 / AREA + k / AREA;
         next[j] = 0.0f;
         if (i < BK * BN && channel < CHANNELS)

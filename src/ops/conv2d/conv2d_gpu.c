@@ -6,21 +6,15 @@
 
 extern const gpu_source gpu_source_tile, gpu_source_conv2d;
 
-be_status conv2d_gpu_accept(const conv2d_sizes *s, be_error *err)
+void conv2d_gpu_words(const conv2d_sizes *s, char text[320])
 {
-    if (s->k > CONV2D_GPU_TAPS_MAX)
-        FAIL(err, BE_UNAVAILABLE, "expected a window of at most %d × %d, found %" PRId64,
-             CONV2D_GPU_TAPS_MAX, CONV2D_GPU_TAPS_MAX, s->k);
-    return BE_OK;
-}
-
-void conv2d_gpu_words(const conv2d_sizes *s, char text[256])
-{
-    snprintf(text, 256,
+    snprintf(text, 320,
              "IMAGES=%" PRId64 " CHANNELS=%" PRId64 " HEIGHT=%" PRId64 " WIDTH=%" PRId64
-             " OUTPUTS=%" PRId64 " TAPS=%" PRId64 " STRIDE=%d PADDING=%d OUT_HEIGHT=%" PRId64
+             " OUTPUTS=%" PRId64 " TAP_ROWS=%" PRId64 " TAPS=%" PRId64
+             " STRIDE_H=%d STRIDE_W=%d PADDING_H=%d PADDING_W=%d OUT_HEIGHT=%" PRId64
              " OUT_WIDTH=%" PRId64,
-             s->n, s->c, s->h, s->w, s->o, s->k, s->stride, s->padding, s->oh, s->ow);
+             s->n, s->c, s->h, s->w, s->o, s->k[0], s->k[1], s->stride[0], s->stride[1],
+             s->padding[0], s->padding[1], s->oh, s->ow);
 }
 
 static int64_t places_of(const conv2d_sizes *s, bool pool)
@@ -32,16 +26,15 @@ static be_status prepare(gpu_call *call, bool pool, be_error *err)
 {
     const conv2d_attrs *attrs = call->attrs;
     conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
-    char words[256];
-    TRY(conv2d_gpu_accept(&s, err));
+    char words[320];
     TRY(arena_alloc(call->memory, &call->state, sizeof(gpu_tile), err));
     gpu_tile *tile = call->state;
     gpu_tile_problem problem = {.m = places_of(&s, pool),
                                 .n = s.o,
-                                .depth = s.c * s.k * s.k,
+                                .depth = s.c * s.k[0] * s.k[1],
                                 .m_step = pool ? 4 : 1,
                                 .channels = s.c,
-                                .area = s.k * s.k};
+                                .area = s.k[0] * s.k[1]};
     TRY(gpu_tile_choose(call, &problem, tile, err));
     conv2d_gpu_words(&s, words);
     return gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_conv2d), tile->group, err,

@@ -26,7 +26,7 @@ static size_t align_up(size_t bytes)
 static onednn_format plain_weights(const conv2d_sizes *s, bool bf16)
 {
     return (onednn_format){
-        .rank = 4, .dim = {s->o, s->c, s->k, s->k}, .tag = dnnl_oihw, .bf16 = bf16};
+        .rank = 4, .dim = {s->o, s->c, s->k[0], s->k[1]}, .tag = dnnl_oihw, .bf16 = bf16};
 }
 
 static onednn_convolution describe(const cpu_call *call, const onednn_conv *v,
@@ -40,9 +40,9 @@ static onednn_convolution describe(const cpu_call *call, const onednn_conv *v,
                                 .out_channels = s->o,
                                 .in_height = s->h,
                                 .in_width = s->w,
-                                .kernel = s->k,
-                                .stride = s->stride,
-                                .padding = s->padding,
+                                .kernel = {s->k[0], s->k[1]},
+                                .stride = {s->stride[0], s->stride[1]},
+                                .padding = {s->padding[0], s->padding[1]},
                                 .bf16 = v->bf16,
                                 .src = onednn_tag(x),
                                 .weights = dnnl_format_tag_any,
@@ -134,7 +134,7 @@ static be_status backward_prepare(cpu_call *call, arena *memory, be_error *err)
     TRY(start(call, memory, &v, err));
     bool pool = call->node->op == &be_op_conv2d_pool_backward;
     onednn_convolution spec = describe(call, v, ONEDNN_BACKWARD_WEIGHTS);
-    spec.bias = true;
+    spec.bias = call->out_shape[2].rank >= 0;
     TRY(onednn_convolution_new(call->device, &spec, memory, &v->weights, err));
     onednn_format out[2] = {{.of = v->weights, .arg = DNNL_ARG_DIFF_WEIGHTS},
                             plain_weights(&v->s, false)};
@@ -235,8 +235,9 @@ static be_status backward_run(const cpu_call *call, be_error *err)
                                  {DNNL_ARG_DIFF_DST, dy},
                                  {DNNL_ARG_DIFF_WEIGHTS, scratch + v->packed_at},
                                  {DNNL_ARG_DIFF_BIAS, scratch + v->bias_at}};
-    TRY(onednn_run(v->weights, weights, 4, scratch + v->library_at, err));
-    memcpy(call->out[2], scratch + v->bias_at, (size_t)v->s.o * sizeof(float));
+    float *db = call->out[2];
+    TRY(onednn_run(v->weights, weights, db ? 4 : 3, scratch + v->library_at, err));
+    if (db) memcpy(db, scratch + v->bias_at, (size_t)v->s.o * sizeof(float));
     onednn_operand unpack[2] = {{DNNL_ARG_FROM, scratch + v->packed_at},
                                 {DNNL_ARG_TO, call->out[1]}};
     return onednn_run(v->unpack, unpack, 2, scratch + v->library_at, err);

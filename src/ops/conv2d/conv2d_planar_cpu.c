@@ -173,11 +173,11 @@ be_status planar_prepare(cpu_call *call, arena *memory, be_error *err)
     v->relu = attrs->relu;
     v->channels = planar_round(v->s.o);
     v->vectors = vectors_of(v->s.ow);
-    v->x_rows = v->s.h + 2 * v->s.padding;
-    v->x_cols = v->s.w + 2 * v->s.padding;
+    v->x_rows = v->s.h + 2 * v->s.padding[0];
+    v->x_cols = v->s.w + 2 * v->s.padding[0];
     v->x_floats = round_up((size_t)(v->s.c * v->x_rows * v->x_cols) + VEC);
     v->plane_floats = round_up((size_t)(v->channels * v->s.oh * v->vectors) * VEC);
-    v->w_floats = round_up((size_t)(v->s.c * v->s.k * v->s.k * v->channels));
+    v->w_floats = round_up((size_t)(v->s.c * v->s.k[0] * v->s.k[0] * v->channels));
     v->dw_floats = v->w_floats * VEC;
     v->pool_floats = (size_t)(2 * v->s.ow) * VEC;
     bool forward = call->node->op == &be_op_conv2d || call->node->op == &be_op_conv2d_pool;
@@ -195,14 +195,14 @@ static void copy_image(const planar_conv *v, const float *x, float *to)
     memset(to, 0, v->x_floats * sizeof *to);
     for (int64_t c = 0; c < s->c; c++)
         for (int64_t h = 0; h < s->h; h++)
-            memcpy(to + (c * v->x_rows + h + s->padding) * v->x_cols + s->padding,
+            memcpy(to + (c * v->x_rows + h + s->padding[0]) * v->x_cols + s->padding[0],
                    x + (c * s->h + h) * s->w, (size_t)s->w * sizeof *to);
 }
 
 static planar_job job_of(const planar_conv *v, const float *x, float *planes)
 {
     return (planar_job){.parts = (int)v->s.c,
-                        .kernel = (int)v->s.k,
+                        .kernel = (int)v->s.k[0],
                         .height = (int)v->s.oh,
                         .vectors = v->vectors,
                         .x_plane_stride = v->x_rows * v->x_cols,
@@ -306,11 +306,11 @@ static void add_bias_gradient(const planar_conv *v, const float *planes, float *
 static void collect(const planar_conv *v, const float *sums, int threads, float *dw, float *db)
 {
     const conv2d_sizes *s = &v->s;
-    int64_t taps = s->k * s->k;
+    int64_t taps = s->k[0] * s->k[0];
 #pragma omp for schedule(static)
     for (int64_t o = 0; o < s->o; o++) {
-        db[o] = 0.0f;
-        for (int t = 0; t < threads; t++)
+        if (db) db[o] = 0.0f;
+        for (int t = 0; db && t < threads; t++)
             db[o] += (sums + (size_t)t * v->thread_floats + v->dw_floats)[o];
         for (int64_t at = 0; at < s->c * taps; at++) {
             float sum = 0.0f;
@@ -376,7 +376,7 @@ void planar_input_gradient(const planar_input *input, const float *dy, float *dx
             for (int64_t l = 0; l < lanes; l++) scratch[(o + l) * pixels + i] = from[i * VEC + l];
     }
     planar_job job = {.parts = (int)s->o,
-                      .kernel = (int)s->k,
+                      .kernel = (int)s->k[0],
                       .height = (int)s->h,
                       .vectors = vectors_of(s->w),
                       .x_plane_stride = pixels,

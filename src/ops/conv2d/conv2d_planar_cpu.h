@@ -47,7 +47,7 @@ static inline int planar_round(int64_t channels)
  * and the kernel is turned by half a turn. */
 static inline void planar_pack(const conv2d_sizes *s, const float *w, float *to, bool turned)
 {
-    int64_t taps = s->k * s->k, ins = turned ? s->o : s->c, outs = turned ? s->c : s->o;
+    int64_t taps = s->k[0] * s->k[0], ins = turned ? s->o : s->c, outs = turned ? s->c : s->o;
     for (int64_t in = 0; in < ins; in++)
         for (int64_t rq = 0; rq < taps; rq++)
             for (int64_t out = 0; out < planar_round(outs); out++, to++) {

@@ -8,12 +8,18 @@ conv2d_sizes conv2d_size(const conv2d_attrs *attrs, const be_shape *x, const be_
                       .h = x->dim[2],
                       .w = x->dim[3],
                       .o = w->dim[0],
-                      .k = w->dim[2],
-                      .stride = attrs->stride,
-                      .padding = attrs->padding};
-    s.oh = (s.h + 2 * s.padding - s.k) / s.stride + 1;
-    s.ow = (s.w + 2 * s.padding - s.k) / s.stride + 1;
+                      .k = {w->dim[2], w->dim[3]},
+                      .stride = {attrs->stride[0], attrs->stride[1]},
+                      .padding = {attrs->padding[0], attrs->padding[1]}};
+    s.oh = (s.h + 2 * s.padding[0] - s.k[0]) / s.stride[0] + 1;
+    s.ow = (s.w + 2 * s.padding[1] - s.k[1]) / s.stride[1] + 1;
     s.ph = s.oh / 2;
     s.pw = s.ow / 2;
     return s;
+}
+
+bool conv2d_is_square(const conv2d_attrs *attrs, const be_shape *w)
+{
+    return attrs->stride[0] == 1 && attrs->stride[1] == 1 && w->dim[2] == w->dim[3] &&
+           attrs->padding[0] == attrs->padding[1];
 }

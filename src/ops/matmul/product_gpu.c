@@ -127,7 +127,9 @@ static bool depth_fits(const gpu_tile_problem *p, int bk)
 {
     if (!p->channels) return bk % 8 == 0 && (bk & (bk - 1)) == 0;
     if (p->channels % 8 == 0) return bk % 8 == 0 && p->channels % bk == 0;
-    return bk % p->area == 0 && p->depth % bk == 0;
+    /* Windows too large for a round are parted. */
+    bool is_whole = p->area > DEPTH_MAX ? p->area % bk == 0 : bk % p->area == 0;
+    return is_whole && p->depth % bk == 0;
 }
 
 /* The best few, no two of one kind: a shape, with or without items that share the depth, and with

@@ -1,17 +1,24 @@
-/* Max-pooling by windows of size × size, side by side: x [N, C, H, W] -> y [N, C, H / size,
- * W / size], and index, u8 of y's shape: which element of its window won, row · size + column, the
- * first of equals.  NaN wins over numbers, as in PyTorch.  Rows and columns that do not fill a
- * window are left out; their dx is 0. */
+/* Max-pooling by windows of size × size, `stride` apart, of images with so much padding around them
+ * that never wins: x [N, C, H, W] -> y [N, C, H', W'], H' = (H + 2 padding − size) / stride + 1,
+ * and index, u8 of y's shape: which element of its window won, row · size + column, the first of
+ * equals. NaN wins over numbers, as in PyTorch.  Rows and columns that do not fill a window are
+ * left out; their dx is 0.  Where windows overlap, dx is the sum of what comes from each. */
 #include <inttypes.h>
 
 #include "ops/op_util.h"
 #include "ops/pool/pool.h"
 
-static be_status check_size(int size, be_error *err)
+static be_status check_attrs(const max_pool2d_attrs *attrs, be_error *err)
 {
-    if (size < 1 || size > MAX_POOL_SIZE)
+    if (attrs->size < 1 || attrs->size > MAX_POOL_SIZE)
         FAIL(err, BE_USAGE, "max_pool2d: expected a window of 1 to %d, found %d", MAX_POOL_SIZE,
-             size);
+             attrs->size);
+    if (attrs->stride < 1)
+        FAIL(err, BE_USAGE, "max_pool2d: expected a stride of at least 1, found %d", attrs->stride);
+    if (attrs->padding < 0 || attrs->padding > attrs->size / 2)
+        FAIL(err, BE_USAGE,
+             "max_pool2d: expected a padding of 0 to half of the window, %d, found %d",
+             attrs->size / 2, attrs->padding);
     return BE_OK;
 }
 
@@ -21,13 +28,15 @@ static be_status max_pool2d_infer(op_infer *call, be_error *err)
     const max_pool2d_attrs *attrs = call->attrs;
     const be_shape *x = &call->in[0];
     TRY(op_expect(x, BE_F32, 4, "max_pool2d: x", err));
-    TRY(check_size(attrs->size, err));
-    if (x->dim[2] < attrs->size || x->dim[3] < attrs->size)
+    TRY(check_attrs(attrs, err));
+    int64_t least = attrs->size - 2 * attrs->padding;
+    if (x->dim[2] < least || x->dim[3] < least)
         FAIL(err, BE_USAGE,
              "max_pool2d: expected images of at least one window, %d × %d, found %s; use a smaller "
              "window",
              attrs->size, attrs->size, shape_text(x, text));
-    int64_t height = x->dim[2] / attrs->size, width = x->dim[3] / attrs->size;
+    int64_t height = max_pool2d_windows(attrs, x->dim[2]);
+    int64_t width = max_pool2d_windows(attrs, x->dim[3]);
     call->out[0] = shape_make(BE_F32, 4, x->dim[0], x->dim[1], height, width);
     call->out[1] = shape_make(BE_U8, 4, x->dim[0], x->dim[1], height, width);
     return BE_OK;
@@ -37,55 +46,76 @@ static be_status max_pool2d_gradient(op_gradient *call, be_error *err)
 {
     const max_pool2d_attrs *attrs = call->node->attrs;
     be_shape x = be_value_shape(call->graph, call->node->in[0]);
-    const max_pool2d_backward_attrs backward = {
-        .size = attrs->size, .height = x.dim[2], .width = x.dim[3]};
+    max_pool2d_attrs backward = *attrs;
+    backward.height = x.dim[2];
+    backward.width = x.dim[3];
     be_value in[OP_MAX_IN] = {call->dy[0], call->node->out[1]}, out[OP_MAX_OUT];
     TRY(graph_add_node(call->graph, &be_op_max_pool2d_backward, &backward, in, out, err));
     call->dx[0] = out[0];
     return BE_OK;
 }
 
+/* The pixel of an image's window `at` in place i of the window, or −1 in the padding. */
+static int64_t pixel_of(const max_pool2d_attrs *a, int64_t height, int64_t width,
+                        const int64_t at[2], int i)
+{
+    int64_t row = at[0] * a->stride - a->padding + i / a->size;
+    int64_t column = at[1] * a->stride - a->padding + i % a->size;
+    bool is_inside = row >= 0 && row < height && column >= 0 && column < width;
+    return is_inside ? row * width + column : -1;
+}
+
+/* The place in the window, and the value. */
+static int best_of_window(const max_pool2d_attrs *attrs, const be_shape *x, const double *image,
+                          const int64_t at[2], double *value)
+{
+    int best = -1;
+    for (int i = 0; i < attrs->size * attrs->size; i++) {
+        int64_t pixel = pixel_of(attrs, x->dim[2], x->dim[3], at, i);
+        if (pixel < 0) continue;
+        if (best >= 0 && !(image[pixel] > *value) && image[pixel] == image[pixel]) continue;
+        *value = image[pixel];
+        best = i;
+    }
+    return best;
+}
+
 static void max_pool2d_reference(const op_reference *call)
 {
     const max_pool2d_attrs *attrs = call->attrs;
     const be_shape *in = &call->in[0], *out = &call->out[0];
-    int64_t size = attrs->size, images = in->dim[0] * in->dim[1];
-    int64_t height = out->dim[2], width = out->dim[3];
+    int64_t images = in->dim[0] * in->dim[1], height = out->dim[2], width = out->dim[3];
     for (int64_t n = 0; n < images; n++)
         for (int64_t h = 0; h < height; h++)
             for (int64_t w = 0; w < width; w++) {
-                const double *window =
-                    call->x[0] + (n * in->dim[2] + h * size) * in->dim[3] + w * size;
-                int64_t best = 0;
-                double largest = window[0];
-                for (int64_t i = 1; i < size * size; i++) {
-                    double value = window[i / size * in->dim[3] + i % size];
-                    if (!(value > largest) && value == value) continue;
-                    largest = value;
-                    best = i;
-                }
-                call->y[0][(n * height + h) * width + w] = largest;
-                call->y[1][(n * height + h) * width + w] = (double)best;
+                int64_t to = (n * height + h) * width + w;
+                int best = best_of_window(attrs, in, call->x[0] + n * in->dim[2] * in->dim[3],
+                                          (int64_t[]){h, w}, &call->y[0][to]);
+                call->y[1][to] = best;
             }
 }
 
+/* Each element is looked at in so many windows. */
 static op_cost max_pool2d_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
-    (void)attrs;
-    return (op_cost){.flops = (double)shape_elements(&in[0]), .bytes = op_bytes(in, out)};
+    const max_pool2d_attrs *a = attrs;
+    double windows = (double)(a->size * a->size) / (double)(a->stride * a->stride);
+    return (op_cost){.flops = windows * (double)shape_elements(&in[0]), .bytes = op_bytes(in, out)};
 }
 
 static be_status max_pool2d_backward_infer(op_infer *call, be_error *err)
 {
     char text[64];
-    const max_pool2d_backward_attrs *attrs = call->attrs;
+    const max_pool2d_attrs *attrs = call->attrs;
     const be_shape *dy = &call->in[0];
     TRY(op_expect(dy, BE_F32, 4, "max_pool2d_backward: dy", err));
-    TRY(check_size(attrs->size, err));
-    if (dy->dim[2] != attrs->height / attrs->size || dy->dim[3] != attrs->width / attrs->size)
+    TRY(check_attrs(attrs, err));
+    int64_t height = max_pool2d_windows(attrs, attrs->height);
+    int64_t width = max_pool2d_windows(attrs, attrs->width);
+    if (dy->dim[2] != height || dy->dim[3] != width)
         FAIL(err, BE_USAGE,
              "max_pool2d_backward: dy: expected images of %" PRId64 " × %" PRId64 ", found %s",
-             attrs->height / attrs->size, attrs->width / attrs->size, shape_text(dy, text));
+             height, width, shape_text(dy, text));
     be_shape index = *dy;
     index.dtype = BE_U8;
     TRY(op_expect_same(&call->in[1], &index, "max_pool2d_backward: index", err));
@@ -95,17 +125,19 @@ static be_status max_pool2d_backward_infer(op_infer *call, be_error *err)
 
 static void max_pool2d_backward_reference(const op_reference *call)
 {
-    const max_pool2d_backward_attrs *attrs = call->attrs;
+    const max_pool2d_attrs *attrs = call->attrs;
     const be_shape *in = &call->in[0];
     int64_t count = shape_elements(&call->out[0]), images = in->dim[0] * in->dim[1];
-    int64_t height = in->dim[2], width = in->dim[3], size = attrs->size;
+    int64_t height = in->dim[2], width = in->dim[3];
     for (int64_t i = 0; i < count; i++) call->y[0][i] = 0.0;
     for (int64_t n = 0; n < images; n++)
         for (int64_t h = 0; h < height; h++)
             for (int64_t w = 0; w < width; w++) {
-                int64_t from = (n * height + h) * width + w, best = (int64_t)call->x[1][from];
-                int64_t row = h * size + best / size, column = w * size + best % size;
-                call->y[0][(n * attrs->height + row) * attrs->width + column] = call->x[0][from];
+                int64_t from = (n * height + h) * width + w;
+                int64_t pixel = pixel_of(attrs, attrs->height, attrs->width, (int64_t[]){h, w},
+                                         (int)call->x[1][from]);
+                if (pixel < 0) continue; /* no forward step says so */
+                call->y[0][n * attrs->height * attrs->width + pixel] += call->x[0][from];
             }
 }
 
@@ -115,7 +147,15 @@ static op_cost max_pool2d_backward_cost(const void *attrs, const be_shape *in, c
     return (op_cost){.flops = (double)shape_elements(&in[0]), .bytes = op_bytes(in, out)};
 }
 
-static const max_pool2d_attrs size1 = {1}, size2 = {2}, size3 = {3}, size5 = {5};
+#define TILES(s)               \
+    {                          \
+        .size = s, .stride = s \
+    }
+static const max_pool2d_attrs size1 = TILES(1), size2 = TILES(2), size3 = TILES(3),
+                              size5 = TILES(5), resnet = {.size = 3, .stride = 2, .padding = 1},
+                              dense = {.size = 3, .stride = 1, .padding = 1},
+                              gaps = {.size = 2, .stride = 3},
+                              half = {.size = 4, .stride = 2, .padding = 2};
 
 #define IMAGES(n, c, h, w) \
     {                      \
@@ -141,14 +181,30 @@ static const op_case max_pool2d_cases[] = {
     POOL_CASE("5 × 5", size5, 1, 9, 5, 13),
     POOL_CASE("1 × 1", size1, 2, 5, 3, 4),
     POOL_CASE("one window", size2, 1, 1, 2, 2),
+    POOL_CASE("resnet", resnet, 2, 16, 14, 14),
+    POOL_CASE("resnet, odd", resnet, 2, 19, 9, 12),
+    POOL_CASE("resnet, few channels", resnet, 3, 3, 20, 37),
+    POOL_CASE("stride 1", dense, 1, 9, 6, 5),
+    POOL_CASE("gaps", gaps, 2, 17, 11, 8),
+    POOL_CASE("half a window of padding", half, 1, 16, 7, 10),
+    POOL_CASE("smaller than a window", resnet, 2, 8, 1, 2),
 };
 
-#define BACKWARD_CASE(text, s, h, w, ...)                                   \
-    {                                                                       \
-        .name = text, .attrs = &(const max_pool2d_backward_attrs){s, h, w}, \
-        .in = {{BE_F32, 4, {__VA_ARGS__, (h) / (s), (w) / (s)}},            \
-               {BE_U8, 4, {__VA_ARGS__, (h) / (s), (w) / (s)}}},            \
-        .low = -1, .high = 1, .below = {0, (s) * (s)}, .tolerance = 0       \
+#define BACKWARD_CASE(text, s, h, w, ...)                                \
+    {                                                                    \
+        .name = text, .attrs = &(const max_pool2d_attrs){s, s, 0, h, w}, \
+        .in = {{BE_F32, 4, {__VA_ARGS__, (h) / (s), (w) / (s)}},         \
+               {BE_U8, 4, {__VA_ARGS__, (h) / (s), (w) / (s)}}},         \
+        .low = -1, .high = 1, .below = {0, (s) * (s)}, .tolerance = 0    \
+    }
+/* s, t, p: window, stride, padding.  Sums of up to size² parts. */
+#define OVERLAP(pixels, s, t, p) (((pixels) + 2 * (p) - (s)) / (t) + 1)
+#define OVERLAP_CASE(text, s, t, p, h, w, ...)                                       \
+    {                                                                                \
+        .name = text, .attrs = &(const max_pool2d_attrs){s, t, p, h, w},             \
+        .in = {{BE_F32, 4, {__VA_ARGS__, OVERLAP(h, s, t, p), OVERLAP(w, s, t, p)}}, \
+               {BE_U8, 4, {__VA_ARGS__, OVERLAP(h, s, t, p), OVERLAP(w, s, t, p)}}}, \
+        .low = -1, .high = 1, .below = {0, (s) * (s)}, .tolerance = 5e-7             \
     }
 
 static const op_case max_pool2d_backward_cases[] = {
@@ -161,6 +217,13 @@ static const op_case max_pool2d_backward_cases[] = {
     BACKWARD_CASE("5 × 5", 5, 5, 13, 1, 9),
     BACKWARD_CASE("1 × 1", 1, 3, 4, 2, 5),
     BACKWARD_CASE("one window", 2, 2, 2, 1, 1),
+    OVERLAP_CASE("resnet", 3, 2, 1, 14, 14, 2, 16),
+    OVERLAP_CASE("resnet, odd", 3, 2, 1, 9, 12, 2, 19),
+    OVERLAP_CASE("resnet, few channels", 3, 2, 1, 20, 37, 3, 3),
+    OVERLAP_CASE("stride 1", 3, 1, 1, 6, 5, 1, 9),
+    OVERLAP_CASE("gaps", 2, 3, 0, 11, 8, 2, 17),
+    OVERLAP_CASE("half a window of padding", 4, 2, 2, 7, 10, 1, 16),
+    OVERLAP_CASE("smaller than a window", 3, 2, 1, 1, 2, 2, 8),
 };
 
 const be_op be_op_max_pool2d = {.name = "max_pool2d",
@@ -176,7 +239,7 @@ const be_op be_op_max_pool2d = {.name = "max_pool2d",
                                 .differentiable = 1};
 
 const be_op be_op_max_pool2d_backward = {.name = "max_pool2d_backward",
-                                         .attrs_bytes = sizeof(max_pool2d_backward_attrs),
+                                         .attrs_bytes = sizeof(max_pool2d_attrs),
                                          .inputs = 2,
                                          .outputs = 1,
                                          .infer = max_pool2d_backward_infer,
@@ -185,8 +248,10 @@ const be_op be_op_max_pool2d_backward = {.name = "max_pool2d_backward",
                                          .cases = max_pool2d_backward_cases,
                                          .case_count = OP_CASES(max_pool2d_backward_cases)};
 
-be_value be_max_pool2d(be_graph *g, be_value x, int size)
+be_value be_max_pool2d(be_graph *g, be_value x, const be_pool2d_options *options)
 {
-    const max_pool2d_attrs attrs = {.size = size};
+    const max_pool2d_attrs attrs = {.size = options->size,
+                                    .stride = options->stride ? options->stride : options->size,
+                                    .padding = options->padding};
     return graph_build(g, &be_op_max_pool2d, &attrs, (be_value[OP_MAX_IN]){x}, NULL);
 }

@@ -1,4 +1,5 @@
-/* Max-pooling on the CPU.  Blocked: a vector of channels at a time.  Plain: a window at a time. */
+/* Max-pooling on the CPU.  Blocked: a vector of channels at a time.  Plain: a window at a time.
+ * Windows that lie side by side have loops of their own: each element of x is in one of them. */
 #include <math.h>
 #include <string.h>
 
@@ -10,10 +11,11 @@
  * all images: channels, or blocks of channels. */
 typedef struct pool_sizes {
     int64_t images, height, width, out_height, out_width;
-    int size, lanes;
+    int size, stride, padding, lanes;
 } pool_sizes;
 
-static pool_sizes sizes_of(const be_shape *x, const be_shape *y, value_layout layout, int size)
+static pool_sizes sizes_of(const be_shape *x, const be_shape *y, value_layout layout,
+                           const max_pool2d_attrs *attrs)
 {
     int64_t lanes = layout == LAYOUT_PLAIN ? 1 : VEC;
     return (pool_sizes){.images = x->dim[0] * ((x->dim[1] + lanes - 1) / lanes),
@@ -21,7 +23,9 @@ static pool_sizes sizes_of(const be_shape *x, const be_shape *y, value_layout la
                         .width = x->dim[3],
                         .out_height = y->dim[2],
                         .out_width = y->dim[3],
-                        .size = size,
+                        .size = attrs->size,
+                        .stride = attrs->stride,
+                        .padding = attrs->padding,
                         .lanes = (int)lanes};
 }
 
@@ -103,12 +107,121 @@ static void max_pool2d_layouts(const cpu_device *device, const be_graph *g, cons
     in[0] = out[0] = out[1] = g->values[node->in[0]].layout;
 }
 
+/* ------------------------------------------------------------------ any stride and padding */
+
+/* What of a window lies in the image: rows and columns of the window, from … to before …, and where
+ * its place (0, 0) would be in the image, in elements. */
+typedef struct window_part {
+    int row, row_end, column, column_end;
+    int64_t start;
+} window_part;
+
+static inline window_part part_of(const pool_sizes *s, int64_t h, int64_t w)
+{
+    int64_t top = h * s->stride - s->padding, left = w * s->stride - s->padding;
+    return (window_part){
+        .row = top < 0 ? (int)-top : 0,
+        .row_end = top + s->size > s->height ? (int)(s->height - top) : s->size,
+        .column = left < 0 ? (int)-left : 0,
+        .column_end = left + s->size > s->width ? (int)(s->width - left) : s->size,
+        .start = top * s->width + left,
+    };
+}
+
+static inline void blocked_window(const pool_sizes *s, const window_part *p, const float *image,
+                                  float *y, uint8_t *index)
+{
+    const float *first = image + (p->start + p->row * s->width + p->column) * VEC;
+    vec best = *(const vec *)first;
+    veci place = (veci){0} + (p->row * s->size + p->column);
+    for (int row = p->row; row < p->row_end; row++)
+        for (int column = p->column; column < p->column_end; column++) {
+            vec value = *(const vec *)(image + (p->start + row * s->width + column) * VEC);
+            veci better = (value > best) | (value != value);
+            best = vec_select(better, value, best);
+            place = (better & (row * s->size + column)) | (~better & place);
+        }
+    *(vec *)y = best;
+    *(vecb *)index = __builtin_convertvector(place, vecb);
+}
+
+static inline void plain_window(const pool_sizes *s, const window_part *p, const float *image,
+                                float *y, uint8_t *index)
+{
+    int place = p->row * s->size + p->column;
+    float best = image[p->start + p->row * s->width + p->column];
+    for (int row = p->row; row < p->row_end; row++)
+        for (int column = p->column; column < p->column_end; column++) {
+            float value = image[p->start + row * s->width + column];
+            bool better = value > best || value != value;
+            best = better ? value : best;
+            place = better ? row * s->size + column : place;
+        }
+    *y = best;
+    *index = (uint8_t)place;
+}
+
+static be_status overlap_run(const cpu_call *call, const pool_sizes *s)
+{
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < s->images * s->out_height; i++) {
+        const float *image =
+            (const float *)call->in[0] + i / s->out_height * s->height * s->width * s->lanes;
+        for (int64_t w = 0; w < s->out_width; w++) {
+            int64_t to = (i * s->out_width + w) * s->lanes;
+            window_part part = part_of(s, i % s->out_height, w);
+            (s->lanes == 1 ? plain_window : blocked_window)(
+                s, &part, image, (float *)call->out[0] + to, (uint8_t *)call->out[1] + to);
+        }
+    }
+    return BE_OK;
+}
+
+/* A block's window adds what comes back to the elements that won. */
+static inline void blocked_window_back(const pool_sizes *s, const window_part *p, vec value,
+                                       veci place, float *image)
+{
+    for (int row = p->row; row < p->row_end; row++)
+        for (int column = p->column; column < p->column_end; column++)
+            *(vec *)(image + (p->start + row * s->width + column) * VEC) +=
+                (vec)((veci)value & (place == row * s->size + column));
+}
+
+/* Each image is one thread's, window by window: the order of a sum is always the same. */
+static void overlap_back_image(const pool_sizes *s, const float *dy, const uint8_t *index,
+                               float *dx)
+{
+    memset(dx, 0, (size_t)(s->height * s->width * s->lanes) * sizeof *dx);
+    for (int64_t h = 0; h < s->out_height; h++)
+        for (int64_t w = 0; w < s->out_width; w++, dy += s->lanes, index += s->lanes) {
+            window_part p = part_of(s, h, w);
+            int row = *index / s->size, column = *index % s->size;
+            if (s->lanes != 1)
+                blocked_window_back(s, &p, *(const vec *)dy,
+                                    __builtin_convertvector(*(const vecb *)index, veci), dx);
+            else if (row >= p.row && row < p.row_end && column >= p.column && column < p.column_end)
+                dx[p.start + row * s->width + column] += *dy;
+        }
+}
+
+static be_status overlap_back_run(const cpu_call *call, const pool_sizes *s)
+{
+    int64_t whole = s->height * s->width * s->lanes,
+            pooled = s->out_height * s->out_width * s->lanes;
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < s->images; i++)
+        overlap_back_image(s, (const float *)call->in[0] + i * pooled,
+                           (const uint8_t *)call->in[1] + i * pooled,
+                           (float *)call->out[0] + i * whole);
+    return BE_OK;
+}
+
 static be_status max_pool2d_run(const cpu_call *call, be_error *err)
 {
     (void)err;
     const max_pool2d_attrs *attrs = call->attrs;
-    pool_sizes s =
-        sizes_of(&call->in_shape[0], &call->out_shape[0], call->in_layout[0], attrs->size);
+    pool_sizes s = sizes_of(&call->in_shape[0], &call->out_shape[0], call->in_layout[0], attrs);
+    if (!max_pool2d_is_tiling(attrs)) return overlap_run(call, &s);
     row_function row = s.lanes == 1 ? (s.size == 2 ? plain_row_2 : plain_row_any)
                                     : (s.size == 2 ? blocked_row_2 : blocked_row_any);
     const float *x = call->in[0];
@@ -199,9 +312,9 @@ static void clear_columns(const pool_sizes *s, float *dx, int rows)
 static be_status max_pool2d_backward_run(const cpu_call *call, be_error *err)
 {
     (void)err;
-    const max_pool2d_backward_attrs *attrs = call->attrs;
-    pool_sizes s =
-        sizes_of(&call->out_shape[0], &call->in_shape[0], call->in_layout[0], attrs->size);
+    const max_pool2d_attrs *attrs = call->attrs;
+    pool_sizes s = sizes_of(&call->out_shape[0], &call->in_shape[0], call->in_layout[0], attrs);
+    if (!max_pool2d_is_tiling(attrs)) return overlap_back_run(call, &s);
     back_function back = s.lanes == 1 ? (s.size == 2 ? plain_back_2 : plain_back_any)
                                       : (s.size == 2 ? blocked_back_2 : blocked_back_any);
     const float *dy = call->in[0];

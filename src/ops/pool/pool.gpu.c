@@ -7,12 +7,15 @@ KERNEL max_pool(ITEM_ARG ARG_IN(IN0_T, x), ARG_OUT(OUT0_T, y), ARG_OUT(u8, index
     EACH (i, count) {
         u32 column = i % OUT_WIDTH, row = i / OUT_WIDTH % OUT_HEIGHT;
         u32 image = i / (OUT_WIDTH * OUT_HEIGHT);
-        GLOBAL const IN0_T *window = x + (image * HEIGHT + row * SIZE) * WIDTH + column * SIZE;
-        float best = LOAD(IN0, window, 0);
-        int won = 0;
-        for (int k = 1; k < SIZE * SIZE; k++) {
-            float value = LOAD(IN0, window, k / SIZE * WIDTH + k % SIZE);
-            if (value > best || value != value) {
+        int top = (int)row * STRIDE - PADDING, left = (int)column * STRIDE - PADDING;
+        GLOBAL const IN0_T *plane = x + image * (HEIGHT * WIDTH);
+        float best = 0.0f;
+        int won = -1;
+        for (int k = 0; k < SIZE * SIZE; k++) {
+            int h = top + k / SIZE, v = left + k % SIZE;
+            if (PADDING > 0 && (h < 0 || h >= HEIGHT || v < 0 || v >= WIDTH)) continue;
+            float value = LOAD(IN0, plane, h * WIDTH + v);
+            if (won < 0 || value > best || value != value) {
                 best = value;
                 won = k;
             }
@@ -22,6 +25,21 @@ KERNEL max_pool(ITEM_ARG ARG_IN(IN0_T, x), ARG_OUT(OUT0_T, y), ARG_OUT(u8, index
     }
 }
 
+/* The first window that has a pixel, along a side. */
+DEVICE int first_window(int pixel)
+{
+    int at = pixel + PADDING - SIZE + STRIDE;
+    return at > 0 ? at / STRIDE : 0;
+}
+
+/* … and the last, of `count`. */
+DEVICE int last_window(int pixel, int count)
+{
+    int at = (pixel + PADDING) / STRIDE;
+    return at < count ? at : count - 1;
+}
+
+/* Each element of x adds up what comes from the windows that it won. */
 KERNEL max_pool_backward(ITEM_ARG ARG_IN(IN0_T, dy), ARG_IN(u8, index), ARG_OUT(OUT0_T, dx),
                          ARG_INT(count))
 {
@@ -29,12 +47,15 @@ KERNEL max_pool_backward(ITEM_ARG ARG_IN(IN0_T, dy), ARG_IN(u8, index), ARG_OUT(
     OPEN_IN(u8, index);
     OPEN_OUT(OUT0_T, dx);
     EACH (i, count) {
-        u32 column = i % WIDTH, row = i / WIDTH % HEIGHT, image = i / (WIDTH * HEIGHT);
+        int column = i % WIDTH, row = i / WIDTH % HEIGHT;
+        int plane = (int)(i / (WIDTH * HEIGHT)) * (OUT_HEIGHT * OUT_WIDTH);
         float value = 0.0f;
-        if (row / SIZE < OUT_HEIGHT && column / SIZE < OUT_WIDTH) {
-            u32 at = (image * OUT_HEIGHT + row / SIZE) * OUT_WIDTH + column / SIZE;
-            if (index[at] == row % SIZE * SIZE + column % SIZE) value = LOAD(IN0, dy, at);
-        }
+        for (int h = first_window(row); h <= last_window(row, OUT_HEIGHT); h++)
+            for (int v = first_window(column); v <= last_window(column, OUT_WIDTH); v++) {
+                int at = plane + h * OUT_WIDTH + v;
+                int place = (row - h * STRIDE + PADDING) * SIZE + column - v * STRIDE + PADDING;
+                if (index[at] == place) value += LOAD(IN0, dy, at);
+            }
         STORE(OUT0, dx, i, value);
     }
 }

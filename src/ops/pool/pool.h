@@ -7,13 +7,21 @@
 #define MAX_POOL_SIZE 16 /* so that a place in a window fits a byte */
 
 typedef struct max_pool2d_attrs {
-    int size;
+    int size, stride, padding;
+    int64_t height, width; /* backward: of x */
 } max_pool2d_attrs;
 
-typedef struct max_pool2d_backward_attrs {
-    int size;
-    int64_t height, width; /* of x */
-} max_pool2d_backward_attrs;
+/* Windows that lie side by side in an image, with no padding. */
+static inline bool max_pool2d_is_tiling(const max_pool2d_attrs *attrs)
+{
+    return attrs->stride == attrs->size && attrs->padding == 0;
+}
+
+/* How many windows there are along a side of so many pixels. */
+static inline int64_t max_pool2d_windows(const max_pool2d_attrs *attrs, int64_t pixels)
+{
+    return (pixels + 2 * attrs->padding - attrs->size) / attrs->stride + 1;
+}
 
 typedef struct global_average_pool_backward_attrs {
     int64_t height, width; /* of x */

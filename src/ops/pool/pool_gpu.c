@@ -7,34 +7,37 @@
 extern const gpu_source gpu_source_pool;
 
 /* `whole` is the unpooled side. */
-static be_status pool_use(gpu_call *call, const be_shape *whole, int size, be_error *err)
+static be_status pool_use(gpu_call *call, const be_shape *whole, const be_shape *pooled,
+                          const max_pool2d_attrs *attrs, be_error *err)
 {
-    int64_t height = whole->dim[2], width = whole->dim[3];
     return gpu_use(call, GPU_SOURCES(&gpu_source_pool), 128, err,
-                   "SIZE=%d HEIGHT=%" PRId64 " WIDTH=%" PRId64 " OUT_HEIGHT=%" PRId64
-                   " OUT_WIDTH=%" PRId64 " PIXELS=%" PRId64,
-                   size, height, width, height / size, width / size, height * width);
+                   "SIZE=%d STRIDE=%d PADDING=%d HEIGHT=%" PRId64 " WIDTH=%" PRId64
+                   " OUT_HEIGHT=%" PRId64 " OUT_WIDTH=%" PRId64 " PIXELS=%" PRId64,
+                   attrs->size, attrs->stride, attrs->padding, whole->dim[2], whole->dim[3],
+                   pooled->dim[2], pooled->dim[3], whole->dim[2] * whole->dim[3]);
 }
 
 static be_status max_pool2d_prepare(gpu_call *call, be_error *err)
 {
-    return pool_use(call, &call->in_shape[0], ((const max_pool2d_attrs *)call->attrs)->size, err);
+    return pool_use(call, &call->in_shape[0], &call->out_shape[0], call->attrs, err);
 }
 
 static be_status max_pool2d_backward_prepare(gpu_call *call, be_error *err)
 {
-    return pool_use(call, &call->out_shape[0],
-                    ((const max_pool2d_backward_attrs *)call->attrs)->size, err);
+    return pool_use(call, &call->out_shape[0], &call->in_shape[0], call->attrs, err);
 }
+
+/* The other kernels of the file look at PIXELS alone. */
+static const max_pool2d_attrs average = {.size = 1, .stride = 1};
 
 static be_status average_pool_prepare(gpu_call *call, be_error *err)
 {
-    return pool_use(call, &call->in_shape[0], 1, err);
+    return pool_use(call, &call->in_shape[0], &call->in_shape[0], &average, err);
 }
 
 static be_status average_pool_backward_prepare(gpu_call *call, be_error *err)
 {
-    return pool_use(call, &call->out_shape[0], 1, err);
+    return pool_use(call, &call->out_shape[0], &call->out_shape[0], &average, err);
 }
 
 static int groups_of(const gpu_call *call)
