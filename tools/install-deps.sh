@@ -20,7 +20,8 @@ set -eu
 apt_packages() {
     case $1 in
     build) echo gcc libc6-dev make meson ninja-build pkg-config libdnnl-dev zlib1g-dev \
-        libjansson-dev libhwloc-dev libcurl4-openssl-dev nettle-dev ;;
+        libjansson-dev libhwloc-dev libcurl4-openssl-dev nettle-dev \
+        libsqlite3-dev ;;
     # PoCL: OpenCL on the processor, for the tests of the kernels where there is no GPU.
     test) echo git libcmocka-dev python3 python3-numpy ocl-icd-libopencl1 pocl-opencl-icd \
         libclblast1 ;;
@@ -37,7 +38,7 @@ apt_packages() {
 
 brew_packages() {
     case $1 in
-    build) echo meson ninja pkgconf onednn jansson hwloc nettle libomp ;;
+    build) echo meson ninja pkgconf onednn jansson hwloc nettle sqlite libomp ;;
     test) echo cmocka python numpy ;;
     peers) echo pytorch ;;
     tensorflow) echo python ;;

@@ -155,7 +155,7 @@ dataset_options cli_data_options(const cli_options *options)
 be_status cli_open_data(const cli_options *options, const workload *w, dataset_split split,
                         be_dataset **out, be_error *err)
 {
-    request_listener listener = {options, NULL};
+    request_listener listener = {.options = options};
     study_watch watch = request_watch(&listener);
     dataset_options wanted = cli_data_options(options);
     return study_open_data(&watch, &wanted, w, split, out, err);

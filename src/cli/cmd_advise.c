@@ -14,10 +14,13 @@ be_status cmd_advise(const cli_options *options, be_error *err)
                                .from = values[OPTION_FROM].text};
     study_request request;
     json_t *answer = NULL;
-    request_listener listener = {options, NULL};
+    request_listener listener = {options, NULL, request_keeper(options)};
     study_watch watch = request_watch(&listener);
     TRY(request_make_single(options, &request, err));
     be_status status = study_advise(&request, &training, &watch, &answer, err);
+    /* From a file nothing was measured: there is nothing to keep. */
+    if (status == BE_OK && !training.from) request_keep(&listener, answer, NULL);
+    request_keep_end(&listener);
     cli_progress_end();
     if (status == BE_OK) status = advice_write(answer, cli_format(options), cli_results, err);
     json_decref(answer);

@@ -20,11 +20,12 @@ be_status cmd_bench(const cli_options *options, be_error *err)
 {
     study_request request;
     TRY(request_make(options, &request, err));
-    request_listener listener = {options, json_array()};
+    request_listener listener = {options, json_array(), request_keeper(options)};
     study_watch watch = request_watch(&listener);
     be_error telling = {0};
     watch.plan = print_plan;
     be_status status = study_bench(&request, &watch, err), told = BE_OK;
+    request_keep_end(&listener);
     cli_progress_end();
     if (json_array_size(listener.records))
         told = bench_write(listener.records, cli_format(options), cli_results, &telling);

@@ -170,7 +170,7 @@ be_status cmd_devices(const cli_options *options, be_error *err)
                            .threads = measures ? cli_default_threads(options) : 0,
                            .seconds = values[OPTION_TIME].real};
     study_devices found;
-    request_listener listener = {options, NULL};
+    request_listener listener = {.options = options};
     study_watch watch = request_watch(&listener);
     be_status status = study_find_devices(measures ? &limits : NULL, &watch, &found, err);
     if (status == BE_OK) status = print_devices(options, &found, err);

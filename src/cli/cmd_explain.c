@@ -24,7 +24,7 @@ be_status cmd_explain(const cli_options *options, be_error *err)
 {
     const option_value *trace = &options->value[OPTION_TRACE];
     study_request request;
-    request_listener listener = {options, NULL};
+    request_listener listener = {options, NULL, request_keeper(options)};
     study_watch watch = request_watch(&listener);
     be_error telling = {0};
     /* A file that cannot be written is found before anything is measured. */
@@ -32,6 +32,7 @@ be_status cmd_explain(const cli_options *options, be_error *err)
     TRY(request_make_single(options, &request, err));
     json_t *records = json_array();
     be_status status = study_explain(&request, &watch, records, err);
+    request_keep_end(&listener);
     cli_progress_end();
     be_status told = write_trace(trace, records, &telling);
     if (told == BE_OK && json_array_size(records))

@@ -69,7 +69,7 @@ be_status cmd_parity(const cli_options *options, be_error *err)
     study_request request;
     study_native native;
     study_compared compared;
-    request_listener listener = {options, NULL};
+    request_listener listener = {.options = options};
     study_watch watch = request_watch(&listener);
     TRY(open_native(options, &request, &native, err));
     be_status status = study_parity(&request, &native, &watch, &compared, err);
@@ -83,7 +83,7 @@ be_status cmd_dump(const cli_options *options, be_error *err)
 {
     study_request request;
     study_native native;
-    request_listener listener = {options, NULL};
+    request_listener listener = {.options = options};
     study_watch watch = request_watch(&listener);
     const char *path = options->value[OPTION_OUTPUT].text;
     if (!path) FAIL(err, BE_USAGE, "dump needs a file to write: -o FILE.safetensors");

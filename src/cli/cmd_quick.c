@@ -29,7 +29,7 @@ be_status cmd_quick(const cli_options *options, be_error *err)
 {
     study_request request;
     study_page page;
-    request_listener listener = {options, NULL};
+    request_listener listener = {.options = options};
     study_watch watch = request_watch(&listener);
     be_error telling = {0};
     TRY(request_make_single(options, &request, err));

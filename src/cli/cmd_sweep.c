@@ -84,12 +84,14 @@ be_status cmd_sweep(const cli_options *options, be_error *err)
     study_axis axis;
     study_request request;
     study_swept swept;
-    request_listener listener = {options, NULL};
+    request_listener listener = {options, NULL, request_keeper(options)};
     study_watch watch = request_watch(&listener);
     be_error telling = {0};
     TRY(read_axis(options, &axis, err));
     TRY(request_make_single(options, &request, err));
     be_status status = study_sweep(&request, &axis, &watch, &swept, err);
+    if (swept.result) request_keep(&listener, swept.result, NULL);
+    request_keep_end(&listener);
     cli_progress_end();
     be_status told = tell(options, &swept, &telling);
     if (status == BE_INTERRUPTED && swept.file[0])

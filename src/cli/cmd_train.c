@@ -8,8 +8,10 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/request.h"
 #include "core/clock.h"
 #include "core/json.h"
+#include "machine/environment.h"
 #include "train/loop.h"
 #include "train/weights.h"
 
@@ -20,7 +22,9 @@ typedef struct train_command {
     be_dataset *data, *validation;
     train_options options;
     char rescue[FILE_PATH_BYTES];
-    json_t *epochs; /* records */
+    json_t *epochs;      /* records */
+    json_t *environment; /* of all of them */
+    request_listener listener;
     int64_t started_ns;
     const trainer *trainer; /* while it trains */
 } train_command;
@@ -132,6 +136,7 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
     json_object_set_new(record, "threads", json_integer(be_device_threads(c->device)));
     json_object_set_new(record, "start_to_first_step_s",
                         json_of_real(start_to_first_step_s(c, c->trainer)));
+    json_object_set(record, "environment", c->environment);
     json_object_set_new(record, "peak_rss_bytes", json_integer((json_int_t)peak_rss_bytes()));
     return record;
 }
@@ -159,6 +164,7 @@ static void show_epoch(void *context, const train_epoch *e)
              json_dumpf(record, cli_results, JSON_COMPACT) == 0)
         fprintf(cli_results, "\n");
     fflush(cli_results);
+    request_keep(&c->listener, record, NULL);
     json_array_append_new(c->epochs, record);
 }
 
@@ -313,6 +319,13 @@ static be_status print_plan(const train_command *c, be_error *err)
     return status;
 }
 
+static be_status read_environment(json_t **out, be_error *err)
+{
+    environment read;
+    environment_read(NULL, false, &read);
+    return environment_to_json(&read, out, err);
+}
+
 static be_status train(train_command *c, be_error *err)
 {
     const char *weights = c->cli->value[OPTION_EXPORT].text;
@@ -320,6 +333,7 @@ static be_status train(train_command *c, be_error *err)
     trainer t;
     /* A file that cannot be written in the end should not cost a training. */
     if (weights) TRY(file_check_output(weights, err));
+    TRY(read_environment(&c->environment, err));
     TRY(trainer_open(&t, &c->options, err));
     c->trainer = &t;
     bool table = cli_format(c->cli) == REPORT_TABLE;
@@ -356,11 +370,14 @@ be_status cmd_train(const cli_options *options, be_error *err)
     train_command c = {.cli = options,
                        .workload = cli_workload(options, 0),
                        .epochs = json_array(),
+                       .listener = {options, NULL, request_keeper(options)},
                        .started_ns = clock_now_ns()};
     be_status status = open_and_train(&c, err);
     dataset_close(c.data);
     dataset_close(c.validation);
     be_device_close(c.device);
+    request_keep_end(&c.listener);
+    json_decref(c.environment);
     json_decref(c.epochs);
     return status;
 }

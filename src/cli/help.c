@@ -123,6 +123,9 @@ void help_argument_words(const command_spec *command, char *out, size_t room)
     case ARGUMENTS_ACTIONS:
         snprintf(out, room, "list verify get mnist fashion-mnist cifar-10 ");
         break;
+    case ARGUMENTS_RUNS:
+        snprintf(out, room, "show note remove export import ");
+        break;
     case ARGUMENTS_SHELLS:
         snprintf(out, room, "bash zsh fish ");
         break;

@@ -65,6 +65,12 @@
     X(data, "data", "list|verify|get [SET...]", ACTIONS, 1, 9, "list, check and fetch data sets",  \
       "list shows what is on this machine, verify reads and checks every file, get fetches from "  \
       "the publishers.")                                                                           \
+    X(runs, "runs", "[list|show|note|remove|export|import ...]", RUNS, 0, 16,                      \
+      "what was measured and kept: list, show, note, remove, export, import",                      \
+      "Lists the runs that are kept in $XDG_DATA_HOME/breakeven/results.db, the newest first. "    \
+      "show N shows one, note N TEXT puts a note beside it, remove N... removes some, export "     \
+      "[N...] writes records, one per line (all runs without N), and import FILE... takes those "  \
+      "of other machines: all of a file or, where a line of it is bad, none.")                     \
     X(completion, "completion", "SHELL", SHELLS, 1, 1, "completions for bash, zsh or fish",        \
       "Prints a script for the shell: add 'source <(breakeven completion bash)' to ~/.bashrc, or " \
       "write it to the shell's folder of completions.")                                            \
@@ -82,7 +88,8 @@
 #define ON_MODEL (ON(train) | ON(eval) | ON(parity) | ON(dump))
 #define ON_RECORDS                                                                             \
     (ON(quick) | ON(devices) | ON(workloads) | ON(bench) | ON(train) | ON(eval) | ON(parity) | \
-     ON(data) | ON(advise) | ON(sweep) | ON(explain))
+     ON(data) | ON(advise) | ON(sweep) | ON(explain) | ON(runs))
+#define ON_KEEPING (ON(bench) | ON(sweep) | ON(explain) | ON(advise) | ON(train))
 
 /* An option for each dimension of a variant; expands where X is the macro that OPTION_LIST was
  * given. */
@@ -94,12 +101,14 @@
     X(FORMAT, "format", 'f', "FORMAT", CHOICE, 0, 0, "table json jsonl csv md", ON_RECORDS,      \
       "form of the results: table (the default), json, jsonl, csv or md")                        \
     X(DEVICE, "device", 'd', "DEVICE,...", WORDS, 0, 0, "cpu all",                               \
-      ON_MEASURE | ON_MODEL | ON(workloads),                                                     \
+      ON_MEASURE | ON_MODEL | ON(workloads) | ON(runs),                                          \
       "devices to use, as 'breakeven devices' lists them; bench takes each piece of hardware "   \
-      "once without it, and also as a second way to it, through OpenCL, with all")               \
+      "once without it, and also as a second way to it, through OpenCL, with all; runs: only "   \
+      "those of a device")                                                                       \
     X(ENGINE, "engine", 'e', "ENGINE,...", CHOICES, 0, 0, "native torch tensorflow all",         \
-      ON_MEASURE | ON(parity),                                                                   \
-      "engines to use; without it, native and every other that is installed")                    \
+      ON_MEASURE | ON(parity) | ON(runs),                                                        \
+      "engines to use; without it, native and every other that is installed; runs: only those "  \
+      "of an engine")                                                                            \
     X(THREADS, "threads", 't', "N,...", COUNTS, 1, 1024, "", ON_MEASURE | ON_MODEL,              \
       "threads of the CPU; bench takes a list. The default is OMP_NUM_THREADS, else the number " \
       "of physical cores, or as many as a control group's quota pays for")                       \
@@ -142,9 +151,10 @@
       "write the trained weights (safetensors, names of PyTorch's state_dict)")                  \
     X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval),                                 \
       "weights to evaluate (safetensors)")                                                       \
-    X(OUTPUT, "output", 'o', "FILE", SINK, 0, 0, "", ON(dump) | ON(sweep),                       \
+    X(OUTPUT, "output", 'o', "FILE", SINK, 0, 0, "", ON(dump) | ON(sweep) | ON(runs),            \
       "file to write (dump: safetensors; sweep: a record a line, without it one in "             \
-      "$XDG_STATE_HOME/breakeven/sweeps)")                                                       \
+      "$XDG_STATE_HOME/breakeven/sweeps; runs export: a record per line, without it to "         \
+      "standard output)")                                                                        \
     X(OVER, "over", 0, "AXIS=RANGE", TEXT, 0, 0, "batch=8..4096 steps=10..100000", ON(sweep),    \
       "what the sweep goes over, and from where to where: batch=8..4096, steps=10..100000")      \
     X(SVG, "svg", 0, "FILE", SINK, 0, 0, "", ON(sweep), "also write the plot to a file, as SVG") \
@@ -175,6 +185,17 @@
       "also measure what each device can do at most; what was measured is kept for a week")      \
     X(REFRESH, "refresh", 0, NULL, FLAG, 0, 0, "", ON(devices),                                  \
       "with --measure: measure again, whatever was kept")                                        \
+    X(WORKLOAD, "workload", 0, "NAME", TEXT, 0, 0, "", ON(runs), "only runs of this workload")   \
+    X(MACHINE, "machine", 0, "TEXT", TEXT, 0, 0, "", ON(runs),                                   \
+      "only runs of machines whose name has this part")                                          \
+    X(COMMIT, "commit", 0, "C", TEXT, 0, 0, "", ON(runs),                                        \
+      "only runs of builds whose commit begins so")                                              \
+    X(SINCE, "since", 0, "DATE", TEXT, 0, 0, "", ON(runs),                                       \
+      "only runs from this day on (2026-11-30, in UTC)")                                         \
+    X(UNTIL, "until", 0, "DATE", TEXT, 0, 0, "", ON(runs), "only runs up to and on this day")    \
+    X(LAST, "last", 0, "N", COUNT, 1, 1e9, "", ON(runs), "list the newest N runs (50)")          \
+    X(NO_STORE, "no-store", 0, NULL, FLAG, 0, 0, "", ON_KEEPING,                                 \
+      "do not keep the results; 'breakeven runs' lists those that are kept")                     \
     X(DRY_RUN, "dry-run", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(train),                        \
       "print the steps and the memory map, run nothing")                                         \
     X(MAN, "man", 0, NULL, FLAG, 0, 0, "", ON(help), "print the man page")                       \

@@ -30,6 +30,7 @@ typedef enum argument_kind {
     ARGUMENTS_NOTHING,
     ARGUMENTS_WORKLOADS,
     ARGUMENTS_ACTIONS, /* of data, and the sets behind them */
+    ARGUMENTS_RUNS,    /* an action on runs, and what it is done with */
     ARGUMENTS_SHELLS,
     ARGUMENTS_COMMANDS,
 } argument_kind;

@@ -76,10 +76,29 @@ static void show_note(void *context, const char *line)
     cli_note(listener->options, "%s", line);
 }
 
+keeper request_keeper(const cli_options *options)
+{
+    bool none = options->value[OPTION_NO_STORE].given;
+    return (keeper){.command = none ? NULL : command_table[options->command].name};
+}
+
+void request_keep(request_listener *listener, json_t *record, const json_t *environment)
+{
+    const char *reason = keeper_add(&listener->keeper, record, environment);
+    if (reason) cli_note(listener->options, "%s", reason);
+}
+
+void request_keep_end(request_listener *listener)
+{
+    const char *reason = keeper_end(&listener->keeper);
+    if (reason) cli_note(listener->options, "%s", reason);
+}
+
 static void keep_record(void *context, json_t *record)
 {
-    const request_listener *listener = context;
+    request_listener *listener = context;
     if (listener->records) json_array_append(listener->records, record);
+    request_keep(listener, record, NULL);
 }
 
 study_watch request_watch(request_listener *listener)

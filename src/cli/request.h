@@ -3,6 +3,7 @@
 #define CLI_REQUEST_H
 
 #include "cli/cli.h"
+#include "store/keeper.h"
 #include "study/axis.h"
 #include "study/request.h"
 
@@ -15,8 +16,16 @@ BE_CHECKED be_status request_make_single(const cli_options *options, study_reque
 /* Who listens at the terminal. */
 typedef struct request_listener {
     const cli_options *options;
-    json_t *records; /* a list that gets what is measured; NULL: it is not kept */
+    json_t *records; /* a list that gets what is measured; NULL: none */
+    keeper keeper;   /* of request_keeper; zero: nothing is kept */
 } request_listener;
+
+/* Keeps what is measured in the user's store, unless --no-store says otherwise. */
+keeper request_keeper(const cli_options *options);
+/* Keep one that no study gave, `environment` as in keeper_add; tell once if that fails. */
+void request_keep(request_listener *listener, json_t *record, const json_t *environment);
+/* After the study: what it completed is kept too. */
+void request_keep_end(request_listener *listener);
 
 /* Progress and notes go to standard error, and a signal ends the study. */
 study_watch request_watch(request_listener *listener);

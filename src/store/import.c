@@ -1,0 +1,277 @@
+/* See import.h. */
+#include "store/import.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/json.h"
+#include "core/memory.h"
+#include "core/text.h"
+#include "run/record_decode.h"
+
+#define RUNS_MOST 1000 /* machines and builds of one file */
+#define INPUT_MOST_BYTES ((size_t)1 << 28)
+
+typedef struct import_run {
+    int64_t id;
+    char machine[160], commit[80];
+} import_run;
+
+typedef struct importing {
+    store *store;
+    const char *name;
+    record_place place;
+    json_t *header; /* of a sweep: its environment stands for that of its records */
+    import_run *runs;
+    size_t run_count, run_room;
+    import_count *count;
+} importing;
+
+/* ---------------------------------------------------------------- runs */
+
+static int64_t time_of(const json_t *record)
+{
+    struct tm utc = {0};
+    const char *text = json_text_at(record, "time");
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return *text && end && !*end ? (int64_t)timegm(&utc) : -1;
+}
+
+/* That of the record's machine and build, made with the first record of its own. */
+static be_status find_run(importing *i, const json_t *record, int64_t *id, be_error *err)
+{
+    const json_t *environment = json_object_get(record, "environment");
+    char machine[160], commit[80];
+    const char *build = store_commit_of(environment);
+    store_machine_of(environment, machine);
+    text_clean(build, strlen(build), false, commit, sizeof commit);
+    for (size_t r = i->run_count; r-- > 0;)
+        if (strcmp(i->runs[r].machine, machine) == 0 && strcmp(i->runs[r].commit, commit) == 0) {
+            *id = i->runs[r].id;
+            return BE_OK;
+        }
+    if (i->run_count == RUNS_MOST)
+        FAIL(err, BE_BAD_DATA,
+             "%s: expected records of at most %d machines and builds, found more; import it in "
+             "parts",
+             i->name, RUNS_MOST);
+    void *runs = i->runs;
+    be_status status = memory_grow(&runs, &i->run_room, i->run_count + 1, sizeof *i->runs, err);
+    i->runs = runs;
+    TRY(status);
+    import_run *run = &i->runs[i->run_count];
+    store_run facts = {.command = "import",
+                       .source = i->name,
+                       .machine = *machine ? machine : NULL,
+                       .commit = *commit ? commit : NULL,
+                       .began_s = time_of(record)};
+    TRY(store_add_run(i->store, &facts, &run->id, err));
+    memcpy(run->machine, machine, sizeof machine);
+    memcpy(run->commit, commit, sizeof commit);
+    *id = run->id;
+    i->run_count++;
+    return BE_OK;
+}
+
+static be_status add(importing *i, const json_t *record, be_error *err)
+{
+    int64_t run = 0, id = 0;
+    TRY(find_run(i, record, &run, err));
+    TRY(store_add_record(i->store, run, record, &id, err));
+    if (id)
+        i->count->added++;
+    else
+        i->count->known++;
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- records */
+
+static be_status add_measured(importing *i, json_t *record, be_error *err)
+{
+    record_measured read;
+    json_t *environment = json_object_get(i->header, "environment");
+    TRY(record_decode(record, environment, &i->place, &read, err));
+    if (!json_is_object(json_object_get(record, "environment")))
+        json_object_set(record, "environment", environment);
+    return add(i, record, err);
+}
+
+/* A point of a sweep's file has the records of its contenders; what it printed has none. */
+static be_status add_point(importing *i, const json_t *point, be_error *err)
+{
+    json_t *contenders = json_object_get(point, "contenders"), *record;
+    char place[300];
+    size_t c;
+    if (!json_is_array(contenders))
+        FAIL(err, BE_BAD_DATA,
+             "%s, member \"contenders\": expected a list of records, found none: this is what a "
+             "sweep printed; take the file that it kept",
+             record_place_text(&i->place, place));
+    json_array_foreach(contenders, c, record)
+    {
+        i->place.contender = c + 1;
+        TRY(add_measured(i, record, err));
+    }
+    i->place.contender = 0;
+    return BE_OK;
+}
+
+/* Of the other kinds a run may have: they say whose they are, and nothing is computed from them. */
+static be_status add_other(importing *i, const json_t *record, be_error *err)
+{
+    record_measured whose = {.place = i->place};
+    const json_t *schema = json_object_get(record, "schema");
+    const json_t *workload = json_object_get(record, "workload");
+    if (json_integer_value(schema) != RECORD_SCHEMA)
+        return record_refuse(&whose, "schema", "1", schema, err);
+    if (!json_is_string(workload))
+        return record_refuse(&whose, "workload", "a text", workload, err);
+    return add(i, record, err);
+}
+
+static be_status add_value(importing *i, json_t *value, be_error *err)
+{
+    static const char *const others[] = {"epoch", "advice"};
+    static const char *const passed[] = {"screen", "whole", "pair"};
+    const char *kind = json_string_value(json_object_get(value, "kind"));
+    char place[300], shown[60];
+    if (kind && strcmp(kind, "bench") == 0) return add_measured(i, value, err);
+    if (kind && strcmp(kind, "point") == 0) return add_point(i, value, err);
+    if (kind && strcmp(kind, "sweep") == 0 && json_object_get(value, "pairs"))
+        return add_other(i, value, err);
+    if (kind && strcmp(kind, "sweep") == 0) {
+        json_decref(i->header);
+        i->header = json_incref(value);
+        return BE_OK;
+    }
+    for (size_t k = 0; kind && k < sizeof others / sizeof *others; k++)
+        if (strcmp(kind, others[k]) == 0) return add_other(i, value, err);
+    for (size_t k = 0; kind && k < sizeof passed / sizeof *passed; k++)
+        if (strcmp(kind, passed[k]) == 0) return BE_OK;
+    FAIL(err, BE_BAD_DATA,
+         "%s, member \"kind\": expected bench, point, epoch or advice, found %s; take what "
+         "'breakeven … --format jsonl' or 'breakeven runs export' writes",
+         record_place_text(&i->place, place),
+         json_found(json_object_get(value, "kind"), shown, sizeof shown));
+}
+
+/* One value: a record, or all of them as a list. */
+static be_status add_text(importing *i, const char *text, size_t length, be_error *err)
+{
+    char place[300];
+    json_source source = {.name = record_place_text(&i->place, place),
+                          .expected = "a record in JSON ('breakeven bench … --format jsonl')",
+                          .next = "nothing of the file is taken"};
+    json_t *value = NULL, *item;
+    size_t n;
+    TRY(json_parse(&value, text, length, &source, err));
+    be_status status = BE_OK;
+    if (json_is_array(value)) {
+        i->place.unit = "record";
+        json_array_foreach(value, n, item)
+        {
+            i->place.number = n + 1;
+            if (status == BE_OK) status = add_value(i, item, err);
+        }
+    } else {
+        status = add_value(i, value, err);
+    }
+    json_decref(value);
+    return status;
+}
+
+/* ---------------------------------------------------------------- files */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static be_status add_lines(importing *i, const char *text, size_t length, be_error *err)
+{
+    size_t blanks = 0;
+    while (blanks < length && is_blank(text[blanks])) blanks++;
+    if (blanks < length && text[blanks] == '[') return add_text(i, text, length, err);
+    for (size_t at = 0; at < length; i->place.number++) {
+        const char *end = memchr(text + at, '\n', length - at);
+        size_t bytes = end ? (size_t)(end - text) - at : length - at, whole = bytes;
+        while (bytes && is_blank(text[at + bytes - 1])) bytes--;
+        if (bytes) TRY(add_text(i, text + at, bytes, err));
+        at += whole + 1;
+    }
+    return BE_OK;
+}
+
+/* Standard input until its end. */
+static be_status read_input(void **out, size_t *bytes, be_error *err)
+{
+    size_t capacity = 0, got = 1;
+    *bytes = 0;
+    while (got > 0) {
+        TRY(memory_grow(out, &capacity, *bytes + 65536, 1, err));
+        TRY(file_read_some(STDIN_FILENO, (char *)*out + *bytes, capacity - *bytes, &got,
+                           "standard input", err));
+        *bytes += got;
+        if (*bytes > INPUT_MOST_BYTES)
+            FAIL(err, BE_BAD_DATA,
+                 "standard input: expected at most %zu MiB of records, found more; give a file",
+                 INPUT_MOST_BYTES >> 20);
+    }
+    return BE_OK;
+}
+
+/* A run of which every record was there already is none. */
+static be_status drop_empty_runs(importing *i, be_error *err)
+{
+    for (size_t r = 0; r < i->run_count; r++) {
+        bool removed = false;
+        TRY(store_drop_empty(i->store, i->runs[r].id, &removed, err));
+        i->count->runs += !removed;
+    }
+    return BE_OK;
+}
+
+static be_status add_all(importing *i, const char *text, size_t length, be_error *err)
+{
+    TRY(store_begin(i->store, err));
+    be_error own = {0};
+    be_status status = add_lines(i, text, length, &own);
+    /* What it quotes of the file goes to terminals. */
+    if (status != BE_OK && err) {
+        *err = own;
+        text_clean(own.text, strlen(own.text), true, err->text, sizeof err->text);
+    }
+    if (status == BE_OK) status = drop_empty_runs(i, err);
+    if (status == BE_OK && !i->count->added) {
+        store_take_back(i->store); /* as if it had not been asked for, numbers of runs among it */
+        return BE_OK;
+    }
+    return store_end(i->store, status, err);
+}
+
+be_status import_file(store *s, const char *path, import_count *out, be_error *err)
+{
+    bool input = strcmp(path, "-") == 0;
+    const char *name = input ? "standard input" : path;
+    importing i = {.store = s,
+                   .name = name,
+                   .place = {.file = name, .unit = "line", .number = 1},
+                   .count = out};
+    const void *mapped = NULL;
+    void *read = NULL;
+    size_t bytes = 0;
+    *out = (import_count){0};
+    be_status status =
+        input ? read_input(&read, &bytes, err) : file_map(&mapped, &bytes, path, err);
+    if (status == BE_OK) status = add_all(&i, input ? read : mapped, bytes, err);
+    memory_free_array(read);
+    file_unmap(mapped, bytes);
+    json_decref(i.header);
+    memory_free_array(i.runs);
+    if (status != BE_OK) *out = (import_count){0};
+    return status;
+}

@@ -1,0 +1,15 @@
+PRAGMA application_id = 1114794821;
+PRAGMA user_version = 1;
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE run (  id INTEGER PRIMARY KEY AUTOINCREMENT,  began INTEGER,  command TEXT NOT NULL,  source TEXT,  machine TEXT,  commit_id TEXT);
+INSERT INTO run VALUES(1,1796053621,'train',NULL,'AMD EPYC, 2 threads, 23.5 GiB','47bfee407346-dirty');
+CREATE TABLE record (  id INTEGER PRIMARY KEY,  run INTEGER NOT NULL REFERENCES run(id) ON DELETE CASCADE,  kind TEXT NOT NULL,  workload TEXT, engine TEXT, device TEXT,  digest BLOB NOT NULL UNIQUE,  line TEXT NOT NULL);
+INSERT INTO record VALUES(1,1,'epoch','mlp-mnist',NULL,'cpu',X'42ab0187cd2a4c6663606ead38449a832fabb118684db125669e558d00fc73c2','{"schema":1,"kind":"epoch","workload":"mlp-mnist","device":"cpu","epoch":1,"step":2,"loss":2.3164047}');
+CREATE TABLE note (  id INTEGER PRIMARY KEY,  run INTEGER NOT NULL REFERENCES run(id) ON DELETE CASCADE,  at INTEGER NOT NULL,  text TEXT NOT NULL);
+INSERT INTO note VALUES(1,1,1796053621,'of version 1');
+DELETE FROM sqlite_sequence;
+INSERT INTO sqlite_sequence VALUES('run',1);
+CREATE INDEX record_of_run ON record(run, workload, engine, device);
+CREATE INDEX note_of_run ON note(run);
+COMMIT;
