@@ -359,9 +359,9 @@ static void statuses_have_their_exit_codes(void **state)
     static const struct {
         be_status status;
         int code;
-    } known[] = {{BE_OK, 0},        {BE_FAILED, 1},       {BE_BAD_DATA, 1},    {BE_IO, 1},
-                 {BE_DRIVER, 1},    {BE_USAGE, 2},        {BE_UNAVAILABLE, 3}, {BE_NUMERIC, 4},
-                 {BE_NO_MEMORY, 5}, {BE_INTERRUPTED, 130}};
+    } known[] = {{BE_OK, 0},        {BE_FAILED, 1}, {BE_BAD_DATA, 1},     {BE_IO, 1},
+                 {BE_DRIVER, 1},    {BE_USAGE, 2},  {BE_UNAVAILABLE, 3},  {BE_NUMERIC, 4},
+                 {BE_NO_MEMORY, 5}, {BE_SLOWER, 6}, {BE_INTERRUPTED, 130}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         assert_int_equal(be_status_exit_code(known[i].status), known[i].code);
         const char *text = be_status_text(known[i].status);

@@ -128,6 +128,54 @@ static void ratios_of_few_rounds(void **state)
                  "-1 and -2 in round 1");
 }
 
+/* Two series that were not interleaved: the interval of the ratio of their medians covers. */
+static void ratios_apart_cover(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    int covered = 0;
+    rng_key key = {.seed = 5, .stream = RNG_TEST};
+    for (int trial = 0; trial < 400; trial++) {
+        double first[16], second[12];
+        stats_interval ratio;
+        for (int i = 0; i < 28; i++) {
+            uint32_t words[4];
+            rng_block(key, (uint64_t)(trial * 28 + i), words);
+            double noise = 1 + 0.1 * ((double)words[0] / 4294967296.0 - 0.5);
+            if (i < 16)
+                first[i] = 0.030 * noise;
+            else
+                second[i - 16] = 0.010 * noise;
+        }
+        stats_series a = {.blocks_s = first, .count = 16, .batch = 20};
+        stats_series b = {.blocks_s = second, .count = 12, .batch = 10};
+        ASSERT_OK(stats_ratio_apart(&a, &b, (uint64_t)trial, &ratio, &err));
+        assert_true(ratio.low <= ratio.point && ratio.point <= ratio.high);
+        covered += ratio.low <= 1.5 && 1.5 <= ratio.high;
+    }
+    assert_in_range(covered, 368, 396); /* 92 % to 99 % */
+}
+
+static void ratios_apart_of_few_values(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    stats_interval ratio;
+    stats_series a = {.blocks_s = (double[]){4, 5, 6}, .count = 3, .batch = 1};
+    stats_series b = {.blocks_s = (double[]){2}, .count = 1, .batch = 1};
+    ASSERT_OK(stats_ratio_apart(&a, &b, 1, &ratio, &err));
+    assert_float_equal(ratio.point, 2.5, 1e-12);
+    assert_true(isnan(ratio.low) && isnan(ratio.high));
+    b = (stats_series){.blocks_s = (double[]){2, 3}, .count = 2, .batch = 1};
+    ASSERT_OK(stats_ratio_apart(&a, &b, 1, &ratio, &err));
+    assert_float_equal(ratio.low, 4.0 / 3, 1e-12);
+    assert_float_equal(ratio.high, 3, 1e-12);
+    b.count = 0;
+    ASSERT_FAILS(stats_ratio_apart(&a, &b, 1, &ratio, &err), BE_USAGE, "at least 1 time");
+    b = (stats_series){.blocks_s = (double[]){2, 0}, .count = 2, .batch = 1};
+    ASSERT_FAILS(stats_ratio_apart(&a, &b, 1, &ratio, &err), BE_NUMERIC, "positive times, found 0");
+}
+
 static void verdicts_follow_the_interval(void **state)
 {
     (void)state;
@@ -228,6 +276,8 @@ int main(void)
         cmocka_unit_test(intervals_of_medians_cover),
         cmocka_unit_test(intervals_lean_to_no_side),
         cmocka_unit_test(ratios_of_few_rounds),
+        cmocka_unit_test(ratios_apart_cover),
+        cmocka_unit_test(ratios_apart_of_few_values),
         cmocka_unit_test(verdicts_follow_the_interval),
         cmocka_unit_test(the_stop_rule_says_why),
         cmocka_unit_test(ratios_settle_when_narrow_or_clear),

@@ -9,10 +9,11 @@ COMMANDS = {"": [], "devices": [], "workloads": [], "bench": ["mlp-mnist"],
             "advise": ["mlp-mnist"], "sweep": ["mlp-mnist", "--over", "batch=8..16"],
             "explain": ["mlp-mnist"], "train": ["mlp-mnist"], "eval": ["mlp-mnist", "-w", "none"],
             "parity": ["mlp-mnist"], "dump": ["mlp-mnist", "-o", "file"], "data": ["list"],
-            "completion": ["bash"], "help": [], "runs": []}
+            "completion": ["bash"], "help": [], "runs": [],
+            "compare": ["1", "2"]}
 MEASURING = {"", "bench", "advise", "sweep", "explain"}
 MODEL = {"train", "eval", "parity", "dump"}
-KEPT = {"runs"}  # opens no device: what a filter does is in test_runs
+KEPT = {"runs", "compare"}  # open no device: what a filter does is in test_runs
 ALONE = {"quiet", "version", "help"}  # of the program, not of a command
 
 SMALL = ["--synthetic", "--limit", "200"]
@@ -61,6 +62,7 @@ SHOWN = {
     "limit": "test_commands", "time": "test_commands", "output": "test_runs", "device": "test_runs",
     **dict.fromkeys(("no-store", "workload", "machine", "commit", "since", "until", "last"),
                     "test_runs"),
+    **dict.fromkeys(("baseline", "price", "fail-if"), "test_compare"),
 }
 
 

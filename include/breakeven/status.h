@@ -20,6 +20,7 @@ extern "C" {
     X(UNAVAILABLE, 3, "the device, engine or operation is not there") \
     X(NUMERIC, 4, "the numbers are wrong (NaN, or parity broken)")    \
     X(NO_MEMORY, 5, "out of memory")                                  \
+    X(SLOWER, 6, "slower than asked for")                             \
     X(INTERRUPTED, 130, "stopped by a signal")
 
 typedef enum be_status {
@@ -37,7 +38,7 @@ typedef struct be_error {
 
 #define BE_CHECKED __attribute__((warn_unused_result))
 
-/* The exit code of the command line for a status (docs: 0 … 5, 130). */
+/* The exit code of the command line for a status (docs: 0 … 6, 130). */
 int be_status_exit_code(be_status status);
 
 /* A short lower-case description of a status, never NULL. */

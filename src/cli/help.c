@@ -129,6 +129,7 @@ void help_argument_words(const command_spec *command, char *out, size_t room)
     case ARGUMENTS_SHELLS:
         snprintf(out, room, "bash zsh fish ");
         break;
+    case ARGUMENTS_RESULTS:
     case ARGUMENTS_NOTHING:
         break;
     }

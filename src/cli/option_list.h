@@ -71,6 +71,13 @@
       "show N shows one, note N TEXT puts a note beside it, remove N... removes some, export "     \
       "[N...] writes records, one per line (all runs without N), and import FILE... takes those "  \
       "of other machines: all of a file or, where a line of it is bad, none.")                     \
+    X(compare, "compare", "A B [C...]", RESULTS, 2, 8,                                             \
+      "two or more runs, machines, builds or files of records side by side",                       \
+      "Each is the number of a run, a file of records, the beginning of a commit, or a part of a " \
+      "machine's name (see 'breakeven runs'). A row is a workload on an engine and a device, in "  \
+      "one precision and batch; what is not alike is told first, and what is missing. The "        \
+      "verdict is by the interval of the ratio, as in bench. Exit code 6 where --fail-if says "    \
+      "so.")                                                                                       \
     X(completion, "completion", "SHELL", SHELLS, 1, 1, "completions for bash, zsh or fish",        \
       "Prints a script for the shell: add 'source <(breakeven completion bash)' to ~/.bashrc, or " \
       "write it to the shell's folder of completions.")                                            \
@@ -88,7 +95,7 @@
 #define ON_MODEL (ON(train) | ON(eval) | ON(parity) | ON(dump))
 #define ON_RECORDS                                                                             \
     (ON(quick) | ON(devices) | ON(workloads) | ON(bench) | ON(train) | ON(eval) | ON(parity) | \
-     ON(data) | ON(advise) | ON(sweep) | ON(explain) | ON(runs))
+     ON(data) | ON(advise) | ON(sweep) | ON(explain) | ON(runs) | ON(compare))
 #define ON_KEEPING (ON(bench) | ON(sweep) | ON(explain) | ON(advise) | ON(train))
 
 /* An option for each dimension of a variant; expands where X is the macro that OPTION_LIST was
@@ -123,8 +130,8 @@
     WORKLOAD_VARIANT_LIST(OPTION_OF_DIMENSION)                                                   \
     X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(sweep),                            \
       "measure the forward pass, not training")                                                  \
-    X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train) | ON(advise),                     \
-      "passes over the training data")                                                           \
+    X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train) | ON(advise) | ON(compare),       \
+      "passes over the training data; compare: the time of a training of N")                     \
     X(STEPS, "steps", 's', "N", COUNT, 1, 2e9, "", ON(train) | ON(parity) | ON(advise),          \
       "stop after N steps (train, advise); steps whose losses are compared (parity, 10)")        \
     X(LR, "lr", 'l', "RATE", REAL, 1e-12, 1e6, "", ON(train), "learning rate")                   \
@@ -185,7 +192,8 @@
       "also measure what each device can do at most; what was measured is kept for a week")      \
     X(REFRESH, "refresh", 0, NULL, FLAG, 0, 0, "", ON(devices),                                  \
       "with --measure: measure again, whatever was kept")                                        \
-    X(WORKLOAD, "workload", 0, "NAME", TEXT, 0, 0, "", ON(runs), "only runs of this workload")   \
+    X(WORKLOAD, "workload", 0, "NAME", TEXT, 0, 0, "", ON(runs) | ON(compare),                   \
+      "only this workload")                                                                      \
     X(MACHINE, "machine", 0, "TEXT", TEXT, 0, 0, "", ON(runs),                                   \
       "only runs of machines whose name has this part")                                          \
     X(COMMIT, "commit", 0, "C", TEXT, 0, 0, "", ON(runs),                                        \
@@ -194,6 +202,12 @@
       "only runs from this day on (2026-11-30, in UTC)")                                         \
     X(UNTIL, "until", 0, "DATE", TEXT, 0, 0, "", ON(runs), "only runs up to and on this day")    \
     X(LAST, "last", 0, "N", COUNT, 1, 1e9, "", ON(runs), "list the newest N runs (50)")          \
+    X(BASELINE, "baseline", 0, "NAME", TEXT, 0, 0, "", ON(compare),                              \
+      "the one that the others are held against (the first)")                                    \
+    X(PRICE, "price", 0, "NAME=EUR,...", TEXT, 0, 0, "", ON(compare),                            \
+      "what an hour of a machine costs, for the costs of the training that --epochs asks for")   \
+    X(FAIL_IF, "fail-if", 0, "slower:N%", TEXT, 0, 0, "", ON(compare),                           \
+      "end with exit code 6 where something is SLOWER by more than N %")                         \
     X(NO_STORE, "no-store", 0, NULL, FLAG, 0, 0, "", ON_KEEPING,                                 \
       "do not keep the results; 'breakeven runs' lists those that are kept")                     \
     X(DRY_RUN, "dry-run", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(train),                        \

@@ -28,6 +28,7 @@ static const option_rule rules[] = {
      "a plan has one form; leave --format out"},
     {ON(bench) | ON(train), OPTION_NO_STORE, OPTION_DRY_RUN, false,
      "with --dry-run nothing is measured; leave --no-store out"},
+    {ON(compare), OPTION_PRICE, OPTION_EPOCHS, true, NULL},
     FROM_EXCLUDES(NO_STORE),
     FROM_EXCLUDES(DEVICE),
     FROM_EXCLUDES(ENGINE),

@@ -31,6 +31,7 @@ typedef enum argument_kind {
     ARGUMENTS_WORKLOADS,
     ARGUMENTS_ACTIONS, /* of data, and the sets behind them */
     ARGUMENTS_RUNS,    /* an action on runs, and what it is done with */
+    ARGUMENTS_RESULTS, /* names of runs, files, builds, machines */
     ARGUMENTS_SHELLS,
     ARGUMENTS_COMMANDS,
 } argument_kind;

@@ -180,6 +180,69 @@ be_status stats_ratio(const double *first, const double *second, int32_t rounds,
     return status;
 }
 
+/* The logarithms of a series of positive times, ascending, and the medians of their resamples. */
+typedef struct stats_apart {
+    double *logs, medians[STATS_RESAMPLES];
+} stats_apart;
+
+static be_status stats_take_apart(const stats_series *series, uint64_t seed, stats_apart *out,
+                                  be_error *err)
+{
+    void *times = NULL;
+    if (series->count < 1) FAIL(err, BE_USAGE, "ratio: expected at least 1 time, found none");
+    TRY(stats_sorted(series->blocks_s, series->count, &out->logs, err));
+    for (int32_t i = 0; i < series->count; i++) {
+        if (!(isfinite(out->logs[i]) && out->logs[i] > 0))
+            FAIL(err, BE_NUMERIC, "ratio: expected finite, positive times, found %g", out->logs[i]);
+        out->logs[i] = log(out->logs[i] / series->batch);
+    }
+    TRY(memory_alloc(&times, (size_t)series->count * sizeof(int32_t), "bootstrap", err));
+    rng_key key = {.seed = seed, .stream = RNG_BOOTSTRAP};
+    for (int r = 0; r < STATS_RESAMPLES; r++) {
+        stats_resample(key, (uint64_t)r, series->count, times);
+        out->medians[r] = stats_counted_median(out->logs, times, series->count);
+    }
+    memory_free(times);
+    return BE_OK;
+}
+
+static void stats_divide(stats_apart *first, int32_t count, stats_apart *second, int32_t others,
+                         stats_interval *out)
+{
+    *out = (stats_interval){.point = exp(stats_quantile(first->logs, count, 0.5) -
+                                         stats_quantile(second->logs, others, 0.5)),
+                            .low = NAN,
+                            .high = NAN};
+    int32_t least = count < others ? count : others;
+    if (least < 2) return;
+    if (least < STATS_FEW_ROUNDS) {
+        out->low = exp(first->logs[0] - second->logs[others - 1]);
+        out->high = exp(first->logs[count - 1] - second->logs[0]);
+        return;
+    }
+    double *ratios = first->medians;
+    for (int r = 0; r < STATS_RESAMPLES; r++) ratios[r] -= second->medians[r];
+    qsort(ratios, STATS_RESAMPLES, sizeof *ratios, stats_ascending);
+    out->low = exp(stats_quantile(ratios, STATS_RESAMPLES, STATS_LOW));
+    out->high = exp(stats_quantile(ratios, STATS_RESAMPLES, STATS_HIGH));
+}
+
+be_status stats_ratio_apart(const stats_series *first, const stats_series *second, uint64_t seed,
+                            stats_interval *out, be_error *err)
+{
+    void *memory = NULL;
+    TRY(memory_alloc(&memory, 2 * sizeof(stats_apart), "ratios", err));
+    stats_apart *apart = memory;
+    be_status status = stats_take_apart(first, seed, &apart[0], err);
+    /* Another seed: the two must not be resampled alike. */
+    if (status == BE_OK) status = stats_take_apart(second, ~seed, &apart[1], err);
+    if (status == BE_OK) stats_divide(&apart[0], first->count, &apart[1], second->count, out);
+    memory_free(apart[0].logs);
+    memory_free(apart[1].logs);
+    memory_free(memory);
+    return status;
+}
+
 stats_verdict stats_judge(const stats_interval *ratio)
 {
     bool beyond = ratio->point > 1 + STATS_SAME_BAND || ratio->point < 1 / (1 + STATS_SAME_BAND);

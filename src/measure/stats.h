@@ -104,6 +104,15 @@ typedef struct stats_series {
     double samples_per_s; /* by its median */
 } stats_series;
 
+/* Ratio first / second of the medians of two series that were not interleaved, as those of two runs
+ * or machines: first / second of the times of a sample.
+ *
+ * Nothing cancels here: what changed between the two is in the ratio.  The interval resamples each
+ * series by itself; under 6 values in either it is that of the extremes, under 2 NAN.  Errors of
+ * stats_ratio. */
+BE_CHECKED be_status stats_ratio_apart(const stats_series *first, const stats_series *second,
+                                       uint64_t seed, stats_interval *out, be_error *err);
+
 /* The one judgement on two contenders of one interleaved run: first / second of the times of a
  * sample (stats_ratio over the rounds that both have), and its verdict.  Whoever speaks of the two
  * takes it from here, so that no table and no sentence contradict one another.  Tables stand in the

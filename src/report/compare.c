@@ -1,0 +1,399 @@
+/* See compare.h. */
+#include "report/compare.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "core/text.h"
+#include "report/contender.h"
+#include "report/sentence.h"
+#include "workloads/workload.h"
+
+#define COLUMNS_MAX 30
+#define TITLE_BYTES 40
+
+/* ---------------------------------------------------------------- cells */
+
+/* What a letter has in a row: NULL where it has none. */
+static const json_t *of(const json_t *row, const char *group, const char *letter)
+{
+    return json_object_get(json_object_get(row, group), letter);
+}
+
+static double number_of(const json_t *row, const char *group, const char *letter)
+{
+    const json_t *value = of(row, group, letter);
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+/* "0.98 [0.97, 0.99] FASTER" */
+static const char *ratio_text(double ratio, double low, double high, const char *verdict,
+                              char out[REPORT_TEXT_BYTES])
+{
+    if (isnan(ratio)) return strcpy(out, "-");
+    if (isnan(low) || isnan(high))
+        snprintf(out, REPORT_TEXT_BYTES, "%.3g %s", ratio, verdict);
+    else
+        snprintf(out, REPORT_TEXT_BYTES, "%.3g [%.3g, %.3g] %s", ratio, low, high, verdict);
+    return out;
+}
+
+/* "256", "256, width 2": the batch and what of the variant is not its own. */
+static const char *batch_text(const json_t *row, char out[REPORT_TEXT_BYTES])
+{
+    text_buffer b = text_begin(out, REPORT_TEXT_BYTES);
+    text_add(&b, "%.0f", json_real_at(row, "batch"));
+    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
+        double value = json_real_at(row, workload_dimension_names[d]);
+        if (value > (d == WORKLOAD_WIDTH ? 1 : 0))
+            text_add(&b, ", %s %.0f", workload_dimension_names[d], value);
+    }
+    return out;
+}
+
+static const char *engine_text(const json_t *row, char out[REPORT_TEXT_BYTES])
+{
+    snprintf(out, REPORT_TEXT_BYTES, "%s", contender_title(row));
+    return out;
+}
+
+/* ---------------------------------------------------------------- the table */
+
+typedef struct page {
+    report_column columns[COLUMNS_MAX];
+    char paths[COLUMNS_MAX][TITLE_BYTES], titles[COLUMNS_MAX][TITLE_BYTES];
+    int count;
+} page;
+
+static void add_column(page *p, const char *path, const char *title, report_unit unit)
+{
+    MUST(p->count < COLUMNS_MAX);
+    snprintf(p->paths[p->count], TITLE_BYTES, "%s", path);
+    snprintf(p->titles[p->count], TITLE_BYTES, "%s", title);
+    p->columns[p->count] = (report_column){p->paths[p->count], p->titles[p->count], unit, NULL};
+    p->count++;
+}
+
+static void add_letter(page *p, const char *group, const char *letter, const char *title,
+                       report_unit unit)
+{
+    char path[TITLE_BYTES];
+    snprintf(path, sizeof path, "%s.%s", group, letter);
+    add_column(p, path, title, unit);
+}
+
+/* "0.98 [0.97, 0.99] FASTER" of a letter; a cell knows its row alone, so each has its own. */
+static const char *against(const json_t *row, const char *letter, char out[REPORT_TEXT_BYTES])
+{
+    const char *verdict = json_string_value(of(row, "verdict", letter));
+    return ratio_text(number_of(row, "ratio", letter), number_of(row, "ratio_low", letter),
+                      number_of(row, "ratio_high", letter), verdict ? verdict : "", out);
+}
+
+#define LETTER_LIST(X) X(A) X(B) X(C) X(D) X(E) X(F) X(G) X(H)
+#define X(letter)                                                                       \
+    static const char *against_##letter(const json_t *row, char out[REPORT_TEXT_BYTES]) \
+    {                                                                                   \
+        return against(row, #letter, out);                                              \
+    }
+LETTER_LIST(X)
+#undef X
+
+static const char *(*const against_text[])(const json_t *, char[REPORT_TEXT_BYTES]) = {
+#define X(letter) against_##letter,
+    LETTER_LIST(X)
+#undef X
+};
+
+static void add_sides(page *p, const json_t *result)
+{
+    const json_t *sides = json_object_get(result, "sides");
+    const char *base = json_text_at(result, "baseline");
+    size_t s;
+    json_t *side;
+    json_array_foreach(sides, s, side) add_letter(p, "step_s", json_text_at(side, "letter"),
+                                                  json_text_at(side, "letter"), UNIT_SECONDS);
+    json_array_foreach(sides, s, side)
+    {
+        char title[TITLE_BYTES];
+        const char *letter = json_text_at(side, "letter");
+        snprintf(title, sizeof title, "%s / %s", letter, base);
+        if (strcmp(letter, base) == 0) continue;
+        add_letter(p, "ratio", letter, title, UNIT_NUMBER);
+        p->columns[p->count - 1].text = against_text[letter[0] - 'A'];
+    }
+}
+
+static be_status write_table(const json_t *result, report_format format, FILE *out, be_error *err)
+{
+    page p = {.count = 0};
+    add_column(&p, "workload", "workload", UNIT_TEXT);
+    add_column(&p, "engine", "engine", UNIT_TEXT);
+    p.columns[p.count - 1].text = engine_text;
+    add_column(&p, "device", "device", UNIT_TEXT);
+    add_column(&p, "precision", "type", UNIT_TEXT);
+    add_column(&p, "batch", "batch", UNIT_COUNT);
+    p.columns[p.count - 1].text = batch_text;
+    add_sides(&p, result);
+    report_sheet sheet = {p.columns, p.count, json_object_get(result, "rows"), -1};
+    return report_write(&sheet, format, out, err);
+}
+
+/* Every number of every side. */
+static be_status write_csv(const json_t *result, FILE *out, be_error *err)
+{
+    static const char *const groups[] = {"step_s",  "step_low_s", "step_high_s", "samples_per_s",
+                                         "threads", "ratio",      "ratio_low",   "ratio_high",
+                                         "verdict", "epochs_s",   "epochs_j",    "epochs_price"};
+    static const char *const names[] = {"workload", "mode",      "engine",
+                                        "device",   "precision", "batch"};
+    json_t *rows = json_array(), *row, *side;
+    size_t r, s;
+    report_column columns[COLUMNS_MAX];
+    int count = 0;
+    json_array_foreach(json_object_get(result, "rows"), r, row)
+        json_array_foreach(json_object_get(result, "sides"), s, side)
+    {
+        const char *letter = json_text_at(side, "letter");
+        json_t *line = json_object();
+        if (!of(row, "step_s", letter)) continue;
+        for (size_t n = 0; n < sizeof names / sizeof *names; n++)
+            json_object_set(line, names[n], json_object_get(row, names[n]));
+        json_object_set(line, "side", json_object_get(side, "title"));
+        for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
+            json_object_set(line, groups[g], (json_t *)of(row, groups[g], letter));
+        json_array_append_new(rows, line);
+    }
+    for (size_t n = 0; n < sizeof names / sizeof *names; n++)
+        columns[count++] = (report_column){names[n], NULL, UNIT_TEXT, NULL};
+    columns[count++] = (report_column){"side", NULL, UNIT_TEXT, NULL};
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
+        columns[count++] = (report_column){groups[g], NULL, UNIT_NUMBER, NULL};
+    report_sheet sheet = {columns, count, rows, -1};
+    be_status status = report_write(&sheet, REPORT_CSV, out, err);
+    json_decref(rows);
+    return status;
+}
+
+/* ---------------------------------------------------------------- sentences */
+
+static void print_sides(const json_t *result, FILE *out)
+{
+    const char *base = json_text_at(result, "baseline");
+    size_t s;
+    json_t *side;
+    json_array_foreach(json_object_get(result, "sides"), s, side)
+    {
+        char line[400];
+        text_buffer b = TEXT_BUFFER(line);
+        const char *letter = json_text_at(side, "letter");
+        double price = json_real_at(side, "price_per_hour");
+        text_add(&b, "%s: %s", letter, json_text_at(side, "title"));
+        if (price >= 0) text_add(&b, ", %.4g per hour", price);
+        if (strcmp(letter, base) == 0) text_add(&b, "; the others are held against it");
+        report_paragraph(out, line, 2);
+    }
+}
+
+/* What is not alike, before any number. */
+static void print_differences(const json_t *result, FILE *out)
+{
+    const char *base = json_text_at(result, "baseline");
+    size_t i;
+    json_t *d;
+    json_array_foreach(json_object_get(result, "differences"), i, d)
+    {
+        char line[500];
+        text_buffer b = TEXT_BUFFER(line);
+        const char *value = json_text_at(d, "value"), *other = json_text_at(d, "baseline");
+        double rows = json_real_at(d, "rows"), all = json_real_at(d, "of");
+        text_add(&b, "not alike: %s: %s in %s, %s in %s", json_text_at(d, "setting"),
+                 *value ? value : "unknown", json_text_at(d, "letter"), *other ? other : "unknown",
+                 base);
+        if (rows < all) text_add(&b, " (%.0f of %.0f rows)", rows, all);
+        report_paragraph(out, line, 2);
+    }
+    fprintf(out, "\n");
+}
+
+static void print_means(const json_t *result, FILE *out)
+{
+    const char *base = json_text_at(result, "baseline"), *letter;
+    json_t *mean, *lacks;
+    sentence s = {0};
+    json_object_foreach(json_object_get(result, "means"), letter, mean)
+    {
+        char text[REPORT_TEXT_BYTES];
+        if (json_is_null(mean)) continue;
+        sentence_add(&s, "%s / %s: %s, the geometric mean over %.0f row%s that all have", letter,
+                     base,
+                     ratio_text(json_real_at(mean, "ratio"), json_real_at(mean, "low"),
+                                json_real_at(mean, "high"), json_text_at(mean, "verdict"), text),
+                     json_real_at(mean, "rows"), json_real_at(mean, "rows") == 1 ? "" : "s");
+        sentence_end(&s, out);
+    }
+    size_t rows = json_array_size(json_object_get(result, "rows"));
+    json_object_foreach(json_object_get(result, "missing"), letter, lacks)
+    {
+        double count = json_number_value(lacks);
+        if (count < 1) continue;
+        sentence_add(&s, "%s lacks %.0f of %zu rows", letter, count, rows);
+        sentence_end(&s, out);
+    }
+    sentence_add(&s,
+                 "Ratios are of the time of a sample; the sides were not measured side by side, "
+                 "so that what changed between them (load, heat) is in the ratios.");
+    sentence_end(&s, out);
+}
+
+/* ---------------------------------------------------------------- who is fastest */
+
+static int by_time(const void *a, const void *b)
+{
+    double x = json_real_at(*(json_t *const *)a, "epochs_s");
+    double y = json_real_at(*(json_t *const *)b, "epochs_s");
+    return (x > y) - (x < y);
+}
+
+/* Of the first row of a workload the baseline's time on its processor, else its fastest. */
+static double base_of(const json_t *lines, const char *base)
+{
+    double fastest = NAN;
+    size_t i;
+    json_t *line;
+    json_array_foreach(lines, i, line)
+    {
+        double seconds = json_real_at(line, "epochs_s");
+        if (strcmp(json_text_at(line, "letter"), base) != 0) continue;
+        if (contender_is_cpu(line)) return seconds;
+        fastest = fmin(seconds, fastest);
+    }
+    return fastest;
+}
+
+/* The lines of a workload, the fastest first: each side's engines and devices at their best batch.
+ */
+static json_t *ranking_of(const json_t *result, const char *workload)
+{
+    json_t *lines = json_array(), *row, *side;
+    size_t r, s;
+    json_array_foreach(json_object_get(result, "rows"), r, row)
+    {
+        if (strcmp(json_text_at(row, "workload"), workload) != 0) continue;
+        json_array_foreach(json_object_get(result, "sides"), s, side)
+        {
+            const char *letter = json_text_at(side, "letter");
+            json_t *line = json_copy(row);
+            double seconds = number_of(row, "epochs_s", letter);
+            size_t at = 0;
+            json_object_set(line, "letter", json_object_get(side, "letter"));
+            json_object_set(line, "title", json_object_get(side, "title"));
+            json_object_set(line, "device_name", (json_t *)of(row, "device_name", letter));
+            json_object_set_new(line, "epochs_s", json_of_real(seconds));
+            json_object_set_new(line, "epochs_j", json_of_real(number_of(row, "epochs_j", letter)));
+            json_object_set_new(line, "epochs_price",
+                                json_of_real(number_of(row, "epochs_price", letter)));
+            while (at < json_array_size(lines)) {
+                json_t *other = json_array_get(lines, at);
+                if (by_time(&line, &other) < 0) break;
+                at++;
+            }
+            if (seconds > 0) json_array_insert(lines, at, line);
+            json_decref(line);
+        }
+    }
+    return lines;
+}
+
+static const char *times_text(const json_t *line, char out[REPORT_TEXT_BYTES])
+{
+    double times = json_real_at(line, "speed_up");
+    snprintf(out, REPORT_TEXT_BYTES, "%.*f%s", times < 9.995 ? 2 : 1, times, report_times());
+    return out;
+}
+
+static const char *device_text(const json_t *line, char out[REPORT_TEXT_BYTES])
+{
+    const char *name = json_text_at(line, "device_name");
+    char hardware[REPORT_TEXT_BYTES];
+    report_hardware(name, hardware);
+    snprintf(out, REPORT_TEXT_BYTES, "%.16s%s%.40s", json_text_at(line, "device"), *name ? " " : "",
+             hardware);
+    return out;
+}
+
+static be_status write_ranking(const json_t *result, const char *workload, report_format format,
+                               FILE *out, be_error *err)
+{
+    static const report_column columns[] = {
+        {"letter", "", UNIT_TEXT, NULL},
+        {"engine", "engine", UNIT_TEXT, engine_text},
+        {"device", "device", UNIT_TEXT, device_text},
+        {"precision", "type", UNIT_TEXT, NULL},
+        {"batch", "batch", UNIT_COUNT, batch_text},
+        {"epochs_s", "in all", UNIT_SECONDS, NULL},
+        {"speed_up", "speed-up", UNIT_NUMBER, times_text},
+        {"epochs_j", "joules", UNIT_NUMBER, NULL},
+        {"epochs_price", "costs", UNIT_NUMBER, NULL},
+    };
+    json_t *lines = ranking_of(result, workload), *line;
+    double base = base_of(lines, json_text_at(result, "baseline"));
+    report_sheet sheet = {columns, sizeof columns / sizeof columns[0], lines, 0};
+    be_status status = BE_OK;
+    size_t i;
+    char head[200];
+    json_array_foreach(lines, i, line)
+        json_object_set_new(line, "speed_up", json_of_real(base / json_real_at(line, "epochs_s")));
+    snprintf(head, sizeof head,
+             "%.60s, %.0f epochs, start included; the speed-up is over %s on its processor",
+             workload, json_real_at(result, "epochs"), json_text_at(result, "baseline"));
+    if (json_array_size(lines)) {
+        fprintf(out, "\n");
+        report_paragraph(out, head, 2);
+        fprintf(out, "\n");
+        status = report_write(&sheet, format, out, err);
+    }
+    json_decref(lines);
+    return status;
+}
+
+/* One for each workload, where a training is asked for. */
+static be_status write_rankings(const json_t *result, report_format format, FILE *out,
+                                be_error *err)
+{
+    json_t *rows = json_object_get(result, "rows"), *row, *before;
+    size_t r;
+    if (isnan(json_real_at(result, "epochs"))) return BE_OK;
+    json_array_foreach(rows, r, row)
+    {
+        const char *workload = json_text_at(row, "workload");
+        bool seen = false;
+        for (size_t k = 0; k < r; k++) {
+            before = json_array_get(rows, k);
+            seen |= strcmp(json_text_at(before, "workload"), workload) == 0;
+        }
+        if (!seen) TRY(write_ranking(result, workload, format, out, err));
+    }
+    return BE_OK;
+}
+
+be_status compare_write(const json_t *result, report_format format, FILE *out, be_error *err)
+{
+    json_t *whole = json_array();
+    json_array_append(whole, (json_t *)result);
+    report_sheet sheet = {.records = whole, .best = -1};
+    be_status status = BE_OK;
+    if (format == REPORT_JSON || format == REPORT_JSONL)
+        status = report_write(&sheet, format, out, err);
+    json_decref(whole);
+    TRY(status);
+    if (format == REPORT_CSV) return write_csv(result, out, err);
+    if (format != REPORT_TABLE && format != REPORT_MD) return BE_OK;
+    print_sides(result, out);
+    print_differences(result, out);
+    TRY(write_table(result, format, out, err));
+    fprintf(out, "\n");
+    print_means(result, out);
+    return write_rankings(result, format, out, err);
+}
