@@ -253,9 +253,9 @@ static void a_verdict_is_that_of_the_two(void **state)
     json_t *winner = record_of("native", "cpu", 1), *loser = record_of("torch", "cpu", 1.4);
     json_object_set_new(loser, "versus", versus("native", "cpu", 2, "SLOWER"));
     json_t *found = explain_verdict(winner, loser);
-    assert_string_equal(report_string(found, "verdict"), "SLOWER");
-    ASSERT_NEAR(report_real(found, "ratio"), 1.4, 1e-9);
-    assert_string_equal(report_string(found, "reason"), "noise");
+    assert_string_equal(json_text_at(found, "verdict"), "SLOWER");
+    ASSERT_NEAR(json_real_at(found, "ratio"), 1.4, 1e-9);
+    assert_string_equal(json_text_at(found, "reason"), "noise");
     json_decref(found);
     const struct {
         const char *engine, *device;
@@ -266,8 +266,8 @@ static void a_verdict_is_that_of_the_two(void **state)
             loser, "versus",
             versus(others[i].engine, others[i].device, others[i].threads, "SLOWER"));
         found = explain_verdict(winner, loser);
-        assert_string_equal(report_string(found, "verdict"), "UNSURE");
-        assert_true(isnan(report_real(found, "ratio")));
+        assert_string_equal(json_text_at(found, "verdict"), "UNSURE");
+        assert_true(isnan(json_real_at(found, "ratio")));
         json_decref(found);
     }
     json_decref(winner);
@@ -298,9 +298,9 @@ static void alone_the_intervals_decide(void **state)
                                       step_s * (1 - cases[i].half), "high",
                                       step_s * (1 + cases[i].half)));
         json_t *found = explain_verdict_alone(before, after);
-        assert_string_equal(report_string(found, "verdict"), cases[i].verdict);
-        ASSERT_NEAR(report_real(found, "ratio"), step_s / 8e-3, 1e-9);
-        assert_true(*report_string(found, "reason") ==
+        assert_string_equal(json_text_at(found, "verdict"), cases[i].verdict);
+        ASSERT_NEAR(json_real_at(found, "ratio"), step_s / 8e-3, 1e-9);
+        assert_true(*json_text_at(found, "reason") ==
                     (strcmp(cases[i].verdict, "UNSURE") == 0 ? 't' : 0));
         json_decref(found);
     }
@@ -328,7 +328,7 @@ static void a_side_is_made_of_its_record(void **state)
     json_object_set_new(json_array_get(records, 2), "device", json_string("cuda:0"));
     ASSERT_NEAR(explain_side(torch, records).native_s, 0.77e-3, 1e-12);
     /* Ops that are longer than their phases tell nothing. */
-    json_t *op = json_array_get(report_member(torch, "explain.ops"), 0);
+    json_t *op = json_array_get(json_at(torch, "explain.ops"), 0);
     json_object_set_new(op, "seconds", json_real(1.6e-3));
     assert_true(isnan(explain_side(torch, records).gap_s));
     json_object_set_new(op, "phase", json_string("data"));
@@ -377,7 +377,7 @@ static void ops_have_names_for_people(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         json_t *records = json_pack("[o]", record_of("native", "cpu", 1));
-        json_t *op = json_array_get(report_member(json_array_get(records, 0), "explain.ops"), 0);
+        json_t *op = json_array_get(json_at(json_array_get(records, 0), "explain.ops"), 0);
         json_object_set_new(op, "op", json_string(cases[i][0]));
         page_has(records, cases[i][1]);
         char *json = page_of(records, REPORT_JSON);
@@ -502,10 +502,10 @@ static void the_trace_has_events_end_to_end(void **state)
     double end = 0;
     json_array_foreach(json_object_get(trace, "traceEvents"), i, event)
     {
-        if (report_real(event, "tid") != 1 || strcmp(report_string(event, "ph"), "X") != 0)
+        if (json_real_at(event, "tid") != 1 || strcmp(json_text_at(event, "ph"), "X") != 0)
             continue;
-        assert_true(report_real(event, "ts") >= end - 1e-6);
-        end = report_real(event, "ts") + report_real(event, "dur");
+        assert_true(json_real_at(event, "ts") >= end - 1e-6);
+        end = json_real_at(event, "ts") + json_real_at(event, "dur");
     }
     ASSERT_NEAR(end, 1960, 1e-6);
     json_decref(trace);

@@ -149,7 +149,7 @@ static int index_of(const json_t *records, const json_t *advice, const char *sta
     json_t *candidate, *record;
     json_array_foreach(json_object_get(advice, "candidates"), i, candidate)
     {
-        if (strcmp(report_string(candidate, "standing"), standing) != 0) continue;
+        if (strcmp(json_text_at(candidate, "standing"), standing) != 0) continue;
         json_array_foreach(records, k, record)
         {
             if (json_equal(json_object_get(record, "engine"),
@@ -170,7 +170,7 @@ static bool is_sure(stats_verdict verdict)
 static void check_words(const json_t *advice, stats_verdict row, const char *page)
 {
     bool close = strstr(page, "too close to call") != NULL;
-    bool sure = strcmp(report_string(advice, "verdict"), "FASTER") == 0;
+    bool sure = strcmp(json_text_at(advice, "verdict"), "FASTER") == 0;
     if (close && is_sure(row)) fail_msg("too close to call below a sure row:\n%s", page);
     if (close && sure) fail_msg("too close to call, and the record is sure:\n%s", page);
     if (sure && !strstr(page, "The runner-up, ")) fail_msg("no runner-up:\n%s", page);
@@ -187,7 +187,7 @@ static void check_draw(const draw *d, const json_t *records, const json_t *advic
     char *page = page_of(records, advice);
     int best = index_of(records, advice, "best"), second = index_of(records, advice, "runner-up");
     assert_true(best >= 0 && second >= 0);
-    assert_true(json_is_true(report_member(advice, "step.paired")));
+    assert_true(json_is_true(json_at(advice, "step.paired")));
     /* The one of the two that stands below the other has the row that speaks of both, if that one
      * is the fastest of all. */
     bool turned = d->results[best].samples_per_s < d->results[second].samples_per_s;
@@ -195,11 +195,11 @@ static void check_draw(const draw *d, const json_t *records, const json_t *advic
     if (below->versus == (turned ? second : best)) {
         stats_verdict row = turned ? stats_verdict_of_other(below->verdict) : below->verdict;
         stats_verdict own = stats_verdict_of_other(row); /* of the best */
-        assert_string_equal(report_string(advice, "step.verdict"), stats_verdict_name(own));
+        assert_string_equal(json_text_at(advice, "step.verdict"), stats_verdict_name(own));
         check_words(advice, row, page);
         counts[is_sure(row)]++;
         if (!d->starts) {
-            assert_string_equal(report_string(advice, "verdict"), stats_verdict_name(own));
+            assert_string_equal(json_text_at(advice, "verdict"), stats_verdict_name(own));
             assert_null(strstr(page, "weigh as much"));
         }
     } else {

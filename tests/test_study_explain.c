@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "report/sheet.h"
 #include "study/explain.h"
 
@@ -88,15 +89,15 @@ static void launches_that_cost_are_tried_at_a_larger_batch(void **state)
     add_versus(gpu, cpu, "SLOWER");
     ASSERT_OK(explain_cause(&here.m, 32, records, &err));
     const json_t *cause = json_object_get(cpu, "cause");
-    assert_string_equal(report_string(cause, "kind"), "launches");
+    assert_string_equal(json_text_at(cause, "kind"), "launches");
     assert_int_equal(here.runs, 1);
     assert_int_equal(here.count, 2);
     assert_int_equal(here.contenders[0], 0);
     assert_int_equal(here.contenders[1], 1);
     assert_true(here.batch > 32);
     assert_true(here.longest_s <= 0.5); /* a trial is short */
-    assert_string_equal(report_string(cause, "tried.action"), "batch");
-    assert_true(report_real(cause, "tried.batch") == (double)here.batch);
+    assert_string_equal(json_text_at(cause, "tried.action"), "batch");
+    assert_true(json_real_at(cause, "tried.batch") == (double)here.batch);
     json_decref(records);
 }
 
@@ -115,9 +116,9 @@ static void what_is_not_sure_has_no_cause_and_no_trial(void **state)
         if (v == 2) json_object_set_new(json_object_get(gpu, "explain"), "wall_s", json_real(6e-3));
         ASSERT_OK(explain_cause(&here.m, 32, records, &err));
         assert_int_equal(here.runs, 0);
-        assert_string_equal(report_string(cpu, "cause.kind"), "");
-        assert_true(json_is_null(report_member(cpu, "cause.tried")));
-        if (v == 2) assert_string_equal(report_string(cpu, "cause.verdict"), "UNSURE");
+        assert_string_equal(json_text_at(cpu, "cause.kind"), "");
+        assert_true(json_is_null(json_at(cpu, "cause.tried")));
+        if (v == 2) assert_string_equal(json_text_at(cpu, "cause.verdict"), "UNSURE");
         json_decref(records);
     }
 }
@@ -132,11 +133,11 @@ static void a_trial_changes_the_contender_for_itself_alone(void **state)
     json_t *records = json_pack("[o]", record_of("cpu", 1e-3, 0, 900));
     ASSERT_OK(explain_cause(&here.m, 32, records, &err));
     const json_t *cause = json_object_get(json_array_get(records, 0), "cause");
-    assert_string_equal(report_string(cause, "tried.action"), "one thread");
+    assert_string_equal(json_text_at(cause, "tried.action"), "one thread");
     assert_int_equal(here.threads, 1);
     assert_int_equal(here.count, 1);
     assert_int_equal(here.m.plan.contenders[0].threads, 2);
-    assert_string_equal(report_string(cause, "tried.verdict"), "SLOWER"); /* 2 ms after 1 ms */
+    assert_string_equal(json_text_at(cause, "tried.verdict"), "SLOWER"); /* 2 ms after 1 ms */
     json_decref(records);
 }
 
@@ -152,8 +153,8 @@ static void data_from_the_host_is_tried_on_the_device(void **state)
     json_t *records = json_pack("[o, o]", cpu, gpu);
     add_versus(gpu, cpu, "SLOWER");
     ASSERT_OK(explain_cause(&here.m, 32, records, &err));
-    assert_string_equal(report_string(cpu, "cause.kind"), "data");
-    assert_string_equal(report_string(cpu, "cause.tried.action"), "data on device");
+    assert_string_equal(json_text_at(cpu, "cause.kind"), "data");
+    assert_string_equal(json_text_at(cpu, "cause.tried.action"), "data on device");
     assert_string_equal(here.data_on, "device");
     assert_string_equal(here.m.plan.data_on, "host");
     json_decref(records);
@@ -169,7 +170,7 @@ static void an_interrupted_trial_ends_the_study_and_keeps_the_cause(void **state
     json_t *records = json_pack("[o]", record_of("cpu", 1e-3, 0, 900));
     ASSERT_FAILS(explain_cause(&here.m, 32, records, &err), BE_INTERRUPTED, "planted");
     const json_t *cause = json_object_get(json_array_get(records, 0), "cause");
-    assert_string_equal(report_string(cause, "kind"), "launches");
+    assert_string_equal(json_text_at(cause, "kind"), "launches");
     assert_true(json_is_null(json_object_get(cause, "tried")));
     assert_int_equal(here.m.plan.contenders[0].threads, 2);
     json_decref(records);
@@ -185,7 +186,7 @@ static void without_time_nothing_is_tried(void **state)
     json_t *records = json_pack("[o]", record_of("cpu", 1e-3, 0, 900));
     ASSERT_OK(explain_cause(&here.m, 32, records, &err));
     assert_int_equal(here.runs, 0);
-    assert_string_equal(report_string(json_array_get(records, 0), "cause.kind"), "launches");
+    assert_string_equal(json_text_at(json_array_get(records, 0), "cause.kind"), "launches");
     json_decref(records);
 }
 

@@ -188,12 +188,12 @@ static void break_even_is_found_between_the_planted_times(void **state)
     const json_t *crossings = json_object_get(pair_of(result), "crossings");
     assert_int_equal(json_array_size(crossings), 1);
     const json_t *found = json_array_get(crossings, 0);
-    double low = report_real(found, "low"), high = report_real(found, "high");
+    double low = json_real_at(found, "low"), high = json_real_at(found, "high");
     assert_true(low <= EVEN_BATCH && EVEN_BATCH <= high);
     assert_true(high / low <
                 1.25); /* 7 % to either side, and what lies between two whole numbers */
-    assert_string_equal(report_string(result, "ended"), "complete");
-    assert_int_equal(report_real(result, "batch") == 0, 0);
+    assert_string_equal(json_text_at(result, "ended"), "complete");
+    assert_int_equal(json_real_at(result, "batch") == 0, 0);
     json_decref(result);
     pull_up(&here);
 }
@@ -231,9 +231,9 @@ static void the_result_says_which_setting_was_the_best_where(void **state)
     assert_true(json_array_size(settings) >= 2);
     const json_t *first = json_array_get(settings, 0);
     const json_t *last = json_array_get(settings, json_array_size(settings) - 1);
-    assert_string_equal(report_string(first, "setting"), "1 thread");
-    assert_string_equal(report_string(last, "setting"), "2 threads");
-    assert_true(report_real(first, "from") == 1 && report_real(last, "to") == 4096);
+    assert_string_equal(json_text_at(first, "setting"), "1 thread");
+    assert_string_equal(json_text_at(last, "setting"), "2 threads");
+    assert_true(json_real_at(first, "from") == 1 && json_real_at(last, "to") == 4096);
     json_decref(result);
     pull_up(&here);
 }
@@ -316,7 +316,7 @@ static void the_search_ends_with_its_time_and_says_so(void **state)
     here.s.limit_s = 8;
     json_t *result = search();
     assert_true(here.s.out_of_time);
-    assert_string_equal(report_string(result, "ended"), "time limit");
+    assert_string_equal(json_text_at(result, "ended"), "time limit");
     assert_true(sweep_elapsed_s(&here.s) < 2 * here.s.limit_s);
     json_decref(result);
     pull_up(&here);
@@ -396,13 +396,13 @@ static void totals_cross_where_the_start_is_paid_for(void **state)
     ASSERT_OK(sweep_steps(s, &err));
     ASSERT_OK(sweep_result(s, BE_OK, &result, &err));
     const json_t *found = json_array_get(json_object_get(pair_of(result), "crossings"), 0);
-    assert_true(report_real(found, "low") < 5556 && 5556 < report_real(found, "high"));
+    assert_true(json_real_at(found, "low") < 5556 && 5556 < json_real_at(found, "high"));
     assert_int_equal(here.wholes, 4);
     assert_true(here.whole_steps[0] < 5556 && here.whole_steps[3] > 5556);
     const json_t *run = json_array_get(s->records, json_array_size(s->records) - 4);
-    assert_string_equal(report_string(run, "side"), "native cpu");
-    double expected_s = 0.1 + 0.0025 + report_real(run, "x") * 0.40e-3; /* with the mean start */
-    assert_true(fabs(report_real(run, "expected_s") - expected_s) < 1e-3);
+    assert_string_equal(json_text_at(run, "side"), "native cpu");
+    double expected_s = 0.1 + 0.0025 + json_real_at(run, "x") * 0.40e-3; /* with the mean start */
+    assert_true(fabs(json_real_at(run, "expected_s") - expected_s) < 1e-3);
     json_decref(result);
     pull_up(&here);
 }

@@ -99,11 +99,11 @@ static void print_problems(const json_t *records)
     json_t *record, *file;
     json_array_foreach(records, i, record)
     {
-        const char *whole = report_string(record, "problem");
+        const char *whole = report_string(record, set, problem);
         if (*whole) fprintf(cli_results, "\n"), report_paragraph(cli_results, whole, 2);
-        json_array_foreach(json_object_get(record, "files"), f, file)
+        json_array_foreach(report_member(record, set, files), f, file)
         {
-            const char *problem = report_string(file, "problem");
+            const char *problem = report_string(file, set, problem);
             if (*problem && strcmp(problem, whole) != 0)
                 fprintf(cli_results, "\n"), report_paragraph(cli_results, problem, 2);
         }
@@ -113,9 +113,12 @@ static void print_problems(const json_t *records)
 static be_status write_sets(const cli_options *options, const json_t *records, be_error *err)
 {
     static const report_column columns[] = {
-        {"set", "set", UNIT_TEXT, NULL},        {"state", "state", UNIT_TEXT, NULL},
-        {"train", "train", UNIT_COUNT, NULL},   {"test", "test", UNIT_COUNT, NULL},
-        {"bytes", "on disk", UNIT_BYTES, NULL}, {"folder", "folder", UNIT_TEXT, NULL},
+        {MEMBER(set, set), "set", UNIT_TEXT, NULL},
+        {MEMBER(set, state), "state", UNIT_TEXT, NULL},
+        {MEMBER(set, train), "train", UNIT_COUNT, NULL},
+        {MEMBER(set, test), "test", UNIT_COUNT, NULL},
+        {MEMBER(set, bytes), "on disk", UNIT_BYTES, NULL},
+        {MEMBER(set, folder), "folder", UNIT_TEXT, NULL},
     };
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
     TRY(cli_write(options, &sheet, err));

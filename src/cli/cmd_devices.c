@@ -11,20 +11,20 @@
 
 static const char *usable_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return strcpy(out, json_is_true(json_object_get(record, "usable")) ? "yes" : "no");
+    return strcpy(out, report_is(record, device, usable) ? "yes" : "no");
 }
 
 static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
     snprintf(out, REPORT_TEXT_BYTES, "%s %s", contender_title(record),
-             report_string(record, "version"));
+             report_string(record, device, version));
     return out;
 }
 
 static const char *library_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    const char *driver = report_string(record, "driver");
-    const char *text = *driver ? driver : report_string(record, "libraries.blas");
+    const char *driver = report_string(record, device, driver);
+    const char *text = *driver ? driver : report_string(record, device, libraries.blas);
     const char *path = strstr(text, " (/"); /* which stands below the table */
     snprintf(out, REPORT_TEXT_BYTES, "%.*s", path ? (int)(path - text) : REPORT_TEXT_BYTES - 1,
              text);
@@ -34,13 +34,13 @@ static const char *library_text(const json_t *record, char out[REPORT_TEXT_BYTES
 static const char *name_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
     char name[REPORT_TEXT_BYTES], bytes[REPORT_TEXT_BYTES];
-    double cores = report_real(record, "cores");
-    report_hardware(report_string(record, "device_name"), name);
+    double cores = report_real(record, device, cores);
+    report_hardware(report_string(record, device, device_name), name);
     snprintf(out, REPORT_TEXT_BYTES, "%s", name);
-    if (json_object_get(record, "memory_bytes"))
+    if (report_member(record, device, memory_bytes))
         snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %s",
-                 report_bytes(report_real(record, "memory_bytes"), bytes));
-    if (json_object_get(record, "cores"))
+                 report_bytes(report_real(record, device, memory_bytes), bytes));
+    if (report_member(record, device, cores))
         snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %.0f core%s", cores,
                  cores == 1 ? "" : "s");
     return out;
@@ -50,9 +50,10 @@ static const char *name_text(const json_t *record, char out[REPORT_TEXT_BYTES])
  * enough, else what follows the version on lines of its own. */
 static void print_library(const json_t *library)
 {
-    const char *name = report_string(library, "name"), *reason = report_string(library, "reason");
-    const char *version = *reason ? "-" : report_string(library, "version");
-    const char *text = *reason ? reason : report_string(library, "path");
+    const char *name = report_string(library, library, name),
+               *reason = report_string(library, library, reason);
+    const char *version = *reason ? "-" : report_string(library, library, version);
+    const char *text = *reason ? reason : report_string(library, library, path);
     char line[REPORT_TEXT_BYTES];
     snprintf(line, sizeof line, "  %-20s %-26s ", name, version);
     if ((int)(text_width(line) + text_width(text)) <= report_columns()) {
@@ -67,10 +68,11 @@ static void print_library(const json_t *library)
 static void print_blas(const json_t *records, size_t i)
 {
     const json_t *record = json_array_get(records, i);
-    const char *blas = report_string(record, "libraries.blas");
+    const char *blas = report_string(record, device, libraries.blas);
     char line[700];
     for (size_t k = 0; k < i; k++)
-        if (strcmp(report_string(json_array_get(records, k), "libraries.blas"), blas) == 0) return;
+        if (strcmp(report_string(json_array_get(records, k), device, libraries.blas), blas) == 0)
+            return;
     if (!strstr(blas, " (/")) return;
     snprintf(line, sizeof line, "%s: %s", contender_title(record), blas);
     fputc('\n', cli_results);
@@ -85,11 +87,12 @@ static void print_libraries(const json_t *records)
     char units[REPORT_TEXT_BYTES];
     json_array_foreach(records, i, record)
     {
-        json_t *list = json_object_get(record, "device_libraries");
+        json_t *list = report_member(record, device, device_libraries);
         if (json_array_size(list) > 0)
             fprintf(cli_results, "\n%s: compute capability %s, %s multiprocessors\n",
-                    report_string(record, "device"), report_string(record, "compute_capability"),
-                    report_count(report_real(record, "units"), units));
+                    report_string(record, device, device),
+                    report_string(record, device, compute_capability),
+                    report_count(report_real(record, device, units), units));
         json_array_foreach(list, l, library) print_library(library);
         print_blas(records, i);
     }
@@ -102,8 +105,8 @@ static void print_reasons(const json_t *records)
     json_t *record;
     json_array_foreach(records, i, record)
     {
-        const char *reason = report_string(record, "reason");
-        const char *device = report_string(record, "device");
+        const char *reason = report_string(record, device, reason);
+        const char *device = report_string(record, device, device);
         char text[1200] = "";
         if (!*reason) continue;
         if (strcmp(device, "-") != 0) /* else the engine is missing, as its reason says */
@@ -126,18 +129,18 @@ static void print_pythons(const json_t *pythons)
 }
 
 static const report_column columns[] = {
-    {"engine", "engine", UNIT_TEXT, engine_text},
-    {"device", "device", UNIT_TEXT, NULL},
-    {"usable", "usable", UNIT_TEXT, usable_text},
-    {"device_name", "hardware", UNIT_TEXT, name_text},
-    {"libraries.blas", "library", UNIT_TEXT, library_text},
-    {"version", NULL, UNIT_TEXT, NULL},
-    {"cores", NULL, UNIT_COUNT, NULL},
-    {"memory_bytes", NULL, UNIT_COUNT, NULL},
-    {"driver", NULL, UNIT_TEXT, NULL},
-    {"compute_capability", NULL, UNIT_TEXT, NULL},
-    {"units", NULL, UNIT_COUNT, NULL},
-    {"reason", NULL, UNIT_TEXT, NULL},
+    {MEMBER(device, engine), "engine", UNIT_TEXT, engine_text},
+    {MEMBER(device, device), "device", UNIT_TEXT, NULL},
+    {MEMBER(device, usable), "usable", UNIT_TEXT, usable_text},
+    {MEMBER(device, device_name), "hardware", UNIT_TEXT, name_text},
+    {MEMBER(device, libraries.blas), "library", UNIT_TEXT, library_text},
+    {MEMBER(device, version), NULL, UNIT_TEXT, NULL},
+    {MEMBER(device, cores), NULL, UNIT_COUNT, NULL},
+    {MEMBER(device, memory_bytes), NULL, UNIT_COUNT, NULL},
+    {MEMBER(device, driver), NULL, UNIT_TEXT, NULL},
+    {MEMBER(device, compute_capability), NULL, UNIT_TEXT, NULL},
+    {MEMBER(device, units), NULL, UNIT_COUNT, NULL},
+    {MEMBER(device, reason), NULL, UNIT_TEXT, NULL},
 };
 #define COLUMNS ((int)(sizeof columns / sizeof columns[0]))
 

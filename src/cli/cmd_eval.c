@@ -46,7 +46,7 @@ static be_status evaluate(const cli_options *options, be_device *device, const b
 
 static const char *accuracy_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    snprintf(out, REPORT_TEXT_BYTES, "%.2f%%", report_real(record, "accuracy") * 100);
+    snprintf(out, REPORT_TEXT_BYTES, "%.2f%%", report_real(record, epoch, accuracy) * 100);
     return out;
 }
 
@@ -55,12 +55,13 @@ static be_status write_result(const cli_options *options, const be_device *devic
 {
     char units[REPORT_TEXT_BYTES];
     const report_column columns[] = {
-        {"workload", "workload", UNIT_TEXT, NULL},
-        {"accuracy", "accuracy", UNIT_NUMBER, accuracy_text},
-        {"loss", "loss", UNIT_NUMBER, NULL},
-        {"count", report_samples(cli_workload(options, 0)->name, units), UNIT_COUNT, NULL},
-        {"seconds", "time", UNIT_SECONDS, NULL},
-        {"data", "data", UNIT_TEXT, NULL},
+        {MEMBER(epoch, workload), "workload", UNIT_TEXT, NULL},
+        {MEMBER(epoch, accuracy), "accuracy", UNIT_NUMBER, accuracy_text},
+        {MEMBER(epoch, loss), "loss", UNIT_NUMBER, NULL},
+        {MEMBER(epoch, count), report_samples(cli_workload(options, 0)->name, units), UNIT_COUNT,
+         NULL},
+        {MEMBER(epoch, seconds), "time", UNIT_SECONDS, NULL},
+        {MEMBER(epoch, data), "data", UNIT_TEXT, NULL},
     };
     json_t *record = json_pack("{s:i, s:s, s:o, s:o, s:f, s:f, s:I, s:I, s:f}", "schema", 1,
                                "workload", cli_workload(options, 0)->name, "weights",

@@ -9,22 +9,25 @@
 
 static const char *error_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    snprintf(out, REPORT_TEXT_BYTES, "%.2e", report_real(record, "error"));
+    snprintf(out, REPORT_TEXT_BYTES, "%.2e", report_real(record, compared, error));
     return out;
 }
 
 static const char *verdict_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return strcpy(out, json_is_true(json_object_get(record, "good")) ? "ok" : "BROKEN");
+    return strcpy(out, report_is(record, compared, good) ? "ok" : "BROKEN");
 }
 
 static be_status write_parity(const cli_options *options, const study_compared *compared,
                               be_error *err)
 {
     static const report_column columns[] = {
-        {"engine", "engine", UNIT_TEXT, NULL},     {"against", "against", UNIT_TEXT, NULL},
-        {"quantity", "quantity", UNIT_TEXT, NULL}, {"error", "error", UNIT_NUMBER, error_text},
-        {"good", "", UNIT_TEXT, verdict_text},     {"where", "largest at", UNIT_TEXT, NULL},
+        {MEMBER(compared, engine), "engine", UNIT_TEXT, NULL},
+        {MEMBER(compared, against), "against", UNIT_TEXT, NULL},
+        {MEMBER(compared, quantity), "quantity", UNIT_TEXT, NULL},
+        {MEMBER(compared, error), "error", UNIT_NUMBER, error_text},
+        {MEMBER(compared, good), "", UNIT_TEXT, verdict_text},
+        {MEMBER(compared, where), "largest at", UNIT_TEXT, NULL},
     };
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], compared->records, -1};
     bool table = cli_format(options) == REPORT_TABLE;
@@ -33,9 +36,10 @@ static be_status write_parity(const cli_options *options, const study_compared *
     cli_progress_end();
     if (table) {
         snprintf(line, sizeof line, "%s, batch %.0f, %.0f steps, seed %" JSON_INTEGER_FORMAT ", %s",
-                 report_string(first, "workload"), report_real(first, "batch"),
-                 report_real(first, "steps"), json_integer_value(json_object_get(first, "seed")),
-                 report_string(first, "data"));
+                 report_string(first, compared, workload), report_real(first, compared, batch),
+                 report_real(first, compared, steps),
+                 json_integer_value(report_member(first, compared, seed)),
+                 report_string(first, compared, data));
         report_paragraph(cli_results, line, 2);
         fprintf(cli_results, "\n");
     }
@@ -60,7 +64,8 @@ static be_status tell(const cli_options *options, const study_compared *compared
     TRY(write_parity(options, compared, err));
     if (compared->broken)
         FAIL(err, BE_NUMERIC, "%s: parity is broken: an error exceeds %g; the rows above say where",
-             report_string(json_array_get(compared->records, 0), "workload"), compared->limit);
+             report_string(json_array_get(compared->records, 0), compared, workload),
+             compared->limit);
     return BE_OK;
 }
 

@@ -202,14 +202,14 @@ static void print_end(const train_command *c, const trainer *t)
 static be_status write_epochs(const train_command *c, be_error *err)
 {
     static const report_column columns[] = {
-        {"epoch", "epoch", UNIT_COUNT, NULL},
-        {"step", "step", UNIT_COUNT, NULL},
-        {"loss", "loss", UNIT_NUMBER, NULL},
-        {"accuracy", "accuracy", UNIT_NUMBER, NULL},
-        {"validation_loss", "validation loss", UNIT_NUMBER, NULL},
-        {"validation_accuracy", "validation accuracy", UNIT_NUMBER, NULL},
-        {"seconds", "time", UNIT_SECONDS, NULL},
-        {"samples_per_s", "samples/s", UNIT_COUNT, NULL},
+        {MEMBER(epoch, epoch), "epoch", UNIT_COUNT, NULL},
+        {MEMBER(epoch, step), "step", UNIT_COUNT, NULL},
+        {MEMBER(epoch, loss), "loss", UNIT_NUMBER, NULL},
+        {MEMBER(epoch, accuracy), "accuracy", UNIT_NUMBER, NULL},
+        {MEMBER(epoch, validation_loss), "validation loss", UNIT_NUMBER, NULL},
+        {MEMBER(epoch, validation_accuracy), "validation accuracy", UNIT_NUMBER, NULL},
+        {MEMBER(epoch, seconds), "time", UNIT_SECONDS, NULL},
+        {MEMBER(epoch, samples_per_s), "samples/s", UNIT_COUNT, NULL},
     };
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], c->epochs, -1};
     report_format format = cli_format(c->cli);

@@ -49,19 +49,19 @@ static be_status add_workload(const workload *w, be_device *device, int batch, j
 be_status cmd_workloads(const cli_options *options, be_error *err)
 {
     static const report_column columns[] = {
-        {"workload", "workload", UNIT_TEXT, NULL},
-        {"data", "data", UNIT_TEXT, NULL},
-        {"params", "parameters", UNIT_COUNT, NULL},
-        {"batch", "batch", UNIT_COUNT, NULL},
-        {"flops_per_step", "work a step", UNIT_FLOPS, NULL},
-        {"bytes_per_step", "traffic", UNIT_BYTES, NULL},
-        {"memory_bytes", "memory", UNIT_BYTES, NULL},
-        {"optimizer", NULL, UNIT_TEXT, NULL},
-        {"nodes", NULL, UNIT_COUNT, NULL},
-        {"epochs", NULL, UNIT_COUNT, NULL},
-        {"learning_rate", NULL, UNIT_NUMBER, NULL},
-        {"infer_flops_per_step", NULL, UNIT_FLOPS, NULL},
-        {"summary", NULL, UNIT_TEXT, NULL},
+        {MEMBER(listed, workload), "workload", UNIT_TEXT, NULL},
+        {MEMBER(listed, data), "data", UNIT_TEXT, NULL},
+        {MEMBER(listed, params), "parameters", UNIT_COUNT, NULL},
+        {MEMBER(listed, batch), "batch", UNIT_COUNT, NULL},
+        {MEMBER(listed, flops_per_step), "work a step", UNIT_FLOPS, NULL},
+        {MEMBER(listed, bytes_per_step), "traffic", UNIT_BYTES, NULL},
+        {MEMBER(listed, memory_bytes), "memory", UNIT_BYTES, NULL},
+        {MEMBER(listed, optimizer), NULL, UNIT_TEXT, NULL},
+        {MEMBER(listed, nodes), NULL, UNIT_COUNT, NULL},
+        {MEMBER(listed, epochs), NULL, UNIT_COUNT, NULL},
+        {MEMBER(listed, learning_rate), NULL, UNIT_NUMBER, NULL},
+        {MEMBER(listed, infer_flops_per_step), NULL, UNIT_FLOPS, NULL},
+        {MEMBER(listed, summary), NULL, UNIT_TEXT, NULL},
     };
     int64_t batch = 0;
     be_device *device = NULL;

@@ -10,9 +10,8 @@
 /* ---------------------------------------------------------------- cells */
 
 /* "118 GFLOP/s" */
-static const char *flops_cell(const json_t *record, const char *path, char out[REPORT_TEXT_BYTES])
+static const char *flops_text(double value, char out[REPORT_TEXT_BYTES])
 {
-    double value = report_real(record, path);
     report_flops(value, out);
     return isfinite(value) ? strcat(out, "/s") : out;
 }
@@ -32,25 +31,25 @@ static const char *rate_text(double value, char out[REPORT_TEXT_BYTES])
 
 static const char *fp32_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return flops_cell(record, "limits.flops_fp32", out);
+    return flops_text(report_real(record, device, limits.flops_fp32), out);
 }
 
 static const char *memory_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return rate_text(report_real(record, "limits.memory_bytes_per_s"), out);
+    return rate_text(report_real(record, device, limits.memory_bytes_per_s), out);
 }
 
 static const char *cache_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return rate_text(report_real(record, "limits.cache_bytes_per_s"), out);
+    return rate_text(report_real(record, device, limits.cache_bytes_per_s), out);
 }
 
 /* "cpu, 2 threads" */
 static const char *device_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    double threads = report_real(record, "limits.threads");
-    snprintf(out, REPORT_TEXT_BYTES, "%.30s", report_string(record, "device"));
-    if (json_object_get(record, "limits") && threads > 0)
+    double threads = report_real(record, device, limits.threads);
+    snprintf(out, REPORT_TEXT_BYTES, "%.30s", report_string(record, device, device));
+    if (report_member(record, device, limits) && threads > 0)
         snprintf(out + strlen(out), REPORT_TEXT_BYTES - strlen(out), ", %.0f thread%s", threads,
                  threads == 1 ? "" : "s");
     return out;
@@ -58,7 +57,7 @@ static const char *device_cell(const json_t *record, char out[REPORT_TEXT_BYTES]
 
 static const char *measured_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    double unix_s = report_real(record, "limits.unix_s");
+    double unix_s = report_real(record, device, limits.unix_s);
     time_t seconds = isfinite(unix_s) ? (time_t)unix_s : 0;
     struct tm local;
     if (!seconds || !localtime_r(&seconds, &local)) return strcpy(out, "-");
@@ -68,12 +67,12 @@ static const char *measured_cell(const json_t *record, char out[REPORT_TEXT_BYTE
 
 static const char *up_cell(const json_t *copy, char out[REPORT_TEXT_BYTES])
 {
-    return rate_text(report_real(copy, "bytes") / report_real(copy, "up_s"), out);
+    return rate_text(report_real(copy, copy, bytes) / report_real(copy, copy, up_s), out);
 }
 
 static const char *down_cell(const json_t *copy, char out[REPORT_TEXT_BYTES])
 {
-    return rate_text(report_real(copy, "bytes") / report_real(copy, "down_s"), out);
+    return rate_text(report_real(copy, copy, bytes) / report_real(copy, copy, down_s), out);
 }
 
 static const char *number_cell(double value, double unit, const char *name,
@@ -86,47 +85,47 @@ static const char *number_cell(double value, double unit, const char *name,
 
 static const char *clock_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return number_cell(report_real(record, "sensors.clock_hz"), 1e9, "GHz", out);
+    return number_cell(report_real(record, device, sensors.clock_hz), 1e9, "GHz", out);
 }
 
 static const char *clock_max_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return number_cell(report_real(record, "sensors.clock_max_hz"), 1e9, "GHz", out);
+    return number_cell(report_real(record, device, sensors.clock_max_hz), 1e9, "GHz", out);
 }
 
 static const char *heat_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return number_cell(report_real(record, "sensors.temperature_c"), 1,
+    return number_cell(report_real(record, device, sensors.temperature_c), 1,
                        report_look.utf8 ? "°C" : "C", out);
 }
 
 static const char *power_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return number_cell(report_real(record, "sensors.power_w"), 1, "W", out);
+    return number_cell(report_real(record, device, sensors.power_w), 1, "W", out);
 }
 
 static const char *energy_cell(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    const char *name = report_string(record, "sensors.energy_sensor");
+    const char *name = report_string(record, device, sensors.energy_sensor);
     snprintf(out, REPORT_TEXT_BYTES, "%.50s", *name ? name : "-");
     return out;
 }
 
 const report_column devices_limits_columns[DEVICES_LIMITS_COLUMNS] = {
-    {"limits.threads", NULL, UNIT_COUNT, NULL},
-    {"limits.flops_fp32", NULL, UNIT_NUMBER, NULL},
-    {"limits.flops_tf32", NULL, UNIT_NUMBER, NULL},
-    {"limits.flops_bf16", NULL, UNIT_NUMBER, NULL},
-    {"limits.memory_bytes_per_s", NULL, UNIT_NUMBER, NULL},
-    {"limits.cache_bytes_per_s", NULL, UNIT_NUMBER, NULL},
-    {"limits.launch_s", NULL, UNIT_SECONDS, NULL},
-    {"limits.round_trip_s", NULL, UNIT_SECONDS, NULL},
-    {"limits.transfers", NULL, UNIT_TEXT, NULL},
-    {"limits.unix_s", NULL, UNIT_COUNT, NULL},
-    {"limits_cached", NULL, UNIT_TEXT, NULL},
-    {"limits_file", NULL, UNIT_TEXT, NULL},
-    {"limits_reason", NULL, UNIT_TEXT, NULL},
-    {"sensors", NULL, UNIT_TEXT, NULL},
+    {MEMBER(device, limits.threads), NULL, UNIT_COUNT, NULL},
+    {MEMBER(device, limits.flops_fp32), NULL, UNIT_NUMBER, NULL},
+    {MEMBER(device, limits.flops_tf32), NULL, UNIT_NUMBER, NULL},
+    {MEMBER(device, limits.flops_bf16), NULL, UNIT_NUMBER, NULL},
+    {MEMBER(device, limits.memory_bytes_per_s), NULL, UNIT_NUMBER, NULL},
+    {MEMBER(device, limits.cache_bytes_per_s), NULL, UNIT_NUMBER, NULL},
+    {MEMBER(device, limits.launch_s), NULL, UNIT_SECONDS, NULL},
+    {MEMBER(device, limits.round_trip_s), NULL, UNIT_SECONDS, NULL},
+    {MEMBER(device, limits.transfers), NULL, UNIT_TEXT, NULL},
+    {MEMBER(device, limits.unix_s), NULL, UNIT_COUNT, NULL},
+    {MEMBER(device, limits_cached), NULL, UNIT_TEXT, NULL},
+    {MEMBER(device, limits_file), NULL, UNIT_TEXT, NULL},
+    {MEMBER(device, limits_reason), NULL, UNIT_TEXT, NULL},
+    {MEMBER(device, sensors), NULL, UNIT_TEXT, NULL},
 };
 
 /* ---------------------------------------------------------------- tables */
@@ -150,10 +149,10 @@ static json_t *list_copies(const json_t *records)
     size_t i, c;
     json_array_foreach((json_t *)records, i, record)
     {
-        json_array_foreach((json_t *)report_member(record, "limits.transfers"), c, copy)
+        json_array_foreach((json_t *)report_member(record, device, limits.transfers), c, copy)
         {
             json_t *row = json_copy(copy);
-            json_object_set(row, "device", json_object_get(record, "device"));
+            json_object_set(row, "device", report_member(record, device, device));
             json_array_append_new(rows, row);
         }
     }
@@ -168,16 +167,16 @@ static void print_sources(const json_t *records)
     json_t *record;
     json_array_foreach((json_t *)records, i, record)
     {
-        const char *device = report_string(record, "device");
-        const char *reason = report_string(record, "limits_reason");
-        const char *file = report_string(record, "limits_file");
+        const char *device = report_string(record, device, device);
+        const char *reason = report_string(record, device, limits_reason);
+        const char *file = report_string(record, device, limits_file);
         if (*reason)
             snprintf(line, sizeof line, "%s: not measured: %s", device, reason);
         else
             snprintf(line, sizeof line, "%s: measured %s%s%s", device, measured_cell(record, text),
-                     json_is_true(json_object_get(record, "limits_cached")) ? ", read from "
-                     : *file                                                ? ", kept in "
-                                                                            : ", not kept",
+                     report_is(record, device, limits_cached) ? ", read from "
+                     : *file                                  ? ", kept in "
+                                                              : ", not kept",
                      file);
         fputc('\n', cli_results);
         report_paragraph(cli_results, line, 2);
@@ -187,31 +186,34 @@ static void print_sources(const json_t *records)
 be_status devices_limits_print(const cli_options *options, const json_t *records, be_error *err)
 {
     static const report_column peaks[] = {
-        {"device", "device", UNIT_TEXT, device_cell},
-        {"limits.flops_fp32", "fp32", UNIT_NUMBER, fp32_cell},
-        {"limits.memory_bytes_per_s", "memory", UNIT_NUMBER, memory_cell},
-        {"limits.cache_bytes_per_s", "cache", UNIT_NUMBER, cache_cell},
-        {"limits.launch_s", "launch", UNIT_SECONDS, NULL},
-        {"limits.round_trip_s", "round trip", UNIT_SECONDS, NULL},
+        {MEMBER(device, device), "device", UNIT_TEXT, device_cell},
+        {MEMBER(device, limits.flops_fp32), "fp32", UNIT_NUMBER, fp32_cell},
+        {MEMBER(device, limits.memory_bytes_per_s), "memory", UNIT_NUMBER, memory_cell},
+        {MEMBER(device, limits.cache_bytes_per_s), "cache", UNIT_NUMBER, cache_cell},
+        {MEMBER(device, limits.launch_s), "launch", UNIT_SECONDS, NULL},
+        {MEMBER(device, limits.round_trip_s), "round trip", UNIT_SECONDS, NULL},
     };
     static const report_column copies[] = {
-        {"device", "device", UNIT_TEXT, NULL},         {"bytes", "bytes", UNIT_BYTES, NULL},
-        {"up_s", "to the device", UNIT_SECONDS, NULL}, {"up", "rate", UNIT_NUMBER, up_cell},
-        {"down_s", "from it", UNIT_SECONDS, NULL},     {"down", "rate", UNIT_NUMBER, down_cell},
+        {MEMBER(device, device), "device", UNIT_TEXT, NULL},
+        {MEMBER(copy, bytes), "bytes", UNIT_BYTES, NULL},
+        {MEMBER(copy, up_s), "to the device", UNIT_SECONDS, NULL},
+        {MEMBER(copy, up), "rate", UNIT_NUMBER, up_cell},
+        {MEMBER(copy, down_s), "from it", UNIT_SECONDS, NULL},
+        {MEMBER(copy, down), "rate", UNIT_NUMBER, down_cell},
     };
     static const report_column states[] = {
-        {"device", "device", UNIT_TEXT, NULL},
-        {"sensors.clock_hz", "clock", UNIT_NUMBER, clock_cell},
-        {"sensors.clock_max_hz", "highest", UNIT_NUMBER, clock_max_cell},
-        {"sensors.temperature_c", "temperature", UNIT_NUMBER, heat_cell},
-        {"sensors.power_w", "power", UNIT_NUMBER, power_cell},
-        {"sensors.energy_sensor", "energy counter", UNIT_TEXT, energy_cell},
+        {MEMBER(device, device), "device", UNIT_TEXT, NULL},
+        {MEMBER(device, sensors.clock_hz), "clock", UNIT_NUMBER, clock_cell},
+        {MEMBER(device, sensors.clock_max_hz), "highest", UNIT_NUMBER, clock_max_cell},
+        {MEMBER(device, sensors.temperature_c), "temperature", UNIT_NUMBER, heat_cell},
+        {MEMBER(device, sensors.power_w), "power", UNIT_NUMBER, power_cell},
+        {MEMBER(device, sensors.energy_sensor), "energy counter", UNIT_TEXT, energy_cell},
     };
     json_t *measured = json_array(), *rows = list_copies(records), *record;
     size_t i;
     json_array_foreach((json_t *)records, i, record)
     {
-        if (json_object_get(record, "limits")) json_array_append(measured, record);
+        if (report_member(record, device, limits)) json_array_append(measured, record);
     }
     be_status status =
         print_table(options, "What they can do at most", COLUMNS(peaks), measured, err);

@@ -12,15 +12,16 @@
 
 static const char *total_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    if (json_is_false(json_object_get(record, "in_range"))) return strcpy(out, "not measured");
-    if (json_is_false(json_object_get(record, "fits"))) return strcpy(out, "does not fit");
-    return report_seconds(report_real(record, "total_s.point"), out);
+    if (json_is_false(report_member(record, candidate, in_range)))
+        return strcpy(out, "not measured");
+    if (json_is_false(report_member(record, candidate, fits))) return strcpy(out, "does not fit");
+    return report_seconds(report_real(record, candidate, total_s.point), out);
 }
 
 static const char *basis_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    bool measured = json_is_true(json_object_get(record, "measured"));
-    bool in_range = json_is_true(json_object_get(record, "in_range"));
+    bool measured = report_is(record, candidate, measured);
+    bool in_range = report_is(record, candidate, in_range);
     return strcpy(out, measured ? "measured" : in_range ? "interpolated" : "-");
 }
 
@@ -32,26 +33,26 @@ static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES]
 
 static const char *energy_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    double joules = report_real(record, "energy_j");
+    double joules = report_real(record, candidate, energy_j);
     if (isnan(joules)) return strcpy(out, "-");
     snprintf(out, REPORT_TEXT_BYTES, "%.3g J", joules);
     return out;
 }
 
 static const report_column columns[] = {
-    {"engine", "engine", UNIT_TEXT, engine_text},
-    {"device", "device", UNIT_TEXT, NULL},
-    {"threads", "threads", UNIT_COUNT, NULL},
-    {"step_s.point", "step", UNIT_SECONDS, NULL},
-    {"start_s.point", "start", UNIT_SECONDS, NULL},
-    {"total_s.point", "in all", UNIT_SECONDS, total_text},
-    {"energy_j", "energy", UNIT_NUMBER, energy_text},
-    {"memory_bytes", "memory", UNIT_BYTES, NULL},
-    {"measured", "step is", UNIT_TEXT, basis_text},
-    {"total_s.low", NULL, UNIT_SECONDS, NULL},
-    {"total_s.high", NULL, UNIT_SECONDS, NULL},
-    {"held_out", NULL, UNIT_NUMBER, NULL},
-    {"standing", NULL, UNIT_TEXT, NULL},
+    {MEMBER(candidate, engine), "engine", UNIT_TEXT, engine_text},
+    {MEMBER(candidate, device), "device", UNIT_TEXT, NULL},
+    {MEMBER(candidate, threads), "threads", UNIT_COUNT, NULL},
+    {MEMBER(candidate, step_s.point), "step", UNIT_SECONDS, NULL},
+    {MEMBER(candidate, start_s.point), "start", UNIT_SECONDS, NULL},
+    {MEMBER(candidate, total_s.point), "in all", UNIT_SECONDS, total_text},
+    {MEMBER(candidate, energy_j), "energy", UNIT_NUMBER, energy_text},
+    {MEMBER(candidate, memory_bytes), "memory", UNIT_BYTES, NULL},
+    {MEMBER(candidate, measured), "step is", UNIT_TEXT, basis_text},
+    {MEMBER(candidate, total_s.low), NULL, UNIT_SECONDS, NULL},
+    {MEMBER(candidate, total_s.high), NULL, UNIT_SECONDS, NULL},
+    {MEMBER(candidate, held_out), NULL, UNIT_NUMBER, NULL},
+    {MEMBER(candidate, standing), NULL, UNIT_TEXT, NULL},
 };
 
 /* ---------------------------------------------------------------- sentences */
@@ -60,15 +61,15 @@ static const json_t *standing(const json_t *advice, const char *word)
 {
     size_t i;
     json_t *record;
-    json_array_foreach(json_object_get(advice, "candidates"), i,
-                       record) if (strcmp(report_string(record, "standing"), word) ==
+    json_array_foreach(report_member(advice, advice, candidates), i,
+                       record) if (strcmp(report_string(record, candidate, standing), word) ==
                                    0) return record;
     return NULL;
 }
 
 static bool is_goal(const json_t *advice, const char *goal)
 {
-    return strcmp(report_string(advice, "goal"), goal) == 0;
+    return strcmp(report_string(advice, advice, goal), goal) == 0;
 }
 
 /* The cost of a candidate by the goal: "12.6 s", "310 J", "66.7 MiB". */
@@ -76,15 +77,17 @@ static const char *cost_text(const json_t *advice, const json_t *record,
                              char out[REPORT_TEXT_BYTES])
 {
     if (is_goal(advice, "energy")) return energy_text(record, out);
-    if (is_goal(advice, "memory")) return report_bytes(report_real(record, "memory_bytes"), out);
-    return report_seconds(report_real(record, "total_s.point"), out);
+    if (is_goal(advice, "memory"))
+        return report_bytes(report_real(record, candidate, memory_bytes), out);
+    return report_seconds(report_real(record, candidate, total_s.point), out);
 }
 
 /* ", 12.1 s to 13.2 s, 20 ms of it to start" */
 static void add_bounds(sentence *p, const json_t *record)
 {
     char low[REPORT_TEXT_BYTES], high[REPORT_TEXT_BYTES], start[REPORT_TEXT_BYTES];
-    double least = report_real(record, "total_s.low"), most = report_real(record, "total_s.high");
+    double least = report_real(record, candidate, total_s.low),
+           most = report_real(record, candidate, total_s.high);
     report_seconds(least, low);
     report_seconds(most, high);
     if (isnan(least) || isnan(most))
@@ -92,42 +95,47 @@ static void add_bounds(sentence *p, const json_t *record)
     else if (strcmp(low, high) != 0)
         sentence_add(p, " (%s to %s)", low, high);
     sentence_add(p, ", %s of it to start",
-                 report_seconds(report_real(record, "start_s.point"), start));
+                 report_seconds(report_real(record, candidate, start_s.point), start));
 }
 
 static void say_best(const json_t *advice, const json_t *best, FILE *out)
 {
     char who[REPORT_TEXT_BYTES], cost[REPORT_TEXT_BYTES], steps[REPORT_TEXT_BYTES];
-    double epochs = report_real(advice, "epochs");
+    double epochs = report_real(advice, advice, epochs);
     sentence p = {0};
-    sentence_add(&p, "advice: train %s at batch %.0f for ", report_string(advice, "workload"),
-                 report_real(advice, "batch"));
+    sentence_add(&p, "advice: train %s at batch %.0f for ", report_string(advice, advice, workload),
+                 report_real(advice, advice, batch));
     if (!isnan(epochs)) sentence_add(&p, "%.4g epoch%s, ", epochs, epochs == 1 ? "" : "s");
-    sentence_add(&p, "%s steps, with %s: %s", report_count(report_real(advice, "steps"), steps),
-                 contender_who(best, who), cost_text(advice, best, cost));
+    sentence_add(&p, "%s steps, with %s: %s",
+                 report_count(report_real(advice, advice, steps), steps), contender_who(best, who),
+                 cost_text(advice, best, cost));
     if (is_goal(advice, "time")) add_bounds(&p, best);
     sentence_add(&p, ".");
     sentence_end(&p, out);
 }
 
-static bool has_verdict(const json_t *advice, const char *path, const char *verdict)
+static bool has_verdict(const json_t *advice, const char *verdict)
 {
-    return strcmp(report_string(advice, path), verdict) == 0;
+    return strcmp(report_string(advice, advice, verdict), verdict) == 0;
+}
+
+static bool has_step_verdict(const json_t *advice, const char *verdict)
+{
+    return strcmp(report_string(advice, advice, step.verdict), verdict) == 0;
 }
 
 /* Whether it is sure which of the two takes less time for a step. */
 static bool step_is_sure(const json_t *advice)
 {
-    return has_verdict(advice, "step.verdict", "FASTER") ||
-           has_verdict(advice, "step.verdict", "SLOWER");
+    return has_step_verdict(advice, "FASTER") || has_step_verdict(advice, "SLOWER");
 }
 
 /* " (1.1 to 1.3)" */
-static void add_interval(sentence *p, const json_t *advice, const char *name)
+static void add_interval(sentence *p, const json_t *ratio)
 {
-    const json_t *ratio = report_member(advice, name);
-    if (!isnan(report_real(ratio, "low")))
-        sentence_add(p, " (%.3g to %.3g)", report_real(ratio, "low"), report_real(ratio, "high"));
+    if (!isnan(report_real(ratio, bounds, low)))
+        sentence_add(p, " (%.3g to %.3g)", report_real(ratio, bounds, low),
+                     report_real(ratio, bounds, high));
 }
 
 /* The costs in the table are those of medians.  Where the machine's speed changed meanwhile, the
@@ -135,11 +143,14 @@ static void add_interval(sentence *p, const json_t *advice, const char *name)
 static void add_how(sentence *p, const json_t *advice)
 {
     const json_t *best = standing(advice, "best"), *second = standing(advice, "runner-up");
-    const char *cost = is_goal(advice, "energy") ? "energy_j" : "total_s.point";
-    double medians = report_real(second, cost) / report_real(best, cost);
-    bool apart =
-        medians < report_real(advice, "ratio.low") || medians > report_real(advice, "ratio.high");
-    if (json_is_true(report_member(advice, "step.paired")) && apart)
+    bool energy = is_goal(advice, "energy");
+    double medians =
+        energy ? report_real(second, candidate, energy_j) / report_real(best, candidate, energy_j)
+               : report_real(second, candidate, total_s.point) /
+                     report_real(best, candidate, total_s.point);
+    bool apart = medians < report_real(advice, advice, ratio.low) ||
+                 medians > report_real(advice, advice, ratio.high);
+    if (report_is(advice, advice, step.paired) && apart)
         sentence_add(p, " by blocks side by side, as the machine's speed changed meanwhile");
 }
 
@@ -148,14 +159,14 @@ static void add_sure(sentence *p, const json_t *advice, const json_t *second)
 {
     char who[REPORT_TEXT_BYTES], cost[REPORT_TEXT_BYTES], start[REPORT_TEXT_BYTES];
     sentence_add(p, "The runner-up, %s, takes %s: %.3g times as much", contender_who(second, who),
-                 cost_text(advice, second, cost), report_real(advice, "ratio.point"));
+                 cost_text(advice, second, cost), report_real(advice, advice, ratio.point));
     if (!is_goal(advice, "memory")) {
-        add_interval(p, advice, "ratio");
+        add_interval(p, report_member(advice, advice, ratio));
         add_how(p, advice);
     }
     if (is_goal(advice, "time") && !step_is_sure(advice))
         sentence_add(p, ", by the %s that it takes to start",
-                     report_seconds(report_real(second, "start_s.point"), start));
+                     report_seconds(report_real(second, candidate, start_s.point), start));
     sentence_add(p, ".");
 }
 
@@ -164,13 +175,13 @@ static void add_short(sentence *p, const json_t *advice, const json_t *second)
 {
     char who[REPORT_TEXT_BYTES], cost[REPORT_TEXT_BYTES];
     sentence_add(p, "Per step %s takes %.3g times as long", contender_who(second, who),
-                 report_real(advice, "step.point"));
-    add_interval(p, advice, "step");
+                 report_real(advice, advice, step.point));
+    add_interval(p, report_member(advice, advice, step));
     sentence_add(p,
                  ", but in so short a training the start-ups weigh as much: it takes %s in all, "
                  "%.3g times as much, between %.3g and %.3g; take either, or train longer.",
-                 cost_text(advice, second, cost), report_real(advice, "ratio.point"),
-                 report_real(advice, "ratio.low"), report_real(advice, "ratio.high"));
+                 cost_text(advice, second, cost), report_real(advice, advice, ratio.point),
+                 report_real(advice, advice, ratio.low), report_real(advice, advice, ratio.high));
 }
 
 static void add_close(sentence *p, const json_t *advice, const json_t *second)
@@ -180,10 +191,9 @@ static void add_close(sentence *p, const json_t *advice, const json_t *second)
                  "It is too close to call: %s takes %s, %.3g times as much, between %.3g and "
                  "%.3g; take either%s.",
                  contender_who(second, who), cost_text(advice, second, cost),
-                 report_real(advice, "ratio.point"), report_real(advice, "ratio.low"),
-                 report_real(advice, "ratio.high"),
-                 has_verdict(advice, "verdict", "SAME") ? ""
-                                                        : ", or measure longer with --max-time");
+                 report_real(advice, advice, ratio.point), report_real(advice, advice, ratio.low),
+                 report_real(advice, advice, ratio.high),
+                 has_verdict(advice, "SAME") ? "" : ", or measure longer with --max-time");
 }
 
 static void say_second(const json_t *advice, const json_t *second, FILE *out)
@@ -193,14 +203,14 @@ static void say_second(const json_t *advice, const json_t *second, FILE *out)
     if (!second)
         sentence_add(
             &p, "There is nothing to compare it with: 'breakeven devices' lists what is usable.");
-    else if (has_verdict(advice, "verdict", "FASTER"))
+    else if (has_verdict(advice, "FASTER"))
         add_sure(&p, advice, second);
-    else if (isnan(report_real(advice, "ratio.low")))
+    else if (isnan(report_real(advice, advice, ratio.low)))
         sentence_add(
             &p,
             "The runner-up, %s, takes %s: %.3g times as much, by how sure a margin is not known.",
             contender_who(second, who), cost_text(advice, second, cost),
-            report_real(advice, "ratio.point"));
+            report_real(advice, advice, ratio.point));
     else if (is_goal(advice, "time") && step_is_sure(advice))
         add_short(&p, advice, second);
     else
@@ -214,17 +224,17 @@ static void add_length_flip(sentence *p, const json_t *advice, const json_t *bes
                             const json_t *second)
 {
     char who[REPORT_TEXT_BYTES], count[REPORT_TEXT_BYTES], units[REPORT_TEXT_BYTES];
-    double flip = report_real(advice, "flip.samples");
-    double each = report_real(advice, "samples") / report_real(advice, "epochs");
-    bool best_is_quick = has_verdict(advice, "step.verdict", "FASTER");
-    bool start_is_sure = json_is_true(report_member(advice, "flip.start_sure"));
+    double flip = report_real(advice, advice, flip.samples);
+    double each = report_real(advice, advice, samples) / report_real(advice, advice, epochs);
+    bool best_is_quick = has_step_verdict(advice, "FASTER");
+    bool start_is_sure = report_is(advice, advice, flip.start_sure);
     if (!is_goal(advice, "time")) return;
     if (!step_is_sure(advice)) {
-        if (has_verdict(advice, "verdict", "FASTER"))
+        if (has_verdict(advice, "FASTER"))
             sentence_add(p, "Which of the two takes less time per step is not sure.");
         return;
     }
-    if (!has_verdict(advice, "verdict", "FASTER")) {
+    if (!has_verdict(advice, "FASTER")) {
         sentence_add(p, "A longer training goes to %s, which takes less time per step.",
                      contender_who(best_is_quick ? best : second, who));
         return;
@@ -237,7 +247,7 @@ static void add_length_flip(sentence *p, const json_t *advice, const json_t *bes
     }
     sentence_add(p, "A training of %s than about %s %s", best_is_quick ? "fewer" : "more",
                  report_count(flip, count),
-                 report_samples(report_string(advice, "workload"), units));
+                 report_samples(report_string(advice, advice, workload), units));
     if (!isnan(each)) sentence_add(p, " (%.3g epochs)", flip / each);
     sentence_add(p, " goes to %s, which %s.", contender_who(second, who),
                  best_is_quick ? "starts sooner" : "takes less time per step");
@@ -245,10 +255,10 @@ static void add_length_flip(sentence *p, const json_t *advice, const json_t *bes
 
 static void add_batch_flips(sentence *p, const json_t *advice)
 {
-    const json_t *batches = report_member(advice, "flip.batches");
-    double low = report_real(advice, "flip.batch_low"),
-           high = report_real(advice, "flip.batch_high");
-    bool sure = json_is_true(report_member(advice, "flip.sure"));
+    const json_t *batches = report_member(advice, advice, flip.batches);
+    double low = report_real(advice, advice, flip.batch_low),
+           high = report_real(advice, advice, flip.batch_high);
+    bool sure = report_is(advice, advice, flip.sure);
     size_t count = json_array_size(batches);
     if (isnan(low)) return;
     if (!count) {
@@ -268,15 +278,15 @@ static void add_batch_flips(sentence *p, const json_t *advice)
 static void say_basis(const json_t *advice, const json_t *best, FILE *out)
 {
     sentence p = {0};
-    double error = report_real(best, "held_out");
-    const char *from = report_string(advice, "from");
+    double error = report_real(best, candidate, held_out);
+    const char *from = report_string(advice, advice, from);
     if (*from)
         sentence_add(&p, "Nothing was measured now: this is from %s. ",
                      strcmp(from, "-") ? from : "standard input");
-    if (!json_is_true(json_object_get(best, "measured"))) {
+    if (!report_is(best, candidate, measured)) {
         sentence_add(
             &p, "Batch %.0f was not measured; its step is interpolated between batches that were",
-            report_real(advice, "batch"));
+            report_real(advice, advice, batch));
         if (isnan(error))
             sentence_add(&p, ", too few of them to say how well");
         else
@@ -289,17 +299,17 @@ static void say_basis(const json_t *advice, const json_t *best, FILE *out)
 
 static const char *failure_of(const json_t *record)
 {
-    return report_string(record, "error");
+    return report_string(record, candidate, error);
 }
 
 void advice_write_sentences(const json_t *advice, FILE *out)
 {
     const json_t *best = standing(advice, "best"), *second = standing(advice, "runner-up");
     sentence p = {0};
-    warnings_write_texts(json_object_get(advice, "failed"), failure_of, " is out: ", out);
+    warnings_write_texts(report_member(advice, advice, failed), failure_of, " is out: ", out);
     if (!best) {
         sentence_add(&p, "advice: none; no candidate is known at batch %.0f%s.",
-                     report_real(advice, "batch"),
+                     report_real(advice, advice, batch),
                      is_goal(advice, "energy") ? ", or none has a sensor of energy" : "");
         sentence_end(&p, out);
         return;
@@ -318,7 +328,7 @@ be_status advice_write(const json_t *advice, report_format format, FILE *out, be
     json_array_append(whole, (json_t *)advice);
     bool tabular = format == REPORT_TABLE || format == REPORT_MD || format == REPORT_CSV;
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0],
-                          tabular ? json_object_get(advice, "candidates") : whole, 0};
+                          tabular ? report_member(advice, advice, candidates) : whole, 0};
     be_status status = report_write(&sheet, format, out, err);
     json_decref(whole);
     TRY(status);

@@ -21,15 +21,16 @@ static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES]
 
 static const char *threads_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return contender_is_cpu(record) ? report_count(report_real(record, "threads"), out)
+    return contender_is_cpu(record) ? report_count(report_real(record, bench, threads), out)
                                     : strcpy(out, "-");
 }
 
 /* "3.21 ±0.04 ms": the median and half of its 95 % interval. */
 static const char *step_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    double median = report_real(record, "step_s.median");
-    double half = (report_real(record, "step_s.high") - report_real(record, "step_s.low")) / 2;
+    double median = report_real(record, bench, step_s.median);
+    double half =
+        (report_real(record, bench, step_s.high) - report_real(record, bench, step_s.low)) / 2;
     char text[REPORT_TEXT_BYTES];
     if (isnan(median)) return strcpy(out, "failed");
     report_seconds(median, text);
@@ -45,12 +46,11 @@ static const char *step_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 
 static const char *versus_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    double ratio = report_real(record, "versus.ratio");
-    const char *verdict = report_string(record, "versus.verdict");
-    if (isnan(report_real(record, "step_s.median"))) return strcpy(out, "-");
-    if (json_is_true(json_object_get(record, "computes_nothing")))
-        return strcpy(out, "computes nothing");
-    if (json_is_true(json_object_get(record, "best"))) return strcpy(out, "best");
+    double ratio = report_real(record, bench, versus.ratio);
+    const char *verdict = report_string(record, bench, versus.verdict);
+    if (isnan(report_real(record, bench, step_s.median))) return strcpy(out, "-");
+    if (report_is(record, bench, computes_nothing)) return strcpy(out, "computes nothing");
+    if (report_is(record, shown, best)) return strcpy(out, "best");
     if (isnan(ratio)) return strcpy(out, "-");
     if (strcmp(verdict, "SAME") == 0) return strcpy(out, "SAME");
     snprintf(out, REPORT_TEXT_BYTES, "%.*f%s %s", ratio < 9.995 ? 2 : 1, ratio, report_times(),
@@ -59,38 +59,38 @@ static const char *versus_text(const json_t *record, char out[REPORT_TEXT_BYTES]
 }
 
 static const report_column columns[] = {
-    {"engine", "engine", UNIT_TEXT, engine_text},
-    {"device", "device", UNIT_TEXT, NULL},
-    {"threads", "threads", UNIT_COUNT, threads_text},
-    {"step_s.median", "step", UNIT_SECONDS, step_text},
-    {"units_per_s", "samples/s", UNIT_COUNT, NULL},
-    {"first_step_s", "step 1", UNIT_SECONDS, NULL},
-    {"peak_rss_bytes", "memory", UNIT_BYTES, NULL},
-    {"versus.ratio", "vs. best", UNIT_NUMBER, versus_text},
-    {"workload", NULL, UNIT_TEXT, NULL},
-    {"mode", NULL, UNIT_TEXT, NULL},
-    {"batch", NULL, UNIT_COUNT, NULL},
+    {MEMBER(bench, engine), "engine", UNIT_TEXT, engine_text},
+    {MEMBER(bench, device), "device", UNIT_TEXT, NULL},
+    {MEMBER(bench, threads), "threads", UNIT_COUNT, threads_text},
+    {MEMBER(bench, step_s.median), "step", UNIT_SECONDS, step_text},
+    {MEMBER(bench, units_per_s), "samples/s", UNIT_COUNT, NULL},
+    {MEMBER(bench, first_step_s), "step 1", UNIT_SECONDS, NULL},
+    {MEMBER(bench, peak_rss_bytes), "memory", UNIT_BYTES, NULL},
+    {MEMBER(bench, versus.ratio), "vs. best", UNIT_NUMBER, versus_text},
+    {MEMBER(bench, workload), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, mode), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, batch), NULL, UNIT_COUNT, NULL},
 #define X(id, member, ...) {#member, NULL, UNIT_COUNT, NULL},
     WORKLOAD_VARIANT_LIST(X)
 #undef X
-        {"precision", NULL, UNIT_TEXT, NULL},
-    {"samples_per_s", NULL, UNIT_COUNT, NULL},
-    {"unit", NULL, UNIT_TEXT, NULL},
-    {"data_on", NULL, UNIT_TEXT, NULL},
-    {"step_s.low", NULL, UNIT_SECONDS, NULL},
-    {"step_s.high", NULL, UNIT_SECONDS, NULL},
-    {"versus.low", NULL, UNIT_NUMBER, NULL},
-    {"versus.high", NULL, UNIT_NUMBER, NULL},
-    {"versus.verdict", NULL, UNIT_TEXT, NULL},
-    {"flops_per_step", NULL, UNIT_FLOPS, NULL},
-    {"stop_reason", NULL, UNIT_TEXT, NULL},
-    {"implementation", NULL, UNIT_TEXT, NULL},
-    {"engine_version", NULL, UNIT_TEXT, NULL},
-    {"device_name", NULL, UNIT_TEXT, NULL},
-    {"data", NULL, UNIT_TEXT, NULL},
-    {"seed", NULL, UNIT_COUNT, NULL},
-    {"status", NULL, UNIT_TEXT, NULL},
-    {"error", NULL, UNIT_TEXT, NULL},
+        {MEMBER(bench, precision), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, samples_per_s), NULL, UNIT_COUNT, NULL},
+    {MEMBER(bench, unit), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, data_on), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, step_s.low), NULL, UNIT_SECONDS, NULL},
+    {MEMBER(bench, step_s.high), NULL, UNIT_SECONDS, NULL},
+    {MEMBER(bench, versus.low), NULL, UNIT_NUMBER, NULL},
+    {MEMBER(bench, versus.high), NULL, UNIT_NUMBER, NULL},
+    {MEMBER(bench, versus.verdict), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, flops_per_step), NULL, UNIT_FLOPS, NULL},
+    {MEMBER(bench, stop_reason), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, implementation), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, engine_version), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, device_name), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, data), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, seed), NULL, UNIT_COUNT, NULL},
+    {MEMBER(bench, status), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, error), NULL, UNIT_TEXT, NULL},
 };
 
 #define COLUMN_COUNT ((int)(sizeof columns / sizeof columns[0]))
@@ -99,7 +99,8 @@ static const report_column columns[] = {
 
 static bool same_group(const json_t *a, const json_t *b)
 {
-    static const char *const keys[] = {"workload", "mode", "batch",
+    static const char *const keys[] = {MEMBER(bench, workload), MEMBER(bench, mode),
+                                       MEMBER(bench, batch),
 #define X(id, member, ...) #member,
                                        WORKLOAD_VARIANT_LIST(X)
 #undef X
@@ -108,13 +109,14 @@ static bool same_group(const json_t *a, const json_t *b)
         const json_t *mine = json_object_get(a, keys[k]), *other = json_object_get(b, keys[k]);
         if ((mine || other) && !json_equal(mine, other)) return false;
     }
-    return strcmp(report_string(a, "asked.precision"), report_string(b, "asked.precision")) == 0;
+    return strcmp(report_string(a, bench, asked.precision),
+                  report_string(b, bench, asked.precision)) == 0;
 }
 
 /* The time of a sample; those that failed or computed nothing are the slowest. */
 static double cost_of(const json_t *record)
 {
-    double samples = report_real(record, "samples_per_s");
+    double samples = report_real(record, bench, samples_per_s);
     return isnan(samples) ? INFINITY : 1 / samples;
 }
 
@@ -142,13 +144,14 @@ static void print_machine(const json_t *record, FILE *out)
 {
     char name[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES], line[500];
     char count[REPORT_TEXT_BYTES], threads[REPORT_TEXT_BYTES];
-    const json_t *e = json_object_get(record, "environment");
-    double cores = report_real(e, "cpu.cores");
-    report_hardware(report_string(e, "cpu.model"), name);
+    const json_t *e = report_member(record, bench, environment);
+    double cores = report_real(e, environment, cpu.cores);
+    report_hardware(report_string(e, environment, cpu.model), name);
     snprintf(line, sizeof line, "machine: %s, %s core%s, %s threads, %s; %s", name,
              report_count(cores, count), cores == 1 ? "" : "s",
-             report_count(report_real(e, "cpu.threads"), threads),
-             report_bytes(report_real(e, "memory_bytes"), memory), report_string(e, "system"));
+             report_count(report_real(e, environment, cpu.threads), threads),
+             report_bytes(report_real(e, environment, memory_bytes), memory),
+             report_string(e, environment, system));
     report_paragraph(out, line, 2);
 }
 
@@ -158,9 +161,10 @@ static void print_data(const json_t *record, FILE *out)
     snprintf(line, sizeof line,
              "data: %s, %s %s; the same weights and batches for all, seed "
              "%.0f",
-             report_string(record, "data_source"),
-             report_count(report_real(record, "data_count"), count),
-             report_samples(report_string(record, "workload"), units), report_real(record, "seed"));
+             report_string(record, bench, data_source),
+             report_count(report_real(record, bench, data_count), count),
+             report_samples(report_string(record, bench, workload), units),
+             report_real(record, bench, seed));
     report_paragraph(out, line, 2);
 }
 
@@ -170,10 +174,10 @@ static const char *tell_variant(const json_t *record, char out[WORKLOAD_TEXT])
     workload_variant variant = {0};
     const workload *w = NULL;
     out[0] = 0;
-    if (workload_find(report_string(record, "workload"), &w, NULL) != BE_OK) return out;
+    if (workload_find(report_string(record, bench, workload), &w, NULL) != BE_OK) return out;
     for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
         workload_dimension d = (workload_dimension)i;
-        double value = report_real(record, workload_dimension_names[d]);
+        double value = json_real_at(record, workload_dimension_names[d]);
         if (value > 0 && (d != WORKLOAD_WIDTH || (int)value != w->own.width))
             *workload_variant_at(&variant, d) = (int)value;
     }
@@ -183,15 +187,16 @@ static const char *tell_variant(const json_t *record, char out[WORKLOAD_TEXT])
 static void print_group_head(const json_t *record, FILE *out)
 {
     char params[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES];
-    bool train = strcmp(report_string(record, "mode"), "train") == 0;
-    bool host = strcmp(report_string(record, "data_on"), "host") == 0;
+    bool train = strcmp(report_string(record, bench, mode), "train") == 0;
+    bool host = strcmp(report_string(record, bench, data_on), "host") == 0;
     char variant[WORKLOAD_TEXT], line[300];
-    const char *name = report_string(record, "workload");
+    const char *name = report_string(record, bench, workload);
     tell_variant(record, variant);
     snprintf(line, sizeof line, "%s parameters, %s, batch %.0f, %s, %s a step%s",
-             report_count(report_real(record, "params"), params), train ? "training" : "inference",
-             report_real(record, "batch"), report_string(record, "asked.precision"),
-             report_flops(report_real(record, "flops_per_step"), flops),
+             report_count(report_real(record, bench, params), params),
+             train ? "training" : "inference", report_real(record, bench, batch),
+             report_string(record, bench, asked.precision),
+             report_flops(report_real(record, bench, flops_per_step), flops),
              host ? ", data on the host" : "");
     fprintf(out, "\n%s%s%s%s: ", report_look.color ? "\033[1m" : "", name,
             report_look.color ? "\033[0m" : "", variant);
@@ -206,12 +211,12 @@ static void print_implementations(const json_t *group, FILE *out)
 {
     for (size_t i = 0; i < json_array_size(group); i++) {
         const json_t *record = json_array_get(group, i);
-        const char *text = report_string(record, "implementation");
+        const char *text = report_string(record, bench, implementation);
         char line[500];
         bool seen = !*text;
         for (size_t j = 0; j < i; j++)
-            seen |= json_equal(json_object_get(record, "implementation"),
-                               json_object_get(json_array_get(group, j), "implementation"));
+            seen |= json_equal(report_member(record, bench, implementation),
+                               report_member(json_array_get(group, j), bench, implementation));
         if (seen) continue;
         snprintf(line, sizeof line, "%s: %s", contender_title(record), text);
         report_paragraph(out, line, 2);
@@ -226,15 +231,17 @@ static void print_hidden_cpus(const json_t *group, FILE *out)
     json_array_foreach(group, i, record)
     {
         if (!contender_is_hidden_cpu(record)) continue;
-        snprintf(line, sizeof line, "%s is no GPU: %s", report_string(record, "device"),
-                 report_string(record, "device_name"));
+        snprintf(line, sizeof line, "%s is no GPU: %s", report_string(record, bench, device),
+                 report_string(record, bench, device_name));
         report_paragraph(out, line, 2);
     }
 }
 
 static const char *failure_of(const json_t *record)
 {
-    return strcmp(report_string(record, "status"), "OK") == 0 ? "" : report_string(record, "error");
+    return strcmp(report_string(record, bench, status), "OK") == 0
+               ? ""
+               : report_string(record, bench, error);
 }
 
 /* The columns, with the rate in what the workload counts: "pictures/s", "tokens/s". */
@@ -242,7 +249,7 @@ static const report_column *name_rate(const json_t *group, report_column own[COL
                                       char rate[REPORT_TEXT_BYTES + 2])
 {
     char units[REPORT_TEXT_BYTES];
-    const char *workload = report_string(json_array_get(group, 0), "workload");
+    const char *workload = report_string(json_array_get(group, 0), bench, workload);
     snprintf(rate, REPORT_TEXT_BYTES + 2, "%s/s", report_units(workload, units));
     memcpy(own, columns, sizeof columns);
     for (int c = 0; c < COLUMN_COUNT; c++)
@@ -277,8 +284,8 @@ be_status bench_write(const json_t *records, report_format format, FILE *out, be
     for (size_t next = 0; next < json_array_size(records);) {
         json_t *head = json_array_get(records, next);
         if (!before) print_machine(head, out);
-        if (!before || !json_equal(json_object_get(head, "data_source"),
-                                   json_object_get(before, "data_source")))
+        if (!before || !json_equal(report_member(head, bench, data_source),
+                                   report_member(before, bench, data_source)))
             print_data(head, out);
         bool first = !before;
         before = head;

@@ -9,18 +9,18 @@
 
 static bool has_speed(const json_t *record)
 {
-    return !isnan(report_real(record, "samples_per_s"));
+    return !isnan(report_real(record, bench, samples_per_s));
 }
 
 /* Do its blocks agree well enough to build a reason on? */
 static bool is_steady(const json_t *record)
 {
-    return !(report_real(record, "step_s.spread") > 0.25);
+    return !(report_real(record, bench, step_s.spread) > 0.25);
 }
 
 static bool is_engine(const json_t *record, const char *engine)
 {
-    return strcmp(report_string(record, "engine"), engine) == 0;
+    return strcmp(report_string(record, bench, engine), engine) == 0;
 }
 
 /* The fastest of the other engines than the best one's, or the fastest record of the same engine if
@@ -30,7 +30,7 @@ static const json_t *find_rival(const json_t *group, bool same)
     const json_t *best = json_array_get(group, 0);
     for (size_t i = 1; i < json_array_size(group); i++) {
         const json_t *record = json_array_get(group, i);
-        if (has_speed(record) && is_engine(record, report_string(best, "engine")) == same)
+        if (has_speed(record) && is_engine(record, report_string(best, bench, engine)) == same)
             return record;
     }
     return NULL;
@@ -40,37 +40,37 @@ static void say_arithmetic(const json_t *group, FILE *out)
 {
     const json_t *best = json_array_get(group, 0);
     char text[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
-    double flops = report_real(best, "flops_per_step");
+    double flops = report_real(best, bench, flops_per_step);
     sentence s = {0};
     if (!(flops > 0)) return;
     sentence_add(&s, "why: of the %s of a step, ", report_flops(flops, text));
     for (size_t i = 0; i < json_array_size(group); i++) {
         const json_t *record = json_array_get(group, i);
         if (!has_speed(record)) continue;
-        double rate = flops / report_real(record, "step_s.median");
+        double rate = flops / report_real(record, bench, step_s.median);
         sentence_add(&s, "%s%s does %s/s", i ? ", " : "", contender_who(record, who),
                      report_flops(rate, text));
     }
     sentence_add(&s, ".");
-    double launches = report_real(best, "launches");
+    double launches = report_real(best, bench, launches);
     if (launches > 0)
         sentence_add(&s, " The native step is %.0f %s without a framework between them.", launches,
-                     strcmp(report_string(best, "device"), "cpu") ? "launches"
-                                                                  : "fused operations");
+                     strcmp(report_string(best, bench, device), "cpu") ? "launches"
+                                                                       : "fused operations");
     sentence_end(&s, out);
 }
 
 static bool has_verdict(const json_t *record, const char *verdict)
 {
-    return strcmp(report_string(record, "versus.verdict"), verdict) == 0;
+    return strcmp(report_string(record, bench, versus.verdict), verdict) == 0;
 }
 
 /* The phase in which the rival loses most, if it is sure that it loses. */
 static void say_phases(const json_t *group, FILE *out)
 {
     const json_t *best = json_array_get(group, 0), *rival = find_rival(group, false);
-    const json_t *mine = json_object_get(best, "phases_s");
-    json_t *theirs = json_object_get(rival, "phases_s"), *value;
+    const json_t *mine = report_member(best, bench, phases_s);
+    json_t *theirs = report_member(rival, bench, phases_s), *value;
     const char *phase, *worst = NULL;
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], c[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
     double most = 0;
@@ -84,7 +84,8 @@ static void say_phases(const json_t *group, FILE *out)
         worst = phase;
     }
     if (!worst) return;
-    double left = report_real(rival, "step_s.median") - report_real(best, "step_s.median");
+    double left =
+        report_real(rival, bench, step_s.median) - report_real(best, bench, step_s.median);
     bool waits = strcmp(worst, "idle_host") == 0;
     sentence_add(&s, "%s is %s a step slower, most of it %s%s%s: %s against %s.",
                  contender_who(rival, who), report_seconds(left, a),
@@ -101,10 +102,10 @@ static void say_threads(const json_t *group, FILE *out)
     const json_t *best = json_array_get(group, 0), *same = find_rival(group, true);
     char ratio[REPORT_TEXT_BYTES];
     sentence s = {0};
-    double more = report_real(best, "threads"), fewer = report_real(same, "threads");
+    double more = report_real(best, bench, threads), fewer = report_real(same, bench, threads);
     if (!same || !is_steady(best) || !is_steady(same)) return;
-    if (strcmp(report_string(best, "device"), report_string(same, "device")) != 0) return;
-    report_number(report_real(same, "versus.ratio"), ratio);
+    if (strcmp(report_string(best, bench, device), report_string(same, bench, device)) != 0) return;
+    report_number(report_real(same, bench, versus.ratio), ratio);
     if (!has_verdict(same, "SAME") && !has_verdict(same, "SLOWER")) return;
     if (has_verdict(same, "SAME"))
         sentence_add(&s,
@@ -129,8 +130,9 @@ static void say_start(const json_t *group, FILE *out)
     if (!both[1]) return;
     sentence_add(&s, "From start to the first step done: ");
     for (int i = 0; i < 2; i++) {
-        double start = report_real(both[i], "start_s") + report_real(both[i], "prepare_s") +
-                       report_real(both[i], "first_step_s");
+        double start = report_real(both[i], bench, start_s) +
+                       report_real(both[i], bench, prepare_s) +
+                       report_real(both[i], bench, first_step_s);
         sentence_add(&s, "%s%s %s", i ? ", " : "", contender_who(both[i], who),
                      report_seconds(start, text));
     }
@@ -150,21 +152,22 @@ static void advise(const json_t *group, FILE *out)
 {
     const json_t *best = json_array_get(group, 0), *rival = find_rival(group, false);
     char who[REPORT_TEXT_BYTES], a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES];
-    double samples = report_real(best, "data_count") * report_real(best, "epochs");
-    bool train = strcmp(report_string(best, "mode"), "train") == 0;
+    double samples = report_real(best, bench, data_count) * report_real(best, bench, epochs);
+    bool train = strcmp(report_string(best, bench, mode), "train") == 0;
     sentence s = {0};
     sentence_add(&s, "advice: %s %s with %s", train ? "train" : "run",
-                 report_string(best, "workload"), contender_who(best, who));
+                 report_string(best, bench, workload), contender_who(best, who));
     if (train && samples > 0)
-        sentence_add(&s, ": its %.0f epochs take %s", report_real(best, "epochs"),
-                     report_seconds(samples / report_real(best, "samples_per_s"), a));
+        sentence_add(&s, ": its %.0f epochs take %s", report_real(best, bench, epochs),
+                     report_seconds(samples / report_real(best, bench, samples_per_s), a));
     if (rival) {
         if (train && samples > 0)
             sentence_add(&s, ", with %s %s", contender_who(rival, who),
-                         report_seconds(samples / report_real(rival, "samples_per_s"), b));
+                         report_seconds(samples / report_real(rival, bench, samples_per_s), b));
         if (has_verdict(rival, "SLOWER"))
-            sentence_add(&s, " (FASTER by %.2f [%.2f, %.2f])", report_real(rival, "versus.ratio"),
-                         report_real(rival, "versus.low"), report_real(rival, "versus.high"));
+            sentence_add(
+                &s, " (FASTER by %.2f [%.2f, %.2f])", report_real(rival, bench, versus.ratio),
+                report_real(rival, bench, versus.low), report_real(rival, bench, versus.high));
         else
             sentence_add(&s, has_verdict(rival, "SAME")
                                  ? " (SAME: take either)"

@@ -43,7 +43,7 @@ static const char *ratio_text(double ratio, double low, double high, const char 
 static const char *batch_text(const json_t *row, char out[REPORT_TEXT_BYTES])
 {
     text_buffer b = text_begin(out, REPORT_TEXT_BYTES);
-    text_add(&b, "%.0f", json_real_at(row, "batch"));
+    text_add(&b, "%.0f", report_real(row, compare_row, batch));
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
         double value = json_real_at(row, workload_dimension_names[d]);
         if (value > (d == WORKLOAD_WIDTH ? 1 : 0))
@@ -86,9 +86,11 @@ static void add_letter(page *p, const char *group, const char *letter, const cha
 /* "0.98 [0.97, 0.99] FASTER" of a letter; a cell knows its row alone, so each has its own. */
 static const char *against(const json_t *row, const char *letter, char out[REPORT_TEXT_BYTES])
 {
-    const char *verdict = json_string_value(of(row, "verdict", letter));
-    return ratio_text(number_of(row, "ratio", letter), number_of(row, "ratio_low", letter),
-                      number_of(row, "ratio_high", letter), verdict ? verdict : "", out);
+    const char *verdict = json_string_value(of(row, MEMBER(compare_row, verdict), letter));
+    return ratio_text(number_of(row, MEMBER(compare_row, ratio), letter),
+                      number_of(row, MEMBER(compare_row, ratio_low), letter),
+                      number_of(row, MEMBER(compare_row, ratio_high), letter),
+                      verdict ? verdict : "", out);
 }
 
 #define LETTER_LIST(X) X(A) X(B) X(C) X(D) X(E) X(F) X(G) X(H)
@@ -108,19 +110,20 @@ static const char *(*const against_text[])(const json_t *, char[REPORT_TEXT_BYTE
 
 static void add_sides(page *p, const json_t *result)
 {
-    const json_t *sides = json_object_get(result, "sides");
-    const char *base = json_text_at(result, "baseline");
+    const json_t *sides = report_member(result, comparisons, sides);
+    const char *base = report_string(result, comparisons, baseline);
     size_t s;
     json_t *side;
-    json_array_foreach(sides, s, side) add_letter(p, "step_s", json_text_at(side, "letter"),
-                                                  json_text_at(side, "letter"), UNIT_SECONDS);
+    json_array_foreach(sides, s, side)
+        add_letter(p, MEMBER(compare_row, step_s), report_string(side, compare_side, letter),
+                   report_string(side, compare_side, letter), UNIT_SECONDS);
     json_array_foreach(sides, s, side)
     {
         char title[TITLE_BYTES];
-        const char *letter = json_text_at(side, "letter");
+        const char *letter = report_string(side, compare_side, letter);
         snprintf(title, sizeof title, "%s / %s", letter, base);
         if (strcmp(letter, base) == 0) continue;
-        add_letter(p, "ratio", letter, title, UNIT_NUMBER);
+        add_letter(p, MEMBER(compare_row, ratio), letter, title, UNIT_NUMBER);
         p->columns[p->count - 1].text = against_text[letter[0] - 'A'];
     }
 }
@@ -128,46 +131,51 @@ static void add_sides(page *p, const json_t *result)
 static be_status write_table(const json_t *result, report_format format, FILE *out, be_error *err)
 {
     page p = {.count = 0};
-    add_column(&p, "workload", "workload", UNIT_TEXT);
-    add_column(&p, "engine", "engine", UNIT_TEXT);
+    add_column(&p, MEMBER(compare_row, workload), "workload", UNIT_TEXT);
+    add_column(&p, MEMBER(compare_row, engine), "engine", UNIT_TEXT);
     p.columns[p.count - 1].text = engine_text;
-    add_column(&p, "device", "device", UNIT_TEXT);
-    add_column(&p, "precision", "type", UNIT_TEXT);
-    add_column(&p, "batch", "batch", UNIT_COUNT);
+    add_column(&p, MEMBER(compare_row, device), "device", UNIT_TEXT);
+    add_column(&p, MEMBER(compare_row, precision), "type", UNIT_TEXT);
+    add_column(&p, MEMBER(compare_row, batch), "batch", UNIT_COUNT);
     p.columns[p.count - 1].text = batch_text;
     add_sides(&p, result);
-    report_sheet sheet = {p.columns, p.count, json_object_get(result, "rows"), -1};
+    report_sheet sheet = {p.columns, p.count, report_member(result, comparisons, rows), -1};
     return report_write(&sheet, format, out, err);
 }
 
 /* Every number of every side. */
 static be_status write_csv(const json_t *result, FILE *out, be_error *err)
 {
-    static const char *const groups[] = {"step_s",  "step_low_s", "step_high_s", "samples_per_s",
-                                         "threads", "ratio",      "ratio_low",   "ratio_high",
-                                         "verdict", "epochs_s",   "epochs_j",    "epochs_price"};
-    static const char *const names[] = {"workload", "mode",      "engine",
-                                        "device",   "precision", "batch"};
+    static const char *const groups[] = {
+        MEMBER(compare_row, step_s),      MEMBER(compare_row, step_low_s),
+        MEMBER(compare_row, step_high_s), MEMBER(compare_row, samples_per_s),
+        MEMBER(compare_row, threads),     MEMBER(compare_row, ratio),
+        MEMBER(compare_row, ratio_low),   MEMBER(compare_row, ratio_high),
+        MEMBER(compare_row, verdict),     MEMBER(compare_row, epochs_s),
+        MEMBER(compare_row, epochs_j),    MEMBER(compare_row, epochs_price)};
+    static const char *const names[] = {MEMBER(compare_row, workload),  MEMBER(compare_row, mode),
+                                        MEMBER(compare_row, engine),    MEMBER(compare_row, device),
+                                        MEMBER(compare_row, precision), MEMBER(compare_row, batch)};
     json_t *rows = json_array(), *row, *side;
     size_t r, s;
     report_column columns[COLUMNS_MAX];
     int count = 0;
-    json_array_foreach(json_object_get(result, "rows"), r, row)
-        json_array_foreach(json_object_get(result, "sides"), s, side)
+    json_array_foreach(report_member(result, comparisons, rows), r, row)
+        json_array_foreach(report_member(result, comparisons, sides), s, side)
     {
-        const char *letter = json_text_at(side, "letter");
+        const char *letter = report_string(side, compare_side, letter);
         json_t *line = json_object();
-        if (!of(row, "step_s", letter)) continue;
+        if (!of(row, MEMBER(compare_row, step_s), letter)) continue;
         for (size_t n = 0; n < sizeof names / sizeof *names; n++)
             json_object_set(line, names[n], json_object_get(row, names[n]));
-        json_object_set(line, "side", json_object_get(side, "title"));
+        json_object_set(line, "side", report_member(side, compare_side, title));
         for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
             json_object_set(line, groups[g], (json_t *)of(row, groups[g], letter));
         json_array_append_new(rows, line);
     }
     for (size_t n = 0; n < sizeof names / sizeof *names; n++)
         columns[count++] = (report_column){names[n], NULL, UNIT_TEXT, NULL};
-    columns[count++] = (report_column){"side", NULL, UNIT_TEXT, NULL};
+    columns[count++] = (report_column){MEMBER(compare_row, side), NULL, UNIT_TEXT, NULL};
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
         columns[count++] = (report_column){groups[g], NULL, UNIT_NUMBER, NULL};
     report_sheet sheet = {columns, count, rows, -1};
@@ -180,16 +188,16 @@ static be_status write_csv(const json_t *result, FILE *out, be_error *err)
 
 static void print_sides(const json_t *result, FILE *out)
 {
-    const char *base = json_text_at(result, "baseline");
+    const char *base = report_string(result, comparisons, baseline);
     size_t s;
     json_t *side;
-    json_array_foreach(json_object_get(result, "sides"), s, side)
+    json_array_foreach(report_member(result, comparisons, sides), s, side)
     {
         char line[400];
         text_buffer b = TEXT_BUFFER(line);
-        const char *letter = json_text_at(side, "letter");
-        double price = json_real_at(side, "price_per_hour");
-        text_add(&b, "%s: %s", letter, json_text_at(side, "title"));
+        const char *letter = report_string(side, compare_side, letter);
+        double price = report_real(side, compare_side, price_per_hour);
+        text_add(&b, "%s: %s", letter, report_string(side, compare_side, title));
         if (price >= 0) text_add(&b, ", %.4g per hour", price);
         if (strcmp(letter, base) == 0) text_add(&b, "; the others are held against it");
         report_paragraph(out, line, 2);
@@ -199,18 +207,19 @@ static void print_sides(const json_t *result, FILE *out)
 /* What is not alike, before any number. */
 static void print_differences(const json_t *result, FILE *out)
 {
-    const char *base = json_text_at(result, "baseline");
+    const char *base = report_string(result, comparisons, baseline);
     size_t i;
     json_t *d;
-    json_array_foreach(json_object_get(result, "differences"), i, d)
+    json_array_foreach(report_member(result, comparisons, differences), i, d)
     {
         char line[500];
         text_buffer b = TEXT_BUFFER(line);
-        const char *value = json_text_at(d, "value"), *other = json_text_at(d, "baseline");
-        double rows = json_real_at(d, "rows"), all = json_real_at(d, "of");
-        text_add(&b, "not alike: %s: %s in %s, %s in %s", json_text_at(d, "setting"),
-                 *value ? value : "unknown", json_text_at(d, "letter"), *other ? other : "unknown",
-                 base);
+        const char *value = report_string(d, difference, value),
+                   *other = report_string(d, difference, baseline);
+        double rows = report_real(d, difference, rows), all = report_real(d, difference, of);
+        text_add(&b, "not alike: %s: %s in %s, %s in %s", report_string(d, difference, setting),
+                 *value ? value : "unknown", report_string(d, difference, letter),
+                 *other ? other : "unknown", base);
         if (rows < all) text_add(&b, " (%.0f of %.0f rows)", rows, all);
         report_paragraph(out, line, 2);
     }
@@ -219,22 +228,22 @@ static void print_differences(const json_t *result, FILE *out)
 
 static void print_means(const json_t *result, FILE *out)
 {
-    const char *base = json_text_at(result, "baseline"), *letter;
+    const char *base = report_string(result, comparisons, baseline), *letter;
     json_t *mean, *lacks;
     sentence s = {0};
-    json_object_foreach(json_object_get(result, "means"), letter, mean)
+    json_object_foreach(report_member(result, comparisons, means), letter, mean)
     {
         char text[REPORT_TEXT_BYTES];
         if (json_is_null(mean)) continue;
-        sentence_add(&s, "%s / %s: %s, the geometric mean over %.0f row%s that all have", letter,
-                     base,
-                     ratio_text(json_real_at(mean, "ratio"), json_real_at(mean, "low"),
-                                json_real_at(mean, "high"), json_text_at(mean, "verdict"), text),
-                     json_real_at(mean, "rows"), json_real_at(mean, "rows") == 1 ? "" : "s");
+        sentence_add(
+            &s, "%s / %s: %s, the geometric mean over %.0f row%s that all have", letter, base,
+            ratio_text(report_real(mean, mean, ratio), report_real(mean, mean, low),
+                       report_real(mean, mean, high), report_string(mean, mean, verdict), text),
+            report_real(mean, mean, rows), report_real(mean, mean, rows) == 1 ? "" : "s");
         sentence_end(&s, out);
     }
-    size_t rows = json_array_size(json_object_get(result, "rows"));
-    json_object_foreach(json_object_get(result, "missing"), letter, lacks)
+    size_t rows = json_array_size(report_member(result, comparisons, rows));
+    json_object_foreach(report_member(result, comparisons, missing), letter, lacks)
     {
         double count = json_number_value(lacks);
         if (count < 1) continue;
@@ -251,8 +260,8 @@ static void print_means(const json_t *result, FILE *out)
 
 static int by_time(const void *a, const void *b)
 {
-    double x = json_real_at(*(json_t *const *)a, "epochs_s");
-    double y = json_real_at(*(json_t *const *)b, "epochs_s");
+    double x = report_real(*(json_t *const *)a, ranking, epochs_s);
+    double y = report_real(*(json_t *const *)b, ranking, epochs_s);
     return (x > y) - (x < y);
 }
 
@@ -264,8 +273,8 @@ static double base_of(const json_t *lines, const char *base)
     json_t *line;
     json_array_foreach(lines, i, line)
     {
-        double seconds = json_real_at(line, "epochs_s");
-        if (strcmp(json_text_at(line, "letter"), base) != 0) continue;
+        double seconds = report_real(line, ranking, epochs_s);
+        if (strcmp(report_string(line, ranking, letter), base) != 0) continue;
         if (contender_is_cpu(line)) return seconds;
         fastest = fmin(seconds, fastest);
     }
@@ -278,22 +287,26 @@ static json_t *ranking_of(const json_t *result, const char *workload)
 {
     json_t *lines = json_array(), *row, *side;
     size_t r, s;
-    json_array_foreach(json_object_get(result, "rows"), r, row)
+    json_array_foreach(report_member(result, comparisons, rows), r, row)
     {
-        if (strcmp(json_text_at(row, "workload"), workload) != 0) continue;
-        json_array_foreach(json_object_get(result, "sides"), s, side)
+        if (strcmp(report_string(row, compare_row, workload), workload) != 0) continue;
+        json_array_foreach(report_member(result, comparisons, sides), s, side)
         {
-            const char *letter = json_text_at(side, "letter");
+            const char *letter = report_string(side, compare_side, letter);
             json_t *line = json_copy(row);
-            double seconds = number_of(row, "epochs_s", letter);
+            double seconds = number_of(row, MEMBER(compare_row, epochs_s), letter);
             size_t at = 0;
-            json_object_set(line, "letter", json_object_get(side, "letter"));
-            json_object_set(line, "title", json_object_get(side, "title"));
-            json_object_set(line, "device_name", (json_t *)of(row, "device_name", letter));
+            json_object_set(line, "letter", report_member(side, compare_side, letter));
+            json_object_set(line, "title", report_member(side, compare_side, title));
+            json_object_set(line, "device_name",
+                            (json_t *)of(row, MEMBER(compare_row, device_name), letter));
             json_object_set_new(line, "epochs_s", json_of_real(seconds));
-            json_object_set_new(line, "epochs_j", json_of_real(number_of(row, "epochs_j", letter)));
-            json_object_set_new(line, "epochs_price",
-                                json_of_real(number_of(row, "epochs_price", letter)));
+            json_object_set_new(
+                line, "epochs_j",
+                json_of_real(number_of(row, MEMBER(compare_row, epochs_j), letter)));
+            json_object_set_new(
+                line, "epochs_price",
+                json_of_real(number_of(row, MEMBER(compare_row, epochs_price), letter)));
             while (at < json_array_size(lines)) {
                 json_t *other = json_array_get(lines, at);
                 if (by_time(&line, &other) < 0) break;
@@ -308,18 +321,18 @@ static json_t *ranking_of(const json_t *result, const char *workload)
 
 static const char *times_text(const json_t *line, char out[REPORT_TEXT_BYTES])
 {
-    double times = json_real_at(line, "speed_up");
+    double times = report_real(line, ranking, speed_up);
     snprintf(out, REPORT_TEXT_BYTES, "%.*f%s", times < 9.995 ? 2 : 1, times, report_times());
     return out;
 }
 
 static const char *device_text(const json_t *line, char out[REPORT_TEXT_BYTES])
 {
-    const char *name = json_text_at(line, "device_name");
+    const char *name = report_string(line, ranking, device_name);
     char hardware[REPORT_TEXT_BYTES];
     report_hardware(name, hardware);
-    snprintf(out, REPORT_TEXT_BYTES, "%.16s%s%.40s", json_text_at(line, "device"), *name ? " " : "",
-             hardware);
+    snprintf(out, REPORT_TEXT_BYTES, "%.16s%s%.40s", report_string(line, ranking, device),
+             *name ? " " : "", hardware);
     return out;
 }
 
@@ -327,27 +340,28 @@ static be_status write_ranking(const json_t *result, const char *workload, repor
                                FILE *out, be_error *err)
 {
     static const report_column columns[] = {
-        {"letter", "", UNIT_TEXT, NULL},
-        {"engine", "engine", UNIT_TEXT, engine_text},
-        {"device", "device", UNIT_TEXT, device_text},
-        {"precision", "type", UNIT_TEXT, NULL},
-        {"batch", "batch", UNIT_COUNT, batch_text},
-        {"epochs_s", "in all", UNIT_SECONDS, NULL},
-        {"speed_up", "speed-up", UNIT_NUMBER, times_text},
-        {"epochs_j", "joules", UNIT_NUMBER, NULL},
-        {"epochs_price", "costs", UNIT_NUMBER, NULL},
+        {MEMBER(ranking, letter), "", UNIT_TEXT, NULL},
+        {MEMBER(ranking, engine), "engine", UNIT_TEXT, engine_text},
+        {MEMBER(ranking, device), "device", UNIT_TEXT, device_text},
+        {MEMBER(ranking, precision), "type", UNIT_TEXT, NULL},
+        {MEMBER(ranking, batch), "batch", UNIT_COUNT, batch_text},
+        {MEMBER(ranking, epochs_s), "in all", UNIT_SECONDS, NULL},
+        {MEMBER(ranking, speed_up), "speed-up", UNIT_NUMBER, times_text},
+        {MEMBER(ranking, epochs_j), "joules", UNIT_NUMBER, NULL},
+        {MEMBER(ranking, epochs_price), "costs", UNIT_NUMBER, NULL},
     };
     json_t *lines = ranking_of(result, workload), *line;
-    double base = base_of(lines, json_text_at(result, "baseline"));
+    double base = base_of(lines, report_string(result, comparisons, baseline));
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], lines, 0};
     be_status status = BE_OK;
     size_t i;
     char head[200];
-    json_array_foreach(lines, i, line)
-        json_object_set_new(line, "speed_up", json_of_real(base / json_real_at(line, "epochs_s")));
+    json_array_foreach(lines, i, line) json_object_set_new(
+        line, "speed_up", json_of_real(base / report_real(line, ranking, epochs_s)));
     snprintf(head, sizeof head,
              "%.60s, %.0f epochs, start included; the speed-up is over %s on its processor",
-             workload, json_real_at(result, "epochs"), json_text_at(result, "baseline"));
+             workload, report_real(result, comparisons, epochs),
+             report_string(result, comparisons, baseline));
     if (json_array_size(lines)) {
         fprintf(out, "\n");
         report_paragraph(out, head, 2);
@@ -362,16 +376,16 @@ static be_status write_ranking(const json_t *result, const char *workload, repor
 static be_status write_rankings(const json_t *result, report_format format, FILE *out,
                                 be_error *err)
 {
-    json_t *rows = json_object_get(result, "rows"), *row, *before;
+    json_t *rows = report_member(result, comparisons, rows), *row, *before;
     size_t r;
-    if (isnan(json_real_at(result, "epochs"))) return BE_OK;
+    if (isnan(report_real(result, comparisons, epochs))) return BE_OK;
     json_array_foreach(rows, r, row)
     {
-        const char *workload = json_text_at(row, "workload");
+        const char *workload = report_string(row, compare_row, workload);
         bool seen = false;
         for (size_t k = 0; k < r; k++) {
             before = json_array_get(rows, k);
-            seen |= strcmp(json_text_at(before, "workload"), workload) == 0;
+            seen |= strcmp(report_string(before, compare_row, workload), workload) == 0;
         }
         if (!seen) TRY(write_ranking(result, workload, format, out, err));
     }

@@ -9,31 +9,30 @@
 
 const char *contender_title(const json_t *record)
 {
-    return engine_title(report_string(record, "engine"));
+    return engine_title(report_string(record, bench, engine));
 }
 
 bool contender_is_cpu(const json_t *record)
 {
-    return strcmp(report_string(record, "device"), "cpu") == 0;
+    return strcmp(report_string(record, bench, device), "cpu") == 0;
 }
 
 bool contender_is_gpu(const json_t *record)
 {
     static const char cpu[] = "CPU behind OpenCL";
-    return !contender_is_cpu(record) &&
-           !json_is_true(json_object_get(record, "computes_nothing")) &&
-           strncmp(report_string(record, "device_name"), cpu, sizeof cpu - 1) != 0;
+    return !contender_is_cpu(record) && !report_is(record, bench, computes_nothing) &&
+           strncmp(report_string(record, bench, device_name), cpu, sizeof cpu - 1) != 0;
 }
 
 bool contender_is_hidden_cpu(const json_t *record)
 {
-    return strncmp(report_string(record, "device"), "opencl", 6) == 0 &&
-           !contender_is_gpu(record) && *report_string(record, "device_name");
+    return strncmp(report_string(record, bench, device), "opencl", 6) == 0 &&
+           !contender_is_gpu(record) && *report_string(record, bench, device_name);
 }
 
 static const char *device_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    const char *device = report_string(record, "device");
+    const char *device = report_string(record, bench, device);
     snprintf(out, REPORT_TEXT_BYTES, "%.40s%s", device,
              contender_is_hidden_cpu(record) ? " (CPU)" : "");
     return out;
@@ -41,9 +40,9 @@ static const char *device_text(const json_t *record, char out[REPORT_TEXT_BYTES]
 
 const char *contender_who(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    double threads = report_real(record, "threads"); /* what it had, or was to have */
+    double threads = report_real(record, bench, threads); /* what it had, or was to have */
     char device[REPORT_TEXT_BYTES];
-    if (isnan(threads)) threads = report_real(record, "asked.threads");
+    if (isnan(threads)) threads = report_real(record, bench, asked.threads);
     if (contender_is_cpu(record) && threads >= 1)
         snprintf(out, REPORT_TEXT_BYTES, "%s on %.0f thread%s", contender_title(record), threads,
                  threads == 1 ? "" : "s");

@@ -31,15 +31,15 @@ static const char *percent(double share, char out[REPORT_TEXT_BYTES])
 
 /* Of CSV; table and md have them a row each, which reads better at 80 columns. */
 static const report_column columns[] = {
-    {"workload", NULL, UNIT_TEXT, NULL},
-    {"engine", NULL, UNIT_TEXT, NULL},
-    {"device", NULL, UNIT_TEXT, NULL},
-    {"threads", NULL, UNIT_COUNT, NULL},
-    {"batch", NULL, UNIT_COUNT, NULL},
-    {"status", NULL, UNIT_TEXT, NULL},
-    {"step_s.median", NULL, UNIT_SECONDS, NULL},
-    {"samples_per_s", NULL, UNIT_NUMBER, NULL},
-    {"explain.wall_s", NULL, UNIT_SECONDS, NULL},
+    {MEMBER(bench, workload), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, engine), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, device), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, threads), NULL, UNIT_COUNT, NULL},
+    {MEMBER(bench, batch), NULL, UNIT_COUNT, NULL},
+    {MEMBER(bench, status), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, step_s.median), NULL, UNIT_SECONDS, NULL},
+    {MEMBER(bench, samples_per_s), NULL, UNIT_NUMBER, NULL},
+    {MEMBER(explained, explain.wall_s), NULL, UNIT_SECONDS, NULL},
     PHASES_COLUMN("data"),
     PHASES_COLUMN("upload"),
     PHASES_COLUMN("forward"),
@@ -48,21 +48,21 @@ static const report_column columns[] = {
     PHASES_COLUMN("loss_read"),
     PHASES_COLUMN("idle_host"),
     PHASES_COLUMN("idle_other"),
-    {"explain.phases_sum_s", NULL, UNIT_SECONDS, NULL},
-    {"explain.missing", NULL, UNIT_NUMBER, NULL},
-    {"explain.launches", NULL, UNIT_COUNT, NULL},
-    {"explain.synchronisations", NULL, UNIT_COUNT, NULL},
-    {"explain.upload_bytes", NULL, UNIT_BYTES, NULL},
-    {"explain.download_bytes", NULL, UNIT_BYTES, NULL},
-    {"explain.floor_s", NULL, UNIT_SECONDS, NULL},
-    {"explain.bound", NULL, UNIT_TEXT, NULL},
-    {"explain.predicted_s", NULL, UNIT_SECONDS, NULL},
-    {"explain.predicted_error", NULL, UNIT_NUMBER, NULL},
-    {"cause.verdict", NULL, UNIT_TEXT, NULL},
-    {"cause.kind", NULL, UNIT_TEXT, NULL},
-    {"cause.tried.action", NULL, UNIT_TEXT, NULL},
-    {"cause.tried.ratio", NULL, UNIT_NUMBER, NULL},
-    {"cause.tried.verdict", NULL, UNIT_TEXT, NULL},
+    {MEMBER(explained, explain.phases_sum_s), NULL, UNIT_SECONDS, NULL},
+    {MEMBER(explained, explain.missing), NULL, UNIT_NUMBER, NULL},
+    {MEMBER(explained, explain.launches), NULL, UNIT_COUNT, NULL},
+    {MEMBER(explained, explain.synchronisations), NULL, UNIT_COUNT, NULL},
+    {MEMBER(explained, explain.upload_bytes), NULL, UNIT_BYTES, NULL},
+    {MEMBER(explained, explain.download_bytes), NULL, UNIT_BYTES, NULL},
+    {MEMBER(explained, explain.floor_s), NULL, UNIT_SECONDS, NULL},
+    {MEMBER(explained, explain.bound), NULL, UNIT_TEXT, NULL},
+    {MEMBER(explained, explain.predicted_s), NULL, UNIT_SECONDS, NULL},
+    {MEMBER(explained, explain.predicted_error), NULL, UNIT_NUMBER, NULL},
+    {MEMBER(explained, cause.verdict), NULL, UNIT_TEXT, NULL},
+    {MEMBER(explained, cause.kind), NULL, UNIT_TEXT, NULL},
+    {MEMBER(explained, cause.tried.action), NULL, UNIT_TEXT, NULL},
+    {MEMBER(explained, cause.tried.ratio), NULL, UNIT_NUMBER, NULL},
+    {MEMBER(explained, cause.tried.verdict), NULL, UNIT_TEXT, NULL},
 };
 
 typedef struct row {
@@ -71,29 +71,29 @@ typedef struct row {
 } row;
 
 static const row rows[] = {
-    {"step_s.median", "measured step", UNIT_SECONDS},
-    {"explain.phases_s.data", "data", UNIT_SECONDS},
-    {"explain.phases_s.upload", "upload", UNIT_SECONDS},
-    {"explain.phases_s.forward", "forward", UNIT_SECONDS},
-    {"explain.phases_s.backward", "backward", UNIT_SECONDS},
-    {"explain.phases_s.optimizer", "optimizer", UNIT_SECONDS},
-    {"explain.phases_s.loss_read", "loss read", UNIT_SECONDS},
-    {"explain.phases_s.idle_host", "idle, waits for host", UNIT_SECONDS},
-    {"explain.phases_s.idle_other", "other idle", UNIT_SECONDS},
-    {"explain.phases_sum_s", "phases together", UNIT_SECONDS},
-    {"explain.launches", "launches", UNIT_COUNT},
-    {"explain.synchronisations", "synchronisations", UNIT_COUNT},
-    {"explain.upload_bytes", "bytes up", UNIT_BYTES},
-    {"explain.download_bytes", "bytes down", UNIT_BYTES},
-    {"explain.predicted_s", "predicted step", UNIT_SECONDS},
-    {"explain.floor_s", "hardware's floor", UNIT_SECONDS},
+    {MEMBER(bench, step_s.median), "measured step", UNIT_SECONDS},
+    {MEMBER(explained, explain.phases_s.data), "data", UNIT_SECONDS},
+    {MEMBER(explained, explain.phases_s.upload), "upload", UNIT_SECONDS},
+    {MEMBER(explained, explain.phases_s.forward), "forward", UNIT_SECONDS},
+    {MEMBER(explained, explain.phases_s.backward), "backward", UNIT_SECONDS},
+    {MEMBER(explained, explain.phases_s.optimizer), "optimizer", UNIT_SECONDS},
+    {MEMBER(explained, explain.phases_s.loss_read), "loss read", UNIT_SECONDS},
+    {MEMBER(explained, explain.phases_s.idle_host), "idle, waits for host", UNIT_SECONDS},
+    {MEMBER(explained, explain.phases_s.idle_other), "other idle", UNIT_SECONDS},
+    {MEMBER(explained, explain.phases_sum_s), "phases together", UNIT_SECONDS},
+    {MEMBER(explained, explain.launches), "launches", UNIT_COUNT},
+    {MEMBER(explained, explain.synchronisations), "synchronisations", UNIT_COUNT},
+    {MEMBER(explained, explain.upload_bytes), "bytes up", UNIT_BYTES},
+    {MEMBER(explained, explain.download_bytes), "bytes down", UNIT_BYTES},
+    {MEMBER(explained, explain.predicted_s), "predicted step", UNIT_SECONDS},
+    {MEMBER(explained, explain.floor_s), "hardware's floor", UNIT_SECONDS},
 };
 enum { ROWS = sizeof rows / sizeof rows[0], CONTENDERS_MAX = 16, ACROSS = 4 };
 enum { NAME_WIDTH = 22, VALUE_WIDTH = 26 };
 
 static const char *cell(const json_t *record, const row *r, char out[REPORT_TEXT_BYTES])
 {
-    double value = report_real(record, r->path);
+    double value = json_real_at(record, r->path);
     if (value == 0) return strcpy(out, "0");
     return r->unit == UNIT_COUNT   ? report_count(value, out)
            : r->unit == UNIT_BYTES ? report_bytes(value, out)
@@ -139,36 +139,37 @@ static void say_sums(const json_t *record, FILE *out)
     char who[REPORT_TEXT_BYTES], sum[REPORT_TEXT_BYTES], wall[REPORT_TEXT_BYTES],
         share[REPORT_TEXT_BYTES], floor_s[REPORT_TEXT_BYTES], predicted[REPORT_TEXT_BYTES],
         error[REPORT_TEXT_BYTES], text[1000];
-    double missing = report_real(record, "explain.missing");
-    double measured = report_real(record, "step_s.median");
-    double apart = report_real(record, "explain.wall_s") / measured - 1;
+    double missing = report_real(record, explained, explain.missing);
+    double measured = report_real(record, bench, step_s.median);
+    double apart = report_real(record, explained, explain.wall_s) / measured - 1;
     int used = snprintf(text, sizeof text, "%s: phases add up to %s of the %s step (%s %s).",
                         contender_who(record, who),
-                        report_seconds(report_real(record, "explain.phases_sum_s"), sum),
-                        report_seconds(report_real(record, "explain.wall_s"), wall),
+                        report_seconds(report_real(record, explained, explain.phases_sum_s), sum),
+                        report_seconds(report_real(record, explained, explain.wall_s), wall),
                         percent(missing, share), missing < 0 ? "too much" : "missing");
     if (fabs(apart) > 0.03)
         used += snprintf(text + used, sizeof text - (size_t)used,
                          " Taken apart, the step took %s %s than when it was measured.",
                          percent(apart, share), apart > 0 ? "more" : "less");
-    if (isfinite(report_real(record, "explain.predicted_s")))
+    if (isfinite(report_real(record, explained, explain.predicted_s)))
         used +=
             snprintf(text + used, sizeof text - (size_t)used,
                      " Predicted: %s, %s too %s (calibration points predict one another to %s).",
-                     report_seconds(report_real(record, "explain.predicted_s"), predicted),
-                     percent(report_real(record, "explain.predicted_error"), error),
-                     report_real(record, "explain.predicted_error") > 0 ? "long" : "short",
-                     percent(report_real(record, "explain.calibration.left_out"), share));
-    double ops = report_real(record, "explain.ops_sum_s") / report_real(record, "explain.wall_s");
+                     report_seconds(report_real(record, explained, explain.predicted_s), predicted),
+                     percent(report_real(record, explained, explain.predicted_error), error),
+                     report_real(record, explained, explain.predicted_error) > 0 ? "long" : "short",
+                     percent(report_real(record, explained, explain.calibration.left_out), share));
+    double ops = report_real(record, explained, explain.ops_sum_s) /
+                 report_real(record, explained, explain.wall_s);
     if (ops > OPS_BEYOND)
         used += snprintf(text + used, sizeof text - (size_t)used,
                          " Its ops add up to %s of the step, because they overlap or are slowed by "
                          "being watched: their shares are of that sum.",
                          percent(ops, share));
-    double lowest = report_real(record, "explain.floor_s");
+    double lowest = report_real(record, explained, explain.floor_s);
     if (lowest > 1e-9)
         snprintf(text + used, sizeof text - (size_t)used, " The hardware's floor is %s, set by %s.",
-                 report_seconds(lowest, floor_s), report_string(record, "explain.bound"));
+                 report_seconds(lowest, floor_s), report_string(record, explained, explain.bound));
     report_paragraph(out, text, 2);
 }
 
@@ -176,29 +177,29 @@ static void say_sums(const json_t *record, FILE *out)
 
 static int by_seconds(const void *a, const void *b)
 {
-    double x = report_real(*(json_t *const *)a, "seconds");
-    double y = report_real(*(json_t *const *)b, "seconds");
+    double x = report_real(*(json_t *const *)a, op, seconds);
+    double y = report_real(*(json_t *const *)b, op, seconds);
     return (x < y) - (x > y);
 }
 
 static const char *op_limit(const json_t *op, char out[REPORT_TEXT_BYTES])
 {
     char share[REPORT_TEXT_BYTES];
-    if (!isfinite(report_real(op, "limit_share"))) return strcpy(out, "-");
-    bool arithmetic = strcmp(report_string(op, "bound"), "arithmetic") == 0;
-    snprintf(out, REPORT_TEXT_BYTES, "%s %s", percent(report_real(op, "limit_share"), share),
-             arithmetic ? "arith." : report_string(op, "bound"));
+    if (!isfinite(report_real(op, op, limit_share))) return strcpy(out, "-");
+    bool arithmetic = strcmp(report_string(op, op, bound), "arithmetic") == 0;
+    snprintf(out, REPORT_TEXT_BYTES, "%s %s", percent(report_real(op, op, limit_share), share),
+             arithmetic ? "arith." : report_string(op, op, bound));
     return out;
 }
 
 static const char *op_share(const json_t *op, char out[REPORT_TEXT_BYTES])
 {
-    return percent(report_real(op, "share"), out);
+    return percent(report_real(op, op, share), out);
 }
 
 static const char *op_predicted(const json_t *op, char out[REPORT_TEXT_BYTES])
 {
-    return report_seconds(report_real(op, "predicted_s"), out);
+    return report_seconds(report_real(op, op, predicted_s), out);
 }
 
 /* An op's id, shortened for people: aten::max_pool2d_backward becomes max_pool2d bwd. */
@@ -207,7 +208,7 @@ static const char *op_name(const json_t *op, char out[REPORT_TEXT_BYTES])
     static const char *const prefixes[] = {"aten::", "autograd::", "_MklNative", "_Mkl"};
     static const char *const longs[] = {"_backward", "Backprop", "_with_indices"};
     static const char *const shorts[] = {" bwd", " bwd ", ""};
-    const char *from = report_string(op, "op");
+    const char *from = report_string(op, op, op);
     size_t used = 0, skip = 0;
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes && !skip; i++)
         if (strncmp(from, prefixes[i], strlen(prefixes[i])) == 0) skip = strlen(prefixes[i]);
@@ -226,15 +227,19 @@ static const char *op_name(const json_t *op, char out[REPORT_TEXT_BYTES])
 }
 
 static const report_column op_columns[] = {
-    {"op", "op", UNIT_TEXT, op_name},          {"name", "layer", UNIT_TEXT, NULL},
-    {"phase", "phase", UNIT_TEXT, NULL},       {"seconds", "time", UNIT_SECONDS, NULL},
-    {"share", "share", UNIT_NUMBER, op_share}, {"predicted_s", "pred.", UNIT_SECONDS, op_predicted},
-    {"implementation", "by", UNIT_TEXT, NULL}, {"limit_share", "of its limit", UNIT_TEXT, op_limit},
+    {MEMBER(op, op), "op", UNIT_TEXT, op_name},
+    {MEMBER(op, name), "layer", UNIT_TEXT, NULL},
+    {MEMBER(op, phase), "phase", UNIT_TEXT, NULL},
+    {MEMBER(op, seconds), "time", UNIT_SECONDS, NULL},
+    {MEMBER(op, share), "share", UNIT_NUMBER, op_share},
+    {MEMBER(op, predicted_s), "pred.", UNIT_SECONDS, op_predicted},
+    {MEMBER(op, implementation), "by", UNIT_TEXT, NULL},
+    {MEMBER(op, limit_share), "of its limit", UNIT_TEXT, op_limit},
 };
 
 static void write_ops(const json_t *record, report_format format, FILE *out)
 {
-    const json_t *ops = report_member(record, "explain.ops");
+    const json_t *ops = report_member(record, explained, explain.ops);
     size_t count = json_array_size(ops);
     char text[REPORT_TEXT_BYTES];
     json_t **sorted = count ? malloc(count * sizeof(json_t *)) : NULL;
@@ -247,7 +252,7 @@ static void write_ops(const json_t *record, report_format format, FILE *out)
         if (i < OPS_SHOWN)
             json_array_append(shown, sorted[i]);
         else
-            rest += report_real(sorted[i], "share");
+            rest += report_real(sorted[i], op, share);
     fprintf(out, "ops of %s\n", contender_who(record, text));
     if (format == REPORT_MD) fprintf(out, "\n");
     report_sheet sheet = {op_columns, sizeof op_columns / sizeof *op_columns, shown, -1};
@@ -269,14 +274,14 @@ void explain_ops(const json_t *record, FILE *out)
 
 static const char *failure_of(const json_t *record)
 {
-    const char *error = report_string(record, "error");
-    return *error ? error : report_string(record, "explain.error");
+    const char *error = report_string(record, bench, error);
+    return *error ? error : report_string(record, explained, explain.error);
 }
 
 static void write_doubts(const json_t *records, FILE *out)
 {
     warnings_write_texts(records, failure_of, " is missing: ", out);
-    warnings_write_lists(records, "explain.notes", out);
+    warnings_write_lists(records, MEMBER(explained, explain.notes), out);
     warnings_write(records, WARNING_IDLE, true, out);
 }
 
@@ -289,8 +294,8 @@ static void write_people(const json_t *records, report_format format, FILE *out)
     json_array_foreach(records, i, record) if (explain_has(record) && count < CONTENDERS_MAX)
         shown[count++] = record;
     fprintf(out, "%s%s, %s, batch %.0f\n\n", format == REPORT_MD ? "## " : "",
-            report_string(first, "workload"), report_string(first, "precision"),
-            report_real(first, "batch"));
+            report_string(first, bench, workload), report_string(first, bench, precision),
+            report_real(first, bench, batch));
     int across = (report_columns() - NAME_WIDTH) / (VALUE_WIDTH + 1);
     across = across < 1 ? 1 : across > ACROSS ? ACROSS : across;
     for (int at = 0; at < count; at += across)

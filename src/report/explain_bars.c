@@ -19,12 +19,12 @@ static const int colors[EXPLAIN_PHASES] = {36, 35, 32, 34, 33, 31, 90, 90};
 /* Columns of each phase: whole ones that add up to the bar's, by the largest remainder. */
 static void share_out(const json_t *record, int columns, int out[EXPLAIN_PHASES])
 {
-    double rest[EXPLAIN_PHASES], total = report_real(record, "explain.phases_sum_s");
+    double rest[EXPLAIN_PHASES], total = report_real(record, explained, explain.phases_sum_s);
     int left = columns;
     for (int p = 0; p < EXPLAIN_PHASES; p++) {
         char path[64];
         snprintf(path, sizeof path, "explain.phases_s.%s", explain_phase_names[p]);
-        double seconds = report_real(record, path);
+        double seconds = json_real_at(record, path);
         double exact = seconds > 0 && total > 0 ? columns * seconds / total : 0;
         out[p] = (int)exact;
         rest[p] = exact - out[p];
@@ -63,7 +63,7 @@ static void draw_bar(const json_t *record, double scale_s, FILE *out)
 {
     int width[EXPLAIN_PHASES];
     char text[REPORT_TEXT_BYTES];
-    double step = report_real(record, "explain.phases_sum_s");
+    double step = report_real(record, explained, explain.phases_sum_s);
     bool cut = step > scale_s * 1.0001;
     int columns = cut ? bar_columns() : (int)lround(bar_columns() * step / scale_s);
     contender_who(record, text);
@@ -80,7 +80,7 @@ static bool is_drawn(const json_t *records, int phase)
     json_t *record;
     char path[64];
     snprintf(path, sizeof path, "explain.phases_s.%s", explain_phase_names[phase]);
-    json_array_foreach(records, i, record) if (report_real(record, path) > 0) return true;
+    json_array_foreach(records, i, record) if (json_real_at(record, path) > 0) return true;
     return false;
 }
 
@@ -115,7 +115,7 @@ void explain_bars(const json_t *records, FILE *out)
     char text[REPORT_TEXT_BYTES];
     json_array_foreach(records, i, record)
     {
-        double step = report_real(record, "explain.phases_sum_s");
+        double step = report_real(record, explained, explain.phases_sum_s);
         if (!explain_has(record) || !(step > 0)) continue;
         longest = fmax(longest, step);
         shortest = fmin(shortest, step);

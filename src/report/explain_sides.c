@@ -15,14 +15,14 @@ const char *const explain_phase_names[EXPLAIN_PHASES] = {
 
 static double rate(const json_t *record)
 {
-    return explain_has(record) ? report_real(record, "samples_per_s") : 0;
+    return explain_has(record) ? report_real(record, bench, samples_per_s) : 0;
 }
 
 /* How much two records differ in kind: by device, by engine, by threads alone. */
 static int apart(const json_t *a, const json_t *b)
 {
-    if (strcmp(report_string(a, "device"), report_string(b, "device")) != 0) return 3;
-    return strcmp(report_string(a, "engine"), report_string(b, "engine")) != 0 ? 2 : 1;
+    if (strcmp(report_string(a, bench, device), report_string(b, bench, device)) != 0) return 3;
+    return strcmp(report_string(a, bench, engine), report_string(b, bench, engine)) != 0 ? 2 : 1;
 }
 
 void explain_pair(const json_t *records, int *winner, int *loser)
@@ -48,8 +48,8 @@ void explain_pair(const json_t *records, int *winner, int *loser)
 
 static double phase_s(const json_t *record, const char *name)
 {
-    const json_t *phases = report_member(record, "explain.phases_s");
-    double seconds = report_real(phases, name);
+    const json_t *phases = report_member(record, explained, explain.phases_s);
+    double seconds = json_real_at(phases, name);
     return seconds > 0 ? seconds : 0;
 }
 
@@ -61,7 +61,7 @@ static double rest_s(const json_t *record)
 /* -1: unknown */
 static int64_t threads_of(const json_t *record)
 {
-    const json_t *threads = json_object_get(record, "threads");
+    const json_t *threads = report_member(record, bench, threads);
     return json_is_integer(threads) ? json_integer_value(threads) : -1;
 }
 
@@ -71,10 +71,10 @@ static double native_s(const json_t *records, const char *device, int64_t thread
     double best = NAN;
     for (size_t i = 0; i < json_array_size(records); i++) {
         const json_t *other = json_array_get(records, i);
-        if (!explain_has(other) || strcmp(report_string(other, "engine"), "native") != 0 ||
-            strcmp(report_string(other, "device"), device) != 0)
+        if (!explain_has(other) || strcmp(report_string(other, bench, engine), "native") != 0 ||
+            strcmp(report_string(other, bench, device), device) != 0)
             continue;
-        double seconds = report_real(other, "explain.wall_s") - phase_s(other, "data") -
+        double seconds = report_real(other, explained, explain.wall_s) - phase_s(other, "data") -
                          phase_s(other, "upload") - phase_s(other, "idle_host") - rest_s(other);
         if (threads_of(other) == threads) return seconds;
         best = fmin(best, seconds);
@@ -89,16 +89,16 @@ static double gap_s(const json_t *record)
     size_t i;
     json_t *op;
     double inside = 0;
-    const json_t *ops = report_member(record, "explain.ops");
-    if (strcmp(report_string(record, "device"), "cpu") != 0)
-        return isnan(report_real(record, "explain.phases_s.idle_host")) ? (double)NAN : 0;
+    const json_t *ops = report_member(record, explained, explain.ops);
+    if (strcmp(report_string(record, bench, device), "cpu") != 0)
+        return isnan(report_real(record, explained, explain.phases_s.idle_host)) ? (double)NAN : 0;
     double outside =
         phase_s(record, "forward") + phase_s(record, "backward") + phase_s(record, "optimizer");
     json_array_foreach(ops, i, op)
     {
-        const char *phase = report_string(op, "phase");
+        const char *phase = report_string(op, op, phase);
         bool other = strcmp(phase, "data") == 0 || strcmp(phase, "loss_read") == 0;
-        if (!other) inside += report_real(op, "seconds");
+        if (!other) inside += report_real(op, op, seconds);
     }
     if (!(inside > 0) || inside > outside * OPS_BEYOND) return NAN;
     return fmax(outside - inside, 0);
@@ -106,26 +106,26 @@ static double gap_s(const json_t *record)
 
 cause_side explain_side(const json_t *record, const json_t *records)
 {
-    cause_side side = {.engine = report_string(record, "engine"),
-                       .device = report_string(record, "device"),
+    cause_side side = {.engine = report_string(record, bench, engine),
+                       .device = report_string(record, bench, device),
                        .threads = threads_of(record),
-                       .step_s = report_real(record, "explain.wall_s"),
+                       .step_s = report_real(record, explained, explain.wall_s),
                        .data_s = phase_s(record, "data"),
                        .upload_s = phase_s(record, "upload"),
                        .idle_host_s = phase_s(record, "idle_host"),
                        .rest_s = rest_s(record),
-                       .launches = report_real(record, "explain.launches"),
-                       .launch_s = report_real(record, "explain.limits.launch_s"),
-                       .waits = report_real(record, "explain.synchronisations"),
-                       .round_trip_s = report_real(record, "explain.limits.round_trip_s"),
+                       .launches = report_real(record, explained, explain.launches),
+                       .launch_s = report_real(record, explained, explain.limits.launch_s),
+                       .waits = report_real(record, explained, explain.synchronisations),
+                       .round_trip_s = report_real(record, explained, explain.limits.round_trip_s),
                        .gap_s = gap_s(record)};
     char peak[64];
-    snprintf(peak, sizeof peak, "explain.limits.flops_%s", report_string(record, "precision"));
-    side.arithmetic_s = report_real(record, "flops_per_step") / report_real(record, peak);
-    side.memory_s = report_real(record, "bytes_per_step") /
-                    report_real(record, "explain.limits.memory_bytes_per_s");
+    snprintf(peak, sizeof peak, "explain.limits.flops_%s", report_string(record, bench, precision));
+    side.arithmetic_s = report_real(record, bench, flops_per_step) / json_real_at(record, peak);
+    side.memory_s = report_real(record, bench, bytes_per_step) /
+                    report_real(record, explained, explain.limits.memory_bytes_per_s);
     side.native = strcmp(side.engine, "native") == 0;
-    side.data_on_host = strcmp(report_string(record, "data_on"), "host") == 0;
+    side.data_on_host = strcmp(report_string(record, bench, data_on), "host") == 0;
     side.native_s = native_s(records, side.device, side.threads);
     return side;
 }
@@ -135,16 +135,18 @@ cause_side explain_side(const json_t *record, const json_t *records)
 /* How sure it is that `loser` takes longer than `winner`, which ran beside it: its own verdict. */
 bool explain_is_steady(const json_t *record)
 {
-    double times = report_real(record, "explain.wall_s") / report_real(record, "step_s.median");
+    double times =
+        report_real(record, explained, explain.wall_s) / report_real(record, bench, step_s.median);
     return times < STEADY && times > 1 / STEADY;
 }
 
 json_t *explain_verdict(const json_t *winner, const json_t *loser)
 {
-    const json_t *versus = report_member(loser, "versus");
-    const char *verdict = report_string(versus, "verdict");
+    const json_t *versus = report_member(loser, bench, versus);
+    const char *verdict = report_string(versus, versus, verdict);
     bool compared = true;
-    const char *const same[] = {"engine", "device", "threads"};
+    const char *const same[] = {MEMBER(versus, engine), MEMBER(versus, device),
+                                MEMBER(versus, threads)};
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         compared &=
             json_equal(json_object_get(versus, same[i]), json_object_get(winner, same[i])) == 1;
@@ -152,17 +154,19 @@ json_t *explain_verdict(const json_t *winner, const json_t *loser)
         return json_pack("{s:s, s:n, s:s}", "verdict", "UNSURE", "ratio", "reason",
                          "the two were compared with another that could not be taken apart");
     return json_pack("{s:s, s:O, s:O}", "verdict", verdict, "ratio",
-                     json_object_get(versus, "ratio"), "reason", json_object_get(versus, "reason"));
+                     report_member(versus, versus, ratio), "reason",
+                     report_member(versus, versus, reason));
 }
 
 /* Of two measurements of one contender, one after the other: by the intervals of their medians. */
 json_t *explain_verdict_alone(const json_t *before, const json_t *after)
 {
-    double batches = report_real(before, "batch") / report_real(after, "batch");
+    double batches = report_real(before, bench, batch) / report_real(after, bench, batch);
     stats_interval ratio = {
-        report_real(after, "step_s.median") / report_real(before, "step_s.median") * batches,
-        report_real(after, "step_s.low") / report_real(before, "step_s.high") * batches,
-        report_real(after, "step_s.high") / report_real(before, "step_s.low") * batches};
+        report_real(after, bench, step_s.median) / report_real(before, bench, step_s.median) *
+            batches,
+        report_real(after, bench, step_s.low) / report_real(before, bench, step_s.high) * batches,
+        report_real(after, bench, step_s.high) / report_real(before, bench, step_s.low) * batches};
     stats_verdict verdict = stats_judge(&ratio);
     const char *reason = verdict == STATS_UNSURE ? "the intervals of the two overlap" : NULL;
     return json_pack("{s:s, s:o, s:s?}", "verdict", stats_verdict_name(verdict), "ratio",

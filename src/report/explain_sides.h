@@ -30,7 +30,7 @@ enum { EXPLAIN_PHASES = 8 };
 
 static inline bool explain_has(const json_t *record)
 {
-    return json_is_number(report_member(record, "explain.wall_s"));
+    return json_is_number(report_member(record, explained, explain.wall_s));
 }
 
 #endif

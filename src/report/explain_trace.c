@@ -33,7 +33,7 @@ static void add_phases(json_t *events, const json_t *record, int process)
     for (int p = 0; p < EXPLAIN_PHASES; p++) {
         char path[64];
         snprintf(path, sizeof path, "explain.phases_s.%s", explain_phase_names[p]);
-        double seconds = report_real(record, path);
+        double seconds = json_real_at(record, path);
         if (!(seconds > 0)) continue;
         add_event(events, explain_phase_names[p], (int[2]){process, TRACK_PHASES},
                   (double[2]){at, seconds}, json_pack("{s:f}", "seconds", seconds));
@@ -46,12 +46,12 @@ static void add_ops(json_t *events, const json_t *record, int process)
     size_t i;
     json_t *op;
     double at = 0;
-    json_array_foreach(report_member(record, "explain.ops"), i, op)
+    json_array_foreach(report_member(record, explained, explain.ops), i, op)
     {
         char name[160];
-        double seconds = report_real(op, "seconds");
-        const char *layer = report_string(op, "name");
-        snprintf(name, sizeof name, "%s%s%s", report_string(op, "op"), *layer ? " " : "", layer);
+        double seconds = report_real(op, op, seconds);
+        const char *layer = report_string(op, op, name);
+        snprintf(name, sizeof name, "%s%s%s", report_string(op, op, op), *layer ? " " : "", layer);
         add_event(events, name, (int[2]){process, TRACK_OPS}, (double[2]){at, seconds},
                   json_copy(op));
         at += seconds;

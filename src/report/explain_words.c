@@ -59,19 +59,19 @@ static const char *times_text(double ratio, char out[REPORT_TEXT_BYTES])
 static void say_versus(sentence *s, const json_t *winner, const json_t *loser)
 {
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], c[REPORT_TEXT_BYTES];
-    const char *kind = report_string(winner, "cause.kind");
-    double launches = report_real(loser, "explain.launches");
+    const char *kind = report_string(winner, explained, cause.kind);
+    double launches = report_real(loser, explained, explain.launches);
     contender_who(loser, a);
     sentence_add(s, "why: %s loses to %s by ", a, contender_who(winner, b));
-    sentence_add(s, "%s: ", times_text(report_real(winner, "cause.ratio"), a));
-    double difference =
-        report_real(loser, "explain.wall_s") - report_real(winner, "explain.wall_s");
-    double lost = report_real(winner, "cause.seconds");
+    sentence_add(s, "%s: ", times_text(report_real(winner, explained, cause.ratio), a));
+    double difference = report_real(loser, explained, explain.wall_s) -
+                        report_real(winner, explained, explain.wall_s);
+    double lost = report_real(winner, explained, cause.seconds);
     report_seconds(lost, a);
     if (strcmp(kind, "launches") == 0 && launches > 0) {
         sentence_add(s, "%.0f launches and the waiting for them cost %s of its %s step", launches,
-                     report_seconds(report_real(winner, "cause.loser.launches"), c),
-                     report_seconds(report_real(loser, "explain.wall_s"), b));
+                     report_seconds(report_real(winner, explained, cause.loser.launches), c),
+                     report_seconds(report_real(loser, explained, explain.wall_s), b));
     } else if (lost <= difference * 1.05) {
         sentence_add(s, "%s of the %s more %s", a, report_seconds(difference, b),
                      meaning_of(kind)->versus);
@@ -85,15 +85,15 @@ static void say_versus(sentence *s, const json_t *winner, const json_t *loser)
 static void say_unsure(sentence *s, const json_t *winner, const json_t *loser)
 {
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], c[REPORT_TEXT_BYTES];
-    const char *reason = report_string(winner, "cause.reason");
+    const char *reason = report_string(winner, explained, cause.reason);
     contender_who(winner, a);
     contender_who(loser, b);
-    if (strcmp(report_string(winner, "cause.verdict"), "SAME") == 0)
+    if (strcmp(report_string(winner, explained, cause.verdict), "SAME") == 0)
         sentence_add(
             s,
             "why: %s and %s are too close to tell why: a sample takes the one %s as long as the "
             "other.",
-            b, a, times_text(report_real(winner, "cause.ratio"), c));
+            b, a, times_text(report_real(winner, explained, cause.ratio), c));
     else
         sentence_add(s, "why: %s and %s are too noisy to tell why: %s.", b, a,
                      *reason
@@ -105,7 +105,7 @@ static void say_unsure(sentence *s, const json_t *winner, const json_t *loser)
 static void add_slower(sentence *s, const json_t *other, bool more_threads, double by)
 {
     char ratio[REPORT_TEXT_BYTES];
-    double load = report_real(other, "other_load");
+    double load = report_real(other, bench, other_load);
     sentence_add(s, "takes %s as long", times_text(by, ratio));
     if (more_threads && load > LOAD_BUSY)
         sentence_add(s, ", while other programs had %.0f %% of the processors.", 100 * load);
@@ -119,19 +119,19 @@ static void say_threads(sentence *s, const json_t *records, const json_t *winner
 {
     size_t i;
     json_t *other;
-    double mine = report_real(winner, "threads");
+    double mine = report_real(winner, bench, threads);
     json_array_foreach(records, i, other)
     {
-        double theirs = report_real(other, "threads"), by = report_real(other, "versus.ratio");
-        const char *verdict = report_string(other, "versus.verdict");
-        bool same = theirs != mine && report_real(other, "versus.threads") == mine;
-        const char *const members[][2] = {{"engine", "versus.engine"}, {"device", "versus.device"}};
-        for (size_t k = 0; k < 2; k++)
-            same =
-                same &&
-                !strcmp(report_string(other, members[k][0]),
-                        report_string(winner, members[k][0])) &&
-                !strcmp(report_string(other, members[k][1]), report_string(winner, members[k][0]));
+        double theirs = report_real(other, bench, threads),
+               by = report_real(other, bench, versus.ratio);
+        const char *verdict = report_string(other, bench, versus.verdict);
+        bool same = theirs != mine && report_real(other, bench, versus.threads) == mine;
+        const char *engine = report_string(winner, bench, engine);
+        const char *device = report_string(winner, bench, device);
+        same = same && !strcmp(report_string(other, bench, engine), engine) &&
+               !strcmp(report_string(other, bench, device), device) &&
+               !strcmp(report_string(other, bench, versus.engine), engine) &&
+               !strcmp(report_string(other, bench, versus.device), device);
         if (!same || explain_has(other)) continue;
         sentence_add(s, " With %.0f thread%s instead of %.0f, ", theirs, theirs > 1 ? "s" : "",
                      mine);
@@ -148,17 +148,18 @@ static void say_threads(sentence *s, const json_t *records, const json_t *winner
 static void say_alone(sentence *s, const json_t *winner)
 {
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
-    double step = report_real(winner, "explain.wall_s"),
-           least = report_real(winner, "explain.floor_s");
+    double step = report_real(winner, explained, explain.wall_s),
+           least = report_real(winner, explained, explain.floor_s);
     sentence_add(s, "why: nothing competes with %s", contender_who(winner, who));
-    if (!*report_string(winner, "cause.kind")) {
+    if (!*report_string(winner, explained, cause.kind)) {
         sentence_add(s, ", but it is too noisy to tell where its time goes: %s.",
-                     report_string(winner, "cause.reason"));
+                     report_string(winner, explained, cause.reason));
         return;
     }
     sentence_add(s, ". ");
-    sentence_add(s, "%s of its %s step %s", report_seconds(report_real(winner, "cause.seconds"), a),
-                 report_seconds(step, b), meaning_of(report_string(winner, "cause.kind"))->alone);
+    sentence_add(
+        s, "%s of its %s step %s", report_seconds(report_real(winner, explained, cause.seconds), a),
+        report_seconds(step, b), meaning_of(report_string(winner, explained, cause.kind))->alone);
     if (least > 1e-9)
         sentence_add(s, "; the step is %s the hardware's floor of %s", times_text(step / least, a),
                      report_seconds(least, b));
@@ -167,13 +168,13 @@ static void say_alone(sentence *s, const json_t *winner)
 
 static void say_condition(sentence *s, const json_t *tried)
 {
-    const char *action = report_string(tried, "action");
+    const char *action = report_string(tried, trial, action);
     if (strcmp(action, "batch") == 0)
-        sentence_add(s, "at batch %.0f", report_real(tried, "batch"));
+        sentence_add(s, "at batch %.0f", report_real(tried, trial, batch));
     else if (strcmp(action, "one thread") == 0)
         sentence_add(s, "with 1 thread");
     else if (strcmp(action, "library") == 0)
-        sentence_add(s, "with kernels of %s", report_string(tried, "implementation"));
+        sentence_add(s, "with kernels of %s", report_string(tried, trial, implementation));
     else
         sentence_add(s, "with the %s", action);
 }
@@ -183,14 +184,14 @@ static void say_condition(sentence *s, const json_t *tried)
 static void say_outcome(sentence *s, const json_t *tried, bool alone)
 {
     char text[REPORT_TEXT_BYTES];
-    const char *verdict = report_string(tried, "verdict");
-    double ratio = report_real(tried, "ratio");
+    const char *verdict = report_string(tried, trial, verdict);
+    double ratio = report_real(tried, trial, ratio);
     if (!isfinite(ratio)) {
         sentence_add(s, " it could not be measured.");
     } else if (strcmp(verdict, "SLOWER") == 0) {
         sentence_add(s,
                      alone ? " a sample takes %s as long."
-                     : isfinite(report_real(tried, "flip_batch"))
+                     : isfinite(report_real(tried, trial, flip_batch))
                          ? " it still loses by %s: the prediction was wrong."
                          : " it still loses by %s.",
                      times_text(ratio, text));
@@ -200,21 +201,21 @@ static void say_outcome(sentence *s, const json_t *tried, bool alone)
     } else if (strcmp(verdict, "SAME") == 0) {
         sentence_add(s, alone ? " it is as fast as before." : " both are equally fast.");
     } else {
-        const char *reason = report_string(tried, "reason");
+        const char *reason = report_string(tried, trial, reason);
         sentence_add(s, " too noisy to tell%s%s.", *reason ? ": " : "", reason);
     }
 }
 
 static void say_tried(sentence *s, const json_t *winner, bool alone)
 {
-    const json_t *tried = report_member(winner, "cause.tried");
-    double flip = report_real(tried, "flip_batch");
+    const json_t *tried = report_member(winner, explained, cause.tried);
+    double flip = report_real(tried, trial, flip_batch);
     if (!json_is_object(tried)) return;
     if (isfinite(flip)) sentence_add(s, " By these numbers it flips at batch %.0f.", flip);
     sentence_add(s, " Tried: ");
     say_condition(s, tried);
-    if (*report_string(tried, "error"))
-        sentence_add(s, " it failed: %s", report_string(tried, "error"));
+    if (*report_string(tried, trial, error))
+        sentence_add(s, " it failed: %s", report_string(tried, trial, error));
     else
         say_outcome(s, tried, alone);
 }
@@ -226,12 +227,12 @@ void explain_words(const json_t *records, FILE *out)
     json_array_foreach(records, i, record)
     {
         sentence s = {0};
-        if (!json_is_object(report_member(record, "cause"))) continue;
-        double index = report_real(record, "cause.loser_index");
+        if (!json_is_object(report_member(record, explained, cause))) continue;
+        double index = report_real(record, explained, cause.loser_index);
         const json_t *loser = index >= 0 ? json_array_get(records, (size_t)index) : NULL;
         if (!loser)
             say_alone(&s, record);
-        else if (strcmp(report_string(record, "cause.verdict"), "SLOWER") == 0)
+        else if (strcmp(report_string(record, explained, cause.verdict), "SLOWER") == 0)
             say_versus(&s, record, loser);
         else
             say_unsure(&s, record, loser);

@@ -28,13 +28,13 @@ static const char *bold(bool on)
 static void write_machine(const json_t *record, FILE *out)
 {
     char name[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES], count[REPORT_TEXT_BYTES], line[500];
-    const json_t *e = json_object_get(record, "environment");
-    double cores = report_real(e, "cpu.cores");
-    report_hardware(report_string(e, "cpu.model"), name);
+    const json_t *e = report_member(record, bench, environment);
+    double cores = report_real(e, environment, cpu.cores);
+    report_hardware(report_string(e, environment, cpu.model), name);
     snprintf(line, sizeof line, "breakeven %s on %s, %s core%s, %s; %s",
-             report_string(e, "build.version"), name, report_count(cores, count),
-             cores == 1 ? "" : "s", report_bytes(report_real(e, "memory_bytes"), memory),
-             report_string(e, "system"));
+             report_string(e, environment, build.version), name, report_count(cores, count),
+             cores == 1 ? "" : "s", report_bytes(report_real(e, environment, memory_bytes), memory),
+             report_string(e, environment, system));
     report_paragraph(out, line, 2);
 }
 
@@ -46,7 +46,7 @@ static double largest_parity(const json_t *records)
     double worst = (double)NAN;
     json_array_foreach(records, i, record)
     {
-        double error = report_real(record, "parity.error");
+        double error = report_real(record, bench, parity.error);
         if (!isnan(error) && !(error <= worst)) worst = error;
     }
     return worst;
@@ -55,20 +55,20 @@ static double largest_parity(const json_t *records)
 static void write_question(const quick_page *page, const json_t *record, FILE *out)
 {
     char count[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES], units[REPORT_TEXT_BYTES], line[700];
-    const char *source = report_string(record, "data_source");
+    const char *source = report_string(record, bench, data_source);
     double worst = largest_parity(page->records);
     size_t used = 0;
-    const char *name = report_string(record, "workload");
+    const char *name = report_string(record, bench, workload);
     snprintf(line, sizeof line, "%s parameters, training, batch %.0f, %s, %s a step",
-             report_count(report_real(record, "params"), count), report_real(record, "batch"),
-             report_string(record, "asked.precision"),
-             report_flops(report_real(record, "flops_per_step"), flops));
+             report_count(report_real(record, bench, params), count),
+             report_real(record, bench, batch), report_string(record, bench, asked.precision),
+             report_flops(report_real(record, bench, flops_per_step), flops));
     fprintf(out, "%s%s%s: ", bold(true), name, bold(false));
     report_wrap(out, line, (int)text_width(name) + 2, 2);
     /* Without its folder, which is nobody's business in a chat. */
     used = (size_t)snprintf(line, sizeof line, "%.*s, %s %s; same weights, same batches",
                             (int)strcspn(source, ","), source,
-                            report_count(report_real(record, "data_count"), count),
+                            report_count(report_real(record, bench, data_count), count),
                             report_samples(name, units));
     if (!isnan(worst)) snprintf(line + used, sizeof line - used, "; parity %.0e", worst);
     report_paragraph(out, line, 2);
@@ -78,7 +78,7 @@ static void write_question(const quick_page *page, const json_t *record, FILE *o
 
 static double step_of(const json_t *record)
 {
-    return report_real(record, "step_s.median");
+    return report_real(record, bench, step_s.median);
 }
 
 static int bar_columns(void)
@@ -112,15 +112,15 @@ static void write_bar(double step_s, double scale_s, FILE *out)
 static bool is_sure(const json_t *sorted)
 {
     for (size_t i = 1; i < json_array_size(sorted); i++)
-        if (strcmp(report_string(json_array_get(sorted, i), "versus.verdict"), "SLOWER") != 0)
+        if (strcmp(report_string(json_array_get(sorted, i), bench, versus.verdict), "SLOWER") != 0)
             return false;
     return true;
 }
 
 static const char *versus_text(const json_t *record, const char *first, char out[REPORT_TEXT_BYTES])
 {
-    double ratio = report_real(record, "versus.ratio");
-    const char *verdict = report_string(record, "versus.verdict");
+    double ratio = report_real(record, bench, versus.ratio);
+    const char *verdict = report_string(record, bench, versus.verdict);
     if (first) return strcpy(out, first);
     if (isnan(ratio)) return strcpy(out, "");
     snprintf(out, REPORT_TEXT_BYTES, ratio < 9.995 ? "%.2f%s %s" : "%.0f%s %s", ratio,
@@ -134,7 +134,8 @@ static const char *versus_text(const json_t *record, const char *first, char out
 /* "±3 %": half of the median's interval. */
 static const char *sure_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    double half = (report_real(record, "step_s.high") - report_real(record, "step_s.low")) / 2;
+    double half =
+        (report_real(record, bench, step_s.high) - report_real(record, bench, step_s.low)) / 2;
     if (isnan(half)) return strcpy(out, "");
     snprintf(out, REPORT_TEXT_BYTES, "%s%.*f %%", report_look.utf8 ? "±" : "+-",
              half < 0.00995 * step_of(record) ? 1 : 0, 100 * half / step_of(record));
@@ -163,10 +164,10 @@ static json_t *in_order(const json_t *records)
     json_array_foreach(records, i, record)
     {
         size_t at = 0;
-        if (isnan(report_real(record, "samples_per_s"))) continue;
+        if (isnan(report_real(record, bench, samples_per_s))) continue;
         while (at < json_array_size(sorted) &&
-               report_real(json_array_get(sorted, at), "samples_per_s") >=
-                   report_real(record, "samples_per_s"))
+               report_real(json_array_get(sorted, at), bench, samples_per_s) >=
+                   report_real(record, bench, samples_per_s))
             at++;
         json_array_insert(sorted, at, record);
     }
@@ -191,7 +192,7 @@ static void write_rows(const json_t *sorted, FILE *out)
 
 static const char *failure_of(const json_t *record)
 {
-    return report_string(record, "error");
+    return report_string(record, bench, error);
 }
 
 static void write_missing(const quick_page *page, FILE *out)
@@ -201,8 +202,8 @@ static void write_missing(const quick_page *page, FILE *out)
     char line[900];
     json_array_foreach(page->missing, i, record)
     {
-        snprintf(line, sizeof line, "not measured: %s: %s", report_string(record, "name"),
-                 report_string(record, "reason"));
+        snprintf(line, sizeof line, "not measured: %s: %s", report_string(record, missing, name),
+                 report_string(record, missing, reason));
         report_paragraph(out, line, 2);
     }
     warnings_write_texts(page->records, failure_of, " has no speed: ", out);
@@ -212,9 +213,10 @@ static void write_doubt(const json_t *sorted, FILE *out)
 {
     size_t i;
     json_t *record;
-    double worst = 0, load = report_real(json_array_get(sorted, 0), "other_load");
+    double worst = 0, load = report_real(json_array_get(sorted, 0), bench, other_load);
     char line[400];
-    json_array_foreach(sorted, i, record) worst = fmax(worst, report_real(record, "step_s.spread"));
+    json_array_foreach(sorted, i, record) worst =
+        fmax(worst, report_real(record, bench, step_s.spread));
     if (!(worst > UNSTEADY)) return;
     size_t used = (size_t)snprintf(line, sizeof line,
                                    "unsteady: blocks spread by up to %.0f %% of their "
@@ -229,7 +231,7 @@ static void write_doubt(const json_t *sorted, FILE *out)
 
 static void write_next(const json_t *record, FILE *out)
 {
-    const char *w = report_string(record, "workload");
+    const char *w = report_string(record, bench, workload);
     const struct {
         const char *command, *options, *what;
     } next[] = {{"explain", "", "where the time goes"},

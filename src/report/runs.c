@@ -11,7 +11,7 @@
 /* "2026-11-30 15:04" */
 static const char *time_text(const json_t *run, char out[REPORT_TEXT_BYTES])
 {
-    const char *time = report_string(run, "time");
+    const char *time = report_string(run, run, time);
     if (strlen(time) < 16) return strcpy(out, "-");
     snprintf(out, REPORT_TEXT_BYTES, "%.10s %.5s", time, time + 11);
     return out;
@@ -20,23 +20,23 @@ static const char *time_text(const json_t *run, char out[REPORT_TEXT_BYTES])
 /* The command; of an import the file. */
 static const char *command_text(const json_t *run, char out[REPORT_TEXT_BYTES])
 {
-    const char *source = report_string(run, "source"), *slash = strrchr(source, '/');
-    snprintf(out, REPORT_TEXT_BYTES, "%s%s%.40s", report_string(run, "command"), *source ? " " : "",
-             slash ? slash + 1 : source);
+    const char *source = report_string(run, run, source), *slash = strrchr(source, '/');
+    snprintf(out, REPORT_TEXT_BYTES, "%s%s%.40s", report_string(run, run, command),
+             *source ? " " : "", slash ? slash + 1 : source);
     return out;
 }
 
 static const report_column columns[] = {
-    {"run", "run", UNIT_COUNT, NULL},
-    {"time", "began (UTC)", UNIT_TEXT, time_text},
-    {"command", "command", UNIT_TEXT, command_text},
-    {"workloads", "workloads", UNIT_TEXT, NULL},
-    {"engines", NULL, UNIT_TEXT, NULL},
-    {"devices", "devices", UNIT_TEXT, NULL},
-    {"machine", "machine", UNIT_TEXT, NULL},
-    {"commit", NULL, UNIT_TEXT, NULL},
-    {"records", "records", UNIT_COUNT, NULL},
-    {"note", "note", UNIT_TEXT, NULL},
+    {MEMBER(run, run), "run", UNIT_COUNT, NULL},
+    {MEMBER(run, time), "began (UTC)", UNIT_TEXT, time_text},
+    {MEMBER(run, command), "command", UNIT_TEXT, command_text},
+    {MEMBER(run, workloads), "workloads", UNIT_TEXT, NULL},
+    {MEMBER(run, engines), NULL, UNIT_TEXT, NULL},
+    {MEMBER(run, devices), "devices", UNIT_TEXT, NULL},
+    {MEMBER(run, machine), "machine", UNIT_TEXT, NULL},
+    {MEMBER(run, commit), NULL, UNIT_TEXT, NULL},
+    {MEMBER(run, records), "records", UNIT_COUNT, NULL},
+    {MEMBER(run, note), "note", UNIT_TEXT, NULL},
 };
 
 be_status runs_write(const json_t *runs, int64_t left, report_format format, FILE *out,
@@ -62,19 +62,20 @@ be_status runs_write(const json_t *runs, int64_t left, report_format format, FIL
 static void print_head(const json_t *run, const json_t *notes, FILE *out)
 {
     char line[700], time[REPORT_TEXT_BYTES], command[REPORT_TEXT_BYTES];
-    const char *machine = report_string(run, "machine"), *commit = report_string(run, "commit");
+    const char *machine = report_string(run, run, machine),
+               *commit = report_string(run, run, commit);
     text_buffer b = TEXT_BUFFER(line);
     size_t i;
     json_t *note;
-    text_add(&b, "run %.0f: %s, began %s UTC", report_real(run, "run"), command_text(run, command),
-             time_text(run, time));
+    text_add(&b, "run %.0f: %s, began %s UTC", report_real(run, run, run),
+             command_text(run, command), time_text(run, time));
     if (*machine) text_add(&b, ", on %s", machine);
     if (*commit) text_add(&b, ", by build %s", commit);
     report_paragraph(out, line, 2);
     json_array_foreach(notes, i, note)
     {
         text_buffer words = TEXT_BUFFER(line);
-        text_add(&words, "note of %s: %s", time_text(note, time), report_string(note, "text"));
+        text_add(&words, "note of %s: %s", time_text(note, time), report_string(note, note, text));
         report_paragraph(out, line, 2);
     }
     fprintf(out, "\n");
@@ -82,7 +83,7 @@ static void print_head(const json_t *run, const json_t *notes, FILE *out)
 
 static bool is_kind(const json_t *record, const char *kind)
 {
-    return strcmp(report_string(record, "kind"), kind) == 0;
+    return strcmp(report_string(record, bench, kind), kind) == 0;
 }
 
 static json_t *of_kind(const json_t *records, const char *kind)
@@ -97,16 +98,16 @@ static json_t *of_kind(const json_t *records, const char *kind)
 static be_status write_epochs(const json_t *epochs, report_format format, FILE *out, be_error *err)
 {
     static const report_column of_epochs[] = {
-        {"workload", NULL, UNIT_TEXT, NULL},
-        {"device", NULL, UNIT_TEXT, NULL},
-        {"epoch", "epoch", UNIT_COUNT, NULL},
-        {"step", "step", UNIT_COUNT, NULL},
-        {"loss", "loss", UNIT_NUMBER, NULL},
-        {"accuracy", "accuracy", UNIT_NUMBER, NULL},
-        {"validation_loss", "validation loss", UNIT_NUMBER, NULL},
-        {"validation_accuracy", "validation accuracy", UNIT_NUMBER, NULL},
-        {"seconds", "time", UNIT_SECONDS, NULL},
-        {"samples_per_s", "samples/s", UNIT_COUNT, NULL},
+        {MEMBER(epoch, workload), NULL, UNIT_TEXT, NULL},
+        {MEMBER(epoch, device), NULL, UNIT_TEXT, NULL},
+        {MEMBER(epoch, epoch), "epoch", UNIT_COUNT, NULL},
+        {MEMBER(epoch, step), "step", UNIT_COUNT, NULL},
+        {MEMBER(epoch, loss), "loss", UNIT_NUMBER, NULL},
+        {MEMBER(epoch, accuracy), "accuracy", UNIT_NUMBER, NULL},
+        {MEMBER(epoch, validation_loss), "validation loss", UNIT_NUMBER, NULL},
+        {MEMBER(epoch, validation_accuracy), "validation accuracy", UNIT_NUMBER, NULL},
+        {MEMBER(epoch, seconds), "time", UNIT_SECONDS, NULL},
+        {MEMBER(epoch, samples_per_s), "samples/s", UNIT_COUNT, NULL},
     };
     report_sheet sheet = {of_epochs, sizeof of_epochs / sizeof of_epochs[0], epochs, -1};
     return report_write(&sheet, format, out, err);

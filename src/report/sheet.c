@@ -23,26 +23,11 @@ report_format report_format_find(const char *name)
     return REPORT_TABLE;
 }
 
-const json_t *report_member(const json_t *record, const char *path)
-{
-    return json_at(record, path);
-}
-
-double report_real(const json_t *record, const char *path)
-{
-    return json_real_at(record, path);
-}
-
-const char *report_string(const json_t *record, const char *path)
-{
-    return json_text_at(record, path);
-}
-
 static const char *cell_text(const report_column *column, const json_t *record,
                              char out[REPORT_TEXT_BYTES])
 {
     if (column->text) return column->text(record, out);
-    double value = report_real(record, column->path);
+    double value = json_real_at(record, column->path);
     switch (column->unit) {
     case UNIT_COUNT:
         return report_count(value, out);
@@ -57,7 +42,7 @@ static const char *cell_text(const report_column *column, const json_t *record,
     case UNIT_TEXT:
         break;
     }
-    return report_string(record, column->path);
+    return json_text_at(record, column->path);
 }
 
 /* The columns of a table: their widths, and the blanks between two. */
@@ -253,7 +238,7 @@ static be_status write_csv(const report_sheet *sheet, FILE *out, be_error *err)
     json_array_foreach(sheet->records, i, record)
     {
         for (int c = 0; c < sheet->column_count; c++) {
-            const json_t *member = report_member(record, sheet->columns[c].path);
+            const json_t *member = json_at(record, sheet->columns[c].path);
             if (c) fputc(',', out);
             if (!member || json_is_null(member)) continue;
             if (json_is_string(member)) {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "core/status.h"
+#include "report/members.h"
 #include "report/text.h"
 
 #define REPORT_FORMAT_LIST(X) \
@@ -50,11 +51,6 @@ typedef struct report_sheet {
     const json_t *records; /* an array */
     int best;              /* the row to stress, −1: none */
 } report_sheet;
-
-/* The member at a path, NULL if there is none. */
-const json_t *report_member(const json_t *record, const char *path);
-double report_real(const json_t *record, const char *path);        /* NAN if it is no number */
-const char *report_string(const json_t *record, const char *path); /* "" if it is no string */
 
 BE_CHECKED be_status report_write(const report_sheet *sheet, report_format format, FILE *out,
                                   be_error *err);

@@ -9,18 +9,18 @@
 
 static const char *x_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return report_count(report_real(record, "x"), out);
+    return report_count(report_real(record, point, x), out);
 }
 
 /* "0.412 [0.403, 0.421]"; without bounds that would say nothing. */
 static const char *ratio_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    double low = report_real(record, "low"), high = report_real(record, "high");
+    double low = report_real(record, point, low), high = report_real(record, point, high);
     if (high > SWEEP_SCATTER * low)
-        snprintf(out, REPORT_TEXT_BYTES, "%.3g [unknown]", report_real(record, "ratio"));
+        snprintf(out, REPORT_TEXT_BYTES, "%.3g [unknown]", report_real(record, point, ratio));
     else
-        snprintf(out, REPORT_TEXT_BYTES, "%.3g [%.3g, %.3g]", report_real(record, "ratio"), low,
-                 high);
+        snprintf(out, REPORT_TEXT_BYTES, "%.3g [%.3g, %.3g]", report_real(record, point, ratio),
+                 low, high);
     return out;
 }
 
@@ -41,8 +41,9 @@ static const char *short_name(const char *name, const char *other, char out[REPO
 
 static const char *verdict_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    const char *verdict = report_string(record, "verdict");
-    const char *first = report_string(record, "first"), *second = report_string(record, "second");
+    const char *verdict = report_string(record, point, verdict);
+    const char *first = report_string(record, point, first),
+               *second = report_string(record, point, second);
     if (strcmp(verdict, "FASTER") == 0) return short_name(first, second, out);
     if (strcmp(verdict, "SLOWER") == 0) return short_name(second, first, out);
     snprintf(out, REPORT_TEXT_BYTES, "%s", verdict);
@@ -52,18 +53,18 @@ static const char *verdict_text(const json_t *record, char out[REPORT_TEXT_BYTES
 /* All points of all pairs as rows of their own; of one pair if `only` is given. */
 static json_t *rows_of(const json_t *result, const json_t *only)
 {
-    static const char *const names[] = {"first", "second"};
+    static const char *const names[] = {MEMBER(pair, first), MEMBER(pair, second)};
     json_t *rows = json_array(), *pair, *point;
     size_t p, i;
-    json_array_foreach(json_object_get(result, "pairs"), p, pair)
+    json_array_foreach(report_member(result, sweep, pairs), p, pair)
     {
         if (only && pair != only) continue;
-        json_array_foreach(json_object_get(pair, "points"), i, point)
+        json_array_foreach(report_member(pair, pair, points), i, point)
         {
             json_t *row = json_copy(point);
             json_object_set_new(row, "kind", json_string("point"));
-            json_object_set(row, "workload", json_object_get(result, "workload"));
-            json_object_set(row, "axis", json_object_get(result, "axis"));
+            json_object_set(row, "workload", report_member(result, sweep, workload));
+            json_object_set(row, "axis", report_member(result, sweep, axis));
             for (int n = 0; n < 2; n++)
                 json_object_set(row, names[n], json_object_get(pair, names[n]));
             json_array_append_new(rows, row);
@@ -74,21 +75,21 @@ static json_t *rows_of(const json_t *result, const json_t *only)
 
 static be_status write_csv(const json_t *result, FILE *out, be_error *err)
 {
-    static const report_column columns[] = {{"workload", NULL, UNIT_TEXT, NULL},
-                                            {"axis", NULL, UNIT_TEXT, NULL},
-                                            {"x", NULL, UNIT_NUMBER, NULL},
-                                            {"first", NULL, UNIT_TEXT, NULL},
-                                            {"second", NULL, UNIT_TEXT, NULL},
-                                            {"first_s", NULL, UNIT_SECONDS, NULL},
-                                            {"second_s", NULL, UNIT_SECONDS, NULL},
-                                            {"ratio", NULL, UNIT_NUMBER, NULL},
-                                            {"low", NULL, UNIT_NUMBER, NULL},
-                                            {"high", NULL, UNIT_NUMBER, NULL},
-                                            {"verdict", NULL, UNIT_TEXT, NULL},
-                                            {"first_setting", NULL, UNIT_TEXT, NULL},
-                                            {"second_setting", NULL, UNIT_TEXT, NULL},
-                                            {"runs", NULL, UNIT_COUNT, NULL},
-                                            {"runs_agreeing", NULL, UNIT_COUNT, NULL}};
+    static const report_column columns[] = {{MEMBER(point, workload), NULL, UNIT_TEXT, NULL},
+                                            {MEMBER(point, axis), NULL, UNIT_TEXT, NULL},
+                                            {MEMBER(point, x), NULL, UNIT_NUMBER, NULL},
+                                            {MEMBER(point, first), NULL, UNIT_TEXT, NULL},
+                                            {MEMBER(point, second), NULL, UNIT_TEXT, NULL},
+                                            {MEMBER(point, first_s), NULL, UNIT_SECONDS, NULL},
+                                            {MEMBER(point, second_s), NULL, UNIT_SECONDS, NULL},
+                                            {MEMBER(point, ratio), NULL, UNIT_NUMBER, NULL},
+                                            {MEMBER(point, low), NULL, UNIT_NUMBER, NULL},
+                                            {MEMBER(point, high), NULL, UNIT_NUMBER, NULL},
+                                            {MEMBER(point, verdict), NULL, UNIT_TEXT, NULL},
+                                            {MEMBER(point, first_setting), NULL, UNIT_TEXT, NULL},
+                                            {MEMBER(point, second_setting), NULL, UNIT_TEXT, NULL},
+                                            {MEMBER(point, runs), NULL, UNIT_COUNT, NULL},
+                                            {MEMBER(point, runs_agreeing), NULL, UNIT_COUNT, NULL}};
     json_t *rows = rows_of(result, NULL);
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], rows, -1};
     be_status status = report_write(&sheet, REPORT_CSV, out, err);
@@ -101,13 +102,13 @@ static be_status write_jsonl(const json_t *result, FILE *out, be_error *err)
 {
     json_t *rows = rows_of(result, NULL), *pair;
     size_t p;
-    json_array_foreach(json_object_get(result, "pairs"), p, pair)
+    json_array_foreach(report_member(result, sweep, pairs), p, pair)
     {
         json_t *found = json_copy(pair);
         json_object_set_new(found, "kind", json_string("pair"));
-        json_object_set(found, "workload", json_object_get(result, "workload"));
-        json_object_set(found, "axis", json_object_get(result, "axis"));
-        json_object_set(found, "ended", json_object_get(result, "ended"));
+        json_object_set(found, "workload", report_member(result, sweep, workload));
+        json_object_set(found, "axis", report_member(result, sweep, axis));
+        json_object_set(found, "ended", report_member(result, sweep, ended));
         json_object_del(found, "points");
         json_array_append_new(rows, found);
     }
@@ -122,21 +123,21 @@ static be_status write_jsonl(const json_t *result, FILE *out, be_error *err)
 static void print_head(const json_t *result, FILE *out)
 {
     char name[REPORT_TEXT_BYTES], from[REPORT_TEXT_BYTES], to[REPORT_TEXT_BYTES], line[700];
-    const json_t *e = json_object_get(result, "environment");
-    report_hardware(report_string(e, "cpu.model"), name);
-    double cores = report_real(e, "cpu.cores");
+    const json_t *e = report_member(result, sweep, environment);
+    report_hardware(report_string(e, environment, cpu.model), name);
+    double cores = report_real(e, environment, cpu.cores);
     snprintf(line, sizeof line, "machine: %s, %s core%s; %s", name, report_count(cores, from),
-             cores == 1 ? "" : "s", report_string(e, "system"));
+             cores == 1 ? "" : "s", report_string(e, environment, system));
     report_paragraph(out, line, 2);
-    snprintf(line, sizeof line, "data: %s", report_string(result, "data"));
+    snprintf(line, sizeof line, "data: %s", report_string(result, sweep, data));
     report_paragraph(out, line, 2);
-    double batch = report_real(result, "batch");
+    double batch = report_real(result, sweep, batch);
     text_buffer b = TEXT_BUFFER(line);
-    text_add(&b, "%s, %s, %s: %s from %s to %s", report_string(result, "workload"),
-             strcmp(report_string(result, "mode"), "train") ? "inference" : "training",
-             report_string(result, "precision"), report_string(result, "noun"),
-             report_count(report_real(result, "from"), from),
-             report_count(report_real(result, "to"), to));
+    text_add(&b, "%s, %s, %s: %s from %s to %s", report_string(result, sweep, workload),
+             strcmp(report_string(result, sweep, mode), "train") ? "inference" : "training",
+             report_string(result, sweep, precision), report_string(result, sweep, noun),
+             report_count(report_real(result, sweep, from), from),
+             report_count(report_real(result, sweep, to), to));
     if (!isnan(batch)) text_add(&b, ", batch %.0f", batch);
     fprintf(out, "\n%s", report_look.color ? "\033[1m" : "");
     report_paragraph(out, line, 2);
@@ -146,15 +147,16 @@ static void print_head(const json_t *result, FILE *out)
 static be_status write_pair(const json_t *result, const json_t *pair, report_format format,
                             FILE *out, be_error *err)
 {
-    const char *unit = json_is_true(json_object_get(result, "total")) ? "in all" : "a sample";
-    const char *first = report_string(pair, "first"), *second = report_string(pair, "second");
+    const char *unit = report_is(result, sweep, total) ? "in all" : "a sample";
+    const char *first = report_string(pair, pair, first),
+               *second = report_string(pair, pair, second);
     char titles[2][REPORT_TEXT_BYTES];
     const report_column columns[] = {
-        {"x", report_string(result, "axis"), UNIT_COUNT, x_text},
-        {"first_s", short_name(first, second, titles[0]), UNIT_SECONDS, NULL},
-        {"second_s", short_name(second, first, titles[1]), UNIT_SECONDS, NULL},
-        {"ratio", "ratio [95 %]", UNIT_NUMBER, ratio_text},
-        {"verdict", "faster", UNIT_TEXT, verdict_text}};
+        {MEMBER(point, x), report_string(result, sweep, axis), UNIT_COUNT, x_text},
+        {MEMBER(point, first_s), short_name(first, second, titles[0]), UNIT_SECONDS, NULL},
+        {MEMBER(point, second_s), short_name(second, first, titles[1]), UNIT_SECONDS, NULL},
+        {MEMBER(point, ratio), "ratio [95 %]", UNIT_NUMBER, ratio_text},
+        {MEMBER(point, verdict), "faster", UNIT_TEXT, verdict_text}};
     json_t *rows = rows_of(result, pair);
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], rows, -1};
     char line[300];
@@ -180,19 +182,19 @@ static void print_settings(const json_t *result, const json_t *side, FILE *out)
     text_buffer all = TEXT_BUFFER(line);
     size_t i;
     json_t *stretch;
-    const json_t *settings = json_object_get(side, "settings");
+    const json_t *settings = report_member(side, side, settings);
     if (!json_array_size(settings)) return;
-    text_add(&all, "%s ran as ", report_string(side, "name"));
+    text_add(&all, "%s ran as ", report_string(side, side, name));
     json_array_foreach(settings, i, stretch)
     {
-        double from = report_real(stretch, "from"), to = report_real(stretch, "to");
-        text_add(&all, "%s%s", i ? ", " : "", report_string(stretch, "setting"));
+        double from = report_real(stretch, stretch, from), to = report_real(stretch, stretch, to);
+        text_add(&all, "%s%s", i ? ", " : "", report_string(stretch, stretch, setting));
         if (json_array_size(settings) > 1 && from < to)
-            text_add(&all, " (%s %s to %s)", report_string(result, "axis"), report_count(from, a),
-                     report_count(to, b));
+            text_add(&all, " (%s %s to %s)", report_string(result, sweep, axis),
+                     report_count(from, a), report_count(to, b));
         else if (json_array_size(settings) > 1)
-            text_add(&all, " (%s %s)", report_string(result, "axis"), report_count(from, a));
-        ran = report_string(stretch, "implementation");
+            text_add(&all, " (%s %s)", report_string(result, sweep, axis), report_count(from, a));
+        ran = report_string(stretch, stretch, implementation);
     }
     text_add(&all, "; %s", ran);
     report_paragraph(out, line, 2);
@@ -201,8 +203,8 @@ static void print_settings(const json_t *result, const json_t *side, FILE *out)
 /* What happened, then what the machine is doubted for. */
 static void print_notes(const json_t *result, FILE *out)
 {
-    const json_t *const lists[] = {json_object_get(result, "notes"),
-                                   report_member(result, "environment.warnings")};
+    const json_t *const lists[] = {report_member(result, sweep, notes),
+                                   report_member(result, sweep, environment.warnings)};
     warnings_lines lines = {.count = 0};
     size_t i;
     json_t *item;
@@ -217,10 +219,12 @@ static void print_notes(const json_t *result, FILE *out)
 static void print_end(const json_t *result, FILE *out)
 {
     char line[1400];
-    const char *ended = report_string(result, "ended"), *file = report_string(result, "file");
+    const char *ended = report_string(result, sweep, ended),
+               *file = report_string(result, sweep, file);
     size_t i;
     json_t *item;
-    json_array_foreach(json_object_get(result, "sides"), i, item) print_settings(result, item, out);
+    json_array_foreach(report_member(result, sweep, sides), i, item)
+        print_settings(result, item, out);
     print_notes(result, out);
     const char *how = strcmp(ended, "time limit") == 0
                           ? "The time was over before all was decided: a longer --max-time, with "
@@ -230,10 +234,10 @@ static void print_end(const json_t *result, FILE *out)
                       : strcmp(ended, "failed") == 0
                           ? "It failed: these are the results so far; --resume goes on."
                           : "";
-    double loaded = report_real(result, "loaded");
+    double loaded = report_real(result, sweep, loaded);
     snprintf(line, sizeof line, "%s%s%.0f runs%s in %.0f s, %s%s", how, *how ? " " : "",
-             report_real(result, "measured"), loaded > 0 ? ", some of them before," : "",
-             report_real(result, "elapsed_s"), *file ? "kept in " : "not kept", file);
+             report_real(result, sweep, measured), loaded > 0 ? ", some of them before," : "",
+             report_real(result, sweep, elapsed_s), *file ? "kept in " : "not kept", file);
     report_paragraph(out, line, 2);
 }
 
@@ -242,9 +246,9 @@ static be_status write_page(const json_t *result, report_format format, FILE *ou
     size_t p;
     json_t *pair;
     print_head(result, out);
-    json_array_foreach(json_object_get(result, "pairs"), p, pair)
+    json_array_foreach(report_member(result, sweep, pairs), p, pair)
     {
-        if (json_is_true(json_object_get(pair, "beside")))
+        if (report_is(pair, pair, beside))
             sweep_print_findings(result, pair, out);
         else
             TRY(write_pair(result, pair, format, out, err));

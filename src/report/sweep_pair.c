@@ -19,8 +19,10 @@ json_t *sweep_place_json(const crossing_place *place)
 
 static json_t *crossing_json(const json_t *pair, const crossing *at)
 {
-    const char *below = report_string(pair, at->below < 0 ? "first" : "second");
-    const char *above = report_string(pair, at->below < 0 ? "second" : "first");
+    const char *first = report_string(pair, pair, first);
+    const char *second = report_string(pair, pair, second);
+    const char *below = at->below < 0 ? first : second;
+    const char *above = at->below < 0 ? second : first;
     return json_pack("{s:f, s:f, s:f, s:s, s:s}", "x", at->x, "low", at->low, "high", at->high,
                      "faster_below", below, "faster_above", above);
 }
@@ -41,7 +43,8 @@ void sweep_add_findings(json_t *pair, const crossing_result *found)
     json_object_set_new(pair, "undecided", undecided);
     if (one_wins)
         json_object_set(pair, "winner",
-                        json_object_get(pair, found->sign < 0 ? "first" : "second"));
+                        found->sign < 0 ? report_member(pair, pair, first)
+                                        : report_member(pair, pair, second));
     else
         json_object_set_new(pair, "winner", json_null());
     json_object_set_new(pair, "least_ratio",

@@ -49,9 +49,9 @@ static int index_of(const json_t *record, warning_kind kind)
 {
     size_t i;
     json_t *warned;
-    json_array_foreach(json_object_get(record, "warned"), i, warned)
+    json_array_foreach(report_member(record, bench, warned), i, warned)
     {
-        if (strcmp(report_string(warned, "kind"), warning_word(kind)) == 0) return (int)i;
+        if (strcmp(report_string(warned, warned, kind), warning_word(kind)) == 0) return (int)i;
     }
     return -1;
 }
@@ -70,8 +70,9 @@ static double largest(const json_t *records, warning_kind kind)
     json_array_foreach(records, i, record)
     {
         int at = index_of(record, kind);
-        const json_t *warned = json_array_get(json_object_get(record, "warned"), (size_t)at);
-        if (at >= 0 && !(report_real(warned, "value") <= most)) most = report_real(warned, "value");
+        const json_t *warned = json_array_get(report_member(record, bench, warned), (size_t)at);
+        if (at >= 0 && !(report_real(warned, warned, value) <= most))
+            most = report_real(warned, warned, value);
     }
     return most;
 }
@@ -84,7 +85,7 @@ static const char *own_text(const json_t *records, warning_kind kind)
     json_array_foreach(records, i, record)
     {
         int at = index_of(record, kind);
-        const json_t *texts = json_object_get(record, "warnings");
+        const json_t *texts = report_member(record, bench, warnings);
         const char *text = at < 0 ? NULL : json_string_value(json_array_get(texts, (size_t)at));
         if (text) return text;
     }
@@ -111,7 +112,7 @@ static void add_kind(const json_t *records, warning_kind kind, warnings_lines *l
 /* Those of the environment that the program's own warning does not say already. */
 static void add_machine(const json_t *records, warnings_lines *lines)
 {
-    const json_t *texts = report_member(json_array_get(records, 0), "environment.warnings");
+    const json_t *texts = report_member(json_array_get(records, 0), bench, environment.warnings);
     const char *said = own_text(records, WARNING_BUILD);
     size_t i;
     json_t *text;
@@ -189,7 +190,7 @@ static bool lists_it(const json_t *record, const void *context)
     const listed *l = context;
     size_t n;
     json_t *text;
-    json_array_foreach(report_member(record, l->path), n, text)
+    json_array_foreach(json_at(record, l->path), n, text)
     {
         if (json_equal(text, l->text)) return true;
     }
@@ -203,7 +204,7 @@ void warnings_write_lists(const json_t *records, const char *path, FILE *out)
     json_t *record, *text;
     json_array_foreach(records, i, record)
     {
-        json_array_foreach(report_member(record, path), n, text)
+        json_array_foreach(json_at(record, path), n, text)
         {
             char names[NAMES_BYTES];
             listed l = {path, text};

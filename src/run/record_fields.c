@@ -170,6 +170,8 @@ static const field fields[] = {
     COUNT(environment.memory_bytes, 1, BYTES_MAX, FIELD_LATER),
     COUNT(environment.cpu.cores, 0, 1e6, FIELD_LATER),
     TEXT(environment.system, FIELD_LATER),
+    TEXT(environment.build.version, FIELD_LATER),
+    TEXT(environment.build.commit, FIELD_LATER),
     OTHER(environment.warnings, JSON, FIELD_LATER),
     TEXT(data_source, FIELD_LATER),
     COUNT(data_count, 1, 1e12, FIELD_LATER),

@@ -36,6 +36,9 @@ typedef struct record_environment {
         const char *model;
         int64_t threads, cores;
     } cpu;
+    struct {
+        const char *version, *commit;
+    } build;
     int64_t memory_bytes;
 } record_environment;
 

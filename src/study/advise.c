@@ -186,12 +186,12 @@ static json_t *candidate_json(const advise *c, int i)
     json_t *object =
         json_pack("{s:s, s:s, s:O?, s:O?, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o}", "engine",
                   of->record->engine, "device", of->record->device, "device_name",
-                  json_object_get(of->record->json, "device_name"), "threads",
-                  json_object_get(of->record->json, "threads"), "step_s", interval_json(&e->step_s),
-                  "start_s", interval_json(&of->advice.start_s), "total_s",
-                  interval_json(&e->total_s), "energy_j", json_of_real(e->energy_j), "memory_bytes",
-                  json_of_real(e->memory_bytes), "measured", e->measured, "in_range", e->in_range,
-                  "fits", e->fits, "held_out", json_of_real(e->held_out));
+                  report_member(of->record->json, bench, device_name), "threads",
+                  report_member(of->record->json, bench, threads), "step_s",
+                  interval_json(&e->step_s), "start_s", interval_json(&of->advice.start_s),
+                  "total_s", interval_json(&e->total_s), "energy_j", json_of_real(e->energy_j),
+                  "memory_bytes", json_of_real(e->memory_bytes), "measured", e->measured,
+                  "in_range", e->in_range, "fits", e->fits, "held_out", json_of_real(e->held_out));
     json_object_set_new(object, "standing",
                         i == c->choice.best     ? json_string("best")
                         : i == c->choice.second ? json_string("runner-up")
@@ -316,7 +316,7 @@ json_t *advise_from(const study_request *request, const study_watch *watch, cons
         c->workload = w;
         c->batch = batch;
         c->records = (json_t *)records;
-        ask(c, report_real(json_array_get(records, 0), "data_count"));
+        ask(c, report_real(json_array_get(records, 0), bench, data_count));
         status = choose(c, &err);
         if (status == BE_OK && c->choice.best >= 0) advice = advice_json(c);
         record_set_free(&c->set);

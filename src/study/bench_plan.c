@@ -57,9 +57,10 @@ static bool is_wanted(const study_request *request, const char *name)
 static void refuse_useless(engine_question *q)
 {
     if (!q->engine || strcmp(q->engine->name, "native") == 0) return;
-    const json_t *others = json_object_get(q->hello, "unusable_devices");
-    const char *reason = report_string(json_array_get(others, 0), "reason");
-    if (!q->hello || json_array_size(json_object_get(q->hello, "devices")) > 0 || !*reason) return;
+    const json_t *others = report_member(q->hello, hello, unusable_devices);
+    const char *reason = report_string(json_array_get(others, 0), device, reason);
+    if (!q->hello || json_array_size(report_member(q->hello, hello, devices)) > 0 || !*reason)
+        return;
     q->status = BE_UNAVAILABLE;
     snprintf(q->error.text, sizeof q->error.text, "engine %s: %s", q->engine->name, reason);
     json_decref(q->hello);
@@ -132,10 +133,10 @@ static be_status add_engine(bench_plan *plan, const study_request *request, int 
     bool all = study_names_have(wanted, "all");
     size_t i;
     json_t *device;
-    json_array_foreach(json_object_get(plan->hello[e], "devices"), i, device)
+    json_array_foreach(report_member(plan->hello[e], hello, devices), i, device)
     {
-        const char *id = json_string_value(json_object_get(device, "id"));
-        bool ours = !wanted->count && !json_object_get(device, "duplicate_of");
+        const char *id = json_string_value(report_member(device, device, id));
+        bool ours = !wanted->count && !report_member(device, device, duplicate_of);
         for (int w = 0; w < wanted->count; w++) ours |= backend_is_named(id, wanted->name[w]);
         if (all || ours) TRY(add_device(plan, request, e, id, err));
     }
@@ -150,14 +151,14 @@ static void device_reasons(const bench_plan *plan, const char *device, char *out
     json_t *unusable;
     *out = 0;
     for (int e = 0; e < ENGINE_COUNT; e++) {
-        json_array_foreach(json_object_get(plan->hello[e], "unusable_devices"), i, unusable)
+        json_array_foreach(report_member(plan->hello[e], hello, unusable_devices), i, unusable)
         {
-            const char *id = report_string(unusable, "id");
+            const char *id = report_string(unusable, device, id);
             bool same = strcmp(id, device) == 0;
             bool of_kind = strlen(id) == kind && strncmp(id, device, kind) == 0;
             if (used < size && (same || of_kind))
                 used += (size_t)snprintf(out + used, size - used, " (%s: %s)", engine_names[e],
-                                         report_string(unusable, "reason"));
+                                         report_string(unusable, device, reason));
         }
     }
 }
@@ -239,10 +240,10 @@ const char *bench_plan_bus(const bench_plan *plan, const char *device)
     size_t i;
     json_t *item;
     for (int e = 0; e < ENGINE_COUNT; e++)
-        json_array_foreach(json_object_get(plan->hello[e], "devices"), i, item)
+        json_array_foreach(report_member(plan->hello[e], hello, devices), i, item)
         {
-            const char *id = json_string_value(json_object_get(item, "id"));
-            const char *bus = json_string_value(json_object_get(item, "bus"));
+            const char *id = json_string_value(report_member(item, device, id));
+            const char *bus = json_string_value(report_member(item, device, bus));
             if (bus && id && strcmp(id, device) == 0) return bus;
         }
     return NULL;

@@ -9,6 +9,7 @@
 #include "core/memory.h"
 #include "core/text.h"
 #include "measure/stats.h"
+#include "report/members.h"
 #include "run/record_decode.h"
 #include "study/compare_settings.h"
 
@@ -63,11 +64,11 @@ static be_status add_record(comparing *c, int side, const json_t *item, size_t n
 {
     record_measured read;
     compare_row *row = NULL;
-    const json_t *json = json_object_get(item, "record");
-    int64_t run = json_integer_value(json_object_get(item, "run"));
+    const json_t *json = report_member(item, chosen, record);
+    int64_t run = json_integer_value(report_member(item, chosen, run));
     record_place place = {
         .file = c->request->sides[side].title, .unit = "record", .number = number};
-    if (strcmp(json_text_at(json, "kind"), "bench") != 0) return BE_OK;
+    if (strcmp(report_string(json, bench, kind), "bench") != 0) return BE_OK;
     TRY(record_decode(json, NULL, &place, &read, err));
     if (read.status != BE_OK || read.computes_nothing) return BE_OK;
     const char *wanted = c->request->workload;

@@ -29,8 +29,8 @@ static void add_facts(json_t *record, const json_t *device)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (json_object_get(device, names[i]))
             json_object_set(record, names[i], json_object_get(device, names[i]));
-    if (json_object_get(device, "libraries"))
-        json_object_set(record, "device_libraries", json_object_get(device, "libraries"));
+    if (report_member(device, device, libraries))
+        json_object_set(record, "device_libraries", report_member(device, device, libraries));
 }
 
 /* Which Python the engine is of, and who else has it. */
@@ -38,7 +38,8 @@ static void add_pythons(json_t *record, const engine *e)
 {
     json_t *pythons = engine_pythons(e);
     if (json_array_size(pythons) > 0) {
-        json_object_set(record, "python", json_object_get(json_array_get(pythons, 0), "python"));
+        json_object_set(record, "python",
+                        report_member(json_array_get(pythons, 0), device, python));
         json_array_remove(pythons, 0);
         json_object_set(record, "other_pythons", pythons);
     }
@@ -50,13 +51,13 @@ static void add_devices(json_t *records, const engine *e, const json_t *hello)
     const char *engine_name = e->name;
     size_t i;
     json_t *device;
-    json_array_foreach(json_object_get(hello, "devices"), i, device)
+    json_array_foreach(report_member(hello, hello, devices), i, device)
     {
-        const char *id = report_string(device, "id");
-        json_t *record = device_record(engine_name, id, report_string(device, "name"));
+        const char *id = report_string(device, device, id);
+        json_t *record = device_record(engine_name, id, report_string(device, device, name));
         json_object_set_new(record, "usable", json_true());
-        json_object_set(record, "version", json_object_get(hello, "version"));
-        json_object_set(record, "libraries", json_object_get(hello, "libraries"));
+        json_object_set(record, "version", report_member(hello, hello, version));
+        json_object_set(record, "libraries", report_member(hello, hello, libraries));
         add_pythons(record, e);
         add_facts(record, device);
         if (strcmp(id, "cpu") == 0) {
@@ -65,13 +66,13 @@ static void add_devices(json_t *records, const engine *e, const json_t *hello)
         }
         json_array_append_new(records, record);
     }
-    json_array_foreach(json_object_get(hello, "unusable_devices"), i, device)
+    json_array_foreach(report_member(hello, hello, unusable_devices), i, device)
     {
-        json_t *record =
-            device_record(engine_name, report_string(device, "id"), report_string(device, "name"));
+        json_t *record = device_record(engine_name, report_string(device, device, id),
+                                       report_string(device, device, name));
         json_object_set_new(record, "usable", json_false());
-        json_object_set(record, "version", json_object_get(hello, "version"));
-        json_object_set(record, "reason", json_object_get(device, "reason"));
+        json_object_set(record, "version", report_member(hello, hello, version));
+        json_object_set(record, "reason", report_member(device, device, reason));
         json_array_append_new(records, record);
     }
 }
@@ -133,8 +134,8 @@ static be_status find_devices(const study_watch *watch, study_devices *out, be_e
 static json_t *sensors_of(const sensors *found, const json_t *record, const char *bus)
 {
     const sensors_gpu *gpu = *bus ? sensors_gpu_find(found, bus) : NULL;
-    bool is_cpu = strcmp(report_string(record, "device"), "cpu") == 0 ||
-                  strcmp(report_string(record, "duplicate_of"), "cpu") == 0;
+    bool is_cpu = strcmp(report_string(record, device, device), "cpu") == 0 ||
+                  strcmp(report_string(record, device, duplicate_of), "cpu") == 0;
     if (gpu) return sensors_gpu_to_json(gpu);
     return is_cpu ? sensors_cpu_to_json(&found->cpu) : json_null();
 }
@@ -148,7 +149,7 @@ typedef struct asking {
 
 static be_status add_limits(const asking *a, json_t *record, be_error *err)
 {
-    const char *device = report_string(record, "device");
+    const char *device = report_string(record, device, device);
     machine_source source = {0};
     machine_options how = {.refresh = a->wanted->refresh,
                            .seconds = a->wanted->seconds,
@@ -171,7 +172,8 @@ static be_status add_limits(const asking *a, json_t *record, be_error *err)
                         *source.path && !*source.note ? json_of_text(source.path) : json_null());
     sensors now;
     sensors_read(NULL, true, &now);
-    json_object_set_new(record, "sensors", sensors_of(&now, record, report_string(record, "bus")));
+    json_object_set_new(record, "sensors",
+                        sensors_of(&now, record, report_string(record, device, bus)));
     return BE_OK;
 }
 
@@ -184,8 +186,8 @@ static be_status add_all_limits(asking *a, const json_t *records, be_error *err)
     TRY(engine_find(&a->native, "native", &options, err));
     json_array_foreach(records, i, record)
     {
-        if (strcmp(report_string(record, "engine"), "native") == 0 &&
-            json_is_true(json_object_get(record, "usable")))
+        if (strcmp(report_string(record, device, engine), "native") == 0 &&
+            report_is(record, device, usable))
             TRY(add_limits(a, record, err));
     }
     return BE_OK;

@@ -49,8 +49,8 @@ static json_t *phases_of(const parts *p, double *sum)
 static double floor_of(const parts *p, const json_t *record, predict_bound *bound)
 {
     double launches = a_step(p, (double)p->anatomy.answer.launches);
-    predict_op whole = {.flops = report_real(record, "flops_per_step"),
-                        .bytes = report_real(record, "bytes_per_step"),
+    predict_op whole = {.flops = report_real(record, bench, flops_per_step),
+                        .bytes = report_real(record, bench, bytes_per_step),
                         .launches = launches > 0 ? (int)lround(launches) : 0};
     double copies =
         predict_transfer(&p->limits, a_step(p, (double)p->anatomy.answer.upload_bytes), false);
@@ -60,7 +60,7 @@ static double floor_of(const parts *p, const json_t *record, predict_bound *boun
 static be_status op_json(const parts *p, int i, json_t **out, double *predicted, be_error *err)
 {
     const json_t *op = json_array_get(p->anatomy.answer.ops, (size_t)i);
-    double seconds = a_step(p, json_number_value(json_object_get(op, "ns")) * 1e-9);
+    double seconds = a_step(p, json_number_value(report_member(op, op, ns)) * 1e-9);
     double wall_s = a_step(p, (double)p->anatomy.answer.wall_ns * 1e-9);
     predict_estimate e = {.seconds = NAN, .floor_s = NAN};
     const char *bound = NULL;
@@ -72,9 +72,9 @@ static be_status op_json(const parts *p, int i, json_t **out, double *predicted,
     *predicted += e.seconds;
     double steps = (double)p->anatomy.answer.steps;
     const char *const amounts[] = {"launches", "flops", "bytes"};
-    *out = json_pack("{s:O, s:O, s:O, s:O, s:f, s:f}", "op", json_object_get(op, "op"), "name",
-                     json_object_get(op, "name"), "phase", json_object_get(op, "phase"),
-                     "implementation", json_object_get(op, "implementation"), "seconds", seconds,
+    *out = json_pack("{s:O, s:O, s:O, s:O, s:f, s:f}", "op", report_member(op, op, op), "name",
+                     report_member(op, op, name), "phase", report_member(op, op, phase),
+                     "implementation", report_member(op, op, implementation), "seconds", seconds,
                      "share", seconds / fmax(wall_s, p->ops_s));
     for (size_t a = 0; a < 3; a++) {
         const json_t *value = json_object_get(op, amounts[a]);
@@ -97,7 +97,7 @@ static double sum_of_ops(const parts *p)
     json_t *op;
     double sum = 0;
     json_array_foreach(p->anatomy.answer.ops, i, op) sum +=
-        json_number_value(json_object_get(op, "ns")) * 1e-9;
+        json_number_value(report_member(op, op, ns)) * 1e-9;
     return i ? a_step(p, sum) : (double)NAN;
 }
 
@@ -234,7 +234,7 @@ static be_status take(const explain_question *q, parts *p, json_t *notes, be_err
 static void refute_limits(parts *p, const char *precision, const json_t *record, json_t *notes)
 {
     double *peak = limits_peak(&p->limits, precision);
-    double rate = report_real(record, "flops_per_step") / p->step_s;
+    double rate = report_real(record, bench, flops_per_step) / p->step_s;
     if (!(rate > REFUTED * *peak)) return;
     *peak = p->machine.peak_flops_per_s = NAN;
     json_array_append_new(notes,
@@ -245,7 +245,7 @@ static void refute_limits(parts *p, const char *precision, const json_t *record,
 
 be_status explain_take_apart(const explain_question *q, json_t *record, be_error *err)
 {
-    parts p = {.step_s = report_real(record, "step_s.median")};
+    parts p = {.step_s = report_real(record, bench, step_s.median)};
     be_error reason = {0};
     json_t *out = json_pack("{s:i}", "schema", EXPLAIN_SCHEMA), *notes = json_array();
     json_object_set_new(record, "explain", out);

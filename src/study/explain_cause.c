@@ -65,14 +65,14 @@ static json_t *outcome(const trial *t, const json_t *records)
     const json_t *tried = t->loser ? json_array_get(records, 1) : first;
     static const char *const names[] = {"nothing", "batch", "one thread", "data on device",
                                         "library"};
-    const char *error = report_string(tried, "error");
-    if (!*error && t->loser) error = report_string(first, "error");
+    const char *error = report_string(tried, bench, error);
+    if (!*error && t->loser) error = report_string(first, bench, error);
     json_t *out =
         t->loser ? explain_verdict(first, tried) : explain_verdict_alone(t->winner, tried);
     json_t *more =
         json_pack("{s:s, s:I, s:o, s:s, s:o}", "action", names[t->cause->action], "batch",
                   (json_int_t)t->batch, "flip_batch", json_of_real(t->cause->flip_batch),
-                  "implementation", report_string(tried, "implementation"), "error",
+                  "implementation", report_string(tried, bench, implementation), "error",
                   *error ? json_of_text(error) : json_null());
     if (!out || !more || json_object_update(out, more) != 0) {
         json_decref(out);
@@ -86,7 +86,7 @@ static json_t *outcome(const trial *t, const json_t *records)
 static json_t *cause_json(const trial *t, const cause_side sides[2])
 {
     json_t *out = t->loser ? explain_verdict(t->winner, t->loser) : json_object();
-    bool sure = !t->loser || strcmp(report_string(out, "verdict"), "SLOWER") == 0;
+    bool sure = !t->loser || strcmp(report_string(out, cause, verdict), "SLOWER") == 0;
     const cause *found = t->cause;
     bool steady = explain_is_steady(t->winner) && (!t->loser || explain_is_steady(t->loser));
     if (sure && !steady) {
@@ -121,7 +121,7 @@ be_status explain_cause(measurement *m, int64_t batch, json_t *records, be_error
     if (found.action == CAUSE_TRY_BATCH) t.batch = found.batch;
     json_t *out = cause_json(&t, sides);
     json_object_set_new(json_array_get(records, (size_t)t.pair[0]), "cause", out);
-    if (found.action == CAUSE_TRY_NOTHING || !*report_string(out, "kind")) return BE_OK;
+    if (found.action == CAUSE_TRY_NOTHING || !*report_string(out, cause, kind)) return BE_OK;
     if (measurement_left_s(m) < TRY_LEAST_S) return BE_OK;
     json_t *tried = json_array();
     be_status status = run_trial(m, &t, tried, err);

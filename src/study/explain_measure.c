@@ -15,7 +15,7 @@
 
 static bool has_speed(const json_t *record)
 {
-    return !isnan(report_real(record, "samples_per_s"));
+    return !isnan(report_real(record, bench, samples_per_s));
 }
 
 /* Where no threads were given each engine's better number of threads on the CPU speaks for it. */
@@ -25,9 +25,11 @@ static bool is_outdone(const study_request *request, const json_t *records, size
     if (request->threads.count) return false;
     for (size_t k = 0; k < json_array_size(records); k++) {
         const json_t *other = json_array_get(records, k);
-        if (strcmp(report_string(other, "engine"), report_string(record, "engine")) == 0 &&
-            strcmp(report_string(other, "device"), report_string(record, "device")) == 0 &&
-            report_real(other, "samples_per_s") > report_real(record, "samples_per_s"))
+        if (strcmp(report_string(other, bench, engine), report_string(record, bench, engine)) ==
+                0 &&
+            strcmp(report_string(other, bench, device), report_string(record, bench, device)) ==
+                0 &&
+            report_real(other, bench, samples_per_s) > report_real(record, bench, samples_per_s))
             return true;
     }
     return false;

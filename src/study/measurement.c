@@ -211,7 +211,7 @@ static void complete_record(const measurement *m, const conductor_result *result
     json_object_set_new(record, "data_count", json_integer(m->set->count));
     json_object_set_new(record, "data_note", json_of_text(m->set->note));
     json_object_set_new(record, "epochs", json_integer(m->workload->epochs));
-    json_object_foreach(json_object_get(result->phases, "phases"), phase, value)
+    json_object_foreach(report_member(result->phases, traced, phases), phase, value)
     {
         double phase_ns = json_is_number(value) ? json_number_value(value) : (double)NAN;
         double phase_s = phase_ns * 1e-9 / (double)result->phases_steps;
@@ -396,13 +396,13 @@ be_status measurement_check(const json_t *records, be_error *err)
     json_t *record;
     json_array_foreach(records, i, record)
     {
-        int status = status_find(report_string(record, "status"));
+        int status = status_find(report_string(record, bench, status));
         /* A page that ends in time has told who found no place in it. */
-        if (strcmp(report_string(record, "stop_reason"), stop_reason_text(STOP_LEFT_OUT)) == 0)
+        if (strcmp(report_string(record, bench, stop_reason), stop_reason_text(STOP_LEFT_OUT)) == 0)
             continue;
         if (status > BE_OK)
-            FAIL(err, (be_status)status, "%s on %s: %s", report_string(record, "asked.engine"),
-                 report_string(record, "device"), report_string(record, "error"));
+            FAIL(err, (be_status)status, "%s on %s: %s", report_string(record, bench, asked.engine),
+                 report_string(record, bench, device), report_string(record, bench, error));
     }
     return BE_OK;
 }

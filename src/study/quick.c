@@ -13,17 +13,17 @@ static void add_unusable(const bench_plan *plan, json_t *missing)
     size_t i;
     json_t *device;
     for (int e = 0; e < ENGINE_COUNT; e++)
-        json_array_foreach(json_object_get(plan->hello[e], "unusable_devices"), i, device)
+        json_array_foreach(report_member(plan->hello[e], hello, unusable_devices), i, device)
             json_array_append_new(missing,
                                   json_pack("{s:s++, s:O}", "name", engine_title(engine_names[e]),
-                                            " on ", report_string(device, "id"), "reason",
-                                            json_object_get(device, "reason")));
+                                            " on ", report_string(device, device, id), "reason",
+                                            report_member(device, device, reason)));
 }
 
 static void complete_page(const measurement *m, study_page *page)
 {
     if (!json_array_size(page->records)) return;
-    int64_t batch = (int64_t)report_real(json_array_get(page->records, 0), "batch");
+    int64_t batch = (int64_t)report_real(json_array_get(page->records, 0), bench, batch);
     page->advice = advise_from(m->request, m->watch, m->workload, batch, page->records);
     page->missing = json_deep_copy(m->plan.missing);
     add_unusable(&m->plan, page->missing);

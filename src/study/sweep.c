@@ -71,11 +71,11 @@ static json_t *identity(const sweep *s)
         plan->infer ? "infer" : "train", "precision", plan->precision, "data-on",
         plan->data_on ? plan->data_on : "device", "seed", (json_int_t)s->m.request->seed, "data",
         s->m.set->name, "samples", (json_int_t)s->m.set->count, "contenders", settings);
-    json_t *here =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "build", BUILD_COMMIT, "build type", BUILD_TYPE,
-                  "processor", report_string(e, "cpu.model"), "system", report_string(e, "system"),
-                  "processor threads", (json_int_t)report_real(e, "cpu.threads"), "memory",
-                  (json_int_t)report_real(e, "memory_bytes"));
+    json_t *here = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "build", BUILD_COMMIT, "build type",
+                             BUILD_TYPE, "processor", report_string(e, environment, cpu.model),
+                             "system", report_string(e, environment, system), "processor threads",
+                             (json_int_t)report_real(e, environment, cpu.threads), "memory",
+                             (json_int_t)report_real(e, environment, memory_bytes));
     json_object_update(object, here);
     json_decref(here);
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++)
@@ -87,7 +87,7 @@ static json_t *identity(const sweep *s)
 
 static be_status same_sweep(const sweep *s, const json_t *header, json_t *ours, be_error *err)
 {
-    const json_t *theirs = json_object_get(header, "identity");
+    const json_t *theirs = report_member(header, line, identity);
     const char *name;
     json_t *value;
     be_status status = BE_OK;

@@ -13,9 +13,9 @@
 static void lose_side(sweep *s, int side, double x, const json_t *contender)
 {
     sweep_side *lost = &s->sides[side];
-    bool no_room = strcmp(report_string(contender, "status"), "NO_MEMORY") == 0;
+    bool no_room = strcmp(report_string(contender, bench, status), "NO_MEMORY") == 0;
     if (!no_room && ++lost->failures < 2) return; /* a busy machine can make a check fail once */
-    snprintf(lost->reason, sizeof lost->reason, "%s", report_string(contender, "error"));
+    snprintf(lost->reason, sizeof lost->reason, "%s", report_string(contender, bench, error));
     lost->missing = !no_room || x <= (double)s->range.from;
     lost->most = x - 1;
     for (int p = 0; p < s->pair_count; p++) {
@@ -43,9 +43,10 @@ static void look_for_lost(sweep *s, const json_t *record, double x, const int *s
             s->sides[sides[i]].failures = 0;
             continue;
         }
-        json_array_foreach(json_object_get(record, "contenders"), c, contender)
+        json_array_foreach(report_member(record, line, contenders), c, contender)
         {
-            if (strcmp(report_string(contender, "side"), s->sides[sides[i]].name) != 0) continue;
+            if (strcmp(report_string(contender, bench, side), s->sides[sides[i]].name) != 0)
+                continue;
             lose_side(s, sides[i], x, contender);
             break;
         }

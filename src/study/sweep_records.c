@@ -50,11 +50,11 @@ const json_t *sweep_best(const sweep *s, const json_t *record, int side)
     const json_t *best = NULL;
     size_t i;
     json_t *contender;
-    json_array_foreach(json_object_get(record, "contenders"), i, contender)
+    json_array_foreach(report_member(record, line, contenders), i, contender)
     {
-        double step_s = report_real(contender, "step_s.median");
-        if (strcmp(report_string(contender, "side"), s->sides[side].name) != 0) continue;
-        if (isnan(step_s) || (best && report_real(best, "step_s.median") <= step_s)) continue;
+        double step_s = report_real(contender, bench, step_s.median);
+        if (strcmp(report_string(contender, bench, side), s->sides[side].name) != 0) continue;
+        if (isnan(step_s) || (best && report_real(best, bench, step_s.median) <= step_s)) continue;
         best = contender;
     }
     return best;
@@ -80,20 +80,20 @@ static double error_of_few(const double *a, const double *b, int rounds)
 
 static void read_blocks(const json_t *contender, double *out, int count)
 {
-    const json_t *blocks = json_object_get(contender, "blocks");
+    const json_t *blocks = report_member(contender, bench, blocks);
     for (int i = 0; i < count; i++) out[i] = json_number_value(json_array_get(blocks, (size_t)i));
 }
 
 static double sample_s(const json_t *contender)
 {
-    return report_real(contender, "step_s.median") / report_real(contender, "batch");
+    return report_real(contender, bench, step_s.median) / report_real(contender, bench, batch);
 }
 
 be_status sweep_compare(const json_t *a, const json_t *b, uint64_t seed, crossing_point *out,
                         be_error *err)
 {
-    size_t first = json_array_size(json_object_get(a, "blocks"));
-    size_t second = json_array_size(json_object_get(b, "blocks"));
+    size_t first = json_array_size(report_member(a, bench, blocks));
+    size_t second = json_array_size(report_member(b, bench, blocks));
     int rounds = (int)(first < second ? first : second);
     void *memory = NULL;
     stats_interval ratio;
@@ -118,13 +118,13 @@ be_status sweep_compare(const json_t *a, const json_t *b, uint64_t seed, crossin
 void sweep_take(sweep *s, json_t *record)
 {
     json_array_append(s->records, record);
-    if (strcmp(report_string(record, "kind"), "point") != 0 || !axis_is_measured(s->range.axis))
+    if (strcmp(report_string(record, line, kind), "point") != 0 || !axis_is_measured(s->range.axis))
         return;
     for (int p = 0; p < s->pair_count; p++) {
         sweep_pair *pair = &s->pairs[p];
         const json_t *a = sweep_best(s, record, pair->first);
         const json_t *b = sweep_best(s, record, pair->second);
-        crossing_point point = {.x = report_real(record, "x")};
+        crossing_point point = {.x = report_real(record, line, x)};
         if (!a || !b || pair->count == CROSSING_RUNS_MAX) continue;
         if (sweep_compare(a, b, s->m.request->seed, &point, NULL) == BE_OK)
             pair->points[pair->count++] = point;

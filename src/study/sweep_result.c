@@ -13,7 +13,7 @@
 /* Time of one sample; of a record's contender. */
 static double sample_s(const json_t *contender)
 {
-    return report_real(contender, "step_s.median") / report_real(contender, "batch");
+    return report_real(contender, bench, step_s.median) / report_real(contender, bench, batch);
 }
 
 /* The median time of a sample over the side's runs at x, NAN if there is none; *typical is the run
@@ -28,7 +28,7 @@ static double side_at(const sweep *s, int side, double x, const json_t **typical
     *typical = NULL;
     json_array_foreach(s->records, i, record)
     {
-        if (report_real(record, "x") != x || count == CROSSING_RUNS_MAX) continue;
+        if (report_real(record, line, x) != x || count == CROSSING_RUNS_MAX) continue;
         best[count] = sweep_best(s, record, side);
         if (best[count]) times[count] = sample_s(best[count]);
         count += best[count] != NULL;
@@ -68,7 +68,7 @@ static pair_run typical_run(const sweep *s, const sweep_pair *pair, const crossi
     json_array_foreach(s->records, i, record)
     {
         pair_run run = {{sweep_best(s, record, pair->first), sweep_best(s, record, pair->second)}};
-        if (report_real(record, "x") != place->x || !run.sides[0] || !run.sides[1]) continue;
+        if (report_real(record, line, x) != place->x || !run.sides[0] || !run.sides[1]) continue;
         double distance = unlike(s, &run, place);
         if (best.sides[0] && distance >= least) continue;
         least = distance;
@@ -87,11 +87,11 @@ static void add_side(const json_t *contender, const char *name, json_t *point)
     for (int b = 0; b < 2; b++) {
         snprintf(key, sizeof key, "%s_%s_s", name, bounds[b]);
         snprintf(path, sizeof path, "step_s.%s", bounds[b]);
-        double bound = report_real(contender, path) / report_real(contender, "batch");
+        double bound = json_real_at(contender, path) / report_real(contender, bench, batch);
         json_object_set_new(point, key, json_of_real(bound));
     }
     snprintf(key, sizeof key, "%s_setting", name);
-    json_object_set_new(point, key, json_string(report_string(contender, "setting")));
+    json_object_set_new(point, key, json_string(report_string(contender, bench, setting)));
 }
 
 static const char *name_of(const sweep *s, int side)
@@ -160,10 +160,10 @@ static json_t *whole_json(const sweep *s, const sweep_pair *pair)
     json_t *record;
     json_array_foreach(s->records, i, record)
     {
-        const char *side = report_string(record, "side");
+        const char *side = report_string(record, line, side);
         bool ours = strcmp(side, name_of(s, pair->first)) == 0 ||
                     strcmp(side, name_of(s, pair->second)) == 0;
-        if (ours && strcmp(report_string(record, "kind"), "whole") == 0)
+        if (ours && strcmp(report_string(record, line, kind), "whole") == 0)
             json_array_append(list, record);
     }
     return list;
@@ -205,15 +205,15 @@ static bool is_as_fast(const sweep *s, int side, double x, const char *setting, 
 {
     size_t i, c;
     json_t *record, *contender;
-    double most_s = EVEN * report_real(best, "step_s.median");
+    double most_s = EVEN * report_real(best, bench, step_s.median);
     json_array_foreach(s->records, i, record)
     {
-        if (report_real(record, "x") != x) continue;
-        json_array_foreach(json_object_get(record, "contenders"), c, contender)
+        if (report_real(record, line, x) != x) continue;
+        json_array_foreach(report_member(record, line, contenders), c, contender)
         {
-            if (strcmp(report_string(contender, "side"), s->sides[side].name) == 0 &&
-                strcmp(report_string(contender, "setting"), setting) == 0 &&
-                report_real(contender, "step_s.median") <= most_s)
+            if (strcmp(report_string(contender, bench, side), s->sides[side].name) == 0 &&
+                strcmp(report_string(contender, bench, setting), setting) == 0 &&
+                report_real(contender, bench, step_s.median) <= most_s)
                 return true;
         }
     }
@@ -232,22 +232,22 @@ static json_t *settings_json(const sweep *s, int side)
         json_t *record;
         json_array_foreach(s->records, i, record)
         {
-            double x = report_real(record, "x");
+            double x = report_real(record, line, x);
             if (x > last && x < next && sweep_best(s, record, side)) next = x;
         }
         if (isinf(next)) return list;
         side_at(s, side, next, &best);
         last = next;
         json_t *open = json_array_get(list, json_array_size(list) ? json_array_size(list) - 1 : 0);
-        if (open && is_as_fast(s, side, next, report_string(open, "setting"), best)) {
+        if (open && is_as_fast(s, side, next, report_string(open, stretch, setting), best)) {
             json_object_set_new(open, "to", json_real(next));
             continue;
         }
-        json_array_append_new(list,
-                              json_pack("{s:f, s:f, s:s, s:s, s:s}", "from", next, "to", next,
-                                        "setting", report_string(best, "setting"), "implementation",
-                                        report_string(best, "implementation"), "device_name",
-                                        report_string(best, "device_name")));
+        json_array_append_new(
+            list, json_pack("{s:f, s:f, s:s, s:s, s:s}", "from", next, "to", next, "setting",
+                            report_string(best, bench, setting), "implementation",
+                            report_string(best, bench, implementation), "device_name",
+                            report_string(best, bench, device_name)));
     }
 }
 
@@ -271,7 +271,7 @@ static int count_points(const sweep *s)
     size_t i;
     json_t *record;
     json_array_foreach(s->records, i, record) count +=
-        strcmp(report_string(record, "kind"), "point") == 0;
+        strcmp(report_string(record, line, kind), "point") == 0;
     return count;
 }
 

@@ -28,10 +28,10 @@ static double expected_s(const sweep *s, double x, const int *sides, int count)
         json_array_foreach(s->records, i, record)
         {
             const json_t *best = sweep_best(s, record, sides[k]);
-            double at = report_real(record, "x");
+            double at = report_real(record, line, x);
             if (!best || at > x || at < nearest) continue;
             nearest = at;
-            step_s = report_real(best, "step_s.median");
+            step_s = report_real(best, bench, step_s.median);
         }
         sum_s += SWEEP_LANE_OVERHEAD_S + (nearest > 0 ? LANE_STEPS * step_s * x / nearest : 0);
     }

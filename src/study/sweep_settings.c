@@ -16,8 +16,9 @@ static const json_t *screen_at(const sweep *s, const char *side, double x)
     json_t *record;
     json_array_foreach(s->records, i, record)
     {
-        if (strcmp(report_string(record, "kind"), "screen") == 0 && report_real(record, "x") == x &&
-            strcmp(report_string(record, "side"), side) == 0)
+        if (strcmp(report_string(record, line, kind), "screen") == 0 &&
+            report_real(record, line, x) == x &&
+            strcmp(report_string(record, line, side), side) == 0)
             return record;
     }
     return NULL;
@@ -31,10 +32,11 @@ static const json_t *screen_near(const sweep *s, const char *side, double x, boo
     json_t *record;
     json_array_foreach(s->records, i, record)
     {
-        double at = report_real(record, "x");
-        if (strcmp(report_string(record, "kind"), "screen") != 0) continue;
-        if (strcmp(report_string(record, "side"), side) != 0 || (below ? at > x : at < x)) continue;
-        if (nearest && fabs(at - x) >= fabs(report_real(nearest, "x") - x)) continue;
+        double at = report_real(record, line, x);
+        if (strcmp(report_string(record, line, kind), "screen") != 0) continue;
+        if (strcmp(report_string(record, line, side), side) != 0 || (below ? at > x : at < x))
+            continue;
+        if (nearest && fabs(at - x) >= fabs(report_real(nearest, line, x) - x)) continue;
         nearest = record;
     }
     return nearest;
@@ -44,7 +46,7 @@ static bool keeps(const json_t *screen, const char *setting)
 {
     size_t i;
     json_t *name;
-    json_array_foreach(json_object_get(screen, "kept"), i, name)
+    json_array_foreach(report_member(screen, line, kept), i, name)
     {
         if (strcmp(json_string_value(name), setting) == 0) return true;
     }
@@ -67,7 +69,7 @@ int sweep_candidates(const sweep *s, const sweep_side *side, double x, int *out)
 /* The median of a setting's short run, INFINITY if it failed. */
 static double time_of(const json_t *records, int i)
 {
-    double step_s = report_real(json_array_get(records, (size_t)i), "step_s.median");
+    double step_s = report_real(json_array_get(records, (size_t)i), bench, step_s.median);
     return isnan(step_s) ? (double)INFINITY : step_s;
 }
 
@@ -117,7 +119,7 @@ static be_status screen_side(sweep *s, const sweep_side *side, double x, be_erro
     if (status == BE_OK) status = sweep_log_append(&s->log, record, err);
     if (status == BE_OK) sweep_take(s, record);
     /* Where nobody is left, the first reason is the sweep's. */
-    bool is_lost = status == BE_OK && json_array_size(json_object_get(record, "kept")) == 0;
+    bool is_lost = status == BE_OK && json_array_size(report_member(record, line, kept)) == 0;
     if (is_lost && s->refusal.status == BE_OK)
         s->refusal.status = measurement_check(records, &s->refusal);
     json_decref(record);

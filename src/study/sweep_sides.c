@@ -19,9 +19,9 @@ static const json_t *device_facts(const bench_plan *plan, const bench_contender 
     json_t *device;
     for (int e = 0; e < ENGINE_COUNT; e++) {
         if (who->engine != &plan->engines[e]) continue;
-        json_array_foreach(json_object_get(plan->hello[e], "devices"), i, device)
+        json_array_foreach(report_member(plan->hello[e], hello, devices), i, device)
         {
-            const char *id = json_string_value(json_object_get(device, "id"));
+            const char *id = json_string_value(report_member(device, device, id));
             if (id && strcmp(id, who->device) == 0) return device;
         }
     }
@@ -31,8 +31,8 @@ static const json_t *device_facts(const bench_plan *plan, const bench_contender 
 static bool runs_on_cpu(const bench_plan *plan, const bench_contender *who)
 {
     const json_t *facts = device_facts(plan, who);
-    const char *name = json_string_value(json_object_get(facts, "name"));
-    const char *other = json_string_value(json_object_get(facts, "duplicate_of"));
+    const char *name = json_string_value(report_member(facts, device, name));
+    const char *other = json_string_value(report_member(facts, device, duplicate_of));
     if (strcmp(who->device, "cpu") == 0 || (other && strcmp(other, "cpu") == 0)) return true;
     return name && strncmp(name, "CPU behind OpenCL", 17) == 0;
 }
@@ -172,7 +172,7 @@ static bool has_pools_apart(const sweep *s)
 {
     const bench_plan *plan = &s->m.plan;
     for (int e = 0; e < ENGINE_COUNT; e++) {
-        const char *blas = report_string(plan->hello[e], "libraries.blas");
+        const char *blas = report_string(plan->hello[e], hello, libraries.blas);
         if (!plan->hello[e] || strcmp(plan->engines[e].name, "torch") != 0) continue;
         if (strncmp(blas, "OpenBLAS", 8) == 0 && strstr(blas, " pthread")) return true;
     }

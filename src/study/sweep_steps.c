@@ -49,10 +49,10 @@ static crossing_line line_of(const sweep *s, int side)
     json_array_foreach(s->records, i, record)
     {
         const json_t *best = sweep_best(s, record, side);
-        double step_s = report_real(best, "step_s.median");
-        double start_s = report_real(best, "start_s") + report_real(best, "prepare_s") +
-                         report_real(best, "first_step_s") - step_s;
-        if (strcmp(report_string(record, "kind"), "point") != 0 || !isfinite(start_s)) continue;
+        double step_s = report_real(best, bench, step_s.median);
+        double start_s = report_real(best, bench, start_s) + report_real(best, bench, prepare_s) +
+                         report_real(best, bench, first_step_s) - step_s;
+        if (strcmp(report_string(record, line, kind), "point") != 0 || !isfinite(start_s)) continue;
         mean_add(&start, start_s);
         mean_add(&step, step_s);
     }
@@ -77,7 +77,7 @@ static int runs_so_far(const sweep *s)
     size_t i;
     json_t *record;
     json_array_foreach(s->records, i, record) runs +=
-        strcmp(report_string(record, "kind"), "point") == 0;
+        strcmp(report_string(record, line, kind), "point") == 0;
     return runs;
 }
 
@@ -105,7 +105,7 @@ static int fastest_setting(const sweep *s, int side)
     for (size_t i = json_array_size(s->records); i-- > 0;) {
         const json_t *best = sweep_best(s, json_array_get(s->records, i), side);
         for (int k = 0; best && k < s->sides[side].setting_count; k++)
-            if (strcmp(s->sides[side].settings[k].name, report_string(best, "setting")) == 0)
+            if (strcmp(s->sides[side].settings[k].name, report_string(best, bench, setting)) == 0)
                 return s->sides[side].settings[k].contender;
     }
     return s->sides[side].settings[0].contender;
@@ -117,8 +117,9 @@ static bool was_run(const sweep *s, double steps, const char *side)
     json_t *record;
     json_array_foreach(s->records, i, record)
     {
-        if (strcmp(report_string(record, "kind"), "whole") == 0 &&
-            report_real(record, "x") == steps && strcmp(report_string(record, "side"), side) == 0)
+        if (strcmp(report_string(record, line, kind), "whole") == 0 &&
+            report_real(record, line, x) == steps &&
+            strcmp(report_string(record, line, side), side) == 0)
             return true;
     }
     return false;
