@@ -189,16 +189,9 @@ static void a_growing_text_is_cut_between_characters(void **state)
     assert_string_equal(memory, "€€");
 }
 
-static void lists_and_widths(void **state)
+static void widths(void **state)
 {
     (void)state;
-    char memory[64];
-    text_buffer b = TEXT_BUFFER(memory);
-    static const char *const names[] = {"a", "b", "c"};
-    for (size_t i = 0; i < 3; i++) text_add(&b, "%s%s", text_between(i, 3), names[i]);
-    assert_string_equal(memory, "a, b and c");
-    assert_string_equal(text_between(0, 1), "");
-    assert_string_equal(text_between(1, 2), " and ");
     assert_int_equal(text_width("µs ±"), 4);
     assert_int_equal(text_cut("µs ±", 2), 3);
     assert_int_equal(text_cut("ab", 9), 2);
@@ -232,7 +225,7 @@ int main(void)
         cmocka_unit_test(members_have_their_type_and_range),
         cmocka_unit_test(a_bad_text_is_told_with_its_place),
         cmocka_unit_test(a_growing_text_is_cut_between_characters),
-        cmocka_unit_test(lists_and_widths),
+        cmocka_unit_test(widths),
         cmocka_unit_test(words_are_wrapped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

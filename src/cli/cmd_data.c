@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "core/json.h"
+#include "core/text.h"
 #include "data/get.h"
 #include "data/inspect.h"
 
@@ -16,11 +17,9 @@ typedef struct chosen_sets {
 
 static be_status refuse_set(const char *name, be_error *err)
 {
-    char names[200] = "", near[64];
-    size_t used = 0;
-    for (int k = 0; k < DATASET_KINDS; k++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s ",
-                                 catalog_get((dataset_kind)k)->name);
+    char names[200], near[64];
+    text_buffer b = TEXT_BUFFER(names);
+    for (int k = 0; k < DATASET_KINDS; k++) text_add(&b, "%s ", catalog_get((dataset_kind)k)->name);
     option_nearest(name, names, near);
     FAIL(err, BE_USAGE, "data: unknown set \"%s\"%s%s%s; expected some of %sor all", name,
          near[0] ? "; did you mean " : "", near, near[0] ? "?" : "", names);

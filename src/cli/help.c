@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "build_info.h"
+#include "core/text.h"
 #include "machine/environment.h"
 #include "report/sheet.h"
 #include "workloads/workload.h"
@@ -96,11 +97,12 @@ void help_print_version(FILE *out)
     if (strcmp(BUILD_SANITIZERS, "none") != 0) fprintf(out, ", sanitizers %s", BUILD_SANITIZERS);
     json_t *libraries = environment_libraries(), *version;
     const char *name;
-    char line[500] = "with";
-    size_t used = strlen(line);
-    json_object_foreach(libraries, name, version) used += (size_t)snprintf(
-        line + used, sizeof line - used, " %s %s,", name, json_string_value(version));
-    snprintf(line + used, sizeof line - used, " libcurl %s", LIBCURL_VERSION);
+    char line[500];
+    text_buffer b = TEXT_BUFFER(line);
+    text_add(&b, "with");
+    json_object_foreach(libraries, name, version)
+        text_add(&b, " %s %s,", name, json_string_value(version));
+    text_add(&b, " libcurl %s", LIBCURL_VERSION);
     fprintf(out, "\n");
     report_paragraph(out, line, 2);
     json_decref(libraries);
@@ -108,26 +110,23 @@ void help_print_version(FILE *out)
 
 void help_argument_words(const command_spec *command, char *out, size_t room)
 {
-    size_t used = 0;
-    out[0] = 0;
+    text_buffer b = text_begin(out, room);
     switch (command->kind) {
     case ARGUMENTS_WORKLOADS:
-        for (int i = 0; i < WORKLOAD_COUNT && used < room; i++)
-            used += (size_t)snprintf(out + used, room - used, "%s ", workload_table[i]->name);
+        for (int i = 0; i < WORKLOAD_COUNT; i++) text_add(&b, "%s ", workload_table[i]->name);
         break;
     case ARGUMENTS_COMMANDS:
-        for (int c = 1; c < COMMAND_COUNT && used < room; c++)
-            if (command_table[c].summary[0])
-                used += (size_t)snprintf(out + used, room - used, "%s ", command_table[c].name);
+        for (int c = 1; c < COMMAND_COUNT; c++)
+            if (command_table[c].summary[0]) text_add(&b, "%s ", command_table[c].name);
         break;
     case ARGUMENTS_ACTIONS:
-        snprintf(out, room, "list verify get mnist fashion-mnist cifar-10 ");
+        text_add(&b, "list verify get mnist fashion-mnist cifar-10 ");
         break;
     case ARGUMENTS_RUNS:
-        snprintf(out, room, "show note remove export import ");
+        text_add(&b, "show note remove export import ");
         break;
     case ARGUMENTS_SHELLS:
-        snprintf(out, room, "bash zsh fish ");
+        text_add(&b, "bash zsh fish ");
         break;
     case ARGUMENTS_RESULTS:
     case ARGUMENTS_NOTHING:

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "core/text.h"
 #include "workloads/workload.h"
 
 const command_spec command_table[COMMAND_COUNT] = {
@@ -45,12 +46,11 @@ static bool is_among(const char *names, const char *hint)
 
 static be_status unknown_option(const parser *p, const char *word, be_error *err)
 {
-    char names[1000] = "", near[64];
-    size_t used = 0;
+    char names[1000], near[64];
+    text_buffer b = TEXT_BUFFER(names);
     for (int o = 0; o < OPTION_COUNT; o++)
         if (!p->command_known || option_table[o].commands & 1u << p->out->command)
-            used +=
-                (size_t)snprintf(names + used, sizeof names - used, "%s ", option_table[o].name);
+            text_add(&b, "%s ", option_table[o].name);
     const char *name = word + strspn(word, "-"), *hint = option_hint(HINT_OPTION, name);
     bool applies = hint && is_among(names, hint);
     if (applies)
@@ -123,10 +123,9 @@ static be_status parse_short(parser *p, const char *word, be_error *err)
 /* A workload where a command is expected: the commands take one. */
 static be_status refuse_workload(const char *word, be_error *err)
 {
-    char names[256] = "", near[64];
-    size_t used = 0;
-    for (int i = 0; i < WORKLOAD_COUNT; i++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s ", workload_table[i]->name);
+    char names[256], near[64];
+    text_buffer b = TEXT_BUFFER(names);
+    for (int i = 0; i < WORKLOAD_COUNT; i++) text_add(&b, "%s ", workload_table[i]->name);
     option_nearest(word, names, near);
     if (!near[0]) return BE_OK;
     FAIL(err, BE_USAGE,
@@ -137,17 +136,15 @@ static be_status refuse_workload(const char *word, be_error *err)
 
 static be_status find_command(parser *p, const char *word, be_error *err)
 {
-    char names[400] = "", near[64];
-    size_t used = 0;
+    char names[400], near[64];
+    text_buffer b = TEXT_BUFFER(names);
     for (int c = 0; c < COMMAND_COUNT; c++) {
         if (command_table[c].name[0] && strcmp(command_table[c].name, word) == 0) {
             p->out->command = (command_id)c;
             p->command_known = true;
             return BE_OK;
         }
-        if (command_table[c].summary[0])
-            used +=
-                (size_t)snprintf(names + used, sizeof names - used, "%s ", command_table[c].name);
+        if (command_table[c].summary[0]) text_add(&b, "%s ", command_table[c].name);
     }
     const char *hint = option_hint(HINT_COMMAND, word);
     if (hint)
@@ -175,11 +172,10 @@ static be_status add_argument(parser *p, const char *word, be_error *err)
 static be_status check_workload(const char *name, be_error *err)
 {
     const workload *found = NULL;
-    char names[256] = "", near[64];
-    size_t used = 0;
+    char names[256], near[64];
+    text_buffer b = TEXT_BUFFER(names);
     if (workload_find(name, &found, NULL) == BE_OK) return BE_OK;
-    for (int i = 0; i < WORKLOAD_COUNT; i++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s ", workload_table[i]->name);
+    for (int i = 0; i < WORKLOAD_COUNT; i++) text_add(&b, "%s ", workload_table[i]->name);
     option_nearest(name, names, near);
     FAIL(err, BE_USAGE,
          "unknown workload \"%s\"%s%s%s; expected one of %s(see 'breakeven workloads')", name,
@@ -190,13 +186,12 @@ static be_status check_applicable(const cli_options *options, be_error *err)
 {
     for (int o = 0; o < OPTION_COUNT; o++) {
         unsigned commands = option_table[o].commands;
-        char owners[200] = "";
-        size_t used = 0;
+        char owners[200];
+        text_buffer b = TEXT_BUFFER(owners);
         if (!options->value[o].given || commands & 1u << options->command) continue;
         for (int c = 1; c < COMMAND_COUNT; c++)
             if (commands & 1u << c && command_table[c].summary[0])
-                used += (size_t)snprintf(owners + used, sizeof owners - used, "%s%s",
-                                         used ? ", " : "", command_table[c].name);
+                text_add(&b, "%s%s", b.used ? ", " : "", command_table[c].name);
         FAIL(err, BE_USAGE, "--%s is no option of %s, but of %s", option_table[o].name,
              command_name(options->command), owners);
     }

@@ -1,5 +1,6 @@
 /* The options of a command line as studies are asked. */
 #include "cli/request.h"
+#include "core/text.h"
 #include "graph/precision.h"
 
 #include <ctype.h>
@@ -114,12 +115,10 @@ study_watch request_watch(request_listener *listener)
 
 static const char *list_axes(const workload *w, const char *separator, char out[200])
 {
-    size_t used = 0;
-    out[0] = 0;
+    text_buffer b = text_begin(out, 200);
     for (int a = 0; a < AXIS_COUNT; a++)
         if (!w || axis_is_of(&axis_table[a], w))
-            used += (size_t)snprintf(out + used, 200 - used, "%s%s", used ? separator : "",
-                                     axis_table[a].name);
+            text_add(&b, "%s%s", b.used ? separator : "", axis_table[a].name);
     return out;
 }
 

@@ -90,11 +90,6 @@ void text_add(text_buffer *b, const char *format, ...)
     va_end(arguments);
 }
 
-const char *text_between(size_t i, size_t count)
-{
-    return !i ? "" : i + 1 == count ? " and " : ", ";
-}
-
 void text_wrap(FILE *out, const char *text, int columns, int at, int indent)
 {
     bool fresh = true;

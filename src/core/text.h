@@ -41,9 +41,6 @@ text_buffer text_begin(char *memory, size_t room);
 void text_add(text_buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_add_list(text_buffer *b, const char *format, va_list arguments);
 
-/* What stands before item i of a list of `count`: "", ", " or " and ". */
-const char *text_between(size_t i, size_t count);
-
 /* ---------------------------------------------------------------- paragraphs */
 
 /* Write words in lines of at most `columns`: the first begins at column `at`, which the caller has

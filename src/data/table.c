@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "core/text.h"
 #include "graph/graph.h"
 
 size_t field_bytes(const data_field *field)
@@ -40,11 +41,8 @@ const data_field *table_find(const data_table *t, const char *name)
 
 static const char *list_fields(const data_table *t, char *out, size_t room)
 {
-    size_t used = 0;
-    out[0] = 0;
-    for (int f = 0; f < t->fields && used < room; f++)
-        used +=
-            (size_t)snprintf(out + used, room - used, "%s%s", f ? ", " : "", t->field[f].form.name);
+    text_buffer b = text_begin(out, room);
+    for (int f = 0; f < t->fields; f++) text_add(&b, "%s%s", f ? ", " : "", t->field[f].form.name);
     return out;
 }
 

@@ -17,6 +17,7 @@
 
 #include "build_info.h"
 #include "core/cgroup.h"
+#include "core/text.h"
 #include "core/topology.h"
 #include "machine/load.h"
 
@@ -93,7 +94,7 @@ static void environment_topology(environment *out)
 
 static void environment_isa(char out[ENVIRONMENT_TEXT])
 {
-    size_t used = 0;
+    text_buffer all = text_begin(out, ENVIRONMENT_TEXT);
     const struct {
         const char *name;
         int present;
@@ -113,9 +114,7 @@ static void environment_isa(char out[ENVIRONMENT_TEXT])
         {"", 0},
     };
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
-        if (sets[i].present && used < ENVIRONMENT_TEXT)
-            used += (size_t)snprintf(out + used, ENVIRONMENT_TEXT - used, "%s%s", used ? " " : "",
-                                     sets[i].name);
+        if (sets[i].present) text_add(&all, "%s%s", all.used ? " " : "", sets[i].name);
 }
 
 /* ------------------------------------------------------------------ system */

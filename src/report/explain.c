@@ -142,34 +142,31 @@ static void say_sums(const json_t *record, FILE *out)
     double missing = report_real(record, explained, explain.missing);
     double measured = report_real(record, bench, step_s.median);
     double apart = report_real(record, explained, explain.wall_s) / measured - 1;
-    int used = snprintf(text, sizeof text, "%s: phases add up to %s of the %s step (%s %s).",
-                        contender_who(record, who),
-                        report_seconds(report_real(record, explained, explain.phases_sum_s), sum),
-                        report_seconds(report_real(record, explained, explain.wall_s), wall),
-                        percent(missing, share), missing < 0 ? "too much" : "missing");
+    text_buffer b = TEXT_BUFFER(text);
+    text_add(&b, "%s: phases add up to %s of the %s step (%s %s).", contender_who(record, who),
+             report_seconds(report_real(record, explained, explain.phases_sum_s), sum),
+             report_seconds(report_real(record, explained, explain.wall_s), wall),
+             percent(missing, share), missing < 0 ? "too much" : "missing");
     if (fabs(apart) > 0.03)
-        used += snprintf(text + used, sizeof text - (size_t)used,
-                         " Taken apart, the step took %s %s than when it was measured.",
-                         percent(apart, share), apart > 0 ? "more" : "less");
+        text_add(&b, " Taken apart, the step took %s %s than when it was measured.",
+                 percent(apart, share), apart > 0 ? "more" : "less");
     if (isfinite(report_real(record, explained, explain.predicted_s)))
-        used +=
-            snprintf(text + used, sizeof text - (size_t)used,
-                     " Predicted: %s, %s too %s (calibration points predict one another to %s).",
-                     report_seconds(report_real(record, explained, explain.predicted_s), predicted),
-                     percent(report_real(record, explained, explain.predicted_error), error),
-                     report_real(record, explained, explain.predicted_error) > 0 ? "long" : "short",
-                     percent(report_real(record, explained, explain.calibration.left_out), share));
+        text_add(&b, " Predicted: %s, %s too %s (calibration points predict one another to %s).",
+                 report_seconds(report_real(record, explained, explain.predicted_s), predicted),
+                 percent(report_real(record, explained, explain.predicted_error), error),
+                 report_real(record, explained, explain.predicted_error) > 0 ? "long" : "short",
+                 percent(report_real(record, explained, explain.calibration.left_out), share));
     double ops = report_real(record, explained, explain.ops_sum_s) /
                  report_real(record, explained, explain.wall_s);
     if (ops > OPS_BEYOND)
-        used += snprintf(text + used, sizeof text - (size_t)used,
-                         " Its ops add up to %s of the step, because they overlap or are slowed by "
-                         "being watched: their shares are of that sum.",
-                         percent(ops, share));
+        text_add(&b,
+                 " Its ops add up to %s of the step, because they overlap or are slowed by "
+                 "being watched: their shares are of that sum.",
+                 percent(ops, share));
     double lowest = report_real(record, explained, explain.floor_s);
     if (lowest > 1e-9)
-        snprintf(text + used, sizeof text - (size_t)used, " The hardware's floor is %s, set by %s.",
-                 report_seconds(lowest, floor_s), report_string(record, explained, explain.bound));
+        text_add(&b, " The hardware's floor is %s, set by %s.", report_seconds(lowest, floor_s),
+                 report_string(record, explained, explain.bound));
     report_paragraph(out, text, 2);
 }
 

@@ -57,7 +57,6 @@ static void write_question(const quick_page *page, const json_t *record, FILE *o
     char count[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES], units[REPORT_TEXT_BYTES], line[700];
     const char *source = report_string(record, bench, data_source);
     double worst = largest_parity(page->records);
-    size_t used = 0;
     const char *name = report_string(record, bench, workload);
     snprintf(line, sizeof line, "%s parameters, training, batch %.0f, %s, %s a step",
              report_count(report_real(record, bench, params), count),
@@ -66,11 +65,11 @@ static void write_question(const quick_page *page, const json_t *record, FILE *o
     fprintf(out, "%s%s%s: ", bold(true), name, bold(false));
     report_wrap(out, line, (int)text_width(name) + 2, 2);
     /* Without its folder, which is nobody's business in a chat. */
-    used = (size_t)snprintf(line, sizeof line, "%.*s, %s %s; same weights, same batches",
-                            (int)strcspn(source, ","), source,
-                            report_count(report_real(record, bench, data_count), count),
-                            report_samples(name, units));
-    if (!isnan(worst)) snprintf(line + used, sizeof line - used, "; parity %.0e", worst);
+    text_buffer b = TEXT_BUFFER(line);
+    text_add(&b, "%.*s, %s %s; same weights, same batches", (int)strcspn(source, ","), source,
+             report_count(report_real(record, bench, data_count), count),
+             report_samples(name, units));
+    if (!isnan(worst)) text_add(&b, "; parity %.0e", worst);
     report_paragraph(out, line, 2);
 }
 
@@ -218,14 +217,11 @@ static void write_doubt(const json_t *sorted, FILE *out)
     json_array_foreach(sorted, i, record) worst =
         fmax(worst, report_real(record, bench, step_s.spread));
     if (!(worst > UNSTEADY)) return;
-    size_t used = (size_t)snprintf(line, sizeof line,
-                                   "unsteady: blocks spread by up to %.0f %% of their "
-                                   "median",
-                                   100 * worst);
+    text_buffer b = TEXT_BUFFER(line);
+    text_add(&b, "unsteady: blocks spread by up to %.0f %% of their median", 100 * worst);
     if (load > LOAD_BUSY)
-        used += (size_t)snprintf(line + used, sizeof line - used,
-                                 ", and other programs took %.0f %% of the processors", 100 * load);
-    snprintf(line + used, sizeof line - used, "; on a quiet machine this page is surer.");
+        text_add(&b, ", and other programs took %.0f %% of the processors", 100 * load);
+    text_add(&b, "; on a quiet machine this page is surer.");
     report_paragraph(out, line, 2);
 }
 

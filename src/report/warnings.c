@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "report/contender.h"
 
 #define NAMES_MOST 3 /* else two, and how many more */
@@ -23,22 +24,19 @@ typedef bool is_chosen(const json_t *record, const void *context);
 static const char *names_of(const json_t *records, is_chosen *chosen, const void *context,
                             char out[NAMES_BYTES])
 {
-    const size_t room = NAMES_BYTES;
     char who[REPORT_TEXT_BYTES];
-    size_t count = 0, named = 0, used = 0, i;
+    size_t count = 0, named = 0, i;
     json_t *record;
     json_array_foreach(records, i, record) count += chosen(record, context);
-    out[0] = 0;
+    text_buffer b = text_begin(out, NAMES_BYTES);
     size_t most = count > NAMES_MOST ? NAMES_MOST - 1 : count;
     json_array_foreach(records, i, record)
     {
-        if (named == most || used >= room || !chosen(record, context)) continue;
-        used += (size_t)snprintf(out + used, room - used, "%s%.50s", named ? ", " : "",
-                                 contender_who(record, who));
+        if (named == most || !chosen(record, context)) continue;
+        text_add(&b, "%s%.50s", named ? ", " : "", contender_who(record, who));
         named++;
     }
-    if (named < count && used < room)
-        snprintf(out + used, room - used, " and %zu more", count - named);
+    if (named < count) text_add(&b, " and %zu more", count - named);
     return out;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/text.h"
 #include "run/child.h"
 
 #define ASK_LIMIT_NS 20000000000
@@ -51,16 +52,14 @@ static struct {
  * program is started: a relative one, and an empty one, mean the current folder. */
 static be_status keep_absolute(char *out, size_t room, const char *folders, be_error *err)
 {
-    size_t used = 0;
-    *out = 0;
+    text_buffer b = text_begin(out, room);
     for (const char *at = folders; *at; at += *at == ':') {
         size_t length = strcspn(at, ":");
         if (*at == '/') {
-            if (used + length + 2 > room)
+            if (b.used + length + 2 > room)
                 FAIL(err, BE_USAGE,
                      "PYTHONPATH: expected at most %zu bytes, found more; shorten it", room - 2);
-            used += (size_t)snprintf(out + used, room - used, "%s%.*s", used ? ":" : "",
-                                     (int)length, at);
+            text_add(&b, "%s%.*s", b.used ? ":" : "", (int)length, at);
         }
         at += length;
     }

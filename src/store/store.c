@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/memory.h"
+#include "core/text.h"
 #include "store/schema.h"
 #include "store/store_own.h"
 
@@ -161,7 +162,7 @@ static be_status check_version(store *s, be_error *err)
 static be_status open_existing(store *s, be_error *err)
 {
     char name[FILE_PATH_BYTES * 3 + 40];
-    size_t used = 0;
+    text_buffer b = TEXT_BUFFER(name);
     int version = 0;
     be_error first = {0};
     be_status status = open_database(s, s->path, SQLITE_OPEN_READWRITE, &first);
@@ -171,11 +172,10 @@ static be_status open_existing(store *s, be_error *err)
     if (access(s->path, R_OK) != 0 || access(s->path, W_OK) == 0) return status;
     sqlite3_close_v2(s->db);
     s->db = NULL;
-    used += (size_t)snprintf(name, sizeof name, "file:");
+    text_add(&b, "file:");
     for (const char *p = s->path; *p; p++)
-        used += (size_t)snprintf(name + used, sizeof name - used,
-                                 strchr("?#%", *p) ? "%%%02X" : "%c", (unsigned char)*p);
-    snprintf(name + used, sizeof name - used, "?immutable=1");
+        text_add(&b, strchr("?#%", *p) ? "%%%02X" : "%c", (unsigned char)*p);
+    text_add(&b, "?immutable=1");
     TRY(open_database(s, name, SQLITE_OPEN_READONLY, err));
     TRY(schema_check(s->db, s->path, &version, err));
     if (version == schema_version) return BE_OK;

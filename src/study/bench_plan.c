@@ -7,16 +7,17 @@
 #include "backend/backend.h"
 #include "core/cgroup.h"
 #include "core/json.h"
+#include "core/text.h"
 #include "report/sheet.h"
 
 /* The devices that were named, separated by commas; NULL: all, or more than there is room for. */
 static const char *devices_wanted(const study_names *wanted, char *out, size_t room)
 {
-    size_t used = 0;
+    text_buffer b = text_begin(out, room);
     if (!wanted->count || study_names_have(wanted, "all")) return NULL;
     for (int i = 0; i < wanted->count; i++) {
-        used += (size_t)snprintf(out + used, room - used, "%s%s", i ? "," : "", wanted->name[i]);
-        if (used >= room) return NULL;
+        if (b.used + strlen(wanted->name[i]) + 2 > room) return NULL;
+        text_add(&b, "%s%s", i ? "," : "", wanted->name[i]);
     }
     return out;
 }
@@ -147,18 +148,17 @@ static be_status add_engine(bench_plan *plan, const study_request *request, int 
  * each, as far as it fits.  Without an index theirs is of the kind: "cuda". */
 static void device_reasons(const bench_plan *plan, const char *device, char *out, size_t size)
 {
-    size_t used = 0, kind = strcspn(device, ":"), i;
+    text_buffer b = text_begin(out, size);
+    size_t kind = strcspn(device, ":"), i;
     json_t *unusable;
-    *out = 0;
     for (int e = 0; e < ENGINE_COUNT; e++) {
         json_array_foreach(report_member(plan->hello[e], hello, unusable_devices), i, unusable)
         {
             const char *id = report_string(unusable, device, id);
             bool same = strcmp(id, device) == 0;
             bool of_kind = strlen(id) == kind && strncmp(id, device, kind) == 0;
-            if (used < size && (same || of_kind))
-                used += (size_t)snprintf(out + used, size - used, " (%s: %s)", engine_names[e],
-                                         report_string(unusable, device, reason));
+            if (same || of_kind)
+                text_add(&b, " (%s: %s)", engine_names[e], report_string(unusable, device, reason));
         }
     }
 }

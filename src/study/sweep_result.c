@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/json.h"
+#include "core/text.h"
 #include "report/sweep_pair.h"
 #include "study/sweep.h"
 
@@ -103,17 +104,15 @@ static const char *name_of(const sweep *s, int side)
 static void note_apart(const sweep *s, const sweep_pair *pair, const crossing_result *found)
 {
     char places[200];
-    int count = 0, used = 0;
+    text_buffer b = TEXT_BUFFER(places);
+    int count = 0;
     for (int i = 0; i < found->place_count; i++) {
         const crossing_place *place = &found->places[i];
         if (place->agreeing == place->runs) continue;
-        if (count++ < APART_NAMED)
-            used += snprintf(places + used, sizeof places - (size_t)used, "%s%.0f",
-                             count > 1 ? ", " : "", place->x);
+        if (count++ < APART_NAMED) text_add(&b, "%s%.0f", count > 1 ? ", " : "", place->x);
     }
     if (!count) return;
-    if (count > APART_NAMED)
-        snprintf(places + used, sizeof places - (size_t)used, " and %d more", count - APART_NAMED);
+    if (count > APART_NAMED) text_add(&b, " and %d more", count - APART_NAMED);
     json_array_append_new(
         s->notes, json_sprintf("%s / %s, %s %s: runs do not agree; where most of them do, the "
                                "others are left out, else the interval covers all",

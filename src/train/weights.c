@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/half.h"
+#include "core/text.h"
 #include "graph/graph.h"
 
 int weights_count(const be_plan *plan)
@@ -137,18 +138,14 @@ static bool is_known(const void *context, const char *name)
 
 static void write_note(const weights_fit *fit, int count, char note[WEIGHTS_NOTE_BYTES])
 {
-    int used = 0;
-    note[0] = 0;
+    text_buffer b = text_begin(note, WEIGHTS_NOTE_BYTES);
     if (*fit->prefix)
-        used = snprintf(note, WEIGHTS_NOTE_BYTES,
-                        "the names of the weights are taken without \"%s\"", fit->prefix);
+        text_add(&b, "the names of the weights are taken without \"%s\"", fit->prefix);
     if (fit->converted)
-        used += snprintf(note + used, WEIGHTS_NOTE_BYTES - (size_t)used,
-                         "%s%d of %d tensors are converted from %s to F32", used ? "; " : "",
-                         fit->converted, count, fit->from);
+        text_add(&b, "%s%d of %d tensors are converted from %s to F32", b.used ? "; " : "",
+                 fit->converted, count, fit->from);
     if (fit->passed_over)
-        snprintf(note + used, WEIGHTS_NOTE_BYTES - (size_t)used,
-                 "%s%d tensor%s num_batches_tracked %s passed over", used ? "; " : "",
+        text_add(&b, "%s%d tensor%s num_batches_tracked %s passed over", b.used ? "; " : "",
                  fit->passed_over, fit->passed_over > 1 ? "s" : "",
                  fit->passed_over > 1 ? "are" : "is");
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "core/text.h"
 #include "graph/precision.h"
 
 #define X(isa)                                                \
@@ -110,8 +111,8 @@ be_status cpu_choose(const cpu_device *device, const be_graph *g, const graph_no
                      const cpu_kernel **out, be_error *err)
 {
     const cpu_kernel *list[2];
-    char reasons[600] = "";
-    size_t used = 0;
+    char reasons[600];
+    text_buffer b = TEXT_BUFFER(reasons);
     candidates(device, node->op, list);
     for (int i = 0; i < 2; i++) {
         be_error reason = {.status = BE_OK};
@@ -120,12 +121,10 @@ be_status cpu_choose(const cpu_device *device, const be_graph *g, const graph_no
             *out = list[i];
             return BE_OK;
         }
-        int more = snprintf(reasons + used, sizeof reasons - used, "%s%s: %.200s", used ? "; " : "",
-                            list[i]->implementation, reason.text);
-        if (more > 0 && used + (size_t)more < sizeof reasons) used += (size_t)more;
+        text_add(&b, "%s%s: %.200s", b.used ? "; " : "", list[i]->implementation, reason.text);
     }
     FAIL(err, BE_UNAVAILABLE, "the cpu device cannot run op %s here: %s", node->op->name,
-         used ? reasons : "no implementation of it");
+         b.used ? reasons : "no implementation of it");
 }
 
 be_status cpu_onednn_fail(be_error *err, const char *what, dnnl_status_t status)

@@ -7,6 +7,7 @@
 
 #include "backend/cuda/cuda_places.h"
 #include "core/loading.h"
+#include "core/text.h"
 
 static void library_take(cuda_library *out, void *handle, const char *name)
 {
@@ -82,27 +83,24 @@ static void explain(cuda_library *out, const cuda_places *places, const char *co
 #undef X
     };
     char other[200], broken[CUDA_LIBRARY_REASON];
-    size_t used = 0, room = sizeof out->reason;
     snprintf(broken, sizeof broken, "%s", out->reason);
     find_other(places, names[0], other, sizeof other);
-    used += (size_t)snprintf(out->reason, room, "%s", names[0]);
-    for (int n = 1; names[n] && used < room; n++)
-        used += (size_t)snprintf(out->reason + used, room - used, " or %s", names[n]);
+    text_buffer b = TEXT_BUFFER(out->reason);
+    text_add(&b, "%s", names[0]);
+    for (int n = 1; names[n]; n++) text_add(&b, " or %s", names[n]);
     if (broken[0]) {
-        snprintf(out->reason, room, "%.420s; reinstall it", broken);
+        snprintf(out->reason, sizeof out->reason, "%.420s; reinstall it", broken);
         return;
     }
-    if (other[0] && used < room) {
-        snprintf(out->reason + used, room - used,
-                 " not found, only %.160s of another version; %.150s", other, install);
+    if (other[0]) {
+        text_add(&b, " not found, only %.160s of another version; %.150s", other, install);
         return;
     }
-    if (used < room) used += (size_t)snprintf(out->reason + used, room - used, " not found in ");
-    for (int kind = 0, said = 0; kind < CUDA_PLACE_COUNT && used < room; kind++)
+    text_add(&b, " not found in ");
+    for (int kind = 0, said = 0; kind < CUDA_PLACE_COUNT; kind++)
         if (places->counts[kind] > 0 || (kind == CUDA_PLACE_SYSTEM && places->loader))
-            used += (size_t)snprintf(out->reason + used, room - used, "%s%s", said++ ? ", " : "",
-                                     texts[kind]);
-    if (used < room) snprintf(out->reason + used, room - used, "; %s", install);
+            text_add(&b, "%s%s", said++ ? ", " : "", texts[kind]);
+    text_add(&b, "; %s", install);
 }
 
 void library_open(cuda_library *out, const cuda_places *places, const char *const *names,

@@ -5,6 +5,7 @@
 
 #include "backend/gpu/gpu.h"
 #include "backend/gpu/gpu_recorder.h"
+#include "core/text.h"
 #include "graph/precision.h"
 
 int gpu_group(const gpu_call *call, int wanted)
@@ -80,22 +81,21 @@ static be_status add_operand(gpu_call *call, gpu_unit *unit, const char *name, i
 static be_status write_defines(gpu_call *call, const char *list, int group, const char **out,
                                be_error *err)
 {
-    size_t length = strlen(list), words = 1, used = 0;
+    size_t length = strlen(list), words = 1;
     void *memory = NULL;
     for (const char *p = list; *p; p++) words += *p == ' ';
     size_t room = length + (words + 1) * 16 + 64;
     TRY(arena_alloc(call->memory, &memory, room, err));
-    char *text = memory;
+    text_buffer b = text_begin(memory, room);
     for (const char *p = list; *p;) {
         size_t word = strcspn(p, " "), name = strcspn(p, "=");
         MUST(name < word);
-        used += (size_t)snprintf(text + used, room - used, "#define %.*s %.*s\n", (int)name, p,
-                                 (int)(word - name - 1), p + name + 1);
+        text_add(&b, "#define %.*s %.*s\n", (int)name, p, (int)(word - name - 1), p + name + 1);
         p += word + strspn(p + word, " ");
     }
-    snprintf(text + used, room - used, "%s#define GROUP %d\n",
-             call->is_in_place ? "#undef APART\n#define APART\n" : "", group);
-    *out = text;
+    text_add(&b, "%s#define GROUP %d\n", call->is_in_place ? "#undef APART\n#define APART\n" : "",
+             group);
+    *out = b.text;
     return BE_OK;
 }
 

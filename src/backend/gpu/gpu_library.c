@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/gpu/gpu.h"
+#include "core/text.h"
 
 int gpu_op_index(const be_op *op)
 {
@@ -36,14 +37,13 @@ bool gpu_has(const void *device, be_precision precision, const be_op *op)
 
 size_t gpu_implementations_text(const gpu_call *calls, size_t count, char *out, size_t room)
 {
-    size_t used = 0;
+    text_buffer b = text_begin(out, room);
     for (size_t n = 0; n < count; n++) {
         const char *text = calls[n].implementation;
         if (strcmp(text, GPU_IMPLEMENTATION) == 0) text = "native";
         for (size_t before = 0; text && before < n; before++)
             if (strcmp(calls[before].implementation, calls[n].implementation) == 0) text = NULL;
-        if (text && used < room)
-            used += (size_t)snprintf(out + used, room - used, "%s%s", used ? " + " : "", text);
+        if (text) text_add(&b, "%s%s", b.used ? " + " : "", text);
     }
-    return used;
+    return b.used;
 }

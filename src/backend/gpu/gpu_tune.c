@@ -14,6 +14,7 @@
 #include "core/clock.h"
 #include "core/half.h"
 #include "core/rng.h"
+#include "core/text.h"
 
 #define WAYS_MAX 16
 #define MODULES_MAX 64
@@ -313,12 +314,11 @@ static bool recall(const gpu_cache_key *key, finding *out)
 static be_status keep(const gpu_cache_key *key, const finding *f, be_error *err)
 {
     char text[64 + WAYS_MAX * 24];
-    int used =
-        snprintf(text, sizeof text, "way %d of %d, cut at %.17g s\n", f->way, f->ways, f->cut_at);
+    text_buffer b = TEXT_BUFFER(text);
+    text_add(&b, "way %d of %d, cut at %.17g s\n", f->way, f->ways, f->cut_at);
     for (int w = 0; w < f->ways; w++)
-        used += snprintf(text + used, sizeof text - (size_t)used, "%" PRId64 " ns\n",
-                         f->ns[w] == UNUSABLE ? -1 : f->ns[w]);
-    return gpu_cache_write(key, text, (size_t)used + 1, err);
+        text_add(&b, "%" PRId64 " ns\n", f->ns[w] == UNUSABLE ? -1 : f->ns[w]);
+    return gpu_cache_write(key, text, b.used + 1, err);
 }
 
 /* ---------------------------------------------------------------- both */
