@@ -69,11 +69,10 @@ static void refuse_useless(engine_question *q)
 }
 
 /* Ask every engine that may take part. */
-static be_status find_engines(bench_plan *plan, const study_request *request,
-                              const study_watch *watch, be_error *err)
+static void ask_engines(bench_plan *plan, const study_request *request, const study_watch *watch,
+                        engine_question questions[ENGINE_COUNT])
 {
     char devices[400];
-    engine_question questions[ENGINE_COUNT] = {{0}};
     engine_options asking = {.isa = request->isa,
                              .devices = devices_wanted(&request->devices, devices, sizeof devices),
                              .library = request->library,
@@ -82,6 +81,11 @@ static be_status find_engines(bench_plan *plan, const study_request *request,
     for (int e = 0; e < ENGINE_COUNT; e++)
         if (is_wanted(request, engine_names[e])) questions[e].engine = &plan->engines[e];
     engine_ask(questions, &asking);
+}
+
+static be_status take_answers(bench_plan *plan, const study_request *request,
+                              const study_watch *watch, engine_question *questions, be_error *err)
+{
     for (int e = 0; e < ENGINE_COUNT; e++) refuse_useless(&questions[e]);
     be_status status = BE_OK;
     for (int e = 0; e < ENGINE_COUNT; e++) {
@@ -216,8 +220,7 @@ static be_status check_processor(const bench_plan *plan, const study_request *re
     return BE_OK;
 }
 
-be_status bench_plan_make(bench_plan *plan, const study_request *request, const study_watch *watch,
-                          be_error *err)
+void bench_plan_begin(bench_plan *plan, const study_request *request)
 {
     *plan = (bench_plan){.missing = json_array(),
                          .batches = request->batches,
@@ -225,7 +228,12 @@ be_status bench_plan_make(bench_plan *plan, const study_request *request, const 
                          .data_on = request->data_on,
                          .infer = request->infer,
                          .native_options = {.isa = request->isa, .library = request->library}};
-    TRY(find_engines(plan, request, watch, err));
+}
+
+be_status bench_plan_take(bench_plan *plan, const study_request *request, const study_watch *watch,
+                          engine_question questions[ENGINE_COUNT], be_error *err)
+{
+    TRY(take_answers(plan, request, watch, questions, err));
     for (int e = 0; e < ENGINE_COUNT; e++)
         if (plan->hello[e]) TRY(add_engine(plan, request, e, err));
     TRY(check_devices(plan, &request->devices, err));
@@ -233,6 +241,15 @@ be_status bench_plan_make(bench_plan *plan, const study_request *request, const 
         FAIL(err, BE_UNAVAILABLE, "there is nothing to measure: no engine has such a device here");
     TRY(check_processor(plan, request, err));
     return check_library(plan, request->library, err);
+}
+
+be_status bench_plan_make(bench_plan *plan, const study_request *request, const study_watch *watch,
+                          be_error *err)
+{
+    engine_question questions[ENGINE_COUNT] = {{0}};
+    bench_plan_begin(plan, request);
+    ask_engines(plan, request, watch, questions);
+    return bench_plan_take(plan, request, watch, questions, err);
 }
 
 const char *bench_plan_bus(const bench_plan *plan, const char *device)

@@ -33,6 +33,14 @@ typedef struct bench_plan {
  * itself and into the request; end with bench_plan_release, whatever the status. */
 BE_CHECKED be_status bench_plan_make(bench_plan *plan, const study_request *request,
                                      const study_watch *watch, be_error *err);
+
+/* The two halves of it: without contenders, and those that the engines' answers give, whose
+ * questions point to plan->engines.  A test plants answers. */
+void bench_plan_begin(bench_plan *plan, const study_request *request);
+BE_CHECKED be_status bench_plan_take(bench_plan *plan, const study_request *request,
+                                     const study_watch *watch,
+                                     engine_question questions[ENGINE_COUNT], be_error *err);
+
 /* Where the device is on the bus, as an engine's hello told; NULL where none did. */
 const char *bench_plan_bus(const bench_plan *plan, const char *device);
 void bench_plan_release(bench_plan *plan);

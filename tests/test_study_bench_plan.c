@@ -1,0 +1,205 @@
+/* Tests of who is measured (src/study/bench_plan.c), on planted answers of engines: nothing is
+ * started. */
+#include "support.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "study/bench_plan.h"
+
+enum { NATIVE, TORCH, TENSORFLOW };
+
+typedef struct world {
+    bench_plan plan;
+    study_request request;
+    study_watch watch;
+    engine_question questions[ENGINE_COUNT];
+    char notes[600];
+} world;
+
+static void keep_note(void *context, const char *line)
+{
+    world *w = context;
+    strncat(w->notes, line, sizeof w->notes - strlen(w->notes) - 1);
+}
+
+static json_t *devices_of(const char *const *ids)
+{
+    json_t *list = json_array();
+    for (; *ids; ids++) json_array_append_new(list, json_pack("{s:s}", "id", *ids));
+    return list;
+}
+
+static void answer(world *w, int engine, const char *const *ids)
+{
+    w->questions[engine].hello =
+        json_pack("{s:o, s:[]}", "devices", devices_of(ids), "unusable_devices");
+}
+
+static void refuse(world *w, int engine, const char *reason)
+{
+    w->questions[engine].status = BE_UNAVAILABLE;
+    snprintf(w->questions[engine].error.text, sizeof w->questions[engine].error.text, "%s", reason);
+}
+
+/* Native and PyTorch on the processor and a GPU; TensorFlow is not there.  2 cores of 4 are paid
+ * for. */
+static void plant(world *w)
+{
+    *w = (world){.request = {.precision = "fp32", .usual_threads = 2, .all_threads = 4}};
+    w->watch = (study_watch){.context = w, .note = keep_note};
+    bench_plan_begin(&w->plan, &w->request);
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        w->plan.engines[e].name = engine_names[e];
+        w->questions[e].engine = &w->plan.engines[e];
+    }
+    answer(w, NATIVE, (const char *const[]){"cpu", "cuda:0", NULL});
+    answer(w, TORCH, (const char *const[]){"cpu", "cuda:0", NULL});
+    refuse(w, TENSORFLOW, "engine tensorflow: not installed");
+}
+
+/* "native cpu 2, native cuda:0 2" */
+static const char *contenders(const world *w)
+{
+    static char text[600];
+    text[0] = 0;
+    for (int c = 0; c < w->plan.contender_count; c++) {
+        char one[100];
+        const bench_contender *b = &w->plan.contenders[c];
+        snprintf(one, sizeof one, "%s%s %s %d", c ? ", " : "", b->engine->name, b->device,
+                 b->threads);
+        strncat(text, one, sizeof text - strlen(text) - 1);
+    }
+    return text;
+}
+
+static be_status take(world *w, be_error *err)
+{
+    return bench_plan_take(&w->plan, &w->request, &w->watch, w->questions, err);
+}
+
+static void without_wishes_all_take_part(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    world w;
+    plant(&w);
+    ASSERT_OK(take(&w, &err));
+    assert_string_equal(contenders(&w),
+                        "native cpu 2, native cpu 4, native cpu 1, native cuda:0 2, "
+                        "torch cpu 2, torch cuda:0 2");
+    assert_non_null(strstr(w.notes, "TensorFlow is left out: engine tensorflow: not installed"));
+    assert_string_equal(json_text_at(json_array_get(w.plan.missing, 0), "name"), "TensorFlow");
+    bench_plan_release(&w.plan);
+}
+
+static void named_devices_and_threads_are_taken(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    world w;
+    plant(&w);
+    w.request.devices = (study_names){1, {"cpu"}};
+    w.request.threads = (study_numbers){2, (int64_t[]){1, 3}};
+    ASSERT_OK(take(&w, &err));
+    assert_string_equal(contenders(&w), "native cpu 1, native cpu 3, torch cpu 1, torch cpu 3");
+    bench_plan_release(&w.plan);
+}
+
+/* The same hardware by another way takes part only where all are asked for. */
+static void a_second_way_is_taken_by_all_alone(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    for (int all = 0; all < 2; all++) {
+        world w;
+        plant(&w);
+        json_t *devices = json_object_get(w.questions[NATIVE].hello, "devices");
+        json_array_append_new(devices, json_pack("{s:s, s:s, s:s}", "id", "opencl:0",
+                                                 "duplicate_of", "cuda:0", "bus", "0000:01"));
+        w.request.threads = (study_numbers){1, (int64_t[]){2}};
+        if (all) w.request.devices = (study_names){1, {"all"}};
+        ASSERT_OK(take(&w, &err));
+        assert_int_equal(strstr(contenders(&w), "opencl:0") != NULL, all);
+        assert_string_equal(bench_plan_bus(&w.plan, "opencl:0"), "0000:01");
+        assert_null(bench_plan_bus(&w.plan, "cpu"));
+        bench_plan_release(&w.plan);
+    }
+}
+
+static void what_is_asked_for_and_missing_is_refused(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    world w;
+    plant(&w);
+    w.request.engines = (study_names){1, {"tensorflow"}};
+    ASSERT_FAILS(take(&w, &err), BE_UNAVAILABLE, "engine tensorflow: not installed");
+    bench_plan_release(&w.plan);
+    plant(&w);
+    w.request.devices = (study_names){1, {"cuda:7"}};
+    json_array_append_new(json_object_get(w.questions[TORCH].hello, "unusable_devices"),
+                          json_pack("{s:s, s:s}", "id", "cuda", "reason", "no driver"));
+    ASSERT_FAILS(take(&w, &err), BE_UNAVAILABLE, "device cuda:7: no engine has it here",
+                 "(torch: no driver)", "breakeven devices");
+    bench_plan_release(&w.plan);
+    plant(&w);
+    w.request.devices = (study_names){1, {"cuda:0"}};
+    w.request.threads = (study_numbers){1, (int64_t[]){2}};
+    ASSERT_FAILS(take(&w, &err), BE_USAGE, "--threads: expected the CPU among the devices");
+    bench_plan_release(&w.plan);
+    plant(&w);
+    w.request.devices = (study_names){1, {"cuda:0"}};
+    w.request.isa = "avx2";
+    ASSERT_FAILS(take(&w, &err), BE_USAGE, "--isa: expected the native engine on the CPU");
+    bench_plan_release(&w.plan);
+    plant(&w);
+    w.request.library = "clblast";
+    ASSERT_FAILS(take(&w, &err), BE_UNAVAILABLE, "library clblast: none of the devices has it");
+    bench_plan_release(&w.plan);
+}
+
+/* An engine that is there and can use no device is left out with the reason; the native one is not.
+ */
+static void an_engine_without_a_device_is_left_out(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    world w;
+    plant(&w);
+    json_t *hello = w.questions[TORCH].hello;
+    json_array_clear(json_object_get(hello, "devices"));
+    json_array_append_new(json_object_get(hello, "unusable_devices"),
+                          json_pack("{s:s, s:s}", "id", "cpu", "reason", "it computes wrongly"));
+    ASSERT_OK(take(&w, &err));
+    assert_null(strstr(contenders(&w), "torch"));
+    assert_non_null(strstr(w.notes, "PyTorch is left out: engine torch: it computes wrongly"));
+    bench_plan_release(&w.plan);
+}
+
+static void more_than_there_is_room_for_is_refused(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    world w;
+    int64_t threads[BENCH_CONTENDERS_MAX];
+    plant(&w);
+    for (int t = 0; t < BENCH_CONTENDERS_MAX; t++) threads[t] = t + 1;
+    w.request.threads = (study_numbers){BENCH_CONTENDERS_MAX, threads};
+    ASSERT_FAILS(take(&w, &err), BE_USAGE, "at most 64 combinations", "name fewer");
+    bench_plan_release(&w.plan);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_wishes_all_take_part),
+        cmocka_unit_test(named_devices_and_threads_are_taken),
+        cmocka_unit_test(a_second_way_is_taken_by_all_alone),
+        cmocka_unit_test(what_is_asked_for_and_missing_is_refused),
+        cmocka_unit_test(an_engine_without_a_device_is_left_out),
+        cmocka_unit_test(more_than_there_is_room_for_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
