@@ -253,25 +253,34 @@ static be_status add_all(importing *i, const char *text, size_t length, be_error
     return store_end(i->store, status, err);
 }
 
-be_status import_file(store *s, const char *path, import_count *out, be_error *err)
+be_status import_text(store *s, const char *name, const char *text, size_t length,
+                      import_count *out, be_error *err)
 {
-    bool input = strcmp(path, "-") == 0;
-    const char *name = input ? "standard input" : path;
     importing i = {.store = s,
                    .name = name,
                    .place = {.file = name, .unit = "line", .number = 1},
                    .count = out};
+    *out = (import_count){0};
+    be_status status = add_all(&i, text, length, err);
+    json_decref(i.header);
+    memory_free_array(i.runs);
+    if (status != BE_OK) *out = (import_count){0};
+    return status;
+}
+
+be_status import_file(store *s, const char *path, import_count *out, be_error *err)
+{
+    bool input = strcmp(path, "-") == 0;
     const void *mapped = NULL;
     void *read = NULL;
     size_t bytes = 0;
     *out = (import_count){0};
     be_status status =
         input ? read_input(&read, &bytes, err) : file_map(&mapped, &bytes, path, err);
-    if (status == BE_OK) status = add_all(&i, input ? read : mapped, bytes, err);
+    if (status == BE_OK)
+        status =
+            import_text(s, input ? "standard input" : path, input ? read : mapped, bytes, out, err);
     memory_free_array(read);
     file_unmap(mapped, bytes);
-    json_decref(i.header);
-    memory_free_array(i.runs);
-    if (status != BE_OK) *out = (import_count){0};
     return status;
 }

@@ -13,4 +13,8 @@ typedef struct import_count {
  * are taken or none: a bad line is BE_BAD_DATA with its file and number. */
 BE_CHECKED be_status import_file(store *s, const char *path, import_count *out, be_error *err);
 
+/* That of a text in memory, which `name` names. */
+BE_CHECKED be_status import_text(store *s, const char *name, const char *text, size_t length,
+                                 import_count *out, be_error *err);
+
 #endif
