@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 import unittest
 
+import own_home  # noqa: F401
+
 PROGRAM = os.environ.get("BREAKEVEN_PROGRAM", "build/breakeven")
 FAKES = os.environ.get("BREAKEVEN_FAKE_CUDA")
 SMALL = ["--synthetic", "--limit", "200"]

@@ -13,6 +13,8 @@ import tempfile
 import time
 import unittest
 
+import own_home  # noqa: F401
+
 PROGRAM = os.environ["BREAKEVEN_PROGRAM"]
 KILLS = int(os.environ.get("BREAKEVEN_KILLS", "100"))
 SEED = int(os.environ.get("BREAKEVEN_SEED", time.time_ns() % 1000000))

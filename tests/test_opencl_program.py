@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import unittest
 
+import own_home  # noqa: F401
+
 PROGRAM = os.environ.get("BREAKEVEN_PROGRAM", "build/breakeven")
 FAULTY = os.environ.get("BREAKEVEN_FAULTY_OPENCL")
 CLBLAST = os.environ.get("BREAKEVEN_FAKE_CLBLAST")
