@@ -175,6 +175,28 @@ static void an_import_is_taken_once(void **state)
     store_close(s);
 }
 
+/* As it stands where it was printed by breakeven; a line with blanks as breakeven would print it.
+ */
+static void an_imported_line_is_kept_as_it_was(void **state)
+{
+    world *w = *state;
+    be_error err = {0};
+    store *s = NULL;
+    import_count count;
+    static const char text[] =
+        "{\"schema\":1,\"kind\":\"epoch\",\"workload\":\"a \\\" b\",\"loss\":0.12345678901234}\n"
+        "{\"schema\": 1, \"kind\": \"epoch\", \"workload\": \"c\", \"loss\": 0.5}\n";
+    ASSERT_OK(store_open(&s, w->path, &err));
+    ASSERT_OK(import_text(s, "two", text, sizeof text - 1, &count, &err));
+    json_t *lines = lines_of(s, 0);
+    assert_int_equal(count.added, 2);
+    assert_memory_equal(json_string_value(json_array_get(lines, 0)), text, strcspn(text, "\n"));
+    assert_string_equal(json_string_value(json_array_get(lines, 1)),
+                        "{\"schema\":1,\"kind\":\"epoch\",\"workload\":\"c\",\"loss\":0.5}");
+    json_decref(lines);
+    store_close(s);
+}
+
 static void a_sweep_is_taken_with_its_environment(void **state)
 {
     world *w = *state;
@@ -288,6 +310,7 @@ int main(void)
         TEST(runs_are_found_by_what_they_are),
         TEST(notes_stand_beside_a_run_until_it_goes),
         TEST(an_import_is_taken_once),
+        TEST(an_imported_line_is_kept_as_it_was),
         TEST(a_sweep_is_taken_with_its_environment),
         TEST(of_a_bad_file_nothing_is_taken),
         TEST(a_command_keeps_what_it_measures),

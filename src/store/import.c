@@ -24,7 +24,10 @@ typedef struct importing {
     store *store;
     const char *name;
     record_place place;
-    json_t *header; /* of a sweep: its environment stands for that of its records */
+    json_t *header;   /* of a sweep: its environment stands for that of its records */
+    const char *line; /* of the record at hand, where it can be kept as it stands; else NULL */
+    void *buffer;     /* which holds it */
+    size_t buffer_room;
     import_run *runs;
     size_t run_count, run_room;
     import_count *count;
@@ -80,7 +83,10 @@ static be_status add(importing *i, const json_t *record, be_error *err)
 {
     int64_t run = 0, id = 0;
     TRY(find_run(i, record, &run, err));
-    TRY(store_add_record(i->store, run, record, &id, err));
+    if (i->line)
+        TRY(store_add_line(i->store, run, record, i->line, &id, err));
+    else
+        TRY(store_add_record(i->store, run, record, &id, err));
     if (id)
         i->count->added++;
     else
@@ -95,8 +101,10 @@ static be_status add_measured(importing *i, json_t *record, be_error *err)
     record_measured read;
     json_t *environment = json_object_get(i->header, "environment");
     TRY(record_decode(record, environment, &i->place, &read, err));
-    if (!json_is_object(json_object_get(record, "environment")))
+    if (!json_is_object(json_object_get(record, "environment"))) {
         json_object_set(record, "environment", environment);
+        i->line = NULL;
+    }
     return add(i, record, err);
 }
 
@@ -159,6 +167,39 @@ static be_status add_value(importing *i, json_t *value, be_error *err)
          json_found(json_object_get(value, "kind"), shown, sizeof shown));
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Whether no blank stands between its parts: as all that breakeven writes. */
+static bool is_compact(const char *text, size_t length)
+{
+    bool inside = false;
+    for (size_t at = 0; at < length; at++) {
+        if (text[at] == '"') inside = !inside;
+        if (inside && text[at] == '\\')
+            at++;
+        else if (!inside && is_blank(text[at]))
+            return false;
+    }
+    return true;
+}
+
+/* A line that its writer printed so is kept as it is: to print it again takes as long as to read
+ * it. */
+static be_status take_line(importing *i, const char *text, size_t length, be_error *err)
+{
+    i->line = NULL;
+    if (!is_compact(text, length)) return BE_OK;
+    TRY(memory_grow(&i->buffer, &i->buffer_room, length + 1, 1, err));
+    char *line = i->buffer;
+    memcpy(line, text, length);
+    line[length] = 0;
+    i->line = line;
+    return BE_OK;
+}
+
 /* One value: a record, or all of them as a list. */
 static be_status add_text(importing *i, const char *text, size_t length, be_error *err)
 {
@@ -178,18 +219,16 @@ static be_status add_text(importing *i, const char *text, size_t length, be_erro
             if (status == BE_OK) status = add_value(i, item, err);
         }
     } else {
-        status = add_value(i, value, err);
+        bool whole = json_object_get(value, "contenders") == NULL;
+        if (whole) status = take_line(i, text, length, err);
+        if (status == BE_OK) status = add_value(i, value, err);
+        i->line = NULL;
     }
     json_decref(value);
     return status;
 }
 
 /* ---------------------------------------------------------------- files */
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
 
 static be_status add_lines(importing *i, const char *text, size_t length, be_error *err)
 {
@@ -264,6 +303,7 @@ be_status import_text(store *s, const char *name, const char *text, size_t lengt
     be_status status = add_all(&i, text, length, err);
     json_decref(i.header);
     memory_free_array(i.runs);
+    memory_free_array(i.buffer);
     if (status != BE_OK) *out = (import_count){0};
     return status;
 }

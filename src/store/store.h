@@ -41,6 +41,10 @@ BE_CHECKED be_status store_add_run(store *s, const store_run *run, int64_t *id, 
 BE_CHECKED be_status store_add_record(store *s, int64_t run, const json_t *record, int64_t *id,
                                       be_error *err);
 
+/* The same of a record whose line is at hand: as it would be printed, without blanks between. */
+BE_CHECKED be_status store_add_line(store *s, int64_t run, const json_t *record, const char *line,
+                                    int64_t *id, be_error *err);
+
 /* Put a record that its study has completed in the place of what was added of it. */
 BE_CHECKED be_status store_complete_record(store *s, int64_t id, const json_t *record,
                                            be_error *err);

@@ -65,8 +65,8 @@ static int bind_record(sqlite3_stmt *statement, const json_t *record, const char
     return code;
 }
 
-static be_status insert_line(store *s, int64_t run, const json_t *record, const char *line,
-                             int64_t *id, be_error *err)
+be_status store_add_line(store *s, int64_t run, const json_t *record, const char *line, int64_t *id,
+                         be_error *err)
 {
     uint8_t digest[SHA256_DIGEST_SIZE];
     int code = SQLITE_OK;
@@ -90,7 +90,7 @@ be_status store_add_record(store *s, int64_t run, const json_t *record, int64_t 
 {
     char *line = NULL;
     TRY(line_of(record, &line, err));
-    be_status status = insert_line(s, run, record, line, id, err);
+    be_status status = store_add_line(s, run, record, line, id, err);
     free(line);
     return status;
 }
