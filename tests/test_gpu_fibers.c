@@ -20,6 +20,8 @@ static const struct {
     {"l2_normalize", "odd", 16},
     {"l2_normalize_backward", "odd", 16},
     {"transpose", "odd", 16},
+    {"softmax", "odd", 16},
+    {"softmax_backward", "odd", 16},
     {"softmax_cross_entropy", "odd", 16},
     {"softmax_cross_entropy", "many classes, several threads", 16},
     {"symmetric_cross_entropy", "odd", 16},

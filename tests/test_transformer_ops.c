@@ -96,7 +96,9 @@ static void threads_do_not_change_the_bits(void **state)
                                       "l2_normalize_backward",
                                       "exp",
                                       "exp_backward",
-                                      "transpose"};
+                                      "transpose",
+                                      "softmax",
+                                      "softmax_backward"};
     for (size_t k = 0; k < sizeof ops / sizeof ops[0]; k++) {
         const be_op *op = op_find(ops[k]);
         for (int c = 0; c < op->case_count; c++) {
@@ -387,6 +389,11 @@ static be_value exp_nan(be_graph *g, be_value x)
     return be_exp(g, x, (float)NAN);
 }
 
+static be_value softmax_0(be_graph *g, be_value x)
+{
+    return be_softmax(g, x, 0);
+}
+
 static be_status build_one(unary *build, be_shape x, be_error *err)
 {
     be_graph *g = be_graph_new(1);
@@ -424,6 +431,10 @@ static void wrong_rows_are_refused(void **state)
                  "transpose: x: expected 2 or 3 dimensions, found f32 [2, 3, 4, 5]");
     ASSERT_FAILS(build_one(be_l2_normalize, number, &err), BE_USAGE,
                  "l2_normalize: x: expected at least 1 dimension, found f32 []");
+    ASSERT_FAILS(build_one(softmax_0, rows, &err), BE_USAGE,
+                 "softmax: expected a finite scale above 0, found 0");
+    ASSERT_FAILS(build_one(softmax_0, number, &err), BE_USAGE,
+                 "softmax: x: expected at least 1 dimension, found f32 []");
     ASSERT_FAILS(build_one(exp_nan, rows, &err), BE_USAGE, "exp: expected a limit", "found nan");
 }
 

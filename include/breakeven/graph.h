@@ -139,6 +139,9 @@ be_value be_transpose(be_graph *g, be_value x);
  * makes NaN. */
 be_value be_l2_normalize(be_graph *g, be_value x);
 
+/* exp(scale · x) / its sum, over the last dimension; scale above 0 (1: the plain softmax). */
+be_value be_softmax(be_graph *g, be_value x, float scale);
+
 /* exp(min(x, limit)); INFINITY is no limit.  Where x is above the limit its gradient is 0.  CLIP's
  * logit scale has ln 100. */
 be_value be_exp(be_graph *g, be_value x, float limit);

@@ -65,6 +65,8 @@
     X(exp, 1, 0, 1, 0, 0)                          \
     X(exp_backward, 1, 0, 1, 0, 0)                 \
     X(transpose, 1, 0, 1, 0, 0)                    \
+    X(softmax, 1, 0, 1, 0, 0)                      \
+    X(softmax_backward, 1, 0, 1, 0, 0)             \
     X(view, 1, 0, 1, 0, 0)                         \
     X(reorder, 1, 0, 0, 0, 0)
 

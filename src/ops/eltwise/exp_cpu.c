@@ -11,8 +11,8 @@ static be_status exp_run(const cpu_call *call, be_error *err)
 {
     (void)err;
     float limit = ((const exp_attrs *)call->attrs)->limit;
-    const float *restrict x = call->in[0];
-    float *restrict y = call->out[0];
+    const float *x = call->in[0];
+    float *y = call->out[0];
     int64_t count = call->out_elements;
 #pragma omp parallel for num_threads(call->threads) schedule(static) if (count >= THREADS_PAY_FROM)
     for (int64_t i = 0; i < count; i++) y[i] = expf(x[i] > limit ? limit : x[i]);
@@ -23,8 +23,8 @@ static be_status exp_backward_run(const cpu_call *call, be_error *err)
 {
     (void)err;
     float limit = ((const exp_attrs *)call->attrs)->limit;
-    const float *restrict x = call->in[0], *restrict y = call->in[1], *restrict dy = call->in[2];
-    float *restrict dx = call->out[0];
+    const float *x = call->in[0], *y = call->in[1], *dy = call->in[2];
+    float *dx = call->out[0];
     int64_t count = call->out_elements;
 #pragma omp parallel for simd num_threads(call->threads) \
     schedule(static) if (parallel                        \

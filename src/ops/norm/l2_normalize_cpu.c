@@ -15,8 +15,8 @@ static be_status l2_normalize_run(const cpu_call *call, be_error *err)
 #pragma omp parallel for num_threads(call->threads) \
     schedule(static) if (rows * width >= THREADS_PAY_FROM)
     for (int64_t n = 0; n < rows; n++) {
-        const float *restrict x = (const float *)call->in[0] + n * width;
-        float *restrict y = (float *)call->out[0] + n * width;
+        const float *x = (const float *)call->in[0] + n * width;
+        float *y = (float *)call->out[0] + n * width;
         float squares = 0.0f;
 #pragma omp simd reduction(+ : squares)
         for (int64_t i = 0; i < width; i++) squares += x[i] * x[i];
@@ -37,9 +37,9 @@ static be_status l2_normalize_backward_run(const cpu_call *call, be_error *err)
 #pragma omp parallel for num_threads(call->threads) \
     schedule(static) if (rows * width >= THREADS_PAY_FROM)
     for (int64_t n = 0; n < rows; n++) {
-        const float *restrict y = (const float *)call->in[0] + n * width;
-        const float *restrict dy = (const float *)call->in[2] + n * width;
-        float *restrict dx = (float *)call->out[0] + n * width;
+        const float *y = (const float *)call->in[0] + n * width;
+        const float *dy = (const float *)call->in[2] + n * width;
+        float *dx = (float *)call->out[0] + n * width;
         float sum = 0.0f, norm = norms[n];
 #pragma omp simd reduction(+ : sum)
         for (int64_t i = 0; i < width; i++) sum += dy[i] * y[i];

@@ -240,11 +240,15 @@ static const op_case layer_norm_backward_cases[] = {
      .tolerance = 3e-6},
 };
 
+/* y or the sum may lie where one of the operands ends, which are read element by element first. */
+#define LAYER_NORM_ENDS (1u << LAYER_NORM_X | 1u << LAYER_NORM_RESIDUAL)
+
 const be_op be_op_layer_norm = {.name = "layer_norm",
                                 .attrs_bytes = sizeof(layer_norm_attrs),
                                 .inputs = 4,
                                 .outputs = 4,
                                 .optional = 1u << LAYER_NORM_RESIDUAL,
+                                .in_place = {LAYER_NORM_ENDS, LAYER_NORM_ENDS},
                                 .auxiliary = 1u << LAYER_NORM_MEAN | 1u << LAYER_NORM_RSTD,
                                 .infer = layer_norm_infer,
                                 .gradient = layer_norm_gradient,
@@ -254,16 +258,18 @@ const be_op be_op_layer_norm = {.name = "layer_norm",
                                 .case_count = OP_CASES(layer_norm_cases),
                                 .differentiable = 15};
 
-const be_op be_op_layer_norm_backward = {.name = "layer_norm_backward",
-                                         .attrs_bytes = sizeof(layer_norm_backward_attrs),
-                                         .inputs = 6,
-                                         .outputs = 3,
-                                         .optional = 1u << LAYER_NORM_BACK_DSUM,
-                                         .infer = layer_norm_backward_infer,
-                                         .reference = layer_norm_backward_reference,
-                                         .cost = layer_norm_backward_cost,
-                                         .cases = layer_norm_backward_cases,
-                                         .case_count = OP_CASES(layer_norm_backward_cases)};
+const be_op be_op_layer_norm_backward = {
+    .name = "layer_norm_backward",
+    .attrs_bytes = sizeof(layer_norm_backward_attrs),
+    .inputs = 6,
+    .outputs = 3,
+    .optional = 1u << LAYER_NORM_BACK_DSUM,
+    .in_place = {1u << LAYER_NORM_BACK_X | 1u << LAYER_NORM_BACK_DY | 1u << LAYER_NORM_BACK_DSUM},
+    .infer = layer_norm_backward_infer,
+    .reference = layer_norm_backward_reference,
+    .cost = layer_norm_backward_cost,
+    .cases = layer_norm_backward_cases,
+    .case_count = OP_CASES(layer_norm_backward_cases)};
 
 /* NAME.SUFFIX, as wide as a row of x and the same everywhere. */
 static be_value norm_parameter(be_graph *g, const be_layer_norm_options *options,

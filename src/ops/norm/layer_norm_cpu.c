@@ -10,19 +10,21 @@
 #define THREADS_PAY_FROM 16384 /* elements */
 #define ROWS_A_PART 32
 
-/* The mean is made exact to its last digit by that of the differences from it, where the elements
+/* y or the sum may lie where x or the residual does (be_op.in_place).
+ *
+ * The mean is made exact to its last digit by that of the differences from it, where the elements
  * are far from zero. */
 static void normalize_row(const cpu_call *call, int64_t row)
 {
     int64_t width = layer_norm_width(&call->in_shape[0]), at = row * width;
     const float *restrict weight = call->in[LAYER_NORM_WEIGHT];
     const float *restrict bias = call->in[LAYER_NORM_BIAS];
-    const float *restrict v = (const float *)call->in[LAYER_NORM_X] + at;
-    float *restrict y = (float *)call->out[LAYER_NORM_Y] + at;
+    const float *v = (const float *)call->in[LAYER_NORM_X] + at;
+    float *y = (float *)call->out[LAYER_NORM_Y] + at;
     float total = 0.0f, off = 0.0f, squares = 0.0f;
     if (call->in[LAYER_NORM_RESIDUAL]) {
-        const float *restrict residual = (const float *)call->in[LAYER_NORM_RESIDUAL] + at;
-        float *restrict sum = (float *)call->out[LAYER_NORM_SUM] + at;
+        const float *residual = (const float *)call->in[LAYER_NORM_RESIDUAL] + at;
+        float *sum = (float *)call->out[LAYER_NORM_SUM] + at;
 #pragma omp simd
         for (int64_t i = 0; i < width; i++) sum[i] = v[i] + residual[i];
         v = sum;
@@ -98,14 +100,15 @@ static row_means add_row(const cpu_call *call, int64_t row, float *restrict dwei
     return (row_means){sum_g / (float)width, sum_gn / (float)width};
 }
 
+/* dx may lie where v, dy or dsum does (be_op.in_place). */
 static void write_dx(const cpu_call *call, int64_t row, row_means means)
 {
     int64_t width = layer_norm_width(&call->in_shape[0]), at = row * width;
-    const float *restrict v = (const float *)call->in[LAYER_NORM_BACK_X] + at;
-    const float *restrict dy = (const float *)call->in[LAYER_NORM_BACK_DY] + at;
+    const float *v = (const float *)call->in[LAYER_NORM_BACK_X] + at;
+    const float *dy = (const float *)call->in[LAYER_NORM_BACK_DY] + at;
     const float *restrict weight = call->in[LAYER_NORM_BACK_WEIGHT];
-    const float *restrict dsum = call->in[LAYER_NORM_BACK_DSUM];
-    float *restrict dx = (float *)call->out[LAYER_NORM_BACK_DX] + at;
+    const float *dsum = call->in[LAYER_NORM_BACK_DSUM];
+    float *dx = (float *)call->out[LAYER_NORM_BACK_DX] + at;
     float mean = ((const float *)call->in[LAYER_NORM_BACK_MEAN])[row];
     float rstd = ((const float *)call->in[LAYER_NORM_BACK_RSTD])[row];
     if (dsum) {

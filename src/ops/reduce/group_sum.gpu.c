@@ -15,3 +15,18 @@ DEVICE float sum_items(ITEM_PARAM LOCAL float *places, float value)
     }
     return places[0];
 }
+
+/* The largest of all items' values in the same way; a NaN loses. */
+DEVICE float max_items(ITEM_PARAM LOCAL float *places, float value)
+{
+    places[LOCAL_ID] = value;
+    BARRIER();
+    for (int left = LOCAL_SIZE; left > 1;) {
+        int upper = (left + 1) / 2;
+        if (LOCAL_ID < left - upper)
+            places[LOCAL_ID] = MAX(places[LOCAL_ID], places[LOCAL_ID + upper]);
+        BARRIER();
+        left = upper;
+    }
+    return places[0];
+}
