@@ -138,28 +138,44 @@ static void check_inference(be_plan *trained, be_device *device, const layer *l)
     be_plan_free(plan);
 }
 
+static void check_training(be_device *device)
+{
+    be_error err;
+    be_plan *plan = NULL;
+    layer l = layer_new();
+    ASSERT_OK(be_plan_new(l.graph, device, &(be_plan_options){.mode = BE_TRAIN}, &plan, &err));
+    three_steps(plan, &l);
+    check_channels(plan, l.weight, torch_weight);
+    check_channels(plan, l.bias, torch_bias);
+    check_channels(plan, l.mean, torch_mean);
+    check_channels(plan, l.var, torch_var);
+    check_inference(plan, device, &l);
+    be_plan_free(plan);
+    be_graph_free(l.graph);
+}
+
 static void three_steps_and_inference_are_those_of_torch(void **state)
 {
     (void)state;
     be_error err;
-    layer l = layer_new();
     static const char *const sets[] = {"generic", "avx2", "avx512"};
     for (int i = 0; i < 3; i++) {
         be_device *device = NULL;
-        be_plan *plan = NULL;
         be_device_options options = {.threads = 1, .isa = sets[i]};
         if (be_device_open("cpu", &options, &device, &err) != BE_OK) continue;
-        ASSERT_OK(be_plan_new(l.graph, device, &(be_plan_options){.mode = BE_TRAIN}, &plan, &err));
-        three_steps(plan, &l);
-        check_channels(plan, l.weight, torch_weight);
-        check_channels(plan, l.bias, torch_bias);
-        check_channels(plan, l.mean, torch_mean);
-        check_channels(plan, l.var, torch_var);
-        check_inference(plan, device, &l);
-        be_plan_free(plan);
+        check_training(device);
         be_device_close(device);
     }
-    be_graph_free(l.graph);
+}
+
+static void they_are_on_opencl_too(void **state)
+{
+    (void)state;
+    be_error err;
+    be_device *device = NULL;
+    ASSERT_OK(be_device_open("opencl:0", NULL, &device, &err));
+    check_training(device);
+    be_device_close(device);
 }
 
 static void check_doubles(const reference *r, be_value value, const double *expected,
@@ -550,6 +566,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_steps_and_inference_are_those_of_torch),
+        cmocka_unit_test(they_are_on_opencl_too),
         cmocka_unit_test(the_reference_is_that_of_torch),
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(a_resumed_training_is_the_same_to_the_bit),
@@ -561,5 +578,6 @@ int main(void)
         cmocka_unit_test(bad_uses_are_refused),
         cmocka_unit_test(statistics_lead_no_gradient),
     };
+    support_quick_kernels();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

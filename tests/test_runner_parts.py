@@ -1,4 +1,4 @@
-"""Tests of what the Python runners share: runners/philox.py and runners/safetensors_io.py.
+"""Tests of what the Python runners share: runners/philox.py, safetensors_io.py and runner_job.py.
 
 The random bits are compared with published vectors and with src/core/rng.c, which is compiled here.
 """
@@ -18,6 +18,7 @@ from runner_support import NO_NUMPY, ROOT
 if NO_NUMPY is None:
     import numpy as np
     import philox
+    import runner_job
     import safetensors_io
     from runner_protocol import Failure, serve
 
@@ -146,6 +147,24 @@ class SafetensorsTest(unittest.TestCase):
         for name, value in sent.items():
             self.assertEqual(got[name].dtype, value.dtype)
             np.testing.assert_array_equal(got[name], value)
+
+    def test_weights_are_taken_exactly(self):
+        """PyTorch's counters of batch norm alone are passed over, whatever asks for them."""
+        shapes = {"bn.weight": (2,), "bn.running_mean": (2,), "bn.num_batches_tracked": ()}
+        two = np.float32([1, 2])
+        good = {"bn.weight": two, "bn.running_mean": two}
+        for counted in ({}, {"bn.num_batches_tracked": np.int64(3)}):
+            safetensors_io.write(self.path, {**good, **counted})
+            found = runner_job.load_weights(self.path, shapes)
+            self.assertEqual(list(found), list(good))
+        for wrong, text in (({"bn.weight": two}, "bn.running_mean"),
+                            ({**good, "bn.extra": two}, "also 'bn.extra'"),
+                            ({**good, "bn.running_mean": np.float32([1])}, "float32 [1]")):
+            safetensors_io.write(self.path, wrong)
+            with self.assertRaises(Failure) as caught:
+                runner_job.load_weights(self.path, shapes)
+            self.assertEqual(caught.exception.status, "BAD_DATA")
+            self.assertIn(text, str(caught.exception))
 
     def test_broken_files(self):
         def entry(dtype="U8", shape=(4,), offsets=(0, 4)):
