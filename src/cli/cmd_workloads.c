@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 
-#define SAMPLES 65536 /* of the set that the plan is told of; nothing is allocated */
+#define SAMPLES 8192 /* of the set that the plan is told of; nothing is allocated */
 
 static be_status plan_facts(const workload *w, be_device *device, int batch, be_mode mode,
                             be_plan_facts *out, be_error *err)

@@ -100,7 +100,16 @@ typedef struct workload {
     X(cnn_mnist)         \
     X(cnn_cifar)         \
     X(cnn_fashion)       \
-    X(cnn5_fashion)
+    X(cnn5_fashion)      \
+    X(resnet18_cifar)    \
+    X(resnet18)          \
+    X(resnet50)          \
+    X(encoder)           \
+    X(clip)              \
+    X(bert_base)         \
+    X(gpt2)              \
+    X(clip_b16)          \
+    X(clip_l14)
 
 #define X(name) extern const workload workload_##name;
 WORKLOAD_LIST(X)
