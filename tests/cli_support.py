@@ -13,7 +13,9 @@ import own_home  # noqa: F401
 PROGRAM = os.environ["BREAKEVEN_PROGRAM"]
 LIMIT_S = 120
 WORKLOADS = {"mlp-mnist": 109386, "cnn-mnist": 1199882, "cnn-cifar": 62006, "cnn-fashion": 37250,
-             "cnn5-fashion": 482666}
+             "cnn5-fashion": 482666, "resnet18-cifar": 11173962, "resnet18": 11689512,
+             "resnet50": 25557032, "encoder": 48176138, "clip": 76665345, "bert-base": 109483778,
+             "gpt2": 124439808, "clip-b16": 149620737, "clip-l14": 427616513}
 
 SMALL = ["--synthetic", "--limit", "200"]
 FORMATS = ["table", "json", "jsonl", "csv", "md"]

@@ -82,7 +82,7 @@ static void workloads(void **state)
         be_error err = {0};
         workload_model model;
         const workload *w = workload_table[i];
-        workload_options options = {.count = 1000};
+        workload_options options = {.count = 100};
         ASSERT_OK(workload_model_new(w, &options, &model, &err));
         const be_graph *g = model.graph;
         for (size_t n = 0; n < g->node_count; n++) {

@@ -17,8 +17,8 @@
 #include "gpu_conformance.h"
 #include "kernel_cache.h"
 #include "ops_case.h"
+#include "small_workload.h"
 #include "support.h"
-#include "workloads/workload.h"
 
 #define SKIPPED 77 /* to meson */
 #define MAIN_ARCH 90
@@ -136,9 +136,11 @@ static void compile_workloads(be_device *device)
         be_error err;
         workload_model model;
         be_plan *plan;
-        workload_options options = {.count = 1000};
+        workload room;
+        const workload *small = small_workload(w, &room);
+        workload_options options = {.count = 1000, .batch = small->gate.batch};
         be_plan_options train = {.mode = BE_TRAIN};
-        if (workload_model_new(workload_table[w], &options, &model, &err) != BE_OK ||
+        if (workload_model_new(small, &options, &model, &err) != BE_OK ||
             be_plan_new(model.graph, device, &train, &plan, &err) != BE_OK) {
             printf("# %s: %s\n", workload_table[w]->name, err.text);
             all.failed++;

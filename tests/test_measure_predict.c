@@ -206,7 +206,7 @@ static void no_shape_is_a_workload_s(void **state)
         be_graph_free(g);
         for (int w = 0; w < WORKLOAD_COUNT; w++) {
             workload_model model;
-            workload_options options = {.count = 60000};
+            workload_options options = {.count = 6000};
             ASSERT_OK(workload_model_new(workload_table[w], &options, &model, &err));
             int others = ops_of_graph(model.graph, device, theirs);
             be_graph_free(model.graph);

@@ -1,6 +1,7 @@
 /* Tests of the interpreter's products in blocks: every width of vectors and every number of threads
  * against a plain loop, memory that is missing, and that the networks' work is done by them.  Each
  * op's own products are compared with its plain loops in test_ops. */
+#include "small_workload.h"
 #include "support.h"
 
 #include <math.h>
@@ -12,7 +13,6 @@
 #include "core/rng.h"
 #include "graph/reference.h"
 #include "graph/reference_product.h"
-#include "workloads/workload.h"
 
 static double *random_doubles(int64_t count, uint32_t sub)
 {
@@ -110,8 +110,10 @@ static void networks_are_computed_in_blocks(void **state)
         be_error err;
         workload_model model;
         reference *r = NULL;
-        workload_options options = {.seed = 1, .batch = 8, .count = 8};
-        ASSERT_OK(workload_model_new(workload_table[i], &options, &model, &err));
+        workload room;
+        const workload *w = small_workload(i, &room);
+        workload_options options = {.seed = 1, .batch = w->gate.batch, .count = 8};
+        ASSERT_OK(workload_model_new(w, &options, &model, &err));
         ASSERT_OK(reference_new(model.graph, &(be_plan_options){.mode = BE_TRAIN}, &r, &err));
         reference_work work = reference_work_of(r);
         if (!(work.blocked_flops >= 0.75 * (work.blocked_flops + work.plain_flops)))
