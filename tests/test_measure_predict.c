@@ -168,7 +168,7 @@ static void copies_lie_between_measured_sizes(void **state)
 
 /* ---------------------------------------------------------------- the calibration networks */
 
-#define OPS_MAX 64
+#define OPS_MAX 1024
 
 static int ops_of_graph(const be_graph *g, be_device *device, predict_op *out)
 {
@@ -212,8 +212,9 @@ static void no_shape_is_a_workload_s(void **state)
             be_graph_free(model.graph);
             for (int a = 0; a < count; a++)
                 for (int b = 0; b < others; b++)
-                    assert_true(strcmp(mine[a].op, "advance") == 0 ||
-                                !same_shape(&mine[a], &theirs[b]));
+                    if (strcmp(mine[a].op, "advance") != 0 && same_shape(&mine[a], &theirs[b]))
+                        fail_msg("%s has %s in the shape that network %d calibrates by",
+                                 workload_table[w]->name, mine[a].op, i);
         }
     }
     assert_true(networks >= 10);
