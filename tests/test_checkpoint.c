@@ -78,6 +78,15 @@ static void a_checkpoint_of_another_training_is_refused(void **state)
     f->options.batch = BATCH;
     f->options.optimizer.learning_rate = 0.02f;
     ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE, "the learning rate 0.0199999996");
+    f->options.optimizer = workload_mlp_mnist.optimizer;
+    f->options.optimizer.max_gradient_norm = 2;
+    ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE, "the largest gradient norm 2",
+                 "found one with 0");
+    f->options.optimizer = workload_mlp_mnist.optimizer;
+    f->options.optimizer.schedule = (be_schedule){BE_RATE_COSINE, 3, 40, 0.25};
+    ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE,
+                 "the schedule cosine, 3 steps of warm-up, 40 in all, down to 0.25",
+                 "found one with constant, 0 steps of warm-up");
     f->options.optimizer = (be_optimizer){.kind = BE_ADAM, .learning_rate = 0.01f};
     ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE, "the optimizer adam", "with sgd");
     f->options.optimizer = workload_cnn_fashion.optimizer;
@@ -87,6 +96,33 @@ static void a_checkpoint_of_another_training_is_refused(void **state)
     f->options.resume = folder;
     ASSERT_FAILS(train_and_export(f, NULL, &err), BE_IO, "expected a checkpoint of cnn-fashion",
                  "found none");
+}
+
+/* The optimizer's states stand there by the names of their parameters, each where its weight is. */
+static void states_have_the_names_of_their_parameters(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    char folder[FILE_PATH_BYTES], path[FILE_PATH_BYTES];
+    safetensors *file = NULL;
+    make_checkpoints(f, folder);
+    ASSERT_OK(safetensors_open(&file, checkpoint_at(f, 12, path), &err));
+    int weights = 0, states = 0;
+    for (int i = 0; i < safetensors_count(file); i++) {
+        const safetensors_tensor *t = safetensors_at(file, i);
+        bool is_state = strncmp(t->name, "optimizer.momentum.", 19) == 0;
+        weights += !is_state;
+        states += is_state;
+        for (int k = 0; is_state && k < safetensors_count(file); k++) {
+            const safetensors_tensor *weight = safetensors_at(file, k);
+            if (strcmp(weight->name, t->name + 19) != 0) continue;
+            assert_int_equal(weight->bytes, t->bytes);
+            weights += 100;
+        }
+    }
+    assert_int_equal(states, 6);
+    assert_int_equal(weights, 606);
+    safetensors_close(file);
 }
 
 /* Any file that is no checkpoint: weights, an empty file, another format. */
@@ -209,6 +245,7 @@ int main(void)
         FIXTURE_TEST(what_was_saved_stays),
         FIXTURE_TEST(another_training_is_not_overwritten),
         FIXTURE_TEST(a_checkpoint_of_another_training_is_refused),
+        FIXTURE_TEST(states_have_the_names_of_their_parameters),
         FIXTURE_TEST(other_files_are_refused),
         FIXTURE_TEST(a_damaged_newest_is_set_aside),
         FIXTURE_TEST(only_damaged_ones_are_an_error),

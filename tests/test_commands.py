@@ -292,6 +292,23 @@ class TrainTest(FolderTest):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn(f"going on from step {step}", result.stderr)
 
+    def test_rates_follow_the_schedule_and_gradients_are_clipped(self):
+        def last(*options):
+            result = run(*self.ARGUMENTS, "--lr", "0.04", "--steps", "8", "--format", "jsonl",
+                         *options)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            return json.loads(result.stdout.splitlines()[-1])
+
+        plain = last()
+        self.assertAlmostEqual(plain["last_learning_rate"], 0.04, 8)
+        self.assertIsNone(plain["last_gradient_norm"])
+        self.assertAlmostEqual(last("--warmup", "11")["last_learning_rate"], 0.04 * 8 / 12, 8)
+        falling = last("--warmup", "2", "--schedule", "cosine")["last_learning_rate"]
+        self.assertAlmostEqual(falling, 0.04 * (1 + math.cos(math.pi * 5 / 6)) / 2, 8)
+        clipped = last("--clip", "0.001")
+        self.assertGreater(clipped["last_gradient_norm"], 0.001)
+        self.assertGreater(clipped["loss"], plain["loss"])
+
     def test_a_bad_loss_is_a_numerical_failure(self):
         self.bad(4, *self.ARGUMENTS, "--lr", "1e6", says=["step ", "op ", "not finite"])
 

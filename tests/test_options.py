@@ -55,6 +55,7 @@ SHOWN = {
     "isa": "test_commands (implementation)", "cuda-lib-dir": "test_cuda_program",
     "data-on": "test_commands", "infer": "test_commands", "size": "test_sweep",
     "epochs": "test_commands, test_advise", "steps": "test_kill9, test_advise",
+    "schedule": "test_commands", "warmup": "test_commands", "clip": "test_commands",
     "lr": "test_commands", "checkpoint": "test_kill9", "max-time": "test_commands",
     "resume-if-any": "test_folders", "goal": "test_advise",
     "measure": "test_commands", "dry-run": "test_commands",
@@ -92,7 +93,8 @@ class OptionsTest(FolderTest):
                     self.assertTrue(proved, f"what does --{option} do in '{command}'?")
                     continue
                 value = {"format": "json", "isa": "avx2", "precision": "fp32", "data-on": "host",
-                         "library": "native", "goal": "time", "engine": "native"}.get(option, "1")
+                         "library": "native", "goal": "time", "engine": "native",
+                         "schedule": "cosine"}.get(option, "1")
                 with self.subTest(command=command, option=option):
                     self.bad(2, *self.words(command, ""), f"--{option}",
                              *[value] * takes_value[option], cwd=self.folder,

@@ -354,8 +354,12 @@ static void resumed_training_is_bit_identical(void **state)
     const be_optimizer optimizers[] = {
         {.kind = BE_SGD, .learning_rate = 0.01f, .momentum = 0.9f, .weight_decay = 1e-3f},
         {.kind = BE_ADAM, .learning_rate = 1e-3f},
-        {.kind = BE_ADAMW, .learning_rate = 1e-3f, .weight_decay = 1e-2f}};
-    for (int o = 0; o < 3; o++) {
+        {.kind = BE_ADAMW, .learning_rate = 1e-3f, .weight_decay = 1e-2f},
+        {.kind = BE_ADAMW,
+         .learning_rate = 1e-2f,
+         .max_gradient_norm = 0.5,
+         .schedule = {BE_RATE_COSINE, 2, 17, 0.1}}};
+    for (int o = 0; o < 4; o++) {
         f->options.optimizer = optimizers[o];
         f->options.folder = f->options.resume = NULL;
         ASSERT_OK(train_and_export(f, "whole", &err));

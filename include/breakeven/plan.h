@@ -182,6 +182,9 @@ be_parameter be_plan_buffer(const be_plan *plan, int index);
 int be_plan_slot_count(const be_plan *plan);
 be_parameter be_plan_slot(const be_plan *plan, int index);
 
+/* The part of it that belongs to a parameter, by their indexes: "adam.m.conv1.weight". */
+be_parameter be_plan_slot_part(const be_plan *plan, int slot, int parameter);
+
 /* What was planned, in numbers. */
 typedef struct be_plan_facts {
     int nodes, launches, reorders;

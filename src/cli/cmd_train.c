@@ -95,11 +95,27 @@ static void print_head(const train_command *c, const be_plan *plan)
     fflush(cli_results);
 }
 
-static void print_epoch(const train_epoch *e)
+#define NOTE_BYTES 64
+
+/* Behind the numbers of an epoch: whether it is the best, and what changes from step to step, where
+ * anything does, as it was in the last: " best rate 0.0005 gradients 1.23". */
+static void write_note(const train_command *c, const train_epoch *e, char out[NOTE_BYTES])
+{
+    const be_schedule *s = &c->options.optimizer.schedule;
+    char rate[24] = "", norm[24] = "";
+    if (s->kind != BE_RATE_CONSTANT || s->warmup_steps > 0)
+        snprintf(rate, sizeof rate, " rate %.3g", e->learning_rate);
+    if (!isnan(e->gradient_norm)) snprintf(norm, sizeof norm, " gradients %.3g", e->gradient_norm);
+    snprintf(out, NOTE_BYTES, "%s%s%s", e->best ? " best" : "", rate, norm);
+}
+
+static void print_epoch(const train_command *c, const train_epoch *e)
 {
     char number[24], seconds[REPORT_TEXT_BYTES], speed[REPORT_TEXT_BYTES], shares[2][16];
     char loss[REPORT_TEXT_BYTES], validation[REPORT_TEXT_BYTES];
     double accuracy = (double)e->validation.correct / (double)e->validation.count;
+    char note[NOTE_BYTES];
+    write_note(c, e, note);
     snprintf(number, sizeof number, "%" PRId64, e->epoch);
     snprintf(shares[0], sizeof shares[0], "%.2f%%", e->accuracy * 100);
     snprintf(shares[1], sizeof shares[1], "%.2f%%", accuracy * 100);
@@ -110,7 +126,7 @@ static void print_epoch(const train_epoch *e)
                                  shares[1],
                                  report_seconds(e->seconds, seconds),
                                  report_count(e->units_per_s, speed),
-                                 e->best ? " best" : ""};
+                                 note};
     print_cells(cells);
     fflush(cli_results);
 }
@@ -130,6 +146,9 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
     json_object_set_new(record, "batch", json_integer(c->options.batch));
     json_object_set_new(record, "seed", json_integer((json_int_t)c->options.seed));
     json_object_set_new(record, "learning_rate", json_real(c->options.optimizer.learning_rate));
+    /* The rate as the device had it, in the last step. */
+    json_object_set_new(record, "last_learning_rate", json_real(e->learning_rate));
+    json_object_set_new(record, "last_gradient_norm", json_of_real(e->gradient_norm));
     json_object_set_new(record, "data", json_of_text(c->data->source));
     json_object_set_new(record, "data_on",
                         json_string(c->options.data_on_host ? "host" : "device"));
@@ -159,7 +178,7 @@ static void show_epoch(void *context, const train_epoch *e)
     json_t *record = epoch_record(c, e);
     cli_progress_end();
     if (cli_format(c->cli) == REPORT_TABLE)
-        print_epoch(e);
+        print_epoch(c, e);
     else if (cli_format(c->cli) == REPORT_JSONL &&
              json_dumpf(record, cli_results, JSON_COMPACT) == 0)
         fprintf(cli_results, "\n");
@@ -274,6 +293,18 @@ static be_status take_folders(train_command *c, be_error *err)
     return BE_OK;
 }
 
+static void take_optimizer(train_command *c)
+{
+    const option_value *values = c->cli->value;
+    be_optimizer *o = &c->options.optimizer;
+    if (values[OPTION_LR].given) o->learning_rate = values[OPTION_LR].real;
+    if (values[OPTION_CLIP].given) o->max_gradient_norm = values[OPTION_CLIP].real;
+    if (values[OPTION_WARMUP].given) o->schedule.warmup_steps = values[OPTION_WARMUP].integer;
+    if (!values[OPTION_SCHEDULE].given) return;
+    bool is_cosine = strcmp(values[OPTION_SCHEDULE].text, "cosine") == 0;
+    o->schedule.kind = is_cosine ? BE_RATE_COSINE : BE_RATE_CONSTANT;
+}
+
 static be_status take_options(train_command *c, be_error *err)
 {
     const option_value *values = c->cli->value;
@@ -293,7 +324,7 @@ static be_status take_options(train_command *c, be_error *err)
         .watch = {c, show_progress, show_epoch, show_saved, show_note},
         .interrupted = &cli_signal,
     };
-    if (values[OPTION_LR].given) c->options.optimizer.learning_rate = values[OPTION_LR].real;
+    take_optimizer(c);
     return take_folders(c, err);
 }
 
@@ -359,6 +390,8 @@ static be_status open_and_train(train_command *c, be_error *err)
     c->options.device = c->device;
     TRY(cli_open_data(c->cli, c->workload, SPLIT_TRAIN, &c->data, err));
     c->options.data = &c->data->table;
+    if (c->options.optimizer.schedule.kind == BE_RATE_COSINE)
+        c->options.optimizer.schedule.total_steps = train_last_step(&c->options);
     if (c->cli->value[OPTION_DRY_RUN].given) return print_plan(c, err);
     TRY(cli_open_data(c->cli, c->workload, SPLIT_TEST, &c->validation, err));
     c->options.validation = &c->validation->table;

@@ -135,6 +135,13 @@
     X(STEPS, "steps", 's', "N", COUNT, 1, 2e9, "", ON(train) | ON(parity) | ON(advise),          \
       "stop after N steps (train, advise); steps whose losses are compared (parity, 10)")        \
     X(LR, "lr", 'l', "RATE", REAL, 1e-12, 1e6, "", ON(train), "learning rate")                   \
+    X(SCHEDULE, "schedule", 0, "KIND", CHOICE, 0, 0, "constant cosine", ON(train),               \
+      "how the learning rate goes on after the warm-up: constant (the default), or down to 0 "   \
+      "along a cosine until the last step")                                                      \
+    X(WARMUP, "warmup", 0, "STEPS", COUNT, 0, 16777216, "", ON(train),                           \
+      "raise the learning rate evenly over the first STEPS steps (0)")                           \
+    X(CLIP, "clip", 0, "NORM", REAL, 1e-12, 1e12, "", ON(train),                                 \
+      "scale the gradients down to this norm, all together, where they are longer")              \
     X(SEED, "seed", 0, "N", COUNT, 0, 9.2e18, "", ON_MEASURE | (ON_MODEL & ~ON(eval)),           \
       "seed of the weights, the order and the dropout (42)")                                     \
     X(DATA, "data", 0, "DIR", FOLDER, 0, 0, "", ON_MEASURE | ON_MODEL | ON(data),                \

@@ -71,6 +71,7 @@ typedef struct graph_lowered {
     int64_t decayed; /* the elements of `parameters` on which a weight decay acts, the first */
     be_value rate, rates, norm_log, loss_log, correct_log, slot[2];
     be_value *gradient_of; /* a value for each parameter, by value; NULL before */
+    be_value *slot_of[2];  /* its part of each slot, likewise; NULL where there is no such slot */
 } graph_lowered;
 
 struct be_graph {

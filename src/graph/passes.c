@@ -374,6 +374,29 @@ static be_status add_schedule(be_graph *g, be_error *err)
     return graph_add_node(g, g->recipe.schedule, NULL, in, NULL, err);
 }
 
+/* A name for each parameter's part of a slot, so that files need not know the order of the block.
+ */
+static be_status name_slot(be_graph *g, int slot, be_error *err)
+{
+    void *memory = NULL;
+    size_t count = g->value_count;
+    TRY(arena_alloc(g->memory, &memory, count * sizeof(be_value), err));
+    be_value *parts = g->lowered.slot_of[slot] = memory;
+    for (size_t i = 0; i < count; i++) {
+        parts[i] = BE_NONE;
+        if (g->values[i].kind != VALUE_PARAMETER) continue;
+        graph_value part = {.shape = g->values[i].shape,
+                            .kind = VALUE_STATE,
+                            .alias_of = g->lowered.slot[slot],
+                            .alias_bytes = g->values[i].alias_bytes,
+                            .producer = -1};
+        TRY(arena_printf(g->memory, &part.name, err, "%s.%s", g->recipe.slot_name[slot],
+                         g->values[i].name));
+        TRY(graph_add_value(g, &part, &parts[i], err));
+    }
+    return BE_OK;
+}
+
 static be_status add_optimizer(be_graph *g, be_error *err)
 {
     const graph_recipe *recipe = &g->recipe;
@@ -386,6 +409,7 @@ static be_status add_optimizer(be_graph *g, be_error *err)
         g->lowered.parameters, g->lowered.gradients, g->lowered.rate, g->clock, BE_NONE, BE_NONE};
     for (int s = 0; s < recipe->slots; s++) {
         TRY(add_state(g, recipe->slot_name[s], block, 0.0f, &g->lowered.slot[s], err));
+        TRY(name_slot(g, s, err));
         in[4 + s] = g->lowered.slot[s];
     }
     recipe->set_decayed(recipe->optimizer_attrs, g->lowered.decayed);

@@ -231,6 +231,15 @@ be_parameter be_plan_slot(const be_plan *plan, int index)
                           .gradient = BE_NONE};
 }
 
+be_parameter be_plan_slot_part(const be_plan *plan, int slot, int parameter)
+{
+    be_value value = plan->graph->lowered.slot_of[slot][plan->parameters[parameter].value];
+    return (be_parameter){.name = plan->graph->values[value].name,
+                          .shape = plan->graph->values[value].shape,
+                          .value = value,
+                          .gradient = BE_NONE};
+}
+
 be_plan_facts be_plan_describe(const be_plan *plan)
 {
     return plan->facts;

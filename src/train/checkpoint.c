@@ -12,8 +12,9 @@
 #include "train/checkpoint_folder.h"
 #include "train/weights.h"
 
-#define FORMAT "breakeven checkpoint 1"
+#define FORMAT "breakeven checkpoint 2"
 #define VALUE_BYTES 48
+#define NAME_BYTES 192
 
 static const char *const optimizer_names[] = {
 #define X(id, text) text,
@@ -21,22 +22,33 @@ static const char *const optimizer_names[] = {
 #undef X
 };
 
-/* The numbers of the metadata: key, member, how it is written and read back. */
-#define WHOLE_LIST(X)           \
-    X("count", count)           \
-    X("batch", batch)           \
-    X("step", step)             \
-    X("epoch_correct", correct) \
-    X("best_epoch", best_epoch)
+static const char *const schedule_names[] = {
+#define X(id, text) text,
+    BE_SCHEDULE_LIST(X)
+#undef X
+};
 
-#define REAL_LIST(X)                            \
-    X("learning_rate", optimizer.learning_rate) \
-    X("momentum", optimizer.momentum)           \
-    X("weight_decay", optimizer.weight_decay)   \
-    X("beta1", optimizer.beta1)                 \
-    X("beta2", optimizer.beta2)                 \
-    X("epsilon", optimizer.epsilon)             \
-    X("epoch_loss_sum", loss_sum)               \
+/* The numbers of the metadata: key, member, how it is written and read back. */
+#define WHOLE_LIST(X)                                  \
+    X("count", count)                                  \
+    X("batch", batch)                                  \
+    X("step", step)                                    \
+    X("epoch_correct", correct)                        \
+    X("best_epoch", best_epoch)                        \
+    X("schedule", optimizer.schedule.kind)             \
+    X("warmup_steps", optimizer.schedule.warmup_steps) \
+    X("total_steps", optimizer.schedule.total_steps)
+
+#define REAL_LIST(X)                                    \
+    X("learning_rate", optimizer.learning_rate)         \
+    X("momentum", optimizer.momentum)                   \
+    X("weight_decay", optimizer.weight_decay)           \
+    X("beta1", optimizer.beta1)                         \
+    X("beta2", optimizer.beta2)                         \
+    X("epsilon", optimizer.epsilon)                     \
+    X("final_factor", optimizer.schedule.final_factor)  \
+    X("max_gradient_norm", optimizer.max_gradient_norm) \
+    X("epoch_loss_sum", loss_sum)                       \
     X("best_accuracy", best)
 
 #define X(...) +1
@@ -45,11 +57,12 @@ enum { METADATA_COUNT = 6 WHOLE_LIST(X) REAL_LIST(X) };
 
 /* ---------------------------------------------------------------- writing */
 
-/* A plan's tensors as a checkpoint has them: weights, then the optimizer's states. */
+/* A plan's tensors as a checkpoint has them: weights, then the optimizer's states, each by the name
+ * of its parameter, so that the file does not depend on how a plan orders them. */
 typedef struct contents {
     safetensors_tensor *tensors;
     be_value *values;
-    char (*names)[64];
+    char (*names)[NAME_BYTES];
     int count;
     void *buffer; /* of the largest */
     void *memory;
@@ -63,19 +76,22 @@ static void contents_free(contents *c)
 
 static be_status contents_new(contents *out, const be_plan *plan, be_error *err)
 {
-    int weights = weights_count(plan), slots = be_plan_slot_count(plan);
-    size_t each = sizeof(safetensors_tensor) + sizeof(be_value) + sizeof(char[64]), largest = 0;
-    *out = (contents){.count = weights + slots};
+    int weights = weights_count(plan), parameters = be_plan_parameter_count(plan);
+    size_t each = sizeof(safetensors_tensor) + sizeof(be_value) + NAME_BYTES, largest = 0;
+    *out = (contents){.count = weights + be_plan_slot_count(plan) * parameters};
     TRY(memory_alloc(&out->memory, (size_t)out->count * each, "the list of a checkpoint", err));
     out->tensors = out->memory;
-    out->names = (char(*)[64])(out->tensors + out->count);
+    out->names = (char(*)[NAME_BYTES])(out->tensors + out->count);
     out->values = (be_value *)(out->names + out->count);
     for (int i = 0; i < out->count; i++) {
-        be_parameter p = i < weights ? weights_at(plan, i) : be_plan_slot(plan, i - weights);
+        int part = i - weights;
+        be_parameter p = part < 0 ? weights_at(plan, i)
+                                  : be_plan_slot_part(plan, part / parameters, part % parameters);
         out->values[i] = p.value;
         out->tensors[i] = weights_tensor(&p);
         if (i >= weights) {
-            snprintf(out->names[i], sizeof out->names[i], "optimizer.%s", p.name);
+            int length = snprintf(out->names[i], NAME_BYTES, "optimizer.%s", p.name);
+            MUST(length > 0 && length < NAME_BYTES);
             out->tensors[i].name = out->names[i];
         }
         if (out->tensors[i].bytes > largest) largest = out->tensors[i].bytes;
@@ -235,6 +251,12 @@ static be_status read_state(checkpoint *c, be_error *err)
     int64_t whole = 0;
     double real = 0;
     TRY(read_text(c, "format", format, sizeof format, err));
+    if (strcmp(format, "breakeven checkpoint 1") == 0)
+        FAIL(
+            err, BE_USAGE,
+            "%s: expected a checkpoint of form 2, found one of form 1, of an older version of this "
+            "program; end that training with that version, or begin a new one without --resume",
+            c->path);
     if (strcmp(format, FORMAT) != 0) return refuse_metadata(c, "format", err);
     TRY(read_text(c, "workload", s->workload, sizeof s->workload, err));
     TRY(read_text(c, "data", s->data, sizeof s->data, err));
@@ -252,7 +274,9 @@ static be_status read_state(checkpoint *c, be_error *err)
     s->member = (__typeof__(s->member))real;
     REAL_LIST(X)
 #undef X
-    return BE_OK;
+    size_t schedules = sizeof schedule_names / sizeof *schedule_names;
+    return (size_t)s->optimizer.schedule.kind < schedules ? BE_OK
+                                                          : refuse_metadata(c, "schedule", err);
 }
 
 static be_status check_checksum(const checkpoint *c, be_error *err)
@@ -345,12 +369,27 @@ be_status checkpoint_restore(const checkpoint *c, be_plan *plan, be_error *err)
     return be_plan_set_steps(plan, c->state.step, err);
 }
 
+#define SCHEDULE_BYTES 128
+
+/* "cosine, 100 steps of warm-up, 5000 in all, down to 0.1" */
+static const char *schedule_text(const be_schedule *s, char text[SCHEDULE_BYTES])
+{
+    int used = snprintf(text, SCHEDULE_BYTES, "%s, %" PRId64 " steps of warm-up",
+                        schedule_names[s->kind], s->warmup_steps);
+    MUST(used > 0 && used < SCHEDULE_BYTES);
+    if (s->kind == BE_RATE_COSINE)
+        snprintf(text + used, SCHEDULE_BYTES - (size_t)used, ", %" PRId64 " in all, down to %.9g",
+                 s->total_steps, s->final_factor);
+    return text;
+}
+
 be_status checkpoint_match(const checkpoint *c, const checkpoint_state *wanted, be_error *err)
 {
     const checkpoint_state *s = &c->state;
     const be_optimizer *a = &wanted->optimizer, *b = &s->optimizer;
     const char *what = NULL;
-    char expected[VALUE_BYTES] = "", found[VALUE_BYTES] = "";
+    char expected[SCHEDULE_BYTES] = "", found[SCHEDULE_BYTES] = "";
+    char wanted_rates[SCHEDULE_BYTES], found_rates[SCHEDULE_BYTES];
 #define DIFFERS(name, form, left, right)                 \
     if (!what) {                                         \
         what = name;                                     \
@@ -369,6 +408,9 @@ be_status checkpoint_match(const checkpoint *c, const checkpoint_state *wanted, 
             (double)(float)b->learning_rate)
     DIFFERS("momentum", "%.9g", (double)(float)a->momentum, (double)(float)b->momentum)
     DIFFERS("weight decay", "%.9g", (double)(float)a->weight_decay, (double)(float)b->weight_decay)
+    DIFFERS("largest gradient norm", "%.9g", a->max_gradient_norm, b->max_gradient_norm)
+    DIFFERS("schedule", "%s", schedule_text(&a->schedule, wanted_rates),
+            schedule_text(&b->schedule, found_rates))
 #undef DIFFERS
     if (!what) return BE_OK;
     FAIL(err, BE_USAGE,

@@ -99,12 +99,18 @@ static be_status resume_if_there(trainer *t, be_error *err)
     return BE_OK;
 }
 
+int64_t train_last_step(const train_options *o)
+{
+    return o->steps ? o->steps
+                    : o->epochs * order_steps_per_epoch((int32_t)o->data->count, o->batch);
+}
+
 static be_status open_all(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
     TRY(check_options(o, err));
     t->steps_per_epoch = order_steps_per_epoch((int32_t)o->data->count, o->batch);
-    t->last_step = o->steps ? o->steps : o->epochs * t->steps_per_epoch;
+    t->last_step = train_last_step(o);
     if (t->last_step > INT32_MAX)
         FAIL(err, BE_USAGE,
              "expected at most 2^31 - 1 steps, found %" PRId64 "; train fewer epochs",
@@ -311,6 +317,13 @@ static be_status end_epoch(trainer *t, be_error *err)
                          .loss = t->state.loss_sum / (double)steps,
                          .accuracy = (double)t->state.correct / (double)(steps * t->options->batch),
                          .seconds = (double)t->epoch_ns * 1e-9};
+    TRY(be_plan_learning_rate(t->plan, &epoch.learning_rate, err));
+    epoch.gradient_norm = (double)NAN;
+    if (t->options->optimizer.max_gradient_norm > 0) {
+        float norm = 0;
+        TRY(be_plan_gradient_norms(t->plan, 1, &norm, err));
+        epoch.gradient_norm = (double)norm;
+    }
     epoch.samples_per_s = (double)(mine * t->options->batch) / epoch.seconds;
     epoch.units_per_s = epoch.samples_per_s * t->model.form.units_a_sample;
     if (t->validation.plan) {

@@ -25,6 +25,8 @@ typedef struct train_progress {
 typedef struct train_epoch {
     int64_t epoch, step;               /* step: done over all epochs */
     double loss, accuracy;             /* over the steps of the epoch */
+    double learning_rate;              /* of its last step */
+    double gradient_norm;              /* of its last step, before clipping; NAN: not clipped */
     double seconds;                    /* of training, those of this process */
     double samples_per_s, units_per_s; /* units: of the data's */
     evaluation validation;             /* count 0: there is no validation set */
@@ -58,6 +60,9 @@ typedef struct train_options {
     train_watcher watch;
     const volatile sig_atomic_t *interrupted; /* may be NULL */
 } train_options;
+
+/* The steps that a training has from its start to its end. */
+int64_t train_last_step(const train_options *options);
 
 typedef struct trainer {
     const train_options *options;
