@@ -24,6 +24,7 @@ class OpenclTest(unittest.TestCase):
     def run_program(self, *words, **variables):
         # PyTorch, which takes a second to start, is no part of these tests.
         environment = {**os.environ, "BREAKEVEN_PYTHON": "/nonexistent/python",
+                       "BREAKEVEN_TENSORFLOW_PYTHON": "/nonexistent/python",
                        "BREAKEVEN_OPENCL_LIB_DIR": FAULTY, **variables}
         done = subprocess.run([PROGRAM, *words], env=environment, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, check=False, timeout=250)

@@ -160,7 +160,9 @@ static double quota_of(const tree *t, const char *folder)
         known = read_numbers(t, folder, "cpu.max", quota) == 2;
         period[0] = quota[1];
     }
-    return known && quota[0] > 0 && period[0] > 0 ? quota[0] / period[0] : (double)NAN;
+    double processors = quota[0] / period[0];
+    return known && quota[0] > 0 && period[0] > 0 && isfinite(processors) ? processors
+                                                                          : (double)NAN;
 }
 
 static double memory_of(const tree *t, const char *folder)
@@ -168,7 +170,7 @@ static double memory_of(const tree *t, const char *folder)
     double found[2] = {NAN, NAN};
     const char *name = t->controller ? "memory.limit_in_bytes" : "memory.max";
     bool known = read_numbers(t, folder, name, found) >= 1;
-    return known && found[0] > 0 && found[0] < (double)V1_MEMORY_NONE ? found[0] : (double)NAN;
+    return known && found[0] >= 1 && found[0] < (double)V1_MEMORY_NONE ? found[0] : (double)NAN;
 }
 
 /* The least of all groups from the process's own up; NAN without one. */

@@ -511,10 +511,11 @@ static be_status gpu_vt_time(program *p, int64_t steps, device_times *times, be_
     device_counts before = gpu_vt_counts(p);
     TRY(gpu_vt_run(p, steps, false, err));
     device_counts after = gpu_vt_counts(p);
-    times->counts = (device_counts){.launches = after.launches - before.launches,
-                                    .waits = after.waits - before.waits,
-                                    .upload_bytes = after.upload_bytes - before.upload_bytes,
-                                    .download_bytes = after.download_bytes - before.download_bytes};
+    times->counts =
+        (device_counts){.launches = after.launches - before.launches,
+                        .waits = after.waits - before.waits,
+                        .upload_bytes = p->stream ? gpu_stream_bytes(p->stream, steps) : 0,
+                        .download_bytes = after.download_bytes - before.download_bytes};
     return gpu_phases_measure(&job, times, err);
 }
 

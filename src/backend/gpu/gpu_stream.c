@@ -285,6 +285,14 @@ static be_status fill(gpu_stream *s, int slot, int64_t t, be_error *err)
     return BE_OK;
 }
 
+int64_t gpu_stream_bytes(const gpu_stream *s, int64_t steps)
+{
+    int64_t bytes = 0;
+    if (!s->moves) return 0;
+    for (int i = FIELD; i < s->input_count; i++) bytes += (int64_t)s->inputs[i].bytes;
+    return steps * s->attrs->batch * bytes;
+}
+
 static int slot_of(const gpu_stream *s, int64_t t)
 {
     return (int)(t / s->steps % GPU_FEED_SLOTS);
