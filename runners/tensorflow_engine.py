@@ -96,42 +96,52 @@ class Engine:
         session = self._prepared()
         steps, out = member(request, "steps", int, least=1), member(request, "out", str)
         session.reset("counter")
-        tensors, gradients, losses = {}, {}, []
+        tensors, losses = {}, []
         with session.on_device():
             for t in range(steps):
                 before = [p.to_file(p.variable) for p in session.parameters] if t == 0 else []
-                x, labels, logits, loss, found = session.whole_step()
+                inputs, targets, logits, loss, found = session.whole_step()
                 losses.append(np.float32(loss))
                 if t > 0:
                     continue
-                tensors = {"input": np.moveaxis(x.numpy(), -1, 1), "target": labels.numpy(),
-                           "logits": logits.numpy(), "loss": losses[0]}
+                batch = {name: self._as_in_file(session, name, value) for name, value
+                         in zip(session.inputs + session.targets, inputs + targets)}
+                tensors = {**session.trace_of(batch), "logits": logits.numpy(), "loss": losses[0]}
                 for p, value in zip(session.parameters, before):
                     tensors["param." + p.name] = value
                 for p, gradient in zip(session.parameters, found):
-                    gradients["grad." + p.name] = p.to_file(gradient)
-        safetensors_io.write(out, {**tensors, **gradients, "losses": np.array(losses)})
+                    tensors["grad." + p.name] = p.to_file(gradient)
+                for p in session.buffers:
+                    tensors["buffer." + p.name] = p.to_file(p.variable)
+        safetensors_io.write(out, {**tensors, "losses": np.array(losses)})
         session.reset(session.dropout)
         return {"steps": steps}
+
+    @staticmethod
+    def _as_in_file(session, name, value):
+        """What the model is given of a field, pictures as [N, C, H, W]."""
+        value = value.numpy()
+        return np.moveaxis(value, -1, 1) if session.samples[name].is_picture else value
 
     def evaluate(self, request):
         session = self._prepared()
         fields, _ = runner_job.load_fields(
             member(request, "data", str), session.workload, session.fields, needs_order=False)
-        images, labels = fields["images"], fields["labels"]
-        loss, correct = 0.0, 0
+        count, loss, correct = len(next(iter(fields.values()))), 0.0, 0
         with session.on_device():
-            for first in range(0, len(images), session.batch):
+            for first in range(0, count, session.batch):
                 rows = slice(first, first + session.batch)
-                part, right = session.evaluate(np.moveaxis(images[rows], 1, -1),
-                                               labels[rows].astype(np.int64))
+                part, right = session.evaluate(*(
+                    np.moveaxis(values[rows], 1, -1) if session.samples[name].is_picture
+                    else values[rows].astype(np.int64) for name, values in fields.items()))
                 loss, correct = loss + float(part), correct + int(right)
-        return {"count": len(images), "correct": correct, "loss": in_json(loss / len(images))}
+        return {"count": count, "correct": correct, "loss": in_json(loss / count)}
 
     def export(self, request):
         session = self._prepared()
         safetensors_io.write(member(request, "out", str),
-                             {p.name: p.to_file(p.variable) for p in session.parameters})
+                             {p.name: p.to_file(p.variable)
+                              for p in session.parameters + session.buffers})
         return {}
 
     def phases(self, request):

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import runner_protocol
 import tensorflow_libraries as libraries
+import tensorflow_weights
 
 PHASES = ("data", "upload", "forward", "backward", "optimizer", "loss_read", "idle_host",
           "idle_other")
@@ -21,7 +22,6 @@ LOOP = "breakeven loop"
 _OPERATION = re.compile(r"([^: ]+):([A-Za-z_]\w*)")
 # A gradient has the scope of its operation behind it: the first word decides.
 _SCOPE = re.compile(r"(?:^|/)(gradient_tape|optimizer|forward|data)/")
-_LAYER = re.compile(r"/((?:conv|fc)\d+)(?:_\d+)?/")
 
 Event = collections.namedtuple("Event", "name start_ps end_ps line")
 
@@ -76,14 +76,25 @@ def share(spans):
     return spent
 
 
-def _listed(found):
+def layer_of(operation, names):
+    """The layer of `names` in whose scope an operation stands, or "".
+
+    A scope that is entered again has a number behind its name.
+    """
+    for scope in reversed(operation.split("/")[:-1]):
+        for name in (scope, re.sub(r"_\d+$", "", scope)):
+            if name in names:
+                return name.rstrip("_")
+    return ""
+
+
+def _listed(found, names):
     """What the host executed, by kind and layer in the order of their first start, summed."""
     rows = {}
     for event, kind, phase in sorted(found, key=lambda item: item[0].start_ps):
         if phase is None:
             continue
-        layer = _LAYER.search(event.name)
-        layer = layer.group(1) if layer else ""
+        layer = layer_of(event.name, names)
         row = rows.setdefault((kind, layer, phase), {
             "op": kind, "name": layer, "phase": phase,
             "implementation": "oneDNN" if kind.startswith("_Mkl") else "Eigen", "launches": 0,
@@ -93,7 +104,7 @@ def _listed(found):
     return list(rows.values())
 
 
-def _on_cpu(answer, planes):
+def _on_cpu(answer, planes, names):
     """Phases, operations and what the processor did, of the host's events within the loop."""
     events = [event for name, found in planes.items() if name.startswith("/host")
               for event in found]
@@ -108,7 +119,7 @@ def _on_cpu(answer, planes):
     # What has no scope carries arguments and results in and out of the step.
     answer["phases"]["idle_other"] = round(spent[None] / 1000)
     answer["phases"]["idle_host"] = round((loop.end_ps - loop.start_ps - busy) / 1000)
-    answer["ops"] = _listed(found)
+    answer["ops"] = _listed(found, names)
     answer["launches"], answer["synchronisations"] = len(found), 0
     answer["upload_bytes"] = answer["download_bytes"] = 0
     answer["work"] = {"cpu": {"launches": len(found), "busy_ns": round(busy / 1000)}}
@@ -146,7 +157,7 @@ def measure(session, steps):
     finally:
         session.put_back(kept)
     if session.device == libraries.CPU:
-        _on_cpu(answer, planes)
+        _on_cpu(answer, planes, tensorflow_weights.layer_names(session.model))
     else:
         _on_gpu(answer, planes, session.device)
     return answer

@@ -2,10 +2,11 @@
 """The TensorFlow runner: speaks the runner protocol (docs/runner-protocol.md).
 
 Works with TensorFlow 2.16 and later (Keras 3) on cpu and cuda.  Its parts: runner_protocol.py
-(requests and answers), runner_job.py (what is asked for, and its files), tensorflow_engine.py (the
-ops), tensorflow_training.py (the step), tensorflow_workloads.py (the models), tensorflow_phases.py
-(where a step's time goes), tensorflow_feed.py (data on the host), tensorflow_libraries.py (devices
-and versions), safetensors_io.py, philox.py.
+(requests and answers), runner_job.py and workload_fields.py (what is asked for, and its files),
+tensorflow_engine.py (the ops), tensorflow_training.py (the step), tensorflow_workloads.py,
+tensorflow_resnet.py and tensorflow_transformers.py (the models), tensorflow_weights.py (their
+variables in files), tensorflow_phases.py (where a step's time goes), tensorflow_feed.py (the data),
+tensorflow_libraries.py (devices and versions), safetensors_io.py, philox.py.
 """
 import os
 import sys

@@ -10,19 +10,20 @@ import tensorflow as tf
 import runner_job
 import tensorflow_feed
 import tensorflow_libraries as libraries
+import tensorflow_weights
 import tensorflow_workloads as workloads
-from runner_protocol import member
+from runner_protocol import Failure, member
 
-PACKED = 8  # bytes of pictures in one number of 64 bits
+# Members of `optimizer` that this file acts on.
+OPTIMIZER = ("name", "lr", "momentum", "weight_decay", "beta1", "beta2", "epsilon")
 
 
-def pack(images):
-    """[N, C, H, W] bytes as [N, H·W·C / 8] numbers: TensorFlow gathers no bytes on a GPU.
-
-    The last number is filled up with zeros.
-    """
-    rows = np.moveaxis(images, 1, -1).reshape(len(images), -1)
-    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % PACKED))).view(np.int64)
+def check_optimizer(optimizer):
+    """A training without what was asked for would be another one."""
+    unknown = [name for name, value in optimizer.items() if name not in OPTIMIZER and value]
+    if unknown:
+        raise Failure("UNAVAILABLE", f"an optimizer of {', '.join(OPTIMIZER)} alone",
+                      f"'{unknown[0]}'", "leave it out, or use another engine")
 
 
 class Adam(keras.optimizers.Adam):
@@ -46,46 +47,54 @@ class Session(runner_job.Job):
 
     def __init__(self, request, device, threads):
         super().__init__(request, workloads.WORKLOADS)
-        self.shape = self.fields["images"].shape
+        if self.training:
+            check_optimizer(request["optimizer"])
         self.device = device
         libraries.set_precision(device, self.precision)
         fields, order = self.read_data(request)
-        images, labels = fields["images"], fields["labels"]
-        normalization = self.read_normalization(request)["images"]
+        normalization = self.read_normalization(request)
         libraries.settle(device, threads)
         with self.on_device():
-            self.mean, self.scale = (tf.constant(numbers, tf.float32) for numbers in normalization)
-            self._place_data(pack(images), labels.astype(np.int64),
-                             order[:self.usable].astype(np.int64))
+            self.normalization = {
+                name: [tf.constant(numbers, tf.float32) for numbers in both]
+                for name, both in normalization.items()}
+            self._place_data(fields, order[:self.usable].astype(np.int64))
             self._new_model(self.dropout)
-            shapes = {p.name: p.shape for p in self.parameters}
+            shapes = {p.name: p.shape for p in self.parameters + self.buffers}
             self.weights = runner_job.load_weights(member(request, "weights", str), shapes)
-            self.parameter_count = sum(value.size for value in self.weights.values())
+            self.parameter_count = sum(self.weights[p.name].size for p in self.parameters)
+            # The mean over all targets, of which a sample of a text has many.
             self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             self._begin()
 
     def on_device(self):
         return tf.device(self.device.path)
 
-    def _place_data(self, images, labels, order):
+    def _place_data(self, fields, order):
         # A processor's data lies on the host whatever is asked for.
         self.resident = self.device == libraries.CPU or not self.on_host
-        self.rows, self.images, self.labels = order.reshape(-1, self.batch), images, labels
+        self.samples = {name: tensorflow_feed.Samples(values) for name, values in fields.items()}
+        self.rows = order.reshape(-1, self.batch)
         if not self.resident:
             return
         try:
-            self.images, self.labels = tf.constant(images), tf.constant(labels)
-            # A number given to each step would be copied to the device, which waits for it.
-            self.rows, self.turn = tf.constant(self.rows), tf.Variable(0, dtype=tf.int64)
+            placed = [tf.constant(field.values) for field in self.samples.values()]
         except tf.errors.ResourceExhaustedError:
             self.resident = False
-            self.rows, self.images, self.labels = order.reshape(-1, self.batch), images, labels
-            self.warnings.append(f"the {images.nbytes >> 20} MiB of images do not fit on the "
-                                 "device: each batch is copied there from host memory")
+            taken = sum(field.values.nbytes for field in self.samples.values())
+            self.warnings.append(f"the {taken >> 20} MiB of data do not fit on the device: each "
+                                 "batch is copied there from host memory")
+            return
+        for field, values in zip(self.samples.values(), placed):
+            field.values = values
+        # A number given to each step would be copied to the device, which waits for it.
+        self.rows, self.turn = tf.constant(self.rows), tf.Variable(0, dtype=tf.int64)
 
     def _new_model(self, dropout):
         self.model, self.counted = workloads.new_model(self, dropout == "counter")
-        self.parameters = workloads.parameters(self.model)
+        found = tensorflow_weights.parameters(self.model)
+        self.parameters = [p for p in found if p.trained]
+        self.buffers = [p for p in found if not p.trained]
         self.variables = [p.variable for p in self.parameters]
 
     def reset(self, dropout):
@@ -96,7 +105,7 @@ class Session(runner_job.Job):
 
     def _begin(self):
         """The steps are compiled when they are first used."""
-        for p in self.parameters:
+        for p in self.parameters + self.buffers:
             p.variable.assign(p.from_file(self.weights[p.name]))
         self.optimizer = self._new_optimizer() if self.training else None
         if self.resident:
@@ -108,12 +117,13 @@ class Session(runner_job.Job):
         self._infer = tf.function(self._infer_on)
         self._whole = tf.function(self._whole_step)
         self.evaluate = tf.function(self._evaluate, input_signature=[
-            tf.TensorSpec([None, *self.shape[1:], self.shape[0]], tf.uint8),
-            tf.TensorSpec([None], tf.int64)])
+            tf.TensorSpec([None, *field.shape[1:], field.shape[0]], tf.uint8) if field.is_picture
+            else tf.TensorSpec([None, *field.shape], tf.int64)
+            for field in self.samples.values()])
 
     def _feed_from(self, step):
         rows = np.roll(self.rows, -(step % len(self.rows)), axis=0)
-        self.feed = tensorflow_feed.batches(self.images, self.labels, rows, self.device.path)
+        self.feed = tensorflow_feed.batches(list(self.samples.values()), rows, self.device.path)
 
     def keep(self):
         """All that steps change, for put_back: weights, optimizer, random numbers, where it is."""
@@ -147,38 +157,40 @@ class Session(runner_job.Job):
     # What a step is made of.  The scopes name the operations, for tensorflow_phases.py.
 
     def _batch(self, *given):
-        """Normalized pictures and labels, of the next row or of what the feed has given."""
+        """(inputs, targets) of the next row, or of what the feed has given."""
         with tf.name_scope("data"):
-            packed, labels = given or self._gather()
-            return self._normalize(self._unpack(packed)), labels
-
-    def _unpack(self, packed):
-        count = int(np.prod(self.shape))
-        pixels = tf.reshape(tf.bitcast(packed, tf.uint8), [-1, packed.shape[1] * PACKED])
-        if count % PACKED:
-            pixels = pixels[:, :count]
-        return tf.reshape(pixels, [-1, *self.shape[1:], self.shape[0]])
+            gathered = given or self._gather()
+            return self._split([field.unpack(values) for field, values
+                                in zip(self.samples.values(), gathered)])
 
     def _gather(self):
         following = self.turn + 1
         row = tf.gather(self.rows, self.turn)
         self.turn.assign(tf.where(following < len(self.rows), following, 0))
-        return tf.gather(self.images, row), tf.gather(self.labels, row)
+        return [field.gather(field.values, row) for field in self.samples.values()]
 
-    def _normalize(self, pixels):
-        return (tf.cast(pixels, tf.float32) - self.mean) * self.scale
+    def _split(self, values):
+        """What the model is given, and the targets; bytes become numbers."""
+        named = dict(zip(self.samples, values))
+        for name, (mean, scale) in self.normalization.items():
+            named[name] = (tf.cast(named[name], tf.float32) - mean) * scale
+        return [named[name] for name in self.inputs], [named[name] for name in self.targets]
 
-    def _forward(self, x, training):
+    def _forward(self, inputs, training):
         """The logits, in float32 also under mixed precision."""
         with tf.name_scope("forward"):
-            return tf.cast(self.model(x, training=training), tf.float32)
+            given = inputs if len(inputs) > 1 else inputs[0]
+            return tf.cast(self.model(given, training=training), tf.float32)
 
-    def _gradients(self, x, labels):
+    def _gradients(self, inputs, targets):
         with tf.GradientTape() as tape:
-            logits = self._forward(x, training=True)
+            logits = self._forward(inputs, training=True)
             with tf.name_scope("forward"):
-                loss = self.loss(labels, logits)
-        return logits, loss, tape.gradient(loss, self.variables)
+                loss = self.loss(*targets, logits)
+        gradients = tape.gradient(loss, self.variables)
+        with tf.name_scope("gradient_tape/"):
+            # An embedding's comes as a list of rows; no optimizer here leaves the others alone.
+            return logits, loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def _update(self, gradients):
         with tf.name_scope("optimizer"):
@@ -187,8 +199,7 @@ class Session(runner_job.Job):
             self.optimizer.apply_gradients(zip(gradients, self.variables))
 
     def _train_on(self, *given):
-        x, labels = self._batch(*given)
-        _, loss, gradients = self._gradients(x, labels)
+        _, loss, gradients = self._gradients(*self._batch(*given))
         self._update(gradients)
         return loss
 
@@ -196,21 +207,22 @@ class Session(runner_job.Job):
         return self._forward(self._batch(*given)[0], training=False)
 
     def _whole_step(self, *given):
-        """A step that gives all that it computed: (input, labels, logits, loss, gradients)."""
-        x, labels = self._batch(*given)
+        """A step that gives all that it computed: (inputs, targets, logits, loss, gradients)."""
+        inputs, targets = self._batch(*given)
         if not self.training:
-            logits = self._forward(x, training=False)
-            return x, labels, logits, self.loss(labels, logits), []
-        logits, loss, gradients = self._gradients(x, labels)
+            logits = self._forward(inputs, training=False)
+            return inputs, targets, logits, self.loss(*targets, logits), []
+        logits, loss, gradients = self._gradients(inputs, targets)
         self._update(gradients)
-        return x, labels, logits, loss, gradients
+        return inputs, targets, logits, loss, gradients
 
-    def _evaluate(self, pixels, labels):
-        """The sum of the losses, and how many are right."""
-        logits = self._forward(self._normalize(pixels), training=False)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        right = tf.equal(tf.argmax(logits, 1), labels)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.int64))
+    def _evaluate(self, *values):
+        """The sum over the samples of their losses, and how many targets are right."""
+        inputs, targets = self._split(values)
+        logits = self._forward(inputs, training=False)
+        loss = self.loss(*targets, logits) * tf.cast(tf.shape(logits)[0], tf.float32)
+        right = tf.equal(tf.argmax(logits, -1), *targets)
+        return loss, tf.reduce_sum(tf.cast(right, tf.int64))
 
     # Steps.  They are called within on_device().
 

@@ -1,17 +1,19 @@
 """The workloads as Keras models, as their users write them: pictures as [N, H, W, C].
 
-Owns the way between Keras's layouts and those of the weights file, which are PyTorch's.  The names
-of the layers are those of the file.  This file may know nothing of measuring.
+The names of the layers are those of the weights file.  This file may know nothing of measuring.
 """
-import collections
+import inspect
 
 import keras
 import numpy as np
 from keras import layers
 
 import philox
+import tensorflow_resnet
+import tensorflow_transformers
+from runner_protocol import Failure
 
-CLASSES = 10  # of each of them
+CLASSES = 10  # of each of the small networks
 
 
 def mlp_mnist(dropout, width):
@@ -62,8 +64,15 @@ def cnn5_fashion(dropout, width):
             layers.GlobalAveragePooling2D(), layers.Dense(CLASSES, name="fc1")]
 
 
-WORKLOADS = {"mlp-mnist": mlp_mnist, "cnn-mnist": cnn_mnist, "cnn-cifar": cnn_cifar,
-             "cnn-fashion": cnn_fashion, "cnn5-fashion": cnn5_fashion}
+# Lists of layers.
+SMALL = {"mlp-mnist": mlp_mnist, "cnn-mnist": cnn_mnist, "cnn-cifar": cnn_cifar,
+         "cnn-fashion": cnn_fashion, "cnn5-fashion": cnn5_fashion}
+# Functions of the inputs, in their order, and of the dimensions that make a difference to them.
+LARGE = {"resnet18-cifar": tensorflow_resnet.resnet18_cifar,
+         "resnet18": tensorflow_resnet.resnet18, "resnet50": tensorflow_resnet.resnet50,
+         "encoder": tensorflow_transformers.encoder,
+         "bert-base": tensorflow_transformers.bert_base, "gpt2": tensorflow_transformers.gpt2}
+WORKLOADS = (*SMALL, *LARGE)
 
 
 class CounterDropout(layers.Layer):
@@ -88,9 +97,7 @@ class CounterDropout(layers.Layer):
         return x * self.factor if training else x
 
 
-def new_model(job, counter):
-    """The model of a job, and its layers of counted dropout, in order (without `counter` none)."""
-    channels, rows, columns = job.shape
+def _small_model(job, inputs, counter):
     drawn, counted = [], []
 
     def dropout(rate):
@@ -103,49 +110,34 @@ def new_model(job, counter):
             drawn.append(layer)
         return layer
 
-    listed = WORKLOADS[job.workload](dropout, job.dimensions["width"])
-    return keras.Sequential([keras.Input((rows, columns, channels)), *listed]), counted
+    listed = SMALL[job.workload](dropout, job.dimensions["width"])
+    return keras.Sequential([*inputs, *listed]), counted
 
 
-class Parameter(collections.namedtuple("Parameter", "name variable image")):
-    """A trainable variable with its name in the weights file.
-
-    `image` is the height, width and channels that a dense kernel's inputs were flattened from, or
-    None: Keras flattens [H, W, C], the file's order of these inputs is that of [C, H, W].
-    """
-
-    @property
-    def shape(self):
-        """In the weights file."""
-        shape = tuple(self.variable.shape)
-        return (shape[-1], *shape[2:-1], *shape[:2]) if len(shape) == 4 else shape[::-1]
-
-    def to_file(self, value):
-        """The variable's values, or their gradients, in the layout of the file."""
-        value = np.asarray(value, dtype=np.float32)
-        if self.image:
-            value = value.reshape(*self.image, -1)
-        if value.ndim == 4:
-            value = value.transpose(3, 2, 0, 1)
-        return np.ascontiguousarray(value.T if value.ndim == 2 else value).reshape(self.shape)
-
-    def from_file(self, value):
-        if self.image:
-            height, width, channels = self.image
-            value = value.reshape(-1, channels, height, width)
-        if value.ndim == 4:
-            value = value.transpose(2, 3, 1, 0)
-        return (value.T if value.ndim == 2 else value).reshape(self.variable.shape)
-
-
-def parameters(model):
-    """The model's trainable variables in the order of the file."""
-    found, image = [], None
+def _check_batch_norms(job, model):
+    """What PyTorch refuses too: the variance of one number says nothing."""
     for layer in model.layers:
-        if isinstance(layer, layers.Flatten):
-            image = tuple(layer.input.shape[1:])
-        if isinstance(layer, (layers.Conv2D, layers.Dense)):
-            found.append(Parameter(layer.name + ".weight", layer.kernel, image))
-            found.append(Parameter(layer.name + ".bias", layer.bias, None))
-            image = None
-    return found
+        if isinstance(layer, layers.BatchNormalization):
+            count = job.batch * int(np.prod(layer.input.shape[1:-1]))
+            if count < 2:
+                raise Failure("USAGE", f"more than one value a channel for the batch norm "
+                              f"'{layer.name}' in training", count,
+                              "use a larger batch, or larger pictures")
+
+
+def new_model(job, counter):
+    """The model of a job, and its layers of counted dropout, in order (without `counter` none)."""
+    inputs = []
+    for name in job.inputs:
+        shape, is_picture = job.fields[name].shape, job.fields[name].dtype == np.uint8
+        inputs.append(keras.Input((*shape[1:], shape[0]) if is_picture else shape, name=name,
+                                  dtype="float32" if is_picture else "int64"))
+    if job.workload in SMALL:
+        return _small_model(job, inputs, counter)
+    build = LARGE[job.workload]
+    wanted = inspect.signature(build).parameters
+    dimensions = {name: value for name, value in job.dimensions.items() if name in wanted}
+    model = keras.Model(inputs, build(inputs, **dimensions))
+    if job.training:
+        _check_batch_norms(job, model)
+    return model, []

@@ -16,6 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "runners"))
 sys.dont_write_bytecode = True
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -24,34 +25,46 @@ import tensorflow_engine
 import tensorflow_feed
 import tensorflow_libraries as libraries
 import tensorflow_phases
+import tensorflow_weights
 import tensorflow_workloads
-import workload_fields
+import test_torch_ladder
 from runner_protocol import Failure
 
 Event = tensorflow_phases.Event
 
 
+def make_job(workload, **dimensions):
+    job = test_torch_ladder.make_job(workload, **dimensions)
+    job.seed, job.batch, job.training = 0, 4, True
+    return job
+
+
 class Prepared(unittest.TestCase):
-    def prepared(self, workload, batch, count):
+    def prepared(self, workload, batch, count, **dimensions):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         data, weights = (os.path.join(folder.name, name) for name in ("data", "weights"))
         rng = np.random.default_rng(4)
-        own, fields, _ = workload_fields.WORKLOADS[workload]
-        shape = fields(**own)["images"].shape
-        safetensors_io.write(data, {
-            "images": rng.integers(0, 256, (count, *shape), dtype=np.uint8),
-            "labels": rng.integers(0, 10, count, dtype=np.int32),
-            "order": rng.permutation(count).astype(np.int32)})
-        job = types.SimpleNamespace(workload=workload, dimensions=own, shape=shape, seed=0)
+        job = make_job(workload, **dimensions)
+        made = {"order": rng.permutation(count).astype(np.int32)}
+        if workload == "gpt2":  # windows that overlap
+            text = rng.integers(0, 50, job.dimensions["seq"] + 3 * (count - 1) + 1, dtype=np.int32)
+            for name, values in (("tokens", text[:-1]), ("targets", text[1:])):
+                made[name], made[name + ".stride"] = values, np.int32(3)
+        else:
+            for name, field in job.fields.items():
+                made[name] = rng.integers(field.least, field.below or 256, (count, *field.shape),
+                                          dtype=field.dtype)
+        safetensors_io.write(data, made)
         model, _ = tensorflow_workloads.new_model(job, False)
         safetensors_io.write(weights, {
             p.name: rng.uniform(-0.05, 0.05, p.shape).astype(np.float32)
-            for p in tensorflow_workloads.parameters(model)})
+            for p in tensorflow_weights.parameters(model)})
         engine = tensorflow_engine.Engine()
         engine.prepare({"workload": workload, "device": "cpu", "batch": batch, "data": data,
                         "weights": weights, "optimizer": {"name": "adam", "lr": 0.003}, "seed": 7,
-                        "threads": 1, "normalize": {"images": {"mean": [0.3], "std": [0.2]}}})
+                        "threads": 1, "normalize": {"images": {"mean": [0.3], "std": [0.2]}},
+                        **dimensions})
         return engine, os.path.join(folder.name, "out")
 
     def test_run_waits_for_the_device(self):
@@ -79,26 +92,53 @@ class Prepared(unittest.TestCase):
 
     def test_data_on_the_host_of_another_device(self):
         """The same losses, in blocks, over three rounds of an order with a remainder."""
-        found = []
-        for on_host in (False, True):
-            engine, out = self.prepared("mlp-mnist", 8, 30)
-            session = engine.session
-            if on_host:
-                # As if the device were another than the processor, which the order lies on.
-                session.resident = False
-                session.images, session.labels, session.rows = (
-                    x.numpy() for x in (session.images, session.labels, session.rows))
-                session.reset("engine")
-            losses = []
-            for steps in (1, 6, 3):
-                losses += engine.run({"steps": steps, "losses": True})["losses"]
-            engine.parity({"steps": 5, "out": out})
-            losses += safetensors_io.read(out)["losses"].tolist()
-            losses += engine.run({"steps": 4, "losses": True})["losses"]
-            found.append(losses)
-        self.assertEqual(found[0], found[1])
-        self.assertEqual(found[0][0], found[0][10])
-        self.assertEqual(len(set(found[0][:10])), 10)
+        for workload, dimensions in (("mlp-mnist", {}), ("gpt2", test_torch_ladder.SMALL["gpt2"])):
+            with self.subTest(workload=workload):
+                found = [self.losses(workload, dimensions, on_host) for on_host in (False, True)]
+                self.assertEqual(found[0], found[1])
+                self.assertEqual(found[0][0], found[0][10])
+                self.assertEqual(len(set(found[0][:10])), 10)
+
+    def losses(self, workload, dimensions, on_host):
+        engine, out = self.prepared(workload, 8, 30, **dimensions)
+        session = engine.session
+        if on_host:
+            # As if the device were another than the processor, which the order lies on.
+            session.resident, session.rows = False, session.rows.numpy()
+            for field in session.samples.values():
+                field.values = field.values.numpy()
+            session.reset("engine")
+        losses = []
+        for steps in (1, 6, 3):
+            losses += engine.run({"steps": steps, "losses": True})["losses"]
+        engine.parity({"steps": 5, "out": out})
+        losses += safetensors_io.read(out)["losses"].tolist()
+        return losses + engine.run({"steps": 4, "losses": True})["losses"]
+
+
+class LadderTest(unittest.TestCase):
+    def test_parameter_counts(self):
+        """At full size, which nobody gives memory to here."""
+        for workload, count in test_torch_ladder.PARAMETERS.items():
+            if workload not in tensorflow_workloads.WORKLOADS:
+                self.assertIn("clip", workload)
+                continue
+            with self.subTest(workload=workload), \
+                    keras.StatelessScope(initialize_variables=False):
+                model, _ = tensorflow_workloads.new_model(make_job(workload), False)
+                found = tensorflow_weights.parameters(model)
+                self.assertEqual(sum(int(np.prod(p.shape)) for p in found if p.trained), count)
+                # None is without a name in the file.
+                self.assertEqual(len(found), len(model.variables))
+
+    def test_one_value_a_channel_has_no_variance(self):
+        job = make_job("resnet18-cifar", size=8)
+        job.batch = 1
+        with self.assertRaisesRegex(Failure, "more than one value a channel for the batch norm "
+                                    "'layer4.0.bn1' in training, found 1: use a larger batch"):
+            tensorflow_workloads.new_model(job, False)
+        job.training = False
+        tensorflow_workloads.new_model(job, False)
 
 
 class GpuTest(unittest.TestCase):
@@ -210,13 +250,29 @@ class PartsTest(unittest.TestCase):
             self.assertNotIn("\n", str(failure))
 
     def test_batches_of_the_feed(self):
-        images, labels = np.arange(12, dtype=np.int64).reshape(6, 2), np.arange(6, dtype=np.int64)
+        pictures = np.arange(6 * 18, dtype=np.uint8).reshape(6, 2, 3, 3)
+        text = np.lib.stride_tricks.sliding_window_view(np.arange(14, dtype=np.int32), 4)[::2]
+        fields = [pictures, text, np.arange(6, dtype=np.int32)]
+        samples = [tensorflow_feed.Samples(values) for values in fields]
+        self.assertEqual(samples[1].values.shape, (14,))  # not one for each window
         rows = np.array([[5, 0], [3, 3], [1, 2]])
-        feed = tensorflow_feed.batches(images, labels, rows, "/CPU:0")
+        feed = tensorflow_feed.batches(samples, rows, "/CPU:0")
         for t in range(7):
-            pixels, target = next(feed)
-            self.assertEqual(target.numpy().tolist(), rows[t % 3].tolist())
-            self.assertEqual(pixels.numpy().tolist(), images[rows[t % 3]].tolist())
+            found = [field.unpack(values).numpy() for field, values in zip(samples, next(feed))]
+            found[0] = np.moveaxis(found[0], -1, 1)
+            for values, expected in zip(found, fields):
+                self.assertEqual(values.tolist(), expected[rows[t % 3]].tolist())
+
+    def test_layers_of_operations(self):
+        names = {"conv1", "transformer.h.0.ln_1", "encoder.layers.0.self_attn.in_proj_"}
+        for scope, layer in (("forward/sequential_1/conv1_1/Relu", "conv1"),
+                             ("gradient_tape/forward/m_1/transformer.h.0.ln_1/Mul",
+                              "transformer.h.0.ln_1"),
+                             ("forward/m/transformer.h.0.ln_1_1/Mul", "transformer.h.0.ln_1"),
+                             ("forward/m/encoder.layers.0.self_attn.in_proj_/Add",
+                              "encoder.layers.0.self_attn.in_proj"),
+                             ("forward/m/max_pooling2d/MaxPool", ""), ("conv1", "")):
+            self.assertEqual(tensorflow_phases.layer_of(scope, names), layer, scope)
 
 
 def main():
