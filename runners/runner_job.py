@@ -112,7 +112,9 @@ def read_optimizer(request):
     """The optimizer's name and settings, checked; `betas` and `epsilon` without sgd."""
     name = member(request, "name", str, choices=("sgd", "adam", "adamw"))
     found = {"name": name, "lr": member(request, "lr", float, least=0),
-             "weight_decay": member(request, "weight_decay", float, 0.0, least=0)}
+             "weight_decay": member(request, "weight_decay", float, 0.0, least=0),
+             "max_gradient_norm": member(request, "max_gradient_norm", float, 0.0, least=0),
+             "decay": member(request, "decay", str, "all", choices=("all", "matrices"))}
     if name == "sgd":
         found["momentum"] = member(request, "momentum", float, 0.0, least=0)
         return found

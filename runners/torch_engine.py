@@ -91,7 +91,10 @@ class Session(runner_job.Job):
                 if name not in trained and not runner_job.is_counter(name)}
 
     def _new_optimizer(self):
-        settings, parameters = self.optimizer_settings, self.model.parameters()
+        settings, parameters = self.optimizer_settings, list(self.model.parameters())
+        if settings["decay"] == "matrices":
+            spared = {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0}
+            parameters = [{"params": [p for p in parameters if p.dim() >= 2]}, spared]
         common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"]}
         if settings["name"] == "sgd":
             return torch.optim.SGD(parameters, **common, momentum=settings["momentum"])
@@ -102,6 +105,12 @@ class Session(runner_job.Job):
         if self.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
+
+    def clip(self):
+        """Between backward and optimizer."""
+        if self.optimizer_settings["max_gradient_norm"]:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(),
+                                           self.optimizer_settings["max_gradient_norm"])
 
     def index(self):
         """The samples of the next step."""
@@ -150,6 +159,7 @@ class Session(runner_job.Job):
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.model.loss(self.forward(inputs), *targets)
         loss.backward()
+        self.clip()
         self.optimizer.step()
         self.send_ahead()
         return loss.detach()
@@ -246,6 +256,7 @@ class Engine:
             if session.training:
                 session.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+                session.clip()
                 if t == 0:
                     for name, p in session.model.named_parameters():
                         tensors["grad." + name] = p.grad.clone()

@@ -77,6 +77,7 @@ def do_steps(session, steps, mark):
             mark("forward")
             loss.backward()
             mark("backward")
+            session.clip()
             session.optimizer.step()
             mark("optimizer")
         else:

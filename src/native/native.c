@@ -174,7 +174,8 @@ static be_status take_optimizer(const protocol_optimizer *from, be_optimizer *ou
              from->name);
     *out = (be_optimizer){.kind = (be_optimizer_kind)kind,
                           .learning_rate = from->lr,
-                          .weight_decay = from->weight_decay};
+                          .weight_decay = from->weight_decay,
+                          .max_gradient_norm = from->max_gradient_norm};
     if (kind == BE_SGD) {
         out->momentum = from->momentum;
     } else {

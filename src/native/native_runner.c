@@ -111,7 +111,8 @@ static be_status take_optimizer(const json_t *request, protocol_optimizer *out, 
     TRY(member_real(object, "weight_decay", &out->weight_decay, err));
     TRY(member_real(object, "beta1", &out->beta1, err));
     TRY(member_real(object, "beta2", &out->beta2, err));
-    return member_real(object, "epsilon", &out->epsilon, err);
+    TRY(member_real(object, "epsilon", &out->epsilon, err));
+    return member_real(object, "max_gradient_norm", &out->max_gradient_norm, err);
 }
 
 static be_status take_transform(const json_t *object, protocol_transform *out, be_error *err)

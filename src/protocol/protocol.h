@@ -48,6 +48,8 @@ int protocol_request_find(const char *name);
 typedef struct protocol_optimizer {
     const char *name; /* sgd, adam, adamw */
     double lr, momentum, weight_decay, beta1, beta2, epsilon;
+    double max_gradient_norm; /* 0: gradients are not clipped */
+    bool matrices_decay;      /* weight decay leaves out what has fewer than two dimensions */
 } protocol_optimizer;
 
 /* How a field of the data file becomes floats: (byte / 255 - mean[c]) / std[c]. */

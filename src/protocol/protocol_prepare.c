@@ -20,7 +20,8 @@ static json_t *protocol_numbers(const double *values, int count)
 static be_status protocol_check_numbers(const protocol_job *job, be_error *err)
 {
     const protocol_optimizer *o = &job->optimizer;
-    const double settings[] = {o->lr, o->momentum, o->weight_decay, o->beta1, o->beta2, o->epsilon};
+    const double settings[] = {o->lr,    o->momentum, o->weight_decay,     o->beta1,
+                               o->beta2, o->epsilon,  o->max_gradient_norm};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (!isfinite(settings[i]))
             FAIL(err, BE_USAGE, "prepare: expected finite numbers for the optimizer, found %g",
@@ -74,6 +75,9 @@ json_t *protocol_prepare_object(const protocol_job *job)
         json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "name", o->name ? o->name : "sgd", "lr",
                   o->lr, "momentum", o->momentum, "weight_decay", o->weight_decay, "beta1",
                   o->beta1, "beta2", o->beta2, "epsilon", o->epsilon);
+    if (o->max_gradient_norm != 0)
+        json_object_set_new(optimizer, "max_gradient_norm", json_real(o->max_gradient_norm));
+    if (o->matrices_decay) json_object_set_new(optimizer, "decay", json_string("matrices"));
     json_t *object = json_pack(
         "{s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:s, s:s}", "op", "prepare",
         "workload", job->workload, "device", job->device, "precision", job->precision, "threads",

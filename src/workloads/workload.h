@@ -85,6 +85,7 @@ typedef struct workload {
     int64_t parameters;
     int batch, epochs; /* defaults */
     be_optimizer optimizer;
+    bool matrices_decay;  /* `build` spares what has fewer than two dimensions the weight decay */
     workload_variant own; /* its own dimensions; 0: it has none such */
     workload_gate gate;
     /* `fields`: the batch of each field of `form`, in that order. */
