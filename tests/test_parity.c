@@ -227,6 +227,47 @@ static void errors_are_relative_to_the_largest(void **state)
     assert_true(trace_error(&a, &b, NULL) == 0);
 }
 
+/* Rounding in the place of a gradient that is 0 by symmetry is measured against the layer's weight;
+ * a gradient that is only small is not. */
+static void a_bias_without_gradient_is_measured_against_its_weight(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    parity_result result;
+    trace_tensor *bias = tensor_of(&f->reference, "grad.fc1.bias");
+    trace_tensor *other = tensor_of(&f->plan, "grad.fc1.bias");
+    double layer = trace_largest(tensor_of(&f->reference, "grad.fc1.weight"));
+    for (int64_t i = 0; i < bias->count; i++) {
+        bias->values[i] = 1e-12 * layer * (double)(i % 3);
+        other->values[i] = 1e-7 * layer * (double)(i % 5);
+    }
+    ASSERT_OK(parity_compare(&f->plan, &f->reference, PARITY_LIMIT, &result, &err));
+    assert_true(parity_find(&result, "gradients")->good);
+    other->values[3] = 1e-3 * layer;
+    ASSERT_OK(parity_compare(&f->plan, &f->reference, PARITY_LIMIT, &result, &err));
+    assert_false(parity_find(&result, "gradients")->good);
+    for (int64_t i = 0; i < bias->count; i++) {
+        bias->values[i] = 1e-4 * layer;
+        other->values[i] = 1.01e-4 * layer;
+    }
+    ASSERT_OK(parity_compare(&f->plan, &f->reference, PARITY_LIMIT, &result, &err));
+    assert_false(parity_find(&result, "gradients")->good);
+}
+
+/* Pairs have no target; one that a single engine has is missed. */
+static void a_target_may_be_missing_from_both(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    parity_result result;
+    tensor_of(&f->plan, "target")->name = "input.more";
+    ASSERT_FAILS(parity_compare(&f->plan, &f->reference, PARITY_LIMIT, &result, &err), BE_BAD_DATA,
+                 "target with", "found 0");
+    tensor_of(&f->reference, "target")->name = "input.more";
+    ASSERT_OK(parity_compare(&f->plan, &f->reference, PARITY_LIMIT, &result, &err));
+    assert_true(result.good && !parity_find(&result, "target"));
+}
+
 /* ---------------------------------------------------------------- files */
 
 static void files_hold_the_trace(void **state)
@@ -356,6 +397,8 @@ int main(void)
         TEST(the_place_is_named),
         TEST(missing_tensors_break_parity),
         cmocka_unit_test(errors_are_relative_to_the_largest),
+        TEST(a_bias_without_gradient_is_measured_against_its_weight),
+        TEST(a_target_may_be_missing_from_both),
         TEST(files_hold_the_trace),
         TEST(bad_files_are_refused),
         TEST(material_is_what_training_begins_with),

@@ -66,11 +66,40 @@ static void gates_are_small(void **state)
     }
 }
 
+static float bias_start(const workload *w)
+{
+    be_error err;
+    workload_model model;
+    be_plan *plan = NULL;
+    be_device *device = NULL;
+    float bias[64];
+    ASSERT_OK(workload_model_new(w, &(workload_options){.batch = 2, .count = 2}, &model, &err));
+    ASSERT_OK(be_device_open("cpu", &(be_device_options){.threads = 1}, &device, &err));
+    ASSERT_OK(be_plan_new(model.graph, device, &(be_plan_options){.mode = BE_TRAIN}, &plan, &err));
+    ASSERT_OK(be_plan_read(plan, be_value_find(model.graph, "bn1.bias"), bias, sizeof bias, &err));
+    assert_true(bias[0] == -bias[1] && bias[62] == bias[0] && bias[63] == bias[1]);
+    be_plan_free(plan);
+    be_device_close(device);
+    be_graph_free(model.graph);
+    return bias[0];
+}
+
+/* The gate's start is the gate's alone. */
+static void a_gate_parts_what_relu_is_given(void **state)
+{
+    (void)state;
+    workload room;
+    const workload *gated = workload_at_gate(&workload_resnet18_cifar, &room);
+    assert_ptr_equal(gated, &room);
+    assert_true(bias_start(gated) == 2.5f && bias_start(&workload_resnet18_cifar) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(variants_are_wider_or_larger),
         cmocka_unit_test(gates_are_small),
+        cmocka_unit_test(a_gate_parts_what_relu_is_given),
     };
     return cmocka_run_group_tests_name("variants", tests, NULL, NULL);
 }

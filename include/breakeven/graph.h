@@ -61,7 +61,13 @@ be_value be_value_find(const be_graph *g, const char *name);
  * where the fan out of [out, in, …] is the number of elements over `in` (He et al. 2015; for ReLU
  * the value is sqrt(2), as in torchvision's ResNets).  Random ones follow from the graph's seed and
  * its place among those of its kind. */
-typedef enum be_start_kind { BE_UNIFORM, BE_NORMAL, BE_CONSTANT, BE_KAIMING } be_start_kind;
+typedef enum be_start_kind {
+    BE_UNIFORM,
+    BE_NORMAL,
+    BE_CONSTANT,
+    BE_KAIMING,
+    BE_ALTERNATING /* value, −value, value, … */
+} be_start_kind;
 
 typedef struct be_start {
     be_start_kind kind;

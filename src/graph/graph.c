@@ -239,7 +239,8 @@ static be_status check_weight(const graph_value *value, const char *what, const 
             "another start",
             what, name, shape_text(&value->shape, text));
     bool is_known = start->kind == BE_UNIFORM || start->kind == BE_NORMAL ||
-                    start->kind == BE_CONSTANT || start->kind == BE_KAIMING;
+                    start->kind == BE_CONSTANT || start->kind == BE_KAIMING ||
+                    start->kind == BE_ALTERNATING;
     if (!is_known || !isfinite(start->value) || (start->kind != BE_CONSTANT && start->value < 0.0f))
         FAIL(err, BE_USAGE,
              "%s \"%s\": expected a start BE_UNIFORM, BE_NORMAL or BE_KAIMING with a finite value "

@@ -264,6 +264,9 @@ void graph_fill_start(const be_graph *g, be_value value, uint32_t index, float *
     case BE_CONSTANT:
         for (int64_t i = 0; i < count; i++) out[i] = start.value;
         break;
+    case BE_ALTERNATING:
+        for (int64_t i = 0; i < count; i++) out[i] = i % 2 ? -start.value : start.value;
+        break;
     case BE_KAIMING:
         MUST(!"resolved when the parameter was added");
     }

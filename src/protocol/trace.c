@@ -51,6 +51,13 @@ double trace_distance(const trace_tensor *a, const trace_tensor *b)
     return sqrt(size > 0 ? difference / size : difference);
 }
 
+double trace_largest(const trace_tensor *t)
+{
+    double largest = 0;
+    for (int64_t i = 0; i < t->count; i++) largest = fmax(largest, fabs(t->values[i]));
+    return largest;
+}
+
 /* ---------------------------------------------------------------- gathering */
 
 /* What is traced: a plan or the reference. */

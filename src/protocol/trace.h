@@ -71,4 +71,7 @@ double trace_error(const trace_tensor *a, const trace_tensor *b, int64_t *where)
 /* |a - b| / |b| in the Frobenius norm: what a few elements hardly move. */
 double trace_distance(const trace_tensor *a, const trace_tensor *b);
 
+/* max |t| over a tensor. */
+double trace_largest(const trace_tensor *t);
+
 #endif

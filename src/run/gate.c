@@ -34,6 +34,7 @@ static be_status reduce(gate *g, const gate_options *options, gate_subject *out,
     int64_t count = sample_count(g, full->set);
     TRY(workload_find(full->workload->name, &base, err));
     TRY(workload_vary(base, &g->variant, &g->varied, &varied, err));
+    varied = workload_at_gate(varied, &g->varied);
     TRY(material_gather(full, count, &out->set, err));
     TRY(workload_fit(varied, &out->set, err));
     out->options = (material_options){.workload = varied, .set = &out->set, .seed = full->seed};

@@ -27,8 +27,9 @@ typedef struct comparison {
     workload varied;
     be_dataset *set;
     be_device *device;
-    int64_t batch, steps, count; /* count: of pictures that are used */
-    data_table samples;          /* the first in the order of training */
+    int64_t batch, steps, count; /* count: of samples that are used */
+    bool steps_given;
+    data_table samples; /* the first in the order of training */
     int32_t *order;
     workload_model model;
     trace native, reference;
@@ -62,11 +63,31 @@ static be_status make_model(comparison *c, be_error *err)
     return workload_model_new(c->material.workload, &options, &c->model, err);
 }
 
-static be_status prepare(comparison *c, be_error *err)
+/* Two engines and the reference are compared on what the gate computes of the network: the
+ * reference would take hours for all of it. */
+static be_status reduce(comparison *c, const workload **w, be_error *err)
+{
+    bool reduced;
+    char text[WORKLOAD_TEXT];
+    workload full = **w;
+    const workload *base = c->request->workloads[0];
+    workload_variant variant = workload_gate_variant(&full, &reduced);
+    if (!reduced) return BE_OK;
+    if (!c->request->batches.count) c->batch = full.gate.batch;
+    if (!c->steps_given) c->steps = full.gate.steps;
+    TRY(workload_vary(base, &variant, &c->varied, w, err));
+    *w = workload_at_gate(*w, &c->varied);
+    workload_variant_text(base, &variant, ", with ", " and ", text);
+    study_note(c->watch, "%s as the gate computes it%s", base->name, text);
+    return BE_OK;
+}
+
+static be_status prepare(comparison *c, bool at_gate, be_error *err)
 {
     const workload *w = NULL;
     const study_request *request = c->request;
     TRY(workload_vary(request->workloads[0], &request->variant, &c->varied, &w, err));
+    if (at_gate) TRY(reduce(c, &w, err));
     TRY(study_open_data(c->watch, &request->data, w, SPLIT_TRAIN, &c->set, err));
     c->material = (material_options){.workload = w, .set = &c->set->table, .seed = request->seed};
     TRY(gather_data(c, err));
@@ -195,7 +216,7 @@ static be_status compare_engines(comparison *c, be_error *err)
 
 static be_status compare_all(comparison *c, be_error *err)
 {
-    TRY(prepare(c, err));
+    TRY(prepare(c, true, err));
     trace_options options = trace_wanted(c);
     TRY(precision_find(c->request->precision, &options.precision, err));
     study_progress(c->watch, "native ...");
@@ -216,6 +237,7 @@ be_status study_parity(const study_request *request, const study_native *native,
                     .device = native->device,
                     .batch = batches->count ? batches->number[0] : PARITY_BATCH,
                     .steps = native->steps ? native->steps : PARITY_STEPS,
+                    .steps_given = native->steps != 0,
                     .records = out->records};
     be_status status = compare_all(&c, err);
     out->broken = c.broken;
@@ -227,7 +249,7 @@ be_status study_parity(const study_request *request, const study_native *native,
 
 static be_status write_step(comparison *c, const char *path, be_error *err)
 {
-    TRY(prepare(c, err));
+    TRY(prepare(c, false, err));
     trace_options options = trace_wanted(c);
     TRY(precision_find(c->request->precision, &options.precision, err));
     TRY(trace_of_plan(&c->native, c->device, &options, err));

@@ -138,7 +138,7 @@ const workload workload_resnet18_cifar = {
     .epochs = 10,
     .optimizer = RECIPE(5e-4),
     .own = {.width = 1, .size = 32},
-    .gate = {.batch = 2, .steps = 3, .most = {.width = 1, .size = 32}},
+    .gate = {.batch = 2, .steps = 3, .most = {.width = 1, .size = 32}, .apart = true},
     .build = resnet18_cifar_build};
 
 const workload workload_resnet18 = {
@@ -153,7 +153,7 @@ const workload workload_resnet18 = {
     .epochs = 3,
     .optimizer = RECIPE(1e-4),
     .own = {.width = 1, .size = 224},
-    .gate = {.batch = 2, .steps = 3, .most = {.width = 1, .size = 64}},
+    .gate = {.batch = 2, .steps = 3, .most = {.width = 1, .size = 64}, .apart = true},
     .build = resnet18_build};
 
 const workload workload_resnet50 = {
@@ -168,5 +168,5 @@ const workload workload_resnet50 = {
     .epochs = 3,
     .optimizer = RECIPE(1e-4),
     .own = {.width = 1, .size = 224},
-    .gate = {.batch = 2, .steps = 3, .most = {.width = 1, .size = 64}},
+    .gate = {.batch = 2, .steps = 3, .most = {.width = 1, .size = 64}, .apart = true},
     .build = resnet50_build};

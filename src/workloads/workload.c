@@ -77,7 +77,7 @@ workload_variant workload_complete(const workload *w)
 workload_variant workload_gate_variant(const workload *w, bool *reduced)
 {
     workload_variant out = w->variant, all = workload_complete(w);
-    *reduced = false;
+    *reduced = w->gate.apart;
     for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
         workload_dimension d = (workload_dimension)i;
         int most = workload_variant_get(&w->gate.most, d);
@@ -86,6 +86,13 @@ workload_variant workload_gate_variant(const workload *w, bool *reduced)
         *reduced = true;
     }
     return out;
+}
+
+const workload *workload_at_gate(const workload *variant, workload *room)
+{
+    if (room != variant) *room = *variant;
+    room->is_gate = true;
+    return room;
 }
 
 /* How a dimension is told, and what the workload may vary. */
@@ -240,6 +247,22 @@ static void build_model(const workload *w, const workload_options *options, work
     be_graph_minimize(g, m->outputs.loss, options->optimizer ? options->optimizer : &w->optimizer);
 }
 
+/* The start of workload_gate.apart. */
+static void part_norms(be_graph *g)
+{
+    static const char suffix[] = ".bias";
+    for (size_t i = 0; i < g->value_count; i++) {
+        char running[128];
+        graph_value *value = &g->values[i];
+        size_t length = strlen(value->name), end = sizeof suffix - 1;
+        if (value->kind != VALUE_PARAMETER || length < end ||
+            strcmp(value->name + length - end, suffix) != 0)
+            continue;
+        snprintf(running, sizeof running, "%.*s.running_mean", (int)(length - end), value->name);
+        if (be_value_find(g, running) != BE_NONE) value->start = (be_start){BE_ALTERNATING, 2.5f};
+    }
+}
+
 be_status workload_model_new(const workload *w, const workload_options *options,
                              workload_model *out, be_error *err)
 {
@@ -255,6 +278,7 @@ be_status workload_model_new(const workload *w, const workload_options *options,
     out->order = be_input(g, "order", shape_make(BE_I32, 1, order, 0, 0, 0));
     gather_fields(out, data, &(be_batching){out->order, batch, options->clip});
     build_model(w, options, out);
+    if (w->is_gate && w->gate.apart) part_norms(g);
     be_status status = be_graph_check(g, err);
     if (status != BE_OK) {
         be_graph_free(g);

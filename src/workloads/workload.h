@@ -57,6 +57,10 @@ int workload_variant_get(const workload_variant *variant, workload_dimension dim
 typedef struct workload_gate {
     int batch, steps;
     workload_variant most;
+    /* Batch norms start with biases of ±2.5, every other one: so what ReLU is given lies hardly
+     * ever near 0, where each rounding decides otherwise and one flip moves all gradients by
+     * percents. */
+    bool apart;
 } workload_gate;
 
 /* What `build` makes of a batch. */
@@ -92,6 +96,7 @@ typedef struct workload {
     void (*build)(be_graph *g, const be_value *fields, const workload_variant *v,
                   workload_outputs *out);
     workload_variant variant; /* all 0 in the ladder */
+    bool is_gate;             /* made by workload_at_gate */
 } workload;
 
 #define WORKLOAD_TEXT 320 /* bytes of a variant's text */
@@ -145,6 +150,9 @@ const char *workload_variant_text(const workload *base, const workload_variant *
 
 /* The variant in which the gate computes `w`; *reduced: it is smaller than w. */
 workload_variant workload_gate_variant(const workload *w, bool *reduced);
+
+/* A variant as the gate computes it, made in *room: with the gate's start. */
+const workload *workload_at_gate(const workload *variant, workload *room);
 
 /* The fields that it reads, with `count` samples and no bytes; normalised fields become byte / 255
  * there. */
