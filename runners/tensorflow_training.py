@@ -15,7 +15,8 @@ import tensorflow_workloads as workloads
 from runner_protocol import Failure, member
 
 # Members of `optimizer` that this file acts on.
-OPTIMIZER = ("name", "lr", "momentum", "weight_decay", "beta1", "beta2", "epsilon")
+OPTIMIZER = ("name", "lr", "momentum", "weight_decay", "beta1", "beta2", "epsilon",
+             "max_gradient_norm", "decay")
 
 
 def check_optimizer(optimizer):
@@ -142,8 +143,11 @@ class Session(runner_job.Job):
 
     def _new_optimizer(self):
         settings = self.optimizer_settings
+        spared = [v for v in self.variables if settings["decay"] == "matrices" and len(v.shape) < 2]
         # Keras's weight_decay is AdamW's; that of the others is part of their gradient.
-        self.decay = 0.0 if settings["name"] == "adamw" else settings["weight_decay"]
+        decay = 0.0 if settings["name"] == "adamw" else settings["weight_decay"]
+        self.decays = [0.0 if any(v is other for other in spared) else decay
+                       for v in self.variables]
         if settings["name"] == "sgd":
             optimizer = keras.optimizers.SGD(settings["lr"], momentum=settings["momentum"])
         else:
@@ -151,6 +155,8 @@ class Session(runner_job.Job):
             decoupled = settings["weight_decay"] if settings["name"] == "adamw" else 0
             optimizer = Adam(settings["lr"], beta_1=beta_1, beta_2=beta_2,
                              epsilon=settings["epsilon"], weight_decay=decoupled or None)
+        if spared:
+            optimizer.exclude_from_weight_decay(var_list=spared)
         optimizer.build(self.variables)
         return optimizer
 
@@ -193,10 +199,15 @@ class Session(runner_job.Job):
             return logits, loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def _update(self, gradients):
+        """Returns the gradients as they were used, clipped where that was asked for."""
         with tf.name_scope("optimizer"):
-            if self.decay:
-                gradients = [g + self.decay * v for g, v in zip(gradients, self.variables)]
-            self.optimizer.apply_gradients(zip(gradients, self.variables))
+            if self.optimizer_settings["max_gradient_norm"]:
+                gradients, _ = tf.clip_by_global_norm(gradients,
+                                                      self.optimizer_settings["max_gradient_norm"])
+            decayed = [g + decay * v if decay else g
+                       for g, v, decay in zip(gradients, self.variables, self.decays)]
+            self.optimizer.apply_gradients(zip(decayed, self.variables))
+        return gradients
 
     def _train_on(self, *given):
         _, loss, gradients = self._gradients(*self._batch(*given))
@@ -213,8 +224,7 @@ class Session(runner_job.Job):
             logits = self._forward(inputs, training=False)
             return inputs, targets, logits, self.loss(*targets, logits), []
         logits, loss, gradients = self._gradients(inputs, targets)
-        self._update(gradients)
-        return inputs, targets, logits, loss, gradients
+        return inputs, targets, logits, loss, self._update(gradients)
 
     def _evaluate(self, *values):
         """The sum over the samples of their losses, and how many targets are right."""

@@ -160,10 +160,20 @@ def split(job, fields, rows):
     return [given[name] for name in job.inputs], [given[name] for name in job.targets]
 
 
-def in_double(model, job, fields):
+def make_optimizer(model, settings):
+    """PyTorch's own, without weight decay of what is no matrix where `settings` say so."""
+    parameters = list(model.parameters())
+    if settings.get("decay") == "matrices":
+        parameters = [{"params": [p for p in parameters if p.dim() > 1]},
+                      {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0}]
+    kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[settings["name"]]
+    return kind(parameters, settings["lr"], weight_decay=settings.get("weight_decay", 0))
+
+
+def in_double(model, job, fields, settings=SGD):
     """(losses of three steps, the first step's gradients, the buffers that it leaves) by PyTorch's
     autograd in double."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=SGD["lr"])
+    optimizer = make_optimizer(model, settings)
     usable = COUNT - COUNT % BATCH
     losses, gradients, buffers = [], {}, {}
     for step in range(3):
@@ -172,6 +182,8 @@ def in_double(model, job, fields):
         loss = model.loss(model(*inputs), *targets)
         optimizer.zero_grad()
         loss.backward()
+        if "max_gradient_norm" in settings:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings["max_gradient_norm"])
         if step == 0:
             gradients = {name: p.grad.numpy().copy() for name, p in model.named_parameters()}
             buffers = {name: value.numpy().copy() for name, value in model.named_buffers()
