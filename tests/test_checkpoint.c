@@ -73,6 +73,14 @@ static void a_checkpoint_of_another_training_is_refused(void **state)
     ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE, "the seed 6", "found one with 5",
                  "without --resume");
     f->options.seed = 5;
+    const workload *wide = NULL;
+    workload room;
+    ASSERT_OK(
+        workload_vary(f->options.workload, &(workload_variant){.width = 2}, &room, &wide, &err));
+    f->options.workload = wide;
+    ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE, "the width 2", "found one with 1",
+                 "options of that training");
+    f->options.workload = &workload_mlp_mnist;
     f->options.batch = 8;
     ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE, "the batch 8", "found one with 16");
     f->options.batch = BATCH;

@@ -218,7 +218,7 @@ class TrainTest(FolderTest):
             self.assertEqual(page == page.replace("\n         ", "\n"), columns >= 80, page)
             for title in ("accuracy", "val loss", "val acc", "pictures/s"):
                 self.assertEqual(page.count(title), 1, page)
-            self.assertEqual(len(re.findall(r"\d%", page)), 5, page)
+            self.assertEqual(len(re.findall(r"\d%", page)), 7, page)
 
     def test_table_json_and_export(self):
         weights = self.path("w.safetensors")

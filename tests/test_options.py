@@ -41,7 +41,9 @@ AT_USE = {
     "over": ({"sweep"}, ["batch=9..8"], 2, "batch=9..8"),
     "refresh": ({"devices"}, [], 2, "--measure"),
     "time": ({"devices"}, ["1"], 2, "--measure"),
-    **{name: (MEASURING | {"parity", "dump"}, ["2"], 2, f"has no {name} that could be varied")
+    **{name: (MEASURING - {""} | MODEL, ["none"], 2, f"--{name}: expected a workload that learns")
+       for name in ("text", "tokenizer")},
+    **{name: (MEASURING | MODEL, ["2"], 2, f"has no {name} that could be varied")
        for name in ("layers", "heads", "seq", "vocab")},
     "checkpoint-every": ({"train"}, ["never"], 2, "--checkpoint-every"),
 }

@@ -51,16 +51,21 @@ be_precision cli_precision(const cli_options *options);
 /* The workload of the first argument; its name was checked by the parser. */
 const workload *cli_workload(const cli_options *options, int argument);
 
-/* What --width and --size make of a workload. */
+/* What --width, --layers and the like make of a workload. */
 workload_variant cli_variant(const cli_options *options);
 
-/* --data, --synthetic and --limit. */
+/* --data, --text, --tokenizer, --synthetic and --limit. */
 dataset_options cli_data_options(const cli_options *options);
 
-/* A split of the workload's data set, at the workload's size, as --data, --synthetic and --limit
- * say; notes a stand-in. */
+/* The tokenizer of a training on a text, in the folder of its checkpoints. */
+#define CLI_TOKENIZER "tokenizer.json"
+
+/* A split of the workload's data set, at the workload's size, as the options say; notes a stand-in.
+ * A text without --tokenizer takes the one that lies in the folder `beside`, or in that of the file
+ * `beside`, where there is one; NULL: nowhere. */
 BE_CHECKED be_status cli_open_data(const cli_options *options, const workload *w,
-                                   dataset_split split, be_dataset **out, be_error *err);
+                                   dataset_split split, const char *beside, be_dataset **out,
+                                   be_error *err);
 
 /* Where an output of the command is standard output (/dev/stdout, or "-"), it is that alone: the
  * other results go to standard error.  Before anything is printed; the output's option is changed

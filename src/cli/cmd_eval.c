@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "core/json.h"
 #include "train/evaluate.h"
+#include "train/variant.h"
 #include "train/weights.h"
 
 static be_status load_weights(const cli_options *options, be_plan *plan, be_error *err)
@@ -21,10 +22,9 @@ static be_status load_weights(const cli_options *options, be_plan *plan, be_erro
     return status;
 }
 
-static be_status evaluate(const cli_options *options, be_device *device, const be_dataset *data,
-                          evaluation *out, be_error *err)
+static be_status evaluate(const cli_options *options, const workload *w, be_device *device,
+                          const be_dataset *data, evaluation *out, be_error *err)
 {
-    const workload *w = cli_workload(options, 0);
     evaluator e;
     int64_t batch = 0;
     TRY(option_single(options, OPTION_BATCH, w->batch, &batch, err));
@@ -50,33 +50,46 @@ static const char *accuracy_text(const json_t *record, char out[REPORT_TEXT_BYTE
     return out;
 }
 
-static be_status write_result(const cli_options *options, const be_device *device,
-                              const be_dataset *data, const evaluation *result, be_error *err)
+static be_status write_result(const cli_options *options, const workload *w,
+                              const be_device *device, const be_dataset *data,
+                              const evaluation *result, be_error *err)
 {
     char units[REPORT_TEXT_BYTES];
     const report_column columns[] = {
         {MEMBER(epoch, workload), "workload", UNIT_TEXT, NULL},
-        {MEMBER(epoch, accuracy), "accuracy", UNIT_NUMBER, accuracy_text},
+        {MEMBER(epoch, accuracy), result->counted, UNIT_NUMBER, accuracy_text},
         {MEMBER(epoch, loss), "loss", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, count), report_samples(cli_workload(options, 0)->name, units), UNIT_COUNT,
-         NULL},
+        {MEMBER(epoch, count), report_samples(w->name, units), UNIT_COUNT, NULL},
         {MEMBER(epoch, seconds), "time", UNIT_SECONDS, NULL},
         {MEMBER(epoch, data), "data", UNIT_TEXT, NULL},
+        {MEMBER(epoch, perplexity), "perplexity", UNIT_NUMBER, NULL},
     };
-    json_t *record = json_pack("{s:i, s:s, s:o, s:o, s:f, s:f, s:I, s:I, s:f}", "schema", 1,
-                               "workload", cli_workload(options, 0)->name, "weights",
-                               json_of_text(options->value[OPTION_WEIGHTS].text), "data",
-                               json_of_text(data->source), "accuracy",
-                               (double)result->correct / (double)result->count, "loss",
-                               result->loss, "count", (json_int_t)result->count, "correct",
-                               (json_int_t)result->correct, "seconds", result->seconds);
+    size_t count = sizeof columns / sizeof columns[0] - !w->perplexity;
+    json_t *record = json_pack(
+        "{s:i, s:s, s:o, s:o, s:f, s:f, s:I, s:I, s:f}", "schema", 1, "workload", w->name,
+        "weights", json_of_text(options->value[OPTION_WEIGHTS].text), "data",
+        json_of_text(data->source), "accuracy", (double)result->correct / (double)result->answers,
+        "loss", result->loss, "count", (json_int_t)result->count, "correct",
+        (json_int_t)result->correct, "seconds", result->seconds);
+    json_object_set_new(record, "counted", json_string(result->counted));
+    if (w->perplexity) json_object_set_new(record, "perplexity", json_of_real(exp(result->loss)));
     json_object_set_new(record, "device", json_string(be_device_id(device)));
     json_object_set_new(record, "threads", json_integer(be_device_threads(device)));
     json_t *records = json_pack("[o]", record);
-    report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
+    report_sheet sheet = {columns, count, records, -1};
     be_status status = cli_write(options, &sheet, err);
     json_decref(records);
     return status;
+}
+
+/* The workload in the variant that the options, and the file of weights, say. */
+static be_status find_variant(const cli_options *options, workload *room, const workload **out,
+                              be_error *err)
+{
+    const workload *w = cli_workload(options, 0);
+    workload_variant variant = cli_variant(options);
+    TRY(variant_take(options->value[OPTION_WEIGHTS].text, w, &variant, err));
+    return workload_vary(w, &variant, room, out, err);
 }
 
 be_status cmd_eval(const cli_options *options, be_error *err)
@@ -84,13 +97,17 @@ be_status cmd_eval(const cli_options *options, be_error *err)
     be_device *device = NULL;
     be_dataset *data = NULL;
     evaluation result;
+    workload room;
+    const workload *w = NULL;
+    const char *weights = options->value[OPTION_WEIGHTS].text;
     if (!options->value[OPTION_WEIGHTS].given)
         FAIL(err, BE_USAGE,
              "eval needs weights: --weights FILE, as train --export FILE writes them");
     TRY(cli_open_device(options, &device, err));
-    be_status status = cli_open_data(options, cli_workload(options, 0), SPLIT_TEST, &data, err);
-    if (status == BE_OK) status = evaluate(options, device, data, &result, err);
-    if (status == BE_OK) status = write_result(options, device, data, &result, err);
+    be_status status = find_variant(options, &room, &w, err);
+    if (status == BE_OK) status = cli_open_data(options, w, SPLIT_TEST, weights, &data, err);
+    if (status == BE_OK) status = evaluate(options, w, device, data, &result, err);
+    if (status == BE_OK) status = write_result(options, w, device, data, &result, err);
     dataset_close(data);
     be_device_close(device);
     return status;

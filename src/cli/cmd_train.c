@@ -11,13 +11,17 @@
 #include "cli/request.h"
 #include "core/clock.h"
 #include "core/json.h"
+#include "core/text.h"
+#include "data/text.h"
 #include "machine/environment.h"
 #include "train/loop.h"
+#include "train/variant.h"
 #include "train/weights.h"
 
 typedef struct train_command {
     const cli_options *cli;
     const workload *workload;
+    struct workload varied; /* where it is a variant */
     be_device *device;
     be_dataset *data, *validation;
     train_options options;
@@ -27,6 +31,10 @@ typedef struct train_command {
     request_listener listener;
     int64_t started_ns;
     const trainer *trainer; /* while it trains */
+    const char *counted;    /* what its answers are counted as: "accuracy", "retrieval at 1" */
+    bool tokenizer_saved;
+    train_epoch first, last; /* those that this process ended */
+    double cores;            /* in use while it trained */
 } train_command;
 
 /* ---------------------------------------------------------------- what it prints */
@@ -51,24 +59,27 @@ static double start_to_first_step_s(const train_command *c, const trainer *t)
 /* A row of the table; what a narrow terminal has no room for stands below it, indented. */
 static void print_cells(const char *const cells[])
 {
-    static const int widths[] = {5, 9, 9, 9, 9, 10, 12, 5}, indent = 5;
+    static const int widths[] = {5, 9, 9, 9, 9, 10, 10, 12, 5}, indent = 5;
     int at = 0;
     for (size_t c = 0; c < sizeof widths / sizeof *widths; c++) {
+        int width = (int)strlen(cells[c]) > widths[c] ? (int)strlen(cells[c]) : widths[c];
         if (!*cells[c]) continue;
-        if (at + 1 + widths[c] > report_columns())
-            at = fprintf(cli_results, "\n%*s", indent, "") - 1;
-        at += fprintf(cli_results, "%*s", at ? widths[c] + 1 : widths[c], cells[c]);
+        if (at + 1 + width > report_columns()) at = fprintf(cli_results, "\n%*s", indent, "") - 1;
+        at += fprintf(cli_results, "%*s", at ? width + 1 : width, cells[c]);
     }
     fprintf(cli_results, "\n");
 }
 
 static void print_head(const train_command *c, const be_plan *plan)
 {
-    char count[REPORT_TEXT_BYTES], validation[REPORT_TEXT_BYTES], line[600];
+    char count[REPORT_TEXT_BYTES], validation[REPORT_TEXT_BYTES], line[1000];
+    char variant[WORKLOAD_TEXT];
     const be_optimizer *o = &c->options.optimizer;
     int threads = be_device_threads(c->device);
-    snprintf(line, sizeof line, "%s, batch %d, on %s: %.80s, %d thread%s; %s", c->workload->name,
-             c->options.batch, be_device_id(c->device), be_device_name(c->device), threads,
+    workload_variant_text(cli_workload(c->cli, 0), &c->workload->variant, " with ", " and ",
+                          variant);
+    snprintf(line, sizeof line, "%s%s, batch %d, on %s: %.80s, %d thread%s; %s", c->workload->name,
+             variant, c->options.batch, be_device_id(c->device), be_device_name(c->device), threads,
              threads == 1 ? "" : "s", be_plan_describe(plan).implementation);
     report_paragraph(cli_results, line, 2);
     snprintf(line, sizeof line, "data: %s: %s to train, %s to validate%s; seed %" PRIu64 ", %s %g",
@@ -88,8 +99,18 @@ static void print_head(const train_command *c, const be_plan *plan)
                 "kernels: %d products tuned for this device, %d of them partly, in %s\n",
                 facts.tuned + facts.tuned_partly, facts.tuned_partly,
                 report_seconds(facts.tune_seconds, count));
-    const char *const titles[] = {"epoch",   "loss", "accuracy", "val loss",
-                                  "val acc", "time", rate,       ""};
+    char answers[16], answers_validated[16];
+    snprintf(answers, sizeof answers, "%.*s", (int)strcspn(c->counted, " "), c->counted);
+    snprintf(answers_validated, sizeof answers_validated, "val %.3s", c->counted);
+    const char *const titles[] = {"epoch",
+                                  "loss",
+                                  answers,
+                                  "val loss",
+                                  answers_validated,
+                                  c->workload->perplexity ? "val perpl." : "",
+                                  "time",
+                                  rate,
+                                  ""};
     fprintf(cli_results, "\n");
     print_cells(titles);
     fflush(cli_results);
@@ -109,21 +130,28 @@ static void write_note(const train_command *c, const train_epoch *e, char out[NO
     snprintf(out, NOTE_BYTES, "%s%s%s", e->best ? " best" : "", rate, norm);
 }
 
+static double validation_accuracy(const train_epoch *e)
+{
+    return (double)e->validation.correct / (double)e->validation.answers;
+}
+
 static void print_epoch(const train_command *c, const train_epoch *e)
 {
     char number[24], seconds[REPORT_TEXT_BYTES], speed[REPORT_TEXT_BYTES], shares[2][16];
     char loss[REPORT_TEXT_BYTES], validation[REPORT_TEXT_BYTES];
-    double accuracy = (double)e->validation.correct / (double)e->validation.count;
-    char note[NOTE_BYTES];
+    char note[NOTE_BYTES], perplexity[24] = "";
     write_note(c, e, note);
     snprintf(number, sizeof number, "%" PRId64, e->epoch);
     snprintf(shares[0], sizeof shares[0], "%.2f%%", e->accuracy * 100);
-    snprintf(shares[1], sizeof shares[1], "%.2f%%", accuracy * 100);
+    snprintf(shares[1], sizeof shares[1], "%.2f%%", validation_accuracy(e) * 100);
+    if (c->workload->perplexity)
+        snprintf(perplexity, sizeof perplexity, "%.5g", exp(e->validation.loss));
     const char *const cells[] = {number,
                                  report_loss(e->loss, loss),
                                  shares[0],
                                  report_loss(e->validation.loss, validation),
                                  shares[1],
+                                 perplexity,
                                  report_seconds(e->seconds, seconds),
                                  report_count(e->units_per_s, speed),
                                  note};
@@ -131,16 +159,29 @@ static void print_epoch(const train_command *c, const train_epoch *e)
     fflush(cli_results);
 }
 
+static void add_variant(const train_command *c, json_t *record)
+{
+    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
+        int value = workload_variant_get(&c->workload->variant, (workload_dimension)d);
+        if (value) json_object_set_new(record, workload_dimension_names[d], json_integer(value));
+    }
+}
+
 static json_t *epoch_record(const train_command *c, const train_epoch *e)
 {
-    double accuracy = (double)e->validation.correct / (double)e->validation.count;
     json_t *record =
         json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:f, s:f, s:f, s:b}", "schema", 1,
                   "kind", "epoch", "workload", c->workload->name, "device", be_device_id(c->device),
                   "epoch", (json_int_t)e->epoch, "step", (json_int_t)e->step, "loss",
                   json_of_real(e->loss), "accuracy", json_of_real(e->accuracy), "validation_loss",
-                  json_of_real(e->validation.loss), "validation_accuracy", accuracy, "seconds",
-                  e->seconds, "samples_per_s", e->samples_per_s, "best", e->best);
+                  json_of_real(e->validation.loss), "validation_accuracy", validation_accuracy(e),
+                  "seconds", e->seconds, "samples_per_s", e->samples_per_s, "best", e->best);
+    add_variant(c, record);
+    json_object_set_new(record, "counted", json_string(c->counted));
+    if (c->workload->perplexity) {
+        json_object_set_new(record, "perplexity", json_of_real(exp(e->loss)));
+        json_object_set_new(record, "validation_perplexity", json_of_real(exp(e->validation.loss)));
+    }
     json_object_set_new(record, "unit", json_string(c->data->table.unit));
     json_object_set_new(record, "units_per_s", json_of_real(e->units_per_s));
     json_object_set_new(record, "batch", json_integer(c->options.batch));
@@ -176,6 +217,8 @@ static void show_epoch(void *context, const train_epoch *e)
 {
     train_command *c = context;
     json_t *record = epoch_record(c, e);
+    if (!c->first.epoch) c->first = *e;
+    c->last = *e;
     cli_progress_end();
     if (cli_format(c->cli) == REPORT_TABLE)
         print_epoch(c, e);
@@ -187,9 +230,25 @@ static void show_epoch(void *context, const train_epoch *e)
     json_array_append_new(c->epochs, record);
 }
 
+/* The tokens of a text mean nothing without it. */
+static be_status save_tokenizer(train_command *c, const char *folder, be_error *err)
+{
+    char path[FILE_PATH_BYTES];
+    if (!c->data->tokenizer || !folder || c->tokenizer_saved) return BE_OK;
+    TRY(file_make_folders(folder, err));
+    TRY(file_format_path(path, err, "%s/" CLI_TOKENIZER, folder));
+    TRY(text_save_tokenizer(c->data, path, err));
+    c->tokenizer_saved = true;
+    return BE_OK;
+}
+
 static void show_saved(void *context, const char *path, int64_t step)
 {
-    const train_command *c = context;
+    train_command *c = context;
+    be_error reason = {0};
+    const char *folder = c->options.folder ? c->options.folder : c->options.rescue_folder;
+    if (save_tokenizer(c, folder, &reason) != BE_OK)
+        cli_note(c->cli, "the tokenizer was not saved: %s", reason.text);
     cli_progress(c->cli, "step %" PRId64 ": saved %s", step, path);
 }
 
@@ -208,13 +267,29 @@ static void print_end(const train_command *c, const trainer *t)
         report_paragraph(cli_results, line, 2);
         fprintf(cli_results, "\n");
     }
-    snprintf(
-        line, sizeof line, "best: %.2f%% of the %" PRId64 " validation %ss, after epoch %" PRId64,
-        t->state.best * 100, c->validation->count, c->validation->table.unit, t->state.best_epoch);
+    if (c->first.epoch < c->last.epoch) {
+        char before[REPORT_TEXT_BYTES], after[REPORT_TEXT_BYTES];
+        snprintf(line, sizeof line,
+                 "epoch %" PRId64 ": loss %s and %.2f%%; epoch %" PRId64 ": loss %s and %.2f%%",
+                 c->first.epoch, report_loss(c->first.loss, before), c->first.accuracy * 100,
+                 c->last.epoch, report_loss(c->last.loss, after), c->last.accuracy * 100);
+        report_paragraph(cli_results, line, 2);
+    }
+    const data_table *v = &c->validation->table;
+    int64_t targets = workload_targets(&t->model.form);
+    snprintf(line, sizeof line,
+             "best: %.2f%% %s%sof the %" PRId64 " validation %ss, after epoch %" PRId64,
+             t->state.best * 100, targets ? "" : c->counted, targets ? "" : " ",
+             v->count * (targets ? targets : 1), targets > 1 ? v->unit : v->sample,
+             t->state.best_epoch);
     report_paragraph(cli_results, line, 2);
     snprintf(line, sizeof line, "first step after %s, peak memory %s",
              report_seconds(start_to_first_step_s(c, t), first),
              report_bytes(peak_rss_bytes(), memory));
+    report_paragraph(cli_results, line, 2);
+    if (!t->total_steps) return;
+    snprintf(line, sizeof line, "a batch took %s, with %.1f cores in use",
+             report_seconds((double)t->total_ns * 1e-9 / (double)t->total_steps, first), c->cores);
     report_paragraph(cli_results, line, 2);
 }
 
@@ -328,7 +403,27 @@ static be_status take_options(train_command *c, be_error *err)
     return take_folders(c, err);
 }
 
+/* The variant is what the options say, and what they leave out is as the checkpoint has it. */
+static be_status take_variant(train_command *c, be_error *err)
+{
+    const workload *base = c->workload;
+    workload_variant variant = cli_variant(c->cli);
+    if (c->options.resume) TRY(checkpoint_variant(c->options.resume, base, &variant, err));
+    TRY(workload_vary(base, &variant, &c->varied, &c->workload, err));
+    c->options.workload = c->workload;
+    return BE_OK;
+}
+
 /* ---------------------------------------------------------------- work */
+
+/* Of all threads of this process. */
+static double processor_s(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
 
 static be_status print_plan(const train_command *c, be_error *err)
 {
@@ -357,25 +452,45 @@ static be_status read_environment(json_t **out, be_error *err)
     return environment_to_json(&read, out, err);
 }
 
+static be_status export_weights(const train_command *c, be_plan *plan, const char *path,
+                                be_error *err)
+{
+    safetensors_string metadata[2 + WORKLOAD_DIMENSIONS] = {{"format", "pt"},
+                                                            {"workload", c->workload->name}};
+    char text[WORKLOAD_DIMENSIONS][VARIANT_VALUE_BYTES];
+    workload_variant variant = workload_complete(c->workload);
+    return weights_save(plan, path, metadata, 2 + variant_write(&variant, metadata + 2, text), err);
+}
+
+static be_status run_training(train_command *c, trainer *t, be_error *err)
+{
+    double before_s = processor_s();
+    int64_t start_ns = clock_now_ns();
+    TRY(save_tokenizer(c, c->options.folder, err));
+    TRY(trainer_run(t, err));
+    c->cores = (processor_s() - before_s) / ((double)(clock_now_ns() - start_ns) * 1e-9);
+    return BE_OK;
+}
+
 static be_status train(train_command *c, be_error *err)
 {
     const char *weights = c->cli->value[OPTION_EXPORT].text;
-    const safetensors_string metadata[] = {{"format", "pt"}, {"workload", c->workload->name}};
     trainer t;
     /* A file that cannot be written in the end should not cost a training. */
     if (weights) TRY(file_check_output(weights, err));
     TRY(read_environment(&c->environment, err));
     TRY(trainer_open(&t, &c->options, err));
     c->trainer = &t;
+    c->counted = be_plan_describe(t.plan).counted;
     bool table = cli_format(c->cli) == REPORT_TABLE;
     if (table) print_head(c, t.plan);
-    be_status status = trainer_run(&t, err);
+    be_status status = run_training(c, &t, err);
     cli_progress_end();
     if (status == BE_OK && table) print_end(c, &t);
     be_status written = write_epochs(c, status == BE_OK ? err : NULL);
     if (status == BE_OK) status = written;
     if (status == BE_OK && weights) {
-        status = weights_save(t.plan, weights, metadata, 2, err);
+        status = export_weights(c, t.plan, weights, err);
         if (status == BE_OK && table)
             fprintf(cli_results, "weights: %s\n", cli_output_name(&c->cli->value[OPTION_EXPORT]));
     }
@@ -385,15 +500,18 @@ static be_status train(train_command *c, be_error *err)
 
 static be_status open_and_train(train_command *c, be_error *err)
 {
+    const char *beside = NULL;
     TRY(take_options(c, err));
+    TRY(take_variant(c, err));
+    beside = c->options.resume;
     TRY(cli_open_device(c->cli, &c->device, err));
     c->options.device = c->device;
-    TRY(cli_open_data(c->cli, c->workload, SPLIT_TRAIN, &c->data, err));
+    TRY(cli_open_data(c->cli, c->workload, SPLIT_TRAIN, beside, &c->data, err));
     c->options.data = &c->data->table;
     if (c->options.optimizer.schedule.kind == BE_RATE_COSINE)
         c->options.optimizer.schedule.total_steps = train_last_step(&c->options);
     if (c->cli->value[OPTION_DRY_RUN].given) return print_plan(c, err);
-    TRY(cli_open_data(c->cli, c->workload, SPLIT_TEST, &c->validation, err));
+    TRY(cli_open_data(c->cli, c->workload, SPLIT_TEST, beside, &c->validation, err));
     c->options.validation = &c->validation->table;
     return train(c, err);
 }

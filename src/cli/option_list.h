@@ -52,7 +52,8 @@
       "step and the first operation that went wrong. One training at a time may save to a "        \
       "folder; a second one of the same network fails at once (exit code 1).")                     \
     X(eval, "eval", "WORKLOAD", WORKLOADS, 1, 1, "accuracy and loss of trained weights",           \
-      "Takes weights that train --export wrote (or a checkpoint) over the test split.")            \
+      "Takes weights that train --export wrote (or a checkpoint) over the test split. The file "   \
+      "says which variant of the model it holds.")                                                 \
     X(parity, "parity", "WORKLOAD", WORKLOADS, 1, 1,                                               \
       "prove that the engines compute the same training",                                          \
       "The same weights and batches go through the native engine, through its reference in "       \
@@ -96,12 +97,13 @@
 #define ON_RECORDS                                                                             \
     (ON(quick) | ON(devices) | ON(workloads) | ON(bench) | ON(train) | ON(eval) | ON(parity) | \
      ON(data) | ON(advise) | ON(sweep) | ON(explain) | ON(runs) | ON(compare))
+#define ON_TEXT (ON(bench) | ON(explain) | ON(advise) | ON(sweep) | ON_MODEL)
 #define ON_KEEPING (ON(bench) | ON(sweep) | ON(explain) | ON(advise) | ON(train))
 
 /* An option for each dimension of a variant; expands where X is the macro that OPTION_LIST was
  * given. */
 #define OPTION_OF_DIMENSION(id, member, before, after, most, noun, argument, help) \
-    X(id, #member, 0, argument, COUNT, 1, most, "", ON_MEASURE | ON(parity) | ON(dump), help)
+    X(id, #member, 0, argument, COUNT, 1, most, "", ON_MEASURE | ON_MODEL, help)
 
 /* id, name, letter (0: none), argument, kind, least, most, words, commands, help */
 #define OPTION_LIST(X)                                                                           \
@@ -146,6 +148,12 @@
       "seed of the weights, the order and the dropout (42)")                                     \
     X(DATA, "data", 0, "DIR", FOLDER, 0, 0, "", ON_MEASURE | ON_MODEL | ON(data),                \
       "folder of the data sets; without it $BREAKEVEN_DATA, then the XDG data folder")           \
+    X(TEXT, "text", 0, "FILE", FILE, 0, 0, "", ON_TEXT,                                          \
+      "text in UTF-8 to learn from (gpt2); its last tenth is to test on. Without it "            \
+      "tinyshakespeare, where that is in the folder of the data sets")                           \
+    X(TOKENIZER, "tokenizer", 0, "FILE", FILE, 0, 0, "", ON_TEXT,                                \
+      "how --text becomes tokens: a tokenizer.json, a vocab.json beside its merges.txt, or a "   \
+      "folder with either; without it a vocabulary is learnt from the text")                     \
     X(SYNTHETIC, "synthetic", 0, NULL, FLAG, 0, 0, "", ON_MEASURE | ON_MODEL,                    \
       "use generated data, whatever is here")                                                    \
     X(LIMIT, "limit", 0, "N", COUNT, 1, 1e9, "", ON_MEASURE | ON_MODEL,                          \
@@ -156,8 +164,8 @@
       "steps between two checkpoints, or 'epoch' (the default)")                                 \
     X(RESUME, "resume", 'r', "PATH", FILE, 0, 0, "", ON(train) | ON(sweep),                      \
       "go on from a checkpoint, or from the newest good one of a folder, and keep saving "       \
-      "there; sweep: go on in the file of an earlier one, without PATH in the newest of this "   \
-      "workload and axis")                                                                       \
+      "there; the checkpoint says which variant of the model it is of; sweep: go on in the "     \
+      "file of an earlier one, without PATH in the newest of this workload and axis")            \
     X(RESUME_IF_ANY, "resume-if-any", 0, "PATH", FILE, 0, 0, "", ON(train) | ON(sweep),          \
       "as --resume where there is something to go on with, else from the start, saving there: "  \
       "for the script of a job that is started again until it is done (train: a folder)")        \

@@ -24,6 +24,11 @@ static const option_rule rules[] = {
      "both say how long to train; give one of them"},
     {ON_ALL, OPTION_DATA, OPTION_SYNTHETIC, false,
      "with --synthetic no data set is looked for; leave one of the two out"},
+    {ON_ALL, OPTION_TEXT, OPTION_SYNTHETIC, false,
+     "with --synthetic no text is read; leave one of the two out"},
+    {ON_ALL, OPTION_TEXT, OPTION_DATA, false,
+     "with --text no data set is looked for; leave one of the two out"},
+    {ON_ALL, OPTION_TOKENIZER, OPTION_TEXT, true, NULL},
     {ON(bench) | ON(train), OPTION_FORMAT, OPTION_DRY_RUN, false,
      "a plan has one form; leave --format out"},
     {ON(bench) | ON(train), OPTION_NO_STORE, OPTION_DRY_RUN, false,
@@ -36,6 +41,8 @@ static const option_rule rules[] = {
     FROM_EXCLUDES(PRECISION),
     FROM_EXCLUDES(SEED),
     FROM_EXCLUDES(DATA),
+    FROM_EXCLUDES(TEXT),
+    FROM_EXCLUDES(TOKENIZER),
     FROM_EXCLUDES(SYNTHETIC),
     FROM_EXCLUDES(LIMIT),
     FROM_EXCLUDES(TIME),
@@ -44,6 +51,29 @@ static const option_rule rules[] = {
     FROM_EXCLUDES(LIBRARY),
     FROM_EXCLUDES(CUDA_LIB_DIR),
 };
+
+/* --text and --tokenizer are of workloads that learn from a text. */
+static be_status check_text(const cli_options *options, be_error *err)
+{
+    const option_id of_text[] = {OPTION_TEXT, OPTION_TOKENIZER};
+    const char *usual[] = {"cnn-fashion"}, *const *names = options->arguments;
+    int count = options->argument_count;
+    if (!count) {
+        names = usual;
+        count = 1;
+    }
+    for (int o = 0; o < 2; o++)
+        for (int a = 0; a < count && options->value[of_text[o]].given; a++) {
+            const workload *w = NULL;
+            TRY(workload_find(names[a], &w, err));
+            if (strcmp(w->dataset, "text") == 0) continue;
+            FAIL(err, BE_USAGE,
+                 "--%s: expected a workload that learns from a text, as gpt2, found %s, which "
+                 "learns from %s; leave --%s out",
+                 option_table[of_text[o]].name, w->name, w->dataset, option_table[of_text[o]].name);
+        }
+    return BE_OK;
+}
 
 static be_status check_arguments(const cli_options *options, be_error *err)
 {
@@ -62,6 +92,7 @@ be_status options_check_rules(const cli_options *options, be_error *err)
 {
     const option_value *values = options->value;
     const option_value *least = &values[OPTION_TIME], *most = &values[OPTION_MAX_TIME];
+    TRY(check_text(options, err));
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
         const option_rule *rule = &rules[r];
         const char *name = option_table[rule->option].name, *other = option_table[rule->with].name;

@@ -245,6 +245,8 @@ typedef struct member_epoch {
     const char *workload, *device;
     int64_t epoch, step;
     double loss, accuracy, validation_loss, validation_accuracy, seconds, samples_per_s;
+    double perplexity,
+        validation_perplexity; /* of workloads whose loss is that of a text's tokens */
     const char *data;
     int64_t count;
 } member_epoch;

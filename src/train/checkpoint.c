@@ -10,6 +10,7 @@
 
 #include "core/memory.h"
 #include "train/checkpoint_folder.h"
+#include "train/variant.h"
 #include "train/weights.h"
 
 #define FORMAT "breakeven checkpoint 2"
@@ -52,7 +53,7 @@ static const char *const schedule_names[] = {
     X("best_accuracy", best)
 
 #define X(...) +1
-enum { METADATA_COUNT = 6 WHOLE_LIST(X) REAL_LIST(X) };
+enum { METADATA_COUNT = 6 WHOLE_LIST(X) REAL_LIST(X) + WORKLOAD_DIMENSIONS };
 #undef X
 
 /* ---------------------------------------------------------------- writing */
@@ -134,7 +135,8 @@ static be_status contents_write(const contents *c, be_plan *plan, const char *pa
 
 static int fill_metadata(const checkpoint_state *s, uint32_t checksum,
                          safetensors_string out[METADATA_COUNT],
-                         char text[METADATA_COUNT][VALUE_BYTES])
+                         char text[METADATA_COUNT][VALUE_BYTES],
+                         char variant[WORKLOAD_DIMENSIONS][VARIANT_VALUE_BYTES])
 {
     int n = 0;
     out[n++] = (safetensors_string){"format", FORMAT};
@@ -159,6 +161,7 @@ static int fill_metadata(const checkpoint_state *s, uint32_t checksum,
     n++;
     REAL_LIST(X)
 #undef X
+    n += variant_write(&s->variant, out + n, variant);
     return n;
 }
 
@@ -182,12 +185,12 @@ be_status checkpoint_save(be_plan *plan, const char *folder, const checkpoint_st
     contents c;
     uint32_t checksum = 0;
     safetensors_string metadata[METADATA_COUNT];
-    char text[METADATA_COUNT][VALUE_BYTES];
+    char text[METADATA_COUNT][VALUE_BYTES], variant[WORKLOAD_DIMENSIONS][VARIANT_VALUE_BYTES];
     TRY(file_make_folders(folder, err));
     TRY(checkpoint_folder_path(path, folder, state->workload, state->step, err));
     TRY(contents_new(&c, plan, err));
     be_status status = contents_checksum(&c, plan, &checksum, err);
-    int count = fill_metadata(state, checksum, metadata, text);
+    int count = fill_metadata(state, checksum, metadata, text, variant);
     safetensors_layout layout = {c.tensors, c.count, metadata, count};
     if (status == BE_OK) status = contents_write(&c, plan, path, &layout, err);
     contents_free(&c);
@@ -260,6 +263,7 @@ static be_status read_state(checkpoint *c, be_error *err)
     if (strcmp(format, FORMAT) != 0) return refuse_metadata(c, "format", err);
     TRY(read_text(c, "workload", s->workload, sizeof s->workload, err));
     TRY(read_text(c, "data", s->data, sizeof s->data, err));
+    TRY(variant_read(c->file, c->path, &s->variant, err));
     TRY(read_optimizer(c, err));
     TRY(read_text(c, "seed", seed, sizeof seed, err));
     s->seed = strtoull(seed, &end, 10);
@@ -398,6 +402,10 @@ be_status checkpoint_match(const checkpoint *c, const checkpoint_state *wanted, 
         if (strcmp(expected, found) == 0) what = NULL;   \
     }
     DIFFERS("workload", "%s", wanted->workload, s->workload)
+#define X(id, member, before, after, most, noun, ...) \
+    DIFFERS(noun, "%d", wanted->variant.member, s->variant.member)
+    WORKLOAD_VARIANT_LIST(X)
+#undef X
     DIFFERS("data set", "%s", wanted->data, s->data)
     DIFFERS("number of samples", "%" PRId64, wanted->count, s->count)
     DIFFERS("seed", "%" PRIu64, wanted->seed, s->seed)
@@ -417,6 +425,23 @@ be_status checkpoint_match(const checkpoint *c, const checkpoint_state *wanted, 
          "%s: expected a checkpoint with the %s %s, found one with %s; resume with the options of "
          "that training, or begin a new one without --resume",
          c->path, what, expected, found);
+}
+
+be_status checkpoint_variant(const char *path, const workload *w, workload_variant *variant,
+                             be_error *err)
+{
+    checkpoint_folder found;
+    char newest[FILE_PATH_BYTES];
+    if (!file_is_folder(path)) return variant_take(path, w, variant, err);
+    TRY(checkpoint_folder_list(&found, path, w->name, err));
+    for (int i = 0; i < found.count; i++) {
+        safetensors *file = NULL;
+        TRY(checkpoint_folder_path(newest, path, w->name, found.steps[i], err));
+        if (safetensors_open(&file, newest, NULL) != BE_OK) continue; /* it is damaged */
+        safetensors_close(file);
+        return variant_take(newest, w, variant, err);
+    }
+    return BE_OK;
 }
 
 be_status checkpoint_any(const char *folder, const char *workload, bool *any, be_error *err)

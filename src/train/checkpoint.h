@@ -9,6 +9,7 @@
 
 #include "breakeven/plan.h"
 #include "data/safetensors.h"
+#include "workloads/workload.h"
 
 #define CHECKPOINT_KEPT 2
 
@@ -18,6 +19,7 @@ typedef struct checkpoint_state {
     int64_t count; /* of training samples */
     uint64_t seed;
     int64_t batch;
+    workload_variant variant; /* workload_complete */
     be_optimizer optimizer;
     /* Where it is. */
     int64_t step;    /* done, over all epochs */
@@ -49,6 +51,12 @@ void checkpoint_close(checkpoint *c); /* twice is fine */
 
 /* Put it into a plan of the same network and optimizer, its steps included. */
 BE_CHECKED be_status checkpoint_restore(const checkpoint *c, be_plan *plan, be_error *err);
+
+/* Fill the dimensions of `variant` that are 0 with those of a checkpoint file, or of the newest
+ * readable one of the workload in a folder; what is the workload's own stays 0.  Nothing where
+ * there is none: checkpoint_open says why. */
+BE_CHECKED be_status checkpoint_variant(const char *path, const workload *w,
+                                        workload_variant *variant, be_error *err);
 
 /* BE_USAGE with the difference unless the training that `wanted` describes is the one of the
  * checkpoint. */

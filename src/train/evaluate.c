@@ -1,7 +1,8 @@
-/* Evaluation in blocks of steps, the last batch short. */
+/* Evaluation in blocks of steps. */
 #include "train/evaluate.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -10,16 +11,24 @@
 static be_status order_new(evaluator *e, be_error *err)
 {
     void *memory = NULL;
-    TRY(memory_alloc(&memory, (size_t)e->count * sizeof(int32_t), "the order of an evaluation",
+    TRY(memory_alloc(&memory, (size_t)e->entries * sizeof(int32_t), "the order of an evaluation",
                      err));
     e->order = memory;
-    for (int64_t i = 0; i < e->count; i++) e->order[i] = (int32_t)i;
+    int64_t last = e->entries - e->batch; /* the first entry of the last batch */
+    for (int64_t i = 0; i < e->entries; i++)
+        e->order[i] = (int32_t)(e->entries > e->count && i >= last ? i - e->entries + e->count : i);
     return BE_OK;
 }
 
 static be_status evaluator_prepare(evaluator *e, const evaluator_options *options, be_error *err)
 {
-    workload_options model = {.batch = options->batch, .data = options->data, .clip = true};
+    data_table form = workload_form(options->workload, e->count);
+    bool compared = workload_targets(&form) == 0;
+    if (compared && e->batch > e->count) e->batch = (int)e->count;
+    int64_t steps = (e->count + e->batch - 1) / e->batch;
+    e->entries = compared ? steps * e->batch : e->count;
+    workload_options model = {
+        .batch = e->batch, .data = options->data, .order_count = e->entries, .clip = true};
     TRY(order_new(e, err));
     TRY(workload_model_new(options->workload, &model, &e->model, err));
     be_plan_options plan = {.mode = BE_INFER,
@@ -28,7 +37,7 @@ static be_status evaluator_prepare(evaluator *e, const evaluator_options *option
                             .data_on_host = options->data_on_host};
     TRY(be_plan_new(e->model.graph, options->device, &plan, &e->plan, err));
     TRY(workload_bind(&e->model, e->plan, options->data, err));
-    return be_plan_bind(e->plan, e->model.order, e->order, (size_t)e->count * sizeof *e->order,
+    return be_plan_bind(e->plan, e->model.order, e->order, (size_t)e->entries * sizeof *e->order,
                         err);
 }
 
@@ -50,7 +59,7 @@ void evaluator_close(evaluator *e)
 
 be_status evaluator_run(evaluator *e, evaluation *out, be_error *err)
 {
-    int64_t steps = (e->count + e->batch - 1) / e->batch, start_ns = clock_now_ns();
+    int64_t steps = (e->entries + e->batch - 1) / e->batch, start_ns = clock_now_ns();
     float losses[BE_LOSS_LOG];
     int32_t correct[BE_LOSS_LOG];
     double sum = 0;
@@ -61,12 +70,15 @@ be_status evaluator_run(evaluator *e, evaluation *out, be_error *err)
         TRY(be_plan_run(e->plan, block, err));
         TRY(be_plan_losses(e->plan, block, losses, correct, err));
         for (int64_t i = 0; i < block; i++, done++) {
-            int64_t left = e->count - done * e->batch;
+            int64_t left = e->entries - done * e->batch;
             sum += (double)losses[i] * (double)(left < e->batch ? left : e->batch);
             out->correct += correct[i];
         }
     }
-    out->loss = sum / (double)e->count;
+    int64_t targets = workload_targets(&e->model.form);
+    snprintf(out->counted, sizeof out->counted, "%s", be_plan_describe(e->plan).counted);
+    out->answers = e->entries * (targets ? targets : 1);
+    out->loss = sum / (double)e->entries;
     out->seconds = (double)(clock_now_ns() - start_ns) * 1e-9;
     return BE_OK;
 }

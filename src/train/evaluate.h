@@ -1,6 +1,10 @@
 /* Accuracy and loss of a network over a data set: the inference graph of a workload, which shares
  * the weights of a training plan or has its own.
  *
+ * Each sample once, the last batch short; but where samples are compared with one another
+ * (workload_targets is 0) all batches are full, and the last one has the set's last samples, some
+ * of them for the second time.
+ *
  * Owns graph and plan until evaluator_close; borrows device, data and the shared plan. */
 #ifndef TRAIN_EVALUATE_H
 #define TRAIN_EVALUATE_H
@@ -20,14 +24,16 @@ typedef struct evaluator_options {
 typedef struct evaluator {
     be_plan *plan;
     workload_model model;
-    int32_t *order; /* 0 … count − 1 */
-    int64_t count;
+    int32_t *order; /* a sample an entry */
+    int64_t count, entries;
     int batch;
 } evaluator;
 
 typedef struct evaluation {
-    int64_t count, correct;
-    double loss; /* mean over all samples; NAN if the network gives no number */
+    int64_t count;            /* samples of the set */
+    int64_t correct, answers; /* right ones of how many: classes, next tokens, pairs */
+    char counted[32];         /* what `correct` counts: "accuracy", "retrieval at 1" */
+    double loss;              /* mean over all samples; NAN if the network gives no number */
     double seconds;
 } evaluation;
 

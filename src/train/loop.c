@@ -118,6 +118,7 @@ static be_status open_all(trainer *t, be_error *err)
     t->state = (checkpoint_state){.count = o->data->count,
                                   .seed = o->seed,
                                   .batch = o->batch,
+                                  .variant = workload_complete(o->workload),
                                   .optimizer = o->optimizer,
                                   .best = -1};
     snprintf(t->state.workload, sizeof t->state.workload, "%s", o->workload->name);
@@ -277,6 +278,13 @@ static be_status run_block(trainer *t, be_error *err)
     return take_losses(t, steps, err);
 }
 
+/* The share of right answers in an epoch, of which so many steps are done. */
+static double accuracy_after(const trainer *t, int64_t steps)
+{
+    int64_t targets = workload_targets(&t->model.form), samples = steps * t->options->batch;
+    return (double)t->state.correct / (double)(samples * (targets ? targets : 1));
+}
+
 static void report_progress(const trainer *t)
 {
     const train_watcher *watch = &t->options->watch;
@@ -289,7 +297,7 @@ static void report_progress(const trainer *t)
         .step = step,
         .steps = t->steps_per_epoch,
         .loss = t->state.loss_sum / (double)step,
-        .accuracy = (double)t->state.correct / (double)(step * t->options->batch),
+        .accuracy = accuracy_after(t, step),
         .samples_per_s = t->options->batch / step_s,
         .units_per_s = t->options->batch / step_s * t->model.form.units_a_sample,
         .left_s = (double)(t->last_step - t->state.step) * step_s};
@@ -315,7 +323,7 @@ static be_status end_epoch(trainer *t, be_error *err)
     train_epoch epoch = {.epoch = (t->state.step - 1) / t->steps_per_epoch + 1,
                          .step = t->state.step,
                          .loss = t->state.loss_sum / (double)steps,
-                         .accuracy = (double)t->state.correct / (double)(steps * t->options->batch),
+                         .accuracy = accuracy_after(t, steps),
                          .seconds = (double)t->epoch_ns * 1e-9};
     TRY(be_plan_learning_rate(t->plan, &epoch.learning_rate, err));
     epoch.gradient_norm = (double)NAN;
@@ -328,7 +336,7 @@ static be_status end_epoch(trainer *t, be_error *err)
     epoch.units_per_s = epoch.samples_per_s * t->model.form.units_a_sample;
     if (t->validation.plan) {
         TRY(evaluator_run(&t->validation, &epoch.validation, err));
-        double accuracy = (double)epoch.validation.correct / (double)epoch.validation.count;
+        double accuracy = (double)epoch.validation.correct / (double)epoch.validation.answers;
         epoch.best = accuracy > t->state.best;
         if (epoch.best) {
             t->state.best = accuracy;

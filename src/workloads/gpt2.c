@@ -68,6 +68,7 @@ const workload workload_gpt2 = {
                   .beta2 = 0.95,
                   .max_gradient_norm = 1},
     .matrices_decay = true,
+    .perplexity = true,
     .own = {.layers = 12, .width = 768, .heads = 12, .seq = 1024, .vocab = 50257},
     .gate = {.batch = 2, .steps = 3, .most = {.layers = 2, .seq = 32, .vocab = 2048}},
     .build = gpt2_build};

@@ -173,6 +173,14 @@ data_table workload_form(const workload *w, int64_t count)
     return form;
 }
 
+int64_t workload_targets(const data_table *form)
+{
+    int64_t count = 0;
+    for (int f = 0; f < form->fields; f++)
+        if (form->field[f].form.target) count += shape_elements(&form->field[f].form.sample);
+    return count;
+}
+
 be_status workload_data(const workload *w, dataset_split split, const dataset_options *options,
                         be_dataset **out, be_error *err)
 {

@@ -90,6 +90,7 @@ typedef struct workload {
     int batch, epochs; /* defaults */
     be_optimizer optimizer;
     bool matrices_decay;  /* `build` spares what has fewer than two dimensions the weight decay */
+    bool perplexity;      /* the exponential of its loss says something: that of a text's tokens */
     workload_variant own; /* its own dimensions; 0: it has none such */
     workload_gate gate;
     /* `fields`: the batch of each field of `form`, in that order. */
@@ -157,6 +158,10 @@ const workload *workload_at_gate(const workload *variant, workload *room);
 /* The fields that it reads, with `count` samples and no bytes; normalised fields become byte / 255
  * there. */
 data_table workload_form(const workload *w, int64_t count);
+
+/* Targets that a sample of this form has, of which each may be met: its classes, or its next
+ * tokens; 0: the loss compares samples with one another, as CLIP's. */
+int64_t workload_targets(const data_table *form);
 
 /* A split of the workload's data at the sizes of its variant.  Free with dataset_close. */
 be_status workload_data(const workload *w, dataset_split split, const dataset_options *options,
