@@ -19,7 +19,7 @@ static int set_up(void **state)
     static fixture f;
     be_error err = {0};
     const workload_variant small = {
-        .layers = 1, .width = 16, .heads = 2, .seq = 16, .size = 16, .vocab = 600};
+        .layers = 1, .width = 16, .heads = 2, .seq = 24, .size = 16, .vocab = 600};
     f = (fixture){0};
     ASSERT_OK(be_device_open("cpu", &(be_device_options){.threads = 1}, &f.device, &err));
     ASSERT_OK(workload_vary(&workload_clip, &small, &f.varied, &f.workload, &err));

@@ -67,6 +67,10 @@ class TextTest(FolderTest):
         learnt = self.train(*TINY, "--steps", "3")[-1]
         self.assertNotEqual(first["loss"], learnt["loss"])
 
+    def test_a_bad_loss_names_its_op(self):
+        self.bad(4, "train", "gpt2", *self.always, *TINY, "--lr", "1e6", "--steps", "40",
+                 says=["step ", ": op ", "not finite"])
+
     def test_what_learns_from_no_text_refuses_it(self):
         self.bad(2, "train", "mlp-mnist", "--text", self.text,
                  says=["--text: expected a workload that learns from a text, as gpt2, found "
@@ -90,7 +94,7 @@ class TextTest(FolderTest):
 class RetrievalTest(FolderTest):
     def test_clip_tells_its_metric_and_its_end(self):
         page = self.good("train", "clip", "--layers", "1", "--width", "16", "--heads", "2", "--seq",
-                         "16", "--size", "16", "--vocab", "600", "--batch", "16", "--epochs", "2",
+                         "24", "--size", "16", "--vocab", "600", "--batch", "16", "--epochs", "2",
                          "--threads", "1")
         for part in ("retrieval", "val ret", "pairs/s", "216 to train, 24 to validate"):
             self.assertIn(part, page)
