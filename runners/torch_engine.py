@@ -3,7 +3,6 @@
 Owns the data, the model and the optimizer between `prepare` and the end.  A timed block is what a
 good user's loop does; it may not wait for the device, read a loss or print.
 """
-import contextlib
 import time
 
 import numpy as np
@@ -13,10 +12,13 @@ import runner_job
 import safetensors_io
 import torch_feed
 import torch_libraries as libraries
+import torch_own
+import torch_own_file
 import torch_phases
 import torch_workloads
 from runner_job import in_json
 from runner_protocol import Failure, SCHEMA, member, tried
+from torch_loop import Loop
 
 DRIVER_SIGNS = ("CUDA error", "cuDNN error", "CUDNN_", "CUBLAS_")
 
@@ -34,7 +36,7 @@ def place(values, device):
     return (placed.long() if placed.dtype == torch.int32 else placed).to(device)
 
 
-class Session(runner_job.Job):
+class Session(Loop, runner_job.Job):
     """What `prepare` made: data and model on the device, and the number of the next step."""
 
     def __init__(self, request, device):
@@ -101,11 +103,6 @@ class Session(runner_job.Job):
         kind = torch.optim.Adam if settings["name"] == "adam" else torch.optim.AdamW
         return kind(parameters, **common, betas=settings["betas"], eps=settings["epsilon"])
 
-    def autocast(self):
-        if self.precision == "bf16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return contextlib.nullcontext()
-
     def clip(self):
         """Between backward and optimizer."""
         if self.optimizer_settings["max_gradient_norm"]:
@@ -154,21 +151,14 @@ class Session(runner_job.Job):
         with self.autocast():
             return self.model(*inputs).float()
 
-    def train_step(self):
-        inputs, targets = self.next_batch()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.model.loss(self.forward(inputs), *targets)
-        loss.backward()
-        self.clip()
-        self.optimizer.step()
-        self.send_ahead()
-        return loss.detach()
+    def loss_of(self, inputs, targets):
+        return self.model.loss(self.forward(inputs), *targets)
 
-    @torch.inference_mode()
-    def infer_step(self):
-        inputs, _ = self.next_batch()
-        self.forward(inputs)
-        self.send_ahead()
+    def sent_bytes(self):
+        """That a step copies to the device."""
+        if self.resident:
+            return 0
+        return sum(x.numel() * x.element_size() for x in self.feed.slots[0].host)
 
 
 class Engine:
@@ -177,6 +167,7 @@ class Engine:
     def __init__(self):
         self.session = None
         self.chain = None
+        self.own = None  # the user's file, once it was asked for
 
     def hello(self, request):
         devices, unusable = libraries.devices(), []
@@ -194,7 +185,7 @@ class Engine:
             torch.cuda.empty_cache()  # what an earlier session left
         threads = member(request, "threads", int, torch.get_num_threads(), least=1)
         threads_warnings = libraries.set_threads(threads)
-        session = Session(request, device)
+        session = self._new_session(request, device)
         libraries.synchronize(device)
         self.session = session
         return {"parameters": session.parameters, "device_name": libraries.device_name(device),
@@ -202,6 +193,23 @@ class Engine:
                 "precision": session.precision, "threads": torch.get_num_threads(),
                 "prepare_ns": time.monotonic_ns() - start,
                 "warnings": session.warnings + threads_warnings + libraries.warnings(device)}
+
+    def _new_session(self, request, device):
+        named = member(request, "model", str, None)
+        if named is None:
+            self.own = None
+            return Session(request, device)
+        if self.own is None or self.own.asked != named:
+            self.own = None
+            self.own = torch_own_file.OwnFile(named)
+        return torch_own.Session(request, device, self.own)
+
+    def _of_ladder(self):
+        session = self._prepared()
+        if self.own is not None:
+            raise Failure("UNAVAILABLE", "a workload of the ladder", f"the file {self.own.named}",
+                          "its answers are not judged here")
+        return session
 
     def _prepared(self):
         if self.session is None:
@@ -241,6 +249,10 @@ class Engine:
         """Always with the counter's dropout; leaves the session as `prepare` did."""
         session = self._prepared()
         steps, out = member(request, "steps", int, least=1), member(request, "out", str)
+        if self.own is not None:
+            draws = session.draws()
+            safetensors_io.write(out, session.trace(steps))
+            return {"steps": steps, "draws": draws}
         session.reset("counter")
         tensors, losses = {}, []
         for t in range(steps):
@@ -272,7 +284,7 @@ class Engine:
 
     @torch.no_grad()
     def evaluate(self, request):
-        session = self._prepared()
+        session = self._of_ladder()
         data, _ = runner_job.load_fields(member(request, "data", str), session.workload,
                                          session.fields, needs_order=False)
         samples = {name: place(values, torch.device("cpu")) for name, values in data.items()}
@@ -293,15 +305,18 @@ class Engine:
                 "loss": in_json(sum(torch.stack(losses).tolist()) / count)}
 
     def export(self, request):
-        state = self._prepared().model.state_dict()
+        state = self._of_ladder().model.state_dict()
         safetensors_io.write(member(request, "out", str),
                              {name: value.cpu().numpy() for name, value in state.items()
                               if not runner_job.is_counter(name)})
         return {}
 
     def phases(self, request):
-        session = self._prepared()
-        return torch_phases.measure(session, member(request, "steps", int, least=1))
+        session, steps = self._prepared(), member(request, "steps", int, least=1)
+        answer = torch_phases.measure(session, steps)
+        if self.own is not None:
+            answer["flops"] = torch_phases.count_flops(session, steps)
+        return answer
 
     def reference(self, request):
         device = self._prepared().device
@@ -313,4 +328,6 @@ class Engine:
         failure = runner_job.failure_of(error, "PyTorch", DRIVER_SIGNS)
         if failure.status != "FAILED":
             self.session = None
+        elif self.own is not None:
+            return self.own.failure(error)
         return failure

@@ -73,7 +73,7 @@ def do_steps(session, steps, mark):
         if session.training:
             session.optimizer.zero_grad(set_to_none=True)
             mark("optimizer")
-            loss = session.model.loss(session.forward(inputs), *targets)
+            loss = session.loss_of(inputs, targets)
             mark("forward")
             loss.backward()
             mark("backward")
@@ -246,6 +246,16 @@ def _work(session, profile, cpu_ns):
             for device, count in profile.launches.items()}
 
 
+def count_flops(session, steps):
+    """The arithmetic of so many steps of a user's own model, or None."""
+    kept = Kept(session)
+    try:
+        flops = session.flops()
+    finally:
+        kept.restore()
+    return None if flops is None else flops * steps
+
+
 def measure(session, steps):
     """The members of the answer to `phases`."""
     kept = Kept(session)
@@ -262,13 +272,11 @@ def measure(session, steps):
     elif kind != "cpu":
         spent["idle_host"] = None
     reads = 1 if session.training else 0
-    sent_bytes = 0 if session.resident else sum(
-        x.numel() * x.element_size() for x in session.feed.slots[0].host)
     # Of its own loop: the end, the loss, and on CUDA the copy of the batch before the last.
     waits = {"cpu": 0, "cuda": 1 + reads + (0 if session.resident else steps)}.get(kind)
     return {"steps": steps, "wall_ns": wall_ns, "phases": spent,
             "launches": round(sum(profile.launches.values())) if profile else None,
-            "synchronisations": waits, "upload_bytes": sent_bytes * steps,
+            "synchronisations": waits, "upload_bytes": session.sent_bytes() * steps,
             "download_bytes": 0 if kind == "cpu" else 4 * reads,
             "work": _work(session, profile, cpu_ns) if profile else {},
             "ops": profile.in_order() if profile else []}

@@ -3,11 +3,12 @@
 
 Works with PyTorch 1.13 and 2.x on cpu, cuda and mps.  Its parts: runner_protocol.py (requests and
 answers), runner_job.py (what is asked for, and its files), torch_engine.py (the ops),
-torch_workloads.py (the models), torch_libraries.py (devices and versions), safetensors_io.py,
-philox.py.
+torch_workloads.py (the models), torch_own.py and torch_own_file.py (a user's own model),
+torch_libraries.py (devices and versions), safetensors_io.py, philox.py.
 """
 import os
 import sys
+import threading
 
 # Its other parts lie beside it, where not every Python looks (PYTHONSAFEPATH).
 FOLDER = os.path.dirname(os.path.realpath(__file__))
@@ -35,5 +36,13 @@ def main():
     return runner_protocol.serve(load_engine(), requests, answers)
 
 
+def leave(code):
+    """A thread that a user's model started may never end: the runner does."""
+    if threading.active_count() > 1:
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -21,7 +21,8 @@
     X(bench, "bench", "[WORKLOAD...]", WORKLOADS, 0, 16,                                           \
       "measure workloads on every device and engine, side by side",                                \
       "Measures the training step (with --infer: the forward pass) of each workload "              \
-      "(cnn-fashion if none is named) for every engine, device, batch and number of threads. "     \
+      "(cnn-fashion if none is named) for every engine, device, batch and number of threads; "     \
+      "a PyTorch model of your own is named by its file (mymodel.py, docs/own-models.md). "        \
       "The contenders work in processes of their own, start from the same weights, see the same "  \
       "batches, and take turns block by block. Every row has a median with its 95 % interval, "    \
       "and "                                                                                       \

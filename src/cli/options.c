@@ -169,17 +169,29 @@ static be_status add_argument(parser *p, const char *word, be_error *err)
     return BE_OK;
 }
 
-static be_status check_workload(const char *name, be_error *err)
+/* The commands that measure take a model of the user's own. */
+static be_status check_file(command_id command, const char *name, be_error *err)
+{
+    if (ON_MEASURE & 1u << command) return BE_OK;
+    FAIL(err, BE_USAGE,
+         "%s: expected a workload of the ladder (see 'breakeven workloads'), found your own model "
+         "%s; bench, sweep, explain and advise take it",
+         command_name(command), name);
+}
+
+static be_status check_workload(command_id command, const char *name, be_error *err)
 {
     const workload *found = NULL;
     char names[256], near[64];
     text_buffer b = TEXT_BUFFER(names);
     if (workload_find(name, &found, NULL) == BE_OK) return BE_OK;
+    if (workload_is_file(name)) return check_file(command, name, err);
     for (int i = 0; i < WORKLOAD_COUNT; i++) text_add(&b, "%s ", workload_table[i]->name);
     option_nearest(name, names, near);
     FAIL(err, BE_USAGE,
-         "unknown workload \"%s\"%s%s%s; expected one of %s(see 'breakeven workloads')", name,
-         near[0] ? "; did you mean " : "", near, near[0] ? "?" : "", names);
+         "unknown workload \"%s\"%s%s%s; expected one of %s(see 'breakeven "
+         "workloads'), or your own model as a file, mymodel.py",
+         name, near[0] ? "; did you mean " : "", near, near[0] ? "?" : "", names);
 }
 
 static be_status check_applicable(const cli_options *options, be_error *err)
@@ -206,7 +218,7 @@ static be_status check_arguments(const cli_options *options, be_error *err)
         FAIL(err, BE_USAGE, "%s needs more: breakeven %s %s", command->name, command->name,
              command->arguments);
     for (int a = 0; command->kind == ARGUMENTS_WORKLOADS && a < options->argument_count; a++)
-        TRY(check_workload(options->arguments[a], err));
+        TRY(check_workload(options->command, options->arguments[a], err));
     TRY(check_applicable(options, err));
     return options_check_rules(options, err);
 }

@@ -1,5 +1,6 @@
 /* The options of a command line as studies are asked. */
 #include "cli/request.h"
+#include "core/file.h"
 #include "core/text.h"
 #include "graph/precision.h"
 
@@ -28,6 +29,56 @@ static double seconds_of(const option_value *value)
     return value->given ? value->real : (double)NAN;
 }
 
+/* Options that say something of the ladder's data, networks or kernels. */
+static be_status check_own(const cli_options *options, be_error *err)
+{
+    static const option_id others[] = {
+#define X(id, ...) OPTION_##id,
+        WORKLOAD_VARIANT_LIST(X)
+#undef X
+            OPTION_DATA,
+        OPTION_SYNTHETIC,
+        OPTION_LIMIT,
+        OPTION_ISA,
+        OPTION_LIBRARY,
+        OPTION_DRY_RUN};
+    const char *name = options->arguments[0];
+    const option_value *engines = &options->value[OPTION_ENGINE];
+    size_t length = strlen(name);
+    if (options->argument_count > 1)
+        FAIL(err, BE_USAGE,
+             "%s: a model of your own is measured alone, found \"%s\" beside it; give one name",
+             name, options->arguments[1]);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (options->value[others[i]].given)
+            FAIL(err, BE_USAGE,
+                 "--%s: it is of the ladder's workloads, and %s is a model of your own; leave it "
+                 "out",
+                 option_table[others[i]].name, name);
+    for (int i = 0; i < engines->count; i++)
+        if (strcmp(engines->words[i], "torch") != 0 && strcmp(engines->words[i], "all") != 0)
+            FAIL(err, BE_USAGE, "--engine: %s is a PyTorch model, found \"%s\"; leave --engine out",
+                 name, engines->words[i]);
+    if (strcmp(name + length - 3, ".py") == 0 && !file_exists(name))
+        FAIL(err, BE_USAGE, "%s: expected a file, found none; check its path", name);
+    return BE_OK;
+}
+
+static be_status take_workloads(const cli_options *options, study_request *out, be_error *err)
+{
+    for (int a = 0; a < options->argument_count; a++) {
+        if (!workload_is_file(options->arguments[a])) continue;
+        TRY(check_own(options, err));
+        out->own = workload_of_file(options->arguments[0]);
+        out->workloads[0] = &out->own;
+        return BE_OK;
+    }
+    for (int a = 0; a < options->argument_count; a++) out->workloads[a] = cli_workload(options, a);
+    if (options->argument_count) return BE_OK;
+    out->workload_count = 1;
+    return workload_find("cnn-fashion", &out->workloads[0], err);
+}
+
 be_status request_make(const cli_options *options, study_request *out, be_error *err)
 {
     const option_value *values = options->value;
@@ -50,10 +101,7 @@ be_status request_make(const cli_options *options, study_request *out, be_error 
                            .least_s = seconds_of(&values[OPTION_TIME]),
                            .most_s = seconds_of(&values[OPTION_MAX_TIME]),
                            .data = cli_data_options(options)};
-    for (int a = 0; a < options->argument_count; a++) out->workloads[a] = cli_workload(options, a);
-    if (options->argument_count) return BE_OK;
-    out->workload_count = 1;
-    return workload_find("cnn-fashion", &out->workloads[0], err);
+    return take_workloads(options, out, err);
 }
 
 be_status request_make_single(const cli_options *options, study_request *out, be_error *err)

@@ -292,6 +292,8 @@ static void protocol_read_phases(protocol_reader *r, const protocol_call *call,
     answer->download_bytes = protocol_known(r, "download_bytes");
     answer->work = protocol_work(r);
     answer->ops = protocol_ops(r);
+    const json_t *flops = json_object_get(r->member.json, "flops");
+    answer->flops = json_is_number(flops) ? json_number_value(flops) : (double)NAN;
 }
 
 /* ---------------------------------------------------------------- calibration */
@@ -343,6 +345,8 @@ static void protocol_read(protocol_reader *r, const protocol_call *call, protoco
         break;
     case PROTOCOL_PARITY:
         answer->steps = json_read_integer(&r->member, "steps", call->steps, call->steps);
+        if (json_object_get(r->member.json, "draws"))
+            answer->draws = json_read_text(&r->member, "draws");
         break;
     case PROTOCOL_EVALUATE:
         answer->count = json_read_integer(&r->member, "count", 1, INT64_MAX);

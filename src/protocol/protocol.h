@@ -63,6 +63,7 @@ typedef struct protocol_transform {
  * null: the runner then refuses or makes its own, as its engine documents). */
 typedef struct protocol_job {
     const char *workload;
+    const char *model; /* a user's own: its file, or module:function; NULL: `workload` is known */
     const char *device;
     const char *precision;    /* fp32, tf32, bf16 */
     const char *mode;         /* train, infer */
@@ -108,6 +109,8 @@ typedef struct protocol_answer {
     int threads;          /* prepare */
     int64_t device_bytes; /* prepare: on a device with memory of its own; -1: not told */
 
+    const char *draws;      /* parity: none, dropout, model: what of a step is random; or NULL */
+    double flops;           /* phases: arithmetic of a user's own model; NAN: not told */
     int64_t steps;          /* run, parity, phases */
     int64_t wall_ns;        /* run, sync, phases, reference */
     double loss;            /* run, evaluate; NAN if the runner sent null */

@@ -86,6 +86,7 @@ json_t *protocol_prepare_object(const protocol_job *job)
         protocol_text_or_null(job->weights), "normalize", protocol_transforms(job), "optimizer",
         optimizer, "dropout", job->dropout ? job->dropout : "engine", "data_on",
         job->data_on ? job->data_on : "device");
+    if (job->model) json_object_set_new(object, "model", json_string(job->model));
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
         int value = workload_variant_get(&job->variant, (workload_dimension)d);
         if (value) json_object_set_new(object, workload_dimension_names[d], json_integer(value));

@@ -157,14 +157,14 @@ static void print_machine(const json_t *record, FILE *out)
 
 static void print_data(const json_t *record, FILE *out)
 {
-    char count[REPORT_TEXT_BYTES], units[REPORT_TEXT_BYTES], line[900];
-    snprintf(line, sizeof line,
-             "data: %s, %s %s; the same weights and batches for all, seed "
-             "%.0f",
-             report_string(record, bench, data_source),
-             report_count(report_real(record, bench, data_count), count),
-             report_samples(report_string(record, bench, workload), units),
-             report_real(record, bench, seed));
+    char count[REPORT_TEXT_BYTES], units[REPORT_TEXT_BYTES], all[400], line[900];
+    double samples = report_real(record, bench, data_count);
+    text_buffer b = TEXT_BUFFER(all);
+    if (!isnan(samples)) /* a user's own batch() has no end */
+        text_add(&b, ", %s %s", report_count(samples, count),
+                 report_samples(report_string(record, bench, workload), units));
+    snprintf(line, sizeof line, "data: %s%s; the same weights and batches for all, seed %.0f",
+             report_string(record, bench, data_source), all, report_real(record, bench, seed));
     report_paragraph(out, line, 2);
 }
 
@@ -191,13 +191,14 @@ static void print_group_head(const json_t *record, FILE *out)
     bool host = strcmp(report_string(record, bench, data_on), "host") == 0;
     char variant[WORKLOAD_TEXT], line[300];
     const char *name = report_string(record, bench, workload);
+    double work = report_real(record, bench, flops_per_step);
     tell_variant(record, variant);
-    snprintf(line, sizeof line, "%s parameters, %s, batch %.0f, %s, %s a step%s",
+    snprintf(line, sizeof line, "%s parameters, %s, batch %.0f, %s, %s%s%s",
              report_count(report_real(record, bench, params), params),
              train ? "training" : "inference", report_real(record, bench, batch),
              report_string(record, bench, asked.precision),
-             report_flops(report_real(record, bench, flops_per_step), flops),
-             host ? ", data on the host" : "");
+             isnan(work) ? "arithmetic not known" : report_flops(work, flops),
+             isnan(work) ? "" : " a step", host ? ", data on the host" : "");
     fprintf(out, "\n%s%s%s%s: ", report_look.color ? "\033[1m" : "", name,
             report_look.color ? "\033[0m" : "", variant);
     report_wrap(out, line, (int)(text_width(name) + text_width(variant)) + 2, 2);

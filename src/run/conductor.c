@@ -88,6 +88,7 @@ static be_status conductor_report_new(const conductor_contender *contenders, int
             .samples_per_s = NAN,
             .busy_threads = NAN,
             .energy_per_step_j = NAN,
+            .flops_per_step = NAN,
             .parity = {.error = NAN, .band = NAN},
             .proof = {.launches = -1, .of_peak = NAN, .of_bandwidth = NAN},
             .heat = {NAN, NAN, NAN, NAN, NAN, NAN},

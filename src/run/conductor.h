@@ -146,7 +146,8 @@ typedef struct conductor_result {
 
     gate_result parity; /* steps 0: it was not checked */
     proof proof;
-    json_t *phases; /* the answer to the request; NULL: none */
+    double flops_per_step; /* as its runner counts a user's own model; NAN: it does not */
+    json_t *phases;        /* the answer to the request; NULL: none */
     int64_t phases_steps;
 
     bool has_reference; /* its runner has a reference kernel: the next four are known */

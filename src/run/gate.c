@@ -212,6 +212,13 @@ static be_status judge(const gate *g, const runner *r, const char *kind, const g
     char options[128];
     text_buffer b = TEXT_BUFFER(options);
     if (found->error <= found->band) return BE_OK;
+    if (g->own)
+        FAIL(err, BE_NUMERIC,
+             "%s: expected %s within %g of the same model's on the CPU in double precision, found "
+             "an error of %.3g at %s (batch %" PRId64 ", %" PRId64 " steps, seed %" PRIu64
+             ", without dropout); it computes another training and gets no speed; look for an "
+             "operation that this device computes otherwise",
+             r->name, kind, found->band, found->error, found->where, g->batch, g->steps, g->seed);
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
         int value = workload_variant_get(&g->variant, (workload_dimension)d);
         if (value) text_add(&b, " --%s %d", workload_dimension_names[d], value);
@@ -251,7 +258,7 @@ static be_status check_trace(const gate *g, runner *r, const char *precision, do
     /* The first kind that is wrong is where it begins: the ones after it follow from it. */
     for (int k = 0; k < result.count; k++) {
         const parity_row *row = &result.rows[k];
-        if (g->infer && row->tensors == 0) continue;
+        if ((g->infer || g->own) && row->tensors == 0) continue;
         bool by_distance = limits->gradients > 0 && strcmp(row->kind, "gradients") == 0;
         if (!by_distance) note(out, row->error, row->where); /* another measure */
         if (row->good) continue;

@@ -42,6 +42,7 @@ typedef struct gate {
     const char *workload;
     uint64_t seed;
     int64_t batch, steps;
+    bool own;                   /* a user's own model: see run/gate_own.h */
     bool infer;                 /* no gradients, no losses of `run` */
     bool reduced;               /* the workload at a smaller size than asked for */
     workload_variant variant;   /* what is computed */

@@ -135,6 +135,7 @@ static be_status lane_phases(lane *l, double wish_s, json_t **out, double *unlik
     be_status status = runner_call(&l->runner, &call, limit_s, &answer, NULL, err);
     if (status != BE_OK && answer.refused) return BE_OK;
     TRY(status);
+    if (!isnan(answer.flops)) l->result->flops_per_step = answer.flops / (double)call.steps;
     *unlike = fabs(log((double)answer.wall_ns * 1e-9 / ((double)call.steps * step_s)));
     l->result->phases_steps = call.steps;
     *out = json_incref(answer.json);
@@ -201,6 +202,7 @@ be_status lane_prove(lane *l, be_error *err)
     bool asks = !c->passed || l->options->phases_s > 0;
     TRY(lane_threads_at_work(l, true, &evidence.busy_threads, err));
     if (asks) TRY(lane_ask_phases(l, err));
+    if (isnan(evidence.flops_per_step)) evidence.flops_per_step = result->flops_per_step;
     if (c->computes_nothing) return BE_OK;
     const json_t *work = json_object_get(result->phases, "work");
     evidence.work = json_object_size(work) > 0 ? work : NULL;

@@ -122,8 +122,9 @@ be_status material_new(material *out, const material_options *options, be_error 
 {
     *out = (material){0};
     be_status status = make_folder(out, err);
-    if (status == BE_OK) status = write_data(out, options, err);
-    if (status == BE_OK) status = write_weights(out, options, err);
+    bool own = options->workload->file;
+    if (status == BE_OK && !own) status = write_data(out, options, err);
+    if (status == BE_OK && !own) status = write_weights(out, options, err);
     if (status != BE_OK) material_free(out);
     return status;
 }
@@ -155,9 +156,10 @@ protocol_job material_job(const material *m, const material_options *options)
     const be_optimizer *o = &w->optimizer;
     bool adam = o->kind != BE_SGD;
     protocol_job job = {.workload = w->name,
+                        .model = w->file,
                         .precision = "fp32",
                         .mode = "train",
-                        .data = m->data,
+                        .data = w->file ? NULL : m->data,
                         .weights = m->weights,
                         .seed = options->seed,
                         .threads = 1,

@@ -23,6 +23,7 @@ typedef struct material_options {
     int64_t samples; /* only the first so many in the order of training, in that order; 0: all */
 } material_options;
 
+/* A user's own model has no files but its weights, which the first runner of it writes. */
 BE_CHECKED be_status material_new(material *out, const material_options *options, be_error *err);
 void material_free(material *m); /* twice is fine */
 

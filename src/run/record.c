@@ -199,7 +199,8 @@ be_status record_build(const conductor_contender *contenders, const conductor_re
     record_measured r;
     record_clear(&r);
     r.time = facts->unix_s;
-    r.flops_per_step = facts->flops_per_step;
+    r.flops_per_step =
+        isnan(facts->flops_per_step) ? result->flops_per_step : facts->flops_per_step;
     r.bytes_per_step = facts->bytes_per_step;
     r.data = known(facts->data);
     r.other_load = report->other_load;

@@ -237,6 +237,10 @@ void record_take_variant(record_measured *r, const workload_variant *variant)
 void record_take_rate(record_measured *r, const workload_variant *variant)
 {
     const workload *w = NULL;
+    if (r->workload && workload_is_file(r->workload)) {
+        r->unit = "sample";
+        r->units_per_s = r->samples_per_s;
+    }
     if (!r->workload || workload_find(r->workload, &w, NULL) != BE_OK) return;
     workload varied = *w;
     varied.variant = *variant;

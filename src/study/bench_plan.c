@@ -33,8 +33,8 @@ static be_status leave_out(bench_plan *plan, const study_request *request, const
                            const engine_question *q, be_error *err)
 {
     const char *name = q->engine->name;
-    bool native = strcmp(name, "native") == 0;
-    if (study_names_have(&request->engines, name) || q->status == BE_INTERRUPTED || native) {
+    bool alone = strcmp(name, "native") == 0 || study_is_own(request);
+    if (study_names_have(&request->engines, name) || q->status == BE_INTERRUPTED || alone) {
         *err = q->error;
         return q->status;
     }
@@ -50,6 +50,7 @@ static bool is_wanted(const study_request *request, const char *name)
     bool native = strcmp(name, "native") == 0;
     if (wanted->count && !study_names_have(wanted, name) && !study_names_have(wanted, "all"))
         return false;
+    if (study_is_own(request)) return strcmp(name, "torch") == 0;
     return native || !request->plan_only; /* others have no such plan */
 }
 
@@ -114,8 +115,8 @@ static be_status add_contender(bench_plan *plan, int engine_index, const char *d
 }
 
 /* On the CPU the numbers of threads that were given; without them as many as the program takes by
- * itself, and for the native engine beside it all cores, where a quota leaves fewer, and one: they
- * show what sharing brings. */
+ * itself, and for the native engine, and for a user's own model, beside it all cores, where a quota
+ * leaves fewer, and one: they show what sharing brings. */
 static be_status add_device(bench_plan *plan, const study_request *request, int engine_index,
                             const char *device, be_error *err)
 {
@@ -125,7 +126,7 @@ static be_status add_device(bench_plan *plan, const study_request *request, int 
     for (int t = 0; t < threads->count; t++)
         TRY(add_contender(plan, engine_index, device, (int)threads->number[t], err));
     if (threads->count) return BE_OK;
-    bool native = strcmp(engine_names[engine_index], "native") == 0;
+    bool native = strcmp(engine_names[engine_index], "native") == 0 || study_is_own(request);
     int count = cgroup_thread_counts(usual, request->all_threads, counts);
     for (int t = 0; t < (native ? count : 1); t++)
         TRY(add_contender(plan, engine_index, device, counts[t], err));

@@ -12,6 +12,7 @@
 #include "graph/precision.h"
 #include "machine/environment.h"
 #include "report/bench.h"
+#include "run/gate_own.h"
 #include "run/machine.h"
 #include "run/record.h"
 
@@ -112,9 +113,74 @@ static be_status check_batches(const measurement *m, be_error *err)
     return BE_OK;
 }
 
+/* Samples without an end: batch() makes them. */
+static be_status open_own_data(measurement *m, const workload *w, be_error *err)
+{
+    void *memory = NULL;
+    TRY(memory_alloc(&memory, sizeof(be_dataset), "a data set", err));
+    m->set = memory;
+    *m->set = (be_dataset){0};
+    TRY(dataset_start(m->set, "batch()", SPLIT_TRAIN, err));
+    TRY(arena_printf(m->set->arena, &m->set->source, err, "batch() of %s", w->name));
+    m->set->count = INT32_MAX;
+    m->set->table = (data_table){.sample = "sample", .unit = "sample", .count = m->set->count};
+    return BE_OK;
+}
+
+static const engine *own_engine(const measurement *m)
+{
+    for (int e = 0; e < ENGINE_COUNT; e++)
+        if (strcmp(engine_names[e], "torch") == 0) return &m->plan.engines[e];
+    MUST(!"PyTorch among the engines");
+    return NULL;
+}
+
+static void tell_of_own(const measurement *m, const gate_own_found *found)
+{
+    if (found->draws == GATE_DRAWS_MODEL)
+        study_note(m->watch,
+                   "%s: the same weights and batch give another loss each time, without dropout "
+                   "too, so what the contenders compute cannot be compared; draw the numbers in "
+                   "batch(n), which is seeded, or in the model from torch.Generator().manual_seed",
+                   m->workload->name);
+    if (found->in_single)
+        study_note(m->watch,
+                   "%s does not compute in double precision (%s), so the contenders are held "
+                   "against the CPU in single precision",
+                   m->workload->name, found->reason.text);
+}
+
+static be_status begin_own(measurement *m, const workload *w, be_error *err)
+{
+    gate_own_found found;
+    int64_t batch = study_batch(m->request, w);
+    for (int i = 0; i < m->plan.batches.count; i++)
+        if (m->plan.batches.number[i] < batch) batch = m->plan.batches.number[i];
+    m->workload = w;
+    TRY(open_own_data(m, w, err));
+    m->material_options =
+        (material_options){.workload = w, .set = &m->set->table, .seed = m->request->seed};
+    TRY(material_new(&m->material, &m->material_options, err));
+    gate_own_options options = {.engine = own_engine(m),
+                                .material = &m->material,
+                                .material_options = &m->material_options,
+                                .batch = batch,
+                                .threads = m->request->usual_threads,
+                                .infer = m->plan.infer,
+                                .limit_s = m->conducting.prepare_limit_s,
+                                .interrupted = m->watch->stop};
+    study_progress(m->watch, "%s: the first steps in double precision ...", w->name);
+    TRY(gate_new_own(&m->gate, &options, &found, err));
+    m->dropout = found.draws != GATE_DRAWS_NOTHING;
+    m->is_random = found.draws == GATE_DRAWS_MODEL;
+    tell_of_own(m, &found);
+    return BE_OK;
+}
+
 be_status measurement_begin(measurement *m, const workload *w, be_error *err)
 {
     end_workload(m);
+    if (w->file) return begin_own(m, w, err);
     TRY(workload_vary(w, &m->variant, &m->varied, &m->workload, err));
     TRY(study_open_data(m->watch, &m->request->data, m->workload, SPLIT_TRAIN, &m->set, err));
     m->material_options = (material_options){
@@ -172,7 +238,7 @@ void measurement_contenders(const measurement *m, const measurement_point *point
         out[i] = (conductor_contender){.engine = who->engine->name,
                                        .argv = who->engine->argv,
                                        .env = who->engine->env,
-                                       .gate = &m->gate,
+                                       .gate = m->is_random ? NULL : &m->gate,
                                        .job = material_job(&m->material, &m->material_options)};
         out[i].computes_nothing = !backend_computes(who->device);
         out[i].bus = bench_plan_bus(&m->plan, who->device);
@@ -208,7 +274,8 @@ static void complete_record(const measurement *m, const conductor_result *result
     const char *phase;
     json_t *value, *phases = result->phases ? json_object() : json_null();
     json_object_set_new(record, "data_source", json_of_text(m->set->source));
-    json_object_set_new(record, "data_count", json_integer(m->set->count));
+    json_object_set_new(record, "data_count",
+                        m->workload->file ? json_null() : json_integer(m->set->count));
     json_object_set_new(record, "data_note", json_of_text(m->set->note));
     json_object_set_new(record, "epochs", json_integer(m->workload->epochs));
     json_object_foreach(report_member(result->phases, traced, phases), phase, value)
@@ -373,7 +440,8 @@ be_status measurement_run(measurement *m, const measurement_point *point, json_t
     be_plan_facts facts;
     measurement_watch watch = {m, point};
     measurement_contenders(m, point, contenders);
-    TRY(measurement_plan(m, point->batch, take_facts, &facts, err));
+    facts = (be_plan_facts){.flops_per_step = NAN, .bytes_per_step = NAN};
+    if (!m->workload->file) TRY(measurement_plan(m, point->batch, take_facts, &facts, err));
     for (int i = 0; i < contender_count(m, point); i++) {
         contenders[i].flops_per_step = facts.flops_per_step;
         contenders[i].bytes_per_step = facts.bytes_per_step;

@@ -58,8 +58,9 @@ struct measurement {
     be_dataset *set;
     material_options material_options;
     material material;
-    gate gate;    /* what all runners are held against */
-    bool dropout; /* the model has some: losses differ by engine */
+    gate gate;      /* what all runners are held against */
+    bool is_random; /* a user's own model that nothing can be held against */
+    bool dropout;   /* the model has some: losses differ by engine */
     measurement_pass passes[BENCH_CONTENDERS_MAX];
     int pass_count;
 };

@@ -34,6 +34,11 @@ int64_t study_batch(const study_request *request, const workload *w)
     return request->batches.count ? request->batches.number[0] : w->batch;
 }
 
+bool study_is_own(const study_request *request)
+{
+    return request->workload_count > 0 && request->workloads[0]->file;
+}
+
 bool study_names_have(const study_names *names, const char *name)
 {
     for (int i = 0; i < names->count; i++)

@@ -33,6 +33,7 @@ typedef struct study_numbers {
 /* What it points to stays its owner's, and stays until the study has ended. */
 typedef struct study_request {
     const workload *workloads[STUDY_WORKLOADS_MAX];
+    workload own; /* what the first of them points to, if it is a user's own model */
     int workload_count;
     study_names engines, devices;
     study_numbers threads;
@@ -78,6 +79,9 @@ void study_note(const study_watch *watch, const char *format, ...)
 
 /* Of studies that look at one batch. */
 int64_t study_batch(const study_request *request, const workload *w);
+
+/* Whether it asks for a user's own model, which is alone then. */
+bool study_is_own(const study_request *request);
 
 bool study_names_have(const study_names *names, const char *name);
 

@@ -98,6 +98,9 @@ typedef struct workload {
                   workload_outputs *out);
     workload_variant variant; /* all 0 in the ladder */
     bool is_gate;             /* made by workload_at_gate */
+    /* A PyTorch model of the user's own, as it was named: a file, or module:function.  It has no
+     * form, data and build; only PyTorch's runner knows it.  NULL in the ladder. */
+    const char *file;
 } workload;
 
 #define WORKLOAD_TEXT 320 /* bytes of a variant's text */
@@ -130,6 +133,12 @@ extern const workload *const workload_table[WORKLOAD_COUNT];
 
 /* BE_USAGE with the list of names if there is none of this name. */
 be_status workload_find(const char *name, const workload **out, be_error *err);
+
+/* Whether the name is that of a user's own file (mymodel.py) or function (module:function). */
+bool workload_is_file(const char *name);
+
+/* What is measured of it where nobody says otherwise; `name` is borrowed. */
+workload workload_of_file(const char *name);
 
 /* *out is a variant of a workload of the ladder, made in *room with its parameters counted, or
  * `base` itself where the variant changes nothing.  BE_USAGE for a dimension that the workload does

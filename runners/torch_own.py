@@ -1,0 +1,244 @@
+"""A user's own model in training or inference on one device: the session of torch_own_file.OwnFile.
+
+Batches are made before the clock runs, from a seed, the same for every contender; the first one
+saves the initial weights, and all load them.  What is compared between contenders has dropout
+switched off: no two devices draw alike.
+"""
+import os
+
+import torch
+import torch.nn.functional as F
+
+import torch_libraries as libraries
+from runner_protocol import Failure, member
+from torch_loop import Loop
+from torch_own_file import map_tensors, named_tensors, seed_all
+
+BATCHES_MOST = 8
+BATCHES_BYTES = 256 << 20
+COMPARED_MOST = 1 << 16  # elements of a tensor: evenly spaced ones of larger tensors
+# A gradient that is zero but for rounding, as of a bias in front of a normalisation, says nothing.
+GRADIENT_LEAST = 1e-6
+_DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
+             "feature_alpha_dropout")
+_whole = {name: getattr(F, name) for name in (*_DROPOUTS, "scaled_dot_product_attention")
+          if hasattr(F, name)}
+
+
+def _pass(x, *_arguments, **_named):
+    return x
+
+
+def _attend(query, key, value, attn_mask=None, dropout_p=0.0, **named):
+    return _whole["scaled_dot_product_attention"](query, key, value, attn_mask, 0.0, **named)
+
+
+def switch_dropout(on):
+    """PyTorch's own functions of dropout, for the whole process."""
+    for name, function in _whole.items():
+        without = _attend if name == "scaled_dot_product_attention" else _pass
+        setattr(F, name, function if on else without)
+
+
+def _bytes_of(batch):
+    return sum(x.numel() * x.element_size() for x in named_tensors(batch, "").values())
+
+
+class Session(Loop):
+    def __init__(self, request, device, own):
+        self.own, self.device, self.warnings = own, device, []
+        self.batch = member(request, "batch", int, least=1)
+        self.training = member(request, "mode", str, "train", choices=("train", "infer")) == "train"
+        self.seed = member(request, "seed", int, 0, least=0)
+        self.precision = member(request, "precision", str, "fp32",
+                                choices=("fp32", "tf32", "bf16", "fp64"))
+        self.dropout = member(request, "dropout", str, "engine", choices=("engine", "counter"))
+        self.on_host = member(request, "data_on", str, "device",
+                              choices=("device", "host")) == "host"
+        self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
+        libraries.set_precision(device, "fp32" if self.precision == "fp64" else self.precision)
+        torch.set_default_dtype(torch.float32)
+        self.batches = self._make_batches()
+        self._make_model(member(request, "weights", str))
+        torch.set_default_dtype(self.dtype)  # of what the model makes while it computes
+        self.resident = device.type == "cpu" or not self.on_host
+        self.batches = [map_tensors(batch, self._place) for batch in self.batches]
+        self.reset(self.dropout)
+
+    # ------------------------------------------------------------ made once
+
+    def _make_batches(self):
+        seed_all(self.seed)
+        first = self.own.new_batch(self.batch)
+        count = min(BATCHES_MOST, max(1, BATCHES_BYTES // max(1, _bytes_of(first))))
+        return [first] + [self.own.new_batch(self.batch) for _ in range(count - 1)]
+
+    def _check_seeded(self):
+        """That the other contenders will get the same batches."""
+        seed_all(self.seed)
+        again = named_tensors(self.own.new_batch(self.batch), "batch")
+        first = named_tensors(self.batches[0], "batch")
+        if any(name not in again or not torch.equal(again[name].nan_to_num(), x.nan_to_num())
+               for name, x in first.items()):
+            raise Failure("BAD_DATA", f"batch({self.batch}) of {self.own.named} to return the same "
+                          "numbers after random, numpy.random and torch are seeded", "others",
+                          "draw them from these, or from a generator that the file seeds, as "
+                          "torch.Generator().manual_seed(0) in batch(n)")
+
+    def _make_model(self, path):
+        """With the initial weights, which the first contender writes."""
+        seed_all(self.seed)
+        self.model = self.own.new_model()
+        if not os.path.exists(path):
+            self._check_seeded()
+            torch.save(self.model.state_dict(), path + ".new")
+            os.replace(path + ".new", path)
+        try:
+            self.model.load_state_dict(torch.load(path, map_location="cpu"))
+        except RuntimeError:
+            raise Failure("BAD_DATA", f"the same names and shapes of weights each time that "
+                          f"{self.own.function}() of {self.own.named} is called", "others",
+                          "build one model, or name the variants in files of their own") from None
+        self.parameters = sum(p.numel() for p in self.model.parameters())
+        self.model.to(self.device, self.dtype).train(self.training)
+        self.start = {name: value.detach().clone()
+                      for name, value in self.model.state_dict().items()}
+
+    def _place(self, x):
+        if x.is_floating_point() and x.dtype == torch.float32:
+            x = x.to(self.dtype)
+        if self.resident:
+            return x.to(self.device)
+        return x.pin_memory() if self.device.type == "cuda" else x
+
+    # ------------------------------------------------------------ the loop
+
+    def reset(self, dropout):
+        """The prepared weights, a new optimizer, step 0."""
+        switch_dropout(dropout == "engine")
+        for module in self.model.modules():
+            if isinstance(module, torch.nn.RNNBase) and dropout == "counter":
+                module.dropout = 0.0
+        self.model.load_state_dict(self.start)
+        self.optimizer = self.own.new_optimizer(self.model) if self.training else None
+        seed_all(self.seed)
+        self.step, self.sent, self.sent_step = 0, None, None
+
+    def sent_bytes(self):
+        """That a step copies to the device."""
+        return 0 if self.resident else _bytes_of(self.batches[0])
+
+    def send_ahead(self):
+        """While the device computes: the next batch, if it is not there."""
+        if self.resident or self.sent_step == self.step:
+            return
+        self.sent = map_tensors(self.batches[self.step % len(self.batches)],
+                                lambda x: x.to(self.device, non_blocking=True))
+        self.sent_step = self.step
+
+    def next_samples(self):
+        if self.resident:
+            batch = self.batches[self.step % len(self.batches)]
+        else:
+            self.send_ahead()
+            batch, self.sent_step = self.sent, None
+        self.step += 1
+        return batch
+
+    @staticmethod
+    def split(batch):
+        positional, named, target = batch
+        return (positional, named), target
+
+    def next_batch(self):
+        return self.split(self.next_samples())
+
+    def forward(self, inputs):
+        with self.autocast():
+            return self.model(*inputs[0], **inputs[1])
+
+    def loss_of(self, inputs, targets):
+        with self.autocast():
+            return self.own.loss(self.model(*inputs[0], **inputs[1]), targets)
+
+    # ------------------------------------------------------------ what others are held against
+
+    def _first_loss(self, dropout, seed):
+        """Of the first batch with the initial weights."""
+        self.reset(dropout)
+        seed_all(seed)
+        inputs, targets = self.next_batch()
+        with torch.no_grad():
+            loss = self.loss_of(inputs, targets)
+        self.own.check_loss(loss)
+        return loss.item()
+
+    def draws(self):
+        """What of a step is random: `none`, `dropout`, or the `model` itself."""
+        def differs(dropout):
+            first, second = (self._first_loss(dropout, self.seed + k) for k in range(2))
+            return first != second
+        return "model" if differs("counter") else "dropout" if differs("engine") else "none"
+
+    def trace(self, steps):
+        """The tensors of docs/runner-protocol.md by name, and leaves the session as prepared."""
+        self.reset("counter")
+        tensors, losses = {}, []
+        for t in range(steps):
+            inputs, targets = self.next_batch()
+            with torch.set_grad_enabled(self.training), self.autocast():
+                output = self.model(*inputs[0], **inputs[1])
+                loss = self.own.loss(output, targets)
+            self.own.check_loss(loss)
+            if t == 0:
+                given = inputs[0] if len(inputs[0]) != 1 else inputs[0][0]
+                tensors = {**named_tensors(inputs[1] or given, "input"),
+                           **named_tensors(targets, "target"),
+                           **self._outputs(output), "loss": loss}
+            if self.training:
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                if t == 0:
+                    tensors.update(self._gradients())
+                self.optimizer.step()
+            losses.append(loss.detach())
+        tensors["losses"] = torch.stack(losses)
+        self.reset(self.dropout)
+        return {name: compared(value) for name, value in tensors.items()}
+
+    def _outputs(self, output):
+        found = named_tensors(getattr(output, "logits", output), "output")
+        return {name: x for name, x in list(found.items())[:4] if x.is_floating_point()}
+
+    def _gradients(self):
+        found = {"grad." + name: p.grad.clone() for name, p in self.model.named_parameters()
+                 if p.grad is not None and not p.grad.is_sparse}
+        if self.precision != "fp64" or not found:
+            return found
+        sizes = {name: x.abs().max() for name, x in found.items() if x.numel()}
+        most = max(sizes.values())
+        return {name: x for name, x in found.items()
+                if name in sizes and sizes[name] >= GRADIENT_LEAST * most}
+
+    # ------------------------------------------------------------ arithmetic
+
+    def flops(self):
+        """Of a step: as the file tells, or as PyTorch counts; None where neither can."""
+        told = self.own.flops(self.batch)
+        if told is not None:
+            return told
+        try:
+            from torch.utils.flop_counter import FlopCounterMode
+        except ImportError:  # before PyTorch 2.1
+            return None
+        with FlopCounterMode(display=False) as counter:
+            self.train_step() if self.training else self.infer_step()
+        return float(counter.get_total_flops()) or None
+
+
+def compared(x):
+    """A tensor as a trace has it: on the host, at most so many of its elements."""
+    x = x.detach()
+    if x.numel() > COMPARED_MOST or x.dim() > 4:
+        x = x.flatten()[::-(-x.numel() // COMPARED_MOST)]
+    return (x.float() if x.is_floating_point() else x.long()).cpu().numpy()

@@ -1,0 +1,330 @@
+"""Tests of a user's own model as a file: what it may define, what is wrong with it, and the gate
+between contenders, against one that computes something else."""
+import json
+import os
+import tempfile
+import unittest
+
+from cli_support import FolderTest, has_torch, run
+from runner_support import NO_TORCH, ROOT, Child
+
+if NO_TORCH is None:
+    import numpy as np
+    import safetensors_io
+    import torch
+
+SHORT = ["--device", "cpu", "--time", "0.02", "--max-time", "0.1", "-f", "json"]
+MLP = """
+import torch
+from torch import nn
+def model():
+    return nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+def batch(n):
+    return torch.rand(n, 6), torch.randint(3, (n,))
+"""
+# Each is a file and what is said of it.
+BAD = [
+    ("import torch\nimport no_such_module\n",
+     "to be imported, found ModuleNotFoundError: No module named 'no_such_module' "
+     "(mymodel.py, line 2: import no_such_module): correct the file"),
+    ("def model(:\n", "(mymodel.py, line 1: def model(:): correct the file"),
+    ("import sys\nsys.exit('no data here')\n",
+     "to be imported, found SystemExit: no data here (mymodel.py, line 2: "
+     "sys.exit('no data here'))"),
+    ("def batch(n):\n    pass\n",
+     "mymodel.py to define model(), which returns the torch.nn.Module, found no 'model': add it"),
+    ("def model():\n    pass\n",
+     "mymodel.py to define batch(n), which returns a batch of n samples, found no 'batch': add it"),
+    (MLP + "model = 3\n", "'model' in mymodel.py to be a function, found int: correct it"),
+    (MLP + "def model():\n    return 3\n",
+     "model() of mymodel.py to return a torch.nn.Module, found int: correct the file"),
+    (MLP + "def batch(n):\n    return torch.rand(7, 6), torch.randint(3, (7,))\n",
+     "batch(8) of mymodel.py to return inputs of 8 samples ([8, ...]), found [7, 6]: correct"),
+    (MLP + "def batch(n):\n    return 'pictures'\n",
+     "batch(8) of mymodel.py to return a tensor, a tuple or a dict of them, found str: correct"),
+    (MLP + "import os\ndef batch(n):\n    x = torch.tensor(list(os.urandom(6 * n)))\n"
+     "    return x.view(n, 6).float(), torch.zeros(n).long()\n",
+     "to return the same numbers after random, numpy.random and torch are seeded, found others"),
+    (MLP + "def optimizer(parameters):\n    return 0.1\n",
+     "optimizer(parameters) of mymodel.py to return a torch.optim.Optimizer, found float"),
+    (MLP + "def model():\n    return nn.Flatten()\n",
+     "a model in mymodel.py with parameters to train, found none: use --infer"),
+]
+# … once it computes.
+WRONG = [
+    (MLP + "def batch(n):\n    return torch.rand(n, 7), torch.randint(3, (n,))\n",
+     "mymodel.py to run, found RuntimeError: mat1 and mat2 shapes cannot be multiplied (8x7 and "
+     "6x5): correct the file"),
+    (MLP + "def batch(n):\n    return torch.rand(n, 6), torch.rand(n, 2)\n",
+     "an output of the target's shape for the mean squared error, found an output [8, 3] and a "
+     "target [8, 2]: define loss(output, target)"),
+    (MLP + "def batch(n):\n    return torch.rand(n, 6), torch.randint(3, (n, 4))\n",
+     "an output [n, classes] for targets [n] of whole numbers, found an output [8, 3] and a "
+     "target [8, 4]: define loss(output, target)"),
+    (MLP + "def batch(n):\n    return torch.rand(n, 6), torch.rand(n) > 0.5\n",
+     "found truth values: define loss(output, target)"),
+    (MLP + "def loss(output, target):\n    return output\n",
+     "loss(output, target) of mymodel.py to be one number, a tensor without a dimension, found "
+     "[8, 3]: take its mean"),
+    (MLP + "def loss(output, target):\n    return output.mean() * float('nan')\n",
+     "a finite loss in the first steps of mymodel.py, found nan: check what batch(n) returns"),
+    (MLP + "def loss(output, target):\n    return output.undefined\n",
+     "(mymodel.py, line 9: return output.undefined): correct the file"),
+]
+
+
+class OwnTest(FolderTest):
+    def file(self, text=MLP, name="mymodel.py"):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path(name)
+
+
+@unittest.skipIf(NO_TORCH, NO_TORCH)
+class OwnRunnerTest(OwnTest):
+    """The runner alone, over pipes."""
+
+    def child(self, text=MLP):
+        self.named = self.file(text)
+        return self.new_child()
+
+    def new_child(self):
+        child = Child()
+        self.addCleanup(self.end, child)
+        return child
+
+    @staticmethod
+    def end(child):
+        child.ask("quit")
+        code, rest, _ = child.close()
+        assert (code, rest) == (0, b""), (code, rest)
+
+    def prepare(self, child, **changes):
+        return child.ask("prepare", **{"workload": self.named, "model": self.named, "device": "cpu",
+                                       "precision": "fp32", "threads": 1, "batch": 8,
+                                       "mode": "train", "seed": 3, "dropout": "counter",
+                                       "weights": self.path("weights"), **changes})
+
+    def parity(self, child, name, **changes):
+        answer = self.prepare(child, **changes)
+        self.assertTrue(answer["ok"], answer)
+        answer = child.ask("parity", steps=3, out=self.path(name))
+        self.assertTrue(answer["ok"], answer)
+        return answer["draws"], safetensors_io.read(self.path(name))
+
+    def wrong(self, child, number, text, says):
+        """The answer that refuses the file, one of many in a process."""
+        self.named = self.file(text, f"mymodel{number}.py")
+        answer = self.prepare(child, weights=self.path(f"weights{number}"))
+        if text in (wrong for wrong, _ in WRONG):
+            self.assertTrue(answer["ok"], answer)
+            answer = child.ask("parity", steps=3, out=self.path("out"))
+        self.assertFalse(answer["ok"], answer)
+        error = answer["error"].replace(self.named, "mymodel.py")
+        self.assertIn(says, error.replace(f"mymodel{number}.py", "mymodel.py"))
+        self.assertRegex(error, "expected .*, found .*: ")
+
+    def test_files_and_models_that_are_wrong(self):
+        child = self.new_child()
+        for number, (text, says) in enumerate(BAD + WRONG):
+            with self.subTest(says):
+                self.wrong(child, number, text, says)
+
+    def test_steps_are_those_of_a_hand_written_loop(self):
+        """AdamW and cross-entropy, on the batches after the seed, from the saved weights."""
+        _, found = self.parity(self.child(), "single")
+        torch.manual_seed(3)
+        batches = [(torch.rand(8, 6), torch.randint(3, (8,))) for _ in range(3)]
+        model = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
+        model.load_state_dict(torch.load(self.path("weights")))
+        optimizer = torch.optim.AdamW(model.parameters())
+        losses = []
+        for x, y in batches:
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            if not losses:
+                for name, p in model.named_parameters():
+                    np.testing.assert_allclose(found["grad." + name], p.grad, rtol=1e-5, atol=1e-8)
+            optimizer.step()
+            losses.append(loss.item())
+        np.testing.assert_allclose(found["losses"], losses, rtol=1e-6)
+        np.testing.assert_array_equal(found["input"], batches[0][0])
+        np.testing.assert_array_equal(found["target"], batches[0][1])
+
+    def test_another_process_gets_the_same_weights_and_batches(self):
+        draws, double = self.parity(self.child(), "double", precision="fp64")
+        again, single = self.parity(self.child(), "single", threads=2)
+        self.assertEqual((draws, again), ("none", "none"))
+        np.testing.assert_array_equal(double["input"], single["input"])
+        self.assertEqual(sorted(double), sorted(single))
+        for name in double:
+            np.testing.assert_allclose(single[name], double[name], rtol=1e-4, atol=1e-7)
+        self.assertTrue((single["losses"] != double["losses"]).any())  # double is double
+
+    def test_run_is_the_same_training(self):
+        child = self.child()
+        _, found = self.parity(child, "trace")
+        answer = child.ask("run", steps=3, losses=True)
+        np.testing.assert_allclose(answer["losses"], found["losses"], rtol=1e-6)
+
+    def test_dropout_is_told_and_switched_off(self):
+        changed = MLP.replace("nn.ReLU()", "nn.Dropout(0.5)")
+        draws, found = self.parity(self.child(changed), "found", precision="fp64")
+        self.assertEqual(draws, "dropout")
+        _, plain = self.parity(self.child(MLP.replace("nn.ReLU()", "nn.Identity()")), "plain",
+                               precision="fp64")
+        np.testing.assert_array_equal(found["losses"], plain["losses"])
+        child = self.child(changed)
+        self.prepare(child, dropout="engine")
+        timed = child.ask("run", steps=3, losses=True)["losses"]
+        self.assertGreater(abs(timed[0] - plain["losses"][0]), 1e-6)
+
+    def test_a_model_that_is_random_in_itself_is_told(self):
+        changed = MLP + ("def loss(output, target):\n"
+                         "    return nn.functional.cross_entropy(output, target) * torch.rand(())")
+        self.assertEqual(self.parity(self.child(changed), "found")[0], "model")
+
+    def test_named_inputs_and_outputs_with_logits(self):
+        changed = MLP + """
+import types
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+    def forward(self, pixels, scale):
+        return types.SimpleNamespace(logits=self.fc(pixels) * scale)
+def model():
+    return Named()
+def batch(n):
+    return {"pixels": torch.rand(n, 6), "scale": torch.rand(n, 1), "labels": torch.zeros(n).int()}
+"""
+        _, found = self.parity(self.child(changed), "found")
+        self.assertEqual(found["input.pixels"].shape, (8, 6))
+        self.assertEqual(found["output"].shape, (8, 3))
+        logits = torch.from_numpy(found["output"])
+        expected = torch.nn.functional.cross_entropy(logits, torch.zeros(8).long())
+        self.assertAlmostEqual(float(found["loss"]), float(expected), places=5)
+
+    def test_arithmetic_is_told_by_the_file_or_unknown(self):
+        for text, expected in ((MLP + "def flops(n):\n    return 10 * n\n", 2 * 80),
+                               (MLP, None)):
+            child = self.child(text)
+            self.prepare(child)
+            flops = child.ask("phases", steps=2)["flops"]
+            if expected or not hasattr(torch.utils, "flop_counter"):
+                self.assertEqual(flops, expected)
+
+    def test_the_users_modules_have_their_names(self):
+        for name in ("philox", "runner_job", "torch_engine", "safetensors_io"):
+            self.file(f"mine = '{name}'\n", name + ".py")
+        changed = MLP + ("import philox, runner_job, torch_engine, safetensors_io\n"
+                         "assert [m.mine for m in (philox, runner_job, torch_engine)] == \\\n"
+                         "    ['philox', 'runner_job', 'torch_engine']\n")
+        self.parity(self.child(changed), "found")
+
+
+@unittest.skipIf(NO_TORCH or not has_torch(), "PyTorch is missing")
+class OwnBenchTest(OwnTest):
+    """The whole program."""
+
+    def records(self, path, *more, threads="1", **named):
+        return json.loads(self.good("bench", path, *SHORT, "--threads", threads, *more, **named))
+
+    def test_bench(self):
+        noise = ("import threading, os\nprint('noise', flush=True)\nos.write(1, b'noise')\n"
+                 "threading.Thread(target=threading.Event().wait).start()\n")
+        path = self.file(MLP + noise + "def flops(n):\n    return 1e3 * n\n")
+        first, second = self.records(path, "--batch", "16", threads="1,2")
+        self.assertEqual([first["threads"], second["threads"]], [1, 2])
+        for record in (first, second):
+            self.assertEqual((record["workload"], record["engine"], record["status"]),
+                             (path, "torch", "OK"))
+            self.assertEqual(record["params"], 53)
+            self.assertLess(record["parity"]["error"], record["parity"]["band"])
+            self.assertEqual((record["parity"]["batch"], record["parity"]["steps"]), (8, 3))
+            self.assertGreater(record["units_per_s"], 0)
+            self.assertEqual(record["unit"], "sample")
+            self.assertEqual(record["flops_per_step"], 16e3)
+            self.assertIsNone(record["data_count"])
+            self.assertGreater(record["proof"]["work"]["cpu"]["launches"], 0)
+        self.assertEqual({first["versus"]["verdict"], second["versus"]["verdict"]}
+                         - {"FASTER", "SLOWER", "SAME", "UNSURE"}, set())
+
+    def spoiled(self, member, change):
+        """PyTorch's runner with a member of its session changed, but for the reference."""
+        with open(self.path("torch_runner.py"), "w", encoding="utf-8") as file:
+            file.write(f"""
+import sys
+sys.path.insert(0, {os.path.join(ROOT, "runners")!r})
+import runner_protocol, torch_engine, torch_own
+real = torch_own.Session.{member}
+def spoiled(self, *given):
+    found = real(self, *given)
+    {change}
+    return found
+torch_own.Session.{member} = lambda self, *given: (
+    real if self.precision == "fp64" else spoiled)(self, *given)
+runner_protocol.exit_on_interrupt()
+requests, answers = runner_protocol.claim_streams()
+runner_protocol.serve(torch_engine.Engine(), requests, answers)
+""")
+        return {"BREAKEVEN_RUNNERS": self.folder}
+
+    def test_a_contender_that_computes_something_else_is_refused(self):
+        path = self.file()
+        for member, change, says in (
+                ("loss_of", "found = found * 1.001", "expected the losses within 0.0001"),
+                ("_gradients", "found['grad.0.weight'][0, 0] += 0.1",
+                 "grad.0.weight [0, 0]"),
+                ("_outputs", "found['output'] = found['output'] * 1.01", "output")):
+            with self.subTest(member):
+                result = self.bad(4, "bench", path, *SHORT, "--threads", "1",
+                                  env=self.spoiled(member, change),
+                                  says=[says, "on the CPU in double precision", "gets no speed"])
+                record = json.loads(result.stdout)[0]
+                self.assertEqual(record["status"], "NUMERIC")
+                self.assertIsNone(record["samples_per_s"])
+
+    def test_random_models_are_measured_and_told(self):
+        path = self.file(MLP + "def loss(output, target):\n"
+                         "    return output.pow(2).mean() * torch.rand(())\n")
+        result = run("bench", path, *SHORT, "--threads", "1")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("give another loss each time", result.stderr)
+        self.assertIn("was not compared with the reference",
+                      " ".join(json.loads(result.stdout)[0]["warnings"]))
+
+    def test_a_model_without_double_is_told(self):
+        path = self.file(MLP + "class Single(nn.Linear):\n    def forward(self, x):\n"
+                         "        return super().forward(x.float())\n"
+                         "def model():\n    return Single(6, 3)\n")
+        result = run("bench", path, *SHORT, "--threads", "1")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("does not compute in double precision", result.stderr)
+        self.assertLess(json.loads(result.stdout)[0]["parity"]["error"], 1e-4)
+
+    def test_module_and_function(self):
+        self.file(MLP.replace("def model", "def small"), "nets.py")
+        record = self.records("nets:small", cwd=self.folder)[0]
+        self.assertEqual((record["workload"], record["params"]), ("nets:small", 53))
+
+    def test_the_example(self):
+        self.assertEqual(self.records(os.path.join(ROOT, "examples", "mymodel.py"))[0]["status"],
+                         "OK")
+
+    def test_bad_input(self):
+        path = self.file("import torch\nraise KeyError('weights')\n")
+        self.bad(1, "bench", path, *SHORT,
+                 says=["found KeyError: 'weights' (mymodel.py, line 2: raise KeyError('weights'))"])
+        path = self.file()
+        self.bad(2, "bench", self.path("none.py"), says=["expected a file, found none"])
+        self.bad(2, "train", path, says=["bench, sweep, explain and advise take it"])
+        self.bad(2, "bench", path, "mlp-mnist", says=["is measured alone, found \"mlp-mnist\""])
+        self.bad(2, "bench", path, "--engine", "native", says=["is a PyTorch model"])
+        self.bad(2, "bench", path, "--width", "2", says=["--width: it is of the ladder's"])
+        self.bad(2, "bench", path, "--dry-run", says=["--dry-run: it is of the ladder's"])
+
+
+if __name__ == "__main__":
+    unittest.main()
