@@ -250,9 +250,14 @@ class Engine:
         session = self._prepared()
         steps, out = member(request, "steps", int, least=1), member(request, "out", str)
         if self.own is not None:
-            draws = session.draws()
-            safetensors_io.write(out, session.trace(steps))
-            return {"steps": steps, "draws": draws}
+            judges = member(request, "judge", bool, False)
+            answer = {"steps": steps, "draws": session.draws()} if judges else {"steps": steps}
+            found = session.trace(steps)
+            if judges:
+                found = torch_own.without_rounding(found)
+                answer["moved"] = session.moved(steps, found)
+            safetensors_io.write(out, found)
+            return answer
         session.reset("counter")
         tensors, losses = {}, []
         for t in range(steps):

@@ -6,6 +6,7 @@ switched off: no two devices draw alike.
 """
 import os
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -19,6 +20,9 @@ BATCHES_BYTES = 256 << 20
 COMPARED_MOST = 1 << 16  # elements of a tensor: evenly spaced ones of larger tensors
 # A gradient that is zero but for rounding, as of a bias in front of a normalisation, says nothing.
 GRADIENT_LEAST = 1e-6
+# Of a weight, relative: it moves the outputs of a deep network as far as computing in float32 does
+# (1.3e-6 of a ResNet-18's).
+ROUNDING = 2.0 ** -19
 _DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
              "feature_alpha_dropout")
 _whole = {name: getattr(F, name) for name in (*_DROPOUTS, "scaled_dot_product_attention")
@@ -29,8 +33,9 @@ def _pass(x, *_arguments, **_named):
     return x
 
 
-def _attend(query, key, value, attn_mask=None, dropout_p=0.0, **named):
-    return _whole["scaled_dot_product_attention"](query, key, value, attn_mask, 0.0, **named)
+def _attend(query, key, value, attn_mask=None, dropout_p=0.0, *rest, **named):
+    return _whole["scaled_dot_product_attention"](query, key, value, attn_mask, 0.0, *rest,
+                                                  **named)
 
 
 def switch_dropout(on):
@@ -180,9 +185,38 @@ class Session(Loop):
             return first != second
         return "model" if differs("counter") else "dropout" if differs("engine") else "none"
 
-    def trace(self, steps):
-        """The tensors of docs/runner-protocol.md by name, and leaves the session as prepared."""
+    def moved(self, steps, right):
+        """How far a rounding of the weights moves the gradients and losses of trace `right`.
+
+        Where it makes ReLUs and pools decide otherwise, that is more than itself.
+        """
+        most = {"gradients": 0.0, "losses": 0.0}
+        for k in range(2):
+            found = self.trace(steps, torch.Generator().manual_seed(self.seed + k))
+            for name, x in right.items():
+                if name.startswith("grad."):
+                    y = found.get(name, 0 * x).astype(np.float64)
+                    distance = float(np.linalg.norm(y - x) / np.linalg.norm(x))
+                    most["gradients"] = max(most["gradients"], distance)
+            difference = np.abs(found["losses"] - right["losses"]).max()
+            most["losses"] = max(most["losses"],
+                                 float(difference / np.abs(right["losses"]).max()))
+        return most
+
+    @torch.no_grad()
+    def _round_weights(self, generator):
+        for p in self.model.parameters():
+            draw = torch.rand(p.shape, generator=generator, dtype=self.dtype).to(self.device)
+            p.mul_(1 + ROUNDING * (2 * draw - 1))
+
+    def trace(self, steps, rounding=None):
+        """The tensors of docs/runner-protocol.md by name; leaves the session as prepared.
+
+        With `rounding`, a generator, of weights that are a little off.
+        """
         self.reset("counter")
+        if rounding is not None:
+            self._round_weights(rounding)
         tensors, losses = {}, []
         for t in range(steps):
             inputs, targets = self.next_batch()
@@ -211,14 +245,8 @@ class Session(Loop):
         return {name: x for name, x in list(found.items())[:4] if x.is_floating_point()}
 
     def _gradients(self):
-        found = {"grad." + name: p.grad.clone() for name, p in self.model.named_parameters()
-                 if p.grad is not None and not p.grad.is_sparse}
-        if self.precision != "fp64" or not found:
-            return found
-        sizes = {name: x.abs().max() for name, x in found.items() if x.numel()}
-        most = max(sizes.values())
-        return {name: x for name, x in found.items()
-                if name in sizes and sizes[name] >= GRADIENT_LEAST * most}
+        return {"grad." + name: p.grad.clone() for name, p in self.model.named_parameters()
+                if p.grad is not None and not p.grad.is_sparse}
 
     # ------------------------------------------------------------ arithmetic
 
@@ -234,6 +262,13 @@ class Session(Loop):
         with FlopCounterMode(display=False) as counter:
             self.train_step() if self.training else self.infer_step()
         return float(counter.get_total_flops()) or None
+
+
+def without_rounding(found):
+    """A trace without the gradients that are nothing but rounding."""
+    sizes = {name: np.abs(x).max() for name, x in found.items() if name.startswith("grad.")}
+    least = GRADIENT_LEAST * max(sizes.values(), default=0)
+    return {name: x for name, x in found.items() if sizes.get(name, least) >= least}
 
 
 def compared(x):

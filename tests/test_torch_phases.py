@@ -25,10 +25,9 @@ class CudaTest(unittest.TestCase):
         """The answer for a made-up profile of `busy_ns` by phase."""
         spent = dict.fromkeys(torch_phases.PHASES, 0)
         spent.update(loss_read=10, idle_other=wall_ns - 10)
-        slot = types.SimpleNamespace(host=(torch.zeros(4, 3, dtype=torch.uint8), torch.zeros(4)))
         session = types.SimpleNamespace(device=torch.device("cuda", 0), training=True,
                                         resident=resident,
-                                        feed=types.SimpleNamespace(slots=[slot]))
+                                        sent_bytes=lambda: 0 if resident else 4 * 3 + 4 * 4)
         profile = types.SimpleNamespace(busy_ns=dict(dict.fromkeys(torch_phases.PHASES, 0.0),
                                                      **busy_ns),
                                         launches={"cuda:0": 6.0}, in_order=list)

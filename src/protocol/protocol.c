@@ -64,7 +64,8 @@ static json_t *protocol_object(const protocol_call *call)
         return json_pack("{s:s, s:I, s:b}", "op", name, "steps", steps, "losses",
                          (int)call->losses);
     case PROTOCOL_PARITY:
-        return json_pack("{s:s, s:I, s:s}", "op", name, "steps", steps, "out", call->path);
+        return json_pack("{s:s, s:I, s:s, s:o*}", "op", name, "steps", steps, "out", call->path,
+                         "judge", call->judge ? json_true() : NULL);
     case PROTOCOL_EVALUATE:
         return json_pack("{s:s, s:s}", "op", name, "data", call->path);
     case PROTOCOL_EXPORT:
@@ -328,6 +329,18 @@ static json_t *protocol_measures(protocol_reader *r, const char *member)
     return list;
 }
 
+static void protocol_read_judgement(protocol_reader *r, protocol_answer *answer)
+{
+    json_t *moved = json_object_get(r->member.json, "moved");
+    json_t *gradients = json_object_get(moved, "gradients");
+    json_t *losses = json_object_get(moved, "losses");
+    answer->draws = json_read_text(&r->member, "draws");
+    if (!json_is_number(gradients) || !json_is_number(losses))
+        json_complain(&r->member, "moved", "an object of the numbers gradients and losses", moved);
+    answer->moved_gradients = json_number_value(gradients);
+    answer->moved_losses = json_number_value(losses);
+}
+
 static void protocol_read(protocol_reader *r, const protocol_call *call, protocol_answer *answer)
 {
     switch (call->request) {
@@ -345,8 +358,7 @@ static void protocol_read(protocol_reader *r, const protocol_call *call, protoco
         break;
     case PROTOCOL_PARITY:
         answer->steps = json_read_integer(&r->member, "steps", call->steps, call->steps);
-        if (json_object_get(r->member.json, "draws"))
-            answer->draws = json_read_text(&r->member, "draws");
+        if (call->judge) protocol_read_judgement(r, answer);
         break;
     case PROTOCOL_EVALUATE:
         answer->count = json_read_integer(&r->member, "count", 1, INT64_MAX);

@@ -89,6 +89,7 @@ typedef struct protocol_call {
     const protocol_job *job; /* prepare */
     int64_t steps;           /* run, parity, phases */
     bool losses;             /* run: all losses in the answer */
+    bool judge;              /* parity: also what is random, and what rounding moves */
     const char *path;        /* parity, export: the file to write; evaluate: the file to read */
 } protocol_call;
 
@@ -110,6 +111,8 @@ typedef struct protocol_answer {
     int64_t device_bytes; /* prepare: on a device with memory of its own; -1: not told */
 
     const char *draws;      /* parity: none, dropout, model: what of a step is random; or NULL */
+    double moved_gradients; /* parity: how far rounding moves them, relative; 0: not told */
+    double moved_losses;    /* likewise */
     double flops;           /* phases: arithmetic of a user's own model; NAN: not told */
     int64_t steps;          /* run, parity, phases */
     int64_t wall_ns;        /* run, sync, phases, reference */

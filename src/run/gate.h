@@ -42,15 +42,16 @@ typedef struct gate {
     const char *workload;
     uint64_t seed;
     int64_t batch, steps;
-    bool own;                   /* a user's own model: see run/gate_own.h */
-    bool infer;                 /* no gradients, no losses of `run` */
-    bool reduced;               /* the workload at a smaller size than asked for */
-    workload_variant variant;   /* what is computed */
-    struct workload varied;     /* … if it is reduced, */
-    material material;          /* and then what runners get for it */
-    material sample;            /* pictures at full size, to infer from */
-    bool was_kept;              /* the reference comes from the disk */
-    char path[FILE_PATH_BYTES]; /* where runners write */
+    bool own;                             /* a user's own model: see run/gate_own.h */
+    double moved_gradients, moved_losses; /* of it: what rounding does to them, relative */
+    bool infer;                           /* no gradients, no losses of `run` */
+    bool reduced;                         /* the workload at a smaller size than asked for */
+    workload_variant variant;             /* what is computed */
+    struct workload varied;               /* … if it is reduced, */
+    material material;                    /* and then what runners get for it */
+    material sample;                      /* pictures at full size, to infer from */
+    bool was_kept;                        /* the reference comes from the disk */
+    char path[FILE_PATH_BYTES];           /* where runners write */
 } gate;
 
 typedef struct gate_options {

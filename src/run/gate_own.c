@@ -11,13 +11,15 @@
 static be_status ask_parity(gate *g, runner *r, const gate_own_options *options,
                             gate_own_found *found, be_error *err)
 {
-    protocol_call call = {.request = PROTOCOL_PARITY, .steps = g->steps, .path = g->path};
+    protocol_call call = {
+        .request = PROTOCOL_PARITY, .steps = g->steps, .judge = true, .path = g->path};
     protocol_answer answer = {0};
     TRY(runner_call(r, &call, options->limit_s, &answer, NULL, err));
-    const char *draws = answer.draws ? answer.draws : "none";
-    found->draws = strcmp(draws, "model") == 0     ? GATE_DRAWS_MODEL
-                   : strcmp(draws, "dropout") == 0 ? GATE_DRAWS_DROPOUT
-                                                   : GATE_DRAWS_NOTHING;
+    found->draws = strcmp(answer.draws, "model") == 0     ? GATE_DRAWS_MODEL
+                   : strcmp(answer.draws, "dropout") == 0 ? GATE_DRAWS_DROPOUT
+                                                          : GATE_DRAWS_NOTHING;
+    g->moved_gradients = answer.moved_gradients;
+    g->moved_losses = answer.moved_losses;
     protocol_answer_clear(&answer);
     be_status status = trace_of_file(&g->reference, g->path, err);
     unlink(g->path);
