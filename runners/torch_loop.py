@@ -9,6 +9,8 @@ import torch
 
 
 class Loop:
+    names_modules = False  # whether ops are told by the model's modules
+
     def autocast(self):
         if self.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)

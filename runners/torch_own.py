@@ -50,6 +50,8 @@ def _bytes_of(batch):
 
 
 class Session(Loop):
+    names_modules = True
+
     def __init__(self, request, device, own):
         self.own, self.device, self.warnings = own, device, []
         self.batch = member(request, "batch", int, least=1)
@@ -98,8 +100,10 @@ class Session(Loop):
             self._check_seeded()
             torch.save(self.model.state_dict(), path + ".new")
             os.replace(path + ".new", path)
+        with open(path, "rb") as file:  # whatever its name says that it is
+            weights = torch.load(file, map_location="cpu")
         try:
-            self.model.load_state_dict(torch.load(path, map_location="cpu"))
+            self.model.load_state_dict(weights)
         except RuntimeError:
             raise Failure("BAD_DATA", f"the same names and shapes of weights each time that "
                           f"{self.own.function}() of {self.own.named} is called", "others",

@@ -14,6 +14,7 @@ import torch_libraries as libraries
 PHASES = ("data", "upload", "forward", "backward", "optimizer", "loss_read", "idle_host",
           "idle_other")
 _MARK = "breakeven.mark"
+_MODULE = "breakeven.module "
 _PROFILED_STEPS = 8
 _OPS_MOST = 40
 
@@ -163,6 +164,44 @@ def time_steps(session, steps):
     return end_ns - start_ns, cpu_ns, spent
 
 
+class NamedModules:
+    """The names of a model's modules around what they compute, while it is watched."""
+
+    def __init__(self, model):
+        self.hooks, self.open = [], []
+        for name, module in model.named_modules():
+            if not name or isinstance(module, torch.jit.ScriptModule):
+                continue
+            self.hooks += [module.register_forward_pre_hook(self._begin(name)),
+                           module.register_forward_hook(self._end)]
+
+    def _begin(self, name):
+        def begin(_module, _inputs):
+            record = torch.profiler.record_function(_MODULE + name)
+            record.__enter__()
+            self.open.append(record)
+        return begin
+
+    def _end(self, _module, _inputs, _output):
+        self.open.pop().__exit__(None, None, None)
+
+    def remove(self):
+        for hook in self.hooks:
+            hook.remove()
+
+
+def _ancestors(event):
+    while event is not None:
+        yield event
+        event = event.cpu_parent
+
+
+def module_of(event):
+    """The innermost module that the op of the forward pass belongs to, or ""."""
+    names = (e.name for e in _ancestors(event) if e.name.startswith(_MODULE))
+    return next(names, _MODULE)[len(_MODULE):]
+
+
 class Profile:
     """What PyTorch's profiler tells of some steps, scaled to `steps`: ops and kernels by phase.
 
@@ -172,7 +211,8 @@ class Profile:
 
     def __init__(self, session, steps, wall_ns):
         self.on_cuda = session.device.type == "cuda"
-        self.phases = []
+        self.phases, self.modules = [], {}
+        named = NamedModules(session.model) if session.names_modules else None
         count = min(steps, _PROFILED_STEPS)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it keeps one cycle, which is all there is
@@ -181,6 +221,8 @@ class Profile:
                 do_steps(session, count, self._mark)
                 libraries.synchronize(session.device)
                 watched_ns = time.monotonic_ns() - start_ns
+        if named is not None:
+            named.remove()
         self.scale = steps / count
         self.clock = 1 if self.on_cuda else wall_ns / (watched_ns * self.scale)
         self.ops, self.launches, self.busy_ns = {}, {}, dict.fromkeys(PHASES, 0)
@@ -193,6 +235,7 @@ class Profile:
 
     def _read(self, events):
         """Each op belongs to the part that the next mark ends."""
+        self._find_modules(events)
         marks = sorted(e.time_range.start for e in events
                        if e.name == _MARK and e.device_type == torch.autograd.DeviceType.CPU)
         for event in events:
@@ -204,14 +247,26 @@ class Profile:
                 continue  # the wait at the end
             if self.on_cuda:
                 for kernel in event.kernels:
-                    self._add(self.phases[at], event.name, f"cuda:{kernel.device}",
-                              kernel.duration)
+                    self._add(self.phases[at], event, f"cuda:{kernel.device}", kernel.duration)
             else:
-                self._add(self.phases[at], event.name, "cpu", event.self_cpu_time_total)
+                self._add(self.phases[at], event, "cpu", event.self_cpu_time_total)
 
-    def _add(self, phase, name, device, us):
+    def _find_modules(self, events):
+        """A backward op has the number of the op of the forward pass that it is the gradient of."""
+        for event in events:
+            module = module_of(event) if "::" in event.name else ""
+            if module and event.sequence_nr >= 0:
+                self.modules.setdefault(event.sequence_nr, module)
+
+    def _module(self, event, phase):
+        if phase != "backward":
+            return module_of(event)
+        numbers = (e.sequence_nr for e in _ancestors(event) if e.sequence_nr in self.modules)
+        return self.modules.get(next(numbers, None), "")
+
+    def _add(self, phase, event, device, us):
         ns = us * 1e3 * self.scale * self.clock
-        op = self.ops.setdefault((phase, name), [0, 0])
+        op = self.ops.setdefault((phase, event.name, self._module(event, phase)), [0, 0])
         op[0] += self.scale
         op[1] += ns
         self.launches[device] = self.launches.get(device, 0) + self.scale
@@ -220,9 +275,9 @@ class Profile:
     def in_order(self):
         """The ops in the order of what they take."""
         ops = sorted(self.ops.items(), key=lambda item: -item[1][1])[:_OPS_MOST]
-        return [{"op": name, "name": "", "phase": phase, "implementation": "PyTorch",
+        return [{"op": name, "name": module, "phase": phase, "implementation": "PyTorch",
                  "launches": round(launches), "ns": round(ns), "flops": None, "bytes": None}
-                for (phase, name), (launches, ns) in ops]
+                for (phase, name, module), (launches, ns) in ops]
 
 
 def share_out(wall_ns, spent, busy_ns):

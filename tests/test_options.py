@@ -65,6 +65,7 @@ SHOWN = {
     "limit": "test_commands", "time": "test_commands", "output": "test_runs", "device": "test_runs",
     **dict.fromkeys(("no-store", "workload", "machine", "commit", "since", "until", "last"),
                     "test_runs"),
+    "samples": "test_own_model",
     **dict.fromkeys(("baseline", "price", "fail-if"), "test_compare"),
 }
 

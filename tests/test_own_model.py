@@ -327,6 +327,38 @@ runner_protocol.serve(torch_engine.Engine(), requests, answers)
         self.assertIn("does not compute in double precision", result.stderr)
         self.assertLess(json.loads(result.stdout)[0]["parity"]["error"], 1e-4)
 
+    def test_explain_names_modules(self):
+        path = self.file(MLP + "def model():\n"
+                         "    return nn.Sequential(nn.Sequential(nn.Linear(6, 3)))\n"
+                         "def optimizer(parameters):\n"
+                         "    return torch.optim.SGD(parameters, 0.1)\n")
+        record = json.loads(self.good("explain", path, *SHORT, "--threads", "1"))[0]
+        self.assertIsNone(record["explain"]["error"])
+        named = {(op["name"], op["op"].split("::")[-1], op["phase"])
+                 for op in record["explain"]["ops"]}
+        self.assertLess(len(named), 40)  # of more than these only the slowest are told
+        self.assertIn(("0.0", "addmm", "forward"), named)
+        self.assertIn(("0.0", "mm", "backward"), named)
+
+    def test_advise(self):
+        path = self.file()
+        arguments = ["advise", path, *SHORT, "--threads", "1", "--batch", "16"]
+        answer = json.loads(self.good(*arguments, "--samples", "1600", "--epochs", "3"))
+        answer = answer[0] if isinstance(answer, list) else answer
+        self.assertEqual(answer["samples"], 4800)
+        self.bad(2, *arguments, says=["expected --samples N, the samples of an epoch"])
+        self.bad(2, *arguments, "--samples", "9", "--steps", "9", says=["both say how long"])
+        self.bad(2, "advise", "mlp-mnist", "--samples", "9", says=["it is of a model of your own"])
+
+    def test_sweep(self):
+        path = self.file()
+        out = self.good("sweep", path, "--over", "batch=2..64", "--device", "cpu", "--threads",
+                        "1,2", "--max-time", "4", "-o", self.path("sweep.jsonl"), "-f", "json")
+        result = json.loads(out)
+        result = result[0] if isinstance(result, list) else result
+        self.assertEqual((result["workload"], result["axis"]), (path, "batch"))
+        self.bad(2, "sweep", path, "--over", "width=1..2", says=["has no width; its axes are"])
+
     def test_module_and_function(self):
         self.file(MLP.replace("def model", "def small"), "nets.py")
         record = self.records("nets:small", cwd=self.folder)[0]

@@ -16,7 +16,7 @@ CPU, CUDA = ((torch.autograd.DeviceType.CPU, torch.autograd.DeviceType.CUDA)
 def event(name, start, kernels=(), device=CPU):
     made = [types.SimpleNamespace(device=0, duration=duration) for duration in kernels]
     return types.SimpleNamespace(name=name, time_range=types.SimpleNamespace(start=start),
-                                 kernels=made, device_type=device)
+                                 kernels=made, device_type=device, sequence_nr=-1, cpu_parent=None)
 
 
 @unittest.skipIf(NO_TORCH, NO_TORCH)
@@ -63,7 +63,7 @@ class CudaTest(unittest.TestCase):
                   event("aten::mm", 30, [2.0, 3.0]), event("Activity Buffer Request", 32, [9.0]),
                   event("kernel::of_the_device", 33, [7.0], CUDA),
                   event(torch_phases._MARK, 40), event("aten::_local_scalar", 50, [1.0])]
-        session = types.SimpleNamespace(device=torch.device("cuda", 0))
+        session = types.SimpleNamespace(device=torch.device("cuda", 0), names_modules=False)
         made = mock.MagicMock()
         made.__enter__.return_value.events.return_value = events
 
@@ -87,7 +87,7 @@ class CudaTest(unittest.TestCase):
         op.self_cpu_time_total = 3.0
         made = mock.MagicMock()
         made.__enter__.return_value.events.return_value = [op, event(torch_phases._MARK, 20)]
-        session = types.SimpleNamespace(device=torch.device("cpu"))
+        session = types.SimpleNamespace(device=torch.device("cpu"), names_modules=False)
         with mock.patch.multiple(torch_phases, do_steps=lambda *given: given[2]("forward")), \
                 mock.patch.object(torch_phases.libraries, "profiled", lambda _: []), \
                 mock.patch.object(torch_phases.time, "monotonic_ns", side_effect=[1000, 5000]), \

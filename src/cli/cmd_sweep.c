@@ -34,13 +34,14 @@ static be_status check_options(const option_value *values, const axis *axis, be_
     return BE_OK;
 }
 
-static be_status read_axis(const cli_options *options, study_axis *out, be_error *err)
+static be_status read_axis(const cli_options *options, const workload *w, study_axis *out,
+                           be_error *err)
 {
     const option_value *values = options->value, *file = &values[OPTION_OUTPUT];
     *out = (study_axis){.begin = STUDY_FILE_NEW};
     if (!values[OPTION_OVER].given)
         FAIL(err, BE_USAGE, "sweep needs --over AXIS=FROM..TO, as in --over batch=8..4096");
-    TRY(request_range(values[OPTION_OVER].text, cli_workload(options, 0), &out->range, err));
+    TRY(request_range(values[OPTION_OVER].text, w, &out->range, err));
     TRY(check_options(values, out->range.axis, err));
     if (values[OPTION_RESUME].given) {
         out->begin = STUDY_FILE_RESUME;
@@ -87,8 +88,8 @@ be_status cmd_sweep(const cli_options *options, be_error *err)
     request_listener listener = {options, NULL, request_keeper(options)};
     study_watch watch = request_watch(&listener);
     be_error telling = {0};
-    TRY(read_axis(options, &axis, err));
     TRY(request_make_single(options, &request, err));
+    TRY(read_axis(options, request.workloads[0], &axis, err));
     be_status status = study_sweep(&request, &axis, &watch, &swept, err);
     if (swept.result) request_keep(&listener, swept.result, NULL);
     request_keep_end(&listener);

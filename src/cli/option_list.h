@@ -137,6 +137,8 @@
       "passes over the training data; compare: the time of a training of N")                     \
     X(STEPS, "steps", 's', "N", COUNT, 1, 2e9, "", ON(train) | ON(parity) | ON(advise),          \
       "stop after N steps (train, advise); steps whose losses are compared (parity, 10)")        \
+    X(SAMPLES, "samples", 0, "N", COUNT, 1, 1e12, "", ON(advise),                                \
+      "samples of an epoch of your own model")                                                   \
     X(LR, "lr", 'l', "RATE", REAL, 1e-12, 1e6, "", ON(train), "learning rate")                   \
     X(SCHEDULE, "schedule", 0, "KIND", CHOICE, 0, 0, "constant cosine", ON(train),               \
       "how the learning rate goes on after the warm-up: constant (the default), or down to 0 "   \

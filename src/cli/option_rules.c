@@ -22,6 +22,8 @@ static const option_rule rules[] = {
     {ON(devices), OPTION_TIME, OPTION_MEASURE, true, NULL},
     {ON(train) | ON(advise), OPTION_EPOCHS, OPTION_STEPS, false,
      "both say how long to train; give one of them"},
+    {ON(advise), OPTION_SAMPLES, OPTION_STEPS, false,
+     "both say how long to train; give one of them"},
     {ON_ALL, OPTION_DATA, OPTION_SYNTHETIC, false,
      "with --synthetic no data set is looked for; leave one of the two out"},
     {ON_ALL, OPTION_TEXT, OPTION_SYNTHETIC, false,

@@ -58,6 +58,7 @@ static be_status find_goal(const char *name, advice_goal *out, be_error *err)
 static void ask(advise *c, double count)
 {
     const study_training *t = &c->training;
+    if (c->workload->file) count = (double)t->samples;
     c->epochs = t->steps    ? (double)NAN
                 : t->epochs ? (double)t->epochs
                             : (double)c->workload->epochs;
@@ -157,7 +158,9 @@ static be_status take_records(advise *c, const char *path, be_error *err)
     TRY(record_set_read(&c->set, path, err));
     for (size_t i = 0; i < c->set.count; i++) {
         const record_measured *r = &c->set.list[i];
-        if (r->data_count < 0 || strcmp(r->workload, c->workload->name) != 0) continue;
+        if ((r->data_count < 0 && !c->workload->file) ||
+            strcmp(r->workload, c->workload->name) != 0)
+            continue;
         if (first) TRY(check_samples(first, r, err));
         if (!first) first = r;
     }

@@ -31,6 +31,7 @@ typedef struct study_training {
     const char *goal; /* "time", "energy", "memory" (measure/advice.h); NULL: time */
     int64_t steps;    /* 0: by epochs */
     int64_t epochs;   /* 0: the workload's own */
+    int64_t samples;  /* of an epoch of a user's own model; 0: not given */
     const char *from; /* a file of records: nothing is measured; NULL: none */
 } study_training;
 

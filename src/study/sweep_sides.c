@@ -90,6 +90,12 @@ static be_status add_side(sweep *s, const bench_contender *like, const int *thre
     return BE_OK;
 }
 
+/* Whether its numbers of threads are what is compared where there is no other device. */
+static bool stands_alone(const sweep *s, const bench_contender *who)
+{
+    return is_native(who) || study_is_own(s->m.request);
+}
+
 /* The numbers of threads that are tried: those that were given; else 1, 2, 4, … and all, and for
  * other engines, which start slowly, 1 and all. */
 static int thread_counts(const sweep *s, const bench_contender *who, int out[SWEEP_SETTINGS_MAX])
@@ -99,9 +105,10 @@ static int thread_counts(const sweep *s, const bench_contender *who, int out[SWE
     if (strcmp(who->device, "cpu") != 0) return out[0] = all, 1;
     for (int t = 0; t < given->count && count < 4; t++) out[count++] = (int)given->number[t];
     if (given->count) return count;
-    for (int threads = 1; threads < all && count < 3 && (is_native(who) || !count); threads *= 2)
+    for (int threads = 1; threads < all && count < 3 && (stands_alone(s, who) || !count);
+         threads *= 2)
         out[count++] = threads;
-    if (is_native(who) && all / 2 > (count ? out[count - 1] : 0)) out[count++] = all / 2;
+    if (stands_alone(s, who) && all / 2 > (count ? out[count - 1] : 0)) out[count++] = all / 2;
     out[count++] = all;
     return count;
 }
@@ -202,7 +209,7 @@ static be_status add_contender(sweep *s, const bench_contender *who, bool apart,
 {
     int threads[SWEEP_SETTINGS_MAX];
     int count = thread_counts(s, who, threads);
-    if (strcmp(who->device, "cpu") != 0 || !apart || !is_native(who))
+    if (strcmp(who->device, "cpu") != 0 || !apart || !stands_alone(s, who))
         return add_side(s, who, threads, count, err);
     if (!s->m.request->threads.count && count > 1) threads[1] = threads[count - 1];
     if (!s->m.request->threads.count && count > 2) count = 2;
