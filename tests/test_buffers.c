@@ -379,7 +379,7 @@ static be_status loaded(be_plan *plan, const safetensors_tensor *tensors, int co
     support_path(path, sizeof path, folder, "w.safetensors");
     ASSERT_OK(safetensors_save(path, &(safetensors_layout){tensors, count, NULL, 0}, &err));
     ASSERT_OK(safetensors_open(&file, path, &err));
-    be_status status = weights_load(plan, file, note, out);
+    be_status status = weights_load(plan, file, WEIGHTS_WHOLE, note, out);
     safetensors_close(file);
     support_remove_folder(folder);
     return status;

@@ -424,7 +424,7 @@ static be_status evaluate_file(fixture *f, const workload *w, const char *path, 
         .workload = w, .device = f->device, .batch = batch, .data = &f->test->table};
     TRY(evaluator_open(&e, &options, err));
     be_status status = safetensors_open(&file, path, err);
-    if (status == BE_OK) status = weights_load(e.plan, file, weights_note, err);
+    if (status == BE_OK) status = weights_load(e.plan, file, WEIGHTS_WHOLE, weights_note, err);
     if (status == BE_OK) status = evaluator_run(&e, out, err);
     safetensors_close(file);
     evaluator_close(&e);

@@ -14,12 +14,9 @@ static be_status load_weights(const cli_options *options, be_plan *plan, be_erro
 {
     const char *path = options->value[OPTION_WEIGHTS].text;
     char note[WEIGHTS_NOTE_BYTES];
-    safetensors *file = NULL;
-    TRY(safetensors_open(&file, path, err));
-    be_status status = weights_load(plan, file, note, err);
-    safetensors_close(file);
-    if (status == BE_OK && *note) cli_note(options, "%s: %s", path, note);
-    return status;
+    TRY(weights_load_file(plan, path, WEIGHTS_WHOLE, note, err));
+    if (*note) cli_note(options, "%s: %s", path, note);
+    return BE_OK;
 }
 
 static be_status evaluate(const cli_options *options, const workload *w, be_device *device,

@@ -396,6 +396,8 @@ static be_status take_options(train_command *c, be_error *err)
         .precision = cli_precision(c->cli),
         .data_on_host =
             values[OPTION_DATA_ON].given && strcmp(values[OPTION_DATA_ON].text, "host") == 0,
+        .weights = values[OPTION_WEIGHTS].text,
+        .new_head = values[OPTION_NEW_HEAD].given,
         .watch = {c, show_progress, show_epoch, show_saved, show_note},
         .interrupted = &cli_signal,
     };

@@ -53,8 +53,8 @@
       "step and the first operation that went wrong. One training at a time may save to a "        \
       "folder; a second one of the same network fails at once (exit code 1).")                     \
     X(eval, "eval", "WORKLOAD", WORKLOADS, 1, 1, "accuracy and loss of trained weights",           \
-      "Takes weights that train --export wrote (or a checkpoint) over the test split. The file "   \
-      "says which variant of the model it holds.")                                                 \
+      "Takes weights that train --export, torchvision or Hugging Face wrote (or a checkpoint) "    \
+      "over the test split. The file may say which variant of the model it holds.")                \
     X(parity, "parity", "WORKLOAD", WORKLOADS, 1, 1,                                               \
       "prove that the engines compute the same training",                                          \
       "The same weights and batches go through the native engine, through its reference in "       \
@@ -63,7 +63,8 @@
       "printed with its place. Exit code 4 where one exceeds the limit.")                          \
     X(dump, "dump", "WORKLOAD", WORKLOADS, 1, 1, "write one step's tensors to a file",             \
       "Writes input, target, logits, loss, param.NAME, buffer.NAME and grad.NAME of the first "    \
-      "training step as safetensors, with the names and the layout of PyTorch's state_dict.")      \
+      "training step as safetensors, with the names and the layout of PyTorch's state_dict, and "  \
+      "the dimensions of the model as strings in __metadata__.")                                   \
     X(data, "data", "list|verify|get [SET...]", ACTIONS, 1, 9, "list, check and fetch data sets",  \
       "list shows what is on this machine, verify reads and checks every file, get fetches from "  \
       "the publishers.")                                                                           \
@@ -174,8 +175,11 @@
       "for the script of a job that is started again until it is done (train: a folder)")        \
     X(EXPORT, "export", 0, "FILE", SINK, 0, 0, "", ON(train),                                    \
       "write the trained weights (safetensors, names of PyTorch's state_dict)")                  \
-    X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval),                                 \
-      "weights to evaluate (safetensors)")                                                       \
+    X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval) | ON(train),                     \
+      "weights to evaluate or to start with (safetensors, as train --export, torchvision and "   \
+      "Hugging Face write them; of several files their index, model.safetensors.index.json)")    \
+    X(NEW_HEAD, "new-head", 0, NULL, FLAG, 0, 0, "", ON(train),                                  \
+      "with --weights: start the layer that tells the classes anew, for another task")           \
     X(OUTPUT, "output", 'o', "FILE", SINK, 0, 0, "", ON(dump) | ON(sweep) | ON(runs),            \
       "file to write (dump: safetensors; sweep: a record a line, without it one in "             \
       "$XDG_STATE_HOME/breakeven/sweeps; runs export: a record per line, without it to "         \

@@ -31,6 +31,8 @@ struct safetensors {
     const char *name;
     safetensors_tensor *tensors;
     int count;
+    safetensors **parts; /* files that were joined, whose tensors these are */
+    int part_count;
 };
 
 const char *safetensors_dtype_name(safetensors_dtype dtype)
@@ -303,10 +305,56 @@ be_status safetensors_open(safetensors **out, const char *path, be_error *err)
 void safetensors_close(safetensors *file)
 {
     if (!file) return;
+    for (int i = 0; i < file->part_count; i++) safetensors_close(file->parts[i]);
     json_decref(file->header);
     arena_free(file->arena);
     file_unmap(file->mapping, file->mapping_bytes);
     memory_free(file);
+}
+
+static be_status join(safetensors *file, safetensors *const *parts, int count, be_error *err)
+{
+    void *memory = NULL;
+    size_t total = 0;
+    for (int p = 0; p < count; p++) total += (size_t)parts[p]->count;
+    TRY(arena_alloc(file->arena, &memory, total * sizeof *file->tensors, err));
+    file->tensors = memory;
+    TRY(arena_alloc(file->arena, &memory, (size_t)count * sizeof(safetensors *), err));
+    file->parts = memory;
+    file->header = json_object();
+    for (int p = 0; p < count; p++)
+        for (int i = 0; i < parts[p]->count; i++) {
+            const safetensors_tensor *t = &parts[p]->tensors[i];
+            if (json_object_get(file->header, t->name))
+                FAIL(
+                    err, BE_BAD_DATA,
+                    "%s: expected each tensor in one file, found \"%s\" in %s too; fetch the files "
+                    "again",
+                    file->name, SHOWN(t->name), parts[p]->name);
+            if (json_object_set_new(file->header, t->name, json_null()))
+                FAIL(err, BE_NO_MEMORY, "%s: no memory left for its tensors; free some",
+                     file->name);
+            file->tensors[file->count++] = *t;
+        }
+    for (int p = 0; p < count; p++) file->parts[p] = parts[p];
+    file->part_count = count;
+    return BE_OK;
+}
+
+be_status safetensors_join(safetensors **out, safetensors *const *parts, int count,
+                           const char *name, be_error *err)
+{
+    TRY(new_file(out, name, err));
+    be_status status = join(*out, parts, count, err);
+    if (status == BE_OK) return BE_OK;
+    safetensors_close(*out);
+    *out = NULL;
+    return status;
+}
+
+const char *safetensors_name(const safetensors *file)
+{
+    return file->name;
 }
 
 int safetensors_count(const safetensors *file)
@@ -332,8 +380,7 @@ const char *safetensors_metadata(const safetensors *file, const char *key)
     return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
 }
 
-/* "F32 [2, 3]" */
-static void describe(char *out, size_t room, const safetensors_tensor *t)
+void safetensors_describe(char *out, size_t room, const safetensors_tensor *t)
 {
     const char *type =
         t->dtype == SAFETENSORS_OTHER ? SHOWN(t->type) : safetensors_dtype_name(t->dtype);
@@ -373,8 +420,8 @@ be_status safetensors_expect(const safetensors *file, const safetensors_tensor *
     }
     if (!same) {
         char expected[200], actual[200];
-        describe(expected, sizeof expected, wanted);
-        describe(actual, sizeof actual, found);
+        safetensors_describe(expected, sizeof expected, wanted);
+        safetensors_describe(actual, sizeof actual, found);
         if (found->dtype == SAFETENSORS_OTHER)
             FAIL(err, BE_BAD_DATA,
                  "%s: tensor \"%s\": expected %s, found %s, a type that is not read here; convert "

@@ -65,6 +65,16 @@ BE_CHECKED be_status safetensors_parse(safetensors **out, const void *bytes, siz
                                        const char *name, be_error *err);
 void safetensors_close(safetensors *file);
 
+/* Several files as one, which owns them from then on (after an error the caller still does).
+ * BE_BAD_DATA for a tensor that is in two of them. */
+BE_CHECKED be_status safetensors_join(safetensors **out, safetensors *const *parts, int count,
+                                      const char *name, be_error *err);
+
+const char *safetensors_name(const safetensors *file); /* the path */
+
+/* "F32 [2, 3]" */
+void safetensors_describe(char *out, size_t room, const safetensors_tensor *t);
+
 /* Tensors in the order of their data. */
 int safetensors_count(const safetensors *file);
 const safetensors_tensor *safetensors_at(const safetensors *file, int index);

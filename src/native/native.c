@@ -221,12 +221,8 @@ static be_status bind_data(native_session *s, be_error *err)
 
 static be_status load_weights(native_session *s, const char *path, be_error *err)
 {
-    safetensors *file = NULL;
     s->weights_path = path;
-    TRY(safetensors_open(&file, path, err));
-    be_status status = weights_load(s->plan, file, NULL, err);
-    safetensors_close(file);
-    return status;
+    return weights_load_file(s->plan, path, WEIGHTS_WHOLE, NULL, err);
 }
 
 static be_status prepare(native_session *s, const protocol_job *job,

@@ -425,8 +425,8 @@ be_status trace_save(const trace *t, const char *path, bool losses, be_error *er
     return save_file(t, &(trace_file){.path = path, .losses = losses}, err);
 }
 
-be_status trace_save_with(const trace *t, const char *path, const safetensors_string *metadata,
-                          int metadata_count, be_error *err)
+be_status trace_save_with(const trace *t, const char *path, bool losses,
+                          const safetensors_string *metadata, int metadata_count, be_error *err)
 {
-    return save_file(t, &(trace_file){path, true, metadata, metadata_count}, err);
+    return save_file(t, &(trace_file){path, losses, metadata, metadata_count}, err);
 }

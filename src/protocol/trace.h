@@ -56,8 +56,8 @@ void trace_round(trace *t);
 /* float32, whole numbers int64, loss without a dimension; `losses` only if wanted. */
 BE_CHECKED be_status trace_save(const trace *t, const char *path, bool losses, be_error *err);
 
-/* The same with the losses, and with these strings beside the tensors. */
-BE_CHECKED be_status trace_save_with(const trace *t, const char *path,
+/* The same with these strings beside the tensors. */
+BE_CHECKED be_status trace_save_with(const trace *t, const char *path, bool losses,
                                      const safetensors_string *metadata, int metadata_count,
                                      be_error *err);
 

@@ -133,7 +133,7 @@ static be_status save_file(const trace *t, const json_t *key, const char *text, 
     TRY(file_make_folders(folder, err));
     trace_hash(t, hash);
     const safetensors_string metadata[] = {{"key", text}, {"hash", hash}};
-    TRY(trace_save_with(t, path, metadata, 2, err));
+    TRY(trace_save_with(t, path, true, metadata, 2, err));
     return gate_store_trim(GATE_STORE_BYTES, err);
 }
 

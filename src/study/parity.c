@@ -247,13 +247,49 @@ be_status study_parity(const study_request *request, const study_native *native,
 
 /* ---------------------------------------------------------------- dump */
 
+enum { DUMP_STRINGS = WORKLOAD_DIMENSIONS + 5, DUMP_TEXT = 24 };
+
+typedef struct dump_metadata {
+    safetensors_string strings[DUMP_STRINGS];
+    char text[DUMP_STRINGS][DUMP_TEXT];
+    int count;
+} dump_metadata;
+
+static void add_number(dump_metadata *m, const char *key, uint64_t value)
+{
+    snprintf(m->text[m->count], DUMP_TEXT, "%" PRIu64, value);
+    m->strings[m->count] = (safetensors_string){key, m->text[m->count]};
+    m->count++;
+}
+
+/* What somebody needs who rebuilds the model with other tools: every dimension that it has, with
+ * the classes that it tells. */
+static void fill_metadata(const comparison *c, dump_metadata *m)
+{
+    const workload *w = c->material.workload;
+    workload_variant dimensions = workload_complete(w);
+    *m = (dump_metadata){.strings = {{"format", "pt"}, {"workload", w->name}}, .count = 2};
+    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
+        int value = workload_variant_get(&dimensions, (workload_dimension)d);
+        if (value) add_number(m, workload_dimension_names[d], (uint64_t)value);
+    }
+    data_table form = workload_form(w, 1);
+    for (int f = 0; f < form.fields; f++)
+        if (strcmp(form.field[f].form.name, "labels") == 0)
+            add_number(m, "classes", (uint64_t)form.field[f].below);
+    add_number(m, "batch", (uint64_t)c->batch);
+    add_number(m, "seed", c->material.seed);
+}
+
 static be_status write_step(comparison *c, const char *path, be_error *err)
 {
     TRY(prepare(c, false, err));
     trace_options options = trace_wanted(c);
     TRY(precision_find(c->request->precision, &options.precision, err));
     TRY(trace_of_plan(&c->native, c->device, &options, err));
-    return trace_save(&c->native, path, false, err);
+    dump_metadata metadata;
+    fill_metadata(c, &metadata);
+    return trace_save_with(&c->native, path, false, metadata.strings, metadata.count, err);
 }
 
 be_status study_dump(const study_request *request, const study_native *native,

@@ -10,6 +10,7 @@
 #include "core/memory.h"
 #include "data/order.h"
 #include "train/snapshot.h"
+#include "train/weights.h"
 
 #define BLOCK_NS 200000000     /* between two looks at signals and progress */
 #define SNAPSHOT_NS 5000000000 /* between two snapshots, at least … */
@@ -67,6 +68,17 @@ static void say(const trainer *t, const char *text)
 {
     const train_watcher *watch = &t->options->watch;
     if (watch->note) watch->note(watch->context, text);
+}
+
+static be_status start_with_weights(trainer *t, be_error *err)
+{
+    const train_options *o = t->options;
+    char note[WEIGHTS_NOTE_BYTES], text[FILE_PATH_BYTES + WEIGHTS_NOTE_BYTES + 8];
+    weights_head head = o->new_head ? WEIGHTS_NEW_HEAD : WEIGHTS_WHOLE;
+    TRY(weights_load_file(t->plan, o->weights, head, note, err));
+    snprintf(text, sizeof text, "%s: %s", o->weights, note);
+    if (*note) say(t, text);
+    return BE_OK;
 }
 
 static be_status resume(trainer *t, be_error *err)
@@ -129,6 +141,7 @@ static be_status open_all(trainer *t, be_error *err)
                              err));
     TRY(make_plan(t, err));
     TRY(make_validation(t, err));
+    if (o->weights) TRY(start_with_weights(t, err));
     if (o->resume) TRY(resume_if_there(t, err));
     if (o->folder) TRY(checkpoint_check_folder(o->folder, o->workload->name, t->state.step, err));
     return BE_OK;

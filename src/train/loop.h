@@ -57,6 +57,8 @@ typedef struct train_options {
     int64_t save_every;        /* steps; 0: after each epoch */
     const char *resume;        /* a checkpoint or a folder of them; NULL: from the start */
     bool resume_if_any;        /* from the start too where the folder has none of this workload */
+    const char *weights;       /* a file of weights to start with; NULL: drawn by the seed */
+    bool new_head;             /* the layer that tells the classes is drawn in any case */
     train_watcher watch;
     const volatile sig_atomic_t *interrupted; /* may be NULL */
 } train_options;

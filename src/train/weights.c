@@ -7,7 +7,11 @@
 
 #include "core/half.h"
 #include "core/text.h"
+#include "data/shards.h"
 #include "graph/graph.h"
+#include "train/weight_names.h"
+
+#define WEIGHT_DESCRIBED 200 /* bytes of a type and a shape */
 
 int weights_count(const be_plan *plan)
 {
@@ -42,11 +46,16 @@ be_status weights_check_finite(const char *name, const float *values, int64_t co
     return BE_OK;
 }
 
-/* What was done to the tensors of a file so that they fit. */
+/* A file, and what was done to its tensors so that they fit. */
 typedef struct weights_fit {
-    const char *prefix;         /* of the names in the file */
-    int converted, passed_over; /* tensors; of the latter PyTorch's counters */
-    const char *from;           /* the type of the last of them */
+    const safetensors *file;
+    weight_names names;
+    weights_head head;
+    int converted;                     /* tensors */
+    const char *from;                  /* the type of the last of them */
+    int surplus[WEIGHT_SURPLUS];       /* tensors that were passed over */
+    const char *new_head;              /* which started anew */
+    char head_found[WEIGHT_DESCRIBED]; /* its weight's type and shape in the file, or "none" */
 } weights_fit;
 
 static be_status convert(const safetensors_tensor *from, const void *data, float *out,
@@ -72,20 +81,51 @@ static bool is_converted(safetensors_dtype dtype)
     return dtype == SAFETENSORS_F16 || dtype == SAFETENSORS_BF16 || dtype == SAFETENSORS_F64;
 }
 
-static be_status load_parameter(be_plan *plan, const safetensors *file,
-                                const be_parameter *parameter, weights_fit *fit, be_error *err)
+/* Is it what is wanted, perhaps of another type?  One number may have no dimension in a file. */
+static bool fits(const safetensors_tensor *wanted, const safetensors_tensor *found)
 {
-    char name[256];
+    bool same = found->rank == wanted->rank || (found->rank == 0 && wanted->count == 1);
+    for (int i = 0; same && i < found->rank; i++) same = found->shape[i] == wanted->shape[i];
+    return same && (found->dtype == wanted->dtype || is_converted(found->dtype));
+}
+
+/* A head starts anew on request alone.  *done: its values are those that the plan began with. */
+static be_status load_head(weights_fit *fit, const safetensors_tensor *wanted,
+                           const safetensors_tensor *found, bool *done, be_error *err)
+{
+    char expected[WEIGHT_DESCRIBED], actual[WEIGHT_DESCRIBED] = "none";
+    const char *head = weight_names_head(wanted->name);
+    *done = head && fit->head == WEIGHTS_NEW_HEAD;
+    if (!head || (!*done && found && fits(wanted, found))) return BE_OK;
+    if (found) safetensors_describe(actual, sizeof actual, found);
+    safetensors_describe(expected, sizeof expected, wanted);
+    if (!*done)
+        FAIL(err, BE_BAD_DATA,
+             "%s: tensor \"%s\" of the head: expected %s, found %s; to start the head anew, train "
+             "with --new-head",
+             safetensors_name(fit->file), wanted->name, expected, actual);
+    if (fit->new_head) return BE_OK;
+    fit->new_head = head;
+    memcpy(fit->head_found, actual, sizeof actual);
+    return BE_OK;
+}
+
+static be_status load_parameter(be_plan *plan, const be_parameter *parameter, weights_fit *fit,
+                                be_error *err)
+{
     const void *data = NULL;
     void *memory = NULL;
+    bool done = false;
     safetensors_tensor wanted = weights_tensor(parameter);
     size_t bytes = wanted.bytes;
-    snprintf(name, sizeof name, "%s%s", fit->prefix, parameter->name);
-    wanted.name = name;
-    const safetensors_tensor *found = safetensors_find(file, name);
+    const safetensors_tensor *found = weight_names_find(&fit->names, fit->file, wanted.name);
+    TRY(load_head(fit, &wanted, found, &done, err));
+    if (done) return BE_OK;
+    if (found) wanted.name = found->name;
+    if (found && found->rank == 0 && wanted.count == 1) wanted.rank = 0;
     bool converted = found && is_converted(found->dtype);
     if (converted) wanted.dtype = found->dtype;
-    TRY(safetensors_expect(file, &wanted, &data, err));
+    TRY(safetensors_expect(fit->file, &wanted, &data, err));
     if (!converted) return be_plan_write(plan, parameter->value, data, bytes, err);
     fit->converted++;
     fit->from = safetensors_dtype_name(found->dtype);
@@ -96,75 +136,102 @@ static be_status load_parameter(be_plan *plan, const safetensors *file,
     return status;
 }
 
-/* What stands before the name of the model's first parameter: DistributedDataParallel puts
- * "module.", torch.compile "_orig_mod.". */
-static const char *find_prefix(const safetensors *file, const char *first)
-{
-    static const char *const prefixes[] = {"", "module.", "_orig_mod.", "module._orig_mod.",
-                                           "_orig_mod.module."};
-    char name[256];
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
-        snprintf(name, sizeof name, "%s%s", prefixes[i], first);
-        if (safetensors_find(file, name)) return prefixes[i];
-    }
-    return "";
-}
-
 /* Whose tensors a file should hold. */
 typedef struct weights_owner {
     const be_plan *plan;
-    const char *prefix;
+    const weight_names *names;
 } weights_owner;
 
-/* Batch norm's number of steps in PyTorch, which has no meaning where it has a momentum. */
-static bool is_counter(const char *name)
-{
-    static const char counter[] = ".num_batches_tracked";
-    size_t length = strlen(name), end = sizeof counter - 1;
-    return length > end && strcmp(name + length - end, counter) == 0;
-}
-
-/* Of the network, or what may stand beside it: counters, and the states in a checkpoint. */
+/* Of the network, or what may stand beside it: known surplus, and the states in a checkpoint. */
 static bool is_known(const void *context, const char *name)
 {
     const weights_owner *owner = context;
-    size_t prefix = strlen(owner->prefix);
-    if (is_counter(name) || strncmp(name, "optimizer.", 10) == 0) return true;
-    if (strncmp(name, owner->prefix, prefix) != 0) return false;
+    if (strncmp(name, "optimizer.", 10) == 0 || weight_names_surplus(owner->names, name) >= 0)
+        return true;
     for (int i = 0; i < weights_count(owner->plan); i++)
-        if (strcmp(weights_at(owner->plan, i).name, name + prefix) == 0) return true;
+        if (weight_names_match(owner->names, weights_at(owner->plan, i).name, name)) return true;
     return false;
+}
+
+/* A head that the network ties to its table has to be that table. */
+static be_status check_tied(const weights_fit *fit, const safetensors_tensor *head, be_error *err)
+{
+    const safetensors_tensor *table = weight_names_find(&fit->names, fit->file, fit->names.network);
+    if (table && table->dtype == head->dtype && table->bytes == head->bytes &&
+        memcmp(table->data, head->data, head->bytes) == 0)
+        return BE_OK;
+    FAIL(err, BE_BAD_DATA,
+         "%s: tensor \"%s\": expected the numbers of \"%s\", to which this network ties its head, "
+         "found others; take the tensor out of the file, or train a network with a head of its own",
+         safetensors_name(fit->file), head->name, fit->names.network);
+}
+
+static be_status pass_over_surplus(weights_fit *fit, be_error *err)
+{
+    for (int i = 0; i < safetensors_count(fit->file); i++) {
+        const safetensors_tensor *t = safetensors_at(fit->file, i);
+        int known = weight_names_surplus(&fit->names, t->name);
+        if (known < 0) continue;
+        if (weight_names_is_tied_head(known)) TRY(check_tied(fit, t, err));
+        fit->surplus[known]++;
+    }
+    return BE_OK;
 }
 
 static void write_note(const weights_fit *fit, int count, char note[WEIGHTS_NOTE_BYTES])
 {
     text_buffer b = text_begin(note, WEIGHTS_NOTE_BYTES);
-    if (*fit->prefix)
-        text_add(&b, "the names of the weights are taken without \"%s\"", fit->prefix);
+#define NEXT (b.used ? "; " : "")
+    if (fit->new_head)
+        text_add(&b, "the head \"%s\" starts anew (in the file: %s)", fit->new_head,
+                 fit->head_found);
+    if (*fit->names.wrapper)
+        text_add(&b, "%sthe names of the weights are taken without \"%s\"", NEXT,
+                 fit->names.wrapper);
+    if (*fit->names.dropped)
+        text_add(&b, "%sthe names of the weights are taken with \"%s\" before them", NEXT,
+                 fit->names.dropped);
+    if (fit->names.gamma)
+        text_add(&b, "%sLayerNorm.gamma and .beta are taken as weight and bias", NEXT);
     if (fit->converted)
-        text_add(&b, "%s%d of %d tensors are converted from %s to F32", b.used ? "; " : "",
-                 fit->converted, count, fit->from);
-    if (fit->passed_over)
-        text_add(&b, "%s%d tensor%s num_batches_tracked %s passed over", b.used ? "; " : "",
-                 fit->passed_over, fit->passed_over > 1 ? "s" : "",
-                 fit->passed_over > 1 ? "are" : "is");
+        text_add(&b, "%s%d of %d tensors are converted from %s to F32", NEXT, fit->converted, count,
+                 fit->from);
+    for (int i = 0; i < WEIGHT_SURPLUS; i++)
+        if (fit->surplus[i])
+            text_add(&b, "%s%d tensor%s %s %s passed over", NEXT, fit->surplus[i],
+                     fit->surplus[i] > 1 ? "s" : "", weight_names_surplus_told(i),
+                     fit->surplus[i] > 1 ? "are" : "is");
+#undef NEXT
 }
 
-be_status weights_load(be_plan *plan, const safetensors *file, char note[WEIGHTS_NOTE_BYTES],
-                       be_error *err)
+be_status weights_load(be_plan *plan, const safetensors *file, weights_head head,
+                       char note[WEIGHTS_NOTE_BYTES], be_error *err)
 {
     int count = weights_count(plan);
-    weights_fit fit = {.prefix = ""};
-    if (count > 0) fit.prefix = find_prefix(file, weights_at(plan, 0).name);
+    weights_fit fit = {.file = file, .head = head};
+    fit.names = weight_names_of(file, count > 0 ? weights_at(plan, 0).name : "");
     for (int p = 0; p < count; p++) {
         be_parameter parameter = weights_at(plan, p);
-        TRY(load_parameter(plan, file, &parameter, &fit, err));
+        TRY(load_parameter(plan, &parameter, &fit, err));
     }
-    TRY(safetensors_expect_only(file, is_known, &(weights_owner){plan, fit.prefix}, err));
-    for (int i = 0; i < safetensors_count(file); i++)
-        fit.passed_over += is_counter(safetensors_at(file, i)->name);
+    if (head == WEIGHTS_NEW_HEAD && !fit.new_head)
+        FAIL(err, BE_USAGE,
+             "--new-head: expected a network whose head is classifier, fc or head, found none; "
+             "leave it out");
+    TRY(safetensors_expect_only(file, is_known, &(weights_owner){plan, &fit.names}, err));
+    TRY(pass_over_surplus(&fit, err));
     if (note) write_note(&fit, count, note);
     return BE_OK;
+}
+
+be_status weights_load_file(be_plan *plan, const char *path, weights_head head,
+                            char note[WEIGHTS_NOTE_BYTES], be_error *err)
+{
+    safetensors *file = NULL;
+    TRY(shards_open(&file, path, err));
+    be_status status = weights_load(plan, file, head, note, err);
+    safetensors_close(file);
+    return status;
 }
 
 /* Where the values of a parameter come from when it is written. */
@@ -229,6 +296,7 @@ be_status weights_save(be_plan *plan, const char *path, const safetensors_string
     for (int p = 0; p < count; p++) {
         parameters[p] = weights_at(plan, p);
         tensors[p] = weights_tensor(&parameters[p]);
+        if (weight_names_is_scalar(tensors[p].name)) tensors[p].rank = 0;
     }
     safetensors_layout layout = {tensors, count, metadata, metadata_count};
     be_status status =

@@ -17,17 +17,30 @@ be_parameter weights_at(const be_plan *plan, int index);
 /* A parameter as a tensor of a file, without data. */
 safetensors_tensor weights_tensor(const be_parameter *parameter);
 
-#define WEIGHTS_NOTE_BYTES 200
+#define WEIGHTS_NOTE_BYTES 500
 
-/* Put the file's tensors into the plan's parameters and buffers.  Weights in BF16, F16 or F64 are
- * converted, and the prefixes that PyTorch's wrappers give to names ("module.", "_orig_mod.") are
- * passed over: `note` then says so, else it is "".  It may be NULL.  BE_BAD_DATA for a tensor that
- * is missing, has another shape or type, or is none of the model; but a checkpoint's
- * "optimizer.NAME" is passed over. */
-BE_CHECKED be_status weights_load(be_plan *plan, const safetensors *file,
+typedef enum weights_head {
+    WEIGHTS_WHOLE,    /* all weights are those of the file */
+    WEIGHTS_NEW_HEAD, /* the layer that tells the classes keeps what the plan began with */
+} weights_head;
+
+/* Put the file's tensors into the plan's parameters and buffers.  Read as well: weights in BF16,
+ * F16 and F64, which are converted; names behind PyTorch's wrappers ("module.", "_orig_mod.");
+ * those of Hugging Face's older files (without "transformer." or "bert.", LayerNorm.gamma and
+ * .beta); and what such files hold beside the weights, which is passed over.  `note`, which may be
+ * NULL, says what of this was done, else it is "".  BE_BAD_DATA for a tensor that is missing, has
+ * another shape or type, or is none of the model (but a checkpoint's "optimizer.NAME" is passed
+ * over), and for a tied head of other numbers; BE_USAGE for a new head of a network that has none.
+ */
+BE_CHECKED be_status weights_load(be_plan *plan, const safetensors *file, weights_head head,
                                   char note[WEIGHTS_NOTE_BYTES], be_error *err);
 
-/* BE_NUMERIC if a weight is not finite. */
+/* The same from a file, or from the index of several (data/shards.h). */
+BE_CHECKED be_status weights_load_file(be_plan *plan, const char *path, weights_head head,
+                                       char note[WEIGHTS_NOTE_BYTES], be_error *err);
+
+/* All weights in a file; CLIP's logit_scale has the shape [] there, as Hugging Face's.
+ * BE_NUMERIC if a weight is not finite. */
 BE_CHECKED be_status weights_save(be_plan *plan, const char *path,
                                   const safetensors_string *metadata, int metadata_count,
                                   be_error *err);
