@@ -405,12 +405,14 @@ static be_status take_options(train_command *c, be_error *err)
     return take_folders(c, err);
 }
 
-/* The variant is what the options say, and what they leave out is as the checkpoint has it. */
+/* The variant is what the options say, and what they leave out is as the checkpoint or the file of
+ * weights has it. */
 static be_status take_variant(train_command *c, be_error *err)
 {
     const workload *base = c->workload;
     workload_variant variant = cli_variant(c->cli);
     if (c->options.resume) TRY(checkpoint_variant(c->options.resume, base, &variant, err));
+    if (c->options.weights) TRY(variant_take(c->options.weights, base, &variant, err));
     TRY(workload_vary(base, &variant, &c->varied, &c->workload, err));
     c->options.workload = c->workload;
     return BE_OK;
@@ -505,7 +507,7 @@ static be_status open_and_train(train_command *c, be_error *err)
     const char *beside = NULL;
     TRY(take_options(c, err));
     TRY(take_variant(c, err));
-    beside = c->options.resume;
+    beside = c->options.resume ? c->options.resume : c->options.weights;
     TRY(cli_open_device(c->cli, &c->device, err));
     c->options.device = c->device;
     TRY(cli_open_data(c->cli, c->workload, SPLIT_TRAIN, beside, &c->data, err));
