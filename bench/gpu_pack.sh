@@ -39,5 +39,5 @@ if [ -n "${BREAKEVEN_DATA:-}" ]; then
     mkdir -p "$folder/data/fashion-mnist"
     cp "$BREAKEVEN_DATA"/fashion-mnist/*.gz "$folder/data/fashion-mnist/"
 fi
-cp bench/gpu_steps.sh bench/gpu_precision.sh bench/gpu_table.py "$folder/"
+cp bench/gpu_*.sh bench/gpu_table.py "$folder/"
 du -sh "$folder"

@@ -7,36 +7,7 @@
 # of 50 steps that must give the same bytes, and the step beside PyTorch's (cnn5-fashion and
 # mlp-mnist, batch 512).  About four minutes.  All is logged in $OUT (a new folder if it is unset).
 # Exit code 1 if anything failed.
-set -u
-folder=$(cd "${1:-$(dirname "$0")}" && pwd)
-OUT=${OUT:-$(mktemp -d)}
-work=$(mktemp -d)
-python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' \
-    "$folder/breakeven.tar.xz" "$work" || exit 1
-for library in $(ldd "$work/bin/breakeven" | awk '/not found/{print $1}' | sort -u); do
-    cp "$work/spare/$library" "$work/bin/lib/"
-done
-[ -d "$folder/data" ] && export BREAKEVEN_DATA="$folder/data"
-export BREAKEVEN_PYTHON="${BREAKEVEN_PYTHON:-$(command -v python3)}"
-export XDG_CACHE_HOME="$work/cache" PYTHONDONTWRITEBYTECODE=1
-breakeven="$work/bin/breakeven"
-failed=0
-
-# say PASS|FAIL TEXT
-say() {
-    [ "$1" = PASS ] || failed=1
-    printf '%-4s %s\n' "$@"
-}
-# largest FILE: the largest error of a parity's records, and where.
-largest() {
-    python3 - "$1" <<'P'
-import json, sys
-rows = [json.loads(line) for line in open(sys.argv[1]) if line.strip()]
-rows = [r for r in rows if isinstance(r.get("error"), float)]
-worst = max(rows, key=lambda r: r["error"], default=None)
-print(f'{worst["error"]:.2g} at {worst.get("where", worst.get("quantity"))}' if worst else "no row")
-P
-}
+. "$(dirname "$0")/gpu_begin.sh"
 
 for precision in fp32 tf32 bf16; do
     for w in mlp-mnist cnn-fashion cnn5-fashion cnn-mnist cnn-cifar; do

@@ -189,7 +189,7 @@ class NativeRunnerTest(shared.RunnerTest):
     def test_members_that_are_refused(self):
         good = self.request("cnn-fashion")
         for member, value, status, text in (
-                ("workload", "gpt2", "USAGE", '"gpt2": expected one of'),
+                ("workload", "gpt3", "USAGE", '"gpt3": expected one of'),
                 ("workload", 7, "USAGE", "\"workload\" to be a string"),
                 ("device", "cuda:99", "UNAVAILABLE", "cuda:99"),
                 ("precision", "tf32", "UNAVAILABLE", "precision tf32"),

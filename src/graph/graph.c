@@ -96,6 +96,7 @@ static be_status shape_check(const be_shape *shape, const char *name, be_error *
 {
     char text[64];
     int64_t count = 1;
+    if (!*name) name = "a result";
     if (shape->rank < 0 || shape->rank > BE_MAX_RANK)
         FAIL(err, BE_USAGE, "%s: expected 0 to %d dimensions, found %d", name, BE_MAX_RANK,
              shape->rank);
