@@ -5,8 +5,8 @@
 #
 # Of each workload: parity of its gate's variant with the reference in double, a step of a small
 # variant twice, which must give the same bytes, and the step beside PyTorch's; then the quick page.
-# About ten minutes; with BENCH=no nothing is timed but the quick page, which takes four.  Exit code 1
-# if anything failed.
+# About ten minutes; with BENCH=no, about three, and only the quick page is timed.  Exit code 1 if
+# anything failed.
 . "$(dirname "$0")/gpu_begin.sh"
 shift
 workloads=${*:-resnet18-cifar resnet18 resnet50 encoder clip bert-base gpt2}
