@@ -81,6 +81,26 @@ static void slow_ones_end_in_time(void **state)
 }
 
 /* Nothing is left when it begins: no runner is started. */
+/* Of slow starters the one on an accelerator is measured, however late it is named. */
+static void accelerators_start_first(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake fakes[MANY];
+    conductor_contender all[MANY];
+    conductor_report *report = NULL;
+    conductor_options options = budgeted();
+    for (int i = 0; i < MANY; i++) {
+        all[i] = contender(
+            fake_fill(&fakes[i], (const char *[]){"--first", "6", "--step", "0.002", NULL}));
+        if (i + 1 < MANY) all[i].job.device = "cpu";
+    }
+    ASSERT_OK(conductor_run(all, MANY, &options, &report, &err));
+    assert_int_equal(report->results[MANY - 1].status, BE_OK);
+    assert_int_equal(report->results[MANY - 2].status, BE_UNAVAILABLE);
+    conductor_report_free(report);
+}
+
 static void who_comes_late_is_not_started(void **state)
 {
     (void)state;
@@ -105,6 +125,7 @@ int main(void)
         cmocka_unit_test(few_have_all_the_time_that_they_need),
         cmocka_unit_test(many_end_in_time),
         cmocka_unit_test(slow_ones_end_in_time),
+        cmocka_unit_test(accelerators_start_first),
         cmocka_unit_test(who_comes_late_is_not_started),
     };
     return cmocka_run_group_tests(tests, fake_child_set_up, NULL);

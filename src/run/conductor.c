@@ -186,10 +186,17 @@ static be_status conductor_in_time(const conductor *c, lane *l,
     return BE_OK;
 }
 
-static be_status conductor_open(conductor *c, be_error *err)
+static bool is_on_processor(const lane *l)
 {
-    conductor_give(c, conductor_until(c, BUDGET_OPEN));
+    return strcmp(l->contender->job.device, "cpu") == 0;
+}
+
+/* Those on accelerators come first: they start slowest, and where time is short an engine's second
+ * best device is missed least. */
+static be_status conductor_open_on(conductor *c, bool processor, be_error *err)
+{
     for (int i = 0; i < c->count; i++) {
+        if (is_on_processor(&c->lanes[i]) != processor) continue;
         if (c->lanes[i].contender->computes_nothing)
             lane_warn(&c->lanes[i], WARNING_NOTHING, NAN,
                       "this device plans, counts launches and bytes, and computes nothing: its "
@@ -197,6 +204,13 @@ static be_status conductor_open(conductor *c, be_error *err)
         TRY(conductor_in_time(c, &c->lanes[i], lane_open, err));
     }
     return BE_OK;
+}
+
+static be_status conductor_open(conductor *c, be_error *err)
+{
+    conductor_give(c, conductor_until(c, BUDGET_OPEN));
+    TRY(conductor_open_on(c, false, err));
+    return conductor_open_on(c, true, err);
 }
 
 /* No speed without correctness: the first losses of like jobs must agree. */
