@@ -258,8 +258,9 @@ static be_status write_csv(const report_sheet *sheet, FILE *out, be_error *err)
 
 static be_status write_json(const json_t *value, size_t flags, FILE *out, be_error *err)
 {
-    if (json_dumpf(value, out, flags | JSON_REAL_PRECISION(9)) != 0)
-        FAIL(err, ferror(out) ? BE_IO : BE_NO_MEMORY, "the results could not be written as JSON");
+    /* The stream keeps an error of writing, in every format, for whoever closes it. */
+    if (json_dumpf(value, out, flags | JSON_REAL_PRECISION(9)) != 0 && !ferror(out))
+        FAIL(err, BE_NO_MEMORY, "no memory for the results as JSON");
     fputc('\n', out);
     return BE_OK;
 }
