@@ -63,7 +63,7 @@ class TokenizerTest(unittest.TestCase):
         self.assertEqual(encode(self.path("vocab.json"), text), whole)
         self.assertEqual(encode(self.folder, text), whole)
 
-    @unittest.skipIf(tokenizers is None, "tokenizers is not installed in this Python")
+    @unittest.skipIf(tokenizers is None, "this Python has no tokenizers, which is on PyPI")
     def test_tokens_are_those_of_hugging_face(self):
         """By merges that we learnt, and by those that they did."""
         trained = tokenizers.ByteLevelBPETokenizer()
