@@ -77,20 +77,25 @@ static be_status cut_lengths(data_field *field, int seq, be_error *err)
     return BE_OK;
 }
 
+static be_status fit_field(const workload_variant *v, data_field *field, be_error *err)
+{
+    const be_shape *sample = &field->form.sample;
+    bool words =
+        strcmp(field->form.name, "tokens") == 0 || strcmp(field->form.name, "targets") == 0;
+    if (sample->rank == 0 && strcmp(field->form.name, "lengths") == 0)
+        return cut_lengths(field, v->seq, err);
+    if (sample->rank != 1 || sample->dtype != BE_I32 || sample->dim[0] < v->seq ||
+        (sample->dim[0] == v->seq && field->below <= v->vocab))
+        return BE_OK;
+    return cut_rows(field, v->seq, words ? v->vocab : 0, err);
+}
+
 be_status sequences_fit(const workload_variant *v, data_table *t, be_error *err)
 {
-    for (int f = 0; f < t->fields; f++) {
-        data_field *field = &t->field[f];
-        const be_shape *sample = &field->form.sample;
-        bool words =
-            strcmp(field->form.name, "tokens") == 0 || strcmp(field->form.name, "targets") == 0;
-        if (sample->rank == 0 && strcmp(field->form.name, "lengths") == 0)
-            TRY(cut_lengths(field, v->seq, err));
-        if (sample->rank != 1 || sample->dtype != BE_I32 || sample->dim[0] < v->seq ||
-            (sample->dim[0] == v->seq && field->below <= v->vocab))
-            continue;
-        TRY(cut_rows(field, v->seq, words ? v->vocab : 0, err));
-    }
+    /* Who reads another field's bytes comes before its owner, who frees them. */
+    for (int owner = 0; owner < 2; owner++)
+        for (int f = 0; f < t->fields; f++)
+            if (t->field[f].shared != owner) TRY(fit_field(v, &t->field[f], err));
     t->units_a_sample = v->seq;
     return BE_OK;
 }
