@@ -362,8 +362,10 @@ static void the_ladder_fits_into_its_memory(void **state)
         workload room;
         for (int i = 0; i < WORKLOAD_COUNT; i++)
             for (int k = 0; k < 4; k++)
-                check_workload(small_workload(i, &room), device, k & 1 ? BE_TRAIN : BE_INFER,
-                               k & 2);
+                /* Of the large ones one plan each: each byte of theirs is written and read. */
+                if (workload_table[i]->parameters < 2000000 || (l == 0 && k == 1))
+                    check_workload(small_workload(i, &room), device, k & 1 ? BE_TRAIN : BE_INFER,
+                                   k & 2);
         be_device_close(device);
     }
 }
