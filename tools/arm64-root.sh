@@ -6,8 +6,8 @@
 # Usage: arm64-root.sh FOLDER        makes FOLDER/root and FOLDER/cross.ini
 set -eu
 
-packages='libdnnl-dev zlib1g-dev libjansson-dev libhwloc-dev libcurl4-openssl-dev libsqlite3-dev nettle-dev
-    libcmocka-dev libc6-dev libgcc-12-dev libgomp1'
+packages='libdnnl-dev zlib1g-dev libjansson-dev libhwloc-dev libcurl4-openssl-dev libsqlite3-dev
+    nettle-dev libcmocka-dev libc6-dev libgcc-12-dev libgomp1'
 
 fail() {
     printf 'arm64-root: %s\n' "$1" >&2
