@@ -126,8 +126,11 @@ static outcome measure(noise model, uint64_t seed, double factor)
     be_error err = {0};
     stats_interval ratio;
     outcome out;
-    const protocol_job job = {
-        .workload = "mlp-mnist", .mode = "train", .precision = "fp32", .batch = 100};
+    const protocol_job job = {.workload = "mlp-mnist",
+                              .device = "cpu",
+                              .mode = "train",
+                              .precision = "fp32",
+                              .batch = 100};
     conductor_contender both[2] = {{.job = job}, {.job = job}};
     conductor_options options = conductor_options_default();
     conductor_report *report = NULL;
