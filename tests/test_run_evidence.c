@@ -321,10 +321,30 @@ static void a_training_that_diverges_is_refused(void **state)
                   "rose from 3.3 to", "gets no speed");
 }
 
+/* A large network's first steps, at a rate that its momentum lets overshoot. */
+static void a_loss_that_rises_for_some_steps_is_told(void **state)
+{
+    (void)state;
+    conductor_options o = quick_options();
+    o.stop.min_samples = o.stop.max_samples = 8;
+    be_error err = {0};
+    fake f;
+    conductor_contender c = contender(FAKE(&f, "--step", "0.05", "--rise", "1"));
+    conductor_report *report = NULL;
+    ASSERT_OK(conductor_run(&c, 1, &o, &report, &err));
+    const conductor_result *r = &report->results[0];
+    if (r->status != BE_OK) fail_msg("%s", r->error.text);
+    assert_true(r->count * r->block_steps < 100);
+    assert_true(warned(r, "its loss rose from 3.3 to"));
+    assert_true(r->step.count >= 8);
+    conductor_report_free(report);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(energy_is_that_of_the_blocks),
+        cmocka_unit_test(a_loss_that_rises_for_some_steps_is_told),
         cmocka_unit_test(work_elsewhere_is_refused),
         cmocka_unit_test(a_cpu_that_idles_is_refused),
         cmocka_unit_test(a_cpu_that_others_have_is_no_idle_one),

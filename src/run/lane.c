@@ -384,4 +384,5 @@ void lane_close(lane *l)
     lane_warn_of_spread(l);
     lane_warn_of_idling(l);
     lane_warn_of_heat(l);
+    lane_warn_of_rise(l);
 }

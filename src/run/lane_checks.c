@@ -10,7 +10,8 @@
 #include "core/clock.h"
 
 #define LANE_RISEN 2.0        /* times the first loss: a training that stays above it diverges */
-#define LANE_RISING_STRIKES 6 /* blocks in a row that must be above it */
+#define LANE_RISING_STRIKES 6 /* blocks in a row that must be above it … */
+#define LANE_RISING_STEPS 100 /* … and steps: by momentum a sound one may rise for dozens */
 #define LANE_READINGS 3    /* of the reference kernel, of which the least counts, if one is slow */
 #define LANE_COOL_S 0.05   /* between two looks at a device that has grown slow */
 #define LANE_HOT_SHARE 0.1 /* of the blocks that must be slow for a warning */
@@ -47,13 +48,28 @@ be_status lane_check_loss(lane *l, be_error *err)
     const conductor_result *result = l->result;
     bool risen = result->last_loss > LANE_RISEN * fabs(result->first_loss);
     l->rising_strikes = risen ? l->rising_strikes + 1 : 0;
-    if (l->rising_strikes < LANE_RISING_STRIKES) return BE_OK;
+    l->rising_steps = risen ? l->rising_steps + result->block_steps : 0;
+    if (l->rising_strikes < LANE_RISING_STRIKES || l->rising_steps < LANE_RISING_STEPS)
+        return BE_OK;
     l->refused = true;
     FAIL(err, BE_NUMERIC,
          "%s: expected a loss that falls while it trains, found that it rose from %.4g to %.4g and "
-         "stayed there for %d blocks; it gets no speed; lower the learning rate, or run the parity "
-         "check of this workload",
-         l->name, result->first_loss, result->last_loss, l->rising_strikes);
+         "stayed there for %d blocks, %lld steps; it gets no speed; run 'breakeven parity' of this "
+         "workload, or take a batch nearer to its own: the learning rate is for that one",
+         l->name, result->first_loss, result->last_loss, l->rising_strikes,
+         (long long)l->rising_steps);
+}
+
+void lane_warn_of_rise(lane *l)
+{
+    const conductor_result *r = l->result;
+    if (l->rising_strikes < LANE_RISING_STRIKES) return;
+    lane_warn(
+        l, WARNING_RISING, NAN,
+        "its loss rose from %.4g to %.4g in too few steps to tell whether it would fall "
+        "again: the speed is that of such a start; measure for longer, or take a batch nearer "
+        "to the workload's own, which the learning rate is for",
+        r->first_loss, r->last_loss);
 }
 
 /* -------------------------------------------------------------------- heat */

@@ -16,6 +16,7 @@ BE_CHECKED be_status lane_feel_first(lane *l, be_error *err);
 BE_CHECKED be_status lane_feel(lane *l, double *reading_s, be_error *err);
 BE_CHECKED be_status lane_cool(lane *l, double *reading_s, be_error *err);
 void lane_warn_of_heat(lane *l);
+void lane_warn_of_rise(lane *l);
 
 /* After the last block: ask for the phases of a step, and check that it worked where it says and no
  * faster than is possible.  result->step is filled already. */

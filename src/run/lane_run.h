@@ -47,7 +47,8 @@ typedef struct lane {
     int64_t block_cpu_ns, block_wall_ns; /* sums over the measured blocks */
     int64_t idle_from_ns, idle_from_cpu_ns, idle_cpu_ns, idle_wall_ns;
     int restless;           /* blocks after which its threads did not fall asleep in time */
-    int rising_strikes;     /* blocks in a row whose loss was far above the first one */
+    int rising_strikes;     /* blocks in a row whose loss was far above the first one … */
+    int64_t rising_steps;   /* … and the steps of these */
     bool is_cpu;            /* the device is the processor, directly or behind OpenCL */
     bool has_no_reference;  /* its runner said so */
     heat heat;              /* the readings of its reference kernel */

@@ -11,6 +11,7 @@
     X(THREADS, "other threads", "")                                                               \
     X(UNPROVEN, "unproven", "no word from the runner of where it worked")                         \
     X(BESIDE, "busy processor", "the processor was kept busy beside the device")                  \
+    X(RISING, "rising loss", "the loss rose, in too few steps to tell whether it falls again")    \
     X(RUNNER, "runner", "")                                                                       \
     X(LOAD, "other programs", "other programs used %.0f %% of the processors; stop them")         \
     X(STEAL, "other machines", "other virtual machines took %.0f %% of the processors")           \
