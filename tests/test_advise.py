@@ -235,6 +235,55 @@ class AdviseTest(FolderTest):
         self.assertIsNone(out["from"])
         self.assertGreater(best["total_s"]["point"], best["start_s"]["point"])
 
+    # ---------------------------------------------------------------- workers
+
+    def scaled(self, *arguments, **more):
+        records = [processor(b, params=1000000, **more) for b in self.BATCHES]
+        return self.answer(records, "--batch", "1024", *arguments)["scaling"]
+
+    def test_workers_by_hand(self):
+        """4 MB over 1 GB/s and 10 us; a step of 2e-5 s a sample."""
+        self.assertIsNone(self.scaled())
+        told = self.scaled("--workers", "2,4", "--link", "1e9,1e-5")
+        self.assertEqual(told["gradient_bytes"], 4e6)
+        two, four = told["points"]
+        self.assertEqual((two["workers"], two["batch"], two["reduce"]), (2, 512, "ring"))
+        self.assertAlmostEqual(two["reduce_s"], 2 * (2e-3 + 1e-5), places=9)
+        self.assertAlmostEqual(four["reduce_s"], 6 * (1e-3 + 1e-5), places=9)
+        self.assertAlmostEqual(four["step_s"]["point"], 256 * 2e-5, places=7)
+        self.assertAlmostEqual(four["speed_up"]["point"], 20.48 / (5.12 + 6.06), places=3)
+        self.assertAlmostEqual(four["efficiency"]["point"], 20.48 / (20.48 + 6.06), places=3)
+
+    def test_a_part_that_nobody_measured_is_not_told(self):
+        """One sample each lies below the batches of the records; 2048 have no sample."""
+        for workers in "1024", "2048":
+            point, = self.scaled("--workers", workers, "--link", "1e9,1e-5")["points"]
+            self.assertIsNone(point["speed_up"]["point"])
+            self.assertIsNotNone(point["efficiency"]["point"])
+
+    def test_workers_in_words(self):
+        records = [processor(b, params=1000000) for b in self.BATCHES]
+        text = self.text(records, "--batch", "1024", "--workers", "2..8*2", "--link", "1e9,1e-5")
+        self.assertIn("pays from 2 workers on, and is fastest on 8, 2.11 times as fast", text)
+        text = self.text(records, "--batch", "1024", "--workers", "2..8*2", "--link", "1e8,1e-5")
+        self.assertIn("never surely pays among these: at best 2 workers are 0.4", text)
+        text = self.text(records, "--batch", "1024", "--workers", "2048", "--link", "1e9,0")
+        self.assertIn("What splitting the batch would bring is not known", text)
+        self.assertIn("workers with a batch of 1024 each", text)
+
+    def test_links_that_are_none(self):
+        path = self.path("records.jsonl")
+        self.advise([processor(b) for b in self.BATCHES])
+        ask = ["advise", "cnn-fashion", "--batch", "64", "--from", path]
+        for link in "fast", "1e9", "1e9,", "0,1", "1e9,-1", "inf,0", "1e9,1e-5,3":
+            self.bad(2, *ask, "--workers", "2", "--link", link,
+                     says=["--link: expected bytes per second", '"%s"' % link])
+        self.bad(2, *ask, "--workers", "2", says=["--workers", "--link"])
+        self.bad(2, *ask, "--link", "1e9,0", says=["--link", "--workers"])
+        self.bad(2, *ask, "--workers", "1", "--link", "1e9,0", says=["--workers"])
+        self.bad(1, *ask, "--workers", "2", "--link", "1e9,0",
+                 says=['expected records with "params"'])
+
 
 if __name__ == "__main__":
     unittest.main()

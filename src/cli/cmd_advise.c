@@ -1,4 +1,7 @@
 /* breakeven advise: which device to train with, and where the answer flips. */
+#include <math.h>
+#include <stdlib.h>
+
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/request.h"
@@ -22,6 +25,24 @@ static be_status check_samples(const cli_options *options, const workload *w, be
     return BE_OK;
 }
 
+/* "12.5e9,5e-6" */
+static be_status take_link(const char *text, scaling_link *out, be_error *err)
+{
+    char *end = NULL;
+    if (!text) return BE_OK;
+    out->bytes_per_s = strtod(text, &end);
+    bool good = end != text && *end == ',';
+    const char *latency = good ? end + 1 : text;
+    if (good) out->latency_s = strtod(latency, &end);
+    good = good && end != latency && *end == '\0' && isfinite(out->bytes_per_s) &&
+           isfinite(out->latency_s) && out->bytes_per_s > 0 && out->latency_s >= 0;
+    if (good) return BE_OK;
+    FAIL(err, BE_USAGE,
+         "--link: expected bytes per second above 0, a comma and seconds, as in 12.5e9,5e-6, found "
+         "\"%s\"",
+         text);
+}
+
 be_status cmd_advise(const cli_options *options, be_error *err)
 {
     const option_value *values = options->value;
@@ -29,11 +50,14 @@ be_status cmd_advise(const cli_options *options, be_error *err)
                                .steps = values[OPTION_STEPS].integer,
                                .epochs = values[OPTION_EPOCHS].integer,
                                .samples = values[OPTION_SAMPLES].integer,
-                               .from = values[OPTION_FROM].text};
+                               .from = values[OPTION_FROM].text,
+                               .workers = values[OPTION_WORKERS].integers,
+                               .worker_count = values[OPTION_WORKERS].count};
     study_request request;
     json_t *answer = NULL;
     request_listener listener = {options, NULL, request_keeper(options)};
     study_watch watch = request_watch(&listener);
+    TRY(take_link(values[OPTION_LINK].text, &training.link, err));
     TRY(request_make_single(options, &request, err));
     TRY(check_samples(options, request.workloads[0], err));
     be_status status = study_advise(&request, &training, &watch, &answer, err);

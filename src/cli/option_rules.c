@@ -41,6 +41,8 @@ static const option_rule rules[] = {
     {ON(train), OPTION_WEIGHTS, OPTION_DRY_RUN, false,
      "a plan is the same with any weights; leave --weights out"},
     {ON(compare), OPTION_PRICE, OPTION_EPOCHS, true, NULL},
+    {ON(advise), OPTION_WORKERS, OPTION_LINK, true, NULL},
+    {ON(advise), OPTION_LINK, OPTION_WORKERS, true, NULL},
     FROM_EXCLUDES(NO_STORE),
     FROM_EXCLUDES(DEVICE),
     FROM_EXCLUDES(ENGINE),

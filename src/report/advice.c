@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "report/contender.h"
+#include "report/scaling.h"
 #include "report/sentence.h"
 #include "report/warnings.h"
 
@@ -335,5 +336,8 @@ be_status advice_write(const json_t *advice, report_format format, FILE *out, be
     if (format != REPORT_TABLE && format != REPORT_MD) return BE_OK;
     fprintf(out, "\n");
     advice_write_sentences(advice, out);
-    return BE_OK;
+    const json_t *scaling = report_member(advice, advice, scaling);
+    if (!json_is_object(scaling)) return BE_OK;
+    fprintf(out, "\n");
+    return scaling_write(scaling, format, out, err);
 }

@@ -9,7 +9,8 @@
  * list: engine, device, threads, step_s, total_s, start_s {point, low, high}, energy_j,
  * memory_bytes, measured, in_range, fits, held_out, standing "best", "runner-up" or null), failed
  * (a list of engine, device, threads, error), verdict, ratio, flip {samples, batches, batch_low,
- * batch_high}.  json and jsonl write it, csv and md its candidates. */
+ * batch_high}, scaling (report/scaling.h, or null).  json and jsonl write it, csv and md its
+ * candidates. */
 BE_CHECKED be_status advice_write(const json_t *advice, report_format format, FILE *out,
                                   be_error *err);
 

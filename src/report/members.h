@@ -103,7 +103,7 @@ typedef struct member_advice {
     const char *workload, *goal, *from, *verdict;
     int64_t batch;
     double epochs, steps, samples;
-    const json_t *candidates, *failed;
+    const json_t *candidates, *failed, *scaling;
     member_bounds ratio;
     struct {
         bool paired;
@@ -124,6 +124,19 @@ typedef struct member_candidate {
     double energy_j, memory_bytes, held_out;
     bool measured, in_range, fits;
 } member_candidate;
+
+/* What more workers would make of the best candidate (report/scaling.h). */
+typedef struct member_scaling {
+    double bytes_per_s, latency_s, gradient_bytes, batch;
+    const json_t *points;
+} member_scaling;
+
+typedef struct member_scaled {
+    int64_t workers, batch;
+    double reduce_s;
+    const char *reduce;
+    member_bounds step_s, speed_up, efficiency;
+} member_scaled;
 
 /* ---------------------------------------------------------------- sweeps */
 

@@ -121,6 +121,20 @@ static be_status measure_around(advise *c, be_error *err)
     return BE_OK;
 }
 
+/* Parts of the batch, as workers would compute them, on the best one. */
+static be_status measure_parts(advise *c, be_error *err)
+{
+    measurement *m = &c->m;
+    int best = contender_of(m, &c->candidates.list[c->choice.best]);
+    if (best < 0) return BE_OK;
+    for (int64_t part = c->batch; (part = advise_next_part(c->batch, part, &c->training)) > 0;) {
+        measurement_point point = {.batch = part, .contenders = &best, .count = 1};
+        bool is_there = c->choice.second >= 0 && part == c->batch / AROUND_FACTOR;
+        if (!is_there) TRY(m->hands.run(m, &point, c->records, err));
+    }
+    return BE_OK;
+}
+
 static be_status measure(advise *c, be_error *err)
 {
     measurement *m = &c->m;
@@ -131,8 +145,9 @@ static be_status measure(advise *c, be_error *err)
     ask(c, (double)m->set->count);
     TRY(m->hands.run(m, &point, c->records, err));
     TRY(choose(c, err));
-    if (c->choice.second < 0) return BE_OK;
-    TRY(measure_around(c, err));
+    if (c->choice.best < 0) return BE_OK;
+    if (c->choice.second >= 0) TRY(measure_around(c, err));
+    TRY(measure_parts(c, err));
     return choose(c, err);
 }
 
@@ -261,19 +276,29 @@ static json_t *advice_json(const advise *c)
 {
     const char *from = c->training.from;
     return json_pack(
-        "{s:i, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "schema", 1,
-        "kind", "advice", "workload", c->workload->name, "goal", goal_names[c->question.goal],
-        "batch", (json_int_t)c->batch, "epochs", json_of_real(c->epochs), "steps",
-        json_of_real(ceil(c->samples / (double)c->batch)), "samples", json_of_real(c->samples),
-        "from", from ? json_of_text(from) : json_null(), "candidates", candidates_json(c), "failed",
-        failed_json(c), "verdict", stats_verdict_name(c->choice.verdict), "ratio",
-        interval_json(&c->choice.ratio), "step", step_json(&c->choice), "flip",
-        flip_json(&c->choice));
+        "{s:i, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}",
+        "schema", 1, "kind", "advice", "workload", c->workload->name, "goal",
+        goal_names[c->question.goal], "batch", (json_int_t)c->batch, "epochs",
+        json_of_real(c->epochs), "steps", json_of_real(ceil(c->samples / (double)c->batch)),
+        "samples", json_of_real(c->samples), "from", from ? json_of_text(from) : json_null(),
+        "candidates", candidates_json(c), "failed", failed_json(c), "verdict",
+        stats_verdict_name(c->choice.verdict), "ratio", interval_json(&c->choice.ratio), "step",
+        step_json(&c->choice), "flip", flip_json(&c->choice), "scaling",
+        c->choice.best < 0
+            ? json_null()
+            : advise_workers(&c->candidates.list[c->choice.best], &c->question, &c->training));
 }
 
 /* Nothing can be said of the batch: why, as an error. */
 static be_status check_answer(const advise *c, be_error *err)
 {
+    if (c->choice.best >= 0 && c->training.worker_count &&
+        c->candidates.list[c->choice.best].record->params < 1)
+        FAIL(
+            err, BE_BAD_DATA,
+            "%s: expected records with \"params\", the number of parameters, found none; gradients "
+            "of unknown size cannot be told of; measure again: leave --from out",
+            c->training.from ? c->training.from : "what was measured");
     if (c->choice.best >= 0) return BE_OK;
     if (!c->training.from) TRY(measurement_check(c->records, err));
     if (c->question.goal == ADVICE_ENERGY)

@@ -4,11 +4,22 @@
 
 #include <jansson.h>
 
+#include "run/candidates.h"
 #include "study/request.h"
+#include "study/study.h"
 
 /* The object of report/advice.h for the default number of epochs; NULL if nothing can be advised.
  * `records` are those of bench at this batch. */
 json_t *advise_from(const study_request *request, const study_watch *watch, const workload *w,
                     int64_t batch, const json_t *records);
+
+/* The object of report/scaling.h: what the workers asked for would make of this candidate; null
+ * where none were asked for. */
+json_t *advise_workers(const candidate *of, const advice_question *question,
+                       const study_training *training);
+
+/* The next smaller batch to measure for it, each worker's part of the whole: a quarter of the one
+ * before, down to what the most workers have; 0: no more. */
+int64_t advise_next_part(int64_t batch, int64_t part, const study_training *training);
 
 #endif

@@ -5,6 +5,7 @@
 #define STUDY_STUDY_H
 
 #include "core/file.h"
+#include "measure/scaling.h"
 #include "study/axis.h"
 #include "study/request.h"
 
@@ -33,6 +34,10 @@ typedef struct study_training {
     int64_t epochs;   /* 0: the workload's own */
     int64_t samples;  /* of an epoch of a user's own model; 0: not given */
     const char *from; /* a file of records: nothing is measured; NULL: none */
+    /* Numbers of workers, each 2 or more, to predict the training on, over such a link; 0: none. */
+    const int64_t *workers;
+    int worker_count;
+    scaling_link link;
 } study_training;
 
 /* Which device to train the first workload with: *answer is the object of report/advice.h. */

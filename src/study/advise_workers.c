@@ -1,0 +1,75 @@
+/* What more workers would make of the training that is advised, by the model of measure/scaling.h.
+ */
+#include <math.h>
+
+#include "core/json.h"
+#include "study/advise.h"
+
+#define PART_FACTOR 4
+#define GRADIENT_BYTES 4.0 /* of one parameter: gradients are added up in fp32 */
+
+static int64_t most_workers(const study_training *training)
+{
+    int64_t most = 1;
+    for (int i = 0; i < training->worker_count; i++)
+        if (training->workers[i] > most) most = training->workers[i];
+    return most;
+}
+
+int64_t advise_next_part(int64_t batch, int64_t part, const study_training *training)
+{
+    int64_t least = batch / most_workers(training), next = part / PART_FACTOR;
+    if (least < 1) least = 1;
+    if (part <= least) return 0;
+    return next > least ? next : least;
+}
+
+static json_t *bounds_json(const stats_interval *s)
+{
+    return json_pack("{s:o, s:o, s:o}", "point", json_of_real(s->point), "low",
+                     json_of_real(s->low), "high", json_of_real(s->high));
+}
+
+/* NAN for a worker that would have no sample, or a part outside of what was measured. */
+static stats_interval part_step(const candidate *of, const advice_question *question, int64_t part)
+{
+    advice_question asked = *question;
+    advice_estimate e;
+    asked.batch = (double)part;
+    advice_estimate_of(&of->advice, &asked, &e);
+    if (part >= 1 && e.in_range) return e.step_s;
+    return (stats_interval){(double)NAN, (double)NAN, (double)NAN};
+}
+
+static json_t *point_json(const candidate *of, const advice_question *question, double bytes,
+                          const study_training *training, int64_t workers)
+{
+    /* The last worker waits for whoever has one sample more. */
+    int64_t part = ((int64_t)question->batch + workers - 1) / workers;
+    if ((double)workers > question->batch) part = 0;
+    scaling_reduce reduce = scaling_all_reduce(&training->link, bytes, (double)workers);
+    const stats_interval *whole = &of->estimate.step_s;
+    stats_interval step = part_step(of, question, part);
+    stats_interval split = scaling_speed_up(whole, &step, reduce.seconds);
+    stats_interval each = scaling_speed_up(whole, whole, reduce.seconds);
+    return json_pack("{s:I, s:o, s:s, s:I, s:o, s:o, s:o}", "workers", (json_int_t)workers,
+                     "reduce_s", json_of_real(reduce.seconds), "reduce",
+                     reduce.by_ring ? "ring" : "tree", "batch", (json_int_t)part, "step_s",
+                     bounds_json(&step), "speed_up", bounds_json(&split), "efficiency",
+                     bounds_json(&each));
+}
+
+json_t *advise_workers(const candidate *of, const advice_question *question,
+                       const study_training *training)
+{
+    double bytes = GRADIENT_BYTES * (double)of->record->params;
+    if (!training->worker_count) return json_null();
+    json_t *points = json_array();
+    for (int i = 0; i < training->worker_count; i++)
+        json_array_append_new(points,
+                              point_json(of, question, bytes, training, training->workers[i]));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "bytes_per_s",
+                     json_of_real(training->link.bytes_per_s), "latency_s",
+                     json_of_real(training->link.latency_s), "gradient_bytes", json_of_real(bytes),
+                     "batch", json_of_real(question->batch), "points", points);
+}
