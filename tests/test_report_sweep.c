@@ -61,7 +61,7 @@ static void crossings_that_were_searched_are_marked(void **state)
     json_t *result = make_result(), *pairs = json_object_get(result, "pairs");
     char *with_one = written(sweep_write_svg, result);
     assert_int_equal(count_of(with_one, "95 % interval"), 1);
-    assert_int_equal(count_of(with_one, "PyTorch cpu"), 1);
+    assert_int_equal(count_of(with_one, ">PyTorch cpu</text>"), 1);
     json_object_set_new(json_array_get(pairs, 0), "crossings", json_array());
     char *with_none = written(sweep_write_svg, result);
     assert_int_equal(count_of(with_none, "95 % interval"), 0);

@@ -6,14 +6,25 @@
 #ifndef REPORT_EXPLAIN_H
 #define REPORT_EXPLAIN_H
 
+#include "report/bars.h"
 #include "report/sheet.h"
 
 #define EXPLAIN_SCHEMA 1
+#define EXPLAIN_BARS_MAX 64
 
 BE_CHECKED be_status explain_write(const json_t *records, report_format format, FILE *out,
                                    be_error *err);
 
-/* One bar for each explained record, drawn to one scale, and a legend. */
+/* A bar for each explained record, with what it borrows. */
+typedef struct explain_drawn {
+    bars bars;
+    bar list[EXPLAIN_BARS_MAX];
+    char names[EXPLAIN_BARS_MAX][REPORT_TEXT_BYTES];
+} explain_drawn;
+
+void explain_draw(const json_t *records, explain_drawn *out);
+
+/* The same for the terminal. */
 void explain_bars(const json_t *records, FILE *out);
 
 /* The table of the ops of one record, the longest first. */

@@ -41,30 +41,46 @@ static const char *glyph(const char *fine, const char *plain)
 
 static void widen(plot_span *span, double value)
 {
-    if (!(value > 0) || isinf(value)) return;
+    if (!isfinite(value) || (!span->linear && value <= 0)) return;
     span->low = fmin(span->low, value);
     span->high = fmax(span->high, value);
 }
 
+bool plot_shows(const plot *p, const plot_point *point)
+{
+    return isfinite(point->y) && (p->y_scale == PLOT_LINEAR || point->y > 0) &&
+           isfinite(point->x) && (p->x_scale == PLOT_LINEAR || point->x > 0);
+}
+
+/* Room above and below the highest and the lowest. */
+static void loosen(plot_span *y)
+{
+    double room = y->linear ? fmax((y->high - y->low) * 0.04, fabs(y->high) * 1e-9 + 1e-12) : 0;
+    y->low = y->linear ? y->low - room : y->low / 1.05;
+    y->high = y->linear ? y->high + room : y->high * 1.05;
+}
+
 bool plot_spans(const plot *p, plot_span *x, plot_span *y)
 {
-    *x = *y = (plot_span){INFINITY, 0};
+    *x = (plot_span){INFINITY, -INFINITY, p->x_scale == PLOT_LINEAR};
+    *y = (plot_span){INFINITY, -INFINITY, p->y_scale == PLOT_LINEAR};
     for (int s = 0; s < p->series_count; s++)
         for (int i = 0; i < p->series[s].count; i++) {
             const plot_point *point = &p->series[s].points[i];
+            if (!plot_shows(p, point)) continue;
             widen(x, point->x);
             widen(y, point->y);
             widen(y, point->low);
             widen(y, point->high);
         }
     if (!(x->low < x->high)) return false;
-    y->low /= 1.05;
-    y->high *= 1.05;
+    loosen(y);
     return true;
 }
 
 double plot_place(plot_span span, double value)
 {
+    if (span.linear) return (value - span.low) / (span.high - span.low);
     return log(value / span.low) / log(span.high / span.low);
 }
 
@@ -81,10 +97,24 @@ static int ticks_of(plot_span span, bool decades, double out[PLOT_TICKS_MAX])
     return count;
 }
 
+static int linear_ticks(plot_span span, int most, double out[PLOT_TICKS_MAX])
+{
+    static const double steps[] = {1, 2, 5, 10};
+    double least = (span.high - span.low) / (most > 2 ? most : 2), decade;
+    double step = 0;
+    int count = 0;
+    if (most > PLOT_TICKS_MAX - 1) most = PLOT_TICKS_MAX - 1;
+    decade = pow(10, floor(log10(least)));
+    for (int s = 0; s < 4 && step < least; s++) step = decade * steps[s];
+    for (double k = ceil(span.low / step - 1e-9); k * step <= span.high + step * 1e-9; k++)
+        if (count < PLOT_TICKS_MAX) out[count++] = k == 0 ? 0 : k * step;
+    return count;
+}
+
 int plot_ticks(plot_span span, int most, double out[PLOT_TICKS_MAX])
 {
-    int count = ticks_of(span, false, out);
-    if (count > most) count = ticks_of(span, true, out);
+    int count = span.linear ? linear_ticks(span, most, out) : ticks_of(span, false, out);
+    if (count > most && !span.linear) count = ticks_of(span, true, out);
     if (count > 1) return count;
     out[0] = span.low;
     out[1] = span.high;
@@ -103,23 +133,27 @@ static int row_of(const canvas *c, double y)
     return (int)lround((1 - fmin(fmax(plot_place(c->y, y), 0), 1)) * (HEIGHT - 1));
 }
 
-/* The line between two neighbours, straight in logarithms. */
+/* The line between two neighbours, straight on the page. */
 static void draw_line(canvas *c, const plot_point *a, const plot_point *b, int series)
 {
     int from = column_of(c, a->x), to = column_of(c, b->x);
     for (int column = from + 1; column < to; column++) {
         double share = (double)(column - from) / (to - from);
-        double y = exp(log(a->y) + share * log(b->y / a->y));
+        double y =
+            c->y.linear ? a->y + share * (b->y - a->y) : exp(log(a->y) + share * log(b->y / a->y));
         c->cells[row_of(c, y)][column] = (cell){glyph("·", "."), series};
     }
 }
 
-static void draw_series(canvas *c, const plot_series *s, int series)
+static void draw_series(canvas *c, const plot *p, const plot_series *s, int series)
 {
-    for (int i = 0; i + 1 < s->count; i++) draw_line(c, &s->points[i], &s->points[i + 1], series);
+    for (int i = 0; i + 1 < s->count; i++)
+        if (plot_shows(p, &s->points[i]) && plot_shows(p, &s->points[i + 1]))
+            draw_line(c, &s->points[i], &s->points[i + 1], series);
     for (int i = 0; i < s->count; i++)
-        c->cells[row_of(c, s->points[i].y)][column_of(c, s->points[i].x)] =
-            (cell){marker(series), series};
+        if (plot_shows(p, &s->points[i]))
+            c->cells[row_of(c, s->points[i].y)][column_of(c, s->points[i].x)] =
+                (cell){marker(series), series};
 }
 
 static void draw_mark(canvas *c, const plot_mark *mark)
@@ -204,7 +238,7 @@ void plot_print(const plot *p, FILE *out)
     if (!plot_spans(p, &c.x, &c.y)) return;
     fprintf(out, "%s by %s\n", p->y_title, p->x_title);
     for (int m = 0; m < p->mark_count; m++) draw_mark(&c, &p->marks[m]);
-    for (int s = 0; s < p->series_count; s++) draw_series(&c, &p->series[s], s);
+    for (int s = 0; s < p->series_count; s++) draw_series(&c, p, &p->series[s], s);
     print_rows(&c, p, out);
     print_axis(&c, p, out);
     print_legend(p, out);

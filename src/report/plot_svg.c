@@ -1,93 +1,66 @@
-/* Plots as SVG: no script, no font and no colour but its own, and both kinds of ground. */
+/* Plots as SVG. */
 #include <math.h>
 
 #include "core/text.h"
 #include "report/plot.h"
+#include "report/svg.h"
 
-#define W 760.0
-#define H 470.0
-#define LEFT 78.0
-#define RIGHT 22.0
-#define TOP 46.0
-#define BOTTOM 92.0
+#define WIDTH_OF_FILE 760
+#define LEFT 70.0
+#define RIGHT 18.0
+#define TOP 24.0
+#define AXIS_ROOM 48.0 /* below the axis: its numbers and its title */
+#define LEGEND_ROW 22.0
+#define MARKERS_MOST 60 /* points of a series that are marked one by one */
+#define DESCRIPTION_BYTES 2000
 
 typedef struct frame {
     plot_span x, y;
+    double width, bottom, height; /* bottom: where the x axis is */
     FILE *out;
 } frame;
 
 static double across(const frame *f, double x)
 {
-    return LEFT + plot_place(f->x, x) * (W - LEFT - RIGHT);
+    return LEFT + plot_place(f->x, x) * (f->width - LEFT - RIGHT);
 }
 
 static double down(const frame *f, double y)
 {
-    return TOP + (1 - plot_place(f->y, y)) * (H - TOP - BOTTOM);
+    return TOP + (1 - plot_place(f->y, y)) * (f->bottom - TOP);
 }
 
-static void write_text(FILE *out, const char *text)
-{
-    for (; *text; text++) {
-        if (*text == '<')
-            fputs("&lt;", out);
-        else if (*text == '&')
-            fputs("&amp;", out);
-        else
-            fputc(*text, out);
-    }
-}
-
-static void write_label(FILE *out, double x, double y, const char *anchor, const char *text)
-{
-    fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
-    write_text(out, text);
-    fprintf(out, "</text>\n");
-}
-
-/* The colours of Okabe and Ito, which stay apart for all kinds of eyes; on dark ground lighter. */
-static void write_style(FILE *out)
-{
-    static const char *const light[PLOT_SERIES_MAX] = {"#0072b2", "#d55e00", "#009e73",
-                                                       "#aa4499", "#8a6d00", "#555555"};
-    static const char *const dark[PLOT_SERIES_MAX] = {"#56b4e9", "#ff9f4d", "#2fd3a3",
-                                                      "#e29fd0", "#f0e442", "#bbbbbb"};
-    fprintf(out, "<style>\nsvg{background:#fff}text{font:13px system-ui,sans-serif;fill:#222}"
-                 ".title{font-size:15px;font-weight:600}.grid{stroke:#ddd}.axis{stroke:#444}"
-                 ".mark{stroke:#444;stroke-dasharray:4 3}.band{fill:#888;fill-opacity:.22}"
-                 ".line{fill:none;stroke-width:2}.bar{stroke-width:1.3}\n");
-    for (int s = 0; s < PLOT_SERIES_MAX; s++)
-        fprintf(out, ".s%d{stroke:%s}.f%d{fill:%s}", s, light[s], s, light[s]);
-    fprintf(out, "\n@media (prefers-color-scheme:dark){svg{background:#15181c}text{fill:#e6e6e6}"
-                 ".grid{stroke:#333940}.axis,.mark{stroke:#bbb}");
-    for (int s = 0; s < PLOT_SERIES_MAX; s++)
-        fprintf(out, ".s%d{stroke:%s}.f%d{fill:%s}", s, dark[s], s, dark[s]);
-    fprintf(out, "}\n</style>\n");
-}
-
-static void write_axes(const frame *f, const plot *p)
+static void write_x_axis(const frame *f, const plot *p)
 {
     double ticks[PLOT_TICKS_MAX], last = -100;
     char label[REPORT_TEXT_BYTES];
-    int count = plot_ticks(f->x, 14, ticks);
+    int count = plot_ticks(f->x, f->width < 500 ? 6 : 12, ticks);
     for (int t = 0; t < count; t++) {
         double x = across(f, ticks[t]);
-        fprintf(f->out, "<line class=\"grid\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n",
-                x, TOP, x, H - BOTTOM);
-        if (x - last < 44) continue;
-        write_label(f->out, x, H - BOTTOM + 18, "middle", p->x_text(ticks[t], label));
-        last = x;
+        const char *text = p->x_text(ticks[t], label);
+        double half = svg_text_width(text) / 2;
+        fprintf(f->out, "<path class=\"axis\" d=\"M%.1f %.1fv5\"/>", x, f->bottom);
+        if (x - half < last + 8) continue;
+        bool ends = x + half > f->width;
+        svg_label(f->out, ends ? f->width - 1 : x, f->bottom + 20, ends ? "end" : "middle", "dim",
+                  text);
+        last = x + half;
     }
-    count = plot_ticks(f->y, 12, ticks);
+    fprintf(f->out, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>\n", LEFT, f->bottom,
+            f->width - RIGHT);
+    svg_label(f->out, (LEFT + f->width - RIGHT) / 2, f->bottom + 40, "middle", "dim", p->x_title);
+}
+
+static void write_y_axis(const frame *f, const plot *p)
+{
+    double ticks[PLOT_TICKS_MAX];
+    char label[REPORT_TEXT_BYTES];
+    int count = plot_ticks(f->y, f->y.linear ? 6 : 12, ticks);
     for (int t = 0; t < count; t++) {
         double y = down(f, ticks[t]);
-        fprintf(f->out, "<line class=\"grid\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n",
-                LEFT, y, W - RIGHT, y);
-        write_label(f->out, LEFT - 8, y + 4, "end", p->y_text(ticks[t], label));
+        fprintf(f->out, "<path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/>", LEFT, y, f->width - RIGHT);
+        svg_label(f->out, LEFT - 8, y + 4.5, "end", "dim", p->y_text(ticks[t], label));
     }
-    fprintf(f->out, "<path class=\"axis\" fill=\"none\" d=\"M%.1f %.1fV%.1fH%.1f\"/>\n", LEFT, TOP,
-            H - BOTTOM, W - RIGHT);
-    write_label(f->out, (LEFT + W - RIGHT) / 2, H - BOTTOM + 38, "middle", p->x_title);
 }
 
 static void write_marks(const frame *f, const plot *p)
@@ -98,25 +71,35 @@ static void write_marks(const frame *f, const plot *p)
         double low = across(f, mark->low), high = across(f, mark->high), x = across(f, mark->x);
         fprintf(f->out,
                 "<rect class=\"band\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n",
-                low, TOP, fmax(high - low, 1), H - TOP - BOTTOM);
-        fprintf(f->out, "<line class=\"mark\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n",
-                x, TOP, x, H - BOTTOM);
-        write_label(f->out, x, TOP - 4, "middle", p->x_text(mark->x, x_text));
+                low, TOP, fmax(high - low, 1), f->bottom - TOP);
+        fprintf(f->out, "<path class=\"mark\" d=\"M%.1f %.1fV%.1f\"/>\n", x, TOP, f->bottom);
+        svg_label(f->out, x, TOP - 7, "middle", "", p->x_text(mark->x, x_text));
     }
 }
 
-static void write_series(const frame *f, const plot_series *s, int index)
+static void write_line(const frame *f, const plot *p, const plot_series *s, int index)
 {
-    fprintf(f->out, "<polyline class=\"line s%d\" points=\"", index);
-    for (int i = 0; i < s->count; i++)
-        fprintf(f->out, "%.1f,%.1f ", across(f, s->points[i].x), down(f, s->points[i].y));
+    bool pen = false; /* is down */
+    fprintf(f->out, "<path class=\"line s%d\" d=\"", index);
+    for (int i = 0; i < s->count; i++) {
+        const plot_point *at = &s->points[i];
+        bool shown = plot_shows(p, at);
+        if (shown)
+            fprintf(f->out, "%c%.1f %.1f", pen ? 'L' : 'M', across(f, at->x), down(f, at->y));
+        pen = shown;
+    }
     fprintf(f->out, "\"/>\n");
+}
+
+static void write_points(const frame *f, const plot *p, const plot_series *s, int index)
+{
     for (int i = 0; i < s->count; i++) {
         const plot_point *at = &s->points[i];
         double x = across(f, at->x);
-        if (at->low > 0 && at->high > at->low)
+        if (!plot_shows(p, at)) continue;
+        if (at->high > at->low && (f->y.linear || at->low > 0))
             fprintf(f->out,
-                    "<path class=\"bar s%d\" d=\"M%.1f %.1fV%.1fM%.1f %.1fh8M%.1f %.1fh8\"/>\n",
+                    "<path class=\"bar s%d\" d=\"M%.1f %.1fV%.1fM%.1f %.1fh8M%.1f %.1fh8\"/>",
                     index, x, down(f, at->low), down(f, at->high), x - 4, down(f, at->low), x - 4,
                     down(f, at->high));
         fprintf(f->out, "<circle class=\"f%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>\n", index, x,
@@ -124,41 +107,113 @@ static void write_series(const frame *f, const plot_series *s, int index)
     }
 }
 
-static void write_legend(const frame *f, const plot *p)
+/* The names in as many rows as they take; how many.  Written only where f->out is. */
+static int write_legend(const frame *f, const plot *p)
 {
-    double x = LEFT, y = H - 18;
-    for (int s = 0; s < p->series_count; s++) {
-        fprintf(f->out, "<circle class=\"f%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"5\"/>\n", s, x + 5,
-                y - 4);
-        write_label(f->out, x + 16, y, "start", p->series[s].name);
-        x += 36 + 7.2 * (double)text_width(p->series[s].name);
+    static const char crossing[] = "crossing, 95 % interval";
+    double x = LEFT, y = f->bottom + AXIS_ROOM + 14;
+    int rows = 1, items = p->series_count + (p->mark_count > 0);
+    for (int s = 0; s < items; s++) {
+        bool mark = s == p->series_count;
+        const char *name = mark ? crossing : p->series[s].name;
+        double wide = 40 + svg_text_width(name);
+        if (x > LEFT && x + wide > f->width) {
+            x = LEFT;
+            y += LEGEND_ROW;
+            rows++;
+        }
+        if (f->out && mark)
+            fprintf(f->out,
+                    "<rect class=\"band\" x=\"%.1f\" y=\"%.1f\" width=\"14\" height=\"12\"/>",
+                    x - 2, y - 10);
+        else if (f->out)
+            fprintf(f->out, "<circle class=\"f%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"5\"/>", s, x + 5,
+                    y - 4);
+        if (f->out) svg_label(f->out, x + 17, y, "start", "", name);
+        x += wide;
     }
-    if (!p->mark_count) return;
-    fprintf(f->out, "<rect class=\"band\" x=\"%.1f\" y=\"%.1f\" width=\"14\" height=\"14\"/>\n", x,
-            y - 11);
-    write_label(f->out, x + 20, y, "start", "crossing, 95 % interval");
+    return rows;
+}
+
+static void write_body(frame *f, const plot *p, FILE *out)
+{
+    f->out = out;
+    if (!plot_spans(p, &f->x, &f->y)) {
+        svg_label(out, f->width / 2, f->height / 2, "middle", "",
+                  "nothing was measured at two places");
+        return;
+    }
+    write_y_axis(f, p);
+    write_marks(f, p);
+    write_x_axis(f, p);
+    for (int s = 0; s < p->series_count; s++) {
+        write_line(f, p, &p->series[s], s);
+        if (p->series[s].count <= MARKERS_MOST) write_points(f, p, &p->series[s], s);
+    }
+    write_legend(f, p);
+}
+
+static frame frame_of(const plot *p, int width, double title_room)
+{
+    frame f = {.width = width, .bottom = TOP + title_room + fmin(width * 0.5, 330)};
+    f.height = f.bottom + AXIS_ROOM + 6 + LEGEND_ROW * write_legend(&f, p);
+    return f;
+}
+
+void plot_write_inline(const plot *p, int width, FILE *out)
+{
+    char text[DESCRIPTION_BYTES];
+    frame f = frame_of(p, width, 0);
+    svg_begin(out, f.width, f.height, p->title, plot_describe(p, text, sizeof text));
+    write_body(&f, p, out);
+    svg_end(out);
 }
 
 void plot_write_svg(const plot *p, FILE *out)
 {
-    frame f = {.out = out};
-    fprintf(out,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" "
-            "height=\"%.0f\" role=\"img\">\n<title>",
-            W, H, W, H);
-    write_text(out, p->title);
-    fprintf(out, "</title>\n");
-    write_style(out);
-    fprintf(out, "<text class=\"title\" x=\"%.1f\" y=\"18\">", LEFT);
-    write_text(out, p->title);
-    fprintf(out, "</text>\n");
-    if (plot_spans(p, &f.x, &f.y)) {
-        write_axes(&f, p);
-        write_marks(&f, p);
-        for (int s = 0; s < p->series_count; s++) write_series(&f, &p->series[s], s);
-        write_legend(&f, p);
-    } else {
-        write_label(out, W / 2, H / 2, "middle", "nothing was measured at two places");
+    char text[DESCRIPTION_BYTES];
+    frame f = frame_of(p, WIDTH_OF_FILE, 0);
+    svg_begin(out, f.width, f.height + LEGEND_ROW, p->title, plot_describe(p, text, sizeof text));
+    fprintf(out, "<style>\n");
+    svg_style(out);
+    fprintf(out, "</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"var(--ground)\"/>\n");
+    svg_label(out, LEFT, 18, "start", "strong", p->title);
+    fprintf(out, "<g transform=\"translate(0 %.0f)\">\n", LEGEND_ROW);
+    write_body(&f, p, out);
+    fprintf(out, "</g>\n");
+    svg_end(out);
+}
+
+/* ---------------------------------------------------------------- in words */
+
+/* The first and the last point that are shown; false if there is none. */
+static bool find_ends(const plot *p, const plot_series *s, const plot_point **first,
+                      const plot_point **last)
+{
+    *first = *last = NULL;
+    for (int i = 0; i < s->count; i++) {
+        if (!plot_shows(p, &s->points[i])) continue;
+        if (!*first) *first = &s->points[i];
+        *last = &s->points[i];
     }
-    fprintf(out, "</svg>\n");
+    return *first != NULL;
+}
+
+const char *plot_describe(const plot *p, char *out, size_t room)
+{
+    char x[REPORT_TEXT_BYTES], y[REPORT_TEXT_BYTES], z[REPORT_TEXT_BYTES];
+    const plot_point *first, *last;
+    text_buffer b = text_begin(out, room);
+    text_add(&b, "%s by %s. ", p->y_title, p->x_title);
+    for (int s = 0; s < p->series_count; s++) {
+        if (!find_ends(p, &p->series[s], &first, &last)) continue;
+        text_add(&b, "%s: %s at %s", p->series[s].name, p->y_text(first->y, y),
+                 p->x_text(first->x, x));
+        if (last != first) text_add(&b, ", %s at %s", p->y_text(last->y, y), p->x_text(last->x, x));
+        text_add(&b, ". ");
+    }
+    for (int m = 0; m < p->mark_count; m++)
+        text_add(&b, "Crossing at %s (%s to %s). ", p->x_text(p->marks[m].x, x),
+                 p->x_text(p->marks[m].low, y), p->x_text(p->marks[m].high, z));
+    return out;
 }

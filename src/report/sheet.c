@@ -6,6 +6,7 @@
 
 #include "core/json.h"
 #include "core/text.h"
+#include "report/html.h"
 
 #define COLUMNS_MAX 48
 #define FOLD_INDENT 2
@@ -23,8 +24,8 @@ report_format report_format_find(const char *name)
     return REPORT_TABLE;
 }
 
-static const char *cell_text(const report_column *column, const json_t *record,
-                             char out[REPORT_TEXT_BYTES])
+const char *report_cell(const report_column *column, const json_t *record,
+                        char out[REPORT_TEXT_BYTES])
 {
     if (column->text) return column->text(record, out);
     double value = json_real_at(record, column->path);
@@ -102,7 +103,7 @@ static void want_columns(const report_sheet *sheet, layout *l, size_t room)
         l->width[c] = text_width(column->title);
         json_array_foreach(sheet->records, i, record)
         {
-            size_t length = text_width(cell_text(column, record, text));
+            size_t length = text_width(report_cell(column, record, text));
             if (length > l->width[c]) l->width[c] = length;
         }
         if (l->width[c] > room - FOLD_INDENT) l->width[c] = room - FOLD_INDENT;
@@ -148,7 +149,7 @@ static int behind_empty_line(const report_sheet *sheet, const layout *l, const j
     char text[REPORT_TEXT_BYTES];
     int c = first;
     for (; c <= l->last && (c == first || !l->fresh[c]); c++)
-        if (sheet->columns[c].title && *cell_text(&sheet->columns[c], record, text)) return first;
+        if (sheet->columns[c].title && *report_cell(&sheet->columns[c], record, text)) return first;
     return c;
 }
 
@@ -166,7 +167,7 @@ static void print_row(const report_sheet *sheet, const layout *l, const json_t *
             }
         }
         if (l->fresh[c]) fprintf(out, "\n%*s", FOLD_INDENT, "");
-        print_cell(out, record ? cell_text(column, record, text) : column->title, l, c,
+        print_cell(out, record ? report_cell(column, record, text) : column->title, l, c,
                    column->unit == UNIT_TEXT);
     }
 }
@@ -208,7 +209,7 @@ static void write_md(const report_sheet *sheet, FILE *out)
         for (int c = 0; c < sheet->column_count; c++) {
             if (!sheet->columns[c].title) continue;
             fputc(' ', out);
-            for (const char *p = cell_text(&sheet->columns[c], record, text); *p; p++)
+            for (const char *p = report_cell(&sheet->columns[c], record, text); *p; p++)
                 fprintf(out, *p == '|' ? "\\|" : "%c", *p);
             fprintf(out, " |");
         }
@@ -291,7 +292,10 @@ be_status report_write(const report_sheet *sheet, report_format format, FILE *ou
 
 void report_paragraph(FILE *out, const char *text, int indent)
 {
-    report_wrap(out, text, 0, indent);
+    if (report_look.html)
+        html_element(out, "p", "", "%s", text);
+    else
+        report_wrap(out, text, 0, indent);
 }
 
 void report_wrap(FILE *out, const char *text, int at, int indent)

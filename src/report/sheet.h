@@ -52,6 +52,10 @@ typedef struct report_sheet {
     int best;              /* the row to stress, −1: none */
 } report_sheet;
 
+/* What stands in a column of a record's row. */
+const char *report_cell(const report_column *column, const json_t *record,
+                        char out[REPORT_TEXT_BYTES]);
+
 BE_CHECKED be_status report_write(const report_sheet *sheet, report_format format, FILE *out,
                                   be_error *err);
 
@@ -59,7 +63,7 @@ BE_CHECKED be_status report_write(const report_sheet *sheet, report_format forma
  * `at`, which the caller has reached, the others are indented. */
 void report_wrap(FILE *out, const char *text, int at, int indent);
 
-/* A paragraph, wrapped likewise, its lines after the first indented. */
+/* A paragraph, wrapped likewise, its lines after the first indented; in HTML a <p>. */
 void report_paragraph(FILE *out, const char *text, int indent);
 
 #endif

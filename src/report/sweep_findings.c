@@ -253,14 +253,14 @@ static void gather(gathered *g, const json_t *result)
 
 void sweep_print_plot(const json_t *result, FILE *out)
 {
-    static gathered g; /* large */
+    gathered g;
     gather(&g, result);
     plot_print(&g.p, out);
 }
 
 void sweep_write_svg(const json_t *result, FILE *out)
 {
-    static gathered g;
+    gathered g;
     gather(&g, result);
     plot_write_svg(&g.p, out);
 }

@@ -7,7 +7,7 @@
 
 #include "workloads/workload.h"
 
-report_style report_look;
+_Thread_local report_style report_look;
 
 int report_columns(void)
 {

@@ -1,7 +1,8 @@
 /* Numbers as people read them, and what the terminal can show.
  *
  * Every function writes into the caller's buffer and returns it; values that are not known (NAN,
- * negative counts) become "-".  Owns only the style, which main sets once. */
+ * negative counts) become "-".  Owns only the style, which main sets once, and whoever writes
+ * HTML for a while. */
 #ifndef REPORT_TEXT_H
 #define REPORT_TEXT_H
 
@@ -14,10 +15,12 @@
 typedef struct report_style {
     bool utf8;   /* the locale has it; else ASCII alone */
     bool color;  /* standard output is a terminal that wants colours */
+    bool html;   /* sentences are paragraphs of HTML (report/html.h) */
     int columns; /* of the terminal; 0: not known, then 80 */
 } report_style;
 
-extern report_style report_look;
+/* Of each thread its own. */
+extern _Thread_local report_style report_look;
 
 #define REPORT_COLUMNS_LEAST 40
 #define REPORT_COLUMNS_MOST 160
