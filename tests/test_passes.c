@@ -3,6 +3,7 @@
 #include "graph_fixture.h"
 
 #include "graph/passes.h"
+#include "group/group.h"
 #include "ops/op_list.h"
 
 /* Ops of the tests. */
@@ -485,6 +486,60 @@ static void an_input_is_no_clock(void **state)
     be_graph_free(g);
 }
 
+/* Groups. */
+
+static be_graph *large_network(void)
+{
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 2, 2, 4096, 0, 0));
+    be_value target = be_input(g, "target", shape_make(BE_I32, 1, 2, 0, 0, 0));
+    x = be_dropout(g, be_linear(g, x, &(be_linear_options){"fc1", .features = 2048}), 0.5f);
+    x = be_linear(g, x, &(be_linear_options){"fc2", .features = 1024});
+    be_optimizer sgd = {.kind = BE_SGD, .learning_rate = 0.1, .max_gradient_norm = 1};
+    be_graph_minimize(g, be_softmax_cross_entropy(g, x, target), &sgd);
+    return g;
+}
+
+/* All gradients once, those of the last layers first, before they are clipped. */
+static void gradients_are_reduced_in_buckets(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_group *groups[2];
+    be_graph *g = large_network();
+    ASSERT_OK(group_of_threads(2, groups, &err));
+    be_plan_options options = {.mode = BE_TRAIN, .group = groups[1]};
+    be_graph *lowered = lower(g, &options, NULL);
+    size_t end = value_bytes(&lowered->values[lowered->lowered.gradients]);
+    assert_true(end > sizeof(float) * 2 * (4 << 20));
+    int clip = -1, buckets = 0;
+    for (int n = (int)lowered->node_count - 1; n >= 0; n--)
+        if (lowered->nodes[n].op == &be_op_clip_gradients) clip = n;
+    for (int n = 0; n < clip; n++) {
+        if (lowered->nodes[n].op != &be_op_all_reduce) continue;
+        size_t offset = 0;
+        be_value bucket = lowered->nodes[n].in[0];
+        assert_int_equal(graph_root(lowered, bucket, &offset), lowered->lowered.gradients);
+        assert_int_equal(offset + value_bytes(&lowered->values[bucket]), end);
+        end = offset;
+        buckets++;
+    }
+    assert_int_equal(end, 0);
+    assert_int_equal(buckets, 3);
+    assert_int_equal(count_op(lowered, &be_op_all_reduce), buckets);
+    check_order(lowered);
+    be_graph_free(lowered);
+    options.group = NULL;
+    lowered = lower(g, &options, NULL);
+    assert_int_equal(count_op(lowered, &be_op_all_reduce), 0);
+    be_graph_free(lowered);
+    options = (be_plan_options){.mode = BE_INFER, .group = groups[1]};
+    ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE,
+                 "no gradients to share");
+    be_graph_free(g);
+    for (int r = 0; r < 2; r++) group_close(groups[r]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,6 +557,7 @@ int main(void)
         cmocka_unit_test(a_way_without_gradient_is_refused),
         cmocka_unit_test(nothing_flows_back_through_an_auxiliary_output),
         cmocka_unit_test(training_without_its_parts_is_refused),
+        cmocka_unit_test(gradients_are_reduced_in_buckets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Checks that includes point downwards through the layers of the source.
 
-    core < graph < ops < backend < data < workloads < train < measure < machine < protocol
-         < run, native < store < report < study < cli
+    core < group < graph < ops < backend < data < workloads < train < measure < machine
+         < protocol < run, native < store < report < study < cli
 
 - A file of src/LAYER may include headers of its own layer and of the layers below it, but for those
   that FORBIDDEN names.
@@ -24,8 +24,8 @@ import sys
 
 from source_files import list_files, read_lines
 
-LAYERS = ["core", "graph", "ops", "backend", "data", "workloads", "train", "measure", "machine",
-          "protocol", "run", "native", "store", "report", "study", "cli"]
+LAYERS = ["core", "group", "graph", "ops", "backend", "data", "workloads", "train", "measure",
+          "machine", "protocol", "run", "native", "store", "report", "study", "cli"]
 RANK = {name: rank for rank, name in enumerate(LAYERS)}
 IMPLEMENTATION = re.compile(r"^src/ops/.+_(cpu|onednn|gpu|cudnn|cublaslt|clblast)\.(c|h)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')

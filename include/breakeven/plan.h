@@ -16,6 +16,7 @@ extern "C" {
 
 typedef struct be_device be_device;
 typedef struct be_plan be_plan;
+typedef struct be_group be_group; /* processes that train one network together */
 
 typedef struct be_device_options {
     int threads;     /* CPU: 0 means all physical cores, as far as quotas and OpenMP allow */
@@ -67,6 +68,11 @@ typedef struct be_plan_options {
      * reads them there anyway.  BE_USAGE on another device if the graph gathers nothing, or by
      * several orders, or uses these inputs elsewhere too. */
     int data_on_host;
+    /* BE_TRAIN: each rank of this group plans the same graph and computes its part of every batch:
+     * the gradients become the mean over the ranks before they are clipped and applied, so that the
+     * weights stay the same everywhere, and dropout draws as for the places that the part has in
+     * the whole batch.  It must outlive the plan.  NULL: this plan computes whole batches. */
+    be_group *group;
 } be_plan_options;
 
 /* The graph is copied; the device must outlive the plan. */

@@ -17,6 +17,15 @@ int64_t order_steps_per_epoch(int32_t count, int32_t batch)
     return count / batch;
 }
 
+int64_t order_part(int32_t *order, int32_t count, int32_t batch, int rank, int size)
+{
+    MUST(batch % size == 0);
+    int64_t each = batch / size, steps = order_steps_per_epoch(count, batch);
+    for (int64_t t = 0; t < steps; t++)
+        memmove(order + t * each, order + t * batch + rank * each, (size_t)each * sizeof *order);
+    return steps * each;
+}
+
 be_status order_fill(const order_run *run, int32_t *indices, be_error *err)
 {
     if (run->batch < 1 || run->batch > run->count)

@@ -14,6 +14,10 @@ void order_epoch(uint64_t seed, uint32_t epoch, int32_t *order, int32_t count);
 /* Full batches of an epoch; what does not fill one is left out, for a plan has one batch size. */
 int64_t order_steps_per_epoch(int32_t count, int32_t batch);
 
+/* Of each full batch of an order, rank's one of `size` equal parts, one behind the other at the
+ * start of the same memory: how many entries these are.  `batch` is a multiple of `size`. */
+int64_t order_part(int32_t *order, int32_t count, int32_t batch, int rank, int size);
+
 typedef struct order_run {
     uint64_t seed;
     int32_t count, batch;

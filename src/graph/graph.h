@@ -58,6 +58,9 @@ typedef struct graph_recipe {
     const be_op
         *schedule; /* (clock, rates, rate) -> rate, updated in place; NULL: it is constant */
     be_schedule rates;
+    /* (gradients) -> updated in place: their mean over the ranks of a group; its attributes: the
+     * group. */
+    const be_op *all_reduce;
     const be_op *clip; /* (gradients, clock, norm log) -> both updated in place; NULL: none */
     const void *clip_attrs;
     int slots;

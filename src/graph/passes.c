@@ -416,7 +416,7 @@ static be_status add_optimizer(be_graph *g, be_error *err)
     return graph_add_node(g, recipe->optimizer, recipe->optimizer_attrs, in, NULL, err);
 }
 
-be_status pass_gradient(be_graph *g, be_error *err)
+be_status pass_gradient(be_graph *g, be_group *group, be_error *err)
 {
     if (g->recipe.loss == BE_NONE || !g->recipe.optimizer)
         FAIL(err, BE_USAGE, "training needs a loss and an optimizer: call be_graph_minimize");
@@ -434,6 +434,7 @@ be_status pass_gradient(be_graph *g, be_error *err)
     for (size_t n = forward_nodes; n-- > 0;)
         TRY(backward_node(g, n, need, g->lowered.gradient_of, err));
     TRY(place_gradients(g, forward_values, err));
+    TRY(pass_group(g, group, err));
     return add_optimizer(g, err);
 }
 
@@ -558,11 +559,13 @@ static be_status lower_into(be_graph *g, const be_plan_options *options, const l
             FAIL(err, BE_USAGE, "keep: value %d is not in this graph", (int)value);
         g->values[value].keep = true;
     }
+    if (options->group && options->mode != BE_TRAIN)
+        FAIL(err, BE_USAGE, "group: inference has no gradients to share; leave the group out");
     if (options->mode == BE_INFER) TRY(pass_inference(g, err));
     TRY(check_buffers(g, options->mode, err));
     if (!options->no_fusion) TRY(pass_fusion(g, target, err));
     TRY(pass_parameters(g, err));
-    if (options->mode == BE_TRAIN) TRY(pass_gradient(g, err));
+    if (options->mode == BE_TRAIN) TRY(pass_gradient(g, options->group, err));
     TRY(pass_precision(g, options->precision, err));
     if (g->recipe.loss != BE_NONE) TRY(add_step_end(g, err));
     TRY(pass_layout(g, target, err));

@@ -28,9 +28,13 @@ be_status graph_lower(const be_graph *g, const be_plan_options *options, const l
 be_status pass_inference(be_graph *g, be_error *err);
 be_status pass_fusion(be_graph *g, const lower_target *target, be_error *err);
 be_status pass_parameters(be_graph *g, be_error *err);
-be_status pass_gradient(be_graph *g, be_error *err);
+be_status pass_gradient(be_graph *g, be_group *group, be_error *err);
 be_status pass_precision(be_graph *g, be_precision precision, be_error *err);
 be_status pass_layout(be_graph *g, const lower_target *target, be_error *err);
+
+/* Called by pass_gradient, once the gradients lie in their block: the graph computes its rank's
+ * part of each batch, and the gradients become their mean over the group.  NULL: there is none. */
+be_status pass_group(be_graph *g, be_group *group, be_error *err);
 
 void pass_views(be_graph *g); /* nothing is left to do for most of them */
 

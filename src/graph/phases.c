@@ -53,8 +53,9 @@ static be_phase node_phase(const be_plan *plan, size_t n, bool *needs)
     for (int o = 0; o < OP_MAX_OUT; o++)
         if (node->out[o] != BE_NONE) needs[node->out[o]] = any;
     if (node->op == g->recipe.advance) return BE_PHASE_LOSS_READ;
-    const be_op *const rules[] = {g->recipe.optimizer, g->recipe.schedule, g->recipe.clip};
-    for (int k = 0; plan->train && k < 3; k++)
+    const be_op *const rules[] = {g->recipe.optimizer, g->recipe.schedule, g->recipe.clip,
+                                  g->recipe.all_reduce};
+    for (int k = 0; plan->train && k < 4; k++)
         if (node->op == rules[k]) return BE_PHASE_OPTIMIZER;
     if (!any) return BE_PHASE_DATA;
     size_t offset;

@@ -16,7 +16,9 @@ static be_status order_new(evaluator *e, be_error *err)
     e->order = memory;
     int64_t last = e->entries - e->batch; /* the first entry of the last batch */
     for (int64_t i = 0; i < e->entries; i++)
-        e->order[i] = (int32_t)(e->entries > e->count && i >= last ? i - e->entries + e->count : i);
+        e->order[i] =
+            (int32_t)(e->first +
+                      (e->entries > e->count && i >= last ? i - e->entries + e->count : i));
     return BE_OK;
 }
 
@@ -43,7 +45,9 @@ static be_status evaluator_prepare(evaluator *e, const evaluator_options *option
 
 be_status evaluator_open(evaluator *e, const evaluator_options *options, be_error *err)
 {
-    *e = (evaluator){.count = options->data->count, .batch = options->batch};
+    int64_t parts = options->parts ? options->parts : 1, count = options->data->count;
+    int64_t first = count * options->part / parts, end = count * (options->part + 1) / parts;
+    *e = (evaluator){.first = first, .count = end - first, .batch = options->batch};
     be_status status = evaluator_prepare(e, options, err);
     if (status != BE_OK) evaluator_close(e);
     return status;

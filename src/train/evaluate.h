@@ -16,6 +16,9 @@ typedef struct evaluator_options {
     be_device *device;
     be_plan *share; /* NULL: weights of its own, to be loaded */
     int batch;      /* at least 1; more than the set has is fine */
+    /* The set is cut into `parts`, and this one evaluated; parts 0: all of it.  At most as many as
+     * it has samples, and only where samples are not compared with one another. */
+    int part, parts;
     const data_table *data;
     be_precision precision;
     bool data_on_host; /* see be_plan_options */
@@ -25,12 +28,12 @@ typedef struct evaluator {
     be_plan *plan;
     workload_model model;
     int32_t *order; /* a sample an entry */
-    int64_t count, entries;
+    int64_t first, count, entries;
     int batch;
 } evaluator;
 
 typedef struct evaluation {
-    int64_t count;            /* samples of the set */
+    int64_t count;            /* samples of the set, or of the part */
     int64_t correct, answers; /* right ones of how many: classes, next tokens, pairs */
     char counted[32];         /* what `correct` counts: "accuracy", "retrieval at 1" */
     double loss;              /* mean over all samples; NAN if the network gives no number */

@@ -9,12 +9,16 @@
 #include "core/clock.h"
 #include "core/memory.h"
 #include "data/order.h"
+#include "group/group.h"
+#include "train/ranks.h"
 #include "train/snapshot.h"
 #include "train/weights.h"
 
 #define BLOCK_NS 200000000     /* between two looks at signals and progress */
 #define SNAPSHOT_NS 5000000000 /* between two snapshots, at least … */
 #define SNAPSHOT_RARITY 50     /* … and at least so many times as long as one takes */
+#define SAVE_LIMIT_NS \
+    INT64_C(600000000000) /* how long the others wait for rank 0 to write a file */
 
 static int64_t least(int64_t a, int64_t b)
 {
@@ -31,19 +35,25 @@ static be_status check_options(const train_options *o, be_error *err)
              "expected a batch from 1 to the %" PRId64
              " %ss of the set, found %d; use a smaller --batch",
              d->count, d->sample, o->batch);
-    return BE_OK;
+    TRY(ranks_check(o, err));
+    return ranks_check_same(o, err);
 }
 
 static be_status make_plan(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
     workload_options model = {
-        .seed = o->seed, .batch = o->batch, .data = o->data, .optimizer = &o->optimizer};
+        .seed = o->seed, .batch = t->batch, .data = o->data, .optimizer = &o->optimizer};
     void *memory = NULL;
     size_t count = (size_t)o->data->count;
+    bool alone = group_size(o->group) == 1;
+    t->entries = alone ? o->data->count : t->steps_per_epoch * t->batch;
+    model.order_count = t->entries;
     TRY(workload_model_new(o->workload, &model, &t->model, err));
-    be_plan_options plan = {
-        .mode = BE_TRAIN, .precision = o->precision, .data_on_host = o->data_on_host};
+    be_plan_options plan = {.mode = BE_TRAIN,
+                            .precision = o->precision,
+                            .data_on_host = o->data_on_host,
+                            .group = alone ? NULL : o->group};
     TRY(be_plan_new(t->model.graph, o->device, &plan, &t->plan, err));
     TRY(workload_bind(&t->model, t->plan, o->data, err));
     TRY(memory_alloc(&memory, count * sizeof(int32_t), "the order of an epoch", err));
@@ -57,7 +67,9 @@ static be_status make_validation(trainer *t, be_error *err)
                                  .device = t->options->device,
                                  .share = t->plan,
                                  .precision = t->options->precision,
-                                 .batch = t->options->batch,
+                                 .batch = t->batch,
+                                 .part = group_rank(t->options->group),
+                                 .parts = group_size(t->options->group),
                                  .data = t->options->validation,
                                  .data_on_host = t->options->data_on_host};
     if (!options.data) return BE_OK;
@@ -117,10 +129,21 @@ int64_t train_last_step(const train_options *o)
                     : o->epochs * order_steps_per_epoch((int32_t)o->data->count, o->batch);
 }
 
+/* What is in files: rank 0's to read. */
+static be_status open_files(trainer *t, be_error *err)
+{
+    const train_options *o = t->options;
+    if (o->weights) TRY(start_with_weights(t, err));
+    if (o->resume) TRY(resume_if_there(t, err));
+    if (o->folder) TRY(checkpoint_check_folder(o->folder, o->workload->name, t->state.step, err));
+    return BE_OK;
+}
+
 static be_status open_all(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
     TRY(check_options(o, err));
+    t->batch = o->batch / group_size(o->group);
     t->steps_per_epoch = order_steps_per_epoch((int32_t)o->data->count, o->batch);
     t->last_step = train_last_step(o);
     if (t->last_step > INT32_MAX)
@@ -135,16 +158,14 @@ static be_status open_all(trainer *t, be_error *err)
                                   .best = -1};
     snprintf(t->state.workload, sizeof t->state.workload, "%s", o->workload->name);
     snprintf(t->state.data, sizeof t->state.data, "%s", o->data->name);
-    if (o->folder)
+    if (o->folder && group_rank(o->group) == 0)
         TRY(folder_lock_take(&t->lock, o->folder, o->workload->name, "training of this network",
                              "wait for its end, stop it, or name another folder by --checkpoint",
                              err));
     TRY(make_plan(t, err));
     TRY(make_validation(t, err));
-    if (o->weights) TRY(start_with_weights(t, err));
-    if (o->resume) TRY(resume_if_there(t, err));
-    if (o->folder) TRY(checkpoint_check_folder(o->folder, o->workload->name, t->state.step, err));
-    return BE_OK;
+    if (group_rank(o->group) == 0) TRY(open_files(t, err));
+    return ranks_copy_start(t, err);
 }
 
 be_status trainer_open(trainer *t, const train_options *options, be_error *err)
@@ -171,9 +192,14 @@ void trainer_close(trainer *t)
 static be_status save(trainer *t, const char *folder, char path[FILE_PATH_BYTES], be_error *err)
 {
     const train_watcher *watch = &t->options->watch;
-    TRY(checkpoint_save(t->plan, folder, &t->state, path, err));
-    if (watch->saved) watch->saved(watch->context, path, t->state.step);
-    return BE_OK;
+    be_group *group = t->options->group;
+    be_status status = BE_OK;
+    if (group_rank(group) == 0) {
+        status = checkpoint_save(t->plan, folder, &t->state, path, err);
+        if (status == BE_OK && watch->saved) watch->saved(watch->context, path, t->state.step);
+    }
+    be_status waited = group_wait(group, SAVE_LIMIT_NS, status == BE_OK ? err : NULL);
+    return status == BE_OK ? waited : status;
 }
 
 static be_status stop_for_signal(trainer *t, be_error *err)
@@ -202,16 +228,20 @@ static be_status stop_for_signal(trainer *t, be_error *err)
 static be_status write_order(trainer *t, int64_t done, be_error *err)
 {
     int64_t count = t->options->data->count, epoch = done / t->steps_per_epoch;
+    be_group *group = t->options->group;
     order_epoch(t->options->seed, (uint32_t)epoch, t->order, (int32_t)count);
-    return be_plan_write(t->plan, t->model.order, t->order, (size_t)count * sizeof *t->order, err);
+    if (group_size(group) > 1)
+        order_part(t->order, (int32_t)count, t->options->batch, group_rank(group),
+                   group_size(group));
+    return be_plan_write(t->plan, t->model.order, t->order, (size_t)t->entries * sizeof *t->order,
+                         err);
 }
 
 /* Before a block.  A model of gigabytes takes its time on the way to the host: the longer it takes,
  * the rarer it is. */
-static be_status keep_snapshot(trainer *t, be_error *err)
+static be_status take_snapshot(trainer *t, be_error *err)
 {
     int64_t start_ns = clock_now_ns();
-    if (t->has_snapshot && start_ns < t->snapshot_next_ns) return BE_OK;
     t->has_snapshot = false;
     TRY(snapshot_take(t->snapshot, t->plan, err));
     int64_t end_ns = clock_now_ns(), cost_ns = end_ns - start_ns;
@@ -253,6 +283,7 @@ static be_status take_losses(trainer *t, int64_t steps, be_error *err)
     float losses[BE_LOSS_LOG];
     int32_t correct[BE_LOSS_LOG];
     TRY(be_plan_losses(t->plan, steps, losses, correct, err));
+    TRY(ranks_join_losses(t->options->group, steps, losses, correct, err));
     for (int64_t i = 0; i < steps; i++) {
         if (!isfinite(losses[i]))
             return explain_bad_loss(t, steps, t->state.step + i, (double)losses[i], err);
@@ -272,14 +303,28 @@ static int64_t steps_to_boundary(const trainer *t)
     return least(steps, BE_LOSS_LOG);
 }
 
-static be_status run_block(trainer *t, be_error *err)
+/* The next block, as the clock of this process has it. */
+typedef struct block {
+    int64_t steps;
+    int64_t snapshot; /* not 0: one is due before it */
+} block;
+
+static block choose_block(const trainer *t)
 {
     int64_t steps = steps_to_boundary(t);
     /* The first step alone, for it tells how long a step takes. */
     int64_t step_ns = t->total_steps > 1 ? t->total_ns / t->total_steps : BLOCK_NS;
     int64_t fitting = step_ns > 0 ? BLOCK_NS / step_ns : steps;
-    steps = least(steps, fitting > 0 ? fitting : 1);
-    TRY(keep_snapshot(t, err));
+    return (block){.steps = least(steps, fitting > 0 ? fitting : 1),
+                   .snapshot = !t->has_snapshot || clock_now_ns() >= t->snapshot_next_ns};
+}
+
+static be_status run_block(trainer *t, be_error *err)
+{
+    block next = choose_block(t);
+    TRY(group_copy(t->options->group, &next, sizeof next, err));
+    int64_t steps = next.steps;
+    if (next.snapshot) TRY(take_snapshot(t, err));
     int64_t start_ns = clock_now_ns();
     TRY(be_plan_run(t->plan, steps, err));
     int64_t now_ns = clock_now_ns();
@@ -348,7 +393,9 @@ static be_status end_epoch(trainer *t, be_error *err)
     epoch.samples_per_s = (double)(mine * t->options->batch) / epoch.seconds;
     epoch.units_per_s = epoch.samples_per_s * t->model.form.units_a_sample;
     if (t->validation.plan) {
+        TRY(ranks_copy_buffers(t, err));
         TRY(evaluator_run(&t->validation, &epoch.validation, err));
+        TRY(ranks_join_evaluations(t->options->group, &epoch.validation, err));
         double accuracy = (double)epoch.validation.correct / (double)epoch.validation.answers;
         epoch.best = accuracy > t->state.best;
         if (epoch.best) {
@@ -370,7 +417,8 @@ static be_status save_if_due(trainer *t, bool epoch_ended, be_error *err)
 
 static be_status run_epoch(trainer *t, be_error *err)
 {
-    bool ended = false;
+    const train_options *o = t->options;
+    bool ended = false, stop = false;
     TRY(write_order(t, t->state.step, err));
     begin_epoch(t);
     while (!ended) {
@@ -379,8 +427,8 @@ static be_status run_epoch(trainer *t, be_error *err)
         ended = t->state.step % t->steps_per_epoch == 0 || t->state.step == t->last_step;
         if (ended) TRY(end_epoch(t, err));
         TRY(save_if_due(t, ended, err));
-        if (t->options->interrupted && *t->options->interrupted && t->state.step < t->last_step)
-            return stop_for_signal(t, err);
+        TRY(ranks_any(o->group, o->interrupted && *o->interrupted, &stop, err));
+        if (stop && t->state.step < t->last_step) return stop_for_signal(t, err);
     }
     return BE_OK;
 }

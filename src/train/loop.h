@@ -1,8 +1,10 @@
 /* Training: epochs of steps over a data set, a validation after each, checkpoints, resuming.
  *
  * Owns plan, graph and orders until trainer_close; borrows device and data sets.  Prints nothing:
- * who wants to see something gets calls.  The steps, their batches and so every weight depend on
- * the options alone, not on how often the loop looks up, saves, or is stopped and resumed. */
+ * who wants to see something gets calls.  Of a group rank 0 alone reads and writes checkpoints and
+ * weights; all of its ranks see the same losses and validations (train/ranks.h).  The steps, their
+ * batches and so every weight depend on the options alone, not on how often the loop looks up,
+ * saves, or is stopped and resumed. */
 #ifndef TRAIN_LOOP_H
 #define TRAIN_LOOP_H
 
@@ -45,9 +47,10 @@ typedef struct train_watcher {
 typedef struct train_options {
     const workload *workload;
     be_device *device;
+    be_group *group; /* all of whose ranks train with the same options; NULL: this process alone */
     const data_table *data, *validation; /* validation NULL: none */
     uint64_t seed;
-    int batch;
+    int batch;             /* of all ranks together, which have equal parts of it */
     int64_t epochs, steps; /* steps 0: by epochs, else it ends there */
     be_optimizer optimizer;
     be_precision precision;
@@ -72,7 +75,9 @@ typedef struct trainer {
     be_plan *plan;
     evaluator validation;
     checkpoint_state state;
-    int32_t *order;
+    int batch;       /* of this rank */
+    int32_t *order;  /* of an epoch, over all ranks; then of this rank's parts */
+    int64_t entries; /* of the order that the plan has */
     int64_t steps_per_epoch, last_step;
     int64_t epoch_first_step;   /* where this process entered the epoch */
     int64_t epoch_ns, total_ns; /* spent in steps */

@@ -143,6 +143,7 @@ static be_status set_recipe(be_graph *g, const be_optimizer *o, be_error *err)
     recipe->set_decayed = set_decayed;
     recipe->accumulate = &be_op_add;
     recipe->copy = &be_op_view;
+    recipe->all_reduce = &be_op_all_reduce;
     return set_front(g, o, err);
 }
 

@@ -2,7 +2,8 @@
  *
  * x f32, clock i32 [1] -> y like x.  The mask is no tensor: element i (index of the plain layout)
  * of step t is kept if word i mod 4 of block t · 2^32 + i / 4 of the stream RNG_DROPOUT says so
- * (dropout.h).  So the gradient is the same op on dy, and every device draws the same mask. */
+ * (dropout.h).  So the gradient is the same op on dy, and every device draws the same mask.  Of a
+ * part of a batch, i counts from the start of the whole batch. */
 #include "ops/random/dropout.h"
 #include "ops/op_list.h"
 #include "ops/op_util.h"
@@ -32,11 +33,14 @@ static void dropout_reference(const op_reference *call)
 {
     const dropout_attrs *attrs = call->attrs;
     int64_t count = shape_elements(&call->in[0]);
+    int64_t first = attrs->part * count;
     uint32_t t = (uint32_t)call->x[1][0], word[4] = {0};
     double scale = 1.0 / (1.0 - (double)attrs->p);
     for (int64_t i = 0; i < count; i++) {
-        if (i % 4 == 0) rng_block(dropout_key(attrs), dropout_block(t, (uint32_t)(i / 4)), word);
-        double uniform = (double)(word[i % 4] >> 8) / 16777216.0;
+        int64_t at = first + i;
+        if (i == 0 || at % 4 == 0)
+            rng_block(dropout_key(attrs), dropout_block(t, (uint32_t)(at / 4)), word);
+        double uniform = (double)(word[at % 4] >> 8) / 16777216.0;
         call->y[0][i] = uniform >= (double)attrs->p ? call->x[0][i] * scale : 0.0;
     }
 }
@@ -45,6 +49,8 @@ static const dropout_attrs quarter = {.seed = 1, .salt = 0, .p = 0.25f};
 static const dropout_attrs half = {.seed = 0x123456789abcdefu, .salt = 7, .p = 0.5f};
 static const dropout_attrs none = {.seed = 3, .salt = 1, .p = 0.0f};
 static const dropout_attrs most = {.seed = 4, .salt = 2, .p = 0.99f};
+static const dropout_attrs second = {.seed = 5, .salt = 1, .p = 0.5f, .part = 1};
+static const dropout_attrs fourth = {.seed = 6, .salt = 3, .p = 0.25f, .part = 3};
 
 #define DROPOUT_CASE(text, attributes, ...)                                                   \
     {                                                                                         \
@@ -59,7 +65,15 @@ static const op_case dropout_cases[] = {
     DROPOUT_CASE("one", quarter, {BE_F32, 1, {1}}),
     DROPOUT_CASE("none dropped", none, {BE_F32, 1, {67}}),
     DROPOUT_CASE("most dropped, several threads", most, {BE_F32, 2, {41, 1009}}),
+    DROPOUT_CASE("second part", second, {BE_F32, 2, {25, 128}}),
+    DROPOUT_CASE("second part, odd", second, {BE_F32, 2, {37, 301}}),
+    DROPOUT_CASE("fourth part, several threads", fourth, {BE_F32, 2, {41, 1009}}),
 };
+
+static void dropout_set_part(void *attrs, int rank)
+{
+    ((dropout_attrs *)attrs)->part = (uint32_t)rank;
+}
 
 const be_op be_op_dropout = {.name = "dropout",
                              .attrs_bytes = sizeof(dropout_attrs),
@@ -67,6 +81,7 @@ const be_op be_op_dropout = {.name = "dropout",
                              .outputs = 1,
                              .in_place = {1},
                              .inferring = &op_passed_through,
+                             .set_part = dropout_set_part,
                              .infer = dropout_infer,
                              .gradient = dropout_gradient,
                              .reference = dropout_reference,

@@ -10,6 +10,7 @@ typedef struct dropout_attrs {
     uint64_t seed;
     uint32_t salt; /* which dropout layer of the graph */
     float p;       /* the probability of a zero, 0 <= p < 1 */
+    uint32_t part; /* of a batch cut for a group: x is this one of its equal parts */
 } dropout_attrs;
 
 static inline rng_key dropout_key(const dropout_attrs *attrs)

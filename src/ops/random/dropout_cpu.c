@@ -91,16 +91,17 @@ static be_status dropout_run(const cpu_call *call, be_error *err)
     uint32_t t = *(const uint32_t *)call->in[1], threshold = dropout_threshold(attrs->p);
     rng_key key = dropout_key(attrs);
     float scale = 1.0f / (1.0f - attrs->p);
-    int64_t count = call->out_elements;
+    int64_t count = call->out_elements, first = (int64_t)attrs->part * count;
+    uint32_t skipped = (uint32_t)(first % 4); /* words of the first block that are another part's */
 #pragma omp parallel for num_threads(call->threads) schedule(static) if (count >= THREADS_PAY_FROM)
     for (int64_t at = 0; at < count; at += SPAN) {
-        uint32_t words[SPAN];
-        for (int d = 0; d < SPAN; d += 4 * LANES)
-            draw_words(key, t, (uint32_t)((at + d) / 4), words + d);
+        uint32_t words[SPAN + 4 * LANES];
+        for (uint32_t d = 0; d < SPAN + skipped; d += 4 * LANES)
+            draw_words(key, t, (uint32_t)((first + at + d) / 4), words + d);
         if (count - at >= SPAN)
-            drop(x + at, y + at, SPAN, words, threshold, scale);
+            drop(x + at, y + at, SPAN, words + skipped, threshold, scale);
         else
-            drop(x + at, y + at, count - at, words, threshold, scale);
+            drop(x + at, y + at, count - at, words + skipped, threshold, scale);
     }
     return BE_OK;
 }

@@ -1,0 +1,226 @@
+/* Boards: rounds, signs of life, last words; and the groups of threads. */
+#include "group/board.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/memory.h"
+
+#define LINE 64             /* bytes of a cache line */
+#define SPINS 2000          /* looks at a counter before the waiting rank sleeps … */
+#define NAP_NS 50000        /* … so long at a time, … */
+#define SOON_NS 20000000    /* … and once it has waited for so long … */
+#define LONG_NAP_NS 1000000 /* … so long, looking for signs of life */
+#define WORDS_BYTES 900     /* of last words */
+
+typedef struct board_place {
+    _Alignas(LINE) _Atomic uint64_t rounds; /* in which this rank has arrived */
+    _Atomic int64_t pid;
+} board_place;
+
+struct board {
+    int size;
+    _Atomic int open; /* handles of threads; nobody counts those of processes */
+    /* How the group ended: 1 + the rank that did, 0 while it lives; then its words, once `written`.
+     */
+    _Atomic int ended, written;
+    _Atomic int told;
+    int status;
+    char words[WORDS_BYTES];
+    board_place places[];
+};
+
+typedef struct board_group {
+    be_group base;
+    board *b;
+    char *slots; /* two sets of base.size slots of GROUP_CHUNK */
+    uint64_t rounds;
+    bool tells; /* it is for this rank to tell how the group ended */
+    void (*release)(void *context);
+    void *context;
+} board_group;
+
+static size_t head_bytes(int size)
+{
+    size_t bytes = sizeof(board) + (size_t)size * sizeof(board_place);
+    return (bytes + LINE - 1) / LINE * LINE;
+}
+
+size_t board_bytes(int size)
+{
+    return head_bytes(size) + 2 * (size_t)size * GROUP_CHUNK;
+}
+
+void board_init(board *b, int size)
+{
+    b->size = size;
+    atomic_store(&b->open, size);
+}
+
+/* The first end is the group's: those that follow from it say nothing.  `told`: the rank that ended
+ * lives and tells it. */
+static bool post_end(board *b, int rank, be_status status, const char *words, bool told)
+{
+    int none = 0;
+    if (!atomic_compare_exchange_strong(&b->ended, &none, rank + 1)) return false;
+    b->status = (int)status;
+    snprintf(b->words, sizeof b->words, "%.*s", (int)sizeof b->words - 1, words);
+    atomic_store(&b->told, told);
+    atomic_store(&b->written, 1);
+    return true;
+}
+
+static be_status read_end(const board_group *g, be_error *err)
+{
+    board *b = g->b;
+    while (!atomic_load(&b->written)) sched_yield();
+    int rank = atomic_load(&b->ended) - 1;
+    if (rank == g->base.rank)
+        FAIL(err, BE_FAILED, "the other ranks have ended without this one, rank %d of %d: it %s",
+             rank, b->size, b->words);
+    FAIL(err, (be_status)b->status, "rank %d of %d ended (process %" PRId64 "): %s", rank, b->size,
+         atomic_load(&b->places[rank].pid), b->words);
+}
+
+static bool is_gone(int64_t pid)
+{
+    return pid && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
+static void post_late(board *b, int rank, int64_t waited_ns)
+{
+    char words[100];
+    snprintf(words, sizeof words, "it hangs or falls behind: the others have waited %.1f s for it",
+             (double)waited_ns * 1e-9);
+    post_end(b, rank, BE_FAILED, words, false);
+}
+
+/* Between two looks: so the core has more left for its other hardware thread. */
+static inline void pause_core(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Until rank r has arrived in this round, or the group has ended. */
+static be_status wait_for(board_group *g, int r, int64_t deadline_ns, be_error *err)
+{
+    board *b = g->b;
+    board_place *place = &b->places[r];
+    int64_t start_ns = 0;
+    for (int turn = 0; atomic_load_explicit(&place->rounds, memory_order_acquire) < g->rounds;
+         turn++) {
+        if (atomic_load_explicit(&b->ended, memory_order_relaxed)) return read_end(g, err);
+        if (turn < SPINS) {
+            pause_core();
+            continue;
+        }
+        int64_t now_ns = clock_now_ns();
+        if (!start_ns) start_ns = now_ns;
+        bool is_soon = now_ns - start_ns < SOON_NS;
+        if (!is_soon && is_gone(atomic_load(&place->pid)))
+            post_end(b, r, BE_FAILED, "it is gone without a word: killed, or crashed", false);
+        if (now_ns > deadline_ns) post_late(b, r, now_ns - start_ns);
+        clock_sleep_ns(is_soon ? NAP_NS : LONG_NAP_NS);
+    }
+    return BE_OK;
+}
+
+static be_status board_exchange(be_group *group, const void *mine, size_t bytes,
+                                int64_t deadline_ns, const void **all, be_error *err)
+{
+    board_group *g = (board_group *)group;
+    board *b = g->b;
+    char *set = g->slots + g->rounds % 2 * (size_t)group->size * GROUP_CHUNK;
+    MUST(bytes <= GROUP_CHUNK);
+    if (atomic_load(&b->ended)) return read_end(g, err);
+    if (bytes) memcpy(set + (size_t)group->rank * GROUP_CHUNK, mine, bytes);
+    g->rounds++;
+    atomic_store_explicit(&b->places[group->rank].rounds, g->rounds, memory_order_release);
+    for (int r = 0; r < group->size; r++) {
+        if (r != group->rank) TRY(wait_for(g, r, deadline_ns, err));
+        all[r] = set + (size_t)r * GROUP_CHUNK;
+    }
+    return BE_OK;
+}
+
+static void board_end(be_group *group, const be_error *why)
+{
+    board_group *g = (board_group *)group;
+    g->tells = post_end(g->b, group->rank, why->status, why->text, true);
+}
+
+static bool board_tells(be_group *group)
+{
+    board_group *g = (board_group *)group;
+    if (!g->tells && atomic_load(&g->b->written)) g->tells = !atomic_exchange(&g->b->told, 1);
+    return g->tells;
+}
+
+static void board_close(be_group *group)
+{
+    board_group *g = (board_group *)group;
+    g->release(g->context);
+    memory_free(g);
+}
+
+static const group_transport board_transport = {
+    .exchange = board_exchange, .end = board_end, .tells = board_tells, .close = board_close};
+
+be_status board_join(board *b, int rank, void (*release)(void *context), void *context,
+                     be_group **out, be_error *err)
+{
+    void *memory = NULL;
+    *out = NULL;
+    TRY(memory_alloc(&memory, sizeof(board_group), "a group", err));
+    board_group *g = memory;
+    *g = (board_group){.base = {.transport = &board_transport,
+                                .rank = rank,
+                                .size = b->size,
+                                .worked_from_ns = clock_now_ns()},
+                       .b = b,
+                       .slots = (char *)b + head_bytes(b->size),
+                       .release = release,
+                       .context = context};
+    atomic_store(&b->places[rank].pid, (int64_t)getpid());
+    *out = &g->base;
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- threads */
+
+static void leave_threads(void *context)
+{
+    board *b = context;
+    if (atomic_fetch_sub(&b->open, 1) == 1) memory_free(b);
+}
+
+be_status group_of_threads(int size, be_group **out, be_error *err)
+{
+    void *memory = NULL;
+    be_status status = BE_OK;
+    MUST(size >= 1 && size <= GROUP_MOST);
+    for (int r = 0; r < size; r++) out[r] = NULL;
+    TRY(memory_alloc(&memory, board_bytes(size), "the board of a group", err));
+    board_init(memory, size);
+    for (int r = 0; r < size && status == BE_OK; r++)
+        status = board_join(memory, r, leave_threads, memory, &out[r], err);
+    for (int r = 0; r < size && status != BE_OK; r++) {
+        if (out[r])
+            group_close(out[r]);
+        else
+            leave_threads(memory);
+        out[r] = NULL;
+    }
+    return status;
+}

@@ -1,0 +1,120 @@
+/* What a group does, made from exchanges. */
+#include "group/group.h"
+
+#include <string.h>
+
+#include "core/clock.h"
+#include "group/transport.h"
+
+#define BLOCK 1024 /* floats that are added up at a time: they stay in the first cache */
+
+int group_rank(const be_group *group)
+{
+    return group ? group->rank : 0;
+}
+
+int group_size(const be_group *group)
+{
+    return group ? group->size : 1;
+}
+
+static be_status exchange(be_group *group, const void *mine, size_t bytes, int64_t limit_ns,
+                          const void **all, be_error *err)
+{
+    be_error ended = {0};
+    if (group->ended.status == BE_OK) {
+        int64_t now_ns = clock_now_ns();
+        int64_t patience_ns = GROUP_PATIENCE * (now_ns - group->worked_from_ns);
+        if (limit_ns < patience_ns) limit_ns = patience_ns;
+        be_status status =
+            group->transport->exchange(group, mine, bytes, now_ns + limit_ns, all, &ended);
+        group->worked_from_ns = clock_now_ns();
+        if (status == BE_OK) return BE_OK;
+        group->ended = ended;
+    }
+    if (err) *err = group->ended;
+    return group->ended.status;
+}
+
+/* x[count], count at most BLOCK: the sum of these floats of all ranks, times `factor`. */
+static void add_up(float *restrict x, const float *const *all, int size, int64_t count,
+                   float factor)
+{
+    memcpy(x, all[0], (size_t)count * sizeof *x);
+    for (int r = 1; r < size; r++) {
+        const float *restrict other = all[r];
+        for (int64_t i = 0; i < count; i++) x[i] += other[i];
+    }
+    for (int64_t i = 0; i < count; i++) x[i] *= factor;
+}
+
+be_status group_mean(be_group *group, float *x, int64_t count, be_error *err)
+{
+    const void *all[GROUP_MOST];
+    const float *parts[GROUP_MOST];
+    int size = group_size(group);
+    int64_t most = (int64_t)(GROUP_CHUNK / sizeof *x);
+    if (size == 1) return BE_OK;
+    for (int64_t at = 0; at < count; at += most) {
+        int64_t here = count - at < most ? count - at : most;
+        TRY(exchange(group, x + at, (size_t)here * sizeof *x, GROUP_LIMIT_NS, all, err));
+        for (int64_t i = 0; i < here; i += BLOCK) {
+            for (int r = 0; r < size; r++) parts[r] = (const float *)all[r] + i;
+            add_up(x + at + i, parts, size, here - i < BLOCK ? here - i : BLOCK,
+                   1.0f / (float)size);
+        }
+    }
+    return BE_OK;
+}
+
+be_status group_gather(be_group *group, const void *mine, void *all, size_t bytes, be_error *err)
+{
+    const void *parts[GROUP_MOST];
+    int size = group_size(group);
+    if (size == 1) {
+        memcpy(all, mine, bytes);
+        return BE_OK;
+    }
+    for (size_t at = 0; at < bytes; at += GROUP_CHUNK) {
+        size_t here = bytes - at < GROUP_CHUNK ? bytes - at : GROUP_CHUNK;
+        TRY(exchange(group, (const char *)mine + at, here, GROUP_LIMIT_NS, parts, err));
+        for (int r = 0; r < size; r++) memcpy((char *)all + (size_t)r * bytes + at, parts[r], here);
+    }
+    return BE_OK;
+}
+
+be_status group_copy(be_group *group, void *data, size_t bytes, be_error *err)
+{
+    const void *parts[GROUP_MOST];
+    if (group_size(group) == 1) return BE_OK;
+    for (size_t at = 0; at < bytes; at += GROUP_CHUNK) {
+        size_t here = bytes - at < GROUP_CHUNK ? bytes - at : GROUP_CHUNK;
+        char *to = (char *)data + at;
+        TRY(exchange(group, to, here, GROUP_LIMIT_NS, parts, err));
+        if (group->rank) memcpy(to, parts[0], here);
+    }
+    return BE_OK;
+}
+
+be_status group_wait(be_group *group, int64_t limit_ns, be_error *err)
+{
+    const void *parts[GROUP_MOST];
+    return group_size(group) == 1 ? BE_OK : exchange(group, NULL, 0, limit_ns, parts, err);
+}
+
+void group_end(be_group *group, const be_error *why)
+{
+    if (!group || group->ended.status != BE_OK) return;
+    group->ended = *why;
+    group->transport->end(group, why);
+}
+
+bool group_tells(be_group *group)
+{
+    return !group || group->transport->tells(group);
+}
+
+void group_close(be_group *group)
+{
+    if (group) group->transport->close(group);
+}

@@ -1,0 +1,56 @@
+/* A group: the processes, or threads, that train one network together, each a part of every batch.
+ *
+ * Every call is made by all ranks in the same order, and is right or ends: a rank that is dead, has
+ * ended by an error, or does not come within the limit ends the call on all others, with that rank
+ * and its last words.  From then on every call fails with the same text.
+ *
+ * How the ranks reach one another is a transport (group/transport.h); nothing here knows one. */
+#ifndef GROUP_GROUP_H
+#define GROUP_GROUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "breakeven/plan.h"
+#include "core/status.h"
+
+#define GROUP_MOST 256 /* ranks */
+
+/* A rank is waited for so long, or GROUP_PATIENCE times as long as the waiting one has worked since
+ * the last call, whichever is more: all do the same work, so a slow step takes all of them long. */
+#define GROUP_LIMIT_NS INT64_C(8000000000)
+#define GROUP_PATIENCE 10
+
+int group_rank(const be_group *group); /* 0 … size − 1; 0 where there is no group */
+int group_size(const be_group *group); /* 1 where there is no group (NULL) */
+
+/* x[count] becomes the sum over all ranks, added up in their order in single precision, times
+ * 1 / size.  All ranks get the same bits, and the same ones for the same numbers again. */
+BE_CHECKED be_status group_mean(be_group *group, float *x, int64_t count, be_error *err);
+
+/* all[size · bytes]: what each rank has, by rank. */
+BE_CHECKED be_status group_gather(be_group *group, const void *mine, void *all, size_t bytes,
+                                  be_error *err);
+
+/* All get what rank 0 has. */
+BE_CHECKED be_status group_copy(be_group *group, void *data, size_t bytes, be_error *err);
+
+/* Until all are here.  For what one of them does alone, as writing a file: `limit_ns` is how long
+ * it may take. */
+BE_CHECKED be_status group_wait(be_group *group, int64_t limit_ns, be_error *err);
+
+/* This rank ends by an error: the others learn of it, with its status and text. */
+void group_end(be_group *group, const be_error *why);
+
+/* Whether it is for this rank to tell people how the group ended: for the one that ended first, or,
+ * where that one is dead, for the first that noticed.  False while the group lives; true without a
+ * group. */
+bool group_tells(be_group *group);
+
+void group_close(be_group *group); /* NULL is fine */
+
+/* Groups of `size` threads of this process, a handle a rank; each is closed by its thread. */
+BE_CHECKED be_status group_of_threads(int size, be_group **out, be_error *err);
+
+#endif

@@ -1,0 +1,30 @@
+/* What carries a group: one call, by which each rank puts down a few bytes and sees those of all.
+ * Inner to src/group. */
+#ifndef GROUP_TRANSPORT_H
+#define GROUP_TRANSPORT_H
+
+#include "group/group.h"
+
+#define GROUP_CHUNK \
+    ((size_t)256 << 10) /* the most bytes of one exchange: they stay in the caches */
+
+typedef struct group_transport {
+    /* Put down `bytes` of `mine`, at most GROUP_CHUNK (as many on every rank, or 0), and wait for
+     * those of the others until `deadline_ns`: all[r] points to those of rank r until the call
+     * after the next one.  On failure group_ended has been told. */
+    be_status (*exchange)(be_group *group, const void *mine, size_t bytes, int64_t deadline_ns,
+                          const void **all, be_error *err);
+    void (*end)(be_group *group, const be_error *why);
+    bool (*tells)(be_group *group);
+    void (*close)(be_group *group);
+} group_transport;
+
+/* The first member of every transport's own struct. */
+struct be_group {
+    const group_transport *transport;
+    int rank, size;
+    int64_t worked_from_ns; /* the end of the last exchange */
+    be_error ended;         /* status BE_OK while the group lives */
+};
+
+#endif

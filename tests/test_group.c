@@ -1,0 +1,241 @@
+/* Tests of groups: sums, copies, and how a group ends, with threads as ranks. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fake_clock.h"
+#include "group/board.h"
+#include "group_fixture.h"
+
+#define MOST 5 /* ranks */
+
+/* ---------------------------------------------------------------- what it computes */
+
+typedef struct numbers {
+    int64_t count;
+    float *x;
+} numbers;
+
+/* Such that another order of the sum gives other bits. */
+static float number_of(int rank, int64_t i)
+{
+    return (float)((i * 7919 + rank * 104729) % 10007) / 10007.0f * (rank % 2 ? -1e3f : 1.0f);
+}
+
+static be_status mean_part(rank_thread *m, be_error *err)
+{
+    numbers *n = m->context;
+    for (int64_t i = 0; i < n->count; i++) n->x[i] = number_of(group_rank(m->group), i);
+    return group_mean(m->group, n->x, n->count, err);
+}
+
+static void check_mean(int size, int64_t count)
+{
+    rank_thread members[MOST] = {{0}};
+    numbers n[MOST];
+    for (int r = 0; r < size; r++) {
+        n[r] = (numbers){count, malloc((size_t)count * sizeof(float))};
+        members[r] = (rank_thread){.context = &n[r], .part = mean_part};
+    }
+    group_run(size, members);
+    for (int r = 0; r < size; r++) assert_int_equal(members[r].status, BE_OK);
+    for (int64_t i = 0; i < count; i++) {
+        float sum = number_of(0, i);
+        for (int r = 1; r < size; r++) sum += number_of(r, i);
+        assert_true(n[0].x[i] == sum * (1.0f / (float)size));
+    }
+    for (int r = 1; r < size; r++)
+        assert_memory_equal(n[0].x, n[r].x, (size_t)count * sizeof(float));
+    for (int r = 0; r < size; r++) free(n[r].x);
+}
+
+/* One chunk and several, whole and not, in the order of the ranks. */
+static void means_are_in_the_order_of_the_ranks(void **state)
+{
+    (void)state;
+    int64_t chunk = (int64_t)(GROUP_CHUNK / sizeof(float));
+    const int64_t counts[] = {1, 1003, chunk, 3 * chunk + 7};
+    for (int size = 1; size <= MOST; size++)
+        for (int c = 0; c < 4; c++) check_mean(size, counts[c]);
+}
+
+#define LONG (GROUP_CHUNK + 1001)
+
+static be_status share_part(rank_thread *m, be_error *err)
+{
+    int rank = group_rank(m->group), size = group_size(m->group);
+    char *mine = malloc(LONG), *all = malloc(LONG * (size_t)size);
+    memset(mine, 'a' + rank, LONG);
+    be_status status = group_gather(m->group, mine, all, LONG, err);
+    for (int r = 0; r < size && status == BE_OK; r++)
+        for (size_t i = 0; i < LONG; i++)
+            if (all[(size_t)r * LONG + i] != 'a' + r) status = BE_FAILED;
+    if (status == BE_OK) status = group_copy(m->group, mine, LONG, err);
+    for (size_t i = 0; i < LONG && status == BE_OK; i++)
+        if (mine[i] != 'a') status = BE_FAILED;
+    if (status == BE_OK) status = group_wait(m->group, GROUP_LIMIT_NS, err);
+    free(mine);
+    free(all);
+    return status;
+}
+
+static void all_ranks_see_what_each_has(void **state)
+{
+    (void)state;
+    rank_thread members[3];
+    for (int r = 0; r < 3; r++) members[r] = (rank_thread){.part = share_part};
+    group_run(3, members);
+    for (int r = 0; r < 3; r++) {
+        assert_int_equal(members[r].status, BE_OK);
+        assert_false(members[r].tells);
+    }
+}
+
+static void no_group_is_a_group_of_one(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    float x = 3, y = 0;
+    assert_int_equal(group_rank(NULL), 0);
+    assert_int_equal(group_size(NULL), 1);
+    ASSERT_OK(group_mean(NULL, &x, 1, &err));
+    ASSERT_OK(group_gather(NULL, &x, &y, sizeof x, &err));
+    ASSERT_OK(group_copy(NULL, &x, sizeof x, &err));
+    ASSERT_OK(group_wait(NULL, 0, &err));
+    assert_true(x == 3 && y == 3 && group_tells(NULL));
+    group_end(NULL, &err);
+    group_close(NULL);
+}
+
+/* ---------------------------------------------------------------- how it ends */
+
+static be_status fail_part(rank_thread *m, be_error *err)
+{
+    TRY(group_wait(m->group, GROUP_LIMIT_NS, err));
+    if (group_rank(m->group) == 1) FAIL(err, BE_NUMERIC, "the loss was nan");
+    TRY(group_wait(m->group, GROUP_LIMIT_NS, err));
+    FAIL(err, BE_FAILED, "it went on");
+}
+
+/* The rank that fails tells it, the others end with its status and words and say nothing. */
+static void an_error_of_one_ends_all(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    rank_thread members[3];
+    for (int r = 0; r < 3; r++) members[r] = (rank_thread){.part = fail_part};
+    group_run(3, members);
+    for (int r = 0; r < 3; r++) {
+        err = members[r].err;
+        assert_int_equal(members[r].tells, r == 1);
+        if (r == 1) continue;
+        ASSERT_FAILS(members[r].status, BE_NUMERIC, "rank 1 of 3 ended (process ",
+                     "): the loss was nan");
+    }
+}
+
+/* Nobody waits longer than the limit; the rank that did not come learns that it is out. */
+static void one_that_hangs_is_left_behind(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_group *groups[2];
+    fake_clock clock = {.now_ns = 1000};
+    float x = 1;
+    fake_clock_use(&clock);
+    ASSERT_OK(group_of_threads(2, groups, &err));
+    ASSERT_FAILS(group_mean(groups[0], &x, 1, &err), BE_FAILED, "rank 1 of 2 ended",
+                 "hangs or falls behind", "waited 8.0 s");
+    assert_true(clock.slept_ns >= GROUP_LIMIT_NS && clock.slept_ns < GROUP_LIMIT_NS + 3000000);
+    assert_true(group_tells(groups[0]));
+    /* Every later call fails at once, with the same text. */
+    int64_t slept_ns = clock.slept_ns;
+    ASSERT_FAILS(group_wait(groups[0], GROUP_LIMIT_NS, &err), BE_FAILED, "waited 8.0 s");
+    ASSERT_FAILS(group_wait(groups[1], GROUP_LIMIT_NS, &err), BE_FAILED, "without this one",
+                 "rank 1 of 2");
+    assert_false(group_tells(groups[1]));
+    assert_int_equal(clock.slept_ns, slept_ns);
+    for (int r = 0; r < 2; r++) group_close(groups[r]);
+    fake_clock_end();
+}
+
+/* All do the same work: one that has worked for long gives the others time. */
+static void slow_steps_are_waited_for(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_group *groups[2];
+    fake_clock clock = {.now_ns = 1000};
+    fake_clock_use(&clock);
+    ASSERT_OK(group_of_threads(2, groups, &err));
+    clock.now_ns += 1000000000;
+    ASSERT_FAILS(group_wait(groups[0], GROUP_LIMIT_NS, &err), BE_FAILED, "waited 10.0 s");
+    for (int r = 0; r < 2; r++) group_close(groups[r]);
+    fake_clock_end();
+}
+
+static void release_nothing(void *context)
+{
+    (void)context;
+}
+
+/* A process that is gone is noticed without waiting for the limit. */
+static void one_that_is_killed_is_noticed(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_group *group = NULL;
+    fake_clock clock = {.now_ns = 1000};
+    size_t bytes = board_bytes(2);
+    board *b = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(b != MAP_FAILED);
+    board_init(b, 2);
+    pid_t child = fork();
+    if (child == 0) {
+        be_group *mine = NULL;
+        _exit(board_join(b, 1, release_nothing, NULL, &mine, NULL) != BE_OK);
+    }
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    fake_clock_use(&clock);
+    ASSERT_OK(board_join(b, 0, release_nothing, NULL, &group, &err));
+    ASSERT_FAILS(group_wait(group, GROUP_LIMIT_NS, &err), BE_FAILED, "rank 1 of 2 ended (process ",
+                 "gone without a word");
+    assert_true(clock.slept_ns < GROUP_LIMIT_NS / 10);
+    assert_true(group_tells(group));
+    group_close(group);
+    fake_clock_end();
+    munmap(b, bytes);
+}
+
+static be_status open_threads(void *context, be_error *err)
+{
+    be_group *groups[3];
+    (void)context;
+    TRY(group_of_threads(3, groups, err));
+    for (int r = 0; r < 3; r++) group_close(groups[r]);
+    return BE_OK;
+}
+
+static void short_memory_leaves_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(support_fail_each_allocation(open_threads, NULL, 10), 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(means_are_in_the_order_of_the_ranks),
+        cmocka_unit_test(all_ranks_see_what_each_has),
+        cmocka_unit_test(no_group_is_a_group_of_one),
+        cmocka_unit_test(an_error_of_one_ends_all),
+        cmocka_unit_test(one_that_hangs_is_left_behind),
+        cmocka_unit_test(slow_steps_are_waited_for),
+        cmocka_unit_test(one_that_is_killed_is_noticed),
+        cmocka_unit_test(short_memory_leaves_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
