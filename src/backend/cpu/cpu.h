@@ -35,9 +35,10 @@ typedef struct cpu_call {
     void *out[OP_MAX_OUT];
     int64_t out_elements; /* of output 0, padding included */
     int threads;
-    void *scratch;        /* 64-byte aligned; shared with all other nodes */
-    size_t scratch_bytes; /* set by prepare */
-    void *state;          /* the implementation's own, set by prepare */
+    void *scratch;              /* 64-byte aligned; shared with all other nodes */
+    size_t scratch_bytes;       /* set by prepare */
+    void *state;                /* the implementation's own, set by prepare */
+    const char *implementation; /* set by prepare where another one has a part in it; or NULL */
 } cpu_call;
 
 typedef struct cpu_kernel {

@@ -96,7 +96,7 @@ static be_status program_prepare(program *p, be_error *err)
             TRY(status);
         }
         bool is_native = strncmp(p->kernels[n]->implementation, "native", 6) == 0;
-        native |= is_native;
+        native |= is_native || p->calls[n].implementation;
         onednn |= !is_native;
         if (p->calls[n].scratch_bytes > p->scratch_bytes)
             p->scratch_bytes = p->calls[n].scratch_bytes;
@@ -322,7 +322,8 @@ static void cpu_vt_describe(const program *p, be_plan_facts *facts)
 
 static const char *cpu_vt_implementation(const program *p, int node)
 {
-    return p->kernels[node]->implementation;
+    const char *own = p->calls[node].implementation;
+    return own ? own : p->kernels[node]->implementation;
 }
 
 static void cpu_vt_close(be_device *device)

@@ -41,8 +41,9 @@ be_status general_prepare(cpu_call *call, arena *memory, be_error *err)
     v->part_at = v->dz_at + (backward ? round_up((size_t)(v->s.o * v->places)) : 0);
     v->gemm_at = v->part_at + (backward ? round_up((size_t)(v->s.o * v->window)) : 0);
     call->scratch_bytes =
-        v->gemm_at * sizeof(float) +
-        larger(GEMM_SCRATCH_BYTES(v->places), backward ? GEMM_SCRATCH_BYTES(v->window) : 0);
+        v->gemm_at * sizeof(float) + (backward ? larger(GEMM_SCRATCH_BYTES(v->s.o, v->window),
+                                                        GEMM_SCRATCH_BYTES(v->window, v->places))
+                                               : GEMM_SCRATCH_BYTES(v->s.o, v->places));
     return BE_OK;
 }
 

@@ -3,9 +3,9 @@
  * c is made in tiles of TILE_ROWS × up to 2 vectors that stay in registers over DEPTH steps of k.
  * b is packed into panels as wide as a tile, because reading it across its rows would miss the
  * cache; where b's rows already lie right and few tiles share a panel, packing costs more than it
- * gains and b is read in place.  a is never packed: a tile takes single elements of it, and
- * TILE_ROWS streams fit every first-level cache.  (Panels and depth as in Goto and van de Geijn,
- * "Anatomy of High-Performance Matrix Multiplication", 2008.) */
+ * gains and b is read in place.  a is packed tile by tile where it meets many panels: rows that lie
+ * a power of two apart share a few places of the cache.  (Panels, blocks and depth as in Goto and
+ * van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008.) */
 #include "ops/matmul/gemm_cpu.h"
 
 #include <omp.h>
@@ -27,7 +27,10 @@
 #define WIDTH 1024      /* columns packed at a time: 1 MiB at most */
 #define BLOCK_TILES 48  /* tiles of rows that meet all panels before the next: a stays in cache */
 #define DIRECT_TILES 4  /* up to this many tiles of rows, b is not worth packing */
+#define PACKED_FROM 128 /* from so many rows and columns on, a is worth packing */
 #define SERIAL_WORK 2e5 /* multiplications for which starting threads costs more than it saves */
+
+#define PANELS_FLOATS(n) (((n) < WIDTH ? (n) + PANEL - 1 : WIDTH) / PANEL * PANEL * DEPTH)
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t mask __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -79,14 +82,16 @@ static inline __attribute__((always_inline)) void tile_store(const tile *t, int 
     }
 }
 
-static inline __attribute__((always_inline)) void tile_run(const tile *t, const int vectors)
+static inline __attribute__((always_inline)) void tile_run(const tile *t, const int vectors,
+                                                           const bool packed)
 {
     vec sums[TILE_ROWS][2] = {0};
-    int64_t at[TILE_ROWS];
+    int64_t at[TILE_ROWS], step = packed ? TILE_ROWS : t->a_column;
     const float *a = t->a, *b = t->b;
     /* Rows that do not exist repeat the last one; their sums are not stored. */
-    for (int i = 0; i < TILE_ROWS; i++) at[i] = (i < t->rows ? i : t->rows - 1) * t->a_row;
-    for (int64_t k = 0; k < t->depth; k++, a += t->a_column, b += t->b_row) {
+    for (int i = 0; i < TILE_ROWS; i++)
+        at[i] = packed ? i : (i < t->rows ? i : t->rows - 1) * t->a_row;
+    for (int64_t k = 0; k < t->depth; k++, a += step, b += t->b_row) {
         vec b0 = *(const vec *)b, b1 = vectors == 2 ? *(const vec *)(b + LANES) : b0;
 #pragma GCC unroll 16
         for (int i = 0; i < TILE_ROWS; i++) {
@@ -122,6 +127,23 @@ static void pack_panel(const gemm *g, int64_t from, int64_t depth, int64_t first
     }
 }
 
+/* Tile `row_tile` of a's rows, DEPTH steps of k from `from`, TILE_ROWS floats a step; the last row
+ * stands for rows that do not exist. */
+static void pack_rows(const gemm *g, int64_t from, int64_t depth, int64_t row_tile, float *out)
+{
+    int64_t first = row_tile * TILE_ROWS, rows = g->m - first;
+    const float *a = g->a + first * g->a_row + from * g->a_column;
+    for (int i = 0; i < TILE_ROWS; i++) {
+        const float *row = a + (i < rows ? i : rows - 1) * g->a_row;
+        for (int64_t k = 0; k < depth; k++) out[k * TILE_ROWS + i] = row[k * g->a_column];
+    }
+}
+
+static bool rows_packed(int64_t m, int64_t n)
+{
+    return m >= PACKED_FROM && n >= PACKED_FROM;
+}
+
 /* Is this panel read from b itself? */
 static bool panel_direct(const gemm *g, int64_t first)
 {
@@ -134,12 +156,20 @@ typedef struct pass {
     int64_t from, depth, column, columns;
 } pass;
 
-static void pass_tile(const gemm *g, const pass *p, int64_t panel, int64_t row_tile)
+static float *packed_rows(const gemm *g)
+{
+    return (float *)g->scratch + PANELS_FLOATS(g->n);
+}
+
+/* Tile `row_tile`, the `at`-th of its block, times a panel. */
+static void pass_tile(const gemm *g, const pass *p, int64_t panel, int64_t row_tile, int64_t at)
 {
     int64_t first = p->column + panel * PANEL, row = row_tile * TILE_ROWS;
     bool direct = panel_direct(g, first), last = p->from + p->depth == g->k;
+    bool packed = rows_packed(g->m, g->n);
     int columns = (int)(g->n - first < PANEL ? g->n - first : PANEL);
-    tile t = {.a = g->a + row * g->a_row + p->from * g->a_column,
+    tile t = {.a = packed ? packed_rows(g) + at * TILE_ROWS * DEPTH
+                          : g->a + row * g->a_row + p->from * g->a_column,
               .a_row = g->a_row,
               .a_column = g->a_column,
               .b = direct ? g->b + p->from * g->b_row + first
@@ -156,32 +186,60 @@ static void pass_tile(const gemm *g, const pass *p, int64_t panel, int64_t row_t
               .bias = last && g->bias ? g->bias + first : NULL,
               .relu = last && g->relu};
     if (columns <= LANES)
-        tile_run(&t, 1);
+        packed ? tile_run(&t, 1, true) : tile_run(&t, 1, false);
     else
-        tile_run(&t, 2);
+        packed ? tile_run(&t, 2, true) : tile_run(&t, 2, false);
+}
+
+static void meet(int threads)
+{
+    if (threads > 1) {
+#pragma omp barrier
+    }
+}
+
+/* One thread's share of all tiles of a pass, which read a in place. */
+static void pass_in_place(const gemm *g, const pass *p, int64_t panels, int thread, int threads)
+{
+    int64_t row_tiles = (g->m + TILE_ROWS - 1) / TILE_ROWS, tiles = panels * row_tiles;
+    meet(threads);
+    for (int64_t i = tiles * thread / threads; i < tiles * (thread + 1) / threads; i++) {
+        int64_t block = i / (panels * BLOCK_TILES), rest = i % (panels * BLOCK_TILES);
+        int64_t first = block * BLOCK_TILES;
+        int64_t high = row_tiles - first < BLOCK_TILES ? row_tiles - first : BLOCK_TILES;
+        pass_tile(g, p, rest / high, first + rest % high, 0);
+    }
+    meet(threads);
+}
+
+/* The same with a packed block by block, by all threads for all. */
+static void pass_packed(const gemm *g, const pass *p, int64_t panels, int thread, int threads)
+{
+    int64_t row_tiles = (g->m + TILE_ROWS - 1) / TILE_ROWS;
+    for (int64_t first = 0; first < row_tiles; first += BLOCK_TILES) {
+        int64_t high = row_tiles - first < BLOCK_TILES ? row_tiles - first : BLOCK_TILES;
+        int64_t tiles = panels * high;
+        for (int64_t i = thread; i < high; i += threads)
+            pack_rows(g, p->from, p->depth, first + i, packed_rows(g) + i * TILE_ROWS * DEPTH);
+        meet(threads);
+        for (int64_t i = tiles * thread / threads; i < tiles * (thread + 1) / threads; i++)
+            pass_tile(g, p, i / high, first + i % high, i % high);
+        meet(threads);
+    }
 }
 
 /* One thread's share of a pass: panels to pack, then, after a barrier, tiles. */
 static void pass_share(const gemm *g, const pass *p, int thread, int threads)
 {
     int64_t panels = (p->columns + PANEL - 1) / PANEL;
-    int64_t row_tiles = (g->m + TILE_ROWS - 1) / TILE_ROWS, tiles = panels * row_tiles;
     for (int64_t i = thread; i < panels; i += threads)
         if (!panel_direct(g, p->column + i * PANEL))
             pack_panel(g, p->from, p->depth, p->column + i * PANEL,
                        (float *)g->scratch + i * PANEL * DEPTH);
-    if (threads > 1) {
-#pragma omp barrier
-    }
-    for (int64_t i = tiles * thread / threads; i < tiles * (thread + 1) / threads; i++) {
-        int64_t block = i / (panels * BLOCK_TILES), rest = i % (panels * BLOCK_TILES);
-        int64_t first = block * BLOCK_TILES;
-        int64_t high = row_tiles - first < BLOCK_TILES ? row_tiles - first : BLOCK_TILES;
-        pass_tile(g, p, rest / high, first + rest % high);
-    }
-    if (threads > 1) {
-#pragma omp barrier
-    }
+    if (rows_packed(g->m, g->n))
+        pass_packed(g, p, panels, thread, threads);
+    else
+        pass_in_place(g, p, panels, thread, threads);
 }
 
 static void gemm_share(const gemm *g, int thread, int threads)
@@ -196,10 +254,10 @@ static void gemm_share(const gemm *g, int thread, int threads)
         }
 }
 
-size_t GEMM_SCRATCH_BYTES(int64_t n)
+size_t GEMM_SCRATCH_BYTES(int64_t m, int64_t n)
 {
-    int64_t columns = n < WIDTH ? n : WIDTH;
-    return (size_t)((columns + PANEL - 1) / PANEL * PANEL * DEPTH) * sizeof(float);
+    int64_t rows = rows_packed(m, n) ? BLOCK_TILES * TILE_ROWS * DEPTH : 0;
+    return (size_t)(PANELS_FLOATS(n) + rows) * sizeof(float);
 }
 
 void GEMM_RUN(const gemm *g)

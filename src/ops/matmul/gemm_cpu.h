@@ -15,13 +15,13 @@ typedef struct gemm {
     const float *bias;
     bool relu;
     int threads;
-    void *scratch; /* GEMM_SCRATCH_BYTES(n), aligned to 64 bytes */
+    void *scratch; /* GEMM_SCRATCH_BYTES(m, n), aligned to 64 bytes */
 } gemm;
 
 #define GEMM_SCRATCH_BYTES CPU_JOIN(gemm_scratch_bytes, CPU_ISA)
 #define GEMM_RUN CPU_JOIN(gemm_run, CPU_ISA)
 
-size_t GEMM_SCRATCH_BYTES(int64_t n);
+size_t GEMM_SCRATCH_BYTES(int64_t m, int64_t n);
 
 /* Each element is summed by one thread in one order: the bits do not depend on the threads. */
 void GEMM_RUN(const gemm *g);
@@ -32,14 +32,33 @@ void GEMM_RUN(const gemm *g);
  * thread of a Sapphire Rapids Xeon, AVX-512). */
 #define GEMM_NATIVE_WORK 8192
 
-/* BE_OK if the native product is the better one for [m, k] · [k, n] here, else why not.  Without
- * AVX2 it always is: oneDNN has no fast product for every other processor. */
-static inline be_status gemm_prefers_native(const cpu_device *device, int64_t m, int64_t n,
-                                            int64_t k, be_error *reason)
+/* a [m, k] · b [k, n] by their strides in floats, before there are addresses. */
+typedef struct gemm_sizes {
+    int64_t m, n, k, a_column, b_row, b_column;
+} gemm_sizes;
+
+/* oneDNN 2 with AVX2 packs b across its rows.  Where these lie a multiple of 2 KiB apart they share
+ * a few places of the cache, and with under 512 rows of a the packing is not hidden: [256, 768] ·
+ * [768, n] ran at 111 GFLOP/s for n = 512, 82 for 1024, 2048 and 3072, but 168 for 640, 768 and
+ * 2304; the native product at 139 to 146 for all of them (two threads of an AMD EPYC without
+ * AVX-512). */
+#define GEMM_CROWDED_FLOATS 512
+#define GEMM_CROWDED_ROWS 512
+
+static inline bool gemm_is_crowded(const cpu_device *device, const gemm_sizes *s)
 {
-    double work = (double)m * (double)n * (double)k;
+    return DNNL_VERSION_MAJOR < 3 && device->isa == CPU_AVX2 && s->a_column == 1 &&
+           s->b_column == 1 && s->b_row % GEMM_CROWDED_FLOATS == 0 && s->m < GEMM_CROWDED_ROWS;
+}
+
+/* BE_OK if the native product is the better one here, else why not.  Without AVX2 it always is:
+ * oneDNN has no fast product for every other processor. */
+static inline be_status gemm_prefers_native(const cpu_device *device, const gemm_sizes *s,
+                                            be_error *reason)
+{
+    double work = (double)s->m * (double)s->n * (double)s->k;
     if (device->library == CPU_NATIVE_ONLY || device->isa == CPU_GENERIC ||
-        work <= GEMM_NATIVE_WORK)
+        work <= GEMM_NATIVE_WORK || gemm_is_crowded(device, s))
         return BE_OK;
     FAIL(reason, BE_UNAVAILABLE, "oneDNN is faster from %d multiplications on, and these are %.0f",
          GEMM_NATIVE_WORK, work);

@@ -1,6 +1,6 @@
 /* Linear on the CPU by the native matrix product. */
+#include "ops/matmul/linear_cpu.h"
 #include "core/memory.h"
-#include "ops/matmul/gemm_cpu.h"
 #include "ops/matmul/linear_rows.h"
 
 static be_status linear_accept(const cpu_device *device, const be_graph *g, const graph_node *node,
@@ -8,7 +8,17 @@ static be_status linear_accept(const cpu_device *device, const be_graph *g, cons
 {
     be_shape x = be_value_shape(g, node->in[0]), w = be_value_shape(g, node->in[1]);
     linear_sizes s = linear_sizes_of(node->attrs, &x, &w);
-    return gemm_prefers_native(device, s.rows, s.out, s.in, reason);
+    gemm_sizes y = linear_product(&s);
+    return gemm_prefers_native(device, &y, reason);
+}
+
+/* Of three products the one for dx may be crowded; then oneDNN's kernel takes the native one. */
+static be_status linear_backward_accept(const cpu_device *device, const be_graph *g,
+                                        const graph_node *node, be_error *reason)
+{
+    be_shape x = be_value_shape(g, node->in[0]), w = be_value_shape(g, node->in[1]);
+    linear_sizes s = linear_sizes_of(node->attrs, &x, &w);
+    return gemm_prefers_native(device, &(gemm_sizes){.m = s.rows, .n = s.out, .k = s.in}, reason);
 }
 
 static linear_sizes sizes_of(const cpu_call *call)
@@ -20,7 +30,8 @@ static be_status linear_prepare(cpu_call *call, arena *memory, be_error *err)
 {
     (void)memory;
     (void)err;
-    call->scratch_bytes = GEMM_SCRATCH_BYTES(sizes_of(call).out);
+    linear_sizes s = sizes_of(call);
+    call->scratch_bytes = GEMM_SCRATCH_BYTES(s.rows, s.out);
     return BE_OK;
 }
 
@@ -60,7 +71,8 @@ static be_status linear_backward_prepare(cpu_call *call, arena *memory, be_error
     (void)memory;
     (void)err;
     linear_sizes s = sizes_of(call);
-    size_t dx = GEMM_SCRATCH_BYTES(s.in), dw = s.input_first ? GEMM_SCRATCH_BYTES(s.out) : dx;
+    size_t dx = GEMM_SCRATCH_BYTES(s.rows, s.in);
+    size_t dw = s.input_first ? GEMM_SCRATCH_BYTES(s.in, s.out) : GEMM_SCRATCH_BYTES(s.out, s.in);
     call->scratch_bytes = mask_bytes(call) + (dx > dw ? dx : dw);
     return BE_OK;
 }
@@ -93,18 +105,7 @@ static be_status linear_backward_run(const cpu_call *call, be_error *err)
     dz = linear_rows(&s, y, dz, call->scratch, call->out[2], call->threads);
     multiply_dw(call, &s, dz, scratch);
     if (!call->out[0]) return BE_OK;
-    GEMM_RUN(&(gemm){.m = s.rows,
-                     .n = s.in,
-                     .k = s.out,
-                     .a = dz,
-                     .a_row = s.out,
-                     .a_column = 1,
-                     .b = w,
-                     .b_row = s.w_out,
-                     .b_column = s.w_in,
-                     .c = call->out[0],
-                     .threads = call->threads,
-                     .scratch = scratch});
+    linear_dx(&s, dz, w, call->out[0], call->threads, scratch);
     return BE_OK;
 }
 
@@ -114,6 +115,6 @@ const cpu_kernel CPU_KERNEL(linear) = {.implementation = CPU_NATIVE,
                                        .run = linear_run};
 
 const cpu_kernel CPU_KERNEL(linear_backward) = {.implementation = CPU_NATIVE,
-                                                .accept = linear_accept,
+                                                .accept = linear_backward_accept,
                                                 .prepare = linear_backward_prepare,
                                                 .run = linear_backward_run};

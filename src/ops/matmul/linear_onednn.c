@@ -1,6 +1,8 @@
-/* Linear on the CPU by oneDNN's matrix product; transposed operands are given by their strides. */
+/* Linear on the CPU by oneDNN's matrix product; transposed operands are given by their strides.  dx
+ * is the native product's where that is the faster one. */
 #include "backend/cpu/onednn_shim.h"
 #include "core/memory.h"
+#include "ops/matmul/linear_cpu.h"
 #include "ops/matmul/linear_rows.h"
 
 static linear_sizes sizes_of(const cpu_call *call)
@@ -44,8 +46,9 @@ static void linear_release(cpu_call *call)
 }
 
 typedef struct backward_state {
-    onednn_primitive *dx, *dw;
-    size_t mask_bytes; /* of the masked dy, in front of the primitives' scratch */
+    onednn_primitive *dx, *dw; /* dx NULL: not wanted, or native */
+    bool is_native;            /* dx */
+    size_t mask_bytes;         /* of the masked dy, in front of the primitives' scratch */
 } backward_state;
 
 static be_status backward_products(cpu_call *call, backward_state *state, arena *memory,
@@ -65,6 +68,13 @@ static be_status backward_products(cpu_call *call, backward_state *state, arena 
                                            .bf16 = bf16},
                           memory, &state->dw, err));
     if (call->out_shape[0].rank < 0) return BE_OK;
+    gemm_sizes dx = linear_dx_product(&s);
+    state->is_native =
+        call->device->library == CPU_ANY_LIBRARY && !bf16 && gemm_is_crowded(call->device, &dx);
+    if (state->is_native) {
+        call->implementation = "oneDNN, " CPU_NATIVE;
+        return BE_OK;
+    }
     return onednn_matmul_new(call->device,
                              &(onednn_matmul){.m = s.rows,
                                               .n = s.in,
@@ -88,7 +98,9 @@ static be_status linear_backward_prepare(cpu_call *call, arena *memory, be_error
     if (call->in_shape[2].rank >= 0)
         state->mask_bytes = (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
     size_t dw = onednn_scratch_bytes(state->dw);
-    size_t dx = state->dx ? onednn_scratch_bytes(state->dx) : 0;
+    size_t dx = state->dx          ? onednn_scratch_bytes(state->dx)
+                : state->is_native ? GEMM_SCRATCH_BYTES(s.rows, s.in)
+                                   : 0;
     call->scratch_bytes = state->mask_bytes + (dw > dx ? dw : dx);
     return BE_OK;
 }
@@ -108,6 +120,7 @@ static be_status linear_backward_run(const cpu_call *call, be_error *err)
                                  {DNNL_ARG_WEIGHTS, s.input_first ? dz : call->in[0]},
                                  {DNNL_ARG_DST, call->out[1]}};
     TRY(onednn_run(state->dw, dw, 3, scratch, err));
+    if (state->is_native) linear_dx(&s, dz, call->in[1], call->out[0], call->threads, scratch);
     if (!state->dx) return BE_OK;
     const onednn_operand dx[] = {
         {DNNL_ARG_SRC, dz}, {DNNL_ARG_WEIGHTS, call->in[1]}, {DNNL_ARG_DST, call->out[0]}};

@@ -1,0 +1,48 @@
+/* The products of linear as the native one takes them. */
+#ifndef OPS_MATMUL_LINEAR_CPU_H
+#define OPS_MATMUL_LINEAR_CPU_H
+
+#include "ops/matmul/gemm_cpu.h"
+#include "ops/matmul/linear.h"
+
+/* y = x wᵀ, or x w with the inputs first. */
+static inline gemm_sizes linear_product(const linear_sizes *s)
+{
+    return (gemm_sizes){.m = s->rows,
+                        .n = s->out,
+                        .k = s->in,
+                        .a_column = 1,
+                        .b_row = s->w_in,
+                        .b_column = s->w_out};
+}
+
+/* dx = dz w, or dz wᵀ with the inputs first. */
+static inline gemm_sizes linear_dx_product(const linear_sizes *s)
+{
+    return (gemm_sizes){.m = s->rows,
+                        .n = s->in,
+                        .k = s->out,
+                        .a_column = 1,
+                        .b_row = s->w_out,
+                        .b_column = s->w_in};
+}
+
+static inline void linear_dx(const linear_sizes *s, const float *dz, const float *w, float *dx,
+                             int threads, void *scratch)
+{
+    gemm_sizes p = linear_dx_product(s);
+    GEMM_RUN(&(gemm){.m = p.m,
+                     .n = p.n,
+                     .k = p.k,
+                     .a = dz,
+                     .a_row = p.k,
+                     .a_column = p.a_column,
+                     .b = w,
+                     .b_row = p.b_row,
+                     .b_column = p.b_column,
+                     .c = dx,
+                     .threads = threads,
+                     .scratch = scratch});
+}
+
+#endif
