@@ -26,8 +26,9 @@ REFERENCE_SIZE = {"cpu": 512, "cuda": 4096}
 class Engine:
     """The ops of the protocol."""
 
-    def __init__(self):
-        self.session = None
+    def __init__(self, form=None):
+        """`form`: "xla", or what TensorFlow does by itself."""
+        self.session, self.form = None, form
         self.product = None
 
     def hello(self, request):
@@ -35,7 +36,8 @@ class Engine:
         if member(request, "try", bool, False):
             libraries.start_all()
             devices, unusable = tried(devices, libraries.computes)
-        return {"schema": SCHEMA, "engine": "tensorflow", "version": str(tf.__version__),
+        return {"schema": SCHEMA, "engine": "tensorflow-xla" if self.form else "tensorflow",
+                "version": str(tf.__version__),
                 "libraries": libraries.versions(), "devices": devices,
                 "unusable_devices": unusable + libraries.unusable_devices()}
 
@@ -46,12 +48,13 @@ class Engine:
             keras.utils.clear_session()  # gives its memory back
         device = libraries.find_device(member(request, "device", str))
         threads = member(request, "threads", int, os.cpu_count(), least=1)
-        session = Session(request, device, threads)
+        session = Session(request, device, threads, self.form)
         libraries.synchronize()
         self.session = session
         return {"parameters": session.parameter_count,
                 "device_name": libraries.device_name(device),
-                "implementation": libraries.implementation(device),
+                "implementation": (libraries.implementation(device)
+                                   + (", XLA" if self.form else "")),
                 "precision": session.precision,
                 "threads": tf.config.threading.get_intra_op_parallelism_threads(),
                 "prepare_ns": time.monotonic_ns() - start,

@@ -158,6 +158,8 @@ def measure(session, steps):
         session.put_back(kept)
     if session.device == libraries.CPU:
         _on_cpu(answer, planes, tensorflow_weights.layer_names(session.model))
+        if session.form == "xla":  # one operation, whose parts have no names
+            answer.update(phases=dict.fromkeys(PHASES), ops=[])
     else:
         _on_gpu(answer, planes, session.device)
     return answer

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The TensorFlow runner: speaks the runner protocol (docs/runner-protocol.md).
 
-Works with TensorFlow 2.16 and later (Keras 3) on cpu and cuda.  Its parts: runner_protocol.py
+Works with TensorFlow 2.16 and later (Keras 3) on cpu and cuda; with the argument "xla" XLA compiles
+its steps.  Its parts: runner_protocol.py
 (requests and answers), runner_job.py and workload_fields.py (what is asked for, and its files),
 tensorflow_engine.py (the ops), tensorflow_training.py (the step), tensorflow_workloads.py,
 tensorflow_resnet.py and tensorflow_transformers.py (the models), tensorflow_weights.py (their
@@ -23,10 +24,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 
-def load_engine():
+def load_engine(form):
     try:
         import tensorflow_engine
-        return tensorflow_engine.Engine()
+        return tensorflow_engine.Engine(form)
     except Exception as error:  # a broken installation raises more than ImportError
         return runner_protocol.Missing(
             f"TensorFlow in {sys.executable}", f"that it cannot be imported ({error})",
@@ -39,7 +40,8 @@ def load_engine():
 def main():
     runner_protocol.exit_on_interrupt()
     requests, answers = runner_protocol.claim_streams()
-    return runner_protocol.serve(load_engine(), requests, answers)
+    form = sys.argv[1] if len(sys.argv) > 1 else None
+    return runner_protocol.serve(load_engine(form), requests, answers)
 
 
 if __name__ == "__main__":

@@ -46,11 +46,11 @@ class Adam(keras.optimizers.Adam):
 class Session(runner_job.Job):
     """What `prepare` made: data and model on the device, and the number of the next step."""
 
-    def __init__(self, request, device, threads):
+    def __init__(self, request, device, threads, form):
         super().__init__(request, workloads.WORKLOADS)
         if self.training:
             check_optimizer(request["optimizer"])
-        self.device = device
+        self.device, self.form = device, form
         libraries.set_precision(device, self.precision)
         fields, order = self.read_data(request)
         normalization = self.read_normalization(request)
@@ -114,9 +114,9 @@ class Session(runner_job.Job):
         else:
             self._feed_from(0)
         self.step = 0
-        self._train = tf.function(self._train_on)
-        self._infer = tf.function(self._infer_on)
-        self._whole = tf.function(self._whole_step)
+        self._train, self._infer, self._whole = (
+            tf.function(part, jit_compile=True if self.form == "xla" else None)
+            for part in (self._train_on, self._infer_on, self._whole_step))
         self.evaluate = tf.function(self._evaluate, input_signature=[
             tf.TensorSpec([None, *field.shape[1:], field.shape[0]], tf.uint8) if field.is_picture
             else tf.TensorSpec([None, *field.shape], tf.int64)

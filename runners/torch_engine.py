@@ -3,6 +3,7 @@
 Owns the data, the model and the optimizer between `prepare` and the end.  A timed block is what a
 good user's loop does; it may not wait for the device, read a loss or print.
 """
+import os
 import time
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import runner_job
 import safetensors_io
 import torch_feed
+import torch_forms
 import torch_libraries as libraries
 import torch_own
 import torch_own_file
@@ -39,9 +41,9 @@ def place(values, device):
 class Session(Loop, runner_job.Job):
     """What `prepare` made: data and model on the device, and the number of the next step."""
 
-    def __init__(self, request, device):
+    def __init__(self, request, device, form):
         super().__init__(request, torch_workloads.WORKLOADS)
-        self.device = device
+        self.device, self.form = device, form
         libraries.set_precision(device, self.precision)
         self._place_data(request)
         self.normalization = {
@@ -85,6 +87,7 @@ class Session(Loop, runner_job.Job):
         self.model = model.to(self.device).train(self.training)
         self.optimizer = self._new_optimizer() if self.training else None
         self.step = 0
+        self.take_form()
 
     def buffers(self):
         """What files of weights hold and nothing trains, by name."""
@@ -97,10 +100,12 @@ class Session(Loop, runner_job.Job):
         if settings["decay"] == "matrices":
             spared = {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0}
             parameters = [{"params": [p for p in parameters if p.dim() >= 2]}, spared]
-        common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"]}
+        kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+        kind = kinds[settings["name"]]
+        common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"],
+                  **torch_forms.fused(kind, self.device)}
         if settings["name"] == "sgd":
-            return torch.optim.SGD(parameters, **common, momentum=settings["momentum"])
-        kind = torch.optim.Adam if settings["name"] == "adam" else torch.optim.AdamW
+            return kind(parameters, **common, momentum=settings["momentum"])
         return kind(parameters, **common, betas=settings["betas"], eps=settings["epsilon"])
 
     def clip(self):
@@ -125,17 +130,22 @@ class Session(Loop, runner_job.Job):
         self.sent = self.feed.send(self.feed.gather(self.index()))
         self.sent_step = self.step
 
-    def next_samples(self):
-        """The fields of the next step by name, on the device, as they are in the data."""
+    def next_source(self):
+        """What the next step is made of: numbers of samples where these lie on the device, else
+        the fields as they were sent there."""
         if self.resident:
-            index = self.index()
-            values = [field.index_select(0, index) for field in self.samples.values()]
+            source = self.index()
         else:
             self.send_ahead()
-            values = self.feed.take(self.sent)
+            source = self.feed.take(self.sent)
             self.sent_step = None
         self.pass_step()
-        return dict(zip(self.samples, values))
+        return source
+
+    def batch_of(self, source):
+        if self.resident:
+            source = [field.index_select(0, source) for field in self.samples.values()]
+        return self.split(dict(zip(self.samples, source)))
 
     def split(self, samples):
         """What the model is given, and the targets; bytes become numbers."""
@@ -143,16 +153,18 @@ class Session(Loop, runner_job.Job):
             samples[name] = samples[name].float().sub_(mean).mul_(scale)
         return [samples[name] for name in self.inputs], [samples[name] for name in self.targets]
 
-    def next_batch(self):
-        return self.split(self.next_samples())
-
     def forward(self, inputs):
         """The logits, in float32 also under autocast."""
         with self.autocast():
             return self.model(*inputs).float()
 
     def loss_of(self, inputs, targets):
-        return self.model.loss(self.forward(inputs), *targets)
+        return self.whole(inputs, targets)[1]
+
+    def whole(self, inputs, targets):
+        """Logits and loss."""
+        logits = self.forward(inputs)
+        return logits, self.model.loss(logits, *targets)
 
     def sent_bytes(self):
         """That a step copies to the device."""
@@ -164,8 +176,8 @@ class Session(Loop, runner_job.Job):
 class Engine:
     """The ops of the protocol."""
 
-    def __init__(self):
-        self.session = None
+    def __init__(self, form=None):
+        self.session, self.form = None, form
         self.chain = None
         self.own = None  # the user's file, once it was asked for
 
@@ -173,9 +185,15 @@ class Engine:
         devices, unusable = libraries.devices(), []
         if member(request, "try", bool, False):
             devices, unusable = tried(devices, libraries.computes)
-        return {"schema": SCHEMA, "engine": "torch", "version": str(torch.__version__),
-                "libraries": libraries.versions(), "devices": devices,
-                "unusable_devices": unusable}
+        forms = {}
+        if self.form is None:
+            for form in torch_forms.FORMS:
+                possible, others = torch_forms.sort_devices(form, devices)
+                forms[torch_forms.name_of(form)] = {"devices": possible, "unusable_devices": others}
+        devices, others = torch_forms.sort_devices(self.form, devices)
+        return {"schema": SCHEMA, "engine": torch_forms.name_of(self.form),
+                "version": str(torch.__version__), "libraries": libraries.versions(),
+                "devices": devices, "unusable_devices": unusable + others, "forms": forms}
 
     def prepare(self, request):
         start = time.monotonic_ns()
@@ -183,13 +201,14 @@ class Engine:
         device = libraries.find_device(member(request, "device", str))
         if device.type == "cuda":
             torch.cuda.empty_cache()  # what an earlier session left
+        torch_forms.start(self.form, device, os.path.dirname(member(request, "weights", str)))
         threads = member(request, "threads", int, torch.get_num_threads(), least=1)
         threads_warnings = libraries.set_threads(threads)
         session = self._new_session(request, device)
         libraries.synchronize(device)
         self.session = session
         return {"parameters": session.parameters, "device_name": libraries.device_name(device),
-                "implementation": libraries.implementation(device),
+                "implementation": libraries.implementation(device) + torch_forms.words(self.form),
                 "precision": session.precision, "threads": torch.get_num_threads(),
                 "prepare_ns": time.monotonic_ns() - start,
                 "warnings": session.warnings + threads_warnings + libraries.warnings(device)}
@@ -198,11 +217,11 @@ class Engine:
         named = member(request, "model", str, None)
         if named is None:
             self.own = None
-            return Session(request, device)
+            return Session(request, device, self.form)
         if self.own is None or self.own.asked != named:
             self.own = None
             self.own = torch_own_file.OwnFile(named)
-        return torch_own.Session(request, device, self.own)
+        return torch_own.Session(request, device, self.own, self.form)
 
     def _of_ladder(self):
         session = self._prepared()
@@ -226,8 +245,8 @@ class Engine:
         start = time.monotonic_ns()
         for _ in range(steps):
             loss = step()
-            if wants_losses:
-                losses.append(loss)
+            if wants_losses and session.training:
+                losses.append(loss.clone())  # the next step of a CUDA graph overwrites it
         libraries.synchronize(session.device)
         wall_ns = time.monotonic_ns() - start
         if session.training:
@@ -263,8 +282,7 @@ class Engine:
         for t in range(steps):
             inputs, targets = session.next_batch()
             with torch.set_grad_enabled(session.training):
-                logits = session.forward(inputs)
-                loss = session.model.loss(logits, *targets)
+                logits, loss = session.compute_whole(inputs, targets)
             if t == 0:
                 batch = dict(zip(session.inputs + session.targets, inputs + targets))
                 tensors = {**session.trace_of(batch), "logits": logits, "loss": loss}
@@ -330,7 +348,8 @@ class Engine:
         return {"wall_ns": self.chain.run()}
 
     def failure_of(self, error):
-        failure = runner_job.failure_of(error, "PyTorch", DRIVER_SIGNS)
+        failure = torch_forms.failure_of(error) or runner_job.failure_of(error, "PyTorch",
+                                                                         DRIVER_SIGNS)
         if failure.status != "FAILED":
             self.session = None
         elif self.own is not None:

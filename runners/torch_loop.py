@@ -1,15 +1,30 @@
 """The loop of a good PyTorch user: what a timed block does, whatever the model and its batches are.
 
 A step may not wait for the device, read a loss or print.  A subclass has the model and the batches:
-`next_batch`, `send_ahead`, `forward`, `loss_of`, `optimizer`, `device` and `precision`.
+`next_source`, `batch_of`, `send_ahead`, `forward`, `loss_of`, `whole`, `optimizer`, `device` and
+`precision`.
 """
 import contextlib
 
 import torch
 
+import torch_forms
+
 
 class Loop:
     names_modules = False  # whether ops are told by the model's modules
+    form = None            # of torch_forms.py
+
+    def take_form(self):
+        """Called whenever the model or its dropout is another: the functions that a step computes
+        with, each compiled when it is first called."""
+        parts = (self.loss_of, self.forward, self.whole)
+        if self.form is not None:
+            parts = torch_forms.compiled(parts)
+        self.compute_loss, self.compute_output, self.compute_whole = parts
+        if self.form == "graph" and self.training:
+            torch_forms.make_capturable(self.optimizer)
+        self.captured = None
 
     def autocast(self):
         if self.precision == "bf16":
@@ -19,18 +34,31 @@ class Loop:
     def clip(self):
         """Between backward and optimizer; who clips gradients does it here."""
 
-    def train_step(self):
-        inputs, targets = self.next_batch()
+    def next_batch(self):
+        return self.batch_of(self.next_source())
+
+    def update_on(self, inputs, targets):
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss_of(inputs, targets)
+        loss = self.compute_loss(inputs, targets)
         loss.backward()
         self.clip()
         self.optimizer.step()
-        self.send_ahead()
         return loss.detach()
+
+    def _captured_step(self):
+        if self.captured is None:
+            self.captured = torch_forms.Captured(self)
+        return self.captured.step()
+
+    def train_step(self):
+        loss = self._captured_step() if self.form == "graph" else self.update_on(*self.next_batch())
+        self.send_ahead()
+        return loss
 
     @torch.inference_mode()
     def infer_step(self):
-        inputs, _ = self.next_batch()
-        self.forward(inputs)
+        if self.form == "graph":
+            self._captured_step()
+        else:
+            self.compute_output(self.next_batch()[0])
         self.send_ahead()

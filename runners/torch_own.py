@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import torch_forms
 import torch_libraries as libraries
 from runner_protocol import Failure, member
 from torch_loop import Loop
@@ -52,8 +53,8 @@ def _bytes_of(batch):
 class Session(Loop):
     names_modules = True
 
-    def __init__(self, request, device, own):
-        self.own, self.device, self.warnings = own, device, []
+    def __init__(self, request, device, own, form):
+        self.own, self.device, self.form, self.warnings = own, device, form, []
         self.batch = member(request, "batch", int, least=1)
         self.training = member(request, "mode", str, "train", choices=("train", "infer")) == "train"
         self.seed = member(request, "seed", int, 0, least=0)
@@ -129,9 +130,12 @@ class Session(Loop):
             if isinstance(module, torch.nn.RNNBase) and dropout == "counter":
                 module.dropout = 0.0
         self.model.load_state_dict(self.start)
-        self.optimizer = self.own.new_optimizer(self.model) if self.training else None
+        self.optimizer = None
+        if self.training:
+            self.optimizer = self.own.new_optimizer(self.model, self.device)
         seed_all(self.seed)
         self.step, self.sent, self.sent_step = 0, None, None
+        self.take_form()
 
     def sent_bytes(self):
         """That a step copies to the device."""
@@ -145,7 +149,7 @@ class Session(Loop):
                                 lambda x: x.to(self.device, non_blocking=True))
         self.sent_step = self.step
 
-    def next_samples(self):
+    def next_source(self):
         if self.resident:
             batch = self.batches[self.step % len(self.batches)]
         else:
@@ -155,20 +159,22 @@ class Session(Loop):
         return batch
 
     @staticmethod
-    def split(batch):
-        positional, named, target = batch
+    def batch_of(source):
+        positional, named, target = source
         return (positional, named), target
-
-    def next_batch(self):
-        return self.split(self.next_samples())
 
     def forward(self, inputs):
         with self.autocast():
             return self.model(*inputs[0], **inputs[1])
 
     def loss_of(self, inputs, targets):
+        return self.whole(inputs, targets)[1]
+
+    def whole(self, inputs, targets):
+        """Output and loss."""
         with self.autocast():
-            return self.own.loss(self.model(*inputs[0], **inputs[1]), targets)
+            output = self.model(*inputs[0], **inputs[1])
+            return output, self.own.loss(output, targets)
 
     # ------------------------------------------------------------ what others are held against
 
@@ -224,9 +230,8 @@ class Session(Loop):
         tensors, losses = {}, []
         for t in range(steps):
             inputs, targets = self.next_batch()
-            with torch.set_grad_enabled(self.training), self.autocast():
-                output = self.model(*inputs[0], **inputs[1])
-                loss = self.own.loss(output, targets)
+            with torch.set_grad_enabled(self.training):
+                output, loss = self.compute_whole(inputs, targets)
             self.own.check_loss(loss)
             if t == 0:
                 given = inputs[0] if len(inputs[0]) != 1 else inputs[0][0]
@@ -264,7 +269,12 @@ class Session(Loop):
         except ImportError:  # before PyTorch 2.1
             return None
         with FlopCounterMode(display=False) as counter:
-            self.train_step() if self.training else self.infer_step()
+            inputs, targets = self.next_batch()
+            if self.training:
+                self.loss_of(inputs, targets).backward()
+            else:
+                with torch.no_grad():
+                    self.forward(inputs)
         return float(counter.get_total_flops()) or None
 
 

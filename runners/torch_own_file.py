@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import torch_forms
 from runner_protocol import Failure
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -200,12 +201,15 @@ class OwnFile:
             target = target.long()
         return ((), inputs, target) if isinstance(inputs, dict) else (inputs, {}, target)
 
-    def new_optimizer(self, model):
+    def new_optimizer(self, model, device):
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise Failure("BAD_DATA", f"a model in {self.named} with parameters to train", "none",
                           "use --infer")
-        make = getattr(self.module, "optimizer", torch.optim.AdamW)
+        make = getattr(self.module, "optimizer", None)
+        if make is None:
+            return torch.optim.AdamW(parameters,
+                                     **torch_forms.fused(torch.optim.AdamW, device))
         optimizer = make(parameters)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise Failure("BAD_DATA", f"optimizer(parameters) of {self.named} to return a "

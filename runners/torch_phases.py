@@ -15,6 +15,8 @@ PHASES = ("data", "upload", "forward", "backward", "optimizer", "loss_read", "id
           "idle_other")
 _MARK = "breakeven.mark"
 _MODULE = "breakeven.module "
+_COMPILED = ("Torch-Compiled Region", "CompiledFunction", "## Call CompiledFxGraph", "triton_")
+_COMPILED_TITLE = "compiled"  # of all but Triton's kernels, whose names tell what they compute
 _PROFILED_STEPS = 8
 _OPS_MOST = 40
 
@@ -60,6 +62,7 @@ class Kept:
             session.optimizer.load_state_dict(self.optimizer)
         libraries.set_random_states(session.device, self.random)
         session.step, session.sent_step = self.step, None
+        session.captured = None  # with an optimizer's state that is no longer its
 
 
 def do_steps(session, steps, mark):
@@ -69,12 +72,12 @@ def do_steps(session, steps, mark):
         if not session.resident:
             session.send_ahead()
             mark("upload")
-        inputs, targets = session.split(session.next_samples())
+        inputs, targets = session.batch_of(session.next_source())
         mark("data")
         if session.training:
             session.optimizer.zero_grad(set_to_none=True)
             mark("optimizer")
-            loss = session.loss_of(inputs, targets)
+            loss = session.compute_loss(inputs, targets)
             mark("forward")
             loss.backward()
             mark("backward")
@@ -83,11 +86,21 @@ def do_steps(session, steps, mark):
             mark("optimizer")
         else:
             with torch.inference_mode():
-                session.forward(inputs)
+                session.compute_output(inputs)
             mark("forward")
         if not session.resident:
             session.send_ahead()
             mark("upload")
+    return loss
+
+
+def do_captured(session, steps):
+    """Steps of a CUDA graph, which has no parts for the host.  The profile is that of the same
+    kernels, launched one by one."""
+    step = session.train_step if session.training else session.infer_step
+    loss = None
+    for _ in range(steps):
+        loss = step()
     return loss
 
 
@@ -149,8 +162,11 @@ def time_steps(session, steps):
     device = session.device
     libraries.synchronize(device)
     start_ns, start_cpu_ns = time.monotonic_ns(), time.process_time_ns()
-    laps = _laps(device)
-    loss = do_steps(session, steps, laps)
+    if session.form == "graph":
+        laps, loss = NoLaps(), do_captured(session, steps)
+    else:
+        laps = _laps(device)
+        loss = do_steps(session, steps, laps)
     libraries.synchronize(device)
     read_ns = time.monotonic_ns()
     if loss is not None:
@@ -212,7 +228,8 @@ class Profile:
     def __init__(self, session, steps, wall_ns):
         self.on_cuda = session.device.type == "cuda"
         self.phases, self.modules = [], {}
-        named = NamedModules(session.model) if session.names_modules else None
+        # A hook would have the model compiled anew.
+        named = session.names_modules and session.form is None and NamedModules(session.model)
         count = min(steps, _PROFILED_STEPS)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it keeps one cycle, which is all there is
@@ -221,7 +238,7 @@ class Profile:
                 do_steps(session, count, self._mark)
                 libraries.synchronize(session.device)
                 watched_ns = time.monotonic_ns() - start_ns
-        if named is not None:
+        if named:
             named.remove()
         self.scale = steps / count
         self.clock = 1 if self.on_cuda else wall_ns / (watched_ns * self.scale)
@@ -239,8 +256,9 @@ class Profile:
         marks = sorted(e.time_range.start for e in events
                        if e.name == _MARK and e.device_type == torch.autograd.DeviceType.CPU)
         for event in events:
-            # Without "::" it is no operator, but a part of the program or of the profiler.
-            if "::" not in event.name or event.device_type != torch.autograd.DeviceType.CPU:
+            # Without "::" it is compiled code, or a part of the program or of the profiler.
+            known = "::" in event.name or event.name.startswith(_COMPILED)
+            if not known or event.device_type != torch.autograd.DeviceType.CPU:
                 continue
             at = bisect.bisect_left(marks, event.time_range.start)
             if at == len(self.phases):
@@ -266,7 +284,8 @@ class Profile:
 
     def _add(self, phase, event, device, us):
         ns = us * 1e3 * self.scale * self.clock
-        op = self.ops.setdefault((phase, event.name, self._module(event, phase)), [0, 0])
+        name = _COMPILED_TITLE if event.name.startswith(_COMPILED[:-1]) else event.name
+        op = self.ops.setdefault((phase, name, self._module(event, phase)), [0, 0])
         op[0] += self.scale
         op[1] += ns
         self.launches[device] = self.launches.get(device, 0) + self.scale

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The PyTorch runner: speaks the runner protocol (docs/runner-protocol.md).
 
-Works with PyTorch 1.13 and 2.x on cpu, cuda and mps.  Its parts: runner_protocol.py (requests and
+Works with PyTorch 1.13 and 2.x on cpu, cuda and mps; an argument names another form than eager
+(torch_forms.py).  Its parts: runner_protocol.py (requests and
 answers), runner_job.py (what is asked for, and its files), torch_engine.py (the ops),
 torch_workloads.py (the models), torch_own.py and torch_own_file.py (a user's own model),
 torch_libraries.py (devices and versions), safetensors_io.py, philox.py.
@@ -18,10 +19,10 @@ if FOLDER not in sys.path:
 import runner_protocol  # noqa: E402
 
 
-def load_engine():
+def load_engine(form):
     try:
         import torch_engine
-        return torch_engine.Engine()
+        return torch_engine.Engine(form)
     except Exception as error:  # a broken installation raises more than ImportError
         return runner_protocol.Missing(
             f"PyTorch in {sys.executable}", f"that it cannot be imported ({error})",
@@ -33,7 +34,8 @@ def load_engine():
 def main():
     runner_protocol.exit_on_interrupt()
     requests, answers = runner_protocol.claim_streams()
-    return runner_protocol.serve(load_engine(), requests, answers)
+    form = sys.argv[1] if len(sys.argv) > 1 else None
+    return runner_protocol.serve(load_engine(form), requests, answers)
 
 
 def leave(code):

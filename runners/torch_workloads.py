@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import philox
+import torch_forms
 import torch_resnet
 import torch_transformers
 
@@ -145,9 +146,13 @@ class CounterDropout(nn.Module):
     def forward(self, x):
         if not self.training:
             return x
+        return x * self._factor(x)
+
+    @torch_forms.eager_only
+    def _factor(self, x):
         u = torch.from_numpy(philox.uniform(x.numel(), self.seed, self.step, self.layer))
         keep = (u >= self.p).to(x.dtype).mul_(1.0 / (1.0 - self.p))
-        return x * keep.view(x.shape).to(x.device)
+        return keep.view(x.shape).to(x.device)
 
 
 def use_counter_dropout(model, seed):

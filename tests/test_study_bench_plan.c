@@ -94,6 +94,38 @@ static void without_wishes_all_take_part(void **state)
     bench_plan_release(&w.plan);
 }
 
+/* Forms are told of where nobody has asked for an engine, and are measured where somebody has. */
+static void forms_are_told_of_and_asked_for(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    for (int named = 0; named < 2; named++) {
+        world w;
+        plant(&w);
+        json_object_set_new(w.questions[TORCH].hello, "forms",
+                            json_pack("{s:{s:[{s:s}]}, s:{s:[]}}", "torch-compile", "devices", "id",
+                                      "cpu", "torch-graph", "devices"));
+        if (named) w.request.engines = (study_names){1, {"torch"}};
+        if (named) w.questions[TENSORFLOW] = (engine_question){0};
+        ASSERT_OK(take(&w, &err));
+        const char *told = strstr(w.notes, "torch.compile can be measured here too: --engine "
+                                           "torch-compile, or all; compiling is part of its first "
+                                           "step and can take a minute");
+        assert_int_equal(told != NULL, !named);
+        assert_null(strstr(w.notes, "torch-graph"));
+        bench_plan_release(&w.plan);
+    }
+    const study_names none = {0}, all = {1, {"all"}}, one = {1, {"torch-compile"}};
+    assert_true(study_wants_engine(&none, "torch"));
+    assert_false(study_wants_engine(&none, "torch-compile"));
+    assert_true(study_wants_engine(&all, "torch-compile"));
+    assert_true(study_wants_engine(&one, "torch-compile"));
+    assert_false(study_wants_engine(&one, "torch"));
+    assert_string_equal(engine_family("torch-graph"), "torch");
+    assert_string_equal(engine_form("torch-graph"), "graph");
+    assert_null(engine_form("native"));
+}
+
 static void named_devices_and_threads_are_taken(void **state)
 {
     (void)state;
@@ -195,6 +227,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_wishes_all_take_part),
+        cmocka_unit_test(forms_are_told_of_and_asked_for),
         cmocka_unit_test(named_devices_and_threads_are_taken),
         cmocka_unit_test(a_second_way_is_taken_by_all_alone),
         cmocka_unit_test(what_is_asked_for_and_missing_is_refused),

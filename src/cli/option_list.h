@@ -116,10 +116,12 @@
       "devices to use, as 'breakeven devices' lists them; bench takes each piece of hardware "   \
       "once without it, and also as a second way to it, through OpenCL, with all; runs: only "   \
       "those of a device")                                                                       \
-    X(ENGINE, "engine", 'e', "ENGINE,...", CHOICES, 0, 0, "native torch tensorflow all",         \
+    X(ENGINE, "engine", 'e', "ENGINE,...", CHOICES, 0, 0,                                        \
+      "native torch torch-compile torch-graph tensorflow tensorflow-xla all",                    \
       ON_MEASURE | ON(parity) | ON(runs),                                                        \
-      "engines to use; without it, native and every other that is installed; runs: only those "  \
-      "of an engine")                                                                            \
+      "engines to use; without it, native and every other that is installed, as each computes "  \
+      "by itself; all: compiled forms too, whose first step may take a minute; runs: only "      \
+      "those of an engine")                                                                      \
     X(THREADS, "threads", 't', "N,...", COUNTS, 1, 1024, "", ON_MEASURE | ON_MODEL,              \
       "threads of the CPU; bench takes a list. The default is OMP_NUM_THREADS, else the number " \
       "of physical cores, or as many as a control group's quota pays for")                       \

@@ -56,8 +56,10 @@ static be_status check_own(const cli_options *options, be_error *err)
                  "out",
                  option_table[others[i]].name, name);
     for (int i = 0; i < engines->count; i++)
-        if (strcmp(engines->words[i], "torch") != 0 && strcmp(engines->words[i], "all") != 0)
-            FAIL(err, BE_USAGE, "--engine: %s is a PyTorch model, found \"%s\"; leave --engine out",
+        if (!study_takes_own(engines->words[i]) && strcmp(engines->words[i], "all") != 0)
+            FAIL(err, BE_USAGE,
+                 "--engine: %s is a PyTorch model, found \"%s\"; expected torch, torch-compile, "
+                 "torch-graph or all",
                  name, engines->words[i]);
     if (strcmp(name + length - 3, ".py") == 0 && !file_exists(name))
         FAIL(err, BE_USAGE, "%s: expected a file, found none; check its path", name);

@@ -197,7 +197,7 @@ typedef struct member_line {
 /* What an engine says of itself. */
 typedef struct member_hello {
     const char *version;
-    const json_t *devices, *unusable_devices;
+    const json_t *devices, *unusable_devices, *forms;
     struct {
         const char *blas;
     } libraries;

@@ -13,21 +13,43 @@
 #define ASK_LIMIT_S 60.0 /* a large engine loads slowly from a cold disk */
 
 const char *const engine_names[ENGINE_COUNT] = {
-#define X(id, title) #id,
+#define X(name, title, family, form) name,
     ENGINE_LIST(X)
 #undef X
 };
 
-const char *engine_title(const char *name)
+typedef struct engine_words {
+    const char *title, *family, *form;
+} engine_words;
+
+static const engine_words *words_of(const char *name)
 {
-    static const char *const titles[] = {
-#define X(id, title) title,
+    static const engine_words words[] = {
+#define X(name, title, family, form) {title, family, form},
         ENGINE_LIST(X)
 #undef X
     };
     for (int i = 0; i < ENGINE_COUNT; i++)
-        if (strcmp(engine_names[i], name) == 0) return titles[i];
-    return name;
+        if (strcmp(engine_names[i], name) == 0) return &words[i];
+    return NULL;
+}
+
+const char *engine_title(const char *name)
+{
+    const engine_words *words = words_of(name);
+    return words ? words->title : name;
+}
+
+const char *engine_family(const char *name)
+{
+    const engine_words *words = words_of(name);
+    return words ? words->family : name;
+}
+
+const char *engine_form(const char *name)
+{
+    const engine_words *words = words_of(name);
+    return words ? words->form : NULL;
 }
 
 static be_status find_native(engine *out, const engine_options *options, be_error *err)
@@ -188,7 +210,7 @@ static const python_engine *python_of(const char *name)
 
 static be_status find_script_engine(engine *out, const engine_options *options, be_error *err)
 {
-    const python_engine *wanted = python_of(out->name);
+    const python_engine *wanted = python_of(engine_family(out->name));
     MUST(wanted);
     TRY(find_script(out, wanted->script, err));
     out->module = wanted->module;
@@ -200,6 +222,7 @@ static be_status find_script_engine(engine *out, const engine_options *options, 
     TRY(file_format_path(out->program, err, "%s", out->pythons.list[0]->path));
     out->argv[0] = out->program;
     out->argv[1] = out->script;
+    out->argv[2] = engine_form(out->name);
     TRY(python_environment_make(&out->environment, err));
     int count = 0;
     while (out->environment.env[count]) count++;
@@ -223,7 +246,8 @@ json_t *engine_pythons(const engine *e)
 char *engine_pythons_text(const engine *e, char *out, size_t size)
 {
     text_buffer b = text_begin(out, size);
-    for (int i = 0; e->pythons.count > 1 && i < e->pythons.count; i++) {
+    bool told = e->pythons.count > 1 && !engine_form(e->name); /* a form has its engine's */
+    for (int i = 0; told && i < e->pythons.count; i++) {
         const char *version = e->pythons.list[i]->has[e->module].version;
         text_add(&b, "%s%s%s of %s%s", i == 0 ? engine_title(e->name) : "",
                  i == 1 ? ""
@@ -242,7 +266,10 @@ be_status engine_find(engine *out, const char *name, const engine_options *optio
     for (int i = 0; i < ENGINE_COUNT; i++)
         if (strcmp(engine_names[i], name) == 0) out->name = engine_names[i];
     if (!out->name)
-        FAIL(err, BE_USAGE, "engine \"%s\": expected native, torch or tensorflow", name);
+        FAIL(err, BE_USAGE,
+             "engine \"%s\": expected one of native, torch, torch-compile, "
+             "torch-graph, tensorflow, tensorflow-xla",
+             name);
     be_status status = strcmp(name, "native") == 0 ? find_native(out, options, err)
                                                    : find_script_engine(out, options, err);
     if (status != BE_OK) status_prefix(err, "engine %s", name);

@@ -12,18 +12,29 @@
 #include "core/status.h"
 #include "run/python.h"
 
-/* id, what people call it */
-#define ENGINE_LIST(X)  \
-    X(native, "native") \
-    X(torch, "PyTorch") \
-    X(tensorflow, "TensorFlow")
+/* name, what people call it, the engine that it is a form of, the form: a word to its runner, or
+ * NULL for what the engine does by itself */
+#define ENGINE_LIST(X)                                      \
+    X("native", "native", "native", NULL)                   \
+    X("torch", "PyTorch", "torch", NULL)                    \
+    X("tensorflow", "TensorFlow", "tensorflow", NULL)       \
+    X("torch-compile", "torch.compile", "torch", "compile") \
+    X("torch-graph", "PyTorch graph", "torch", "graph")     \
+    X("tensorflow-xla", "TF XLA", "tensorflow", "xla")
 
-#define X(id, title) +1
+#define X(name, title, family, form) +1
 enum { ENGINE_COUNT = 0 ENGINE_LIST(X) };
 #undef X
 
 extern const char *const engine_names[ENGINE_COUNT];
 const char *engine_title(const char *name);
+
+/* The engine that it is a form of: "torch" of "torch-compile", and of "torch". */
+const char *engine_family(const char *name);
+
+/* "compile" of "torch-compile"; NULL of what an engine does by itself.  Forms take part where they
+ * are asked for: their first step may take a minute. */
+const char *engine_form(const char *name);
 
 typedef struct engine {
     const char *name;

@@ -33,7 +33,7 @@ static be_status leave_out(bench_plan *plan, const study_request *request, const
                            const engine_question *q, be_error *err)
 {
     const char *name = q->engine->name;
-    bool alone = strcmp(name, "native") == 0 || study_is_own(request);
+    bool alone = strcmp(name, "native") == 0 || (study_is_own(request) && !engine_form(name));
     if (study_names_have(&request->engines, name) || q->status == BE_INTERRUPTED || alone) {
         *err = q->error;
         return q->status;
@@ -48,9 +48,8 @@ static bool is_wanted(const study_request *request, const char *name)
 {
     const study_names *wanted = &request->engines;
     bool native = strcmp(name, "native") == 0;
-    if (wanted->count && !study_names_have(wanted, name) && !study_names_have(wanted, "all"))
-        return false;
-    if (study_is_own(request)) return strcmp(name, "torch") == 0;
+    if (!study_wants_engine(wanted, name)) return false;
+    if (study_is_own(request)) return study_takes_own(name);
     return native || !request->plan_only; /* others have no such plan */
 }
 
@@ -84,6 +83,21 @@ static void ask_engines(bench_plan *plan, const study_request *request, const st
     engine_ask(questions, &asking);
 }
 
+/* Compiled forms that were not asked for, and are possible here. */
+static void tell_forms(const bench_plan *plan, const study_request *request,
+                       const study_watch *watch)
+{
+    const char *name;
+    json_t *form;
+    for (int e = 0; e < ENGINE_COUNT && !request->engines.count && !request->tells_missing; e++)
+        json_object_foreach(report_member(plan->hello[e], hello, forms), name,
+                            form) if (json_array_size(report_member(form, hello, devices)) > 0)
+            study_note(watch,
+                       "%s can be measured here too: --engine %s, or all; compiling is part of "
+                       "its first step and can take a minute",
+                       engine_title(name), name);
+}
+
 static be_status take_answers(bench_plan *plan, const study_request *request,
                               const study_watch *watch, engine_question *questions, be_error *err)
 {
@@ -95,6 +109,7 @@ static be_status take_answers(bench_plan *plan, const study_request *request,
         if (plan->hello[e] && *engine_pythons_text(&plan->engines[e], text, sizeof text))
             study_note(watch, "%s", text);
     }
+    tell_forms(plan, request, watch);
     for (int e = 0; status == BE_OK && e < ENGINE_COUNT; e++)
         if (questions[e].status != BE_OK)
             status = leave_out(plan, request, watch, &questions[e], err);

@@ -46,12 +46,13 @@ static void add_pythons(json_t *record, const engine *e)
     json_decref(pythons);
 }
 
-static void add_devices(json_t *records, const engine *e, const json_t *hello)
+/* `found`: the answer to hello, or in it what is told of one of the engine's forms. */
+static void add_devices(json_t *records, const engine *e, const char *engine_name,
+                        const json_t *hello, const json_t *found)
 {
-    const char *engine_name = e->name;
     size_t i;
     json_t *device;
-    json_array_foreach(report_member(hello, hello, devices), i, device)
+    json_array_foreach(report_member(found, hello, devices), i, device)
     {
         const char *id = report_string(device, device, id);
         json_t *record = device_record(engine_name, id, report_string(device, device, name));
@@ -66,7 +67,7 @@ static void add_devices(json_t *records, const engine *e, const json_t *hello)
         }
         json_array_append_new(records, record);
     }
-    json_array_foreach(report_member(hello, hello, unusable_devices), i, device)
+    json_array_foreach(report_member(found, hello, unusable_devices), i, device)
     {
         json_t *record = device_record(engine_name, report_string(device, device, id),
                                        report_string(device, device, name));
@@ -80,7 +81,11 @@ static void add_devices(json_t *records, const engine *e, const json_t *hello)
 static void add_engine(json_t *records, const char *name, const engine_question *asked)
 {
     if (asked->status == BE_OK) {
-        add_devices(records, asked->engine, asked->hello);
+        const char *form;
+        json_t *found;
+        add_devices(records, asked->engine, name, asked->hello, asked->hello);
+        json_object_foreach(report_member(asked->hello, hello, forms), form, found)
+            add_devices(records, asked->engine, form, asked->hello, found);
         return;
     }
     json_t *record = device_record(name, "-", "-");
@@ -105,9 +110,11 @@ static be_status ask_engines(engine *engines, const study_watch *watch, study_de
     engine_options asking = {.interrupted = watch->stop};
     be_status status = BE_OK;
     study_progress(watch, "asking the engines for their devices ...");
-    for (int e = 0; e < ENGINE_COUNT; e++) asked[e].engine = &engines[e];
+    for (int e = 0; e < ENGINE_COUNT; e++)
+        if (!engine_form(engine_names[e])) asked[e].engine = &engines[e];
     engine_ask(asked, &asking);
     for (int e = 0; e < ENGINE_COUNT; e++) {
+        if (!asked[e].engine) continue;
         if (asked[e].status == BE_INTERRUPTED) {
             status = BE_INTERRUPTED;
             *err = asked[e].error;

@@ -44,8 +44,9 @@ struct measurement {
     const study_watch *watch;
     bench_plan plan;
     json_t *environment;
-    engine native; /* which measures the limits */
-    engine trial;  /* what is tried out: its runners may live as long as `pool` */
+    engine native;    /* which measures the limits */
+    engine reference; /* of a user's own model, where PyTorch is no contender by itself */
+    engine trial;     /* what is tried out: its runners may live as long as `pool` */
     measurement_limits limits[BENCH_CONTENDERS_MAX];
     int limit_count;
     conductor_options conducting; /* by the request; a study may change it before a run */

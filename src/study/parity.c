@@ -188,11 +188,11 @@ static be_status compare_engine(comparison *c, const char *name, be_error *err)
     return status;
 }
 
-/* Is the engine among those that were named?  Where none were, all are, if they are there. */
+/* Does the engine take part, and must it?  What was not named takes part if it is there. */
 static bool is_wanted(const study_names *engines, const char *name, bool *must)
 {
     *must = study_names_have(engines, name);
-    return *must || !engines->count || study_names_have(engines, "all");
+    return study_wants_engine(engines, name);
 }
 
 static be_status compare_engines(comparison *c, be_error *err)

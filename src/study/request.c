@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "run/engine.h"
+
 #define LINE_BYTES 1600 /* a reason can name several paths */
 
 void study_progress(const study_watch *watch, const char *format, ...)
@@ -44,6 +46,17 @@ bool study_names_have(const study_names *names, const char *name)
     for (int i = 0; i < names->count; i++)
         if (strcmp(names->name[i], name) == 0) return true;
     return false;
+}
+
+bool study_wants_engine(const study_names *engines, const char *name)
+{
+    if (!engines->count) return !engine_form(name);
+    return study_names_have(engines, name) || study_names_have(engines, "all");
+}
+
+bool study_takes_own(const char *name)
+{
+    return strcmp(engine_family(name), "torch") == 0;
 }
 
 be_status study_open_data(const study_watch *watch, const dataset_options *options,

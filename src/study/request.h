@@ -85,6 +85,13 @@ bool study_is_own(const study_request *request);
 
 bool study_names_have(const study_names *names, const char *name);
 
+/* Whether an engine takes part: named, or by "all"; where none is named, if it is no form of
+ * another (run/engine.h). */
+bool study_wants_engine(const study_names *engines, const char *name);
+
+/* Whether an engine measures a user's own model: PyTorch, in each of its forms. */
+bool study_takes_own(const char *name);
+
 /* A split of the workload's data set, at the workload's size; notes a stand-in for training. */
 BE_CHECKED be_status study_open_data(const study_watch *watch, const dataset_options *options,
                                      const workload *w, dataset_split split, be_dataset **out,
