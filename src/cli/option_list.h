@@ -81,6 +81,11 @@
       "one precision and batch; what is not alike is told first, and what is missing. The "        \
       "verdict is by the interval of the ratio, as in bench. Exit code 6 where --fail-if says "    \
       "so.")                                                                                       \
+    X(report, "report", "[RUN...]", RESULTS, 0, 16, "runs as one document: HTML, Markdown or CSV", \
+      "Writes what runs found to --output FILE: report.html (one file that needs no network and "  \
+      "no script, with plots and the records within), report.md for a repository, or report.csv "  \
+      "with a row for each number. Each RUN is named as in compare; without one it is the newest " \
+      "(--last N: the newest N). Where several have the same work they are compared.")             \
     X(completion, "completion", "SHELL", SHELLS, 1, 1, "completions for bash, zsh or fish",        \
       "Prints a script for the shell: add 'source <(breakeven completion bash)' to ~/.bashrc, or " \
       "write it to the shell's folder of completions.")                                            \
@@ -100,6 +105,7 @@
     (ON(quick) | ON(devices) | ON(workloads) | ON(bench) | ON(train) | ON(eval) | ON(parity) | \
      ON(data) | ON(advise) | ON(sweep) | ON(explain) | ON(runs) | ON(compare))
 #define ON_TEXT (ON(bench) | ON(explain) | ON(advise) | ON(sweep) | ON_MODEL)
+#define ON_OUTPUT (ON(dump) | ON(sweep) | ON(runs) | ON(report))
 #define ON_KEEPING (ON(bench) | ON(sweep) | ON(explain) | ON(advise) | ON(train))
 
 /* An option for each dimension of a variant; expands where X is the macro that OPTION_LIST was
@@ -182,10 +188,10 @@
       "Hugging Face write them; of several files their index, model.safetensors.index.json)")    \
     X(NEW_HEAD, "new-head", 0, NULL, FLAG, 0, 0, "", ON(train),                                  \
       "with --weights: start the layer that tells the classes anew, for another task")           \
-    X(OUTPUT, "output", 'o', "FILE", SINK, 0, 0, "", ON(dump) | ON(sweep) | ON(runs),            \
+    X(OUTPUT, "output", 'o', "FILE", SINK, 0, 0, "", ON_OUTPUT,                                  \
       "file to write (dump: safetensors; sweep: a record a line, without it one in "             \
       "$XDG_STATE_HOME/breakeven/sweeps; runs export: a record per line, without it to "         \
-      "standard output)")                                                                        \
+      "standard output; report: .html, .md or .csv)")                                            \
     X(OVER, "over", 0, "AXIS=RANGE", TEXT, 0, 0, "batch=8..4096 steps=10..100000", ON(sweep),    \
       "what the sweep goes over, and from where to where: batch=8..4096, steps=10..100000")      \
     X(SVG, "svg", 0, "FILE", SINK, 0, 0, "", ON(sweep), "also write the plot to a file, as SVG") \
@@ -229,7 +235,8 @@
     X(SINCE, "since", 0, "DATE", TEXT, 0, 0, "", ON(runs),                                       \
       "only runs from this day on (2026-11-30, in UTC)")                                         \
     X(UNTIL, "until", 0, "DATE", TEXT, 0, 0, "", ON(runs), "only runs up to and on this day")    \
-    X(LAST, "last", 0, "N", COUNT, 1, 1e9, "", ON(runs), "list the newest N runs (50)")          \
+    X(LAST, "last", 0, "N", COUNT, 1, 1e9, "", ON(runs) | ON(report),                            \
+      "list the newest N runs (50); report: the newest N in one document (1)")                   \
     X(BASELINE, "baseline", 0, "NAME", TEXT, 0, 0, "", ON(compare),                              \
       "the one that the others are held against (the first)")                                    \
     X(PRICE, "price", 0, "NAME=EUR,...", TEXT, 0, 0, "", ON(compare),                            \

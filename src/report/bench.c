@@ -7,9 +7,12 @@
 
 #include "core/text.h"
 #include "report/contender.h"
+#include "report/html.h"
 #include "report/warnings.h"
 #include "run/record_fields.h"
 #include "workloads/workload.h"
+
+#define BARS_SHOWN 16
 
 /* ---------------------------------------------------------------- cells */
 
@@ -120,8 +123,7 @@ static double cost_of(const json_t *record)
     return isnan(samples) ? INFINITY : 1 / samples;
 }
 
-/* The records of the group that begins at `first`, the fastest first; *next is behind it. */
-static json_t *take_group(const json_t *records, size_t first, size_t *next)
+json_t *bench_take_group(const json_t *records, size_t first, size_t *next)
 {
     json_t *group = json_array();
     const json_t *head = json_array_get(records, first);
@@ -199,6 +201,9 @@ static void print_group_head(const json_t *record, FILE *out)
              report_string(record, bench, asked.precision),
              isnan(work) ? "arithmetic not known" : report_flops(work, flops),
              isnan(work) ? "" : " a step", host ? ", data on the host" : "");
+    char head[WORKLOAD_TEXT + 400];
+    snprintf(head, sizeof head, "%.60s%s: %s", name, variant, line);
+    if (report_heading(out, head)) return;
     fprintf(out, "\n%s%s%s%s: ", report_look.color ? "\033[1m" : "", name,
             report_look.color ? "\033[0m" : "", variant);
     report_wrap(out, line, (int)(text_width(name) + text_width(variant)) + 2, 2);
@@ -258,6 +263,38 @@ static const report_column *name_rate(const json_t *group, report_column own[COL
     return own;
 }
 
+/* The steps as bars, the fastest ones, where there are two. */
+static void draw_group(const json_t *group, FILE *out)
+{
+    char names[BARS_SHOWN][REPORT_TEXT_BYTES], steps[BARS_SHOWN][REPORT_TEXT_BYTES];
+    char title[REPORT_TEXT_BYTES];
+    static const char *const part[] = {"step"};
+    bar list[BARS_SHOWN];
+    bars b = {.title = title,
+              .bars = list,
+              .parts = part,
+              .letters = "#",
+              .part_count = 1,
+              .text = report_seconds};
+    size_t i;
+    json_t *record;
+    json_array_foreach(group, i, record)
+    {
+        double median = report_real(record, bench, step_s.median);
+        if (isnan(median) || b.count == BARS_SHOWN) continue;
+        list[b.count] = (bar){.name = contender_who(record, names[b.count]),
+                              .total = median,
+                              .low = report_real(record, bench, step_s.low),
+                              .high = report_real(record, bench, step_s.high),
+                              .parts = {median},
+                              .after = step_text(record, steps[b.count])};
+        b.count++;
+    }
+    snprintf(title, sizeof title, "time of a step, with its 95 %% interval%s",
+             json_array_size(group) > BARS_SHOWN ? ": the fastest" : "");
+    if (b.count > 1) html_bars(&b, false, out);
+}
+
 static be_status write_group(const json_t *group, report_format format, bool first, FILE *out,
                              be_error *err)
 {
@@ -265,6 +302,7 @@ static be_status write_group(const json_t *group, report_format format, bool fir
     report_column own[COLUMN_COUNT];
     report_sheet sheet = {name_rate(group, own, rate), COLUMN_COUNT, group, 0};
     print_group_head(json_array_get(group, 0), out);
+    if (report_look.html) draw_group(group, out);
     TRY(report_write(&sheet, format, out, err));
     fprintf(out, "\n");
     print_implementations(group, out);
@@ -284,13 +322,13 @@ be_status bench_write(const json_t *records, report_format format, FILE *out, be
         return report_write(&sheet, format, out, err);
     for (size_t next = 0; next < json_array_size(records);) {
         json_t *head = json_array_get(records, next);
-        if (!before) print_machine(head, out);
+        if (!before && !report_is_document()) print_machine(head, out);
         if (!before || !json_equal(report_member(head, bench, data_source),
                                    report_member(before, bench, data_source)))
             print_data(head, out);
         bool first = !before;
         before = head;
-        json_t *group = take_group(records, next, &next);
+        json_t *group = bench_take_group(records, next, &next);
         be_status status = write_group(group, format, first, out, err);
         json_decref(group);
         TRY(status);

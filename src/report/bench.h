@@ -12,6 +12,10 @@
 BE_CHECKED be_status bench_write(const json_t *records, report_format format, FILE *out,
                                  be_error *err);
 
+/* The records of the group that begins at `first`, the fastest first and marked as the best, as a
+ * new list; *next is behind it. */
+json_t *bench_take_group(const json_t *records, size_t first, size_t *next);
+
 /* The reasons and the advice below a table; `records` are one group, the fastest first. */
 void bench_write_reasons(const json_t *records, FILE *out);
 

@@ -9,6 +9,7 @@
 
 #include "core/text.h"
 #include "report/contender.h"
+#include "report/html.h"
 #include "report/warnings.h"
 
 #define OPS_SHOWN 8
@@ -250,7 +251,7 @@ static void write_ops(const json_t *record, report_format format, FILE *out)
             json_array_append(shown, sorted[i]);
         else
             rest += report_real(sorted[i], op, share);
-    fprintf(out, "ops of %s\n", contender_who(record, text));
+    if (!report_look.html) fprintf(out, "ops of %s\n", contender_who(record, text));
     if (format == REPORT_MD) fprintf(out, "\n");
     report_sheet sheet = {op_columns, sizeof op_columns / sizeof *op_columns, shown, -1};
     be_error unused;
@@ -282,6 +283,46 @@ static void write_doubts(const json_t *records, FILE *out)
     warnings_write(records, WARNING_IDLE, true, out);
 }
 
+/* All of them across: a page scrolls. */
+static void write_html_phases(const json_t *const *shown, int count, FILE *out)
+{
+    char text[CONTENDERS_MAX + 1][REPORT_TEXT_BYTES];
+    const char *cells[CONTENDERS_MAX + 1] = {"a step"};
+    for (int c = 0; c < count; c++) cells[c + 1] = contender_who(shown[c], text[c]);
+    html_table_begin(out, NULL);
+    html_row(out, "th", cells, count + 1);
+    for (int r = 0; r < ROWS; r++) {
+        cells[0] = rows[r].title;
+        for (int c = 0; c < count; c++) cells[c + 1] = cell(shown[c], &rows[r], text[c]);
+        html_row(out, "td", cells, count + 1);
+    }
+    html_table_end(out);
+}
+
+/* Why first, then the bars; the numbers are folded away. */
+static void write_html(const json_t *records, const json_t *const *shown, int count, FILE *out)
+{
+    const json_t *first = json_array_get(records, 0);
+    char text[REPORT_TEXT_BYTES], name[REPORT_TEXT_BYTES + 20];
+    snprintf(name, sizeof name, "%.60s, %.20s, batch %.0f: where a step goes",
+             report_string(first, bench, workload), report_string(first, bench, precision),
+             report_real(first, bench, batch));
+    report_heading(out, name);
+    explain_words(records, out);
+    explain_bars(records, out);
+    for (int c = 0; c < count; c++) say_sums(shown[c], out);
+    html_fold_begin(out, "phases, launches and bytes");
+    write_html_phases(shown, count, out);
+    html_fold_end(out);
+    for (int c = 0; c < count; c++) {
+        snprintf(name, sizeof name, "ops of %.230s", contender_who(shown[c], text));
+        html_fold_begin(out, name);
+        write_ops(shown[c], REPORT_TABLE, out);
+        html_fold_end(out);
+    }
+    write_doubts(records, out);
+}
+
 static void write_people(const json_t *records, report_format format, FILE *out)
 {
     const json_t *shown[CONTENDERS_MAX], *first = json_array_get(records, 0);
@@ -290,6 +331,10 @@ static void write_people(const json_t *records, report_format format, FILE *out)
     json_t *record;
     json_array_foreach(records, i, record) if (explain_has(record) && count < CONTENDERS_MAX)
         shown[count++] = record;
+    if (report_look.html) {
+        write_html(records, shown, count, out);
+        return;
+    }
     fprintf(out, "%s%s, %s, batch %.0f\n\n", format == REPORT_MD ? "## " : "",
             report_string(first, bench, workload), report_string(first, bench, precision),
             report_real(first, bench, batch));

@@ -24,7 +24,7 @@ typedef struct explain_drawn {
 
 void explain_draw(const json_t *records, explain_drawn *out);
 
-/* The same for the terminal. */
+/* The same for the terminal, or as a figure of HTML. */
 void explain_bars(const json_t *records, FILE *out);
 
 /* The table of the ops of one record, the longest first. */

@@ -5,6 +5,7 @@
 #include "report/contender.h"
 #include "report/explain.h"
 #include "report/explain_sides.h"
+#include "report/html.h"
 
 /* In the order of explain_phase_names. */
 static const char *const titles[EXPLAIN_PHASES] = {"data",           "upload",    "forward",
@@ -46,5 +47,8 @@ void explain_bars(const json_t *records, FILE *out)
 {
     explain_drawn drawn;
     explain_draw(records, &drawn);
-    bars_print(&drawn.bars, out);
+    if (report_look.html)
+        html_bars(&drawn.bars, false, out);
+    else
+        bars_print(&drawn.bars, out);
 }

@@ -9,6 +9,7 @@
 
 #define WIDE 720
 #define NARROW 340
+#define BESIDE 420
 
 void html_text(FILE *out, const char *text)
 {
@@ -60,16 +61,35 @@ static void write_cell(FILE *out, const char *tag, bool number, const char *text
     html_text(out, text);
 }
 
+/* A table that is too wide scrolls by itself, and takes the focus so that keys can do that. */
+void html_table_begin(FILE *out, const char *caption)
+{
+    fprintf(out, "<div class=scroll tabindex=0 role=group aria-label=\"");
+    html_text(out, caption ? caption : "table");
+    fprintf(out, "\"><table>\n");
+    if (caption) html_element(out, "caption", "", "%s", caption);
+}
+
+void html_row(FILE *out, const char *tag, const char *const cells[], int count)
+{
+    bool head = strcmp(tag, "th") == 0;
+    fprintf(out, head ? "<thead><tr>" : "<tr>");
+    for (int c = 0; c < count; c++) write_cell(out, tag, c > 0, cells[c]);
+    fprintf(out, head ? "<tbody>\n" : "\n");
+}
+
+void html_table_end(FILE *out)
+{
+    fprintf(out, "</table></div>\n");
+}
+
+/* End tags that HTML can do without are left out: a report may have thousands of rows. */
 void html_table(const report_sheet *sheet, const char *caption, FILE *out)
 {
     char text[REPORT_TEXT_BYTES];
     size_t i;
     json_t *record;
-    /* End tags that HTML can do without are left out: a report may have thousands of rows. */
-    fprintf(out, "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"");
-    html_text(out, caption ? caption : "table");
-    fprintf(out, "\"><table>\n");
-    if (caption) html_element(out, "caption", "", "%s", caption);
+    html_table_begin(out, caption);
     fprintf(out, "<thead><tr>");
     for (int c = 0; c < sheet->column_count; c++)
         if (sheet->columns[c].title)
@@ -84,7 +104,7 @@ void html_table(const report_sheet *sheet, const char *caption, FILE *out)
                            report_cell(&sheet->columns[c], record, text));
         fprintf(out, "\n");
     }
-    fprintf(out, "</table></div>\n");
+    html_table_end(out);
 }
 
 /* ---------------------------------------------------------------- figures */
@@ -112,14 +132,6 @@ static void begin_size(FILE *out, int width)
     fprintf(out, "<div class=%s>", width == WIDE ? "wide" : "narrow");
 }
 
-/* A list of texts as a row. */
-static void write_row(FILE *out, const char *tag, const char *const cells[], int count)
-{
-    fprintf(out, "<tr>");
-    for (int c = 0; c < count; c++) write_cell(out, tag, c > 0, cells[c]);
-    fprintf(out, "\n");
-}
-
 static void write_points(const plot *p, FILE *out)
 {
     const char *const head[] = {"", p->x_title, p->y_title, "from", "to"};
@@ -130,18 +142,17 @@ static void write_points(const plot *p, FILE *out)
         for (int i = 0; i < p->series[s].count; i++)
             bounds |= p->series[s].points[i].high > p->series[s].points[i].low;
     html_fold_begin(out, "the numbers of this drawing");
-    fprintf(out, "<div class=\"scroll\"><table>\n<thead>");
-    write_row(out, "th", head, bounds ? 5 : 3);
-    fprintf(out, "<tbody>\n");
+    html_table_begin(out, NULL);
+    html_row(out, "th", head, bounds ? 5 : 3);
     for (int s = 0; s < p->series_count; s++)
         for (int i = 0; i < p->series[s].count; i++) {
             const plot_point *at = &p->series[s].points[i];
             const char *const cells[] = {p->series[s].name, p->x_text(at->x, x),
                                          p->y_text(at->y, y), p->y_text(at->low, low),
                                          p->y_text(at->high, high)};
-            write_row(out, "td", cells, bounds ? 5 : 3);
+            html_row(out, "td", cells, bounds ? 5 : 3);
         }
-    fprintf(out, "</table></div>");
+    html_table_end(out);
     html_fold_end(out);
 }
 
@@ -160,6 +171,25 @@ void html_plot(const plot *p, bool numbers, FILE *out)
     fprintf(out, "</figure>\n");
 }
 
+void html_beside_begin(FILE *out)
+{
+    fprintf(out, "<div class=beside>\n");
+}
+
+void html_plot_beside(const plot *p, FILE *out)
+{
+    plot_span x, y;
+    if (!plot_spans(p, &x, &y)) return;
+    begin_figure(out, p->title);
+    plot_write_inline(p, BESIDE, out);
+    fprintf(out, "</figure>\n");
+}
+
+void html_beside_end(FILE *out)
+{
+    fprintf(out, "</div>\n");
+}
+
 static void write_parts(const bars *b, FILE *out)
 {
     char cells[BARS_PARTS_MAX + 1][REPORT_TEXT_BYTES];
@@ -168,31 +198,37 @@ static void write_parts(const bars *b, FILE *out)
     for (int p = 0; b->part_count > 1 && p < b->part_count; p++)
         if (bars_has_part(b, p)) row[count++] = b->parts[p];
     html_fold_begin(out, "the numbers of this drawing");
-    fprintf(out, "<div class=\"scroll\"><table>\n<thead>");
-    write_row(out, "th", row, count);
-    fprintf(out, "<tbody>\n");
+    html_table_begin(out, NULL);
+    html_row(out, "th", row, count);
     for (int i = 0; i < b->count; i++) {
         row[0] = b->bars[i].name;
         row[1] = b->text(b->bars[i].total, cells[BARS_PARTS_MAX]);
         count = 2;
         for (int p = 0; b->part_count > 1 && p < b->part_count; p++)
             if (bars_has_part(b, p)) row[count++] = b->text(b->bars[i].parts[p], cells[p]);
-        write_row(out, "td", row, count);
+        html_row(out, "td", row, count);
     }
-    fprintf(out, "</table></div>");
+    html_table_end(out);
     html_fold_end(out);
 }
 
 void html_bars(const bars *b, bool numbers, FILE *out)
 {
     static const int sizes[] = {WIDE, NARROW};
-    if (!(bars_scale(b) > 0)) return;
+    double scale = bars_scale(b);
+    bool cut = false;
+    char text[REPORT_TEXT_BYTES];
+    if (!(scale > 0)) return;
     begin_figure(out, b->title);
     for (int s = 0; s < 2; s++) {
         begin_size(out, sizes[s]);
         bars_write_inline(b, sizes[s], out);
         fprintf(out, "</div>");
     }
+    for (int i = 0; i < b->count && !cut; i++) cut = b->bars[i].total > scale * 1.0001;
+    if (cut)
+        html_element(out, "p", "dim", "One scale for all; bars longer than %s are cut (»).",
+                     b->text(scale, text));
     if (numbers) write_parts(b, out);
     fprintf(out, "</figure>\n");
 }
@@ -228,7 +264,8 @@ void html_style(FILE *out)
         "a{color:var(--accent);text-underline-offset:.15em}"
         "a:focus-visible,summary:focus-visible,.scroll:focus-visible{outline:2px solid "
         "var(--accent);outline-offset:2px}"
-        ".dim,caption,figcaption,dt{color:var(--muted)}"
+        ".dim,caption,figcaption,dt,.aside{color:var(--muted)}"
+        ".aside,figure p{font-size:.9rem;margin:.25rem 0}"
         ".verdict p{font-size:1.15rem;margin:.75rem 0}"
         ".verdict p:first-child{font-size:1.3rem}\n"
         ".scroll{overflow-x:auto;margin:.75rem 0}"
@@ -241,6 +278,8 @@ void html_style(FILE *out)
         ".text td{white-space:normal}\n"
         "figure{margin:1.25rem 0;break-inside:avoid}"
         "figcaption{font-size:.9rem;margin-bottom:.4rem}"
+        ".beside{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,21rem),1fr));"
+        "gap:0 2rem}"
         "svg{display:block;max-width:100%;height:auto;overflow:visible}"
         ".narrow{display:none}"
         "details{margin:.6rem 0;font-size:.9rem}"

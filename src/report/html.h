@@ -25,10 +25,21 @@ void html_element(FILE *out, const char *tag, const char *class, const char *for
  * caption. */
 void html_table(const report_sheet *sheet, const char *caption, FILE *out);
 
+/* The same of texts, row by row: the first of a row stands at the left, the others at the right.  A
+ * row of "th" is a head. */
+void html_table_begin(FILE *out, const char *caption);
+void html_row(FILE *out, const char *tag, const char *const cells[], int count);
+void html_table_end(FILE *out);
+
 /* A drawing with its title, in two sizes of which the page shows the one that fits; below it, in a
  * fold, its numbers as a table if `numbers`.  Nothing where there is nothing to draw. */
 void html_plot(const plot *p, bool numbers, FILE *out);
 void html_bars(const bars *b, bool numbers, FILE *out);
+
+/* The plots between the two stand side by side where there is room. */
+void html_beside_begin(FILE *out);
+void html_plot_beside(const plot *p, FILE *out);
+void html_beside_end(FILE *out);
 
 /* What is between them is folded away; the summary is what stands there instead. */
 void html_fold_begin(FILE *out, const char *summary);

@@ -292,6 +292,12 @@ typedef struct member_chosen {
     const json_t *record;
 } member_chosen;
 
+/* A run with all that it has (store/choose.h). */
+typedef struct member_collected {
+    member_run run;
+    const json_t *notes, *records, *lines;
+} member_collected;
+
 /* A comparison (study/compare.h): the whole, what is not alike, a mean, a side, a row and a line of
  * a ranking. */
 typedef struct member_comparisons {

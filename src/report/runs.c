@@ -7,9 +7,12 @@
 #include "core/text.h"
 #include "report/advice.h"
 #include "report/bench.h"
+#include "report/explain.h"
+#include "report/explain_sides.h"
+#include "report/sweep.h"
+#include "report/training.h"
 
-/* "2026-11-30 15:04" */
-static const char *time_text(const json_t *run, char out[REPORT_TEXT_BYTES])
+const char *runs_time_text(const json_t *run, char out[REPORT_TEXT_BYTES])
 {
     const char *time = report_string(run, run, time);
     if (strlen(time) < 16) return strcpy(out, "-");
@@ -17,8 +20,7 @@ static const char *time_text(const json_t *run, char out[REPORT_TEXT_BYTES])
     return out;
 }
 
-/* The command; of an import the file. */
-static const char *command_text(const json_t *run, char out[REPORT_TEXT_BYTES])
+const char *runs_command_text(const json_t *run, char out[REPORT_TEXT_BYTES])
 {
     const char *source = report_string(run, run, source), *slash = strrchr(source, '/');
     snprintf(out, REPORT_TEXT_BYTES, "%s%s%.40s", report_string(run, run, command),
@@ -28,8 +30,8 @@ static const char *command_text(const json_t *run, char out[REPORT_TEXT_BYTES])
 
 static const report_column columns[] = {
     {MEMBER(run, run), "run", UNIT_COUNT, NULL},
-    {MEMBER(run, time), "began (UTC)", UNIT_TEXT, time_text},
-    {MEMBER(run, command), "command", UNIT_TEXT, command_text},
+    {MEMBER(run, time), "began (UTC)", UNIT_TEXT, runs_time_text},
+    {MEMBER(run, command), "command", UNIT_TEXT, runs_command_text},
     {MEMBER(run, workloads), "workloads", UNIT_TEXT, NULL},
     {MEMBER(run, engines), NULL, UNIT_TEXT, NULL},
     {MEMBER(run, devices), "devices", UNIT_TEXT, NULL},
@@ -68,14 +70,15 @@ static void print_head(const json_t *run, const json_t *notes, FILE *out)
     size_t i;
     json_t *note;
     text_add(&b, "run %.0f: %s, began %s UTC", report_real(run, run, run),
-             command_text(run, command), time_text(run, time));
+             runs_command_text(run, command), runs_time_text(run, time));
     if (*machine) text_add(&b, ", on %s", machine);
     if (*commit) text_add(&b, ", by build %s", commit);
     report_paragraph(out, line, 2);
     json_array_foreach(notes, i, note)
     {
         text_buffer words = TEXT_BUFFER(line);
-        text_add(&words, "note of %s: %s", time_text(note, time), report_string(note, note, text));
+        text_add(&words, "note of %s: %s", runs_time_text(note, time),
+                 report_string(note, note, text));
         report_paragraph(out, line, 2);
     }
     fprintf(out, "\n");
@@ -86,56 +89,90 @@ static bool is_kind(const json_t *record, const char *kind)
     return strcmp(report_string(record, bench, kind), kind) == 0;
 }
 
-static json_t *of_kind(const json_t *records, const char *kind)
+static bool is_swept(const json_t *records, const json_t *record)
+{
+    size_t i;
+    json_t *sweep;
+    json_array_foreach(records, i,
+                       sweep) if (is_kind(sweep, "sweep") &&
+                                  strcmp(report_string(sweep, sweep, workload),
+                                         report_string(record, bench, workload)) == 0) return true;
+    return false;
+}
+
+json_t *runs_of_kind(const json_t *records, const char *kind)
 {
     json_t *found = json_array(), *record;
+    bool measured = strcmp(kind, "bench") == 0;
     size_t i;
-    json_array_foreach(records, i, record) if (is_kind(record, kind))
+    json_array_foreach(records, i, record) if (is_kind(record, kind) &&
+                                               !(measured && is_swept(records, record)))
         json_array_append(found, record);
     return found;
 }
 
-static be_status write_epochs(const json_t *epochs, report_format format, FILE *out, be_error *err)
+/* The next group as it was measured, for a cause names its loser by its place; NULL where none of
+ * it was taken apart. */
+static json_t *explained_group(const json_t *measured, size_t *next)
 {
-    static const report_column of_epochs[] = {
-        {MEMBER(epoch, workload), NULL, UNIT_TEXT, NULL},
-        {MEMBER(epoch, device), NULL, UNIT_TEXT, NULL},
-        {MEMBER(epoch, epoch), "epoch", UNIT_COUNT, NULL},
-        {MEMBER(epoch, step), "step", UNIT_COUNT, NULL},
-        {MEMBER(epoch, loss), "loss", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, accuracy), "accuracy", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, validation_loss), "validation loss", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, validation_accuracy), "validation accuracy", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, seconds), "time", UNIT_SECONDS, NULL},
-        {MEMBER(epoch, samples_per_s), "samples/s", UNIT_COUNT, NULL},
-    };
-    report_sheet sheet = {of_epochs, sizeof of_epochs / sizeof of_epochs[0], epochs, -1};
-    return report_write(&sheet, format, out, err);
+    size_t first = *next;
+    bool any = false;
+    json_t *group = json_array();
+    json_decref(bench_take_group(measured, first, next));
+    for (size_t i = first; i < *next; i++) {
+        json_array_append(group, json_array_get(measured, i));
+        any |= explain_has(json_array_get(measured, i));
+    }
+    if (any) return group;
+    json_decref(group);
+    return NULL;
 }
 
-static be_status write_pages(const json_t *records, report_format format, FILE *out, be_error *err)
+static be_status write_measured(const json_t *measured, report_format format, FILE *out,
+                                be_error *err)
 {
-    json_t *measured = of_kind(records, "bench"), *epochs = of_kind(records, "epoch");
+    TRY(bench_write(measured, format, out, err));
+    if (format == REPORT_CSV) return BE_OK;
+    for (size_t next = 0; next < json_array_size(measured);) {
+        json_t *group = explained_group(measured, &next);
+        if (!group) continue;
+        fprintf(out, "\n");
+        be_status status = explain_write(group, format, out, err);
+        json_decref(group);
+        TRY(status);
+    }
+    return BE_OK;
+}
+
+be_status runs_write_records(const json_t *records, report_format format, FILE *out, be_error *err)
+{
+    json_t *measured = runs_of_kind(records, "bench"), *epochs = runs_of_kind(records, "epoch");
     be_status status = BE_OK;
     size_t i;
     json_t *record;
-    if (json_array_size(measured)) status = bench_write(measured, format, out, err);
-    if (status == BE_OK && json_array_size(epochs)) status = write_epochs(epochs, format, out, err);
+    if (json_array_size(measured)) status = write_measured(measured, format, out, err);
+    if (status == BE_OK && json_array_size(epochs))
+        status = training_write(epochs, format, out, err);
     json_decref(measured);
     json_decref(epochs);
-    TRY(status);
-    json_array_foreach(records, i, record) if (is_kind(record, "advice"))
-        advice_write_sentences(record, out);
-    return BE_OK;
+    if (format == REPORT_CSV) return status;
+    json_array_foreach(records, i, record)
+    {
+        if (status == BE_OK && is_kind(record, "sweep"))
+            status = sweep_write(record, format, out, err);
+        if (status == BE_OK && is_kind(record, "advice"))
+            status = advice_write(record, format, out, err);
+    }
+    return status;
 }
 
 be_status runs_write_one(const json_t *run, const json_t *notes, const json_t *records,
                          report_format format, FILE *out, be_error *err)
 {
     report_sheet sheet = {columns, 0, records, -1};
-    if (format == REPORT_CSV) return write_pages(records, format, out, err);
+    if (format == REPORT_CSV) return runs_write_records(records, format, out, err);
     if (format == REPORT_JSON || format == REPORT_JSONL)
         return report_write(&sheet, format, out, err);
     print_head(run, notes, out);
-    return write_pages(records, format, out, err);
+    return runs_write_records(records, format, out, err);
 }

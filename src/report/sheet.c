@@ -1,6 +1,7 @@
 /* Tables and files of records. */
 #include "report/sheet.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -197,7 +198,11 @@ static void write_md(const report_sheet *sheet, FILE *out)
     json_t *record;
     fprintf(out, "|");
     for (int c = 0; c < sheet->column_count; c++)
-        if (sheet->columns[c].title) fprintf(out, " %s |", sheet->columns[c].title);
+        if (sheet->columns[c].title) {
+            fputc(' ', out);
+            report_markdown(out, sheet->columns[c].title);
+            fprintf(out, " |");
+        }
     fprintf(out, "\n|");
     for (int c = 0; c < sheet->column_count; c++)
         if (sheet->columns[c].title)
@@ -209,8 +214,7 @@ static void write_md(const report_sheet *sheet, FILE *out)
         for (int c = 0; c < sheet->column_count; c++) {
             if (!sheet->columns[c].title) continue;
             fputc(' ', out);
-            for (const char *p = report_cell(&sheet->columns[c], record, text); *p; p++)
-                fprintf(out, *p == '|' ? "\\|" : "%c", *p);
+            report_markdown(out, report_cell(&sheet->columns[c], record, text));
             fprintf(out, " |");
         }
         fprintf(out, "\n");
@@ -271,6 +275,10 @@ be_status report_write(const report_sheet *sheet, report_format format, FILE *ou
     size_t i;
     json_t *record;
     MUST(sheet->column_count <= COLUMNS_MAX);
+    if (report_look.html && (format == REPORT_TABLE || format == REPORT_MD)) {
+        html_table(sheet, NULL, out);
+        return BE_OK;
+    }
     switch (format) {
     case REPORT_TABLE:
         write_table(sheet, out);
@@ -290,12 +298,47 @@ be_status report_write(const report_sheet *sheet, report_format format, FILE *ou
     return BE_OK;
 }
 
+void report_markdown(FILE *out, const char *text)
+{
+    for (const char *at = text; *at; at++) {
+        bool tag = *at == '<' && (isalpha((unsigned char)at[1]) || (at[1] && strchr("/!?", at[1])));
+        bool link = at > text && *at == '(' && at[-1] == ']';
+        if (tag)
+            fputs("&lt;", out);
+        else if (link || *at == '|')
+            fprintf(out, "\\%c", *at);
+        else
+            fputc(*at == '\n' || *at == '\r' ? ' ' : *at, out);
+    }
+}
+
+bool report_is_document(void)
+{
+    return report_look.html || report_look.markdown;
+}
+
+bool report_heading(FILE *out, const char *text)
+{
+    if (report_look.html) {
+        html_element(out, "h3", "", "%s", text);
+    } else if (report_look.markdown) {
+        fprintf(out, "\n### ");
+        report_markdown(out, text);
+        fprintf(out, "\n\n");
+    }
+    return report_is_document();
+}
+
 void report_paragraph(FILE *out, const char *text, int indent)
 {
-    if (report_look.html)
-        html_element(out, "p", "", "%s", text);
-    else
+    if (report_look.html) {
+        html_element(out, "p", strncmp(text, "warning:", 8) ? "" : "aside", "%s", text);
+    } else if (report_look.markdown) {
+        report_markdown(out, text);
+        fprintf(out, "\n\n");
+    } else {
         report_wrap(out, text, 0, indent);
+    }
 }
 
 void report_wrap(FILE *out, const char *text, int at, int indent)

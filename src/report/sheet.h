@@ -56,12 +56,22 @@ typedef struct report_sheet {
 const char *report_cell(const report_column *column, const json_t *record,
                         char out[REPORT_TEXT_BYTES]);
 
+/* In the look of HTML, table and md are an HTML table. */
 BE_CHECKED be_status report_write(const report_sheet *sheet, report_format format, FILE *out,
                                   be_error *err);
 
 /* Words wrapped at the page's columns, or at REPORT_COLUMNS_READ: the first line begins at column
  * `at`, which the caller has reached, the others are indented. */
 void report_wrap(FILE *out, const char *text, int at, int indent);
+
+/* Is it a document, which tells of the machine in a place of its own? */
+bool report_is_document(void);
+
+/* A heading of a document; false, and nothing, on a terminal. */
+bool report_heading(FILE *out, const char *text);
+
+/* A text in Markdown, where it shall be no markup. */
+void report_markdown(FILE *out, const char *text);
 
 /* A paragraph, wrapped likewise, its lines after the first indented; in HTML a <p>. */
 void report_paragraph(FILE *out, const char *text, int indent);

@@ -9,7 +9,7 @@
 static const char *const light[SVG_SERIES] = {"#0072b2", "#d55e00", "#009e73", "#aa4499",
                                               "#8a6d00", "#c0392b", "#98a1aa", "#cdd3d9"};
 static const char *const dark[SVG_SERIES] = {"#56b4e9", "#ff9f4d", "#2fd3a3", "#e29fd0",
-                                             "#f0e442", "#ff8a80", "#727b84", "#4b535b"};
+                                             "#e0c84a", "#ff8a80", "#727b84", "#4b535b"};
 
 static void write_palette(FILE *out, const char *ground, const char *const colors[SVG_SERIES])
 {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/text.h"
+#include "report/html.h"
 #include "report/warnings.h"
 
 static const char *x_text(const json_t *record, char out[REPORT_TEXT_BYTES])
@@ -128,7 +129,7 @@ static void print_head(const json_t *result, FILE *out)
     double cores = report_real(e, environment, cpu.cores);
     snprintf(line, sizeof line, "machine: %s, %s core%s; %s", name, report_count(cores, from),
              cores == 1 ? "" : "s", report_string(e, environment, system));
-    report_paragraph(out, line, 2);
+    if (!report_is_document()) report_paragraph(out, line, 2);
     snprintf(line, sizeof line, "data: %s", report_string(result, sweep, data));
     report_paragraph(out, line, 2);
     double batch = report_real(result, sweep, batch);
@@ -139,6 +140,7 @@ static void print_head(const json_t *result, FILE *out)
              report_count(report_real(result, sweep, from), from),
              report_count(report_real(result, sweep, to), to));
     if (!isnan(batch)) text_add(&b, ", batch %.0f", batch);
+    if (report_heading(out, line)) return;
     fprintf(out, "\n%s", report_look.color ? "\033[1m" : "");
     report_paragraph(out, line, 2);
     fprintf(out, "%s", report_look.color ? "\033[0m" : "");
@@ -167,10 +169,10 @@ static be_status write_pair(const json_t *result, const json_t *pair, report_for
     if (json_array_size(rows))
         status = report_write(&sheet, format, out, err);
     else
-        fprintf(out, "nothing was measured\n");
+        report_paragraph(out, "nothing was measured", 0);
     json_decref(rows);
     fprintf(out, "\n");
-    if (status == BE_OK) sweep_print_findings(result, pair, out);
+    if (status == BE_OK && !report_look.html) sweep_print_findings(result, pair, out);
     return status;
 }
 
@@ -235,16 +237,40 @@ static void print_end(const json_t *result, FILE *out)
                           ? "It failed: these are the results so far; --resume goes on."
                           : "";
     double loaded = report_real(result, sweep, loaded);
-    snprintf(line, sizeof line, "%s%s%.0f runs%s in %.0f s, %s%s", how, *how ? " " : "",
+    text_buffer b = TEXT_BUFFER(line);
+    text_add(&b, "%s%s%.0f runs%s in %.0f s", how, *how ? " " : "",
              report_real(result, sweep, measured), loaded > 0 ? ", some of them before," : "",
-             report_real(result, sweep, elapsed_s), *file ? "kept in " : "not kept", file);
+             report_real(result, sweep, elapsed_s));
+    if (!report_is_document()) text_add(&b, ", %s%s", *file ? "kept in " : "not kept", file);
     report_paragraph(out, line, 2);
+}
+
+/* What was found first, then the drawing, then the tables, folded away. */
+static be_status write_html(const json_t *result, FILE *out, be_error *err)
+{
+    size_t p;
+    json_t *pair;
+    be_status status = BE_OK;
+    print_head(result, out);
+    json_array_foreach(report_member(result, sweep, pairs), p, pair)
+        sweep_print_findings(result, pair, out);
+    sweep_print_plot(result, out);
+    html_fold_begin(out, "every point");
+    json_array_foreach(report_member(result, sweep, pairs), p, pair)
+    {
+        if (status != BE_OK || report_is(pair, pair, beside)) continue;
+        status = write_pair(result, pair, REPORT_TABLE, out, err);
+    }
+    html_fold_end(out);
+    print_end(result, out);
+    return status;
 }
 
 static be_status write_page(const json_t *result, report_format format, FILE *out, be_error *err)
 {
     size_t p;
     json_t *pair;
+    if (report_look.html) return write_html(result, out, err);
     print_head(result, out);
     json_array_foreach(report_member(result, sweep, pairs), p, pair)
     {

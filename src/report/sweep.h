@@ -17,7 +17,7 @@ BE_CHECKED be_status sweep_write(const json_t *result, report_format format, FIL
 /* The plot of all sides as an SVG file. */
 void sweep_write_svg(const json_t *result, FILE *out);
 
-/* The plot for the terminal. */
+/* The plot for the terminal, or as a figure of HTML. */
 void sweep_print_plot(const json_t *result, FILE *out);
 
 /* What was found for a pair: a sentence for each crossing or stretch. */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/text.h"
-#include "report/plot.h"
+#include "report/html.h"
 #include "report/sweep.h"
 
 #define POINTS_MAX 256
@@ -255,7 +255,10 @@ void sweep_print_plot(const json_t *result, FILE *out)
 {
     gathered g;
     gather(&g, result);
-    plot_print(&g.p, out);
+    if (report_look.html)
+        html_plot(&g.p, false, out);
+    else
+        plot_print(&g.p, out);
 }
 
 void sweep_write_svg(const json_t *result, FILE *out)

@@ -13,10 +13,11 @@
 #define REPORT_TEXT_BYTES 240 /* a line of the widest page, also where characters take more */
 
 typedef struct report_style {
-    bool utf8;   /* the locale has it; else ASCII alone */
-    bool color;  /* standard output is a terminal that wants colours */
-    bool html;   /* sentences are paragraphs of HTML (report/html.h) */
-    int columns; /* of the terminal; 0: not known, then 80 */
+    bool utf8;     /* the locale has it; else ASCII alone */
+    bool color;    /* standard output is a terminal that wants colours */
+    bool html;     /* sentences are paragraphs of HTML (report/html.h) */
+    bool markdown; /* and of Markdown, where they are a document and no page of a terminal */
+    int columns;   /* of the terminal; 0: not known, then 80 */
 } report_style;
 
 /* Of each thread its own. */

@@ -23,18 +23,6 @@ static be_status add_line(void *context, const char *line, int64_t run, be_error
     return BE_OK;
 }
 
-static be_status from_file(const char *path, json_t *records, be_error *err)
-{
-    store *own = NULL;
-    import_count count;
-    store_filter all = {.since_s = -1, .until_s = -1};
-    TRY(store_open(&own, ":memory:", err));
-    be_status status = import_file(own, path, &count, err);
-    if (status == BE_OK) status = store_read(own, &all, add_line, records, err);
-    store_close(own);
-    return status;
-}
-
 static bool is_number(const char *name)
 {
     size_t digits = strspn(name, "0123456789");
@@ -77,8 +65,8 @@ static be_status find_machine(const char *name, const json_t *runs, char title[2
     return BE_OK;
 }
 
-static be_status from_store(store *s, const char *name, store_filter *filter, char title[200],
-                            be_error *err)
+static be_status find_kept(store *s, const char *name, store_filter *filter, char title[200],
+                           be_error *err)
 {
     int64_t left = 0;
     json_t *runs = json_array();
@@ -99,20 +87,89 @@ static be_status from_store(store *s, const char *name, store_filter *filter, ch
     return status;
 }
 
+/* What a name stands for. */
+typedef struct choice {
+    store *of;  /* where its runs are */
+    store *own; /* made for a file; else NULL */
+    store_filter filter;
+} choice;
+
+static be_status open_file(choice *c, const char *path, be_error *err)
+{
+    import_count count;
+    TRY(store_open(&c->own, ":memory:", err));
+    c->of = c->own;
+    return import_file(c->own, path, &count, err);
+}
+
+/* To be closed in any case. */
+static be_status open_choice(choice *c, store *s, const char *name, char title[200], be_error *err)
+{
+    *c = (choice){.of = s, .filter = {.since_s = -1, .until_s = -1}};
+    if (is_number(name)) {
+        c->filter.run = strtoll(name, NULL, 10);
+        snprintf(title, 200, "run %s", name);
+        return store_check_run(s, c->filter.run, err);
+    }
+    if (!file_exists(name)) return find_kept(s, name, &c->filter, title, err);
+    const char *slash = strrchr(name, '/');
+    snprintf(title, 200, "%.199s", slash ? slash + 1 : name);
+    return open_file(c, name, err);
+}
+
 be_status choose_records(store *s, const char *name, json_t *records, char title[200],
                          be_error *err)
 {
-    store_filter filter = {.since_s = -1, .until_s = -1};
-    if (is_number(name)) {
-        filter.run = strtoll(name, NULL, 10);
-        TRY(store_check_run(s, filter.run, err));
-        snprintf(title, 200, "run %s", name);
-    } else if (file_exists(name)) {
-        const char *slash = strrchr(name, '/');
-        snprintf(title, 200, "%.199s", slash ? slash + 1 : name);
-        return from_file(name, records, err);
-    } else {
-        TRY(from_store(s, name, &filter, title, err));
-    }
-    return store_read(s, &filter, add_line, records, err);
+    choice c;
+    be_status status = open_choice(&c, s, name, title, err);
+    if (status == BE_OK) status = store_read(c.of, &c.filter, add_line, records, err);
+    store_close(c.own);
+    return status;
+}
+
+/* ---------------------------------------------------------------- whole runs */
+
+static be_status collect_line(void *context, const char *line, int64_t run, be_error *err)
+{
+    json_t *whole = context, *record = NULL;
+    json_source source = {"a kept record", "a record in JSON",
+                          "the database was changed by another program"};
+    (void)run;
+    TRY(json_parse(&record, line, strlen(line), &source, err));
+    json_array_append_new(json_object_get(whole, "records"), record);
+    json_array_append_new(json_object_get(whole, "lines"), json_string(line));
+    return BE_OK;
+}
+
+static be_status collect_run(store *s, json_t *run, json_t *runs, be_error *err)
+{
+    store_filter one = {.since_s = -1, .until_s = -1};
+    json_t *whole = json_pack("{s:O, s:[], s:[], s:[]}", "run", run, "notes", "records", "lines");
+    one.run = json_integer_value(json_object_get(run, "run"));
+    TRY(json_check(whole, "a run", err));
+    json_array_append_new(runs, whole);
+    TRY(store_read(s, &one, collect_line, whole, err));
+    return store_notes(s, one.run, json_object_get(whole, "notes"), err);
+}
+
+be_status choose_collect(store *s, const store_filter *filter, json_t *runs, be_error *err)
+{
+    int64_t left = 0;
+    json_t *list = json_array();
+    be_status status = store_list(s, filter, list, &left, err);
+    /* The list has the newest first. */
+    for (size_t i = json_array_size(list); status == BE_OK && i-- > 0;)
+        status = collect_run(s, json_array_get(list, i), runs, err);
+    json_decref(list);
+    return status;
+}
+
+be_status choose_runs(store *s, const char *name, json_t *runs, be_error *err)
+{
+    choice c;
+    char title[200];
+    be_status status = open_choice(&c, s, name, title, err);
+    if (status == BE_OK) status = choose_collect(c.of, &c.filter, runs, err);
+    store_close(c.own);
+    return status;
 }

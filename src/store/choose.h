@@ -11,4 +11,13 @@
 BE_CHECKED be_status choose_records(store *s, const char *name, json_t *records, char title[200],
                                     be_error *err);
 
+/* Append the runs that a name stands for, whole and the oldest first: objects of "run" (as
+ * store_list gives it), "notes", "records" and "lines" (the records as they are kept, texts).  The
+ * same names and errors. */
+BE_CHECKED be_status choose_runs(store *s, const char *name, json_t *runs, be_error *err);
+
+/* The same of the runs that a filter takes. */
+BE_CHECKED be_status choose_collect(store *s, const store_filter *filter, json_t *runs,
+                                    be_error *err);
+
 #endif

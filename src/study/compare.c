@@ -59,6 +59,22 @@ static bool is_better(const compare_row *row, int side, const record_measured *r
     return record->step_s.median < row->of[side].step_s.median;
 }
 
+/* The records that a sweep was made from have none of their own: its result has it.  NULL: there is
+ * none. */
+static const json_t *environment_of(const compare_side *side, int64_t run)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(side->records, i, item)
+    {
+        const json_t *record = report_member(item, chosen, record);
+        if (json_integer_value(report_member(item, chosen, run)) == run &&
+            strcmp(report_string(record, bench, kind), "sweep") == 0)
+            return report_member(record, sweep, environment);
+    }
+    return NULL;
+}
+
 static be_status add_record(comparing *c, int side, const json_t *item, size_t number,
                             be_error *err)
 {
@@ -69,7 +85,9 @@ static be_status add_record(comparing *c, int side, const json_t *item, size_t n
     record_place place = {
         .file = c->request->sides[side].title, .unit = "record", .number = number};
     if (strcmp(report_string(json, bench, kind), "bench") != 0) return BE_OK;
-    TRY(record_decode(json, NULL, &place, &read, err));
+    const json_t *environment =
+        json_object_get(json, "environment") ? NULL : environment_of(&c->request->sides[side], run);
+    TRY(record_decode(json, environment, &place, &read, err));
     if (read.status != BE_OK || read.computes_nothing) return BE_OK;
     const char *wanted = c->request->workload;
     if (wanted && strcmp(wanted, read.workload) != 0) return BE_OK;
