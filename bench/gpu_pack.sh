@@ -4,8 +4,8 @@
 #   bench/gpu_pack.sh [FOLDER]          (.carry if none is named)
 #
 # builds in build-pack and writes FOLDER/breakeven.tar.xz (the program, the libraries it needs, the
-# runners) and, from $BREAKEVEN_DATA, the Fashion-MNIST files.  There, gpu_steps.sh unpacks it and
-# measures.
+# runners) and, from $BREAKEVEN_DATA, the Fashion-MNIST files, with CIFAR=yes also CIFAR-10's.
+# There, gpu_steps.sh unpacks it and measures.
 set -eu
 cd "$(dirname "$0")/.."
 folder=${1:-.carry}
@@ -38,6 +38,8 @@ rm -rf "$folder/pack"
 if [ -n "${BREAKEVEN_DATA:-}" ]; then
     mkdir -p "$folder/data/fashion-mnist"
     cp "$BREAKEVEN_DATA"/fashion-mnist/*.gz "$folder/data/fashion-mnist/"
+    # A little less than 35 MB: for gpu_accuracy.sh alone.
+    [ "${CIFAR:-no}" = no ] || cp -r "$BREAKEVEN_DATA/cifar-10" "$folder/data/"
 fi
-cp bench/gpu_*.sh bench/gpu_table.py "$folder/"
+cp bench/gpu_*.sh bench/gpu_table.py bench/torch_training.py "$folder/"
 du -sh "$folder"

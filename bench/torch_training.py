@@ -3,9 +3,11 @@
 `breakeven train`, and writes the trained weights for `breakeven eval`.
 
 Usage: bench/torch_training.py WORKLOAD EPOCHS OUT.safetensors [--program build/breakeven]
+                               [--device cpu] [--python /usr/bin/python3]
 
-Reads MNIST or Fashion-MNIST (IDX, gzip) from $BREAKEVEN_DATA. The order of the pictures is drawn
-here a second time, independently of the program's C: Fisher-Yates over Philox (src/core/rng.h).
+Reads MNIST and Fashion-MNIST (IDX, gzip) and CIFAR-10 (binary, gzip) from $BREAKEVEN_DATA. The
+order of the pictures is drawn here a second time, independently of the program's C: Fisher-Yates
+over Philox (src/core/rng.h).
 """
 import argparse
 import gzip
@@ -19,6 +21,8 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
+if not (ROOT / "runners").is_dir():  # packed by gpu_pack.sh: the runners lie beside the program
+    ROOT = Path(sys.argv[sys.argv.index("--program") + 1]).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "runners"))
 import philox  # noqa: E402
 import safetensors_io  # noqa: E402
@@ -26,12 +30,15 @@ import safetensors_io  # noqa: E402
 ORDER_STREAM = 2
 SEED = 42  # the default of the program
 WORKLOADS = {  # set, batch, mean, standard deviation, optimizer
-    "cnn-fashion": ("fashion-mnist", 100, 0.2860, 0.3530,
+    "cnn-fashion": ("fashion-mnist", 100, [0.2860], [0.3530],
                     {"name": "adam", "lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0,
                      "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}),
-    "cnn-mnist": ("mnist", 64, 0.1307, 0.3081,
+    "cnn-mnist": ("mnist", 64, [0.1307], [0.3081],
                   {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0,
                    "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}),
+    "resnet18-cifar": ("cifar-10", 128, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616],
+                       {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4,
+                        "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}),
 }
 
 
@@ -40,6 +47,19 @@ def read_idx(name, dimensions):
         data = file.read()
     shape = np.frombuffer(data, ">i4", dimensions, 4)
     return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def read_pictures(folder):
+    """Pictures [count, channels, height, width] and their labels."""
+    if folder != "cifar-10":
+        return (read_idx(f"{folder}/train-images-idx3-ubyte.gz", 3)[:, None],
+                read_idx(f"{folder}/train-labels-idx1-ubyte.gz", 1))
+    data = b""
+    for path in sorted((Path(os.environ["BREAKEVEN_DATA"]) / folder).glob("data_batch_?.bin.gz")):
+        with gzip.open(path) as file:
+            data += file.read()
+    records = np.frombuffer(data, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    return np.ascontiguousarray(records[:, 1:]).reshape(-1, 3, 32, 32), records[:, 0]
 
 
 def epoch_order(seed, epoch, count):
@@ -75,10 +95,11 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--program", default="build/breakeven")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--python", default="/usr/bin/python3", help="that has PyTorch")
     options = parser.parse_args()
     folder, batch, mean, std, optimizer = WORKLOADS[options.workload]
-    images = read_idx(f"{folder}/train-images-idx3-ubyte.gz", 3)
-    labels = read_idx(f"{folder}/train-labels-idx1-ubyte.gz", 1)
+    images, labels = read_pictures(folder)
     count, used = len(labels), len(labels) // batch * batch
     epochs = range(options.epochs)
     order = np.concatenate([epoch_order(SEED, epoch, count)[:used] for epoch in epochs])
@@ -87,19 +108,19 @@ def main():
                                for name in ("dump", "weights", "data"))
         subprocess.run([options.program, "dump", options.workload, "--batch", "1", "--seed",
                         str(SEED), "-o", dump], check=True, stdout=subprocess.DEVNULL)
-        safetensors_io.write(weights, {name[len("param."):]: value
+        safetensors_io.write(weights, {name.partition(".")[2]: value
                                        for name, value in safetensors_io.read(dump).items()
-                                       if name.startswith("param.")})
-        safetensors_io.write(data, {"images": images[:, None], "labels": labels.astype(np.int32),
+                                       if name.startswith(("param.", "buffer."))})
+        safetensors_io.write(data, {"images": images, "labels": labels.astype(np.int32),
                                     "order": order.astype(np.int32)})
-        with subprocess.Popen(["/usr/bin/python3", ROOT / "runners" / "torch_runner.py"],
+        with subprocess.Popen([options.python, ROOT / "runners" / "torch_runner.py"],
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as runner:
-            ask(runner, op="hello", schema=1)
-            ask(runner, op="prepare", workload=options.workload, device="cpu", precision="fp32",
-                threads=options.threads, batch=batch, mode="train", seed=SEED, data=data,
-                weights=weights, normalize={"images": {"mean": [mean], "std": [std]}},
-                optimizer=optimizer,
-                dropout="engine")
+            ask(runner, op="hello", schema=2)
+            ask(runner, op="prepare", workload=options.workload, device=options.device,
+                precision="fp32", threads=options.threads, batch=batch, mode="train",
+                seed=SEED, data=data, weights=weights,
+                normalize={"images": {"mean": mean, "std": std}},
+                optimizer=optimizer, dropout="engine")
             for epoch in epochs:
                 answer = ask(runner, op="run", steps=used // batch)
                 print(f"epoch {epoch + 1}: last loss {answer['loss']:.4f}, "
