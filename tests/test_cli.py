@@ -209,6 +209,8 @@ class TextTest(FolderTest):
             "HOME": "of the system", "PATH": "of the system", "TERM": "of the system",
             "PYTHONPATH": "of Python", "PYTHONHOME": "of Python", "VIRTUAL_ENV": "of Python",
             "CONDA_PREFIX": "of conda",
+            "RANK": "of torchrun", "SLURM_PROCID": "of srun", "PMIX_RANK": "of PMIx",
+            "BREAKEVEN_WORKER": "of the program, for the workers that it starts",
             "CUDA_HOME": "of NVIDIA's toolkit", "CUDA_PATH": "of NVIDIA's toolkit",
         }
         read = set()

@@ -177,9 +177,9 @@ static void slow_steps_are_waited_for(void **state)
     fake_clock_end();
 }
 
-static void release_nothing(void *context)
+static void release_nothing(void *context, bool in_order)
 {
-    (void)context;
+    (void)context, (void)in_order;
 }
 
 /* A process that is gone is noticed without waiting for the limit. */
@@ -192,15 +192,14 @@ static void one_that_is_killed_is_noticed(void **state)
     size_t bytes = board_bytes(2);
     board *b = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(b != MAP_FAILED);
-    board_init(b, 2);
     pid_t child = fork();
     if (child == 0) {
         be_group *mine = NULL;
-        _exit(board_join(b, 1, release_nothing, NULL, &mine, NULL) != BE_OK);
+        _exit(board_join(b, &(board_seat){1, 2, release_nothing, NULL}, &mine, NULL) != BE_OK);
     }
     assert_int_equal(waitpid(child, NULL, 0), child);
     fake_clock_use(&clock);
-    ASSERT_OK(board_join(b, 0, release_nothing, NULL, &group, &err));
+    ASSERT_OK(board_join(b, &(board_seat){0, 2, release_nothing, NULL}, &group, &err));
     ASSERT_FAILS(group_wait(group, GROUP_LIMIT_NS, &err), BE_FAILED, "rank 1 of 2 ended (process ",
                  "gone without a word");
     assert_true(clock.slept_ns < GROUP_LIMIT_NS / 10);

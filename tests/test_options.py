@@ -66,7 +66,7 @@ SHOWN = {
     "limit": "test_commands", "time": "test_commands", "output": "test_runs", "device": "test_runs",
     **dict.fromkeys(("no-store", "workload", "machine", "commit", "since", "until", "last"),
                     "test_runs"),
-    "samples": "test_own_model",
+    "samples": "test_own_model", "workers": "test_workers, test_advise", "link": "test_advise",
     **dict.fromkeys(("baseline", "price", "fail-if"), "test_compare"),
 }
 
@@ -98,7 +98,7 @@ class OptionsTest(FolderTest):
                     continue
                 value = {"format": "json", "isa": "avx2", "precision": "fp32", "data-on": "host",
                          "library": "native", "goal": "time", "engine": "native",
-                         "schedule": "cosine"}.get(option, "1")
+                         "schedule": "cosine", "workers": "2"}.get(option, "1")
                 with self.subTest(command=command, option=option):
                     self.bad(2, *self.words(command, ""), f"--{option}",
                              *[value] * takes_value[option], cwd=self.folder,

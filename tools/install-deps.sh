@@ -22,9 +22,10 @@ apt_packages() {
     build) echo gcc libc6-dev make meson ninja-build pkg-config libdnnl-dev zlib1g-dev \
         libjansson-dev libhwloc-dev libcurl4-openssl-dev nettle-dev \
         libsqlite3-dev ;;
-    # PoCL: OpenCL on the processor, for the tests of the kernels where there is no GPU.
+    # PoCL: OpenCL on the processor, for the tests of the kernels where there is no GPU.  Both MPIs,
+    # which stand side by side: the program has a plugin for each of those that are there.
     test) echo git libcmocka-dev python3 python3-numpy ocl-icd-libopencl1 pocl-opencl-icd \
-        libclblast1 ;;
+        libclblast1 openmpi-bin libopenmpi-dev mpich libmpich-dev ;;
     # Without libopenblas0-pthread Debian's PyTorch runs on the reference BLAS, many times slower.
     peers) echo python3 python3-numpy python3-torch libopenblas0-pthread ;;
     tensorflow) echo python3 python3-venv ;;

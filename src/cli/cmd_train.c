@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/request.h"
+#include "cli/workers.h"
 #include "core/clock.h"
 #include "core/json.h"
 #include "core/text.h"
@@ -22,6 +23,7 @@ typedef struct train_command {
     const cli_options *cli;
     const workload *workload;
     struct workload varied; /* where it is a variant */
+    be_group *group;        /* of workers, or NULL */
     be_device *device;
     be_dataset *data, *validation;
     train_options options;
@@ -78,9 +80,15 @@ static void print_head(const train_command *c, const be_plan *plan)
     int threads = be_device_threads(c->device);
     workload_variant_text(cli_workload(c->cli, 0), &c->workload->variant, " with ", " and ",
                           variant);
-    snprintf(line, sizeof line, "%s%s, batch %d, on %s: %.80s, %d thread%s; %s", c->workload->name,
-             variant, c->options.batch, be_device_id(c->device), be_device_name(c->device), threads,
-             threads == 1 ? "" : "s", be_plan_describe(plan).implementation);
+    char together[64] = "";
+    int ranks = group_size(c->group);
+    if (ranks > 1)
+        snprintf(together, sizeof together, " by %d workers of %d each", ranks,
+                 c->options.batch / ranks);
+    snprintf(line, sizeof line, "%s%s, batch %d%s, on %s: %.80s, %d thread%s%s; %s",
+             c->workload->name, variant, c->options.batch, together, be_device_id(c->device),
+             be_device_name(c->device), threads, threads == 1 ? "" : "s", ranks > 1 ? " each" : "",
+             be_plan_describe(plan).implementation);
     report_paragraph(cli_results, line, 2);
     snprintf(line, sizeof line, "data: %s: %s to train, %s to validate%s; seed %" PRIu64 ", %s %g",
              c->data->source, report_count((double)c->data->count, count),
@@ -194,6 +202,7 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
     json_object_set_new(record, "data_on",
                         json_string(c->options.data_on_host ? "host" : "device"));
     json_object_set_new(record, "threads", json_integer(be_device_threads(c->device)));
+    if (c->group) json_object_set_new(record, "workers", json_integer(group_size(c->group)));
     json_object_set_new(record, "start_to_first_step_s",
                         json_of_real(start_to_first_step_s(c, c->trainer)));
     json_object_set(record, "environment", c->environment);
@@ -388,6 +397,7 @@ static be_status take_options(train_command *c, be_error *err)
     TRY(option_single(c->cli, OPTION_BATCH, w->batch, &batch, err));
     c->options = (train_options){
         .workload = w,
+        .group = c->group,
         .seed = cli_seed(c->cli),
         .batch = (int)batch,
         .epochs = values[OPTION_EPOCHS].given ? values[OPTION_EPOCHS].integer : w->epochs,
@@ -520,12 +530,14 @@ static be_status open_and_train(train_command *c, be_error *err)
     return train(c, err);
 }
 
-be_status cmd_train(const cli_options *options, be_error *err)
+/* What one rank does, or the one process. */
+static be_status train_here(const workers *w, be_error *err)
 {
-    train_command c = {.cli = options,
-                       .workload = cli_workload(options, 0),
+    train_command c = {.cli = w->options,
+                       .group = w->group,
+                       .workload = cli_workload(w->options, 0),
                        .epochs = json_array(),
-                       .listener = {options, NULL, request_keeper(options)},
+                       .listener = {w->options, NULL, request_keeper(w->options)},
                        .started_ns = clock_now_ns()};
     be_status status = open_and_train(&c, err);
     dataset_close(c.data);
@@ -535,4 +547,12 @@ be_status cmd_train(const cli_options *options, be_error *err)
     json_decref(c.environment);
     json_decref(c.epochs);
     return status;
+}
+
+be_status cmd_train(const cli_options *options, be_error *err)
+{
+    static workers w;
+    be_status status = workers_open(&w, options, err);
+    if (status == BE_OK && !w.started) status = train_here(&w, err);
+    return workers_close(&w, status, err);
 }

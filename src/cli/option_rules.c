@@ -35,6 +35,8 @@ static const option_rule rules[] = {
      "a plan has one form; leave --format out"},
     {ON(bench) | ON(train), OPTION_NO_STORE, OPTION_DRY_RUN, false,
      "with --dry-run nothing is measured; leave --no-store out"},
+    {ON(train), OPTION_WORKERS, OPTION_DRY_RUN, false,
+     "a plan is of one process; leave --workers out"},
     {ON(train), OPTION_NEW_HEAD, OPTION_WEIGHTS, true, NULL},
     {ON(train), OPTION_WEIGHTS, OPTION_RESUME, false,
      "both say which weights to start with; give one of them"},

@@ -226,7 +226,7 @@ static be_status check_arguments(const cli_options *options, be_error *err)
 be_status options_parse(cli_options *out, int count, char *const *words, be_error *err)
 {
     parser p = {.words = words, .count = count, .out = out};
-    *out = (cli_options){.command = COMMAND_quick};
+    *out = (cli_options){.command = COMMAND_quick, .words = words};
     while (p.next < p.count) {
         const char *word = p.words[p.next++];
         if (p.only_arguments || word[0] != '-' || !word[1])

@@ -85,6 +85,7 @@ typedef struct cli_options {
     command_id command;
     const char *arguments[OPTIONS_ARGUMENTS_MAX];
     int argument_count;
+    char *const *words; /* the command line after the program's name, ended by NULL */
     option_value value[OPTION_COUNT];
 } cli_options;
 
@@ -100,7 +101,8 @@ typedef struct command_spec {
 extern const command_spec command_table[COMMAND_COUNT];
 extern const option_spec option_table[OPTION_COUNT];
 
-/* All of the command line after the program's name.  BE_USAGE with one sentence. */
+/* All of the command line after the program's name, ended by NULL; the words outlive the options.
+ * BE_USAGE with one sentence. */
 BE_CHECKED be_status options_parse(cli_options *out, int count, char *const *words, be_error *err);
 
 /* What of the options cannot stand together, or alone (option_rules.c). */

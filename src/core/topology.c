@@ -166,3 +166,43 @@ void topology_unbind(void)
     (void)topology_get();
     if (machine && allowed) (void)hwloc_set_cpubind(machine, allowed, HWLOC_CPUBIND_THREAD);
 }
+
+void topology_allowed(char *list, size_t size)
+{
+    *list = 0;
+    (void)topology_get();
+    if (machine && allowed) hwloc_bitmap_list_snprintf(list, size, allowed);
+}
+
+/* The part of the allowed cores, whole ones with what is allowed of them. */
+static void choose_part(hwloc_bitmap_t chosen, int part, int parts)
+{
+    int from = (int)((int64_t)found.cores * part / parts), at = 0;
+    int end = (int)((int64_t)found.cores * (part + 1) / parts);
+    for (hwloc_obj_t core = NULL;
+         (core = hwloc_get_next_obj_inside_cpuset_by_type(machine, allowed, HWLOC_OBJ_CORE, core));
+         at++)
+        if (at >= from && at < end) hwloc_bitmap_or(chosen, chosen, core->cpuset);
+    hwloc_bitmap_and(chosen, chosen, allowed);
+}
+
+void topology_share(int part, int parts)
+{
+    (void)topology_get();
+    hwloc_bitmap_t chosen =
+        machine && allowed && found.cores >= parts ? hwloc_bitmap_alloc() : NULL;
+    int units = found.threads / parts;
+    if (chosen) choose_part(chosen, part, parts);
+    if (chosen && !hwloc_bitmap_iszero(chosen) &&
+        hwloc_set_cpubind(machine, chosen, HWLOC_CPUBIND_PROCESS) == 0) {
+        units = hwloc_bitmap_weight(chosen);
+        hwloc_bitmap_copy(allowed, chosen);
+    }
+    hwloc_bitmap_free(chosen);
+    int64_t end = (int64_t)found.cores * (part + 1) / parts;
+    found.cores = (int)(end - (int64_t)found.cores * part / parts);
+    if (found.cores < 1) found.cores = 1;
+    found.threads = units < found.cores ? found.cores : units;
+    found.quota /= parts; /* NAN stays */
+    found.usual_threads = cgroup_threads(found.cores, found.quota);
+}

@@ -26,6 +26,14 @@ const topology *topology_get(void);
  * threads), there are too few cores, or the system binds nothing (macOS). */
 bool topology_bind(int threads, char *list, size_t size);
 
+/* The hardware threads that this process may use, as "0-7"; "" where that is not known. */
+void topology_allowed(char *list, size_t size);
+
+/* From now on this process is one of `parts` that share what it may use: it gets its equal part of
+ * the cores, and is bound to them where there is at least one for each; else it may use all, and
+ * counts one as its own.  Before OpenMP has started threads. */
+void topology_share(int part, int parts);
+
 /* Let the calling thread run on all processors that this process may use, also if OpenMP bound it
  * to one of them before main (OMP_PROC_BIND). */
 void topology_unbind(void);

@@ -26,7 +26,6 @@ typedef struct board_place {
 } board_place;
 
 struct board {
-    int size;
     _Atomic int open; /* handles of threads; nobody counts those of processes */
     /* How the group ended: 1 + the rank that did, 0 while it lives; then its words, once `written`.
      */
@@ -43,7 +42,7 @@ typedef struct board_group {
     char *slots; /* two sets of base.size slots of GROUP_CHUNK */
     uint64_t rounds;
     bool tells; /* it is for this rank to tell how the group ended */
-    void (*release)(void *context);
+    void (*release)(void *context, bool in_order);
     void *context;
 } board_group;
 
@@ -56,12 +55,6 @@ static size_t head_bytes(int size)
 size_t board_bytes(int size)
 {
     return head_bytes(size) + 2 * (size_t)size * GROUP_CHUNK;
-}
-
-void board_init(board *b, int size)
-{
-    b->size = size;
-    atomic_store(&b->open, size);
 }
 
 /* The first end is the group's: those that follow from it say nothing.  `told`: the rank that ended
@@ -84,9 +77,9 @@ static be_status read_end(const board_group *g, be_error *err)
     int rank = atomic_load(&b->ended) - 1;
     if (rank == g->base.rank)
         FAIL(err, BE_FAILED, "the other ranks have ended without this one, rank %d of %d: it %s",
-             rank, b->size, b->words);
-    FAIL(err, (be_status)b->status, "rank %d of %d ended (process %" PRId64 "): %s", rank, b->size,
-         atomic_load(&b->places[rank].pid), b->words);
+             rank, g->base.size, b->words);
+    FAIL(err, (be_status)b->status, "rank %d of %d ended (process %" PRId64 "): %s", rank,
+         g->base.size, atomic_load(&b->places[rank].pid), b->words);
 }
 
 static bool is_gone(int64_t pid)
@@ -170,37 +163,37 @@ static bool board_tells(be_group *group)
 static void board_close(be_group *group)
 {
     board_group *g = (board_group *)group;
-    g->release(g->context);
+    g->release(g->context, group->ended.status == BE_OK);
     memory_free(g);
 }
 
 static const group_transport board_transport = {
     .exchange = board_exchange, .end = board_end, .tells = board_tells, .close = board_close};
 
-be_status board_join(board *b, int rank, void (*release)(void *context), void *context,
-                     be_group **out, be_error *err)
+be_status board_join(board *b, const board_seat *seat, be_group **out, be_error *err)
 {
     void *memory = NULL;
     *out = NULL;
     TRY(memory_alloc(&memory, sizeof(board_group), "a group", err));
     board_group *g = memory;
     *g = (board_group){.base = {.transport = &board_transport,
-                                .rank = rank,
-                                .size = b->size,
+                                .rank = seat->rank,
+                                .size = seat->size,
                                 .worked_from_ns = clock_now_ns()},
                        .b = b,
-                       .slots = (char *)b + head_bytes(b->size),
-                       .release = release,
-                       .context = context};
-    atomic_store(&b->places[rank].pid, (int64_t)getpid());
+                       .slots = (char *)b + head_bytes(seat->size),
+                       .release = seat->release,
+                       .context = seat->context};
+    atomic_store(&b->places[seat->rank].pid, (int64_t)getpid());
     *out = &g->base;
     return BE_OK;
 }
 
 /* ---------------------------------------------------------------- threads */
 
-static void leave_threads(void *context)
+static void leave_threads(void *context, bool in_order)
 {
+    (void)in_order;
     board *b = context;
     if (atomic_fetch_sub(&b->open, 1) == 1) memory_free(b);
 }
@@ -212,14 +205,15 @@ be_status group_of_threads(int size, be_group **out, be_error *err)
     MUST(size >= 1 && size <= GROUP_MOST);
     for (int r = 0; r < size; r++) out[r] = NULL;
     TRY(memory_alloc(&memory, board_bytes(size), "the board of a group", err));
-    board_init(memory, size);
+    board *b = memory;
+    atomic_store(&b->open, size);
     for (int r = 0; r < size && status == BE_OK; r++)
-        status = board_join(memory, r, leave_threads, memory, &out[r], err);
+        status = board_join(b, &(board_seat){r, size, leave_threads, b}, &out[r], err);
     for (int r = 0; r < size && status != BE_OK; r++) {
         if (out[r])
             group_close(out[r]);
         else
-            leave_threads(memory);
+            leave_threads(b, false);
         out[r] = NULL;
     }
     return status;

@@ -13,12 +13,14 @@ typedef struct board board;
 
 size_t board_bytes(int size);
 
-/* Of zeroed memory of board_bytes(size), aligned to a cache line; by one rank, before the others
- * join. */
-void board_init(board *b, int size);
+/* A handle for one rank, of zeroed memory of board_bytes(size), aligned to a cache line.  When it
+ * is closed, release(context, in_order) is called; `in_order`: the group has not ended. */
+typedef struct board_seat {
+    int rank, size;
+    void (*release)(void *context, bool in_order);
+    void *context;
+} board_seat;
 
-/* A handle for one rank.  When it is closed, release(context) is called. */
-BE_CHECKED be_status board_join(board *b, int rank, void (*release)(void *context), void *context,
-                                be_group **out, be_error *err);
+BE_CHECKED be_status board_join(board *b, const board_seat *seat, be_group **out, be_error *err);
 
 #endif

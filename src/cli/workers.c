@@ -1,0 +1,127 @@
+/* Workers of a training: starting, joining, silence, cores, and the end. */
+#include "cli/workers.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/topology.h"
+#include "group/worker.h"
+
+/* ---------------------------------------------------------------- cores */
+
+#define CORES_BYTES 256
+
+/* Ranks that may use the same cores share them in equal parts; those that a launcher has bound to
+ * cores of their own keep them. */
+static be_status share_cores(const workers *w, be_error *err)
+{
+    char mine[CORES_BYTES], all[GROUP_MOST][CORES_BYTES];
+    int rank = group_rank(w->group), part = 0, parts = 0;
+    topology_allowed(mine, sizeof mine);
+    TRY(group_gather(w->group, mine, all, sizeof mine, err));
+    for (int r = 0; r < group_size(w->group); r++) {
+        if (strcmp(all[r], mine) != 0) continue;
+        part += r < rank;
+        parts++;
+    }
+    int cores = topology_get()->cores;
+    if (parts > cores)
+        cli_note(w->options, "%d workers share %d core%s and take turns", parts, cores,
+                 cores == 1 ? "" : "s");
+    topology_share(part, parts);
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- joining */
+
+static be_status check_device(const cli_options *given, int size, be_error *err)
+{
+    const option_value *devices = &given->value[OPTION_DEVICE];
+    if (!devices->given || strcmp(devices->text, "cpu") == 0) return BE_OK;
+    FAIL(err, BE_USAGE,
+         "--device: expected cpu, on which workers share their gradients, found %s for %d workers; "
+         "leave it out, or train with one worker",
+         devices->text, size);
+}
+
+static be_status silence(workers *w, be_error *err)
+{
+    FILE *nowhere = fopen("/dev/null", "w");
+    if (!nowhere) FAIL(err, BE_IO, "/dev/null could not be opened");
+    fclose(cli_results);
+    cli_results = nowhere;
+    w->silent = *w->options;
+    w->silent.value[OPTION_QUIET].given = true;
+    w->silent.value[OPTION_NO_STORE].given = true;
+    w->silent.value[OPTION_EXPORT] = (option_value){0};
+    w->options = &w->silent;
+    return BE_OK;
+}
+
+static be_status check_size(int64_t size, be_error *err)
+{
+    if (size <= GROUP_MOST) return BE_OK;
+    FAIL(err, BE_USAGE, "--workers: expected at most %d for a training, found %" PRId64, GROUP_MOST,
+         size);
+}
+
+/* A status with this exit code, of which the ranks have told the reason. */
+static be_status status_of(int code)
+{
+    static const be_status known[] = {BE_OK,      BE_FAILED,    BE_USAGE,      BE_UNAVAILABLE,
+                                      BE_NUMERIC, BE_NO_MEMORY, BE_INTERRUPTED};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (be_status_exit_code(known[i]) == code) return known[i];
+    return code > 128 ? BE_INTERRUPTED : BE_FAILED;
+}
+
+/* The workers get the standard output that we were started with, not what stands there since. */
+static be_status start(workers *w, int size, be_error *err)
+{
+    int code = 0;
+    if (dup2(fileno(cli_results), STDOUT_FILENO) < 0)
+        FAIL(err, BE_IO, "standard output could not be given to workers: %s", strerror(errno));
+    w->started = true;
+    TRY(workers_run(size, w->options->words, &cli_signal, &code, err));
+    if (err) err->text[0] = 0;
+    return code && cli_signal ? BE_INTERRUPTED : status_of(code);
+}
+
+be_status workers_open(workers *w, const cli_options *given, be_error *err)
+{
+    int64_t size = 1;
+    launch from;
+    *w = (workers){.options = given};
+    TRY(option_single(given, OPTION_WORKERS, 1, &size, err));
+    TRY(check_size(size, err));
+    be_status found = launch_find(&from, err);
+    w->rank = from.rank;
+    TRY(found);
+    if (from.size == 1 && size == 1) return BE_OK;
+    TRY(check_device(given, from.size > 1 ? from.size : (int)size, err));
+    if (from.size == 1) return start(w, (int)size, err);
+    if (size > 1 && size != from.size)
+        FAIL(err, BE_USAGE,
+             "--workers: expected the %d ranks that the launcher has started, found %" PRId64
+             "; leave it out",
+             from.size, size);
+    TRY(launch_join(&from, &w->group, err));
+    if (group_rank(w->group)) TRY(silence(w, err));
+    return share_cores(w, err);
+}
+
+/* All ranks stop together for a signal, and have the same to say before they have met; any other
+ * failure is one rank's, of which the others learn. */
+be_status workers_close(workers *w, be_status status, be_error *err)
+{
+    bool tells = w->rank == 0;
+    if (status != BE_OK && status != BE_INTERRUPTED) {
+        group_end(w->group, err);
+        tells = w->group ? group_tells(w->group) : tells;
+    }
+    group_close(w->group);
+    if (status != BE_OK && !tells) err->text[0] = 0;
+    return status;
+}

@@ -1,0 +1,27 @@
+/* A training by several workers: --workers starts them, and each of those that a launcher has
+ * started is made one rank of a group.
+ *
+ * Rank 0 alone prints, keeps and writes; the others have options that make them silent. */
+#ifndef CLI_WORKERS_H
+#define CLI_WORKERS_H
+
+#include "cli/cli.h"
+#include "group/group.h"
+
+typedef struct workers {
+    be_group *group;            /* NULL: one worker, this process, or not joined */
+    int rank;                   /* as the launcher says; 0 without one */
+    bool started;               /* they have been started, and have ended */
+    const cli_options *options; /* of this rank */
+    cli_options silent;         /* of a rank but 0 */
+} workers;
+
+/* Start the workers that --workers asks for and wait for their end, or join those that a launcher
+ * has started, with this rank's share of the cores.  `given` outlives it. */
+BE_CHECKED be_status workers_open(workers *w, const cli_options *given, be_error *err);
+
+/* The end of this rank's command, which had this status: the others learn of a failure, and one
+ * rank of all tells it; the text is empty on those that do not. */
+be_status workers_close(workers *w, be_status status, be_error *err);
+
+#endif

@@ -1,0 +1,186 @@
+/* Workers: starting, watching and joining them. */
+#include "group/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "core/clock.h"
+#include "core/file.h"
+#include "core/memory.h"
+#include "group/board.h"
+
+/* What a worker is told: its rank, how many there are, the descriptor of the board. */
+#define VARIABLE "BREAKEVEN_WORKER"
+#define LOOK_NS INT64_C(10000000) /* between two looks at the workers */
+/* How long the others have to end once one has failed.  They learn of it at once; together with the
+ * limit of their waiting this is less than 10 s.  For a signal all stop in order and take their
+ * time.
+ */
+#define GRACE_NS INT64_C(1500000000)
+
+/* ---------------------------------------------------------------- a worker */
+
+bool worker_find(launch *out)
+{
+    const char *text = getenv(VARIABLE);
+    launch found = {.family = MPI_FAMILIES};
+    if (!text || sscanf(text, "%d/%d/%d", &found.rank, &found.size, &found.board) != 3)
+        return false;
+    *out = found;
+    return true;
+}
+
+typedef struct mapping {
+    board *b;
+    size_t bytes;
+} mapping;
+
+static void unmap(void *context, bool in_order)
+{
+    mapping *m = context;
+    (void)in_order;
+    munmap(m->b, m->bytes);
+    memory_free(m);
+}
+
+be_status worker_join(const launch *from, be_group **out, be_error *err)
+{
+    void *memory = NULL;
+    if (from->size < 1 || from->size > GROUP_MOST || from->rank < 0 || from->rank >= from->size)
+        FAIL(err, BE_USAGE, VARIABLE ": expected a rank of at most %d, found \"%s\"; unset it",
+             GROUP_MOST, getenv(VARIABLE));
+    TRY(memory_alloc(&memory, sizeof(mapping), "the board of a worker", err));
+    mapping *m = memory;
+    m->bytes = board_bytes(from->size);
+    m->b = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, from->board, 0);
+    be_status status = BE_OK;
+    if (m->b == MAP_FAILED)
+        status = status_fail(err, __FILE__, __LINE__, BE_FAILED,
+                             VARIABLE ": the memory that the workers share is not there: %s",
+                             strerror(errno));
+    if (status == BE_OK)
+        status = board_join(m->b, &(board_seat){from->rank, from->size, unmap, m}, out, err);
+    if (status != BE_OK) memory_free(m);
+    return status;
+}
+
+/* ---------------------------------------------------------------- starting */
+
+/* A file without a name, of zeros, which children inherit. */
+static be_status make_memory(size_t bytes, int *fd, be_error *err)
+{
+#ifdef __linux__
+    *fd = memfd_create("breakeven workers", 0);
+#else
+    FILE *file = tmpfile();
+    *fd = file ? dup(fileno(file)) : -1;
+    if (file) fclose(file);
+#endif
+    if (*fd >= 0 && ftruncate(*fd, (off_t)bytes) == 0) return BE_OK;
+    int reason = errno;
+    if (*fd >= 0) close(*fd);
+    FAIL(err, BE_NO_MEMORY, "no memory of %zu bytes for the workers to share: %s", bytes,
+         strerror(reason));
+}
+
+typedef struct crew {
+    int size, running;
+    pid_t pid[GROUP_MOST]; /* 0: it has ended */
+    int code;              /* of the first that failed */
+    int64_t failed_ns;     /* when it did */
+} crew;
+
+static _Noreturn void become_worker(const char *program, char *const *words)
+{
+    char *line[256] = {"breakeven"};
+    int count = 1;
+    for (; *words && count < 255; words++) line[count++] = *words;
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* it saves, and ends with us */
+#endif
+    if (!*words) execv(program, line);
+    fprintf(stderr, "breakeven: %s could not be started as a worker: %s\n", program,
+            *words ? "too many words" : strerror(errno));
+    _exit(be_status_exit_code(BE_FAILED));
+}
+
+static be_status start_workers(crew *c, int board, char *const *words, be_error *err)
+{
+    char program[FILE_PATH_BYTES], text[64];
+    TRY(file_own_program(program, err));
+    for (int r = 0; r < c->size; r++) {
+        snprintf(text, sizeof text, "%d/%d/%d", r, c->size, board);
+        if (setenv(VARIABLE, text, 1) != 0) FAIL(err, BE_NO_MEMORY, "no memory for " VARIABLE);
+        pid_t child = fork();
+        if (child == 0) become_worker(program, words);
+        if (child < 0)
+            FAIL(err, BE_UNAVAILABLE,
+                 "expected %d workers, but the system gives %d (%s); ask for fewer, or raise the "
+                 "limit: ulimit -u, or pids.max of the control group",
+                 c->size, r, strerror(errno));
+        c->pid[r] = child;
+        c->running++;
+    }
+    return BE_OK;
+}
+
+/* ---------------------------------------------------------------- watching */
+
+static void look_at(crew *c, int r)
+{
+    int ended = 0;
+    pid_t found = waitpid(c->pid[r], &ended, WNOHANG);
+    if (found == 0 || (found < 0 && errno == EINTR)) return;
+    int code = found > 0 && WIFEXITED(ended) ? WEXITSTATUS(ended) : be_status_exit_code(BE_FAILED);
+    c->pid[r] = 0;
+    c->running--;
+    if (!code || c->code) return;
+    c->code = code;
+    c->failed_ns = clock_now_ns();
+}
+
+static void send_all(const crew *c, int number)
+{
+    for (int r = 0; r < c->size; r++)
+        if (c->pid[r]) kill(c->pid[r], number);
+}
+
+/* The terminal's Ctrl-C goes to the workers too, whose second signal of a kind ends them at once:
+ * so rank 0 gets one of another kind. */
+static void watch_crew(crew *c, const volatile sig_atomic_t *stop)
+{
+    bool told = false;
+    while (c->running) {
+        for (int r = 0; r < c->size; r++)
+            if (c->pid[r]) look_at(c, r);
+        if (*stop && !told && c->pid[0]) kill(c->pid[0], *stop == SIGTERM ? SIGINT : SIGTERM);
+        told |= *stop != 0;
+        if (c->code && c->code < 128 && clock_now_ns() - c->failed_ns > GRACE_NS)
+            send_all(c, SIGKILL);
+        if (c->running) clock_sleep_ns(LOOK_NS);
+    }
+}
+
+be_status workers_run(int size, char *const *words, const volatile sig_atomic_t *stop, int *code,
+                      be_error *err)
+{
+    crew c = {.size = size};
+    int board = -1;
+    TRY(make_memory(board_bytes(size), &board, err));
+    be_status status = start_workers(&c, board, words, err);
+    close(board);
+    unsetenv(VARIABLE);
+    if (status != BE_OK) send_all(&c, SIGKILL);
+    watch_crew(&c, stop);
+    *code = c.code;
+    return status;
+}

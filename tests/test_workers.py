@@ -1,0 +1,257 @@
+"""Tests of a training by several workers, as processes: started by --workers, and by the launchers
+of Open MPI and MPICH where these are installed.
+
+BREAKEVEN_WORKER_KILLS sets the number of kills (6), BREAKEVEN_SEED their moments.
+"""
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+from cli_support import LIMIT_S, PROGRAM, FolderTest, floats, read_safetensors
+
+KILLS = int(os.environ.get("BREAKEVEN_WORKER_KILLS", "6"))
+SEED = int(os.environ.get("BREAKEVEN_SEED", time.time_ns() % 1000000))
+TRAIN = ["train", "mlp-mnist", "--synthetic", "--limit", "200", "--batch", "16", "--no-store"]
+# Sums of single precision in another order, over some dozens of steps; of the largest weight.
+ROUNDING = 2e-6
+PLUGINS = os.path.join(os.path.dirname(PROGRAM), "src", "group")
+LAUNCHERS = {"openmpi": "mpirun.openmpi", "mpich": "mpirun.mpich"}
+# Open MPI asks root twice.
+AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+
+def has_mpi(family):
+    return (shutil.which(LAUNCHERS[family]) is not None
+            and os.path.isfile(os.path.join(PLUGINS, f"breakeven_{family}.so")))
+
+
+def parent_of(pid):
+    """0 where there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rsplit(")", 1)[1].split()[1])
+    except (OSError, ValueError):
+        return 0
+
+
+def workers_of(program):
+    """{rank: process} of the workers that a program has started; none has been waited for."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if parent_of(pid) != program.pid:
+            continue
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                variables = file.read().split(b"\0")
+        except OSError:
+            continue
+        for variable in variables:
+            if variable.startswith(b"BREAKEVEN_WORKER="):
+                found[int(variable.split(b"=")[1].split(b"/")[0])] = int(pid)
+    return found
+
+
+class WorkersTest(FolderTest):
+    def weights(self, name, *options):
+        """Train: the file of weights."""
+        path = self.path(name)
+        self.good(*TRAIN, "--steps", "30", "--quiet", "--export", path, *options)
+        return path
+
+    def assert_same_training(self, first, second):
+        a, b = read_safetensors(first), read_safetensors(second)
+        self.assertEqual(list(a), list(b))
+        pairs = [p for name in a for p in zip(floats(a[name]), floats(b[name]))]
+        largest = max(abs(x) for x, _ in pairs)
+        self.assertLessEqual(max(abs(x - y) for x, y in pairs), ROUNDING * largest)
+
+    def assert_same_bytes(self, first, second):
+        with open(first, "rb") as a, open(second, "rb") as b:
+            self.assertTrue(a.read() == b.read(), (first, second))
+
+    def test_workers_train_as_one(self):
+        alone = self.weights("alone", "--threads", "1")
+        for workers in ("2", "4"):
+            with self.subTest(workers=workers):
+                found = self.weights("w" + workers, "--workers", workers)
+                self.assert_same_training(alone, found)
+                self.assert_same_bytes(found, self.weights("again", "--workers", workers))
+
+    def test_launchers_train_the_same(self):
+        known = [f for f in LAUNCHERS if has_mpi(f)]
+        if not known:
+            self.skipTest("needs an MPI: install openmpi-bin libopenmpi-dev, and build again")
+        expected = self.weights("expected", "--workers", "2")
+        for family in known:
+            with self.subTest(family=family):
+                path = self.path(family)
+                result = subprocess.run(
+                    [LAUNCHERS[family], "-n", "2", PROGRAM, *TRAIN, "--steps", "30", "-f", "jsonl",
+                     "--export", path], env={**os.environ, **AS_ROOT}, capture_output=True,
+                    text=True, timeout=LIMIT_S, check=False)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertEqual([json.loads(r)["workers"] for r in result.stdout.splitlines()],
+                                 [2] * 3)
+                self.assert_same_bytes(expected, path)
+
+    def test_one_of_them_prints(self):
+        told = self.good(*TRAIN, "--epochs", "2", "-f", "jsonl", "--workers", "2")
+        records = [json.loads(line) for line in told.splitlines()]
+        self.assertEqual([(r["epoch"], r["workers"], r["batch"]) for r in records],
+                         [(1, 2, 16), (2, 2, 16)])
+        text = self.good(*TRAIN, "--epochs", "1", "--workers", "2")
+        self.assertIn("batch 16 by 2 workers of 8 each", text)
+        self.assertEqual(text.count("best:"), 1)
+
+    def test_cores_are_shared_out(self):
+        alone, = json.loads(self.good(*TRAIN, "--steps", "1", "-f", "json"))
+        shared, = json.loads(self.good(*TRAIN, "--steps", "1", "-f", "json", "--workers", "2"))
+        cores = alone["environment"]["cpu"]["cores"]
+        self.assertEqual(shared["environment"]["cpu"]["cores"], max(1, cores // 2))
+        self.assertEqual(shared["threads"], shared["environment"]["cpu"]["usual_threads"])
+        told, = json.loads(self.good(*TRAIN, "--steps", "1", "-f", "json", "--workers", "2",
+                                     "--threads", "1"))
+        self.assertEqual(told["threads"], 1)
+
+    def test_a_checkpoint_goes_on_with_any_number(self):
+        folder = self.path("checkpoints")
+        alone = self.weights("alone", "--threads", "1")
+        self.good(*TRAIN, "--steps", "10", "--quiet", "--checkpoint", folder, "--workers", "4")
+        self.good(*TRAIN, "--steps", "20", "--quiet", "--resume", folder, "--workers", "2")
+        self.assert_same_training(alone, self.weights("resumed", "--resume", folder))
+
+    def test_what_cannot_be_cut_is_refused_in_one_sentence(self):
+        for options, says in [
+                (["--workers", "3"], ["3 workers can cut into equal parts, found 16",
+                                      "--batch 15 or 18"]),
+                (["--workers", "32"], ["at least a picture for each of the 32 workers, found 16"]),
+                (["--workers", "300"], ["--workers: expected at most 256 for a training",
+                                        "found 300"]),
+                (["--workers", "2,4"], ["--workers: train takes one value"]),
+                (["--workers", "2", "--device", "opencl:0"], ["expected cpu", "found opencl:0"])]:
+            with self.subTest(options=options):
+                result = self.bad(2, *TRAIN, "--steps", "1", *options, says=says)
+                lines = [line for line in result.stderr.splitlines() if "take turns" not in line]
+                self.assertEqual(len(lines), 1, result.stderr)
+                self.assertEqual(result.stdout, "")
+        self.bad(2, "train", "mlp-mnist", "--workers", "2", "--dry-run",
+                 says=["--workers and --dry-run: a plan is of one process"])
+        self.bad(2, "train", "clip", "--synthetic", "--limit", "8", "--batch", "4", "--steps", "1",
+                 "--workers", "2", says=["clip compares the pairs of a batch with one another"])
+
+    def test_more_than_there_are_cores_take_turns(self):
+        one = {min(os.sched_getaffinity(0))}
+        result = subprocess.run([PROGRAM, *TRAIN, "--steps", "1", "--workers", "2"], text=True,
+                                preexec_fn=lambda: os.sched_setaffinity(0, one), check=False,
+                                capture_output=True, timeout=LIMIT_S)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stderr, "breakeven: 2 workers share 1 core and take turns\n")
+
+    def test_launchers_that_do_not_fit_are_refused(self):
+        openmpi = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}
+        for env, code, says in [
+                ({**openmpi, "PMI_SIZE": "2", "PMI_RANK": "0"}, 2,
+                 ["variables of one launcher", "OMPI_COMM_WORLD_SIZE=2", "PMI_SIZE=2"]),
+                ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}, 2,
+                 ["torchrun started 2 ranks", "--workers 2"]),
+                ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "3"}, 3,
+                 ["srun started 3 ranks", "--mpi=pmix"])]:
+            with self.subTest(env=env):
+                self.bad(code, *TRAIN, "--steps", "1", env=env, says=says)
+        self.bad(2, *TRAIN, "--steps", "1", "--workers", "3", env=openmpi,
+                 says=["expected the 2 ranks that the launcher has started, found 3"])
+        # One rank of a launcher is a process as any other.
+        self.good(*TRAIN, "--steps", "1", env={**openmpi, "OMPI_COMM_WORLD_SIZE": "1"})
+
+    def test_a_program_without_mpi_says_what_to_install(self):
+        program = self.path("breakeven")
+        shutil.copy(PROGRAM, program)
+        for family, size, rank, packages in [
+                ("Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK",
+                 "openmpi-bin libopenmpi-dev"),
+                ("MPICH", "PMI_SIZE", "PMI_RANK", "mpich libmpich-dev")]:
+            with self.subTest(family=family):
+                result = subprocess.run([program, *TRAIN, "--steps", "1"], text=True, check=False,
+                                        env={**os.environ, size: "2", rank: "0"},
+                                        capture_output=True, timeout=LIMIT_S)
+                self.assertEqual(result.returncode, 3, result.stderr)
+                self.assertIn(f"was built without {family}", result.stderr)
+                self.assertIn(f"install {packages} and build it anew", result.stderr)
+
+
+class EndsTest(FolderTest):
+    """How a training of workers ends when one of them does."""
+
+    def start(self, workers, *options):
+        """Once a checkpoint is there; with the numbers of all workers."""
+        folder = self.path("checkpoints")
+        child = subprocess.Popen(
+            [PROGRAM, *TRAIN, "--quiet", "--workers", str(workers), "--checkpoint-every", "3",
+             *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(child.stderr.close)
+        while child.poll() is None and not (os.path.isdir(folder) and any(
+                n.endswith(".safetensors") for n in os.listdir(folder))):
+            time.sleep(0.01)
+        return child, workers_of(child)
+
+    def end(self, child):
+        error = child.stderr.read()
+        return child.wait(LIMIT_S), error
+
+    def test_a_signal_to_any_of_them_saves_once(self):
+        folder = self.path("checkpoints")
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            for rank in (None, 0, 1):
+                with self.subTest(number=number, rank=rank):
+                    child, ranks = self.start(2, "--epochs", "100000", "--checkpoint", folder)
+                    self.assertEqual(sorted(ranks), [0, 1])
+                    os.kill(child.pid if rank is None else ranks[rank], number)
+                    found, error = self.end(child)
+                    # A worker's signal is not the program's own.
+                    self.assertEqual(found, code if rank is None else 130, error)
+                    self.assertRegex(error, "^breakeven: stopped by a signal after step [0-9]+ of "
+                                     r"[0-9]+; saved, and --resume \S+ goes on from there\n$")
+                    self.assertNotIn("mlp-mnist.lock", os.listdir(folder))
+                    shutil.rmtree(folder)
+
+    def test_kills_lose_nothing(self):
+        """Any rank, at random moments: the others name it, and the training goes on to the same
+        end."""
+        moments = random.Random(SEED)
+        folder, weights = self.path("checkpoints"), self.path("weights")
+        self.good(*TRAIN, "--steps", "200", "--quiet", "--workers", "2", "--export",
+                  self.path("whole"))
+        for _ in range(KILLS):
+            child, ranks = self.start(2, "--steps", "200", "--resume-if-any", folder, "--export",
+                                      weights)
+            time.sleep(moments.uniform(0, 0.1))
+            rank = moments.randrange(2)
+            if rank in ranks and parent_of(ranks[rank]) == child.pid:
+                os.kill(ranks[rank], signal.SIGKILL)
+            code, error = self.end(child)
+            if code:  # else it was killed behind its end, or the training had ended
+                self.assertEqual(code, 1, (SEED, error))
+                self.assertRegex(error, rf"^breakeven: rank {rank} of 2 ended \(process \d+\): it "
+                                 "is gone without a word: killed, or crashed\n$", SEED)
+        self.good(*TRAIN, "--steps", "200", "--quiet", "--workers", "2", "--resume-if-any", folder,
+                  "--export", weights)
+        with open(weights, "rb") as a, open(self.path("whole"), "rb") as b:
+            self.assertTrue(a.read() == b.read(), SEED)
+
+    def test_none_outlives_the_one_who_started_them(self):
+        child, ranks = self.start(2, "--epochs", "100000", "--checkpoint",
+                                  self.path("checkpoints"))
+        self.assertEqual(sorted(ranks), [0, 1])
+        child.kill()
+        self.end(child)  # once the last worker has closed its standard error
+        for pid in ranks.values():
+            self.assertNotEqual(parent_of(pid), child.pid)
+
+
+if __name__ == "__main__":
+    unittest.main()
