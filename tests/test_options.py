@@ -10,10 +10,10 @@ COMMANDS = {"": [], "devices": [], "workloads": [], "bench": ["mlp-mnist"],
             "explain": ["mlp-mnist"], "train": ["mlp-mnist"], "eval": ["mlp-mnist", "-w", "none"],
             "parity": ["mlp-mnist"], "dump": ["mlp-mnist", "-o", "file"], "data": ["list"],
             "completion": ["bash"], "help": [], "runs": [],
-            "compare": ["1", "2"]}
+            "compare": ["1", "2"], "report": ["-o", "x.html"]}
 MEASURING = {"", "bench", "advise", "sweep", "explain"}
 MODEL = {"train", "eval", "parity", "dump"}
-KEPT = {"runs", "compare"}  # open no device: what a filter does is in test_runs
+KEPT = {"runs", "compare", "report"}  # open no device: what a filter does is in test_runs
 ALONE = {"quiet", "version", "help"}  # of the program, not of a command
 
 SMALL = ["--synthetic", "--limit", "200"]
@@ -63,10 +63,12 @@ SHOWN = {
     "resume-if-any": "test_folders", "goal": "test_advise",
     "measure": "test_commands", "dry-run": "test_commands",
     "man": "test_cli", "width": "test_sweep, test_advise", "batch": "test_commands",
-    "limit": "test_commands", "time": "test_commands", "output": "test_runs", "device": "test_runs",
+    "limit": "test_commands", "time": "test_commands", "output": "test_runs, test_report_file",
+    "device": "test_runs",
     **dict.fromkeys(("no-store", "workload", "machine", "commit", "since", "until", "last"),
                     "test_runs"),
     "samples": "test_own_model", "workers": "test_workers, test_advise", "link": "test_advise",
+    "tensorboard": "test_tensorboard",
     **dict.fromkeys(("baseline", "price", "fail-if"), "test_compare"),
 }
 

@@ -16,6 +16,7 @@
 #include "data/text.h"
 #include "machine/environment.h"
 #include "train/loop.h"
+#include "train/scalars.h"
 #include "train/variant.h"
 #include "train/weights.h"
 
@@ -35,6 +36,7 @@ typedef struct train_command {
     const trainer *trainer; /* while it trains */
     const char *counted;    /* what its answers are counted as: "accuracy", "retrieval at 1" */
     bool tokenizer_saved;
+    scalars scalars;         /* for TensorBoard */
     train_epoch first, last; /* those that this process ended */
     double cores;            /* in use while it trained */
 } train_command;
@@ -210,9 +212,15 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
     return record;
 }
 
+/* A reason, if there is one. */
+static void note_scalars(const train_command *c, const char *reason)
+{
+    if (reason) cli_note(c->cli, "%s", reason);
+}
+
 static void show_progress(void *context, const train_progress *p)
 {
-    const train_command *c = context;
+    train_command *c = context;
     char speed[REPORT_TEXT_BYTES], left[REPORT_TEXT_BYTES], loss[REPORT_TEXT_BYTES];
     cli_progress(c->cli,
                  "epoch %" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64
@@ -220,6 +228,7 @@ static void show_progress(void *context, const train_progress *p)
                  p->epoch, p->epochs, p->step, p->steps, report_loss(p->loss, loss),
                  p->accuracy * 100, report_count(p->units_per_s, speed), c->data->table.unit,
                  report_seconds(p->left_s, left));
+    note_scalars(c, scalars_add_progress(&c->scalars, p));
 }
 
 static void show_epoch(void *context, const train_epoch *e)
@@ -236,6 +245,7 @@ static void show_epoch(void *context, const train_epoch *e)
         fprintf(cli_results, "\n");
     fflush(cli_results);
     request_keep(&c->listener, record, NULL);
+    note_scalars(c, scalars_add_epoch(&c->scalars, e));
     json_array_append_new(c->epochs, record);
 }
 
@@ -486,6 +496,12 @@ static be_status run_training(train_command *c, trainer *t, be_error *err)
     return BE_OK;
 }
 
+static be_status open_scalars(train_command *c, be_error *err)
+{
+    const char *folder = group_rank(c->group) ? NULL : c->cli->value[OPTION_TENSORBOARD].text;
+    return folder ? scalars_open(&c->scalars, folder, c->counted, err) : BE_OK;
+}
+
 static be_status train(train_command *c, be_error *err)
 {
     const char *weights = c->cli->value[OPTION_EXPORT].text;
@@ -498,7 +514,9 @@ static be_status train(train_command *c, be_error *err)
     c->counted = be_plan_describe(t.plan).counted;
     bool table = cli_format(c->cli) == REPORT_TABLE;
     if (table) print_head(c, t.plan);
-    be_status status = run_training(c, &t, err);
+    be_status status = open_scalars(c, err);
+    if (status == BE_OK) status = run_training(c, &t, err);
+    scalars_close(&c->scalars);
     cli_progress_end();
     if (status == BE_OK && table) print_end(c, &t);
     be_status written = write_epochs(c, status == BE_OK ? err : NULL);

@@ -183,6 +183,9 @@
       "for the script of a job that is started again until it is done (train: a folder)")        \
     X(EXPORT, "export", 0, "FILE", SINK, 0, 0, "", ON(train),                                    \
       "write the trained weights (safetensors, names of PyTorch's state_dict)")                  \
+    X(TENSORBOARD, "tensorboard", 0, "DIR", FOLDER, 0, 0, "", ON(train),                         \
+      "also write loss, right answers, learning rate and speed to a file in DIR that "           \
+      "TensorBoard reads")                                                                       \
     X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval) | ON(train),                     \
       "weights to evaluate or to start with (safetensors, as train --export, torchvision and "   \
       "Hugging Face write them; of several files their index, model.safetensors.index.json)")    \

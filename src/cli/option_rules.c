@@ -42,6 +42,8 @@ static const option_rule rules[] = {
      "both say which weights to start with; give one of them"},
     {ON(train), OPTION_WEIGHTS, OPTION_DRY_RUN, false,
      "a plan is the same with any weights; leave --weights out"},
+    {ON(train), OPTION_TENSORBOARD, OPTION_DRY_RUN, false,
+     "with --dry-run nothing is trained; leave --tensorboard out"},
     {ON(compare), OPTION_PRICE, OPTION_EPOCHS, true, NULL},
     {ON(advise), OPTION_WORKERS, OPTION_LINK, true, NULL},
     {ON(advise), OPTION_LINK, OPTION_WORKERS, true, NULL},
