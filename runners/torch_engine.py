@@ -55,6 +55,7 @@ class Session(Loop, runner_job.Job):
         weights = runner_job.load_weights(member(request, "weights", str), shapes)
         self.weights = {name: torch.from_numpy(value) for name, value in weights.items()}
         self.parameters = sum(p.numel() for p in model.parameters())
+        self.warnings += torch_forms.layout_warnings(self.form, model.parameters())
         self.reset(self.dropout)
 
     def _place_data(self, request):
@@ -84,7 +85,7 @@ class Session(Loop, runner_job.Job):
         self.counted = []
         if dropout == "counter":
             self.counted = torch_workloads.use_counter_dropout(model, self.seed)
-        self.model = model.to(self.device).train(self.training)
+        self.model = torch_forms.lay_out(self.form, model.to(self.device)).train(self.training)
         self.optimizer = self._new_optimizer() if self.training else None
         self.step = 0
         self.take_form()
@@ -150,7 +151,8 @@ class Session(Loop, runner_job.Job):
     def split(self, samples):
         """What the model is given, and the targets; bytes become numbers."""
         for name, (mean, scale) in self.normalization.items():
-            samples[name] = samples[name].float().sub_(mean).mul_(scale)
+            samples[name] = torch_forms.lay_out(
+                self.form, samples[name].float().sub_(mean).mul_(scale))
         return [samples[name] for name in self.inputs], [samples[name] for name in self.targets]
 
     def forward(self, inputs):
@@ -187,7 +189,7 @@ class Engine:
             devices, unusable = tried(devices, libraries.computes)
         forms = {}
         if self.form is None:
-            for form in torch_forms.FORMS:
+            for form in torch_forms.COMPILED:
                 possible, others = torch_forms.sort_devices(form, devices)
                 forms[torch_forms.name_of(form)] = {"devices": possible, "unusable_devices": others}
         devices, others = torch_forms.sort_devices(self.form, devices)
@@ -339,6 +341,7 @@ class Engine:
         answer = torch_phases.measure(session, steps)
         if self.own is not None:
             answer["flops"] = torch_phases.count_flops(session, steps)
+            answer["notes"] = session.notes()
         return answer
 
     def reference(self, request):

@@ -1,5 +1,6 @@
 """The forms of PyTorch beside what it does by itself ("eager"): "compile", the model with its loss
-compiled as one by torch.compile, and "graph", the whole compiled step captured as a CUDA graph.
+compiled as one by torch.compile; "graph", the whole compiled step captured as a CUDA graph; and
+"channels-last", eager with the channels of pictures and of their weights innermost in memory.
 
 Owns which form is possible where, what is compiled, and what is captured; knows no model.
 """
@@ -13,7 +14,7 @@ import torch
 
 from runner_protocol import Failure
 
-FORMS = ("compile", "graph")
+COMPILED = ("compile", "graph")
 _folder = None  # where this process keeps what it compiled
 _WARM_UPS = 2  # steps before the capture: they load kernels and make the optimizer's state
 
@@ -25,7 +26,8 @@ def name_of(form):
 
 def words(form):
     """What the form adds to the libraries that a step runs on."""
-    return {None: "", "compile": ", torch.compile", "graph": ", torch.compile, CUDA graph"}[form]
+    return {None: "", "compile": ", torch.compile", "graph": ", torch.compile, CUDA graph",
+            "channels-last": ", channels last"}[form]
 
 
 def _missing_compiler(device):
@@ -53,7 +55,7 @@ def refusal(form, device):
     def refuse(expected, found, advice):
         return Failure("UNAVAILABLE", expected, found, advice)
 
-    if form is None:
+    if form not in COMPILED:
         return None
     if form == "graph" and device.type != "cuda":
         return refuse("a CUDA device for torch-graph", str(device),
@@ -87,12 +89,26 @@ def start(form, device, place):
     refused = refusal(form, device)
     if refused is not None:
         raise refused
-    if form is None:
+    if form not in COMPILED:
         return
     global _folder
     if _folder is None or not os.path.isdir(_folder):
         _folder = tempfile.mkdtemp(prefix="compiled-", dir=place)
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = _folder
+
+
+def lay_out(form, value):
+    """A model, or a tensor of a batch, as the form has it in memory."""
+    if form != "channels-last" or (isinstance(value, torch.Tensor) and value.dim() != 4):
+        return value
+    return value.to(memory_format=torch.channels_last)
+
+
+def layout_warnings(form, parameters):
+    """Of a form that changes nothing for this model."""
+    if form != "channels-last" or any(p.dim() == 4 for p in parameters):
+        return []
+    return ["no weight of the model has four dimensions: channels last is the same as torch"]
 
 
 def compiled(functions):

@@ -19,7 +19,7 @@ class Loop:
         """Called whenever the model or its dropout is another: the functions that a step computes
         with, each compiled when it is first called."""
         parts = (self.loss_of, self.forward, self.whole)
-        if self.form is not None:
+        if self.form in torch_forms.COMPILED:
             parts = torch_forms.compiled(parts)
         self.compute_loss, self.compute_output, self.compute_whole = parts
         if self.form == "graph" and self.training:

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 
 import torch_forms
 import torch_libraries as libraries
+import torch_own_watch
+import torch_phases
 from runner_protocol import Failure, member
 from torch_loop import Loop
 from torch_own_file import map_tensors, named_tensors, seed_all
@@ -71,6 +73,7 @@ class Session(Loop):
         torch.set_default_dtype(self.dtype)  # of what the model makes while it computes
         self.resident = device.type == "cpu" or not self.on_host
         self.batches = [map_tensors(batch, self._place) for batch in self.batches]
+        self.told = None
         self.reset(self.dropout)
 
     # ------------------------------------------------------------ made once
@@ -110,13 +113,14 @@ class Session(Loop):
                           f"{self.own.function}() of {self.own.named} is called", "others",
                           "build one model, or name the variants in files of their own") from None
         self.parameters = sum(p.numel() for p in self.model.parameters())
-        self.model.to(self.device, self.dtype).train(self.training)
+        torch_forms.lay_out(self.form, self.model.to(self.device, self.dtype)).train(self.training)
+        self.warnings += torch_forms.layout_warnings(self.form, self.model.parameters())
         self.start = {name: value.detach().clone()
                       for name, value in self.model.state_dict().items()}
 
     def _place(self, x):
         if x.is_floating_point() and x.dtype == torch.float32:
-            x = x.to(self.dtype)
+            x = torch_forms.lay_out(self.form, x.to(self.dtype))
         if self.resident:
             return x.to(self.device)
         return x.pin_memory() if self.device.type == "cuda" else x
@@ -276,6 +280,17 @@ class Session(Loop):
                 with torch.no_grad():
                     self.forward(inputs)
         return float(counter.get_total_flops()) or None
+
+
+    def notes(self):
+        """What its user may want to know of a step: looked for once."""
+        if self.told is None and self.form not in torch_forms.COMPILED:
+            kept = torch_phases.Kept(self)
+            try:
+                self.told = torch_own_watch.notes(self)
+            finally:
+                kept.restore()
+        return self.told or []
 
 
 def without_rounding(found):

@@ -3,6 +3,7 @@
 It is the user's code, and runs as they do: it sees the folder of the file, not the modules of this
 program.  Owns the sentences on what is wrong with it; knows no device and no training.
 """
+import collections
 import collections.abc
 import importlib
 import importlib.util
@@ -17,9 +18,12 @@ import torch
 import torch.nn.functional as F
 
 import torch_forms
+import torch_own_named
 from runner_protocol import Failure
 
 HERE = os.path.dirname(os.path.realpath(__file__))
+# parts: (inputs by position, inputs by name, target)
+Batch = collections.namedtuple("Batch", "parts samples")
 _DEFAULT_LOSS = "define loss(output, target) in the file"
 
 
@@ -113,23 +117,32 @@ class OwnFile:
         is_file = named.endswith(".py")
         if is_file and not os.path.isfile(self.path):
             raise Failure("IO", f"the file {named}", "none", "check its path")
+        self.named_model = named.partition(":")[0] in torch_own_named.LIBRARIES
         give_way()
         if not is_file:
-            self.named, _, self.function = named.partition(":")
             self.folder = os.getcwd()
+        if not is_file and not self.named_model:
+            self.named, _, self.function = named.partition(":")
         if self.folder in sys.path:
             sys.path.remove(self.folder)
         sys.path.insert(0, self.folder)
         try:
-            self.module = self._import_file() if is_file else importlib.import_module(self.named)
+            self.module = self._import(is_file)
+        except Failure:
+            raise
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             raise self.failure(error, "to be imported") from None
         for name in (self.function, "batch"):
             self._check_function(name, needed=True)
-        for name in ("loss", "optimizer", "flops"):
+        for name in ("loss", "optimizer", "flops", "batches"):
             self._check_function(name, needed=False)
         self.loss = getattr(self.module, "loss", default_loss)
+
+    def _import(self, is_file):
+        if self.named_model:
+            return torch_own_named.find(self.named)
+        return self._import_file() if is_file else importlib.import_module(self.named)
 
     def _import_file(self):
         name = os.path.basename(self.path)[:-len(".py")]
@@ -151,6 +164,13 @@ class OwnFile:
             raise Failure("BAD_DATA", f"'{name}' in {self.named} to be a function",
                           type(found).__name__, "correct it")
 
+    def is_of_user(self, path):
+        """Whether a file lies in the user's folder, as code of their own."""
+        path = os.path.realpath(path)
+        apart = (HERE + os.sep, os.path.realpath(sys.prefix) + os.sep)
+        return (path.startswith(self.folder + os.sep) and not path.startswith(apart)
+                and os.sep + "site-packages" + os.sep not in path)
+
     def place_of(self, error):
         """The last line of the user's own that led to an error: " (mymodel.py, line 3: …)"."""
         if isinstance(error, SyntaxError) and error.filename:
@@ -158,7 +178,7 @@ class OwnFile:
                     f"{(error.text or '').strip()})")
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
             path = os.path.realpath(frame.filename)
-            if path.startswith(self.folder + os.sep) and not path.startswith(HERE + os.sep):
+            if self.is_of_user(path):
                 line = linecache.getline(frame.filename, frame.lineno).strip()
                 return f" ({os.path.relpath(path, self.folder)}, line {frame.lineno}: {line})"
         return ""
@@ -178,12 +198,21 @@ class OwnFile:
         return model
 
     def new_batch(self, n):
-        """(inputs by position, inputs by name, target): the target stands last."""
-        value = map_tensors(self.module.batch(n), lambda tensor: tensor)
+        """(inputs by position, inputs by name, target) of batch(n)."""
+        batch = self.take_batch(self.module.batch(n), f"batch({n})")
+        if batch.samples != n:
+            shape = list(next(iter(named_tensors(batch.parts[:2], "input").values())).shape)
+            raise Failure("BAD_DATA", f"batch({n}) of {self.named} to return inputs of {n} samples "
+                          f"([{n}, ...])", f"{shape}", "correct the file")
+        return batch.parts
+
+    def take_batch(self, value, what):
+        """What the user's code returned, as a Batch: the target stands last."""
+        value = map_tensors(value, lambda tensor: tensor)
         if isinstance(value, torch.Tensor):
             value = (value,)
         if not isinstance(value, (tuple, dict)) or not value:
-            raise Failure("BAD_DATA", f"batch({n}) of {self.named} to return a tensor, a tuple or "
+            raise Failure("BAD_DATA", f"{what} of {self.named} to return a tensor, a tuple or "
                           "a dict of them", type(value).__name__, "correct the file")
         inputs, target = value, None
         if isinstance(value, dict):
@@ -193,13 +222,14 @@ class OwnFile:
         elif len(value) > 1:
             inputs, target = value[:-1], value[-1]
         first = next(iter(named_tensors(inputs, "input").values()), None)
-        if first is None or first.dim() == 0 or first.shape[0] != n:
+        if first is None or first.dim() == 0:
             found = "no tensor" if first is None else f"{list(first.shape)}"
-            raise Failure("BAD_DATA", f"batch({n}) of {self.named} to return inputs of {n} samples "
-                          f"([{n}, ...])", found, "correct the file")
+            raise Failure("BAD_DATA", f"{what} of {self.named} to return inputs whose first "
+                          "dimension is of the samples", found, "correct the file")
         if self.loss is default_loss and isinstance(target, torch.Tensor) and is_whole(target):
             target = target.long()
-        return ((), inputs, target) if isinstance(inputs, dict) else (inputs, {}, target)
+        parts = ((), inputs, target) if isinstance(inputs, dict) else (inputs, {}, target)
+        return Batch(parts, first.shape[0])
 
     def new_optimizer(self, model, device):
         parameters = [p for p in model.parameters() if p.requires_grad]

@@ -9,6 +9,7 @@ import warnings
 
 import torch
 
+import torch_forms
 import torch_libraries as libraries
 
 PHASES = ("data", "upload", "forward", "backward", "optimizer", "loss_read", "idle_host",
@@ -229,7 +230,8 @@ class Profile:
         self.on_cuda = session.device.type == "cuda"
         self.phases, self.modules = [], {}
         # A hook would have the model compiled anew.
-        named = session.names_modules and session.form is None and NamedModules(session.model)
+        named = (session.names_modules and session.form not in torch_forms.COMPILED
+                 and NamedModules(session.model))
         count = min(steps, _PROFILED_STEPS)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it keeps one cycle, which is all there is

@@ -138,10 +138,10 @@ class CapturedTest(FolderTest):
             patch.start()
             self.addCleanup(patch.stop)
 
-    def session(self, form):
-        safetensors_io.write(self.path("data"), make_data("mlp-mnist"))
-        safetensors_io.write(self.path("weights"), make_weights("mlp-mnist"))
-        request = {"workload": "mlp-mnist", "batch": 8, "data": self.path("data"),
+    def session(self, form, workload="mlp-mnist"):
+        safetensors_io.write(self.path("data"), make_data(workload))
+        safetensors_io.write(self.path("weights"), make_weights(workload))
+        request = {"workload": workload, "batch": 8, "data": self.path("data"),
                    "weights": self.path("weights"), "optimizer": SGD,
                    "normalize": {"images": {"mean": [0.3], "std": [0.2]}}}
         with mock.patch.object(torch_forms, "compiled", lambda functions: functions):
@@ -176,6 +176,20 @@ class CapturedTest(FolderTest):
     @staticmethod
     def losses(session, steps):
         return [session.train_step().clone().item() for _ in range(steps)]
+
+    def test_channels_last(self):
+        """Another order in memory, the same training; told where it changes nothing."""
+        plain, found = (self.session(form, "cnn-fashion") for form in (None, "channels-last"))
+        for p in found.model.parameters():
+            self.assertTrue(p.dim() != 4 or p.is_contiguous(memory_format=torch.channels_last))
+        inputs, _ = found.next_batch()
+        self.assertEqual(inputs[0].stride()[1], 1)
+        found.reset("engine")
+        for one, other in zip(self.losses(plain, 4), self.losses(found, 4)):
+            self.assertAlmostEqual(one, other, 5)
+        self.assertEqual(found.warnings, [])
+        self.assertIn("no weight of the model has four dimensions: channels last is the same as "
+                      "torch", self.session("channels-last").warnings)
 
     def test_an_optimizer_that_counts_on_the_host_is_refused(self):
         p = [torch.nn.Parameter(torch.zeros(1))]

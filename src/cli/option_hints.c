@@ -69,6 +69,8 @@ static const foreign words[] = {
     {HINT_ENGINE, "torch.compile", "torch-compile"},
     {HINT_ENGINE, "inductor", "torch-compile"},
     {HINT_ENGINE, "cudagraph", "torch-graph"},
+    {HINT_ENGINE, "channels-last", "torch-channels-last"},
+    {HINT_ENGINE, "nhwc", "torch-channels-last"},
     {HINT_ENGINE, "xla", "tensorflow-xla"},
     {HINT_ENGINE, "eager", "torch"},
     {HINT_ENGINE, "breakeven", "native"},

@@ -16,7 +16,6 @@
 #define VECTOR                                                                         \
     16.0 /* results that wide processors compute at once: what does not fill them pays \
           */
-#define LEAST_S 1e-9
 
 const char *predict_bound_name(predict_bound bound)
 {
@@ -31,7 +30,7 @@ double predict_floor(const predict_machine *machine, const predict_op *op, predi
     double bandwidth = cached ? l->cache_bytes_per_s : l->memory_bytes_per_s;
     double times[] = {op->launches * l->launch_s, op->flops / machine->peak_flops_per_s,
                       op->bytes / bandwidth};
-    double most = LEAST_S;
+    double most = PREDICT_LEAST_S;
     *bound = PREDICT_LAUNCH;
     for (int i = 0; i < 3; i++)
         if (times[i] > most) { /* false for what is not known */

@@ -41,6 +41,8 @@ typedef struct predict_machine {
     double peak_flops_per_s; /* of products in the job's precision; NAN unknown */
 } predict_machine;
 
+#define PREDICT_LEAST_S 1e-9 /* of an op of which nothing else is known */
+
 /* The least time of an op on the machine and what sets it.  A limit that is not known binds
  * nothing. */
 double predict_floor(const predict_machine *machine, const predict_op *op, predict_bound *bound);

@@ -14,12 +14,13 @@
 
 /* name, what people call it, the engine that it is a form of, the form: a word to its runner, or
  * NULL for what the engine does by itself */
-#define ENGINE_LIST(X)                                      \
-    X("native", "native", "native", NULL)                   \
-    X("torch", "PyTorch", "torch", NULL)                    \
-    X("tensorflow", "TensorFlow", "tensorflow", NULL)       \
-    X("torch-compile", "torch.compile", "torch", "compile") \
-    X("torch-graph", "PyTorch graph", "torch", "graph")     \
+#define ENGINE_LIST(X)                                                 \
+    X("native", "native", "native", NULL)                              \
+    X("torch", "PyTorch", "torch", NULL)                               \
+    X("tensorflow", "TensorFlow", "tensorflow", NULL)                  \
+    X("torch-compile", "torch.compile", "torch", "compile")            \
+    X("torch-graph", "PyTorch graph", "torch", "graph")                \
+    X("torch-channels-last", "PyTorch NHWC", "torch", "channels-last") \
     X("tensorflow-xla", "TF XLA", "tensorflow", "xla")
 
 #define X(name, title, family, form) +1

@@ -84,18 +84,18 @@ static void ask_engines(bench_plan *plan, const study_request *request, const st
 }
 
 /* Compiled forms that were not asked for, and are possible here. */
-static void tell_forms(const bench_plan *plan, const study_request *request,
-                       const study_watch *watch)
+static void tell_forms(const json_t *hello, const study_watch *watch)
 {
     const char *name;
     json_t *form;
-    for (int e = 0; e < ENGINE_COUNT && !request->engines.count && !request->tells_missing; e++)
-        json_object_foreach(report_member(plan->hello[e], hello, forms), name,
-                            form) if (json_array_size(report_member(form, hello, devices)) > 0)
+    json_object_foreach(report_member(hello, hello, forms), name, form)
+    {
+        if (json_array_size(report_member(form, hello, devices)) > 0)
             study_note(watch,
                        "%s can be measured here too: --engine %s, or all; compiling is part of "
                        "its first step and can take a minute",
                        engine_title(name), name);
+    }
 }
 
 static be_status take_answers(bench_plan *plan, const study_request *request,
@@ -108,8 +108,8 @@ static be_status take_answers(bench_plan *plan, const study_request *request,
         plan->hello[e] = questions[e].hello;
         if (plan->hello[e] && *engine_pythons_text(&plan->engines[e], text, sizeof text))
             study_note(watch, "%s", text);
+        if (!request->engines.count && !request->tells_missing) tell_forms(plan->hello[e], watch);
     }
-    tell_forms(plan, request, watch);
     for (int e = 0; status == BE_OK && e < ENGINE_COUNT; e++)
         if (questions[e].status != BE_OK)
             status = leave_out(plan, request, watch, &questions[e], err);

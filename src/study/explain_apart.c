@@ -147,8 +147,10 @@ static be_status describe(parts *p, const json_t *record, json_t *out, be_error 
     TRY(limits_to_json(&p->limits, &known, err));
     json_object_set_new(out, "limits", known);
     double floor_s = floor_of(p, record, &bound);
-    json_object_set_new(out, "floor_s", json_real(floor_s));
-    json_object_set_new(out, "bound", json_string(predict_bound_name(bound)));
+    bool known_floor = floor_s > PREDICT_LEAST_S; /* else nothing is known of the step */
+    json_object_set_new(out, "floor_s", known_floor ? json_real(floor_s) : json_null());
+    json_object_set_new(out, "bound",
+                        known_floor ? json_string(predict_bound_name(bound)) : json_null());
     json_object_set_new(out, "predicted_s", json_of_real(predicted));
     json_object_set_new(out, "predicted_error", json_of_real(predicted / p->step_s - 1));
     json_object_set_new(out, "calibration",
@@ -170,7 +172,10 @@ static be_status measure_limits(const explain_question *q, parts *p, machine_sou
     p->machine = (predict_machine){.limits = &p->limits,
                                    .peak_flops_per_s = NAN,
                                    .cache_bytes = (double)topology_get()->last_cache_bytes};
-    if (native == ENGINE_COUNT || !m->plan.hello[native]) {
+    const engine *asked = native < ENGINE_COUNT && m->plan.hello[native] ? &m->plan.engines[native]
+                          : study_is_own(m->request) && m->native.name   ? &m->native
+                                                                         : NULL;
+    if (!asked) {
         json_array_append_new(notes, json_string("the native engine, which measures a device's "
                                                  "limits, is left out"));
         return BE_OK;
@@ -179,8 +184,8 @@ static be_status measure_limits(const explain_question *q, parts *p, machine_sou
     machine_options options = {.limit_s = isinf(q->limit_s) ? 0 : fmax(q->limit_s, 0.1) / 4,
                                .interrupted = q->m->watch->stop,
                                .source = source};
-    be_status status = machine_limits(&m->plan.engines[native], contender->job.device,
-                                      contender->job.threads, &options, &p->limits, &reason);
+    be_status status = machine_limits(asked, contender->job.device, contender->job.threads,
+                                      &options, &p->limits, &reason);
     if (status == BE_INTERRUPTED || status == BE_NO_MEMORY) *err = reason;
     if (status == BE_INTERRUPTED || status == BE_NO_MEMORY) return status;
     if (status != BE_OK) json_array_append_new(notes, json_of_text(reason.text));
@@ -243,6 +248,18 @@ static void refute_limits(parts *p, const char *precision, const json_t *record,
                                       "it again with breakeven devices --measure --refresh"));
 }
 
+/* What the runner itself says of a user's own model. */
+static void add_told(const explain_question *q, json_t *notes)
+{
+    size_t i;
+    json_t *note;
+    json_array_foreach(json_object_get(q->phases, "notes"), i, note)
+    {
+        if (json_is_string(note))
+            json_array_append_new(notes, json_of_text(json_string_value(note)));
+    }
+}
+
 be_status explain_take_apart(const explain_question *q, json_t *record, be_error *err)
 {
     parts p = {.step_s = report_real(record, bench, step_s.median)};
@@ -254,6 +271,7 @@ be_status explain_take_apart(const explain_question *q, json_t *record, be_error
                    q->contender->job.device);
     be_status status = take(q, &p, notes, &reason);
     refute_limits(&p, q->contender->job.precision, record, notes);
+    add_told(q, notes);
     if (status == BE_OK) status = describe(&p, record, out, &reason);
     json_object_set_new(out, "error", status == BE_OK ? json_null() : json_of_text(reason.text));
     anatomy_clear(&p.anatomy);

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""`breakeven bench` on a user's own model against the same training timed by hand, with
+torch.utils.benchmark, on an idle machine.
+
+Usage: bench/own_agreement.py [--build build] [--python python3] [--rounds 7] [--threads 1]
+                              [--limit 0.03] [FILE...]
+
+The two work in turn, one after the other in another order each round, with the same file, batch
+and number of threads (FILE: those of bench/own_agreement). Prints the ratio of each round and exits
+with 0 if the median ratio of every file is within the limit of 1, with 1 if one is not, and with 2
+if something could not be measured. About two minutes a file.
+"""
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+MOST_S = 3
+# A hand's timing of the step that docs/own-models.md describes.
+BY_HAND = """
+import importlib.util, inspect, sys
+import torch
+import torch.utils.benchmark
+path, batch, threads, seconds = sys.argv[1], *map(int, sys.argv[2:])
+spec = importlib.util.spec_from_file_location("measured", path)
+file = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(file)
+torch.manual_seed(42)
+torch.set_num_threads(threads)
+model = file.model().train()
+try:
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    probe = torch.nn.Parameter(torch.zeros(1))
+    probe.grad = torch.zeros(1)
+    torch.optim.AdamW([probe], fused=True).step()
+except (RuntimeError, TypeError):
+    optimizer = torch.optim.AdamW(model.parameters())
+batches = [file.batch(batch) for _ in range(8)]
+turn = 0
+
+def step():
+    global turn
+    given = batches[turn % len(batches)]
+    turn += 1
+    optimizer.zero_grad(set_to_none=True)
+    if isinstance(given, dict):
+        *names, last = given
+        output, target = model(**{name: given[name] for name in names}), given[last]
+    else:
+        output, target = model(*given[:-1]), given[-1]
+    output = getattr(output, "logits", output)
+    if output.shape[:-1] == target.shape and output.dim() > 2:
+        output, target = output.flatten(0, -2), target.flatten()
+    torch.nn.functional.cross_entropy(output, target).backward()
+    optimizer.step()
+
+timer = torch.utils.benchmark.Timer("step()", globals={"step": step}, num_threads=threads)
+for _ in range(20):
+    step()
+print(timer.blocked_autorange(min_run_time=seconds).median)
+"""
+
+
+def by_hand(options, path):
+    environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads))
+    command = [options.python, "-c", BY_HAND, path, options.batch, options.threads, MOST_S]
+    done = subprocess.run([str(part) for part in command], check=True, text=True,
+                          stdout=subprocess.PIPE, env=environment)
+    return float(done.stdout.split()[-1])
+
+
+def by_us(options, path):
+    command = [options.build / "breakeven", "bench", path, "--engine", "torch", "--device", "cpu",
+               "--batch", options.batch, "--threads", options.threads, "--max-time", MOST_S,
+               "--time", MOST_S, "--no-store", "-f", "json"]
+    done = subprocess.run([str(part) for part in command], check=True, text=True,
+                          stdout=subprocess.PIPE,
+                          env=dict(os.environ, BREAKEVEN_PYTHON=str(options.python)))
+    return json.loads(done.stdout)[0]["step_s"]["median"]
+
+
+def compare(options, path):
+    """Whether the median of the rounds' ratios is within the limit."""
+    ratios = []
+    for turn in range(options.rounds):
+        times = {}
+        for who in (by_us, by_hand) if turn % 2 else (by_hand, by_us):
+            times[who] = who(options, path)
+        ratios.append(times[by_us] / times[by_hand])
+        print(f"{path.stem}: breakeven {1e3 * times[by_us]:.4g} ms, by hand "
+              f"{1e3 * times[by_hand]:.4g} ms, ratio {ratios[-1]:.3f}", flush=True)
+    middle = statistics.median(ratios)
+    good = abs(middle - 1) <= options.limit
+    print(f"{path.stem}: {'PASS' if good else 'FAIL'}: median ratio {middle:.3f} of "
+          f"{options.rounds} rounds, from {min(ratios):.3f} to {max(ratios):.3f}; the limit is "
+          f"{100 * options.limit:g} %", flush=True)
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--build", type=Path, default=Path("build"))
+    parser.add_argument("--python", default=shutil.which("python3"))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--limit", type=float, default=0.03)
+    options = parser.parse_args()
+    options.build = options.build.resolve()
+    files = options.files or sorted((HERE / "own_agreement").glob("*.py"))
+    try:
+        return 0 if all([compare(options, path) for path in files]) else 1
+    except (subprocess.CalledProcessError, OSError, ValueError) as error:
+        print(f"NOT MEASURED: {error}")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
