@@ -144,6 +144,40 @@ class TensorFlowRunnerTest(shared.RunnerTest):
             shared.np.testing.assert_array_equal(value, files[0][name])
 
 
+@unittest.skipIf(NO_TORCH, NO_TORCH)
+class XlaRunnerTest(TensorFlowRunnerTest):
+    """The same steps compiled by XLA; what has nothing to do with them is tested above."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = shared.tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        kind = type("XlaChild", (TensorFlowChild,), {"COMMAND": [*TensorFlowChild.COMMAND, "xla"]})
+        cls.child = kind({"CUDA_VISIBLE_DEVICES": "-1"})
+        cls.hello = cls.child.ask("hello", schema=2, device="cpu")
+
+    def test_hello(self):
+        self.assertEqual(self.hello["engine"], "tensorflow-xla")
+
+    def test_prepare_and_sync_answers(self):
+        prepared = self.ok("prepare", **self.request("mlp-mnist"))
+        self.assertTrue(prepared["implementation"].endswith(", XLA"), prepared)
+
+    def test_phases_add_up(self):
+        """XLA's code is one operation: of its parts nothing is told, and nothing is claimed."""
+        self.ok("prepare", **self.request("mlp-mnist"))
+        answer = self.ok("phases", steps=3)
+        self.assertEqual((set(answer["phases"].values()), answer["ops"]), ({None}, []))
+        self.assertGreater(answer["work"]["cpu"]["launches"], 0)
+
+
+for _name in dir(XlaRunnerTest):
+    if _name.startswith("test_") and _name not in {
+            "test_hello", "test_prepare_and_sync_answers", "test_phases_add_up",
+            "test_parity_mlp_mnist", "test_parity_cnn_mnist", "test_run_trains_as_parity_does"}:
+        setattr(XlaRunnerTest, _name, None)
+
+
 class ProgramTest(unittest.TestCase):
     """The engine as breakeven finds and shows it."""
 
