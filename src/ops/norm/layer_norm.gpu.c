@@ -1,5 +1,6 @@
 /* Layer normalisation (layer_norm.c says what it computes): a row a group and round.  An item holds
  * TURNS elements of the row in registers, so that memory is read once. */
+#define TURNS ((WIDTH + GROUP - 1) / GROUP)
 
 /* sum_items of group_sum.gpu.c, which stands in front, for two values at once. */
 DEVICE void sum_pairs(ITEM_PARAM LOCAL float *a, LOCAL float *b, float *x, float *y)

@@ -15,19 +15,13 @@ static int group_for(const gpu_call *call, int64_t width)
     return gpu_group(call, width >= 256 ? 256 : (int)(width + 31) / 32 * 32);
 }
 
-static int64_t turns(int64_t width, int group)
-{
-    return (width + group - 1) / group;
-}
-
 static be_status layer_norm_prepare(gpu_call *call, be_error *err)
 {
     int64_t width = layer_norm_width(&call->in_shape[0]);
     int group = group_for(call, width);
     return gpu_use(call, GPU_SOURCES(&gpu_source_group_sum, &gpu_source_layer_norm), group, err,
-                   "WIDTH=%" PRId64 " TURNS=%" PRId64
-                   " RESIDUAL=%d PARTS=1 ROWS_A_PART=1 NEED_DX=0 HAS_DSUM=0",
-                   width, turns(width, group), call->in_shape[LAYER_NORM_RESIDUAL].rank >= 0);
+                   "WIDTH=%" PRId64 " RESIDUAL=%d PARTS=1 ROWS_A_PART=1 NEED_DX=0 HAS_DSUM=0",
+                   width, call->in_shape[LAYER_NORM_RESIDUAL].rank >= 0);
 }
 
 static be_status layer_norm_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -71,10 +65,9 @@ static be_status layer_norm_backward_prepare(gpu_call *call, be_error *err)
     int group = group_for(call, width), lanes = lanes_of(call);
     call->scratch_bytes = (size_t)(2 * parts * width) * sizeof(float);
     TRY(gpu_use(call, GPU_SOURCES(&gpu_source_group_sum, &gpu_source_layer_norm), group, err,
-                "WIDTH=%" PRId64 " TURNS=%" PRId64 " RESIDUAL=0 PARTS=%" PRId64
-                " ROWS_A_PART=%" PRId64 " NEED_DX=%d HAS_DSUM=%d",
-                width, turns(width, group), parts, rows_a_part(call),
-                call->out_shape[LAYER_NORM_BACK_DX].rank >= 0,
+                "WIDTH=%" PRId64 " RESIDUAL=0 PARTS=%" PRId64 " ROWS_A_PART=%" PRId64
+                " NEED_DX=%d HAS_DSUM=%d",
+                width, parts, rows_a_part(call), call->out_shape[LAYER_NORM_BACK_DX].rank >= 0,
                 call->in_shape[LAYER_NORM_BACK_DSUM].rank >= 0));
     return gpu_use(call, GPU_SOURCES(&gpu_source_sum_parts), 256, err,
                    "PARTS=%" PRId64 " WIDTH=%" PRId64 " LANES=%d OUTS=%d ONES=0 BIAS=0 RELU=0"
