@@ -105,6 +105,8 @@ typedef struct ops_setting {
     be_device *device;
     const char *implementation; /* the first word of its name */
     value_layout block;         /* the device's blocked layout */
+    double
+        rounding; /* beside the case's tolerance: what is rounded on the way, or in the results */
 } ops_setting;
 
 typedef enum ops_result { OPS_PASSED, OPS_FAILED, OPS_REFUSED } ops_result;

@@ -30,6 +30,7 @@ typedef struct bench {
     /* Output over_output lies in the memory of input over_input (be_op.in_place), which the case
      * fills; −1: none does. */
     int over_input, over_output;
+    double rounding;
     FILE *report;
 } bench;
 
@@ -317,7 +318,7 @@ static bool check_output(const bench *b, int draw, int o)
     }
     ops_expectation expected = {.shape = shape,
                                 .values = b->c->draw[draw].y[o],
-                                .tolerance = b->c->spec->tolerance,
+                                .tolerance = b->c->spec->tolerance + b->rounding,
                                 .allowed = b->c->draw[draw].allowed[o],
                                 .with_nan = draw == OPS_NANS};
     bool is_code = !dtype_is_real(shape->dtype); /* counts and indices of a NaN may be any */
@@ -404,6 +405,7 @@ static ops_result run_fed(const ops_case *c, const ops_setting *setting, value_l
                .device = setting->device,
                .over_input = place.input,
                .over_output = place.output,
+               .rounding = setting->rounding,
                .report = report};
     ops_result result = OPS_PASSED;
     be_status status = bench_open(&b, setting, feed, &err);

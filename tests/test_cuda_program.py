@@ -128,6 +128,27 @@ class CudaTest(unittest.TestCase):
             for row in map(json.loads, output.splitlines()):
                 self.assertLess(row["error"], 1e-4, row)
 
+    def test_parity_of_the_ladder(self):
+        """Causal and with lengths; in bf16 attention is cuDNN's, else our own kernels'."""
+        small = ["--layers", "1", "--width", "64", "--heads", "2", "--seq", "16", "--vocab", "512"]
+        for workload in ("gpt2", "encoder"):
+            for precision, limit in (("fp32", 1e-5), ("tf32", 5e-3), ("bf16", 5e-2)):
+                words = ["--device", "cuda:0", "--precision", precision, "--batch", "2", *small]
+                status, output, errors = self.run_program(
+                    "parity", workload, "--engine", "native", "--steps", "2", "--synthetic",
+                    "--format", "jsonl", *words)
+                self.assertEqual(status, 0, output + errors)
+                for row in map(json.loads, output.splitlines()):
+                    self.assertLess(row["error"], limit, row)
+                status, output, errors = self.run_program(
+                    "train", workload, "--steps", "1", "--dry-run", "--synthetic", "--limit", "64",
+                    *words)
+                self.assertEqual(status, 0, errors)
+                found = re.findall(r" (attention\w*) +(cuDNN|native)", output)
+                wanted = "cuDNN" if precision == "bf16" else "native"
+                self.assertEqual(dict(found),
+                                 {"attention": wanted, "attention_backward": wanted})
+
     def test_records_name_the_library(self):
         for library, named in (("native", "native, CUDA 13.0, sm_90, NVRTC 13.0"),
                                ("cudnn", "native + cuDNN 9.14.0 + cuBLASLt 13.0.2, CUDA 13.0, "

@@ -1,16 +1,22 @@
 /* cuDNN's graphs without a GPU, with the real library where it is installed: the operation graph of
- * every convolution of the five small workloads, and of every case of the ops, finalises; and, for
- * the device that h200-cudnn-device.json describes, the heuristics and the plans.
+ * every convolution of the workloads, and of every case of the ops, finalises; and, for the device
+ * that h200-cudnn-device.json describes, the heuristics and the plans.  Of every attention of the
+ * workloads the engines and their workspaces are those of cudnn_engines.txt: these engines compile
+ * at run time and ask the driver, in whose place a toolkit's stub does; their plans need a device.
  *
  * That file is what cuDNN 9.14 gave on an NVIDIA H200 for
  * CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION; a library older than 9.11 does not know it.  Without
  * the library the test is skipped. */
+#include <dlfcn.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cuda/cudnn_patterns.h"
 #include "backend/cuda/cudnn_plan.h"
+#include "ops/attention/attention.h"
 #include "ops/conv2d/conv2d.h"
 #include "support.h"
 #include "workloads/workload.h"
@@ -21,32 +27,38 @@ static struct {
     cuda_places places;
     cuda_math math;
     char device[4096];
-    int graphs, plans;
+    FILE *engines;
+    int graphs, plans, asked;
 } world;
 
-static void check_plan(const cudnn_convolution *what, const char *name)
+static void check_plan(const cudnn_convolution_pattern *what, const char *name)
 {
     static const char *const directions[] = {"y", "dx", "dw"};
     be_error err = {0};
     cudnn_plan plan;
+    cudnn_graph graph;
     if (world.math.dnn.version() < DESCRIBED) return;
     cudnn_place place = {.device_text = world.device};
-    ASSERT_OK(cudnn_plan_new(&world.math, &place, what, &plan, &err));
-    assert_true(plan.workspace_bytes <= CUDA_MATH_WORKSPACE_MOST);
+    cudnn_convolution_graph(what, &graph);
+    ASSERT_OK(cudnn_plan_new(&world.math, &place, &graph, &plan, &err));
+    const cudnn_choice *choice = plan.choice;
+    assert_true(choice->workspace_bytes <= CUDA_MATH_WORKSPACE_MOST);
     print_message("%-36s %-2s %s engine %3" PRId64 ", %6.2f MiB of workspace, %d looked at\n", name,
-                  directions[what->direction], what->tf32 ? "tf32" : "fp32", plan.engine,
-                  (double)plan.workspace_bytes / 1048576.0, plan.tried);
+                  directions[what->direction], what->tf32 ? "tf32" : "fp32", choice->engine,
+                  (double)choice->workspace_bytes / 1048576.0, choice->tried);
     cudnn_plan_free(&plan);
     world.plans++;
 }
 
 /* In true fp32 and in tf32: both have an engine. */
-static void check(const cudnn_convolution *what, const char *name)
+static void check(const cudnn_convolution_pattern *what, const char *name)
 {
     be_error err = {0};
-    cudnn_convolution narrow = *what;
+    cudnn_convolution_pattern narrow = *what;
+    cudnn_graph graph;
     narrow.tf32 = true;
-    ASSERT_OK(cudnn_graph_check(&world.math, what, &err));
+    cudnn_convolution_graph(what, &graph);
+    ASSERT_OK(cudnn_graph_check(&world.math, &graph, &err));
     world.graphs++;
     check_plan(what, name);
     check_plan(&narrow, name);
@@ -56,16 +68,16 @@ static void check(const cudnn_convolution *what, const char *name)
 static void check_node(const conv2d_attrs *attrs, const be_shape *in, bool relu, const char *name)
 {
     conv2d_sizes s = conv2d_size(attrs, &in[0], &in[1]);
-    cudnn_convolution what = {.n = s.n,
-                              .c = s.c,
-                              .h = s.h,
-                              .w = s.w,
-                              .o = s.o,
-                              .k = {s.k[0], s.k[1]},
-                              .oh = s.oh,
-                              .ow = s.ow,
-                              .stride = {s.stride[0], s.stride[1]},
-                              .padding = {s.padding[0], s.padding[1]}};
+    cudnn_convolution_pattern what = {.n = s.n,
+                                      .c = s.c,
+                                      .h = s.h,
+                                      .w = s.w,
+                                      .o = s.o,
+                                      .k = {s.k[0], s.k[1]},
+                                      .oh = s.oh,
+                                      .ow = s.ow,
+                                      .stride = {s.stride[0], s.stride[1]},
+                                      .padding = {s.padding[0], s.padding[1]}};
     for (int d = CUDNN_TO_Y; d <= CUDNN_TO_DW; d++) {
         what.direction = (cudnn_direction)d;
         what.bias = d == CUDNN_TO_Y && in[2].rank >= 0;
@@ -107,20 +119,149 @@ static void cases(void **state)
     assert_int_equal(world.plans, world.math.dnn.version() < DESCRIBED ? 0 : 2 * world.graphs);
 }
 
+/* ---------------------------------------------------------------- attention */
+
+/* A library by the name under which others look for it, from a toolkit. */
+static bool load_from_toolkit(const char *name, const char *file)
+{
+    static const char *const folders[] = {"/usr/local/cuda*/lib*", "/usr/local/cuda*/targets/*/lib",
+                                          "/opt/cuda/lib*"};
+    void *handle = dlopen(name, RTLD_NOW | RTLD_GLOBAL);
+    for (size_t f = 0; f < sizeof folders / sizeof *folders && !handle; f++) {
+        char pattern[256];
+        glob_t found = {0};
+        snprintf(pattern, sizeof pattern, "%s/%s", folders[f], file);
+        if (glob(pattern, 0, NULL, &found) == 0)
+            handle = dlopen(found.gl_pathv[0], RTLD_NOW | RTLD_GLOBAL);
+        globfree(&found);
+    }
+    return handle != NULL;
+}
+
+/* The rest of the line of cudnn_engines.txt that begins so; false: there is none. */
+static bool kept_engines(const char *begins, char out[256])
+{
+    char line[512];
+    bool is_there = false;
+    rewind(world.engines);
+    while (!is_there && fgets(line, sizeof line, world.engines)) {
+        is_there = strncmp(line, begins, strlen(begins)) == 0;
+        line[strcspn(line, "\n")] = 0;
+        if (is_there) snprintf(out, 256, "%s", line + strlen(begins));
+    }
+    return is_there;
+}
+
+/* The answers for one graph against those that are kept for this version. */
+static void check_engines(const cudnn_attention_pattern *what)
+{
+    be_error err = {0};
+    cudnn_graph graph;
+    cudnn_answer answers[CUDNN_ANSWERS_MOST];
+    cudnn_place place = {.device_text = world.device};
+    char begins[300], found[256] = "", kept[256];
+    int count = 0, usable = 0;
+    cudnn_attention_graph(what, &graph);
+    ASSERT_OK(cudnn_graph_check(&world.math, &graph, &err));
+    ASSERT_OK(cudnn_graph_ask(&world.math, &place, &graph, answers, &count, &err));
+    for (int i = 0; i < count; i++) {
+        size_t used = strlen(found);
+        snprintf(found + used, sizeof found - used, " %" PRId64 " (%" PRId64 ")", answers[i].engine,
+                 answers[i].workspace_bytes);
+        usable +=
+            answers[i].may_be_taken && (size_t)answers[i].workspace_bytes <= graph.workspace_most;
+    }
+    snprintf(begins, sizeof begins, "%s: %s%s%s:", world.math.cudnn.version, graph.what,
+             what->is_causal ? ", causal" : "", what->has_lengths ? ", lengths" : "");
+    if (usable == 0) fail_msg("%s expected an engine that may be taken, found%s", begins, found);
+    world.asked++;
+    if (!kept_engines(world.math.cudnn.version, kept)) {
+        print_message("not compared with cudnn_engines.txt, which lacks this version: %s%s\n",
+                      begins, found);
+        return;
+    }
+    if (!kept_engines(begins, kept))
+        fail_msg("cudnn_engines.txt: expected a line \"%s%s\"", begins, found);
+    if (strcmp(kept, found) != 0)
+        fail_msg("%s expected the engines%s of cudnn_engines.txt, found%s", begins, kept, found);
+}
+
+static void check_attention(const graph_node *node, const be_graph *g, int64_t batch)
+{
+    be_shape in[ATTENTION_LENGTHS];
+    for (int i = 0; i < ATTENTION_LENGTHS; i++)
+        in[i] = node->in[i] == BE_NONE ? (be_shape){.rank = -1} : be_value_shape(g, node->in[i]);
+    attention_sizes s = attention_sizes_of(node->attrs, &in[0], &in[1]);
+    cudnn_attention_pattern what = {.batch = batch ? batch : s.batch,
+                                    .heads = s.heads,
+                                    .queries = s.queries,
+                                    .keys = s.keys,
+                                    .size = s.size,
+                                    .row = s.row[0],
+                                    .is_causal = s.causal,
+                                    .has_lengths = cudnn_attention_is_masked(
+                                        s.queries, s.keys, node->in[ATTENTION_LENGTHS] != BE_NONE),
+                                    .scale = (float)s.scale};
+    check_engines(&what);
+    what.is_backward = true;
+    check_engines(&what);
+}
+
+static bool same_attention(const graph_node *a, const graph_node *b, const be_graph *g)
+{
+    be_shape x = be_value_shape(g, a->in[0]), y = be_value_shape(g, b->in[0]);
+    return memcmp(a->attrs, b->attrs, sizeof(attention_attrs)) == 0 && shape_equal(&x, &y);
+}
+
+/* As each network of the ladder is trained, as its gate computes it, and of larger batches. */
+static void attentions(void **state)
+{
+    (void)state;
+    if (world.math.dnn.version() < DESCRIBED) skip();
+    if (!load_from_toolkit("libcuda.so.1", "stubs/libcuda.so") ||
+        !load_from_toolkit("libnvrtc.so.13", "libnvrtc.so.1[23]")) {
+        print_message(
+            "attention's engines are NOT asked for here: no toolkit with the driver's stub "
+            "and NVRTC\n");
+        skip();
+    }
+    for (int i = 0; i < WORKLOAD_COUNT; i++) {
+        be_error err = {0};
+        workload_model model;
+        workload_options options = {.count = 128};
+        const graph_node *last = NULL;
+        ASSERT_OK(workload_model_new(workload_table[i], &options, &model, &err));
+        const be_graph *g = model.graph;
+        for (size_t n = 0; n < g->node_count; n++) {
+            const graph_node *node = &g->nodes[n];
+            if (node->op != &be_op_attention || (last && same_attention(last, node, g))) continue;
+            check_attention(node, g, 0);
+            check_attention(node, g, 2);
+            check_attention(node, g, 16);
+            last = node;
+        }
+        be_graph_free(model.graph);
+    }
+    assert_true(world.asked >= 2 * 3 * 6);
+}
+
 /* What cannot be is refused, with what cuDNN says about it. */
 static void refusals(void **state)
 {
     (void)state;
     be_error err = {0};
     cudnn_plan plan;
-    cudnn_convolution what = {
+    cudnn_graph graph;
+    cudnn_convolution_pattern what = {
         .n = 1, .c = 4, .h = 8, .w = 8, .o = 4, .k = {3, 3}, .oh = 7, .ow = 6, .stride = {1, 1}};
-    ASSERT_FAILS(cudnn_graph_check(&world.math, &what, &err), BE_DRIVER, "cuDNN 9.",
+    cudnn_convolution_graph(&what, &graph);
+    ASSERT_FAILS(cudnn_graph_check(&world.math, &graph, &err), BE_DRIVER, "cuDNN 9.",
                  "the operation of a convolution");
     if (world.math.dnn.version() < DESCRIBED) return;
     what.oh = 6;
+    cudnn_convolution_graph(&what, &graph);
     cudnn_place place = {.device_text = "{\"deviceVer\": 1}"};
-    assert_true(cudnn_plan_new(&world.math, &place, &what, &plan, &err) != BE_OK);
+    assert_true(cudnn_plan_new(&world.math, &place, &graph, &plan, &err) != BE_OK);
     assert_non_null(strstr(err.text, "cuDNN 9."));
 }
 
@@ -142,6 +283,9 @@ static bool open_library(void)
     assert_non_null(file);
     assert_true(fread(world.device, 1, sizeof world.device - 1, file) > 100);
     fclose(file);
+    support_path(path, sizeof path, source ? source : ".", "tests/cudnn_engines.txt");
+    world.engines = fopen(path, "r");
+    assert_non_null(world.engines);
     return true;
 }
 
@@ -151,6 +295,7 @@ int main(void)
         cmocka_unit_test(workloads),
         cmocka_unit_test(cases),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(attentions),
     };
     unsetenv("BREAKEVEN_CUDA_LIB_DIR");
     if (!open_library()) return 77;

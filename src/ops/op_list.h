@@ -29,8 +29,8 @@
     X(linear, 1, 1, 1, 0, 1)                       \
     X(linear_backward, 1, 1, 1, 0, 1)              \
     X(matmul, 1, 1, 1, 0, 1)                       \
-    X(attention, 1, 0, 1, 0, 0)                    \
-    X(attention_backward, 1, 0, 1, 0, 0)           \
+    X(attention, 1, 0, 1, 1, 0)                    \
+    X(attention_backward, 1, 0, 1, 1, 0)           \
     X(max_pool2d, 1, 0, 1, 0, 0)                   \
     X(max_pool2d_backward, 1, 0, 1, 0, 0)          \
     X(global_average_pool, 1, 0, 1, 0, 0)          \

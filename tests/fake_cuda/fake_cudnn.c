@@ -11,33 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "fake_cudnn.h"
+#include "fake_bag.h"
 #include "fake_library.h"
-
-#define ATTRIBUTES 24
-#define BYTES 1024
-
-typedef struct bag_attribute {
-    cudnn_attribute name;
-    cudnn_type type;
-    int64_t count;
-    unsigned char data[BYTES];
-} bag_attribute;
-
-/* What an operation graph is about: ids of the tensors, and the convolution without addresses. */
-typedef struct meaning {
-    fake_convolution c;
-    int64_t x, w, y, bias; /* ids; bias 0: none */
-} meaning;
-
-typedef struct bag {
-    cudnn_kind kind;
-    bool final;
-    int count;
-    fake_engine engine; /* of an engine and its configuration */
-    meaning meaning;    /* of a configuration and a plan */
-    bag_attribute attributes[ATTRIBUTES];
-} bag;
 
 struct cudnn_handle_ {
     cuda_stream stream;
@@ -129,15 +104,14 @@ cudnn_status cudnnBackendSetAttribute(cudnn_descriptor descriptor, cudnn_attribu
     return DNN_STATUS_SUCCESS;
 }
 
-static const bag_attribute *find(const bag *b, cudnn_attribute name)
+const bag_attribute *find(const bag *b, cudnn_attribute name)
 {
     for (int i = 0; i < b->count; i++)
         if (b->attributes[i].name == name) return &b->attributes[i];
     return NULL;
 }
 
-/* Copies the values, all `count` of them, or fails. */
-static bool take(const bag *b, cudnn_attribute name, int64_t count, void *out)
+bool take(const bag *b, cudnn_attribute name, int64_t count, void *out)
 {
     const bag_attribute *a = find(b, name);
     if (!a || a->count != count) return false;
@@ -145,7 +119,7 @@ static bool take(const bag *b, cudnn_attribute name, int64_t count, void *out)
     return true;
 }
 
-static const bag *take_bag(const bag *b, cudnn_attribute name, cudnn_kind kind)
+const bag *take_bag(const bag *b, cudnn_attribute name, cudnn_kind kind)
 {
     const bag *found = NULL;
     return take(b, name, 1, &found) && found->kind == kind ? found : NULL;
@@ -252,7 +226,8 @@ static bool read_pointwise(const bag *op, meaning *out, tensor *last)
     return b.dims[0] == 1 && b.dims[1] == y.dims[1] && b.dims[2] == 1 && b.dims[3] == 1;
 }
 
-static bool read_graph(const bag *graph, meaning *out)
+/* The first operation says which it is. */
+static bool read_convolutions(const bag *graph, meaning *out)
 {
     const bag *ops[3] = {NULL};
     const bag_attribute *list = find(graph, DNN_ATTR_OPERATIONGRAPH_OPS);
@@ -267,6 +242,18 @@ static bool read_graph(const bag *graph, meaning *out)
     return !last.inner;
 }
 
+static bool read_graph(const bag *graph, meaning *out)
+{
+    const bag_attribute *list = find(graph, DNN_ATTR_OPERATIONGRAPH_OPS);
+    const bag *first = NULL;
+    *out = (meaning){0};
+    if (!list) return false;
+    memcpy(&first, list->data, sizeof first);
+    if (names_of(first->kind)) return read_convolutions(graph, out);
+    out->is_table = fake_table_read(graph, &out->table);
+    return out->is_table;
+}
+
 /* ---------------------------------------------------------------- finalising and asking */
 
 static const bag *config_of(const bag *plan)
@@ -278,8 +265,8 @@ cudnn_status cudnnBackendFinalize(cudnn_descriptor descriptor)
 {
     bag *b = descriptor;
     meaning m;
-    tensor t;
-    if (b->kind == DNN_BACKEND_TENSOR_DESCRIPTOR && !read_tensor(b, &t))
+    fake_tensor t;
+    if (b->kind == DNN_BACKEND_TENSOR_DESCRIPTOR && !fake_tensor_read(b, &t))
         return DNN_STATUS_BAD_PARAM;
     if (b->kind == DNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR) {
         int status = (int)setting_of("FAKE_CUDNN_FINALIZE", 0);
@@ -307,6 +294,7 @@ static cudnn_status give_configs(const bag *heuristics, int64_t wanted, int64_t 
     if (!graph || !read_graph(graph, &m) || !take(heuristics, DNN_ATTR_ENGINEHEUR_MODE, 1, &mode))
         return DNN_STATUS_BAD_PARAM;
     if (setting_of("FAKE_CUDNN_NONE", 0)) end = ENGINE_BROKEN;
+    if (m.is_table) first = ENGINE_NONDETERMINISTIC; /* of bf16 data tensor cores are right */
     if (m.c.kind == DNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR) {
         if (mode == DNN_HEUR_MODE_FALLBACK && end == ENGINE_COUNT) first = ENGINE_GOOD;
         if (mode == DNN_HEUR_MODE_A) end = end < ENGINE_GOOD ? end : ENGINE_GOOD;
@@ -356,18 +344,38 @@ cudnn_status cudnnBackendGetAttribute(cudnn_descriptor descriptor, cudnn_attribu
 /* ---------------------------------------------------------------- executing */
 
 /* Where a tensor is; NULL if it was not said or is not aligned as was promised. */
-static void *address_of(const bag *pack, int64_t id)
+static void *address_of(const bag *pack, int64_t id, size_t align)
 {
     const bag_attribute *list = find(pack, DNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
-    int64_t ids[8];
-    void *pointers[8];
-    if (!list || list->count > 8 ||
+    int64_t ids[FAKE_TENSORS];
+    void *pointers[FAKE_TENSORS];
+    if (!list || list->count > FAKE_TENSORS ||
         !take(pack, DNN_ATTR_VARIANT_PACK_UNIQUE_IDS, list->count, ids) ||
         !take(pack, DNN_ATTR_VARIANT_PACK_DATA_POINTERS, list->count, pointers))
         return NULL;
     for (int64_t i = 0; i < list->count; i++)
-        if (ids[i] == id) return (uintptr_t)pointers[i] % 64 == 0 ? pointers[i] : NULL;
+        if (ids[i] == id) return (uintptr_t)pointers[i] % align == 0 ? pointers[i] : NULL;
     return NULL;
+}
+
+static cudnn_status given(int result)
+{
+    return result == CUDA_OK ? DNN_STATUS_SUCCESS : DNN_STATUS_EXECUTION_FAILED;
+}
+
+static cudnn_status execute_table(cudnn_handle handle, const bag *plan, const bag *addresses)
+{
+    const fake_table *t = &plan->meaning.table;
+    fake_table_work work = {.table = t, .engine = plan->meaning.c.engine};
+    for (int i = 0; i < t->tensor_count; i++) {
+        const fake_tensor *tensor = &t->tensors[i];
+        if (tensor->inner) continue;
+        work.at[i] = address_of(addresses, tensor->id, tensor->is_number ? sizeof(float) : 16);
+        if (!work.at[i]) return DNN_STATUS_BAD_PARAM;
+    }
+    if (!take(addresses, DNN_ATTR_VARIANT_PACK_WORKSPACE, 1, &work.work) || !work.work)
+        return DNN_STATUS_BAD_PARAM;
+    return given(give_work(handle->stream, fake_table_run, &work, sizeof work));
 }
 
 cudnn_status cudnnBackendExecute(cudnn_handle handle, cudnn_descriptor plan, cudnn_descriptor pack)
@@ -376,15 +384,14 @@ cudnn_status cudnnBackendExecute(cudnn_handle handle, cudnn_descriptor plan, cud
     int status = (int)setting_of("FAKE_CUDNN_EXECUTE", 0);
     if (status) return status;
     if (!p->final || !addresses->final) return DNN_STATUS_BAD_PARAM_NOT_FINALIZED;
+    if (p->meaning.is_table) return execute_table(handle, p, addresses);
     fake_convolution c = p->meaning.c;
-    c.at_x = address_of(addresses, p->meaning.x);
-    c.at_w = address_of(addresses, p->meaning.w);
-    c.at_y = address_of(addresses, p->meaning.y);
-    if (p->meaning.bias) c.bias = address_of(addresses, p->meaning.bias);
+    c.at_x = address_of(addresses, p->meaning.x, 64);
+    c.at_w = address_of(addresses, p->meaning.w, 64);
+    c.at_y = address_of(addresses, p->meaning.y, 64);
+    if (p->meaning.bias) c.bias = address_of(addresses, p->meaning.bias, 64);
     if (!c.at_x || !c.at_w || !c.at_y || (p->meaning.bias && !c.bias) ||
         !take(addresses, DNN_ATTR_VARIANT_PACK_WORKSPACE, 1, &c.work) || !c.work)
         return DNN_STATUS_BAD_PARAM;
-    return give_work(handle->stream, fake_convolve, &c, sizeof c) == CUDA_OK
-               ? DNN_STATUS_SUCCESS
-               : DNN_STATUS_EXECUTION_FAILED;
+    return given(give_work(handle->stream, fake_convolve, &c, sizeof c));
 }

@@ -16,6 +16,22 @@ static inline double fake_bf16(const void *values, uint64_t at)
     return (double)number;
 }
 
+/* The bits of the nearest bfloat16, ties to even. */
+static inline uint16_t fake_bf16_bits(double value)
+{
+    float number = (float)value;
+    uint32_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    if (isnan(value)) return 0x7fc0;
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+static inline double fake_round_bf16(double value)
+{
+    uint16_t bits = fake_bf16_bits(value);
+    return fake_bf16(&bits, 0);
+}
+
 /* The nearest number of 11 significant bits, ties to even. */
 static inline double fake_tf32(double value)
 {

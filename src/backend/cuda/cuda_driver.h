@@ -29,6 +29,7 @@ typedef struct cuda_driver {
     /* cuDNN and cuBLASLt, if they were asked for; their work goes to the stream. */
     const cuda_math *math;
     cudnn_handle cudnn;
+    struct cudnn_choice *cudnn_choices; /* its engines that are in use */
     cublaslt_handle cublaslt;
 } cuda_driver;
 

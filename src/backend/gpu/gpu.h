@@ -69,7 +69,8 @@ typedef struct gpu_recorder gpu_recorder;
 
 typedef struct gpu_kernel {
     const char *implementation;
-    unsigned precisions; /* bit p: multiplies in be_precision p, too; all do so in fp32 */
+    unsigned precisions; /* bit p: multiplies in be_precision p, too; … */
+    bool no_fp32;        /* … all others do so in fp32 */
     /* Refuse with the reason (BE_UNAVAILABLE), or choose units and scratch. */
     be_status (*prepare)(gpu_call *call, be_error *err);
     /* Give the launches of one step to the recorder. */

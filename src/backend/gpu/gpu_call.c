@@ -179,6 +179,9 @@ bool gpu_is_dry(const gpu_recorder *recorder)
 be_status gpu_check_precision(const gpu_call *call, const gpu_kernel *kernel, be_error *err)
 {
     be_precision precision = call->precision;
+    if (precision == BE_PRECISION_FP32 && kernel->no_fp32)
+        FAIL(err, BE_UNAVAILABLE, "%s multiplies bf16 operands alone here, not in fp32",
+             kernel->implementation);
     bool is_known = !call->node->op->narrow || precision == BE_PRECISION_FP32;
     if (!is_known && !(kernel->precisions >> precision & 1))
         FAIL(err, BE_UNAVAILABLE, "%s multiplies in fp32%s, not in %s; use --precision fp32",

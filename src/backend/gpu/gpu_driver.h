@@ -61,6 +61,9 @@ typedef struct gpu_argument {
 typedef struct gpu_task {
     const char *name; /* for people */
     be_status (*start)(const struct gpu_task *, gpu_driver *, be_error *);
+    /* Give it what it must find in memory that holds nothing yet, where it runs before the first
+     * step; NULL: it may find anything. */
+    be_status (*ready)(const struct gpu_task *, gpu_driver *, be_error *);
 } gpu_task;
 
 /* A kernel, or a task: its arguments then only say what it reads and writes. */

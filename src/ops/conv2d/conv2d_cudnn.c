@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "backend/cuda/cuda_driver.h"
+#include "backend/cuda/cudnn_patterns.h"
 #include "backend/cuda/cudnn_plan.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/reduce/upstream_gpu.h"
@@ -63,6 +64,7 @@ static be_status widen_record(const gpu_call *call, gpu_recorder *recorder,
 /* A plan of cuDNN's as a task. */
 typedef struct convolution {
     gpu_task task; /* first */
+    cudnn_convolution_pattern what;
     cudnn_plan plan;
     size_t work_at; /* its workspace in scratch */
 } convolution;
@@ -73,75 +75,82 @@ static be_status convolution_start(const gpu_task *task, gpu_driver *driver, be_
     return cudnn_plan_start(&((const convolution *)task)->plan, err);
 }
 
-static cudnn_convolution convolution_of(const gpu_call *call, cudnn_direction direction)
+static cudnn_convolution_pattern convolution_of(const gpu_call *call, cudnn_direction direction)
 {
     const conv2d_attrs *attrs = call->attrs;
     conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
     bool forward = direction == CUDNN_TO_Y;
-    return (cudnn_convolution){.direction = direction,
-                               .n = s.n,
-                               .c = s.c,
-                               .h = s.h,
-                               .w = s.w,
-                               .o = s.o,
-                               .k = {s.k[0], s.k[1]},
-                               .oh = s.oh,
-                               .ow = s.ow,
-                               .stride = {s.stride[0], s.stride[1]},
-                               .padding = {s.padding[0], s.padding[1]},
-                               .bias = forward && call->in_shape[2].rank >= 0,
-                               .relu = forward && attrs->relu,
-                               .tf32 = call->precision != BE_PRECISION_FP32};
+    return (cudnn_convolution_pattern){.direction = direction,
+                                       .n = s.n,
+                                       .c = s.c,
+                                       .h = s.h,
+                                       .w = s.w,
+                                       .o = s.o,
+                                       .k = {s.k[0], s.k[1]},
+                                       .oh = s.oh,
+                                       .ow = s.ow,
+                                       .stride = {s.stride[0], s.stride[1]},
+                                       .padding = {s.padding[0], s.padding[1]},
+                                       .bias = forward && call->in_shape[2].rank >= 0,
+                                       .relu = forward && attrs->relu,
+                                       .tf32 = call->precision != BE_PRECISION_FP32};
 }
 
-static be_status convolution_prepare(gpu_call *call, const cudnn_convolution *what,
+static be_status convolution_prepare(gpu_call *call, const cudnn_convolution_pattern *what,
                                      convolution *out, be_error *err)
 {
     static const char *const names[] = {"a convolution of cuDNN",
                                         "a convolution's gradient of x by cuDNN",
                                         "a convolution's gradient of w by cuDNN"};
-    const cuda_driver *d = (const cuda_driver *)call->driver;
+    cuda_driver *d = (cuda_driver *)call->driver;
+    const cudnn_place place = {.handle = d->cudnn, .kept = &d->cudnn_choices};
+    cudnn_graph graph;
+    cudnn_convolution_graph(what, &graph);
     TRY(cuda_enter(d, err));
-    TRY(cudnn_plan_new(d->math, &(cudnn_place){.handle = d->cudnn}, what, &out->plan, err));
+    TRY(cudnn_plan_new(d->math, &place, &graph, &out->plan, err));
+    out->what = *what;
     out->task = (gpu_task){.name = names[what->direction], .start = convolution_start};
-    out->work_at = gpu_scratch_take(&call->scratch_bytes, out->plan.workspace_bytes);
+    out->work_at = gpu_scratch_take(&call->scratch_bytes, out->plan.choice->workspace_bytes);
     call->implementation = d->math->cudnn_title;
     return BE_OK;
 }
 
 static gpu_span workspace_of(const gpu_call *call, const convolution *c)
 {
-    if (c->plan.workspace_bytes == 0) return (gpu_span){0};
-    return gpu_part(call->scratch, c->work_at, c->plan.workspace_bytes);
+    size_t bytes = c->plan.choice->workspace_bytes;
+    return bytes ? gpu_part(call->scratch, c->work_at, bytes) : (gpu_span){0};
 }
 
 /* x, w, y and b are the operands or their gradients; the direction says which of them is written.
  */
 static be_status convolution_bind(const gpu_call *call, const gpu_recorder *recorder,
-                                  convolution *c, const gpu_span operands[CUDNN_OPERANDS],
+                                  convolution *c,
+                                  const gpu_span operands[CUDNN_CONVOLUTION_OPERANDS],
                                   be_error *err)
 {
-    cuda_address addresses[CUDNN_OPERANDS];
-    for (int i = 0; i < CUDNN_OPERANDS; i++) addresses[i] = cuda_span_address(operands[i]);
+    cuda_address addresses[CUDNN_CONVOLUTION_OPERANDS];
+    for (int i = 0; i < CUDNN_CONVOLUTION_OPERANDS; i++)
+        addresses[i] = cuda_span_address(operands[i]);
     if (gpu_is_dry(recorder)) return BE_OK;
     return cudnn_plan_bind(&c->plan, addresses, cuda_span_address(workspace_of(call, c)), err);
 }
 
 /* Of a plan that is bound. */
 static be_status convolution_record(const gpu_call *call, gpu_recorder *recorder,
-                                    const convolution *c, const gpu_span operands[CUDNN_OPERANDS],
+                                    const convolution *c,
+                                    const gpu_span operands[CUDNN_CONVOLUTION_OPERANDS],
                                     be_error *err)
 {
-    static const cudnn_operand written[] = {
+    static const int written[] = {
         [CUDNN_TO_Y] = CUDNN_Y, [CUDNN_TO_DX] = CUDNN_X, [CUDNN_TO_DW] = CUDNN_W};
-    gpu_argument arguments[CUDNN_OPERANDS + 1];
-    for (int i = 0; i < CUDNN_OPERANDS; i++) {
-        bool out = (cudnn_operand)i == written[c->plan.what.direction];
+    gpu_argument arguments[CUDNN_CONVOLUTION_OPERANDS + 1];
+    for (int i = 0; i < CUDNN_CONVOLUTION_OPERANDS; i++) {
+        bool out = i == written[c->what.direction];
         arguments[i] = out ? gpu_writes(operands[i]) : gpu_reads(operands[i]);
     }
-    arguments[CUDNN_OPERANDS] = gpu_writes(workspace_of(call, c));
-    return gpu_record_task(recorder, gpu_is_dry(recorder) ? NULL : &c->task, CUDNN_OPERANDS + 1,
-                           arguments, err);
+    arguments[CUDNN_CONVOLUTION_OPERANDS] = gpu_writes(workspace_of(call, c));
+    return gpu_record_task(recorder, gpu_is_dry(recorder) ? NULL : &c->task,
+                           CUDNN_CONVOLUTION_OPERANDS + 1, arguments, err);
 }
 
 /* ---------------------------------------------------------------- forward */
@@ -166,7 +175,7 @@ static void forward_release(void *state)
 
 static be_status forward_prepare(gpu_call *call, be_error *err)
 {
-    cudnn_convolution what = convolution_of(call, CUDNN_TO_Y);
+    cudnn_convolution_pattern what = convolution_of(call, CUDNN_TO_Y);
     TRY(arena_alloc(call->memory, &call->state, sizeof(forward_plan), err));
     forward_plan *plan = call->state;
     call->release = forward_release;
@@ -217,14 +226,15 @@ static be_status record_relu(const gpu_call *call, gpu_recorder *recorder, int u
 static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     forward_plan *plan = call->state;
-    const gpu_span operands[CUDNN_OPERANDS] = {[CUDNN_X] = wide_span(call, &plan->wide, 0),
-                                               [CUDNN_W] = wide_span(call, &plan->wide, 1),
-                                               [CUDNN_Y] = call->out[0],
-                                               [CUDNN_B] = call->in[2]};
+    const gpu_span operands[CUDNN_CONVOLUTION_OPERANDS] = {
+        [CUDNN_X] = wide_span(call, &plan->wide, 0),
+        [CUDNN_W] = wide_span(call, &plan->wide, 1),
+        [CUDNN_Y] = call->out[0],
+        [CUDNN_B] = call->in[2]};
     bool keeps = true;
     TRY(widen_record(call, recorder, &plan->wide, err));
     TRY(convolution_bind(call, recorder, &plan->whole, operands, err));
-    if (plan->whole.plan.what.relu && !gpu_is_dry(recorder))
+    if (plan->whole.what.relu && !gpu_is_dry(recorder))
         TRY(keeps_nan(call, &plan->whole, operands[CUDNN_X], &keeps, err));
     if (keeps) return convolution_record(call, recorder, &plan->whole, operands, err);
     TRY(convolution_bind(call, recorder, &plan->bare, operands, err));
@@ -258,8 +268,8 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
     plan->upstream.shape.dtype = BE_F32;
     TRY(widen_prepare(call, &plan->wide, err));
     TRY(gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err));
-    cudnn_convolution dx = convolution_of(call, CUDNN_TO_DX),
-                      dw = convolution_of(call, CUDNN_TO_DW);
+    cudnn_convolution_pattern dx = convolution_of(call, CUDNN_TO_DX),
+                              dw = convolution_of(call, CUDNN_TO_DW);
     if (attrs->need_dx) TRY(convolution_prepare(call, &dx, &plan->dx, err));
     return convolution_prepare(call, &dw, &plan->dw, err);
 }
@@ -272,8 +282,10 @@ static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, b
     gpu_span dz = wide_span(call, &plan->wide, 3);
     TRY(widen_record(call, recorder, &plan->wide, err));
     TRY(gpu_upstream_record(call, recorder, &plan->upstream, &dz, err));
-    const gpu_span dx[CUDNN_OPERANDS] = {[CUDNN_X] = call->out[0], [CUDNN_W] = w, [CUDNN_Y] = dz};
-    const gpu_span dw[CUDNN_OPERANDS] = {[CUDNN_X] = x, [CUDNN_W] = call->out[1], [CUDNN_Y] = dz};
+    const gpu_span dx[CUDNN_CONVOLUTION_OPERANDS] = {
+        [CUDNN_X] = call->out[0], [CUDNN_W] = w, [CUDNN_Y] = dz};
+    const gpu_span dw[CUDNN_CONVOLUTION_OPERANDS] = {
+        [CUDNN_X] = x, [CUDNN_W] = call->out[1], [CUDNN_Y] = dz};
     if (attrs->need_dx) {
         TRY(convolution_bind(call, recorder, &plan->dx, dx, err));
         TRY(convolution_record(call, recorder, &plan->dx, dx, err));

@@ -1,0 +1,327 @@
+/* Attention and its backward on cuDNN, of bf16 operands: the operation graph of cudnn_patterns.h,
+ * and our own kernels for what it leaves out.
+ *
+ * cuDNN writes y and the gradients in bf16, as PyTorch's autocast has them; they are widened into
+ * the op's results, which are f32.  The backward reads y in bf16 again, which loses nothing.  In
+ * fp32 and tf32 it has no backward, and our own kernels take both. */
+#include <inttypes.h>
+
+#include "backend/cuda/cuda_driver.h"
+#include "backend/cuda/cudnn_patterns.h"
+#include "backend/cuda/cudnn_plan.h"
+#include "ops/attention/attention.h"
+#include "ops/reduce/upstream_gpu.h"
+
+extern const gpu_source gpu_source_attention_narrow;
+
+#define GROUP_WANTED 256
+#define GROUPS_A_UNIT 8
+#define BF16_BYTES 2
+#define EIGHT 8             /* elements of a vector */
+#define VERSION_LEAST 91100 /* masks with −∞, and lengths that are no multiple of 64 */
+
+typedef struct library_attention {
+    gpu_task task; /* first */
+    cudnn_plan plan;
+    attention_sizes s;
+    bool is_masked; /* cuDNN is given lengths */
+    /* In scratch: y in bf16, the gradients in bf16 and lengths of queries and keys. */
+    size_t y_at, dots_at, gradients_at[3], lengths_at[2], work_at;
+    gpu_span lengths[2]; /* where these lie, once it is bound */
+} library_attention;
+
+static be_status attention_start(const gpu_task *task, gpu_driver *driver, be_error *err)
+{
+    (void)driver;
+    return cudnn_plan_start(&((const library_attention *)task)->plan, err);
+}
+
+/* Lengths beyond the tokens would be read as such. */
+static be_status attention_ready(const gpu_task *task, gpu_driver *driver, be_error *err)
+{
+    static const int32_t ones[64] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const library_attention *a = (const library_attention *)task;
+    for (int i = 0; i < 2 && a->is_masked; i++)
+        for (size_t at = 0; at < a->lengths[i].bytes; at += sizeof ones) {
+            size_t left = a->lengths[i].bytes - at;
+            TRY(driver->vtable->upload(driver, a->lengths[i].buffer, a->lengths[i].offset + at,
+                                       ones, left < sizeof ones ? left : sizeof ones, err));
+        }
+    return BE_OK;
+}
+
+static void attention_release(void *state)
+{
+    cudnn_plan_free(&((library_attention *)state)->plan);
+}
+
+static be_status expect_shape(const cuda_driver *d, const attention_sizes *s, be_error *err)
+{
+    if (d->math->dnn.version() < VERSION_LEAST)
+        FAIL(err, BE_UNAVAILABLE, "%s: attention: expected cuDNN 9.11 or later; install it",
+             d->math->cudnn_title);
+    if (s->size % EIGHT != 0)
+        FAIL(err, BE_UNAVAILABLE,
+             "%s: attention: expected a head size that 8 divides, found %" PRId64,
+             d->math->cudnn_title, s->size);
+    return BE_OK;
+}
+
+static size_t take(gpu_call *call, int64_t elements, size_t bytes)
+{
+    return gpu_scratch_take(&call->scratch_bytes, (size_t)elements * bytes);
+}
+
+static int64_t rows_of(const attention_sizes *s)
+{
+    return s->batch * s->queries * s->width;
+}
+
+static be_status plan_new(gpu_call *call, bool is_backward, library_attention *a, be_error *err)
+{
+    cuda_driver *d = (cuda_driver *)call->driver;
+    const cudnn_place place = {.handle = d->cudnn, .kept = &d->cudnn_choices};
+    const cudnn_attention_pattern what = {.is_backward = is_backward,
+                                          .batch = a->s.batch,
+                                          .heads = a->s.heads,
+                                          .queries = a->s.queries,
+                                          .keys = a->s.keys,
+                                          .size = a->s.size,
+                                          .row = a->s.row[0],
+                                          .is_causal = a->s.causal,
+                                          .has_lengths = a->is_masked,
+                                          .scale = (float)a->s.scale};
+    cudnn_graph graph;
+    cudnn_attention_graph(&what, &graph);
+    TRY(cuda_enter(d, err));
+    TRY(cudnn_plan_new(d->math, &place, &graph, &a->plan, err));
+    a->work_at = gpu_scratch_take(&call->scratch_bytes, a->plan.choice->workspace_bytes);
+    call->implementation = d->math->cudnn_title;
+    return BE_OK;
+}
+
+static be_status prepare(gpu_call *call, bool is_backward, be_error *err)
+{
+    attention_sizes s = attention_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
+    bool has_lengths = call->in_shape[ATTENTION_LENGTHS].rank >= 0;
+    TRY(expect_shape((const cuda_driver *)call->driver, &s, err));
+    TRY(arena_alloc(call->memory, &call->state, sizeof(library_attention), err));
+    library_attention *a = call->state;
+    call->release = attention_release;
+    a->s = s;
+    a->task =
+        (gpu_task){.name = is_backward ? "attention's backward by cuDNN" : "attention by cuDNN",
+                   .start = attention_start,
+                   .ready = attention_ready};
+    a->is_masked = cudnn_attention_is_masked(s.queries, s.keys, has_lengths);
+    a->y_at = take(call, rows_of(&s), BF16_BYTES);
+    for (int i = 0; i < 2; i++) a->lengths_at[i] = take(call, s.batch, sizeof(int32_t));
+    if (is_backward) {
+        a->dots_at = take(call, s.batch * s.heads * s.queries, sizeof(float));
+        for (int o = 0; o < (s.is_packed ? 1 : 3); o++)
+            a->gradients_at[o] = take(call, shape_elements(&call->out_shape[o]), BF16_BYTES);
+    }
+    TRY(gpu_use(call, GPU_SOURCES(&gpu_source_attention_narrow), GROUP_WANTED, err,
+                "HAS_LENGTHS=%d", has_lengths));
+    return plan_new(call, is_backward, a, err);
+}
+
+static be_status attention_prepare(gpu_call *call, be_error *err)
+{
+    return prepare(call, false, err);
+}
+
+static be_status attention_backward_prepare(gpu_call *call, be_error *err)
+{
+    return prepare(call, true, err);
+}
+
+/* ---------------------------------------------------------------- our own kernels */
+
+static be_status record(const gpu_call *call, gpu_recorder *recorder, const gpu_step *step,
+                        int64_t items, be_error *err)
+{
+    gpu_step whole = *step;
+    whole.groups = gpu_groups(call, items, call->units[0].group, GROUPS_A_UNIT);
+    return gpu_record(recorder, call, &whole, err);
+}
+
+static gpu_span lengths_span(const gpu_call *call, const library_attention *a, int i)
+{
+    return gpu_part(call->scratch, a->lengths_at[i], (size_t)a->s.batch * sizeof(int32_t));
+}
+
+static gpu_span y_span(const gpu_call *call, const library_attention *a)
+{
+    return gpu_part(call->scratch, a->y_at, (size_t)rows_of(&a->s) * BF16_BYTES);
+}
+
+static be_status record_lengths(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    const library_attention *a = call->state;
+    if (!a->is_masked) return BE_OK;
+    const gpu_step step = {0, "attention_lengths", 0,
+                           GPU_ARGUMENTS(gpu_reads(call->in[ATTENTION_LENGTHS]),
+                                         gpu_writes(lengths_span(call, a, 0)),
+                                         gpu_writes(lengths_span(call, a, 1)), gpu_int(a->s.batch),
+                                         gpu_int(a->s.queries), gpu_int(a->s.keys))};
+    return record(call, recorder, &step, a->s.batch, err);
+}
+
+/* Where rows lie, and which of their columns are of queries. */
+typedef struct wide_rows {
+    gpu_span from, to;
+    int64_t count, tokens, row, of_queries;
+} wide_rows;
+
+static be_status record_widen(const gpu_call *call, gpu_recorder *recorder, const wide_rows *w,
+                              be_error *err)
+{
+    const library_attention *a = call->state;
+    const gpu_step step = {0, "attention_widen", 0,
+                           GPU_ARGUMENTS(gpu_reads(w->from), gpu_reads(call->in[ATTENTION_LENGTHS]),
+                                         gpu_writes(w->to), gpu_int(w->count / EIGHT),
+                                         gpu_int(w->tokens), gpu_int(w->row),
+                                         gpu_int(w->of_queries), gpu_int(a->s.keys))};
+    return record(call, recorder, &step, w->count / EIGHT, err);
+}
+
+/* ---------------------------------------------------------------- the launches */
+
+/* k and v lie in q's tensor, behind one another, if these are packed; so do their gradients. */
+static gpu_span operand_span(const attention_sizes *s, const gpu_span *of, int o)
+{
+    gpu_span span = of[s->is_packed ? 0 : o];
+    size_t at = (size_t)s->at[o] * BF16_BYTES;
+    return span.buffer ? (gpu_span){span.buffer, span.offset + at, span.bytes - at} : span;
+}
+
+static be_status bind(const gpu_call *call, const gpu_recorder *recorder, library_attention *a,
+                      const gpu_span spans[CUDNN_ATTENTION_OPERANDS], gpu_span work, be_error *err)
+{
+    cuda_address addresses[CUDNN_ATTENTION_OPERANDS];
+    for (int i = 0; i < 2; i++) a->lengths[i] = lengths_span(call, a, i);
+    for (int i = 0; i < CUDNN_ATTENTION_OPERANDS; i++) addresses[i] = cuda_span_address(spans[i]);
+    if (gpu_is_dry(recorder)) return BE_OK;
+    return cudnn_plan_bind(&a->plan, addresses, cuda_span_address(work), err);
+}
+
+static gpu_span work_span(const gpu_call *call, const library_attention *a)
+{
+    size_t bytes = a->plan.choice->workspace_bytes;
+    return bytes ? gpu_part(call->scratch, a->work_at, bytes) : (gpu_span){0};
+}
+
+/* The operands that both directions have. */
+static void fill_spans(const gpu_call *call, const library_attention *a,
+                       gpu_span spans[CUDNN_ATTENTION_OPERANDS])
+{
+    for (int o = 0; o < 3; o++) spans[CUDNN_ATTENTION_Q + o] = operand_span(&a->s, call->in, o);
+    spans[CUDNN_ATTENTION_Y] = y_span(call, a);
+    if (!a->is_masked) return;
+    spans[CUDNN_ATTENTION_QUERY_LENGTHS] = lengths_span(call, a, 0);
+    spans[CUDNN_ATTENTION_KEY_LENGTHS] = lengths_span(call, a, 1);
+}
+
+static be_status attention_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    library_attention *a = call->state;
+    const gpu_task *task = gpu_is_dry(recorder) ? NULL : &a->task;
+    gpu_span spans[CUDNN_ATTENTION_OPERANDS] = {{0}}, work = work_span(call, a);
+    int64_t lse = a->s.batch * a->s.heads * a->s.queries;
+    fill_spans(call, a, spans);
+    spans[CUDNN_ATTENTION_LSE] = call->out[1];
+    TRY(record_lengths(call, recorder, err));
+    TRY(bind(call, recorder, a, spans, work, err));
+    TRY(gpu_record_task(recorder, task,
+                        GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                      gpu_reads(call->in[2]),
+                                      gpu_reads(spans[CUDNN_ATTENTION_QUERY_LENGTHS]),
+                                      gpu_reads(spans[CUDNN_ATTENTION_KEY_LENGTHS]),
+                                      gpu_writes(spans[CUDNN_ATTENTION_Y]),
+                                      gpu_writes(call->out[1]), gpu_writes(work)),
+                        err));
+    const wide_rows y = {spans[CUDNN_ATTENTION_Y],
+                         call->out[0],
+                         rows_of(&a->s),
+                         a->s.queries,
+                         a->s.width,
+                         a->s.width};
+    TRY(record_widen(call, recorder, &y, err));
+    if (call->in_shape[ATTENTION_LENGTHS].rank < 0) return BE_OK;
+    const gpu_step clear = {0, "attention_clear", 0,
+                            GPU_ARGUMENTS(gpu_reads(call->in[ATTENTION_LENGTHS]),
+                                          gpu_writes(call->out[1]), gpu_int(lse),
+                                          gpu_int(a->s.heads * a->s.queries), gpu_int(a->s.keys))};
+    return record(call, recorder, &clear, lse, err);
+}
+
+static gpu_span gradient_span(const gpu_call *call, const library_attention *a, int o)
+{
+    return gpu_part(call->scratch, a->gradients_at[o],
+                    (size_t)shape_elements(&call->out_shape[o]) * BF16_BYTES);
+}
+
+static be_status record_gradients(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    const library_attention *a = call->state;
+    const attention_sizes *s = &a->s;
+    for (int o = 0; o < (s->is_packed ? 1 : 3); o++) {
+        const wide_rows rows = {.from = gradient_span(call, a, o),
+                                .to = call->out[o],
+                                .count = shape_elements(&call->out_shape[o]),
+                                .tokens = o ? s->keys : s->queries,
+                                .row = s->row[0],
+                                .of_queries = o ? 0 : s->width};
+        TRY(record_widen(call, recorder, &rows, err));
+    }
+    return BE_OK;
+}
+
+static be_status attention_backward_record(const gpu_call *call, gpu_recorder *recorder,
+                                           be_error *err)
+{
+    library_attention *a = call->state;
+    const gpu_task *task = gpu_is_dry(recorder) ? NULL : &a->task;
+    const gpu_span *in = call->in;
+    gpu_span spans[CUDNN_ATTENTION_OPERANDS] = {{0}}, work = work_span(call, a), made[3] = {{0}};
+    int64_t eights = rows_of(&a->s) / EIGHT;
+    fill_spans(call, a, spans);
+    spans[CUDNN_ATTENTION_LSE] = in[ATTENTION_LSE];
+    spans[CUDNN_ATTENTION_DY] = in[ATTENTION_DY];
+    spans[CUDNN_ATTENTION_DOTS] =
+        gpu_part(call->scratch, a->dots_at,
+                 (size_t)(a->s.batch * a->s.heads * a->s.queries) * sizeof(float));
+    for (int o = 0; o < (a->s.is_packed ? 1 : 3); o++) made[o] = gradient_span(call, a, o);
+    for (int o = 0; o < 3; o++) spans[CUDNN_ATTENTION_DQ + o] = operand_span(&a->s, made, o);
+    const gpu_step narrow = {0, "attention_narrow", 0,
+                             GPU_ARGUMENTS(gpu_reads(in[ATTENTION_Y]),
+                                           gpu_writes(spans[CUDNN_ATTENTION_Y]), gpu_int(eights))};
+    TRY(record(call, recorder, &narrow, eights, err));
+    TRY(record_lengths(call, recorder, err));
+    TRY(bind(call, recorder, a, spans, work, err));
+    TRY(gpu_record_task(recorder, task,
+                        GPU_ARGUMENTS(gpu_reads(in[0]), gpu_reads(in[1]), gpu_reads(in[2]),
+                                      gpu_reads(spans[CUDNN_ATTENTION_QUERY_LENGTHS]),
+                                      gpu_reads(spans[CUDNN_ATTENTION_KEY_LENGTHS]),
+                                      gpu_reads(spans[CUDNN_ATTENTION_Y]),
+                                      gpu_reads(in[ATTENTION_LSE]), gpu_reads(in[ATTENTION_DY]),
+                                      gpu_writes(spans[CUDNN_ATTENTION_DOTS]), gpu_writes(made[0]),
+                                      gpu_writes(made[1]), gpu_writes(made[2]), gpu_writes(work)),
+                        err));
+    return record_gradients(call, recorder, err);
+}
+
+const gpu_kernel CUDNN_KERNEL(attention) = {.implementation = "cuDNN",
+                                            .precisions = GPU_BF16,
+                                            .no_fp32 = true,
+                                            .prepare = attention_prepare,
+                                            .record = attention_record};
+const gpu_kernel CUDNN_KERNEL(attention_backward) = {.implementation = "cuDNN",
+                                                     .precisions = GPU_BF16,
+                                                     .no_fp32 = true,
+                                                     .prepare = attention_backward_prepare,
+                                                     .record = attention_backward_record};
