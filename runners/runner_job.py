@@ -70,7 +70,7 @@ def load_fields(path, workload, fields, needs_order):
         return tensor(name, field.dtype, 1 + len(field.shape))
 
     values = {name: samples(name, field) for name, field in fields.items()}
-    count = len(next(iter(values.values())))
+    count = len(next(iter(values.values()))) if values else 1 << 31
     for name, field in fields.items():
         if values[name].shape != (count, *field.shape):
             raise Failure("BAD_DATA", f"'{name}' {[count, *field.shape]} for {workload} in {path}",
@@ -110,7 +110,9 @@ def load_weights(path, expected):
 
 def read_optimizer(request):
     """The optimizer's name and settings, checked; `betas` and `epsilon` without sgd."""
-    name = member(request, "name", str, choices=("sgd", "adam", "adamw"))
+    name = member(request, "name", str, choices=("sgd", "adam", "adamw", "none"))
+    if name == "none":
+        return {"name": name, "max_gradient_norm": 0.0}
     found = {"name": name, "lr": member(request, "lr", float, least=0),
              "weight_decay": member(request, "weight_decay", float, 0.0, least=0),
              "max_gradient_norm": member(request, "max_gradient_norm", float, 0.0, least=0),
@@ -167,6 +169,7 @@ class Job:
                            for name, value in own.items()}
         self.fields = fields(**self.dimensions)
         self.inputs = tuple(name for name in self.fields if name not in self.targets)
+        self.output = "logits" if self.fields else "output"
 
     def read_data(self, request):
         """(fields by name, order); from here on `next_rows` knows the batches."""

@@ -109,7 +109,8 @@ class Engine:
                     continue
                 batch = {name: self._as_in_file(session, name, value) for name, value
                          in zip(session.inputs + session.targets, inputs + targets)}
-                tensors = {**session.trace_of(batch), "logits": logits.numpy(), "loss": losses[0]}
+                tensors = {**session.trace_of(batch), "loss": losses[0],
+                           session.output: session.result_to_file(logits.numpy())}
                 for p, value in zip(session.parameters, before):
                     tensors["param." + p.name] = value
                 for p, gradient in zip(session.parameters, found):

@@ -10,6 +10,7 @@ import tensorflow as tf
 import runner_job
 import tensorflow_feed
 import tensorflow_libraries as libraries
+import tensorflow_operations
 import tensorflow_weights
 import tensorflow_workloads as workloads
 from runner_protocol import Failure, member
@@ -65,7 +66,8 @@ class Session(runner_job.Job):
             self.weights = runner_job.load_weights(member(request, "weights", str), shapes)
             self.parameter_count = sum(self.weights[p.name].size for p in self.parameters)
             # The mean over all targets, of which a sample of a text has many.
-            self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            self.loss = (keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+                         if self.fields else lambda result: self.model.loss(result))
             self._begin()
 
     def on_device(self):
@@ -143,6 +145,9 @@ class Session(runner_job.Job):
 
     def _new_optimizer(self):
         settings = self.optimizer_settings
+        if settings["name"] == "none":
+            self.decays = [0.0] * len(self.variables)
+            return tensorflow_operations.NoUpdate()
         spared = [v for v in self.variables if settings["decay"] == "matrices" and len(v.shape) < 2]
         # Keras's weight_decay is AdamW's; that of the others is part of their gradient.
         decay = 0.0 if settings["name"] == "adamw" else settings["weight_decay"]
@@ -185,7 +190,7 @@ class Session(runner_job.Job):
     def _forward(self, inputs, training):
         """The logits, in float32 also under mixed precision."""
         with tf.name_scope("forward"):
-            given = inputs if len(inputs) > 1 else inputs[0]
+            given = inputs[0] if len(inputs) == 1 else inputs
             return tf.cast(self.model(given, training=training), tf.float32)
 
     def _gradients(self, inputs, targets):
@@ -210,9 +215,10 @@ class Session(runner_job.Job):
         return gradients
 
     def _train_on(self, *given):
-        _, loss, gradients = self._gradients(*self._batch(*given))
-        self._update(gradients)
-        return loss
+        logits, loss, gradients = self._gradients(*self._batch(*given))
+        gradients = self._update(gradients)
+        # What nobody uses TensorFlow does not compute: an operation's results are given out.
+        return loss, () if self.fields else (logits, *gradients)
 
     def _infer_on(self, *given):
         return self._forward(self._batch(*given)[0], training=False)
@@ -245,7 +251,11 @@ class Session(runner_job.Job):
 
     def run_step(self):
         """One step: its loss, or in inference its logits, which nobody has waited for."""
-        return self._call(self._train if self.training else self._infer)
+        return self._call(self._train)[0] if self.training else self._call(self._infer)
+
+    def result_to_file(self, value):
+        """Logits, or what an operation gave, in the layout of traces."""
+        return value if self.fields else self.model.result_to_file(value)
 
     def whole_step(self):
         return self._call(self._whole)

@@ -9,6 +9,7 @@ import collections
 import numpy as np
 from keras import layers
 
+from tensorflow_operations import Operation
 from tensorflow_transformers import Attention, Conv1D, TiedHead
 
 # What the file calls a layer's variables: (its name, Keras's name, whether it is trained).
@@ -58,6 +59,8 @@ def parameters(model):
 
     A convolution's bias, say, is left out where the layer has none.
     """
+    if isinstance(model, Operation):
+        return model.parameters
     found, image = [], None
     for layer in model.layers:
         if isinstance(layer, layers.Flatten):

@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers
 
 import philox
+import tensorflow_operations
 import tensorflow_resnet
 import tensorflow_transformers
 from runner_protocol import Failure
@@ -72,7 +73,7 @@ LARGE = {"resnet18-cifar": tensorflow_resnet.resnet18_cifar,
          "resnet18": tensorflow_resnet.resnet18, "resnet50": tensorflow_resnet.resnet50,
          "encoder": tensorflow_transformers.encoder,
          "bert-base": tensorflow_transformers.bert_base, "gpt2": tensorflow_transformers.gpt2}
-WORKLOADS = (*SMALL, *LARGE)
+WORKLOADS = (*SMALL, *LARGE, *tensorflow_operations.OPERATIONS)
 
 
 class CounterDropout(layers.Layer):
@@ -127,6 +128,8 @@ def _check_batch_norms(job, model):
 
 def new_model(job, counter):
     """The model of a job, and its layers of counted dropout, in order (without `counter` none)."""
+    if job.workload in tensorflow_operations.OPERATIONS:
+        return tensorflow_operations.new_operation(job), []
     inputs = []
     for name in job.inputs:
         shape, is_picture = job.fields[name].shape, job.fields[name].dtype == np.uint8

@@ -14,6 +14,7 @@ import safetensors_io
 import torch_feed
 import torch_forms
 import torch_libraries as libraries
+import torch_operations
 import torch_own
 import torch_own_file
 import torch_phases
@@ -98,6 +99,8 @@ class Session(Loop, runner_job.Job):
 
     def _new_optimizer(self):
         settings, parameters = self.optimizer_settings, list(self.model.parameters())
+        if settings["name"] == "none":
+            return torch_operations.NoUpdate(parameters)
         if settings["decay"] == "matrices":
             spared = {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0}
             parameters = [{"params": [p for p in parameters if p.dim() >= 2]}, spared]
@@ -287,7 +290,7 @@ class Engine:
                 logits, loss = session.compute_whole(inputs, targets)
             if t == 0:
                 batch = dict(zip(session.inputs + session.targets, inputs + targets))
-                tensors = {**session.trace_of(batch), "logits": logits, "loss": loss}
+                tensors = {**session.trace_of(batch), session.output: logits, "loss": loss}
                 for name, p in session.model.named_parameters():
                     tensors["param." + name] = p.detach().clone()
             if session.training:

@@ -10,6 +10,7 @@ from torch import nn
 
 import philox
 import torch_forms
+import torch_operations
 import torch_resnet
 import torch_transformers
 
@@ -119,6 +120,7 @@ WORKLOADS = {
     "clip": torch_transformers.Clip, "bert-base": torch_transformers.BertBase,
     "gpt2": torch_transformers.Gpt2, "clip-b16": torch_transformers.ClipB16,
     "clip-l14": torch_transformers.ClipL14,
+    **torch_operations.OPERATIONS,
 }
 
 
@@ -126,7 +128,8 @@ def new_model(job):
     """The job's model in its dimensions; a class names those that make a difference to it."""
     model = WORKLOADS[job.workload]
     wanted = inspect.signature(model).parameters
-    return model(**{name: value for name, value in job.dimensions.items() if name in wanted})
+    dimensions = {"batch": job.batch, **job.dimensions}
+    return model(**{name: value for name, value in dimensions.items() if name in wanted})
 
 
 def count_right(logits, targets):

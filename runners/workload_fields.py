@@ -15,7 +15,16 @@ Field = collections.namedtuple("Field", "dtype shape below least", defaults=(Non
 # name.  `targets`: those that the loss is given; the model is given the others, in their order.
 Workload = collections.namedtuple("Workload", "dimensions fields targets")
 
-DIMENSIONS = ("width", "size", "layers", "heads", "seq", "vocab")
+DIMENSIONS = ("width", "size", "layers", "heads", "seq", "vocab", "channels", "kernel", "times")
+
+
+def _nothing(**_):
+    return {}
+
+
+def _operation(**dimensions):
+    """An operation alone: it reads nothing, its operands are the weights."""
+    return Workload({"times": 1, **dimensions}, _nothing, ())
 
 
 def _pictures(channels, classes):
@@ -70,4 +79,11 @@ WORKLOADS = {
                      ("targets",)),
     "clip-b16": _clip(12, 49408),
     "clip-l14": _clip(24, 49408),
+    "op:matmul": _operation(size=512),
+    "op:attention": _operation(width=512, heads=8, seq=512),
+    "op:conv2d": _operation(size=56, channels=64, kernel=3),
+    "op:add": _operation(size=4096),
+    "op:gelu": _operation(size=4096),
+    "op:softmax": _operation(size=4096),
+    "op:launch": _operation(times=100),
 }

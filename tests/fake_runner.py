@@ -74,7 +74,8 @@ def options():
     parser.add_argument("--unknown", action="store_true", help="no arithmetic rate")
     parser.add_argument("--limits-of", default=None, help="the device of the limits")
     parser.add_argument("--devices", type=json.loads, default={},
-                        help="by device: step and sample (seconds), start (of prepare), room (the "
+                        help="by device: step, sample and size (seconds; a sample, a unit of "
+                             "size), start (of prepare), room (the "
                              "largest batch), drop (the batch from which on it dies), disturbed "
                              "(by batch: a factor on the step of the first process that prepares "
                              "it, which --count knows)")
@@ -162,6 +163,7 @@ class Fake:
             self.native(request)
             return
         self.batch, start, parameters = request["batch"], time.monotonic(), 37250
+        self.size = request.get("size", 0)
         self.device = request["device"]
         prepare_ns = 1000000
         if self.wish.devices:
@@ -188,7 +190,8 @@ class Fake:
                 file.write(line)
         if self.batch > device.get("room", self.batch):
             raise MemoryError
-        step = device.get("step", 0) + device.get("sample", 0) * self.batch
+        step = (device.get("step", 0) + device.get("sample", 0) * self.batch +
+                device.get("size", 0) * self.size)
         alone = name == "cpu" and os.environ.get("OPENBLAS_NUM_THREADS") == "1"
         self.wish.step = step * self.factor * (0.5 if alone else 1)
         self.wish.fault = "exit" if self.batch >= device.get("drop", 1 << 40) else None

@@ -45,7 +45,7 @@ AT_USE = {
     **{name: (MEASURING - {""} | MODEL, ["none"], 2, f"--{name}: expected a workload that learns")
        for name in ("text", "tokenizer")},
     **{name: (MEASURING | MODEL, ["2"], 2, f"has no {name} that could be varied")
-       for name in ("layers", "heads", "seq", "vocab")},
+       for name in ("layers", "heads", "seq", "vocab", "channels", "kernel", "times")},
     "checkpoint-every": ({"train"}, ["never"], 2, "--checkpoint-every"),
 }
 # Whose effect shows in results: the tests that look at them.

@@ -156,7 +156,7 @@ class LadderTest(torch_ladder.Prepared):
                      "beta1, beta2, epsilon, max_gradient_norm, decay alone, found 'schedule': "
                      "leave it out",
                      dict(request, optimizer=dict(torch_ladder.SGD, schedule={"kind": "cosine"})))
-        self.refused("UNAVAILABLE", "encoder, bert-base, gpt2, found 'clip': choose one",
+        self.refused("UNAVAILABLE", "encoder, bert-base, gpt2, op:matmul, ",
                      dict(request, workload="clip"))
 
 

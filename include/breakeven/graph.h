@@ -335,7 +335,8 @@ be_batch be_data_batch(be_graph *g, const be_batch_options *options);
 #define BE_OPTIMIZER_LIST(X) \
     X(SGD, "sgd")            \
     X(ADAM, "adam")          \
-    X(ADAMW, "adamw")
+    X(ADAMW, "adamw")        \
+    X(NO_UPDATE, "none")
 
 typedef enum be_optimizer_kind {
 #define X(name, text) BE_##name,
@@ -374,7 +375,9 @@ typedef struct be_schedule {
 /* What the rate of a step is multiplied by. */
 double be_schedule_factor(const be_schedule *schedule, int64_t step);
 
-/* The update rules are PyTorch's (torch.optim.SGD without dampening or Nesterov, Adam, AdamW). */
+/* The update rules are PyTorch's (torch.optim.SGD without dampening or Nesterov, Adam, AdamW).
+ * BE_NO_UPDATE computes the gradients and changes nothing: for who times or reads them alone.  Its
+ * other members are 0. */
 typedef struct be_optimizer {
     be_optimizer_kind kind;
     double learning_rate; /* can be changed between steps: be_plan_set_learning_rate */
@@ -393,6 +396,11 @@ typedef struct be_optimizer {
  * of the loss counted (be_softmax_cross_entropy; be_symmetric_cross_entropy: of its rows), or what
  * be_graph_count names instead; 0 without either. */
 void be_graph_minimize(be_graph *g, be_value loss, const be_optimizer *optimizer);
+
+/* Let the gradient of `y` be `dy`, f32 of y's shape, instead of what the loss would send back: what
+ * an operation gets from the network behind it, where it is looked at alone.  The loss is then only
+ * what be_plan_losses gives; y is made before it. */
+void be_graph_seed(be_graph *g, be_value y, be_value dy);
 
 /* What be_plan_losses gives beside the loss: any i32 [1].  `what` is the share of a step's samples
  * that it makes, as be_plan_facts.counted names it to people: "accuracy" (that of

@@ -69,11 +69,13 @@ be_status cmd_workloads(const cli_options *options, be_error *err)
     TRY(cli_open_device(options, &device, err));
     json_t *records = json_array();
     be_status status = BE_OK;
-    for (int i = 0; status == BE_OK && i < WORKLOAD_COUNT; i++) {
-        status = add_workload(workload_table[i], device, (int)batch, records, err);
+    for (int i = 0; status == BE_OK && i < WORKLOAD_COUNT + OPERATION_COUNT; i++) {
+        const workload *w =
+            i < WORKLOAD_COUNT ? workload_table[i] : operation_table[i - WORKLOAD_COUNT];
+        status = add_workload(w, device, (int)batch, records, err);
         /* A batch that is too large for one network is none for the others. */
         if (status != BE_USAGE || !batch) continue;
-        cli_note(options, "%s is left out: %s", workload_table[i]->name, err->text);
+        cli_note(options, "%s is left out: %s", w->name, err->text);
         status = BE_OK;
     }
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};

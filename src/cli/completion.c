@@ -22,7 +22,7 @@ static bool takes_file(const option_spec *option)
 
 static void print_bash(FILE *out)
 {
-    char words[300];
+    char words[WORKLOAD_NAMES];
     fprintf(out,
             "# bash completion of breakeven\n_breakeven()\n{\n"
             "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
@@ -53,7 +53,12 @@ static void print_bash(FILE *out)
         print_option_names(out, c);
         fprintf(out, "\" ;;\n");
     }
-    fprintf(out, "    esac\n    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n}\n"
+    /* bash breaks words at colons: of op:matmul only what is behind it is put in place. */
+    fprintf(out, "    esac\n    local typed=${COMP_LINE:0:COMP_POINT}\n    typed=${typed##* }\n"
+                 "    case $COMP_WORDBREAKS$'\\n'$typed in\n"
+                 "    *:*$'\\n'op:*) COMPREPLY=($(compgen -W \"$words\" -- \"$typed\"))\n"
+                 "        COMPREPLY=(\"${COMPREPLY[@]#op:}\") ;;\n"
+                 "    *) COMPREPLY=($(compgen -W \"$words\" -- \"$word\")) ;;\n    esac\n}\n"
                  "complete -F _breakeven breakeven\n");
 }
 
@@ -86,7 +91,7 @@ static void print_zsh_option(FILE *out, const option_spec *option)
 
 static void print_zsh(FILE *out)
 {
-    char words[300];
+    char words[WORKLOAD_NAMES];
     fprintf(out, "#compdef breakeven\n_breakeven()\n{\n    local -a commands\n    commands=(\n");
     for (int c = 1; c < COMMAND_COUNT; c++) {
         if (!command_table[c].summary[0]) continue;
@@ -127,7 +132,7 @@ static void print_fish_option(FILE *out, const option_spec *option, const char *
 
 static void print_fish(FILE *out)
 {
-    char words[300];
+    char words[WORKLOAD_NAMES];
     fprintf(out, "# fish completion of breakeven\ncomplete -c breakeven -f\n");
     for (int c = 1; c < COMMAND_COUNT; c++) {
         const command_spec *command = &command_table[c];

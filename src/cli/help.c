@@ -60,7 +60,7 @@ static const char about[] =
 void help_print(command_id command, FILE *out)
 {
     const command_spec *spec = &command_table[command];
-    char words[300] = "";
+    char words[WORKLOAD_NAMES] = "";
     if (command == COMMAND_quick) {
         fprintf(out, "Usage: breakeven [COMMAND] [OPTION...]\n\n");
         report_wrap(out, about, 0, 0);
@@ -110,10 +110,11 @@ void help_print_version(FILE *out)
 
 void help_argument_words(const command_spec *command, char *out, size_t room)
 {
+    char names[WORKLOAD_NAMES];
     text_buffer b = text_begin(out, room);
     switch (command->kind) {
     case ARGUMENTS_WORKLOADS:
-        for (int i = 0; i < WORKLOAD_COUNT; i++) text_add(&b, "%s ", workload_table[i]->name);
+        text_add(&b, "%s", workload_names(names));
         break;
     case ARGUMENTS_COMMANDS:
         for (int c = 1; c < COMMAND_COUNT; c++)

@@ -17,12 +17,15 @@
       "With --measure also what the native engine's devices can do at most, and their sensors.")   \
     X(workloads, "workloads", "", NOTHING, 0, 0,                                                   \
       "the ladder of models, with parameters, operations and bytes a step",                        \
-      "Plans a training step of every workload and lists what it costs.")                          \
+      "Plans a training step of every workload and lists what it costs, and below them the "       \
+      "operations that can be measured alone.")                                                    \
     X(bench, "bench", "[WORKLOAD...]", WORKLOADS, 0, 16,                                           \
       "measure workloads on every device and engine, side by side",                                \
       "Measures the training step (with --infer: the forward pass) of each workload "              \
       "(cnn-fashion if none is named) for every engine, device, batch and number of threads; "     \
-      "a PyTorch model of your own is named by its file (mymodel.py, docs/own-models.md). "        \
+      "a PyTorch model of your own is named by its file (mymodel.py, docs/own-models.md), an "     \
+      "operation alone as op:matmul (forward and backward, with --infer forward; 'breakeven "      \
+      "bench op:matmul --size 64 --times 100' is 100 small products). "                            \
       "The contenders work in processes of their own, start from the same weights, see the same "  \
       "batches, and take turns block by block. Every row has a median with its 95 % interval, "    \
       "and "                                                                                       \
@@ -141,7 +144,7 @@
       "where the data lies: on the device (the default), or on the host, from where each "       \
       "batch is copied while the device computes the one before; on the CPU that is the same")   \
     WORKLOAD_VARIANT_LIST(OPTION_OF_DIMENSION)                                                   \
-    X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(sweep),                            \
+    X(INFER, "infer", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(explain) | ON(sweep),              \
       "measure the forward pass, not training")                                                  \
     X(EPOCHS, "epochs", 'n', "N", COUNT, 1, 1e6, "", ON(train) | ON(advise) | ON(compare),       \
       "passes over the training data; compare: the time of a training of N")                     \

@@ -123,10 +123,8 @@ static be_status parse_short(parser *p, const char *word, be_error *err)
 /* A workload where a command is expected: the commands take one. */
 static be_status refuse_workload(const char *word, be_error *err)
 {
-    char names[256], near[64];
-    text_buffer b = TEXT_BUFFER(names);
-    for (int i = 0; i < WORKLOAD_COUNT; i++) text_add(&b, "%s ", workload_table[i]->name);
-    option_nearest(word, names, near);
+    char names[WORKLOAD_NAMES], near[64];
+    option_nearest(word, workload_names(names), near);
     if (!near[0]) return BE_OK;
     FAIL(err, BE_USAGE,
          "unknown command \"%s\", which is %s workload; did you mean bench %s, explain %s or train "
@@ -179,15 +177,24 @@ static be_status check_file(command_id command, const char *name, be_error *err)
          command_name(command), name);
 }
 
+/* An operation alone learns nothing. */
+static be_status check_operation(command_id command, const char *name, be_error *err)
+{
+    if (!((ON(train) | ON(eval) | ON(advise)) & 1u << command)) return BE_OK;
+    FAIL(err, BE_USAGE,
+         "%s: expected a network, found the operation %s, which learns nothing; bench, sweep, "
+         "explain and parity take it",
+         command_name(command), name);
+}
+
 static be_status check_workload(command_id command, const char *name, be_error *err)
 {
     const workload *found = NULL;
-    char names[256], near[64];
-    text_buffer b = TEXT_BUFFER(names);
-    if (workload_find(name, &found, NULL) == BE_OK) return BE_OK;
+    char names[WORKLOAD_NAMES], near[64];
+    if (workload_find(name, &found, NULL) == BE_OK)
+        return found->operate ? check_operation(command, name, err) : BE_OK;
     if (workload_is_file(name)) return check_file(command, name, err);
-    for (int i = 0; i < WORKLOAD_COUNT; i++) text_add(&b, "%s ", workload_table[i]->name);
-    option_nearest(name, names, near);
+    option_nearest(name, workload_names(names), near);
     FAIL(err, BE_USAGE,
          "unknown workload \"%s\"%s%s%s; expected one of %s(see 'breakeven "
          "workloads'), or your own model as a file, mymodel.py",

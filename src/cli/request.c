@@ -163,9 +163,9 @@ study_watch request_watch(request_listener *listener)
 
 /* ---------------------------------------------------------------- ranges */
 
-static const char *list_axes(const workload *w, const char *separator, char out[200])
+static const char *list_axes(const workload *w, const char *separator, char out[300])
 {
-    text_buffer b = text_begin(out, 200);
+    text_buffer b = text_begin(out, 300);
     for (int a = 0; a < AXIS_COUNT; a++)
         if (!w || axis_is_of(&axis_table[a], w))
             text_add(&b, "%s%s", b.used ? separator : "", axis_table[a].name);
@@ -175,7 +175,7 @@ static const char *list_axes(const workload *w, const char *separator, char out[
 static be_status find_axis(const char *name, const char *text, const workload *w, const axis **out,
                            be_error *err)
 {
-    char names[200], near[64];
+    char names[300], near[64];
     for (int a = 0; a < AXIS_COUNT; a++) {
         if (strcmp(axis_table[a].name, name) != 0) continue;
         *out = &axis_table[a];

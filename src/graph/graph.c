@@ -18,7 +18,7 @@ be_graph *be_graph_new(uint64_t seed)
         return NULL;
     }
     g->seed = seed;
-    g->recipe.loss = g->recipe.correct = BE_NONE;
+    g->recipe.loss = g->recipe.correct = g->recipe.seeded = g->recipe.seed = BE_NONE;
     g->clock = BE_NONE;
     g->lowered = (graph_lowered){.weights = BE_NONE,
                                  .parameters = BE_NONE,

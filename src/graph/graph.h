@@ -44,12 +44,14 @@ struct graph_node {
 
 /* What to do with a loss, filled by the ops layer, which alone knows these ops. */
 typedef struct graph_recipe {
-    be_value loss, correct;  /* correct: BE_NONE if nothing is counted */
-    const char *counted;     /* what it is, in words */
-    bool is_counted;         /* correct was named by be_graph_count */
-    const be_op *copy;       /* a view, for a gradient that another value needs too */
+    be_value loss, correct; /* correct: BE_NONE if nothing is counted */
+    be_value seeded, seed; /* the gradient of `seeded` is `seed`; BE_NONE: it comes from the loss */
+    const char *counted;   /* what it is, in words */
+    bool is_counted;       /* correct was named by be_graph_count */
+    const be_op *copy;     /* a view, for a gradient that another value needs too */
     const be_op *accumulate; /* (a, b) -> a + b, for a value with several users */
     const be_op *advance;    /* (clock, loss, correct, loss log, correct log) -> updated in place */
+    bool no_update;          /* gradients are computed, and there is no optimizer */
     const be_op *optimizer; /* (parameters, gradients, rate, clock, slots …) -> updated in place */
     void *optimizer_attrs;
     /* Tells the attributes how many elements of the parameters, from the first on, decay. */

@@ -287,7 +287,8 @@ static be_status backward_node(be_graph *g, size_t index, const bool *need, be_v
                                be_error *err)
 {
     graph_node node = g->nodes[index];
-    op_gradient call = {.graph = g, .node = &node, .is_root = node.out[0] == g->recipe.loss};
+    bool is_root = g->recipe.seeded == BE_NONE && node.out[0] == g->recipe.loss;
+    op_gradient call = {.graph = g, .node = &node, .is_root = is_root};
     bool wanted = call.is_root;
     for (int o = 0; o < OP_MAX_OUT; o++) {
         call.dy[o] = node.out[o] == BE_NONE ? BE_NONE : gradient[node.out[o]];
@@ -418,7 +419,7 @@ static be_status add_optimizer(be_graph *g, be_error *err)
 
 be_status pass_gradient(be_graph *g, be_group *group, be_error *err)
 {
-    if (g->recipe.loss == BE_NONE || !g->recipe.optimizer)
+    if (g->recipe.loss == BE_NONE || !(g->recipe.optimizer || g->recipe.no_update))
         FAIL(err, BE_USAGE, "training needs a loss and an optimizer: call be_graph_minimize");
     if (g->lowered.parameters == BE_NONE)
         FAIL(err, BE_USAGE, "training needs parameters, and this graph has none; add a layer");
@@ -430,12 +431,13 @@ be_status pass_gradient(be_graph *g, be_group *group, be_error *err)
     TRY(arena_alloc(g->memory, &gradient, forward_values * sizeof(be_value), err));
     g->lowered.gradient_of = gradient;
     for (size_t i = 0; i < forward_values; i++) g->lowered.gradient_of[i] = BE_NONE;
+    if (g->recipe.seeded != BE_NONE) g->lowered.gradient_of[g->recipe.seeded] = g->recipe.seed;
     mark_needs(g, need);
     for (size_t n = forward_nodes; n-- > 0;)
         TRY(backward_node(g, n, need, g->lowered.gradient_of, err));
     TRY(place_gradients(g, forward_values, err));
     TRY(pass_group(g, group, err));
-    return add_optimizer(g, err);
+    return g->recipe.no_update ? BE_OK : add_optimizer(g, err);
 }
 
 /* The end of every step with a loss: its log entry, and the clock. */

@@ -155,7 +155,8 @@ static be_status take_order(native_session *s, const char *path, be_error *err)
     data_field order = {
         .form = {.name = "order", .count = found->count, .sample = {BE_I32, 0, {0}}},
         .bytes = data};
-    return field_check(&order, (int32_t)s->data.count, path, err);
+    /* Where nothing is read of the samples, any of them will do. */
+    return field_check(&order, s->data.fields ? (int32_t)s->data.count : 0, path, err);
 }
 
 /* ---------------------------------------------------------------- preparing */
@@ -170,15 +171,15 @@ static be_status take_optimizer(const protocol_optimizer *from, be_optimizer *ou
     int kind = 0, kinds = (int)(sizeof names / sizeof names[0]);
     while (kind < kinds && strcmp(names[kind], from->name) != 0) kind++;
     if (kind == kinds)
-        FAIL(err, BE_USAGE, "expected 'optimizer.name' to be sgd, adam or adamw, found \"%s\"",
-             from->name);
+        FAIL(err, BE_USAGE,
+             "expected 'optimizer.name' to be sgd, adam, adamw or none, found \"%s\"", from->name);
     *out = (be_optimizer){.kind = (be_optimizer_kind)kind,
                           .learning_rate = from->lr,
                           .weight_decay = from->weight_decay,
                           .max_gradient_norm = from->max_gradient_norm};
     if (kind == BE_SGD) {
         out->momentum = from->momentum;
-    } else {
+    } else if (kind != BE_NO_UPDATE) {
         out->beta1 = from->beta1;
         out->beta2 = from->beta2;
         out->epsilon = from->epsilon;

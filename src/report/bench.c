@@ -61,6 +61,28 @@ static const char *versus_text(const json_t *record, char out[REPORT_TEXT_BYTES]
     return out;
 }
 
+/* In 10^9 a second, as limits are told. */
+static const char *arithmetic_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    return report_number(1e-9 * report_real(record, bench, flops_per_s), out);
+}
+
+static const char *traffic_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    double bytes = report_real(record, bench, bytes_per_step);
+    return report_number(1e-9 * bytes / report_real(record, bench, step_s.median), out);
+}
+
+/* Of the limit that is nearer. */
+static const char *share_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    double share = fmax(report_real(record, bench, proof.of_peak),
+                        report_real(record, bench, proof.of_bandwidth));
+    if (isnan(share)) return strcpy(out, "-");
+    snprintf(out, REPORT_TEXT_BYTES, share < 0.0995 ? "%.1f %%" : "%.0f %%", 100 * share);
+    return out;
+}
+
 static const report_column columns[] = {
     {MEMBER(bench, engine), "engine", UNIT_TEXT, engine_text},
     {MEMBER(bench, device), "device", UNIT_TEXT, NULL},
@@ -69,6 +91,9 @@ static const report_column columns[] = {
     {MEMBER(bench, units_per_s), "samples/s", UNIT_COUNT, NULL},
     {MEMBER(bench, first_step_s), "step 1", UNIT_SECONDS, NULL},
     {MEMBER(bench, peak_rss_bytes), "memory", UNIT_BYTES, NULL},
+    {MEMBER(bench, flops_per_s), NULL, UNIT_FLOPS, NULL},
+    {MEMBER(bench, bytes_per_step), NULL, UNIT_BYTES, NULL},
+    {MEMBER(bench, proof.of_peak), NULL, UNIT_NUMBER, NULL},
     {MEMBER(bench, versus.ratio), "vs. best", UNIT_NUMBER, versus_text},
     {MEMBER(bench, workload), NULL, UNIT_TEXT, NULL},
     {MEMBER(bench, mode), NULL, UNIT_TEXT, NULL},
@@ -189,16 +214,16 @@ static const char *tell_variant(const json_t *record, char out[WORKLOAD_TEXT])
 static void print_group_head(const json_t *record, FILE *out)
 {
     char params[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES];
-    bool train = strcmp(report_string(record, bench, mode), "train") == 0;
     bool host = strcmp(report_string(record, bench, data_on), "host") == 0;
     char variant[WORKLOAD_TEXT], line[300];
     const char *name = report_string(record, bench, workload);
     double work = report_real(record, bench, flops_per_step);
     tell_variant(record, variant);
-    snprintf(line, sizeof line, "%s parameters, %s, batch %.0f, %s, %s%s%s",
+    snprintf(line, sizeof line, "%s %s, %s, batch %.0f, %s, %s%s%s",
              report_count(report_real(record, bench, params), params),
-             train ? "training" : "inference", report_real(record, bench, batch),
-             report_string(record, bench, asked.precision),
+             report_is_operation(name) ? "numbers" : "parameters",
+             report_mode(name, report_string(record, bench, mode)),
+             report_real(record, bench, batch), report_string(record, bench, asked.precision),
              isnan(work) ? "arithmetic not known" : report_flops(work, flops),
              isnan(work) ? "" : " a step", host ? ", data on the host" : "");
     char head[WORKLOAD_TEXT + 400];
@@ -250,6 +275,21 @@ static const char *failure_of(const json_t *record)
                : report_string(record, bench, error);
 }
 
+/* How an operation's columns differ. */
+static void name_operation(report_column *column)
+{
+    static const report_column others[] = {
+        {MEMBER(bench, units_per_s), NULL, UNIT_COUNT, NULL},
+        {MEMBER(bench, first_step_s), NULL, UNIT_SECONDS, NULL},
+        {MEMBER(bench, peak_rss_bytes), NULL, UNIT_BYTES, NULL},
+        {MEMBER(bench, flops_per_s), "GFLOP/s", UNIT_FLOPS, arithmetic_text},
+        {MEMBER(bench, bytes_per_step), "GB/s", UNIT_BYTES, traffic_text},
+        {MEMBER(bench, proof.of_peak), "of limit", UNIT_NUMBER, share_text},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(column->path, others[i].path) == 0) *column = others[i];
+}
+
 /* The columns, with the rate in what the workload counts: "pictures/s", "tokens/s". */
 static const report_column *name_rate(const json_t *group, report_column own[COLUMN_COUNT],
                                       char rate[REPORT_TEXT_BYTES + 2])
@@ -260,6 +300,7 @@ static const report_column *name_rate(const json_t *group, report_column own[COL
     memcpy(own, columns, sizeof columns);
     for (int c = 0; c < COLUMN_COUNT; c++)
         if (strcmp(own[c].path, "units_per_s") == 0) own[c].title = rate;
+    for (int c = 0; report_is_operation(workload) && c < COLUMN_COUNT; c++) name_operation(&own[c]);
     return own;
 }
 

@@ -155,8 +155,10 @@ static void advise(const json_t *group, FILE *out)
     double samples = report_real(best, bench, data_count) * report_real(best, bench, epochs);
     bool train = strcmp(report_string(best, bench, mode), "train") == 0;
     sentence s = {0};
-    sentence_add(&s, "advice: %s %s with %s", train ? "train" : "run",
-                 report_string(best, bench, workload), contender_who(best, who));
+    const char *workload = report_string(best, bench, workload);
+    bool trains = train && !report_is_operation(workload);
+    sentence_add(&s, "advice: %s %s with %s", trains ? "train" : "run", workload,
+                 contender_who(best, who));
     if (train && samples > 0)
         sentence_add(&s, ": its %.0f epochs take %s", report_real(best, bench, epochs),
                      report_seconds(samples / report_real(best, bench, samples_per_s), a));

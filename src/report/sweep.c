@@ -134,11 +134,12 @@ static void print_head(const json_t *result, FILE *out)
     report_paragraph(out, line, 2);
     double batch = report_real(result, sweep, batch);
     text_buffer b = TEXT_BUFFER(line);
-    text_add(&b, "%s, %s, %s: %s from %s to %s", report_string(result, sweep, workload),
-             strcmp(report_string(result, sweep, mode), "train") ? "inference" : "training",
-             report_string(result, sweep, precision), report_string(result, sweep, noun),
-             report_count(report_real(result, sweep, from), from),
-             report_count(report_real(result, sweep, to), to));
+    text_add(
+        &b, "%s, %s, %s: %s from %s to %s", report_string(result, sweep, workload),
+        report_mode(report_string(result, sweep, workload), report_string(result, sweep, mode)),
+        report_string(result, sweep, precision), report_string(result, sweep, noun),
+        report_count(report_real(result, sweep, from), from),
+        report_count(report_real(result, sweep, to), to));
     if (!isnan(batch)) text_add(&b, ", batch %.0f", batch);
     if (report_heading(out, line)) return;
     fprintf(out, "\n%s", report_look.color ? "\033[1m" : "");

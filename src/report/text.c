@@ -32,6 +32,19 @@ const char *report_samples(const char *workload, char out[REPORT_TEXT_BYTES])
     return out;
 }
 
+bool report_is_operation(const char *workload)
+{
+    const struct workload *found = NULL;
+    return workload_find(workload, &found, NULL) == BE_OK && found->operate;
+}
+
+const char *report_mode(const char *workload, const char *mode)
+{
+    bool train = strcmp(mode, "train") == 0;
+    if (report_is_operation(workload)) return train ? "forward and backward" : "forward";
+    return train ? "training" : "inference";
+}
+
 const char *report_times(void)
 {
     return report_look.utf8 ? "×" : "x";

@@ -27,6 +27,10 @@ extern _Thread_local report_style report_look;
 #define REPORT_COLUMNS_MOST 160
 #define REPORT_COLUMNS_READ 100 /* of sentences at most: longer lines read badly */
 
+/* What a step of it is in this mode: "training"; of an operation alone "forward and backward". */
+const char *report_mode(const char *workload, const char *mode);
+bool report_is_operation(const char *workload);
+
 /* Columns of a page, within the two bounds. */
 int report_columns(void);
 

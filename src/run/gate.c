@@ -37,11 +37,12 @@ static be_status reduce(gate *g, const gate_options *options, gate_subject *out,
     varied = workload_at_gate(varied, &g->varied);
     TRY(material_gather(full, count, &out->set, err));
     TRY(workload_fit(varied, &out->set, err));
-    out->options = (material_options){.workload = varied, .set = &out->set, .seed = full->seed};
+    out->options = (material_options){
+        .workload = varied, .set = &out->set, .seed = full->seed, .batch = g->batch};
     TRY(material_new(&g->material, &out->options, err));
     material_options sample = *full;
     sample.samples = count;
-    return g->infer ? material_new(&g->sample, &sample, err) : BE_OK;
+    return g->infer && !varied->operate ? material_new(&g->sample, &sample, err) : BE_OK;
 }
 
 /* ---------------------------------------------------------------- the reference */
@@ -359,6 +360,22 @@ static be_status ask_losses(const gate *g, runner *r, const protocol_job *full, 
     return BE_OK;
 }
 
+/* An operation has no answers that could be evaluated: the first number of its result. */
+static be_status ask_result(const gate *g, runner *r, const protocol_job *full, double limit_s,
+                            gate_result *out, be_error *err)
+{
+    trace found = {0};
+    TRY(runner_prepare(r, full, limit_s, err));
+    be_status status = parity_ask(r, 1, g->path, limit_s, &found, err);
+    unlink(g->path);
+    TRY(status);
+    const trace_tensor *loss = trace_find(&found, "loss");
+    out->loss_count = loss && loss->count == 1;
+    if (out->loss_count) out->losses[0] = loss->values[0];
+    trace_free(&found);
+    return BE_OK;
+}
+
 be_status gate_check(const gate *g, runner *r, const protocol_job *job, double limit_s,
                      gate_result *out, be_error *err)
 {
@@ -366,6 +383,7 @@ be_status gate_check(const gate *g, runner *r, const protocol_job *job, double l
     full.batch = g->batch;
     full.dropout = "counter";
     small = full;
+    if (g->varied.operate) full.batch = job->batch; /* that its weights are of */
     if (g->reduced) {
         small.variant = g->variant;
         small.data = g->material.data;
@@ -381,7 +399,9 @@ be_status gate_check(const gate *g, runner *r, const protocol_job *job, double l
     TRY(check_trace(g, r, job->precision, limit_s, out, err));
     if (!g->infer) TRY(check_run(g, r, limits, limit_s, out, err));
     TRY(check_rounding(r, limits, out, err));
-    return g->reduced ? ask_losses(g, r, &full, limit_s, out, err) : BE_OK;
+    if (!g->reduced) return BE_OK;
+    return g->infer && g->varied.operate ? ask_result(g, r, &full, limit_s, out, err)
+                                         : ask_losses(g, r, &full, limit_s, out, err);
 }
 
 /* Steps that begin with the same weights differ by rounding alone, which grows from step to step:

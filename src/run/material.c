@@ -98,11 +98,21 @@ static be_status write_data(material *m, const material_options *options, be_err
 static be_status write_weights(const material *m, const material_options *options, be_error *err)
 {
     workload_model model = {0};
-    workload_options wanted = {.seed = options->seed, .batch = 1, .count = 1};
+    const workload *w = options->workload;
+    int64_t batch = w->operate ? options->batch : 1;
+    workload_options wanted = {.seed = options->seed, .batch = (int)batch, .count = batch};
     TRY(workload_model_new(options->workload, &wanted, &model, err));
     be_status status = weights_save_start(model.graph, m->weights, err);
     be_graph_free(model.graph);
     return status;
+}
+
+be_status material_set_batch(material *m, const material_options *options, int64_t batch,
+                             be_error *err)
+{
+    material_options of_batch = *options;
+    of_batch.batch = batch;
+    return write_weights(m, &of_batch, err);
 }
 
 static be_status make_folder(material *m, be_error *err)
@@ -124,7 +134,8 @@ be_status material_new(material *out, const material_options *options, be_error 
     be_status status = make_folder(out, err);
     bool own = options->workload->file;
     if (status == BE_OK && !own) status = write_data(out, options, err);
-    if (status == BE_OK && !own) status = write_weights(out, options, err);
+    bool of_batch = options->workload->operate && !options->batch; /* material_set_batch's */
+    if (status == BE_OK && !own && !of_batch) status = write_weights(out, options, err);
     if (status != BE_OK) material_free(out);
     return status;
 }
@@ -154,7 +165,7 @@ protocol_job material_job(const material *m, const material_options *options)
     };
     const workload *w = options->workload;
     const be_optimizer *o = &w->optimizer;
-    bool adam = o->kind != BE_SGD;
+    bool adam = o->kind == BE_ADAM || o->kind == BE_ADAMW;
     protocol_job job = {.workload = w->name,
                         .model = w->file,
                         .precision = "fp32",

@@ -20,12 +20,18 @@ typedef struct material_options {
     const workload *workload;
     const data_table *set; /* not needed afterwards */
     uint64_t seed;         /* of the weights and of the order */
+    int64_t batch;         /* of an operation alone, whose operands are weights; 0: they are written
+                              by material_set_batch */
     int64_t samples; /* only the first so many in the order of training, in that order; 0: all */
 } material_options;
 
 /* A user's own model has no files but its weights, which the first runner of it writes. */
 BE_CHECKED be_status material_new(material *out, const material_options *options, be_error *err);
 void material_free(material *m); /* twice is fine */
+
+/* Write the operands of an operation alone anew, for this batch. */
+BE_CHECKED be_status material_set_batch(material *m, const material_options *options, int64_t batch,
+                                        be_error *err);
 
 /* A job with the workload's defaults, fp32 and engine dropout; its strings belong to the material
  * and the workload.  Device, threads and batch are the caller's to set. */

@@ -119,7 +119,8 @@ static be_status compare_kind(const trace *a, const trace *b, size_t kind, parit
                               be_error *err)
 {
     const char *name = kinds[kind].name;
-    bool is_optional = name && (strcmp(name, "buffer") == 0 || strcmp(name, "target") == 0);
+    bool is_optional = name && (strcmp(name, "buffer") == 0 || strcmp(name, "target") == 0 ||
+                                strcmp(name, "input") == 0);
     if (is_optional && !has_kind(a, name) && !has_kind(b, name)) return BE_OK;
     parity_row *row = name ? add_row(out, kinds[kind].text) : NULL;
     for (int i = 0; i < b->count; i++) {

@@ -280,7 +280,8 @@ static void complete_record(const measurement *m, const conductor_result *result
     json_t *value, *phases = result->phases ? json_object() : json_null();
     json_object_set_new(record, "data_source", json_of_text(m->set->source));
     json_object_set_new(record, "data_count",
-                        m->workload->file ? json_null() : json_integer(m->set->count));
+                        m->workload->file || m->workload->operate ? json_null()
+                                                                  : json_integer(m->set->count));
     json_object_set_new(record, "data_note", json_of_text(m->set->note));
     json_object_set_new(record, "epochs", json_integer(m->workload->epochs));
     json_object_foreach(report_member(result->phases, traced, phases), phase, value)
@@ -447,6 +448,8 @@ be_status measurement_run(measurement *m, const measurement_point *point, json_t
     measurement_contenders(m, point, contenders);
     facts = (be_plan_facts){.flops_per_step = NAN, .bytes_per_step = NAN};
     if (!m->workload->file) TRY(measurement_plan(m, point->batch, take_facts, &facts, err));
+    if (m->workload->operate)
+        TRY(material_set_batch(&m->material, &m->material_options, point->batch, err));
     for (int i = 0; i < contender_count(m, point); i++) {
         contenders[i].flops_per_step = facts.flops_per_step;
         contenders[i].bytes_per_step = facts.bytes_per_step;

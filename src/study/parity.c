@@ -90,6 +90,7 @@ static be_status prepare(comparison *c, bool at_gate, be_error *err)
     if (at_gate) TRY(reduce(c, &w, err));
     TRY(study_open_data(c->watch, &request->data, w, SPLIT_TRAIN, &c->set, err));
     c->material = (material_options){.workload = w, .set = &c->set->table, .seed = request->seed};
+    c->material.batch = c->batch;
     TRY(gather_data(c, err));
     c->material.samples = c->count;
     return make_model(c, err);

@@ -9,7 +9,7 @@ bool workload_is_file(const char *name)
 {
     size_t length = strlen(name);
     const char *colon = strchr(name, ':');
-    bool is_function = colon && colon > name && colon[1];
+    bool is_function = colon && colon > name && colon[1] && strncmp(name, "op:", 3) != 0;
     return is_function || (length > 3 && strcmp(name + length - 3, ".py") == 0);
 }
 

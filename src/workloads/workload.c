@@ -14,19 +14,34 @@ const workload *const workload_table[WORKLOAD_COUNT] = {
 #undef X
 };
 
+const workload *const operation_table[OPERATION_COUNT] = {
+#define X(name) &workload_##name,
+    OPERATION_LIST(X)
+#undef X
+};
+
+static const workload *at(int index)
+{
+    return index < WORKLOAD_COUNT ? workload_table[index] : operation_table[index - WORKLOAD_COUNT];
+}
+
+const char *workload_names(char out[WORKLOAD_NAMES])
+{
+    text_buffer b = text_begin(out, WORKLOAD_NAMES);
+    for (int i = 0; i < WORKLOAD_COUNT + OPERATION_COUNT; i++) text_add(&b, "%s ", at(i)->name);
+    return out;
+}
+
 be_status workload_find(const char *name, const workload **out, be_error *err)
 {
-    char names[256];
-    text_buffer b = TEXT_BUFFER(names);
-    for (int i = 0; i < WORKLOAD_COUNT; i++) {
-        if (strcmp(workload_table[i]->name, name) == 0) {
-            *out = workload_table[i];
-            return BE_OK;
-        }
-        text_add(&b, "%s%s", i ? ", " : "", workload_table[i]->name);
+    char names[WORKLOAD_NAMES];
+    for (int i = 0; i < WORKLOAD_COUNT + OPERATION_COUNT; i++) {
+        *out = at(i);
+        if (strcmp((*out)->name, name) == 0) return BE_OK;
     }
     *out = NULL;
-    FAIL(err, BE_USAGE, "workload \"%s\": expected one of %s", name, names);
+    FAIL(err, BE_USAGE, "workload \"%s\": expected one of %s(see 'breakeven workloads')", name,
+         workload_names(names));
 }
 
 /* ---------------------------------------------------------------- variants */
@@ -77,7 +92,7 @@ workload_variant workload_complete(const workload *w)
 workload_variant workload_gate_variant(const workload *w, bool *reduced)
 {
     workload_variant out = w->variant, all = workload_complete(w);
-    *reduced = w->gate.apart;
+    *reduced = w->gate.apart || w->operate; /* whose weights are of the gate's batch */
     for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
         workload_dimension d = (workload_dimension)i;
         int most = workload_variant_get(&w->gate.most, d);
@@ -112,11 +127,18 @@ static bool widens(const workload *base, workload_dimension d)
 
 int workload_most(const workload *base, workload_dimension d)
 {
+    if (d == WORKLOAD_SIZE && !base->words[d]) return WORKLOAD_PIXELS;
     return widens(base, d) ? WORKLOAD_WIDTH_TIMES : workload_dimension_most[d];
+}
+
+static const char *before_text(const workload *base, workload_dimension d)
+{
+    return base->words[d] ? base->words[d]->before : told[d].before;
 }
 
 static const char *after_text(const workload *base, workload_dimension d)
 {
+    if (base->words[d]) return base->words[d]->after;
     return widens(base, d) ? "times its own" : told[d].after;
 }
 
@@ -134,8 +156,8 @@ static be_status check_dimension(const workload *base, const workload_variant *v
         FAIL(err, BE_USAGE, "%s has no %s that could be varied; it has %s", base->name,
              workload_dimension_names[d], b.used ? names : "nothing of the kind");
     if (value < 1 || value > workload_most(base, d))
-        FAIL(err, BE_USAGE, "%s: expected %s 1 to %d %s, found %d", base->name, told[d].before,
-             workload_most(base, d), after_text(base, d), value);
+        FAIL(err, BE_USAGE, "%s: expected %s 1 to %d %s, found %d", base->name,
+             before_text(base, d), workload_most(base, d), after_text(base, d), value);
     return BE_OK;
 }
 
@@ -147,7 +169,7 @@ const char *workload_variant_text(const workload *base, const workload_variant *
         workload_dimension d = (workload_dimension)i;
         int value = workload_variant_get(variant, d);
         if (value)
-            text_add(&b, "%s%s %d %s", b.used ? next : first, told[d].before, value,
+            text_add(&b, "%s%s %d %s", b.used ? next : first, before_text(base, d), value,
                      after_text(base, d));
     }
     return out;
@@ -245,7 +267,10 @@ static void build_model(const workload *w, const workload_options *options, work
 {
     be_graph *g = m->graph;
     workload_variant all = workload_complete(w);
-    w->build(g, m->batch, &all, &m->outputs);
+    if (w->operate)
+        operation_build(g, w, &all, options->batch ? options->batch : w->batch, &m->outputs);
+    else
+        w->build(g, m->batch, &all, &m->outputs);
     MUST(m->outputs.traced <= WORKLOAD_TRACES);
     trace_fields(m, false);
     trace_fields(m, true);
@@ -327,7 +352,8 @@ be_status workload_vary(const workload *base, const workload_variant *variant, w
     *out = room;
     *room = *base;
     room->variant = *variant;
-    workload_options options = {.batch = 1, .count = 1};
+    /* An operation's operands are of its usual batch. */
+    workload_options options = {.batch = base->operate ? 0 : 1, .count = base->batch};
     be_status status = workload_model_new(room, &options, &model, err);
     if (status != BE_OK) {
         status_prefix(err, "%s with %s", base->name,

@@ -13,23 +13,32 @@
  * of the protocol and of records follow from it.  id, member and its word everywhere, how a value
  * of it is told (before and after the number), the largest, what it is called as an axis, the
  * option's argument and help. */
-#define WORKLOAD_VARIANT_LIST(X)                                                                 \
-    X(WIDTH, width, "a width of", "units", 16384, "width", "N",                                  \
-      "every hidden layer N times as wide (small networks), or the width of the model in units " \
-      "(Transformers)")                                                                          \
-    X(SIZE, size, "pictures of", "pixels", 1024, "image size", "PIXELS",                         \
-      "scale the pictures to PIXELS × PIXELS, by the nearest pixel")                             \
-    X(LAYERS, layers, "a depth of", "layers", 1024, "number of layers", "N",                     \
-      "give the model N layers")                                                                 \
-    X(HEADS, heads, "attention with", "heads", 1024, "number of heads", "N",                     \
-      "give each attention N heads")                                                             \
-    X(SEQ, seq, "sequences of", "tokens", 1 << 20, "sequence length", "TOKENS",                  \
-      "train on sequences of TOKENS tokens")                                                     \
-    X(VOCAB, vocab, "a vocabulary of", "tokens", 1 << 20, "vocabulary", "TOKENS",                \
-      "give the model a vocabulary of TOKENS tokens")
+#define WORKLOAD_VARIANT_LIST(X)                                                                  \
+    X(WIDTH, width, "a width of", "units", 16384, "width", "N",                                   \
+      "every hidden layer N times as wide (small networks), or the width of the model in units "  \
+      "(Transformers)")                                                                           \
+    X(SIZE, size, "pictures of", "pixels", 32768, "size", "PIXELS",                               \
+      "scale the pictures to PIXELS × PIXELS, by the nearest pixel; the edge of an operation's " \
+      "matrices")                                                                                 \
+    X(LAYERS, layers, "a depth of", "layers", 1024, "number of layers", "N",                      \
+      "give the model N layers")                                                                  \
+    X(HEADS, heads, "attention with", "heads", 1024, "number of heads", "N",                      \
+      "give each attention N heads")                                                              \
+    X(SEQ, seq, "sequences of", "tokens", 1 << 20, "sequence length", "TOKENS",                   \
+      "train on sequences of TOKENS tokens")                                                      \
+    X(VOCAB, vocab, "a vocabulary of", "tokens", 1 << 20, "vocabulary", "TOKENS",                 \
+      "give the model a vocabulary of TOKENS tokens")                                             \
+    X(CHANNELS, channels, "pictures of", "channels", 4096, "number of channels", "N",             \
+      "convolve pictures of N channels (op:conv2d)")                                              \
+    X(KERNEL, kernel, "windows of", "pixels", 31, "kernel", "PIXELS",                             \
+      "convolve with windows of PIXELS × PIXELS (op:conv2d)")                                     \
+    X(TIMES, times, "a step of", "repetitions", 10000, "number of repetitions", "N",              \
+      "compute the operation N times a step, each time on the result before (op:...)")
 
 /* A small network's own width is 1: its variants are told and bounded in times its own. */
 #define WORKLOAD_WIDTH_TIMES 64
+/* The edge of a picture; what the list has is that of an operation's matrices. */
+#define WORKLOAD_PIXELS 1024
 
 typedef enum workload_dimension {
 #define X(id, ...) WORKLOAD_##id,
@@ -37,6 +46,11 @@ typedef enum workload_dimension {
 #undef X
         WORKLOAD_DIMENSIONS
 } workload_dimension;
+
+/* How a dimension is told where a workload means something else by it. */
+typedef struct workload_words {
+    const char *before, *after;
+} workload_words;
 
 /* A workload at another size: the same code, the same ops and names.  0: the workload's own. */
 typedef struct workload_variant {
@@ -46,7 +60,7 @@ typedef struct workload_variant {
 } workload_variant;
 
 extern const char *const workload_dimension_names[WORKLOAD_DIMENSIONS];
-extern const int workload_dimension_most[WORKLOAD_DIMENSIONS];
+extern const int workload_dimension_most[WORKLOAD_DIMENSIONS]; /* of any: see workload_most */
 
 int *workload_variant_at(workload_variant *variant, workload_dimension dimension);
 int workload_variant_get(const workload_variant *variant, workload_dimension dimension);
@@ -96,8 +110,11 @@ typedef struct workload {
     /* `fields`: the batch of each field of `form`, in that order. */
     void (*build)(be_graph *g, const be_value *fields, const workload_variant *v,
                   workload_outputs *out);
-    workload_variant variant; /* all 0 in the ladder */
-    bool is_gate;             /* made by workload_at_gate */
+    /* Of an operation alone, in the place of `build`: adds its operands and returns its result. */
+    be_value (*operate)(be_graph *g, const workload_variant *v, int64_t batch);
+    const workload_words *words[WORKLOAD_DIMENSIONS]; /* NULL: those of the list */
+    workload_variant variant;                         /* all 0 in the ladder */
+    bool is_gate;                                     /* made by workload_at_gate */
     /* A PyTorch model of the user's own, as it was named: a file, or module:function.  It has no
      * form, data and build; only PyTorch's runner knows it.  NULL in the ladder. */
     const char *file;
@@ -131,7 +148,31 @@ enum { WORKLOAD_COUNT = 0 WORKLOAD_LIST(X) };
 
 extern const workload *const workload_table[WORKLOAD_COUNT];
 
-/* BE_USAGE with the list of names if there is none of this name. */
+/* Operations that are timed alone (operations.c): no networks, and not in that table. */
+#define OPERATION_LIST(X) \
+    X(op_matmul)          \
+    X(op_attention)       \
+    X(op_conv2d)          \
+    X(op_add)             \
+    X(op_gelu)            \
+    X(op_softmax)         \
+    X(op_launch)
+
+#define X(name) extern const workload workload_##name;
+OPERATION_LIST(X)
+#undef X
+
+#define X(name) +1
+enum { OPERATION_COUNT = 0 OPERATION_LIST(X) };
+#undef X
+
+extern const workload *const operation_table[OPERATION_COUNT];
+
+/* Every name of the two tables, with a space behind each. */
+#define WORKLOAD_NAMES 512
+const char *workload_names(char out[WORKLOAD_NAMES]);
+
+/* Of both tables.  BE_USAGE with the list of names if there is none of this name. */
 be_status workload_find(const char *name, const workload **out, be_error *err);
 
 /* Whether the name is that of a user's own file (mymodel.py) or function (module:function). */
@@ -175,6 +216,10 @@ int64_t workload_targets(const data_table *form);
 /* A split of the workload's data at the sizes of its variant.  Free with dataset_close. */
 be_status workload_data(const workload *w, dataset_split split, const dataset_options *options,
                         be_dataset **out, be_error *err);
+
+/* What the operations share: nothing is read, and their results are the outputs. */
+void operation_build(be_graph *g, const workload *w, const workload_variant *v, int64_t batch,
+                     workload_outputs *out);
 
 /* Bring data that its owner frees by memory_free to the sizes of the workload's variant. */
 be_status workload_fit(const workload *w, data_table *data, be_error *err);

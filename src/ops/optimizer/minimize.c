@@ -44,6 +44,22 @@ static be_status check_schedule(const be_schedule *s, be_error *err)
     return BE_OK;
 }
 
+static be_status check_none(const be_optimizer *o, be_error *err)
+{
+    const double settings[] = {o->learning_rate, o->momentum, o->weight_decay,     o->beta1,
+                               o->beta2,         o->epsilon,  o->max_gradient_norm};
+    for (size_t s = 0; s < sizeof settings / sizeof *settings; s++)
+        if (settings[s] != 0.0)
+            FAIL(err, BE_USAGE,
+                 "optimizer: none changes nothing: expected its other settings to be 0, found %g; "
+                 "leave them out, or choose an optimizer",
+                 settings[s]);
+    if (schedule_last_step(&o->schedule) > 0)
+        FAIL(err, BE_USAGE,
+             "optimizer: none has no learning rate: expected no schedule, found one; leave it out");
+    return BE_OK;
+}
+
 static be_status check_optimizer(const be_optimizer *o, be_error *err)
 {
     static const char *const names[] = {
@@ -55,6 +71,7 @@ static be_status check_optimizer(const be_optimizer *o, be_error *err)
     if ((int)o->kind < 0 || (int)o->kind >= kinds)
         FAIL(err, BE_USAGE, "optimizer: expected a kind of 0 to %d, found %d", kinds - 1,
              (int)o->kind);
+    if (o->kind == BE_NO_UPDATE) return check_none(o, err);
     float rate = (float)o->learning_rate; /* as devices keep it: neither 0 nor infinite there */
     if (!(rate > 0.0f) || isinf(rate))
         FAIL(err, BE_USAGE, "optimizer: learning rate: expected a finite number above 0, found %g",
@@ -80,10 +97,10 @@ static be_status check_loss(const be_graph *g, be_value loss, be_error *err)
     if (!shape_equal(&found, &wanted))
         FAIL(err, BE_USAGE, "be_graph_minimize: expected a loss f32 [1], found %s (value %d)",
              shape_text(&found, text), (int)loss);
-    if (g->recipe.optimizer)
+    if (g->recipe.optimizer || g->recipe.no_update)
         FAIL(err, BE_USAGE,
              "be_graph_minimize: this graph has an optimizer already (%s); call it once",
-             g->recipe.optimizer->name);
+             g->recipe.no_update ? "none" : g->recipe.optimizer->name);
     return BE_OK;
 }
 
@@ -122,6 +139,11 @@ static void set_decayed(void *attrs, int64_t elements)
 static be_status set_recipe(be_graph *g, const be_optimizer *o, be_error *err)
 {
     graph_recipe *recipe = &g->recipe;
+    recipe->accumulate = &be_op_add;
+    recipe->copy = &be_op_view;
+    recipe->all_reduce = &be_op_all_reduce;
+    recipe->no_update = o->kind == BE_NO_UPDATE;
+    if (recipe->no_update) return BE_OK;
     if (o->kind == BE_SGD) {
         sgd_attrs attrs = {.momentum = o->momentum, .weight_decay = o->weight_decay};
         TRY(set_attrs(g, &attrs, sizeof attrs, err));
@@ -141,9 +163,6 @@ static be_status set_recipe(be_graph *g, const be_optimizer *o, be_error *err)
     }
     recipe->learning_rate = o->learning_rate;
     recipe->set_decayed = set_decayed;
-    recipe->accumulate = &be_op_add;
-    recipe->copy = &be_op_view;
-    recipe->all_reduce = &be_op_all_reduce;
     return set_front(g, o, err);
 }
 
@@ -183,6 +202,26 @@ void be_graph_minimize(be_graph *g, be_value loss, const be_optimizer *optimizer
     be_error err;
     if (!g || g->error.status != BE_OK) return;
     if (minimize(g, loss, optimizer, &err) != BE_OK) graph_blame(g, &err);
+}
+
+static be_status seed(be_graph *g, be_value y, be_value dy, be_error *err)
+{
+    char text[64], other[64];
+    be_shape found = be_value_shape(g, dy), wanted = be_value_shape(g, y);
+    if (found.dtype != BE_F32 || wanted.rank < 0 || !shape_equal(&found, &wanted))
+        FAIL(err, BE_USAGE,
+             "be_graph_seed: expected a gradient f32 of the shape of y, %s, found %s",
+             shape_text(&wanted, text), shape_text(&found, other));
+    g->recipe.seeded = y;
+    g->recipe.seed = dy;
+    return BE_OK;
+}
+
+void be_graph_seed(be_graph *g, be_value y, be_value dy)
+{
+    be_error err;
+    if (!g || g->error.status != BE_OK) return;
+    if (seed(g, y, dy, &err) != BE_OK) graph_blame(g, &err);
 }
 
 static be_status count(be_graph *g, be_value right, const char *what, be_error *err)

@@ -1,0 +1,147 @@
+"""Operations alone, each as one call of PyTorch's: what `op:NAME` measures.
+
+The operands are parameters, so that every engine computes on the same numbers.  Each repetition
+works on the result of the one before.  This file may know nothing of measuring.
+"""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import torch_forms
+from torch_transformers import attend, join_heads, split_heads
+
+
+class _Seeded(torch.autograd.Function):
+    """The first number of a result, to which `upstream` comes back as gradient."""
+
+    @staticmethod
+    def forward(ctx, y, upstream):
+        ctx.save_for_backward(upstream)
+        return y[(0,) * y.dim()].clone()
+
+    @staticmethod
+    def backward(ctx, _):
+        return ctx.saved_tensors[0], None
+
+
+class NoUpdate:
+    """In the place of an optimizer: gradients are computed, and nothing is changed."""
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+
+    def zero_grad(self, set_to_none=True):
+        assert set_to_none
+        for p in self.parameters:
+            p.grad = None
+
+    def step(self):
+        pass
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, _):
+        pass
+
+
+class Operation(nn.Module):
+    def __init__(self, times, upstream, **operands):
+        super().__init__()
+        self.times = times
+        for name, shape in operands.items():
+            setattr(self, name, nn.Parameter(torch.empty(shape)))
+        self.register_buffer("upstream", torch.empty(upstream))
+
+    # Compiled with the operation, only this number of its result would be computed.
+    @torch_forms.eager_only
+    def loss(self, result):
+        return _Seeded.apply(result, self.upstream)
+
+
+class Matmul(Operation):
+    def __init__(self, batch, size, times):
+        rows = (batch * size, size)
+        super().__init__(times, rows, a=rows, b=(size, size))
+
+    def forward(self):
+        y = self.a
+        for _ in range(self.times):
+            y = y @ self.b
+        return y
+
+
+class Attention(Operation):
+    def __init__(self, batch, seq, width, heads, times):
+        shape = (batch, seq, width)
+        super().__init__(times, shape, q=shape, k=shape, v=shape)
+        self.heads = heads
+
+    def forward(self):
+        k, v = split_heads(self.k, self.heads), split_heads(self.v, self.heads)
+        y = split_heads(self.q, self.heads)
+        for _ in range(self.times):
+            y = attend(y, k, v)
+        return join_heads(y)
+
+
+class Conv2d(Operation):
+    def __init__(self, batch, size, channels, kernel, times):
+        shape = (batch, channels, size, size)
+        super().__init__(times, shape, x=shape)
+        for i in range(times):
+            layer = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, bias=False)
+            self.add_module(f"conv{i}", layer)
+
+    def forward(self):
+        y = self.x
+        for layer in self.children():
+            y = layer(y)
+        return y
+
+
+class Add(Operation):
+    def __init__(self, batch, size, times):
+        shape = (batch * size, size)
+        super().__init__(times, shape, a=shape, b=shape)
+
+    def forward(self):
+        y = self.a
+        for _ in range(self.times):
+            y = y + self.b
+        return y
+
+
+class OfOne(Operation):
+    """An operation of one matrix."""
+
+    def __init__(self, batch, size, times):
+        shape = (batch * size, size)
+        super().__init__(times, shape, a=shape)
+
+    def forward(self):
+        y = self.a
+        for _ in range(self.times):
+            y = self.operate(y)
+        return y
+
+
+class Gelu(OfOne):
+    operate = staticmethod(F.gelu)
+
+
+class Softmax(OfOne):
+    @staticmethod
+    def operate(x):
+        return x.softmax(-1)
+
+
+class Launch(OfOne):
+    operate = staticmethod(torch.tanh)
+
+    def __init__(self, batch, times):
+        super().__init__(batch, 1, times)
+
+
+OPERATIONS = {"op:matmul": Matmul, "op:attention": Attention, "op:conv2d": Conv2d, "op:add": Add,
+              "op:gelu": Gelu, "op:softmax": Softmax, "op:launch": Launch}

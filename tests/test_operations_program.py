@@ -1,0 +1,111 @@
+"""Operations alone, through the program: the engines agree on them, and they are measured, swept,
+explained and told as networks are."""
+import json
+import unittest
+
+from cli_support import FolderTest, has_torch
+
+OPERATIONS = ("op:matmul", "op:attention", "op:conv2d", "op:add", "op:gelu", "op:softmax",
+              "op:launch")
+NATIVE = ["--engine", "native", "--threads", "1", "--max-time", "0.3", "--no-store"]
+# They meet at matrices of 40 rows.
+CROSSING = {"cpu": {"size": 2e-4}, "cuda:0": {"step": 8e-3}}
+
+
+class ParityTest(FolderTest):
+    def check_parity(self, operation, engine):
+        lines = self.good("parity", operation, "--engine", engine, "--times", "2", "--format",
+                          "jsonl").splitlines()
+        rows = [json.loads(line) for line in lines]
+        self.assertTrue(all(row["good"] for row in rows), rows)
+        self.assertEqual({row["quantity"] for row in rows if row["engine"] == engine},
+                         {"weights", "output", "loss", "buffers", "gradients", "losses"})
+
+
+class Operations(ParityTest):
+    @unittest.skipUnless(has_torch(), "no PyTorch here")
+    def test_pytorch_computes_them(self):
+        for operation in OPERATIONS:
+            with self.subTest(operation):
+                self.check_parity(operation, "torch")
+
+    def bench(self, *words):
+        return json.loads(self.good("bench", *words, *NATIVE, "--format", "json"))
+
+    def test_a_measurement(self):
+        record, = self.bench("op:matmul", "--size", "32", "--times", "100")
+        self.assertEqual((record["workload"], record["size"], record["times"]),
+                         ("op:matmul", 32, 100))
+        # Forth once and back twice, and a sum of gradients for all repetitions but one.
+        flops = 3 * 100 * 2 * 32 ** 3 + 99 * 32 * 32
+        self.assertAlmostEqual(record["flops_per_step"], flops, delta=10)
+        self.assertLess(record["parity"]["error"], 1e-5)
+        self.assertEqual(record["asked"]["optimizer"]["name"], "none")
+        record, = self.bench("op:matmul", "--size", "300", "--infer")
+        self.assertAlmostEqual(record["flops_per_step"], 2 * 300 ** 3, delta=10)
+
+    def test_batches(self):
+        """The operands are of each batch, and the gate's of its own."""
+        small, large = self.bench("op:conv2d", "--size", "6", "--channels", "3", "--batch", "1,5")
+        self.assertEqual((small["params"], large["params"]), (81 + 108, 81 + 5 * 108))
+        self.assertEqual(small["status"] + large["status"], "OKOK")
+
+    def test_the_page(self):
+        page = self.good("bench", "op:matmul", "--size", "32", "--times", "2", *NATIVE)
+        for text in ("op:matmul, matrices of 32 rows and columns, a step of 2 repetitions: 2,048 "
+                     "numbers,", "forward and backward, batch 1", "GFLOP/s", "GB/s", "of limit",
+                     "advice: run op:matmul with native"):
+            self.assertIn(text, page.replace("\n  ", " "))
+        for line in page.splitlines():
+            self.assertLessEqual(len(line), 80)
+
+    def test_a_sweep(self):
+        environment = {**self.fake_torch("--devices", json.dumps(CROSSING), "--steady", "--spin",
+                                         "0.2", "--noise", "0.01"),
+                       "XDG_STATE_HOME": self.path("state")}
+        result = json.loads(self.good(
+            "sweep", "op:matmul", "--over", "size=16..128", "--engine", "torch", "--threads", "1",
+            "--max-time", "60", "--no-store", "--format", "json", env=environment))
+        pair, = result["pairs"]
+        crossing, = pair["crossings"]
+        self.assertEqual(crossing["faster_above"], "PyTorch cuda:0")
+        self.assertTrue(30 < crossing["low"] < crossing["high"] < 55, crossing)
+
+    def test_opencl(self):
+        """The same kernels as networks', on PoCL."""
+        record, = json.loads(self.good(
+            "bench", "op:matmul", "--device", "opencl:0", "--engine", "native", "--size", "16",
+            "--max-time", "0.3", "--no-store", "--format", "json"))
+        self.assertEqual((record["status"], record["device"]), ("OK", "opencl:0"))
+
+    def test_explained_and_listed(self):
+        sheet = self.good("explain", "op:matmul", "--infer", "--size", "32", "--engine", "native",
+                          "--threads", "1", "--max-time", "0.3", "--no-store")
+        self.assertIn("matmul", sheet)
+        listed = json.loads(self.good("workloads", "--format", "json"))
+        self.assertEqual([r["workload"] for r in listed if r["workload"].startswith("op:")],
+                         list(OPERATIONS))
+        self.assertIn("op:conv2d", self.good("completion", "bash"))
+
+    def test_refusals(self):
+        cases = [
+            (["bench", "op:foo"], "unknown workload \"op:foo\""),
+            (["bench", "op:matmul", "--seq", "4"], "op:matmul has no seq that could be varied; it "
+             "has size, times"),
+            (["bench", "op:attention", "--heads", "7"], "expected a number of heads that divides"),
+            (["bench", "op:matmul", "--size", "32768", "--batch", "4"], "a: expected fewer than "
+             "2^31 elements, found 4294967296; choose a smaller size or batch"),
+            (["bench", "op:matmul", "--batch", "65537"], "expected batches of at most the 65536 "
+             "items of operands"),
+            (["bench", "cnn-fashion", "--times", "3"], "cnn-fashion has no times"),
+            (["train", "op:matmul"], "found the operation op:matmul, which learns nothing"),
+            (["sweep", "op:add", "--over", "width=1..4"], "op:add has no width"),
+        ]
+        for words, text in cases:
+            more = ["--engine", "native"] if words[0] != "train" else []
+            with self.subTest(words):
+                self.bad(2, *words, *more, says=[text])
+
+
+if __name__ == "__main__":
+    unittest.main()
