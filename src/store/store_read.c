@@ -124,8 +124,12 @@ be_status store_read(store *s, const store_filter *filter, store_take_line *take
     bind_filter(&q, filter);
     be_status status = store_step(&q, &row, err);
     while (status == BE_OK && row) {
-        status = take(context, (const char *)sqlite3_column_text(q.statement, 0),
-                      sqlite3_column_int64(q.statement, 1), err);
+        /* None is NULL in a sound one; or there was no memory for it. */
+        const char *line = (const char *)sqlite3_column_text(q.statement, 0);
+        int64_t run = sqlite3_column_int64(q.statement, 1);
+        int code = sqlite3_errcode(s->db) == SQLITE_NOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
+        status =
+            line ? take(context, line, run, err) : store_fault(s->db, code, "read", s->path, err);
         if (status == BE_OK) status = store_step(&q, &row, err);
     }
     store_finish(&q);
