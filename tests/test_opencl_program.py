@@ -162,6 +162,15 @@ class OpenclTest(unittest.TestCase):
         os.utime(f"{library}/libclblast.so.1", (1e9, 1e9))
         found("256")
 
+    def test_parity_of_a_transformer(self):
+        status, output, errors = self.run_program(
+            "parity", "gpt2", "--layers", "1", "--width", "64", "--heads", "2", "--seq", "16",
+            "--vocab", "512", "--batch", "2", "--steps", "2", "--device", "opencl:0",
+            "--engine", "native", "--synthetic", "--format", "jsonl")
+        self.assertEqual(status, 0, output + errors)
+        for row in map(json.loads, output.splitlines()):
+            self.assertLess(row["error"], 1e-5, row)
+
     @unittest.skipUnless(ctypes.util.find_library("clblast"), "CLBlast is not installed")
     def test_clblast(self):
         """The real library on PoCL: its products are right, and the plan and records name it."""
