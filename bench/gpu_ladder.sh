@@ -3,6 +3,7 @@
 #
 #   bash FOLDER/gpu_ladder.sh FOLDER [WORKLOAD...]
 #   PRECISION=bf16 bash FOLDER/gpu_ladder.sh FOLDER      (fp32 where it is unset)
+#   LIBRARY=cudnn bash FOLDER/gpu_ladder.sh FOLDER       (as --library; in bf16 and tf32 not needed)
 #
 # In bf16 and tf32 first every case of attention, linear layers and products on the card's own
 # cuDNN and cuBLASLt, and who computes attention.
@@ -13,6 +14,7 @@
 . "$(dirname "$0")/gpu_begin.sh"
 shift
 precision=${PRECISION:-fp32}
+library=${LIBRARY:+--library $LIBRARY}
 workloads=${*:-resnet18-cifar resnet18 resnet50 encoder clip bert-base gpt2}
 
 # small WORKLOAD: the options of a variant that trains in seconds.
@@ -38,7 +40,7 @@ fi
 
 for w in $workloads; do
     if timeout 120 "$breakeven" parity "$w" --synthetic --device cuda:0 --engine native \
-        --precision "$precision" \
+        --precision "$precision" $library \
         --format jsonl >"$OUT/parity-$w.jsonl" 2>"$OUT/parity-$w.err"; then
         say PASS "parity $w: $(largest "$OUT/parity-$w.jsonl")"
     else
@@ -48,7 +50,7 @@ for w in $workloads; do
     for turn in 1 2; do
         # shellcheck disable=SC2046
         timeout 60 "$breakeven" dump "$w" --synthetic --device cuda:0 --batch 4 $(small "$w") \
-            --precision "$precision" \
+            --precision "$precision" $library \
             -o "$work/$w-$turn.safetensors" >"$OUT/dump-$w.log" 2>&1 ||
             say FAIL "dump $w: $(tail -n 2 "$OUT/dump-$w.log" | cut -c1-400)"
     done
@@ -59,7 +61,7 @@ for w in $workloads; do
     fi
     [ "${BENCH:-yes}" = yes ] || continue
     timeout 150 "$breakeven" bench "$w" --synthetic --device cuda:0 --engine native,torch \
-        --precision "$precision" \
+        --precision "$precision" $library \
         --time 0.5 --max-time 4 >"$OUT/bench-$w.log" 2>&1 || say FAIL "bench $w"
     cat "$OUT/bench-$w.log"
 done
