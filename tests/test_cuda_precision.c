@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/cuda/cuda_driver.h"
+#include "backend/cuda/cudnn_plan.h"
 #include "core/rng.h"
 #include "graph/precision.h"
 #include "graph/reference.h"
@@ -164,6 +165,37 @@ static void fp32_in_the_place_of_tf32_is_noticed(void **state)
 }
 
 /* ---------------------------------------------------------------- who multiplies */
+
+/* cuDNN's attention takes a second to compile: equal ones of a plan share it, and no plan, no
+ * engine. */
+static void equal_attentions_share_an_engine(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_plan *plan = NULL;
+    be_device *device = open_device(NULL);
+    const cuda_driver *d = (const cuda_driver *)((gpu_device *)device)->driver;
+    be_graph *g = be_graph_new(5);
+    be_attention_options options = {
+        .q = BE_NONE, .k = BE_NONE, .v = BE_NONE, .lengths = BE_NONE, .heads = 2};
+    be_value y[3];
+    for (int i = 0; i < 3; i++) {
+        options.qkv = be_input(g, i ? i == 1 ? "b" : "c" : "a", (be_shape){BE_F32, 3, {2, 16, 48}});
+        options.causal = i == 2;
+        y[i] = be_attention(g, &options);
+    }
+    be_plan_options wanted = {
+        .mode = BE_INFER, .precision = BE_PRECISION_BF16, .keep = y, .keep_count = 3};
+    ASSERT_OK(be_plan_new(g, device, &wanted, &plan, &err));
+    int engines = 0, users = 0;
+    for (const cudnn_choice *c = d->cudnn_choices; c; c = c->next, engines++) users += c->users;
+    assert_int_equal(engines, 2);
+    assert_int_equal(users, 3);
+    be_plan_free(plan);
+    assert_null(d->cudnn_choices);
+    be_graph_free(g);
+    be_device_close(device);
+}
 
 static void without_the_libraries(void **state)
 {
@@ -355,6 +387,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(each_precision_shows_its_error, clean),
         cmocka_unit_test_setup(fp32_in_the_place_of_tf32_is_noticed, clean),
+        cmocka_unit_test_setup(equal_attentions_share_an_engine, clean),
         cmocka_unit_test_setup(without_the_libraries, clean),
         cmocka_unit_test_setup(networks_train, clean),
         cmocka_unit_test_setup(products_to_measure, clean),

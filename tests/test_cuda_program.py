@@ -149,6 +149,17 @@ class CudaTest(unittest.TestCase):
                 self.assertEqual(dict(found),
                                  {"attention": wanted, "attention_backward": wanted})
 
+    def test_an_old_cudnn_leaves_attention_to_our_kernels(self):
+        for version, wanted in (("91100", "cuDNN"), ("91002", "native")):
+            status, output, errors = self.run_program(
+                "train", "gpt2", "--layers", "1", "--width", "64", "--heads", "2", "--seq", "16",
+                "--vocab", "512", "--batch", "2", "--steps", "1", "--dry-run", "--synthetic",
+                "--limit", "64", "--device", "cuda:0", "--precision", "bf16",
+                FAKE_CUDNN_VERSION=version)
+            self.assertEqual(status, 0, errors)
+            found = dict(re.findall(r" (attention\w*) +(cuDNN|native)", output))
+            self.assertEqual(found, {"attention": wanted, "attention_backward": wanted})
+
     def test_records_name_the_library(self):
         for library, named in (("native", "native, CUDA 13.0, sm_90, NVRTC 13.0"),
                                ("cudnn", "native + cuDNN 9.14.0 + cuBLASLt 13.0.2, CUDA 13.0, "

@@ -1,5 +1,5 @@
-/* Every kernel compiled for NVIDIA's GPUs, with no GPU: each op's cases, the five workloads, and
- * the conformance kernel, by NVRTC to machine code.
+/* Every kernel compiled for NVIDIA's GPUs, with no GPU: each op's cases, the five workloads, what
+ * stands beside a library's calls, and the conformance kernel, by NVRTC to machine code.
  *
  *     test_gpu_nvrtc [all]
  *
@@ -151,6 +151,28 @@ static void compile_workloads(be_device *device)
     }
 }
 
+extern const gpu_source gpu_source_attention_narrow, gpu_source_conv2d_widen;
+
+/* The kernels beside calls of cuDNN, which the device at hand has not. */
+static void compile_beside_libraries(void)
+{
+    static const struct {
+        const gpu_source *source;
+        const char *defines;
+    } kernels[] = {{&gpu_source_attention_narrow, "#define HAS_LENGTHS 0\n"},
+                   {&gpu_source_attention_narrow, "#define HAS_LENGTHS 1\n"},
+                   {&gpu_source_conv2d_widen, ""}};
+    for (size_t k = 0; k < sizeof kernels / sizeof *kernels; k++) {
+        char *text = NULL;
+        int length = asprintf(&text, "#define GROUP 256\n%s%s\n%s", kernels[k].defines,
+                              gpu_source_dialect_cuda.text, kernels[k].source->text);
+        if (length < 0) abort();
+        for (int a = 0; a < all.arch_count; a++)
+            compile_for(&(gpu_text){kernels[k].source->file, text}, archs[a]);
+        free(text);
+    }
+}
+
 static void compile_probes(be_device *device)
 {
     be_error err;
@@ -206,6 +228,7 @@ int main(int argc, char **argv)
     int ops = all.compiled;
     compile_workloads(device);
     int workloads = all.compiled - ops;
+    compile_beside_libraries();
     char *text = gpu_conformance_text(gpu_source_dialect_cuda.text, CONFORMANCE_GROUP);
     for (int a = 0; a < all.arch_count; a++)
         compile_for(&(gpu_text){"conformance", text}, archs[a]);
