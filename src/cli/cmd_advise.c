@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/events.h"
 #include "cli/request.h"
 #include "report/advice.h"
 #include "study/study.h"
@@ -65,7 +66,10 @@ be_status cmd_advise(const cli_options *options, be_error *err)
     if (status == BE_OK && !training.from) request_keep(&listener, answer, NULL);
     request_keep_end(&listener);
     cli_progress_end();
-    if (status == BE_OK) status = advice_write(answer, cli_format(options), cli_results, err);
+    if (status == BE_OK && events_wanted(options))
+        events_write(options, "result", answer);
+    else if (status == BE_OK)
+        status = advice_write(answer, cli_format(options), cli_results, err);
     json_decref(answer);
     return status;
 }

@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/events.h"
 #include "cli/request.h"
 #include "report/bench.h"
 #include "study/study.h"
@@ -27,7 +28,9 @@ be_status cmd_bench(const cli_options *options, be_error *err)
     be_status status = study_bench(&request, &watch, err), told = BE_OK;
     request_keep_end(&listener);
     cli_progress_end();
-    if (json_array_size(listener.records))
+    if (events_wanted(options))
+        events_write(options, "result", listener.records);
+    else if (json_array_size(listener.records))
         told = bench_write(listener.records, cli_format(options), cli_results, &telling);
     if (status == BE_OK && told != BE_OK) {
         *err = telling;

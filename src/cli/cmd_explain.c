@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/events.h"
 #include "cli/request.h"
 #include "core/file.h"
 #include "report/explain.h"
@@ -35,7 +36,9 @@ be_status cmd_explain(const cli_options *options, be_error *err)
     request_keep_end(&listener);
     cli_progress_end();
     be_status told = write_trace(trace, records, &telling);
-    if (told == BE_OK && json_array_size(records))
+    if (events_wanted(options))
+        events_write(options, "result", records);
+    else if (told == BE_OK && json_array_size(records))
         told = explain_write(records, cli_format(options), cli_results, &telling);
     if (status == BE_OK && told != BE_OK) {
         *err = telling;

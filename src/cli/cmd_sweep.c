@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/events.h"
 #include "cli/request.h"
 #include "core/file.h"
 #include "report/sweep.h"
@@ -76,7 +77,10 @@ static be_status write_svg(const cli_options *options, const json_t *result, be_
 static be_status tell(const cli_options *options, const study_swept *swept, be_error *err)
 {
     if (!swept->result) return BE_OK;
-    TRY(sweep_write(swept->result, cli_format(options), cli_results, err));
+    if (events_wanted(options))
+        events_write(options, "result", swept->result);
+    else
+        TRY(sweep_write(swept->result, cli_format(options), cli_results, err));
     return write_svg(options, swept->result, err);
 }
 

@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/events.h"
 #include "cli/request.h"
 #include "cli/workers.h"
 #include "core/clock.h"
@@ -229,6 +230,7 @@ static void show_progress(void *context, const train_progress *p)
                  p->accuracy * 100, report_count(p->units_per_s, speed), c->data->table.unit,
                  report_seconds(p->left_s, left));
     note_scalars(c, scalars_add_progress(&c->scalars, p));
+    events_step(c->cli, p, c->data->table.unit);
 }
 
 static void show_epoch(void *context, const train_epoch *e)
@@ -238,7 +240,9 @@ static void show_epoch(void *context, const train_epoch *e)
     if (!c->first.epoch) c->first = *e;
     c->last = *e;
     cli_progress_end();
-    if (cli_format(c->cli) == REPORT_TABLE)
+    if (events_wanted(c->cli))
+        events_write(c->cli, "record", record);
+    else if (cli_format(c->cli) == REPORT_TABLE)
         print_epoch(c, e);
     else if (cli_format(c->cli) == REPORT_JSONL &&
              json_dumpf(record, cli_results, JSON_COMPACT) == 0)
@@ -273,7 +277,9 @@ static void show_saved(void *context, const char *path, int64_t step)
 
 static void show_note(void *context, const char *text)
 {
-    cli_note(((const train_command *)context)->cli, "%s", text);
+    const train_command *c = context;
+    cli_note(c->cli, "%s", text);
+    events_text(c->cli, "note", text);
 }
 
 static void print_end(const train_command *c, const trainer *t)
@@ -512,7 +518,7 @@ static be_status train(train_command *c, be_error *err)
     TRY(trainer_open(&t, &c->options, err));
     c->trainer = &t;
     c->counted = be_plan_describe(t.plan).counted;
-    bool table = cli_format(c->cli) == REPORT_TABLE;
+    bool table = cli_format(c->cli) == REPORT_TABLE && !events_wanted(c->cli);
     if (table) print_head(c, t.plan);
     be_status status = open_scalars(c, err);
     if (status == BE_OK) status = run_training(c, &t, err);

@@ -253,6 +253,8 @@
       "end with exit code 6 where something is SLOWER by more than N %")                         \
     X(NO_STORE, "no-store", 0, NULL, FLAG, 0, 0, "", ON_KEEPING,                                 \
       "do not keep the results; 'breakeven runs' lists those that are kept")                     \
+    X(EVENTS, "events", 0, NULL, FLAG, 0, 0, "", ON_KEEPING,                                     \
+      "write what happens as it happens, an object in JSON a line (docs/api.md)")                \
     X(DRY_RUN, "dry-run", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(train),                        \
       "print the steps and the memory map, run nothing")                                         \
     X(MAN, "man", 0, NULL, FLAG, 0, 0, "", ON(help), "print the man page")                       \

@@ -1,5 +1,6 @@
 /* The options of a command line as studies are asked. */
 #include "cli/request.h"
+#include "cli/events.h"
 #include "core/file.h"
 #include "core/text.h"
 #include "graph/precision.h"
@@ -119,12 +120,20 @@ static void show_progress(void *context, const char *line)
 {
     const request_listener *listener = context;
     cli_progress(listener->options, "%s", line);
+    events_text(listener->options, "progress", line);
 }
 
 static void show_note(void *context, const char *line)
 {
     const request_listener *listener = context;
     cli_note(listener->options, "%s", line);
+    events_text(listener->options, "note", line);
+}
+
+static void show_so_far(void *context, const json_t *result)
+{
+    const request_listener *listener = context;
+    events_write(listener->options, "so far", result);
 }
 
 keeper request_keeper(const cli_options *options)
@@ -149,6 +158,7 @@ static void keep_record(void *context, json_t *record)
 {
     request_listener *listener = context;
     if (listener->records) json_array_append(listener->records, record);
+    events_write(listener->options, "record", record);
     request_keep(listener, record, NULL);
 }
 
@@ -158,6 +168,8 @@ study_watch request_watch(request_listener *listener)
                          .progress = show_progress,
                          .note = show_note,
                          .record = keep_record,
+                         .so_far = events_wanted(listener->options) ? show_so_far : NULL,
+                         .quiet = events_wanted(listener->options),
                          .stop = &cli_signal};
 }
 

@@ -104,8 +104,9 @@ static bool child_overridden(const char *variable, const char *const *env)
 }
 
 /* The parent's environment with `env` laid over it, in one block of memory. */
-static be_status child_environment(const char *const *env, void **out, be_error *err)
+static be_status child_environment(const child_options *options, void **out, be_error *err)
 {
+    const char *const *env = options->env;
     static const char *const answers = PROTOCOL_ANSWERS_VARIABLE "=" TEXT_OF(PROTOCOL_ANSWERS_FD);
     size_t count = 2;
     for (char **v = environ; *v; v++) count++;
@@ -116,7 +117,7 @@ static be_status child_environment(const char *const *env, void **out, be_error 
         if (!child_overridden(*v, env) && !child_overridden(*v, (const char *[]){answers, NULL}))
             *merged++ = *v;
     for (const char *const *v = env; v && *v; v++) *merged++ = *v;
-    *merged++ = answers;
+    if (!options->plain) *merged++ = answers;
     *merged = NULL;
     return BE_OK;
 }
@@ -138,7 +139,8 @@ static int child_spawn(pid_t *pid, const child_options *options, char **env, chi
         posix_spawn_file_actions_adddup2(&actions, pipes->in[1], STDIN_FILENO);
         posix_spawn_file_actions_adddup2(&actions, pipes->log[1], STDOUT_FILENO);
         posix_spawn_file_actions_adddup2(&actions, pipes->log[1], STDERR_FILENO);
-        posix_spawn_file_actions_adddup2(&actions, pipes->out[1], PROTOCOL_ANSWERS_FD);
+        posix_spawn_file_actions_adddup2(&actions, pipes->out[1],
+                                         options->plain ? STDOUT_FILENO : PROTOCOL_ANSWERS_FD);
         posix_spawnattr_setpgroup(&attributes, 0);
         posix_spawnattr_setsigmask(&attributes, &none);
         posix_spawnattr_setsigdefault(&attributes, &defaults);
@@ -175,7 +177,7 @@ be_status child_start(child **out, const child_options *options, be_error *err)
     child_pipes pipes;
     *out = NULL;
     MUST(options->argv && options->argv[0]);
-    TRY(child_environment(options->env, &env, err));
+    TRY(child_environment(options, &env, err));
     be_status status = memory_alloc(&memory, sizeof(child), "runner", err);
     if (status == BE_OK) status = child_open_pipes(&pipes, err);
     if (status != BE_OK) {
@@ -400,32 +402,39 @@ static be_status child_fill(child *c, ssize_t *got, be_error *err)
     return BE_OK;
 }
 
+/* A whole line of what was read, or NULL. */
+static be_status child_next_line(child *c, const char **line, size_t *length, be_error *err)
+{
+    char *text = c->buffer;
+    char *newline =
+        c->end > c->searched ? memchr(text + c->searched, '\n', c->end - c->searched) : NULL;
+    size_t found = newline ? (size_t)(newline - text) - c->start : c->end - c->start;
+    *line = NULL;
+    if (found > c->line_max) {
+        child_await_end(c, 0);
+        FAIL(err, BE_BAD_DATA,
+             "expected an answer of at most %zu bytes, found a longer line; the runner "
+             "breaks the protocol and was killed",
+             c->line_max);
+    }
+    c->searched = c->end;
+    if (!newline) return BE_OK;
+    *newline = 0;
+    *line = text + c->start;
+    *length = found;
+    c->start += found + 1;
+    c->searched = c->start;
+    c->is_astray = NULL;
+    return BE_OK;
+}
+
 be_status child_read_line(child *c, const char **line, size_t *length, int64_t *arrived_ns,
                           int64_t deadline_ns, be_error *err)
 {
     int64_t start_ns = clock_now_ns();
     for (;;) {
-        char *text = c->buffer;
-        char *newline =
-            c->end > c->searched ? memchr(text + c->searched, '\n', c->end - c->searched) : NULL;
-        size_t found = newline ? (size_t)(newline - text) - c->start : c->end - c->start;
-        if (found > c->line_max) {
-            child_await_end(c, 0);
-            FAIL(err, BE_BAD_DATA,
-                 "expected an answer of at most %zu bytes, found a longer line; the runner "
-                 "breaks the protocol and was killed",
-                 c->line_max);
-        }
-        if (newline) {
-            *newline = 0;
-            *line = text + c->start;
-            *length = found;
-            c->start += found + 1;
-            c->searched = c->start;
-            c->is_astray = NULL;
-            return BE_OK;
-        }
-        c->searched = c->end;
+        TRY(child_next_line(c, line, length, err));
+        if (*line) return BE_OK;
         be_status status = child_wait(c, c->out, POLLIN, deadline_ns, err);
         if (status == BE_FAILED) return child_hung(c, (double)(deadline_ns - start_ns) * 1e-9, err);
         TRY(status);
@@ -434,6 +443,35 @@ be_status child_read_line(child *c, const char **line, size_t *length, int64_t *
         if (arrived_ns) *arrived_ns = clock_now_ns();
         if (got == 0) return child_gone(c, err);
     }
+}
+
+void child_watch(const child *c, struct pollfd out[2])
+{
+    out[0] = (struct pollfd){.fd = c->out, .events = POLLIN};
+    out[1] = (struct pollfd){.fd = c->log, .events = POLLIN};
+}
+
+be_status child_take_line(child *c, const char **line, bool *ended, be_error *err)
+{
+    size_t length = 0;
+    *ended = false;
+    child_read_log(c);
+    for (;;) {
+        ssize_t got = 0;
+        TRY(child_next_line(c, line, &length, err));
+        if (*line) return BE_OK;
+        if (c->out < 0) break;
+        TRY(child_fill(c, &got, err));
+        if (got < 0) return BE_OK;
+        if (got == 0) child_close(&c->out);
+    }
+    *ended = true;
+    return BE_OK;
+}
+
+void child_ask_to_end(const child *c)
+{
+    if (!c->reaped) kill(c->pid, SIGTERM);
 }
 
 be_status child_expect_silence(child *c, be_error *err)

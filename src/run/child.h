@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/clock.h"
 #include "core/status.h"
 
 #define CHILD_LOG_LINES 20 /* of its log that a failure shows */
@@ -24,6 +25,7 @@ typedef struct child_options {
     const char *const *argv; /* program (searched in PATH) and arguments, NULL at the end */
     const char *const *env;  /* NAME=VALUE beyond the parent's own, NULL at the end; may be NULL */
     size_t line_max;         /* a longer line is an error */
+    bool plain; /* its answers are its standard output, and it speaks no protocol: a command */
     /* Whether a line of the log is an answer that went astray; looked at until the first answer
      * has come.  May be NULL. */
     bool (*is_astray)(const char *line, size_t length);
@@ -45,6 +47,15 @@ BE_CHECKED be_status child_send(child *c, const char *bytes, size_t length, int6
  * deadline (the child is killed: it hangs), BE_INTERRUPTED.  After an error only child_stop. */
 BE_CHECKED be_status child_read_line(child *c, const char **line, size_t *length,
                                      int64_t *arrived_ns, int64_t deadline_ns, be_error *err);
+
+/* For who waits for several things at once, and never here: what to wait for (its answers, its log;
+ * a descriptor is -1 once it is closed), and the next line of its answers if it has come, else
+ * *line is NULL; *ended: there will be none any more.  BE_BAD_DATA for a line over line_max. */
+void child_watch(const child *c, struct pollfd out[2]);
+BE_CHECKED be_status child_take_line(child *c, const char **line, bool *ended, be_error *err);
+
+/* Ask it to save and end (SIGTERM); nothing where it has ended. */
+void child_ask_to_end(const child *c);
 
 /* BE_OK if the child has written nothing that is not read yet; else BE_BAD_DATA with the text:
  * asked before a request, this finds output that is no answer to anything. */

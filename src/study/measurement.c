@@ -267,6 +267,7 @@ static void show_progress(void *context, const conductor_progress *p)
                    p->error ? p->error->text : "");
         return;
     }
+    if (m->watch->quiet && p->phase == CONDUCTOR_MEASURE) return;
     study_progress(m->watch, "%s, %s on %s, %d threads (%d of %d): %s, %d blocks, step %s, %s",
                    m->workload->name, who->engine->name, who->device, who->threads,
                    p->contender + 1, p->contenders, conductor_phase_text(p->phase), p->blocks,

@@ -69,7 +69,10 @@ typedef struct study_watch {
     /* Each measurement as soon as it is there, whatever becomes of the study. */
     void (*record)(void *context, json_t *record);
     void (*plan)(void *context, const study_plan *plan); /* of a request for plans alone */
-    const volatile sig_atomic_t *stop;                   /* end, if it is not 0 */
+    /* What a sweep has found after each place (report/sweep.h). */
+    void (*so_far)(void *context, const json_t *result);
+    bool quiet; /* no progress while blocks are timed: whoever hears it would work beside them */
+    const volatile sig_atomic_t *stop; /* end, if it is not 0 */
 } study_watch;
 
 void study_progress(const study_watch *watch, const char *format, ...)

@@ -106,6 +106,16 @@ static json_t *point_record(const sweep *s, double x, json_t *records, const int
     return json_pack("{s:s, s:f, s:O}", "kind", "point", "x", x, "contenders", records);
 }
 
+static be_status tell_so_far(const sweep *s, be_error *err)
+{
+    json_t *result = NULL;
+    if (!s->m.watch->so_far || !axis_is_measured(s->range.axis)) return BE_OK;
+    TRY(sweep_result(s, BE_OK, &result, err));
+    s->m.watch->so_far(s->m.watch->context, result);
+    json_decref(result);
+    return BE_OK;
+}
+
 be_status sweep_measure(sweep *s, double x, const int *sides, int count, be_error *err)
 {
     int contenders[BENCH_CONTENDERS_MAX], owners[BENCH_CONTENDERS_MAX];
@@ -124,6 +134,7 @@ be_status sweep_measure(sweep *s, double x, const int *sides, int count, be_erro
     if (status == BE_OK) {
         sweep_take(s, record);
         look_for_lost(s, record, x, sides, count);
+        status = tell_so_far(s, err);
     }
     json_decref(record);
     json_decref(records);
