@@ -2,7 +2,7 @@
 """Checks that includes point downwards through the layers of the source.
 
     core < group < graph < ops < backend < data < workloads < train < measure < machine
-         < protocol < run, native < store < report < study < cli
+         < protocol < run, native < store < report < study < serve < cli
 
 - A file of src/LAYER may include headers of its own layer and of the layers below it, but for those
   that FORBIDDEN names.
@@ -25,11 +25,13 @@ import sys
 from source_files import list_files, read_lines
 
 LAYERS = ["core", "group", "graph", "ops", "backend", "data", "workloads", "train", "measure",
-          "machine", "protocol", "run", "native", "store", "report", "study", "cli"]
+          "machine", "protocol", "run", "native", "store", "report", "study", "serve",
+          "cli"]
 RANK = {name: rank for rank, name in enumerate(LAYERS)}
 IMPLEMENTATION = re.compile(r"^src/ops/.+_(cpu|onednn|gpu|cudnn|cublaslt|clblast)\.(c|h)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
-GENERATED = {"build_info.h"}  # by meson, of no layer
+# By meson, of no layer.
+GENERATED = {"build_info.h", "asset_icon_svg.h", "asset_page_js.h", "asset_style_css.h"}
 # What a layer promises beyond its place: numbers in, numbers out; who asks and who answers apart.
 FORBIDDEN = {
     "measure": ("core/clock.h", "core/file.h", "core/topology.h"),

@@ -1,22 +1,32 @@
 #!/usr/bin/env python3
-"""Make a C file that holds the text of a kernel file: embed.py NAME PATH INPUT OUTPUT
+"""Make a C file that holds the text of another file.
 
-defines `const gpu_source gpu_source_NAME` with PATH for messages.  The text is written as numbers,
-because a string literal may only be so long."""
+    embed.py NAME PATH INPUT OUTPUT     a kernel file: `const gpu_source gpu_source_NAME` with PATH
+                                        for messages
+    embed.py --asset NAME INPUT OUTPUT  a file of the page: a header with `asset_NAME`
+
+The text is written as numbers, because a string literal may only be so long."""
 
 import sys
 
 
-def main():
-    name, path, source, output = sys.argv[1:]
+def numbers(source):
     with open(source, "rb") as file:
         data = file.read()
     lines = []
     for i in range(0, len(data), 20):
         lines.append(",".join(str(byte - (byte > 127) * 256) for byte in data[i : i + 20]) + ",")
+    return "{\n%s\n0};\n" % "\n".join(lines)
+
+
+def main():
+    name, path, source, output = sys.argv[1:]
     with open(output, "w", encoding="ascii") as file:
+        if name == "--asset":
+            file.write("static const char asset_%s[] = " % path + numbers(source))
+            return
         file.write('#include "backend/gpu/gpu.h"\n\n')
-        file.write("static const char text[] = {\n%s\n0};\n\n" % "\n".join(lines))
+        file.write("static const char text[] = " + numbers(source) + "\n")
         file.write('const gpu_source gpu_source_%s = {"%s", text};\n' % (name, path))
 
 

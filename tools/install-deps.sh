@@ -21,7 +21,7 @@ apt_packages() {
     case $1 in
     build) echo gcc libc6-dev make meson ninja-build pkg-config libdnnl-dev zlib1g-dev \
         libjansson-dev libhwloc-dev libcurl4-openssl-dev nettle-dev \
-        libsqlite3-dev ;;
+        libsqlite3-dev libmicrohttpd-dev ;;
     # PoCL: OpenCL on the processor, for the tests of the kernels where there is no GPU.  Both MPIs,
     # which stand side by side: the program has a plugin for each of those that are there.
     test) echo git libcmocka-dev python3 python3-numpy ocl-icd-libopencl1 pocl-opencl-icd \
@@ -39,7 +39,7 @@ apt_packages() {
 
 brew_packages() {
     case $1 in
-    build) echo meson ninja pkgconf onednn jansson hwloc nettle sqlite libomp ;;
+    build) echo meson ninja pkgconf onednn jansson hwloc nettle sqlite libmicrohttpd libomp ;;
     test) echo cmocka python numpy ;;
     peers) echo pytorch ;;
     tensorflow) echo python ;;

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -32,14 +31,11 @@ static be_status take_run(const char *text, int64_t *out, be_error *err)
 
 static be_status take_day(const option_value *value, const char *name, int64_t *out, be_error *err)
 {
-    struct tm utc = {0};
     *out = -1;
     if (!value->given) return BE_OK;
-    const char *end = strptime(value->text, "%Y-%m-%d", &utc);
-    if (!end || *end)
+    if (!store_day(value->text, out))
         FAIL(err, BE_USAGE, "--%s: expected a day as in 2026-11-30, found \"%s\"", name,
              value->text);
-    *out = (int64_t)timegm(&utc);
     return BE_OK;
 }
 

@@ -89,6 +89,11 @@
       "no script, with plots and the records within), report.md for a repository, or report.csv "  \
       "with a row for each number. Each RUN is named as in compare; without one it is the newest " \
       "(--last N: the newest N). Where several have the same work they are compared.")             \
+    X(serve, "serve", "", NOTHING, 0, 0, "a page in the browser: try, compare, explain, look up",  \
+      "Serves a page on this machine alone, and prints its address, with a token that lets its "   \
+      "owner in. Studies that are started there run as the commands do, one at a time, and are "   \
+      "kept as theirs are. Figures for Prometheus are at /metrics, JSON is at /api "               \
+      "(docs/api.md).")                                                                            \
     X(completion, "completion", "SHELL", SHELLS, 1, 1, "completions for bash, zsh or fish",        \
       "Prints a script for the shell: add 'source <(breakeven completion bash)' to ~/.bashrc, or " \
       "write it to the shell's folder of completions.")                                            \
@@ -255,6 +260,14 @@
       "do not keep the results; 'breakeven runs' lists those that are kept")                     \
     X(EVENTS, "events", 0, NULL, FLAG, 0, 0, "", ON_KEEPING,                                     \
       "write what happens as it happens, an object in JSON a line (docs/api.md)")                \
+    X(PORT, "port", 0, "N", COUNT, 0, 65535, "", ON(serve),                                      \
+      "port of the page (7077); 0: a free one")                                                  \
+    X(LISTEN, "listen", 0, "ADDRESS", TEXT, 0, 0, "", ON(serve),                                 \
+      "let others in, on this address of the machine; without it the page is for this machine "  \
+      "alone")                                                                                   \
+    X(TOKEN, "token", 0, "T", TEXT, 0, 0, "", ON(serve),                                         \
+      "the token of the address, 16 characters at least; without it one is drawn")               \
+    X(OPEN, "open", 0, NULL, FLAG, 0, 0, "", ON(serve), "open the page in the browser")          \
     X(DRY_RUN, "dry-run", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(train),                        \
       "print the steps and the memory map, run nothing")                                         \
     X(MAN, "man", 0, NULL, FLAG, 0, 0, "", ON(help), "print the man page")                       \

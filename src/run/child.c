@@ -447,31 +447,23 @@ be_status child_read_line(child *c, const char **line, size_t *length, int64_t *
 
 void child_watch(const child *c, struct pollfd out[2])
 {
-    out[0] = (struct pollfd){.fd = c->out, .events = POLLIN};
-    out[1] = (struct pollfd){.fd = c->log, .events = POLLIN};
+    const int fds[2] = {c->out, c->log};
+    for (int i = 0; i < 2; i++) out[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
 }
 
 be_status child_take_line(child *c, const char **line, bool *ended, be_error *err)
 {
     size_t length = 0;
-    *ended = false;
     child_read_log(c);
     for (;;) {
         ssize_t got = 0;
         TRY(child_next_line(c, line, &length, err));
-        if (*line) return BE_OK;
-        if (c->out < 0) break;
+        *ended = !*line && c->out < 0;
+        if (*line || *ended) return BE_OK;
         TRY(child_fill(c, &got, err));
         if (got < 0) return BE_OK;
         if (got == 0) child_close(&c->out);
     }
-    *ended = true;
-    return BE_OK;
-}
-
-void child_ask_to_end(const child *c)
-{
-    if (!c->reaped) kill(c->pid, SIGTERM);
 }
 
 be_status child_expect_silence(child *c, be_error *err)

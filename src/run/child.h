@@ -54,9 +54,6 @@ BE_CHECKED be_status child_read_line(child *c, const char **line, size_t *length
 void child_watch(const child *c, struct pollfd out[2]);
 BE_CHECKED be_status child_take_line(child *c, const char **line, bool *ended, be_error *err);
 
-/* Ask it to save and end (SIGTERM); nothing where it has ended. */
-void child_ask_to_end(const child *c);
-
 /* BE_OK if the child has written nothing that is not read yet; else BE_BAD_DATA with the text:
  * asked before a request, this finds output that is no answer to anything. */
 BE_CHECKED be_status child_expect_silence(child *c, be_error *err);

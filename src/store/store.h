@@ -71,6 +71,9 @@ const char *store_commit_of(const json_t *environment);
 
 /* ---------------------------------------------------------------- reading */
 
+/* "2026-11-30": the second in which the day begins, in UTC; false where it is no day. */
+bool store_day(const char *text, int64_t *unix_s);
+
 /* What runs to look at; texts are NULL and times negative where all will do. */
 typedef struct store_filter {
     const char *workload, *engine, *device; /* of a record of the run */

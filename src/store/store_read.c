@@ -47,6 +47,14 @@ static json_t *time_of(store_query *q, int column)
     return json_string(text);
 }
 
+bool store_day(const char *text, int64_t *unix_s)
+{
+    struct tm utc = {0};
+    const char *end = strptime(text, "%Y-%m-%d", &utc);
+    *unix_s = end && !*end ? (int64_t)timegm(&utc) : -1;
+    return end && !*end;
+}
+
 /* ---------------------------------------------------------------- runs */
 
 static void add_run(store_query *q, json_t *runs)

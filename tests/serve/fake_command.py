@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Stands in for the program where a test serves the page: a command prints at once what the real
+one printed (tests/serve/COMMAND.jsonl), and keeps its records as that does.
+
+FAKE_COMMAND_LOG: a file that gets the words of each command, a line of JSON each.
+A training of more than 100 epochs goes on, step by step, until it is asked to end; with a learning
+rate of 10 it fails.
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+def option(name, usual):
+    found = [word.split("=", 1)[1] for word in sys.argv if word.startswith(f"--{name}=")]
+    return found[0] if found else usual
+
+
+def say(event):
+    print(json.dumps(event), flush=True)
+
+
+def read(name):
+    with open(os.path.join(FOLDER, name + ".jsonl"), encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def keep(records):
+    """As runs of their own: what tells one from another is when it was."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    lines = [json.dumps({**record, "time": now, "seed": time.time_ns() % 10**9})
+             for record in records]
+    subprocess.run([os.environ["BREAKEVEN_PROGRAM"], "runs", "import", "-"], check=True, text=True,
+                   input="\n".join(lines) + "\n", stdout=subprocess.DEVNULL)
+
+
+def train_until_stopped():
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    step = 0
+    while not stopped:
+        step += 1
+        say({"event": "step", "epoch": 1 + step // 1000, "epochs": int(option("epochs", 1)),
+             "step": 1 + step % 1000, "steps": 1000, "loss": 1 / step + 0.1,
+             "accuracy": 1 - 1 / (step + 1), "units_per_s": 12345.0, "unit": "picture",
+             "left_s": 3600.0})
+        time.sleep(0.02)
+    sys.exit(143)
+
+
+def main():
+    command = sys.argv[1]
+    if os.environ.get("FAKE_COMMAND_LOG"):
+        with open(os.environ["FAKE_COMMAND_LOG"], "a", encoding="utf-8") as file:
+            file.write(json.dumps(sys.argv[1:]) + "\n")
+    if command == "train" and option("rate", option("lr", "")) == "10":
+        print("breakeven: step 3: the loss is no number", file=sys.stderr)
+        sys.exit(4)
+    if command == "train" and int(option("epochs", "1")) > 100:
+        train_until_stopped()
+    records = []
+    for event in read(command):
+        if command == "train":
+            time.sleep(0.01)
+            if event["event"] == "record":
+                event["value"]["device"] = option("device", "cpu")
+        say(event)
+        if event.get("event") == "record":
+            records.append(event["value"])
+    if records:
+        keep(records)
+
+
+main()
