@@ -68,7 +68,7 @@ fuzz: deps-all
 	@$(PYTHON) tests/run_all fuzz --fuzz-seconds $(FUZZ_SECONDS)
 
 deps-all:
-	@$(DEPS) build test peers tensorflow check arm64 onednn3
+	@$(DEPS) build test peers tensorflow check arm64 onednn3 browser
 
 format:
 	@$(DEPS) check

@@ -10,7 +10,7 @@ COMMANDS = {"": [], "devices": [], "workloads": [], "bench": ["mlp-mnist"],
             "explain": ["mlp-mnist"], "train": ["mlp-mnist"], "eval": ["mlp-mnist", "-w", "none"],
             "parity": ["mlp-mnist"], "dump": ["mlp-mnist", "-o", "file"], "data": ["list"],
             "completion": ["bash"], "help": [], "runs": [],
-            "compare": ["1", "2"], "report": ["-o", "x.html"]}
+            "compare": ["1", "2"], "report": ["-o", "x.html"], "serve": []}
 MEASURING = {"", "bench", "advise", "sweep", "explain"}
 MODEL = {"train", "eval", "parity", "dump"}
 KEPT = {"runs", "compare", "report"}  # open no device: what a filter does is in test_runs
@@ -69,6 +69,7 @@ SHOWN = {
                     "test_runs"),
     "samples": "test_own_model", "workers": "test_workers, test_advise", "link": "test_advise",
     "tensorboard": "test_tensorboard",
+    **dict.fromkeys(("events", "port", "listen", "token", "open"), "test_serve"),
     **dict.fromkeys(("baseline", "price", "fail-if"), "test_compare"),
 }
 
@@ -100,7 +101,8 @@ class OptionsTest(FolderTest):
                     continue
                 value = {"format": "json", "isa": "avx2", "precision": "fp32", "data-on": "host",
                          "library": "native", "goal": "time", "engine": "native",
-                         "schedule": "cosine", "workers": "2"}.get(option, "1")
+                         "schedule": "cosine", "workers": "2",
+                         "token": "0123456789abcdef"}.get(option, "1")
                 with self.subTest(command=command, option=option):
                     self.bad(2, *self.words(command, ""), f"--{option}",
                              *[value] * takes_value[option], cwd=self.folder,

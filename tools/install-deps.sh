@@ -9,6 +9,8 @@
 #   tensorflow to make TensorFlow's own environment with tools/tensorflow-venv.sh
 #   check   clang: format, fuzzing, the sanitizers of clang
 #   arm64   to build for arm64 on another machine and run that
+#   browser Chromium and what drives it, for the tests of the page; nothing where it is no plain
+#           package of the system's
 #   onednn3 to fetch the newer of the two oneDNN that the engine is tested with
 #   --list  only print what is missing, one package a line
 #
@@ -33,6 +35,8 @@ apt_packages() {
         libomp-14-dev ;;
     arm64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
     onednn3) echo python3 python3-pip ;;
+    browser) ! grep -qs '^ID=debian' /etc/os-release || echo chromium chromium-driver \
+        python3-selenium ;;
     *) return 1 ;;
     esac
 }
@@ -44,7 +48,7 @@ brew_packages() {
     peers) echo pytorch ;;
     tensorflow) echo python ;;
     check) echo llvm clang-format ;;
-    arm64 | onednn3) ;;
+    arm64 | onednn3 | browser) ;;
     *) return 1 ;;
     esac
 }
@@ -161,7 +165,7 @@ if [ "${1:-}" = --list ]; then
     list_only=yes
     shift
 fi
-groups='build test peers tensorflow check arm64 onednn3'
+groups='build test peers tensorflow check arm64 onednn3 browser'
 [ $# -gt 0 ] || fail "expected one or more of: $groups; found no group"
 
 if [ -r /etc/debian_version ] && command -v dpkg-query >/dev/null 2>&1; then

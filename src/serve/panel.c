@@ -1,18 +1,12 @@
 /* See panel.h. */
 #include "serve/panel.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/memory.h"
-#include "report/advice.h"
-#include "report/bench.h"
 #include "report/contender.h"
-#include "report/explain.h"
 #include "report/html.h"
-#include "report/sweep.h"
+#include "report/runs.h"
 #include "serve/markup.h"
 
 /* ---------------------------------------------------------------- the machine */
@@ -63,76 +57,15 @@ static void write_machine(const json_t *records, FILE *out)
     }
 }
 
-/* ---------------------------------------------------------------- measurements */
-
-static void write_epochs(const json_t *records, FILE *out)
-{
-    static const report_column columns[] = {
-        {MEMBER(epoch, epoch), "epoch", UNIT_COUNT, NULL},
-        {MEMBER(epoch, loss), "loss", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, accuracy), "accuracy", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, validation_loss), "validation loss", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, validation_accuracy), "validation accuracy", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, seconds), "time", UNIT_SECONDS, NULL},
-        {MEMBER(epoch, samples_per_s), "samples/s", UNIT_COUNT, NULL},
-    };
-    report_sheet sheet = {columns, sizeof columns / sizeof *columns, records, -1};
-    html_table(&sheet, "Epochs", out);
-}
-
-/* Those of one kind. */
-static json_t *of_kind(const json_t *records, const char *kind)
-{
-    json_t *found = json_array(), *record;
-    size_t i;
-    json_array_foreach(records, i, record) if (strcmp(report_string(record, bench, kind), kind) ==
-                                               0) json_array_append(found, record);
-    return found;
-}
-
-/* What the commands print of these records. */
-static be_status print_records(const json_t *records, FILE *out, be_error *err)
-{
-    json_t *measured = of_kind(records, "bench"), *sweeps = of_kind(records, "sweep");
-    json_t *advice = of_kind(records, "advice"), *each;
-    bool explained = false;
-    be_status status = BE_OK;
-    size_t i;
-    json_array_foreach(measured, i, each) explained |=
-        report_member(each, explained, explain.phases_s) != NULL;
-    json_array_foreach(sweeps, i, each) if (status == BE_OK) status =
-        sweep_write(each, REPORT_TABLE, out, err);
-    if (status == BE_OK && explained)
-        status = explain_write(measured, REPORT_TABLE, out, err);
-    else if (status == BE_OK && json_array_size(measured) && !json_array_size(sweeps))
-        status = bench_write(measured, REPORT_TABLE, out, err);
-    json_array_foreach(advice, i, each) advice_write_sentences(each, out);
-    json_decref(measured);
-    json_decref(sweeps);
-    json_decref(advice);
-    return status;
-}
+/* ---------------------------------------------------------------- results */
 
 void panel_records(const json_t *records, FILE *out)
 {
-    char *text = NULL;
-    size_t size = 0;
     be_error err = {0};
-    json_t *epochs = of_kind(records, "epoch");
-    FILE *memory = open_memstream(&text, &size);
-    be_status status = memory ? print_records(records, memory, &err) : BE_NO_MEMORY;
-    bool whole = memory && fclose(memory) == 0;
-    if (status != BE_OK || !whole)
-        markup_put(out, "<p class=fault>%s</p>\n",
-                   err.text[0] ? err.text : "no memory left for a page; free some");
-    else if (size)
-        markup_put(out,
-                   "<div class=scroll tabindex=0 role=group aria-label=results><pre "
-                   "class=table>%s</pre></div>\n",
-                   text);
-    if (json_array_size(epochs)) write_epochs(epochs, out);
-    json_decref(epochs);
-    free(text);
+    report_style before = html_begin_look();
+    be_status status = runs_write_records(records, REPORT_TABLE, out, &err);
+    html_end_look(before);
+    if (status != BE_OK) markup_put(out, "<p class=fault>%s</p>\n", err.text);
 }
 
 /* ---------------------------------------------------------------- trainings */

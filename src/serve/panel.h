@@ -10,7 +10,7 @@
 /* HTML; of a job that is not there a sentence. */
 void panel_write(const queue *q, int64_t job, FILE *out);
 
-/* The results of bench, sweep, explain, advise and train in HTML, from their records alone. */
+/* Records of any kinds in HTML, as the commands show them. */
 void panel_records(const json_t *records, FILE *out);
 
 #endif

@@ -49,20 +49,29 @@ typedef struct request {
 
 /* ---------------------------------------------------------------- answers */
 
-static void add_headers(struct MHD_Response *response, const char *type)
+#define SHUT "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+#define POLICY                                                                                   \
+    SHUT "script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action " \
+         "'self'"
+/* Of a report, which is complete in itself: it has its style within, and no script at all. */
+#define POLICY_OF_REPORT SHUT "style-src 'unsafe-inline'; form-action 'none'"
+
+static void add_policy(struct MHD_Response *response, const char *type, const char *policy)
 {
-    static const char *const headers[][2] = {
-        {"Content-Security-Policy",
-         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src "
-         "'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
-        {"X-Content-Type-Options", "nosniff"},
-        {"Referrer-Policy", "no-referrer"},
-        {"Cross-Origin-Resource-Policy", "same-origin"},
-        {"Cross-Origin-Opener-Policy", "same-origin"},
-        {"Cache-Control", "no-store"}};
+    static const char *const headers[][2] = {{"X-Content-Type-Options", "nosniff"},
+                                             {"Referrer-Policy", "no-referrer"},
+                                             {"Cross-Origin-Resource-Policy", "same-origin"},
+                                             {"Cross-Origin-Opener-Policy", "same-origin"},
+                                             {"Cache-Control", "no-store"}};
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++)
         MHD_add_response_header(response, headers[i][0], headers[i][1]);
+    MHD_add_response_header(response, "Content-Security-Policy", policy);
     MHD_add_response_header(response, "Content-Type", type);
+}
+
+static void add_headers(struct MHD_Response *response, const char *type)
+{
+    add_policy(response, type, POLICY);
 }
 
 static enum MHD_Result send_response(request *r, unsigned code, struct MHD_Response *response)
@@ -86,7 +95,8 @@ static enum MHD_Result send_text(request *r, unsigned code, const char *type, ch
         free(text);
         return MHD_NO;
     }
-    add_headers(response, type);
+    bool report = code == MHD_HTTP_OK && strcmp(r->address.path, "/report") == 0;
+    add_policy(response, type, report ? POLICY_OF_REPORT : POLICY);
     return send_response(r, code, response);
 }
 

@@ -256,6 +256,7 @@ be_status view_write(const view *p, FILE *out, be_error *err)
         if (strcmp(path, paths[kind]) == 0) return view_study(p, (job_kind)kind, out, err);
     if (strcmp(path, "/runs") == 0) return view_runs(p, out, err);
     if (strcmp(path, "/compare") == 0) return view_compare(p, out, err);
+    if (strcmp(path, "/report") == 0) return view_report(p, out, err);
     int64_t run = address_part(path, "/runs/", "");
     if (run) return view_run(p, run, out, err);
     *p->missing = true;

@@ -53,6 +53,8 @@ BE_CHECKED be_status view_study(const view *p, job_kind kind, FILE *out, be_erro
 BE_CHECKED be_status view_runs(const view *p, FILE *out, be_error *err);
 BE_CHECKED be_status view_run(const view *p, int64_t run, FILE *out, be_error *err);
 BE_CHECKED be_status view_compare(const view *p, FILE *out, be_error *err);
+/* The runs that the address names as 'breakeven report' writes them. */
+BE_CHECKED be_status view_report(const view *p, FILE *out, be_error *err);
 
 /* What page and API have in common: a run with its notes and records, and a comparison of the runs
  * that the address names as run=N.  The caller releases all, whatever the status. */

@@ -7,6 +7,8 @@
 
 #include "core/json.h"
 #include "report/compare.h"
+#include "report/html.h"
+#include "report/page.h"
 #include "serve/markup.h"
 #include "serve/panel.h"
 #include "serve/view.h"
@@ -194,7 +196,9 @@ static void write_list(const address *a, const json_t *runs, int64_t left, FILE 
           "<th>workloads<th>engines<th>devices<th>machine<th class=n>records<th>note<tbody>\n",
           out);
     json_array_foreach(runs, i, run) write_row(run, out);
-    fputs("</table></div><p class=actions><button>Compare the marked</button></p></form>\n", out);
+    fputs("</table></div><p class=actions><button>Compare the marked</button> <button "
+          "formaction=/report>Report of the marked</button></p></form>\n",
+          out);
     if (!left) return;
     markup_put(out, "<p>%l older: <a href=\"/runs?last=%l", left,
                left + (int64_t)json_array_size(runs));
@@ -232,9 +236,10 @@ static void write_run(const view_data *d, int64_t run, FILE *out)
     json_t *note;
     markup_put(out,
                "<dl><dt>command<dd>%s<dt>began<dd>%s<dt>machine<dd>%s<dt>build<dd>%s</dl>\n<p><a "
-               "href=/api/runs/%l/records>records as JSON lines</a></p>\n",
+               "href=\"/report?run=%l\">report</a>, <a href=/api/runs/%l/records>records as JSON "
+               "lines</a></p>\n",
                report_string(d->run, run, command), report_string(d->run, run, time),
-               report_string(d->run, run, machine), report_string(d->run, run, commit), run);
+               report_string(d->run, run, machine), report_string(d->run, run, commit), run, run);
     json_array_foreach(d->notes, i, note)
         markup_put(out, "<p class=note>%s: %s</p>\n", report_string(note, note, time),
                    report_string(note, note, text));
@@ -260,34 +265,43 @@ be_status view_run(const view *p, int64_t run, FILE *out, be_error *err)
     return status;
 }
 
-/* As compare prints it. */
-static be_status write_comparison(const json_t *comparison, FILE *out, be_error *err)
-{
-    char *text = NULL;
-    size_t count = 0;
-    FILE *memory = open_memstream(&text, &count);
-    if (!memory) FAIL(err, BE_NO_MEMORY, "no memory left for a page; free some");
-    be_status status = compare_write(comparison, REPORT_TABLE, memory, err);
-    bool whole = fclose(memory) == 0;
-    if (status == BE_OK && whole)
-        markup_put(out,
-                   "<div class=scroll tabindex=0 role=group aria-label=comparison><pre "
-                   "class=table>%s</pre></div>\n",
-                   text);
-    free(text);
-    if (status == BE_OK && !whole) FAIL(err, BE_NO_MEMORY, "no memory left for a page; free some");
-    return status;
-}
-
 be_status view_compare(const view *p, FILE *out, be_error *err)
 {
     view_data data;
     be_status status = view_load_comparison(p->address, &data, err);
     if (status == BE_OK) {
         view_begin(p, "Runs side by side", out);
-        status = write_comparison(data.comparison, out, err);
+        report_style before = html_begin_look();
+        status = compare_write(data.comparison, REPORT_TABLE, out, err);
+        html_end_look(before);
         view_end(out);
     }
     view_release(&data);
+    return status;
+}
+
+/* ---------------------------------------------------------------- a report */
+
+be_status view_report(const view *p, FILE *out, be_error *err)
+{
+    store *s = NULL;
+    json_t *comparison = NULL, *runs = json_array();
+    be_status status = store_open_to_read(&s, NULL, err);
+    for (int i = 0; status == BE_OK && i < p->address->count; i++) {
+        store_filter one = {
+            .run = address_number(p->address->pairs[i].value), .since_s = -1, .until_s = -1};
+        if (strcmp(p->address->pairs[i].name, "run") != 0) continue;
+        status = store_check_run(s, one.run ? one.run : -1, err);
+        if (status == BE_OK) status = choose_collect(s, &one, runs, err);
+    }
+    store_close(s);
+    if (status == BE_OK && !json_array_size(runs))
+        status = status_fail(err, __FILE__, __LINE__, BE_USAGE,
+                             "expected runs to report, found none; mark some in the list of runs");
+    if (status == BE_OK) status = study_compare_runs(runs, &comparison, err);
+    report_page page = {runs, comparison};
+    if (status == BE_OK) status = page_write_html(&page, out, err);
+    json_decref(comparison);
+    json_decref(runs);
     return status;
 }

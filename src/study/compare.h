@@ -35,4 +35,8 @@ typedef struct compare_request {
  * BE_USAGE where nothing can be compared; BE_SLOWER, with *out, where a row fails. */
 BE_CHECKED be_status study_compare(const compare_request *request, json_t **out, be_error *err);
 
+/* Those of the runs (store/choose.h) that have a speed, the first ones where there are too many;
+ * *out is NULL where there are not two of them, or they have no work in common. */
+BE_CHECKED be_status study_compare_runs(const json_t *runs, json_t **out, be_error *err);
+
 #endif
