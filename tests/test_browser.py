@@ -31,7 +31,8 @@ class Plain(FolderTest):
                 page = server.get(path)
                 for field in re.findall(r"<(?:input|select)[^>]*>", page):
                     before = page[:page.index(field)]
-                    named = "aria-label" in field or before.rfind("<label") > before.rfind("</label")
+                    labelled = before.rfind("<label") > before.rfind("</label")
+                    named = "aria-label" in field or labelled
                     self.assertTrue(named, field)
                 self.assertEqual(page.count("<h1>"), 1)
                 self.assertIn("aria-current=page", page)
