@@ -23,5 +23,5 @@ void group_run(int size, rank_thread *members)
         assert_int_equal(pthread_create(&threads[r], NULL, run_member, &members[r]), 0);
     }
     for (int r = 0; r < size; r++) pthread_join(threads[r], NULL);
-    for (int r = 0; r < size; r++) group_close(groups[r]);
+    for (int r = 0; r < size; r++) be_group_close(groups[r]);
 }

@@ -28,7 +28,7 @@ static float number_of(int rank, int64_t i)
 static be_status mean_part(rank_thread *m, be_error *err)
 {
     numbers *n = m->context;
-    for (int64_t i = 0; i < n->count; i++) n->x[i] = number_of(group_rank(m->group), i);
+    for (int64_t i = 0; i < n->count; i++) n->x[i] = number_of(be_group_rank(m->group), i);
     return group_mean(m->group, n->x, n->count, err);
 }
 
@@ -66,7 +66,7 @@ static void means_are_in_the_order_of_the_ranks(void **state)
 
 static be_status share_part(rank_thread *m, be_error *err)
 {
-    int rank = group_rank(m->group), size = group_size(m->group);
+    int rank = be_group_rank(m->group), size = be_group_size(m->group);
     char *mine = malloc(LONG), *all = malloc(LONG * (size_t)size);
     memset(mine, 'a' + rank, LONG);
     be_status status = group_gather(m->group, mine, all, LONG, err);
@@ -99,15 +99,15 @@ static void no_group_is_a_group_of_one(void **state)
     (void)state;
     be_error err = {0};
     float x = 3, y = 0;
-    assert_int_equal(group_rank(NULL), 0);
-    assert_int_equal(group_size(NULL), 1);
+    assert_int_equal(be_group_rank(NULL), 0);
+    assert_int_equal(be_group_size(NULL), 1);
     ASSERT_OK(group_mean(NULL, &x, 1, &err));
     ASSERT_OK(group_gather(NULL, &x, &y, sizeof x, &err));
     ASSERT_OK(group_copy(NULL, &x, sizeof x, &err));
     ASSERT_OK(group_wait(NULL, 0, &err));
     assert_true(x == 3 && y == 3 && group_tells(NULL));
     group_end(NULL, &err);
-    group_close(NULL);
+    be_group_close(NULL);
 }
 
 /* ---------------------------------------------------------------- how it ends */
@@ -115,7 +115,7 @@ static void no_group_is_a_group_of_one(void **state)
 static be_status fail_part(rank_thread *m, be_error *err)
 {
     TRY(group_wait(m->group, GROUP_LIMIT_NS, err));
-    if (group_rank(m->group) == 1) FAIL(err, BE_NUMERIC, "the loss was nan");
+    if (be_group_rank(m->group) == 1) FAIL(err, BE_NUMERIC, "the loss was nan");
     TRY(group_wait(m->group, GROUP_LIMIT_NS, err));
     FAIL(err, BE_FAILED, "it went on");
 }
@@ -158,7 +158,7 @@ static void one_that_hangs_is_left_behind(void **state)
                  "rank 1 of 2");
     assert_false(group_tells(groups[1]));
     assert_int_equal(clock.slept_ns, slept_ns);
-    for (int r = 0; r < 2; r++) group_close(groups[r]);
+    for (int r = 0; r < 2; r++) be_group_close(groups[r]);
     fake_clock_end();
 }
 
@@ -173,7 +173,7 @@ static void slow_steps_are_waited_for(void **state)
     ASSERT_OK(group_of_threads(2, groups, &err));
     clock.now_ns += 1000000000;
     ASSERT_FAILS(group_wait(groups[0], GROUP_LIMIT_NS, &err), BE_FAILED, "waited 10.0 s");
-    for (int r = 0; r < 2; r++) group_close(groups[r]);
+    for (int r = 0; r < 2; r++) be_group_close(groups[r]);
     fake_clock_end();
 }
 
@@ -204,9 +204,44 @@ static void one_that_is_killed_is_noticed(void **state)
                  "gone without a word");
     assert_true(clock.slept_ns < GROUP_LIMIT_NS / 10);
     assert_true(group_tells(group));
-    group_close(group);
+    be_group_close(group);
     fake_clock_end();
     munmap(b, bytes);
+}
+
+static void a_rank_is_there_once(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_group *first = NULL, *second = NULL;
+    board *b = aligned_alloc(64, board_bytes(2));
+    assert_non_null(b);
+    memset(b, 0, board_bytes(2));
+    ASSERT_OK(board_join(b, &(board_seat){1, 2, release_nothing, NULL}, &first, &err));
+    ASSERT_FAILS(board_join(b, &(board_seat){1, 2, release_nothing, NULL}, &second, &err), BE_USAGE,
+                 "rank 1 of 2 is there twice", "give each rank its own");
+    assert_null(second);
+    be_group_close(first);
+    free(b);
+}
+
+/* Whatever started this test was no launcher of its ranks. */
+static void who_was_started_alone_joins_nobody(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_group *group = NULL;
+    static const char *const of_launchers[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE",
+                                               "SLURM_STEP_NUM_TASKS"};
+    for (int i = 0; i < 4; i++) unsetenv(of_launchers[i]);
+    ASSERT_OK(be_group_join(&group, &err));
+    assert_null(group);
+    setenv("BREAKEVEN_WORKER", "2/2/0", 1);
+    ASSERT_FAILS(be_group_join(&group, &err), BE_USAGE, "BREAKEVEN_WORKER", "found \"2/2/0\"");
+    setenv("BREAKEVEN_WORKER", "0/2/-1", 1);
+    ASSERT_FAILS(be_group_join(&group, &err), BE_FAILED, "memory that the workers share");
+    assert_null(group);
+    unsetenv("BREAKEVEN_WORKER");
 }
 
 static be_status open_threads(void *context, be_error *err)
@@ -214,7 +249,7 @@ static be_status open_threads(void *context, be_error *err)
     be_group *groups[3];
     (void)context;
     TRY(group_of_threads(3, groups, err));
-    for (int r = 0; r < 3; r++) group_close(groups[r]);
+    for (int r = 0; r < 3; r++) be_group_close(groups[r]);
     return BE_OK;
 }
 
@@ -234,6 +269,8 @@ int main(void)
         cmocka_unit_test(one_that_hangs_is_left_behind),
         cmocka_unit_test(slow_steps_are_waited_for),
         cmocka_unit_test(one_that_is_killed_is_noticed),
+        cmocka_unit_test(a_rank_is_there_once),
+        cmocka_unit_test(who_was_started_alone_joins_nobody),
         cmocka_unit_test(short_memory_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

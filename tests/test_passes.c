@@ -537,7 +537,7 @@ static void gradients_are_reduced_in_buckets(void **state)
     ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE,
                  "no gradients to share");
     be_graph_free(g);
-    for (int r = 0; r < 2; r++) group_close(groups[r]);
+    for (int r = 0; r < 2; r++) be_group_close(groups[r]);
 }
 
 int main(void)

@@ -8,6 +8,7 @@
 
 #include "core/memory.h"
 #include "group_fixture.h"
+#include "train/ranks.h"
 #include "train/weights.h"
 #include "train_fixture.h"
 
@@ -264,6 +265,18 @@ static void ranks_must_be_asked_the_same(void **state)
     dataset_close(others);
 }
 
+static void ranks_must_be_the_same_program(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    const rank_job first = {.build = "1 abc", .job = "j", .data = "d"}, same = first;
+    const rank_job other = {.build = "1 abd", .job = "j", .data = "d"};
+    ASSERT_OK(ranks_compare(&first, &same, 3, &err));
+    ASSERT_FAILS(ranks_compare(&first, &other, 3, &err), BE_USAGE,
+                 "rank 3 runs another program than rank 0", "expected breakeven 1 abc, found 1 abd",
+                 "install the same one");
+}
+
 /* The loss is not finite on all ranks at once; the first bad result is told by the rank of it. */
 static void a_bad_loss_stops_all(void **state)
 {
@@ -291,6 +304,7 @@ int main(void)
         FIXTURE_TEST(a_signal_to_one_stops_all),
         FIXTURE_TEST(parts_must_be_equal),
         FIXTURE_TEST(ranks_must_be_asked_the_same),
+        cmocka_unit_test(ranks_must_be_the_same_program),
         FIXTURE_TEST(a_bad_loss_stops_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

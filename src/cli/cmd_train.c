@@ -84,7 +84,7 @@ static void print_head(const train_command *c, const be_plan *plan)
     workload_variant_text(cli_workload(c->cli, 0), &c->workload->variant, " with ", " and ",
                           variant);
     char together[64] = "";
-    int ranks = group_size(c->group);
+    int ranks = be_group_size(c->group);
     if (ranks > 1)
         snprintf(together, sizeof together, " by %d workers of %d each", ranks,
                  c->options.batch / ranks);
@@ -205,7 +205,7 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
     json_object_set_new(record, "data_on",
                         json_string(c->options.data_on_host ? "host" : "device"));
     json_object_set_new(record, "threads", json_integer(be_device_threads(c->device)));
-    if (c->group) json_object_set_new(record, "workers", json_integer(group_size(c->group)));
+    if (c->group) json_object_set_new(record, "workers", json_integer(be_group_size(c->group)));
     json_object_set_new(record, "start_to_first_step_s",
                         json_of_real(start_to_first_step_s(c, c->trainer)));
     json_object_set(record, "environment", c->environment);
@@ -504,7 +504,7 @@ static be_status run_training(train_command *c, trainer *t, be_error *err)
 
 static be_status open_scalars(train_command *c, be_error *err)
 {
-    const char *folder = group_rank(c->group) ? NULL : c->cli->value[OPTION_TENSORBOARD].text;
+    const char *folder = be_group_rank(c->group) ? NULL : c->cli->value[OPTION_TENSORBOARD].text;
     return folder ? scalars_open(&c->scalars, folder, c->counted, err) : BE_OK;
 }
 

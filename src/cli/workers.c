@@ -18,10 +18,10 @@
 static be_status share_cores(const workers *w, be_error *err)
 {
     char mine[CORES_BYTES], all[GROUP_MOST][CORES_BYTES];
-    int rank = group_rank(w->group), part = 0, parts = 0;
+    int rank = be_group_rank(w->group), part = 0, parts = 0;
     topology_allowed(mine, sizeof mine);
     TRY(group_gather(w->group, mine, all, sizeof mine, err));
-    for (int r = 0; r < group_size(w->group); r++) {
+    for (int r = 0; r < be_group_size(w->group); r++) {
         if (strcmp(all[r], mine) != 0) continue;
         part += r < rank;
         parts++;
@@ -108,7 +108,7 @@ be_status workers_open(workers *w, const cli_options *given, be_error *err)
              "; leave it out",
              from.size, size);
     TRY(launch_join(&from, &w->group, err));
-    if (group_rank(w->group)) TRY(silence(w, err));
+    if (be_group_rank(w->group)) TRY(silence(w, err));
     return share_cores(w, err);
 }
 
@@ -121,7 +121,7 @@ be_status workers_close(workers *w, be_status status, be_error *err)
         group_end(w->group, err);
         tells = w->group ? group_tells(w->group) : tells;
     }
-    group_close(w->group);
+    be_group_close(w->group);
     if (status != BE_OK && !tells) err->text[0] = 0;
     return status;
 }

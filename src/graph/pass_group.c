@@ -27,7 +27,7 @@ be_status pass_group(be_graph *g, be_group *group, be_error *err)
     if (!group) return BE_OK;
     for (size_t n = 0; n < g->node_count; n++)
         if (g->nodes[n].op->set_part)
-            g->nodes[n].op->set_part(g->nodes[n].attrs, group_rank(group));
+            g->nodes[n].op->set_part(g->nodes[n].attrs, be_group_rank(group));
     MUST(g->recipe.all_reduce->attrs_bytes == sizeof group);
     for (int64_t at = (count - 1) / BUCKET * BUCKET; at >= 0; at -= BUCKET) {
         be_value in[OP_MAX_IN] = {BE_NONE};

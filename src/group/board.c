@@ -184,9 +184,15 @@ be_status board_join(board *b, const board_seat *seat, be_group **out, be_error 
                        .slots = (char *)b + head_bytes(seat->size),
                        .release = seat->release,
                        .context = seat->context};
-    atomic_store(&b->places[seat->rank].pid, (int64_t)getpid());
+    int64_t before = atomic_exchange(&b->places[seat->rank].pid, (int64_t)getpid());
     *out = &g->base;
-    return BE_OK;
+    if (before == 0) return BE_OK;
+    memory_free(g);
+    *out = NULL;
+    FAIL(err, BE_USAGE,
+         "rank %d of %d is there twice: expected one process with this number, found process "
+         "%" PRId64 " and this one; give each rank its own",
+         seat->rank, seat->size, before);
 }
 
 /* ---------------------------------------------------------------- threads */
@@ -211,7 +217,7 @@ be_status group_of_threads(int size, be_group **out, be_error *err)
         status = board_join(b, &(board_seat){r, size, leave_threads, b}, &out[r], err);
     for (int r = 0; r < size && status != BE_OK; r++) {
         if (out[r])
-            group_close(out[r]);
+            be_group_close(out[r]);
         else
             leave_threads(b, false);
         out[r] = NULL;

@@ -21,6 +21,7 @@ typedef struct board_seat {
     void *context;
 } board_seat;
 
+/* BE_USAGE where another process has this rank already. */
 BE_CHECKED be_status board_join(board *b, const board_seat *seat, be_group **out, be_error *err);
 
 #endif

@@ -8,12 +8,12 @@
 
 #define BLOCK 1024 /* floats that are added up at a time: they stay in the first cache */
 
-int group_rank(const be_group *group)
+int be_group_rank(const be_group *group)
 {
     return group ? group->rank : 0;
 }
 
-int group_size(const be_group *group)
+int be_group_size(const be_group *group)
 {
     return group ? group->size : 1;
 }
@@ -52,7 +52,7 @@ be_status group_mean(be_group *group, float *x, int64_t count, be_error *err)
 {
     const void *all[GROUP_MOST];
     const float *parts[GROUP_MOST];
-    int size = group_size(group);
+    int size = be_group_size(group);
     int64_t most = (int64_t)(GROUP_CHUNK / sizeof *x);
     if (size == 1) return BE_OK;
     for (int64_t at = 0; at < count; at += most) {
@@ -70,7 +70,7 @@ be_status group_mean(be_group *group, float *x, int64_t count, be_error *err)
 be_status group_gather(be_group *group, const void *mine, void *all, size_t bytes, be_error *err)
 {
     const void *parts[GROUP_MOST];
-    int size = group_size(group);
+    int size = be_group_size(group);
     if (size == 1) {
         memcpy(all, mine, bytes);
         return BE_OK;
@@ -86,7 +86,7 @@ be_status group_gather(be_group *group, const void *mine, void *all, size_t byte
 be_status group_copy(be_group *group, void *data, size_t bytes, be_error *err)
 {
     const void *parts[GROUP_MOST];
-    if (group_size(group) == 1) return BE_OK;
+    if (be_group_size(group) == 1) return BE_OK;
     for (size_t at = 0; at < bytes; at += GROUP_CHUNK) {
         size_t here = bytes - at < GROUP_CHUNK ? bytes - at : GROUP_CHUNK;
         char *to = (char *)data + at;
@@ -99,7 +99,7 @@ be_status group_copy(be_group *group, void *data, size_t bytes, be_error *err)
 be_status group_wait(be_group *group, int64_t limit_ns, be_error *err)
 {
     const void *parts[GROUP_MOST];
-    return group_size(group) == 1 ? BE_OK : exchange(group, NULL, 0, limit_ns, parts, err);
+    return be_group_size(group) == 1 ? BE_OK : exchange(group, NULL, 0, limit_ns, parts, err);
 }
 
 void group_end(be_group *group, const be_error *why)
@@ -114,7 +114,7 @@ bool group_tells(be_group *group)
     return !group || group->transport->tells(group);
 }
 
-void group_close(be_group *group)
+void be_group_close(be_group *group)
 {
     if (group) group->transport->close(group);
 }

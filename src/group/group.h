@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "breakeven/plan.h"
+#include "breakeven/group.h"
 #include "core/status.h"
 
 #define GROUP_MOST 256 /* ranks */
@@ -21,9 +21,6 @@
  * the last call, whichever is more: all do the same work, so a slow step takes all of them long. */
 #define GROUP_LIMIT_NS INT64_C(8000000000)
 #define GROUP_PATIENCE 10
-
-int group_rank(const be_group *group); /* 0 … size − 1; 0 where there is no group */
-int group_size(const be_group *group); /* 1 where there is no group (NULL) */
 
 /* x[count] becomes the sum over all ranks, added up in their order in single precision, times
  * 1 / size.  All ranks get the same bits, and the same ones for the same numbers again. */
@@ -47,8 +44,6 @@ void group_end(be_group *group, const be_error *why);
  * where that one is dead, for the first that noticed.  False while the group lives; true without a
  * group. */
 bool group_tells(be_group *group);
-
-void group_close(be_group *group); /* NULL is fine */
 
 /* Groups of `size` threads of this process, a handle a rank; each is closed by its thread. */
 BE_CHECKED be_status group_of_threads(int size, be_group **out, be_error *err);

@@ -153,3 +153,11 @@ be_status launch_join(const launch *from, be_group **out, be_error *err)
     return board_join(block, &(board_seat){rank, size, close_plugin, (void *)(uintptr_t)plugin},
                       out, err);
 }
+
+be_status be_group_join(be_group **out, be_error *err)
+{
+    launch from;
+    *out = NULL;
+    TRY(launch_find(&from, err));
+    return launch_join(&from, out, err);
+}

@@ -46,7 +46,7 @@ static be_status make_plan(trainer *t, be_error *err)
         .seed = o->seed, .batch = t->batch, .data = o->data, .optimizer = &o->optimizer};
     void *memory = NULL;
     size_t count = (size_t)o->data->count;
-    bool alone = group_size(o->group) == 1;
+    bool alone = be_group_size(o->group) == 1;
     t->entries = alone ? o->data->count : t->steps_per_epoch * t->batch;
     model.order_count = t->entries;
     TRY(workload_model_new(o->workload, &model, &t->model, err));
@@ -68,8 +68,8 @@ static be_status make_validation(trainer *t, be_error *err)
                                  .share = t->plan,
                                  .precision = t->options->precision,
                                  .batch = t->batch,
-                                 .part = group_rank(t->options->group),
-                                 .parts = group_size(t->options->group),
+                                 .part = be_group_rank(t->options->group),
+                                 .parts = be_group_size(t->options->group),
                                  .data = t->options->validation,
                                  .data_on_host = t->options->data_on_host};
     if (!options.data) return BE_OK;
@@ -143,7 +143,7 @@ static be_status open_all(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
     TRY(check_options(o, err));
-    t->batch = o->batch / group_size(o->group);
+    t->batch = o->batch / be_group_size(o->group);
     t->steps_per_epoch = order_steps_per_epoch((int32_t)o->data->count, o->batch);
     t->last_step = train_last_step(o);
     if (t->last_step > INT32_MAX)
@@ -158,13 +158,13 @@ static be_status open_all(trainer *t, be_error *err)
                                   .best = -1};
     snprintf(t->state.workload, sizeof t->state.workload, "%s", o->workload->name);
     snprintf(t->state.data, sizeof t->state.data, "%s", o->data->name);
-    if (o->folder && group_rank(o->group) == 0)
+    if (o->folder && be_group_rank(o->group) == 0)
         TRY(folder_lock_take(&t->lock, o->folder, o->workload->name, "training of this network",
                              "wait for its end, stop it, or name another folder by --checkpoint",
                              err));
     TRY(make_plan(t, err));
     TRY(make_validation(t, err));
-    if (group_rank(o->group) == 0) TRY(open_files(t, err));
+    if (be_group_rank(o->group) == 0) TRY(open_files(t, err));
     return ranks_copy_start(t, err);
 }
 
@@ -194,7 +194,7 @@ static be_status save(trainer *t, const char *folder, char path[FILE_PATH_BYTES]
     const train_watcher *watch = &t->options->watch;
     be_group *group = t->options->group;
     be_status status = BE_OK;
-    if (group_rank(group) == 0) {
+    if (be_group_rank(group) == 0) {
         status = checkpoint_save(t->plan, folder, &t->state, path, err);
         if (status == BE_OK && watch->saved) watch->saved(watch->context, path, t->state.step);
     }
@@ -230,9 +230,9 @@ static be_status write_order(trainer *t, int64_t done, be_error *err)
     int64_t count = t->options->data->count, epoch = done / t->steps_per_epoch;
     be_group *group = t->options->group;
     order_epoch(t->options->seed, (uint32_t)epoch, t->order, (int32_t)count);
-    if (group_size(group) > 1)
-        order_part(t->order, (int32_t)count, t->options->batch, group_rank(group),
-                   group_size(group));
+    if (be_group_size(group) > 1)
+        order_part(t->order, (int32_t)count, t->options->batch, be_group_rank(group),
+                   be_group_size(group));
     return be_plan_write(t->plan, t->model.order, t->order, (size_t)t->entries * sizeof *t->order,
                          err);
 }

@@ -12,7 +12,6 @@
 #include "group/group.h"
 #include "train/weights.h"
 
-#define JOB_BYTES 320
 #define SAMPLES 4096      /* places of a field at which its bytes are compared … */
 #define SAMPLE_BYTES 4096 /* … so many at each: sets of any size take milliseconds */
 
@@ -20,7 +19,7 @@
 
 be_status ranks_check(const train_options *o, be_error *err)
 {
-    int size = group_size(o->group);
+    int size = be_group_size(o->group);
     int64_t below = o->batch / size * size;
     data_table form = workload_form(o->workload, o->data->count);
     if (size == 1) return BE_OK;
@@ -47,11 +46,6 @@ be_status ranks_check(const train_options *o, be_error *err)
     return BE_OK;
 }
 
-/* What must be the same on all ranks, as texts, so that a difference can be shown. */
-typedef struct rank_job {
-    char build[JOB_BYTES], job[JOB_BYTES], data[JOB_BYTES];
-} rank_job;
-
 /* FNV-1a (Fowler, Noll, Vo) over samples of the bytes, spread evenly. */
 static uint64_t hash_table(const data_table *table)
 {
@@ -73,8 +67,8 @@ static void describe_job(const train_options *o, rank_job *out)
     char variant[WORKLOAD_TEXT];
     workload_variant all = workload_complete(o->workload);
     *out = (rank_job){0};
-    snprintf(out->build, JOB_BYTES, "%s %s", BUILD_VERSION, BUILD_COMMIT);
-    snprintf(out->job, JOB_BYTES,
+    snprintf(out->build, RANK_JOB_BYTES, "%s %s", BUILD_VERSION, BUILD_COMMIT);
+    snprintf(out->job, RANK_JOB_BYTES,
              "%s%.100s, batch %d, seed %" PRIu64 ", %" PRId64 " steps, %s, optimizer %d (%g %g %g "
              "%g %g %g; %d %" PRId64 " %" PRId64 " %g), clip %g, saved every %" PRId64 "%s",
              o->workload->name, workload_variant_text(o->workload, &all, ", ", ", ", variant),
@@ -83,14 +77,14 @@ static void describe_job(const train_options *o, rank_job *out)
              (int)p->schedule.kind, p->schedule.warmup_steps, p->schedule.total_steps,
              p->schedule.final_factor, p->max_gradient_norm, o->save_every,
              o->folder ? ", with checkpoints" : "");
-    snprintf(out->data, JOB_BYTES,
+    snprintf(out->data, RANK_JOB_BYTES,
              "%" PRId64 " %ss of %s (%016" PRIx64 ") and %" PRId64 " to validate (%016" PRIx64 ")",
              o->data->count, o->data->sample, o->data->name, hash_table(o->data),
              o->validation ? o->validation->count : 0,
              o->validation ? hash_table(o->validation) : 0);
 }
 
-static be_status check_rank(const rank_job *first, const rank_job *other, int rank, be_error *err)
+be_status ranks_compare(const rank_job *first, const rank_job *other, int rank, be_error *err)
 {
     if (strcmp(first->build, other->build) != 0)
         FAIL(err, BE_USAGE,
@@ -113,14 +107,14 @@ static be_status check_rank(const rank_job *first, const rank_job *other, int ra
 be_status ranks_check_same(const train_options *o, be_error *err)
 {
     void *memory = NULL;
-    int size = group_size(o->group);
+    int size = be_group_size(o->group);
     if (size == 1) return BE_OK;
     TRY(memory_alloc(&memory, (size_t)(size + 1) * sizeof(rank_job), "the ranks' jobs", err));
     rank_job *jobs = memory; /* this rank's own stands behind all */
     describe_job(o, &jobs[size]);
     be_status status = group_gather(o->group, &jobs[size], jobs, sizeof *jobs, err);
     for (int r = 1; r < size && status == BE_OK; r++)
-        status = check_rank(&jobs[0], &jobs[r], r, err);
+        status = ranks_compare(&jobs[0], &jobs[r], r, err);
     memory_free(memory);
     return status;
 }
@@ -134,9 +128,10 @@ static be_status copy_tensor(trainer *t, const be_parameter *tensor, be_error *e
     void *memory = NULL;
     TRY(memory_alloc(&memory, bytes, tensor->name, err));
     be_status status = BE_OK;
-    if (group_rank(group) == 0) status = be_plan_read(t->plan, tensor->value, memory, bytes, err);
+    if (be_group_rank(group) == 0)
+        status = be_plan_read(t->plan, tensor->value, memory, bytes, err);
     if (status == BE_OK) status = group_copy(group, memory, bytes, err);
-    if (status == BE_OK && group_rank(group) != 0)
+    if (status == BE_OK && be_group_rank(group) != 0)
         status = be_plan_write(t->plan, tensor->value, memory, bytes, err);
     memory_free(memory);
     return status;
@@ -144,7 +139,7 @@ static be_status copy_tensor(trainer *t, const be_parameter *tensor, be_error *e
 
 be_status ranks_copy_start(trainer *t, be_error *err)
 {
-    if (group_size(t->options->group) == 1) return BE_OK;
+    if (be_group_size(t->options->group) == 1) return BE_OK;
     TRY(group_copy(t->options->group, &t->state, sizeof t->state, err));
     for (int i = 0; i < weights_count(t->plan); i++) {
         be_parameter weight = weights_at(t->plan, i);
@@ -159,7 +154,7 @@ be_status ranks_copy_start(trainer *t, be_error *err)
 
 be_status ranks_copy_buffers(trainer *t, be_error *err)
 {
-    int count = group_size(t->options->group) == 1 ? 0 : be_plan_buffer_count(t->plan);
+    int count = be_group_size(t->options->group) == 1 ? 0 : be_plan_buffer_count(t->plan);
     for (int i = 0; i < count; i++) {
         be_parameter buffer = be_plan_buffer(t->plan, i);
         TRY(copy_tensor(t, &buffer, err));
@@ -192,7 +187,7 @@ be_status ranks_join_losses(be_group *group, int64_t steps, float *losses, int32
                             be_error *err)
 {
     void *memory = NULL;
-    int size = group_size(group);
+    int size = be_group_size(group);
     size_t bytes = (size_t)steps * sizeof *losses;
     if (size == 1) return BE_OK;
     TRY(memory_alloc(&memory, (size_t)(size + 1) * sizeof(rank_steps), "the ranks' losses", err));
@@ -208,11 +203,11 @@ be_status ranks_join_losses(be_group *group, int64_t steps, float *losses, int32
 be_status ranks_join_evaluations(be_group *group, evaluation *e, be_error *err)
 {
     evaluation all[GROUP_MOST];
-    if (group_size(group) == 1) return BE_OK;
+    if (be_group_size(group) == 1) return BE_OK;
     TRY(group_gather(group, e, all, sizeof *e, err));
     double sum = 0;
     e->count = e->correct = e->answers = 0;
-    for (int r = 0; r < group_size(group); r++) {
+    for (int r = 0; r < be_group_size(group); r++) {
         e->count += all[r].count;
         e->correct += all[r].correct;
         e->answers += all[r].answers;
@@ -227,8 +222,8 @@ be_status ranks_any(be_group *group, bool mine, bool *any, be_error *err)
 {
     bool all[GROUP_MOST];
     *any = mine;
-    if (group_size(group) == 1) return BE_OK;
+    if (be_group_size(group) == 1) return BE_OK;
     TRY(group_gather(group, &mine, all, sizeof mine, err));
-    for (int r = 0; r < group_size(group); r++) *any |= all[r];
+    for (int r = 0; r < be_group_size(group); r++) *any |= all[r];
     return BE_OK;
 }

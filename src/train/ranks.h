@@ -12,7 +12,17 @@
  * not trained as it would be in the whole. */
 BE_CHECKED be_status ranks_check(const train_options *options, be_error *err);
 
-/* BE_USAGE, naming the rank, where another rank has another build, job or data than rank 0. */
+/* What must be the same on all ranks, as texts, so that a difference can be shown. */
+#define RANK_JOB_BYTES 320
+typedef struct rank_job {
+    char build[RANK_JOB_BYTES], job[RANK_JOB_BYTES], data[RANK_JOB_BYTES];
+} rank_job;
+
+/* BE_USAGE with the rank, what rank 0 has and what it has itself, unless both are the same. */
+BE_CHECKED be_status ranks_compare(const rank_job *first, const rank_job *other, int rank,
+                                   be_error *err);
+
+/* The same for all ranks of a training: build, job and data. */
 BE_CHECKED be_status ranks_check_same(const train_options *options, be_error *err);
 
 /* Weights, states and the training's place, as rank 0 has them. */
