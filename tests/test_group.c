@@ -213,15 +213,21 @@ static void a_rank_is_there_once(void **state)
 {
     (void)state;
     be_error err = {0};
-    be_group *first = NULL, *second = NULL;
+    be_group *group = NULL;
     board *b = aligned_alloc(64, board_bytes(2));
     assert_non_null(b);
     memset(b, 0, board_bytes(2));
-    ASSERT_OK(board_join(b, &(board_seat){1, 2, release_nothing, NULL}, &first, &err));
-    ASSERT_FAILS(board_join(b, &(board_seat){1, 2, release_nothing, NULL}, &second, &err), BE_USAGE,
+    board_expect(b, 0, getpid());
+    board_expect(b, 1, getpid() + 1);
+    ASSERT_FAILS(board_join(b, &(board_seat){1, 2, release_nothing, NULL}, &group, &err), BE_USAGE,
                  "rank 1 of 2 is there twice", "give each rank its own");
-    assert_null(second);
-    be_group_close(first);
+    assert_null(group);
+    ASSERT_OK(board_join(b, &(board_seat){0, 2, release_nothing, NULL}, &group, &err));
+    assert_false(board_is_told(b));
+    err = (be_error){.status = BE_FAILED, .text = "it failed"};
+    group_end(group, &err);
+    assert_true(board_is_told(b));
+    be_group_close(group);
     free(b);
 }
 

@@ -188,16 +188,20 @@ class EndsTest(FolderTest):
     """How a training of workers ends when one of them does."""
 
     def start(self, workers, *options):
-        """Once a checkpoint is there; with the numbers of all workers."""
-        folder = self.path("checkpoints")
+        """With the numbers of its workers, once all are there."""
         child = subprocess.Popen(
             [PROGRAM, *TRAIN, "--quiet", "--workers", str(workers), "--checkpoint-every", "3",
              *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.addCleanup(child.stderr.close)
-        while child.poll() is None and not (os.path.isdir(folder) and any(
-                n.endswith(".safetensors") for n in os.listdir(folder))):
+        ranks = {}
+        while child.poll() is None and len(ranks) < workers:
+            ranks = workers_of(child)
+        return child, ranks
+
+    def wait_for_checkpoint(self, folder):
+        while not (os.path.isdir(folder)
+                   and any(n.endswith(".safetensors") for n in os.listdir(folder))):
             time.sleep(0.01)
-        return child, workers_of(child)
 
     def end(self, child):
         error = child.stderr.read()
@@ -210,6 +214,7 @@ class EndsTest(FolderTest):
                 with self.subTest(number=number, rank=rank):
                     child, ranks = self.start(2, "--epochs", "100000", "--checkpoint", folder)
                     self.assertEqual(sorted(ranks), [0, 1])
+                    self.wait_for_checkpoint(folder)
                     os.kill(child.pid if rank is None else ranks[rank], number)
                     found, error = self.end(child)
                     # A worker's signal is not the program's own.
@@ -226,18 +231,26 @@ class EndsTest(FolderTest):
         folder, weights = self.path("checkpoints"), self.path("weights")
         self.good(*TRAIN, "--steps", "200", "--quiet", "--workers", "2", "--export",
                   self.path("whole"))
-        for _ in range(KILLS):
+        killed = 0
+        for _ in range(10 * KILLS):
             child, ranks = self.start(2, "--steps", "200", "--resume-if-any", folder, "--export",
                                       weights)
-            time.sleep(moments.uniform(0, 0.1))
+            time.sleep(moments.uniform(0, 0.3))
             rank = moments.randrange(2)
             if rank in ranks and parent_of(ranks[rank]) == child.pid:
                 os.kill(ranks[rank], signal.SIGKILL)
             code, error = self.end(child)
-            if code:  # else it was killed behind its end, or the training had ended
-                self.assertEqual(code, 1, (SEED, error))
-                self.assertRegex(error, rf"^breakeven: rank {rank} of 2 ended \(process \d+\): it "
-                                 "is gone without a word: killed, or crashed\n$", SEED)
+            if code == 0:  # it had ended before
+                shutil.rmtree(folder)
+                continue
+            self.assertEqual(code, 1, (SEED, error))
+            self.assertRegex(error, rf"^breakeven: rank {rank} of 2 (ended \(process \d+\): it is "
+                             r"gone without a word: killed, or crashed|\(process \d+\) was killed "
+                             r"by signal 9; checkpoints are whole, .*)\n$", SEED)
+            killed += 1
+            if killed == KILLS:
+                break
+        self.assertEqual(killed, KILLS, SEED)
         self.good(*TRAIN, "--steps", "200", "--quiet", "--workers", "2", "--resume-if-any", folder,
                   "--export", weights)
         with open(weights, "rb") as a, open(self.path("whole"), "rb") as b:

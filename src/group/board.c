@@ -170,6 +170,16 @@ static void board_close(be_group *group)
 static const group_transport board_transport = {
     .exchange = board_exchange, .end = board_end, .tells = board_tells, .close = board_close};
 
+void board_expect(board *b, int rank, int64_t pid)
+{
+    atomic_store(&b->places[rank].pid, pid);
+}
+
+bool board_is_told(const board *b)
+{
+    return atomic_load(&b->told);
+}
+
 be_status board_join(board *b, const board_seat *seat, be_group **out, be_error *err)
 {
     void *memory = NULL;
@@ -186,7 +196,7 @@ be_status board_join(board *b, const board_seat *seat, be_group **out, be_error 
                        .context = seat->context};
     int64_t before = atomic_exchange(&b->places[seat->rank].pid, (int64_t)getpid());
     *out = &g->base;
-    if (before == 0) return BE_OK;
+    if (before == 0 || before == (int64_t)getpid()) return BE_OK;
     memory_free(g);
     *out = NULL;
     FAIL(err, BE_USAGE,

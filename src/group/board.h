@@ -13,6 +13,11 @@ typedef struct board board;
 
 size_t board_bytes(int size);
 
+/* By the process that starts the ranks: who rank will be, so that it is missed if it never joins;
+ * and whether one of them has told how the group ended. */
+void board_expect(board *b, int rank, int64_t pid);
+bool board_is_told(const board *b);
+
 /* A handle for one rank, of zeroed memory of board_bytes(size), aligned to a cache line.  When it
  * is closed, release(context, in_order) is called; `in_order`: the group has not ended. */
 typedef struct board_seat {

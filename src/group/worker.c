@@ -97,6 +97,8 @@ typedef struct crew {
     pid_t pid[GROUP_MOST]; /* 0: it has ended */
     int code;              /* of the first that failed */
     int64_t failed_ns;     /* when it did */
+    int killed, by;        /* the first that was killed, and the signal that did it; 0: none */
+    pid_t killed_pid;
 } crew;
 
 static _Noreturn void become_worker(const char *program, char *const *words)
@@ -113,12 +115,12 @@ static _Noreturn void become_worker(const char *program, char *const *words)
     _exit(be_status_exit_code(BE_FAILED));
 }
 
-static be_status start_workers(crew *c, int board, char *const *words, be_error *err)
+static be_status start_workers(crew *c, int fd, board *b, char *const *words, be_error *err)
 {
     char program[FILE_PATH_BYTES], text[64];
     TRY(file_own_program(program, err));
     for (int r = 0; r < c->size; r++) {
-        snprintf(text, sizeof text, "%d/%d/%d", r, c->size, board);
+        snprintf(text, sizeof text, "%d/%d/%d", r, c->size, fd);
         if (setenv(VARIABLE, text, 1) != 0) FAIL(err, BE_NO_MEMORY, "no memory for " VARIABLE);
         pid_t child = fork();
         if (child == 0) become_worker(program, words);
@@ -127,6 +129,7 @@ static be_status start_workers(crew *c, int board, char *const *words, be_error 
                  "expected %d workers, but the system gives %d (%s); ask for fewer, or raise the "
                  "limit: ulimit -u, or pids.max of the control group",
                  c->size, r, strerror(errno));
+        board_expect(b, r, child);
         c->pid[r] = child;
         c->running++;
     }
@@ -141,6 +144,11 @@ static void look_at(crew *c, int r)
     pid_t found = waitpid(c->pid[r], &ended, WNOHANG);
     if (found == 0 || (found < 0 && errno == EINTR)) return;
     int code = found > 0 && WIFEXITED(ended) ? WEXITSTATUS(ended) : be_status_exit_code(BE_FAILED);
+    if (found > 0 && WIFSIGNALED(ended) && !c->by) {
+        c->killed = r;
+        c->by = WTERMSIG(ended);
+        c->killed_pid = found;
+    }
     c->pid[r] = 0;
     c->running--;
     if (!code || c->code) return;
@@ -170,17 +178,40 @@ static void watch_crew(crew *c, const volatile sig_atomic_t *stop)
     }
 }
 
+/* A worker that is killed cannot say so, and the others only notice when they wait for it. */
+static be_status tell_killed(const crew *c, const board *b, be_error *err)
+{
+    if (!c->by || board_is_told(b)) return BE_OK;
+    FAIL(err, BE_FAILED,
+         "rank %d of %d (process %ld) was killed by signal %d; checkpoints are whole, and --resume "
+         "goes on from the last",
+         c->killed, c->size, (long)c->killed_pid, c->by);
+}
+
+static be_status run_crew(crew *c, int fd, board *b, char *const *words,
+                          const volatile sig_atomic_t *stop, be_error *err)
+{
+    be_status status = start_workers(c, fd, b, words, err);
+    unsetenv(VARIABLE);
+    if (status != BE_OK) send_all(c, SIGKILL);
+    watch_crew(c, stop);
+    return status == BE_OK ? tell_killed(c, b, err) : status;
+}
+
 be_status workers_run(int size, char *const *words, const volatile sig_atomic_t *stop, int *code,
                       be_error *err)
 {
     crew c = {.size = size};
-    int board = -1;
-    TRY(make_memory(board_bytes(size), &board, err));
-    be_status status = start_workers(&c, board, words, err);
-    close(board);
-    unsetenv(VARIABLE);
-    if (status != BE_OK) send_all(&c, SIGKILL);
-    watch_crew(&c, stop);
+    int fd = -1;
+    TRY(make_memory(board_bytes(size), &fd, err));
+    void *b = mmap(NULL, board_bytes(size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    be_status status = b != MAP_FAILED
+                           ? run_crew(&c, fd, b, words, stop, err)
+                           : status_fail(err, __FILE__, __LINE__, BE_NO_MEMORY,
+                                         "no memory of %zu bytes for the workers to share: %s",
+                                         board_bytes(size), strerror(errno));
+    if (b != MAP_FAILED) munmap(b, board_bytes(size));
+    close(fd);
     *code = c.code;
     return status;
 }
