@@ -1,5 +1,7 @@
 /* Groups: processes that train one network together, each a part of every batch
- * (be_plan_options.group). */
+ * (be_plan_options.group).  The program cuts its batches itself: the samples that rank r gathers
+ * are the r-th of as many equal parts as there are ranks, with as many targets each, so that the
+ * mean of the parts' losses is that of the batch. */
 #ifndef BREAKEVEN_GROUP_H
 #define BREAKEVEN_GROUP_H
 
