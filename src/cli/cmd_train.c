@@ -496,7 +496,7 @@ static be_status run_training(train_command *c, trainer *t, be_error *err)
 {
     double before_s = processor_s();
     int64_t start_ns = clock_now_ns();
-    TRY(save_tokenizer(c, c->options.folder, err));
+    if (be_group_rank(c->group) == 0) TRY(save_tokenizer(c, c->options.folder, err));
     TRY(trainer_run(t, err));
     c->cores = (processor_s() - before_s) / ((double)(clock_now_ns() - start_ns) * 1e-9);
     return BE_OK;
