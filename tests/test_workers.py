@@ -144,6 +144,7 @@ class WorkersTest(FolderTest):
         self.bad(2, "train", "clip", "--synthetic", "--limit", "8", "--batch", "4", "--steps", "1",
                  "--workers", "2", says=["clip compares the pairs of a batch with one another"])
 
+    @unittest.skipUnless(hasattr(os, "sched_setaffinity"), "binds to a core")
     def test_more_than_there_are_cores_take_turns(self):
         one = {min(os.sched_getaffinity(0))}
         result = subprocess.run([PROGRAM, *TRAIN, "--steps", "1", "--workers", "2"], text=True,
@@ -184,6 +185,7 @@ class WorkersTest(FolderTest):
                 self.assertIn(f"install {packages} and build it anew", result.stderr)
 
 
+@unittest.skipUnless(os.path.isdir("/proc/self"), "finds the workers in /proc")
 class EndsTest(FolderTest):
     """How a training of workers ends when one of them does."""
 
