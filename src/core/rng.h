@@ -45,6 +45,13 @@ float rng_next_uniform(rng *r);
 uint32_t rng_next_below(rng *r, uint32_t bound); /* unbiased, 0 … bound - 1; bound > 0 */
 double rng_next_normal(rng *r);                  /* mean 0, variance 1 (Box-Muller) */
 
+/* out[i] = scale · x, x of mean 0 and variance 1 (Box-Muller in float; |x| < 5.8), for i < count.
+ * Not the numbers of rng_next_normal. */
+void rng_fill_normal(rng_key key, float scale, float *out, int64_t count);
+
+/* out[i] = (2 · rng_uniform(key, i) − 1) · scale, bit by bit. */
+void rng_fill_uniform(rng_key key, float scale, float *out, int64_t count);
+
 /* Fill order[0 … count) with a uniform permutation of 0 … count - 1 (Fisher-Yates). */
 void rng_permutation(rng_key key, int32_t *order, int32_t count);
 

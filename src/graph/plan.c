@@ -251,15 +251,12 @@ void graph_fill_start(const be_graph *g, be_value value, uint32_t index, float *
     rng_key key = {.seed = g->seed, .stream = is_buffer ? RNG_BUFFER : RNG_PARAMETER, .sub = index};
     be_start start = g->values[value].start;
     int64_t count = shape_elements(&g->values[value].shape);
-    rng normal = {.key = key};
     switch (start.kind) {
     case BE_UNIFORM:
-        for (int64_t i = 0; i < count; i++)
-            out[i] = (2.0f * rng_uniform(key, (uint64_t)i) - 1.0f) * start.value;
+        rng_fill_uniform(key, start.value, out, count);
         break;
     case BE_NORMAL:
-        for (int64_t i = 0; i < count; i++)
-            out[i] = (float)(rng_next_normal(&normal) * (double)start.value);
+        rng_fill_normal(key, start.value, out, count);
         break;
     case BE_CONSTANT:
         for (int64_t i = 0; i < count; i++) out[i] = start.value;
