@@ -211,8 +211,10 @@ class Engine:
         threads_warnings = libraries.set_threads(threads)
         session = self._new_session(request, device)
         libraries.synchronize(device)
+        unit = self.own.unit() if self.own is not None else {}
         self.session = session
-        return {"parameters": session.parameters, "device_name": libraries.device_name(device),
+        return {**unit, "parameters": session.parameters,
+                "device_name": libraries.device_name(device),
                 "implementation": libraries.implementation(device) + torch_forms.words(self.form),
                 "precision": session.precision, "threads": torch.get_num_threads(),
                 "prepare_ns": time.monotonic_ns() - start,

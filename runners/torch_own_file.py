@@ -67,6 +67,11 @@ def named_tensors(value, name):
     return found
 
 
+def _is_count(value):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and 0 < value < float("inf")
+
+
 def is_whole(tensor):
     return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
 
@@ -257,6 +262,18 @@ class OwnFile:
             raise Failure("NUMERIC", f"a finite loss in the first steps of {self.named}",
                           f"{loss.item()}", "check what batch(n) returns, the loss, and the "
                           "learning rate of optimizer(parameters)")
+
+    def unit(self):
+        """What its rates count, as the file tells: `unit` = "token", or ("token", 512) of which a
+        sample has so many; empty where it does not."""
+        told = getattr(self.module, "unit", None)
+        if told is None:
+            return {}
+        name, count = told if isinstance(told, tuple) and len(told) == 2 else (told, 1)
+        if not isinstance(name, str) or not name or not _is_count(count):
+            raise Failure("BAD_DATA", f"'unit' in {self.named} to be a word, or a word and how "
+                          'many a sample has, as ("token", 512)', repr(told), "correct it")
+        return {"unit": name, "units_a_sample": count}
 
     def flops(self, n):
         """The arithmetic of a step as the file tells it; None where it does not."""

@@ -39,6 +39,9 @@ BAD = [
      "mymodel.py to define model(), which returns the torch.nn.Module, found no 'model': add it"),
     ("def model():\n    pass\n",
      "mymodel.py to define batch(n), which returns a batch of n samples, found no 'batch': add it"),
+    (MLP + "unit = ('token', 0)\n",
+     "'unit' in mymodel.py to be a word, or a word and how many a sample has, as (\"token\", 512), "
+     "found ('token', 0): correct it"),
     (MLP + "model = 3\n", "'model' in mymodel.py to be a function, found int: correct it"),
     (MLP + "def model():\n    return 3\n",
      "model() of mymodel.py to return a torch.nn.Module, found int: correct the file"),
@@ -286,7 +289,8 @@ class OwnBenchTest(OwnTest):
     def test_bench(self):
         noise = ("import threading, os\nprint('noise', flush=True)\nos.write(1, b'noise')\n"
                  "threading.Thread(target=threading.Event().wait).start()\n")
-        path = self.file(MLP + noise + "def flops(n):\n    return 1e3 * n\n")
+        path = self.file(MLP + noise + "def flops(n):\n    return 1e3 * n\n"
+                         "unit = 'token', 6\n")
         first, second = self.records(path, "--batch", "16", threads="1,2")
         self.assertEqual([first["threads"], second["threads"]], [1, 2])
         for record in (first, second):
@@ -296,7 +300,8 @@ class OwnBenchTest(OwnTest):
             self.assertLess(record["parity"]["error"], record["parity"]["band"])
             self.assertEqual((record["parity"]["batch"], record["parity"]["steps"]), (8, 3))
             self.assertGreater(record["units_per_s"], 0)
-            self.assertEqual(record["unit"], "sample")
+            self.assertEqual(record["unit"], "token")
+            self.assertAlmostEqual(record["units_per_s"] / record["samples_per_s"], 6)
             self.assertEqual(record["flops_per_step"], 16e3)
             self.assertIsNone(record["data_count"])
             self.assertGreater(record["proof"]["work"]["cpu"]["launches"], 0)
@@ -355,6 +360,19 @@ runner_protocol.serve(torch_engine.Engine(), requests, answers)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("does not compute in double precision", result.stderr)
         self.assertLess(json.loads(result.stdout)[0]["parity"]["error"], 1e-4)
+
+    def test_one_that_has_no_memory_leaves_the_others(self):
+        path = self.file(MLP + "def batch(n):\n"
+                         "    if n == 64 and torch.get_num_threads() == 2:\n"
+                         "        raise MemoryError('64 samples')\n"
+                         "    return torch.rand(n, 6), torch.randint(3, (n,))\n")
+        result = self.bad(5, "bench", path, *SHORT, "--threads", "1,2",
+                          says=["expected the memory that this needs, found too little "
+                                "(MemoryError: 64 samples): use a smaller batch"])
+        records = {record["asked"]["threads"]: record for record in json.loads(result.stdout)}
+        self.assertEqual({threads: record["status"] for threads, record in records.items()},
+                         {1: "OK", 2: "NO_MEMORY"})
+        self.assertGreater(records[1]["units_per_s"], 0)
 
     def test_explain_names_modules(self):
         path = self.file(MLP + "def model():\n"

@@ -169,6 +169,15 @@ static void good_answers_are_read(void **state)
     assert_int_equal(a.parameters, 62006);
     assert_int_equal(a.launches, 18);
     assert_null(a.warnings);
+    assert_null(a.unit);
+    protocol_answer_clear(&a);
+    ASSERT_OK(parse(prepare,
+                    "{\"ok\":true,\"parameters\":1,\"unit\":\"token\",\"units_a_sample\":512,"
+                    "\"device_name\":\"d\",\"implementation\":\"i\",\"precision\":\"fp32\","
+                    "\"threads\":2,\"prepare_ns\":0}",
+                    &a, &err));
+    assert_string_equal(a.unit, "token");
+    assert_float_equal(a.units_a_sample, 512, 0);
     protocol_answer_clear(&a);
     ASSERT_OK(parse(run3, "{\"ok\":true,\"steps\":3,\"wall_ns\":42,\"loss\":2}", &a, &err));
     assert_int_equal(a.wall_ns, 42);
@@ -380,6 +389,8 @@ static void bad_answers_are_refused(void **state)
          "strings id and name"},
         {&prepare, "{\"ok\":true,\"parameters\":-1}", "\"parameters\""},
         {&prepare, "{\"ok\":true,\"parameters\":1,\"launches\":-1}", "\"launches\""},
+        {&prepare, "{\"ok\":true,\"parameters\":1,\"unit\":\"token\"}",
+         "\"units_a_sample\" to be a number above 0"},
         {&prepare,
          "{\"ok\":true,\"parameters\":1,\"device_name\":\"d\",\"implementation\":\"i\","
          "\"precision\":\"fp32\",\"threads\":0,\"prepare_ns\":0}",

@@ -148,6 +148,15 @@ static void protocol_read_prepare(protocol_reader *r, protocol_answer *answer)
         answer->launches = json_read_integer(&r->member, "launches", 0, INT64_MAX);
     bool told = json_object_get(r->member.json, "device_bytes");
     answer->device_bytes = told ? json_read_integer(&r->member, "device_bytes", 0, INT64_MAX) : -1;
+    answer->unit = NULL;
+    answer->units_a_sample = 1;
+    if (json_object_get(r->member.json, "unit")) {
+        const json_t *count = json_object_get(r->member.json, "units_a_sample");
+        answer->unit = json_read_text(&r->member, "unit");
+        if (!(json_number_value(count) > 0))
+            json_complain(&r->member, "units_a_sample", "a number above 0", count);
+        answer->units_a_sample = json_number_value(count);
+    }
     answer->device_name = json_read_text(&r->member, "device_name");
     answer->implementation = json_read_text(&r->member, "implementation");
     answer->precision = json_read_text(&r->member, "precision");

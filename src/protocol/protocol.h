@@ -106,9 +106,11 @@ typedef struct protocol_answer {
     const char *device_name, *implementation, *precision; /* prepare */
     json_t *warnings;                                     /* prepare: list of strings, or NULL */
     int64_t parameters, prepare_ns;                       /* prepare */
-    int64_t launches;     /* prepare: a step, 0: not told; phases: of all steps, -1: not known */
-    int threads;          /* prepare */
-    int64_t device_bytes; /* prepare: on a device with memory of its own; -1: not told */
+    int64_t launches;      /* prepare: a step, 0: not told; phases: of all steps, -1: not known */
+    int threads;           /* prepare */
+    int64_t device_bytes;  /* prepare: on a device with memory of its own; -1: not told */
+    const char *unit;      /* prepare: what a user's own model counts, NULL: samples … */
+    double units_a_sample; /* … and how many a sample has */
 
     const char *draws;      /* parity: none, dropout, model: what of a step is random; or NULL */
     double moved_gradients; /* parity: how far rounding moves them, relative; 0: not told */

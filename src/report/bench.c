@@ -295,8 +295,15 @@ static const report_column *name_rate(const json_t *group, report_column own[COL
                                       char rate[REPORT_TEXT_BYTES + 2])
 {
     char units[REPORT_TEXT_BYTES];
-    const char *workload = report_string(json_array_get(group, 0), bench, workload);
-    snprintf(rate, REPORT_TEXT_BYTES + 2, "%s/s", report_units(workload, units));
+    const char *workload = report_string(json_array_get(group, 0), bench, workload), *unit = "";
+    size_t i;
+    json_t *record;
+    json_array_foreach(group, i, record)
+    {
+        if (!*unit) unit = report_string(record, bench, unit);
+    }
+    if (*unit) snprintf(units, sizeof units, "%.40ss", unit);
+    snprintf(rate, REPORT_TEXT_BYTES + 2, "%s/s", *unit ? units : report_units(workload, units));
     memcpy(own, columns, sizeof columns);
     for (int c = 0; c < COLUMN_COUNT; c++)
         if (strcmp(own[c].path, "units_per_s") == 0) own[c].title = rate;

@@ -158,8 +158,10 @@ typedef struct conductor_result {
     int64_t launches; /* kernels or calls a step, 0: the runner does not tell */
     int64_t peak_rss_bytes;
     int64_t device_bytes; /* that it holds on a device with memory of its own */
-    const char *log;      /* last lines of its standard error */
-    const char *ending;   /* how the process ended; NULL: it lives on in the pool */
+    const char *unit;     /* that a user's own model counts; NULL: samples, or the workload's */
+    double units_a_sample;
+    const char *log;    /* last lines of its standard error */
+    const char *ending; /* how the process ended; NULL: it lives on in the pool */
 
     /* Against the fastest contender that has a speed (itself: the runner-up); ratio of the times of
      * one sample, this one's first.  UNSURE and NAN where there is none. */

@@ -103,6 +103,8 @@ static be_status lane_prepare(lane *l, be_error *err)
     result->parameters = prepared->parameters;
     result->launches = prepared->launches;
     result->device_bytes = prepared->device_bytes;
+    if (prepared->unit) TRY(lane_keep(l, &result->unit, prepared->unit, err));
+    result->units_a_sample = prepared->units_a_sample;
     result->prepare_s = (double)prepared->prepare_ns * 1e-9;
     size_t i;
     json_t *warning;

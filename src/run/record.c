@@ -209,6 +209,10 @@ be_status record_build(const conductor_contender *contenders, const conductor_re
     fill_subject(&r, &contenders[i], result);
     fill_outcome(&r, result);
     record_take_rate(&r, &contenders[i].job.variant);
+    if (report->results[i].unit) {
+        r.unit = report->results[i].unit;
+        r.units_per_s = r.samples_per_s * report->results[i].units_a_sample;
+    }
     fill_evidence(&r, result);
     fill_asked(&r.asked, &contenders[i]);
     fill_versus(&r.versus, contenders, report, i);
