@@ -147,7 +147,7 @@ def fused(kind, device):
 
 def make_capturable(optimizer):
     """Its number of steps is kept on the device; a Failure where it would stay what it was."""
-    for group in optimizer.param_groups:
+    for group in getattr(optimizer, "param_groups", []):  # of an operation alone: none
         if "capturable" in group:
             group["capturable"] = True
         elif not isinstance(optimizer, torch.optim.SGD):

@@ -70,6 +70,9 @@ def find_device(name):
     if kind == "mps" and not mps_available():
         raise Failure("UNAVAILABLE", "an Apple GPU", f"none in PyTorch {torch.__version__}",
                       "use macOS 12.3 or later on Apple silicon, or another device")
+    if kind == "mps" and os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK", "0") == "1":
+        raise Failure("UNAVAILABLE", "mps to compute all", "PYTORCH_ENABLE_MPS_FALLBACK=1, which "
+                      "lets PyTorch run operations on the CPU unseen", "unset it")
     if kind == "cuda":
         if not torch.backends.cuda.is_built():
             raise Failure("UNAVAILABLE", "a PyTorch with CUDA", f"{torch.__version__} without",
@@ -259,9 +262,6 @@ def warnings(device):
     if device.type == "cpu" and torch.get_num_threads() > 1 and _waits_beside():
         found.append("OpenBLAS waits for work on the cores of PyTorch's loops: "
                      "OPENBLAS_NUM_THREADS=1 may be faster, 'breakeven sweep' tries both")
-    if device.type == "mps" and os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK", "0") == "1":
-        found.append("PYTORCH_ENABLE_MPS_FALLBACK=1 lets PyTorch run operations on the CPU unseen: "
-                     "unset it")
     if os.environ.get("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "0") == "1" and device.type == "cuda":
         found.append("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 turns TF32 on: unset it")
     return found

@@ -21,6 +21,8 @@ if NO_TORCH is None:
     import torch
     import torch_engine
     import torch_forms
+    import torch_libraries
+    import torch_operations
 
 REAL = os.environ.get("BREAKEVEN_TORCHVENV", "")
 # A compiler in the place of torch.compile; `spoil` changes what a compiled function returns.
@@ -90,6 +92,14 @@ class RefusalTest(unittest.TestCase):
                          "working C++ compiler: use --engine torch, or mend what the runner's log "
                          "tells")
         self.assertIsNone(torch_forms.failure_of(RuntimeError("another")))
+
+    def test_mps_that_may_compute_on_the_processor(self):
+        with mock.patch.object(torch_libraries, "mps_available", lambda: True):
+            self.assertEqual(str(torch_libraries.find_device("mps")), "mps")
+            with mock.patch.dict(os.environ, {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}), \
+                    self.assertRaisesRegex(runner_protocol.Failure, "expected mps to compute all, "
+                                           "found PYTORCH_ENABLE_MPS_FALLBACK=1, .*: unset it"):
+                torch_libraries.find_device("mps")
 
     def test_fused_where_it_works(self):
         """Keeps to what the optimizer's own step says."""
@@ -199,6 +209,7 @@ class CapturedTest(FolderTest):
         with self.assertRaisesRegex(runner_protocol.Failure, "that a CUDA graph can capture .*, "
                                     "found Rprop: use torch-compile"):
             torch_forms.make_capturable(counting)
+        torch_forms.make_capturable(torch_operations.NoUpdate(p))
         adam = torch.optim.Adam(p)
         torch_forms.make_capturable(adam)
         self.assertTrue(adam.param_groups[0]["capturable"])
