@@ -161,6 +161,14 @@ class Report(FolderTest):
         drawn = re.compile(r"(?ms)^```$.*?^```$")  # text as it stands
         self.assertNotRegex(drawn.sub("", document), r"<(img|script|/pre)")
 
+    def test_a_long_note_is_whole(self):
+        note = " ".join(f"word{i}" for i in range(1500))
+        self.good("runs", "import", self.plant([bench()]), env=self.environment)
+        self.good("runs", "note", "1", note, env=self.environment)
+        page, _ = self.page("1")
+        self.assertIn(note, page.text)
+        self.assertIn(note, self.report("report.md", "1"))
+
     def test_curves_of_a_training(self):
         page, text = self.page(self.plant(epochs(12)))
         self.assertIn("mlp-mnist on cpu: 12 epochs in 18.0 s, the loss 0.1667 in the last; at best "

@@ -17,7 +17,8 @@
  * (control characters, bytes that are no UTF-8) becomes U+FFFD. */
 void html_text(FILE *out, const char *text);
 
-/* <tag class="class">text</tag> and a newline; class "": none.  The text is escaped as a whole. */
+/* <tag class="class">text</tag> and a newline; class "": none.  The text is escaped as a whole, and
+ * cut behind 4,000 bytes. */
 void html_element(FILE *out, const char *tag, const char *class, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

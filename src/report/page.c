@@ -36,14 +36,14 @@ static void place_run(const json_t *run, char *out, size_t room)
 
 static void write_notes(const json_t *notes, FILE *out)
 {
-    char line[700], time[REPORT_TEXT_BYTES];
+    char line[60], time[REPORT_TEXT_BYTES];
     size_t i;
     json_t *note;
     json_array_foreach(notes, i, note)
     {
-        snprintf(line, sizeof line, "Note of %.20s: %.600s", runs_time_text(note, time),
-                 report_string(note, note, text));
+        snprintf(line, sizeof line, "Note of %.20s:", runs_time_text(note, time));
         report_paragraph(out, line, 2);
+        report_paragraph(out, report_string(note, note, text), 2);
     }
 }
 

@@ -332,7 +332,9 @@ bool report_heading(FILE *out, const char *text)
 void report_paragraph(FILE *out, const char *text, int indent)
 {
     if (report_look.html) {
-        html_element(out, "p", strncmp(text, "warning:", 8) ? "" : "aside", "%s", text);
+        fprintf(out, strncmp(text, "warning:", 8) ? "<p>" : "<p class=\"aside\">");
+        html_text(out, text);
+        fprintf(out, "</p>\n");
     } else if (report_look.markdown) {
         report_markdown(out, text);
         fprintf(out, "\n\n");
