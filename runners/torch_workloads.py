@@ -128,7 +128,9 @@ def new_model(job):
     """The job's model in its dimensions; a class names those that make a difference to it."""
     model = WORKLOADS[job.workload]
     wanted = inspect.signature(model).parameters
-    dimensions = {"batch": job.batch, **job.dimensions}
+    dimensions = dict(job.dimensions)
+    if job.workload in torch_operations.OPERATIONS:
+        dimensions["batch"] = job.batch  # their operands are of it
     return model(**{name: value for name, value in dimensions.items() if name in wanted})
 
 
