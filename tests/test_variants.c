@@ -3,6 +3,21 @@
 
 #include "workloads/workload.h"
 
+static void variants_are_told(void **state)
+{
+    (void)state;
+    char text[WORKLOAD_TEXT];
+    workload_variant v = {.layers = 2, .heads = 4, .seq = 8};
+    assert_string_equal(
+        workload_variant_text(&workload_encoder, &v, " with ", " and ", text),
+        " with a depth of 2 layers, attention of 4 heads and sequences of 8 tokens");
+    v = (workload_variant){.seq = 8};
+    assert_string_equal(workload_variant_text(&workload_encoder, &v, " with ", " and ", text),
+                        " with sequences of 8 tokens");
+    v.seq = 0;
+    assert_string_equal(workload_variant_text(&workload_encoder, &v, " with ", " and ", text), "");
+}
+
 static void variants_are_wider_or_larger(void **state)
 {
     (void)state;
@@ -97,6 +112,7 @@ static void a_gate_parts_what_relu_is_given(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(variants_are_told),
         cmocka_unit_test(variants_are_wider_or_larger),
         cmocka_unit_test(gates_are_small),
         cmocka_unit_test(a_gate_parts_what_relu_is_given),

@@ -8,6 +8,7 @@
 #include "backend/backend.h"
 #include "core/clock.h"
 #include "core/json.h"
+#include "core/room.h"
 #include "graph/graph.h"
 #include "graph/precision.h"
 #include "machine/environment.h"
@@ -439,6 +440,17 @@ static be_status conduct(measurement *m, const measurement_watch *watch,
     return conductor_run(contenders, count, &options, out, err);
 }
 
+/* Only where all compute in the memory of the host: elsewhere each device says so itself. */
+static be_status check_room(const measurement *m, const measurement_point *point,
+                            const be_plan_facts *facts, be_error *err)
+{
+    for (int i = 0; i < contender_count(m, point); i++)
+        if (strcmp(contender_of(m, point, i)->device, "cpu") != 0) return BE_OK;
+    room_need need = {m->workload->name, point->batch, (double)facts->persistent_bytes,
+                      (double)(facts->activation_bytes + facts->scratch_bytes)};
+    return room_check(&need, room_here(), err);
+}
+
 be_status measurement_run(measurement *m, const measurement_point *point, json_t *records,
                           be_error *err)
 {
@@ -449,6 +461,7 @@ be_status measurement_run(measurement *m, const measurement_point *point, json_t
     measurement_contenders(m, point, contenders);
     facts = (be_plan_facts){.flops_per_step = NAN, .bytes_per_step = NAN};
     if (!m->workload->file) TRY(measurement_plan(m, point->batch, take_facts, &facts, err));
+    TRY(check_room(m, point, &facts, err));
     if (m->workload->operate)
         TRY(material_set_batch(&m->material, &m->material_options, point->batch, err));
     for (int i = 0; i < contender_count(m, point); i++) {

@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/memory.h"
+#include "core/room.h"
 #include "data/order.h"
 #include "group/group.h"
 #include "train/ranks.h"
@@ -39,6 +40,29 @@ static be_status check_options(const train_options *o, be_error *err)
     return ranks_check_same(o, err);
 }
 
+/* What the system would only find out at work is told before: a processor's memory is promised to
+ * whoever asks. */
+static be_status plan_in_room(trainer *t, const be_plan_options *options, be_error *err)
+{
+    const train_options *o = t->options;
+    be_error reason;
+    be_status status = be_plan_new(t->model.graph, o->device, options, &t->plan, err);
+    if ((status != BE_OK && status != BE_NO_MEMORY) || !be_device_threads(o->device)) return status;
+    be_plan *plan = t->plan;
+    if (status == BE_NO_MEMORY) {
+        be_plan_options planning = *options;
+        planning.dry_run = 1;
+        if (be_plan_new(t->model.graph, o->device, &planning, &plan, &reason) != BE_OK)
+            return status;
+    }
+    be_plan_facts facts = be_plan_describe(plan);
+    if (plan != t->plan) be_plan_free(plan);
+    room_need need = {o->workload->name, t->batch, (double)facts.persistent_bytes,
+                      (double)(facts.activation_bytes + facts.scratch_bytes)};
+    TRY(room_check(&need, room_here(), err));
+    return status;
+}
+
 static be_status make_plan(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
@@ -54,7 +78,7 @@ static be_status make_plan(trainer *t, be_error *err)
                             .precision = o->precision,
                             .data_on_host = o->data_on_host,
                             .group = alone ? NULL : o->group};
-    TRY(be_plan_new(t->model.graph, o->device, &plan, &t->plan, err));
+    TRY(plan_in_room(t, &plan, err));
     TRY(workload_bind(&t->model, t->plan, o->data, err));
     TRY(memory_alloc(&memory, count * sizeof(int32_t), "the order of an epoch", err));
     t->order = memory;

@@ -162,15 +162,21 @@ static be_status check_dimension(const workload *base, const workload_variant *v
 }
 
 const char *workload_variant_text(const workload *base, const workload_variant *variant,
-                                  const char *first, const char *next, char out[WORKLOAD_TEXT])
+                                  const char *first, const char *last, char out[WORKLOAD_TEXT])
 {
     text_buffer b = text_begin(out, WORKLOAD_TEXT);
+    int left = 0;
+    for (int i = 0; i < WORKLOAD_DIMENSIONS; i++)
+        left += workload_variant_get(variant, (workload_dimension)i) != 0;
     for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
         workload_dimension d = (workload_dimension)i;
         int value = workload_variant_get(variant, d);
-        if (value)
-            text_add(&b, "%s%s %d %s", b.used ? next : first, before_text(base, d), value,
-                     after_text(base, d));
+        if (value && left--)
+            text_add(&b, "%s%s %d %s",
+                     !b.used ? first
+                     : left  ? ", "
+                             : last,
+                     before_text(base, d), value, after_text(base, d));
     }
     return out;
 }

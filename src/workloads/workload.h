@@ -22,7 +22,7 @@
       "matrices")                                                                                 \
     X(LAYERS, layers, "a depth of", "layers", 1024, "number of layers", "N",                      \
       "give the model N layers")                                                                  \
-    X(HEADS, heads, "attention with", "heads", 1024, "number of heads", "N",                      \
+    X(HEADS, heads, "attention of", "heads", 1024, "number of heads", "N",                        \
       "give each attention N heads")                                                              \
     X(SEQ, seq, "sequences of", "tokens", 1 << 20, "sequence length", "TOKENS",                   \
       "train on sequences of TOKENS tokens")                                                      \
@@ -194,10 +194,10 @@ int workload_most(const workload *base, workload_dimension d);
 /* Its dimensions with the workload's own where its variant gives none. */
 workload_variant workload_complete(const workload *w);
 
-/* "a width of 2 times its own and pictures of 6 pixels", with `first` before the first and `next`
- * between; "" where nothing is varied. */
+/* "a width of 2 times its own, 3 layers and pictures of 6 pixels", with `first` before the first
+ * and `last` before the last; "" where nothing is varied. */
 const char *workload_variant_text(const workload *base, const workload_variant *variant,
-                                  const char *first, const char *next, char out[WORKLOAD_TEXT]);
+                                  const char *first, const char *last, char out[WORKLOAD_TEXT]);
 
 /* The variant in which the gate computes `w`; *reduced: it is smaller than w. */
 workload_variant workload_gate_variant(const workload *w, bool *reduced);

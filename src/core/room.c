@@ -1,0 +1,36 @@
+/* See room.h. */
+#include "core/room.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "core/cgroup.h"
+
+#define GIB (1024.0 * 1024.0 * 1024.0)
+
+int64_t room_here(void)
+{
+    int64_t pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    int64_t machine = pages > 0 && page_bytes > 0 ? pages * page_bytes : -1;
+    int64_t group = cgroup_read("").memory_bytes;
+    return group > 0 && (machine < 0 || group < machine) ? group : machine;
+}
+
+be_status room_check(const room_need *need, int64_t room, be_error *err)
+{
+    double needed = need->fixed_bytes + need->batch_bytes;
+    if (room < 0 || needed <= (double)room) return BE_OK;
+    double left = (double)room - need->fixed_bytes;
+    int64_t fits = left > 0 ? (int64_t)(left / need->batch_bytes * (double)need->batch) : 0;
+    if (fits > 0)
+        FAIL(err, BE_NO_MEMORY,
+             "%s at batch %" PRId64 ": expected a step to take at most the %.1f GiB of memory "
+             "here, found that it takes %.1f GiB; use --batch %" PRId64 " or less",
+             need->what, need->batch, (double)room / GIB, needed / GIB, fits);
+    FAIL(
+        err, BE_NO_MEMORY,
+        "%s at batch %" PRId64 ": expected a step to take at most the %.1f GiB of memory here, "
+        "found that it takes %.1f GiB, %.1f GiB of them at any batch; choose a smaller variant, or "
+        "a machine with more memory",
+        need->what, need->batch, (double)room / GIB, needed / GIB, need->fixed_bytes / GIB);
+}
