@@ -49,7 +49,7 @@ static const char *const options[SETTING_COUNT] = {SETTING_LIST(X)};
 
 settings settings_usual(void)
 {
-    settings s;
+    settings s = {0};
     for (int i = 0; i < SETTING_COUNT; i++) snprintf(s.value[i], SETTING_BYTES, "%s", usuals[i]);
     return s;
 }
