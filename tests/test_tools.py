@@ -124,6 +124,21 @@ class Layers(Checkout):
             self.write("src/study/a.c", f"\n    {line}\n")
             self.assert_finds("check_layers.py", "src/study/a.c:2: src/study keeps nothing")
 
+    def test_circles_between_files_are_found(self):
+        call = "int a_next(void)\n{\n    return b_next();\n}\n"
+        self.write("src/graph/a.c", call)
+        self.write("src/graph/b.c", "int b_next(void)\n{\n    return c_next[0];\n}\n")
+        self.write("src/graph/c.c", "const int c_next[] = {1};\n")
+        self.write("src/core/c.c", "/* a_next */\nstatic int a_next(void)\n{\n    return 1;\n}\n"
+                   "const char *c_next = \"a_next\";\n")
+        self.assert_clean("check_layers.py")
+        self.write("src/graph/c.c", "const int c_next[] = {A};\nint c(void)\n{\n"
+                   "    return a_next();\n}\n")
+        self.assert_finds("check_layers.py", "src/graph/a.c:1: a circle: a.c uses b_next of b.c, "
+                          "b.c uses c_next of c.c, c.c uses a_next of a.c; move what both need")
+        self.write("src/graph/a.c", "static int c_next;\n" + call.replace("b_next", "c_next"))
+        self.assert_clean("check_layers.py")
+
     def test_relative_and_unknown_paths_are_found(self):
         self.write("src/core/a.c", '#include "status.h"\n')
         self.assert_finds("check_layers.py", '"status.h" is in neither')

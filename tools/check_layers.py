@@ -13,6 +13,7 @@
 - An include of the project is written from src/ or include/ ("core/status.h"), and its file exists.
 - The headers of oneDNN are for the layer `backend` alone.
 - src/study prints nothing and keeps nothing in static variables: whoever asks listens by a watch.
+- No two files of a folder use each other, directly or over others (circles.py).
 - Who reads the time or waits does it through core/clock.h, where a test can replace both.
 
 Usage: check_layers.py [ROOT]        exit 0: clean, 1: findings, one a line
@@ -22,6 +23,7 @@ import os
 import re
 import sys
 
+from circles import find_circles
 from source_files import list_files, read_lines
 
 LAYERS = ["core", "group", "graph", "ops", "backend", "data", "workloads", "train", "measure",
@@ -151,7 +153,8 @@ def check_tree(root):
                if f.startswith(("src/", "include/")) and f.endswith((".c", ".h"))]
     if not sources:
         return [f"{root}: no C file below src/ or include/: is this the root of the source?"]
-    return [problem for path in sources for problem in check_file(root, path)]
+    return ([problem for path in sources for problem in check_file(root, path)]
+            + list(find_circles(root, sources)))
 
 
 def main(arguments):

@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "cli/request.h"
+#include "core/file.h"
 #include "core/team.h"
 #include "core/text.h"
 #include "core/topology.h"
@@ -152,32 +152,6 @@ dataset_options cli_data_options(const cli_options *options)
                              .tokenizer = options->value[OPTION_TOKENIZER].text,
                              .synthetic = options->value[OPTION_SYNTHETIC].given,
                              .limit = options->value[OPTION_LIMIT].integer};
-}
-
-/* "FOLDER/tokenizer.json" of a folder or of the one that a file lies in; `out` is "" where there is
- * none. */
-static be_status find_tokenizer(const char *place, char out[FILE_PATH_BYTES], be_error *err)
-{
-    const char *slash = strrchr(place, '/');
-    int length = file_is_folder(place) ? (int)strlen(place) : slash ? (int)(slash - place) : 0;
-    out[0] = 0;
-    if (!length && slash) return BE_OK;
-    TRY(file_format_path(out, err, "%.*s/" CLI_TOKENIZER, length ? length : 1,
-                         length ? place : "."));
-    if (!file_exists(out)) out[0] = 0;
-    return BE_OK;
-}
-
-be_status cli_open_data(const cli_options *options, const workload *w, dataset_split split,
-                        const char *beside, be_dataset **out, be_error *err)
-{
-    request_listener listener = {.options = options};
-    study_watch watch = request_watch(&listener);
-    dataset_options wanted = cli_data_options(options);
-    char path[FILE_PATH_BYTES] = "";
-    if (beside && !wanted.tokenizer) TRY(find_tokenizer(beside, path, err));
-    if (path[0]) wanted.tokenizer = path;
-    return study_open_data(&watch, &wanted, w, split, out, err);
 }
 
 static char stdout_place[32]; /* where standard output is after cli_give_stdout moved it */

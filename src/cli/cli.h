@@ -60,13 +60,6 @@ dataset_options cli_data_options(const cli_options *options);
 /* The tokenizer of a training on a text, in the folder of its checkpoints. */
 #define CLI_TOKENIZER "tokenizer.json"
 
-/* A split of the workload's data set, at the workload's size, as the options say; notes a stand-in.
- * A text without --tokenizer takes the one that lies in the folder `beside`, or in that of the file
- * `beside`, where there is one; NULL: nowhere. */
-BE_CHECKED be_status cli_open_data(const cli_options *options, const workload *w,
-                                   dataset_split split, const char *beside, be_dataset **out,
-                                   be_error *err);
-
 /* Where an output of the command is standard output (/dev/stdout, or "-"), it is that alone: the
  * other results go to standard error.  Before anything is printed; the output's option is changed
  * to the place where standard output now is. */

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/request.h"
 #include "core/json.h"
 #include "train/evaluate.h"
 #include "train/variant.h"
@@ -102,7 +102,7 @@ be_status cmd_eval(const cli_options *options, be_error *err)
              "eval needs weights: --weights FILE, as train --export FILE writes them");
     TRY(cli_open_device(options, &device, err));
     be_status status = find_variant(options, &room, &w, err);
-    if (status == BE_OK) status = cli_open_data(options, w, SPLIT_TEST, weights, &data, err);
+    if (status == BE_OK) status = request_open_data(options, w, SPLIT_TEST, weights, &data, err);
     if (status == BE_OK) status = evaluate(options, w, device, data, &result, err);
     if (status == BE_OK) status = write_result(options, w, device, data, &result, err);
     dataset_close(data);

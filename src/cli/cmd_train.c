@@ -544,12 +544,12 @@ static be_status open_and_train(train_command *c, be_error *err)
     beside = c->options.resume ? c->options.resume : c->options.weights;
     TRY(cli_open_device(c->cli, &c->device, err));
     c->options.device = c->device;
-    TRY(cli_open_data(c->cli, c->workload, SPLIT_TRAIN, beside, &c->data, err));
+    TRY(request_open_data(c->cli, c->workload, SPLIT_TRAIN, beside, &c->data, err));
     c->options.data = &c->data->table;
     if (c->options.optimizer.schedule.kind == BE_RATE_COSINE)
         c->options.optimizer.schedule.total_steps = train_last_step(&c->options);
     if (c->cli->value[OPTION_DRY_RUN].given) return print_plan(c, err);
-    TRY(cli_open_data(c->cli, c->workload, SPLIT_TEST, beside, &c->validation, err));
+    TRY(request_open_data(c->cli, c->workload, SPLIT_TEST, beside, &c->validation, err));
     c->options.validation = &c->validation->table;
     return train(c, err);
 }

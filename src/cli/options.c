@@ -4,23 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/commands.h"
 #include "core/text.h"
 #include "workloads/workload.h"
-
-const command_spec command_table[COMMAND_COUNT] = {
-#define X(id, name, arguments, kind, least, most, summary, description) \
-    {name, arguments, ARGUMENTS_##kind, least, most, summary, description, cmd_##id},
-    COMMAND_LIST(X)
-#undef X
-};
-
-const option_spec option_table[OPTION_COUNT] = {
-#define X(id, name, letter, argument, kind, least, most, words, commands, help) \
-    {name, letter, argument, OPTION_KIND_##kind, least, most, words, commands, help},
-    OPTION_LIST(X)
-#undef X
-};
 
 /* Where the parser is: the words, and the options in the order in which they came. */
 typedef struct parser {

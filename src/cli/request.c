@@ -173,6 +173,34 @@ study_watch request_watch(request_listener *listener)
                          .stop = &cli_signal};
 }
 
+/* ------------------------------------------------------------------ data */
+
+/* "FOLDER/tokenizer.json" of a folder or of the one that a file lies in; `out` is "" where there is
+ * none. */
+static be_status find_tokenizer(const char *place, char out[FILE_PATH_BYTES], be_error *err)
+{
+    const char *slash = strrchr(place, '/');
+    int length = file_is_folder(place) ? (int)strlen(place) : slash ? (int)(slash - place) : 0;
+    out[0] = 0;
+    if (!length && slash) return BE_OK;
+    TRY(file_format_path(out, err, "%.*s/" CLI_TOKENIZER, length ? length : 1,
+                         length ? place : "."));
+    if (!file_exists(out)) out[0] = 0;
+    return BE_OK;
+}
+
+be_status request_open_data(const cli_options *options, const workload *w, dataset_split split,
+                            const char *beside, be_dataset **out, be_error *err)
+{
+    request_listener listener = {.options = options};
+    study_watch watch = request_watch(&listener);
+    dataset_options wanted = cli_data_options(options);
+    char path[FILE_PATH_BYTES] = "";
+    if (beside && !wanted.tokenizer) TRY(find_tokenizer(beside, path, err));
+    if (path[0]) wanted.tokenizer = path;
+    return study_open_data(&watch, &wanted, w, split, out, err);
+}
+
 /* ---------------------------------------------------------------- ranges */
 
 static const char *list_axes(const workload *w, const char *separator, char out[300])

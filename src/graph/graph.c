@@ -184,6 +184,21 @@ be_status graph_add_node(be_graph *g, const be_op *op, const void *attrs, const 
     return BE_OK;
 }
 
+void graph_compact(be_graph *g)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < g->value_count; i++) g->values[i].producer = -1;
+    for (size_t i = 0; i < g->node_count; i++) {
+        if (!g->nodes[i].op) continue;
+        g->nodes[kept] = g->nodes[i];
+        for (int o = 0; o < OP_MAX_OUT; o++)
+            if (g->nodes[kept].out[o] != BE_NONE)
+                g->values[g->nodes[kept].out[o]].producer = (int)kept;
+        kept++;
+    }
+    g->node_count = kept;
+}
+
 be_value graph_build(be_graph *g, const be_op *op, const void *attrs, const be_value *in,
                      be_value *out)
 {

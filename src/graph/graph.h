@@ -106,6 +106,9 @@ be_status graph_add_node(be_graph *g, const be_op *op, const void *attrs, const 
 /* Infer a node again whose op or attributes a pass changed, and add the outputs that it gained. */
 be_status graph_refresh_node(be_graph *g, size_t index, be_error *err);
 
+/* Remove the nodes whose op was set to NULL, and set every value's producer anew. */
+void graph_compact(be_graph *g);
+
 /* For the builders of the public API: as above, but a mistake is kept in the graph and everything
  * after it does nothing.  Returns output 0 or BE_NONE; `out` may be NULL. */
 be_value graph_build(be_graph *g, const be_op *op, const void *attrs, const be_value *in,

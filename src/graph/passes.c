@@ -6,21 +6,6 @@
 
 #include "graph/schedule.h"
 
-void graph_compact(be_graph *g)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < g->value_count; i++) g->values[i].producer = -1;
-    for (size_t i = 0; i < g->node_count; i++) {
-        if (!g->nodes[i].op) continue;
-        g->nodes[kept] = g->nodes[i];
-        for (int o = 0; o < OP_MAX_OUT; o++)
-            if (g->nodes[kept].out[o] != BE_NONE)
-                g->values[g->nodes[kept].out[o]].producer = (int)kept;
-        kept++;
-    }
-    g->node_count = kept;
-}
-
 static void replace_uses(be_graph *g, be_value from, be_value to)
 {
     for (size_t n = 0; n < g->node_count; n++)

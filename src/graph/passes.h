@@ -38,9 +38,6 @@ be_status pass_group(be_graph *g, be_group *group, be_error *err);
 
 void pass_views(be_graph *g); /* nothing is left to do for most of them */
 
-/* Remove the nodes whose op was set to NULL, and set every value's producer anew. */
-void graph_compact(be_graph *g);
-
 /* Where a value lies.  Values of one region at overlapping places are never alive together. */
 typedef enum memory_region {
     REGION_NONE,

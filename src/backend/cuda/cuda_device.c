@@ -6,15 +6,6 @@
 #include "backend/cuda/cuda_driver.h"
 #include "core/json.h"
 
-be_status cuda_math_ready(gpu_device *device, be_error *err)
-{
-    cuda_driver *d = (cuda_driver *)device->driver;
-    const cuda_math *math = NULL;
-    if (d->math) return BE_OK;
-    TRY(cuda_math_get(d->libraries, &math, err));
-    return cuda_driver_use_math(&d->base, math, err);
-}
-
 static be_status narrow_library(gpu_device *device, const gpu_library **out, be_error *err)
 {
     TRY(cuda_math_ready(device, err));

@@ -273,6 +273,15 @@ be_status cuda_driver_use_math(gpu_driver *driver, const cuda_math *math, be_err
     return status;
 }
 
+be_status cuda_math_ready(gpu_device *device, be_error *err)
+{
+    cuda_driver *d = (cuda_driver *)device->driver;
+    const cuda_math *math = NULL;
+    if (d->math) return BE_OK;
+    TRY(cuda_math_get(d->libraries, &math, err));
+    return cuda_driver_use_math(&d->base, math, err);
+}
+
 be_status cuda_driver_open(const cuda_libraries *libraries, int index, gpu_driver **out,
                            be_error *err)
 {

@@ -103,23 +103,6 @@ static be_status attention_gradient(op_gradient *call, be_error *err)
     return BE_OK;
 }
 
-attention_head attention_head_of(const attention_sizes *s, const op_reference *call,
-                                 bool is_backward, int64_t n)
-{
-    const double *lengths = call->x[ATTENTION_LENGTHS];
-    int64_t b = n / s->heads, from = n % s->heads * s->size;
-    attention_head h = {.keys = lengths ? attention_keys(s, (int64_t)lengths[b]) : s->keys};
-    h.y = (is_backward ? call->x[ATTENTION_Y] : call->y[0]) + b * s->queries * s->width + from;
-    h.lse = (is_backward ? call->x[ATTENTION_LSE] : call->y[1]) + n * s->queries;
-    if (is_backward) h.dy = call->x[ATTENTION_DY] + b * s->queries * s->width + from;
-    for (int o = 0; o < 3; o++) {
-        int64_t at = b * (o ? s->keys : s->queries) * s->row[o] + s->at[o] + from;
-        h.x[o] = call->x[s->is_packed ? 0 : o] + at;
-        if (is_backward) h.dx[o] = call->y[s->is_packed ? 0 : o] + at;
-    }
-    return h;
-}
-
 static double dot(const double *a, const double *b, int64_t count)
 {
     double sum = 0.0;
