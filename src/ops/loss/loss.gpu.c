@@ -13,15 +13,7 @@ DEVICE int counted_rows(ITEM_PARAM LOCAL int *sums, GLOBAL const int *target, in
 {
     int count = 0;
     for (int n = LOCAL_ID; n < rows; n += LOCAL_SIZE) count += target[n] >= 0;
-    sums[LOCAL_ID] = count;
-    BARRIER();
-    for (int left = LOCAL_SIZE; left > 1;) {
-        int upper = (left + 1) / 2;
-        if (LOCAL_ID < left - upper) sums[LOCAL_ID] += sums[LOCAL_ID + upper];
-        BARRIER();
-        left = upper;
-    }
-    return sums[0];
+    return count_items(ITEM sums, count);
 }
 
 /* Loss and correctness of one row, and its gradient. */
@@ -52,23 +44,6 @@ DEVICE float run_row(GLOBAL const float *x, GLOBAL float *dx, int classes, int t
     return LOG(sum) - (wanted - max);
 }
 
-/* The sums of all items' values, in element 0. */
-DEVICE void sum_items(ITEM_PARAM LOCAL float *losses, LOCAL int *rights, float loss, int right)
-{
-    losses[LOCAL_ID] = loss;
-    rights[LOCAL_ID] = right;
-    BARRIER();
-    for (int left = LOCAL_SIZE; left > 1;) {
-        int upper = (left + 1) / 2;
-        if (LOCAL_ID < left - upper) {
-            losses[LOCAL_ID] += losses[LOCAL_ID + upper];
-            rights[LOCAL_ID] += rights[LOCAL_ID + upper];
-        }
-        BARRIER();
-        left = upper;
-    }
-}
-
 /* All of it by one group. */
 KERNEL softmax_cross_entropy(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, target),
                              ARG_OUT(float, loss), ARG_OUT(int, correct), ARG_OUT(float, dlogits),
@@ -88,7 +63,7 @@ KERNEL softmax_cross_entropy(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, target)
         sum += run_row(logits + (i64)n * classes, ROW_OF(dlogits), classes, target[n], scale, &one);
         right += one;
     }
-    sum_items(ITEM losses, rights, sum, right);
+    sum_and_count(ITEM losses, rights, sum, right);
     if (LOCAL_ID == 0) {
         loss[0] = losses[0] * scale;
         correct[0] = rights[0];
@@ -112,28 +87,6 @@ KERNEL softmax_cross_entropy_rows(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, ta
         row_loss[n] = scale * run_row(logits + (i64)n * classes, ROW_OF(dlogits), classes,
                                       target[n], scale, &right);
         row_right[n] = right;
-    }
-}
-
-/* The largest of all items' values and the first place of it, in element 0. */
-DEVICE void find_largest(ITEM_PARAM LOCAL float *tops, LOCAL int *places, float top, int place)
-{
-    tops[LOCAL_ID] = top;
-    places[LOCAL_ID] = place;
-    BARRIER();
-    for (int left = LOCAL_SIZE; left > 1;) {
-        int upper = (left + 1) / 2;
-        if (LOCAL_ID < left - upper) {
-            float other = tops[LOCAL_ID + upper];
-            int there = places[LOCAL_ID + upper];
-            int equal = other == tops[LOCAL_ID];
-            if (other > tops[LOCAL_ID] || (equal && there < places[LOCAL_ID])) {
-                tops[LOCAL_ID] = other;
-                places[LOCAL_ID] = there;
-            }
-        }
-        BARRIER();
-        left = upper;
     }
 }
 
@@ -182,8 +135,7 @@ KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, 
                 part += EXP(x[c] - max);
             sum += part;
         }
-        sum_items(ITEM sums, counts, sum, 0);
-        float total = sums[0];
+        float total = sum_items(ITEM sums, sum);
         if (LOCAL_ID == 0) {
             row_loss[n] = scale * (LOG(total) - (wanted - max));
             row_right[n] = places[0] == right;
@@ -215,7 +167,7 @@ KERNEL softmax_cross_entropy_sum(ITEM_ARG ARG_IN(float, row_loss), ARG_IN(int, r
         }
         sum += part;
     }
-    sum_items(ITEM losses, rights, sum, right);
+    sum_and_count(ITEM losses, rights, sum, right);
     if (LOCAL_ID == 0) {
         loss[0] = losses[0];
         correct[0] = rights[0];

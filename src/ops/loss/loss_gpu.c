@@ -5,7 +5,7 @@
 #define ONE_GROUP_UP_TO 65536 /* logits */
 #define ROW_A_GROUP_FROM 512  /* classes: an item alone would read a row for long, across memory */
 
-extern const gpu_source gpu_source_loss;
+extern const gpu_source gpu_source_group_sum, gpu_source_loss;
 
 static int64_t rows_of(const gpu_call *call)
 {
@@ -35,8 +35,8 @@ static be_status softmax_cross_entropy_prepare(gpu_call *call, be_error *err)
                  : rows <= 128   ? 128
                                  : 512;
     if (!is_small(call)) call->scratch_bytes = (size_t)rows * (sizeof(float) + sizeof(int32_t));
-    return gpu_use(call, GPU_SOURCES(&gpu_source_loss), wanted, err, "GRADIENT=%d",
-                   call->out_shape[2].rank >= 0);
+    return gpu_use(call, GPU_SOURCES(&gpu_source_group_sum, &gpu_source_loss), wanted, err,
+                   "GRADIENT=%d", call->out_shape[2].rank >= 0);
 }
 
 static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder *recorder,
@@ -74,7 +74,8 @@ static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder
 
 static be_status advance_prepare(gpu_call *call, be_error *err)
 {
-    return gpu_use(call, GPU_SOURCES(&gpu_source_loss), 32, err, "GRADIENT=0");
+    return gpu_use(call, GPU_SOURCES(&gpu_source_group_sum, &gpu_source_loss), 32, err,
+                   "GRADIENT=0");
 }
 
 static be_status advance_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)

@@ -1,45 +1,6 @@
 /* Symmetric cross-entropy (symmetric_cross_entropy.c says what it computes): a group for each line,
  * the rows first and then the columns; the sums of the lines by one group; and the gradient. */
 
-/* The largest of all items' values and the first place of it, in element 0. */
-DEVICE void find_largest(ITEM_PARAM LOCAL float *tops, LOCAL int *places, float top, int place)
-{
-    tops[LOCAL_ID] = top;
-    places[LOCAL_ID] = place;
-    BARRIER();
-    for (int left = LOCAL_SIZE; left > 1;) {
-        int upper = (left + 1) / 2;
-        if (LOCAL_ID < left - upper) {
-            float other = tops[LOCAL_ID + upper];
-            int there = places[LOCAL_ID + upper];
-            int equal = other == tops[LOCAL_ID];
-            if (other > tops[LOCAL_ID] || (equal && there < places[LOCAL_ID])) {
-                tops[LOCAL_ID] = other;
-                places[LOCAL_ID] = there;
-            }
-        }
-        BARRIER();
-        left = upper;
-    }
-}
-
-/* The sums of all items' values, in element 0. */
-DEVICE void add_items(ITEM_PARAM LOCAL float *sums, LOCAL int *counts, float sum, int count)
-{
-    sums[LOCAL_ID] = sum;
-    counts[LOCAL_ID] = count;
-    BARRIER();
-    for (int left = LOCAL_SIZE; left > 1;) {
-        int upper = (left + 1) / 2;
-        if (LOCAL_ID < left - upper) {
-            sums[LOCAL_ID] += sums[LOCAL_ID + upper];
-            counts[LOCAL_ID] += counts[LOCAL_ID + upper];
-        }
-        BARRIER();
-        left = upper;
-    }
-}
-
 /* Of each line its largest logit, the sum of exp(logit − that), and whether the largest is right.
  */
 KERNEL symmetric_lines(ITEM_ARG ARG_IN(float, logits), ARG_OUT(float, line_max),
@@ -52,7 +13,6 @@ KERNEL symmetric_lines(ITEM_ARG ARG_IN(float, logits), ARG_OUT(float, line_max),
     LOCAL_ARRAY(float, tops, GROUP);
     LOCAL_ARRAY(int, places, GROUP);
     LOCAL_ARRAY(float, sums, GROUP);
-    LOCAL_ARRAY(int, nothing, GROUP);
     for (int k = GROUP_ID; k < 2 * count; k += NUM_GROUPS) {
         int at = k < count ? k : k - count, step = k < count ? 1 : count;
         GLOBAL const float *x = logits + (k < count ? at * count : at);
@@ -66,10 +26,10 @@ KERNEL symmetric_lines(ITEM_ARG ARG_IN(float, logits), ARG_OUT(float, line_max),
         find_largest(ITEM tops, places, top, place);
         float max = tops[0];
         for (int i = LOCAL_ID; i < count; i += LOCAL_SIZE) sum += EXP(x[i * step] - max);
-        add_items(ITEM sums, nothing, sum, 0);
+        sum = sum_items(ITEM sums, sum);
         if (LOCAL_ID == 0) {
             line_max[k] = max;
-            line_sum[k] = sums[0];
+            line_sum[k] = sum;
             line_right[k] = places[0] == at;
         }
     }
@@ -97,7 +57,7 @@ KERNEL symmetric_sum(ITEM_ARG ARG_IN(float, logits), ARG_IN(float, line_max),
             sum += LOG(line_sum[k]) - (logits[i * count + i] - line_max[k]);
             right += line_right[k];
         }
-        add_items(ITEM sums, counts, sum, right);
+        sum_and_count(ITEM sums, counts, sum, right);
         if (LOCAL_ID == 0) {
             float share = 0.5f / (float)count;
             if (side == 0) {

@@ -1,12 +1,13 @@
 /* Symmetric cross-entropy on GPUs: the lines, their sums, and the gradient. */
 #include "backend/gpu/gpu.h"
 
-extern const gpu_source gpu_source_symmetric_cross_entropy;
+extern const gpu_source gpu_source_group_sum, gpu_source_symmetric_cross_entropy;
 
 static be_status symmetric_cross_entropy_prepare(gpu_call *call, be_error *err)
 {
     call->scratch_bytes = 2 * (size_t)call->in_shape[0].dim[0] * 3 * sizeof(float);
-    return gpu_use(call, GPU_SOURCES(&gpu_source_symmetric_cross_entropy), 128, err, "%s", "");
+    return gpu_use(call, GPU_SOURCES(&gpu_source_group_sum, &gpu_source_symmetric_cross_entropy),
+                   128, err, "%s", "");
 }
 
 static be_status symmetric_cross_entropy_record(const gpu_call *call, gpu_recorder *recorder,

@@ -2,25 +2,6 @@
  * TURNS elements of the row in registers, so that memory is read once. */
 #define TURNS ((WIDTH + GROUP - 1) / GROUP)
 
-/* sum_items of group_sum.gpu.c, which stands in front, for two values at once. */
-DEVICE void sum_pairs(ITEM_PARAM LOCAL float *a, LOCAL float *b, float *x, float *y)
-{
-    a[LOCAL_ID] = *x;
-    b[LOCAL_ID] = *y;
-    BARRIER();
-    for (int left = LOCAL_SIZE; left > 1;) {
-        int upper = (left + 1) / 2;
-        if (LOCAL_ID < left - upper) {
-            a[LOCAL_ID] += a[LOCAL_ID + upper];
-            b[LOCAL_ID] += b[LOCAL_ID + upper];
-        }
-        BARRIER();
-        left = upper;
-    }
-    *x = a[0];
-    *y = b[0];
-}
-
 KERNEL layer_norm(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(float, bias),
                   ARG_IN(float, residual), ARG_OUT(float, y), ARG_OUT(float, sum),
                   ARG_OUT(float, means), ARG_OUT(float, rstds), ARG_INT(rows), ARG_FLOAT(epsilon))

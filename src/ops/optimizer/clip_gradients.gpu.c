@@ -2,19 +2,6 @@
  * the items of one group; the sum of those by one group; and all gradients once more. */
 #define SUM_PART 64 /* numbers that an item adds up before it adds that to what it has */
 
-/* The sum of all items' values, in element 0. */
-DEVICE void add_items(ITEM_PARAM LOCAL float *sums, float sum)
-{
-    sums[LOCAL_ID] = sum;
-    BARRIER();
-    for (int left = LOCAL_SIZE; left > 1;) {
-        int upper = (left + 1) / 2;
-        if (LOCAL_ID < left - upper) sums[LOCAL_ID] += sums[LOCAL_ID + upper];
-        BARRIER();
-        left = upper;
-    }
-}
-
 KERNEL square_chunks(ITEM_ARG ARG_IN(float, gradients), ARG_OUT(float, parts), ARG_INT(count),
                      ARG_INT(chunks))
 {
@@ -30,8 +17,9 @@ KERNEL square_chunks(ITEM_ARG ARG_IN(float, gradients), ARG_OUT(float, parts), A
             for (int n = 0; n < SUM_PART && i < here; n++, i += LOCAL_SIZE) part += g[i] * g[i];
             sum += part;
         }
-        add_items(ITEM sums, sum);
-        if (LOCAL_ID == 0) parts[k] = sums[0];
+        sum = sum_items(ITEM sums, sum);
+        if (LOCAL_ID == 0) parts[k] = sum;
+        BARRIER();
     }
 }
 
@@ -50,9 +38,9 @@ KERNEL find_factor(ITEM_ARG ARG_IN(float, parts), ARG_IN(int, clock), ARG_OUT(fl
         for (int n = 0; n < SUM_PART && k < chunks; n++, k += LOCAL_SIZE) part += parts[k];
         sum += part;
     }
-    add_items(ITEM sums, sum);
+    sum = sum_items(ITEM sums, sum);
     if (LOCAL_ID == 0) {
-        float norm = SQRT(sums[0]);
+        float norm = SQRT(sum);
         norm_log[(u32)clock[0] % (u32)log_length] = norm;
         factor[0] = most / (norm + 1e-6f);
     }

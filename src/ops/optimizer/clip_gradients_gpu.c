@@ -5,7 +5,7 @@
 
 #define CHUNK 4096
 
-extern const gpu_source gpu_source_clip_gradients;
+extern const gpu_source gpu_source_group_sum, gpu_source_clip_gradients;
 
 static int64_t chunks_of(const gpu_call *call)
 {
@@ -15,7 +15,8 @@ static int64_t chunks_of(const gpu_call *call)
 static be_status clip_gradients_prepare(gpu_call *call, be_error *err)
 {
     call->scratch_bytes = (size_t)(chunks_of(call) + 1) * sizeof(float);
-    return gpu_use(call, GPU_SOURCES(&gpu_source_clip_gradients), 256, err, "CHUNK=%d", CHUNK);
+    return gpu_use(call, GPU_SOURCES(&gpu_source_group_sum, &gpu_source_clip_gradients), 256, err,
+                   "CHUNK=%d", CHUNK);
 }
 
 static be_status clip_gradients_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
