@@ -49,7 +49,7 @@ static void evaluate_node(const check *k, const graph_node *node)
         if (!*value) *value = ops_alloc(bytes);
         y[o] = *value;
         int updated = node->op->updates[o] - 1;
-        if (updated < 0) continue;
+        if (updated < 0 || !x[updated]) continue;
         memcpy(y[o], x[updated], bytes);
         x[updated] = y[o];
     }
@@ -95,7 +95,7 @@ static be_status build(check *k, unsigned need, bool is_root, be_error *err)
     for (int o = 0; o < OP_MAX_OUT; o++) k->call.dy[o] = BE_NONE;
     for (int i = 0; i < OP_MAX_IN; i++) {
         k->call.need[i] = need >> i & 1;
-        k->call.dx[i] = BE_NONE;
+        k->call.dx[i] = k->call.sum[i] = BE_NONE;
     }
     for (int o = 0; o < OP_MAX_OUT && !is_root; o++)
         if (carries_gradient(c, o))

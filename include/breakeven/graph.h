@@ -101,9 +101,17 @@ be_value be_multiply(be_graph *g, be_value a, be_value b);
 /* The product of a [m, k] and b [k, n], [m, n]. */
 be_value be_matmul(be_graph *g, be_value a, be_value b);
 
-/* Element by element.  GELU (Hendrycks, Gimpel, 2016) is x · Φ(x), Φ the normal distribution: by
- * erf, by tanh (GPT-2's), or quickly by x / (1 + exp(−1.702 x)) (CLIP's). */
-typedef enum be_activation { BE_RELU, BE_TANH, BE_GELU, BE_GELU_TANH, BE_GELU_QUICK } be_activation;
+/* Element by element; BE_IDENTITY leaves x as it is.  GELU (Hendrycks, Gimpel, 2016) is x · Φ(x), Φ
+ * the normal distribution: by erf, by tanh (GPT-2's), or quickly by x / (1 + exp(−1.702 x))
+ * (CLIP's). */
+typedef enum be_activation {
+    BE_IDENTITY,
+    BE_RELU,
+    BE_TANH,
+    BE_GELU,
+    BE_GELU_TANH,
+    BE_GELU_QUICK
+} be_activation;
 
 be_value be_activate(be_graph *g, be_value x, be_activation kind);
 

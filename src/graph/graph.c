@@ -143,6 +143,19 @@ static be_status node_infer(const be_graph *g, const graph_node *node, be_shape 
     return BE_OK;
 }
 
+be_status graph_add_state(be_graph *g, const char *name, be_shape shape, float constant,
+                          be_value *out, be_error *err)
+{
+    return graph_add_value(g,
+                           &(graph_value){.name = name,
+                                          .shape = shape,
+                                          .kind = VALUE_STATE,
+                                          .start = {BE_CONSTANT, constant},
+                                          .alias_of = BE_NONE,
+                                          .producer = -1},
+                           out, err);
+}
+
 /* Add the values of the outputs that the node does not have yet. */
 static be_status node_outputs(be_graph *g, graph_node *node, int index, be_error *err)
 {

@@ -99,6 +99,10 @@ be_status graph_blame(be_graph *g, const be_error *err);
 
 be_status graph_add_value(be_graph *g, const graph_value *value, be_value *out, be_error *err);
 
+/* A value of the plan's own that lives from step to step, all of it `constant` at the start. */
+be_status graph_add_state(be_graph *g, const char *name, be_shape shape, float constant,
+                          be_value *out, be_error *err);
+
 /* Append a node: checks the inputs, infers the outputs, adds them as values. */
 be_status graph_add_node(be_graph *g, const be_op *op, const void *attrs, const be_value *in,
                          be_value *out, be_error *err);

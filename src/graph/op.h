@@ -33,6 +33,10 @@ typedef struct op_gradient {
     bool is_root;
     be_value dy[OP_MAX_OUT];
     bool need[OP_MAX_IN];
+    /* The gradient of input i from the nodes that read it later, if nothing else needs that any
+     * more: an op whose output updates it in place (dx added) gives that as dx[i], and no node for
+     * the sum is needed.  BE_NONE: there is none, or it may not be changed. */
+    be_value sum[OP_MAX_IN];
     be_value dx[OP_MAX_IN];
 } op_gradient;
 
@@ -62,14 +66,16 @@ typedef struct op_case {
     unsigned positive; /* bit i: input i is not negative (second moments) */
     unsigned ignored;  /* bit i: the integers of input i start at −1 (rows without a target) */
     double tolerance;  /* of |y − reference|, relative to the largest |reference| of the output */
+    bool is_nonlinear; /* as be_op's, of this case alone */
 } op_case;
 
 typedef struct be_op {
     const char *name; /* the id on disk and in output */
     size_t attrs_bytes;
     int inputs, outputs;
-    unsigned optional;       /* bit i: input i may be absent */
-    int updates[OP_MAX_OUT]; /* 1 + the input that output o overwrites; 0: none */
+    unsigned optional; /* bit i: input i may be absent */
+    /* 1 + the input that output o overwrites, where that input is given; 0: none. */
+    int updates[OP_MAX_OUT];
     /* Bit i: where nothing reads input i afterwards, output o may lie in its memory.  So no element
      * of that input may be read again once output o has been written there, and those of other
      * operands lie elsewhere. */

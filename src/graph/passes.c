@@ -1,4 +1,4 @@
-/* Lowering: inference clean-up, fusion, the parameter block, gradients and optimizer, layouts. */
+/* Lowering: inference clean-up, fusion, the parameter block, the end of a step, layouts. */
 #include "graph/passes.h"
 
 #include <stdio.h>
@@ -148,19 +148,6 @@ static be_status check_buffers(const be_graph *g, be_mode mode, be_error *err)
     return BE_OK;
 }
 
-static be_status add_state(be_graph *g, const char *name, be_shape shape, float constant,
-                           be_value *out, be_error *err)
-{
-    return graph_add_value(g,
-                           &(graph_value){.name = name,
-                                          .shape = shape,
-                                          .kind = VALUE_STATE,
-                                          .start = {BE_CONSTANT, constant},
-                                          .alias_of = BE_NONE,
-                                          .producer = -1},
-                           out, err);
-}
-
 #define PARAMETER_ALIGN 16 /* floats: a cache line, so that no two parameters share one */
 
 /* Give the parameters with or without a decay, or the buffers, their places, from element `at` of
@@ -187,11 +174,11 @@ be_status pass_parameters(be_graph *g, be_error *err)
     int64_t trained = place_weights(g, VALUE_PARAMETER, true, lowered->decayed);
     int64_t total = place_weights(g, VALUE_BUFFER, false, trained);
     if (total == 0) return BE_OK;
-    TRY(add_state(g, "weights", shape_make(BE_F32, 1, total, 0, 0, 0), 0.0f, &lowered->weights,
-                  err));
+    TRY(graph_add_state(g, "weights", shape_make(BE_F32, 1, total, 0, 0, 0), 0.0f,
+                        &lowered->weights, err));
     if (trained > 0) {
         be_shape block = shape_make(BE_F32, 1, trained, 0, 0, 0);
-        TRY(add_state(g, "parameters", block, 0.0f, &lowered->parameters, err));
+        TRY(graph_add_state(g, "parameters", block, 0.0f, &lowered->parameters, err));
         g->values[lowered->parameters].alias_of = lowered->weights;
     }
     for (size_t i = 0; i < count; i++) {
@@ -202,240 +189,17 @@ be_status pass_parameters(be_graph *g, be_error *err)
     return BE_OK;
 }
 
-/* The values that a parameter acts on.  Through an op without a gradient too: backward_node refuses
- * such a way where it leads to the loss. */
-static void mark_needs(const be_graph *g, bool *need)
-{
-    for (size_t i = 0; i < g->value_count; i++) need[i] = g->values[i].kind == VALUE_PARAMETER;
-    for (size_t n = 0; n < g->node_count; n++) {
-        const graph_node *node = &g->nodes[n];
-        bool any = false;
-        for (int i = 0; i < node->op->inputs; i++)
-            any |= node->in[i] != BE_NONE && need[node->in[i]];
-        for (int o = 0; o < node->op->outputs; o++)
-            if (any && node->out[o] != BE_NONE &&
-                dtype_is_real(g->values[node->out[o]].shape.dtype))
-                need[node->out[o]] = true;
-    }
-}
-
-typedef struct name_text {
-    char text[80];
-} name_text;
-
-/* ' "NAME"', or nothing for a value without a name. */
-static name_text quoted_name(const be_graph *g, be_value value)
-{
-    name_text quoted = {""};
-    const char *name = g->values[value].name;
-    if (*name) snprintf(quoted.text, sizeof quoted.text, " \"%s\"", name);
-    return quoted;
-}
-
-/* Refuse a node through which parameters act on the loss and no gradient can come back. */
-static be_status check_way(const op_gradient *call, bool *wanted, be_error *err)
-{
-    const graph_node *node = call->node;
-    int input = 0;
-    while (input < OP_MAX_IN && !call->need[input]) input++;
-    if (input == OP_MAX_IN) *wanted = false;
-    if (!*wanted) return BE_OK;
-    if (!node->op->gradient)
-        FAIL(err, BE_USAGE,
-             "op %s has no gradient, and parameters act on the loss through its input %d%s; take "
-             "it out of the way from the parameters to the loss",
-             node->op->name, input, quoted_name(call->graph, node->in[input]).text);
-    for (int o = 0; o < node->op->outputs; o++)
-        if (node->op->auxiliary >> o & 1 && call->dy[o] != BE_NONE)
-            FAIL(err, BE_USAGE,
-                 "op %s: no gradient flows back through its output %d, and parameters act on the "
-                 "loss through it; use another output",
-                 node->op->name, o);
-    return BE_OK;
-}
-
-/* The gradient that the op's function gave for an input that needs one. */
-static be_status check_dx(const op_gradient *call, int input, be_error *err)
-{
-    const be_graph *g = call->graph;
-    be_value x = call->node->in[input], dx = call->dx[input];
-    if (dx == BE_NONE)
-        FAIL(err, BE_USAGE,
-             "op %s gives no gradient for its input %d%s, through which parameters act on the "
-             "loss; let nothing trained come in there",
-             call->node->op->name, input, quoted_name(g, x).text);
-    MUST(shape_equal(&g->values[x].shape, &g->values[dx].shape));
-    return BE_OK;
-}
-
-static be_status backward_node(be_graph *g, size_t index, const bool *need, be_value *gradient,
-                               be_error *err)
-{
-    graph_node node = g->nodes[index];
-    bool is_root = g->recipe.seeded == BE_NONE && node.out[0] == g->recipe.loss;
-    op_gradient call = {.graph = g, .node = &node, .is_root = is_root};
-    bool wanted = call.is_root;
-    for (int o = 0; o < OP_MAX_OUT; o++) {
-        call.dy[o] = node.out[o] == BE_NONE ? BE_NONE : gradient[node.out[o]];
-        wanted |= call.dy[o] != BE_NONE;
-    }
-    for (int i = 0; i < OP_MAX_IN; i++) {
-        call.need[i] = node.in[i] != BE_NONE && need[node.in[i]];
-        call.dx[i] = BE_NONE;
-    }
-    TRY(check_way(&call, &wanted, err));
-    if (!wanted) return BE_OK;
-    if (call.is_root && !node.op->makes_loss)
-        TRY(add_state(g, "gradient of the loss", shape_make(BE_F32, 1, 1, 0, 0, 0), 1.0f,
-                      &call.dy[0], err));
-    TRY(node.op->gradient(&call, err));
-    for (int i = 0; i < node.op->inputs; i++) {
-        if (!call.need[i]) continue;
-        TRY(check_dx(&call, i, err));
-        be_value *sum = &gradient[node.in[i]];
-        if (*sum == BE_NONE) {
-            *sum = call.dx[i];
-            continue;
-        }
-        be_value pair[OP_MAX_IN] = {*sum, call.dx[i]}, added[OP_MAX_OUT];
-        TRY(graph_add_node(g, g->recipe.accumulate, NULL, pair, added, err));
-        *sum = added[0];
-    }
-    return BE_OK;
-}
-
-/* A gradient of its own for a parameter: its gradient is that of another parameter too, or a
- * constant. */
-static be_status copy_gradient(be_graph *g, const be_shape *shape, be_value *gradient,
-                               be_error *err)
-{
-    be_value in[OP_MAX_IN] = {*gradient}, out[OP_MAX_OUT];
-    MUST(g->recipe.copy->attrs_bytes == sizeof *shape);
-    be_shape own = *shape;
-    TRY(graph_add_node(g, g->recipe.copy, &own, in, out, err));
-    *gradient = out[0];
-    return BE_OK;
-}
-
-/* Let each parameter's gradient lie in the gradient block, beside the parameter's place. */
-static be_status place_gradients(be_graph *g, size_t count, be_error *err)
-{
-    be_shape block = g->values[g->lowered.parameters].shape;
-    TRY(add_state(g, "gradients", block, 0.0f, &g->lowered.gradients, err));
-    for (size_t i = 0; i < count; i++) {
-        const graph_value *parameter = &g->values[i];
-        if (parameter->kind != VALUE_PARAMETER) continue;
-        be_value gradient = g->lowered.gradient_of[i];
-        if (gradient == BE_NONE)
-            FAIL(err, BE_USAGE,
-                 "parameter %s does not act on the loss; take it out, or use its layer",
-                 parameter->name);
-        size_t at = parameter->alias_bytes;
-        if (g->values[gradient].alias_of != BE_NONE || g->values[gradient].kind != VALUE_RESULT)
-            TRY(copy_gradient(g, &parameter->shape, &gradient, err));
-        g->lowered.gradient_of[i] = gradient;
-        g->values[gradient].alias_of = g->lowered.gradients;
-        g->values[gradient].alias_bytes = at;
-    }
-    return BE_OK;
-}
-
-/* Between the gradients and the optimizer. */
-static be_status add_clip(be_graph *g, be_error *err)
-{
-    if (!g->recipe.clip) return BE_OK;
-    TRY(add_state(g, "gradient norm log", shape_make(BE_F32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f,
-                  &g->lowered.norm_log, err));
-    be_value in[OP_MAX_IN] = {g->lowered.gradients, g->clock, g->lowered.norm_log};
-    return graph_add_node(g, g->recipe.clip, g->recipe.clip_attrs, in, NULL, err);
-}
-
-static be_status add_schedule(be_graph *g, be_error *err)
-{
-    if (!g->recipe.schedule) return BE_OK;
-    int64_t count = schedule_last_step(&g->recipe.rates) + 1;
-    TRY(add_state(g, "learning rates", shape_make(BE_F32, 1, count, 0, 0, 0), 0.0f,
-                  &g->lowered.rates, err));
-    be_value in[OP_MAX_IN] = {g->clock, g->lowered.rates, g->lowered.rate};
-    return graph_add_node(g, g->recipe.schedule, NULL, in, NULL, err);
-}
-
-/* A name for each parameter's part of a slot, so that files need not know the order of the block.
- */
-static be_status name_slot(be_graph *g, int slot, be_error *err)
-{
-    void *memory = NULL;
-    size_t count = g->value_count;
-    TRY(arena_alloc(g->memory, &memory, count * sizeof(be_value), err));
-    be_value *parts = g->lowered.slot_of[slot] = memory;
-    for (size_t i = 0; i < count; i++) {
-        parts[i] = BE_NONE;
-        if (g->values[i].kind != VALUE_PARAMETER) continue;
-        graph_value part = {.shape = g->values[i].shape,
-                            .kind = VALUE_STATE,
-                            .alias_of = g->lowered.slot[slot],
-                            .alias_bytes = g->values[i].alias_bytes,
-                            .producer = -1};
-        TRY(arena_printf(g->memory, &part.name, err, "%s.%s", g->recipe.slot_name[slot],
-                         g->values[i].name));
-        TRY(graph_add_value(g, &part, &parts[i], err));
-    }
-    return BE_OK;
-}
-
-static be_status add_optimizer(be_graph *g, be_error *err)
-{
-    const graph_recipe *recipe = &g->recipe;
-    be_shape block = g->values[g->lowered.parameters].shape;
-    TRY(add_state(g, "learning rate", shape_make(BE_F32, 1, 1, 0, 0, 0),
-                  (float)recipe->learning_rate, &g->lowered.rate, err));
-    TRY(add_schedule(g, err));
-    TRY(add_clip(g, err));
-    be_value in[OP_MAX_IN] = {
-        g->lowered.parameters, g->lowered.gradients, g->lowered.rate, g->clock, BE_NONE, BE_NONE};
-    for (int s = 0; s < recipe->slots; s++) {
-        TRY(add_state(g, recipe->slot_name[s], block, 0.0f, &g->lowered.slot[s], err));
-        TRY(name_slot(g, s, err));
-        in[4 + s] = g->lowered.slot[s];
-    }
-    recipe->set_decayed(recipe->optimizer_attrs, g->lowered.decayed);
-    return graph_add_node(g, recipe->optimizer, recipe->optimizer_attrs, in, NULL, err);
-}
-
-be_status pass_gradient(be_graph *g, be_group *group, be_error *err)
-{
-    if (g->recipe.loss == BE_NONE || !(g->recipe.optimizer || g->recipe.no_update))
-        FAIL(err, BE_USAGE, "training needs a loss and an optimizer: call be_graph_minimize");
-    if (g->lowered.parameters == BE_NONE)
-        FAIL(err, BE_USAGE, "training needs parameters, and this graph has none; add a layer");
-    /* A node adds at most a few values, and gradients are asked for values of the forward part
-     * only. */
-    size_t forward_nodes = g->node_count, forward_values = g->value_count;
-    void *need = NULL, *gradient = NULL;
-    TRY(arena_alloc(g->memory, &need, forward_values * sizeof(bool), err));
-    TRY(arena_alloc(g->memory, &gradient, forward_values * sizeof(be_value), err));
-    g->lowered.gradient_of = gradient;
-    for (size_t i = 0; i < forward_values; i++) g->lowered.gradient_of[i] = BE_NONE;
-    if (g->recipe.seeded != BE_NONE) g->lowered.gradient_of[g->recipe.seeded] = g->recipe.seed;
-    mark_needs(g, need);
-    for (size_t n = forward_nodes; n-- > 0;)
-        TRY(backward_node(g, n, need, g->lowered.gradient_of, err));
-    TRY(place_gradients(g, forward_values, err));
-    TRY(pass_group(g, group, err));
-    return g->recipe.no_update ? BE_OK : add_optimizer(g, err);
-}
-
 /* The end of every step with a loss: its log entry, and the clock. */
 static be_status add_step_end(be_graph *g, be_error *err)
 {
-    TRY(add_state(g, "loss log", shape_make(BE_F32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f,
-                  &g->lowered.loss_log, err));
-    TRY(add_state(g, "correct log", shape_make(BE_I32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f,
-                  &g->lowered.correct_log, err));
+    TRY(graph_add_state(g, "loss log", shape_make(BE_F32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f,
+                        &g->lowered.loss_log, err));
+    TRY(graph_add_state(g, "correct log", shape_make(BE_I32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f,
+                        &g->lowered.correct_log, err));
     be_value correct = g->recipe.correct;
     if (correct == BE_NONE)
-        TRY(add_state(g, "nothing counted", shape_make(BE_I32, 1, 1, 0, 0, 0), 0.0f, &correct,
-                      err));
+        TRY(graph_add_state(g, "nothing counted", shape_make(BE_I32, 1, 1, 0, 0, 0), 0.0f, &correct,
+                            err));
     be_value in[OP_MAX_IN] = {g->clock, g->recipe.loss, correct, g->lowered.loss_log,
                               g->lowered.correct_log};
     return graph_add_node(g, g->recipe.advance, NULL, in, NULL, err);
@@ -479,6 +243,14 @@ static be_status reorder_behind(be_graph *g, const lower_target *target, be_valu
     return BE_OK;
 }
 
+/* Where a reorder stands in front of input i from now on, an output that updates it lies there. */
+static void follow_input(be_graph *g, const graph_node *node, be_value before, int i)
+{
+    for (int o = 0; node->in[i] != before && o < node->op->outputs; o++)
+        if (node->op->updates[o] == i + 1 && node->out[o] != BE_NONE)
+            g->values[node->out[o]].alias_of = node->in[i];
+}
+
 static be_status append_node(be_graph *g, const graph_node *node, be_error *err)
 {
     TRY(memory_grow((void **)&g->nodes, &g->node_capacity, g->node_count + 1, sizeof *g->nodes,
@@ -502,8 +274,11 @@ be_status pass_layout(be_graph *g, const lower_target *target, be_error *err)
         value_layout in[OP_MAX_IN] = {LAYOUT_PLAIN}, out[OP_MAX_OUT] = {LAYOUT_PLAIN};
         target->layouts(target->device, g, &node, in, out);
         for (int i = 0; i < node.op->inputs; i++)
-            if (node.in[i] != BE_NONE)
-                TRY(in_layout(g, target, node.in[i], in[i], &node.in[i], err));
+            if (node.in[i] != BE_NONE) {
+                be_value before = node.in[i];
+                TRY(in_layout(g, target, before, in[i], &node.in[i], err));
+                follow_input(g, &node, before, i);
+            }
         graph_node behind = {.op = NULL};
         for (int o = 0; o < node.op->outputs; o++) {
             if (node.out[o] == BE_NONE) continue;

@@ -147,12 +147,6 @@ static be_status resume_if_there(trainer *t, be_error *err)
     return BE_OK;
 }
 
-int64_t train_last_step(const train_options *o)
-{
-    return o->steps ? o->steps
-                    : o->epochs * order_steps_per_epoch((int32_t)o->data->count, o->batch);
-}
-
 /* What is in files: rank 0's to read. */
 static be_status open_files(trainer *t, be_error *err)
 {

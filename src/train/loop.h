@@ -11,6 +11,7 @@
 #include <signal.h>
 
 #include "core/folder.h"
+#include "data/order.h"
 #include "data/table.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
@@ -67,7 +68,11 @@ typedef struct train_options {
 } train_options;
 
 /* The steps that a training has from its start to its end. */
-int64_t train_last_step(const train_options *options);
+static inline int64_t train_last_step(const train_options *o)
+{
+    return o->steps ? o->steps
+                    : o->epochs * order_steps_per_epoch((int32_t)o->data->count, o->batch);
+}
 
 typedef struct trainer {
     const train_options *options;

@@ -100,8 +100,8 @@ static md_ref arg_md(const onednn_primitive *p, int arg)
 #define LEAK 1e-20f
 
 /* User scratch, fp32 whatever DNNL_DEFAULT_FPMATH_MODE allows (bf16 would be taken for it), and
- * ReLU at the end if asked. */
-static dnnl_status_t attr_new(dnnl_primitive_attr_t *out, bool relu)
+ * what the result is added to, or ReLU at the end, if asked. */
+static dnnl_status_t attr_new(dnnl_primitive_attr_t *out, bool relu, bool add)
 {
     dnnl_post_ops_t post = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(out);
@@ -109,13 +109,16 @@ static dnnl_status_t attr_new(dnnl_primitive_attr_t *out, bool relu)
         status = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_fpmath_mode(*out, dnnl_fpmath_mode_strict);
-    if (status != dnnl_success || !relu) return status;
+    if (status != dnnl_success || !(relu || add)) return status;
     status = dnnl_post_ops_create(&post);
 #if DNNL_VERSION_MAJOR >= 3
-    if (status == dnnl_success)
+    if (status == dnnl_success && add)
+        status = dnnl_post_ops_append_sum(post, 1.0f, 0, dnnl_data_type_undef);
+    if (status == dnnl_success && relu)
         status = dnnl_post_ops_append_eltwise(post, dnnl_eltwise_relu, LEAK, 0.0f);
 #else
-    if (status == dnnl_success)
+    if (status == dnnl_success && add) status = dnnl_post_ops_append_sum(post, 1.0f);
+    if (status == dnnl_success && relu)
         status = dnnl_post_ops_append_eltwise(post, 1.0f, dnnl_eltwise_relu, LEAK, 0.0f);
 #endif
     if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*out, post);
@@ -208,7 +211,7 @@ typedef struct primitive_recipe {
     const char *what;
     describe_function describe;
     const void *spec;
-    bool relu;
+    bool relu, add;
     int threads;
     const int *args;
     int arg_count;
@@ -219,7 +222,7 @@ static be_status primitive_describe(const cpu_device *device, onednn_primitive *
 {
     md_set mds = {.count = 0};
     dnnl_primitive_attr_t attr = NULL;
-    dnnl_status_t status = attr_new(&attr, recipe->relu);
+    dnnl_status_t status = attr_new(&attr, recipe->relu, recipe->add);
     if (status == dnnl_success)
         status = recipe->describe(&p->descriptor, device->engine, recipe->spec, &mds, attr);
     if (attr) dnnl_primitive_attr_destroy(attr);
@@ -274,6 +277,7 @@ be_status onednn_matmul_new(const cpu_device *device, const onednn_matmul *spec,
                                      .describe = matmul_describe,
                                      .spec = spec,
                                      .relu = spec->relu,
+                                     .add = spec->add,
                                      .threads = work < SHIM_SERIAL_WORK ? 1 : device->base.threads,
                                      .args = args,
                                      .arg_count = 4};

@@ -11,12 +11,13 @@
 
 typedef struct onednn_primitive onednn_primitive;
 
-/* y [M, N] = x [M, K] · w [K, N] (+ bias [N]), then ReLU if asked.  Each operand is given by its
- * strides in elements {rows, columns}, so that a transposed one costs no copy. */
+/* y [M, N] = x [M, K] · w [K, N] (+ bias [N]), added to what y holds, or ReLU of it, if asked. Each
+ * operand is given by its strides in elements {rows, columns}, so that a transposed one costs no
+ * copy. */
 typedef struct onednn_matmul {
     int64_t m, n, k;
     int64_t x_stride[2], w_stride[2], y_stride[2];
-    bool bias, relu;
+    bool bias, relu, add;
     bool bf16; /* x and w are; y and the bias stay f32 */
 } onednn_matmul;
 

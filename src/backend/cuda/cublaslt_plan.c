@@ -135,7 +135,7 @@ static be_status choose(cublaslt_plan *p, const cublaslt_product *product, be_er
 be_status cublaslt_plan_new(const cuda_math *math, cublaslt_handle handle,
                             const cublaslt_product *product, cublaslt_plan *out, be_error *err)
 {
-    *out = (cublaslt_plan){.math = math, .handle = handle};
+    *out = (cublaslt_plan){.math = math, .handle = handle, .add = product->add};
     be_status status = choose(out, product, err);
     if (status != BE_OK) cublaslt_plan_free(out);
     return status;
@@ -165,11 +165,11 @@ be_status cublaslt_plan_bind(cublaslt_plan *plan, const cublaslt_operands *opera
 
 be_status cublaslt_plan_start(const cublaslt_plan *p, cuda_stream stream, be_error *err)
 {
-    const float one = 1.0f, zero = 0.0f;
+    const float one = 1.0f, old = p->add ? 1.0f : 0.0f;
     void *y = (void *)(uintptr_t)p->at.y;
     LT_TRY(p->math,
            p->math->lt.matmul(p->handle, p->desc, &one, (const void *)(uintptr_t)p->at.b, p->first,
-                              (const void *)(uintptr_t)p->at.a, p->second, &zero, y, p->result, y,
+                              (const void *)(uintptr_t)p->at.a, p->second, &old, y, p->result, y,
                               p->result, &p->algorithm, (void *)(uintptr_t)p->at.workspace,
                               p->workspace_bytes, stream),
            "a product");

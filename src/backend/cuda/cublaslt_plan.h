@@ -15,6 +15,7 @@
 typedef struct cublaslt_product {
     int64_t rows, columns, depth;
     bool transpose_a, transpose_b, bias;
+    bool add;      /* to what y holds */
     be_dtype type; /* of a and b: f32 or bf16 */
     bool tf32;     /* f32 operands alone */
 } cublaslt_product;
@@ -31,6 +32,7 @@ typedef struct cublaslt_plan {
     cublaslt_algorithm algorithm;
     cublaslt_operands at; /* once it is bound */
     size_t workspace_bytes;
+    bool add;
 } cublaslt_plan;
 
 /* BE_UNAVAILABLE, with the reason, if the library has no algorithm for it.  On failure nothing is

@@ -128,8 +128,8 @@ be_status clblast_start(opencl_driver *d, const clblast_product *p, const clblas
         CLBLAST_ROW_MAJOR, way(p->transpose_a), way(p->transpose_b), (size_t)p->rows,
         (size_t)p->columns, (size_t)p->depth, 1.0f, (cl_memory)o->a.buffer,
         o->a.offset / sizeof(float), row_a(p), (cl_memory)o->b.buffer, o->b.offset / sizeof(float),
-        row_b(p), 0.0f, (cl_memory)o->y.buffer, o->y.offset / sizeof(float), (size_t)p->columns,
-        &queue, NULL, (cl_memory)o->temporary.buffer);
+        row_b(p), p->add ? 1.0f : 0.0f, (cl_memory)o->y.buffer, o->y.offset / sizeof(float),
+        (size_t)p->columns, &queue, NULL, (cl_memory)o->temporary.buffer);
     MUST(o->temporary.offset == 0);
     return status == CLBLAST_OK ? BE_OK : refuse(d, p, status, err);
 }

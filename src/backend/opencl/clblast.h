@@ -39,6 +39,7 @@ BE_CHECKED be_status clblast_get(const clblast **out, be_error *err);
 typedef struct clblast_product {
     int64_t rows, columns, depth;
     bool transpose_a, transpose_b;
+    bool add; /* to what y holds */
 } clblast_product;
 
 /* What the product needs at the start of a buffer while it runs, wherever its operands begin. */

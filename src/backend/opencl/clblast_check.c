@@ -157,7 +157,11 @@ static be_status check_form(checker *c, int form, be_error *err)
 {
     gpu_driver *driver = &c->d->base;
     size_t bytes = 0;
-    clblast_product product = {c->n, c->n, c->n, forms[form].a, forms[form].b};
+    clblast_product product = {.rows = c->n,
+                               .columns = c->n,
+                               .depth = c->n,
+                               .transpose_a = forms[form].a,
+                               .transpose_b = forms[form].b};
     TRY(clblast_room(c->d, &product, &bytes, err));
     TRY(take_temporary(c, bytes, err));
     TRY(give_operand(c, c->a, product.transpose_a, &c->on_device[0], err));

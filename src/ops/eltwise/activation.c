@@ -40,31 +40,59 @@ static be_status activation_gradient(op_gradient *call, be_error *err)
 
 typedef double (*formula)(double x);
 
-static formula find_formula(const void *attrs, bool derivative)
+static double identity_f(double x)
 {
-    switch (((const activation_attrs *)attrs)->kind) {
+    return x;
+}
+
+static double relu_f(double x)
+{
+    return x < 0.0 ? 0.0 : x;
+}
+
+static formula find_formula(be_activation kind)
+{
+    switch (kind) {
 #define X(kind, name) \
     case BE_##kind:   \
-        return derivative ? name##_df : name##_f;
+        return name##_f;
         ACTIVATION_LIST(X)
 #undef X
+    case BE_IDENTITY:
+        return identity_f;
     case BE_RELU:
-        break;
+        return relu_f;
     }
     MUST(!"be_activate makes no other kind");
     return NULL;
 }
 
+static formula find_derivative(be_activation kind)
+{
+#define X(id, name) \
+    if (kind == BE_##id) return name##_df;
+    ACTIVATION_LIST(X)
+#undef X
+    MUST(!"be_activate makes no other kind");
+    return NULL;
+}
+
+void activation_apply(be_activation kind, double *values, int64_t count)
+{
+    formula f = find_formula(kind);
+    for (int64_t i = 0; i < count; i++) values[i] = f(values[i]);
+}
+
 static void activation_reference(const op_reference *call)
 {
-    formula f = find_formula(call->attrs, false);
+    formula f = find_formula(((const activation_attrs *)call->attrs)->kind);
     int64_t count = shape_elements(&call->out[0]);
     for (int64_t i = 0; i < count; i++) call->y[0][i] = f(call->x[0][i]);
 }
 
 static void activation_backward_reference(const op_reference *call)
 {
-    formula df = find_formula(call->attrs, true);
+    formula df = find_derivative(((const activation_attrs *)call->attrs)->kind);
     int64_t count = shape_elements(&call->out[0]);
     for (int64_t i = 0; i < count; i++) call->y[0][i] = call->x[1][i] * df(call->x[0][i]);
 }
@@ -72,7 +100,8 @@ static void activation_backward_reference(const op_reference *call)
 static op_cost activation_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
     (void)attrs;
-    return (op_cost){.flops = 10.0 * (double)shape_elements(&out[0]), .bytes = op_bytes(in, out)};
+    return (op_cost){.flops = ACTIVATION_FLOPS * (double)shape_elements(&out[0]),
+                     .bytes = op_bytes(in, out)};
 }
 
 #define X(kind, name) static const activation_attrs name##_attrs = {BE_##kind};
@@ -143,6 +172,8 @@ be_value be_activate(be_graph *g, be_value x, be_activation kind)
 {
     be_error err;
     switch (kind) {
+    case BE_IDENTITY:
+        return x;
     case BE_RELU:
         return be_relu(g, x);
 #define X(kind, name) case BE_##kind:

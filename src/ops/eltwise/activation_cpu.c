@@ -1,7 +1,6 @@
 /* Activations by formula on the CPU, in any layout that all operands share. */
-#include "ops/eltwise/activation.h"
+#include "ops/eltwise/activation_cpu.h"
 
-#include "backend/cpu/cpu.h"
 #include "backend/cpu/smooth.h"
 
 #define DEVICE static inline
@@ -12,15 +11,13 @@
 #define ERF smooth_erf
 #include "ops/eltwise/activation_list.gpu.c"
 
-#define PARALLEL_SIMD _Pragma("omp parallel for simd num_threads(call->threads) schedule(static)")
+#define PARALLEL_SIMD \
+    _Pragma("omp parallel for simd num_threads(threads) schedule(static) if (threads > 1)")
 
 /* A loop for each formula, so that the compiler sees it and makes vector code of it. */
 #define X(kind, name)                                                                      \
-    static void name##_forward(const cpu_call *call)                                       \
+    static void name##_forward(const float *x, float *y, int64_t count, int threads)       \
     {                                                                                      \
-        const float *x = call->in[0];                                                      \
-        float *y = call->out[0];                                                           \
-        int64_t count = call->out_elements;                                                \
         PARALLEL_SIMD for (int64_t i = 0; i < count; i++) y[i] = name##_f(x[i]);           \
     }                                                                                      \
                                                                                            \
@@ -29,19 +26,25 @@
         const float *x = call->in[0], *dy = call->in[1];                                   \
         float *dx = call->out[0];                                                          \
         int64_t count = call->out_elements;                                                \
+        int threads = call->threads;                                                       \
         PARALLEL_SIMD for (int64_t i = 0; i < count; i++) dx[i] = dy[i] * name##_df(x[i]); \
     }
 ACTIVATION_LIST(X)
 #undef X
 
+void ACTIVATION_RUN(be_activation kind, const float *x, float *y, int64_t count, int threads)
+{
+#define X(id, name) \
+    if (kind == BE_##id) name##_forward(x, y, count, threads);
+    ACTIVATION_LIST(X)
+#undef X
+}
+
 static be_status activation_run(const cpu_call *call, be_error *err)
 {
     (void)err;
-    be_activation kind = ((const activation_attrs *)call->attrs)->kind;
-#define X(id, name) \
-    if (kind == BE_##id) name##_forward(call);
-    ACTIVATION_LIST(X)
-#undef X
+    ACTIVATION_RUN(((const activation_attrs *)call->attrs)->kind, call->in[0], call->out[0],
+                   call->out_elements, call->threads);
     return BE_OK;
 }
 

@@ -1,7 +1,7 @@
 /* Activations by formula on GPUs. */
-#include "ops/eltwise/activation.h"
+#include "ops/eltwise/activation_gpu.h"
 
-#include "backend/gpu/gpu.h"
+#include <stdio.h>
 
 extern const gpu_source gpu_source_activation, gpu_source_activation_list;
 
@@ -15,21 +15,39 @@ static const char *formula_name(be_activation kind)
     return NULL;
 }
 
+const char *activation_words(be_activation kind, char out[ACTIVATION_WORDS])
+{
+    const char *name = formula_name(kind);
+    snprintf(out, ACTIVATION_WORDS, "NUMBER=float CONSTANT(c)=c##f F=%s_f DF=%s_df", name, name);
+    return out;
+}
+
+be_status gpu_activation_prepare(gpu_call *call, be_activation kind, be_error *err)
+{
+    char words[ACTIVATION_WORDS];
+    return gpu_use(call, GPU_SOURCES(&gpu_source_activation_list, &gpu_source_activation), 256, err,
+                   "%s", activation_words(kind, words));
+}
+
+be_status gpu_activation_record(const gpu_call *call, gpu_recorder *recorder, int unit, gpu_span x,
+                                gpu_span y, be_error *err)
+{
+    int64_t count = shape_elements(&call->out_shape[0]);
+    return gpu_record(recorder, call,
+                      &(gpu_step){unit, "activation",
+                                  gpu_groups(call, count, call->units[unit].group, 8),
+                                  GPU_ARGUMENTS(gpu_reads(x), gpu_writes(y), gpu_int(count))},
+                      err);
+}
+
 static be_status activation_prepare(gpu_call *call, be_error *err)
 {
-    const char *name = formula_name(((const activation_attrs *)call->attrs)->kind);
-    return gpu_use(call, GPU_SOURCES(&gpu_source_activation_list, &gpu_source_activation), 256, err,
-                   "NUMBER=float CONSTANT(c)=c##f F=%s_f DF=%s_df", name, name);
+    return gpu_activation_prepare(call, ((const activation_attrs *)call->attrs)->kind, err);
 }
 
 static be_status activation_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    int64_t count = shape_elements(&call->out_shape[0]);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "activation", gpu_groups(call, count, call->units[0].group, 8),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_int(count))},
-                      err);
+    return gpu_activation_record(call, recorder, 0, call->in[0], call->out[0], err);
 }
 
 static be_status activation_backward_record(const gpu_call *call, gpu_recorder *recorder,

@@ -11,6 +11,8 @@
 #include <omp.h>
 #include <string.h>
 
+#include "ops/eltwise/activation_cpu.h"
+
 #if defined(__AVX512F__)
 #define LANES 16
 #define TILE_ROWS 10 /* 20 sums, 2 of b, 1 of a in 32 registers; divides batches of 100 */
@@ -182,13 +184,18 @@ static void pass_tile(const gemm *g, const pass *p, int64_t panel, int64_t row_t
               .c_row = g->n,
               .rows = (int)(g->m - row < TILE_ROWS ? g->m - row : TILE_ROWS),
               .columns = columns,
-              .add = p->from > 0,
+              .add = p->from > 0 || g->add,
               .bias = last && g->bias ? g->bias + first : NULL,
-              .relu = last && g->relu};
+              .relu = last && g->activation == BE_RELU};
     if (columns <= LANES)
         packed ? tile_run(&t, 1, true) : tile_run(&t, 1, false);
     else
         packed ? tile_run(&t, 2, true) : tile_run(&t, 2, false);
+    if (!last || !activation_needs_x(g->activation)) return;
+    /* The tile is still in the first cache. */
+    for (int i = 0; i < t.rows; i++)
+        ACTIVATION_RUN(g->activation, t.c + i * g->n, g->activated + (row + i) * g->n + first,
+                       columns, 1);
 }
 
 static void meet(int threads)

@@ -1,9 +1,10 @@
-/* The native matrix product, compiled once for each instruction set, c = a · b (+ bias, ReLU); and
+/* The native matrix product, compiled once for each instruction set, c = f(a · b + bias); and
  * where oneDNN is the better one. */
 #ifndef OPS_MATMUL_GEMM_CPU_H
 #define OPS_MATMUL_GEMM_CPU_H
 
 #include "backend/cpu/cpu.h"
+#include "ops/eltwise/activation.h"
 
 /* a [m, k], b [k, n] by their strides in floats; c [m, n] with its rows side by side.  bias [n] or
  * NULL. */
@@ -13,7 +14,9 @@ typedef struct gemm {
     int64_t a_row, a_column, b_row, b_column;
     float *c;
     const float *bias;
-    bool relu;
+    be_activation activation;
+    float *activated; /* by formula: f(c) goes here, and c stays; it may be c */
+    bool add;         /* to what c holds; without bias and activation */
     int threads;
     void *scratch; /* GEMM_SCRATCH_BYTES(m, n), aligned to 64 bytes */
 } gemm;

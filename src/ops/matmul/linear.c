@@ -1,7 +1,9 @@
-/* Linear layer: y = x wᵀ + b, with x [..., in], w [out, in], b [out], y [..., out]; then, if fused,
- * ReLU.  All dimensions of x before the last are rows.  With `input_first` w lies as [in, out].
+/* Linear layer: z = x wᵀ + b and y = f(z), with x [..., in], w [out, in], b [out], y [..., out]; f
+ * is an activation that was fused, or nothing.  All dimensions of x before the last are rows.  With
+ * `input_first` w lies as [in, out].  z is an output of its own where f flows back by it.
  * Backward, with dz = dy where y > 0 (all of dy without ReLU): dx = dz w, dw = dzᵀ x, db = the sum
- * of dz over the rows. */
+ * of dz over the rows; with a gradient of x from elsewhere dx is added to it.  Through any other f
+ * activation_backward makes dz first. */
 #include "ops/matmul/linear.h"
 
 #include <inttypes.h>
@@ -43,7 +45,23 @@ static be_status linear_infer(op_infer *call, be_error *err)
     linear_sizes s = linear_sizes_of(attrs, x, w);
     be_shape bias = shape_make(BE_F32, 1, s.out, 0, 0, 0);
     if (b->rank >= 0) TRY(op_expect_same(b, &bias, "linear: b", err));
-    call->out[0] = output_shape(x, s.out);
+    call->out[0] = call->out[1] = output_shape(x, s.out);
+    if (!attrs->keep_z) call->out[1].rank = -1;
+    return BE_OK;
+}
+
+/* dz of an activation by formula, for which the node gives z too from now on. */
+static be_status formula_gradient(op_gradient *call, be_value *dz, be_error *err)
+{
+    linear_attrs *attrs = call->node->attrs;
+    size_t index = (size_t)call->graph->values[call->node->out[0]].producer;
+    be_value out[OP_MAX_OUT];
+    attrs->keep_z = 1;
+    TRY(graph_refresh_node(call->graph, index, err));
+    be_value in[OP_MAX_IN] = {call->graph->nodes[index].out[1], call->dy[0]};
+    TRY(graph_add_node(call->graph, &be_op_activation_backward,
+                       &(activation_attrs){attrs->activation}, in, out, err));
+    *dz = out[0];
     return BE_OK;
 }
 
@@ -54,8 +72,9 @@ static be_status linear_gradient(op_gradient *call, be_error *err)
     const linear_attrs backward = {.need_dx = call->need[0],
                                    .has_bias = node->in[2] != BE_NONE,
                                    .input_first = attrs->input_first};
-    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], attrs->relu ? node->out[0] : BE_NONE,
-                              call->dy[0]};
+    be_value dz = call->dy[0], y = attrs->activation == BE_RELU ? node->out[0] : BE_NONE;
+    if (activation_needs_x(attrs->activation)) TRY(formula_gradient(call, &dz, err));
+    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], y, dz, call->sum[0]};
     be_value out[OP_MAX_OUT];
     TRY(graph_add_node(call->graph, &be_op_linear_backward, &backward, in, out, err));
     call->dx[0] = out[0];
@@ -71,8 +90,13 @@ static bool linear_absorb(const be_graph *g, graph_node *node, const graph_node 
     (void)has;
     (void)device;
     linear_attrs *attrs = node->attrs;
-    if (next->op != &be_op_relu || attrs->relu) return false;
-    attrs->relu = 1;
+    if (attrs->activation != BE_IDENTITY) return false;
+    if (next->op == &be_op_relu)
+        attrs->activation = BE_RELU;
+    else if (next->op == &be_op_activation)
+        attrs->activation = ((const activation_attrs *)next->attrs)->kind;
+    else
+        return false;
     return true;
 }
 
@@ -85,8 +109,10 @@ static void linear_reference(const op_reference *call)
         for (int64_t o = 0; o < s.out; o++) {
             double sum = b ? b[o] : 0.0;
             for (int64_t i = 0; i < s.in; i++) sum += x[n * s.in + i] * w[o * s.w_out + i * s.w_in];
-            call->y[0][n * s.out + o] = attrs->relu && sum < 0.0 ? 0.0 : sum;
+            call->y[0][n * s.out + o] = sum;
+            if (call->y[1]) call->y[1][n * s.out + o] = sum;
         }
+    activation_apply(attrs->activation, call->y[0], s.rows * s.out);
 }
 
 static double product_flops(const be_shape *x, const be_shape *w)
@@ -101,7 +127,8 @@ static op_cost linear_cost(const void *attrs, const be_shape *in, const be_shape
     double each = (double)shape_elements(&out[0]);
     double flops = product_flops(&in[0], &in[1]);
     if (in[2].rank >= 0) flops += each;
-    if (a->relu) flops += each;
+    if (a->activation == BE_RELU) flops += each;
+    if (activation_needs_x(a->activation)) flops += ACTIVATION_FLOPS * each;
     return (op_cost){.flops = flops, .bytes = op_bytes(in, out)};
 }
 
@@ -117,6 +144,10 @@ static be_status linear_backward_infer(op_infer *call, be_error *err)
     TRY(op_expect_same(&call->in[3], &y, "linear_backward: dy", err));
     call->out[0] = *x;
     call->out[1] = *w;
+    be_shape dx = *x;
+    dx.dtype = BE_F32;
+    if (attrs->need_dx && call->in[LINEAR_BACK_SUM].rank >= 0)
+        TRY(op_expect_same(&call->in[LINEAR_BACK_SUM], &dx, "linear_backward: sum", err));
     call->out[0].dtype = call->out[1].dtype = BE_F32;
     call->out[2] = shape_make(BE_F32, 1, s.out, 0, 0, 0);
     if (!attrs->need_dx) call->out[0].rank = -1;
@@ -129,8 +160,9 @@ static void linear_backward_reference(const op_reference *call)
     const linear_attrs *attrs = call->attrs;
     linear_sizes s = linear_sizes_of(attrs, &call->in[0], &call->in[1]);
     const double *x = call->x[0], *w = call->x[1], *y = call->x[2], *dy = call->x[3];
+    const double *sum = call->x[LINEAR_BACK_SUM];
     double *dx = call->y[0], *dw = call->y[1], *db = call->y[2];
-    for (int64_t i = 0; dx && i < s.rows * s.in; i++) dx[i] = 0.0;
+    for (int64_t i = 0; dx && i < s.rows * s.in; i++) dx[i] = sum ? sum[i] : 0.0;
     for (int64_t i = 0; i < s.out * s.in; i++) dw[i] = 0.0;
     for (int64_t o = 0; db && o < s.out; o++) db[o] = 0.0;
     for (int64_t n = 0; n < s.rows; n++)
@@ -153,16 +185,30 @@ static op_cost linear_backward_cost(const void *attrs, const be_shape *in, const
     double flops = product_flops(&in[0], &in[1]) * (a->need_dx ? 2.0 : 1.0);
     if (a->has_bias) flops += each;
     if (in[2].rank >= 0) flops += each;
+    if (in[LINEAR_BACK_SUM].rank >= 0) flops += (double)shape_elements(&in[0]);
     return (op_cost){.flops = flops, .bytes = op_bytes(in, out)};
 }
 
-static const linear_attrs plain = {0}, with_relu = {.relu = 1}, input_first = {.input_first = 1},
-                          input_first_relu = {.input_first = 1, .relu = 1};
+static const linear_attrs plain = {0}, with_relu = {.activation = BE_RELU},
+                          input_first = {.input_first = 1},
+                          input_first_relu = {.input_first = 1, .activation = BE_RELU};
+
+#define X(kind, name)                                                               \
+    static const linear_attrs with_##name = {.activation = BE_##kind},              \
+                              kept_##name = {.activation = BE_##kind, .keep_z = 1}, \
+                              first_##name = {.input_first = 1, .activation = BE_##kind};
+ACTIVATION_LIST(X)
+#undef X
 
 #define LINEAR_CASE(text, attr, eps, w0, w1, b0, ...)                                            \
     {                                                                                            \
         .name = text, .attrs = &attr, .in = {__VA_ARGS__, {BE_F32, 2, {w0, w1}}, b0}, .low = -1, \
         .high = 1, .tolerance = eps                                                              \
+    }
+#define FORMULA_CASE(text, attr, w0, w1, b0, ...)                                                \
+    {                                                                                            \
+        .name = text, .attrs = &attr, .in = {__VA_ARGS__, {BE_F32, 2, {w0, w1}}, b0}, .low = -1, \
+        .high = 1, .tolerance = 3e-6, .is_nonlinear = true                                       \
     }
 #define BIAS(count) \
     {               \
@@ -201,6 +247,14 @@ static const op_case linear_cases[] = {
                 {BE_F32, 3, {3, 5, 33}}),
     LINEAR_CASE("input first, one output", input_first, 3e-6, 300, 1, BIAS(1),
                 {BE_F32, 2, {7, 300}}),
+#define X(kind, name)                                                                           \
+    FORMULA_CASE(#name, with_##name, 96, 64, BIAS(96), {BE_F32, 3, {3, 17, 64}}),               \
+        FORMULA_CASE(#name " and z", kept_##name, 53, 117, BIAS(53), {BE_F32, 2, {37, 117}}),   \
+        FORMULA_CASE(#name ", no bias", kept_##name, 33, 65, OP_ABSENT, {BE_F32, 2, {17, 65}}), \
+        FORMULA_CASE(#name ", input first", first_##name, 65, 129, BIAS(129),                   \
+                     {BE_F32, 2, {7, 65}}),
+    ACTIVATION_LIST(X)
+#undef X
 };
 
 static const linear_attrs all = {.need_dx = 1, .has_bias = 1}, first = {.has_bias = 1},
@@ -213,7 +267,8 @@ static const linear_attrs all = {.need_dx = 1, .has_bias = 1}, first = {.has_bia
         .in = {{BE_F32, 2, {rows, features}},                 \
                {BE_F32, 2, {outputs, features}},              \
                y,                                             \
-               {BE_F32, 2, {rows, outputs}}},                 \
+               {BE_F32, 2, {rows, outputs}},                  \
+               OP_ABSENT},                                    \
         .low = -1, .high = 1, .tolerance = 3e-6               \
     }
 #define SEQUENCE_CASE(text, attr, length, features, outputs, w0, w1, y) \
@@ -222,8 +277,19 @@ static const linear_attrs all = {.need_dx = 1, .has_bias = 1}, first = {.has_bia
         .in = {{BE_F32, 3, {3, length, features}},                      \
                {BE_F32, 2, {w0, w1}},                                   \
                y,                                                       \
-               {BE_F32, 3, {3, length, outputs}}},                      \
+               {BE_F32, 3, {3, length, outputs}},                       \
+               OP_ABSENT},                                              \
         .low = -1, .high = 1, .tolerance = 3e-6                         \
+    }
+#define ADDING_CASE(text, attr, rows, features, outputs, w0, w1) \
+    {                                                            \
+        .name = text, .attrs = &attr,                            \
+        .in = {{BE_F32, 2, {rows, features}},                    \
+               {BE_F32, 2, {w0, w1}},                            \
+               OP_ABSENT,                                        \
+               {BE_F32, 2, {rows, outputs}},                     \
+               {BE_F32, 2, {rows, features}}},                   \
+        .low = -1, .high = 1, .tolerance = 3e-6                  \
     }
 #define RELU(...)                                           \
     {                                                       \
@@ -256,13 +322,18 @@ static const op_case linear_backward_cases[] = {
     SEQUENCE_CASE("input first, odd", all_input_first, 13, 117, 53, 117, 53, RELU(3, 13, 53)),
     SEQUENCE_CASE("input first, weights alone", input_first, 11, 65, 33, 65, 33, RELU(3, 11, 33)),
     SEQUENCE_CASE("input first, one output", all_input_first, 3, 300, 1, 300, 1, OP_ABSENT),
+    ADDING_CASE("adding", all, 37, 117, 53, 53, 117),
+    ADDING_CASE("adding, input first", all_input_first, 21, 65, 33, 65, 33),
+    ADDING_CASE("adding, deep", all, 19, 33, 1031, 1031, 33),
+    ADDING_CASE("adding, small", all, 3, 5, 7, 7, 5),
 };
 
 const be_op be_op_linear = {.name = "linear",
                             .attrs_bytes = sizeof(linear_attrs),
                             .inputs = 3,
-                            .outputs = 1,
+                            .outputs = 2,
                             .optional = 1 << 2,
+                            .auxiliary = 1 << 1,
                             .infer = linear_infer,
                             .gradient = linear_gradient,
                             .reference = linear_reference,
@@ -277,9 +348,10 @@ const be_op be_op_linear = {.name = "linear",
 
 const be_op be_op_linear_backward = {.name = "linear_backward",
                                      .attrs_bytes = sizeof(linear_attrs),
-                                     .inputs = 4,
+                                     .inputs = 5,
                                      .outputs = 3,
-                                     .optional = 1 << 2,
+                                     .optional = 1 << 2 | 1 << LINEAR_BACK_SUM,
+                                     .updates = {1 + LINEAR_BACK_SUM},
                                      .infer = linear_backward_infer,
                                      .reference = linear_backward_reference,
                                      .blocked = linear_backward_blocked,

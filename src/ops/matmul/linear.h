@@ -2,13 +2,17 @@
 #ifndef OPS_MATMUL_LINEAR_H
 #define OPS_MATMUL_LINEAR_H
 
+#include "ops/eltwise/activation.h"
 #include "ops/op_list.h"
 
 typedef struct linear_attrs {
-    int input_first;       /* w lies as [in, out] */
-    int relu;              /* forward: y = max(x wᵀ + b, 0) */
-    int need_dx, has_bias; /* backward: whether outputs 0 and 2 exist */
+    int input_first;          /* w lies as [in, out] */
+    be_activation activation; /* forward: y = f(x wᵀ + b) */
+    int keep_z;               /* … and output 1 is x wᵀ + b, for what flows back through f */
+    int need_dx, has_bias;    /* backward: whether outputs 0 and 2 exist */
 } linear_attrs;
+
+#define LINEAR_BACK_SUM 4 /* input: the gradient of x until now, to which dx is added in place */
 
 /* rows × in → rows × out; w [o, i] lies at o · w_out + i · w_in. */
 typedef struct linear_sizes {

@@ -1,5 +1,6 @@
-/* The linear layer on CLBlast: each product is the library's; the bias, ReLU and their gradients
- * are our own kernels'. */
+/* The linear layer on CLBlast: each product is the library's; the bias, activations and what
+ * flows back through them are our own kernels'. */
+#include "ops/eltwise/activation_gpu.h"
 #include "ops/matmul/linear.h"
 #include "ops/matmul/product_clblast.h"
 #include "ops/reduce/upstream_gpu.h"
@@ -15,28 +16,33 @@ static be_status forward_prepare(gpu_call *call, be_error *err)
     linear_sizes s = linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
     clblast_product product = {
         .rows = s.rows, .columns = s.out, .depth = s.in, .transpose_b = !s.input_first};
-    bool relu = ((const linear_attrs *)call->attrs)->relu != 0;
+    be_activation kind = ((const linear_attrs *)call->attrs)->activation;
     TRY(arena_alloc(call->memory, &call->state, sizeof(clblast_task), err));
-    if (relu || call->in_shape[2].rank >= 0)
+    if (kind == BE_RELU || call->in_shape[2].rank >= 0)
         TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), GROUP_WANTED, err, "%s", ""));
+    if (activation_needs_x(kind)) TRY(gpu_activation_prepare(call, kind, err));
     return clblast_task_prepare(call, &product, call->state, err);
 }
 
 static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    gpu_span y = call->out[0], b = call->in[2];
+    be_activation kind = ((const linear_attrs *)call->attrs)->activation;
+    gpu_span z = call->out_shape[1].rank >= 0 ? call->out[1] : call->out[0], b = call->in[2];
     const be_shape *shape = &call->out_shape[0];
     int64_t count = shape_elements(shape), columns = shape->dim[shape->rank - 1];
-    int relu = ((const linear_attrs *)call->attrs)->relu != 0;
-    clblast_operands operands = {.a = call->in[0], .b = call->in[1], .y = y};
+    clblast_operands operands = {.a = call->in[0], .b = call->in[1], .y = z};
     TRY(clblast_task_record(call, recorder, call->state, &operands, err));
     if (!call->unit_count) return BE_OK;
     int groups = gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT);
     gpu_step bias = {0, "bias_in_place", groups,
-                     GPU_ARGUMENTS(gpu_reads(b), gpu_writes(y), gpu_int(count), gpu_int(columns),
-                                   gpu_int(relu))};
-    gpu_step plain = {0, "relu_in_place", groups, GPU_ARGUMENTS(gpu_writes(y), gpu_int(count))};
-    return gpu_record(recorder, call, call->in_shape[2].rank >= 0 ? &bias : &plain, err);
+                     GPU_ARGUMENTS(gpu_reads(b), gpu_writes(z), gpu_int(count), gpu_int(columns),
+                                   gpu_int(kind == BE_RELU))};
+    gpu_step plain = {0, "relu_in_place", groups, GPU_ARGUMENTS(gpu_writes(z), gpu_int(count))};
+    bool has_bias = call->in_shape[2].rank >= 0;
+    if (has_bias || kind == BE_RELU)
+        TRY(gpu_record(recorder, call, has_bias ? &bias : &plain, err));
+    if (!activation_needs_x(kind)) return BE_OK;
+    return gpu_activation_record(call, recorder, call->unit_count - 1, z, call->out[0], err);
 }
 
 typedef struct backward_plan {
@@ -49,8 +55,11 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
 {
     const linear_attrs *attrs = call->attrs;
     linear_sizes s = linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
-    clblast_product dx = {
-        .rows = s.rows, .columns = s.in, .depth = s.out, .transpose_b = s.input_first};
+    clblast_product dx = {.rows = s.rows,
+                          .columns = s.in,
+                          .depth = s.out,
+                          .transpose_b = s.input_first,
+                          .add = call->in_shape[LINEAR_BACK_SUM].rank >= 0};
     clblast_product dw = {.rows = s.input_first ? s.in : s.out,
                           .columns = s.input_first ? s.out : s.in,
                           .depth = s.rows,

@@ -49,9 +49,10 @@ static be_status linear_run(const cpu_call *call, be_error *err)
                      .b = call->in[1],
                      .b_row = s.w_in,
                      .b_column = s.w_out,
-                     .c = call->out[0],
+                     .c = call->out[1] ? call->out[1] : call->out[0],
                      .bias = call->in[2],
-                     .relu = attrs->relu,
+                     .activation = attrs->activation,
+                     .activated = call->out[0],
                      .threads = call->threads,
                      .scratch = call->scratch});
     return BE_OK;
@@ -100,12 +101,12 @@ static be_status linear_backward_run(const cpu_call *call, be_error *err)
 {
     (void)err;
     linear_sizes s = sizes_of(call);
-    const float *w = call->in[1], *y = call->in[2], *dz = call->in[3];
+    const float *y = call->in[2], *dz = call->in[3];
     void *scratch = (unsigned char *)call->scratch + mask_bytes(call);
     dz = linear_rows(&s, y, dz, call->scratch, call->out[2], call->threads);
     multiply_dw(call, &s, dz, scratch);
     if (!call->out[0]) return BE_OK;
-    linear_dx(&s, dz, w, call->out[0], call->threads, scratch);
+    linear_dx(&s, dz, call, scratch);
     return BE_OK;
 }
 

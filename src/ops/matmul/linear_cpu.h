@@ -27,8 +27,8 @@ static inline gemm_sizes linear_dx_product(const linear_sizes *s)
                         .b_column = s->w_in};
 }
 
-static inline void linear_dx(const linear_sizes *s, const float *dz, const float *w, float *dx,
-                             int threads, void *scratch)
+static inline void linear_dx(const linear_sizes *s, const float *dz, const cpu_call *call,
+                             void *scratch)
 {
     gemm_sizes p = linear_dx_product(s);
     GEMM_RUN(&(gemm){.m = p.m,
@@ -37,11 +37,12 @@ static inline void linear_dx(const linear_sizes *s, const float *dz, const float
                      .a = dz,
                      .a_row = p.k,
                      .a_column = p.a_column,
-                     .b = w,
+                     .b = call->in[1],
                      .b_row = p.b_row,
                      .b_column = p.b_column,
-                     .c = dx,
-                     .threads = threads,
+                     .c = call->out[0],
+                     .add = call->in[LINEAR_BACK_SUM] != NULL,
+                     .threads = call->threads,
                      .scratch = scratch});
 }
 

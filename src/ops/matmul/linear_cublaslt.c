@@ -1,6 +1,8 @@
-/* The linear layer on cuBLASLt: forward with the bias in one product, and ReLU by our own kernel;
- * backward as two products, with our own kernels for what ReLU stopped and for the bias. */
+/* The linear layer on cuBLASLt: forward with the bias in one product, and activations by our own
+ * kernels; backward as two products, with our own kernels for what ReLU stopped and for the bias.
+ */
 #include "backend/cuda/cuda_driver.h"
+#include "ops/eltwise/activation_gpu.h"
 #include "ops/matmul/linear.h"
 #include "ops/matmul/product_cublaslt.h"
 #include "ops/reduce/upstream_gpu.h"
@@ -28,7 +30,9 @@ static be_status forward_prepare(gpu_call *call, be_error *err)
                                 .tf32 = call->precision == BE_PRECISION_TF32};
     TRY(arena_alloc(call->memory, &call->state, sizeof(product_task), err));
     call->release = forward_release;
-    if (((const linear_attrs *)call->attrs)->relu)
+    be_activation kind = ((const linear_attrs *)call->attrs)->activation;
+    if (activation_needs_x(kind)) TRY(gpu_activation_prepare(call, kind, err));
+    if (kind == BE_RELU)
         TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), GROUP_WANTED, err, "%s", ""));
     return product_task_prepare(call, &product, call->state, err);
 }
@@ -36,10 +40,12 @@ static be_status forward_prepare(gpu_call *call, be_error *err)
 static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     int64_t count = shape_elements(&call->out_shape[0]);
-    product_operands operands = {
-        .a = call->in[0], .b = call->in[1], .bias = call->in[2], .y = call->out[0]};
+    gpu_span z = call->out_shape[1].rank >= 0 ? call->out[1] : call->out[0];
+    product_operands operands = {.a = call->in[0], .b = call->in[1], .bias = call->in[2], .y = z};
     TRY(product_task_record(call, recorder, call->state, &operands, err));
     if (!call->unit_count) return BE_OK;
+    if (activation_needs_x(((const linear_attrs *)call->attrs)->activation))
+        return gpu_activation_record(call, recorder, 0, z, call->out[0], err);
     int groups = gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT);
     return gpu_record(recorder, call,
                       &(gpu_step){0, "relu_in_place", groups,
@@ -71,6 +77,7 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
                            .type = call->in_shape[3].dtype,
                            .tf32 = call->precision == BE_PRECISION_TF32};
     cublaslt_product dw = dx;
+    dx.add = call->in_shape[LINEAR_BACK_SUM].rank >= 0;
     dw.rows = s.input_first ? s.in : s.out;
     dw.columns = s.input_first ? s.out : s.in;
     dw.depth = s.rows;

@@ -14,7 +14,8 @@ static be_status linear_prepare(gpu_call *call, be_error *err)
                            .q_row = s.in,
                            .q_k = 1,
                            .bias = call->in_shape[2].rank >= 0,
-                           .relu = ((const linear_attrs *)call->attrs)->relu != 0,
+                           .activation = ((const linear_attrs *)call->attrs)->activation,
+                           .keep = call->out_shape[1].rank >= 0,
                            .p_type = call->in_shape[1].dtype,
                            .q_type = call->in_shape[0].dtype};
     TRY(arena_alloc(call->memory, &call->state, sizeof(gpu_product_plan), err));
@@ -23,8 +24,11 @@ static be_status linear_prepare(gpu_call *call, be_error *err)
 
 static be_status linear_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    gpu_product_operands operands = {
-        .p = call->in[1], .q = call->in[0], .b = call->in[2], .y = call->out[0]};
+    gpu_product_operands operands = {.p = call->in[1],
+                                     .q = call->in[0],
+                                     .b = call->in[2],
+                                     .y = call->out[0],
+                                     .extra = call->out[1]};
     return gpu_product_record(call, recorder, call->state, &operands, err);
 }
 
@@ -45,6 +49,7 @@ static be_status linear_backward_prepare(gpu_call *call, be_error *err)
                       .q_row = s.out,
                       .q_k = 1,
                       .mask = mask,
+                      .add = call->in_shape[LINEAR_BACK_SUM].rank >= 0,
                       .p_type = call->in_shape[1].dtype,
                       .q_type = call->in_shape[3].dtype};
     gpu_product dw = {.rows = s.out,

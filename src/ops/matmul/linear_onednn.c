@@ -2,6 +2,7 @@
  * is the native product's where that is the faster one. */
 #include "backend/cpu/onednn_shim.h"
 #include "core/memory.h"
+#include "ops/eltwise/activation_cpu.h"
 #include "ops/matmul/linear_cpu.h"
 #include "ops/matmul/linear_rows.h"
 
@@ -23,7 +24,7 @@ static be_status linear_prepare(cpu_call *call, arena *memory, be_error *err)
                                            .w_stride = {s.w_in, s.w_out},
                                            .y_stride = {s.out, 1},
                                            .bias = call->in_shape[2].rank >= 0,
-                                           .relu = attrs->relu,
+                                           .relu = attrs->activation == BE_RELU,
                                            .bf16 = call->in_shape[0].dtype == BE_BF16},
                           memory, &product, err));
     call->state = product;
@@ -31,13 +32,19 @@ static be_status linear_prepare(cpu_call *call, arena *memory, be_error *err)
     return BE_OK;
 }
 
+/* An activation by formula is ours: oneDNN's would leave nothing of z, from which what flows back
+ * is computed. */
 static be_status linear_run(const cpu_call *call, be_error *err)
 {
+    be_activation kind = ((const linear_attrs *)call->attrs)->activation;
+    float *y = call->out[0], *z = call->out[1] ? call->out[1] : y;
     const onednn_operand operands[] = {{DNNL_ARG_SRC, call->in[0]},
                                        {DNNL_ARG_WEIGHTS, call->in[1]},
-                                       {DNNL_ARG_DST, call->out[0]},
+                                       {DNNL_ARG_DST, z},
                                        {DNNL_ARG_BIAS, call->in[2]}};
-    return onednn_run(call->state, operands, call->in[2] ? 4 : 3, call->scratch, err);
+    TRY(onednn_run(call->state, operands, call->in[2] ? 4 : 3, call->scratch, err));
+    if (activation_needs_x(kind)) ACTIVATION_RUN(kind, z, y, call->out_elements, call->threads);
+    return BE_OK;
 }
 
 static void linear_release(cpu_call *call)
@@ -82,6 +89,7 @@ static be_status backward_products(cpu_call *call, backward_state *state, arena 
                                               .x_stride = {s.out, 1},
                                               .w_stride = {s.w_out, s.w_in},
                                               .y_stride = {s.in, 1},
+                                              .add = call->in_shape[LINEAR_BACK_SUM].rank >= 0,
                                               .bf16 = bf16},
                              memory, &state->dx, err);
 }
@@ -120,7 +128,7 @@ static be_status linear_backward_run(const cpu_call *call, be_error *err)
                                  {DNNL_ARG_WEIGHTS, s.input_first ? dz : call->in[0]},
                                  {DNNL_ARG_DST, call->out[1]}};
     TRY(onednn_run(state->dw, dw, 3, scratch, err));
-    if (state->is_native) linear_dx(&s, dz, call->in[1], call->out[0], call->threads, scratch);
+    if (state->is_native) linear_dx(&s, dz, call, scratch);
     if (!state->dx) return BE_OK;
     const onednn_operand dx[] = {
         {DNNL_ARG_SRC, dz}, {DNNL_ARG_WEIGHTS, call->in[1]}, {DNNL_ARG_DST, call->out[0]}};

@@ -33,15 +33,16 @@ be_status linear_blocked(const op_reference *call, be_error *err)
                          .b = {call->x[1], s.w_in, s.w_out},
                          .c = {y, s.out, 1}};
     TRY(product_run_strided(&p, call->threads, err));
-    for (int64_t i = 0; attrs->relu && i < s.rows * s.out; i++)
-        if (y[i] < 0.0) y[i] = 0.0;
+    if (call->y[1]) memcpy(call->y[1], y, (size_t)(s.rows * s.out) * sizeof(double));
+    activation_apply(attrs->activation, y, s.rows * s.out);
     return BE_OK;
 }
 
-/* dx = dz w, dw = dzᵀ x, db = the sum of dz over the rows. */
+/* dx = dz w, added to what the sum holds; dw = dzᵀ x, db = the sum of dz over the rows. */
 static be_status add_gradients(const op_reference *call, double *dz, be_error *err)
 {
     linear_sizes s = linear_sizes_of(call->attrs, &call->in[0], &call->in[1]);
+    const double *sum = call->x[LINEAR_BACK_SUM];
     double *dx = call->y[0], *dw = call->y[1], *db = call->y[2];
     product_strided x_part = {.m = s.rows,
                               .n = s.in,
@@ -56,7 +57,7 @@ static be_status add_gradients(const op_reference *call, double *dz, be_error *e
                               .b = {call->x[0], s.in, 1},
                               .c = {dw, s.w_out, s.w_in}};
     if (dx) {
-        memset(dx, 0, (size_t)(s.rows * s.in) * sizeof(double));
+        for (int64_t i = 0; i < s.rows * s.in; i++) dx[i] = sum ? sum[i] : 0.0;
         TRY(product_run_strided(&x_part, call->threads, err));
     }
     memset(dw, 0, (size_t)(s.out * s.in) * sizeof(double));

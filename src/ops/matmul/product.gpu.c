@@ -6,7 +6,8 @@
  *
  * The host side says the types of p and q (P_T, Q_T); sums and all else are float.
  *
- * BIAS adds b[column], RELU comes last.  With ACROSS y lies as [COLUMNS, ROWS].  ONES: one more
+ * BIAS adds b[column], ADD what y holds; RELU or F, where FORMULA is, comes last, and with KEEP
+ * `extra` gets what F was given.  With ACROSS y lies as [COLUMNS, ROWS].  ONES: one more
  * column, of which p is 1, goes to `extra`. SPLITS > 1: the depth is split among groups, and y is
  * [SPLITS, ROWS, WIDTH] without bias and ReLU, the further column included. */
 #define WIDTH (COLUMNS + ONES)
@@ -69,9 +70,15 @@ DEVICE void store(GLOBAL float *y, GLOBAL float *extra, GLOBAL const float *b, i
     if (column == COLUMNS) {
         extra[row] = value;
     } else {
+        int at = ACROSS ? column * ROWS + row : row * COLUMNS + column;
         if (BIAS) value += b[column];
+        if (ADD) value += y[at];
         if (RELU && value < 0.0f) value = 0.0f;
-        y[ACROSS ? column * ROWS + row : row * COLUMNS + column] = value;
+#if FORMULA
+        if (KEEP) extra[at] = value;
+        value = F(value);
+#endif
+        y[at] = value;
     }
 }
 

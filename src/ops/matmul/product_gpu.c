@@ -6,8 +6,10 @@
 #include <stdio.h>
 
 #include "backend/gpu/gpu_cache.h"
+#include "ops/eltwise/activation_gpu.h"
 
-extern const gpu_source gpu_source_tile, gpu_source_product, gpu_source_sum_parts;
+extern const gpu_source gpu_source_activation_list, gpu_source_tile, gpu_source_product,
+    gpu_source_sum_parts;
 
 /* Shapes of one item's work and of the tile. */
 static const gpu_tile wide_shapes[] = {
@@ -226,15 +228,31 @@ be_status gpu_tile_choose(gpu_call *call, const gpu_tile_problem *p, gpu_tile *o
     return BE_OK;
 }
 
+/* The words for how a result ends, and the formulas where one of them is used. */
+#define END_WORDS (ACTIVATION_WORDS + 64)
+static const char *end_words(bool add, bool keep, be_activation kind, char out[END_WORDS])
+{
+    char formula[ACTIVATION_WORDS] = "";
+    bool has_formula = activation_needs_x(kind);
+    if (has_formula) activation_words(kind, formula);
+    snprintf(out, END_WORDS, "ADD=%d RELU=%d KEEP=%d FORMULA=%d %s", add, kind == BE_RELU, keep,
+             has_formula, formula);
+    return out;
+}
+
 be_status gpu_parts_prepare(gpu_call *call, const gpu_parts *parts, int *unit, be_error *err)
 {
+    static const gpu_source *const sources[] = {&gpu_source_activation_list, &gpu_source_sum_parts,
+                                                NULL};
+    char end[END_WORDS];
+    bool plain = !activation_needs_x(parts->activation);
     int lanes = parts->parts >= 64 ? 16 : parts->parts >= 16 ? 4 : 1, outs = 256 / lanes;
     *unit = call->unit_count;
-    return gpu_use(call, GPU_SOURCES(&gpu_source_sum_parts), 256, err,
-                   "PARTS=%d WIDTH=%" PRId64
-                   " LANES=%d OUTS=%d ONES=%d BIAS=%d RELU=%d ROWS=%" PRId64 " ACROSS=%d",
-                   parts->parts, parts->width, lanes, outs, parts->ones, parts->bias, parts->relu,
-                   parts->rows, parts->across);
+    return gpu_use(call, sources + plain, 256, err,
+                   "PARTS=%d WIDTH=%" PRId64 " LANES=%d OUTS=%d ONES=%d BIAS=%d ROWS=%" PRId64
+                   " ACROSS=%d %s",
+                   parts->parts, parts->width, lanes, outs, parts->ones, parts->bias, parts->rows,
+                   parts->across, end_words(parts->add, parts->keep, parts->activation, end));
 }
 
 be_status gpu_parts_record(const gpu_call *call, gpu_recorder *recorder, const gpu_parts *parts,
@@ -258,7 +276,9 @@ static gpu_parts parts_of(const gpu_product_plan *plan)
                        .width = p->columns + p->ones,
                        .ones = p->ones,
                        .bias = p->bias,
-                       .relu = p->relu,
+                       .add = p->add,
+                       .keep = p->keep,
+                       .activation = p->activation,
                        .across = p->across};
 }
 
@@ -274,14 +294,18 @@ be_status gpu_product_prepare(gpu_call *call, const gpu_product *product, gpu_pr
                                 .may_split = true};
     TRY(gpu_tile_choose(call, &problem, &out->tile, err));
     bool split = out->tile.splits > 1;
-    char p_words[64], q_words[64];
-    TRY(gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_product), out->tile.group, err,
+    char p_words[64], q_words[64], end[END_WORDS];
+    static const gpu_source *const sources[] = {&gpu_source_activation_list, &gpu_source_tile,
+                                                &gpu_source_product, NULL};
+    be_activation last = split ? BE_IDENTITY : product->activation;
+    TRY(gpu_use(call, sources + !activation_needs_x(last), out->tile.group, err,
                 GPU_TILE_FORMAT " ROWS=%" PRId64 " COLUMNS=%" PRId64 " DEPTH=%" PRId64
                                 " P_COLUMN=%" PRId64 " P_K=%" PRId64 " Q_ROW=%" PRId64
-                                " Q_K=%" PRId64 " MASK=%d ONES=%d BIAS=%d RELU=%d ACROSS=%d %s %s",
+                                " Q_K=%" PRId64 " MASK=%d ONES=%d BIAS=%d ACROSS=%d %s %s %s",
                 GPU_TILE_VALUES(&out->tile), product->rows, product->columns, product->depth,
                 product->p_column, product->p_k, product->q_row, product->q_k, product->mask,
-                product->ones, product->bias && !split, product->relu && !split, product->across,
+                product->ones, product->bias && !split, product->across,
+                end_words(product->add && !split, product->keep && !split, last, end),
                 gpu_type_words("P", product->p_type, p_words),
                 gpu_type_words("Q", product->q_type, q_words)));
     if (!split) return BE_OK;

@@ -4,6 +4,7 @@
 #define OPS_MATMUL_PRODUCT_GPU_H
 
 #include "backend/gpu/gpu.h"
+#include "ops/eltwise/activation.h"
 
 /* The words of tile.gpu.c; `splits`: so many groups share the depth of one tile. */
 typedef struct gpu_tile {
@@ -38,8 +39,11 @@ be_status gpu_tile_choose(gpu_call *call, const gpu_tile_problem *problem, gpu_t
 typedef struct gpu_product {
     int64_t rows, columns, depth;
     int64_t p_column, p_k, q_row, q_k;
-    bool mask, ones, bias, relu;
-    bool across; /* y lies as [columns, rows]; without bias */
+    bool mask, ones, bias;
+    bool add;                 /* to what y holds */
+    bool keep;                /* an activation by formula leaves what it was given in `extra` */
+    be_activation activation; /* comes last */
+    bool across;              /* y lies as [columns, rows]; without bias */
     be_dtype p_type, q_type;
 } gpu_product;
 
@@ -64,7 +68,8 @@ be_status gpu_product_record(const gpu_call *call, gpu_recorder *recorder,
 typedef struct gpu_parts {
     int parts;
     int64_t rows, width; /* the further column included */
-    bool ones, bias, relu;
+    bool ones, bias, add, keep;
+    be_activation activation;
     bool across; /* y lies as [width, rows] */
 } gpu_parts;
 

@@ -70,7 +70,8 @@ static be_status layer_norm_backward_prepare(gpu_call *call, be_error *err)
                 width, parts, rows_a_part(call), call->out_shape[LAYER_NORM_BACK_DX].rank >= 0,
                 call->in_shape[LAYER_NORM_BACK_DSUM].rank >= 0));
     return gpu_use(call, GPU_SOURCES(&gpu_source_sum_parts), 256, err,
-                   "PARTS=%" PRId64 " WIDTH=%" PRId64 " LANES=%d OUTS=%d ONES=0 BIAS=0 RELU=0"
+                   "PARTS=%" PRId64 " WIDTH=%" PRId64
+                   " LANES=%d OUTS=%d ONES=0 BIAS=0 ADD=0 RELU=0 FORMULA=0"
                    " ROWS=1 ACROSS=0",
                    parts, width, lanes, 256 / lanes);
 }

@@ -1,8 +1,9 @@
 /* The sum of partial results: parts [PARTS, count] -> y, in a fixed order.
  *
- * A row of parts has WIDTH columns; with ONES the last goes to `extra`.  BIAS adds b[column], RELU
- * comes last.  With ACROSS y lies as [WIDTH - ONES, ROWS].  LANES items share the parts of one
- * result, and a group does OUTS results a round. */
+ * A row of parts has WIDTH columns; with ONES the last goes to `extra`.  BIAS adds b[column], ADD
+ * what y holds; RELU or F, where FORMULA is, comes last, and with KEEP `extra` gets what F was
+ * given.  With ACROSS y lies as [WIDTH - ONES, ROWS].  LANES items share the parts of one result,
+ * and a group does OUTS results a round. */
 KERNEL sum_parts(ITEM_ARG ARG_IN(float, parts), ARG_IN(float, b), ARG_OUT(float, y),
                  ARG_OUT(float, extra), ARG_INT(count))
 {
@@ -26,14 +27,21 @@ KERNEL sum_parts(ITEM_ARG ARG_IN(float, parts), ARG_IN(float, b), ARG_OUT(float,
         BARRIER();
         for (int i = LOCAL_ID; i < OUTS && first + i < count; i += GROUP) {
             int row = (first + i) / WIDTH, column = (first + i) % WIDTH;
+            int at = ACROSS ? column * ROWS + row : row * (WIDTH - ONES) + column;
             float sum = 0.0f;
             for (int lane = 0; lane < LANES; lane++) sum += lane_sums[lane * OUTS + i];
-            if (BIAS) sum += b[column];
-            if (RELU && sum < 0.0f) sum = 0.0f;
-            if (ONES && column == WIDTH - 1)
+            if (ONES && column == WIDTH - 1) {
                 extra[row] = sum;
-            else
-                y[ACROSS ? column * ROWS + row : row * (WIDTH - ONES) + column] = sum;
+                continue;
+            }
+            if (BIAS) sum += b[column];
+            if (ADD) sum += y[at];
+            if (RELU && sum < 0.0f) sum = 0.0f;
+#if FORMULA
+            if (KEEP) extra[at] = sum;
+            sum = F(sum);
+#endif
+            y[at] = sum;
         }
         BARRIER();
     }

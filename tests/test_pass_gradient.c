@@ -1,0 +1,215 @@
+/* Tests of sums of gradients: a value that several nodes read gets the sum of what flows back from
+ * them, added in place where nothing else needs the parts. */
+#include "graph_fixture.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/reference.h"
+#include "ops/op_list.h"
+
+enum { ROWS = 4, FEATURES = 6, WEIGHTS = FEATURES * 5 };
+
+static const be_optimizer by_gradient = {.kind = BE_SGD, .learning_rate = 1.0f};
+
+static be_value dense(be_graph *g, be_value x, const char *name, int features)
+{
+    return be_linear(g, x, &(be_linear_options){name, .features = features});
+}
+
+/* ---------------------------------------------------------------- what reads the hidden value */
+
+/* Three products of it, as of queries, keys and values. */
+static be_value three_products(be_graph *g, be_value h)
+{
+    be_value a = dense(g, h, "a", 3), b = dense(g, h, "b", 3), c = dense(g, h, "c", 3);
+    return be_add(g, be_add(g, be_activate(g, a, BE_TANH), b), c);
+}
+
+/* What flows back to the hidden value past the product is what flows into the product too. */
+static be_value around(be_graph *g, be_value h)
+{
+    return be_add(g, h, dense(g, h, "a", FEATURES));
+}
+
+/* The same, past a view. */
+static be_value around_a_view(be_graph *g, be_value h)
+{
+    be_shape flat = {BE_F32, 1, {ROWS * FEATURES}};
+    be_value y = dense(g, h, "a", FEATURES);
+    return be_add(g, be_view(g, h, flat), be_view(g, y, flat));
+}
+
+/* When the product's part comes, what came before still has to flow to another value. */
+static be_value shared_with_another(be_graph *g, be_value h)
+{
+    be_value other = be_activate(g, dense(g, be_activate(g, h, BE_TANH), "b", FEATURES), BE_TANH);
+    be_value product = dense(g, h, "a", FEATURES);
+    return be_multiply(g, be_add(g, h, other), product);
+}
+
+typedef struct sums {
+    be_value (*read)(be_graph *g, be_value h);
+    int additions; /* nodes of the backward part, beside that for y · y */
+} sums;
+
+static const sums all_sums[] = {
+    {three_products, 0}, {around, 1}, {around_a_view, 1}, {shared_with_another, 2}};
+
+static be_graph *graph_of(const sums *s, be_value *x)
+{
+    be_graph *g = graph_of_rows(x);
+    be_value y = s->read(g, be_activate(g, dense(g, *x, "in", FEATURES), BE_TANH));
+    be_graph_minimize(g, be_mean(g, be_multiply(g, y, y)), &by_gradient);
+    return g;
+}
+
+/* The loss of one step, and the first weights after it, from these weights. */
+static double step(const be_graph *g, be_value x, const double *weights, double *after)
+{
+    reference *r = NULL;
+    be_error err;
+    float in[ROWS * 5];
+    double loss = 0;
+    int32_t correct = 0;
+    be_value weight = be_value_find(g, "in.weight");
+    for (int i = 0; i < ROWS * 5; i++) in[i] = 0.3f * (float)(i % 7) - 0.8f;
+    ASSERT_OK(reference_new(g, &(be_plan_options){.mode = BE_TRAIN}, &r, &err));
+    ASSERT_OK(reference_write(r, x, in, sizeof in, &err));
+    if (weights) memcpy(reference_data(r, weight), weights, WEIGHTS * sizeof *weights);
+    if (after && !weights) memcpy(after, reference_data(r, weight), WEIGHTS * sizeof *after);
+    if (weights) {
+        ASSERT_OK(reference_run(r, 1, &err));
+        ASSERT_OK(reference_losses(r, 1, &loss, &correct, &err));
+        if (after) memcpy(after, reference_data(r, weight), WEIGHTS * sizeof *after);
+    }
+    reference_free(r);
+    return loss;
+}
+
+static int count_all(const be_graph *g, const be_op *op)
+{
+    be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_TRAIN}, NULL);
+    int count = count_op(lowered, op);
+    be_graph_free(lowered);
+    return count;
+}
+
+/* By central differences in double, whose error is about the square of their step. */
+static void sums_are_those_of_differences(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < sizeof all_sums / sizeof *all_sums; k++) {
+        be_value x;
+        be_graph *g = graph_of(&all_sums[k], &x);
+        double start[WEIGHTS], after[WEIGHTS], moved[WEIGHTS];
+        assert_int_equal(count_all(g, &be_op_add) - count_op(g, &be_op_add),
+                         all_sums[k].additions + 1);
+        step(g, x, NULL, start);
+        step(g, x, start, after);
+        for (int i = 0; i < WEIGHTS; i++) {
+            memcpy(moved, start, sizeof moved);
+            moved[i] = start[i] + 1e-4;
+            double above = step(g, x, moved, NULL);
+            moved[i] = start[i] - 1e-4;
+            double expected = (above - step(g, x, moved, NULL)) / 2e-4;
+            assert_true(fabs(start[i] - after[i] - expected) <= 1e-6);
+        }
+        be_graph_free(g);
+    }
+}
+
+/* The hidden value, its gradient and nothing else of that size: no part beside its sum. */
+static void a_sum_in_place_takes_no_memory_of_its_own(void **state)
+{
+    (void)state;
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", (be_shape){BE_F32, 2, {256, 4}});
+    be_value h = dense(g, x, "in", 512);
+    be_value y =
+        be_add(g, dense(g, h, "a", 3), be_add(g, dense(g, h, "b", 3), dense(g, h, "c", 3)));
+    be_graph_minimize(g, be_mean(g, be_multiply(g, y, y)), &by_gradient);
+    be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_TRAIN}, NULL);
+    memory_map map;
+    be_error err;
+    ASSERT_OK(memory_plan(lowered, &map, &err));
+    size_t hidden = 256 * 512 * sizeof(float);
+    assert_true(map.activation_bytes > 2 * hidden && map.activation_bytes < 2.5 * (double)hidden);
+    be_graph_free(lowered);
+    be_graph_free(g);
+}
+
+/* ---------------------------------------------------------------- on a device */
+
+/* One step on the CPU and in double, from the same weights. */
+static void check_device(const be_graph *g, be_value x, int64_t count)
+{
+    be_device *device = NULL;
+    be_plan *plan = NULL;
+    reference *r = NULL;
+    be_error err;
+    float *in = malloc((size_t)count * sizeof *in);
+    for (int64_t i = 0; i < count; i++) in[i] = 0.3f * (float)(i % 7) - 0.8f;
+    ASSERT_OK(be_device_open("cpu", NULL, &device, &err));
+    ASSERT_OK(be_plan_new(g, device, &(be_plan_options){.mode = BE_TRAIN}, &plan, &err));
+    ASSERT_OK(reference_new(g, &(be_plan_options){.mode = BE_TRAIN}, &r, &err));
+    ASSERT_OK(be_plan_write(plan, x, in, (size_t)count * sizeof *in, &err));
+    ASSERT_OK(reference_write(r, x, in, (size_t)count * sizeof *in, &err));
+    ASSERT_OK(be_plan_run(plan, 1, &err));
+    ASSERT_OK(reference_run(r, 1, &err));
+    for (int p = 0; p < reference_parameter_count(r); p++) {
+        be_parameter parameter = reference_parameter(r, p);
+        int64_t elements = shape_elements(&parameter.shape);
+        float *found = malloc((size_t)elements * sizeof *found);
+        ASSERT_OK(
+            be_plan_read(plan, parameter.value, found, (size_t)elements * sizeof *found, &err));
+        const double *expected = reference_data(r, parameter.value);
+        for (int64_t i = 0; i < elements; i++)
+            assert_true(fabs((double)found[i] - expected[i]) <= 2e-6);
+        free(found);
+    }
+    free(in);
+    reference_free(r);
+    be_plan_free(plan);
+    be_device_close(device);
+}
+
+static void sums_are_the_same_on_a_device(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < sizeof all_sums / sizeof *all_sums; k++) {
+        be_value x;
+        be_graph *g = graph_of(&all_sums[k], &x);
+        check_device(g, x, ROWS * 5);
+        be_graph_free(g);
+    }
+}
+
+/* The first part of the sum comes blocked by channels, and the one that is added wants it plain. */
+static void a_sum_follows_the_layout_of_what_adds_to_it(void **state)
+{
+    (void)state;
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", (be_shape){BE_F32, 4, {2, 16, 8, 8}});
+    be_conv2d_options first = {"in", .channels = 16, .kernel = 3, .padding = 1},
+                      second = {"a", .channels = 16, .kernel = 3, .padding = 1};
+    be_value h = be_activate(g, be_conv2d(g, x, &first), BE_TANH);
+    be_value by_rows = dense(g, h, "b", 8);
+    be_value y = be_add(g, be_conv2d(g, h, &second), by_rows);
+    be_graph_minimize(g, be_mean(g, be_multiply(g, y, y)), &by_gradient);
+    assert_int_equal(count_all(g, &be_op_add), 2); /* the user's, and that for y · y */
+    check_device(g, x, (int64_t)2 * 16 * 8 * 8);
+    be_graph_free(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums_are_those_of_differences),
+        cmocka_unit_test(a_sum_in_place_takes_no_memory_of_its_own),
+        cmocka_unit_test(sums_are_the_same_on_a_device),
+        cmocka_unit_test(a_sum_follows_the_layout_of_what_adds_to_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
