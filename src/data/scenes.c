@@ -1,10 +1,9 @@
 /* The generated pictures of many classes, and the scenes with their captions. */
-#include <inttypes.h>
 #include <omp.h>
 
 #include "core/rng.h"
 #include "core/team.h"
-#include "data/generated.h"
+#include "data/generated_set.h"
 #include "data/paint.h"
 
 #if defined(__clang__)
@@ -13,7 +12,6 @@
 #pragma GCC optimize("fp-contract=off")
 #endif
 
-#define TEST_FIRST 0x40000000u /* index of the first sample of the test split */
 #define SIZE_LEAST 8
 #define CAPTION_LEAST 20
 #define CAPTION_VOCABULARY 64
@@ -130,7 +128,6 @@ static void draw_scene(const generated_form *form, rng *r, sample *s)
 /* ---------------------------------------------------------------- sets */
 
 typedef struct set_kind {
-    const char *name, *title, *sample;
     uint64_t salt; /* no two sets draw alike */
     const float *mean, *std;
     bool captions;
@@ -142,35 +139,21 @@ typedef struct columns {
     int32_t *tokens, *lengths, *labels;
 } columns;
 
-static be_status check_form(const set_kind *kind, const generated_form *form, int64_t limit,
+static be_status check_form(const void *of, const char *title, const generated_form *form,
                             be_error *err)
 {
-    if (limit < 0)
-        FAIL(err, BE_USAGE, "expected a limit of samples from 1 (or 0: all), found %" PRId64,
-             limit);
+    const set_kind *kind = of;
     if (form->size < SIZE_LEAST || form->size > PAINT_SIZE_MAX)
         FAIL(err, BE_USAGE, "%s: expected pictures of %d to %d pixels, found %d; change --size",
-             kind->title, SIZE_LEAST, PAINT_SIZE_MAX, form->size);
+             title, SIZE_LEAST, PAINT_SIZE_MAX, form->size);
     if (kind->captions && (form->sequence < CAPTION_LEAST || form->vocabulary < CAPTION_VOCABULARY))
         FAIL(err, BE_USAGE,
              "%s: expected captions of at least %d tokens and a vocabulary of at least %d, found "
              "%d and %d; use a larger --seq or --vocab",
-             kind->title, CAPTION_LEAST, CAPTION_VOCABULARY, form->sequence, form->vocabulary);
+             title, CAPTION_LEAST, CAPTION_VOCABULARY, form->sequence, form->vocabulary);
     if (!kind->captions && (form->classes < 1 || form->classes > PICTURES_CLASSES))
-        FAIL(err, BE_USAGE, "%s: expected 1 to %d classes, found %d", kind->title, PICTURES_CLASSES,
+        FAIL(err, BE_USAGE, "%s: expected 1 to %d classes, found %d", title, PICTURES_CLASSES,
              form->classes);
-    return BE_OK;
-}
-
-static be_status add_field(data_table *t, const data_field *field, void **out, be_error *err)
-{
-    data_field *added = &t->field[t->fields];
-    *added = *field;
-    added->form.count = t->count;
-    added->bytes = NULL;
-    TRY(memory_alloc(out, field_whole_bytes(added), field->form.name, err));
-    added->bytes = *out;
-    t->fields++;
     return BE_OK;
 }
 
@@ -191,9 +174,9 @@ static be_status add_fields(const set_kind *kind, const generated_form *form, da
         images.form.mean[i] = kind->mean[i];
         images.form.std[i] = kind->std[i];
     }
-    TRY(add_field(t, &images, &added[0], err));
-    TRY(add_field(t, kind->captions ? &tokens : &labels, &added[1], err));
-    if (kind->captions) TRY(add_field(t, &lengths, &added[2], err));
+    TRY(generated_add_field(t, &images, &added[0], err));
+    TRY(generated_add_field(t, kind->captions ? &tokens : &labels, &added[1], err));
+    if (kind->captions) TRY(generated_add_field(t, &lengths, &added[2], err));
     *c = (columns){.images = added[0],
                    .tokens = kind->captions ? added[1] : NULL,
                    .lengths = added[2],
@@ -217,67 +200,53 @@ static void draw_one(const set_kind *kind, const generated_form *form, rng_key k
         c->labels[i] = s.label;
 }
 
-static be_status generate(const set_kind *kind, const generated_form *form, dataset_split split,
-                          const dataset_options *options, be_dataset *d, be_error *err)
+static be_status draw_all(const void *of, const generated_form *form, uint64_t seed, uint32_t first,
+                          be_dataset *d, be_error *err)
 {
+    const set_kind *kind = of;
     columns c = {0};
-    uint32_t first = split == SPLIT_TRAIN ? 0 : TEST_FIRST;
     int threads = team_possible(omp_get_max_threads());
-    TRY(check_form(kind, form, options->limit, err));
-    TRY(dataset_start(d, kind->name, split, err));
-    TRY(arena_printf(d->arena, &d->source, err, "%s, seed %" PRIu64, kind->title, options->seed));
-    d->count = dataset_generated_count(form->train, form->test, split, options->limit);
-    d->table = (data_table){.name = d->name,
-                            .source = d->source,
-                            .sample = kind->sample,
-                            .unit = kind->sample,
-                            .units_a_sample = 1,
-                            .count = d->count};
     TRY(add_fields(kind, form, &d->table, &c, err));
-    rng_key key = {.seed = options->seed ^ kind->salt, .stream = RNG_DATA};
+    rng_key key = {.seed = seed ^ kind->salt, .stream = RNG_DATA};
 #pragma omp parallel for schedule(dynamic, 8) num_threads(threads)
     for (int64_t i = 0; i < d->count; i++)
         draw_one(kind, form, (rng_key){key.seed, key.stream, first + (uint32_t)i}, &c, i);
     return BE_OK;
 }
 
-static be_status open_set(const set_kind *kind, const generated_form *form, dataset_split split,
-                          const dataset_options *options, be_dataset **out, be_error *err)
-{
-    void *memory = NULL;
-    *out = NULL;
-    TRY(memory_alloc(&memory, sizeof(be_dataset), "a data set", err));
-    be_status status = generate(kind, form, split, options, memory, err);
-    if (status == BE_OK)
-        *out = memory;
-    else
-        dataset_close(memory);
-    return status;
-}
-
 be_status generated_pictures(const generated_form *form, dataset_split split,
                              const dataset_options *options, be_dataset **out, be_error *err)
 {
-    static const set_kind kind = {.name = "shapes-1000",
-                                  .title = "generated pictures of filled shapes",
-                                  .sample = "picture",
-                                  .salt = 0x736861706573u,
+    static const set_kind kind = {.salt = 0x736861706573u,
                                   .mean = pictures_mean,
                                   .std = pictures_std,
                                   .draw = draw_classified};
-    return open_set(&kind, form, split, options, out, err);
+    const generated_set set = {.name = "shapes-1000",
+                               .title = "generated pictures of filled shapes",
+                               .sample = "picture",
+                               .unit = "picture",
+                               .units_a_sample = 1,
+                               .kind = &kind,
+                               .check = check_form,
+                               .draw = draw_all};
+    return generated_open(&set, form, split, options, out, err);
 }
 
 be_status generated_scenes(const generated_form *form, dataset_split split,
                            const dataset_options *options, be_dataset **out, be_error *err)
 {
-    static const set_kind kind = {.name = "scenes",
-                                  .title = "generated scenes with captions",
-                                  .sample = "pair",
-                                  .salt = 0x7363656e6573u,
+    static const set_kind kind = {.salt = 0x7363656e6573u,
                                   .mean = scenes_mean,
                                   .std = scenes_std,
                                   .captions = true,
                                   .draw = draw_scene};
-    return open_set(&kind, form, split, options, out, err);
+    const generated_set set = {.name = "scenes",
+                               .title = "generated scenes with captions",
+                               .sample = "pair",
+                               .unit = "pair",
+                               .units_a_sample = 1,
+                               .kind = &kind,
+                               .check = check_form,
+                               .draw = draw_all};
+    return generated_open(&set, form, split, options, out, err);
 }

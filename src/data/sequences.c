@@ -1,12 +1,9 @@
 /* The generated sequences and sentence pairs. */
-#include <inttypes.h>
 #include <omp.h>
 
 #include "core/rng.h"
 #include "core/team.h"
-#include "data/generated.h"
-
-#define TEST_FIRST 0x40000000u /* index of the first sample of the test split */
+#include "data/generated_set.h"
 
 #define SEQUENCE_LEAST 8
 #define SEQUENCE_VOCABULARY 32
@@ -82,40 +79,24 @@ static void draw_pair(const generated_form *form, rng *r, sample *s)
 /* ---------------------------------------------------------------- sets */
 
 typedef struct set_kind {
-    const char *name, *title, *sample;
     uint64_t salt; /* no two sets draw alike */
     int least_sequence, least_vocabulary, classes;
     bool segments;
     draw_sample *draw;
 } set_kind;
 
-static be_status check_form(const set_kind *kind, const generated_form *form, int64_t limit,
+static be_status check_form(const void *of, const char *title, const generated_form *form,
                             be_error *err)
 {
-    if (limit < 0)
-        FAIL(err, BE_USAGE, "expected a limit of samples from 1 (or 0: all), found %" PRId64,
-             limit);
+    const set_kind *kind = of;
     if (form->sequence < kind->least_sequence)
         FAIL(err, BE_USAGE,
-             "%s: expected at least %d tokens a sample, found %d; use a larger --seq", kind->title,
+             "%s: expected at least %d tokens a sample, found %d; use a larger --seq", title,
              kind->least_sequence, form->sequence);
     if (form->vocabulary < kind->least_vocabulary)
         FAIL(err, BE_USAGE,
              "%s: expected a vocabulary of at least %d tokens, found %d; use a larger --vocab",
-             kind->title, kind->least_vocabulary, form->vocabulary);
-    return BE_OK;
-}
-
-/* A field of zeros (as all memory is), which are padding. */
-static be_status add_field(data_table *t, const be_field *form, int32_t below, int32_t **out,
-                           be_error *err)
-{
-    void *memory = NULL;
-    data_field field = {.form = *form, .below = below};
-    field.form.count = t->count;
-    TRY(memory_alloc(&memory, field_whole_bytes(&field), form->name, err));
-    field.bytes = *out = memory;
-    t->field[t->fields++] = field;
+             title, kind->least_vocabulary, form->vocabulary);
     return BE_OK;
 }
 
@@ -126,91 +107,78 @@ typedef struct columns {
 static be_status add_fields(const set_kind *kind, const generated_form *form, data_table *t,
                             columns *c, be_error *err)
 {
-    be_shape row = {BE_I32, 1, {form->sequence}};
-    TRY(add_field(t, &(be_field){.name = "tokens", .sample = row}, form->vocabulary, &c->tokens,
-                  err));
-    if (kind->segments)
-        TRY(add_field(t, &(be_field){.name = "segments", .sample = row}, 2, &c->segments, err));
-    TRY(add_field(t, &(be_field){.name = "lengths", .sample = {BE_I32, 0, {0}}}, form->sequence + 1,
-                  &c->lengths, err));
-    return add_field(t, &(be_field){.name = "labels", .sample = {BE_I32, 0, {0}}, .target = 1},
-                     kind->classes, &c->labels, err);
-}
-
-static void draw_all(const set_kind *kind, const generated_form *form, uint64_t seed,
-                     uint32_t first, const columns *c, int64_t count)
-{
-    int threads = team_possible(omp_get_max_threads());
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t i = 0; i < count; i++) {
-        rng r = {
-            .key = {.seed = seed ^ kind->salt, .stream = RNG_DATA, .sub = first + (uint32_t)i}};
-        sample s = {.tokens = c->tokens + i * form->sequence,
-                    .segments = c->segments ? c->segments + i * form->sequence : NULL};
-        kind->draw(form, &r, &s);
-        c->lengths[i] = s.length;
-        c->labels[i] = s.label;
-    }
-}
-
-static be_status generate(const set_kind *kind, const generated_form *form, dataset_split split,
-                          const dataset_options *options, be_dataset *d, be_error *err)
-{
-    columns c = {0};
-    TRY(check_form(kind, form, options->limit, err));
-    TRY(dataset_start(d, kind->name, split, err));
-    TRY(arena_printf(d->arena, &d->source, err, "%s, seed %" PRIu64, kind->title, options->seed));
-    d->count = dataset_generated_count(form->train, form->test, split, options->limit);
-    d->table = (data_table){.name = d->name,
-                            .source = d->source,
-                            .sample = kind->sample,
-                            .unit = "token",
-                            .units_a_sample = form->sequence,
-                            .count = d->count};
-    TRY(add_fields(kind, form, &d->table, &c, err));
-    draw_all(kind, form, options->seed, split == SPLIT_TRAIN ? 0 : TEST_FIRST, &c, d->count);
+    const be_shape row = {BE_I32, 1, {form->sequence}}, one = {BE_I32, 0, {0}};
+    const data_field tokens = {.form = {.name = "tokens", .sample = row},
+                               .below = form->vocabulary},
+                     segments = {.form = {.name = "segments", .sample = row}, .below = 2},
+                     lengths = {.form = {.name = "lengths", .sample = one},
+                                .below = form->sequence + 1},
+                     labels = {.form = {.name = "labels", .sample = one, .target = 1},
+                               .below = kind->classes};
+    void *added[4] = {NULL};
+    TRY(generated_add_field(t, &tokens, &added[0], err));
+    if (kind->segments) TRY(generated_add_field(t, &segments, &added[1], err));
+    TRY(generated_add_field(t, &lengths, &added[2], err));
+    TRY(generated_add_field(t, &labels, &added[3], err));
+    *c = (columns){added[0], added[1], added[2], added[3]};
     return BE_OK;
 }
 
-static be_status open_set(const set_kind *kind, const generated_form *form, dataset_split split,
-                          const dataset_options *options, be_dataset **out, be_error *err)
+static be_status draw_all(const void *of, const generated_form *form, uint64_t seed, uint32_t first,
+                          be_dataset *d, be_error *err)
 {
-    void *memory = NULL;
-    *out = NULL;
-    TRY(memory_alloc(&memory, sizeof(be_dataset), "a data set", err));
-    be_status status = generate(kind, form, split, options, memory, err);
-    if (status == BE_OK)
-        *out = memory;
-    else
-        dataset_close(memory);
-    return status;
+    const set_kind *kind = of;
+    columns c = {0};
+    int threads = team_possible(omp_get_max_threads());
+    TRY(add_fields(kind, form, &d->table, &c, err));
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < d->count; i++) {
+        rng r = {
+            .key = {.seed = seed ^ kind->salt, .stream = RNG_DATA, .sub = first + (uint32_t)i}};
+        sample s = {.tokens = c.tokens + i * form->sequence,
+                    .segments = c.segments ? c.segments + i * form->sequence : NULL};
+        kind->draw(form, &r, &s);
+        c.lengths[i] = s.length;
+        c.labels[i] = s.label;
+    }
+    return BE_OK;
 }
 
 be_status generated_sequences(const generated_form *form, dataset_split split,
                               const dataset_options *options, be_dataset **out, be_error *err)
 {
-    static const set_kind kind = {.name = "tokens",
-                                  .title = "generated sequences",
-                                  .sample = "sequence",
-                                  .salt = 0x746f6b656e73u,
+    static const set_kind kind = {.salt = 0x746f6b656e73u,
                                   .least_sequence = SEQUENCE_LEAST,
                                   .least_vocabulary = SEQUENCE_VOCABULARY,
                                   .classes = SEQUENCES_CLASSES,
                                   .draw = draw_sequence};
-    return open_set(&kind, form, split, options, out, err);
+    const generated_set set = {.name = "tokens",
+                               .title = "generated sequences",
+                               .sample = "sequence",
+                               .unit = "token",
+                               .units_a_sample = form->sequence,
+                               .kind = &kind,
+                               .check = check_form,
+                               .draw = draw_all};
+    return generated_open(&set, form, split, options, out, err);
 }
 
 be_status generated_pairs(const generated_form *form, dataset_split split,
                           const dataset_options *options, be_dataset **out, be_error *err)
 {
-    static const set_kind kind = {.name = "pairs",
-                                  .title = "generated sentence pairs",
-                                  .sample = "pair",
-                                  .salt = 0x7061697273u,
+    static const set_kind kind = {.salt = 0x7061697273u,
                                   .least_sequence = PAIR_LEAST,
                                   .least_vocabulary = PAIR_VOCABULARY,
                                   .classes = PAIRS_CLASSES,
                                   .segments = true,
                                   .draw = draw_pair};
-    return open_set(&kind, form, split, options, out, err);
+    const generated_set set = {.name = "pairs",
+                               .title = "generated sentence pairs",
+                               .sample = "pair",
+                               .unit = "token",
+                               .units_a_sample = form->sequence,
+                               .kind = &kind,
+                               .check = check_form,
+                               .draw = draw_all};
+    return generated_open(&set, form, split, options, out, err);
 }
