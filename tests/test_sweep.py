@@ -215,7 +215,7 @@ class Sweep(SweepTest):
         """The network changes with the axis: what its runner holds, what it computes, and what it
         is compared with."""
         self.devices({"cpu": {"step": 2e-3}, "cuda:0": {"step": 8e-3}})
-        for axis, noun, low, high in (("width", "width", 1, 2), ("size", "image size", 29, 30)):
+        for axis, noun, low, high in (("width", "width", 1, 2), ("size", "size", 29, 30)):
             file = self.path(axis + ".jsonl")
             page = self.good(*self.arguments(f"{axis}={low}..{high}", "--batch", "4", "-o", file),
                              env=self.environment)
