@@ -172,7 +172,8 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Whether no blank stands between its parts: as all that breakeven writes. */
+/* Whether no blank stands between its parts: as all that breakeven writes.  A zero byte, which
+ * jansson passes over, would end the line where it is kept. */
 static bool is_compact(const char *text, size_t length)
 {
     bool inside = false;
@@ -180,7 +181,7 @@ static bool is_compact(const char *text, size_t length)
         if (text[at] == '"') inside = !inside;
         if (inside && text[at] == '\\')
             at++;
-        else if (!inside && is_blank(text[at]))
+        else if (!inside && (is_blank(text[at]) || !text[at]))
             return false;
     }
     return true;
