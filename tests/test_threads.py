@@ -27,6 +27,7 @@ class FewThreadsTest(FolderTest):
                 found, told, values = self.trained(f"few{i}", env=env)
                 self.assertEqual(found, weights)
                 self.assertEqual([r["threads"] for r in told], [1, 1])
+                self.assertEqual([r["precision"] for r in told], ["fp32", "fp32"])
                 self.assertEqual(told[1]["loss"], records[1]["loss"])
                 with open(values, "rb") as file:
                     self.assertEqual(file.read(), step)

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/request.h"
 #include "core/json.h"
+#include "graph/precision.h"
 #include "train/evaluate.h"
 #include "train/variant.h"
 #include "train/weights.h"
@@ -69,6 +70,7 @@ static be_status write_result(const cli_options *options, const workload *w,
         "loss", result->loss, "count", (json_int_t)result->count, "correct",
         (json_int_t)result->correct, "seconds", result->seconds);
     json_object_set_new(record, "counted", json_string(result->counted));
+    json_object_set_new(record, "precision", json_string(precision_name(cli_precision(options))));
     if (w->perplexity) json_object_set_new(record, "perplexity", json_of_real(exp(result->loss)));
     json_object_set_new(record, "device", json_string(be_device_id(device)));
     json_object_set_new(record, "threads", json_integer(be_device_threads(device)));

@@ -15,6 +15,7 @@
 #include "core/json.h"
 #include "core/text.h"
 #include "data/text.h"
+#include "graph/precision.h"
 #include "machine/environment.h"
 #include "train/loop.h"
 #include "train/scalars.h"
@@ -196,6 +197,7 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
     json_object_set_new(record, "unit", json_string(c->data->table.unit));
     json_object_set_new(record, "units_per_s", json_of_real(e->units_per_s));
     json_object_set_new(record, "batch", json_integer(c->options.batch));
+    json_object_set_new(record, "precision", json_string(precision_name(c->options.precision)));
     json_object_set_new(record, "seed", json_integer((json_int_t)c->options.seed));
     json_object_set_new(record, "learning_rate", json_real(c->options.optimizer.learning_rate));
     /* The rate as the device had it, in the last step. */
