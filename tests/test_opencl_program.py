@@ -60,8 +60,8 @@ class OpenclTest(unittest.TestCase):
         """OpenCL has no way to ask for it."""
         status, output, errors = self.train("mlp-mnist", 10, "--precision", "tf32")
         self.assertEqual((status, output), (3, ""), errors)
-        self.assertIn("precision tf32: device opencl:0: op linear: native gpu multiplies in fp32 or "
-                      "of bf16 operands, not in tf32; use --precision fp32", errors)
+        self.assertIn("precision tf32: device opencl:0: op linear: native gpu multiplies in fp32 "
+                      "or of bf16 operands, not in tf32; use --precision fp32", errors)
 
     def test_out_of_memory(self):
         """It says how much was needed and which batch would fit, and that one does fit."""

@@ -1,3 +1,4 @@
+/* See cgroup.h. */
 #include "core/cgroup.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* See half.h. */
 #include "core/half.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* See rounding.h. */
 #include "core/rounding.h"
 
 #include <fenv.h>

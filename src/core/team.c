@@ -1,3 +1,4 @@
+/* See team.h. */
 #include "core/team.h"
 
 #include <omp.h>

@@ -1,3 +1,4 @@
+/* See topology.h. */
 #include "core/topology.h"
 
 #include <hwloc.h>

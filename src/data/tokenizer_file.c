@@ -309,8 +309,10 @@ be_status tokenizer_open(tokenizer *t, const char *path, be_error *err)
 /* In the alphabet of bytes.  NULL: no memory. */
 static char *text_of(const tokenizer_token *token)
 {
-    char *out = malloc((size_t)token->length * 2 + 1), *at = out;
-    for (int32_t i = 0; out && i < token->length; i++) {
+    void *memory = NULL;
+    if (memory_alloc(&memory, (size_t)token->length * 2 + 1, "a token", NULL) != BE_OK) return NULL;
+    char *out = memory, *at = out;
+    for (int32_t i = 0; i < token->length; i++) {
         uint32_t c = character_of((unsigned char)token->bytes[i]);
         if (c >= 0x80) {
             *at++ = (char)(0xc0 | c >> 6);
@@ -319,7 +321,7 @@ static char *text_of(const tokenizer_token *token)
             *at++ = (char)c;
         }
     }
-    if (out) *at = 0;
+    *at = 0;
     return out;
 }
 
@@ -333,7 +335,7 @@ static json_t *vocabulary_json(const tokenizer *t)
             json_put(&object, text, json_integer(i));
         else
             json_put(&object, "", NULL);
-        free(text);
+        memory_free(text);
     }
     return object;
 }
@@ -345,8 +347,8 @@ static json_t *merges_json(const tokenizer *t)
         char *left = text_of(&t->tokens[t->merges[m].left]);
         char *right = text_of(&t->tokens[t->merges[m].right]);
         json_add(&list, left && right ? json_sprintf("%s %s", left, right) : NULL);
-        free(left);
-        free(right);
+        memory_free(left);
+        memory_free(right);
     }
     return list;
 }

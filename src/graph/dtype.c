@@ -1,3 +1,4 @@
+/* See dtype.h. */
 #include "graph/dtype.h"
 
 #include <math.h>

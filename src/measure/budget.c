@@ -1,3 +1,4 @@
+/* See budget.h. */
 #include "measure/budget.h"
 
 #include <math.h>

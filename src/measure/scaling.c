@@ -1,3 +1,4 @@
+/* See scaling.h. */
 #include "measure/scaling.h"
 
 #include <math.h>

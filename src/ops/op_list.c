@@ -1,3 +1,4 @@
+/* See op_list.h. */
 #include "ops/op_list.h"
 
 #include <string.h>

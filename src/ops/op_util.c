@@ -1,3 +1,4 @@
+/* See op_util.h. */
 #include "ops/op_util.h"
 
 be_status op_expect(const be_shape *found, be_dtype dtype, int rank, const char *name,

@@ -240,8 +240,10 @@ static void write_ops(const json_t *record, report_format format, FILE *out)
     const json_t *ops = report_member(record, explained, explain.ops);
     size_t count = json_array_size(ops);
     char text[REPORT_TEXT_BYTES];
-    json_t **sorted = count ? malloc(count * sizeof(json_t *)) : NULL;
-    if (!sorted) return;
+    void *memory = NULL;
+    if (!count || memory_alloc(&memory, count * sizeof(json_t *), "ops to sort", NULL) != BE_OK)
+        return;
+    json_t **sorted = memory;
     for (size_t i = 0; i < count; i++) sorted[i] = json_array_get(ops, i);
     qsort(sorted, count, sizeof *sorted, by_seconds);
     json_t *shown = json_array();
@@ -260,7 +262,7 @@ static void write_ops(const json_t *record, report_format format, FILE *out)
                 percent(rest, text));
     fprintf(out, "\n");
     json_decref(shown);
-    free(sorted);
+    memory_free(sorted);
 }
 
 void explain_ops(const json_t *record, FILE *out)

@@ -1,3 +1,4 @@
+/* See scaling.h. */
 #include "report/scaling.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* See pool.h. */
 #include "run/pool.h"
 
 #include <string.h>
