@@ -109,8 +109,9 @@ class Engine:
                     continue
                 batch = {name: self._as_in_file(session, name, value) for name, value
                          in zip(session.inputs + session.targets, inputs + targets)}
-                tensors = {**session.trace_of(batch), "loss": losses[0],
-                           session.output: session.result_to_file(logits.numpy())}
+                tensors = {**session.trace_of(batch),
+                           session.output: session.result_to_file(logits.numpy()),
+                           "loss": losses[0]}
                 for p, value in zip(session.parameters, before):
                     tensors["param." + p.name] = value
                 for p, gradient in zip(session.parameters, found):
