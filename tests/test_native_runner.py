@@ -214,7 +214,7 @@ class NativeRunnerTest(shared.RunnerTest):
                  "\"mean\" to be a list of numbers"),
                 ("normalize", {"images": {"mean": [0] * 3, "std": [1] * 3}}, "USAGE",
                  "expected 1 values"),
-                ("optimizer", {"name": "lion", "lr": 1}, "USAGE", "sgd, adam or adamw"),
+                ("optimizer", {"name": "lion", "lr": 1}, "USAGE", "sgd, adam, adamw or none"),
                 ("optimizer", {"name": "sgd"}, "USAGE", "learning rate"),
                 ("optimizer", {"name": "adam", "lr": 1, "beta2": 1}, "USAGE", "beta2")):
             with self.subTest(member=member, value=value):

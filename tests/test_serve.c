@@ -336,9 +336,11 @@ static queue opened(const char *body)
 
 static void one_study_at_a_time(void **state)
 {
-    queue q = opened("echo '{\"event\":\"result\",\"value\":[]}'\n");
+    queue q = opened("until [ -e \"${0%/*}/go\" ]; do sleep 0.01; done\n"
+                     "echo '{\"event\":\"result\",\"value\":[]}'\n");
     settings s = settings_usual();
     be_error err = {0};
+    char go[300];
     int64_t first = add(&q, JOB_EXPLAIN, NULL), second = add(&q, JOB_EXPLAIN, NULL), more = 0;
     (void)state;
     assert_int_equal(queue_find(&q, first)->state, JOB_RUNNING);
@@ -351,9 +353,12 @@ static void one_study_at_a_time(void **state)
     assert_int_equal(queue_find(&q, q.last_id)->state, JOB_STOPPED);
     ASSERT_FAILS(queue_stop(&q, q.last_id, &err), BE_USAGE, "has ended");
     ASSERT_FAILS(queue_stop(&q, 99, &err), BE_USAGE, "is none");
+    snprintf(go, sizeof go, "%s/go", folder);
+    fclose(fopen(go, "w"));
     work_until_ended(&q, second);
     assert_int_equal(queue_find(&q, second)->state, JOB_DONE);
     queue_close(&q);
+    remove(go);
 }
 
 static void a_try_trains_on_each_device_and_then_measures(void **state)

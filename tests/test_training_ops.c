@@ -521,7 +521,7 @@ static void optimizers_refuse_senseless_numbers(void **state)
     REFUSED(sgd, momentum, -0.5, "momentum: expected at least 0 and below 1, found -0.5");
     REFUSED(sgd, weight_decay, -1.0, "weight decay: expected a finite number of at least 0");
     REFUSED(sgd, beta1, 0.9, "sgd has no beta1: expected 0, found 0.9");
-    REFUSED(sgd, kind, (be_optimizer_kind)9, "expected a kind of 0 to 2, found 9");
+    REFUSED(sgd, kind, (be_optimizer_kind)9, "expected a kind of 0 to 3, found 9");
     REFUSED(adam, momentum, 0.9, "adam has no momentum: expected 0, found 0.9");
     REFUSED(adam, beta1, 1.0, "beta1: expected at least 0 and below 1, found 1");
     REFUSED(adam, beta2, (double)NAN, "beta2: expected at least 0 and below 1, found");

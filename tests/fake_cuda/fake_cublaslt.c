@@ -192,6 +192,7 @@ typedef struct product {
     struct cublaslt_layout_ a, b, d;
     const void *x, *y;
     float *to, *work;
+    bool adds; /* to what is there */
 } product;
 
 static double element(const struct cublaslt_layout_ *l, const void *values, int turn, uint64_t row,
@@ -217,7 +218,8 @@ static void multiply(const void *data)
                 sum += rounds ? fake_tf32(x) * fake_tf32(y) : x * y;
             }
             if (p->desc.epilogue & LT_CUBLASLT_EPILOGUE_BIAS) sum += (double)bias[i];
-            p->to[j * (uint64_t)p->d.step + i] = (float)sum;
+            float *to = &p->to[j * (uint64_t)p->d.step + i];
+            *to = (float)(p->adds ? sum + (double)*to : sum);
         }
 }
 
@@ -236,15 +238,16 @@ cublaslt_status cublasLtMatmul(cublaslt_handle handle, cublaslt_desc desc, const
     int status = (int)setting_of("FAKE_CUBLASLT_FAIL", 0);
     (void)handle, (void)c_layout;
     if (status) return status;
+    float old = *(const float *)beta;
     uint64_t align = algorithm->data[1];
     /* The coarsest of the promised alignments. */
     while (align & (align - 1)) align &= align - 1;
     if (algorithm->data[0] != ALGORITHM || *(const float *)alpha != 1.0f ||
-        *(const float *)beta != 0.0f || c != d || !work || work_bytes < WORKSPACE)
+        (old != 0.0f && old != 1.0f) || c != d || !work || work_bytes < WORKSPACE)
         return LT_CUBLAS_STATUS_INVALID_VALUE;
     if (!is_aligned(a, align) || !is_aligned(b, align) || !is_aligned(d, align))
         return LT_CUBLAS_STATUS_INVALID_VALUE;
-    product p = {*desc, *a_layout, *b_layout, *d_layout, a, b, d, work};
+    product p = {*desc, *a_layout, *b_layout, *d_layout, a, b, d, work, old == 1.0f};
     return give_work(stream, multiply, &p, sizeof p) == CUDA_OK ? LT_CUBLAS_STATUS_SUCCESS
                                                                 : LT_CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -17,9 +17,8 @@ KERNEL square_chunks(ITEM_ARG ARG_IN(float, gradients), ARG_OUT(float, parts), A
             for (int n = 0; n < SUM_PART && i < here; n++, i += LOCAL_SIZE) part += g[i] * g[i];
             sum += part;
         }
-        sum = sum_items(ITEM sums, sum);
-        if (LOCAL_ID == 0) parts[k] = sum;
-        BARRIER();
+        add_items(ITEM sums, sum);
+        if (LOCAL_ID == 0) parts[k] = sums[0];
     }
 }
 
@@ -38,9 +37,9 @@ KERNEL find_factor(ITEM_ARG ARG_IN(float, parts), ARG_IN(int, clock), ARG_OUT(fl
         for (int n = 0; n < SUM_PART && k < chunks; n++, k += LOCAL_SIZE) part += parts[k];
         sum += part;
     }
-    sum = sum_items(ITEM sums, sum);
+    add_items(ITEM sums, sum);
     if (LOCAL_ID == 0) {
-        float norm = SQRT(sum);
+        float norm = SQRT(sums[0]);
         norm_log[(u32)clock[0] % (u32)log_length] = norm;
         factor[0] = most / (norm + 1e-6f);
     }

@@ -17,11 +17,17 @@
         left = upper;                                     \
     }
 
-/* The sum of all items' values, for every item. */
-DEVICE float sum_items(ITEM_PARAM LOCAL float *places, float value)
+/* The sum of all items' values, in element 0 alone. */
+DEVICE void add_items(ITEM_PARAM LOCAL float *places, float value)
 {
     places[LOCAL_ID] = value;
     TREE(places[own] += places[other];)
+}
+
+/* The same, for every item. */
+DEVICE float sum_items(ITEM_PARAM LOCAL float *places, float value)
+{
+    add_items(ITEM places, value);
     return places[0];
 }
 
