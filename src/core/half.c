@@ -2,21 +2,8 @@
 #include "core/half.h"
 
 #include <math.h>
-#include <string.h>
 
-static float float_of(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-static uint32_t bits_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
+#include "core/bits.h"
 
 float half_to_float(uint16_t half)
 {

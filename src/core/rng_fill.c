@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/bits.h"
 #include "core/rng.h"
 
 #define PIECE 256
@@ -22,26 +23,12 @@ static float uniform_of(uint32_t word)
     return (float)(int32_t)(word >> 8) * 0x1p-24f;
 }
 
-static float float_of(int32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static int32_t bits_of(float value)
-{
-    int32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 /* ln u for normal u > 0, to 2e-7 of it: u = 2^e (1 + f), 1 + f between sqrt(1/2) and sqrt(2), and a
  * polynomial for (ln(1 + f) − f) / f² (interpolated at Chebyshev's points; 4e-9 apart). */
 static float log_of(float u)
 {
-    int32_t bits = bits_of(u), e = (bits - bits_of(0.70710678f)) >> 23;
-    float f = float_of(bits - e * (1 << 23)) - 1.0f;
+    int32_t bits = (int32_t)bits_of(u), e = (bits - (int32_t)bits_of(0.70710678f)) >> 23;
+    float f = float_of((uint32_t)(bits - e * (1 << 23))) - 1.0f;
     float p = 0.069419723f;
     p = p * f - 0.116565787f;
     p = p * f + 0.117889063f;
@@ -64,11 +51,11 @@ static void turn(float v, float *cosine, float *sine)
     float s = (((-0.0046021631f * z + 0.0796802229f) * z - 0.645963478f) * z + 1.57079632f) * y;
     float c =
         (((0.000903629886f * z - 0.0208600704f) * z + 0.253669204f) * z - 1.23370054f) * z + 1.0f;
-    int32_t odd = -(quarter & 1);
-    int32_t x = (bits_of(s) & odd) | (bits_of(c) & ~odd);
-    int32_t w = (bits_of(c) & odd) | (bits_of(s) & ~odd);
-    *cosine = float_of(x ^ (int32_t)((uint32_t)((quarter + 1) & 2) << 30));
-    *sine = float_of(w ^ (int32_t)((uint32_t)(quarter & 2) << 30));
+    uint32_t odd = -(uint32_t)(quarter & 1);
+    uint32_t x = (bits_of(s) & odd) | (bits_of(c) & ~odd);
+    uint32_t w = (bits_of(c) & odd) | (bits_of(s) & ~odd);
+    *cosine = float_of(x ^ (uint32_t)((quarter + 1) & 2) << 30);
+    *sine = float_of(w ^ (uint32_t)(quarter & 2) << 30);
 }
 
 /* Box-Muller: word i and word HALF + i make the numbers at both places. */
