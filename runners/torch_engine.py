@@ -211,9 +211,9 @@ class Engine:
         threads_warnings = libraries.set_threads(threads)
         session = self._new_session(request, device)
         libraries.synchronize(device)
-        unit = self.own.unit() if self.own is not None else {}
+        told = {**self.own.unit(), **self.own.title()} if self.own is not None else {}
         self.session = session
-        return {**unit, "parameters": session.parameters,
+        return {**told, "parameters": session.parameters,
                 "device_name": libraries.device_name(device),
                 "implementation": libraries.implementation(device) + torch_forms.words(self.form),
                 "precision": session.precision, "threads": torch.get_num_threads(),
@@ -227,7 +227,8 @@ class Engine:
             return Session(request, device, self.form)
         if self.own is None or self.own.asked != named:
             self.own = None
-            self.own = torch_own_file.OwnFile(named)
+            self.own = torch_own_file.TorchFile(named)
+        self.own.take_dimensions(request)
         return torch_own.Session(request, device, self.own, self.form)
 
     def _of_ladder(self):

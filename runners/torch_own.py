@@ -1,4 +1,5 @@
-"""A user's own model in training or inference on one device: the session of torch_own_file.OwnFile.
+"""A user's own model in training or inference on one device: the session of a TorchFile
+(torch_own_file.py).
 
 Batches are made before the clock runs, from a seed, the same for every contender; the first one
 saves the initial weights, and all load them.  What is compared between contenders has dropout

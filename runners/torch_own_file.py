@@ -1,27 +1,20 @@
-"""A user's own model as a file or module: what it defines, found, called and checked.
+"""A user's own model of PyTorch (own_file.py): its module, batches, loss and optimizer, checked.
 
-It is the user's code, and runs as they do: it sees the folder of the file, not the modules of this
-program.  Owns the sentences on what is wrong with it; knows no device and no training.
+Owns the sentences on what is wrong with them; knows no device and no training.
 """
 import collections
 import collections.abc
-import importlib
-import importlib.util
-import linecache
-import os
 import random
-import sys
-import traceback
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+import own_file
 import torch_forms
 import torch_own_named
 from runner_protocol import Failure
 
-HERE = os.path.dirname(os.path.realpath(__file__))
 # parts: (inputs by position, inputs by name, target)
 Batch = collections.namedtuple("Batch", "parts samples")
 _DEFAULT_LOSS = "define loss(output, target) in the file"
@@ -31,15 +24,6 @@ def seed_all(seed):
     random.seed(seed)
     np.random.seed(seed % (1 << 32))
     torch.manual_seed(seed)
-
-
-def give_way():
-    """From here on the names of our modules are free for those of the user."""
-    for name, module in list(sys.modules.items()):
-        path = getattr(module, "__file__", None)
-        if path and name != "__main__" and os.path.dirname(os.path.realpath(path)) == HERE:
-            del sys.modules[name]
-    sys.path[:] = [path for path in sys.path if os.path.realpath(path or ".") != HERE]
 
 
 def map_tensors(value, change):
@@ -65,11 +49,6 @@ def named_tensors(value, name):
     for key, item in items:
         found.update(named_tensors(item, f"{name}.{key}"))
     return found
-
-
-def _is_count(value):
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and 0 < value < float("inf")
 
 
 def is_whole(tensor):
@@ -111,92 +90,20 @@ def default_loss(output, target):
                   _DEFAULT_LOSS)
 
 
-class OwnFile:
-    """What the file defines, with what stands in for what it leaves out."""
+class TorchFile(own_file.OwnFile):
+    """What a file of PyTorch defines, with what stands in for what it leaves out."""
+    MODEL = "the torch.nn.Module"
+    LIBRARIES = torch_own_named.LIBRARIES
 
     def __init__(self, named):
-        """`named`: the path of a file, or module:function."""
-        self.asked, self.named, self.function = named, named, "model"
-        self.path = os.path.realpath(named)
-        self.folder = os.path.dirname(self.path)
-        is_file = named.endswith(".py")
-        if is_file and not os.path.isfile(self.path):
-            raise Failure("IO", f"the file {named}", "none", "check its path")
-        self.named_model = named.partition(":")[0] in torch_own_named.LIBRARIES
-        give_way()
-        if not is_file:
-            self.folder = os.getcwd()
-        if not is_file and not self.named_model:
-            self.named, _, self.function = named.partition(":")
-        if self.folder in sys.path:
-            sys.path.remove(self.folder)
-        sys.path.insert(0, self.folder)
-        try:
-            self.module = self._import(is_file)
-        except Failure:
-            raise
-        except (Exception, SystemExit) as error:
-            traceback.print_exc()
-            raise self.failure(error, "to be imported") from None
-        for name in (self.function, "batch"):
-            self._check_function(name, needed=True)
-        for name in ("loss", "optimizer", "flops", "batches"):
-            self._check_function(name, needed=False)
+        super().__init__(named)
         self.loss = getattr(self.module, "loss", default_loss)
 
-    def _import(self, is_file):
-        if self.named_model:
-            return torch_own_named.find(self.named)
-        return self._import_file() if is_file else importlib.import_module(self.named)
-
-    def _import_file(self):
-        name = os.path.basename(self.path)[:-len(".py")]
-        if name in sys.modules:  # torch.py is a name that users give, too
-            name = "own_" + name
-        spec = importlib.util.spec_from_file_location(name, self.path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        return module
-
-    def _check_function(self, name, needed):
-        found = getattr(self.module, name, None)
-        if needed and found is None:
-            what = {"batch": "batch(n), which returns a batch of n samples"}.get(
-                name, f"{name}(), which returns the torch.nn.Module")
-            raise Failure("BAD_DATA", f"{self.named} to define {what}", f"no '{name}'", "add it")
-        if found is not None and not callable(found):
-            raise Failure("BAD_DATA", f"'{name}' in {self.named} to be a function",
-                          type(found).__name__, "correct it")
-
-    def is_of_user(self, path):
-        """Whether a file lies in the user's folder, as code of their own."""
-        path = os.path.realpath(path)
-        apart = (HERE + os.sep, os.path.realpath(sys.prefix) + os.sep)
-        return (path.startswith(self.folder + os.sep) and not path.startswith(apart)
-                and os.sep + "site-packages" + os.sep not in path)
-
-    def place_of(self, error):
-        """The last line of the user's own that led to an error: " (mymodel.py, line 3: …)"."""
-        if isinstance(error, SyntaxError) and error.filename:
-            return (f" ({os.path.basename(error.filename)}, line {error.lineno}: "
-                    f"{(error.text or '').strip()})")
-        for frame in reversed(traceback.extract_tb(error.__traceback__)):
-            path = os.path.realpath(frame.filename)
-            if self.is_of_user(path):
-                line = linecache.getline(frame.filename, frame.lineno).strip()
-                return f" ({os.path.relpath(path, self.folder)}, line {frame.lineno}: {line})"
-        return ""
-
-    def failure(self, error, wanted="to run"):
-        """What went wrong in the user's code, in one sentence."""
-        message = error.msg if isinstance(error, SyntaxError) else str(error)
-        text = (f"{type(error).__name__}: {message}".splitlines() or [""])[0]
-        return Failure("BAD_DATA", f"{self.named} {wanted}", text + self.place_of(error),
-                       "correct the file")
+    def find_named(self):
+        return torch_own_named.find(self.named)
 
     def new_model(self):
-        model = getattr(self.module, self.function)()
+        model = self.call(self.function)
         if not isinstance(model, torch.nn.Module):
             raise Failure("BAD_DATA", f"{self.function}() of {self.named} to return a "
                           "torch.nn.Module", type(model).__name__, "correct the file")
@@ -204,7 +111,7 @@ class OwnFile:
 
     def new_batch(self, n):
         """(inputs by position, inputs by name, target) of batch(n)."""
-        batch = self.take_batch(self.module.batch(n), f"batch({n})")
+        batch = self.take_batch(self.call("batch", n), f"batch({n})")
         if batch.samples != n:
             shape = list(next(iter(named_tensors(batch.parts[:2], "input").values())).shape)
             raise Failure("BAD_DATA", f"batch({n}) of {self.named} to return inputs of {n} samples "
@@ -262,20 +169,3 @@ class OwnFile:
             raise Failure("NUMERIC", f"a finite loss in the first steps of {self.named}",
                           f"{loss.item()}", "check what batch(n) returns, the loss, and the "
                           "learning rate of optimizer(parameters)")
-
-    def unit(self):
-        """What its rates count, as the file tells: `unit` = "token", or ("token", 512) of which a
-        sample has so many; empty where it does not."""
-        told = getattr(self.module, "unit", None)
-        if told is None:
-            return {}
-        name, count = told if isinstance(told, tuple) and len(told) == 2 else (told, 1)
-        if not isinstance(name, str) or not name or not _is_count(count):
-            raise Failure("BAD_DATA", f"'unit' in {self.named} to be a word, or a word and how "
-                          'many a sample has, as ("token", 512)', repr(told), "correct it")
-        return {"unit": name, "units_a_sample": count}
-
-    def flops(self, n):
-        """The arithmetic of a step as the file tells it; None where it does not."""
-        tell = getattr(self.module, "flops", None)
-        return None if tell is None else float(tell(n))

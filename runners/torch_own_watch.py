@@ -106,7 +106,7 @@ class _RealSteps:
 
     def __init__(self, session):
         self.session, self.kept, self.sizes = session, [], set()
-        self.iterator = iter(session.own.module.batches())
+        self.iterator = iter(session.own.call("batches"))
         self.count, self.wall_ns = 0, 0
 
     def _next(self):

@@ -26,6 +26,19 @@ def model():
 def batch(n):
     return torch.rand(n, 6), torch.randint(3, (n,))
 """
+# With parameters that are its dimensions.
+LONG = """
+import torch
+from torch import nn
+name = "an MLP of tokens"
+unit = "token", "seq"
+def model(width=5):
+    return nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 3))
+def batch(n, seq=7):
+    return torch.rand(n, seq, 6), torch.randint(3, (n, seq))
+def flops(n, seq=7):
+    return n * seq
+"""
 # Each is a file and what is said of it.
 BAD = [
     ("import torch\nimport no_such_module\n",
@@ -40,8 +53,11 @@ BAD = [
     ("def model():\n    pass\n",
      "mymodel.py to define batch(n), which returns a batch of n samples, found no 'batch': add it"),
     (MLP + "unit = ('token', 0)\n",
-     "'unit' in mymodel.py to be a word, or a word and how many a sample has, as (\"token\", 512), "
-     "found ('token', 0): correct it"),
+     "'unit' in mymodel.py to be a word, or a word and how many a sample has, as (\"token\", 512) "
+     "or (\"token\", \"seq\") of batch(n, seq=512), found ('token', 0): correct it"),
+    (MLP + "unit = ('token', 'seq')\n", "found ('token', 'seq'): correct it"),
+    (MLP + "name = 'a\\nb'\n",
+     "'name' in mymodel.py to be a line of 1 to 60 characters, found 'a\\nb': correct it"),
     (MLP + "model = 3\n", "'model' in mymodel.py to be a function, found int: correct it"),
     (MLP + "def model():\n    return 3\n",
      "model() of mymodel.py to return a torch.nn.Module, found int: correct the file"),
@@ -270,6 +286,29 @@ def batch(n):
             if expected or not hasattr(torch.utils, "flop_counter"):
                 self.assertEqual(flops, expected)
 
+    def test_dimensions_are_given_to_who_has_a_parameter_of_the_name(self):
+        child = self.inside(LONG)
+        for given, tokens, parameters in (({}, 7, 53), ({"seq": 4}, 4, 53),
+                                          ({"seq": 4, "width": 9}, 4, 6 * 9 + 9 + 3 * 9 + 3)):
+            os.path.exists(self.path("weights")) and os.unlink(self.path("weights"))
+            answer = self.prepare(child, **given)
+            self.assertTrue(answer["ok"], answer)
+            self.assertEqual((answer["parameters"], answer["unit"], answer["units_a_sample"]),
+                             (parameters, "token", tokens))
+            self.assertEqual(answer["title"], "an MLP of tokens")
+            self.assertEqual(child.ask("phases", steps=1)["flops"], 8 * tokens)
+            child.ask("parity", steps=3, out=self.path("out"))
+            self.assertEqual(safetensors_io.read(self.path("out"))["input"].shape, (8, tokens, 6))
+        answer = self.prepare(child, heads=2)
+        self.assertEqual((answer["status"], answer["error"].replace(self.named, "mymodel.py")), (
+            "USAGE", "expected batch(n) or model() of mymodel.py to have a parameter 'heads', "
+            "found none: write batch(n, heads=2), or leave --heads out"))
+
+    def test_arithmetic_that_is_no_number_is_refused(self):
+        child = self.inside(MLP + "def flops(n):\n    return None\n")
+        self.prepare(child)
+        self.assertIn("flops(8) of", child.ask("phases", steps=1)["error"])
+
     def test_the_users_modules_have_their_names(self):
         for name in ("philox", "runner_job", "torch_engine", "safetensors_io"):
             self.file(f"mine = '{name}'\n", name + ".py")
@@ -308,13 +347,44 @@ class OwnBenchTest(OwnTest):
         self.assertEqual({first["versus"]["verdict"], second["versus"]["verdict"]}
                          - {"FASTER", "SLOWER", "SAME", "UNSURE"}, set())
 
-    def spoiled(self, member, change):
-        """PyTorch's runner with a member of its session changed, but for the reference."""
+    def test_precisions_side_by_side(self):
+        """Each is held against its own band, and all against the fastest.  A processor without
+        bfloat16 computes it all the same, only slowly, where nobody refuses."""
+        path = self.file(MLP + "name = 'three layers'\n")
+        env = self.changed_runner("torch_own.libraries.set_precision = lambda *given: None")
+        records = self.records(path, "--precision", "fp32,bf16", env=env)
+        self.assertEqual([record["asked"]["precision"] for record in records], ["fp32", "bf16"])
+        self.assertEqual({record["asked"]["precisions"] for record in records}, {"fp32,bf16"})
+        self.assertEqual({record["title"] for record in records}, {"three layers"})
+        self.assertEqual([record["status"] for record in records], ["OK", "OK"])
+        single, narrow = records
+        self.assertEqual(single["precision"], "fp32")
+        self.assertGreater(narrow["parity"]["error"], single["parity"]["error"])
+        self.assertGreater(narrow["parity"]["band"], single["parity"]["band"])
+        found = self.good("bench", path, *SHORT[:-1], "table", "--threads", "1", "--precision",
+                          "fp32,bf16", env=env)
+        self.assertEqual(found.count("three layers: "), 1, found)
+        self.assertIn("fp32,bf16", found)
+        self.assertRegex(found, r"type")
+        self.assertRegex(found, r"cpu +1 +bf16 ")
+
+    def changed_runner(self, change):
+        """PyTorch's runner after these statements: the environment."""
         with open(self.path("torch_runner.py"), "w", encoding="utf-8") as file:
             file.write(f"""
 import sys
 sys.path.insert(0, {os.path.join(ROOT, "runners")!r})
 import runner_protocol, torch_engine, torch_own
+{change}
+runner_protocol.exit_on_interrupt()
+requests, answers = runner_protocol.claim_streams()
+runner_protocol.serve(torch_engine.Engine(), requests, answers)
+""")
+        return {"BREAKEVEN_RUNNERS": self.folder}
+
+    def spoiled(self, member, change):
+        """With a member of its session changed, but for the reference."""
+        return self.changed_runner(f"""
 real = torch_own.Session.{member}
 def spoiled(self, *given):
     found = real(self, *given)
@@ -322,11 +392,7 @@ def spoiled(self, *given):
     return found
 torch_own.Session.{member} = lambda self, *given: (
     real if self.precision == "fp64" else spoiled)(self, *given)
-runner_protocol.exit_on_interrupt()
-requests, answers = runner_protocol.claim_streams()
-runner_protocol.serve(torch_engine.Engine(), requests, answers)
 """)
-        return {"BREAKEVEN_RUNNERS": self.folder}
 
     def test_a_contender_that_computes_something_else_is_refused(self):
         path = self.file()
@@ -411,7 +477,25 @@ runner_protocol.serve(torch_engine.Engine(), requests, answers)
         result = json.loads(out)
         result = result[0] if isinstance(result, list) else result
         self.assertEqual((result["workload"], result["axis"]), (path, "batch"))
-        self.bad(2, "sweep", path, "--over", "width=1..2", says=["has no width; its axes are"])
+        self.bad(2, "sweep", path, "--over", "width=1..2", "--device", "cpu",
+                 says=["to have a parameter 'width', found none"])
+
+    def test_sweep_over_a_parameter_of_batch(self):
+        path = self.file(LONG)
+        out = self.good("sweep", path, "--over", "seq=2..32", "--device", "cpu", "--threads",
+                        "1,2", "--max-time", "2", "-o", self.path("sweep.jsonl"), "-f", "json")
+        result = json.loads(out)
+        result = result[0] if isinstance(result, list) else result
+        self.assertEqual((result["workload"], result["axis"]), (path, "seq"))
+        with open(self.path("sweep.jsonl"), encoding="utf-8") as file:
+            points = [json.loads(line) for line in file if '"point"' in line]
+        for point in points:  # as many as there was time for
+            for record in point["contenders"]:
+                self.assertEqual(record["seq"], point["x"])
+                self.assertAlmostEqual(record["units_per_s"] / record["samples_per_s"],
+                                       point["x"])
+        record = self.records(path, "--seq", "5")[0]
+        self.assertEqual((record["seq"], record["unit"]), (5, "token"))
 
     def test_module_and_function(self):
         self.file(MLP.replace("def model", "def small"), "nets.py")
@@ -427,7 +511,12 @@ runner_protocol.serve(torch_engine.Engine(), requests, answers)
         self.bad(2, "train", path, says=["bench, sweep, explain and advise take it"])
         self.bad(2, "bench", path, "mlp-mnist", says=["is measured alone, found \"mlp-mnist\""])
         self.bad(2, "bench", path, "--engine", "native", says=["is a PyTorch model"])
-        self.bad(2, "bench", path, "--width", "2", says=["--width: it is of the ladder's"])
+        self.bad(2, "bench", path, "--device", "cpu", "--width", "2",
+                 says=["model() of", "to have a parameter 'width', found none: write batch(n, "
+                       "width=2), or leave --width out"])
+        self.bad(2, "bench", path, "--precision", "bf16,bf16", says=["bf16 stands twice"])
+        self.bad(2, "explain", path, "--precision", "fp32,bf16",
+                 says=["expected one of them, found \"fp32,bf16\"; bench alone takes several"])
         self.bad(2, "bench", path, "--dry-run", says=["--dry-run: it is of the ladder's"])
 
 

@@ -60,7 +60,7 @@ class OwnTest(FolderTest):
         with open(self.path("mymodel.py"), "w", encoding="utf-8") as file:
             file.write(text)
         modules = dict(sys.modules)
-        own = torch_own_file.OwnFile(self.path("mymodel.py"))
+        own = torch_own_file.TorchFile(self.path("mymodel.py"))
         sys.modules.update(modules)  # give_way is for a process that has all of them
         request = {"batch": 4, "weights": self.path("weights"), **changes}
         return torch_own.Session(request, torch.device("cpu"), own, None)

@@ -139,6 +139,23 @@ static void named_devices_and_threads_are_taken(void **state)
     bench_plan_release(&w.plan);
 }
 
+/* Each contender in each of several precisions. */
+static void precisions_are_contenders_of_their_own(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    world w;
+    plant(&w);
+    w.request.devices = (study_names){1, {"cuda:0"}};
+    w.request.precisions = (study_names){2, {"fp32", "bf16"}};
+    ASSERT_OK(take(&w, &err));
+    assert_string_equal(contenders(&w), "native cuda:0 2, native cuda:0 2, torch cuda:0 2, "
+                                        "torch cuda:0 2");
+    for (int c = 0; c < w.plan.contender_count; c++)
+        assert_string_equal(w.plan.contenders[c].precision, c % 2 ? "bf16" : "fp32");
+    bench_plan_release(&w.plan);
+}
+
 /* The same hardware by another way takes part only where all are asked for. */
 static void a_second_way_is_taken_by_all_alone(void **state)
 {
@@ -229,6 +246,7 @@ int main(void)
         cmocka_unit_test(without_wishes_all_take_part),
         cmocka_unit_test(forms_are_told_of_and_asked_for),
         cmocka_unit_test(named_devices_and_threads_are_taken),
+        cmocka_unit_test(precisions_are_contenders_of_their_own),
         cmocka_unit_test(a_second_way_is_taken_by_all_alone),
         cmocka_unit_test(what_is_asked_for_and_missing_is_refused),
         cmocka_unit_test(an_engine_without_a_device_is_left_out),

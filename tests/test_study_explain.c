@@ -54,8 +54,10 @@ static void plant(trials *out)
     t->m.set = &t->set;
     t->m.conducting = conductor_options_default();
     t->m.plan.contender_count = 2;
-    t->m.plan.contenders[0] = (bench_contender){&t->engine, "cpu", 2};
-    t->m.plan.contenders[1] = (bench_contender){&t->engine, "cuda:0", 2};
+    t->m.plan.contenders[0] =
+        (bench_contender){.engine = &t->engine, .device = "cpu", .threads = 2};
+    t->m.plan.contenders[1] =
+        (bench_contender){.engine = &t->engine, .device = "cuda:0", .threads = 2};
 }
 
 /* A step that was taken apart: its data, its launches of 1 us, and the rest kernels. */

@@ -102,7 +102,7 @@ be_precision cli_precision(const cli_options *options)
     const option_value *value = &options->value[OPTION_PRECISION];
     be_precision found = BE_PRECISION_FP32;
     be_error err;
-    if (value->given) MUST(precision_find(value->text, &found, &err) == BE_OK); /* its words */
+    if (value->given) MUST(precision_find(value->words[0], &found, &err) == BE_OK);
     return found;
 }
 

@@ -45,7 +45,7 @@ uint64_t cli_seed(const cli_options *options);
 /* --device of a command that uses one device; BE_UNAVAILABLE with the reason. */
 BE_CHECKED be_status cli_open_device(const cli_options *options, be_device **out, be_error *err);
 
-/* Of --precision; fp32 without it. */
+/* Of --precision, the first of several; fp32 without it. */
 be_precision cli_precision(const cli_options *options);
 
 /* The workload of the first argument; its name was checked by the parser. */

@@ -142,8 +142,10 @@
       "of physical cores, or as many as a control group's quota pays for")                       \
     X(BATCH, "batch", 'b', "N,...", COUNTS, 1, 1e9, "", ON_MEASURE | ON_MODEL | ON(workloads),   \
       "samples a step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")      \
-    X(PRECISION, "precision", 'p', "P", CHOICE, 0, 0, "fp32 tf32 bf16", ON_MEASURE | ON_MODEL,   \
-      "how products multiply: fp32 (the default), tf32, or bf16 as PyTorch's autocast")          \
+    X(PRECISION, "precision", 'p', "P,...", CHOICES, 0, 0, "fp32 tf32 bf16",                     \
+      ON_MEASURE | ON_MODEL,                                                                     \
+      "how products multiply: fp32 (the default), tf32, or bf16 as PyTorch's autocast; bench "   \
+      "takes several, side by side")                                                             \
     X(DATA_ON, "data-on", 0, "WHERE", CHOICE, 0, 0, "device host",                               \
       ON(bench) | ON(explain) | ON(sweep) | ON(train),                                           \
       "where the data lies: on the device (the default), or on the host, from where each "       \

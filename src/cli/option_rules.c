@@ -92,6 +92,25 @@ static be_status check_text(const cli_options *options, be_error *err)
     return BE_OK;
 }
 
+/* Several precisions are contenders of a measurement side by side. */
+static be_status check_precisions(const cli_options *options, be_error *err)
+{
+    const option_value *value = &options->value[OPTION_PRECISION];
+    for (int i = 0; i < value->count; i++)
+        for (int j = 0; j < i; j++)
+            if (strcmp(value->words[i], value->words[j]) == 0)
+                FAIL(err, BE_USAGE, "--precision: %s stands twice in \"%s\"; leave one out",
+                     value->words[i], value->text);
+    if (value->count < 2) return BE_OK;
+    if (options->command != COMMAND_bench)
+        FAIL(err, BE_USAGE,
+             "--precision: expected one of them, found \"%s\"; bench alone takes several",
+             value->text);
+    if (options->value[OPTION_DRY_RUN].given)
+        FAIL(err, BE_USAGE, "--precision: a plan has one, found \"%s\"; name one", value->text);
+    return BE_OK;
+}
+
 static be_status check_arguments(const cli_options *options, be_error *err)
 {
     const option_value *values = options->value;
@@ -110,6 +129,7 @@ be_status options_check_rules(const cli_options *options, be_error *err)
     const option_value *values = options->value;
     const option_value *least = &values[OPTION_TIME], *most = &values[OPTION_MAX_TIME];
     TRY(check_text(options, err));
+    TRY(check_precisions(options, err));
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
         const option_rule *rule = &rules[r];
         const char *name = option_table[rule->option].name, *other = option_table[rule->with].name;

@@ -30,19 +30,11 @@ static double seconds_of(const option_value *value)
     return value->given ? value->real : (double)NAN;
 }
 
-/* Options that say something of the ladder's data, networks or kernels. */
+/* Options that say something of the ladder's data or kernels. */
 static be_status check_own(const cli_options *options, be_error *err)
 {
-    static const option_id others[] = {
-#define X(id, ...) OPTION_##id,
-        WORKLOAD_VARIANT_LIST(X)
-#undef X
-            OPTION_DATA,
-        OPTION_SYNTHETIC,
-        OPTION_LIMIT,
-        OPTION_ISA,
-        OPTION_LIBRARY,
-        OPTION_DRY_RUN};
+    static const option_id others[] = {OPTION_DATA, OPTION_SYNTHETIC, OPTION_LIMIT,
+                                       OPTION_ISA,  OPTION_LIBRARY,   OPTION_DRY_RUN};
     const char *name = options->arguments[0];
     const option_value *engines = &options->value[OPTION_ENGINE];
     size_t length = strlen(name);
@@ -104,6 +96,10 @@ be_status request_make(const cli_options *options, study_request *out, be_error 
                            .least_s = seconds_of(&values[OPTION_TIME]),
                            .most_s = seconds_of(&values[OPTION_MAX_TIME]),
                            .data = cli_data_options(options)};
+    if (values[OPTION_PRECISION].count > 1) {
+        out->precisions = names_of(&values[OPTION_PRECISION]);
+        out->precisions_text = values[OPTION_PRECISION].text;
+    }
     return take_workloads(options, out, err);
 }
 

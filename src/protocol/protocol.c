@@ -148,6 +148,9 @@ static void protocol_read_prepare(protocol_reader *r, protocol_answer *answer)
         answer->launches = json_read_integer(&r->member, "launches", 0, INT64_MAX);
     bool told = json_object_get(r->member.json, "device_bytes");
     answer->device_bytes = told ? json_read_integer(&r->member, "device_bytes", 0, INT64_MAX) : -1;
+    answer->title = NULL;
+    if (json_object_get(r->member.json, "title"))
+        answer->title = json_read_text(&r->member, "title");
     answer->unit = NULL;
     answer->units_a_sample = 1;
     if (json_object_get(r->member.json, "unit")) {

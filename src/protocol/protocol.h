@@ -109,6 +109,7 @@ typedef struct protocol_answer {
     int64_t launches;      /* prepare: a step, 0: not told; phases: of all steps, -1: not known */
     int threads;           /* prepare */
     int64_t device_bytes;  /* prepare: on a device with memory of its own; -1: not told */
+    const char *title;     /* prepare: what a user's own model is called, or NULL */
     const char *unit;      /* prepare: what a user's own model counts, NULL: samples … */
     double units_a_sample; /* … and how many a sample has */
 

@@ -87,6 +87,7 @@ static const report_column columns[] = {
     {MEMBER(bench, engine), "engine", UNIT_TEXT, engine_text},
     {MEMBER(bench, device), "device", UNIT_TEXT, NULL},
     {MEMBER(bench, threads), "threads", UNIT_COUNT, threads_text},
+    {MEMBER(bench, asked.precision), NULL, UNIT_TEXT, NULL}, /* "type" of several */
     {MEMBER(bench, step_s.median), "step", UNIT_SECONDS, step_text},
     {MEMBER(bench, units_per_s), "samples/s", UNIT_COUNT, NULL},
     {MEMBER(bench, first_step_s), "step 1", UNIT_SECONDS, NULL},
@@ -137,8 +138,7 @@ static bool same_group(const json_t *a, const json_t *b)
         const json_t *mine = json_object_get(a, keys[k]), *other = json_object_get(b, keys[k]);
         if ((mine || other) && !json_equal(mine, other)) return false;
     }
-    return strcmp(report_string(a, bench, asked.precision),
-                  report_string(b, bench, asked.precision)) == 0;
+    return strcmp(contender_precisions(a), contender_precisions(b)) == 0;
 }
 
 /* The time of a sample; those that failed or computed nothing are the slowest. */
@@ -201,7 +201,9 @@ static const char *tell_variant(const json_t *record, char out[WORKLOAD_TEXT])
     workload_variant variant = {0};
     const workload *w = NULL;
     out[0] = 0;
-    if (workload_find(report_string(record, bench, workload), &w, NULL) != BE_OK) return out;
+    const char *name = report_string(record, bench, workload);
+    workload own = workload_of_file(name);
+    if (workload_find(name, &w, NULL) != BE_OK) w = &own;
     for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
         workload_dimension d = (workload_dimension)i;
         double value = json_real_at(record, workload_dimension_names[d]);
@@ -216,14 +218,14 @@ static void print_group_head(const json_t *record, FILE *out)
     char params[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES];
     bool host = strcmp(report_string(record, bench, data_on), "host") == 0;
     char variant[WORKLOAD_TEXT], line[300];
-    const char *name = report_string(record, bench, workload);
+    const char *name = contender_model(record);
     double work = report_real(record, bench, flops_per_step);
     tell_variant(record, variant);
     snprintf(line, sizeof line, "%s %s, %s, batch %.0f, %s, %s%s%s",
              report_count(report_real(record, bench, params), params),
              report_is_operation(name) ? "numbers" : "parameters",
              report_mode(name, report_string(record, bench, mode)),
-             report_real(record, bench, batch), report_string(record, bench, asked.precision),
+             report_real(record, bench, batch), contender_precisions(record),
              isnan(work) ? "arithmetic not known" : report_flops(work, flops),
              isnan(work) ? "" : " a step", host ? ", data on the host" : "");
     char head[WORKLOAD_TEXT + 400];
@@ -305,8 +307,11 @@ static const report_column *name_rate(const json_t *group, report_column own[COL
     if (*unit) snprintf(units, sizeof units, "%.40ss", unit);
     snprintf(rate, REPORT_TEXT_BYTES + 2, "%s/s", *unit ? units : report_units(workload, units));
     memcpy(own, columns, sizeof columns);
-    for (int c = 0; c < COLUMN_COUNT; c++)
+    bool several = strchr(contender_precisions(json_array_get(group, 0)), ',');
+    for (int c = 0; c < COLUMN_COUNT; c++) {
         if (strcmp(own[c].path, "units_per_s") == 0) own[c].title = rate;
+        if (several && strcmp(own[c].path, "asked.precision") == 0) own[c].title = "type";
+    }
     for (int c = 0; report_is_operation(workload) && c < COLUMN_COUNT; c++) name_operation(&own[c]);
     return own;
 }

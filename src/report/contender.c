@@ -5,11 +5,24 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "run/engine.h"
 
 const char *contender_title(const json_t *record)
 {
     return engine_title(report_string(record, bench, engine));
+}
+
+const char *contender_model(const json_t *record)
+{
+    const char *title = report_string(record, bench, title);
+    return *title ? title : report_string(record, bench, workload);
+}
+
+const char *contender_precisions(const json_t *record)
+{
+    const char *several = report_string(record, bench, asked.precisions);
+    return *several ? several : report_string(record, bench, asked.precision);
 }
 
 bool contender_is_cpu(const json_t *record)
@@ -42,12 +55,14 @@ const char *contender_who(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
     double threads = report_real(record, bench, threads); /* what it had, or was to have */
     char device[REPORT_TEXT_BYTES];
+    text_buffer b = text_begin(out, REPORT_TEXT_BYTES);
     if (isnan(threads)) threads = report_real(record, bench, asked.threads);
     if (contender_is_cpu(record) && threads >= 1)
-        snprintf(out, REPORT_TEXT_BYTES, "%s on %.0f thread%s", contender_title(record), threads,
+        text_add(&b, "%s on %.0f thread%s", contender_title(record), threads,
                  threads == 1 ? "" : "s");
     else
-        snprintf(out, REPORT_TEXT_BYTES, "%.16s on %.40s", contender_title(record),
-                 device_text(record, device));
+        text_add(&b, "%.16s on %.40s", contender_title(record), device_text(record, device));
+    if (*report_string(record, bench, asked.precisions))
+        text_add(&b, ", %s", report_string(record, bench, asked.precision));
     return out;
 }

@@ -36,9 +36,9 @@ static void say_group(const json_t *group, FILE *out)
     char who[REPORT_TEXT_BYTES], other[REPORT_TEXT_BYTES], step[REPORT_TEXT_BYTES];
     sentence s = {0};
     bool rival = second && has_speed(second);
-    sentence_add(&s, "%s, %s, batch %.0f, %s: ", report_string(best, bench, workload),
+    sentence_add(&s, "%s, %s, batch %.0f, %s: ", contender_model(best),
                  strcmp(report_string(best, bench, mode), "train") ? "inference" : "training",
-                 report_real(best, bench, batch), report_string(best, bench, asked.precision));
+                 report_real(best, bench, batch), contender_precisions(best));
     if (!has_speed(best)) {
         sentence_add(&s, "nobody computed it.");
         sentence_end(&s, out);

@@ -158,6 +158,7 @@ typedef struct conductor_result {
     int64_t launches; /* kernels or calls a step, 0: the runner does not tell */
     int64_t peak_rss_bytes;
     int64_t device_bytes; /* that it holds on a device with memory of its own */
+    const char *title;    /* of a user's own model; NULL: it has none */
     const char *unit;     /* that a user's own model counts; NULL: samples, or the workload's */
     double units_a_sample;
     const char *log;    /* last lines of its standard error */

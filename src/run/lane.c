@@ -103,6 +103,7 @@ static be_status lane_prepare(lane *l, be_error *err)
     result->parameters = prepared->parameters;
     result->launches = prepared->launches;
     result->device_bytes = prepared->device_bytes;
+    if (prepared->title) TRY(lane_keep(l, &result->title, prepared->title, err));
     if (prepared->unit) TRY(lane_keep(l, &result->unit, prepared->unit, err));
     result->units_a_sample = prepared->units_a_sample;
     result->prepare_s = (double)prepared->prepare_ns * 1e-9;

@@ -215,6 +215,8 @@ be_status record_build(const conductor_contender *contenders, const conductor_re
     }
     fill_evidence(&r, result);
     fill_asked(&r.asked, &contenders[i]);
+    r.asked.precisions = known(facts->precisions);
+    r.title = known(report->results[i].title);
     fill_versus(&r.versus, contenders, report, i);
     r.blocks = lists.blocks;
     r.warnings = lists.warnings;

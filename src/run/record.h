@@ -13,11 +13,12 @@
 
 /* What the conductor does not know. */
 typedef struct record_facts {
-    int64_t unix_s;        /* time of the measurement */
-    double flops_per_step; /* NAN if unknown */
-    double bytes_per_step; /* NAN if unknown */
-    const char *data;      /* name of the data set; NULL if unknown */
-    json_t *environment;   /* of environment_to_json, borrowed; NULL becomes null */
+    int64_t unix_s;         /* time of the measurement */
+    double flops_per_step;  /* NAN if unknown */
+    double bytes_per_step;  /* NAN if unknown */
+    const char *data;       /* name of the data set; NULL if unknown */
+    const char *precisions; /* that were measured side by side: "fp32,bf16"; NULL: one */
+    json_t *environment;    /* of environment_to_json, borrowed; NULL becomes null */
 } record_facts;
 
 /* The record of contender i of a report.  Contenders are those of conductor_run.  The caller owns

@@ -51,6 +51,7 @@ typedef struct record_step {
 /* What was asked for. */
 typedef struct record_asked {
     const char *engine, *device, *precision, *data_on, *mode;
+    const char *precisions; /* that it was measured beside: "fp32,bf16"; NULL: its own alone */
     int64_t threads, batch;
     struct {
         const char *name;
@@ -93,7 +94,8 @@ typedef struct record_measured {
         peak_rss_bytes, device_memory_bytes;
     const char *kind, *workload, *engine, *engine_version, *device, *device_name, *implementation,
         *processors, *precision, *data_on, *mode, *data, *error, *stop_reason, *energy_sensor, *log,
-        *unit; /* of the rate units_per_s */
+        *unit,  /* of the rate units_per_s */
+        *title; /* of a user's own model, as its file says; NULL: none */
     bool computes_nothing;
     be_status status;
 #define X(id, member, ...) int64_t member; /* -1: the workload has none; a width is at least 1 */

@@ -36,5 +36,6 @@ double axis_most(const axis *a, const workload *w)
 
 bool axis_is_of(const axis *a, const workload *w)
 {
-    return axis_varies(a) ? workload_variant_get(&w->own, a->dimension) != 0 : a->has(w);
+    if (!axis_varies(a)) return a->has(w);
+    return w->file || workload_variant_get(&w->own, a->dimension) != 0;
 }

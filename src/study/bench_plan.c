@@ -116,16 +116,27 @@ static be_status take_answers(bench_plan *plan, const study_request *request,
     return status;
 }
 
-static be_status add_contender(bench_plan *plan, int engine_index, const char *device, int threads,
-                               be_error *err)
+static be_status add_one(bench_plan *plan, const bench_contender *one, be_error *err)
 {
     if (plan->contender_count == BENCH_CONTENDERS_MAX)
         FAIL(err, BE_USAGE,
-             "expected at most %d combinations of engine, device and threads, found more; name "
-             "fewer",
+             "expected at most %d combinations of engine, device, threads and precision, found "
+             "more; name fewer",
              BENCH_CONTENDERS_MAX);
-    plan->contenders[plan->contender_count++] =
-        (bench_contender){&plan->engines[engine_index], device, threads};
+    plan->contenders[plan->contender_count++] = *one;
+    return BE_OK;
+}
+
+/* In each of the precisions that were given. */
+static be_status add_contender(bench_plan *plan, const study_request *request, int engine_index,
+                               const char *device, int threads, be_error *err)
+{
+    bench_contender one = {&plan->engines[engine_index], device, threads, NULL};
+    if (!request->precisions.count) return add_one(plan, &one, err);
+    for (int p = 0; p < request->precisions.count; p++) {
+        one.precision = request->precisions.name[p];
+        TRY(add_one(plan, &one, err));
+    }
     return BE_OK;
 }
 
@@ -137,14 +148,15 @@ static be_status add_device(bench_plan *plan, const study_request *request, int 
 {
     const study_numbers *threads = &request->threads;
     int counts[CGROUP_THREAD_COUNTS], usual = request->usual_threads;
-    if (strcmp(device, "cpu") != 0) return add_contender(plan, engine_index, device, usual, err);
+    if (strcmp(device, "cpu") != 0)
+        return add_contender(plan, request, engine_index, device, usual, err);
     for (int t = 0; t < threads->count; t++)
-        TRY(add_contender(plan, engine_index, device, (int)threads->number[t], err));
+        TRY(add_contender(plan, request, engine_index, device, (int)threads->number[t], err));
     if (threads->count) return BE_OK;
     bool native = strcmp(engine_names[engine_index], "native") == 0 || study_is_own(request);
     int count = cgroup_thread_counts(usual, request->all_threads, counts);
     for (int t = 0; t < (native ? count : 1); t++)
-        TRY(add_contender(plan, engine_index, device, counts[t], err));
+        TRY(add_contender(plan, request, engine_index, device, counts[t], err));
     return BE_OK;
 }
 

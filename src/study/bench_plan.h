@@ -14,6 +14,7 @@ typedef struct bench_contender {
     const engine *engine;
     const char *device; /* in the answer to hello */
     int threads;
+    const char *precision; /* NULL: the plan's */
 } bench_contender;
 
 typedef struct bench_plan {

@@ -160,7 +160,6 @@ static be_status begin_own(measurement *m, const workload *w, be_error *err)
     int64_t batch = study_batch(m->request, w);
     for (int i = 0; i < m->plan.batches.count; i++)
         if (m->plan.batches.number[i] < batch) batch = m->plan.batches.number[i];
-    m->workload = w;
     TRY(open_own_data(m, w, err));
     m->material_options =
         (material_options){.workload = w, .set = &m->set->table, .seed = m->request->seed};
@@ -186,8 +185,8 @@ static be_status begin_own(measurement *m, const workload *w, be_error *err)
 be_status measurement_begin(measurement *m, const workload *w, be_error *err)
 {
     end_workload(m);
-    if (w->file) return begin_own(m, w, err);
     TRY(workload_vary(w, &m->variant, &m->varied, &m->workload, err));
+    if (w->file) return begin_own(m, m->workload, err);
     TRY(study_open_data(m->watch, &m->request->data, m->workload, SPLIT_TRAIN, &m->set, err));
     m->material_options = (material_options){
         .workload = m->workload, .set = &m->set->table, .seed = m->request->seed};
@@ -251,7 +250,7 @@ void measurement_contenders(const measurement *m, const measurement_point *point
         out[i].job.device = who->device;
         out[i].job.threads = who->threads;
         out[i].job.batch = point->batch;
-        out[i].job.precision = m->plan.precision;
+        out[i].job.precision = who->precision ? who->precision : m->plan.precision;
         out[i].job.data_on = m->plan.data_on;
         out[i].job.mode = m->plan.infer ? "infer" : "train";
     }
@@ -304,6 +303,7 @@ static be_status add_records(const measurement_watch *watch, const conductor_con
                           .flops_per_step = plan->flops_per_step,
                           .bytes_per_step = plan->bytes_per_step,
                           .data = m->set->name,
+                          .precisions = m->request->precisions_text,
                           .environment = m->environment};
     for (int i = 0; i < report->count; i++) {
         json_t *record = NULL;

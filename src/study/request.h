@@ -41,12 +41,15 @@ typedef struct study_request {
     int all_threads;       /* the same, whatever a control group's quota pays for */
     study_numbers batches; /* none: the workload's own */
     const char *precision; /* "fp32" */
-    const char *data_on;   /* NULL: device */
-    const char *isa;       /* NULL: the best that there is */
-    const char *library;   /* NULL: each device's own choice */
-    bool infer;            /* the forward pass, not training */
-    bool plan_only;        /* nothing is measured */
-    bool tells_missing;    /* who is missing is in the answer, and needs no note */
+    /* Several, side by side, and how they were written; count 0: the one above. */
+    study_names precisions;
+    const char *precisions_text;
+    const char *data_on; /* NULL: device */
+    const char *isa;     /* NULL: the best that there is */
+    const char *library; /* NULL: each device's own choice */
+    bool infer;          /* the forward pass, not training */
+    bool plan_only;      /* nothing is measured */
+    bool tells_missing;  /* who is missing is in the answer, and needs no note */
     workload_variant variant;
     uint64_t seed;
     double least_s, most_s; /* of measuring a contender, or all of a sweep; NAN: not given */

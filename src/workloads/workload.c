@@ -353,6 +353,12 @@ be_status workload_vary(const workload *base, const workload_variant *variant, w
     char text[WORKLOAD_TEXT];
     *out = base;
     if (memcmp(variant, &nothing, sizeof nothing) == 0) return BE_OK;
+    if (base->file) { /* which dimensions it has its runner knows */
+        *room = *base;
+        room->variant = *variant;
+        *out = room;
+        return BE_OK;
+    }
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++)
         TRY(check_dimension(base, variant, (workload_dimension)d, err));
     *out = room;
