@@ -6,6 +6,7 @@
 #   test    to build and run the unit tests
 #   peers   PyTorch, which the native engine is compared with; nothing where the Python that would
 #           be measured has one of its own
+#   wheel   to make a wheel with tools/wheel.sh
 #   tensorflow to make TensorFlow's own environment with tools/tensorflow-venv.sh
 #   check   clang: format, fuzzing, the sanitizers of clang
 #   arm64   to build for arm64 on another machine and run that
@@ -27,7 +28,9 @@ apt_packages() {
     # PoCL: OpenCL on the processor, for the tests of the kernels where there is no GPU.  Both MPIs,
     # which stand side by side: the program has a plugin for each of those that are there.
     test) echo git libcmocka-dev python3 python3-numpy ocl-icd-libopencl1 pocl-opencl-icd \
-        libclblast1 openmpi-bin libopenmpi-dev mpich libmpich-dev ;;
+        libclblast1 openmpi-bin libopenmpi-dev mpich libmpich-dev patchelf python3-venv \
+        python3-pip python3-cloudpickle ;;
+    wheel) echo patchelf python3 ;;
     # Without libopenblas0-pthread Debian's PyTorch runs on the reference BLAS, many times slower.
     peers) echo python3 python3-numpy python3-torch libopenblas0-pthread ;;
     tensorflow) echo python3 python3-venv ;;
@@ -48,7 +51,7 @@ brew_packages() {
     peers) echo pytorch ;;
     tensorflow) echo python ;;
     check) echo llvm clang-format ;;
-    arm64 | onednn3 | browser) ;;
+    arm64 | onednn3 | browser | wheel) ;;
     *) return 1 ;;
     esac
 }
@@ -165,7 +168,7 @@ if [ "${1:-}" = --list ]; then
     list_only=yes
     shift
 fi
-groups='build test peers tensorflow check arm64 onednn3 browser'
+groups='build test peers wheel tensorflow check arm64 onednn3 browser'
 [ $# -gt 0 ] || fail "expected one or more of: $groups; found no group"
 
 if [ -r /etc/debian_version ] && command -v dpkg-query >/dev/null 2>&1; then
