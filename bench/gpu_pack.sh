@@ -41,5 +41,6 @@ if [ -n "${BREAKEVEN_DATA:-}" ]; then
     # A little less than 35 MB: for gpu_accuracy.sh alone.
     [ "${CIFAR:-no}" = no ] || cp -r "$BREAKEVEN_DATA/cifar-10" "$folder/data/"
 fi
-cp bench/gpu_*.sh bench/gpu_table.py bench/torch_training.py examples/mymodel.py "$folder/"
+cp bench/gpu_*.sh bench/gpu_table.py bench/torch_ddp.py bench/torch_training.py \
+    examples/mymodel.py "$folder/"
 du -sh "$folder"

@@ -1,7 +1,7 @@
-/* The declarations of cuda_api.h, cublaslt_api.h and cudnn_api.h against NVIDIA's own headers,
- * where a toolkit is installed: every function has the same type, every constant the same value,
- * every struct the same layout.  What differs does not compile.  Without a toolkit the test is
- * skipped. */
+/* The declarations of cuda_api.h, cublaslt_api.h, cudnn_api.h and nccl_api.h against NVIDIA's own
+ * headers, where a toolkit is installed: every function has the same type, every constant the same
+ * value, every struct the same layout.  What differs does not compile.  Without a toolkit the test
+ * is skipped. */
 #include <stdio.h>
 
 #ifdef HAVE_CUDA_HEADERS
@@ -11,6 +11,10 @@
 #include <nvrtc.h>
 #ifdef HAVE_CUDNN_HEADERS
 #include <cudnn.h>
+#endif
+
+#ifdef HAVE_NCCL_HEADERS
+#include <nccl.h>
 #endif
 
 #define CUDA_API_REAL_TYPES
@@ -124,6 +128,33 @@ _Static_assert(sizeof(CUdeviceptr) == sizeof(unsigned long long), "an address");
 _Static_assert(sizeof(CUresult) == sizeof(int), "a result");
 _Static_assert(__builtin_types_compatible_p(__typeof__(&cublasLtGetVersion), size_t (*)(void)),
                "cublasLtGetVersion");
+
+/* ---------------------------------------------------------------- NCCL */
+
+#ifdef HAVE_NCCL_HEADERS
+#define NCCL_API_REAL_TYPES
+typedef ncclResult_t nccl_result;
+typedef ncclDataType_t nccl_type;
+typedef ncclRedOp_t nccl_operation;
+typedef ncclComm_t nccl_comm;
+typedef ncclUniqueId nccl_id;
+#include "backend/cuda/nccl_api.h"
+
+#define X(member, symbol, parameters)                                                      \
+    _Static_assert(__builtin_types_compatible_p(__typeof__(((nccl_functions *)0)->member), \
+                                                __typeof__(&symbol)),                      \
+                   #symbol);
+NCCL_FUNCTION_LIST(X)
+#undef X
+VALUE(NCCL_OK, ncclSuccess);
+VALUE(NCCL_FLOAT32, ncclFloat32);
+VALUE(NCCL_AVERAGE, ncclAvg);
+VALUE(NCCL_ID_BYTES, NCCL_UNIQUE_ID_BYTES);
+_Static_assert(sizeof(ncclUniqueId) == NCCL_ID_BYTES, "an id");
+_Static_assert(sizeof(ncclResult_t) == sizeof(int) && sizeof(ncclDataType_t) == sizeof(int) &&
+                   sizeof(ncclRedOp_t) == sizeof(int),
+               "what is an int here");
+#endif
 
 /* ---------------------------------------------------------------- cuBLASLt */
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "backend/cuda/cuda_driver.h"
+#include "backend/cuda/cuda_nccl.h"
 #include "core/rng.h"
 #include "fake_cuda/fake_cuda.h"
 #include "fake_cuda/fake_folder.h"
@@ -36,6 +37,35 @@ static int clean(void **state)
 }
 
 /* ---------------------------------------------------------------- finding them */
+
+static void open_nccl(char *folder, bool newer, be_status expected, const char *says)
+{
+    be_error err = {0};
+    cuda_nccl nccl;
+    cuda_places places = fake_places(folder);
+    assert_int_equal(cuda_nccl_open(&nccl, &places, newer, &err), expected);
+    if (says) assert_non_null(strstr(err.text, says));
+    if (!says) assert_string_equal(nccl.title, "NCCL 2.28.5");
+    cuda_nccl_close(&nccl);
+    cuda_places_free(&places);
+    support_remove_folder(folder);
+}
+
+/* What several GPUs need beside the two; NVLink's multicast stays off whatever was set. */
+static void nccl_is_found(void **state)
+{
+    (void)state;
+    setenv("NCCL_NVLS_ENABLE", "1", 1);
+    open_nccl(FAKES("libnccl.so.2"), true, BE_OK, NULL);
+    assert_string_equal(getenv("NCCL_NVLS_ENABLE"), "0");
+    open_nccl(FAKES("libcudnn.so.9"), true, BE_UNAVAILABLE, "pip install nvidia-nccl-cu13");
+    open_nccl(FAKES("libcudnn.so.9"), false, BE_UNAVAILABLE,
+              "libnccl.so.2 not found in the folder of BREAKEVEN_CUDA_LIB_DIR; install it, as by "
+              "'pip install nvidia-nccl-cu12'");
+    setenv("FAKE_NCCL_VERSION", "20903", 1);
+    open_nccl(FAKES("libnccl.so.2"), true, BE_UNAVAILABLE, "found the version number 20903");
+    unsetenv("FAKE_NCCL_VERSION");
+}
 
 /* Both opened from a folder; `pieces`: it is refused, and they are in the text. */
 static void open_from(char *folder, int driver_version, const char *const *pieces)
@@ -421,6 +451,7 @@ static int close_world(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nccl_is_found),
         cmocka_unit_test_setup(both_there, clean),
         cmocka_unit_test_setup(something_missing, clean),
         cmocka_unit_test_setup(wrong_version, clean),

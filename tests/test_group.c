@@ -105,6 +105,8 @@ static void no_group_is_a_group_of_one(void **state)
     ASSERT_OK(group_gather(NULL, &x, &y, sizeof x, &err));
     ASSERT_OK(group_copy(NULL, &x, sizeof x, &err));
     ASSERT_OK(group_wait(NULL, 0, &err));
+    group_beat(NULL);
+    ASSERT_OK(group_check(NULL, &err));
     assert_true(x == 3 && y == 3 && group_tells(NULL));
     group_end(NULL, &err);
     be_group_close(NULL);
@@ -173,6 +175,69 @@ static void slow_steps_are_waited_for(void **state)
     ASSERT_OK(group_of_threads(2, groups, &err));
     clock.now_ns += 1000000000;
     ASSERT_FAILS(group_wait(groups[0], GROUP_LIMIT_NS, &err), BE_FAILED, "waited 10.0 s");
+    for (int r = 0; r < 2; r++) be_group_close(groups[r]);
+    fake_clock_end();
+}
+
+/* Steps of any length are no silence: the longest piece of one counts. */
+static void signs_of_life_are_waited_for(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_group *groups[2];
+    fake_clock clock = {.now_ns = 1000};
+    fake_clock_use(&clock);
+    ASSERT_OK(group_of_threads(2, groups, &err));
+    for (int piece = 0; piece < 100; piece++) {
+        clock.now_ns += 500000000;
+        group_beat(groups[0]);
+    }
+    ASSERT_FAILS(group_wait(groups[0], GROUP_LIMIT_NS, &err), BE_FAILED, "waited 8.0 s");
+    for (int r = 0; r < 2; r++) be_group_close(groups[r]);
+    fake_clock_end();
+}
+
+/* What its own device still has to do needs nobody who has ended in order. */
+static void one_that_has_left_is_not_missed(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_group *groups[2];
+    fake_clock clock = {.now_ns = 1000};
+    fake_clock_use(&clock);
+    ASSERT_OK(group_of_threads(2, groups, &err));
+    be_group_close(groups[1]);
+    for (int look = 0; look < 1000; look++) {
+        clock.now_ns += 100000000;
+        ASSERT_OK(group_check(groups[0], &err));
+    }
+    be_group_close(groups[0]);
+    fake_clock_end();
+}
+
+/* While a device works: 1000 looks of 100 ms are fine as long as the other rank gives signs. */
+static void a_device_is_waited_for_with_the_others(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_group *groups[2];
+    fake_clock clock = {.now_ns = 1000};
+    fake_clock_use(&clock);
+    ASSERT_OK(group_of_threads(2, groups, &err));
+    for (int look = 0; look < 1000; look++) {
+        clock.now_ns += 100000000;
+        group_beat(groups[1]);
+        ASSERT_OK(group_check(groups[0], &err));
+    }
+    int looks = 0;
+    while (group_check(groups[0], &err) == BE_OK && looks < 1000) {
+        clock.now_ns += 100000000;
+        looks++;
+    }
+    assert_in_range(looks, 80, 82);
+    ASSERT_FAILS(err.status, BE_FAILED, "rank 1 of 2 ended", "hangs or falls behind", "8.1 s");
+    assert_true(group_has_ended(groups[0]));
+    ASSERT_FAILS(group_check(groups[1], &err), BE_FAILED, "without this one");
     for (int r = 0; r < 2; r++) be_group_close(groups[r]);
     fake_clock_end();
 }
@@ -274,6 +339,9 @@ int main(void)
         cmocka_unit_test(an_error_of_one_ends_all),
         cmocka_unit_test(one_that_hangs_is_left_behind),
         cmocka_unit_test(slow_steps_are_waited_for),
+        cmocka_unit_test(signs_of_life_are_waited_for),
+        cmocka_unit_test(one_that_has_left_is_not_missed),
+        cmocka_unit_test(a_device_is_waited_for_with_the_others),
         cmocka_unit_test(one_that_is_killed_is_noticed),
         cmocka_unit_test(a_rank_is_there_once),
         cmocka_unit_test(who_was_started_alone_joins_nobody),

@@ -84,13 +84,15 @@ static void print_head(const train_command *c, const be_plan *plan)
     int threads = be_device_threads(c->device);
     workload_variant_text(cli_workload(c->cli, 0), &c->workload->variant, " with ", " and ",
                           variant);
-    char together[64] = "";
+    char together[64] = "", last[32] = "";
     int ranks = be_group_size(c->group);
     if (ranks > 1)
         snprintf(together, sizeof together, " by %d workers of %d each", ranks,
                  c->options.batch / ranks);
-    snprintf(line, sizeof line, "%s%s, batch %d%s, on %s: %.80s, %d thread%s%s; %s",
-             c->workload->name, variant, c->options.batch, together, be_device_id(c->device),
+    if (ranks > 1 && strcmp(be_device_id(c->device), "cpu") != 0)
+        snprintf(last, sizeof last, " to cuda:%d", ranks - 1);
+    snprintf(line, sizeof line, "%s%s, batch %d%s, on %s%s: %.80s, %d thread%s%s; %s",
+             c->workload->name, variant, c->options.batch, together, be_device_id(c->device), last,
              be_device_name(c->device), threads, threads == 1 ? "" : "s", ranks > 1 ? " each" : "",
              be_plan_describe(plan).implementation);
     report_paragraph(cli_results, line, 2);

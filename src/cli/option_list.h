@@ -231,7 +231,8 @@
     X(GOAL, "goal", 0, "GOAL", CHOICE, 0, 0, "time energy memory", ON(advise),                   \
       "what to have the least of (time)")                                                        \
     X(WORKERS, "workers", 0, "N,...", COUNTS, 2, 1e6, "", ON(train) | ON(advise),                \
-      "train: by N processes, each with an equal part of every batch and of the cores "          \
+      "train: by N processes, each with an equal part of every batch and of the cores, or with " \
+      "--device cuda on a GPU of its own "                                                       \
       "(docs/workers.md); advise: also predict the training on so many: 8..4096*2")              \
     X(LINK, "link", 0, "RATE,LATENCY", TEXT, 0, 0, "", ON(advise),                               \
       "the link between the workers: bytes per second and seconds, as in 12.5e9,5e-6")           \

@@ -36,14 +36,29 @@ static be_status share_cores(const workers *w, be_error *err)
 
 /* ---------------------------------------------------------------- joining */
 
+static bool on_gpus(const cli_options *given)
+{
+    const option_value *devices = &given->value[OPTION_DEVICE];
+    return devices->given && strcmp(devices->text, "cuda") == 0;
+}
+
 static be_status check_device(const cli_options *given, int size, be_error *err)
 {
     const option_value *devices = &given->value[OPTION_DEVICE];
-    if (!devices->given || strcmp(devices->text, "cpu") == 0) return BE_OK;
+    if (!devices->given || strcmp(devices->text, "cpu") == 0 || on_gpus(given)) return BE_OK;
     FAIL(err, BE_USAGE,
-         "--device: expected cpu, on which workers share their gradients, found %s for %d workers; "
-         "leave it out, or train with one worker",
+         "--device: expected cpu, or cuda, of which each worker takes a GPU of its own, found %s "
+         "for %d workers; use one of these, or train with one worker",
          devices->text, size);
+}
+
+/* Rank N has the GPU N, as CUDA_VISIBLE_DEVICES counts. */
+static void take_gpu(workers *w)
+{
+    option_value *devices = &w->own.value[OPTION_DEVICE];
+    snprintf(w->device, sizeof w->device, "cuda:%d", be_group_rank(w->group));
+    devices->text = w->device;
+    snprintf(devices->words[0], sizeof devices->words[0], "%s", w->device);
 }
 
 static be_status silence(workers *w, be_error *err)
@@ -52,11 +67,9 @@ static be_status silence(workers *w, be_error *err)
     if (!nowhere) FAIL(err, BE_IO, "/dev/null could not be opened");
     fclose(cli_results);
     cli_results = nowhere;
-    w->silent = *w->options;
-    w->silent.value[OPTION_QUIET].given = true;
-    w->silent.value[OPTION_NO_STORE].given = true;
-    w->silent.value[OPTION_EXPORT] = (option_value){0};
-    w->options = &w->silent;
+    w->own.value[OPTION_QUIET].given = true;
+    w->own.value[OPTION_NO_STORE].given = true;
+    w->own.value[OPTION_EXPORT] = (option_value){0};
     return BE_OK;
 }
 
@@ -108,7 +121,10 @@ be_status workers_open(workers *w, const cli_options *given, be_error *err)
              "; leave it out",
              from.size, size);
     TRY(launch_join(&from, &w->group, err));
+    w->own = *given;
+    w->options = &w->own;
     if (be_group_rank(w->group)) TRY(silence(w, err));
+    if (on_gpus(given)) take_gpu(w);
     return share_cores(w, err);
 }
 

@@ -1,7 +1,8 @@
 /* A training by several workers: --workers starts them, and each of those that a launcher has
  * started is made one rank of a group.
  *
- * Rank 0 alone prints, keeps and writes; the others have options that make them silent. */
+ * Rank 0 alone prints, keeps and writes; the others have options that make them silent.  On GPUs
+ * each rank has its own. */
 #ifndef CLI_WORKERS_H
 #define CLI_WORKERS_H
 
@@ -13,7 +14,8 @@ typedef struct workers {
     int rank;                   /* as the launcher says; 0 without one */
     bool started;               /* they have been started, and have ended */
     const cli_options *options; /* of this rank */
-    cli_options silent;         /* of a rank but 0 */
+    cli_options own;            /* what they are in a group */
+    char device[16];            /* a GPU's */
 } workers;
 
 /* Start the workers that --workers asks for and wait for their end, or join those that a launcher

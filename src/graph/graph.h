@@ -77,6 +77,7 @@ typedef struct graph_lowered {
     be_value rate, rates, norm_log, loss_log, correct_log, slot[2];
     be_value *gradient_of; /* a value for each parameter, by value; NULL before */
     be_value *slot_of[2];  /* its part of each slot, likewise; NULL where there is no such slot */
+    be_group *group;       /* of whose ranks this graph is one; NULL: none */
 } graph_lowered;
 
 struct be_graph {

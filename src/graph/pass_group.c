@@ -29,6 +29,7 @@ be_status pass_group(be_graph *g, be_group *group, be_error *err)
         if (g->nodes[n].op->set_part)
             g->nodes[n].op->set_part(g->nodes[n].attrs, be_group_rank(group));
     MUST(g->recipe.all_reduce->attrs_bytes == sizeof group);
+    g->lowered.group = group;
     for (int64_t at = (count - 1) / BUCKET * BUCKET; at >= 0; at -= BUCKET) {
         be_value in[OP_MAX_IN] = {BE_NONE};
         TRY(add_bucket(g, at, &in[0], err));

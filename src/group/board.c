@@ -22,7 +22,9 @@
 
 typedef struct board_place {
     _Alignas(LINE) _Atomic uint64_t rounds; /* in which this rank has arrived */
+    _Atomic uint64_t beats;                 /* signs of life */
     _Atomic int64_t pid;
+    _Atomic bool has_left; /* in order, when all was done */
 } board_place;
 
 struct board {
@@ -36,6 +38,12 @@ struct board {
     board_place places[];
 };
 
+/* How long a rank has been silent, as another one sees it. */
+typedef struct board_watch {
+    uint64_t beats;
+    int64_t since_ns;
+} board_watch;
+
 typedef struct board_group {
     be_group base;
     board *b;
@@ -44,6 +52,8 @@ typedef struct board_group {
     bool tells; /* it is for this rank to tell how the group ended */
     void (*release)(void *context, bool in_order);
     void *context;
+    int64_t looked_ns; /* the last look at signs of life */
+    board_watch watches[];
 } board_group;
 
 static size_t head_bytes(int size)
@@ -90,7 +100,8 @@ static bool is_gone(int64_t pid)
 static void post_late(board *b, int rank, int64_t waited_ns)
 {
     char words[100];
-    snprintf(words, sizeof words, "it hangs or falls behind: the others have waited %.1f s for it",
+    snprintf(words, sizeof words,
+             "it hangs or falls behind: the others have waited %.1f s for a sign of it",
              (double)waited_ns * 1e-9);
     post_end(b, rank, BE_FAILED, words, false);
 }
@@ -105,8 +116,27 @@ static inline void pause_core(void)
 #endif
 }
 
+/* One look at rank r: is it gone, or has it been silent for too long? */
+static void look_at(board_group *g, int r, int64_t now_ns, int64_t limit_ns)
+{
+    board_place *place = &g->b->places[r];
+    board_watch *w = &g->watches[r];
+    uint64_t beats = atomic_load_explicit(&place->beats, memory_order_relaxed);
+    if (is_gone(atomic_load(&place->pid)))
+        post_end(g->b, r, BE_FAILED, "it is gone without a word: killed, or crashed", false);
+    if (beats != w->beats) *w = (board_watch){beats, now_ns};
+    if (now_ns - w->since_ns > limit_ns) post_late(g->b, r, now_ns - w->since_ns);
+}
+
+/* From now on it is watched. */
+static void watch(board_group *g, int r, int64_t now_ns)
+{
+    g->watches[r] =
+        (board_watch){atomic_load_explicit(&g->b->places[r].beats, memory_order_relaxed), now_ns};
+}
+
 /* Until rank r has arrived in this round, or the group has ended. */
-static be_status wait_for(board_group *g, int r, int64_t deadline_ns, be_error *err)
+static be_status wait_for(board_group *g, int r, int64_t limit_ns, be_error *err)
 {
     board *b = g->b;
     board_place *place = &b->places[r];
@@ -119,18 +149,19 @@ static be_status wait_for(board_group *g, int r, int64_t deadline_ns, be_error *
             continue;
         }
         int64_t now_ns = clock_now_ns();
-        if (!start_ns) start_ns = now_ns;
+        if (!start_ns) {
+            start_ns = now_ns;
+            watch(g, r, now_ns);
+        }
         bool is_soon = now_ns - start_ns < SOON_NS;
-        if (!is_soon && is_gone(atomic_load(&place->pid)))
-            post_end(b, r, BE_FAILED, "it is gone without a word: killed, or crashed", false);
-        if (now_ns > deadline_ns) post_late(b, r, now_ns - start_ns);
+        if (!is_soon) look_at(g, r, now_ns, limit_ns);
         clock_sleep_ns(is_soon ? NAP_NS : LONG_NAP_NS);
     }
     return BE_OK;
 }
 
-static be_status board_exchange(be_group *group, const void *mine, size_t bytes,
-                                int64_t deadline_ns, const void **all, be_error *err)
+static be_status board_exchange(be_group *group, const void *mine, size_t bytes, int64_t limit_ns,
+                                const void **all, be_error *err)
 {
     board_group *g = (board_group *)group;
     board *b = g->b;
@@ -141,10 +172,31 @@ static be_status board_exchange(be_group *group, const void *mine, size_t bytes,
     g->rounds++;
     atomic_store_explicit(&b->places[group->rank].rounds, g->rounds, memory_order_release);
     for (int r = 0; r < group->size; r++) {
-        if (r != group->rank) TRY(wait_for(g, r, deadline_ns, err));
+        if (r != group->rank) TRY(wait_for(g, r, limit_ns, err));
         all[r] = set + (size_t)r * GROUP_CHUNK;
     }
     return BE_OK;
+}
+
+static void board_beat(be_group *group)
+{
+    board_place *mine = &((board_group *)group)->b->places[group->rank];
+    atomic_fetch_add_explicit(&mine->beats, 1, memory_order_relaxed);
+}
+
+static be_status board_check(be_group *group, int64_t limit_ns, bool first, be_error *err)
+{
+    board_group *g = (board_group *)group;
+    int64_t now_ns = clock_now_ns();
+    if (atomic_load(&g->b->ended)) return read_end(g, err);
+    if (!first && now_ns - g->looked_ns < LONG_NAP_NS) return BE_OK;
+    g->looked_ns = now_ns;
+    for (int r = 0; r < group->size; r++) {
+        if (r == group->rank || atomic_load(&g->b->places[r].has_left)) continue;
+        if (first) watch(g, r, now_ns);
+        look_at(g, r, now_ns, limit_ns);
+    }
+    return atomic_load(&g->b->ended) ? read_end(g, err) : BE_OK;
 }
 
 static void board_end(be_group *group, const be_error *why)
@@ -163,12 +215,17 @@ static bool board_tells(be_group *group)
 static void board_close(be_group *group)
 {
     board_group *g = (board_group *)group;
+    if (group->ended.status == BE_OK) atomic_store(&g->b->places[group->rank].has_left, true);
     g->release(g->context, group->ended.status == BE_OK);
     memory_free(g);
 }
 
-static const group_transport board_transport = {
-    .exchange = board_exchange, .end = board_end, .tells = board_tells, .close = board_close};
+static const group_transport board_transport = {.exchange = board_exchange,
+                                                .beat = board_beat,
+                                                .check = board_check,
+                                                .end = board_end,
+                                                .tells = board_tells,
+                                                .close = board_close};
 
 void board_expect(board *b, int rank, int64_t pid)
 {
@@ -184,12 +241,13 @@ be_status board_join(board *b, const board_seat *seat, be_group **out, be_error 
 {
     void *memory = NULL;
     *out = NULL;
-    TRY(memory_alloc(&memory, sizeof(board_group), "a group", err));
+    TRY(memory_alloc(&memory, sizeof(board_group) + (size_t)seat->size * sizeof(board_watch),
+                     "a group", err));
     board_group *g = memory;
     *g = (board_group){.base = {.transport = &board_transport,
                                 .rank = seat->rank,
                                 .size = seat->size,
-                                .worked_from_ns = clock_now_ns()},
+                                .beat_ns = clock_now_ns()},
                        .b = b,
                        .slots = (char *)b + head_bytes(seat->size),
                        .release = seat->release,

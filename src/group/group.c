@@ -18,17 +18,58 @@ int be_group_size(const be_group *group)
     return group ? group->size : 1;
 }
 
+static void beat(be_group *group)
+{
+    int64_t now_ns = clock_now_ns();
+    if (now_ns - group->beat_ns > group->longest_ns) group->longest_ns = now_ns - group->beat_ns;
+    group->beat_ns = now_ns;
+    group->transport->beat(group);
+}
+
+void group_beat(be_group *group)
+{
+    if (!group) return;
+    beat(group);
+    group->looks = false;
+}
+
+static int64_t limit_of(const be_group *group, int64_t limit_ns)
+{
+    int64_t patience_ns = GROUP_PATIENCE * group->longest_ns;
+    return limit_ns < patience_ns ? patience_ns : limit_ns;
+}
+
+be_status group_check(be_group *group, be_error *err)
+{
+    be_error ended = {0};
+    if (be_group_size(group) == 1) return BE_OK;
+    if (group->ended.status == BE_OK) {
+        beat(group);
+        be_status status =
+            group->transport->check(group, limit_of(group, GROUP_LIMIT_NS), !group->looks, &ended);
+        group->looks = true;
+        if (status == BE_OK) return BE_OK;
+        group->ended = ended;
+    }
+    if (err) *err = group->ended;
+    return group->ended.status;
+}
+
+bool group_has_ended(const be_group *group)
+{
+    return group->ended.status != BE_OK;
+}
+
 static be_status exchange(be_group *group, const void *mine, size_t bytes, int64_t limit_ns,
                           const void **all, be_error *err)
 {
     be_error ended = {0};
     if (group->ended.status == BE_OK) {
-        int64_t now_ns = clock_now_ns();
-        int64_t patience_ns = GROUP_PATIENCE * (now_ns - group->worked_from_ns);
-        if (limit_ns < patience_ns) limit_ns = patience_ns;
+        group_beat(group);
         be_status status =
-            group->transport->exchange(group, mine, bytes, now_ns + limit_ns, all, &ended);
-        group->worked_from_ns = clock_now_ns();
+            group->transport->exchange(group, mine, bytes, limit_of(group, limit_ns), all, &ended);
+        group->beat_ns = clock_now_ns();
+        group->longest_ns = 0;
         if (status == BE_OK) return BE_OK;
         group->ended = ended;
     }

@@ -17,10 +17,21 @@
 
 #define GROUP_MOST 256 /* ranks */
 
-/* A rank is waited for so long, or GROUP_PATIENCE times as long as the waiting one has worked since
- * the last call, whichever is more: all do the same work, so a slow step takes all of them long. */
+/* A rank that is waited for may give no sign of life for so long, or GROUP_PATIENCE times the
+ * longest time between two signs of the waiting one since the last call, whichever is more: all do
+ * the same work, so a piece of it that takes one of them long takes all of them long. */
 #define GROUP_LIMIT_NS INT64_C(8000000000)
 #define GROUP_PATIENCE 10
+
+/* A sign of life, after each piece of work: NULL is a group of one. */
+void group_beat(be_group *group);
+
+/* While a device works on what needs all ranks: a sign of life, and BE_OK as long as all others
+ * live and give theirs.  Meant to be called again and again while this rank waits. */
+BE_CHECKED be_status group_check(be_group *group, be_error *err);
+
+/* Whether the group has ended. */
+bool group_has_ended(const be_group *group);
 
 /* x[count] becomes the sum over all ranks, added up in their order in single precision, times
  * 1 / size.  All ranks get the same bits, and the same ones for the same numbers again. */
@@ -34,7 +45,7 @@ BE_CHECKED be_status group_gather(be_group *group, const void *mine, void *all, 
 BE_CHECKED be_status group_copy(be_group *group, void *data, size_t bytes, be_error *err);
 
 /* Until all are here.  For what one of them does alone, as writing a file: `limit_ns` is how long
- * it may take. */
+ * it may take without a sign of life. */
 BE_CHECKED be_status group_wait(be_group *group, int64_t limit_ns, be_error *err);
 
 /* This rank ends by an error: the others learn of it, with its status and text. */

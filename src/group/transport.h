@@ -10,10 +10,15 @@
 
 typedef struct group_transport {
     /* Put down `bytes` of `mine`, at most GROUP_CHUNK (as many on every rank, or 0), and wait for
-     * those of the others until `deadline_ns`: all[r] points to those of rank r until the call
-     * after the next one.  On failure group_ended has been told. */
-    be_status (*exchange)(be_group *group, const void *mine, size_t bytes, int64_t deadline_ns,
+     * those of the others as long as they live and are not silent for `limit_ns`: all[r] points to
+     * those of rank r until the call after the next one.  On failure group_ended has been told. */
+    be_status (*exchange)(be_group *group, const void *mine, size_t bytes, int64_t limit_ns,
                           const void **all, be_error *err);
+    /* A sign of life of this rank. */
+    void (*beat)(be_group *group);
+    /* Do the others live, and has none been silent for `limit_ns` of the time in which this was
+     * called?  `first`: the first look of a waiting. */
+    be_status (*check)(be_group *group, int64_t limit_ns, bool first, be_error *err);
     void (*end)(be_group *group, const be_error *why);
     bool (*tells)(be_group *group);
     void (*close)(be_group *group);
@@ -23,8 +28,10 @@ typedef struct group_transport {
 struct be_group {
     const group_transport *transport;
     int rank, size;
-    int64_t worked_from_ns; /* the end of the last exchange */
-    be_error ended;         /* status BE_OK while the group lives */
+    int64_t beat_ns;    /* the last sign of life */
+    int64_t longest_ns; /* between two of them, since the last exchange */
+    bool looks;         /* the last call was a check */
+    be_error ended;     /* status BE_OK while the group lives */
 };
 
 #endif

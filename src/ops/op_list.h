@@ -18,7 +18,7 @@
     X(adam, 1, 0, 1, 0, 0)                         \
     X(adamw, 1, 0, 1, 0, 0)                        \
     X(schedule, 1, 0, 1, 0, 0)                     \
-    X(all_reduce, 1, 0, 0, 0, 0)                   \
+    X(all_reduce, 1, 0, 1, 0, 0)                   \
     X(clip_gradients, 1, 0, 1, 0, 0)               \
     X(dropout, 1, 0, 1, 0, 0)                      \
     X(data_batch, 1, 0, 1, 0, 0)                   \

@@ -18,6 +18,8 @@
 #define BLOCK_NS 200000000     /* between two looks at signals and progress */
 #define SNAPSHOT_NS 5000000000 /* between two snapshots, at least … */
 #define SNAPSHOT_RARITY 50     /* … and at least so many times as long as one takes */
+#define PLAN_LIMIT_NS \
+    INT64_C(600000000000) /* how much longer another rank may take to make its plan */
 #define SAVE_LIMIT_NS \
     INT64_C(600000000000) /* how long the others wait for rank 0 to write a file */
 
@@ -182,6 +184,8 @@ static be_status open_all(trainer *t, be_error *err)
                              err));
     TRY(make_plan(t, err));
     TRY(make_validation(t, err));
+    /* Where kernels are compiled and tuned, one rank may find ready what another one must make. */
+    TRY(group_wait(o->group, PLAN_LIMIT_NS, err));
     if (be_group_rank(o->group) == 0) TRY(open_files(t, err));
     return ranks_copy_start(t, err);
 }

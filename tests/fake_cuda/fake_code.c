@@ -19,7 +19,14 @@ void fake_run_launch(fake_launch *launch)
     if (!getenv("FAKE_CUDA_IDLE")) launch->function->call(pointers, launch->groups);
 }
 
-/* Again and again the last node that is ready. */
+static bool first_order;
+
+void fake_cuda_order_first(void)
+{
+    first_order = true;
+}
+
+/* Again and again the last node that is ready, or the first one. */
 int fake_run_graph(cuda_exec exec)
 {
     int overlaps = 0;
@@ -29,7 +36,7 @@ int fake_run_graph(cuda_exec exec)
         for (int n = exec->count - 1; n >= 0; n--) {
             if (done[n]) continue;
             earliest = n;
-            bool ready = next < 0;
+            bool ready = next < 0 || first_order;
             for (int b = 0; ready && b < exec->nodes[n].before_count; b++)
                 ready = done[exec->nodes[n].before[b]];
             if (ready) next = n;

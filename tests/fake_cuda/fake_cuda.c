@@ -133,8 +133,29 @@ static void work_until(cuda_stream stream, long long count)
     }
 }
 
+/* The work of a stream that someone only asks after. */
+static void *run_stream(void *stream)
+{
+    cuda_stream s = stream;
+    work_until(s, s->given);
+    atomic_store(&s->ran, true);
+    return NULL;
+}
+
+static void end_run(cuda_stream s)
+{
+    if (s->runs) pthread_join(s->runner, NULL);
+    s->runs = false;
+}
+
+void fake_settle(void)
+{
+    for (cuda_stream s = streams; s; s = s->next) end_run(s);
+}
+
 void fake_finish(void)
 {
+    fake_settle();
     for (cuda_stream s = streams; s; s = s->next) work_until(s, s->given);
 }
 
@@ -353,6 +374,17 @@ cuda_result cuStreamSynchronize(cuda_stream stream)
     ENTER();
     work_until(stream, stream->given);
     return CUDA_OK;
+}
+
+cuda_result cuStreamQuery(cuda_stream stream)
+{
+    ENTER();
+    if (stream->runs && !atomic_load(&stream->ran)) return CUDA_NOT_READY;
+    end_run(stream);
+    if (!stream->first) return CUDA_OK;
+    atomic_store(&stream->ran, false);
+    stream->runs = pthread_create(&stream->runner, NULL, run_stream, stream) == 0;
+    return stream->runs ? CUDA_NOT_READY : CUDA_OUT_OF_MEMORY;
 }
 
 cuda_result cuStreamWaitEvent(cuda_stream stream, cuda_event event, unsigned flags)

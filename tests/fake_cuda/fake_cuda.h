@@ -34,6 +34,11 @@ enum {
     FAKE_WAIT_OF_OTHERS = 4, /* of the streams made after the first */
 };
 void fake_cuda_ignore(int waits);
+/* From now on the nodes of a graph run in the first order that its edges allow: one of two ranks so
+ * finds what the other one's order hides. */
+void fake_cuda_order_first(void);
+/* Wait for the threads that do the work of streams. */
+void fake_settle(void);
 /* For the fake libraries: work on the host at its place in the stream, with a copy of the data.
  * While the stream is captured it becomes a node of the graph. */
 struct cuda_stream_;

@@ -3,6 +3,8 @@
 #ifndef TESTS_FAKE_STATE_H
 #define TESTS_FAKE_STATE_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "backend/cuda/cuda_api.h"
@@ -84,6 +86,9 @@ struct cuda_stream_ {
     work *first, **end;
     long long given, done;
     cuda_graph capture; /* what is handed over goes there, one node after the other */
+    bool runs;          /* a thread of its own does its work: someone asks whether it is done */
+    atomic_bool ran;
+    pthread_t runner;
 };
 
 /* Does this call fail?  Every function of the driver begins with it. */

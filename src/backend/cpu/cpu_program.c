@@ -6,6 +6,7 @@
 #include "backend/cpu/cpu.h"
 #include "core/clock.h"
 #include "core/team.h"
+#include "group/group.h"
 
 struct program {
     const cpu_device *device;
@@ -257,6 +258,7 @@ static be_status program_run(program *p, int64_t steps, bool checked, be_error *
         for (size_t n = 0; n < p->call_count; n++) {
             TRY(p->kernels[n]->run(&p->calls[n], err));
             if (checked) TRY(check_finite(p, &p->calls[n], step, err));
+            group_beat(p->graph->lowered.group);
         }
     }
     return BE_OK;

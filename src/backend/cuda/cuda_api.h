@@ -111,6 +111,7 @@ typedef struct nvrtc_program_ *nvrtc_program;
     X(stream_new, cuStreamCreate, (cuda_stream *, unsigned))                                \
     X(stream_free, cuStreamDestroy_v2, (cuda_stream))                                       \
     X(stream_wait, cuStreamSynchronize, (cuda_stream))                                      \
+    X(stream_query, cuStreamQuery, (cuda_stream))                                           \
     X(stream_await, cuStreamWaitEvent, (cuda_stream, cuda_event, unsigned))                 \
     X(graph_new, cuGraphCreate, (cuda_graph *, unsigned))                                   \
     X(graph_kernel, cuGraphAddKernelNode_v2,                                                \

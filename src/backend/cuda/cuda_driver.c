@@ -96,7 +96,7 @@ static be_status driver_download(gpu_driver *driver, gpu_buffer buffer, size_t o
         CUDA_TRY(d->libraries, d->facts.id,
                  cu->download(d->stages[stage], buffer + offset + done, part, d->stream),
                  "copy from the device");
-        CUDA_TRY(d->libraries, d->facts.id, cu->stream_wait(d->stream), "wait for a copy");
+        TRY(cuda_wait(d, "wait for a copy", err));
         driver->waits++;
         memcpy((char *)data + done, d->stages[stage], part);
         done += part;
@@ -143,12 +143,10 @@ static be_status driver_launch(gpu_driver *driver, const gpu_launch *launch, be_
 
 static be_status driver_synchronise(gpu_driver *driver, be_error *err)
 {
-    const cuda_driver *d = (const cuda_driver *)driver;
+    cuda_driver *d = (cuda_driver *)driver;
     TRY(cuda_enter(d, err));
     driver->waits++;
-    CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.stream_wait(d->stream),
-             "finish the work it was given");
-    return BE_OK;
+    return cuda_wait(d, "finish the work it was given", err);
 }
 
 /* ---------------------------------------------------------------- opening and closing */
@@ -170,6 +168,7 @@ static void driver_close(gpu_driver *driver)
     const cuda_functions *cu = &d->libraries->cu;
     if (d->context) {
         cu->context_set(d->context);
+        cuda_leave(d);
         if (d->stream) cu->stream_wait(d->stream);
         for (int i = 0; i < CUDA_STAGES; i++) {
             if (d->staged[i]) cu->event_free(d->staged[i]);
@@ -204,6 +203,8 @@ static const gpu_driver_vtable cuda_driver_vtable = {
     .feed_send = cuda_feed_send,
     .feed_release = cuda_feed_release,
     .synchronise = driver_synchronise,
+    .join = cuda_join,
+    .mean = cuda_mean,
 };
 
 static void describe(cuda_driver *d)

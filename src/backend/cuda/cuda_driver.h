@@ -1,8 +1,8 @@
 /* Inner parts of the CUDA driver: its struct, compiling, sequences.
  *
  * cuda_driver.c owns the context, the stream and the pinned buffers; below it are cuda_compile.c
- * with the modules, cuda_sequence.c with the graphs and cuda_feed.c with the streamed batches, and
- * below these cuda_context.c. */
+ * with the modules, cuda_sequence.c with the graphs, cuda_feed.c with the streamed batches and
+ * cuda_group.c with what several GPUs do together, and below these cuda_context.c. */
 #ifndef BACKEND_CUDA_CUDA_DRIVER_H
 #define BACKEND_CUDA_CUDA_DRIVER_H
 
@@ -31,6 +31,7 @@ typedef struct cuda_driver {
     cudnn_handle cudnn;
     struct cudnn_choice *cudnn_choices; /* its engines that are in use */
     cublaslt_handle cublaslt;
+    struct cuda_link *link; /* to the other GPUs of a group, or NULL */
 } cuda_driver;
 
 struct gpu_function {
@@ -79,6 +80,17 @@ be_status cuda_feed_claim(gpu_driver *driver, gpu_feed *feed, int slot, void **m
 be_status cuda_feed_send(gpu_driver *driver, gpu_feed *feed, int slot, const gpu_copy *copies,
                          int count, be_error *err);
 be_status cuda_feed_release(gpu_driver *driver, gpu_feed *feed, int slot, be_error *err);
+
+be_status cuda_join(gpu_driver *driver, be_group *group, const char **implementation,
+                    be_error *err);
+be_status cuda_mean(gpu_driver *driver, gpu_span span, be_error *err);
+
+/* Part from the group, if it has joined one. */
+void cuda_leave(cuda_driver *driver);
+
+/* Wait for all work handed over: `what` for people.  In a group the wait ends when the group does.
+ */
+BE_CHECKED be_status cuda_wait(cuda_driver *driver, const char *what, be_error *err);
 
 /* Where a range of memory is; 0 for an absent operand. */
 static inline cuda_address cuda_span_address(gpu_span span)

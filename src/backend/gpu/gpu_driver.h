@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "breakeven/group.h"
 #include "core/status.h"
 
 typedef struct gpu_driver gpu_driver;
@@ -139,6 +140,13 @@ typedef struct gpu_driver_vtable {
 
     /* Wait for all work; an error of it is reported here at the latest. */
     be_status (*synchronise)(gpu_driver *, be_error *);
+
+    /* Meet the other ranks of a group, all of which do so; again with the same group does nothing.
+     * `implementation`: what adds up, for people.  NULL: the driver cannot. */
+    be_status (*join)(gpu_driver *, be_group *, const char **implementation, be_error *);
+    /* Hand over a mean of these f32 over the ranks joined: all ranks get the same bits, and the
+     * same ones for the same numbers again. */
+    be_status (*mean)(gpu_driver *, gpu_span, be_error *);
 } gpu_driver_vtable;
 
 /* The first member of every driver's own struct.  The driver fills it when it is opened. */

@@ -1,0 +1,152 @@
+/* A GPU as one of a group's: meeting the others, means, and waiting for work that needs them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/cuda/cuda_driver.h"
+#include "backend/cuda/cuda_nccl.h"
+#include "core/clock.h"
+#include "group/group.h"
+
+#define SPINS 200 /* looks at the stream before the host sleeps … */
+#define NAP_NS 20000
+
+struct cuda_link {
+    const cuda_nccl *nccl;
+    be_group *group;
+    nccl_comm comm; /* NULL: it was given up */
+};
+
+static be_status nccl_fail(const cuda_driver *d, nccl_result result, const char *what,
+                           be_error *err)
+{
+    const cuda_nccl *nccl = d->link->nccl;
+    const char *more = nccl->call.last_error ? nccl->call.last_error(d->link->comm) : NULL;
+    FAIL(err, BE_DRIVER,
+         "%s: %s cannot %s: %s (%d)%s%.300s; NCCL_DEBUG=WARN in the environment lets it say more",
+         d->facts.id, nccl->title, what, nccl->call.error_string(result), (int)result,
+         more && *more ? ": " : "", more ? more : "");
+}
+
+/* ---------------------------------------------------------------- meeting */
+
+/* What the ranks tell each other before they meet. */
+typedef struct card {
+    char id[sizeof((cuda_device_facts *)0)->id], pci[sizeof((cuda_device_facts *)0)->pci];
+    int version;
+} card;
+
+static be_status compare_cards(const card *all, int size, be_error *err)
+{
+    for (int r = 1; r < size; r++) {
+        if (all[r].version != all[0].version)
+            FAIL(err, BE_USAGE,
+                 "rank %d has NCCL %d and rank 0 has NCCL %d: expected one version for all ranks; "
+                 "give them the same libraries, as by --cuda-lib-dir",
+                 r, all[r].version, all[0].version);
+        for (int other = 0; other < r; other++)
+            if (strcmp(all[r].pci, all[other].pci) == 0)
+                FAIL(err, BE_USAGE,
+                     "rank %d and rank %d were given the same GPU (%s, PCI %s): expected one for "
+                     "each; use --device cuda, or fewer workers than there are GPUs",
+                     other, r, all[r].id, all[r].pci);
+    }
+    return BE_OK;
+}
+
+static be_status show_cards(const cuda_driver *d, be_group *group, int version, be_error *err)
+{
+    card mine = {.version = version}, all[GROUP_MOST];
+    snprintf(mine.id, sizeof mine.id, "%s", d->facts.id);
+    snprintf(mine.pci, sizeof mine.pci, "%s", d->facts.pci);
+    TRY(group_gather(group, &mine, all, sizeof mine, err));
+    return compare_cards(all, be_group_size(group), err);
+}
+
+static be_status meet(cuda_driver *d, be_error *err)
+{
+    struct cuda_link *link = d->link;
+    nccl_id id = {{0}};
+    nccl_result result = NCCL_OK;
+    int rank = be_group_rank(link->group), size = be_group_size(link->group);
+    TRY(cuda_enter(d, err));
+    if (rank == 0) result = link->nccl->call.id_new(&id);
+    if (result != NCCL_OK) return nccl_fail(d, result, "start", err);
+    TRY(group_copy(link->group, &id, sizeof id, err));
+    result = link->nccl->call.join(&link->comm, size, id, rank);
+    if (result != NCCL_OK) link->comm = NULL;
+    return result == NCCL_OK ? BE_OK : nccl_fail(d, result, "meet the other ranks", err);
+}
+
+be_status cuda_join(gpu_driver *driver, be_group *group, const char **implementation, be_error *err)
+{
+    cuda_driver *d = (cuda_driver *)driver;
+    const cuda_nccl *nccl = NULL;
+    void *memory = NULL;
+    if (!d->link) {
+        be_status status = cuda_nccl_get(d->libraries, &nccl, err);
+        if (status != BE_OK)
+            status_prefix(err, "%s: several workers need NCCL, by which GPUs add up gradients",
+                          d->facts.id);
+        TRY(status);
+        TRY(show_cards(d, group, nccl->version, err));
+        TRY(memory_alloc(&memory, sizeof *d->link, "the link of a group's GPU", err));
+        d->link = memory;
+        *d->link = (struct cuda_link){.nccl = nccl, .group = group};
+        TRY(meet(d, err));
+    }
+    MUST(d->link->group == group);
+    *implementation = d->link->nccl->title;
+    return BE_OK;
+}
+
+void cuda_leave(cuda_driver *d)
+{
+    struct cuda_link *link = d->link;
+    if (link && link->comm && group_has_ended(link->group))
+        link->nccl->call.abort(link->comm);
+    else if (link && link->comm)
+        link->nccl->call.leave(link->comm);
+    memory_free(link);
+    d->link = NULL;
+}
+
+/* ---------------------------------------------------------------- working */
+
+be_status cuda_mean(gpu_driver *driver, gpu_span span, be_error *err)
+{
+    cuda_driver *d = (cuda_driver *)driver;
+    void *place = (void *)(uintptr_t)cuda_span_address(span);
+    nccl_result result =
+        d->link->nccl->call.all_reduce(place, place, span.bytes / sizeof(float), NCCL_FLOAT32,
+                                       NCCL_AVERAGE, d->link->comm, d->stream);
+    return result == NCCL_OK ? BE_OK : nccl_fail(d, result, "add up gradients", err);
+}
+
+/* The group has ended, and its sums never will. */
+static be_status give_up(cuda_driver *d, be_status status)
+{
+    d->link->nccl->call.abort(d->link->comm);
+    d->link->comm = NULL;
+    return status;
+}
+
+/* Work that needs a rank that has ended would never be done. */
+static be_status wait_with_others(cuda_driver *d, be_error *err)
+{
+    cuda_result result;
+    for (int turn = 0; (result = d->libraries->cu.stream_query(d->stream)) == CUDA_NOT_READY;
+         turn++) {
+        be_status status = group_check(d->link->group, err);
+        if (status != BE_OK) return give_up(d, status);
+        if (turn >= SPINS) clock_sleep_ns(NAP_NS);
+    }
+    CUDA_TRY(d->libraries, d->facts.id, result, "finish the work it was given");
+    return BE_OK;
+}
+
+be_status cuda_wait(cuda_driver *d, const char *what, be_error *err)
+{
+    if (d->link && d->link->comm) return wait_with_others(d, err);
+    CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.stream_wait(d->stream), what);
+    return BE_OK;
+}
