@@ -11,4 +11,9 @@
 BE_CHECKED be_status record_decode(const json_t *json, const json_t *environment,
                                    const record_place *place, record_measured *out, be_error *err);
 
+/* The same of a text that record_decode would take, without making JSON of it: false where that is
+ * not sure (core/json_scan.h), and record_decode has to tell.  The text is written over, and *out
+ * points into it; members that are JSON are NULL.  It has an environment of its own. */
+bool record_scan(const record_index *index, char *text, size_t length, record_measured *out);
+
 #endif

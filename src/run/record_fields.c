@@ -383,39 +383,40 @@ static bool in_range(const field *f, double value)
 static bool take_time(const char *text, int64_t *out)
 {
     struct tm utc = {0};
-    const char *end = text ? strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc) : NULL;
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc);
     if (end) *out = (int64_t)timegm(&utc);
     return end && !*end;
 }
 
-static bool take_member(const field *f, const json_t *value, void *to)
+static bool take_member(const field *f, const json_scalar *value, void *to)
 {
+    json_type type = value->type;
     switch (f->type) {
     case FIELD_TEXT:
-        if (!json_is_string(value)) return false;
-        *(const char **)to = json_string_value(value);
-        return *json_string_value(value) || f->need != FIELD_KNOWN;
+        if (type != JSON_STRING) return false;
+        *(const char **)to = value->text;
+        return *value->text || f->need != FIELD_KNOWN;
     case FIELD_REAL:
-        *(double *)to = json_number_value(value);
-        return json_is_number(value) && in_range(f, json_number_value(value));
+        *(double *)to = value->real;
+        return (type == JSON_REAL || type == JSON_INTEGER) && in_range(f, value->real);
     case FIELD_COUNT:
-        *(int64_t *)to = json_integer_value(value);
-        return json_is_integer(value) && in_range(f, (double)json_integer_value(value));
+        *(int64_t *)to = value->integer;
+        return type == JSON_INTEGER && in_range(f, (double)value->integer);
     case FIELD_TRUTH:
-        *(bool *)to = json_is_true(value);
-        return json_is_boolean(value);
+        *(bool *)to = type == JSON_TRUE;
+        return type == JSON_TRUE || type == JSON_FALSE;
     case FIELD_TIME:
-        return take_time(json_string_value(value), to);
+        return type == JSON_STRING && take_time(value->text, to);
     case FIELD_WORD: {
-        int status = json_is_string(value) ? status_find(json_string_value(value)) : -1;
+        int status = type == JSON_STRING ? status_find(value->text) : -1;
         *(be_status *)to = status < 0 ? BE_FAILED : (be_status)status;
         return status >= 0;
     }
     case FIELD_GROUP:
         *(bool *)to = true;
-        return json_is_object(value);
+        return type == JSON_OBJECT;
     case FIELD_JSON:
-        *(const json_t **)to = value;
+        *(const json_t **)to = value->json;
         return true;
     }
     return false;
@@ -444,9 +445,44 @@ be_status record_read_fields(const json_t *json, const json_t *environment, reco
         const field *f = &fields[i];
         const json_t *value = is_of_environment(f) ? json_at(environment, strchr(f->path, '.') + 1)
                                                    : json_at(json, f->path);
-        bool none = !value || json_is_null(value);
-        if (none ? f->need == FIELD_KNOWN : !take_member(f, value, (char *)out + f->offset))
+        json_scalar scalar = json_scalar_of(value);
+        bool none = scalar.type == JSON_NULL;
+        if (none ? f->need == FIELD_KNOWN : !take_member(f, &scalar, (char *)out + f->offset))
             return refuse_field(out, f, value, err);
     }
     return BE_OK;
+}
+
+/* ---------------------------------------------------------------- reading what is scanned */
+
+void record_index_make(record_index *out)
+{
+    MUST(FIELD_COUNT_ALL < RECORD_INDEX_ROOM / 2);
+    *out = (record_index){0};
+    for (size_t i = 0; i < FIELD_COUNT_ALL; i++) {
+        uint64_t hash = json_path_hash(fields[i].path);
+        size_t slot = hash % RECORD_INDEX_ROOM;
+        while (out->place[slot]) slot = (slot + 1) % RECORD_INDEX_ROOM;
+        out->place[slot] = (uint16_t)(i + 1);
+        out->known += fields[i].need == FIELD_KNOWN;
+    }
+}
+
+static const field *find_field(const record_index *index, const json_path *path)
+{
+    size_t slot = path->hash % RECORD_INDEX_ROOM;
+    for (; index->place[slot]; slot = (slot + 1) % RECORD_INDEX_ROOM) {
+        const field *f = &fields[index->place[slot] - 1];
+        if (strcmp(f->path, path->text) == 0) return f;
+    }
+    return NULL;
+}
+
+bool record_take_scanned(const record_index *index, const json_path *path, const json_scalar *value,
+                         record_measured *out, size_t *known)
+{
+    const field *f = value->type == JSON_NULL ? NULL : find_field(index, path);
+    if (!f) return true;
+    *known += f->need == FIELD_KNOWN;
+    return take_member(f, value, (char *)out + f->offset);
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/json_scan.h"
 #include "core/status.h"
 #include "workloads/workload.h"
 
@@ -143,6 +144,21 @@ BE_CHECKED be_status record_encode(const record_measured *record, json_t **out, 
  * (run/record_decode.h) says. */
 BE_CHECKED be_status record_read_fields(const json_t *json, const json_t *environment,
                                         record_measured *out, be_error *err);
+
+/* Where the member of a path stands in the table. */
+#define RECORD_INDEX_ROOM 512
+typedef struct record_index {
+    uint16_t place[RECORD_INDEX_ROOM]; /* from 1; 0: none */
+    size_t known;                      /* members that must have a value */
+} record_index;
+
+void record_index_make(record_index *out);
+
+/* Take one value of a text that is scanned (core/json_scan.h) as record_read_fields would take it
+ * with the record's own environment; false where it would refuse it.  *known counts the members
+ * that must have a value. */
+bool record_take_scanned(const record_index *index, const json_path *path, const json_scalar *value,
+                         record_measured *out, size_t *known);
 
 /* "FILE, line 3, member "batch": expected …, found …" */
 be_status record_refuse(const record_measured *r, const char *path, const char *expected,

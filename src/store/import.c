@@ -26,7 +26,9 @@ typedef struct importing {
     record_place place;
     json_t *header;   /* of a sweep: its environment stands for that of its records */
     const char *line; /* of the record at hand, where it can be kept as it stands; else NULL */
-    void *buffer;     /* which holds it */
+    size_t line_bytes;
+    record_index index;
+    void *buffer; /* a line that is scanned */
     size_t buffer_room;
     import_run *runs;
     size_t run_count, run_room;
@@ -43,17 +45,13 @@ static int64_t time_of(const json_t *record)
     return *text && end && !*end ? (int64_t)timegm(&utc) : -1;
 }
 
-/* That of the record's machine and build, made with the first record of its own. */
-static be_status find_run(importing *i, const json_t *record, int64_t *id, be_error *err)
+/* That of a machine and build, made with the first record of its own. */
+static be_status find_run(importing *i, import_run *of, int64_t began_s, be_error *err)
 {
-    const json_t *environment = json_object_get(record, "environment");
-    char machine[160], commit[80];
-    const char *build = store_commit_of(environment);
-    store_machine_of(environment, machine);
-    text_clean(build, strlen(build), false, commit, sizeof commit);
     for (size_t r = i->run_count; r-- > 0;)
-        if (strcmp(i->runs[r].machine, machine) == 0 && strcmp(i->runs[r].commit, commit) == 0) {
-            *id = i->runs[r].id;
+        if (strcmp(i->runs[r].machine, of->machine) == 0 &&
+            strcmp(i->runs[r].commit, of->commit) == 0) {
+            of->id = i->runs[r].id;
             return BE_OK;
         }
     if (i->run_count == RUNS_MOST)
@@ -65,32 +63,44 @@ static be_status find_run(importing *i, const json_t *record, int64_t *id, be_er
     be_status status = memory_grow(&runs, &i->run_room, i->run_count + 1, sizeof *i->runs, err);
     i->runs = runs;
     TRY(status);
-    import_run *run = &i->runs[i->run_count];
     store_run facts = {.command = "import",
                        .source = i->name,
-                       .machine = *machine ? machine : NULL,
-                       .commit = *commit ? commit : NULL,
-                       .began_s = time_of(record)};
-    TRY(store_add_run(i->store, &facts, &run->id, err));
-    memcpy(run->machine, machine, sizeof machine);
-    memcpy(run->commit, commit, sizeof commit);
-    *id = run->id;
-    i->run_count++;
+                       .machine = *of->machine ? of->machine : NULL,
+                       .commit = *of->commit ? of->commit : NULL,
+                       .began_s = began_s};
+    TRY(store_add_run(i->store, &facts, &of->id, err));
+    i->runs[i->run_count++] = *of;
     return BE_OK;
 }
 
-static be_status add(importing *i, const json_t *record, be_error *err)
+static void take_commit(import_run *of, const char *commit)
 {
-    int64_t run = 0, id = 0;
-    TRY(find_run(i, record, &run, err));
-    if (i->line)
-        TRY(store_add_line(i->store, run, record, i->line, &id, err));
-    else
-        TRY(store_add_record(i->store, run, record, &id, err));
+    text_clean(commit, strlen(commit), false, of->commit, sizeof of->commit);
+}
+
+static void count_record(importing *i, int64_t id)
+{
     if (id)
         i->count->added++;
     else
         i->count->known++;
+}
+
+static be_status add(importing *i, const json_t *record, be_error *err)
+{
+    const json_t *environment = json_object_get(record, "environment");
+    import_run of;
+    int64_t id = 0;
+    store_machine_of(environment, of.machine);
+    take_commit(&of, store_commit_of(environment));
+    TRY(find_run(i, &of, time_of(record), err));
+    if (i->line) {
+        store_record kept = store_record_of(record, i->line, i->line_bytes);
+        TRY(store_add_line(i->store, of.id, &kept, &id, err));
+    } else {
+        TRY(store_add_record(i->store, of.id, record, &id, err));
+    }
+    count_record(i, id);
     return BE_OK;
 }
 
@@ -189,16 +199,10 @@ static bool is_compact(const char *text, size_t length)
 
 /* A line that its writer printed so is kept as it is: to print it again takes as long as to read
  * it. */
-static be_status take_line(importing *i, const char *text, size_t length, be_error *err)
+static void take_line(importing *i, const char *text, size_t length)
 {
-    i->line = NULL;
-    if (!is_compact(text, length)) return BE_OK;
-    TRY(memory_grow(&i->buffer, &i->buffer_room, length + 1, 1, err));
-    char *line = i->buffer;
-    memcpy(line, text, length);
-    line[length] = 0;
-    i->line = line;
-    return BE_OK;
+    i->line = is_compact(text, length) ? text : NULL;
+    i->line_bytes = length;
 }
 
 /* One value: a record, or all of them as a list. */
@@ -221,12 +225,36 @@ static be_status add_text(importing *i, const char *text, size_t length, be_erro
         }
     } else {
         bool whole = json_object_get(value, "contenders") == NULL;
-        if (whole) status = take_line(i, text, length, err);
-        if (status == BE_OK) status = add_value(i, value, err);
+        if (whole) take_line(i, text, length);
+        status = add_value(i, value, err);
         i->line = NULL;
     }
     json_decref(value);
     return status;
+}
+
+/* Nearly all lines are records of bench as breakeven wrote them, and are taken without a value made
+ * of them.  What cannot be taken so is no fault yet: add_text judges it. */
+static be_status add_scanned(importing *i, const char *text, size_t length, bool *taken,
+                             be_error *err)
+{
+    record_measured r;
+    import_run of;
+    int64_t id = 0;
+    TRY(memory_grow(&i->buffer, &i->buffer_room, length + 1, 1, err));
+    char *copy = i->buffer;
+    memcpy(copy, text, length);
+    copy[length] = 0;
+    *taken = record_scan(&i->index, copy, length, &r) && strcmp(r.kind, "bench") == 0;
+    if (!*taken) return BE_OK;
+    store_machine_text(r.environment.cpu.model, (double)r.environment.cpu.threads,
+                       (double)r.environment.memory_bytes, of.machine);
+    take_commit(&of, r.environment.build.commit);
+    TRY(find_run(i, &of, r.time, err));
+    store_record kept = {text, length, r.kind, r.workload, r.engine, r.device};
+    TRY(store_add_line(i->store, of.id, &kept, &id, err));
+    count_record(i, id);
+    return BE_OK;
 }
 
 /* ---------------------------------------------------------------- files */
@@ -240,7 +268,9 @@ static be_status add_lines(importing *i, const char *text, size_t length, be_err
         const char *end = memchr(text + at, '\n', length - at);
         size_t bytes = end ? (size_t)(end - text) - at : length - at, whole = bytes;
         while (bytes && is_blank(text[at + bytes - 1])) bytes--;
-        if (bytes) TRY(add_text(i, text + at, bytes, err));
+        bool taken = bytes == 0;
+        if (!taken) TRY(add_scanned(i, text + at, bytes, &taken, err));
+        if (!taken) TRY(add_text(i, text + at, bytes, err));
         at += whole + 1;
     }
     return BE_OK;
@@ -301,6 +331,7 @@ be_status import_text(store *s, const char *name, const char *text, size_t lengt
                    .place = {.file = name, .unit = "line", .number = 1},
                    .count = out};
     *out = (import_count){0};
+    record_index_make(&i.index);
     be_status status = add_all(&i, text, length, err);
     json_decref(i.header);
     memory_free_array(i.runs);

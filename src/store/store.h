@@ -41,9 +41,19 @@ BE_CHECKED be_status store_add_run(store *s, const store_run *run, int64_t *id, 
 BE_CHECKED be_status store_add_record(store *s, int64_t run, const json_t *record, int64_t *id,
                                       be_error *err);
 
-/* The same of a record whose line is at hand: as it would be printed, without blanks between. */
-BE_CHECKED be_status store_add_line(store *s, int64_t run, const json_t *record, const char *line,
-                                    int64_t *id, be_error *err);
+/* A record as it is kept: its line, without blanks between its parts, and by what it is looked up.
+ * Unknown texts are NULL; a record without a kind has "". */
+typedef struct store_record {
+    const char *line;
+    size_t length;
+    const char *kind, *workload, *engine, *device;
+} store_record;
+
+store_record store_record_of(const json_t *record, const char *line, size_t length);
+
+/* The same of one whose line is at hand. */
+BE_CHECKED be_status store_add_line(store *s, int64_t run, const store_record *record, int64_t *id,
+                                    be_error *err);
 
 /* Put a record that its study has completed in the place of what was added of it. */
 BE_CHECKED be_status store_complete_record(store *s, int64_t id, const json_t *record,
@@ -64,8 +74,11 @@ BE_CHECKED be_status store_begin(store *s, be_error *err);
 BE_CHECKED be_status store_end(store *s, be_status status, be_error *err);
 void store_take_back(store *s);
 
-/* The processor, its threads and the memory as a text, of the environment of a record; "" where it
- * is not known.  The commit of its build, likewise. */
+/* The processor, its threads and the memory as a text; "" where no model is known.  Numbers that
+ * are not positive are not known. */
+const char *store_machine_text(const char *model, double threads, double bytes, char out[160]);
+
+/* That of the environment of a record.  The commit of its build; "" where it is not known. */
 const char *store_machine_of(const json_t *environment, char out[160]);
 const char *store_commit_of(const json_t *environment);
 

@@ -35,49 +35,41 @@ be_status store_add_run(store *s, const store_run *run, int64_t *id, be_error *e
 
 /* ---------------------------------------------------------------- records */
 
-static void digest_of(const char *line, uint8_t out[SHA256_DIGEST_SIZE])
+static void digest_of(const char *line, size_t length, uint8_t out[SHA256_DIGEST_SIZE])
 {
     struct sha256_ctx state;
     sha256_init(&state);
-    sha256_update(&state, strlen(line), (const uint8_t *)line);
+    sha256_update(&state, length, (const uint8_t *)line);
     sha256_digest(&state, SHA256_DIGEST_SIZE, out);
 }
 
-/* A text member, NULL where it is none. */
-static const char *member(const json_t *record, const char *name)
-{
-    return json_string_value(json_object_get(record, name));
-}
-
-static int bind_record(sqlite3_stmt *statement, const json_t *record, const char *line,
+static int bind_record(sqlite3_stmt *statement, const store_record *r,
                        const uint8_t digest[SHA256_DIGEST_SIZE])
 {
-    static const char *const names[] = {"kind", "workload", "engine", "device"};
-    const char *kind = member(record, "kind");
+    const char *const texts[] = {r->kind, r->workload, r->engine, r->device};
     int code = SQLITE_OK;
-    for (int i = 0; i < 4 && code == SQLITE_OK; i++) {
-        const char *text = i || kind ? member(record, names[i]) : "";
-        code = sqlite3_bind_text(statement, i + 2, text, -1, SQLITE_STATIC);
-    }
+    for (int i = 0; i < 4 && code == SQLITE_OK; i++)
+        code = sqlite3_bind_text(statement, i + 2, texts[i], -1, SQLITE_STATIC);
     if (code == SQLITE_OK)
         code = sqlite3_bind_blob(statement, 6, digest, SHA256_DIGEST_SIZE, SQLITE_STATIC);
-    if (code == SQLITE_OK) code = sqlite3_bind_text(statement, 7, line, -1, SQLITE_STATIC);
+    if (code == SQLITE_OK)
+        code = sqlite3_bind_text64(statement, 7, r->line, r->length, SQLITE_STATIC, SQLITE_UTF8);
     return code;
 }
 
-be_status store_add_line(store *s, int64_t run, const json_t *record, const char *line, int64_t *id,
+be_status store_add_line(store *s, int64_t run, const store_record *record, int64_t *id,
                          be_error *err)
 {
     uint8_t digest[SHA256_DIGEST_SIZE];
     int code = SQLITE_OK;
-    digest_of(line, digest);
+    digest_of(record->line, record->length, digest);
     if (!s->insert)
         code = sqlite3_prepare_v2(s->db,
                                   "INSERT OR IGNORE INTO record (run, kind, workload, engine, "
                                   "device, digest, line) VALUES (?, ?, ?, ?, ?, ?, ?)",
                                   -1, &s->insert, NULL);
     if (code == SQLITE_OK) code = sqlite3_bind_int64(s->insert, 1, run);
-    if (code == SQLITE_OK) code = bind_record(s->insert, record, line, digest);
+    if (code == SQLITE_OK) code = bind_record(s->insert, record, digest);
     if (code == SQLITE_OK) code = sqlite3_step(s->insert);
     sqlite3_reset(s->insert);
     sqlite3_clear_bindings(s->insert);
@@ -86,11 +78,23 @@ be_status store_add_line(store *s, int64_t run, const json_t *record, const char
     return BE_OK;
 }
 
+store_record store_record_of(const json_t *record, const char *line, size_t length)
+{
+    const char *kind = json_string_value(json_object_get(record, "kind"));
+    return (store_record){.line = line,
+                          .length = length,
+                          .kind = kind ? kind : "",
+                          .workload = json_string_value(json_object_get(record, "workload")),
+                          .engine = json_string_value(json_object_get(record, "engine")),
+                          .device = json_string_value(json_object_get(record, "device"))};
+}
+
 be_status store_add_record(store *s, int64_t run, const json_t *record, int64_t *id, be_error *err)
 {
     char *line = NULL;
     TRY(line_of(record, &line, err));
-    be_status status = store_add_line(s, run, record, line, id, err);
+    store_record whole = store_record_of(record, line, strlen(line));
+    be_status status = store_add_line(s, run, &whole, id, err);
     free(line);
     return status;
 }
@@ -100,7 +104,7 @@ be_status store_complete_record(store *s, int64_t id, const json_t *record, be_e
     uint8_t digest[SHA256_DIGEST_SIZE];
     char *line = NULL;
     TRY(line_of(record, &line, err));
-    digest_of(line, digest);
+    digest_of(line, strlen(line), digest);
     store_query q = store_ask(s, "write", "UPDATE record SET line = ?, digest = ? WHERE id = ?");
     store_bind_text(&q, line);
     free(line);
@@ -143,11 +147,8 @@ be_status store_drop_empty(store *s, int64_t run, bool *removed, be_error *err)
 
 /* ---------------------------------------------------------------- whose they are */
 
-const char *store_machine_of(const json_t *environment, char out[160])
+const char *store_machine_text(const char *model, double threads, double bytes, char out[160])
 {
-    const char *model = json_text_at(environment, "cpu.model");
-    double threads = json_real_at(environment, "cpu.threads");
-    double bytes = json_real_at(environment, "memory_bytes");
     char clean[100];
     text_buffer b = text_begin(out, 160);
     if (!*model) return out;
@@ -155,6 +156,13 @@ const char *store_machine_of(const json_t *environment, char out[160])
     if (threads > 0) text_add(&b, ", %.0f thread%s", threads, threads == 1 ? "" : "s");
     if (bytes > 0) text_add(&b, ", %.1f GiB", bytes / (1 << 30));
     return out;
+}
+
+const char *store_machine_of(const json_t *environment, char out[160])
+{
+    return store_machine_text(json_text_at(environment, "cpu.model"),
+                              json_real_at(environment, "cpu.threads"),
+                              json_real_at(environment, "memory_bytes"), out);
 }
 
 const char *store_commit_of(const json_t *environment)
