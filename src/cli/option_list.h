@@ -76,7 +76,7 @@
       "Lists the runs that are kept in $XDG_DATA_HOME/breakeven/results.db, the newest first. "    \
       "show N shows one, note N TEXT puts a note beside it, remove N... removes some, export "     \
       "[N...] writes records, one per line (all runs without N), and import FILE... takes those "  \
-      "of other machines: all of a file or, where a line of it is bad, none.")                     \
+      "of other machines, plain or gzip: all of a file or, where a line of it is bad, none.")      \
     X(compare, "compare", "A B [C...]", RESULTS, 2, 8,                                             \
       "two or more runs, machines, builds or files of records side by side",                       \
       "Each is the number of a run, a file of records, the beginning of a commit, or a part of a " \

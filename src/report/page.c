@@ -5,6 +5,7 @@
 
 #include "core/text.h"
 #include "report/compare.h"
+#include "report/download.h"
 #include "report/html.h"
 #include "report/method.h"
 #include "report/runs.h"
@@ -50,66 +51,6 @@ static void write_notes(const json_t *notes, FILE *out)
 static const json_t *first_run(const report_page *page)
 {
     return report_member(json_array_get(page->runs, 0), collected, run);
-}
-
-static size_t count_records(const json_t *runs)
-{
-    size_t i, count = 0;
-    json_t *each;
-    json_array_foreach(runs, i, each) count +=
-        json_array_size(report_member(each, collected, records));
-    return count;
-}
-
-/* ---------------------------------------------------------------- to be saved */
-
-/* Base64 (RFC 4648) of a stream of bytes. */
-typedef struct encoder {
-    FILE *out;
-    unsigned bits;
-    int count; /* bytes in it */
-} encoder;
-
-static void flush_bytes(encoder *e)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    if (!e->count) return;
-    unsigned bits = e->bits << 8 * (3 - e->count);
-    for (int d = 0; d < 4; d++)
-        fputc(d <= e->count ? digits[bits >> (18 - 6 * d) & 63] : '=', e->out);
-    *e = (encoder){.out = e->out};
-}
-
-static void encode(encoder *e, const char *text)
-{
-    for (; *text; text++) {
-        e->bits = e->bits << 8 | (unsigned char)*text;
-        if (++e->count == 3) flush_bytes(e);
-    }
-}
-
-/* The records as they are kept, to be saved with a click. */
-static void write_download(const report_page *page, FILE *out)
-{
-    encoder e = {.out = out};
-    size_t i, l, count = count_records(page->runs);
-    json_t *each, *line;
-    char text[REPORT_TEXT_BYTES];
-    fprintf(out, "<p class=screen><a download=\"breakeven.jsonl\" "
-                 "href=\"data:application/x-ndjson;base64,");
-    json_array_foreach(page->runs, i, each)
-    {
-        json_array_foreach(report_member(each, collected, lines), l, line)
-        {
-            encode(&e, json_string_value(line));
-            encode(&e, "\n");
-        }
-    }
-    flush_bytes(&e);
-    fprintf(out,
-            "\">Save the %s record%s</a> as they are kept, in JSON, one a line: <code>breakeven "
-            "runs import</code> takes them.</p>\n",
-            report_count((double)count, text), count == 1 ? "" : "s");
 }
 
 /* ---------------------------------------------------------------- HTML */
@@ -177,7 +118,7 @@ static be_status write_body(const report_page *page, FILE *out, be_error *err)
     TRY(write_comparison(page, out, err));
     json_array_foreach(page->runs, i, each) TRY(write_run(each, out, err));
     html_element(out, "h2", "", "The records");
-    write_download(page, out);
+    TRY(download_write(page->runs, out, err));
     html_page_end(out);
     return BE_OK;
 }

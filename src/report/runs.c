@@ -89,25 +89,35 @@ static bool is_kind(const json_t *record, const char *kind)
     return strcmp(report_string(record, bench, kind), kind) == 0;
 }
 
-static bool is_swept(const json_t *records, const json_t *record)
+static bool is_swept(const json_t *sweeps, const json_t *record)
 {
     size_t i;
     json_t *sweep;
-    json_array_foreach(records, i,
-                       sweep) if (is_kind(sweep, "sweep") &&
-                                  strcmp(report_string(sweep, sweep, workload),
+    json_array_foreach(sweeps, i,
+                       sweep) if (strcmp(report_string(sweep, sweep, workload),
                                          report_string(record, bench, workload)) == 0) return true;
     return false;
 }
 
-json_t *runs_of_kind(const json_t *records, const char *kind)
+static json_t *all_of_kind(const json_t *records, const char *kind)
 {
     json_t *found = json_array(), *record;
-    bool measured = strcmp(kind, "bench") == 0;
     size_t i;
-    json_array_foreach(records, i, record) if (is_kind(record, kind) &&
-                                               !(measured && is_swept(records, record)))
+    json_array_foreach(records, i, record) if (is_kind(record, kind))
         json_array_append(found, record);
+    return found;
+}
+
+json_t *runs_of_kind(const json_t *records, const char *kind)
+{
+    json_t *all = all_of_kind(records, kind), *record;
+    if (strcmp(kind, "bench") != 0) return all;
+    json_t *sweeps = all_of_kind(records, "sweep"), *found = json_array();
+    size_t i;
+    json_array_foreach(all, i, record) if (!is_swept(sweeps, record))
+        json_array_append(found, record);
+    json_decref(sweeps);
+    json_decref(all);
     return found;
 }
 

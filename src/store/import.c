@@ -10,6 +10,7 @@
 #include "core/json.h"
 #include "core/memory.h"
 #include "core/text.h"
+#include "data/gzip.h"
 #include "run/record_decode.h"
 
 #define RUNS_MOST 1000 /* machines and builds of one file */
@@ -323,8 +324,8 @@ static be_status add_all(importing *i, const char *text, size_t length, be_error
     return store_end(i->store, status, err);
 }
 
-be_status import_text(store *s, const char *name, const char *text, size_t length,
-                      import_count *out, be_error *err)
+static be_status import_plain(store *s, const char *name, const char *text, size_t length,
+                              import_count *out, be_error *err)
 {
     importing i = {.store = s,
                    .name = name,
@@ -337,6 +338,44 @@ be_status import_text(store *s, const char *name, const char *text, size_t lengt
     memory_free_array(i.runs);
     memory_free_array(i.buffer);
     if (status != BE_OK) *out = (import_count){0};
+    return status;
+}
+
+static bool is_gzip(const char *text, size_t length)
+{
+    return length > 2 && (unsigned char)text[0] == 0x1F && (unsigned char)text[1] == 0x8B;
+}
+
+static be_status inflate_all(gzip_reader *r, void **out, size_t *bytes, be_error *err)
+{
+    size_t capacity = 0, got = 1;
+    *bytes = 0;
+    while (got > 0) {
+        TRY(memory_grow(out, &capacity, *bytes + 65536, 1, err));
+        TRY(gzip_read_some(r, (char *)*out + *bytes, capacity - *bytes, &got, err));
+        *bytes += got;
+        if (*bytes > INPUT_MOST_BYTES)
+            FAIL(err, BE_BAD_DATA,
+                 "%s: expected at most %zu MiB of records once it is inflated, found more; inflate "
+                 "it to a file",
+                 gzip_name(r), INPUT_MOST_BYTES >> 20);
+    }
+    return gzip_end(r, err);
+}
+
+be_status import_text(store *s, const char *name, const char *text, size_t length,
+                      import_count *out, be_error *err)
+{
+    void *plain = NULL;
+    size_t bytes = 0;
+    gzip_reader *r = NULL;
+    if (!is_gzip(text, length)) return import_plain(s, name, text, length, out, err);
+    *out = (import_count){0};
+    TRY(gzip_open_memory(&r, text, length, name, err));
+    be_status status = inflate_all(r, &plain, &bytes, err);
+    gzip_close(r);
+    if (status == BE_OK) status = import_plain(s, name, plain, bytes, out, err);
+    memory_free_array(plain);
     return status;
 }
 

@@ -9,8 +9,8 @@ typedef struct import_count {
         runs; /* records that are new, or were there already; runs that were made */
 } import_count;
 
-/* Take the records of a file ("-": standard input), a run for each machine and build in it.  All
- * are taken or none: a bad line is BE_BAD_DATA with its file and number. */
+/* Take the records of a file ("-": standard input), plain or gzip, a run for each machine and build
+ * in it.  All are taken or none: a bad line is BE_BAD_DATA with its file and number. */
 BE_CHECKED be_status import_file(store *s, const char *path, import_count *out, be_error *err);
 
 /* That of a text in memory, which `name` names. */
