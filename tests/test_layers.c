@@ -5,7 +5,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "breakeven/plan.h"
-#include "graph/graph.h"
+#include "graph/plan.h"
 #include "ops/matmul/linear.h"
 #include "ops/matmul/matmul.h"
 #include "ops/pool/pool.h"
@@ -169,6 +169,95 @@ static void relu_is_fused_into_linear(void **state)
         }
         assert_in_range(positive, 1, 5);
     }
+}
+
+typedef struct ending {
+    const char *op;
+    be_activation kind;
+} ending;
+
+/* x [2, 3, 6, 6] -> the op, with a sum behind a batch norm -> the activation -> a linear layer. */
+static be_graph *ending_graph(const ending *e, be_value *x, be_value *target, be_value *logits)
+{
+    be_graph *g = be_graph_new(5);
+    be_value v = *x = be_input(g, "x", shape_make(BE_F32, 4, 2, 3, 6, 6));
+    *target = be_input(g, "target", shape_make(BE_I32, 1, 2, 0, 0, 0));
+    v = be_conv2d(g, v, &(be_conv2d_options){.name = "a", .channels = 3, .kernel = 1});
+    if (!strcmp(e->op, "conv2d"))
+        v = be_conv2d(g, v, &(be_conv2d_options){.name = "b", .channels = 4, .kernel = 3});
+    if (!strcmp(e->op, "batch_norm"))
+        v = be_add(g, be_batch_norm(g, v, &(be_batch_norm_options){.name = "b"}), v);
+    if (!strcmp(e->op, "linear"))
+        v = be_linear(g, be_flatten(g, v), &(be_linear_options){"b", .features = 4});
+    v = be_flatten(g, be_activate(g, v, e->kind));
+    *logits = be_linear(g, v, &(be_linear_options){"c", .features = 3});
+    be_value loss = be_softmax_cross_entropy(g, *logits, *target);
+    be_graph_minimize(g, loss, &(be_optimizer){.kind = BE_SGD, .learning_rate = 0.5});
+    return g;
+}
+
+/* The losses of three steps, or the logits; the number of nodes; and whether there is a node of an
+ * activation's forward op. */
+typedef struct ending_result {
+    float values[6];
+    int nodes;
+    bool is_apart;
+} ending_result;
+
+static ending_result run_ending(const ending *e, const char *library, be_mode mode, int no_fusion)
+{
+    be_error err;
+    be_plan *plan = NULL;
+    be_value x, target, logits;
+    be_device *device = open_device(NULL, library, 2);
+    be_graph *g = ending_graph(e, &x, &target, &logits);
+    const be_plan_options options = {
+        .mode = mode, .no_fusion = no_fusion, .keep = &logits, .keep_count = mode == BE_INFER};
+    float data[2 * 3 * 36];
+    int32_t right[2] = {0, 2};
+    ending_result r = {.nodes = 0};
+    for (int i = 0; i < (int)(sizeof data / sizeof *data); i++)
+        data[i] = (float)(i * 37 % 23) / 8.0f - 1.4f;
+    ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));
+    r.nodes = be_plan_describe(plan).nodes;
+    for (size_t n = 0; n < plan->graph->node_count; n++) {
+        const be_op *op = plan->graph->nodes[n].op;
+        r.is_apart |= op == &be_op_relu || op == &be_op_activation;
+    }
+    ASSERT_OK(be_plan_write(plan, x, data, sizeof data, &err));
+    ASSERT_OK(be_plan_write(plan, target, right, sizeof right, &err));
+    ASSERT_OK(be_plan_run(plan, 3, &err));
+    if (mode == BE_INFER)
+        ASSERT_OK(be_plan_read(plan, logits, r.values, sizeof r.values, &err));
+    else
+        ASSERT_OK(be_plan_losses(plan, 3, r.values, NULL, &err));
+    be_plan_free(plan);
+    be_graph_free(g);
+    be_device_close(device);
+    return r;
+}
+
+/* Every activation behind every op that ends with one, training and inferring: one node fewer, and
+ * the same numbers. */
+static void every_activation_is_fused(void **state)
+{
+    (void)state;
+    static const char *const ops[] = {"linear", "conv2d", "batch_norm"};
+    for (int k = BE_IDENTITY + 1; k <= BE_GELU_QUICK; k++)
+        for (int i = 0; i < 3 * 2 * 2; i++) {
+            const ending e = {ops[i / 4], (be_activation)k};
+            be_mode mode = i % 2 ? BE_INFER : BE_TRAIN;
+            const char *library = libraries[i / 2 % 2];
+            ending_result fused = run_ending(&e, library, mode, 0);
+            ending_result apart = run_ending(&e, library, mode, 1);
+            assert_false(fused.is_apart);
+            assert_true(apart.is_apart);
+            /* The sum behind the batch norm is fused too. */
+            assert_true(fused.nodes < apart.nodes);
+            for (int v = 0; v < (mode == BE_INFER ? 6 : 3); v++)
+                assert_true(fabsf(fused.values[v] - apart.values[v]) <= 2e-5f);
+            assert_true(fused.values[0] != fused.values[1]);
+        }
 }
 
 /* A network whose weights are no numbers must not look well: the native ReLU passes NaN on.
@@ -432,6 +521,7 @@ int main(void)
         cmocka_unit_test(a_tied_weight_is_one_parameter),
         cmocka_unit_test(both_uses_of_a_tied_weight_train_it),
         cmocka_unit_test(relu_is_fused_into_linear),
+        cmocka_unit_test(every_activation_is_fused),
         cmocka_unit_test(relu_keeps_nan),
         cmocka_unit_test(threads_do_not_change_the_native_product),
         cmocka_unit_test(max_pool_takes_the_first_of_equals_and_nan),

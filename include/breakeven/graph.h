@@ -224,8 +224,8 @@ typedef struct be_batch_norm_options {
  * "NAME.bias" (1 and 0 at the start).  Training takes mean and variance of the batch, and moves the
  * buffers "NAME.running_mean" and "NAME.running_var" (0 and 1 at the start) towards them by the
  * momentum; inferring takes the buffers.  Training on one value of each channel is refused while
- * planning.  ReLU behind it, and the sum be_add(batch norm, residual) with a residual that was made
- * before it, are fused. */
+ * planning.  The sum be_add(batch norm, residual) with a residual that was made before it, and an
+ * activation behind it, are fused. */
 be_value be_batch_norm(be_graph *g, be_value x, const be_batch_norm_options *options);
 
 typedef struct be_layer_norm_options {

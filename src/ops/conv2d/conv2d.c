@@ -1,15 +1,17 @@
 /* Convolution (as in neural networks: cross-correlation), alone and with a 2 × 2 max-pool behind
  * it.
  *
- *   conv2d                x [N,C,H,W], w [O,C,K,L], b [O]?  ->  y [N,O,OH,OW]
+ *   conv2d                x [N,C,H,W], w [O,C,K,L], b [O]?  ->  y [N,O,OH,OW], z?
  *   conv2d_backward       x, w, y?, dy                      ->  dx?, dw, db?
  *   conv2d_pool           x, w, b?                          ->  y [N,O,OH/2,OW/2], index u8
  *   conv2d_pool_backward  x, w, index, dy                   ->  dx?, dw, db?
  *
  * OH = (H + 2 padding − K) / stride + 1, and OW so from W, L and the columns' stride and padding;
- * before a pool strides are 1 and windows square.  With `relu`, y is needed to go back, for its
- * signs.  The pool keeps which of its four inputs won (0 … 3 in reading order, the first of
- * equals), or CONV2D_NO_INDEX where ReLU left nothing. */
+ * before a pool strides are 1 and windows square.  y = f(z), z the convolution with its bias, f an
+ * activation that was fused, or nothing; z is an output of its own where f flows back by it.
+ * Through ReLU y is given to go back, for its signs; through any other f activation_backward makes
+ * dz first, and it has no pool behind it.  The pool keeps which of its four inputs won (0 … 3 in
+ * reading order, the first of equals), or CONV2D_NO_INDEX where ReLU left nothing. */
 #include "ops/conv2d/conv2d.h"
 
 #include <inttypes.h>
@@ -69,7 +71,8 @@ static be_status conv2d_infer(op_infer *call, be_error *err)
     conv2d_sizes s;
     TRY(check_operands(call, &s, err));
     TRY(check_bias(call, &s, err));
-    call->out[0] = shape_make(BE_F32, 4, s.n, s.o, s.oh, s.ow);
+    call->out[0] = call->out[1] = shape_make(BE_F32, 4, s.n, s.o, s.oh, s.ow);
+    if (!((const conv2d_attrs *)call->attrs)->keep_z) call->out[1].rank = -1;
     return BE_OK;
 }
 
@@ -98,11 +101,10 @@ static void backward_outputs(op_infer *call, const conv2d_sizes *s)
 
 static be_status conv2d_backward_infer(op_infer *call, be_error *err)
 {
-    const conv2d_attrs *attrs = call->attrs;
     conv2d_sizes s;
     TRY(check_operands(call, &s, err));
     be_shape y = shape_make(BE_F32, 4, s.n, s.o, s.oh, s.ow);
-    if (attrs->relu) TRY(op_expect_same(&call->in[2], &y, "conv2d_backward: y", err));
+    if (call->in[2].rank >= 0) TRY(op_expect_same(&call->in[2], &y, "conv2d_backward: y", err));
     y.dtype = call->in[0].dtype;
     TRY(op_expect_same(&call->in[3], &y, "conv2d_backward: dy", err));
     backward_outputs(call, &s);
@@ -122,13 +124,16 @@ static be_status conv2d_pool_backward_infer(op_infer *call, be_error *err)
     return BE_OK;
 }
 
-static be_status add_backward(op_gradient *call, const be_op *op, be_value third, be_error *err)
+static be_status add_backward(op_gradient *call, const be_op *op, be_value third, be_value dz,
+                              be_error *err)
 {
     const graph_node *node = call->node;
     conv2d_attrs attrs = *(const conv2d_attrs *)node->attrs;
+    attrs.activation = BE_IDENTITY;
+    attrs.keep_z = 0;
     attrs.need_dx = call->need[0];
     attrs.no_bias = node->in[2] == BE_NONE;
-    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], third, call->dy[0]}, out[OP_MAX_OUT];
+    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], third, dz}, out[OP_MAX_OUT];
     TRY(graph_add_node(call->graph, op, &attrs, in, out, err));
     for (int i = 0; i < 3; i++) call->dx[i] = out[i];
     return BE_OK;
@@ -136,14 +141,16 @@ static be_status add_backward(op_gradient *call, const be_op *op, be_value third
 
 static be_status conv2d_gradient(op_gradient *call, be_error *err)
 {
-    const conv2d_attrs *attrs = call->node->attrs;
-    return add_backward(call, &be_op_conv2d_backward, attrs->relu ? call->node->out[0] : BE_NONE,
-                        err);
+    conv2d_attrs *attrs = call->node->attrs;
+    be_value dz = call->dy[0], y = attrs->activation == BE_RELU ? call->node->out[0] : BE_NONE;
+    if (activation_needs_x(attrs->activation))
+        TRY(activation_fused_gradient(call, attrs->activation, &attrs->keep_z, 1, &dz, err));
+    return add_backward(call, &be_op_conv2d_backward, y, dz, err);
 }
 
 static be_status conv2d_pool_gradient(op_gradient *call, be_error *err)
 {
-    return add_backward(call, &be_op_conv2d_pool_backward, call->node->out[1], err);
+    return add_backward(call, &be_op_conv2d_pool_backward, call->node->out[1], call->dy[0], err);
 }
 
 /* Visit every product of the convolution: f(context, y index, x index, w index). */
@@ -193,7 +200,7 @@ static void add_gradients(void *context, int64_t y, int64_t x, int64_t w)
     a->dw[w] += a->dy[y] * a->x[x];
 }
 
-/* One output of the convolution with bias, before ReLU. */
+/* One output of the convolution with bias: z. */
 static double reference_at(const op_reference *call, const conv2d_sizes *s, const int64_t at[4])
 {
     double sum = call->x[2] ? call->x[2][at[1]] : 0.0;
@@ -210,10 +217,9 @@ static void conv2d_reference(const op_reference *call)
     for (int64_t n = 0; n < s.n; n++)
         for (int64_t o = 0; o < s.o; o++)
             for (int64_t i = 0; i < s.oh; i++)
-                for (int64_t j = 0; j < s.ow; j++) {
-                    double v = reference_at(call, &s, (int64_t[]){n, o, i, j});
-                    *y++ = attrs->relu && v < 0.0 ? 0.0 : v;
-                }
+                for (int64_t j = 0; j < s.ow; j++)
+                    *y++ = reference_at(call, &s, (int64_t[]){n, o, i, j});
+    activation_finish(attrs->activation, call->y[0], call->y[1], s.n * s.o * s.oh * s.ow);
 }
 
 static void conv2d_pool_reference(const op_reference *call)
@@ -235,7 +241,7 @@ static void conv2d_pool_reference(const op_reference *call)
                             index = q;
                         }
                     }
-                    if (attrs->relu && best <= 0.0) {
+                    if (attrs->activation == BE_RELU && best <= 0.0) {
                         best = 0.0;
                         index = CONV2D_NO_INDEX;
                     }
@@ -244,7 +250,7 @@ static void conv2d_pool_reference(const op_reference *call)
                 }
 }
 
-/* Gradients from the gradient of the convolution's output, dy, before ReLU.  With a pool, the row
+/* Gradients from the gradient of z, dy.  With a pool, the row
  * and the column that no window of it covers take no part, not even as a zero times a NaN. */
 static void reference_backward(const op_reference *call, const conv2d_sizes *s, const double *dy,
                                bool pooled)
@@ -263,14 +269,13 @@ static void reference_backward(const op_reference *call, const conv2d_sizes *s, 
 
 static void conv2d_backward_reference(const op_reference *call)
 {
-    const conv2d_attrs *attrs = call->attrs;
-    conv2d_sizes s = conv2d_size(attrs, &call->in[0], &call->in[1]);
+    conv2d_sizes s = conv2d_size(call->attrs, &call->in[0], &call->in[1]);
+    const double *y = call->x[2];
     int64_t count = shape_elements(&call->in[3]);
     void *memory = NULL;
     MUST(memory_alloc(&memory, (size_t)count * sizeof(double), "reference", NULL) == BE_OK);
     double *dy = memory;
-    for (int64_t i = 0; i < count; i++)
-        dy[i] = attrs->relu && call->x[2][i] <= 0.0 ? 0.0 : call->x[3][i];
+    for (int64_t i = 0; i < count; i++) dy[i] = y && y[i] <= 0.0 ? 0.0 : call->x[3][i];
     reference_backward(call, &s, dy, false);
     memory_free(memory);
 }
@@ -316,10 +321,8 @@ static bool conv2d_absorb(const be_graph *g, graph_node *node, const graph_node 
 {
     conv2d_attrs *attrs = node->attrs;
     (void)g;
-    if (next->op == &be_op_relu && !attrs->relu) {
-        attrs->relu = true;
-        return true;
-    }
+    if (activation_absorb(&attrs->activation, next)) return true;
+    if (activation_needs_x(attrs->activation)) return false;
     const max_pool2d_attrs *pool = next->attrs;
     bool is_square = attrs->square_window && attrs->stride[0] == 1 && attrs->stride[1] == 1 &&
                      attrs->padding[0] == attrs->padding[1];
@@ -362,30 +365,39 @@ be_value be_conv2d(be_graph *g, be_value x, const be_conv2d_options *o)
 static const conv2d_attrs plain = {.stride = {1, 1}},
                           padded = {.stride = {1, 1}, .padding = {1, 1}};
 static const conv2d_attrs strided = {.stride = {2, 2}, .padding = {1, 1}};
-static const conv2d_attrs relu = {.stride = {1, 1}, .relu = true};
-static const conv2d_attrs relu_padded = {.stride = {1, 1}, .padding = {1, 1}, .relu = true};
+static const conv2d_attrs relu = {.stride = {1, 1}, .activation = BE_RELU};
+static const conv2d_attrs relu_padded = {
+    .stride = {1, 1}, .padding = {1, 1}, .activation = BE_RELU};
 static const conv2d_attrs dx = {.stride = {1, 1}, .need_dx = true};
-static const conv2d_attrs dx_relu = {.stride = {1, 1}, .relu = true, .need_dx = true};
-static const conv2d_attrs dx_padded = {
-    .stride = {1, 1}, .padding = {1, 1}, .relu = true, .need_dx = true};
+static const conv2d_attrs dx_padded = {.stride = {1, 1}, .padding = {1, 1}, .need_dx = true};
 static const conv2d_attrs dx_strided = {.stride = {2, 2}, .padding = {1, 1}, .need_dx = true};
 static const conv2d_attrs stem = {.stride = {2, 2}, .padding = {3, 3}, .no_bias = true};
 static const conv2d_attrs dx_stem = {
     .stride = {2, 2}, .padding = {3, 3}, .need_dx = true, .no_bias = true};
-static const conv2d_attrs shrinking = {.stride = {2, 2}, .relu = true};
-static const conv2d_attrs dx_shrinking = {
-    .stride = {2, 2}, .relu = true, .need_dx = true, .no_bias = true};
+static const conv2d_attrs shrinking = {.stride = {2, 2}, .activation = BE_RELU};
+static const conv2d_attrs dx_shrinking = {.stride = {2, 2}, .need_dx = true, .no_bias = true};
 static const conv2d_attrs patches = {.stride = {16, 16}, .no_bias = true};
 static const conv2d_attrs dx_patches = {.stride = {16, 16}, .need_dx = true, .no_bias = true};
 static const conv2d_attrs dx_no_bias = {
     .stride = {1, 1}, .padding = {1, 1}, .need_dx = true, .no_bias = true};
 static const conv2d_attrs no_bias_padded = {.stride = {1, 1}, .padding = {1, 1}, .no_bias = true};
 static const conv2d_attrs oblong = {.stride = {1, 2}, .padding = {2, 0}};
-static const conv2d_attrs dx_oblong = {
-    .stride = {1, 2}, .padding = {2, 0}, .relu = true, .need_dx = true};
-static const conv2d_attrs row = {.stride = {1, 1}, .padding = {0, 3}, .relu = true};
+static const conv2d_attrs dx_oblong = {.stride = {1, 2}, .padding = {2, 0}, .need_dx = true};
+static const conv2d_attrs row = {.stride = {1, 1}, .padding = {0, 3}, .activation = BE_RELU};
 static const conv2d_attrs dx_row = {.stride = {1, 1}, .padding = {0, 3}, .need_dx = true};
 static const conv2d_attrs dx_wide = {.stride = {1, 1}, .padding = {2, 2}, .need_dx = true};
+
+#define X(kind, name)                                                                    \
+    static const conv2d_attrs last_##name = {.stride = {1, 1}, .activation = BE_##kind}, \
+                              kept_##name = {.stride = {1, 1},                           \
+                                             .activation = BE_##kind,                    \
+                                             .keep_z = 1},                               \
+                              strided_##name = {.stride = {2, 2},                        \
+                                                .padding = {1, 1},                       \
+                                                .activation = BE_##kind,                 \
+                                                .keep_z = 1};
+ACTIVATION_LIST(X)
+#undef X
 
 #define CASE(text, attributes, ...)                                                      \
     {                                                                                    \
@@ -406,6 +418,21 @@ static const conv2d_attrs dx_wide = {.stride = {1, 1}, .padding = {2, 2}, .need_
             o      \
         }          \
     }
+
+#define FORMULA_CASE(text, attributes, ...)                                              \
+    {                                                                                    \
+        .name = text, .attrs = &(attributes), .in = {__VA_ARGS__}, .low = -1, .high = 1, \
+        .tolerance = 1e-5, .is_nonlinear = true                                          \
+    }
+
+/* Each in the shapes of every implementation. */
+#define KINDS(name)                                                                                \
+    FORMULA_CASE(#name, last_##name, X(2, 16, 7, 6), X(32, 16, 3, 3), VECTOR(32)),                 \
+        FORMULA_CASE(#name " and z", kept_##name, X(2, 16, 7, 6), X(32, 16, 3, 3), VECTOR(32)),    \
+        FORMULA_CASE(#name ", few outputs", kept_##name, X(2, 3, 9, 9), X(6, 3, 3, 3), OP_ABSENT), \
+        FORMULA_CASE(#name ", strided", strided_##name, X(2, 5, 9, 11), X(7, 5, 3, 3), VECTOR(7)), \
+        FORMULA_CASE(#name ", many weights", kept_##name, X(1, 64, 5, 5), X(96, 64, 3, 3),         \
+                     VECTOR(96)),
 
 static const op_case conv2d_cases[] = {
     CASE("one", plain, X(1, 1, 1, 1), X(1, 1, 1, 1), VECTOR(1)),
@@ -428,13 +455,16 @@ static const op_case conv2d_cases[] = {
     CASE("oblong, blocked", oblong, X(2, 16, 7, 12), X(24, 16, 3, 4), OP_ABSENT),
     CASE("row", row, X(2, 16, 5, 17), X(32, 16, 1, 7), VECTOR(32)),
     CASE("residual", no_bias_padded, X(2, 48, 9, 9), X(48, 48, 3, 3), OP_ABSENT),
+#define X_KIND(kind, name) KINDS(name)
+    ACTIVATION_LIST(X_KIND)
+#undef X_KIND
 };
 
 static const op_case conv2d_backward_cases[] = {
     CASE("one", dx, X(1, 1, 1, 1), X(1, 1, 1, 1), OP_ABSENT, X(1, 1, 1, 1)),
-    CASE("grey", relu, X(3, 1, 28, 28), X(16, 1, 3, 3), X(3, 16, 26, 26), X(3, 16, 26, 26)),
-    CASE("colour", relu, X(2, 3, 32, 32), X(6, 3, 5, 5), X(2, 6, 28, 28), X(2, 6, 28, 28)),
-    CASE("six", dx_relu, X(2, 6, 14, 14), X(16, 6, 5, 5), X(2, 16, 10, 10), X(2, 16, 10, 10)),
+    CASE("grey", plain, X(3, 1, 28, 28), X(16, 1, 3, 3), X(3, 16, 26, 26), X(3, 16, 26, 26)),
+    CASE("colour", plain, X(2, 3, 32, 32), X(6, 3, 5, 5), X(2, 6, 28, 28), X(2, 6, 28, 28)),
+    CASE("six", dx, X(2, 6, 14, 14), X(16, 6, 5, 5), X(2, 16, 10, 10), X(2, 16, 10, 10)),
     CASE("padded", dx_padded, X(2, 64, 7, 7), X(96, 64, 3, 3), X(2, 96, 7, 7), X(2, 96, 7, 7)),
     CASE("odd", dx_padded, X(2, 17, 9, 5), X(33, 17, 3, 3), X(2, 33, 9, 5), X(2, 33, 9, 5)),
     CASE("strided", dx_strided, X(2, 5, 9, 11), X(7, 5, 3, 3), OP_ABSENT, X(2, 7, 5, 6)),
@@ -477,12 +507,13 @@ static const op_case conv2d_pool_cases[] = {
     }
 
 static const op_case conv2d_pool_backward_cases[] = {
-    POOL_CASE("grey", relu, X(3, 1, 28, 28), X(16, 1, 3, 3), INDEX(3, 16, 13, 13),
+    POOL_CASE("grey", plain, X(3, 1, 28, 28), X(16, 1, 3, 3), INDEX(3, 16, 13, 13),
               X(3, 16, 13, 13)),
-    POOL_CASE("odd rest", dx_relu, X(2, 16, 13, 13), X(32, 16, 3, 3), INDEX(2, 32, 5, 5),
+    POOL_CASE("odd rest", dx, X(2, 16, 13, 13), X(32, 16, 3, 3), INDEX(2, 32, 5, 5),
               X(2, 32, 5, 5)),
-    POOL_CASE("colour", relu, X(2, 3, 32, 32), X(6, 3, 5, 5), INDEX(2, 6, 14, 14), X(2, 6, 14, 14)),
-    POOL_CASE("six", dx_relu, X(2, 6, 14, 14), X(16, 6, 5, 5), INDEX(2, 16, 5, 5), X(2, 16, 5, 5)),
+    POOL_CASE("colour", plain, X(2, 3, 32, 32), X(6, 3, 5, 5), INDEX(2, 6, 14, 14),
+              X(2, 6, 14, 14)),
+    POOL_CASE("six", dx, X(2, 6, 14, 14), X(16, 6, 5, 5), INDEX(2, 16, 5, 5), X(2, 16, 5, 5)),
     POOL_CASE("no bias", dx_no_bias, X(2, 16, 10, 10), X(24, 16, 3, 3), INDEX(2, 24, 5, 5),
               X(2, 24, 5, 5)),
     POOL_CASE("padded", dx_padded, X(2, 32, 14, 14), X(64, 32, 3, 3), INDEX(2, 64, 7, 7),
@@ -492,8 +523,9 @@ static const op_case conv2d_pool_backward_cases[] = {
 const be_op be_op_conv2d = {.name = "conv2d",
                             .attrs_bytes = sizeof(conv2d_attrs),
                             .inputs = 3,
-                            .outputs = 1,
+                            .outputs = 2,
                             .optional = 1 << 2,
+                            .auxiliary = 1 << 1,
                             .infer = conv2d_infer,
                             .gradient = conv2d_gradient,
                             .reference = conv2d_reference,

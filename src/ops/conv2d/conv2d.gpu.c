@@ -15,11 +15,6 @@
 #define M_TILES ((IMAGES * PLACES + BM - 1) / BM)
 #define N_TILES ((OUTPUTS + BN - 1) / BN)
 
-DEVICE float finish(float value)
-{
-    return RELU && value < 0.0f ? 0.0f : value;
-}
-
 /* Side m: for each place whose elements this item fetches, where its image starts in x and the row
  * and column that its window starts at. */
 DEVICE void find_places(ITEM_PARAM int *image_at, int *row, int *column, int place0)
@@ -88,9 +83,10 @@ DEVICE void put(ITEM_PARAM LOCAL float *mt, LOCAL float *nt, const float *next_m
     }
 }
 
-/* The results of one item for one output channel: `sums` has them TN apart. */
-DEVICE void store(GLOBAL float *y, GLOBAL u8 *index, const float *sums, int first, int output,
-                  float bias)
+/* The results of one item for one output channel: `sums` has them TN apart.  RELU or F, where
+ * FORMULA is, comes last, and with KEEP z gets what F was given. */
+DEVICE void store(GLOBAL float *y, GLOBAL float *z, GLOBAL u8 *index, const float *sums, int first,
+                  int output, float bias)
 {
     UNROLL for (int i = 0; i < TM; i += POOL ? 4 : 1)
     {
@@ -110,17 +106,23 @@ DEVICE void store(GLOBAL float *y, GLOBAL u8 *index, const float *sums, int firs
         }
         index[at] = (u8)(RELU && best <= 0.0f ? NO_INDEX : won);
 #endif
-        y[at] = finish(best);
+        if (RELU && best < 0.0f) best = 0.0f;
+#if FORMULA
+        if (KEEP) z[at] = best;
+        best = F(best);
+#endif
+        y[at] = best;
     }
 }
 
 KERNEL conv2d(ITEM_ARG ARG_IN(IN0_T, x), ARG_IN(IN1_T, w), ARG_IN(float, b), ARG_OUT(float, y),
-              ARG_OUT(u8, index))
+              ARG_OUT(float, z), ARG_OUT(u8, index))
 {
     OPEN_IN(IN0_T, x);
     OPEN_IN(IN1_T, w);
     OPEN_IN(float, b);
     OPEN_OUT(float, y);
+    OPEN_OUT(float, z);
     OPEN_OUT(u8, index);
     LOCAL_ARRAY(float, tile, TILE_FLOATS);
     LOCAL float *mt = tile, *nt = tile + OPERAND_M;
@@ -150,7 +152,7 @@ KERNEL conv2d(ITEM_ARG ARG_IN(IN0_T, x), ARG_IN(IN1_T, w), ARG_IN(float, b), ARG
                 {
                     int output = output0 + PLACE_N(item, j);
                     if (output < OUTPUTS)
-                        store(y, index, sums + turn * TILE_SUMS + j, place0 + PLACE_M(item, 0),
+                        store(y, z, index, sums + turn * TILE_SUMS + j, place0 + PLACE_M(item, 0),
                               output, BIAS ? b[output] : 0.0f);
                 }
             }

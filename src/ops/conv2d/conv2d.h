@@ -2,13 +2,15 @@
 #ifndef OPS_CONV2D_CONV2D_H
 #define OPS_CONV2D_CONV2D_H
 
+#include "ops/eltwise/activation.h"
 #include "ops/op_list.h"
 #include "ops/op_util.h"
 
 typedef struct conv2d_attrs {
     int stride[2], padding[2]; /* of rows, of columns */
     bool square_window;        /* forward: a 2 × 2 pool behind may be absorbed */
-    bool relu;                 /* y = max(conv + bias, 0) */
+    be_activation activation;  /* forward: y = f(conv + bias) */
+    int keep_z;                /* … and output 1 is conv + bias, for what flows back through f */
     bool need_dx;              /* backward: the input's gradient is wanted */
     bool no_bias;              /* backward: there is none, and no gradient of it */
 } conv2d_attrs;

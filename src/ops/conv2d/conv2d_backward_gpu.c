@@ -26,7 +26,8 @@ static be_status prepare(gpu_call *call, const char *from, be_error *err)
 {
     const conv2d_attrs *attrs = call->attrs;
     conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
-    bool pool = call->node->op == &be_op_conv2d_pool_backward, gated = pool || attrs->relu;
+    bool pool = call->node->op == &be_op_conv2d_pool_backward;
+    bool gated = call->in_shape[2].rank >= 0; /* by an index or by y of ReLU */
     char words[320];
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
@@ -64,8 +65,8 @@ static be_status prepare(gpu_call *call, const char *from, be_error *err)
 
 static be_status conv2d_backward_prepare(gpu_call *call, be_error *err)
 {
-    const conv2d_attrs *attrs = call->attrs;
-    return prepare(call, attrs->relu ? "FROM_POOL=0 FROM_RELU=1" : "FROM_POOL=0 FROM_RELU=0", err);
+    bool relu = call->in_shape[2].rank >= 0;
+    return prepare(call, relu ? "FROM_POOL=0 FROM_RELU=1" : "FROM_POOL=0 FROM_RELU=0", err);
 }
 
 static be_status conv2d_pool_backward_prepare(gpu_call *call, be_error *err)

@@ -136,8 +136,7 @@ be_status conv2d_blocked(const op_reference *call, be_error *err)
     double *y = call->y[0];
     for (int64_t i = 0; i < count; i++) y[i] = call->x[2] ? call->x[2][i / plane % s.o] : 0.0;
     TRY(multiply_x(call, &s, y, call->x[1], err));
-    for (int64_t i = 0; attrs->relu && i < count; i++)
-        if (y[i] < 0.0) y[i] = 0.0;
+    activation_finish(attrs->activation, y, call->y[1], count);
     return BE_OK;
 }
 
@@ -205,11 +204,10 @@ static be_status add_gradients(const op_reference *call, const conv2d_sizes *s, 
 
 be_status conv2d_backward_blocked(const op_reference *call, be_error *err)
 {
-    const conv2d_attrs *attrs = call->attrs;
-    conv2d_sizes s = conv2d_size(attrs, &call->in[0], &call->in[1]);
+    conv2d_sizes s = conv2d_size(call->attrs, &call->in[0], &call->in[1]);
     int64_t count = shape_elements(&call->in[3]);
     void *memory = NULL;
-    if (!attrs->relu) return add_gradients(call, &s, call->x[3], err);
+    if (!call->x[2]) return add_gradients(call, &s, call->x[3], err);
     TRY(memory_alloc(&memory, (size_t)count * sizeof(double), "a gradient in double", err));
     double *dz = memory;
     for (int64_t i = 0; i < count; i++) dz[i] = call->x[2][i] <= 0.0 ? 0.0 : call->x[3][i];

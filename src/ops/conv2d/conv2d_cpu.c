@@ -50,7 +50,7 @@ static native_conv describe(const cpu_call *call)
 {
     const conv2d_attrs *attrs = call->attrs;
     conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
-    native_conv v = {.s = s, .relu = attrs->relu, .need_dx = attrs->need_dx};
+    native_conv v = {.s = s, .relu = attrs->activation == BE_RELU, .need_dx = attrs->need_dx};
     v.plain_x = stays_plain(&call->in_shape[0]);
     v.x_parts = v.plain_x ? (int)s.c : blocks_of(s.c);
     v.x_last = v.plain_x ? 1 : (int)s.c - (v.x_parts - 1) * VEC;
@@ -186,7 +186,7 @@ static const vec *pack_bias(const native_conv *v, const float *bias, float *to)
     return (const vec *)to;
 }
 
-static be_status forward_run(const cpu_call *call, be_error *err)
+static be_status run_products(const cpu_call *call, be_error *err)
 {
     if (general_takes(call->attrs, &call->in_shape[1])) return general_forward_run(call, err);
     if (planar_takes(call)) return planar_forward_run(call, err);
@@ -212,6 +212,11 @@ static be_status forward_run(const cpu_call *call, be_error *err)
         for (int pair = 0; pair < v->o_blocks; pair += 2) forward_pair(&job, &image, pair, bias);
     }
     return BE_OK;
+}
+
+static be_status forward_run(const cpu_call *call, be_error *err)
+{
+    return conv2d_forward(call, run_products, err);
 }
 
 /* All taps of one part × one channel block. */
@@ -379,8 +384,9 @@ static be_status backward_run(const cpu_call *call, be_error *err)
             if (pool)
                 spread_pool(&spread, (const uint8_t *)call->in[2] + n * dy_floats, dy, mine.dy);
             else
-                spread_relu(&spread, v->relu ? (const float *)call->in[2] + n * dy_floats : NULL,
-                            dy, mine.dy);
+                spread_relu(&spread,
+                            call->in[2] ? (const float *)call->in[2] + n * dy_floats : NULL, dy,
+                            mine.dy);
             const float *x = (const float *)call->in[0] + n * image_floats(v);
             add_weights(v, pad_image(v, x, mine.x), mine.dy, mine.dw, mine.db);
             float *dx = v->need_dx ? (float *)call->out[0] + n * dx_floats : NULL;

@@ -1,5 +1,6 @@
-/* The convolution on cuDNN: forward with bias and ReLU in one graph; backward as two convolutions,
- * with our own kernels for what ReLU stopped and for the bias.
+/* The convolution on cuDNN: forward with bias and ReLU in one graph, other activations by our own
+ * kernel; backward as two convolutions, with our own kernels for what ReLU stopped and for the
+ * bias.
  *
  * Operands of bf16 are made f32 in scratch and multiplied in tf32, whose 11 bits hold every bf16
  * number: the products are the same, and cuDNN has no convolution that leaves the sums of bf16
@@ -10,6 +11,7 @@
 #include "backend/cuda/cudnn_patterns.h"
 #include "backend/cuda/cudnn_plan.h"
 #include "ops/conv2d/conv2d.h"
+#include "ops/eltwise/activation_gpu.h"
 #include "ops/reduce/upstream_gpu.h"
 
 /* The operands of bf16 as f32, in scratch. */
@@ -92,7 +94,7 @@ static cudnn_convolution_pattern convolution_of(const gpu_call *call, cudnn_dire
                                        .stride = {s.stride[0], s.stride[1]},
                                        .padding = {s.padding[0], s.padding[1]},
                                        .bias = forward && call->in_shape[2].rank >= 0,
-                                       .relu = forward && attrs->relu,
+                                       .relu = forward && attrs->activation == BE_RELU,
                                        .tf32 = call->precision != BE_PRECISION_FP32};
 }
 
@@ -163,7 +165,7 @@ static be_status convolution_record(const gpu_call *call, gpu_recorder *recorder
 typedef struct forward_plan {
     wide_operands wide;
     convolution whole, bare; /* bare: without ReLU, if there is one */
-    int relu_unit;
+    int own_unit;            /* of ReLU or an activation by formula */
 } forward_plan;
 
 static void forward_release(void *state)
@@ -181,9 +183,11 @@ static be_status forward_prepare(gpu_call *call, be_error *err)
     call->release = forward_release;
     TRY(widen_prepare(call, &plan->wide, err));
     TRY(convolution_prepare(call, &what, &plan->whole, err));
+    be_activation kind = ((const conv2d_attrs *)call->attrs)->activation;
+    plan->own_unit = call->unit_count;
+    if (activation_needs_x(kind)) return gpu_activation_prepare(call, kind, err);
     if (!what.relu) return BE_OK;
     what.relu = false;
-    plan->relu_unit = call->unit_count;
     TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), EACH_GROUP, err, "%s", ""));
     return convolution_prepare(call, &what, &plan->bare, err);
 }
@@ -226,20 +230,26 @@ static be_status record_relu(const gpu_call *call, gpu_recorder *recorder, int u
 static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     forward_plan *plan = call->state;
+    be_activation kind = ((const conv2d_attrs *)call->attrs)->activation;
+    gpu_span z = call->out_shape[1].rank >= 0 ? call->out[1] : call->out[0];
     const gpu_span operands[CUDNN_CONVOLUTION_OPERANDS] = {
         [CUDNN_X] = wide_span(call, &plan->wide, 0),
         [CUDNN_W] = wide_span(call, &plan->wide, 1),
-        [CUDNN_Y] = call->out[0],
+        [CUDNN_Y] = z,
         [CUDNN_B] = call->in[2]};
     bool keeps = true;
     TRY(widen_record(call, recorder, &plan->wide, err));
     TRY(convolution_bind(call, recorder, &plan->whole, operands, err));
     if (plan->whole.what.relu && !gpu_is_dry(recorder))
         TRY(keeps_nan(call, &plan->whole, operands[CUDNN_X], &keeps, err));
-    if (keeps) return convolution_record(call, recorder, &plan->whole, operands, err);
+    if (keeps) {
+        TRY(convolution_record(call, recorder, &plan->whole, operands, err));
+        if (!activation_needs_x(kind)) return BE_OK;
+        return gpu_activation_record(call, recorder, plan->own_unit, z, call->out[0], err);
+    }
     TRY(convolution_bind(call, recorder, &plan->bare, operands, err));
     TRY(convolution_record(call, recorder, &plan->bare, operands, err));
-    return record_relu(call, recorder, plan->relu_unit, err);
+    return record_relu(call, recorder, plan->own_unit, err);
 }
 
 /* ---------------------------------------------------------------- backward */
@@ -263,8 +273,9 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
     call->release = backward_release;
-    plan->upstream = (gpu_upstream){
-        .shape = call->in_shape[3], .masked = attrs->relu != 0, .summed = !attrs->no_bias};
+    plan->upstream = (gpu_upstream){.shape = call->in_shape[3],
+                                    .masked = call->in_shape[2].rank >= 0,
+                                    .summed = !attrs->no_bias};
     plan->upstream.shape.dtype = BE_F32;
     TRY(widen_prepare(call, &plan->wide, err));
     TRY(gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err));

@@ -125,7 +125,7 @@ be_status general_forward_run(const cpu_call *call, be_error *err)
         for (int64_t o = 0; o < s->o; o++)
             for (int64_t i = 0; i < v->places; i++) {
                 float value = y[o * v->places + i] + (bias ? bias[o] : 0.0f);
-                y[o * v->places + i] = attrs->relu && value < 0.0f ? 0.0f : value;
+                y[o * v->places + i] = attrs->activation == BE_RELU && value < 0.0f ? 0.0f : value;
             }
     }
     return BE_OK;

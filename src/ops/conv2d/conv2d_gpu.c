@@ -1,10 +1,12 @@
-/* The convolution on GPUs, forward, with bias, ReLU and pool in one launch. */
+/* The convolution on GPUs, forward, with bias, activation and pool in one launch. */
 #include "ops/conv2d/conv2d_gpu.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-extern const gpu_source gpu_source_tile, gpu_source_conv2d;
+#include "ops/eltwise/activation_gpu.h"
+
+extern const gpu_source gpu_source_activation_list, gpu_source_tile, gpu_source_conv2d;
 
 void conv2d_gpu_words(const conv2d_sizes *s, char text[320])
 {
@@ -26,7 +28,10 @@ static be_status prepare(gpu_call *call, bool pool, be_error *err)
 {
     const conv2d_attrs *attrs = call->attrs;
     conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
-    char words[320];
+    static const gpu_source *const sources[] = {&gpu_source_activation_list, &gpu_source_tile,
+                                                &gpu_source_conv2d, NULL};
+    char words[320], end[ACTIVATION_END_WORDS];
+    bool has_formula = activation_needs_x(attrs->activation);
     TRY(arena_alloc(call->memory, &call->state, sizeof(gpu_tile), err));
     gpu_tile *tile = call->state;
     gpu_tile_problem problem = {.m = places_of(&s, pool),
@@ -37,9 +42,10 @@ static be_status prepare(gpu_call *call, bool pool, be_error *err)
                                 .area = s.k[0] * s.k[1]};
     TRY(gpu_tile_choose(call, &problem, tile, err));
     conv2d_gpu_words(&s, words);
-    return gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_conv2d), tile->group, err,
-                   GPU_TILE_FORMAT " %s POOL=%d RELU=%d BIAS=%d NO_INDEX=%d", GPU_TILE_VALUES(tile),
-                   words, pool, attrs->relu, call->in_shape[2].rank >= 0, CONV2D_NO_INDEX);
+    return gpu_use(call, sources + !has_formula, tile->group, err,
+                   GPU_TILE_FORMAT " %s POOL=%d BIAS=%d NO_INDEX=%d %s", GPU_TILE_VALUES(tile),
+                   words, pool, call->in_shape[2].rank >= 0, CONV2D_NO_INDEX,
+                   activation_end_words(attrs->activation, attrs->keep_z, end));
 }
 
 static be_status conv2d_prepare(gpu_call *call, be_error *err)
@@ -56,13 +62,15 @@ static be_status conv2d_record(const gpu_call *call, gpu_recorder *recorder, be_
 {
     const gpu_tile *t = call->state;
     conv2d_sizes s = conv2d_size(call->attrs, &call->in_shape[0], &call->in_shape[1]);
-    int64_t places = places_of(&s, call->out_shape[1].rank >= 0);
+    bool pool = call->node->op == &be_op_conv2d_pool;
+    gpu_span none = {0}, z = pool ? none : call->out[1], index = pool ? call->out[1] : none;
+    int64_t places = places_of(&s, pool);
     int64_t tiles = (places + t->bm - 1) / t->bm * ((s.o + t->bn - 1) / t->bn);
     return gpu_record(recorder, call,
                       &(gpu_step){0, "conv2d", gpu_groups(call, tiles, 1, 64),
                                   GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
                                                 gpu_reads(call->in[2]), gpu_writes(call->out[0]),
-                                                gpu_writes(call->out[1]))},
+                                                gpu_writes(z), gpu_writes(index))},
                       err);
 }
 

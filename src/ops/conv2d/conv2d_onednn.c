@@ -10,7 +10,8 @@
 typedef struct onednn_conv {
     conv2d_sizes s;
     int blocks;
-    bool relu, need_dx;
+    bool relu; /* forward: last; backward: y is given */
+    bool need_dx;
     bool bf16;                                 /* x, w and dy */
     onednn_primitive *forward, *pack;          /* forward */
     onednn_primitive *data, *weights, *unpack; /* backward; `pack` serves `data` */
@@ -68,7 +69,6 @@ static be_status start(cpu_call *call, arena *memory, onednn_conv **out, be_erro
     onednn_conv *v = call->state = *out = state;
     v->s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
     v->blocks = (int)((v->s.o + VEC - 1) / VEC);
-    v->relu = attrs->relu;
     v->need_dx = attrs->need_dx;
     v->bf16 = call->in_shape[0].dtype == BE_BF16;
     return BE_OK;
@@ -81,6 +81,7 @@ static be_status forward_prepare(cpu_call *call, arena *memory, be_error *err)
     bool pool = call->node->op == &be_op_conv2d_pool;
     onednn_convolution spec = describe(call, v, ONEDNN_FORWARD);
     spec.bias = call->in_shape[2].rank >= 0;
+    v->relu = ((const conv2d_attrs *)call->attrs)->activation == BE_RELU;
     spec.relu = v->relu && !pool;
     TRY(onednn_convolution_new(call->device, &spec, memory, &v->forward, err));
     onednn_format formats[2] = {plain_weights(&v->s, v->bf16),
@@ -113,7 +114,7 @@ static void pool_batch(const cpu_call *call, const onednn_conv *v)
                       (uint8_t *)call->out[1] + (m * ph + i) * pw * VEC);
 }
 
-static be_status forward_run(const cpu_call *call, be_error *err)
+static be_status run_products(const cpu_call *call, be_error *err)
 {
     const onednn_conv *v = call->state;
     char *scratch = call->scratch;
@@ -128,11 +129,17 @@ static be_status forward_run(const cpu_call *call, be_error *err)
     return BE_OK;
 }
 
+static be_status forward_run(const cpu_call *call, be_error *err)
+{
+    return conv2d_forward(call, run_products, err);
+}
+
 static be_status backward_prepare(cpu_call *call, arena *memory, be_error *err)
 {
     onednn_conv *v;
     TRY(start(call, memory, &v, err));
     bool pool = call->node->op == &be_op_conv2d_pool_backward;
+    v->relu = !pool && call->in_shape[2].rank >= 0;
     onednn_convolution spec = describe(call, v, ONEDNN_BACKWARD_WEIGHTS);
     spec.bias = call->out_shape[2].rank >= 0;
     TRY(onednn_convolution_new(call->device, &spec, memory, &v->weights, err));

@@ -170,7 +170,7 @@ be_status planar_prepare(cpu_call *call, arena *memory, be_error *err)
     TRY(arena_alloc(memory, &state, sizeof(planar_conv), err));
     planar_conv *v = call->state = state;
     v->s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
-    v->relu = attrs->relu;
+    v->relu = attrs->activation == BE_RELU;
     v->channels = planar_round(v->s.o);
     v->vectors = vectors_of(v->s.ow);
     v->x_rows = v->s.h + 2 * v->s.padding[0];
@@ -344,8 +344,8 @@ be_status planar_backward_run(const cpu_call *call, be_error *err)
             if (pool)
                 planes_from_pool(v, (const uint8_t *)call->in[2] + n * dy_floats, dy, planes);
             else
-                planes_from_relu(v, v->relu ? (const float *)call->in[2] + n * dy_floats : NULL, dy,
-                                 planes);
+                planes_from_relu(v, call->in[2] ? (const float *)call->in[2] + n * dy_floats : NULL,
+                                 dy, planes);
             copy_image(v, (const float *)call->in[0] + n * s->c * s->h * s->w, x);
             planar_job job = job_of(v, x, planes);
             planar_weights(&job, (vec *)dw, v->channels);

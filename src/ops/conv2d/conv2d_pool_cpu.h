@@ -1,5 +1,6 @@
-/* Between a convolution and what follows it, on blocked images: the 2 × 2 max-pool of two rows, and
- * the way back through ReLU or pool.  Included by the convolution's CPU implementations only. */
+/* Between a convolution and what follows it, on blocked images: activations by formula, the 2 × 2
+ * max-pool of two rows, and the way back through ReLU or pool.  Included by the convolution's CPU
+ * implementations only. */
 #ifndef OPS_CONV2D_CONV2D_POOL_CPU_H
 #define OPS_CONV2D_CONV2D_POOL_CPU_H
 
@@ -7,6 +8,22 @@
 
 #include "backend/cpu/vec.h"
 #include "ops/conv2d/conv2d.h"
+#include "ops/eltwise/activation_cpu.h"
+
+/* The forward run of all implementations: `products` makes z, or y where f is no formula; then y =
+ * f(z). */
+static inline be_status conv2d_forward(const cpu_call *call,
+                                       be_status (*products)(const cpu_call *, be_error *),
+                                       be_error *err)
+{
+    be_activation kind = ((const conv2d_attrs *)call->attrs)->activation;
+    if (!activation_needs_x(kind)) return products(call, err);
+    cpu_call makes_z = *call;
+    if (call->out[1]) makes_z.out[0] = call->out[1];
+    TRY(products(&makes_z, err));
+    ACTIVATION_RUN(kind, makes_z.out[0], call->out[0], call->out_elements, call->threads);
+    return BE_OK;
+}
 
 /* 2 × 2 max of two rows of one block; index of the first winner, NaN wins. */
 static inline void pool_rows(const float *rows, int64_t ow, bool relu, float *y, uint8_t *index)

@@ -38,6 +38,34 @@ static be_status activation_gradient(op_gradient *call, be_error *err)
     return BE_OK;
 }
 
+be_activation activation_of(const graph_node *node)
+{
+    if (node->op == &be_op_relu) return BE_RELU;
+    if (node->op != &be_op_activation) return BE_IDENTITY;
+    return ((const activation_attrs *)node->attrs)->kind;
+}
+
+bool activation_absorb(be_activation *own, const graph_node *next)
+{
+    if (*own != BE_IDENTITY) return false;
+    *own = activation_of(next);
+    return *own != BE_IDENTITY;
+}
+
+be_status activation_fused_gradient(op_gradient *call, be_activation kind, int *keep_z, int z,
+                                    be_value *dz, be_error *err)
+{
+    be_graph *g = call->graph;
+    size_t index = (size_t)g->values[call->node->out[0]].producer;
+    be_value out[OP_MAX_OUT];
+    *keep_z = 1;
+    TRY(graph_refresh_node(g, index, err));
+    be_value in[OP_MAX_IN] = {g->nodes[index].out[z], call->dy[0]};
+    TRY(graph_add_node(g, &be_op_activation_backward, &(activation_attrs){kind}, in, out, err));
+    *dz = out[0];
+    return BE_OK;
+}
+
 typedef double (*formula)(double x);
 
 static double identity_f(double x)
@@ -77,10 +105,13 @@ static formula find_derivative(be_activation kind)
     return NULL;
 }
 
-void activation_apply(be_activation kind, double *values, int64_t count)
+void activation_finish(be_activation kind, double *y, double *z, int64_t count)
 {
     formula f = find_formula(kind);
-    for (int64_t i = 0; i < count; i++) values[i] = f(values[i]);
+    for (int64_t i = 0; i < count; i++) {
+        if (z) z[i] = y[i];
+        y[i] = f(y[i]);
+    }
 }
 
 static void activation_reference(const op_reference *call)
@@ -99,9 +130,8 @@ static void activation_backward_reference(const op_reference *call)
 
 static op_cost activation_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
-    (void)attrs;
-    return (op_cost){.flops = ACTIVATION_FLOPS * (double)shape_elements(&out[0]),
-                     .bytes = op_bytes(in, out)};
+    double each = activation_flops(((const activation_attrs *)attrs)->kind);
+    return (op_cost){.flops = each * (double)shape_elements(&out[0]), .bytes = op_bytes(in, out)};
 }
 
 #define X(kind, name) static const activation_attrs name##_attrs = {BE_##kind};

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "breakeven/graph.h"
+#include "graph/op.h"
 
 typedef struct activation_attrs {
     be_activation kind;
@@ -19,15 +19,32 @@ typedef struct activation_attrs {
     X(GELU_TANH, gelu_tanh) \
     X(GELU_QUICK, gelu_quick)
 
-#define ACTIVATION_FLOPS 10.0 /* of one value by formula, about */
-
 /* Does what flows back need x, and not the output alone? */
 static inline bool activation_needs_x(be_activation kind)
 {
     return kind != BE_IDENTITY && kind != BE_RELU;
 }
 
-/* f of each value, whatever the kind, in double: for the references of ops that end with one. */
-void activation_apply(be_activation kind, double *values, int64_t count);
+/* Operations of one value, about. */
+static inline double activation_flops(be_activation kind)
+{
+    return kind == BE_IDENTITY ? 0.0 : kind == BE_RELU ? 1.0 : 10.0;
+}
+
+/* The activation that a node is, BE_IDENTITY if it is another op. */
+be_activation activation_of(const graph_node *node);
+
+/* For the absorb of every op that ends with an activation: if it has none yet and `next` is one,
+ * it takes it. */
+bool activation_absorb(be_activation *own, const graph_node *next);
+
+/* For the gradient function of such an op, where f is a formula: dz of its dy.  From now on the
+ * node gives z, what f was given, as output `z`: *keep_z is the attribute that says so. */
+be_status activation_fused_gradient(op_gradient *call, be_activation kind, int *keep_z, int z,
+                                    be_value *dz, be_error *err);
+
+/* The end of the references of ops that end with an activation: y, which holds z, becomes f(z),
+ * whatever the kind; z, which may be NULL, gets what y held. */
+void activation_finish(be_activation kind, double *y, double *z, int64_t count);
 
 #endif

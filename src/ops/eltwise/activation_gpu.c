@@ -22,6 +22,16 @@ const char *activation_words(be_activation kind, char out[ACTIVATION_WORDS])
     return out;
 }
 
+const char *activation_end_words(be_activation kind, bool keep, char out[ACTIVATION_END_WORDS])
+{
+    char formula[ACTIVATION_WORDS] = "";
+    bool has_formula = activation_needs_x(kind);
+    if (has_formula) activation_words(kind, formula);
+    snprintf(out, ACTIVATION_END_WORDS, "RELU=%d KEEP=%d FORMULA=%d %s", kind == BE_RELU, keep,
+             has_formula, formula);
+    return out;
+}
+
 be_status gpu_activation_prepare(gpu_call *call, be_activation kind, be_error *err)
 {
     char words[ACTIVATION_WORDS];

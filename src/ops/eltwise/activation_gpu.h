@@ -10,6 +10,11 @@
 #define ACTIVATION_WORDS 96
 const char *activation_words(be_activation kind, char out[ACTIVATION_WORDS]);
 
+/* The words for how a result ends: RELU, FORMULA and, where that is, those above; KEEP: what F was
+ * given is an output too. */
+#define ACTIVATION_END_WORDS (ACTIVATION_WORDS + 48)
+const char *activation_end_words(be_activation kind, bool keep, char out[ACTIVATION_END_WORDS]);
+
 /* One more unit and launch of the call, where a library makes x: y = f(x), each as output 0 of the
  * call is; y may be x. */
 be_status gpu_activation_prepare(gpu_call *call, be_activation kind, be_error *err);

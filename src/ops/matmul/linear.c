@@ -50,30 +50,16 @@ static be_status linear_infer(op_infer *call, be_error *err)
     return BE_OK;
 }
 
-/* dz of an activation by formula, for which the node gives z too from now on. */
-static be_status formula_gradient(op_gradient *call, be_value *dz, be_error *err)
-{
-    linear_attrs *attrs = call->node->attrs;
-    size_t index = (size_t)call->graph->values[call->node->out[0]].producer;
-    be_value out[OP_MAX_OUT];
-    attrs->keep_z = 1;
-    TRY(graph_refresh_node(call->graph, index, err));
-    be_value in[OP_MAX_IN] = {call->graph->nodes[index].out[1], call->dy[0]};
-    TRY(graph_add_node(call->graph, &be_op_activation_backward,
-                       &(activation_attrs){attrs->activation}, in, out, err));
-    *dz = out[0];
-    return BE_OK;
-}
-
 static be_status linear_gradient(op_gradient *call, be_error *err)
 {
     const graph_node *node = call->node;
-    const linear_attrs *attrs = node->attrs;
+    linear_attrs *attrs = node->attrs;
     const linear_attrs backward = {.need_dx = call->need[0],
                                    .has_bias = node->in[2] != BE_NONE,
                                    .input_first = attrs->input_first};
     be_value dz = call->dy[0], y = attrs->activation == BE_RELU ? node->out[0] : BE_NONE;
-    if (activation_needs_x(attrs->activation)) TRY(formula_gradient(call, &dz, err));
+    if (activation_needs_x(attrs->activation))
+        TRY(activation_fused_gradient(call, attrs->activation, &attrs->keep_z, 1, &dz, err));
     be_value in[OP_MAX_IN] = {node->in[0], node->in[1], y, dz, call->sum[0]};
     be_value out[OP_MAX_OUT];
     TRY(graph_add_node(call->graph, &be_op_linear_backward, &backward, in, out, err));
@@ -89,15 +75,7 @@ static bool linear_absorb(const be_graph *g, graph_node *node, const graph_node 
     (void)g;
     (void)has;
     (void)device;
-    linear_attrs *attrs = node->attrs;
-    if (attrs->activation != BE_IDENTITY) return false;
-    if (next->op == &be_op_relu)
-        attrs->activation = BE_RELU;
-    else if (next->op == &be_op_activation)
-        attrs->activation = ((const activation_attrs *)next->attrs)->kind;
-    else
-        return false;
-    return true;
+    return activation_absorb(&((linear_attrs *)node->attrs)->activation, next);
 }
 
 static void linear_reference(const op_reference *call)
@@ -110,9 +88,8 @@ static void linear_reference(const op_reference *call)
             double sum = b ? b[o] : 0.0;
             for (int64_t i = 0; i < s.in; i++) sum += x[n * s.in + i] * w[o * s.w_out + i * s.w_in];
             call->y[0][n * s.out + o] = sum;
-            if (call->y[1]) call->y[1][n * s.out + o] = sum;
         }
-    activation_apply(attrs->activation, call->y[0], s.rows * s.out);
+    activation_finish(attrs->activation, call->y[0], call->y[1], s.rows * s.out);
 }
 
 static double product_flops(const be_shape *x, const be_shape *w)
@@ -127,8 +104,7 @@ static op_cost linear_cost(const void *attrs, const be_shape *in, const be_shape
     double each = (double)shape_elements(&out[0]);
     double flops = product_flops(&in[0], &in[1]);
     if (in[2].rank >= 0) flops += each;
-    if (a->activation == BE_RELU) flops += each;
-    if (activation_needs_x(a->activation)) flops += ACTIVATION_FLOPS * each;
+    flops += activation_flops(a->activation) * each;
     return (op_cost){.flops = flops, .bytes = op_bytes(in, out)};
 }
 

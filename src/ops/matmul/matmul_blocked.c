@@ -33,8 +33,7 @@ be_status linear_blocked(const op_reference *call, be_error *err)
                          .b = {call->x[1], s.w_in, s.w_out},
                          .c = {y, s.out, 1}};
     TRY(product_run_strided(&p, call->threads, err));
-    if (call->y[1]) memcpy(call->y[1], y, (size_t)(s.rows * s.out) * sizeof(double));
-    activation_apply(attrs->activation, y, s.rows * s.out);
+    activation_finish(attrs->activation, y, call->y[1], s.rows * s.out);
     return BE_OK;
 }
 

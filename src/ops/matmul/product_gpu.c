@@ -228,15 +228,12 @@ be_status gpu_tile_choose(gpu_call *call, const gpu_tile_problem *p, gpu_tile *o
     return BE_OK;
 }
 
-/* The words for how a result ends, and the formulas where one of them is used. */
-#define END_WORDS (ACTIVATION_WORDS + 64)
+/* The words for how a result ends. */
+#define END_WORDS (ACTIVATION_END_WORDS + 16)
 static const char *end_words(bool add, bool keep, be_activation kind, char out[END_WORDS])
 {
-    char formula[ACTIVATION_WORDS] = "";
-    bool has_formula = activation_needs_x(kind);
-    if (has_formula) activation_words(kind, formula);
-    snprintf(out, END_WORDS, "ADD=%d RELU=%d KEEP=%d FORMULA=%d %s", add, kind == BE_RELU, keep,
-             has_formula, formula);
+    char last[ACTIVATION_END_WORDS];
+    snprintf(out, END_WORDS, "ADD=%d %s", add, activation_end_words(kind, keep, last));
     return out;
 }
 

@@ -2,16 +2,18 @@
  * x [N, C, …], each channel over all others of its values, M of them.
  *
  *   batch_norm           x, weight, bias, residual?, running_mean, running_var
- *                          -> y, mean, inverse, running_mean, running_var
+ *                          -> y, mean, inverse, running_mean, running_var, z?
  *   batch_norm_infer     the same inputs -> y
  *   batch_norm_backward  x, weight, mean, inverse, y?, dy -> dx?, dweight, dbias, dresidual?
  *
- * y = (x − mean) · inverse · weight + bias, inverse = 1 / √(variance + epsilon); then the residual
- * is added, and ReLU comes last.  While training mean and variance are those of the batch (the
- * variance over M), and the running ones move towards them: running += momentum · (new − running),
- * the variance over M − 1 there.  When inferring the running ones are taken.
+ * z = (x − mean) · inverse · weight + bias, inverse = 1 / √(variance + epsilon), with the residual
+ * added to it; y = f(z), f an activation that was fused, or nothing.  While training mean and
+ * variance are those of the batch (the variance over M), and the running ones move towards them:
+ * running += momentum · (new − running), the variance over M − 1 there.  When inferring the running
+ * ones are taken.
  *
- * Backward, with dz = dy where ReLU let y through: dbias = Σ dz, dweight = Σ dz · x̂,
+ * Backward, with dz = dy where ReLU let y through (through any other f activation_backward makes dz
+ * first, from z): dbias = Σ dz, dweight = Σ dz · x̂,
  * dx = weight · inverse · (dz − dbias / M − x̂ · dweight / M), x̂ = (x − mean) · inverse. */
 #include "ops/norm/batch_norm.h"
 
@@ -56,6 +58,8 @@ static be_status batch_norm_infer_shapes(op_infer *call, be_error *err)
 {
     TRY(infer_y(call, err));
     for (int o = 1; o < 5; o++) call->out[o] = call->in[1];
+    call->out[5] = call->out[0];
+    if (!((const batch_norm_attrs *)call->attrs)->keep_z) call->out[5].rank = -1;
     return BE_OK;
 }
 
@@ -66,7 +70,8 @@ static be_status batch_norm_backward_infer(op_infer *call, be_error *err)
     const batch_norm_backward_attrs *attrs = call->attrs;
     TRY(check_x(&call->in[0], "batch_norm_backward: x", err));
     TRY(check_channels(call, 1, 3, names, err));
-    if (attrs->relu) TRY(op_expect_same(&call->in[4], &call->in[0], "batch_norm_backward: y", err));
+    if (call->in[4].rank >= 0)
+        TRY(op_expect_same(&call->in[4], &call->in[0], "batch_norm_backward: y", err));
     TRY(op_expect_same(&call->in[5], &call->in[0], "batch_norm_backward: dy", err));
     call->out[0] = call->out[3] = call->in[0];
     if (!attrs->need_dx) call->out[0].rank = -1;
@@ -79,7 +84,8 @@ static be_status batch_norm_backward_infer(op_infer *call, be_error *err)
 static be_status batch_norm_gradient(op_gradient *call, be_error *err)
 {
     const graph_node *node = call->node;
-    const batch_norm_attrs *attrs = node->attrs;
+    batch_norm_attrs *attrs = node->attrs;
+    bool relu = attrs->activation == BE_RELU;
     be_shape x = be_value_shape(call->graph, node->in[0]);
     char text[64];
     if (batch_norm_size(&x).count < 2)
@@ -87,16 +93,15 @@ static be_status batch_norm_gradient(op_gradient *call, be_error *err)
              "batch_norm: expected at least 2 values of each channel to train on, found 1 in x %s; "
              "use a larger batch or larger pictures",
              shape_text(&x, text));
-    batch_norm_backward_attrs back = {.relu = attrs->relu,
-                                      .need_dx = call->need[0],
-                                      .need_dresidual = attrs->relu && call->need[3]};
-    be_value in[OP_MAX_IN] = {node->in[0],  node->in[1], node->out[1],
-                              node->out[2], BE_NONE,     call->dy[0]};
-    be_value out[OP_MAX_OUT];
-    if (attrs->relu) in[4] = node->out[0];
+    be_value dz = call->dy[0], y = relu ? node->out[0] : BE_NONE, out[OP_MAX_OUT];
+    if (activation_needs_x(attrs->activation))
+        TRY(activation_fused_gradient(call, attrs->activation, &attrs->keep_z, 5, &dz, err));
+    batch_norm_backward_attrs back = {.need_dx = call->need[0],
+                                      .need_dresidual = relu && call->need[3]};
+    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], node->out[1], node->out[2], y, dz};
     TRY(graph_add_node(call->graph, &be_op_batch_norm_backward, &back, in, out, err));
     for (int i = 0; i < 3; i++) call->dx[i] = out[i];
-    call->dx[3] = attrs->relu ? out[3] : call->dy[0];
+    call->dx[3] = relu ? out[3] : dz;
     return BE_OK;
 }
 
@@ -115,7 +120,9 @@ static void reference_y(const op_reference *call, int64_t c, double mean, double
         int64_t at = place_of(&s, c, i);
         double y = (call->x[0][at] - mean) * inverse * call->x[1][c] + call->x[2][c];
         if (call->x[3]) y += call->x[3][at];
-        call->y[0][at] = attrs->relu && y < 0.0 ? 0.0 : y;
+        call->y[0][at] = y;
+        activation_finish(attrs->activation, &call->y[0][at], call->y[5] ? &call->y[5][at] : NULL,
+                          1);
     }
 }
 
@@ -150,7 +157,6 @@ static void batch_norm_infer_reference(const op_reference *call)
 
 static void batch_norm_backward_reference(const op_reference *call)
 {
-    const batch_norm_backward_attrs *attrs = call->attrs;
     batch_norm_sizes s = batch_norm_size(&call->in[0]);
     const double *x = call->x[0], *mean = call->x[2], *inverse = call->x[3];
     for (int64_t c = 0; c < s.channels; c++) {
@@ -158,7 +164,7 @@ static void batch_norm_backward_reference(const op_reference *call)
         for (int pass = 0; pass < 2; pass++)
             for (int64_t i = 0; i < (int64_t)s.count; i++) {
                 int64_t at = place_of(&s, c, i);
-                double dz = attrs->relu && call->x[4][at] <= 0.0 ? 0.0 : call->x[5][at];
+                double dz = call->x[4] && call->x[4][at] <= 0.0 ? 0.0 : call->x[5][at];
                 double normal = (x[at] - mean[c]) * inverse[c];
                 if (pass == 0) {
                     sum += dz;
@@ -174,41 +180,38 @@ static void batch_norm_backward_reference(const op_reference *call)
     }
 }
 
-/* Mean 1, squares 3, result 4 operations a value; residual and ReLU one each. */
+/* Mean 1, squares 3, result 4 operations a value, and the residual one. */
 static op_cost batch_norm_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
     const batch_norm_attrs *a = attrs;
-    double each = 8.0 + (in[3].rank >= 0) + a->relu;
+    double each = 8.0 + (in[3].rank >= 0) + activation_flops(a->activation);
     return (op_cost){.flops = each * (double)shape_elements(&in[0]), .bytes = op_bytes(in, out)};
 }
 
 static op_cost batch_norm_infer_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
     const batch_norm_attrs *a = attrs;
-    double each = 4.0 + (in[3].rank >= 0) + a->relu;
+    double each = 4.0 + (in[3].rank >= 0) + activation_flops(a->activation);
     return (op_cost){.flops = each * (double)shape_elements(&in[0]), .bytes = op_bytes(in, out)};
 }
 
 static op_cost batch_norm_backward_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
     const batch_norm_backward_attrs *a = attrs;
-    double each = 4.0 + (a->need_dx ? 5.0 : 0.0) + a->relu;
+    double each = 4.0 + (a->need_dx ? 5.0 : 0.0) + (in[4].rank >= 0);
     return (op_cost){.flops = each * (double)shape_elements(&in[0]), .bytes = op_bytes(in, out)};
 }
 
-/* The sum with a residual of its own shape, then ReLU; is_ready_at of pass_fusion sees to it that
- * the residual was made before. */
+/* The sum with a residual of its own shape, then an activation; is_ready_at of pass_fusion sees to
+ * it that the residual was made before. */
 static bool batch_norm_absorb(const be_graph *g, graph_node *node, const graph_node *next,
                               bool (*has)(const void *, const be_op *), const void *device)
 {
     batch_norm_attrs *attrs = node->attrs;
     (void)has;
     (void)device;
-    if (attrs->relu) return false;
-    if (next->op == &be_op_relu) {
-        attrs->relu = true;
-        return true;
-    }
+    if (activation_absorb(&attrs->activation, next)) return true;
+    if (attrs->activation != BE_IDENTITY) return false;
     if (next->op != &be_op_add || node->in[3] != BE_NONE) return false;
     if (!shape_equal(&g->values[next->in[0]].shape, &g->values[next->in[1]].shape)) return false;
     node->in[3] = next->in[1];
@@ -246,8 +249,15 @@ be_value be_batch_norm(be_graph *g, be_value x, const be_batch_norm_options *opt
 
 /* ---------------------------------------------------------------- cases */
 
-static const batch_norm_attrs plain = {1e-5, 0.1, false}, relu = {1e-5, 0.1, true};
-static const batch_norm_attrs coarse = {0.5, 1.0, false};
+static const batch_norm_attrs plain = {.epsilon = 1e-5, .momentum = 0.1},
+                              relu = {1e-5, 0.1, BE_RELU, 0};
+static const batch_norm_attrs coarse = {.epsilon = 0.5, .momentum = 1.0};
+
+#define X(kind, name)                                                      \
+    static const batch_norm_attrs last_##name = {1e-5, 0.1, BE_##kind, 0}, \
+                                  kept_##name = {1e-5, 0.1, BE_##kind, 1};
+ACTIVATION_LIST(X)
+#undef X
 
 #define F32(...)            \
     {                       \
@@ -263,27 +273,30 @@ static const batch_norm_attrs coarse = {0.5, 1.0, false};
         .low = -1, .high = 1, .positive = 1u << 5, .tolerance = 1e-5                            \
     }
 
-#define FORWARD_CASES                                                                       \
-    {                                                                                       \
-        FORWARD("images", plain, 17, OP_ABSENT, 4, {3, 17, 5, 7}),                          \
-            FORWARD("relu", relu, 16, OP_ABSENT, 4, {2, 16, 9, 9}),                         \
-            FORWARD("residual", plain, 9, F32(4, {5, 9, 4, 4}), 4, {5, 9, 4, 4}),           \
-            FORWARD("residual, relu", relu, 33, F32(4, {2, 33, 7, 7}), 4, {2, 33, 7, 7}),   \
-            FORWARD("rows", plain, 37, OP_ABSENT, 2, {29, 37}),                             \
-            FORWARD("many rows", relu, 11, F32(2, {301, 11}), 2, {301, 11}),                \
-            FORWARD("lines", plain, 5, OP_ABSENT, 3, {6, 5, 19}),                           \
-            FORWARD("one pixel", plain, 20, OP_ABSENT, 4, {7, 20, 1, 1}),                   \
-            FORWARD("one image, one channel", coarse, 1, OP_ABSENT, 4, {1, 1, 3, 5}),       \
-            FORWARD("large images", relu, 24, F32(4, {2, 24, 33, 31}), 4, {2, 24, 33, 31}), \
-            FORWARD("many images", relu, 8, OP_ABSENT, 4, {70, 8, 3, 3}),                   \
-    }
+#define FORWARD_CASES                                                                   \
+    FORWARD("images", plain, 17, OP_ABSENT, 4, {3, 17, 5, 7}),                          \
+        FORWARD("relu", relu, 16, OP_ABSENT, 4, {2, 16, 9, 9}),                         \
+        FORWARD("residual", plain, 9, F32(4, {5, 9, 4, 4}), 4, {5, 9, 4, 4}),           \
+        FORWARD("residual, relu", relu, 33, F32(4, {2, 33, 7, 7}), 4, {2, 33, 7, 7}),   \
+        FORWARD("rows", plain, 37, OP_ABSENT, 2, {29, 37}),                             \
+        FORWARD("many rows", relu, 11, F32(2, {301, 11}), 2, {301, 11}),                \
+        FORWARD("lines", plain, 5, OP_ABSENT, 3, {6, 5, 19}),                           \
+        FORWARD("one pixel", plain, 20, OP_ABSENT, 4, {7, 20, 1, 1}),                   \
+        FORWARD("one image, one channel", coarse, 1, OP_ABSENT, 4, {1, 1, 3, 5}),       \
+        FORWARD("large images", relu, 24, F32(4, {2, 24, 33, 31}), 4, {2, 24, 33, 31}), \
+        FORWARD("many images", relu, 8, OP_ABSENT, 4, {70, 8, 3, 3}), ACTIVATION_LIST(LAST)
+#define LAST(kind, name)                                          \
+    FORWARD(#name, last_##name, 17, OP_ABSENT, 4, {3, 17, 5, 7}), \
+        FORWARD(#name ", residual", last_##name, 9, F32(4, {5, 9, 4, 4}), 4, {5, 9, 4, 4}),
+#define KEPT(kind, name)                                                               \
+    FORWARD(#name " and z", kept_##name, 33, F32(4, {2, 33, 7, 7}), 4, {2, 33, 7, 7}), \
+        FORWARD(#name " and z, rows", kept_##name, 37, OP_ABSENT, 2, {29, 37}),
 
-static const op_case batch_norm_cases[] = FORWARD_CASES;
-static const op_case batch_norm_infer_cases[] = FORWARD_CASES;
+static const op_case batch_norm_cases[] = {FORWARD_CASES ACTIVATION_LIST(KEPT)};
+static const op_case batch_norm_infer_cases[] = {FORWARD_CASES};
 
-static const batch_norm_backward_attrs dx = {false, true, false}, dx_relu = {true, true, false};
-static const batch_norm_backward_attrs all = {true, true, true}, sums = {false, false, false};
-static const batch_norm_backward_attrs relu_sums = {true, false, false};
+static const batch_norm_backward_attrs dx = {.need_dx = true}, all = {true, true},
+                                       sums = {.need_dx = false};
 
 #define BACKWARD(text, attributes, c, y, ...)                                                 \
     {                                                                                         \
@@ -294,7 +307,7 @@ static const batch_norm_backward_attrs relu_sums = {true, false, false};
 
 static const op_case batch_norm_backward_cases[] = {
     BACKWARD("images", dx, 17, OP_ABSENT, 4, {3, 17, 5, 7}),
-    BACKWARD("relu", dx_relu, 16, F32(4, {2, 16, 9, 9}), 4, {2, 16, 9, 9}),
+    BACKWARD("relu", dx, 16, F32(4, {2, 16, 9, 9}), 4, {2, 16, 9, 9}),
     BACKWARD("residual, relu", all, 33, F32(4, {2, 33, 7, 7}), 4, {2, 33, 7, 7}),
     BACKWARD("rows", dx, 37, OP_ABSENT, 2, {29, 37}),
     BACKWARD("many rows", all, 11, F32(2, {301, 11}), 2, {301, 11}),
@@ -302,17 +315,17 @@ static const op_case batch_norm_backward_cases[] = {
     BACKWARD("one pixel", dx, 20, OP_ABSENT, 4, {7, 20, 1, 1}),
     BACKWARD("one image, one channel", dx, 1, OP_ABSENT, 4, {1, 1, 3, 5}),
     BACKWARD("large images", all, 24, F32(4, {2, 24, 33, 31}), 4, {2, 24, 33, 31}),
-    BACKWARD("many images", relu_sums, 8, F32(4, {70, 8, 3, 3}), 4, {70, 8, 3, 3}),
+    BACKWARD("many images", sums, 8, F32(4, {70, 8, 3, 3}), 4, {70, 8, 3, 3}),
 };
 
 const be_op be_op_batch_norm = {.name = "batch_norm",
                                 .attrs_bytes = sizeof(batch_norm_attrs),
                                 .inputs = 6,
-                                .outputs = 5,
+                                .outputs = 6,
                                 .optional = 1u << 3,
                                 .updates = {0, 0, 0, 5, 6},
                                 .in_place = {1u << 0 | 1u << 3},
-                                .auxiliary = 0x1e,
+                                .auxiliary = 0x3e,
                                 .inferring = &be_op_batch_norm_infer,
                                 .infer = batch_norm_infer_shapes,
                                 .gradient = batch_norm_gradient,

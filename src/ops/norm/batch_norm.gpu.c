@@ -66,10 +66,11 @@ KERNEL batch_norm_statistics(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, mean),
     }
 }
 
-/* With INFER `deviation` is the variance, else 1 / the standard deviation. */
+/* With INFER `deviation` is the variance, else 1 / the standard deviation.  RELU or F, where
+ * FORMULA is, comes last, and with KEEP z gets what F was given. */
 KERNEL batch_norm_apply(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(float, bias),
                         ARG_IN(float, residual), ARG_IN(float, mean), ARG_IN(float, deviation),
-                        ARG_OUT(float, y), ARG_FLOAT(epsilon), ARG_INT(count))
+                        ARG_OUT(float, y), ARG_OUT(float, z), ARG_FLOAT(epsilon), ARG_INT(count))
 {
     OPEN_IN(float, x);
     OPEN_IN(float, weight);
@@ -78,12 +79,18 @@ KERNEL batch_norm_apply(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN
     OPEN_IN(float, mean);
     OPEN_IN(float, deviation);
     OPEN_OUT(float, y);
+    OPEN_OUT(float, z);
     EACH (i, count) {
         u32 c = i / PIXELS % CHANNELS;
         float inverse = INFER ? 1.0f / SQRT(deviation[c] + epsilon) : deviation[c];
         float value = (x[i] - mean[c]) * inverse * weight[c] + bias[c];
         if (RESIDUAL) value += residual[i];
-        y[i] = RELU && value < 0.0f ? 0.0f : value;
+        if (RELU && value < 0.0f) value = 0.0f;
+#if FORMULA
+        if (KEEP) z[i] = value;
+        value = F(value);
+#endif
+        y[i] = value;
     }
 }
 
@@ -104,7 +111,7 @@ KERNEL batch_norm_sums(ITEM_ARG ARG_IN(float, x), ARG_IN(float, mean), ARG_IN(fl
         int parts = 0;
         for (int i = LOCAL_ID; i < COUNT; i += LOCAL_SIZE) {
             int at = place_of(c, i);
-            float dz = RELU && y[at] <= 0.0f ? 0.0f : dy[at];
+            float dz = FROM_RELU && y[at] <= 0.0f ? 0.0f : dy[at];
             part += dz;
             part_product += dz * (x[at] - center);
             if (++parts % PART == 0) {
@@ -139,7 +146,7 @@ KERNEL batch_norm_gradients(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), AR
     OPEN_OUT(float, dresidual);
     EACH (i, count) {
         u32 c = i / PIXELS % CHANNELS;
-        float dz = RELU && y[i] <= 0.0f ? 0.0f : dy[i];
+        float dz = FROM_RELU && y[i] <= 0.0f ? 0.0f : dy[i];
         float normal = (x[i] - mean[c]) * inverse[c];
         if (DX)
             dx[i] = weight[c] * inverse[c] * (dz - (dbias[c] + normal * dweight[c]) / (float)COUNT);

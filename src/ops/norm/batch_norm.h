@@ -2,15 +2,16 @@
 #ifndef OPS_NORM_BATCH_NORM_H
 #define OPS_NORM_BATCH_NORM_H
 
+#include "ops/eltwise/activation.h"
 #include "ops/op_list.h"
 
 typedef struct batch_norm_attrs {
     double epsilon, momentum;
-    bool relu; /* behind the sum with the residual */
+    be_activation activation; /* behind the sum with the residual */
+    int keep_z;               /* output 5 is what it was given, for what flows back through it */
 } batch_norm_attrs;
 
 typedef struct batch_norm_backward_attrs {
-    bool relu;
     bool need_dx, need_dresidual;
 } batch_norm_backward_attrs;
 

@@ -11,6 +11,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/vec.h"
+#include "ops/eltwise/activation_cpu.h"
 
 #define PARTS_MOST 64 /* of the images, each summed apart */
 #define CHUNK 64      /* vectors, summed in float before they join a sum in double */
@@ -203,7 +204,11 @@ static void normalize_all(const cpu_call *call, const runs *r, const float *mean
                     .mean = of_channels(r, &one, mean),
                     .bias = of_channels(r, &one, call->in[2])};
         k.scale = of_channels(r, &one, call->in[1]) * of_channels(r, &one, inverse);
-        normalize_run(&one, &k, attrs->relu);
+        if (attrs->keep_z) k.y = call->out[5];
+        normalize_run(&one, &k, attrs->activation == BE_RELU);
+        if (activation_needs_x(attrs->activation))
+            ACTIVATION_RUN(attrs->activation, k.y + one.at, (float *)call->out[0] + one.at,
+                           one.length, 1);
     }
 }
 
@@ -211,7 +216,7 @@ static void batch_norm_layouts(const cpu_device *device, const be_graph *g, cons
                                value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
 {
     (void)device;
-    in[0] = in[3] = out[0] = g->values[node->in[0]].layout;
+    in[0] = in[3] = out[0] = out[5] = g->values[node->in[0]].layout;
 }
 
 static be_status batch_norm_prepare(cpu_call *call, arena *memory, be_error *err)
@@ -270,8 +275,7 @@ VEC_INLINE vec upstream(const run *one, const float *y, const float *dy, int64_t
 static void sum_gradients(const cpu_call *call, const runs *r, int64_t part, int64_t unit,
                           sums *out)
 {
-    const batch_norm_backward_attrs *attrs = call->attrs;
-    const float *x = call->in[0], *y = attrs->relu ? call->in[4] : NULL, *dy = call->in[5];
+    const float *x = call->in[0], *y = call->in[4], *dy = call->in[5];
     float *dresidual = call->out[3];
     *out = (sums){0};
     for (int64_t n = part * r->images / r->parts; n < (part + 1) * r->images / r->parts; n++) {
@@ -294,8 +298,7 @@ static void sum_gradients(const cpu_call *call, const runs *r, int64_t part, int
 /* dx = factor · (dz − middle − (x − mean) · slope) */
 static void gradient_run(const cpu_call *call, const runs *r, const run *one, const float *slopes)
 {
-    const batch_norm_backward_attrs *attrs = call->attrs;
-    const float *x = call->in[0], *y = attrs->relu ? call->in[4] : NULL, *dy = call->in[5];
+    const float *x = call->in[0], *y = call->in[4], *dy = call->in[5];
     if (call->out[3]) { /* dz stands there */
         dy = call->out[3];
         y = NULL;

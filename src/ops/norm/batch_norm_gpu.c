@@ -1,36 +1,43 @@
 /* Batch norm on GPUs. */
 #include <inttypes.h>
 
-#include "backend/gpu/gpu.h"
+#include "ops/eltwise/activation_gpu.h"
 #include "ops/norm/batch_norm.h"
 
-extern const gpu_source gpu_source_batch_norm;
+extern const gpu_source gpu_source_activation_list, gpu_source_batch_norm;
 
 #define GROUP_WANTED 256
 #define GROUPS_A_UNIT 8
 
 /* What the kernels leave out or put in. */
 typedef struct wanted {
-    bool relu, residual, infer, dx, dresidual;
+    be_activation activation; /* forward */
+    bool keep_z, residual, infer;
+    bool relu, dx, dresidual; /* backward */
 } wanted;
 
 static be_status use(gpu_call *call, const wanted *w, be_error *err)
 {
+    static const gpu_source *const sources[] = {&gpu_source_activation_list, &gpu_source_batch_norm,
+                                                NULL};
     batch_norm_sizes s = batch_norm_size(&call->in_shape[0]);
-    return gpu_use(call, GPU_SOURCES(&gpu_source_batch_norm), GROUP_WANTED, err,
+    char end[ACTIVATION_END_WORDS];
+    return gpu_use(call, sources + !activation_needs_x(w->activation), GROUP_WANTED, err,
                    "CHANNELS=%" PRId64 " PIXELS=%" PRId64 " COUNT=%" PRId64
-                   " RELU=%d RESIDUAL=%d INFER=%d DX=%d DRESIDUAL=%d",
-                   s.channels, s.pixels, s.images * s.pixels, w->relu, w->residual, w->infer, w->dx,
-                   w->dresidual);
+                   " RESIDUAL=%d INFER=%d FROM_RELU=%d DX=%d DRESIDUAL=%d %s",
+                   s.channels, s.pixels, s.images * s.pixels, w->residual, w->infer, w->relu, w->dx,
+                   w->dresidual, activation_end_words(w->activation, w->keep_z, end));
 }
 
 static be_status forward_prepare(gpu_call *call, bool infer, be_error *err)
 {
     const batch_norm_attrs *attrs = call->attrs;
-    return use(
-        call,
-        &(wanted){.relu = attrs->relu, .residual = call->in_shape[3].rank >= 0, .infer = infer},
-        err);
+    return use(call,
+               &(wanted){.activation = attrs->activation,
+                         .keep_z = attrs->keep_z,
+                         .residual = call->in_shape[3].rank >= 0,
+                         .infer = infer},
+               err);
 }
 
 static be_status batch_norm_prepare(gpu_call *call, be_error *err)
@@ -46,10 +53,11 @@ static be_status batch_norm_infer_prepare(gpu_call *call, be_error *err)
 static be_status batch_norm_backward_prepare(gpu_call *call, be_error *err)
 {
     const batch_norm_backward_attrs *attrs = call->attrs;
-    return use(
-        call,
-        &(wanted){.relu = attrs->relu, .dx = attrs->need_dx, .dresidual = attrs->need_dresidual},
-        err);
+    return use(call,
+               &(wanted){.relu = call->in_shape[4].rank >= 0,
+                         .dx = attrs->need_dx,
+                         .dresidual = attrs->need_dresidual},
+               err);
 }
 
 static int channel_groups(const gpu_call *call)
@@ -62,14 +70,15 @@ static be_status record_apply(const gpu_call *call, gpu_recorder *recorder, gpu_
 {
     const batch_norm_attrs *attrs = call->attrs;
     int64_t count = shape_elements(&call->in_shape[0]);
-    return gpu_record(
-        recorder, call,
-        &(gpu_step){
-            0, "batch_norm_apply", gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT),
-            GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]), gpu_reads(call->in[2]),
-                          gpu_reads(call->in[3]), gpu_reads(mean), gpu_reads(deviation),
-                          gpu_writes(call->out[0]), gpu_float(attrs->epsilon), gpu_int(count))},
-        err);
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "batch_norm_apply",
+                                  gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                                gpu_reads(call->in[2]), gpu_reads(call->in[3]),
+                                                gpu_reads(mean), gpu_reads(deviation),
+                                                gpu_writes(call->out[0]), gpu_writes(call->out[5]),
+                                                gpu_float(attrs->epsilon), gpu_int(count))},
+                      err);
 }
 
 static be_status batch_norm_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
