@@ -17,6 +17,8 @@ static const struct {
 } cases[] = {
     {"layer_norm", "odd with a residual", 16},
     {"layer_norm_backward", "odd", 16},
+    {"layer_norm_backward", "parts of several rounds", 4},
+    {"embedding_backward", "odd", 16},
     {"l2_normalize", "odd", 16},
     {"l2_normalize_backward", "odd", 16},
     {"transpose", "odd", 16},

@@ -8,7 +8,13 @@
  *   FAKE_CUBLASLT_NONE     no product has an algorithm
  *   FAKE_CUBLASLT_CREATE   result of cublasLtCreate (0)
  *   FAKE_CUBLASLT_FAIL     result of every product (0)
- *   FAKE_CUBLASLT_EXACT    1: tf32 is not done: operands are multiplied as they are */
+ *   FAKE_CUBLASLT_EXACT    1: tf32 is not done: operands are multiplied as they are
+ *   FAKE_CUBLASLT_TIMES    "30 10 20": as many algorithms, each with the time that it takes, in
+ *                          microseconds of the clock that fake_cublaslt_ns is for tests; one by
+ *                          default, which takes none
+ *
+ * Of algorithms that add parts in no fixed order, or in the result's type, the results are wrong.
+ */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,6 +24,10 @@
 
 #define WORKSPACE 4096
 #define ALGORITHM 0x1234
+#define ALGORITHMS_MOST 16
+
+/* What the products took until now, by the times that were asked for; and how many there were. */
+int64_t fake_cublaslt_ns, fake_cublaslt_products;
 
 struct cublaslt_desc_ {
     int turn_a, turn_b, epilogue;
@@ -33,7 +43,7 @@ struct cublaslt_layout_ {
 
 struct cublaslt_preference_ {
     uint64_t workspace;
-    uint32_t align[4];
+    uint32_t align[4], reduction;
 };
 
 size_t cublasLtGetVersion(void)
@@ -127,6 +137,7 @@ cublaslt_status cublasLtMatmulPreferenceCreate(cublaslt_preference *preference)
 {
     make((void **)preference, sizeof **preference);
     for (int i = 0; i < 4; i++) (*preference)->align[i] = 256;
+    (*preference)->reduction = 7; /* all */
     return LT_CUBLAS_STATUS_SUCCESS;
 }
 
@@ -141,6 +152,11 @@ cublaslt_status cublasLtMatmulPreferenceSetAttribute(cublaslt_preference p,
 {
     int operand = attribute - LT_CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES;
     bool room = attribute == LT_CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+    if (attribute == LT_CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK &&
+        bytes == sizeof p->reduction) {
+        memcpy(&p->reduction, value, bytes);
+        return LT_CUBLAS_STATUS_SUCCESS;
+    }
     if (!room && (operand < 0 || operand > 3)) return LT_CUBLAS_STATUS_INVALID_VALUE;
     if (bytes != (room ? sizeof p->workspace : sizeof p->align[0]))
         return LT_CUBLAS_STATUS_INVALID_VALUE;
@@ -163,6 +179,18 @@ static bool fits(cublaslt_desc desc, cublaslt_layout a, cublaslt_layout b, cubla
     return m == d->rows && n == d->columns && k == depth;
 }
 
+/* The times that were asked for; returns how many. */
+static int times_of(long out[ALGORITHMS_MOST])
+{
+    const char *text = getenv("FAKE_CUBLASLT_TIMES");
+    int count = 0;
+    char *end;
+    for (; text && *text && count < ALGORITHMS_MOST; text = *end ? end + 1 : end)
+        out[count++] = strtol(text, &end, 10);
+    if (count == 0) out[count++] = 0;
+    return count;
+}
+
 cublaslt_status cublasLtMatmulAlgoGetHeuristic(cublaslt_handle handle, cublaslt_desc desc,
                                                cublaslt_layout a, cublaslt_layout b,
                                                cublaslt_layout c, cublaslt_layout d,
@@ -180,10 +208,16 @@ cublaslt_status cublasLtMatmulAlgoGetHeuristic(cublaslt_handle handle, cublaslt_
     if (preference->workspace < WORKSPACE) return LT_CUBLAS_STATUS_NOT_SUPPORTED;
     uint32_t align = 0;
     for (int i = 0; i < 4; i++) align |= preference->align[i]; /* powers of two */
-    *found = (cublaslt_found){.workspace_bytes = WORKSPACE};
-    found->algorithm.data[0] = ALGORITHM;
-    found->algorithm.data[1] = align;
-    *count = 1;
+    long times[ALGORITHMS_MOST];
+    int known = times_of(times);
+    for (int i = 0; i < known && i < wanted; i++) {
+        found[i] = (cublaslt_found){.workspace_bytes = WORKSPACE};
+        found[i].algorithm.data[0] = ALGORITHM;
+        found[i].algorithm.data[1] = align;
+        found[i].algorithm.data[2] = (uint64_t)i;
+        found[i].algorithm.data[3] = preference->reduction & ~2u;
+        *count = i + 1;
+    }
     return LT_CUBLAS_STATUS_SUCCESS;
 }
 
@@ -193,6 +227,8 @@ typedef struct product {
     const void *x, *y;
     float *to, *work;
     bool adds; /* to what is there */
+    bool is_wrong;
+    int algorithm;
 } product;
 
 static double element(const struct cublaslt_layout_ *l, const void *values, int turn, uint64_t row,
@@ -208,6 +244,9 @@ static void multiply(const void *data)
     const float *bias = (const float *)(uintptr_t)p->desc.bias;
     uint64_t depth = p->desc.turn_a ? p->a.rows : p->a.columns;
     bool rounds = p->desc.tf32 && !setting_of("FAKE_CUBLASLT_EXACT", 0);
+    long times[ALGORITHMS_MOST];
+    if (p->algorithm < times_of(times)) fake_cublaslt_ns += times[p->algorithm] * 1000;
+    fake_cublaslt_products++;
     memset(p->work, 0xff, WORKSPACE);
     for (uint64_t j = 0; j < p->d.columns; j++)
         for (uint64_t i = 0; i < p->d.rows; i++) {
@@ -218,6 +257,7 @@ static void multiply(const void *data)
                 sum += rounds ? fake_tf32(x) * fake_tf32(y) : x * y;
             }
             if (p->desc.epilogue & LT_CUBLASLT_EPILOGUE_BIAS) sum += (double)bias[i];
+            if (p->is_wrong) sum += 1.0;
             float *to = &p->to[j * (uint64_t)p->d.step + i];
             *to = (float)(p->adds ? sum + (double)*to : sum);
         }
@@ -247,7 +287,17 @@ cublaslt_status cublasLtMatmul(cublaslt_handle handle, cublaslt_desc desc, const
         return LT_CUBLAS_STATUS_INVALID_VALUE;
     if (!is_aligned(a, align) || !is_aligned(b, align) || !is_aligned(d, align))
         return LT_CUBLAS_STATUS_INVALID_VALUE;
-    product p = {*desc, *a_layout, *b_layout, *d_layout, a, b, d, work, old == 1.0f};
+    product p = {*desc,
+                 *a_layout,
+                 *b_layout,
+                 *d_layout,
+                 a,
+                 b,
+                 d,
+                 work,
+                 old == 1.0f,
+                 algorithm->data[3] != 0,
+                 (int)algorithm->data[2]};
     return give_work(stream, multiply, &p, sizeof p) == CUDA_OK ? LT_CUBLAS_STATUS_SUCCESS
                                                                 : LT_CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -86,50 +86,69 @@ static be_status set_preference(const cublaslt_plan *p, cublaslt_preference pref
                                      LT_CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
                                      LT_CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
     size_t most = CUDA_MATH_WORKSPACE_MOST;
-    uint32_t align = CUDA_MATH_ALIGN;
+    uint32_t align = CUDA_MATH_ALIGN, reduction = LT_CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     LT_TRY(p->math,
            p->math->lt.preference_set(preference, LT_CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                       &most, sizeof most),
            "the room for its workspace");
+    LT_TRY(p->math,
+           p->math->lt.preference_set(preference, LT_CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                      &reduction, sizeof reduction),
+           "how its parts are added");
     for (size_t i = 0; i < sizeof alignments / sizeof *alignments; i++)
         LT_TRY(p->math, p->math->lt.preference_set(preference, alignments[i], &align, sizeof align),
                "an alignment");
     return BE_OK;
 }
 
-static be_status take_best(cublaslt_plan *p, const cublaslt_product *s,
-                           cublaslt_preference preference, be_error *err)
+static be_status ask(const cublaslt_plan *p, const cublaslt_product *s,
+                     cublaslt_preference preference, int room, cublaslt_found *out, int *count,
+                     be_error *err)
 {
-    cublaslt_found found = {.state = LT_CUBLAS_STATUS_NOT_SUPPORTED};
-    int count = 0;
+    int found = 0;
+    *count = 0;
     TRY(set_preference(p, preference, err));
     cublaslt_status status =
         p->math->lt.heuristic(p->handle, p->desc, p->first, p->second, p->result, p->result,
-                              preference, 1, &found, &count);
-    if (status == LT_CUBLAS_STATUS_SUCCESS && count > 0) status = found.state;
-    if (status == LT_CUBLAS_STATUS_SUCCESS && count == 0) status = LT_CUBLAS_STATUS_NOT_SUPPORTED;
-    if (status != LT_CUBLAS_STATUS_SUCCESS) {
-        char what[120];
-        snprintf(what, sizeof what,
-                 "an algorithm for a product of %" PRId64 " × %" PRId64 " × %" PRId64, s->rows,
-                 s->columns, s->depth);
-        return refuse(p->math, what, status, err);
-    }
-    p->algorithm = found.algorithm;
-    p->workspace_bytes = found.workspace_bytes;
-    return BE_OK;
+                              preference, room, out, &found);
+    for (int i = 0; status == LT_CUBLAS_STATUS_SUCCESS && i < found; i++)
+        if (out[i].state == LT_CUBLAS_STATUS_SUCCESS) out[(*count)++] = out[i];
+    if (status == LT_CUBLAS_STATUS_SUCCESS && *count == 0)
+        status = found > 0 ? out[0].state : LT_CUBLAS_STATUS_NOT_SUPPORTED;
+    if (status == LT_CUBLAS_STATUS_SUCCESS) return BE_OK;
+    char what[120];
+    snprintf(what, sizeof what,
+             "an algorithm for a product of %" PRId64 " × %" PRId64 " × %" PRId64, s->rows,
+             s->columns, s->depth);
+    return refuse(p->math, what, status, err);
+}
+
+be_status cublaslt_plan_ask(const cublaslt_plan *p, const cublaslt_product *product, int room,
+                            cublaslt_found *out, int *count, be_error *err)
+{
+    cublaslt_preference preference = NULL;
+    LT_TRY(p->math, p->math->lt.preference_new(&preference), "a preference");
+    be_status status = ask(p, product, preference, room, out, count, err);
+    p->math->lt.preference_free(preference);
+    return status;
+}
+
+void cublaslt_plan_take(cublaslt_plan *plan, const cublaslt_found *found)
+{
+    plan->algorithm = found->algorithm;
+    plan->workspace_bytes = found->workspace_bytes;
 }
 
 static be_status choose(cublaslt_plan *p, const cublaslt_product *product, be_error *err)
 {
-    cublaslt_preference preference = NULL;
+    cublaslt_found found = {.state = LT_CUBLAS_STATUS_NOT_SUPPORTED};
+    int count;
     TRY(expect_types(p, product, err));
     TRY(describe(p, product, err));
     TRY(add_layouts(p, product, err));
-    LT_TRY(p->math, p->math->lt.preference_new(&preference), "a preference");
-    be_status status = take_best(p, product, preference, err);
-    p->math->lt.preference_free(preference);
-    return status;
+    TRY(cublaslt_plan_ask(p, product, 1, &found, &count, err));
+    cublaslt_plan_take(p, &found);
+    return BE_OK;
 }
 
 be_status cublaslt_plan_new(const cuda_math *math, cublaslt_handle handle,

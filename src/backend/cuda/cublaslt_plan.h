@@ -42,6 +42,15 @@ BE_CHECKED be_status cublaslt_plan_new(const cuda_math *math, cublaslt_handle ha
                                        be_error *err);
 void cublaslt_plan_free(cublaslt_plan *plan);
 
+/* The algorithms that the library has for it, the one that it holds for the fastest first, at most
+ * `room`; BE_UNAVAILABLE if there is none.  Where the depth is shared among groups, the parts are
+ * added in fp32 and in a fixed order. */
+BE_CHECKED be_status cublaslt_plan_ask(const cublaslt_plan *plan, const cublaslt_product *product,
+                                       int room, cublaslt_found *out, int *count, be_error *err);
+
+/* Compute by this one from now on; before it is bound. */
+void cublaslt_plan_take(cublaslt_plan *plan, const cublaslt_found *found);
+
 BE_CHECKED be_status cublaslt_plan_bind(cublaslt_plan *plan, const cublaslt_operands *operands,
                                         be_error *err);
 BE_CHECKED be_status cublaslt_plan_start(const cublaslt_plan *plan, cuda_stream stream,

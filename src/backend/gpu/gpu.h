@@ -44,6 +44,7 @@ typedef struct gpu_call {
     be_precision precision;                              /* of products */
     be_shape in_shape[OP_MAX_IN], out_shape[OP_MAX_OUT]; /* rank −1: absent */
     arena *memory;
+    bool is_dry;                 /* nothing may run on the device while it is prepared */
     bool is_in_place;            /* an output overwrites an input (be_op.in_place) */
     int forced_group;            /* 0, or the group size that a test wants */
     int wanted[GPU_MAX_CHOICES]; /* which way to take of each choice */

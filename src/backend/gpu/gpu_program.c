@@ -87,6 +87,7 @@ static gpu_call call_before(const program *p, size_t n)
                      .attrs = node->attrs,
                      .precision = p->graph->precision,
                      .memory = p->memory,
+                     .is_dry = p->tuned.dry_run,
                      .forced_group = p->device->forced_group};
     for (int i = 0; i < OP_MAX_IN; i++) call.in_shape[i] = be_value_shape(p->graph, node->in[i]);
     for (int o = 0; o < OP_MAX_OUT; o++) call.out_shape[o] = be_value_shape(p->graph, node->out[o]);

@@ -137,6 +137,7 @@ static const op_case embedding_cases[] = {
 
 static const embedding_backward_attrs few = {EMBEDDING_NO_PADDING, 17}, padded = {0, 301},
                                       many = {5, 4099}, single = {EMBEDDING_NO_PADDING, 1},
+                                      pair = {EMBEDDING_NO_PADDING, 2},
                                       half_used = {EMBEDDING_NO_PADDING, 114};
 
 #define BACKWARD_CASE(text, attributes, used, width, rank, ...)                          \
@@ -153,6 +154,7 @@ static const op_case embedding_backward_cases[] = {
     BACKWARD_CASE("a vocabulary", many, 4099, 31, 2, 5, 101),
     BACKWARD_CASE("beyond the vocabulary", few, 23, 33, 2, 3, 41),
     BACKWARD_CASE("one row", single, 1, 7, 1, 901),
+    BACKWARD_CASE("many tokens a row, by words", pair, 2, 24, 2, 3, 207),
     BACKWARD_CASE("rows without a token", half_used, 57, 129, 2, 8, 53),
 };
 

@@ -1,7 +1,7 @@
 /* See product_cublaslt.h. */
 #include "ops/matmul/product_cublaslt.h"
 
-#include "backend/cuda/cuda_driver.h"
+#include "backend/cuda/cublaslt_search.h"
 #include "ops/reduce/upstream_gpu.h"
 
 static be_status product_start(const gpu_task *task, gpu_driver *driver, be_error *err)
@@ -13,9 +13,10 @@ static be_status product_start(const gpu_task *task, gpu_driver *driver, be_erro
 be_status product_task_prepare(gpu_call *call, const cublaslt_product *product, product_task *out,
                                be_error *err)
 {
-    const cuda_driver *d = (const cuda_driver *)call->driver;
+    cuda_driver *d = (cuda_driver *)call->driver;
     TRY(cuda_enter(d, err));
     TRY(cublaslt_plan_new(d->math, d->cublaslt, product, &out->plan, err));
+    TRY(cublaslt_search(d, product, !call->is_dry, &out->plan, err));
     out->task = (gpu_task){.name = "a product of cuBLASLt", .start = product_start};
     out->work_at = gpu_scratch_take(&call->scratch_bytes, out->plan.workspace_bytes);
     call->implementation = d->math->cublaslt_title;

@@ -228,6 +228,7 @@ static const op_case layer_norm_backward_cases[] = {
     BACKWARD_CASE("bert-base", with_dx, 67, 768, F32(2, {67, 768})),
     BACKWARD_CASE("weights alone", weights, 37, 301, OP_ABSENT),
     BACKWARD_CASE("many rows", with_dx, 1037, 33, F32(2, {1037, 33})),
+    BACKWARD_CASE("parts of several rounds", with_dx, 2713, 9, OP_ABSENT),
     BACKWARD_CASE("one row", with_dx, 1, 1000, OP_ABSENT),
     BACKWARD_CASE("one column", with_dx, 9, 1, F32(2, {9, 1})),
     {.name = "several dimensions",

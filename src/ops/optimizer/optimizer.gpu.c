@@ -37,8 +37,10 @@ KERNEL schedule(ITEM_ARG ARG_IN(int, clock), ARG_IN(float, rates), ARG_OUT(float
     if (LOCAL_ID == 0 && GROUP_ID == 0) rate[0] = rates[clock[0] < last ? clock[0] : last];
 }
 
+#define WIDE_TYPE F32
+
 /* 1 − beta^t is −expm1(t · log beta): 1 − pow(beta, t) would lose half of the digits.  `l2` is
- * Adam's decay, `decay` is AdamW's. */
+ * Adam's decay, `decay` is AdamW's.  Blocks lie at 16 bytes: eight elements an item and round. */
 KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
             ARG_IN(int, clock), ARG_OUT(float, m), ARG_OUT(float, v), ARG_INT(count),
             ARG_FLOAT(beta1), ARG_FLOAT(beta2), ARG_FLOAT(keep1), ARG_FLOAT(keep2),
@@ -55,13 +57,41 @@ KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, r
     float step = r / -EXPM1(t * log_beta1);
     float inverse_root2 = 1.0f / SQRT(-EXPM1(t * log_beta2));
     float shrink = 1.0f - r * decay;
-    EACH (i, count) {
-        float g = gradient[i] + (i < (u32)decayed ? l2 : 0.0f) * p[i];
-        float first = beta1 * m[i] + keep1 * g;
-        float second = beta2 * v[i] + keep2 * g * g;
-        m[i] = first;
-        v[i] = second;
-        p[i] = (i < (u32)decayed ? shrink : 1.0f) * p[i] -
-               step * first / (SQRT(second) * inverse_root2 + epsilon);
+    EACH (k, ((u32)count + 7u) / 8u) {
+        u32 from = 8u * k;
+        float w[8] = {0}, g[8] = {0}, first[8] = {0}, second[8] = {0};
+        if (from + 8u <= (u32)count) {
+            LOAD_8(WIDE, w, p, from);
+            LOAD_8(WIDE, g, gradient, from);
+            LOAD_8(WIDE, first, m, from);
+            LOAD_8(WIDE, second, v, from);
+        } else {
+            for (u32 j = 0; j < 8u && from + j < (u32)count; j++) {
+                w[j] = p[from + j];
+                g[j] = gradient[from + j];
+                first[j] = m[from + j];
+                second[j] = v[from + j];
+            }
+        }
+        UNROLL for (u32 j = 0; j < 8u; j++)
+        {
+            int is_decayed = from + j < (u32)decayed;
+            float slope = g[j] + (is_decayed ? l2 : 0.0f) * w[j];
+            first[j] = beta1 * first[j] + keep1 * slope;
+            second[j] = beta2 * second[j] + keep2 * slope * slope;
+            w[j] = (is_decayed ? shrink : 1.0f) * w[j] -
+                   step * first[j] / (SQRT(second[j]) * inverse_root2 + epsilon);
+        }
+        if (from + 8u <= (u32)count) {
+            STORE_8(WIDE, m, from, first);
+            STORE_8(WIDE, v, from, second);
+            STORE_8(WIDE, p, from, w);
+        } else {
+            for (u32 j = 0; j < 8u && from + j < (u32)count; j++) {
+                m[from + j] = first[j];
+                v[from + j] = second[j];
+                p[from + j] = w[j];
+            }
+        }
     }
 }

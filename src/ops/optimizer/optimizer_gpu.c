@@ -51,10 +51,11 @@ static be_status adam_any_record(const gpu_call *call, gpu_recorder *recorder, b
                                  be_error *err)
 {
     const adam_attrs *a = call->attrs;
+    int groups = gpu_groups(call, (call->in_shape[0].dim[0] + 7) / 8, call->units[0].group, 8);
     double l2 = decoupled ? 0.0 : a->weight_decay, decay = decoupled ? a->weight_decay : 0.0;
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "adam", groups_of(call),
+        &(gpu_step){0, "adam", groups,
                     GPU_ARGUMENTS(
                         gpu_writes(call->out[0]), gpu_reads(call->in[1]), gpu_reads(call->in[2]),
                         gpu_reads(call->in[3]), gpu_writes(call->out[1]), gpu_writes(call->out[2]),

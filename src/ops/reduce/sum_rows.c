@@ -36,10 +36,15 @@ static op_cost sum_rows_cost(const void *attrs, const be_shape *in, const be_sha
     }
 
 static const op_case sum_rows_cases[] = {
-    SUM_CASE("rows", 2, 100, 40),          SUM_CASE("odd", 2, 37, 301),
-    SUM_CASE("many rows", 2, 4099, 10),    SUM_CASE("one row", 2, 1, 33),
-    SUM_CASE("one column", 2, 501, 1),     SUM_CASE("one", 2, 1, 1),
-    SUM_CASE("images", 4, 20, 16, 26, 26), SUM_CASE("odd images", 4, 3, 17, 5, 7),
+    SUM_CASE("rows", 2, 100, 40),
+    SUM_CASE("odd", 2, 37, 301),
+    SUM_CASE("many rows", 2, 4099, 10),
+    SUM_CASE("one row", 2, 1, 33),
+    SUM_CASE("one column", 2, 501, 1),
+    SUM_CASE("one", 2, 1, 1),
+    SUM_CASE("many rows by words", 2, 1037, 264),
+    SUM_CASE("images", 4, 20, 16, 26, 26),
+    SUM_CASE("odd images", 4, 3, 17, 5, 7),
 };
 
 const be_op be_op_sum_rows = {.name = "sum_rows",

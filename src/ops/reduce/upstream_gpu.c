@@ -6,6 +6,11 @@
 
 extern const gpu_source gpu_source_upstream, gpu_source_sum_rows;
 
+static bool is_tall(const gpu_upstream *u)
+{
+    return u->shape.rank == 2 && u->shape.dim[0] > SUM_COLUMNS_ROWS;
+}
+
 static size_t bytes_of(const gpu_upstream *u)
 {
     return (size_t)shape_elements(&u->shape) * dtype_bytes(u->shape.dtype);
@@ -23,6 +28,11 @@ be_status gpu_upstream_prepare(gpu_call *call, gpu_upstream *u, size_t *scratch_
                     u->nan_stops, words));
     }
     if (!u->summed) return BE_OK;
+    if (is_tall(u)) {
+        u->columns = (gpu_column_sum){
+            .rows = u->shape.dim[0], .columns = u->shape.dim[1], .type = u->shape.dtype};
+        return gpu_column_sum_prepare(call, &u->columns, scratch_bytes, err);
+    }
     u->sum_unit = call->unit_count;
     return gpu_use(call, GPU_SOURCES(&gpu_source_sum_rows), GROUP_WANTED, err, "%s", words);
 }
@@ -42,6 +52,7 @@ be_status gpu_upstream_record(const gpu_call *call, gpu_recorder *recorder, cons
                        err));
     }
     if (!u->summed) return BE_OK;
+    if (is_tall(u)) return gpu_column_sum_record(call, recorder, &u->columns, *dz, db, err);
     return gpu_record(
         recorder, call,
         &(gpu_step){u->sum_unit, "sum_rows", gpu_groups(call, channels, 1, GROUPS_A_UNIT),

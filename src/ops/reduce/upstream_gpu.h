@@ -4,6 +4,7 @@
 #define OPS_REDUCE_UPSTREAM_GPU_H
 
 #include "backend/gpu/gpu.h"
+#include "ops/reduce/sum_columns_gpu.h"
 
 #define UPSTREAM_ALIGN 256 /* of parts of scratch */
 
@@ -13,7 +14,8 @@ typedef struct gpu_upstream {
     bool nan_stops; /* where y is not a number nothing flows back */
     bool summed;    /* db is wanted */
     int mask_unit, sum_unit;
-    size_t dz_at; /* in scratch */
+    gpu_column_sum columns; /* of a matrix with many rows, instead of sum_unit */
+    size_t dz_at;           /* in scratch */
 } gpu_upstream;
 
 /* Add the units; takes what it needs behind the *scratch_bytes that are taken already. */

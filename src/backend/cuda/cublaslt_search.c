@@ -1,0 +1,204 @@
+/* See cublaslt_search.h.  Each algorithm is timed as a graph of several products behind one
+ * another, as in a step: alone, the host would be slower than a small product.  Their operands lie
+ * in several places in turn, so that not all of them are found in the cache of the device. */
+#include "backend/cuda/cublaslt_search.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "backend/gpu/gpu_cache.h"
+#include "core/clock.h"
+
+#define CANDIDATES 16
+#define REPEATS 8 /* products of a graph */
+#define RUNS 3    /* of a graph, of which the fastest counts */
+#define SETS_MOST 8
+#define SETS_BYTES ((size_t)128 << 20) /* beyond the last-level cache of every device so far */
+#define GAIN 0.97 /* the library's favourite is left only for less than this of its time */
+#define LIMIT_NS INT64_C(10000000000) /* of all searches of a device, so that a start is bounded \
+                                       */
+#define UNUSABLE INT64_MAX
+
+typedef struct trial {
+    cuda_driver *driver;
+    cublaslt_plan *plan;
+    size_t a_bytes, b_bytes, bias_bytes, y_bytes; /* of a set, each rounded up to the alignment */
+    int sets;
+    gpu_buffer memory; /* the sets, and the workspace behind them */
+} trial;
+
+static size_t aligned(int64_t elements, be_dtype type)
+{
+    size_t bytes = (size_t)elements * dtype_bytes(type);
+    return (bytes + CUDA_MATH_ALIGN - 1) / CUDA_MATH_ALIGN * CUDA_MATH_ALIGN;
+}
+
+static size_t set_bytes(const trial *t)
+{
+    return t->a_bytes + t->b_bytes + t->bias_bytes + t->y_bytes;
+}
+
+static be_status trial_open(trial *t, const cublaslt_product *p, size_t workspace, be_error *err)
+{
+    gpu_driver *driver = &t->driver->base;
+    t->a_bytes = aligned(p->rows * p->depth, p->type);
+    t->b_bytes = aligned(p->depth * p->columns, p->type);
+    t->bias_bytes = p->bias ? aligned(p->columns, BE_F32) : 0;
+    t->y_bytes = aligned(p->rows * p->columns, BE_F32);
+    size_t sets = SETS_BYTES / set_bytes(t) + 1;
+    t->sets = sets > SETS_MOST ? SETS_MOST : (int)sets;
+    return driver->vtable->alloc(driver, (size_t)t->sets * set_bytes(t) + workspace,
+                                 "matrices to try products on", &t->memory, err);
+}
+
+static be_status start(const trial *t, int i, be_error *err)
+{
+    cuda_address at = t->memory + (size_t)(i % t->sets) * set_bytes(t);
+    size_t y_at = t->a_bytes + t->b_bytes + t->bias_bytes;
+    cublaslt_operands operands = {.a = at,
+                                  .b = at + t->a_bytes,
+                                  .bias = t->bias_bytes ? at + t->a_bytes + t->b_bytes : 0,
+                                  .y = at + y_at,
+                                  .workspace = t->memory + (size_t)t->sets * set_bytes(t)};
+    TRY(cublaslt_plan_bind(t->plan, &operands, err));
+    return cublaslt_plan_start(t->plan, t->driver->stream, err);
+}
+
+/* Once outside of a graph: a library may load its code at its first use. */
+static be_status make_graph(const trial *t, cuda_exec *out, be_error *err)
+{
+    const cuda_driver *d = t->driver;
+    const cuda_functions *cu = &d->libraries->cu;
+    cuda_graph graph = NULL;
+    TRY(start(t, 0, err));
+    CUDA_TRY(d->libraries, d->facts.id, cu->capture_begin(d->stream, CUDA_CAPTURE_THREAD_LOCAL),
+             "record products to time");
+    be_status status = BE_OK;
+    for (int i = 0; i < REPEATS && status == BE_OK; i++) status = start(t, i, err);
+    cuda_result result = cu->capture_end(d->stream, &graph);
+    if (status == BE_OK && result == CUDA_OK) result = cu->graph_instantiate(out, graph, 0);
+    if (graph) cu->graph_free(graph);
+    TRY(status);
+    CUDA_TRY(d->libraries, d->facts.id, result, "make products to time ready");
+    return BE_OK;
+}
+
+static be_status run_once(const trial *t, cuda_exec graph, int64_t *ns, be_error *err)
+{
+    const cuda_driver *d = t->driver;
+    const cuda_functions *cu = &d->libraries->cu;
+    int64_t before_ns = clock_now_ns();
+    CUDA_TRY(d->libraries, d->facts.id, cu->exec_launch(graph, d->stream), "start products");
+    CUDA_TRY(d->libraries, d->facts.id, cu->stream_wait(d->stream), "wait for products");
+    *ns = clock_now_ns() - before_ns;
+    return BE_OK;
+}
+
+/* The first run warms up and does not count. */
+static be_status time_one(const trial *t, int64_t *best, be_error *err)
+{
+    cuda_exec graph = NULL;
+    int64_t ns = 0;
+    TRY(make_graph(t, &graph, err));
+    be_status status = run_once(t, graph, &ns, err);
+    for (int i = 0; i < RUNS && status == BE_OK; i++) {
+        status = run_once(t, graph, &ns, err);
+        if (status == BE_OK && ns < *best) *best = ns;
+    }
+    t->driver->libraries->cu.exec_free(graph);
+    return status;
+}
+
+/* The place of the fastest, or −1 if not even the first one runs. */
+static int find_fastest(const trial *t, const cublaslt_found *found, int count)
+{
+    int64_t ns[CANDIDATES] = {UNUSABLE};
+    int best = 0;
+    for (int i = 0; i < count; i++) {
+        be_error unused;
+        ns[i] = UNUSABLE;
+        cublaslt_plan_take(t->plan, &found[i]);
+        if (time_one(t, &ns[i], &unused) != BE_OK) ns[i] = UNUSABLE;
+        double gain = best == 0 ? GAIN : 1.0;
+        if ((double)ns[i] < gain * (double)ns[best]) best = i;
+    }
+    return ns[0] == UNUSABLE ? -1 : best;
+}
+
+/* −1, too, where the device has no room for a trial. */
+static int try_all(cuda_driver *driver, const cublaslt_product *product, cublaslt_plan *plan,
+                   const cublaslt_found *found, int count)
+{
+    be_error unused;
+    trial t = {.driver = driver, .plan = plan};
+    size_t workspace = 0;
+    for (int i = 0; i < count; i++)
+        if (found[i].workspace_bytes > workspace) workspace = found[i].workspace_bytes;
+    if (trial_open(&t, product, workspace, &unused) != BE_OK) return -1;
+    int best = find_fastest(&t, found, count);
+    driver->base.vtable->free(&driver->base, t.memory);
+    return best;
+}
+
+/* ---------------------------------------------------------------- keeping */
+
+static be_status make_key(const cuda_driver *driver, const cublaslt_product *p, arena *memory,
+                          gpu_cache_key *out, be_error *err)
+{
+    const gpu_facts *f = &driver->base.facts;
+    const char *text;
+    TRY(arena_printf(memory, &text, err,
+                     "%s\n%s\n%d units\n%s\n%" PRId64 " x %" PRId64 " x %" PRId64
+                     " %s%s%s%s%s%s, workspace of at most %zu bytes\n",
+                     f->name, f->software, f->units, driver->math->cublaslt_title, p->rows,
+                     p->columns, p->depth, dtype_name(p->type), p->tf32 ? " tf32" : "",
+                     p->transpose_a ? " a turned" : "", p->transpose_b ? " b turned" : "",
+                     p->bias ? " bias" : "", p->add ? " added" : "", CUDA_MATH_WORKSPACE_MOST));
+    *out = (gpu_cache_key){"products", "product", text, strlen(text)};
+    return BE_OK;
+}
+
+static bool recall(const gpu_cache_key *key, cublaslt_found *out)
+{
+    be_error unused;
+    void *content = NULL;
+    size_t bytes;
+    if (gpu_cache_read(key, &content, &bytes, &unused) != BE_OK) return false;
+    bool is_whole = bytes == sizeof *out;
+    if (is_whole) memcpy(out, content, sizeof *out);
+    memory_free(content);
+    return is_whole && out->workspace_bytes <= CUDA_MATH_WORKSPACE_MOST;
+}
+
+static be_status search(cuda_driver *driver, const cublaslt_product *product,
+                        const gpu_cache_key *key, cublaslt_plan *plan, be_error *err)
+{
+    be_error unused;
+    cublaslt_found found[CANDIDATES];
+    int count, best = 0;
+    int64_t start_ns = clock_now_ns();
+    TRY(cublaslt_plan_ask(plan, product, CANDIDATES, found, &count, err));
+    if (count == 1) return BE_OK;
+    if (driver->search_ns < LIMIT_NS) best = try_all(driver, product, plan, found, count);
+    driver->search_ns += clock_now_ns() - start_ns;
+    if (best >= 0 && gpu_cache_write(key, &found[best], sizeof found[best], &unused) != BE_OK)
+        best = 0;
+    cublaslt_plan_take(plan, &found[best < 0 ? 0 : best]);
+    return BE_OK;
+}
+
+be_status cublaslt_search(cuda_driver *driver, const cublaslt_product *product, bool may_try,
+                          cublaslt_plan *plan, be_error *err)
+{
+    arena *memory = NULL;
+    gpu_cache_key key;
+    cublaslt_found kept;
+    TRY(arena_new(&memory, err));
+    be_status status = make_key(driver, product, memory, &key, err);
+    if (status == BE_OK && recall(&key, &kept))
+        cublaslt_plan_take(plan, &kept);
+    else if (status == BE_OK && may_try)
+        status = search(driver, product, &key, plan, err);
+    arena_free(memory);
+    return status;
+}
