@@ -101,36 +101,36 @@ static be_status set_preference(const cublaslt_plan *p, cublaslt_preference pref
     return BE_OK;
 }
 
-static be_status ask(const cublaslt_plan *p, const cublaslt_product *s,
-                     cublaslt_preference preference, int room, cublaslt_found *out, int *count,
-                     be_error *err)
+/* Those that are usable to the front; the library's answer for all. */
+static cublaslt_status usable_first(cublaslt_found *found, int asked, int *count)
 {
-    int found = 0;
-    *count = 0;
-    TRY(set_preference(p, preference, err));
-    cublaslt_status status =
-        p->math->lt.heuristic(p->handle, p->desc, p->first, p->second, p->result, p->result,
-                              preference, room, out, &found);
-    for (int i = 0; status == LT_CUBLAS_STATUS_SUCCESS && i < found; i++)
-        if (out[i].state == LT_CUBLAS_STATUS_SUCCESS) out[(*count)++] = out[i];
-    if (status == LT_CUBLAS_STATUS_SUCCESS && *count == 0)
-        status = found > 0 ? out[0].state : LT_CUBLAS_STATUS_NOT_SUPPORTED;
-    if (status == LT_CUBLAS_STATUS_SUCCESS) return BE_OK;
-    char what[120];
-    snprintf(what, sizeof what,
-             "an algorithm for a product of %" PRId64 " × %" PRId64 " × %" PRId64, s->rows,
-             s->columns, s->depth);
-    return refuse(p->math, what, status, err);
+    for (int i = 0; i < asked; i++)
+        if (found[i].state == LT_CUBLAS_STATUS_SUCCESS) found[(*count)++] = found[i];
+    if (*count > 0) return LT_CUBLAS_STATUS_SUCCESS;
+    return asked > 0 ? found[0].state : LT_CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
 be_status cublaslt_plan_ask(const cublaslt_plan *p, const cublaslt_product *product, int room,
                             cublaslt_found *out, int *count, be_error *err)
 {
+    char what[120];
+    int asked = 0;
     cublaslt_preference preference = NULL;
+    cublaslt_status status = LT_CUBLAS_STATUS_SUCCESS;
+    *count = 0;
     LT_TRY(p->math, p->math->lt.preference_new(&preference), "a preference");
-    be_status status = ask(p, product, preference, room, out, count, err);
+    be_status ready = set_preference(p, preference, err);
+    if (ready == BE_OK)
+        status = p->math->lt.heuristic(p->handle, p->desc, p->first, p->second, p->result,
+                                       p->result, preference, room, out, &asked);
     p->math->lt.preference_free(preference);
-    return status;
+    TRY(ready);
+    if (status == LT_CUBLAS_STATUS_SUCCESS) status = usable_first(out, asked, count);
+    if (status == LT_CUBLAS_STATUS_SUCCESS) return BE_OK;
+    snprintf(what, sizeof what,
+             "an algorithm for a product of %" PRId64 " × %" PRId64 " × %" PRId64, product->rows,
+             product->columns, product->depth);
+    return refuse(p->math, what, status, err);
 }
 
 void cublaslt_plan_take(cublaslt_plan *plan, const cublaslt_found *found)

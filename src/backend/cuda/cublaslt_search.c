@@ -14,9 +14,10 @@
 #define RUNS 3    /* of a graph, of which the fastest counts */
 #define SETS_MOST 8
 #define SETS_BYTES ((size_t)128 << 20) /* beyond the last-level cache of every device so far */
-#define GAIN 0.97 /* the library's favourite is left only for less than this of its time */
-#define LIMIT_NS INT64_C(10000000000) /* of all searches of a device, so that a start is bounded \
-                                       */
+/* The library's favourite is left only for less than this of its time. */
+#define GAIN 0.97
+/* Of all searches of a device, so that a start is bounded. */
+#define LIMIT_NS INT64_C(10000000000)
 #define UNUSABLE INT64_MAX
 
 typedef struct trial {

@@ -4,6 +4,17 @@
  * one tree (ROUND). */
 #define TURNS ((ROW_WORDS + GROUP - 1) / GROUP)
 
+/* A word of y, of the normalised n. */
+DEVICE void write_word(GLOBAL Y_T *y, GLOBAL const float *weight, GLOBAL const float *bias,
+                       int word, float *n)
+{
+    float w[WORD], b[WORD];
+    LOAD_WORD(WIDE, w, weight, word * WORD);
+    LOAD_WORD(WIDE, b, bias, word * WORD);
+    UNROLL for (int j = 0; j < WORD; j++) w[j] = n[j] * w[j] + b[j];
+    STORE_WORD(Y, y, word * WORD, w);
+}
+
 /* A row a group and round. */
 KERNEL layer_norm(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(float, bias),
                   ARG_IN(R_T, residual), ARG_OUT(Y_T, y), ARG_OUT(float, sum),
@@ -56,17 +67,62 @@ KERNEL layer_norm(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(float
         UNROLL for (int k = 0; k < TURNS; k++)
         {
             int word = k * GROUP + LOCAL_ID;
-            float w[WORD], b[WORD];
-            if (word >= ROW_WORDS) continue;
-            LOAD_WORD(WIDE, w, weight, word * WORD);
-            LOAD_WORD(WIDE, b, bias, word * WORD);
-            UNROLL for (int j = 0; j < WORD; j++) w[j] = (v[k][j] - mean) * rstd * w[j] + b[j];
-            STORE_WORD(Y, y, at + word * WORD, w);
+            UNROLL for (int j = 0; j < WORD; j++) v[k][j] = (v[k][j] - mean) * rstd;
+            if (word < ROW_WORDS) write_word(y + at, weight, bias, word, v[k]);
         }
         if (LOCAL_ID == 0) {
             means[row] = mean;
             rstds[row] = rstd;
         }
+    }
+}
+
+/* What an item holds of a row of the backward: the normalised n, and g = dy · weight. */
+typedef struct row_part {
+    float n[TURNS][WORD], g[TURNS][WORD], sum_g, sum_gn;
+} row_part;
+
+/* … and of the parts of dweight and dbias. */
+typedef struct weight_part {
+    float dweight[TURNS][WORD], dbias[TURNS][WORD];
+} weight_part;
+
+/* A word of a row of x and dy, into both. */
+DEVICE void take_word(row_part *row, weight_part *sums, int k, float mean, float rstd,
+                      const float *w)
+{
+    UNROLL for (int j = 0; j < WORD; j++)
+    {
+        float n = (row->n[k][j] - mean) * rstd, dy = row->g[k][j];
+        sums->dweight[k][j] += dy * n;
+        sums->dbias[k][j] += dy;
+        row->n[k][j] = n;
+        row->g[k][j] = dy * w[j];
+        row->sum_g += row->g[k][j];
+        row->sum_gn += row->g[k][j] * n;
+    }
+}
+
+/* The sums are of g and of g · n. */
+DEVICE void write_dx(GLOBAL float *dx, GLOBAL const float *dsum, const row_part *row, int k,
+                     LOCAL const float *sum_g, LOCAL const float *sum_gn, float rstd)
+{
+    float v[WORD], mean_g = *sum_g / (float)WIDTH, mean_gn = *sum_gn / (float)WIDTH;
+    UNROLL for (int j = 0; j < WORD; j++) v[j] = 0.0f;
+    if (HAS_DSUM) LOAD_WORD(WIDE, v, dsum, 0);
+    UNROLL for (int j = 0; j < WORD; j++)
+    {
+        v[j] += rstd * (row->g[k][j] - mean_g - row->n[k][j] * mean_gn);
+    }
+    STORE_WORD(WIDE, dx, 0, v);
+}
+
+DEVICE void write_part(ITEM_PARAM GLOBAL float *parts, int part, float (*sums)[WORD])
+{
+    UNROLL for (int k = 0; k < TURNS; k++)
+    {
+        int word = k * GROUP + LOCAL_ID;
+        if (word < ROW_WORDS) STORE_WORD(WIDE, parts, (i64)part * WIDTH + word * WORD, sums[k]);
     }
 }
 
@@ -89,70 +145,44 @@ KERNEL layer_norm_backward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG
     LOCAL_ARRAY(float, sums_gn, ROUND *GROUP);
     for (int part = GROUP_ID; part < PARTS; part += NUM_GROUPS) {
         int end = (part + 1) * ROWS_A_PART < rows ? (part + 1) * ROWS_A_PART : rows;
-        float dweight[TURNS][WORD], dbias[TURNS][WORD];
-        UNROLL for (int k = 0; k < TURNS; k++)
+        weight_part sums;
+        UNROLL for (int i = 0; i < TURNS * WORD; i++)
         {
-            UNROLL for (int j = 0; j < WORD; j++) dweight[k][j] = dbias[k][j] = 0.0f;
+            sums.dweight[i / WORD][i % WORD] = sums.dbias[i / WORD][i % WORD] = 0.0f;
         }
         for (int first = part * ROWS_A_PART; first < end; first += ROUND) {
-            float n[ROUND][TURNS][WORD], g[ROUND][TURNS][WORD];
-            UNROLL for (int r = 0; r < ROUND; r++)
+            row_part row[ROUND];
+            UNROLL for (int i = 0; i < ROUND * TURNS; i++)
             {
-                float sum_g = 0.0f, sum_gn = 0.0f;
-                UNROLL for (int k = 0; k < TURNS; k++)
-                {
-                    int word = k * GROUP + LOCAL_ID;
+                int r = i / TURNS, k = i % TURNS, word = k * GROUP + LOCAL_ID;
+                i64 at = (i64)(first + r) * WIDTH + word * WORD;
+                if (k == 0) row[r].sum_g = row[r].sum_gn = 0.0f;
+                if (first + r < end && word < ROW_WORDS) {
                     float w[WORD];
-                    if (first + r >= end || word >= ROW_WORDS) continue;
-                    i64 at = (i64)(first + r) * WIDTH + word * WORD;
                     LOAD_WORD(WIDE, w, weight, word * WORD);
-                    LOAD_WORD(WIDE, n[r][k], x, at);
-                    LOAD_WORD(DY, g[r][k], dy, at);
-                    UNROLL for (int j = 0; j < WORD; j++)
-                    {
-                        n[r][k][j] = (n[r][k][j] - means[first + r]) * rstds[first + r];
-                        dweight[k][j] += g[r][k][j] * n[r][k][j];
-                        dbias[k][j] += g[r][k][j];
-                        g[r][k][j] *= w[j];
-                        sum_g += g[r][k][j];
-                        sum_gn += g[r][k][j] * n[r][k][j];
-                    }
+                    LOAD_WORD(WIDE, row[r].n[k], x, at);
+                    LOAD_WORD(DY, row[r].g[k], dy, at);
+                    take_word(&row[r], &sums, k, means[first + r], rstds[first + r], w);
                 }
-                sums_g[r * GROUP + LOCAL_ID] = sum_g;
-                sums_gn[r * GROUP + LOCAL_ID] = sum_gn;
+                sums_g[r * GROUP + LOCAL_ID] = row[r].sum_g;
+                sums_gn[r * GROUP + LOCAL_ID] = row[r].sum_gn;
             }
             if (!NEED_DX) continue;
             TREE(for (int at = 0; at < ROUND * GROUP; at += GROUP) {
                 sums_g[at + own] += sums_g[at + other];
                 sums_gn[at + own] += sums_gn[at + other];
             })
-            UNROLL for (int r = 0; r < ROUND; r++)
+            UNROLL for (int i = 0; i < ROUND * TURNS; i++)
             {
-                float mean_g = sums_g[r * GROUP] / (float)WIDTH;
-                float mean_gn = sums_gn[r * GROUP] / (float)WIDTH;
-                UNROLL for (int k = 0; k < TURNS; k++)
-                {
-                    int word = k * GROUP + LOCAL_ID;
-                    float more[WORD];
-                    if (first + r >= end || word >= ROW_WORDS) continue;
-                    i64 at = (i64)(first + r) * WIDTH + word * WORD;
-                    if (HAS_DSUM) LOAD_WORD(WIDE, more, dsum, at);
-                    UNROLL for (int j = 0; j < WORD; j++)
-                    {
-                        float value = g[r][k][j] - mean_g - n[r][k][j] * mean_gn;
-                        more[j] = rstds[first + r] * value + (HAS_DSUM ? more[j] : 0.0f);
-                    }
-                    STORE_WORD(WIDE, dx, at, more);
-                }
+                int r = i / TURNS, k = i % TURNS, word = k * GROUP + LOCAL_ID;
+                i64 at = (i64)(first + r) * WIDTH + word * WORD;
+                if (first + r < end && word < ROW_WORDS)
+                    write_dx(dx + at, HAS_DSUM ? dsum + at : dsum, &row[r], k, sums_g + r * GROUP,
+                             sums_gn + r * GROUP, rstds[first + r]);
             }
             BARRIER();
         }
-        UNROLL for (int k = 0; k < TURNS; k++)
-        {
-            int word = k * GROUP + LOCAL_ID;
-            if (word >= ROW_WORDS) continue;
-            STORE_WORD(WIDE, dweights, (i64)part * WIDTH + word * WORD, dweight[k]);
-            STORE_WORD(WIDE, dbiases, (i64)part * WIDTH + word * WORD, dbias[k]);
-        }
+        write_part(ITEM dweights, part, sums.dweight);
+        write_part(ITEM dbiases, part, sums.dbias);
     }
 }
