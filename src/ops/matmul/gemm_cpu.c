@@ -11,6 +11,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "backend/cpu/transpose.h"
 #include "ops/eltwise/activation_cpu.h"
 
 #if defined(__AVX512F__)
@@ -34,7 +35,7 @@
 
 #define PANELS_FLOATS(n) (((n) < WIDTH ? (n) + PANEL - 1 : WIDTH) / PANEL * PANEL * DEPTH)
 
-typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t mask __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 /* One tile: where its operands start and how much of it exists. */
@@ -52,15 +53,15 @@ typedef struct tile {
 
 /* One vector of one row, whole. */
 static inline __attribute__((always_inline)) void store_vector(const tile *t, float *c,
-                                                               const float *bias, vec value)
+                                                               const float *bias, lanes value)
 {
-    if (t->add) value += *(const vec *)c;
-    if (bias) value += *(const vec *)bias;
-    if (t->relu) value = (vec)((mask)value & ~(value < 0.0f)); /* NaN stays NaN */
-    *(vec *)c = value;
+    if (t->add) value += *(const lanes *)c;
+    if (bias) value += *(const lanes *)bias;
+    if (t->relu) value = (lanes)((mask)value & ~(value < 0.0f)); /* NaN stays NaN */
+    *(lanes *)c = value;
 }
 
-static void store_part(const tile *t, float *c, const float *bias, vec value, int columns)
+static void store_part(const tile *t, float *c, const float *bias, lanes value, int columns)
 {
     for (int j = 0; j < columns; j++) {
         float sum = value[j];
@@ -71,7 +72,7 @@ static void store_part(const tile *t, float *c, const float *bias, vec value, in
 }
 
 static inline __attribute__((always_inline)) void tile_store(const tile *t, int row, int vectors,
-                                                             const vec *sums)
+                                                             const lanes *sums)
 {
     for (int v = 0; v < vectors; v++) {
         float *c = t->c + row * t->c_row + v * LANES;
@@ -87,14 +88,14 @@ static inline __attribute__((always_inline)) void tile_store(const tile *t, int 
 static inline __attribute__((always_inline)) void tile_run(const tile *t, const int vectors,
                                                            const bool packed)
 {
-    vec sums[TILE_ROWS][2] = {0};
+    lanes sums[TILE_ROWS][2] = {0};
     int64_t at[TILE_ROWS], step = packed ? TILE_ROWS : t->a_column;
     const float *a = t->a, *b = t->b;
     /* Rows that do not exist repeat the last one; their sums are not stored. */
     for (int i = 0; i < TILE_ROWS; i++)
         at[i] = packed ? i : (i < t->rows ? i : t->rows - 1) * t->a_row;
     for (int64_t k = 0; k < t->depth; k++, a += step, b += t->b_row) {
-        vec b0 = *(const vec *)b, b1 = vectors == 2 ? *(const vec *)(b + LANES) : b0;
+        lanes b0 = *(const lanes *)b, b1 = vectors == 2 ? *(const lanes *)(b + LANES) : b0;
 #pragma GCC unroll 16
         for (int i = 0; i < TILE_ROWS; i++) {
             float value = a[at[i]];
@@ -107,38 +108,57 @@ static inline __attribute__((always_inline)) void tile_run(const tile *t, const 
         if (i < t->rows) tile_store(t, i, vectors, sums[i]);
 }
 
+/* out[k * width + i] = in[k + i * stride] for k below 8 and i below the constant `rows`, at most 8:
+ * what lies side by side in memory becomes columns. */
+static inline __attribute__((always_inline)) void
+turn_block(const float *in, int64_t stride, const int rows, float *out, int64_t width)
+{
+    row8 r[8];
+    VEC_UNROLL
+    for (int i = 0; i < 8; i++) r[i] = *(const row8 *)(in + (i < rows ? i : rows - 1) * stride);
+    transpose8(r);
+    VEC_UNROLL
+    for (int k = 0; k < 8; k++) memcpy(out + k * width, &r[k], (size_t)rows * sizeof *out);
+}
+
 /* Columns [first, first + columns) of b, DEPTH steps of k from `from`, as rows of `width` floats;
  * columns that do not exist are 0. */
 static void pack_panel(const gemm *g, int64_t from, int64_t depth, int64_t first, float *panel)
 {
     int64_t columns = g->n - first < PANEL ? g->n - first : PANEL;
-    int64_t width = columns <= LANES ? LANES : PANEL;
+    int64_t width = columns <= LANES ? LANES : PANEL, k = 0;
     const float *b = g->b + from * g->b_row + first * g->b_column;
     if (columns < width) memset(panel, 0, (size_t)(depth * width) * sizeof *panel);
-    if (g->b_column == 1) {
-        for (int64_t k = 0; k < depth; k++)
-            memcpy(panel + k * width, b + k * g->b_row, (size_t)columns * sizeof *panel);
-        return;
-    }
-    /* Few steps of k at a time, so that the rows being written stay in the cache. */
-    for (int64_t k0 = 0; k0 < depth; k0 += 16) {
-        int64_t end = depth - k0 < 16 ? depth : k0 + 16;
+    if (g->b_column == 1 && columns == PANEL)
+        for (; k < depth; k++) memcpy(panel + k * PANEL, b + k * g->b_row, PANEL * sizeof *panel);
+    if (g->b_row == 1 && columns % 8 == 0)
+        for (; k + 8 <= depth; k += 8)
+            for (int64_t j = 0; j < columns; j += 8)
+                turn_block(b + k + j * g->b_column, g->b_column, 8, panel + k * width + j, width);
+    for (; k < depth; k++)
         for (int64_t j = 0; j < columns; j++)
-            for (int64_t k = k0; k < end; k++)
-                panel[k * width + j] = b[k * g->b_row + j * g->b_column];
-    }
+            panel[k * width + j] = b[k * g->b_row + j * g->b_column];
 }
 
 /* Tile `row_tile` of a's rows, DEPTH steps of k from `from`, TILE_ROWS floats a step; the last row
  * stands for rows that do not exist. */
 static void pack_rows(const gemm *g, int64_t from, int64_t depth, int64_t row_tile, float *out)
 {
-    int64_t first = row_tile * TILE_ROWS, rows = g->m - first;
+    int64_t first = row_tile * TILE_ROWS, rows = g->m - first, k = 0;
     const float *a = g->a + first * g->a_row + from * g->a_column;
-    for (int i = 0; i < TILE_ROWS; i++) {
-        const float *row = a + (i < rows ? i : rows - 1) * g->a_row;
-        for (int64_t k = 0; k < depth; k++) out[k * TILE_ROWS + i] = row[k * g->a_column];
-    }
+    if (rows >= TILE_ROWS && g->a_row == 1)
+        for (; k < depth; k++)
+            memcpy(out + k * TILE_ROWS, a + k * g->a_column, TILE_ROWS * sizeof *out);
+    if (rows >= TILE_ROWS && g->a_column == 1)
+        for (; k + 8 <= depth; k += 8) {
+            VEC_UNROLL
+            for (int i = 0; i < TILE_ROWS; i += 8)
+                turn_block(a + i * g->a_row + k, g->a_row, TILE_ROWS - i < 8 ? TILE_ROWS - i : 8,
+                           out + k * TILE_ROWS + i, TILE_ROWS);
+        }
+    for (; k < depth; k++)
+        for (int i = 0; i < TILE_ROWS; i++)
+            out[k * TILE_ROWS + i] = a[(i < rows ? i : rows - 1) * g->a_row + k * g->a_column];
 }
 
 static bool rows_packed(int64_t m, int64_t n)
@@ -239,7 +259,8 @@ static void pass_packed(const gemm *g, const pass *p, int64_t panels, int thread
 static void pass_share(const gemm *g, const pass *p, int thread, int threads)
 {
     int64_t panels = (p->columns + PANEL - 1) / PANEL;
-    for (int64_t i = thread; i < panels; i += threads)
+    /* About those that it will read: they are in its own cache then. */
+    for (int64_t i = panels * thread / threads; i < panels * (thread + 1) / threads; i++)
         if (!panel_direct(g, p->column + i * PANEL))
             pack_panel(g, p->from, p->depth, p->column + i * PANEL,
                        (float *)g->scratch + i * PANEL * DEPTH);

@@ -37,21 +37,23 @@ void GEMM_RUN(const gemm *g);
 
 /* a [m, k] · b [k, n] by their strides in floats, before there are addresses. */
 typedef struct gemm_sizes {
-    int64_t m, n, k, a_column, b_row, b_column;
+    int64_t m, n, k, b_row, b_column;
 } gemm_sizes;
 
 /* oneDNN 2 with AVX2 packs b across its rows.  Where these lie a multiple of 2 KiB apart they share
- * a few places of the cache, and with under 512 rows of a the packing is not hidden: [256, 768] ·
- * [768, n] ran at 111 GFLOP/s for n = 512, 82 for 1024, 2048 and 3072, but 168 for 640, 768 and
- * 2304; the native product at 139 to 146 for all of them (two threads of an AMD EPYC without
- * AVX-512). */
+ * a few places of the cache, and with few rows of a, or few steps of k, the packing is not hidden.
+ * GFLOP/s of oneDNN and of the native product on two threads of an AMD EPYC without AVX-512:
+ * [256, 2048] · [2048, 512] 118 and 155, [256, 768] · [768, 3072] 83 and 150, aᵀ of [256, 1536] by
+ * [256, 512] 124 and 160; but [788, 2048] · [2048, 512] 166 and 158, [256, 2304] · [2304, 768] 166
+ * and 157. */
 #define GEMM_CROWDED_FLOATS 512
 #define GEMM_CROWDED_ROWS 512
 
 static inline bool gemm_is_crowded(const cpu_device *device, const gemm_sizes *s)
 {
-    return DNNL_VERSION_MAJOR < 3 && device->isa == CPU_AVX2 && s->a_column == 1 &&
-           s->b_column == 1 && s->b_row % GEMM_CROWDED_FLOATS == 0 && s->m < GEMM_CROWDED_ROWS;
+    return DNNL_VERSION_MAJOR < 3 && device->isa == CPU_AVX2 && s->b_column == 1 &&
+           s->b_row % GEMM_CROWDED_FLOATS == 0 &&
+           (s->m < GEMM_CROWDED_ROWS || s->k < GEMM_CROWDED_ROWS);
 }
 
 /* BE_OK if the native product is the better one here, else why not.  Without AVX2 it always is:

@@ -12,7 +12,8 @@ static be_status linear_accept(const cpu_device *device, const be_graph *g, cons
     return gemm_prefers_native(device, &y, reason);
 }
 
-/* Of three products the one for dx may be crowded; then oneDNN's kernel takes the native one. */
+/* Of three products those for dx and dw may be crowded; then oneDNN's kernel takes the native one
+ * for them. */
 static be_status linear_backward_accept(const cpu_device *device, const be_graph *g,
                                         const graph_node *node, be_error *reason)
 {
@@ -73,28 +74,10 @@ static be_status linear_backward_prepare(cpu_call *call, arena *memory, be_error
     (void)err;
     linear_sizes s = sizes_of(call);
     size_t dx = GEMM_SCRATCH_BYTES(s.rows, s.in);
-    size_t dw = s.input_first ? GEMM_SCRATCH_BYTES(s.in, s.out) : GEMM_SCRATCH_BYTES(s.out, s.in);
+    gemm_sizes p = linear_dw_product(&s);
+    size_t dw = GEMM_SCRATCH_BYTES(p.m, p.n);
     call->scratch_bytes = mask_bytes(call) + (dx > dw ? dx : dw);
     return BE_OK;
-}
-
-/* dw [out, in] = dzᵀ x, or as [in, out] xᵀ dz */
-static void multiply_dw(const cpu_call *call, const linear_sizes *s, const float *dz, void *scratch)
-{
-    const float *x = call->in[0];
-    bool swap = s->input_first;
-    GEMM_RUN(&(gemm){.m = swap ? s->in : s->out,
-                     .n = swap ? s->out : s->in,
-                     .k = s->rows,
-                     .a = swap ? x : dz,
-                     .a_row = 1,
-                     .a_column = swap ? s->in : s->out,
-                     .b = swap ? dz : x,
-                     .b_row = swap ? s->out : s->in,
-                     .b_column = 1,
-                     .c = call->out[1],
-                     .threads = call->threads,
-                     .scratch = scratch});
 }
 
 static be_status linear_backward_run(const cpu_call *call, be_error *err)
@@ -104,7 +87,7 @@ static be_status linear_backward_run(const cpu_call *call, be_error *err)
     const float *y = call->in[2], *dz = call->in[3];
     void *scratch = (unsigned char *)call->scratch + mask_bytes(call);
     dz = linear_rows(&s, y, dz, call->scratch, call->out[2], call->threads);
-    multiply_dw(call, &s, dz, scratch);
+    linear_dw(&s, dz, call, scratch);
     if (!call->out[0]) return BE_OK;
     linear_dx(&s, dz, call, scratch);
     return BE_OK;

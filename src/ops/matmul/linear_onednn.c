@@ -1,5 +1,5 @@
 /* Linear on the CPU by oneDNN's matrix product; transposed operands are given by their strides.  dx
- * is the native product's where that is the faster one. */
+ * and dw are the native product's where that is the faster one. */
 #include "backend/cpu/onednn_shim.h"
 #include "core/memory.h"
 #include "ops/eltwise/activation_cpu.h"
@@ -53,45 +53,62 @@ static void linear_release(cpu_call *call)
 }
 
 typedef struct backward_state {
-    onednn_primitive *dx, *dw; /* dx NULL: not wanted, or native */
-    bool is_native;            /* dx */
-    size_t mask_bytes;         /* of the masked dy, in front of the primitives' scratch */
+    onednn_primitive *dx, *dw; /* NULL: native, or dx is not wanted */
+    bool dx_is_native, dw_is_native;
+    size_t mask_bytes; /* of the masked dy, in front of the products' scratch */
 } backward_state;
 
-static be_status backward_products(cpu_call *call, backward_state *state, arena *memory,
-                                   be_error *err)
+static bool takes_native(const cpu_call *call, const gemm_sizes *product)
+{
+    return call->device->library == CPU_ANY_LIBRARY && call->in_shape[0].dtype != BE_BF16 &&
+           gemm_is_crowded(call->device, product);
+}
+
+static be_status prepare_dw(cpu_call *call, backward_state *state, arena *memory, be_error *err)
 {
     linear_sizes s = sizes_of(call);
-    bool bf16 = call->in_shape[0].dtype == BE_BF16;
-    /* dw [out, in] = dzᵀ x, or as [in, out] xᵀ dz */
-    int64_t m = s.input_first ? s.in : s.out, n = s.input_first ? s.out : s.in;
-    TRY(onednn_matmul_new(call->device,
-                          &(onednn_matmul){.m = m,
-                                           .n = n,
-                                           .k = s.rows,
-                                           .x_stride = {1, m},
-                                           .w_stride = {n, 1},
-                                           .y_stride = {n, 1},
-                                           .bf16 = bf16},
-                          memory, &state->dw, err));
-    if (call->out_shape[0].rank < 0) return BE_OK;
-    gemm_sizes dx = linear_dx_product(&s);
-    state->is_native =
-        call->device->library == CPU_ANY_LIBRARY && !bf16 && gemm_is_crowded(call->device, &dx);
-    if (state->is_native) {
-        call->implementation = "oneDNN, " CPU_NATIVE;
-        return BE_OK;
-    }
+    gemm_sizes p = linear_dw_product(&s);
+    state->dw_is_native = takes_native(call, &p);
+    if (state->dw_is_native) return BE_OK;
     return onednn_matmul_new(call->device,
-                             &(onednn_matmul){.m = s.rows,
-                                              .n = s.in,
-                                              .k = s.out,
-                                              .x_stride = {s.out, 1},
-                                              .w_stride = {s.w_out, s.w_in},
-                                              .y_stride = {s.in, 1},
+                             &(onednn_matmul){.m = p.m,
+                                              .n = p.n,
+                                              .k = p.k,
+                                              .x_stride = {1, p.m},
+                                              .w_stride = {p.b_row, p.b_column},
+                                              .y_stride = {p.n, 1},
+                                              .bf16 = call->in_shape[0].dtype == BE_BF16},
+                             memory, &state->dw, err);
+}
+
+static be_status prepare_dx(cpu_call *call, backward_state *state, arena *memory, be_error *err)
+{
+    linear_sizes s = sizes_of(call);
+    gemm_sizes p = linear_dx_product(&s);
+    if (call->out_shape[0].rank < 0) return BE_OK;
+    state->dx_is_native = takes_native(call, &p);
+    if (state->dx_is_native) return BE_OK;
+    return onednn_matmul_new(call->device,
+                             &(onednn_matmul){.m = p.m,
+                                              .n = p.n,
+                                              .k = p.k,
+                                              .x_stride = {p.k, 1},
+                                              .w_stride = {p.b_row, p.b_column},
+                                              .y_stride = {p.n, 1},
                                               .add = call->in_shape[LINEAR_BACK_SUM].rank >= 0,
-                                              .bf16 = bf16},
+                                              .bf16 = call->in_shape[0].dtype == BE_BF16},
                              memory, &state->dx, err);
+}
+
+/* What the products need beside their operands; they run one after the other. */
+static size_t products_scratch(const cpu_call *call, const backward_state *state)
+{
+    linear_sizes s = sizes_of(call);
+    gemm_sizes p = linear_dw_product(&s);
+    size_t dw = state->dw ? onednn_scratch_bytes(state->dw) : GEMM_SCRATCH_BYTES(p.m, p.n), dx = 0;
+    if (state->dx) dx = onednn_scratch_bytes(state->dx);
+    if (state->dx_is_native) dx = GEMM_SCRATCH_BYTES(s.rows, s.in);
+    return dw > dx ? dw : dx;
 }
 
 static be_status linear_backward_prepare(cpu_call *call, arena *memory, be_error *err)
@@ -101,15 +118,15 @@ static be_status linear_backward_prepare(cpu_call *call, arena *memory, be_error
     TRY(arena_alloc(memory, &block, sizeof(backward_state), err));
     backward_state *state = block;
     call->state = state;
-    TRY(backward_products(call, state, memory, err));
+    TRY(prepare_dw(call, state, memory, err));
+    TRY(prepare_dx(call, state, memory, err));
+    if (state->dw_is_native || state->dx_is_native)
+        call->implementation =
+            !state->dx && state->dw_is_native ? CPU_NATIVE : "oneDNN, " CPU_NATIVE;
     size_t bytes = (size_t)(s.rows * s.out) * dtype_bytes(call->in_shape[3].dtype);
     if (call->in_shape[2].rank >= 0)
         state->mask_bytes = (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
-    size_t dw = onednn_scratch_bytes(state->dw);
-    size_t dx = state->dx          ? onednn_scratch_bytes(state->dx)
-                : state->is_native ? GEMM_SCRATCH_BYTES(s.rows, s.in)
-                                   : 0;
-    call->scratch_bytes = state->mask_bytes + (dw > dx ? dw : dx);
+    call->scratch_bytes = state->mask_bytes + products_scratch(call, state);
     return BE_OK;
 }
 
@@ -124,11 +141,15 @@ static be_status linear_backward_run(const cpu_call *call, be_error *err)
                               call->threads);
     else
         dz = linear_rows(&s, call->in[2], call->in[3], call->scratch, call->out[2], call->threads);
-    const onednn_operand dw[] = {{DNNL_ARG_SRC, s.input_first ? call->in[0] : dz},
-                                 {DNNL_ARG_WEIGHTS, s.input_first ? dz : call->in[0]},
-                                 {DNNL_ARG_DST, call->out[1]}};
-    TRY(onednn_run(state->dw, dw, 3, scratch, err));
-    if (state->is_native) linear_dx(&s, dz, call, scratch);
+    if (state->dw_is_native) {
+        linear_dw(&s, dz, call, scratch);
+    } else {
+        const onednn_operand dw[] = {{DNNL_ARG_SRC, s.input_first ? call->in[0] : dz},
+                                     {DNNL_ARG_WEIGHTS, s.input_first ? dz : call->in[0]},
+                                     {DNNL_ARG_DST, call->out[1]}};
+        TRY(onednn_run(state->dw, dw, 3, scratch, err));
+    }
+    if (state->dx_is_native) linear_dx(&s, dz, call, scratch);
     if (!state->dx) return BE_OK;
     const onednn_operand dx[] = {
         {DNNL_ARG_SRC, dz}, {DNNL_ARG_WEIGHTS, call->in[1]}, {DNNL_ARG_DST, call->out[0]}};

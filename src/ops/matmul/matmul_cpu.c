@@ -7,14 +7,11 @@ static be_status matmul_accept(const cpu_device *device, const be_graph *g, cons
 {
     be_shape a = be_value_shape(g, node->in[0]), b = be_value_shape(g, node->in[1]);
     matmul_sizes s = matmul_sizes_of(node->attrs, &a, &b);
-    return gemm_prefers_native(device,
-                               &(gemm_sizes){.m = s.m,
-                                             .n = s.n,
-                                             .k = s.k,
-                                             .a_column = s.a_stride[1],
-                                             .b_row = s.b_stride[0],
-                                             .b_column = s.b_stride[1]},
-                               reason);
+    return gemm_prefers_native(
+        device,
+        &(gemm_sizes){
+            .m = s.m, .n = s.n, .k = s.k, .b_row = s.b_stride[0], .b_column = s.b_stride[1]},
+        reason);
 }
 
 static be_status matmul_prepare(cpu_call *call, arena *memory, be_error *err)
