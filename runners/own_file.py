@@ -187,9 +187,13 @@ class OwnFile:
                 return f" ({os.path.relpath(path, self.folder)}, line {frame.lineno}: {line})"
         return ""
 
+    def text_of(self, error):
+        """The line of its message that says most."""
+        return (str(error).splitlines() or [""])[0]
+
     def failure(self, error, wanted="to run"):
         """What went wrong in the user's code, in one sentence."""
-        message = error.msg if isinstance(error, SyntaxError) else str(error)
-        text = (f"{type(error).__name__}: {message}".splitlines() or [""])[0]
+        message = error.msg if isinstance(error, SyntaxError) else self.text_of(error)
+        text = f"{type(error).__name__}: {message}".strip()
         return Failure("BAD_DATA", f"{self.named} {wanted}", text + self.place_of(error),
                        "correct the file")

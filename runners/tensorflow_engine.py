@@ -10,9 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import keras_own_file
+import own_trace
 import runner_job
 import safetensors_io
 import tensorflow_libraries as libraries
+import tensorflow_own
 import tensorflow_phases
 from runner_job import in_json
 from runner_protocol import Failure, SCHEMA, member, tried
@@ -29,6 +32,7 @@ class Engine:
     def __init__(self, form=None):
         """`form`: "xla", or what TensorFlow does by itself."""
         self.session, self.form = None, form
+        self.own = None  # the user's file, once it was asked for
         self.product = None
 
     def hello(self, request):
@@ -48,10 +52,11 @@ class Engine:
             keras.utils.clear_session()  # gives its memory back
         device = libraries.find_device(member(request, "device", str))
         threads = member(request, "threads", int, os.cpu_count(), least=1)
-        session = Session(request, device, threads, self.form)
+        session = self._new_session(request, device, threads)
         libraries.synchronize()
+        told = {**self.own.unit(), **self.own.title()} if self.own is not None else {}
         self.session = session
-        return {"parameters": session.parameter_count,
+        return {**told, "parameters": session.parameter_count,
                 "device_name": libraries.device_name(device),
                 "implementation": (libraries.implementation(device)
                                    + (", XLA" if self.form else "")),
@@ -59,6 +64,25 @@ class Engine:
                 "threads": tf.config.threading.get_intra_op_parallelism_threads(),
                 "prepare_ns": time.monotonic_ns() - start,
                 "warnings": session.warnings + libraries.warnings(device)}
+
+    def _new_session(self, request, device, threads):
+        named = member(request, "model", str, None)
+        if named is None:
+            self.own = None
+            return Session(request, device, threads, self.form)
+        libraries.settle(device, threads)  # before the user's file starts TensorFlow by itself
+        if self.own is None or self.own.asked != named:
+            self.own = None
+            self.own = keras_own_file.KerasFile(named)
+        self.own.take_dimensions(request)
+        return tensorflow_own.Session(request, device, threads, self.own, self.form)
+
+    def _of_ladder(self):
+        session = self._prepared()
+        if self.own is not None:
+            raise Failure("UNAVAILABLE", "a workload of the ladder", f"the file {self.own.named}",
+                          "its answers are not judged here")
+        return session
 
     def _prepared(self):
         if self.session is None:
@@ -98,6 +122,8 @@ class Engine:
         """Always with the counter's dropout; leaves the session as `prepare` did."""
         session = self._prepared()
         steps, out = member(request, "steps", int, least=1), member(request, "out", str)
+        if self.own is not None:
+            return self._own_parity(request, steps, out)
         session.reset("counter")
         tensors, losses = {}, []
         with session.on_device():
@@ -122,6 +148,16 @@ class Engine:
         session.reset(session.dropout)
         return {"steps": steps}
 
+    def _own_parity(self, request, steps, out):
+        session, judges = self.session, member(request, "judge", bool, False)
+        answer = {"steps": steps, "draws": session.draws()} if judges else {"steps": steps}
+        found = session.trace(steps)
+        if judges:
+            found = own_trace.without_rounding(found)
+            answer["moved"] = session.moved(steps, found)
+        safetensors_io.write(out, found)
+        return answer
+
     @staticmethod
     def _as_in_file(session, name, value):
         """What the model is given of a field, pictures as [N, C, H, W]."""
@@ -129,7 +165,7 @@ class Engine:
         return np.moveaxis(value, -1, 1) if session.samples[name].is_picture else value
 
     def evaluate(self, request):
-        session = self._prepared()
+        session = self._of_ladder()
         fields, _ = runner_job.load_fields(
             member(request, "data", str), session.workload, session.fields, needs_order=False)
         count, loss, correct = len(next(iter(fields.values()))), 0.0, 0
@@ -143,14 +179,20 @@ class Engine:
         return {"count": count, "correct": correct, "loss": in_json(loss / count)}
 
     def export(self, request):
-        session = self._prepared()
+        session = self._of_ladder()
         safetensors_io.write(member(request, "out", str),
                              {p.name: p.to_file(p.variable)
                               for p in session.parameters + session.buffers})
         return {}
 
     def phases(self, request):
-        return tensorflow_phases.measure(self._prepared(), member(request, "steps", int, least=1))
+        session, steps = self._prepared(), member(request, "steps", int, least=1)
+        answer = tensorflow_phases.measure(session, steps)
+        if self.own is not None:
+            flops = self.own.flops(session.batch)
+            answer["flops"] = None if flops is None else flops * steps
+            answer["notes"] = []
+        return answer
 
     def reference(self, request):
         """The product of two square matrices, always of the same size."""
@@ -172,4 +214,6 @@ class Engine:
         failure = runner_job.failure_of(error, "TensorFlow", DRIVER_SIGNS)
         if failure.status != "FAILED":
             self.session = None
+        elif self.own is not None:
+            return self.own.failure(error)
         return failure

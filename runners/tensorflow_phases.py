@@ -157,7 +157,7 @@ def measure(session, steps):
     finally:
         session.put_back(kept)
     if session.device == libraries.CPU:
-        _on_cpu(answer, planes, tensorflow_weights.layer_names(session.model))
+        _on_cpu(answer, planes, session.layer_names())
         if session.form == "xla":  # one operation, whose parts have no names
             answer.update(phases=dict.fromkeys(PHASES), ops=[])
     else:

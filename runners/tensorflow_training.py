@@ -128,6 +128,9 @@ class Session(runner_job.Job):
         rows = np.roll(self.rows, -(step % len(self.rows)), axis=0)
         self.feed = tensorflow_feed.batches(list(self.samples.values()), rows, self.device.path)
 
+    def layer_names(self):
+        return tensorflow_weights.layer_names(self.model)
+
     def keep(self):
         """All that steps change, for put_back: weights, optimizer, random numbers, where it is."""
         variables = [*self.model.variables, *(self.optimizer.variables if self.training else [])]

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import torch
 
+import own_trace
 import runner_job
 import safetensors_io
 import torch_feed
@@ -281,7 +282,7 @@ class Engine:
             answer = {"steps": steps, "draws": session.draws()} if judges else {"steps": steps}
             found = session.trace(steps)
             if judges:
-                found = torch_own.without_rounding(found)
+                found = own_trace.without_rounding(found)
                 answer["moved"] = session.moved(steps, found)
             safetensors_io.write(out, found)
             return answer

@@ -7,10 +7,10 @@ switched off: no two devices draw alike.
 """
 import os
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
+import own_trace
 import torch_forms
 import torch_libraries as libraries
 import torch_own_watch
@@ -19,14 +19,6 @@ from runner_protocol import Failure, member
 from torch_loop import Loop
 from torch_own_file import map_tensors, named_tensors, seed_all
 
-BATCHES_MOST = 8
-BATCHES_BYTES = 256 << 20
-COMPARED_MOST = 1 << 16  # elements of a tensor: evenly spaced ones of larger tensors
-# A gradient that is zero but for rounding, as of a bias in front of a normalisation, says nothing.
-GRADIENT_LEAST = 1e-6
-# Of a weight, relative: it moves the outputs of a deep network as far as computing in float32 does
-# (1.3e-6 of a ResNet-18's).
-ROUNDING = 2.0 ** -19
 _DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
              "feature_alpha_dropout")
 _whole = {name: getattr(F, name) for name in (*_DROPOUTS, "scaled_dot_product_attention")
@@ -82,7 +74,7 @@ class Session(Loop):
     def _make_batches(self):
         seed_all(self.seed)
         first = self.own.new_batch(self.batch)
-        count = min(BATCHES_MOST, max(1, BATCHES_BYTES // max(1, _bytes_of(first))))
+        count = own_trace.count_batches(_bytes_of(first))
         return [first] + [self.own.new_batch(self.batch) for _ in range(count - 1)]
 
     def _check_seeded(self):
@@ -201,28 +193,15 @@ class Session(Loop):
         return "model" if differs("counter") else "dropout" if differs("engine") else "none"
 
     def moved(self, steps, right):
-        """How far a rounding of the weights moves the gradients and losses of trace `right`.
-
-        Where it makes ReLUs and pools decide otherwise, that is more than itself.
-        """
-        most = {"gradients": 0.0, "losses": 0.0}
-        for k in range(2):
-            found = self.trace(steps, torch.Generator().manual_seed(self.seed + k))
-            for name, x in right.items():
-                if name.startswith("grad."):
-                    y = found.get(name, 0 * x).astype(np.float64)
-                    distance = float(np.linalg.norm(y - x) / np.linalg.norm(x))
-                    most["gradients"] = max(most["gradients"], distance)
-            difference = np.abs(found["losses"] - right["losses"]).max()
-            most["losses"] = max(most["losses"],
-                                 float(difference / np.abs(right["losses"]).max()))
-        return most
+        """How far a rounding of the weights moves the gradients and losses of trace `right`."""
+        return own_trace.moved(right, (
+            self.trace(steps, torch.Generator().manual_seed(self.seed + k)) for k in range(2)))
 
     @torch.no_grad()
     def _round_weights(self, generator):
         for p in self.model.parameters():
             draw = torch.rand(p.shape, generator=generator, dtype=self.dtype).to(self.device)
-            p.mul_(1 + ROUNDING * (2 * draw - 1))
+            p.mul_(1 + own_trace.ROUNDING * (2 * draw - 1))
 
     def trace(self, steps, rounding=None):
         """The tensors of docs/runner-protocol.md by name; leaves the session as prepared.
@@ -282,7 +261,6 @@ class Session(Loop):
                     self.forward(inputs)
         return float(counter.get_total_flops()) or None
 
-
     def notes(self):
         """What its user may want to know of a step: looked for once."""
         if self.told is None and self.form not in torch_forms.COMPILED:
@@ -294,16 +272,9 @@ class Session(Loop):
         return self.told or []
 
 
-def without_rounding(found):
-    """A trace without the gradients that are nothing but rounding."""
-    sizes = {name: np.abs(x).max() for name, x in found.items() if name.startswith("grad.")}
-    least = GRADIENT_LEAST * max(sizes.values(), default=0)
-    return {name: x for name, x in found.items() if sizes.get(name, least) >= least}
-
-
 def compared(x):
     """A tensor as a trace has it: on the host, at most so many of its elements."""
     x = x.detach()
-    if x.numel() > COMPARED_MOST or x.dim() > 4:
-        x = x.flatten()[::-(-x.numel() // COMPARED_MOST)]
+    if x.numel() > own_trace.COMPARED_MOST or x.dim() > 4:
+        x = x.flatten()[::own_trace.stride(x.numel())]
     return (x.float() if x.is_floating_point() else x.long()).cpu().numpy()

@@ -144,6 +144,34 @@ static void repetitions_are_counted(void **state)
     be_graph_free(model.graph);
 }
 
+/* By what a file imports; one that is not there is PyTorch's, whose runner says so. */
+static void the_library_of_a_users_file(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source, *library;
+    } files[] = {{"import torch\n", "torch"},
+                 {"x = 1\nimport keras\n", "tensorflow"},
+                 {"from tensorflow import keras\n", "tensorflow"},
+                 {"def model():\n    import keras\n", "tensorflow"},
+                 {"import keras\nfrom torch import nn\n", "torch"},
+                 {"import keras_hub_of_mine\n", "torch"},
+                 {"# import keras\n", "torch"},
+                 {"", "torch"}};
+    char *folder = support_make_folder(), path[400];
+    support_path(path, sizeof path, folder, "nets.py");
+    assert_string_equal(workload_file_library(path), "torch");
+    for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
+        support_write_file(path, files[f].source, strlen(files[f].source));
+        assert_string_equal(workload_file_library(path), files[f].library);
+    }
+    char named[420];
+    support_write_file(path, "import keras\n", 13);
+    snprintf(named, sizeof named, "%.*s:small", (int)strlen(path) - 3, path);
+    assert_string_equal(workload_file_library(named), "tensorflow");
+    support_remove_folder(folder);
+}
+
 static void what_does_not_fit_is_refused(void **state)
 {
     (void)state;
@@ -206,6 +234,7 @@ int main(void)
         cmocka_unit_test(upstream_flows_back),
         cmocka_unit_test(nothing_is_updated),
         cmocka_unit_test(repetitions_are_counted),
+        cmocka_unit_test(the_library_of_a_users_file),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(graphs_refuse_what_contradicts),
     };

@@ -510,7 +510,10 @@ torch_own.Session.{member} = lambda self, *given: (
         self.bad(2, "bench", self.path("none.py"), says=["expected a file, found none"])
         self.bad(2, "train", path, says=["bench, sweep, explain and advise take it"])
         self.bad(2, "bench", path, "mlp-mnist", says=["is measured alone, found \"mlp-mnist\""])
-        self.bad(2, "bench", path, "--engine", "native", says=["is a PyTorch model"])
+        self.bad(2, "bench", path, "--engine", "native",
+                 says=["expected torch or tensorflow, or forms of one of them", "found \"native\""])
+        self.bad(2, "bench", path, "--engine", "torch,tensorflow",
+                 says=["found \"torch\" beside tensorflow; its library alone computes it"])
         self.bad(2, "bench", path, "--device", "cpu", "--width", "2",
                  says=["model() of", "to have a parameter 'width', found none: write batch(n, "
                        "width=2), or leave --width out"])

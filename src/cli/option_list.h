@@ -23,7 +23,7 @@
       "measure workloads on every device and engine, side by side",                                \
       "Measures the training step (with --infer: the forward pass) of each workload "              \
       "(cnn-fashion if none is named) for every engine, device, batch and number of threads; "     \
-      "a PyTorch model of your own is named by its file (mymodel.py, docs/own-models.md), an "     \
+      "a model of your own is named by its file (mymodel.py, docs/own-models.md), an "             \
       "operation alone as op:matmul (forward and backward, with --infer forward; 'breakeven "      \
       "bench op:matmul --size 64 --times 100' is 100 small products). "                            \
       "The contenders work in processes of their own, start from the same weights, see the same "  \

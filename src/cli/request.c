@@ -36,7 +36,6 @@ static be_status check_own(const cli_options *options, be_error *err)
     static const option_id others[] = {OPTION_DATA, OPTION_SYNTHETIC, OPTION_LIMIT,
                                        OPTION_ISA,  OPTION_LIBRARY,   OPTION_DRY_RUN};
     const char *name = options->arguments[0];
-    const option_value *engines = &options->value[OPTION_ENGINE];
     size_t length = strlen(name);
     if (options->argument_count > 1)
         FAIL(err, BE_USAGE,
@@ -48,12 +47,6 @@ static be_status check_own(const cli_options *options, be_error *err)
                  "--%s: it is of the ladder's workloads, and %s is a model of your own; leave it "
                  "out",
                  option_table[others[i]].name, name);
-    for (int i = 0; i < engines->count; i++)
-        if (!study_takes_own(engines->words[i]) && strcmp(engines->words[i], "all") != 0)
-            FAIL(err, BE_USAGE,
-                 "--engine: %s is a PyTorch model, found \"%s\"; expected torch, torch-compile, "
-                 "torch-graph or all",
-                 name, engines->words[i]);
     if (strcmp(name + length - 3, ".py") == 0 && !file_exists(name))
         FAIL(err, BE_USAGE, "%s: expected a file, found none; check its path", name);
     return BE_OK;
@@ -65,6 +58,7 @@ static be_status take_workloads(const cli_options *options, study_request *out, 
         if (!workload_is_file(options->arguments[a])) continue;
         TRY(check_own(options, err));
         out->own = workload_of_file(options->arguments[0]);
+        TRY(study_find_library(&out->engines, &out->own, err));
         out->workloads[0] = &out->own;
         return BE_OK;
     }

@@ -1,4 +1,4 @@
-/* The reference of a user's own model, by PyTorch. */
+/* The reference of a user's own model, by its own library. */
 #include "run/gate_own.h"
 
 #include <string.h>

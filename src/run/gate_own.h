@@ -1,4 +1,4 @@
-/* The gate of a user's own model, of which there is no reference of ours: PyTorch computes its
+/* The gate of a user's own model, of which there is no reference of ours: its library computes its
  * first steps on the CPU in double precision, and all contenders are held against that.
  *
  * Its runner is also the first to see the file, so that what is wrong with it is told once, before
@@ -16,7 +16,7 @@ typedef enum gate_draws {
 } gate_draws;
 
 typedef struct gate_own_options {
-    const engine *engine; /* PyTorch's */
+    const engine *engine; /* of its library */
     const material *material;
     const material_options *material_options;
     int64_t batch; /* at most so many samples are computed */

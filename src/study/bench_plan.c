@@ -49,7 +49,7 @@ static bool is_wanted(const study_request *request, const char *name)
     const study_names *wanted = &request->engines;
     bool native = strcmp(name, "native") == 0;
     if (!study_wants_engine(wanted, name)) return false;
-    if (study_is_own(request)) return study_takes_own(name);
+    if (study_is_own(request)) return study_takes_own(request, name);
     return native || !request->plan_only; /* others have no such plan */
 }
 

@@ -128,15 +128,15 @@ static be_status open_own_data(measurement *m, const workload *w, be_error *err)
     return BE_OK;
 }
 
-/* PyTorch as it computes by itself, which the reference is computed by. */
-static be_status own_engine(measurement *m, const engine **out, be_error *err)
+/* The model's library as it computes by itself, which the reference is computed by. */
+static be_status own_engine(measurement *m, const char *library, const engine **out, be_error *err)
 {
     engine_options asking = {.interrupted = m->watch->stop};
     *out = &m->reference;
     for (int e = 0; e < ENGINE_COUNT; e++)
-        if (m->plan.hello[e] && strcmp(engine_names[e], "torch") == 0) *out = &m->plan.engines[e];
+        if (m->plan.hello[e] && strcmp(engine_names[e], library) == 0) *out = &m->plan.engines[e];
     if (*out != &m->reference || m->reference.name) return BE_OK;
-    return engine_find(&m->reference, "torch", &asking, err);
+    return engine_find(&m->reference, library, &asking, err);
 }
 
 static void tell_of_own(const measurement *m, const gate_own_found *found)
@@ -165,7 +165,7 @@ static be_status begin_own(measurement *m, const workload *w, be_error *err)
         (material_options){.workload = w, .set = &m->set->table, .seed = m->request->seed};
     TRY(material_new(&m->material, &m->material_options, err));
     const engine *reference = NULL;
-    TRY(own_engine(m, &reference, err));
+    TRY(own_engine(m, w->library, &reference, err));
     gate_own_options options = {.engine = reference,
                                 .material = &m->material,
                                 .material_options = &m->material_options,

@@ -45,7 +45,7 @@ struct measurement {
     bench_plan plan;
     json_t *environment;
     engine native;    /* which measures the limits */
-    engine reference; /* of a user's own model, where PyTorch is no contender by itself */
+    engine reference; /* of a user's own model, where its library is no contender by itself */
     engine trial;     /* what is tried out: its runners may live as long as `pool` */
     measurement_limits limits[BENCH_CONTENDERS_MAX];
     int limit_count;

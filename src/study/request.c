@@ -54,9 +54,28 @@ bool study_wants_engine(const study_names *engines, const char *name)
     return study_names_have(engines, name) || study_names_have(engines, "all");
 }
 
-bool study_takes_own(const char *name)
+be_status study_find_library(const study_names *engines, workload *own, be_error *err)
 {
-    return strcmp(engine_family(name), "torch") == 0;
+    const char *named = NULL;
+    own->library = workload_file_library(own->file);
+    for (int i = 0; i < engines->count; i++) {
+        const char *family = engine_family(engines->name[i]);
+        if (strcmp(family, "all") == 0) continue;
+        if (strcmp(family, "native") == 0 || (named && strcmp(named, family) != 0))
+            FAIL(
+                err, BE_USAGE,
+                "--engine: expected torch or tensorflow, or forms of one of them, for the model of "
+                "your own %s, found \"%s\"%s%s; its library alone computes it",
+                own->name, named ? named : family, named ? " beside " : "", named ? family : "");
+        named = family;
+    }
+    if (named) own->library = named;
+    return BE_OK;
+}
+
+bool study_takes_own(const study_request *request, const char *name)
+{
+    return strcmp(engine_family(name), request->workloads[0]->library) == 0;
 }
 
 be_status study_open_data(const study_watch *watch, const dataset_options *options,

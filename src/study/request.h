@@ -95,8 +95,13 @@ bool study_names_have(const study_names *names, const char *name);
  * another (run/engine.h). */
 bool study_wants_engine(const study_names *engines, const char *name);
 
-/* Whether an engine measures a user's own model: PyTorch, in each of its forms. */
-bool study_takes_own(const char *name);
+/* The library of a model of the user's own: that of the engines which were named, else what its
+ * file imports.  BE_USAGE for the native engine and for engines of two libraries. */
+BE_CHECKED be_status study_find_library(const study_names *engines, workload *own, be_error *err);
+
+/* Whether an engine measures the user's own model that is asked for: that of its library, in each
+ * of its forms. */
+bool study_takes_own(const study_request *request, const char *name);
 
 /* A split of the workload's data set, at the workload's size; notes a stand-in for training. */
 BE_CHECKED be_status study_open_data(const study_watch *watch, const dataset_options *options,

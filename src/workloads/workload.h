@@ -115,9 +115,10 @@ typedef struct workload {
     const workload_words *words[WORKLOAD_DIMENSIONS]; /* NULL: those of the list */
     workload_variant variant;                         /* all 0 in the ladder */
     bool is_gate;                                     /* made by workload_at_gate */
-    /* A PyTorch model of the user's own, as it was named: a file, or module:function.  It has no
-     * form, data and build; only PyTorch's runner knows it.  NULL in the ladder. */
+    /* A model of the user's own, as it was named: a file, or module:function.  It has no form, data
+     * and build; only the runner of its library knows it.  NULL in the ladder. */
     const char *file;
+    const char *library; /* of that model: the engine "torch" or "tensorflow" */
 } workload;
 
 #define WORKLOAD_TEXT 320 /* bytes of a variant's text */
@@ -178,8 +179,12 @@ be_status workload_find(const char *name, const workload **out, be_error *err);
 /* Whether the name is that of a user's own file (mymodel.py) or function (module:function). */
 bool workload_is_file(const char *name);
 
-/* What is measured of it where nobody says otherwise; `name` is borrowed. */
+/* What is measured of it where nobody says otherwise, as PyTorch's; `name` is borrowed. */
 workload workload_of_file(const char *name);
+
+/* The library that such a file, or the file of such a module in the current folder, imports:
+ * "tensorflow" of one with keras or tensorflow and without torch, else "torch". */
+const char *workload_file_library(const char *name);
 
 /* *out is a variant of a workload of the ladder, made in *room with its parameters counted, or
  * `base` itself where the variant changes nothing.  BE_USAGE for a dimension that the workload does
