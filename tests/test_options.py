@@ -68,6 +68,7 @@ SHOWN = {
     **dict.fromkeys(("no-store", "workload", "machine", "commit", "since", "until", "last"),
                     "test_runs"),
     "samples": "test_own_model", "workers": "test_workers, test_advise", "link": "test_advise",
+    "each": "test_workers",
     "tensorboard": "test_tensorboard",
     **dict.fromkeys(("events", "port", "listen", "token", "open"), "test_serve"),
     **dict.fromkeys(("baseline", "price", "fail-if"), "test_compare"),

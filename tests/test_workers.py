@@ -88,6 +88,39 @@ class WorkersTest(FolderTest):
                 self.assert_same_training(alone, found)
                 self.assert_same_bytes(found, self.weights("again", "--workers", workers))
 
+    def test_workers_are_measured_beside_one(self):
+        """Both commands measure the same; the sweep leaves out what cannot cut the batch."""
+        for words in (["bench", "mlp-mnist", "--workers", "2", "--time", "0.01"],
+                      ["sweep", "mlp-mnist", "--over", "workers=1..3"]):
+            with self.subTest(words=words):
+                told = json.loads(self.good(*words, "--synthetic", "--batch", "16", "-f",
+                                            "json"))
+                self.assertEqual([p["workers"] for p in told["points"]], [1, 2])
+                self.assertEqual([p["batch"] for p in told["points"]], [16, 8])
+                self.assertAlmostEqual(told["gradient_bytes"], 4 * 109386, delta=1000)
+                one, two = told["points"]
+                self.assertEqual((one["speed_up"]["point"], one["reduce_s"]), (1, 0))
+                self.assertGreater(told["bytes_per_s"], 0)
+                for name in ("reduce_s", "model_reduce_s", "predicted_s", "part_s"):
+                    self.assertGreater(two[name], 0, name)
+                self.assertLess(two["reduce_s"], two["step_s"]["high"])
+
+    def test_what_changes_nothing_for_workers_is_refused(self):
+        bench = ["bench", "mlp-mnist", "--workers", "2"]
+        for words, says in [
+                ([*bench, "--engine", "torch"], ["--engine: workers are measured by trainings"]),
+                ([*bench, "--infer"], ["--infer: workers are measured by trainings"]),
+                ([*bench, "cnn-mnist"], ["with one workload, found 2"]),
+                ([*bench, "--device", "opencl:0"], ["expected cpu, or cuda", "found opencl:0"]),
+                ([*bench, "--batch", "15"], ["batch that 2 workers can cut", "found 15"]),
+                (["bench", "mlp-mnist", "--workers", "1"], ["expected a number above 1"]),
+                (["sweep", "mlp-mnist", "--over", "workers=4..2"],
+                 ["expected workers=FROM..TO with numbers from 1 to 256", "workers=4..2"]),
+                (["sweep", "mlp-mnist", "--over", "batch=1..8", "--each"],
+                 ["--each: it is of workers; add --over workers=FROM..TO"])]:
+            with self.subTest(words=words):
+                self.bad(2, *words, "--synthetic", says=says)
+
     def test_launchers_train_the_same(self):
         known = [f for f in LAUNCHERS if has_mpi(f)]
         if not known:

@@ -44,6 +44,16 @@ static be_status take_link(const char *text, scaling_link *out, be_error *err)
          text);
 }
 
+static be_status check_workers(const option_value *workers, be_error *err)
+{
+    for (int i = 0; i < workers->count; i++)
+        if (workers->integers[i] < 2)
+            FAIL(err, BE_USAGE,
+                 "--workers: expected numbers from 2, which are told beside one, found 1; leave it "
+                 "out");
+    return BE_OK;
+}
+
 be_status cmd_advise(const cli_options *options, be_error *err)
 {
     const option_value *values = options->value;
@@ -58,6 +68,7 @@ be_status cmd_advise(const cli_options *options, be_error *err)
     json_t *answer = NULL;
     request_listener listener = {options, NULL, request_keeper(options)};
     study_watch watch = request_watch(&listener);
+    TRY(check_workers(&values[OPTION_WORKERS], err));
     TRY(take_link(values[OPTION_LINK].text, &training.link, err));
     TRY(request_make_single(options, &request, err));
     TRY(check_samples(options, request.workloads[0], err));

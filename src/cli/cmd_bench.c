@@ -1,6 +1,7 @@
 /* breakeven bench: measure, then tell. */
 #include <inttypes.h>
 
+#include "cli/bench_workers.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/events.h"
@@ -20,6 +21,7 @@ static void print_plan(void *context, const study_plan *plan)
 be_status cmd_bench(const cli_options *options, be_error *err)
 {
     study_request request;
+    if (bench_workers_asked(options)) return bench_workers(options, err);
     TRY(request_make(options, &request, err));
     request_listener listener = {options, json_array(), request_keeper(options)};
     study_watch watch = request_watch(&listener);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/bench_workers.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/events.h"
@@ -92,6 +93,9 @@ be_status cmd_sweep(const cli_options *options, be_error *err)
     request_listener listener = {options, NULL, request_keeper(options)};
     study_watch watch = request_watch(&listener);
     be_error telling = {0};
+    if (bench_workers_asked(options)) return bench_workers(options, err);
+    if (options->value[OPTION_EACH].given)
+        FAIL(err, BE_USAGE, "--each: it is of workers; add --over workers=FROM..TO");
     TRY(request_make_single(options, &request, err));
     TRY(read_axis(options, request.workloads[0], &axis, err));
     be_status status = study_sweep(&request, &axis, &watch, &swept, err);

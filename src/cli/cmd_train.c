@@ -209,7 +209,8 @@ static json_t *epoch_record(const train_command *c, const train_epoch *e)
     json_object_set_new(record, "data_on",
                         json_string(c->options.data_on_host ? "host" : "device"));
     json_object_set_new(record, "threads", json_integer(be_device_threads(c->device)));
-    if (c->group) json_object_set_new(record, "workers", json_integer(be_group_size(c->group)));
+    if (c->group)
+        workers_record(c->group, e->samples_per_s * e->seconds / c->options.batch, record);
     json_object_set_new(record, "start_to_first_step_s",
                         json_of_real(start_to_first_step_s(c, c->trainer)));
     json_object_set(record, "environment", c->environment);

@@ -121,6 +121,9 @@
 #define OPTION_OF_DIMENSION(id, member, before, after, most, noun, argument, help) \
     X(id, #member, 0, argument, COUNT, 1, most, "", ON_MEASURE | ON_MODEL, help)
 
+/* Commands that take workers. */
+#define ON_WORKERS (ON(train) | ON(bench) | ON(advise))
+
 /* id, name, letter (0: none), argument, kind, least, most, words, commands, help */
 #define OPTION_LIST(X)                                                                           \
     X(FORMAT, "format", 'f', "FORMAT", CHOICE, 0, 0, "table json jsonl csv md", ON_RECORDS,      \
@@ -207,7 +210,8 @@
       "$XDG_STATE_HOME/breakeven/sweeps; runs export: a record per line, without it to "         \
       "standard output; report: .html, .md or .csv)")                                            \
     X(OVER, "over", 0, "AXIS=RANGE", TEXT, 0, 0, "batch=8..4096 steps=10..100000", ON(sweep),    \
-      "what the sweep goes over, and from where to where: batch=8..4096, steps=10..100000")      \
+      "what the sweep goes over, and from where to where: batch=8..4096, steps=10..100000, "     \
+      "workers=1..8")                                                                            \
     X(SVG, "svg", 0, "FILE", SINK, 0, 0, "", ON(sweep), "also write the plot to a file, as SVG") \
     X(TIME, "time", 0, "S", REAL, 0.01, 86400, "", ON_BENCH | ON(devices),                       \
       "measure each contender for at least S seconds (0.5); devices --measure: each device for " \
@@ -230,10 +234,13 @@
       "write an average step of each contender as a trace for chrome://tracing or Perfetto")     \
     X(GOAL, "goal", 0, "GOAL", CHOICE, 0, 0, "time energy memory", ON(advise),                   \
       "what to have the least of (time)")                                                        \
-    X(WORKERS, "workers", 0, "N,...", COUNTS, 2, 1e6, "", ON(train) | ON(advise),                \
+    X(WORKERS, "workers", 0, "N,...", COUNTS, 1, 1e6, "", ON_WORKERS,                            \
       "train: by N processes, each with an equal part of every batch and of the cores, or with " \
       "--device cuda on a GPU of its own "                                                       \
-      "(docs/workers.md); advise: also predict the training on so many: 8..4096*2")              \
+      "(docs/workers.md); bench: measure that with so many, beside one; "                        \
+      "advise: also predict the training on so many: 8..4096*2")                                 \
+    X(EACH, "each", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(sweep),                              \
+      "with workers: each has the whole batch (weak scaling); else they cut it")                 \
     X(LINK, "link", 0, "RATE,LATENCY", TEXT, 0, 0, "", ON(advise),                               \
       "the link between the workers: bytes per second and seconds, as in 12.5e9,5e-6")           \
     X(FROM, "from", 0, "FILE", FILE, 0, 0, "", ON(advise),                                       \

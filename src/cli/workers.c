@@ -128,6 +128,17 @@ be_status workers_open(workers *w, const cli_options *given, be_error *err)
     return share_cores(w, err);
 }
 
+void workers_record(be_group *group, double steps, json_t *record)
+{
+    group_spent spent = group_take_spent(group);
+    bool known = spent.bytes > 0 && steps > 0;
+    json_object_set_new(record, "workers", json_integer(be_group_size(group)));
+    json_object_set_new(record, "all_reduce_s",
+                        known ? json_real(spent.seconds / steps) : json_null());
+    json_object_set_new(record, "all_reduce_bytes",
+                        known ? json_real(spent.bytes / steps) : json_null());
+}
+
 /* All ranks stop together for a signal, and have the same to say before they have met; any other
  * failure is one rank's, of which the others learn. */
 be_status workers_close(workers *w, be_status status, be_error *err)

@@ -6,6 +6,8 @@
 #ifndef CLI_WORKERS_H
 #define CLI_WORKERS_H
 
+#include <jansson.h>
+
 #include "cli/cli.h"
 #include "group/group.h"
 
@@ -21,6 +23,10 @@ typedef struct workers {
 /* Start the workers that --workers asks for and wait for their end, or join those that a launcher
  * has started, with this rank's share of the cores.  `given` outlives it. */
 BE_CHECKED be_status workers_open(workers *w, const cli_options *given, be_error *err);
+
+/* What adding up gradients took of each of so many steps, as members of a record; null where the
+ * devices did it among themselves. */
+void workers_record(be_group *group, double steps, json_t *record);
 
 /* The end of this rank's command, which had this status: the others learn of a failure, and one
  * rank of all tells it; the text is empty on those that do not. */

@@ -89,12 +89,19 @@ static void add_up(float *restrict x, const float *const *all, int size, int64_t
     for (int64_t i = 0; i < count; i++) x[i] *= factor;
 }
 
+group_spent group_take_spent(be_group *group)
+{
+    group_spent spent = {(double)group->mean_ns * 1e-9, (double)group->mean_bytes};
+    group->mean_ns = group->mean_bytes = 0;
+    return spent;
+}
+
 be_status group_mean(be_group *group, float *x, int64_t count, be_error *err)
 {
     const void *all[GROUP_MOST];
     const float *parts[GROUP_MOST];
     int size = be_group_size(group);
-    int64_t most = (int64_t)(GROUP_CHUNK / sizeof *x);
+    int64_t most = (int64_t)(GROUP_CHUNK / sizeof *x), start_ns = clock_now_ns();
     if (size == 1) return BE_OK;
     for (int64_t at = 0; at < count; at += most) {
         int64_t here = count - at < most ? count - at : most;
@@ -105,6 +112,8 @@ be_status group_mean(be_group *group, float *x, int64_t count, be_error *err)
                    1.0f / (float)size);
         }
     }
+    group->mean_ns += clock_now_ns() - start_ns;
+    group->mean_bytes += count * (int64_t)sizeof *x;
     return BE_OK;
 }
 

@@ -30,6 +30,14 @@ void group_beat(be_group *group);
  * live and give theirs.  Meant to be called again and again while this rank waits. */
 BE_CHECKED be_status group_check(be_group *group, be_error *err);
 
+/* What this rank has spent in group_mean since the last call of this: seconds, with the waiting for
+ * the others, and bytes of its own; both 0 where another way adds up. */
+typedef struct group_spent {
+    double seconds, bytes;
+} group_spent;
+
+group_spent group_take_spent(be_group *group);
+
 /* Whether the group has ended. */
 bool group_has_ended(const be_group *group);
 

@@ -28,10 +28,11 @@ typedef struct group_transport {
 struct be_group {
     const group_transport *transport;
     int rank, size;
-    int64_t beat_ns;    /* the last sign of life */
-    int64_t longest_ns; /* between two of them, since the last exchange */
-    bool looks;         /* the last call was a check */
-    be_error ended;     /* status BE_OK while the group lives */
+    int64_t beat_ns;             /* the last sign of life */
+    int64_t longest_ns;          /* between two of them, since the last exchange */
+    bool looks;                  /* the last call was a check */
+    int64_t mean_ns, mean_bytes; /* spent in means since somebody asked */
+    be_error ended;              /* status BE_OK while the group lives */
 };
 
 #endif

@@ -138,6 +138,21 @@ typedef struct member_scaled {
     member_bounds step_s, speed_up, efficiency;
 } member_scaled;
 
+/* What several workers make of a training, measured (report/workers.h). */
+typedef struct member_workers {
+    const char *workload, *device, *precision;
+    int64_t batch, cores;
+    bool each;
+    double gradient_bytes, bytes_per_s, latency_s;
+    const json_t *points;
+} member_workers;
+
+typedef struct member_crew {
+    int64_t workers, batch;
+    double part_s, reduce_s, model_reduce_s, predicted_s;
+    member_bounds step_s, speed_up, efficiency;
+} member_crew;
+
 /* ---------------------------------------------------------------- sweeps */
 
 typedef struct member_sweep {
