@@ -91,7 +91,7 @@ class WorkersTest(FolderTest):
     def test_workers_are_measured_beside_one(self):
         """Both commands measure the same; the sweep leaves out what cannot cut the batch."""
         for words in (["bench", "mlp-mnist", "--workers", "2", "--time", "0.01"],
-                      ["sweep", "mlp-mnist", "--over", "workers=1..3"]):
+                      ["sweep", "mlp-mnist", "--over", "workers=1..3", "--max-time", "1"]):
             with self.subTest(words=words):
                 told = json.loads(self.good(*words, "--synthetic", "--batch", "16", "-f",
                                             "json"))
@@ -109,6 +109,7 @@ class WorkersTest(FolderTest):
         bench = ["bench", "mlp-mnist", "--workers", "2"]
         for words, says in [
                 ([*bench, "--engine", "torch"], ["--engine: workers are measured by trainings"]),
+                ([*bench, "--max-time", "9"], ["--max-time: workers are measured"]),
                 ([*bench, "--infer"], ["--infer: workers are measured by trainings"]),
                 ([*bench, "cnn-mnist"], ["with one workload, found 2"]),
                 ([*bench, "--device", "opencl:0"], ["expected cpu, or cuda", "found opencl:0"]),

@@ -33,7 +33,7 @@ static be_status check_options(const cli_options *options, be_error *err)
         OPTION_TEXT,    OPTION_TOKENIZER};
     const option_value *device = &options->value[OPTION_DEVICE];
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (options->value[others[i]].given)
+        if (options->value[others[i]].given && !(others[i] == OPTION_MAX_TIME && is_swept(options)))
             FAIL(err, BE_USAGE,
                  "--%s: workers are measured by trainings of the native engine, which it does not "
                  "change; leave --%s out",

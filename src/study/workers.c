@@ -9,7 +9,8 @@
 #include "measure/stats.h"
 #include "study/study.h"
 
-#define EPOCH_S 0.4 /* of the epoch that is measured, where nothing else is said */
+#define EPOCH_S 0.4    /* of the epoch that is measured, where nothing else is said */
+#define EPOCHS_WORTH 4 /* what a training takes, at least, in epochs */
 #define PROBE_STEPS 4
 #define STEPS_MOST 5000
 
@@ -84,7 +85,10 @@ static be_status measure(trial *t, const workers_job *job, workers_time *out, be
 static be_status find_steps(trial *t, be_error *err)
 {
     workers_time probe;
-    double seconds = isnan(t->request->least_s) ? EPOCH_S : t->request->least_s;
+    double seconds = t->request->least_s, trainings = 2.0 * (t->question->workers.count + 1);
+    /* A time for all of it: each training has a start, a validation and two epochs. */
+    if (isnan(seconds)) seconds = t->request->most_s / (WORKERS_ROUNDS * trainings * EPOCHS_WORTH);
+    if (isnan(seconds)) seconds = EPOCH_S;
     TRY(measure(t, &(workers_job){.workers = 1, .batch = t->batch, .steps = PROBE_STEPS}, &probe,
                 err));
     double steps = ceil(seconds / probe.step_s);
