@@ -3,6 +3,7 @@ without one is looked at in any case.
 
 BREAKEVEN_SCREENSHOTS: a folder that gets a picture of each view.
 """
+import gzip
 import os
 import re
 import shutil
@@ -103,11 +104,14 @@ class Browser(FolderTest):
         if not folder:
             return
         height = self.driver.execute_script("return document.documentElement.scrollHeight")
-        for pixels in WIDTHS:
-            self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-                "width": pixels, "height": min(max(height, 900), 4000), "deviceScaleFactor": 1,
-                "mobile": pixels < 500})
-            self.driver.save_screenshot(os.path.join(folder, f"{name}-{pixels}.png"))
+        for scheme in ("light", "dark"):
+            self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
+                "features": [{"name": "prefers-color-scheme", "value": scheme}]})
+            for pixels in WIDTHS:
+                self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+                    "width": pixels, "height": min(max(height, 900), 4000), "deviceScaleFactor": 1,
+                    "mobile": pixels < 500})
+                self.driver.save_screenshot(os.path.join(folder, f"{name}-{pixels}-{scheme}.png"))
         self.width(1024)
 
     def slide(self, name, keys):
@@ -209,6 +213,61 @@ class Browser(FolderTest):
         self.assertEqual(self.driver.switch_to.active_element.get_attribute("id"), "stop")
         self.driver.switch_to.active_element.send_keys(Keys.ENTER)
         self.until(lambda: self.state() == "stopped")
+
+    def test_runs_with_the_keyboard_alone(self):
+        for _ in range(2):
+            self.server.wait(self.server.study(study="explain", device="cpu"))
+        self.go("/runs")
+        marked = 0
+        for _ in range(60):
+            self.driver.switch_to.active_element.send_keys(Keys.TAB)
+            active = self.driver.switch_to.active_element
+            if active.get_attribute("name") == "run":
+                active.send_keys(Keys.SPACE)
+                marked += 1
+            if active.text == "Compare the marked":
+                active.send_keys(Keys.ENTER)
+                break
+        self.assertEqual(marked, 2)
+        self.until(lambda: "Runs side by side" in self.find("h1").text)
+        self.go("/report?run=1")
+        # A fold opens by a key, and a table that is too wide scrolls by one.
+        for _ in range(60):
+            self.driver.switch_to.active_element.send_keys(Keys.TAB)
+            active = self.driver.switch_to.active_element
+            if active.tag_name == "summary":
+                active.send_keys(Keys.ENTER)
+                break
+        self.until(lambda: self.find("details").get_attribute("open") is not None)
+        self.assertEqual(self.find("div.scroll").get_attribute("tabindex"), "0")
+
+    def test_the_records_of_a_report_are_saved(self):
+        self.server.wait(self.server.study(study="explain", device="cpu"))
+        folder = self.path("saved")
+        os.mkdir(folder)
+        self.driver.execute_cdp_cmd("Browser.setDownloadBehavior",
+                                    {"behavior": "allow", "downloadPath": folder})
+        self.go("/report?run=1")
+        self.find("a[download]").click()
+        self.until(lambda: os.listdir(folder) == ["breakeven.jsonl.gz"])
+        with gzip.open(os.path.join(folder, "breakeven.jsonl.gz"), "rt", encoding="utf-8") as file:
+            self.assertEqual(file.read(), self.server.ask("/api/runs/1/records")[2])
+
+    def test_the_first_paint_waits_for_little(self):
+        """For the view itself and its style, each sent whole at once; the script comes after.  How
+        long that takes is for bench/paint.py, on a machine with nothing else to do."""
+        for path in ("/", "/try", "/breakeven", "/explain", "/runs"):
+            self.go(path)
+            loaded = self.driver.execute_script(
+                "return performance.getEntriesByType('resource').map(each => "
+                "[new URL(each.name).pathname, each.renderBlockingStatus])")
+            blocking = [name for name, status in loaded if status == "blocking"]
+            self.assertEqual(blocking, ["/style.css"], loaded)
+            self.assertLessEqual({name for name, _ in loaded},
+                                 {"/style.css", "/page.js", "/icon.svg", "/events"})
+            jumps = self.driver.execute_script(
+                "return performance.getEntriesByType('navigation')[0].redirectCount")
+            self.assertEqual(jumps, 0)
 
     def test_what_was_asked_wrongly_is_said(self):
         self.go("/breakeven?from=64&to=8")

@@ -48,6 +48,15 @@ class Compare(FolderTest):
         self.assertRegex(page, r"A native cuda:0 a card fp32 100 2:30 min 4\.00. - 0\.15 ")
         self.assertRegex(page, r"B native cpu a processor fp32 100 20:00 min 0\.50. - -")
 
+    def test_what_a_joule_and_a_price_give(self):
+        saving = self.plant("saving.jsonl", 0.2, energy_per_step_j=2.0)
+        page = self.page(self.old, saving, "--epochs", "1", "--price", f"{saving}=3.6")
+        self.assertIn("samples for a joule (a second's, per watt)", page)
+        # 100 samples a step of 2 J; 500 a second at 0.001 a second.
+        self.assertIn("workload engine device type batch B, a joule B, a unit of price", page)
+        self.assertIn("cnn-fashion native cpu fp32 100 50 500,000", page)
+        self.assertNotIn("a joule", self.page(self.old, self.new))
+
     def test_every_form(self):
         for form in FORMATS:
             text = self.good("compare", self.old, self.new, "-f", form, env=self.environment)

@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import unittest
 
@@ -115,6 +116,96 @@ class Runs(FolderTest):
         self.bad(1, "runs", "import", file, env=third,
                  says=[file + ', line 3, member "workload"'])
         self.assertEqual(self.good("runs", "export", env=third), "")
+
+    def database(self):
+        return self.path("data", "breakeven", "results.db")
+
+    def expect_fault(self, says, **more):
+        """Whoever reads is told in one sentence; who measures goes on, and is told once."""
+        for command in (["runs"], ["runs", "export"], ["compare", "1", "2"],
+                        ["report", "1", "-o", self.path("report.html")]):
+            done = run(*command, env=self.environment, **more)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertEqual(done.stdout, "")
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+            self.assertIn(says, done.stderr)
+        self.assertFalse(os.path.exists(self.path("report.html")))
+        done = run(*TRAIN[:-1], env=self.environment, **more)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr.count("the results are not kept"), 1, done.stderr)
+        self.assertIn(says, done.stderr)
+
+    def test_a_newer_and_a_damaged_database(self):
+        self.good(*TRAIN, env=self.environment)
+        with sqlite3.connect(self.database()) as database:
+            database.execute("PRAGMA user_version = 99")
+        self.expect_fault("found version 99 of a newer breakeven; use that one")
+        with sqlite3.connect(self.database()) as database:
+            database.execute("PRAGMA user_version = 1")
+        self.assertEqual(len(self.listed()), 1)
+        with open(self.database(), "r+b") as file:
+            file.seek(4096)
+            file.write(b"\xa5" * (os.path.getsize(self.database()) - 4096))
+        self.expect_fault("found a damaged one; move it away")
+
+    def test_a_folder_that_is_read_only(self):
+        """What is kept is read, and nothing is lost by who would write."""
+        self.good(*TRAIN, env=self.environment)
+        folder = os.path.dirname(self.database())
+        os.chmod(self.database(), 0o444)
+        os.chmod(folder, 0o555)
+        self.addCleanup(os.chmod, folder, 0o755)
+        os.chmod(self.folder, 0o755)
+        # Root may write whatever the permissions say.
+        other = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+        self.environment["XDG_CACHE_HOME"] = self.path("nobody's")
+
+        def words(*command):
+            return subprocess.run([PROGRAM, *command], env={**os.environ, **self.environment},
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  check=False, cwd="/", **other)
+        try:
+            listed = words("runs", "-f", "json").stdout
+        except PermissionError:
+            self.skipTest("another user than root cannot run " + PROGRAM)
+        self.assertEqual(json.loads(listed), self.listed())
+        for command in (["runs", "note", "1", "x"], ["runs", "remove", "1"]):
+            done = words(*command)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+            self.assertIn("found it read-only; change its permissions", done.stderr)
+        done = words(*TRAIN[:-1])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr.count("the results are not kept"), 1, done.stderr)
+        self.assertEqual(len(self.listed()), 1)
+
+    def test_a_disk_that_is_full(self):
+        """A small file system of its own: what was kept before stays, whole."""
+        disk = self.path("disk")
+        os.mkdir(disk)
+        self.environment["XDG_DATA_HOME"] = disk
+        many = self.path("many.jsonl")
+        with open(many, "w", encoding="utf-8") as file:
+            for seed in range(2000):
+                record = {"schema": 1, "kind": "epoch", "workload": "mlp-mnist", "seed": seed,
+                          "log": "x" * 400}
+                file.write(json.dumps(record) + "\n")
+        script = [f"mount -t tmpfs -o size=300k none {disk} || exit 99",
+                  f"{PROGRAM} {' '.join(TRAIN)} > /dev/null || exit 98",
+                  f"{PROGRAM} runs import {many}; echo import $?",
+                  f"{PROGRAM} runs export",
+                  f"{PROGRAM} {' '.join(TRAIN[:-1])} > /dev/null; echo train $?"]
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", "\n".join(script)], check=False,
+                              env={**os.environ, **self.environment}, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True)
+        if done.returncode in (1, 99):
+            self.skipTest("a file system of its own cannot be mounted here: " + done.stderr)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("results.db: expected room for it, found the disk full; free some",
+                      done.stderr)
+        lines = done.stdout.splitlines()
+        self.assertEqual((lines[0], lines[-1]), ("import 1", "train 0"))
+        self.assertEqual([json.loads(line)["epoch"] for line in lines[1:-1]], [1, 2])
 
     def test_bad_requests(self):
         for arguments, text in ((["shwo"], "did you mean show?"),

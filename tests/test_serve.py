@@ -252,24 +252,92 @@ class Events(Served):
         self.assertEqual(self.server.ask("/events?job=99")[0], 404)
         self.assertEqual(self.server.ask("/events?job=x")[0], 404)
 
-    def test_a_server_that_waits_sleeps(self):
-        """Open views of a study about which there is nothing to tell cost no turn of its loop."""
-        stream = self.server.events(1)
-        next(stream)
-
-        def turns():
-            with open(f"/proc/{self.server.process.pid}/status", encoding="ascii") as file:
-                return int(re.search(r"\nvoluntary_ctxt_switches:\s*(\d+)", file.read())[1])
-        before = turns()
-        time.sleep(2)
-        # Three readings of the connections' own time-outs may come in between.
-        self.assertLessEqual(turns() - before, 5)
+    def test_a_browser_that_leaves_in_the_middle(self):
+        """Of its question, of the body of a change, of an answer that it does not take."""
+        head = (f"Host: {self.server.host}:{self.server.port}\r\n"
+                f"Authorization: Bearer {self.server.token}\r\n")
+        questions = ["GET /try HT", "GET /runs HTTP/1.1\r\nHost: ",
+                     f"POST /api/jobs HTTP/1.1\r\n{head}Content-Type: application/json\r\n"
+                     "Content-Length: 100\r\n\r\n{\"study\": ",
+                     f"GET /try HTTP/1.1\r\n{head}\r\n" * 20]
+        for question in questions:
+            with socket.create_connection((self.server.host, self.server.port)) as s:
+                s.sendall(question.encode())
+        self.assertEqual(self.server.ask("/")[0], 200)
+        self.assertEqual(len(self.server.get("/api/jobs")), 1)
+        self.wait_for_descriptors(4)
 
     def test_it_ends_with_streams_open_and_a_training_at_work(self):
         job = self.server.study(study="try", epochs=1000, device=["cpu"])
         stream = self.server.events(job)
         next(stream)
         self.assertEqual(self.server.end(), 0)
+
+
+class Paced(FolderTest):
+    """Studies of which the test says when they go on."""
+
+    def setUp(self):
+        super().setUp()
+        pipe = self.path("pace")
+        os.mkfifo(pipe)
+        self.pace = os.open(pipe, os.O_RDWR)
+        self.addCleanup(os.close, self.pace)
+        self.server = fake_server(self.folder, FAKE_COMMAND_PACE=pipe)
+        self.addCleanup(self.server.process.stderr.close)
+        self.addCleanup(self.server.process.stdout.close)
+        self.addCleanup(self.server.end)
+
+    def go_on(self, events=1):
+        os.write(self.pace, b"." * events)
+
+    def work(self):
+        """How often the server was woken or put aside, and the processor time that it took."""
+        with open(f"/proc/{self.server.process.pid}/status", encoding="ascii") as file:
+            switches = re.findall(r"ctxt_switches:\s*(\d+)", file.read())
+        with open(f"/proc/{self.server.process.pid}/stat", encoding="ascii") as file:
+            return switches, file.read().rsplit(")", 1)[1].split()[11:13]
+
+    def wait_until_asleep(self):
+        before, until = None, time.monotonic() + LIMIT_S
+        while before != self.work() and time.monotonic() < until:
+            before = self.work()
+            time.sleep(0.5)
+
+    def test_while_blocks_are_timed_the_server_sleeps(self):
+        """The command tells nothing then (test_events_of_commands), and views that are open, whose
+        study goes on, cost no turn of the server's loop."""
+        job = self.server.study(study="explain", device="cpu")
+        streams = [self.server.events(each) for each in (1, job, job, job)]
+        self.go_on(2)
+        for stream in streams:
+            self.assertIn(next(stream)["state"], ("running", "done"))
+        self.wait_until_asleep()
+        before = self.work()
+        time.sleep(2)
+        self.assertEqual(self.work(), before)
+        self.go_on(1000)
+        self.assertEqual(self.server.wait(job)["state"], "done")
+
+    def test_a_curve_grows_point_by_point(self):
+        for axis, most in (("batch", 64), ("steps", 1000)):
+            job = self.server.study(study="breakeven", axis=axis, **{"from": 1, "to": most})
+            stream = self.server.events(job)
+            self.go_on(6)  # what is told before the first point
+            marks = 0
+            for _ in range(2):
+                self.go_on()
+                more = marks
+                while more <= marks:
+                    event = next(stream)
+                    self.assertEqual(event["state"], "running", axis)
+                    more = event["html"].count("<circle")
+                marks = more
+            self.go_on(100)
+            self.assertEqual(self.server.wait(job)["state"], "done")
+            os.set_blocking(self.pace, False)
+            os.read(self.pace, 200)  # what the command left
+            os.set_blocking(self.pace, True)
 
 
 class Runs(Served):
@@ -342,9 +410,41 @@ class Runs(Served):
         self.assertIn("newer", json.loads(text)["error"])
         self.assertEqual(self.server.ask("/")[0], 200)
 
+    def plant(self, record, **more):
+        """A record that no other is like; the number of its run."""
+        line = json.dumps({**record, "seed": time.time_ns() % 10**9, **more})
+        self.good("runs", "import", "-", input=line + "\n",
+                  env={"XDG_DATA_HOME": self.path("data")})
+        return self.server.get("/api/runs")["runs"][0]["run"]
+
+    def test_records_without_blocks_and_without_likeness(self):
+        with open(os.path.join(os.path.dirname(__file__), "serve", "bench.jsonl"),
+                  encoding="utf-8") as file:
+            events = [json.loads(line) for line in file]
+        record = [each["value"] for each in events if each["event"] == "record"
+                  and each["value"]["status"] == "OK"][0]
+        bare = self.plant(record, blocks=None)
+        whole = self.plant(record)
+        other = self.plant(record, workload="cnn-mnist")
+        self.assertIn("UNSURE", self.server.get(f"/compare?run={bare}&run={whole}"))
+        for path in (f"/runs/{bare}", f"/report?run={bare}"):
+            self.assertIn("mlp-mnist", self.server.get(path))
+        for path in ("/compare", "/api/compare"):
+            status, _, text = self.server.ask(f"{path}?run={bare}&run={other}")
+            self.assertEqual(status, 400, path)
+            self.assertIn("found none: nothing can be compared", text)
+        # The report of both has no comparison, and says what it has.
+        self.assertIn("cnn-mnist", self.server.get(f"/report?run={bare}&run={other}"))
+
     def test_the_files_of_the_page_are_small(self):
-        whole = sum(len(self.server.ask(path)[2]) for path in
-                    ("/", "/try", "/style.css", "/page.js", "/icon.svg"))
+        """All that a view loads, and the views together: nothing is left out, and no view asks for
+        anything else."""
+        files = set()
+        for path in VIEWS:
+            page = self.server.get(path)
+            files |= set(re.findall(r"(?:src|href)=\"?(/[\w-]+\.\w+)", page))
+        self.assertEqual(files, {"/style.css", "/page.js", "/icon.svg"})
+        whole = sum(len(self.server.ask(path)[2]) for path in [*VIEWS, *files])
         self.assertLess(whole, 60000)
 
 

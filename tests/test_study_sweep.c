@@ -51,10 +51,12 @@ static json_t *good_record(int contender, double x)
     for (int i = 0; i < 12; i++)
         json_array_append_new(blocks,
                               json_real(step_s * (1 + 0.01 * ((i * (contender + 5)) % 7 - 3) / 3)));
-    return json_pack("{s:s, s:f, s:o, s:{s:f, s:f, s:f}, s:s, s:s, s:s, s:s}", "status", "OK",
-                     "batch", x, "blocks", blocks, "step_s", "median", step_s, "low", 0.99 * step_s,
-                     "high", 1.01 * step_s, "error", "", "implementation", "planted", "device_name",
-                     contender == GPU ? "a card" : "a processor", "environment", "");
+    return json_pack("{s:s, s:f, s:o, s:{s:f, s:f, s:f}, s:s, s:s, s:s, s:s, s:f, s:f, s:f}",
+                     "status", "OK", "batch", x, "blocks", blocks, "step_s", "median", step_s,
+                     "low", 0.99 * step_s, "high", 1.01 * step_s, "error", "", "implementation",
+                     "planted", "device_name", contender == GPU ? "a card" : "a processor",
+                     "environment", "", "start_s", contender == GPU ? 1.0 : 0.1, "prepare_s", 0.0,
+                     "first_step_s", step_s);
 }
 
 static json_t *bad_record(double x, const char *status)
@@ -407,6 +409,40 @@ static void totals_cross_where_the_start_is_paid_for(void **state)
     pull_up(&here);
 }
 
+/* What was told of a sweep while it went on. */
+typedef struct told {
+    int count;
+    double measured, curves;
+} told;
+
+static void count_told(void *context, const json_t *result)
+{
+    told *t = context;
+    t->count++;
+    t->measured = json_real_at(result, "measured");
+    t->curves += json_array_size(json_object_get(pair_of(result), "points")) > 0;
+}
+
+/* A page shows the curve as it grows, whatever the axis. */
+static void every_point_is_told_as_it_comes(void **state)
+{
+    (void)state;
+    static const char *const axes[] = {"batch", "steps"};
+    for (int a = 0; a < 2; a++) {
+        world here;
+        told t = {0};
+        be_error err = {0};
+        plant(&here, axes[a], 10, 4096);
+        here.watch.so_far = count_told;
+        here.watch.context = &t;
+        ASSERT_OK(a ? sweep_steps(&here.s, &err) : sweep_search(&here.s, &err));
+        assert_true(t.count > 2);
+        assert_true(t.measured == t.count);
+        assert_true(t.curves >= t.count - 1);
+        pull_up(&here);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +457,7 @@ int main(void)
         cmocka_unit_test(a_resumed_sweep_finds_what_one_in_one_go_does),
         cmocka_unit_test(another_width_is_another_workload),
         cmocka_unit_test(totals_cross_where_the_start_is_paid_for),
+        cmocka_unit_test(every_point_is_told_as_it_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,16 +128,62 @@ static void add_sides(page *p, const json_t *result)
     }
 }
 
+/* What a row is of. */
+static void add_row(page *p)
+{
+    add_column(p, MEMBER(compare_row, workload), "workload", UNIT_TEXT);
+    add_column(p, MEMBER(compare_row, engine), "engine", UNIT_TEXT);
+    p->columns[p->count - 1].text = engine_text;
+    add_column(p, MEMBER(compare_row, device), "device", UNIT_TEXT);
+    add_column(p, MEMBER(compare_row, precision), "type", UNIT_TEXT);
+    add_column(p, MEMBER(compare_row, batch), "batch", UNIT_COUNT);
+    p->columns[p->count - 1].text = batch_text;
+}
+
+static bool is_known(const json_t *result, const char *group, const char *letter)
+{
+    size_t r;
+    json_t *row;
+    json_array_foreach(report_member(result, comparisons, rows), r,
+                       row) if (!isnan(number_of(row, group, letter))) return true;
+    return false;
+}
+
+/* What a side gives for a joule and for its price, where a sensor told it and a price was given. */
+static be_status write_yields(const json_t *result, report_format format, FILE *out, be_error *err)
+{
+    static const struct {
+        const char *group, *title;
+        report_unit unit;
+    } yields[] = {{MEMBER(compare_row, samples_per_j), "%s, a joule", UNIT_NUMBER},
+                  {MEMBER(compare_row, samples_per_price), "%s, a unit of price", UNIT_COUNT}};
+    page p = {.count = 0};
+    size_t s;
+    json_t *side;
+    add_row(&p);
+    int before = p.count;
+    for (size_t y = 0; y < sizeof yields / sizeof *yields; y++)
+        json_array_foreach(report_member(result, comparisons, sides), s, side)
+        {
+            char title[TITLE_BYTES];
+            const char *letter = report_string(side, compare_side, letter);
+            if (!is_known(result, yields[y].group, letter)) continue;
+            snprintf(title, sizeof title, yields[y].title, letter);
+            add_letter(&p, yields[y].group, letter, title, yields[y].unit);
+        }
+    if (p.count == before) return BE_OK;
+    report_sheet sheet = {p.columns, p.count, report_member(result, comparisons, rows), -1};
+    fprintf(out, "\n");
+    report_paragraph(
+        out, "samples for a joule (a second's, per watt), and for one unit of the price", 2);
+    fprintf(out, "\n");
+    return report_write(&sheet, format, out, err);
+}
+
 static be_status write_table(const json_t *result, report_format format, FILE *out, be_error *err)
 {
     page p = {.count = 0};
-    add_column(&p, MEMBER(compare_row, workload), "workload", UNIT_TEXT);
-    add_column(&p, MEMBER(compare_row, engine), "engine", UNIT_TEXT);
-    p.columns[p.count - 1].text = engine_text;
-    add_column(&p, MEMBER(compare_row, device), "device", UNIT_TEXT);
-    add_column(&p, MEMBER(compare_row, precision), "type", UNIT_TEXT);
-    add_column(&p, MEMBER(compare_row, batch), "batch", UNIT_COUNT);
-    p.columns[p.count - 1].text = batch_text;
+    add_row(&p);
     add_sides(&p, result);
     report_sheet sheet = {p.columns, p.count, report_member(result, comparisons, rows), -1};
     return report_write(&sheet, format, out, err);
@@ -147,12 +193,13 @@ static be_status write_table(const json_t *result, report_format format, FILE *o
 static be_status write_csv(const json_t *result, FILE *out, be_error *err)
 {
     static const char *const groups[] = {
-        MEMBER(compare_row, step_s),      MEMBER(compare_row, step_low_s),
-        MEMBER(compare_row, step_high_s), MEMBER(compare_row, samples_per_s),
-        MEMBER(compare_row, threads),     MEMBER(compare_row, ratio),
-        MEMBER(compare_row, ratio_low),   MEMBER(compare_row, ratio_high),
-        MEMBER(compare_row, verdict),     MEMBER(compare_row, epochs_s),
-        MEMBER(compare_row, epochs_j),    MEMBER(compare_row, epochs_price)};
+        MEMBER(compare_row, step_s),        MEMBER(compare_row, step_low_s),
+        MEMBER(compare_row, step_high_s),   MEMBER(compare_row, samples_per_s),
+        MEMBER(compare_row, threads),       MEMBER(compare_row, ratio),
+        MEMBER(compare_row, ratio_low),     MEMBER(compare_row, ratio_high),
+        MEMBER(compare_row, verdict),       MEMBER(compare_row, epochs_s),
+        MEMBER(compare_row, epochs_j),      MEMBER(compare_row, epochs_price),
+        MEMBER(compare_row, samples_per_j), MEMBER(compare_row, samples_per_price)};
     static const char *const names[] = {MEMBER(compare_row, workload),  MEMBER(compare_row, mode),
                                         MEMBER(compare_row, engine),    MEMBER(compare_row, device),
                                         MEMBER(compare_row, precision), MEMBER(compare_row, batch)};
@@ -409,5 +456,6 @@ be_status compare_write(const json_t *result, report_format format, FILE *out, b
     TRY(write_table(result, format, out, err));
     fprintf(out, "\n");
     print_means(result, out);
+    TRY(write_yields(result, format, out, err));
     return write_rankings(result, format, out, err);
 }

@@ -341,9 +341,9 @@ typedef struct member_compare_side {
 typedef struct member_compare_row {
     const char *workload, *mode, *engine, *device, *precision, *side;
     int64_t batch;
-    const json_t *step_s, *step_low_s, *step_high_s, *samples_per_s, *samples_per_j, *threads,
-        *device_name, *ratio, *ratio_low, *ratio_high, *verdict, *epochs_s, *epochs_j,
-        *epochs_price;
+    const json_t *step_s, *step_low_s, *step_high_s, *samples_per_s, *samples_per_j,
+        *samples_per_price, *threads, *device_name, *ratio, *ratio_low, *ratio_high, *verdict,
+        *epochs_s, *epochs_j, *epochs_price;
 } member_compare_row;
 
 typedef struct member_ranking {

@@ -214,16 +214,18 @@ static void put_side(const compare_request *request, const compare_row *from, in
 {
     const char letter[2] = {(char)('A' + s), 0};
     const record_measured *r = &from->of[s];
+    double price = request->sides[s].price;
     if (!from->has[s]) return;
     put(row, "step_s", letter, json_of_real(r->step_s.median));
     put(row, "step_low_s", letter, json_of_real(r->step_s.low));
     put(row, "step_high_s", letter, json_of_real(r->step_s.high));
     put(row, "samples_per_s", letter, json_of_real(r->samples_per_s));
     put(row, "samples_per_j", letter, json_of_real((double)r->batch / r->energy_per_step_j));
+    put(row, "samples_per_price", letter, json_of_real(r->samples_per_s * 3600 / price));
     put(row, "threads", letter, json_of_count(r->threads));
     put(row, "device_name", letter, json_of_known(r->device_name));
     put(row, "run", letter, json_integer(from->run[s]));
-    put_epochs(request, r, row, letter, request->sides[s].price);
+    put_epochs(request, r, row, letter, price);
     if (s == request->baseline || !from->has[request->baseline]) return;
     put(row, "ratio", letter, json_of_real(from->ratio[s].point));
     put(row, "ratio_low", letter, json_of_real(from->ratio[s].low));

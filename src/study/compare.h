@@ -28,9 +28,10 @@ typedef struct compare_request {
  * letter: ratio, low, high, rows) and missing (by letter: rows that it lacks).
  *
  * A row: workload, mode, engine, device, precision, batch, the variant, and by letter: step_s, low,
- * high, threads, samples_per_s, device_name, run, epochs_s, epochs_j, price; and ratio (of the time
- * of a sample to the baseline's), ratio_low, ratio_high, verdict.  A letter that lacks the row has
- * none.  Of several records of one row it is the fastest of the newest run.
+ * high, threads, samples_per_s, samples_per_j and samples_per_price (null where there is no sensor
+ * or no price), device_name, run, epochs_s, epochs_j, price; and ratio (of the time of a sample to
+ * the baseline's), ratio_low, ratio_high, verdict.  A letter that lacks the row has none.  Of
+ * several records of one row it is the fastest of the newest run.
  *
  * BE_USAGE where nothing can be compared; BE_SLOWER, with *out, where a row fails. */
 BE_CHECKED be_status study_compare(const compare_request *request, json_t **out, be_error *err);

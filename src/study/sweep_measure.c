@@ -109,7 +109,7 @@ static json_t *point_record(const sweep *s, double x, json_t *records, const int
 static be_status tell_so_far(const sweep *s, be_error *err)
 {
     json_t *result = NULL;
-    if (!s->m.watch->so_far || !axis_is_measured(s->range.axis)) return BE_OK;
+    if (!s->m.watch->so_far) return BE_OK;
     TRY(sweep_result(s, BE_OK, &result, err));
     s->m.watch->so_far(s->m.watch->context, result);
     json_decref(result);

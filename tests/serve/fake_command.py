@@ -3,6 +3,7 @@
 one printed (tests/serve/COMMAND.jsonl), and keeps its records as that does.
 
 FAKE_COMMAND_LOG: a file that gets the words of each command, a line of JSON each.
+FAKE_COMMAND_PACE: a pipe of a file system; but for devices, each event waits for a byte from it.
 A training of more than 100 epochs goes on, step by step, until it is asked to end; with a learning
 rate of 10 it fails.
 """
@@ -55,6 +56,8 @@ def train_until_stopped():
 
 def main():
     command = sys.argv[1]
+    pace = os.environ.get("FAKE_COMMAND_PACE") if command != "devices" else None
+    pace = open(pace, "rb", buffering=0) if pace else None
     if os.environ.get("FAKE_COMMAND_LOG"):
         with open(os.environ["FAKE_COMMAND_LOG"], "a", encoding="utf-8") as file:
             file.write(json.dumps(sys.argv[1:]) + "\n")
@@ -69,6 +72,8 @@ def main():
             time.sleep(0.01)
             if event["event"] == "record":
                 event["value"]["device"] = option("device", "cpu")
+        if pace:
+            pace.read(1)
         say(event)
         if event.get("event") == "record":
             records.append(event["value"])
