@@ -292,26 +292,32 @@ class Paced(FolderTest):
         os.write(self.pace, b"." * events)
 
     def work(self):
-        """How often the server was woken or put aside, and the processor time that it took."""
+        """Whether the server sleeps (S), how often it was woken or put aside, and its time."""
         with open(f"/proc/{self.server.process.pid}/status", encoding="ascii") as file:
             switches = re.findall(r"ctxt_switches:\s*(\d+)", file.read())
         with open(f"/proc/{self.server.process.pid}/stat", encoding="ascii") as file:
-            return switches, file.read().rsplit(")", 1)[1].split()[11:13]
+            words = file.read().rsplit(")", 1)[1].split()
+        return words[0], switches, words[11:13]
 
     def wait_until_asleep(self):
-        before, until = None, time.monotonic() + LIMIT_S
-        while before != self.work() and time.monotonic() < until:
-            before = self.work()
+        before, now, until = None, self.work(), time.monotonic() + LIMIT_S
+        while (before != now or now[0] != "S") and time.monotonic() < until:
             time.sleep(0.5)
+            before, now = now, self.work()
 
     def test_while_blocks_are_timed_the_server_sleeps(self):
         """The command tells nothing then (test_events_of_commands), and views that are open, whose
         study goes on, cost no turn of the server's loop."""
         job = self.server.study(study="explain", device="cpu")
         streams = [self.server.events(each) for each in (1, job, job, job)]
+        self.assertEqual(next(streams[0])["state"], "done")
         self.go_on(2)
-        for stream in streams:
-            self.assertIn(next(stream)["state"], ("running", "done"))
+        with open(os.path.join(os.path.dirname(__file__), "serve", "explain.jsonl"),
+                  encoding="utf-8") as file:
+            told = [json.loads(file.readline())["text"] for _ in range(2)][-1]
+        for stream in streams[1:]:
+            while told not in next(stream)["html"]:
+                pass
         self.wait_until_asleep()
         before = self.work()
         time.sleep(2)
