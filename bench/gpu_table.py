@@ -2,6 +2,7 @@
 """Short lines from the records of bench/gpu_steps.sh.
 
 gpu_table.py bench|parity|train|curve|opencl|kernels FILE…
+gpu_table.py ops NAME FILE      the steps of explain by operation, the costliest first
 gpu_table.py promises FOLDER      exit code 1: one is broken, 2: one was not measured
 """
 
@@ -226,6 +227,28 @@ def promises(folder):
     return 1 if p.broken else 2 if p.missing else 0
 
 
+def ops(name, path):
+    """Of each step: equal operations as one line, with the time of all and of one, the share of the
+    hardware's limit, launches, and what computed it."""
+    lines = []
+    for r in records(path):
+        groups = {}
+        for op in value(r, "explain.ops", []):
+            key = tuple(op.get(k) for k in ("op", "phase", "implementation", "launches")) + tuple(
+                round(op.get(k) or 0, -5) for k in ("flops", "bytes"))
+            groups.setdefault(key, []).append(op)
+        total = sum(op["seconds"] for all_of in groups.values() for op in all_of)
+        lines.append(f"## {name}: step {value(r, 'step_s.median', float('nan')) * 1e3:.2f} ms, "
+                     f"ops {total * 1e3:.2f} ms, {sum(map(len, groups.values()))} ops")
+        for key, all_of in sorted(groups.items(), key=lambda g: -sum(o["seconds"] for o in g[1])):
+            us = sum(op["seconds"] for op in all_of) * 1e6
+            share = sum(op.get("limit_share") or 0 for op in all_of) / len(all_of)
+            lines.append(f"{us:9.1f} us x {len(all_of):3} {us / len(all_of):8.1f} each {share:5.0%}"
+                         f" of limit, {key[3]} launches  {key[0]} [{key[1]}] {key[2]} "
+                         f"{key[4] / 1e9:.2f} GFLOP {key[5] / 1e6:.1f} MB")
+    return "\n".join(lines)
+
+
 def main():
     what, paths = sys.argv[1], sys.argv[2:]
     if what == "bench":
@@ -234,7 +257,7 @@ def main():
         sys.exit(promises(*paths))
     else:
         print({"parity": parity, "train": train, "curve": curve, "opencl": opencl,
-               "kernels": kernels}[what](*paths))
+               "kernels": kernels, "ops": ops}[what](*paths))
 
 
 if __name__ == "__main__":

@@ -165,12 +165,12 @@ static void make_allowed(const ops_case *c, ops_draw *draw)
     map_reference(c, draw, size_of, sizes);
     for (int o = 0; o < c->op->outputs; o++) {
         if (c->out[o].rank < 0 || !dtype_is_real(c->out[o].dtype)) continue;
-        MUST(c->out[o].dtype == BE_F32);
         int64_t count = shape_elements(&c->out[o]);
         draw->allowed[o] = ops_alloc((size_t)count * sizeof(double));
         for (int64_t k = 0; k < count; k++) {
             double y = size_of(draw->y[o][k]);
-            draw->allowed[o][k] = ldexp(y, -24) + ldexp(terms[o][k] * sizes[o][k], -23);
+            int unit = c->out[o].dtype == BE_BF16 ? -7 : -24; /* both sides are rounded to bf16 */
+            draw->allowed[o][k] = ldexp(y, unit) + ldexp(terms[o][k] * sizes[o][k], -23);
         }
     }
     for (int o = 0; o < OP_MAX_OUT; o++) {
@@ -208,13 +208,22 @@ static void make_draw(ops_case *c, int index)
         make_allowed(c, draw);
 }
 
-bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, be_precision precision,
-                   uint64_t seed, FILE *report)
+/* A sum that the output is added to keeps its type. */
+static bool is_narrow_result(const ops_case *c, int o)
+{
+    int updated = c->op->updates[o] - 1;
+    return c->is_narrow && c->op->narrow_results >> o & 1 && c->out[o].rank >= 0 &&
+           (updated < 0 || c->in[updated].rank < 0);
+}
+
+static bool open_case(ops_case *c, FILE *report)
 {
     be_error err;
+    const be_op *op = c->op;
+    const op_case *spec = c->spec;
+    unsigned narrow = c->precision == BE_PRECISION_BF16 ? op->narrow : 0;
     op_infer infer = {.attrs = spec->attrs};
-    *c = (ops_case){.op = op, .spec = spec, .precision = precision, .seed = seed};
-    MUST(precision == BE_PRECISION_FP32 || op->narrow);
+    if (c->is_narrow) narrow |= op->either | op->narrow_along;
     if (op->attrs_bytes && !spec->attrs) {
         fprintf(report, "the case has no attributes, and the op needs them\n");
         return false;
@@ -222,7 +231,7 @@ bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, be_precisi
     for (int i = 0; i < OP_MAX_IN; i++) {
         c->in[i] = spec->in[i];
         if (i >= op->inputs) c->in[i].rank = -1;
-        if (precision == BE_PRECISION_BF16 && op->narrow >> i & 1) c->in[i].dtype = BE_BF16;
+        if (narrow >> i & 1) c->in[i].dtype = BE_BF16;
         infer.in[i] = c->in[i];
         if (c->in[i].rank >= 0 && !dtype_is_real(c->in[i].dtype) && spec->below[i] < 1) {
             fprintf(report, "input %d holds whole numbers and has no range in `below`\n", i);
@@ -240,9 +249,29 @@ bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, be_precisi
     for (int o = 0; o < OP_MAX_OUT; o++) {
         c->out[o] = infer.out[o];
         if (o >= op->outputs) c->out[o].rank = -1;
+        if (is_narrow_result(c, o)) c->out[o].dtype = BE_BF16;
     }
     for (int d = 0; d < OPS_DRAWS; d++) make_draw(c, d);
     return true;
+}
+
+bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, be_precision precision,
+                   uint64_t seed, FILE *report)
+{
+    MUST(precision == BE_PRECISION_FP32 || op->narrow);
+    *c = (ops_case){.op = op, .spec = spec, .precision = precision, .seed = seed};
+    return open_case(c, report);
+}
+
+bool ops_case_open_narrow(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed,
+                          FILE *report)
+{
+    *c = (ops_case){.op = op,
+                    .spec = spec,
+                    .precision = op->narrow ? BE_PRECISION_BF16 : BE_PRECISION_FP32,
+                    .seed = seed,
+                    .is_narrow = true};
+    return open_case(c, report);
 }
 
 void ops_case_close(ops_case *c)

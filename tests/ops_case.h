@@ -37,6 +37,7 @@ typedef struct ops_case {
     const op_case *spec;
     be_precision precision;
     uint64_t seed;
+    bool is_narrow; /* what may be bf16 in the place of f32 is (be_op.either, narrow_results) */
     be_shape in[OP_MAX_IN], out[OP_MAX_OUT]; /* rank −1: absent */
     ops_draw draw[OPS_DRAWS];
 } ops_case;
@@ -46,6 +47,9 @@ typedef struct ops_case {
  * then is how the sums are made alone. */
 bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, be_precision precision,
                    uint64_t seed, FILE *report);
+/* The same in bf16 where the op has products, and with everything bf16 that may be. */
+bool ops_case_open_narrow(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed,
+                          FILE *report);
 void ops_case_close(ops_case *c);
 
 /* Is the name in a list that is separated by commas?  NULL: every name is. */

@@ -60,6 +60,12 @@ static be_status add_nodes(bench *b, value_layout feed, value_layout block, be_e
     const ops_case *c = b->c;
     for (int o = 0; o < OP_MAX_OUT; o++) b->out[o] = BE_NONE;
     TRY(graph_add_node(b->g, c->op, c->spec->attrs, b->in, b->out, err));
+    for (int o = 0; o < OP_MAX_OUT; o++) {
+        if (b->out[o] == BE_NONE || c->out[o].dtype == b->g->values[b->out[o]].shape.dtype)
+            continue;
+        b->g->values[b->out[o]].shape.dtype = c->out[o].dtype;
+        b->g->nodes[b->g->node_count - 1].narrow |= 1u << o;
+    }
     if (c->op == b->device->reorder) {
         b->g->values[b->out[0]].layout = feed == LAYOUT_PLAIN ? block : LAYOUT_PLAIN;
         return BE_OK;

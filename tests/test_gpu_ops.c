@@ -97,10 +97,10 @@ static void run_group(const options *o, const target *t, const ops_case *c, int 
     ops_setting setting = {.device = t->device, .implementation = implementation_of(t, c)};
     const gpu_kernel *kernel = kernel_of(t, c->op);
     bool is_wholly_bf16 = kernel->no_fp32 && setting.implementation == kernel->implementation;
-    setting.rounding = is_wholly_bf16 ? WHOLLY_BF16 : 0.0;
+    setting.rounding = is_wholly_bf16 || c->is_narrow ? WHOLLY_BF16 : 0.0;
     ops_result found = ops_run_on_device(c, &setting, notes);
-    snprintf(name, sizeof name, "%s %s, %s, %s, groups of %d", c->op->name, c->spec->name,
-             precision_name(c->precision), t->name, group);
+    snprintf(name, sizeof name, "%s %s, %s%s, %s, groups of %d", c->op->name, c->spec->name,
+             precision_name(c->precision), c->is_narrow ? " kept in bf16" : "", t->name, group);
     fprintf(notes, "%s --target %s --op %s --case '%s' --group %d --seed %" PRIu64 "\n", o->program,
             t->name, c->op->name, c->spec->name, group, o->seed);
     fclose(notes);
@@ -140,6 +140,17 @@ static void run_narrow(const options *o, const target *t, const be_op *op, int k
         run_group(o, t, &c, o->group >= 0 ? o->group : t->groups[0]);
         ops_case_close(&c);
     }
+}
+
+/* The same case, where what may be bf16 is. */
+static void run_narrow_results(const options *o, const target *t, const be_op *op, int k)
+{
+    ops_case c;
+    bool is_wanted = t->precisions >> BE_PRECISION_BF16 & 1 && k % t->every == 0;
+    if (!is_wanted || !(op->either | op->narrow_results)) return;
+    if (!ops_case_open_narrow(&c, op, &op->cases[k], o->seed, stderr)) abort();
+    run_group(o, t, &c, o->group >= 0 ? o->group : t->groups[0]);
+    ops_case_close(&c);
 }
 
 /* The kernels by which limits are measured. */
@@ -183,6 +194,7 @@ static void run_target(const options *o, const target *t)
             if (is_wanted(o->one_case, op_table[i]->cases[k].name)) {
                 run_case(o, t, op_table[i], k);
                 run_narrow(o, t, op_table[i], k);
+                run_narrow_results(o, t, op_table[i], k);
             }
     }
 }

@@ -93,6 +93,77 @@ static void operands_become_bf16_once(void **state)
     be_graph_free(g);
 }
 
+/* The type of output o of the first node with this op from node `from` on. */
+static be_dtype type_of(const be_graph *g, const be_op *op, int o, size_t from)
+{
+    for (size_t n = from; n < g->node_count; n++)
+        if (g->nodes[n].op == op) return g->values[g->nodes[n].out[o]].shape.dtype;
+    fail_msg("no %s", op->name);
+    return BE_U8;
+}
+
+/* A norm, a layer with GELU, one whose result is added to x, and the classes. */
+static be_graph *block_of_rows(be_value *normed)
+{
+    be_value x;
+    be_graph *g = graph_of_rows(&x);
+    be_value target = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
+    *normed = be_layer_norm(g, x, &(be_layer_norm_options){.name = "n"});
+    be_value a = be_linear(g, *normed, &(be_linear_options){"a", .features = 6});
+    be_value b = be_linear(g, be_activate(g, a, BE_GELU), &(be_linear_options){"b", .features = 5});
+    be_value y = be_linear(g, add(g, &be_op_add, b, x), &(be_linear_options){"c", .features = 3});
+    be_graph_minimize(g, be_softmax_cross_entropy(g, y, target), &sgd);
+    return g;
+}
+
+/* Where a device asks for it: what products alone read, and what a product gives to one that takes
+ * it so.  b's result, which is added to x, stays f32, and so does its bias. */
+static void results_become_bf16(void **state)
+{
+    (void)state;
+    const lower_target target = {.narrow_results = true};
+    be_value normed;
+    be_graph *g = block_of_rows(&normed);
+    be_plan_options options = {.mode = BE_TRAIN, .precision = BE_PRECISION_BF16};
+    be_graph *wide = lower(g, &options, NULL), *narrow = lower(g, &options, &target);
+    check_order(narrow);
+    assert_int_equal(type_of(narrow, &be_op_layer_norm, 0, 0), BE_BF16);
+    assert_int_equal(type_of(narrow, &be_op_activation, 0, 0), BE_BF16);
+    assert_int_equal(type_of(narrow, &be_op_activation_backward, 0, 0), BE_BF16);
+    int products[2] = {0}, made[2] = {0};
+    for (size_t n = 0; n < narrow->node_count; n++) {
+        const graph_node *node = &narrow->nodes[n];
+        bool is_narrow =
+            node->out[0] != BE_NONE && narrow->values[node->out[0]].shape.dtype == BE_BF16;
+        if (node->op == &be_op_linear) {
+            products[is_narrow]++;
+            assert_int_equal(narrow->values[node->in[2]].shape.dtype == BE_BF16, is_narrow);
+        }
+        if (node->op == &be_op_linear_backward) made[is_narrow]++;
+    }
+    /* a; b and the classes.  Back: to the sum, of which only b's product is told, GELU and the
+     * norm.
+     */
+    assert_int_equal(products[true], 1);
+    assert_int_equal(products[false], 2);
+    assert_int_equal(made[true], 3);
+    assert_int_equal(made[false], 0);
+    /* Gone: the copies of the norm's, GELU's and both gradients; new: one of a's bias. */
+    assert_int_equal(count_op(narrow, &be_op_cast), count_op(wide, &be_op_cast) - 4 + 1);
+    be_graph_free(narrow);
+    options.keep = &normed;
+    options.keep_count = 1;
+    narrow = lower(g, &options, &target);
+    assert_int_equal(type_of(narrow, &be_op_layer_norm, 0, 0), BE_F32);
+    be_graph_free(narrow);
+    options.precision = BE_PRECISION_FP32;
+    narrow = lower(g, &options, &target);
+    assert_int_equal(type_of(narrow, &be_op_activation, 0, 0), BE_F32);
+    be_graph_free(narrow);
+    be_graph_free(wide);
+    be_graph_free(g);
+}
+
 static void other_precisions_add_nothing(void **state)
 {
     (void)state;
@@ -324,6 +395,7 @@ int main(void)
         cmocka_unit_test(numbers_of_tf32_have_11_bits),
         cmocka_unit_test(precisions_have_names),
         cmocka_unit_test(operands_become_bf16_once),
+        cmocka_unit_test(results_become_bf16),
         cmocka_unit_test(other_precisions_add_nothing),
         cmocka_unit_test(operands_of_a_product_are_of_one_type),
         cmocka_unit_test(the_reference_rounds_operands_of_tf32),

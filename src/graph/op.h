@@ -108,6 +108,12 @@ typedef struct be_op {
      * by `cast` (its attributes: the be_dtype to make); outputs stay f32. */
     unsigned narrow;
     const struct be_op *cast;
+    /* In bf16, on a device that asks for it (lower_target.narrow_results): bit i: input i may be
+     * bf16 in the place of f32; bit o: so may output o.  A product's result is rounded to bf16
+     * where all that read it take it so; what another op makes, where all would round it anyway.
+     * Input i of `narrow_along` becomes bf16 where an
+     * output does. */
+    unsigned either, narrow_results, narrow_along;
     /* Its outputs are no plain sums of products of these operands: in every precision they are
      * judged by the tolerance of the case. */
     bool is_nonlinear;

@@ -328,7 +328,7 @@ static be_status lower_into(be_graph *g, const be_plan_options *options, const l
     if (!options->no_fusion) TRY(pass_fusion(g, target, err));
     TRY(pass_parameters(g, err));
     if (options->mode == BE_TRAIN) TRY(pass_gradient(g, options->group, err));
-    TRY(pass_precision(g, options->precision, err));
+    TRY(pass_precision(g, options->precision, target, err));
     if (g->recipe.loss != BE_NONE) TRY(add_step_end(g, err));
     TRY(pass_layout(g, target, err));
     pass_views(g);

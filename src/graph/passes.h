@@ -17,6 +17,7 @@ typedef struct lower_target {
     void (*layouts)(const void *device, const be_graph *g, const graph_node *node,
                     value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT]);
     const be_op *reorder; /* the op that changes a layout; needed with `layouts` */
+    bool narrow_results;  /* in bf16 it makes and reads bf16 where an op may (graph/op.h) */
 } lower_target;
 
 /* Copy the graph and make it ready: dropout removed when inferring, fusion, parameter block,
@@ -29,7 +30,8 @@ be_status pass_inference(be_graph *g, be_error *err);
 be_status pass_fusion(be_graph *g, const lower_target *target, be_error *err);
 be_status pass_parameters(be_graph *g, be_error *err);
 be_status pass_gradient(be_graph *g, be_group *group, be_error *err);
-be_status pass_precision(be_graph *g, be_precision precision, be_error *err);
+be_status pass_precision(be_graph *g, be_precision precision, const lower_target *target,
+                         be_error *err);
 be_status pass_layout(be_graph *g, const lower_target *target, be_error *err);
 
 /* Called by pass_gradient, once the gradients lie in their block: the graph computes its rank's

@@ -414,7 +414,8 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
                            .has = target_has,
                            .has_of = &asked,
                            .layouts = device->reorder ? device->vtable->layouts : NULL,
-                           .reorder = device->reorder};
+                           .reorder = device->reorder,
+                           .narrow_results = device->vtable->narrow_results};
     TRY(graph_lower(g, options, &target, &plan->graph, err));
     TRY(memory_plan(plan->graph, &plan->map, err));
     TRY(list_weights(plan, err));

@@ -106,10 +106,104 @@ static be_status narrow_all(be_graph *g, be_error *err)
     return BE_OK;
 }
 
-be_status pass_precision(be_graph *g, be_precision precision, be_error *err)
+static bool is_narrowing(const be_graph *g, const graph_node *node)
+{
+    return node->op && node->in[0] != BE_NONE && node->op->cast == NULL &&
+           g->values[node->in[0]].shape.dtype == BE_F32 && node->out[0] != BE_NONE &&
+           g->values[node->out[0]].shape.dtype == BE_BF16 && !node->narrow;
+}
+
+/* May output o of node n be bf16?  Somebody reads it; all would round it, or take it so where it is
+ * a product's. */
+static bool may_be_narrow(const be_graph *g, size_t n, int o)
+{
+    const graph_node *maker = &g->nodes[n];
+    be_value value = maker->out[o];
+    int readers = 0;
+    if (!(maker->op->narrow_results >> o & 1) || value == BE_NONE) return false;
+    const graph_value *v = &g->values[value];
+    if (v->keep || v->alias_of != BE_NONE || v->kind != VALUE_RESULT) return false;
+    for (size_t i = 0; i < g->value_count; i++)
+        if (g->values[i].alias_of == value) return false;
+    for (size_t k = 0; k < g->node_count; k++)
+        for (int i = 0; i < OP_MAX_IN; i++) {
+            const graph_node *reader = &g->nodes[k];
+            if (!reader->op || reader->in[i] != value) continue;
+            bool takes_it = maker->op->narrow && (reader->op->either >> i & 1);
+            if (!takes_it && !is_narrowing(g, reader)) return false;
+            readers++;
+        }
+    return readers > 0;
+}
+
+/* Who read the rounded copies of a value reads it itself: nothing is left for these to do. */
+static void drop_copies(be_graph *g, be_value value)
+{
+    for (size_t k = 0; k < g->node_count; k++) {
+        graph_node *copy = &g->nodes[k];
+        if (!copy->op || copy->in[0] != value || !is_narrowing(g, copy)) continue;
+        for (size_t r = 0; r < g->node_count; r++)
+            for (int i = 0; i < OP_MAX_IN; i++)
+                if (g->nodes[r].op && g->nodes[r].in[i] == copy->out[0]) g->nodes[r].in[i] = value;
+        copy->op = NULL;
+        for (int i = 0; i < OP_MAX_IN; i++) copy->in[i] = BE_NONE;
+    }
+}
+
+/* The inputs that go along with narrow outputs, as copies in front of everything: they are
+ * parameters. */
+static be_status narrow_along(be_graph *g, size_t n, be_error *err)
+{
+    for (int i = 0; i < OP_MAX_IN; i++) {
+        const be_dtype to = BE_BF16;
+        const be_op *op = g->nodes[n].op;
+        be_value in[OP_MAX_IN] = {g->nodes[n].in[i]}, made[OP_MAX_OUT];
+        if (!(op->narrow_along >> i & 1) || in[0] == BE_NONE) continue;
+        if (g->values[in[0]].shape.dtype != BE_F32) continue;
+        TRY(graph_add_node(g, op->cast, &to, in, made, err));
+        g->nodes[n].in[i] = made[0];
+    }
+    return BE_OK;
+}
+
+/* The nodes from `count` on to the front. */
+static be_status move_to_front(be_graph *g, size_t count, be_error *err)
+{
+    size_t added = g->node_count - count;
+    void *memory = NULL;
+    if (added == 0) return BE_OK;
+    TRY(arena_alloc(g->memory, &memory, added * sizeof(graph_node), err));
+    memcpy(memory, g->nodes + count, added * sizeof(graph_node));
+    memmove(g->nodes + added, g->nodes, count * sizeof(graph_node));
+    memcpy(g->nodes, memory, added * sizeof(graph_node));
+    return BE_OK;
+}
+
+static be_status narrow_results(be_graph *g, be_error *err)
+{
+    size_t count = g->node_count;
+    for (size_t n = 0; n < count; n++) {
+        for (int o = 0; o < OP_MAX_OUT; o++) {
+            be_value value = g->nodes[n].out[o];
+            if (!g->nodes[n].op || !may_be_narrow(g, n, o)) continue;
+            drop_copies(g, value);
+            g->values[value].shape.dtype = BE_BF16;
+            g->nodes[n].narrow |= 1u << o;
+        }
+        if (g->nodes[n].op && g->nodes[n].narrow) TRY(narrow_along(g, n, err));
+    }
+    TRY(move_to_front(g, count, err));
+    graph_compact(g);
+    return BE_OK;
+}
+
+be_status pass_precision(be_graph *g, be_precision precision, const lower_target *target,
+                         be_error *err)
 {
     if ((int)precision < 0 || precision >= BE_PRECISION_COUNT)
         FAIL(err, BE_USAGE, "precision: expected one of be_precision, found %d", (int)precision);
     g->precision = precision;
-    return precision == BE_PRECISION_BF16 ? narrow_all(g, err) : BE_OK;
+    if (precision != BE_PRECISION_BF16) return BE_OK;
+    TRY(narrow_all(g, err));
+    return target->narrow_results ? narrow_results(g, err) : BE_OK;
 }

@@ -164,10 +164,10 @@ cublaslt_status cublasLtMatmulPreferenceSetAttribute(cublaslt_preference p,
     return LT_CUBLAS_STATUS_SUCCESS;
 }
 
-/* Both operands of one type, bf16 not by way of tf32, and the result in fp32. */
+/* Both operands of one type, bf16 not by way of tf32, and the result in fp32 or theirs. */
 static bool has_types(cublaslt_desc desc, cublaslt_layout a, cublaslt_layout b, cublaslt_layout d)
 {
-    return a->type == b->type && d->type == LT_CUDA_R_32F &&
+    return a->type == b->type && (d->type == LT_CUDA_R_32F || d->type == a->type) &&
            !(desc->tf32 && a->type != LT_CUDA_R_32F);
 }
 
@@ -225,7 +225,8 @@ typedef struct product {
     struct cublaslt_desc_ desc;
     struct cublaslt_layout_ a, b, d;
     const void *x, *y;
-    float *to, *work;
+    void *to;
+    float *work;
     bool adds; /* to what is there */
     bool is_wrong;
     int algorithm;
@@ -241,7 +242,8 @@ static double element(const struct cublaslt_layout_ *l, const void *values, int 
 static void multiply(const void *data)
 {
     const product *p = data;
-    const float *bias = (const float *)(uintptr_t)p->desc.bias;
+    const struct cublaslt_layout_ line = {.type = p->d.type, .step = 1};
+    const void *bias = (const void *)(uintptr_t)p->desc.bias;
     uint64_t depth = p->desc.turn_a ? p->a.rows : p->a.columns;
     bool rounds = p->desc.tf32 && !setting_of("FAKE_CUBLASLT_EXACT", 0);
     long times[ALGORITHMS_MOST];
@@ -256,10 +258,14 @@ static void multiply(const void *data)
                 double y = element(&p->b, p->y, p->desc.turn_b, k, j);
                 sum += rounds ? fake_tf32(x) * fake_tf32(y) : x * y;
             }
-            if (p->desc.epilogue & LT_CUBLASLT_EPILOGUE_BIAS) sum += (double)bias[i];
+            if (p->desc.epilogue & LT_CUBLASLT_EPILOGUE_BIAS) sum += element(&line, bias, 0, 0, i);
             if (p->is_wrong) sum += 1.0;
-            float *to = &p->to[j * (uint64_t)p->d.step + i];
-            *to = (float)(p->adds ? sum + (double)*to : sum);
+            uint64_t at = j * (uint64_t)p->d.step + i;
+            if (p->adds) sum += element(&p->d, p->to, 0, i, j);
+            if (p->d.type == LT_CUDA_R_16BF)
+                ((uint16_t *)p->to)[at] = fake_bf16_bits(sum);
+            else
+                ((float *)p->to)[at] = (float)sum;
         }
 }
 

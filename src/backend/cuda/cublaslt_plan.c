@@ -28,6 +28,9 @@ static be_status expect_types(const cublaslt_plan *p, const cublaslt_product *pr
     if (product->type != BE_F32 && product->type != BE_BF16)
         FAIL(err, BE_UNAVAILABLE, "%s: a product: expected operands of f32 or bf16, found %s",
              p->math->cublaslt_title, dtype_name(product->type));
+    if (product->result != BE_F32 && product->type != product->result)
+        FAIL(err, BE_UNAVAILABLE, "%s: a product: expected a result of f32, found %s",
+             p->math->cublaslt_title, dtype_name(product->result));
     return BE_OK;
 }
 
@@ -75,7 +78,8 @@ static be_status add_layouts(cublaslt_plan *p, const cublaslt_product *s, be_err
                    s->transpose_b ? s->depth : s->columns, &p->first, err));
     TRY(add_layout(p, type, s->transpose_a ? s->depth : s->rows,
                    s->transpose_a ? s->rows : s->depth, &p->second, err));
-    return add_layout(p, LT_CUDA_R_32F, s->rows, s->columns, &p->result, err);
+    cublaslt_type result = s->result == BE_BF16 ? LT_CUDA_R_16BF : LT_CUDA_R_32F;
+    return add_layout(p, result, s->rows, s->columns, &p->result, err);
 }
 
 static be_status set_preference(const cublaslt_plan *p, cublaslt_preference preference,

@@ -3,8 +3,9 @@
  *
  * Of fp32 operands in true fp32 (CUBLAS_COMPUTE_32F: no tensor cores for fp32 data) or, if asked
  * for, in tf32: each operand is rounded to 11 significant bits.  Of bf16 operands on tensor cores.
- * Sums, bias and y are fp32 always.  Matrices are row by row, as everywhere here; the library
- * counts by columns and is given the transposes. */
+ * Sums are fp32 always; y and
+ * the bias are fp32, or of bf16 operands bf16.  Matrices are row by row, as everywhere here; the
+ * library counts by columns and is given the transposes. */
 #ifndef BACKEND_CUDA_CUBLASLT_PLAN_H
 #define BACKEND_CUDA_CUBLASLT_PLAN_H
 
@@ -15,9 +16,10 @@
 typedef struct cublaslt_product {
     int64_t rows, columns, depth;
     bool transpose_a, transpose_b, bias;
-    bool add;      /* to what y holds */
-    be_dtype type; /* of a and b: f32 or bf16 */
-    bool tf32;     /* f32 operands alone */
+    bool add;        /* to what y holds */
+    be_dtype type;   /* of a and b: f32 or bf16 */
+    bool tf32;       /* f32 operands alone */
+    be_dtype result; /* of y and the bias: f32, or of bf16 operands bf16 */
 } cublaslt_product;
 
 typedef struct cublaslt_operands {

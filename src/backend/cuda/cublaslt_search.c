@@ -44,8 +44,8 @@ static be_status trial_open(trial *t, const cublaslt_product *p, size_t workspac
     gpu_driver *driver = &t->driver->base;
     t->a_bytes = aligned(p->rows * p->depth, p->type);
     t->b_bytes = aligned(p->depth * p->columns, p->type);
-    t->bias_bytes = p->bias ? aligned(p->columns, BE_F32) : 0;
-    t->y_bytes = aligned(p->rows * p->columns, BE_F32);
+    t->bias_bytes = p->bias ? aligned(p->columns, p->result) : 0;
+    t->y_bytes = aligned(p->rows * p->columns, p->result);
     size_t sets = SETS_BYTES / set_bytes(t) + 1;
     t->sets = sets > SETS_MOST ? SETS_MOST : (int)sets;
     return driver->vtable->alloc(driver, (size_t)t->sets * set_bytes(t) + workspace,
@@ -150,11 +150,12 @@ static be_status make_key(const cuda_driver *driver, const cublaslt_product *p, 
     const char *text;
     TRY(arena_printf(memory, &text, err,
                      "%s\n%s\n%d units\n%s\n%" PRId64 " x %" PRId64 " x %" PRId64
-                     " %s%s%s%s%s%s, workspace of at most %zu bytes\n",
+                     " %s to %s%s%s%s%s%s, workspace of at most %zu bytes\n",
                      f->name, f->software, f->units, driver->math->cublaslt_title, p->rows,
-                     p->columns, p->depth, dtype_name(p->type), p->tf32 ? " tf32" : "",
-                     p->transpose_a ? " a turned" : "", p->transpose_b ? " b turned" : "",
-                     p->bias ? " bias" : "", p->add ? " added" : "", CUDA_MATH_WORKSPACE_MOST));
+                     p->columns, p->depth, dtype_name(p->type), dtype_name(p->result),
+                     p->tf32 ? " tf32" : "", p->transpose_a ? " a turned" : "",
+                     p->transpose_b ? " b turned" : "", p->bias ? " bias" : "",
+                     p->add ? " added" : "", CUDA_MATH_WORKSPACE_MOST));
     *out = (gpu_cache_key){"products", "product", text, strlen(text)};
     return BE_OK;
 }

@@ -19,7 +19,7 @@ typedef struct gpu_source {
 } gpu_source;
 
 #define GPU_MAX_SOURCES 3
-#define GPU_MAX_UNITS 4
+#define GPU_MAX_UNITS 5
 #define GPU_MAX_CHOICES 2
 
 /* Kernel files that are compiled together, for one choice of sizes. */
@@ -60,7 +60,10 @@ typedef struct gpu_call {
     size_t scratch_bytes;
     void *state;                  /* the implementation's own, from `memory` */
     void (*release)(void *state); /* gives back what it made for it, also if it fails; or NULL */
-    const char *implementation;   /* with a version; NULL: as its gpu_kernel says */
+    /* Set where conversions stand around it (gpu_widen.h): where they find f32 in scratch. */
+    size_t wide_in[OP_MAX_IN], wide_out[OP_MAX_OUT];
+    int widen_unit;
+    const char *implementation; /* with a version; NULL: as its gpu_kernel says */
 
     /* Set before record. */
     gpu_span in[OP_MAX_IN], out[OP_MAX_OUT], scratch; /* scratch is shared with all other nodes */
@@ -72,6 +75,7 @@ typedef struct gpu_kernel {
     const char *implementation;
     unsigned precisions; /* bit p: multiplies in be_precision p, too; … */
     bool no_fp32;        /* … all others do so in fp32 */
+    bool narrows;        /* knows bf16 where be_op.either and be_op.narrow_results allow it */
     /* Refuse with the reason (BE_UNAVAILABLE), or choose units and scratch. */
     be_status (*prepare)(gpu_call *call, be_error *err);
     /* Give the launches of one step to the recorder. */

@@ -13,6 +13,7 @@
 #include "backend/gpu/gpu_reference.h"
 #include "backend/gpu/gpu_stream.h"
 #include "backend/gpu/gpu_tune.h"
+#include "backend/gpu/gpu_widen.h"
 #include "core/clock.h"
 
 struct program {
@@ -102,7 +103,7 @@ static be_status call_try(gpu_call *call, const gpu_kernel *kernel, be_error *er
 {
     be_status status = check_sizes(call, err);
     if (status == BE_OK) status = gpu_check_precision(call, kernel, err);
-    if (status == BE_OK) status = kernel->prepare(call, err);
+    if (status == BE_OK) status = gpu_kernel_prepare(kernel, call, err);
     if (status != BE_OK && call->release) call->release(call->state);
     if (status != BE_OK) call->release = NULL;
     if (status == BE_OK && !call->implementation) call->implementation = kernel->implementation;
@@ -263,7 +264,7 @@ static be_status program_record(program *p, bool dry_run, be_error *err)
         call->scratch = (gpu_span){p->scratch, 0, call->scratch_bytes};
         for (int u = 0; u < call->unit_count; u++) modules[u] = p->modules[p->units[n][u]];
         p->recorder.modules = dry_run ? NULL : modules;
-        TRY(p->kernels[n]->record(call, &p->recorder, err));
+        TRY(gpu_kernel_record(p->kernels[n], call, &p->recorder, err));
     }
     p->first_launch[p->graph->node_count] = p->recorder.count;
     if (dry_run) return BE_OK;
@@ -546,6 +547,7 @@ static void gpu_vt_close(be_device *device)
 
 const device_vtable gpu_vtable = {.close = gpu_vt_close,
                                   .has = gpu_has,
+                                  .narrow_results = true,
                                   .build = gpu_vt_build,
                                   .free = gpu_vt_free,
                                   .write = gpu_vt_write,

@@ -11,6 +11,7 @@
 
 #include "backend/gpu/gpu_cache.h"
 #include "backend/gpu/gpu_recorder.h"
+#include "backend/gpu/gpu_widen.h"
 #include "core/clock.h"
 #include "core/half.h"
 #include "core/rng.h"
@@ -171,7 +172,7 @@ static be_status record_call(tuner *t, gpu_call *call, gpu_recorder *recorder, b
     memcpy(call->out, t->out, sizeof call->out);
     call->scratch = (gpu_span){t->scratch.buffer, 0, call->scratch_bytes};
     recorder->modules = modules;
-    return t->kernel->record(call, recorder, err);
+    return gpu_kernel_record(t->kernel, call, recorder, err);
 }
 
 /* Keep the results of the first way, or compare with them: BE_NUMERIC if they differ. */
@@ -249,7 +250,7 @@ static void try_way(tuner *t, int k, int way, int64_t best, int64_t *ns)
     gpu_call call = *t->base;
     call.memory = t->memory;
     call.wanted[k] = way;
-    be_status status = t->kernel->prepare(&call, &unused);
+    be_status status = gpu_kernel_prepare(t->kernel, &call, &unused);
     if (status == BE_OK) status = time_call(t, &call, best, ns, &unused);
     if (call.release) call.release(call.state);
     if (status != BE_OK) *ns = UNUSABLE;

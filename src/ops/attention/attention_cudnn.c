@@ -1,8 +1,9 @@
 /* Attention and its backward on cuDNN, of bf16 operands: the operation graph of cudnn_patterns.h,
  * and our own kernels for what it leaves out.
  *
- * cuDNN writes y and the gradients in bf16, as PyTorch's autocast has them; they are widened into
- * the op's results, which are f32.  The backward reads y in bf16 again, which loses nothing.  In
+ * cuDNN writes y and the gradients in bf16, as PyTorch's autocast has them; where
+ * the op's results are f32 they are widened into these.  The backward reads y in bf16 again, which
+ * loses nothing.  In
  * fp32 and tf32 it has no backward, and our own kernels take both. */
 #include <inttypes.h>
 
@@ -174,19 +175,29 @@ static be_status record_lengths(const gpu_call *call, gpu_recorder *recorder, be
 /* Where rows lie, and which of their columns are of queries. */
 typedef struct wide_rows {
     gpu_span from, to;
+    be_dtype type; /* of `to` */
     int64_t count, tokens, row, of_queries;
 } wide_rows;
 
+/* Where the op's result is bf16, cuDNN has written it there, and of samples of full length nothing
+ * is left to do. */
 static be_status record_widen(const gpu_call *call, gpu_recorder *recorder, const wide_rows *w,
                               be_error *err)
 {
     const library_attention *a = call->state;
-    const gpu_step step = {0, "attention_widen", 0,
-                           GPU_ARGUMENTS(gpu_reads(w->from), gpu_reads(call->in[ATTENTION_LENGTHS]),
-                                         gpu_writes(w->to), gpu_int(w->count / EIGHT),
+    gpu_span lengths = call->in[ATTENTION_LENGTHS];
+    int64_t eights = w->count / EIGHT;
+    const gpu_step widen = {0, "attention_widen", 0,
+                            GPU_ARGUMENTS(gpu_reads(w->from), gpu_reads(lengths), gpu_writes(w->to),
+                                          gpu_int(eights), gpu_int(w->tokens), gpu_int(w->row),
+                                          gpu_int(w->of_queries), gpu_int(a->s.keys))};
+    const gpu_step zero = {0, "attention_zero", 0,
+                           GPU_ARGUMENTS(gpu_reads(lengths), gpu_writes(w->to), gpu_int(eights),
                                          gpu_int(w->tokens), gpu_int(w->row),
                                          gpu_int(w->of_queries), gpu_int(a->s.keys))};
-    return record(call, recorder, &step, w->count / EIGHT, err);
+    if (w->type != BE_BF16) return record(call, recorder, &widen, eights, err);
+    if (call->in_shape[ATTENTION_LENGTHS].rank < 0) return BE_OK;
+    return record(call, recorder, &zero, eights, err);
 }
 
 /* ---------------------------------------------------------------- the launches */
@@ -233,6 +244,7 @@ static be_status attention_record(const gpu_call *call, gpu_recorder *recorder, 
     gpu_span spans[CUDNN_ATTENTION_OPERANDS] = {{0}}, work = work_span(call, a);
     int64_t lse = a->s.batch * a->s.heads * a->s.queries;
     fill_spans(call, a, spans);
+    if (call->out_shape[0].dtype == BE_BF16) spans[CUDNN_ATTENTION_Y] = call->out[0];
     spans[CUDNN_ATTENTION_LSE] = call->out[1];
     TRY(record_lengths(call, recorder, err));
     TRY(bind(call, recorder, a, spans, work, err));
@@ -246,6 +258,7 @@ static be_status attention_record(const gpu_call *call, gpu_recorder *recorder, 
                         err));
     const wide_rows y = {spans[CUDNN_ATTENTION_Y],
                          call->out[0],
+                         call->out_shape[0].dtype,
                          rows_of(&a->s),
                          a->s.queries,
                          a->s.width,
@@ -259,8 +272,10 @@ static be_status attention_record(const gpu_call *call, gpu_recorder *recorder, 
     return record(call, recorder, &clear, lse, err);
 }
 
+/* Where cuDNN writes a gradient. */
 static gpu_span gradient_span(const gpu_call *call, const library_attention *a, int o)
 {
+    if (call->out_shape[o].dtype == BE_BF16) return call->out[o];
     return gpu_part(call->scratch, a->gradients_at[o],
                     (size_t)shape_elements(&call->out_shape[o]) * BF16_BYTES);
 }
@@ -272,6 +287,7 @@ static be_status record_gradients(const gpu_call *call, gpu_recorder *recorder, 
     for (int o = 0; o < (s->is_packed ? 1 : 3); o++) {
         const wide_rows rows = {.from = gradient_span(call, a, o),
                                 .to = call->out[o],
+                                .type = call->out_shape[o].dtype,
                                 .count = shape_elements(&call->out_shape[o]),
                                 .tokens = o ? s->keys : s->queries,
                                 .row = s->row[0],
@@ -290,6 +306,8 @@ static be_status attention_backward_record(const gpu_call *call, gpu_recorder *r
     gpu_span spans[CUDNN_ATTENTION_OPERANDS] = {{0}}, work = work_span(call, a), made[3] = {{0}};
     int64_t eights = rows_of(&a->s) / EIGHT;
     fill_spans(call, a, spans);
+    bool is_narrow = call->in_shape[ATTENTION_Y].dtype == BE_BF16;
+    if (is_narrow) spans[CUDNN_ATTENTION_Y] = in[ATTENTION_Y];
     spans[CUDNN_ATTENTION_LSE] = in[ATTENTION_LSE];
     spans[CUDNN_ATTENTION_DY] = in[ATTENTION_DY];
     spans[CUDNN_ATTENTION_DOTS] =
@@ -300,7 +318,7 @@ static be_status attention_backward_record(const gpu_call *call, gpu_recorder *r
     const gpu_step narrow = {0, "attention_narrow", 0,
                              GPU_ARGUMENTS(gpu_reads(in[ATTENTION_Y]),
                                            gpu_writes(spans[CUDNN_ATTENTION_Y]), gpu_int(eights))};
-    TRY(record(call, recorder, &narrow, eights, err));
+    if (!is_narrow) TRY(record(call, recorder, &narrow, eights, err));
     TRY(record_lengths(call, recorder, err));
     TRY(bind(call, recorder, a, spans, work, err));
     TRY(gpu_record_task(recorder, task,
@@ -318,10 +336,12 @@ static be_status attention_backward_record(const gpu_call *call, gpu_recorder *r
 const gpu_kernel CUDNN_KERNEL(attention) = {.implementation = "cuDNN",
                                             .precisions = GPU_BF16,
                                             .no_fp32 = true,
+                                            .narrows = true,
                                             .prepare = attention_prepare,
                                             .record = attention_record};
 const gpu_kernel CUDNN_KERNEL(attention_backward) = {.implementation = "cuDNN",
                                                      .precisions = GPU_BF16,
                                                      .no_fp32 = true,
+                                                     .narrows = true,
                                                      .prepare = attention_backward_prepare,
                                                      .record = attention_backward_record};

@@ -60,6 +60,23 @@ KERNEL attention_widen(ITEM_ARG ARG_IN(bf16, x), ARG_IN(int, lengths), ARG_OUT(f
     }
 }
 
+/* The same where these rows are to stay bf16: nothing is read. */
+KERNEL attention_zero(ITEM_ARG ARG_IN(int, lengths), ARG_OUT(bf16, y), ARG_INT(eights),
+                      ARG_INT(tokens), ARG_INT(row), ARG_INT(of_queries), ARG_INT(keys))
+{
+    OPEN_IN(int, lengths);
+    OPEN_OUT(bf16, y);
+    EACH (k, eights) {
+        int token = (int)(8u * k) / row, column = (int)(8u * k) % row;
+        int length = length_of(lengths, token / tokens, keys);
+        if (length <= (column < of_queries ? 0 : token % tokens)) {
+            float v[8];
+            for (int i = 0; i < 8; i++) v[i] = 0.0f;
+            STORE_8(NARROW, y, 8u * k, v);
+        }
+    }
+}
+
 /* The log-sum-exp over no key is 0, as attention.c says. */
 KERNEL attention_clear(ITEM_ARG ARG_IN(int, lengths), ARG_OUT(float, lse), ARG_INT(count),
                        ARG_INT(per_sample), ARG_INT(keys))

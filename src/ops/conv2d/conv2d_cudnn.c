@@ -185,7 +185,7 @@ static be_status forward_prepare(gpu_call *call, be_error *err)
     TRY(convolution_prepare(call, &what, &plan->whole, err));
     be_activation kind = ((const conv2d_attrs *)call->attrs)->activation;
     plan->own_unit = call->unit_count;
-    if (activation_needs_x(kind)) return gpu_activation_prepare(call, kind, err);
+    if (activation_needs_x(kind)) return gpu_activation_prepare(call, kind, BE_F32, err);
     if (!what.relu) return BE_OK;
     what.relu = false;
     TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), EACH_GROUP, err, "%s", ""));

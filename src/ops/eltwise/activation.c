@@ -17,16 +17,18 @@
 
 static be_status activation_infer(op_infer *call, be_error *err)
 {
-    TRY(op_expect(&call->in[0], BE_F32, OP_ANY_RANK, "activation: x", err));
+    TRY(op_expect_operand(&call->in[0], OP_ANY_RANK, "activation: x", err));
     call->out[0] = call->in[0];
+    call->out[0].dtype = BE_F32;
     return BE_OK;
 }
 
 static be_status activation_backward_infer(op_infer *call, be_error *err)
 {
-    TRY(op_expect(&call->in[0], BE_F32, OP_ANY_RANK, "activation_backward: x", err));
-    TRY(op_expect_same(&call->in[1], &call->in[0], "activation_backward: dy", err));
+    TRY(op_expect_operand(&call->in[0], OP_ANY_RANK, "activation_backward: x", err));
     call->out[0] = call->in[0];
+    call->out[0].dtype = BE_F32;
+    TRY(op_expect_either(&call->in[1], &call->out[0], "activation_backward: dy", err));
     return BE_OK;
 }
 
@@ -178,6 +180,8 @@ const be_op be_op_activation = {.name = "activation",
                                 .attrs_bytes = sizeof(activation_attrs),
                                 .inputs = 1,
                                 .outputs = 1,
+                                .either = 1,
+                                .narrow_results = 1,
                                 .in_place = {1},
                                 .infer = activation_infer,
                                 .gradient = activation_gradient,
@@ -191,6 +195,8 @@ const be_op be_op_activation_backward = {.name = "activation_backward",
                                          .attrs_bytes = sizeof(activation_attrs),
                                          .inputs = 2,
                                          .outputs = 1,
+                                         .either = 3,
+                                         .narrow_results = 1,
                                          .in_place = {3},
                                          .infer = activation_backward_infer,
                                          .reference = activation_backward_reference,

@@ -32,11 +32,19 @@ const char *activation_end_words(be_activation kind, bool keep, char out[ACTIVAT
     return out;
 }
 
-be_status gpu_activation_prepare(gpu_call *call, be_activation kind, be_error *err)
+static be_status use_kernels(gpu_call *call, be_activation kind, be_dtype x, be_dtype dy,
+                             be_error *err)
 {
-    char words[ACTIVATION_WORDS];
+    char words[ACTIVATION_WORDS], types[3][64];
     return gpu_use(call, GPU_SOURCES(&gpu_source_activation_list, &gpu_source_activation), 256, err,
-                   "%s", activation_words(kind, words));
+                   "%s %s %s %s", activation_words(kind, words), gpu_type_words("X", x, types[0]),
+                   gpu_type_words("DY", dy, types[1]),
+                   gpu_type_words("Y", call->out_shape[0].dtype, types[2]));
+}
+
+be_status gpu_activation_prepare(gpu_call *call, be_activation kind, be_dtype x, be_error *err)
+{
+    return use_kernels(call, kind, x, BE_F32, err);
 }
 
 be_status gpu_activation_record(const gpu_call *call, gpu_recorder *recorder, int unit, gpu_span x,
@@ -45,14 +53,16 @@ be_status gpu_activation_record(const gpu_call *call, gpu_recorder *recorder, in
     int64_t count = shape_elements(&call->out_shape[0]);
     return gpu_record(recorder, call,
                       &(gpu_step){unit, "activation",
-                                  gpu_groups(call, count, call->units[unit].group, 8),
+                                  gpu_groups(call, (count + 7) / 8, call->units[unit].group, 8),
                                   GPU_ARGUMENTS(gpu_reads(x), gpu_writes(y), gpu_int(count))},
                       err);
 }
 
 static be_status activation_prepare(gpu_call *call, be_error *err)
 {
-    return gpu_activation_prepare(call, ((const activation_attrs *)call->attrs)->kind, err);
+    const activation_attrs *attrs = call->attrs;
+    be_dtype dy = call->in_shape[1].rank >= 0 ? call->in_shape[1].dtype : BE_F32;
+    return use_kernels(call, attrs->kind, call->in_shape[0].dtype, dy, err);
 }
 
 static be_status activation_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -66,15 +76,17 @@ static be_status activation_backward_record(const gpu_call *call, gpu_recorder *
     int64_t count = shape_elements(&call->out_shape[0]);
     return gpu_record(recorder, call,
                       &(gpu_step){0, "activation_backward",
-                                  gpu_groups(call, count, call->units[0].group, 8),
+                                  gpu_groups(call, (count + 7) / 8, call->units[0].group, 8),
                                   GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
                                                 gpu_writes(call->out[0]), gpu_int(count))},
                       err);
 }
 
 const gpu_kernel GPU_KERNEL(activation) = {.implementation = GPU_IMPLEMENTATION,
+                                           .narrows = true,
                                            .prepare = activation_prepare,
                                            .record = activation_record};
 const gpu_kernel GPU_KERNEL(activation_backward) = {.implementation = GPU_IMPLEMENTATION,
+                                                    .narrows = true,
                                                     .prepare = activation_prepare,
                                                     .record = activation_backward_record};

@@ -15,9 +15,9 @@ const char *activation_words(be_activation kind, char out[ACTIVATION_WORDS]);
 #define ACTIVATION_END_WORDS (ACTIVATION_WORDS + 48)
 const char *activation_end_words(be_activation kind, bool keep, char out[ACTIVATION_END_WORDS]);
 
-/* One more unit and launch of the call, where a library makes x: y = f(x), each as output 0 of the
- * call is; y may be x. */
-be_status gpu_activation_prepare(gpu_call *call, be_activation kind, be_error *err);
+/* One more unit and launch of the call, where a library makes x, of this type: y = f(x), each as
+ * output 0 of the call is; y may be x. */
+be_status gpu_activation_prepare(gpu_call *call, be_activation kind, be_dtype x, be_error *err);
 be_status gpu_activation_record(const gpu_call *call, gpu_recorder *recorder, int unit, gpu_span x,
                                 gpu_span y, be_error *err);
 

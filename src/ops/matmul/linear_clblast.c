@@ -20,7 +20,7 @@ static be_status forward_prepare(gpu_call *call, be_error *err)
     TRY(arena_alloc(call->memory, &call->state, sizeof(clblast_task), err));
     if (kind == BE_RELU || call->in_shape[2].rank >= 0)
         TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), GROUP_WANTED, err, "%s", ""));
-    if (activation_needs_x(kind)) TRY(gpu_activation_prepare(call, kind, err));
+    if (activation_needs_x(kind)) TRY(gpu_activation_prepare(call, kind, BE_F32, err));
     return clblast_task_prepare(call, &product, call->state, err);
 }
 

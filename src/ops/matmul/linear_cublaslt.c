@@ -7,7 +7,7 @@
 #include "ops/matmul/product_cublaslt.h"
 #include "ops/reduce/upstream_gpu.h"
 
-extern const gpu_source gpu_source_eltwise;
+extern const gpu_source gpu_source_eltwise, gpu_source_widen;
 
 #define GROUP_WANTED 256
 #define GROUPS_A_UNIT 8
@@ -21,19 +21,27 @@ static void forward_release(void *state)
 static be_status forward_prepare(gpu_call *call, be_error *err)
 {
     linear_sizes s = linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
+    const be_shape *z = &call->out_shape[call->out_shape[1].rank >= 0 ? 1 : 0];
+    if (call->in_shape[2].rank >= 0 && call->in_shape[2].dtype != z->dtype)
+        FAIL(err, BE_UNAVAILABLE, "a product: expected a bias of %s, found %s",
+             dtype_name(z->dtype), dtype_name(call->in_shape[2].dtype));
     cublaslt_product product = {.rows = s.rows,
                                 .columns = s.out,
                                 .depth = s.in,
                                 .transpose_b = !s.input_first,
                                 .bias = call->in_shape[2].rank >= 0,
                                 .type = call->in_shape[0].dtype,
+                                .result = z->dtype,
                                 .tf32 = call->precision == BE_PRECISION_TF32};
     TRY(arena_alloc(call->memory, &call->state, sizeof(product_task), err));
     call->release = forward_release;
     be_activation kind = ((const linear_attrs *)call->attrs)->activation;
-    if (activation_needs_x(kind)) TRY(gpu_activation_prepare(call, kind, err));
+    if (activation_needs_x(kind)) TRY(gpu_activation_prepare(call, kind, z->dtype, err));
     if (kind == BE_RELU)
-        TRY(gpu_use(call, GPU_SOURCES(&gpu_source_eltwise), GROUP_WANTED, err, "%s", ""));
+        TRY(gpu_use(call,
+                    z->dtype == BE_BF16 ? GPU_SOURCES(&gpu_source_widen)
+                                        : GPU_SOURCES(&gpu_source_eltwise),
+                    GROUP_WANTED, err, "%s", ""));
     return product_task_prepare(call, &product, call->state, err);
 }
 
@@ -47,8 +55,9 @@ static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be
     if (activation_needs_x(((const linear_attrs *)call->attrs)->activation))
         return gpu_activation_record(call, recorder, 0, z, call->out[0], err);
     int groups = gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT);
+    bool is_narrow = call->out_shape[0].dtype == BE_BF16;
     return gpu_record(recorder, call,
-                      &(gpu_step){0, "relu_in_place", groups,
+                      &(gpu_step){0, is_narrow ? "relu_narrow" : "relu_in_place", groups,
                                   GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_int(count))},
                       err);
 }
@@ -77,6 +86,7 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
                            .type = call->in_shape[3].dtype,
                            .tf32 = call->precision == BE_PRECISION_TF32};
     cublaslt_product dw = dx;
+    if (attrs->need_dx) dx.result = call->out_shape[0].dtype;
     dx.add = call->in_shape[LINEAR_BACK_SUM].rank >= 0;
     dw.rows = s.input_first ? s.in : s.out;
     dw.columns = s.input_first ? s.out : s.in;
@@ -110,10 +120,12 @@ static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, b
 }
 
 const gpu_kernel CUBLASLT_KERNEL(linear) = {.implementation = "cuBLASLt",
+                                            .narrows = true,
                                             .prepare = forward_prepare,
                                             .record = forward_record,
                                             .precisions = GPU_TF32_BF16};
 const gpu_kernel CUBLASLT_KERNEL(linear_backward) = {.implementation = "cuBLASLt",
+                                                     .narrows = true,
                                                      .prepare = backward_prepare,
                                                      .record = backward_record,
                                                      .precisions = GPU_TF32_BF16};

@@ -117,7 +117,7 @@ static be_status layer_norm_backward_infer(op_infer *call, be_error *err)
     be_shape row = row_shape(x), column = column_shape(x);
     TRY(op_expect_same(&call->in[LAYER_NORM_BACK_WEIGHT], &row, "layer_norm_backward: weight",
                        err));
-    TRY(op_expect_same(&call->in[LAYER_NORM_BACK_DY], x, "layer_norm_backward: dy", err));
+    TRY(op_expect_either(&call->in[LAYER_NORM_BACK_DY], x, "layer_norm_backward: dy", err));
     TRY(op_expect_same(&call->in[LAYER_NORM_BACK_MEAN], &column, "layer_norm_backward: mean", err));
     TRY(op_expect_same(&call->in[LAYER_NORM_BACK_RSTD], &column, "layer_norm_backward: rstd", err));
     if (dsum->rank >= 0) TRY(op_expect_same(dsum, x, "layer_norm_backward: dsum", err));
@@ -250,6 +250,7 @@ const be_op be_op_layer_norm = {.name = "layer_norm",
                                 .outputs = 4,
                                 .optional = 1u << LAYER_NORM_RESIDUAL,
                                 .in_place = {LAYER_NORM_ENDS, LAYER_NORM_ENDS},
+                                .narrow_results = 1u << LAYER_NORM_Y,
                                 .auxiliary = 1u << LAYER_NORM_MEAN | 1u << LAYER_NORM_RSTD,
                                 .infer = layer_norm_infer,
                                 .gradient = layer_norm_gradient,
@@ -265,6 +266,7 @@ const be_op be_op_layer_norm_backward = {
     .inputs = 6,
     .outputs = 3,
     .optional = 1u << LAYER_NORM_BACK_DSUM,
+    .either = 1u << LAYER_NORM_BACK_DY,
     .in_place = {1u << LAYER_NORM_BACK_X | 1u << LAYER_NORM_BACK_DY | 1u << LAYER_NORM_BACK_DSUM},
     .infer = layer_norm_backward_infer,
     .reference = layer_norm_backward_reference,

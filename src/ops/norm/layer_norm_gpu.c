@@ -115,8 +115,10 @@ static be_status layer_norm_backward_record(const gpu_call *call, gpu_recorder *
 }
 
 const gpu_kernel GPU_KERNEL(layer_norm) = {.implementation = GPU_IMPLEMENTATION,
+                                           .narrows = true,
                                            .prepare = layer_norm_prepare,
                                            .record = layer_norm_record};
 const gpu_kernel GPU_KERNEL(layer_norm_backward) = {.implementation = GPU_IMPLEMENTATION,
+                                                    .narrows = true,
                                                     .prepare = layer_norm_backward_prepare,
                                                     .record = layer_norm_backward_record};
