@@ -18,6 +18,7 @@ class Server:
     def __init__(self, words, env=None):
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, env={**os.environ, **(env or {})})
+        self.log = None  # what it wrote to standard error until it ended
         self.line = self.process.stdout.readline()
         if not self.line:
             raise AssertionError(self.process.communicate()[1])
@@ -72,8 +73,9 @@ class Server:
 
     def end(self):
         """The exit code."""
-        self.process.terminate()
-        self.process.communicate(timeout=LIMIT_S)
+        if self.process.poll() is None or self.log is None:
+            self.process.terminate()
+            self.log = self.process.communicate(timeout=LIMIT_S)[1]
         return self.process.returncode
 
 

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import socket
 import sqlite3
 import subprocess
@@ -15,14 +16,21 @@ VIEWS = ["/", "/try", "/breakeven", "/explain", "/runs"]
 EVIL = "<img src=x onerror=alert(1)>\"'&"
 
 
+def end_well(test, server):
+    """A sanitizer's finding is an exit code of its own."""
+    code = server.end()
+    test.assertEqual(code, 0, server.log)
+
+
 class Served(FolderTest):
     def setUp(self):
         super().setUp()
         self.log = self.path("commands")
         self.server = fake_server(self.folder, FAKE_COMMAND_LOG=self.log)
-        self.addCleanup(self.server.process.stderr.close)
-        self.addCleanup(self.server.process.stdout.close)
-        self.addCleanup(self.server.end)
+        self.addCleanup(self.end_well)
+
+    def end_well(self):
+        end_well(self, self.server)
 
     def commands(self):
         with open(self.log, encoding="utf-8") as file:
@@ -284,9 +292,10 @@ class Paced(FolderTest):
         self.pace = os.open(pipe, os.O_RDWR)
         self.addCleanup(os.close, self.pace)
         self.server = fake_server(self.folder, FAKE_COMMAND_PACE=pipe)
-        self.addCleanup(self.server.process.stderr.close)
-        self.addCleanup(self.server.process.stdout.close)
-        self.addCleanup(self.server.end)
+        self.addCleanup(self.end_well)
+
+    def end_well(self):
+        end_well(self, self.server)
 
     def go_on(self, events=1):
         os.write(self.pace, b"." * events)
@@ -475,6 +484,24 @@ class Command(FolderTest):
         server.ask(f"/api/jobs/{job}/stop", "POST", {})
         self.assertEqual(server.wait(job)["state"], "stopped")
         self.assertEqual(server.end(), 128 + 15)
+
+    def test_a_disk_without_room(self):
+        """A note for which there is no room is refused; all before it are there."""
+        server = self.start("--port", "0")
+        data = {"XDG_DATA_HOME": self.path("data")}
+        line = '{"schema":1,"kind":"epoch","workload":"mlp-mnist"}\n'
+        self.good("runs", "import", "-", input=line, env=data)
+        hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (40960, hard))
+        kept, status = -1, 202
+        while status == 202 and kept < 100:
+            kept += 1
+            status, _, text = server.ask("/api/runs/1/note", "POST", {"text": "x" * 900})
+        self.assertEqual(status, 500, text)
+        self.assertIn("its folder can be written and has room", json.loads(text)["error"])
+        self.assertEqual(self.good("runs", "show", "1", env=data).count("note of"), kept)
+        self.assertGreater(kept, 0)
+        self.assertEqual(server.ask("/runs/1")[0], 200)
 
     def test_ports_and_addresses(self):
         server = self.start("--port", "0")
