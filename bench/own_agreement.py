@@ -84,27 +84,35 @@ def by_us(options, path):
     return json.loads(done.stdout)[0]["step_s"]["median"]
 
 
-def compare(options, path):
-    """Whether the median of the rounds' ratios is within the limit."""
+def in_turns(options, name, sides):
+    """Whether the median ratio of two ways of measuring is within the limit: by the name of each a
+    function that gives its seconds."""
     ratios = []
     for turn in range(options.rounds):
         times = {}
-        for who in (by_us, by_hand) if turn % 2 else (by_hand, by_us):
-            times[who] = who(options, path)
-        ratios.append(times[by_us] / times[by_hand])
-        print(f"{path.stem}: breakeven {1e3 * times[by_us]:.4g} ms, by hand "
-              f"{1e3 * times[by_hand]:.4g} ms, ratio {ratios[-1]:.3f}", flush=True)
+        for side in sorted(sides, reverse=turn % 2 == 1):
+            times[side] = sides[side]()
+        first, second = sides
+        ratios.append(times[first] / times[second])
+        print(f"{name}: {first} {1e3 * times[first]:.4g} ms, {second} "
+              f"{1e3 * times[second]:.4g} ms, ratio {ratios[-1]:.3f}", flush=True)
     middle = statistics.median(ratios)
     good = abs(middle - 1) <= options.limit
-    print(f"{path.stem}: {'PASS' if good else 'FAIL'}: median ratio {middle:.3f} of "
+    print(f"{name}: {'PASS' if good else 'FAIL'}: median ratio {middle:.3f} of "
           f"{options.rounds} rounds, from {min(ratios):.3f} to {max(ratios):.3f}; the limit is "
           f"{100 * options.limit:g} %", flush=True)
     return good
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="*", type=Path)
+def compare(options, path):
+    return in_turns(options, path.stem, {"breakeven": lambda: by_us(options, path),
+                                         "by hand": lambda: by_hand(options, path)})
+
+
+def parse(description, metavar, kind):
+    """Options; `what` is what is to be measured."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("what", metavar=metavar, nargs="*", type=kind)
     parser.add_argument("--build", type=Path, default=Path("build"))
     parser.add_argument("--python", default=shutil.which("python3"))
     parser.add_argument("--rounds", type=int, default=7)
@@ -113,7 +121,12 @@ def main():
     parser.add_argument("--limit", type=float, default=0.03)
     options = parser.parse_args()
     options.build = options.build.resolve()
-    files = options.files or sorted((HERE / "own_agreement").glob("*.py"))
+    return options
+
+
+def main():
+    options = parse(__doc__.splitlines()[0], "FILE", Path)
+    files = options.what or sorted((HERE / "own_agreement").glob("*.py"))
     try:
         return 0 if all([compare(options, path) for path in files]) else 1
     except (subprocess.CalledProcessError, OSError, ValueError) as error:
