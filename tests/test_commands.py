@@ -354,6 +354,7 @@ class ParityTest(FolderTest):
                               "losses"])
             for r in records:
                 self.assertTrue(r["good"] and r["error"] <= 1e-4 and r["tensors"] > 0, r)
+                self.assertEqual((r["limit"], r["rounding"], r["unproven"]), (1e-4, None, 0))
 
     @unittest.skipUnless(has_torch(), "PyTorch is not installed")
     def test_pytorch(self):
@@ -375,7 +376,8 @@ class ParityTest(FolderTest):
                 self.assertIn("torch", engines)
         text = self.good("parity", "mlp-mnist", *SMALL, "--batch", "2", "--engine", "native")
         self.assertIn("error: max |a - b| / max |b| over a tensor", text)
-        self.assertRegex(text, r"gradients +\d\.\d+e-\d+ +ok +grad\.fc")
+        self.assertRegex(text, r"gradients +\d\.\d+e-\d+ +0\.0001 +ok +grad\.fc")
+        self.assertNotIn("rounding", text)  # nothing rounds in fp32
 
 
 class DumpTest(FolderTest):

@@ -221,6 +221,33 @@ static void the_reference_rounds_operands_of_tf32(void **state)
     be_graph_free(g);
 }
 
+/* Every grid keeps as many numbers of a range as another, and other ones. */
+static void grids_keep_other_numbers(void **state)
+{
+    (void)state;
+    be_error err;
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 2, 1, 1, 0, 0));
+    be_value y = be_linear(g, x, &(be_linear_options){"layer", .features = 1, .no_bias = 1});
+    const float half = 0.5f; /* which is on the grid 1 and on no other */
+    for (int p = BE_PRECISION_TF32; p < BE_PRECISION_COUNT; p++)
+        for (int grid = 0; grid < 2; grid++) {
+            reference *r = NULL;
+            double unit = p == BE_PRECISION_TF32 ? ldexp(1.0, -11) : ldexp(1.0, -8);
+            ASSERT_OK(reference_new(
+                g, &(be_plan_options){.mode = BE_INFER, .precision = (be_precision)p}, &r, &err));
+            if (grid) reference_set_grid(r, 1.1);
+            ASSERT_OK(reference_write(r, x, &half, sizeof half, &err));
+            ASSERT_OK(
+                reference_write(r, be_value_find(g, "layer.weight"), &half, sizeof half, &err));
+            ASSERT_OK(reference_run(r, 1, &err));
+            double apart = fabs(reference_data(r, y)[0] - 0.25) / 0.25;
+            assert_true(grid ? apart > unit / 100 && apart < 3 * unit : apart == 0);
+            reference_free(r);
+        }
+    be_graph_free(g);
+}
+
 static void refused(const char *library, be_precision precision, const char *reason)
 {
     be_error err;
@@ -399,6 +426,7 @@ int main(void)
         cmocka_unit_test(other_precisions_add_nothing),
         cmocka_unit_test(operands_of_a_product_are_of_one_type),
         cmocka_unit_test(the_reference_rounds_operands_of_tf32),
+        cmocka_unit_test(grids_keep_other_numbers),
         cmocka_unit_test(what_a_processor_lacks_is_refused),
         cmocka_unit_test(instructions_that_are_missing_are_named),
         cmocka_unit_test(a_step_in_bf16_is_one),

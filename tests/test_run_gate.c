@@ -24,7 +24,10 @@ typedef struct fixture {
     material_options options;
     material material;
     gate gate, infer;
+    gate rounded[2]; /* tf32, bf16 */
 } fixture;
+
+static const char *const rounds[] = {"tf32", "bf16"};
 
 static int set_up(void **state)
 {
@@ -39,6 +42,11 @@ static int set_up(void **state)
     ASSERT_OK(gate_new(&f->gate, &gate, &err));
     gate.infer = true;
     ASSERT_OK(gate_new(&f->infer, &gate, &err));
+    gate.infer = false;
+    for (int i = 0; i < 2; i++) {
+        gate.precision = i ? BE_PRECISION_BF16 : BE_PRECISION_TF32;
+        ASSERT_OK(gate_new(&f->rounded[i], &gate, &err));
+    }
     *state = f;
     return 0;
 }
@@ -49,6 +57,7 @@ static int tear_down(void **state)
     gate_free(&f->gate);
     gate_free(&f->infer);
     gate_free(&f->infer);
+    for (int i = 0; i < 2; i++) gate_free(&f->rounded[i]);
     material_free(&f->material);
     dataset_close(f->set);
     free(f);
@@ -272,7 +281,8 @@ static void every_precision_has_its_band(void **state)
     double band = 0;
     for (int i = 0; i < 3; i++) {
         job.precision = precisions[i];
-        assert_int_equal(gate_check(&f->gate, &r, &job, 1, &found, &err), BE_UNAVAILABLE);
+        const gate *g = i ? &f->rounded[i - 1] : &f->gate;
+        assert_int_equal(gate_check(g, &r, &job, 1, &found, &err), BE_UNAVAILABLE);
         assert_true(found.band > band);
         band = found.band;
     }
@@ -285,14 +295,69 @@ static void a_precision_that_is_not_computed_is_refused(void **state)
     be_error err = {0};
     fake proxy;
     gate_result found;
-    static const char *const said[] = {"tf32", "bf16"};
     for (int i = 0; i < 2; i++) {
-        conductor_contender c = native(f, PROXY(&proxy, "--says", said[i]));
-        c.job.precision = said[i];
+        conductor_contender c = native(f, PROXY(&proxy, "--says", rounds[i]));
+        c.gate = &f->rounded[i];
+        c.job.precision = rounds[i];
         ASSERT_FAILS(checked(&c, &found, &err), BE_NUMERIC, "native cpu: expected an error of",
-                     said[i], "multiplies in a wider precision", "use --precision fp32");
+                     rounds[i], "multiplies in a wider precision", "use --precision fp32");
         assert_true(found.error > 0 && found.error < 1e-5);
     }
+}
+
+/* What rounding does to a tensor of the bf16 gate. */
+static double *rounding_of(const fixture *f, const char *name)
+{
+    const trace_tensor *tensor = trace_find(&f->rounded[1].rounding, name);
+    assert_non_null(tensor);
+    return tensor->values;
+}
+
+/* The limit is that of the band, or a multiple of the rounding's own error, and is told as such. */
+static void limits_of_a_precision_are_told(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    fake proxy;
+    gate_result found;
+    double *rounding = rounding_of(f, "grad.fc1.weight"), kept = rounding[1];
+    conductor_contender c =
+        native(f, PROXY(&proxy, "--says", "bf16", "--gradient", "fc1.weight=2"));
+    c.gate = &f->rounded[1];
+    c.job.precision = "bf16";
+    assert_true(kept > 1e-3 && kept < 0.16);
+    ASSERT_FAILS(checked(&c, &found, &err), BE_NUMERIC,
+                 "native cpu: expected gradients within 0.32 of the reference in double precision, "
+                 "found an error of 1 at grad.fc1.weight (batch 8, 3 steps, seed 11)",
+                 "'breakeven parity cnn-fashion --batch 8 --seed 11 --precision bf16'");
+    rounding[1] = 0.2;
+    ASSERT_FAILS(checked(&c, &found, &err), BE_NUMERIC,
+                 "expected gradients within 0.4 (2 times the rounding's own error, 0.2) of the "
+                 "reference in double precision, found an error of 1 at grad.fc1.weight");
+    rounding[1] = kept;
+}
+
+/* Where rounding is as large as all that could be compared, nothing is proved. */
+static void gradients_that_prove_nothing_are_no_proof(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    fake proxy;
+    gate_result found;
+    const trace *rounding = &f->rounded[1].rounding;
+    double kept[64];
+    conductor_contender c = native(f, PROXY(&proxy, "--says", "bf16"));
+    c.gate = &f->rounded[1];
+    c.job.precision = "bf16";
+    for (int i = 0; i < rounding->count; i++) kept[i] = rounding->tensors[i].values[1];
+    for (int i = 0; i < rounding->count; i++) rounding->tensors[i].values[1] = 0.5;
+    ASSERT_FAILS(checked(&c, &found, &err), BE_NUMERIC,
+                 "native cpu: expected gradients that can be compared, found that rounding in bf16 "
+                 "alone moves all 8 by half of themselves or more (batch 8, seed 11)",
+                 "use --precision fp32");
+    assert_int_equal(found.unproven, 8);
+    assert_string_equal(found.unproven_where, "grad.conv1.weight");
+    for (int i = 0; i < rounding->count; i++) rounding->tensors[i].values[1] = kept[i];
 }
 
 /* The real thing passes, and is as far off as its rounding makes it. */
@@ -304,6 +369,7 @@ static void bf16_passes(void **state)
     const char *const argv[] = {getenv("BREAKEVEN_PROGRAM"), "runner", NULL};
     conductor_contender c = native(f, argv);
     c.job.precision = "bf16";
+    c.gate = &f->rounded[1];
     be_status status = checked(&c, &found, &err);
     if (status == BE_UNAVAILABLE) {
         print_message("# SKIP bf16_passes: %s\n", err.text);
@@ -401,6 +467,8 @@ int main(void)
         cmocka_unit_test(a_reduced_gate_still_finds_what_is_wrong),
         cmocka_unit_test(every_precision_has_its_band),
         cmocka_unit_test(a_precision_that_is_not_computed_is_refused),
+        cmocka_unit_test(limits_of_a_precision_are_told),
+        cmocka_unit_test(gradients_that_prove_nothing_are_no_proof),
         cmocka_unit_test(bf16_passes),
         cmocka_unit_test(a_device_that_is_another_is_refused),
     };

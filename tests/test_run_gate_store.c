@@ -122,6 +122,32 @@ static void another_question_gets_its_own_answer(void **state)
     assert_true(first == other);
 }
 
+/* What rounding does is kept beside the reference, a file for each precision. */
+static void a_precision_has_its_own_file(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    uint64_t plain, other;
+    gate g, again;
+    assert_false(ask(f, &plain));
+    f->asking.precision = BE_PRECISION_BF16;
+    ASSERT_OK(gate_new(&g, &f->asking, &err));
+    assert_false(g.was_kept);
+    assert_int_equal(g.rounding.count, g.reference.count);
+    ASSERT_OK(gate_new(&again, &f->asking, &err));
+    assert_true(again.was_kept);
+    for (int i = 0; i < g.rounding.count; i++)
+        assert_memory_equal(g.rounding.tensors[i].values, again.rounding.tensors[i].values,
+                            2 * sizeof(double));
+    gate_free(&g);
+    gate_free(&again);
+    f->asking.precision = BE_PRECISION_TF32;
+    assert_false(ask(f, &other));
+    assert_true(other == plain); /* the reference is the same */
+    f->asking.precision = BE_PRECISION_FP32;
+    assert_true(ask(f, &other));
+}
+
 /* Flip a bit at each of many places, and cut the file. */
 static void a_damaged_file_is_not_believed(void **state)
 {
@@ -250,13 +276,10 @@ static void what_was_used_longest_ago_goes_first(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_reference_is_computed_once),
-        TEST(another_question_gets_its_own_answer),
-        TEST(a_damaged_file_is_not_believed),
-        TEST(a_foreign_file_is_not_believed),
-        TEST(a_place_that_takes_nothing_is_no_obstacle),
-        TEST(processes_may_ask_at_once),
-        TEST(what_was_used_longest_ago_goes_first),
+        TEST(a_reference_is_computed_once),   TEST(another_question_gets_its_own_answer),
+        TEST(a_precision_has_its_own_file),   TEST(a_damaged_file_is_not_believed),
+        TEST(a_foreign_file_is_not_believed), TEST(a_place_that_takes_nothing_is_no_obstacle),
+        TEST(processes_may_ask_at_once),      TEST(what_was_used_longest_ago_goes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,8 +39,13 @@ static const conductor_contender contenders[2] = {
 /* What speaks for the first one. */
 static void add_evidence(conductor_result *result)
 {
-    result->parity = (gate_result){
-        .error = 3e-7, .band = 1e-4, .where = "grad.fc1.bias [3]", .batch = 8, .steps = 3};
+    result->parity = (gate_result){.error = 3e-7,
+                                   .band = 1e-4,
+                                   .where = "grad.fc1.bias [3]",
+                                   .batch = 8,
+                                   .steps = 3,
+                                   .unproven = 2,
+                                   .unproven_where = "grad.fc2.bias"};
     result->proof = (proof){.launches = 40, .of_peak = 0.25, .of_bandwidth = NAN};
     result->phases = json_pack("{s:{s:{s:i, s:n}}}", "work", "cpu", "launches", 40, "busy_ns");
     result->phases_steps = 4;
@@ -218,6 +223,8 @@ static void a_record_has_its_evidence(void **state)
     assert_string_equal(text(json_object_get(r, "parity"), "tensor"), "grad.fc1.bias [3]");
     assert_int_equal(number(r, "parity", "batch"), 8);
     assert_int_equal(number(r, "parity", "steps"), 3);
+    assert_int_equal(number(r, "parity", "unproven"), 2);
+    assert_string_equal(text(json_object_get(r, "parity"), "unproven_tensor"), "grad.fc2.bias");
     const json_t *proof = json_object_get(r, "proof"), *work = json_object_get(proof, "work");
     assert_int_equal(number(json_object_get(work, "cpu"), "launches", NULL), 40);
     assert_int_equal(number(proof, "work_steps", NULL), 4);
@@ -289,7 +296,9 @@ static const char measured_text[] =
     "nner\",\"value\":null}],\"reference_s\":{\"best\":0.002,\"median\":0.002099999999999"
     "9999,\"worst\":0.0030000000000000001},\"throttled_blocks\":1,\"waited_s\":0.25,\"bur"
     "st_step_s\":0.0101,\"sustained_step_s\":0.0104,\"parity\":{\"error\":2.9999999999999"
-    "999e-7,\"tensor\":\"grad.fc1.bias [3]\",\"band\":0.0001,\"steps\":3,\"batch\":8},\"p"
+    "999e-7,\"tensor\":\"grad.fc1.bias "
+    "[3]\",\"band\":0.0001,\"steps\":3,\"batch\":8,\"unproven\":2,\"unproven_tensor\":\"grad.fc2."
+    "bias\"},\"p"
     "roof\":{\"work\":{\"cpu\":{\"launches\":40,\"busy_ns\":null}},\"work_steps\":4,\"bus"
     "y_threads\":1.8999999999999999,\"of_peak\":0.25,\"of_bandwidth\":null},\"asked\":{\""
     "engine\":\"torch\",\"device\":\"cpu\",\"threads\":4,\"batch\":100,\"precision\":\"fp"

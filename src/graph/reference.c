@@ -19,6 +19,7 @@ struct reference {
     int parameter_count, buffer_count;
     bool train;
     int threads; /* of large products */
+    double grid; /* see reference_set_grid */
 };
 
 /* Taken away by lowering: nothing makes it, and it lies in no other value. */
@@ -130,6 +131,7 @@ be_status reference_new(const be_graph *g, const be_plan_options *options, refer
     reference *r = memory;
     r->train = options->mode == BE_TRAIN;
     r->threads = topology_get()->cores;
+    r->grid = 1.0;
     be_status status = reference_prepare(r, g, options, err);
     if (status == BE_OK)
         *out = r;
@@ -144,6 +146,12 @@ void reference_free(reference *r)
     memory_free(r->memory);
     be_graph_free(r->graph);
     memory_free(r);
+}
+
+void reference_set_grid(reference *r, double grid)
+{
+    MUST(grid >= 1.0 && grid < 2.0);
+    r->grid = grid;
 }
 
 static be_status check_value(const reference *r, be_value value, size_t bytes, be_error *err)
@@ -223,6 +231,20 @@ reference_work reference_work_of(const reference *r)
     return work;
 }
 
+static void multiply(double *values, int64_t count, double factor)
+{
+    for (int64_t i = 0; factor != 1.0 && i < count; i++) values[i] *= factor;
+}
+
+static void round_result(const reference *r, const be_shape *shape, double *values)
+{
+    int64_t count = shape_elements(shape);
+    double grid = dtype_is_real(shape->dtype) && shape->dtype != BE_F32 ? r->grid : 1.0;
+    multiply(values, count, grid);
+    dtype_round(shape->dtype, values, count);
+    multiply(values, count, 1.0 / grid);
+}
+
 static be_status compute_node(const reference *r, const graph_node *node, double **x, be_error *err)
 {
     be_shape in[OP_MAX_IN], out[OP_MAX_OUT];
@@ -242,7 +264,7 @@ static be_status compute_node(const reference *r, const graph_node *node, double
     else
         node->op->reference(&call);
     for (int o = 0; o < OP_MAX_OUT; o++)
-        if (y[o]) dtype_round(out[o].dtype, y[o], shape_elements(&out[o]));
+        if (y[o]) round_result(r, &out[o], y[o]);
     return BE_OK;
 }
 
@@ -257,7 +279,9 @@ static be_status round_operands(const reference *r, const graph_node *node, doub
         TRY(memory_alloc(&copy, (size_t)count * sizeof(double), "a rounded operand", err));
         x[i] = copy;
         memcpy(copy, reference_data(r, node->in[i]), (size_t)count * sizeof(double));
+        multiply(x[i], count, r->grid);
         precision_round(r->graph->precision, x[i], count);
+        multiply(x[i], count, 1.0 / r->grid);
     }
     return BE_OK;
 }

@@ -29,6 +29,11 @@ BE_CHECKED be_status reference_read(const reference *r, be_value value, void *da
  * may be changed in place, inputs once reference_write has written them. */
 double *reference_data(const reference *r, be_value value);
 
+/* Round to another grid: what is rounded to a narrow type, or as tf32 rounds it, is multiplied by
+ * `grid` (1 to 2) before and divided behind.  The numbers that are kept are others, as many and as
+ * near; so each grid shows another draw of what rounding does to a training. */
+void reference_set_grid(reference *r, double grid);
+
 /* Do `steps` steps; refuses if an input was never written. */
 BE_CHECKED be_status reference_run(reference *r, int64_t steps, be_error *err);
 

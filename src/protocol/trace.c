@@ -303,8 +303,10 @@ be_status trace_of_reference(trace *out, const trace_options *options, be_error 
 {
     trace_source s = {0};
     *out = (trace){0};
-    be_plan_options plan = {.mode = options->infer ? BE_INFER : BE_TRAIN};
+    be_plan_options plan = {.mode = options->infer ? BE_INFER : BE_TRAIN,
+                            .precision = options->precision};
     TRY(reference_new(options->model->graph, &plan, &s.reference, err));
+    if (options->grid > 0) reference_set_grid(s.reference, options->grid);
     be_status status = gather_or_free(out, &s, options, err);
     reference_free(s.reference);
     return status;

@@ -38,7 +38,8 @@ typedef struct trace_options {
     const char *weights;    /* a file; NULL: the model's own start */
     int64_t steps;          /* whose losses are kept, at most BE_LOSS_LOG */
     bool infer;             /* no gradients, no dropout */
-    be_precision precision; /* of a plan; the reference's is always fp32 */
+    be_precision precision; /* of a plan's products, and of what the reference rounds */
+    double grid;            /* of the reference's rounding: reference_set_grid; 0: 1 */
     bool data_on_host;      /* see be_plan_options */
     const volatile sig_atomic_t
         *interrupted; /* ends it between two steps when not 0; may be NULL */

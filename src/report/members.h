@@ -255,9 +255,9 @@ typedef struct member_copy {
 
 /* An error of study_parity. */
 typedef struct member_compared {
-    const char *workload, *data, *engine, *against, *quantity, *where;
-    int64_t batch, steps, seed;
-    double error;
+    const char *workload, *data, *engine, *against, *quantity, *where, *precision, *unproven_where;
+    int64_t batch, steps, seed, unproven;
+    double error, limit, rounding;
     bool good;
 } member_compared;
 

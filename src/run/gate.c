@@ -9,7 +9,9 @@
 
 #include "core/memory.h"
 #include "core/text.h"
+#include "graph/precision.h"
 #include "run/gate_store.h"
+#include "run/rounding.h"
 
 /* ---------------------------------------------------------------- the variant */
 
@@ -65,19 +67,32 @@ static be_status gather(const gate *g, const material_options *material, gate_da
     return BE_OK;
 }
 
-static be_status compute(gate *g, const gate_options *options, const material_options *material,
-                         const gate_data *data, be_error *err)
+/* What is computed in double, and from what. */
+typedef struct gate_work {
+    const gate_options *options;
+    const material_options *material;
+    const gate_data *data;
+    uint64_t build; /* 0: nothing can be kept */
+} gate_work;
+
+/* The reference in fp32; in another precision what its rounding does to the reference. */
+static be_status compute(const gate *g, const gate_work *work, be_precision precision, trace *out,
+                         be_error *err)
 {
+    const gate_data *data = work->data;
     workload_model model = {0};
     workload_options wanted = {.seed = g->seed, .batch = (int)g->batch, .data = &data->table};
-    TRY(workload_model_new(material->workload, &wanted, &model, err));
+    TRY(workload_model_new(work->material->workload, &wanted, &model, err));
     trace_options tracing = {.model = &model,
                              .data = &data->table,
                              .order = data->order,
                              .steps = g->steps,
                              .infer = g->infer,
-                             .interrupted = options->interrupted};
-    be_status status = trace_of_reference(&g->reference, &tracing, err);
+                             .precision = precision,
+                             .interrupted = work->options->interrupted};
+    be_status status = precision == BE_PRECISION_FP32
+                           ? trace_of_reference(out, &tracing, err)
+                           : rounding_measure(out, &tracing, &g->reference, err);
     be_graph_free(model.graph);
     return status;
 }
@@ -96,40 +111,53 @@ static uint64_t hash_table(const data_table *t)
     return hash;
 }
 
-/* All that the reference depends on.  NULL: no memory. */
-static json_t *gate_key(const gate *g, const gate_data *data, uint64_t build)
+#define KEPT_FORMAT 2 /* of the files: 1 had no precision */
+
+/* All that the reference or its rounding depends on.  NULL: no memory. */
+static json_t *gate_key(const gate *g, const gate_work *work, be_precision precision)
 {
-    json_t *key = json_pack("{s:s, s:I, s:I, s:I, s:b, s:I, s:I}", "workload", g->workload, "seed",
-                            (json_int_t)g->seed, "batch", (json_int_t)g->batch, "steps",
-                            (json_int_t)g->steps, "infer", g->infer, "data",
-                            (json_int_t)hash_table(&data->table), "build", (json_int_t)build);
+    json_t *key = json_pack(
+        "{s:i, s:s, s:s, s:i, s:I, s:I, s:I, s:b, s:I, s:I}", "format", KEPT_FORMAT, "workload",
+        g->workload, "precision", precision_name(precision), "draws",
+        precision == BE_PRECISION_FP32 ? 0 : ROUNDING_DRAWS, "seed", (json_int_t)g->seed, "batch",
+        (json_int_t)g->batch, "steps", (json_int_t)g->steps, "infer", g->infer, "data",
+        (json_int_t)hash_table(&work->data->table), "build", (json_int_t)work->build);
     for (int d = 0; key && d < WORKLOAD_DIMENSIONS; d++)
         json_object_set_new(key, workload_dimension_names[d],
                             json_integer(workload_variant_get(&g->variant, (workload_dimension)d)));
     return key;
 }
 
-/* The reference that was kept, or a new one, which is kept then if that is possible. */
-static be_status find_reference(gate *g, const gate_options *options,
-                                const material_options *material, const gate_data *data,
-                                be_error *err)
+/* What was kept, or what is computed anew, which is kept then if that is possible. */
+static be_status find_kept(gate *g, const gate_work *work, be_precision precision, trace *out,
+                           be_error *err)
 {
     be_error reason;
-    uint64_t build = 0;
     json_t *key = NULL;
-    if (gate_store_build(&build, &reason) == BE_OK) {
-        key = gate_key(g, data, build);
+    if (work->build) {
+        key = gate_key(g, work, precision);
         if (!key) FAIL(err, BE_NO_MEMORY, "no memory left to look for a reference; free some");
     }
-    g->was_kept = key && gate_store_load(&g->reference, key, &reason) == BE_OK;
-    be_status status = g->was_kept ? BE_OK : compute(g, options, material, data, err);
-    if (status == BE_OK && !g->was_kept) {
-        trace_round(&g->reference);
+    bool kept = key && gate_store_load(out, key, &reason) == BE_OK;
+    be_status status = kept ? BE_OK : compute(g, work, precision, out, err);
+    if (status == BE_OK && !kept) {
+        trace_round(out);
         /* A full disk or a folder that cannot be written: it is computed anew the next time. */
-        if (key) (void)!gate_store_save(&g->reference, key, &reason);
+        if (key) (void)!gate_store_save(out, key, &reason);
     }
+    g->was_kept &= kept;
     json_decref(key);
     return status;
+}
+
+static be_status find_reference(gate *g, gate_work *work, be_error *err)
+{
+    be_error reason;
+    if (gate_store_build(&work->build, &reason) != BE_OK) work->build = 0;
+    g->was_kept = true;
+    TRY(find_kept(g, work, BE_PRECISION_FP32, &g->reference, err));
+    if (g->precision == BE_PRECISION_FP32) return BE_OK;
+    return find_kept(g, work, g->precision, &g->rounding, err);
 }
 
 static be_status make(gate *g, const gate_options *options, gate_subject *subject, be_error *err)
@@ -139,7 +167,8 @@ static be_status make(gate *g, const gate_options *options, gate_subject *subjec
     subject->options = *options->material;
     if (g->reduced) TRY(reduce(g, options, subject, err));
     be_status status = gather(g, &subject->options, &data, err);
-    if (status == BE_OK) status = find_reference(g, options, &subject->options, &data, err);
+    gate_work work = {.options = options, .material = &subject->options, .data = &data};
+    if (status == BE_OK) status = find_reference(g, &work, err);
     table_free(&data.table);
     memory_free(data.order);
     return status;
@@ -154,7 +183,8 @@ be_status gate_new(gate *out, const gate_options *options, be_error *err)
                   .seed = options->material->seed,
                   .batch = there < w->gate.batch ? there : w->gate.batch,
                   .steps = w->gate.steps,
-                  .infer = options->infer};
+                  .infer = options->infer,
+                  .precision = options->precision};
     out->variant = workload_gate_variant(w, &out->reduced);
     be_status status = make(out, options, &subject, err);
     table_free(&subject.set);
@@ -167,6 +197,7 @@ void gate_free(gate *g)
     material_free(&g->material);
     material_free(&g->sample);
     trace_free(&g->reference);
+    trace_free(&g->rounding);
 }
 
 /* ------------------------------------------------------------------ runners */
@@ -211,129 +242,185 @@ static double losses_band(const gate *g, const gate_limits *limits)
     return moved_band(limits->band, g->moved_losses);
 }
 
-double gate_band(const char *precision)
-{
-    const gate_limits *found = find_limits(precision);
-    return found ? found->band : (double)NAN;
-}
-
 be_status gate_judge(const char *precision, const trace *found, const trace *right,
-                     parity_result *out, be_error *err)
+                     const trace *rounding, parity_result *out, be_error *err)
 {
     const gate_limits *limits = find_limits(precision);
     if (!limits)
         FAIL(err, BE_USAGE, "parity: expected a precision that has a band, found \"%s\"",
              precision);
-    TRY(parity_compare(found, right, limits->band, out, err));
-    if (limits->gradients > 0) parity_judge_distance(out, limits->gradients);
-    return BE_OK;
+    return parity_compare_within(found, right,
+                                 &(parity_limits){.error = limits->band,
+                                                  .gradients = limits->gradients,
+                                                  .rounding = rounding},
+                                 out, err);
 }
 
-/* Whatever is not within the band, NaN among it, has left it. */
-static be_status judge(const gate *g, const runner *r, const char *kind, const gate_result *found,
-                       be_error *err)
+/* " (2 times the rounding's own error, 0.31)", where that widened the limit. */
+static void describe_limit(const parity_row *row, double narrowest, char *out, size_t room)
 {
-    char options[128];
+    text_buffer b = text_begin(out, room);
+    if (row->limit > narrowest && !isnan(row->rounding))
+        text_add(&b, " (%.0f times the rounding's own error, %.3g)", row->limit / row->rounding,
+                 row->rounding);
+}
+
+/* The row left its limit; `narrowest` is what it would be without rounding. */
+static be_status refuse(const gate *g, const runner *r, const parity_row *row, double narrowest,
+                        be_error *err)
+{
+    char options[128], limit[96];
     text_buffer b = TEXT_BUFFER(options);
-    if (found->error <= found->band) return BE_OK;
     if (g->own)
         FAIL(err, BE_NUMERIC,
              "%s: expected %s within %g of the same model's on the CPU in double precision, found "
              "an error of %.3g at %s (batch %" PRId64 ", %" PRId64 " steps, seed %" PRIu64
              ", without dropout); it computes another training and gets no speed; look for an "
              "operation that this device computes otherwise",
-             r->name, kind, found->band, found->error, found->where, g->batch, g->steps, g->seed);
+             r->name, row->kind, row->limit, row->error, row->where, g->batch, g->steps, g->seed);
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
         int value = workload_variant_get(&g->variant, (workload_dimension)d);
         if (value) text_add(&b, " --%s %d", workload_dimension_names[d], value);
     }
+    if (g->precision != BE_PRECISION_FP32)
+        text_add(&b, " --precision %s", precision_name(g->precision));
+    describe_limit(row, narrowest, limit, sizeof limit);
     FAIL(err, BE_NUMERIC,
-         "%s: expected %s within %g of the reference in double precision, found an error of %.3g "
-         "at %s (batch %" PRId64 ", %" PRId64 " steps, seed %" PRIu64 "); it computes another "
+         "%s: expected %s within %.3g%s of the reference in double precision, found an error of "
+         "%.3g at %s (batch %" PRId64 ", %" PRId64 " steps, seed %" PRIu64 "); it computes another "
          "training than it was asked for and gets no speed; 'breakeven parity %s --batch %" PRId64
          " --seed %" PRIu64 "%s' compares every quantity",
-         r->name, kind, found->band, found->error, found->where, g->batch, g->steps, g->seed,
+         r->name, row->kind, row->limit, limit, row->error, row->where, g->batch, g->steps, g->seed,
          g->workload, g->batch, g->seed, options);
 }
 
-/* Keep the largest error; NaN is larger than all. */
-static void note(gate_result *out, double error, const char *where)
+/* Keep the error that is nearest to its band; NaN is beyond all. */
+static void note(gate_result *out, double error, double band, const char *where)
 {
-    if (isnan(out->error) || (error <= out->error)) return;
+    if (isnan(out->error) || error * out->band <= out->error * band) return;
     out->error = error;
+    out->band = band;
     snprintf(out->where, sizeof out->where, "%s", where);
 }
 
-static be_status check_trace(const gate *g, runner *r, const char *precision, double limit_s,
-                             gate_result *out, be_error *err)
+/* What rounding makes unfit for a proof is told; where nothing else is left there is no proof. */
+static be_status note_unproven(const gate *g, const runner *r, const parity_row *row,
+                               gate_result *out, be_error *err)
+{
+    if (row->unproven == 0) return BE_OK;
+    out->unproven = row->unproven;
+    snprintf(out->unproven_where, sizeof out->unproven_where, "%s", row->unproven_where);
+    if (row->unproven < row->tensors) return BE_OK;
+    FAIL(err, BE_NUMERIC,
+         "%s: expected gradients that can be compared, found that rounding in %s alone moves all "
+         "%d by half of themselves or more (batch %" PRId64 ", seed %" PRIu64
+         "); nothing proves what it computes, so it gets no speed; use --precision fp32 or another "
+         "--seed",
+         r->name, precision_name(g->precision), row->tensors, g->batch, g->seed);
+}
+
+static be_status check_rows(const gate *g, const runner *r, const parity_limits *limits,
+                            const parity_result *result, gate_result *out, be_error *err)
+{
+    /* The first kind that is wrong is where it begins: the ones after it follow from it. */
+    for (int k = 0; k < result->count; k++) {
+        const parity_row *row = &result->rows[k];
+        if ((g->infer || g->own) && row->tensors == 0) continue;
+        bool by_distance = limits->gradients > 0 && strcmp(row->kind, "gradients") == 0;
+        double narrowest = by_distance ? limits->gradients : limits->error;
+        bool wider = row->limit > narrowest && g->own;
+        bool another_measure = by_distance || wider;
+        if (!row->good || !another_measure) note(out, row->error, row->limit, row->where);
+        if (!row->good) return refuse(g, r, row, narrowest, err);
+    }
+    const parity_row *gradients = parity_find(result, "gradients");
+    return gradients ? note_unproven(g, r, gradients, out, err) : BE_OK;
+}
+
+/* Whoever computes in fp32 what was asked for in bf16 is too near in all that no flip moves. */
+static double largest_error(const parity_result *result)
+{
+    double largest = 0;
+    for (int k = 0; k < result->count; k++)
+        if (strcmp(result->rows[k].kind, "gradients") != 0)
+            largest = fmax(largest, result->rows[k].error);
+    return largest;
+}
+
+static be_status ask_trace(const gate *g, runner *r, const parity_limits *limits, double limit_s,
+                           parity_result *out, be_error *err)
 {
     trace found = {0};
-    parity_result result;
-    const gate_limits *limits = find_limits(precision);
     be_status status = parity_ask(r, g->steps, g->path, limit_s, &found, err);
     unlink(g->path);
     TRY(status);
-    double gradients = gradients_band(g, limits), losses = losses_band(g, limits);
-    status = parity_compare(&found, &g->reference, limits->band, &result, err);
-    if (status == BE_OK && gradients > 0) parity_judge_distance(&result, gradients);
+    status = parity_compare_within(&found, &g->reference, limits, out, err);
+    if (status != BE_OK) status_prefix(err, "%s", r->name);
     trace_free(&found);
-    if (status != BE_OK) {
-        status_prefix(err, "%s", r->name);
-        return status;
-    }
-    /* The first kind that is wrong is where it begins: the ones after it follow from it. */
-    for (int k = 0; k < result.count; k++) {
-        const parity_row *row = &result.rows[k];
-        if ((g->infer || g->own) && row->tensors == 0) continue;
-        bool by_distance = gradients > 0 && strcmp(row->kind, "gradients") == 0;
-        bool wider = losses > limits->band && strcmp(row->kind, "losses") == 0;
-        if (!by_distance && !wider) note(out, row->error, row->where); /* another measure */
-        if (row->good || (wider && row->error <= losses)) continue;
-        gate_result wrong = {.error = row->error,
-                             .band = by_distance ? gradients
-                                     : wider     ? losses
-                                                 : out->band};
-        snprintf(wrong.where, sizeof wrong.where, "%s", row->where);
-        return judge(g, r, row->kind, &wrong, err);
-    }
-    return BE_OK;
+    return status;
+}
+
+/* What the losses of `run` may differ by, as a row of a comparison. */
+static parity_row run_row(const gate *g, const parity_limits *limits)
+{
+    const trace_tensor *rounding = trace_find(&g->rounding, "losses");
+    parity_row row = {.kind = "the losses",
+                      .limit = limits->losses,
+                      .rounding = rounding ? rounding->values[ROUNDING_ERROR] : (double)NAN,
+                      .where = "the first step of 'run'"};
+    row.limit = fmax(row.limit, PARITY_ROUNDING_TIMES * row.rounding);
+    return row;
 }
 
 /* The same steps as a timed block does them. */
-static be_status check_run(const gate *g, runner *r, const gate_limits *limits, double limit_s,
+static be_status check_run(const gate *g, runner *r, const parity_limits *limits, double limit_s,
                            gate_result *out, be_error *err)
 {
     protocol_answer answer;
     protocol_call call = {.request = PROTOCOL_RUN, .steps = g->steps, .losses = true};
     const trace_tensor *losses = trace_find(&g->reference, "losses");
-    gate_result found = {
-        .error = 0, .band = losses_band(g, limits), .where = "the first step of 'run'"};
+    parity_row row = run_row(g, limits);
     MUST(losses && losses->count == g->steps);
     TRY(runner_call(r, &call, limit_s, &answer, NULL, err));
     for (int64_t i = 0; i < g->steps; i++) {
         const json_t *value = json_array_get(answer.losses, (size_t)i);
         double loss = json_is_number(value) ? json_number_value(value) : (double)NAN;
         double error = fabs(loss - losses->values[i]) / fabs(losses->values[i]);
-        char where[96];
-        snprintf(where, sizeof where, "step %" PRId64 " of 'run' (%.6g, expected %.6g)", i + 1,
-                 loss, losses->values[i]);
-        note(&found, error, where);
+        if (isnan(row.error) || error <= row.error) continue;
+        row.error = error;
+        snprintf(row.where, sizeof row.where, "step %" PRId64 " of 'run' (%.6g, expected %.6g)",
+                 i + 1, loss, losses->values[i]);
     }
     protocol_answer_clear(&answer);
-    if (found.band <= out->band) note(out, found.error, found.where);
-    return judge(g, r, "the losses", &found, err);
+    if (!g->own || row.limit <= out->band) note(out, row.error, row.limit, row.where);
+    return row.error <= row.limit ? BE_OK : refuse(g, r, &row, limits->losses, err);
 }
 
 /* A rounding that was asked for shows. */
-static be_status check_rounding(const runner *r, const gate_limits *limits,
-                                const gate_result *found, be_error *err)
+static be_status check_rounding(const runner *r, const gate_limits *limits, double largest,
+                                be_error *err)
 {
-    if (found->error >= limits->least) return BE_OK;
+    if (largest >= limits->least) return BE_OK;
     FAIL(err, BE_NUMERIC,
          "%s: expected an error of at least %.2g against the reference in double precision, which "
          "products in %s have, found %.3g: it says that it computes in %s and multiplies in a "
          "wider precision, so it gets no speed under that name; use --precision fp32",
-         r->name, limits->least, limits->precision, found->error, limits->precision);
+         r->name, limits->least, limits->precision, largest, limits->precision);
+}
+
+/* The prepared job of the gate. */
+static be_status check_numbers(const gate *g, runner *r, const gate_limits *limits, double limit_s,
+                               gate_result *out, be_error *err)
+{
+    parity_result result;
+    const parity_limits wanted = {.error = limits->band,
+                                  .gradients = gradients_band(g, limits),
+                                  .losses = losses_band(g, limits),
+                                  .rounding = g->rounding.count ? &g->rounding : NULL};
+    TRY(ask_trace(g, r, &wanted, limit_s, &result, err));
+    TRY(check_rows(g, r, &wanted, &result, out, err));
+    if (!g->infer) TRY(check_run(g, r, &wanted, limit_s, out, err));
+    return check_rounding(r, limits, largest_error(&result), err);
 }
 
 /* Losses of the job at its full size: of its first steps, or of its answers to the first pictures.
@@ -394,11 +481,10 @@ be_status gate_check(const gate *g, runner *r, const protocol_job *job, double l
     if (!limits)
         FAIL(err, BE_USAGE, "parity: expected a precision that has a band, found \"%s\"",
              job->precision);
+    MUST(g->own || strcmp(job->precision, precision_name(g->precision)) == 0);
     out->band = limits->band;
     TRY(runner_prepare(r, &small, limit_s, err));
-    TRY(check_trace(g, r, job->precision, limit_s, out, err));
-    if (!g->infer) TRY(check_run(g, r, limits, limit_s, out, err));
-    TRY(check_rounding(r, limits, out, err));
+    TRY(check_numbers(g, r, limits, limit_s, out, err));
     if (!g->reduced) return BE_OK;
     return g->infer && g->varied.operate ? ask_result(g, r, &full, limit_s, out, err)
                                          : ask_losses(g, r, &full, limit_s, out, err);

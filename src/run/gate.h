@@ -23,22 +23,25 @@
  * Gradients: what a rounding makes ReLUs and pools decide otherwise counts more than itself.  Of
  * the five networks in bf16, batch 8, none is further off than 0.16, PyTorch's autocast
  * included; twice that passes.
- * The least: even one product of operands so rounded is about u / 10 off; what is nearer than u /
- * 32 multiplied in a wider precision, whatever it says. */
+ * These are floors: a tensor that the rounding alone moves further (run/rounding.h) may be
+ * PARITY_ROUNDING_TIMES as far off.  The model is that error of PyTorch's autocast; a reference
+ * that rounds the same operands needs no PyTorch, and gives the same bits on every machine. The
+ * least: even one product of operands so rounded is about u / 10 off; what is nearer than u / 32
+ * multiplied in a wider precision, whatever it says. */
 #define GATE_BAND_LIST(X)                  \
     X("fp32", PARITY_LIMIT, 0, 0)          \
     X("tf32", 1e-2, 0.32, 1.0 / (1 << 16)) \
     X("bf16", 8e-2, 0.32, 1.0 / (1 << 13))
 
-/* The largest error of that list. */
-double gate_band(const char *precision);
-
-/* Judge a comparison of traces by the bands of the precision. */
-be_status gate_judge(const char *precision, const trace *found, const trace *right,
-                     parity_result *out, be_error *err);
+/* Judge a comparison of traces by the bands of the precision; `rounding` (run/rounding.h) is of
+ * `right`, NULL in fp32. */
+BE_CHECKED be_status gate_judge(const char *precision, const trace *found, const trace *right,
+                                const trace *rounding, parity_result *out, be_error *err);
 
 typedef struct gate {
     trace reference;
+    be_precision precision;
+    trace rounding; /* what it does to each tensor; of fp32 and of a user's own model empty */
     const char *workload;
     uint64_t seed;
     int64_t batch, steps;
@@ -50,7 +53,7 @@ typedef struct gate {
     struct workload varied;               /* … if it is reduced, */
     material material;                    /* and then what runners get for it */
     material sample;                      /* pictures at full size, to infer from */
-    bool was_kept;                        /* the reference comes from the disk */
+    bool was_kept;                        /* all that is computed in double comes from the disk */
     char path[FILE_PATH_BYTES];           /* where runners write */
 } gate;
 
@@ -58,13 +61,16 @@ typedef struct gate_options {
     const material_options *material; /* workload, set, seed */
     const char *folder;               /* for the runners' traces */
     bool infer;
+    be_precision precision;                   /* of the jobs that will be held against it */
     const volatile sig_atomic_t *interrupted; /* may be NULL */
 } gate_options;
 
 typedef struct gate_result {
-    double error; /* the largest; NAN: nothing was compared */
+    double error; /* the nearest to its band, gradients in tf32 and bf16 apart; NAN: none */
     double band;  /* that it must keep */
     char where[96];
+    int unproven; /* gradients that rounding moves too far to prove anything, and the first */
+    char unproven_where[96];
     int64_t batch, steps;
     /* Of the job at full size, where the gate's is smaller: to be held against others'. */
     int loss_count;

@@ -26,14 +26,34 @@
 
 #define PARITY_ROWS 16
 
+/* A gradient that rounding alone moves by half of itself may be 0 or twice as large and still pass:
+ * it proves nothing.  Only what is wrong grossly is found in it. */
+#define PARITY_ROUNDING_TIMES 2
+#define PARITY_GROSS_TIMES 8
+
+/* How far off a tensor may be.  Where products round, gradients are judged by their distance in the
+ * Frobenius norm: ReLUs and pools of a few samples decide otherwise there, and move single elements
+ * by much more than the rounding.  And what rounding alone does to a tensor passes
+ * PARITY_ROUNDING_TIMES. */
+typedef struct parity_limits {
+    double error;          /* of each tensor */
+    double gradients;      /* the distance of each gradient; 0: its error, as of the others */
+    double losses;         /* the error of the losses; 0: as of the others */
+    const trace *rounding; /* of the right trace (run/rounding.h), or NULL */
+} parity_limits;
+
 typedef struct parity_row {
-    char kind[32];   /* "input"; of an output its name: "logits" */
-    int tensors;     /* compared; 0: none of this kind, which breaks parity */
-    double error;    /* the largest; NAN if a value is not finite */
-    char where[96];  /* tensor and element of the largest error */
-    bool good;       /* error <= limit */
-    double distance; /* the largest in the Frobenius norm, and its tensor */
-    char distant[96];
+    char kind[32]; /* "input"; of an output its name: "logits" */
+    int tensors;   /* compared; 0: none of this kind, which breaks parity */
+    bool good;     /* each is within its limit */
+    /* The one that is nearest to its limit, or farthest beyond. */
+    double
+        error; /* NAN if a value is not finite; of a gradient its distance, where that is judged */
+    double limit;    /* that it must keep */
+    double rounding; /* what rounding alone does to it; NAN: nothing rounds */
+    char where[96];  /* the tensor, and the element of the largest error */
+    int unproven;    /* gradients that prove nothing, and the first of them */
+    char unproven_where[96];
 } parity_row;
 
 typedef struct parity_result {
@@ -45,15 +65,15 @@ typedef struct parity_result {
 /* The row of that kind, or NULL. */
 const parity_row *parity_find(const parity_result *result, const char *kind);
 
-/* Compare `a` with `b`, which counts as right.  BE_BAD_DATA if a tensor of b is not in a, or has
- * another size. */
+/* Compare `a` with `b`, which counts as right, under one limit for all errors.  BE_BAD_DATA if a
+ * tensor of b is not in a, or has another size. */
 BE_CHECKED be_status parity_compare(const trace *a, const trace *b, double limit,
                                     parity_result *out, be_error *err);
 
-/* Judge the gradients by their distance in the Frobenius norm, which then is their error: where
- * products round, ReLUs and pools of a few samples decide otherwise, and move single elements by
- * much more than the rounding. */
-void parity_judge_distance(parity_result *result, double limit);
+/* The same with limits for each tensor. */
+BE_CHECKED be_status parity_compare_within(const trace *a, const trace *b,
+                                           const parity_limits *limits, parity_result *out,
+                                           be_error *err);
 
 /* Have a started and prepared runner write its trace to `path`, and read it. */
 BE_CHECKED be_status parity_ask(runner *r, int64_t steps, const char *path, double limit_s,

@@ -132,6 +132,8 @@ static const field fields[] = {
     ANY_REAL(parity.band),
     ANY_COUNT(parity.steps),
     ANY_COUNT(parity.batch),
+    ANY_COUNT(parity.unproven),
+    TEXT(parity.unproven_tensor, FIELD_OPEN),
     OTHER(proof.work, JSON, FIELD_OPEN),
     ANY_COUNT(proof.work_steps),
     ANY_REAL(proof.busy_threads),

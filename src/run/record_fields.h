@@ -75,6 +75,8 @@ typedef struct record_parity {
     const char *tensor;
     double error, band;
     int64_t steps, batch;
+    int64_t unproven; /* gradients that rounding moves too far to prove anything, and the first */
+    const char *unproven_tensor;
 } record_parity;
 
 /* Where it worked, by its own word and by what the system and the limits say. */

@@ -198,6 +198,7 @@ be_status measurement_begin(measurement *m, const workload *w, be_error *err)
                          .folder = m->material.folder.path,
                          .infer = m->plan.infer,
                          .interrupted = m->watch->stop};
+    TRY(precision_find(m->request->precision, &gate.precision, err));
     study_progress(m->watch, "%s: the reference in double precision ...", w->name);
     return gate_new(&m->gate, &gate, err);
 }

@@ -13,6 +13,7 @@
 #include "run/gate.h"
 #include "run/material.h"
 #include "run/parity.h"
+#include "run/rounding.h"
 #include "study/study.h"
 
 #define PARITY_BATCH 8 /* the double reference takes its time */
@@ -33,6 +34,7 @@ typedef struct comparison {
     int32_t *order;
     workload_model model;
     trace native, reference;
+    trace rounding; /* what the precision does to the reference; empty in fp32 */
     json_t *records;
     bool broken;
 } comparison;
@@ -100,6 +102,7 @@ static void release(comparison *c)
 {
     trace_free(&c->native);
     trace_free(&c->reference);
+    trace_free(&c->rounding);
     be_graph_free(c->model.graph);
     table_free(&c->samples);
     memory_free(c->order);
@@ -122,11 +125,15 @@ static void add_result(comparison *c, const char *left, const char *right,
 {
     for (int k = 0; k < result->count; k++) {
         const parity_row *row = &result->rows[k];
-        json_t *record = json_pack(
-            "{s:i, s:s, s:s, s:s, s:s, s:i, s:o, s:f, s:s, s:b}", "schema", 1, "workload",
-            c->material.workload->name, "engine", left, "against", right, "quantity", row->kind,
-            "tensors", row->tensors, "error", json_of_real(row->error), "limit",
-            gate_band(c->request->precision), "where", row->where, "good", row->good);
+        json_t *record =
+            json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:o, s:f, s:s, s:b}", "schema", 1, "workload",
+                      c->material.workload->name, "engine", left, "against", right, "quantity",
+                      row->kind, "tensors", row->tensors, "error", json_of_real(row->error),
+                      "limit", row->limit, "where", row->where, "good", row->good);
+        json_object_set_new(record, "precision", json_string(c->request->precision));
+        json_object_set_new(record, "rounding", json_of_real(row->rounding));
+        json_object_set_new(record, "unproven", json_integer(row->unproven));
+        json_object_set_new(record, "unproven_where", json_of_known(row->unproven_where));
         json_object_set_new(record, "batch", json_integer(c->batch));
         json_object_set_new(record, "steps", json_integer(c->steps));
         json_object_set_new(record, "data", json_of_text(c->set->source));
@@ -140,7 +147,8 @@ static be_status compare(comparison *c, const trace *a, const trace *b, const ch
                          const char *right, be_error *err)
 {
     parity_result result;
-    TRY(gate_judge(c->request->precision, a, b, &result, err));
+    const trace *rounding = c->rounding.count ? &c->rounding : NULL;
+    TRY(gate_judge(c->request->precision, a, b, rounding, &result, err));
     add_result(c, left, right, &result);
     return BE_OK;
 }
@@ -183,7 +191,9 @@ static be_status compare_engine(comparison *c, const char *name, be_error *err)
     TRY(material_new(&m, &c->material, err));
     be_status status = ask_runner(c, &e, &m, &other, err);
     material_free(&m);
-    if (status == BE_OK) status = compare(c, &c->native, &other, "native", name, err);
+    /* Two that round may lie on two sides of the truth: each is held against that alone. */
+    if (status == BE_OK && !c->rounding.count)
+        status = compare(c, &c->native, &other, "native", name, err);
     if (status == BE_OK) status = compare(c, &other, &c->reference, name, "reference", err);
     trace_free(&other);
     return status;
@@ -223,7 +233,12 @@ static be_status compare_all(comparison *c, be_error *err)
     study_progress(c->watch, "native ...");
     TRY(trace_of_plan(&c->native, c->device, &options, err));
     study_progress(c->watch, "the reference in double precision ...");
+    be_precision precision = options.precision;
+    options.precision = BE_PRECISION_FP32;
     TRY(trace_of_reference(&c->reference, &options, err));
+    options.precision = precision;
+    if (precision != BE_PRECISION_FP32)
+        TRY(rounding_measure(&c->rounding, &options, &c->reference, err));
     TRY(compare(c, &c->native, &c->reference, "native", "reference", err));
     return compare_engines(c, err);
 }
@@ -232,7 +247,7 @@ be_status study_parity(const study_request *request, const study_native *native,
                        const study_watch *watch, study_compared *out, be_error *err)
 {
     const study_numbers *batches = &request->batches;
-    *out = (study_compared){.records = json_array(), .limit = gate_band(request->precision)};
+    *out = (study_compared){.records = json_array()};
     comparison c = {.request = request,
                     .watch = watch,
                     .device = native->device,

@@ -89,8 +89,7 @@ typedef struct study_native {
 
 typedef struct study_compared {
     json_t *records; /* a quantity of two engines each, with its error.  The caller releases them */
-    double limit;    /* of an error */
-    bool broken;     /* an error exceeds it */
+    bool broken;     /* an error exceeds its limit */
 } study_compared;
 
 /* One training of the first workload from each engine, step by step.  That an error exceeds its
