@@ -28,7 +28,7 @@ train() {
 
 # apart FIRST SECOND: the largest difference of two files of weights, of the largest weight.
 apart() {
-    PYTHONPATH="$work/runners" python3 - "$1" "$2" <<'P'
+    PYTHONPATH="$work/runners" "$BREAKEVEN_PYTHON" - "$1" "$2" <<'P'
 import sys
 import numpy as np
 import safetensors_io
