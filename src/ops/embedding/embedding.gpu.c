@@ -53,37 +53,81 @@ KERNEL embedding_starts(ITEM_ARG ARG_IN(int, sorted), ARG_OUT(int, starts), ARG_
     }
 }
 
-/* Rows of dy that are fetched before they are added. */
+/* Rows that are fetched before they are added. */
 #define BATCH 8
 
-/* By words (words.gpu.c): the gradient of a row of the table, as PARTS sums of every PARTS-th of
- * its tokens, which are joined later. */
-KERNEL embedding_backward(ITEM_ARG ARG_IN(float, dy), ARG_IN(int, order), ARG_IN(int, starts),
-                          ARG_OUT(float, dtable), ARG_INT(count))
+/* sum += rows [from, to) of `rows`, in their order, at a word that begins at `column`; the number
+ * of the row at place `at` is ROW. */
+#define ADD_ROWS(sum, rows, from, to, column, ROW)                                       \
+    for (int first_ = (from); first_ < (to); first_ += BATCH) {                          \
+        float part_[BATCH][WORD];                                                        \
+        UNROLL for (int b = 0; b < BATCH; b++)                                           \
+        {                                                                                \
+            int at = first_ + b;                                                         \
+            UNROLL for (int j = 0; j < WORD; j++) part_[b][j] = 0.0f;                    \
+            if (at < (to)) LOAD_WORD(WIDE, part_[b], rows, (i64)(ROW)*WIDTH + (column)); \
+        }                                                                                \
+        UNROLL for (int b = 0; b < BATCH; b++)                                           \
+        {                                                                                \
+            UNROLL for (int j = 0; j < WORD; j++)(sum)[j] += part_[b][j];                \
+        }                                                                                \
+    }
+
+/* By words (words.gpu.c): the sums of CHUNK sorted tokens.  A token whose places all lie in the
+ * chunk has its row; of one that goes beyond, the sum here is a part: parts[2c] of the token that
+ * came in from before chunk c, parts[2c + 1] of one that begins there and goes on. */
+KERNEL embedding_chunks(ITEM_ARG ARG_IN(float, dy), ARG_IN(int, sorted), ARG_IN(int, order),
+                        ARG_IN(int, starts), ARG_OUT(float, dtable), ARG_OUT(float, parts),
+                        ARG_INT(tokens), ARG_INT(count))
 {
     OPEN_IN(float, dy);
+    OPEN_IN(int, sorted);
     OPEN_IN(int, order);
     OPEN_IN(int, starts);
     OPEN_OUT(float, dtable);
+    OPEN_OUT(float, parts);
     EACH (i, count) {
-        u32 column = i % ROW_WORDS * WORD, row = i / ROW_WORDS;
-        int v = (int)(row % ROWS), begin = starts[v];
-        int end = v == PADDING ? begin : starts[v + 1];
-        float sum[WORD];
-        UNROLL for (int j = 0; j < WORD; j++) sum[j] = 0.0f;
-        for (int k = begin + (int)(row / ROWS); k < end; k += BATCH * PARTS) {
-            float part[BATCH][WORD];
-            UNROLL for (int b = 0; b < BATCH; b++)
-            {
-                int at = k + b * PARTS;
-                UNROLL for (int j = 0; j < WORD; j++) part[b][j] = 0.0f;
-                if (at < end) LOAD_WORD(WIDE, part[b], dy, (u32)order[at] * WIDTH + column);
+        u32 column = i % ROW_WORDS * WORD;
+        int chunk = (int)(i / ROW_WORDS), low = chunk * CHUNK;
+        int high = low + CHUNK < tokens ? low + CHUNK : tokens;
+        for (int k = low; k < high;) {
+            int v = sorted[k], begin = v < (int)ROWS ? starts[v] : k;
+            int end = v < (int)ROWS ? starts[v + 1] : high, to = end < high ? end : high;
+            if (v < (int)ROWS && v != PADDING) {
+                float sum[WORD];
+                UNROLL for (int j = 0; j < WORD; j++) sum[j] = 0.0f;
+                ADD_ROWS(sum, dy, k, to, column, order[at])
+                if (begin >= low && end <= high)
+                    STORE_WORD(WIDE, dtable, (i64)v * WIDTH + column, sum);
+                else
+                    STORE_WORD(WIDE, parts, (i64)(2 * chunk + (begin >= low)) * WIDTH + column,
+                               sum);
             }
-            UNROLL for (int b = 0; b < BATCH; b++)
-            {
-                UNROLL for (int j = 0; j < WORD; j++) sum[j] += part[b][j];
-            }
+            k = to;
         }
-        STORE_WORD(WIDE, dtable, (i64)row * WIDTH + column, sum);
+    }
+}
+
+/* What is left of the table: rows without a token, and those whose tokens lie in several chunks. */
+KERNEL embedding_rows(ITEM_ARG ARG_IN(int, starts), ARG_IN(float, parts), ARG_OUT(float, dtable),
+                      ARG_INT(count))
+{
+    OPEN_IN(int, starts);
+    OPEN_IN(float, parts);
+    OPEN_OUT(float, dtable);
+    EACH (i, count) {
+        u32 column = i % ROW_WORDS * WORD, v = i / ROW_WORDS;
+        int begin = starts[v], end = starts[v + 1];
+        int first = begin / CHUNK, last = (end - 1) / CHUNK;
+        int is_empty = begin == end || (int)v == PADDING;
+        if (is_empty || first < last) {
+            float sum[WORD];
+            UNROLL for (int j = 0; j < WORD; j++) sum[j] = 0.0f;
+            if (!is_empty) {
+                LOAD_WORD(WIDE, sum, parts, (i64)(2 * first + 1) * WIDTH + column);
+                ADD_ROWS(sum, parts, first + 1, last + 1, column, 2 * at)
+            }
+            STORE_WORD(WIDE, dtable, (i64)v * WIDTH + column, sum);
+        }
     }
 }
