@@ -141,15 +141,16 @@ static void results_become_bf16(void **state)
         }
         if (node->op == &be_op_linear_backward) made[is_narrow]++;
     }
-    /* a; b and the classes.  Back: to the sum, of which only b's product is told, GELU and the
+    /* a and the classes; b.  Back: to the sum, of which only b's product is told, GELU and the
      * norm.
      */
-    assert_int_equal(products[true], 1);
-    assert_int_equal(products[false], 2);
+    assert_int_equal(products[true], 2);
+    assert_int_equal(products[false], 1);
     assert_int_equal(made[true], 3);
     assert_int_equal(made[false], 0);
-    /* Gone: the copies of the norm's, GELU's and both gradients; new: one of a's bias. */
-    assert_int_equal(count_op(narrow, &be_op_cast), count_op(wide, &be_op_cast) - 4 + 1);
+    /* Gone: the copies of the norm's and GELU's result and of the three gradients; new: of two
+     * biases. */
+    assert_int_equal(count_op(narrow, &be_op_cast), count_op(wide, &be_op_cast) - 5 + 2);
     be_graph_free(narrow);
     options.keep = &normed;
     options.keep_count = 1;
@@ -191,6 +192,19 @@ static void operands_of_a_product_are_of_one_type(void **state)
     be_value in[OP_MAX_IN] = {a, b}, out[OP_MAX_OUT];
     ASSERT_FAILS(graph_add_node(g, &be_op_matmul, attrs, in, out, &err), BE_USAGE, "matmul: b",
                  "expected bf16", "found f32");
+    be_graph_free(g);
+}
+
+/* What passes make bf16 between two ops is nothing that a user may give. */
+static void bf16_of_a_user_is_for_products(void **state)
+{
+    (void)state;
+    be_error err;
+    be_graph *g = be_graph_new(1);
+    be_value a = be_input(g, "a", shape_make(BE_BF16, 2, 4, 5, 0, 0));
+    assert_int_equal(be_activate(g, a, BE_GELU), BE_NONE);
+    ASSERT_FAILS(be_graph_check(g, &err), BE_USAGE,
+                 "activation: input 0: expected f32, found bf16 [4, 5]");
     be_graph_free(g);
 }
 
@@ -423,6 +437,7 @@ int main(void)
         cmocka_unit_test(precisions_have_names),
         cmocka_unit_test(operands_become_bf16_once),
         cmocka_unit_test(results_become_bf16),
+        cmocka_unit_test(bf16_of_a_user_is_for_products),
         cmocka_unit_test(other_precisions_add_nothing),
         cmocka_unit_test(operands_of_a_product_are_of_one_type),
         cmocka_unit_test(the_reference_rounds_operands_of_tf32),

@@ -214,13 +214,29 @@ void graph_compact(be_graph *g)
     g->node_count = kept;
 }
 
+/* What passes alone make bf16 (be_op.either) is f32 in a user's graph. */
+static be_status expect_wide(const be_graph *g, const be_op *op, const be_value *in, be_error *err)
+{
+    char text[64];
+    for (int i = 0; i < op->inputs; i++) {
+        bool may_be = (op->either | op->narrow_along) >> i & 1;
+        if (!may_be || in[i] < 0 || (size_t)in[i] >= g->value_count) continue;
+        if (g->values[in[i]].shape.dtype == BE_BF16)
+            FAIL(err, BE_USAGE, "%s: input %d: expected f32, found %s; convert it", op->name, i,
+                 shape_text(&g->values[in[i]].shape, text));
+    }
+    return BE_OK;
+}
+
 be_value graph_build(be_graph *g, const be_op *op, const void *attrs, const be_value *in,
                      be_value *out)
 {
     be_value made[OP_MAX_OUT];
     be_error err;
     for (int o = 0; o < OP_MAX_OUT; o++) made[o] = BE_NONE;
-    if (g && g->error.status == BE_OK && graph_add_node(g, op, attrs, in, made, &err) != BE_OK)
+    if (g && g->error.status == BE_OK &&
+        (expect_wide(g, op, in, &err) != BE_OK ||
+         graph_add_node(g, op, attrs, in, made, &err) != BE_OK))
         graph_blame(g, &err);
     if (out) memcpy(out, made, (size_t)op->outputs * sizeof *out);
     return made[0];

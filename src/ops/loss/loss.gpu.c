@@ -3,7 +3,7 @@
  * GRADIENT: whether dlogits is wanted, which may lie where the logits are; so a row's target is
  * read before anything of the row is written.  One row an item, or, of many classes, one row a
  * group.  Sums go by a tree over the items of one group, so they do not depend on anything but the
- * group size. */
+ * group size.  The host side says the types of the logits (X_T) and of dlogits (DX_T). */
 
 #define SUM_PART 64 /* classes or rows that an item adds up before it adds that to what it has */
 #define ROW_OF(dlogits) (GRADIENT ? dlogits + (i64)n * classes : dlogits)
@@ -17,43 +17,46 @@ DEVICE int counted_rows(ITEM_PARAM LOCAL int *sums, GLOBAL const int *target, in
 }
 
 /* Loss and correctness of one row, and its gradient. */
-DEVICE float run_row(GLOBAL const float *x, GLOBAL float *dx, int classes, int target, float scale,
+DEVICE float run_row(GLOBAL const X_T *x, GLOBAL DX_T *dx, int classes, int target, float scale,
                      int *correct)
 {
     *correct = 0;
     if (target < 0 || target >= classes) {
 #if GRADIENT
-        for (int c = 0; c < classes; c++) dx[c] = target < 0 ? 0.0f : F32_NAN;
+        float nothing = target < 0 ? 0.0f : F32_NAN;
+        for (int c = 0; c < classes; c++) STORE(DX, dx, c, nothing);
 #endif
         return target < 0 ? 0.0f : F32_NAN;
     }
-    float max = x[0], wanted = x[target], sum = 0.0f;
+    float max = LOAD(X, x, 0), wanted = LOAD(X, x, target), sum = 0.0f;
     int best = 0;
     for (int c = 1; c < classes; c++)
-        if (x[c] > max) {
-            max = x[c];
+        if (LOAD(X, x, c) > max) {
+            max = LOAD(X, x, c);
             best = c;
         }
-    for (int c = 0; c < classes; c++) sum += EXP(x[c] - max);
+    for (int c = 0; c < classes; c++) sum += EXP(LOAD(X, x, c) - max);
 #if GRADIENT
     float factor = scale / sum;
-    for (int c = 0; c < classes; c++)
-        dx[c] = EXP(x[c] - max) * factor - (c == target ? scale : 0.0f);
+    for (int c = 0; c < classes; c++) {
+        float value = EXP(LOAD(X, x, c) - max) * factor - (c == target ? scale : 0.0f);
+        STORE(DX, dx, c, value);
+    }
 #endif
     *correct = best == target;
     return LOG(sum) - (wanted - max);
 }
 
 /* All of it by one group. */
-KERNEL softmax_cross_entropy(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, target),
-                             ARG_OUT(float, loss), ARG_OUT(int, correct), ARG_OUT(float, dlogits),
+KERNEL softmax_cross_entropy(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, target),
+                             ARG_OUT(float, loss), ARG_OUT(int, correct), ARG_OUT(DX_T, dlogits),
                              ARG_INT(rows), ARG_INT(classes))
 {
-    OPEN_IN(float, logits);
+    OPEN_IN(X_T, logits);
     OPEN_IN(int, target);
     OPEN_OUT(float, loss);
     OPEN_OUT(int, correct);
-    OPEN_OUT(float, dlogits);
+    OPEN_OUT(DX_T, dlogits);
     LOCAL_ARRAY(int, counts, GROUP);
     LOCAL_ARRAY(float, losses, GROUP);
     LOCAL_ARRAY(int, rights, GROUP);
@@ -71,13 +74,13 @@ KERNEL softmax_cross_entropy(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, target)
 }
 
 /* Many groups: the rows, and then their sums by one group. */
-KERNEL softmax_cross_entropy_rows(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, target),
-                                  ARG_OUT(float, dlogits), ARG_OUT(float, row_loss),
+KERNEL softmax_cross_entropy_rows(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, target),
+                                  ARG_OUT(DX_T, dlogits), ARG_OUT(float, row_loss),
                                   ARG_OUT(int, row_right), ARG_INT(rows), ARG_INT(classes))
 {
-    OPEN_IN(float, logits);
+    OPEN_IN(X_T, logits);
     OPEN_IN(int, target);
-    OPEN_OUT(float, dlogits);
+    OPEN_OUT(DX_T, dlogits);
     OPEN_OUT(float, row_loss);
     OPEN_OUT(int, row_right);
     LOCAL_ARRAY(int, counts, GROUP);
@@ -91,13 +94,13 @@ KERNEL softmax_cross_entropy_rows(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, ta
 }
 
 /* Many classes: a row at a time by a whole group, which reads it in its own order. */
-KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, target),
-                                    ARG_OUT(float, dlogits), ARG_OUT(float, row_loss),
+KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, target),
+                                    ARG_OUT(DX_T, dlogits), ARG_OUT(float, row_loss),
                                     ARG_OUT(int, row_right), ARG_INT(rows), ARG_INT(classes))
 {
-    OPEN_IN(float, logits);
+    OPEN_IN(X_T, logits);
     OPEN_IN(int, target);
-    OPEN_OUT(float, dlogits);
+    OPEN_OUT(DX_T, dlogits);
     OPEN_OUT(float, row_loss);
     OPEN_OUT(int, row_right);
     LOCAL_ARRAY(int, counts, GROUP);
@@ -107,13 +110,13 @@ KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, 
     int counted = counted_rows(ITEM counts, target, rows);
     float scale = counted ? 1.0f / (float)counted : 0.0f;
     for (int n = GROUP_ID; n < rows; n += NUM_GROUPS) {
-        GLOBAL const float *x = logits + (i64)n * classes;
-        GLOBAL float *dx = ROW_OF(dlogits);
+        GLOBAL const X_T *x = logits + (i64)n * classes;
+        GLOBAL DX_T *dx = ROW_OF(dlogits);
         int right = target[n], place = 0;
         if (right < 0 || right >= classes) {
             float nothing = right < 0 ? 0.0f : F32_NAN;
 #if GRADIENT
-            for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE) dx[c] = nothing;
+            for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE) STORE(DX, dx, c, nothing);
 #endif
             if (LOCAL_ID == 0) {
                 row_loss[n] = nothing;
@@ -121,10 +124,10 @@ KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, 
             }
             continue;
         }
-        float top = x[0], wanted = x[right], sum = 0.0f;
+        float top = LOAD(X, x, 0), wanted = LOAD(X, x, right), sum = 0.0f;
         for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE)
-            if (x[c] > top) {
-                top = x[c];
+            if (LOAD(X, x, c) > top) {
+                top = LOAD(X, x, c);
                 place = c;
             }
         find_largest(ITEM tops, places, top, place);
@@ -132,7 +135,7 @@ KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, 
         for (int c = LOCAL_ID; c < classes;) {
             float part = 0.0f;
             for (int k = 0; k < SUM_PART && c < classes; k++, c += LOCAL_SIZE)
-                part += EXP(x[c] - max);
+                part += EXP(LOAD(X, x, c) - max);
             sum += part;
         }
         float total = sum_items(ITEM sums, sum);
@@ -142,8 +145,10 @@ KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(float, logits), ARG_IN(int, 
         }
 #if GRADIENT
         float factor = scale / total;
-        for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE)
-            dx[c] = EXP(x[c] - max) * factor - (c == right ? scale : 0.0f);
+        for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE) {
+            float value = EXP(LOAD(X, x, c) - max) * factor - (c == right ? scale : 0.0f);
+            STORE(DX, dx, c, value);
+        }
 #endif
     }
 }

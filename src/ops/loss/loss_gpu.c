@@ -27,6 +27,16 @@ static bool is_small(const gpu_call *call)
     return !has_many_classes(call) && shape_elements(&call->in_shape[0]) <= ONE_GROUP_UP_TO;
 }
 
+/* `dlogits`: NULL where there is none. */
+static be_status use_kernels(gpu_call *call, int group, be_dtype logits, const be_shape *dlogits,
+                             be_error *err)
+{
+    char words[2][64];
+    return gpu_use(call, GPU_SOURCES(&gpu_source_group_sum, &gpu_source_loss), group, err,
+                   "GRADIENT=%d %s %s", dlogits != NULL, gpu_type_words("X", logits, words[0]),
+                   gpu_type_words("DX", dlogits ? dlogits->dtype : BE_F32, words[1]));
+}
+
 static be_status softmax_cross_entropy_prepare(gpu_call *call, be_error *err)
 {
     int64_t rows = rows_of(call);
@@ -35,8 +45,9 @@ static be_status softmax_cross_entropy_prepare(gpu_call *call, be_error *err)
                  : rows <= 128   ? 128
                                  : 512;
     if (!is_small(call)) call->scratch_bytes = (size_t)rows * (sizeof(float) + sizeof(int32_t));
-    return gpu_use(call, GPU_SOURCES(&gpu_source_group_sum, &gpu_source_loss), wanted, err,
-                   "GRADIENT=%d", call->out_shape[2].rank >= 0);
+    const be_shape *dlogits = &call->out_shape[2];
+    return use_kernels(call, wanted, call->in_shape[0].dtype, dlogits->rank < 0 ? NULL : dlogits,
+                       err);
 }
 
 static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder *recorder,
@@ -74,8 +85,7 @@ static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder
 
 static be_status advance_prepare(gpu_call *call, be_error *err)
 {
-    return gpu_use(call, GPU_SOURCES(&gpu_source_group_sum, &gpu_source_loss), 32, err,
-                   "GRADIENT=0");
+    return use_kernels(call, 32, BE_F32, NULL, err);
 }
 
 static be_status advance_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -89,9 +99,11 @@ static be_status advance_record(const gpu_call *call, gpu_recorder *recorder, be
 }
 
 const gpu_kernel GPU_KERNEL(softmax_cross_entropy) = {.implementation = GPU_IMPLEMENTATION,
+                                                      .narrows = true,
                                                       .prepare = softmax_cross_entropy_prepare,
                                                       .record = softmax_cross_entropy_record};
 const gpu_kernel GPU_KERNEL(softmax_cross_entropy_loss) = {.implementation = GPU_IMPLEMENTATION,
+                                                           .narrows = true,
                                                            .prepare = softmax_cross_entropy_prepare,
                                                            .record = softmax_cross_entropy_record};
 const gpu_kernel GPU_KERNEL(advance) = {
