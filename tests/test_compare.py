@@ -50,7 +50,7 @@ class Compare(FolderTest):
 
     def test_what_a_joule_and_a_price_give(self):
         saving = self.plant("saving.jsonl", 0.2, energy_per_step_j=2.0)
-        page = self.page(self.old, saving, "--epochs", "1", "--price", f"{saving}=3.6")
+        page = self.page(self.old, saving, "--price", f"{saving}=3.6")
         self.assertIn("samples for a joule (a second's, per watt)", page)
         # 100 samples a step of 2 J; 500 a second at 0.001 a second.
         self.assertIn("workload engine device type batch B, a joule B, a unit of price", page)
@@ -82,9 +82,7 @@ class Compare(FolderTest):
                                 ([self.old, "none.jsonl"], 'found "none.jsonl"'),
                                 ([self.old, self.new, "--baseline", "x"],
                                  "--baseline: expected one"),
-                                ([self.old, self.new, "--price", "x=1"], "--epochs"),
-                                ([self.old, self.new, "--price", "x=1", "--epochs", "2"],
-                                 "NAME=EUR_PER_HOUR"),
+                                ([self.old, self.new, "--price", "x=1"], "NAME=EUR_PER_HOUR"),
                                 ([self.old, self.new, "--fail-if", "faster:5%"], "slower:N%"),
                                 ([self.old, self.new, "--fail-if", "slower:5"], "slower:N%"),
                                 ([self.old, self.new, "--workload", "gpt"], "a speed of gpt")):

@@ -263,7 +263,7 @@
     X(BASELINE, "baseline", 0, "NAME", TEXT, 0, 0, "", ON(compare),                              \
       "the one that the others are held against (the first)")                                    \
     X(PRICE, "price", 0, "NAME=EUR,...", TEXT, 0, 0, "", ON(compare),                            \
-      "what an hour of a machine costs, for the costs of the training that --epochs asks for")   \
+      "what an hour of a machine costs: samples for one of it, and the costs of --epochs")       \
     X(FAIL_IF, "fail-if", 0, "slower:N%", TEXT, 0, 0, "", ON(compare),                           \
       "end with exit code 6 where something is SLOWER by more than N %")                         \
     X(NO_STORE, "no-store", 0, NULL, FLAG, 0, 0, "", ON_KEEPING,                                 \

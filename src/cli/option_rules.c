@@ -48,7 +48,6 @@ static const option_rule rules[] = {
     {ON(train), OPTION_TENSORBOARD, OPTION_DRY_RUN, false,
      "with --dry-run nothing is trained; leave --tensorboard out"},
     {ON(serve), OPTION_LISTEN, OPTION_TOKEN, true, NULL},
-    {ON(compare), OPTION_PRICE, OPTION_EPOCHS, true, NULL},
     {ON(bench), OPTION_EACH, OPTION_WORKERS, true, NULL},
     {ON(advise), OPTION_WORKERS, OPTION_LINK, true, NULL},
     {ON(advise), OPTION_LINK, OPTION_WORKERS, true, NULL},
