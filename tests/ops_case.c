@@ -150,6 +150,28 @@ static double size_of(double value)
     return isnan(value) ? 0.0 : fabs(value);
 }
 
+/* Where two numbers that are nearly the same are rounded to bf16, they may be one step apart:
+ * at most 2^-7 of the smaller. */
+static double rounding_of(const be_shape *shape, double size)
+{
+    return shape->dtype == BE_BF16 ? ldexp(size, -7) : 0.0;
+}
+
+/* The tolerance of the case, of the largest result, and what bf16 rounds. */
+static void allow_half(const ops_case *c, ops_draw *draw)
+{
+    for (int o = 0; o < c->op->outputs; o++) {
+        if (c->out[o].rank < 0 || !dtype_is_real(c->out[o].dtype)) continue;
+        int64_t count = shape_elements(&c->out[o]);
+        double most = 0.0;
+        for (int64_t k = 0; k < count; k++) most = fmax(most, size_of(draw->y[o][k]));
+        draw->allowed[o] = ops_alloc((size_t)count * sizeof(double));
+        for (int64_t k = 0; k < count; k++)
+            draw->allowed[o][k] =
+                c->spec->tolerance * most + rounding_of(&c->out[o], size_of(draw->y[o][k]));
+    }
+}
+
 /* op_tolerance: |y − ŷ| <= u |y| + K 2^-23 (|A||B|), element by element.  The operands are the same
  * numbers on both sides, so what differs is how K products are added up in fp32: each is rounded at
  * most once (u = 2^-24), and in any order each takes part in at most K − 1 roundings of partial
@@ -204,8 +226,11 @@ static void make_draw(ops_case *c, int index)
     call_reference(c, x, draw->y, index == OPS_NANS);
     for (int o = 0; o < c->op->outputs; o++)
         if (draw->y[o]) dtype_round(c->out[o].dtype, draw->y[o], shape_elements(&c->out[o]));
-    if (c->precision != BE_PRECISION_FP32 && !c->op->is_nonlinear && !c->spec->is_nonlinear)
+    bool is_linear = !c->op->is_nonlinear && !c->spec->is_nonlinear;
+    if (c->precision != BE_PRECISION_FP32 && c->op->narrow && is_linear)
         make_allowed(c, draw);
+    else if (c->is_half)
+        allow_half(c, draw);
 }
 
 /* A sum that the output is added to keeps its type. */
@@ -233,6 +258,7 @@ static bool open_case(ops_case *c, FILE *report)
         if (i >= op->inputs) c->in[i].rank = -1;
         if (narrow >> i & 1) c->in[i].dtype = BE_BF16;
         infer.in[i] = c->in[i];
+        if (c->is_half && op->mixed_in >> i & 1) c->in[i].dtype = BE_BF16;
         if (c->in[i].rank >= 0 && !dtype_is_real(c->in[i].dtype) && spec->below[i] < 1) {
             fprintf(report, "input %d holds whole numbers and has no range in `below`\n", i);
             return false;
@@ -250,6 +276,7 @@ static bool open_case(ops_case *c, FILE *report)
         c->out[o] = infer.out[o];
         if (o >= op->outputs) c->out[o].rank = -1;
         if (is_narrow_result(c, o)) c->out[o].dtype = BE_BF16;
+        if (c->is_half && op->mixed_out >> o & 1) c->out[o].dtype = BE_BF16;
     }
     for (int d = 0; d < OPS_DRAWS; d++) make_draw(c, d);
     return true;
@@ -260,6 +287,15 @@ bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, be_precisi
 {
     MUST(precision == BE_PRECISION_FP32 || op->narrow);
     *c = (ops_case){.op = op, .spec = spec, .precision = precision, .seed = seed};
+    return open_case(c, report);
+}
+
+bool ops_case_open_half(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed,
+                        FILE *report)
+{
+    *c = (ops_case){
+        .op = op, .spec = spec, .precision = BE_PRECISION_BF16, .is_half = true, .seed = seed};
+    MUST(op->mixed_in | op->mixed_out);
     return open_case(c, report);
 }
 

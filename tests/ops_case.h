@@ -36,6 +36,7 @@ typedef struct ops_case {
     const be_op *op;
     const op_case *spec;
     be_precision precision;
+    bool is_half; /* in bf16: what may have either type (be_op.mixed_in) has this one, too */
     uint64_t seed;
     bool is_narrow; /* what may be bf16 in the place of f32 is (be_op.either, narrow_results) */
     be_shape in[OP_MAX_IN], out[OP_MAX_OUT]; /* rank −1: absent */
@@ -50,6 +51,9 @@ bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, be_precisi
 /* The same in bf16 where the op has products, and with everything bf16 that may be. */
 bool ops_case_open_narrow(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed,
                           FILE *report);
+/* In bf16, and wholly so: of ops that may read or write either type. */
+bool ops_case_open_half(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed,
+                        FILE *report);
 void ops_case_close(ops_case *c);
 
 /* Is the name in a list that is separated by commas?  NULL: every name is. */
@@ -108,16 +112,17 @@ bool ops_faults_are_found(const ops_case *c, FILE *report);
 typedef struct ops_setting {
     be_device *device;
     const char *implementation; /* the first word of its name */
-    value_layout block;         /* the device's blocked layout */
+    value_layout block;         /* the device's layout beside the plain one */
+    bool is_block_alone;        /* inputs lie plainly nowhere */
     double
         rounding; /* beside the case's tolerance: what is rounded on the way, or in the results */
 } ops_setting;
 
 typedef enum ops_result { OPS_PASSED, OPS_FAILED, OPS_REFUSED } ops_result;
 
-/* The op on the device with plain inputs, and with blocked ones where it takes them: right outputs,
- * wholly written; nothing else written; padding zero; no NaN lost; the same bits at the second run;
- * and the same in the memory of each input where the op allows it (be_op.in_place).
+/* The op on the device with plain inputs, and with those of its other layout where it takes them:
+ * right outputs, wholly written; nothing else written; padding zero; no NaN lost; the same bits at
+ * the second run; and the same in the memory of each input where the op allows it (be_op.in_place).
  * REFUSED, with the reason in the report, if the device does not take this case. */
 ops_result ops_run_on_device(const ops_case *c, const ops_setting *setting, FILE *report);
 

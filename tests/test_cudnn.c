@@ -1,8 +1,9 @@
 /* cuDNN's graphs without a GPU, with the real library where it is installed: the operation graph of
  * every convolution of the workloads, and of every case of the ops, finalises; and, for the device
  * that h200-cudnn-device.json describes, the heuristics and the plans.  Of every attention of the
- * workloads the engines and their workspaces are those of cudnn_engines.txt: these engines compile
- * at run time and ask the driver, in whose place a toolkit's stub does; their plans need a device.
+ * workloads, and of every convolution of the ResNets in bf16, the engines and their workspaces are
+ * those of cudnn_engines.txt: such engines compile at run time and ask the driver, in whose place a
+ * toolkit's stub does; their plans need a device.
  *
  * That file is what cuDNN 9.14 gave on an NVIDIA H200 for
  * CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION; a library older than 9.11 does not know it.  Without
@@ -17,7 +18,7 @@
 #include "backend/cuda/cudnn_patterns.h"
 #include "backend/cuda/cudnn_plan.h"
 #include "ops/attention/attention.h"
-#include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/conv2d_cudnn.h"
 #include "support.h"
 #include "workloads/workload.h"
 
@@ -68,16 +69,7 @@ static void check(const cudnn_convolution_pattern *what, const char *name)
 static void check_node(const conv2d_attrs *attrs, const be_shape *in, bool relu, const char *name)
 {
     conv2d_sizes s = conv2d_size(attrs, &in[0], &in[1]);
-    cudnn_convolution_pattern what = {.n = s.n,
-                                      .c = s.c,
-                                      .h = s.h,
-                                      .w = s.w,
-                                      .o = s.o,
-                                      .k = {s.k[0], s.k[1]},
-                                      .oh = s.oh,
-                                      .ow = s.ow,
-                                      .stride = {s.stride[0], s.stride[1]},
-                                      .padding = {s.padding[0], s.padding[1]}};
+    cudnn_convolution_pattern what = convolution_pattern(&s, CUDNN_TO_Y);
     for (int d = CUDNN_TO_Y; d <= CUDNN_TO_DW; d++) {
         what.direction = (cudnn_direction)d;
         what.bias = d == CUDNN_TO_Y && in[2].rank >= 0;
@@ -120,7 +112,7 @@ static void cases(void **state)
     assert_int_equal(world.plans, world.math.dnn.version() < DESCRIBED ? 0 : 2 * world.graphs);
 }
 
-/* ---------------------------------------------------------------- attention */
+/* ---------------------------------------------------------------- engines that ask the driver */
 
 /* A library by the name under which others look for it, from a toolkit. */
 static bool load_from_toolkit(const char *name, const char *file)
@@ -139,6 +131,18 @@ static bool load_from_toolkit(const char *name, const char *file)
     return handle != NULL;
 }
 
+/* Are there lines of this version for such graphs? */
+static bool knows_engines(const char *of)
+{
+    char line[512];
+    bool is_there = false;
+    rewind(world.engines);
+    while (!is_there && fgets(line, sizeof line, world.engines))
+        is_there = strncmp(line, world.math.cudnn.version, strlen(world.math.cudnn.version)) == 0 &&
+                   strstr(line, of);
+    return is_there;
+}
+
 /* The rest of the line of cudnn_engines.txt that begins so; false: there is none. */
 static bool kept_engines(const char *begins, char out[256])
 {
@@ -153,30 +157,30 @@ static bool kept_engines(const char *begins, char out[256])
     return is_there;
 }
 
+#define KEPT_MOST 4 /* engines of a line: convolutions have dozens */
+
 /* The answers for one graph against those that are kept for this version. */
-static void check_engines(const cudnn_attention_pattern *what)
+static void check_engines(const cudnn_graph *graph, const char *of, const char *more)
 {
     be_error err = {0};
-    cudnn_graph graph;
     cudnn_answer answers[CUDNN_ANSWERS_MOST];
     cudnn_place place = {.device_text = world.device};
     char begins[300], found[256] = "", kept[256];
     int count = 0, usable = 0;
-    cudnn_attention_graph(what, &graph);
-    ASSERT_OK(cudnn_graph_check(&world.math, &graph, &err));
-    ASSERT_OK(cudnn_graph_ask(&world.math, &place, &graph, answers, &count, &err));
+    ASSERT_OK(cudnn_graph_check(&world.math, graph, &err));
+    ASSERT_OK(cudnn_graph_ask(&world.math, &place, graph, answers, &count, &err));
     for (int i = 0; i < count; i++) {
         size_t used = strlen(found);
-        snprintf(found + used, sizeof found - used, " %" PRId64 " (%" PRId64 ")", answers[i].engine,
-                 answers[i].workspace_bytes);
+        if (i < KEPT_MOST)
+            snprintf(found + used, sizeof found - used, " %" PRId64 " (%" PRId64 ")",
+                     answers[i].engine, answers[i].workspace_bytes);
         usable +=
-            answers[i].may_be_taken && (size_t)answers[i].workspace_bytes <= graph.workspace_most;
+            answers[i].may_be_taken && (size_t)answers[i].workspace_bytes <= graph->workspace_most;
     }
-    snprintf(begins, sizeof begins, "%s: %s%s%s:", world.math.cudnn.version, graph.what,
-             what->is_causal ? ", causal" : "", what->has_lengths ? ", lengths" : "");
+    snprintf(begins, sizeof begins, "%s: %s%s:", world.math.cudnn.version, graph->what, more);
     if (usable == 0) fail_msg("%s expected an engine that may be taken, found%s", begins, found);
     world.asked++;
-    if (!kept_engines(world.math.cudnn.version, kept)) {
+    if (!knows_engines(of)) {
         print_message("not compared with cudnn_engines.txt, which lacks this version: %s%s\n",
                       begins, found);
         return;
@@ -185,6 +189,16 @@ static void check_engines(const cudnn_attention_pattern *what)
         fail_msg("cudnn_engines.txt: expected a line \"%s%s\"", begins, found);
     if (strcmp(kept, found) != 0)
         fail_msg("%s expected the engines%s of cudnn_engines.txt, found%s", begins, kept, found);
+}
+
+static void check_attention_engines(const cudnn_attention_pattern *what)
+{
+    char more[40];
+    cudnn_graph graph;
+    cudnn_attention_graph(what, &graph);
+    snprintf(more, sizeof more, "%s%s", what->is_causal ? ", causal" : "",
+             what->has_lengths ? ", lengths" : "");
+    check_engines(&graph, "attention", more);
 }
 
 static void check_attention(const graph_node *node, const be_graph *g, int64_t batch)
@@ -203,9 +217,9 @@ static void check_attention(const graph_node *node, const be_graph *g, int64_t b
                                     .has_lengths = cudnn_attention_is_masked(
                                         s.queries, s.keys, node->in[ATTENTION_LENGTHS] != BE_NONE),
                                     .scale = (float)s.scale};
-    check_engines(&what);
+    check_attention_engines(&what);
     what.is_backward = true;
-    check_engines(&what);
+    check_attention_engines(&what);
 }
 
 static bool same_attention(const graph_node *a, const graph_node *b, const be_graph *g)
@@ -244,6 +258,67 @@ static void attentions(void **state)
         be_graph_free(model.graph);
     }
     assert_true(world.asked >= 2 * 3 * 6);
+}
+
+static bool same_convolution(const graph_node *a, const graph_node *b, const be_graph *g)
+{
+    for (int i = 0; i < 2; i++) {
+        be_shape x = be_value_shape(g, a->in[i]), y = be_value_shape(g, b->in[i]);
+        if (!shape_equal(&x, &y)) return false;
+    }
+    return memcmp(a->attrs, b->attrs, sizeof(conv2d_attrs)) == 0;
+}
+
+static bool is_convolution_without_bias(const graph_node *node)
+{
+    return node->op == &be_op_conv2d && node->in[2] == BE_NONE;
+}
+
+/* Forward and both gradients of each convolution of a ResNet, in bf16 with the channels last; of
+ * the first no gradient of the pictures. */
+static void check_resnet(const be_graph *g)
+{
+    for (size_t n = 0; n < g->node_count; n++) {
+        const graph_node *node = &g->nodes[n];
+        bool is_new = is_convolution_without_bias(node);
+        for (size_t m = 0; m < n && is_new; m++)
+            is_new = !is_convolution_without_bias(&g->nodes[m]) ||
+                     !same_convolution(&g->nodes[m], node, g);
+        if (!is_new) continue;
+        be_shape x = be_value_shape(g, node->in[0]), w = be_value_shape(g, node->in[1]);
+        conv2d_sizes s = conv2d_size(node->attrs, &x, &w);
+        for (int d = CUDNN_TO_Y; d <= CUDNN_TO_DW; d++) {
+            cudnn_graph graph;
+            if (d == CUDNN_TO_DX && s.c == 3) continue;
+            cudnn_convolution_pattern what =
+                convolution_pattern_last(&s, (cudnn_direction)d, BE_BF16);
+            cudnn_convolution_graph(&what, &graph);
+            char more[40];
+            snprintf(more, sizeof more, ", strides of %" PRId64, what.stride[0]);
+            check_engines(&graph, "channels last", more);
+        }
+    }
+}
+
+static void resnets(void **state)
+{
+    static const char *const names[] = {"resnet18-cifar", "resnet18", "resnet50"};
+    int before = world.asked;
+    (void)state;
+    if (world.math.dnn.version() < DESCRIBED) skip();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        be_error err = {0};
+        workload_model model;
+        workload_options options = {.count = 128};
+        const workload *w = NULL;
+        for (int k = 0; k < WORKLOAD_COUNT; k++)
+            if (strcmp(workload_table[k]->name, names[i]) == 0) w = workload_table[k];
+        assert_non_null(w);
+        ASSERT_OK(workload_model_new(w, &options, &model, &err));
+        check_resnet(model.graph);
+        be_graph_free(model.graph);
+    }
+    assert_true(world.asked - before >= 3 * 20);
 }
 
 /* What cannot be is refused, with what cuDNN says about it. */
@@ -293,10 +368,8 @@ static bool open_library(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(workloads),
-        cmocka_unit_test(cases),
-        cmocka_unit_test(refusals),
-        cmocka_unit_test(attentions),
+        cmocka_unit_test(workloads),  cmocka_unit_test(cases),   cmocka_unit_test(refusals),
+        cmocka_unit_test(attentions), cmocka_unit_test(resnets),
     };
     unsetenv("BREAKEVEN_CUDA_LIB_DIR");
     if (!open_library()) return 77;

@@ -14,40 +14,43 @@
 static const struct {
     const char *op, *name;
     int group;
+    value_layout layout;
 } cases[] = {
-    {"layer_norm", "odd with a residual", 16},
-    {"layer_norm_backward", "odd", 16},
-    {"layer_norm_backward", "parts of several rounds", 4},
-    {"embedding_backward", "odd", 16},
-    {"l2_normalize", "odd", 16},
-    {"l2_normalize_backward", "odd", 16},
-    {"transpose", "odd", 16},
-    {"softmax", "odd", 16},
-    {"softmax_backward", "odd", 16},
-    {"softmax_cross_entropy", "odd", 16},
-    {"softmax_cross_entropy", "many classes, several threads", 16},
-    {"symmetric_cross_entropy", "odd", 16},
-    {"clip_gradients", "too long", 16},
-    {"sum_rows", "odd", 12},
-    {"batch_norm", "images", 12},
-    {"batch_norm_backward", "residual, relu", 12},
-    {"linear", "odd", 0},
-    {"linear", "one output", 24},
-    {"linear", "cnn-mnist 1", 64},
-    {"linear_backward", "input first", 0},
-    {"matmul", "odd, a transposed", 0},
-    {"conv2d", "padded", 0},
-    {"conv2d", "six", 24},
-    {"conv2d_pool", "odd rest", 0},
-    {"conv2d_pool", "six", 24},
-    {"conv2d_backward", "six", 0},
-    {"conv2d_backward", "padded", 64},
-    {"conv2d_pool_backward", "odd rest", 0},
-    {"conv2d_pool_backward", "six", 24},
-    {"attention", "packed, causal, lengths", 24},
-    {"attention", "several blocks", 0},
-    {"attention_backward", "packed, causal, lengths", 24},
-    {"attention_backward", "several blocks", 0},
+    {"layer_norm", "odd with a residual", 16, LAYOUT_PLAIN},
+    {"layer_norm_backward", "odd", 16, LAYOUT_PLAIN},
+    {"layer_norm_backward", "parts of several rounds", 4, LAYOUT_PLAIN},
+    {"embedding_backward", "odd", 16, LAYOUT_PLAIN},
+    {"l2_normalize", "odd", 16, LAYOUT_PLAIN},
+    {"l2_normalize_backward", "odd", 16, LAYOUT_PLAIN},
+    {"transpose", "odd", 16, LAYOUT_PLAIN},
+    {"softmax", "odd", 16, LAYOUT_PLAIN},
+    {"softmax_backward", "odd", 16, LAYOUT_PLAIN},
+    {"softmax_cross_entropy", "odd", 16, LAYOUT_PLAIN},
+    {"softmax_cross_entropy", "many classes, several threads", 16, LAYOUT_PLAIN},
+    {"symmetric_cross_entropy", "odd", 16, LAYOUT_PLAIN},
+    {"clip_gradients", "too long", 16, LAYOUT_PLAIN},
+    {"sum_rows", "odd", 12, LAYOUT_PLAIN},
+    {"batch_norm", "images", 12, LAYOUT_PLAIN},
+    {"batch_norm_backward", "residual, relu", 12, LAYOUT_PLAIN},
+    {"batch_norm", "many images", 12, LAYOUT_CHANNELS_LAST},
+    {"batch_norm_backward", "many images", 12, LAYOUT_CHANNELS_LAST},
+    {"linear", "odd", 0, LAYOUT_PLAIN},
+    {"linear", "one output", 24, LAYOUT_PLAIN},
+    {"linear", "cnn-mnist 1", 64, LAYOUT_PLAIN},
+    {"linear_backward", "input first", 0, LAYOUT_PLAIN},
+    {"matmul", "odd, a transposed", 0, LAYOUT_PLAIN},
+    {"conv2d", "padded", 0, LAYOUT_PLAIN},
+    {"conv2d", "six", 24, LAYOUT_PLAIN},
+    {"conv2d_pool", "odd rest", 0, LAYOUT_PLAIN},
+    {"conv2d_pool", "six", 24, LAYOUT_PLAIN},
+    {"conv2d_backward", "six", 0, LAYOUT_PLAIN},
+    {"conv2d_backward", "padded", 64, LAYOUT_PLAIN},
+    {"conv2d_pool_backward", "odd rest", 0, LAYOUT_PLAIN},
+    {"conv2d_pool_backward", "six", 24, LAYOUT_PLAIN},
+    {"attention", "packed, causal, lengths", 24, LAYOUT_PLAIN},
+    {"attention", "several blocks", 0, LAYOUT_PLAIN},
+    {"attention_backward", "packed, causal, lengths", 24, LAYOUT_PLAIN},
+    {"attention_backward", "several blocks", 0, LAYOUT_PLAIN},
 };
 #define CASES ((int)(sizeof cases / sizeof cases[0]))
 
@@ -121,9 +124,14 @@ static const op_case *find_case(const be_op **op, const char *op_name, const cha
     abort();
 }
 
+typedef struct way {
+    gpu_host_order order;
+    value_layout layout; /* of the images */
+} way;
+
 /* All outputs of one run of a case, one after the other, or NULL if the run fails. */
-static unsigned char *run_once(be_device *device, const ops_case *c, gpu_host_order order,
-                               size_t *bytes, FILE *report);
+static unsigned char *run_once(be_device *device, const ops_case *c, const way *how, size_t *bytes,
+                               FILE *report);
 
 /* One case in three orders: right, and of the same bits. */
 static bool run_orders(be_device *device, int index, bool first_only, FILE *report)
@@ -136,7 +144,8 @@ static bool run_orders(be_device *device, int index, bool first_only, FILE *repo
     ((gpu_device *)device)->forced_group = cases[index].group;
     for (int order = 0; is_good && order < 3; order++) {
         size_t bytes = 0;
-        unsigned char *found = run_once(device, &c, (gpu_host_order)order, &bytes, report);
+        unsigned char *found = run_once(
+            device, &c, &(way){(gpu_host_order)order, cases[index].layout}, &bytes, report);
         is_good = found && (!first || memcmp(first, found, bytes) == 0);
         if (found && !is_good) fprintf(report, "other bits in another order of the items\n");
         if (first)
@@ -157,7 +166,22 @@ typedef struct bench {
     program *program;
 } bench;
 
-static be_status bench_open(bench *b, be_device *device, const ops_case *c, be_error *err)
+static be_status write_input(bench *b, be_device *device, const ops_case *c, int i, be_error *err)
+{
+    const graph_value *value = &b->g->values[b->in[i]];
+    size_t bytes = ops_bytes(&c->in[i]);
+    unsigned char *packed = ops_alloc(bytes);
+    if (value->layout == LAYOUT_PLAIN)
+        memcpy(packed, c->draw[0].in[i], bytes);
+    else
+        layout_pack(c->draw[0].in[i], packed, &value->shape, value->layout);
+    be_status status = device->vtable->write(b->program, b->in[i], packed, bytes, err);
+    free(packed);
+    return status;
+}
+
+static be_status bench_open(bench *b, be_device *device, const ops_case *c, value_layout layout,
+                            be_error *err)
 {
     program_options options = {0};
     b->g = be_graph_new(1);
@@ -167,6 +191,7 @@ static be_status bench_open(bench *b, be_device *device, const ops_case *c, be_e
         if (c->in[i].rank < 0) continue;
         graph_value value = {.name = "",
                              .shape = c->in[i],
+                             .layout = c->in[i].rank == 4 ? layout : LAYOUT_PLAIN,
                              .kind = ops_is_updated(c->op, i) ? VALUE_STATE : VALUE_INPUT,
                              .alias_of = BE_NONE,
                              .producer = -1};
@@ -174,13 +199,15 @@ static be_status bench_open(bench *b, be_device *device, const ops_case *c, be_e
     }
     TRY(graph_add_node(b->g, c->op, c->spec->attrs, b->in, b->out, err));
     for (int o = 0; o < OP_MAX_OUT; o++)
-        if (b->out[o] != BE_NONE) b->g->values[b->out[o]].keep = true;
+        if (b->out[o] != BE_NONE) {
+            graph_value *value = &b->g->values[b->out[o]];
+            value->keep = true;
+            value->layout = value->shape.rank == 4 ? layout : LAYOUT_PLAIN;
+        }
     TRY(memory_plan(b->g, &b->map, err));
     TRY(device->vtable->build(device, b->g, &b->map, &options, &b->program, err));
     for (int i = 0; i < OP_MAX_IN; i++)
-        if (b->in[i] != BE_NONE)
-            TRY(device->vtable->write(b->program, b->in[i], c->draw[0].in[i], ops_bytes(&c->in[i]),
-                                      err));
+        if (b->in[i] != BE_NONE) TRY(write_input(b, device, c, i, err));
     return device->vtable->run(b->program, 1, false, err);
 }
 
@@ -205,8 +232,8 @@ static bool read_outputs(const bench *b, be_device *device, const ops_case *c, u
     return is_good;
 }
 
-static unsigned char *run_once(be_device *device, const ops_case *c, gpu_host_order order,
-                               size_t *bytes, FILE *report)
+static unsigned char *run_once(be_device *device, const ops_case *c, const way *how, size_t *bytes,
+                               FILE *report)
 {
     be_error err;
     bench b = {0};
@@ -214,8 +241,8 @@ static unsigned char *run_once(be_device *device, const ops_case *c, gpu_host_or
     for (int o = 0; o < c->op->outputs; o++)
         if (c->out[o].rank >= 0) *bytes += ops_bytes(&c->out[o]);
     unsigned char *out = ops_alloc(*bytes);
-    gpu_host_set_order(device, order);
-    be_status status = bench_open(&b, device, c, &err);
+    gpu_host_set_order(device, how->order);
+    be_status status = bench_open(&b, device, c, how->layout, &err);
     if (status != BE_OK) fprintf(report, "%s\n", err.text);
     bool is_good = status == BE_OK && read_outputs(&b, device, c, out, report);
     if (b.program) device->vtable->free(b.program);

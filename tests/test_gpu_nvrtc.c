@@ -107,16 +107,34 @@ static be_status compile_all(gpu_driver *driver, const gpu_text *texts, int coun
     return BE_OK;
 }
 
+static void run_opened(be_device *device, const ops_case *c, bool last)
+{
+    ops_setting setting = {.device = device,
+                           .implementation = "native gpu",
+                           .block = LAYOUT_CHANNELS_LAST,
+                           .is_block_alone = last};
+    FILE *nowhere = fopen("/dev/null", "w");
+    if (!nowhere) abort();
+    /* The device computes nothing, so the result is wrong; it was compiled. */
+    ops_run_on_device(c, &setting, nowhere);
+    fclose(nowhere);
+}
+
 static void compile_case(be_device *device, const be_op *op, int k, be_precision precision)
 {
     ops_case c;
-    ops_setting setting = {.device = device, .implementation = "native gpu"};
-    FILE *nowhere = fopen("/dev/null", "w");
-    if (!nowhere || !ops_case_open(&c, op, &op->cases[k], precision, 1, stderr)) abort();
-    /* The device computes nothing, so the result is wrong; it was compiled. */
-    ops_run_on_device(&c, &setting, nowhere);
+    if (!ops_case_open(&c, op, &op->cases[k], precision, 1, stderr)) abort();
+    run_opened(device, &c, false);
     ops_case_close(&c);
-    fclose(nowhere);
+}
+
+/* With the channels last, as the ladder's images lie in bf16. */
+static void compile_last(be_device *device, const be_op *op, int k)
+{
+    ops_case c;
+    if (!ops_case_open_half(&c, op, &op->cases[k], 1, stderr)) abort();
+    run_opened(device, &c, true);
+    ops_case_close(&c);
 }
 
 /* Of products, every fourth case with bf16 operands too. */
@@ -127,6 +145,8 @@ static void compile_ops(be_device *device)
             compile_case(device, op_table[i], k, BE_PRECISION_FP32);
             if (op_table[i]->narrow && k % 4 == 0)
                 compile_case(device, op_table[i], k, BE_PRECISION_BF16);
+            if (op_table[i]->mixed_in | op_table[i]->mixed_out)
+                compile_last(device, op_table[i], k);
         }
 }
 

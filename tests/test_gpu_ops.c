@@ -94,13 +94,16 @@ static void run_group(const options *o, const target *t, const ops_case *c, int 
     FILE *notes = open_memstream(&text, &length);
     if (!notes) abort();
     ((gpu_device *)t->device)->forced_group = group;
-    ops_setting setting = {.device = t->device, .implementation = implementation_of(t, c)};
+    ops_setting setting = {.device = t->device,
+                           .implementation = implementation_of(t, c),
+                           .block = LAYOUT_CHANNELS_LAST};
     const gpu_kernel *kernel = kernel_of(t, c->op);
     bool is_wholly_bf16 = kernel->no_fp32 && setting.implementation == kernel->implementation;
     setting.rounding = is_wholly_bf16 || c->is_narrow ? WHOLLY_BF16 : 0.0;
     ops_result found = ops_run_on_device(c, &setting, notes);
-    snprintf(name, sizeof name, "%s %s, %s%s, %s, groups of %d", c->op->name, c->spec->name,
-             precision_name(c->precision), c->is_narrow ? " kept in bf16" : "", t->name, group);
+    snprintf(name, sizeof name, "%s %s, %s%s%s, %s, groups of %d", c->op->name, c->spec->name,
+             c->is_half ? "wholly " : "", precision_name(c->precision),
+             c->is_narrow ? " kept in bf16" : "", t->name, group);
     fprintf(notes, "%s --target %s --op %s --case '%s' --group %d --seed %" PRIu64 "\n", o->program,
             t->name, c->op->name, c->spec->name, group, o->seed);
     fclose(notes);
@@ -153,6 +156,16 @@ static void run_narrow_results(const options *o, const target *t, const be_op *o
     ops_case_close(&c);
 }
 
+/* The same case, where all that may be bf16 is. */
+static void run_half(const options *o, const target *t, const be_op *op, int k)
+{
+    ops_case c;
+    if (!(op->mixed_in | op->mixed_out) || !(t->precisions & GPU_BF16)) return;
+    if (!ops_case_open_half(&c, op, &op->cases[k], o->seed, stderr)) abort();
+    run_group(o, t, &c, o->group >= 0 ? o->group : t->groups[k % t->group_count]);
+    ops_case_close(&c);
+}
+
 /* The kernels by which limits are measured. */
 static be_status probe_each(be_device *device, device_probe *probe, be_error *err)
 {
@@ -195,6 +208,7 @@ static void run_target(const options *o, const target *t)
                 run_case(o, t, op_table[i], k);
                 run_narrow(o, t, op_table[i], k);
                 run_narrow_results(o, t, op_table[i], k);
+                run_half(o, t, op_table[i], k);
             }
     }
 }

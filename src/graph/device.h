@@ -69,6 +69,8 @@ typedef struct device_vtable {
     bool (*has)(const void *device, be_precision precision, const be_op *op);
     void (*layouts)(const void *device, const be_graph *g, const graph_node *node,
                     value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT]);
+    /* See lower_target; NULL: no result is kept in bf16. */
+    bool (*mixes)(const void *device, const be_graph *g, const graph_node *node);
     /* The graph and the map live as long as the program. */
     be_status (*build)(be_device *device, const be_graph *g, const memory_map *map,
                        const program_options *options, program **out, be_error *err);
@@ -102,7 +104,7 @@ struct be_device {
     int threads;
 };
 
-/* Put a plain tensor [N, C, H, W] of any element type into a blocked layout and back; the channels
+/* Put a plain tensor [N, C, H, W] of any element type into another layout and back; the channels
  * that do not exist become zero. */
 void layout_pack(const void *from, void *to, const be_shape *shape, value_layout layout);
 void layout_unpack(const void *from, void *to, const be_shape *shape, value_layout layout);

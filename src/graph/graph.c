@@ -85,7 +85,7 @@ size_t value_bytes(const graph_value *value)
 {
     be_shape shape = value->shape;
     if (value->layout != LAYOUT_PLAIN) {
-        int64_t block = (int64_t)value->layout;
+        int64_t block = layout_block(value->layout, &shape);
         shape.dim[1] = (shape.dim[1] + block - 1) / block * block;
     }
     return (size_t)shape_elements(&shape) * dtype_bytes(shape.dtype);
@@ -137,6 +137,9 @@ static be_status node_infer(const be_graph *g, const graph_node *node, be_shape 
         if (in != BE_NONE && (in < 0 || (size_t)in >= g->value_count))
             FAIL(err, BE_USAGE, "%s: input %d is no value of this graph", op->name, i);
         if (in != BE_NONE) infer.in[i] = g->values[in].shape;
+        bool is_half = infer.in[i].rank >= 0 && infer.in[i].dtype == BE_BF16;
+        if (is_half && g->precision == BE_PRECISION_BF16 && op->mixed_in >> i & 1)
+            infer.in[i].dtype = BE_F32;
     }
     TRY(op->infer(&infer, err));
     memcpy(out, infer.out, sizeof infer.out);

@@ -16,12 +16,17 @@ typedef enum value_kind {
 } value_kind;
 
 /* How a 4-d tensor lies in memory.  BLOCKED: [N, ceil(C/b), H, W, b], b channels side by side, the
- * channels that do not exist are zero (in f32; in u8, which holds codes, they are nothing). */
+ * channels that do not exist are zero (in f32; in u8, which holds codes, they are nothing).
+ * CHANNELS_LAST: [N, H, W, C], all of them side by side. */
 typedef enum value_layout {
     LAYOUT_PLAIN = 0,
+    LAYOUT_CHANNELS_LAST = 1,
     LAYOUT_BLOCKED8 = 8,
     LAYOUT_BLOCKED16 = 16
 } value_layout;
+
+/* How many channels of a shape [N, C, H, W] lie side by side in a layout that is not plain. */
+int64_t layout_block(value_layout layout, const be_shape *shape);
 
 typedef struct graph_value {
     const char *name; /* never NULL; "" for most results */
@@ -90,6 +95,9 @@ struct be_graph {
     graph_node *nodes;
     size_t node_count, node_capacity;
     int salt; /* dropout layers so far */
+    /* For lower_target.layouts: all nodes, as they were before they were given layouts. */
+    const graph_node *before;
+    size_t before_count;
     graph_recipe recipe;
     be_precision precision; /* set by pass_precision */
     be_value clock;         /* steps done; BE_NONE where nothing counts them */

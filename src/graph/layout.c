@@ -1,7 +1,12 @@
-/* Blocked layouts on the host: packing and unpacking one tensor [N, C, H, W] of any element. */
+/* Layouts on the host: packing and unpacking one tensor [N, C, H, W] of any element. */
 #include <string.h>
 
 #include "graph/device.h"
+
+int64_t layout_block(value_layout layout, const be_shape *shape)
+{
+    return layout == LAYOUT_CHANNELS_LAST ? shape->dim[1] : (int64_t)layout;
+}
 
 /* `bytes` is a constant at each call, so that each element is one load and one store. */
 static inline __attribute__((always_inline)) void copy_blocks(const void *from, void *to,
@@ -46,7 +51,7 @@ static void copy_elements(const void *from, void *to, const be_shape *shape, int
 void layout_pack_bytes(const void *from, void *to, const be_shape *shape, value_layout layout,
                        size_t bytes)
 {
-    int64_t block = (int64_t)layout, blocks = (shape->dim[1] + block - 1) / block;
+    int64_t block = layout_block(layout, shape), blocks = (shape->dim[1] + block - 1) / block;
     memset(to, 0, (size_t)(shape->dim[0] * blocks * block * shape->dim[2] * shape->dim[3]) * bytes);
     copy_elements(from, to, shape, block, true, bytes);
 }
@@ -54,7 +59,7 @@ void layout_pack_bytes(const void *from, void *to, const be_shape *shape, value_
 void layout_unpack_bytes(const void *from, void *to, const be_shape *shape, value_layout layout,
                          size_t bytes)
 {
-    copy_elements(from, to, shape, (int64_t)layout, false, bytes);
+    copy_elements(from, to, shape, layout_block(layout, shape), false, bytes);
 }
 
 void layout_pack(const void *from, void *to, const be_shape *shape, value_layout layout)

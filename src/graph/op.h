@@ -114,6 +114,9 @@ typedef struct be_op {
      * Input i of `narrow_along` becomes bf16 where an
      * output does. */
     unsigned either, narrow_results, narrow_along;
+    /* Bit i: input i, output o may be f32 or bf16, each as it comes, where the device says so
+     * (lower_target.mixes).  `infer` is told of f32. */
+    unsigned mixed_in, mixed_out;
     /* Its outputs are no plain sums of products of these operands: in every precision they are
      * judged by the tolerance of the case. */
     bool is_nonlinear;

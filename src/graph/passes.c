@@ -268,6 +268,8 @@ be_status pass_layout(be_graph *g, const lower_target *target, be_error *err)
     TRY(arena_alloc(g->memory, &memory, (count + 1) * sizeof(graph_node), err));
     graph_node *nodes = memory;
     memcpy(nodes, g->nodes, count * sizeof *nodes);
+    g->before = nodes;
+    g->before_count = count;
     g->node_count = 0;
     for (size_t n = 0; n < count; n++) {
         graph_node node = nodes[n];

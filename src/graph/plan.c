@@ -415,7 +415,8 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
                            .has_of = &asked,
                            .layouts = device->reorder ? device->vtable->layouts : NULL,
                            .reorder = device->reorder,
-                           .narrow_results = device->vtable->narrow_results};
+                           .narrow_results = device->vtable->narrow_results,
+                           .mixes = device->vtable->mixes};
     TRY(graph_lower(g, options, &target, &plan->graph, err));
     TRY(memory_plan(plan->graph, &plan->map, err));
     TRY(list_weights(plan, err));
@@ -464,6 +465,22 @@ void be_plan_free(be_plan *plan)
     memory_free(plan);
 }
 
+static const char *layout_text(value_layout layout)
+{
+    switch (layout) {
+    case LAYOUT_PLAIN:
+        return "";
+    case LAYOUT_CHANNELS_LAST:
+        return "(channels last)";
+    case LAYOUT_BLOCKED8:
+        return "(blocked by 8)";
+    case LAYOUT_BLOCKED16:
+        return "(blocked by 16)";
+    }
+    MUST(!"a layout that is known");
+    return "";
+}
+
 static void print_values(const be_plan *plan, FILE *out)
 {
     static const char *const regions[] = {"-", "input", "persistent", "activation"};
@@ -477,10 +494,7 @@ static void print_values(const be_plan *plan, FILE *out)
         fprintf(out, "%5zu  %-26s %-11s %10zu %10zu  ", i, shape_text(&g->values[i].shape, text),
                 regions[place->region], place->offset, place->bytes);
         if (place->region == REGION_ACTIVATION) fprintf(out, "%d-%d ", place->first, place->last);
-        fprintf(out, "%s%s\n", g->values[i].name,
-                g->values[i].layout == LAYOUT_PLAIN       ? ""
-                : g->values[i].layout == LAYOUT_BLOCKED16 ? "(blocked by 16)"
-                                                          : "(blocked by 8)");
+        fprintf(out, "%s%s\n", g->values[i].name, layout_text(g->values[i].layout));
     }
 }
 

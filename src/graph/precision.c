@@ -58,11 +58,11 @@ be_value graph_wide_input(const be_graph *g, const graph_node *node, int i)
     return is_copy ? g->nodes[producer].in[0] : value;
 }
 
-/* The bf16 copy of a value, made at its first use. */
-static be_status narrow_copy(be_graph *g, const be_op *cast, be_value *copies, be_value value,
-                             be_value *out, be_error *err)
+/* The copy of a value in the other type, made at its first use. */
+static be_status other_copy(be_graph *g, const be_op *cast, be_value *copies, be_value value,
+                            be_value *out, be_error *err)
 {
-    const be_dtype to = BE_BF16;
+    const be_dtype to = g->values[value].shape.dtype == BE_F32 ? BE_BF16 : BE_F32;
     if (copies[value] == BE_NONE) {
         be_value in[OP_MAX_IN] = {value}, made[OP_MAX_OUT];
         MUST(cast->attrs_bytes == sizeof to);
@@ -73,30 +73,88 @@ static be_status narrow_copy(be_graph *g, const be_op *cast, be_value *copies, b
     return BE_OK;
 }
 
-static be_status narrow_node(be_graph *g, graph_node *node, be_value *copies, be_error *err)
+static bool mixes(const be_graph *g, const graph_node *node, const lower_target *target)
+{
+    return target->mixes && (node->op->mixed_in | node->op->mixed_out) &&
+           target->mixes(target->device, g, node);
+}
+
+/* Does the node read input i as bf16, if it is given as that? */
+static bool reads_half(const be_graph *g, const graph_node *node, int i, const lower_target *target)
+{
+    return node->op->narrow >> i & 1 || (node->op->mixed_in >> i & 1 && mixes(g, node, target));
+}
+
+/* May a result be bf16, and is there a node that reads it so?  Not what lies in another value, what
+ * the user reads, or what a node changes in place. */
+static bool is_wanted_half(const be_graph *g, be_value value, const lower_target *target)
+{
+    const graph_value *v = &g->values[value];
+    bool is_wanted = false;
+    if (v->kind != VALUE_RESULT || v->alias_of != BE_NONE || v->keep) return false;
+    for (size_t i = 0; i < g->value_count; i++)
+        if (g->values[i].alias_of == value) return false;
+    for (size_t n = 0; n < g->node_count; n++)
+        for (int i = 0; i < g->nodes[n].op->inputs; i++)
+            if (g->nodes[n].in[i] == value) is_wanted |= reads_half(g, &g->nodes[n], i, target);
+    return is_wanted;
+}
+
+/* half[v]: value v is bf16 from here on. */
+static void keep_half(be_graph *g, const lower_target *target, bool *half)
+{
+    for (size_t n = 0; n < g->node_count; n++) {
+        const graph_node *node = &g->nodes[n];
+        if (!mixes(g, node, target)) continue;
+        for (int o = 0; o < node->op->outputs; o++)
+            if (node->op->mixed_out >> o & 1 && node->out[o] != BE_NONE &&
+                is_wanted_half(g, node->out[o], target))
+                half[node->out[o]] = true;
+    }
+    for (size_t i = 0; i < g->value_count; i++)
+        if (half[i]) g->values[i].shape.dtype = BE_BF16;
+}
+
+/* What the values are while their users are given what they read. */
+typedef struct conversion {
+    const lower_target *target;
+    const be_op *cast;
+    const bool *half;
+    be_value *copies; /* of each value in the other type, or BE_NONE */
+} conversion;
+
+static be_status convert_inputs(be_graph *g, graph_node *node, const conversion *c, be_error *err)
 {
     for (int i = 0; i < node->op->inputs; i++) {
-        bool is_operand = node->in[i] != BE_NONE && node->op->narrow >> i & 1;
-        if (!is_operand || g->values[node->in[i]].shape.dtype != BE_F32) continue;
-        TRY(narrow_copy(g, node->op->cast, copies, node->in[i], &node->in[i], err));
+        if (node->in[i] == BE_NONE) continue;
+        be_value x = node->in[i];
+        bool is_operand = node->op->narrow >> i & 1;
+        bool is_too_wide = is_operand && g->values[x].shape.dtype == BE_F32;
+        bool is_too_narrow = c->half[x] && !reads_half(g, node, i, c->target);
+        if (is_too_wide || is_too_narrow)
+            TRY(other_copy(g, c->cast, c->copies, x, &node->in[i], err));
     }
     return BE_OK;
 }
 
 /* The nodes are taken away and put back one by one, each behind the copies that it needs. */
-static be_status narrow_all(be_graph *g, be_error *err)
+static be_status narrow_all(be_graph *g, const lower_target *target, const be_op *cast,
+                            be_error *err)
 {
-    void *memory = NULL, *all = NULL;
+    void *memory = NULL, *all = NULL, *half = NULL;
     size_t count = g->node_count, values = g->value_count;
     TRY(arena_alloc(g->memory, &memory, (count + 1) * sizeof(graph_node), err));
     TRY(arena_alloc(g->memory, &all, (values + 1) * sizeof(be_value), err));
+    TRY(arena_alloc(g->memory, &half, (values + 1) * sizeof(bool), err));
+    keep_half(g, target, half);
     graph_node *nodes = memory;
     be_value *copies = all;
+    const conversion c = {target, cast, half, copies};
     memcpy(nodes, g->nodes, count * sizeof *nodes);
     for (size_t i = 0; i < values; i++) copies[i] = BE_NONE;
     g->node_count = 0;
     for (size_t n = 0; n < count; n++) {
-        TRY(narrow_node(g, &nodes[n], copies, err));
+        TRY(convert_inputs(g, &nodes[n], &c, err));
         TRY(memory_grow((void **)&g->nodes, &g->node_capacity, g->node_count + 1, sizeof *g->nodes,
                         err));
         g->nodes[g->node_count++] = nodes[n];
@@ -106,11 +164,18 @@ static be_status narrow_all(be_graph *g, be_error *err)
     return BE_OK;
 }
 
+/* The op that converts types: ops with operands of products name it. */
+static const be_op *find_cast(const be_graph *g)
+{
+    for (size_t n = 0; n < g->node_count; n++)
+        if (g->nodes[n].op && g->nodes[n].op->narrow) return g->nodes[n].op->cast;
+    return NULL;
+}
+
 static bool is_narrowing(const be_graph *g, const graph_node *node)
 {
-    return node->op && node->in[0] != BE_NONE && node->op->cast == NULL &&
-           g->values[node->in[0]].shape.dtype == BE_F32 && node->out[0] != BE_NONE &&
-           g->values[node->out[0]].shape.dtype == BE_BF16 && !node->narrow;
+    return node->op && node->op == find_cast(g) && g->values[node->in[0]].shape.dtype == BE_F32 &&
+           g->values[node->out[0]].shape.dtype == BE_BF16;
 }
 
 /* May output o of node n be bf16?  Somebody reads it; all would round it, or take it so where it is
@@ -203,7 +268,8 @@ be_status pass_precision(be_graph *g, be_precision precision, const lower_target
     if ((int)precision < 0 || precision >= BE_PRECISION_COUNT)
         FAIL(err, BE_USAGE, "precision: expected one of be_precision, found %d", (int)precision);
     g->precision = precision;
-    if (precision != BE_PRECISION_BF16) return BE_OK;
-    TRY(narrow_all(g, err));
+    const be_op *cast = find_cast(g);
+    if (precision != BE_PRECISION_BF16 || !cast) return BE_OK;
+    TRY(narrow_all(g, target, cast, err));
     return target->narrow_results ? narrow_results(g, err) : BE_OK;
 }

@@ -69,7 +69,7 @@
     X(softmax, 1, 0, 1, 0, 0)                      \
     X(softmax_backward, 1, 0, 1, 0, 0)             \
     X(view, 1, 0, 1, 0, 0)                         \
-    X(reorder, 1, 0, 0, 0, 0)
+    X(reorder, 1, 0, 1, 0, 0)
 
 /* Columns of 0 and 1 choose what a line expands to: OP_IF_1(a) is a, OP_IF_0(a) is nothing. */
 #define OP_IF_0(a)

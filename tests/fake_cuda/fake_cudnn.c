@@ -129,7 +129,7 @@ const bag *take_bag(const bag *b, cudnn_attribute name, cudnn_kind kind)
 
 typedef struct tensor {
     int64_t id, dims[4];
-    bool inner;
+    bool inner, last, bf16;
 } tensor;
 
 static bool read_tensor(const bag *b, tensor *out)
@@ -137,14 +137,27 @@ static bool read_tensor(const bag *b, tensor *out)
     int64_t strides[4], align = 0;
     int type = -1;
     *out = (tensor){0};
-    return b && take(b, DNN_ATTR_TENSOR_UNIQUE_ID, 1, &out->id) &&
-           take(b, DNN_ATTR_TENSOR_DIMENSIONS, 4, out->dims) &&
-           take(b, DNN_ATTR_TENSOR_STRIDES, 4, strides) &&
-           take(b, DNN_ATTR_TENSOR_IS_VIRTUAL, 1, &out->inner) &&
-           take(b, DNN_ATTR_TENSOR_BYTE_ALIGNMENT, 1, &align) && align <= 64 &&
-           take(b, DNN_ATTR_TENSOR_DATA_TYPE, 1, &type) && type == DNN_DATA_FLOAT &&
-           strides[3] == 1 && strides[2] == out->dims[3] &&
-           strides[1] == out->dims[2] * strides[2] && strides[0] == out->dims[1] * strides[1];
+    bool is_read = b && take(b, DNN_ATTR_TENSOR_UNIQUE_ID, 1, &out->id) &&
+                   take(b, DNN_ATTR_TENSOR_DIMENSIONS, 4, out->dims) &&
+                   take(b, DNN_ATTR_TENSOR_STRIDES, 4, strides) &&
+                   take(b, DNN_ATTR_TENSOR_IS_VIRTUAL, 1, &out->inner) &&
+                   take(b, DNN_ATTR_TENSOR_BYTE_ALIGNMENT, 1, &align) && align <= 64 &&
+                   take(b, DNN_ATTR_TENSOR_DATA_TYPE, 1, &type);
+    if (!is_read) return false;
+    const int64_t *d = out->dims, plain[4] = {d[1] * d[2] * d[3], d[2] * d[3], d[3], 1};
+    const int64_t last[4] = {d[1] * d[2] * d[3], 1, d[1] * d[3], d[1]};
+    out->bf16 = type == DNN_DATA_BFLOAT16;
+    out->last = memcmp(strides, plain, sizeof strides) != 0;
+    return (out->bf16 || type == DNN_DATA_FLOAT) &&
+           (!out->last || memcmp(strides, last, sizeof strides) == 0);
+}
+
+/* Several layouts, or types, in one convolution the fake does not know; a tensor of 1 × 1 pixels
+ * or of one channel lies in both. */
+static bool lies_like(const tensor *a, const tensor *b)
+{
+    bool is_either = a->dims[1] == 1 || a->dims[2] * a->dims[3] == 1;
+    return a->bf16 == b->bf16 && (is_either || a->last == b->last);
 }
 
 /* The attributes of a convolution's operation, x w y alpha beta and how, by its kind. */
@@ -183,6 +196,11 @@ static bool read_convolution(const bag *op, meaning *out, tensor *last)
         !read_tensor(take_bag(op, names[2], DNN_BACKEND_TENSOR_DESCRIPTOR), last) ||
         !take(op, names[3], 1, &alpha) || !take(op, names[4], 1, &beta) || alpha != 1.0f ||
         beta != 0.0f || x.inner || w.inner)
+        return false;
+    out->c.last = x.last || w.last || last->last;
+    out->c.bf16 = x.bf16;
+    const tensor like = {.last = out->c.last, .bf16 = out->c.bf16};
+    if (!lies_like(&x, &like) || !lies_like(&w, &like) || !(last->inner || lies_like(last, &like)))
         return false;
     fake_convolution *c = &out->c;
     c->kind = op->kind;
@@ -386,9 +404,10 @@ cudnn_status cudnnBackendExecute(cudnn_handle handle, cudnn_descriptor plan, cud
     if (!p->final || !addresses->final) return DNN_STATUS_BAD_PARAM_NOT_FINALIZED;
     if (p->meaning.is_table) return execute_table(handle, p, addresses);
     fake_convolution c = p->meaning.c;
-    c.at_x = address_of(addresses, p->meaning.x, 64);
-    c.at_w = address_of(addresses, p->meaning.w, 64);
-    c.at_y = address_of(addresses, p->meaning.y, 64);
+    size_t align = c.bf16 ? 16 : 64;
+    c.at_x = address_of(addresses, p->meaning.x, align);
+    c.at_w = address_of(addresses, p->meaning.w, align);
+    c.at_y = address_of(addresses, p->meaning.y, align);
     if (p->meaning.bias) c.bias = address_of(addresses, p->meaning.bias, 64);
     if (!c.at_x || !c.at_w || !c.at_y || (p->meaning.bias && !c.bias) ||
         !take(addresses, DNN_ATTR_VARIANT_PACK_WORKSPACE, 1, &c.work) || !c.work)

@@ -25,7 +25,8 @@ typedef struct fake_convolution {
     fake_engine engine;
     int64_t x[4], w[4], y[4]; /* dimensions */
     int64_t stride[2], padding[2];
-    float *at_x, *at_w, *at_y;
+    bool last, bf16; /* how all three lie, and their type */
+    void *at_x, *at_w, *at_y;
     const float *bias; /* NULL: none */
     bool relu, keeps_nan;
     void *work;

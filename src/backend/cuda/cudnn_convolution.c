@@ -19,33 +19,47 @@ static void add_convolution(cudnn_graph *g, cudnn_direction direction, const int
     cudnn_add_operation(g, &o);
 }
 
-static int add_result(cudnn_graph *g, const int64_t dims[CUDNN_RANK], bool is_last)
+/* An image or windows, in memory. */
+static int add_operand(cudnn_graph *g, const cudnn_convolution_pattern *c, int operand,
+                       const int64_t dims[CUDNN_RANK])
 {
-    return is_last ? cudnn_add_operand(g, CUDNN_Y, DNN_DATA_FLOAT, dims, NULL)
-                   : cudnn_add_inner(g, DNN_DATA_FLOAT, dims);
+    const int64_t last[CUDNN_RANK] = {dims[1] * dims[2] * dims[3], 1, dims[1] * dims[3], dims[1]};
+    return cudnn_add_operand(g, operand, c->bf16 ? DNN_DATA_BFLOAT16 : DNN_DATA_FLOAT, dims,
+                             c->last ? last : NULL);
+}
+
+static int add_result(cudnn_graph *g, const cudnn_convolution_pattern *c,
+                      const int64_t dims[CUDNN_RANK], bool is_end)
+{
+    return is_end ? add_operand(g, c, CUDNN_Y, dims) : cudnn_add_inner(g, DNN_DATA_FLOAT, dims);
 }
 
 void cudnn_convolution_graph(const cudnn_convolution_pattern *c, cudnn_graph *out)
 {
+    static const char *const names[] = {"a convolution", "the gradient of the images",
+                                        "the gradient of the windows"};
     const int64_t x[CUDNN_RANK] = {c->n, c->c, c->h, c->w}, b[CUDNN_RANK] = {1, c->o, 1, 1};
     const int64_t w[CUDNN_RANK] = {c->o, c->c, c->k[0], c->k[1]};
     const int64_t y[CUDNN_RANK] = {c->n, c->o, c->oh, c->ow};
-    *out = (cudnn_graph){.precision = c->tf32 ? BE_PRECISION_TF32 : BE_PRECISION_FP32,
-                         .workspace_most = CUDA_MATH_WORKSPACE_MOST};
+    be_precision precision = c->bf16   ? BE_PRECISION_BF16
+                             : c->tf32 ? BE_PRECISION_TF32
+                                       : BE_PRECISION_FP32;
+    *out = (cudnn_graph){.precision = precision, .workspace_most = CUDA_MATH_WORKSPACE_MOST};
     memcpy(out->stride, c->stride, sizeof out->stride);
     memcpy(out->padding, c->padding, sizeof out->padding);
     snprintf(out->what, sizeof out->what,
-             "a convolution of images [%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64
-             "] and %" PRId64 " windows of %" PRId64 " × %" PRId64,
-             c->n, c->c, c->h, c->w, c->o, c->k[0], c->k[1]);
+             "%s of images [%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 "] and %" PRId64
+             " windows of %" PRId64 " × %" PRId64 "%s",
+             names[c->direction], c->n, c->c, c->h, c->w, c->o, c->k[0], c->k[1],
+             c->last ? ", channels last" : "");
     int left = c->bias + c->relu, tensors[3];
-    tensors[CUDNN_X] = cudnn_add_operand(out, CUDNN_X, DNN_DATA_FLOAT, x, NULL);
-    tensors[CUDNN_W] = cudnn_add_operand(out, CUDNN_W, DNN_DATA_FLOAT, w, NULL);
-    tensors[CUDNN_Y] = add_result(out, y, left == 0);
+    tensors[CUDNN_X] = add_operand(out, c, CUDNN_X, x);
+    tensors[CUDNN_W] = add_operand(out, c, CUDNN_W, w);
+    tensors[CUDNN_Y] = add_result(out, c, y, left == 0);
     add_convolution(out, c->direction, tensors);
     int bias = c->bias ? cudnn_add_operand(out, CUDNN_B, DNN_DATA_FLOAT, b, NULL) : 0;
     for (int last = tensors[CUDNN_Y]; left > 0; bias = 0) {
-        int next = add_result(out, y, --left == 0);
+        int next = add_result(out, c, y, --left == 0);
         cudnn_add_operation(
             out, &(cudnn_operation){.kind = CUDNN_POINTWISE,
                                     .mode = bias ? DNN_POINTWISE_ADD : DNN_POINTWISE_RELU_FWD,

@@ -7,14 +7,17 @@
 /* y from x and w; x's gradient from w and dy; w's gradient from x and dy. */
 typedef enum cudnn_direction { CUDNN_TO_Y, CUDNN_TO_DX, CUDNN_TO_DW } cudnn_direction;
 
-/* Everything is in fp32 and in the plain layout: of bf16 operands and fp32 results cuDNN has no
- * convolution (9.19, asked for every shape of the five small workloads). */
+/* In fp32 and in the plain layout, or with the channels last in fp32 or wholly in bf16: of bf16
+ * operands and fp32 results cuDNN has no convolution (9.19, asked for every shape of the five small
+ * workloads). */
 typedef struct cudnn_convolution_pattern {
     cudnn_direction direction;
     int64_t n, c, h, w, o, oh, ow;
     int64_t k[2], stride[2], padding[2]; /* of rows, of columns */
     bool bias, relu;                     /* of y */
     bool tf32;
+    bool last; /* images and windows: the channels side by side */
+    bool bf16; /* all operands; then tf32 says nothing */
 } cudnn_convolution_pattern;
 
 /* Its operands in order, y and w also as gradients; the bias only where there is one. */

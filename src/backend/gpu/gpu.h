@@ -3,8 +3,8 @@
  *
  * A file NAME.gpu.c in src/ops holds kernels in the dialect (docs/kernel-dialect.md); its text is
  * embedded as gpu_source_NAME.  Beside it NAME_gpu.c, the host side, defines GPU_KERNEL(op): which
- * sizes the kernels are compiled for, how much scratch they need, and the launches.  Everything
- * lies in the plain layout. */
+ * sizes the kernels are compiled for, how much scratch they need, and the launches.  Images lie
+ * plainly or with the channels last, as gpu_layouts.c says. */
 #ifndef BACKEND_GPU_GPU_H
 #define BACKEND_GPU_GPU_H
 
@@ -43,6 +43,7 @@ typedef struct gpu_call {
     const void *attrs;
     be_precision precision;                              /* of products */
     be_shape in_shape[OP_MAX_IN], out_shape[OP_MAX_OUT]; /* rank −1: absent */
+    value_layout in_layout[OP_MAX_IN], out_layout[OP_MAX_OUT];
     arena *memory;
     bool is_dry;                 /* nothing may run on the device while it is prepared */
     bool is_in_place;            /* an output overwrites an input (be_op.in_place) */
@@ -177,6 +178,7 @@ typedef struct gpu_library {
     const gpu_kernel *const *table; /* in the order of op_table; NULL where there is none */
     bool (*parts)(const be_op *op); /* whether its parts are wanted in the place of a fused op;
                                        NULL: of none */
+    bool channels_last;             /* its convolutions of bf16 want images so */
 } gpu_library;
 
 /* A product made ready by a driver's library, by which the peak of a precision is measured. */
@@ -209,6 +211,15 @@ typedef struct gpu_device {
  * tf32 without it. */
 be_status gpu_library_find(gpu_device *device, be_precision precision, const gpu_library **out,
                            be_error *err);
+
+/* See lower_target. */
+void gpu_layouts(const void *device, const be_graph *g, const graph_node *node,
+                 value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT]);
+bool gpu_mixes(const void *device, const be_graph *g, const graph_node *node);
+
+/* The elements of a value in reading order, however it lies; by way of a copy where not plainly. */
+be_status gpu_read_plain(gpu_driver *driver, gpu_span span, const graph_value *value, void *data,
+                         size_t bytes, be_error *err);
 
 /* See device_vtable. */
 bool gpu_has(const void *device, be_precision precision, const be_op *op);

@@ -92,6 +92,10 @@ static gpu_call call_before(const program *p, size_t n)
                      .forced_group = p->device->forced_group};
     for (int i = 0; i < OP_MAX_IN; i++) call.in_shape[i] = be_value_shape(p->graph, node->in[i]);
     for (int o = 0; o < OP_MAX_OUT; o++) call.out_shape[o] = be_value_shape(p->graph, node->out[o]);
+    for (int i = 0; i < OP_MAX_IN; i++)
+        if (node->in[i] != BE_NONE) call.in_layout[i] = p->graph->values[node->in[i]].layout;
+    for (int o = 0; o < OP_MAX_OUT; o++)
+        if (node->out[o] != BE_NONE) call.out_layout[o] = p->graph->values[node->out[o]].layout;
     for (int o = 0; o < OP_MAX_OUT; o++) call.is_in_place |= graph_is_in_place(p->graph, node, o);
     for (int k = 0; k < GPU_MAX_CHOICES; k++) call.wanted[k] = p->device->forced_way;
     if (gpu_stream_is_of(p->stream, n)) gpu_stream_shapes(p->stream, &call);
@@ -364,7 +368,6 @@ static be_status gpu_vt_bind(program *p, be_value value, const void *data, size_
 
 static be_status gpu_vt_read(program *p, be_value value, void *data, size_t bytes, be_error *err)
 {
-    gpu_span span = value_span(p, value);
     if (p->map->places[value].region == REGION_INPUT && !p->written[value])
         FAIL(err, BE_USAGE, "input \"%s\" was never written; write it before reading it",
              p->graph->values[value].name);
@@ -372,7 +375,8 @@ static be_status gpu_vt_read(program *p, be_value value, void *data, size_t byte
         gpu_stream_read(p->stream, value, data, bytes);
         return BE_OK;
     }
-    return p->driver->vtable->download(p->driver, span.buffer, span.offset, data, bytes, err);
+    return gpu_read_plain(p->driver, value_span(p, value), &p->graph->values[value], data, bytes,
+                          err);
 }
 
 static be_status check_inputs(const program *p, be_error *err)
@@ -548,6 +552,8 @@ static void gpu_vt_close(be_device *device)
 const device_vtable gpu_vtable = {.close = gpu_vt_close,
                                   .has = gpu_has,
                                   .narrow_results = true,
+                                  .layouts = gpu_layouts,
+                                  .mixes = gpu_mixes,
                                   .build = gpu_vt_build,
                                   .free = gpu_vt_free,
                                   .write = gpu_vt_write,
@@ -579,7 +585,10 @@ be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be
     snprintf(device->id, sizeof device->id, "%s", id);
     device->driver = driver;
     device->tune_limit = limit;
-    device->base = (be_device){.vtable = &gpu_vtable, .id = device->id, .name = driver->facts.name};
+    device->base = (be_device){.vtable = &gpu_vtable,
+                               .reorder = &be_op_reorder,
+                               .id = device->id,
+                               .name = driver->facts.name};
     *out = &device->base;
     return BE_OK;
 }

@@ -521,6 +521,7 @@ static const op_case conv2d_pool_backward_cases[] = {
 };
 
 const be_op be_op_conv2d = {.name = "conv2d",
+                            .mixed_out = 1u << 0,
                             .attrs_bytes = sizeof(conv2d_attrs),
                             .inputs = 3,
                             .outputs = 2,
@@ -539,6 +540,7 @@ const be_op be_op_conv2d = {.name = "conv2d",
                             .differentiable = 7};
 
 const be_op be_op_conv2d_backward = {.name = "conv2d_backward",
+                                     .mixed_out = 1u << 0,
                                      .attrs_bytes = sizeof(conv2d_attrs),
                                      .inputs = 4,
                                      .outputs = 3,

@@ -66,6 +66,7 @@ static be_status prepare(gpu_call *call, const char *from, be_error *err)
 static be_status conv2d_backward_prepare(gpu_call *call, be_error *err)
 {
     bool relu = call->in_shape[2].rank >= 0;
+    if (call->in_layout[0] == LAYOUT_CHANNELS_LAST) return conv2d_last_backward_prepare(call, err);
     return prepare(call, relu ? "FROM_POOL=0 FROM_RELU=1" : "FROM_POOL=0 FROM_RELU=0", err);
 }
 
@@ -81,6 +82,8 @@ static int groups_of(const gpu_call *call, const gpu_tile *t, int64_t m, int64_t
 
 static be_status record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
+    if (call->in_layout[0] == LAYOUT_CHANNELS_LAST)
+        return conv2d_last_backward_record(call, recorder, err);
     const conv2d_attrs *attrs = call->attrs;
     const backward_plan *plan = call->state;
     conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);

@@ -2,15 +2,13 @@
  * kernel; backward as two convolutions, with our own kernels for what ReLU stopped and for the
  * bias.
  *
- * Operands of bf16 are made f32 in scratch and multiplied in tf32, whose 11 bits hold every bf16
- * number: the products are the same, and cuDNN has no convolution that leaves the sums of bf16
- * operands in f32. */
+ * This is of plain images; conv2d_last_cudnn.c is of those with the channels last.  Operands of
+ * bf16 are made f32 in scratch and multiplied in tf32, whose 11 bits hold every bf16 number: the
+ * products are the same, and cuDNN has no convolution that leaves the sums of bf16 operands in f32.
+ */
 #include <math.h>
 
-#include "backend/cuda/cuda_driver.h"
-#include "backend/cuda/cudnn_patterns.h"
-#include "backend/cuda/cudnn_plan.h"
-#include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/conv2d_cudnn.h"
 #include "ops/eltwise/activation_gpu.h"
 #include "ops/reduce/upstream_gpu.h"
 
@@ -63,96 +61,22 @@ static be_status widen_record(const gpu_call *call, gpu_recorder *recorder,
     return BE_OK;
 }
 
-/* A plan of cuDNN's as a task. */
-typedef struct convolution {
-    gpu_task task; /* first */
-    cudnn_convolution_pattern what;
-    cudnn_plan plan;
-    size_t work_at; /* its workspace in scratch */
-} convolution;
-
-static be_status convolution_start(const gpu_task *task, gpu_driver *driver, be_error *err)
-{
-    (void)driver;
-    return cudnn_plan_start(&((const convolution *)task)->plan, err);
-}
-
+/* Of a call on plain images. */
 static cudnn_convolution_pattern convolution_of(const gpu_call *call, cudnn_direction direction)
 {
     const conv2d_attrs *attrs = call->attrs;
     conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
     bool forward = direction == CUDNN_TO_Y;
-    return (cudnn_convolution_pattern){.direction = direction,
-                                       .n = s.n,
-                                       .c = s.c,
-                                       .h = s.h,
-                                       .w = s.w,
-                                       .o = s.o,
-                                       .k = {s.k[0], s.k[1]},
-                                       .oh = s.oh,
-                                       .ow = s.ow,
-                                       .stride = {s.stride[0], s.stride[1]},
-                                       .padding = {s.padding[0], s.padding[1]},
-                                       .bias = forward && call->in_shape[2].rank >= 0,
-                                       .relu = forward && attrs->activation == BE_RELU,
-                                       .tf32 = call->precision != BE_PRECISION_FP32};
+    cudnn_convolution_pattern what = convolution_pattern(&s, direction);
+    what.bias = forward && call->in_shape[2].rank >= 0;
+    what.relu = forward && attrs->activation == BE_RELU;
+    what.tf32 = call->precision != BE_PRECISION_FP32;
+    return what;
 }
 
-static be_status convolution_prepare(gpu_call *call, const cudnn_convolution_pattern *what,
-                                     convolution *out, be_error *err)
+static bool is_last(const gpu_call *call)
 {
-    static const char *const names[] = {"a convolution of cuDNN",
-                                        "a convolution's gradient of x by cuDNN",
-                                        "a convolution's gradient of w by cuDNN"};
-    cuda_driver *d = (cuda_driver *)call->driver;
-    const cudnn_place place = {.handle = d->cudnn, .kept = &d->cudnn_choices};
-    cudnn_graph graph;
-    cudnn_convolution_graph(what, &graph);
-    TRY(cuda_enter(d, err));
-    TRY(cudnn_plan_new(d->math, &place, &graph, &out->plan, err));
-    out->what = *what;
-    out->task = (gpu_task){.name = names[what->direction], .start = convolution_start};
-    out->work_at = gpu_scratch_take(&call->scratch_bytes, out->plan.choice->workspace_bytes);
-    call->implementation = d->math->cudnn_title;
-    return BE_OK;
-}
-
-static gpu_span workspace_of(const gpu_call *call, const convolution *c)
-{
-    size_t bytes = c->plan.choice->workspace_bytes;
-    return bytes ? gpu_part(call->scratch, c->work_at, bytes) : (gpu_span){0};
-}
-
-/* x, w, y and b are the operands or their gradients; the direction says which of them is written.
- */
-static be_status convolution_bind(const gpu_call *call, const gpu_recorder *recorder,
-                                  convolution *c,
-                                  const gpu_span operands[CUDNN_CONVOLUTION_OPERANDS],
-                                  be_error *err)
-{
-    cuda_address addresses[CUDNN_CONVOLUTION_OPERANDS];
-    for (int i = 0; i < CUDNN_CONVOLUTION_OPERANDS; i++)
-        addresses[i] = cuda_span_address(operands[i]);
-    if (gpu_is_dry(recorder)) return BE_OK;
-    return cudnn_plan_bind(&c->plan, addresses, cuda_span_address(workspace_of(call, c)), err);
-}
-
-/* Of a plan that is bound. */
-static be_status convolution_record(const gpu_call *call, gpu_recorder *recorder,
-                                    const convolution *c,
-                                    const gpu_span operands[CUDNN_CONVOLUTION_OPERANDS],
-                                    be_error *err)
-{
-    static const int written[] = {
-        [CUDNN_TO_Y] = CUDNN_Y, [CUDNN_TO_DX] = CUDNN_X, [CUDNN_TO_DW] = CUDNN_W};
-    gpu_argument arguments[CUDNN_CONVOLUTION_OPERANDS + 1];
-    for (int i = 0; i < CUDNN_CONVOLUTION_OPERANDS; i++) {
-        bool out = i == written[c->what.direction];
-        arguments[i] = out ? gpu_writes(operands[i]) : gpu_reads(operands[i]);
-    }
-    arguments[CUDNN_CONVOLUTION_OPERANDS] = gpu_writes(workspace_of(call, c));
-    return gpu_record_task(recorder, gpu_is_dry(recorder) ? NULL : &c->task,
-                           CUDNN_CONVOLUTION_OPERANDS + 1, arguments, err);
+    return call->in_layout[0] == LAYOUT_CHANNELS_LAST;
 }
 
 /* ---------------------------------------------------------------- forward */
@@ -177,6 +101,7 @@ static void forward_release(void *state)
 
 static be_status forward_prepare(gpu_call *call, be_error *err)
 {
+    if (is_last(call)) return conv2d_last_cudnn_prepare(call, err);
     cudnn_convolution_pattern what = convolution_of(call, CUDNN_TO_Y);
     TRY(arena_alloc(call->memory, &call->state, sizeof(forward_plan), err));
     forward_plan *plan = call->state;
@@ -229,6 +154,7 @@ static be_status record_relu(const gpu_call *call, gpu_recorder *recorder, int u
 
 static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
+    if (is_last(call)) return conv2d_last_cudnn_record(call, recorder, err);
     forward_plan *plan = call->state;
     be_activation kind = ((const conv2d_attrs *)call->attrs)->activation;
     gpu_span z = call->out_shape[1].rank >= 0 ? call->out[1] : call->out[0];
@@ -269,6 +195,7 @@ static void backward_release(void *state)
 
 static be_status backward_prepare(gpu_call *call, be_error *err)
 {
+    if (is_last(call)) return conv2d_last_cudnn_backward_prepare(call, err);
     const conv2d_attrs *attrs = call->attrs;
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
@@ -287,6 +214,7 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
 
 static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
+    if (is_last(call)) return conv2d_last_cudnn_backward_record(call, recorder, err);
     const conv2d_attrs *attrs = call->attrs;
     backward_plan *plan = call->state;
     gpu_span x = wide_span(call, &plan->wide, 0), w = wide_span(call, &plan->wide, 1);

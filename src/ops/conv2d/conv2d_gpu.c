@@ -2,22 +2,10 @@
 #include "ops/conv2d/conv2d_gpu.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 #include "ops/eltwise/activation_gpu.h"
 
 extern const gpu_source gpu_source_activation_list, gpu_source_tile, gpu_source_conv2d;
-
-void conv2d_gpu_words(const conv2d_sizes *s, char text[320])
-{
-    snprintf(text, 320,
-             "IMAGES=%" PRId64 " CHANNELS=%" PRId64 " HEIGHT=%" PRId64 " WIDTH=%" PRId64
-             " OUTPUTS=%" PRId64 " TAP_ROWS=%" PRId64 " TAPS=%" PRId64
-             " STRIDE_H=%d STRIDE_W=%d PADDING_H=%d PADDING_W=%d OUT_HEIGHT=%" PRId64
-             " OUT_WIDTH=%" PRId64,
-             s->n, s->c, s->h, s->w, s->o, s->k[0], s->k[1], s->stride[0], s->stride[1],
-             s->padding[0], s->padding[1], s->oh, s->ow);
-}
 
 static int64_t places_of(const conv2d_sizes *s, bool pool)
 {
@@ -50,6 +38,7 @@ static be_status prepare(gpu_call *call, bool pool, be_error *err)
 
 static be_status conv2d_prepare(gpu_call *call, be_error *err)
 {
+    if (call->in_layout[0] == LAYOUT_CHANNELS_LAST) return conv2d_last_prepare(call, err);
     return prepare(call, false, err);
 }
 
@@ -60,6 +49,7 @@ static be_status conv2d_pool_prepare(gpu_call *call, be_error *err)
 
 static be_status conv2d_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
+    if (call->in_layout[0] == LAYOUT_CHANNELS_LAST) return conv2d_last_record(call, recorder, err);
     const gpu_tile *t = call->state;
     conv2d_sizes s = conv2d_size(call->attrs, &call->in_shape[0], &call->in_shape[1]);
     bool pool = call->node->op == &be_op_conv2d_pool;

@@ -105,7 +105,8 @@ static const op_case binary_cases[] = {
     {                                                                                            \
         .name = #text, .inputs = 2, .outputs = 1, .in_place = {3}, .infer = text##_infer,        \
         .gradient = text##_gradient, .reference = text##_reference, .cost = op_cost_elementwise, \
-        .cases = binary_cases, .case_count = OP_CASES(binary_cases), .differentiable = 3         \
+        .cases = binary_cases, .case_count = OP_CASES(binary_cases), .differentiable = 3,        \
+        .mixed_in = 3, .mixed_out = 1                                                            \
     }
 
 const be_op be_op_add = BINARY_OP(add);

@@ -24,8 +24,29 @@ static be_status multiply_prepare(gpu_call *call, be_error *err)
     return binary_prepare(call, 2, err);
 }
 
+#define VECTOR_BYTES 16
+
+static bool is_vector(const gpu_call *call)
+{
+    size_t offsets = call->in[0].offset | call->in[1].offset | call->out[0].offset;
+    return shape_elements(&call->in_shape[0]) == shape_elements(&call->in_shape[1]) &&
+           offsets % VECTOR_BYTES == 0;
+}
+
+static be_status record_eights(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    int64_t count = shape_elements(&call->out_shape[0]);
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "binary_eights",
+                                  gpu_groups(call, (count + 7) / 8, call->units[0].group, 8),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                                gpu_writes(call->out[0]), gpu_int(count))},
+                      err);
+}
+
 static be_status binary_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
+    if (is_vector(call)) return record_eights(call, recorder, err);
     int64_t count = shape_elements(&call->out_shape[0]);
     broadcast at = broadcast_of(&call->in_shape[0], &call->in_shape[1]);
     return gpu_record(

@@ -22,3 +22,16 @@ KERNEL cast_eights(ITEM_ARG ARG_IN(IN0_T, x), ARG_OUT(OUT0_T, y), ARG_INT(count)
         }
     }
 }
+
+/* Images [N, channels, pixels] -> [N, pixels, channels]: an element of y an item. */
+KERNEL cast_last(ITEM_ARG ARG_IN(IN0_T, x), ARG_OUT(OUT0_T, y), ARG_INT(count), ARG_INT(channels),
+                 ARG_INT(pixels))
+{
+    OPEN_IN(IN0_T, x);
+    OPEN_OUT(OUT0_T, y);
+    u32 rows = (u32)pixels, columns = (u32)channels;
+    EACH (i, count) {
+        u32 column = i % columns, row = i / columns % rows, image = i / (columns * rows);
+        STORE(OUT0, y, i, LOAD(IN0, x, (image * columns + column) * rows + row));
+    }
+}

@@ -4,29 +4,84 @@
 #include "ops/eltwise/activation_gpu.h"
 #include "ops/norm/batch_norm.h"
 
-extern const gpu_source gpu_source_activation_list, gpu_source_batch_norm;
+extern const gpu_source gpu_source_activation_list, gpu_source_batch_norm,
+    gpu_source_batch_norm_last;
 
 #define GROUP_WANTED 256
 #define GROUPS_A_UNIT 8
 
-/* What the kernels leave out or put in. */
+/* Of images with the channels last (batch_norm_last.gpu.c). */
+#define WIDE 8          /* channels of an item */
+#define LANES_MOST 32   /* items of a group side by side */
+#define PIXELS_LEAST 4  /* of an item, before there are more groups */
+#define CHUNKS_A_UNIT 4 /* groups of all channels together */
+
+/* What the kernels leave out or put in, and the types of the operands that they may lack. */
 typedef struct wanted {
     be_activation activation; /* forward */
     bool keep_z, residual, infer;
     bool relu, dx, dresidual; /* backward */
+    be_dtype r, y, dy;
 } wanted;
+
+/* How the work is cut, with the channels last. */
+typedef struct cut {
+    int wide, wanted, blocks, finishing; /* wanted: items of a group side by side */
+    int64_t chunks, chunk;               /* how many, and the pixels of one */
+    size_t parts_bytes;
+} cut;
+
+static bool is_last(const gpu_call *call)
+{
+    return call->in_layout[0] == LAYOUT_CHANNELS_LAST;
+}
+
+static cut cut_of(const gpu_call *call)
+{
+    batch_norm_sizes s = batch_norm_size(&call->in_shape[0]);
+    int64_t pixels = s.images * s.pixels;
+    cut c = {0};
+    int group = gpu_group(call, GROUP_WANTED);
+    c.wide = s.channels % WIDE == 0 ? WIDE : 1;
+    int64_t vectors = s.channels / c.wide;
+    for (c.wanted = 1; c.wanted * 2 <= LANES_MOST && c.wanted < vectors;) c.wanted *= 2;
+    int lanes = group < c.wanted ? 1 : c.wanted, least = group / lanes * PIXELS_LEAST;
+    c.blocks = (int)((vectors + lanes - 1) / lanes);
+    c.finishing = (int)((s.channels + lanes - 1) / lanes);
+    int64_t most = (pixels + least - 1) / least;
+    c.chunks =
+        gpu_groups(call, (int64_t)call->facts->units * CHUNKS_A_UNIT, c.blocks, CHUNKS_A_UNIT);
+    if (c.chunks > most) c.chunks = most;
+    c.chunk = (pixels + c.chunks - 1) / c.chunks;
+    c.chunks = (pixels + c.chunk - 1) / c.chunk;
+    c.parts_bytes = (size_t)(c.chunks * 2 * s.channels) * sizeof(float);
+    return c;
+}
+
+static be_dtype type_of(const be_shape *shape)
+{
+    return shape->rank < 0 ? BE_F32 : shape->dtype;
+}
 
 static be_status use(gpu_call *call, const wanted *w, be_error *err)
 {
-    static const gpu_source *const sources[] = {&gpu_source_activation_list, &gpu_source_batch_norm,
-                                                NULL};
+    const gpu_source *source = is_last(call) ? &gpu_source_batch_norm_last : &gpu_source_batch_norm;
+    const gpu_source *const sources[] = {&gpu_source_activation_list, source, NULL};
     batch_norm_sizes s = batch_norm_size(&call->in_shape[0]);
-    char end[ACTIVATION_END_WORDS];
+    cut c = cut_of(call);
+    char x[64], r[64], y[64], dy[64], dx[64], dr[64], end[ACTIVATION_END_WORDS];
+    if (is_last(call) && !w->infer) call->scratch_bytes = c.parts_bytes;
     return gpu_use(call, sources + !activation_needs_x(w->activation), GROUP_WANTED, err,
                    "CHANNELS=%" PRId64 " PIXELS=%" PRId64 " COUNT=%" PRId64
-                   " RESIDUAL=%d INFER=%d FROM_RELU=%d DX=%d DRESIDUAL=%d %s",
+                   " RESIDUAL=%d INFER=%d FROM_RELU=%d NEED_DX=%d NEED_DR=%d WIDE=%d WANTED=%d"
+                   " CHUNKS=%" PRId64 " CHUNK=%" PRId64 " %s %s %s %s %s %s %s",
                    s.channels, s.pixels, s.images * s.pixels, w->residual, w->infer, w->relu, w->dx,
-                   w->dresidual, activation_end_words(w->activation, w->keep_z, end));
+                   w->dresidual, c.wide, c.wanted, c.chunks, c.chunk,
+                   gpu_type_words("X", call->in_shape[0].dtype, x), gpu_type_words("R", w->r, r),
+                   gpu_type_words("Y", w->y, y), gpu_type_words("DY", w->dy, dy),
+                   gpu_type_words("DX", type_of(&call->out_shape[0]), dx),
+                   gpu_type_words("DR", type_of(&call->out_shape[3]), dr),
+                   activation_end_words(w->activation, w->keep_z, end));
 }
 
 static be_status forward_prepare(gpu_call *call, bool infer, be_error *err)
@@ -36,7 +91,10 @@ static be_status forward_prepare(gpu_call *call, bool infer, be_error *err)
                &(wanted){.activation = attrs->activation,
                          .keep_z = attrs->keep_z,
                          .residual = call->in_shape[3].rank >= 0,
-                         .infer = infer},
+                         .infer = infer,
+                         .r = type_of(&call->in_shape[3]),
+                         .y = call->out_shape[0].dtype,
+                         .dy = BE_F32},
                err);
 }
 
@@ -56,9 +114,83 @@ static be_status batch_norm_backward_prepare(gpu_call *call, be_error *err)
     return use(call,
                &(wanted){.relu = call->in_shape[4].rank >= 0,
                          .dx = attrs->need_dx,
-                         .dresidual = attrs->need_dresidual},
+                         .dresidual = attrs->need_dresidual,
+                         .r = BE_F32,
+                         .y = type_of(&call->in_shape[4]),
+                         .dy = call->in_shape[5].dtype},
                err);
 }
+
+/* ---------------------------------------------------------------- with the channels last */
+
+static int jobs_of(const gpu_call *call, const cut *c)
+{
+    return gpu_groups(call, c->chunks * c->blocks, 1, 64);
+}
+
+static be_status record_last_apply(const gpu_call *call, gpu_recorder *recorder, gpu_span mean,
+                                   gpu_span deviation, be_error *err)
+{
+    const batch_norm_attrs *attrs = call->attrs;
+    cut c = cut_of(call);
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){0, "batch_norm_last_apply", jobs_of(call, &c),
+                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                  gpu_reads(call->in[2]), gpu_reads(call->in[3]), gpu_reads(mean),
+                                  gpu_reads(deviation), gpu_writes(call->out[0]),
+                                  gpu_writes(call->out[5]), gpu_float(attrs->epsilon))},
+        err);
+}
+
+static be_status record_last(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    const batch_norm_attrs *attrs = call->attrs;
+    cut c = cut_of(call);
+    gpu_span parts = gpu_part(call->scratch, 0, c.parts_bytes);
+    TRY(gpu_record(recorder, call,
+                   &(gpu_step){0, "batch_norm_last_statistics", jobs_of(call, &c),
+                               GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(parts))},
+                   err));
+    TRY(gpu_record(recorder, call,
+                   &(gpu_step){0, "batch_norm_last_finish", gpu_groups(call, c.finishing, 1, 64),
+                               GPU_ARGUMENTS(gpu_reads(parts), gpu_writes(call->out[1]),
+                                             gpu_writes(call->out[2]), gpu_writes(call->out[3]),
+                                             gpu_writes(call->out[4]), gpu_float(attrs->epsilon),
+                                             gpu_float(attrs->momentum))},
+                   err));
+    return record_last_apply(call, recorder, call->out[1], call->out[2], err);
+}
+
+static be_status record_last_backward(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    const batch_norm_backward_attrs *attrs = call->attrs;
+    cut c = cut_of(call);
+    gpu_span x = call->in[0], mean = call->in[2], inverse = call->in[3], y = call->in[4],
+             dy = call->in[5], parts = gpu_part(call->scratch, 0, c.parts_bytes);
+    TRY(gpu_record(recorder, call,
+                   &(gpu_step){0, "batch_norm_last_sums", jobs_of(call, &c),
+                               GPU_ARGUMENTS(gpu_reads(x), gpu_reads(mean), gpu_reads(y),
+                                             gpu_reads(dy), gpu_writes(parts))},
+                   err));
+    TRY(gpu_record(recorder, call,
+                   &(gpu_step){0, "batch_norm_last_finish_sums",
+                               gpu_groups(call, c.finishing, 1, 64),
+                               GPU_ARGUMENTS(gpu_reads(parts), gpu_reads(inverse),
+                                             gpu_writes(call->out[1]), gpu_writes(call->out[2]))},
+                   err));
+    if (!attrs->need_dx && !attrs->need_dresidual) return BE_OK;
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){0, "batch_norm_last_gradients", jobs_of(call, &c),
+                    GPU_ARGUMENTS(gpu_reads(x), gpu_reads(call->in[1]), gpu_reads(mean),
+                                  gpu_reads(inverse), gpu_reads(y), gpu_reads(dy),
+                                  gpu_reads(call->out[1]), gpu_reads(call->out[2]),
+                                  gpu_writes(call->out[0]), gpu_writes(call->out[3]))},
+        err);
+}
+
+/* ---------------------------------------------------------------- plain */
 
 static int channel_groups(const gpu_call *call)
 {
@@ -84,6 +216,7 @@ static be_status record_apply(const gpu_call *call, gpu_recorder *recorder, gpu_
 static be_status batch_norm_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     const batch_norm_attrs *attrs = call->attrs;
+    if (is_last(call)) return record_last(call, recorder, err);
     TRY(gpu_record(recorder, call,
                    &(gpu_step){0, "batch_norm_statistics", channel_groups(call),
                                GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[1]),
@@ -97,6 +230,7 @@ static be_status batch_norm_record(const gpu_call *call, gpu_recorder *recorder,
 static be_status batch_norm_infer_record(const gpu_call *call, gpu_recorder *recorder,
                                          be_error *err)
 {
+    if (is_last(call)) return record_last_apply(call, recorder, call->in[4], call->in[5], err);
     return record_apply(call, recorder, call->in[4], call->in[5], err);
 }
 
@@ -104,6 +238,7 @@ static be_status batch_norm_backward_record(const gpu_call *call, gpu_recorder *
                                             be_error *err)
 {
     const batch_norm_backward_attrs *attrs = call->attrs;
+    if (is_last(call)) return record_last_backward(call, recorder, err);
     int64_t count = shape_elements(&call->in_shape[0]);
     gpu_span x = call->in[0], mean = call->in[2], inverse = call->in[3], y = call->in[4],
              dy = call->in[5];

@@ -227,6 +227,8 @@ static const op_case max_pool2d_backward_cases[] = {
 };
 
 const be_op be_op_max_pool2d = {.name = "max_pool2d",
+                                .mixed_in = 1u << 0,
+                                .mixed_out = 1u << 0,
                                 .attrs_bytes = sizeof(max_pool2d_attrs),
                                 .inputs = 1,
                                 .outputs = 2,
@@ -239,6 +241,8 @@ const be_op be_op_max_pool2d = {.name = "max_pool2d",
                                 .differentiable = 1};
 
 const be_op be_op_max_pool2d_backward = {.name = "max_pool2d_backward",
+                                         .mixed_in = 1u << 0,
+                                         .mixed_out = 1u << 0,
                                          .attrs_bytes = sizeof(max_pool2d_attrs),
                                          .inputs = 2,
                                          .outputs = 1,

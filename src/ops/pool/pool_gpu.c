@@ -6,15 +6,19 @@
 
 extern const gpu_source gpu_source_pool;
 
-/* `whole` is the unpooled side. */
+/* `whole` is the unpooled side; both lie in the same layout. */
 static be_status pool_use(gpu_call *call, const be_shape *whole, const be_shape *pooled,
                           const max_pool2d_attrs *attrs, be_error *err)
 {
-    return gpu_use(call, GPU_SOURCES(&gpu_source_pool), 128, err,
-                   "SIZE=%d STRIDE=%d PADDING=%d HEIGHT=%" PRId64 " WIDTH=%" PRId64
-                   " OUT_HEIGHT=%" PRId64 " OUT_WIDTH=%" PRId64 " PIXELS=%" PRId64,
-                   attrs->size, attrs->stride, attrs->padding, whole->dim[2], whole->dim[3],
-                   pooled->dim[2], pooled->dim[3], whole->dim[2] * whole->dim[3]);
+    bool last =
+        call->in_layout[0] == LAYOUT_CHANNELS_LAST || call->out_layout[0] == LAYOUT_CHANNELS_LAST;
+    int64_t channels = last ? whole->dim[1] : 1;
+    return gpu_use(
+        call, GPU_SOURCES(&gpu_source_pool), 128, err,
+        "SIZE=%d STRIDE=%d PADDING=%d HEIGHT=%" PRId64 " WIDTH=%" PRId64 " OUT_HEIGHT=%" PRId64
+        " OUT_WIDTH=%" PRId64 " PIXELS=%" PRId64 " LAST=%d CHANNELS=%" PRId64 " STEP=%" PRId64,
+        attrs->size, attrs->stride, attrs->padding, whole->dim[2], whole->dim[3], pooled->dim[2],
+        pooled->dim[3], whole->dim[2] * whole->dim[3], last, channels, channels);
 }
 
 static be_status max_pool2d_prepare(gpu_call *call, be_error *err)
