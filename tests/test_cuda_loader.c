@@ -255,6 +255,8 @@ static void driver_that_does_not_start(void **state)
     REFUSES(FAKES(ALL), "does not start: CUDA_ERROR_STUB_LIBRARY (34)", "the toolkit's stub");
     setenv("FAKE_CUDA_INIT", "803", 1);
     REFUSES(FAKES(ALL), "(803)", "of different versions; restart the machine");
+    setenv("FAKE_CUDA_INIT", "101", 1); /* as of CUDA_VISIBLE_DEVICES=0,0 */
+    REFUSES(FAKES(ALL), "(101)", "names a GPU twice");
     setenv("FAKE_CUDA_INIT", "999", 1);
     REFUSES(FAKES(ALL), "(999)", "/dev/nvidia*");
 }

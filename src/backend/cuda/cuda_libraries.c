@@ -43,6 +43,9 @@ static const char *start_advice(cuda_result result)
     case CUDA_SYSTEM_NOT_READY:
         return "start the NVIDIA services (nvidia-persistenced, nvidia-fabricmanager) and try "
                "again";
+    case CUDA_INVALID_DEVICE:
+        return "CUDA_VISIBLE_DEVICES names a GPU twice, or one that is not there; name each once, "
+               "as nvidia-smi lists them";
     case CUDA_UNKNOWN:
         return "check with nvidia-smi that the kernel module is loaded and /dev/nvidia* may be "
                "opened";
