@@ -233,7 +233,9 @@ def ops(name, path):
     lines = []
     for r in records(path):
         groups = {}
-        for op in value(r, "explain.ops", []):
+        if not value(r, "explain.ops"):
+            continue
+        for op in value(r, "explain.ops"):
             key = tuple(op.get(k) for k in ("op", "phase", "implementation", "launches")) + tuple(
                 round(op.get(k) or 0, -5) for k in ("flops", "bytes"))
             groups.setdefault(key, []).append(op)
@@ -244,7 +246,7 @@ def ops(name, path):
             us = sum(op["seconds"] for op in all_of) * 1e6
             share = sum(op.get("limit_share") or 0 for op in all_of) / len(all_of)
             lines.append(f"{us:9.1f} us x {len(all_of):3} {us / len(all_of):8.1f} each {share:5.0%}"
-                         f" of limit, {key[3]} launches  {key[0]} [{key[1]}] {key[2]} "
+                         f" of limit, {key[3]:.0f} launches  {key[0]} [{key[1]}] {key[2]} "
                          f"{key[4] / 1e9:.2f} GFLOP {key[5] / 1e6:.1f} MB")
     return "\n".join(lines)
 

@@ -36,8 +36,9 @@ steps() {
     timeout 60 "$breakeven" explain "$@" --synthetic --device cuda:0 --engine native \
         --precision bf16 --format jsonl >"$work/$name.jsonl" 2>"$work/explain.err" ||
         say FAIL "explain $name: $(tail -n 2 "$work/explain.err" | cut -c1-300)"
-    python3 "$folder/gpu_table.py" ops "$name" "$work/$name.jsonl" | tee -a "$OUT/ops.txt" |
-        head -n 1
+    python3 "$folder/gpu_table.py" ops "$name" "$work/$name.jsonl" >"$work/ops.txt"
+    head -n 1 "$work/ops.txt"
+    cat "$work/ops.txt" >>"$OUT/ops.txt"
 }
 
 for w in gpt2 bert-base encoder clip; do
