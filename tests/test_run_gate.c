@@ -24,7 +24,7 @@ typedef struct fixture {
     material_options options;
     material material;
     gate gate, infer;
-    gate rounded[2]; /* tf32, bf16 */
+    gate rounded; /* for tf32 and bf16 */
 } fixture;
 
 static const char *const rounds[] = {"tf32", "bf16"};
@@ -43,10 +43,8 @@ static int set_up(void **state)
     gate.infer = true;
     ASSERT_OK(gate_new(&f->infer, &gate, &err));
     gate.infer = false;
-    for (int i = 0; i < 2; i++) {
-        gate.precision = i ? BE_PRECISION_BF16 : BE_PRECISION_TF32;
-        ASSERT_OK(gate_new(&f->rounded[i], &gate, &err));
-    }
+    gate.precisions = 1U << BE_PRECISION_TF32 | 1U << BE_PRECISION_BF16;
+    ASSERT_OK(gate_new(&f->rounded, &gate, &err));
     *state = f;
     return 0;
 }
@@ -57,7 +55,7 @@ static int tear_down(void **state)
     gate_free(&f->gate);
     gate_free(&f->infer);
     gate_free(&f->infer);
-    for (int i = 0; i < 2; i++) gate_free(&f->rounded[i]);
+    gate_free(&f->rounded);
     material_free(&f->material);
     dataset_close(f->set);
     free(f);
@@ -281,8 +279,7 @@ static void every_precision_has_its_band(void **state)
     double band = 0;
     for (int i = 0; i < 3; i++) {
         job.precision = precisions[i];
-        const gate *g = i ? &f->rounded[i - 1] : &f->gate;
-        assert_int_equal(gate_check(g, &r, &job, 1, &found, &err), BE_UNAVAILABLE);
+        assert_int_equal(gate_check(&f->rounded, &r, &job, 1, &found, &err), BE_UNAVAILABLE);
         assert_true(found.band > band);
         band = found.band;
     }
@@ -297,7 +294,7 @@ static void a_precision_that_is_not_computed_is_refused(void **state)
     gate_result found;
     for (int i = 0; i < 2; i++) {
         conductor_contender c = native(f, PROXY(&proxy, "--says", rounds[i]));
-        c.gate = &f->rounded[i];
+        c.gate = &f->rounded;
         c.job.precision = rounds[i];
         ASSERT_FAILS(checked(&c, &found, &err), BE_NUMERIC, "native cpu: expected an error of",
                      rounds[i], "multiplies in a wider precision", "use --precision fp32");
@@ -308,7 +305,7 @@ static void a_precision_that_is_not_computed_is_refused(void **state)
 /* What rounding does to a tensor of the bf16 gate. */
 static double *rounding_of(const fixture *f, const char *name)
 {
-    const trace_tensor *tensor = trace_find(&f->rounded[1].rounding, name);
+    const trace_tensor *tensor = trace_find(&f->rounded.rounding[BE_PRECISION_BF16], name);
     assert_non_null(tensor);
     return tensor->values;
 }
@@ -323,7 +320,7 @@ static void limits_of_a_precision_are_told(void **state)
     double *rounding = rounding_of(f, "grad.fc1.weight"), kept = rounding[1];
     conductor_contender c =
         native(f, PROXY(&proxy, "--says", "bf16", "--gradient", "fc1.weight=2"));
-    c.gate = &f->rounded[1];
+    c.gate = &f->rounded;
     c.job.precision = "bf16";
     assert_true(kept > 1e-3 && kept < 0.16);
     ASSERT_FAILS(checked(&c, &found, &err), BE_NUMERIC,
@@ -344,10 +341,10 @@ static void gradients_that_prove_nothing_are_no_proof(void **state)
     be_error err = {0};
     fake proxy;
     gate_result found;
-    const trace *rounding = &f->rounded[1].rounding;
+    const trace *rounding = &f->rounded.rounding[BE_PRECISION_BF16];
     double kept[64];
     conductor_contender c = native(f, PROXY(&proxy, "--says", "bf16"));
-    c.gate = &f->rounded[1];
+    c.gate = &f->rounded;
     c.job.precision = "bf16";
     for (int i = 0; i < rounding->count; i++) kept[i] = rounding->tensors[i].values[1];
     for (int i = 0; i < rounding->count; i++) rounding->tensors[i].values[1] = 0.5;
@@ -369,7 +366,7 @@ static void bf16_passes(void **state)
     const char *const argv[] = {getenv("BREAKEVEN_PROGRAM"), "runner", NULL};
     conductor_contender c = native(f, argv);
     c.job.precision = "bf16";
-    c.gate = &f->rounded[1];
+    c.gate = &f->rounded;
     be_status status = checked(&c, &found, &err);
     if (status == BE_UNAVAILABLE) {
         print_message("# SKIP bf16_passes: %s\n", err.text);

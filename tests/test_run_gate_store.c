@@ -130,21 +130,22 @@ static void a_precision_has_its_own_file(void **state)
     uint64_t plain, other;
     gate g, again;
     assert_false(ask(f, &plain));
-    f->asking.precision = BE_PRECISION_BF16;
+    f->asking.precisions = 1U << BE_PRECISION_BF16;
     ASSERT_OK(gate_new(&g, &f->asking, &err));
     assert_false(g.was_kept);
-    assert_int_equal(g.rounding.count, g.reference.count);
+    assert_int_equal(g.rounding[BE_PRECISION_BF16].count, g.reference.count);
     ASSERT_OK(gate_new(&again, &f->asking, &err));
     assert_true(again.was_kept);
-    for (int i = 0; i < g.rounding.count; i++)
-        assert_memory_equal(g.rounding.tensors[i].values, again.rounding.tensors[i].values,
+    for (int i = 0; i < g.rounding[BE_PRECISION_BF16].count; i++)
+        assert_memory_equal(g.rounding[BE_PRECISION_BF16].tensors[i].values,
+                            again.rounding[BE_PRECISION_BF16].tensors[i].values,
                             2 * sizeof(double));
     gate_free(&g);
     gate_free(&again);
-    f->asking.precision = BE_PRECISION_TF32;
+    f->asking.precisions = 1U << BE_PRECISION_TF32;
     assert_false(ask(f, &other));
     assert_true(other == plain); /* the reference is the same */
-    f->asking.precision = BE_PRECISION_FP32;
+    f->asking.precisions = 0;
     assert_true(ask(f, &other));
 }
 

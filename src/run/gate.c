@@ -156,8 +156,10 @@ static be_status find_reference(gate *g, gate_work *work, be_error *err)
     if (gate_store_build(&work->build, &reason) != BE_OK) work->build = 0;
     g->was_kept = true;
     TRY(find_kept(g, work, BE_PRECISION_FP32, &g->reference, err));
-    if (g->precision == BE_PRECISION_FP32) return BE_OK;
-    return find_kept(g, work, g->precision, &g->rounding, err);
+    for (int p = BE_PRECISION_TF32; p < BE_PRECISION_COUNT; p++)
+        if (work->options->precisions >> p & 1)
+            TRY(find_kept(g, work, (be_precision)p, &g->rounding[p], err));
+    return BE_OK;
 }
 
 static be_status make(gate *g, const gate_options *options, gate_subject *subject, be_error *err)
@@ -183,8 +185,7 @@ be_status gate_new(gate *out, const gate_options *options, be_error *err)
                   .seed = options->material->seed,
                   .batch = there < w->gate.batch ? there : w->gate.batch,
                   .steps = w->gate.steps,
-                  .infer = options->infer,
-                  .precision = options->precision};
+                  .infer = options->infer};
     out->variant = workload_gate_variant(w, &out->reduced);
     be_status status = make(out, options, &subject, err);
     table_free(&subject.set);
@@ -197,7 +198,7 @@ void gate_free(gate *g)
     material_free(&g->material);
     material_free(&g->sample);
     trace_free(&g->reference);
-    trace_free(&g->rounding);
+    for (int p = 0; p < BE_PRECISION_COUNT; p++) trace_free(&g->rounding[p]);
 }
 
 /* ------------------------------------------------------------------ runners */
@@ -265,10 +266,20 @@ static void describe_limit(const parity_row *row, double narrowest, char *out, s
                  row->rounding);
 }
 
+/* A runner that is held against the gate, and what it may differ by. */
+typedef struct gate_trial {
+    const gate *gate;
+    runner *runner;
+    const char *precision;
+    parity_limits limits;
+    double limit_s; /* for an answer */
+} gate_trial;
+
 /* The row left its limit; `narrowest` is what it would be without rounding. */
-static be_status refuse(const gate *g, const runner *r, const parity_row *row, double narrowest,
-                        be_error *err)
+static be_status refuse(const gate_trial *t, const parity_row *row, double narrowest, be_error *err)
 {
+    const gate *g = t->gate;
+    const runner *r = t->runner;
     char options[128], limit[96];
     text_buffer b = TEXT_BUFFER(options);
     if (g->own)
@@ -282,8 +293,7 @@ static be_status refuse(const gate *g, const runner *r, const parity_row *row, d
         int value = workload_variant_get(&g->variant, (workload_dimension)d);
         if (value) text_add(&b, " --%s %d", workload_dimension_names[d], value);
     }
-    if (g->precision != BE_PRECISION_FP32)
-        text_add(&b, " --precision %s", precision_name(g->precision));
+    if (strcmp(t->precision, "fp32") != 0) text_add(&b, " --precision %s", t->precision);
     describe_limit(row, narrowest, limit, sizeof limit);
     FAIL(err, BE_NUMERIC,
          "%s: expected %s within %.3g%s of the reference in double precision, found an error of "
@@ -304,8 +314,8 @@ static void note(gate_result *out, double error, double band, const char *where)
 }
 
 /* What rounding makes unfit for a proof is told; where nothing else is left there is no proof. */
-static be_status note_unproven(const gate *g, const runner *r, const parity_row *row,
-                               gate_result *out, be_error *err)
+static be_status note_unproven(const gate_trial *t, const parity_row *row, gate_result *out,
+                               be_error *err)
 {
     if (row->unproven == 0) return BE_OK;
     out->unproven = row->unproven;
@@ -316,12 +326,14 @@ static be_status note_unproven(const gate *g, const runner *r, const parity_row 
          "%d by half of themselves or more (batch %" PRId64 ", seed %" PRIu64
          "); nothing proves what it computes, so it gets no speed; use --precision fp32 or another "
          "--seed",
-         r->name, precision_name(g->precision), row->tensors, g->batch, g->seed);
+         t->runner->name, t->precision, row->tensors, t->gate->batch, t->gate->seed);
 }
 
-static be_status check_rows(const gate *g, const runner *r, const parity_limits *limits,
-                            const parity_result *result, gate_result *out, be_error *err)
+static be_status check_rows(const gate_trial *t, const parity_result *result, gate_result *out,
+                            be_error *err)
 {
+    const gate *g = t->gate;
+    const parity_limits *limits = &t->limits;
     /* The first kind that is wrong is where it begins: the ones after it follow from it. */
     for (int k = 0; k < result->count; k++) {
         const parity_row *row = &result->rows[k];
@@ -331,10 +343,10 @@ static be_status check_rows(const gate *g, const runner *r, const parity_limits 
         bool wider = row->limit > narrowest && g->own;
         bool another_measure = by_distance || wider;
         if (!row->good || !another_measure) note(out, row->error, row->limit, row->where);
-        if (!row->good) return refuse(g, r, row, narrowest, err);
+        if (!row->good) return refuse(t, row, narrowest, err);
     }
     const parity_row *gradients = parity_find(result, "gradients");
-    return gradients ? note_unproven(g, r, gradients, out, err) : BE_OK;
+    return gradients ? note_unproven(t, gradients, out, err) : BE_OK;
 }
 
 /* Whoever computes in fp32 what was asked for in bf16 is too near in all that no flip moves. */
@@ -347,23 +359,24 @@ static double largest_error(const parity_result *result)
     return largest;
 }
 
-static be_status ask_trace(const gate *g, runner *r, const parity_limits *limits, double limit_s,
-                           parity_result *out, be_error *err)
+static be_status ask_trace(const gate_trial *t, parity_result *out, be_error *err)
 {
+    const gate *g = t->gate;
+    runner *r = t->runner;
     trace found = {0};
-    be_status status = parity_ask(r, g->steps, g->path, limit_s, &found, err);
+    be_status status = parity_ask(r, g->steps, g->path, t->limit_s, &found, err);
     unlink(g->path);
     TRY(status);
-    status = parity_compare_within(&found, &g->reference, limits, out, err);
+    status = parity_compare_within(&found, &g->reference, &t->limits, out, err);
     if (status != BE_OK) status_prefix(err, "%s", r->name);
     trace_free(&found);
     return status;
 }
 
 /* What the losses of `run` may differ by, as a row of a comparison. */
-static parity_row run_row(const gate *g, const parity_limits *limits)
+static parity_row run_row(const parity_limits *limits)
 {
-    const trace_tensor *rounding = trace_find(&g->rounding, "losses");
+    const trace_tensor *rounding = limits->rounding ? trace_find(limits->rounding, "losses") : NULL;
     parity_row row = {.kind = "the losses",
                       .limit = limits->losses,
                       .rounding = rounding ? rounding->values[ROUNDING_ERROR] : (double)NAN,
@@ -373,15 +386,15 @@ static parity_row run_row(const gate *g, const parity_limits *limits)
 }
 
 /* The same steps as a timed block does them. */
-static be_status check_run(const gate *g, runner *r, const parity_limits *limits, double limit_s,
-                           gate_result *out, be_error *err)
+static be_status check_run(const gate_trial *t, gate_result *out, be_error *err)
 {
+    const gate *g = t->gate;
     protocol_answer answer;
     protocol_call call = {.request = PROTOCOL_RUN, .steps = g->steps, .losses = true};
     const trace_tensor *losses = trace_find(&g->reference, "losses");
-    parity_row row = run_row(g, limits);
+    parity_row row = run_row(&t->limits);
     MUST(losses && losses->count == g->steps);
-    TRY(runner_call(r, &call, limit_s, &answer, NULL, err));
+    TRY(runner_call(t->runner, &call, t->limit_s, &answer, NULL, err));
     for (int64_t i = 0; i < g->steps; i++) {
         const json_t *value = json_array_get(answer.losses, (size_t)i);
         double loss = json_is_number(value) ? json_number_value(value) : (double)NAN;
@@ -393,7 +406,7 @@ static be_status check_run(const gate *g, runner *r, const parity_limits *limits
     }
     protocol_answer_clear(&answer);
     if (!g->own || row.limit <= out->band) note(out, row.error, row.limit, row.where);
-    return row.error <= row.limit ? BE_OK : refuse(g, r, &row, limits->losses, err);
+    return row.error <= row.limit ? BE_OK : refuse(t, &row, t->limits.losses, err);
 }
 
 /* A rounding that was asked for shows. */
@@ -409,18 +422,29 @@ static be_status check_rounding(const runner *r, const gate_limits *limits, doub
 }
 
 /* The prepared job of the gate. */
-static be_status check_numbers(const gate *g, runner *r, const gate_limits *limits, double limit_s,
-                               gate_result *out, be_error *err)
+static be_status check_numbers(const gate_trial *t, const gate_limits *limits, gate_result *out,
+                               be_error *err)
 {
     parity_result result;
-    const parity_limits wanted = {.error = limits->band,
-                                  .gradients = gradients_band(g, limits),
-                                  .losses = losses_band(g, limits),
-                                  .rounding = g->rounding.count ? &g->rounding : NULL};
-    TRY(ask_trace(g, r, &wanted, limit_s, &result, err));
-    TRY(check_rows(g, r, &wanted, &result, out, err));
-    if (!g->infer) TRY(check_run(g, r, &wanted, limit_s, out, err));
-    return check_rounding(r, limits, largest_error(&result), err);
+    TRY(ask_trace(t, &result, err));
+    TRY(check_rows(t, &result, out, err));
+    if (!t->gate->infer) TRY(check_run(t, out, err));
+    return check_rounding(t->runner, limits, largest_error(&result), err);
+}
+
+/* What a runner of this precision may differ by; a user's own model has no rounded reference. */
+static be_status limits_of(const gate *g, const gate_limits *limits, parity_limits *out,
+                           be_error *err)
+{
+    be_precision precision;
+    TRY(precision_find(limits->precision, &precision, err));
+    const trace *rounding = &g->rounding[precision];
+    MUST(g->own || precision == BE_PRECISION_FP32 || rounding->count);
+    *out = (parity_limits){.error = limits->band,
+                           .gradients = gradients_band(g, limits),
+                           .losses = losses_band(g, limits),
+                           .rounding = rounding->count ? rounding : NULL};
+    return BE_OK;
 }
 
 /* Losses of the job at its full size: of its first steps, or of its answers to the first pictures.
@@ -481,10 +505,11 @@ be_status gate_check(const gate *g, runner *r, const protocol_job *job, double l
     if (!limits)
         FAIL(err, BE_USAGE, "parity: expected a precision that has a band, found \"%s\"",
              job->precision);
-    MUST(g->own || strcmp(job->precision, precision_name(g->precision)) == 0);
+    gate_trial trial = {.gate = g, .runner = r, .precision = job->precision, .limit_s = limit_s};
+    TRY(limits_of(g, limits, &trial.limits, err));
     out->band = limits->band;
     TRY(runner_prepare(r, &small, limit_s, err));
-    TRY(check_numbers(g, r, limits, limit_s, out, err));
+    TRY(check_numbers(&trial, limits, out, err));
     if (!g->reduced) return BE_OK;
     return g->infer && g->varied.operate ? ask_result(g, r, &full, limit_s, out, err)
                                          : ask_losses(g, r, &full, limit_s, out, err);

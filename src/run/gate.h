@@ -40,8 +40,9 @@ BE_CHECKED be_status gate_judge(const char *precision, const trace *found, const
 
 typedef struct gate {
     trace reference;
-    be_precision precision;
-    trace rounding; /* what it does to each tensor; of fp32 and of a user's own model empty */
+    /* What each does to every tensor; of fp32, of what no job has, and of a user's own model empty
+     */
+    trace rounding[BE_PRECISION_COUNT];
     const char *workload;
     uint64_t seed;
     int64_t batch, steps;
@@ -61,7 +62,7 @@ typedef struct gate_options {
     const material_options *material; /* workload, set, seed */
     const char *folder;               /* for the runners' traces */
     bool infer;
-    be_precision precision;                   /* of the jobs that will be held against it */
+    unsigned precisions;                      /* bit p: there are jobs of be_precision p */
     const volatile sig_atomic_t *interrupted; /* may be NULL */
 } gate_options;
 

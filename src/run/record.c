@@ -165,7 +165,8 @@ static void fill_evidence(record_measured *r, const conductor_result *result)
                                     .steps = parity->steps,
                                     .batch = parity->batch,
                                     .unproven = parity->unproven,
-                                    .unproven_tensor = known(parity->unproven_where)};
+                                    .unproven_tensor =
+                                        parity->unproven ? parity->unproven_where : record_unknown};
     const json_t *work = json_object_get(result->phases, "work");
     r->proof = (record_proof){.work = json_is_object(work) ? work : NULL,
                               .work_steps = result->phases ? result->phases_steps : -1,

@@ -182,6 +182,21 @@ static be_status begin_own(measurement *m, const workload *w, be_error *err)
     return BE_OK;
 }
 
+/* Those that the contenders have: the ones given, or the one. */
+static be_status list_precisions(const study_request *request, unsigned *out, be_error *err)
+{
+    be_precision precision;
+    *out = 0;
+    for (int p = 0; p < request->precisions.count; p++) {
+        TRY(precision_find(request->precisions.name[p], &precision, err));
+        *out |= 1U << precision;
+    }
+    if (*out) return BE_OK;
+    TRY(precision_find(request->precision, &precision, err));
+    *out = 1U << precision;
+    return BE_OK;
+}
+
 be_status measurement_begin(measurement *m, const workload *w, be_error *err)
 {
     end_workload(m);
@@ -198,7 +213,7 @@ be_status measurement_begin(measurement *m, const workload *w, be_error *err)
                          .folder = m->material.folder.path,
                          .infer = m->plan.infer,
                          .interrupted = m->watch->stop};
-    TRY(precision_find(m->request->precision, &gate.precision, err));
+    TRY(list_precisions(m->request, &gate.precisions, err));
     study_progress(m->watch, "%s: the reference in double precision ...", w->name);
     return gate_new(&m->gate, &gate, err);
 }
