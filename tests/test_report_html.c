@@ -63,7 +63,7 @@ static void a_table_escapes_every_cell(void **state)
                                 "name", "c", "count", 3);
     report_sheet sheet = {columns, 3, records, 1};
     FILE *out = begin();
-    html_table(&sheet, "a <caption>", out);
+    report_write_html(&sheet, "a <caption>", out);
     char *found = end(out);
     assert_null(strstr(found, "<b>"));
     assert_null(strstr(found, "<img"));

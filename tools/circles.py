@@ -18,9 +18,6 @@ FUNCTION = re.compile(r"^(?!static\b|typedef\b|return\b)[A-Za-z_][\w *]*?\b(\w+)
 VARIABLE = re.compile(r"^(?!static\b|typedef\b|extern\b)[A-Za-z_][\w *]*?\b(\w+)(?:\[[^\]]*\])* = ",
                       re.M)
 OWN = re.compile(r"^static [^;{}()=\[]*?\b(\w+)(?:\(|\[| =|;)", re.M)
-# Folders that are not free of them yet: the tables and pages of HTML know each other, a page knows
-# its views and they its addresses, and the search of a sweep tells its result while it goes on.
-LEFT_OUT = {"src/report", "src/serve", "src/study"}
 NO_CODE = re.compile(r'/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
 
 
@@ -58,8 +55,7 @@ def way_back(uses, start):
 
 def find_circles(root, files):
     """A problem for each circle, told once, at the first of its files."""
-    uses = find_uses(root, [f for f in files if f.endswith(".c") and not f.endswith(".gpu.c")
-                            and os.path.dirname(f) not in LEFT_OUT])
+    uses = find_uses(root, [f for f in files if f.endswith(".c") and not f.endswith(".gpu.c")])
     told = set()
     for file in sorted(uses):
         way = way_back(uses, file)

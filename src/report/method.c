@@ -91,7 +91,7 @@ static void write_ways(const json_t *measured, FILE *out)
     };
     report_sheet sheet = {columns, sizeof columns / sizeof *columns, measured, -1};
     html_fold_begin(out, "how each was measured");
-    html_table(&sheet, NULL, out);
+    report_write_html(&sheet, NULL, out);
     html_fold_end(out);
 }
 

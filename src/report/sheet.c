@@ -7,7 +7,7 @@
 
 #include "core/json.h"
 #include "core/text.h"
-#include "report/html.h"
+#include "report/html_element.h"
 
 #define COLUMNS_MAX 48
 #define FOLD_INDENT 2
@@ -270,13 +270,37 @@ static be_status write_json(const json_t *value, size_t flags, FILE *out, be_err
     return BE_OK;
 }
 
+/* End tags that HTML can do without are left out: a report may have thousands of rows. */
+void report_write_html(const report_sheet *sheet, const char *caption, FILE *out)
+{
+    char text[REPORT_TEXT_BYTES];
+    size_t i;
+    json_t *record;
+    html_table_begin(out, caption);
+    fprintf(out, "<thead><tr>");
+    for (int c = 0; c < sheet->column_count; c++)
+        if (sheet->columns[c].title)
+            html_cell(out, "th", sheet->columns[c].unit != UNIT_TEXT, sheet->columns[c].title);
+    fprintf(out, "<tbody>\n");
+    json_array_foreach(sheet->records, i, record)
+    {
+        fprintf(out, (int)i == sheet->best ? "<tr class=best>" : "<tr>");
+        for (int c = 0; c < sheet->column_count; c++)
+            if (sheet->columns[c].title)
+                html_cell(out, "td", sheet->columns[c].unit != UNIT_TEXT,
+                          report_cell(&sheet->columns[c], record, text));
+        fprintf(out, "\n");
+    }
+    html_table_end(out);
+}
+
 be_status report_write(const report_sheet *sheet, report_format format, FILE *out, be_error *err)
 {
     size_t i;
     json_t *record;
     MUST(sheet->column_count <= COLUMNS_MAX);
     if (report_look.html && (format == REPORT_TABLE || format == REPORT_MD)) {
-        html_table(sheet, NULL, out);
+        report_write_html(sheet, NULL, out);
         return BE_OK;
     }
     switch (format) {

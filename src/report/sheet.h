@@ -60,6 +60,10 @@ const char *report_cell(const report_column *column, const json_t *record,
 BE_CHECKED be_status report_write(const report_sheet *sheet, report_format format, FILE *out,
                                   be_error *err);
 
+/* As a table of HTML: the titled columns, numbers at the right, the best row marked.  NULL: no
+ * caption. */
+void report_write_html(const report_sheet *sheet, const char *caption, FILE *out);
+
 /* Words wrapped at the page's columns, or at REPORT_COLUMNS_READ: the first line begins at column
  * `at`, which the caller has reached, the others are indented. */
 void report_wrap(FILE *out, const char *text, int at, int indent);

@@ -2,7 +2,7 @@
 #include "report/svg.h"
 
 #include "core/text.h"
-#include "report/html.h"
+#include "report/html_element.h"
 
 /* The colours of Okabe and Ito, which stay apart for all kinds of eyes; on dark ground lighter. The
  * last two are greys, for what is idle. */

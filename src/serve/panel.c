@@ -47,7 +47,7 @@ static void write_machine(const json_t *records, FILE *out)
     report_sheet sheet = {columns, sizeof columns / sizeof *columns, records, -1};
     size_t i;
     json_t *record;
-    html_table(&sheet, "Engines and their devices", out);
+    report_write_html(&sheet, "Engines and their devices", out);
     json_array_foreach(records, i, record)
     {
         const char *reason = report_string(record, device, reason);

@@ -167,7 +167,7 @@ static enum MHD_Result add_pair(void *context, enum MHD_ValueKind kind, const ch
 {
     request *r = context;
     (void)kind;
-    r->too_many |= r->address.count == VIEW_PAIRS;
+    r->too_many |= r->address.count == ADDRESS_PAIRS;
     if (r->too_many) return MHD_NO;
     r->address.pairs[r->address.count].name = name;
     r->address.pairs[r->address.count++].value = value ? value : "";

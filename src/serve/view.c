@@ -1,7 +1,6 @@
 /* See view.h. */
 #include "serve/view.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,79 +11,6 @@
 #include "serve/panel.h"
 #include "study/axis.h"
 #include "workloads/workload.h"
-
-/* ---------------------------------------------------------------- addresses */
-
-const char *address_value(const address *a, const char *name)
-{
-    for (int i = 0; i < a->count; i++)
-        if (strcmp(a->pairs[i].name, name) == 0) return a->pairs[i].value;
-    return "";
-}
-
-int64_t address_number(const char *text)
-{
-    char *end = NULL;
-    if (*text < '0' || *text > '9') return 0;
-    errno = 0;
-    int64_t number = strtoll(text, &end, 10);
-    return errno || *end || number < 1 ? 0 : number;
-}
-
-int64_t address_part(const char *path, const char *start, const char *end)
-{
-    char number[24];
-    size_t whole = strlen(path), before = strlen(start), after = strlen(end);
-    if (whole <= before + after || whole - before - after >= sizeof number) return 0;
-    if (strncmp(path, start, before) != 0 || strcmp(path + whole - after, end) != 0) return 0;
-    snprintf(number, sizeof number, "%.*s", (int)(whole - before - after), path + before);
-    return address_number(number);
-}
-
-/* ---------------------------------------------------------------- the frame */
-
-static const struct {
-    const char *path, *title;
-} views[] = {{"/", "Machine"},
-             {"/try", "Try"},
-             {"/breakeven", "Break-even"},
-             {"/explain", "Explain"},
-             {"/runs", "Runs"}};
-
-static void begin(const char *path, const char *title, FILE *out)
-{
-    markup_put(out,
-               "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
-               "<meta name=viewport content=\"width=device-width,initial-scale=1\">"
-               "<title>%s - breakeven</title><link rel=icon href=/icon.svg>"
-               "<link rel=stylesheet href=/style.css><script src=/page.js defer></script></head>\n"
-               "<body><a class=skip href=#main>to the content</a>\n<header><nav aria-label=views>"
-               "<b>breakeven</b>",
-               title);
-    for (size_t i = 0; i < sizeof views / sizeof *views; i++)
-        markup_put(out,
-                   strcmp(views[i].path, path) == 0 ? "<a href=\"%s\" aria-current=page>%s</a>"
-                                                    : "<a href=\"%s\">%s</a>",
-                   views[i].path, views[i].title);
-    markup_put(out, "</nav></header>\n<main id=main>\n<h1>%s</h1>\n", title);
-}
-
-void view_begin(const view *p, const char *title, FILE *out)
-{
-    begin(p->address->path, title, out);
-}
-
-void view_end(FILE *out)
-{
-    fputs("</main></body></html>\n", out);
-}
-
-void view_write_fault(const char *title, const char *text, FILE *out)
-{
-    begin("", title, out);
-    markup_put(out, "<p class=fault role=alert>%s</p>\n", text);
-    view_end(out);
-}
 
 /* ---------------------------------------------------------------- forms */
 

@@ -7,28 +7,11 @@
 
 #include <stdio.h>
 
+#include "serve/address.h"
 #include "serve/queue.h"
 #include "store/store.h"
 
-#define VIEW_PAIRS 64
 #define VIEW_RUNS 50 /* listed where nobody says how many */
-
-/* An address: its path, and the names and values behind the question mark, decoded. */
-typedef struct address {
-    const char *path;
-    struct {
-        const char *name, *value;
-    } pairs[VIEW_PAIRS];
-    int count;
-} address;
-
-const char *address_value(const address *a, const char *name); /* "" if it has none */
-
-/* A whole number of at least 1 that is a text, alone; 0: it is none. */
-int64_t address_number(const char *text);
-
-/* "/runs/12/note" with the start "/runs/" and the end "/note" is 12; 0: it is not of that form. */
-int64_t address_part(const char *path, const char *start, const char *end);
 
 /* Which runs the address asks for; `out` points into it.  BE_USAGE for a bad day or number. */
 BE_CHECKED be_status address_filter(const address *a, store_filter *out, be_error *err);

@@ -101,6 +101,11 @@ void sweep_end_below(const sweep *s, sweep_pair *pair, double x);
 /* Make x the axis's value at a point, and of the workload where that is what it changes. */
 BE_CHECKED be_status sweep_go_to(sweep *s, double x, measurement_point *point, be_error *err);
 
+/* sweep_lines.c: of the axis of which no point is measured, the lines of a pair and where they
+ * cross; NAN and no crossing where a side was not measured. */
+BE_CHECKED be_status sweep_lines(const sweep *s, const sweep_pair *pair, crossing_line lines[2],
+                                 crossing_result *out, be_error *err);
+
 /* sweep_sides.c: find sides, settings and pairs.  BE_USAGE where there is nothing to compare. */
 BE_CHECKED be_status sweep_find_sides(sweep *s, be_error *err);
 
@@ -109,6 +114,9 @@ BE_CHECKED be_status sweep_find_sides(sweep *s, be_error *err);
 int sweep_candidates(const sweep *s, const sweep_side *side, double x, int *out);
 /* Try all settings of all sides with several, in short runs, unless that was done at x. */
 BE_CHECKED be_status sweep_screen(sweep *s, double x, be_error *err);
+
+/* sweep_result.c: what the report shows (report/sweep.h). */
+BE_CHECKED be_status sweep_result(const sweep *s, be_status ended, json_t **out, be_error *err);
 
 /* sweep_measure.c: measure sides at x side by side; keeps the record.  One that fails twice in a
  * row is left out from then on, or from this x on at once if it has no room. */
@@ -123,10 +131,5 @@ BE_CHECKED be_status sweep_search(sweep *s, be_error *err);
 BE_CHECKED be_status sweep_whole(measurement *m, const measurement_point *point, int64_t steps,
                                  double *seconds, be_error *err);
 BE_CHECKED be_status sweep_steps(sweep *s, be_error *err);
-BE_CHECKED be_status sweep_steps_pair(const sweep *s, const sweep_pair *pair,
-                                      crossing_line lines[2], crossing_result *out, be_error *err);
-
-/* sweep_result.c: what the report shows (report/sweep.h). */
-BE_CHECKED be_status sweep_result(const sweep *s, be_status ended, json_t **out, be_error *err);
 
 #endif

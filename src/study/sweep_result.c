@@ -189,7 +189,7 @@ static be_status pair_json(const sweep *s, const sweep_pair *pair, json_t *pairs
         json_object_set_new(object, "points", points_json(s, pair, &found));
         if (!pair->beside) note_apart(s, pair, &found);
     } else {
-        TRY(sweep_steps_pair(s, pair, lines, &found, err));
+        TRY(sweep_lines(s, pair, lines, &found, err));
         json_object_set_new(object, "points", totals_json(lines, &found));
         json_object_set_new(object, "lines",
                             json_pack("[o, o]", line_json(&lines[0]), line_json(&lines[1])));
