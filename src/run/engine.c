@@ -132,10 +132,10 @@ static const char *named_by(const python_engine *wanted, const char **variable)
 }
 
 /* The Python that the user named must have the engine: there is no other then. */
-static be_status find_named(engine *out, const python_engine *wanted, const char *path,
-                            const char *variable, be_error *err)
+static be_status find_named(engine *out, pythons_known *known, const python_engine *wanted,
+                            const char *path, const char *variable, be_error *err)
 {
-    const python *p = python_ask(path, out->interrupted);
+    const python *p = python_ask(known, path, out->interrupted);
     if (!p || p->status != BE_OK)
         FAIL(err, BE_UNAVAILABLE,
              "expected the Python of %s (%.200s) to work, found that it does not: %.600s", variable,
@@ -188,15 +188,16 @@ static void keep_those_with(const python_list *all, python_module module, python
 
 /* The one that the user named; the active environment; the engine's own environment, which somebody
  * made for this program; the first on PATH that has it; the system's. */
-static be_status find_python(engine *out, const python_engine *wanted, be_error *err)
+static be_status find_python(engine *out, pythons_known *known, const python_engine *wanted,
+                             be_error *err)
 {
     char cache[FILE_PATH_BYTES], own[FILE_PATH_BYTES] = "";
     const char *variable = NULL, *named = named_by(wanted, &variable);
     python_list all;
-    if (named) return find_named(out, wanted, named, variable, err);
+    if (named) return find_named(out, known, wanted, named, variable, err);
     if (wanted->folder && file_xdg(cache, FILE_CACHE, NULL) == BE_OK)
         TRY(file_format_path(own, err, "%s/%s/bin/python3", cache, wanted->folder));
-    python_find_all(&all, *own ? own : NULL, out->interrupted);
+    python_find_all(known, &all, *own ? own : NULL, out->interrupted);
     keep_those_with(&all, wanted->module, &out->pythons);
     return out->pythons.count ? BE_OK : none_has(&all, wanted, err);
 }
@@ -211,11 +212,11 @@ static const python_engine *python_of(const char *name)
 static be_status find_script_engine(engine *out, const engine_options *options, be_error *err)
 {
     const python_engine *wanted = python_of(engine_family(out->name));
-    MUST(wanted);
+    MUST(wanted && options->pythons);
     TRY(find_script(out, wanted->script, err));
     out->module = wanted->module;
     out->interrupted = options->interrupted;
-    be_status status = find_python(out, wanted, err);
+    be_status status = find_python(out, options->pythons, wanted, err);
     if (options->interrupted && *options->interrupted)
         FAIL(err, BE_INTERRUPTED, "stopped by a signal");
     TRY(status);

@@ -53,6 +53,8 @@ typedef struct engine_options {
     bool lone_blas;            /* PyTorch's OpenBLAS on one thread, however many its loops have */
     const char *devices;       /* separated by commas: only their drivers are started, where the
                                   engine can tell them apart; NULL: all */
+    pythons_known *pythons;    /* what was asked before; outlives the engine.  Of the native one
+                                  nobody is asked: it may be NULL */
     const volatile sig_atomic_t *interrupted;
 } engine_options;
 

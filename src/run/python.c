@@ -41,11 +41,6 @@ static const char question[] =
         "]}, answers)\n"
         "    answers.write('\\n')\n";
 
-static struct {
-    int count;
-    python list[PYTHONS_MAX];
-} known;
-
 /* ------------------------------------------------------------- how it starts */
 
 /* Of the folders that a user adds to the search for modules those that are the same wherever the
@@ -154,7 +149,7 @@ static void take_answer(python *p, const char *line, size_t length)
 /* Ask those that nobody has asked: all of them start before the first is waited for. */
 static void ask_all(python *const *list, int count, const volatile sig_atomic_t *interrupted)
 {
-    static python_environment environment;
+    python_environment environment;
     child *children[PYTHONS_MAX] = {NULL};
     be_error unset = {0};
     be_status settable = python_environment_make(&environment, &unset);
@@ -190,12 +185,12 @@ static void ask_all(python *const *list, int count, const volatile sig_atomic_t 
 /* ------------------------------------------------------------------- finding */
 
 /* The one at this path, new if it is not known; NULL if there is no room for it. */
-static python *take(const char *path)
+static python *take(pythons_known *known, const char *path)
 {
-    for (int i = 0; i < known.count; i++)
-        if (strcmp(known.list[i].path, path) == 0) return &known.list[i];
-    if (known.count == PYTHONS_MAX || strlen(path) >= FILE_PATH_BYTES) return NULL;
-    python *p = &known.list[known.count++];
+    for (int i = 0; i < known->count; i++)
+        if (strcmp(known->list[i].path, path) == 0) return &known->list[i];
+    if (known->count == PYTHONS_MAX || strlen(path) >= FILE_PATH_BYTES) return NULL;
+    python *p = &known->list[known->count++];
     *p = (python){0};
     snprintf(p->path, sizeof p->path, "%s", path);
     return p;
@@ -217,6 +212,7 @@ static bool is_same(const char *a, const char *b)
 }
 
 typedef struct search {
+    pythons_known *known;
     int count;
     python *list[PYTHONS_MAX];
 } search;
@@ -231,7 +227,7 @@ static bool add(search *s, const char *folder, size_t length, const char *name)
         return false;
     for (int i = 0; i < s->count; i++)
         if (is_same(s->list[i]->path, path)) return true;
-    python *p = s->count < PYTHONS_MAX ? take(path) : NULL;
+    python *p = s->count < PYTHONS_MAX ? take(s->known, path) : NULL;
     if (p) s->list[s->count++] = p;
     return true;
 }
@@ -242,10 +238,11 @@ static void add_folder(search *s, const char *folder, size_t length)
     if (length > 0 && !add(s, folder, length, "python3")) add(s, folder, length, "python");
 }
 
-void python_find_all(python_list *out, const char *own, const volatile sig_atomic_t *interrupted)
+void python_find_all(pythons_known *known, python_list *out, const char *own,
+                     const volatile sig_atomic_t *interrupted)
 {
     static const char *const environments[] = {"VIRTUAL_ENV", "CONDA_PREFIX"};
-    search found = {0};
+    search found = {.known = known};
     for (size_t i = 0; i < sizeof environments / sizeof *environments; i++) {
         const char *active = getenv(environments[i]);
         char folder[FILE_PATH_BYTES];
@@ -265,9 +262,10 @@ void python_find_all(python_list *out, const char *own, const volatile sig_atomi
     for (int i = 0; i < found.count; i++) out->list[i] = found.list[i];
 }
 
-const python *python_ask(const char *path, const volatile sig_atomic_t *interrupted)
+const python *python_ask(pythons_known *known, const char *path,
+                         const volatile sig_atomic_t *interrupted)
 {
-    python *p = take(path);
+    python *p = take(known, path);
     if (p) ask_all(&p, 1, interrupted);
     return p;
 }

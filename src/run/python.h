@@ -1,9 +1,9 @@
 /* The Pythons of this machine: which there are, what each of them has, and how one is started.
  *
  * They are looked for in the order in which a user would take them to be meant: the active
- * environment, the folders of PATH, the system's own.  Each is asked once in the life of the
- * program, all of them side by side; a module is looked for, not loaded.  The answers are kept here
- * until the program ends.  Knows no engine. */
+ * environment, the folders of PATH, the system's own.  They are asked side by side, each once by
+ * whoever keeps the answers (pythons_known); a module is looked for, not loaded.  Knows no engine.
+ */
 #ifndef RUN_PYTHON_H
 #define RUN_PYTHON_H
 
@@ -41,6 +41,13 @@ typedef struct python {
     python_has has[PYTHON_MODULE_COUNT];
 } python;
 
+/* Those that were asked, with their answers: all zero at the start.  What is found points into it.
+ */
+typedef struct pythons_known {
+    int count;
+    python list[PYTHONS_MAX];
+} pythons_known;
+
 typedef struct python_list {
     int count;
     const python *list[PYTHONS_MAX];
@@ -48,10 +55,12 @@ typedef struct python_list {
 
 /* All of them, in order and asked.  `own` (may be NULL) is one of the program's own, which comes
  * after the active environment. */
-void python_find_all(python_list *out, const char *own, const volatile sig_atomic_t *interrupted);
+void python_find_all(pythons_known *known, python_list *out, const char *own,
+                     const volatile sig_atomic_t *interrupted);
 
-/* The one at this path, or of this name on PATH, asked. */
-const python *python_ask(const char *path, const volatile sig_atomic_t *interrupted);
+/* The one at this path, or of this name on PATH, asked; NULL where there is no room for it. */
+const python *python_ask(pythons_known *known, const char *path,
+                         const volatile sig_atomic_t *interrupted);
 
 #define PYTHON_VARIABLES 24
 

@@ -76,6 +76,7 @@ static void ask_engines(bench_plan *plan, const study_request *request, const st
     engine_options asking = {.isa = request->isa,
                              .devices = devices_wanted(&request->devices, devices, sizeof devices),
                              .library = request->library,
+                             .pythons = &plan->pythons,
                              .interrupted = watch->stop};
     study_progress(watch, "asking the engines for their devices ...");
     for (int e = 0; e < ENGINE_COUNT; e++)

@@ -19,6 +19,7 @@ typedef struct bench_contender {
 
 typedef struct bench_plan {
     engine engines[ENGINE_COUNT];
+    pythons_known pythons;
     json_t *hello[ENGINE_COUNT]; /* NULL: not among the contenders */
     json_t *missing;             /* engines that are not there: a list of {name, reason} */
     bench_contender contenders[BENCH_CONTENDERS_MAX];

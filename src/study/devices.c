@@ -103,11 +103,18 @@ static void tell_pythons(const engine *engines, json_t *pythons)
             json_array_append_new(pythons, json_of_text(text));
 }
 
-static be_status ask_engines(engine *engines, const study_watch *watch, study_devices *out,
+/* Engines point to the Pythons, and must stay where they are. */
+typedef struct asked_engines {
+    engine engines[ENGINE_COUNT];
+    pythons_known pythons;
+} asked_engines;
+
+static be_status ask_engines(asked_engines *all, const study_watch *watch, study_devices *out,
                              be_error *err)
 {
+    engine *engines = all->engines;
     engine_question asked[ENGINE_COUNT] = {{0}};
-    engine_options asking = {.interrupted = watch->stop};
+    engine_options asking = {.pythons = &all->pythons, .interrupted = watch->stop};
     be_status status = BE_OK;
     study_progress(watch, "asking the engines for their devices ...");
     for (int e = 0; e < ENGINE_COUNT; e++)
@@ -128,8 +135,8 @@ static be_status ask_engines(engine *engines, const study_watch *watch, study_de
 
 static be_status find_devices(const study_watch *watch, study_devices *out, be_error *err)
 {
-    void *memory = NULL; /* engines must stay where they are, and are large */
-    TRY(memory_alloc(&memory, ENGINE_COUNT * sizeof(engine), "the engines", err));
+    void *memory = NULL;
+    TRY(memory_alloc(&memory, sizeof(asked_engines), "the engines", err));
     be_status status = ask_engines(memory, watch, out, err);
     memory_free(memory);
     return status;

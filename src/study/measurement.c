@@ -131,7 +131,7 @@ static be_status open_own_data(measurement *m, const workload *w, be_error *err)
 /* The model's library as it computes by itself, which the reference is computed by. */
 static be_status own_engine(measurement *m, const char *library, const engine **out, be_error *err)
 {
-    engine_options asking = {.interrupted = m->watch->stop};
+    engine_options asking = {.pythons = &m->plan.pythons, .interrupted = m->watch->stop};
     *out = &m->reference;
     for (int e = 0; e < ENGINE_COUNT; e++)
         if (m->plan.hello[e] && strcmp(engine_names[e], library) == 0) *out = &m->plan.engines[e];

@@ -35,6 +35,7 @@ typedef struct comparison {
     workload_model model;
     trace native, reference;
     trace rounding; /* what the precision does to the reference; empty in fp32 */
+    pythons_known pythons;
     json_t *records;
     bool broken;
 } comparison;
@@ -185,7 +186,7 @@ static be_status compare_engine(comparison *c, const char *name, be_error *err)
     engine e;
     material m;
     trace other = {0};
-    engine_options options = {.interrupted = c->watch->stop};
+    engine_options options = {.pythons = &c->pythons, .interrupted = c->watch->stop};
     TRY(engine_find(&e, name, &options, err));
     study_progress(c->watch, "%s ...", engine_title(name));
     TRY(material_new(&m, &c->material, err));

@@ -199,7 +199,7 @@ static void find_variants(sweep *s)
             add_variant(s, "native", &options, names[l], 1);
     }
     const char *own = getenv("OPENBLAS_NUM_THREADS");
-    options = (engine_options){.lone_blas = true};
+    options = (engine_options){.lone_blas = true, .pythons = &s->m.plan.pythons};
     if (has_pools_apart(s) && !(own && *own)) add_variant(s, "torch", &options, "OpenBLAS on 1", 2);
 }
 
