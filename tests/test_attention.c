@@ -1,7 +1,7 @@
 /* Tests of attention as a user meets it: what it must do whatever its numbers are, on the CPU with
  * every instruction set that this machine has, and the text of each mistake.  That its numbers are
  * right is tested with all ops (test_ops). */
-#include "support.h"
+#include "isa_fixture.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,9 +10,6 @@
 #include "breakeven/plan.h"
 #include "core/rng.h"
 #include "graph/graph.h"
-
-static const char *const isas[] = {"generic", "avx2", "avx512"};
-#define ISA_COUNT 3
 
 /* Nothing divides by the sizes of blocks. */
 enum { BATCH = 2, TOKENS = 131, HEADS = 3, SIZE = 20, WIDTH = HEADS * SIZE };
@@ -53,18 +50,6 @@ static numbers *copy_of(const numbers *n)
     assert_non_null(copy);
     *copy = *n;
     return copy;
-}
-
-/* NULL if this machine has no such instruction set; every machine has "generic". */
-static be_device *open_device(const char *isa, int threads)
-{
-    be_error err;
-    be_device *device = NULL;
-    be_device_options options = {.isa = isa, .threads = threads};
-    be_status status = be_device_open("cpu", &options, &device, &err);
-    if (status == BE_UNAVAILABLE && strcmp(isa, "generic") != 0) return NULL;
-    ASSERT_OK(status);
-    return device;
 }
 
 /* The graph's values: parameters, so that there are gradients. */
@@ -151,7 +136,7 @@ static bool run(const char *isa, const setting *s, numbers *n)
 {
     be_error err;
     be_plan *plan = NULL;
-    be_device *device = open_device(isa, s->threads ? s->threads : 2);
+    be_device *device = isa_open(isa, s->threads ? s->threads : 2);
     if (!device) return false;
     model m = model_new(s);
     be_plan_options options = {.mode = BE_TRAIN, .keep = &m.y, .keep_count = 1};
@@ -343,7 +328,7 @@ static void check_by_hand(const char *isa)
 {
     be_error err;
     be_plan *plan = NULL;
-    be_device *device = open_device(isa, 1);
+    be_device *device = isa_open(isa, 1);
     if (!device) return;
     be_graph *g = be_graph_new(1);
     be_value q = be_input(g, "q", shape_make(BE_F32, 3, 1, 1, 1, 0));

@@ -1,6 +1,6 @@
 /* The generated sets of tokens: their ranges, that they are the same everywhere, and that order
  * alone tells their class. */
-#include "support.h"
+#include "set_fixture.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -21,9 +21,6 @@
 
 static be_error err;
 
-typedef be_status open_set(const generated_form *form, dataset_split split,
-                           const dataset_options *options, be_dataset **out, be_error *error);
-
 static be_dataset *opened(open_set *open, int sequence, int vocabulary, dataset_split split,
                           int64_t limit)
 {
@@ -36,20 +33,7 @@ static be_dataset *opened(open_set *open, int sequence, int vocabulary, dataset_
 
 static const int32_t *column(const be_dataset *d, const char *name)
 {
-    const data_field *field = table_find(&d->table, name);
-    assert_non_null(field);
-    return field->bytes;
-}
-
-static uint64_t hash_of(const be_dataset *d)
-{
-    uint64_t h = 14695981039346656037u; /* FNV-1a */
-    for (int f = 0; f < d->table.fields; f++) {
-        const uint8_t *bytes = d->table.field[f].bytes;
-        for (size_t i = 0; i < field_whole_bytes(&d->table.field[f]); i++)
-            h = (h ^ bytes[i]) * 1099511628211u;
-    }
-    return h;
+    return set_column(d, name);
 }
 
 /* ---------------------------------------------------------------- the same everywhere */
@@ -69,8 +53,8 @@ static void threads_and_limits_change_nothing(void **state)
         omp_set_num_threads(threads);
         few = opened(sets[s], 64, 1000, SPLIT_TRAIN, 7);
         test = opened(sets[s], 64, 1000, SPLIT_TEST, 300);
-        assert_true(hash_of(one) == hash_of(many));
-        assert_int_equal(hash_of(one), known[s]);
+        assert_true(set_hash(one) == set_hash(many));
+        assert_int_equal(set_hash(one), known[s]);
         assert_memory_equal(column(one, "tokens"), column(few, "tokens"), 7 * 64 * 4);
         assert_memory_not_equal(column(one, "tokens"), column(test, "tokens"), 64 * 4);
         assert_int_equal(test->count, 75);

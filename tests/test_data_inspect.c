@@ -1,5 +1,5 @@
 /* data/inspect.h: what is said of the files of a set. */
-#include "support.h"
+#include "folder_fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,28 +8,7 @@
 #include "data/cifar.h"
 #include "data/inspect.h"
 
-static char *folder;
 static be_error err;
-
-static int begin(void **state)
-{
-    (void)state;
-    folder = support_make_folder();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    support_remove_folder(folder);
-    return 0;
-}
-
-static const char *path_of(const char *name)
-{
-    static char path[FILE_PATH_BYTES];
-    return support_path(path, sizeof path, folder, name);
-}
 
 static void test_inspect(void **state)
 {
@@ -42,8 +21,8 @@ static void test_inspect(void **state)
     assert_int_equal(report.files[0].state, INSPECT_MISSING);
     ASSERT_OK(inspect_verify(set, folder, &report, &err));
     assert_false(report.good);
-    support_write_file(path_of("data_batch_2.bin"), record, sizeof record);
-    support_write_file(path_of("test_batch.bin"), record, CIFAR_RECORD_BYTES);
+    support_write_file(folder_path("data_batch_2.bin"), record, sizeof record);
+    support_write_file(folder_path("test_batch.bin"), record, CIFAR_RECORD_BYTES);
     ASSERT_OK(inspect_list(set, folder, &report, &err));
     assert_true(report.place.found);
     assert_int_equal(report.files[1].state, INSPECT_THERE);
@@ -58,11 +37,11 @@ static void test_inspect(void **state)
     assert_int_equal(report.splits[SPLIT_TRAIN].count, 2);
     assert_int_equal(report.splits[SPLIT_TEST].count, 1);
     record[0] = 10;
-    support_write_file(path_of("data_batch_2.bin"), record, sizeof record);
+    support_write_file(folder_path("data_batch_2.bin"), record, sizeof record);
     ASSERT_OK(inspect_verify(set, folder, &report, &err));
     assert_false(report.good || report.splits[SPLIT_TRAIN].good);
     assert_non_null(strstr(report.splits[SPLIT_TRAIN].problem.text, "expected a label"));
-    support_write_file(path_of("test_batch.bin"), "\x1f\x8b\x08", 3);
+    support_write_file(folder_path("test_batch.bin"), "\x1f\x8b\x08", 3);
     ASSERT_OK(inspect_verify(set, folder, &report, &err));
     assert_int_equal(report.files[5].state, INSPECT_DAMAGED);
     assert_non_null(strstr(report.files[5].problem.text, "truncated"));
@@ -79,7 +58,7 @@ static void put_idx(const char *name, unsigned rank, unsigned count)
     bytes[6] = (unsigned char)(count >> 8);
     bytes[7] = (unsigned char)count;
     if (rank == 3) bytes[11] = bytes[15] = 28;
-    support_write_file(path_of(name), bytes, header + items);
+    support_write_file(folder_path(name), bytes, header + items);
     free(bytes);
 }
 
@@ -133,7 +112,7 @@ static void test_inspect_real_sets(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, folder_begin, folder_end)
 
 int main(void)
 {

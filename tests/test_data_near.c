@@ -1,6 +1,6 @@
 /* Files that are nearly what is expected: what can be read safely is read, of the rest it is said
  * what it is.  data/catalog.h, pickle.h, foreign.h. */
-#include "support.h"
+#include "folder_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,29 +14,7 @@
 #include "data/foreign.h"
 #include "data/pickle.h"
 
-static char *folder;
 static be_error err;
-
-static int begin(void **state)
-{
-    (void)state;
-    folder = support_make_folder();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    support_remove_folder(folder);
-    return 0;
-}
-
-static const char *path_of(const char *name)
-{
-    static char paths[8][FILE_PATH_BYTES];
-    static int next;
-    return support_path(paths[next++ % 8], FILE_PATH_BYTES, folder, name);
-}
 
 /* ---------------------------------------------------------------- names */
 
@@ -44,8 +22,8 @@ static void put_idx(const char *images, const char *labels)
 {
     unsigned char bytes[16 + 3 * 784] = {0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 28, 0, 0, 0, 28, 77};
     unsigned char numbers[11] = {0, 0, 8, 1, 0, 0, 0, 3, 4, 5, 6};
-    support_write_file(path_of(images), bytes, sizeof bytes);
-    support_write_file(path_of(labels), numbers, sizeof numbers);
+    support_write_file(folder_path(images), bytes, sizeof bytes);
+    support_write_file(folder_path(labels), numbers, sizeof numbers);
 }
 
 static void expect_idx(void)
@@ -71,19 +49,19 @@ static void test_names_that_differ_a_little(void **state)
         {"MNIST/RAW", "MNIST/RAW/train-images-idx3-ubyte", "MNIST/RAW/train-labels-idx1-ubyte"},
     };
     for (int i = 0; i < 4; i++) {
-        ASSERT_OK(file_make_folders(path_of(names[i][0]), &err));
+        ASSERT_OK(file_make_folders(folder_path(names[i][0]), &err));
         put_idx(names[i][1], names[i][2]);
         expect_idx();
-        ASSERT_OK(file_remove(path_of(names[i][1]), &err));
-        ASSERT_OK(file_remove(path_of(names[i][2]), &err));
+        ASSERT_OK(file_remove(folder_path(names[i][1]), &err));
+        ASSERT_OK(file_remove(folder_path(names[i][2]), &err));
     }
 }
 
 static void test_a_folder_for_each_file(void **state)
 {
     (void)state;
-    ASSERT_OK(file_make_folders(path_of("mnist/train-images-idx3-ubyte"), &err));
-    ASSERT_OK(file_make_folders(path_of("mnist/train-labels-idx1-ubyte"), &err));
+    ASSERT_OK(file_make_folders(folder_path("mnist/train-images-idx3-ubyte"), &err));
+    ASSERT_OK(file_make_folders(folder_path("mnist/train-labels-idx1-ubyte"), &err));
     put_idx("mnist/train-images-idx3-ubyte/train-images-idx3-ubyte",
             "mnist/train-labels-idx1-ubyte/train-labels.idx1-ubyte");
     expect_idx();
@@ -94,8 +72,8 @@ static void test_the_exact_name_comes_first(void **state)
 {
     (void)state;
     put_idx("train-images-idx3-ubyte", "train-labels-idx1-ubyte");
-    support_write_file(path_of("TRAIN-IMAGES-IDX3-UBYTE"), "other", 5);
-    support_write_file(path_of("train-labels.idx1-ubyte"), "other", 5);
+    support_write_file(folder_path("TRAIN-IMAGES-IDX3-UBYTE"), "other", 5);
+    support_write_file(folder_path("train-labels.idx1-ubyte"), "other", 5);
     expect_idx();
 }
 
@@ -182,7 +160,7 @@ static blob batch_of(unsigned rows, unsigned row_bytes)
 static void put_batch(const char *name, unsigned rows)
 {
     blob b = batch_of(rows, CIFAR_IMAGE_BYTES);
-    support_write_file(path_of(name), b.bytes, b.count);
+    support_write_file(folder_path(name), b.bytes, b.count);
     free(b.bytes);
 }
 
@@ -191,7 +169,7 @@ static void test_a_batch_of_python(void **state)
     (void)state;
     be_dataset *d = NULL;
     dataset_options options = {.data_dir = folder};
-    ASSERT_OK(file_make_folders(path_of("cifar-10-batches-py"), &err));
+    ASSERT_OK(file_make_folders(folder_path("cifar-10-batches-py"), &err));
     put_batch("cifar-10-batches-py/data_batch_1", 12);
     put_batch("cifar-10-batches-py/data_batch_2", 300);
     put_batch("cifar-10-batches-py/test_batch", 3);
@@ -287,7 +265,7 @@ static void test_batches_of_another_form(void **state)
     be_dataset *d = NULL;
     dataset_options options = {.data_dir = folder};
     blob b = batch_of(5, 784);
-    support_write_file(path_of("data_batch_1"), b.bytes, b.count);
+    support_write_file(folder_path("data_batch_1"), b.bytes, b.count);
     free(b.bytes);
     ASSERT_FAILS(dataset_open(DATASET_CIFAR10, SPLIT_TRAIN, &options, &d, &err), BE_BAD_DATA,
                  "data_batch_1: expected pictures of 3072 bytes and as many labels, found 5 of 784 "
@@ -340,7 +318,7 @@ static void test_an_archive_that_was_not_unpacked(void **state)
     static const unsigned char end_of_archive[1024];
     be_dataset *d = NULL;
     dataset_options options = {.data_dir = folder};
-    gzFile file = gzopen(path_of("cifar-10-python.tar.gz"), "wb");
+    gzFile file = gzopen(folder_path("cifar-10-python.tar.gz"), "wb");
     for (int i = 0; i < 5; i++) {
         char name[100];
         blob b = batch_of((unsigned)order[i], CIFAR_IMAGE_BYTES);
@@ -393,19 +371,19 @@ static void test_a_web_page_for_a_file(void **state)
     static const char page[] = "<!DOCTYPE html>\n<html><body>Sign in to go on</body></html>\n";
     be_dataset *d = NULL;
     dataset_options options = {.data_dir = folder};
-    support_write_file(path_of("train-labels-idx1-ubyte.gz"), page, sizeof page);
+    support_write_file(folder_path("train-labels-idx1-ubyte.gz"), page, sizeof page);
     ASSERT_FAILS(dataset_open(DATASET_MNIST, SPLIT_TRAIN, &options, &d, &err), BE_BAD_DATA,
                  "train-labels-idx1-ubyte.gz: expected a gzip file, found a web page",
                  "the download failed or needs a login, fetch the file again");
-    support_write_file(path_of("train-labels-idx1-ubyte"), page, sizeof page);
+    support_write_file(folder_path("train-labels-idx1-ubyte"), page, sizeof page);
     ASSERT_FAILS(dataset_open(DATASET_MNIST, SPLIT_TRAIN, &options, &d, &err), BE_BAD_DATA,
                  "train-labels-idx1-ubyte: expected an IDX file, found a web page");
-    support_write_file(path_of("data_batch_1.bin"), page, sizeof page);
+    support_write_file(folder_path("data_batch_1.bin"), page, sizeof page);
     ASSERT_FAILS(dataset_open(DATASET_CIFAR10, SPLIT_TRAIN, &options, &d, &err), BE_BAD_DATA,
                  "data_batch_1.bin: expected a file of CIFAR-10, found a web page");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, folder_begin, folder_end)
 
 int main(void)
 {

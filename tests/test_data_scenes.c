@@ -1,6 +1,6 @@
 /* The generated pictures of many classes and the scenes: the same everywhere, and what their labels
  * and captions say is to be seen. */
-#include "support.h"
+#include "set_fixture.h"
 
 #include <math.h>
 #include <omp.h>
@@ -27,32 +27,11 @@ static const generated_form form = {.sequence = 77,
                                     .train = 216,
                                     .test = 24};
 
-typedef be_status open_set(const generated_form *form, dataset_split split,
-                           const dataset_options *options, be_dataset **out, be_error *error);
-
 static be_dataset *opened(open_set *open, dataset_split split, int64_t limit)
 {
     be_dataset *d = NULL;
     ASSERT_OK(open(&form, split, &(dataset_options){.seed = 1, .limit = limit}, &d, &err));
     return d;
-}
-
-static const void *column(const be_dataset *d, const char *name)
-{
-    const data_field *field = table_find(&d->table, name);
-    assert_non_null(field);
-    return field->bytes;
-}
-
-static uint64_t hash_of(const be_dataset *d)
-{
-    uint64_t h = 14695981039346656037u; /* FNV-1a */
-    for (int f = 0; f < d->table.fields; f++) {
-        const uint8_t *bytes = d->table.field[f].bytes;
-        for (size_t i = 0; i < field_whole_bytes(&d->table.field[f]); i++)
-            h = (h ^ bytes[i]) * 1099511628211u;
-    }
-    return h;
 }
 
 static void threads_and_limits_change_nothing(void **state)
@@ -70,10 +49,10 @@ static void threads_and_limits_change_nothing(void **state)
         omp_set_num_threads(threads);
         assert_int_equal(one->count, 216);
         assert_int_equal(test->count, 24);
-        assert_true(hash_of(one) == hash_of(many));
-        assert_int_equal(hash_of(one), known[s]);
-        assert_memory_equal(column(one, "images"), column(few, "images"), 3 * 3 * PLANE);
-        assert_memory_not_equal(column(one, "images"), column(test, "images"), 3 * PLANE);
+        assert_true(set_hash(one) == set_hash(many));
+        assert_int_equal(set_hash(one), known[s]);
+        assert_memory_equal(set_column(one, "images"), set_column(few, "images"), 3 * 3 * PLANE);
+        assert_memory_not_equal(set_column(one, "images"), set_column(test, "images"), 3 * PLANE);
         dataset_close(one);
         dataset_close(many);
         dataset_close(few);
@@ -93,7 +72,7 @@ static void pixels_are_as_they_are_normalised(void **state)
     static open_set *const sets[] = {generated_pictures, generated_scenes};
     for (int s = 0; s < 2; s++) {
         be_dataset *d = opened(sets[s], SPLIT_TRAIN, 1000);
-        const uint8_t *images = column(d, "images");
+        const uint8_t *images = set_column(d, "images");
         for (int c = 0; c < 3; c++) {
             double sum = 0, squares = 0, n = (double)d->count * PLANE;
             for (int64_t i = 0; i < d->count; i++)
@@ -115,8 +94,8 @@ static void labels_tell_the_colour(void **state)
 {
     (void)state;
     be_dataset *d = opened(generated_pictures, SPLIT_TRAIN, 3000);
-    const uint8_t *images = column(d, "images");
-    const int32_t *labels = column(d, "labels");
+    const uint8_t *images = set_column(d, "images");
+    const int32_t *labels = set_column(d, "labels");
     double seen[3][3] = {{0}};
     int count[3] = {0};
     for (int64_t i = 0; i < d->count; i++) {
@@ -166,8 +145,8 @@ static void captions_say_what_is_to_be_seen(void **state)
 {
     (void)state;
     be_dataset *d = opened(generated_scenes, SPLIT_TRAIN, 4000);
-    const int32_t *tokens = column(d, "tokens"), *lengths = column(d, "lengths");
-    const uint8_t *images = column(d, "images");
+    const int32_t *tokens = set_column(d, "tokens"), *lengths = set_column(d, "lengths");
+    const uint8_t *images = set_column(d, "images");
     int looked = 0, counts[4] = {0};
     for (int64_t i = 0; i < d->count; i++, tokens += 77) {
         int end = lengths[i] - 1;

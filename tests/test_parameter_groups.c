@@ -1,33 +1,19 @@
 /* Tests of parameter groups: the weight decay acts on some parameters and not on others, on the CPU
  * with every instruction set that this machine has and on the double reference, against formulas
  * written here once more. */
-#include "support.h"
+#include "isa_fixture.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/reference.h"
-
-static const char *const isas[] = {"generic", "avx2", "avx512"};
-#define ISA_COUNT 3
-
-/* NULL if this machine has no such instruction set; every machine has "generic". */
-static be_device *open_device(const char *isa, int threads)
-{
-    be_error err;
-    be_device *device = NULL;
-    be_device_options options = {.isa = isa, .threads = threads};
-    be_status status = be_device_open("cpu", &options, &device, &err);
-    if (status == BE_UNAVAILABLE && strcmp(isa, "generic") != 0) return NULL;
-    ASSERT_OK(status);
-    return device;
-}
+#include "optimizer_rule.h"
 
 static void each_device(void (*check)(be_device *device))
 {
     for (int i = 0; i < ISA_COUNT; i++) {
-        be_device *device = open_device(isas[i], 2);
+        be_device *device = isa_open(isas[i], 2);
         if (device) check(device);
         be_device_close(device);
     }
@@ -39,13 +25,8 @@ static void assert_near(double found, double expected, double tolerance, const c
         fail_msg("%s: expected %.9g, found %.9g", what, expected, found);
 }
 
-typedef struct rule {
-    be_optimizer options;
-    double beta1, beta2, epsilon; /* of Adam and AdamW */
-} rule;
-
 /* A decay that is seen after a few steps. */
-static const rule rules[] = {
+static const optimizer_rule rules[] = {
     {.options = {.kind = BE_SGD, .learning_rate = 0.3, .weight_decay = 0.5}},
     {.options = {.kind = BE_SGD, .learning_rate = 0.3, .momentum = 0.9, .weight_decay = 0.5}},
     {.options = {.kind = BE_ADAM, .learning_rate = 0.01, .weight_decay = 0.5},
@@ -59,26 +40,6 @@ static const rule rules[] = {
 };
 
 #define STEPS 4
-
-/* PyTorch's documentation, line by line, for one parameter. */
-static void apply_rule(const rule *r, int step, double g, double *p, double *first, double *second)
-{
-    double rate = (double)r->options.learning_rate, decay = r->options.weight_decay;
-    if (r->options.kind != BE_ADAMW && decay != 0.0) g = g + decay * *p;
-    if (r->options.kind == BE_SGD) {
-        double direction = g;
-        if (r->options.momentum != 0.0)
-            direction = *first = step == 1 ? g : r->options.momentum * *first + g;
-        *p = *p - rate * direction;
-        return;
-    }
-    if (r->options.kind == BE_ADAMW) *p = *p - rate * decay * *p;
-    *first = r->beta1 * *first + (1.0 - r->beta1) * g;
-    *second = r->beta2 * *second + (1.0 - r->beta2) * g * g;
-    double first_hat = *first / (1.0 - pow(r->beta1, step));
-    double second_hat = *second / (1.0 - pow(r->beta2, step));
-    *p = *p - rate * first_hat / (sqrt(second_hat) + r->epsilon);
-}
 
 /* Two groups: "b" and "d" of four parameters do not decay, and lie between the others.  All have
  * the gradient that the formulas are told. */
@@ -117,7 +78,8 @@ static void read_group(be_plan *plan, const grouped *n, int i, float *out)
         be_plan_read(plan, n->parameter[i], out, (size_t)group_sizes[i] * sizeof(float), &err));
 }
 
-static void check_group(const rule *r, const grouped *n, int i, be_plan *plan, const float *start)
+static void check_group(const optimizer_rule *r, const grouped *n, int i, be_plan *plan,
+                        const float *start)
 {
     be_error err;
     reference *reference = NULL;
@@ -126,12 +88,13 @@ static void check_group(const rule *r, const grouped *n, int i, be_plan *plan, c
     const double *meant = reference_data(reference, n->parameter[i]);
     float *found = malloc((size_t)group_sizes[i] * sizeof(float));
     read_group(plan, n, i, found);
-    rule own = *r;
+    optimizer_rule own = *r;
     if (i % 2) own.options.weight_decay = 0.0;
     for (int64_t e = 0; e < group_sizes[i]; e++) {
         double p = (double)start[e], first = 0.0, second = 0.0;
         for (int step = 1; step <= STEPS; step++)
-            apply_rule(&own, step, (double)(i + 1) / (double)group_sizes[i], &p, &first, &second);
+            optimizer_rule_apply(&own, step, (double)(i + 1) / (double)group_sizes[i], &p, &first,
+                                 &second);
         assert_near((double)found[e], p, 5e-6, "a parameter of a group");
         assert_near(meant[e], p, 1e-6, "a parameter of a group of the reference");
     }

@@ -1,7 +1,7 @@
 /* Tests of the ops around a network, as a user meets them: loss, end of the step, optimizers,
  * dropout, batches from a data set.  Each is run on the CPU with every instruction set that this
  * machine has, and on the double reference, against formulas written here once more. */
-#include "support.h"
+#include "isa_fixture.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,21 +10,7 @@
 #include "core/rng.h"
 #include "graph/reference.h"
 #include "ops/op_list.h"
-
-static const char *const isas[] = {"generic", "avx2", "avx512"};
-#define ISA_COUNT 3
-
-/* NULL if this machine has no such instruction set; every machine has "generic". */
-static be_device *open_device(const char *isa, int threads)
-{
-    be_error err;
-    be_device *device = NULL;
-    be_device_options options = {.isa = isa, .threads = threads};
-    be_status status = be_device_open("cpu", &options, &device, &err);
-    if (status == BE_UNAVAILABLE && strcmp(isa, "generic") != 0) return NULL;
-    ASSERT_OK(status);
-    return device;
-}
+#include "optimizer_rule.h"
 
 /* The smallest network with everything around it: one parameter [rows, classes], through dropout if
  * p is above 0, is the logits. */
@@ -152,7 +138,7 @@ static void check_losses(be_device *device)
 static void each_device(void (*check)(be_device *device))
 {
     for (int i = 0; i < ISA_COUNT; i++) {
-        be_device *device = open_device(isas[i], 2);
+        be_device *device = isa_open(isas[i], 2);
         if (device) check(device);
         be_device_close(device);
     }
@@ -173,7 +159,7 @@ static void loss_bits_do_not_depend_on_threads(void **state)
     float losses[3][4];
     for (int i = 0; i < 211; i++) target[i] = i % 200;
     for (int threads = 1; threads <= 3; threads++) {
-        be_device *device = open_device("generic", threads);
+        be_device *device = isa_open("generic", threads);
         be_plan *plan = plan_new(&t, device);
         ASSERT_OK(be_plan_write(plan, t.target, target, sizeof target, &err));
         ASSERT_OK(be_plan_run(plan, 4, &err));
@@ -331,7 +317,7 @@ static void dropout_layers_draw_apart_and_vanish_when_inferring(void **state)
     assert_int_equal(g->salt, 2);
     assert_memory_not_equal(salt[0], salt[1], be_op_dropout.attrs_bytes);
     for (int i = 0; i < 64; i++) x[i] = (float)i;
-    be_device *device = open_device("generic", 1);
+    be_device *device = isa_open("generic", 1);
     be_plan_options options = {.mode = BE_INFER, .keep = &out, .keep_count = 1};
     ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));
     ASSERT_OK(be_plan_write(plan, in, x, sizeof x, &err));
@@ -358,13 +344,7 @@ static void dropout_refuses_a_senseless_probability(void **state)
 
 /* Optimizers */
 
-typedef struct rule {
-    be_optimizer options;
-    double beta1, beta2, epsilon; /* as they must come out */
-    const char *slots[2];
-} rule;
-
-static const rule rules[] = {
+static const optimizer_rule rules[] = {
     {.options = {.kind = BE_SGD, .learning_rate = 0.3f}},
     {.options = {.kind = BE_SGD, .learning_rate = 0.3f, .weight_decay = 0.01}},
     {.options = {.kind = BE_SGD, .learning_rate = 0.3f, .momentum = 0.9, .weight_decay = 5e-4},
@@ -391,26 +371,6 @@ static const rule rules[] = {
      .slots = {"adam.m", "adam.v"}},
 };
 
-/* PyTorch's documentation, line by line, for one parameter. */
-static void apply_rule(const rule *r, int step, double g, double *p, double *first, double *second)
-{
-    double rate = (double)r->options.learning_rate, decay = r->options.weight_decay;
-    if (r->options.kind != BE_ADAMW && decay != 0.0) g = g + decay * *p;
-    if (r->options.kind == BE_SGD) {
-        double direction = g;
-        if (r->options.momentum != 0.0)
-            direction = *first = step == 1 ? g : r->options.momentum * *first + g;
-        *p = *p - rate * direction;
-        return;
-    }
-    if (r->options.kind == BE_ADAMW) *p = *p - rate * decay * *p;
-    *first = r->beta1 * *first + (1.0 - r->beta1) * g;
-    *second = r->beta2 * *second + (1.0 - r->beta2) * g * g;
-    double first_hat = *first / (1.0 - pow(r->beta1, step));
-    double second_hat = *second / (1.0 - pow(r->beta2, step));
-    *p = *p - rate * first_hat / (sqrt(second_hat) + r->epsilon);
-}
-
 #define OPTIMIZER_ROWS 211
 #define OPTIMIZER_CLASSES 200 /* enough for several threads */
 #define OPTIMIZER_COUNT (OPTIMIZER_ROWS * OPTIMIZER_CLASSES)
@@ -421,15 +381,17 @@ typedef struct follower {
     double p[OPTIMIZER_COUNT], first[OPTIMIZER_COUNT], second[OPTIMIZER_COUNT];
 } follower;
 
-static void follow(const rule *rule, follower *f, int step, const float *gradient, const float *p)
+static void follow(const optimizer_rule *rule, follower *f, int step, const float *gradient,
+                   const float *p)
 {
     for (int i = 0; i < OPTIMIZER_COUNT; i++) {
-        apply_rule(rule, step, (double)gradient[i], &f->p[i], &f->first[i], &f->second[i]);
+        optimizer_rule_apply(rule, step, (double)gradient[i], &f->p[i], &f->first[i],
+                             &f->second[i]);
         assert_near((double)p[i], f->p[i], 2e-6, "a parameter");
     }
 }
 
-static void check_slots(be_plan *plan, const rule *rule, const follower *f, float *buffer)
+static void check_slots(be_plan *plan, const optimizer_rule *rule, const follower *f, float *buffer)
 {
     be_error err;
     const double *expected[2] = {f->first, f->second};
@@ -447,7 +409,7 @@ static void check_slots(be_plan *plan, const rule *rule, const follower *f, floa
     }
 }
 
-static void check_rule(be_device *device, const rule *rule)
+static void check_rule(be_device *device, const optimizer_rule *rule)
 {
     be_error err;
     toy t = toy_new(OPTIMIZER_ROWS, OPTIMIZER_CLASSES, 0.0f, &rule->options);

@@ -17,6 +17,7 @@
 #include "data/text.h"
 #include "graph/precision.h"
 #include "machine/environment.h"
+#include "report/training.h"
 #include "train/loop.h"
 #include "train/scalars.h"
 #include "train/variant.h"
@@ -325,16 +326,7 @@ static void print_end(const train_command *c, const trainer *t)
 
 static be_status write_epochs(const train_command *c, be_error *err)
 {
-    static const report_column columns[] = {
-        {MEMBER(epoch, epoch), "epoch", UNIT_COUNT, NULL},
-        {MEMBER(epoch, step), "step", UNIT_COUNT, NULL},
-        {MEMBER(epoch, loss), "loss", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, accuracy), "accuracy", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, validation_loss), "validation loss", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, validation_accuracy), "validation accuracy", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, seconds), "time", UNIT_SECONDS, NULL},
-        {MEMBER(epoch, samples_per_s), "samples/s", UNIT_COUNT, NULL},
-    };
+    static const report_column columns[] = {TRAINING_COLUMNS};
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], c->epochs, -1};
     report_format format = cli_format(c->cli);
     return format == REPORT_TABLE || format == REPORT_JSONL ? BE_OK

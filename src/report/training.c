@@ -242,15 +242,7 @@ be_status training_write(const json_t *epochs, report_format format, FILE *out, 
     const report_column columns[] = {
         {MEMBER(epoch, workload), mixed, UNIT_TEXT, NULL},
         {MEMBER(epoch, device), mixed ? "device" : NULL, UNIT_TEXT, NULL},
-        {MEMBER(epoch, epoch), "epoch", UNIT_COUNT, NULL},
-        {MEMBER(epoch, step), "step", UNIT_COUNT, NULL},
-        {MEMBER(epoch, loss), "loss", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, accuracy), "accuracy", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, validation_loss), "validation loss", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, validation_accuracy), "validation accuracy", UNIT_NUMBER, NULL},
-        {MEMBER(epoch, seconds), "time", UNIT_SECONDS, NULL},
-        {MEMBER(epoch, samples_per_s), "samples/s", UNIT_COUNT, NULL},
-    };
+        TRAINING_COLUMNS};
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], epochs, -1};
     bool people = format == REPORT_TABLE || format == REPORT_MD;
     if (people && report_look.html) TRY(write_curves(epochs, format, out, err));

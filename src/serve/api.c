@@ -84,16 +84,11 @@ static json_t *workloads_json(void)
 
 static be_status list_runs(const view *p, json_t **out, be_error *err)
 {
-    store *s = NULL;
-    store_filter filter;
     int64_t left = 0;
-    TRY(address_filter(p->address, &filter, err));
-    TRY(store_open_to_read(&s, NULL, err));
-    json_t *runs = json_array();
-    be_status status = store_list(s, &filter, runs, &left, err);
-    store_close(s);
+    json_t *runs = NULL;
+    be_status status = view_load_runs(p->address, &runs, &left, err);
     *out = json_object();
-    json_put(out, "runs", runs);
+    json_put(out, "runs", runs ? runs : json_array());
     json_put(out, "older", json_integer(left));
     return status;
 }

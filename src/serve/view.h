@@ -39,12 +39,14 @@ BE_CHECKED be_status view_compare(const view *p, FILE *out, be_error *err);
 /* The runs that the address names as 'breakeven report' writes them. */
 BE_CHECKED be_status view_report(const view *p, FILE *out, be_error *err);
 
-/* What page and API have in common: a run with its notes and records, and a comparison of the runs
- * that the address names as run=N.  The caller releases all, whatever the status. */
+/* What page and API have in common: the runs; a run with its notes and records, and a comparison of
+ * the runs that the address names as run=N.  The caller releases all, whatever the status. */
 typedef struct view_data {
     json_t *run, *notes, *records, *comparison;
 } view_data;
 
+/* The runs that the address asks for, a list, and how many older ones it leaves out. */
+BE_CHECKED be_status view_load_runs(const address *a, json_t **runs, int64_t *left, be_error *err);
 BE_CHECKED be_status view_load_run(int64_t run, view_data *out, be_error *err);
 BE_CHECKED be_status view_load_comparison(const address *a, view_data *out, be_error *err);
 void view_release(view_data *data);

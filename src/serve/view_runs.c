@@ -62,6 +62,19 @@ static be_status add_line(void *context, const char *line, int64_t run, be_error
     return BE_OK;
 }
 
+be_status view_load_runs(const address *a, json_t **runs, int64_t *left, be_error *err)
+{
+    store *s = NULL;
+    store_filter filter;
+    *runs = NULL;
+    TRY(address_filter(a, &filter, err));
+    TRY(store_open_to_read(&s, NULL, err));
+    *runs = json_array();
+    be_status status = store_list(s, &filter, *runs, left, err);
+    store_close(s);
+    return status;
+}
+
 be_status view_load_run(int64_t run, view_data *out, be_error *err)
 {
     store *s = NULL;
@@ -210,14 +223,9 @@ static void write_list(const address *a, const json_t *runs, int64_t left, FILE 
 
 be_status view_runs(const view *p, FILE *out, be_error *err)
 {
-    store *s = NULL;
-    store_filter filter;
     int64_t left = 0;
-    TRY(address_filter(p->address, &filter, err));
-    TRY(store_open_to_read(&s, NULL, err));
-    json_t *runs = json_array();
-    be_status status = store_list(s, &filter, runs, &left, err);
-    store_close(s);
+    json_t *runs = NULL;
+    be_status status = view_load_runs(p->address, &runs, &left, err);
     if (status == BE_OK) {
         view_begin(p, "Runs", out);
         write_search(p->address, out);
