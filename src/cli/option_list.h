@@ -238,7 +238,7 @@
       "train: by N processes, each with an equal part of every batch and of the cores, or with " \
       "--device cuda on a GPU of its own "                                                       \
       "(docs/workers.md); bench: measure that with so many, beside one; "                        \
-      "advise: also predict the training on so many: 8..4096*2")                                 \
+      "advise: also predict the training on N workers: 8..4096*2")                               \
     X(EACH, "each", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(sweep),                              \
       "with workers: each has the whole batch (weak scaling); else they cut it")                 \
     X(LINK, "link", 0, "RATE,LATENCY", TEXT, 0, 0, "", ON(advise),                               \

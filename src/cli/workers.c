@@ -13,7 +13,7 @@
 
 #define CORES_BYTES 256
 
-/* Ranks that may use the same cores share them in equal parts; those that a launcher has bound to
+/* Ranks that may use the same cores share them in equal parts; those that a launcher has pinned to
  * cores of their own keep them. */
 static be_status share_cores(const workers *w, be_error *err)
 {
