@@ -108,15 +108,47 @@ def load_weights(path, expected):
     return {name: tensors[name] for name in expected}
 
 
+class Schedule:
+    """How the learning rate goes over the steps (be_schedule in include/breakeven/graph.h)."""
+
+    def __init__(self, request):
+        self.kind = member(request, "kind", str, choices=("constant", "cosine", "linear"))
+        self.warmup = member(request, "warmup_steps", int, 0, least=0)
+        self.total = member(request, "total_steps", int, 0, least=0)
+        self.final = member(request, "final_factor", float, 0.0, least=0)
+        if self.kind != "constant" and self.total <= self.warmup:
+            raise Failure("USAGE", f"'total_steps' above the {self.warmup} of the warm-up",
+                          self.total, "correct the request")
+        if self.final > 1:
+            raise Failure("USAGE", "'final_factor' at most 1", self.final, "correct the request")
+
+    def factor(self, step):
+        """What the rate of a step, counted from 0, is multiplied by."""
+        if step < self.warmup:
+            return (step + 1) / (self.warmup + 1)
+        if self.kind == "constant":
+            return 1.0
+        done = min((step - self.warmup) / (self.total - self.warmup), 1.0)
+        left = 1 - done if self.kind == "linear" else (1 + math.cos(math.pi * done)) / 2
+        return self.final + (1 - self.final) * left
+
+    def last_step(self):
+        """From here on the rate stays."""
+        return self.warmup if self.kind == "constant" else self.total
+
+
 def read_optimizer(request):
-    """The optimizer's name and settings, checked; `betas` and `epsilon` without sgd."""
+    """The optimizer's name and settings, checked; `betas` and `epsilon` without sgd; `schedule` is
+    None where the rate is constant."""
     name = member(request, "name", str, choices=("sgd", "adam", "adamw", "none"))
     if name == "none":
-        return {"name": name, "max_gradient_norm": 0.0}
+        return {"name": name, "max_gradient_norm": 0.0, "schedule": None}
+    schedule = member(request, "schedule", dict, None)
     found = {"name": name, "lr": member(request, "lr", float, least=0),
              "weight_decay": member(request, "weight_decay", float, 0.0, least=0),
              "max_gradient_norm": member(request, "max_gradient_norm", float, 0.0, least=0),
-             "decay": member(request, "decay", str, "all", choices=("all", "matrices"))}
+             "decay": member(request, "decay", str, "all", choices=("all", "matrices")),
+             "schedule": None if schedule is None else Schedule(schedule)}
     if name == "sgd":
         found["momentum"] = member(request, "momentum", float, 0.0, least=0)
         return found

@@ -17,7 +17,7 @@ from runner_protocol import Failure, member
 
 # Members of `optimizer` that this file acts on.
 OPTIMIZER = ("name", "lr", "momentum", "weight_decay", "beta1", "beta2", "epsilon",
-             "max_gradient_norm", "decay")
+             "max_gradient_norm", "decay", "schedule")
 
 
 def check_optimizer(optimizer):
@@ -26,6 +26,34 @@ def check_optimizer(optimizer):
     if unknown:
         raise Failure("UNAVAILABLE", f"an optimizer of {', '.join(OPTIMIZER)} alone",
                       f"'{unknown[0]}'", "leave it out, or use another engine")
+
+
+class Rates(keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rates of all steps, worked out before the first and looked up on the device."""
+
+    def __init__(self, rate, schedule):
+        last = schedule.last_step()
+        self.table = tf.constant([rate * schedule.factor(step) for step in range(last + 1)],
+                                 tf.float32)
+        self.last = last
+
+    def __call__(self, step):
+        return tf.gather(self.table, tf.minimum(tf.cast(step, tf.int64), self.last))
+
+
+class ScheduledSGD(keras.optimizers.SGD):
+    """With momentum as in PyTorch, where a step's rate scales all of what has gathered.
+
+    Keras gathers gradients that are scaled already, each by the rate of its own step: the same only
+    where the rate stays.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.momentum:
+            gathered = self.momentums[self._get_variable_index(variable)]
+            gradient = self.momentum * gathered + gradient
+            self.assign(gathered, gradient)
+        self.assign_sub(variable, learning_rate * gradient)
 
 
 class Adam(keras.optimizers.Adam):
@@ -152,16 +180,20 @@ class Session(runner_job.Job):
             self.decays = [0.0] * len(self.variables)
             return tensorflow_operations.NoUpdate()
         spared = [v for v in self.variables if settings["decay"] == "matrices" and len(v.shape) < 2]
+        rate, schedule = settings["lr"], settings["schedule"]
+        if schedule is not None:
+            rate = Rates(rate, schedule)
         # Keras's weight_decay is AdamW's; that of the others is part of their gradient.
         decay = 0.0 if settings["name"] == "adamw" else settings["weight_decay"]
         self.decays = [0.0 if any(v is other for other in spared) else decay
                        for v in self.variables]
         if settings["name"] == "sgd":
-            optimizer = keras.optimizers.SGD(settings["lr"], momentum=settings["momentum"])
+            kind = keras.optimizers.SGD if schedule is None else ScheduledSGD
+            optimizer = kind(rate, momentum=settings["momentum"])
         else:
             beta_1, beta_2 = settings["betas"]
             decoupled = settings["weight_decay"] if settings["name"] == "adamw" else 0
-            optimizer = Adam(settings["lr"], beta_1=beta_1, beta_2=beta_2,
+            optimizer = Adam(rate, beta_1=beta_1, beta_2=beta_2,
                              epsilon=settings["epsilon"], weight_decay=decoupled or None)
         if spared:
             optimizer.exclude_from_weight_decay(var_list=spared)

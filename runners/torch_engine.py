@@ -89,6 +89,7 @@ class Session(Loop, runner_job.Job):
             self.counted = torch_workloads.use_counter_dropout(model, self.seed)
         self.model = torch_forms.lay_out(self.form, model.to(self.device)).train(self.training)
         self.optimizer = self._new_optimizer() if self.training else None
+        self.rates = self._new_rates() if self.training else None
         self.step = 0
         self.take_form()
 
@@ -112,6 +113,17 @@ class Session(Loop, runner_job.Job):
         if settings["name"] == "sgd":
             return kind(parameters, **common, momentum=settings["momentum"])
         return kind(parameters, **common, betas=settings["betas"], eps=settings["epsilon"])
+
+    def _new_rates(self):
+        schedule = self.optimizer_settings["schedule"]
+        if schedule is None:
+            return None
+        if self.form == "graph":
+            raise Failure("UNAVAILABLE", "a constant learning rate for torch-graph, whose captured "
+                          "step keeps that of its capture", f"the schedule '{schedule.kind}'",
+                          "use torch or torch-compile")
+        return torch.optim.lr_scheduler.LambdaLR(self.optimizer,
+                                                 lambda step: schedule.factor(step))
 
     def clip(self):
         """Between backward and optimizer."""
@@ -304,7 +316,7 @@ class Engine:
                 if t == 0:
                     for name, p in session.model.named_parameters():
                         tensors["grad." + name] = p.grad.clone()
-                session.optimizer.step()
+                session.update()
             if t == 0:
                 for name, value in session.buffers().items():
                     tensors["buffer." + name] = value.clone()

@@ -14,6 +14,7 @@ import torch_forms
 class Loop:
     names_modules = False  # whether ops are told by the model's modules
     form = None            # of torch_forms.py
+    rates = None           # what changes the optimizer's learning rate after each step
 
     def take_form(self):
         """Called whenever the model or its dropout is another: the functions that a step computes
@@ -34,6 +35,11 @@ class Loop:
     def clip(self):
         """Between backward and optimizer; who clips gradients does it here."""
 
+    def update(self):
+        self.optimizer.step()
+        if self.rates is not None:
+            self.rates.step()
+
     def next_batch(self):
         return self.batch_of(self.next_source())
 
@@ -42,7 +48,7 @@ class Loop:
         loss = self.compute_loss(inputs, targets)
         loss.backward()
         self.clip()
-        self.optimizer.step()
+        self.update()
         return loss.detach()
 
     def _captured_step(self):

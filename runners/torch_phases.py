@@ -54,6 +54,8 @@ class Kept:
         self.session, self.step = session, session.step
         self.model = {name: value.clone() for name, value in session.model.state_dict().items()}
         self.optimizer = copy.deepcopy(session.optimizer.state_dict()) if session.training else None
+        rates = session.rates
+        self.rates = None if rates is None else copy.deepcopy(rates.state_dict())
         self.random = libraries.random_states(session.device)
 
     def restore(self):
@@ -61,6 +63,8 @@ class Kept:
         session.model.load_state_dict(self.model)
         if self.optimizer is not None:
             session.optimizer.load_state_dict(self.optimizer)
+        if self.rates is not None:
+            session.rates.load_state_dict(self.rates)
         libraries.set_random_states(session.device, self.random)
         session.step, session.sent_step = self.step, None
         session.captured = None  # with an optimizer's state that is no longer its
@@ -83,7 +87,7 @@ def do_steps(session, steps, mark):
             loss.backward()
             mark("backward")
             session.clip()
-            session.optimizer.step()
+            session.update()
             mark("optimizer")
         else:
             with torch.inference_mode():

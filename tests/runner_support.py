@@ -4,6 +4,7 @@ a child, and the training in double that its results are compared with.
 Import this before the runners' modules: it puts their folder on the path.
 """
 import json
+import math
 import os
 import select
 import subprocess
@@ -109,6 +110,21 @@ class Child:
         return self.process.returncode, self.pending + out, log.decode()
 
 
+def rate_factor(schedule, step):
+    """What `docs/runner-protocol.md` says of a schedule, written once more."""
+    if schedule is None:
+        return 1.0
+    warmup, total, final = (schedule[name] for name in
+                            ("warmup_steps", "total_steps", "final_factor"))
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if schedule["kind"] == "constant":
+        return 1.0
+    done = (min(step, total) - warmup) / (total - warmup)
+    shape = {"linear": 1 - done, "cosine": math.cos(math.pi * done / 2) ** 2}
+    return final + (1 - final) * shape[schedule["kind"]]
+
+
 class Reference:
     """The training of a workload in double, from the definitions."""
 
@@ -180,7 +196,7 @@ class Reference:
 
     def update(self, p, g, state):
         o = self.request["optimizer"]
-        lr, decay = o["lr"], o.get("weight_decay", 0)
+        lr, decay = o["lr"] * rate_factor(o.get("schedule"), self.t - 1), o.get("weight_decay", 0)
         if o["name"] == "sgd":
             state[0] = o.get("momentum", 0) * state[0] + g + decay * p
             return lr * state[0]

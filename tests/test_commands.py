@@ -303,6 +303,8 @@ class TrainTest(FolderTest):
         self.assertAlmostEqual(plain["last_learning_rate"], 0.04, 8)
         self.assertIsNone(plain["last_gradient_norm"])
         self.assertAlmostEqual(last("--warmup", "11")["last_learning_rate"], 0.04 * 8 / 12, 8)
+        line = last("--warmup", "2", "--schedule", "linear")["last_learning_rate"]
+        self.assertAlmostEqual(line, 0.04 * 1 / 6, 8)
         falling = last("--warmup", "2", "--schedule", "cosine")["last_learning_rate"]
         self.assertAlmostEqual(falling, 0.04 * (1 + math.cos(math.pi * 5 / 6)) / 2, 8)
         clipped = last("--clip", "0.001")
@@ -366,6 +368,20 @@ class ParityTest(FolderTest):
         self.assertEqual(pairs, {("native", "reference"), ("native", "torch"),
                                  ("torch", "reference")})
         self.assertTrue(all(r["good"] for r in records))
+
+    @unittest.skipUnless(has_torch(), "PyTorch is not installed")
+    def test_a_schedule_is_the_same_in_every_engine(self):
+        """30 steps with a warm-up: the losses agree, and are not those without it."""
+        lines = self.good("parity", "mlp-mnist", *SMALL, "--batch", "2", "--steps", "30",
+                          "--warmup", "20", "--schedule", "cosine", "--engine", "torch",
+                          "--format", "jsonl").splitlines()
+        losses = [r for r in map(json.loads, lines) if r["quantity"] == "losses"]
+        self.assertEqual([r["engine"] for r in losses], ["native", "native", "torch"])
+        for r in losses:
+            self.assertTrue(r["good"] and r["error"] <= 1e-4 and r["steps"] == 30, r)
+        self.bad(2, "parity", "mlp-mnist", *SMALL, "--batch", "2", "--steps", "20", "--warmup",
+                 "20", "--schedule", "linear", "--engine", "native",
+                 says=["the 20 of the warm-up"])
 
     def test_table(self):
         if has_torch():

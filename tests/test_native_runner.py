@@ -32,6 +32,7 @@ class NativeRunnerTest(shared.RunnerTest):
     test_dropout = test_openblas_obeys_its_variable = None
     # Its texts are its own.
     test_refused_members = test_refused_files = test_broken_lines = None
+    test_schedules_that_are_none_are_refused = None
 
     @classmethod
     def setUpClass(cls):
@@ -216,7 +217,12 @@ class NativeRunnerTest(shared.RunnerTest):
                  "expected 1 values"),
                 ("optimizer", {"name": "lion", "lr": 1}, "USAGE", "sgd, adam, adamw or none"),
                 ("optimizer", {"name": "sgd"}, "USAGE", "learning rate"),
-                ("optimizer", {"name": "adam", "lr": 1, "beta2": 1}, "USAGE", "beta2")):
+                ("optimizer", {"name": "adam", "lr": 1, "beta2": 1}, "USAGE", "beta2"),
+                ("optimizer", {"name": "sgd", "lr": 1, "schedule": {"kind": "steps"}}, "USAGE",
+                 'expected "schedule.kind" to be constant, cosine or linear, found "steps"'),
+                ("optimizer", {"name": "sgd", "lr": 1,
+                               "schedule": {"kind": "linear", "warmup_steps": 4, "total_steps": 4}},
+                 "USAGE", "more steps in all than the 4 of the warm-up")):
             with self.subTest(member=member, value=value):
                 self.check_refused(status, text, "prepare", **dict(good, **{member: value}))
         self.check_refused("USAGE", "send 'prepare' first", "run", steps=1)

@@ -61,6 +61,20 @@ static void prepare_has_all_members(void **state)
     json_decref(json);
 }
 
+static void a_schedule_is_told_where_there_is_one(void **state)
+{
+    (void)state;
+    protocol_job rated = job;
+    rated.optimizer.schedule = (be_schedule){BE_RATE_LINEAR, 3, 30, 0.25};
+    json_t *json = encoded(&(protocol_call){.request = PROTOCOL_PREPARE, .job = &rated});
+    json_t *wanted = json_pack("{s:s, s:i, s:i, s:f}", "kind", "linear", "warmup_steps", 3,
+                               "total_steps", 30, "final_factor", 0.25);
+    assert_true(
+        json_equal(json_object_get(json_object_get(json, "optimizer"), "schedule"), wanted));
+    json_decref(wanted);
+    json_decref(json);
+}
+
 static void other_requests_have_theirs(void **state)
 {
     (void)state;
@@ -456,6 +470,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prepare_has_all_members),
+        cmocka_unit_test(a_schedule_is_told_where_there_is_one),
         cmocka_unit_test(other_requests_have_theirs),
         cmocka_unit_test(requests_that_the_protocol_forbids),
         cmocka_unit_test(good_answers_are_read),

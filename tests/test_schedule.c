@@ -56,6 +56,12 @@ static void factors_are_those_of_the_formula(void **state)
         if (!(fabs(be_schedule_factor(&up_and_down, t) - expected[t]) < 1e-11))
             fail_msg("step %d: expected %.12g, found %.12g", t, expected[t],
                      be_schedule_factor(&up_and_down, t));
+    be_schedule line = up_and_down;
+    line.kind = BE_RATE_LINEAR;
+    assert_true(be_schedule_factor(&line, 3) == 0.8);
+    for (int t = 4; t < 14; t++) /* 0.1 + 0.9 · (12 − t) / 8 */
+        assert_true(fabs(be_schedule_factor(&line, t) - (t < 12 ? 0.1 + 0.1125 * (12 - t) : 0.1)) <
+                    1e-12);
     be_schedule warm = {.kind = BE_RATE_CONSTANT, .warmup_steps = 1};
     assert_true(be_schedule_factor(&warm, 0) == 0.5 && be_schedule_factor(&warm, 1) == 1.0);
     assert_true(be_schedule_factor(&(be_schedule){0}, 0) == 1.0);

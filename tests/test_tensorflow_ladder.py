@@ -153,9 +153,9 @@ class LadderTest(torch_ladder.Prepared):
         """No training that is another one than was asked for."""
         _, _, _, request = self.network("gpt2")
         self.refused("UNAVAILABLE", "expected an optimizer of name, lr, momentum, weight_decay, "
-                     "beta1, beta2, epsilon, max_gradient_norm, decay alone, found 'schedule': "
-                     "leave it out",
-                     dict(request, optimizer=dict(torch_ladder.SGD, schedule={"kind": "cosine"})))
+                     "beta1, beta2, epsilon, max_gradient_norm, decay, schedule alone, found "
+                     "'nesterov': leave it out",
+                     dict(request, optimizer=dict(torch_ladder.SGD, nesterov=True)))
         self.refused("UNAVAILABLE", "encoder, bert-base, gpt2, op:matmul, ",
                      dict(request, workload="clip"))
 

@@ -190,6 +190,30 @@ class RunnerTest(unittest.TestCase):
     def test_parity_cnn5_fashion(self):
         self.check_parity("cnn5-fashion", {"name": "adam", "lr": 0.001}, 4)
 
+    def test_rates_follow_the_schedule(self):
+        """30 steps and beyond the schedule's end, each kind; phases in between change nothing."""
+        for kind, total in (("constant", 0), ("cosine", 25), ("linear", 25)):
+            schedule = {"kind": kind, "warmup_steps": 10, "total_steps": total,
+                        "final_factor": 0.1 if total else 0.0}
+            for optimizer in (dict(SGD, lr=0.05, schedule=schedule),
+                              dict(ADAMW, schedule=schedule)):
+                with self.subTest(kind=kind, optimizer=optimizer["name"]):
+                    losses = self.check_parity("mlp-mnist", optimizer, 30)
+                    self.ok("run", steps=4)
+                    self.ok("phases", steps=2)
+                    found = self.ok("run", steps=3, losses=True)["losses"]
+                    self.close(np.array(found), losses[4:7], 1e-5, "losses after the phases")
+
+    def test_schedules_that_are_none_are_refused(self):
+        for schedule, text in (({"kind": "steps"}, "constant, cosine"),
+                               ({"kind": "cosine", "warmup_steps": 4, "total_steps": 4},
+                                "4 of the"),
+                               ({"kind": "linear", "warmup_steps": 0, "total_steps": 4,
+                                 "final_factor": 2}, "final")):
+            schedule = {"warmup_steps": 0, "total_steps": 0, "final_factor": 0.0, **schedule}
+            self.refused("USAGE", text, "prepare",
+                         **self.request("mlp-mnist", optimizer=dict(SGD, schedule=schedule)))
+
     def test_run_trains_as_parity_does(self):
         """Same losses; a parity in between leaves what `prepare` left; export gives the weights."""
         request = self.request("cnn-fashion", optimizer=ADAM)

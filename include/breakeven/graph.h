@@ -360,13 +360,15 @@ typedef enum be_optimizer_kind {
  *     f + (1 − f) · (1 + cos(π · p)) / 2                of BE_RATE_COSINE, f = final_factor,
  *                                                       p = (t − warmup_steps) /
  *                                                           (total_steps − warmup_steps),
- *     f                                                 of it from step total_steps on
+ *     f + (1 − f) · (1 − p)                             of BE_RATE_LINEAR,
+ *     f                                                 of these two from step total_steps on
  *
  * (Loshchilov and Hutter, "SGDR", 2017), worked out in double and kept as f32.  The device looks it
  * up by its own clock, so a training goes on with the right one wherever it is resumed. */
 #define BE_SCHEDULE_LIST(X)      \
     X(RATE_CONSTANT, "constant") \
-    X(RATE_COSINE, "cosine")
+    X(RATE_COSINE, "cosine")     \
+    X(RATE_LINEAR, "linear")
 
 typedef enum be_schedule_kind {
 #define X(name, text) BE_##name,
@@ -376,8 +378,8 @@ typedef enum be_schedule_kind {
 
 typedef struct be_schedule {
     be_schedule_kind kind;
-    int64_t warmup_steps, total_steps; /* total_steps: of BE_RATE_COSINE, above warmup_steps */
-    double final_factor;               /* of BE_RATE_COSINE, 0 to 1 */
+    int64_t warmup_steps, total_steps; /* total_steps: above warmup_steps; 0 of BE_RATE_CONSTANT */
+    double final_factor;               /* 0 to 1; 0 of BE_RATE_CONSTANT */
 } be_schedule;
 
 /* What the rate of a step is multiplied by. */

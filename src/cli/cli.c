@@ -14,6 +14,7 @@
 #include "core/text.h"
 #include "core/topology.h"
 #include "graph/precision.h"
+#include "graph/schedule.h"
 
 #define GENERATED_SEED 1 /* of pictures: another seed of the training sees the same data */
 
@@ -133,6 +134,15 @@ const workload *cli_workload(const cli_options *options, int argument)
     const workload *found = NULL;
     MUST(workload_find(options->arguments[argument], &found, NULL) == BE_OK);
     return found;
+}
+
+be_schedule cli_schedule(const cli_options *options, be_schedule own)
+{
+    const option_value *kind = &options->value[OPTION_SCHEDULE];
+    const option_value *warmup = &options->value[OPTION_WARMUP];
+    if (kind->given) own.kind = (be_schedule_kind)schedule_find(kind->text);
+    if (warmup->given) own.warmup_steps = warmup->integer;
+    return own;
 }
 
 workload_variant cli_variant(const cli_options *options)

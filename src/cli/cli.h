@@ -54,6 +54,10 @@ const workload *cli_workload(const cli_options *options, int argument);
 /* What --width, --layers and the like make of a workload. */
 workload_variant cli_variant(const cli_options *options);
 
+/* A workload's own schedule with what --schedule and --warmup say; how many steps there are in all
+ * is the caller's to add. */
+be_schedule cli_schedule(const cli_options *options, be_schedule own);
+
 /* --data, --text, --tokenizer, --synthetic and --limit. */
 dataset_options cli_data_options(const cli_options *options);
 

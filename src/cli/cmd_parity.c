@@ -89,8 +89,10 @@ static be_status write_parity(const cli_options *options, const study_compared *
 static be_status open_native(const cli_options *options, study_request *request,
                              study_native *native, be_error *err)
 {
-    *native = (study_native){.steps = options->value[OPTION_STEPS].integer};
     TRY(request_make_single(options, request, err));
+    *native = (study_native){.steps = options->value[OPTION_STEPS].integer,
+                             .schedule =
+                                 cli_schedule(options, request->workloads[0]->optimizer.schedule)};
     return cli_open_device(options, &native->device, err);
 }
 

@@ -396,10 +396,7 @@ static void take_optimizer(train_command *c)
     be_optimizer *o = &c->options.optimizer;
     if (values[OPTION_LR].given) o->learning_rate = values[OPTION_LR].real;
     if (values[OPTION_CLIP].given) o->max_gradient_norm = values[OPTION_CLIP].real;
-    if (values[OPTION_WARMUP].given) o->schedule.warmup_steps = values[OPTION_WARMUP].integer;
-    if (!values[OPTION_SCHEDULE].given) return;
-    bool is_cosine = strcmp(values[OPTION_SCHEDULE].text, "cosine") == 0;
-    o->schedule.kind = is_cosine ? BE_RATE_COSINE : BE_RATE_CONSTANT;
+    o->schedule = cli_schedule(c->cli, o->schedule);
 }
 
 static be_status take_options(train_command *c, be_error *err)
@@ -543,7 +540,7 @@ static be_status open_and_train(train_command *c, be_error *err)
     c->options.device = c->device;
     TRY(request_open_data(c->cli, c->workload, SPLIT_TRAIN, beside, &c->data, err));
     c->options.data = &c->data->table;
-    if (c->options.optimizer.schedule.kind == BE_RATE_COSINE)
+    if (c->options.optimizer.schedule.kind != BE_RATE_CONSTANT)
         c->options.optimizer.schedule.total_steps = train_last_step(&c->options);
     if (c->cli->value[OPTION_DRY_RUN].given) return print_plan(c, err);
     TRY(request_open_data(c->cli, c->workload, SPLIT_TEST, beside, &c->validation, err));

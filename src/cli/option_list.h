@@ -163,10 +163,11 @@
     X(SAMPLES, "samples", 0, "N", COUNT, 1, 1e12, "", ON(advise),                                \
       "samples of an epoch of your own model")                                                   \
     X(LR, "lr", 'l', "RATE", REAL, 1e-12, 1e6, "", ON(train), "learning rate")                   \
-    X(SCHEDULE, "schedule", 0, "KIND", CHOICE, 0, 0, "constant cosine", ON(train),               \
+    X(SCHEDULE, "schedule", 0, "KIND", CHOICE, 0, 0, "constant cosine linear",                   \
+      ON(train) | ON(parity),                                                                    \
       "how the learning rate goes on after the warm-up: constant (the default), or down to 0 "   \
-      "along a cosine until the last step")                                                      \
-    X(WARMUP, "warmup", 0, "STEPS", COUNT, 0, 16777216, "", ON(train),                           \
+      "along a cosine or a line until the last step")                                            \
+    X(WARMUP, "warmup", 0, "STEPS", COUNT, 0, 16777216, "", ON(train) | ON(parity),              \
       "raise the learning rate evenly over the first STEPS steps (0)")                           \
     X(CLIP, "clip", 0, "NORM", REAL, 1e-12, 1e12, "", ON(train),                                 \
       "scale the gradients down to this norm, all together, where they are longer")              \

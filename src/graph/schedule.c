@@ -3,6 +3,27 @@
 #include "graph/schedule.h"
 
 #include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+static const char *const schedule_names[] = {
+#define X(id, text) text,
+    BE_SCHEDULE_LIST(X)
+#undef X
+};
+#define SCHEDULE_KINDS ((int)(sizeof schedule_names / sizeof *schedule_names))
+
+const char *schedule_name(be_schedule_kind kind)
+{
+    return (int)kind >= 0 && (int)kind < SCHEDULE_KINDS ? schedule_names[kind] : NULL;
+}
+
+int schedule_find(const char *name)
+{
+    for (int kind = 0; kind < SCHEDULE_KINDS; kind++)
+        if (strcmp(schedule_names[kind], name) == 0) return kind;
+    return -1;
+}
 
 double be_schedule_factor(const be_schedule *s, int64_t step)
 {
@@ -11,7 +32,8 @@ double be_schedule_factor(const be_schedule *s, int64_t step)
     if (s->kind == BE_RATE_CONSTANT) return 1.0;
     if (step >= s->total_steps) return s->final_factor;
     double progress = (double)(step - s->warmup_steps) / (double)(s->total_steps - s->warmup_steps);
-    return s->final_factor + (1.0 - s->final_factor) * 0.5 * (1.0 + cos(pi * progress));
+    double left = s->kind == BE_RATE_LINEAR ? 1.0 - progress : 0.5 * (1.0 + cos(pi * progress));
+    return s->final_factor + (1.0 - s->final_factor) * left;
 }
 
 int64_t schedule_last_step(const be_schedule *s)

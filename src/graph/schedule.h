@@ -6,6 +6,12 @@
 
 #define SCHEDULE_STEPS_MAX (INT64_C(1) << 24) /* a table of 64 MiB */
 
+/* "cosine"; NULL for what is none of be_schedule_kind. */
+const char *schedule_name(be_schedule_kind kind);
+
+/* The be_schedule_kind of that name, or -1. */
+int schedule_find(const char *name);
+
 /* The rate no longer changes from this step on; 0: it never does. */
 int64_t schedule_last_step(const be_schedule *s);
 

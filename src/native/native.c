@@ -176,7 +176,8 @@ static be_status take_optimizer(const protocol_optimizer *from, be_optimizer *ou
     *out = (be_optimizer){.kind = (be_optimizer_kind)kind,
                           .learning_rate = from->lr,
                           .weight_decay = from->weight_decay,
-                          .max_gradient_norm = from->max_gradient_norm};
+                          .max_gradient_norm = from->max_gradient_norm,
+                          .schedule = from->schedule};
     if (kind == BE_SGD) {
         out->momentum = from->momentum;
     } else if (kind != BE_NO_UPDATE) {

@@ -14,6 +14,7 @@
 #include "core/json.h"
 #include "core/memory.h"
 #include "core/text.h"
+#include "graph/schedule.h"
 #include "machine/environment.h"
 #include "machine/limits_measure.h"
 #include "native/native.h"
@@ -101,6 +102,26 @@ static be_status member_reals(const json_t *object, const char *name, int *count
     return r.status;
 }
 
+/* Constant where the request has none; what its numbers may be the graph says. */
+static be_status take_schedule(const json_t *optimizer, be_schedule *out, be_error *err)
+{
+    json_t *object = NULL;
+    const char *name = NULL;
+    if (!json_object_get(optimizer, "schedule")) return BE_OK;
+    TRY(member_object(optimizer, "schedule", &object, err));
+    TRY(member_text(object, "kind", &name, err));
+    int kind = schedule_find(name);
+    if (kind < 0)
+        FAIL(err, BE_USAGE,
+             "request: expected \"schedule.kind\" to be constant, cosine or linear, found \"%s\"; "
+             "correct the request",
+             name);
+    out->kind = (be_schedule_kind)kind;
+    TRY(member_integer(object, "warmup_steps", 0, INT32_MAX, &out->warmup_steps, err));
+    TRY(member_integer(object, "total_steps", 0, INT32_MAX, &out->total_steps, err));
+    return member_real(object, "final_factor", &out->final_factor, err);
+}
+
 static be_status take_optimizer(const json_t *request, protocol_optimizer *out, be_error *err)
 {
     json_t *object = NULL;
@@ -112,7 +133,8 @@ static be_status take_optimizer(const json_t *request, protocol_optimizer *out, 
     TRY(member_real(object, "beta1", &out->beta1, err));
     TRY(member_real(object, "beta2", &out->beta2, err));
     TRY(member_real(object, "epsilon", &out->epsilon, err));
-    return member_real(object, "max_gradient_norm", &out->max_gradient_norm, err);
+    TRY(member_real(object, "max_gradient_norm", &out->max_gradient_norm, err));
+    return take_schedule(object, &out->schedule, err);
 }
 
 static be_status take_transform(const json_t *object, protocol_transform *out, be_error *err)

@@ -50,6 +50,7 @@ typedef struct protocol_optimizer {
     double lr, momentum, weight_decay, beta1, beta2, epsilon;
     double max_gradient_norm; /* 0: gradients are not clipped */
     bool matrices_decay;      /* weight decay leaves out what has fewer than two dimensions */
+    be_schedule schedule;     /* of lr; all 0: constant */
 } protocol_optimizer;
 
 /* How a field of the data file becomes floats: (byte / 255 - mean[c]) / std[c]. */

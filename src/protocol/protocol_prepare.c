@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "graph/schedule.h"
+
 static json_t *protocol_text_or_null(const char *text)
 {
     return text ? json_string(text) : json_null();
@@ -20,8 +22,9 @@ static json_t *protocol_numbers(const double *values, int count)
 static be_status protocol_check_numbers(const protocol_job *job, be_error *err)
 {
     const protocol_optimizer *o = &job->optimizer;
-    const double settings[] = {o->lr,    o->momentum, o->weight_decay,     o->beta1,
-                               o->beta2, o->epsilon,  o->max_gradient_norm};
+    const double settings[] = {
+        o->lr,    o->momentum, o->weight_decay,      o->beta1,
+        o->beta2, o->epsilon,  o->max_gradient_norm, o->schedule.final_factor};
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (!isfinite(settings[i]))
             FAIL(err, BE_USAGE, "prepare: expected finite numbers for the optimizer, found %g",
@@ -68,6 +71,13 @@ static json_t *protocol_transforms(const protocol_job *job)
     return out;
 }
 
+static json_t *protocol_schedule(const be_schedule *s)
+{
+    return json_pack("{s:s, s:I, s:I, s:f}", "kind", schedule_name(s->kind), "warmup_steps",
+                     (json_int_t)s->warmup_steps, "total_steps", (json_int_t)s->total_steps,
+                     "final_factor", s->final_factor);
+}
+
 json_t *protocol_prepare_object(const protocol_job *job)
 {
     const protocol_optimizer *o = &job->optimizer;
@@ -78,6 +88,8 @@ json_t *protocol_prepare_object(const protocol_job *job)
     if (o->max_gradient_norm != 0)
         json_object_set_new(optimizer, "max_gradient_norm", json_real(o->max_gradient_norm));
     if (o->matrices_decay) json_object_set_new(optimizer, "decay", json_string("matrices"));
+    if (schedule_last_step(&o->schedule) > 0)
+        json_object_set_new(optimizer, "schedule", protocol_schedule(&o->schedule));
     json_t *object = json_pack(
         "{s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:s, s:s}", "op", "prepare",
         "workload", job->workload, "device", job->device, "precision", job->precision, "threads",

@@ -182,6 +182,7 @@ protocol_job material_job(const material *m, const material_options *options)
                                       .weight_decay = o->weight_decay,
                                       .max_gradient_norm = o->max_gradient_norm,
                                       .matrices_decay = w->matrices_decay,
+                                      .schedule = o->schedule,
                                       .beta1 = !adam             ? 0
                                                : o->beta1 != 0.0 ? o->beta1
                                                                  : 0.9,

@@ -30,6 +30,7 @@ typedef struct comparison {
     be_device *device;
     int64_t batch, steps, count; /* count: of samples that are used */
     bool steps_given;
+    be_schedule schedule;
     data_table samples; /* the first in the order of training */
     int32_t *order;
     workload_model model;
@@ -85,12 +86,22 @@ static be_status reduce(comparison *c, const workload **w, be_error *err)
     return BE_OK;
 }
 
+/* The network with the schedule that was asked for, over the steps that are compared. */
+static const workload *with_schedule(comparison *c, const workload *w)
+{
+    if (w != &c->varied) c->varied = *w;
+    c->varied.optimizer.schedule = c->schedule;
+    if (c->schedule.kind != BE_RATE_CONSTANT) c->varied.optimizer.schedule.total_steps = c->steps;
+    return &c->varied;
+}
+
 static be_status prepare(comparison *c, bool at_gate, be_error *err)
 {
     const workload *w = NULL;
     const study_request *request = c->request;
     TRY(workload_vary(request->workloads[0], &request->variant, &c->varied, &w, err));
     if (at_gate) TRY(reduce(c, &w, err));
+    w = with_schedule(c, w);
     TRY(study_open_data(c->watch, &request->data, w, SPLIT_TRAIN, &c->set, err));
     c->material = (material_options){.workload = w, .set = &c->set->table, .seed = request->seed};
     c->material.batch = c->batch;
@@ -255,6 +266,7 @@ be_status study_parity(const study_request *request, const study_native *native,
                     .batch = batches->count ? batches->number[0] : PARITY_BATCH,
                     .steps = native->steps ? native->steps : PARITY_STEPS,
                     .steps_given = native->steps != 0,
+                    .schedule = native->schedule,
                     .records = out->records};
     be_status status = compare_all(&c, err);
     out->broken = c.broken;

@@ -84,7 +84,8 @@ BE_CHECKED be_status study_find_devices(const study_limits *limits, const study_
 /* The native engine as it is held against the others. */
 typedef struct study_native {
     be_device *device;
-    int64_t steps; /* whose losses are compared; 0: the usual number */
+    int64_t steps;        /* whose losses are compared; 0: the usual number */
+    be_schedule schedule; /* of the learning rate, but for total_steps, which are these steps */
 } study_native;
 
 typedef struct study_compared {

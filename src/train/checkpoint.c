@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "core/memory.h"
+#include "graph/schedule.h"
 #include "train/checkpoint_folder.h"
 #include "train/variant.h"
 #include "train/weights.h"
@@ -20,12 +21,6 @@
 static const char *const optimizer_names[] = {
 #define X(id, text) text,
     BE_OPTIMIZER_LIST(X)
-#undef X
-};
-
-static const char *const schedule_names[] = {
-#define X(id, text) text,
-    BE_SCHEDULE_LIST(X)
 #undef X
 };
 
@@ -278,9 +273,7 @@ static be_status read_state(checkpoint *c, be_error *err)
     s->member = (__typeof__(s->member))real;
     REAL_LIST(X)
 #undef X
-    size_t schedules = sizeof schedule_names / sizeof *schedule_names;
-    return (size_t)s->optimizer.schedule.kind < schedules ? BE_OK
-                                                          : refuse_metadata(c, "schedule", err);
+    return schedule_name(s->optimizer.schedule.kind) ? BE_OK : refuse_metadata(c, "schedule", err);
 }
 
 static be_status check_checksum(const checkpoint *c, be_error *err)
@@ -379,9 +372,9 @@ be_status checkpoint_restore(const checkpoint *c, be_plan *plan, be_error *err)
 static const char *schedule_text(const be_schedule *s, char text[SCHEDULE_BYTES])
 {
     int used = snprintf(text, SCHEDULE_BYTES, "%s, %" PRId64 " steps of warm-up",
-                        schedule_names[s->kind], s->warmup_steps);
+                        schedule_name(s->kind), s->warmup_steps);
     MUST(used > 0 && used < SCHEDULE_BYTES);
-    if (s->kind == BE_RATE_COSINE)
+    if (s->kind != BE_RATE_CONSTANT)
         snprintf(text + used, SCHEDULE_BYTES - (size_t)used, ", %" PRId64 " in all, down to %.9g",
                  s->total_steps, s->final_factor);
     return text;

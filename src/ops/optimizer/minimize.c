@@ -27,7 +27,7 @@ static be_status check_unused(double value, const char *name, const char *optimi
 
 static be_status check_schedule(const be_schedule *s, be_error *err)
 {
-    if (s->kind != BE_RATE_CONSTANT && s->kind != BE_RATE_COSINE)
+    if (!schedule_name(s->kind))
         FAIL(err, BE_USAGE, "schedule: expected a kind of be_schedule_kind, found %d",
              (int)s->kind);
     if (s->warmup_steps < 0 || s->warmup_steps > SCHEDULE_STEPS_MAX)
