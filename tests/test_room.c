@@ -1,6 +1,14 @@
-/* Memory that does not suffice is told with the batch that would fit. */
+/* Memory that does not suffice is told with the batch that would fit; large blocks have large
+ * pages. */
 #include "support.h"
 
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/memory.h"
 #include "core/room.h"
 
 #define GIB ((double)(1 << 30))
@@ -39,12 +47,50 @@ static void this_machine_has_memory(void **state)
     assert_true(room_here() == -1 || room_here() > 1 << 20);
 }
 
+/* Whether the kernel was asked for large pages where `block` lies. */
+static bool is_advised(const void *block)
+{
+    char line[512];
+    bool here = false, advised = false;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        uintptr_t low, high;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &low, &high) == 2)
+            here = (uintptr_t)block >= low && (uintptr_t)block < high;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0)
+            advised = strstr(line, " hg") != NULL;
+    }
+    fclose(file);
+    return advised;
+}
+
+static void large_blocks_have_large_pages(void **state)
+{
+    (void)state;
+    be_error err;
+    void *large = NULL, *small = NULL;
+    size_t bytes = ((size_t)9 << 20) + 3;
+    ASSERT_OK(memory_alloc(&large, bytes, "a large block", &err));
+    ASSERT_OK(memory_alloc(&small, 1000, "a small one", &err));
+    for (size_t i = 0; i < bytes; i++) assert_int_equal(((const char *)large)[i], 0);
+    bool has = access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK) == 0;
+    if (has) {
+        assert_true(is_advised(large));
+        assert_false(is_advised(small));
+    }
+    memory_free(large);
+    memory_free(small);
+    if (!has) skip();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_fits_is_told),
         cmocka_unit_test(no_batch_fits),
         cmocka_unit_test(this_machine_has_memory),
+        cmocka_unit_test(large_blocks_have_large_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "core/clock.h"
+#include "core/room.h"
 #include "core/team.h"
 #include "group/group.h"
 
@@ -122,8 +123,24 @@ static be_status program_prepare_in_team(program *p, be_error *err)
     return status;
 }
 
+/* Before any of it is touched: a system promises more than it has, and then ends the program. */
+static be_status program_fits(const program *p, be_error *err)
+{
+    const double gib = 1024.0 * 1024.0 * 1024.0;
+    double needed = (double)p->map->persistent_bytes + (double)p->map->activation_bytes +
+                    (double)p->scratch_bytes;
+    int64_t room = room_here();
+    if (room < 0 || needed <= (double)room) return BE_OK;
+    FAIL(
+        err, BE_NO_MEMORY,
+        "a step: expected at most the %.1f GiB of memory here, found that it takes %.1f GiB; use a "
+        "smaller batch",
+        (double)room / gib, needed / gib);
+}
+
 static be_status program_allocate(program *p, const program_options *options, be_error *err)
 {
+    TRY(program_fits(p, err));
     void *persistent = NULL, *activations = NULL, *scratch = NULL;
     TRY(memory_alloc(&persistent, p->map->persistent_bytes, "parameters and states", err));
     p->persistent = persistent;
