@@ -364,7 +364,7 @@ static void a_resumed_training_is_the_same_to_the_bit(void **state)
     be_device *device = cpu(2, NULL);
     be_plan *whole = block_plan(b, device, &train), *resumed = block_plan(b, device, &train);
     ASSERT_OK(be_plan_run(whole, 2, &err));
-    ASSERT_OK(checkpoint_save(whole, folder, &where, path, &err));
+    ASSERT_OK(checkpoint_save(whole, folder, &where, CHECKPOINT_LAST, path, &err));
     ASSERT_OK(be_plan_run(whole, 3, &err));
     ASSERT_OK(be_plan_run(resumed, 1, &err)); /* of another state */
     ASSERT_OK(checkpoint_open(&c, path, "block", &err));

@@ -348,7 +348,7 @@ static void a_resumed_training_has_them(void **state)
     be_plan *plan = plan_of(&d, BE_TRAIN, NULL), *resumed = plan_of(&other, BE_TRAIN, NULL);
     write_row(plan, d.factor, 0.5f);
     ASSERT_OK(be_plan_run(plan, 5, &err));
-    ASSERT_OK(checkpoint_save(plan, folder, &where, path, &err));
+    ASSERT_OK(checkpoint_save(plan, folder, &where, CHECKPOINT_LAST, path, &err));
     ASSERT_OK(snapshot_new(&snapshot, plan, &err));
     ASSERT_OK(snapshot_take(snapshot, plan, &err));
     losses_of(plan, expected);

@@ -36,6 +36,35 @@ static void the_last_two_are_kept(void **state)
     assert_true(file_exists(support_path(path, sizeof path, folder, "mlp-mnist-note.txt")));
 }
 
+/* Beside the last two lies the one of the best validation, from which nothing is resumed. */
+static void the_best_is_kept(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    trainer t;
+    checkpoint c;
+    char folder[FILE_PATH_BYTES], path[FILE_PATH_BYTES];
+    make_checkpoints(f, folder);
+    ASSERT_OK(trainer_open(&t, &f->options, &err));
+    t.state =
+        (checkpoint_state){.workload = "mlp-mnist", .step = 3, .best = 0.75, .best_loss = 0.5};
+    ASSERT_OK(checkpoint_save(t.plan, folder, &t.state, CHECKPOINT_BEST, path, &err));
+    t.state.step = 9;
+    ASSERT_OK(checkpoint_save(t.plan, folder, &t.state, CHECKPOINT_BEST, path, &err));
+    trainer_close(&t);
+    assert_non_null(strstr(path, "/mlp-mnist-best.safetensors"));
+    assert_true(file_exists(checkpoint_at(f, 6, path)));
+    assert_false(file_exists(checkpoint_at(f, 9, path)));
+    ASSERT_OK(checkpoint_open(&c, folder, "mlp-mnist", &err));
+    assert_int_equal(c.state.step, 12);
+    checkpoint_close(&c);
+    support_path(path, sizeof path, folder, "mlp-mnist-best.safetensors");
+    ASSERT_OK(checkpoint_open(&c, path, "mlp-mnist", &err));
+    assert_int_equal(c.state.step, 9);
+    assert_true(c.state.best == 0.75 && c.state.best_loss == 0.5);
+    checkpoint_close(&c);
+}
+
 static void what_was_saved_stays(void **state)
 {
     fixture *f = *state;
@@ -45,7 +74,7 @@ static void what_was_saved_stays(void **state)
     make_checkpoints(f, folder); /* of the steps 6 and 12 */
     ASSERT_OK(trainer_open(&t, &f->options, &err));
     t.state.step = 1;
-    ASSERT_OK(checkpoint_save(t.plan, folder, &t.state, path, &err));
+    ASSERT_OK(checkpoint_save(t.plan, folder, &t.state, CHECKPOINT_LAST, path, &err));
     trainer_close(&t);
     assert_true(file_exists(checkpoint_at(f, 1, path)));
     assert_true(file_exists(checkpoint_at(f, 12, path)));
@@ -251,6 +280,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(the_last_two_are_kept),
         FIXTURE_TEST(what_was_saved_stays),
+        FIXTURE_TEST(the_best_is_kept),
         FIXTURE_TEST(another_training_is_not_overwritten),
         FIXTURE_TEST(a_checkpoint_of_another_training_is_refused),
         FIXTURE_TEST(states_have_the_names_of_their_parameters),

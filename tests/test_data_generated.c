@@ -181,7 +181,8 @@ static void a_variant_cuts_its_samples(void **state)
     dataset_close(whole);
     dataset_close(d);
     v = (workload_variant){.seq = 20, .vocab = 300};
-    ASSERT_OK(sequences_data(NULL, &v, SPLIT_TEST, &(dataset_options){.seed = 1}, &d, &err));
+    ASSERT_OK(
+        sequences_data(&workload_encoder, &v, SPLIT_TEST, &(dataset_options){.seed = 1}, &d, &err));
     sequences_form(&v, &form, SEQUENCES_CLASSES);
     ASSERT_OK(table_check(&d->table, &form, "a test", &err));
     ASSERT_OK(sequences_fit(&v, &d->table, &err));

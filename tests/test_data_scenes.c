@@ -198,7 +198,9 @@ static void large_form(const workload_variant *v, data_table *out)
 }
 
 /* As the ImageNet-sized networks are. */
-static const workload large = {.name = "large", .dataset = "shapes", .form = large_form};
+static const workload large = {
+    .name = "large", .dataset = "shapes", .drawn = {40, 8}, .form = large_form};
+static const workload towers = {.name = "towers", .dataset = "scenes", .drawn = {216, 24}};
 
 static void workloads_have_them_at_their_sizes(void **state)
 {
@@ -207,7 +209,7 @@ static void workloads_have_them_at_their_sizes(void **state)
     data_table wanted;
     workload_variant v = {.size = 32, .seq = 24, .vocab = 100};
     dataset_options options = {.seed = 1, .limit = 20};
-    ASSERT_OK(captions_data(NULL, &v, SPLIT_TRAIN, &options, &d, &err));
+    ASSERT_OK(captions_data(&towers, &v, SPLIT_TRAIN, &options, &d, &err));
     captions_form(&v, &wanted);
     ASSERT_OK(table_check(&d->table, &wanted, "a test", &err));
     v = (workload_variant){.size = 16, .seq = 20, .vocab = 64};

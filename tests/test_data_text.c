@@ -224,7 +224,7 @@ static void a_drawn_text_can_be_learnt(void **state)
     be_dataset *d = NULL;
     int follow = 0, all = 0;
     dataset_options options = {.synthetic = true, .seed = 1};
-    text_form form = {.sequence = 32, .vocabulary = 1000};
+    text_form form = {.sequence = 32, .vocabulary = 1000, .drawn = {2048, 204}};
     ASSERT_OK(text_open(&form, SPLIT_TRAIN, &options, &d, &err));
     assert_true(d->generated && d->count == 2048);
     for (int64_t i = 0; i < d->count; i++)

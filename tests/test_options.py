@@ -35,7 +35,7 @@ AT_USE = {
     "svg": ({"sweep"}, ["none/file"], 1, "none"),
     "trace": ({"explain"}, ["none/file"], 1, "none"),
     "export": ({"train"}, ["none/file"], 1, "none"),
-    "weights": ({"eval", "train"}, ["nothing"], 1, "nothing"),
+    "weights": ({"eval", "train", "bench", "explain", "parity"}, ["nothing"], 1, "nothing"),
     "new-head": ({"train"}, [], 2, "--weights"),
     "resume": ({"train", "sweep"}, ["nothing"], None, "nothing"),
     "from": ({"advise"}, ["nothing"], 1, "nothing"),

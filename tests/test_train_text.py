@@ -1,11 +1,13 @@
 """Training of the ladder from the command line: variants, texts with their tokenizers, what is
-printed and recorded of them."""
+printed and recorded of them, and what finds no room."""
 import json
 import math
+import os
 import random
+import re
 import unittest
 
-from cli_support import FolderTest, run
+from cli_support import FolderTest, floats, read_safetensors, run
 
 TINY = ["--layers", "1", "--width", "32", "--heads", "2", "--seq", "16", "--vocab", "300"]
 WORDS = "the cat sat on a mat and saw two dogs near old trees while birds sang over hills".split()
@@ -92,15 +94,65 @@ class TextTest(FolderTest):
 
 
 class RetrievalTest(FolderTest):
+    SMALL = ["clip", "--layers", "1", "--width", "16", "--heads", "2", "--seq", "24", "--size",
+             "16", "--vocab", "600", "--threads", "1"]
+
     def test_clip_tells_its_metric_and_its_end(self):
-        page = self.good("train", "clip", "--layers", "1", "--width", "16", "--heads", "2", "--seq",
-                         "24", "--size", "16", "--vocab", "600", "--batch", "16", "--epochs", "2",
-                         "--threads", "1")
-        for part in ("retrieval", "val ret", "pairs/s", "216 to train, 24 to validate"):
+        page = self.good("train", *self.SMALL, "--batch", "16", "--epochs", "2", "--checkpoint",
+                         self.path("saved"))
+        for part in ("retrieval", "back", "val ret", "val back", "pairs/s",
+                     "216 to train, 24 to validate"):
             self.assertIn(part, page)
-        self.assertRegex(page, r"\nepoch 1: loss [\d.]+ and [\d.]+%; epoch 2: loss [\d.]+ and ")
-        self.assertRegex(page, r"\nbest: [\d.]+% retrieval at 1 of the 24 validation pairs, after ")
+        self.assertRegex(page, r"\nepoch 1: loss [\d.]+ and [\d.]+% \(back [\d.]+%\); epoch 2: ")
+        self.assertRegex(" ".join(page.split()),
+                         r"best: [\d.]+% retrieval at 1 of the 24 validation pairs, the mean of "
+                         "both directions, after epoch ")
         self.assertNotIn("accuracy", page)
+        self.assertIn("back", self.good("eval", "clip", "--weights",
+                                        self.path("saved/clip-best.safetensors")))
+
+    def test_both_directions_are_counted(self):
+        """Of one batch, against the logits of the same batch in a dump; and a page of one epoch."""
+        two = [*self.SMALL, "--batch", "24", "--seed", "2"]
+        self.good("dump", *two, "-o", self.path("d"))
+        logits = floats(read_safetensors(self.path("d"))["logits"])
+        rows = [logits[24 * i:24 * i + 24] for i in range(24)]
+        columns = list(zip(*rows))
+        right, back = (sum(line[i] == max(line) for i, line in enumerate(lines)) / 24
+                       for lines in (rows, columns))
+        self.assertNotEqual(right, back)  # else one could stand for the other
+        record = json.loads(self.good("train", *two, "--steps", "1", "--format", "jsonl"))
+        self.assertAlmostEqual(record["accuracy"], right, 9)
+        self.assertAlmostEqual(record["accuracy_back"], back, 9)
+        page = self.good("train", *two, "--steps", "1")
+        self.assertIn(f" and {right:.2%} (back {back:.2%})\n", page)
+
+
+class RoomTest(FolderTest):
+    def test_a_training_that_no_memory_holds_is_told_before_it_begins(self):
+        """A step of terabytes, and the batch that fits: the planned step at that batch does, and
+        at twice it does not."""
+        network = ["gpt2", "--synthetic", "--layers", "64", "--width", "256", "--heads", "2",
+                   "--vocab", "300", "--threads", "1"]
+        folder = self.path("saved")
+        result = self.bad(5, "train", *network, "--batch", "2000", "--checkpoint", folder)
+        found = re.search(r"gpt2 at batch 2000: expected a step to take at most the ([\d.]+) GiB "
+                          r"of memory here, found that it takes ([\d.]+) GiB; use --batch (\d+) or "
+                          "less", result.stderr)
+        self.assertTrue(found, result.stderr)
+        room, needed, fits = float(found[1]), float(found[2]), int(found[3])
+        self.assertGreater(needed, room)
+        self.assertEqual(result.stdout, "")  # nothing was trained
+        self.assertEqual([name for name in os.listdir(folder) if "safetensors" in name]
+                         if os.path.isdir(folder) else [], [])
+        self.assertLessEqual(self.planned_gib(network, fits), room + 0.1)
+        self.assertGreater(self.planned_gib(network, 2 * fits), room)
+
+    def planned_gib(self, network, batch):
+        page = self.good("train", *network, "--batch", batch, "--dry-run")
+        memory = re.search(r"memory: ([\d.]+) MiB persistent, ([\d.]+) MiB activations .*, "
+                           r"([\d.]+) MiB scratch", page)
+        return sum(map(float, memory.groups())) / 1024
 
 
 if __name__ == "__main__":

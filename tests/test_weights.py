@@ -204,6 +204,67 @@ class StartTest(FolderTest):
             self.assertAlmostEqual(x, y, delta=1e-6)
 
 
+class MeasuredTest(FolderTest):
+    """bench, explain and parity of weights from a file: what each engine is given."""
+    FEW = [*SMALL, "--threads", "1"]
+
+    def trained(self, workload, *variant):
+        path = self.path(workload)
+        self.good("train", workload, *self.FEW, *variant, "--batch", "8", "--steps", "3",
+                  "--export", path)
+        return path
+
+    def rows(self, *arguments):
+        lines = self.good(*arguments, "--format", "jsonl").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def test_parity_begins_with_them(self):
+        weights = self.trained("mlp-mnist")
+        losses = []
+        for more in ([], ["--weights", weights]):
+            rows = self.rows("parity", "mlp-mnist", *self.FEW, "--batch", "4", "--steps", "2",
+                             *more)
+            self.assertTrue(all(row["good"] for row in rows), rows)
+            self.assertIn("reference", {row["against"] for row in rows})
+            losses.append([(row["quantity"], row["error"]) for row in rows])
+        self.assertNotEqual(*losses)  # of other weights
+
+    @unittest.skipIf(NO_TORCH, NO_TORCH)
+    def test_a_network_beyond_the_reference_is_compared_between_engines(self):
+        small = ["--layers", "3", "--width", "32", "--heads", "2", "--seq", "12", "--vocab", "64"]
+        weights = self.trained("gpt2", *small, "--synthetic")
+        found = run("parity", "gpt2", "--synthetic", "--threads", "1", "--engine", "torch",
+                    "--batch", "2", "--steps", "3", "--weights", weights, "--format", "jsonl")
+        self.assertEqual(found.returncode, 0, found.stderr)
+        rows = [json.loads(line) for line in found.stdout.splitlines()]
+        self.assertEqual({(row["engine"], row["against"]) for row in rows}, {("native", "torch")})
+        self.assertTrue(all(row["good"] for row in rows), rows)
+        self.assertIn("the engines are compared with each other", " ".join(found.stderr.split()))
+
+    def test_bench_measures_with_them(self):
+        weights = self.trained("cnn-fashion")
+        bench = ["bench", "cnn-fashion", *self.FEW, "--batch", "8", "--engine", "native",
+                 "--device", "cpu", "--time", "0.02", "--no-store"]
+        record, = self.rows(*bench, "--weights", weights)
+        self.assertEqual(record["weights"], weights)
+        self.assertLess(record["parity"]["error"], 1e-5)
+        self.assertNotIn("weights", self.rows(*bench)[0])
+
+    def test_what_is_wrong_is_told(self):
+        weights = self.trained("mlp-mnist")
+        bench = ["bench", "--engine", "native", "--device", "cpu", "--time", "0.02", *self.FEW]
+        self.bad(1, *bench, "cnn-fashion", "--weights", weights,
+                 says=[weights + ": "])
+        self.bad(1, *bench, "mlp-mnist", "--weights", self.path("none"), says=["found none"])
+        self.bad(2, *bench, "mlp-mnist", "cnn-fashion", "--weights", weights,
+                 says=["weights are of one network, found 2; give one name"])
+        self.bad(2, *bench, "op:gelu", "--weights", weights,
+                 says=["op:gelu is an operation alone, which no file has; leave it out"])
+        with open(weights, "r+b") as file:
+            file.truncate(100)
+        self.bad(1, *bench, "mlp-mnist", "--weights", weights, says=[weights + ": "])
+
+
 class DumpTest(FolderTest):
     def test_the_variant_stands_in_the_file(self):
         path = self.path("d")

@@ -8,6 +8,9 @@
 #include "core/text.h"
 #include "data/get.h"
 #include "data/inspect.h"
+#include "graph/dtype.h"
+#include "graph/graph.h"
+#include "workloads/workload.h"
 
 /* The sets that the command line names; all of them where it names none. */
 typedef struct chosen_sets {
@@ -74,22 +77,114 @@ static json_t *file_records(const inspect_report *r)
     return files;
 }
 
+/* Of one that stands in for files, where no limit is given. */
+static void add_drawn(const catalog_set *set, json_t *record)
+{
+    int64_t train = set->channels > 1 ? DATASET_SHAPES_COLOUR_TRAIN : DATASET_SHAPES_TRAIN;
+    int64_t each = (int64_t)set->channels * set->height * set->width + (int64_t)sizeof(int32_t);
+    json_object_set_new(record, "train", json_integer(train));
+    json_object_set_new(record, "test", json_integer(DATASET_SHAPES_TEST));
+    json_object_set_new(record, "memory_bytes", json_integer((train + DATASET_SHAPES_TEST) * each));
+}
+
 static json_t *set_record(const inspect_report *r, bool verified)
 {
     int64_t bytes = r->archive_bytes;
     for (int f = 0; f < r->set->file_count; f++) bytes += r->files[f].bytes;
-    json_t *record = json_pack("{s:i, s:s, s:s, s:s, s:I, s:o}", "schema", 1, "set", r->set->name,
-                               "title", r->set->title, "state", set_state(r, verified), "bytes",
-                               (json_int_t)bytes, "files", file_records(r));
+    json_t *record =
+        json_pack("{s:i, s:s, s:s, s:s, s:o}", "schema", 1, "set", r->set->name, "title",
+                  r->set->title, "state", set_state(r, verified), "files", file_records(r));
+    if (r->set->format == FORMAT_GENERATED)
+        add_drawn(r->set, record);
+    else
+        json_object_set_new(record, "bytes", json_integer(bytes));
     if (r->place.found) json_object_set_new(record, "folder", json_of_text(r->place.folder));
     if (*r->archive) json_object_set_new(record, "archive", json_of_text(r->archive));
-    for (int s = 0; verified && s < 2; s++) {
+    for (int s = 0; verified && r->set->format != FORMAT_GENERATED && s < 2; s++) {
         json_object_set_new(record, s == SPLIT_TRAIN ? "train" : "test",
                             json_integer(r->splits[s].count));
         if (r->splits[s].problem.text[0])
             json_object_set_new(record, "problem", json_of_text(r->splits[s].problem.text));
     }
     return record;
+}
+
+/* ---------------------------------------------------------------- what is drawn for networks */
+
+static json_t *find_set(const json_t *records, const char *name)
+{
+    size_t i;
+    json_t *record;
+    json_array_foreach(records, i, record) if (strcmp(report_string(record, set, set), name) ==
+                                               0) return record;
+    return NULL;
+}
+
+/* Bytes of one sample; what lies in another field's memory takes none. */
+static int64_t sample_bytes(const data_table *t)
+{
+    int64_t bytes = 0;
+    for (int f = 0; f < t->fields; f++)
+        if (!t->field[f].shared)
+            bytes += shape_elements(&t->field[f].form.sample) *
+                     (int64_t)dtype_bytes(t->field[f].form.sample.dtype);
+    return bytes;
+}
+
+/* The record of a network's own set, by the name that the set gives itself; a new one if no network
+ * before had it. */
+static be_status drawn_record(const workload *w, json_t *records, json_t **out, be_error *err)
+{
+    be_dataset *one = NULL;
+    dataset_options options = {.synthetic = true, .limit = 1};
+    TRY(workload_data(w, SPLIT_TRAIN, &options, &one, err));
+    *out = find_set(records, one->name);
+    if (!*out) {
+        int64_t train = w->drawn[SPLIT_TRAIN], test = w->drawn[SPLIT_TEST];
+        *out = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I}", "schema", 1, "set", one->name,
+                         "title", one->source, "state", "generated", "train", (json_int_t)train,
+                         "test", (json_int_t)test, "memory_bytes",
+                         (json_int_t)((train + test) * sample_bytes(&one->table)));
+        json_array_append_new(records, *out);
+    }
+    dataset_close(one);
+    return BE_OK;
+}
+
+/* "clip, clip-b16" */
+static void add_user(json_t *record, const char *name)
+{
+    char text[WORKLOAD_NAMES];
+    const char *before = report_string(record, set, used_by);
+    snprintf(text, sizeof text, "%s%s%s", before, *before ? ", " : "", name);
+    json_object_set_new(record, "used_by", json_string(text));
+}
+
+/* Who uses which set; those that are drawn for a network alone are added where `drawn`. */
+static be_status add_users(json_t *records, bool drawn, be_error *err)
+{
+    for (int i = 0; i < WORKLOAD_COUNT; i++) {
+        const workload *w = workload_table[i];
+        json_t *record = NULL;
+        if (!w->drawn[SPLIT_TRAIN])
+            record = find_set(records, w->dataset);
+        else if (drawn)
+            TRY(drawn_record(w, records, &record, err));
+        if (record) add_user(record, w->name);
+    }
+    return BE_OK;
+}
+
+/* What it stands in for. */
+static void add_stand_ins(json_t *records)
+{
+    for (int k = 0; k < DATASET_KINDS; k++) {
+        const catalog_set *set = catalog_get((dataset_kind)k);
+        json_t *from = find_set(records, set->name), *to;
+        if (!from || set->format == FORMAT_GENERATED) continue;
+        to = find_set(records, catalog_get(set->stand_in)->name);
+        if (to) add_user(to, report_string(from, set, used_by));
+    }
 }
 
 static void print_problems(const json_t *records)
@@ -117,6 +212,8 @@ static be_status write_sets(const cli_options *options, const json_t *records, b
         {MEMBER(set, train), "train", UNIT_COUNT, NULL},
         {MEMBER(set, test), "test", UNIT_COUNT, NULL},
         {MEMBER(set, bytes), "on disk", UNIT_BYTES, NULL},
+        {MEMBER(set, memory_bytes), "in memory", UNIT_BYTES, NULL},
+        {MEMBER(set, used_by), "used by", UNIT_TEXT, NULL},
         {MEMBER(set, folder), "folder", UNIT_TEXT, NULL},
     };
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], records, -1};
@@ -145,6 +242,8 @@ static be_status inspect_sets(const cli_options *options, bool verify, be_error 
             report.set->format != FORMAT_GENERATED)
             bad = report.set->name;
     }
+    if (status == BE_OK) status = add_users(records, !verify && options->argument_count == 1, err);
+    if (status == BE_OK) add_stand_ins(records);
     if (status == BE_OK) status = write_sets(options, records, err);
     json_decref(records);
     if (status == BE_OK && bad)

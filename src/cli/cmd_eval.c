@@ -48,6 +48,12 @@ static const char *accuracy_text(const json_t *record, char out[REPORT_TEXT_BYTE
     return out;
 }
 
+static const char *back_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    snprintf(out, REPORT_TEXT_BYTES, "%.2f%%", report_real(record, epoch, accuracy_back) * 100);
+    return out;
+}
+
 static be_status write_result(const cli_options *options, const workload *w,
                               const be_device *device, const be_dataset *data,
                               const evaluation *result, be_error *err)
@@ -60,9 +66,11 @@ static be_status write_result(const cli_options *options, const workload *w,
         {MEMBER(epoch, count), report_samples(w->name, units), UNIT_COUNT, NULL},
         {MEMBER(epoch, seconds), "time", UNIT_SECONDS, NULL},
         {MEMBER(epoch, data), "data", UNIT_TEXT, NULL},
-        {MEMBER(epoch, perplexity), "perplexity", UNIT_NUMBER, NULL},
+        w->perplexity
+            ? (report_column){MEMBER(epoch, perplexity), "perplexity", UNIT_NUMBER, NULL}
+            : (report_column){MEMBER(epoch, accuracy_back), "back", UNIT_NUMBER, back_text},
     };
-    size_t count = sizeof columns / sizeof columns[0] - !w->perplexity;
+    size_t count = sizeof columns / sizeof columns[0] - (!w->perplexity && result->back < 0);
     json_t *record = json_pack(
         "{s:i, s:s, s:o, s:o, s:f, s:f, s:I, s:I, s:f}", "schema", 1, "workload", w->name,
         "weights", json_of_text(options->value[OPTION_WEIGHTS].text), "data",
@@ -71,6 +79,9 @@ static be_status write_result(const cli_options *options, const workload *w,
         (json_int_t)result->correct, "seconds", result->seconds);
     json_object_set_new(record, "counted", json_string(result->counted));
     json_object_set_new(record, "precision", json_string(precision_name(cli_precision(options))));
+    if (result->back >= 0)
+        json_object_set_new(record, "accuracy_back",
+                            json_real((double)result->back / (double)result->answers));
     if (w->perplexity) json_object_set_new(record, "perplexity", json_of_real(exp(result->loss)));
     json_object_set_new(record, "device", json_string(be_device_id(device)));
     json_object_set_new(record, "threads", json_integer(be_device_threads(device)));
@@ -104,7 +115,10 @@ be_status cmd_eval(const cli_options *options, be_error *err)
              "eval needs weights: --weights FILE, as train --export FILE writes them");
     TRY(cli_open_device(options, &device, err));
     be_status status = find_variant(options, &room, &w, err);
-    if (status == BE_OK) status = request_open_data(options, w, SPLIT_TEST, weights, &data, err);
+    if (status == BE_OK) {
+        request_data wanted = {.workload = w, .split = SPLIT_TEST, .beside = weights};
+        status = request_open_data(options, &wanted, &data, err);
+    }
     if (status == BE_OK) status = evaluate(options, w, device, data, &result, err);
     if (status == BE_OK) status = write_result(options, w, device, data, &result, err);
     dataset_close(data);

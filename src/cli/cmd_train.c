@@ -1,6 +1,5 @@
 /* breakeven train: a real training, with what it prints. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -9,215 +8,18 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/events.h"
-#include "cli/request.h"
+#include "cli/train_page.h"
 #include "cli/workers.h"
 #include "core/clock.h"
 #include "core/json.h"
 #include "core/text.h"
 #include "data/text.h"
-#include "graph/precision.h"
 #include "machine/environment.h"
 #include "report/training.h"
-#include "train/loop.h"
-#include "train/scalars.h"
 #include "train/variant.h"
 #include "train/weights.h"
 
-typedef struct train_command {
-    const cli_options *cli;
-    const workload *workload;
-    struct workload varied; /* where it is a variant */
-    be_group *group;        /* of workers, or NULL */
-    be_device *device;
-    be_dataset *data, *validation;
-    train_options options;
-    char rescue[FILE_PATH_BYTES];
-    json_t *epochs;      /* records */
-    json_t *environment; /* of all of them */
-    request_listener listener;
-    int64_t started_ns;
-    const trainer *trainer; /* while it trains */
-    const char *counted;    /* what its answers are counted as: "accuracy", "retrieval at 1" */
-    bool tokenizer_saved;
-    scalars scalars;         /* for TensorBoard */
-    train_epoch first, last; /* those that this process ended */
-    double cores;            /* in use while it trained */
-} train_command;
-
 /* ---------------------------------------------------------------- what it prints */
-
-static double peak_rss_bytes(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-#ifdef __APPLE__
-    return (double)usage.ru_maxrss;
-#else
-    return (double)usage.ru_maxrss * 1024;
-#endif
-}
-
-/* From the command's start, the loading of the data included, to the end of the first step. */
-static double start_to_first_step_s(const train_command *c, const trainer *t)
-{
-    return (double)(t->open_ns - c->started_ns) * 1e-9 + t->first_step_s;
-}
-
-/* A row of the table; what a narrow terminal has no room for stands below it, indented. */
-static void print_cells(const char *const cells[])
-{
-    static const int widths[] = {5, 9, 9, 9, 9, 10, 10, 12, 5}, indent = 5;
-    int at = 0;
-    for (size_t c = 0; c < sizeof widths / sizeof *widths; c++) {
-        int width = (int)strlen(cells[c]) > widths[c] ? (int)strlen(cells[c]) : widths[c];
-        if (!*cells[c]) continue;
-        if (at + 1 + width > report_columns()) at = fprintf(cli_results, "\n%*s", indent, "") - 1;
-        at += fprintf(cli_results, "%*s", at ? width + 1 : width, cells[c]);
-    }
-    fprintf(cli_results, "\n");
-}
-
-static void print_head(const train_command *c, const be_plan *plan)
-{
-    char count[REPORT_TEXT_BYTES], validation[REPORT_TEXT_BYTES], line[1000];
-    char variant[WORKLOAD_TEXT];
-    const be_optimizer *o = &c->options.optimizer;
-    int threads = be_device_threads(c->device);
-    workload_variant_text(cli_workload(c->cli, 0), &c->workload->variant, " with ", " and ",
-                          variant);
-    char together[64] = "", last[32] = "";
-    int ranks = be_group_size(c->group);
-    if (ranks > 1)
-        snprintf(together, sizeof together, " by %d workers of %d each", ranks,
-                 c->options.batch / ranks);
-    if (ranks > 1 && strcmp(be_device_id(c->device), "cpu") != 0)
-        snprintf(last, sizeof last, " to cuda:%d", ranks - 1);
-    snprintf(line, sizeof line, "%s%s, batch %d%s, on %s%s: %.80s, %d thread%s%s; %s",
-             c->workload->name, variant, c->options.batch, together, be_device_id(c->device), last,
-             be_device_name(c->device), threads, threads == 1 ? "" : "s", ranks > 1 ? " each" : "",
-             be_plan_describe(plan).implementation);
-    report_paragraph(cli_results, line, 2);
-    snprintf(line, sizeof line, "data: %s: %s to train, %s to validate%s; seed %" PRIu64 ", %s %g",
-             c->data->source, report_count((double)c->data->count, count),
-             report_count((double)c->validation->count, validation),
-             c->options.data_on_host ? ", on the host" : "", c->options.seed,
-             o->kind == BE_SGD    ? "SGD"
-             : o->kind == BE_ADAM ? "Adam"
-                                  : "AdamW",
-             o->learning_rate);
-    report_paragraph(cli_results, line, 2);
-    char rate[REPORT_TEXT_BYTES + 2];
-    snprintf(rate, sizeof rate, "%ss/s", c->data->table.unit);
-    be_plan_facts facts = be_plan_describe(plan);
-    if (facts.tuned + facts.tuned_partly > 0)
-        fprintf(cli_results,
-                "kernels: %d products tuned for this device, %d of them partly, in %s\n",
-                facts.tuned + facts.tuned_partly, facts.tuned_partly,
-                report_seconds(facts.tune_seconds, count));
-    char answers[16], answers_validated[16];
-    snprintf(answers, sizeof answers, "%.*s", (int)strcspn(c->counted, " "), c->counted);
-    snprintf(answers_validated, sizeof answers_validated, "val %.3s", c->counted);
-    const char *const titles[] = {"epoch",
-                                  "loss",
-                                  answers,
-                                  "val loss",
-                                  answers_validated,
-                                  c->workload->perplexity ? "val perpl." : "",
-                                  "time",
-                                  rate,
-                                  ""};
-    fprintf(cli_results, "\n");
-    print_cells(titles);
-    fflush(cli_results);
-}
-
-#define NOTE_BYTES 64
-
-/* Behind the numbers of an epoch: whether it is the best, and what changes from step to step, where
- * anything does, as it was in the last: " best rate 0.0005 gradients 1.23". */
-static void write_note(const train_command *c, const train_epoch *e, char out[NOTE_BYTES])
-{
-    const be_schedule *s = &c->options.optimizer.schedule;
-    char rate[24] = "", norm[24] = "";
-    if (s->kind != BE_RATE_CONSTANT || s->warmup_steps > 0)
-        snprintf(rate, sizeof rate, " rate %.3g", e->learning_rate);
-    if (!isnan(e->gradient_norm)) snprintf(norm, sizeof norm, " gradients %.3g", e->gradient_norm);
-    snprintf(out, NOTE_BYTES, "%s%s%s", e->best ? " best" : "", rate, norm);
-}
-
-static double validation_accuracy(const train_epoch *e)
-{
-    return (double)e->validation.correct / (double)e->validation.answers;
-}
-
-static void print_epoch(const train_command *c, const train_epoch *e)
-{
-    char number[24], seconds[REPORT_TEXT_BYTES], speed[REPORT_TEXT_BYTES], shares[2][16];
-    char loss[REPORT_TEXT_BYTES], validation[REPORT_TEXT_BYTES];
-    char note[NOTE_BYTES], perplexity[24] = "";
-    write_note(c, e, note);
-    snprintf(number, sizeof number, "%" PRId64, e->epoch);
-    snprintf(shares[0], sizeof shares[0], "%.2f%%", e->accuracy * 100);
-    snprintf(shares[1], sizeof shares[1], "%.2f%%", validation_accuracy(e) * 100);
-    if (c->workload->perplexity)
-        snprintf(perplexity, sizeof perplexity, "%.5g", exp(e->validation.loss));
-    const char *const cells[] = {number,
-                                 report_loss(e->loss, loss),
-                                 shares[0],
-                                 report_loss(e->validation.loss, validation),
-                                 shares[1],
-                                 perplexity,
-                                 report_seconds(e->seconds, seconds),
-                                 report_count(e->units_per_s, speed),
-                                 note};
-    print_cells(cells);
-    fflush(cli_results);
-}
-
-static void add_variant(const train_command *c, json_t *record)
-{
-    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
-        int value = workload_variant_get(&c->workload->variant, (workload_dimension)d);
-        if (value) json_object_set_new(record, workload_dimension_names[d], json_integer(value));
-    }
-}
-
-static json_t *epoch_record(const train_command *c, const train_epoch *e)
-{
-    json_t *record =
-        json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:f, s:f, s:f, s:b}", "schema", 1,
-                  "kind", "epoch", "workload", c->workload->name, "device", be_device_id(c->device),
-                  "epoch", (json_int_t)e->epoch, "step", (json_int_t)e->step, "loss",
-                  json_of_real(e->loss), "accuracy", json_of_real(e->accuracy), "validation_loss",
-                  json_of_real(e->validation.loss), "validation_accuracy", validation_accuracy(e),
-                  "seconds", e->seconds, "samples_per_s", e->samples_per_s, "best", e->best);
-    add_variant(c, record);
-    json_object_set_new(record, "counted", json_string(c->counted));
-    if (c->workload->perplexity) {
-        json_object_set_new(record, "perplexity", json_of_real(exp(e->loss)));
-        json_object_set_new(record, "validation_perplexity", json_of_real(exp(e->validation.loss)));
-    }
-    json_object_set_new(record, "unit", json_string(c->data->table.unit));
-    json_object_set_new(record, "units_per_s", json_of_real(e->units_per_s));
-    json_object_set_new(record, "batch", json_integer(c->options.batch));
-    json_object_set_new(record, "precision", json_string(precision_name(c->options.precision)));
-    json_object_set_new(record, "seed", json_integer((json_int_t)c->options.seed));
-    json_object_set_new(record, "learning_rate", json_real(c->options.optimizer.learning_rate));
-    /* The rate as the device had it, in the last step. */
-    json_object_set_new(record, "last_learning_rate", json_real(e->learning_rate));
-    json_object_set_new(record, "last_gradient_norm", json_of_real(e->gradient_norm));
-    json_object_set_new(record, "data", json_of_text(c->data->source));
-    json_object_set_new(record, "data_on",
-                        json_string(c->options.data_on_host ? "host" : "device"));
-    json_object_set_new(record, "threads", json_integer(be_device_threads(c->device)));
-    if (c->group)
-        workers_record(c->group, e->samples_per_s * e->seconds / c->options.batch, record);
-    json_object_set_new(record, "start_to_first_step_s",
-                        json_of_real(start_to_first_step_s(c, c->trainer)));
-    json_object_set(record, "environment", c->environment);
-    json_object_set_new(record, "peak_rss_bytes", json_integer((json_int_t)peak_rss_bytes()));
-    return record;
-}
 
 /* A reason, if there is one. */
 static void note_scalars(const train_command *c, const char *reason)
@@ -242,14 +44,14 @@ static void show_progress(void *context, const train_progress *p)
 static void show_epoch(void *context, const train_epoch *e)
 {
     train_command *c = context;
-    json_t *record = epoch_record(c, e);
+    json_t *record = train_page_record(c, e);
     if (!c->first.epoch) c->first = *e;
     c->last = *e;
     cli_progress_end();
     if (events_wanted(c->cli))
         events_write(c->cli, "record", record);
     else if (cli_format(c->cli) == REPORT_TABLE)
-        print_epoch(c, e);
+        train_page_epoch(c, e);
     else if (cli_format(c->cli) == REPORT_JSONL &&
              json_dumpf(record, cli_results, JSON_COMPACT) == 0)
         fprintf(cli_results, "\n");
@@ -286,42 +88,6 @@ static void show_note(void *context, const char *text)
     const train_command *c = context;
     cli_note(c->cli, "%s", text);
     events_text(c->cli, "note", text);
-}
-
-static void print_end(const train_command *c, const trainer *t)
-{
-    char first[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES], line[400];
-    fprintf(cli_results, "\n");
-    if (t->total_steps == 0) {
-        snprintf(line, sizeof line, "nothing left to do: the training had ended at step %" PRId64,
-                 t->state.step);
-        report_paragraph(cli_results, line, 2);
-        fprintf(cli_results, "\n");
-    }
-    if (c->first.epoch < c->last.epoch) {
-        char before[REPORT_TEXT_BYTES], after[REPORT_TEXT_BYTES];
-        snprintf(line, sizeof line,
-                 "epoch %" PRId64 ": loss %s and %.2f%%; epoch %" PRId64 ": loss %s and %.2f%%",
-                 c->first.epoch, report_loss(c->first.loss, before), c->first.accuracy * 100,
-                 c->last.epoch, report_loss(c->last.loss, after), c->last.accuracy * 100);
-        report_paragraph(cli_results, line, 2);
-    }
-    const data_table *v = &c->validation->table;
-    int64_t targets = workload_targets(&t->model.form);
-    snprintf(line, sizeof line,
-             "best: %.2f%% %s%sof the %" PRId64 " validation %ss, after epoch %" PRId64,
-             t->state.best * 100, targets ? "" : c->counted, targets ? "" : " ",
-             v->count * (targets ? targets : 1), targets > 1 ? v->unit : v->sample,
-             t->state.best_epoch);
-    report_paragraph(cli_results, line, 2);
-    snprintf(line, sizeof line, "first step after %s, peak memory %s",
-             report_seconds(start_to_first_step_s(c, t), first),
-             report_bytes(peak_rss_bytes(), memory));
-    report_paragraph(cli_results, line, 2);
-    if (!t->total_steps) return;
-    snprintf(line, sizeof line, "a batch took %s, with %.1f cores in use",
-             report_seconds((double)t->total_ns * 1e-9 / (double)t->total_steps, first), c->cores);
-    report_paragraph(cli_results, line, 2);
 }
 
 static be_status write_epochs(const train_command *c, be_error *err)
@@ -512,13 +278,14 @@ static be_status train(train_command *c, be_error *err)
     TRY(trainer_open(&t, &c->options, err));
     c->trainer = &t;
     c->counted = be_plan_describe(t.plan).counted;
+    c->is_mutual = t.model.outputs.is_mutual;
     bool table = cli_format(c->cli) == REPORT_TABLE && !events_wanted(c->cli);
-    if (table) print_head(c, t.plan);
+    if (table) train_page_head(c, t.plan);
     be_status status = open_scalars(c, err);
     if (status == BE_OK) status = run_training(c, &t, err);
     scalars_close(&c->scalars);
     cli_progress_end();
-    if (status == BE_OK && table) print_end(c, &t);
+    if (status == BE_OK && table) train_page_end(c, &t);
     be_status written = write_epochs(c, status == BE_OK ? err : NULL);
     if (status == BE_OK) status = written;
     if (status == BE_OK && weights) {
@@ -532,18 +299,21 @@ static be_status train(train_command *c, be_error *err)
 
 static be_status open_and_train(train_command *c, be_error *err)
 {
-    const char *beside = NULL;
     TRY(take_options(c, err));
     TRY(take_variant(c, err));
-    beside = c->options.resume ? c->options.resume : c->options.weights;
+    request_data data = {.workload = c->workload,
+                         .split = SPLIT_TRAIN,
+                         .beside = c->options.resume ? c->options.resume : c->options.weights};
     TRY(cli_open_device(c->cli, &c->device, err));
     c->options.device = c->device;
-    TRY(request_open_data(c->cli, c->workload, SPLIT_TRAIN, beside, &c->data, err));
+    TRY(request_open_data(c->cli, &data, &c->data, err));
     c->options.data = &c->data->table;
     if (c->options.optimizer.schedule.kind != BE_RATE_CONSTANT)
         c->options.optimizer.schedule.total_steps = train_last_step(&c->options);
     if (c->cli->value[OPTION_DRY_RUN].given) return print_plan(c, err);
-    TRY(request_open_data(c->cli, c->workload, SPLIT_TEST, beside, &c->validation, err));
+    data.split = SPLIT_TEST;
+    data.other = c->data;
+    TRY(request_open_data(c->cli, &data, &c->validation, err));
     c->options.validation = &c->validation->table;
     return train(c, err);
 }

@@ -201,7 +201,8 @@
     X(TENSORBOARD, "tensorboard", 0, "DIR", FOLDER, 0, 0, "", ON(train),                         \
       "also write loss, right answers, learning rate and speed to a file in DIR that "           \
       "TensorBoard reads")                                                                       \
-    X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "", ON(eval) | ON(train),                     \
+    X(WEIGHTS, "weights", 'w', "FILE", FILE, 0, 0, "",                                           \
+      ON(eval) | ON(train) | ON(bench) | ON(explain) | ON(parity),                               \
       "weights to evaluate or to start with (safetensors, as train --export, torchvision and "   \
       "Hugging Face write them; of several files their index, model.safetensors.index.json)")    \
     X(NEW_HEAD, "new-head", 0, NULL, FLAG, 0, 0, "", ON(train),                                  \

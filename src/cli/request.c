@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/text.h"
 #include "graph/precision.h"
+#include "train/variant.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -33,8 +34,8 @@ static double seconds_of(const option_value *value)
 /* Options that say something of the ladder's data or kernels. */
 static be_status check_own(const cli_options *options, be_error *err)
 {
-    static const option_id others[] = {OPTION_DATA, OPTION_SYNTHETIC, OPTION_LIMIT,
-                                       OPTION_ISA,  OPTION_LIBRARY,   OPTION_DRY_RUN};
+    static const option_id others[] = {OPTION_DATA,    OPTION_SYNTHETIC, OPTION_LIMIT,  OPTION_ISA,
+                                       OPTION_LIBRARY, OPTION_DRY_RUN,   OPTION_WEIGHTS};
     const char *name = options->arguments[0];
     size_t length = strlen(name);
     if (options->argument_count > 1)
@@ -68,6 +69,22 @@ static be_status take_workloads(const cli_options *options, study_request *out, 
     return workload_find("cnn-fashion", &out->workloads[0], err);
 }
 
+/* They are of one network, and say in which variant it is. */
+static be_status take_weights(study_request *out, be_error *err)
+{
+    const workload *w = out->workloads[0];
+    if (out->workload_count > 1)
+        FAIL(err, BE_USAGE, "--weights %s: weights are of one network, found %d; give one name",
+             out->weights, out->workload_count);
+    if (w->operate)
+        FAIL(err, BE_USAGE, "--weights: %s is an operation alone, which no file has; leave it out",
+             w->name);
+    if (!file_exists(out->weights))
+        FAIL(err, BE_IO, "%s: expected a file of weights, found none; check its path",
+             out->weights);
+    return variant_take(out->weights, w, &out->variant, err);
+}
+
 be_status request_make(const cli_options *options, study_request *out, be_error *err)
 {
     const option_value *values = options->value;
@@ -89,12 +106,14 @@ be_status request_make(const cli_options *options, study_request *out, be_error 
                            .seed = cli_seed(options),
                            .least_s = seconds_of(&values[OPTION_TIME]),
                            .most_s = seconds_of(&values[OPTION_MAX_TIME]),
+                           .weights = values[OPTION_WEIGHTS].text,
                            .data = cli_data_options(options)};
     if (values[OPTION_PRECISION].count > 1) {
         out->precisions = names_of(&values[OPTION_PRECISION]);
         out->precisions_text = values[OPTION_PRECISION].text;
     }
-    return take_workloads(options, out, err);
+    TRY(take_workloads(options, out, err));
+    return out->weights ? take_weights(out, err) : BE_OK;
 }
 
 be_status request_make_single(const cli_options *options, study_request *out, be_error *err)
@@ -179,16 +198,17 @@ static be_status find_tokenizer(const char *place, char out[FILE_PATH_BYTES], be
     return BE_OK;
 }
 
-be_status request_open_data(const cli_options *options, const workload *w, dataset_split split,
-                            const char *beside, be_dataset **out, be_error *err)
+be_status request_open_data(const cli_options *options, const request_data *what, be_dataset **out,
+                            be_error *err)
 {
     request_listener listener = {.options = options};
     study_watch watch = request_watch(&listener);
     dataset_options wanted = cli_data_options(options);
     char path[FILE_PATH_BYTES] = "";
-    if (beside && !wanted.tokenizer) TRY(find_tokenizer(beside, path, err));
+    if (what->beside && !wanted.tokenizer) TRY(find_tokenizer(what->beside, path, err));
     if (path[0]) wanted.tokenizer = path;
-    return study_open_data(&watch, &wanted, w, split, out, err);
+    wanted.other = what->other;
+    return study_open_data(&watch, &wanted, what->workload, what->split, out, err);
 }
 
 /* ---------------------------------------------------------------- ranges */

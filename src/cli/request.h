@@ -32,10 +32,17 @@ study_watch request_watch(request_listener *listener);
 
 /* A split of the workload's data set, at the workload's size, as the options say; notes a stand-in.
  * A text without --tokenizer takes the one that lies in the folder `beside`, or in that of the file
- * `beside`, where there is one; NULL: nowhere. */
-BE_CHECKED be_status request_open_data(const cli_options *options, const workload *w,
-                                       dataset_split split, const char *beside, be_dataset **out,
-                                       be_error *err);
+ * `beside`, where there is one; NULL: nowhere.  It is read with that of the other split where this
+ * is open. */
+typedef struct request_data {
+    const workload *workload;
+    dataset_split split;
+    const char *beside;
+    const be_dataset *other; /* may be NULL */
+} request_data;
+
+BE_CHECKED be_status request_open_data(const cli_options *options, const request_data *what,
+                                       be_dataset **out, be_error *err);
 
 /* "batch=8..4096" of --over, for a workload that has the axis.  BE_USAGE with what is wrong, and
  * with the axes that the workload has. */

@@ -45,8 +45,11 @@ typedef struct dataset_options {
     uint64_t seed;         /* of generated pictures */
     const char *text;      /* a file to take the tokens of; NULL: see data/text.h */
     const char *tokenizer; /* its files, or NULL: one is learnt */
-    bool synthetic;        /* generate, whatever is on the machine */
-    int64_t limit;         /* keep the first pictures only; 0: all */
+    /* The other split, opened by the same options and still open: its tokenizer is read with, so
+     * that it is learnt once.  NULL: none is. */
+    const struct be_dataset *other;
+    bool synthetic; /* generate, whatever is on the machine */
+    int64_t limit;  /* keep the first pictures only; 0: all */
 } dataset_options;
 
 /* Make the table of what the other members say: fields "images" and "labels". */

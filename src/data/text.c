@@ -11,8 +11,7 @@
 #include "data/tokenizer.h"
 
 #define TEXT_MOST_TOKENS ((size_t)INT32_MAX)
-#define DRAWN_WINDOWS 2048 /* of a synthetic text */
-#define DRAWN_RUN 64       /* tokens that follow from one another */
+#define DRAWN_RUN 64 /* tokens that follow from one another */
 #define DRAWN_SALT 0x74657874u
 
 /* ---------------------------------------------------------------- the file */
@@ -91,12 +90,15 @@ static be_status encode(be_dataset *d, const text_form *form, const dataset_opti
 {
     void *memory = NULL;
     size_t train = train_bytes(text->bytes, text->length);
-    TRY(arena_alloc(d->arena, &memory, sizeof(tokenizer), err));
-    memset(memory, 0, sizeof(tokenizer));
-    d->tokenizer = memory;
-    TRY(make_tokenizer(form, options, text->bytes, train, d->tokenizer, err));
+    const tokenizer *reader = options->other ? options->other->tokenizer : NULL;
+    if (!reader) {
+        TRY(arena_alloc(d->arena, &memory, sizeof(tokenizer), err));
+        memset(memory, 0, sizeof(tokenizer));
+        reader = d->tokenizer = memory;
+        TRY(make_tokenizer(form, options, text->bytes, train, d->tokenizer, err));
+    }
     bool testing = d->split == SPLIT_TEST;
-    return tokenizer_encode(d->tokenizer, testing ? text->bytes + train : text->bytes,
+    return tokenizer_encode(reader, testing ? text->bytes + train : text->bytes,
                             testing ? text->length - train : train, row, err);
 }
 
@@ -129,7 +131,7 @@ static be_status draw_text(be_dataset *d, const text_form *form, const dataset_o
                            token_row *row, be_error *err)
 {
     void *memory = NULL;
-    size_t windows = DRAWN_WINDOWS / (d->split == SPLIT_TEST ? TEXT_TEST_PART : 1);
+    size_t windows = (size_t)form->drawn[d->split];
     uint32_t first = d->split == SPLIT_TEST ? 0x40000000u : 0;
     size_t count = windows * (size_t)form->sequence + 1;
     be_status status = memory_grow(&memory, &row->capacity, count, sizeof *row->tokens, err);

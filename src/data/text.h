@@ -9,6 +9,7 @@
 typedef struct text_form {
     int sequence;   /* tokens of a window */
     int vocabulary; /* of the model: every token is below it */
+    int drawn[2];   /* windows of a text that is drawn, to train and to test on */
     int stride; /* tokens from one window to the next; 0: `sequence`, so that none is seen twice */
 } text_form;
 

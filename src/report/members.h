@@ -263,8 +263,8 @@ typedef struct member_compared {
 
 /* A data set, or a file of one. */
 typedef struct member_set {
-    const char *set, *state, *folder, *problem;
-    int64_t train, test, bytes;
+    const char *set, *state, *folder, *problem, *used_by;
+    int64_t train, test, bytes, memory_bytes;
     const json_t *files;
 } member_set;
 
@@ -277,6 +277,7 @@ typedef struct member_epoch {
         validation_perplexity; /* of workloads whose loss is that of a text's tokens */
     const char *data;
     int64_t count;
+    double accuracy_back; /* of captions to pictures, where these look for each other */
 } member_epoch;
 
 /* A workload that is listed. */

@@ -72,7 +72,8 @@ typedef struct gate_work {
     const gate_options *options;
     const material_options *material;
     const gate_data *data;
-    uint64_t build; /* 0: nothing can be kept */
+    uint64_t build;   /* 0: nothing can be kept */
+    uint64_t weights; /* of the file that it begins with; 0: they are drawn */
 } gate_work;
 
 /* The reference in fp32; in another precision what its rounding does to the reference. */
@@ -86,6 +87,7 @@ static be_status compute(const gate *g, const gate_work *work, be_precision prec
     trace_options tracing = {.model = &model,
                              .data = &data->table,
                              .order = data->order,
+                             .weights = g->reduced ? NULL : work->options->weights,
                              .steps = g->steps,
                              .infer = g->infer,
                              .precision = precision,
@@ -111,6 +113,19 @@ static uint64_t hash_table(const data_table *t)
     return hash;
 }
 
+/* Of a file's bytes; 0 where there is none. */
+static be_status hash_file(const char *path, uint64_t *out, be_error *err)
+{
+    const void *bytes = NULL;
+    size_t length = 0;
+    *out = 0;
+    if (!path) return BE_OK;
+    TRY(file_map(&bytes, &length, path, err));
+    *out = gate_store_hash(GATE_STORE_HASH, bytes, length);
+    file_unmap(bytes, length);
+    return BE_OK;
+}
+
 #define KEPT_FORMAT 2 /* of the files: 1 had no precision */
 
 /* All that the reference or its rounding depends on.  NULL: no memory. */
@@ -122,6 +137,8 @@ static json_t *gate_key(const gate *g, const gate_work *work, be_precision preci
         precision == BE_PRECISION_FP32 ? 0 : ROUNDING_DRAWS, "seed", (json_int_t)g->seed, "batch",
         (json_int_t)g->batch, "steps", (json_int_t)g->steps, "infer", g->infer, "data",
         (json_int_t)hash_table(&work->data->table), "build", (json_int_t)work->build);
+    if (key && work->weights)
+        json_object_set_new(key, "weights", json_integer((json_int_t)work->weights));
     for (int d = 0; key && d < WORKLOAD_DIMENSIONS; d++)
         json_object_set_new(key, workload_dimension_names[d],
                             json_integer(workload_variant_get(&g->variant, (workload_dimension)d)));
@@ -170,6 +187,7 @@ static be_status make(gate *g, const gate_options *options, gate_subject *subjec
     if (g->reduced) TRY(reduce(g, options, subject, err));
     be_status status = gather(g, &subject->options, &data, err);
     gate_work work = {.options = options, .material = &subject->options, .data = &data};
+    if (status == BE_OK && !g->reduced) status = hash_file(options->weights, &work.weights, err);
     if (status == BE_OK) status = find_reference(g, &work, err);
     table_free(&data.table);
     memory_free(data.order);

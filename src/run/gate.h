@@ -61,6 +61,9 @@ typedef struct gate {
 typedef struct gate_options {
     const material_options *material; /* workload, set, seed */
     const char *folder;               /* for the runners' traces */
+    /* The weights that all begin with, as material_new wrote them from a file; NULL: drawn by the
+     * seed, as they are for a reduced workload in any case. */
+    const char *weights;
     bool infer;
     unsigned precisions;                      /* bit p: there are jobs of be_precision p */
     const volatile sig_atomic_t *interrupted; /* may be NULL */

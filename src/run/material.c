@@ -10,7 +10,6 @@
 #include "core/memory.h"
 #include "data/order.h"
 #include "data/safetensors.h"
-#include "train/weights.h"
 
 static be_status make_order(const material_options *options, int32_t **out, be_error *err)
 {
@@ -95,14 +94,32 @@ static be_status write_data(material *m, const material_options *options, be_err
     return status;
 }
 
-static be_status write_weights(const material *m, const material_options *options, be_error *err)
+/* Those of options->from, under the names and in the types that runners read. */
+static be_status copy_weights(material *m, const material_options *options, const be_graph *graph,
+                              be_error *err)
+{
+    be_device *device = NULL;
+    be_plan *plan = NULL;
+    be_plan_options planning = {.mode = BE_INFER};
+    TRY(be_device_open("cpu", &(be_device_options){.threads = 1}, &device, err));
+    be_status status = be_plan_new(graph, device, &planning, &plan, err);
+    if (status == BE_OK)
+        status = weights_load_file(plan, options->from, WEIGHTS_WHOLE, m->note, err);
+    if (status == BE_OK) status = weights_save(plan, m->weights, NULL, 0, err);
+    be_plan_free(plan);
+    be_device_close(device);
+    return status;
+}
+
+static be_status write_weights(material *m, const material_options *options, be_error *err)
 {
     workload_model model = {0};
     const workload *w = options->workload;
     int64_t batch = w->operate ? options->batch : 1;
     workload_options wanted = {.seed = options->seed, .batch = (int)batch, .count = batch};
     TRY(workload_model_new(options->workload, &wanted, &model, err));
-    be_status status = weights_save_start(model.graph, m->weights, err);
+    be_status status = options->from ? copy_weights(m, options, model.graph, err)
+                                     : weights_save_start(model.graph, m->weights, err);
     be_graph_free(model.graph);
     return status;
 }

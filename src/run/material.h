@@ -8,12 +8,14 @@
 #include "core/folder.h"
 #include "data/table.h"
 #include "protocol/protocol.h"
+#include "train/weights.h"
 #include "workloads/workload.h"
 
 typedef struct material {
     folder_temporary folder;
     char data[FILE_PATH_BYTES], weights[FILE_PATH_BYTES];
-    int64_t count; /* of samples in the data file */
+    int64_t count;                 /* of samples in the data file */
+    char note[WEIGHTS_NOTE_BYTES]; /* what was done to read options.from, or "" */
 } material;
 
 typedef struct material_options {
@@ -22,7 +24,8 @@ typedef struct material_options {
     uint64_t seed;         /* of the weights and of the order */
     int64_t batch;         /* of an operation alone, whose operands are weights; 0: they are written
                               by material_set_batch */
-    int64_t samples; /* only the first so many in the order of training, in that order; 0: all */
+    const char *from; /* a file of weights, as train --weights takes it; NULL: drawn by the seed */
+    int64_t samples;  /* only the first so many in the order of training, in that order; 0: all */
 } material_options;
 
 /* A user's own model has no files but its weights, which the first runner of it writes. */

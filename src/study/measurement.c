@@ -197,20 +197,39 @@ static be_status list_precisions(const study_request *request, unsigned *out, be
     return BE_OK;
 }
 
+/* What was done to read the file, and that the gate, whose network is smaller, cannot use it. */
+static void tell_of_weights(const measurement *m)
+{
+    bool reduced;
+    const char *file = m->request->weights;
+    if (!file) return;
+    if (m->material.note[0]) study_note(m->watch, "%s: %s", file, m->material.note);
+    workload_gate_variant(m->workload, &reduced);
+    if (reduced)
+        study_note(m->watch,
+                   "%s is measured with the weights of %s; that the engines compute the same is "
+                   "proved at a smaller size, with weights that are drawn",
+                   m->workload->name, file);
+}
+
 be_status measurement_begin(measurement *m, const workload *w, be_error *err)
 {
     end_workload(m);
     TRY(workload_vary(w, &m->variant, &m->varied, &m->workload, err));
     if (w->file) return begin_own(m, m->workload, err);
     TRY(study_open_data(m->watch, &m->request->data, m->workload, SPLIT_TRAIN, &m->set, err));
-    m->material_options = (material_options){
-        .workload = m->workload, .set = &m->set->table, .seed = m->request->seed};
+    m->material_options = (material_options){.workload = m->workload,
+                                             .set = &m->set->table,
+                                             .seed = m->request->seed,
+                                             .from = m->request->weights};
     TRY(check_batches(m, err));
     if (m->request->plan_only) return BE_OK;
     study_progress(m->watch, "%s: writing the data for the runners ...", w->name);
     TRY(material_new(&m->material, &m->material_options, err));
+    tell_of_weights(m);
     gate_options gate = {.material = &m->material_options,
                          .folder = m->material.folder.path,
+                         .weights = m->request->weights ? m->material.weights : NULL,
                          .infer = m->plan.infer,
                          .interrupted = m->watch->stop};
     TRY(list_precisions(m->request, &gate.precisions, err));
@@ -295,6 +314,8 @@ static void complete_record(const measurement *m, const conductor_result *result
 {
     const char *phase;
     json_t *value, *phases = result->phases ? json_object() : json_null();
+    if (m->request->weights)
+        json_object_set_new(record, "weights", json_of_text(m->request->weights));
     json_object_set_new(record, "data_source", json_of_text(m->set->source));
     json_object_set_new(record, "data_count",
                         m->workload->file || m->workload->operate ? json_null()

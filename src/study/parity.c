@@ -37,6 +37,8 @@ typedef struct comparison {
     trace native, reference;
     trace rounding; /* what the precision does to the reference; empty in fp32 */
     pythons_known pythons;
+    material files; /* for runners */
+    bool no_reference;
     json_t *records;
     bool broken;
 } comparison;
@@ -77,6 +79,14 @@ static be_status reduce(comparison *c, const workload **w, be_error *err)
     const workload *base = c->request->workloads[0];
     workload_variant variant = workload_gate_variant(&full, &reduced);
     if (!reduced) return BE_OK;
+    if (c->request->weights) {
+        c->no_reference = true;
+        study_note(c->watch,
+                   "%s is larger than the reference in double precision computes: the engines are "
+                   "compared with each other",
+                   base->name);
+        return BE_OK;
+    }
     if (!c->request->batches.count) c->batch = full.gate.batch;
     if (!c->steps_given) c->steps = full.gate.steps;
     TRY(workload_vary(base, &variant, &c->varied, w, err));
@@ -103,11 +113,15 @@ static be_status prepare(comparison *c, bool at_gate, be_error *err)
     if (at_gate) TRY(reduce(c, &w, err));
     w = with_schedule(c, w);
     TRY(study_open_data(c->watch, &request->data, w, SPLIT_TRAIN, &c->set, err));
-    c->material = (material_options){.workload = w, .set = &c->set->table, .seed = request->seed};
+    c->material = (material_options){
+        .workload = w, .set = &c->set->table, .seed = request->seed, .from = request->weights};
     c->material.batch = c->batch;
     TRY(gather_data(c, err));
     c->material.samples = c->count;
-    return make_model(c, err);
+    TRY(make_model(c, err));
+    TRY(material_new(&c->files, &c->material, err));
+    if (c->files.note[0]) study_note(c->watch, "%s: %s", request->weights, c->files.note);
+    return BE_OK;
 }
 
 static void release(comparison *c)
@@ -115,6 +129,7 @@ static void release(comparison *c)
     trace_free(&c->native);
     trace_free(&c->reference);
     trace_free(&c->rounding);
+    material_free(&c->files);
     be_graph_free(c->model.graph);
     table_free(&c->samples);
     memory_free(c->order);
@@ -126,6 +141,7 @@ static trace_options trace_wanted(const comparison *c)
     return (trace_options){.model = &c->model,
                            .data = &c->samples,
                            .order = c->order,
+                           .weights = c->material.from ? c->files.weights : NULL,
                            .steps = c->steps,
                            .interrupted = c->watch->stop};
 }
@@ -165,8 +181,7 @@ static be_status compare(comparison *c, const trace *a, const trace *b, const ch
     return BE_OK;
 }
 
-static be_status ask_runner(comparison *c, const engine *e, const material *m, trace *out,
-                            be_error *err)
+static be_status ask_runner(comparison *c, const engine *e, trace *out, be_error *err)
 {
     char path[FILE_PATH_BYTES];
     runner r;
@@ -176,14 +191,14 @@ static be_status ask_runner(comparison *c, const engine *e, const material *m, t
                             .device = "cpu",
                             .start_limit_s = START_LIMIT_S,
                             .interrupted = c->watch->stop};
-    protocol_job job = material_job(m, &c->material);
+    protocol_job job = material_job(&c->files, &c->material);
     job.device = "cpu";
     job.precision = c->request->precision;
     job.dropout = "counter";
     int threads = be_device_threads(c->device);
     job.threads = threads ? threads : c->request->usual_threads;
     job.batch = c->batch;
-    TRY(file_format_path(path, err, "%s/%s.safetensors", m->folder.path, e->name));
+    TRY(file_format_path(path, err, "%s/%s.safetensors", c->files.folder.path, e->name));
     TRY(runner_start(&r, &start, err));
     be_status status = runner_prepare(&r, &job, RUN_LIMIT_S, err);
     if (status == BE_OK) status = parity_ask(&r, c->steps, path, RUN_LIMIT_S, out, err);
@@ -195,18 +210,16 @@ static be_status ask_runner(comparison *c, const engine *e, const material *m, t
 static be_status compare_engine(comparison *c, const char *name, be_error *err)
 {
     engine e;
-    material m;
     trace other = {0};
     engine_options options = {.pythons = &c->pythons, .interrupted = c->watch->stop};
     TRY(engine_find(&e, name, &options, err));
     study_progress(c->watch, "%s ...", engine_title(name));
-    TRY(material_new(&m, &c->material, err));
-    be_status status = ask_runner(c, &e, &m, &other, err);
-    material_free(&m);
+    be_status status = ask_runner(c, &e, &other, err);
     /* Two that round may lie on two sides of the truth: each is held against that alone. */
     if (status == BE_OK && !c->rounding.count)
         status = compare(c, &c->native, &other, "native", name, err);
-    if (status == BE_OK) status = compare(c, &other, &c->reference, name, "reference", err);
+    if (status == BE_OK && !c->no_reference)
+        status = compare(c, &other, &c->reference, name, "reference", err);
     trace_free(&other);
     return status;
 }
@@ -244,6 +257,7 @@ static be_status compare_all(comparison *c, be_error *err)
     TRY(precision_find(c->request->precision, &options.precision, err));
     study_progress(c->watch, "native ...");
     TRY(trace_of_plan(&c->native, c->device, &options, err));
+    if (c->no_reference) return compare_engines(c, err);
     study_progress(c->watch, "the reference in double precision ...");
     be_precision precision = options.precision;
     options.precision = BE_PRECISION_FP32;

@@ -53,6 +53,7 @@ typedef struct study_request {
     workload_variant variant;
     uint64_t seed;
     double least_s, most_s; /* of measuring a contender, or all of a sweep; NAN: not given */
+    const char *weights;    /* a file that all begin with; NULL: drawn by the seed */
     dataset_options data;
 } study_request;
 

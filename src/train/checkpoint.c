@@ -14,7 +14,9 @@
 #include "train/variant.h"
 #include "train/weights.h"
 
-#define FORMAT "breakeven checkpoint 2"
+#define FORMAT_BASE "breakeven checkpoint "
+#define FORMAT_NUMBER "3"
+#define FORMAT FORMAT_BASE FORMAT_NUMBER
 #define VALUE_BYTES 48
 #define NAME_BYTES 192
 
@@ -30,6 +32,7 @@ static const char *const optimizer_names[] = {
     X("batch", batch)                                  \
     X("step", step)                                    \
     X("epoch_correct", correct)                        \
+    X("epoch_back", back)                              \
     X("best_epoch", best_epoch)                        \
     X("schedule", optimizer.schedule.kind)             \
     X("warmup_steps", optimizer.schedule.warmup_steps) \
@@ -45,7 +48,8 @@ static const char *const optimizer_names[] = {
     X("final_factor", optimizer.schedule.final_factor)  \
     X("max_gradient_norm", optimizer.max_gradient_norm) \
     X("epoch_loss_sum", loss_sum)                       \
-    X("best_accuracy", best)
+    X("best_accuracy", best)                            \
+    X("best_loss", best_loss)
 
 #define X(...) +1
 enum { METADATA_COUNT = 6 WHOLE_LIST(X) REAL_LIST(X) + WORKLOAD_DIMENSIONS };
@@ -175,14 +179,15 @@ static be_status prune(const char *folder, const char *workload, int64_t step, b
 }
 
 be_status checkpoint_save(be_plan *plan, const char *folder, const checkpoint_state *state,
-                          char path[FILE_PATH_BYTES], be_error *err)
+                          checkpoint_role role, char path[FILE_PATH_BYTES], be_error *err)
 {
     contents c;
     uint32_t checksum = 0;
     safetensors_string metadata[METADATA_COUNT];
     char text[METADATA_COUNT][VALUE_BYTES], variant[WORKLOAD_DIMENSIONS][VARIANT_VALUE_BYTES];
     TRY(file_make_folders(folder, err));
-    TRY(checkpoint_folder_path(path, folder, state->workload, state->step, err));
+    int64_t step = role == CHECKPOINT_BEST ? CHECKPOINT_FOLDER_BEST : state->step;
+    TRY(checkpoint_folder_path(path, folder, state->workload, step, err));
     TRY(contents_new(&c, plan, err));
     be_status status = contents_checksum(&c, plan, &checksum, err);
     int count = fill_metadata(state, checksum, metadata, text, variant);
@@ -190,6 +195,7 @@ be_status checkpoint_save(be_plan *plan, const char *folder, const checkpoint_st
     if (status == BE_OK) status = contents_write(&c, plan, path, &layout, err);
     contents_free(&c);
     TRY(status);
+    if (role == CHECKPOINT_BEST) return BE_OK;
     TRY(checkpoint_folder_sweep(folder, state->workload, state->step, err));
     return prune(folder, state->workload, state->step, err);
 }
@@ -249,12 +255,13 @@ static be_status read_state(checkpoint *c, be_error *err)
     int64_t whole = 0;
     double real = 0;
     TRY(read_text(c, "format", format, sizeof format, err));
-    if (strcmp(format, "breakeven checkpoint 1") == 0)
-        FAIL(
-            err, BE_USAGE,
-            "%s: expected a checkpoint of form 2, found one of form 1, of an older version of this "
-            "program; end that training with that version, or begin a new one without --resume",
-            c->path);
+    if (strcmp(format, FORMAT_BASE "1") == 0 || strcmp(format, FORMAT_BASE "2") == 0)
+        FAIL(err, BE_USAGE,
+             "%s: expected a checkpoint of form " FORMAT_NUMBER
+             ", found one of form %s, of an older "
+             "version of this program; end that training with that version, or begin a new one "
+             "without --resume",
+             c->path, format + strlen(FORMAT_BASE));
     if (strcmp(format, FORMAT) != 0) return refuse_metadata(c, "format", err);
     TRY(read_text(c, "workload", s->workload, sizeof s->workload, err));
     TRY(read_text(c, "data", s->data, sizeof s->data, err));

@@ -1,9 +1,10 @@
 /* Checkpoints: a training at one step, as a safetensors file with the weights by name, the
  * optimizer's state ("optimizer.NAME") and metadata: what is trained on what, and how far.
  *
- * A file is NAME-STEP.safetensors in a folder; it is written to a new file, synced and renamed, and
+ * A file is NAME-STEP.safetensors in a folder, or NAME-best.safetensors, that of the best
+ * validation; it is written to a new file, synced and renamed, and
  * carries a checksum of its tensors, so a kill or a full disk leaves the older ones, and damage is
- * found.  The last two are kept. */
+ * found.  The last two are kept, and the best. */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 
@@ -25,8 +26,11 @@ typedef struct checkpoint_state {
     int64_t step;    /* done, over all epochs */
     double loss_sum; /* over the steps of the epoch in which it stands */
     int64_t correct; /* … and the right answers */
-    double best;     /* accuracy of the validations so far, −1 before the first */
-    int64_t best_epoch;
+    int64_t back;    /* … and those of captions to pictures, where there are such */
+    /* The best validation so far (train_epoch.best): its evaluation_accuracy and loss; −1 and 0
+     * before the first. */
+    double best, best_loss;
+    int64_t best_epoch; /* 0 before the first */
 } checkpoint_state;
 
 typedef struct checkpoint {
@@ -36,12 +40,17 @@ typedef struct checkpoint {
     char note[1200]; /* "", or what was damaged and set aside */
 } checkpoint;
 
+typedef enum checkpoint_role {
+    CHECKPOINT_LAST, /* NAME-STEP, one of the last CHECKPOINT_KEPT, which --resume goes on from */
+    CHECKPOINT_BEST, /* NAME-best, in the place of the one before */
+} checkpoint_role;
+
 /* Write the plan's weights and states to FOLDER (made if it is not there), then remove all but the
- * last CHECKPOINT_KEPT of this workload.  BE_NUMERIC, and nothing written, if a weight is not
- * finite. */
+ * last CHECKPOINT_KEPT of this workload and the best.  BE_NUMERIC, and nothing written, if a weight
+ * is not finite. */
 BE_CHECKED be_status checkpoint_save(be_plan *plan, const char *folder,
-                                     const checkpoint_state *state, char path[FILE_PATH_BYTES],
-                                     be_error *err);
+                                     const checkpoint_state *state, checkpoint_role role,
+                                     char path[FILE_PATH_BYTES], be_error *err);
 
 /* Open a checkpoint file, or the newest good one of `workload` in a folder; damaged newer ones are
  * renamed to NAME.damaged, which the note says.  BE_IO if there is none. */

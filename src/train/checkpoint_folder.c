@@ -13,6 +13,8 @@ static const char suffix[] = ".safetensors";
 be_status checkpoint_folder_path(char out[FILE_PATH_BYTES], const char *folder,
                                  const char *workload, int64_t step, be_error *err)
 {
+    if (step == CHECKPOINT_FOLDER_BEST)
+        return file_format_path(out, err, "%s/%s-best%s", folder, workload, suffix);
     return file_format_path(out, err, "%s/%s-%010" PRId64 "%s", folder, workload, step, suffix);
 }
 
@@ -54,6 +56,13 @@ be_status checkpoint_folder_list(checkpoint_folder *out, const char *folder, con
     return BE_OK;
 }
 
+static bool is_unfinished_best(const char *name, const char *workload)
+{
+    size_t length = strlen(workload);
+    return strncmp(name, workload, length) == 0 &&
+           strcmp(name + length, "-best.safetensors.tmp") == 0;
+}
+
 be_status checkpoint_folder_sweep(const char *folder, const char *workload, int64_t step,
                                   be_error *err)
 {
@@ -63,7 +72,7 @@ be_status checkpoint_folder_sweep(const char *folder, const char *workload, int6
     for (struct dirent *entry; status == BE_OK && (entry = readdir(dir));) {
         char path[FILE_PATH_BYTES];
         int64_t found = step_of(entry->d_name, workload, ".safetensors.tmp");
-        if (found < 0 || found > step) continue;
+        if ((found < 0 || found > step) && !is_unfinished_best(entry->d_name, workload)) continue;
         status = file_format_path(path, err, "%s/%s", folder, entry->d_name);
         if (status == BE_OK) status = file_remove(path, err);
     }

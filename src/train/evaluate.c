@@ -35,6 +35,8 @@ static be_status evaluator_prepare(evaluator *e, const evaluator_options *option
     TRY(workload_model_new(options->workload, &model, &e->model, err));
     be_plan_options plan = {.mode = BE_INFER,
                             .precision = options->precision,
+                            .keep = &e->model.outputs.back,
+                            .keep_count = e->model.outputs.is_mutual,
                             .share = options->share,
                             .data_on_host = options->data_on_host};
     TRY(be_plan_new(e->model.graph, options->device, &plan, &e->plan, err));
@@ -61,18 +63,37 @@ void evaluator_close(evaluator *e)
     *e = (evaluator){0};
 }
 
+double evaluation_accuracy(const evaluation *e)
+{
+    double forth = (double)e->correct / (double)e->answers;
+    return e->back < 0 ? forth : 0.5 * (forth + (double)e->back / (double)e->answers);
+}
+
+be_status evaluation_add_back(be_plan *plan, const workload_outputs *outputs, int64_t *sum,
+                              be_error *err)
+{
+    int32_t back = 0;
+    if (!outputs->is_mutual) return BE_OK;
+    TRY(be_plan_read(plan, outputs->back, &back, sizeof back, err));
+    *sum += back;
+    return BE_OK;
+}
+
 be_status evaluator_run(evaluator *e, evaluation *out, be_error *err)
 {
     int64_t steps = (e->entries + e->batch - 1) / e->batch, start_ns = clock_now_ns();
+    bool mutual = e->model.outputs.is_mutual; /* only the last step's count back is there */
+    int64_t most = mutual ? 1 : BE_LOSS_LOG;
     float losses[BE_LOSS_LOG];
     int32_t correct[BE_LOSS_LOG];
     double sum = 0;
-    *out = (evaluation){.count = e->count};
+    *out = (evaluation){.count = e->count, .back = mutual ? 0 : -1};
     TRY(be_plan_set_steps(e->plan, 0, err));
     for (int64_t done = 0; done < steps;) {
-        int64_t block = steps - done < BE_LOSS_LOG ? steps - done : BE_LOSS_LOG;
+        int64_t block = steps - done < most ? steps - done : most;
         TRY(be_plan_run(e->plan, block, err));
         TRY(be_plan_losses(e->plan, block, losses, correct, err));
+        TRY(evaluation_add_back(e->plan, &e->model.outputs, &out->back, err));
         for (int64_t i = 0; i < block; i++, done++) {
             int64_t left = e->entries - done * e->batch;
             sum += (double)losses[i] * (double)(left < e->batch ? left : e->batch);

@@ -36,9 +36,18 @@ typedef struct evaluation {
     int64_t count;            /* samples of the set, or of the part */
     int64_t correct, answers; /* right ones of how many: classes, next tokens, pairs */
     char counted[32];         /* what `correct` counts: "accuracy", "retrieval at 1" */
-    double loss;              /* mean over all samples; NAN if the network gives no number */
+    int64_t back; /* right answers of captions to pictures; −1: it has no such direction */
+    double loss;  /* mean over all samples; NAN if the network gives no number */
     double seconds;
 } evaluation;
+
+/* The share of right answers: of two directions their mean. */
+double evaluation_accuracy(const evaluation *e);
+
+/* The last step's right answers in the direction back, added to *sum; nothing where the workload
+ * has none.  The plan was made with outputs->back among its `keep`. */
+BE_CHECKED be_status evaluation_add_back(be_plan *plan, const workload_outputs *outputs,
+                                         int64_t *sum, be_error *err);
 
 BE_CHECKED be_status evaluator_open(evaluator *e, const evaluator_options *options, be_error *err);
 BE_CHECKED be_status evaluator_run(evaluator *e, evaluation *out, be_error *err);

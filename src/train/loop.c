@@ -78,6 +78,8 @@ static be_status make_plan(trainer *t, be_error *err)
     TRY(workload_model_new(o->workload, &model, &t->model, err));
     be_plan_options plan = {.mode = BE_TRAIN,
                             .precision = o->precision,
+                            .keep = &t->model.outputs.back,
+                            .keep_count = t->model.outputs.is_mutual,
                             .data_on_host = o->data_on_host,
                             .group = alone ? NULL : o->group};
     TRY(plan_in_room(t, &plan, err));
@@ -211,14 +213,16 @@ void trainer_close(trainer *t)
 
 /* ---------------------------------------------------------------- running */
 
-static be_status save(trainer *t, const char *folder, char path[FILE_PATH_BYTES], be_error *err)
+static be_status save(trainer *t, const char *folder, checkpoint_role role, be_error *err)
 {
+    char path[FILE_PATH_BYTES];
     const train_watcher *watch = &t->options->watch;
     be_group *group = t->options->group;
     be_status status = BE_OK;
     if (be_group_rank(group) == 0) {
-        status = checkpoint_save(t->plan, folder, &t->state, path, err);
-        if (status == BE_OK && watch->saved) watch->saved(watch->context, path, t->state.step);
+        status = checkpoint_save(t->plan, folder, &t->state, role, path, err);
+        if (status == BE_OK && role == CHECKPOINT_LAST && watch->saved)
+            watch->saved(watch->context, path, t->state.step);
     }
     be_status waited = group_wait(group, SAVE_LIMIT_NS, status == BE_OK ? err : NULL);
     return status == BE_OK ? waited : status;
@@ -228,9 +232,8 @@ static be_status stop_for_signal(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
     const char *folder = o->folder ? o->folder : o->rescue_folder;
-    char path[FILE_PATH_BYTES];
     be_error reason = {0};
-    be_status saved = folder ? save(t, folder, path, &reason) : BE_FAILED;
+    be_status saved = folder ? save(t, folder, CHECKPOINT_LAST, &reason) : BE_FAILED;
     if (saved != BE_OK && o->folder) {
         if (err) *err = reason;
         return saved;
@@ -313,7 +316,7 @@ static be_status take_losses(trainer *t, int64_t steps, be_error *err)
         t->state.correct += correct[i];
     }
     t->state.step += steps;
-    return BE_OK;
+    return evaluation_add_back(t->plan, &t->model.outputs, &t->state.back, err);
 }
 
 /* Steps until something has to be done: the end, an epoch, a checkpoint. */
@@ -322,7 +325,8 @@ static int64_t steps_to_boundary(const trainer *t)
     int64_t step = t->state.step, every = t->options->save_every;
     int64_t steps = least(t->last_step - step, t->steps_per_epoch - step % t->steps_per_epoch);
     if (t->options->folder && every) steps = least(steps, every - step % every);
-    return least(steps, BE_LOSS_LOG);
+    /* Of the answers back only the last step's are there. */
+    return t->model.outputs.is_mutual ? 1 : least(steps, BE_LOSS_LOG);
 }
 
 /* The next block, as the clock of this process has it. */
@@ -365,6 +369,12 @@ static double accuracy_after(const trainer *t, int64_t steps)
     return (double)t->state.correct / (double)(samples * (targets ? targets : 1));
 }
 
+static double back_after(const trainer *t, int64_t steps)
+{
+    return t->model.outputs.is_mutual ? (double)t->state.back / (double)(steps * t->options->batch)
+                                      : (double)NAN;
+}
+
 static void report_progress(const trainer *t)
 {
     const train_watcher *watch = &t->options->watch;
@@ -378,6 +388,7 @@ static void report_progress(const trainer *t)
         .steps = t->steps_per_epoch,
         .loss = t->state.loss_sum / (double)step,
         .accuracy = accuracy_after(t, step),
+        .back = back_after(t, step),
         .samples_per_s = t->options->batch / step_s,
         .units_per_s = t->options->batch / step_s * t->model.form.units_a_sample,
         .left_s = (double)(t->last_step - t->state.step) * step_s};
@@ -391,11 +402,24 @@ static void begin_epoch(trainer *t)
     if (t->state.step % t->steps_per_epoch == 0) {
         t->state.loss_sum = 0;
         t->state.correct = 0;
+        t->state.back = 0;
     }
 }
 
+/* Whether this validation is the best so far; then it is that from now on. */
+static bool take_best(trainer *t, const train_epoch *e)
+{
+    double accuracy = evaluation_accuracy(&e->validation), loss = e->validation.loss;
+    bool by_loss = t->options->workload->perplexity, first = t->state.best_epoch == 0;
+    if (!first && !(by_loss ? loss < t->state.best_loss : accuracy > t->state.best)) return false;
+    t->state.best = accuracy;
+    t->state.best_loss = loss;
+    t->state.best_epoch = e->epoch;
+    return true;
+}
+
 /* Validate and tell; the epoch's sums start anew with the next one. */
-static be_status end_epoch(trainer *t, be_error *err)
+static be_status end_epoch(trainer *t, bool *best, be_error *err)
 {
     const train_watcher *watch = &t->options->watch;
     int64_t steps = (t->state.step - 1) % t->steps_per_epoch + 1;
@@ -404,6 +428,7 @@ static be_status end_epoch(trainer *t, be_error *err)
                          .step = t->state.step,
                          .loss = t->state.loss_sum / (double)steps,
                          .accuracy = accuracy_after(t, steps),
+                         .back = back_after(t, steps),
                          .seconds = (double)t->epoch_ns * 1e-9};
     TRY(be_plan_learning_rate(t->plan, &epoch.learning_rate, err));
     epoch.gradient_norm = (double)NAN;
@@ -418,37 +443,35 @@ static be_status end_epoch(trainer *t, be_error *err)
         TRY(ranks_copy_buffers(t, err));
         TRY(evaluator_run(&t->validation, &epoch.validation, err));
         TRY(ranks_join_evaluations(t->options->group, &epoch.validation, err));
-        double accuracy = (double)epoch.validation.correct / (double)epoch.validation.answers;
-        epoch.best = accuracy > t->state.best;
-        if (epoch.best) {
-            t->state.best = accuracy;
-            t->state.best_epoch = epoch.epoch;
-        }
+        epoch.best = take_best(t, &epoch);
     }
+    *best = epoch.best;
     if (watch->epoch) watch->epoch(watch->context, &epoch);
     return BE_OK;
 }
 
-static be_status save_if_due(trainer *t, bool epoch_ended, be_error *err)
+/* The best one is kept beside the last ones, whatever the steps between these. */
+static be_status save_if_due(trainer *t, bool epoch_ended, bool best, be_error *err)
 {
     int64_t every = t->options->save_every;
-    char path[FILE_PATH_BYTES];
     bool due = t->state.step == t->last_step || (every ? t->state.step % every == 0 : epoch_ended);
-    return due && t->options->folder ? save(t, t->options->folder, path, err) : BE_OK;
+    if (!t->options->folder) return BE_OK;
+    if (due) TRY(save(t, t->options->folder, CHECKPOINT_LAST, err));
+    return best ? save(t, t->options->folder, CHECKPOINT_BEST, err) : BE_OK;
 }
 
 static be_status run_epoch(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
-    bool ended = false, stop = false;
+    bool ended = false, stop = false, best = false;
     TRY(write_order(t, t->state.step, err));
     begin_epoch(t);
     while (!ended) {
         TRY(run_block(t, err));
         report_progress(t);
         ended = t->state.step % t->steps_per_epoch == 0 || t->state.step == t->last_step;
-        if (ended) TRY(end_epoch(t, err));
-        TRY(save_if_due(t, ended, err));
+        if (ended) TRY(end_epoch(t, &best, err));
+        TRY(save_if_due(t, ended, best, err));
         TRY(ranks_any(o->group, o->interrupted && *o->interrupted, &stop, err));
         if (stop && t->state.step < t->last_step) return stop_for_signal(t, err);
     }

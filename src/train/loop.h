@@ -18,9 +18,10 @@
 #include "workloads/workload.h"
 
 typedef struct train_progress {
-    int64_t epoch, epochs;             /* from 1 */
-    int64_t step, steps;               /* of this epoch */
-    double loss, accuracy;             /* over this epoch so far */
+    int64_t epoch, epochs; /* from 1 */
+    int64_t step, steps;   /* of this epoch */
+    double loss, accuracy; /* over this epoch so far */
+    double back;           /* as accuracy, of captions to pictures; NAN: no such direction */
     double samples_per_s, units_per_s; /* units: of the data's */
     double left_s;                     /* to the end of the training */
 } train_progress;
@@ -28,12 +29,14 @@ typedef struct train_progress {
 typedef struct train_epoch {
     int64_t epoch, step;               /* step: done over all epochs */
     double loss, accuracy;             /* over the steps of the epoch */
+    double back;                       /* as accuracy, of captions to pictures; NAN: none */
     double learning_rate;              /* of its last step */
     double gradient_norm;              /* of its last step, before clipping; NAN: not clipped */
     double seconds;                    /* of training, those of this process */
     double samples_per_s, units_per_s; /* units: of the data's */
     evaluation validation;             /* count 0: there is no validation set */
-    bool best;                         /* the highest accuracy so far */
+    bool best; /* the lowest validation loss so far where the workload tells a perplexity, else the
+                  highest evaluation_accuracy */
 } train_epoch;
 
 /* Calls to whoever watches; any may be NULL. */
@@ -41,7 +44,7 @@ typedef struct train_watcher {
     void *context;
     void (*progress)(void *context, const train_progress *progress);
     void (*epoch)(void *context, const train_epoch *epoch);
-    void (*saved)(void *context, const char *path, int64_t step);
+    void (*saved)(void *context, const char *path, int64_t step); /* not that of the best */
     void (*note)(void *context, const char *text);
 } train_watcher;
 

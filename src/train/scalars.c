@@ -50,7 +50,7 @@ const char *scalars_add_epoch(scalars *s, const train_epoch *e)
 {
     char trained[TAG_BYTES], validated[TAG_BYTES];
     if (!s->counted) return NULL;
-    events_value values[8] = {{"loss/train", e->loss},
+    events_value values[9] = {{"loss/train", e->loss},
                               {tag_of(s, "train", trained), e->accuracy},
                               {"learning_rate", e->learning_rate},
                               {"speed/samples_per_s", e->samples_per_s}};
@@ -60,7 +60,12 @@ const char *scalars_add_epoch(scalars *s, const train_epoch *e)
         values[count++] =
             (events_value){tag_of(s, "validation", validated),
                            (double)e->validation.correct / (double)e->validation.answers};
+        if (e->validation.back >= 0)
+            values[count++] =
+                (events_value){"retrieval back/validation",
+                               (double)e->validation.back / (double)e->validation.answers};
     }
+    if (!isnan(e->back)) values[count++] = (events_value){"retrieval back/train", e->back};
     if (!isnan(e->gradient_norm))
         values[count++] = (events_value){"gradient_norm", e->gradient_norm};
     return add(s, e->step, values, count);

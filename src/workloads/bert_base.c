@@ -81,6 +81,7 @@ const workload workload_bert_base = {
     .name = "bert-base",
     .summary = "BERT of 12 layers that tells the class of a pair of sentences",
     .dataset = "pairs",
+    .drawn = {4096, 1024},
     .data = pairs_data,
     .form = bert_base_form,
     .fit = sequences_fit,

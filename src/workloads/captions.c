@@ -5,9 +5,6 @@
 #include "workloads/pictures.h"
 #include "workloads/sequences.h"
 
-#define CAPTIONS_TRAIN 216
-#define CAPTIONS_TEST 24
-
 void captions_form(const workload_variant *v, data_table *out)
 {
     *out = (data_table){.sample = "pair",
@@ -48,8 +45,7 @@ be_status captions_data(const workload *w, const workload_variant *v, dataset_sp
     generated_form form = {.size = v->size,
                            .sequence = v->seq,
                            .vocabulary = v->vocab,
-                           .train = CAPTIONS_TRAIN,
-                           .test = CAPTIONS_TEST};
-    (void)w;
+                           .train = w->drawn[SPLIT_TRAIN],
+                           .test = w->drawn[SPLIT_TEST]};
     return generated_scenes(&form, split, options, out, err);
 }

@@ -124,7 +124,10 @@ static void build(be_graph *g, const clip_form *form, const be_value *fields,
         be_linear(g, pictures, &(be_linear_options){.no_bias = 1, .weight = &captions});
     logits = be_multiply(g, logits, be_exp(g, scale, 4.6051702f)); /* ln 100 */
     be_value right[2];
-    *out = (workload_outputs){.loss = be_symmetric_cross_entropy(g, logits, right),
+    be_value loss = be_symmetric_cross_entropy(g, logits, right);
+    *out = (workload_outputs){.loss = loss,
+                              .is_mutual = true,
+                              .back = right[1],
                               .traced = 1,
                               .trace = {logits},
                               .trace_name = {"logits"}};
@@ -152,6 +155,7 @@ const workload workload_clip = {
     .name = "clip",
     .summary = "CLIP of two towers of 8 layers on generated pictures with captions",
     .dataset = "scenes",
+    .drawn = {216, 24},
     .data = captions_data,
     .form = captions_form,
     .fit = captions_fit,
@@ -167,6 +171,7 @@ const workload workload_clip_b16 = {
     .name = "clip-b16",
     .summary = "CLIP in the configuration of OpenAI's ViT-B/16",
     .dataset = "scenes",
+    .drawn = {216, 24},
     .data = captions_data,
     .form = captions_form,
     .fit = captions_fit,
@@ -182,6 +187,7 @@ const workload workload_clip_l14 = {
     .name = "clip-l14",
     .summary = "CLIP in the configuration of OpenAI's ViT-L/14",
     .dataset = "scenes",
+    .drawn = {216, 24},
     .data = captions_data,
     .form = captions_form,
     .fit = captions_fit,

@@ -53,6 +53,7 @@ const workload workload_encoder = {
     .name = "encoder",
     .summary = "a Transformer encoder of 10 layers that tells the class of a sequence",
     .dataset = "tokens",
+    .drawn = {4096, 1024},
     .data = sequences_data,
     .form = encoder_form,
     .fit = sequences_fit,

@@ -55,6 +55,7 @@ const workload workload_gpt2 = {
     .name = "gpt2",
     .summary = "GPT-2 of 12 layers that tells the next token of a text",
     .dataset = "text",
+    .drawn = {2048, 204},
     .data = texts_data,
     .form = texts_form,
     .fit = texts_fit,

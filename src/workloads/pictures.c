@@ -5,9 +5,6 @@
 #include "data/generated.h"
 #include "data/shapes.h"
 
-#define LARGE_TRAIN 2000 /* of 147 KiB each at 224 × 224 */
-#define LARGE_TEST 400
-
 void pictures_form(data_table *out, int channels, int size, int classes)
 {
     *out =
@@ -23,14 +20,14 @@ void pictures_form(data_table *out, int channels, int size, int classes)
 }
 
 /* Of more classes than any set of the catalog has: drawn, whatever is on the machine. */
-static be_status generate_large(const data_table *wanted, dataset_split split,
+static be_status generate_large(const workload *w, const data_table *wanted, dataset_split split,
                                 const dataset_options *options, be_dataset **out, be_error *err)
 {
     const be_shape *sample = &wanted->field[PICTURES_IMAGES].form.sample;
     generated_form form = {.size = (int)sample->dim[1],
                            .classes = wanted->field[PICTURES_LABELS].below,
-                           .train = LARGE_TRAIN,
-                           .test = LARGE_TEST};
+                           .train = w->drawn[SPLIT_TRAIN],
+                           .test = w->drawn[SPLIT_TEST]};
     MUST(sample->dim[0] == 3);
     return generated_pictures(&form, split, options, out, err);
 }
@@ -42,7 +39,7 @@ be_status pictures_data(const workload *w, const workload_variant *v, dataset_sp
     data_table form;
     w->form(v, &form);
     if (form.field[PICTURES_LABELS].below > SHAPES_CLASSES)
-        return generate_large(&form, split, options, out, err);
+        return generate_large(w, &form, split, options, out, err);
     TRY(catalog_find(w->dataset, &kind, err));
     TRY(dataset_open(kind, split, options, out, err));
     be_status status = pictures_fit(v, &(*out)->table, err);

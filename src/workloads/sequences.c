@@ -6,9 +6,6 @@
 #include "core/memory.h"
 #include "data/generated.h"
 
-#define SEQUENCES_TRAIN 4096
-#define SEQUENCES_TEST 1024
-
 static data_field tokens_field(const char *name, const workload_variant *v, int below)
 {
     return (data_field){.form = {.name = name, .sample = {BE_I32, 1, {v->seq}}}, .below = below};
@@ -100,26 +97,24 @@ be_status sequences_fit(const workload_variant *v, data_table *t, be_error *err)
     return BE_OK;
 }
 
-static generated_form form_of(const workload_variant *v)
+static generated_form form_of(const workload *w, const workload_variant *v)
 {
     return (generated_form){.sequence = v->seq,
                             .vocabulary = v->vocab,
-                            .train = SEQUENCES_TRAIN,
-                            .test = SEQUENCES_TEST};
+                            .train = w->drawn[SPLIT_TRAIN],
+                            .test = w->drawn[SPLIT_TEST]};
 }
 
 be_status sequences_data(const workload *w, const workload_variant *v, dataset_split split,
                          const dataset_options *options, be_dataset **out, be_error *err)
 {
-    generated_form form = form_of(v);
-    (void)w;
+    generated_form form = form_of(w, v);
     return generated_sequences(&form, split, options, out, err);
 }
 
 be_status pairs_data(const workload *w, const workload_variant *v, dataset_split split,
                      const dataset_options *options, be_dataset **out, be_error *err)
 {
-    generated_form form = form_of(v);
-    (void)w;
+    generated_form form = form_of(w, v);
     return generated_pairs(&form, split, options, out, err);
 }

@@ -24,7 +24,8 @@ be_status texts_fit(const workload_variant *v, data_table *t, be_error *err)
 be_status texts_data(const workload *w, const workload_variant *v, dataset_split split,
                      const dataset_options *options, be_dataset **out, be_error *err)
 {
-    text_form form = {.sequence = v->seq, .vocabulary = v->vocab};
-    (void)w;
+    text_form form = {.sequence = v->seq,
+                      .vocabulary = v->vocab,
+                      .drawn = {(int)w->drawn[SPLIT_TRAIN], (int)w->drawn[SPLIT_TEST]}};
     return text_open(&form, split, options, out, err);
 }

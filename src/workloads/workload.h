@@ -81,6 +81,10 @@ typedef struct workload_gate {
 #define WORKLOAD_TRACES 8
 typedef struct workload_outputs {
     be_value loss;
+    /* Where samples look for each other: i32 [1], the right answers in the direction that the loss
+     * does not count, of captions to pictures. */
+    bool is_mutual;
+    be_value back;
     int traced; /* values that engines are compared by, beside the batch and the loss: "logits" */
     be_value trace[WORKLOAD_TRACES];
     const char *trace_name[WORKLOAD_TRACES];
@@ -101,6 +105,8 @@ typedef struct workload {
     be_status (*data)(const struct workload *w, const workload_variant *v, dataset_split split,
                       const dataset_options *options, be_dataset **out, be_error *err);
     int64_t parameters;
+    int64_t drawn[2];  /* samples to train and to test on of the set that is drawn for it; 0: its
+                          set is one of the catalog's */
     int batch, epochs; /* defaults */
     be_optimizer optimizer;
     bool matrices_decay;  /* `build` spares what has fewer than two dimensions the weight decay */
