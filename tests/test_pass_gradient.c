@@ -49,13 +49,37 @@ static be_value shared_with_another(be_graph *g, be_value h)
     return be_multiply(g, be_add(g, h, other), product);
 }
 
+/* A product's part is there when the norm's comes. */
+static be_value norm_and_product(be_graph *g, be_value h)
+{
+    be_value norm = be_layer_norm(g, h, &(be_layer_norm_options){.name = "n"});
+    return be_add(g, norm, be_activate(g, dense(g, h, "a", FEATURES), BE_TANH));
+}
+
+/* What flows back to the hidden value past the norm flows into the norm too. */
+static be_value around_a_norm(be_graph *g, be_value h)
+{
+    return be_add(g, h, be_layer_norm(g, h, &(be_layer_norm_options){.name = "n"}));
+}
+
+/* The hidden value is read as it is and as a part of the norm's sum. */
+static be_value beside_its_sum(be_graph *g, be_value h)
+{
+    be_value sum, other = dense(g, h, "a", FEATURES);
+    const be_layer_norm_options options = {.name = "n", .residual = &other, .sum = &sum};
+    be_value norm = be_layer_norm(g, h, &options);
+    return be_add(g, be_add(g, norm, sum), h);
+}
+
 typedef struct sums {
     be_value (*read)(be_graph *g, be_value h);
     int additions; /* nodes of the backward part, beside that for y · y */
 } sums;
 
 static const sums all_sums[] = {
-    {three_products, 0}, {around, 1}, {around_a_view, 1}, {shared_with_another, 2}};
+    {three_products, 0},   {around, 1},        {around_a_view, 1},  {shared_with_another, 2},
+    {norm_and_product, 0}, {around_a_norm, 1}, {beside_its_sum, 1},
+};
 
 static be_graph *graph_of(const sums *s, be_value *x)
 {

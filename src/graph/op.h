@@ -34,8 +34,8 @@ typedef struct op_gradient {
     be_value dy[OP_MAX_OUT];
     bool need[OP_MAX_IN];
     /* The gradient of input i from the nodes that read it later, if nothing else needs that any
-     * more: an op whose output updates it in place (dx added) gives that as dx[i], and no node for
-     * the sum is needed.  BE_NONE: there is none, or it may not be changed. */
+     * more: a node that reads it and gives dx[i] has added its own part to it, in place or not, and
+     * no node for the sum is needed.  BE_NONE: there is none, or it may not be changed. */
     be_value sum[OP_MAX_IN];
     be_value dx[OP_MAX_IN];
 } op_gradient;

@@ -105,6 +105,16 @@ static be_value sum_to_add_to(const be_graph *g, size_t index, be_value value,
     return sum;
 }
 
+/* Does the node that makes dx read the sum?  Only to add to it: what flows into a node lies in no
+ * sum that it is given. */
+static bool is_read_for(const be_graph *g, be_value dx, be_value sum)
+{
+    int maker = g->values[dx].producer;
+    bool is_read = false;
+    for (int i = 0; maker >= 0 && i < OP_MAX_IN; i++) is_read |= g->nodes[maker].in[i] == sum;
+    return is_read;
+}
+
 static be_status backward_node(be_graph *g, size_t index, const bool *need, be_value *gradient,
                                size_t forward_values, be_error *err)
 {
@@ -133,7 +143,7 @@ static be_status backward_node(be_graph *g, size_t index, const bool *need, be_v
         TRY(check_dx(&call, i, err));
         be_value *sum = &gradient[node.in[i]];
         bool is_added =
-            call.sum[i] != BE_NONE && call.sum[i] == *sum && g->values[call.dx[i]].alias_of == *sum;
+            call.sum[i] != BE_NONE && call.sum[i] == *sum && is_read_for(g, call.dx[i], *sum);
         if (*sum == BE_NONE || is_added) {
             *sum = call.dx[i];
             continue;

@@ -6,7 +6,8 @@
  * the residual stream, and exists only with a residual.
  *
  * Backward, with g = dy weight: dx = rstd (g − mean of g − n · mean of (g n)) + dsum, which is the
- * gradient of the residual too; dweight = the sum of dy n over the rows, dbias that of dy. */
+ * gradient of the residual too, or that of x from elsewhere; dweight = the sum of dy n over the
+ * rows, dbias that of dy. */
 #include "ops/norm/layer_norm.h"
 
 #include <math.h>
@@ -68,7 +69,10 @@ static be_status layer_norm_gradient(op_gradient *call, be_error *err)
                               call->dy[LAYER_NORM_Y],     node->out[LAYER_NORM_MEAN],
                               node->out[LAYER_NORM_RSTD], call->dy[LAYER_NORM_SUM]};
     be_value out[OP_MAX_OUT];
-    if (has_residual) in[LAYER_NORM_BACK_X] = node->out[LAYER_NORM_SUM];
+    if (has_residual)
+        in[LAYER_NORM_BACK_X] = node->out[LAYER_NORM_SUM];
+    else
+        in[LAYER_NORM_BACK_DSUM] = call->sum[LAYER_NORM_X];
     TRY(graph_add_node(call->graph, &be_op_layer_norm_backward, &attrs, in, out, err));
     call->dx[LAYER_NORM_X] = out[LAYER_NORM_BACK_DX];
     call->dx[LAYER_NORM_RESIDUAL] = out[LAYER_NORM_BACK_DX];
