@@ -172,12 +172,97 @@ static void allocations_fail(void **state)
     be_device_close(device);
 }
 
+/* One op's case on the null device, with all that is done while planning. */
+static be_status plan_case(be_device *device, const be_op *op, const op_case *c,
+                           be_precision precision, be_error *err)
+{
+    be_graph *g = be_graph_new(1);
+    be_value in[OP_MAX_IN], out[OP_MAX_OUT];
+    memory_map map;
+    program *made = NULL;
+    const program_options options = {0};
+    g->precision = precision;
+    for (int i = 0; i < OP_MAX_IN; i++) {
+        in[i] = BE_NONE;
+        if (i >= op->inputs || c->in[i].rank < 0) continue;
+        graph_value value = {.name = "x",
+                             .shape = c->in[i],
+                             .kind = VALUE_INPUT,
+                             .alias_of = BE_NONE,
+                             .producer = -1};
+        for (int o = 0; o < OP_MAX_OUT; o++)
+            if (op->updates[o] == i + 1) value.kind = VALUE_STATE;
+        if (precision == BE_PRECISION_BF16 && op->narrow >> i & 1) value.shape.dtype = BE_BF16;
+        must(graph_add_value(g, &value, &in[i], err), err);
+    }
+    must(graph_add_node(g, op, c->attrs, in, out, err), err);
+    must(memory_plan(g, &map, err), err);
+    be_status status = device->vtable->build(device, g, &map, &options, &made, err);
+    if (made) device->vtable->free(made);
+    be_graph_free(g);
+    return status;
+}
+
+static void every_host_side_gives_what_its_kernels_test(void **state)
+{
+    (void)state;
+    be_device *device = open_null();
+    int planned = 0;
+    for (int i = 0; i < OP_COUNT; i++) {
+        const be_op *op = op_table[i];
+        if (!device->vtable->has(device, BE_PRECISION_FP32, op) || op == &be_op_reorder) continue;
+        for (int k = 0; k < op->case_count; k++)
+            for (int narrow = 0; narrow < (op->narrow ? 2 : 1); narrow++, planned++) {
+                be_error err;
+                must(plan_case(device, op, &op->cases[k],
+                               narrow ? BE_PRECISION_BF16 : BE_PRECISION_FP32, &err),
+                     &err);
+            }
+    }
+    assert_true(planned > 500);
+    be_device_close(device);
+}
+
+/* The status of gpu_use for a file of this text and these words, and the text of its error. */
+static void check_words(const char *text, const char *words, const char *expected)
+{
+    be_error err = {0};
+    const gpu_facts facts = {.group_max = 64};
+    const gpu_source source = {"some.gpu.c", text};
+    gpu_call call = {.facts = &facts};
+    for (int i = 0; i < OP_MAX_IN; i++) call.in_shape[i].rank = -1;
+    for (int o = 0; o < OP_MAX_OUT; o++) call.out_shape[o].rank = -1;
+    must(arena_new(&call.memory, &err), &err);
+    be_status status = gpu_use(&call, GPU_SOURCES(&source), 64, &err, "%s", words);
+    assert_int_equal(status, expected ? BE_FAILED : BE_OK);
+    if (expected && !strstr(err.text, expected))
+        fail_msg("expected \"%s\" in: %s", expected, err.text);
+    arena_free(call.memory);
+}
+
+static void a_name_behind_if_that_nobody_gives_is_refused(void **state)
+{
+    (void)state;
+    static const char text[] = "#define EACH_ROW ROW\n#if ROWS > 2 && EACH_ROW\n#endif\n";
+    check_words(text, "ROWS=3 ROW=1", NULL);
+    check_words("#if GROUP > 2\n#endif\n", "", NULL);
+    check_words(text, "ROSW=3 ROW=1",
+                "kernel file some.gpu.c: expected each name behind #if from its host side or "
+                "defined by a file of its unit, found ROWS; give it in the call of gpu_use, or "
+                "correct it");
+    check_words("#if 0\n#elif ROWS2\n#endif\n", "ROWS=3", "found ROWS2;");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ids_are_checked),  cmocka_unit_test(a_cpu_is_called_a_cpu),
-        cmocka_unit_test(launches_a_step),  cmocka_unit_test(null_counts_and_keeps),
+        cmocka_unit_test(ids_are_checked),
+        cmocka_unit_test(a_cpu_is_called_a_cpu),
+        cmocka_unit_test(launches_a_step),
+        cmocka_unit_test(null_counts_and_keeps),
         cmocka_unit_test(allocations_fail),
+        cmocka_unit_test(every_host_side_gives_what_its_kernels_test),
+        cmocka_unit_test(a_name_behind_if_that_nobody_gives_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,53 @@ static be_status write_defines(gpu_call *call, const char *list, int group, cons
     return BE_OK;
 }
 
+static bool is_defined(const char *text, const char *name, size_t length)
+{
+    static const char word[] = "#define ";
+    while ((text = strstr(text, word))) {
+        text += sizeof word - 1;
+        if (strncmp(text, name, length) == 0 && strchr(" (\n", text[length])) return true;
+    }
+    return false;
+}
+
+/* The names in the rest of a line of #if. */
+static be_status check_condition(const gpu_unit *unit, const char *file, const char *line,
+                                 be_error *err)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+    const char *end = line + strcspn(line, "\n");
+    for (const char *p = line; (p += strcspn(p, letters)) < end;) {
+        size_t length = strspn(p, letters);
+        length += strspn(p + length, "0123456789");
+        bool known = is_defined(unit->defines, p, length);
+        for (int s = 0; s < GPU_MAX_SOURCES && unit->sources[s]; s++)
+            known |= is_defined(unit->sources[s]->text, p, length);
+        if (!known)
+            FAIL(err, BE_FAILED,
+                 "kernel file %s: expected each name behind #if from its host side or defined by "
+                 "a file of its unit, found %.*s; give it in the call of gpu_use, or correct it",
+                 file, (int)length, p);
+        p += length;
+    }
+    return BE_OK;
+}
+
+/* A name that a file tests by #if and nobody defines is 0 to every compiler: a word of the host
+ * side that was left out or misspelt would leave out code in silence.  Elsewhere it does not
+ * compile. */
+static be_status check_conditions(const gpu_unit *unit, be_error *err)
+{
+    for (int s = 0; s < GPU_MAX_SOURCES && unit->sources[s]; s++) {
+        const gpu_source *source = unit->sources[s];
+        for (const char *at = source->text; (at = strchr(at, '#')); at++) {
+            size_t word = strncmp(at, "#if ", 4) == 0 ? 4 : strncmp(at, "#elif ", 6) == 0 ? 6 : 0;
+            if (word) TRY(check_condition(unit, source->file, at + word, err));
+        }
+    }
+    return BE_OK;
+}
+
 be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, be_error *err,
                   const char *defines, ...)
 {
@@ -120,7 +167,7 @@ be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, b
         TRY(add_operand(call, unit, "IN", i, &call->in_shape[i], err));
     for (int o = 0; o < OP_MAX_OUT; o++)
         TRY(add_operand(call, unit, "OUT", o, &call->out_shape[o], err));
-    return BE_OK;
+    return check_conditions(unit, err);
 }
 
 be_status gpu_unit_text(const gpu_unit *unit, arena *memory, const char **out, be_error *err)
