@@ -23,7 +23,8 @@ class UsageTest(FolderTest):
         (["bench", "--zzz=3"], "unknown option --zzz; 'breakeven help bench' lists"),
         (["bench", "-Z"], "unknown option -Z"),
         (["bench", "--lr", "3"], "--lr is no option of bench, but of train"),
-        (["--weights", "f"], "--weights is no option of breakeven, but of train, eval"),
+        (["--weights", "f"], "--weights is no option of breakeven, but of bench, explain, "
+         "train, eval, parity"),
         (["bench", "--batch"], "--batch needs a value: --batch N,..."),
         (["bench", "--infer=yes"], '--infer takes no value, found "yes"'),
         (["bench", "--batch", "abc"], '--batch: expected whole numbers'),
