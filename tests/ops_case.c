@@ -336,6 +336,8 @@ bool ops_compare(const ops_expectation *expected, const void *found, ops_differe
         dtype_is_real(expected->shape->dtype) ? expected->tolerance * out->scale : 0.0;
     for (int64_t i = 0; i < count; i++) {
         double allowed = expected->allowed ? expected->allowed[i] : of_scale;
+        if (expected->allowed && expected->rounding > 0.0)
+            allowed += expected->rounding * fabs(expected->values[i]);
         double value = ops_get(expected->shape, found, i),
                error = fabs(value - expected->values[i]);
         if (expected->with_nan && isnan(value)) continue;

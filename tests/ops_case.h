@@ -83,6 +83,7 @@ typedef struct ops_expectation {
     const double *values;
     double tolerance;
     const double *allowed; /* of each element; NULL: tolerance · the largest |expected| */
+    double rounding;       /* beside `allowed`, as a part of the element */
     bool with_nan;         /* where a NaN is expected there must be one, elsewhere there may be */
 } ops_expectation;
 
@@ -114,6 +115,7 @@ typedef struct ops_setting {
     const char *implementation; /* the first word of its name */
     value_layout block;         /* the device's layout beside the plain one */
     bool is_block_alone;        /* inputs lie plainly nowhere */
+    unsigned halved;            /* bit o: output o is f32, and was bf16 on its way */
     double
         rounding; /* beside the case's tolerance: what is rounded on the way, or in the results */
 } ops_setting;

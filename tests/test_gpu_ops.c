@@ -100,6 +100,10 @@ static void run_group(const options *o, const target *t, const ops_case *c, int 
     const gpu_kernel *kernel = kernel_of(t, c->op);
     bool is_wholly_bf16 = kernel->no_fp32 && setting.implementation == kernel->implementation;
     setting.rounding = is_wholly_bf16 || c->is_narrow ? WHOLLY_BF16 : 0.0;
+    /* cuDNN writes the gradient of windows in the type of what it reads. */
+    if (kernel != gpu_table[gpu_op_index(c->op)] && c->op == &be_op_conv2d_backward &&
+        c->precision == BE_PRECISION_BF16)
+        setting.halved = 1u << 1;
     ops_result found = ops_run_on_device(c, &setting, notes);
     snprintf(name, sizeof name, "%s %s, %s%s%s, %s, groups of %d", c->op->name, c->spec->name,
              c->is_half ? "wholly " : "", precision_name(c->precision),
