@@ -387,17 +387,14 @@ static const conv2d_attrs row = {.stride = {1, 1}, .padding = {0, 3}, .activatio
 static const conv2d_attrs dx_row = {.stride = {1, 1}, .padding = {0, 3}, .need_dx = true};
 static const conv2d_attrs dx_wide = {.stride = {1, 1}, .padding = {2, 2}, .need_dx = true};
 
-#define X(kind, name)                                                                    \
-    static const conv2d_attrs last_##name = {.stride = {1, 1}, .activation = BE_##kind}, \
-                              kept_##name = {.stride = {1, 1},                           \
-                                             .activation = BE_##kind,                    \
-                                             .keep_z = 1},                               \
-                              strided_##name = {.stride = {2, 2},                        \
-                                                .padding = {1, 1},                       \
-                                                .activation = BE_##kind,                 \
-                                                .keep_z = 1};
+#define X(kind, name)                         \
+    static const conv2d_attrs kept_##name = { \
+        .stride = {1, 1}, .activation = BE_##kind, .keep_z = 1};
 ACTIVATION_LIST(X)
 #undef X
+static const conv2d_attrs last = {.stride = {1, 1}, .activation = BE_GELU};
+static const conv2d_attrs strided_gelu = {
+    .stride = {2, 2}, .padding = {1, 1}, .activation = BE_GELU, .keep_z = 1};
 
 #define CASE(text, attributes, ...)                                                      \
     {                                                                                    \
@@ -425,15 +422,6 @@ ACTIVATION_LIST(X)
         .tolerance = 1e-5, .is_nonlinear = true                                          \
     }
 
-/* Each in the shapes of every implementation. */
-#define KINDS(name)                                                                                \
-    FORMULA_CASE(#name, last_##name, X(2, 16, 7, 6), X(32, 16, 3, 3), VECTOR(32)),                 \
-        FORMULA_CASE(#name " and z", kept_##name, X(2, 16, 7, 6), X(32, 16, 3, 3), VECTOR(32)),    \
-        FORMULA_CASE(#name ", few outputs", kept_##name, X(2, 3, 9, 9), X(6, 3, 3, 3), OP_ABSENT), \
-        FORMULA_CASE(#name ", strided", strided_##name, X(2, 5, 9, 11), X(7, 5, 3, 3), VECTOR(7)), \
-        FORMULA_CASE(#name ", many weights", kept_##name, X(1, 64, 5, 5), X(96, 64, 3, 3),         \
-                     VECTOR(96)),
-
 static const op_case conv2d_cases[] = {
     CASE("one", plain, X(1, 1, 1, 1), X(1, 1, 1, 1), VECTOR(1)),
     CASE("grey", relu, X(3, 1, 28, 28), X(16, 1, 3, 3), VECTOR(16)),
@@ -455,9 +443,14 @@ static const op_case conv2d_cases[] = {
     CASE("oblong, blocked", oblong, X(2, 16, 7, 12), X(24, 16, 3, 4), OP_ABSENT),
     CASE("row", row, X(2, 16, 5, 17), X(32, 16, 1, 7), VECTOR(32)),
     CASE("residual", no_bias_padded, X(2, 48, 9, 9), X(48, 48, 3, 3), OP_ABSENT),
-#define X_KIND(kind, name) KINDS(name)
-    ACTIVATION_LIST(X_KIND)
-#undef X_KIND
+    FORMULA_CASE("gelu alone", last, X(2, 16, 7, 6), X(32, 16, 3, 3), VECTOR(32)),
+    FORMULA_CASE("gelu, few outputs", kept_gelu, X(2, 3, 9, 9), X(6, 3, 3, 3), OP_ABSENT),
+    FORMULA_CASE("gelu, strided", strided_gelu, X(2, 5, 9, 11), X(7, 5, 3, 3), VECTOR(7)),
+    FORMULA_CASE("gelu, many weights", kept_gelu, X(1, 64, 5, 5), X(64, 64, 3, 3), VECTOR(64)),
+#define KIND(kind, name) \
+    FORMULA_CASE(#name " and z", kept_##name, X(2, 16, 7, 6), X(32, 16, 3, 3), VECTOR(32)),
+    ACTIVATION_LIST(KIND)
+#undef KIND
 };
 
 static const op_case conv2d_backward_cases[] = {
