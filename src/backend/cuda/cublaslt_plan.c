@@ -62,24 +62,30 @@ static be_status describe(cublaslt_plan *p, const cublaslt_product *product, be_
     return BE_OK;
 }
 
+typedef struct matrix {
+    int64_t rows, columns, pitch;
+} matrix;
+
 /* By columns: rows of the library are our columns. */
-static be_status add_layout(cublaslt_plan *p, cublaslt_type type, int64_t rows, int64_t columns,
-                            cublaslt_layout *out, be_error *err)
+static be_status add_layout(cublaslt_plan *p, be_dtype type, matrix m, cublaslt_layout *out,
+                            be_error *err)
 {
-    LT_TRY(p->math, p->math->lt.layout_new(out, type, (uint64_t)columns, (uint64_t)rows, columns),
+    LT_TRY(p->math,
+           p->math->lt.layout_new(out, type == BE_BF16 ? LT_CUDA_R_16BF : LT_CUDA_R_32F,
+                                  (uint64_t)m.columns, (uint64_t)m.rows,
+                                  m.pitch ? m.pitch : m.columns),
            "a matrix");
     return BE_OK;
 }
 
 static be_status add_layouts(cublaslt_plan *p, const cublaslt_product *s, be_error *err)
 {
-    cublaslt_type type = s->type == BE_BF16 ? LT_CUDA_R_16BF : LT_CUDA_R_32F;
-    TRY(add_layout(p, type, s->transpose_b ? s->columns : s->depth,
-                   s->transpose_b ? s->depth : s->columns, &p->first, err));
-    TRY(add_layout(p, type, s->transpose_a ? s->depth : s->rows,
-                   s->transpose_a ? s->rows : s->depth, &p->second, err));
-    cublaslt_type result = s->result == BE_BF16 ? LT_CUDA_R_16BF : LT_CUDA_R_32F;
-    return add_layout(p, result, s->rows, s->columns, &p->result, err);
+    matrix a = {s->rows, s->depth, s->a_pitch}, b = {s->depth, s->columns, 0};
+    if (s->transpose_a) a = (matrix){s->depth, s->rows, s->a_pitch};
+    if (s->transpose_b) b = (matrix){s->columns, s->depth, 0};
+    TRY(add_layout(p, s->type, b, &p->first, err));
+    TRY(add_layout(p, s->type, a, &p->second, err));
+    return add_layout(p, s->result, (matrix){s->rows, s->columns, s->y_pitch}, &p->result, err);
 }
 
 static be_status set_preference(const cublaslt_plan *p, cublaslt_preference preference,

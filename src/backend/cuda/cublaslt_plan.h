@@ -16,10 +16,11 @@
 typedef struct cublaslt_product {
     int64_t rows, columns, depth;
     bool transpose_a, transpose_b, bias;
-    bool add;        /* to what y holds */
-    be_dtype type;   /* of a and b: f32 or bf16 */
-    bool tf32;       /* f32 operands alone */
-    be_dtype result; /* of y and the bias: f32, or of bf16 operands bf16 */
+    bool add;                 /* to what y holds */
+    be_dtype type;            /* of a and b: f32 or bf16 */
+    bool tf32;                /* f32 operands alone */
+    be_dtype result;          /* of y and the bias: f32, or of bf16 operands bf16 */
+    int64_t a_pitch, y_pitch; /* elements from a row of a or of y to the next; 0: no gap */
 } cublaslt_product;
 
 typedef struct cublaslt_operands {

@@ -34,6 +34,12 @@ static size_t aligned(int64_t elements, be_dtype type)
     return (bytes + CUDA_MATH_ALIGN - 1) / CUDA_MATH_ALIGN * CUDA_MATH_ALIGN;
 }
 
+/* Of so many rows, a pitch apart if it is given. */
+static size_t matrix_bytes(int64_t rows, int64_t columns, int64_t pitch, be_dtype type)
+{
+    return aligned(rows * (pitch ? pitch : columns), type);
+}
+
 static size_t set_bytes(const trial *t)
 {
     return t->a_bytes + t->b_bytes + t->bias_bytes + t->y_bytes;
@@ -42,10 +48,11 @@ static size_t set_bytes(const trial *t)
 static be_status trial_open(trial *t, const cublaslt_product *p, size_t workspace, be_error *err)
 {
     gpu_driver *driver = &t->driver->base;
-    t->a_bytes = aligned(p->rows * p->depth, p->type);
+    t->a_bytes = matrix_bytes(p->transpose_a ? p->depth : p->rows,
+                              p->transpose_a ? p->rows : p->depth, p->a_pitch, p->type);
     t->b_bytes = aligned(p->depth * p->columns, p->type);
     t->bias_bytes = p->bias ? aligned(p->columns, p->result) : 0;
-    t->y_bytes = aligned(p->rows * p->columns, p->result);
+    t->y_bytes = matrix_bytes(p->rows, p->columns, p->y_pitch, p->result);
     size_t sets = SETS_BYTES / set_bytes(t) + 1;
     t->sets = sets > SETS_MOST ? SETS_MOST : (int)sets;
     return driver->vtable->alloc(driver, (size_t)t->sets * set_bytes(t) + workspace,
@@ -150,12 +157,13 @@ static be_status make_key(const cuda_driver *driver, const cublaslt_product *p, 
     const char *text;
     TRY(arena_printf(memory, &text, err,
                      "%s\n%s\n%d units\n%s\n%" PRId64 " x %" PRId64 " x %" PRId64
-                     " %s to %s%s%s%s%s%s, workspace of at most %zu bytes\n",
+                     " %s to %s%s%s%s%s%s, rows %" PRId64 " and %" PRId64
+                     " apart, workspace of at most %zu bytes\n",
                      f->name, f->software, f->units, driver->math->cublaslt_title, p->rows,
                      p->columns, p->depth, dtype_name(p->type), dtype_name(p->result),
                      p->tf32 ? " tf32" : "", p->transpose_a ? " a turned" : "",
                      p->transpose_b ? " b turned" : "", p->bias ? " bias" : "",
-                     p->add ? " added" : "", CUDA_MATH_WORKSPACE_MOST));
+                     p->add ? " added" : "", p->a_pitch, p->y_pitch, CUDA_MATH_WORKSPACE_MOST));
     *out = (gpu_cache_key){"products", "product", text, strlen(text)};
     return BE_OK;
 }
