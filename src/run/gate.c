@@ -517,6 +517,7 @@ be_status gate_check(const gate *g, runner *r, const protocol_job *job, double l
         small.variant = g->variant;
         small.data = g->material.data;
         small.weights = g->material.weights;
+        small.optimizer.lr = g->varied.optimizer.learning_rate;
     }
     *out = (gate_result){.batch = g->batch, .steps = g->steps};
     const gate_limits *limits = find_limits(job->precision);

@@ -126,6 +126,12 @@ RESNET(resnet18_cifar)
         .kind = BE_SGD, .learning_rate = 0.1, .momentum = 0.9, .weight_decay = decay \
     }
 
+#define GATE(pixels)                                                                   \
+    {                                                                                  \
+        .batch = 2, .steps = 3, .most = {.width = 1, .size = (pixels)}, .apart = true, \
+        .rate = 1.0 / 16                                                               \
+    }
+
 const workload workload_resnet18_cifar = {
     .name = "resnet18-cifar",
     .summary = "ResNet-18 with the stem of small pictures on CIFAR-10",
@@ -138,37 +144,36 @@ const workload workload_resnet18_cifar = {
     .epochs = 10,
     .optimizer = RECIPE(5e-4),
     .own = {.width = 1, .size = 32},
-    .gate = {.batch = 2, .steps = 3, .most = {.width = 1, .size = 32}, .apart = true},
+    .gate = GATE(32),
     .build = resnet18_cifar_build};
 
-const workload workload_resnet18 = {
-    .name = "resnet18",
-    .summary = "ResNet-18 on generated pictures of 1,000 classes",
-    .dataset = "shapes",
-    .drawn = {2000, 400}, /* of 147 KiB each at 224 × 224 */
-    .data = pictures_data,
-    .form = resnet18_read,
-    .fit = pictures_fit,
-    .parameters = 11689512,
-    .batch = 32,
-    .epochs = 3,
-    .optimizer = RECIPE(1e-4),
-    .own = {.width = 1, .size = 224},
-    .gate = {.batch = 2, .steps = 3, .most = {.width = 1, .size = 64}, .apart = true},
-    .build = resnet18_build};
+const workload workload_resnet18 = {.name = "resnet18",
+                                    .summary = "ResNet-18 on generated pictures of 1,000 classes",
+                                    .dataset = "shapes",
+                                    .drawn = {2000, 400}, /* of 147 KiB each at 224 × 224 */
+                                    .data = pictures_data,
+                                    .form = resnet18_read,
+                                    .fit = pictures_fit,
+                                    .parameters = 11689512,
+                                    .batch = 32,
+                                    .epochs = 3,
+                                    .optimizer = RECIPE(1e-4),
+                                    .own = {.width = 1, .size = 224},
+                                    .gate = GATE(64),
+                                    .build = resnet18_build};
 
-const workload workload_resnet50 = {
-    .name = "resnet50",
-    .summary = "ResNet-50 (v1.5) on generated pictures of 1,000 classes",
-    .dataset = "shapes",
-    .drawn = {2000, 400}, /* of 147 KiB each at 224 × 224 */
-    .data = pictures_data,
-    .form = resnet50_read,
-    .fit = pictures_fit,
-    .parameters = 25557032,
-    .batch = 32,
-    .epochs = 3,
-    .optimizer = RECIPE(1e-4),
-    .own = {.width = 1, .size = 224},
-    .gate = {.batch = 2, .steps = 3, .most = {.width = 1, .size = 64}, .apart = true},
-    .build = resnet50_build};
+const workload workload_resnet50 = {.name = "resnet50",
+                                    .summary =
+                                        "ResNet-50 (v1.5) on generated pictures of 1,000 classes",
+                                    .dataset = "shapes",
+                                    .drawn = {2000, 400}, /* of 147 KiB each at 224 × 224 */
+                                    .data = pictures_data,
+                                    .form = resnet50_read,
+                                    .fit = pictures_fit,
+                                    .parameters = 25557032,
+                                    .batch = 32,
+                                    .epochs = 3,
+                                    .optimizer = RECIPE(1e-4),
+                                    .own = {.width = 1, .size = 224},
+                                    .gate = GATE(64),
+                                    .build = resnet50_build};

@@ -106,6 +106,7 @@ workload_variant workload_gate_variant(const workload *w, bool *reduced)
 const workload *workload_at_gate(const workload *variant, workload *room)
 {
     if (room != variant) *room = *variant;
+    if (room->gate.rate > 0.0 && !room->is_gate) room->optimizer.learning_rate *= room->gate.rate;
     room->is_gate = true;
     return room;
 }

@@ -75,6 +75,10 @@ typedef struct workload_gate {
      * ever near 0, where each rounding decides otherwise and one flip moves all gradients by
      * percents. */
     bool apart;
+    /* Of the learning rate, which is for a batch of the workload's own size; 0: all of it.  At the
+     * full rate and a batch of 2 a residual network's loss climbs into the thousands in three
+     * steps, and what bf16 rounds with it: every engine would leave its limit. */
+    double rate;
 } workload_gate;
 
 /* What `build` makes of a batch. */
