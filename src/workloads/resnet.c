@@ -129,7 +129,7 @@ RESNET(resnet18_cifar)
 #define GATE(pixels)                                                                   \
     {                                                                                  \
         .batch = 2, .steps = 3, .most = {.width = 1, .size = (pixels)}, .apart = true, \
-        .rate = 1.0 / 1024                                                               \
+        .rate = 1.0 / 1024                                                             \
     }
 
 const workload workload_resnet18_cifar = {
