@@ -139,6 +139,21 @@ static void an_error_of_one_ends_all(void **state)
     }
 }
 
+/* Two ranks as threads, under a clock that stands still. */
+static void pair_begin(fake_clock *clock, be_group *groups[2])
+{
+    be_error err = {0};
+    *clock = (fake_clock){.now_ns = 1000};
+    fake_clock_use(clock);
+    ASSERT_OK(group_of_threads(2, groups, &err));
+}
+
+static void pair_end(be_group *groups[2])
+{
+    for (int r = 0; r < 2; r++) be_group_close(groups[r]);
+    fake_clock_end();
+}
+
 /* Nobody waits longer than the limit; the rank that did not come learns that it is out. */
 static void one_that_hangs_is_left_behind(void **state)
 {
@@ -160,8 +175,7 @@ static void one_that_hangs_is_left_behind(void **state)
                  "rank 1 of 2");
     assert_false(group_tells(groups[1]));
     assert_int_equal(clock.slept_ns, slept_ns);
-    for (int r = 0; r < 2; r++) be_group_close(groups[r]);
-    fake_clock_end();
+    pair_end(groups);
 }
 
 /* All do the same work: one that has worked for long gives the others time. */
@@ -170,13 +184,11 @@ static void slow_steps_are_waited_for(void **state)
     (void)state;
     be_error err = {0};
     be_group *groups[2];
-    fake_clock clock = {.now_ns = 1000};
-    fake_clock_use(&clock);
-    ASSERT_OK(group_of_threads(2, groups, &err));
+    fake_clock clock;
+    pair_begin(&clock, groups);
     clock.now_ns += 1000000000;
     ASSERT_FAILS(group_wait(groups[0], GROUP_LIMIT_NS, &err), BE_FAILED, "waited 10.0 s");
-    for (int r = 0; r < 2; r++) be_group_close(groups[r]);
-    fake_clock_end();
+    pair_end(groups);
 }
 
 /* Steps of any length are no silence: the longest piece of one counts. */
@@ -185,16 +197,14 @@ static void signs_of_life_are_waited_for(void **state)
     (void)state;
     be_error err = {0};
     be_group *groups[2];
-    fake_clock clock = {.now_ns = 1000};
-    fake_clock_use(&clock);
-    ASSERT_OK(group_of_threads(2, groups, &err));
+    fake_clock clock;
+    pair_begin(&clock, groups);
     for (int piece = 0; piece < 100; piece++) {
         clock.now_ns += 500000000;
         group_beat(groups[0]);
     }
     ASSERT_FAILS(group_wait(groups[0], GROUP_LIMIT_NS, &err), BE_FAILED, "waited 8.0 s");
-    for (int r = 0; r < 2; r++) be_group_close(groups[r]);
-    fake_clock_end();
+    pair_end(groups);
 }
 
 /* What its own device still has to do needs nobody who has ended in order. */
@@ -203,9 +213,8 @@ static void one_that_has_left_is_not_missed(void **state)
     (void)state;
     be_error err = {0};
     be_group *groups[2];
-    fake_clock clock = {.now_ns = 1000};
-    fake_clock_use(&clock);
-    ASSERT_OK(group_of_threads(2, groups, &err));
+    fake_clock clock;
+    pair_begin(&clock, groups);
     be_group_close(groups[1]);
     for (int look = 0; look < 1000; look++) {
         clock.now_ns += 100000000;
@@ -221,9 +230,8 @@ static void a_device_is_waited_for_with_the_others(void **state)
     (void)state;
     be_error err = {0};
     be_group *groups[2];
-    fake_clock clock = {.now_ns = 1000};
-    fake_clock_use(&clock);
-    ASSERT_OK(group_of_threads(2, groups, &err));
+    fake_clock clock;
+    pair_begin(&clock, groups);
     for (int look = 0; look < 1000; look++) {
         clock.now_ns += 100000000;
         group_beat(groups[1]);
@@ -238,8 +246,7 @@ static void a_device_is_waited_for_with_the_others(void **state)
     ASSERT_FAILS(err.status, BE_FAILED, "rank 1 of 2 ended", "hangs or falls behind", "8.1 s");
     assert_true(group_has_ended(groups[0]));
     ASSERT_FAILS(group_check(groups[1], &err), BE_FAILED, "without this one");
-    for (int r = 0; r < 2; r++) be_group_close(groups[r]);
-    fake_clock_end();
+    pair_end(groups);
 }
 
 static void release_nothing(void *context, bool in_order)
