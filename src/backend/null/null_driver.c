@@ -124,7 +124,7 @@ static be_status null_sequence(gpu_driver *driver, const gpu_launch *launches, i
     TRY(memory_alloc(&memory, sizeof(gpu_sequence) + bytes, "launches", err));
     *out = memory;
     (*out)->count = count;
-    memcpy((*out)->launches, launches, bytes);
+    if (count > 0) memcpy((*out)->launches, launches, bytes); /* a view alone launches nothing */
     return BE_OK;
 }
 
