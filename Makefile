@@ -32,7 +32,7 @@ PYTHON := $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
 # What the caller has set for other Pythons: these find their parts beside them, and end by themselves.
 unexport PYTHONSAFEPATH PYTHONINSPECT PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS PYTHONDEVMODE
 
-.PHONY: all bench test tensorflow check asan ubsan tsan arm64 onednn3 fuzz nightly format install clean help deps deps-all
+.PHONY: all bench test tensorflow mlx check asan ubsan tsan arm64 onednn3 fuzz nightly format install clean help deps deps-all
 
 all: deps $(BUILD)/build.ninja
 	@$(NINJA) $(BUILD) breakeven
@@ -51,6 +51,11 @@ bench: all
 tensorflow:
 	@$(DEPS) tensorflow
 	@tools/tensorflow-venv.sh $(TENSORFLOW)
+
+# Likewise: Apple's framework, on Linux for its processor.
+mlx:
+	@$(DEPS) mlx
+	@tools/mlx-venv.sh
 
 test: deps-all
 	@$(PYTHON) tests/run_all
@@ -87,6 +92,7 @@ help:
 	@echo 'make bench      which device wins for cnn-fashion here (BENCH="WORKLOAD OPTION...")'
 	@echo 'make test       every test: strict build, unit, python, checks, sanitizers, fuzzing'
 	@echo 'make tensorflow TensorFlow from PyPI, to be measured too (TENSORFLOW=cuda: with CUDA)'
+	@echo 'make mlx        MLX from PyPI, to be measured too'
 	@echo 'make check      form, include direction, sizes and text of the source'
 	@echo 'make asan       the unit tests under AddressSanitizer and UBSan'
 	@echo 'make ubsan      the unit tests under clang'"'"'s UBSan'

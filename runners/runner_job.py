@@ -15,7 +15,8 @@ import safetensors_io
 import workload_fields
 from runner_protocol import Failure, member
 
-_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "OOM when allocat")
+_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "OOM when allocat",
+                 "nable to allocate")
 
 
 def _windows(tensors, name, path, field):

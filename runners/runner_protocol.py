@@ -194,7 +194,7 @@ def why_not(error, install):
     if isinstance(error, MemoryError) or re.search(r"annot allocate memory|failed to map", text):
         return "raise `ulimit -v`, or free memory"
     missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
-    if missing and missing.partition(".")[0] not in ("torch", "tensorflow"):
+    if missing and missing.partition(".")[0] not in ("torch", "tensorflow", "mlx"):
         return f"install {missing} there ('{sys.executable} -m pip install {missing}')"
     if missing:
         return install

@@ -296,6 +296,7 @@ class Engine:
             if judges:
                 found = own_trace.without_rounding(found)
                 answer["moved"] = session.moved(steps, found)
+                answer.update(session.shapes())
             safetensors_io.write(out, found)
             return answer
         session.reset("counter")

@@ -241,6 +241,14 @@ class Session(Loop):
         return {"grad." + name: p.grad.clone() for name, p in self.model.named_parameters()
                 if p.grad is not None and not p.grad.is_sparse}
 
+    def shapes(self):
+        """By what a workload of the ladder is known: its weights and its first input."""
+        positional, named, _ = self.batches[0]
+        first = next(iter(named_tensors(positional or named, "input").values()))
+        return {"weights": [{"name": name, "shape": list(p.shape)}
+                            for name, p in self.model.named_parameters()],
+                "input": list(first.shape)}
+
     # ------------------------------------------------------------ arithmetic
 
     def flops(self):

@@ -155,6 +155,8 @@ static void the_library_of_a_users_file(void **state)
                  {"from tensorflow import keras\n", "tensorflow"},
                  {"def model():\n    import keras\n", "tensorflow"},
                  {"import keras\nfrom torch import nn\n", "torch"},
+                 {"import mlx.core as mx\n", "mlx"},
+                 {"from mlx import nn\nimport torch\n", "torch"},
                  {"import keras_hub_of_mine\n", "torch"},
                  {"# import keras\n", "torch"},
                  {"", "torch"}};

@@ -367,6 +367,38 @@ class OwnBenchTest(OwnTest):
         self.assertIn("fp32,bf16", found)
         self.assertRegex(found, r"type")
         self.assertRegex(found, r"cpu +1 +bf16 ")
+        self.assertRegex(" ".join(found.split()),
+                         r"The hardware's floor of a step is \S+ .s, by (its arithmetic|the bytes "
+                         r"of its weights).*; PyTorch on 1 thread, \S+ takes \S+ times that")
+
+    def test_the_native_engine_beside(self):
+        """Where the weights are those of a network of the ladder, and nobody chose the engines."""
+        path = self.file("""
+import torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(784, 128), nn.Linear(128, 64), nn.Linear(64, 10)
+    def forward(self, x):
+        return self.fc3(self.fc2(self.fc1(x).relu()).relu())
+def model():
+    return Net()
+def batch(n):
+    return torch.rand(n, 784), torch.randint(10, (n,))
+""")
+        result = run("bench", path, *SHORT, "--threads", "1")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("has the weights of mlp-mnist: the native engine trains that beside it",
+                      result.stderr)
+        own, yard = json.loads(result.stdout)
+        self.assertEqual((own["engine"], own["yardstick"]), ("torch", None))
+        self.assertEqual((yard["engine"], yard["workload"], yard["yardstick"], yard["status"]),
+                         ("native", path, "mlp-mnist", "OK"))
+        self.assertEqual(yard["versus"]["engine"], "torch")
+        self.assertEqual(own["params"], yard["params"])
+        self.assertGreater(yard["flops_per_step"], 0)
+        self.assertLess(yard["parity"]["error"], yard["parity"]["band"])
 
     def changed_runner(self, change):
         """PyTorch's runner after these statements: the environment."""
@@ -511,7 +543,8 @@ torch_own.Session.{member} = lambda self, *given: (
         self.bad(2, "train", path, says=["bench, sweep, explain and advise take it"])
         self.bad(2, "bench", path, "mlp-mnist", says=["is measured alone, found \"mlp-mnist\""])
         self.bad(2, "bench", path, "--engine", "native",
-                 says=["expected torch or tensorflow, or forms of one of them", "found \"native\""])
+                 says=["expected torch, tensorflow or mlx, or forms of one of them",
+                       "found \"native\""])
         self.bad(2, "bench", path, "--engine", "torch,tensorflow",
                  says=["found \"torch\" beside tensorflow; its library alone computes it"])
         self.bad(2, "bench", path, "--device", "cpu", "--width", "2",

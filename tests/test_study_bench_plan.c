@@ -7,6 +7,7 @@
 
 #include "core/json.h"
 #include "study/bench_plan.h"
+#include "study/yardstick.h"
 
 enum { NATIVE, TORCH, TENSORFLOW };
 
@@ -121,6 +122,12 @@ static void forms_are_told_of_and_asked_for(void **state)
     assert_true(study_wants_engine(&all, "torch-compile"));
     assert_true(study_wants_engine(&one, "torch-compile"));
     assert_false(study_wants_engine(&one, "torch"));
+    /* MLX is Apple's: elsewhere nobody wants it who does not name it. */
+    const study_names mlx = {1, {"mlx"}};
+    assert_true(study_wants_engine(&mlx, "mlx"));
+    assert_int_equal(study_wants_engine(&none, "mlx"), engine_is_usual("mlx"));
+    assert_int_equal(study_wants_engine(&all, "mlx"), engine_is_usual("mlx"));
+    assert_true(engine_is_usual("torch"));
     assert_string_equal(engine_family("torch-graph"), "torch");
     assert_string_equal(engine_form("torch-graph"), "graph");
     assert_null(engine_form("native"));
@@ -240,6 +247,61 @@ static void more_than_there_is_room_for_is_refused(void **state)
     bench_plan_release(&w.plan);
 }
 
+#define MLP                                                                  \
+    "[{\"name\":\"fc1.weight\",\"shape\":[128,784]},{\"name\":\"fc1.bias\"," \
+    "\"shape\":[128]},{\"name\":\"fc2.weight\",\"shape\":[64,128]},"         \
+    "{\"name\":\"fc2.bias\",\"shape\":[64]},{\"name\":\"fc3.weight\","       \
+    "\"shape\":[10,64]},{\"name\":\"%s\",\"shape\":[10]}]"
+#define CIFAR                                                                    \
+    "[{\"name\":\"conv1.weight\",\"shape\":[6,3,5,5]},{\"name\":\"conv1.bias\"," \
+    "\"shape\":[6]},{\"name\":\"conv2.weight\",\"shape\":[16,6,5,5]},"           \
+    "{\"name\":\"conv2.bias\",\"shape\":[16]},{\"name\":\"fc1.weight\","         \
+    "\"shape\":[120,400]},{\"name\":\"fc1.bias\",\"shape\":[120]},"              \
+    "{\"name\":\"fc2.weight\",\"shape\":[84,120]},{\"name\":\"fc2.bias\","       \
+    "\"shape\":[84]},{\"name\":\"fc3.weight\",\"shape\":[10,84]},"               \
+    "{\"name\":\"fc3.bias\",\"shape\":[10]}]"
+
+/* "mlp-mnist", "cnn-cifar 33": the workload that the native engine would train beside a model of
+ * these weights and this input, "" for none. */
+static const char *yard(const char *weights, const char *name, const char *input, char out[80])
+{
+    char text[700];
+    workload room;
+    const workload *w;
+    be_error err = {0};
+    snprintf(text, sizeof text, weights, name);
+    json_t *listed = json_loads(text, 0, NULL), *shape = json_loads(input, 0, NULL);
+    assert_true(listed && shape);
+    ASSERT_OK(yardstick_find(listed, shape, &room, &w, &err));
+    snprintf(out, 80, "%s", w ? w->name : "");
+    if (w && w->variant.size) snprintf(out, 80, "%s %d", w->name, w->variant.size);
+    json_decref(listed);
+    json_decref(shape);
+    return out;
+}
+
+/* By names and shapes, all of them, and by as many numbers as it reads. */
+static void a_model_of_the_ladder_has_a_yardstick(void **state)
+{
+    (void)state;
+    char out[80];
+    be_error err = {0};
+    workload room;
+    const workload *w;
+    assert_string_equal(yard(MLP, "fc3.bias", "[8,1,28,28]", out), "mlp-mnist");
+    assert_string_equal(yard(MLP, "fc3.bias", "[8,784]", out), "mlp-mnist");
+    assert_string_equal(yard(MLP, "fc4.bias", "[8,784]", out), "");
+    assert_string_equal(yard(MLP, "fc3.bias", "[8,785]", out), "");
+    assert_string_equal(yard(MLP, "fc3.bias", "[]", out), "");
+    /* What 33 pixels leave for the first linear layer is what 32 leave. */
+    assert_string_equal(yard(CIFAR, "", "[2,3,32,32]", out), "cnn-cifar");
+    assert_string_equal(yard(CIFAR, "", "[2,3,33,33]", out), "cnn-cifar 33");
+    assert_string_equal(yard(CIFAR, "", "[2,3,40,40]", out), "");
+    assert_string_equal(yard(CIFAR, "", "[2,3,32,33]", out), "");
+    ASSERT_OK(yardstick_find(NULL, NULL, &room, &w, &err));
+    assert_null(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +313,7 @@ int main(void)
         cmocka_unit_test(what_is_asked_for_and_missing_is_refused),
         cmocka_unit_test(an_engine_without_a_device_is_left_out),
         cmocka_unit_test(more_than_there_is_room_for_is_refused),
+        cmocka_unit_test(a_model_of_the_ladder_has_a_yardstick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

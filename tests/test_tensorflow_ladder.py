@@ -17,11 +17,11 @@ if NO_TORCH is None:
     import torch_workloads
     from test_torch_ladder import split
 
-NAMES = ("resnet18-cifar", "resnet18", "resnet50", "encoder", "bert-base", "gpt2")
-
 
 @unittest.skipIf(NO_TORCH, NO_TORCH)
 class LadderTest(torch_ladder.Prepared):
+    NAMES = ("resnet18-cifar", "resnet18", "resnet50", "encoder", "bert-base", "gpt2")
+
     @classmethod
     def setUpClass(cls):
         cls.child = TensorFlowChild({"CUDA_VISIBLE_DEVICES": "-1"})
@@ -52,7 +52,7 @@ class LadderTest(torch_ladder.Prepared):
 
     def test_steps_are_those_of_pytorch(self):
         """Losses, first gradients, buffers, an evaluation; and files by PyTorch's names."""
-        for workload in NAMES:
+        for workload in self.NAMES:
             with self.subTest(workload=workload):
                 model, job, fields, request = self.network(workload)
                 prepared = self.ok("prepare", **request)

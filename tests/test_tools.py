@@ -397,8 +397,8 @@ class InstallDeps(unittest.TestCase):
         self.assertEqual(self.calls(), "")
 
 
-class TensorFlowVenv(unittest.TestCase):
-    """tensorflow-venv.sh with a python that writes down its calls, and makes what venv would."""
+class Venv(unittest.TestCase):
+    """ENGINE-venv.sh with a python that writes down its calls, and makes what venv would."""
 
     PYTHON = """#!/bin/sh
 echo "python $*" >> "$LOG"
@@ -411,23 +411,26 @@ esac
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="breakeven-test-")
         self.addCleanup(shutil.rmtree, self.folder)
-        # A copy that takes this python also where Debian has its own.
-        with open(os.path.join(ROOT, "tools", "tensorflow-venv.sh"), encoding="utf-8") as file:
-            text = file.read().replace("/usr/bin/python3", os.path.join(self.folder, "python3"))
-        for name, content in (("script", text), ("python3", self.PYTHON)):
+        contents = {"python3": self.PYTHON}
+        # Copies that take this python also where Debian has its own.
+        for name in ("engine-venv.sh", "tensorflow-venv.sh", "mlx-venv.sh"):
+            with open(os.path.join(ROOT, "tools", name), encoding="utf-8") as file:
+                contents[name] = file.read().replace("/usr/bin/python3",
+                                                     os.path.join(self.folder, "python3"))
+        for name, content in contents.items():
             with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
                 file.write(content)
             os.chmod(os.path.join(self.folder, name), 0o755)
         self.venv = os.path.join(self.folder, "cache", "breakeven", "tensorflow")
 
-    def make(self, *words, **variables):
+    def make(self, *words, script="tensorflow-venv.sh", **variables):
         """(status, output, calls of python)."""
         log = os.path.join(self.folder, "log")
         with open(log, "w", encoding="utf-8"):
             pass
         environment = {"PATH": os.environ["PATH"], "LOG": log, "HOME": self.folder,
                        "XDG_CACHE_HOME": os.path.join(self.folder, "cache"), **variables}
-        status, output = run([os.path.join(self.folder, "script"), *words], env=environment)
+        status, output = run([os.path.join(self.folder, script), *words], env=environment)
         with open(log, encoding="utf-8") as file:
             return status, output, file.read().splitlines()
 
@@ -454,7 +457,7 @@ esac
         self.make()
         status, output, _ = self.make("cuda", PIP_STATUS="1")
         self.assertEqual(status, 1)
-        self.assertIn("pip could not install tensorflow[and-cuda] 2", output)
+        self.assertIn("pip could not install tensorflow[and-cuda]==2", output)
         self.assertEqual(os.listdir(os.path.dirname(self.venv)), ["tensorflow"])
         self.assertEqual(self.make()[2], [])
 
@@ -471,6 +474,18 @@ esac
     def test_wrong_words(self):
         self.assertIn("found 'gpu'", self.make("gpu")[1])
         self.assertIn("found 2 arguments", self.make("cpu", "cuda")[1])
+        self.assertIn("found 'gpu'", self.make("gpu", script="mlx-venv.sh")[1])
+
+    def test_mlx(self):
+        status, output, calls = self.make(script="mlx-venv.sh")
+        self.assertEqual((status, len(calls)), (0, 3), output)
+        self.assertRegex(calls[1], r"install .*mlx(\[cpu\])?==0\.\d+\.\d+ numpy$")
+        self.assertEqual(calls[2], "python -c import mlx.core")
+        self.assertEqual(self.make(script="mlx-venv.sh")[2], [])
+        python = os.path.join(self.folder, "cache", "breakeven", "mlx", "bin", "python3")
+        self.assertEqual(self.make("--python", script="mlx-venv.sh")[1], python + "\n")
+        self.assertEqual(self.make("--python", script="mlx-venv.sh",
+                                   BREAKEVEN_MLX_PYTHON="/x/python")[1], "/x/python\n")
 
 
 class ContinuousIntegration(unittest.TestCase):

@@ -8,6 +8,7 @@
 #           be measured has one of its own
 #   wheel   to make a wheel with tools/wheel.sh
 #   tensorflow to make TensorFlow's own environment with tools/tensorflow-venv.sh
+#   mlx     to make MLX's own environment with tools/mlx-venv.sh, and what MLX compiles with
 #   check   clang: format, fuzzing, the sanitizers of clang
 #   arm64   to build for arm64 on another machine and run that
 #   browser Chromium and what drives it, for the tests of the page; nothing where it is no plain
@@ -34,6 +35,7 @@ apt_packages() {
     # Without libopenblas0-pthread Debian's PyTorch runs on the reference BLAS, many times slower.
     peers) echo python3 python3-numpy python3-torch libopenblas0-pthread ;;
     tensorflow) echo python3 python3-venv ;;
+    mlx) echo python3 python3-venv g++ ;;
     check) echo git python3 clang-14 clang-format-14 'libclang-rt-14-dev|libclang-common-14-dev' \
         libomp-14-dev ;;
     arm64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
@@ -49,7 +51,7 @@ brew_packages() {
     build) echo meson ninja pkgconf onednn jansson hwloc nettle sqlite libmicrohttpd libomp ;;
     test) echo cmocka python numpy ;;
     peers) echo pytorch ;;
-    tensorflow) echo python ;;
+    tensorflow | mlx) echo python ;;
     check) echo llvm clang-format ;;
     arm64 | onednn3 | browser | wheel) ;;
     *) return 1 ;;
@@ -168,7 +170,7 @@ if [ "${1:-}" = --list ]; then
     list_only=yes
     shift
 fi
-groups='build test peers wheel tensorflow check arm64 onednn3 browser'
+groups='build test peers wheel tensorflow mlx check arm64 onednn3 browser'
 [ $# -gt 0 ] || fail "expected one or more of: $groups; found no group"
 
 if [ -r /etc/debian_version ] && command -v dpkg-query >/dev/null 2>&1; then

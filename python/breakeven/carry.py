@@ -38,7 +38,7 @@ for _part in ("loss", "optimizer"):
 def _library(model):
     """Whose model it is: by its classes, else by what this process has imported."""
     kinds = [kind.__module__.partition(".")[0] for kind in type(model).__mro__]
-    for library in ("torch", "keras"):
+    for library in ("torch", "keras", "mlx"):
         if library in kinds:
             return library
     return "keras" if "torch" not in sys.modules and "keras" in sys.modules else "torch"

@@ -1,6 +1,6 @@
 """The program: where it is, how it is started, and the command of its name.
 
-What it is asked runs with the Python that asks, where that has PyTorch or TensorFlow.
+What it is asked runs with the Python that asks, where that has PyTorch, TensorFlow or MLX.
 """
 import importlib.util
 import json
@@ -11,7 +11,8 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # The module of each engine that is in Python, and the variable that says which Python has it.
-_ENGINES = {"torch": "BREAKEVEN_PYTHON", "tensorflow": "BREAKEVEN_TENSORFLOW_PYTHON"}
+_ENGINES = {"torch": "BREAKEVEN_PYTHON", "tensorflow": "BREAKEVEN_TENSORFLOW_PYTHON",
+            "mlx.core": "BREAKEVEN_MLX_PYTHON"}
 
 
 class Error(RuntimeError):

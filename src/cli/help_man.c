@@ -59,6 +59,8 @@ static const struct {
     {"BREAKEVEN_TENSORFLOW_PYTHON",
      "the Python that has TensorFlow; without it and BREAKEVEN_PYTHON the first that has it of the "
      "active environment, the one of 'make tensorflow', PATH and /usr/bin"},
+    {"BREAKEVEN_MLX_PYTHON",
+     "the Python that has MLX; without it likewise, with that of 'make mlx'"},
     {"BREAKEVEN_RUNNERS", "folder of the runners of other engines"},
     {"BREAKEVEN_MIRROR", "where 'data get' fetches from instead of the publishers, by SET/FILE"},
     {"BREAKEVEN_CUDA_LIB_DIR",

@@ -73,6 +73,8 @@ static const foreign words[] = {
     {HINT_ENGINE, "nhwc", "torch-channels-last"},
     {HINT_ENGINE, "xla", "tensorflow-xla"},
     {HINT_ENGINE, "eager", "torch"},
+    {HINT_ENGINE, "apple", "mlx"},
+    {HINT_ENGINE, "MLX", "mlx"},
     {HINT_ENGINE, "breakeven", "native"},
     {HINT_ENGINE, "own", "native"},
     {HINT_DEVICE, "gpu", "cuda"},

@@ -135,7 +135,7 @@
       "those of a device")                                                                       \
     X(ENGINE, "engine", 'e', "ENGINE,...", CHOICES, 0, 0,                                        \
       "native torch torch-compile torch-graph torch-channels-last tensorflow tensorflow-xla "    \
-      "all",                                                                                     \
+      "mlx all",                                                                                 \
       ON_MEASURE | ON(parity) | ON(runs),                                                        \
       "engines to use; without it, native and every other that is installed, as each computes "  \
       "by itself; all: compiled forms too, whose first step may take a minute; runs: only "      \

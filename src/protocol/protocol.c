@@ -341,6 +341,33 @@ static json_t *protocol_measures(protocol_reader *r, const char *member)
     return list;
 }
 
+static bool is_shape(const json_t *list)
+{
+    size_t i;
+    json_t *dim;
+    json_array_foreach(list, i, dim) if (!is_count(dim)) return false;
+    return json_is_array(list);
+}
+
+/* What tells which workload of the ladder a model is. */
+static void protocol_read_shapes(protocol_reader *r, protocol_answer *answer)
+{
+    size_t i;
+    json_t *weight;
+    answer->weights = json_object_get(r->member.json, "weights");
+    answer->input = json_object_get(r->member.json, "input");
+    json_array_foreach(answer->weights, i, weight)
+    {
+        if (!json_is_string(json_object_get(weight, "name")) ||
+            !is_shape(json_object_get(weight, "shape")))
+            json_complain(&r->member, "weights", "a list of objects with name and shape", weight);
+    }
+    if (answer->weights && !json_is_array(answer->weights))
+        json_complain(&r->member, "weights", "a list", answer->weights);
+    if (answer->input && !is_shape(answer->input))
+        json_complain(&r->member, "input", "a list of sizes", answer->input);
+}
+
 static void protocol_read_judgement(protocol_reader *r, protocol_answer *answer)
 {
     json_t *moved = json_object_get(r->member.json, "moved");
@@ -351,6 +378,7 @@ static void protocol_read_judgement(protocol_reader *r, protocol_answer *answer)
         json_complain(&r->member, "moved", "an object of the numbers gradients and losses", moved);
     answer->moved_gradients = json_number_value(gradients);
     answer->moved_losses = json_number_value(losses);
+    protocol_read_shapes(r, answer);
 }
 
 static void protocol_read(protocol_reader *r, const protocol_call *call, protocol_answer *answer)

@@ -117,12 +117,14 @@ typedef struct protocol_answer {
     const char *draws;      /* parity: none, dropout, model: what of a step is random; or NULL */
     double moved_gradients; /* parity: how far rounding moves them, relative; 0: not told */
     double moved_losses;    /* likewise */
-    double flops;           /* phases: arithmetic of a user's own model; NAN: not told */
-    int64_t steps;          /* run, parity, phases */
-    int64_t wall_ns;        /* run, sync, phases, reference */
-    double loss;            /* run, evaluate; NAN if the runner sent null */
-    json_t *losses;         /* run with losses: list of numbers or null, one a step */
-    json_t *limits;         /* measure: object, as measure/limits.h reads it */
+    json_t *weights; /* parity: of a user's own model, list of {name, shape}; NULL: not told … */
+    json_t *input;   /* … and the shape of its first input */
+    double flops;    /* phases: arithmetic of a user's own model; NAN: not told */
+    int64_t steps;   /* run, parity, phases */
+    int64_t wall_ns; /* run, sync, phases, reference */
+    double loss;     /* run, evaluate; NAN if the runner sent null */
+    json_t *losses;  /* run with losses: list of numbers or null, one a step */
+    json_t *limits;  /* measure: object, as measure/limits.h reads it */
     int64_t count, correct; /* evaluate */
 
     /* phases: sums over all steps; -1: not known */

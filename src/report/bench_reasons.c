@@ -6,6 +6,7 @@
 #include "report/bench.h"
 #include "report/contender.h"
 #include "report/sentence.h"
+#include "workloads/workload.h"
 
 static bool has_speed(const json_t *record)
 {
@@ -183,13 +184,70 @@ static void advise(const json_t *group, FILE *out)
     sentence_end(&s, out);
 }
 
+/* ------------------------------------------------------------- a user's own model */
+
+static bool is_yardstick(const json_t *record)
+{
+    return *report_string(record, bench, yardstick);
+}
+
+/* What the engine of the ladder makes of the same network. */
+static void say_yardstick(const json_t *yard, const json_t *own, FILE *out)
+{
+    char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
+    sentence s = {0};
+    sentence_add(&s,
+                 "As a yardstick, the native engine trains %s, whose weights have the same names "
+                 "and shapes: a step takes %s, with %s %s.",
+                 report_string(yard, bench, yardstick),
+                 report_seconds(report_real(yard, bench, step_s.median), a),
+                 contender_who(own, who),
+                 report_seconds(report_real(own, bench, step_s.median), b));
+    sentence_end(&s, out);
+}
+
+/* What the hardware would need at least, by arithmetic and by the bytes of the weights. */
+static void say_floor(const json_t *own, FILE *out)
+{
+    char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
+    double step = report_real(own, bench, step_s.median);
+    double arithmetic = report_real(own, bench, proof.of_peak);
+    double bytes = report_real(own, bench, proof.of_bandwidth);
+    double least = fmax(arithmetic, bytes); /* fmax leaves out a NAN */
+    sentence s = {0};
+    if (!(least > 0)) return;
+    sentence_add(&s, "The hardware's floor of a step is %s, by %s; %s takes %s times that.",
+                 report_seconds(step * least, a),
+                 least == bytes
+                     ? isnan(arithmetic)
+                           ? "the bytes of its weights alone: its arithmetic is not known"
+                           : "the bytes of its weights"
+                     : "its arithmetic",
+                 contender_who(own, who), report_number(1 / least, b));
+    sentence_end(&s, out);
+}
+
 void bench_write_reasons(const json_t *records, FILE *out)
 {
-    const json_t *best = json_array_get(records, 0);
-    if (!best || !has_speed(best)) return;
-    say_arithmetic(records, out);
-    say_phases(records, out);
-    say_threads(records, out);
-    say_start(records, out);
-    advise(records, out);
+    const json_t *best = json_array_get(records, 0), *yard = NULL;
+    json_t *measured = json_array(), *record; /* what can be chosen: no yardstick */
+    size_t i;
+    json_array_foreach(records, i, record)
+    {
+        if (!is_yardstick(record)) json_array_append(measured, record);
+        if (is_yardstick(record) && !yard && has_speed(record)) yard = record;
+    }
+    const json_t *own = json_array_get(measured, 0);
+    if (best && has_speed(best)) {
+        say_arithmetic(records, out);
+        say_phases(records, out);
+        say_threads(measured, out);
+        say_start(records, out);
+    }
+    if (own && has_speed(own)) {
+        if (yard) say_yardstick(yard, own, out);
+        if (!yard && workload_is_file(report_string(own, bench, workload))) say_floor(own, out);
+        advise(measured, out);
+    }
+    json_decref(measured);
 }

@@ -44,6 +44,9 @@ typedef struct conductor_contender {
     double flops_per_step, bytes_per_step;       /* of the model; 0 or NAN: unknown */
     double limit_flops_per_s, limit_bytes_per_s; /* of the device, measured; 0 or NAN: unknown */
     const char *bus; /* of the device, for its energy counter; NULL: none but the processor's */
+    /* What it stands beside, as a yardstick: the user's own model that its record is filed under,
+     * while its job is a workload of the ladder; or NULL. */
+    const protocol_job *beside;
 } conductor_contender;
 
 #define CONDUCTOR_PHASE_LIST(X) \

@@ -52,6 +52,16 @@ const char *engine_form(const char *name)
     return words ? words->form : NULL;
 }
 
+bool engine_is_usual(const char *name)
+{
+#ifdef __APPLE__
+    (void)name;
+    return true;
+#else
+    return strcmp(name, "mlx") != 0;
+#endif
+}
+
 static be_status find_native(engine *out, const engine_options *options, be_error *err)
 {
     int n = 0;
@@ -121,6 +131,13 @@ static const python_engine python_engines[] = {
      .folder = "tensorflow",
      .install = "'make tensorflow' in the source of breakeven installs it from PyPI into a folder "
                 "of its own, or name the Python that has it in BREAKEVEN_TENSORFLOW_PYTHON"},
+    {.name = "mlx",
+     .script = "mlx_runner.py",
+     .module = PYTHON_MODULE_mlx,
+     .variable = "BREAKEVEN_MLX_PYTHON",
+     .folder = "mlx",
+     .install = "'make mlx' in the source of breakeven installs it from PyPI into a folder of its "
+                "own, or name the Python that has it in BREAKEVEN_MLX_PYTHON"},
 };
 
 /* What the engine's own variable names, or else BREAKEVEN_PYTHON; NULL if neither is set. */
@@ -269,7 +286,7 @@ be_status engine_find(engine *out, const char *name, const engine_options *optio
     if (!out->name)
         FAIL(err, BE_USAGE,
              "engine \"%s\": expected one of native, torch, torch-compile, "
-             "torch-graph, torch-channels-last, tensorflow, tensorflow-xla",
+             "torch-graph, torch-channels-last, tensorflow, tensorflow-xla, mlx",
              name);
     be_status status = strcmp(name, "native") == 0 ? find_native(out, options, err)
                                                    : find_script_engine(out, options, err);

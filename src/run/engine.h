@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <signal.h>
+#include <stdbool.h>
 
 #include "core/file.h"
 #include "core/status.h"
@@ -18,6 +19,7 @@
     X("native", "native", "native", NULL)                              \
     X("torch", "PyTorch", "torch", NULL)                               \
     X("tensorflow", "TensorFlow", "tensorflow", NULL)                  \
+    X("mlx", "MLX", "mlx", NULL)                                       \
     X("torch-compile", "torch.compile", "torch", "compile")            \
     X("torch-graph", "PyTorch graph", "torch", "graph")                \
     X("torch-channels-last", "PyTorch NHWC", "torch", "channels-last") \
@@ -36,6 +38,10 @@ const char *engine_family(const char *name);
 /* "compile" of "torch-compile"; NULL of what an engine does by itself.  Forms take part where they
  * are asked for: their first step may take a minute. */
 const char *engine_form(const char *name);
+
+/* Whether its users have it on systems like this one: MLX on macOS.  Elsewhere it takes part where
+ * it is named. */
+bool engine_is_usual(const char *name);
 
 typedef struct engine {
     const char *name;

@@ -20,6 +20,10 @@ static be_status ask_parity(gate *g, runner *r, const gate_own_options *options,
                                                           : GATE_DRAWS_NOTHING;
     g->moved_gradients = answer.moved_gradients;
     g->moved_losses = answer.moved_losses;
+    json_decref(found->weights); /* of single precision after double: the same */
+    json_decref(found->input);
+    found->weights = json_incref(answer.weights);
+    found->input = json_incref(answer.input);
     protocol_answer_clear(&answer);
     be_status status = trace_of_file(&g->reference, g->path, err);
     unlink(g->path);

@@ -28,6 +28,7 @@ typedef struct gate_own_options {
 
 typedef struct gate_own_found {
     gate_draws draws;
+    json_t *weights, *input; /* as the runner tells of them; NULL: it does not; to be released */
     bool in_single;  /* the model does not compute in double: the reference is single precision */
     be_error reason; /* why */
 } gate_own_found;

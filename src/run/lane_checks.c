@@ -219,6 +219,10 @@ be_status lane_prove(lane *l, be_error *err)
     TRY(lane_threads_at_work(l, true, &evidence.busy_threads, err));
     if (asks) TRY(lane_ask_phases(l, err));
     if (isnan(evidence.flops_per_step)) evidence.flops_per_step = result->flops_per_step;
+    /* Of a user's own model this much is known: each weight is read, and in training written. */
+    if (isnan(evidence.bytes_per_step) && c->job.model)
+        evidence.bytes_per_step =
+            (strcmp(c->job.mode, "train") ? 4.0 : 8.0) * (double)result->parameters;
     if (c->computes_nothing) return BE_OK;
     const json_t *work = json_object_get(result->phases, "work");
     evidence.work = json_object_size(work) > 0 ? work : NULL;

@@ -35,7 +35,7 @@ static const char question[] =
     "    return {'origin': origin}\n"
     "with os.fdopen(int(os.environ['BREAKEVEN_ANSWERS_FD']), 'w') as answers:\n"
     "    json.dump({module: look(module, packages) for module, packages in [\n"
-#define X(name, packages) "('" #name "', '" packages "'),"
+#define X(name, module, packages) "('" module "', '" packages "'),"
     PYTHON_MODULE_LIST(X)
 #undef X
         "]}, answers)\n"
@@ -130,7 +130,7 @@ static void explain(python *p, child *c, const be_error *failure)
 static void take_answer(python *p, const char *line, size_t length)
 {
     static const char *const names[] = {
-#define X(name, packages) #name,
+#define X(name, module, packages) module,
         PYTHON_MODULE_LIST(X)
 #undef X
     };

@@ -15,13 +15,16 @@
 
 #define PYTHONS_MAX 32 /* that are asked; a PATH with more of them has its first ones */
 
-/* module, and the packages that bring it */
-#define PYTHON_MODULE_LIST(X) \
-    X(torch, "torch")         \
-    X(tensorflow, "tensorflow tensorflow-cpu tensorflow-rocm tensorflow-macos tf-nightly")
+/* name, the module that is looked for, and the packages that bring it.  Of a package in several
+ * distributions, as MLX, the folder alone is no module. */
+#define PYTHON_MODULE_LIST(X)                                                  \
+    X(torch, "torch", "torch")                                                 \
+    X(tensorflow, "tensorflow",                                                \
+      "tensorflow tensorflow-cpu tensorflow-rocm tensorflow-macos tf-nightly") \
+    X(mlx, "mlx.core", "mlx")
 
 typedef enum python_module {
-#define X(name, packages) PYTHON_MODULE_##name,
+#define X(name, module, packages) PYTHON_MODULE_##name,
     PYTHON_MODULE_LIST(X)
 #undef X
         PYTHON_MODULE_COUNT

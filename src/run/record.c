@@ -65,10 +65,11 @@ static const char *data_on(const protocol_job *job)
 static void fill_subject(record_measured *r, const conductor_contender *contender,
                          const conductor_result *result)
 {
-    const protocol_job *job = &contender->job;
+    const protocol_job *job = &contender->job, *beside = contender->beside;
     r->schema = RECORD_SCHEMA;
     r->kind = "bench";
-    r->workload = known(job->workload);
+    r->workload = known(beside ? beside->workload : job->workload);
+    r->yardstick = known(beside ? job->workload : NULL);
     r->engine = known(result->engine ? result->engine : contender->engine);
     r->engine_version = known(result->engine_version);
     r->device = known(job->device);
@@ -84,7 +85,7 @@ static void fill_subject(record_measured *r, const conductor_contender *contende
     r->params = result->parameters;
     r->launches = result->launches > 0 ? result->launches : -1;
     r->computes_nothing = contender->computes_nothing;
-    record_take_variant(r, &job->variant);
+    record_take_variant(r, beside ? &beside->variant : &job->variant);
 }
 
 static void fill_asked(record_asked *r, const conductor_contender *contender)

@@ -99,6 +99,7 @@ static const field fields[] = {
     ANY_COUNT(step_s.count),
     REAL(samples_per_s, 1e-9, 1e18),
     TEXT(title, FIELD_OPEN),
+    TEXT(yardstick, FIELD_OPEN),
     TEXT(unit, FIELD_OPEN),
     REAL(units_per_s, 1e-9, 1e24),
     ANY_REAL(flops_per_s),

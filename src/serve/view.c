@@ -71,7 +71,8 @@ static void write_devices(const view *p, const settings *s, job_kind kind, FILE 
     if (!p->queue->machine) fputs("<p class=dim>being asked for ...</p>", out);
     fputs("</fieldset>\n<fieldset><legend>engines (none: all)</legend>", out);
     for (int e = 0; e < ENGINE_COUNT; e++)
-        write_box(s, SETTING_ENGINE, engine_names[e], engine_title(engine_names[e]), out);
+        if (engine_is_usual(engine_names[e]))
+            write_box(s, SETTING_ENGINE, engine_names[e], engine_title(engine_names[e]), out);
     fputs("</fieldset>\n", out);
 }
 

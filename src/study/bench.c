@@ -34,6 +34,7 @@ static be_status measure_workload(bench *b, const workload *w, json_t *records, 
 static be_status measure_all(bench *b, const study_request *request, json_t *records, be_error *err)
 {
     TRY(measurement_open(&b->m, request, b->watch, err));
+    b->m.takes_yardstick = true;
     for (int w = 0; w < request->workload_count; w++)
         TRY(measure_workload(b, request->workloads[w], records, err));
     return measurement_check(records, err);

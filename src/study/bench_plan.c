@@ -46,11 +46,9 @@ static be_status leave_out(bench_plan *plan, const study_request *request, const
 
 static bool is_wanted(const study_request *request, const char *name)
 {
-    const study_names *wanted = &request->engines;
-    bool native = strcmp(name, "native") == 0;
-    if (!study_wants_engine(wanted, name)) return false;
     if (study_is_own(request)) return study_takes_own(request, name);
-    return native || !request->plan_only; /* others have no such plan */
+    if (!study_wants_engine(&request->engines, name)) return false;
+    return strcmp(name, "native") == 0 || !request->plan_only; /* others have no such plan */
 }
 
 /* An engine that is there, and computes on no device, is as one that is not.  The native one
@@ -132,7 +130,8 @@ static be_status add_one(bench_plan *plan, const bench_contender *one, be_error 
 static be_status add_contender(bench_plan *plan, const study_request *request, int engine_index,
                                const char *device, int threads, be_error *err)
 {
-    bench_contender one = {&plan->engines[engine_index], device, threads, NULL};
+    bench_contender one = {
+        .engine = &plan->engines[engine_index], .device = device, .threads = threads};
     if (!request->precisions.count) return add_one(plan, &one, err);
     for (int p = 0; p < request->precisions.count; p++) {
         one.precision = request->precisions.name[p];

@@ -126,7 +126,8 @@ static be_status ask_engines(asked_engines *all, const study_watch *watch, study
             status = BE_INTERRUPTED;
             *err = asked[e].error;
         }
-        add_engine(out->records, engine_names[e], &asked[e]);
+        if (asked[e].status == BE_OK || engine_is_usual(engine_names[e]))
+            add_engine(out->records, engine_names[e], &asked[e]);
         json_decref(asked[e].hello);
     }
     tell_pythons(engines, out->pythons);

@@ -88,6 +88,7 @@ be_status measurement_open(measurement *m, const study_request *request, const s
 static void end_workload(measurement *m)
 {
     m->pass_count = 0;
+    yardstick_close(&m->beside);
     gate_free(&m->gate);
     material_free(&m->material);
     dataset_close(m->set);
@@ -139,6 +140,22 @@ static be_status own_engine(measurement *m, const char *library, const engine **
     return engine_find(&m->reference, library, &asking, err);
 }
 
+/* The native engine joins where nobody chose the engines, and the model is one of the ladder's. */
+static be_status find_yardstick(measurement *m, const gate_own_found *found, be_error *err)
+{
+    yardstick *y = &m->beside;
+    const study_names *engines = &m->request->engines;
+    const study_names *precisions = &m->request->precisions;
+    bool fp32 = precisions->count ? study_names_have(precisions, "fp32")
+                                  : strcmp(m->plan.precision, "fp32") == 0;
+    if (!m->takes_yardstick || !fp32) return BE_OK;
+    if (engines->count && !study_names_have(engines, "all")) return BE_OK;
+    TRY(yardstick_find(found->weights, found->input, &y->varied, &y->workload, err));
+    if (!y->workload) return BE_OK;
+    TRY(yardstick_open(y, m->request, m->watch, err));
+    return yardstick_join(y, &m->plan, m->request, m->watch, err);
+}
+
 static void tell_of_own(const measurement *m, const gate_own_found *found)
 {
     if (found->draws == GATE_DRAWS_MODEL)
@@ -175,11 +192,15 @@ static be_status begin_own(measurement *m, const workload *w, be_error *err)
                                 .limit_s = m->conducting.prepare_limit_s,
                                 .interrupted = m->watch->stop};
     study_progress(m->watch, "%s: the first steps in double precision ...", w->name);
-    TRY(gate_new_own(&m->gate, &options, &found, err));
+    be_status status = gate_new_own(&m->gate, &options, &found, err);
+    if (status != BE_OK) return status;
     m->dropout = found.draws != GATE_DRAWS_NOTHING;
     m->is_random = found.draws == GATE_DRAWS_MODEL;
     tell_of_own(m, &found);
-    return BE_OK;
+    status = find_yardstick(m, &found, err);
+    json_decref(found.weights);
+    json_decref(found.input);
+    return status;
 }
 
 /* Those that the contenders have: the ones given, or the one. */
@@ -245,16 +266,16 @@ static void take_facts(void *context, const be_plan *plan)
     *(be_plan_facts *)context = be_plan_describe(plan);
 }
 
-be_status measurement_plan(measurement *m, int64_t batch, measurement_look look, void *context,
-                           be_error *err)
+/* A step of what runners are given, on the CPU. */
+static be_status plan_step(measurement *m, const material_options *of, int64_t batch,
+                           measurement_look look, void *context, be_error *err)
 {
     workload_model model = {0};
     be_device *device = NULL;
     be_plan *plan = NULL;
-    workload_options options = {
-        .seed = m->material_options.seed, .batch = (int)batch, .data = &m->set->table};
-    TRY(workload_model_new(m->workload, &options, &model, err));
-    m->dropout = model.graph->salt > 0;
+    workload_options options = {.seed = of->seed, .batch = (int)batch, .data = of->set};
+    TRY(workload_model_new(of->workload, &options, &model, err));
+    if (of == &m->material_options) m->dropout = model.graph->salt > 0;
     be_plan_options planning = {.mode = m->plan.infer ? BE_INFER : BE_TRAIN, .dry_run = 1};
     be_device_options native = m->plan.native_options;
     if (!backend_has_library("cpu", native.library)) native.library = NULL;
@@ -270,16 +291,28 @@ be_status measurement_plan(measurement *m, int64_t batch, measurement_look look,
     return status;
 }
 
+be_status measurement_plan(measurement *m, int64_t batch, measurement_look look, void *context,
+                           be_error *err)
+{
+    return plan_step(m, &m->material_options, batch, look, context, err);
+}
+
 void measurement_contenders(const measurement *m, const measurement_point *point,
                             conductor_contender *out)
 {
     for (int i = 0; i < contender_count(m, point); i++) {
         const bench_contender *who = contender_of(m, point, i);
-        out[i] = (conductor_contender){.engine = who->engine->name,
-                                       .argv = who->engine->argv,
-                                       .env = who->engine->env,
-                                       .gate = m->is_random ? NULL : &m->gate,
-                                       .job = material_job(&m->material, &m->material_options)};
+        const yardstick *beside = who->beside ? &m->beside : NULL;
+        out[i] =
+            (conductor_contender){.engine = who->engine->name,
+                                  .argv = who->engine->argv,
+                                  .env = who->engine->env,
+                                  .gate = beside         ? &beside->gate
+                                          : m->is_random ? NULL
+                                                         : &m->gate,
+                                  .job = beside ? material_job(&beside->material, &beside->options)
+                                                : material_job(&m->material, &m->material_options),
+                                  .beside = beside ? &out[0].job : NULL};
         out[i].computes_nothing = !backend_computes(who->device);
         out[i].bus = bench_plan_bus(&m->plan, who->device);
         out[i].job.device = who->device;
@@ -310,17 +343,18 @@ static void show_progress(void *context, const conductor_progress *p)
 }
 
 /* What the conductor and its record do not know. */
-static void complete_record(const measurement *m, const conductor_result *result, json_t *record)
+static void complete_record(const measurement *m, const be_dataset *set,
+                            const conductor_result *result, json_t *record)
 {
     const char *phase;
     json_t *value, *phases = result->phases ? json_object() : json_null();
     if (m->request->weights)
         json_object_set_new(record, "weights", json_of_text(m->request->weights));
-    json_object_set_new(record, "data_source", json_of_text(m->set->source));
+    json_object_set_new(record, "data_source", json_of_text(set->source));
     json_object_set_new(record, "data_count",
                         m->workload->file || m->workload->operate ? json_null()
-                                                                  : json_integer(m->set->count));
-    json_object_set_new(record, "data_note", json_of_text(m->set->note));
+                                                                  : json_integer(set->count));
+    json_object_set_new(record, "data_note", json_of_text(set->note));
     json_object_set_new(record, "epochs", json_integer(m->workload->epochs));
     json_object_foreach(report_member(result->phases, traced, phases), phase, value)
     {
@@ -331,21 +365,34 @@ static void complete_record(const measurement *m, const conductor_result *result
     json_object_set_new(record, "phases_s", phases);
 }
 
+/* A yardstick's rows count what the model's do. */
+static void share_titles(const conductor_contender *contenders, conductor_report *report)
+{
+    const conductor_result *own = &report->results[0];
+    for (int i = 1; i < report->count; i++) {
+        conductor_result *result = &report->results[i];
+        if (!contenders[i].beside) continue;
+        result->title = own->title;
+        result->unit = own->unit;
+        result->units_a_sample = own->units_a_sample;
+    }
+}
+
 static be_status add_records(const measurement_watch *watch, const conductor_contender *contenders,
-                             const conductor_report *report, const be_plan_facts *plan,
-                             json_t *records, be_error *err)
+                             const conductor_report *report, json_t *records, be_error *err)
 {
     const measurement *m = watch->m;
     record_facts facts = {.unix_s = clock_unix_s(),
-                          .flops_per_step = plan->flops_per_step,
-                          .bytes_per_step = plan->bytes_per_step,
-                          .data = m->set->name,
                           .precisions = m->request->precisions_text,
                           .environment = m->environment};
     for (int i = 0; i < report->count; i++) {
         json_t *record = NULL;
+        const be_dataset *set = contenders[i].beside ? m->beside.set : m->set;
+        facts.flops_per_step = contenders[i].flops_per_step;
+        facts.bytes_per_step = contenders[i].bytes_per_step;
+        facts.data = set->name;
         TRY(record_build(contenders, report, i, &facts, &record, err));
-        complete_record(m, &report->results[i], record);
+        complete_record(m, set, &report->results[i], record);
         json_array_append_new(records, record);
         if (m->watch->record) m->watch->record(m->watch->context, record);
     }
@@ -501,16 +548,21 @@ be_status measurement_run(measurement *m, const measurement_point *point, json_t
     TRY(check_room(m, point, &facts, err));
     if (m->workload->operate)
         TRY(material_set_batch(&m->material, &m->material_options, point->batch, err));
+    be_plan_facts beside = facts;
+    if (m->beside.workload)
+        TRY(plan_step(m, &m->beside.options, point->batch, take_facts, &beside, err));
     for (int i = 0; i < contender_count(m, point); i++) {
-        contenders[i].flops_per_step = facts.flops_per_step;
-        contenders[i].bytes_per_step = facts.bytes_per_step;
+        const be_plan_facts *of = contenders[i].beside ? &beside : &facts;
+        contenders[i].flops_per_step = of->flops_per_step;
+        contenders[i].bytes_per_step = of->bytes_per_step;
         contenders[i].passed = find_pass(m, &contenders[i]);
     }
     be_status status = conduct(m, &watch, contenders, &report, err);
     if (report) {
         keep_passes(m, contenders, report);
+        share_titles(contenders, report);
         be_status added =
-            add_records(&watch, contenders, report, &facts, records, status == BE_OK ? err : NULL);
+            add_records(&watch, contenders, report, records, status == BE_OK ? err : NULL);
         if (status == BE_OK) status = added;
     }
     conductor_report_free(report);

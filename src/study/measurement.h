@@ -11,6 +11,7 @@
 #include "run/gate.h"
 #include "run/material.h"
 #include "study/bench_plan.h"
+#include "study/yardstick.h"
 
 /* What a device can do at most: measured once a study, or kept from before. */
 typedef struct measurement_limits {
@@ -59,9 +60,11 @@ struct measurement {
     be_dataset *set;
     material_options material_options;
     material material;
-    gate gate;      /* what all runners are held against */
-    bool is_random; /* a user's own model that nothing can be held against */
-    bool dropout;   /* the model has some: losses differ by engine */
+    gate gate;            /* what all runners are held against */
+    bool is_random;       /* a user's own model that nothing can be held against */
+    bool dropout;         /* the model has some: losses differ by engine */
+    bool takes_yardstick; /* of a user's own model, set before measurement_begin: … */
+    yardstick beside;     /* … what the native engine trains beside it */
     measurement_pass passes[BENCH_CONTENDERS_MAX];
     int pass_count;
 };

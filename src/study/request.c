@@ -50,8 +50,9 @@ bool study_names_have(const study_names *names, const char *name)
 
 bool study_wants_engine(const study_names *engines, const char *name)
 {
-    if (!engines->count) return !engine_form(name);
-    return study_names_have(engines, name) || study_names_have(engines, "all");
+    if (study_names_have(engines, name)) return true;
+    if (!engine_is_usual(name)) return false;
+    return engines->count ? study_names_have(engines, "all") : !engine_form(name);
 }
 
 be_status study_find_library(const study_names *engines, workload *own, be_error *err)
@@ -62,11 +63,10 @@ be_status study_find_library(const study_names *engines, workload *own, be_error
         const char *family = engine_family(engines->name[i]);
         if (strcmp(family, "all") == 0) continue;
         if (strcmp(family, "native") == 0 || (named && strcmp(named, family) != 0))
-            FAIL(
-                err, BE_USAGE,
-                "--engine: expected torch or tensorflow, or forms of one of them, for the model of "
-                "your own %s, found \"%s\"%s%s; its library alone computes it",
-                own->name, named ? named : family, named ? " beside " : "", named ? family : "");
+            FAIL(err, BE_USAGE,
+                 "--engine: expected torch, tensorflow or mlx, or forms of one of them, for the "
+                 "model of your own %s, found \"%s\"%s%s; its library alone computes it",
+                 own->name, named ? named : family, named ? " beside " : "", named ? family : "");
         named = family;
     }
     if (named) own->library = named;
@@ -75,7 +75,11 @@ be_status study_find_library(const study_names *engines, workload *own, be_error
 
 bool study_takes_own(const study_request *request, const char *name)
 {
-    return strcmp(engine_family(name), request->workloads[0]->library) == 0;
+    const study_names *engines = &request->engines;
+    if (strcmp(engine_family(name), request->workloads[0]->library) != 0) return false;
+    /* A library that is not usual here is needed all the same. */
+    return study_names_have(engines, name) ||
+           (engines->count ? study_names_have(engines, "all") : !engine_form(name));
 }
 
 be_status study_open_data(const study_watch *watch, const dataset_options *options,

@@ -92,8 +92,8 @@ bool study_is_own(const study_request *request);
 
 bool study_names_have(const study_names *names, const char *name);
 
-/* Whether an engine takes part: named, or by "all"; where none is named, if it is no form of
- * another (run/engine.h). */
+/* Whether an engine takes part in measuring the ladder: where it is named; and if it is usual here,
+ * by "all", and where none is named, if it is no form of another (run/engine.h). */
 bool study_wants_engine(const study_names *engines, const char *name);
 
 /* The library of a model of the user's own: that of the engines which were named, else what its

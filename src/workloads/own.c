@@ -67,7 +67,7 @@ const char *workload_file_library(const char *name)
     if (source_path(name, path) != BE_OK) return "torch";
     if (file_read(&source, &bytes, path, SOURCE_MOST, NULL) != BE_OK) return "torch";
     bool keras = source_imports(source, "keras") || source_imports(source, "tensorflow");
-    bool torch = source_imports(source, "torch");
+    bool torch = source_imports(source, "torch"), mlx = source_imports(source, "mlx");
     memory_free(source);
-    return keras && !torch ? "tensorflow" : "torch";
+    return torch ? "torch" : keras ? "tensorflow" : mlx ? "mlx" : "torch";
 }

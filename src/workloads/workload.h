@@ -128,7 +128,7 @@ typedef struct workload {
     /* A model of the user's own, as it was named: a file, or module:function.  It has no form, data
      * and build; only the runner of its library knows it.  NULL in the ladder. */
     const char *file;
-    const char *library; /* of that model: the engine "torch" or "tensorflow" */
+    const char *library; /* of that model: the engine "torch", "tensorflow" or "mlx" */
 } workload;
 
 #define WORKLOAD_TEXT 320 /* bytes of a variant's text */
@@ -193,7 +193,7 @@ bool workload_is_file(const char *name);
 workload workload_of_file(const char *name);
 
 /* The library that such a file, or the file of such a module in the current folder, imports:
- * "tensorflow" of one with keras or tensorflow and without torch, else "torch". */
+ * "torch" of one with torch, "tensorflow" of one with keras or tensorflow, "mlx"; else "torch". */
 const char *workload_file_library(const char *name);
 
 /* *out is a variant of a workload of the ladder, made in *room with its parameters counted, or
