@@ -103,6 +103,9 @@ static void threads_do_not_change_the_bits(void **state)
         const be_op *op = op_find(ops[k]);
         for (int c = 0; c < op->case_count; c++) {
             size_t bytes, others;
+            int updated = op->updates[0] - 1;
+            /* What is updated is no input of a user's plan. */
+            if (updated >= 0 && op->cases[c].in[updated].rank >= 0) continue;
             char *one = run_case(op, &op->cases[c], 1, &bytes);
             for (int threads = 2; threads < 5; threads++) {
                 char *more = run_case(op, &op->cases[c], threads, &others);
@@ -194,7 +197,7 @@ static void run_op(const be_op *op, const void *attrs, const be_shape shape[2],
     be_plan *plan = NULL;
     be_device *device = open_device(1);
     be_graph *g = be_graph_new(1);
-    be_value in[OP_MAX_IN] = {be_input(g, "0", shape[0]), be_input(g, "1", shape[1])};
+    be_value in[OP_MAX_IN] = {be_input(g, "0", shape[0]), be_input(g, "1", shape[1]), BE_NONE};
     be_value out = graph_build(g, op, attrs, in, NULL);
     const be_plan_options options = {.mode = BE_INFER, .keep = &out, .keep_count = 1};
     ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));

@@ -93,7 +93,9 @@ static be_value sum_to_add_to(const be_graph *g, size_t index, be_value value,
                               const be_value *gradient, size_t forward_values)
 {
     be_value sum = value == BE_NONE ? BE_NONE : gradient[value];
-    if (sum == BE_NONE || g->values[value].kind != VALUE_RESULT) return BE_NONE;
+    if (sum == BE_NONE) return BE_NONE;
+    if (g->values[value].kind != VALUE_RESULT && g->values[value].kind != VALUE_PARAMETER)
+        return BE_NONE;
     be_value memory = memory_of(g, sum);
     if (g->values[memory].kind != VALUE_RESULT || (size_t)memory < forward_values) return BE_NONE;
     for (size_t i = 0; i < forward_values; i++) {
@@ -168,6 +170,23 @@ static be_status copy_gradient(be_graph *g, const be_shape *shape, be_value *gra
     return BE_OK;
 }
 
+/* The value in whose memory a gradient lies to which several nodes have added: that of the first.
+ */
+static be_value first_sum(const be_graph *g, be_value gradient)
+{
+    for (bool moved = true; moved;) {
+        const graph_node *maker =
+            g->values[gradient].producer < 0 ? NULL : &g->nodes[g->values[gradient].producer];
+        moved = false;
+        for (int o = 0; maker && !moved && o < maker->op->outputs; o++) {
+            moved = maker->out[o] == gradient && maker->op->updates[o] &&
+                    g->values[gradient].alias_of != BE_NONE;
+            if (moved) gradient = g->values[gradient].alias_of;
+        }
+    }
+    return gradient;
+}
+
 /* Let each parameter's gradient lie in the gradient block, beside the parameter's place. */
 static be_status place_gradients(be_graph *g, size_t count, be_error *err)
 {
@@ -182,11 +201,14 @@ static be_status place_gradients(be_graph *g, size_t count, be_error *err)
                  "parameter %s does not act on the loss; take it out, or use its layer",
                  parameter->name);
         size_t at = parameter->alias_bytes;
-        if (g->values[gradient].alias_of != BE_NONE || g->values[gradient].kind != VALUE_RESULT)
+        be_value first = first_sum(g, gradient);
+        if (g->values[first].alias_of != BE_NONE || g->values[first].kind != VALUE_RESULT) {
             TRY(copy_gradient(g, &parameter->shape, &gradient, err));
+            first = gradient;
+        }
         g->lowered.gradient_of[i] = gradient;
-        g->values[gradient].alias_of = g->lowered.gradients;
-        g->values[gradient].alias_bytes = at;
+        g->values[first].alias_of = g->lowered.gradients;
+        g->values[first].alias_bytes = at;
     }
     return BE_OK;
 }

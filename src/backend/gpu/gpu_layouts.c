@@ -18,7 +18,7 @@ typedef struct images {
 
 static const images table[] = {
     {&be_op_conv2d, 1u << 0 | 1u << 1, 1u << 0},
-    {&be_op_conv2d_backward, 1u << 0 | 1u << 1 | 1u << 3, 1u << 0},
+    {&be_op_conv2d_backward, 1u << 0 | 1u << 1 | 1u << 3 | 1u << CONV2D_BACK_SUM, 1u << 0},
     {&be_op_batch_norm, 1u << 0 | 1u << 3, 1u << 0 | 1u << 5},
     {&be_op_batch_norm_infer, 1u << 0 | 1u << 3, 1u << 0},
     {&be_op_batch_norm_backward, 1u << 0 | 1u << 4 | 1u << 5, 1u << 0 | 1u << 3},

@@ -2,7 +2,7 @@
  * it.
  *
  *   conv2d                x [N,C,H,W], w [O,C,K,L], b [O]?  ->  y [N,O,OH,OW], z?
- *   conv2d_backward       x, w, y?, dy                      ->  dx?, dw, db?
+ *   conv2d_backward       x, w, y?, dy, sum?                ->  dx?, dw, db?
  *   conv2d_pool           x, w, b?                          ->  y [N,O,OH/2,OW/2], index u8
  *   conv2d_pool_backward  x, w, index, dy                   ->  dx?, dw, db?
  *
@@ -10,8 +10,9 @@
  * before a pool strides are 1 and windows square.  y = f(z), z the convolution with its bias, f an
  * activation that was fused, or nothing; z is an output of its own where f flows back by it.
  * Through ReLU y is given to go back, for its signs; through any other f activation_backward makes
- * dz first, and it has no pool behind it.  The pool keeps which of its four inputs won (0 … 3 in
- * reading order, the first of equals), or CONV2D_NO_INDEX where ReLU left nothing. */
+ * dz first, and it has no pool behind it.  dx is added to a sum that is given.  The pool keeps
+ * which of its four inputs won (0 … 3 in reading order, the first of equals), or CONV2D_NO_INDEX
+ * where ReLU left nothing. */
 #include "ops/conv2d/conv2d.h"
 
 #include <inttypes.h>
@@ -108,7 +109,9 @@ static be_status conv2d_backward_infer(op_infer *call, be_error *err)
     y.dtype = call->in[0].dtype;
     TRY(op_expect_same(&call->in[3], &y, "conv2d_backward: dy", err));
     backward_outputs(call, &s);
-    return BE_OK;
+    be_shape *sum = &call->in[CONV2D_BACK_SUM], dx = call->in[0];
+    dx.dtype = BE_F32;
+    return sum->rank < 0 ? BE_OK : op_expect_same(sum, &dx, "conv2d_backward: sum", err);
 }
 
 static be_status conv2d_pool_backward_infer(op_infer *call, be_error *err)
@@ -133,7 +136,8 @@ static be_status add_backward(op_gradient *call, const be_op *op, be_value third
     attrs.keep_z = 0;
     attrs.need_dx = call->need[0];
     attrs.no_bias = node->in[2] == BE_NONE;
-    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], third, dz}, out[OP_MAX_OUT];
+    be_value sum = op == &be_op_conv2d_backward ? call->sum[0] : BE_NONE;
+    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], third, dz, sum}, out[OP_MAX_OUT];
     TRY(graph_add_node(call->graph, op, &attrs, in, out, err));
     for (int i = 0; i < 3; i++) call->dx[i] = out[i];
     return BE_OK;
@@ -258,7 +262,7 @@ static void reference_backward(const op_reference *call, const conv2d_sizes *s, 
     int64_t rows = pooled ? 2 * s->ph : s->oh, columns = pooled ? 2 * s->pw : s->ow;
     reference_arrays a = {
         .x = call->x[0], .w = call->x[1], .dy = dy, .dx = call->y[0], .dw = call->y[1]};
-    if (a.dx) memset(a.dx, 0, (size_t)shape_elements(&call->in[0]) * sizeof(double));
+    conv2d_begin_dx(call);
     memset(a.dw, 0, (size_t)shape_elements(&call->in[1]) * sizeof(double));
     if (call->y[2]) memset(call->y[2], 0, (size_t)s->o * sizeof(double));
     visit_all(s, rows, columns, add_gradients, &a);
@@ -453,28 +457,38 @@ static const op_case conv2d_cases[] = {
 #undef KIND
 };
 
+#define BACK(text, attributes, ...) CASE(text, attributes, __VA_ARGS__, OP_ABSENT)
+
 static const op_case conv2d_backward_cases[] = {
-    CASE("one", dx, X(1, 1, 1, 1), X(1, 1, 1, 1), OP_ABSENT, X(1, 1, 1, 1)),
-    CASE("grey", plain, X(3, 1, 28, 28), X(16, 1, 3, 3), X(3, 16, 26, 26), X(3, 16, 26, 26)),
-    CASE("colour", plain, X(2, 3, 32, 32), X(6, 3, 5, 5), X(2, 6, 28, 28), X(2, 6, 28, 28)),
-    CASE("six", dx, X(2, 6, 14, 14), X(16, 6, 5, 5), X(2, 16, 10, 10), X(2, 16, 10, 10)),
-    CASE("padded", dx_padded, X(2, 64, 7, 7), X(96, 64, 3, 3), X(2, 96, 7, 7), X(2, 96, 7, 7)),
-    CASE("odd", dx_padded, X(2, 17, 9, 5), X(33, 17, 3, 3), X(2, 33, 9, 5), X(2, 33, 9, 5)),
-    CASE("strided", dx_strided, X(2, 5, 9, 11), X(7, 5, 3, 3), OP_ABSENT, X(2, 7, 5, 6)),
-    CASE("wide padding", dx_wide, X(2, 4, 6, 6), X(8, 4, 3, 3), OP_ABSENT, X(2, 8, 8, 8)),
-    CASE("pointwise", dx, X(2, 20, 6, 6), X(24, 20, 1, 1), OP_ABSENT, X(2, 24, 6, 6)),
-    CASE("stem", stem, X(2, 3, 32, 32), X(64, 3, 7, 7), OP_ABSENT, X(2, 64, 16, 16)),
-    CASE("stem, dx", dx_stem, X(1, 3, 25, 22), X(16, 3, 7, 7), OP_ABSENT, X(1, 16, 13, 11)),
-    CASE("large image", stem, X(1, 3, 224, 224), X(2, 3, 7, 7), OP_ABSENT, X(1, 2, 112, 112)),
-    CASE("strided pointwise", dx_shrinking, X(2, 32, 14, 13), X(64, 32, 1, 1), X(2, 64, 7, 7),
+    BACK("one", dx, X(1, 1, 1, 1), X(1, 1, 1, 1), OP_ABSENT, X(1, 1, 1, 1)),
+    BACK("grey", plain, X(3, 1, 28, 28), X(16, 1, 3, 3), X(3, 16, 26, 26), X(3, 16, 26, 26)),
+    BACK("colour", plain, X(2, 3, 32, 32), X(6, 3, 5, 5), X(2, 6, 28, 28), X(2, 6, 28, 28)),
+    BACK("six", dx, X(2, 6, 14, 14), X(16, 6, 5, 5), X(2, 16, 10, 10), X(2, 16, 10, 10)),
+    BACK("padded", dx_padded, X(2, 64, 7, 7), X(96, 64, 3, 3), X(2, 96, 7, 7), X(2, 96, 7, 7)),
+    BACK("odd", dx_padded, X(2, 17, 9, 5), X(33, 17, 3, 3), X(2, 33, 9, 5), X(2, 33, 9, 5)),
+    BACK("strided", dx_strided, X(2, 5, 9, 11), X(7, 5, 3, 3), OP_ABSENT, X(2, 7, 5, 6)),
+    BACK("wide padding", dx_wide, X(2, 4, 6, 6), X(8, 4, 3, 3), OP_ABSENT, X(2, 8, 8, 8)),
+    BACK("pointwise", dx, X(2, 20, 6, 6), X(24, 20, 1, 1), OP_ABSENT, X(2, 24, 6, 6)),
+    BACK("stem", stem, X(2, 3, 32, 32), X(64, 3, 7, 7), OP_ABSENT, X(2, 64, 16, 16)),
+    BACK("stem, dx", dx_stem, X(1, 3, 25, 22), X(16, 3, 7, 7), OP_ABSENT, X(1, 16, 13, 11)),
+    BACK("large image", stem, X(1, 3, 224, 224), X(2, 3, 7, 7), OP_ABSENT, X(1, 2, 112, 112)),
+    BACK("strided pointwise", dx_shrinking, X(2, 32, 14, 13), X(64, 32, 1, 1), X(2, 64, 7, 7),
          X(2, 64, 7, 7)),
-    CASE("patches", patches, X(2, 3, 48, 64), X(40, 3, 16, 16), OP_ABSENT, X(2, 40, 3, 4)),
-    CASE("patches, dx", dx_patches, X(1, 3, 32, 32), X(7, 3, 16, 16), OP_ABSENT, X(1, 7, 2, 2)),
-    CASE("oblong", dx_oblong, X(2, 5, 9, 16), X(7, 5, 5, 2), X(2, 7, 9, 8), X(2, 7, 9, 8)),
-    CASE("row", dx_row, X(2, 16, 5, 17), X(32, 16, 1, 7), OP_ABSENT, X(2, 32, 5, 17)),
-    CASE("residual", dx_no_bias, X(2, 48, 9, 9), X(48, 48, 3, 3), OP_ABSENT, X(2, 48, 9, 9)),
-    CASE("few outputs, no bias", no_bias_padded, X(2, 3, 12, 12), X(6, 3, 3, 3), OP_ABSENT,
+    BACK("patches", patches, X(2, 3, 48, 64), X(40, 3, 16, 16), OP_ABSENT, X(2, 40, 3, 4)),
+    BACK("patches, dx", dx_patches, X(1, 3, 32, 32), X(7, 3, 16, 16), OP_ABSENT, X(1, 7, 2, 2)),
+    BACK("oblong", dx_oblong, X(2, 5, 9, 16), X(7, 5, 5, 2), X(2, 7, 9, 8), X(2, 7, 9, 8)),
+    BACK("row", dx_row, X(2, 16, 5, 17), X(32, 16, 1, 7), OP_ABSENT, X(2, 32, 5, 17)),
+    BACK("residual", dx_no_bias, X(2, 48, 9, 9), X(48, 48, 3, 3), OP_ABSENT, X(2, 48, 9, 9)),
+    BACK("few outputs, no bias", no_bias_padded, X(2, 3, 12, 12), X(6, 3, 3, 3), OP_ABSENT,
          X(2, 6, 12, 12)),
+    CASE("added, six", dx, X(2, 6, 14, 14), X(16, 6, 5, 5), X(2, 16, 10, 10), X(2, 16, 10, 10),
+         X(2, 6, 14, 14)),
+    CASE("added, odd", dx_padded, X(2, 17, 9, 5), X(33, 17, 3, 3), X(2, 33, 9, 5), X(2, 33, 9, 5),
+         X(2, 17, 9, 5)),
+    CASE("added, strided", dx_shrinking, X(2, 32, 14, 13), X(64, 32, 1, 1), OP_ABSENT,
+         X(2, 64, 7, 7), X(2, 32, 14, 13)),
+    CASE("added, residual", dx_no_bias, X(2, 48, 9, 9), X(48, 48, 3, 3), OP_ABSENT, X(2, 48, 9, 9),
+         X(2, 48, 9, 9)),
 };
 
 static const op_case conv2d_pool_cases[] = {
@@ -533,11 +547,13 @@ const be_op be_op_conv2d = {.name = "conv2d",
                             .differentiable = 7};
 
 const be_op be_op_conv2d_backward = {.name = "conv2d_backward",
+                                     .mixed_in = 1u << CONV2D_BACK_SUM,
                                      .mixed_out = 1u << 0,
                                      .attrs_bytes = sizeof(conv2d_attrs),
-                                     .inputs = 4,
+                                     .inputs = 5,
                                      .outputs = 3,
-                                     .optional = 1 << 2,
+                                     .optional = 1 << 2 | 1 << CONV2D_BACK_SUM,
+                                     .in_place = {1u << CONV2D_BACK_SUM},
                                      .infer = conv2d_backward_infer,
                                      .reference = conv2d_backward_reference,
                                      .blocked = conv2d_backward_blocked,

@@ -28,6 +28,9 @@ typedef struct conv2d_sizes {
 be_status conv2d_blocked(const op_reference *call, be_error *err);
 be_status conv2d_backward_blocked(const op_reference *call, be_error *err);
 
+/* dx of the double reference before anything is added: the sum, or zero; nothing without dx. */
+void conv2d_begin_dx(const op_reference *call);
+
 conv2d_sizes conv2d_size(const conv2d_attrs *attrs, const be_shape *x, const be_shape *w);
 
 /* Stride 1, and a square window with the same padding of rows and columns. */
@@ -36,6 +39,7 @@ bool conv2d_is_square(const conv2d_attrs *attrs, const be_shape *w);
 /* On the CPU, images of up to so many channels stay plain: no lane is wasted on them. */
 #define CONV2D_PLAIN_CHANNELS 4
 
+#define CONV2D_BACK_SUM 4 /* input: the gradient of x until now, to which dx is added */
 #define CONV2D_NO_INDEX 4 /* in a pool's index: ReLU gave 0 everywhere, nothing flows back */
 
 #endif

@@ -32,6 +32,7 @@ static be_status prepare(gpu_call *call, const char *from, be_error *err)
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
     conv2d_gpu_words(&s, words);
+    bool adds = call->in_shape[CONV2D_BACK_SUM].rank >= 0;
     if (attrs->need_dx) {
         gpu_tile_problem problem = {.m = s.n * s.h * s.w,
                                     .n = s.c,
@@ -43,7 +44,8 @@ static be_status prepare(gpu_call *call, const char *from, be_error *err)
         TRY(gpu_tile_choose(call, &problem, &plan->dx, err));
         plan->dx_unit = call->unit_count;
         TRY(gpu_use(call, GPU_SOURCES(&gpu_source_tile, &gpu_source_conv2d_dx), plan->dx.group, err,
-                    GPU_TILE_FORMAT " %s %s", GPU_TILE_VALUES(&plan->dx), words, from));
+                    GPU_TILE_FORMAT " %s %s ADD=%d", GPU_TILE_VALUES(&plan->dx), words, from,
+                    adds));
     }
     gpu_tile_problem problem = {.m = width_of(&s, attrs),
                                 .n = s.o,
@@ -97,7 +99,8 @@ static be_status record(const gpu_call *call, gpu_recorder *recorder, be_error *
             &(gpu_step){plan->dx_unit, "conv2d_dx",
                         groups_of(call, &plan->dx, s.n * s.h * s.w, s.c),
                         GPU_ARGUMENTS(gpu_reads(call->in[1]), gpu_reads(y), gpu_reads(index),
-                                      gpu_reads(call->in[3]), gpu_writes(call->out[0]))},
+                                      gpu_reads(call->in[3]), gpu_reads(call->in[CONV2D_BACK_SUM]),
+                                      gpu_writes(call->out[0]))},
             err));
     if (plan->dw.splits > 1) {
         dw = call->scratch;

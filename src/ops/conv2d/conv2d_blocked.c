@@ -187,14 +187,19 @@ static be_status multiply_dy(const op_reference *call, const conv2d_sizes *s, co
     return status;
 }
 
+void conv2d_begin_dx(const op_reference *call)
+{
+    const double *sum = call->x[CONV2D_BACK_SUM];
+    int64_t count = call->y[0] ? shape_elements(&call->in[0]) : 0;
+    for (int64_t i = 0; i < count; i++) call->y[0][i] = sum ? sum[i] : 0.0;
+}
+
 static be_status add_gradients(const op_reference *call, const conv2d_sizes *s, double *dz,
                                be_error *err)
 {
     int64_t plane = s->oh * s->ow;
-    if (call->y[0]) {
-        memset(call->y[0], 0, (size_t)shape_elements(&call->in[0]) * sizeof(double));
-        TRY(multiply_dy(call, s, dz, err));
-    }
+    conv2d_begin_dx(call);
+    if (call->y[0]) TRY(multiply_dy(call, s, dz, err));
     memset(call->y[1], 0, (size_t)shape_elements(&call->in[1]) * sizeof(double));
     if (call->y[2]) memset(call->y[2], 0, (size_t)s->o * sizeof(double));
     for (int64_t i = 0; call->y[2] && i < s->n * s->o * plane; i++)

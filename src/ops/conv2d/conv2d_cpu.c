@@ -26,6 +26,7 @@
 typedef struct native_conv {
     conv2d_sizes s;
     bool plain_x, relu, need_dx;
+    bool adds;      /* the input's gradient, to a sum that is given */
     bool planar_dx; /* the input's gradient has few channels: on planes */
     int x_parts, x_last, o_blocks, o_last, c_blocks;
     int border;                 /* of the gradient image: kernel − 1 − padding */
@@ -52,6 +53,7 @@ static native_conv describe(const cpu_call *call)
     conv2d_sizes s = conv2d_size(attrs, &call->in_shape[0], &call->in_shape[1]);
     native_conv v = {.s = s, .relu = attrs->activation == BE_RELU, .need_dx = attrs->need_dx};
     v.plain_x = stays_plain(&call->in_shape[0]);
+    v.adds = v.need_dx && call->in_shape[CONV2D_BACK_SUM].rank >= 0;
     v.x_parts = v.plain_x ? (int)s.c : blocks_of(s.c);
     v.x_last = v.plain_x ? 1 : (int)s.c - (v.x_parts - 1) * VEC;
     v.x_pixel = v.plain_x ? 1 : VEC;
@@ -294,7 +296,9 @@ static void add_weights(const native_conv *v, const float *x, const float *dy, f
     }
 }
 
-static void input_gradient(const native_conv *v, const float *turned, const float *dy, float *dx)
+/* Of one image.  Rows are added to `sum` from `row` (2 blocks of a row), for tiles overlap. */
+static void input_gradient(const native_conv *v, const float *turned, const float *dy,
+                           const float *sum, float *dx, float *row)
 {
     const conv2d_sizes *s = &v->s;
     tile_image image = {.parts = v->o_blocks,
@@ -302,16 +306,21 @@ static void input_gradient(const native_conv *v, const float *turned, const floa
                         .last = v->o_last,
                         .part_stride = v->dy_rows * v->dy_cols * VEC,
                         .row_stride = v->dy_cols * VEC};
-    tile_output out = {.floor = -INFINITY, .block_stride = s->h * s->w * VEC};
+    ptrdiff_t row_floats = s->w * VEC, block = s->h * row_floats;
+    tile_output out = {.floor = -INFINITY, .block_stride = sum ? row_floats : block};
     tile_job tile = {
         .image = &image, .out = &out, .kernel = (int)s->k[0], .pitch = VEC, .width = (int)s->w};
     for (int pair = 0; pair < v->c_blocks; pair += 2) {
         tile.w = turned + (size_t)pair * (size_t)(s->o * s->k[0] * s->k[0]) * VEC;
         tile.blocks = v->c_blocks - pair > 1 ? 2 : 1;
         for (int64_t i = 0; i < s->h; i++) {
+            ptrdiff_t at = pair * block + i * row_floats;
             tile.x = dy + i * image.row_stride;
-            tile.y = dx + (pair * s->h + i) * s->w * VEC;
+            tile.y = sum ? row : dx + at;
             tile_row(&tile);
+            for (int b = 0; sum && b < tile.blocks; b++)
+                for (ptrdiff_t j = 0; j < row_floats; j++)
+                    dx[at + b * block + j] = sum[at + b * block + j] + row[b * row_floats + j];
         }
     }
 }
@@ -320,7 +329,7 @@ static void input_gradient(const native_conv *v, const float *turned, const floa
 typedef struct backward_part {
     float *x, *dy, *dw;
     vec *db;
-    float *planes;
+    float *more; /* of the input's gradient: its planes, or a row of two blocks */
 } backward_part;
 
 static backward_part backward_of(const native_conv *v, float *at, int thread)
@@ -329,7 +338,7 @@ static backward_part backward_of(const native_conv *v, float *at, int thread)
     backward_part part = {.x = at, .dy = at + round_up(v->x_floats)};
     part.dw = part.dy + round_up(v->dy_floats);
     part.db = (vec *)(part.dw + round_up(v->dw_floats));
-    part.planes = (float *)(part.db + v->o_blocks);
+    part.more = (float *)(part.db + v->o_blocks);
     return part;
 }
 
@@ -390,10 +399,12 @@ static be_status backward_run(const cpu_call *call, be_error *err)
             const float *x = (const float *)call->in[0] + n * image_floats(v);
             add_weights(v, pad_image(v, x, mine.x), mine.dy, mine.dw, mine.db);
             float *dx = v->need_dx ? (float *)call->out[0] + n * dx_floats : NULL;
+            const float *sum =
+                v->adds ? (const float *)call->in[CONV2D_BACK_SUM] + n * dx_floats : NULL;
             if (v->planar_dx)
-                planar_input_gradient(&planar, mine.dy, dx, mine.planes);
+                planar_input_gradient(&planar, mine.dy, sum, dx, mine.more);
             else if (v->need_dx)
-                input_gradient(v, turned, mine.dy, dx);
+                input_gradient(v, turned, mine.dy, sum, dx, mine.more);
         }
         collect_weights(v, threads_at, omp_get_num_threads(), call->out[1], call->out[2]);
     }
@@ -418,7 +429,10 @@ static be_status conv_prepare(cpu_call *call, arena *memory, be_error *err)
         v->thread_floats =
             round_up(v->x_floats) + round_up(v->dy_floats) + round_up(v->dw_floats) + bias;
         planar_input planar = {.s = v->s, .border = v->border};
-        if (v->planar_dx) v->thread_floats += planar_input_floats(&planar);
+        if (v->planar_dx)
+            v->thread_floats += planar_input_floats(&planar);
+        else if (v->adds)
+            v->thread_floats += round_up((size_t)(2 * v->s.w) * VEC);
     }
     call->scratch_bytes = (shared + (size_t)call->threads * v->thread_floats) * sizeof(float);
     return BE_OK;
@@ -461,7 +475,7 @@ static void backward_layouts(const cpu_device *device, const be_graph *g, const 
     be_shape x = be_value_shape(g, node->in[0]), w = be_value_shape(g, node->in[1]);
     if (general_takes(node->attrs, &w)) return;
     in[0] = stays_plain(&x) ? LAYOUT_PLAIN : device->block;
-    in[2] = in[3] = out[0] = device->block;
+    in[2] = in[3] = in[CONV2D_BACK_SUM] = out[0] = device->block;
 }
 
 #define CONV_KERNEL(op, op_layouts, op_run)                          \

@@ -183,6 +183,7 @@ static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be
 typedef struct backward_plan {
     wide_operands wide;
     gpu_upstream upstream;
+    convolution_sum sum;
     convolution dx, dw;
 } backward_plan;
 
@@ -206,6 +207,7 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
     plan->upstream.shape.dtype = BE_F32;
     TRY(widen_prepare(call, &plan->wide, err));
     TRY(gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err));
+    TRY(convolution_sum_prepare(call, &plan->sum, err));
     cudnn_convolution_pattern dx = convolution_of(call, CUDNN_TO_DX),
                               dw = convolution_of(call, CUDNN_TO_DW);
     if (attrs->need_dx) TRY(convolution_prepare(call, &dx, &plan->dx, err));
@@ -222,12 +224,13 @@ static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, b
     TRY(widen_record(call, recorder, &plan->wide, err));
     TRY(gpu_upstream_record(call, recorder, &plan->upstream, &dz, err));
     const gpu_span dx[CUDNN_CONVOLUTION_OPERANDS] = {
-        [CUDNN_X] = call->out[0], [CUDNN_W] = w, [CUDNN_Y] = dz};
+        [CUDNN_X] = convolution_sum_span(call, &plan->sum), [CUDNN_W] = w, [CUDNN_Y] = dz};
     const gpu_span dw[CUDNN_CONVOLUTION_OPERANDS] = {
         [CUDNN_X] = x, [CUDNN_W] = call->out[1], [CUDNN_Y] = dz};
     if (attrs->need_dx) {
         TRY(convolution_bind(call, recorder, &plan->dx, dx, err));
         TRY(convolution_record(call, recorder, &plan->dx, dx, err));
+        TRY(convolution_sum_record(call, recorder, &plan->sum, err));
     }
     TRY(convolution_bind(call, recorder, &plan->dw, dw, err));
     return convolution_record(call, recorder, &plan->dw, dw, err);

@@ -1,4 +1,5 @@
-/* What the two host sides of cuDNN's convolution share (conv2d_task_cudnn.c): a plan as a task. */
+/* What the two host sides of cuDNN's convolution share (conv2d_task_cudnn.c): a plan as a task, and
+ * the sum to which the gradient of x is added. */
 #ifndef OPS_CONV2D_CONV2D_CUDNN_H
 #define OPS_CONV2D_CONV2D_CUDNN_H
 
@@ -34,6 +35,23 @@ be_status convolution_bind(const gpu_call *call, const gpu_recorder *recorder, c
 /* Of a plan that is bound. */
 be_status convolution_record(const gpu_call *call, gpu_recorder *recorder, const convolution *c,
                              const gpu_span operands[CUDNN_CONVOLUTION_OPERANDS], be_error *err);
+
+/* The gradient of x is made in scratch and added to the sum by a kernel of ours, where there is a
+ * sum; cuDNN's engines are not asked to add. */
+typedef struct convolution_sum {
+    bool any;
+    int unit;
+    size_t at, bytes; /* in scratch */
+} convolution_sum;
+
+be_status convolution_sum_prepare(gpu_call *call, convolution_sum *out, be_error *err);
+
+/* Where the convolution is to write. */
+gpu_span convolution_sum_span(const gpu_call *call, const convolution_sum *sum);
+
+/* Behind the convolution. */
+be_status convolution_sum_record(const gpu_call *call, gpu_recorder *recorder,
+                                 const convolution_sum *sum, be_error *err);
 
 /* Of images with the channels last (conv2d_last_cudnn.c): without a bias, and nothing behind. */
 be_status conv2d_last_cudnn_prepare(gpu_call *call, be_error *err);

@@ -2,7 +2,8 @@
  * of x, side n its channels, and the depth runs over channels of the output and taps.
  *
  * What flows back at a place of the output: dy itself (FROM_PLAIN), dy where y is above 0
- * (FROM_RELU), or the pooled dy at the place that won its window (FROM_POOL). */
+ * (FROM_RELU), or the pooled dy at the place that won its window (FROM_POOL).  ADD: to what `sum`
+ * holds at each place. */
 #define AREA (TAP_ROWS * TAPS)
 #define PLANE (FROM_POOL ? OUT_HEIGHT / 2 * (OUT_WIDTH / 2) : OUT_HEIGHT * OUT_WIDTH)
 #define ROWS_BACK (FROM_POOL ? OUT_HEIGHT / 2 * 2 : OUT_HEIGHT) /* from which anything flows */
@@ -101,12 +102,13 @@ DEVICE void put(ITEM_PARAM LOCAL float *mt, LOCAL float *nt, const float *next_m
 }
 
 KERNEL conv2d_dx(ITEM_ARG ARG_IN(IN1_T, w), ARG_IN(float, y), ARG_IN(u8, index), ARG_IN(IN3_T, dy),
-                 ARG_OUT(float, dx))
+                 ARG_IN(float, sum), ARG_OUT(float, dx))
 {
     OPEN_IN(IN1_T, w);
     OPEN_IN(float, y);
     OPEN_IN(u8, index);
     OPEN_IN(IN3_T, dy);
+    OPEN_IN(float, sum);
     OPEN_OUT(float, dx);
     LOCAL_ARRAY(float, tile, TILE_FLOATS);
     LOCAL float *mt = tile, *nt = tile + OPERAND_M;
@@ -138,9 +140,13 @@ KERNEL conv2d_dx(ITEM_ARG ARG_IN(IN1_T, w), ARG_IN(float, y), ARG_IN(u8, index),
                     int pixel = pixel0 + PLACE_M(item, i / TN);
                     int channel = channel0 + PLACE_N(item, i % TN);
                     int image = pixel / (HEIGHT * WIDTH);
-                    if (channel < CHANNELS && image < IMAGES)
-                        dx[(image * CHANNELS + channel) * (HEIGHT * WIDTH) +
-                           pixel % (HEIGHT * WIDTH)] = sums[turn * TILE_SUMS + i];
+                    if (channel < CHANNELS && image < IMAGES) {
+                        int at = (image * CHANNELS + channel) * (HEIGHT * WIDTH) +
+                                 pixel % (HEIGHT * WIDTH);
+                        float value = sums[turn * TILE_SUMS + i];
+                        if (ADD) value += sum[at];
+                        dx[at] = value;
+                    }
                 }
             }
         }

@@ -76,15 +76,18 @@ static void gather(const general_conv *v, const float *x, float *columns, int th
                        columns + e * v->places + i * s->ow);
 }
 
-/* dx of one image: what the windows have of each pixel, added up. */
-static void scatter(const general_conv *v, const float *columns, float *dx, int threads)
+/* dx of one image: what the windows have of each pixel, added to `sum` (NULL: to nothing), which
+ * may be dx itself. */
+static void scatter(const general_conv *v, const float *columns, const float *sum, float *dx,
+                    int threads)
 {
     const conv2d_sizes *s = &v->s;
     int64_t kernel = s->k[0] * s->k[1], plane = s->h * s->w;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t c = 0; c < s->c; c++) {
         float *to = dx + c * plane;
-        memset(to, 0, (size_t)plane * sizeof *to);
+        if (!sum) memset(to, 0, (size_t)plane * sizeof *to);
+        if (sum && sum != dx) memcpy(to, sum + c * plane, (size_t)plane * sizeof *to);
         for (int64_t rq = 0; rq < kernel; rq++)
             for (int64_t i = 0; i < s->oh; i++) {
                 const float *from = columns + (c * kernel + rq) * v->places + i * s->ow;
@@ -168,9 +171,12 @@ static void add_weights(const cpu_call *call, const general_conv *v, const float
     for (int64_t i = 0; i < count; i++) dw[i] += part[i];
 }
 
-/* dx = the sum over the windows of wᵀ · dz; takes the columns' place. */
-static void input_gradient(const cpu_call *call, const general_conv *v, const float *dz, float *dx)
+/* dx of the image from element `image` on: the sum over the windows of wᵀ · dz; takes the columns'
+ * place. */
+static void input_gradient(const cpu_call *call, const general_conv *v, const float *dz,
+                           int64_t image)
 {
+    const float *sum = call->in[CONV2D_BACK_SUM];
     float *scratch = call->scratch, *columns = scratch + v->columns_at;
     GEMM_RUN(&(gemm){.m = v->window,
                      .n = v->places,
@@ -184,7 +190,7 @@ static void input_gradient(const cpu_call *call, const general_conv *v, const fl
                      .c = columns,
                      .threads = call->threads,
                      .scratch = scratch + v->gemm_at});
-    scatter(v, columns, dx, call->threads);
+    scatter(v, columns, sum ? sum + image : NULL, (float *)call->out[0] + image, call->threads);
 }
 
 be_status general_backward_run(const cpu_call *call, be_error *err)
@@ -193,7 +199,7 @@ be_status general_backward_run(const cpu_call *call, be_error *err)
     const general_conv *v = call->state;
     const conv2d_sizes *s = &v->s;
     float *scratch = call->scratch, *columns = scratch + v->columns_at, *dz = scratch + v->dz_at;
-    float *dx = call->out[0], *db = call->out[2];
+    float *db = call->out[2];
     memset(call->out[1], 0, (size_t)(s->o * v->window) * sizeof(float));
     if (db) memset(db, 0, (size_t)s->o * sizeof(float));
     for (int64_t n = 0; n < s->n; n++) {
@@ -202,7 +208,7 @@ be_status general_backward_run(const cpu_call *call, be_error *err)
         through_relu(v, y, (const float *)call->in[3] + result, dz, db, call->threads);
         gather(v, (const float *)call->in[0] + image, columns, call->threads);
         add_weights(call, v, dz, columns);
-        if (dx) input_gradient(call, v, dz, dx + image);
+        if (call->out[0]) input_gradient(call, v, dz, image);
     }
     return BE_OK;
 }

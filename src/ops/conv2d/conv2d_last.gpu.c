@@ -1,7 +1,7 @@
 /* The convolution of images with the channels last, x [IMAGES, HEIGHT, WIDTH, CHANNELS] and windows
  * w [OUTPUTS, TAP_ROWS, TAPS, CHANNELS], a result an item: what a library's convolution means, and
- * what computes where it has none.  dw lies plainly.  X, W, Y, D and DX are the types of x, w, y,
- * dy and dx. */
+ * what computes where it has none.  dw lies plainly.  X, W, Y, D, S and DX are the types of x, w,
+ * y, dy, the sum to which dx is added with ADD, and dx. */
 
 /* So many products are added up before they join the sum, which keeps its digits. */
 #define PART 64
@@ -37,10 +37,12 @@ DEVICE int output_of(int pixel, int tap, int padding, int stride, int count)
     return at < 0 || at % stride || at / stride >= count ? -1 : at / stride;
 }
 
-KERNEL conv2d_last_dx(ITEM_ARG ARG_IN(W_T, w), ARG_IN(D_T, dy), ARG_OUT(DX_T, dx), ARG_INT(count))
+KERNEL conv2d_last_dx(ITEM_ARG ARG_IN(W_T, w), ARG_IN(D_T, dy), ARG_IN(S_T, sum_so_far),
+                      ARG_OUT(DX_T, dx), ARG_INT(count))
 {
     OPEN_IN(W_T, w);
     OPEN_IN(D_T, dy);
+    OPEN_IN(S_T, sum_so_far);
     OPEN_OUT(DX_T, dx);
     EACH (i, count) {
         int c = i % CHANNELS, v = i / CHANNELS % WIDTH, h = i / (CHANNELS * WIDTH) % HEIGHT;
@@ -59,6 +61,7 @@ KERNEL conv2d_last_dx(ITEM_ARG ARG_IN(W_T, w), ARG_IN(D_T, dy), ARG_OUT(DX_T, dx
                             LOAD(W, w, ((o * TAP_ROWS + r) * TAPS + q) * CHANNELS + c);
                 sum += part;
             }
+        if (ADD) sum += LOAD(S, sum_so_far, i);
         STORE(DX, dx, i, sum);
     }
 }

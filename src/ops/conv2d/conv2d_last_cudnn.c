@@ -198,6 +198,7 @@ be_status conv2d_last_cudnn_record(const gpu_call *call, gpu_recorder *recorder,
 
 typedef struct backward_plan {
     folded f;
+    convolution_sum sum;
     convolution dx, dw;
 } backward_plan;
 
@@ -216,6 +217,7 @@ be_status conv2d_last_cudnn_backward_prepare(gpu_call *call, be_error *err)
     call->release = backward_release;
     take(call, &plan->f, true);
     TRY(use_fold(call, &plan->f.how, err));
+    TRY(convolution_sum_prepare(call, &plan->sum, err));
     if (call->out_shape[0].rank >= 0) TRY(prepare_one(call, CUDNN_TO_DX, &plan->dx, err));
     return prepare_one(call, CUDNN_TO_DW, &plan->dw, err);
 }
@@ -225,13 +227,16 @@ be_status conv2d_last_cudnn_backward_record(const gpu_call *call, gpu_recorder *
 {
     backward_plan *plan = call->state;
     gpu_span windows = windows_of(call, &plan->f), dy = call->in[3];
-    const gpu_span dx[CUDNN_CONVOLUTION_OPERANDS] = {
-        [CUDNN_X] = call->out[0], [CUDNN_W] = call->in[1], [CUDNN_Y] = dy};
+    const gpu_span dx[CUDNN_CONVOLUTION_OPERANDS] = {[CUDNN_X] =
+                                                         convolution_sum_span(call, &plan->sum),
+                                                     [CUDNN_W] = call->in[1],
+                                                     [CUDNN_Y] = dy};
     const gpu_span dw[CUDNN_CONVOLUTION_OPERANDS] = {
         [CUDNN_X] = images_of(call, &plan->f), [CUDNN_W] = windows, [CUDNN_Y] = dy};
     if (call->out_shape[0].rank >= 0) {
         TRY(convolution_bind(call, recorder, &plan->dx, dx, err));
         TRY(convolution_record(call, recorder, &plan->dx, dx, err));
+        TRY(convolution_sum_record(call, recorder, &plan->sum, err));
     }
     TRY(record_images(call, recorder, &plan->f, err));
     TRY(convolution_bind(call, recorder, &plan->dw, dw, err));

@@ -10,14 +10,16 @@ static be_status prepare(gpu_call *call, be_dtype y, be_dtype dy, be_error *err)
 {
     conv2d_sizes s = conv2d_size(call->attrs, &call->in_shape[0], &call->in_shape[1]);
     const be_shape *out = &call->out_shape[0];
-    char words[320], text[5][64];
+    const be_shape *sum = &call->in_shape[CONV2D_BACK_SUM];
+    char words[320], text[6][64];
     conv2d_gpu_words(&s, words);
-    return gpu_use(call, GPU_SOURCES(&gpu_source_conv2d_last), GROUP_WANTED, err,
-                   "%s %s %s %s %s %s", words,
-                   gpu_type_words("X", call->in_shape[0].dtype, text[0]),
-                   gpu_type_words("W", call->in_shape[1].dtype, text[1]),
-                   gpu_type_words("Y", y, text[2]), gpu_type_words("D", dy, text[3]),
-                   gpu_type_words("DX", out->rank < 0 ? BE_F32 : out->dtype, text[4]));
+    return gpu_use(
+        call, GPU_SOURCES(&gpu_source_conv2d_last), GROUP_WANTED, err,
+        "%s %s %s %s %s %s %s ADD=%d", words, gpu_type_words("X", call->in_shape[0].dtype, text[0]),
+        gpu_type_words("W", call->in_shape[1].dtype, text[1]), gpu_type_words("Y", y, text[2]),
+        gpu_type_words("D", dy, text[3]),
+        gpu_type_words("S", sum->rank < 0 ? BE_F32 : sum->dtype, text[4]),
+        gpu_type_words("DX", out->rank < 0 ? BE_F32 : out->dtype, text[5]), sum->rank >= 0);
 }
 
 be_status conv2d_last_prepare(gpu_call *call, be_error *err)
@@ -53,6 +55,7 @@ be_status conv2d_last_backward_record(const gpu_call *call, gpu_recorder *record
         TRY(gpu_record(recorder, call,
                        &(gpu_step){0, "conv2d_last_dx", groups_of(call, count),
                                    GPU_ARGUMENTS(gpu_reads(call->in[1]), gpu_reads(call->in[3]),
+                                                 gpu_reads(call->in[CONV2D_BACK_SUM]),
                                                  gpu_writes(call->out[0]), gpu_int(count))},
                        err));
     }

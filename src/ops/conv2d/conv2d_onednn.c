@@ -16,7 +16,9 @@ typedef struct onednn_conv {
     onednn_primitive *forward, *pack;          /* forward */
     onednn_primitive *data, *weights, *unpack; /* backward; `pack` serves `data` */
     /* Places in the scratch, bytes. */
-    size_t image_at, packed_at, bias_at, library_at;
+    size_t packed_at, bias_at, dx_at, library_at;
+    int64_t
+        added; /* floats of dx that are added to a sum, whose own place is in the scratch; or 0 */
 } onednn_conv;
 
 static size_t align_up(size_t bytes)
@@ -161,7 +163,10 @@ static be_status backward_prepare(cpu_call *call, arena *memory, be_error *err)
     v->packed_at =
         align_up(v->relu || pool ? image_bytes(v, dtype_bytes(call->in_shape[3].dtype)) : 0);
     v->bias_at = v->packed_at + align_up(packed);
-    v->library_at = v->bias_at + align_up((size_t)v->blocks * VEC * sizeof(float));
+    v->dx_at = v->bias_at + align_up((size_t)v->blocks * VEC * sizeof(float));
+    if (v->need_dx && call->in_shape[CONV2D_BACK_SUM].rank >= 0)
+        v->added = v->s.n * ((v->s.c + VEC - 1) / VEC * VEC) * v->s.h * v->s.w;
+    v->library_at = v->dx_at + align_up((size_t)v->added * sizeof(float));
     call->scratch_bytes = v->library_at + library;
     return BE_OK;
 }
@@ -223,6 +228,16 @@ static void spread_batch(const cpu_call *call, const onednn_conv *v, bool pool)
     }
 }
 
+/* oneDNN adds to nothing here: dx = sum + what it has put into the scratch. */
+static void add_to_sum(const cpu_call *call, const onednn_conv *v)
+{
+    const float *sum = call->in[CONV2D_BACK_SUM];
+    const float *own = (const float *)((const char *)call->scratch + v->dx_at);
+    float *dx = call->out[0];
+#pragma omp parallel for simd num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < v->added; i++) dx[i] = sum[i] + own[i];
+}
+
 static be_status backward_run(const cpu_call *call, be_error *err)
 {
     const onednn_conv *v = call->state;
@@ -233,10 +248,12 @@ static be_status backward_run(const cpu_call *call, be_error *err)
     if ((pool || v->relu) && !v->bf16) spread_batch(call, v, pool);
     if (v->need_dx) {
         TRY(pack_weights(call, v, err));
-        onednn_operand data[3] = {{DNNL_ARG_DIFF_DST, dy},
-                                  {DNNL_ARG_WEIGHTS, scratch + v->packed_at},
-                                  {DNNL_ARG_DIFF_SRC, call->out[0]}};
+        onednn_operand data[3] = {
+            {DNNL_ARG_DIFF_DST, dy},
+            {DNNL_ARG_WEIGHTS, scratch + v->packed_at},
+            {DNNL_ARG_DIFF_SRC, v->added ? scratch + v->dx_at : call->out[0]}};
         TRY(onednn_run(v->data, data, 3, scratch + v->library_at, err));
+        if (v->added) add_to_sum(call, v);
     }
     onednn_operand weights[4] = {{DNNL_ARG_SRC, call->in[0]},
                                  {DNNL_ARG_DIFF_DST, dy},
@@ -279,7 +296,7 @@ static void backward_layouts(const cpu_device *device, const be_graph *g, const 
                              value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
 {
     in[0] = x_layout(device, g, node);
-    in[2] = in[3] = out[0] = device->block;
+    in[2] = in[3] = in[CONV2D_BACK_SUM] = out[0] = device->block;
 }
 
 #define CONV_KERNEL(op, direction)                                              \

@@ -364,7 +364,8 @@ size_t planar_input_floats(const planar_input *input)
     return round_up(from) + (size_t)(planar_round(s->c) * s->h * vectors_of(s->w)) * VEC;
 }
 
-void planar_input_gradient(const planar_input *input, const float *dy, float *dx, float *scratch)
+void planar_input_gradient(const planar_input *input, const float *dy, const float *sum, float *dx,
+                           float *scratch)
 {
     const conv2d_sizes *s = &input->s;
     int64_t pixels = (s->oh + 2 * input->border) * (s->ow + 2 * input->border);
@@ -385,9 +386,11 @@ void planar_input_gradient(const planar_input *input, const float *dy, float *dx
                       .w = input->w,
                       .y = planes};
     planar_forward(&job, planar_round(s->c));
-    memset(dx, 0, (size_t)(s->h * s->w) * VEC * sizeof *dx);
+    size_t bytes = (size_t)(s->h * s->w) * VEC * sizeof *dx;
+    if (!sum) memset(dx, 0, bytes);
+    if (sum && sum != dx) memcpy(dx, sum, bytes);
     for (int64_t c = 0; c < s->c; c++)
         for (int64_t i = 0; i < s->h; i++)
             for (int64_t j = 0; j < s->w; j++)
-                dx[(i * s->w + j) * VEC + c] = planes[((c * s->h + i) * job.vectors) * VEC + j];
+                dx[(i * s->w + j) * VEC + c] += planes[((c * s->h + i) * job.vectors) * VEC + j];
 }

@@ -35,7 +35,9 @@ typedef struct planar_input {
 
 /* Floats of scratch that each thread needs for it. */
 size_t planar_input_floats(const planar_input *input);
-void planar_input_gradient(const planar_input *input, const float *dy, float *dx, float *scratch);
+/* It is added to `sum` (NULL: to nothing), which may be dx itself. */
+void planar_input_gradient(const planar_input *input, const float *dy, const float *sum, float *dx,
+                           float *scratch);
 
 /* The numbers of channels that are compiled; others take the next larger. */
 static inline int planar_round(int64_t channels)

@@ -2,6 +2,11 @@
 #include "ops/conv2d/conv2d_cudnn.h"
 #include "ops/reduce/upstream_gpu.h"
 
+#define EACH_GROUP 256
+#define EACH_GROUPS_A_UNIT 8
+
+extern const gpu_source gpu_source_conv2d_add;
+
 static be_status convolution_start(const gpu_task *task, gpu_driver *driver, be_error *err)
 {
     (void)driver;
@@ -72,4 +77,38 @@ be_status convolution_record(const gpu_call *call, gpu_recorder *recorder, const
     arguments[CUDNN_CONVOLUTION_OPERANDS] = gpu_writes(workspace_of(call, c));
     return gpu_record_task(recorder, gpu_is_dry(recorder) ? NULL : &c->task,
                            CUDNN_CONVOLUTION_OPERANDS + 1, arguments, err);
+}
+
+be_status convolution_sum_prepare(gpu_call *call, convolution_sum *out, be_error *err)
+{
+    const be_shape *sum = &call->in_shape[CONV2D_BACK_SUM], *dx = &call->out_shape[0];
+    char text[3][64];
+    *out = (convolution_sum){.any = sum->rank >= 0 && dx->rank >= 0, .unit = call->unit_count};
+    if (!out->any) return BE_OK;
+    out->bytes = (size_t)shape_elements(dx) * dtype_bytes(dx->dtype);
+    out->at = gpu_scratch_take(&call->scratch_bytes, out->bytes);
+    return gpu_use(call, GPU_SOURCES(&gpu_source_conv2d_add), EACH_GROUP, err, "%s %s %s",
+                   gpu_type_words("S", sum->dtype, text[0]),
+                   gpu_type_words("X", dx->dtype, text[1]),
+                   gpu_type_words("Y", dx->dtype, text[2]));
+}
+
+gpu_span convolution_sum_span(const gpu_call *call, const convolution_sum *sum)
+{
+    return sum->any ? gpu_part(call->scratch, sum->at, sum->bytes) : call->out[0];
+}
+
+be_status convolution_sum_record(const gpu_call *call, gpu_recorder *recorder,
+                                 const convolution_sum *sum, be_error *err)
+{
+    int64_t count = shape_elements(&call->out_shape[0]);
+    if (!sum->any) return BE_OK;
+    int groups =
+        gpu_groups(call, (count + 7) / 8, call->units[sum->unit].group, EACH_GROUPS_A_UNIT);
+    return gpu_record(recorder, call,
+                      &(gpu_step){sum->unit, "conv2d_add", groups,
+                                  GPU_ARGUMENTS(gpu_reads(call->in[CONV2D_BACK_SUM]),
+                                                gpu_reads(convolution_sum_span(call, sum)),
+                                                gpu_writes(call->out[0]), gpu_int(count))},
+                      err);
 }

@@ -3,7 +3,8 @@
  * noticed, nothing outside the table is read, and it gets no gradient.
  *
  * Backward: row v of dtable is the sum of dy[n] over all n with tokens[n] = v, in the order of n,
- * and zero where there is none or v is the padding.  dtable is written wholly. */
+ * and zero where there is none or v is the padding.  dtable is written wholly; or, where the sum of
+ * the gradients until now is given, it lies there, and these rows are added to its own. */
 #include "ops/embedding/embedding.h"
 
 #include <inttypes.h>
@@ -52,7 +53,7 @@ static be_status embedding_gradient(op_gradient *call, be_error *err)
     embedding_backward_attrs back = {.padding =
                                          attrs->has_padding ? attrs->padding : EMBEDDING_NO_PADDING,
                                      .rows = be_value_shape(call->graph, call->node->in[1]).dim[0]};
-    be_value in[OP_MAX_IN] = {call->node->in[0], call->dy[0]}, out[OP_MAX_OUT];
+    be_value in[OP_MAX_IN] = {call->node->in[0], call->dy[0], call->sum[1]}, out[OP_MAX_OUT];
     TRY(graph_add_node(call->graph, &be_op_embedding_backward, &back, in, out, err));
     call->dx[1] = out[0];
     return BE_OK;
@@ -89,14 +90,17 @@ static be_status embedding_backward_infer(op_infer *call, be_error *err)
     be_shape rows = rows_of(tokens, width);
     TRY(op_expect_same(dy, &rows, "embedding_backward: dy", err));
     call->out[0] = shape_make(BE_F32, 2, attrs->rows, width, 0, 0);
-    return BE_OK;
+    if (call->in[EMBEDDING_BACK_SUM].rank < 0) return BE_OK;
+    return op_expect_same(&call->in[EMBEDDING_BACK_SUM], &call->out[0], "embedding_backward: sum",
+                          err);
 }
 
 static void embedding_backward_reference(const op_reference *call)
 {
     const embedding_backward_attrs *attrs = call->attrs;
     int64_t count = shape_elements(&call->in[0]), width = call->out[0].dim[1];
-    for (int64_t i = 0; i < attrs->rows * width; i++) call->y[0][i] = 0.0;
+    for (int64_t i = 0; !call->x[EMBEDDING_BACK_SUM] && i < attrs->rows * width; i++)
+        call->y[0][i] = 0.0;
     for (int64_t n = 0; n < count; n++) {
         int64_t token = (int64_t)call->x[0][n];
         if (token < 0 || token >= attrs->rows || token == attrs->padding) continue;
@@ -105,10 +109,14 @@ static void embedding_backward_reference(const op_reference *call)
     }
 }
 
+/* Of a sum only the rows that are added to are read and written. */
 static op_cost embedding_backward_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
     (void)attrs;
-    return (op_cost){.flops = (double)shape_elements(&in[1]), .bytes = op_bytes(in, out)};
+    double dy = (double)shape_elements(&in[1]), table = (double)shape_elements(&out[0]);
+    double added = 2.0 * (table < dy ? table : dy) + dy + (double)shape_elements(&in[0]);
+    bool adds = in[EMBEDDING_BACK_SUM].rank >= 0;
+    return (op_cost){.flops = dy, .bytes = adds ? added * sizeof(float) : op_bytes(in, out)};
 }
 
 static const embedding_attrs plain = {0};
@@ -140,22 +148,25 @@ static const embedding_backward_attrs few = {EMBEDDING_NO_PADDING, 17}, padded =
                                       pair = {EMBEDDING_NO_PADDING, 2},
                                       half_used = {EMBEDDING_NO_PADDING, 114};
 
-#define BACKWARD_CASE(text, attributes, used, width, rank, ...)                          \
-    {                                                                                    \
-        .name = text, .attrs = &attributes,                                              \
-        .in = {{BE_I32, rank, {__VA_ARGS__}}, {BE_F32, rank + 1, {__VA_ARGS__, width}}}, \
-        .low = -1, .high = 1, .below = {used}, .ignored = 1, .tolerance = 2e-6           \
+#define BACKWARD_CASE(text, attributes, used, width, sum, rank, ...)                          \
+    {                                                                                         \
+        .name = text, .attrs = &attributes,                                                   \
+        .in = {{BE_I32, rank, {__VA_ARGS__}}, {BE_F32, rank + 1, {__VA_ARGS__, width}}, sum}, \
+        .low = -1, .high = 1, .below = {used}, .ignored = 1, .tolerance = 2e-6                \
     }
 
 /* Tokens of −1 are none; those of `used` and more are never met. */
 static const op_case embedding_backward_cases[] = {
-    BACKWARD_CASE("sentences, padded with token 0", padded, 5, 64, 2, 4, 37),
-    BACKWARD_CASE("odd", few, 17, 33, 3, 2, 3, 5),
-    BACKWARD_CASE("a vocabulary", many, 4099, 31, 2, 5, 101),
-    BACKWARD_CASE("beyond the vocabulary", few, 23, 33, 2, 3, 41),
-    BACKWARD_CASE("one row", single, 1, 7, 1, 901),
-    BACKWARD_CASE("many tokens a row, by words", pair, 2, 24, 2, 3, 207),
-    BACKWARD_CASE("rows without a token", half_used, 57, 129, 2, 8, 53),
+    BACKWARD_CASE("sentences, padded with token 0", padded, 5, 64, OP_ABSENT, 2, 4, 37),
+    BACKWARD_CASE("odd", few, 17, 33, OP_ABSENT, 3, 2, 3, 5),
+    BACKWARD_CASE("a vocabulary", many, 4099, 31, OP_ABSENT, 2, 5, 101),
+    BACKWARD_CASE("beyond the vocabulary", few, 23, 33, OP_ABSENT, 2, 3, 41),
+    BACKWARD_CASE("one row", single, 1, 7, OP_ABSENT, 1, 901),
+    BACKWARD_CASE("many tokens a row, by words", pair, 2, 24, OP_ABSENT, 2, 3, 207),
+    BACKWARD_CASE("rows without a token", half_used, 57, 129, OP_ABSENT, 2, 8, 53),
+    BACKWARD_CASE("added, padded with token 0", padded, 5, 64, TABLE(301, 64), 2, 4, 37),
+    BACKWARD_CASE("added, beyond the vocabulary", few, 23, 33, TABLE(17, 33), 2, 3, 41),
+    BACKWARD_CASE("added, rows without a token", half_used, 57, 129, TABLE(114, 129), 2, 8, 53),
 };
 
 const be_op be_op_embedding = {.name = "embedding",
@@ -172,8 +183,10 @@ const be_op be_op_embedding = {.name = "embedding",
 
 const be_op be_op_embedding_backward = {.name = "embedding_backward",
                                         .attrs_bytes = sizeof(embedding_backward_attrs),
-                                        .inputs = 2,
+                                        .inputs = 3,
                                         .outputs = 1,
+                                        .optional = 1u << EMBEDDING_BACK_SUM,
+                                        .updates = {1 + EMBEDDING_BACK_SUM},
                                         .infer = embedding_backward_infer,
                                         .reference = embedding_backward_reference,
                                         .cost = embedding_backward_cost,

@@ -74,8 +74,9 @@ KERNEL embedding_starts(ITEM_ARG ARG_IN(int, sorted), ARG_OUT(int, starts), ARG_
     }
 
 /* By words (words.gpu.c): the sums of CHUNK sorted tokens.  A token whose places all lie in the
- * chunk has its row; of one that goes beyond, the sum here is a part: parts[2c] of the token that
- * came in from before chunk c, parts[2c + 1] of one that begins there and goes on. */
+ * chunk has its row, with ADD added to what is there; of one that goes beyond, the sum here is a
+ * part: parts[2c] of the token that came in from before chunk c, parts[2c + 1] of one that begins
+ * there and goes on. */
 KERNEL embedding_chunks(ITEM_ARG ARG_IN(float, dy), ARG_IN(int, sorted), ARG_IN(int, order),
                         ARG_IN(int, starts), ARG_OUT(float, dtable), ARG_OUT(float, parts),
                         ARG_INT(tokens), ARG_INT(count))
@@ -96,6 +97,8 @@ KERNEL embedding_chunks(ITEM_ARG ARG_IN(float, dy), ARG_IN(int, sorted), ARG_IN(
             if (v < (int)ROWS && v != PADDING) {
                 float sum[WORD];
                 UNROLL for (int j = 0; j < WORD; j++) sum[j] = 0.0f;
+                if (ADD && begin >= low && end <= high)
+                    LOAD_WORD(WIDE, sum, dtable, (i64)v * WIDTH + column);
                 ADD_ROWS(sum, dy, k, to, column, order[at])
                 if (begin >= low && end <= high)
                     STORE_WORD(WIDE, dtable, (i64)v * WIDTH + column, sum);
@@ -108,7 +111,8 @@ KERNEL embedding_chunks(ITEM_ARG ARG_IN(float, dy), ARG_IN(int, sorted), ARG_IN(
     }
 }
 
-/* What is left of the table: rows without a token, and those whose tokens lie in several chunks. */
+/* What is left of the table: rows without a token, with ADD as they are, and those whose tokens lie
+ * in several chunks. */
 KERNEL embedding_rows(ITEM_ARG ARG_IN(int, starts), ARG_IN(float, parts), ARG_OUT(float, dtable),
                       ARG_INT(count))
 {
@@ -120,12 +124,17 @@ KERNEL embedding_rows(ITEM_ARG ARG_IN(int, starts), ARG_IN(float, parts), ARG_OU
         int begin = starts[v], end = starts[v + 1];
         int first = begin / CHUNK, last = (end - 1) / CHUNK;
         int is_empty = begin == end || (int)v == PADDING;
-        if (is_empty || first < last) {
+        if (is_empty ? !ADD : first < last) {
             float sum[WORD];
             UNROLL for (int j = 0; j < WORD; j++) sum[j] = 0.0f;
             if (!is_empty) {
                 LOAD_WORD(WIDE, sum, parts, (i64)(2 * first + 1) * WIDTH + column);
                 ADD_ROWS(sum, parts, first + 1, last + 1, column, 2 * at)
+            }
+            if (ADD) {
+                float there[WORD];
+                LOAD_WORD(WIDE, there, dtable, (i64)v * WIDTH + column);
+                UNROLL for (int j = 0; j < WORD; j++) sum[j] += there[j];
             }
             STORE_WORD(WIDE, dtable, (i64)v * WIDTH + column, sum);
         }

@@ -1,6 +1,6 @@
 /* Rows of a table on the CPU.  Back, the tokens are sorted by counting, equal ones in their order:
- * each row of the table is summed and written once, by one thread, and the bits do not depend on
- * the threads. */
+ * each row of the table is summed and written by one thread, and the bits do not depend on the
+ * threads. */
 #include "ops/embedding/embedding.h"
 
 #include <math.h>
@@ -57,6 +57,7 @@ static be_status embedding_backward_run(const cpu_call *call, be_error *err)
     const embedding_backward_attrs *attrs = call->attrs;
     const float *dy = call->in[1];
     float *dtable = call->out[0];
+    bool adds = call->in[EMBEDDING_BACK_SUM] != NULL;
     int64_t width = call->out_shape[0].dim[1];
     int32_t *starts = call->scratch, *order = starts + attrs->rows + 2;
     sort_tokens(call->in[0], shape_elements(&call->in_shape[0]), attrs->rows, starts, order);
@@ -65,11 +66,10 @@ static be_status embedding_backward_run(const cpu_call *call, be_error *err)
     for (int64_t v = 0; v < attrs->rows; v++) {
         float *restrict row = dtable + v * width;
         int32_t first = starts[v], end = v == attrs->padding ? first : starts[v + 1];
-        if (first == end)
-            memset(row, 0, (size_t)width * sizeof *row);
-        else
+        if (!adds && first == end) memset(row, 0, (size_t)width * sizeof *row);
+        if (!adds && first < end)
             memcpy(row, dy + order[first] * width, (size_t)width * sizeof *row);
-        for (int32_t k = first + 1; k < end; k++) {
+        for (int32_t k = first + !adds; k < end; k++) {
             const float *restrict from = dy + order[k] * width;
 #pragma omp simd
             for (int64_t c = 0; c < width; c++) row[c] += from[c];

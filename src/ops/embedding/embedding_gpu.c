@@ -13,13 +13,13 @@
 
 extern const gpu_source gpu_source_embedding, gpu_source_group_sum, gpu_source_words;
 
-static be_status embedding_use(gpu_call *call, const be_shape *table, int64_t padding,
+static be_status embedding_use(gpu_call *call, const be_shape *table, int64_t padding, bool adds,
                                be_error *err)
 {
-    return gpu_use(call,
-                   GPU_SOURCES(&gpu_source_words, &gpu_source_group_sum, &gpu_source_embedding),
-                   256, err, "ROWS=%" PRId64 "u WIDTH=%" PRId64 "u PADDING=%" PRId64 " CHUNK=%d",
-                   table->dim[0], table->dim[1], padding, CHUNK);
+    return gpu_use(
+        call, GPU_SOURCES(&gpu_source_words, &gpu_source_group_sum, &gpu_source_embedding), 256,
+        err, "ROWS=%" PRId64 "u WIDTH=%" PRId64 "u PADDING=%" PRId64 " CHUNK=%d ADD=%d",
+        table->dim[0], table->dim[1], padding, CHUNK, adds);
 }
 
 static int groups_for(const gpu_call *call, int64_t items)
@@ -29,7 +29,7 @@ static int groups_for(const gpu_call *call, int64_t items)
 
 static be_status embedding_prepare(gpu_call *call, be_error *err)
 {
-    return embedding_use(call, &call->in_shape[1], EMBEDDING_NO_PADDING, err);
+    return embedding_use(call, &call->in_shape[1], EMBEDDING_NO_PADDING, false, err);
 }
 
 static be_status embedding_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -67,7 +67,8 @@ static be_status embedding_backward_prepare(gpu_call *call, be_error *err)
 {
     const embedding_backward_attrs *attrs = call->attrs;
     call->scratch_bytes = places_of(call).all;
-    return embedding_use(call, &call->out_shape[0], attrs->padding, err);
+    return embedding_use(call, &call->out_shape[0], attrs->padding,
+                         call->in_shape[EMBEDDING_BACK_SUM].rank >= 0, err);
 }
 
 static be_status record_sort(const gpu_call *call, gpu_recorder *recorder, gpu_span sorted,
