@@ -16,7 +16,8 @@ BENCH   = cnn-fashion
 TENSORFLOW =
 # The datasets that may stand beside the checkout; BREAKEVEN_DATA in the environment comes first.
 DATASETS = ../shared/datasets
-FUZZ_SECONDS = 60
+# Of each fuzz target; empty: 60 for `make fuzz`, 20 within `make test`.
+FUZZ_SECONDS =
 
 ifeq ($(origin BREAKEVEN_DATA),undefined)
 ifneq ($(wildcard $(DATASETS)/.),)
@@ -58,7 +59,7 @@ mlx:
 	@tools/mlx-venv.sh
 
 test: deps-all
-	@$(PYTHON) tests/run_all
+	@$(PYTHON) tests/run_all $(if $(FUZZ_SECONDS),--fuzz-seconds $(FUZZ_SECONDS))
 
 check: deps-all
 	@$(PYTHON) tests/run_all check
@@ -70,7 +71,7 @@ nightly: deps-all
 	@$(PYTHON) tests/run_all nightly
 
 fuzz: deps-all
-	@$(PYTHON) tests/run_all fuzz --fuzz-seconds $(FUZZ_SECONDS)
+	@$(PYTHON) tests/run_all fuzz $(if $(FUZZ_SECONDS),--fuzz-seconds $(FUZZ_SECONDS))
 
 deps-all:
 	@$(DEPS) build test peers tensorflow check arm64 onednn3 browser
@@ -99,7 +100,7 @@ help:
 	@echo 'make tsan       the unit tests under ThreadSanitizer'
 	@echo 'make arm64      the machine tests built for arm64, under qemu (Debian on x86-64)'
 	@echo 'make onednn3    the machine tests with oneDNN 3 instead of the system'"'"'s'
-	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS (60) each'
+	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS each (60)'
 	@echo 'make nightly    kernels for all of NVIDIA'"'"'s architectures'
 	@echo 'make format     clang-format over the source'
 	@echo 'make install    into PREFIX (/usr/local), below DESTDIR if that is set'

@@ -1,11 +1,13 @@
-/* Every kernel compiled for NVIDIA's GPUs, with no GPU: each op's cases, the five workloads, what
- * stands beside a library's calls, and the conformance kernel, by NVRTC to machine code.
+/* Every kernel compiled for NVIDIA's GPUs, with no GPU: each op's cases, all workloads, what stands
+ * beside a library's calls, and the conformance kernel, by NVRTC to machine code.
  *
  *     test_gpu_nvrtc [all]
  *
- * For sm_90; with `all` for the other architectures too, every text.  What compiled before, and has
- * not changed, is not compiled again (kernel_cache.h).  Without libnvrtc the test is skipped, and
- * says so. */
+ * For sm_90, and of texts that differ in sizes alone the first: sizes decide by what they divide by
+ * which code there is, and no more.  With `all` every text, and for the other architectures too.
+ * What compiled before, and has not changed, is not compiled again (kernel_cache.h).  Without
+ * libnvrtc the test is skipped, and says so. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,21 +26,49 @@
 #define MAIN_ARCH 90
 static const int archs[] = {MAIN_ARCH, 75, 80, 100};
 #define ARCHS (int)(sizeof archs / sizeof *archs)
-#define TEXTS_MAX 1024
+#define TEXTS_MAX 4096
 
 static struct {
     nvrtc_functions rtc;
     cuda_library library;
     int arch_count;           /* of archs, from the first */
+    bool every_size;          /* and not the first of those alike */
     uint64_t seen[TEXTS_MAX]; /* hashes of the texts that were compiled */
-    int seen_count, compiled, kept, failed;
+    int seen_count, like, compiled, kept, failed;
     char source[512]; /* the text at hand, for the cache */
 } all;
 
+static uint64_t hash_byte(uint64_t hash, char byte)
+{
+    return (hash ^ (unsigned char)byte) * 1099511628211u;
+}
+
+/* What decides about a size: 0 and 1 turn code on and off, and vectors need what divides by 2, 4
+ * and 8. */
+static char kind_of_size(int64_t size)
+{
+    if (size <= 1) return (char)('0' + size);
+    return size % 8 == 0 ? 'h' : size % 4 == 0 ? 'd' : size % 2 == 0 ? 'b' : 'a';
+}
+
+/* Of the text; numbers of the lines "#define NAME number" by their kind alone, but for every_size.
+ */
 static uint64_t hash_text(const char *text)
 {
     uint64_t hash = 14695981039346656037u;
-    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    while (*text) {
+        int name = 0, number = 0;
+        int64_t size = 0;
+        if (!all.every_size && strncmp(text, "#define ", 8) == 0 &&
+            sscanf(text, "#define %*[A-Z0-9_]%n %" SCNd64 "%n", &name, &size, &number) == 1 &&
+            name > 0 && strchr("u\n", text[number]) && text[number] && size >= 0) {
+            for (int i = 0; i < name; i++) hash = hash_byte(hash, text[i]);
+            hash = hash_byte(hash, kind_of_size(size));
+            text += number;
+        }
+        do hash = hash_byte(hash, *text);
+        while (*text && *text++ != '\n');
+    }
     return hash;
 }
 
@@ -100,7 +130,9 @@ static be_status compile_all(gpu_driver *driver, const gpu_text *texts, int coun
         uint64_t hash = hash_text(texts[i].text);
         out[i] = NULL;
         for (int s = 0; s < all.seen_count; s++) is_new &= all.seen[s] != hash;
-        if (!is_new || all.seen_count == TEXTS_MAX) continue;
+        all.like += !is_new;
+        if (!is_new) continue;
+        if (all.seen_count == TEXTS_MAX) abort();
         all.seen[all.seen_count++] = hash;
         for (int a = 0; a < all.arch_count; a++) compile_for(&texts[i], archs[a]);
     }
@@ -172,7 +204,9 @@ static void compile_workloads(be_device *device)
     }
 }
 
-extern const gpu_source gpu_source_attention_narrow, gpu_source_conv2d_widen;
+extern const gpu_source gpu_source_attention_narrow, gpu_source_conv2d_add, gpu_source_conv2d_widen;
+
+#define TYPE(name, type, word) "#define " name "_T " type "\n#define " name "_TYPE " word "\n"
 
 /* The kernels beside calls of cuDNN, which the device at hand has not. */
 static void compile_beside_libraries(void)
@@ -182,6 +216,8 @@ static void compile_beside_libraries(void)
         const char *defines;
     } kernels[] = {{&gpu_source_attention_narrow, "#define HAS_LENGTHS 0\n"},
                    {&gpu_source_attention_narrow, "#define HAS_LENGTHS 1\n"},
+                   {&gpu_source_conv2d_add,
+                    TYPE("S", "float", "F32") TYPE("X", "bf16", "BF16") TYPE("Y", "bf16", "BF16")},
                    {&gpu_source_conv2d_widen, ""}};
     for (size_t k = 0; k < sizeof kernels / sizeof *kernels; k++) {
         char *text = NULL;
@@ -227,7 +263,8 @@ int main(int argc, char **argv)
     be_error err;
     be_device *device;
     char *folder = support_make_folder();
-    all.arch_count = argc > 1 && strcmp(argv[1], "all") == 0 ? ARCHS : 1;
+    all.every_size = argc > 1 && strcmp(argv[1], "all") == 0;
+    all.arch_count = all.every_size ? ARCHS : 1;
     support_path(all.source, sizeof all.source, folder, "text");
     if (!find_nvrtc()) {
         printf("1..0 # SKIP kernels are NOT compiled for NVIDIA's GPUs: %s\n", all.library.reason);
@@ -255,9 +292,9 @@ int main(int argc, char **argv)
         compile_for(&(gpu_text){"conformance", text}, archs[a]);
     free(text);
     printf("%s 1 - %d compilations by %s for the ops, %d for the workloads, %d failed; %d are "
-           "kept from before\n",
+           "kept from before, %d were like another\n",
            all.failed || ops == 0 || workloads == 0 ? "not ok" : "ok", ops, all.library.name,
-           workloads, all.failed, all.kept);
+           workloads, all.failed, all.kept, all.like);
     printf("1..1\n");
     be_device_close(device);
     library_close(&all.library);

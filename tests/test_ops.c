@@ -2,10 +2,11 @@
  * finite differences; and the comparer against planted faults.
  *
  *     test_ops [--op NAME,...] [--case NAME] [--precision NAME] [--isa NAME] [--library NAME]
- * [--threads N] [--seed N]
- *              [--no-gradients | --only-gradients]
+ *              [--threads N] [--seed N] [--most FLOPS] [--no-gradients | --only-gradients]
  *
- * An op without cases fails, and so does an implementation that takes none of its op's cases. */
+ * --most: of each op the least case and those of at most that much arithmetic; for builds in which
+ * it takes many times as long, and what depends on sizes has been compared by another. An op
+ * without cases fails, and so does an implementation that takes none of its op's cases. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ typedef struct options {
     const char *program, *op, *one_case, *precision, *isa, *library;
     int threads;
     bool no_gradients, only_gradients;
+    double most; /* flops of a case; 0: any */
     uint64_t seed;
 } options;
 
@@ -237,6 +239,26 @@ static void run_case(session *s, const op_case *spec, int index, be_precision pr
     ops_case_close(&c);
 }
 
+static double flops_of(const be_op *op, int k)
+{
+    const op_case *spec = &op->cases[k];
+    be_error err;
+    op_infer infer = {.attrs = spec->attrs};
+    for (int i = 0; i < OP_MAX_IN; i++)
+        infer.in[i] = i < op->inputs ? spec->in[i] : (be_shape){.rank = -1};
+    for (int o = 0; o < OP_MAX_OUT; o++) infer.out[o].rank = -1;
+    return op->infer(&infer, &err) == BE_OK ? op->cost(spec->attrs, infer.in, infer.out).flops
+                                            : 0.0;
+}
+
+static bool is_small(const session *s, const be_op *op, int k)
+{
+    double flops = flops_of(op, k);
+    bool is_least = true;
+    for (int other = 0; other < op->case_count; other++) is_least &= flops <= flops_of(op, other);
+    return s->asked.most <= 0.0 || flops <= s->asked.most || is_least;
+}
+
 static void run_op(session *s, int index)
 {
     const options *o = &s->asked;
@@ -246,6 +268,7 @@ static void run_op(session *s, int index)
     for (int k = 0; k < op->case_count; k++)
         for (int p = 0; p < PRECISIONS; p++) {
             if (p > 0 && (!op->narrow || o->only_gradients)) continue;
+            if (!is_small(s, op, k)) continue;
             if (is_wanted(o->one_case, op->cases[k].name) &&
                 is_wanted(o->precision, precision_name(precisions[p])))
                 run_case(s, &op->cases[k], index, precisions[p], took);
@@ -280,12 +303,17 @@ static void check_reached(session *s, int index)
 
 static options parse(int argc, char **argv)
 {
-    static const struct option table[] = {
-        {"op", required_argument, NULL, 'o'},        {"case", required_argument, NULL, 'c'},
-        {"precision", required_argument, NULL, 'p'}, {"isa", required_argument, NULL, 'i'},
-        {"library", required_argument, NULL, 'l'},   {"threads", required_argument, NULL, 't'},
-        {"seed", required_argument, NULL, 's'},      {"no-gradients", no_argument, NULL, 'n'},
-        {"only-gradients", no_argument, NULL, 'g'},  {0}};
+    static const struct option table[] = {{"op", required_argument, NULL, 'o'},
+                                          {"case", required_argument, NULL, 'c'},
+                                          {"precision", required_argument, NULL, 'p'},
+                                          {"isa", required_argument, NULL, 'i'},
+                                          {"library", required_argument, NULL, 'l'},
+                                          {"threads", required_argument, NULL, 't'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {"no-gradients", no_argument, NULL, 'n'},
+                                          {"only-gradients", no_argument, NULL, 'g'},
+                                          {"most", required_argument, NULL, 'm'},
+                                          {0}};
     options o = {.program = argv[0], .seed = 1};
     for (int letter; (letter = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (letter) {
@@ -312,6 +340,9 @@ static options parse(int argc, char **argv)
             break;
         case 'g':
             o.only_gradients = true;
+            break;
+        case 'm':
+            o.most = atof(optarg);
             break;
         case 's':
             o.seed = strtoull(optarg, NULL, 10);

@@ -169,10 +169,10 @@ static const linear_attrs plain = {0}, with_relu = {.activation = BE_RELU},
                           input_first = {.input_first = 1},
                           input_first_relu = {.input_first = 1, .activation = BE_RELU};
 
-#define X(kind, name)                                                               \
-    static const linear_attrs with_##name = {.activation = BE_##kind},              \
-                              kept_##name = {.activation = BE_##kind, .keep_z = 1}, \
-                              first_##name = {.input_first = 1, .activation = BE_##kind};
+static const linear_attrs with_gelu = {.activation = BE_GELU},
+                          first_gelu = {.input_first = 1, .activation = BE_GELU};
+#define X(kind, name) \
+    static const linear_attrs kept_##name = {.activation = BE_##kind, .keep_z = 1};
 ACTIVATION_LIST(X)
 #undef X
 
@@ -223,12 +223,11 @@ static const op_case linear_cases[] = {
                 {BE_F32, 3, {3, 5, 33}}),
     LINEAR_CASE("input first, one output", input_first, 3e-6, 300, 1, BIAS(1),
                 {BE_F32, 2, {7, 300}}),
-#define X(kind, name)                                                                           \
-    FORMULA_CASE(#name, with_##name, 96, 64, BIAS(96), {BE_F32, 3, {3, 17, 64}}),               \
-        FORMULA_CASE(#name " and z", kept_##name, 53, 117, BIAS(53), {BE_F32, 2, {37, 117}}),   \
-        FORMULA_CASE(#name ", no bias", kept_##name, 33, 65, OP_ABSENT, {BE_F32, 2, {17, 65}}), \
-        FORMULA_CASE(#name ", input first", first_##name, 65, 129, BIAS(129),                   \
-                     {BE_F32, 2, {7, 65}}),
+    FORMULA_CASE("gelu", with_gelu, 96, 64, BIAS(96), {BE_F32, 3, {3, 17, 64}}),
+    FORMULA_CASE("gelu, no bias", kept_gelu, 33, 65, OP_ABSENT, {BE_F32, 2, {17, 65}}),
+    FORMULA_CASE("gelu, input first", first_gelu, 65, 129, BIAS(129), {BE_F32, 2, {7, 65}}),
+#define X(kind, name) \
+    FORMULA_CASE(#name " and z", kept_##name, 53, 117, BIAS(53), {BE_F32, 2, {37, 117}}),
     ACTIVATION_LIST(X)
 #undef X
 };
