@@ -240,17 +240,29 @@ static void check_words(const char *text, const char *words, const char *expecte
     arena_free(call.memory);
 }
 
+static void a_parameter_that_is_not_given_is_refused(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "/* … */\nPARAMETERS(ROWS X_T\n           PART)\n\n#if ROWS\n#endif\n";
+    check_words(text, "ROWS=3 X_T=float X_TYPE=F32 PART(c)=c##f", NULL);
+    check_words(text, "ROSW=3 X_T=float PART=1",
+                "kernel file some.gpu.c: expected a value for each of its PARAMETERS from its host "
+                "side, found none for ROWS; give it in the call of gpu_use");
+    check_words(text, "ROWS=3 X_TYPE=F32 PART=1", "found none for X_T;");
+    check_words(text, "ROWS=3 X_T=float PARTS=1", "found none for PART;");
+}
+
 static void a_name_behind_if_that_nobody_gives_is_refused(void **state)
 {
     (void)state;
-    static const char text[] = "#define EACH_ROW ROW\n#if ROWS > 2 && EACH_ROW\n#endif\n";
+    static const char text[] =
+        "/* … */\nPARAMETERS(ROWS ROW)\n#define EACH_ROW ROW\n#if ROWS > 2 && EACH_ROW\n#endif\n";
     check_words(text, "ROWS=3 ROW=1", NULL);
     check_words("#if GROUP > 2\n#endif\n", "", NULL);
-    check_words(text, "ROSW=3 ROW=1",
-                "kernel file some.gpu.c: expected each name behind #if from its host side or "
-                "defined by a file of its unit, found ROWS; give it in the call of gpu_use, or "
-                "correct it");
-    check_words("#if 0\n#elif ROWS2\n#endif\n", "ROWS=3", "found ROWS2;");
+    check_words("#if 0\n#elif ROWS2\n#endif\n", "ROWS2=3",
+                "kernel file some.gpu.c: expected each name behind #if among the PARAMETERS or "
+                "defined by a file of its unit, found ROWS2; add it to them, or correct it");
 }
 
 int main(void)
@@ -262,6 +274,7 @@ int main(void)
         cmocka_unit_test(null_counts_and_keeps),
         cmocka_unit_test(allocations_fail),
         cmocka_unit_test(every_host_side_gives_what_its_kernels_test),
+        cmocka_unit_test(a_parameter_that_is_not_given_is_refused),
         cmocka_unit_test(a_name_behind_if_that_nobody_gives_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

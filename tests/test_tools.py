@@ -139,6 +139,24 @@ class Layers(Checkout):
         self.write("src/graph/a.c", "static int c_next;\n" + call.replace("b_next", "c_next"))
         self.assert_clean("check_layers.py")
 
+    def test_words_of_kernel_files_are_compared(self):
+        self.write("src/ops/a/formula_list.gpu.c", "/* */\nPARAMETERS(NUMBER F)\n\nNUMBER f;\n")
+        self.write("src/ops/a/b.gpu.c", "/* b */\nPARAMETERS(ROWS X_T\n           WIDTH)\n\n"
+                   "#define SUM_TYPE F32\n#define ADD(y, COUNT) LOAD(SUM, y) + F(COUNT) * ROWS\n"
+                   "int x = LOAD(X, x) + WIDTH; /* DEPTH */\n")
+        self.write("src/ops/a/c.gpu.c", "/* c */\nPARAMETERS(COUNT DEPTH SUM)\n\n"
+                   "int y = COUNT + DEPTH + SUM;\n")
+        self.write("src/ops/a/b_gpu.c", 'gpu_use("ROWS=%d WIDTH=%" PRId64 " COUNT=1u DEPTH=2", '
+                   '"SUM=3", gpu_type_words("X", x, text), "F=%s NUMBER(c)=c");\n')
+        self.assert_clean("check_layers.py")
+        self.write("src/ops/a/c.gpu.c", "/* c */\nPARAMETERS(COUNT DEPTH SUM)\n\n"
+                   "int y = ROWS + DEPTH + SUM;\n")
+        self.write("src/ops/a/b_gpu.c", 'gpu_use("ROWS=%d WIDHT=%d");\n')
+        self.assert_finds("check_layers.py",
+                          "src/ops/a/c.gpu.c:1: expected ROWS among its PARAMETERS",
+                          "src/ops/a/c.gpu.c:1: COUNT is among its PARAMETERS, and nothing uses it",
+                          "src/ops/a/b_gpu.c:1: WIDHT is given, and no kernel file has it")
+
     def test_relative_and_unknown_paths_are_found(self):
         self.write("src/core/a.c", '#include "status.h"\n')
         self.assert_finds("check_layers.py", '"status.h" is in neither')
@@ -168,7 +186,7 @@ class Layers(Checkout):
 
 
 def function(lines, parameters="void", name="work"):
-    """C source of a function with so many lines in all."""
+    """C source of a function with that many lines in all."""
     body = "    x++;\n" * (lines - 3)
     return f"static int {name}({parameters})\n{{\n{body}}}\n"
 

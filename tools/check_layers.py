@@ -14,9 +14,10 @@
 - The headers of oneDNN are for the layer `backend` alone.
 - src/study prints nothing and keeps nothing in static variables: whoever asks listens by a watch.
 - No two files of a folder use each other, directly or over others (circles.py).
+- Kernel files and their host sides agree about their words (parameters.py).
 - Who reads the time or waits does it through core/clock.h, where a test can replace both.
 
-Usage: check_layers.py [ROOT]        exit 0: clean, 1: findings, one a line
+Usage: check_layers.py [ROOT]        exit 0: clean, 1: findings, one per line
 """
 
 import os
@@ -24,6 +25,7 @@ import re
 import sys
 
 from circles import find_circles
+from parameters import find_parameters
 from source_files import list_files, read_lines
 
 LAYERS = ["core", "group", "graph", "ops", "backend", "data", "workloads", "train", "measure",
@@ -154,7 +156,7 @@ def check_tree(root):
     if not sources:
         return [f"{root}: no C file below src/ or include/: is this the root of the source?"]
     return ([problem for path in sources for problem in check_file(root, path)]
-            + list(find_circles(root, sources)))
+            + list(find_circles(root, sources)) + list(find_parameters(root, sources)))
 
 
 def main(arguments):

@@ -13,7 +13,7 @@ no pointers in a struct that is a parameter; and the fakes of drivers' functions
 tests/faulty_opencl, tests/fake_clblast) have those of the real ones, as has what a library calls
 (CALLBACKS).
 
-Usage: check_sizes.py [ROOT]        exit 0: clean, 1: findings, one a line
+Usage: check_sizes.py [ROOT]        exit 0: clean, 1: findings, one per line
 """
 
 import ast

@@ -2,7 +2,7 @@
 # Checks the text of all tracked files: no notes of unfinished work, no path of one person's
 # machine, no tabs where spaces are the rule, no blanks at the end of a line.
 #
-# Usage: check_text.sh [ROOT]        exit 0: clean, 1: findings, one a line
+# Usage: check_text.sh [ROOT]        exit 0: clean, 1: findings, one per line
 set -u
 cd "${1:-$(dirname "$0")/..}" || exit 1
 

@@ -144,7 +144,7 @@ origin = getattr(importlib.util.find_spec("torch"), "origin", None)
 sys.exit(1) if origin is None else print(origin)' </dev/null 2>/dev/null)
 }
 
-# pythons: those that breakeven asks, in its order (src/run/python.h), one a line.
+# pythons: those that breakeven asks, in its order (src/run/python.h), one per line.
 pythons() {
     for folder in "${VIRTUAL_ENV:+$VIRTUAL_ENV/bin}" "${CONDA_PREFIX:+$CONDA_PREFIX/bin}"; do
         echo "$folder"

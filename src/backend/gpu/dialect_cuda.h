@@ -1,4 +1,5 @@
 /* Kernel dialect, CUDA: read by NVRTC as C++.  What the words mean: docs/kernel-dialect.md. */
+#define PARAMETERS(names)
 #define KERNEL extern "C" __global__ void __launch_bounds__(GROUP)
 #define DEVICE static __device__ __forceinline__
 #define GLOBAL

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#define PARAMETERS(names)
 #define KERNEL void
 #define DEVICE static inline
 #define GLOBAL

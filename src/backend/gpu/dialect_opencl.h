@@ -21,6 +21,7 @@ float __attribute__((overloadable, pure)) vload_half(size_t, const __global half
 void __attribute__((overloadable)) vstore_half_rte(float, size_t, __global half *);
 void __attribute__((overloadable, convergent)) barrier(cl_mem_fence_flags);
 #endif
+#define PARAMETERS(names)
 #define KERNEL __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
 #define DEVICE static inline
 #define GLOBAL __global

@@ -95,8 +95,9 @@ be_status gpu_check_precision(const gpu_call *call, const gpu_kernel *kernel, be
 #define GPU_TF32_BF16 (1u << BE_PRECISION_TF32 | GPU_BF16)
 
 /* For prepare: add a unit.  Its group size is `group`, or what a test forces, or what the device
- * allows; kernels see it as GROUP.  `defines`: "NAME=value NAME=value …" by printf.  Sources that
- * mention IN0 … OUT0 … get the types of these operands.  `sources` ends with NULL. */
+ * allows; kernels see it as GROUP.  `defines`: "NAME=value NAME=value …" by printf, a value at
+ * least for each of the PARAMETERS of the sources; those that none of them names are left out.
+ * Sources that mention IN0 … OUT0 … get the types of these operands.  `sources` ends with NULL. */
 be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, be_error *err,
                   const char *defines, ...) __attribute__((format(printf, 5, 6)));
 

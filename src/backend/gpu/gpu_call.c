@@ -77,9 +77,39 @@ static be_status add_operand(gpu_call *call, gpu_unit *unit, const char *name, i
                         words.type, mention, words.word);
 }
 
-/* "A=1 B=2" -> "#define A 1\n#define B 2\n" */
-static be_status write_defines(gpu_call *call, const char *list, int group, const char **out,
-                               be_error *err)
+/* The names that a kernel file asks its host side for: "NAME NAME)", or "". */
+static const char *parameters_of(const gpu_source *source)
+{
+    static const char word[] = "\nPARAMETERS(";
+    const char *at = strstr(source->text, word);
+    return at ? at + sizeof word - 1 : "";
+}
+
+/* The next of these names, and its length; 0: there is none. */
+static size_t next_name(const char **at)
+{
+    *at += strspn(*at, " \n");
+    return strcspn(*at, " \n)");
+}
+
+/* Does a file of the unit ask for this name?  NAME_T stands for NAME_TYPE too. */
+static bool is_asked_for(const gpu_unit *unit, const char *name, size_t length)
+{
+    static const char type[] = "_TYPE";
+    size_t end = sizeof type - 1;
+    if (length > end && strncmp(name + length - end, type, end) == 0) length -= strlen("YPE");
+    for (int s = 0; s < GPU_MAX_SOURCES && unit->sources[s]; s++) {
+        const char *at = parameters_of(unit->sources[s]);
+        for (size_t l; (l = next_name(&at)) > 0; at += l)
+            if (l == length && strncmp(at, name, l) == 0) return true;
+    }
+    return false;
+}
+
+/* "A=1 B=2" -> "#define A 1\n#define B 2\n", of those that a file of the unit asks for: a host side
+ * has the same words for all its files, and texts that need not differ are compiled once. */
+static be_status write_defines(gpu_call *call, const gpu_unit *unit, const char *list,
+                               const char **out, be_error *err)
 {
     size_t length = strlen(list), words = 1;
     void *memory = NULL;
@@ -90,11 +120,12 @@ static be_status write_defines(gpu_call *call, const char *list, int group, cons
     for (const char *p = list; *p;) {
         size_t word = strcspn(p, " "), name = strcspn(p, "=");
         MUST(name < word);
-        text_add(&b, "#define %.*s %.*s\n", (int)name, p, (int)(word - name - 1), p + name + 1);
+        if (is_asked_for(unit, p, strcspn(p, "=(")))
+            text_add(&b, "#define %.*s %.*s\n", (int)name, p, (int)(word - name - 1), p + name + 1);
         p += word + strspn(p + word, " ");
     }
     text_add(&b, "%s#define GROUP %d\n", call->is_in_place ? "#undef APART\n#define APART\n" : "",
-             group);
+             unit->group);
     *out = b.text;
     return BE_OK;
 }
@@ -107,6 +138,21 @@ static bool is_defined(const char *text, const char *name, size_t length)
         if (strncmp(text, name, length) == 0 && strchr(" (\n", text[length])) return true;
     }
     return false;
+}
+
+/* What a file asks for and is not given: it would not compile, or not do what it says. */
+static be_status check_parameters(const gpu_unit *unit, be_error *err)
+{
+    for (int s = 0; s < GPU_MAX_SOURCES && unit->sources[s]; s++) {
+        const char *at = parameters_of(unit->sources[s]);
+        for (size_t length; (length = next_name(&at)) > 0; at += length)
+            if (!is_defined(unit->defines, at, length))
+                FAIL(err, BE_FAILED,
+                     "kernel file %s: expected a value for each of its PARAMETERS from its host "
+                     "side, found none for %.*s; give it in the call of gpu_use",
+                     unit->sources[s]->file, (int)length, at);
+    }
+    return BE_OK;
 }
 
 /* The names in the rest of a line of #if. */
@@ -123,17 +169,16 @@ static be_status check_condition(const gpu_unit *unit, const char *file, const c
             known |= is_defined(unit->sources[s]->text, p, length);
         if (!known)
             FAIL(err, BE_FAILED,
-                 "kernel file %s: expected each name behind #if from its host side or defined by "
-                 "a file of its unit, found %.*s; give it in the call of gpu_use, or correct it",
+                 "kernel file %s: expected each name behind #if among the PARAMETERS or defined by "
+                 "a file of its unit, found %.*s; add it to them, or correct it",
                  file, (int)length, p);
         p += length;
     }
     return BE_OK;
 }
 
-/* A name that a file tests by #if and nobody defines is 0 to every compiler: a word of the host
- * side that was left out or misspelt would leave out code in silence.  Elsewhere it does not
- * compile. */
+/* A name that a file tests by #if and nobody defines is 0 to every compiler, and would leave out
+ * code in silence.  Elsewhere it does not compile. */
 static be_status check_conditions(const gpu_unit *unit, be_error *err)
 {
     for (int s = 0; s < GPU_MAX_SOURCES && unit->sources[s]; s++) {
@@ -162,7 +207,8 @@ be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, b
         unit->sources[s] = sources[s];
     }
     unit->group = gpu_group(call, group);
-    TRY(write_defines(call, list, unit->group, &unit->defines, err));
+    TRY(write_defines(call, unit, list, &unit->defines, err));
+    TRY(check_parameters(unit, err));
     for (int i = 0; i < OP_MAX_IN; i++)
         TRY(add_operand(call, unit, "IN", i, &call->in_shape[i], err));
     for (int o = 0; o < OP_MAX_OUT; o++)

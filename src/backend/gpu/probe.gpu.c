@@ -1,6 +1,8 @@
 /* Work of known amounts, by which a device's limits are measured: multiply-adds, reading and
  * writing, reading what stays in the cache, and next to nothing.  CHAINS: sums of an item that do
  * not wait for each other; WIDTH: elements that an item has under way. */
+PARAMETERS(CHAINS WIDTH)
+
 #define STEPS 16
 
 KERNEL probe_arithmetic(ITEM_ARG ARG_OUT(float, y), ARG_INT(rounds), ARG_FLOAT(factor),

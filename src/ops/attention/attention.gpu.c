@@ -1,5 +1,7 @@
 /* Attention with an online softmax (attention.c says what it computes): a group takes a block of
  * queries of one head, and the keys come by in rounds. */
+PARAMETERS(SIZE BN RM RN CAUSAL X_T ROW BM RC WIDTH BLOCKS HEADS QUERIES KEYS K_AT V_AT)
+
 #define V_PLACE (SIZE + PAD) /* v lies row by row: it is only summed */
 #define MOVING (SIDE_N > BN * V_PLACE ? SIDE_N : BN * V_PLACE)
 

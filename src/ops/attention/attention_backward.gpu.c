@@ -1,4 +1,5 @@
 /* dq of attention, by groups that keep a block of queries while the keys come by in rounds. */
+PARAMETERS(X_T QUERIES HEADS WIDTH SIZE BN BM BLOCKS KEYS ROW CAUSAL K_AT V_AT)
 
 /* d[head][query] = dy · y */
 KERNEL attention_dots(ITEM_ARG ARG_IN(float, y), ARG_IN(X_T, dy), ARG_OUT(float, d), ARG_INT(count))

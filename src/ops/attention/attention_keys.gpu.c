@@ -1,5 +1,7 @@
 /* dk and dv of attention, by groups that keep a block of keys while the queries come by in rounds;
  * so no sum goes across groups.  With PACKED dk holds dv too. */
+PARAMETERS(PACKED X_T BN BM BLOCKS HEADS SIZE KEYS ROW CAUSAL QUERIES K_AT V_AT WIDTH)
+
 #if PACKED
 #define DV_HOLDER dk
 #else

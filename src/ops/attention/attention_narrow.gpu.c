@@ -1,6 +1,7 @@
 /* What stands around an attention that reads and writes bf16 alone, which a library has: the
  * lengths as it wants them, its results as floats, and 0 for what it does not promise to write: of
  * a sample without keys everything, and of the others the gradients of keys beyond the length. */
+PARAMETERS(HAS_LENGTHS)
 
 #define WIDE_TYPE F32
 #define NARROW_TYPE BF16

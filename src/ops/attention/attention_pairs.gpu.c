@@ -1,6 +1,7 @@
 /* What both kernels of attention's backward make anew of the pairs of a round (attention.c says
  * what p and ds are).  OF_KEYS: side m are keys and side n queries; else it is the other way round.
  */
+PARAMETERS(RM RN OF_KEYS QUERIES CAUSAL)
 
 /* Of each pair of side m and side n p and ds; 0 where the query does not see the key.  lse and d
  * are those of the first query at hand. */

@@ -5,6 +5,8 @@
  * by round.  In local memory a side lies column by column, [SIZE][places + PAD], and pairs lie
  * [BN][BM + PAD].  Of the pairs an item makes RM × RN, of the sums [BM][SIZE] RM × RC; whoever has
  * fewer items than ITEMS in its group does them one after the other. */
+PARAMETERS(BM RM BN RN SIZE RC PACKED X_T HAS_LENGTHS KEYS)
+
 #define PAD 4 /* fewer bank conflicts, and whole vectors of four */
 #define ITEMS_M (BM / RM)
 #define PAIR_ITEMS (ITEMS_M * (BN / RN))

@@ -3,6 +3,9 @@
  * the depth runs over channels of the input and taps of the window.
  *
  * With POOL, four places that follow each other are one window of the pool, so one item has all. */
+PARAMETERS(TAP_ROWS TAPS PADDING_H PADDING_W POOL OUT_HEIGHT OUT_WIDTH CHANNELS BK IMAGES BM OUTPUTS
+               BN HEIGHT WIDTH STRIDE_H STRIDE_W VM RELU NO_INDEX FORMULA KEEP BIAS)
+
 #define AREA (TAP_ROWS * TAPS)
 #define PADDED (PADDING_H > 0 || PADDING_W > 0)
 #define PLACES (POOL ? OUT_HEIGHT / 2 * (OUT_WIDTH / 2) * 4 : OUT_HEIGHT * OUT_WIDTH)

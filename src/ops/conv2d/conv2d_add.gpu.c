@@ -1,5 +1,7 @@
 /* dx = sum + x, for a library whose convolutions add to nothing.  S, X and Y are the types of sum,
  * x and dx, which lie alike and at 16 bytes; the last few elements go one by one. */
+PARAMETERS(S_T X_T Y_T)
+
 KERNEL conv2d_add(ITEM_ARG ARG_IN(S_T, sum), ARG_IN(X_T, x), ARG_OUT(Y_T, dx), ARG_INT(count))
 {
     OPEN_IN(S_T, sum);

@@ -3,6 +3,9 @@
  * channels; and the depth runs over the places of all images, split among groups if SPLITS > 1.
  *
  * dw and db, or parts [SPLITS, OUTPUTS, WEIGHTS + ONES].  What flows back: see conv2d_dx.gpu.c. */
+PARAMETERS(TAP_ROWS TAPS PADDING_H PADDING_W CHANNELS FROM_POOL OUT_HEIGHT OUT_WIDTH IMAGES ONES BM
+               SPLIT_DEPTH BK OUTPUTS BN HEIGHT WIDTH STRIDE_H STRIDE_W FROM_RELU SPLITS)
+
 #define AREA (TAP_ROWS * TAPS)
 #define PADDED (PADDING_H > 0 || PADDING_W > 0)
 #define WEIGHTS (CHANNELS * AREA)

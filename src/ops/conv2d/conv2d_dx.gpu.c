@@ -4,6 +4,9 @@
  * What flows back at a place of the output: dy itself (FROM_PLAIN), dy where y is above 0
  * (FROM_RELU), or the pooled dy at the place that won its window (FROM_POOL).  ADD: to what `sum`
  * holds at each place. */
+PARAMETERS(TAP_ROWS TAPS FROM_POOL OUT_HEIGHT OUT_WIDTH IMAGES HEIGHT WIDTH BM CHANNELS BN OUTPUTS
+               BK PADDING_H PADDING_W STRIDE_H STRIDE_W FROM_RELU ADD)
+
 #define AREA (TAP_ROWS * TAPS)
 #define PLANE (FROM_POOL ? OUT_HEIGHT / 2 * (OUT_WIDTH / 2) : OUT_HEIGHT * OUT_WIDTH)
 #define ROWS_BACK (FROM_POOL ? OUT_HEIGHT / 2 * 2 : OUT_HEIGHT) /* from which anything flows */

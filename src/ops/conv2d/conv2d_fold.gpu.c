@@ -6,6 +6,9 @@
  * is left has a stride of 1 over ROWS × COLUMNS such pixels, the padding among them.  The sums are
  * of the same products.  Tap r stands in row (r − PADDING_H) / FOLD_H of the folded window, from
  * −BEFORE_H on. */
+PARAMETERS(P_T WIDE CHANNELS COLUMNS ROWS BEFORE_H FOLD_H FOLD_W BEFORE_W HEIGHT WIDTH FOLDED_TAPS
+               FOLDED_ROWS PADDING_H PADDING_W TAP_ROWS TAPS)
+
 KERNEL fold_images(ITEM_ARG ARG_IN(P_T, x), ARG_OUT(P_T, y), ARG_INT(count))
 {
     OPEN_IN(P_T, x);

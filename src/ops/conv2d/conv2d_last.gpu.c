@@ -2,9 +2,10 @@
  * w [OUTPUTS, TAP_ROWS, TAPS, CHANNELS], a result an item: what a library's convolution means, and
  * what computes where it has none.  dw lies plainly.  X, W, Y, D, S and DX are the types of x, w,
  * y, dy, the sum to which dx is added with ADD, and dx. */
+PARAMETERS(X_T W_T Y_T OUTPUTS OUT_WIDTH OUT_HEIGHT TAP_ROWS TAPS STRIDE_H PADDING_H STRIDE_W
+               PADDING_W HEIGHT WIDTH CHANNELS D_T S_T DX_T ADD IMAGES)
 
-/* So many products are added up before they join the sum, which keeps its digits. */
-#define PART 64
+#define PART 64 /* products that are added up before they join the sum, which keeps its digits */
 
 KERNEL conv2d_last(ITEM_ARG ARG_IN(X_T, x), ARG_IN(W_T, w), ARG_OUT(Y_T, y), ARG_INT(count))
 {

@@ -7,6 +7,7 @@
 #include "ops/op_list.h"
 #include "ops/op_util.h"
 
+#define PARAMETERS(names)
 #define DEVICE static
 #define NUMBER double
 #define CONSTANT(c) c

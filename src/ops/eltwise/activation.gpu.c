@@ -1,6 +1,8 @@
 /* Activations by formula, eight elements an item and round: F and DF name those of
  * activation_list.gpu.c, which stands in front.  The host side says the types of x (X_T), dy (DY_T)
  * and the result (Y_T), which lie at 16 bytes. */
+PARAMETERS(X_T Y_T DY_T)
+
 KERNEL activation(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(Y_T, y), ARG_INT(count))
 {
     OPEN_IN(X_T, x);

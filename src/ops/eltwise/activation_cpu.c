@@ -3,6 +3,7 @@
 
 #include "backend/cpu/smooth.h"
 
+#define PARAMETERS(names)
 #define DEVICE static inline
 #define NUMBER float
 #define CONSTANT(c) c##f

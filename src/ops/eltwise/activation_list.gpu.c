@@ -1,6 +1,9 @@
 /* The activations that are a formula of x alone: f and its derivative df, written once in words of
  * the kernel dialect.  Kernels read it as floats; activation.c includes it with NUMBER as double
- * for the reference, activation_cpu.c with float.  CONSTANT(c) is c in that type. */
+ * for the reference, activation_cpu.c with float.  CONSTANT(c) is c in that type; F and DF, for the
+ * files behind this one, name the formula at hand. */
+PARAMETERS(CONSTANT NUMBER F DF)
+
 #define ROOT_2_OVER_PI CONSTANT(0.79788456080286536)
 #define ROOT_HALF CONSTANT(0.70710678118654752)
 #define ROOT_1_OVER_2PI CONSTANT(0.39894228040143268)

@@ -1,4 +1,6 @@
 /* Two tensors element by element.  OPERATION: 0 adds, 1 subtracts, 2 multiplies. */
+PARAMETERS(OPERATION)
+
 DEVICE float result_of(float a, float b)
 {
 #if OPERATION == 0

@@ -1,4 +1,6 @@
 /* Rows of a table of ROWS rows of WIDTH (embedding.c says what is computed). */
+PARAMETERS(WIDTH ROWS CHUNK PADDING ADD)
+
 KERNEL embedding(ITEM_ARG ARG_IN(int, tokens), ARG_IN(float, table), ARG_OUT(float, y),
                  ARG_INT(count))
 {

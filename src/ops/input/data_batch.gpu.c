@@ -2,6 +2,8 @@
  *
  * `order` has an entry for place modulo `wrap`: the order of the set, or of a ring of batches that
  * the host keeps filling, then `order_count` is still that of the set. */
+PARAMETERS(BATCH CLIP COUNT BAD_TARGET CHANNELS PIXELS)
+
 KERNEL data_batch(ITEM_ARG ARG_IN(u8, images), ARG_IN(int, labels), ARG_IN(int, order),
                   ARG_IN(int, clock), ARG_OUT(float, x), ARG_OUT(int, target), ARG_INT(order_count),
                   ARG_INT(wrap), ARG_FLOAT(scale0), ARG_FLOAT(scale1), ARG_FLOAT(scale2),

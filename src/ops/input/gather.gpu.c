@@ -2,6 +2,8 @@
  *
  * `order` has an entry for place modulo `wrap`: see data_batch.gpu.c.  A sample has `elements` in a
  * run, from one to the next it is `stride`. */
+PARAMETERS(CLIP BATCH)
+
 DEVICE int gather_sample(GLOBAL const int *order, i64 place, int order_count, int wrap, int count)
 {
     int inside = !CLIP || place < order_count;

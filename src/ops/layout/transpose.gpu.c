@@ -1,5 +1,7 @@
 /* Transposing: a group and round moves a tile of TILE × TILE (the host side says TILE) through
  * local memory, so that rows are read and columns written side by side. */
+PARAMETERS(TILE)
+
 #define PADDED (TILE + 1) /* so that a column of the tile lies in different banks */
 
 KERNEL transpose(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_INT(rows), ARG_INT(columns),

@@ -4,6 +4,7 @@
  * read before anything of the row is written.  One row an item, or, of many classes, one row a
  * group.  Sums go by a tree over the items of one group, so they do not depend on anything but the
  * group size.  The host side says the types of the logits (X_T) and of dlogits (DX_T). */
+PARAMETERS(GRADIENT X_T DX_T)
 
 #define SUM_PART 64 /* classes or rows that an item adds up before it adds that to what it has */
 #define ROW_OF(dlogits) (GRADIENT ? dlogits + (i64)n * classes : dlogits)

@@ -1,4 +1,6 @@
 /* Rows of `columns` elements of type X_T, x_pitch apart in x and y_pitch in y. */
+PARAMETERS(X_T)
+
 KERNEL pitch_rows(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(X_T, y), ARG_INT(count), ARG_INT(columns),
                   ARG_INT(x_pitch), ARG_INT(y_pitch))
 {

@@ -10,6 +10,9 @@
  * `extra` gets what F was given.  With ACROSS y lies as [COLUMNS, ROWS].  ONES: one more
  * column, of which p is 1, goes to `extra`. SPLITS > 1: the depth is split among groups, and y is
  * [SPLITS, ROWS, WIDTH] without bias and ReLU, the further column included. */
+PARAMETERS(COLUMNS ONES BM SPLIT_DEPTH BK ROWS BN P_K Q_K P_T P_COLUMN Q_T Q_ROW MASK ACROSS BIAS
+               ADD RELU FORMULA KEEP SPLITS DEPTH)
+
 #define WIDTH (COLUMNS + ONES)
 #define M_TILES ((WIDTH + BM - 1) / BM)
 #define ROUNDS (SPLIT_DEPTH / BK)

@@ -9,6 +9,8 @@
  * LOADS_N of them each, in registers.  In local memory a side's places lie side by side, or with
  * DEEP each place's depth does, for operands that memory holds that way; a row is longer than it
  * need be by four, which means fewer bank conflicts and still whole vectors of four. */
+PARAMETERS(DEEP BK BM BN ON_CPU VM RM VN RN KS)
+
 #if DEEP
 #define AT_M(k, m) ((m) * (BK + 4) + (k))
 #define AT_N(k, n) ((n) * (BK + 4) + (k))

@@ -1,9 +1,10 @@
 /* Batch norm: x [images, CHANNELS, PIXELS], COUNT values of a channel.  X, R, Y, DY, DX and DR are
  * the types of x, residual, y, dy, dx and dresidual.  batch_norm.c says what is computed.  Sums go
  * by a tree over the items of one group, a channel a group and round. */
+PARAMETERS(PIXELS CHANNELS X_T COUNT R_T Y_T INFER RESIDUAL RELU FORMULA KEEP DY_T FROM_RELU DX_T
+               DR_T NEED_DX NEED_DR)
 
-/* So many values are added up before they join the sum, which keeps its digits. */
-#define PART 64
+#define PART 64 /* values that are added up before they join the sum, which keeps its digits */
 
 /* Where value i of channel c lies. */
 DEVICE int place_of(int c, int i)

@@ -4,6 +4,8 @@
  * are cut into CHUNKS of CHUNK, each the work of one group for its channels; a second launch puts
  * the chunks together, in their order.  X, R, Y, DY, DX and DR are the types of x, residual, y, dy,
  * dx and dresidual.  batch_norm.c says what is computed. */
+PARAMETERS(CHANNELS WIDE WANTED CHUNK COUNT X_T CHUNKS Y_T DY_T FROM_RELU R_T INFER RESIDUAL RELU
+               FORMULA KEEP DX_T DR_T NEED_DX NEED_DR)
 
 #define VECTORS (CHANNELS / WIDE)
 #define LANES (GROUP < WANTED ? 1 : WANTED)

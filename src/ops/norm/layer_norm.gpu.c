@@ -2,6 +2,8 @@
  * TURNS words of a row in registers, so that memory is read once.  The host side says the types of
  * what may be narrow: y (Y_T), the residual (R_T), dy (DY_T); and of how many rows the sums join in
  * one tree (ROUND). */
+PARAMETERS(Y_T R_T WIDTH RESIDUAL HAS_DSUM DY_T ROUND PARTS ROWS_A_PART NEED_DX)
+
 #define TURNS ((ROW_WORDS + GROUP - 1) / GROUP)
 
 /* A word of y, of the normalised n. */

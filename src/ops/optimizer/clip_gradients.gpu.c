@@ -1,5 +1,7 @@
 /* Clipping by the norm (clip_gradients.c says what it computes): squares of chunks, by a tree over
  * the items of one group; the sum of those by one group; and all gradients once more. */
+PARAMETERS(CHUNK)
+
 #define SUM_PART 64 /* numbers that an item adds up before it adds that to what it has */
 
 KERNEL square_chunks(ITEM_ARG ARG_IN(float, gradients), ARG_OUT(float, parts), ARG_INT(count),

@@ -1,8 +1,9 @@
 /* Pooling without a convolution before it: an output element an item.  With LAST the CHANNELS of a
  * pixel lie side by side, STEP elements from those of the next; else a plane of its own is each
  * channel's, and STEP is 1. */
+PARAMETERS(LAST CHANNELS OUT_WIDTH OUT_HEIGHT STRIDE PADDING HEIGHT WIDTH SIZE STEP PIXELS)
 
-/* Which plane element i lies in, of planes of so many pixels, and which pixel it is there. */
+/* Which plane element i lies in, of planes of `pixels` each, and which pixel it is there. */
 DEVICE u32 plane_of(u32 i, u32 pixels)
 {
     return LAST ? i / (pixels * CHANNELS) * CHANNELS + i % CHANNELS : i / pixels;
@@ -13,7 +14,7 @@ DEVICE u32 pixel_of(u32 i, u32 pixels)
     return LAST ? i / CHANNELS % pixels : i % pixels;
 }
 
-/* Where a plane of so many pixels begins. */
+/* Where a plane of that many pixels begins. */
 DEVICE u32 start_of(u32 plane, u32 pixels)
 {
     return LAST ? plane / CHANNELS * CHANNELS * pixels + plane % CHANNELS : plane * pixels;

@@ -1,6 +1,8 @@
 /* Dropout: the mask of four elements follows from one block of Philox4x32-10 (core/rng.c), so an
  * item takes four elements, those of block `first_quad` on.  `skipped`: elements of the first block
  * that are another part's.  `threshold`: dropout.h. */
+PARAMETERS(STREAM)
+
 KERNEL dropout(ITEM_ARG ARG_IN(IN0_T, x), ARG_IN(int, clock), ARG_OUT(OUT0_T, y), ARG_INT(count),
                ARG_INT(seed_low), ARG_INT(seed_high), ARG_INT(salt), ARG_INT(threshold),
                ARG_INT(first_quad), ARG_INT(skipped), ARG_FLOAT(scale))

@@ -1,5 +1,7 @@
 /* Parts of the sums of a matrix's columns, by words (words.gpu.c): x [rows, WIDTH] ->
  * parts [PARTS, WIDTH], each of ROWS_A_PART rows.  The host side says the type of x (X_T). */
+PARAMETERS(X_T PARTS ROWS_A_PART WIDTH)
+
 KERNEL sum_columns(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, parts), ARG_INT(rows))
 {
     OPEN_IN(X_T, x);

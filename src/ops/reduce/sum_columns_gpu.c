@@ -42,7 +42,7 @@ be_status gpu_sum_parts_prepare(gpu_call *call, int64_t parts, int64_t width, be
     int lanes = lanes_of(parts);
     return gpu_use(call, GPU_SOURCES(&gpu_source_sum_parts), GROUP_WANTED, err,
                    "PARTS=%" PRId64 " WIDTH=%" PRId64
-                   " LANES=%d OUTS=%d ONES=0 BIAS=0 ADD=0 RELU=0 FORMULA=0 ROWS=1 ACROSS=0",
+                   " LANES=%d OUTS=%d ONES=0 BIAS=0 ADD=0 RELU=0 FORMULA=0 KEEP=0 ROWS=1 ACROSS=0",
                    parts, width, lanes, GROUP_WANTED / lanes);
 }
 

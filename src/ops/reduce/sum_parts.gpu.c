@@ -4,6 +4,8 @@
  * what y holds; RELU or F, where FORMULA is, comes last, and with KEEP `extra` gets what F was
  * given.  With ACROSS y lies as [WIDTH - ONES, ROWS].  LANES items share the parts of one result,
  * and a group does OUTS results a round. */
+PARAMETERS(LANES OUTS PARTS WIDTH ACROSS ROWS ONES BIAS ADD RELU FORMULA KEEP)
+
 KERNEL sum_parts(ITEM_ARG ARG_IN(float, parts), ARG_IN(float, b), ARG_OUT(float, y),
                  ARG_OUT(float, extra), ARG_INT(count))
 {

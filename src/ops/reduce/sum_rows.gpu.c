@@ -1,8 +1,9 @@
-/* So many elements are added up before they join the sum, which keeps its digits. */
-#define PART 64
+/* x [rows, channels, pixels] -> y [channels]: a channel per group and round.  The host side says
+ * the type of x (X_T). */
+PARAMETERS(X_T)
 
-/* x [rows, channels, pixels] -> y [channels]: a channel a group and round.  The host side says the
- * type of x (X_T). */
+#define PART 64 /* elements that are added up before they join the sum, which keeps its digits */
+
 KERNEL sum_rows(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, y), ARG_INT(rows), ARG_INT(channels),
                 ARG_INT(pixels))
 {

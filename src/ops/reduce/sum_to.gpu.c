@@ -1,6 +1,8 @@
 /* Sums over any dimensions.  Of an element of y the parts are summed first, PARTS of them, each by
  * an item of its own; then they join.  x's dimensions are WIDE0 … WIDE3; y keeps KEPT0 … KEPT3 of
  * them (else 1) and sums over MANY0 … MANY3 (else 1). */
+PARAMETERS(PARTS KEPT3 KEPT2 KEPT1 WIDE1 WIDE2 WIDE3 MANY0 MANY1 MANY2 MANY3 KEPT0)
+
 KERNEL sum_to_parts(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, parts), ARG_INT(count))
 {
     OPEN_IN(float, x);
