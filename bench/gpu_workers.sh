@@ -17,7 +17,7 @@ table="$OUT/workers.jsonl"
 
 left() { echo $((deadline - SECONDS)); }
 
-# train SECONDS GPUS LOG OPTION...: a training on so many GPUs.
+# train SECONDS GPUS LOG OPTION...: a training on that many GPUs.
 train() {
     local limit=$1 gpus=$2 log=$3 where="--device cuda:0"
     shift 3

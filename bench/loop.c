@@ -1,7 +1,7 @@
 /* A training loop that nobody watches: cnn-fashion on generated pictures.  What `breakeven bench`
  * reports is held against it by bench/overhead.c.
  *
- * Usage: bench_loop THREADS     for each line "STEPS" of its standard input it does so many steps
+ * Usage: bench_loop THREADS     for each line "STEPS" of its standard input it does that many steps
  * between two readings of the clock, and prints their nanoseconds. */
 #include <inttypes.h>
 #include <stdio.h>

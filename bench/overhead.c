@@ -30,7 +30,7 @@ typedef struct overhead {
     be_error err;
 } overhead;
 
-/* So many seconds of the loop, about. */
+/* The loop, for about `seconds` seconds. */
 static be_status loop_run(overhead *o, double seconds, be_error *err)
 {
     char text[LINE_MAX_BYTES];

@@ -4,7 +4,8 @@
  * Usage: bench_pairs PROGRAM PROXY [PAIRS [SECONDS [THREADS [WORKLOAD]]]]
  *   PROGRAM is breakeven, PROXY is tests/proxy_runner.py; by default 40 pairs of each kind, of at
  *   most 5 s a contender, on 1 thread, of cnn-fashion.
- * One line a pair, in the end the counts.  Exit code 0 if at least 95 % of each kind are right. */
+ * One line per pair, in the end the counts.  Exit code 0 if at least 95 % of each kind are right.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 

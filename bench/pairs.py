@@ -3,7 +3,7 @@
 
 Usage: bench/pairs.py [--build build] [--pairs 40] [--max-time 5] [--threads 1] [WORKLOAD]
 
-Prints a line a pair and in the end the counts; exits with 0 if at least 95 % of each kind are
+Prints a line per pair and in the end the counts; exits with 0 if at least 95 % of each kind are
 right. 40 pairs take about a quarter of an hour.
 """
 import argparse
@@ -17,7 +17,7 @@ def main():
     parser.add_argument("workload", nargs="?", default="cnn-fashion")
     parser.add_argument("--build", default="build")
     parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--max-time", type=float, default=5, help="seconds a contender")
+    parser.add_argument("--max-time", type=float, default=5, help="seconds per contender")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     build = Path(options.build).resolve()

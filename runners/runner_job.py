@@ -221,7 +221,7 @@ class Job:
         return slice(start, start + self.batch)
 
     def read_normalization(self, request):
-        """Of each field of bytes, one a channel: what is subtracted, and then multiplied by."""
+        """Of each field of bytes, one per channel: what is subtracted, and then multiplied by."""
         return {name: self._normalization_of(request, name)
                 for name, field in self.fields.items() if field.dtype == np.uint8}
 

@@ -63,14 +63,14 @@ def _gpu_of(device):
 
 
 def settle(device, threads):
-    """Start no other device than this one, with so many threads: once a process."""
+    """Start no other device than this one, with that many threads: once per process."""
     global _settled
     if _settled is None:
         gpus = [] if device == CPU else [_gpu_of(device)]
         tf.config.set_visible_devices(gpus, "GPU")
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
-        # As TensorFlow does it by itself on a processor with so many cores.
+        # As TensorFlow does it by itself on a processor with that many cores.
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.set_soft_device_placement(False)

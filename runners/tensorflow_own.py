@@ -276,7 +276,7 @@ class Session:
 
 
 def compared(x):
-    """A tensor as a trace has it: at most so many of its elements."""
+    """A tensor as a trace has it: at most that many of its elements."""
     x = np.asarray(x)
     if x.size > own_trace.COMPARED_MOST or x.ndim > 4:
         x = x.reshape(-1)[::own_trace.stride(x.size)]

@@ -281,7 +281,7 @@ class Session(Loop):
 
 
 def compared(x):
-    """A tensor as a trace has it: on the host, at most so many of its elements."""
+    """A tensor as a trace has it: on the host, at most that many of its elements."""
     x = x.detach()
     if x.numel() > own_trace.COMPARED_MOST or x.dim() > 4:
         x = x.flatten()[::own_trace.stride(x.numel())]

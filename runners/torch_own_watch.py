@@ -21,7 +21,7 @@ _READS = ("item", "tolist", "cpu", "numpy", "nonzero", "__bool__", "__int__", "_
 _LINES_MOST = 5
 _TORCH = os.path.dirname(os.path.realpath(torch.__file__)) + os.sep
 _DATA_S = 0.5         # of batches() with their steps, or …
-_DATA_STEPS = 64      # … so many
+_DATA_STEPS = 64      # … this many
 _WARM_UPS = 2
 _KEPT_MOST = 8        # of its batches, which the steps without a wait go round
 _WAIT_LEAST = 0.02    # of a step: less is not told apart
@@ -98,7 +98,7 @@ def _sentence_on(own, place, times):
     often = "once" if times == 1 else f"{times} times"
     return (f"{name}, line {number} ({line}) reads a tensor on the host {often} a step: on a "
             "device the host waits there until all work before it is done; leave it out of the "
-            "step, or read every so many steps")
+            "step, or read every few steps")
 
 
 class _RealSteps:

@@ -327,7 +327,7 @@ def _work(session, profile, cpu_ns):
 
 
 def count_flops(session, steps):
-    """The arithmetic of so many steps of a user's own model, or None."""
+    """The arithmetic of that many steps of a user's own model, or None."""
     kept = Kept(session)
     try:
         flops = session.flops()

@@ -60,9 +60,9 @@ def options():
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--warning", default=None)
     parser.add_argument("--prepares", type=int, default=None,
-                        help="after so many it has no memory for another one")
+                        help="after that many it has no memory for another one")
     parser.add_argument("--moody", type=int, default=0,
-                        help="so many times phases take twice as long as the steps did")
+                        help="that many times phases take twice as long as the steps did")
     parser.add_argument("--where", action="store_true",
                         help="implementation: the processors that it may use")
     parser.add_argument("--blas", default="none", help="what it computes with; on the processor a "

@@ -36,7 +36,7 @@ static bool compare_output(const ops_case *c, int draw, int o, const double *fou
     return true;
 }
 
-/* One draw on so many threads, into `y`, which held NaNs. */
+/* One draw on that many threads, into `y`, which held NaNs. */
 static bool run_blocked(const ops_case *c, int draw, int threads, double **y, FILE *report)
 {
     be_error err;

@@ -11,7 +11,7 @@ import unittest
 
 
 class TapResult(unittest.TestResult):
-    """Prints one line a case, and the reason below one that failed."""
+    """Prints one line per case, and the reason below one that failed."""
 
     def __init__(self):
         super().__init__()

@@ -52,7 +52,7 @@ class Compare(FolderTest):
         saving = self.plant("saving.jsonl", 0.2, energy_per_step_j=2.0)
         page = self.page(self.old, saving, "--price", f"{saving}=3.6")
         self.assertIn("samples for a joule (a second's, per watt)", page)
-        # 100 samples a step of 2 J; 500 a second at 0.001 a second.
+        # 100 samples per step of 2 J; 500 a second at 0.001 a second.
         self.assertIn("workload engine device type batch B, a joule B, a unit of price", page)
         self.assertIn("cnn-fashion native cpu fp32 100 50 500,000", page)
         self.assertNotIn("a joule", self.page(self.old, self.new))

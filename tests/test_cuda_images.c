@@ -64,7 +64,7 @@ static void fill(float *pixels, int32_t *target)
     for (int i = 0; i < BATCH; i++) target[i] = i;
 }
 
-/* A plan on the fake device that has run so many steps; *losses are theirs. */
+/* A plan on the fake device that has run that many steps; *losses are theirs. */
 static be_plan *train(const network *n, be_device *device, be_value keep, int steps, float *losses)
 {
     be_error err = {0};

@@ -73,7 +73,7 @@ static cublaslt_product product_of(int64_t rows)
                               .type = BE_BF16};
 }
 
-/* The place of the algorithm that is taken for a product of so many rows. */
+/* The place of the algorithm that is taken for a product of that many rows. */
 static int taken(int64_t rows, const char *times, bool may_try)
 {
     be_error err = {0};

@@ -326,7 +326,7 @@ static void test_cifar_refuses(void **state)
     free(b.bytes);
 }
 
-/* One tar header for a file of so many bytes. */
+/* One tar header for a file of that many bytes. */
 static void put_tar_header(unsigned char *block, const char *name, unsigned bytes, char type)
 {
     memset(block, 0, 512);

@@ -195,7 +195,7 @@ static void what_cannot_be_drawn_is_refused(void **state)
     be_dataset *d = NULL;
     dataset_options options = {.seed = 1};
     ASSERT_FAILS(generated_sequences(&FORM(7, 1000), SPLIT_TRAIN, &options, &d, &err), BE_USAGE,
-                 "generated sequences: expected at least 8 tokens a sample, found 7", "--seq");
+                 "generated sequences: expected at least 8 tokens per sample, found 7", "--seq");
     ASSERT_FAILS(generated_pairs(&FORM(16, 159), SPLIT_TRAIN, &options, &d, &err), BE_USAGE,
                  "a vocabulary of at least 160 tokens, found 159", "--vocab");
     options.limit = -1;

@@ -75,7 +75,7 @@ static double loss_at(reference *r, int64_t step)
 }
 
 #define STEP 1e-6
-#define SMOOTH 12 /* places a parameter */
+#define SMOOTH 12 /* places per parameter */
 
 /* The gradient at one place against the central difference; false where the loss has a kink. */
 static bool check_place(reference *r, double *w, double gradient, const char *name)

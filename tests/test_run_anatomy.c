@@ -40,7 +40,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* The time of the one point that the anatomy has, taken for so many seconds and kept there. */
+/* The time of the one point that the anatomy has, taken for that many seconds and kept there. */
 static double point(const char *kept, double seconds)
 {
     fake f;

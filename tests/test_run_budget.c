@@ -30,7 +30,7 @@ static conductor_options budgeted(void)
     return options;
 }
 
-/* So many contenders of this kind end in time.  How many have a speed. */
+/* How many of `count` contenders of this kind, which end in time, have a speed. */
 static int measured_of(int count, const char *const *wishes)
 {
     be_error err = {0};

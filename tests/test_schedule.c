@@ -112,7 +112,7 @@ static void a_device_follows_its_schedule(void **state)
     be_device_close(device);
 }
 
-/* All steps of a training with clipping and a schedule, on so many threads. */
+/* All steps of a training with clipping and a schedule, on that many threads. */
 static void train_clipped(int threads, float weights[COUNT], float norms[STEPS])
 {
     be_error err;

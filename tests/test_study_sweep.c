@@ -28,7 +28,7 @@ typedef struct world {
     fake_clock clock;
     int runs, begins;
     double slow_s;          /* what a step takes more at the end of the range */
-    int fails_from, fails;  /* so many runs of the GPU fail, from this run on */
+    int fails_from, fails;  /* this many runs of the GPU fail, from this run on */
     const char *fails_with; /* status */
     double room;            /* the GPU fails above it with NO_MEMORY; 0: never */
     double whole_steps[8];

@@ -84,7 +84,7 @@ static uint64_t weights_of(const trained *t)
     return hash;
 }
 
-/* What STEPS steps on so many threads give where nobody disturbs. */
+/* What STEPS steps on that many threads give where nobody disturbs. */
 static uint64_t honest(int threads)
 {
     static uint64_t known[8];

@@ -16,7 +16,7 @@ PROGRAM = os.environ["BREAKEVEN_PROGRAM"]
 SMALL = ["--synthetic", "--limit", "200"]
 PYTHON = os.environ.get("BREAKEVEN_TENSORFLOW_PYTHON", "")
 RUNNERS = os.path.join(ROOT, "runners")
-# One word for all requests: TensorFlow sets its threads once a process.
+# One word for all requests: TensorFlow sets its threads once per process.
 THREADS = 2
 
 
@@ -112,7 +112,7 @@ class TensorFlowRunnerTest(shared.RunnerTest):
         self.check_ops(answer["ops"])
 
     def check_ops(self, ops):
-        """Each layer, where it belongs, once a step."""
+        """Each layer, where it belongs, once per step."""
         found = {(op["phase"], op["name"]): op for op in ops if "Conv2D" in op["op"]}
         self.assertEqual(set(found) - {("backward", "conv1")},
                          {("forward", "conv1"), ("forward", "conv2"), ("backward", "conv2")})

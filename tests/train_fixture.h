@@ -23,7 +23,7 @@ typedef struct fixture {
     int epochs, saved, progress;
     char note[2000], last_saved[FILE_PATH_BYTES];
     volatile sig_atomic_t interrupt;
-    int64_t interrupt_at; /* set the flag once so many steps are done; 0: never */
+    int64_t interrupt_at; /* set the flag once that many steps are done; 0: never */
     train_epoch last;
 } fixture;
 

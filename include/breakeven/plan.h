@@ -103,7 +103,7 @@ BE_CHECKED be_status be_plan_run(be_plan *plan, int64_t steps, be_error *err);
  * not finite.  Slow. */
 BE_CHECKED be_status be_plan_run_checked(be_plan *plan, int64_t steps, be_error *err);
 
-/* Where the time of a step goes.  LOSS_READ: keeping the losses, and reading them once a block.
+/* Where the time of a step goes.  LOSS_READ: keeping the losses, and reading them once per block.
  * IDLE_HOST: the device waits for the host.  UPLOAD: copies to the device that nothing hides. */
 #define BE_PHASE_LIST(X)      \
     X(DATA, "data")           \

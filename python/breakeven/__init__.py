@@ -47,7 +47,7 @@ def bench(model, batch=None, devices="all", **settings):
 
     and by name, each of which may be left out:
 
-    batches     samples a step, one number or several
+    batches     samples per step, one number or several
     precisions  "fp32", "tf32", "bf16", or several
     engines     "torch", "torch-compile", "tensorflow", …, or several
     threads     of the processor, one number or several

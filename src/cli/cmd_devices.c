@@ -98,7 +98,7 @@ static void print_libraries(const json_t *records)
     }
 }
 
-/* The reasons below the table, one a line. */
+/* The reasons below the table, one per line. */
 static void print_reasons(const json_t *records)
 {
     size_t i;

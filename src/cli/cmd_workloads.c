@@ -53,7 +53,7 @@ be_status cmd_workloads(const cli_options *options, be_error *err)
         {MEMBER(listed, data), "data", UNIT_TEXT, NULL},
         {MEMBER(listed, params), "parameters", UNIT_COUNT, NULL},
         {MEMBER(listed, batch), "batch", UNIT_COUNT, NULL},
-        {MEMBER(listed, flops_per_step), "work a step", UNIT_FLOPS, NULL},
+        {MEMBER(listed, flops_per_step), "work per step", UNIT_FLOPS, NULL},
         {MEMBER(listed, bytes_per_step), "traffic", UNIT_BYTES, NULL},
         {MEMBER(listed, memory_bytes), "memory", UNIT_BYTES, NULL},
         {MEMBER(listed, optimizer), NULL, UNIT_TEXT, NULL},

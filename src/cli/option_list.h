@@ -16,7 +16,7 @@
       "Starts every engine's runner once, asks it for its devices and libraries, and lists them. " \
       "With --measure also what the native engine's devices can do at most, and their sensors.")   \
     X(workloads, "workloads", "", NOTHING, 0, 0,                                                   \
-      "the ladder of models, with parameters, operations and bytes a step",                        \
+      "the ladder of models, with parameters, operations and bytes per step",                      \
       "Plans a training step of every workload and lists what it costs, and below them the "       \
       "operations that can be measured alone.")                                                    \
     X(bench, "bench", "[WORKLOAD...]", WORKLOADS, 0, 16,                                           \
@@ -144,7 +144,7 @@
       "threads of the CPU; bench takes a list. The default is OMP_NUM_THREADS, else the number " \
       "of physical cores, or as many as a control group's quota pays for")                       \
     X(BATCH, "batch", 'b', "N,...", COUNTS, 1, 1e9, "", ON_MEASURE | ON_MODEL | ON(workloads),   \
-      "samples a step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")      \
+      "samples per step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")    \
     X(PRECISION, "precision", 'p', "P,...", CHOICES, 0, 0, "fp32 tf32 bf16",                     \
       ON_MEASURE | ON_MODEL,                                                                     \
       "how products multiply: fp32 (the default), tf32, or bf16 as PyTorch's autocast; bench "   \
@@ -239,7 +239,7 @@
     X(WORKERS, "workers", 0, "N,...", COUNTS, 1, 1e6, "", ON_WORKERS,                            \
       "train: by N processes, each with an equal part of every batch and of the cores, or with " \
       "--device cuda on a GPU of its own "                                                       \
-      "(docs/workers.md); bench: measure that with so many, beside one; "                        \
+      "(docs/workers.md); bench: measure that with N beside one; "                               \
       "advise: also predict the training on N workers: 8..4096*2")                               \
     X(EACH, "each", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(sweep),                              \
       "with workers: each has the whole batch (weak scaling); else they cut it")                 \

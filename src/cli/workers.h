@@ -24,7 +24,7 @@ typedef struct workers {
  * has started, with this rank's share of the cores.  `given` outlives it. */
 BE_CHECKED be_status workers_open(workers *w, const cli_options *given, be_error *err);
 
-/* What adding up gradients took of each of so many steps, as members of a record; null where the
+/* What adding up gradients took of each of the steps, as members of a record; null where the
  * devices did it among themselves. */
 void workers_record(be_group *group, double steps, json_t *record);
 

@@ -13,8 +13,8 @@ typedef struct cgroup_limits {
 
 cgroup_limits cgroup_read(const char *root);
 
-/* The threads that compute side by side on so many cores within such a quota: no more than it pays
- * for, because one that is stopped in the middle keeps all others waiting; at least 1. */
+/* The threads that compute side by side on that many cores within such a quota: no more than it
+ * pays for, because one that is stopped in the middle keeps all others waiting; at least 1. */
 int cgroup_threads(int cores, double processors);
 
 /* The numbers of threads that are worth comparing: what is usual, all cores where a quota leaves

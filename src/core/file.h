@@ -112,7 +112,7 @@ BE_CHECKED be_status file_own_program(char out[FILE_PATH_BYTES], be_error *err);
 typedef struct file_faults {
     bool full;            /* the disk takes full_after more bytes, then ENOSPC */
     int64_t full_after;   /* bytes */
-    size_t write_at_most; /* short writes: so many bytes a call at most; 0: any */
+    size_t write_at_most; /* short writes: bytes per call at most; 0: any */
     bool fail_sync;       /* fsync says EIO */
     bool fail_rename;     /* rename says EIO */
     bool fail_read;       /* reads give read_after more bytes, then EIO */
@@ -120,6 +120,6 @@ typedef struct file_faults {
 } file_faults;
 
 void file_inject(file_faults faults);
-void file_fail_after(int64_t bytes); /* the disk is full after so many bytes; < 0: off */
+void file_fail_after(int64_t bytes); /* the disk is full after that many bytes; < 0: off */
 
 #endif

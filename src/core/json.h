@@ -76,7 +76,7 @@ typedef struct json_source {
 BE_CHECKED be_status json_parse(json_t **out, const char *text, size_t length,
                                 const json_source *source, be_error *err);
 
-/* That of a file of at most so many bytes. */
+/* That of a file of at most `most_bytes` bytes. */
 BE_CHECKED be_status json_load(json_t **out, const char *path, size_t most_bytes,
                                const json_source *source, be_error *err);
 

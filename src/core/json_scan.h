@@ -1,4 +1,4 @@
-/* Reads JSON without making values of it: for texts of which there are so many that making and
+/* Reads JSON without making values of it: for texts so numerous that making and
  * freeing their values would take most of the time.
  *
  * It takes less than JSON: no blank between the parts, no \u, no name that is empty or has a point

@@ -12,7 +12,7 @@ int64_t room_here(void);
 
 typedef struct room_need {
     const char *what;   /* "gpt2" */
-    int64_t batch;      /* samples a step */
+    int64_t batch;      /* samples per step */
     double fixed_bytes; /* whatever the batch: weights, gradients, the optimizer's state */
     double batch_bytes; /* what grows with it */
 } room_need;

@@ -29,7 +29,7 @@ static void *wait_at_gate(void *gate)
     return NULL;
 }
 
-/* Starts so many threads side by side, and ends them: how many the system gave, and its reason
+/* Starts `count` threads side by side, and ends them: how many the system gave, and its reason
  * where they are fewer.  OpenMP's library ends the program where it is refused one. */
 static int threads_given(int wanted, int *reason)
 {

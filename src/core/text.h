@@ -17,7 +17,7 @@ size_t text_character(const char *text, size_t length);
 /* Columns that a text takes on a terminal: its characters. */
 size_t text_width(const char *text);
 
-/* Bytes of its first characters, at most so many. */
+/* Bytes of its first characters, at most that many. */
 size_t text_cut(const char *text, size_t characters);
 
 /* Copy a text for a terminal or a record: control characters and bytes that are not UTF-8 become

@@ -156,10 +156,11 @@ bool topology_bind(int threads, char *list, size_t size)
     int count = 0, kinds = count_kinds();
     for (int kind = kinds - 1; kind >= 0; kind--)
         count += choose_of_kind(chosen, kind, kinds, threads - count);
-    bool bound = count == threads && hwloc_set_cpubind(machine, chosen, HWLOC_CPUBIND_THREAD) == 0;
-    if (bound) hwloc_bitmap_list_snprintf(list, size, chosen);
+    bool is_pinned =
+        count == threads && hwloc_set_cpubind(machine, chosen, HWLOC_CPUBIND_THREAD) == 0;
+    if (is_pinned) hwloc_bitmap_list_snprintf(list, size, chosen);
     hwloc_bitmap_free(chosen);
-    return bound;
+    return is_pinned;
 }
 
 void topology_unbind(void)

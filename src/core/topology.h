@@ -22,7 +22,7 @@ const topology *topology_get(void);
 /* Bind the calling thread, and with it every process that it starts from now on, to as many cores:
  * one hardware thread of each, the fastest kind of core first, and of a kind the last ones, because
  * systems tend to serve interrupts on the first.  `list` gets their numbers as "2" or "8-15".
- * False, with an empty list, if nothing was bound: there is no choice (as many threads as hardware
+ * False, with an empty list, if nothing was pinned: there is no choice (as many threads as hardware
  * threads), there are too few cores, or the system binds nothing (macOS). */
 bool topology_bind(int threads, char *list, size_t size);
 
@@ -30,11 +30,11 @@ bool topology_bind(int threads, char *list, size_t size);
 void topology_allowed(char *list, size_t size);
 
 /* From now on this process is one of `parts` that share what it may use: it gets its equal part of
- * the cores, and is bound to them where there is at least one for each; else it may use all, and
+ * the cores, and is pinned to them where there is at least one for each; else it may use all, and
  * counts one as its own.  Before OpenMP has started threads. */
 void topology_share(int part, int parts);
 
-/* Let the calling thread run on all processors that this process may use, also if OpenMP bound it
+/* Let the calling thread run on all processors that this process may use, also if OpenMP pinned it
  * to one of them before main (OMP_PROC_BIND). */
 void topology_unbind(void);
 

@@ -91,7 +91,7 @@ static be_status check_form(const void *of, const char *title, const generated_f
     const set_kind *kind = of;
     if (form->sequence < kind->least_sequence)
         FAIL(err, BE_USAGE,
-             "%s: expected at least %d tokens a sample, found %d; use a larger --seq", title,
+             "%s: expected at least %d tokens per sample, found %d; use a larger --seq", title,
              kind->least_sequence, form->sequence);
     if (form->vocabulary < kind->least_vocabulary)
         FAIL(err, BE_USAGE,

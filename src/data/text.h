@@ -13,7 +13,7 @@ typedef struct text_form {
     int stride; /* tokens from one window to the next; 0: `sequence`, so that none is seen twice */
 } text_form;
 
-#define TEXT_TEST_PART 10 /* one in so many of the tokens, the last ones, is to test on */
+#define TEXT_TEST_PART 10 /* one in this many tokens, the last ones, is to test on */
 
 /* Windows over the text options->text by the tokenizer options->tokenizer (data/tokenizer.h), or,
  * without one, by a vocabulary of form->vocabulary tokens at most that is learnt from the text to

@@ -91,7 +91,7 @@ typedef struct device_vtable {
     /* BE_UNAVAILABLE with the reason where nothing can be measured. */
     be_status (*probe_new)(be_device *device, device_probe **out, be_error *err);
     void (*probe_free)(device_probe *probe);
-    /* Do a kind so many times and wait for it.  What the first time with this number has to make is
+    /* Do a kind `times` times and wait for it.  What the first time with this number has to make is
      * made in that time. */
     be_status (*probe_run)(device_probe *probe, probe_kind kind, int64_t times, be_error *err);
 } device_vtable;

@@ -58,7 +58,7 @@ typedef struct memory_place {
 } memory_place;
 
 typedef struct memory_map {
-    memory_place *places; /* one a value */
+    memory_place *places; /* one per value */
     size_t persistent_bytes, activation_bytes, activation_sum_bytes;
 } memory_map;
 

@@ -113,7 +113,7 @@ static be_status list_ops(be_plan *plan, bool *needs, be_error *err)
 
 /* ---------------------------------------------------------------- measuring */
 
-/* As the training loop does it: once a block, of BE_LOSS_LOG steps at most. */
+/* As the training loop does it: once per block, of BE_LOSS_LOG steps at most. */
 static be_status time_loss_read(be_plan *plan, be_plan_times *out, be_error *err)
 {
     const device_vtable *vt = plan->device->vtable;

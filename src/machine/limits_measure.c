@@ -16,7 +16,7 @@
 #define TRANSFER_FACTOR 4
 #define TIMES_MOST ((int64_t)1 << 28)
 
-/* What is timed: `run` does it so many times and waits. */
+/* What is timed: `run` does it `times` times and waits. */
 typedef struct limits_work {
     be_status (*run)(const struct limits_work *, int64_t times, be_error *);
     device_probe *probe;

@@ -28,7 +28,7 @@ typedef struct budget {
 /* What is left after so long: at least 0, INFINITY where there is no end. */
 double budget_left_s(const budget *b, double passed_s);
 
-/* For one of so many parts of a stage that are still to come. */
+/* For one of that many parts of a stage that are still to come. */
 double budget_grant_s(const budget *b, budget_stage stage, int parts, double passed_s);
 
 #endif

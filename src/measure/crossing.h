@@ -8,8 +8,8 @@
  * opposite signs there is a crossing.  Its interval assumes nothing of the curve but that sign, so
  * it holds at kinks and at jumps: a place is refused if the points just below it, or just above it,
  * averaged over one, two, … neighbours, contradict the sign that they would need to have.  The
- * limit is Sidak's for so many averages, for either side at 97.5 %: these averages are correlated,
- * hence (Slepian) the interval keeps at least 95 %.
+ * limit is Sidak's for that many averages, for either side at 97.5 %: these averages are
+ * correlated, hence (Slepian) the interval keeps at least 95 %.
  *
  * A place is judged once, and all that is said follows from these judgements: FASTER and SLOWER are
  * its sure sign, or its likely sign (1.96 standard errors) where the sure points beside it have the

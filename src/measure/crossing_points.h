@@ -23,7 +23,7 @@ bool crossing_is_settled(const crossing_merged *m, int i);
 void crossing_merge(const crossing_point *points, int count, const crossing_options *options,
                     crossing_merged *out);
 
-/* -1 or 1 where y lies more than so many standard errors from 0, else 0. */
+/* -1 or 1 where y lies more than that many standard errors from 0, else 0. */
 int crossing_sign(const crossing_point *point, double errors);
 
 /* Half of the interval as a share of its middle. */

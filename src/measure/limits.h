@@ -13,7 +13,7 @@
 
 #define LIMITS_TRANSFERS 16
 
-/* One copy of so many bytes, seconds from its start until it has arrived. */
+/* One copy of that many bytes, seconds from its start until it has arrived. */
 typedef struct limits_transfer {
     int64_t bytes;
     double up_s, down_s; /* host to device, device to host */

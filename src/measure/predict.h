@@ -64,7 +64,7 @@ BE_CHECKED be_status predict_seconds(const predict_machine *machine, const predi
 BE_CHECKED be_status predict_left_out(const predict_machine *machine, const predict_op *points,
                                       int count, double *out, be_error *err);
 
-/* One copy of so many bytes to or from the device, between the sizes that were measured; 0 where
+/* One copy of that many bytes to or from the device, between the sizes that were measured; 0 where
  * host and device share memory. */
 double predict_transfer(const limits *l, double bytes, bool down);
 

@@ -23,7 +23,7 @@ typedef struct scaling_reduce {
     bool by_ring; /* else by a tree */
 } scaling_reduce;
 
-/* The faster one of two ways to add up `bytes` on so many workers (Thakur, Rabenseifner, Gropp
+/* The faster one of two ways to add up `bytes` on that many workers (Thakur, Rabenseifner, Gropp
  * 2005, "Optimization of Collective Communication Operations in MPICH"; time of the additions left
  * out): ring: 2 (N − 1) messages of bytes / N, one after the other, tree: 2 ⌈log2 N⌉ messages of
  * all bytes, up a binary tree and down again. */

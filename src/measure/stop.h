@@ -61,7 +61,7 @@ typedef struct stop_block {
  * 0.1 % of it, but within limit_s. */
 int64_t stop_block_steps(const stop_block *block);
 
-/* Steps to do just before a block of so many, untimed: whoever worked meanwhile left the caches
+/* Steps to do just before a block of that many, untimed: whoever worked meanwhile left the caches
  * full of its own, and a pool of threads asleep.  A tenth of the block, so that it stays cheap;
  * none before a block of under 5 steps, of which a cold start is a small part. */
 int64_t stop_lead_steps(int64_t block_steps);

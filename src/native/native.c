@@ -103,7 +103,7 @@ static be_status take_transform(const protocol_job *job, const data_field *wante
     int channels = (int)wanted->form.sample.dim[0];
     if (!from || from->channels != channels)
         FAIL(err, BE_USAGE,
-             "expected %d values in 'normalize.%s.mean' and 'normalize.%s.std', one a channel, "
+             "expected %d values in 'normalize.%s.mean' and 'normalize.%s.std', one per channel, "
              "found %d",
              channels, wanted->form.name, wanted->form.name, from ? from->channels : 0);
     for (int c = 0; c < channels; c++) {

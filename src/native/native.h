@@ -34,7 +34,7 @@ BE_CHECKED be_status native_open(native_session *s, const protocol_job *job,
                                  const be_device_options *device, be_error *err);
 void native_close(native_session *s); /* twice is fine */
 
-/* Steps from where the last run ended; `losses` (may be NULL) gets one a step.  *loss is that of
+/* Steps from where the last run ended; `losses` (may be NULL) gets one per step.  *loss is that of
  * the last step, NAN when inferring. */
 BE_CHECKED be_status native_run(native_session *s, int64_t steps, int64_t *wall_ns, float *losses,
                                 double *loss, be_error *err);

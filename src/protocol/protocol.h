@@ -123,7 +123,7 @@ typedef struct protocol_answer {
     int64_t steps;   /* run, parity, phases */
     int64_t wall_ns; /* run, sync, phases, reference */
     double loss;     /* run, evaluate; NAN if the runner sent null */
-    json_t *losses;  /* run with losses: list of numbers or null, one a step */
+    json_t *losses;  /* run with losses: list of numbers or null, one per step */
     json_t *limits;  /* measure: object, as measure/limits.h reads it */
     int64_t count, correct; /* evaluate */
 

@@ -32,7 +32,7 @@ typedef struct bars {
 /* One bar a line, as wide as the page, and a legend of the parts that somebody has. */
 void bars_print(const bars *b, FILE *out);
 
-/* An <svg> element for a page that has svg_style's rules, so many pixels wide. */
+/* An <svg> element for a page that has svg_style's rules, `width` pixels wide. */
 void bars_write_inline(const bars *b, int width, FILE *out);
 
 /* Inner parts of both: the length of the scale, beyond which bars are cut; 0: nothing to draw. */

@@ -81,7 +81,7 @@ be_status download_write(const json_t *runs, FILE *out, be_error *err)
     size_t count = write_lines(&z, runs, out);
     deflateEnd(&z);
     fprintf(out,
-            "\">Save the %s record%s</a> as they are kept, in JSON, one a line, compressed: "
+            "\">Save the %s record%s</a> as they are kept, in JSON, one per line, compressed: "
             "<code>breakeven runs import</code> takes them.</p>\n",
             report_count((double)count, text), count == 1 ? "" : "s");
     return BE_OK;

@@ -2,7 +2,7 @@
  * from the records alone.
  *
  * The records are those of bench (report/bench.h); those that were taken apart have "explain" as
- * well, and the fastest has "cause".  Times are seconds a step. */
+ * well, and the fastest has "cause".  Times are seconds per step. */
 #ifndef REPORT_EXPLAIN_H
 #define REPORT_EXPLAIN_H
 

@@ -245,7 +245,7 @@ typedef struct member_library {
     const char *name, *version, *path, *reason;
 } member_library;
 
-/* How fast so many bytes are copied. */
+/* How fast that many bytes are copied. */
 typedef struct member_copy {
     const char *device;
     double bytes, up_s, down_s, up, down;

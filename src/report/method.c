@@ -100,7 +100,7 @@ static void write_blocks(const json_t *measured, FILE *out)
     char who[REPORT_TEXT_BYTES];
     size_t i, b;
     json_t *record, *block;
-    html_fold_begin(out, "every block: seconds a step, in the order in which they were measured");
+    html_fold_begin(out, "every block: seconds per step, in the order in which they were measured");
     fprintf(out, "<pre>");
     json_array_foreach(measured, i, record)
     {

@@ -49,7 +49,7 @@ void plot_print(const plot *p, FILE *out);
 /* A whole SVG file, readable on light and on dark ground. */
 void plot_write_svg(const plot *p, FILE *out);
 
-/* An <svg> element for a page that has svg_style's rules (report/svg.h), so many pixels wide, with
+/* An <svg> element for a page that has svg_style's rules (report/svg.h), `width` pixels wide, with
  * a title and a description for those who do not see it. */
 void plot_write_inline(const plot *p, int width, FILE *out);
 

@@ -155,7 +155,7 @@ static void write_row(const json_t *record, double scale_s, const char *first, F
     fprintf(out, "%s\n", versus_text(record, first, versus));
 }
 
-/* The records by their time a sample, the failed ones left out. */
+/* The records by their time per sample, the failed ones left out. */
 static json_t *in_order(const json_t *records)
 {
     size_t i;

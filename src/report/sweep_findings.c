@@ -114,7 +114,7 @@ static void say_strictness(const json_t *pair, FILE *out)
         bool apart = report_real(point, point, low) > 1 || report_real(point, point, high) < 1;
         if (!apart || strcmp(report_string(point, point, verdict), "UNSURE") != 0) continue;
         report_paragraph(out,
-                         "UNSURE with 1 outside of its 95 % interval: among so many places one "
+                         "UNSURE with 1 outside of its 95 % interval: among that many places one "
                          "counts from three standard errors on, or from two between places of the "
                          "same winner.",
                          2);

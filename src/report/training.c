@@ -10,7 +10,7 @@
 #include "report/sentence.h"
 
 #define TRAININGS_SHOWN 3 /* in one plot: each has two curves */
-#define LOG_FROM 30.0     /* losses that are so many times apart are drawn by their logarithm */
+#define LOG_FROM 30.0     /* times that losses are apart where they are drawn by their logarithm */
 
 /* Epochs that follow one another: those of one command. */
 typedef struct training {

@@ -265,7 +265,7 @@ static void conductor_check_full_size(conductor *c)
     }
 }
 
-/* The result with the least time a sample, -1 if none has a speed. */
+/* The result with the least time per sample, -1 if none has a speed. */
 static int conductor_fastest(const conductor *c)
 {
     int fastest = -1;

@@ -82,7 +82,7 @@ typedef struct conductor_options {
     stop_rule stop;
     uint64_t seed;        /* of the bootstraps */
     double block_s;       /* wished length of a block */
-    double warm_up_s;     /* least time of warm-up steps a contender */
+    double warm_up_s;     /* least time of warm-up steps per contender */
     double start_limit_s; /* hello */
     double prepare_limit_s;
     double first_limit_s;  /* the first step: compiles, uploads */
@@ -129,7 +129,7 @@ typedef struct conductor_result {
     const char *device_name, *implementation; /* as the answer to prepare said */
     const char *precision;                    /* really used */
     int threads;                              /* really used */
-    const char *processors; /* to which its process was bound, as "2" or "8-15"; NULL: to none */
+    const char *processors; /* to which its process was pinned, as "2" or "8-15"; NULL: to none */
     int64_t parameters;
 
     double start_s;      /* from the start of the process to its greeting */
@@ -181,8 +181,8 @@ typedef struct conductor_result {
 typedef struct conductor_report {
     arena *memory;
     int count;
-    conductor_result *results; /* one a contender, in their order */
-    int fastest;               /* index of the least time a sample, -1 if none has a speed */
+    conductor_result *results; /* one per contender, in their order */
+    int fastest;               /* index of the least time per sample, -1 if none has a speed */
     int rounds;
     double elapsed_s;
     double other_load; /* share of all processors used by other programs meanwhile; NAN unknown */

@@ -239,7 +239,7 @@ static const gate_limits *find_limits(const char *precision)
 }
 
 /* A user's own model may be one whose ReLUs and pools decide otherwise by rounding: its gradients
- * are judged by their distance, and may be so many times as far off as a rounding of its weights
+ * are judged by their distance, and may be this many times as far off as a rounding of its weights
  * moves them, at most as far as in bf16. */
 #define GATE_MOVED_TIMES 8
 #define GATE_MOVED_MOST 0.32

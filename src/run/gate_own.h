@@ -19,7 +19,7 @@ typedef struct gate_own_options {
     const engine *engine; /* of its library */
     const material *material;
     const material_options *material_options;
-    int64_t batch; /* at most so many samples are computed */
+    int64_t batch; /* samples that are computed at most */
     int threads;
     bool infer;
     double limit_s; /* for each answer */

@@ -166,7 +166,7 @@ static be_status lane_warm_up(lane *l, be_error *err)
     return BE_OK;
 }
 
-/* The two least times of so many steps.  Other programs can only add to a time: where the two
+/* The two least times of that many steps.  Other programs can only add to a time: where the two
  * agree, it is that of the steps. */
 typedef struct lane_times {
     int64_t least_ns, second_ns;

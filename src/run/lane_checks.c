@@ -138,7 +138,7 @@ void lane_warn_of_heat(lane *l)
 
 /* ------------------------------------------------------------------- proof */
 
-/* One answer to `phases`, of so many seconds; NULL from an engine that does not tell.  *unlike is
+/* One answer to `phases`, of that many seconds; NULL from an engine that does not tell.  *unlike is
  * the logarithm, without sign, of its step by the measured one. */
 static be_status lane_phases(lane *l, double wish_s, json_t **out, double *unlike, be_error *err)
 {

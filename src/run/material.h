@@ -25,7 +25,7 @@ typedef struct material_options {
     int64_t batch;         /* of an operation alone, whose operands are weights; 0: they are written
                               by material_set_batch */
     const char *from; /* a file of weights, as train --weights takes it; NULL: drawn by the seed */
-    int64_t samples;  /* only the first so many in the order of training, in that order; 0: all */
+    int64_t samples;  /* only the first ones in the order of training, in that order; 0: all */
 } material_options;
 
 /* A user's own model has no files but its weights, which the first runner of it writes. */

@@ -132,7 +132,7 @@ int64_t *record_variant_at(record_measured *record, workload_dimension dimension
  * told always. */
 void record_take_variant(record_measured *r, const workload_variant *variant);
 
-/* Its rate in what its workload counts, of its samples a second. */
+/* Its rate in what its workload counts, of its samples per second. */
 void record_take_rate(record_measured *r, const workload_variant *variant);
 
 /* A record of which nothing is known. */

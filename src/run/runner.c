@@ -51,7 +51,7 @@ be_status runner_begin(runner *r, const runner_options *options, be_error *err)
         .is_astray = protocol_is_answer,
         .interrupted = options->interrupted,
     };
-    /* OpenMP may have bound this thread, and the child would inherit that. */
+    /* OpenMP may have pinned this thread, and the child would inherit that. */
     if (!topology_bind(options->cores, r->processors, sizeof r->processors)) topology_unbind();
     be_status status = child_start(&r->child, &child, err);
     topology_unbind();

@@ -20,7 +20,7 @@ typedef struct runner {
     protocol_answer hello;    /* filled by runner_start, owned */
     protocol_answer prepared; /* filled by runner_prepare, owned */
     int64_t peak_rss_bytes;   /* largest seen, -1 unknown; see runner_stop */
-    char processors[128];     /* that it is bound to, "" for none; see topology_bind */
+    char processors[128];     /* that it is pinned to, "" for none; see topology_bind */
     char ending[200];         /* how it ended, after runner_stop */
     char log[4096];           /* its last lines, after runner_stop */
 } runner;
@@ -29,7 +29,7 @@ typedef struct runner_options {
     const char *name;
     const char *const *argv, *const *env; /* as in child_options */
     const char *device; /* the one it is for: it need not start the drivers of others; or NULL */
-    /* Cores that it shall be bound to, if the system can; 0: none.  Cores of one machine differ by
+    /* Cores that it shall be pinned to, if the system can; 0: none.  Cores of one machine differ by
      * some percent, for as long as a neighbour on the other thread of one is at work: who is
      * compared gets the same. */
     int cores;

@@ -155,8 +155,9 @@ static enum MHD_Result answer_events(serve *s, request *r)
                           "job: expected the number of a study that is remembered");
     stream *free_one = stream_find_free(s->streams);
     if (!free_one)
-        return send_fault(r, MHD_HTTP_SERVICE_UNAVAILABLE, "Too many views",
-                          "so many views of studies are open that no more can be; close some");
+        return send_fault(
+            r, MHD_HTTP_SERVICE_UNAVAILABLE, "Too many views",
+            "expected fewer open views of studies, found the most that there can be; close some");
     struct MHD_Response *response = stream_open(free_one, &s->queue, r->connection, job);
     if (response) add_headers(response, "text/event-stream");
     return send_response(r, MHD_HTTP_OK, response);

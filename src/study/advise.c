@@ -151,7 +151,7 @@ static be_status measure(advise *c, be_error *err)
     return choose(c, err);
 }
 
-/* An epoch is so many samples: records of two numbers of them answer two questions. */
+/* The samples of an epoch: records of two numbers of them answer two questions. */
 static be_status check_samples(const record_measured *first, const record_measured *r,
                                be_error *err)
 {

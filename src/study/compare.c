@@ -197,7 +197,7 @@ static void put(json_t *row, const char *name, const char *letter, json_t *value
     json_object_set_new(group, letter, value);
 }
 
-/* A whole training of so many epochs, its start included. */
+/* A whole training of that many epochs, its start included. */
 static void put_epochs(const compare_request *request, const record_measured *r, json_t *row,
                        const char *letter, double price)
 {

@@ -15,7 +15,7 @@
 #define CALIBRATE_SHARE 0.4 /* of a limit: the runner has to start, and to prepare, too */
 #define COMPILE_TIMES 8     /* as long, where each network has to be compiled first */
 #define REFUTED 1.1         /* times a limit; what is beyond it was not the limit */
-#define CALIBRATE_TIMES 2.5 /* or as long as so many contenders may take */
+#define CALIBRATE_TIMES 2.5 /* or as long as this many contenders may take */
 
 typedef struct parts {
     anatomy anatomy;

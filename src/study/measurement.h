@@ -104,7 +104,7 @@ void measurement_contenders(const measurement *m, const measurement_point *point
 BE_CHECKED be_status measurement_run(measurement *m, const measurement_point *point,
                                      json_t *records, be_error *err);
 
-/* Of the budget in m->conducting: what a stage may take that begins now, for one of so many parts
+/* Of the budget in m->conducting: what a stage may take that begins now, for one of that many parts
  * that are to come, and all that is left.  INFINITY without a budget. */
 double measurement_grant_s(const measurement *m, budget_stage stage, int parts);
 double measurement_left_s(const measurement *m);

@@ -78,7 +78,7 @@ static pair_run typical_run(const sweep *s, const sweep_pair *pair, const crossi
     return best;
 }
 
-/* One side at a point: its time a sample with its interval, and its setting. */
+/* One side at a point: its time per sample with its interval, and its setting. */
 static void add_side(const json_t *contender, const char *name, json_t *point)
 {
     static const char *const bounds[] = {"low", "high"};

@@ -17,7 +17,7 @@
 
 #define BLOCK_NS 200000000     /* between two looks at signals and progress */
 #define SNAPSHOT_NS 5000000000 /* between two snapshots, at least … */
-#define SNAPSHOT_RARITY 50     /* … and at least so many times as long as one takes */
+#define SNAPSHOT_RARITY 50     /* … and at least this many times as long as one takes */
 #define PLAN_LIMIT_NS \
     INT64_C(600000000000) /* how much longer another rank may take to make its plan */
 #define SAVE_LIMIT_NS \
@@ -362,7 +362,7 @@ static be_status run_block(trainer *t, be_error *err)
     return take_losses(t, steps, err);
 }
 
-/* The share of right answers in an epoch, of which so many steps are done. */
+/* The share of right answers in an epoch of which `steps` steps are done. */
 static double accuracy_after(const trainer *t, int64_t steps)
 {
     int64_t targets = workload_targets(&t->model.form), samples = steps * t->options->batch;

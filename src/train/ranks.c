@@ -13,7 +13,7 @@
 #include "train/weights.h"
 
 #define SAMPLES 4096      /* places of a field at which its bytes are compared … */
-#define SAMPLE_BYTES 4096 /* … so many at each: sets of any size take milliseconds */
+#define SAMPLE_BYTES 4096 /* … this many at each: sets of any size take milliseconds */
 
 /* ---------------------------------------------------------------- before the first step */
 

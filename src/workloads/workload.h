@@ -33,7 +33,7 @@
     X(KERNEL, kernel, "windows of", "pixels", 31, "kernel", "PIXELS",                             \
       "convolve with windows of PIXELS × PIXELS (op:conv2d)")                                     \
     X(TIMES, times, "a step of", "repetitions", 10000, "number of repetitions", "N",              \
-      "compute the operation N times a step, each time on the result before (op:...)")
+      "compute the operation N times per step, each time on the result before (op:...)")
 
 /* A small network's own width is 1: its variants are told and bounded in times its own. */
 #define WORKLOAD_WIDTH_TIMES 64

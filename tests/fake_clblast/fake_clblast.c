@@ -8,8 +8,8 @@
  *                        before      one element before the result is written
  *                        temporary   more temporary memory is used than was said
  *                        fails       the call gives -2040
- *   FAKE_CLBLAST_AT      … in products with so many rows (255).  Those of 1000 rows and more are 0
- *                        where this is set: the loops take seconds. */
+ *   FAKE_CLBLAST_AT      … in products with that many rows (255).  Those of 1000 rows and more are
+ * 0 where this is set: the loops take seconds. */
 #include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>

@@ -12,8 +12,8 @@
 #define MEMORY_LEAST ((int64_t)64 << 20)
 #define MEMORY_MOST ((int64_t)512 << 20)
 #define MEMORY_UNKNOWN ((int64_t)256 << 20) /* where no cache is known */
-#define SLICES                                                                         \
-    64 /* the memory is streamed in so many parts: short ones fit between disturbances \
+#define SLICES                                                                           \
+    64 /* the parts in which the memory is streamed: short ones fit between disturbances \
         */
 #define LAUNCHES 1024
 

@@ -34,7 +34,7 @@ static size_t aligned(int64_t elements, be_dtype type)
     return (bytes + CUDA_MATH_ALIGN - 1) / CUDA_MATH_ALIGN * CUDA_MATH_ALIGN;
 }
 
-/* Of so many rows, a pitch apart if it is given. */
+/* Of `rows` rows, a pitch apart if it is given. */
 static size_t matrix_bytes(int64_t rows, int64_t columns, int64_t pitch, be_dtype type)
 {
     return aligned(rows * (pitch ? pitch : columns), type);

@@ -10,7 +10,7 @@
 
 #define LAP_NS 10000000  /* of whole steps: the wait at its end is lost in it */
 #define REPEATS_MOST 160 /* ... and its steps: the queue must not run full */
-#define REPEATS_GROUP 16 /* a driver may hand over so many steps at once */
+#define REPEATS_GROUP 16 /* steps that a driver may hand over at once */
 #define BUDGET_NS 300000000
 #define PASSES_LEAST 3
 #define PASSES_MOST 9

@@ -29,7 +29,7 @@ typedef struct gpu_probe {
     gpu_buffer memory, results;
     size_t memory_bytes, results_bytes;
     int slice_chunks, cache_chunks;
-    int slices, slice;          /* the memory is streamed in so many parts, and this is next */
+    int slices, slice;          /* the parts in which the memory is streamed, and the next one */
     gpu_sequence *lists[LISTS]; /* of as many launches as … */
     int64_t counts[LISTS];
     int next_list;

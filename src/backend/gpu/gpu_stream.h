@@ -39,8 +39,8 @@ void gpu_stream_read(const gpu_stream *s, be_value value, void *data, size_t byt
  * steps behind it; *steps is how many steps from t on that makes. */
 be_status gpu_stream_need(gpu_stream *s, int64_t t, int64_t *steps, be_error *err);
 
-/* Bytes of the batches of so many steps.  Which of them are sent meanwhile is another matter: they
- * go ahead, many steps at once. */
+/* Bytes of the batches of that many steps.  Which of them are sent meanwhile is another matter:
+ * they go ahead, many steps at once. */
 int64_t gpu_stream_bytes(const gpu_stream *s, int64_t steps);
 
 /* After the step before t was handed over: fill the slot that it was the last to need. */

@@ -36,7 +36,7 @@ conv2d_sizes conv2d_size(const conv2d_attrs *attrs, const be_shape *x, const be_
 /* Stride 1, and a square window with the same padding of rows and columns. */
 bool conv2d_is_square(const conv2d_attrs *attrs, const be_shape *w);
 
-/* On the CPU, images of up to so many channels stay plain: no lane is wasted on them. */
+/* The most channels with which images stay plain on the CPU: no lane is wasted on them. */
 #define CONV2D_PLAIN_CHANNELS 4
 
 #define CONV2D_BACK_SUM 4 /* input: the gradient of x until now, to which dx is added */

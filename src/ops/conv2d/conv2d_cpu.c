@@ -274,7 +274,7 @@ static void add_weights(const native_conv *v, const float *x, const float *dy, f
                        .dy_row_stride = v->dy_cols * VEC,
                        .dw_row_stride = s->k[0] * v->x_pixel * VEC,
                        .dw_column_stride = v->x_pixel * VEC};
-    /* So many rows of both images stay in the first-level cache while all taps pass over them. */
+    /* The rows of both images that stay in the first-level cache while all taps pass over them. */
     int64_t rows = CACHED_FLOATS / (g.x_row_stride + g.dy_row_stride) + 1;
     for (int64_t b = 0; b < v->o_blocks; b++) {
         const float *inner = dy + ((b * v->dy_rows + v->border) * v->dy_cols + v->border) * VEC;
@@ -438,11 +438,11 @@ static be_status conv_prepare(cpu_call *call, arena *memory, be_error *err)
     return BE_OK;
 }
 
-/* Up to so many weights native is as fast as oneDNN or faster, because it pools and masks while an
- * image is in the cache; beyond, the weights and each thread's sums of their gradient leave it.  On
- * one thread of a Xeon with AVX-512, batch 100, forward and backward, native against oneDNN: 16→32
- * of 13×13 2.6 and 2.6 ms, 32→64 of 26×26 46 and 51 ms, 64→96 of 7×7 12.2 and 10.6 ms, 128→256 of
- * 3×3 20.8 and 9.7 ms. */
+/* The weights up to which native is as fast as oneDNN or faster, because it pools and masks while
+ * an image is in the cache; beyond, the weights and each thread's sums of their gradient leave it.
+ * On one thread of a Xeon with AVX-512, batch 100, forward and backward, native against oneDNN:
+ * 16→32 of 13×13 2.6 and 2.6 ms, 32→64 of 26×26 46 and 51 ms, 64→96 of 7×7 12.2 and 10.6 ms,
+ * 128→256 of 3×3 20.8 and 9.7 ms. */
 #define NATIVE_WEIGHTS 20000
 
 static be_status conv_accept(const cpu_device *device, const be_graph *g, const graph_node *node,

@@ -30,7 +30,7 @@ typedef struct tile_image {
 } tile_image;
 
 typedef struct tile_output {
-    const vec *bias; /* one a block; NULL: zero */
+    const vec *bias; /* one per block; NULL: zero */
     float floor;     /* results below it become it: 0 for ReLU, −infinity for none */
     ptrdiff_t block_stride;
 } tile_output;

@@ -7,7 +7,7 @@
 
 #define ACTIVATION_RUN CPU_JOIN(activation_run_formula, CPU_ISA)
 
-/* y = f(x) of `count` numbers on so many threads, for a kind that activation_needs_x of; y may be
+/* y = f(x) of `count` numbers on `threads` threads, for a kind that activation_needs_x of; y may be
  * x. */
 void ACTIVATION_RUN(be_activation kind, const float *x, float *y, int64_t count, int threads);
 

@@ -30,7 +30,7 @@
 #define WIDTH 1024      /* columns packed at a time: 1 MiB at most */
 #define BLOCK_TILES 48  /* tiles of rows that meet all panels before the next: a stays in cache */
 #define DIRECT_TILES 4  /* up to this many tiles of rows, b is not worth packing */
-#define PACKED_FROM 128 /* from so many rows and columns on, a is worth packing */
+#define PACKED_FROM 128 /* rows and columns from which on a is worth packing */
 #define SERIAL_WORK 2e5 /* multiplications for which starting threads costs more than it saves */
 
 #define PANELS_FLOATS(n) (((n) < WIDTH ? (n) + PANEL - 1 : WIDTH) / PANEL * PANEL * DEPTH)
@@ -140,8 +140,8 @@ static void pack_panel(const gemm *g, int64_t from, int64_t depth, int64_t first
             panel[k * width + j] = b[k * g->b_row + j * g->b_column];
 }
 
-/* Tile `row_tile` of a's rows, DEPTH steps of k from `from`, TILE_ROWS floats a step; the last row
- * stands for rows that do not exist. */
+/* Tile `row_tile` of a's rows, DEPTH steps of k from `from`, TILE_ROWS floats per step; the last
+ * row stands for rows that do not exist. */
 static void pack_rows(const gemm *g, int64_t from, int64_t depth, int64_t row_tile, float *out)
 {
     int64_t first = row_tile * TILE_ROWS, rows = g->m - first, k = 0;

@@ -6,7 +6,7 @@
 #include "backend/gpu/gpu.h"
 #include "ops/eltwise/activation.h"
 
-/* The words of tile.gpu.c; `splits`: so many groups share the depth of one tile. */
+/* The words of tile.gpu.c; `splits`: the groups that share the depth of one tile. */
 typedef struct gpu_tile {
     int bm, bn, bk, vm, rm, vn, rn, ks;
     bool deep, on_cpu;

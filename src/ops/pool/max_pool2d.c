@@ -95,7 +95,7 @@ static void max_pool2d_reference(const op_reference *call)
             }
 }
 
-/* Each element is looked at in so many windows. */
+/* The windows in which each element is looked at. */
 static op_cost max_pool2d_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
     const max_pool2d_attrs *a = attrs;

@@ -17,7 +17,7 @@ static inline bool max_pool2d_is_tiling(const max_pool2d_attrs *attrs)
     return attrs->stride == attrs->size && attrs->padding == 0;
 }
 
-/* How many windows there are along a side of so many pixels. */
+/* How many windows there are along a side of that many pixels. */
 static inline int64_t max_pool2d_windows(const max_pool2d_attrs *attrs, int64_t pixels)
 {
     return (pixels + 2 * attrs->padding - attrs->size) / attrs->stride + 1;

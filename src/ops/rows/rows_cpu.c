@@ -172,7 +172,7 @@ static be_status find_token_run(const cpu_call *call, be_error *err)
     return BE_OK;
 }
 
-/* A thread takes so many columns of a sample. */
+/* Columns of a sample that a thread takes. */
 #define COLUMNS 64
 
 static void mean_columns(const float *restrict x, int64_t count, int64_t width, int64_t wide,
