@@ -2,6 +2,7 @@
  * set lies on the device, whatever the sizes and however the steps are cut into runs; and every
  * wait that keeps copies and steps apart is needed. */
 #include <dlfcn.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,7 @@ typedef struct training {
     bool on_host, bind;
     int slot_steps; /* 0: as many as fit */
     int ignored;    /* waits of the fake */
+    int turns;      /* of a step, whose batch is cut; 0: one */
 } training;
 
 /* All that comes out. */
@@ -66,9 +68,10 @@ typedef struct outcome {
     evaluation evaluation;
 } outcome;
 
-static be_status build_model(workload_model *out, be_error *err)
+static be_status build_model(int turns, workload_model *out, be_error *err)
 {
-    workload_options options = {.seed = 3, .data = &set.table, .batch = BATCH};
+    workload_options options = {
+        .seed = 3, .data = &set.table, .batch = turns ? BATCH / turns : BATCH};
     return workload_model_new(model_of, &options, out, err);
 }
 
@@ -76,7 +79,7 @@ static workload_model make_model(void)
 {
     be_error err = {0};
     workload_model model;
-    ASSERT_OK(build_model(&model, &err));
+    ASSERT_OK(build_model(0, &model, &err));
     return model;
 }
 
@@ -163,8 +166,9 @@ static be_status train(be_device *device, const training *t, outcome *out, be_er
 {
     be_plan *plan = NULL;
     workload_model model;
-    be_plan_options options = {.mode = BE_TRAIN, .data_on_host = t->on_host};
-    TRY(build_model(&model, err));
+    be_plan_options options = {
+        .mode = BE_TRAIN, .data_on_host = t->on_host, .accumulate = t->turns};
+    TRY(build_model(t->turns, &model, err));
     if (device->vtable == &gpu_vtable) ((gpu_device *)device)->stream_steps = t->slot_steps;
     *out = (outcome){0};
     be_status status = be_plan_new(model.graph, device, &options, &plan, err);
@@ -208,6 +212,33 @@ static void the_same_bits(void **state)
         }
     assert_true(on_host.losses[STEPS - 1] < on_host.losses[0]);
     assert_true(fed_bytes(device) > before || strcmp(*state, "cpu") == 0);
+    be_device_close(device);
+}
+
+/* Two turns of half a batch are a step of the whole one, up to the order of its sums; and the same
+ * bits each time, wherever the data lie and however the steps are cut into runs. */
+static void turns_are_a_step(void **state)
+{
+    static outcome whole; /* large */
+    be_error err = {0};
+    be_device *device = open_device(*state);
+    ASSERT_OK(train(device, &(training){0}, &whole, &err));
+    ASSERT_OK(train(device, &(training){.turns = 2}, &on_device, &err));
+    for (int s = 0; s < STEPS; s++) {
+        double loss = (double)whole.losses[s];
+        if (!(fabs((double)on_device.losses[s] - loss) <= 1e-5 * loss))
+            fail_msg("step %d: expected a loss of %g, found %g", s, loss,
+                     (double)on_device.losses[s]);
+        assert_int_equal(on_device.correct[s], whole.correct[s]);
+    }
+    for (size_t i = 0; i < whole.parameter_count; i++)
+        assert_true(fabs((double)(on_device.parameters[i] - whole.parameters[i])) <= 1e-5);
+    for (how way = IN_BLOCKS; way <= TIMED; way++) {
+        training t = {.how = way, .on_host = true, .bind = true, .slot_steps = 3, .turns = 2};
+        ASSERT_OK(train(device, &t, &on_host, &err));
+        if (memcmp(&on_device, &on_host, sizeof on_host) != 0)
+            fail_msg("%s, way %d: other bits", be_device_id(device), (int)way);
+    }
     be_device_close(device);
 }
 
@@ -525,6 +556,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON(the_same_bits, "cpu"),
         ON(the_same_bits, "opencl:0"),
+        ON(turns_are_a_step, "cpu"),
+        ON(turns_are_a_step, "opencl:0"),
         ON(an_order_that_goes_round, "cpu"),
         ON(an_order_that_goes_round, "opencl:0"),
         ON(a_clock_that_stands_still, "opencl:0"),
@@ -539,6 +572,7 @@ int main(void)
 #ifdef __linux__
     const struct CMUnitTest fakes[] = {
         ON(the_same_bits, "cuda:0"),
+        ON(turns_are_a_step, "cuda:0"),
         ON(an_order_that_goes_round, "cuda:0"),
         ON(a_clock_that_stands_still, "cuda:0"),
         cmocka_unit_test(every_wait_is_needed),

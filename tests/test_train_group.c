@@ -161,6 +161,118 @@ static void dropout_and_clipping_are_those_of_the_whole_batch(void **state)
     trains_as_one(f, 4);
 }
 
+static void expect_failure(worker *workers, be_status status, const char *piece, const char *other)
+{
+    rank_thread members[RANKS] = {{0}};
+    int told = 0;
+    run(2, workers, members);
+    for (int r = 0; r < 2; r++) {
+        be_error err = members[r].err;
+        ASSERT_FAILS(members[r].status, status, piece, other);
+        assert_int_equal(workers[r].epochs, 0);
+        told += members[r].tells;
+    }
+    assert_int_equal(told, 1);
+}
+
+/* ---------------------------------------------------------------- turns */
+
+/* The weights of a training in turns: those of one without, up to rounding, and the same bits a
+ * second time. */
+static void trains_in_turns(fixture *f, int turns)
+{
+    be_error err = {0};
+    f->options.accumulate = 0;
+    ASSERT_OK(train_and_export(f, "alone", &err));
+    train_epoch alone = f->last;
+    f->options.accumulate = turns;
+    ASSERT_OK(train_and_export(f, "turns", &err));
+    double found = difference(f, "alone", "turns");
+    if (!(found <= ROUNDING)) fail_msg("%d turns differ from one by %g", turns, found);
+    assert_true(fabs(alone.loss - f->last.loss) <= 1e-5 * alone.loss);
+    assert_true(alone.accuracy == f->last.accuracy);
+    ASSERT_OK(train_and_export(f, "again", &err));
+    assert_same_files(f, "turns", "again");
+}
+
+static void turns_are_a_step(void **state)
+{
+    fixture *f = *state;
+    trains_in_turns(f, 2);
+    trains_in_turns(f, BATCH);
+}
+
+/* With the masks and the norm of the whole batch; in turns of 5, each of a number of elements that
+ * no block of four divides. */
+static void turns_drop_and_clip_as_a_step(void **state)
+{
+    fixture *f = *state;
+    f->options.workload = &workload_cnn_mnist;
+    f->options.optimizer = workload_cnn_mnist.optimizer;
+    f->options.optimizer.max_gradient_norm = 0.5;
+    f->options.steps = 3;
+    f->options.batch = 15;
+    trains_in_turns(f, 3);
+}
+
+static void ranks_take_turns(void **state)
+{
+    fixture *f = *state;
+    f->options.workload = &workload_cnn_mnist;
+    f->options.optimizer = workload_cnn_mnist.optimizer;
+    f->options.steps = 3;
+    f->options.batch = 12;
+    be_error err = {0};
+    worker workers[RANKS];
+    rank_thread members[RANKS] = {{0}};
+    ASSERT_OK(train_and_export(f, "alone", &err));
+    f->options.accumulate = 3;
+    prepare(f, 2, workers);
+    run(2, workers, members);
+    check_ok(2, members);
+    assert_same_files(f, "w0", "w1");
+    double found = difference(f, "alone", "w0");
+    if (!(found <= ROUNDING)) fail_msg("2 ranks in 3 turns differ from one by %g", found);
+}
+
+/* Within an epoch, and in other turns. */
+static void turns_are_resumed(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    char folder[FILE_PATH_BYTES];
+    f->options.steps = 9;
+    f->options.accumulate = 4;
+    ASSERT_OK(train_and_export(f, "whole", &err));
+    f->options.folder = checkpoints_of(f, folder);
+    f->options.steps = 4;
+    ASSERT_OK(train_and_export(f, NULL, &err));
+    f->options.resume = checkpoint_at(f, 4, (char[FILE_PATH_BYTES]){0});
+    f->options.steps = 9;
+    ASSERT_OK(train_and_export(f, "resumed", &err));
+    assert_same_files(f, "whole", "resumed");
+    f->options.accumulate = 2;
+    ASSERT_OK(train_and_export(f, "others", &err));
+    double found = difference(f, "whole", "others");
+    if (!(found <= ROUNDING)) fail_msg("other turns after a checkpoint differ by %g", found);
+}
+
+static void turns_must_be_equal(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    f->options.accumulate = 3;
+    ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE,
+                 "expected a batch that 3 turns can cut into equal parts, found 16",
+                 "use --batch 15, or another number of turns");
+    f->options.accumulate = 17;
+    ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE, "17 turns", "use --batch 17,");
+    worker workers[RANKS];
+    f->options.accumulate = 3;
+    prepare(f, 2, workers);
+    expect_failure(workers, BE_USAGE, "3 turns of each of 2 workers", "use --batch 12,");
+}
+
 /* ---------------------------------------------------------------- checkpoints and interrupts */
 
 static void a_checkpoint_goes_on_with_other_ranks(void **state)
@@ -213,20 +325,6 @@ static void a_signal_to_one_stops_all(void **state)
 }
 
 /* ---------------------------------------------------------------- what is refused */
-
-static void expect_failure(worker *workers, be_status status, const char *piece, const char *other)
-{
-    rank_thread members[RANKS] = {{0}};
-    int told = 0;
-    run(2, workers, members);
-    for (int r = 0; r < 2; r++) {
-        be_error err = members[r].err;
-        ASSERT_FAILS(members[r].status, status, piece, other);
-        assert_int_equal(workers[r].epochs, 0);
-        told += members[r].tells;
-    }
-    assert_int_equal(told, 1);
-}
 
 static void parts_must_be_equal(void **state)
 {
@@ -300,6 +398,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(mlp_trains_as_one),
         FIXTURE_TEST(dropout_and_clipping_are_those_of_the_whole_batch),
+        FIXTURE_TEST(turns_are_a_step),
+        FIXTURE_TEST(turns_drop_and_clip_as_a_step),
+        FIXTURE_TEST(ranks_take_turns),
+        FIXTURE_TEST(turns_are_resumed),
+        FIXTURE_TEST(turns_must_be_equal),
         FIXTURE_TEST(a_checkpoint_goes_on_with_other_ranks),
         FIXTURE_TEST(a_signal_to_one_stops_all),
         FIXTURE_TEST(parts_must_be_equal),

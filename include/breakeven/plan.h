@@ -73,6 +73,12 @@ typedef struct be_plan_options {
      * weights stay the same everywhere, and dropout draws as for the places that the part has in
      * the whole batch.  It must outlive the plan.  NULL: this plan computes whole batches. */
     be_group *group;
+    /* BE_TRAIN: a step is so many turns, each of which computes the graph on the next of its
+     * batches; the gradients become the mean over the turns before they are clipped and applied,
+     * and so does the loss that is logged.  So N turns with a batch of B train as one with a batch
+     * of N * B, up to the order of sums, in the memory of B; batch norm takes its means from a
+     * turn. 0, 1: one turn. */
+    int accumulate;
 } be_plan_options;
 
 /* The graph is copied; the device must outlive the plan. */

@@ -16,6 +16,7 @@
 #include "data/text.h"
 #include "machine/environment.h"
 #include "report/training.h"
+#include "train/ranks.h"
 #include "train/variant.h"
 #include "train/weights.h"
 
@@ -176,6 +177,7 @@ static be_status take_options(train_command *c, be_error *err)
         .group = c->group,
         .seed = cli_seed(c->cli),
         .batch = (int)batch,
+        .accumulate = (int)values[OPTION_ACCUMULATE].integer,
         .epochs = values[OPTION_EPOCHS].given ? values[OPTION_EPOCHS].integer : w->epochs,
         .steps = values[OPTION_STEPS].integer,
         .optimizer = w->optimizer,
@@ -219,15 +221,17 @@ static be_status print_plan(const train_command *c, be_error *err)
 {
     workload_model model = {0};
     be_plan *plan = NULL;
+    int turns = train_turns(&c->options);
     workload_options options = {.seed = c->options.seed,
-                                .batch = c->options.batch,
+                                .batch = c->options.batch / turns,
                                 .data = &c->data->table,
                                 .optimizer = &c->options.optimizer};
     TRY(workload_model_new(c->workload, &options, &model, err));
     be_plan_options planning = {.mode = BE_TRAIN,
                                 .precision = c->options.precision,
                                 .dry_run = 1,
-                                .data_on_host = c->options.data_on_host};
+                                .data_on_host = c->options.data_on_host,
+                                .accumulate = turns};
     be_status status = be_plan_new(model.graph, c->device, &planning, &plan, err);
     if (status == BE_OK) be_plan_print(plan, cli_results);
     be_plan_free(plan);
@@ -310,7 +314,10 @@ static be_status open_and_train(train_command *c, be_error *err)
     c->options.data = &c->data->table;
     if (c->options.optimizer.schedule.kind != BE_RATE_CONSTANT)
         c->options.optimizer.schedule.total_steps = train_last_step(&c->options);
-    if (c->cli->value[OPTION_DRY_RUN].given) return print_plan(c, err);
+    if (c->cli->value[OPTION_DRY_RUN].given) {
+        TRY(ranks_check(&c->options, err));
+        return print_plan(c, err);
+    }
     data.split = SPLIT_TEST;
     data.other = c->data;
     TRY(request_open_data(c->cli, &data, &c->validation, err));

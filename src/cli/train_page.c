@@ -51,16 +51,20 @@ void train_page_head(const train_command *c, const be_plan *plan)
     int threads = be_device_threads(c->device);
     workload_variant_text(cli_workload(c->cli, 0), &c->workload->variant, " with ", " and ",
                           variant);
-    char together[64] = "", last[32] = "";
-    int ranks = be_group_size(c->group);
+    char together[64] = "", last[32] = "", turns_of[32] = "";
+    int ranks = be_group_size(c->group), turns = train_turns(&c->options);
     if (ranks > 1)
         snprintf(together, sizeof together, " by %d workers of %d each", ranks,
                  c->options.batch / ranks);
+    if (turns > 1)
+        snprintf(turns_of, sizeof turns_of, " in %d turns of %d", turns,
+                 c->options.batch / ranks / turns);
     if (ranks > 1 && strcmp(be_device_id(c->device), "cpu") != 0)
         snprintf(last, sizeof last, " to cuda:%d", ranks - 1);
-    snprintf(line, sizeof line, "%s%s, batch %d%s, on %s%s: %.80s, %d thread%s%s; %s",
-             c->workload->name, variant, c->options.batch, together, be_device_id(c->device), last,
-             be_device_name(c->device), threads, threads == 1 ? "" : "s", ranks > 1 ? " each" : "",
+    snprintf(line, sizeof line, "%s%s, batch %d%s%s, on %s%s: %.80s, %d thread%s%s; %s",
+             c->workload->name, variant, c->options.batch, together, turns_of,
+             be_device_id(c->device), last, be_device_name(c->device), threads,
+             threads == 1 ? "" : "s", ranks > 1 ? " each" : "",
              be_plan_describe(plan).implementation);
     report_paragraph(cli_results, line, 2);
     snprintf(line, sizeof line, "data: %s: %s to train, %s to validate%s; seed %" PRIu64 ", %s %g",
@@ -185,6 +189,7 @@ json_t *train_page_record(const train_command *c, const train_epoch *e)
     json_object_set_new(record, "unit", json_string(c->data->table.unit));
     json_object_set_new(record, "units_per_s", json_of_real(e->units_per_s));
     json_object_set_new(record, "batch", json_integer(c->options.batch));
+    json_object_set_new(record, "accumulate", json_integer(train_turns(&c->options)));
     json_object_set_new(record, "precision", json_string(precision_name(c->options.precision)));
     json_object_set_new(record, "seed", json_integer((json_int_t)c->options.seed));
     json_object_set_new(record, "learning_rate", json_real(c->options.optimizer.learning_rate));

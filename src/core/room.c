@@ -2,6 +2,7 @@
 #include "core/room.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "core/cgroup.h"
@@ -16,17 +17,28 @@ int64_t room_here(void)
     return group > 0 && (machine < 0 || group < machine) ? group : machine;
 }
 
+int64_t room_turns(int64_t batch, int64_t fits)
+{
+    int64_t turns = 2;
+    while (turns < batch && (batch % turns || batch / turns > fits)) turns++;
+    return turns;
+}
+
 be_status room_check(const room_need *need, int64_t room, be_error *err)
 {
     double needed = need->fixed_bytes + need->batch_bytes;
     if (room < 0 || needed <= (double)room) return BE_OK;
     double left = (double)room - need->fixed_bytes;
     int64_t fits = left > 0 ? (int64_t)(left / need->batch_bytes * (double)need->batch) : 0;
+    char turns[64] = "";
+    if (fits > 0 && need->turns > 0)
+        snprintf(turns, sizeof turns, ", or train it in turns by --accumulate %" PRId64,
+                 need->turns * room_turns(need->batch, fits));
     if (fits > 0)
         FAIL(err, BE_NO_MEMORY,
              "%s at batch %" PRId64 ": expected a step to take at most the %.1f GiB of memory "
-             "here, found that it takes %.1f GiB; use --batch %" PRId64 " or less",
-             need->what, need->batch, (double)room / GIB, needed / GIB, fits);
+             "here, found that it takes %.1f GiB; use --batch %" PRId64 " or less%s",
+             need->what, need->batch, (double)room / GIB, needed / GIB, fits, turns);
     FAIL(
         err, BE_NO_MEMORY,
         "%s at batch %" PRId64 ": expected a step to take at most the %.1f GiB of memory here, "

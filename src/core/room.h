@@ -15,7 +15,14 @@ typedef struct room_need {
     int64_t batch;      /* samples per step */
     double fixed_bytes; /* whatever the batch: weights, gradients, the optimizer's state */
     double batch_bytes; /* what grows with it */
+    /* In how many turns a step computes its batch, each of which has `batch` samples; 0: it cannot
+     * be cut into turns. */
+    int64_t turns;
 } room_need;
+
+/* The fewest turns, more than one, into which a batch can be cut equally so that each has at most
+ * `fits` samples, at least 1. */
+int64_t room_turns(int64_t batch, int64_t fits);
 
 /* BE_NO_MEMORY, with the largest batch that fits, where the need is larger than `room`. */
 BE_CHECKED be_status room_check(const room_need *need, int64_t room, be_error *err);

@@ -28,6 +28,10 @@ be_graph *be_graph_new(uint64_t seed)
                                  .norm_log = BE_NONE,
                                  .loss_log = BE_NONE,
                                  .correct_log = BE_NONE,
+                                 .turns = 1,
+                                 .turn = BE_NONE,
+                                 .turn_loss = BE_NONE,
+                                 .turn_correct = BE_NONE,
                                  .slot = {BE_NONE, BE_NONE}};
     return g;
 }
@@ -467,6 +471,19 @@ static be_status clone_into(const be_graph *g, be_graph *copy, be_error *err)
         }
     }
     return BE_OK;
+}
+
+size_t graph_turn_end(const be_graph *g)
+{
+    size_t n = 0;
+    if (g->lowered.turns == 1) return g->node_count;
+    while (g->nodes[n].op != g->recipe.take_turn) n++;
+    return n + 1;
+}
+
+int graph_node_turns(const be_graph *g, size_t n)
+{
+    return n < graph_turn_end(g) ? g->lowered.turns : 1;
 }
 
 be_status graph_clone(const be_graph *g, be_graph **out, be_error *err)

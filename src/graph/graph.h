@@ -69,6 +69,10 @@ typedef struct graph_recipe {
     /* (gradients) -> updated in place: their mean over the ranks of a group; its attributes: the
      * group. */
     const be_op *all_reduce;
+    /* (gradients, sums, clock, mean loss, all correct, loss, correct) -> all but the last two
+     * updated in place, at the end of each turn of a step that has several; its attributes: their
+     * number, i32. */
+    const be_op *take_turn;
     const be_op *clip; /* (gradients, clock, norm log) -> both updated in place; NULL: none */
     const void *clip_attrs;
     int slots;
@@ -84,6 +88,11 @@ typedef struct graph_lowered {
     be_value *gradient_of; /* a value for each parameter, by value; NULL before */
     be_value *slot_of[2];  /* its part of each slot, likewise; NULL where there is no such slot */
     be_group *group;       /* of whose ranks this graph is one; NULL: none */
+    /* How often a step computes the nodes up to and with `take_turn`, each time on the next part of
+     * its batch, before it computes the others once. */
+    int turns;
+    be_value turn;                    /* turns done; BE_NONE where a step has one */
+    be_value turn_loss, turn_correct; /* of all turns of the step, after the last one */
 } graph_lowered;
 
 struct be_graph {
@@ -149,6 +158,13 @@ be_status graph_clone(const be_graph *g, be_graph **out, be_error *err);
 
 /* Input i of a node, as it was before it was made narrow for it. */
 be_value graph_wide_input(const be_graph *g, const graph_node *node, int i);
+
+/* The nodes that a step computes `lowered.turns` times are those before this one; without turns all
+ * of them, once. */
+size_t graph_turn_end(const be_graph *g);
+
+/* How often a step computes node n. */
+int graph_node_turns(const be_graph *g, size_t n);
 
 /* How many nodes read a value. */
 int graph_use_count(const be_graph *g, be_value value);

@@ -89,9 +89,10 @@ typedef struct be_op {
     /* What the op becomes when inferring: one with the same attributes, fewer inputs and outputs at
      * the end of each list, or op_passed_through.  NULL: it stays what it is. */
     const struct be_op *inferring;
-    /* Tells the attributes which part of the batch this graph computes, one of the equal parts of
-     * the ranks of a group; NULL: the op does the same for every part. */
-    void (*set_part)(void *attrs, int rank);
+    /* Tells the attributes which parts of the batch this graph computes: the batch is cut into
+     * equal parts for the ranks of a group, and these into one for each turn of a step, in their
+     * order; the op's clock counts turns then.  NULL: the op does the same for every part. */
+    void (*set_part)(void *attrs, int rank, int turns);
     /* It has no gradient by nature: it reads data, ends a step, is there when inferring alone, or
      * changes only how values lie. */
     bool is_outside_gradient;

@@ -294,6 +294,7 @@ be_status pass_gradient(be_graph *g, be_group *group, be_error *err)
     for (size_t n = forward_nodes; n-- > 0;)
         TRY(backward_node(g, n, need, g->lowered.gradient_of, forward_values, err));
     TRY(place_gradients(g, forward_values, err));
+    TRY(pass_parts(g, group, err));
     TRY(pass_group(g, group, err));
     return g->recipe.no_update ? BE_OK : add_optimizer(g, err);
 }

@@ -1,4 +1,4 @@
-/* The pass that makes of a graph one rank's part of a group's. */
+/* The passes that make of a graph one rank's part of a group's, and of that the turns of a step. */
 #include "graph/passes.h"
 #include "group/group.h"
 
@@ -20,14 +20,51 @@ static be_status add_bucket(be_graph *g, int64_t at, be_value *out, be_error *er
     return graph_add_value(g, &bucket, out, err);
 }
 
+/* All that reads the clock until here works on a part of the batch, and counts turns. */
+static void read_turns(be_graph *g)
+{
+    for (size_t n = 0; n < g->node_count; n++)
+        for (int i = 0; i < OP_MAX_IN; i++)
+            if (g->nodes[n].in[i] == g->clock) g->nodes[n].in[i] = g->lowered.turn;
+}
+
+static be_status add_turn(be_graph *g, be_error *err)
+{
+    graph_lowered *lowered = &g->lowered;
+    be_shape block = g->values[lowered->gradients].shape;
+    be_shape real = shape_make(BE_F32, 1, 1, 0, 0, 0), whole = shape_make(BE_I32, 1, 1, 0, 0, 0);
+    be_value sums = BE_NONE, correct = g->recipe.correct;
+    TRY(graph_add_state(g, "sums of gradients", block, 0.0f, &sums, err));
+    TRY(graph_add_state(g, "turns", whole, 0.0f, &lowered->turn, err));
+    TRY(graph_add_state(g, "loss of the turns", real, 0.0f, &lowered->turn_loss, err));
+    TRY(graph_add_state(g, "correct of the turns", whole, 0.0f, &lowered->turn_correct, err));
+    if (correct == BE_NONE) TRY(graph_add_state(g, "nothing counted", whole, 0.0f, &correct, err));
+    read_turns(g);
+    be_value in[OP_MAX_IN] = {
+        lowered->gradients,    sums,           lowered->turn, lowered->turn_loss,
+        lowered->turn_correct, g->recipe.loss, correct,       BE_NONE};
+    const int32_t turns = lowered->turns;
+    MUST(g->recipe.take_turn->attrs_bytes == sizeof turns);
+    return graph_add_node(g, g->recipe.take_turn, &turns, in, NULL, err);
+}
+
+be_status pass_parts(be_graph *g, be_group *group, be_error *err)
+{
+    int turns = g->lowered.turns;
+    if (!group && turns == 1) return BE_OK;
+    for (size_t n = 0; n < g->node_count; n++) {
+        if (!g->nodes[n].op->set_part) continue;
+        g->nodes[n].op->set_part(g->nodes[n].attrs, be_group_rank(group), turns);
+        TRY(graph_refresh_node(g, n, err)); /* it may refuse so many */
+    }
+    return turns == 1 ? BE_OK : add_turn(g, err);
+}
+
 /* The gradients of the last layers are there first, so their bucket goes first. */
 be_status pass_group(be_graph *g, be_group *group, be_error *err)
 {
     int64_t count = g->values[g->lowered.gradients].shape.dim[0];
     if (!group) return BE_OK;
-    for (size_t n = 0; n < g->node_count; n++)
-        if (g->nodes[n].op->set_part)
-            g->nodes[n].op->set_part(g->nodes[n].attrs, be_group_rank(group));
     MUST(g->recipe.all_reduce->attrs_bytes == sizeof group);
     g->lowered.group = group;
     for (int64_t at = (count - 1) / BUCKET * BUCKET; at >= 0; at -= BUCKET) {

@@ -196,12 +196,13 @@ static be_status add_step_end(be_graph *g, be_error *err)
                         &g->lowered.loss_log, err));
     TRY(graph_add_state(g, "correct log", shape_make(BE_I32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f,
                         &g->lowered.correct_log, err));
-    be_value correct = g->recipe.correct;
+    bool in_turns = g->lowered.turns > 1;
+    be_value loss = in_turns ? g->lowered.turn_loss : g->recipe.loss;
+    be_value correct = in_turns ? g->lowered.turn_correct : g->recipe.correct;
     if (correct == BE_NONE)
         TRY(graph_add_state(g, "nothing counted", shape_make(BE_I32, 1, 1, 0, 0, 0), 0.0f, &correct,
                             err));
-    be_value in[OP_MAX_IN] = {g->clock, g->recipe.loss, correct, g->lowered.loss_log,
-                              g->lowered.correct_log};
+    be_value in[OP_MAX_IN] = {g->clock, loss, correct, g->lowered.loss_log, g->lowered.correct_log};
     return graph_add_node(g, g->recipe.advance, NULL, in, NULL, err);
 }
 
@@ -325,6 +326,12 @@ static be_status lower_into(be_graph *g, const be_plan_options *options, const l
     }
     if (options->group && options->mode != BE_TRAIN)
         FAIL(err, BE_USAGE, "group: inference has no gradients to share; leave the group out");
+    if (options->accumulate < 0 || (options->accumulate > 1 && options->mode != BE_TRAIN))
+        FAIL(err, BE_USAGE,
+             "accumulate: expected a number of turns from 1 on, and above 1 in training alone, "
+             "found %d; leave it out",
+             options->accumulate);
+    g->lowered.turns = options->accumulate > 1 ? options->accumulate : 1;
     if (options->mode == BE_INFER) TRY(pass_inference(g, err));
     TRY(check_buffers(g, options->mode, err));
     if (!options->no_fusion) TRY(pass_fusion(g, target, err));

@@ -37,8 +37,10 @@ be_status pass_precision(be_graph *g, be_precision precision, const lower_target
                          be_error *err);
 be_status pass_layout(be_graph *g, const lower_target *target, be_error *err);
 
-/* Called by pass_gradient, once the gradients lie in their block: the graph computes its rank's
- * part of each batch, and the gradients become their mean over the group.  NULL: there is none. */
+/* Called by pass_gradient, once the gradients lie in their block.  pass_parts: the graph computes
+ * its rank's part of each batch, in lowered.turns turns.  pass_group: the gradients become their
+ * mean over the group.  NULL: there is none. */
+be_status pass_parts(be_graph *g, be_group *group, be_error *err);
 be_status pass_group(be_graph *g, be_group *group, be_error *err);
 
 void pass_views(be_graph *g); /* nothing is left to do for most of them */

@@ -54,8 +54,8 @@ static be_phase node_phase(const be_plan *plan, size_t n, bool *needs)
         if (node->out[o] != BE_NONE) needs[node->out[o]] = any;
     if (node->op == g->recipe.advance) return BE_PHASE_LOSS_READ;
     const be_op *const rules[] = {g->recipe.optimizer, g->recipe.schedule, g->recipe.clip,
-                                  g->recipe.all_reduce};
-    for (int k = 0; plan->train && k < 4; k++)
+                                  g->recipe.all_reduce, g->recipe.take_turn};
+    for (int k = 0; plan->train && k < 5; k++)
         if (node->op == rules[k]) return BE_PHASE_OPTIMIZER;
     if (!any) return BE_PHASE_DATA;
     size_t offset;
@@ -99,12 +99,13 @@ static be_status list_ops(be_plan *plan, bool *needs, be_error *err)
     for (size_t n = 0; n < g->node_count; n++) {
         const device_vtable *vt = plan->device->vtable;
         op_cost cost = graph_node_cost(g, &g->nodes[n]);
+        int turns = graph_node_turns(g, n);
         ops[n] = (be_op_time){.op = g->nodes[n].op->name,
                               .implementation = vt->implementation(plan->program, (int)n),
                               .phase = node_phase(plan, n, needs),
                               .launches = vt->launches(plan->program, (int)n),
-                              .flops = cost.flops,
-                              .bytes = cost.bytes};
+                              .flops = cost.flops * turns,
+                              .bytes = cost.bytes * turns};
         TRY(node_layer(plan, &g->nodes[n], &ops[n].name, err));
     }
     plan->op_times = ops;

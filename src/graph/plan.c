@@ -111,9 +111,12 @@ be_status be_plan_set_steps(be_plan *plan, int64_t steps, be_error *err)
 {
     be_value clock = plan->graph->clock;
     if (clock == BE_NONE) FAIL(err, BE_USAGE, "this plan has no loss and counts no steps");
-    if (steps < 0 || steps > INT32_MAX)
-        FAIL(err, BE_USAGE, "expected 0 to 2^31 - 1 steps, found %" PRId64, steps);
-    int32_t now = (int32_t)steps;
+    int64_t turns = plan->graph->lowered.turns;
+    if (steps < 0 || steps > INT32_MAX / turns)
+        FAIL(err, BE_USAGE, "expected 0 to %" PRId64 " steps, found %" PRId64, INT32_MAX / turns,
+             steps);
+    int32_t now = (int32_t)steps, turn = (int32_t)(steps * turns);
+    if (turns > 1) TRY(be_plan_write(plan, plan->graph->lowered.turn, &turn, sizeof turn, err));
     return be_plan_write(plan, clock, &now, sizeof now, err);
 }
 
@@ -342,8 +345,8 @@ op_cost graph_cost(const be_graph *g)
     op_cost total = {0};
     for (size_t n = 0; n < g->node_count; n++) {
         op_cost cost = graph_node_cost(g, &g->nodes[n]);
-        total.flops += cost.flops;
-        total.bytes += cost.bytes;
+        total.flops += cost.flops * graph_node_turns(g, n);
+        total.bytes += cost.bytes * graph_node_turns(g, n);
     }
     return total;
 }

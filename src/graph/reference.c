@@ -301,9 +301,13 @@ be_status reference_run(reference *r, int64_t steps, be_error *err)
 {
     if (steps < 0) FAIL(err, BE_USAGE, "expected 0 or more steps, found %" PRId64, steps);
     TRY(check_inputs(r, err));
-    for (int64_t s = 0; s < steps; s++)
-        for (size_t n = 0; n < r->graph->node_count; n++)
-            TRY(run_node(r, &r->graph->nodes[n], err));
+    const be_graph *g = r->graph;
+    size_t end = graph_turn_end(g);
+    for (int64_t s = 0; s < steps; s++) {
+        for (int turn = 0; turn < g->lowered.turns; turn++)
+            for (size_t n = 0; n < end; n++) TRY(run_node(r, &g->nodes[n], err));
+        for (size_t n = end; n < g->node_count; n++) TRY(run_node(r, &g->nodes[n], err));
+    }
     return BE_OK;
 }
 
@@ -330,6 +334,8 @@ be_status reference_set_steps(reference *r, int64_t steps, be_error *err)
     if (steps < 0 || steps > INT32_MAX)
         FAIL(err, BE_USAGE, "expected 0 to 2^31 - 1 steps, found %" PRId64, steps);
     *clock = (double)steps;
+    if (r->graph->lowered.turns > 1)
+        *r->data[r->graph->lowered.turn] = (double)(steps * r->graph->lowered.turns);
     return BE_OK;
 }
 

@@ -19,6 +19,7 @@
     X(adamw, 1, 0, 1, 0, 0)                        \
     X(schedule, 1, 0, 1, 0, 0)                     \
     X(all_reduce, 1, 0, 1, 0, 0)                   \
+    X(take_turn, 1, 0, 1, 0, 0)                    \
     X(clip_gradients, 1, 0, 1, 0, 0)               \
     X(dropout, 1, 0, 1, 0, 0)                      \
     X(data_batch, 1, 0, 1, 0, 0)                   \

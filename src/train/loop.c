@@ -60,7 +60,8 @@ static be_status plan_in_room(trainer *t, const be_plan_options *options, be_err
     be_plan_facts facts = be_plan_describe(plan);
     if (plan != t->plan) be_plan_free(plan);
     room_need need = {o->workload->name, t->batch, (double)facts.persistent_bytes,
-                      (double)(facts.activation_bytes + facts.scratch_bytes)};
+                      (double)(facts.activation_bytes + facts.scratch_bytes),
+                      workload_targets(&t->model.form) ? train_turns(o) : 0};
     TRY(room_check(&need, room_here(), err));
     return status;
 }
@@ -73,7 +74,8 @@ static be_status make_plan(trainer *t, be_error *err)
     void *memory = NULL;
     size_t count = (size_t)o->data->count;
     bool alone = be_group_size(o->group) == 1;
-    t->entries = alone ? o->data->count : t->steps_per_epoch * t->batch;
+    int turns = train_turns(o);
+    t->entries = alone ? o->data->count : t->steps_per_epoch * t->batch * turns;
     model.order_count = t->entries;
     TRY(workload_model_new(o->workload, &model, &t->model, err));
     be_plan_options plan = {.mode = BE_TRAIN,
@@ -81,7 +83,8 @@ static be_status make_plan(trainer *t, be_error *err)
                             .keep = &t->model.outputs.back,
                             .keep_count = t->model.outputs.is_mutual,
                             .data_on_host = o->data_on_host,
-                            .group = alone ? NULL : o->group};
+                            .group = alone ? NULL : o->group,
+                            .accumulate = turns};
     TRY(plan_in_room(t, &plan, err));
     TRY(workload_bind(&t->model, t->plan, o->data, err));
     TRY(memory_alloc(&memory, count * sizeof(int32_t), "the order of an epoch", err));
@@ -165,13 +168,12 @@ static be_status open_all(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
     TRY(check_options(o, err));
-    t->batch = o->batch / be_group_size(o->group);
+    t->batch = o->batch / be_group_size(o->group) / train_turns(o);
     t->steps_per_epoch = order_steps_per_epoch((int32_t)o->data->count, o->batch);
     t->last_step = train_last_step(o);
-    if (t->last_step > INT32_MAX)
-        FAIL(err, BE_USAGE,
-             "expected at most 2^31 - 1 steps, found %" PRId64 "; train fewer epochs",
-             t->last_step);
+    if (t->last_step > INT32_MAX / train_turns(o))
+        FAIL(err, BE_USAGE, "expected at most %d steps, found %" PRId64 "; train fewer epochs",
+             INT32_MAX / train_turns(o), t->last_step);
     t->state = (checkpoint_state){.count = o->data->count,
                                   .seed = o->seed,
                                   .batch = o->batch,

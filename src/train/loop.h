@@ -55,6 +55,7 @@ typedef struct train_options {
     const data_table *data, *validation; /* validation NULL: none */
     uint64_t seed;
     int batch;             /* of all ranks together, which have equal parts of it */
+    int accumulate;        /* turns in which a rank computes its part of a batch; 0: one */
     int64_t epochs, steps; /* steps 0: by epochs, else it ends there */
     be_optimizer optimizer;
     be_precision precision;
@@ -77,13 +78,18 @@ static inline int64_t train_last_step(const train_options *o)
                     : o->epochs * order_steps_per_epoch((int32_t)o->data->count, o->batch);
 }
 
+static inline int train_turns(const train_options *o)
+{
+    return o->accumulate ? o->accumulate : 1;
+}
+
 typedef struct trainer {
     const train_options *options;
     workload_model model;
     be_plan *plan;
     evaluator validation;
     checkpoint_state state;
-    int batch;       /* of this rank */
+    int batch;       /* of a turn of this rank */
     int32_t *order;  /* of an epoch, over all ranks; then of this rank's parts */
     int64_t entries; /* of the order that the plan has */
     int64_t steps_per_epoch, last_step;

@@ -17,12 +17,34 @@
 
 /* ---------------------------------------------------------------- before the first step */
 
+/* That the parts of a rank can be cut into one for each turn. */
+static be_status check_turns(const train_options *o, be_error *err)
+{
+    int size = be_group_size(o->group), turns = train_turns(o);
+    int64_t parts = (int64_t)size * turns, below = o->batch / parts * parts;
+    char workers[32] = "";
+    data_table form = workload_form(o->workload, o->data->count);
+    if (turns == 1) return BE_OK;
+    if (workload_targets(&form) == 0)
+        FAIL(err, BE_USAGE,
+             "%s compares the %ss of a batch with one another, and each of the %d turns of "
+             "--accumulate would see a part of them: another training; leave --accumulate out",
+             o->workload->name, o->data->sample, turns);
+    if (size > 1) snprintf(workers, sizeof workers, " of each of %d workers", size);
+    if (o->batch % parts)
+        FAIL(err, BE_USAGE,
+             "expected a batch that %d turns%s can cut into equal parts, found %d; use --batch "
+             "%" PRId64 ", or another number of turns by --accumulate",
+             turns, workers, o->batch, below ? below : parts);
+    return BE_OK;
+}
+
 be_status ranks_check(const train_options *o, be_error *err)
 {
     int size = be_group_size(o->group);
     int64_t below = o->batch / size * size;
     data_table form = workload_form(o->workload, o->data->count);
-    if (size == 1) return BE_OK;
+    if (size == 1) return check_turns(o, err);
     if (o->batch < size)
         FAIL(err, BE_USAGE,
              "expected a batch of at least a %s for each of the %d workers, found %d; use a larger "
@@ -43,7 +65,7 @@ be_status ranks_check(const train_options *o, be_error *err)
              "expected at least a %s to validate for each of the %d workers, found %" PRId64
              "; use fewer workers",
              o->data->sample, size, o->validation->count);
-    return BE_OK;
+    return check_turns(o, err);
 }
 
 /* FNV-1a (Fowler, Noll, Vo) over samples of the bytes, spread evenly. */
@@ -69,12 +91,13 @@ static void describe_job(const train_options *o, rank_job *out)
     *out = (rank_job){0};
     snprintf(out->build, RANK_JOB_BYTES, "%s %s", BUILD_VERSION, BUILD_COMMIT);
     snprintf(out->job, RANK_JOB_BYTES,
-             "%s%.100s, batch %d, seed %" PRIu64 ", %" PRId64 " steps, %s, optimizer %d (%g %g %g "
+             "%s%.100s, batch %d in %d turns, seed %" PRIu64 ", %" PRId64
+             " steps, %s, optimizer %d (%g %g %g "
              "%g %g %g; %d %" PRId64 " %" PRId64 " %g), clip %g, saved every %" PRId64 "%s",
              o->workload->name, workload_variant_text(o->workload, &all, ", ", ", ", variant),
-             o->batch, o->seed, train_last_step(o), precision_name(o->precision), (int)p->kind,
-             p->learning_rate, p->momentum, p->weight_decay, p->beta1, p->beta2, p->epsilon,
-             (int)p->schedule.kind, p->schedule.warmup_steps, p->schedule.total_steps,
+             o->batch, train_turns(o), o->seed, train_last_step(o), precision_name(o->precision),
+             (int)p->kind, p->learning_rate, p->momentum, p->weight_decay, p->beta1, p->beta2,
+             p->epsilon, (int)p->schedule.kind, p->schedule.warmup_steps, p->schedule.total_steps,
              p->schedule.final_factor, p->max_gradient_norm, o->save_every,
              o->folder ? ", with checkpoints" : "");
     snprintf(out->data, RANK_JOB_BYTES,

@@ -267,16 +267,39 @@ static be_status check_finite(const program *p, const cpu_call *call, int64_t st
     return BE_OK;
 }
 
-static be_status program_run(program *p, int64_t steps, bool checked, be_error *err)
+/* Nodes `first` to `end`, `times` times, within a step. */
+typedef struct program_part {
+    size_t first, end;
+    int times;
+} program_part;
+
+static void program_parts(const program *p, program_part parts[2])
 {
-    be_value clock = p->graph->clock;
-    for (int64_t s = 0; s < steps; s++) {
-        int64_t step = clock == BE_NONE ? s : *(const int32_t *)value_address(p, clock);
-        for (size_t n = 0; n < p->call_count; n++) {
+    size_t end = graph_turn_end(p->graph);
+    parts[0] = (program_part){0, end, p->graph->lowered.turns};
+    parts[1] = (program_part){end, p->call_count, 1};
+}
+
+static be_status part_run(program *p, const program_part *part, int64_t step, bool checked,
+                          be_error *err)
+{
+    for (int turn = 0; turn < part->times; turn++)
+        for (size_t n = part->first; n < part->end; n++) {
             TRY(p->kernels[n]->run(&p->calls[n], err));
             if (checked) TRY(check_finite(p, &p->calls[n], step, err));
             group_beat(p->graph->lowered.group);
         }
+    return BE_OK;
+}
+
+static be_status program_run(program *p, int64_t steps, bool checked, be_error *err)
+{
+    be_value clock = p->graph->clock;
+    program_part parts[2];
+    program_parts(p, parts);
+    for (int64_t s = 0; s < steps; s++) {
+        int64_t step = clock == BE_NONE ? s : *(const int32_t *)value_address(p, clock);
+        for (int k = 0; k < 2; k++) TRY(part_run(p, &parts[k], step, checked, err));
     }
     return BE_OK;
 }
@@ -291,21 +314,38 @@ static be_status cpu_vt_run(program *p, int64_t steps, bool checked, be_error *e
     return status;
 }
 
+static be_status part_time(program *p, const program_part *part, int64_t *node_ns,
+                           int64_t *before_ns, be_error *err)
+{
+    for (int turn = 0; turn < part->times; turn++)
+        for (size_t n = part->first; n < part->end; n++) {
+            TRY(p->kernels[n]->run(&p->calls[n], err));
+            int64_t now_ns = clock_now_ns();
+            node_ns[n] += now_ns - *before_ns;
+            *before_ns = now_ns;
+        }
+    return BE_OK;
+}
+
+static int cpu_launches(const program *p)
+{
+    program_part parts[2];
+    program_parts(p, parts);
+    return (int)parts[0].end * parts[0].times + (int)(parts[1].end - parts[1].first);
+}
+
 /* The loop of a run with a clock reading after each node; the wall time has both ends of it. */
 static be_status program_time(program *p, int64_t steps, device_times *times, be_error *err)
 {
     int64_t start_ns = clock_now_ns(), before_ns = start_ns;
+    program_part parts[2];
+    program_parts(p, parts);
     for (int64_t s = 0; s < steps; s++)
-        for (size_t n = 0; n < p->call_count; n++) {
-            TRY(p->kernels[n]->run(&p->calls[n], err));
-            int64_t now_ns = clock_now_ns();
-            times->node_ns[n] += now_ns - before_ns;
-            before_ns = now_ns;
-        }
+        for (int k = 0; k < 2; k++) TRY(part_time(p, &parts[k], times->node_ns, &before_ns, err));
     int64_t end_ns = clock_now_ns();
     times->wall_ns = end_ns - start_ns;
     times->idle_other_ns = end_ns - before_ns;
-    times->counts.launches = steps * (int64_t)p->call_count;
+    times->counts.launches = steps * cpu_launches(p);
     return BE_OK;
 }
 
@@ -328,13 +368,12 @@ static device_counts cpu_vt_counts(const program *p)
 
 static int cpu_vt_launches(const program *p, int node)
 {
-    (void)p, (void)node;
-    return 1;
+    return graph_node_turns(p->graph, (size_t)node);
 }
 
 static void cpu_vt_describe(const program *p, be_plan_facts *facts)
 {
-    facts->launches = (int)p->call_count;
+    facts->launches = cpu_launches(p);
     facts->scratch_bytes = p->scratch_bytes;
     facts->implementation = p->implementation;
 }

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "core/room.h"
+
 #define MIB (1024.0 * 1024.0)
 
 /* Kept back of what is free: drivers round sizes up and need some memory of their own. */
@@ -58,16 +60,21 @@ be_status gpu_memory_refuse(const gpu_driver *driver, const gpu_need *need, size
         return BE_NO_MEMORY;
     char advice[160], batch[40] = "";
     int64_t fits = batch_that_fits(driver, need, free_bytes);
+    int used = 0;
     if (need->batch <= 0)
         snprintf(advice, sizeof advice, "use a smaller batch");
     else if (fits < 1)
         snprintf(advice, sizeof advice,
                  "no batch would fit beside the data set: use fewer images (--limit)");
     else if (fits < need->batch)
-        snprintf(advice, sizeof advice,
-                 "a batch of about %" PRId64 " would fit: use a smaller batch", fits);
+        used = snprintf(advice, sizeof advice,
+                        "a batch of about %" PRId64 " would fit: use a smaller batch", fits);
     else
         snprintf(advice, sizeof advice, "use a smaller batch");
+    if (used && need->turns > 0)
+        snprintf(advice + used, sizeof advice - (size_t)used,
+                 ", or train it in turns by --accumulate %" PRId64,
+                 need->turns * room_turns(need->batch, fits));
     if (need->batch > 0) snprintf(batch, sizeof batch, " at batch %" PRId64, need->batch);
     FAIL(err, BE_NO_MEMORY,
          "%s has not enough memory: expected %.1f MiB%s (%.1f states, %.1f inputs, %.1f "

@@ -8,6 +8,7 @@
 typedef struct gpu_need {
     size_t states, inputs, activations, scratch;
     int64_t batch; /* 0: not known */
+    int64_t turns; /* as room_need's (core/room.h) */
 } gpu_need;
 
 /* Memory that the driver says is free now; all of the device's where it cannot say. */

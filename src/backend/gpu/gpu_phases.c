@@ -27,7 +27,7 @@ typedef struct timer {
     size_t first;             /* node that launches */
     int64_t streamed_ns;      /* of the steps of the job */
     int passes;
-    int64_t repeats; /* steps of a lap */
+    int64_t repeats; /* steps of a lap, or turns */
 } timer;
 
 /* Beside the points: all nodes, each step alone; and the time until whole steps were handed over.
@@ -122,7 +122,8 @@ static be_status one_pass(timer *t, int pass, be_error *err)
 /* How often, from what one lap takes. */
 static be_status choose(timer *t, be_error *err)
 {
-    int64_t most = t->job->steps < REPEATS_MOST ? t->job->steps : REPEATS_MOST;
+    int64_t turns = t->job->steps * t->job->turns;
+    int64_t most = turns < REPEATS_MOST ? turns : REPEATS_MOST;
     t->repeats = 1;
     TRY(lap(t, t->job->nodes, 0, err));
     int64_t step_ns = *lap_at(t, t->job->nodes, 0) + 1;
@@ -179,7 +180,7 @@ static void find_until(timer *t, double wall)
 static void summarise(timer *t, device_times *times)
 {
     const gpu_phases_job *job = t->job;
-    double scale = (double)job->steps / (double)t->repeats;
+    double scale = (double)(job->steps * job->turns) / (double)t->repeats;
     double wall = job->is_streamed ? (double)t->streamed_ns / scale : median(t, job->nodes);
     find_until(t, wall);
     int64_t before = llround(t->until[0] * scale);

@@ -15,8 +15,9 @@ typedef struct gpu_phases_job {
     const gpu_launch *launches;
     const size_t *first_launch; /* of each node, and the end */
     size_t nodes;
-    gpu_sequence *whole; /* all launches */
-    bool is_streamed;    /* a run copies batches to the device too */
+    int turns;           /* how often a step computes these nodes */
+    gpu_sequence *whole; /* all launches, once */
+    bool is_streamed;    /* a run of whole steps copies batches to the device too */
     be_status (*run)(program *, int64_t steps, bool checked, be_error *err);
     program *program;
     int64_t steps;

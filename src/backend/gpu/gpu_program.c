@@ -9,60 +9,10 @@
 #include "backend/gpu/gpu.h"
 #include "backend/gpu/gpu_memory.h"
 #include "backend/gpu/gpu_phases.h"
-#include "backend/gpu/gpu_recorder.h"
 #include "backend/gpu/gpu_reference.h"
-#include "backend/gpu/gpu_stream.h"
-#include "backend/gpu/gpu_tune.h"
+#include "backend/gpu/gpu_run.h"
 #include "backend/gpu/gpu_widen.h"
 #include "core/clock.h"
-
-struct program {
-    gpu_device *device;
-    gpu_driver *driver;
-    const be_graph *graph;
-    const memory_map *map;
-    const gpu_library *library; /* NULL: our own kernels alone */
-    program *share;
-    gpu_tune_count tuned;
-    arena *memory;
-    gpu_call *calls;
-    const gpu_kernel **kernels;
-    int (*units)[GPU_MAX_UNITS]; /* of each node: indexes of modules */
-    gpu_text *texts;             /* the distinct ones */
-    gpu_module **modules;
-    int module_count;
-    bool compiled;
-    size_t *first_launch; /* of each node, and the end */
-    gpu_recorder recorder;
-    gpu_sequence *sequence;
-    gpu_stream *stream; /* NULL: the data set lies on the device */
-    gpu_buffer persistent, activations, scratch;
-    gpu_buffer *inputs; /* by value */
-    bool *written;      /* … was given its contents */
-    size_t scratch_bytes;
-    void *finite; /* host memory for a checked run */
-    char implementation[256];
-};
-
-static gpu_span value_span(const program *p, be_value value)
-{
-    if (value == BE_NONE) return (gpu_span){0};
-    const memory_place *place = &p->map->places[value];
-    if (gpu_stream_has(p->stream, value)) return gpu_stream_span(p->stream, value);
-    if (place->region == REGION_INPUT) return (gpu_span){p->inputs[value], 0, place->bytes};
-    if (place->region == REGION_ACTIVATION)
-        return (gpu_span){p->activations, place->offset, place->bytes};
-    MUST(place->region == REGION_PERSISTENT);
-    if (p->share && p->graph->lowered.weights != BE_NONE) {
-        const memory_place *block = &p->map->places[p->graph->lowered.weights];
-        if (place->offset >= block->offset && place->offset < block->offset + block->bytes) {
-            gpu_span shared = value_span(p->share, p->share->graph->lowered.weights);
-            return (gpu_span){shared.buffer, shared.offset + (place->offset - block->offset),
-                              place->bytes};
-        }
-    }
-    return (gpu_span){p->persistent, place->offset, place->bytes};
-}
 
 static be_status check_sizes(const gpu_call *call, be_error *err)
 {
@@ -223,9 +173,13 @@ static gpu_need program_need(const program *p)
             need.inputs += gpu_stream_span(p->stream, (be_value)i).bytes;
         else if (p->map->places[i].region == REGION_INPUT)
             need.inputs += p->map->places[i].bytes;
-    for (size_t n = 0; n < p->graph->node_count; n++)
-        if (p->graph->nodes[n].op == &be_op_data_batch)
-            need.batch = p->calls[n].out_shape[0].dim[0];
+    if (p->graph->lowered.gradients != BE_NONE) need.turns = p->graph->lowered.turns;
+    for (size_t n = 0; n < p->graph->node_count; n++) {
+        const be_op *op = p->graph->nodes[n].op;
+        if (op == &be_op_data_batch) need.batch = p->calls[n].out_shape[0].dim[0];
+        /* It compares the samples of a batch with one another. */
+        if (op == &be_op_symmetric_cross_entropy) need.turns = 0;
+    }
     return need;
 }
 
@@ -254,6 +208,15 @@ static be_status program_allocate(program *p, be_error *err)
     return gpu_memory_refuse(p->driver, &need, free_bytes, err);
 }
 
+static be_status make_sequences(program *p, be_error *err)
+{
+    const gpu_driver_vtable *vt = p->driver->vtable;
+    size_t all = p->recorder.count, turn = p->first_launch[graph_turn_end(p->graph)];
+    TRY(vt->sequence(p->driver, p->recorder.launches, (int)turn, &p->turn, err));
+    if (turn == all) return BE_OK;
+    return vt->sequence(p->driver, p->recorder.launches + turn, (int)(all - turn), &p->end, err);
+}
+
 static be_status program_record(program *p, bool dry_run, be_error *err)
 {
     gpu_module *modules[GPU_MAX_UNITS];
@@ -262,18 +225,16 @@ static be_status program_record(program *p, bool dry_run, be_error *err)
         gpu_call *call = &p->calls[n];
         p->first_launch[n] = p->recorder.count;
         for (int i = 0; !dry_run && i < OP_MAX_IN; i++)
-            call->in[i] = value_span(p, call->node->in[i]);
+            call->in[i] = gpu_run_span(p, call->node->in[i]);
         for (int o = 0; !dry_run && o < OP_MAX_OUT; o++)
-            call->out[o] = value_span(p, call->node->out[o]);
+            call->out[o] = gpu_run_span(p, call->node->out[o]);
         call->scratch = (gpu_span){p->scratch, 0, call->scratch_bytes};
         for (int u = 0; u < call->unit_count; u++) modules[u] = p->modules[p->units[n][u]];
         p->recorder.modules = dry_run ? NULL : modules;
         TRY(gpu_kernel_record(p->kernels[n], call, &p->recorder, err));
     }
     p->first_launch[p->graph->node_count] = p->recorder.count;
-    if (dry_run) return BE_OK;
-    return p->driver->vtable->sequence(p->driver, p->recorder.launches, (int)p->recorder.count,
-                                       &p->sequence, err);
+    return dry_run ? BE_OK : make_sequences(p, err);
 }
 
 static void gpu_vt_free(program *p)
@@ -281,7 +242,8 @@ static void gpu_vt_free(program *p)
     if (!p) return;
     gpu_driver *driver = p->driver;
     const gpu_driver_vtable *vt = driver->vtable;
-    if (p->sequence) vt->sequence_free(driver, p->sequence);
+    if (p->turn) vt->sequence_free(driver, p->turn);
+    if (p->end) vt->sequence_free(driver, p->end);
     gpu_stream_free(p->stream);
     for (size_t n = 0; p->calls && n < p->graph->node_count; n++)
         if (p->calls[n].release) p->calls[n].release(p->calls[n].state);
@@ -347,7 +309,7 @@ static be_status gpu_vt_build(be_device *device, const be_graph *g, const memory
 static be_status gpu_vt_write(program *p, be_value value, const void *data, size_t bytes,
                               be_error *err)
 {
-    gpu_span span = value_span(p, value);
+    gpu_span span = gpu_run_span(p, value);
     if (gpu_stream_has(p->stream, value))
         TRY(gpu_stream_write(p->stream, value, data, bytes, err));
     else
@@ -375,118 +337,8 @@ static be_status gpu_vt_read(program *p, be_value value, void *data, size_t byte
         gpu_stream_read(p->stream, value, data, bytes);
         return BE_OK;
     }
-    return gpu_read_plain(p->driver, value_span(p, value), &p->graph->values[value], data, bytes,
+    return gpu_read_plain(p->driver, gpu_run_span(p, value), &p->graph->values[value], data, bytes,
                           err);
-}
-
-static be_status check_inputs(const program *p, be_error *err)
-{
-    for (size_t n = 0; n < p->graph->node_count; n++)
-        for (int i = 0; i < OP_MAX_IN; i++) {
-            be_value value = p->graph->nodes[n].in[i];
-            if (value == BE_NONE || p->map->places[value].region != REGION_INPUT) continue;
-            if (!p->written[value])
-                FAIL(err, BE_USAGE,
-                     "input \"%s\" was never written; write it before the first step",
-                     p->graph->values[value].name);
-        }
-    return BE_OK;
-}
-
-static be_status node_launch(program *p, size_t n, be_error *err)
-{
-    for (size_t i = p->first_launch[n]; i < p->first_launch[n + 1]; i++)
-        TRY(p->driver->vtable->launch(p->driver, &p->recorder.launches[i], err));
-    return BE_OK;
-}
-
-static be_status check_finite(program *p, size_t n, int64_t step, be_error *err)
-{
-    const graph_node *node = &p->graph->nodes[n];
-    for (int o = 0; o < OP_MAX_OUT; o++) {
-        if (node->out[o] == BE_NONE) continue;
-        be_dtype dtype = p->calls[n].out_shape[o].dtype;
-        size_t at = 0;
-        double y = 0;
-        gpu_span span = p->calls[n].out[o];
-        TRY(p->driver->vtable->download(p->driver, span.buffer, span.offset, p->finite, span.bytes,
-                                        err));
-        if (!dtype_all_finite(dtype, p->finite, span.bytes / dtype_bytes(dtype), &at, &y))
-            FAIL(err, BE_NUMERIC,
-                 "step %" PRId64 ": op %s (number %zu of the plan) gave %g at element %zu of "
-                 "its output %d, the first result that is not finite; try a smaller learning "
-                 "rate",
-                 step, node->op->name, n, y, at, o);
-    }
-    return BE_OK;
-}
-
-/* Host memory for the largest result. */
-static be_status make_finite(program *p, be_error *err)
-{
-    size_t bytes = 0;
-    void *memory = NULL;
-    if (p->finite) return BE_OK;
-    for (size_t i = 0; i < p->graph->value_count; i++)
-        if (p->map->places[i].bytes > bytes) bytes = p->map->places[i].bytes;
-    TRY(memory_alloc(&memory, bytes, "results to look at", err));
-    p->finite = memory;
-    return BE_OK;
-}
-
-/* Steps done before the next one; 0 in a graph that does not count them. */
-static be_status read_clock(program *p, int32_t *out, be_error *err)
-{
-    be_value clock = p->graph->clock;
-    *out = 0;
-    return clock == BE_NONE ? BE_OK : gpu_vt_read(p, clock, out, sizeof *out, err);
-}
-
-/* The batch of the step that the clock says. */
-static be_status need_batch(program *p, int32_t clock, be_error *err)
-{
-    int64_t steps = 0;
-    return p->stream ? gpu_stream_need(p->stream, clock, &steps, err) : BE_OK;
-}
-
-static be_status run_checked(program *p, int64_t steps, be_error *err)
-{
-    TRY(make_finite(p, err));
-    for (int64_t s = 0; s < steps; s++) {
-        int32_t now = 0;
-        TRY(read_clock(p, &now, err));
-        TRY(need_batch(p, now, err));
-        for (size_t n = 0; n < p->graph->node_count; n++) {
-            TRY(node_launch(p, n, err));
-            TRY(check_finite(p, n, now, err));
-        }
-    }
-    return p->driver->vtable->synchronise(p->driver, err);
-}
-
-/* As many steps at once as have their batches on the device; the host gathers the next ones while
- * these run. */
-static be_status run_streamed(program *p, int64_t steps, be_error *err)
-{
-    int32_t clock = 0;
-    int64_t part = 0;
-    TRY(read_clock(p, &clock, err));
-    for (int64_t t = clock, end = t + steps; t < end; t += part) {
-        TRY(gpu_stream_need(p->stream, t, &part, err));
-        if (part > end - t) part = end - t;
-        TRY(p->driver->vtable->replay(p->driver, p->sequence, part, err));
-        TRY(gpu_stream_pass(p->stream, t + part, err));
-    }
-    return p->driver->vtable->synchronise(p->driver, err);
-}
-
-static be_status gpu_vt_run(program *p, int64_t steps, bool checked, be_error *err)
-{
-    TRY(check_inputs(p, err));
-    if (checked) return run_checked(p, steps, err);
-    if (p->stream) return run_streamed(p, steps, err);
-    TRY(p->driver->vtable->replay(p->driver, p->sequence, steps, err));
-    return p->driver->vtable->synchronise(p->driver, err);
 }
 
 static device_counts gpu_vt_counts(const program *p)
@@ -500,7 +352,42 @@ static device_counts gpu_vt_counts(const program *p)
 
 static int gpu_vt_launches(const program *p, int node)
 {
-    return (int)(p->first_launch[node + 1] - p->first_launch[node]);
+    return (int)(p->first_launch[node + 1] - p->first_launch[node]) *
+           graph_node_turns(p->graph, (size_t)node);
+}
+
+/* What comes behind the turns of a step, where it has several: its nodes too are timed in their own
+ * sequence. */
+static be_status time_end(const gpu_phases_job *turns, device_times *times, be_error *err)
+{
+    program *p = turns->program;
+    void *memory = NULL;
+    size_t first = turns->nodes, nodes = p->graph->node_count - first;
+    size_t before = p->first_launch[first];
+    device_times end = {.node_ns = times->node_ns + first};
+    if (!p->end) return BE_OK;
+    TRY(memory_alloc(&memory, (nodes + 1) * sizeof(size_t), "launches", err));
+    size_t *launches = memory;
+    for (size_t n = 0; n <= nodes; n++) launches[n] = p->first_launch[first + n] - before;
+    gpu_phases_job job = *turns;
+    job.launches = p->recorder.launches + before;
+    job.first_launch = launches;
+    job.nodes = nodes;
+    job.whole = p->end;
+    job.is_streamed = false;
+    job.turns = 1;
+    be_status status = gpu_phases_measure(&job, &end, err);
+    memory_free(memory);
+    TRY(status);
+    /* A streamed run's time is that of whole steps. */
+    if (turns->is_streamed)
+        times->upload_ns -= end.wall_ns;
+    else
+        times->wall_ns += end.wall_ns;
+    times->upload_ns += end.upload_ns;
+    times->idle_other_ns += end.idle_other_ns;
+    if (end.idle_host_ns < 0) times->idle_host_ns = -1;
+    return BE_OK;
 }
 
 static be_status gpu_vt_time(program *p, int64_t steps, device_times *times, be_error *err)
@@ -508,26 +395,29 @@ static be_status gpu_vt_time(program *p, int64_t steps, device_times *times, be_
     gpu_phases_job job = {.driver = p->driver,
                           .launches = p->recorder.launches,
                           .first_launch = p->first_launch,
-                          .nodes = p->graph->node_count,
-                          .whole = p->sequence,
+                          .nodes = graph_turn_end(p->graph),
+                          .turns = p->graph->lowered.turns,
+                          .whole = p->turn,
                           .is_streamed = p->stream != NULL,
-                          .run = gpu_vt_run,
+                          .run = gpu_run,
                           .program = p,
                           .steps = steps};
     device_counts before = gpu_vt_counts(p);
-    TRY(gpu_vt_run(p, steps, false, err));
+    TRY(gpu_run(p, steps, false, err));
     device_counts after = gpu_vt_counts(p);
+    int64_t turns = steps * job.turns;
     times->counts =
         (device_counts){.launches = after.launches - before.launches,
                         .waits = after.waits - before.waits,
-                        .upload_bytes = p->stream ? gpu_stream_bytes(p->stream, steps) : 0,
+                        .upload_bytes = p->stream ? gpu_stream_bytes(p->stream, turns) : 0,
                         .download_bytes = after.download_bytes - before.download_bytes};
-    return gpu_phases_measure(&job, times, err);
+    TRY(gpu_phases_measure(&job, times, err));
+    return time_end(&job, times, err);
 }
 
 static void gpu_vt_describe(const program *p, be_plan_facts *facts)
 {
-    facts->launches = (int)p->recorder.count;
+    for (size_t n = 0; n < p->graph->node_count; n++) facts->launches += gpu_vt_launches(p, (int)n);
     facts->scratch_bytes = p->scratch_bytes;
     facts->implementation = p->implementation;
     facts->tuned = p->tuned.searched;
@@ -559,7 +449,7 @@ const device_vtable gpu_vtable = {.close = gpu_vt_close,
                                   .write = gpu_vt_write,
                                   .read = gpu_vt_read,
                                   .bind = gpu_vt_bind,
-                                  .run = gpu_vt_run,
+                                  .run = gpu_run,
                                   .time = gpu_vt_time,
                                   .counts = gpu_vt_counts,
                                   .launches = gpu_vt_launches,

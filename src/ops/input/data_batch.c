@@ -92,11 +92,12 @@ static be_status data_batch_infer(op_infer *call, be_error *err)
     if (attrs->batch < 1)
         FAIL(err, BE_USAGE, "data_batch: expected a batch of at least 1, found %" PRId64,
              attrs->batch);
-    if (!attrs->clip && attrs->batch > order->dim[0])
+    int64_t step = attrs->batch * (attrs->turns ? attrs->turns : 1);
+    if (!attrs->clip && step > order->dim[0])
         FAIL(err, BE_USAGE,
              "data_batch: expected a batch of at most the %" PRId64
              " samples of the order, found %" PRId64 "; use a smaller batch",
-             order->dim[0], attrs->batch);
+             order->dim[0], step);
     for (int f = 0; f < DATA_BATCH_FIELDS; f++) TRY(infer_field(call, f, err));
     return BE_OK;
 }
@@ -244,12 +245,20 @@ static const op_case data_batch_cases[] = {
      .tolerance = 1e-6},
 };
 
+/* The order of a rank has its own samples alone. */
+static void data_batch_set_part(void *attrs, int rank, int turns)
+{
+    (void)rank;
+    ((data_batch_attrs *)attrs)->turns = turns;
+}
+
 const be_op be_op_data_batch = {.name = "data_batch",
                                 .attrs_bytes = sizeof(data_batch_attrs),
                                 .inputs = DATA_BATCH_FIELD + DATA_BATCH_FIELDS,
                                 .outputs = DATA_BATCH_FIELDS,
                                 .optional = ~0u << (DATA_BATCH_FIELD + 1),
                                 .is_outside_gradient = true,
+                                .set_part = data_batch_set_part,
                                 .infer = data_batch_infer,
                                 .reference = data_batch_reference,
                                 .cost = data_batch_cost,

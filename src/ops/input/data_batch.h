@@ -27,6 +27,7 @@ typedef struct data_batch_field {
 typedef struct data_batch_attrs {
     int64_t batch;
     int clip;
+    int turns; /* the clock counts turns, so many of which are a step; 0: one */
     data_batch_field fields[DATA_BATCH_FIELDS]; /* as many as there are inputs */
 } data_batch_attrs;
 
@@ -48,13 +49,19 @@ static inline int32_t data_batch_absent(const data_batch_field *field, bool bad)
     return !field->target ? 0 : bad ? DATA_BATCH_BAD_TARGET : -1;
 }
 
-/* Where in the order place i of step t looks, or −1: nowhere (clipped). */
+/* The entries of an order of so many that are looked at: whole steps. */
+static inline int64_t data_batch_wrap(const data_batch_attrs *attrs, int64_t order_count)
+{
+    return order_count - order_count % (attrs->batch * (attrs->turns ? attrs->turns : 1));
+}
+
+/* Where in the order place i of step (or turn) t looks, or −1: nowhere (clipped). */
 static inline int64_t data_batch_place(const data_batch_attrs *attrs, int64_t t, int64_t i,
                                        int64_t order_count)
 {
     int64_t place = t * attrs->batch + i;
     if (attrs->clip) return place < order_count ? place : -1;
-    return place % (order_count - order_count % attrs->batch);
+    return place % data_batch_wrap(attrs, order_count);
 }
 
 /* How many fields a node gathers, of whose inputs these are the values. */

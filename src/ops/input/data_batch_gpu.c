@@ -31,7 +31,7 @@ static be_status data_batch_prepare(gpu_call *call, be_error *err)
                    DATA_BATCH_BAD_TARGET);
 }
 
-/* Of the order: how many entries it has, and how many a kernel goes round. */
+/* Of the order: how many entries it has, and how many a kernel goes round: all those of a ring. */
 typedef struct order_view {
     int64_t count, wrap;
 } order_view;
@@ -41,7 +41,7 @@ static order_view view_order(const gpu_call *call)
     const data_batch_attrs *a = call->attrs;
     int64_t places = call->in_shape[DATA_BATCH_ORDER].dim[0], streamed = call->streamed_order;
     return (order_view){streamed ? streamed : places,
-                        a->clip ? places : places - places % a->batch};
+                        a->clip || streamed ? places : data_batch_wrap(a, places)};
 }
 
 static be_status record_labelled_picture(const gpu_call *call, gpu_recorder *recorder,

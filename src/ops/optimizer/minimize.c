@@ -142,6 +142,7 @@ static be_status set_recipe(be_graph *g, const be_optimizer *o, be_error *err)
     recipe->accumulate = &be_op_add;
     recipe->copy = &be_op_view;
     recipe->all_reduce = &be_op_all_reduce;
+    recipe->take_turn = &be_op_take_turn;
     recipe->no_update = o->kind == BE_NO_UPDATE;
     if (recipe->no_update) return BE_OK;
     if (o->kind == BE_SGD) {

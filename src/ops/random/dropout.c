@@ -33,8 +33,9 @@ static void dropout_reference(const op_reference *call)
 {
     const dropout_attrs *attrs = call->attrs;
     int64_t count = shape_elements(&call->in[0]);
-    int64_t first = attrs->part * count;
-    uint32_t t = (uint32_t)call->x[1][0], word[4] = {0};
+    dropout_place place = dropout_at(attrs, (uint32_t)call->x[1][0]);
+    int64_t first = place.part * count;
+    uint32_t t = place.step, word[4] = {0};
     double scale = 1.0 / (1.0 - (double)attrs->p);
     for (int64_t i = 0; i < count; i++) {
         int64_t at = first + i;
@@ -49,8 +50,9 @@ static const dropout_attrs quarter = {.seed = 1, .salt = 0, .p = 0.25f};
 static const dropout_attrs half = {.seed = 0x123456789abcdefu, .salt = 7, .p = 0.5f};
 static const dropout_attrs none = {.seed = 3, .salt = 1, .p = 0.0f};
 static const dropout_attrs most = {.seed = 4, .salt = 2, .p = 0.99f};
-static const dropout_attrs second = {.seed = 5, .salt = 1, .p = 0.5f, .part = 1};
-static const dropout_attrs fourth = {.seed = 6, .salt = 3, .p = 0.25f, .part = 3};
+static const dropout_attrs second = {.seed = 5, .salt = 1, .p = 0.5f, .rank = 1};
+static const dropout_attrs fourth = {.seed = 6, .salt = 3, .p = 0.25f, .rank = 3};
+static const dropout_attrs turns = {.seed = 7, .salt = 4, .p = 0.5f, .rank = 1, .turns = 3};
 
 #define DROPOUT_CASE(text, attributes, ...)                                                   \
     {                                                                                         \
@@ -67,12 +69,14 @@ static const op_case dropout_cases[] = {
     DROPOUT_CASE("most dropped, several threads", most, {BE_F32, 2, {41, 1009}}),
     DROPOUT_CASE("second part", second, {BE_F32, 2, {25, 128}}),
     DROPOUT_CASE("second part, odd", second, {BE_F32, 2, {37, 301}}),
+    DROPOUT_CASE("a turn of three, odd", turns, {BE_F32, 2, {23, 301}}),
     DROPOUT_CASE("fourth part, several threads", fourth, {BE_F32, 2, {41, 1009}}),
 };
 
-static void dropout_set_part(void *attrs, int rank)
+static void dropout_set_part(void *attrs, int rank, int turns)
 {
-    ((dropout_attrs *)attrs)->part = (uint32_t)rank;
+    ((dropout_attrs *)attrs)->rank = (uint32_t)rank;
+    ((dropout_attrs *)attrs)->turns = (uint32_t)turns;
 }
 
 const be_op be_op_dropout = {.name = "dropout",

@@ -1,19 +1,21 @@
 /* Dropout: the mask of four elements follows from one block of Philox4x32-10 (core/rng.c), so an
- * item takes four elements, those of block `first_quad` on.  `skipped`: elements of the first block
- * that are another part's.  `threshold`: dropout.h. */
+ * item takes four elements.  `rank`, `turns`, `threshold`: dropout.h; the first block of a part may
+ * begin with elements of another one, which are skipped. */
 PARAMETERS(STREAM)
 
 KERNEL dropout(ITEM_ARG ARG_IN(IN0_T, x), ARG_IN(int, clock), ARG_OUT(OUT0_T, y), ARG_INT(count),
                ARG_INT(seed_low), ARG_INT(seed_high), ARG_INT(salt), ARG_INT(threshold),
-               ARG_INT(first_quad), ARG_INT(skipped), ARG_FLOAT(scale))
+               ARG_INT(rank), ARG_INT(turns), ARG_FLOAT(scale))
 {
     OPEN_IN(IN0_T, x);
     OPEN_IN(int, clock);
     OPEN_OUT(OUT0_T, y);
-    u32 t = (u32)clock[0], size = (u32)count;
-    EACH (quad, (size + (u32)skipped + 3u) / 4u) {
+    u32 t = (u32)clock[0] / (u32)turns, turn = (u32)clock[0] % (u32)turns, size = (u32)count;
+    i64 first = ((i64)rank * turns + turn) * count;
+    u32 first_quad = (u32)(first / 4), skipped = (u32)(first % 4);
+    EACH (quad, (size + skipped + 3u) / 4u) {
         u32 c[4], k0 = (u32)seed_low, k1 = (u32)seed_high;
-        c[0] = (u32)first_quad + quad;
+        c[0] = first_quad + quad;
         c[1] = t;
         c[2] = (u32)salt;
         c[3] = STREAM;
@@ -29,7 +31,7 @@ KERNEL dropout(ITEM_ARG ARG_IN(IN0_T, x), ARG_IN(int, clock), ARG_OUT(OUT0_T, y)
         }
         UNROLL for (u32 j = 0; j < 4u; j++)
         {
-            u32 i = quad * 4u + j - (u32)skipped; /* below 0 it is beyond any size */
+            u32 i = quad * 4u + j - skipped; /* below 0 it is beyond any size */
             int kept = (c[j] >> 8) >= (u32)threshold;
             if (i < size) STORE(OUT0, y, i, kept ? LOAD(IN0, x, i) * scale : 0.0f);
         }

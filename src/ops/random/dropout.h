@@ -10,8 +10,22 @@ typedef struct dropout_attrs {
     uint64_t seed;
     uint32_t salt; /* which dropout layer of the graph */
     float p;       /* the probability of a zero, 0 <= p < 1 */
-    uint32_t part; /* of a batch cut for a group: x is this one of its equal parts */
+    /* Of a batch cut into equal parts: x is part rank · turns + clock mod turns of it, and the step
+     * is clock / turns; turns 0 is 1. */
+    uint32_t rank, turns;
 } dropout_attrs;
+
+/* What x is at this clock. */
+typedef struct dropout_place {
+    uint32_t step;
+    int64_t part;
+} dropout_place;
+
+static inline dropout_place dropout_at(const dropout_attrs *attrs, uint32_t clock)
+{
+    uint32_t turns = attrs->turns ? attrs->turns : 1;
+    return (dropout_place){clock / turns, (int64_t)attrs->rank * turns + clock % turns};
+}
 
 static inline rng_key dropout_key(const dropout_attrs *attrs)
 {

@@ -1,0 +1,45 @@
+/* A program of the shared GPU runtime, and running it.  Private to the runtime: gpu_program.c makes
+ * it. */
+#ifndef BACKEND_GPU_GPU_RUN_H
+#define BACKEND_GPU_GPU_RUN_H
+
+#include "backend/gpu/gpu_recorder.h"
+#include "backend/gpu/gpu_stream.h"
+#include "backend/gpu/gpu_tune.h"
+
+struct program {
+    gpu_device *device;
+    gpu_driver *driver;
+    const be_graph *graph;
+    const memory_map *map;
+    const gpu_library *library; /* NULL: our own kernels alone */
+    program *share;
+    gpu_tune_count tuned;
+    arena *memory;
+    gpu_call *calls;
+    const gpu_kernel **kernels;
+    int (*units)[GPU_MAX_UNITS]; /* of each node: indexes of modules */
+    gpu_text *texts;             /* the distinct ones */
+    gpu_module **modules;
+    int module_count;
+    bool compiled;
+    size_t *first_launch; /* of each node, and the end */
+    gpu_recorder recorder;
+    gpu_sequence *turn, *end; /* a step is graph->lowered.turns of the first, and then the other;
+                               * end NULL: nothing comes behind its one turn */
+    gpu_stream *stream;       /* NULL: the data set lies on the device */
+    gpu_buffer persistent, activations, scratch;
+    gpu_buffer *inputs; /* by value */
+    bool *written;      /* … was given its contents */
+    size_t scratch_bytes;
+    void *finite; /* host memory for a checked run */
+    char implementation[256];
+};
+
+/* Where a value lies; empty for BE_NONE. */
+gpu_span gpu_run_span(const program *p, be_value value);
+
+/* As a device's `run` (graph/device.h). */
+be_status gpu_run(program *p, int64_t steps, bool checked, be_error *err);
+
+#endif
