@@ -204,7 +204,7 @@ static be_status bench_open(bench *b, be_device *device, const ops_case *c, valu
             value->keep = true;
             value->layout = value->shape.rank == 4 ? layout : LAYOUT_PLAIN;
         }
-    TRY(memory_plan(b->g, &b->map, err));
+    TRY(memory_plan(b->g, 0, &b->map, err));
     TRY(device->vtable->build(device, b->g, &b->map, &options, &b->program, err));
     for (int i = 0; i < OP_MAX_IN; i++)
         if (b->in[i] != BE_NONE) TRY(write_input(b, device, c, i, err));

@@ -196,7 +196,7 @@ static be_status plan_case(be_device *device, const be_op *op, const op_case *c,
         must(graph_add_value(g, &value, &in[i], err), err);
     }
     must(graph_add_node(g, op, c->attrs, in, out, err), err);
-    must(memory_plan(g, &map, err), err);
+    must(memory_plan(g, 0, &map, err), err);
     be_status status = device->vtable->build(device, g, &map, &options, &made, err);
     if (made) device->vtable->free(made);
     be_graph_free(g);

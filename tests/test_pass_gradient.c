@@ -235,7 +235,7 @@ static void a_sum_in_place_takes_no_memory_of_its_own(void **state)
     be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_TRAIN}, NULL);
     memory_map map;
     be_error err;
-    ASSERT_OK(memory_plan(lowered, &map, &err));
+    ASSERT_OK(memory_plan(lowered, 0, &map, &err));
     size_t hidden = 256 * 512 * sizeof(float);
     assert_true(map.activation_bytes > 2 * hidden && map.activation_bytes < 2.5 * (double)hidden);
     be_graph_free(lowered);

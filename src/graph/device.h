@@ -102,6 +102,7 @@ struct be_device {
     const be_op *reorder; /* NULL: the device keeps everything plain */
     const char *id, *name;
     int threads;
+    int late_nodes; /* for memory_plan */
 };
 
 /* Put a plain tensor [N, C, H, W] of any element type into another layout and back; the channels

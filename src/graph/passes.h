@@ -65,7 +65,11 @@ typedef struct memory_map {
 } memory_map;
 
 /* Lay out all values; those that may overwrite others lie in them (alias_of) afterwards.  `places`
- * comes from the graph's arena. */
-be_status memory_plan(be_graph *g, memory_map *out, be_error *err);
+ * comes from the graph's arena.
+ *
+ * Memory that is used again is an order: who used it first must end first.  Where nodes run beside
+ * one another, `late_nodes` is not 0: then memory is only given on to nodes that come after its
+ * users anyway, and what a node reads late (be_op.late) keeps its own for so many nodes more. */
+be_status memory_plan(be_graph *g, int late_nodes, memory_map *out, be_error *err);
 
 #endif

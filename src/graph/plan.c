@@ -421,7 +421,7 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
                            .narrow_results = device->vtable->narrow_results,
                            .mixes = device->vtable->mixes};
     TRY(graph_lower(g, options, &target, &plan->graph, err));
-    TRY(memory_plan(plan->graph, &plan->map, err));
+    TRY(memory_plan(plan->graph, device->late_nodes, &plan->map, err));
     TRY(list_weights(plan, err));
     if (options->share) TRY(share_check(plan, options->share, err));
     bool is_shared = options->share && plan->graph->lowered.weights != BE_NONE;

@@ -8,6 +8,8 @@
 
 #include "fake_state.h"
 
+#define FAKE_EDGES 8192 /* that are remembered of a graph */
+
 static struct cuda_function_ *functions;
 
 /* ---------------------------------------------------------------- running */
@@ -258,10 +260,37 @@ cuda_result cuGraphDestroy(cuda_graph graph)
     return CUDA_OK;
 }
 
+static int watched = -1, edge_count;
+static int edges[2 * FAKE_EDGES];
+
+void fake_cuda_watch(int nodes)
+{
+    watched = nodes;
+    edge_count = 0;
+}
+
+int fake_cuda_edges(int *out, int most)
+{
+    memcpy(out, edges, 2 * sizeof(int) * (size_t)(edge_count < most ? edge_count : most));
+    return edge_count;
+}
+
+static void watch_edges(cuda_graph graph)
+{
+    if (graph->count != watched) return;
+    edge_count = 0;
+    for (int n = 0; n < graph->count; n++)
+        for (int b = 0; b < graph->nodes[n]->before_count && edge_count < FAKE_EDGES; b++) {
+            edges[2 * edge_count] = graph->nodes[n]->before[b];
+            edges[2 * edge_count++ + 1] = n;
+        }
+}
+
 cuda_result cuGraphInstantiateWithFlags(cuda_exec *exec, cuda_graph graph, unsigned long long flags)
 {
     ENTER();
     (void)flags;
+    watch_edges(graph);
     *exec = copy_graph((const struct cuda_node_ *const *)graph->nodes, graph->count);
     fake_count(1);
     return CUDA_OK;

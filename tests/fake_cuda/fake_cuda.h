@@ -27,6 +27,11 @@ int fake_cuda_live(void);         /* objects and memory that were not given back
 int fake_cuda_replays(void);      /* graphs started */
 int fake_cuda_overlaps(void);     /* nodes that ran before an earlier one of their graph */
 
+/* Remember the edges of the next graphs that have so many nodes. */
+void fake_cuda_watch(int nodes);
+/* Those of the last of them, as pairs of the indexes of nodes: how many; at most `most` in *out. */
+int fake_cuda_edges(int *out, int most);
+
 /* Waits that from now on do nothing, to see that a test notices; 0: none. */
 enum {
     FAKE_WAIT_OF_HOST = 1,   /* for an event */

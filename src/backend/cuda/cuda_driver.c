@@ -213,6 +213,7 @@ static void describe(cuda_driver *d)
     *facts = (gpu_facts){.units = d->facts.multiprocessors,
                          .group_max = d->facts.group_max,
                          .local_bytes = d->facts.shared_bytes,
+                         .overlaps = true,
                          .memory_bytes = d->facts.memory_bytes,
                          .buffer_max_bytes = d->facts.memory_bytes,
                          .cache_bytes = d->facts.l2_bytes};

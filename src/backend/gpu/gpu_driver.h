@@ -31,6 +31,8 @@ typedef struct gpu_facts {
     int group_max;     /* work items of a group */
     size_t local_bytes;
     size_t memory_bytes, buffer_max_bytes;
+    /* Launches of a sequence run beside one another where their ranges do not conflict. */
+    bool overlaps;
     size_t cache_bytes; /* the last level before the memory; 0: not known */
 } gpu_facts;
 

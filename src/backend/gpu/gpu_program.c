@@ -14,6 +14,14 @@
 #include "backend/gpu/gpu_widen.h"
 #include "core/clock.h"
 
+/* Where launches overlap: for how many nodes more the operands of a weight's gradient stay, about
+ * those of a Transformer's block; and the scratch of how many bytes, at most this part of the
+ * device's memory, nodes take in turn. */
+#define LATE_NODES 10
+#define SCRATCH_RING ((size_t)256 << 20)
+#define SCRATCH_PART 64
+#define SCRATCH_ALIGN 256
+
 static be_status check_sizes(const gpu_call *call, be_error *err)
 {
     char text[64];
@@ -133,6 +141,33 @@ static be_status program_compile(program *p, be_error *err)
     return BE_OK;
 }
 
+static size_t scratch_bytes_of(const gpu_call *call)
+{
+    return (call->scratch_bytes + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN;
+}
+
+/* Two nodes that share scratch run one after the other.  So where launches overlap their parts lie
+ * behind one another, and begin anew only when the ring is full. */
+static void place_scratch(program *p)
+{
+    const gpu_facts *facts = &p->driver->facts;
+    size_t part = facts->memory_bytes / SCRATCH_PART, sum = 0, at = 0, largest = 0;
+    for (size_t n = 0; n < p->graph->node_count; n++) {
+        size_t bytes = scratch_bytes_of(&p->calls[n]);
+        sum += bytes;
+        if (bytes > largest) largest = bytes;
+    }
+    size_t room = part < SCRATCH_RING ? part : SCRATCH_RING;
+    if (!facts->overlaps || room < largest) room = largest;
+    p->scratch_bytes = sum < room ? sum : room;
+    for (size_t n = 0; n < p->graph->node_count; n++) {
+        size_t bytes = scratch_bytes_of(&p->calls[n]);
+        if (at + bytes > p->scratch_bytes) at = 0;
+        p->scratch_at[n] = facts->overlaps ? at : 0;
+        at += bytes;
+    }
+}
+
 static be_status program_prepare(program *p, be_error *err)
 {
     size_t nodes = p->graph->node_count, values = p->graph->value_count;
@@ -145,6 +180,7 @@ static be_status program_prepare(program *p, be_error *err)
                   {(void **)&p->texts, (nodes + 1) * GPU_MAX_UNITS * sizeof(gpu_text)},
                   {(void **)&p->modules, (nodes + 1) * GPU_MAX_UNITS * sizeof(gpu_module *)},
                   {(void **)&p->first_launch, (nodes + 1) * sizeof(size_t)},
+                  {(void **)&p->scratch_at, (nodes + 1) * sizeof(size_t)},
                   {(void **)&p->inputs, (values + 1) * sizeof(gpu_buffer)},
                   {(void **)&p->written, (values + 1) * sizeof(bool)}};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
@@ -155,11 +191,10 @@ static be_status program_prepare(program *p, be_error *err)
     }
     for (size_t n = 0; n < nodes; n++) {
         TRY(call_tune(p, n, err));
-        if (p->calls[n].scratch_bytes > p->scratch_bytes)
-            p->scratch_bytes = p->calls[n].scratch_bytes;
         for (int u = 0; u < p->calls[n].unit_count; u++)
             TRY(add_unit(p, &p->calls[n].units[u], &p->units[n][u], err));
     }
+    place_scratch(p);
     return BE_OK;
 }
 
@@ -228,7 +263,7 @@ static be_status program_record(program *p, bool dry_run, be_error *err)
             call->in[i] = gpu_run_span(p, call->node->in[i]);
         for (int o = 0; !dry_run && o < OP_MAX_OUT; o++)
             call->out[o] = gpu_run_span(p, call->node->out[o]);
-        call->scratch = (gpu_span){p->scratch, 0, call->scratch_bytes};
+        call->scratch = (gpu_span){p->scratch, p->scratch_at[n], call->scratch_bytes};
         for (int u = 0; u < call->unit_count; u++) modules[u] = p->modules[p->units[n][u]];
         p->recorder.modules = dry_run ? NULL : modules;
         TRY(gpu_kernel_record(p->kernels[n], call, &p->recorder, err));
@@ -478,7 +513,8 @@ be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be
     device->base = (be_device){.vtable = &gpu_vtable,
                                .reorder = &be_op_reorder,
                                .id = device->id,
-                               .name = driver->facts.name};
+                               .name = driver->facts.name,
+                               .late_nodes = driver->facts.overlaps ? LATE_NODES : 0};
     *out = &device->base;
     return BE_OK;
 }

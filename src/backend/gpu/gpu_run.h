@@ -31,7 +31,8 @@ struct program {
     gpu_buffer persistent, activations, scratch;
     gpu_buffer *inputs; /* by value */
     bool *written;      /* … was given its contents */
-    size_t scratch_bytes;
+    size_t scratch_bytes; /* of all nodes: a ring of their parts where launches overlap */
+    size_t *scratch_at;   /* of each node */
     void *finite; /* host memory for a checked run */
     char implementation[256];
 };

@@ -550,6 +550,7 @@ const be_op be_op_conv2d_backward = {.name = "conv2d_backward",
                                      .mixed_in = 1u << CONV2D_BACK_SUM,
                                      .mixed_out = 1u << 0,
                                      .attrs_bytes = sizeof(conv2d_attrs),
+                                     .late = 1u << 0 | 1u << 3, /* x and dy, for dw */
                                      .inputs = 5,
                                      .outputs = 3,
                                      .optional = 1 << 2 | 1 << CONV2D_BACK_SUM,

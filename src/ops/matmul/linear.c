@@ -326,6 +326,7 @@ const be_op be_op_linear = {.name = "linear",
 
 const be_op be_op_linear_backward = {.name = "linear_backward",
                                      .attrs_bytes = sizeof(linear_attrs),
+                                     .late = 1u << 0 | 1u << 3, /* x and dy, for dw */
                                      .inputs = 5,
                                      .outputs = 3,
                                      .optional = 1 << 2 | 1 << LINEAR_BACK_SUM,

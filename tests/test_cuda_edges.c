@@ -1,0 +1,235 @@
+/* The graph of a step on a CUDA device: which launches wait for which.  Each edge must be there for
+ * data or for memory that both touch, launches without an order must touch nothing in common, and
+ * what the design wants beside one another must have no order. */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/gpu/gpu_run.h"
+#include "fake_cuda/fake_cuda.h"
+#include "fake_cuda/fake_folder.h"
+#include "graph/plan.h"
+#include "workloads/workload.h"
+
+#define EDGES_MOST 4096
+
+static struct {
+    char *cache;
+    void *driver; /* the fake's own library */
+    void (*watch)(int);
+    int (*edges)(int *, int), (*live)(void);
+} world;
+
+/* A step, and its graph as the driver was given it. */
+typedef struct step {
+    be_graph *graph;
+    be_device *device;
+    be_plan *plan;
+    const gpu_launch *launches;
+    int count, edge_count;
+    int edges[2 * EDGES_MOST]; /* from, to */
+    bool *behind;              /* [count]²: launch k comes after launch j, directly or not */
+} step;
+
+static void plan_of(step *s, const workload *w, be_precision precision)
+{
+    be_error err = {0};
+    workload_model model = {0};
+    workload_options options = {.seed = 1, .batch = 2, .count = 4};
+    be_plan_options planning = {.mode = BE_TRAIN, .precision = precision};
+    ASSERT_OK(be_device_open("cuda:0", &(be_device_options){.library = "cudnn"}, &s->device, &err));
+    ASSERT_OK(workload_model_new(w, &options, &model, &err));
+    s->graph = model.graph;
+    ASSERT_OK(be_plan_new(model.graph, s->device, &planning, &s->plan, &err));
+    s->launches = s->plan->program->recorder.launches;
+    s->count = (int)s->plan->program->recorder.count;
+}
+
+static void step_close(step *s)
+{
+    be_plan_free(s->plan);
+    be_graph_free(s->graph);
+    be_device_close(s->device);
+    free(s->behind);
+    assert_int_equal(world.live(), 0);
+}
+
+static void find_behind(step *s)
+{
+    size_t n = (size_t)s->count;
+    s->behind = calloc(n * n, sizeof(bool));
+    assert_non_null(s->behind);
+    for (int e = 0; e < s->edge_count; e++) {
+        size_t from = (size_t)s->edges[2 * e], to = (size_t)s->edges[2 * e + 1];
+        assert_true(from < to && to < n);
+        for (size_t j = 0; j < n; j++) s->behind[to * n + j] |= s->behind[from * n + j];
+        s->behind[to * n + from] = true;
+    }
+}
+
+/* Planned twice: the driver is told how many nodes the graph has that is looked at. */
+static void step_open(step *s, const workload *w, be_precision precision)
+{
+    *s = (step){0};
+    plan_of(s, w, precision);
+    world.watch(s->count);
+    step_close(s);
+    plan_of(s, w, precision);
+    s->edge_count = world.edges(s->edges, EDGES_MOST);
+    assert_in_range(s->edge_count, 1, EDGES_MOST - 1);
+    find_behind(s);
+}
+
+static bool is_behind(const step *s, int k, int j)
+{
+    return s->behind[(size_t)k * (size_t)s->count + (size_t)j];
+}
+
+/* Do two launches touch the same bytes, one of them writing? */
+static bool do_meet(const gpu_launch *a, const gpu_launch *b)
+{
+    for (int i = 0; i < a->argument_count; i++)
+        for (int j = 0; j < b->argument_count; j++) {
+            const gpu_argument *x = &a->arguments[i], *y = &b->arguments[j];
+            if (x->kind != GPU_ARGUMENT_SPAN || y->kind != GPU_ARGUMENT_SPAN) continue;
+            if (!x->span.buffer || x->span.buffer != y->span.buffer) continue;
+            size_t from = x->span.offset > y->span.offset ? x->span.offset : y->span.offset;
+            size_t x_end = x->span.offset + x->span.bytes, y_end = y->span.offset + y->span.bytes;
+            if ((x->out || y->out) && from < x_end && from < y_end) return true;
+        }
+    return false;
+}
+
+static const char *name_of(const gpu_launch *launch)
+{
+    return launch->task ? launch->task->name : "a kernel";
+}
+
+/* No edge without a reason, and none missing. */
+static void check_edges(const step *s)
+{
+    for (int e = 0; e < s->edge_count; e++) {
+        int from = s->edges[2 * e], to = s->edges[2 * e + 1];
+        if (!do_meet(&s->launches[from], &s->launches[to]))
+            fail_msg("launch %d (%s) waits for %d (%s) for nothing", to, name_of(&s->launches[to]),
+                     from, name_of(&s->launches[from]));
+    }
+    for (int k = 0; k < s->count; k++)
+        for (int j = 0; j < k; j++)
+            if (do_meet(&s->launches[j], &s->launches[k]) && !is_behind(s, k, j))
+                fail_msg("launches %d and %d touch the same memory and have no order", j, k);
+}
+
+/* The launch that writes the gradient of the index-th parameter; the last one of several. */
+static int maker_of_gradient(const step *s, int index)
+{
+    be_value gradient = be_plan_parameter(s->plan, index).gradient;
+    gpu_span span = gpu_run_span(s->plan->program, gradient);
+    int node = s->plan->graph->values[gradient].producer;
+    size_t end = s->plan->program->first_launch[node + 1];
+    for (size_t k = s->plan->program->first_launch[node]; k < end; k++)
+        for (int i = 0; i < s->launches[k].argument_count; i++) {
+            const gpu_argument *a = &s->launches[k].arguments[i];
+            if (a->out && a->span.buffer == span.buffer && a->span.offset == span.offset)
+                return (int)k;
+        }
+    fail_msg("parameter %d: nothing writes its gradient", index);
+    return -1;
+}
+
+static int find_parameter(const step *s, const char *name)
+{
+    for (int i = 0; i < be_plan_parameter_count(s->plan); i++)
+        if (strcmp(be_plan_parameter(s->plan, i).name, name) == 0) return i;
+    fail_msg("no parameter %s", name);
+    return -1;
+}
+
+/* These gradients of weights have no order among one another. */
+static void check_beside(const step *s, const char *const *names, int count)
+{
+    for (int a = 0; a < count; a++)
+        for (int b = a + 1; b < count; b++) {
+            int j = maker_of_gradient(s, find_parameter(s, names[a]));
+            int k = maker_of_gradient(s, find_parameter(s, names[b]));
+            if (is_behind(s, k > j ? k : j, k > j ? j : k))
+                fail_msg("the gradients of %s and %s run one after the other", names[a], names[b]);
+        }
+}
+
+static void small(const char *name, workload_variant v, workload *room, const workload **out)
+{
+    be_error err = {0};
+    const workload *base = NULL;
+    ASSERT_OK(workload_find(name, &base, &err));
+    ASSERT_OK(workload_vary(base, &v, room, out, &err));
+}
+
+static void gradients_of_a_block_are_branches(void **state)
+{
+    static const char *const names[] = {"h.0.mlp.c_proj.weight", "h.0.mlp.c_fc.weight",
+                                        "h.0.attn.c_proj.weight", "h.0.attn.c_attn.weight"};
+    workload room;
+    const workload *w = NULL;
+    step s;
+    (void)state;
+    small("gpt2", (workload_variant){.layers = 2, .width = 32, .heads = 2, .seq = 16, .vocab = 64},
+          &room, &w);
+    step_open(&s, w, BE_PRECISION_FP32);
+    check_edges(&s);
+    check_beside(&s, names, 4);
+    step_close(&s);
+}
+
+/* Nothing of one of CLIP's towers waits for the other, there or back. */
+static void towers_are_branches(void **state)
+{
+    static const char *const names[] = {"vision_model.encoder.layers.0.mlp.fc1.weight",
+                                        "text_model.encoder.layers.0.mlp.fc1.weight"};
+    workload room;
+    const workload *w = NULL;
+    step s;
+    (void)state;
+    small("clip", (workload_variant){.layers = 2, .width = 32, .heads = 2, .size = 32, .seq = 8},
+          &room, &w);
+    step_open(&s, w, BE_PRECISION_FP32);
+    check_edges(&s);
+    check_beside(&s, names, 2);
+    step_close(&s);
+}
+
+static int open_world(void **state)
+{
+    char path[4096];
+    const char *fakes = getenv("BREAKEVEN_FAKE_CUDA");
+    (void)state;
+    assert_non_null(fakes);
+    setenv("BREAKEVEN_CUDA_LIB_DIR", fakes, 1);
+    world.cache = support_make_folder();
+    setenv("XDG_CACHE_HOME", world.cache, 1);
+    world.driver = dlopen(support_path(path, sizeof path, fakes, "libcuda.so.1"), RTLD_NOW);
+    assert_non_null(world.driver);
+    *(void **)&world.watch = dlsym(world.driver, "fake_cuda_watch");
+    *(void **)&world.edges = dlsym(world.driver, "fake_cuda_edges");
+    *(void **)&world.live = dlsym(world.driver, "fake_cuda_live");
+    return world.watch && world.edges && world.live ? 0 : -1;
+}
+
+static int close_world(void **state)
+{
+    (void)state;
+    dlclose(world.driver);
+    support_remove_folder(world.cache);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_of_a_block_are_branches),
+        cmocka_unit_test(towers_are_branches),
+    };
+    return cmocka_run_group_tests(tests, open_world, close_world);
+}
