@@ -28,6 +28,7 @@ be_graph *be_graph_new(uint64_t seed)
                                  .norm_log = BE_NONE,
                                  .loss_log = BE_NONE,
                                  .correct_log = BE_NONE,
+                                 .narrow = BE_NONE,
                                  .turns = 1,
                                  .turn = BE_NONE,
                                  .turn_loss = BE_NONE,
@@ -483,6 +484,7 @@ size_t graph_turn_end(const be_graph *g)
 
 int graph_node_turns(const be_graph *g, size_t n)
 {
+    if (n < g->lowered.begin) return 0;
     return n < graph_turn_end(g) ? g->lowered.turns : 1;
 }
 

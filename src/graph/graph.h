@@ -62,6 +62,8 @@ typedef struct graph_recipe {
     void *optimizer_attrs;
     /* Tells the attributes how many elements of the parameters, from the first on, decay. */
     void (*set_decayed)(void *attrs, int64_t elements);
+    /* Which input of the optimizer may be a block bf16 of all parameters, that it writes too. */
+    int narrow_input;
     double learning_rate;
     const be_op
         *schedule; /* (clock, rates, rate) -> rate, updated in place; NULL: it is constant */
@@ -88,8 +90,11 @@ typedef struct graph_lowered {
     be_value *gradient_of; /* a value for each parameter, by value; NULL before */
     be_value *slot_of[2];  /* its part of each slot, likewise; NULL where there is no such slot */
     be_group *group;       /* of whose ranks this graph is one; NULL: none */
-    /* How often a step computes the nodes up to and with `take_turn`, each time on the next part of
-     * its batch, before it computes the others once. */
+    be_value narrow; /* the parameters as bf16, or BE_NONE: as the optimizer last wrote them */
+    /* The nodes before this one are computed once at the begin of each run, and in no step. */
+    size_t begin;
+    /* How often a step computes the nodes from there up to and with `take_turn`, each time on the
+     * next part of its batch, before it computes the others once. */
     int turns;
     be_value turn;                    /* turns done; BE_NONE where a step has one */
     be_value turn_loss, turn_correct; /* of all turns of the step, after the last one */
@@ -159,11 +164,11 @@ be_status graph_clone(const be_graph *g, be_graph **out, be_error *err);
 /* Input i of a node, as it was before it was made narrow for it. */
 be_value graph_wide_input(const be_graph *g, const graph_node *node, int i);
 
-/* The nodes that a step computes `lowered.turns` times are those before this one; without turns all
- * of them, once. */
+/* The nodes that a step computes `lowered.turns` times are those from lowered.begin to before this
+ * one; without turns all of them, once. */
 size_t graph_turn_end(const be_graph *g);
 
-/* How often a step computes node n. */
+/* How often a step computes node n; 0: it begins a run. */
 int graph_node_turns(const be_graph *g, size_t n);
 
 /* How many nodes read a value. */

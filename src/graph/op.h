@@ -80,9 +80,9 @@ typedef struct be_op {
      * of that input may be read again once output o has been written there, and those of other
      * operands lie elsewhere. */
     unsigned in_place[OP_MAX_OUT];
-    /* Bit i: a part of the work that nothing waits for until the end of the backward pass reads input
-     * i (the gradient of weights): a device whose launches overlap does that beside the nodes behind
-     * this one, if the memory of the input is not given to them (memory_plan). */
+    /* Bit i: a part of the work that nothing waits for until the end of the backward pass reads
+     * input i (the gradient of weights): a device whose launches overlap does that beside the nodes
+     * behind this one, if the memory of the input is not given to them (memory_plan). */
     unsigned late;
     /* Bit o: output o is for the backward op alone, and no gradient flows back through it. */
     unsigned auxiliary;

@@ -37,6 +37,9 @@ be_status pass_precision(be_graph *g, be_precision precision, const lower_target
                          be_error *err);
 be_status pass_layout(be_graph *g, const lower_target *target, be_error *err);
 
+/* Called by pass_precision in bf16: the optimizer writes the narrow copies that `cast` makes. */
+be_status pass_narrow(be_graph *g, const be_op *cast, be_error *err);
+
 /* Called by pass_gradient, once the gradients lie in their block.  pass_parts: the graph computes
  * its rank's part of each batch, in lowered.turns turns.  pass_group: the gradients become their
  * mean over the group.  NULL: there is none. */

@@ -53,7 +53,12 @@ be_value graph_wide_input(const be_graph *g, const graph_node *node, int i)
 {
     be_value value = node->in[i];
     if (value == BE_NONE || !(node->op->narrow >> i & 1)) return value;
-    int producer = g->values[value].producer;
+    const graph_value *v = &g->values[value];
+    for (size_t i = 0; g->lowered.narrow != BE_NONE && v->alias_of == g->lowered.narrow; i++)
+        if (g->values[i].kind == VALUE_PARAMETER &&
+            g->values[i].alias_bytes / dtype_bytes(BE_F32) == v->alias_bytes / dtype_bytes(BE_BF16))
+            return (be_value)i;
+    int producer = v->producer;
     bool is_copy = producer >= 0 && g->nodes[producer].op == node->op->cast;
     return is_copy ? g->nodes[producer].in[0] : value;
 }
@@ -271,5 +276,6 @@ be_status pass_precision(be_graph *g, be_precision precision, const lower_target
     const be_op *cast = find_cast(g);
     if (precision != BE_PRECISION_BF16 || !cast) return BE_OK;
     TRY(narrow_all(g, target, cast, err));
-    return target->narrow_results ? narrow_results(g, err) : BE_OK;
+    if (target->narrow_results) TRY(narrow_results(g, err));
+    return pass_narrow(g, cast, err);
 }

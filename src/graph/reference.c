@@ -302,10 +302,11 @@ be_status reference_run(reference *r, int64_t steps, be_error *err)
     if (steps < 0) FAIL(err, BE_USAGE, "expected 0 or more steps, found %" PRId64, steps);
     TRY(check_inputs(r, err));
     const be_graph *g = r->graph;
-    size_t end = graph_turn_end(g);
+    size_t begin = g->lowered.begin, end = graph_turn_end(g);
+    for (size_t n = 0; n < begin; n++) TRY(run_node(r, &g->nodes[n], err));
     for (int64_t s = 0; s < steps; s++) {
         for (int turn = 0; turn < g->lowered.turns; turn++)
-            for (size_t n = 0; n < end; n++) TRY(run_node(r, &g->nodes[n], err));
+            for (size_t n = begin; n < end; n++) TRY(run_node(r, &g->nodes[n], err));
         for (size_t n = end; n < g->node_count; n++) TRY(run_node(r, &g->nodes[n], err));
     }
     return BE_OK;

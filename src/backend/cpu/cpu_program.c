@@ -267,17 +267,21 @@ static be_status check_finite(const program *p, const cpu_call *call, int64_t st
     return BE_OK;
 }
 
-/* Nodes `first` to `end`, `times` times, within a step. */
+/* Nodes `first` to `end`, `times` times, within a run or a step. */
 typedef struct program_part {
     size_t first, end;
     int times;
 } program_part;
 
-static void program_parts(const program *p, program_part parts[2])
+/* What begins a run, then what a step is. */
+enum { PART_BEGIN, PART_TURNS, PART_END, PARTS };
+
+static void program_parts(const program *p, program_part parts[PARTS])
 {
-    size_t end = graph_turn_end(p->graph);
-    parts[0] = (program_part){0, end, p->graph->lowered.turns};
-    parts[1] = (program_part){end, p->call_count, 1};
+    size_t begin = p->graph->lowered.begin, end = graph_turn_end(p->graph);
+    parts[PART_BEGIN] = (program_part){0, begin, 1};
+    parts[PART_TURNS] = (program_part){begin, end, p->graph->lowered.turns};
+    parts[PART_END] = (program_part){end, p->call_count, 1};
 }
 
 static be_status part_run(program *p, const program_part *part, int64_t step, bool checked,
@@ -295,11 +299,12 @@ static be_status part_run(program *p, const program_part *part, int64_t step, bo
 static be_status program_run(program *p, int64_t steps, bool checked, be_error *err)
 {
     be_value clock = p->graph->clock;
-    program_part parts[2];
+    program_part parts[PARTS];
     program_parts(p, parts);
+    TRY(part_run(p, &parts[PART_BEGIN], 0, checked, err));
     for (int64_t s = 0; s < steps; s++) {
         int64_t step = clock == BE_NONE ? s : *(const int32_t *)value_address(p, clock);
-        for (int k = 0; k < 2; k++) TRY(part_run(p, &parts[k], step, checked, err));
+        for (int k = PART_TURNS; k < PARTS; k++) TRY(part_run(p, &parts[k], step, checked, err));
     }
     return BE_OK;
 }
@@ -329,9 +334,9 @@ static be_status part_time(program *p, const program_part *part, int64_t *node_n
 
 static int cpu_launches(const program *p)
 {
-    program_part parts[2];
-    program_parts(p, parts);
-    return (int)parts[0].end * parts[0].times + (int)(parts[1].end - parts[1].first);
+    int count = 0;
+    for (size_t n = 0; n < p->call_count; n++) count += graph_node_turns(p->graph, n);
+    return count;
 }
 
 /* The loop of a run with a clock reading after each node; the wall time has both ends of it. */

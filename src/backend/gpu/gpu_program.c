@@ -246,10 +246,13 @@ static be_status program_allocate(program *p, be_error *err)
 static be_status make_sequences(program *p, be_error *err)
 {
     const gpu_driver_vtable *vt = p->driver->vtable;
-    size_t all = p->recorder.count, turn = p->first_launch[graph_turn_end(p->graph)];
-    TRY(vt->sequence(p->driver, p->recorder.launches, (int)turn, &p->turn, err));
-    if (turn == all) return BE_OK;
-    return vt->sequence(p->driver, p->recorder.launches + turn, (int)(all - turn), &p->end, err);
+    gpu_launch *launches = p->recorder.launches;
+    size_t begin = p->first_launch[p->graph->lowered.begin];
+    size_t end = p->first_launch[graph_turn_end(p->graph)], all = p->recorder.count;
+    if (begin > 0) TRY(vt->sequence(p->driver, launches, (int)begin, &p->begin, err));
+    TRY(vt->sequence(p->driver, launches + begin, (int)(end - begin), &p->turn, err));
+    if (end == all) return BE_OK;
+    return vt->sequence(p->driver, launches + end, (int)(all - end), &p->end, err);
 }
 
 static be_status program_record(program *p, bool dry_run, be_error *err)
@@ -277,6 +280,7 @@ static void gpu_vt_free(program *p)
     if (!p) return;
     gpu_driver *driver = p->driver;
     const gpu_driver_vtable *vt = driver->vtable;
+    if (p->begin) vt->sequence_free(driver, p->begin);
     if (p->turn) vt->sequence_free(driver, p->turn);
     if (p->end) vt->sequence_free(driver, p->end);
     gpu_stream_free(p->stream);
@@ -391,63 +395,64 @@ static int gpu_vt_launches(const program *p, int node)
            graph_node_turns(p->graph, (size_t)node);
 }
 
-/* What comes behind the turns of a step, where it has several: its nodes too are timed in their own
- * sequence. */
-static be_status time_end(const gpu_phases_job *turns, device_times *times, be_error *err)
+/* Time nodes `first` to `end`, whose launches are a sequence of their own. */
+static be_status time_part(const gpu_phases_job *form, size_t first, size_t end,
+                           device_times *times, be_error *err)
 {
-    program *p = turns->program;
+    program *p = form->program;
     void *memory = NULL;
-    size_t first = turns->nodes, nodes = p->graph->node_count - first;
     size_t before = p->first_launch[first];
-    device_times end = {.node_ns = times->node_ns + first};
-    if (!p->end) return BE_OK;
-    TRY(memory_alloc(&memory, (nodes + 1) * sizeof(size_t), "launches", err));
+    TRY(memory_alloc(&memory, (end - first + 1) * sizeof(size_t), "launches", err));
     size_t *launches = memory;
-    for (size_t n = 0; n <= nodes; n++) launches[n] = p->first_launch[first + n] - before;
-    gpu_phases_job job = *turns;
+    for (size_t n = first; n <= end; n++) launches[n - first] = p->first_launch[n] - before;
+    gpu_phases_job job = *form;
     job.launches = p->recorder.launches + before;
     job.first_launch = launches;
-    job.nodes = nodes;
-    job.whole = p->end;
-    job.is_streamed = false;
-    job.turns = 1;
-    be_status status = gpu_phases_measure(&job, &end, err);
+    job.nodes = end - first;
+    be_status status = gpu_phases_measure(&job, times, err);
     memory_free(memory);
-    TRY(status);
-    /* A streamed run's time is that of whole steps. */
-    if (turns->is_streamed)
-        times->upload_ns -= end.wall_ns;
-    else
-        times->wall_ns += end.wall_ns;
-    times->upload_ns += end.upload_ns;
-    times->idle_other_ns += end.idle_other_ns;
-    if (end.idle_host_ns < 0) times->idle_host_ns = -1;
-    return BE_OK;
+    return status;
 }
 
-static be_status gpu_vt_time(program *p, int64_t steps, device_times *times, be_error *err)
+/* The turns of a step, and what comes behind them, where it has several. */
+static be_status time_parts(program *p, int64_t steps, device_times *times, be_error *err)
 {
+    size_t begin = p->graph->lowered.begin, end = graph_turn_end(p->graph);
     gpu_phases_job job = {.driver = p->driver,
-                          .launches = p->recorder.launches,
-                          .first_launch = p->first_launch,
-                          .nodes = graph_turn_end(p->graph),
                           .turns = p->graph->lowered.turns,
                           .whole = p->turn,
                           .is_streamed = p->stream != NULL,
                           .run = gpu_run,
                           .program = p,
                           .steps = steps};
+    device_times all = {.node_ns = times->node_ns + begin},
+                 last = {.node_ns = times->node_ns + end};
+    TRY(time_part(&job, begin, end, &all, err));
+    job.turns = 1;
+    job.whole = p->end;
+    job.is_streamed = false;
+    if (p->end) TRY(time_part(&job, end, p->graph->node_count, &last, err));
+    /* A streamed run's time is that of whole steps. */
+    times->wall_ns = all.wall_ns + (p->stream ? 0 : last.wall_ns);
+    times->upload_ns = all.upload_ns + last.upload_ns - (p->stream ? last.wall_ns : 0);
+    times->idle_other_ns = all.idle_other_ns + last.idle_other_ns;
+    times->idle_host_ns = all.idle_host_ns < 0 || last.idle_host_ns < 0 ? -1 : all.idle_host_ns;
+    return BE_OK;
+}
+
+static be_status gpu_vt_time(program *p, int64_t steps, device_times *times, be_error *err)
+{
     device_counts before = gpu_vt_counts(p);
     TRY(gpu_run(p, steps, false, err));
     device_counts after = gpu_vt_counts(p);
-    int64_t turns = steps * job.turns;
+    int64_t turns = steps * p->graph->lowered.turns;
+    int64_t begin = (int64_t)p->first_launch[p->graph->lowered.begin];
     times->counts =
-        (device_counts){.launches = after.launches - before.launches,
+        (device_counts){.launches = after.launches - before.launches - begin,
                         .waits = after.waits - before.waits,
                         .upload_bytes = p->stream ? gpu_stream_bytes(p->stream, turns) : 0,
                         .download_bytes = after.download_bytes - before.download_bytes};
-    TRY(gpu_phases_measure(&job, times, err));
-    return time_end(&job, times, err);
+    return time_parts(p, steps, times, err);
 }
 
 static void gpu_vt_describe(const program *p, be_plan_facts *facts)

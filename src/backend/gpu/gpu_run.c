@@ -112,14 +112,14 @@ static be_status need_batch(program *p, be_error *err)
 
 static be_status run_checked(program *p, int64_t steps, be_error *err)
 {
-    size_t end = graph_turn_end(p->graph);
+    size_t begin = p->graph->lowered.begin, end = graph_turn_end(p->graph);
     TRY(make_finite(p, err));
     for (int64_t s = 0; s < steps; s++) {
         int32_t now = 0;
         TRY(read_clock(p, p->graph->clock, &now, err));
         for (int turn = 0; turn < p->graph->lowered.turns; turn++) {
             TRY(need_batch(p, err));
-            for (size_t n = 0; n < end; n++) TRY(node_checked(p, n, now, err));
+            for (size_t n = begin; n < end; n++) TRY(node_checked(p, n, now, err));
         }
         for (size_t n = end; n < p->graph->node_count; n++) TRY(node_checked(p, n, now, err));
     }
@@ -145,6 +145,7 @@ be_status gpu_run(program *p, int64_t steps, bool checked, be_error *err)
 {
     int32_t clock = 0;
     TRY(check_inputs(p, err));
+    if (p->begin) TRY(p->driver->vtable->replay(p->driver, p->begin, 1, err));
     if (checked) return run_checked(p, steps, err);
     if (p->stream) TRY(read_clock(p, batch_clock(p), &clock, err));
     int64_t t = clock;

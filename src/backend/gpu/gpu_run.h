@@ -25,15 +25,16 @@ struct program {
     bool compiled;
     size_t *first_launch; /* of each node, and the end */
     gpu_recorder recorder;
+    gpu_sequence *begin;      /* of a run; NULL: nothing begins it */
     gpu_sequence *turn, *end; /* a step is graph->lowered.turns of the first, and then the other;
                                * end NULL: nothing comes behind its one turn */
     gpu_stream *stream;       /* NULL: the data set lies on the device */
     gpu_buffer persistent, activations, scratch;
-    gpu_buffer *inputs; /* by value */
-    bool *written;      /* … was given its contents */
+    gpu_buffer *inputs;   /* by value */
+    bool *written;        /* … was given its contents */
     size_t scratch_bytes; /* of all nodes: a ring of their parts where launches overlap */
     size_t *scratch_at;   /* of each node */
-    void *finite; /* host memory for a checked run */
+    void *finite;         /* host memory for a checked run */
     char implementation[256];
 };
 

@@ -36,6 +36,7 @@ static void reference_step(const op_reference *call, bool decoupled)
         m[i] = a->beta1 * m[i] + (1.0 - a->beta1) * g;
         v[i] = a->beta2 * v[i] + (1.0 - a->beta2) * g * g;
         p[i] -= rate / correction1 * m[i] / (sqrt(v[i]) / sqrt(correction2) + a->epsilon);
+        if (call->y[OPTIMIZER_NARROW_OUT]) call->y[OPTIMIZER_NARROW_OUT][i] = p[i];
     }
 }
 
@@ -52,7 +53,7 @@ static void adamw_reference(const op_reference *call)
 static op_cost adam_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
     double operations = ((const adam_attrs *)attrs)->weight_decay != 0.0 ? 14.0 : 12.0;
-    return (op_cost){.flops = operations * (double)in[0].dim[0], .bytes = op_bytes(in, out)};
+    return (op_cost){.flops = operations * (double)in[0].dim[0], .bytes = optimizer_bytes(in, out)};
 }
 
 static const adam_attrs usual = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
@@ -66,30 +67,33 @@ static const adam_attrs usual = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
 static const adam_attrs decaying = DECAY(515, 0.01), decay_of_one = DECAY(1, 0.01);
 static const adam_attrs some_decay = DECAY(20003, 0.5), none_decays = DECAY(0, 0.5);
 
-#define ADAM_CASE(text, attributes, count, clocks)                                       \
-    {                                                                                    \
-        .name = text, .attrs = &attributes,                                              \
-        .in = {{BE_F32, 1, {count}}, {BE_F32, 1, {count}}, {BE_F32, 1, {1}},             \
-               {BE_I32, 1, {1}},     {BE_F32, 1, {count}}, {BE_F32, 1, {count}}},        \
-        .low = -1, .high = 1, .below = {0, 0, 0, clocks}, .positive = 1u << 2 | 1u << 5, \
-        .tolerance = 2e-6                                                                \
+#define ADAM_CASE(text, attributes, count, clocks, ...)                                        \
+    {                                                                                          \
+        .name = text, .attrs = &attributes,                                                    \
+        .in = {{BE_F32, 1, {count}}, {BE_F32, 1, {count}}, {BE_F32, 1, {1}}, {BE_I32, 1, {1}}, \
+               {BE_F32, 1, {count}}, {BE_F32, 1, {count}}, __VA_ARGS__},                       \
+        .low = -1, .high = 1, .below = {0, 0, 0, clocks}, .positive = 1u << 2 | 1u << 5,       \
+        .tolerance = 2e-6                                                                      \
     }
 
 static const op_case adam_cases[] = {
-    ADAM_CASE("first step", usual, 1003, 1),
-    ADAM_CASE("later", usual, 40007, 100000),
-    ADAM_CASE("decay", decaying, 515, 50),
-    ADAM_CASE("one", decay_of_one, 1, 50),
-    ADAM_CASE("two groups", some_decay, 40007, 50),
-    ADAM_CASE("a decay of nothing", none_decays, 70, 50),
+    ADAM_CASE("first step", usual, 1003, 1, OP_ABSENT),
+    ADAM_CASE("later", usual, 40007, 100000, OP_ABSENT),
+    ADAM_CASE("decay", decaying, 515, 50, OP_ABSENT),
+    ADAM_CASE("one", decay_of_one, 1, 50, OP_ABSENT),
+    ADAM_CASE("two groups", some_decay, 40007, 50, OP_ABSENT),
+    ADAM_CASE("narrow weights", some_decay, 40007, 50, {BE_BF16, 1, {40007}}),
+    ADAM_CASE("few narrow weights", decaying, 515, 50, {BE_BF16, 1, {515}}),
+    ADAM_CASE("a decay of nothing", none_decays, 70, 50, OP_ABSENT),
 };
 
 const be_op be_op_adam = {.name = "adam",
                           .attrs_bytes = sizeof(adam_attrs),
-                          .inputs = 6,
-                          .outputs = 3,
+                          .inputs = OPTIMIZER_NARROW + 1,
+                          .outputs = OPTIMIZER_NARROW_OUT + 1,
                           .is_outside_gradient = true,
-                          .updates = {1, 5, 6},
+                          .optional = 1u << OPTIMIZER_NARROW,
+                          .updates = {1, 5, 6, OPTIMIZER_NARROW + 1},
                           .infer = adam_infer,
                           .reference = adam_reference,
                           .cost = adam_cost,
@@ -98,10 +102,11 @@ const be_op be_op_adam = {.name = "adam",
 
 const be_op be_op_adamw = {.name = "adamw",
                            .attrs_bytes = sizeof(adam_attrs),
-                           .inputs = 6,
-                           .outputs = 3,
+                           .inputs = OPTIMIZER_NARROW + 1,
+                           .outputs = OPTIMIZER_NARROW_OUT + 1,
                            .is_outside_gradient = true,
-                           .updates = {1, 5, 6},
+                           .optional = 1u << OPTIMIZER_NARROW,
+                           .updates = {1, 5, 6, OPTIMIZER_NARROW + 1},
                            .infer = adamw_infer,
                            .reference = adamw_reference,
                            .cost = adam_cost,

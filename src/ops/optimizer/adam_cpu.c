@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "backend/cpu/cpu.h"
+#include "core/half.h"
 #include "ops/optimizer/optimizer.h"
 
 #define THREADS_PAY_FROM 16384 /* parameters */
@@ -38,6 +39,8 @@ static void step_part(const cpu_call *call, const adam_step *step, int64_t from,
     const float *restrict gradient = (const float *)call->in[1] + from;
     float *restrict p = (float *)call->out[0] + from;
     float *restrict m = (float *)call->out[1] + from, *restrict v = (float *)call->out[2] + from;
+    uint16_t *restrict narrow = call->out[OPTIMIZER_NARROW_OUT];
+    if (narrow) narrow += from;
 #pragma omp parallel for simd num_threads(call->threads) \
     schedule(static) if (parallel                        \
                          : count >= THREADS_PAY_FROM)
@@ -48,6 +51,7 @@ static void step_part(const cpu_call *call, const adam_step *step, int64_t from,
         m[i] = first;
         v[i] = second;
         p[i] = s.shrink * p[i] - s.rate * first / (sqrtf(second) * s.inverse_root2 + s.epsilon);
+        if (narrow) narrow[i] = brain_from_float(p[i]);
     }
 }
 

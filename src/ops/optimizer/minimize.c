@@ -164,6 +164,7 @@ static be_status set_recipe(be_graph *g, const be_optimizer *o, be_error *err)
     }
     recipe->learning_rate = o->learning_rate;
     recipe->set_decayed = set_decayed;
+    recipe->narrow_input = OPTIMIZER_NARROW;
     return set_front(g, o, err);
 }
 

@@ -1,30 +1,45 @@
 /* The optimizers: one pass over the whole parameter block, whose first `decayed` elements have a
- * weight decay.  The rules: sgd.c, adam.c. */
+ * weight decay.  The rules: sgd.c, adam.c.  NARROWS: whether the new parameters are written as
+ * bf16, too. */
+#if NARROWS
+#define STORE_NARROW(i, w) STORE(NARROW, narrow, i, w)
+#else
+#define STORE_NARROW(i, w)
+#endif
+
 KERNEL sgd_momentum(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
-                    ARG_OUT(float, buffer), ARG_INT(count), ARG_FLOAT(momentum), ARG_FLOAT(decay),
-                    ARG_INT(decayed))
+                    ARG_OUT(float, buffer), ARG_OUT(NARROW_T, narrow), ARG_INT(count),
+                    ARG_FLOAT(momentum), ARG_FLOAT(decay), ARG_INT(decayed))
 {
     OPEN_OUT(float, p);
     OPEN_IN(float, gradient);
     OPEN_IN(float, rate);
     OPEN_OUT(float, buffer);
+    OPEN_OUT(NARROW_T, narrow);
     float r = rate[0];
     EACH (i, count) {
         float moved =
             momentum * buffer[i] + (gradient[i] + (i < (u32)decayed ? decay : 0.0f) * p[i]);
         buffer[i] = moved;
-        p[i] -= r * moved;
+        float w = p[i] - r * moved;
+        p[i] = w;
+        STORE_NARROW(i, w);
     }
 }
 
 KERNEL sgd_plain(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
-                 ARG_INT(count), ARG_FLOAT(decay), ARG_INT(decayed))
+                 ARG_OUT(NARROW_T, narrow), ARG_INT(count), ARG_FLOAT(decay), ARG_INT(decayed))
 {
     OPEN_OUT(float, p);
     OPEN_IN(float, gradient);
     OPEN_IN(float, rate);
+    OPEN_OUT(NARROW_T, narrow);
     float r = rate[0];
-    EACH (i, count) p[i] -= r * (gradient[i] + (i < (u32)decayed ? decay : 0.0f) * p[i]);
+    EACH (i, count) {
+        float w = p[i] - r * (gradient[i] + (i < (u32)decayed ? decay : 0.0f) * p[i]);
+        p[i] = w;
+        STORE_NARROW(i, w);
+    }
 }
 
 /* The rate of the step, by one item of one group. */
@@ -42,8 +57,8 @@ KERNEL schedule(ITEM_ARG ARG_IN(int, clock), ARG_IN(float, rates), ARG_OUT(float
 /* 1 − beta^t is −expm1(t · log beta): 1 − pow(beta, t) would lose half of the digits.  `l2` is
  * Adam's decay, `decay` is AdamW's.  Blocks lie at 16 bytes: eight elements an item and round. */
 KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
-            ARG_IN(int, clock), ARG_OUT(float, m), ARG_OUT(float, v), ARG_INT(count),
-            ARG_FLOAT(beta1), ARG_FLOAT(beta2), ARG_FLOAT(keep1), ARG_FLOAT(keep2),
+            ARG_IN(int, clock), ARG_OUT(float, m), ARG_OUT(float, v), ARG_OUT(NARROW_T, narrow),
+            ARG_INT(count), ARG_FLOAT(beta1), ARG_FLOAT(beta2), ARG_FLOAT(keep1), ARG_FLOAT(keep2),
             ARG_FLOAT(log_beta1), ARG_FLOAT(log_beta2), ARG_FLOAT(epsilon), ARG_FLOAT(l2),
             ARG_FLOAT(decay), ARG_INT(decayed))
 {
@@ -53,6 +68,7 @@ KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, r
     OPEN_IN(int, clock);
     OPEN_OUT(float, m);
     OPEN_OUT(float, v);
+    OPEN_OUT(NARROW_T, narrow);
     float t = (float)(clock[0] + 1), r = rate[0];
     float step = r / -EXPM1(t * log_beta1);
     float inverse_root2 = 1.0f / SQRT(-EXPM1(t * log_beta2));
@@ -86,11 +102,15 @@ KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, r
             STORE_8(WIDE, m, from, first);
             STORE_8(WIDE, v, from, second);
             STORE_8(WIDE, p, from, w);
+#if NARROWS
+            STORE_8(NARROW, narrow, from, w);
+#endif
         } else {
             for (u32 j = 0; j < 8u && from + j < (u32)count; j++) {
                 m[from + j] = first[j];
                 v[from + j] = second[j];
                 p[from + j] = w[j];
+                STORE_NARROW(from + j, w[j]);
             }
         }
     }

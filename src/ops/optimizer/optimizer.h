@@ -16,8 +16,15 @@ typedef struct adam_attrs {
     double beta1, beta2, epsilon, weight_decay;
 } adam_attrs;
 
-/* Inputs: parameters f32 [P], gradients f32 [P], rate f32 [1], clock i32 [1], and `slots` f32 [P].
+/* The input that is the narrow block, if there is one, and the output that updates it. */
+enum { OPTIMIZER_NARROW = 6, OPTIMIZER_NARROW_OUT = 3 };
+
+/* Inputs: parameters f32 [P], gradients f32 [P], rate f32 [1], clock i32 [1], and `slots` f32 [P];
+ * then the narrow block bf16 [P], which only gets the new parameters.
  * Outputs: parameters and slots, updated in place; `name` is the op's. */
 be_status optimizer_infer(op_infer *call, int slots, const char *name, be_error *err);
+
+/* Each block read and written once; the narrow one is only written. */
+double optimizer_bytes(const be_shape *in, const be_shape *out);
 
 #endif

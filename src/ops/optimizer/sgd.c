@@ -21,6 +21,13 @@ be_status optimizer_infer(op_infer *call, int slots, const char *name, be_error 
         FAIL(err, BE_USAGE,
              "%s: expected a decay of 0 to %" PRId64 " elements of the parameters, found %" PRId64,
              name, block->dim[0], decayed);
+    be_shape narrow = *block;
+    narrow.dtype = BE_BF16;
+    for (int o = 1; o <= OPTIMIZER_NARROW_OUT; o++) call->out[o].rank = -1;
+    if (call->in[OPTIMIZER_NARROW].rank >= 0) {
+        TRY(op_expect_same(&call->in[OPTIMIZER_NARROW], &narrow, name, err));
+        call->out[OPTIMIZER_NARROW_OUT] = narrow;
+    }
     call->out[0] = *block;
     for (int s = 0; s < slots; s++) {
         TRY(op_expect_same(&call->in[4 + s], block, name, err));
@@ -29,11 +36,17 @@ be_status optimizer_infer(op_infer *call, int slots, const char *name, be_error 
     return BE_OK;
 }
 
+double optimizer_bytes(const be_shape *in, const be_shape *out)
+{
+    bool is_narrow = in[OPTIMIZER_NARROW].rank >= 0;
+    return op_bytes(in, out) - (is_narrow ? 2.0 * (double)in[0].dim[0] : 0.0);
+}
+
 static be_status sgd_infer(op_infer *call, be_error *err)
 {
     const sgd_attrs *attrs = call->attrs;
     bool slot = call->in[4].rank >= 0;
-    call->out[1].rank = -1;
+    if (call->in[5].rank >= 0) FAIL(err, BE_USAGE, "sgd: expected one slot at most, found two");
     if (slot != (attrs->momentum != 0.0))
         FAIL(err, BE_USAGE, "sgd: expected %s, found %s",
              slot ? "a momentum above 0" : "no momentum without its buffer",
@@ -51,6 +64,7 @@ static void sgd_reference(const op_reference *call)
         double d = call->x[1][i] + decay * p[i];
         if (buffer) d = buffer[i] = attrs->momentum * buffer[i] + d;
         p[i] -= rate * d;
+        if (call->y[OPTIMIZER_NARROW_OUT]) call->y[OPTIMIZER_NARROW_OUT][i] = p[i];
     }
 }
 
@@ -58,7 +72,7 @@ static op_cost sgd_cost(const void *attrs, const be_shape *in, const be_shape *o
 {
     double operations = ((const sgd_attrs *)attrs)->weight_decay != 0.0 ? 4.0 : 2.0;
     if (out[1].rank >= 0) operations += 2.0;
-    return (op_cost){.flops = operations * (double)in[0].dim[0], .bytes = op_bytes(in, out)};
+    return (op_cost){.flops = operations * (double)in[0].dim[0], .bytes = optimizer_bytes(in, out)};
 }
 
 static const sgd_attrs momentum_and_decay = {
@@ -86,6 +100,10 @@ static const sgd_attrs nothing_more = {.momentum = 0.0};
 static const op_case sgd_cases[] = {
     SGD_CASE("momentum and decay", momentum_and_decay, 1003, {BE_F32, 1, {1003}}),
     SGD_CASE("momentum", momentum_alone, 70001, {BE_F32, 1, {70001}}),
+    SGD_CASE("narrow weights", momentum_and_decay, 1003, {BE_F32, 1, {1003}}, OP_ABSENT,
+             {BE_BF16, 1, {1003}}),
+    SGD_CASE("plain, narrow weights", first_decays, 70001, OP_ABSENT, OP_ABSENT,
+             {BE_BF16, 1, {70001}}),
     SGD_CASE("decay", decay_alone, 515, OP_ABSENT),
     SGD_CASE("plain", nothing_more, 40007, OP_ABSENT),
     SGD_CASE("one", decay_of_one, 1, {BE_F32, 1, {1}}),
@@ -96,11 +114,11 @@ static const op_case sgd_cases[] = {
 
 const be_op be_op_sgd = {.name = "sgd",
                          .attrs_bytes = sizeof(sgd_attrs),
-                         .inputs = 5,
-                         .outputs = 2,
+                         .inputs = OPTIMIZER_NARROW + 1,
+                         .outputs = OPTIMIZER_NARROW_OUT + 1,
                          .is_outside_gradient = true,
-                         .optional = 1u << 4,
-                         .updates = {1, 5},
+                         .optional = 1u << 4 | 1u << 5 | 1u << OPTIMIZER_NARROW,
+                         .updates = {1, 5, 0, OPTIMIZER_NARROW + 1},
                          .infer = sgd_infer,
                          .reference = sgd_reference,
                          .cost = sgd_cost,
