@@ -59,7 +59,8 @@ static int clean(void **state)
     (void)state;
     unsetenv("FAKE_CUBLASLT_TIMES");
     unsetenv("FAKE_CUBLASLT_FAIL");
-    world.driver->search_ns = 0;
+    unsetenv("BREAKEVEN_TUNE_SECONDS");
+    world.driver->base.search = (gpu_search_count){0};
     return 0;
 }
 
@@ -141,12 +142,31 @@ static void time_is_bounded(void **state)
 {
     (void)state;
     assert_int_equal(taken(60, "9000000 1000000", true), 1);
-    assert_true(world.driver->search_ns > INT64_C(10000000000));
+    gpu_search_count *count = &world.driver->base.search;
+    assert_true(count->ns > INT64_C(10000000000));
     int64_t products = *world.products;
     assert_int_equal(taken(61, "9000000 1000000", true), 0);
     assert_int_equal(*world.products, products);
-    world.driver->search_ns = 0;
+    assert_true(count->searched == 1 && count->cut == 1 && count->kept == 0);
+    *count = (gpu_search_count){0};
     assert_int_equal(taken(61, "9000000 1000000", true), 0);
+    assert_int_equal(taken(60, "9000000 1000000", true), 1);
+    assert_true(count->searched == 0 && count->cut == 1 && count->kept == 1);
+}
+
+/* A longer limit searches what a shorter one left out, and nothing else; 0 searches nothing. */
+static void a_longer_limit_goes_on(void **state)
+{
+    (void)state;
+    setenv("BREAKEVEN_TUNE_SECONDS", "0", 1);
+    int64_t products = *world.products;
+    assert_int_equal(taken(80, "30 10", true), 0);
+    assert_int_equal(*world.products, products);
+    setenv("BREAKEVEN_TUNE_SECONDS", "5", 1);
+    assert_int_equal(taken(81, "30 10 20", true), 1);
+    assert_int_equal(taken(80, "30 20 10", true), 2);
+    setenv("BREAKEVEN_TUNE_SECONDS", "6", 1);
+    assert_int_equal(taken(81, "10 30 20", true), 1);
 }
 
 /* Where nothing can be kept a second run could choose otherwise. */
@@ -168,6 +188,7 @@ int main(void)
         cmocka_unit_test_setup(dry_run_tries_nothing, clean),
         cmocka_unit_test_setup(trials_that_fail, clean),
         cmocka_unit_test_setup(time_is_bounded, clean),
+        cmocka_unit_test_setup(a_longer_limit_goes_on, clean),
         cmocka_unit_test_setup(nothing_can_be_kept, clean),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/gpu/gpu_cache.h"
+#include "backend/gpu/gpu_tune.h"
 #include "core/clock.h"
 
 #define CANDIDATES 16
@@ -16,8 +17,9 @@
 #define SETS_BYTES ((size_t)128 << 20) /* beyond the last-level cache of every device so far */
 /* The library's favourite is left only for less than this of its time. */
 #define GAIN 0.97
-/* Of all searches of a device, so that a start is bounded. */
-#define LIMIT_NS INT64_C(10000000000)
+/* Of all searches of a device that is opened, so that a start is bounded; BREAKEVEN_TUNE_SECONDS
+ * sets another limit. */
+#define LIMIT_SECONDS 10.0
 #define UNUSABLE INT64_MAX
 
 typedef struct trial {
@@ -168,7 +170,14 @@ static be_status make_key(const cuda_driver *driver, const cublaslt_product *p, 
     return BE_OK;
 }
 
-static bool recall(const gpu_cache_key *key, cublaslt_found *out)
+/* What is kept of a product. */
+typedef struct choice {
+    cublaslt_found found;
+    bool is_searched; /* or there was no time for it … */
+    double limit;     /* … within so many seconds */
+} choice;
+
+static bool recall(const gpu_cache_key *key, choice *out)
 {
     be_error unused;
     void *content = NULL;
@@ -177,24 +186,49 @@ static bool recall(const gpu_cache_key *key, cublaslt_found *out)
     bool is_whole = bytes == sizeof *out;
     if (is_whole) memcpy(out, content, sizeof *out);
     memory_free(content);
-    return is_whole && out->workspace_bytes <= CUDA_MATH_WORKSPACE_MOST;
+    return is_whole && out->found.workspace_bytes <= CUDA_MATH_WORKSPACE_MOST;
 }
 
-static be_status search(cuda_driver *driver, const cublaslt_product *product,
+static be_status search(cuda_driver *driver, const cublaslt_product *product, double limit,
                         const gpu_cache_key *key, cublaslt_plan *plan, be_error *err)
 {
     be_error unused;
+    gpu_search_count *done = &driver->base.search;
     cublaslt_found found[CANDIDATES];
     int count, best = 0;
     int64_t start_ns = clock_now_ns();
     TRY(cublaslt_plan_ask(plan, product, CANDIDATES, found, &count, err));
     if (count == 1) return BE_OK;
-    if (driver->search_ns < LIMIT_NS) best = try_all(driver, product, plan, found, count);
-    driver->search_ns += clock_now_ns() - start_ns;
-    if (best >= 0 && gpu_cache_write(key, &found[best], sizeof found[best], &unused) != BE_OK)
-        best = 0;
+    bool in_time = (double)done->ns < limit * 1e9;
+    if (in_time) best = try_all(driver, product, plan, found, count);
+    done->ns += clock_now_ns() - start_ns;
+    choice made;
+    memset(&made, 0, sizeof made); /* to the last byte: it is written as it lies */
+    made.found = found[best < 0 ? 0 : best];
+    made.is_searched = in_time;
+    made.limit = limit;
+    if (best >= 0 && gpu_cache_write(key, &made, sizeof made, &unused) != BE_OK) best = -1;
+    done->searched += best >= 0 && in_time;
+    done->cut += best < 0 || !in_time;
     cublaslt_plan_take(plan, &found[best < 0 ? 0 : best]);
     return BE_OK;
+}
+
+/* What was kept for want of time is searched again where there is more of it, as gpu_tune does. */
+static be_status take(cuda_driver *driver, const cublaslt_product *product, bool may_try,
+                      const gpu_cache_key *key, cublaslt_plan *plan, be_error *err)
+{
+    choice kept;
+    double limit;
+    TRY(gpu_tune_seconds(LIMIT_SECONDS, &limit, err));
+    bool is_known = recall(key, &kept);
+    if (is_known && (kept.is_searched || kept.limit >= limit || !may_try)) {
+        driver->base.search.kept += kept.is_searched;
+        driver->base.search.cut += !kept.is_searched;
+        cublaslt_plan_take(plan, &kept.found);
+        return BE_OK;
+    }
+    return may_try ? search(driver, product, limit, key, plan, err) : BE_OK;
 }
 
 be_status cublaslt_search(cuda_driver *driver, const cublaslt_product *product, bool may_try,
@@ -202,13 +236,9 @@ be_status cublaslt_search(cuda_driver *driver, const cublaslt_product *product, 
 {
     arena *memory = NULL;
     gpu_cache_key key;
-    cublaslt_found kept;
     TRY(arena_new(&memory, err));
     be_status status = make_key(driver, product, memory, &key, err);
-    if (status == BE_OK && recall(&key, &kept))
-        cublaslt_plan_take(plan, &kept);
-    else if (status == BE_OK && may_try)
-        status = search(driver, product, &key, plan, err);
+    if (status == BE_OK) status = take(driver, product, may_try, &key, plan, err);
     arena_free(memory);
     return status;
 }

@@ -3,7 +3,8 @@
  *
  * A choice that was kept is taken ever after: two runs on a device give the same bits as long as
  * the folder stays.  For the same reason the library's own favourite is taken where nothing can be
- * kept, and is kept where no time is left. */
+ * kept, and is kept where no time is left: until there is a longer limit.  The driver counts what
+ * was searched, and what was not. */
 #ifndef BACKEND_CUDA_CUBLASLT_SEARCH_H
 #define BACKEND_CUDA_CUBLASLT_SEARCH_H
 

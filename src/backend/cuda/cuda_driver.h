@@ -31,7 +31,6 @@ typedef struct cuda_driver {
     cudnn_handle cudnn;
     struct cudnn_choice *cudnn_choices; /* its engines that are in use */
     cublaslt_handle cublaslt;
-    int64_t search_ns;      /* that the search for its algorithms took until now */
     struct cuda_link *link; /* to the other GPUs of a group, or NULL */
 } cuda_driver;
 

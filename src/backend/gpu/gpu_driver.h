@@ -151,16 +151,24 @@ typedef struct gpu_driver_vtable {
     be_status (*mean)(gpu_driver *, gpu_span, be_error *);
 } gpu_driver_vtable;
 
+/* The search of a driver's library for its fastest ways: done now, known from before, left undone
+ * for want of time, and how long it took. */
+typedef struct gpu_search_count {
+    int searched, kept, cut;
+    int64_t ns;
+} gpu_search_count;
+
 /* The first member of every driver's own struct.  The driver fills it when it is opened. */
 struct gpu_driver {
     const gpu_driver_vtable *vtable;
     const char *dialect; /* text that is put before every kernel file */
     gpu_facts facts;
-    double tune_seconds; /* for gpu_tune.h, where nobody says otherwise; < 0: never */
-    int64_t launches;    /* kernels run so far, counted by the driver */
-    int64_t fed_bytes;   /* sent from feeds so far, counted by the driver */
-    int64_t read_bytes;  /* downloaded so far, and */
-    int64_t waits;       /* how often the host waited so far: counted by the driver */
+    double tune_seconds;     /* for gpu_tune.h, where nobody says otherwise; < 0: never */
+    gpu_search_count search; /* until now, counted by the driver */
+    int64_t launches;        /* kernels run so far, counted by the driver */
+    int64_t fed_bytes;       /* sent from feeds so far, counted by the driver */
+    int64_t read_bytes;      /* downloaded so far, and */
+    int64_t waits;           /* how often the host waited so far: counted by the driver */
 };
 
 #endif

@@ -185,6 +185,7 @@ static be_status program_prepare(program *p, be_error *err)
                   {(void **)&p->written, (values + 1) * sizeof(bool)}};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         TRY(arena_alloc(p->memory, arrays[i].to, arrays[i].bytes, err));
+    p->search = p->driver->search;
     for (size_t n = 0; n < nodes; n++) {
         TRY(call_prepare(p, n, err));
         p->tuned.to_come += p->calls[n].choice_count;
@@ -194,6 +195,9 @@ static be_status program_prepare(program *p, be_error *err)
         for (int u = 0; u < p->calls[n].unit_count; u++)
             TRY(add_unit(p, &p->calls[n].units[u], &p->units[n][u], err));
     }
+    const gpu_search_count *now = &p->driver->search;
+    p->search = (gpu_search_count){now->searched - p->search.searched, now->kept - p->search.kept,
+                                   now->cut - p->search.cut, now->ns - p->search.ns};
     place_scratch(p);
     return BE_OK;
 }
@@ -302,11 +306,15 @@ static void gpu_vt_free(program *p)
 static void describe_implementations(program *p)
 {
     bool is_tuned = p->tuned.searched + p->tuned.kept + p->tuned.cut > 0;
+    char left[64] = "";
+    if (p->search.cut > 0)
+        snprintf(left, sizeof left, ", %d product%s untried", p->search.cut,
+                 p->search.cut == 1 ? "" : "s");
     size_t room = sizeof p->implementation;
     size_t used = gpu_implementations_text(p->calls, p->graph->node_count, p->implementation, room);
     if (used < room)
-        snprintf(p->implementation + used, room - used, "%s%s%s", used ? ", " : "",
-                 p->driver->facts.software, is_tuned ? ", tuned" : "");
+        snprintf(p->implementation + used, room - used, "%s%s%s%s", used ? ", " : "",
+                 p->driver->facts.software, is_tuned ? ", tuned" : "", left);
 }
 
 static be_status program_make(program *p, const program_options *options, be_error *err)
@@ -460,10 +468,10 @@ static void gpu_vt_describe(const program *p, be_plan_facts *facts)
     for (size_t n = 0; n < p->graph->node_count; n++) facts->launches += gpu_vt_launches(p, (int)n);
     facts->scratch_bytes = p->scratch_bytes;
     facts->implementation = p->implementation;
-    facts->tuned = p->tuned.searched;
-    facts->tuned_before = p->tuned.kept;
-    facts->tuned_partly = p->tuned.cut;
-    facts->tune_seconds = (double)p->tuned.ns * 1e-9;
+    facts->tuned = p->tuned.searched + p->search.searched;
+    facts->tuned_before = p->tuned.kept + p->search.kept;
+    facts->tuned_partly = p->tuned.cut + p->search.cut;
+    facts->tune_seconds = (double)(p->tuned.ns + p->search.ns) * 1e-9;
 }
 
 static const char *gpu_vt_implementation(const program *p, int node)

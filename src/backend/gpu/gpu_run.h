@@ -15,6 +15,7 @@ struct program {
     const gpu_library *library; /* NULL: our own kernels alone */
     program *share;
     gpu_tune_count tuned;
+    gpu_search_count search; /* of the library, for this program */
     arena *memory;
     gpu_call *calls;
     const gpu_kernel **kernels;

@@ -49,18 +49,26 @@ typedef struct finding {
     int64_t ns[WAYS_MAX];
 } finding;
 
-be_status gpu_tune_limit(const gpu_driver *driver, double *out, be_error *err)
+be_status gpu_tune_seconds(double usual, double *out, be_error *err)
 {
     const char *text = getenv("BREAKEVEN_TUNE_SECONDS");
     char *end = NULL;
-    *out = driver->tune_seconds > 0.0 ? driver->tune_seconds : 0.0;
+    *out = usual;
     if (!text || !*text) return BE_OK;
     double given = strtod(text, &end);
     if (*end || !(given >= 0.0 && given <= 86400.0))
         FAIL(err, BE_USAGE,
              "BREAKEVEN_TUNE_SECONDS: expected seconds from 0 (no search) to 86400, found \"%s\"",
              text);
-    if (driver->tune_seconds >= 0.0) *out = given;
+    *out = given;
+    return BE_OK;
+}
+
+be_status gpu_tune_limit(const gpu_driver *driver, double *out, be_error *err)
+{
+    bool may_search = driver->tune_seconds >= 0.0;
+    TRY(gpu_tune_seconds(may_search ? driver->tune_seconds : 0.0, out, err));
+    if (!may_search) *out = 0.0;
     return BE_OK;
 }
 

@@ -10,7 +10,10 @@
 
 #include "backend/gpu/gpu.h"
 
-/* The limit of a plan in seconds: BREAKEVEN_TUNE_SECONDS, or the driver's own; 0: no search. */
+/* BREAKEVEN_TUNE_SECONDS, or `usual` where it is not set; 0: no search. */
+BE_CHECKED be_status gpu_tune_seconds(double usual, double *out, be_error *err);
+
+/* The limit of a plan in seconds: that, or the driver's own. */
 BE_CHECKED be_status gpu_tune_limit(const gpu_driver *driver, double *out, be_error *err);
 
 /* The search for one plan: what it was told, and what it did. */
