@@ -94,10 +94,41 @@ KERNEL softmax_cross_entropy_rows(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, targ
     }
 }
 
-/* Many classes: a row at a time by a whole group, which reads it in its own order. */
+/* What an item has seen of a row: the largest logit and its place, and the sum of the exponentials
+ * beside it.  -inf adds nothing, and a NaN makes the sum one. */
+DEVICE void see_logit(float x, int place, float *top, int *at, float *sum)
+{
+    if (x > *top) {
+        *sum *= EXP(*top - x);
+        *top = x;
+        *at = place;
+    }
+    *sum += EXP(x - *top);
+}
+
+DEVICE void see_eight(const float *x, int place, float *top, int *at, float *sum)
+{
+    float most = *top, part = 0.0f;
+    UNROLL for (int j = 0; j < 8; j++)
+    {
+        if (x[j] > most) {
+            most = x[j];
+            *at = place + j;
+        }
+    }
+    UNROLL for (int j = 0; j < 8; j++) part += EXP(x[j] - most);
+    *sum = *sum * EXP(*top - most) + part;
+    *top = most;
+}
+
+/* Many classes: a row at a time by a whole group, in eights from the first element of the row on
+ * that lies at 16 bytes; what stands before and behind them is taken one by one.  `vectors`: logits
+ * and dlogits begin there.  Each logit is read twice: for maximum and sum at once, and for its
+ * gradient. */
 KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, target),
                                     ARG_OUT(DX_T, dlogits), ARG_OUT(float, row_loss),
-                                    ARG_OUT(int, row_right), ARG_INT(rows), ARG_INT(classes))
+                                    ARG_OUT(int, row_right), ARG_INT(rows), ARG_INT(classes),
+                                    ARG_INT(vectors))
 {
     OPEN_IN(X_T, logits);
     OPEN_IN(int, target);
@@ -111,7 +142,11 @@ KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, ta
     int counted = counted_rows(ITEM counts, target, rows);
     float scale = counted ? 1.0f / (float)counted : 0.0f;
     for (int n = GROUP_ID; n < rows; n += NUM_GROUPS) {
-        GLOBAL const X_T *x = logits + (i64)n * classes;
+        u32 first = (u32)n * (u32)classes;
+        int head = vectors ? (int)((8u - first % 8u) % 8u) : classes;
+        if (head > classes) head = classes;
+        int tail = head + (classes - head) / 8 * 8; /* behind the eights */
+        GLOBAL const X_T *x = logits + first;
         GLOBAL DX_T *dx = ROW_OF(dlogits);
         int right = target[n], place = 0;
         if (right < 0 || right >= classes) {
@@ -125,31 +160,36 @@ KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, ta
             }
             continue;
         }
-        float top = LOAD(X, x, 0), wanted = LOAD(X, x, right), sum = 0.0f;
-        for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE)
-            if (LOAD(X, x, c) > top) {
-                top = LOAD(X, x, c);
-                place = c;
-            }
+        float top = F32_LOWEST, wanted = LOAD(X, x, right), sum = 0.0f;
+        for (int c = LOCAL_ID; c < head; c += LOCAL_SIZE)
+            see_logit(LOAD(X, x, c), c, &top, &place, &sum);
+        for (int c = head + 8 * LOCAL_ID; c < tail; c += 8 * LOCAL_SIZE) {
+            float v[8];
+            LOAD_8(X, v, logits, first + (u32)c);
+            see_eight(v, c, &top, &place, &sum);
+        }
+        for (int c = tail + LOCAL_ID; c < classes; c += LOCAL_SIZE)
+            see_logit(LOAD(X, x, c), c, &top, &place, &sum);
         find_largest(ITEM tops, places, top, place);
         float max = tops[0];
-        for (int c = LOCAL_ID; c < classes;) {
-            float part = 0.0f;
-            for (int k = 0; k < SUM_PART && c < classes; k++, c += LOCAL_SIZE)
-                part += EXP(LOAD(X, x, c) - max);
-            sum += part;
-        }
-        float total = sum_items(ITEM sums, sum);
+        float total = sum_items(ITEM sums, sum * EXP(top - max));
         if (LOCAL_ID == 0) {
             row_loss[n] = scale * (LOG(total) - (wanted - max));
             row_right[n] = places[0] == right;
         }
 #if GRADIENT
         float factor = scale / total;
-        for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE) {
-            float value = EXP(LOAD(X, x, c) - max) * factor - (c == right ? scale : 0.0f);
-            STORE(DX, dx, c, value);
+        for (int c = LOCAL_ID; c < head; c += LOCAL_SIZE)
+            STORE(DX, dx, c, EXP(LOAD(X, x, c) - max) * factor - (c == right ? scale : 0.0f));
+        for (int c = head + 8 * LOCAL_ID; c < tail; c += 8 * LOCAL_SIZE) {
+            float v[8];
+            LOAD_8(X, v, logits, first + (u32)c);
+            UNROLL for (int j = 0; j < 8; j++) v[j] =
+                EXP(v[j] - max) * factor - (c + j == right ? scale : 0.0f);
+            STORE_8(DX, dlogits, first + (u32)c, v);
         }
+        for (int c = tail + LOCAL_ID; c < classes; c += LOCAL_SIZE)
+            STORE(DX, dx, c, EXP(LOAD(X, x, c) - max) * factor - (c == right ? scale : 0.0f));
 #endif
     }
 }

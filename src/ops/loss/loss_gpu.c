@@ -3,7 +3,8 @@
 #include "backend/gpu/gpu.h"
 
 #define ONE_GROUP_UP_TO 65536 /* logits */
-#define ROW_A_GROUP_FROM 512  /* classes: an item alone would read a row for long, across memory */
+#define VECTOR_BYTES 16
+#define ROW_A_GROUP_FROM 512 /* classes: an item alone would read a row for long, across memory */
 
 extern const gpu_source gpu_source_group_sum, gpu_source_loss;
 
@@ -67,14 +68,18 @@ static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder
              rights = gpu_part(call->scratch, half, half);
     int group = call->units[0].group;
     bool many = has_many_classes(call);
-    TRY(gpu_record(
-        recorder, call,
-        &(gpu_step){0, many ? "softmax_cross_entropy_groups" : "softmax_cross_entropy_rows",
-                    many ? gpu_groups(call, rows, 1, 8) : gpu_groups(call, rows, group, 4),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                  gpu_writes(call->out[2]), gpu_writes(losses), gpu_writes(rights),
-                                  gpu_int(rows), gpu_int(classes))},
-        err));
+    bool vectors =
+        call->in[0].offset % VECTOR_BYTES == 0 && call->out[2].offset % VECTOR_BYTES == 0;
+    gpu_step step = {.kernel = many ? "softmax_cross_entropy_groups" : "softmax_cross_entropy_rows",
+                     .groups =
+                         many ? gpu_groups(call, rows, 1, 8) : gpu_groups(call, rows, group, 4)};
+    const gpu_argument arguments[] = {gpu_reads(call->in[0]),   gpu_reads(call->in[1]),
+                                      gpu_writes(call->out[2]), gpu_writes(losses),
+                                      gpu_writes(rights),       gpu_int(rows),
+                                      gpu_int(classes),         gpu_int(vectors)};
+    step.arguments = arguments;
+    step.argument_count = many ? 8 : 7;
+    TRY(gpu_record(recorder, call, &step, err));
     return gpu_record(
         recorder, call,
         &(gpu_step){0, "softmax_cross_entropy_sum", 1,
