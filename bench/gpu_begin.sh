@@ -1,6 +1,6 @@
 # What the scripts share that measure on a machine with an NVIDIA GPU: they read it (.) with the
 # folder that gpu_pack.sh packed as their first argument.  It unpacks the program and leaves
-# $breakeven, $work, $OUT, and say and largest.
+# $breakeven, $work, $OUT, and say and largest; at the end what lies in $OUT becomes logs.tar.gz.
 set -u
 folder=$(cd "${1:-$(dirname "$0")}" && pwd)
 OUT=${OUT:-$(mktemp -d)}
@@ -15,6 +15,9 @@ export BREAKEVEN_PYTHON="${BREAKEVEN_PYTHON:-$(command -v python3)}"
 export XDG_CACHE_HOME="$work/cache" PYTHONDONTWRITEBYTECODE=1
 breakeven="$work/bin/breakeven"
 failed=0
+# One file comes back, however many there are.
+trap 'tar -C "$OUT" -czf "$work/logs.tar.gz" . && find "$OUT" -type f -delete &&
+    mv "$work/logs.tar.gz" "$OUT/"; rm -rf "$work"' EXIT
 
 # say PASS|FAIL TEXT
 say() {
