@@ -19,13 +19,13 @@ train() {
 }
 # last NAME FIELD: of the last record.
 last() {
-    python3 -c 'import json, sys; print(json.loads(open(sys.argv[1]).readlines()[-1])[sys.argv[2]])' \
-        "$OUT/$1.jsonl" "$2" 2>/dev/null
+    python3 -c 'import json, sys
+print(json.loads(open(sys.argv[1]).readlines()[-1])[sys.argv[2]])' "$OUT/$1.jsonl" "$2" 2>/dev/null
 }
 
 for turns in 1 2 4; do
     if train "turns$turns" $turns --steps 20 --export "$work/turns$turns"; then
-        say PASS "$turns turns: loss $(last turns$turns loss), $(last turns$turns units_per_s) tokens/s"
+        say PASS "$turns turns: loss $(last turns$turns loss), $(last turns$turns units_per_s)/s"
     else
         say FAIL "$turns turns: $(tail -n 2 "$OUT/turns$turns.err")"
     fi
@@ -41,5 +41,6 @@ train again 4 --steps 20 --export "$work/again" && cmp -s "$work/turns4" "$work/
 train half 4 --steps 10 --checkpoint "$work/checkpoints" &&
     train rest 4 --steps 20 --resume "$work/checkpoints" --export "$work/rest" &&
     cmp -s "$work/turns4" "$work/rest" &&
-    say PASS "resumed: equal weights" || say FAIL "resumed: other weights ($(tail -n 2 "$OUT/rest.err"))"
+    say PASS "resumed: equal weights" ||
+    say FAIL "resumed: other weights ($(tail -n 2 "$OUT/rest.err"))"
 exit $failed

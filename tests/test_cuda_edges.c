@@ -169,8 +169,9 @@ static void small(const char *name, workload_variant v, workload *room, const wo
 
 static void gradients_of_a_block_are_branches(void **state)
 {
-    static const char *const names[] = {"h.0.mlp.c_proj.weight", "h.0.mlp.c_fc.weight",
-                                        "h.0.attn.c_proj.weight", "h.0.attn.c_attn.weight"};
+    static const char *const names[] = {
+        "transformer.h.0.mlp.c_proj.weight", "transformer.h.0.mlp.c_fc.weight",
+        "transformer.h.0.attn.c_proj.weight", "transformer.h.0.attn.c_attn.weight"};
     workload room;
     const workload *w = NULL;
     step s;

@@ -10,6 +10,7 @@
 #include "backend/cuda/cuda_driver.h"
 #include "backend/cuda/cudnn_plan.h"
 #include "core/rng.h"
+#include "graph/plan.h"
 #include "graph/precision.h"
 #include "graph/reference.h"
 #include "support.h"
@@ -259,18 +260,23 @@ static data data_new(const workload *w)
     return d;
 }
 
-static workload_model model_new(const workload *w)
+static workload_model model_with(const workload *w, const be_optimizer *optimizer)
 {
     be_error err = {0};
     workload_model model;
     data_table form = workload_form(w, SAMPLES);
-    workload_options options = {.data = &form, .batch = BATCH, .seed = 3};
+    workload_options options = {.data = &form, .batch = BATCH, .seed = 3, .optimizer = optimizer};
     for (int c = 0; c < 4; c++) {
         form.field[0].form.mean[c] = 0.5f;
         form.field[0].form.std[c] = 0.25f;
     }
     ASSERT_OK(workload_model_new(w, &options, &model, &err));
     return model;
+}
+
+static workload_model model_new(const workload *w)
+{
+    return model_with(w, NULL);
 }
 
 static void train(be_plan *plan, const workload_model *model, const data *d, float losses[STEPS])
@@ -363,6 +369,66 @@ static void networks_train(void **state)
     }
 }
 
+/* Losses of three steps, in one run or in one each, which begins with casts of all weights. */
+static void train_in_runs(be_device *device, const workload_model *model, const data *d, int runs,
+                          float losses[3])
+{
+    be_error err = {0};
+    be_plan *plan = NULL;
+    float first[STEPS];
+    be_plan_options options = {.mode = BE_TRAIN, .precision = BE_PRECISION_BF16};
+    ASSERT_OK(be_plan_new(model->graph, device, &options, &plan, &err));
+    assert_int_not_equal(plan->graph->lowered.narrow, BE_NONE);
+    train(plan, model, d, first); /* writes the data */
+    ASSERT_OK(be_plan_set_steps(plan, 0, &err));
+    for (int r = 0; r < runs; r++) ASSERT_OK(be_plan_run(plan, 3 / runs, &err));
+    ASSERT_OK(be_plan_losses(plan, 3, losses, NULL, &err));
+    be_plan_free(plan);
+}
+
+/* Not of every processor. */
+static bool has_bf16(be_device *device, const workload_model *model)
+{
+    be_error err = {0};
+    be_plan *plan = NULL;
+    be_plan_options options = {.mode = BE_TRAIN, .precision = BE_PRECISION_BF16, .dry_run = 1};
+    be_status status = be_plan_new(model->graph, device, &options, &plan, &err);
+    be_plan_free(plan);
+    return status == BE_OK;
+}
+
+/* What the optimizer writes for the next step are the bits that a cast makes of the parameters. */
+static void narrow_weights_are_those_of_casts(void **state)
+{
+    static const be_optimizer optimizers[] = {
+        {.kind = BE_SGD, .learning_rate = 0.1},
+        {.kind = BE_SGD, .learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.01},
+        {.kind = BE_ADAMW, .learning_rate = 0.01, .weight_decay = 0.1}};
+    static const char *const ids[] = {"cuda:0", "cpu"};
+    be_error err = {0};
+    workload room;
+    const workload *w = shrunk(&workload_mlp_mnist, &room);
+    data d = data_new(w);
+    (void)state;
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        be_device *device = NULL;
+        ASSERT_OK(be_device_open(ids[i], &(be_device_options){.threads = 1}, &device, &err));
+        for (size_t o = 0; o < sizeof optimizers / sizeof *optimizers; o++) {
+            float whole[3] = {0}, apart[3] = {0};
+            workload_model model = model_with(w, &optimizers[o]);
+            if (has_bf16(device, &model)) {
+                train_in_runs(device, &model, &d, 1, whole);
+                train_in_runs(device, &model, &d, 3, apart);
+            }
+            if (memcmp(whole, apart, sizeof whole) != 0)
+                fail_msg("%s, optimizer %zu: other bits in a run of three steps", ids[i], o);
+            be_graph_free(model.graph);
+        }
+        be_device_close(device);
+    }
+    free(d.images);
+}
+
 /* By oneDNN, where the processor multiplies bf16; elsewhere each network says what is missing. */
 static void networks_train_in_bf16_on_the_processor(void **state)
 {
@@ -447,6 +513,7 @@ int main(void)
         cmocka_unit_test_setup(equal_attentions_share_an_engine, clean),
         cmocka_unit_test_setup(without_the_libraries, clean),
         cmocka_unit_test_setup(networks_train, clean),
+        cmocka_unit_test_setup(narrow_weights_are_those_of_casts, clean),
         cmocka_unit_test_setup(networks_train_in_bf16_on_the_processor, clean),
         cmocka_unit_test_setup(products_to_measure, clean),
     };

@@ -47,6 +47,7 @@ AT_USE = {
     **{name: (MEASURING | MODEL, ["2"], 2, f"has no {name} that could be varied")
        for name in ("layers", "heads", "seq", "vocab", "channels", "kernel", "times")},
     "checkpoint-every": ({"train"}, ["never"], 2, "--checkpoint-every"),
+    "accumulate": ({"train"}, ["7"], 2, "a batch that 7 turns can cut into equal parts"),
 }
 # Whose effect shows in results: the tests that look at them.
 SHOWN = {

@@ -17,12 +17,20 @@ static void what_fits_is_told(void **state)
 {
     (void)state;
     be_error err;
-    room_need need = {"gpt2", 64, 2 * GIB, 32 * GIB};
+    room_need need = {"gpt2", 64, 2 * GIB, 32 * GIB, 0};
     ASSERT_OK(room_check(&need, (int64_t)(34 * GIB), &err));
     ASSERT_OK(room_check(&need, -1, &err));
     ASSERT_FAILS(room_check(&need, (int64_t)(10 * GIB), &err), BE_NO_MEMORY,
                  "gpt2 at batch 64: expected a step to take at most the 10.0 GiB of memory here, "
                  "found that it takes 34.0 GiB; use --batch 16 or less");
+    need.turns = 1;
+    ASSERT_FAILS(room_check(&need, (int64_t)(10 * GIB), &err), BE_NO_MEMORY,
+                 "use --batch 16 or less, or train it in turns by --accumulate 4");
+    /* Turns are cut once more, and into equal parts. */
+    need.turns = 3, need.batch = 15;
+    ASSERT_FAILS(room_check(&need, (int64_t)(34 * GIB - 1), &err), BE_NO_MEMORY,
+                 "by --accumulate 9");
+    need.turns = 1;
     /* With that batch it does fit, and with one more it does not. */
     need.batch = 16, need.batch_bytes = 8 * GIB;
     ASSERT_OK(room_check(&need, (int64_t)(10 * GIB), &err));
@@ -34,7 +42,7 @@ static void no_batch_fits(void **state)
 {
     (void)state;
     be_error err;
-    room_need need = {"clip-l14", 1, 7 * GIB, GIB};
+    room_need need = {"clip-l14", 1, 7 * GIB, GIB, 0};
     ASSERT_FAILS(room_check(&need, (int64_t)(6 * GIB), &err), BE_NO_MEMORY,
                  "found that it takes 8.0 GiB, 7.0 GiB of them at any batch; choose a smaller "
                  "variant, or a machine with more memory");

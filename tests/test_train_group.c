@@ -247,7 +247,9 @@ static void turns_are_resumed(void **state)
     f->options.folder = checkpoints_of(f, folder);
     f->options.steps = 4;
     ASSERT_OK(train_and_export(f, NULL, &err));
-    f->options.resume = checkpoint_at(f, 4, (char[FILE_PATH_BYTES]){0});
+    char path[FILE_PATH_BYTES];
+    f->options.folder = NULL;
+    f->options.resume = checkpoint_at(f, 4, path);
     f->options.steps = 9;
     ASSERT_OK(train_and_export(f, "resumed", &err));
     assert_same_files(f, "whole", "resumed");

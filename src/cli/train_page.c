@@ -51,7 +51,7 @@ void train_page_head(const train_command *c, const be_plan *plan)
     int threads = be_device_threads(c->device);
     workload_variant_text(cli_workload(c->cli, 0), &c->workload->variant, " with ", " and ",
                           variant);
-    char together[64] = "", last[32] = "", turns_of[32] = "";
+    char together[64] = "", last[32] = "", turns_of[48] = "";
     int ranks = be_group_size(c->group), turns = train_turns(&c->options);
     if (ranks > 1)
         snprintf(together, sizeof together, " by %d workers of %d each", ranks,

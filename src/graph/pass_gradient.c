@@ -264,8 +264,14 @@ static be_status add_optimizer(be_graph *g, be_error *err)
                         (float)recipe->learning_rate, &g->lowered.rate, err));
     TRY(add_schedule(g, err));
     TRY(add_clip(g, err));
-    be_value in[OP_MAX_IN] = {
-        g->lowered.parameters, g->lowered.gradients, g->lowered.rate, g->clock, BE_NONE, BE_NONE};
+    be_value in[OP_MAX_IN] = {g->lowered.parameters,
+                              g->lowered.gradients,
+                              g->lowered.rate,
+                              g->clock,
+                              BE_NONE,
+                              BE_NONE,
+                              BE_NONE,
+                              BE_NONE};
     for (int s = 0; s < recipe->slots; s++) {
         TRY(graph_add_state(g, recipe->slot_name[s], block, 0.0f, &g->lowered.slot[s], err));
         TRY(name_slot(g, s, err));

@@ -72,8 +72,11 @@ be_status pass_narrow(be_graph *g, const be_op *cast, be_error *err)
 {
     if (g->lowered.parameters == BE_NONE) return BE_OK;
     be_shape block = g->values[g->lowered.parameters].shape;
+    int64_t all = 0;
+    for (size_t i = 0; i < g->value_count; i++)
+        if (g->values[i].kind == VALUE_PARAMETER) all += shape_elements(&g->values[i].shape);
     /* The optimizer writes all of the block. */
-    if (2 * count_narrow(g, cast) < block.dim[0]) return BE_OK;
+    if (2 * count_narrow(g, cast) < all) return BE_OK;
     block.dtype = BE_BF16;
     TRY(graph_add_state(g, "narrow weights", block, 0.0f, &g->lowered.narrow, err));
     drop_casts(g, cast);

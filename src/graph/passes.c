@@ -148,7 +148,8 @@ static be_status check_buffers(const be_graph *g, be_mode mode, be_error *err)
     return BE_OK;
 }
 
-#define PARAMETER_ALIGN 16 /* floats: a cache line, so that no two parameters share one */
+/* Elements: of floats two cache lines, of their copies in bf16 one, so that no two share one. */
+#define PARAMETER_ALIGN 32
 
 /* Give the parameters with or without a decay, or the buffers, their places, from element `at` of
  * the block on; returns the end. */

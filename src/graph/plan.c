@@ -113,8 +113,8 @@ be_status be_plan_set_steps(be_plan *plan, int64_t steps, be_error *err)
     if (clock == BE_NONE) FAIL(err, BE_USAGE, "this plan has no loss and counts no steps");
     int64_t turns = plan->graph->lowered.turns;
     if (steps < 0 || steps > INT32_MAX / turns)
-        FAIL(err, BE_USAGE, "expected 0 to %" PRId64 " steps, found %" PRId64, INT32_MAX / turns,
-             steps);
+        FAIL(err, BE_USAGE, "expected 0 to 2^31 - 1 steps, or turns of them, found %" PRId64,
+             steps * turns);
     int32_t now = (int32_t)steps, turn = (int32_t)(steps * turns);
     if (turns > 1) TRY(be_plan_write(plan, plan->graph->lowered.turn, &turn, sizeof turn, err));
     return be_plan_write(plan, clock, &now, sizeof now, err);

@@ -531,7 +531,7 @@ static be_status check_room(const measurement *m, const measurement_point *point
     for (int i = 0; i < contender_count(m, point); i++)
         if (strcmp(contender_of(m, point, i)->device, "cpu") != 0) return BE_OK;
     room_need need = {m->workload->name, point->batch, (double)facts->persistent_bytes,
-                      (double)(facts->activation_bytes + facts->scratch_bytes)};
+                      (double)(facts->activation_bytes + facts->scratch_bytes), 0};
     return room_check(&need, room_here(), err);
 }
 

@@ -172,8 +172,10 @@ static be_status open_all(trainer *t, be_error *err)
     t->steps_per_epoch = order_steps_per_epoch((int32_t)o->data->count, o->batch);
     t->last_step = train_last_step(o);
     if (t->last_step > INT32_MAX / train_turns(o))
-        FAIL(err, BE_USAGE, "expected at most %d steps, found %" PRId64 "; train fewer epochs",
-             INT32_MAX / train_turns(o), t->last_step);
+        FAIL(err, BE_USAGE,
+             "expected at most 2^31 - 1 steps, or turns of them, found %" PRId64
+             "; train fewer epochs",
+             t->last_step * train_turns(o));
     t->state = (checkpoint_state){.count = o->data->count,
                                   .seed = o->seed,
                                   .batch = o->batch,

@@ -121,10 +121,25 @@ DEVICE void see_eight(const float *x, int place, float *top, int *at, float *sum
     *top = most;
 }
 
-/* Many classes: a row at a time by a whole group, in eights from the first element of the row on
- * that lies at 16 bytes; what stands before and behind them is taken one by one.  `vectors`: logits
- * and dlogits begin there.  Each logit is read twice: for maximum and sum at once, and for its
- * gradient. */
+/* How a row is cut: in eights from the first element that lies at 16 bytes; what stands before and
+ * behind them is taken one by one.  Without `vectors` all is. */
+DEVICE void cut_row(u32 first, int classes, int vectors, int *head, int *tail)
+{
+    int before = vectors ? (int)((8u - first % 8u) % 8u) : classes;
+    *head = before < classes ? before : classes;
+    *tail = *head + (classes - *head) / 8 * 8;
+}
+
+/* One by one, an item's part of dlogits. */
+DEVICE void write_gradient(ITEM_PARAM GLOBAL const X_T *x, GLOBAL DX_T *dx, int from, int to,
+                           int right, float max, float factor, float scale)
+{
+    for (int c = from + LOCAL_ID; c < to; c += LOCAL_SIZE)
+        STORE(DX, dx, c, EXP(LOAD(X, x, c) - max) * factor - (c == right ? scale : 0.0f));
+}
+
+/* Many classes: a row at a time by a whole group.  `vectors`: logits and dlogits begin at 16 bytes.
+ * Each logit is read twice: for maximum and sum at once, and for its gradient. */
 KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, target),
                                     ARG_OUT(DX_T, dlogits), ARG_OUT(float, row_loss),
                                     ARG_OUT(int, row_right), ARG_INT(rows), ARG_INT(classes),
@@ -143,53 +158,42 @@ KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, ta
     float scale = counted ? 1.0f / (float)counted : 0.0f;
     for (int n = GROUP_ID; n < rows; n += NUM_GROUPS) {
         u32 first = (u32)n * (u32)classes;
-        int head = vectors ? (int)((8u - first % 8u) % 8u) : classes;
-        if (head > classes) head = classes;
-        int tail = head + (classes - head) / 8 * 8; /* behind the eights */
         GLOBAL const X_T *x = logits + first;
         GLOBAL DX_T *dx = ROW_OF(dlogits);
-        int right = target[n], place = 0;
+        int right = target[n], place = 0, head, tail;
+        cut_row(first, classes, vectors, &head, &tail);
         if (right < 0 || right >= classes) {
             float nothing = right < 0 ? 0.0f : F32_NAN;
 #if GRADIENT
             for (int c = LOCAL_ID; c < classes; c += LOCAL_SIZE) STORE(DX, dx, c, nothing);
 #endif
-            if (LOCAL_ID == 0) {
-                row_loss[n] = nothing;
-                row_right[n] = 0;
-            }
+            if (LOCAL_ID == 0) row_loss[n] = nothing;
+            if (LOCAL_ID == 0) row_right[n] = 0;
             continue;
         }
-        float top = F32_LOWEST, wanted = LOAD(X, x, right), sum = 0.0f;
+        float top = F32_LOWEST, wanted = LOAD(X, x, right), sum = 0.0f, v[8];
         for (int c = LOCAL_ID; c < head; c += LOCAL_SIZE)
             see_logit(LOAD(X, x, c), c, &top, &place, &sum);
         for (int c = head + 8 * LOCAL_ID; c < tail; c += 8 * LOCAL_SIZE) {
-            float v[8];
             LOAD_8(X, v, logits, first + (u32)c);
             see_eight(v, c, &top, &place, &sum);
         }
         for (int c = tail + LOCAL_ID; c < classes; c += LOCAL_SIZE)
             see_logit(LOAD(X, x, c), c, &top, &place, &sum);
         find_largest(ITEM tops, places, top, place);
-        float max = tops[0];
-        float total = sum_items(ITEM sums, sum * EXP(top - max));
-        if (LOCAL_ID == 0) {
-            row_loss[n] = scale * (LOG(total) - (wanted - max));
-            row_right[n] = places[0] == right;
-        }
+        float max = tops[0], total = sum_items(ITEM sums, sum * EXP(top - max));
+        if (LOCAL_ID == 0) row_loss[n] = scale * (LOG(total) - (wanted - max));
+        if (LOCAL_ID == 0) row_right[n] = places[0] == right;
 #if GRADIENT
         float factor = scale / total;
-        for (int c = LOCAL_ID; c < head; c += LOCAL_SIZE)
-            STORE(DX, dx, c, EXP(LOAD(X, x, c) - max) * factor - (c == right ? scale : 0.0f));
+        write_gradient(ITEM x, dx, 0, head, right, max, factor, scale);
         for (int c = head + 8 * LOCAL_ID; c < tail; c += 8 * LOCAL_SIZE) {
-            float v[8];
             LOAD_8(X, v, logits, first + (u32)c);
             UNROLL for (int j = 0; j < 8; j++) v[j] =
                 EXP(v[j] - max) * factor - (c + j == right ? scale : 0.0f);
             STORE_8(DX, dlogits, first + (u32)c, v);
         }
-        for (int c = tail + LOCAL_ID; c < classes; c += LOCAL_SIZE)
-            STORE(DX, dx, c, EXP(LOAD(X, x, c) - max) * factor - (c == right ? scale : 0.0f));
+        write_gradient(ITEM x, dx, tail, classes, right, max, factor, scale);
 #endif
     }
 }

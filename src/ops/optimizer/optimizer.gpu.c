@@ -1,6 +1,8 @@
 /* The optimizers: one pass over the whole parameter block, whose first `decayed` elements have a
  * weight decay.  The rules: sgd.c, adam.c.  NARROWS: whether the new parameters are written as
  * bf16, too. */
+PARAMETERS(NARROWS NARROW_T)
+
 #if NARROWS
 #define STORE_NARROW(i, w) STORE(NARROW, narrow, i, w)
 #else

@@ -85,31 +85,47 @@ static const sgd_attrs decay_alone = {.decayed = 515, .weight_decay = 0.01};
 static const sgd_attrs first_decays = {.decayed = 1, .weight_decay = 0.5};
 static const sgd_attrs nothing_more = {.momentum = 0.0};
 
-/* The last argument is the shape of the momentum's buffer. */
-#define SGD_CASE(text, attributes, count, ...)                                               \
-    {                                                                                        \
-        .name = text, .attrs = &attributes,                                                  \
-        .in = {{BE_F32, 1, {count}},                                                         \
-               {BE_F32, 1, {count}},                                                         \
-               {BE_F32, 1, {1}},                                                             \
-               {BE_I32, 1, {1}},                                                             \
-               __VA_ARGS__},                                                                 \
-        .low = -1, .high = 1, .below = {0, 0, 0, 50}, .positive = 1u << 2, .tolerance = 1e-6 \
+/* One unit of bf16, whose last digit tips with the last of f32. */
+#define NARROW_TOLERANCE 4e-3
+
+/* The last arguments are the shapes of the momentum's buffer and of the narrow block. */
+#define SGD_CASE_OF(text, attributes, count, limit, buffer, narrow)                           \
+    {                                                                                         \
+        .name = text, .attrs = &attributes,                                                   \
+        .in = {{BE_F32, 1, {count}},                                                          \
+               {BE_F32, 1, {count}},                                                          \
+               {BE_F32, 1, {1}},                                                              \
+               {BE_I32, 1, {1}},                                                              \
+               buffer,                                                                        \
+               OP_ABSENT,                                                                     \
+               narrow},                                                                       \
+        .low = -1, .high = 1, .below = {0, 0, 0, 50}, .positive = 1u << 2, .tolerance = limit \
     }
+#define BLOCK(type, count) \
+    {                      \
+        type, 1,           \
+        {                  \
+            count          \
+        }                  \
+    }
+#define MOMENTUM_CASE(text, attributes, count) \
+    SGD_CASE_OF(text, attributes, count, 1e-6, BLOCK(BE_F32, count), OP_ABSENT)
+#define PLAIN_CASE(text, attributes, count) \
+    SGD_CASE_OF(text, attributes, count, 1e-6, OP_ABSENT, OP_ABSENT)
 
 static const op_case sgd_cases[] = {
-    SGD_CASE("momentum and decay", momentum_and_decay, 1003, {BE_F32, 1, {1003}}),
-    SGD_CASE("momentum", momentum_alone, 70001, {BE_F32, 1, {70001}}),
-    SGD_CASE("narrow weights", momentum_and_decay, 1003, {BE_F32, 1, {1003}}, OP_ABSENT,
-             {BE_BF16, 1, {1003}}),
-    SGD_CASE("plain, narrow weights", first_decays, 70001, OP_ABSENT, OP_ABSENT,
-             {BE_BF16, 1, {70001}}),
-    SGD_CASE("decay", decay_alone, 515, OP_ABSENT),
-    SGD_CASE("plain", nothing_more, 40007, OP_ABSENT),
-    SGD_CASE("one", decay_of_one, 1, {BE_F32, 1, {1}}),
-    SGD_CASE("two groups", some_decay, 130003, {BE_F32, 1, {130003}}),
-    SGD_CASE("a decay of nothing", none_decays, 70, {BE_F32, 1, {70}}),
-    SGD_CASE("two groups, plain", first_decays, 70001, OP_ABSENT),
+    MOMENTUM_CASE("momentum and decay", momentum_and_decay, 1003),
+    MOMENTUM_CASE("momentum", momentum_alone, 70001),
+    PLAIN_CASE("decay", decay_alone, 515),
+    PLAIN_CASE("plain", nothing_more, 40007),
+    MOMENTUM_CASE("one", decay_of_one, 1),
+    MOMENTUM_CASE("two groups", some_decay, 130003),
+    MOMENTUM_CASE("a decay of nothing", none_decays, 70),
+    PLAIN_CASE("two groups, plain", first_decays, 70001),
+    SGD_CASE_OF("narrow weights", momentum_and_decay, 1003, NARROW_TOLERANCE, BLOCK(BE_F32, 1003),
+                BLOCK(BE_BF16, 1003)),
+    SGD_CASE_OF("plain, narrow weights", first_decays, 7001, NARROW_TOLERANCE, OP_ABSENT,
+                BLOCK(BE_BF16, 7001)),
 };
 
 const be_op be_op_sgd = {.name = "sgd",
