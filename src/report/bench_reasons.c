@@ -153,7 +153,8 @@ static void advise(const json_t *group, FILE *out)
 {
     const json_t *best = json_array_get(group, 0), *rival = find_rival(group, false);
     char who[REPORT_TEXT_BYTES], a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES];
-    double samples = report_real(best, bench, data_count) * report_real(best, bench, epochs);
+    double epochs = report_real(best, bench, epochs);
+    double samples = report_real(best, bench, data_count) * epochs;
     bool train = strcmp(report_string(best, bench, mode), "train") == 0;
     sentence s = {0};
     const char *workload = report_string(best, bench, workload);
@@ -161,8 +162,8 @@ static void advise(const json_t *group, FILE *out)
     sentence_add(&s, "advice: %s %s with %s", trains ? "train" : "run", workload,
                  contender_who(best, who));
     if (train && samples > 0)
-        sentence_add(&s, ": its %.0f epochs take %s", report_real(best, bench, epochs),
-                     report_seconds(samples / report_real(best, bench, samples_per_s), a));
+        sentence_add(&s, epochs == 1 ? ": its %.0f epoch takes %s" : ": its %.0f epochs take %s",
+                     epochs, report_seconds(samples / report_real(best, bench, samples_per_s), a));
     if (rival) {
         if (train && samples > 0)
             sentence_add(&s, ", with %s %s", contender_who(rival, who),
