@@ -1,11 +1,13 @@
 /* Texts as data: pieces, tokens, files of tokenizers, windows, and what is refused. */
 #include "support.h"
 
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
+#include "core/kept.h"
 #include "data/text.h"
 #include "data/tokenizer.h"
 #include "workloads/texts.h"
@@ -107,6 +109,55 @@ static void frequent_pairs_become_tokens(void **state)
     memory_free_array(tokens);
     tokenizer_free(&t);
     ASSERT_FAILS(tokenizer_learn(&t, "x", 1, 255, &err), BE_USAGE, "256 to", "found 255");
+}
+
+/* The one file of kept vocabularies, and its key. */
+static void find_kept(kept_key *key, void **file)
+{
+    size_t bytes = 0;
+    uint64_t key_bytes = 0;
+    glob_t found;
+    assert_int_equal(glob(path_of("breakeven/vocabularies/*"), 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    ASSERT_OK(file_read(file, &bytes, found.gl_pathv[0], 1 << 20, &err));
+    globfree(&found);
+    memcpy(&key_bytes, (char *)*file + 8, sizeof key_bytes);
+    *key = (kept_key){"vocabularies", "pairs", (char *)*file + 32, key_bytes};
+}
+
+/* Another one is put into the place of what was kept: it is that which is found.  What is damaged,
+ * or of another text or size, is learnt. */
+static void a_vocabulary_is_learnt_once(void **state)
+{
+    (void)state;
+    static const char text[] = "low low low lower";
+    static const int32_t other[1][2] = {{'e', 'r'}}, wrong[1][2] = {{'e', 256}};
+    tokenizer t = {0};
+    kept_key key;
+    void *file = NULL;
+    ASSERT_OK(tokenizer_learn_once(&t, text, 17, 1000, &err));
+    assert_int_equal(t.count, 259);
+    tokenizer_free(&t);
+    find_kept(&key, &file);
+    ASSERT_OK(kept_write(&key, other, sizeof other, &err));
+    ASSERT_OK(tokenizer_learn_once(&t, text, 17, 1000, &err));
+    assert_int_equal(t.count, 257);
+    assert_memory_equal(t.tokens[256].bytes, "er", 2);
+    assert_decodes(&t, "slower – Übermut");
+    tokenizer_free(&t);
+    ASSERT_OK(tokenizer_learn_once(&t, text, 17, 257, &err));
+    assert_memory_equal(t.tokens[256].bytes, "lo", 2);
+    tokenizer_free(&t);
+    ASSERT_OK(tokenizer_learn_once(&t, text, 16, 1000, &err));
+    assert_int_equal(t.count, 259);
+    tokenizer_free(&t);
+    ASSERT_OK(kept_write(&key, wrong, sizeof wrong, &err));
+    ASSERT_OK(tokenizer_learn_once(&t, text, 17, 1000, &err));
+    assert_int_equal(t.count, 259);
+    tokenizer_free(&t);
+    memory_free(file);
+    ASSERT_FAILS(tokenizer_of_pairs(&t, wrong, 1, &err), BE_BAD_DATA,
+                 "merge 0: expected tokens from 0 to 255, found 101 and 256");
 }
 
 /* A long run has as many pairs as bytes: it takes a moment, not an hour. */
@@ -285,7 +336,7 @@ static be_status open_poem(void *context, be_error *error)
 static void memory_may_end(void **state)
 {
     (void)state;
-    put_poem(20);
+    put_poem(23); /* whose vocabulary is not kept */
     dataset_options options = {.text = path_of("poem"), .seed = 1};
     assert_true(support_fail_each_allocation(open_poem, &options, 400) >= 15);
 }
@@ -295,6 +346,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_cut_as_gpt2_cuts_it),
         cmocka_unit_test(frequent_pairs_become_tokens),
+        cmocka_unit_test(a_vocabulary_is_learnt_once),
         cmocka_unit_test(a_piece_may_be_long),
         cmocka_unit_test(other_tokenizers_are_refused),
         cmocka_unit_test(a_text_becomes_windows),
@@ -303,6 +355,7 @@ int main(void)
         cmocka_unit_test(memory_may_end),
     };
     folder = support_make_folder();
+    setenv("XDG_CACHE_HOME", folder, 1);
     int failed = cmocka_run_group_tests_name("data_text", tests, NULL, NULL);
     support_remove_folder(folder);
     return failed;

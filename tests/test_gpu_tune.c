@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "backend/gpu/gpu.h"
-#include "backend/gpu/gpu_cache.h"
 #include "core/file.h"
+#include "core/kept.h"
 #include "plan_network.h"
 
 /* The products of the network: two layers forward; and in a training dx and dw of the second, and
@@ -213,9 +213,9 @@ static void rewrite(const char *path)
     ASSERT_OK(file_read(&file, &bytes, path, 1 << 20, &err));
     uint64_t key_bytes;
     memcpy(&key_bytes, (char *)file + 8, sizeof key_bytes);
-    gpu_cache_key key = {"tuning", "tune", (char *)file + 32, key_bytes};
+    kept_key key = {"tuning", "tune", (char *)file + 32, key_bytes};
     const char *text = nonsense[turn++ % 5];
-    ASSERT_OK(gpu_cache_write(&key, text, strlen(text) + 1, &err));
+    ASSERT_OK(kept_write(&key, text, strlen(text) + 1, &err));
     memory_free(file);
 }
 

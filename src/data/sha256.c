@@ -1,4 +1,4 @@
-/* Checksums of files, through libnettle. */
+/* Checksums, through libnettle. */
 #include "data/sha256.h"
 
 #include <inttypes.h>
@@ -16,6 +16,14 @@ static void finish(struct sha256_ctx *state, char text[SHA256_TEXT_BYTES])
     uint8_t digest[SHA256_DIGEST_SIZE];
     sha256_digest(state, sizeof digest, digest);
     for (int i = 0; i < SHA256_DIGEST_SIZE; i++) sprintf(text + 2 * i, "%02x", digest[i]);
+}
+
+void sha256_bytes(const void *bytes, size_t count, char text[SHA256_TEXT_BYTES])
+{
+    struct sha256_ctx state;
+    sha256_init(&state);
+    sha256_update(&state, count, bytes);
+    finish(&state, text);
 }
 
 be_status sha256_file(const char *path, char text[SHA256_TEXT_BYTES], be_error *err)

@@ -1,12 +1,16 @@
-/* SHA-256 of files, as they lie or unpacked, in hexadecimal.  May not know what they hold. */
+/* SHA-256 of memory and of files, as they lie or unpacked, in hexadecimal.  May not know what they
+ * hold. */
 #ifndef DATA_SHA256_H
 #define DATA_SHA256_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/status.h"
 
 #define SHA256_TEXT_BYTES 65 /* 64 digits and the end */
+
+void sha256_bytes(const void *bytes, size_t count, char text[SHA256_TEXT_BYTES]);
 
 /* The bytes as they lie. */
 BE_CHECKED be_status sha256_file(const char *path, char text[SHA256_TEXT_BYTES], be_error *err);

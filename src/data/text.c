@@ -70,7 +70,7 @@ static size_t train_bytes(const char *text, size_t length)
 static be_status make_tokenizer(const text_form *form, const dataset_options *options,
                                 const char *text, size_t train, tokenizer *out, be_error *err)
 {
-    if (!options->tokenizer) return tokenizer_learn(out, text, train, form->vocabulary, err);
+    if (!options->tokenizer) return tokenizer_learn_once(out, text, train, form->vocabulary, err);
     TRY(tokenizer_open(out, options->tokenizer, err));
     if (out->count <= form->vocabulary) return BE_OK;
     FAIL(err, BE_BAD_DATA,

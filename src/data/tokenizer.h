@@ -72,6 +72,17 @@ BE_CHECKED be_status tokenizer_save(const tokenizer *t, const char *path, be_err
 BE_CHECKED be_status tokenizer_learn(tokenizer *t, const char *text, size_t length, int vocabulary,
                                      be_error *err);
 
+/* The vocabulary of these merges, pairs of tokens in the order in which they are made: the tokens
+ * of the bytes, then one for each pair.  BE_BAD_DATA where a pair has a token that is not there
+ * yet. */
+BE_CHECKED be_status tokenizer_of_pairs(tokenizer *t, const int32_t (*pairs)[2], size_t count,
+                                        be_error *err);
+
+/* As tokenizer_learn.  What was learnt is kept in the user's cache folder, and found there the next
+ * time by the hash of the text and `vocabulary`; what is damaged there is learnt again. */
+BE_CHECKED be_status tokenizer_learn_once(tokenizer *t, const char *text, size_t length,
+                                          int vocabulary, be_error *err);
+
 /* A row of tokens, to be freed with memory_free_array; begins zeroed. */
 typedef struct token_row {
     int32_t *tokens;

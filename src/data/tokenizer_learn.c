@@ -285,6 +285,30 @@ static be_status begin(tokenizer *t, int vocabulary, be_error *err)
     return tokenizer_index(t, "a new vocabulary", err);
 }
 
+static be_status add_pairs(tokenizer *t, const int32_t (*pairs)[2], size_t count, be_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        int32_t left = pairs[i][0], right = pairs[i][1];
+        if (left < 0 || left >= t->count || right < 0 || right >= t->count)
+            FAIL(err, BE_BAD_DATA, "merge %zu: expected tokens from 0 to %d, found %d and %d", i,
+                 t->count - 1, left, right);
+        TRY(add_token(t, left, right, err));
+    }
+    return tokenizer_index(t, "a kept vocabulary", err);
+}
+
+be_status tokenizer_of_pairs(tokenizer *t, const int32_t (*pairs)[2], size_t count, be_error *err)
+{
+    *t = (tokenizer){0};
+    if (count > TOKENIZER_MOST - TOKENIZER_BYTES)
+        FAIL(err, BE_BAD_DATA, "expected at most %d merges, found %zu",
+             TOKENIZER_MOST - TOKENIZER_BYTES, count);
+    be_status status = begin(t, TOKENIZER_BYTES + (int)count, err);
+    if (status == BE_OK) status = add_pairs(t, pairs, count, err);
+    if (status != BE_OK) tokenizer_free(t);
+    return status;
+}
+
 be_status tokenizer_learn(tokenizer *t, const char *text, size_t length, int vocabulary,
                           be_error *err)
 {

@@ -6,9 +6,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "backend/gpu/gpu_cache.h"
 #include "backend/gpu/gpu_tune.h"
 #include "core/clock.h"
+#include "core/kept.h"
 
 #define CANDIDATES 16
 #define REPEATS 8 /* products of a graph */
@@ -153,7 +153,7 @@ static int try_all(cuda_driver *driver, const cublaslt_product *product, cublasl
 /* ---------------------------------------------------------------- keeping */
 
 static be_status make_key(const cuda_driver *driver, const cublaslt_product *p, arena *memory,
-                          gpu_cache_key *out, be_error *err)
+                          kept_key *out, be_error *err)
 {
     const gpu_facts *f = &driver->base.facts;
     const char *text;
@@ -166,7 +166,7 @@ static be_status make_key(const cuda_driver *driver, const cublaslt_product *p, 
                      p->tf32 ? " tf32" : "", p->transpose_a ? " a turned" : "",
                      p->transpose_b ? " b turned" : "", p->bias ? " bias" : "",
                      p->add ? " added" : "", p->a_pitch, p->y_pitch, CUDA_MATH_WORKSPACE_MOST));
-    *out = (gpu_cache_key){"products", "product", text, strlen(text)};
+    *out = (kept_key){"products", "product", text, strlen(text)};
     return BE_OK;
 }
 
@@ -177,12 +177,12 @@ typedef struct choice {
     double limit;     /* … within so many seconds */
 } choice;
 
-static bool recall(const gpu_cache_key *key, choice *out)
+static bool recall(const kept_key *key, choice *out)
 {
     be_error unused;
     void *content = NULL;
     size_t bytes;
-    if (gpu_cache_read(key, &content, &bytes, &unused) != BE_OK) return false;
+    if (kept_read(key, &content, &bytes, &unused) != BE_OK) return false;
     bool is_whole = bytes == sizeof *out;
     if (is_whole) memcpy(out, content, sizeof *out);
     memory_free(content);
@@ -190,7 +190,7 @@ static bool recall(const gpu_cache_key *key, choice *out)
 }
 
 static be_status search(cuda_driver *driver, const cublaslt_product *product, double limit,
-                        const gpu_cache_key *key, cublaslt_plan *plan, be_error *err)
+                        const kept_key *key, cublaslt_plan *plan, be_error *err)
 {
     be_error unused;
     gpu_search_count *done = &driver->base.search;
@@ -207,7 +207,7 @@ static be_status search(cuda_driver *driver, const cublaslt_product *product, do
     made.found = found[best < 0 ? 0 : best];
     made.is_searched = in_time;
     made.limit = limit;
-    if (best >= 0 && gpu_cache_write(key, &made, sizeof made, &unused) != BE_OK) best = -1;
+    if (best >= 0 && kept_write(key, &made, sizeof made, &unused) != BE_OK) best = -1;
     done->searched += best >= 0 && in_time;
     done->cut += best < 0 || !in_time;
     cublaslt_plan_take(plan, &found[best < 0 ? 0 : best]);
@@ -216,7 +216,7 @@ static be_status search(cuda_driver *driver, const cublaslt_product *product, do
 
 /* What was kept for want of time is searched again where there is more of it, as gpu_tune does. */
 static be_status take(cuda_driver *driver, const cublaslt_product *product, bool may_try,
-                      const gpu_cache_key *key, cublaslt_plan *plan, be_error *err)
+                      const kept_key *key, cublaslt_plan *plan, be_error *err)
 {
     choice kept;
     double limit;
@@ -235,7 +235,7 @@ be_status cublaslt_search(cuda_driver *driver, const cublaslt_product *product, 
                           cublaslt_plan *plan, be_error *err)
 {
     arena *memory = NULL;
-    gpu_cache_key key;
+    kept_key key;
     TRY(arena_new(&memory, err));
     be_status status = make_key(driver, product, memory, &key, err);
     if (status == BE_OK) status = take(driver, product, may_try, &key, plan, err);

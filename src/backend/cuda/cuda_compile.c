@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "backend/cuda/cuda_driver.h"
-#include "backend/gpu/gpu_cache.h"
+#include "core/kept.h"
 #include "core/team.h"
 
 #define LOG_LIMIT_BYTES ((size_t)1 << 20)
@@ -120,8 +120,8 @@ static void job_run(const cuda_driver *d, compile_job *job)
     be_error unused;
     job->status = make_key(d, job, &job->error);
     if (job->status != BE_OK) return;
-    gpu_cache_key key = {"kernels", "cuda", job->key, job->key_bytes};
-    be_status status = gpu_cache_read(&key, &job->code, &job->code_bytes, &job->error);
+    kept_key key = {"kernels", "cuda", job->key, job->key_bytes};
+    be_status status = kept_read(&key, &job->code, &job->code_bytes, &job->error);
     if (status == BE_OK || status == BE_NO_MEMORY) {
         job->status = status;
         return;
@@ -130,7 +130,7 @@ static void job_run(const cuda_driver *d, compile_job *job)
     job->error = (be_error){0};
     job->status = compile_text(d, job, &job->error);
     /* A cache that cannot be written costs time at the next start, and nothing else. */
-    if (job->status == BE_OK) (void)!gpu_cache_write(&key, job->code, job->code_bytes, &unused);
+    if (job->status == BE_OK) (void)!kept_write(&key, job->code, job->code_bytes, &unused);
 }
 
 static void jobs_free(compile_job *jobs, int count)

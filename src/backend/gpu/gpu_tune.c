@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/gpu/gpu_cache.h"
 #include "backend/gpu/gpu_recorder.h"
 #include "backend/gpu/gpu_widen.h"
 #include "core/clock.h"
 #include "core/half.h"
+#include "core/kept.h"
 #include "core/rng.h"
 #include "core/text.h"
 
@@ -285,33 +285,33 @@ static void search(tuner *t, int k, double limit, int64_t end_ns, finding *out)
 /* ---------------------------------------------------------------- keeping */
 
 static be_status make_key(const gpu_device *device, const gpu_call *prepared, int k, arena *memory,
-                          gpu_cache_key *out, be_error *err)
+                          kept_key *out, be_error *err)
 {
     const gpu_facts *f = &device->driver->facts;
     const gpu_choice *choice = &prepared->choices[k];
     const char *text, *dialect = device->driver->dialect;
-    uint64_t hash = gpu_hash(GPU_HASH_START, dialect, strlen(dialect));
+    uint64_t hash = kept_hash(KEPT_HASH_START, dialect, strlen(dialect));
     for (int u = 0; u < prepared->unit_count; u++) {
         TRY(gpu_unit_text(&prepared->units[u], memory, &text, err));
-        hash = gpu_hash(hash, text, strlen(text));
+        hash = kept_hash(hash, text, strlen(text));
     }
     TRY(arena_printf(memory, &text, err,
                      "%s\n%s\n%d units, groups of %d, %zu bytes of local memory\n%s, choice %d of "
                      "%d, ways %016" PRIx64 ", kernels %016" PRIx64 "\n",
                      f->name, f->software, f->units, f->group_max, f->local_bytes,
                      prepared->node->op->name, k, prepared->choice_count, choice->hash, hash));
-    *out = (gpu_cache_key){"tuning", "tune", text, strlen(text)};
+    *out = (kept_key){"tuning", "tune", text, strlen(text)};
     return BE_OK;
 }
 
-static bool recall(const gpu_cache_key *key, finding *out)
+static bool recall(const kept_key *key, finding *out)
 {
     be_error unused;
     void *content = NULL;
     size_t bytes;
     int way = -1, ways = 0;
     double cut_at;
-    if (gpu_cache_read(key, &content, &bytes, &unused) != BE_OK) return false;
+    if (kept_read(key, &content, &bytes, &unused) != BE_OK) return false;
     int words = sscanf(content, "way %d of %d, cut at %lf s", &way, &ways, &cut_at);
     memory_free(content);
     if (words != 3 || ways != out->ways || way < 0 || way >= ways) return false;
@@ -320,14 +320,14 @@ static bool recall(const gpu_cache_key *key, finding *out)
     return true;
 }
 
-static be_status keep(const gpu_cache_key *key, const finding *f, be_error *err)
+static be_status keep(const kept_key *key, const finding *f, be_error *err)
 {
     char text[64 + WAYS_MAX * 24];
     text_buffer b = TEXT_BUFFER(text);
     text_add(&b, "way %d of %d, cut at %.17g s\n", f->way, f->ways, f->cut_at);
     for (int w = 0; w < f->ways; w++)
         text_add(&b, "%" PRId64 " ns\n", f->ns[w] == UNUSABLE ? -1 : f->ns[w]);
-    return gpu_cache_write(key, text, b.used + 1, err);
+    return kept_write(key, text, b.used + 1, err);
 }
 
 /* ---------------------------------------------------------------- both */
@@ -339,7 +339,7 @@ typedef struct request {
     tuner *tuner; /* opened when it is first wanted */
 } request;
 
-static void search_and_keep(const request *r, int k, const gpu_cache_key *key, finding *f)
+static void search_and_keep(const request *r, int k, const kept_key *key, finding *f)
 {
     be_error unused;
     gpu_tune_count *count = r->count;
@@ -365,7 +365,7 @@ static void search_and_keep(const request *r, int k, const gpu_cache_key *key, f
 
 static be_status find_way(const request *r, int k, arena *memory, int *way, be_error *err)
 {
-    gpu_cache_key key;
+    kept_key key;
     finding f = {.ways = r->prepared->choices[k].ways};
     MUST(f.ways <= WAYS_MAX);
     *way = 0;

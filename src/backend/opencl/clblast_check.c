@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/gpu/gpu_cache.h"
 #include "backend/opencl/clblast.h"
+#include "core/kept.h"
 #include "core/rng.h"
 
 static const int sizes[] = {255, 256, 1152, 1250};
@@ -225,13 +225,13 @@ static be_status check_sizes(opencl_driver *d, char reason[OUTCOME_BYTES], be_er
 /* What is kept begins with this, so that it is never empty. */
 #define KEPT "outcome: "
 
-static be_status kept_or_tested(opencl_driver *d, const gpu_cache_key *key,
-                                char reason[OUTCOME_BYTES], be_error *err)
+static be_status kept_or_tested(opencl_driver *d, const kept_key *key, char reason[OUTCOME_BYTES],
+                                be_error *err)
 {
     char kept[sizeof KEPT + OUTCOME_BYTES];
     void *content = NULL;
     size_t bytes = 0;
-    if (gpu_cache_read(key, &content, &bytes, NULL) == BE_OK) {
+    if (kept_read(key, &content, &bytes, NULL) == BE_OK) {
         size_t skip = sizeof KEPT - 1;
         bool good = bytes >= skip && bytes - skip < OUTCOME_BYTES;
         if (good)
@@ -243,7 +243,7 @@ static be_status kept_or_tested(opencl_driver *d, const gpu_cache_key *key,
     TRY(check_sizes(d, reason, err));
     int length = snprintf(kept, sizeof kept, "%s%s", KEPT, reason);
     /* Where nothing can be kept the next start tests again. */
-    (void)!gpu_cache_write(key, kept, (size_t)length, NULL);
+    (void)!kept_write(key, kept, (size_t)length, NULL);
     return BE_OK;
 }
 
@@ -255,7 +255,7 @@ be_status clblast_check(opencl_driver *d, be_error *err)
                           "CLBlast self-test 2\n%s\n%s\n%s\n%s\n%" PRId64 " bytes of %" PRId64 "\n",
                           d->base.facts.name, d->base.facts.software, library->title, library->path,
                           library->file_bytes, library->file_s);
-    gpu_cache_key key = {
+    kept_key key = {
         .folder = "kernels", .ending = "clblast", .text = text, .bytes = (size_t)length};
     TRY(kept_or_tested(d, &key, reason, err));
     if (!*reason) return BE_OK;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "backend/gpu/gpu.h"
-#include "backend/gpu/gpu_cache.h"
+#include "core/kept.h"
 #include "ops/attention/attention.h"
 
 extern const gpu_source gpu_source_attention_tile, gpu_source_attention_pairs, gpu_source_attention,
@@ -58,8 +58,8 @@ static be_status choose_tile(gpu_call *call, const attention_sizes *s, bool is_b
              "no tile of an attention with heads of %" PRId64
              " fits into the %zu bytes of local memory of this device",
              s->size, local);
-    *out =
-        ways[gpu_choose(call, count, gpu_hash(GPU_HASH_START, ways, (size_t)count * sizeof *ways))];
+    *out = ways[gpu_choose(call, count,
+                           kept_hash(KEPT_HASH_START, ways, (size_t)count * sizeof *ways))];
     return BE_OK;
 }
 

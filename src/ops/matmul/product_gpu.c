@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "backend/gpu/gpu_cache.h"
+#include "core/kept.h"
 #include "ops/eltwise/activation_gpu.h"
 
 extern const gpu_source gpu_source_activation_list, gpu_source_tile, gpu_source_product,
@@ -192,13 +192,13 @@ static int take_best(way_list *list)
 /* Of their words: a tile has gaps between its fields. */
 static uint64_t hash_ways(const way *ways, int count)
 {
-    uint64_t hash = GPU_HASH_START;
+    uint64_t hash = KEPT_HASH_START;
     char text[256];
     for (int i = 0; i < count; i++) {
         int length =
             snprintf(text, sizeof text, GPU_TILE_FORMAT " ", GPU_TILE_VALUES(&ways[i].tile));
         MUST(length > 0 && (size_t)length < sizeof text);
-        hash = gpu_hash(hash, text, (size_t)length);
+        hash = kept_hash(hash, text, (size_t)length);
     }
     return hash;
 }
