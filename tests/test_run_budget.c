@@ -80,7 +80,36 @@ static void slow_ones_end_in_time(void **state)
     (void)MEASURED_OF(MANY, "--step", "0.7");
 }
 
-/* Nothing is left when it begins: no runner is started. */
+/* Of steps that take seconds no more are done than are measured: beside those the first one, one to
+ * warm up, one to check, and one that is taken apart. */
+static void long_steps_are_not_wasted(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    fake fakes[2];
+    conductor_contender both[2];
+    conductor_report *report = NULL;
+    conductor_options options = budgeted();
+    const double step_s = 2.5;
+    options.stop.max_time_s = 8;
+    options.budget.whole_s = 0;
+    for (int i = 0; i < 2; i++) both[i] = contender(FAKE(&fakes[i], "--step", "2.5"));
+    ASSERT_OK(conductor_run(both, 2, &options, &report, &err));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(report->results[i].status, BE_OK);
+        assert_int_equal(report->results[i].count, 4); /* the first beyond 8 s */
+        assert_int_equal(report->results[i].phases_steps, 1);
+    }
+    if (!(report->elapsed_s < 2 * (4 + 4) * step_s + 1)) fail_msg("took %g s", report->elapsed_s);
+    conductor_report_free(report);
+    /* Work that is left behind is seen nevertheless. */
+    both[0] = contender(FAKE(&fakes[0], "--step", "10", "--unsynchronised"));
+    ASSERT_OK(conductor_run(both, 1, &options, &report, &err));
+    assert_int_equal(report->results[0].stop, STOP_REFUSED);
+    ASSERT_TEXT(report->results[0].error.text, "does not wait for its device");
+    conductor_report_free(report);
+}
+
 /* Of slow starters the one on an accelerator is measured, however late it is named. */
 static void accelerators_start_first(void **state)
 {
@@ -101,6 +130,7 @@ static void accelerators_start_first(void **state)
     conductor_report_free(report);
 }
 
+/* Nothing is left when it begins: no runner is started. */
 static void who_comes_late_is_not_started(void **state)
 {
     (void)state;
@@ -125,6 +155,7 @@ int main(void)
         cmocka_unit_test(few_have_all_the_time_that_they_need),
         cmocka_unit_test(many_end_in_time),
         cmocka_unit_test(slow_ones_end_in_time),
+        cmocka_unit_test(long_steps_are_not_wasted),
         cmocka_unit_test(accelerators_start_first),
         cmocka_unit_test(who_comes_late_is_not_started),
     };

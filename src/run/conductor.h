@@ -90,8 +90,8 @@ typedef struct conductor_options {
     double settle_limit_s; /* for the threads of a runner to fall asleep after its block */
     double cool_limit_s; /* for the recovery of a device that has grown slow, before a block … */
     double cool_share;   /* … and for all of a contender's blocks, as a share of max_time_s */
-    double phases_s;  /* of steps whose phases are asked about in the end, three at least; 0: those
-                       * that passed before are not asked */
+    double phases_s;     /* of steps whose phases are asked about in the end, three at least, or two
+                          * seconds of them; 0: those that passed before are not asked */
     json_t *answers;  /* list: gets each contender's answer to `phases`, null for none; or NULL */
     double loss_band; /* the first step's losses of contenders with like jobs may differ by
                        * this, relative; 0: not compared (dropout draws differ by engine) */

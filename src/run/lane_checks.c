@@ -16,7 +16,8 @@
 #define LANE_COOL_S 0.05   /* between two looks at a device that has grown slow */
 #define LANE_HOT_SHARE 0.1 /* of the blocks that must be slow for a warning */
 #define LANE_GREW 1.03     /* times the first steps' time: the last ones felt what slowed it down */
-#define LANE_PHASES_STEPS 3 /* at least */
+#define LANE_PHASES_STEPS 3 /* at least; of slow ones as many as take … */
+#define LANE_PHASES_S 2.0   /* … this together, at least one */
 #define LANE_PATIENCE 3     /* times as long for phases as was asked for, a slice a third of that */
 #define LANE_ALIKE 0.01     /* steps that differ no more are of one state of the machine */
 #define LANE_PROOF_BLOCKS 3 /* more blocks, for the processor time of child processes */
@@ -138,14 +139,19 @@ void lane_warn_of_heat(lane *l)
 
 /* ------------------------------------------------------------------- proof */
 
+static int64_t lane_phases_steps(double wish_s, double step_s)
+{
+    double slow = step_s > LANE_SLOW_S ? LANE_PHASES_S / step_s : LANE_PHASES_STEPS;
+    return (int64_t)fmax(1, fmin(LANE_PHASES_STEPS, slow)) + (int64_t)(wish_s / step_s);
+}
+
 /* One answer to `phases`, of that many seconds; NULL from an engine that does not tell.  *unlike is
  * the logarithm, without sign, of its step by the measured one. */
 static be_status lane_phases(lane *l, double wish_s, json_t **out, double *unlike, be_error *err)
 {
     double step_s = l->result->step.median.point;
     protocol_answer answer;
-    protocol_call call = {.request = PROTOCOL_PHASES,
-                          .steps = LANE_PHASES_STEPS + (int64_t)(wish_s / step_s)};
+    protocol_call call = {.request = PROTOCOL_PHASES, .steps = lane_phases_steps(wish_s, step_s)};
     double limit_s = lane_limit_s(l, step_s * (double)call.steps);
     *out = NULL;
     be_status status = runner_call(&l->runner, &call, limit_s, &answer, NULL, err);

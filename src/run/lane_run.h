@@ -10,6 +10,7 @@
 #include "run/runner.h"
 
 #define LANE_CROWDED 0.2 /* of the processors, for others */
+#define LANE_SLOW_S 1.0  /* of a step: beyond it no more are done than are measured or needed */
 
 /* Who used the processors, from a moment on. */
 typedef struct lane_load {
