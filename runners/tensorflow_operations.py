@@ -10,6 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 
+LAST = (0, 2, 3, 1)  # pictures with their channels last
+
+
 class Operand:
     """A variable with its name in the weights file.  `order`: which dimension of the file each of
     its own is; TensorFlow has pictures as [N, H, W, C] and windows as [kh, kw, in, out]."""
@@ -75,9 +78,9 @@ class Operation:
 class Matmul(Operation):
     operate = staticmethod(tf.matmul)
 
-    def __init__(self, batch, size, times):
-        rows = (batch * size, size)
-        super().__init__(times, rows, [("a", rows), ("b", (size, size))])
+    def __init__(self, batch, size, m, n, k, times):
+        m, n, k = m or size, n or size, k or size
+        super().__init__(times, (batch * m, n), [("a", (batch * m, k)), ("b", (k, n))])
 
 
 class Attention(Operation):
@@ -103,7 +106,7 @@ class Conv2d(Operation):
     def __init__(self, batch, size, channels, kernel, times):
         shape, window = (batch, channels, size, size), (channels, channels, kernel, kernel)
         weights = [(f"conv{i}.weight", window, (2, 3, 1, 0)) for i in range(times)]
-        super().__init__(times, shape, [("x", shape, (0, 2, 3, 1)), *weights], (0, 2, 3, 1))
+        super().__init__(times, shape, [("x", shape, LAST), *weights], LAST)
 
     def compute(self, y, *others):
         for weight in others:
@@ -135,6 +138,56 @@ class Softmax(OfOne):
     operate = staticmethod(tf.nn.softmax)
 
 
+class Copy(OfOne):
+    @staticmethod
+    @tf.custom_gradient
+    def operate(x):
+        """What tf.identity gives may be the same memory."""
+        return tf.raw_ops.DeepCopy(x=x), lambda dy: dy
+
+
+class Resize(Operation):
+    def __init__(self, batch, size, channels, to, times):
+        self.pixels = [size if i % 2 else to for i in range(times)]
+        shape = (batch, channels, size, size)
+        super().__init__(times, (*shape[:2], *2 * self.pixels[-1:]), [("x", shape, LAST)], LAST)
+
+    def compute(self, y, *_):
+        for pixels in self.pixels:
+            y = tf.cast(tf.image.resize(y, (pixels, pixels)), y.dtype)
+        return y
+
+
+class Augment(Operation):
+    """A random crop, flip and normalisation of a whole batch: the picture that each pixel shows is
+    looked up, and moved as the draws say."""
+    PADDING = 4
+    MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
+
+    def __init__(self, batch, size, times):
+        shape = (batch, 3, size, size)
+        super().__init__(times, shape, [("x", shape, LAST)], LAST)
+        self.draws = Operand("draws", (batch, 3), trained=False)
+        self.parameters.insert(1, self.draws)
+        self.variables.insert(1, self.draws.variable)
+        self.size = size
+
+    def compute(self, y, *_):
+        pixels, padding = tf.range(self.size), self.PADDING
+        places = 2 * padding + 1
+        moves = tf.cast((self.draws.variable[:, :2] + 1) * (0.5 * places), tf.int32)
+        moves = tf.clip_by_value(moves, 0, places - 1)
+        flips = self.draws.variable[:, 2:] < 0
+        columns = tf.where(flips, self.size - 1 - pixels, pixels) + moves[:, 1:]
+        rows = pixels + moves[:, :1]
+        around = [[0, 0], [padding, padding], [padding, padding], [0, 0]]
+        mean, std = (tf.constant(values, y.dtype) for values in (self.MEAN, self.STD))
+        for _ in range(self.times):
+            y = tf.gather(tf.pad(y, around), rows, axis=1, batch_dims=1)
+            y = (tf.gather(y, columns, axis=2, batch_dims=1) - mean) / std
+        return y
+
+
 class Launch(OfOne):
     operate = staticmethod(tf.tanh)
 
@@ -143,7 +196,8 @@ class Launch(OfOne):
 
 
 OPERATIONS = {"op:matmul": Matmul, "op:attention": Attention, "op:conv2d": Conv2d, "op:add": Add,
-              "op:gelu": Gelu, "op:softmax": Softmax, "op:launch": Launch}
+              "op:gelu": Gelu, "op:softmax": Softmax, "op:copy": Copy, "op:resize": Resize,
+              "op:augment": Augment, "op:launch": Launch}
 
 
 def new_operation(job):

@@ -60,9 +60,9 @@ class Operation(nn.Module):
 
 
 class Matmul(Operation):
-    def __init__(self, batch, size, times):
-        rows = (batch * size, size)
-        super().__init__(times, rows, a=rows, b=(size, size))
+    def __init__(self, batch, size, m, n, k, times):
+        m, n, k = m or size, n or size, k or size
+        super().__init__(times, (batch * m, n), a=(batch * m, k), b=(k, n))
 
     def forward(self):
         y = self.a
@@ -136,6 +136,54 @@ class Softmax(OfOne):
         return x.softmax(-1)
 
 
+class Copy(OfOne):
+    operate = staticmethod(torch.clone)
+
+
+class Resize(Operation):
+    def __init__(self, batch, size, channels, to, times):
+        self.pixels = [size if i % 2 else to for i in range(times)]
+        shape = (batch, channels, size, size)
+        super().__init__(times, (*shape[:2], *2 * self.pixels[-1:]), x=shape)
+
+    def forward(self):
+        y = self.x
+        for pixels in self.pixels:
+            y = F.interpolate(y, (pixels, pixels), mode="bilinear", align_corners=False)
+        return y
+
+
+class Augment(Operation):
+    """torchvision's RandomCrop, RandomHorizontalFlip and Normalize of a whole batch: the picture
+    that each pixel shows is looked up, and moved as the draws say."""
+    PADDING = 4
+    MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
+
+    def __init__(self, batch, size, times):
+        shape = (batch, 3, size, size)
+        super().__init__(times, shape, x=shape)
+        self.register_buffer("draws", torch.empty(batch, 3))
+        for name, values in ("mean", self.MEAN), ("std", self.STD):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+        self.register_buffer("pixels", torch.arange(size), persistent=False)
+
+    def forward(self):
+        size, padding = len(self.pixels), self.PADDING
+        places = 2 * padding + 1
+        moves = ((self.draws[:, :2] + 1) * (0.5 * places)).long().clamp(0, places - 1)
+        flips = self.draws[:, 2:] < 0
+        columns = torch.where(flips, size - 1 - self.pixels, self.pixels) + moves[:, 1:]
+        rows = self.pixels + moves[:, :1]
+        pictures = torch.arange(len(rows), device=rows.device).view(-1, 1, 1, 1)
+        channels = torch.arange(3, device=rows.device).view(-1, 1, 1)
+        y = self.x
+        for _ in range(self.times):
+            padded = F.pad(y, 4 * (padding,))
+            cut = padded[pictures, channels, rows[:, None, :, None], columns[:, None, None, :]]
+            y = (cut - self.mean) / self.std
+        return y
+
+
 class Launch(OfOne):
     operate = staticmethod(torch.tanh)
 
@@ -144,4 +192,5 @@ class Launch(OfOne):
 
 
 OPERATIONS = {"op:matmul": Matmul, "op:attention": Attention, "op:conv2d": Conv2d, "op:add": Add,
-              "op:gelu": Gelu, "op:softmax": Softmax, "op:launch": Launch}
+              "op:gelu": Gelu, "op:softmax": Softmax, "op:copy": Copy, "op:resize": Resize,
+              "op:augment": Augment, "op:launch": Launch}

@@ -15,7 +15,8 @@ Field = collections.namedtuple("Field", "dtype shape below least", defaults=(Non
 # name.  `targets`: those that the loss is given; the model is given the others, in their order.
 Workload = collections.namedtuple("Workload", "dimensions fields targets")
 
-DIMENSIONS = ("width", "size", "layers", "heads", "seq", "vocab", "channels", "kernel", "times")
+DIMENSIONS = ("width", "size", "layers", "heads", "seq", "vocab", "channels", "kernel", "to",
+              "m", "n", "k", "times")
 
 
 def _nothing(**_):
@@ -79,11 +80,15 @@ WORKLOADS = {
                      ("targets",)),
     "clip-b16": _clip(12, 49408),
     "clip-l14": _clip(24, 49408),
-    "op:matmul": _operation(size=512),
+    # m, n and k are as size where they are None.
+    "op:matmul": _operation(size=512, m=None, n=None, k=None),
     "op:attention": _operation(width=512, heads=8, seq=512),
     "op:conv2d": _operation(size=56, channels=64, kernel=3),
     "op:add": _operation(size=4096),
     "op:gelu": _operation(size=4096),
     "op:softmax": _operation(size=4096),
+    "op:copy": _operation(size=4096),
+    "op:resize": _operation(size=96, channels=3, to=64),
+    "op:augment": _operation(size=32),
     "op:launch": _operation(times=100),
 }

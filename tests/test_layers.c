@@ -349,7 +349,7 @@ static void pool_one_way(cpu_isa isa, value_layout layout)
     _Alignas(64) float x[CHANNELS * 16], y[CHANNELS * 4];
     _Alignas(64) uint8_t index[CHANNELS * 4];
     int block = layout == LAYOUT_PLAIN ? 1 : (int)layout;
-    const max_pool2d_attrs attrs = {.size = 2, .stride = 2};
+    const pool2d_attrs attrs = {.size = 2, .stride = 2};
     for (int i = 0; i < CHANNELS * 16; i++) x[i] = pool_x[i / block % 16];
     const cpu_call call = {.attrs = &attrs,
                            .in_shape = {shape_make(BE_F32, 4, 1, CHANNELS, 2, 8)},
@@ -467,6 +467,35 @@ static be_status build_windows(const be_pool2d_options *options, be_error *err)
     return status;
 }
 
+/* As PyTorch's avg_pool2d: by the window's size, or by its pixels that lie in the image. */
+static void averages_count_the_padding_or_not(void **state)
+{
+    (void)state;
+    be_error err;
+    static const float x[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    static const float with[4] = {12 / 9.0f, 16 / 9.0f, 24 / 9.0f, 28 / 9.0f};
+    static const float without[4] = {3, 4, 6, 7};
+    float y[4];
+    for (int leaves = 0; leaves < 2; leaves++) {
+        be_device *device = NULL;
+        be_plan *plan = NULL;
+        be_graph *g = be_graph_new(1);
+        be_value in = be_input(g, "x", (be_shape){BE_F32, 4, {1, 1, 3, 3}});
+        be_value out = be_average_pool2d(
+            g, in, &(be_pool2d_options){3, .stride = 2, .padding = 1, .leave_padding = leaves});
+        be_plan_options options = {.mode = BE_INFER, .keep = &out, .keep_count = 1};
+        ASSERT_OK(be_device_open("cpu", &(be_device_options){.threads = 1}, &device, &err));
+        ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));
+        ASSERT_OK(be_plan_write(plan, in, x, sizeof x, &err));
+        ASSERT_OK(be_plan_run(plan, 1, &err));
+        ASSERT_OK(be_plan_read(plan, out, y, sizeof y, &err));
+        for (int i = 0; i < 4; i++) assert_true(fabsf(y[i] - (leaves ? without : with)[i]) < 1e-6f);
+        be_plan_free(plan);
+        be_device_close(device);
+        be_graph_free(g);
+    }
+}
+
 static void wrong_shapes_are_refused(void **state)
 {
     (void)state;
@@ -526,6 +555,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_the_native_product),
         cmocka_unit_test(max_pool_takes_the_first_of_equals_and_nan),
         cmocka_unit_test(convolutions_have_options),
+        cmocka_unit_test(averages_count_the_padding_or_not),
         cmocka_unit_test(wrong_shapes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "graph/graph.h"
 #include "protocol/trace.h"
 #include "run/parity.h"
 #include "workloads/workload.h"
@@ -186,7 +187,7 @@ static void what_does_not_fit_is_refused(void **state)
     assert_true(workload_is_file("my_module:model"));
     ASSERT_FAILS(
         workload_vary(&workload_op_matmul, &(workload_variant){.seq = 4}, &room, &found, &err),
-        BE_USAGE, "op:matmul has no seq that could be varied; it has size, times");
+        BE_USAGE, "op:matmul has no seq that could be varied; it has size, m, n, k, times");
     ASSERT_FAILS(
         workload_vary(&workload_op_matmul, &(workload_variant){.size = 32769}, &room, &found, &err),
         BE_USAGE, "matrices of 1 to 32768 rows and columns, found 32769");
@@ -200,6 +201,58 @@ static void what_does_not_fit_is_refused(void **state)
     const workload *w = vary(&workload_op_matmul, (workload_variant){.size = 32768}, &room);
     ASSERT_FAILS(workload_model_new(w, &options, &model, &err), BE_USAGE,
                  "a: expected fewer than 2^31 elements, found 3221225472; choose a smaller size");
+}
+
+/* Each side by itself, and the others as large as `size`. */
+static void products_have_sides(void **state)
+{
+    (void)state;
+    be_error err;
+    workload room;
+    const workload *w = NULL;
+    workload_model model =
+        model_of(vary(&workload_op_matmul, (workload_variant){.size = 6, .m = 3, .k = 5}, &room));
+    be_shape a = be_value_shape(model.graph, be_value_find(model.graph, "a"));
+    be_shape b = be_value_shape(model.graph, be_value_find(model.graph, "b"));
+    assert_true(shape_equal(&a, &(be_shape){BE_F32, 2, {BATCH * 3, 5}}));
+    assert_true(shape_equal(&b, &(be_shape){BE_F32, 2, {5, 6}}));
+    be_graph_free(model.graph);
+    ASSERT_FAILS(workload_vary(&workload_op_matmul, &(workload_variant){.n = 4, .times = 2}, &room,
+                               &w, &err),
+                 BE_USAGE, "times: expected as many columns n as terms k", "found 4 and 512");
+}
+
+/* By hand: the middle of two pixels; a picture moved by one row and turned over. */
+static void pictures_are_moved(void **state)
+{
+    (void)state;
+    be_error err;
+    be_device *device = NULL;
+    be_plan *plan = NULL;
+    static const float x[6] = {1, 2, 3, 4, 5, 6}, draws[3] = {1, 0, -0.5f};
+    static const float smaller[4] = {1.25f, 2.75f, 4.25f, 5.75f},
+                       moved[6] = {2, 1.5f, 1, -1, -1, -1};
+    float y[6];
+    be_graph *g = be_graph_new(1);
+    be_value pictures = be_input(g, "x", (be_shape){BE_F32, 4, {1, 1, 2, 3}});
+    be_value keep[2];
+    keep[0] = be_resize(g, be_input(g, "row", (be_shape){BE_F32, 4, {1, 1, 1, 6}}), 1, 4);
+    keep[1] = be_augment(g, pictures, be_input(g, "draws", (be_shape){BE_F32, 2, {1, 3}}),
+                         &(be_augment_options){1, 1, {2}, {2}});
+    be_plan_options options = {.mode = BE_INFER, .keep = keep, .keep_count = 2};
+    ASSERT_OK(be_device_open("cpu", &(be_device_options){.threads = 1}, &device, &err));
+    ASSERT_OK(be_plan_new(g, device, &options, &plan, &err));
+    ASSERT_OK(be_plan_write(plan, pictures, x, sizeof x, &err));
+    ASSERT_OK(be_plan_write(plan, be_value_find(g, "row"), x, sizeof x, &err));
+    ASSERT_OK(be_plan_write(plan, be_value_find(g, "draws"), draws, sizeof draws, &err));
+    ASSERT_OK(be_plan_run(plan, 1, &err));
+    ASSERT_OK(be_plan_read(plan, keep[0], y, sizeof smaller, &err));
+    for (int i = 0; i < 4; i++) assert_true(y[i] == smaller[i]);
+    ASSERT_OK(be_plan_read(plan, keep[1], y, sizeof moved, &err));
+    for (int i = 0; i < 6; i++) assert_true(y[i] == moved[i]);
+    be_plan_free(plan);
+    be_device_close(device);
+    be_graph_free(g);
 }
 
 static void graphs_refuse_what_contradicts(void **state)
@@ -238,6 +291,8 @@ int main(void)
         cmocka_unit_test(repetitions_are_counted),
         cmocka_unit_test(the_library_of_a_users_file),
         cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(products_have_sides),
+        cmocka_unit_test(pictures_are_moved),
         cmocka_unit_test(graphs_refuse_what_contradicts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

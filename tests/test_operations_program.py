@@ -6,16 +6,16 @@ import unittest
 from cli_support import FolderTest, has_torch
 
 OPERATIONS = ("op:matmul", "op:attention", "op:conv2d", "op:add", "op:gelu", "op:softmax",
-              "op:launch")
+              "op:copy", "op:resize", "op:augment", "op:launch")
 NATIVE = ["--engine", "native", "--threads", "1", "--max-time", "0.3", "--no-store"]
 # They meet at matrices of 40 rows.
 CROSSING = {"cpu": {"size": 2e-4}, "cuda:0": {"step": 8e-3}}
 
 
 class ParityTest(FolderTest):
-    def check_parity(self, operation, engine):
-        lines = self.good("parity", operation, "--engine", engine, "--times", "2", "--format",
-                          "jsonl").splitlines()
+    def check_parity(self, operation, engine, *words):
+        lines = self.good("parity", operation, "--engine", engine, "--times", "2", *words,
+                          "--format", "jsonl").splitlines()
         rows = [json.loads(line) for line in lines]
         self.assertTrue(all(row["good"] for row in rows), rows)
         self.assertEqual({row["quantity"] for row in rows if row["engine"] == engine},
@@ -28,6 +28,7 @@ class Operations(ParityTest):
         for operation in OPERATIONS:
             with self.subTest(operation):
                 self.check_parity(operation, "torch")
+        self.check_parity("op:matmul", "torch", "--m", "5", "--n", "20", "--k", "20")
 
     def bench(self, *words):
         return json.loads(self.good("bench", *words, *NATIVE, "--format", "json"))
@@ -43,6 +44,12 @@ class Operations(ParityTest):
         self.assertEqual(record["asked"]["optimizer"]["name"], "none")
         record, = self.bench("op:matmul", "--size", "300", "--infer")
         self.assertAlmostEqual(record["flops_per_step"], 2 * 300 ** 3, delta=10)
+        record, = self.bench("op:matmul", "--m", "7", "--n", "30", "--k", "200", "--infer",
+                             "--batch", "3")
+        self.assertEqual((record["size"], record["m"], record["n"], record["k"]),
+                         (None, 7, 30, 200))
+        self.assertAlmostEqual(record["flops_per_step"], 2 * 3 * 7 * 30 * 200, delta=10)
+        self.assertEqual(record["params"], 3 * 7 * 200 + 200 * 30)
 
     def test_batches(self):
         """The operands are of each batch, and the gate's of its own."""
@@ -91,7 +98,10 @@ class Operations(ParityTest):
         cases = [
             (["bench", "op:foo"], "unknown workload \"op:foo\""),
             (["bench", "op:matmul", "--seq", "4"], "op:matmul has no seq that could be varied; it "
-             "has size, times"),
+             "has size, m, n, k, times"),
+            (["bench", "op:matmul", "--n", "8", "--k", "9", "--times", "2"], "times: expected as "
+             "many columns n as terms k, so that a result can be multiplied again, found 8 and 9"),
+            (["bench", "op:add", "--m", "4"], "op:add has no m that could be varied; it has size"),
             (["bench", "op:attention", "--heads", "7"], "expected a number of heads that divides"),
             (["bench", "op:matmul", "--size", "32768", "--batch", "4"], "a: expected fewer than "
              "2^31 elements, found 4294967296; choose a smaller size or batch"),

@@ -45,7 +45,8 @@ AT_USE = {
     **{name: (MEASURING - {""} | MODEL, ["none"], 2, f"--{name}: expected a workload that learns")
        for name in ("text", "tokenizer")},
     **{name: (MEASURING | MODEL, ["2"], 2, f"has no {name} that could be varied")
-       for name in ("layers", "heads", "seq", "vocab", "channels", "kernel", "times")},
+       for name in ("layers", "heads", "seq", "vocab", "channels", "kernel", "to", "m", "n", "k",
+                    "times")},
     "checkpoint-every": ({"train"}, ["never"], 2, "--checkpoint-every"),
     "accumulate": ({"train"}, ["7"], 2, "a batch that 7 turns can cut into equal parts"),
 }

@@ -146,6 +146,24 @@ be_value be_find_token(be_graph *g, be_value tokens, int32_t token);
  * makes zeros, one below 0 or above T makes NaN. */
 be_value be_mean_tokens(be_graph *g, be_value x, be_value lengths);
 
+/* x in memory of its own: what moving it costs. */
+be_value be_clone(be_graph *g, be_value x);
+
+/* Pictures x [N, C, H, W] at another size, bilinear, without antialiasing, as PyTorch's
+ * interpolate. */
+be_value be_resize(be_graph *g, be_value x, int64_t height, int64_t width);
+
+typedef struct be_augment_options {
+    int padding;  /* zeros around the picture, less than its sides */
+    int channels; /* of mean and std, at most 4, as many as x has; 0: nothing is normalised */
+    float mean[4], std[4];
+} be_augment_options;
+
+/* Pictures x [N, C, H, W] as a training sees them, draws [N, 3] uniform in ±1: cut out at a random
+ * place of the padded picture, turned over or not, normalised: torchvision's RandomCrop,
+ * RandomHorizontalFlip and Normalize. */
+be_value be_augment(be_graph *g, be_value x, be_value draws, const be_augment_options *options);
+
 /* The last two dimensions the other way round, of 2 or 3: [B, C, P] -> [B, P, C]. */
 be_value be_transpose(be_graph *g, be_value x);
 
@@ -203,12 +221,18 @@ be_value be_relu(be_graph *g, be_value x); /* be_activate with BE_RELU */
 typedef struct be_pool2d_options {
     int size;    /* height and width of the windows, at most 16 */
     int stride;  /* 0 means size: windows side by side */
-    int padding; /* around the image, at most half of size; it never wins */
+    int padding; /* around the image, at most half of size */
+    /* Of averages: divide by the pixels of a window that lie in the image, as PyTorch does with
+     * count_include_pad=False; 0: by all of them, the padding's among them. */
+    int leave_padding;
 } be_pool2d_options;
 
 /* x [N, C, H, W] -> [N, C, H', W'], H' = (H + 2 padding - size) / stride + 1: the largest of each
- * window. */
+ * window.  The padding never wins. */
 be_value be_max_pool2d(be_graph *g, be_value x, const be_pool2d_options *options);
+
+/* As be_max_pool2d, the mean of each window; the padding is zeros. */
+be_value be_average_pool2d(be_graph *g, be_value x, const be_pool2d_options *options);
 
 /* x [N, C, H, W] -> [N, C]: the mean over H and W. */
 be_value be_global_average_pool(be_graph *g, be_value x);

@@ -34,6 +34,8 @@
     X(attention_backward, 1, 0, 1, 1, 0)           \
     X(max_pool2d, 1, 0, 1, 0, 0)                   \
     X(max_pool2d_backward, 1, 0, 1, 0, 0)          \
+    X(average_pool2d, 1, 0, 1, 0, 0)               \
+    X(average_pool2d_backward, 1, 0, 1, 0, 0)      \
     X(global_average_pool, 1, 0, 1, 0, 0)          \
     X(global_average_pool_backward, 1, 0, 1, 0, 0) \
     X(batch_norm, 1, 0, 1, 0, 0)                   \
@@ -69,6 +71,11 @@
     X(transpose, 1, 0, 1, 0, 0)                    \
     X(softmax, 1, 0, 1, 0, 0)                      \
     X(softmax_backward, 1, 0, 1, 0, 0)             \
+    X(resize, 1, 0, 1, 0, 0)                       \
+    X(resize_backward, 1, 0, 1, 0, 0)              \
+    X(augment, 1, 0, 1, 0, 0)                      \
+    X(augment_backward, 1, 0, 1, 0, 0)             \
+    X(clone, 1, 0, 1, 0, 0)                        \
     X(view, 1, 0, 1, 0, 0)                         \
     X(reorder, 1, 0, 1, 0, 0)
 

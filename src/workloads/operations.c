@@ -44,8 +44,8 @@ be_status operation_data(const workload *w, const workload_variant *v, dataset_s
     return BE_OK;
 }
 
-static be_value operand(be_graph *g, value_kind kind, const char *name, be_shape shape,
-                        double deviation)
+static be_value operand_from(be_graph *g, value_kind kind, const char *name, be_shape shape,
+                             be_start start)
 {
     be_error err;
     double elements = 1;
@@ -59,9 +59,14 @@ static be_value operand(be_graph *g, value_kind kind, const char *name, be_shape
         graph_blame(g, &err);
         return BE_NONE;
     }
-    be_start start = {BE_NORMAL, (float)deviation};
     return kind == VALUE_BUFFER ? be_buffer_add(g, name, shape, start)
                                 : be_parameter_add(g, name, shape, start);
+}
+
+static be_value operand(be_graph *g, value_kind kind, const char *name, be_shape shape,
+                        double deviation)
+{
+    return operand_from(g, kind, name, shape, (be_start){BE_NORMAL, (float)deviation});
 }
 
 void operation_build(be_graph *g, const workload *w, const workload_variant *v, int64_t batch,
@@ -87,12 +92,26 @@ static be_shape square(int64_t rows, int64_t columns)
 
 static const workload_words matrices = {"matrices of", "rows and columns"};
 
-/* a [batch · size, size] · b [size, size]; b keeps the spread of what it multiplies. */
+static int or_size(int dimension, const workload_variant *v)
+{
+    return dimension == WORKLOAD_AS_SIZE ? v->size : dimension;
+}
+
+/* a [batch · m, k] · b [k, n]; b keeps the spread of what it multiplies. */
 static be_value matmul(be_graph *g, const workload_variant *v, int64_t batch)
 {
-    be_value y = operand(g, VALUE_PARAMETER, "a", square(batch * v->size, v->size), 1);
-    be_value b =
-        operand(g, VALUE_PARAMETER, "b", square(v->size, v->size), 1 / sqrt((double)v->size));
+    be_error err;
+    int m = or_size(v->m, v), n = or_size(v->n, v), k = or_size(v->k, v);
+    if (v->times > 1 && n != k) {
+        status_fail(&err, __FILE__, __LINE__, BE_USAGE,
+                    "times: expected as many columns n as terms k, so that a result can be "
+                    "multiplied again, found %d and %d; make them equal, or leave out --times",
+                    n, k);
+        graph_blame(g, &err);
+        return BE_NONE;
+    }
+    be_value y = operand(g, VALUE_PARAMETER, "a", square(batch * m, k), 1);
+    be_value b = operand(g, VALUE_PARAMETER, "b", square(k, n), 1 / sqrt((double)k));
     for (int i = 0; i < v->times; i++) y = be_matmul(g, y, b);
     return y;
 }
@@ -162,6 +181,48 @@ static be_value softmax(be_graph *g, const workload_variant *v, int64_t batch)
     return y;
 }
 
+/* From one place of the device's memory to another. */
+static be_value copy(be_graph *g, const workload_variant *v, int64_t batch)
+{
+    be_value y = operand(g, VALUE_PARAMETER, "a", square(batch * v->size, v->size), 1);
+    for (int i = 0; i < v->times; i++) y = be_clone(g, y);
+    return y;
+}
+
+static be_value pictures_of(be_graph *g, const workload_variant *v, int64_t batch)
+{
+    be_shape shape = {BE_F32, 4, {batch, v->channels, v->size, v->size}};
+    return operand(g, VALUE_PARAMETER, "x", shape, 1);
+}
+
+/* There and, the next time, back. */
+static be_value resize(be_graph *g, const workload_variant *v, int64_t batch)
+{
+    be_value y = pictures_of(g, v, batch);
+    for (int i = 0; i < v->times; i++) {
+        int pixels = i % 2 ? v->size : v->to;
+        y = be_resize(g, y, pixels, pixels);
+    }
+    return y;
+}
+
+#define CROP_PADDING 4
+#define COLOURS 3
+
+/* CIFAR-10's usual recipe.  The draws are given, so that all engines move each picture alike. */
+static be_value augment(be_graph *g, const workload_variant *v, int64_t batch)
+{
+    static const be_augment_options options = {
+        CROP_PADDING, COLOURS, {0.4914f, 0.4822f, 0.4465f}, {0.247f, 0.2435f, 0.2616f}};
+    workload_variant colour = *v;
+    colour.channels = COLOURS;
+    be_value y = pictures_of(g, &colour, batch);
+    be_value draws =
+        operand_from(g, VALUE_BUFFER, "draws", square(batch, 3), (be_start){BE_UNIFORM, 1});
+    for (int i = 0; i < v->times; i++) y = be_augment(g, y, draws, &options);
+    return y;
+}
+
 /* The smallest op that there is: what remains of it is its launch. */
 static be_value launch(be_graph *g, const workload_variant *v, int64_t batch)
 {
@@ -185,7 +246,12 @@ static be_value launch(be_graph *g, const workload_variant *v, int64_t batch)
 #define GATE(...) .gate = {.batch = 2, .steps = 3, .most = {.times = 3, __VA_ARGS__}}
 
 OPERATION(matmul, "matmul", "the product of two square matrices", 1, .parameters = 2 * 512 * 512,
-          .own = {.size = 512, .times = 1}, .words[WORKLOAD_SIZE] = &matrices, GATE(.size = 128));
+          .own = {.size = 512,
+                  .m = WORKLOAD_AS_SIZE,
+                  .n = WORKLOAD_AS_SIZE,
+                  .k = WORKLOAD_AS_SIZE,
+                  .times = 1},
+          .words[WORKLOAD_SIZE] = &matrices, GATE(.size = 128, .m = 128, .n = 128, .k = 128));
 OPERATION(attention, "attention", "attention of several heads", 4, .parameters = 3 * 4 * 512 * 512,
           .own = {.width = 512, .heads = 8, .seq = 512, .times = 1}, GATE(.seq = 64));
 OPERATION(conv2d, "conv2d", "a convolution with as many channels as its pictures have", 32,
@@ -199,6 +265,15 @@ OPERATION(gelu, "gelu", "GELU of a square matrix", 1, .parameters = 4096 * 4096,
 OPERATION(softmax, "softmax", "the softmax of each row of a square matrix", 1,
           .parameters = 4096 * 4096, .own = {.size = 4096, .times = 1},
           .words[WORKLOAD_SIZE] = &matrices, GATE(.size = 128));
+OPERATION(copy, "copy", "a copy of a square matrix within the device's memory", 1,
+          .parameters = 4096 * 4096, .own = {.size = 4096, .times = 1},
+          .words[WORKLOAD_SIZE] = &matrices, GATE(.size = 128));
+OPERATION(resize, "resize", "pictures resized by their nearest pixels' mean (bilinear)", 1000,
+          .parameters = 1000 * 3 * 96 * 96,
+          .own = {.size = 96, .channels = COLOURS, .to = 64, .times = 1},
+          GATE(.size = 24, .to = 16));
+OPERATION(augment, "augment", "pictures cropped at random, turned over and normalised", 1000,
+          .parameters = 1000 * 3 * 32 * 32, .own = {.size = 32, .times = 1}, GATE(.size = 16));
 OPERATION(launch, "launch", "tanh of one number, a hundred times: what a launch costs", 1,
           .parameters = 1, .own = {.times = 100},
           .gate = {.batch = 2, .steps = 3, .most = {.times = 3}});

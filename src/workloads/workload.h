@@ -32,6 +32,14 @@
       "convolve pictures of N channels (op:conv2d)")                                              \
     X(KERNEL, kernel, "windows of", "pixels", 31, "kernel", "PIXELS",                             \
       "convolve with windows of PIXELS × PIXELS (op:conv2d)")                                     \
+    X(TO, to, "resized to", "pixels", 4096, "size of the result", "PIXELS",                       \
+      "resize the pictures to PIXELS × PIXELS (op:resize)")                                       \
+    X(M, m, "an m of", "rows", 1 << 20, "number of rows", "ROWS",                                 \
+      "multiply ROWS rows (op:matmul, whose matrices are square without)")                        \
+    X(N, n, "an n of", "columns", 1 << 20, "number of columns", "COLUMNS",                        \
+      "multiply by COLUMNS columns (op:matmul)")                                                  \
+    X(K, k, "a k of", "terms", 1 << 20, "number of terms", "TERMS",                               \
+      "add up TERMS products for each element of the result (op:matmul)")                         \
     X(TIMES, times, "a step of", "repetitions", 10000, "number of repetitions", "N",              \
       "compute the operation N times per step, each time on the result before (op:...)")
 
@@ -39,6 +47,8 @@
 #define WORKLOAD_WIDTH_TIMES 64
 /* The edge of a picture; what the list has is that of an operation's matrices. */
 #define WORKLOAD_PIXELS 1024
+/* In `own`, of a dimension that is as large as `size` where nobody says otherwise. */
+#define WORKLOAD_AS_SIZE -1
 
 typedef enum workload_dimension {
 #define X(id, ...) WORKLOAD_##id,
@@ -167,6 +177,9 @@ extern const workload *const workload_table[WORKLOAD_COUNT];
     X(op_add)             \
     X(op_gelu)            \
     X(op_softmax)         \
+    X(op_copy)            \
+    X(op_resize)          \
+    X(op_augment)         \
     X(op_launch)
 
 #define X(name) extern const workload workload_##name;

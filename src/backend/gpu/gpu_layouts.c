@@ -24,6 +24,8 @@ static const images table[] = {
     {&be_op_batch_norm_backward, 1u << 0 | 1u << 4 | 1u << 5, 1u << 0 | 1u << 3},
     {&be_op_max_pool2d, 1u << 0, 1u << 0 | 1u << 1},
     {&be_op_max_pool2d_backward, 1u << 0 | 1u << 1, 1u << 0},
+    {&be_op_average_pool2d, 1u << 0, 1u << 0},
+    {&be_op_average_pool2d_backward, 1u << 0, 1u << 0},
     {&be_op_global_average_pool, 1u << 0, 0},
     {&be_op_global_average_pool_backward, 0, 1u << 0},
     {&be_op_add, 1u << 0 | 1u << 1, 1u << 0},

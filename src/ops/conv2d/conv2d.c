@@ -327,11 +327,11 @@ static bool conv2d_absorb(const be_graph *g, graph_node *node, const graph_node 
     (void)g;
     if (activation_absorb(&attrs->activation, next)) return true;
     if (activation_needs_x(attrs->activation)) return false;
-    const max_pool2d_attrs *pool = next->attrs;
+    const pool2d_attrs *pool = next->attrs;
     bool is_square = attrs->square_window && attrs->stride[0] == 1 && attrs->stride[1] == 1 &&
                      attrs->padding[0] == attrs->padding[1];
-    if (next->op == &be_op_max_pool2d && pool->size == 2 && max_pool2d_is_tiling(pool) &&
-        is_square && has(device, &be_op_conv2d_pool)) {
+    if (next->op == &be_op_max_pool2d && pool->size == 2 && pool2d_is_tiling(pool) && is_square &&
+        has(device, &be_op_conv2d_pool)) {
         node->op = &be_op_conv2d_pool;
         return true;
     }

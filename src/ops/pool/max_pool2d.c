@@ -3,50 +3,22 @@
  * and index, u8 of y's shape: which element of its window won, row · size + column, the first of
  * equals. NaN wins over numbers, as in PyTorch.  Rows and columns that do not fill a window are
  * left out; their dx is 0.  Where windows overlap, dx is the sum of what comes from each. */
-#include <inttypes.h>
-
 #include "ops/op_util.h"
 #include "ops/pool/pool.h"
 
-static be_status check_attrs(const max_pool2d_attrs *attrs, be_error *err)
-{
-    if (attrs->size < 1 || attrs->size > MAX_POOL_SIZE)
-        FAIL(err, BE_USAGE, "max_pool2d: expected a window of 1 to %d, found %d", MAX_POOL_SIZE,
-             attrs->size);
-    if (attrs->stride < 1)
-        FAIL(err, BE_USAGE, "max_pool2d: expected a stride of at least 1, found %d", attrs->stride);
-    if (attrs->padding < 0 || attrs->padding > attrs->size / 2)
-        FAIL(err, BE_USAGE,
-             "max_pool2d: expected a padding of 0 to half of the window, %d, found %d",
-             attrs->size / 2, attrs->padding);
-    return BE_OK;
-}
-
 static be_status max_pool2d_infer(op_infer *call, be_error *err)
 {
-    char text[64];
-    const max_pool2d_attrs *attrs = call->attrs;
-    const be_shape *x = &call->in[0];
-    TRY(op_expect(x, BE_F32, 4, "max_pool2d: x", err));
-    TRY(check_attrs(attrs, err));
-    int64_t least = attrs->size - 2 * attrs->padding;
-    if (x->dim[2] < least || x->dim[3] < least)
-        FAIL(err, BE_USAGE,
-             "max_pool2d: expected images of at least one window, %d × %d, found %s; use a smaller "
-             "window",
-             attrs->size, attrs->size, shape_text(x, text));
-    int64_t height = max_pool2d_windows(attrs, x->dim[2]);
-    int64_t width = max_pool2d_windows(attrs, x->dim[3]);
-    call->out[0] = shape_make(BE_F32, 4, x->dim[0], x->dim[1], height, width);
-    call->out[1] = shape_make(BE_U8, 4, x->dim[0], x->dim[1], height, width);
+    TRY(pool2d_infer("max_pool2d", call->attrs, &call->in[0], &call->out[0], err));
+    call->out[1] = call->out[0];
+    call->out[1].dtype = BE_U8;
     return BE_OK;
 }
 
 static be_status max_pool2d_gradient(op_gradient *call, be_error *err)
 {
-    const max_pool2d_attrs *attrs = call->node->attrs;
+    const pool2d_attrs *attrs = call->node->attrs;
     be_shape x = be_value_shape(call->graph, call->node->in[0]);
-    max_pool2d_attrs backward = *attrs;
+    pool2d_attrs backward = *attrs;
     backward.height = x.dim[2];
     backward.width = x.dim[3];
     be_value in[OP_MAX_IN] = {call->dy[0], call->node->out[1]}, out[OP_MAX_OUT];
@@ -55,23 +27,13 @@ static be_status max_pool2d_gradient(op_gradient *call, be_error *err)
     return BE_OK;
 }
 
-/* The pixel of an image's window `at` in place i of the window, or −1 in the padding. */
-static int64_t pixel_of(const max_pool2d_attrs *a, int64_t height, int64_t width,
-                        const int64_t at[2], int i)
-{
-    int64_t row = at[0] * a->stride - a->padding + i / a->size;
-    int64_t column = at[1] * a->stride - a->padding + i % a->size;
-    bool is_inside = row >= 0 && row < height && column >= 0 && column < width;
-    return is_inside ? row * width + column : -1;
-}
-
 /* The place in the window, and the value. */
-static int best_of_window(const max_pool2d_attrs *attrs, const be_shape *x, const double *image,
+static int best_of_window(const pool2d_attrs *attrs, const be_shape *x, const double *image,
                           const int64_t at[2], double *value)
 {
     int best = -1;
     for (int i = 0; i < attrs->size * attrs->size; i++) {
-        int64_t pixel = pixel_of(attrs, x->dim[2], x->dim[3], at, i);
+        int64_t pixel = pool2d_pixel(attrs, x->dim[2], x->dim[3], at, i);
         if (pixel < 0) continue;
         if (best >= 0 && !(image[pixel] > *value) && image[pixel] == image[pixel]) continue;
         *value = image[pixel];
@@ -82,7 +44,7 @@ static int best_of_window(const max_pool2d_attrs *attrs, const be_shape *x, cons
 
 static void max_pool2d_reference(const op_reference *call)
 {
-    const max_pool2d_attrs *attrs = call->attrs;
+    const pool2d_attrs *attrs = call->attrs;
     const be_shape *in = &call->in[0], *out = &call->out[0];
     int64_t images = in->dim[0] * in->dim[1], height = out->dim[2], width = out->dim[3];
     for (int64_t n = 0; n < images; n++)
@@ -98,34 +60,22 @@ static void max_pool2d_reference(const op_reference *call)
 /* The windows in which each element is looked at. */
 static op_cost max_pool2d_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
-    const max_pool2d_attrs *a = attrs;
+    const pool2d_attrs *a = attrs;
     double windows = (double)(a->size * a->size) / (double)(a->stride * a->stride);
     return (op_cost){.flops = windows * (double)shape_elements(&in[0]), .bytes = op_bytes(in, out)};
 }
 
 static be_status max_pool2d_backward_infer(op_infer *call, be_error *err)
 {
-    char text[64];
-    const max_pool2d_attrs *attrs = call->attrs;
-    const be_shape *dy = &call->in[0];
-    TRY(op_expect(dy, BE_F32, 4, "max_pool2d_backward: dy", err));
-    TRY(check_attrs(attrs, err));
-    int64_t height = max_pool2d_windows(attrs, attrs->height);
-    int64_t width = max_pool2d_windows(attrs, attrs->width);
-    if (dy->dim[2] != height || dy->dim[3] != width)
-        FAIL(err, BE_USAGE,
-             "max_pool2d_backward: dy: expected images of %" PRId64 " × %" PRId64 ", found %s",
-             height, width, shape_text(dy, text));
-    be_shape index = *dy;
+    be_shape index = call->in[0];
+    TRY(pool2d_infer_back("max_pool2d_backward", call->attrs, &call->in[0], &call->out[0], err));
     index.dtype = BE_U8;
-    TRY(op_expect_same(&call->in[1], &index, "max_pool2d_backward: index", err));
-    call->out[0] = shape_make(BE_F32, 4, dy->dim[0], dy->dim[1], attrs->height, attrs->width);
-    return BE_OK;
+    return op_expect_same(&call->in[1], &index, "max_pool2d_backward: index", err);
 }
 
 static void max_pool2d_backward_reference(const op_reference *call)
 {
-    const max_pool2d_attrs *attrs = call->attrs;
+    const pool2d_attrs *attrs = call->attrs;
     const be_shape *in = &call->in[0];
     int64_t count = shape_elements(&call->out[0]), images = in->dim[0] * in->dim[1];
     int64_t height = in->dim[2], width = in->dim[3];
@@ -134,8 +84,8 @@ static void max_pool2d_backward_reference(const op_reference *call)
         for (int64_t h = 0; h < height; h++)
             for (int64_t w = 0; w < width; w++) {
                 int64_t from = (n * height + h) * width + w;
-                int64_t pixel = pixel_of(attrs, attrs->height, attrs->width, (int64_t[]){h, w},
-                                         (int)call->x[1][from]);
+                int64_t pixel = pool2d_pixel(attrs, attrs->height, attrs->width, (int64_t[]){h, w},
+                                             (int)call->x[1][from]);
                 if (pixel < 0) continue; /* no forward step says so */
                 call->y[0][n * attrs->height * attrs->width + pixel] += call->x[0][from];
             }
@@ -151,11 +101,11 @@ static op_cost max_pool2d_backward_cost(const void *attrs, const be_shape *in, c
     {                          \
         .size = s, .stride = s \
     }
-static const max_pool2d_attrs size1 = TILES(1), size2 = TILES(2), size3 = TILES(3),
-                              size5 = TILES(5), resnet = {.size = 3, .stride = 2, .padding = 1},
-                              dense = {.size = 3, .stride = 1, .padding = 1},
-                              gaps = {.size = 2, .stride = 3},
-                              half = {.size = 4, .stride = 2, .padding = 2};
+static const pool2d_attrs size1 = TILES(1), size2 = TILES(2), size3 = TILES(3), size5 = TILES(5),
+                          resnet = {.size = 3, .stride = 2, .padding = 1},
+                          dense = {.size = 3, .stride = 1, .padding = 1},
+                          gaps = {.size = 2, .stride = 3},
+                          half = {.size = 4, .stride = 2, .padding = 2};
 
 #define IMAGES(n, c, h, w) \
     {                      \
@@ -190,18 +140,18 @@ static const op_case max_pool2d_cases[] = {
     POOL_CASE("smaller than a window", resnet, 2, 8, 1, 2),
 };
 
-#define BACKWARD_CASE(text, s, h, w, ...)                                \
-    {                                                                    \
-        .name = text, .attrs = &(const max_pool2d_attrs){s, s, 0, h, w}, \
-        .in = {{BE_F32, 4, {__VA_ARGS__, (h) / (s), (w) / (s)}},         \
-               {BE_U8, 4, {__VA_ARGS__, (h) / (s), (w) / (s)}}},         \
-        .low = -1, .high = 1, .below = {0, (s) * (s)}, .tolerance = 0    \
+#define BACKWARD_CASE(text, s, h, w, ...)                                   \
+    {                                                                       \
+        .name = text, .attrs = &(const pool2d_attrs){s, s, 0, false, h, w}, \
+        .in = {{BE_F32, 4, {__VA_ARGS__, (h) / (s), (w) / (s)}},            \
+               {BE_U8, 4, {__VA_ARGS__, (h) / (s), (w) / (s)}}},            \
+        .low = -1, .high = 1, .below = {0, (s) * (s)}, .tolerance = 0       \
     }
 /* s, t, p: window, stride, padding.  Sums of up to size² parts. */
 #define OVERLAP(pixels, s, t, p) (((pixels) + 2 * (p) - (s)) / (t) + 1)
 #define OVERLAP_CASE(text, s, t, p, h, w, ...)                                       \
     {                                                                                \
-        .name = text, .attrs = &(const max_pool2d_attrs){s, t, p, h, w},             \
+        .name = text, .attrs = &(const pool2d_attrs){s, t, p, false, h, w},          \
         .in = {{BE_F32, 4, {__VA_ARGS__, OVERLAP(h, s, t, p), OVERLAP(w, s, t, p)}}, \
                {BE_U8, 4, {__VA_ARGS__, OVERLAP(h, s, t, p), OVERLAP(w, s, t, p)}}}, \
         .low = -1, .high = 1, .below = {0, (s) * (s)}, .tolerance = 5e-7             \
@@ -229,7 +179,7 @@ static const op_case max_pool2d_backward_cases[] = {
 const be_op be_op_max_pool2d = {.name = "max_pool2d",
                                 .mixed_in = 1u << 0,
                                 .mixed_out = 1u << 0,
-                                .attrs_bytes = sizeof(max_pool2d_attrs),
+                                .attrs_bytes = sizeof(pool2d_attrs),
                                 .inputs = 1,
                                 .outputs = 2,
                                 .infer = max_pool2d_infer,
@@ -243,7 +193,7 @@ const be_op be_op_max_pool2d = {.name = "max_pool2d",
 const be_op be_op_max_pool2d_backward = {.name = "max_pool2d_backward",
                                          .mixed_in = 1u << 0,
                                          .mixed_out = 1u << 0,
-                                         .attrs_bytes = sizeof(max_pool2d_attrs),
+                                         .attrs_bytes = sizeof(pool2d_attrs),
                                          .inputs = 2,
                                          .outputs = 1,
                                          .infer = max_pool2d_backward_infer,
@@ -254,8 +204,6 @@ const be_op be_op_max_pool2d_backward = {.name = "max_pool2d_backward",
 
 be_value be_max_pool2d(be_graph *g, be_value x, const be_pool2d_options *options)
 {
-    const max_pool2d_attrs attrs = {.size = options->size,
-                                    .stride = options->stride ? options->stride : options->size,
-                                    .padding = options->padding};
+    const pool2d_attrs attrs = pool2d_of(options);
     return graph_build(g, &be_op_max_pool2d, &attrs, (be_value[OP_MAX_IN]){x}, NULL);
 }

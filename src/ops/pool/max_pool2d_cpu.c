@@ -5,29 +5,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/vec.h"
-#include "ops/pool/pool.h"
-
-/* One use, in units of `lanes` floats: 1 (plain) or VEC (blocked).  `images` counts the planes of
- * all images: channels, or blocks of channels. */
-typedef struct pool_sizes {
-    int64_t images, height, width, out_height, out_width;
-    int size, stride, padding, lanes;
-} pool_sizes;
-
-static pool_sizes sizes_of(const be_shape *x, const be_shape *y, value_layout layout,
-                           const max_pool2d_attrs *attrs)
-{
-    int64_t lanes = layout == LAYOUT_PLAIN ? 1 : VEC;
-    return (pool_sizes){.images = x->dim[0] * ((x->dim[1] + lanes - 1) / lanes),
-                        .height = x->dim[2],
-                        .width = x->dim[3],
-                        .out_height = y->dim[2],
-                        .out_width = y->dim[3],
-                        .size = attrs->size,
-                        .stride = attrs->stride,
-                        .padding = attrs->padding,
-                        .lanes = (int)lanes};
-}
+#include "ops/pool/pool_cpu.h"
 
 /* One row of windows, from its first row of x. */
 typedef void (*row_function)(const pool_sizes *s, const float *x, float *y, uint8_t *index);
@@ -109,26 +87,7 @@ static void max_pool2d_layouts(const cpu_device *device, const be_graph *g, cons
 
 /* ------------------------------------------------------------------ any stride and padding */
 
-/* What of a window lies in the image: rows and columns of the window, from … to before …, and where
- * its place (0, 0) would be in the image, in elements. */
-typedef struct window_part {
-    int row, row_end, column, column_end;
-    int64_t start;
-} window_part;
-
-static inline window_part part_of(const pool_sizes *s, int64_t h, int64_t w)
-{
-    int64_t top = h * s->stride - s->padding, left = w * s->stride - s->padding;
-    return (window_part){
-        .row = top < 0 ? (int)-top : 0,
-        .row_end = top + s->size > s->height ? (int)(s->height - top) : s->size,
-        .column = left < 0 ? (int)-left : 0,
-        .column_end = left + s->size > s->width ? (int)(s->width - left) : s->size,
-        .start = top * s->width + left,
-    };
-}
-
-static inline void blocked_window(const pool_sizes *s, const window_part *p, const float *image,
+static inline void blocked_window(const pool_sizes *s, const pool_window *p, const float *image,
                                   float *y, uint8_t *index)
 {
     const float *first = image + (p->start + p->row * s->width + p->column) * VEC;
@@ -145,7 +104,7 @@ static inline void blocked_window(const pool_sizes *s, const window_part *p, con
     *(vecb *)index = __builtin_convertvector(place, vecb);
 }
 
-static inline void plain_window(const pool_sizes *s, const window_part *p, const float *image,
+static inline void plain_window(const pool_sizes *s, const pool_window *p, const float *image,
                                 float *y, uint8_t *index)
 {
     int place = p->row * s->size + p->column;
@@ -169,7 +128,7 @@ static be_status overlap_run(const cpu_call *call, const pool_sizes *s)
             (const float *)call->in[0] + i / s->out_height * s->height * s->width * s->lanes;
         for (int64_t w = 0; w < s->out_width; w++) {
             int64_t to = (i * s->out_width + w) * s->lanes;
-            window_part part = part_of(s, i % s->out_height, w);
+            pool_window part = pool_part(s, i % s->out_height, w);
             (s->lanes == 1 ? plain_window : blocked_window)(
                 s, &part, image, (float *)call->out[0] + to, (uint8_t *)call->out[1] + to);
         }
@@ -178,7 +137,7 @@ static be_status overlap_run(const cpu_call *call, const pool_sizes *s)
 }
 
 /* A block's window adds what comes back to the elements that won. */
-static inline void blocked_window_back(const pool_sizes *s, const window_part *p, vec value,
+static inline void blocked_window_back(const pool_sizes *s, const pool_window *p, vec value,
                                        veci place, float *image)
 {
     for (int row = p->row; row < p->row_end; row++)
@@ -194,7 +153,7 @@ static void overlap_back_image(const pool_sizes *s, const float *dy, const uint8
     memset(dx, 0, (size_t)(s->height * s->width * s->lanes) * sizeof *dx);
     for (int64_t h = 0; h < s->out_height; h++)
         for (int64_t w = 0; w < s->out_width; w++, dy += s->lanes, index += s->lanes) {
-            window_part p = part_of(s, h, w);
+            pool_window p = pool_part(s, h, w);
             int row = *index / s->size, column = *index % s->size;
             if (s->lanes != 1)
                 blocked_window_back(s, &p, *(const vec *)dy,
@@ -219,9 +178,10 @@ static be_status overlap_back_run(const cpu_call *call, const pool_sizes *s)
 static be_status max_pool2d_run(const cpu_call *call, be_error *err)
 {
     (void)err;
-    const max_pool2d_attrs *attrs = call->attrs;
-    pool_sizes s = sizes_of(&call->in_shape[0], &call->out_shape[0], call->in_layout[0], attrs);
-    if (!max_pool2d_is_tiling(attrs)) return overlap_run(call, &s);
+    const pool2d_attrs *attrs = call->attrs;
+    pool_sizes s =
+        pool_sizes_of(&call->in_shape[0], &call->out_shape[0], call->in_layout[0], attrs);
+    if (!pool2d_is_tiling(attrs)) return overlap_run(call, &s);
     row_function row = s.lanes == 1 ? (s.size == 2 ? plain_row_2 : plain_row_any)
                                     : (s.size == 2 ? blocked_row_2 : blocked_row_any);
     const float *x = call->in[0];
@@ -312,9 +272,10 @@ static void clear_columns(const pool_sizes *s, float *dx, int rows)
 static be_status max_pool2d_backward_run(const cpu_call *call, be_error *err)
 {
     (void)err;
-    const max_pool2d_attrs *attrs = call->attrs;
-    pool_sizes s = sizes_of(&call->out_shape[0], &call->in_shape[0], call->in_layout[0], attrs);
-    if (!max_pool2d_is_tiling(attrs)) return overlap_back_run(call, &s);
+    const pool2d_attrs *attrs = call->attrs;
+    pool_sizes s =
+        pool_sizes_of(&call->out_shape[0], &call->in_shape[0], call->in_layout[0], attrs);
+    if (!pool2d_is_tiling(attrs)) return overlap_back_run(call, &s);
     back_function back = s.lanes == 1 ? (s.size == 2 ? plain_back_2 : plain_back_any)
                                       : (s.size == 2 ? blocked_back_2 : blocked_back_any);
     const float *dy = call->in[0];

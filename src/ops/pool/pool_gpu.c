@@ -8,31 +8,32 @@ extern const gpu_source gpu_source_pool;
 
 /* `whole` is the unpooled side; both lie in the same layout. */
 static be_status pool_use(gpu_call *call, const be_shape *whole, const be_shape *pooled,
-                          const max_pool2d_attrs *attrs, be_error *err)
+                          const pool2d_attrs *attrs, be_error *err)
 {
     bool last =
         call->in_layout[0] == LAYOUT_CHANNELS_LAST || call->out_layout[0] == LAYOUT_CHANNELS_LAST;
     int64_t channels = last ? whole->dim[1] : 1;
-    return gpu_use(
-        call, GPU_SOURCES(&gpu_source_pool), 128, err,
-        "SIZE=%d STRIDE=%d PADDING=%d HEIGHT=%" PRId64 " WIDTH=%" PRId64 " OUT_HEIGHT=%" PRId64
-        " OUT_WIDTH=%" PRId64 " PIXELS=%" PRId64 " LAST=%d CHANNELS=%" PRId64 " STEP=%" PRId64,
-        attrs->size, attrs->stride, attrs->padding, whole->dim[2], whole->dim[3], pooled->dim[2],
-        pooled->dim[3], whole->dim[2] * whole->dim[3], last, channels, channels);
+    return gpu_use(call, GPU_SOURCES(&gpu_source_pool), 128, err,
+                   "SIZE=%d STRIDE=%d PADDING=%d HEIGHT=%" PRId64 " WIDTH=%" PRId64
+                   " OUT_HEIGHT=%" PRId64 " OUT_WIDTH=%" PRId64 " PIXELS=%" PRId64
+                   " LAST=%d CHANNELS=%" PRId64 " STEP=%" PRId64 " LEAVES_PADDING=%d",
+                   attrs->size, attrs->stride, attrs->padding, whole->dim[2], whole->dim[3],
+                   pooled->dim[2], pooled->dim[3], whole->dim[2] * whole->dim[3], last, channels,
+                   channels, attrs->leaves_padding);
 }
 
-static be_status max_pool2d_prepare(gpu_call *call, be_error *err)
+static be_status pool2d_prepare(gpu_call *call, be_error *err)
 {
     return pool_use(call, &call->in_shape[0], &call->out_shape[0], call->attrs, err);
 }
 
-static be_status max_pool2d_backward_prepare(gpu_call *call, be_error *err)
+static be_status pool2d_backward_prepare(gpu_call *call, be_error *err)
 {
     return pool_use(call, &call->out_shape[0], &call->in_shape[0], call->attrs, err);
 }
 
 /* The other kernels of the file look at PIXELS alone. */
-static const max_pool2d_attrs average = {.size = 1, .stride = 1};
+static const pool2d_attrs average = {.size = 1, .stride = 1};
 
 static be_status average_pool_prepare(gpu_call *call, be_error *err)
 {
@@ -70,31 +71,50 @@ static be_status max_pool2d_backward_record(const gpu_call *call, gpu_recorder *
                       err);
 }
 
-static be_status average_pool_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+/* All averages: the kernel of this name reads the one operand and writes the other. */
+static be_status average_record(const gpu_call *call, gpu_recorder *recorder, const char *kernel,
+                                be_error *err)
 {
     return gpu_record(recorder, call,
-                      &(gpu_step){0, "average_pool", groups_of(call),
+                      &(gpu_step){0, kernel, groups_of(call),
                                   GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
                                                 gpu_int(shape_elements(&call->out_shape[0])))},
                       err);
+}
+
+static be_status average_pool2d_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    return average_record(call, recorder, "average_windows", err);
+}
+
+static be_status average_pool2d_backward_record(const gpu_call *call, gpu_recorder *recorder,
+                                                be_error *err)
+{
+    return average_record(call, recorder, "average_windows_backward", err);
+}
+
+static be_status average_pool_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
+{
+    return average_record(call, recorder, "average_pool", err);
 }
 
 static be_status average_pool_backward_record(const gpu_call *call, gpu_recorder *recorder,
                                               be_error *err)
 {
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "average_pool_backward", groups_of(call),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_int(shape_elements(&call->out_shape[0])))},
-                      err);
+    return average_record(call, recorder, "average_pool_backward", err);
 }
 
-const gpu_kernel GPU_KERNEL(max_pool2d) = {.implementation = GPU_IMPLEMENTATION,
-                                           .prepare = max_pool2d_prepare,
-                                           .record = max_pool2d_record};
+const gpu_kernel GPU_KERNEL(max_pool2d) = {
+    .implementation = GPU_IMPLEMENTATION, .prepare = pool2d_prepare, .record = max_pool2d_record};
 const gpu_kernel GPU_KERNEL(max_pool2d_backward) = {.implementation = GPU_IMPLEMENTATION,
-                                                    .prepare = max_pool2d_backward_prepare,
+                                                    .prepare = pool2d_backward_prepare,
                                                     .record = max_pool2d_backward_record};
+const gpu_kernel GPU_KERNEL(average_pool2d) = {.implementation = GPU_IMPLEMENTATION,
+                                               .prepare = pool2d_prepare,
+                                               .record = average_pool2d_record};
+const gpu_kernel GPU_KERNEL(average_pool2d_backward) = {.implementation = GPU_IMPLEMENTATION,
+                                                        .prepare = pool2d_backward_prepare,
+                                                        .record = average_pool2d_backward_record};
 const gpu_kernel GPU_KERNEL(global_average_pool) = {.implementation = GPU_IMPLEMENTATION,
                                                     .prepare = average_pool_prepare,
                                                     .record = average_pool_record};
