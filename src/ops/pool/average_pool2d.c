@@ -58,7 +58,7 @@ static void average_pool2d_reference(const op_reference *call)
     }
 }
 
-/* Each element is looked at in so many windows. */
+/* Each element is looked at in that many windows. */
 static op_cost average_pool2d_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
     const pool2d_attrs *a = attrs;

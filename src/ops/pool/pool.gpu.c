@@ -1,8 +1,8 @@
 /* Pooling without a convolution before it: an output element an item.  With LAST the CHANNELS of a
  * pixel lie side by side, STEP elements from those of the next; else a plane of its own is each
  * channel's, and STEP is 1. */
-PARAMETERS(LAST CHANNELS OUT_WIDTH OUT_HEIGHT STRIDE PADDING HEIGHT WIDTH SIZE STEP PIXELS
-           LEAVES_PADDING)
+PARAMETERS(
+    LAST CHANNELS OUT_WIDTH OUT_HEIGHT STRIDE PADDING HEIGHT WIDTH SIZE STEP PIXELS LEAVES_PADDING)
 
 /* Which plane element i lies in, of planes of `pixels` each, and which pixel it is there. */
 DEVICE u32 plane_of(u32 i, u32 pixels)
