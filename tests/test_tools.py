@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import unittest
 
+import usage
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = shutil.which("python3", path="/usr/bin:" + os.environ["PATH"])
 
@@ -504,6 +506,39 @@ esac
         self.assertEqual(self.make("--python", script="mlx-venv.sh")[1], python + "\n")
         self.assertEqual(self.make("--python", script="mlx-venv.sh",
                                    BREAKEVEN_MLX_PYTHON="/x/python")[1], "/x/python\n")
+
+
+class Limits(unittest.TestCase):
+    """tests/usage.py: a limit that only the test itself can reach."""
+
+    def run_test(self, limit, code):
+        with tempfile.TemporaryDirectory(prefix="breakeven-test-") as folder:
+            costs = os.path.join(folder, "costs")
+            status, output = run([PYTHON, os.path.join(ROOT, "tests", "usage.py"), costs, limit,
+                                  PYTHON, "-c", code])
+            with open(costs, encoding="utf-8") as file:
+                return status, output, file.read().split("\t", 1)
+
+    def test_its_end_is_the_tests(self):
+        self.assertEqual(self.run_test("100", "import sys; sys.exit(3)")[0], 3)
+        self.assertEqual(self.run_test("100", "import os; os.abort()")[0], -6)
+
+    @unittest.skipUnless(os.path.exists("/proc/self/stat"), "usage.py ends nothing without /proc")
+    def test_processor_time_of_all_that_it_started_counts(self):
+        code = ("import subprocess, sys; "
+                "subprocess.run([sys.executable, '-c', 'while True: pass'])")
+        status, output, costs = self.run_test("0.5", code)
+        self.assertEqual(status, 124)
+        self.assertIn("ended: it took more than 0.5 s of processor time", output)
+        self.assertGreater(float(costs[0]), 0.4)
+
+    def test_what_does_not_run_is_ended(self):
+        watch = usage.Watch(10)
+        polls = int(usage.STILL_S / usage.POLL_S)
+        faults = [watch.fault({7: 1.5}) for _ in range(polls)]
+        self.assertEqual(set(faults), {None})
+        self.assertEqual(watch.fault({7: 1.5}), "nothing of it has run for 180 s")
+        self.assertIsNone(watch.fault({7: 1.6}))
 
 
 class ContinuousIntegration(unittest.TestCase):
