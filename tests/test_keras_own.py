@@ -96,10 +96,13 @@ class KerasOwnTest(FolderTest):
 
     def prepare(self, text, **changes):
         named = self.file(text)
-        return self.child.ask("prepare", **{
+        return self.child.ask("prepare", **self.request(named, **changes))
+
+    def request(self, named, **changes):
+        return {
             "workload": named, "model": named, "device": "cpu", "precision": "fp32",
             "threads": THREADS, "batch": 8, "mode": "train", "seed": 3, "dropout": "counter",
-            "weights": self.path("weights"), **changes})
+            "weights": self.path("weights"), **changes}
 
     def parity(self, text, name, **changes):
         """(the answer, the trace)"""
@@ -158,6 +161,23 @@ class KerasOwnTest(FolderTest):
                 self.assertLess(double["moved"]["losses"], 1e-4)
                 self.assertGreater(double["moved"]["gradients"], 0)
                 os.unlink(self.path("weights"))
+
+    def test_compiled_by_xla_it_computes_the_same(self):
+        """From the same weights; of the parts of its one operation nothing is claimed."""
+        _, right = self.parity(LINE, "plain")
+        named = self.path(f"mymodel{self.files}.py")
+        kind = type("XlaChild", (TensorFlowChild,), {"COMMAND": [*TensorFlowChild.COMMAND, "xla"]})
+        child = kind({"CUDA_VISIBLE_DEVICES": "-1"})
+        prepared = child.ask("prepare", **self.request(named))
+        self.assertTrue(prepared.get("implementation", "").endswith(", XLA"), prepared)
+        self.assertTrue(child.ask("parity", steps=3, out=self.path("xla"))["ok"])
+        phases = child.ask("phases", steps=2)
+        child.close()
+        found = safetensors_io.read(self.path("xla"))
+        self.assertEqual(sorted(right), sorted(found))
+        for name, x in right.items():
+            np.testing.assert_allclose(found[name], x, rtol=1e-5, atol=1e-6, err_msg=name)
+        self.assertEqual((set(phases["phases"].values()), phases["flops"]), ({None}, 160))
 
     def test_files_that_are_wrong(self):
         for text, says in BAD:
