@@ -168,8 +168,10 @@ void html_style(FILE *out)
         ".aside,figure p{font-size:.9rem;margin:.25rem 0}"
         ".verdict p{font-size:1.15rem;margin:.75rem 0}"
         ".verdict p:first-child{font-size:1.3rem}\n"
-        /* A shadow at an edge behind which there is more of a table. */
-        ".scroll{overflow-x:auto;margin:.75rem 0;background:"
+        /* A shadow at an edge behind which there is more of a table.  What is off the screen is
+         * laid out when it comes there: of a report with many tables that is most of the time. */
+        ".scroll{overflow-x:auto;margin:.75rem 0;content-visibility:auto;"
+        "contain-intrinsic-size:auto 12rem;background:"
         "linear-gradient(90deg,var(--ground) 40%,transparent) 0/2rem 100% no-repeat local,"
         "linear-gradient(270deg,var(--ground) 40%,transparent) 100%/2rem 100% no-repeat local,"
         "linear-gradient(90deg,var(--line),transparent) 0/.7rem 100% no-repeat,"
@@ -196,7 +198,8 @@ void html_style(FILE *out)
         "main{padding:1.25rem 1rem 3rem}h1{font-size:1.45rem}h2{margin-top:2.5rem}"
         "dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 .4rem}}\n"
         "@media print{body{font-size:10.5pt}main{max-width:none;padding:0}.wide{display:block}"
-        ".narrow,.screen{display:none}.scroll{overflow:visible;background:none}"
+        ".narrow,.screen{display:none}.scroll{overflow:visible;background:none;"
+        "content-visibility:visible}"
         "table{font-size:8.5pt}"
         "thead{display:table-header-group}tr{break-inside:avoid}h2,h3{break-after:avoid}}\n";
     svg_style(out);
