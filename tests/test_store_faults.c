@@ -100,6 +100,31 @@ static void a_full_disk_loses_nothing(void **state)
     store_close(s);
 }
 
+/* Nothing can be prepared: SQLite has no memory left, and another program has taken the table away.
+ */
+static void a_record_that_cannot_be_written_is_told(void **state)
+{
+    world *w = *state;
+    be_error err = {0};
+    store *s = NULL;
+    int64_t id = 0;
+    ASSERT_OK(store_open(&s, w->path, &err));
+    int64_t run = plant_run(s, "bench", 1000);
+    json_t *record = plant_record("cnn-fashion", "cpu", 1);
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 0, 0);
+    sqlite3_int64 before = sqlite3_hard_heap_limit64(1);
+    be_status status = store_add_record(s, run, record, &id, &err);
+    sqlite3_hard_heap_limit64(before);
+    assert_int_equal(status, BE_NO_MEMORY);
+    ASSERT_OK(store_add_record(s, run, record, &id, &err));
+    store_close(s);
+    change(w, "DROP TABLE record");
+    ASSERT_OK(store_open(&s, w->path, &err));
+    ASSERT_FAILS(store_add_record(s, run, record, &id, &err), BE_IO, w->path);
+    json_decref(record);
+    store_close(s);
+}
+
 static void a_database_that_is_read_only_is_read(void **state)
 {
     world *w = *state;
@@ -310,6 +335,7 @@ int main(void)
         TEST(a_database_of_another_kind_is_refused),
         TEST(a_damaged_database_is_told),
         TEST(a_full_disk_loses_nothing),
+        TEST(a_record_that_cannot_be_written_is_told),
         TEST(a_database_that_is_read_only_is_read),
         TEST(another_writer_is_waited_for),
         TEST(older_databases_are_brought_up),

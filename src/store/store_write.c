@@ -72,7 +72,7 @@ be_status store_add_line(store *s, int64_t run, const store_record *record, int6
     if (code == SQLITE_OK) code = bind_record(s->insert, record, digest);
     if (code == SQLITE_OK) code = sqlite3_step(s->insert);
     sqlite3_reset(s->insert);
-    sqlite3_clear_bindings(s->insert);
+    if (s->insert) sqlite3_clear_bindings(s->insert); /* which takes no NULL */
     if (code != SQLITE_DONE) return store_fault(s->db, code, "write", s->path, err);
     *id = sqlite3_changes(s->db) ? sqlite3_last_insert_rowid(s->db) : 0;
     return BE_OK;
