@@ -146,10 +146,12 @@ static be_status add_backward(op_gradient *call, const be_op *op, be_value third
 static be_status conv2d_gradient(op_gradient *call, be_error *err)
 {
     conv2d_attrs *attrs = call->node->attrs;
-    be_value dz = call->dy[0], y = attrs->activation == BE_RELU ? call->node->out[0] : BE_NONE;
+    be_value dz[2] = {call->dy[0]};
+    be_value y = attrs->activation == BE_RELU ? call->node->out[0] : BE_NONE;
+    const activation_attrs formula = {attrs->activation, 0};
     if (activation_needs_x(attrs->activation))
-        TRY(activation_fused_gradient(call, attrs->activation, &attrs->keep_z, 1, &dz, err));
-    return add_backward(call, &be_op_conv2d_backward, y, dz, err);
+        TRY(activation_fused_gradient(call, &formula, &attrs->keep_z, 1, dz, err));
+    return add_backward(call, &be_op_conv2d_backward, y, dz[0], err);
 }
 
 static be_status conv2d_pool_gradient(op_gradient *call, be_error *err)

@@ -30,6 +30,9 @@ static be_status activation_backward_infer(op_infer *call, be_error *err)
     call->out[0] = call->in[0];
     call->out[0].dtype = BE_F32;
     TRY(op_expect_either(&call->in[1], &call->out[0], "activation_backward: dy", err));
+    const be_shape *dx = &call->out[0];
+    call->out[1] = shape_make(BE_F32, 1, dx->dim[dx->rank - 1], 0, 0, 0);
+    if (!((const activation_attrs *)call->attrs)->has_sums) call->out[1].rank = -1;
     return BE_OK;
 }
 
@@ -55,8 +58,8 @@ bool activation_absorb(be_activation *own, const graph_node *next)
     return *own != BE_IDENTITY;
 }
 
-be_status activation_fused_gradient(op_gradient *call, be_activation kind, int *keep_z, int z,
-                                    be_value *dz, be_error *err)
+be_status activation_fused_gradient(op_gradient *call, const activation_attrs *attrs, int *keep_z,
+                                    int z, be_value made[2], be_error *err)
 {
     be_graph *g = call->graph;
     size_t index = (size_t)g->values[call->node->out[0]].producer;
@@ -64,8 +67,9 @@ be_status activation_fused_gradient(op_gradient *call, be_activation kind, int *
     *keep_z = 1;
     TRY(graph_refresh_node(g, index, err));
     be_value in[OP_MAX_IN] = {g->nodes[index].out[z], call->dy[0]};
-    TRY(graph_add_node(g, &be_op_activation_backward, &(activation_attrs){kind}, in, out, err));
-    *dz = out[0];
+    TRY(graph_add_node(g, &be_op_activation_backward, attrs, in, out, err));
+    made[0] = out[0];
+    made[1] = out[1];
     return BE_OK;
 }
 
@@ -128,16 +132,24 @@ static void activation_backward_reference(const op_reference *call)
 {
     formula df = find_derivative(((const activation_attrs *)call->attrs)->kind);
     int64_t count = shape_elements(&call->out[0]);
-    for (int64_t i = 0; i < count; i++) call->y[0][i] = call->x[1][i] * df(call->x[0][i]);
+    int64_t columns = call->out[1].rank < 0 ? 0 : call->out[1].dim[0];
+    for (int64_t i = 0; i < columns; i++) call->y[1][i] = 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        double dx = call->x[1][i] * df(call->x[0][i]);
+        if (columns) call->y[1][i % columns] += dx;
+        call->y[0][i] = dx;
+    }
 }
 
 static op_cost activation_cost(const void *attrs, const be_shape *in, const be_shape *out)
 {
-    double each = activation_flops(((const activation_attrs *)attrs)->kind);
+    const activation_attrs *a = attrs;
+    double each = activation_flops(a->kind) + (a->has_sums ? 1.0 : 0.0);
     return (op_cost){.flops = each * (double)shape_elements(&out[0]), .bytes = op_bytes(in, out)};
 }
 
-#define X(kind, name) static const activation_attrs name##_attrs = {BE_##kind};
+#define X(kind, name) \
+    static const activation_attrs name##_attrs = {BE_##kind, 0}, name##_sums = {BE_##kind, 1};
 ACTIVATION_LIST(X)
 #undef X
 
@@ -161,6 +173,14 @@ ACTIVATION_LIST(X)
         }               \
     }
 
+#define WORDS         \
+    {                 \
+        BE_F32, 3,    \
+        {             \
+            5, 67, 24 \
+        }             \
+    }
+
 static const op_case activation_cases[] = {
 #define X(kind, name)                                   \
     ACTIVATION_CASE(#name " rows", name##_attrs, ROWS), \
@@ -170,9 +190,11 @@ static const op_case activation_cases[] = {
 };
 
 static const op_case activation_backward_cases[] = {
-#define X(kind, name)                                         \
-    ACTIVATION_CASE(#name " rows", name##_attrs, ROWS, ROWS), \
-        ACTIVATION_CASE(#name " pictures", name##_attrs, PICTURES, PICTURES),
+#define X(kind, name)                                                         \
+    ACTIVATION_CASE(#name " rows", name##_attrs, ROWS, ROWS),                 \
+        ACTIVATION_CASE(#name " pictures", name##_attrs, PICTURES, PICTURES), \
+        ACTIVATION_CASE(#name " rows and sums", name##_sums, ROWS, ROWS),     \
+        ACTIVATION_CASE(#name " words and sums", name##_sums, WORDS, WORDS),
     ACTIVATION_LIST(X)
 #undef X
 };
@@ -195,7 +217,7 @@ const be_op be_op_activation = {.name = "activation",
 const be_op be_op_activation_backward = {.name = "activation_backward",
                                          .attrs_bytes = sizeof(activation_attrs),
                                          .inputs = 2,
-                                         .outputs = 1,
+                                         .outputs = 2,
                                          .either = 3,
                                          .narrow_results = 1,
                                          .in_place = {3},
@@ -216,7 +238,7 @@ be_value be_activate(be_graph *g, be_value x, be_activation kind)
 #define X(kind, name) case BE_##kind:
         ACTIVATION_LIST(X)
 #undef X
-        return graph_build(g, &be_op_activation, &(activation_attrs){kind},
+        return graph_build(g, &be_op_activation, &(activation_attrs){kind, 0},
                            (be_value[OP_MAX_IN]){x}, NULL);
     }
     status_fail(&err, __FILE__, __LINE__, BE_USAGE,

@@ -9,6 +9,7 @@
 
 typedef struct activation_attrs {
     be_activation kind;
+    int has_sums; /* activation_backward: dx has a second output, the sums of its columns */
 } activation_attrs;
 
 /* X(kind, name of its formulas in activation_list.gpu.c) for all but BE_IDENTITY, which is no op,
@@ -39,9 +40,10 @@ be_activation activation_of(const graph_node *node);
 bool activation_absorb(be_activation *own, const graph_node *next);
 
 /* For the gradient function of such an op, where f is a formula: dz of its dy.  From now on the
- * node gives z, what f was given, as output `z`: *keep_z is the attribute that says so. */
-be_status activation_fused_gradient(op_gradient *call, be_activation kind, int *keep_z, int z,
-                                    be_value *dz, be_error *err);
+ * node gives z, what f was given, as output `z`: *keep_z is the attribute that says so.  With
+ * has_sums made[1] is the sums of dz's columns, the gradient of a bias as long as a row. */
+be_status activation_fused_gradient(op_gradient *call, const activation_attrs *attrs, int *keep_z,
+                                    int z, be_value made[2], be_error *err);
 
 /* The end of the references of ops that end with an activation: y, which holds z, becomes f(z),
  * whatever the kind; z, which may be NULL, gets what y held. */

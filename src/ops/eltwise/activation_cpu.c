@@ -2,6 +2,7 @@
 #include "ops/eltwise/activation_cpu.h"
 
 #include "backend/cpu/smooth.h"
+#include "ops/reduce/column_sum.h"
 
 #define PARAMETERS(names)
 #define DEVICE static inline
@@ -57,6 +58,11 @@ static be_status activation_backward_run(const cpu_call *call, be_error *err)
     if (kind == BE_##id) name##_backward(call);
     ACTIVATION_LIST(X)
 #undef X
+    if (call->out[1]) {
+        int64_t columns = call->out_shape[1].dim[0];
+        column_sum(call->out_elements / columns, columns, call->out[0], call->out[1],
+                   call->threads);
+    }
     return BE_OK;
 }
 

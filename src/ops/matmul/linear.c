@@ -54,18 +54,21 @@ static be_status linear_gradient(op_gradient *call, be_error *err)
 {
     const graph_node *node = call->node;
     linear_attrs *attrs = node->attrs;
+    bool has_bias = node->in[2] != BE_NONE, is_formula = activation_needs_x(attrs->activation);
+    /* Behind a formula the gradient of the bias is made where dz is. */
     const linear_attrs backward = {.need_dx = call->need[0],
-                                   .has_bias = node->in[2] != BE_NONE,
+                                   .has_bias = has_bias && !is_formula,
                                    .input_first = attrs->input_first};
-    be_value dz = call->dy[0], y = attrs->activation == BE_RELU ? node->out[0] : BE_NONE;
-    if (activation_needs_x(attrs->activation))
-        TRY(activation_fused_gradient(call, attrs->activation, &attrs->keep_z, 1, &dz, err));
-    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], y, dz, call->sum[0]};
+    const activation_attrs formula = {attrs->activation, has_bias};
+    be_value dz[2] = {call->dy[0], BE_NONE};
+    be_value y = attrs->activation == BE_RELU ? node->out[0] : BE_NONE;
+    if (is_formula) TRY(activation_fused_gradient(call, &formula, &attrs->keep_z, 1, dz, err));
+    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], y, dz[0], call->sum[0]};
     be_value out[OP_MAX_OUT];
     TRY(graph_add_node(call->graph, &be_op_linear_backward, &backward, in, out, err));
     call->dx[0] = out[0];
     call->dx[1] = out[1];
-    call->dx[2] = out[2];
+    call->dx[2] = is_formula ? dz[1] : out[2];
     return BE_OK;
 }
 

@@ -93,15 +93,16 @@ static be_status batch_norm_gradient(op_gradient *call, be_error *err)
              "batch_norm: expected at least 2 values of each channel to train on, found 1 in x %s; "
              "use a larger batch or larger pictures",
              shape_text(&x, text));
-    be_value dz = call->dy[0], y = relu ? node->out[0] : BE_NONE, out[OP_MAX_OUT];
+    be_value dz[2] = {call->dy[0]}, y = relu ? node->out[0] : BE_NONE, out[OP_MAX_OUT];
+    const activation_attrs formula = {attrs->activation, 0};
     if (activation_needs_x(attrs->activation))
-        TRY(activation_fused_gradient(call, attrs->activation, &attrs->keep_z, 5, &dz, err));
+        TRY(activation_fused_gradient(call, &formula, &attrs->keep_z, 5, dz, err));
     batch_norm_backward_attrs back = {.need_dx = call->need[0],
                                       .need_dresidual = relu && call->need[3]};
-    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], node->out[1], node->out[2], y, dz};
+    be_value in[OP_MAX_IN] = {node->in[0], node->in[1], node->out[1], node->out[2], y, dz[0]};
     TRY(graph_add_node(call->graph, &be_op_batch_norm_backward, &back, in, out, err));
     for (int i = 0; i < 3; i++) call->dx[i] = out[i];
-    call->dx[3] = relu ? out[3] : dz;
+    call->dx[3] = relu ? out[3] : dz[0];
     return BE_OK;
 }
 

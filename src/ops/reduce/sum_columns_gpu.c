@@ -59,13 +59,35 @@ be_status gpu_sum_parts_record(const gpu_call *call, gpu_recorder *recorder, int
         err);
 }
 
+static size_t parts_bytes(const gpu_column_sum *sum)
+{
+    return (size_t)(sum->parts * sum->columns) * sizeof(float);
+}
+
+int64_t gpu_column_parts(const gpu_call *call, gpu_column_sum *sum, size_t *scratch_bytes)
+{
+    int64_t each = rows_a_part(call, sum);
+    sum->parts = rounded_up(sum->rows, each);
+    sum->at = gpu_scratch_take(scratch_bytes, parts_bytes(sum));
+    return each;
+}
+
+gpu_span gpu_column_parts_span(const gpu_call *call, const gpu_column_sum *sum)
+{
+    return gpu_part(call->scratch, sum->at, parts_bytes(sum));
+}
+
+int gpu_column_groups(const gpu_call *call, const gpu_column_sum *sum)
+{
+    int64_t items = sum->parts * words_of(sum->columns);
+    return gpu_groups(call, items, call->units[sum->unit].group, GROUPS_A_UNIT);
+}
+
 be_status gpu_column_sum_prepare(gpu_call *call, gpu_column_sum *sum, size_t *scratch_bytes,
                                  be_error *err)
 {
     char words[64];
-    int64_t each = rows_a_part(call, sum);
-    sum->parts = rounded_up(sum->rows, each);
-    sum->at = gpu_scratch_take(scratch_bytes, (size_t)(sum->parts * sum->columns) * sizeof(float));
+    int64_t each = gpu_column_parts(call, sum, scratch_bytes);
     sum->unit = call->unit_count;
     TRY(gpu_use(call, GPU_SOURCES(&gpu_source_words, &gpu_source_sum_columns), GROUP_WANTED, err,
                 "WIDTH=%" PRId64 " PARTS=%" PRId64 " ROWS_A_PART=%" PRId64 " %s", sum->columns,
@@ -78,12 +100,9 @@ be_status gpu_column_sum_record(const gpu_call *call, gpu_recorder *recorder,
                                 const gpu_column_sum *sum, gpu_span x, gpu_span y, be_error *err)
 {
     const int64_t size[2] = {sum->parts, sum->columns};
-    gpu_span parts =
-        gpu_part(call->scratch, sum->at, (size_t)(sum->parts * sum->columns) * sizeof(float));
-    int64_t items = sum->parts * words_of(sum->columns);
-    int groups = gpu_groups(call, items, call->units[sum->unit].group, GROUPS_A_UNIT);
+    gpu_span parts = gpu_column_parts_span(call, sum);
     TRY(gpu_record(recorder, call,
-                   &(gpu_step){sum->unit, "sum_columns", groups,
+                   &(gpu_step){sum->unit, "sum_columns", gpu_column_groups(call, sum),
                                GPU_ARGUMENTS(gpu_reads(x), gpu_writes(parts), gpu_int(sum->rows))},
                    err));
     return gpu_sum_parts_record(call, recorder, sum->join_unit, size, (gpu_span[]){parts, y}, err);

@@ -16,6 +16,13 @@ typedef struct gpu_column_sum {
     size_t at; /* of the parts in scratch */
 } gpu_column_sum;
 
+/* Cut a matrix into parts of rows, whose sums lie in scratch, behind the *scratch_bytes that are
+ * taken already: sets parts and at, and returns the rows of a part. */
+int64_t gpu_column_parts(const gpu_call *call, gpu_column_sum *sum, size_t *scratch_bytes);
+gpu_span gpu_column_parts_span(const gpu_call *call, const gpu_column_sum *sum);
+/* Groups for the parts, by words. */
+int gpu_column_groups(const gpu_call *call, const gpu_column_sum *sum);
+
 /* Adds two units; takes what it needs behind the *scratch_bytes that are taken already. */
 be_status gpu_column_sum_prepare(gpu_call *call, gpu_column_sum *sum, size_t *scratch_bytes,
                                  be_error *err);
