@@ -24,6 +24,7 @@ typedef CUdevice_attribute cuda_attribute;
 typedef CUdeviceptr cuda_address;
 typedef CUcontext cuda_context;
 typedef CUstream cuda_stream;
+typedef CUhostFn cuda_host_call;
 typedef CUevent cuda_event;
 typedef CUmodule cuda_module;
 typedef CUfunction cuda_function;

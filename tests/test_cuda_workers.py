@@ -1,5 +1,6 @@
 """Trainings by several workers on GPUs, with the fake device and the fake NCCL of tests/fake_cuda.
 """
+import json
 import os
 import signal
 import subprocess
@@ -54,6 +55,17 @@ class CudaWorkersTest(FolderTest):
         alone = self.weights("alone", "--device", "cuda:0", words=words)
         # Adam divides gradients by their size, so that the rounding of the smallest counts.
         self.assert_same_training(alone, self.weights("two", *GPUS, words=words), 10 * ROUNDING)
+
+    def test_batch_norm_is_synced(self):
+        """A synced pair has one GPU's losses, two steps long: then few values of a channel make
+        much of their roundings."""
+        words = ["train", "resnet18-cifar", "--size", "8", "--batch", "4", "--limit", "8",
+                 "--steps", "2", "--synthetic", "--no-store", "--format", "json"]
+
+        def loss_of(*options):
+            return json.loads(self.good(*words, *options, env=TWO))[0]["loss"]
+        alone = loss_of("--device", "cuda:0")
+        self.assertAlmostEqual(loss_of(*GPUS, "--sync-batch-norm"), alone, delta=1e-3 * alone)
 
     def test_the_page_names_all_of_them(self):
         told = " ".join(self.good(*TRAIN, "--steps", "1", *GPUS, env=TWO).split())

@@ -8,6 +8,7 @@
 
 #include "fake_clock.h"
 #include "group/board.h"
+#include "group/meet.h"
 #include "group_fixture.h"
 
 #define MOST 5 /* ranks */
@@ -17,6 +18,7 @@
 typedef struct numbers {
     int64_t count;
     float *x;
+    const int64_t *parts; /* NULL: equal ones */
 } numbers;
 
 /* Such that another order of the sum gives other bits. */
@@ -28,6 +30,7 @@ static float number_of(int rank, int64_t i)
 static be_status mean_part(rank_thread *m, be_error *err)
 {
     numbers *n = m->context;
+    if (n->parts) group_cut(m->group, n->parts);
     for (int64_t i = 0; i < n->count; i++) n->x[i] = number_of(be_group_rank(m->group), i);
     return group_mean(m->group, n->x, n->count, err);
 }
@@ -37,7 +40,7 @@ static void check_mean(int size, int64_t count)
     rank_thread members[MOST] = {{0}};
     numbers n[MOST];
     for (int r = 0; r < size; r++) {
-        n[r] = (numbers){count, malloc((size_t)count * sizeof(float))};
+        n[r] = (numbers){count, malloc((size_t)count * sizeof(float)), NULL};
         members[r] = (rank_thread){.context = &n[r], .part = mean_part};
     }
     group_run(size, members);
@@ -56,10 +59,31 @@ static void check_mean(int size, int64_t count)
 static void means_are_in_the_order_of_the_ranks(void **state)
 {
     (void)state;
-    int64_t chunk = (int64_t)(GROUP_CHUNK / sizeof(float));
+    int64_t chunk = 32 << 10; /* of a mean */
     const int64_t counts[] = {1, 1003, chunk, 3 * chunk + 7};
     for (int size = 1; size <= MOST; size++)
         for (int c = 0; c < 4; c++) check_mean(size, counts[c]);
+}
+
+/* Each rank has its weight; an odd number of samples in all. */
+static void means_of_ranks_that_are_cut_are_weighted(void **state)
+{
+    (void)state;
+    const int64_t parts[2] = {3, 8}, count = 100003;
+    rank_thread members[2];
+    numbers n[2];
+    for (int r = 0; r < 2; r++) {
+        n[r] = (numbers){count, malloc((size_t)count * sizeof(float)), parts};
+        members[r] = (rank_thread){.context = &n[r], .part = mean_part};
+    }
+    group_run(2, members);
+    for (int r = 0; r < 2; r++) assert_int_equal(members[r].status, BE_OK);
+    for (int64_t i = 0; i < count; i++) {
+        double expected = (3 * (double)number_of(0, i) + 8 * (double)number_of(1, i)) / 11;
+        assert_float_equal(n[0].x[i], expected, 1e-4);
+    }
+    assert_memory_equal(n[0].x, n[1].x, (size_t)count * sizeof(float));
+    for (int r = 0; r < 2; r++) free(n[r].x);
 }
 
 #define LONG (GROUP_CHUNK + 1001)
@@ -322,6 +346,24 @@ static void who_was_started_alone_joins_nobody(void **state)
     unsetenv("BREAKEVEN_WORKER");
 }
 
+/* Nobody waits for ever for the last rank. */
+static void a_rank_that_does_not_come_is_named(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_group *group = NULL;
+    fake_clock clock = {.now_ns = 1000, .tick_ns = 5000000000};
+    char name[MEET_NAME_BYTES];
+    snprintf(name, sizeof name, "test/%d", (int)getpid());
+    fake_clock_use(&clock);
+    ASSERT_FAILS(meet_join(&(meeting){"torchrun", name, 1, 2}, &group, &err), BE_UNAVAILABLE,
+                 "rank 0 of 2 did not come within 60 s", "look at what rank 0 said");
+    ASSERT_FAILS(meet_join(&(meeting){"torchrun", name, 0, 2}, &group, &err), BE_FAILED,
+                 "rank 1 of 2 did not come within 60 s", "look at what rank 1 said");
+    fake_clock_end();
+    assert_null(group);
+}
+
 static be_status open_threads(void *context, be_error *err)
 {
     be_group *groups[3];
@@ -341,6 +383,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(means_are_in_the_order_of_the_ranks),
+        cmocka_unit_test(means_of_ranks_that_are_cut_are_weighted),
         cmocka_unit_test(all_ranks_see_what_each_has),
         cmocka_unit_test(no_group_is_a_group_of_one),
         cmocka_unit_test(an_error_of_one_ends_all),
@@ -352,6 +395,9 @@ int main(void)
         cmocka_unit_test(one_that_is_killed_is_noticed),
         cmocka_unit_test(a_rank_is_there_once),
         cmocka_unit_test(who_was_started_alone_joins_nobody),
+#ifdef __linux__
+        cmocka_unit_test(a_rank_that_does_not_come_is_named),
+#endif
         cmocka_unit_test(short_memory_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

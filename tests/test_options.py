@@ -37,6 +37,7 @@ AT_USE = {
     "export": ({"train"}, ["none/file"], 1, "none"),
     "weights": ({"eval", "train", "bench", "explain", "parity"}, ["nothing"], 1, "nothing"),
     "new-head": ({"train"}, [], 2, "--weights"),
+    "sync-batch-norm": ({"train"}, [], 2, "of several workers, found one"),
     "resume": ({"train", "sweep"}, ["nothing"], None, "nothing"),
     "from": ({"advise"}, ["nothing"], 1, "nothing"),
     "over": ({"sweep"}, ["batch=9..8"], 2, "batch=9..8"),

@@ -11,6 +11,7 @@
 #include "train/ranks.h"
 #include "train/weights.h"
 #include "train_fixture.h"
+#include "workloads/pictures.h"
 
 #define RANKS 4
 
@@ -23,7 +24,9 @@ typedef struct worker {
     evaluation validation;
     int epochs;
     volatile sig_atomic_t interrupt;
-    bool interrupts; /* after the first block */
+    bool interrupts;      /* after the first block */
+    const int64_t *parts; /* of both ranks, NULL: equal ones; they stay, or are … */
+    bool adapts;          /* … where the training begins */
 } worker;
 
 static void worker_epoch(void *context, const train_epoch *e)
@@ -51,7 +54,9 @@ static be_status work(rank_thread *m, be_error *err)
     w->options.interrupted = &w->interrupt;
     w->options.watch =
         (train_watcher){.context = w, .epoch = worker_epoch, .progress = worker_progress};
+    if (w->parts) group_cut(m->group, w->parts);
     be_status status = trainer_open(&t, &w->options, err);
+    t.shares.stays = !w->adapts;
     if (status == BE_OK) {
         status = trainer_run(&t, err);
         if (status == BE_OK && w->export)
@@ -275,6 +280,86 @@ static void turns_must_be_equal(void **state)
     expect_failure(workers, BE_USAGE, "3 turns of each of 2 workers", "use --batch 12,");
 }
 
+/* Parts of any size, which may change: the samples, their masks of dropout and the weights of the
+ * parts are those of the whole batch. */
+static void unequal_parts_train_as_one(void **state)
+{
+    fixture *f = *state;
+    worker workers[2];
+    rank_thread members[2] = {{0}};
+    be_error err = {0};
+    const int64_t cuts[][2] = {{5, 11}, {15, 1}, {8, 8}};
+    f->options.workload = &workload_cnn_mnist;
+    f->options.optimizer = workload_cnn_mnist.optimizer;
+    f->options.optimizer.max_gradient_norm = 0.5;
+    f->options.steps = 5;
+    for (int c = 0; c < 3; c++) {
+        if (c == 2) f->options.steps = 24; /* time to change them */
+        ASSERT_OK(train_and_export(f, "alone", &err));
+        prepare(f, 2, workers);
+        for (int r = 0; r < 2; r++) {
+            workers[r].parts = cuts[c];
+            workers[r].adapts = c == 2;
+        }
+        run(2, workers, members);
+        check_ok(2, members);
+        double found = difference(f, "alone", "w0");
+        if (!(found <= ROUNDING)) fail_msg("parts of cut %d differ by %g", c, found);
+        assert_same_files(f, "w0", "w1");
+        assert_true(fabs(workers[1].loss - f->last.loss) <= 1e-5 * f->last.loss);
+        assert_int_equal(workers[0].validation.count, f->last.validation.count);
+        assert_int_equal(workers[0].validation.correct, f->last.validation.correct);
+    }
+}
+
+/* Batch norm of pictures, with a residual, and of rows. */
+static void build_normed(be_graph *g, const be_value *fields, const workload_variant *v,
+                         workload_outputs *out)
+{
+    (void)v;
+    be_conv2d_options first = {.name = "c1", .channels = 5, .kernel = 3, .stride = 3},
+                      second = {.name = "c2", .channels = 5, .kernel = 3, .padding = 1};
+    be_value x = be_conv2d(g, fields[PICTURES_IMAGES], &first);
+    x = be_relu(g, be_batch_norm(g, x, &(be_batch_norm_options){.name = "n1"}));
+    be_value y = be_batch_norm(g, be_conv2d(g, x, &second), &(be_batch_norm_options){.name = "n2"});
+    x = be_flatten(g, be_relu(g, be_add(g, y, x)));
+    x = be_linear(g, x, &(be_linear_options){.name = "l1", .features = 20});
+    x = be_relu(g, be_batch_norm(g, x, &(be_batch_norm_options){.name = "n3"}));
+    pictures_classify(g, be_linear(g, x, &(be_linear_options){.name = "l2", .features = 10}),
+                      fields, out);
+}
+
+static double train_normed(fixture *f, int size, bool synced)
+{
+    worker workers[RANKS];
+    rank_thread members[RANKS] = {{0}};
+    prepare(f, size, workers);
+    for (int r = 0; r < size; r++) workers[r].options.sync_batch_norm = synced;
+    run(size, workers, members);
+    check_ok(size, members);
+    if (synced)
+        for (int r = 1; r < size; r++) assert_same_files(f, "w0", files[r]);
+    return difference(f, "alone", "w0");
+}
+
+/* Weights, and the running means and variances, which no optimizer brings together. */
+static void synced_batch_norm_is_that_of_the_whole_batch(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    workload normed = workload_mlp_mnist;
+    normed.build = build_normed;
+    f->options.workload = &normed;
+    f->options.optimizer.learning_rate = 0.05;
+    f->options.steps = 8;
+    ASSERT_OK(train_and_export(f, "alone", &err));
+    for (int size = 2; size <= RANKS; size += 2) {
+        double synced = train_normed(f, size, true), apart = train_normed(f, size, false);
+        if (!(synced <= 5 * ROUNDING)) fail_msg("%d synced ranks differ by %g", size, synced);
+        if (!(apart >= 1e-3)) fail_msg("%d ranks apart differ by %g only", size, apart);
+    }
+}
+
 /* ---------------------------------------------------------------- checkpoints and interrupts */
 
 static void a_checkpoint_goes_on_with_other_ranks(void **state)
@@ -342,6 +427,22 @@ static void parts_must_be_equal(void **state)
                    "fewer workers");
 }
 
+static void what_cannot_be_synced_is_refused(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    worker workers[RANKS];
+    f->options.sync_batch_norm = true;
+    ASSERT_FAILS(train_and_export(f, NULL, &err), BE_USAGE,
+                 "--sync-batch-norm: ", "of several workers, found one", "add --workers N");
+    prepare(f, 2, workers);
+    expect_failure(workers, BE_USAGE, "--sync-batch-norm: ", "this network has no batch norm");
+    prepare(f, 2, workers);
+    workers[0].options.sync_batch_norm = false;
+    expect_failure(workers, BE_USAGE, "rank 1 was asked for another training than rank 0",
+                   "batch norm synced");
+}
+
 static void ranks_must_be_asked_the_same(void **state)
 {
     fixture *f = *state;
@@ -405,9 +506,12 @@ int main(void)
         FIXTURE_TEST(ranks_take_turns),
         FIXTURE_TEST(turns_are_resumed),
         FIXTURE_TEST(turns_must_be_equal),
+        FIXTURE_TEST(unequal_parts_train_as_one),
+        FIXTURE_TEST(synced_batch_norm_is_that_of_the_whole_batch),
         FIXTURE_TEST(a_checkpoint_goes_on_with_other_ranks),
         FIXTURE_TEST(a_signal_to_one_stops_all),
         FIXTURE_TEST(parts_must_be_equal),
+        FIXTURE_TEST(what_cannot_be_synced_is_refused),
         FIXTURE_TEST(ranks_must_be_asked_the_same),
         cmocka_unit_test(ranks_must_be_the_same_program),
         FIXTURE_TEST(a_bad_loss_stops_all),

@@ -30,6 +30,20 @@ def has_mpi(family):
             and os.path.isfile(os.path.join(PLUGINS, f"breakeven_{family}.so")))
 
 
+def torchrun(rank, size):
+    """What torchrun tells a rank."""
+    return {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
+            "LOCAL_WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500",
+            "TORCHELASTIC_RUN_ID": f"test-{os.getpid()}"}
+
+
+def srun(rank, size):
+    """What srun tells a rank, without any --mpi."""
+    return {"SLURM_PROCID": str(rank), "SLURM_STEP_NUM_TASKS": str(size),
+            "SLURM_STEP_NUM_NODES": "1", "SLURM_JOB_ID": f"test-{os.getpid()}",
+            "SLURM_STEP_ID": "0"}
+
+
 def parent_of(pid):
     """0 where there is no such process."""
     try:
@@ -139,6 +153,41 @@ class WorkersTest(FolderTest):
                                  [2] * 3)
                 self.assert_same_bytes(expected, path)
 
+    def start_all(self, variables, *options):
+        """A process for each rank's variables: (exit code, standard output, standard error)."""
+        started = [subprocess.Popen([PROGRAM, *TRAIN, "--steps", "30", *options], text=True,
+                                    env={**os.environ, **own}, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE) for own in variables]
+        ended = [child.communicate(timeout=LIMIT_S) for child in started]
+        return [(child.returncode, *said) for child, said in zip(started, ended)]
+
+    @unittest.skipUnless(os.path.isdir("/proc/self"), "the ranks meet by a socket of Linux")
+    def test_ranks_of_torchrun_and_srun_meet(self):
+        expected = self.weights("expected", "--workers", "2")
+        for launcher in (torchrun, srun):
+            with self.subTest(launcher=launcher.__name__):
+                path = self.path(launcher.__name__)
+                ended = self.start_all([launcher(1, 2), launcher(0, 2)], "--export", path, "-f",
+                                       "jsonl")
+                self.assertEqual([code for code, _, _ in ended], [0, 0], ended)
+                self.assertEqual(ended[0][1], "")
+                self.assertEqual([json.loads(r)["workers"] for r in ended[1][1].splitlines()],
+                                 [2] * 3)
+                self.assert_same_bytes(expected, path)
+
+    @unittest.skipUnless(os.path.isdir("/proc/self"), "the ranks meet by a socket of Linux")
+    def test_ranks_that_do_not_belong_together_are_refused(self):
+        for others, says in [
+                ([torchrun(0, 2), torchrun(1, 3)], "rank 1 was told of 3 ranks, and rank 0 of 2"),
+                ([torchrun(0, 3), torchrun(1, 3), torchrun(1, 3)], "rank 1 of 3 is there twice")]:
+            with self.subTest(says=says):
+                ended = self.start_all(others)
+                self.assertEqual([code for code, _, _ in ended], [2] * len(others), ended)
+                told = [error for _, _, error in ended if error]
+                self.assertEqual(len(told), 1, ended)
+                self.assertIn(says, told[0])
+                self.assertEqual(len(told[0].splitlines()), 1, told)
+
     def test_one_of_them_prints(self):
         told = self.good(*TRAIN, "--epochs", "2", "-f", "jsonl", "--workers", "2")
         records = [json.loads(line) for line in told.splitlines()]
@@ -199,10 +248,12 @@ class WorkersTest(FolderTest):
         for env, code, says in [
                 ({**openmpi, "PMI_SIZE": "2", "PMI_RANK": "0"}, 2,
                  ["variables of one launcher", "OMPI_COMM_WORLD_SIZE=2", "PMI_SIZE=2"]),
-                ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}, 2,
-                 ["torchrun started 2 ranks", "--workers 2"]),
-                ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "3"}, 3,
-                 ["srun started 3 ranks", "--mpi=pmix"])]:
+                ({"RANK": "0", "WORLD_SIZE": "2"}, 2,
+                 ["expected MASTER_PORT", "--workers 2"]),
+                ({**torchrun(0, 4), "LOCAL_WORLD_SIZE": "2"}, 2,
+                 ["expected all 4 ranks of torchrun on one machine, found 2"]),
+                ({**srun(0, 3), "SLURM_STEP_NUM_NODES": "2"}, 3,
+                 ["srun started 3 ranks on several machines", "--mpi=pmix", "--nodes=1"])]:
             with self.subTest(env=env):
                 self.bad(code, *TRAIN, "--steps", "1", env=env, says=says)
         self.bad(2, *TRAIN, "--steps", "1", "--workers", "3", env=openmpi,

@@ -79,6 +79,10 @@ typedef struct be_plan_options {
      * of N * B, up to the order of sums, in the memory of B; batch norm takes its means from a
      * turn. 0, 1: one turn. */
     int accumulate;
+    /* With a group: batch norm takes its means and variances from the parts of all ranks together,
+     * as from the whole batch.  BE_USAGE without a group, or where the graph has no batch norm.  0:
+     * from this rank's part. */
+    int sync_batch_norm;
 } be_plan_options;
 
 /* The graph is copied; the device must outlive the plan. */

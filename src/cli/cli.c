@@ -129,6 +129,28 @@ be_status cli_open_device(const cli_options *options, be_device **out, be_error 
                           out, err);
 }
 
+be_status cli_open_devices(const cli_options *options, be_device **first, be_device **second,
+                           be_error *err)
+{
+    const option_value *devices = &options->value[OPTION_DEVICE];
+    const char *other =
+        devices->given && devices->count == 1 ? strchr(devices->words[0], '+') : NULL;
+    cli_options apart = *options;
+    option_value *one = &apart.value[OPTION_DEVICE];
+    *second = NULL;
+    if (!other) return cli_open_device(options, first, err);
+    one->words[0][other - devices->words[0]] = 0;
+    if (strcmp(one->words[0], "cpu") != 0 || strcmp(other + 1, "cpu") == 0 || !other[1] ||
+        strchr(other + 1, '+'))
+        FAIL(err, BE_USAGE,
+             "--device: expected cpu+DEVICE for a training on two devices, as in cpu+cuda:0, found "
+             "\"%s\"",
+             devices->text);
+    TRY(cli_open_device(&apart, first, err));
+    be_device_options accelerator = {.library = options->value[OPTION_LIBRARY].text};
+    return be_device_open(other + 1, &accelerator, second, err);
+}
+
 const workload *cli_workload(const cli_options *options, int argument)
 {
     const workload *found = NULL;

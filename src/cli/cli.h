@@ -45,6 +45,11 @@ uint64_t cli_seed(const cli_options *options);
 /* --device of a command that uses one device; BE_UNAVAILABLE with the reason. */
 BE_CHECKED be_status cli_open_device(const cli_options *options, be_device **out, be_error *err);
 
+/* --device of a command that uses one device, or the processor and an accelerator, as cpu+cuda:0;
+ * *second is NULL for one. */
+BE_CHECKED be_status cli_open_devices(const cli_options *options, be_device **first,
+                                      be_device **second, be_error *err);
+
 /* Of --precision, the first of several; fp32 without it. */
 be_precision cli_precision(const cli_options *options);
 

@@ -186,6 +186,7 @@ static be_status take_options(train_command *c, be_error *err)
             values[OPTION_DATA_ON].given && strcmp(values[OPTION_DATA_ON].text, "host") == 0,
         .weights = values[OPTION_WEIGHTS].text,
         .new_head = values[OPTION_NEW_HEAD].given,
+        .sync_batch_norm = values[OPTION_SYNC_BATCH_NORM].given,
         .watch = {c, show_progress, show_epoch, show_saved, show_note},
         .interrupted = &cli_signal,
     };
@@ -301,6 +302,15 @@ static be_status train(train_command *c, be_error *err)
     return status;
 }
 
+static be_status train_mixed(train_command *c, be_error *err)
+{
+    be_status status = mixed_begin(&c->mixed, &c->options, c->accelerator, err);
+    c->group = c->options.group;
+    if (status == BE_OK) status = train(c, err);
+    c->group = NULL;
+    return mixed_end(&c->mixed, status, err);
+}
+
 static be_status open_and_train(train_command *c, be_error *err)
 {
     TRY(take_options(c, err));
@@ -308,7 +318,10 @@ static be_status open_and_train(train_command *c, be_error *err)
     request_data data = {.workload = c->workload,
                          .split = SPLIT_TRAIN,
                          .beside = c->options.resume ? c->options.resume : c->options.weights};
-    TRY(cli_open_device(c->cli, &c->device, err));
+    TRY(cli_open_devices(c->cli, &c->device, &c->accelerator, err));
+    if (c->accelerator && c->cli->value[OPTION_DRY_RUN].given)
+        FAIL(err, BE_USAGE, "--dry-run: a plan is of one device, found \"%s\"; name one",
+             c->cli->value[OPTION_DEVICE].text);
     c->options.device = c->device;
     TRY(request_open_data(c->cli, &data, &c->data, err));
     c->options.data = &c->data->table;
@@ -322,7 +335,7 @@ static be_status open_and_train(train_command *c, be_error *err)
     data.other = c->data;
     TRY(request_open_data(c->cli, &data, &c->validation, err));
     c->options.validation = &c->validation->table;
-    return train(c, err);
+    return c->accelerator ? train_mixed(c, err) : train(c, err);
 }
 
 /* What one rank does, or the one process. */
@@ -338,6 +351,7 @@ static be_status train_here(const workers *w, be_error *err)
     dataset_close(c.data);
     dataset_close(c.validation);
     be_device_close(c.device);
+    be_device_close(c.accelerator);
     request_keep_end(&c.listener);
     json_decref(c.environment);
     json_decref(c.epochs);

@@ -244,6 +244,8 @@
       "--device cuda on a GPU of its own "                                                       \
       "(docs/workers.md); bench: measure that with N beside one; "                               \
       "advise: also predict the training on N workers: 8..4096*2")                               \
+    X(SYNC_BATCH_NORM, "sync-batch-norm", 0, NULL, FLAG, 0, 0, "", ON(train),                    \
+      "with workers: batch norm over the parts of all of them, not of each alone")               \
     X(EACH, "each", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(sweep),                              \
       "with workers: each has the whole batch (weak scaling); else they cut it")                 \
     X(LINK, "link", 0, "RATE,LATENCY", TEXT, 0, 0, "", ON(advise),                               \

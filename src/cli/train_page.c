@@ -43,16 +43,14 @@ static void print_cells(const char *const cells[])
     fprintf(cli_results, "\n");
 }
 
-void train_page_head(const train_command *c, const be_plan *plan)
+/* Which network, and who trains it on what. */
+static void write_devices(const train_command *c, const be_plan *plan, const char *variant,
+                          char *line, size_t bytes)
 {
-    char count[REPORT_TEXT_BYTES], validation[REPORT_TEXT_BYTES], line[1000];
-    char variant[WORKLOAD_TEXT];
-    const be_optimizer *o = &c->options.optimizer;
     int threads = be_device_threads(c->device);
-    workload_variant_text(cli_workload(c->cli, 0), &c->workload->variant, " with ", " and ",
-                          variant);
     char together[64] = "", last[32] = "", turns_of[48] = "";
-    int ranks = be_group_size(c->group), turns = train_turns(&c->options);
+    int ranks = c->accelerator ? 1 : be_group_size(c->group), turns = train_turns(&c->options);
+    if (c->accelerator) snprintf(last, sizeof last, "+%.20s", be_device_id(c->accelerator));
     if (ranks > 1)
         snprintf(together, sizeof together, " by %d workers of %d each", ranks,
                  c->options.batch / ranks);
@@ -61,11 +59,25 @@ void train_page_head(const train_command *c, const be_plan *plan)
                  c->options.batch / ranks / turns);
     if (ranks > 1 && strcmp(be_device_id(c->device), "cpu") != 0)
         snprintf(last, sizeof last, " to cuda:%d", ranks - 1);
-    snprintf(line, sizeof line, "%s%s, batch %d%s%s, on %s%s: %.80s, %d thread%s%s; %s",
+    snprintf(line, bytes, "%s%s, batch %d%s%s, on %s%s: %.80s, %d thread%s%s; %s",
              c->workload->name, variant, c->options.batch, together, turns_of,
              be_device_id(c->device), last, be_device_name(c->device), threads,
              threads == 1 ? "" : "s", ranks > 1 ? " each" : "",
              be_plan_describe(plan).implementation);
+    if (c->accelerator) {
+        size_t used = strlen(line);
+        snprintf(line + used, bytes - used, "; and %.80s", be_device_name(c->accelerator));
+    }
+}
+
+void train_page_head(const train_command *c, const be_plan *plan)
+{
+    char count[REPORT_TEXT_BYTES], validation[REPORT_TEXT_BYTES], line[1000];
+    char variant[WORKLOAD_TEXT];
+    const be_optimizer *o = &c->options.optimizer;
+    workload_variant_text(cli_workload(c->cli, 0), &c->workload->variant, " with ", " and ",
+                          variant);
+    write_devices(c, plan, variant, line, sizeof line);
     report_paragraph(cli_results, line, 2);
     snprintf(line, sizeof line, "data: %s: %s to train, %s to validate%s; seed %" PRIu64 ", %s %g",
              c->data->source, report_count((double)c->data->count, count),
@@ -167,6 +179,19 @@ static void add_variant(const train_command *c, json_t *record)
     }
 }
 
+/* How the batch is cut, and what a step of the accelerator alone took. */
+static void add_shares(const train_command *c, json_t *record)
+{
+    char devices[64];
+    snprintf(devices, sizeof devices, "%.20s+%.20s", be_device_id(c->device),
+             be_device_id(c->accelerator));
+    json_object_set_new(record, "device", json_string(devices));
+    json_object_set_new(record, "parts",
+                        json_pack("[I, I]", (json_int_t)c->trainer->shares.parts[0],
+                                  (json_int_t)c->trainer->shares.parts[1]));
+    json_object_set_new(record, "alone_s", json_of_real(c->mixed.alone_s));
+}
+
 json_t *train_page_record(const train_command *c, const train_epoch *e)
 {
     json_t *record =
@@ -200,6 +225,7 @@ json_t *train_page_record(const train_command *c, const train_epoch *e)
     json_object_set_new(record, "data_on",
                         json_string(c->options.data_on_host ? "host" : "device"));
     json_object_set_new(record, "threads", json_integer(be_device_threads(c->device)));
+    if (c->accelerator) add_shares(c, record);
     if (c->group)
         workers_record(c->group, e->samples_per_s * e->seconds / c->options.batch, record);
     json_object_set_new(record, "start_to_first_step_s",
@@ -246,6 +272,24 @@ static void print_best(const train_command *c, const trainer *t)
     report_paragraph(cli_results, s.text, 2);
 }
 
+/* What the processor adds to the accelerator, from where the shares stay on. */
+static void print_shares(const train_command *c, const trainer *t)
+{
+    char alone[REPORT_TEXT_BYTES], both[REPORT_TEXT_BYTES];
+    const char *id = be_device_id(c->accelerator);
+    sentence s = {0};
+    double both_s = t->shares_steps ? (double)t->shares_ns * 1e-9 / (double)t->shares_steps : 0;
+    sentence_add(&s, "of each batch cpu has %" PRId64 " and %s %" PRId64 "%s: ", t->shares.parts[0],
+                 id, t->shares.parts[1], t->shares.stays ? "" : " so far");
+    if (!t->shares_steps)
+        sentence_add(&s, "the training was too short to find out what cpu adds to it");
+    else
+        sentence_add(&s, "%s a batch, where %s alone takes %s: %.2f times as fast as that",
+                     report_seconds(both_s, both), id, report_seconds(c->mixed.alone_s, alone),
+                     c->mixed.alone_s / both_s);
+    report_paragraph(cli_results, s.text, 2);
+}
+
 void train_page_end(const train_command *c, const trainer *t)
 {
     char first[REPORT_TEXT_BYTES], memory[REPORT_TEXT_BYTES], line[400];
@@ -263,6 +307,7 @@ void train_page_end(const train_command *c, const trainer *t)
              report_bytes(peak_rss_bytes(), memory));
     report_paragraph(cli_results, line, 2);
     if (!t->total_steps) return;
+    if (c->accelerator) print_shares(c, t);
     snprintf(line, sizeof line, "a batch took %s, with %.1f cores in use",
              report_seconds((double)t->total_ns * 1e-9 / (double)t->total_steps, first), c->cores);
     report_paragraph(cli_results, line, 2);

@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/request.h"
 #include "train/loop.h"
+#include "train/mixed.h"
 #include "train/scalars.h"
 
 typedef struct train_command {
@@ -13,6 +14,8 @@ typedef struct train_command {
     struct workload varied; /* where it is a variant */
     be_group *group;        /* of workers, or NULL */
     be_device *device;
+    be_device *accelerator; /* that has a part of each batch, beside the processor; or NULL */
+    mixed mixed;            /* the two together */
     be_dataset *data, *validation;
     train_options options;
     char rescue[FILE_PATH_BYTES];

@@ -120,7 +120,9 @@ be_status workers_open(workers *w, const cli_options *given, be_error *err)
              "--workers: expected the %d ranks that the launcher has started, found %" PRId64
              "; leave it out",
              from.size, size);
-    TRY(launch_join(&from, &w->group, err));
+    be_status joined = launch_join(&from, &w->group, err);
+    w->is_left = from.meeting[0] && joined == BE_UNAVAILABLE && from.rank == 1;
+    TRY(joined);
     w->own = *given;
     w->options = &w->own;
     if (be_group_rank(w->group)) TRY(silence(w, err));
@@ -143,7 +145,7 @@ void workers_record(be_group *group, double steps, json_t *record)
  * failure is one rank's, of which the others learn. */
 be_status workers_close(workers *w, be_status status, be_error *err)
 {
-    bool tells = w->rank == 0;
+    bool tells = w->rank == 0 || w->is_left;
     if (status != BE_OK && status != BE_INTERRUPTED) {
         group_end(w->group, err);
         tells = w->group ? group_tells(w->group) : tells;

@@ -14,6 +14,7 @@
 typedef struct workers {
     be_group *group;            /* NULL: one worker, this process, or not joined */
     int rank;                   /* as the launcher says; 0 without one */
+    bool is_left;               /* rank 0, which else tells, never came */
     bool started;               /* they have been started, and have ended */
     const cli_options *options; /* of this rank */
     cli_options own;            /* what they are in a group */

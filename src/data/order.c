@@ -17,13 +17,14 @@ int64_t order_steps_per_epoch(int32_t count, int32_t batch)
     return count / batch;
 }
 
-int64_t order_part(int32_t *order, int32_t count, int32_t batch, int rank, int size)
+int64_t order_part(int32_t *order, int32_t count, int32_t batch, order_cut part)
 {
-    MUST(batch % size == 0);
-    int64_t each = batch / size, steps = order_steps_per_epoch(count, batch);
+    MUST(part.before >= 0 && part.each > 0 && part.before + part.each <= batch);
+    int64_t steps = order_steps_per_epoch(count, batch);
     for (int64_t t = 0; t < steps; t++)
-        memmove(order + t * each, order + t * batch + rank * each, (size_t)each * sizeof *order);
-    return steps * each;
+        memmove(order + t * part.each, order + t * batch + part.before,
+                (size_t)part.each * sizeof *order);
+    return steps * part.each;
 }
 
 be_status order_fill(const order_run *run, int32_t *indices, be_error *err)

@@ -14,9 +14,14 @@ void order_epoch(uint64_t seed, uint32_t epoch, int32_t *order, int32_t count);
 /* Full batches of an epoch; what does not fill one is left out, for a plan has one batch size. */
 int64_t order_steps_per_epoch(int32_t count, int32_t batch);
 
-/* Of each full batch of an order, rank's one of `size` equal parts, one behind the other at the
- * start of the same memory: how many entries these are.  `batch` is a multiple of `size`. */
-int64_t order_part(int32_t *order, int32_t count, int32_t batch, int rank, int size);
+/* A part of each full batch: `each` samples, with `before` others before them. */
+typedef struct order_cut {
+    int64_t before, each;
+} order_cut;
+
+/* That part of each full batch of an order, one behind the other at the start of the same memory:
+ * how many entries these are. */
+int64_t order_part(int32_t *order, int32_t count, int32_t batch, order_cut part);
 
 typedef struct order_run {
     uint64_t seed;

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "breakeven/graph.h"
+#include "breakeven/plan.h"
 #include "core/status.h"
 
 #define OP_MAX_IN 8
@@ -97,6 +97,12 @@ typedef struct be_op {
      * equal parts for the ranks of a group, and these into one for each turn of a step, in their
      * order; the op's clock counts turns then.  NULL: the op does the same for every part. */
     void (*set_part)(void *attrs, int rank, int turns);
+    /* The same where the ranks have unequal parts, and there are no turns: `each` samples of its
+     * own, with `before` others before them. */
+    void (*set_cut)(void *attrs, int64_t before, int64_t each);
+    /* Tells the attributes to take the statistics of the whole batch, of all ranks of the group;
+     * NULL: the op has none. */
+    void (*set_group)(void *attrs, be_group *group);
     /* It has no gradient by nature: it reads data, ends a step, is there when inferring alone, or
      * changes only how values lie. */
     bool is_outside_gradient;

@@ -281,7 +281,7 @@ static be_status add_optimizer(be_graph *g, be_error *err)
     return graph_add_node(g, recipe->optimizer, recipe->optimizer_attrs, in, NULL, err);
 }
 
-be_status pass_gradient(be_graph *g, be_group *group, be_error *err)
+be_status pass_gradient(be_graph *g, const be_plan_options *options, be_error *err)
 {
     if (g->recipe.loss == BE_NONE || !(g->recipe.optimizer || g->recipe.no_update))
         FAIL(err, BE_USAGE, "training needs a loss and an optimizer: call be_graph_minimize");
@@ -300,7 +300,7 @@ be_status pass_gradient(be_graph *g, be_group *group, be_error *err)
     for (size_t n = forward_nodes; n-- > 0;)
         TRY(backward_node(g, n, need, g->lowered.gradient_of, forward_values, err));
     TRY(place_gradients(g, forward_values, err));
-    TRY(pass_parts(g, group, err));
-    TRY(pass_group(g, group, err));
+    TRY(pass_parts(g, options->group, err));
+    TRY(pass_group(g, options, err));
     return g->recipe.no_update ? BE_OK : add_optimizer(g, err);
 }

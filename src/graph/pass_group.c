@@ -60,11 +60,33 @@ be_status pass_parts(be_graph *g, be_group *group, be_error *err)
     return turns == 1 ? BE_OK : add_turn(g, err);
 }
 
+static be_status tell_nodes(be_graph *g, const be_plan_options *options, be_error *err)
+{
+    bool any = false, cut = group_is_cut(options->group);
+    int64_t before = 0, each = cut ? group_part(options->group, 0, &before) : 0;
+    for (size_t n = 0; n < g->node_count; n++) {
+        const graph_node *node = &g->nodes[n];
+        if (cut && node->op->set_cut) node->op->set_cut(node->attrs, before, each);
+        if (!options->sync_batch_norm || !node->op->set_group) continue;
+        node->op->set_group(node->attrs, options->group);
+        any = true;
+    }
+    if (cut && g->lowered.turns > 1)
+        FAIL(err, BE_USAGE, "accumulate: turns are of ranks with equal parts; leave it out");
+    if (options->sync_batch_norm && cut)
+        FAIL(err, BE_USAGE, "--sync-batch-norm: it is of workers with equal parts; leave it out");
+    if (options->sync_batch_norm && !any)
+        FAIL(err, BE_USAGE, "--sync-batch-norm: this network has no batch norm; leave it out");
+    return BE_OK;
+}
+
 /* The gradients of the last layers are there first, so their bucket goes first. */
-be_status pass_group(be_graph *g, be_group *group, be_error *err)
+be_status pass_group(be_graph *g, const be_plan_options *options, be_error *err)
 {
     int64_t count = g->values[g->lowered.gradients].shape.dim[0];
+    be_group *group = options->group;
     if (!group) return BE_OK;
+    TRY(tell_nodes(g, options, err));
     MUST(g->recipe.all_reduce->attrs_bytes == sizeof group);
     g->lowered.group = group;
     for (int64_t at = (count - 1) / BUCKET * BUCKET; at >= 0; at -= BUCKET) {

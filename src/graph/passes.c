@@ -333,11 +333,14 @@ static be_status lower_into(be_graph *g, const be_plan_options *options, const l
              "found %d; leave it out",
              options->accumulate);
     g->lowered.turns = options->accumulate > 1 ? options->accumulate : 1;
+    if (options->sync_batch_norm && !options->group)
+        FAIL(err, BE_USAGE,
+             "sync_batch_norm: it is of the ranks of a group, and there is none; leave it out");
     if (options->mode == BE_INFER) TRY(pass_inference(g, err));
     TRY(check_buffers(g, options->mode, err));
     if (!options->no_fusion) TRY(pass_fusion(g, target, err));
     TRY(pass_parameters(g, err));
-    if (options->mode == BE_TRAIN) TRY(pass_gradient(g, options->group, err));
+    if (options->mode == BE_TRAIN) TRY(pass_gradient(g, options, err));
     TRY(pass_precision(g, options->precision, target, err));
     if (g->recipe.loss != BE_NONE) TRY(add_step_end(g, err));
     TRY(pass_layout(g, target, err));

@@ -32,7 +32,7 @@ be_status graph_lower(const be_graph *g, const be_plan_options *options, const l
 be_status pass_inference(be_graph *g, be_error *err);
 be_status pass_fusion(be_graph *g, const lower_target *target, be_error *err);
 be_status pass_parameters(be_graph *g, be_error *err);
-be_status pass_gradient(be_graph *g, be_group *group, be_error *err);
+be_status pass_gradient(be_graph *g, const be_plan_options *options, be_error *err);
 be_status pass_precision(be_graph *g, be_precision precision, const lower_target *target,
                          be_error *err);
 be_status pass_layout(be_graph *g, const lower_target *target, be_error *err);
@@ -42,9 +42,9 @@ be_status pass_narrow(be_graph *g, const be_op *cast, be_error *err);
 
 /* Called by pass_gradient, once the gradients lie in their block.  pass_parts: the graph computes
  * its rank's part of each batch, in lowered.turns turns.  pass_group: the gradients become their
- * mean over the group.  NULL: there is none. */
+ * mean over the group of the options, if there is one. */
 be_status pass_parts(be_graph *g, be_group *group, be_error *err);
-be_status pass_group(be_graph *g, be_group *group, be_error *err);
+be_status pass_group(be_graph *g, const be_plan_options *options, be_error *err);
 
 void pass_views(be_graph *g); /* nothing is left to do for most of them */
 

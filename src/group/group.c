@@ -6,8 +6,6 @@
 #include "core/clock.h"
 #include "group/transport.h"
 
-#define BLOCK 1024 /* floats that are added up at a time: they stay in the first cache */
-
 int be_group_rank(const be_group *group)
 {
     return group ? group->rank : 0;
@@ -33,8 +31,39 @@ void group_beat(be_group *group)
     group->looks = false;
 }
 
+void group_cut(be_group *group, const int64_t *parts)
+{
+    group->whole = 0;
+    for (int r = 0; r < group->size; r++) {
+        group->parts[r] = parts[r];
+        group->whole += parts[r];
+    }
+}
+
+bool group_is_cut(const be_group *group)
+{
+    return group && group->whole > 0;
+}
+
+int64_t group_part(const be_group *group, int64_t batch, int64_t *before)
+{
+    int64_t each = batch / be_group_size(group);
+    *before = be_group_rank(group) * each;
+    if (!group_is_cut(group)) return each;
+    *before = 0;
+    for (int r = 0; r < group->rank; r++) *before += group->parts[r];
+    return group->parts[group->rank];
+}
+
+double group_weight(const be_group *group, int rank)
+{
+    if (!group_is_cut(group)) return 1.0 / be_group_size(group);
+    return (double)group->parts[rank] / (double)group->whole;
+}
+
 static int64_t limit_of(const be_group *group, int64_t limit_ns)
 {
+    if (group_is_cut(group)) return INT64_MAX;
     int64_t patience_ns = GROUP_PATIENCE * group->longest_ns;
     return limit_ns < patience_ns ? patience_ns : limit_ns;
 }
@@ -77,42 +106,28 @@ static be_status exchange(be_group *group, const void *mine, size_t bytes, int64
     return group->ended.status;
 }
 
-/* x[count], count at most BLOCK: the sum of these floats of all ranks, times `factor`. */
-static void add_up(float *restrict x, const float *const *all, int size, int64_t count,
-                   float factor)
-{
-    memcpy(x, all[0], (size_t)count * sizeof *x);
-    for (int r = 1; r < size; r++) {
-        const float *restrict other = all[r];
-        for (int64_t i = 0; i < count; i++) x[i] += other[i];
-    }
-    for (int64_t i = 0; i < count; i++) x[i] *= factor;
-}
-
 group_spent group_take_spent(be_group *group)
 {
-    group_spent spent = {(double)group->mean_ns * 1e-9, (double)group->mean_bytes};
-    group->mean_ns = group->mean_bytes = 0;
+    group_spent spent = {.seconds = (double)(group->mean_ns - group->told_ns) * 1e-9,
+                         .bytes = (double)(group->mean_bytes - group->told_bytes)};
+    group->told_ns = group->mean_ns;
+    group->told_bytes = group->mean_bytes;
     return spent;
+}
+
+int64_t group_waited_ns(const be_group *group)
+{
+    return group ? group->mean_ns : 0;
 }
 
 be_status group_mean(be_group *group, float *x, int64_t count, be_error *err)
 {
-    const void *all[GROUP_MOST];
-    const float *parts[GROUP_MOST];
-    int size = be_group_size(group);
-    int64_t most = (int64_t)(GROUP_CHUNK / sizeof *x), start_ns = clock_now_ns();
-    if (size == 1) return BE_OK;
-    for (int64_t at = 0; at < count; at += most) {
-        int64_t here = count - at < most ? count - at : most;
-        TRY(exchange(group, x + at, (size_t)here * sizeof *x, GROUP_LIMIT_NS, all, err));
-        for (int64_t i = 0; i < here; i += BLOCK) {
-            for (int r = 0; r < size; r++) parts[r] = (const float *)all[r] + i;
-            add_up(x + at + i, parts, size, here - i < BLOCK ? here - i : BLOCK,
-                   1.0f / (float)size);
-        }
-    }
-    group->mean_ns += clock_now_ns() - start_ns;
+    int64_t start_ns = clock_now_ns();
+    if (be_group_size(group) == 1) return BE_OK;
+    TRY(group->transport->mean(group, x, count, limit_of(group, GROUP_LIMIT_NS), err));
+    int64_t end_ns = clock_now_ns();
+    group->beat_ns = end_ns;
+    group->mean_ns += end_ns - start_ns;
     group->mean_bytes += count * (int64_t)sizeof *x;
     return BE_OK;
 }

@@ -23,6 +23,17 @@
 #define GROUP_LIMIT_NS INT64_C(8000000000)
 #define GROUP_PATIENCE 10
 
+/* The ranks have parts of each batch that are not equal, so many samples each: means are weighted
+ * by them.  All ranks say the same, between the same two means.  For devices of one process: nobody
+ * is given up for his silence. */
+void group_cut(be_group *group, const int64_t *parts);
+bool group_is_cut(const be_group *group);
+
+/* This rank's samples of a batch, and how many lie before them. */
+int64_t group_part(const be_group *group, int64_t batch, int64_t *before);
+
+double group_weight(const be_group *group, int rank); /* of its part in the batch */
+
 /* A sign of life, after each piece of work: NULL is a group of one. */
 void group_beat(be_group *group);
 
@@ -38,11 +49,17 @@ typedef struct group_spent {
 
 group_spent group_take_spent(be_group *group);
 
+/* All of it since the start, in nanoseconds. */
+int64_t group_waited_ns(const be_group *group);
+
 /* Whether the group has ended. */
 bool group_has_ended(const be_group *group);
 
 /* x[count] becomes the sum over all ranks, added up in their order in single precision, times
- * 1 / size.  All ranks get the same bits, and the same ones for the same numbers again. */
+ * 1 / size; where they are cut, of each times its weight.  All ranks get the same bits, and the
+ * same ones for the same numbers again.  Means are in order among themselves alone: another thread
+ * of the rank may ask for them than for all else.
+ */
 BE_CHECKED be_status group_mean(be_group *group, float *x, int64_t count, be_error *err);
 
 /* all[size · bytes]: what each rank has, by rank. */

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,44 +31,84 @@ static int number_in(const char *variable)
     return text && end != text && !*end && number > 0 && number <= 1000000 ? (int)number : 0;
 }
 
-/* srun's own variables say how many there are; how they meet is what its --mpi gave. */
-static be_status check_srun(int found, be_error *err)
+static const char *word_in(const char *variable)
+{
+    const char *text = getenv(variable);
+    return text ? text : "";
+}
+
+/* torchrun's variables; processes of one machine, as LOCAL_WORLD_SIZE says where it is there. */
+static be_status find_torchrun(launch *out, be_error *err)
+{
+    int size = getenv("RANK") ? number_in("WORLD_SIZE") : 0, here = number_in("LOCAL_WORLD_SIZE");
+    if (size < 2) return BE_OK;
+    *out = (launch){.family = MPI_FAMILIES,
+                    .size = size,
+                    .rank = number_in("RANK"),
+                    .board = -1,
+                    .launcher = "torchrun"};
+    if (here && here != size)
+        FAIL(err, BE_USAGE,
+             "expected all %d ranks of torchrun on one machine, found %d of them on this one "
+             "(LOCAL_WORLD_SIZE); start them on one, or on several by mpirun",
+             size, here);
+    if (!number_in("MASTER_PORT"))
+        FAIL(err, BE_USAGE,
+             "RANK=%d and WORLD_SIZE=%d: expected MASTER_PORT beside them, as torchrun sets it, "
+             "found \"%s\"; start the ranks by torchrun, or by --workers %d",
+             out->rank, size, word_in("MASTER_PORT"), size);
+    snprintf(out->meeting, sizeof out->meeting, "torchrun/%s/%d/%s/%s", word_in("MASTER_ADDR"),
+             number_in("MASTER_PORT"), word_in("TORCHELASTIC_RUN_ID"),
+             word_in("TORCHELASTIC_RESTART_COUNT"));
+    return BE_OK;
+}
+
+/* srun's own variables say how many there are.  On one machine they need no MPI; on several they
+ * meet by what its --mpi gave: its processes then know PMIx, which Open MPI speaks. */
+static be_status find_srun(launch *out, be_error *err)
 {
     int tasks = getenv("SLURM_PROCID") ? number_in("SLURM_STEP_NUM_TASKS") : 0;
-    if (found > 1 || tasks < 2 || getenv("PMIX_RANK")) return BE_OK;
-    FAIL(err, BE_UNAVAILABLE,
-         "srun started %d ranks and gave them no way to meet: expected the variables of PMIx or "
-         "PMI, found none; use srun --mpi=pmix with Open MPI, or --mpi=pmi2 with MPICH",
-         tasks);
+    int machines = number_in("SLURM_STEP_NUM_NODES");
+    if (tasks < 2) return BE_OK;
+    *out = (launch){.family = MPI_FAMILIES,
+                    .size = tasks,
+                    .rank = number_in("SLURM_PROCID"),
+                    .board = -1,
+                    .launcher = "srun"};
+    if (machines == 1) {
+        snprintf(out->meeting, sizeof out->meeting, "srun/%s/%s", word_in("SLURM_JOB_ID"),
+                 word_in("SLURM_STEP_ID"));
+        return BE_OK;
+    }
+    if (!getenv("PMIX_RANK"))
+        FAIL(err, BE_UNAVAILABLE,
+             "srun started %d ranks on several machines and gave them no way to meet: expected the "
+             "variables of PMIx or PMI, found none; use srun --mpi=pmix with Open MPI, or "
+             "--mpi=pmi2 with MPICH, or --nodes=1",
+             tasks);
+    *out = (launch){MPI_openmpi, tasks, out->rank, -1, "srun", ""};
+    return BE_OK;
 }
 
 be_status launch_find(launch *out, be_error *err)
 {
-    int sizes[MPI_FAMILIES], torch = getenv("RANK") ? number_in("WORLD_SIZE") : 0;
+    int sizes[MPI_FAMILIES];
     *out = (launch){.size = 1};
     if (worker_find(out)) return BE_OK;
     for (int f = 0; f < MPI_FAMILIES; f++) {
         sizes[f] = getenv(families[f].rank) ? number_in(families[f].size) : 0;
         if (sizes[f] > out->size)
-            *out = (launch){(mpi_family)f, sizes[f], number_in(families[f].rank), -1};
+            *out = (launch){
+                .family = (mpi_family)f, .size = sizes[f], .rank = number_in(families[f].rank)};
     }
-    if (out->size == 1) out->rank = number_in(torch > 1 ? "RANK" : "SLURM_PROCID");
     if (sizes[MPI_openmpi] && sizes[MPI_mpich])
         FAIL(err, BE_USAGE,
              "expected the variables of one launcher, found those of Open MPI (%s=%d) and of MPICH "
              "(%s=%d); start mpirun of one of them, outside of the other's ranks",
              families[MPI_openmpi].size, sizes[MPI_openmpi], families[MPI_mpich].size,
              sizes[MPI_mpich]);
-    if (out->size == 1 && torch > 1)
-        FAIL(err, BE_USAGE,
-             "torchrun started %d ranks (WORLD_SIZE), which have nothing to share gradients by on "
-             "the CPU; start them by mpirun, or by --workers %d",
-             torch, torch);
-    TRY(check_srun(out->size, err));
-    /* Its processes know PMIx, which Open MPI speaks. */
-    int tasks = getenv("SLURM_PROCID") ? number_in("SLURM_STEP_NUM_TASKS") : 0;
-    if (out->size == 1 && tasks > 1) *out = (launch){MPI_openmpi, tasks, out->rank, -1};
-    return BE_OK;
+    if (out->size == 1) TRY(find_torchrun(out, err));
+    return out->size == 1 ? find_srun(out, err) : BE_OK;
 }
 
 /* ---------------------------------------------------------------- plugins */
@@ -129,9 +170,12 @@ be_status launch_join(const launch *from, be_group **out, be_error *err)
     void *block = NULL;
     *out = NULL;
     if (from->size == 1) return BE_OK;
-    if (from->family == MPI_FAMILIES) return worker_join(from, out, err);
     if (from->size > GROUP_MOST)
         FAIL(err, BE_USAGE, "expected at most %d ranks, found %d", GROUP_MOST, from->size);
+    if (from->meeting[0])
+        return meet_join(&(meeting){from->launcher, from->meeting, from->rank, from->size}, out,
+                         err);
+    if (from->family == MPI_FAMILIES) return worker_join(from, out, err);
     name = families[from->family].name;
     TRY(open_plugin(from->family, &plugin, err));
     if (plugin->open(&rank, &size, &near, reason)) FAIL(err, BE_DRIVER, "%s: %s", name, reason);

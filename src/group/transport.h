@@ -3,6 +3,8 @@
 #ifndef GROUP_TRANSPORT_H
 #define GROUP_TRANSPORT_H
 
+#include <stdatomic.h>
+
 #include "group/group.h"
 
 #define GROUP_CHUNK \
@@ -14,7 +16,9 @@ typedef struct group_transport {
      * those of rank r until the call after the next one.  On failure group_ended has been told. */
     be_status (*exchange)(be_group *group, const void *mine, size_t bytes, int64_t limit_ns,
                           const void **all, be_error *err);
-    /* A sign of life of this rank. */
+    /* As group_mean, beside the other calls, with the same limit for a rank that is waited for. */
+    be_status (*mean)(be_group *group, float *x, int64_t count, int64_t limit_ns, be_error *err);
+    /* A sign of life of this rank; any thread may give it. */
     void (*beat)(be_group *group);
     /* Do the others live, and has none been silent for `limit_ns` of the time in which this was
      * called?  `first`: the first look of a waiting. */
@@ -28,11 +32,14 @@ typedef struct group_transport {
 struct be_group {
     const group_transport *transport;
     int rank, size;
-    int64_t beat_ns;             /* the last sign of life */
-    int64_t longest_ns;          /* between two of them, since the last exchange */
-    bool looks;                  /* the last call was a check */
-    int64_t mean_ns, mean_bytes; /* spent in means since somebody asked */
-    be_error ended;              /* status BE_OK while the group lives */
+    _Atomic int64_t beat_ns;             /* the last sign of life */
+    _Atomic int64_t longest_ns;          /* between two of them, since the last exchange */
+    bool looks;                          /* the last call was a check */
+    _Atomic int64_t mean_ns, mean_bytes; /* spent in means */
+    int64_t told_ns, told_bytes;         /* of it, what somebody has asked for */
+    int64_t whole;                       /* samples of a batch that is cut; 0: into equal parts */
+    int64_t parts[GROUP_MOST];           /* of it */
+    be_error ended;                      /* status BE_OK while the group lives */
 };
 
 #endif

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,7 +14,6 @@
 
 #include "core/clock.h"
 #include "core/file.h"
-#include "core/memory.h"
 #include "group/board.h"
 
 /* What a worker is told: its rank, how many there are, the descriptor of the board. */
@@ -39,58 +37,17 @@ bool worker_find(launch *out)
     return true;
 }
 
-typedef struct mapping {
-    board *b;
-    size_t bytes;
-} mapping;
-
-static void unmap(void *context, bool in_order)
-{
-    mapping *m = context;
-    (void)in_order;
-    munmap(m->b, m->bytes);
-    memory_free(m);
-}
-
 be_status worker_join(const launch *from, be_group **out, be_error *err)
 {
-    void *memory = NULL;
     if (from->size < 1 || from->size > GROUP_MOST || from->rank < 0 || from->rank >= from->size)
         FAIL(err, BE_USAGE, VARIABLE ": expected a rank of at most %d, found \"%s\"; unset it",
              GROUP_MOST, getenv(VARIABLE));
-    TRY(memory_alloc(&memory, sizeof(mapping), "the board of a worker", err));
-    mapping *m = memory;
-    m->bytes = board_bytes(from->size);
-    m->b = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, from->board, 0);
-    be_status status = BE_OK;
-    if (m->b == MAP_FAILED)
-        status = status_fail(err, __FILE__, __LINE__, BE_FAILED,
-                             VARIABLE ": the memory that the workers share is not there: %s",
-                             strerror(errno));
-    if (status == BE_OK)
-        status = board_join(m->b, &(board_seat){from->rank, from->size, unmap, m}, out, err);
-    if (status != BE_OK) memory_free(m);
+    be_status status = board_file_join(from->board, from->rank, from->size, out, err);
+    if (status != BE_OK) status_prefix(err, VARIABLE);
     return status;
 }
 
 /* ---------------------------------------------------------------- starting */
-
-/* A file without a name, of zeros, which children inherit. */
-static be_status make_memory(size_t bytes, int *fd, be_error *err)
-{
-#ifdef __linux__
-    *fd = memfd_create("breakeven workers", 0);
-#else
-    FILE *file = tmpfile();
-    *fd = file ? dup(fileno(file)) : -1;
-    if (file) fclose(file);
-#endif
-    if (*fd >= 0 && ftruncate(*fd, (off_t)bytes) == 0) return BE_OK;
-    int reason = errno;
-    if (*fd >= 0) close(*fd);
-    FAIL(err, BE_NO_MEMORY, "no memory of %zu bytes for the workers to share: %s", bytes,
-         strerror(reason));
-}
 
 typedef struct crew {
     int size, running;
@@ -203,15 +160,10 @@ be_status workers_run(int size, char *const *words, const volatile sig_atomic_t 
 {
     crew c = {.size = size};
     int fd = -1;
-    TRY(make_memory(board_bytes(size), &fd, err));
-    void *b = mmap(NULL, board_bytes(size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    be_status status = b != MAP_FAILED
-                           ? run_crew(&c, fd, b, words, stop, err)
-                           : status_fail(err, __FILE__, __LINE__, BE_NO_MEMORY,
-                                         "no memory of %zu bytes for the workers to share: %s",
-                                         board_bytes(size), strerror(errno));
-    if (b != MAP_FAILED) munmap(b, board_bytes(size));
-    close(fd);
+    board *b = NULL;
+    be_status status = board_file_new(size, &fd, &b, err);
+    if (status == BE_OK) status = run_crew(&c, fd, b, words, stop, err);
+    board_file_free(fd, b, size);
     *code = c.code;
     return status;
 }

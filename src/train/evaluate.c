@@ -47,9 +47,9 @@ static be_status evaluator_prepare(evaluator *e, const evaluator_options *option
 
 be_status evaluator_open(evaluator *e, const evaluator_options *options, be_error *err)
 {
-    int64_t parts = options->parts ? options->parts : 1, count = options->data->count;
-    int64_t first = count * options->part / parts, end = count * (options->part + 1) / parts;
-    *e = (evaluator){.first = first, .count = end - first, .batch = options->batch};
+    *e = (evaluator){.first = options->first,
+                     .count = options->count ? options->count : options->data->count,
+                     .batch = options->batch};
     be_status status = evaluator_prepare(e, options, err);
     if (status != BE_OK) evaluator_close(e);
     return status;

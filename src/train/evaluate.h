@@ -16,9 +16,9 @@ typedef struct evaluator_options {
     be_device *device;
     be_plan *share; /* NULL: weights of its own, to be loaded */
     int batch;      /* at least 1; more than the set has is fine */
-    /* The set is cut into `parts`, and this one evaluated; parts 0: all of it.  At most as many as
-     * it has samples, and only where samples are not compared with one another. */
-    int part, parts;
+    /* `count` samples of the set from `first` on; count 0: all of it.  A part only where samples
+     * are not compared with one another. */
+    int64_t first, count;
     const data_table *data;
     be_precision precision;
     bool data_on_host; /* see be_plan_options */

@@ -18,6 +18,7 @@
 #define BLOCK_NS 200000000     /* between two looks at signals and progress */
 #define SNAPSHOT_NS 5000000000 /* between two snapshots, at least … */
 #define SNAPSHOT_RARITY 50     /* … and at least this many times as long as one takes */
+#define SHARE_STEPS 8          /* by which shares are judged, behind a first one */
 #define PLAN_LIMIT_NS \
     INT64_C(600000000000) /* how much longer another rank may take to make its plan */
 #define SAVE_LIMIT_NS \
@@ -84,7 +85,8 @@ static be_status make_plan(trainer *t, be_error *err)
                             .keep_count = t->model.outputs.is_mutual,
                             .data_on_host = o->data_on_host,
                             .group = alone ? NULL : o->group,
-                            .accumulate = turns};
+                            .accumulate = turns,
+                            .sync_batch_norm = o->sync_batch_norm};
     TRY(plan_in_room(t, &plan, err));
     TRY(workload_bind(&t->model, t->plan, o->data, err));
     TRY(memory_alloc(&memory, count * sizeof(int32_t), "the order of an epoch", err));
@@ -99,11 +101,10 @@ static be_status make_validation(trainer *t, be_error *err)
                                  .share = t->plan,
                                  .precision = t->options->precision,
                                  .batch = t->batch,
-                                 .part = be_group_rank(t->options->group),
-                                 .parts = be_group_size(t->options->group),
                                  .data = t->options->validation,
                                  .data_on_host = t->options->data_on_host};
     if (!options.data) return BE_OK;
+    ranks_cut(t->options->group, options.data->count, &options.first, &options.count);
     return evaluator_open(&t->validation, &options, err);
 }
 
@@ -167,8 +168,10 @@ static be_status open_files(trainer *t, be_error *err)
 static be_status open_all(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
+    int64_t before;
     TRY(check_options(o, err));
-    t->batch = o->batch / be_group_size(o->group) / train_turns(o);
+    t->batch = (int)(group_part(o->group, o->batch, &before) / train_turns(o));
+    if (group_is_cut(o->group)) t->shares = shares_begin(o->batch);
     t->steps_per_epoch = order_steps_per_epoch((int32_t)o->data->count, o->batch);
     t->last_step = train_last_step(o);
     if (t->last_step > INT32_MAX / train_turns(o))
@@ -259,9 +262,11 @@ static be_status write_order(trainer *t, int64_t done, be_error *err)
     int64_t count = t->options->data->count, epoch = done / t->steps_per_epoch;
     be_group *group = t->options->group;
     order_epoch(t->options->seed, (uint32_t)epoch, t->order, (int32_t)count);
-    if (be_group_size(group) > 1)
-        order_part(t->order, (int32_t)count, t->options->batch, be_group_rank(group),
-                   be_group_size(group));
+    if (be_group_size(group) > 1) {
+        order_cut part;
+        part.each = group_part(group, t->options->batch, &part.before);
+        order_part(t->order, (int32_t)count, t->options->batch, part);
+    }
     return be_plan_write(t->plan, t->model.order, t->order, (size_t)t->entries * sizeof *t->order,
                          err);
 }
@@ -345,8 +350,48 @@ static block choose_block(const trainer *t)
     /* The first step alone, for it tells how long a step takes. */
     int64_t step_ns = t->total_steps > 1 ? t->total_ns / t->total_steps : BLOCK_NS;
     int64_t fitting = step_ns > 0 ? BLOCK_NS / step_ns : steps;
+    if (group_is_cut(t->options->group) && !t->shares.stays) fitting = t->blocks ? SHARE_STEPS : 1;
     return (block){.steps = least(steps, fitting > 0 ? fitting : 1),
                    .snapshot = !t->has_snapshot || clock_now_ns() >= t->snapshot_next_ns};
+}
+
+/* The ranks have other parts now: a plan for this one's, with what the one before has learned. */
+static be_status change_part(trainer *t, be_error *err)
+{
+    void *learned = t->snapshot;
+    int64_t before;
+    TRY(snapshot_take(learned, t->plan, err));
+    evaluator_close(&t->validation);
+    be_plan_free(t->plan);
+    be_graph_free(t->model.graph);
+    memory_free(t->order);
+    t->plan = NULL;
+    t->model = (workload_model){0};
+    t->order = NULL;
+    t->snapshot = NULL;
+    t->has_snapshot = false;
+    t->batch = (int)group_part(t->options->group, t->options->batch, &before);
+    be_status status = make_plan(t, err);
+    if (status == BE_OK) status = make_validation(t, err);
+    if (status == BE_OK) status = snapshot_restore(learned, t->plan, err);
+    memory_free(learned);
+    return status == BE_OK ? write_order(t, t->state.step, err) : status;
+}
+
+/* After a block: the first one with a plan says nothing, the second how long the parts take. */
+static be_status adapt_shares(trainer *t, be_error *err)
+{
+    be_group *group = t->options->group;
+    int64_t all[SHARES_RANKS];
+    double seconds[SHARES_RANKS];
+    if (!group_is_cut(group) || t->shares.stays || t->blocks < 2) return BE_OK;
+    MUST(be_group_size(group) == SHARES_RANKS);
+    TRY(group_gather(group, &t->busy_ns, all, sizeof *all, err));
+    for (int r = 0; r < SHARES_RANKS; r++) seconds[r] = (double)all[r] * 1e-9;
+    if (!shares_next(&t->shares, seconds)) return BE_OK;
+    group_cut(group, t->shares.parts);
+    t->blocks = 0;
+    return change_part(t, err);
 }
 
 static be_status run_block(trainer *t, be_error *err)
@@ -355,14 +400,21 @@ static be_status run_block(trainer *t, be_error *err)
     TRY(group_copy(t->options->group, &next, sizeof next, err));
     int64_t steps = next.steps;
     if (next.snapshot) TRY(take_snapshot(t, err));
-    int64_t start_ns = clock_now_ns();
+    int64_t start_ns = clock_now_ns(), waited_ns = group_waited_ns(t->options->group);
     TRY(be_plan_run(t->plan, steps, err));
     int64_t now_ns = clock_now_ns();
+    waited_ns = group_waited_ns(t->options->group) - waited_ns;
+    t->busy_ns = (now_ns - start_ns - waited_ns) / steps;
     if (t->total_steps == 0)
         t->first_step_s = (double)(now_ns - t->open_ns - t->snapshot_cost_ns) * 1e-9;
     t->total_ns += now_ns - start_ns;
     t->epoch_ns += now_ns - start_ns;
     t->total_steps += steps;
+    if (t->shares.stays && t->blocks > 0) {
+        t->shares_ns += now_ns - start_ns;
+        t->shares_steps += steps;
+    }
+    t->blocks++;
     return take_losses(t, steps, err);
 }
 
@@ -443,6 +495,8 @@ static be_status end_epoch(trainer *t, bool *best, be_error *err)
     }
     epoch.samples_per_s = (double)(mine * t->options->batch) / epoch.seconds;
     epoch.units_per_s = epoch.samples_per_s * t->model.form.units_a_sample;
+    /* Devices of different kinds round their steps differently. */
+    if (group_is_cut(t->options->group)) TRY(ranks_copy_start(t, err));
     if (t->validation.plan) {
         TRY(ranks_copy_buffers(t, err));
         TRY(evaluator_run(&t->validation, &epoch.validation, err));
@@ -475,6 +529,7 @@ static be_status run_epoch(trainer *t, be_error *err)
         report_progress(t);
         ended = t->state.step % t->steps_per_epoch == 0 || t->state.step == t->last_step;
         if (ended) TRY(end_epoch(t, &best, err));
+        if (t->state.step < t->last_step) TRY(adapt_shares(t, err));
         TRY(save_if_due(t, ended, best, err));
         TRY(ranks_any(o->group, o->interrupted && *o->interrupted, &stop, err));
         if (stop && t->state.step < t->last_step) return stop_for_signal(t, err);

@@ -4,7 +4,9 @@
  * who wants to see something gets calls.  Of a group rank 0 alone reads and writes checkpoints and
  * weights; all of its ranks see the same losses and validations (train/ranks.h).  The steps, their
  * batches and so every weight depend on the options alone, not on how often the loop looks up,
- * saves, or is stopped and resumed. */
+ * saves, or is stopped and resumed.  A group that is cut (group_cut) is cut anew after its first
+ * steps, so that all ranks end a step at once; how, is found by the clock, so that the roundings of
+ * such a training are not the same twice. */
 #ifndef TRAIN_LOOP_H
 #define TRAIN_LOOP_H
 
@@ -15,6 +17,7 @@
 #include "data/table.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
+#include "train/shares.h"
 #include "workloads/workload.h"
 
 typedef struct train_progress {
@@ -60,6 +63,7 @@ typedef struct train_options {
     be_optimizer optimizer;
     be_precision precision;
     bool data_on_host;         /* see be_plan_options */
+    bool sync_batch_norm;      /* likewise */
     const char *folder;        /* of checkpoints; NULL: none */
     const char *rescue_folder; /* where an interrupt saves if there is no folder */
     int64_t save_every;        /* steps; 0: after each epoch */
@@ -96,7 +100,11 @@ typedef struct trainer {
     int64_t epoch_first_step;   /* where this process entered the epoch */
     int64_t epoch_ns, total_ns; /* spent in steps */
     int64_t total_steps;        /* done by this process */
-    double first_step_s;        /* from trainer_open to the end of the first step; NAN before */
+    int64_t busy_ns;            /* of a step of the last block, without waiting for other ranks */
+    shares shares;              /* of ranks that are cut */
+    int64_t blocks;             /* done with these shares */
+    int64_t shares_ns, shares_steps; /* of total_ns and total_steps, since they stay */
+    double first_step_s; /* from trainer_open to the end of the first step; NAN before */
     int64_t open_ns;
     /* Weights and states as they were after snapshot_step steps: of the last few seconds, so that a
      * bad loss can be looked at again. */

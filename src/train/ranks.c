@@ -44,13 +44,17 @@ be_status ranks_check(const train_options *o, be_error *err)
     int size = be_group_size(o->group);
     int64_t below = o->batch / size * size;
     data_table form = workload_form(o->workload, o->data->count);
+    if (size == 1 && o->sync_batch_norm)
+        FAIL(err, BE_USAGE,
+             "--sync-batch-norm: it is of several workers, found one; add --workers N, or leave it "
+             "out");
     if (size == 1) return check_turns(o, err);
     if (o->batch < size)
         FAIL(err, BE_USAGE,
              "expected a batch of at least a %s for each of the %d workers, found %d; use a larger "
              "--batch, or fewer workers",
              o->data->sample, size, o->batch);
-    if (o->batch % size)
+    if (!group_is_cut(o->group) && o->batch % size)
         FAIL(err, BE_USAGE,
              "expected a batch that %d workers can cut into equal parts, found %d; use --batch "
              "%" PRId64 " or %" PRId64 ", or another number of workers",
@@ -66,6 +70,25 @@ be_status ranks_check(const train_options *o, be_error *err)
              "; use fewer workers",
              o->data->sample, size, o->validation->count);
     return check_turns(o, err);
+}
+
+/* Where rank r's part begins: by their weights, one sample each at least. */
+static int64_t part_at(const be_group *group, int64_t samples, int r)
+{
+    int size = be_group_size(group);
+    double before = 0;
+    if (!group_is_cut(group)) return samples * r / size;
+    for (int k = 0; k < r; k++) before += group_weight(group, k);
+    int64_t at = (int64_t)(before * (double)samples);
+    if (at < r) at = r;
+    return at > samples - (size - r) ? samples - (size - r) : at;
+}
+
+void ranks_cut(const be_group *group, int64_t samples, int64_t *first, int64_t *count)
+{
+    int rank = be_group_rank(group);
+    *first = part_at(group, samples, rank);
+    *count = part_at(group, samples, rank + 1) - *first;
 }
 
 /* FNV-1a (Fowler, Noll, Vo) over samples of the bytes, spread evenly. */
@@ -93,13 +116,14 @@ static void describe_job(const train_options *o, rank_job *out)
     snprintf(out->job, RANK_JOB_BYTES,
              "%s%.100s, batch %d in %d turns, seed %" PRIu64 ", %" PRId64
              " steps, %s, optimizer %d (%g %g %g "
-             "%g %g %g; %d %" PRId64 " %" PRId64 " %g), clip %g, saved every %" PRId64 "%s",
+             "%g %g %g; %d %" PRId64 " %" PRId64 " %g), clip %g, saved every %" PRId64 "%s%s",
              o->workload->name, workload_variant_text(o->workload, &all, ", ", ", ", variant),
              o->batch, train_turns(o), o->seed, train_last_step(o), precision_name(o->precision),
              (int)p->kind, p->learning_rate, p->momentum, p->weight_decay, p->beta1, p->beta2,
              p->epsilon, (int)p->schedule.kind, p->schedule.warmup_steps, p->schedule.total_steps,
              p->schedule.final_factor, p->max_gradient_norm, o->save_every,
-             o->folder ? ", with checkpoints" : "");
+             o->folder ? ", with checkpoints" : "",
+             o->sync_batch_norm ? ", batch norm synced" : "");
     snprintf(out->data, RANK_JOB_BYTES,
              "%" PRId64 " %ss of %s (%016" PRIx64 ") and %" PRId64 " to validate (%016" PRIx64 ")",
              o->data->count, o->data->sample, o->data->name, hash_table(o->data),
@@ -192,17 +216,18 @@ typedef struct rank_steps {
     int32_t correct[BE_LOSS_LOG];
 } rank_steps;
 
-static void join_steps(const rank_steps *all, int size, int64_t steps, float *losses,
+static void join_steps(const be_group *group, const rank_steps *all, int64_t steps, float *losses,
                        int32_t *correct)
 {
+    int size = be_group_size(group);
     for (int64_t i = 0; i < steps; i++) {
         double loss = 0;
         correct[i] = 0;
         for (int r = 0; r < size; r++) {
-            loss += (double)all[r].losses[i];
+            loss += (double)all[r].losses[i] * group_weight(group, r);
             correct[i] += all[r].correct[i];
         }
-        losses[i] = (float)(loss / size);
+        losses[i] = (float)loss;
     }
 }
 
@@ -218,7 +243,7 @@ be_status ranks_join_losses(be_group *group, int64_t steps, float *losses, int32
     memcpy(mine->losses, losses, bytes);
     memcpy(mine->correct, correct, bytes);
     be_status status = group_gather(group, mine, all, sizeof *mine, err);
-    if (status == BE_OK) join_steps(all, size, steps, losses, correct);
+    if (status == BE_OK) join_steps(group, all, steps, losses, correct);
     memory_free(memory);
     return status;
 }

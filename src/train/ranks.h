@@ -12,8 +12,11 @@
  * not trained as it would be in the whole. */
 BE_CHECKED be_status ranks_check(const train_options *options, be_error *err);
 
+/* This rank's part of a set to be evaluated, of as many samples as there are ranks or more. */
+void ranks_cut(const be_group *group, int64_t samples, int64_t *first, int64_t *count);
+
 /* What must be the same on all ranks, as texts, so that a difference can be shown. */
-#define RANK_JOB_BYTES 320
+#define RANK_JOB_BYTES 400
 typedef struct rank_job {
     char build[RANK_JOB_BYTES], job[RANK_JOB_BYTES], data[RANK_JOB_BYTES];
 } rank_job;

@@ -429,6 +429,23 @@ int fake_cuda_host_work(cuda_stream stream, void (*call)(const void *), const vo
     return CUDA_OK;
 }
 
+typedef struct host_function {
+    cuda_host_call call;
+    void *context;
+} host_function;
+
+static void run_host_function(const void *data)
+{
+    const host_function *f = data;
+    f->call(f->context);
+}
+
+cuda_result cuLaunchHostFunc(cuda_stream stream, cuda_host_call call, void *context)
+{
+    host_function f = {call, context};
+    return fake_cuda_host_work(stream, run_host_function, &f, sizeof f);
+}
+
 cuda_result cuEventCreate(cuda_event *event, unsigned flags)
 {
     ENTER();
@@ -521,25 +538,43 @@ cuda_result cuMemFreeHost(void *block)
     return CUDA_OK;
 }
 
+typedef struct copied {
+    void *to;
+    const void *from;
+    size_t bytes;
+} copied;
+
+static void run_copy(const void *data)
+{
+    const copied *c = data;
+    memcpy(c->to, c->from, c->bytes);
+}
+
+static cuda_result give_copy(cuda_stream stream, const copied *c)
+{
+    work w = {.kind = WORK_COPY, .to = c->to, .from = c->from, .bytes = c->bytes};
+    if (!stream->capture) {
+        fake_work_add(stream, w);
+        return CUDA_OK;
+    }
+    w = (work){.kind = WORK_HOST, .host = {.call = run_copy}};
+    memcpy(w.host.data, c, sizeof *c);
+    return fake_capture(stream->capture, &w);
+}
+
 cuda_result cuMemcpyHtoDAsync_v2(cuda_address to, const void *from, size_t bytes,
                                  cuda_stream stream)
 {
     ENTER();
     if (!in_memory(to, bytes)) return CUDA_INVALID_VALUE;
-    fake_work_add(
-        stream,
-        (work){.kind = WORK_COPY, .to = (void *)(uintptr_t)to, .from = from, .bytes = bytes});
-    return CUDA_OK;
+    return give_copy(stream, &(copied){(void *)(uintptr_t)to, from, bytes});
 }
 
 cuda_result cuMemcpyDtoHAsync_v2(void *to, cuda_address from, size_t bytes, cuda_stream stream)
 {
     ENTER();
     if (!in_memory(from, bytes)) return CUDA_INVALID_VALUE;
-    fake_work_add(
-        stream,
-        (work){.kind = WORK_COPY, .to = to, .from = (const void *)(uintptr_t)from, .bytes = bytes});
-    return CUDA_OK;
+    return give_copy(stream, &(copied){to, (const void *)(uintptr_t)from, bytes});
 }
 
 cuda_result cuMemsetD8Async(cuda_address to, unsigned char value, size_t bytes, cuda_stream stream)

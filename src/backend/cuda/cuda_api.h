@@ -66,6 +66,7 @@ typedef int cuda_capture_mode;
 typedef unsigned long long cuda_address;
 typedef struct cuda_context_ *cuda_context;
 typedef struct cuda_stream_ *cuda_stream;
+typedef void (*cuda_host_call)(void *);
 typedef struct cuda_event_ *cuda_event;
 typedef struct cuda_module_ *cuda_module;
 typedef struct cuda_function_ *cuda_function;
@@ -126,6 +127,7 @@ typedef struct nvrtc_program_ *nvrtc_program;
     X(exec_upload, cuGraphUpload, (cuda_exec, cuda_stream))                                 \
     X(exec_launch, cuGraphLaunch, (cuda_exec, cuda_stream))                                 \
     X(exec_free, cuGraphExecDestroy, (cuda_exec))                                           \
+    X(host_call, cuLaunchHostFunc, (cuda_stream, cuda_host_call, void *))                   \
     X(event_new, cuEventCreate, (cuda_event *, unsigned))                                   \
     X(event_free, cuEventDestroy_v2, (cuda_event))                                          \
     X(event_record, cuEventRecord, (cuda_event, cuda_stream))                               \

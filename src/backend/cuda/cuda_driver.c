@@ -204,6 +204,7 @@ static const gpu_driver_vtable cuda_driver_vtable = {
     .feed_release = cuda_feed_release,
     .synchronise = driver_synchronise,
     .join = cuda_join,
+    .join_host = cuda_join_host,
     .mean = cuda_mean,
 };
 

@@ -83,6 +83,7 @@ be_status cuda_feed_release(gpu_driver *driver, gpu_feed *feed, int slot, be_err
 
 be_status cuda_join(gpu_driver *driver, be_group *group, const char **implementation,
                     be_error *err);
+be_status cuda_join_host(gpu_driver *driver, be_group *group, size_t bytes, be_error *err);
 be_status cuda_mean(gpu_driver *driver, gpu_span span, be_error *err);
 
 /* Part from the group, if it has joined one. */

@@ -1,4 +1,6 @@
-/* A GPU as one of a group's: meeting the others, means, and waiting for work that needs them. */
+/* A GPU as one of a group's: meeting the others, means, and waiting for work that needs them.
+ *
+ * GPUs add up by NCCL; a GPU and the processor of one process by the memory of the host. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,10 +12,20 @@
 #define SPINS 200 /* looks at the stream before the host sleeps … */
 #define NAP_NS 20000
 
+/* A mean by the memory of the host: so many bytes of its own there, pinned. */
+typedef struct host_mean {
+    struct host_mean *next;
+    struct cuda_link *link;
+    size_t bytes;
+    void *memory;
+} host_mean;
+
 struct cuda_link {
-    const cuda_nccl *nccl;
+    const cuda_nccl *nccl; /* NULL: by the memory of the host */
     be_group *group;
-    nccl_comm comm; /* NULL: it was given up */
+    nccl_comm comm; /* NULL: it was given up, or there is none */
+    host_mean *means;
+    be_error failed; /* of a mean on the host, whose thread can tell nobody; BE_OK: none */
 };
 
 static be_status nccl_fail(const cuda_driver *d, nccl_result result, const char *what,
@@ -99,9 +111,46 @@ be_status cuda_join(gpu_driver *driver, be_group *group, const char **implementa
     return BE_OK;
 }
 
+/* No mean may begin any more where the memory is given back. */
+static void free_means(cuda_driver *d)
+{
+    host_mean *next = NULL;
+    if (d->link->means) d->libraries->cu.stream_wait(d->stream);
+    for (host_mean *m = d->link->means; m; m = next) {
+        next = m->next;
+        if (m->memory) d->libraries->cu.host_free(m->memory);
+        memory_free(m);
+    }
+}
+
+/* The plan of a training is made anew where its part changes: what was there for the one before
+ * serves the next as well. */
+be_status cuda_join_host(gpu_driver *driver, be_group *group, size_t bytes, be_error *err)
+{
+    cuda_driver *d = (cuda_driver *)driver;
+    void *memory = NULL;
+    TRY(cuda_enter(d, err));
+    if (!d->link) {
+        TRY(memory_alloc(&memory, sizeof *d->link, "the link of a group's GPU", err));
+        d->link = memory;
+        *d->link = (struct cuda_link){.group = group};
+    }
+    MUST(d->link->group == group && !d->link->nccl);
+    for (const host_mean *m = d->link->means; m; m = m->next)
+        if (m->bytes == bytes) return BE_OK;
+    TRY(memory_alloc(&memory, sizeof(host_mean), "a mean on the host", err));
+    host_mean *mean = memory;
+    *mean = (host_mean){.next = d->link->means, .link = d->link, .bytes = bytes};
+    d->link->means = mean;
+    CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.host_alloc(&mean->memory, bytes, 0),
+             "get pinned memory of the host");
+    return BE_OK;
+}
+
 void cuda_leave(cuda_driver *d)
 {
     struct cuda_link *link = d->link;
+    if (link) free_means(d);
     if (link && link->comm && group_has_ended(link->group))
         link->nccl->call.abort(link->comm);
     else if (link && link->comm)
@@ -112,9 +161,38 @@ void cuda_leave(cuda_driver *d)
 
 /* ---------------------------------------------------------------- working */
 
+/* On a thread of CUDA's, between two copies.  After a failure the rest of the step is of no use,
+ * and who waits for it is told. */
+static void run_mean(void *argument)
+{
+    host_mean *m = argument;
+    struct cuda_link *link = m->link;
+    if (link->failed.status != BE_OK) return;
+    link->failed.status =
+        group_mean(link->group, m->memory, (int64_t)(m->bytes / sizeof(float)), &link->failed);
+}
+
+static be_status mean_on_host(cuda_driver *d, gpu_span span, be_error *err)
+{
+    const cuda_functions *cu = &d->libraries->cu;
+    host_mean *m = d->link->means;
+    while (m && m->bytes != span.bytes) m = m->next;
+    MUST(m);
+    CUDA_TRY(d->libraries, d->facts.id,
+             cu->download(m->memory, cuda_span_address(span), m->bytes, d->stream),
+             "copy gradients to the host");
+    CUDA_TRY(d->libraries, d->facts.id, cu->host_call(d->stream, run_mean, m),
+             "add up gradients on the host");
+    CUDA_TRY(d->libraries, d->facts.id,
+             cu->upload(cuda_span_address(span), m->memory, m->bytes, d->stream),
+             "copy gradients from the host");
+    return BE_OK;
+}
+
 be_status cuda_mean(gpu_driver *driver, gpu_span span, be_error *err)
 {
     cuda_driver *d = (cuda_driver *)driver;
+    if (!d->link->nccl) return mean_on_host(d, span, err);
     void *place = (void *)(uintptr_t)cuda_span_address(span);
     nccl_result result =
         d->link->nccl->call.all_reduce(place, place, span.bytes / sizeof(float), NCCL_FLOAT32,
@@ -148,5 +226,7 @@ be_status cuda_wait(cuda_driver *d, const char *what, be_error *err)
 {
     if (d->link && d->link->comm) return wait_with_others(d, err);
     CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.stream_wait(d->stream), what);
-    return BE_OK;
+    if (!d->link || d->link->failed.status == BE_OK) return BE_OK;
+    if (err) *err = d->link->failed;
+    return d->link->failed.status;
 }

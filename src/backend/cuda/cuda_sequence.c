@@ -158,7 +158,7 @@ static be_status capture(gpu_driver *driver, const gpu_task *task, cuda_graph *o
     char what[160];
     snprintf(what, sizeof what, "record %s", task->name);
     if (task->ready) TRY(task->ready(task, driver, err));
-    TRY(task->start(task, driver, err));
+    if (!task->is_counted) TRY(task->start(task, driver, err));
     CUDA_TRY(d->libraries, d->facts.id, cu->capture_begin(d->stream, CUDA_CAPTURE_THREAD_LOCAL),
              what);
     be_status status = task->start(task, driver, err);

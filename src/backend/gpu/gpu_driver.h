@@ -67,6 +67,8 @@ typedef struct gpu_task {
     /* Give it what it must find in memory that holds nothing yet, where it runs before the first
      * step; NULL: it may find anything. */
     be_status (*ready)(const struct gpu_task *, gpu_driver *, be_error *);
+    /* It may not run before the first step, because others run it as often. */
+    bool is_counted;
 } gpu_task;
 
 /* A kernel, or a task: its arguments then only say what it reads and writes. */
@@ -146,6 +148,9 @@ typedef struct gpu_driver_vtable {
     /* Meet the other ranks of a group, all of which do so; again with the same group does nothing.
      * `implementation`: what adds up, for people.  NULL: the driver cannot. */
     be_status (*join)(gpu_driver *, be_group *, const char **implementation, be_error *);
+    /* The same by the memory of the host, for ranks of this process that are devices of different
+     * kinds (group_is_cut); `bytes`: of a mean that will be handed over.  NULL: likewise. */
+    be_status (*join_host)(gpu_driver *, be_group *, size_t bytes, be_error *);
     /* Hand over a mean of these f32 over the ranks joined: all ranks get the same bits, and the
      * same ones for the same numbers again. */
     be_status (*mean)(gpu_driver *, gpu_span, be_error *);

@@ -42,6 +42,7 @@ static void driver_close(gpu_driver *driver)
         d->cl->clReleaseCommandQueue(d->queue);
     }
     if (d->context) d->cl->clReleaseContext(d->context);
+    memory_free(d->means);
     memory_free(d);
 }
 
@@ -295,7 +296,7 @@ static be_status sequence_fill(opencl_driver *d, const gpu_launch *launches, int
         const gpu_launch *launch = &launches[i];
         if (launch->task) {
             /* Once, on memory that holds nothing yet: the library compiles at the first call. */
-            TRY(launch->task->start(launch->task, &d->base, err));
+            if (!launch->task->is_counted) TRY(launch->task->start(launch->task, &d->base, err));
             sequence->launches[sequence->count++] = (recorded){.task = launch->task};
             continue;
         }
@@ -373,7 +374,9 @@ static const gpu_driver_vtable opencl_vtable = {.close = driver_close,
                                                 .feed_claim = opencl_feed_claim,
                                                 .feed_send = opencl_feed_send,
                                                 .feed_release = opencl_feed_release,
-                                                .synchronise = driver_synchronise};
+                                                .synchronise = driver_synchronise,
+                                                .join_host = opencl_join_host,
+                                                .mean = opencl_mean};
 
 static be_status driver_start(opencl_driver *d, be_error *err)
 {

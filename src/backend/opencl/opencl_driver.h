@@ -16,7 +16,14 @@ typedef struct opencl_driver {
     cl_queue queue;
     const struct clblast *clblast; /* NULL: our own kernels alone */
     size_t held_bytes;             /* in buffers of the device */
+    be_group *group;               /* with whose other ranks it adds up, on the host; or NULL */
+    void *means;                   /* memory for it … */
+    size_t means_bytes;            /* … of so many bytes */
 } opencl_driver;
+
+/* See gpu_driver_vtable. */
+be_status opencl_join_host(gpu_driver *driver, be_group *group, size_t bytes, be_error *err);
+be_status opencl_mean(gpu_driver *driver, gpu_span span, be_error *err);
 
 /* Fills the error of a call that gave `status`. */
 be_status opencl_fail(const opencl_driver *d, be_error *err, const char *what, cl_int status);

@@ -12,6 +12,9 @@
  * running += momentum · (new − running), the variance over M − 1 there.  When inferring the running
  * ones are taken.
  *
+ * In a group of ranks that are synced, M, mean and variance are those of all ranks' parts together,
+ * and so are the two sums in dx below.
+ *
  * Backward, with dz = dy where ReLU let y through (through any other f activation_backward makes dz
  * first, from z): dbias = Σ dz, dweight = Σ dz · x̂,
  * dx = weight · inverse · (dz − dbias / M − x̂ · dweight / M), x̂ = (x − mean) · inverse. */
@@ -97,13 +100,25 @@ static be_status batch_norm_gradient(op_gradient *call, be_error *err)
     const activation_attrs formula = {attrs->activation, 0};
     if (activation_needs_x(attrs->activation))
         TRY(activation_fused_gradient(call, &formula, &attrs->keep_z, 5, dz, err));
-    batch_norm_backward_attrs back = {.need_dx = call->need[0],
-                                      .need_dresidual = relu && call->need[3]};
+    batch_norm_backward_attrs back = {
+        .need_dx = call->need[0], .synced = attrs->synced, .need_dresidual = relu && call->need[3]};
     be_value in[OP_MAX_IN] = {node->in[0], node->in[1], node->out[1], node->out[2], y, dz[0]};
     TRY(graph_add_node(call->graph, &be_op_batch_norm_backward, &back, in, out, err));
     for (int i = 0; i < 3; i++) call->dx[i] = out[i];
     call->dx[3] = relu ? out[3] : dz[0];
     return BE_OK;
+}
+
+static void batch_norm_set_group(void *attrs, be_group *group)
+{
+    ((batch_norm_attrs *)attrs)->group = group;
+    ((batch_norm_attrs *)attrs)->synced = true;
+}
+
+static void batch_norm_backward_set_group(void *attrs, be_group *group)
+{
+    ((batch_norm_backward_attrs *)attrs)->group = group;
+    ((batch_norm_backward_attrs *)attrs)->synced = true;
 }
 
 /* Visits the values of channel c: `at` is the place of the i-th of M. */
@@ -251,11 +266,14 @@ be_value be_batch_norm(be_graph *g, be_value x, const be_batch_norm_options *opt
 /* ---------------------------------------------------------------- cases */
 
 static const batch_norm_attrs plain = {.epsilon = 1e-5, .momentum = 0.1},
-                              relu = {1e-5, 0.1, BE_RELU, 0};
+                              relu = {.epsilon = 1e-5, .momentum = 0.1, .activation = BE_RELU};
+static const batch_norm_attrs synced = {.epsilon = 1e-5, .momentum = 0.1, .synced = true};
 static const batch_norm_attrs coarse = {.epsilon = 0.5, .momentum = 1.0};
 
-static const batch_norm_attrs last_gelu = {1e-5, 0.1, BE_GELU, 0};
-#define X(kind, name) static const batch_norm_attrs kept_##name = {1e-5, 0.1, BE_##kind, 1};
+static const batch_norm_attrs last_gelu = {.epsilon = 1e-5, .momentum = 0.1, .activation = BE_GELU};
+#define X(kind, name)                             \
+    static const batch_norm_attrs kept_##name = { \
+        .epsilon = 1e-5, .momentum = 0.1, .activation = BE_##kind, .keep_z = 1};
 ACTIVATION_LIST(X)
 #undef X
 
@@ -290,12 +308,18 @@ ACTIVATION_LIST(X)
 #define KEPT(kind, name) \
     FORWARD(#name " and z", kept_##name, 33, F32(4, {2, 33, 7, 7}), 4, {2, 33, 7, 7}),
 
-static const op_case batch_norm_cases[] = {FORWARD_CASES ACTIVATION_LIST(KEPT) FORWARD(
-    "gelu and z, rows", kept_gelu, 37, OP_ABSENT, 2, {29, 37})};
+static const op_case batch_norm_cases[] = {
+    FORWARD_CASES ACTIVATION_LIST(KEPT)
+        FORWARD("gelu and z, rows", kept_gelu, 37, OP_ABSENT, 2, {29, 37}),
+    FORWARD("synced, of one rank", synced, 16, OP_ABSENT, 4, {3, 16, 5, 7}),
+    FORWARD("synced rows, of one rank", synced, 37, OP_ABSENT, 2, {29, 37}),
+};
 static const op_case batch_norm_infer_cases[] = {FORWARD_CASES};
 
-static const batch_norm_backward_attrs dx = {.need_dx = true}, all = {true, true},
-                                       sums = {.need_dx = false};
+static const batch_norm_backward_attrs dx = {.need_dx = true},
+                                       all = {.need_dx = true, .need_dresidual = true},
+                                       sums = {.need_dx = false},
+                                       dx_synced = {.need_dx = true, .synced = true};
 
 #define BACKWARD(text, attributes, c, y, ...)                                                 \
     {                                                                                         \
@@ -305,6 +329,8 @@ static const batch_norm_backward_attrs dx = {.need_dx = true}, all = {true, true
     }
 
 static const op_case batch_norm_backward_cases[] = {
+    BACKWARD("synced, of one rank", dx_synced, 16, OP_ABSENT, 4, {3, 16, 5, 7}),
+    BACKWARD("synced rows, of one rank", dx_synced, 37, OP_ABSENT, 2, {29, 37}),
     BACKWARD("images", dx, 17, OP_ABSENT, 4, {3, 17, 5, 7}),
     BACKWARD("relu", dx, 16, F32(4, {2, 16, 9, 9}), 4, {2, 16, 9, 9}),
     BACKWARD("residual, relu", all, 33, F32(4, {2, 33, 7, 7}), 4, {2, 33, 7, 7}),
@@ -330,6 +356,7 @@ const be_op be_op_batch_norm = {.name = "batch_norm",
                                 .inferring = &be_op_batch_norm_infer,
                                 .infer = batch_norm_infer_shapes,
                                 .gradient = batch_norm_gradient,
+                                .set_group = batch_norm_set_group,
                                 .reference = batch_norm_reference,
                                 .cost = batch_norm_cost,
                                 .absorb = batch_norm_absorb,
@@ -362,6 +389,7 @@ const be_op be_op_batch_norm_backward = {.name = "batch_norm_backward",
                                          .optional = 1u << 4,
                                          .in_place = {1u << 5},
                                          .infer = batch_norm_backward_infer,
+                                         .set_group = batch_norm_backward_set_group,
                                          .reference = batch_norm_backward_reference,
                                          .cost = batch_norm_backward_cost,
                                          .cases = batch_norm_backward_cases,

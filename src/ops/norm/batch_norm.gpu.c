@@ -2,7 +2,7 @@
  * the types of x, residual, y, dy, dx and dresidual.  batch_norm.c says what is computed.  Sums go
  * by a tree over the items of one group, a channel a group and round. */
 PARAMETERS(PIXELS CHANNELS X_T COUNT R_T Y_T INFER RESIDUAL RELU FORMULA KEEP DY_T FROM_RELU DX_T
-               DR_T NEED_DX NEED_DR)
+               DR_T NEED_DX NEED_DR SYNCED)
 
 #define PART 64 /* values that are added up before they join the sum, which keeps its digits */
 
@@ -44,6 +44,7 @@ DEVICE float sum_of_values(ITEM_PARAM GLOBAL const X_T *x, int c, float middle, 
     return sum + part;
 }
 
+/* With SYNCED `inverse` is the sum of the squares, for batch_norm_group.gpu.c. */
 KERNEL batch_norm_statistics(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, mean), ARG_OUT(float, inverse),
                              ARG_OUT(float, running_mean), ARG_OUT(float, running_var),
                              ARG_FLOAT(epsilon), ARG_FLOAT(momentum))
@@ -61,9 +62,11 @@ KERNEL batch_norm_statistics(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, mean), ARG_
         float squares = sum_of_items(ITEM sums, sum_of_values(ITEM x, c, center, 1));
         if (LOCAL_ID == 0) {
             mean[c] = center;
-            inverse[c] = 1.0f / SQRT(squares / (float)COUNT + epsilon);
-            running_mean[c] += momentum * (center - running_mean[c]);
-            running_var[c] += momentum * (squares / (float)(COUNT - 1) - running_var[c]);
+            inverse[c] = SYNCED ? squares : 1.0f / SQRT(squares / (float)COUNT + epsilon);
+            if (!SYNCED) {
+                running_mean[c] += momentum * (center - running_mean[c]);
+                running_var[c] += momentum * (squares / (float)(COUNT - 1) - running_var[c]);
+            }
         }
     }
 }

@@ -3,7 +3,8 @@
  * Memory is seen as runs of floats: a channel of an image (plain), a block of channels of an image
  * (blocked), a few channels of a row (where an image has one pixel).  In a plain run all floats are
  * of one channel; in the others float i is of channel i mod VEC of the run's.  Sums are made by run
- * and joined in a fixed order: the bits do not depend on the threads. */
+ * and joined in a fixed order: the bits do not depend on the threads.  Ranks that are synced show
+ * each other two numbers of each channel, and join them in the order of the ranks. */
 #include "ops/norm/batch_norm.h"
 
 #include <math.h>
@@ -11,6 +12,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/vec.h"
+#include "group/group.h"
 #include "ops/eltwise/activation_cpu.h"
 
 #define PARTS_MOST 64 /* of the images, each summed apart */
@@ -111,6 +113,24 @@ static void join(const runs *r, const sums *parts, int64_t c, double *first, dou
         }
 }
 
+/* ---------------------------------------------------------------- ranks */
+
+/* What a rank shows the others of a channel. */
+typedef struct shared {
+    double first, second;
+} shared;
+
+/* What all ranks show, behind what this one does. */
+static size_t shared_bytes(const runs *r, const be_group *group)
+{
+    return (size_t)(1 + be_group_size(group)) * (size_t)r->channels * sizeof(shared);
+}
+
+static be_status show(const runs *r, shared *mine, be_group *group, be_error *err)
+{
+    return group_gather(group, mine, mine + r->channels, (size_t)r->channels * sizeof *mine, err);
+}
+
 /* ---------------------------------------------------------------- forward */
 
 /* Sums of x − pivot and of its squares: with a value of the channel as pivot they are as small as
@@ -140,25 +160,41 @@ static void sum_squares(const runs *r, const float *x, int64_t part, int64_t uni
     }
 }
 
-static void take_statistics(const cpu_call *call, const runs *r, const sums *parts)
+/* Mean and sum of the squares off it of channel c. */
+static shared statistics_of(const cpu_call *call, const runs *r, const sums *parts, int64_t c)
+{
+    double sum, square;
+    int lane = r->is_planar ? 0 : (int)(c % VEC);
+    double pivot = (double)pivot_of(r, call->in[0], r->is_planar ? c : c / VEC)[lane];
+    join(r, parts, c, &sum, &square);
+    double squares = square - sum * sum / r->count;
+    return (shared){pivot + sum / r->count, squares < 0.0 ? 0.0 : squares /* rounding */};
+}
+
+/* Of ranks with `count` values each. */
+static shared statistics_of_all(const runs *r, const shared *all, int ranks, int64_t c)
+{
+    shared joined = {0.0, 0.0};
+    for (int k = 0; k < ranks; k++) joined.first += all[k * r->channels + c].first / ranks;
+    for (int k = 0; k < ranks; k++) {
+        shared one = all[k * r->channels + c];
+        double apart = one.first - joined.first;
+        joined.second += one.second + r->count * apart * apart;
+    }
+    return joined;
+}
+
+static void take_statistics(const cpu_call *call, int64_t c, shared found, double count)
 {
     const batch_norm_attrs *attrs = call->attrs;
     float *mean = call->out[1], *inverse = call->out[2];
     float *running_mean = call->out[3], *running_var = call->out[4];
-    for (int64_t c = 0; c < r->channels; c++) {
-        double sum, square;
-        int lane = r->is_planar ? 0 : (int)(c % VEC);
-        double pivot = (double)pivot_of(r, call->in[0], r->is_planar ? c : c / VEC)[lane];
-        join(r, parts, c, &sum, &square);
-        double found = pivot + sum / r->count, squares = square - sum * sum / r->count;
-        if (squares < 0.0) squares = 0.0; /* rounding */
-        double kept_mean = (double)running_mean[c], kept_var = (double)running_var[c];
-        mean[c] = (float)found;
-        inverse[c] = (float)(1.0 / sqrt(squares / r->count + attrs->epsilon));
-        running_mean[c] = (float)(kept_mean + attrs->momentum * (found - kept_mean));
-        running_var[c] =
-            (float)(kept_var + attrs->momentum * (squares / (r->count - 1.0) - kept_var));
-    }
+    double kept_mean = (double)running_mean[c], kept_var = (double)running_var[c];
+    mean[c] = (float)found.first;
+    inverse[c] = (float)(1.0 / sqrt(found.second / count + attrs->epsilon));
+    running_mean[c] = (float)(kept_mean + attrs->momentum * (found.first - kept_mean));
+    running_var[c] =
+        (float)(kept_var + attrs->momentum * (found.second / (count - 1.0) - kept_var));
 }
 
 /* What a run of y is made of. */
@@ -223,20 +259,39 @@ static be_status batch_norm_prepare(cpu_call *call, arena *memory, be_error *err
 {
     (void)memory;
     (void)err;
+    const batch_norm_attrs *attrs = call->attrs;
     runs r = runs_of(&call->in_shape[0], call->in_layout[0]);
     call->scratch_bytes = (size_t)(r.parts * r.units) * sizeof(sums);
+    if (attrs->synced) call->scratch_bytes += shared_bytes(&r, attrs->group);
+    return BE_OK;
+}
+
+static be_status sync_statistics(const cpu_call *call, const runs *r, const sums *parts,
+                                 shared *mine, be_error *err)
+{
+    be_group *group = ((const batch_norm_attrs *)call->attrs)->group;
+    int ranks = be_group_size(group);
+    for (int64_t c = 0; c < r->channels; c++) mine[c] = statistics_of(call, r, parts, c);
+    TRY(show(r, mine, group, err));
+    for (int64_t c = 0; c < r->channels; c++)
+        take_statistics(call, c, statistics_of_all(r, mine + r->channels, ranks, c),
+                        r->count * ranks);
     return BE_OK;
 }
 
 static be_status batch_norm_run(const cpu_call *call, be_error *err)
 {
-    (void)err;
+    const batch_norm_attrs *attrs = call->attrs;
     runs r = runs_of(&call->in_shape[0], call->in_layout[0]);
     sums *parts = call->scratch;
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t i = 0; i < r.parts * r.units; i++)
         sum_squares(&r, call->in[0], i / r.units, i % r.units, &parts[i]);
-    take_statistics(call, &r, parts);
+    if (attrs->synced)
+        TRY(sync_statistics(call, &r, parts, (shared *)(parts + r.parts * r.units), err));
+    else
+        for (int64_t c = 0; c < r.channels; c++)
+            take_statistics(call, c, statistics_of(call, &r, parts, c), r.count);
     normalize_all(call, &r, call->out[1], call->out[2]);
     return BE_OK;
 }
@@ -296,7 +351,8 @@ static void sum_gradients(const cpu_call *call, const runs *r, int64_t part, int
 }
 
 /* dx = factor · (dz − middle − (x − mean) · slope) */
-static void gradient_run(const cpu_call *call, const runs *r, const run *one, const float *slopes)
+static void gradient_run(const cpu_call *call, const runs *r, const run *one, const float *middles,
+                         const float *slopes)
 {
     const float *x = call->in[0], *y = call->in[4], *dy = call->in[5];
     if (call->out[3]) { /* dz stands there */
@@ -305,7 +361,7 @@ static void gradient_run(const cpu_call *call, const runs *r, const run *one, co
     }
     vec mean = of_channels(r, one, call->in[2]);
     vec factor = of_channels(r, one, call->in[1]) * of_channels(r, one, call->in[3]);
-    vec middle = of_channels(r, one, call->out[2]) / (float)r->count;
+    vec middle = of_channels(r, one, middles);
     vec slope = of_channels(r, one, slopes);
     for (int64_t i = 0; i < one->length; i += VEC) {
         vec dz = upstream(one, y, dy, i);
@@ -324,19 +380,55 @@ static void batch_norm_backward_layouts(const cpu_device *device, const be_graph
 
 static be_status batch_norm_backward_prepare(cpu_call *call, arena *memory, be_error *err)
 {
-    TRY(batch_norm_prepare(call, memory, err));
-    call->scratch_bytes += (size_t)call->in_shape[0].dim[1] * sizeof(float);
+    (void)memory;
+    (void)err;
+    const batch_norm_backward_attrs *attrs = call->attrs;
+    runs r = runs_of(&call->in_shape[0], call->in_layout[0]);
+    call->scratch_bytes =
+        (size_t)(r.parts * r.units) * sizeof(sums) + 2 * (size_t)r.channels * sizeof(float);
+    if (attrs->synced) call->scratch_bytes += shared_bytes(&r, attrs->group);
+    return BE_OK;
+}
+
+/* What dx takes off dz for the mean and for the spread of channel c, of these sums of dz and of
+ * dz · x̂ over `count` values. */
+static void take_sums(const cpu_call *call, int64_t c, shared sums_of, double count, float *middles,
+                      float *slopes)
+{
+    const float *inverse = call->in[3];
+    middles[c] = (float)(sums_of.first / count);
+    slopes[c] = (float)((double)inverse[c] * sums_of.second / count);
+}
+
+static be_status sync_sums(const cpu_call *call, const runs *r, float *middles, float *slopes,
+                           be_error *err)
+{
+    be_group *group = ((const batch_norm_backward_attrs *)call->attrs)->group;
+    const float *dweight = call->out[1], *dbias = call->out[2];
+    int ranks = be_group_size(group);
+    shared *mine = (shared *)(slopes + r->channels), *all = mine + r->channels;
+    for (int64_t c = 0; c < r->channels; c++)
+        mine[c] = (shared){(double)dbias[c], (double)dweight[c]};
+    TRY(show(r, mine, group, err));
+    for (int64_t c = 0; c < r->channels; c++) {
+        shared sum = {0.0, 0.0};
+        for (int k = 0; k < ranks; k++) {
+            sum.first += all[k * r->channels + c].first;
+            sum.second += all[k * r->channels + c].second;
+        }
+        take_sums(call, c, sum, r->count * ranks, middles, slopes);
+    }
     return BE_OK;
 }
 
 static be_status batch_norm_backward_run(const cpu_call *call, be_error *err)
 {
-    (void)err;
+    const batch_norm_backward_attrs *attrs = call->attrs;
     runs r = runs_of(&call->in_shape[0], call->in_layout[0]);
     const float *inverse = call->in[3];
     float *dweight = call->out[1], *dbias = call->out[2];
     sums *parts = call->scratch;
-    float *slopes = (float *)(parts + r.parts * r.units);
+    float *middles = (float *)(parts + r.parts * r.units), *slopes = middles + r.channels;
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t i = 0; i < r.parts * r.units; i++)
         sum_gradients(call, &r, i / r.units, i % r.units, &parts[i]);
@@ -346,13 +438,14 @@ static be_status batch_norm_backward_run(const cpu_call *call, be_error *err)
         product *= (double)inverse[c];
         dweight[c] = (float)product;
         dbias[c] = (float)sum;
-        slopes[c] = (float)((double)inverse[c] * product / r.count);
+        take_sums(call, c, (shared){sum, product}, r.count, middles, slopes);
     }
     if (!call->out[0]) return BE_OK;
+    if (attrs->synced) TRY(sync_sums(call, &r, middles, slopes, err));
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t i = 0; i < r.images * r.units; i++) {
         run one = run_at(&r, i / r.units, i % r.units);
-        gradient_run(call, &r, &one, slopes);
+        gradient_run(call, &r, &one, middles, slopes);
     }
     return BE_OK;
 }

@@ -1,11 +1,12 @@
 /* Batch norm on GPUs. */
 #include <inttypes.h>
 
+#include "backend/gpu/gpu_group.h"
 #include "ops/eltwise/activation_gpu.h"
 #include "ops/norm/batch_norm.h"
 
 extern const gpu_source gpu_source_activation_list, gpu_source_batch_norm,
-    gpu_source_batch_norm_last;
+    gpu_source_batch_norm_group, gpu_source_batch_norm_last;
 
 #define GROUP_WANTED 256
 #define GROUPS_A_UNIT 8
@@ -19,7 +20,7 @@ extern const gpu_source gpu_source_activation_list, gpu_source_batch_norm,
 /* What the kernels leave out or put in, and the types of the operands that they may lack. */
 typedef struct wanted {
     be_activation activation; /* forward */
-    bool keep_z, residual, infer;
+    bool keep_z, residual, infer, synced;
     bool relu, dx, dresidual; /* backward */
     be_dtype r, y, dy;
 } wanted;
@@ -74,9 +75,9 @@ static be_status use(gpu_call *call, const wanted *w, be_error *err)
     return gpu_use(call, sources + !activation_needs_x(w->activation), GROUP_WANTED, err,
                    "CHANNELS=%" PRId64 " PIXELS=%" PRId64 " COUNT=%" PRId64
                    " RESIDUAL=%d INFER=%d FROM_RELU=%d NEED_DX=%d NEED_DR=%d WIDE=%d WANTED=%d"
-                   " CHUNKS=%" PRId64 " CHUNK=%" PRId64 " %s %s %s %s %s %s %s",
+                   " CHUNKS=%" PRId64 " CHUNK=%" PRId64 " SYNCED=%d %s %s %s %s %s %s %s",
                    s.channels, s.pixels, s.images * s.pixels, w->residual, w->infer, w->relu, w->dx,
-                   w->dresidual, c.wide, c.wanted, c.chunks, c.chunk,
+                   w->dresidual, c.wide, c.wanted, c.chunks, c.chunk, w->synced,
                    gpu_type_words("X", call->in_shape[0].dtype, x), gpu_type_words("R", w->r, r),
                    gpu_type_words("Y", w->y, y), gpu_type_words("DY", w->dy, dy),
                    gpu_type_words("DX", type_of(&call->out_shape[0]), dx),
@@ -84,18 +85,98 @@ static be_status use(gpu_call *call, const wanted *w, be_error *err)
                    activation_end_words(w->activation, w->keep_z, end));
 }
 
+/* ---------------------------------------------------------------- ranks */
+
+/* What a rank shows the others, and where it sees what they show, in scratch behind the parts. */
+typedef struct show {
+    gpu_span own, first, second, all; /* first and second: the halves of own */
+} show;
+
+static show show_of(const gpu_call *call, const be_group *group)
+{
+    size_t begin = is_last(call) ? cut_of(call).parts_bytes : 0;
+    size_t half = (size_t)call->in_shape[0].dim[1] * sizeof(float);
+    return (show){
+        .own = gpu_part(call->scratch, begin, 2 * half),
+        .first = gpu_part(call->scratch, begin, half),
+        .second = gpu_part(call->scratch, begin + half, half),
+        .all = gpu_part(call->scratch, begin + 2 * half, 2 * half * (size_t)be_group_size(group))};
+}
+
+/* A unit of its own, behind the op's. */
+static be_status use_group(gpu_call *call, be_group *group, be_error *err)
+{
+    batch_norm_sizes s = batch_norm_size(&call->in_shape[0]);
+    const char *by = NULL;
+    gpu_mean *mean = NULL;
+    size_t bytes = (size_t)(2 * s.channels * be_group_size(group)) * sizeof(float);
+    TRY(gpu_mean_new(call, group, bytes, &mean, &by, err));
+    call->state = mean;
+    call->scratch_bytes += (size_t)(2 * s.channels * (1 + be_group_size(group))) * sizeof(float);
+    return gpu_use(call, GPU_SOURCES(&gpu_source_batch_norm_group), GROUP_WANTED, err,
+                   "CHANNELS=%" PRId64 " COUNT=%" PRId64, s.channels, s.images * s.pixels);
+}
+
+static int show_groups(const gpu_call *call)
+{
+    return gpu_groups(call, call->in_shape[0].dim[1], call->units[1].group, GROUPS_A_UNIT);
+}
+
+/* From what this rank has in s.own the sum and the squares of all. */
+static be_status record_statistics(const gpu_call *call, gpu_recorder *recorder, const show *s,
+                                   be_error *err)
+{
+    const batch_norm_attrs *attrs = call->attrs;
+    int ranks = be_group_size(attrs->group);
+    TRY(gpu_record(recorder, call,
+                   &(gpu_step){1, "batch_norm_group_show", show_groups(call),
+                               GPU_ARGUMENTS(gpu_reads(s->own), gpu_writes(s->all),
+                                             gpu_int(be_group_rank(attrs->group)), gpu_int(ranks))},
+                   err));
+    TRY(gpu_record_mean(recorder, call->state, s->all, err));
+    return gpu_record(recorder, call,
+                      &(gpu_step){1, "batch_norm_group_finish", show_groups(call),
+                                  GPU_ARGUMENTS(gpu_reads(s->all), gpu_writes(call->out[1]),
+                                                gpu_writes(call->out[2]), gpu_writes(call->out[3]),
+                                                gpu_writes(call->out[4]), gpu_float(attrs->epsilon),
+                                                gpu_float(attrs->momentum), gpu_int(ranks))},
+                      err);
+}
+
+/* Into *dweight and *dbias their means over the ranks, which are for dx alone. */
+static be_status record_sums(const gpu_call *call, gpu_recorder *recorder, gpu_span *dweight,
+                             gpu_span *dbias, be_error *err)
+{
+    const batch_norm_backward_attrs *attrs = call->attrs;
+    *dweight = call->out[1];
+    *dbias = call->out[2];
+    if (!attrs->synced) return BE_OK;
+    show s = show_of(call, attrs->group);
+    TRY(gpu_record(
+        recorder, call,
+        &(gpu_step){1, "batch_norm_group_sums", show_groups(call),
+                    GPU_ARGUMENTS(gpu_reads(*dweight), gpu_reads(*dbias), gpu_writes(s.own))},
+        err));
+    *dweight = s.first;
+    *dbias = s.second;
+    return gpu_record_mean(recorder, call->state, s.own, err);
+}
+
 static be_status forward_prepare(gpu_call *call, bool infer, be_error *err)
 {
     const batch_norm_attrs *attrs = call->attrs;
-    return use(call,
-               &(wanted){.activation = attrs->activation,
-                         .keep_z = attrs->keep_z,
-                         .residual = call->in_shape[3].rank >= 0,
-                         .infer = infer,
-                         .r = type_of(&call->in_shape[3]),
-                         .y = call->out_shape[0].dtype,
-                         .dy = BE_F32},
-               err);
+    bool synced = attrs->synced && !infer;
+    TRY(use(call,
+            &(wanted){.activation = attrs->activation,
+                      .keep_z = attrs->keep_z,
+                      .residual = call->in_shape[3].rank >= 0,
+                      .infer = infer,
+                      .synced = synced,
+                      .r = type_of(&call->in_shape[3]),
+                      .y = call->out_shape[0].dtype,
+                      .dy = BE_F32},
+            err));
+    return synced ? use_group(call, attrs->group, err) : BE_OK;
 }
 
 static be_status batch_norm_prepare(gpu_call *call, be_error *err)
@@ -111,14 +192,15 @@ static be_status batch_norm_infer_prepare(gpu_call *call, be_error *err)
 static be_status batch_norm_backward_prepare(gpu_call *call, be_error *err)
 {
     const batch_norm_backward_attrs *attrs = call->attrs;
-    return use(call,
-               &(wanted){.relu = call->in_shape[4].rank >= 0,
-                         .dx = attrs->need_dx,
-                         .dresidual = attrs->need_dresidual,
-                         .r = BE_F32,
-                         .y = type_of(&call->in_shape[4]),
-                         .dy = call->in_shape[5].dtype},
-               err);
+    TRY(use(call,
+            &(wanted){.relu = call->in_shape[4].rank >= 0,
+                      .dx = attrs->need_dx,
+                      .dresidual = attrs->need_dresidual,
+                      .r = BE_F32,
+                      .y = type_of(&call->in_shape[4]),
+                      .dy = call->in_shape[5].dtype},
+            err));
+    return attrs->synced ? use_group(call, attrs->group, err) : BE_OK;
 }
 
 /* ---------------------------------------------------------------- with the channels last */
@@ -147,18 +229,26 @@ static be_status record_last(const gpu_call *call, gpu_recorder *recorder, be_er
 {
     const batch_norm_attrs *attrs = call->attrs;
     cut c = cut_of(call);
-    gpu_span parts = gpu_part(call->scratch, 0, c.parts_bytes);
+    gpu_span parts = gpu_part(call->scratch, 0, c.parts_bytes), mean = call->out[1],
+             inverse = call->out[2];
+    show s = {0};
+    if (attrs->synced) {
+        s = show_of(call, attrs->group);
+        mean = s.first;
+        inverse = s.second;
+    }
     TRY(gpu_record(recorder, call,
                    &(gpu_step){0, "batch_norm_last_statistics", jobs_of(call, &c),
                                GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(parts))},
                    err));
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "batch_norm_last_finish", gpu_groups(call, c.finishing, 1, 64),
-                               GPU_ARGUMENTS(gpu_reads(parts), gpu_writes(call->out[1]),
-                                             gpu_writes(call->out[2]), gpu_writes(call->out[3]),
-                                             gpu_writes(call->out[4]), gpu_float(attrs->epsilon),
-                                             gpu_float(attrs->momentum))},
-                   err));
+    TRY(gpu_record(
+        recorder, call,
+        &(gpu_step){0, "batch_norm_last_finish", gpu_groups(call, c.finishing, 1, 64),
+                    GPU_ARGUMENTS(gpu_reads(parts), gpu_writes(mean), gpu_writes(inverse),
+                                  gpu_writes(call->out[3]), gpu_writes(call->out[4]),
+                                  gpu_float(attrs->epsilon), gpu_float(attrs->momentum))},
+        err));
+    if (attrs->synced) TRY(record_statistics(call, recorder, &s, err));
     return record_last_apply(call, recorder, call->out[1], call->out[2], err);
 }
 
@@ -167,7 +257,7 @@ static be_status record_last_backward(const gpu_call *call, gpu_recorder *record
     const batch_norm_backward_attrs *attrs = call->attrs;
     cut c = cut_of(call);
     gpu_span x = call->in[0], mean = call->in[2], inverse = call->in[3], y = call->in[4],
-             dy = call->in[5], parts = gpu_part(call->scratch, 0, c.parts_bytes);
+             dy = call->in[5], parts = gpu_part(call->scratch, 0, c.parts_bytes), dweight, dbias;
     TRY(gpu_record(recorder, call,
                    &(gpu_step){0, "batch_norm_last_sums", jobs_of(call, &c),
                                GPU_ARGUMENTS(gpu_reads(x), gpu_reads(mean), gpu_reads(y),
@@ -180,13 +270,14 @@ static be_status record_last_backward(const gpu_call *call, gpu_recorder *record
                                              gpu_writes(call->out[1]), gpu_writes(call->out[2]))},
                    err));
     if (!attrs->need_dx && !attrs->need_dresidual) return BE_OK;
+    TRY(record_sums(call, recorder, &dweight, &dbias, err));
     return gpu_record(
         recorder, call,
         &(gpu_step){0, "batch_norm_last_gradients", jobs_of(call, &c),
                     GPU_ARGUMENTS(gpu_reads(x), gpu_reads(call->in[1]), gpu_reads(mean),
                                   gpu_reads(inverse), gpu_reads(y), gpu_reads(dy),
-                                  gpu_reads(call->out[1]), gpu_reads(call->out[2]),
-                                  gpu_writes(call->out[0]), gpu_writes(call->out[3]))},
+                                  gpu_reads(dweight), gpu_reads(dbias), gpu_writes(call->out[0]),
+                                  gpu_writes(call->out[3]))},
         err);
 }
 
@@ -216,14 +307,22 @@ static be_status record_apply(const gpu_call *call, gpu_recorder *recorder, gpu_
 static be_status batch_norm_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     const batch_norm_attrs *attrs = call->attrs;
+    gpu_span mean = call->out[1], inverse = call->out[2];
+    show s = {0};
     if (is_last(call)) return record_last(call, recorder, err);
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "batch_norm_statistics", channel_groups(call),
-                               GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[1]),
-                                             gpu_writes(call->out[2]), gpu_writes(call->out[3]),
-                                             gpu_writes(call->out[4]), gpu_float(attrs->epsilon),
-                                             gpu_float(attrs->momentum))},
-                   err));
+    if (attrs->synced) {
+        s = show_of(call, attrs->group);
+        mean = s.first;
+        inverse = s.second;
+    }
+    TRY(gpu_record(
+        recorder, call,
+        &(gpu_step){0, "batch_norm_statistics", channel_groups(call),
+                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(mean), gpu_writes(inverse),
+                                  gpu_writes(call->out[3]), gpu_writes(call->out[4]),
+                                  gpu_float(attrs->epsilon), gpu_float(attrs->momentum))},
+        err));
+    if (attrs->synced) TRY(record_statistics(call, recorder, &s, err));
     return record_apply(call, recorder, call->out[1], call->out[2], err);
 }
 
@@ -241,7 +340,7 @@ static be_status batch_norm_backward_record(const gpu_call *call, gpu_recorder *
     if (is_last(call)) return record_last_backward(call, recorder, err);
     int64_t count = shape_elements(&call->in_shape[0]);
     gpu_span x = call->in[0], mean = call->in[2], inverse = call->in[3], y = call->in[4],
-             dy = call->in[5];
+             dy = call->in[5], dweight, dbias;
     TRY(gpu_record(recorder, call,
                    &(gpu_step){0, "batch_norm_sums", channel_groups(call),
                                GPU_ARGUMENTS(gpu_reads(x), gpu_reads(mean), gpu_reads(inverse),
@@ -249,15 +348,15 @@ static be_status batch_norm_backward_record(const gpu_call *call, gpu_recorder *
                                              gpu_writes(call->out[2]))},
                    err));
     if (!attrs->need_dx && !attrs->need_dresidual) return BE_OK;
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "batch_norm_gradients",
-                                  gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT),
-                                  GPU_ARGUMENTS(gpu_reads(x), gpu_reads(call->in[1]),
-                                                gpu_reads(mean), gpu_reads(inverse), gpu_reads(y),
-                                                gpu_reads(dy), gpu_reads(call->out[1]),
-                                                gpu_reads(call->out[2]), gpu_writes(call->out[0]),
-                                                gpu_writes(call->out[3]), gpu_int(count))},
-                      err);
+    TRY(record_sums(call, recorder, &dweight, &dbias, err));
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){
+            0, "batch_norm_gradients", gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT),
+            GPU_ARGUMENTS(gpu_reads(x), gpu_reads(call->in[1]), gpu_reads(mean), gpu_reads(inverse),
+                          gpu_reads(y), gpu_reads(dy), gpu_reads(dweight), gpu_reads(dbias),
+                          gpu_writes(call->out[0]), gpu_writes(call->out[3]), gpu_int(count))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(batch_norm) = {.implementation = GPU_IMPLEMENTATION,

@@ -5,7 +5,7 @@
  * the chunks together, in their order.  X, R, Y, DY, DX and DR are the types of x, residual, y, dy,
  * dx and dresidual.  batch_norm.c says what is computed. */
 PARAMETERS(CHANNELS WIDE WANTED CHUNK COUNT X_T CHUNKS Y_T DY_T FROM_RELU R_T INFER RESIDUAL RELU
-               FORMULA KEEP DX_T DR_T NEED_DX NEED_DR)
+               FORMULA KEEP DX_T DR_T NEED_DX NEED_DR SYNCED)
 
 #define VECTORS (CHANNELS / WIDE)
 #define LANES (GROUP < WANTED ? 1 : WANTED)
@@ -250,6 +250,7 @@ DEVICE float pixels_of(int chunk)
 
 #define JOBS ((CHANNELS + LANES - 1) / LANES)
 
+/* With SYNCED `inverse` is the sum of the squares, for batch_norm_group.gpu.c. */
 KERNEL batch_norm_last_finish(ITEM_ARG ARG_IN(float, parts), ARG_OUT(float, mean),
                               ARG_OUT(float, inverse), ARG_OUT(float, running_mean),
                               ARG_OUT(float, running_var), ARG_FLOAT(epsilon), ARG_FLOAT(momentum))
@@ -277,9 +278,11 @@ KERNEL batch_norm_last_finish(ITEM_ARG ARG_IN(float, parts), ARG_OUT(float, mean
             float left = sums[GROUP + LOCAL_ID] - sums[LOCAL_ID] * apart;
             squares = left < 0.0f ? 0.0f : left;
             mean[c] = center;
-            inverse[c] = 1.0f / SQRT(squares / (float)COUNT + epsilon);
-            running_mean[c] += momentum * (center - running_mean[c]);
-            running_var[c] += momentum * (squares / (float)(COUNT - 1) - running_var[c]);
+            inverse[c] = SYNCED ? squares : 1.0f / SQRT(squares / (float)COUNT + epsilon);
+            if (!SYNCED) {
+                running_mean[c] += momentum * (center - running_mean[c]);
+                running_var[c] += momentum * (squares / (float)(COUNT - 1) - running_var[c]);
+            }
         }
     }
 }

@@ -34,7 +34,7 @@ static void dropout_reference(const op_reference *call)
     const dropout_attrs *attrs = call->attrs;
     int64_t count = shape_elements(&call->in[0]);
     dropout_place place = dropout_at(attrs, (uint32_t)call->x[1][0]);
-    int64_t first = place.part * count;
+    int64_t first = dropout_first(attrs, place.part, count);
     uint32_t t = place.step, word[4] = {0};
     double scale = 1.0 / (1.0 - (double)attrs->p);
     for (int64_t i = 0; i < count; i++) {
@@ -53,6 +53,7 @@ static const dropout_attrs most = {.seed = 4, .salt = 2, .p = 0.99f};
 static const dropout_attrs second = {.seed = 5, .salt = 1, .p = 0.5f, .rank = 1};
 static const dropout_attrs fourth = {.seed = 6, .salt = 3, .p = 0.25f, .rank = 3};
 static const dropout_attrs turns = {.seed = 7, .salt = 4, .p = 0.5f, .rank = 1, .turns = 3};
+static const dropout_attrs cut = {.seed = 7, .salt = 1, .p = 0.5f, .before = 11, .each = 37};
 
 #define DROPOUT_CASE(text, attributes, ...)                                                   \
     {                                                                                         \
@@ -70,6 +71,7 @@ static const op_case dropout_cases[] = {
     DROPOUT_CASE("second part", second, {BE_F32, 2, {25, 128}}),
     DROPOUT_CASE("second part, odd", second, {BE_F32, 2, {37, 301}}),
     DROPOUT_CASE("a turn of three, odd", turns, {BE_F32, 2, {23, 301}}),
+    DROPOUT_CASE("a part of another size", cut, {BE_F32, 2, {37, 301}}),
     DROPOUT_CASE("fourth part, several threads", fourth, {BE_F32, 2, {41, 1009}}),
 };
 
@@ -79,6 +81,12 @@ static void dropout_set_part(void *attrs, int rank, int turns)
     ((dropout_attrs *)attrs)->turns = (uint32_t)turns;
 }
 
+static void dropout_set_cut(void *attrs, int64_t before, int64_t each)
+{
+    ((dropout_attrs *)attrs)->before = (int32_t)before;
+    ((dropout_attrs *)attrs)->each = (int32_t)each;
+}
+
 const be_op be_op_dropout = {.name = "dropout",
                              .attrs_bytes = sizeof(dropout_attrs),
                              .inputs = 2,
@@ -86,6 +94,7 @@ const be_op be_op_dropout = {.name = "dropout",
                              .in_place = {1},
                              .inferring = &op_passed_through,
                              .set_part = dropout_set_part,
+                             .set_cut = dropout_set_cut,
                              .infer = dropout_infer,
                              .gradient = dropout_gradient,
                              .reference = dropout_reference,

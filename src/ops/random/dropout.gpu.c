@@ -1,17 +1,17 @@
 /* Dropout: the mask of four elements follows from one block of Philox4x32-10 (core/rng.c), so an
- * item takes four elements.  `rank`, `turns`, `threshold`: dropout.h; the first block of a part may
- * begin with elements of another one, which are skipped. */
+ * item takes four elements.  `rank`, `turns`, `before`, `each`, `threshold`: dropout.h; the first
+ * block of a part may begin with elements of another one, which are skipped. */
 PARAMETERS(STREAM)
 
 KERNEL dropout(ITEM_ARG ARG_IN(IN0_T, x), ARG_IN(int, clock), ARG_OUT(OUT0_T, y), ARG_INT(count),
                ARG_INT(seed_low), ARG_INT(seed_high), ARG_INT(salt), ARG_INT(threshold),
-               ARG_INT(rank), ARG_INT(turns), ARG_FLOAT(scale))
+               ARG_INT(rank), ARG_INT(turns), ARG_INT(before), ARG_INT(each), ARG_FLOAT(scale))
 {
     OPEN_IN(IN0_T, x);
     OPEN_IN(int, clock);
     OPEN_OUT(OUT0_T, y);
     u32 t = (u32)clock[0] / (u32)turns, turn = (u32)clock[0] % (u32)turns, size = (u32)count;
-    i64 first = ((i64)rank * turns + turn) * count;
+    i64 first = each ? (i64)(count / each) * before : ((i64)rank * turns + turn) * count;
     u32 first_quad = (u32)(first / 4), skipped = (u32)(first % 4);
     EACH (quad, (size + skipped + 3u) / 4u) {
         u32 c[4], k0 = (u32)seed_low, k1 = (u32)seed_high;

@@ -13,6 +13,9 @@ typedef struct dropout_attrs {
     /* Of a batch cut into equal parts: x is part rank · turns + clock mod turns of it, and the step
      * is clock / turns; turns 0 is 1. */
     uint32_t rank, turns;
+    /* Of a batch cut into unequal parts, without turns: x is of `each` samples, and so many lie
+     * before them; each 0: the parts are equal. */
+    int32_t before, each;
 } dropout_attrs;
 
 /* What x is at this clock. */
@@ -25,6 +28,12 @@ static inline dropout_place dropout_at(const dropout_attrs *attrs, uint32_t cloc
 {
     uint32_t turns = attrs->turns ? attrs->turns : 1;
     return (dropout_place){clock / turns, (int64_t)attrs->rank * turns + clock % turns};
+}
+
+/* The place of the first of `count` elements in the whole batch. */
+static inline int64_t dropout_first(const dropout_attrs *attrs, int64_t part, int64_t count)
+{
+    return attrs->each ? count / attrs->each * attrs->before : part * count;
 }
 
 static inline rng_key dropout_key(const dropout_attrs *attrs)

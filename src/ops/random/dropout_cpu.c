@@ -92,7 +92,7 @@ static be_status dropout_run(const cpu_call *call, be_error *err)
     uint32_t t = place.step, threshold = dropout_threshold(attrs->p);
     rng_key key = dropout_key(attrs);
     float scale = 1.0f / (1.0f - attrs->p);
-    int64_t count = call->out_elements, first = place.part * count;
+    int64_t count = call->out_elements, first = dropout_first(attrs, place.part, count);
     uint32_t skipped = (uint32_t)(first % 4); /* words of the first block that are another part's */
 #pragma omp parallel for num_threads(call->threads) schedule(static) if (count >= THREADS_PAY_FROM)
     for (int64_t at = 0; at < count; at += SPAN) {
