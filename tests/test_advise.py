@@ -271,6 +271,16 @@ class AdviseTest(FolderTest):
         self.assertIn("What splitting the batch would bring is not known", text)
         self.assertIn("workers with a batch of 1024 each", text)
 
+    def test_workers_of_this_machine_are_measured_beside(self):
+        ask = ["advise", "mlp-mnist", "--engine", "native", "--threads", "1", "--max-time", "0.3",
+               "--batch", "16", "--workers", "2", "--link", "local", "--no-store", *SMALL]
+        told = json.loads(self.good(*ask, "--format", "jsonl"))["scaling"]
+        self.assertGreater(told["bytes_per_s"], 0)
+        point, = told["points"]
+        self.assertGreater(point["measured"]["point"], 0)
+        self.bad(2, "advise", "mlp-mnist", "--workers", "2", "--link", "local", "--from", "none",
+                 says=["--link local and --from"])
+
     def test_links_that_are_none(self):
         path = self.path("records.jsonl")
         self.advise([processor(b) for b in self.BATCHES])

@@ -71,6 +71,7 @@ class CudaWorkersTest(FolderTest):
         told = " ".join(self.good(*TRAIN, "--steps", "1", *GPUS, env=TWO).split())
         self.assertIn("batch 16 by 2 workers of 8 each, on cuda:0 to cuda:1: Fake GPU 0", told)
         self.assertIn("NCCL 2.28.5", told)
+        self.assertNotIn("0 threads", told)
 
     def test_a_checkpoint_goes_on_elsewhere(self):
         folder = self.path("checkpoints")
@@ -114,6 +115,11 @@ class CudaWorkersTest(FolderTest):
         start = time.monotonic()
         error = child.stderr.read()
         return child.wait(LIMIT_S), error, time.monotonic() - start
+
+    def test_one_that_dies_while_they_meet_ends_all(self):
+        result = self.bad(1, *TRAIN, "--steps", "1", *GPUS, env={**TWO, "FAKE_NCCL_DIES": "1"},
+                          says=["rank 1 of 2 ended", "it is gone without a word"])
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
 
     def test_one_that_is_killed_ends_all(self):
         code, error, _ = self.stopped(signal.SIGKILL)

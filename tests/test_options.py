@@ -37,6 +37,7 @@ AT_USE = {
     "export": ({"train"}, ["none/file"], 1, "none"),
     "weights": ({"eval", "train", "bench", "explain", "parity"}, ["nothing"], 1, "nothing"),
     "new-head": ({"train"}, [], 2, "--weights"),
+    "own-pairs": ({"train"}, [], 2, "of several workers, found one"),
     "sync-batch-norm": ({"train"}, [], 2, "of several workers, found one"),
     "resume": ({"train", "sweep"}, ["nothing"], None, "nothing"),
     "from": ({"advise"}, ["nothing"], 1, "nothing"),

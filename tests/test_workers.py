@@ -119,6 +119,32 @@ class WorkersTest(FolderTest):
                     self.assertGreater(two[name], 0, name)
                 self.assertLess(two["reduce_s"], two["step_s"]["high"])
 
+    def test_what_was_measured_is_kept(self):
+        """Shown, reported, exported and taken again elsewhere."""
+        bench = ["bench", "mlp-mnist", "--workers", "2", "--time", "0.01", "--synthetic", "--batch",
+                 "16", "-f", "json"]
+        home, other = ({"XDG_STATE_HOME": self.path(name)} for name in ("home", "other"))
+        self.good(*bench, "--no-store", env=home)
+        self.assertIn("no run", self.good("runs", env=home))
+        told = json.loads(self.good(*bench, env=home))
+        kept, = json.loads(self.good("runs", "show", "1", "-f", "json", env=home))
+        steps = [p["step_s"]["point"] for p in told["points"]]
+        self.assertEqual([p["workers"] for p in kept["points"]], [1, 2])
+        for point, step in zip(kept["points"], steps):
+            self.assertAlmostEqual(point["step_s"]["point"], step, delta=1e-6 * step)
+        page = self.path("page.md")
+        self.good("report", "-o", page, env=home)
+        with open(page, encoding="utf-8") as file:
+            texts = [self.good("runs", "show", "1", env=home), file.read()]
+        for text in (" ".join(text.split()) for text in texts):
+            self.assertIn("the workers cut a batch of 16", text)
+            self.assertRegex(text, "More workers (pay|never pay|do not surely pay)")
+        path = self.path("kept.jsonl")
+        self.good("runs", "export", "1", "-o", path, env=home)
+        self.good("runs", "import", path, env=other)
+        again, = json.loads(self.good("runs", "show", "1", "-f", "json", env=other))
+        self.assertEqual(again["points"], kept["points"])
+
     def test_what_changes_nothing_for_workers_is_refused(self):
         bench = ["bench", "mlp-mnist", "--workers", "2"]
         for words, says in [
@@ -232,7 +258,25 @@ class WorkersTest(FolderTest):
         self.bad(2, "train", "mlp-mnist", "--workers", "2", "--dry-run",
                  says=["--workers and --dry-run: a plan is of one process"])
         self.bad(2, "train", "clip", "--synthetic", "--limit", "8", "--batch", "4", "--steps", "1",
-                 "--workers", "2", says=["clip compares the pairs of a batch with one another"])
+                 "--workers", "2", says=["clip compares the pairs of a batch with one another",
+                                         "say --own-pairs, by which each compares the 2 of its"])
+        self.bad(2, *TRAIN, "--steps", "1", "--workers", "2", "--own-pairs",
+                 says=["--own-pairs: mlp-mnist compares no pictures with one another"])
+
+    def test_clips_compare_their_own_pairs(self):
+        """Two pairs are told apart more easily than four; the validation compares four, whoever
+        trains; the rate changes nothing."""
+        clip = ["train", "clip", "--layers", "1", "--width", "64", "--heads", "2", "--seq", "24",
+                "--size", "32", "--vocab", "1024", "--synthetic", "--limit", "32", "--batch", "4",
+                "--lr", "1e-9", "--epochs", "1", "--no-store", "-f", "json"]
+        alone, = json.loads(self.good(*clip))
+        both, = json.loads(self.good(*clip, "--workers", "2", "--own-pairs"))
+        self.assertLess(both["loss"], 0.75 * alone["loss"])
+        self.assertAlmostEqual(both["validation_loss"], alone["validation_loss"], delta=1e-4)
+        for name in ("validation_accuracy", "validation_accuracy_back"):
+            self.assertEqual(both[name], alone[name])
+        for name in ("accuracy", "accuracy_back"):
+            self.assertEqual(both[name] * 32 % 1, 0)
 
     @unittest.skipUnless(hasattr(os, "sched_setaffinity"), "binds to a core")
     def test_more_than_there_are_cores_take_turns(self):

@@ -7,6 +7,7 @@
 
 #include "cli/events.h"
 #include "cli/request.h"
+#include "machine/environment.h"
 #include "report/workers.h"
 #include "study/workers.h"
 
@@ -27,10 +28,10 @@ bool bench_workers_asked(const cli_options *options)
 static be_status check_options(const cli_options *options, be_error *err)
 {
     static const option_id others[] = {
-        OPTION_ENGINE,  OPTION_THREADS,  OPTION_INFER,         OPTION_DATA_ON,  OPTION_ISA,
-        OPTION_LIBRARY, OPTION_DRY_RUN,  OPTION_LIMIT,         OPTION_MAX_TIME, OPTION_OUTPUT,
-        OPTION_RESUME,  OPTION_SVG,      OPTION_RESUME_IF_ANY, OPTION_NO_STORE, OPTION_EVENTS,
-        OPTION_TEXT,    OPTION_TOKENIZER};
+        OPTION_ENGINE,        OPTION_THREADS, OPTION_INFER,   OPTION_DATA_ON,
+        OPTION_ISA,           OPTION_LIBRARY, OPTION_DRY_RUN, OPTION_LIMIT,
+        OPTION_MAX_TIME,      OPTION_OUTPUT,  OPTION_RESUME,  OPTION_SVG,
+        OPTION_RESUME_IF_ANY, OPTION_EVENTS,  OPTION_TEXT,    OPTION_TOKENIZER};
     const option_value *device = &options->value[OPTION_DEVICE];
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (options->value[others[i]].given && !(others[i] == OPTION_MAX_TIME && is_swept(options)))
@@ -70,12 +71,25 @@ static be_status take_range(const char *text, int64_t batch, bool each,
     return BE_OK;
 }
 
+/* With the machine and the build, of which it tells nothing itself. */
+static be_status keep(request_listener *listener, json_t *result, be_error *err)
+{
+    environment read;
+    json_t *machine = NULL;
+    environment_read(NULL, false, &read);
+    TRY(environment_to_json(&read, &machine, err));
+    request_keep(listener, result, machine);
+    request_keep_end(listener);
+    json_decref(machine);
+    return BE_OK;
+}
+
 be_status bench_workers(const cli_options *options, be_error *err)
 {
     study_request request;
     const option_value *values = options->value;
     int64_t numbers[WORKERS_NUMBERS_MAX];
-    request_listener listener = {.options = options};
+    request_listener listener = {.options = options, .keeper = request_keeper(options)};
     study_watch watch = request_watch(&listener);
     json_t *result = NULL;
     TRY(check_options(options, err));
@@ -90,6 +104,7 @@ be_status bench_workers(const cli_options *options, be_error *err)
                        &question.workers.count, err));
     }
     be_status status = study_workers(&request, &question, &watch, &result, err);
+    if (status == BE_OK) status = keep(&listener, result, err);
     cli_progress_end();
     if (status == BE_OK) status = workers_write(result, cli_format(options), cli_results, err);
     json_decref(result);

@@ -1,6 +1,7 @@
 /* breakeven advise: which device to train with, and where the answer flips. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -26,11 +27,13 @@ static be_status check_samples(const cli_options *options, const workload *w, be
     return BE_OK;
 }
 
+#define LOCAL "local" /* the link of this machine's own workers */
+
 /* "12.5e9,5e-6" */
 static be_status take_link(const char *text, scaling_link *out, be_error *err)
 {
     char *end = NULL;
-    if (!text) return BE_OK;
+    if (!text || strcmp(text, LOCAL) == 0) return BE_OK;
     out->bytes_per_s = strtod(text, &end);
     bool good = end != text && *end == ',';
     const char *latency = good ? end + 1 : text;
@@ -39,8 +42,8 @@ static be_status take_link(const char *text, scaling_link *out, be_error *err)
            isfinite(out->latency_s) && out->bytes_per_s > 0 && out->latency_s >= 0;
     if (good) return BE_OK;
     FAIL(err, BE_USAGE,
-         "--link: expected bytes per second above 0, a comma and seconds, as in 12.5e9,5e-6, found "
-         "\"%s\"",
+         "--link: expected bytes per second above 0, a comma and seconds, as in 12.5e9,5e-6, "
+         "or " LOCAL ", found \"%s\"",
          text);
 }
 
@@ -64,12 +67,18 @@ be_status cmd_advise(const cli_options *options, be_error *err)
                                .from = values[OPTION_FROM].text,
                                .workers = values[OPTION_WORKERS].integers,
                                .worker_count = values[OPTION_WORKERS].count};
+    const char *link = values[OPTION_LINK].text;
+    training.link_is_local = link && strcmp(link, LOCAL) == 0;
+    if (training.link_is_local && training.from)
+        FAIL(err, BE_USAGE,
+             "--link " LOCAL " and --from: with --from nothing is measured; give the link as bytes "
+             "per second and seconds");
     study_request request;
     json_t *answer = NULL;
     request_listener listener = {options, NULL, request_keeper(options)};
     study_watch watch = request_watch(&listener);
     TRY(check_workers(&values[OPTION_WORKERS], err));
-    TRY(take_link(values[OPTION_LINK].text, &training.link, err));
+    TRY(take_link(link, &training.link, err));
     TRY(request_make_single(options, &request, err));
     TRY(check_samples(options, request.workloads[0], err));
     be_status status = study_advise(&request, &training, &watch, &answer, err);

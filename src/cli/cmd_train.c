@@ -186,6 +186,7 @@ static be_status take_options(train_command *c, be_error *err)
             values[OPTION_DATA_ON].given && strcmp(values[OPTION_DATA_ON].text, "host") == 0,
         .weights = values[OPTION_WEIGHTS].text,
         .new_head = values[OPTION_NEW_HEAD].given,
+        .own_pairs = values[OPTION_OWN_PAIRS].given,
         .sync_batch_norm = values[OPTION_SYNC_BATCH_NORM].given,
         .watch = {c, show_progress, show_epoch, show_saved, show_note},
         .interrupted = &cli_signal,

@@ -244,12 +244,15 @@
       "--device cuda on a GPU of its own "                                                       \
       "(docs/workers.md); bench: measure that with N beside one; "                               \
       "advise: also predict the training on N workers: 8..4096*2")                               \
+    X(OWN_PAIRS, "own-pairs", 0, NULL, FLAG, 0, 0, "", ON(train),                                \
+      "with workers: a clip compares the pairs of each worker's own part with one another")      \
     X(SYNC_BATCH_NORM, "sync-batch-norm", 0, NULL, FLAG, 0, 0, "", ON(train),                    \
       "with workers: batch norm over the parts of all of them, not of each alone")               \
     X(EACH, "each", 0, NULL, FLAG, 0, 0, "", ON(bench) | ON(sweep),                              \
       "with workers: each has the whole batch (weak scaling); else they cut it")                 \
     X(LINK, "link", 0, "RATE,LATENCY", TEXT, 0, 0, "", ON(advise),                               \
-      "the link between the workers: bytes per second and seconds, as in 12.5e9,5e-6")           \
+      "the link between the workers: bytes per second and seconds, as in 12.5e9,5e-6; or "       \
+      "local: measure that of this machine's own, and also train with that many of them")        \
     X(FROM, "from", 0, "FILE", FILE, 0, 0, "", ON(advise),                                       \
       "records that bench or sweep wrote (jsonl): measure nothing, answer from them")            \
     X(MEASURE, "measure", 0, NULL, FLAG, 0, 0, "", ON(devices),                                  \

@@ -41,6 +41,8 @@ static const option_rule rules[] = {
     {ON_KEEPING, OPTION_EVENTS, OPTION_DRY_RUN, false,
      "with --dry-run nothing happens; leave --events out"},
     {ON(train), OPTION_NEW_HEAD, OPTION_WEIGHTS, true, NULL},
+    {ON(train), OPTION_OWN_PAIRS, OPTION_DRY_RUN, false,
+     "a plan is of one process; leave --own-pairs out"},
     {ON(train), OPTION_SYNC_BATCH_NORM, OPTION_DRY_RUN, false,
      "a plan is of one process; leave --sync-batch-norm out"},
     {ON(train), OPTION_WEIGHTS, OPTION_RESUME, false,

@@ -59,11 +59,13 @@ static void write_devices(const train_command *c, const be_plan *plan, const cha
                  c->options.batch / ranks / turns);
     if (ranks > 1 && strcmp(be_device_id(c->device), "cpu") != 0)
         snprintf(last, sizeof last, " to cuda:%d", ranks - 1);
-    snprintf(line, bytes, "%s%s, batch %d%s%s, on %s%s: %.80s, %d thread%s%s; %s",
-             c->workload->name, variant, c->options.batch, together, turns_of,
-             be_device_id(c->device), last, be_device_name(c->device), threads,
-             threads == 1 ? "" : "s", ranks > 1 ? " each" : "",
-             be_plan_describe(plan).implementation);
+    char in_threads[48] = ""; /* a GPU's have no number */
+    if (threads)
+        snprintf(in_threads, sizeof in_threads, ", %d thread%s%s", threads, threads == 1 ? "" : "s",
+                 ranks > 1 ? " each" : "");
+    snprintf(line, bytes, "%s%s, batch %d%s%s, on %s%s: %.80s%s; %s", c->workload->name, variant,
+             c->options.batch, together, turns_of, be_device_id(c->device), last,
+             be_device_name(c->device), in_threads, be_plan_describe(plan).implementation);
     if (c->accelerator) {
         size_t used = strlen(line);
         snprintf(line + used, bytes - used, "; and %.80s", be_device_name(c->accelerator));

@@ -135,7 +135,7 @@ typedef struct member_scaled {
     int64_t workers, batch;
     double reduce_s;
     const char *reduce;
-    member_bounds step_s, speed_up, efficiency;
+    member_bounds step_s, speed_up, efficiency, measured;
 } member_scaled;
 
 /* What several workers make of a training, measured (report/workers.h). */

@@ -11,6 +11,7 @@
 #include "report/explain_sides.h"
 #include "report/sweep.h"
 #include "report/training.h"
+#include "report/workers.h"
 
 const char *runs_time_text(const json_t *run, char out[REPORT_TEXT_BYTES])
 {
@@ -170,6 +171,8 @@ be_status runs_write_records(const json_t *records, report_format format, FILE *
     {
         if (status == BE_OK && is_kind(record, "sweep"))
             status = sweep_write(record, format, out, err);
+        if (status == BE_OK && is_kind(record, "workers"))
+            status = workers_write(record, format, out, err);
         if (status == BE_OK && is_kind(record, "advice"))
             status = advice_write(record, format, out, err);
     }

@@ -27,6 +27,11 @@ static const char *efficiency_text(const json_t *record, char out[REPORT_TEXT_BY
     return bounds_text(report_member(record, scaled, efficiency), 100, " %", out);
 }
 
+static const char *measured_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    return bounds_text(report_member(record, scaled, measured), 1, "×", out);
+}
+
 static const char *part_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
     double batch = report_real(record, scaled, batch);
@@ -40,6 +45,7 @@ static const report_column columns[] = {
     {MEMBER(scaled, batch), "batch each", UNIT_COUNT, part_text},
     {MEMBER(scaled, step_s.point), "step", UNIT_SECONDS, NULL},
     {MEMBER(scaled, speed_up.point), "speed-up", UNIT_NUMBER, speed_up_text},
+    {MEMBER(scaled, measured.point), "measured", UNIT_NUMBER, measured_text},
     {MEMBER(scaled, efficiency.point), "efficiency", UNIT_NUMBER, efficiency_text},
 };
 

@@ -12,6 +12,7 @@
 #include "report/sentence.h"
 #include "report/sweep.h"
 #include "report/training.h"
+#include "report/workers.h"
 
 static bool has_speed(const json_t *record)
 {
@@ -108,8 +109,9 @@ void verdict_write(const json_t *records, FILE *out)
         const char *kind = report_string(record, bench, kind);
         if (strcmp(kind, "sweep") == 0) say_pairs(record, out);
         if (strcmp(kind, "advice") == 0) advice_write_sentences(record, out);
+        if (strcmp(kind, "workers") == 0) workers_write_sentences(record, out);
         advised |= strcmp(kind, "advice") == 0;
-        any |= strcmp(kind, "sweep") == 0;
+        any |= strcmp(kind, "sweep") == 0 || strcmp(kind, "workers") == 0;
     }
     /* What an advice was made from needs no verdict of its own. */
     if (!advised) any |= say_measured(measured, out) > 0;

@@ -114,6 +114,12 @@ static void say_verdict(const json_t *result, FILE *out)
     sentence_end(&p, out);
 }
 
+void workers_write_sentences(const json_t *result, FILE *out)
+{
+    say_what(result, out);
+    say_verdict(result, out);
+}
+
 be_status workers_write(const json_t *result, report_format format, FILE *out, be_error *err)
 {
     if (format == REPORT_JSON || format == REPORT_JSONL) {
@@ -127,7 +133,6 @@ be_status workers_write(const json_t *result, report_format format, FILE *out, b
     TRY(report_write(&sheet, format, out, err));
     if (format == REPORT_CSV) return BE_OK;
     fprintf(out, "\n");
-    say_what(result, out);
-    say_verdict(result, out);
+    workers_write_sentences(result, out);
     return BE_OK;
 }

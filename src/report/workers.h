@@ -12,6 +12,8 @@
  * hides of adding up gradients and of waiting for the others; model_reduce_s, what the link alone
  * would take; part_s, a step of one worker with the part and the threads of each; predicted_s, the
  * sum of the two. */
+void workers_write_sentences(const json_t *result, FILE *out);
+
 BE_CHECKED be_status workers_write(const json_t *result, report_format format, FILE *out,
                                    be_error *err);
 

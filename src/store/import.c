@@ -154,7 +154,7 @@ static be_status add_other(importing *i, const json_t *record, be_error *err)
 
 static be_status add_value(importing *i, json_t *value, be_error *err)
 {
-    static const char *const others[] = {"epoch", "advice"};
+    static const char *const others[] = {"epoch", "advice", "workers"};
     static const char *const passed[] = {"screen", "whole", "pair"};
     const char *kind = json_string_value(json_object_get(value, "kind"));
     char place[300], shown[60];
@@ -171,11 +171,12 @@ static be_status add_value(importing *i, json_t *value, be_error *err)
         if (strcmp(kind, others[k]) == 0) return add_other(i, value, err);
     for (size_t k = 0; kind && k < sizeof passed / sizeof *passed; k++)
         if (strcmp(kind, passed[k]) == 0) return BE_OK;
-    FAIL(err, BE_BAD_DATA,
-         "%s, member \"kind\": expected bench, point, epoch or advice, found %s; take what "
-         "'breakeven … --format jsonl' or 'breakeven runs export' writes",
-         record_place_text(&i->place, place),
-         json_found(json_object_get(value, "kind"), shown, sizeof shown));
+    FAIL(
+        err, BE_BAD_DATA,
+        "%s, member \"kind\": expected bench, point, epoch, advice or workers, found %s; take what "
+        "'breakeven … --format jsonl' or 'breakeven runs export' writes",
+        record_place_text(&i->place, place),
+        json_found(json_object_get(value, "kind"), shown, sizeof shown));
 }
 
 static bool is_blank(char c)

@@ -363,7 +363,11 @@ be_status study_advise(const study_request *request, const study_training *train
     c->training = *training;
     c->batch = study_batch(request, c->workload);
     if (!training->from) c->records = json_array();
-    be_status status = answer_question(c, answer, err);
+    json_t *workers = NULL;
+    be_status status = advise_measure_workers(request, watch, &c->training, &workers, err);
+    if (status == BE_OK) status = answer_question(c, answer, err);
+    if (status == BE_OK) advise_add_measured(json_object_get(*answer, "scaling"), workers);
+    json_decref(workers);
     if (c->m.request) measurement_close(&c->m);
     record_set_free(&c->set);
     json_decref(c->records);

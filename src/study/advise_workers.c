@@ -4,6 +4,7 @@
 
 #include "core/json.h"
 #include "study/advise.h"
+#include "study/workers.h"
 
 #define PART_FACTOR 4
 #define GRADIENT_BYTES 4.0 /* of one parameter: gradients are added up in fp32 */
@@ -72,4 +73,30 @@ json_t *advise_workers(const candidate *of, const advice_question *question,
                      json_of_real(training->link.bytes_per_s), "latency_s",
                      json_of_real(training->link.latency_s), "gradient_bytes", json_of_real(bytes),
                      "batch", json_of_real(question->batch), "points", points);
+}
+
+be_status advise_measure_workers(const study_request *request, const study_watch *watch,
+                                 study_training *training, json_t **measured, be_error *err)
+{
+    workers_question question = {.workers = {training->worker_count, training->workers}};
+    *measured = NULL;
+    if (!training->link_is_local) return BE_OK;
+    TRY(study_workers(request, &question, watch, measured, err));
+    training->link.bytes_per_s = json_real_at(*measured, "bytes_per_s");
+    training->link.latency_s = json_real_at(*measured, "latency_s");
+    if (training->link.bytes_per_s > 0) return BE_OK;
+    FAIL(err, BE_USAGE,
+         "--link local: the GPUs add up among themselves by a link that nothing here measures; "
+         "give it as bytes per second and seconds, as in 300e9,5e-6");
+}
+
+void advise_add_measured(json_t *scaling, const json_t *measured)
+{
+    size_t i, k;
+    json_t *point, *other;
+    if (!measured) return;
+    json_array_foreach(json_object_get(scaling, "points"), i, point) json_array_foreach(
+        json_object_get(measured, "points"), k,
+        other) if (json_equal(json_object_get(point, "workers"), json_object_get(other, "workers")))
+        json_object_set(point, "measured", json_object_get(other, "speed_up"));
 }

@@ -38,6 +38,9 @@ typedef struct study_training {
     const int64_t *workers;
     int worker_count;
     scaling_link link;
+    /* The link is that of workers of this machine, which is measured, and so is what as many of
+     * them make of the training, beside the prediction. */
+    bool link_is_local;
 } study_training;
 
 /* Which device to train the first workload with: *answer is the object of report/advice.h. */

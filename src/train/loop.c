@@ -104,7 +104,11 @@ static be_status make_validation(trainer *t, be_error *err)
                                  .data = t->options->validation,
                                  .data_on_host = t->options->data_on_host};
     if (!options.data) return BE_OK;
-    ranks_cut(t->options->group, options.data->count, &options.first, &options.count);
+    /* What is compared with one another cannot be cut: each rank evaluates all of it. */
+    if (t->options->own_pairs)
+        options.batch = t->options->batch;
+    else
+        ranks_cut(t->options->group, options.data->count, &options.first, &options.count);
     return evaluator_open(&t->validation, &options, err);
 }
 
@@ -325,7 +329,11 @@ static be_status take_losses(trainer *t, int64_t steps, be_error *err)
         t->state.correct += correct[i];
     }
     t->state.step += steps;
-    return evaluation_add_back(t->plan, &t->model.outputs, &t->state.back, err);
+    int64_t back = 0;
+    TRY(evaluation_add_back(t->plan, &t->model.outputs, &back, err));
+    if (t->model.outputs.is_mutual) TRY(ranks_sum(t->options->group, &back, err));
+    t->state.back += back;
+    return BE_OK;
 }
 
 /* Steps until something has to be done: the end, an epoch, a checkpoint. */
@@ -500,7 +508,8 @@ static be_status end_epoch(trainer *t, bool *best, be_error *err)
     if (t->validation.plan) {
         TRY(ranks_copy_buffers(t, err));
         TRY(evaluator_run(&t->validation, &epoch.validation, err));
-        TRY(ranks_join_evaluations(t->options->group, &epoch.validation, err));
+        if (!t->options->own_pairs)
+            TRY(ranks_join_evaluations(t->options->group, &epoch.validation, err));
         epoch.best = take_best(t, &epoch);
     }
     *best = epoch.best;

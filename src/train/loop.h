@@ -62,8 +62,9 @@ typedef struct train_options {
     int64_t epochs, steps; /* steps 0: by epochs, else it ends there */
     be_optimizer optimizer;
     be_precision precision;
-    bool data_on_host;         /* see be_plan_options */
-    bool sync_batch_norm;      /* likewise */
+    bool data_on_host;    /* see be_plan_options */
+    bool sync_batch_norm; /* likewise */
+    bool own_pairs; /* where samples are compared with one another: each rank's among themselves */
     const char *folder;        /* of checkpoints; NULL: none */
     const char *rescue_folder; /* where an interrupt saves if there is no folder */
     int64_t save_every;        /* steps; 0: after each epoch */

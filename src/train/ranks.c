@@ -44,10 +44,10 @@ be_status ranks_check(const train_options *o, be_error *err)
     int size = be_group_size(o->group);
     int64_t below = o->batch / size * size;
     data_table form = workload_form(o->workload, o->data->count);
-    if (size == 1 && o->sync_batch_norm)
+    if (size == 1 && (o->sync_batch_norm || o->own_pairs))
         FAIL(err, BE_USAGE,
-             "--sync-batch-norm: it is of several workers, found one; add --workers N, or leave it "
-             "out");
+             "--%s: it is of several workers, found one; add --workers N, or leave it out",
+             o->own_pairs ? "own-pairs" : "sync-batch-norm");
     if (size == 1) return check_turns(o, err);
     if (o->batch < size)
         FAIL(err, BE_USAGE,
@@ -59,11 +59,16 @@ be_status ranks_check(const train_options *o, be_error *err)
              "expected a batch that %d workers can cut into equal parts, found %d; use --batch "
              "%" PRId64 " or %" PRId64 ", or another number of workers",
              size, o->batch, below, below + size);
-    if (workload_targets(&form) == 0)
+    bool compared = workload_targets(&form) == 0;
+    if (compared && !o->own_pairs)
         FAIL(err, BE_USAGE,
              "%s compares the %ss of a batch with one another, and %d workers would see a part of "
-             "them each: another training; train it with one worker",
-             o->workload->name, o->data->sample, size);
+             "them each: another training; train it with one worker, or say --own-pairs, by which "
+             "each compares the %d of its own",
+             o->workload->name, o->data->sample, size, o->batch / size);
+    if (!compared && o->own_pairs)
+        FAIL(err, BE_USAGE, "--own-pairs: %s compares no %ss with one another; leave it out",
+             o->workload->name, o->data->sample);
     if (o->validation && o->validation->count < size)
         FAIL(err, BE_USAGE,
              "expected at least a %s to validate for each of the %d workers, found %" PRId64
@@ -123,7 +128,9 @@ static void describe_job(const train_options *o, rank_job *out)
              p->epsilon, (int)p->schedule.kind, p->schedule.warmup_steps, p->schedule.total_steps,
              p->schedule.final_factor, p->max_gradient_norm, o->save_every,
              o->folder ? ", with checkpoints" : "",
-             o->sync_batch_norm ? ", batch norm synced" : "");
+             o->sync_batch_norm ? ", batch norm synced"
+             : o->own_pairs     ? ", own pairs"
+                                : "");
     snprintf(out->data, RANK_JOB_BYTES,
              "%" PRId64 " %ss of %s (%016" PRIx64 ") and %" PRId64 " to validate (%016" PRIx64 ")",
              o->data->count, o->data->sample, o->data->name, hash_table(o->data),
@@ -263,6 +270,16 @@ be_status ranks_join_evaluations(be_group *group, evaluation *e, be_error *err)
         e->seconds = all[r].seconds > e->seconds ? all[r].seconds : e->seconds;
     }
     e->loss = sum / (double)e->count;
+    return BE_OK;
+}
+
+be_status ranks_sum(be_group *group, int64_t *count, be_error *err)
+{
+    int64_t all[GROUP_MOST];
+    if (be_group_size(group) == 1) return BE_OK;
+    TRY(group_gather(group, count, all, sizeof *count, err));
+    *count = 0;
+    for (int r = 0; r < be_group_size(group); r++) *count += all[r];
     return BE_OK;
 }
 

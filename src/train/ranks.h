@@ -41,6 +41,9 @@ BE_CHECKED be_status ranks_join_losses(be_group *group, int64_t steps, float *lo
 /* Of the whole validation set, from those of its parts. */
 BE_CHECKED be_status ranks_join_evaluations(be_group *group, evaluation *e, be_error *err);
 
+/* A count becomes its sum over the ranks. */
+BE_CHECKED be_status ranks_sum(be_group *group, int64_t *count, be_error *err);
+
 /* Whether one of the ranks is asked to stop. */
 BE_CHECKED be_status ranks_any(be_group *group, bool mine, bool *any, be_error *err);
 

@@ -6,7 +6,8 @@
  * another order than the even ones.
  *
  *   FAKE_NCCL_VERSION  the version's number (22805)
- *   FAKE_NCCL_FAIL     joining fails with this result */
+ *   FAKE_NCCL_FAIL     joining fails with this result
+ *   FAKE_NCCL_DIES     this rank ends while they meet */
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -97,6 +98,7 @@ int ncclCommInitRank(nccl_comm *out, int size, nccl_id id, int rank)
     long fails = setting_of("FAKE_NCCL_FAIL", 0);
     void (*order)(void) = NULL;
     if (fails) return (int)fails;
+    if (setting_of("FAKE_NCCL_DIES", -1) == rank) _exit(9);
     if (size > RANKS || rank < 0 || rank >= size) return UNUSUAL;
     nccl_comm comm = calloc(1, sizeof *comm);
     if (!comm) return UNUSUAL;

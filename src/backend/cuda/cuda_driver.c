@@ -53,6 +53,7 @@ static size_t driver_memory_free(gpu_driver *driver)
 static be_status stage_claim(cuda_driver *d, int *stage, be_error *err)
 {
     *stage = d->stage;
+    if (d->pending[*stage] && d->link) TRY(cuda_wait(d, "wait for a copy", err));
     if (d->pending[*stage])
         CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.event_wait(d->staged[*stage]),
                  "wait for a copy");

@@ -1,6 +1,8 @@
 /* A GPU as one of a group's: meeting the others, means, and waiting for work that needs them.
  *
  * GPUs add up by NCCL; a GPU and the processor of one process by the memory of the host. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -74,9 +76,55 @@ static be_status show_cards(const cuda_driver *d, be_group *group, int version, 
     return compare_cards(all, be_group_size(group), err);
 }
 
+/* NCCL waits for all ranks, in a thread of its own so that this one can look after them.  It has a
+ * copy of all that it needs, for where the group ends nobody can call it back. */
+typedef struct arrival {
+    const cuda_nccl *nccl;
+    const cuda_functions *cu;
+    cuda_context context;
+    nccl_id id;
+    int rank, size;
+    nccl_comm comm;
+    nccl_result result;
+    atomic_bool done;
+} arrival;
+
+static void *arrive(void *argument)
+{
+    arrival *a = argument;
+    a->cu->context_set(a->context);
+    a->result = a->nccl->call.join(&a->comm, a->size, a->id, a->rank);
+    atomic_store(&a->done, true);
+    return NULL;
+}
+
+/* Where the group has ended its thread stays where it is, with what it needs: the process ends. */
+static be_status wait_for_arrival(cuda_driver *d, arrival *a, be_error *err)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, arrive, a) != 0) {
+        memory_free(a);
+        FAIL(err, BE_UNAVAILABLE, "%s: no thread to meet the other ranks in", d->facts.id);
+    }
+    while (!atomic_load(&a->done)) {
+        be_status status = group_check(d->link->group, err);
+        if (status != BE_OK) {
+            pthread_detach(thread);
+            return status;
+        }
+        clock_sleep_ns(NAP_NS);
+    }
+    pthread_join(thread, NULL);
+    d->link->comm = a->result == NCCL_OK ? a->comm : NULL;
+    nccl_result result = a->result;
+    memory_free(a);
+    return result == NCCL_OK ? BE_OK : nccl_fail(d, result, "meet the other ranks", err);
+}
+
 static be_status meet(cuda_driver *d, be_error *err)
 {
     struct cuda_link *link = d->link;
+    void *memory = NULL;
     nccl_id id = {{0}};
     nccl_result result = NCCL_OK;
     int rank = be_group_rank(link->group), size = be_group_size(link->group);
@@ -84,9 +132,15 @@ static be_status meet(cuda_driver *d, be_error *err)
     if (rank == 0) result = link->nccl->call.id_new(&id);
     if (result != NCCL_OK) return nccl_fail(d, result, "start", err);
     TRY(group_copy(link->group, &id, sizeof id, err));
-    result = link->nccl->call.join(&link->comm, size, id, rank);
-    if (result != NCCL_OK) link->comm = NULL;
-    return result == NCCL_OK ? BE_OK : nccl_fail(d, result, "meet the other ranks", err);
+    TRY(memory_alloc(&memory, sizeof(arrival), "the meeting of a group's GPUs", err));
+    arrival *a = memory;
+    a->nccl = link->nccl;
+    a->cu = &d->libraries->cu;
+    a->context = d->context;
+    a->id = id;
+    a->rank = rank;
+    a->size = size;
+    return wait_for_arrival(d, a, err);
 }
 
 be_status cuda_join(gpu_driver *driver, be_group *group, const char **implementation, be_error *err)
