@@ -273,7 +273,8 @@ class Profile:
                 for kernel in event.kernels:
                     self._add(self.phases[at], event, f"cuda:{kernel.device}", kernel.duration)
             else:
-                self._add(self.phases[at], event, "cpu", event.self_cpu_time_total)
+                # Where its parts seem longer than it is, it took nothing itself.
+                self._add(self.phases[at], event, "cpu", max(0, event.self_cpu_time_total))
 
     def _find_modules(self, events):
         """A backward op has the number of the op of the forward pass that it is the gradient of."""

@@ -85,8 +85,11 @@ class CudaTest(unittest.TestCase):
         """Watched, 8 steps took 4 us; unwatched, 16 took as long: the ops half as long."""
         op = event("aten::mm", 11)
         op.self_cpu_time_total = 3.0
+        outer = event("aten::linear", 10)  # whose parts end later than it does, by their clocks
+        outer.self_cpu_time_total = -1.0
         made = mock.MagicMock()
-        made.__enter__.return_value.events.return_value = [op, event(torch_phases._MARK, 20)]
+        made.__enter__.return_value.events.return_value = [outer, op,
+                                                           event(torch_phases._MARK, 20)]
         session = types.SimpleNamespace(device=torch.device("cpu"), names_modules=False)
         with mock.patch.multiple(torch_phases, do_steps=lambda *given: given[2]("forward")), \
                 mock.patch.object(torch_phases.libraries, "profiled", lambda _: []), \
@@ -94,7 +97,7 @@ class CudaTest(unittest.TestCase):
                 mock.patch.object(torch.profiler, "profile", lambda **_: made):
             profile = torch_phases.Profile(session, 16, 4000)
         self.assertEqual([(found["launches"], found["ns"]) for found in profile.in_order()],
-                         [(2, 3000)])
+                         [(2, 3000), (2, 0)])
 
 
 if __name__ == "__main__":
