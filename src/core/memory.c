@@ -1,6 +1,7 @@
 /* Aligned host memory, growth of arrays, arenas. */
 #include "core/memory.h"
 
+#include <omp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,8 +12,11 @@
 #include <sys/mman.h>
 #endif
 
+#include "core/team.h"
+
 #define ARENA_BLOCK_BYTES (64 * 1024)
 #define HUGE_PAGE ((size_t)2 << 20)
+#define CLEARED_BYTES ((size_t)32 << 20) /* by a thread at a time */
 
 static _Thread_local size_t memory_count, memory_failing;
 
@@ -43,6 +47,19 @@ static void *huge_alloc(size_t bytes)
     return block;
 }
 
+/* The system clears a page when it is first touched, which takes longer than all else that is done
+ * to the weights of a large model before its first step: so all threads touch a large block. */
+static void clear(void *block, size_t bytes)
+{
+    int64_t parts = (int64_t)((bytes + CLEARED_BYTES - 1) / CLEARED_BYTES);
+    int threads = parts > 1 ? team_possible(omp_get_max_threads()) : 1;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (int64_t p = 0; p < parts; p++) {
+        size_t from = (size_t)p * CLEARED_BYTES, left = bytes - from;
+        memset((char *)block + from, 0, left < CLEARED_BYTES ? left : CLEARED_BYTES);
+    }
+}
+
 be_status memory_alloc(void **out, size_t bytes, const char *what, be_error *err)
 {
     *out = NULL;
@@ -57,7 +74,7 @@ be_status memory_alloc(void **out, size_t bytes, const char *what, be_error *err
         FAIL(err, BE_NO_MEMORY,
              "%s: the system has no %zu bytes (%.1f MiB) left; use a smaller batch or free memory",
              what, bytes, (double)bytes / 1048576.0);
-    memset(block, 0, rounded);
+    clear(block, rounded);
     *out = block;
     return BE_OK;
 }
