@@ -28,50 +28,49 @@ static float magnitude(float x)
     return x < 0 ? -x : x;
 }
 
-/* Is the place in the figure, which fills the square from -1 to 1, y downwards?  Without branches,
- * so that a row is done by vectors, as what follows. */
-static inline bool is_inside(int figure, float x, float y)
+/* Is the place in the figure, which fills the square from -1 to 1, y downwards? */
+static bool is_inside(int figure, float x, float y)
 {
     float ax = magnitude(x), ay = magnitude(y), squared = x * x + y * y;
     switch (figure) {
     case 0: /* circle */
         return squared <= 1;
     case 1: /* square */
-        return (ax <= .85f) & (ay <= .85f);
+        return ax <= .85f && ay <= .85f;
     case 2: /* triangle, its point upwards */
-        return (y <= .75f) & (y >= 1.75f * (ax / .95f) - 1);
+        return y <= .75f && y >= 1.75f * (ax / .95f) - 1;
     case 3: /* ring */
-        return (squared <= 1) & (squared >= .36f);
+        return squared <= 1 && squared >= .36f;
     case 4: /* cross */
-        return ((ax <= .3f) & (ay <= 1)) | ((ay <= .3f) & (ax <= 1));
+        return (ax <= .3f && ay <= 1) || (ay <= .3f && ax <= 1);
     case 5: /* diamond */
         return ax + ay <= 1;
     case 6: /* bar */
-        return (ax <= 1) & (ay <= .35f);
+        return ax <= 1 && ay <= .35f;
     case 7: /* frame */
-        return (ax <= .85f) & (ay <= .85f) & ((ax >= .5f) | (ay >= .5f));
+        return ax <= .85f && ay <= .85f && (ax >= .5f || ay >= .5f);
     case 8: /* moon: a circle without another one */
-        return (squared <= 1) & ((x - .5f) * (x - .5f) + y * y >= .6f);
+        return squared <= 1 && (x - .5f) * (x - .5f) + y * y >= .6f;
     default: /* hourglass */
-        return (ay <= 1) & (ax <= .15f + .75f * ay);
+        return ay <= 1 && ax <= .15f + .75f * ay;
     }
 }
 
 /* How bright the texture is there. */
-static inline float texture_at(int texture, float x, float y)
+static float texture_at(int texture, float x, float y)
 {
     int column = (int)((x + 2) * 4), row = (int)((y + 2) * 4);
     switch (texture) {
     case 0: /* plain */
         return 1;
     case 1: /* stripes across */
-        return row & 1 ? 1 : .45f;
+        return row % 2 ? 1 : .45f;
     case 2: /* stripes upright */
-        return column & 1 ? 1 : .45f;
+        return column % 2 ? 1 : .45f;
     case 3: /* chequered */
-        return (row + column) & 1 ? 1 : .45f;
+        return (row + column) % 2 ? 1 : .45f;
     default: /* dotted */
-        return row & column & 1 ? .3f : 1;
+        return row % 2 && column % 2 ? .3f : 1;
     }
 }
 
@@ -103,87 +102,20 @@ static void draw_ground(const paint_picture *p, int y, row *out)
     }
 }
 
-/* An object as a row of pixels sees it, in parts of the picture's. */
-typedef struct view {
-    float cosine, sine, down, radius, x, light;
-    int from, to; /* its pixels, at most */
-} view;
-
-#define NOTHING -1.0f /* light where the object is not */
-
-typedef float lights[PAINT_SIZE_MAX];
-
-/* For one texture and one figure, known to the compiler: no choice is left in the loop. */
-static inline __attribute__((always_inline)) void light_of(const view *v, int figure, int texture,
-                                                           lights out)
-{
-    for (int x = v->from; x < v->to; x++) {
-        float across = (float)x + .5f - v->x;
-        float right = (v->cosine * across + v->sine * v->down) / v->radius;
-        float below = (v->cosine * v->down - v->sine * across) / v->radius;
-        float light = v->light * texture_at(texture, right, below);
-        out[x] = is_inside(figure, right, below) ? light : NOTHING;
-    }
-}
-
-static inline __attribute__((always_inline)) void light_figure(const view *v, int figure,
-                                                               int texture, lights out)
-{
-    switch (texture) {
-    case 0:
-        light_of(v, figure, 0, out);
-        break;
-    case 1:
-        light_of(v, figure, 1, out);
-        break;
-    case 2:
-        light_of(v, figure, 2, out);
-        break;
-    case 3:
-        light_of(v, figure, 3, out);
-        break;
-    default:
-        light_of(v, figure, 4, out);
-    }
-}
-
-#define FIGURE_LIST(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
-
-static void light_row(const view *v, int figure, int texture, lights out)
-{
-    switch (figure) {
-#define X(f)                              \
-    case f:                               \
-        light_figure(v, f, texture, out); \
-        break;
-        FIGURE_LIST(X)
-#undef X
-    default:
-        light_figure(v, PAINT_FIGURES - 1, texture, out);
-    }
-}
-
 static void draw_object(const paint_picture *p, const paint_object *o, int y, row *out)
 {
-    lights light;
     float size = (float)p->size, radius = o->radius * size, down = (float)y + .5f - o->y * size;
     float reach = 1.5f * radius; /* of a corner that is turned */
     float t = o->turn, cosine = (1 - t * t) / (1 + t * t), sine = 2 * t / (1 + t * t);
     if (down < -reach || down > reach) return;
     int from = (int)(o->x * size - reach), to = (int)(o->x * size + reach) + 1;
-    const view v = {cosine,
-                    sine,
-                    down,
-                    radius,
-                    o->x * size,
-                    o->light,
-                    from < 0 ? 0 : from,
-                    to < p->size ? to : p->size};
-    light_row(&v, o->figure, o->texture, light);
-    for (int c = 0; c < 3; c++) {
-        float colour = colours[o->colour][c];
-        for (int x = v.from; x < v.to; x++)
-            out->value[c][x] = light[x] >= 0 ? light[x] * colour : out->value[c][x];
+    for (int x = from < 0 ? 0 : from; x < to && x < p->size; x++) {
+        float across = (float)x + .5f - o->x * size;
+        float u = (cosine * across + sine * down) / radius;
+        float v = (cosine * down - sine * across) / radius;
+        if (!is_inside(o->figure, u, v)) continue;
+        float light = o->light * texture_at(o->texture, u, v);
+        for (int c = 0; c < 3; c++) out->value[c][x] = light * colours[o->colour][c];
     }
 }
 
