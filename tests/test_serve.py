@@ -355,6 +355,20 @@ class Paced(FolderTest):
             os.set_blocking(self.pace, True)
 
 
+class Unkept(FolderTest):
+    def test_where_no_results_can_be_kept_that_is_said(self):
+        """A file lies in the way of the folder, which not even root can change."""
+        with open(self.path("file"), "w", encoding="utf-8"):
+            pass
+        server = fake_server(self.folder, XDG_DATA_HOME=self.path("file"))
+        page = server.get("/runs")
+        server.end()
+        server.process.stdout.close()
+        server.process.stderr.close()
+        self.assertIn("results are not kept: expected to write in " + self.path("file"), page)
+        self.assertNotIn("keep theirs", page)
+
+
 class Runs(Served):
     def test_list_run_compare_note(self):
         for _ in range(2):
@@ -364,7 +378,8 @@ class Runs(Served):
         measured = [each["run"] for each in listed if each["engines"]]
         page = self.server.get("/runs?workload=mlp-mnist&last=2")
         self.assertIn("2 older: <a href=\"/runs?last=4&amp;workload=mlp-mnist\"", page)
-        self.assertIn("No run is kept that is asked for", self.server.get("/runs?engine=torch"))
+        self.assertIn("No run is kept that is asked for; Try, ",
+                      self.server.get("/runs?engine=torch"))
         self.assertIn("native", self.server.get(f"/runs/{measured[0]}"))
         compared = self.server.get(f"/compare?run={measured[0]}&run={measured[1]}")
         self.assertIn("mlp-mnist", compared)

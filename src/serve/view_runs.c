@@ -198,10 +198,11 @@ static void write_list(const address *a, const json_t *runs, int64_t left, FILE 
     size_t i;
     json_t *run;
     if (!json_array_size(runs)) {
-        fputs(
-            "<p>No run is kept that is asked for; Try, Break-even and Explain keep theirs, and so "
-            "do the commands.</p>\n",
-            out);
+        fputs(store_can_keep(NULL) == BE_OK
+                  ? "<p>No run is kept that is asked for; Try, Break-even and Explain keep theirs, "
+                    "and so do the commands.</p>\n"
+                  : "<p>No run is kept that is asked for.</p>\n",
+              out);
         return;
     }
     fputs("<form method=get action=/compare><div class=scroll tabindex=0 role=group "
@@ -228,6 +229,8 @@ be_status view_runs(const view *p, FILE *out, be_error *err)
     be_status status = view_load_runs(p->address, &runs, &left, err);
     if (status == BE_OK) {
         view_begin(p, "Runs", out);
+        be_error reason;
+        if (store_can_keep(&reason) != BE_OK) html_element(out, "p", "", "%s", reason.text);
         write_search(p->address, out);
         write_list(p->address, runs, left, out);
         view_end(out);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/memory.h"
@@ -15,6 +16,22 @@ be_status store_path(char out[FILE_PATH_BYTES], be_error *err)
     char place[FILE_PATH_BYTES];
     TRY(file_xdg(place, FILE_DATA, err));
     return file_format_path(out, err, "%s/results.db", place);
+}
+
+be_status store_can_keep(be_error *err)
+{
+    char path[FILE_PATH_BYTES];
+    struct stat found = {0};
+    bool shortened = false;
+    TRY(store_path(path, err));
+    /* The nearest of its folders that is there: the others would be made in it. */
+    for (char *end; stat(path, &found) != 0 && (end = strrchr(path, '/')) != path; *end = 0)
+        shortened = true;
+    if (access(path, W_OK) == 0 && (!shortened || S_ISDIR(found.st_mode))) return BE_OK;
+    FAIL(err, BE_IO,
+         "results are not kept: expected to write in %s, found that it cannot be written; change "
+         "its permissions, or name another folder in XDG_DATA_HOME",
+         path);
 }
 
 /* ---------------------------------------------------------------- statements */

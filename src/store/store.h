@@ -19,6 +19,10 @@ typedef struct store store;
 /* "$XDG_DATA_HOME/breakeven/results.db" */
 BE_CHECKED be_status store_path(char out[FILE_PATH_BYTES], be_error *err);
 
+/* BE_IO, with what to do, where no run can be kept: the database, or the folder that it would lie
+ * in, cannot be written. */
+BE_CHECKED be_status store_can_keep(be_error *err);
+
 /* For writing; it is made, with its folder, where it is missing.  NULL: the user's own. */
 BE_CHECKED be_status store_open(store **out, const char *path, be_error *err);
 
