@@ -69,6 +69,7 @@ class Engine:
             return Session(request, device)
         if self.own is None or self.own.asked != named:
             self.own = None
+            mlx_own_file.seed_all(member(request, "seed", int, 0, least=0))
             self.own = mlx_own_file.MlxFile(named)
         self.own.take_dimensions(request)
         return mlx_own.Session(request, device, self.own)

@@ -73,6 +73,7 @@ class Engine:
         libraries.settle(device, threads)  # before the user's file starts TensorFlow by itself
         if self.own is None or self.own.asked != named:
             self.own = None
+            keras.utils.set_random_seed(member(request, "seed", int, 0, least=0) % (1 << 32))
             self.own = keras_own_file.KerasFile(named)
         self.own.take_dimensions(request)
         return tensorflow_own.Session(request, device, threads, self.own, self.form)

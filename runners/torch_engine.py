@@ -240,6 +240,7 @@ class Engine:
             return Session(request, device, self.form)
         if self.own is None or self.own.asked != named:
             self.own = None
+            torch_own_file.seed_all(member(request, "seed", int, 0, least=0))
             self.own = torch_own_file.TorchFile(named)
         self.own.take_dimensions(request)
         return torch_own.Session(request, device, self.own, self.form)

@@ -202,8 +202,11 @@ class OwnRunnerTest(OwnTest):
         np.testing.assert_array_equal(found["target"], batches[0][1])
 
     def test_another_process_gets_the_same_weights_and_batches(self):
-        draws, double = self.parity(self.child(), "double", precision="fp64")
-        again, single = self.parity(self.child(), "single", threads=2)
+        """Also where the file draws its data when it is imported."""
+        text = MLP + ("drawn = torch.rand(8, 6)\ndef batch(n):\n"
+                      "    return drawn[:n] + torch.rand(n, 6), torch.randint(3, (n,))\n")
+        draws, double = self.parity(self.child(text), "double", precision="fp64")
+        again, single = self.parity(self.child(text), "single", threads=2)
         self.assertEqual((draws, again), ("none", "none"))
         np.testing.assert_array_equal(double["input"], single["input"])
         self.assertEqual(sorted(double), sorted(single))
