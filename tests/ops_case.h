@@ -116,6 +116,7 @@ typedef struct ops_setting {
     value_layout block;         /* the device's layout beside the plain one */
     bool is_block_alone;        /* inputs lie plainly nowhere */
     unsigned halved;            /* bit o: output o is f32, and was bf16 on its way */
+    int summand; /* 1 + the input to which what makes output 0 was added as bf16; 0: none */
     double
         rounding; /* beside the case's tolerance: what is rounded on the way, or in the results */
 } ops_setting;

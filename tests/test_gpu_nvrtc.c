@@ -43,12 +43,10 @@ static uint64_t hash_byte(uint64_t hash, char byte)
     return (hash ^ (unsigned char)byte) * 1099511628211u;
 }
 
-/* What decides about a size: 0 and 1 turn code on and off, and vectors need what divides by 2, 4
- * and 8. */
+/* What decides about a size: 0 and 1 turn code on and off, and vectors need what divides by 8. */
 static char kind_of_size(int64_t size)
 {
-    if (size <= 1) return (char)('0' + size);
-    return size % 8 == 0 ? 'h' : size % 4 == 0 ? 'd' : size % 2 == 0 ? 'b' : 'a';
+    return size <= 1 ? (char)('0' + size) : size % 8 == 0 ? 'h' : 'a';
 }
 
 /* Of the text; numbers of the lines "#define NAME number" by their kind alone, but for every_size.

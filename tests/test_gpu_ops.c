@@ -23,6 +23,7 @@
 #include "gpu_host.h"
 #include "graph/precision.h"
 #include "ops/attention/attention.h"
+#include "ops/conv2d/conv2d.h"
 #include "ops_case.h"
 #include "support.h"
 
@@ -104,6 +105,8 @@ static void run_group(const options *o, const target *t, const ops_case *c, int 
     if (kernel != gpu_table[gpu_op_index(c->op)] && c->op == &be_op_conv2d_backward &&
         c->precision == BE_PRECISION_BF16)
         setting.halved = 1u << 1;
+    /* … and with the channels last that of x, which is added to its sum behind it. */
+    if (setting.halved && c->is_half) setting.summand = 1 + CONV2D_BACK_SUM;
     ops_result found = ops_run_on_device(c, &setting, notes);
     snprintf(name, sizeof name, "%s %s, %s%s%s, %s, groups of %d", c->op->name, c->spec->name,
              c->is_half ? "wholly " : "", precision_name(c->precision),
