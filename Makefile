@@ -74,7 +74,7 @@ fuzz: deps-all
 	@$(PYTHON) tests/run_all fuzz $(if $(FUZZ_SECONDS),--fuzz-seconds $(FUZZ_SECONDS))
 
 deps-all:
-	@$(DEPS) build test peers tensorflow check arm64 onednn3 browser
+	@$(DEPS) build test peers tensorflow mlx check arm64 onednn3 browser
 
 format:
 	@$(DEPS) check
