@@ -161,7 +161,8 @@ class Sweep(SweepTest):
             self.assertEqual([(s["from"], s["to"], s["setting"]) for s in found], expected)
 
     def check_refusals(self, file):
-        for more, text in ((["batch=16..120", "--resume", file], "another to: 128 there, 120 now"),
+        for more, text in ((["batch=16..120", "--resume", file],
+                            "another last value: 128 there, 120 now"),
                            (["batch=16..128", "--seed", 7, "--resume", file], "another seed"),
                            (["batch=16..128", "--resume", self.path("none")], "found none at"),
                            (["batch=16..128", "--output", file], "found one of"),

@@ -66,8 +66,8 @@ static json_t *identity(const sweep *s)
                 settings, json_sprintf("%s: %s", s->sides[i].name, s->sides[i].settings[k].name));
     json_t *object = json_pack(
         "{s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:I, s:s, s:I, s:o}", "workload",
-        s->workload->name, "axis", s->range.axis->name, "from", (json_int_t)s->range.from, "to",
-        (json_int_t)s->range.to, "batch", (json_int_t)s->batch, "mode",
+        s->workload->name, "axis", s->range.axis->name, "first value", (json_int_t)s->range.from,
+        "last value", (json_int_t)s->range.to, "batch", (json_int_t)s->batch, "mode",
         plan->infer ? "infer" : "train", "precision", plan->precision, "data-on",
         plan->data_on ? plan->data_on : "device", "seed", (json_int_t)s->m.request->seed, "data",
         s->m.set->name, "samples", (json_int_t)s->m.set->count, "contenders", settings);
@@ -78,6 +78,7 @@ static json_t *identity(const sweep *s)
                              (json_int_t)report_real(e, environment, memory_bytes));
     json_object_update(object, here);
     json_decref(here);
+    /* Their names are words of the command line, "to" among them. */
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++)
         json_object_set_new(
             object, workload_dimension_names[d],
