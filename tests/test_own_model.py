@@ -212,7 +212,9 @@ class OwnRunnerTest(OwnTest):
         self.assertEqual(sorted(double), sorted(single))
         for name in double:
             np.testing.assert_allclose(single[name], double[name], rtol=1e-4, atol=1e-7)
-        self.assertTrue((single["losses"] != double["losses"]).any())  # double is double
+        gradients = [name for name in double if name.startswith("grad.")]
+        self.assertTrue(any((single[name] != double[name]).any() for name in gradients),
+                        "double gave single's gradients")  # few losses may round alike
 
     def test_what_rounding_moves_is_measured(self):
         """A sign that rounding decides turns gradients around; the plain model hardly moves."""
