@@ -35,6 +35,17 @@ def _is_count(value):
     return is_number and 0 < value < float("inf")
 
 
+def split_batch(value):
+    """(inputs, target) of a batch, a tuple or a dict that is not empty: the target stands last, and
+    one entry alone is the input."""
+    if not isinstance(value, dict):
+        return (value[:-1], value[-1]) if len(value) > 1 else (value, None)
+    names = list(value)
+    if len(names) == 1:
+        return dict(value), None
+    return {name: value[name] for name in names[:-1]}, value[names[-1]]
+
+
 class OwnFile:
     """What the file defines.  A subclass says what its models are, and what stands in for what the
     file leaves out."""

@@ -126,13 +126,7 @@ class TorchFile(own_file.OwnFile):
         if not isinstance(value, (tuple, dict)) or not value:
             raise Failure("BAD_DATA", f"{what} of {self.named} to return a tensor, a tuple or "
                           "a dict of them", type(value).__name__, "correct the file")
-        inputs, target = value, None
-        if isinstance(value, dict):
-            names = list(value)
-            inputs = {name: value[name] for name in (names[:-1] or names)}
-            target = value[names[-1]] if len(names) > 1 else None
-        elif len(value) > 1:
-            inputs, target = value[:-1], value[-1]
+        inputs, target = own_file.split_batch(value)
         first = next(iter(named_tensors(inputs, "input").values()), None)
         if first is None or first.dim() == 0:
             found = "no tensor" if first is None else f"{list(first.shape)}"
