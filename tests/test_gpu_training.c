@@ -321,8 +321,13 @@ int main(int argc, char **argv)
 #name " trains like the reference", trains_like_the_reference, NULL, NULL, \
             (void *)(uintptr_t)&workload_##name                                    \
     }
+    static workload clipped; /* to a length that all of its gradients have */
+    clipped = workload_mlp_mnist;
+    clipped.optimizer.max_gradient_norm = 0.2;
     const struct CMUnitTest first[] = {
         TRAINS(cnn_fashion),
+        {"mlp_mnist, clipped, trains like the reference", trains_like_the_reference, NULL, NULL,
+         &clipped},
         {"runs are bit-equal", runs_are_bit_equal, NULL, NULL,
          (void *)(uintptr_t)&workload_cnn_fashion},
         {"unwritten inputs are named", unwritten_inputs_are_named, NULL, NULL,

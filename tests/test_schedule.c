@@ -188,6 +188,44 @@ static void gradients_are_clipped_by_their_norm(void **state)
     be_graph_free(g);
 }
 
+/* Who reads a gradient gets what was applied, before the first step too: the block keeps what came
+ * back, and no reader sees it. */
+static void gradients_are_read_as_they_were_applied(void **state)
+{
+    (void)state;
+    static float start[COUNT], found[COUNT];
+    be_error err;
+    be_value w;
+    float norm = 0;
+    be_device *device = open_cpu(2);
+    reference *r = NULL;
+    be_optimizer clipped = {.kind = BE_ADAM, .learning_rate = 0.1, .max_gradient_norm = 1.5};
+    be_graph *g = new_graph(&clipped, &w);
+    be_plan *plan = new_plan(device, g);
+    be_value gradient = be_plan_parameter(plan, 0).gradient;
+    ASSERT_OK(reference_new(g, &(be_plan_options){.mode = BE_TRAIN}, &r, &err));
+    read_weights(plan, gradient, found);
+    for (int i = 0; i < COUNT; i++) assert_true(found[i] == 0.0f);
+    for (int t = 0; t < 2; t++) {
+        read_weights(plan, w, start);
+        ASSERT_OK(be_plan_run(plan, 1, &err));
+        ASSERT_OK(reference_run(r, 1, &err));
+        ASSERT_OK(be_plan_gradient_norms(plan, 1, &norm, &err));
+        read_weights(plan, gradient, found);
+        const double *exact = reference_data(r, reference_parameter(r, 0).gradient);
+        for (int i = 0; i < COUNT; i++) {
+            float applied = 2.0f * start[i] * (1.5f / (norm + 1e-6f));
+            if (found[i] != applied || !(fabs((double)applied - exact[i]) <= 1e-6))
+                fail_msg("step %d, gradient %d: expected %.9g, found %.9g and in double %.9g", t, i,
+                         (double)applied, (double)found[i], exact[i]);
+        }
+    }
+    reference_free(r);
+    be_plan_free(plan);
+    be_graph_free(g);
+    be_device_close(device);
+}
+
 /* Gradients shorter than the limit stay as they are, to the bit; and without a limit there is no
  * norm. */
 static void short_gradients_stay(void **state)
@@ -255,6 +293,7 @@ int main(void)
         cmocka_unit_test(factors_are_those_of_the_formula),
         cmocka_unit_test(a_device_follows_its_schedule),
         cmocka_unit_test(gradients_are_clipped_by_their_norm),
+        cmocka_unit_test(gradients_are_read_as_they_were_applied),
         cmocka_unit_test(short_gradients_stay),
         cmocka_unit_test(mistakes_are_named),
     };

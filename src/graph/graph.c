@@ -26,6 +26,7 @@ be_graph *be_graph_new(uint64_t seed)
                                  .rate = BE_NONE,
                                  .rates = BE_NONE,
                                  .norm_log = BE_NONE,
+                                 .clip_factor = BE_NONE,
                                  .loss_log = BE_NONE,
                                  .correct_log = BE_NONE,
                                  .narrow = BE_NONE,
@@ -381,6 +382,14 @@ be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_
                          be_start start)
 {
     return graph_weight(g, VALUE_PARAMETER, layer, suffix, shape, start);
+}
+
+be_value graph_clip_factor(const be_graph *g, be_value value)
+{
+    size_t offset;
+    bool is_gradient =
+        g->lowered.clip_factor != BE_NONE && graph_root(g, value, &offset) == g->lowered.gradients;
+    return is_gradient ? g->lowered.clip_factor : BE_NONE;
 }
 
 be_value graph_root(const be_graph *g, be_value value, size_t *offset)

@@ -75,8 +75,10 @@ typedef struct graph_recipe {
      * updated in place, at the end of each turn of a step that has several; its attributes: their
      * number, i32. */
     const be_op *take_turn;
-    const be_op *clip; /* (gradients, clock, norm log) -> both updated in place; NULL: none */
+    /* (gradients, clock, norm log, factor) -> the last two updated in place; NULL: none. */
+    const be_op *clip;
     const void *clip_attrs;
+    int clip_input; /* which input of the optimizer is the factor, by which it multiplies */
     int slots;
     const char *slot_name[2];
 } graph_recipe;
@@ -87,6 +89,9 @@ typedef struct graph_lowered {
     be_value parameters, gradients; /* the blocks; that of the parameters lies in `weights` */
     int64_t decayed; /* the elements of `parameters` on which a weight decay acts, the first */
     be_value rate, rates, norm_log, loss_log, correct_log, slot[2];
+    /* What the gradients are multiplied by before they are applied, f32 [1], or BE_NONE.  The block
+     * has them as they were; who reads one is given the product (graph_clip_factor). */
+    be_value clip_factor;
     be_value *gradient_of; /* a value for each parameter, by value; NULL before */
     be_value *slot_of[2];  /* its part of each slot, likewise; NULL where there is no such slot */
     be_group *group;       /* of whose ranks this graph is one; NULL: none */
@@ -155,6 +160,10 @@ be_value graph_root(const be_graph *g, be_value value, size_t *offset);
 
 /* Does output o of the node lie in the memory of an input that it overwrites (be_op.in_place)? */
 bool graph_is_in_place(const be_graph *g, const graph_node *node, int o);
+
+/* By what an element of this value is to be multiplied when it is read: the factor of clipping, if
+ * it is a gradient of a parameter that is clipped, else BE_NONE. */
+be_value graph_clip_factor(const be_graph *g, be_value value);
 
 /* The state [steps done], i32 [1], made at the first call. */
 be_value graph_clock(be_graph *g);

@@ -219,7 +219,10 @@ static be_status add_clip(be_graph *g, be_error *err)
     if (!g->recipe.clip) return BE_OK;
     TRY(graph_add_state(g, "gradient norm log", shape_make(BE_F32, 1, BE_LOSS_LOG, 0, 0, 0), 0.0f,
                         &g->lowered.norm_log, err));
-    be_value in[OP_MAX_IN] = {g->lowered.gradients, g->clock, g->lowered.norm_log};
+    TRY(graph_add_state(g, "clipping factor", shape_make(BE_F32, 1, 1, 0, 0, 0), 1.0f,
+                        &g->lowered.clip_factor, err));
+    be_value in[OP_MAX_IN] = {g->lowered.gradients, g->clock, g->lowered.norm_log,
+                              g->lowered.clip_factor};
     return graph_add_node(g, g->recipe.clip, g->recipe.clip_attrs, in, NULL, err);
 }
 
@@ -277,6 +280,7 @@ static be_status add_optimizer(be_graph *g, be_error *err)
         TRY(name_slot(g, s, err));
         in[4 + s] = g->lowered.slot[s];
     }
+    if (recipe->clip) in[recipe->clip_input] = g->lowered.clip_factor;
     recipe->set_decayed(recipe->optimizer_attrs, g->lowered.decayed);
     return graph_add_node(g, recipe->optimizer, recipe->optimizer_attrs, in, NULL, err);
 }

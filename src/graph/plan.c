@@ -56,6 +56,18 @@ be_status be_plan_write(be_plan *plan, be_value value, const void *data, size_t 
     return plan->device->vtable->write(plan->program, value, data, bytes, err);
 }
 
+/* What was read is given as the optimizer took it. */
+static be_status clip_read(be_plan *plan, be_value value, void *data, be_error *err)
+{
+    float scale = 1.0f, *elements = data;
+    be_value factor = graph_clip_factor(plan->graph, value);
+    if (factor == BE_NONE) return BE_OK;
+    TRY(plan->device->vtable->read(plan->program, factor, &scale, sizeof scale, err));
+    int64_t count = shape_elements(&plan->graph->values[value].shape);
+    for (int64_t i = 0; i < count; i++) elements[i] *= scale;
+    return BE_OK;
+}
+
 be_status be_plan_read(be_plan *plan, be_value value, void *data, size_t bytes, be_error *err)
 {
     TRY(plan_check(plan, value, bytes, err));
@@ -66,7 +78,8 @@ be_status be_plan_read(be_plan *plan, be_value value, void *data, size_t bytes, 
              "value %d \"%s\" does not outlive the step in this plan; name it in "
              "be_plan_options.keep",
              (int)value, info->name);
-    return plan->device->vtable->read(plan->program, value, data, bytes, err);
+    TRY(plan->device->vtable->read(plan->program, value, data, bytes, err));
+    return clip_read(plan, value, data, err);
 }
 
 be_status be_plan_bind(be_plan *plan, be_value value, const void *data, size_t bytes, be_error *err)

@@ -297,6 +297,16 @@ static be_status run_node(const reference *r, const graph_node *node, be_error *
     return status;
 }
 
+/* Behind a step, whose last nodes read them as they were: gradients are read as be_plan_read gives
+ * them. */
+static void clip_read(const reference *r)
+{
+    be_value gradients = r->graph->lowered.gradients;
+    if (gradients == BE_NONE || r->graph->lowered.clip_factor == BE_NONE) return;
+    multiply(r->data[gradients], shape_elements(&r->graph->values[gradients].shape),
+             r->data[r->graph->lowered.clip_factor][0]);
+}
+
 be_status reference_run(reference *r, int64_t steps, be_error *err)
 {
     if (steps < 0) FAIL(err, BE_USAGE, "expected 0 or more steps, found %" PRId64, steps);
@@ -308,6 +318,7 @@ be_status reference_run(reference *r, int64_t steps, be_error *err)
         for (int turn = 0; turn < g->lowered.turns; turn++)
             for (size_t n = begin; n < end; n++) TRY(run_node(r, &g->nodes[n], err));
         for (size_t n = end; n < g->node_count; n++) TRY(run_node(r, &g->nodes[n], err));
+        clip_read(r);
     }
     return BE_OK;
 }

@@ -26,9 +26,10 @@ static void reference_step(const op_reference *call, bool decoupled)
     int64_t count = call->in[0].dim[0];
     double rate = call->x[2][0], t = call->x[3][0] + 1.0;
     double correction1 = 1.0 - pow(a->beta1, t), correction2 = 1.0 - pow(a->beta2, t);
+    double factor = call->x[OPTIMIZER_FACTOR] ? call->x[OPTIMIZER_FACTOR][0] : 1.0;
     double *p = call->y[0], *m = call->y[1], *v = call->y[2];
     for (int64_t i = 0; i < count; i++) {
-        double g = call->x[1][i], decay = i < a->decayed ? a->weight_decay : 0.0;
+        double g = factor * call->x[1][i], decay = i < a->decayed ? a->weight_decay : 0.0;
         if (decoupled)
             p[i] -= rate * decay * p[i];
         else
@@ -72,14 +73,14 @@ static const adam_attrs some_decay = DECAY(20003, 0.5), none_decays = DECAY(0, 0
         .name = text, .attrs = &attributes,                                                    \
         .in = {{BE_F32, 1, {count}}, {BE_F32, 1, {count}}, {BE_F32, 1, {1}}, {BE_I32, 1, {1}}, \
                {BE_F32, 1, {count}}, {BE_F32, 1, {count}}, __VA_ARGS__},                       \
-        .low = -1, .high = 1, .below = {0, 0, 0, clocks}, .positive = 1u << 2 | 1u << 5,       \
-        .tolerance = limit                                                                     \
+        .low = -1, .high = 1, .below = {0, 0, 0, clocks},                                      \
+        .positive = 1u << 2 | 1u << 5 | 1u << OPTIMIZER_FACTOR, .tolerance = limit             \
     }
 #define ADAM_CASE(text, attributes, count, clocks) \
-    ADAM_CASE_OF(text, attributes, count, clocks, 2e-6, OP_ABSENT)
+    ADAM_CASE_OF(text, attributes, count, clocks, 2e-6, OP_ABSENT, OP_ABSENT)
 /* One unit of bf16, whose last digit tips with the last of f32. */
 #define NARROW_CASE(text, attributes, count) \
-    ADAM_CASE_OF(text, attributes, count, 50, 4e-3, {BE_BF16, 1, {count}})
+    ADAM_CASE_OF(text, attributes, count, 50, 4e-3, {BE_BF16, 1, {count}}, OP_ABSENT)
 
 static const op_case adam_cases[] = {
     ADAM_CASE("first step", usual, 1003, 1),
@@ -90,14 +91,17 @@ static const op_case adam_cases[] = {
     ADAM_CASE("a decay of nothing", none_decays, 70, 50),
     NARROW_CASE("narrow weights", some_decay, 20009),
     NARROW_CASE("few narrow weights", decaying, 515),
+    ADAM_CASE_OF("clipped", some_decay, 40007, 50, 2e-6, OP_ABSENT, {BE_F32, 1, {1}}),
+    ADAM_CASE_OF("clipped, narrow weights", some_decay, 20009, 50, 4e-3, {BE_BF16, 1, {20009}},
+                 {BE_F32, 1, {1}}),
 };
 
 const be_op be_op_adam = {.name = "adam",
                           .attrs_bytes = sizeof(adam_attrs),
-                          .inputs = OPTIMIZER_NARROW + 1,
+                          .inputs = OPTIMIZER_FACTOR + 1,
                           .outputs = OPTIMIZER_NARROW_OUT + 1,
                           .is_outside_gradient = true,
-                          .optional = 1u << OPTIMIZER_NARROW,
+                          .optional = 1u << OPTIMIZER_NARROW | 1u << OPTIMIZER_FACTOR,
                           .updates = {1, 5, 6, OPTIMIZER_NARROW + 1},
                           .infer = adam_infer,
                           .reference = adam_reference,
@@ -107,10 +111,10 @@ const be_op be_op_adam = {.name = "adam",
 
 const be_op be_op_adamw = {.name = "adamw",
                            .attrs_bytes = sizeof(adam_attrs),
-                           .inputs = OPTIMIZER_NARROW + 1,
+                           .inputs = OPTIMIZER_FACTOR + 1,
                            .outputs = OPTIMIZER_NARROW_OUT + 1,
                            .is_outside_gradient = true,
-                           .optional = 1u << OPTIMIZER_NARROW,
+                           .optional = 1u << OPTIMIZER_NARROW | 1u << OPTIMIZER_FACTOR,
                            .updates = {1, 5, 6, OPTIMIZER_NARROW + 1},
                            .infer = adamw_infer,
                            .reference = adamw_reference,

@@ -1,9 +1,8 @@
 /* Adam and AdamW on the CPU: one pass over the whole parameter block. */
 #include <math.h>
 
-#include "backend/cpu/cpu.h"
 #include "core/half.h"
-#include "ops/optimizer/optimizer.h"
+#include "ops/optimizer/optimizer_cpu.h"
 
 #define THREADS_PAY_FROM 16384 /* parameters */
 
@@ -32,18 +31,17 @@ static adam_step describe_step(const cpu_call *call, bool decoupled, double deca
                        .shrink = decoupled ? (float)(1.0 - rate * decay) : 1.0f};
 }
 
-/* `count` elements from element `from` on. */
-static void step_part(const cpu_call *call, const adam_step *step, int64_t from, int64_t count)
+/* `count` elements from element `from` on, at most a block. */
+static void step_block(const cpu_call *call, const adam_step *step, int64_t from, int64_t count)
 {
     adam_step s = *step;
-    const float *restrict gradient = (const float *)call->in[1] + from;
+    float room[OPTIMIZER_BLOCK];
+    const float *restrict gradient = optimizer_gradients(call, from, count, room);
     float *restrict p = (float *)call->out[0] + from;
     float *restrict m = (float *)call->out[1] + from, *restrict v = (float *)call->out[2] + from;
     uint16_t *restrict narrow = call->out[OPTIMIZER_NARROW_OUT];
     if (narrow) narrow += from;
-#pragma omp parallel for simd num_threads(call->threads) \
-    schedule(static) if (parallel                        \
-                         : count >= THREADS_PAY_FROM)
+#pragma omp simd
     for (int64_t i = 0; i < count; i++) {
         float g = gradient[i] + s.l2 * p[i];
         float first = s.beta1 * m[i] + s.keep1 * g;
@@ -53,6 +51,13 @@ static void step_part(const cpu_call *call, const adam_step *step, int64_t from,
         p[i] = s.shrink * p[i] - s.rate * first / (sqrtf(second) * s.inverse_root2 + s.epsilon);
         if (narrow) narrow[i] = brain_from_float(p[i]);
     }
+}
+
+static void step_part(const cpu_call *call, const adam_step *step, int64_t from, int64_t count)
+{
+#pragma omp parallel for num_threads(call->threads) schedule(static) if (count >= THREADS_PAY_FROM)
+    for (int64_t i = 0; i < count; i += OPTIMIZER_BLOCK)
+        step_block(call, step, from + i, optimizer_block(i, count));
 }
 
 static be_status step(const cpu_call *call, bool decoupled)

@@ -1,22 +1,36 @@
 /* Clipping by the norm (clip_gradients.c says what it computes): squares of chunks, by a tree over
- * the items of one group; the sum of those by one group; and all gradients once more. */
-PARAMETERS(CHUNK)
+ * the items of one group, and the sum of those by one group. */
+PARAMETERS(SUM_PART)
 
-#define SUM_PART 64 /* numbers that an item adds up before it adds that to what it has */
+#define SQUARES(v)                                               \
+    ((v[0] * v[0] + v[1] * v[1] + (v[2] * v[2] + v[3] * v[3])) + \
+     (v[4] * v[4] + v[5] * v[5] + (v[6] * v[6] + v[7] * v[7])))
 
+#define WIDE_TYPE F32
+
+/* An item adds up SUM_PART squares before it adds that to what it has.  The block lies at 16 bytes,
+ * and `chunk` divides by 8. */
 KERNEL square_chunks(ITEM_ARG ARG_IN(float, gradients), ARG_OUT(float, parts), ARG_INT(count),
-                     ARG_INT(chunks))
+                     ARG_INT(chunk), ARG_INT(chunks))
 {
     OPEN_IN(float, gradients);
     OPEN_OUT(float, parts);
     LOCAL_ARRAY(float, sums, GROUP);
     for (int k = GROUP_ID; k < chunks; k += NUM_GROUPS) {
-        GLOBAL const float *g = gradients + (i64)k * CHUNK;
-        int rest = count - k * CHUNK, here = rest < CHUNK ? rest : CHUNK;
+        GLOBAL const float *g = gradients + (i64)k * chunk;
+        int rest = count - k * chunk, here = rest < chunk ? rest : chunk;
         float sum = 0.0f;
-        for (int i = LOCAL_ID; i < here;) {
+        for (int i = 8 * LOCAL_ID; i < here;) {
             float part = 0.0f;
-            for (int n = 0; n < SUM_PART && i < here; n++, i += LOCAL_SIZE) part += g[i] * g[i];
+            for (int n = 0; n < SUM_PART && i < here; n += 8, i += 8 * LOCAL_SIZE) {
+                float v[8] = {0};
+                if (i + 8 <= here) {
+                    LOAD_8(WIDE, v, g, i);
+                } else {
+                    for (int j = 0; i + j < here; j++) v[j] = g[i + j];
+                }
+                part += SQUARES(v);
+            }
             sum += part;
         }
         add_items(ITEM sums, sum);
@@ -34,24 +48,11 @@ KERNEL find_factor(ITEM_ARG ARG_IN(float, parts), ARG_IN(int, clock), ARG_OUT(fl
     OPEN_OUT(float, factor);
     LOCAL_ARRAY(float, sums, GROUP);
     float sum = 0.0f;
-    for (int k = LOCAL_ID; k < chunks;) {
-        float part = 0.0f;
-        for (int n = 0; n < SUM_PART && k < chunks; n++, k += LOCAL_SIZE) part += parts[k];
-        sum += part;
-    }
+    for (int k = LOCAL_ID; k < chunks; k += LOCAL_SIZE) sum += parts[k];
     add_items(ITEM sums, sum);
     if (LOCAL_ID == 0) {
-        float norm = SQRT(sums[0]);
+        float norm = SQRT(sums[0]), wanted = most / (norm + 1e-6f);
         norm_log[(u32)clock[0] % (u32)log_length] = norm;
-        factor[0] = most / (norm + 1e-6f);
+        factor[0] = wanted >= 1.0f ? 1.0f : wanted;
     }
-}
-
-KERNEL scale_gradients(ITEM_ARG ARG_IN(float, factor), ARG_OUT(float, gradients), ARG_INT(count))
-{
-    OPEN_IN(float, factor);
-    OPEN_OUT(float, gradients);
-    float scale = factor[0];
-    if (scale >= 1.0f) return;
-    EACH (i, count) gradients[i] *= scale;
 }

@@ -33,10 +33,11 @@ static double sum_of_squares(const float *g, int64_t count)
 static be_status clip_gradients_run(const cpu_call *call, be_error *err)
 {
     (void)err;
-    float *g = call->out[0], *log = call->out[1];
+    const float *g = call->in[0];
+    float *log = call->out[0];
     double *sums = call->scratch, total = 0.0;
     int64_t count = call->in_shape[0].dim[0], chunks = chunks_of(call);
-    MUST(call->out[0] == call->in[0] && call->out[1] == call->in[2]);
+    MUST(call->out[0] == call->in[2] && call->out[1] == call->in[3]);
 #pragma omp parallel for num_threads(call->threads) schedule(static) if (count >= THREADS_PAY_FROM)
     for (int64_t k = 0; k < chunks; k++)
         sums[k] = sum_of_squares(g + k * CHUNK, k < chunks - 1 ? CHUNK : count - k * CHUNK);
@@ -44,11 +45,7 @@ static be_status clip_gradients_run(const cpu_call *call, be_error *err)
     float norm = (float)sqrt(total);
     float factor = (float)((const clip_attrs *)call->attrs)->most / (norm + 1e-6f);
     log[*(const uint32_t *)call->in[1] % BE_LOSS_LOG] = norm;
-    if (factor >= 1.0f) return BE_OK;
-#pragma omp parallel for simd num_threads(call->threads) \
-    schedule(static) if (parallel                        \
-                         : count >= THREADS_PAY_FROM)
-    for (int64_t i = 0; i < count; i++) g[i] *= factor;
+    *(float *)call->out[1] = factor >= 1.0f ? 1.0f : factor;
     return BE_OK;
 }
 

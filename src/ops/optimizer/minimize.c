@@ -125,6 +125,7 @@ static be_status set_front(be_graph *g, const be_optimizer *o, be_error *err)
     *(clip_attrs *)attrs = (clip_attrs){.most = o->max_gradient_norm};
     g->recipe.clip_attrs = attrs;
     g->recipe.clip = &be_op_clip_gradients;
+    g->recipe.clip_input = OPTIMIZER_FACTOR;
     return BE_OK;
 }
 

@@ -1,7 +1,7 @@
 /* The optimizers: one pass over the whole parameter block, whose first `decayed` elements have a
  * weight decay.  The rules: sgd.c, adam.c.  NARROWS: whether the new parameters are written as
- * bf16, too. */
-PARAMETERS(NARROWS NARROW_T)
+ * bf16, too; CLIPS: whether the gradients are multiplied by a factor. */
+PARAMETERS(NARROWS CLIPS NARROW_T)
 
 #if NARROWS
 #define STORE_NARROW(i, w) STORE(NARROW, narrow, i, w)
@@ -9,19 +9,30 @@ PARAMETERS(NARROWS NARROW_T)
 #define STORE_NARROW(i, w)
 #endif
 
+#if CLIPS
+#define CLIPPED(g) ((g)*scale)
+#define OPEN_FACTOR         \
+    OPEN_IN(float, factor); \
+    float scale = factor[0]
+#else
+#define CLIPPED(g) (g)
+#define OPEN_FACTOR
+#endif
+
 KERNEL sgd_momentum(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
-                    ARG_OUT(float, buffer), ARG_OUT(NARROW_T, narrow), ARG_INT(count),
-                    ARG_FLOAT(momentum), ARG_FLOAT(decay), ARG_INT(decayed))
+                    ARG_IN(float, factor), ARG_OUT(float, buffer), ARG_OUT(NARROW_T, narrow),
+                    ARG_INT(count), ARG_FLOAT(momentum), ARG_FLOAT(decay), ARG_INT(decayed))
 {
     OPEN_OUT(float, p);
     OPEN_IN(float, gradient);
     OPEN_IN(float, rate);
     OPEN_OUT(float, buffer);
     OPEN_OUT(NARROW_T, narrow);
+    OPEN_FACTOR;
     float r = rate[0];
     EACH (i, count) {
-        float moved =
-            momentum * buffer[i] + (gradient[i] + (i < (u32)decayed ? decay : 0.0f) * p[i]);
+        float moved = momentum * buffer[i] +
+                      (CLIPPED(gradient[i]) + (i < (u32)decayed ? decay : 0.0f) * p[i]);
         buffer[i] = moved;
         float w = p[i] - r * moved;
         p[i] = w;
@@ -30,15 +41,17 @@ KERNEL sgd_momentum(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(
 }
 
 KERNEL sgd_plain(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
-                 ARG_OUT(NARROW_T, narrow), ARG_INT(count), ARG_FLOAT(decay), ARG_INT(decayed))
+                 ARG_IN(float, factor), ARG_OUT(NARROW_T, narrow), ARG_INT(count), ARG_FLOAT(decay),
+                 ARG_INT(decayed))
 {
     OPEN_OUT(float, p);
     OPEN_IN(float, gradient);
     OPEN_IN(float, rate);
     OPEN_OUT(NARROW_T, narrow);
+    OPEN_FACTOR;
     float r = rate[0];
     EACH (i, count) {
-        float w = p[i] - r * (gradient[i] + (i < (u32)decayed ? decay : 0.0f) * p[i]);
+        float w = p[i] - r * (CLIPPED(gradient[i]) + (i < (u32)decayed ? decay : 0.0f) * p[i]);
         p[i] = w;
         STORE_NARROW(i, w);
     }
@@ -59,10 +72,10 @@ KERNEL schedule(ITEM_ARG ARG_IN(int, clock), ARG_IN(float, rates), ARG_OUT(float
 /* 1 − beta^t is −expm1(t · log beta): 1 − pow(beta, t) would lose half of the digits.  `l2` is
  * Adam's decay, `decay` is AdamW's.  Blocks lie at 16 bytes: eight elements an item and round. */
 KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
-            ARG_IN(int, clock), ARG_OUT(float, m), ARG_OUT(float, v), ARG_OUT(NARROW_T, narrow),
-            ARG_INT(count), ARG_FLOAT(beta1), ARG_FLOAT(beta2), ARG_FLOAT(keep1), ARG_FLOAT(keep2),
-            ARG_FLOAT(log_beta1), ARG_FLOAT(log_beta2), ARG_FLOAT(epsilon), ARG_FLOAT(l2),
-            ARG_FLOAT(decay), ARG_INT(decayed))
+            ARG_IN(int, clock), ARG_IN(float, factor), ARG_OUT(float, m), ARG_OUT(float, v),
+            ARG_OUT(NARROW_T, narrow), ARG_INT(count), ARG_FLOAT(beta1), ARG_FLOAT(beta2),
+            ARG_FLOAT(keep1), ARG_FLOAT(keep2), ARG_FLOAT(log_beta1), ARG_FLOAT(log_beta2),
+            ARG_FLOAT(epsilon), ARG_FLOAT(l2), ARG_FLOAT(decay), ARG_INT(decayed))
 {
     OPEN_OUT(float, p);
     OPEN_IN(float, gradient);
@@ -71,6 +84,7 @@ KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, r
     OPEN_OUT(float, m);
     OPEN_OUT(float, v);
     OPEN_OUT(NARROW_T, narrow);
+    OPEN_FACTOR;
     float t = (float)(clock[0] + 1), r = rate[0];
     float step = r / -EXPM1(t * log_beta1);
     float inverse_root2 = 1.0f / SQRT(-EXPM1(t * log_beta2));
@@ -94,7 +108,7 @@ KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, r
         UNROLL for (u32 j = 0; j < 8u; j++)
         {
             int is_decayed = from + j < (u32)decayed;
-            float slope = g[j] + (is_decayed ? l2 : 0.0f) * w[j];
+            float slope = CLIPPED(g[j]) + (is_decayed ? l2 : 0.0f) * w[j];
             first[j] = beta1 * first[j] + keep1 * slope;
             second[j] = beta2 * second[j] + keep2 * slope * slope;
             w[j] = (is_decayed ? shrink : 1.0f) * w[j] -

@@ -16,11 +16,13 @@ typedef struct adam_attrs {
     double beta1, beta2, epsilon, weight_decay;
 } adam_attrs;
 
-/* The input that is the narrow block, if there is one, and the output that updates it. */
-enum { OPTIMIZER_NARROW = 6, OPTIMIZER_NARROW_OUT = 3 };
+/* The input that is the narrow block, if there is one, and the output that updates it; and the
+ * input that is the factor of clipping. */
+enum { OPTIMIZER_NARROW = 6, OPTIMIZER_FACTOR = 7, OPTIMIZER_NARROW_OUT = 3 };
 
 /* Inputs: parameters f32 [P], gradients f32 [P], rate f32 [1], clock i32 [1], and `slots` f32 [P];
- * then the narrow block bf16 [P], which only gets the new parameters.
+ * then the narrow block bf16 [P], which only gets the new parameters, and a factor f32 [1], by
+ * which the gradients are multiplied first (clip_gradients.c).
  * Outputs: parameters and slots, updated in place; `name` is the op's. */
 be_status optimizer_infer(op_infer *call, int slots, const char *name, be_error *err);
 

@@ -9,8 +9,9 @@ extern const gpu_source gpu_source_optimizer;
 static be_status optimizer_prepare(gpu_call *call, be_error *err)
 {
     char words[64];
-    return gpu_use(call, GPU_SOURCES(&gpu_source_optimizer), 256, err, "NARROWS=%d %s",
+    return gpu_use(call, GPU_SOURCES(&gpu_source_optimizer), 256, err, "NARROWS=%d CLIPS=%d %s",
                    call->out_shape[OPTIMIZER_NARROW_OUT].rank >= 0,
+                   call->in_shape[OPTIMIZER_FACTOR].rank >= 0,
                    gpu_type_words("NARROW", BE_BF16, words));
 }
 
@@ -38,18 +39,19 @@ static be_status sgd_record(const gpu_call *call, gpu_recorder *recorder, be_err
             recorder, call,
             &(gpu_step){0, "sgd_plain", groups_of(call),
                         GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
-                                      gpu_reads(call->in[2]),
+                                      gpu_reads(call->in[2]), gpu_reads(call->in[OPTIMIZER_FACTOR]),
                                       gpu_writes(call->out[OPTIMIZER_NARROW_OUT]), gpu_int(count),
                                       gpu_float(a->weight_decay), gpu_int(a->decayed))},
             err);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "sgd_momentum", groups_of(call),
-                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
-                                                gpu_reads(call->in[2]), gpu_writes(call->out[1]),
-                                                gpu_writes(call->out[OPTIMIZER_NARROW_OUT]),
-                                                gpu_int(count), gpu_float(a->momentum),
-                                                gpu_float(a->weight_decay), gpu_int(a->decayed))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){
+            0, "sgd_momentum", groups_of(call),
+            GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]), gpu_reads(call->in[2]),
+                          gpu_reads(call->in[OPTIMIZER_FACTOR]), gpu_writes(call->out[1]),
+                          gpu_writes(call->out[OPTIMIZER_NARROW_OUT]), gpu_int(count),
+                          gpu_float(a->momentum), gpu_float(a->weight_decay), gpu_int(a->decayed))},
+        err);
 }
 
 static be_status adam_any_record(const gpu_call *call, gpu_recorder *recorder, bool decoupled,
@@ -63,8 +65,9 @@ static be_status adam_any_record(const gpu_call *call, gpu_recorder *recorder, b
         &(gpu_step){
             0, "adam", groups,
             GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]), gpu_reads(call->in[2]),
-                          gpu_reads(call->in[3]), gpu_writes(call->out[1]),
-                          gpu_writes(call->out[2]), gpu_writes(call->out[OPTIMIZER_NARROW_OUT]),
+                          gpu_reads(call->in[3]), gpu_reads(call->in[OPTIMIZER_FACTOR]),
+                          gpu_writes(call->out[1]), gpu_writes(call->out[2]),
+                          gpu_writes(call->out[OPTIMIZER_NARROW_OUT]),
                           gpu_int(call->in_shape[0].dim[0]), gpu_float(a->beta1),
                           gpu_float(a->beta2), gpu_float(1.0 - a->beta1), gpu_float(1.0 - a->beta2),
                           gpu_float(log(a->beta1)), gpu_float(log(a->beta2)), gpu_float(a->epsilon),

@@ -16,6 +16,8 @@ be_status optimizer_infer(op_infer *call, int slots, const char *name, be_error 
     TRY(op_expect_same(&call->in[1], block, name, err));
     TRY(op_expect_same(&call->in[2], &rate, name, err));
     TRY(op_expect_same(&call->in[3], &clock, name, err));
+    if (call->in[OPTIMIZER_FACTOR].rank >= 0)
+        TRY(op_expect_same(&call->in[OPTIMIZER_FACTOR], &rate, name, err));
     int64_t decayed = *(const int64_t *)call->attrs;
     if (decayed < 0 || decayed > block->dim[0])
         FAIL(err, BE_USAGE,
@@ -59,9 +61,10 @@ static void sgd_reference(const op_reference *call)
     const sgd_attrs *attrs = call->attrs;
     int64_t count = call->in[0].dim[0];
     double rate = call->x[2][0], *p = call->y[0], *buffer = call->y[1];
+    double factor = call->x[OPTIMIZER_FACTOR] ? call->x[OPTIMIZER_FACTOR][0] : 1.0;
     for (int64_t i = 0; i < count; i++) {
         double decay = i < attrs->decayed ? attrs->weight_decay : 0.0;
-        double d = call->x[1][i] + decay * p[i];
+        double d = factor * call->x[1][i] + decay * p[i];
         if (buffer) d = buffer[i] = attrs->momentum * buffer[i] + d;
         p[i] -= rate * d;
         if (call->y[OPTIMIZER_NARROW_OUT]) call->y[OPTIMIZER_NARROW_OUT][i] = p[i];
@@ -88,18 +91,19 @@ static const sgd_attrs nothing_more = {.momentum = 0.0};
 /* One unit of bf16, whose last digit tips with the last of f32. */
 #define NARROW_TOLERANCE 4e-3
 
-/* The last arguments are the shapes of the momentum's buffer and of the narrow block. */
-#define SGD_CASE_OF(text, attributes, count, limit, buffer, narrow)                           \
-    {                                                                                         \
-        .name = text, .attrs = &attributes,                                                   \
-        .in = {{BE_F32, 1, {count}},                                                          \
-               {BE_F32, 1, {count}},                                                          \
-               {BE_F32, 1, {1}},                                                              \
-               {BE_I32, 1, {1}},                                                              \
-               buffer,                                                                        \
-               OP_ABSENT,                                                                     \
-               narrow},                                                                       \
-        .low = -1, .high = 1, .below = {0, 0, 0, 50}, .positive = 1u << 2, .tolerance = limit \
+/* The last arguments are the shapes of the momentum's buffer, of the narrow block and of the
+ * factor. */
+#define SGD_CASE_OF(text, attributes, count, limit, buffer, ...)         \
+    {                                                                    \
+        .name = text, .attrs = &attributes, .in = {{BE_F32, 1, {count}}, \
+                                                   {BE_F32, 1, {count}}, \
+                                                   {BE_F32, 1, {1}},     \
+                                                   {BE_I32, 1, {1}},     \
+                                                   buffer,               \
+                                                   OP_ABSENT,            \
+                                                   __VA_ARGS__},         \
+        .low = -1, .high = 1, .below = {0, 0, 0, 50},                    \
+        .positive = 1u << 2 | 1u << OPTIMIZER_FACTOR, .tolerance = limit \
     }
 #define BLOCK(type, count) \
     {                      \
@@ -109,9 +113,9 @@ static const sgd_attrs nothing_more = {.momentum = 0.0};
         }                  \
     }
 #define MOMENTUM_CASE(text, attributes, count) \
-    SGD_CASE_OF(text, attributes, count, 1e-6, BLOCK(BE_F32, count), OP_ABSENT)
+    SGD_CASE_OF(text, attributes, count, 1e-6, BLOCK(BE_F32, count), OP_ABSENT, OP_ABSENT)
 #define PLAIN_CASE(text, attributes, count) \
-    SGD_CASE_OF(text, attributes, count, 1e-6, OP_ABSENT, OP_ABSENT)
+    SGD_CASE_OF(text, attributes, count, 1e-6, OP_ABSENT, OP_ABSENT, OP_ABSENT)
 
 static const op_case sgd_cases[] = {
     MOMENTUM_CASE("momentum and decay", momentum_and_decay, 1003),
@@ -123,17 +127,22 @@ static const op_case sgd_cases[] = {
     MOMENTUM_CASE("a decay of nothing", none_decays, 70),
     PLAIN_CASE("two groups, plain", first_decays, 70001),
     SGD_CASE_OF("narrow weights", momentum_and_decay, 1003, NARROW_TOLERANCE, BLOCK(BE_F32, 1003),
-                BLOCK(BE_BF16, 1003)),
+                BLOCK(BE_BF16, 1003), OP_ABSENT),
     SGD_CASE_OF("plain, narrow weights", first_decays, 7001, NARROW_TOLERANCE, OP_ABSENT,
-                BLOCK(BE_BF16, 7001)),
+                BLOCK(BE_BF16, 7001), OP_ABSENT),
+    SGD_CASE_OF("clipped", some_decay, 70001, 1e-6, BLOCK(BE_F32, 70001), OP_ABSENT,
+                BLOCK(BE_F32, 1)),
+    SGD_CASE_OF("plain, clipped, narrow weights", decay_alone, 7001, NARROW_TOLERANCE, OP_ABSENT,
+                BLOCK(BE_BF16, 7001), BLOCK(BE_F32, 1)),
 };
 
 const be_op be_op_sgd = {.name = "sgd",
                          .attrs_bytes = sizeof(sgd_attrs),
-                         .inputs = OPTIMIZER_NARROW + 1,
+                         .inputs = OPTIMIZER_FACTOR + 1,
                          .outputs = OPTIMIZER_NARROW_OUT + 1,
                          .is_outside_gradient = true,
-                         .optional = 1u << 4 | 1u << 5 | 1u << OPTIMIZER_NARROW,
+                         .optional =
+                             1u << 4 | 1u << 5 | 1u << OPTIMIZER_NARROW | 1u << OPTIMIZER_FACTOR,
                          .updates = {1, 5, 0, OPTIMIZER_NARROW + 1},
                          .infer = sgd_infer,
                          .reference = sgd_reference,
