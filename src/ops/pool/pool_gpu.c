@@ -45,29 +45,45 @@ static be_status average_pool_backward_prepare(gpu_call *call, be_error *err)
     return pool_use(call, &call->out_shape[0], &call->out_shape[0], &average, err);
 }
 
-static int groups_of(const gpu_call *call)
+static int groups_of(const gpu_call *call, int64_t items)
 {
-    return gpu_groups(call, shape_elements(&call->out_shape[0]), call->units[0].group, 16);
+    return gpu_groups(call, items, call->units[0].group, 16);
+}
+
+/* Channels of an item of the maximum's kernels. */
+static int64_t wide_of(const gpu_call *call)
+{
+    bool last = call->in_layout[0] == LAYOUT_CHANNELS_LAST;
+    return last && call->in_shape[0].dim[1] % 8 == 0 ? 8 : 1;
 }
 
 static be_status max_pool2d_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
+    int64_t items = shape_elements(&call->out_shape[0]) / wide_of(call);
     return gpu_record(recorder, call,
-                      &(gpu_step){0, "max_pool", groups_of(call),
+                      &(gpu_step){0, "max_pool", groups_of(call, items),
                                   GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_writes(call->out[1]),
-                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                                                gpu_writes(call->out[1]), gpu_int(items))},
                       err);
+}
+
+/* Blocks of pixels along a side, as the kernel cuts them. */
+static int64_t blocks_of(const pool2d_attrs *attrs, int64_t pixels)
+{
+    int side = attrs->stride == 2 ? 2 : 1;
+    return (pixels - 1 + attrs->padding) / side - attrs->padding / side + 1;
 }
 
 static be_status max_pool2d_backward_record(const gpu_call *call, gpu_recorder *recorder,
                                             be_error *err)
 {
+    const int64_t *dx = call->out_shape[0].dim;
+    int64_t items = dx[0] * dx[1] * blocks_of(call->attrs, dx[2]) * blocks_of(call->attrs, dx[3]) /
+                    wide_of(call);
     return gpu_record(recorder, call,
-                      &(gpu_step){0, "max_pool_backward", groups_of(call),
+                      &(gpu_step){0, "max_pool_backward", groups_of(call, items),
                                   GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]),
-                                                gpu_int(shape_elements(&call->out_shape[0])))},
+                                                gpu_writes(call->out[0]), gpu_int(items))},
                       err);
 }
 
@@ -76,7 +92,7 @@ static be_status average_record(const gpu_call *call, gpu_recorder *recorder, co
                                 be_error *err)
 {
     return gpu_record(recorder, call,
-                      &(gpu_step){0, kernel, groups_of(call),
+                      &(gpu_step){0, kernel, groups_of(call, shape_elements(&call->out_shape[0])),
                                   GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
                                                 gpu_int(shape_elements(&call->out_shape[0])))},
                       err);
