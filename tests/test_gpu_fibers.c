@@ -30,6 +30,7 @@ static const struct {
     {"symmetric_cross_entropy", "odd", 16, LAYOUT_PLAIN},
     {"clip_gradients", "too long", 16, LAYOUT_PLAIN},
     {"sum_rows", "odd", 12, LAYOUT_PLAIN},
+    {"sum_rows", "many rows by words", 12, LAYOUT_PLAIN},
     {"batch_norm", "images", 12, LAYOUT_PLAIN},
     {"batch_norm_backward", "residual, relu", 12, LAYOUT_PLAIN},
     {"batch_norm", "many images", 12, LAYOUT_CHANNELS_LAST},

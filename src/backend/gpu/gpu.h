@@ -18,7 +18,7 @@ typedef struct gpu_source {
     const char *text;
 } gpu_source;
 
-#define GPU_MAX_SOURCES 3
+#define GPU_MAX_SOURCES 4
 #define GPU_MAX_UNITS 5
 #define GPU_MAX_CHOICES 2
 

@@ -173,12 +173,12 @@ ACTIVATION_LIST(X)
         }               \
     }
 
-#define WORDS         \
-    {                 \
-        BE_F32, 3,    \
-        {             \
-            5, 67, 24 \
-        }             \
+#define WORDS          \
+    {                  \
+        BE_F32, 3,     \
+        {              \
+            5, 223, 24 \
+        }              \
     }
 
 static const op_case activation_cases[] = {

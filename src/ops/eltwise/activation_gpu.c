@@ -7,7 +7,7 @@
 #include "ops/reduce/sum_columns_gpu.h"
 
 extern const gpu_source gpu_source_activation, gpu_source_activation_list;
-extern const gpu_source gpu_source_activation_sums, gpu_source_words;
+extern const gpu_source gpu_source_activation_sums, gpu_source_column_tile, gpu_source_words;
 
 static const char *formula_name(be_activation kind)
 {
@@ -74,43 +74,43 @@ static be_status activation_record(const gpu_call *call, gpu_recorder *recorder,
     return gpu_activation_record(call, recorder, 0, call->in[0], call->out[0], err);
 }
 
-/* With the sums of columns: their parts on the way, which another launch joins. */
+/* With the sums of columns on the way.  An item works so much on an element that few rows of a lane
+ * leave no time for groups without a tile: but for these a second launch joins parts. */
+#define ROWS_ONCE 4
+#define FLIGHT 2
+
 static be_status sums_prepare(gpu_call *call, be_error *err)
 {
     const activation_attrs *attrs = call->attrs;
-    char words[ACTIVATION_WORDS], types[3][64];
-    void *memory = NULL;
-    TRY(arena_alloc(call->memory, &memory, sizeof(gpu_column_sum), err));
-    gpu_column_sum *sum = call->state = memory;
+    char words[ACTIVATION_WORDS], types[3][64], tile[TILE_WORDS];
+    TRY(arena_alloc(call->memory, &call->state, sizeof(gpu_column_sum), err));
+    gpu_column_sum *sum = call->state;
     int64_t columns = call->out_shape[1].dim[0];
     *sum =
         (gpu_column_sum){.rows = shape_elements(&call->out_shape[0]) / columns, .columns = columns};
-    int64_t each = gpu_column_parts(call, sum, &call->scratch_bytes);
-    TRY(gpu_use(
-        call,
-        GPU_SOURCES(&gpu_source_activation_list, &gpu_source_words, &gpu_source_activation_sums),
-        256, err, "WIDTH=%" PRId64 " PARTS=%" PRId64 " ROWS_A_PART=%" PRId64 " %s %s %s %s",
-        columns, sum->parts, each, activation_words(attrs->kind, words),
-        gpu_type_words("X", call->in_shape[0].dtype, types[0]),
-        gpu_type_words("DY", call->in_shape[1].dtype, types[1]),
-        gpu_type_words("Y", call->out_shape[0].dtype, types[2])));
-    sum->join_unit = call->unit_count;
-    return gpu_sum_parts_prepare(call, sum->parts, columns, err);
+    gpu_column_cut(call, sum, ROWS_ONCE, &call->scratch_bytes, tile);
+    TRY(gpu_use(call,
+                GPU_SOURCES(&gpu_source_activation_list, &gpu_source_words, &gpu_source_column_tile,
+                            &gpu_source_activation_sums),
+                gpu_column_items(sum), err, "FLIGHT=%d %s %s %s %s %s", FLIGHT, tile,
+                activation_words(attrs->kind, words),
+                gpu_type_words("X", call->in_shape[0].dtype, types[0]),
+                gpu_type_words("DY", call->in_shape[1].dtype, types[1]),
+                gpu_type_words("Y", call->out_shape[0].dtype, types[2])));
+    return gpu_column_join_prepare(call, sum, err);
 }
 
 static be_status sums_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     const gpu_column_sum *sum = call->state;
-    const int64_t size[2] = {sum->parts, sum->columns};
-    gpu_span parts = gpu_column_parts_span(call, sum);
+    gpu_span parts = gpu_column_parts(call, sum, call->out[1]);
     TRY(gpu_record(
         recorder, call,
         &(gpu_step){0, "activation_backward_sums", gpu_column_groups(call, sum),
                     GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
                                   gpu_writes(call->out[0]), gpu_writes(parts), gpu_int(sum->rows))},
         err));
-    return gpu_sum_parts_record(call, recorder, sum->join_unit, size,
-                                (gpu_span[]){parts, call->out[1]}, err);
+    return gpu_column_join_record(call, recorder, sum, call->out[1], err);
 }
 
 static be_status activation_backward_prepare(gpu_call *call, be_error *err)

@@ -1,7 +1,7 @@
 /* What flows back through an activation by formula, and the sums of its columns (the gradient of a
- * bias) on the way: x, dy [rows, WIDTH] -> dx, and parts [PARTS, WIDTH] of ROWS_A_PART rows each.
- * activation_list.gpu.c and words.gpu.c stand in front. */
-PARAMETERS(X_T Y_T DY_T PARTS ROWS_A_PART WIDTH)
+ * bias) on the way, by tiles (column_tile.gpu.c): x, dy [rows, WIDTH] -> dx, and
+ * parts [PARTS, WIDTH] of ROWS_A_PART rows each.  activation_list.gpu.c stands in front, too. */
+PARAMETERS(X_T Y_T DY_T ROWS_A_PART WIDTH LANES STRIP FLIGHT)
 
 KERNEL activation_backward_sums(ITEM_ARG ARG_IN(X_T, x), ARG_IN(DY_T, dy), ARG_OUT(Y_T, dx),
                                 ARG_OUT(float, parts), ARG_INT(rows))
@@ -10,22 +10,38 @@ KERNEL activation_backward_sums(ITEM_ARG ARG_IN(X_T, x), ARG_IN(DY_T, dy), ARG_O
     OPEN_IN(DY_T, dy);
     OPEN_OUT(Y_T, dx);
     OPEN_OUT(float, parts);
-    EACH (i, PARTS * ROW_WORDS) {
-        int part = (int)(i / ROW_WORDS), column = (int)(i % ROW_WORDS) * WORD;
-        int end = (part + 1) * ROWS_A_PART < rows ? (part + 1) * ROWS_A_PART : rows;
-        float sum[WORD];
-        for (int k = 0; k < WORD; k++) sum[k] = 0.0f;
-        for (int row = part * ROWS_A_PART; row < end; row++) {
-            float v[WORD], g[WORD];
-            i64 at = (i64)row * WIDTH + column;
-            LOAD_WORD(X, v, x, at);
-            LOAD_WORD(DY, g, dy, at);
-            for (int k = 0; k < WORD; k++) {
-                g[k] *= DF(v[k]);
-                sum[k] += g[k];
+    LOCAL_ARRAY(float, sums, TILE_SUMS);
+    for (int tile = GROUP_ID; tile < TILES; tile += NUM_GROUPS) {
+        int from = TILE_PART(tile) * ROWS_A_PART;
+        int end = from + ROWS_A_PART < rows ? from + ROWS_A_PART : rows;
+        for (int i = LOCAL_ID; i < TILE_ITEMS; i += GROUP) {
+            int word = TILE_WORD(tile) + i % STRIP;
+            float sum[WORD];
+            UNROLL for (int k = 0; k < WORD; k++) sum[k] = 0.0f;
+            for (int row = from + i / STRIP; row < end && word < ROW_WORDS; row += FLIGHT * LANES) {
+                float v[FLIGHT][WORD], g[FLIGHT][WORD];
+                UNROLL for (int f = 0; f < FLIGHT; f++)
+                {
+                    i64 at = (i64)(row + f * LANES) * WIDTH + word * WORD;
+                    if (row + f * LANES < end) {
+                        LOAD_WORD(X, v[f], x, at);
+                        LOAD_WORD(DY, g[f], dy, at);
+                    }
+                }
+                UNROLL for (int f = 0; f < FLIGHT; f++)
+                {
+                    if (row + f * LANES < end) {
+                        UNROLL for (int k = 0; k < WORD; k++)
+                        {
+                            g[f][k] *= DF(v[f][k]);
+                            sum[k] += g[f][k];
+                        }
+                        STORE_WORD(Y, dx, (i64)(row + f * LANES) * WIDTH + word * WORD, g[f]);
+                    }
+                }
             }
-            STORE_WORD(Y, dx, at, g);
+            UNROLL for (int k = 0; k < WORD; k++) sums[k * TILE_ITEMS + i] = sum[k];
         }
-        STORE_WORD(WIDE, parts, (i64)part * WIDTH + column, sum);
+        join_lanes(ITEM sums, parts + (i64)TILE_PART(tile) * WIDTH, TILE_WORD(tile));
     }
 }

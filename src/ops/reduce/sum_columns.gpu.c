@@ -1,22 +1,32 @@
-/* Parts of the sums of a matrix's columns, by words (words.gpu.c): x [rows, WIDTH] ->
+/* The sums of a matrix's columns, by tiles (column_tile.gpu.c): x [rows, WIDTH] ->
  * parts [PARTS, WIDTH], each of ROWS_A_PART rows.  The host side says the type of x (X_T). */
-PARAMETERS(X_T PARTS ROWS_A_PART WIDTH)
+PARAMETERS(X_T ROWS_A_PART WIDTH LANES STRIP FLIGHT)
 
 KERNEL sum_columns(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, parts), ARG_INT(rows))
 {
     OPEN_IN(X_T, x);
     OPEN_OUT(float, parts);
-    EACH (i, PARTS * ROW_WORDS) {
-        int part = (int)(i / ROW_WORDS), column = (int)(i % ROW_WORDS) * WORD;
-        int end = (part + 1) * ROWS_A_PART < rows ? (part + 1) * ROWS_A_PART : rows;
-        float sum[WORD];
-        for (int k = 0; k < WORD; k++) sum[k] = 0.0f;
-        UNROLL_4 for (int row = part * ROWS_A_PART; row < end; row++)
-        {
-            float v[WORD];
-            LOAD_WORD(X, v, x, (i64)row * WIDTH + column);
-            for (int k = 0; k < WORD; k++) sum[k] += v[k];
+    LOCAL_ARRAY(float, sums, TILE_SUMS);
+    for (int tile = GROUP_ID; tile < TILES; tile += NUM_GROUPS) {
+        int from = TILE_PART(tile) * ROWS_A_PART;
+        int end = from + ROWS_A_PART < rows ? from + ROWS_A_PART : rows;
+        for (int i = LOCAL_ID; i < TILE_ITEMS; i += GROUP) {
+            int word = TILE_WORD(tile) + i % STRIP;
+            float sum[WORD];
+            UNROLL for (int k = 0; k < WORD; k++) sum[k] = 0.0f;
+            for (int row = from + i / STRIP; row < end && word < ROW_WORDS; row += FLIGHT * LANES) {
+                float v[FLIGHT][WORD];
+                UNROLL for (int f = 0; f < FLIGHT; f++)
+                {
+                    i64 at = (i64)(row + f * LANES) * WIDTH + word * WORD;
+                    UNROLL for (int k = 0; k < WORD; k++) v[f][k] = 0.0f;
+                    if (row + f * LANES < end) LOAD_WORD(X, v[f], x, at);
+                }
+                UNROLL for (int f = 0; f < FLIGHT * WORD; f++) sum[f % WORD] +=
+                    v[f / WORD][f % WORD];
+            }
+            UNROLL for (int k = 0; k < WORD; k++) sums[k * TILE_ITEMS + i] = sum[k];
         }
-        STORE_WORD(WIDE, parts, (i64)part * WIDTH + column, sum);
+        join_lanes(ITEM sums, parts + (i64)TILE_PART(tile) * WIDTH, TILE_WORD(tile));
     }
 }

@@ -2,39 +2,130 @@
 #include "ops/reduce/sum_columns_gpu.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "ops/reduce/upstream_gpu.h"
 
 #define GROUP_WANTED 256
 #define GROUPS_A_UNIT 8
-#define ROWS_A_PART_LEAST 16 /* fewer, and the parts are as many bytes as the matrix */
-#define PARTS_MOST 1024
-#define ITEMS_A_UNIT 256 /* enough for the loads that keep the memory busy */
+/* In one launch a group has a narrow strip of all rows, which many lanes share: a strip of 32 bytes
+ * is read as fast as a wide one, and 32 rows of a lane take less time than another launch. */
+#define ITEMS_ONCE 512
+#define ROWS_ONCE 32
+/* In parts, the tiles fill the device once, and a part has rows enough for its sums to be few. */
+#define TILES_A_UNIT 4
+#define STRIP_MOST 32
+#define LANE_ROWS_LEAST 4
+#define FLIGHT_BYTES 128 /* that an item of sum_columns loads before it adds the first */
 
-extern const gpu_source gpu_source_sum_columns, gpu_source_sum_parts, gpu_source_words;
+extern const gpu_source gpu_source_column_tile, gpu_source_sum_columns, gpu_source_sum_parts;
+extern const gpu_source gpu_source_words;
 
-static int64_t rounded_up(int64_t a, int64_t b)
+static int64_t divided_up(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;
 }
 
-static int64_t words_of(int64_t columns)
+static int word_of(int64_t columns)
 {
-    return columns % 8 == 0 ? columns / 8 : columns;
+    return columns % 8 == 0 ? 8 : 1;
 }
 
-static int64_t rows_a_part(const gpu_call *call, const gpu_column_sum *sum)
+static int strip_for(int64_t words, int most)
 {
-    int64_t parts = rounded_up((int64_t)call->facts->units * ITEMS_A_UNIT, words_of(sum->columns));
-    if (parts > PARTS_MOST) parts = PARTS_MOST;
-    int64_t rows = rounded_up(sum->rows, parts);
-    return rows < ROWS_A_PART_LEAST ? ROWS_A_PART_LEAST : rows;
+    int strip = 1;
+    while (strip < words && strip < most) strip *= 2;
+    return strip;
+}
+
+const char *gpu_column_cut(const gpu_call *call, gpu_column_sum *sum, int most,
+                           size_t *scratch_bytes, char words[TILE_WORDS])
+{
+    int64_t row_words = sum->columns / word_of(sum->columns), each = sum->rows;
+    sum->strip = strip_for(row_words, 16 / word_of(sum->columns));
+    sum->lanes = ITEMS_ONCE / sum->strip;
+    if (divided_up(sum->rows, sum->lanes) > most) {
+        sum->strip = strip_for(row_words, STRIP_MOST);
+        sum->lanes = GROUP_WANTED / sum->strip;
+        int64_t tiles = (int64_t)call->facts->units * TILES_A_UNIT;
+        int64_t parts = tiles / divided_up(row_words, sum->strip);
+        int64_t lane_rows = divided_up(divided_up(sum->rows, parts < 1 ? 1 : parts), sum->lanes);
+        each = (lane_rows < LANE_ROWS_LEAST ? LANE_ROWS_LEAST : lane_rows) * sum->lanes;
+    }
+    sum->parts = divided_up(sum->rows, each);
+    if (sum->parts > 1) {
+        sum->at =
+            gpu_scratch_take(scratch_bytes, (size_t)(sum->parts * sum->columns) * sizeof(float));
+    }
+    snprintf(words, TILE_WORDS,
+             "WIDTH=%" PRId64 " PARTS=%" PRId64 " ROWS_A_PART=%" PRId64 " STRIP=%d LANES=%d",
+             sum->columns, sum->parts, each, sum->strip, sum->lanes);
+    return words;
+}
+
+int gpu_column_items(const gpu_column_sum *sum)
+{
+    return sum->strip * sum->lanes;
+}
+
+int gpu_column_groups(const gpu_call *call, const gpu_column_sum *sum)
+{
+    int64_t strips = divided_up(sum->columns / word_of(sum->columns), sum->strip);
+    return gpu_groups(call, sum->parts * strips, 1, GROUPS_A_UNIT);
+}
+
+gpu_span gpu_column_parts(const gpu_call *call, const gpu_column_sum *sum, gpu_span y)
+{
+    if (sum->parts == 1) return y;
+    return gpu_part(call->scratch, sum->at, (size_t)(sum->parts * sum->columns) * sizeof(float));
+}
+
+be_status gpu_column_join_prepare(gpu_call *call, gpu_column_sum *sum, be_error *err)
+{
+    if (sum->parts == 1) return BE_OK;
+    sum->join_unit = call->unit_count;
+    return gpu_sum_parts_prepare(call, sum->parts, sum->columns, err);
+}
+
+be_status gpu_column_join_record(const gpu_call *call, gpu_recorder *recorder,
+                                 const gpu_column_sum *sum, gpu_span y, be_error *err)
+{
+    const int64_t size[2] = {sum->parts, sum->columns};
+    if (sum->parts == 1) return BE_OK;
+    return gpu_sum_parts_record(call, recorder, sum->join_unit, size,
+                                (gpu_span[]){gpu_column_parts(call, sum, y), y}, err);
+}
+
+be_status gpu_column_sum_prepare(gpu_call *call, gpu_column_sum *sum, size_t *scratch_bytes,
+                                 be_error *err)
+{
+    char types[64], tile[TILE_WORDS];
+    gpu_column_cut(call, sum, ROWS_ONCE, scratch_bytes, tile);
+    sum->unit = call->unit_count;
+    size_t word_bytes = dtype_bytes(sum->type) * (size_t)word_of(sum->columns);
+    TRY(gpu_use(call,
+                GPU_SOURCES(&gpu_source_words, &gpu_source_column_tile, &gpu_source_sum_columns),
+                gpu_column_items(sum), err, "FLIGHT=%d %s %s",
+                word_bytes < 16 ? 8 : (int)(FLIGHT_BYTES / word_bytes), tile,
+                gpu_type_words("X", sum->type, types)));
+    return gpu_column_join_prepare(call, sum, err);
+}
+
+be_status gpu_column_sum_record(const gpu_call *call, gpu_recorder *recorder,
+                                const gpu_column_sum *sum, gpu_span x, gpu_span y, be_error *err)
+{
+    gpu_span parts = gpu_column_parts(call, sum, y);
+    TRY(gpu_record(recorder, call,
+                   &(gpu_step){sum->unit, "sum_columns", gpu_column_groups(call, sum),
+                               GPU_ARGUMENTS(gpu_reads(x), gpu_writes(parts), gpu_int(sum->rows))},
+                   err));
+    return gpu_column_join_record(call, recorder, sum, y, err);
 }
 
 /* Items that share the parts of one result. */
 static int lanes_of(int64_t parts)
 {
-    return parts >= 256 ? 32 : parts >= 64 ? 16 : parts >= 16 ? 4 : 1;
+    return parts >= 256 ? 32 : parts >= 32 ? 16 : parts >= 16 ? 4 : 1;
 }
 
 be_status gpu_sum_parts_prepare(gpu_call *call, int64_t parts, int64_t width, be_error *err)
@@ -57,53 +148,4 @@ be_status gpu_sum_parts_record(const gpu_call *call, gpu_recorder *recorder, int
                     GPU_ARGUMENTS(gpu_reads(spans[0]), gpu_reads(none), gpu_writes(spans[1]),
                                   gpu_writes(none), gpu_int(size[1]))},
         err);
-}
-
-static size_t parts_bytes(const gpu_column_sum *sum)
-{
-    return (size_t)(sum->parts * sum->columns) * sizeof(float);
-}
-
-int64_t gpu_column_parts(const gpu_call *call, gpu_column_sum *sum, size_t *scratch_bytes)
-{
-    int64_t each = rows_a_part(call, sum);
-    sum->parts = rounded_up(sum->rows, each);
-    sum->at = gpu_scratch_take(scratch_bytes, parts_bytes(sum));
-    return each;
-}
-
-gpu_span gpu_column_parts_span(const gpu_call *call, const gpu_column_sum *sum)
-{
-    return gpu_part(call->scratch, sum->at, parts_bytes(sum));
-}
-
-int gpu_column_groups(const gpu_call *call, const gpu_column_sum *sum)
-{
-    int64_t items = sum->parts * words_of(sum->columns);
-    return gpu_groups(call, items, call->units[sum->unit].group, GROUPS_A_UNIT);
-}
-
-be_status gpu_column_sum_prepare(gpu_call *call, gpu_column_sum *sum, size_t *scratch_bytes,
-                                 be_error *err)
-{
-    char words[64];
-    int64_t each = gpu_column_parts(call, sum, scratch_bytes);
-    sum->unit = call->unit_count;
-    TRY(gpu_use(call, GPU_SOURCES(&gpu_source_words, &gpu_source_sum_columns), GROUP_WANTED, err,
-                "WIDTH=%" PRId64 " PARTS=%" PRId64 " ROWS_A_PART=%" PRId64 " %s", sum->columns,
-                sum->parts, each, gpu_type_words("X", sum->type, words)));
-    sum->join_unit = call->unit_count;
-    return gpu_sum_parts_prepare(call, sum->parts, sum->columns, err);
-}
-
-be_status gpu_column_sum_record(const gpu_call *call, gpu_recorder *recorder,
-                                const gpu_column_sum *sum, gpu_span x, gpu_span y, be_error *err)
-{
-    const int64_t size[2] = {sum->parts, sum->columns};
-    gpu_span parts = gpu_column_parts_span(call, sum);
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){sum->unit, "sum_columns", gpu_column_groups(call, sum),
-                               GPU_ARGUMENTS(gpu_reads(x), gpu_writes(parts), gpu_int(sum->rows))},
-                   err));
-    return gpu_sum_parts_record(call, recorder, sum->join_unit, size, (gpu_span[]){parts, y}, err);
 }

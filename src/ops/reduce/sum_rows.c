@@ -42,7 +42,9 @@ static const op_case sum_rows_cases[] = {
     SUM_CASE("one row", 2, 1, 33),
     SUM_CASE("one column", 2, 501, 1),
     SUM_CASE("one", 2, 1, 1),
-    SUM_CASE("many rows by words", 2, 1037, 264),
+    SUM_CASE("many rows and columns", 2, 1037, 301),
+    SUM_CASE("many rows by words", 2, 301, 264),
+    SUM_CASE("parts by words", 2, 8201, 24),
     SUM_CASE("images", 4, 20, 16, 26, 26),
     SUM_CASE("odd images", 4, 3, 17, 5, 7),
 };
