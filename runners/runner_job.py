@@ -164,6 +164,7 @@ def read_optimizer(request):
 
 class Job:
     """The members of a `prepare`, and the number of the next step."""
+    has_workers = False  # whether the engine trains with several
 
     def __init__(self, request, names):
         """`names`: of the workloads that the engine has."""
@@ -186,9 +187,23 @@ class Job:
         self.optimizer_settings = None
         if self.training:
             self.optimizer_settings = read_optimizer(member(request, "optimizer", dict))
+        self._read_workers(request)
         self.on_host = member(request, "data_on", str, "device",
                               choices=("device", "host")) == "host"
         self.usable, self.step = 0, 0
+
+    def _read_workers(self, request):
+        """Of `workers` that cut each batch this is number `rank`; it computes on `part` samples."""
+        self.workers = member(request, "workers", int, 1, least=1)
+        self.rank = member(request, "rank", int, 0, least=0)
+        self.part = self.batch // self.workers
+        if self.workers > 1 and not (self.has_workers and self.training):
+            raise Failure("UNAVAILABLE", "one worker, or a training by PyTorch",
+                          f"'workers' {self.workers}", "leave 'workers' out")
+        if self.rank >= self.workers or self.part * self.workers != self.batch:
+            raise Failure("USAGE", f"a batch that {self.workers} workers can cut into equal parts, "
+                          "and a rank below their number", f"{self.batch}, rank {self.rank}",
+                          "correct the request")
 
     def _read_variant(self, request):
         """The dimensions of the model, and what it reads of the data."""
@@ -217,8 +232,8 @@ class Job:
 
     def next_rows(self):
         """Which part of the order the next step trains on."""
-        start = self.step * self.batch % self.usable
-        return slice(start, start + self.batch)
+        start = self.step * self.batch % self.usable + self.rank * self.part
+        return slice(start, start + self.part)
 
     def read_normalization(self, request):
         """Of each field of bytes, one per channel: what is subtracted, and then multiplied by."""

@@ -20,7 +20,7 @@ SCHEMA = 2
 ANSWERS_VARIABLE = "BREAKEVEN_ANSWERS_FD"
 STATUSES = ("FAILED", "BAD_DATA", "IO", "DRIVER", "USAGE", "UNAVAILABLE", "NUMERIC", "NO_MEMORY")
 OPS = ("hello", "prepare", "run", "sync", "parity", "evaluate", "export", "phases", "reference",
-       "measure", "calibrate", "quit")
+       "measure", "calibrate", "join", "quit")
 REQUIRED = object()
 
 

@@ -3,6 +3,7 @@
 Owns the data, the model and the optimizer between `prepare` and the end.  A timed block is what a
 good user's loop does; it may not wait for the device, read a loss or print.
 """
+import contextlib
 import os
 import time
 
@@ -14,6 +15,7 @@ import runner_job
 import safetensors_io
 import torch_feed
 import torch_forms
+import torch_group
 import torch_libraries as libraries
 import torch_operations
 import torch_own
@@ -42,10 +44,13 @@ def place(values, device):
 
 class Session(Loop, runner_job.Job):
     """What `prepare` made: data and model on the device, and the number of the next step."""
+    has_workers = True
 
     def __init__(self, request, device, form):
         super().__init__(request, torch_workloads.WORKLOADS)
         self.device, self.form = device, form
+        if self.workers > 1:
+            self._check_workers()
         libraries.set_precision(device, self.precision)
         self._place_data(request)
         self.normalization = {
@@ -58,6 +63,18 @@ class Session(Loop, runner_job.Job):
         self.weights = {name: torch.from_numpy(value) for name, value in weights.items()}
         self.parameters = sum(p.numel() for p in model.parameters())
         self.warnings += torch_forms.layout_warnings(self.form, model.parameters())
+        self.reset(self.dropout)
+
+    def _check_workers(self):
+        torch_group.backend_for(self.device)
+        if self.form == "graph" or self.workload in torch_operations.OPERATIONS:
+            raise Failure("UNAVAILABLE", "a network with torch or torch-compile for several "
+                          "workers", torch_forms.name_of(self.form) if self.form == "graph"
+                          else self.workload, "use one of these")
+
+    def join(self, address):
+        """Become one of the workers, when each has what it needs."""
+        self.group = torch_group.Member(self.rank, self.workers, self.device, address)
         self.reset(self.dropout)
 
     def _place_data(self, request):
@@ -74,20 +91,22 @@ class Session(Loop, runner_job.Job):
         self.order = torch.from_numpy(order).long().to(where)
         self.sent, self.sent_step = None, None
         if not self.resident:
-            self.feed = torch_feed.HostFeed(list(self.samples.values()), self.batch, self.device)
+            self.feed = torch_feed.HostFeed(list(self.samples.values()), self.part, self.device)
 
     def new_model(self):
         return torch_workloads.new_model(self)
 
     def reset(self, dropout):
         """The prepared weights, a new optimizer, step 0."""
-        torch.manual_seed(self.seed)
+        torch.manual_seed(self.seed + self.rank)  # each worker drops out for itself
         model = self.new_model()
         model.load_state_dict(self.weights)
         self.counted = []
         if dropout == "counter":
-            self.counted = torch_workloads.use_counter_dropout(model, self.seed)
+            self.counted = torch_workloads.use_counter_dropout(model, self.seed,
+                                                               (self.rank, self.workers))
         self.model = torch_forms.lay_out(self.form, model.to(self.device)).train(self.training)
+        self.net = self.model if self.group is None else self.group.wrap(self.model)
         self.optimizer = self._new_optimizer() if self.training else None
         self.rates = self._new_rates() if self.training else None
         self.step = 0
@@ -174,7 +193,7 @@ class Session(Loop, runner_job.Job):
     def forward(self, inputs):
         """The logits, in float32 also under autocast."""
         with self.autocast():
-            return self.model(*inputs).float()
+            return self.net(*inputs).float()
 
     def loss_of(self, inputs, targets):
         return self.whole(inputs, targets)[1]
@@ -183,6 +202,16 @@ class Session(Loop, runner_job.Job):
         """Logits and loss."""
         logits = self.forward(inputs)
         return logits, self.model.loss(logits, *targets)
+
+    def whole_of(self, traced):
+        """What was traced of the whole batch, where several workers cut it; all of them ask."""
+        if self.group is None:
+            return traced
+        self.group.expect_same(self.model.parameters())
+        batched = (self.output, "input", "target")
+        return {name: self.group.mean(value) if name in ("loss", "losses") else
+                self.group.join(value) if name.partition(".")[0] in batched else value
+                for name, value in traced.items()}
 
     def sent_bytes(self):
         """That a step copies to the device."""
@@ -198,6 +227,8 @@ class Engine:
         self.session, self.form = None, form
         self.chain = None
         self.own = None  # the user's file, once it was asked for
+        self.others = None  # the workers that this one has started
+        self.meetings = 0
 
     def hello(self, request):
         devices, unusable = libraries.devices(), []
@@ -215,14 +246,17 @@ class Engine:
 
     def prepare(self, request):
         start = time.monotonic_ns()
-        self.session = None
+        self._leave()
+        self._start_others(request)
         device = libraries.find_device(member(request, "device", str))
         if device.type == "cuda":
             torch.cuda.empty_cache()  # what an earlier session left
         torch_forms.start(self.form, device, os.path.dirname(member(request, "weights", str)))
         threads = member(request, "threads", int, torch.get_num_threads(), least=1)
         threads_warnings = libraries.set_threads(threads)
-        session = self._new_session(request, device)
+        with self._together(request, torch_group.of_rank):
+            session = self._new_session(request, device)
+        self._meet(session)
         libraries.synchronize(device)
         told = {**self.own.unit(), **self.own.title()} if self.own is not None else {}
         self.session = session
@@ -232,6 +266,59 @@ class Engine:
                 "precision": session.precision, "threads": torch.get_num_threads(),
                 "prepare_ns": time.monotonic_ns() - start,
                 "warnings": session.warnings + threads_warnings + libraries.warnings(device)}
+
+    def _leave(self):
+        self.session = None
+        torch_group.leave()
+
+    @contextlib.contextmanager
+    def _together(self, request, make=None):
+        """What the workers that this one has started do at the same time."""
+        if self.others is None:
+            yield
+            return
+        try:
+            self.others.send(request, make)
+            yield
+            self.others.take()
+        except Exception as error:
+            blamed = None if isinstance(error, Failure) else self.others.blame()
+            self._end_others()
+            self._leave()
+            raise blamed or error
+
+    def _start_others(self, request):
+        workers, rank = member(request, "workers", int, 1, least=1), request.get("rank", 0)
+        if self.others is not None and self.others.count != workers:
+            self._end_others()
+        if workers > 1 and "model" in request:
+            raise Failure("UNAVAILABLE", "a workload of the ladder for several workers",
+                          request["model"], "measure it with one")
+        if workers > 1 and rank == 0 and self.others is None:
+            self.others = torch_group.Others(workers)
+
+    def _end_others(self):
+        if self.others is not None:
+            self.others.end()
+            self.others = None
+
+    def _meet(self, session):
+        if self.others is not None:
+            self.meetings += 1
+            address = f"file://{session.folder}/workers-{os.getpid()}-{self.meetings}"
+            with self._together({"op": "join", "address": address}):
+                session.join(address)
+
+    def join(self, request):
+        """Of a worker that another has started: meet the others."""
+        self._prepared().join(member(request, "address", str))
+        return {}
+
+    def _alone(self):
+        session = self._prepared()
+        if session.group is not None:
+            raise Failure("UNAVAILABLE", "one worker", f"{session.workers}", "prepare one for it")
+        return session
 
     def _new_session(self, request, device):
         named = member(request, "model", str, None)
@@ -246,7 +333,7 @@ class Engine:
         return torch_own.Session(request, device, self.own, self.form)
 
     def _of_ladder(self):
-        session = self._prepared()
+        session = self._alone()
         if self.own is not None:
             raise Failure("UNAVAILABLE", "a workload of the ladder", f"the file {self.own.named}",
                           "its answers are not judged here")
@@ -263,18 +350,19 @@ class Engine:
         wants_losses = member(request, "losses", bool, False)
         losses, loss = [], None
         step = session.train_step if session.training else session.infer_step
-        libraries.synchronize(session.device)
-        start = time.monotonic_ns()
-        for _ in range(steps):
-            loss = step()
-            if wants_losses and session.training:
-                losses.append(loss.clone())  # the next step of a CUDA graph overwrites it
-        libraries.synchronize(session.device)
-        wall_ns = time.monotonic_ns() - start
-        if session.training:
-            losses = torch.stack(losses or [loss]).tolist()
-        else:
-            losses = [None] * steps  # inference has logits, no loss
+        with self._together(request):
+            libraries.synchronize(session.device)
+            start = time.monotonic_ns()
+            for _ in range(steps):
+                loss = step()
+                if wants_losses and session.training:
+                    losses.append(loss.clone())  # the next step of a CUDA graph overwrites it
+            libraries.synchronize(session.device)
+            wall_ns = time.monotonic_ns() - start
+            if session.training:
+                losses = session.mean_of(torch.stack(losses or [loss])).tolist()
+            else:
+                losses = [None] * steps  # inference has logits, no loss
         answer = {"steps": steps, "wall_ns": wall_ns, "loss": in_json(losses[-1])}
         if wants_losses:
             answer["losses"] = [in_json(loss) for loss in losses]
@@ -300,6 +388,12 @@ class Engine:
                 answer.update(session.shapes())
             safetensors_io.write(out, found)
             return answer
+        with self._together(request):
+            self._trace(session, steps, out)
+        return {"steps": steps}
+
+    @staticmethod
+    def _trace(session, steps, out):
         session.reset("counter")
         tensors, losses = {}, []
         for t in range(steps):
@@ -324,9 +418,10 @@ class Engine:
                     tensors["buffer." + name] = value.clone()
             losses.append(loss.detach())
         tensors["losses"] = torch.stack(losses)
-        safetensors_io.write(out, {k: v.detach().cpu().numpy() for k, v in tensors.items()})
+        tensors = session.whole_of(tensors)
+        if session.rank == 0:
+            safetensors_io.write(out, {k: v.detach().cpu().numpy() for k, v in tensors.items()})
         session.reset(session.dropout)
-        return {"steps": steps}
 
     @torch.no_grad()
     def evaluate(self, request):
@@ -358,7 +453,7 @@ class Engine:
         return {}
 
     def phases(self, request):
-        session, steps = self._prepared(), member(request, "steps", int, least=1)
+        session, steps = self._alone(), member(request, "steps", int, least=1)
         answer = torch_phases.measure(session, steps)
         if self.own is not None:
             answer["flops"] = torch_phases.count_flops(session, steps)
@@ -374,7 +469,7 @@ class Engine:
     def failure_of(self, error):
         failure = torch_forms.failure_of(error) or runner_job.failure_of(error, "PyTorch",
                                                                          DRIVER_SIGNS)
-        if failure.status != "FAILED":
+        if failure.status != "FAILED" or torch_group.leave():
             self.session = None
         elif self.own is not None:
             return self.own.failure(error)

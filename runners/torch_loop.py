@@ -14,6 +14,7 @@ import torch_forms
 class Loop:
     names_modules = False  # whether ops are told by the model's modules
     form = None            # of torch_forms.py
+    group = None           # of torch_group.py: the workers that cut its batch
     rates = None           # what changes the optimizer's learning rate after each step
 
     def take_form(self):
@@ -39,6 +40,10 @@ class Loop:
         self.optimizer.step()
         if self.rates is not None:
             self.rates.step()
+
+    def mean_of(self, losses):
+        """Of the whole batch, where several workers cut it."""
+        return losses if self.group is None else self.group.mean(losses)
 
     def next_batch(self):
         return self.batch_of(self.next_source())

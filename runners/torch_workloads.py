@@ -143,9 +143,10 @@ def count_right(logits, targets):
 class CounterDropout(nn.Module):
     """Dropout with the protocol's masks, the same bits in every engine; for parity, not speed."""
 
-    def __init__(self, p, seed, layer):
+    def __init__(self, p, seed, layer, place):
         super().__init__()
         self.p, self.seed, self.layer = p, seed, layer
+        self.rank, self.workers = place
         self.step = 0
 
     def forward(self, x):
@@ -155,18 +156,20 @@ class CounterDropout(nn.Module):
 
     @torch_forms.eager_only
     def _factor(self, x):
-        u = torch.from_numpy(philox.uniform(x.numel(), self.seed, self.step, self.layer))
+        drawn = philox.uniform(self.workers * x.numel(), self.seed, self.step, self.layer)
+        u = torch.from_numpy(drawn[self.rank * x.numel():][:x.numel()])
         keep = (u >= self.p).to(x.dtype).mul_(1.0 / (1.0 - self.p))
         return keep.view(x.shape).to(x.device)
 
 
-def use_counter_dropout(model, seed):
+def use_counter_dropout(model, seed, place=(0, 1)):
     """Put CounterDropout in the place of each nn.Dropout, however deep it lies; returns the new
-    layers, in the order in which the model names them."""
+    layers, in the order in which the model names them.  `place`: of (rank, workers), whose part of
+    the batch this is."""
     found = [(parent, name, layer) for parent in model.modules()
              for name, layer in parent.named_children() if isinstance(layer, nn.Dropout)]
     order = [layer for layer in model.modules() if isinstance(layer, nn.Dropout)]
-    swapped = [CounterDropout(layer.p, seed, k) for k, layer in enumerate(order)]
+    swapped = [CounterDropout(layer.p, seed, k, place) for k, layer in enumerate(order)]
     for parent, name, layer in found:
         setattr(parent, name, swapped[next(k for k, old in enumerate(order) if old is layer)])
     return swapped

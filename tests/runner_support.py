@@ -6,9 +6,12 @@ Import this before the runners' modules: it puts their folder on the path.
 import json
 import math
 import os
+import re
 import select
 import subprocess
 import sys
+import tempfile
+import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RUNNER = os.path.join(ROOT, "runners", "torch_runner.py")
@@ -18,6 +21,7 @@ sys.dont_write_bytecode = True
 try:
     import numpy as np
     import philox
+    import safetensors_io
     NO_NUMPY = None
 except ImportError as error:
     NO_NUMPY = f"numpy cannot be imported: {error}"
@@ -108,6 +112,57 @@ class Child:
         """End of the requests; returns (exit code, what else stood on stdout, the log)."""
         out, log = self.process.communicate(timeout=ANSWER_LIMIT_S)
         return self.process.returncode, self.pending + out, log.decode()
+
+
+class RunnerCase(unittest.TestCase):
+    """One runner that answers all tests of a class."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.child = Child()
+        cls.hello = cls.child.ask("hello", schema=2)
+
+    @classmethod
+    def tearDownClass(cls):
+        answer = cls.child.ask("quit")
+        code, rest, log = cls.child.close()
+        assert (answer, code, rest) == ({"ok": True}, 0, b""), (answer, code, rest, log)
+        assert "Traceback" not in log, log
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def request(self, workload, data=None, weights=None, **changes):
+        """The members of a `prepare`, with its files written."""
+        channels = WORKLOADS[workload][1][0]
+        safetensors_io.write(self.path("data"), data or make_data(workload))
+        safetensors_io.write(self.path("weights"), weights or make_weights(workload))
+        return dict({"workload": workload, "device": "cpu", "precision": "fp32", "threads": 1,
+                     "batch": 8, "mode": "train", "seed": 77, "data": self.path("data"),
+                     "weights": self.path("weights"), "optimizer": SGD, "dropout": "engine",
+                     "normalize": {"images": {"mean": [0.3, 0.4, 0.5][:channels],
+                                   "std": [0.2, 0.25, 0.5][:channels]}}}, **changes)
+
+    def ok(self, op, **members):
+        answer = self.child.ask(op, **members)
+        self.assertTrue(answer["ok"], answer)
+        return answer
+
+    def refused(self, status, text, op, **members):
+        answer = self.child.ask(op, **members)
+        self.assertEqual((answer["ok"], answer.get("status")), (False, status), answer)
+        error = re.sub(" in " + re.escape(self.folder.name) + r"/(\w+)", r" in \1", answer["error"])
+        self.assertIn(text, error)
+        self.assertRegex(error, "expected .*, found .*: ")
+
+    def close(self, found, expected, tolerance, what):
+        """Largest error relative to the largest expected value; NaN fails."""
+        expected = np.asarray(expected)
+        self.assertEqual(found.shape, expected.shape, what)
+        error = np.abs(found - expected).max() / (np.abs(expected).max() + 1e-12)
+        self.assertTrue(error <= tolerance, f"{what}: relative error {error}")
 
 
 def rate_factor(schedule, step):

@@ -200,6 +200,7 @@ class NativeRunnerTest(shared.RunnerTest):
                 ("batch", 0, "USAGE", "\"batch\" to be an integer from 1"),
                 ("batch", 2.5, "USAGE", "\"batch\" to be an integer"),
                 ("batch", 31, "USAGE", "at most the 30 pictures"),
+                ("workers", 2, "UNAVAILABLE", "expected one worker"),
                 ("mode", "test", "USAGE", "train or infer"),
                 ("data_on", "disk", "USAGE", "'data_on' to be device or host"),
                 ("data_on", 7, "USAGE", "\"data_on\" to be a string"),

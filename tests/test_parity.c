@@ -121,6 +121,56 @@ static void buffers_are_traced_and_compared(void **state)
 }
 
 /* The faults that a wrong kernel makes, in one element or in all. */
+/* The largest error between a step of parts and one of the whole batch, over gradients and loss. */
+static double error_of_parts(const fixture *f, const workload *w, int parts)
+{
+    be_error err = {0};
+    trace whole = {0}, cut = {0};
+    double largest = 0;
+    workload_options wanted = {.seed = 3, .batch = BATCH, .data = &f->set->table};
+    trace_options options = {.data = &f->set->table, .order = f->order, .steps = 1};
+    workload_model model = {0};
+    ASSERT_OK(workload_model_new(w, &wanted, &model, &err));
+    options.model = &model;
+    ASSERT_OK(trace_of_reference(&whole, &options, &err));
+    be_graph_free(model.graph);
+    wanted.batch = BATCH / parts;
+    options.parts = parts;
+    ASSERT_OK(workload_model_new(w, &wanted, &model, &err));
+    ASSERT_OK(trace_of_reference(&cut, &options, &err));
+    be_graph_free(model.graph);
+    assert_int_equal(cut.count, whole.count);
+    for (int i = 0; i < whole.count; i++) {
+        const trace_tensor *a = &cut.tensors[i], *b = &whole.tensors[i];
+        assert_string_equal(a->name, b->name);
+        assert_memory_equal(a->shape, b->shape, sizeof a->shape);
+        if (strncmp(b->name, "buffer.", 7) != 0) largest = fmax(largest, trace_error(a, b, NULL));
+    }
+    trace_free(&whole);
+    trace_free(&cut);
+    return largest;
+}
+
+/* What several workers compute of a batch is what one does, but for batch norms, of which each
+ * takes the means of its part. */
+static void parts_make_a_whole(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    workload room;
+    const workload *small = NULL;
+    assert_true(error_of_parts(f, &workload_mlp_mnist, 2) < 1e-12);
+    assert_true(error_of_parts(f, &workload_mlp_mnist, 4) < 1e-12);
+    ASSERT_OK(workload_vary(&workload_resnet18_cifar, &(workload_variant){.size = 8}, &room, &small,
+                            &err));
+    dataset_options data = {.seed = 1, .synthetic = true, .limit = BATCH * STEPS};
+    be_dataset *digits = f->set;
+    ASSERT_OK(workload_data(small, SPLIT_TRAIN, &data, &f->set, &err));
+    assert_true(error_of_parts(f, small, 2) > 1e-3);
+    dataset_close(f->set);
+    f->set = digits;
+}
+
 static void plant(trace_tensor *t, int fault)
 {
     int64_t most = 0;
@@ -392,6 +442,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(equal_trainings_are_equal),
+        TEST(parts_make_a_whole),
         TEST(buffers_are_traced_and_compared),
         TEST(planted_faults_are_found),
         TEST(the_place_is_named),

@@ -56,8 +56,10 @@ static void prepare_has_all_members(void **state)
     json_decref(wanted);
     protocol_job other = job;
     other.data_on = "host";
+    other.workers = 2;
     json = encoded(&(protocol_call){.request = PROTOCOL_PREPARE, .job = &other});
     assert_string_equal(json_string_value(json_object_get(json, "data_on")), "host");
+    assert_int_equal(json_integer_value(json_object_get(json, "workers")), 2);
     json_decref(json);
 }
 

@@ -17,8 +17,9 @@ static struct {
     double sample_s, reduce_s;
     double least_s;  /* of an epoch; NAN: all of it has 11.2 s */
     bool has_reduce; /* the trainings tell what their sums took */
-    int trainings;
+    int trainings, of_peers;
     int64_t steps;
+    const char *engines[2]; /* that are asked for */
 } machine;
 
 static be_status train(const study_request *request, const study_watch *watch,
@@ -36,6 +37,23 @@ static be_status train(const study_request *request, const study_watch *watch,
     *out = (workers_time){.step_s = compute_s + reduce_s,
                           .reduce_s = known ? reduce_s : (double)NAN,
                           .bytes = known ? BYTES : (double)NAN};
+    return BE_OK;
+}
+
+/* PyTorch's step is twice as long, and its sums as long again. */
+static be_status train_peer(void *peers, const workers_job *job, workers_time *out, be_error *err)
+{
+    assert_ptr_equal(peers, &machine);
+    assert_string_equal(job->engine, "torch");
+    assert_int_equal(job->threads, job->workers > 1 || job->batch < 64 ? 1 : 2);
+    assert_true(job->steps > 1);
+    TRY(train(NULL, NULL, job, out, err));
+    machine.trainings--;
+    machine.of_peers++;
+    *out = (workers_time){.step_s = 2 * out->step_s,
+                          .reduce_s = (double)NAN,
+                          .bytes = (double)NAN,
+                          .implementation = "PyTorch 9"};
     return BE_OK;
 }
 
@@ -58,9 +76,14 @@ static be_status ask(const int64_t *numbers, int count, bool each, json_t **out,
                              .seed = 1,
                              .least_s = machine.least_s,
                              .most_s = 11.2};
+    for (int e = 0; e < 2 && machine.engines[e]; e++)
+        request.engines.name[request.engines.count++] = machine.engines[e];
     workers_question question = {
-        .workers = {count, numbers}, .each = each, .hands = {train, link_of, 2}};
-    machine.trainings = 0;
+        .workers = {count, numbers},
+        .each = each,
+        .hands = {
+            .train = train, .peer = train_peer, .peers = &machine, .link = link_of, .cores = 2}};
+    machine.trainings = machine.of_peers = 0;
     return study_workers(&request, &question, &watch, out, err);
 }
 
@@ -156,6 +179,43 @@ static void devices_that_add_up_by_themselves(void **state)
     json_decref(result);
 }
 
+/* In the same rounds, beside the native engine, which need not be named. */
+static void an_engine_beside_the_native_one(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    json_t *result = NULL;
+    machine.sample_s = 2e-4;
+    machine.reduce_s = 1e-3;
+    machine.least_s = 0.5;
+    machine.has_reduce = true;
+    machine.engines[0] = "torch";
+    ASSERT_OK(ask((int64_t[]){2}, 1, false, &result, &err));
+    assert_int_equal(machine.trainings, 1 + WORKERS_ROUNDS * 3);
+    assert_int_equal(machine.of_peers, WORKERS_ROUNDS * 3);
+    assert_true(fabs(at(result, 1, "speed_up.point") - 6.4 / 7.4) < 1e-9);
+    json_t *peer = json_array_get(json_object_get(result, "peers"), 0);
+    assert_string_equal(json_string_value(json_object_get(peer, "implementation")), "PyTorch 9");
+    /* Two threads take 12.8 ms; a worker with half of the batch too, and two of them 2 ms more. */
+    assert_true(fabs(at(peer, 0, "step_s.point") - 12.8e-3) < 1e-9);
+    assert_true(fabs(at(peer, 1, "step_s.point") - 14.8e-3) < 1e-9);
+    assert_true(fabs(at(peer, 1, "speed_up.point") - 12.8 / 14.8) < 1e-9);
+    assert_true(fabs(at(peer, 1, "reduce_s") - 2e-3) < 1e-9);
+    assert_true(isnan(at(peer, 1, "predicted_s")));
+    assert_true(fabs(at(peer, 1, "versus_native.point") - 2) < 1e-9);
+    has_words(result, "torch 1 64 12.8 ms");
+    has_words(result, "torch 2 32 14.8 ms");
+    has_words(result, "torch (PyTorch 9): with 1 a step takes 2 times as long as the native "
+                      "engine's with as many workers (2 to 2), with 2 a step takes 2 times");
+    json_decref(result);
+    machine.engines[1] = "tensorflow";
+    ASSERT_FAILS(ask((int64_t[]){2}, 1, false, &result, &err), BE_USAGE,
+                 "several workers are measured of torch, torch-compile and torch-channels-last, "
+                 "found tensorflow");
+    assert_int_equal(machine.trainings + machine.of_peers, 0);
+    machine.engines[0] = machine.engines[1] = NULL;
+}
+
 /* Without a cost two workers of a thread are two threads: nothing is sure. */
 static void what_is_as_fast_does_not_pay(void **state)
 {
@@ -199,6 +259,7 @@ int main(void)
         cmocka_unit_test(sums_that_cost_never_pay),
         cmocka_unit_test(whole_batches_each),
         cmocka_unit_test(devices_that_add_up_by_themselves),
+        cmocka_unit_test(an_engine_beside_the_native_one),
         cmocka_unit_test(what_is_as_fast_does_not_pay),
         cmocka_unit_test(numbers_that_do_not_fit),
         cmocka_unit_test(the_link_is_measured),

@@ -5,7 +5,6 @@ docs/runner-protocol.md and the papers' formulas.  The tests that need PyTorch a
 so, where it is missing.
 """
 import os
-import re
 import resource
 import signal
 import sys
@@ -13,7 +12,7 @@ import tempfile
 import unittest
 
 from runner_support import (ADAM, ADAMW, ANSWER_LIMIT_S, NO_TORCH, SGD, WORKLOADS, Child, Reference,
-                            make_data, make_weights)
+                            RunnerCase, make_data, make_weights)
 
 if NO_TORCH is None:
     import numpy as np
@@ -42,54 +41,7 @@ class MissingTorchTest(unittest.TestCase):
 
 
 @unittest.skipIf(NO_TORCH, NO_TORCH)
-class RunnerTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.folder.cleanup)
-        cls.child = Child()
-        cls.hello = cls.child.ask("hello", schema=2)
-
-    @classmethod
-    def tearDownClass(cls):
-        answer = cls.child.ask("quit")
-        code, rest, log = cls.child.close()
-        assert (answer, code, rest) == ({"ok": True}, 0, b""), (answer, code, rest, log)
-        assert "Traceback" not in log, log
-
-    def path(self, name):
-        return os.path.join(self.folder.name, name)
-
-    def request(self, workload, data=None, weights=None, **changes):
-        """The members of a `prepare`, with its files written."""
-        channels = WORKLOADS[workload][1][0]
-        safetensors_io.write(self.path("data"), data or make_data(workload))
-        safetensors_io.write(self.path("weights"), weights or make_weights(workload))
-        return dict({"workload": workload, "device": "cpu", "precision": "fp32", "threads": 1,
-                     "batch": 8, "mode": "train", "seed": 77, "data": self.path("data"),
-                     "weights": self.path("weights"), "optimizer": SGD, "dropout": "engine",
-                     "normalize": {"images": {"mean": [0.3, 0.4, 0.5][:channels],
-                                   "std": [0.2, 0.25, 0.5][:channels]}}}, **changes)
-
-    def ok(self, op, **members):
-        answer = self.child.ask(op, **members)
-        self.assertTrue(answer["ok"], answer)
-        return answer
-
-    def refused(self, status, text, op, **members):
-        answer = self.child.ask(op, **members)
-        self.assertEqual((answer["ok"], answer.get("status")), (False, status), answer)
-        error = re.sub(" in " + re.escape(self.folder.name) + r"/(\w+)", r" in \1", answer["error"])
-        self.assertIn(text, error)
-        self.assertRegex(error, "expected .*, found .*: ")
-
-    def close(self, found, expected, tolerance, what):
-        """Largest error relative to the largest expected value; NaN fails."""
-        expected = np.asarray(expected)
-        self.assertEqual(found.shape, expected.shape, what)
-        error = np.abs(found - expected).max() / (np.abs(expected).max() + 1e-12)
-        self.assertTrue(error <= tolerance, f"{what}: relative error {error}")
-
+class RunnerTest(RunnerCase):
     def test_hello(self):
         self.assertEqual((self.hello["ok"], self.hello["schema"], self.hello["engine"]),
                          (True, 2, "torch"))

@@ -25,6 +25,17 @@ LAUNCHERS = {"openmpi": "mpirun.openmpi", "mpich": "mpirun.mpich"}
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
+def why_no_gloo():
+    """Why the Python of the program's PyTorch has no workers; "" where it has."""
+    code = ("import torch.distributed as d, sys; "
+            "sys.exit(not (d.is_available() and d.is_gloo_available()))")
+    asked = subprocess.run(["/usr/bin/python3", "-c", code], check=False, capture_output=True)
+    return "" if asked.returncode == 0 else "no PyTorch with gloo in /usr/bin/python3"
+
+
+NO_GLOO = why_no_gloo()
+
+
 def has_mpi(family):
     return (shutil.which(LAUNCHERS[family]) is not None
             and os.path.isfile(os.path.join(PLUGINS, f"breakeven_{family}.so")))
@@ -119,6 +130,30 @@ class WorkersTest(FolderTest):
                     self.assertGreater(two[name], 0, name)
                 self.assertLess(two["reduce_s"], two["step_s"]["high"])
 
+    @unittest.skipIf(NO_GLOO, NO_GLOO)
+    def test_pytorch_is_measured_beside_the_native_engine(self):
+        """Its workers compute the same, or get no speed."""
+        bench = ["bench", "mlp-mnist", "--workers", "2", "--engine", "torch", "--time", "0.01",
+                 "--synthetic", "--batch", "16", "-f", "json", "--no-store"]
+        told = json.loads(self.good(*bench))
+        peer, = told["peers"]
+        self.assertEqual(peer["engine"], "torch")
+        self.assertIn("PyTorch", peer["implementation"])
+        self.assertEqual([(p["workers"], p["batch"]) for p in peer["points"]], [(1, 16), (2, 8)])
+        self.assertEqual([p["workers"] for p in told["points"]], [1, 2])
+        for point in peer["points"]:
+            self.assertGreater(point["versus_native"]["point"], 0)
+        runners = self.path("runners")
+        shutil.copytree(os.path.join(os.environ["BREAKEVEN_SOURCE"], "runners"), runners)
+        with open(os.path.join(runners, "torch_engine.py"), encoding="utf-8") as file:
+            text = file.read()
+        joins = "self.group.wrap(self.model)"
+        self.assertIn(joins, text)
+        with open(os.path.join(runners, "torch_engine.py"), "w", encoding="utf-8") as file:
+            file.write(text.replace(joins, "self.model"))  # each for itself
+        self.bad(4, *bench, env={"BREAKEVEN_RUNNERS": runners},
+                 says=["torch cpu, 2 workers", "same weights on all ranks"])
+
     def test_what_was_measured_is_kept(self):
         """Shown, reported, exported and taken again elsewhere."""
         bench = ["bench", "mlp-mnist", "--workers", "2", "--time", "0.01", "--synthetic", "--batch",
@@ -148,7 +183,9 @@ class WorkersTest(FolderTest):
     def test_what_changes_nothing_for_workers_is_refused(self):
         bench = ["bench", "mlp-mnist", "--workers", "2"]
         for words, says in [
-                ([*bench, "--engine", "torch"], ["--engine: workers are measured by trainings"]),
+                ([*bench, "--engine", "tensorflow"], ["several workers are measured of torch"]),
+                ([*bench, "--engine", "torch-graph"], ["found torch-graph"]),
+                ([*bench, "--threads", "1"], ["--threads: workers are measured by trainings"]),
                 ([*bench, "--max-time", "9"], ["--max-time: workers are measured"]),
                 ([*bench, "--infer"], ["--infer: workers are measured by trainings"]),
                 ([*bench, "cnn-mnist"], ["with one workload, found 2"]),

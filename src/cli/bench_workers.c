@@ -24,11 +24,12 @@ bool bench_workers_asked(const cli_options *options)
     return options->value[OPTION_WORKERS].given || is_swept(options);
 }
 
-/* What would change nothing: each measurement is a training as `train --workers` does it. */
+/* What would change nothing: each measurement is a training as `train --workers` does it, or as
+ * PyTorch's users do. */
 static be_status check_options(const cli_options *options, be_error *err)
 {
     static const option_id others[] = {
-        OPTION_ENGINE,        OPTION_THREADS, OPTION_INFER,   OPTION_DATA_ON,
+        OPTION_WEIGHTS,       OPTION_THREADS, OPTION_INFER,   OPTION_DATA_ON,
         OPTION_ISA,           OPTION_LIBRARY, OPTION_DRY_RUN, OPTION_LIMIT,
         OPTION_MAX_TIME,      OPTION_OUTPUT,  OPTION_RESUME,  OPTION_SVG,
         OPTION_RESUME_IF_ANY, OPTION_EVENTS,  OPTION_TEXT,    OPTION_TOKENIZER};
@@ -36,7 +37,7 @@ static be_status check_options(const cli_options *options, be_error *err)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (options->value[others[i]].given && !(others[i] == OPTION_MAX_TIME && is_swept(options)))
             FAIL(err, BE_USAGE,
-                 "--%s: workers are measured by trainings of the native engine, which it does not "
+                 "--%s: workers are measured by trainings of their own, which it does not "
                  "change; leave --%s out",
                  option_table[others[i]].name, option_table[others[i]].name);
     if (options->argument_count != 1)

@@ -73,7 +73,8 @@ typedef struct protocol_job {
     const char *dropout;      /* engine, counter; NULL means engine */
     const char *data_on;      /* device, host; NULL means device */
     workload_variant variant; /* a dimension of 0: the workload's own */
-    int threads;              /* at least 1 */
+    int threads;              /* at least 1; of each worker */
+    int workers;              /* that cut each batch; 0 and 1: one */
     int64_t batch;
     uint64_t seed;                               /* below 2^63: JSON integers are signed here */
     protocol_transform transforms[TABLE_FIELDS]; /* of the fields that are normalised */

@@ -299,7 +299,7 @@ be_status trace_of_plan(trace *out, be_device *device, const trace_options *opti
     return status;
 }
 
-be_status trace_of_reference(trace *out, const trace_options *options, be_error *err)
+static be_status trace_one(trace *out, const trace_options *options, be_error *err)
 {
     trace_source s = {0};
     *out = (trace){0};
@@ -309,6 +309,93 @@ be_status trace_of_reference(trace *out, const trace_options *options, be_error 
     if (options->grid > 0) reference_set_grid(s.reference, options->grid);
     be_status status = gather_or_free(out, &s, options, err);
     reference_free(s.reference);
+    return status;
+}
+
+/* ---------------------------------------------------------------- several workers */
+
+static bool begins(const trace_tensor *tensor, const char *word)
+{
+    return strncmp(tensor->name, word, strlen(word)) == 0;
+}
+
+static bool is_mean(const trace_tensor *tensor)
+{
+    return begins(tensor, "loss") || begins(tensor, "grad.");
+}
+
+/* Of the batch: each worker has some of its rows. */
+static bool is_cut(const trace_tensor *tensor)
+{
+    return !is_mean(tensor) && !begins(tensor, "param.") && !begins(tensor, "buffer.");
+}
+
+/* Room for what all parts make of the tensors of one. */
+static be_status begin_parts(trace *t, const trace *part, int parts, be_error *err)
+{
+    void *memory = NULL;
+    TRY(arena_new(&t->memory, err));
+    TRY(arena_alloc(t->memory, &memory, ((size_t)part->count + 1) * sizeof(trace_tensor), err));
+    t->tensors = memory;
+    for (int i = 0; i < part->count; i++) {
+        const trace_tensor *from = &part->tensors[i];
+        trace_tensor *to = NULL;
+        int64_t shape[BE_MAX_RANK];
+        memcpy(shape, from->shape, sizeof shape);
+        if (is_cut(from)) shape[0] *= parts;
+        TRY(trace_add(t, from->name, from->rank, shape, &to, err));
+        to->whole = from->whole;
+        memset(to->values, 0, (size_t)to->count * sizeof(double));
+    }
+    return BE_OK;
+}
+
+static void add_part(trace *t, const trace *part, int index, int parts)
+{
+    for (int i = 0; i < part->count; i++) {
+        const trace_tensor *from = &part->tensors[i];
+        double *to = t->tensors[i].values;
+        if (is_mean(from))
+            for (int64_t v = 0; v < from->count; v++) to[v] += from->values[v] / parts;
+        else if (is_cut(from))
+            memcpy(to + index * from->count, from->values, (size_t)from->count * sizeof(double));
+        else if (index == 0)
+            memcpy(to, from->values, (size_t)from->count * sizeof(double));
+    }
+}
+
+/* The part of each worker, moved to the front of the order. */
+static be_status trace_parts(trace *out, const trace_options *options, int32_t *order,
+                             be_error *err)
+{
+    const workload_model *model = options->model;
+    int64_t count = be_value_shape(model->graph, model->order).dim[0];
+    int64_t batch = be_value_shape(model->graph, model->trace[0]).dim[0];
+    be_status status = BE_OK;
+    MUST(options->steps == 1 && batch * options->parts <= count);
+    for (int p = 0; p < options->parts && status == BE_OK; p++) {
+        trace part = {0};
+        trace_options one = *options;
+        one.order = order;
+        for (int64_t i = 0; i < count; i++) order[i] = options->order[(p * batch + i) % count];
+        status = trace_one(&part, &one, err);
+        if (status == BE_OK && p == 0) status = begin_parts(out, &part, options->parts, err);
+        if (status == BE_OK) add_part(out, &part, p, options->parts);
+        trace_free(&part);
+    }
+    return status;
+}
+
+be_status trace_of_reference(trace *out, const trace_options *options, be_error *err)
+{
+    void *order = NULL;
+    int64_t count = be_value_shape(options->model->graph, options->model->order).dim[0];
+    if (options->parts <= 1) return trace_one(out, options, err);
+    *out = (trace){0};
+    TRY(memory_alloc(&order, (size_t)count * sizeof(int32_t), "an order", err));
+    be_status status = trace_parts(out, options, order, err);
+    memory_free(order);
+    if (status != BE_OK) trace_free(out);
     return status;
 }
 

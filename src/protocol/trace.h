@@ -40,13 +40,18 @@ typedef struct trace_options {
     bool infer;             /* no gradients, no dropout */
     be_precision precision; /* of a plan's products, and of what the reference rounds */
     double grid;            /* of the reference's rounding: reference_set_grid; 0: 1 */
-    bool data_on_host;      /* see be_plan_options */
+    /* Of the reference: so many workers, of each of which `model` has the batch, do one step
+     * together; 0 and 1: one. */
+    int parts;
+    bool data_on_host; /* see be_plan_options */
     const volatile sig_atomic_t
         *interrupted; /* ends it between two steps when not 0; may be NULL */
 } trace_options;
 
 BE_CHECKED be_status trace_of_plan(trace *out, be_device *device, const trace_options *options,
                                    be_error *err);
+/* Of several parts: the mean of their losses and gradients, their batches and outputs one after
+ * another, and the buffers of the first. */
 BE_CHECKED be_status trace_of_reference(trace *out, const trace_options *options, be_error *err);
 BE_CHECKED be_status trace_of_file(trace *out, const char *path, be_error *err);
 BE_CHECKED be_status trace_of_safetensors(trace *out, const safetensors *file, be_error *err);

@@ -144,13 +144,19 @@ typedef struct member_workers {
     int64_t batch, cores;
     bool each;
     double gradient_bytes, bytes_per_s, latency_s;
-    const json_t *points;
+    const json_t *points, *peers;
 } member_workers;
+
+typedef struct member_peer {
+    const char *engine, *implementation;
+    const json_t *points;
+} member_peer;
 
 typedef struct member_crew {
     int64_t workers, batch;
+    const char *engine; /* in the table of several */
     double part_s, reduce_s, model_reduce_s, predicted_s;
-    member_bounds step_s, speed_up, efficiency;
+    member_bounds step_s, speed_up, efficiency, versus_native;
 } member_crew;
 
 /* ---------------------------------------------------------------- sweeps */

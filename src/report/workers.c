@@ -29,7 +29,15 @@ static const char *efficiency_text(const json_t *record, char out[REPORT_TEXT_BY
     return out;
 }
 
+static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES])
+{
+    snprintf(out, REPORT_TEXT_BYTES, "%s", report_string(record, crew, engine));
+    return out;
+}
+
+/* The first is left out where there is one engine. */
 static const report_column columns[] = {
+    {MEMBER(crew, engine), "engine", UNIT_TEXT, engine_text},
     {MEMBER(crew, workers), "workers", UNIT_COUNT, NULL},
     {MEMBER(crew, batch), "batch each", UNIT_COUNT, NULL},
     {MEMBER(crew, step_s.point), "step", UNIT_SECONDS, NULL},
@@ -39,6 +47,28 @@ static const report_column columns[] = {
     {MEMBER(crew, model_reduce_s), NULL, UNIT_SECONDS, NULL},
     {MEMBER(crew, predicted_s), "predicted", UNIT_SECONDS, NULL},
 };
+
+static void add_row(json_t *rows, const json_t *point, const char *engine)
+{
+    json_t *row = json_copy((json_t *)(uintptr_t)point);
+    json_object_set_new(row, "engine", json_string(engine));
+    json_array_append_new(rows, row);
+}
+
+/* Of all engines, those with the same number of workers together. */
+static json_t *all_rows(const json_t *result)
+{
+    json_t *rows = json_array(), *point, *peer;
+    size_t i, k;
+    json_array_foreach(report_member(result, workers, points), i, point)
+    {
+        add_row(rows, point, "native");
+        json_array_foreach(report_member(result, workers, peers), k, peer)
+            add_row(rows, json_array_get(report_member(peer, peer, points), i),
+                    report_string(peer, peer, engine));
+    }
+    return rows;
+}
 
 /* ---------------------------------------------------------------- sentences */
 
@@ -114,10 +144,37 @@ static void say_verdict(const json_t *result, FILE *out)
     sentence_end(&p, out);
 }
 
+/* "torch (PyTorch 2.5, …): a step of 1 takes 1.2 times as long as the native one's (1.1 to 1.3), of
+ * 2 …" */
+static void say_peer(const json_t *peer, FILE *out)
+{
+    size_t i;
+    json_t *point;
+    sentence p = {0};
+    sentence_add(&p, "%s (%s):", report_string(peer, peer, engine),
+                 report_string(peer, peer, implementation));
+    json_array_foreach(report_member(peer, peer, points), i, point)
+    {
+        const json_t *bounds = report_member(point, crew, versus_native);
+        char count[REPORT_TEXT_BYTES];
+        sentence_add(&p,
+                     "%s with %s a step takes %.3g times as long as the native engine's%s "
+                     "(%.3g to %.3g)",
+                     i ? "," : "", report_count(report_real(point, crew, workers), count),
+                     report_real(bounds, bounds, point), i ? "" : " with as many workers",
+                     report_real(bounds, bounds, low), report_real(bounds, bounds, high));
+    }
+    sentence_add(&p, ".");
+    sentence_end(&p, out);
+}
+
 void workers_write_sentences(const json_t *result, FILE *out)
 {
+    size_t i;
+    json_t *peer;
     say_what(result, out);
     say_verdict(result, out);
+    json_array_foreach(report_member(result, workers, peers), i, peer) say_peer(peer, out);
 }
 
 be_status workers_write(const json_t *result, report_format format, FILE *out, be_error *err)
@@ -128,9 +185,13 @@ be_status workers_write(const json_t *result, report_format format, FILE *out, b
         fprintf(out, "\n");
         return BE_OK;
     }
-    report_sheet sheet = {columns, sizeof columns / sizeof columns[0],
-                          report_member(result, workers, points), -1};
-    TRY(report_write(&sheet, format, out, err));
+    int skipped = json_array_size(report_member(result, workers, peers)) == 0;
+    json_t *rows = all_rows(result);
+    report_sheet sheet = {columns + skipped, (int)(sizeof columns / sizeof columns[0]) - skipped,
+                          rows, -1};
+    be_status status = report_write(&sheet, format, out, err);
+    json_decref(rows);
+    TRY(status);
     if (format == REPORT_CSV) return BE_OK;
     fprintf(out, "\n");
     workers_write_sentences(result, out);

@@ -11,7 +11,8 @@
  * speed_up and efficiency {point, low, high} against one worker; reduce_s, what of a step nothing
  * hides of adding up gradients and of waiting for the others; model_reduce_s, what the link alone
  * would take; part_s, a step of one worker with the part and the threads of each; predicted_s, the
- * sum of the two. */
+ * sum of the two.  `peers`: of each engine beside the native one its name, implementation, and
+ * points of its own, each with versus_native, its step by that of as many native workers. */
 void workers_write_sentences(const json_t *result, FILE *out);
 
 BE_CHECKED be_status workers_write(const json_t *result, report_format format, FILE *out,

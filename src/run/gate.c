@@ -9,6 +9,7 @@
 
 #include "core/memory.h"
 #include "core/text.h"
+#include "graph/graph.h"
 #include "graph/precision.h"
 #include "run/gate_store.h"
 #include "run/rounding.h"
@@ -82,13 +83,15 @@ static be_status compute(const gate *g, const gate_work *work, be_precision prec
 {
     const gate_data *data = work->data;
     workload_model model = {0};
-    workload_options wanted = {.seed = g->seed, .batch = (int)g->batch, .data = &data->table};
+    int batch = (int)g->batch / (g->parts ? g->parts : 1);
+    workload_options wanted = {.seed = g->seed, .batch = batch, .data = &data->table};
     TRY(workload_model_new(work->material->workload, &wanted, &model, err));
     trace_options tracing = {.model = &model,
                              .data = &data->table,
                              .order = data->order,
                              .weights = g->reduced ? NULL : work->options->weights,
                              .steps = g->steps,
+                             .parts = g->parts,
                              .infer = g->infer,
                              .precision = precision,
                              .interrupted = work->options->interrupted};
@@ -139,6 +142,7 @@ static json_t *gate_key(const gate *g, const gate_work *work, be_precision preci
         (json_int_t)hash_table(&work->data->table), "build", (json_int_t)work->build);
     if (key && work->weights)
         json_object_set_new(key, "weights", json_integer((json_int_t)work->weights));
+    if (key && g->parts) json_object_set_new(key, "parts", json_integer(g->parts));
     for (int d = 0; key && d < WORKLOAD_DIMENSIONS; d++)
         json_object_set_new(key, workload_dimension_names[d],
                             json_integer(workload_variant_get(&g->variant, (workload_dimension)d)));
@@ -194,6 +198,36 @@ static be_status make(gate *g, const gate_options *options, gate_subject *subjec
     return status;
 }
 
+/* Whether a worker computes other statistics of its part than of the whole batch. */
+static be_status has_batch_norms(const workload *w, bool *out, be_error *err)
+{
+    workload_model model = {0};
+    *out = false;
+    TRY(workload_model_new(w, &(workload_options){.batch = 1, .count = 1}, &model, err));
+    for (size_t v = 0; v < model.graph->value_count; v++)
+        *out |= model.graph->values[v].kind == VALUE_BUFFER;
+    be_graph_free(model.graph);
+    return BE_OK;
+}
+
+static be_status cut(gate *g, const gate_options *options, be_error *err)
+{
+    const workload *w = options->material->workload;
+    int64_t workers = options->workers, there = options->material->set->count;
+    bool parts = false;
+    if (workers <= 1) return BE_OK;
+    TRY(has_batch_norms(w, &parts, err));
+    g->parts = parts ? (int)workers : 0;
+    g->steps = parts ? 1 : g->steps;
+    g->batch = parts ? w->gate.batch * workers : (w->gate.batch + workers - 1) / workers * workers;
+    if (g->batch > there)
+        FAIL(err, BE_USAGE,
+             "expected at least %" PRId64 " samples for the gate of %" PRId64
+             " workers, found %" PRId64 "; use fewer workers",
+             g->batch, workers, there);
+    return BE_OK;
+}
+
 be_status gate_new(gate *out, const gate_options *options, be_error *err)
 {
     const workload *w = options->material->workload;
@@ -205,7 +239,8 @@ be_status gate_new(gate *out, const gate_options *options, be_error *err)
                   .steps = w->gate.steps,
                   .infer = options->infer};
     out->variant = workload_gate_variant(w, &out->reduced);
-    be_status status = make(out, options, &subject, err);
+    be_status status = cut(out, options, err);
+    if (status == BE_OK) status = make(out, options, &subject, err);
     table_free(&subject.set);
     if (status != BE_OK) gate_free(out);
     return status;

@@ -46,6 +46,7 @@ typedef struct gate {
     const char *workload;
     uint64_t seed;
     int64_t batch, steps;
+    int parts;                            /* see gate_options.workers; 0: all see one batch */
     bool own;                             /* a user's own model: see run/gate_own.h */
     double moved_gradients, moved_losses; /* of it: what rounding does to them, relative */
     bool infer;                           /* no gradients, no losses of `run` */
@@ -65,6 +66,9 @@ typedef struct gate_options {
      * seed, as they are for a reduced workload in any case. */
     const char *weights;
     bool infer;
+    /* Of the jobs, which cut each batch; 0 and 1: one.  Those of a network with batch norms take
+     * its means from their own parts: there one step is compared, with the mean of the parts'. */
+    int workers;
     unsigned precisions;                      /* bit p: there are jobs of be_precision p */
     const volatile sig_atomic_t *interrupted; /* may be NULL */
 } gate_options;

@@ -81,7 +81,9 @@ be_status advise_measure_workers(const study_request *request, const study_watch
     workers_question question = {.workers = {training->worker_count, training->workers}};
     *measured = NULL;
     if (!training->link_is_local) return BE_OK;
-    TRY(study_workers(request, &question, watch, measured, err));
+    study_request native = *request;
+    native.engines = (study_names){0};
+    TRY(study_workers(&native, &question, watch, measured, err));
     training->link.bytes_per_s = json_real_at(*measured, "bytes_per_s");
     training->link.latency_s = json_real_at(*measured, "latency_s");
     if (training->link.bytes_per_s > 0) return BE_OK;
