@@ -53,7 +53,7 @@ static const char head[] =
     "}\n"
     "KERNEL conformance(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_IN(u16, halves),\n"
     "                   ARG_OUT(u16, halves_out), ARG_OUT(float, halves_read),\n"
-    "                   ARG_OUT(int, indexes), ARG_OUT(float, eights), ARG_INT(offset),\n"
+    "                   ARG_OUT(int, indexes), ARG_OUT(float, vectors), ARG_INT(offset),\n"
     "                   ARG_FLOAT(factor))\n"
     "{\n"
     "    OPEN_IN(float, x);\n"
@@ -62,7 +62,7 @@ static const char head[] =
     "    OPEN_OUT(u16, halves_out);\n"
     "    OPEN_OUT(float, halves_read);\n"
     "    OPEN_OUT(int, indexes);\n"
-    "    OPEN_OUT(float, eights);\n"
+    "    OPEN_OUT(float, vectors);\n"
     "    LOCAL_ARRAY(float, shared, GROUP);\n"
     "    GLOBAL const float *RESTRICT again = x;\n"
     "    shared[LOCAL_SIZE - 1 - LOCAL_ID] = again[LOCAL_ID] * factor;\n"
@@ -79,17 +79,21 @@ static const char head[] =
     "        STORE_F16(halves_out, COUNT + i, v * 777.7f);\n"
     "        STORE(BRAIN, halves_out, 2 * COUNT + i, v * 0.3333f);\n";
 
-/* Eight at a time: read as each type, and written as each type. */
-static const char tail[] = "    EACH (k, COUNT / 8) {\n"
-                           "        float eight[8];\n"
-                           "        LOAD_8(HALF, eight, halves, 8 * k);\n"
-                           "        STORE_8(WHOLE, eights, 8 * k, eight);\n"
-                           "        LOAD_8(BRAIN, eight, halves, 8 * k);\n"
-                           "        STORE_8(WHOLE, eights, COUNT + 8 * k, eight);\n"
-                           "        LOAD_8(WHOLE, eight, x, 8 * k);\n"
-                           "        STORE_8(HALF, halves_out, 3 * COUNT + 8 * k, eight);\n"
-                           "        STORE_8(BRAIN, halves_out, 4 * COUNT + 8 * k, eight);\n"
-                           "    }\n";
+/* Several at a time: read as each type, and written as each type; rows from `read` and `written`
+ * on.
+ */
+#define AT_A_TIME(n, read, written)                                                          \
+    "    EACH (k, COUNT / " #n ") {\n"                                                       \
+    "        float v[" #n "];\n"                                                             \
+    "        LOAD_" #n "(HALF, v, halves, " #n " * k);\n"                                    \
+    "        STORE_" #n "(WHOLE, vectors, " #read " * COUNT + " #n " * k, v);\n"             \
+    "        LOAD_" #n "(BRAIN, v, halves, " #n " * k);\n"                                   \
+    "        STORE_" #n "(WHOLE, vectors, (" #read " + 1) * COUNT + " #n " * k, v);\n"       \
+    "        LOAD_" #n "(WHOLE, v, x, " #n " * k);\n"                                        \
+    "        STORE_" #n "(HALF, halves_out, " #written " * COUNT + " #n " * k, v);\n"        \
+    "        STORE_" #n "(BRAIN, halves_out, (" #written " + 1) * COUNT + " #n " * k, v);\n" \
+    "    }\n"
+static const char tail[] = AT_A_TIME(8, 0, 3) AT_A_TIME(4, 2, 5);
 
 char *gpu_conformance_text(const char *dialect, int group)
 {
@@ -128,8 +132,8 @@ static double decode(uint16_t bits, int exponent_bits)
 
 typedef struct buffers {
     float x[CONFORMANCE_COUNT], y[ROW_COUNT * CONFORMANCE_COUNT];
-    uint16_t halves[CONFORMANCE_COUNT], halves_out[5 * CONFORMANCE_COUNT];
-    float halves_read[2 * CONFORMANCE_COUNT], eights[2 * CONFORMANCE_COUNT];
+    uint16_t halves[CONFORMANCE_COUNT], halves_out[7 * CONFORMANCE_COUNT];
+    float halves_read[2 * CONFORMANCE_COUNT], vectors[4 * CONFORMANCE_COUNT];
     int32_t indexes[CONFORMANCE_COUNT];
 } buffers;
 
@@ -171,21 +175,27 @@ static bool check(const buffers *b, int group, char *reason, size_t room)
         CHECK((double)b->halves_read[CONFORMANCE_COUNT + i] == decode(b->halves[i], 8),
               "LOAD_BF16 of %#x: found %.9g", b->halves[i],
               (double)b->halves_read[CONFORMANCE_COUNT + i]);
-        for (int s = 0; s < 2; s++) {
-            int at = s * CONFORMANCE_COUNT + (int)i;
-            CHECK((double)b->eights[at] == (double)b->halves_read[at],
-                  "LOAD_8 of %#x as %s: expected %.9g, found %.9g", b->halves[i],
-                  s ? "BF16" : "F16", (double)b->halves_read[at], (double)b->eights[at]);
+        for (int s = 0; s < 4; s++) {
+            double found = (double)b->vectors[s * CONFORMANCE_COUNT + (int)i];
+            double single = (double)b->halves_read[s % 2 * CONFORMANCE_COUNT + (int)i];
+            CHECK(found == single, "LOAD_%d of %#x as %s: expected %.9g, found %.9g", s < 2 ? 8 : 4,
+                  b->halves[i], s % 2 ? "BF16" : "F16", single, found);
         }
-        double stored[5] = {half_of((double)(b->x[i] * 1.0e-4f), 11, -13),
+        double stored[7] = {half_of((double)(b->x[i] * 1.0e-4f), 11, -13),
                             half_of((double)(b->x[i] * 777.7f), 11, -13),
                             half_of((double)(b->x[i] * 0.3333f), 8, -125),
-                            half_of((double)b->x[i], 11, -13), half_of((double)b->x[i], 8, -125)};
-        for (int s = 0; s < 5; s++) {
-            bool brain = s == 2 || s == 4;
+                            half_of((double)b->x[i], 11, -13),
+                            half_of((double)b->x[i], 8, -125),
+                            half_of((double)b->x[i], 11, -13),
+                            half_of((double)b->x[i], 8, -125)};
+        for (int s = 0; s < 7; s++) {
+            bool brain = s == 2 || s == 4 || s == 6;
             uint16_t found = b->halves_out[s * CONFORMANCE_COUNT + (int)i];
             CHECK(decode(found, brain ? 8 : 5) == stored[s],
-                  "STORE%s_%s of %g (%d): expected %.9g, found %.9g", s < 3 ? "" : "_8",
+                  "STORE%s_%s of %g (%d): expected %.9g, found %.9g",
+                  s < 3   ? ""
+                  : s < 5 ? "_8"
+                          : "_4",
                   brain ? "BF16" : "F16", v, s, stored[s], decode(found, brain ? 8 : 5));
         }
     }
@@ -220,7 +230,7 @@ static be_status run(gpu_driver *driver, gpu_buffer memory, gpu_module *module, 
     SPAN(3, halves_out, true);
     SPAN(4, halves_read, true);
     SPAN(5, indexes, true);
-    SPAN(6, eights, true);
+    SPAN(6, vectors, true);
     launch.arguments[7] = gpu_int(7);
     launch.arguments[8] = gpu_float(0.5);
     TRY(vt->function(driver, module, "conformance", &launch.function, err));

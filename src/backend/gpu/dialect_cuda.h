@@ -97,6 +97,20 @@ static __device__ __forceinline__ u32 dialect_pair_bf16(float low, float high)
 #endif
 #define LOAD_BF16(p, i) dialect_load_bf16((p)[i])
 #define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))
+static __device__ __forceinline__ void dialect_load_4_f32(float *v, const float *p)
+{
+    float4 all = *(const float4 *)p;
+    v[0] = all.x, v[1] = all.y, v[2] = all.z, v[3] = all.w;
+}
+static __device__ __forceinline__ void dialect_load_4(u16 *h, const u16 *p)
+{
+    uint2 all = *(const uint2 *)p;
+    h[0] = (u16)all.x, h[1] = (u16)(all.x >> 16), h[2] = (u16)all.y, h[3] = (u16)(all.y >> 16);
+}
+static __device__ __forceinline__ void dialect_store_4(u16 *p, const u16 *h)
+{
+    *(uint2 *)p = make_uint2((u32)h[0] | (u32)h[1] << 16, (u32)h[2] | (u32)h[3] << 16);
+}
 static __device__ __forceinline__ void dialect_load_8_f32(float *v, const float *p)
 {
     float4 low = ((const float4 *)p)[0], high = ((const float4 *)p)[1];
@@ -120,36 +134,48 @@ static __device__ __forceinline__ void dialect_store_8(u16 *p, const u16 *h)
     UNROLL for (int k = 0; k < 4; k++) words[k] = (u32)h[2 * k] | (u32)h[2 * k + 1] << 16;
     *(uint4 *)p = make_uint4(words[0], words[1], words[2], words[3]);
 }
+static __device__ __forceinline__ void dialect_store_4_bf16(u16 *p, const float *v)
+{
+    *(uint2 *)p = make_uint2(dialect_pair_bf16(v[0], v[1]), dialect_pair_bf16(v[2], v[3]));
+}
 static __device__ __forceinline__ void dialect_store_8_bf16(u16 *p, const float *v)
 {
     u32 words[4];
     UNROLL for (int k = 0; k < 4; k++) words[k] = dialect_pair_bf16(v[2 * k], v[2 * k + 1]);
     *(uint4 *)p = make_uint4(words[0], words[1], words[2], words[3]);
 }
-#define DIALECT_LOAD_8(decode, v, p, i)                                            \
-    {                                                                              \
-        u16 dialect_h[8];                                                          \
-        dialect_load_8(dialect_h, (p) + (i));                                      \
-        UNROLL for (int dialect_k = 0; dialect_k < 8; dialect_k++)(v)[dialect_k] = \
-            decode(dialect_h[dialect_k]);                                          \
+#define DIALECT_LOAD(count, decode, v, p, i)                                           \
+    {                                                                                  \
+        u16 dialect_h[count];                                                          \
+        dialect_load_##count(dialect_h, (p) + (i));                                    \
+        UNROLL for (int dialect_k = 0; dialect_k < count; dialect_k++)(v)[dialect_k] = \
+            decode(dialect_h[dialect_k]);                                              \
     }
-#define DIALECT_STORE_8(encode, p, i, v)                                                  \
-    {                                                                                     \
-        u16 dialect_h[8];                                                                 \
-        UNROLL for (int dialect_k = 0; dialect_k < 8; dialect_k++) dialect_h[dialect_k] = \
-            encode((v)[dialect_k]);                                                       \
-        dialect_store_8((p) + (i), dialect_h);                                            \
+#define DIALECT_STORE(count, encode, p, i, v)                                                 \
+    {                                                                                         \
+        u16 dialect_h[count];                                                                 \
+        UNROLL for (int dialect_k = 0; dialect_k < count; dialect_k++) dialect_h[dialect_k] = \
+            encode((v)[dialect_k]);                                                           \
+        dialect_store_##count((p) + (i), dialect_h);                                          \
     }
+#define LOAD_4_F32(v, p, i) dialect_load_4_f32(v, (p) + (i))
+#define STORE_4_F32(p, i, v) (*(float4 *)((p) + (i)) = make_float4((v)[0], (v)[1], (v)[2], (v)[3]))
+#define LOAD_4_F16(v, p, i) DIALECT_LOAD(4, dialect_load_f16, v, p, i)
+#define STORE_4_F16(p, i, v) DIALECT_STORE(4, dialect_store_f16, p, i, v)
+#define LOAD_4_BF16(v, p, i) DIALECT_LOAD(4, dialect_load_bf16, v, p, i)
+#define STORE_4_BF16(p, i, v) dialect_store_4_bf16((p) + (i), v)
 #define LOAD_8_F32(v, p, i) dialect_load_8_f32(v, (p) + (i))
 #define STORE_8_F32(p, i, v) dialect_store_8_f32((p) + (i), v)
-#define LOAD_8_F16(v, p, i) DIALECT_LOAD_8(dialect_load_f16, v, p, i)
-#define STORE_8_F16(p, i, v) DIALECT_STORE_8(dialect_store_f16, p, i, v)
-#define LOAD_8_BF16(v, p, i) DIALECT_LOAD_8(dialect_load_bf16, v, p, i)
+#define LOAD_8_F16(v, p, i) DIALECT_LOAD(8, dialect_load_f16, v, p, i)
+#define STORE_8_F16(p, i, v) DIALECT_STORE(8, dialect_store_f16, p, i, v)
+#define LOAD_8_BF16(v, p, i) DIALECT_LOAD(8, dialect_load_bf16, v, p, i)
 #define STORE_8_BF16(p, i, v) dialect_store_8_bf16((p) + (i), v)
 /* An operand by its place: its type is in the lines that the host side puts in front. */
 #define DIALECT_PASTE(word, type) word##type
 #define DIALECT_WORD(word, type) DIALECT_PASTE(word, type)
 #define LOAD(operand, p, i) DIALECT_WORD(LOAD_, operand##_TYPE)(p, i)
 #define STORE(operand, p, i, x) DIALECT_WORD(STORE_, operand##_TYPE)(p, i, x)
+#define LOAD_4(operand, v, p, i) DIALECT_WORD(LOAD_4_, operand##_TYPE)(v, p, i)
+#define STORE_4(operand, p, i, v) DIALECT_WORD(STORE_4_, operand##_TYPE)(p, i, v)
 #define LOAD_8(operand, v, p, i) DIALECT_WORD(LOAD_8_, operand##_TYPE)(v, p, i)
 #define STORE_8(operand, p, i, v) DIALECT_WORD(STORE_8_, operand##_TYPE)(p, i, v)

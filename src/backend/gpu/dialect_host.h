@@ -111,28 +111,29 @@ static inline u16 dialect_store_bf16(float x)
     return (u16)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }
 #define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))
-#define LOAD_8_F32(v, p, i)                             \
-    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
-    (v)[dialect_k] = LOAD_F32(p, (i) + dialect_k)
-#define STORE_8_F32(p, i, v)                            \
-    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
-    STORE_F32(p, (i) + dialect_k, (v)[dialect_k])
-#define LOAD_8_F16(v, p, i)                             \
-    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
-    (v)[dialect_k] = LOAD_F16(p, (i) + dialect_k)
-#define STORE_8_F16(p, i, v)                            \
-    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
-    STORE_F16(p, (i) + dialect_k, (v)[dialect_k])
-#define LOAD_8_BF16(v, p, i)                            \
-    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
-    (v)[dialect_k] = LOAD_BF16(p, (i) + dialect_k)
-#define STORE_8_BF16(p, i, v)                           \
-    for (int dialect_k = 0; dialect_k < 8; dialect_k++) \
-    STORE_BF16(p, (i) + dialect_k, (v)[dialect_k])
+#define DIALECT_LOAD(count, word, v, p, i)                  \
+    for (int dialect_k = 0; dialect_k < count; dialect_k++) \
+    (v)[dialect_k] = word(p, (i) + dialect_k)
+#define DIALECT_STORE(count, word, p, i, v) \
+    for (int dialect_k = 0; dialect_k < count; dialect_k++) word(p, (i) + dialect_k, (v)[dialect_k])
+#define LOAD_4_F32(v, p, i) DIALECT_LOAD(4, LOAD_F32, v, p, i)
+#define STORE_4_F32(p, i, v) DIALECT_STORE(4, STORE_F32, p, i, v)
+#define LOAD_4_F16(v, p, i) DIALECT_LOAD(4, LOAD_F16, v, p, i)
+#define STORE_4_F16(p, i, v) DIALECT_STORE(4, STORE_F16, p, i, v)
+#define LOAD_4_BF16(v, p, i) DIALECT_LOAD(4, LOAD_BF16, v, p, i)
+#define STORE_4_BF16(p, i, v) DIALECT_STORE(4, STORE_BF16, p, i, v)
+#define LOAD_8_F32(v, p, i) DIALECT_LOAD(8, LOAD_F32, v, p, i)
+#define STORE_8_F32(p, i, v) DIALECT_STORE(8, STORE_F32, p, i, v)
+#define LOAD_8_F16(v, p, i) DIALECT_LOAD(8, LOAD_F16, v, p, i)
+#define STORE_8_F16(p, i, v) DIALECT_STORE(8, STORE_F16, p, i, v)
+#define LOAD_8_BF16(v, p, i) DIALECT_LOAD(8, LOAD_BF16, v, p, i)
+#define STORE_8_BF16(p, i, v) DIALECT_STORE(8, STORE_BF16, p, i, v)
 /* An operand by its place: its type is in the lines that the host side puts in front. */
 #define DIALECT_PASTE(word, type) word##type
 #define DIALECT_WORD(word, type) DIALECT_PASTE(word, type)
 #define LOAD(operand, p, i) DIALECT_WORD(LOAD_, operand##_TYPE)(p, i)
 #define STORE(operand, p, i, x) DIALECT_WORD(STORE_, operand##_TYPE)(p, i, x)
+#define LOAD_4(operand, v, p, i) DIALECT_WORD(LOAD_4_, operand##_TYPE)(v, p, i)
+#define STORE_4(operand, p, i, v) DIALECT_WORD(STORE_4_, operand##_TYPE)(p, i, v)
 #define LOAD_8(operand, v, p, i) DIALECT_WORD(LOAD_8_, operand##_TYPE)(v, p, i)
 #define STORE_8(operand, p, i, v) DIALECT_WORD(STORE_8_, operand##_TYPE)(p, i, v)

@@ -86,7 +86,26 @@ static inline ushort dialect_store_bf16(float x)
     return (ushort)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }
 #define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))
-/* Eight at a time: vectors of 16 bytes, whose elements are the components in order. */
+/* Four and eight at a time: vectors, whose elements are the components in order. */
+static inline void dialect_load_4_f32(float *v, __global const float *p)
+{
+    float4 all = *(__global const float4 *)p;
+    v[0] = all.x, v[1] = all.y, v[2] = all.z, v[3] = all.w;
+}
+static inline void dialect_load_4_bf16(float *v, __global const ushort *p)
+{
+    uint2 all = *(__global const uint2 *)p;
+    v[0] = as_float(all.x << 16), v[1] = as_float(all.x & 0xffff0000u);
+    v[2] = as_float(all.y << 16), v[3] = as_float(all.y & 0xffff0000u);
+}
+static inline void dialect_store_4_bf16(__global ushort *p, const float *v)
+{
+    uint words[2];
+    for (int k = 0; k < 2; k++)
+        words[k] = (uint)dialect_store_bf16(v[2 * k]) | (uint)dialect_store_bf16(v[2 * k + 1])
+                                                            << 16;
+    *(__global uint2 *)p = (uint2)(words[0], words[1]);
+}
 static inline void dialect_load_8_f32(float *v, __global const float *p)
 {
     float4 low = ((__global const float4 *)p)[0], high = ((__global const float4 *)p)[1];
@@ -112,6 +131,17 @@ static inline void dialect_store_8_bf16(__global ushort *p, const float *v)
                                                             << 16;
     *(__global uint4 *)p = (uint4)(words[0], words[1], words[2], words[3]);
 }
+#define LOAD_4_F32(v, p, i) dialect_load_4_f32(v, (p) + (i))
+#define STORE_4_F32(p, i, v) \
+    (*(__global float4 *)((p) + (i)) = (float4)((v)[0], (v)[1], (v)[2], (v)[3]))
+#define LOAD_4_F16(v, p, i)                             \
+    for (int dialect_k = 0; dialect_k < 4; dialect_k++) \
+    (v)[dialect_k] = LOAD_F16(p, (i) + dialect_k)
+#define STORE_4_F16(p, i, v)                            \
+    for (int dialect_k = 0; dialect_k < 4; dialect_k++) \
+    STORE_F16(p, (i) + dialect_k, (v)[dialect_k])
+#define LOAD_4_BF16(v, p, i) dialect_load_4_bf16(v, (p) + (i))
+#define STORE_4_BF16(p, i, v) dialect_store_4_bf16((p) + (i), v)
 #define LOAD_8_F32(v, p, i) dialect_load_8_f32(v, (p) + (i))
 #define STORE_8_F32(p, i, v) dialect_store_8_f32((p) + (i), v)
 #define LOAD_8_F16(v, p, i)                             \
@@ -127,5 +157,7 @@ static inline void dialect_store_8_bf16(__global ushort *p, const float *v)
 #define DIALECT_WORD(word, type) DIALECT_PASTE(word, type)
 #define LOAD(operand, p, i) DIALECT_WORD(LOAD_, operand##_TYPE)(p, i)
 #define STORE(operand, p, i, x) DIALECT_WORD(STORE_, operand##_TYPE)(p, i, x)
+#define LOAD_4(operand, v, p, i) DIALECT_WORD(LOAD_4_, operand##_TYPE)(v, p, i)
+#define STORE_4(operand, p, i, v) DIALECT_WORD(STORE_4_, operand##_TYPE)(p, i, v)
 #define LOAD_8(operand, v, p, i) DIALECT_WORD(LOAD_8_, operand##_TYPE)(v, p, i)
 #define STORE_8(operand, p, i, v) DIALECT_WORD(STORE_8_, operand##_TYPE)(p, i, v)

@@ -3,10 +3,19 @@
  * bf16, too; CLIPS: whether the gradients are multiplied by a factor. */
 PARAMETERS(NARROWS CLIPS NARROW_T)
 
+#define WIDE_TYPE F32
+
+/* An item takes four elements a round, and those beside it the next ones: blocks lie at 16 bytes.
+ * Here is one that has four elements from `from` on; fewer are left at the end of a block. */
+#define IS_WHOLE (from + 4u <= (u32)count)
+#define EACH_LEFT(j) for (u32 j = 0; j < 4u && from + j < (u32)count; j++)
+
 #if NARROWS
 #define STORE_NARROW(i, w) STORE(NARROW, narrow, i, w)
+#define STORE_NARROW_4(w) STORE_4(NARROW, narrow, from, w)
 #else
 #define STORE_NARROW(i, w)
+#define STORE_NARROW_4(w)
 #endif
 
 #if CLIPS
@@ -30,13 +39,39 @@ KERNEL sgd_momentum(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(
     OPEN_OUT(NARROW_T, narrow);
     OPEN_FACTOR;
     float r = rate[0];
-    EACH (i, count) {
-        float moved = momentum * buffer[i] +
-                      (CLIPPED(gradient[i]) + (i < (u32)decayed ? decay : 0.0f) * p[i]);
-        buffer[i] = moved;
-        float w = p[i] - r * moved;
-        p[i] = w;
-        STORE_NARROW(i, w);
+    EACH (k, ((u32)count + 3u) / 4u) {
+        u32 from = 4u * k;
+        float w[4] = {0}, g[4] = {0}, moved[4] = {0};
+        if (IS_WHOLE) {
+            LOAD_4(WIDE, w, p, from);
+            LOAD_4(WIDE, g, gradient, from);
+            LOAD_4(WIDE, moved, buffer, from);
+        } else {
+            EACH_LEFT(j)
+            {
+                w[j] = p[from + j];
+                g[j] = gradient[from + j];
+                moved[j] = buffer[from + j];
+            }
+        }
+        UNROLL for (u32 j = 0; j < 4u; j++)
+        {
+            float slope = CLIPPED(g[j]) + (from + j < (u32)decayed ? decay : 0.0f) * w[j];
+            moved[j] = momentum * moved[j] + slope;
+            w[j] -= r * moved[j];
+        }
+        if (IS_WHOLE) {
+            STORE_4(WIDE, buffer, from, moved);
+            STORE_4(WIDE, p, from, w);
+            STORE_NARROW_4(w);
+        } else {
+            EACH_LEFT(j)
+            {
+                buffer[from + j] = moved[j];
+                p[from + j] = w[j];
+                STORE_NARROW(from + j, w[j]);
+            }
+        }
     }
 }
 
@@ -50,10 +85,31 @@ KERNEL sgd_plain(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(flo
     OPEN_OUT(NARROW_T, narrow);
     OPEN_FACTOR;
     float r = rate[0];
-    EACH (i, count) {
-        float w = p[i] - r * (CLIPPED(gradient[i]) + (i < (u32)decayed ? decay : 0.0f) * p[i]);
-        p[i] = w;
-        STORE_NARROW(i, w);
+    EACH (k, ((u32)count + 3u) / 4u) {
+        u32 from = 4u * k;
+        float w[4] = {0}, g[4] = {0};
+        if (IS_WHOLE) {
+            LOAD_4(WIDE, w, p, from);
+            LOAD_4(WIDE, g, gradient, from);
+        } else {
+            EACH_LEFT(j)
+            {
+                w[j] = p[from + j];
+                g[j] = gradient[from + j];
+            }
+        }
+        UNROLL for (u32 j = 0; j < 4u; j++) w[j] -=
+            r * (CLIPPED(g[j]) + (from + j < (u32)decayed ? decay : 0.0f) * w[j]);
+        if (IS_WHOLE) {
+            STORE_4(WIDE, p, from, w);
+            STORE_NARROW_4(w);
+        } else {
+            EACH_LEFT(j)
+            {
+                p[from + j] = w[j];
+                STORE_NARROW(from + j, w[j]);
+            }
+        }
     }
 }
 
@@ -67,10 +123,8 @@ KERNEL schedule(ITEM_ARG ARG_IN(int, clock), ARG_IN(float, rates), ARG_OUT(float
     if (LOCAL_ID == 0 && GROUP_ID == 0) rate[0] = rates[clock[0] < last ? clock[0] : last];
 }
 
-#define WIDE_TYPE F32
-
 /* 1 − beta^t is −expm1(t · log beta): 1 − pow(beta, t) would lose half of the digits.  `l2` is
- * Adam's decay, `decay` is AdamW's.  Blocks lie at 16 bytes: eight elements an item and round. */
+ * Adam's decay, `decay` is AdamW's. */
 KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, rate),
             ARG_IN(int, clock), ARG_IN(float, factor), ARG_OUT(float, m), ARG_OUT(float, v),
             ARG_OUT(NARROW_T, narrow), ARG_INT(count), ARG_FLOAT(beta1), ARG_FLOAT(beta2),
@@ -89,23 +143,24 @@ KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, r
     float step = r / -EXPM1(t * log_beta1);
     float inverse_root2 = 1.0f / SQRT(-EXPM1(t * log_beta2));
     float shrink = 1.0f - r * decay;
-    EACH (k, ((u32)count + 7u) / 8u) {
-        u32 from = 8u * k;
-        float w[8] = {0}, g[8] = {0}, first[8] = {0}, second[8] = {0};
-        if (from + 8u <= (u32)count) {
-            LOAD_8(WIDE, w, p, from);
-            LOAD_8(WIDE, g, gradient, from);
-            LOAD_8(WIDE, first, m, from);
-            LOAD_8(WIDE, second, v, from);
+    EACH (k, ((u32)count + 3u) / 4u) {
+        u32 from = 4u * k;
+        float w[4] = {0}, g[4] = {0}, first[4] = {0}, second[4] = {0};
+        if (IS_WHOLE) {
+            LOAD_4(WIDE, w, p, from);
+            LOAD_4(WIDE, g, gradient, from);
+            LOAD_4(WIDE, first, m, from);
+            LOAD_4(WIDE, second, v, from);
         } else {
-            for (u32 j = 0; j < 8u && from + j < (u32)count; j++) {
+            EACH_LEFT(j)
+            {
                 w[j] = p[from + j];
                 g[j] = gradient[from + j];
                 first[j] = m[from + j];
                 second[j] = v[from + j];
             }
         }
-        UNROLL for (u32 j = 0; j < 8u; j++)
+        UNROLL for (u32 j = 0; j < 4u; j++)
         {
             int is_decayed = from + j < (u32)decayed;
             float slope = CLIPPED(g[j]) + (is_decayed ? l2 : 0.0f) * w[j];
@@ -114,15 +169,14 @@ KERNEL adam(ITEM_ARG ARG_OUT(float, p), ARG_IN(float, gradient), ARG_IN(float, r
             w[j] = (is_decayed ? shrink : 1.0f) * w[j] -
                    step * first[j] / (SQRT(second[j]) * inverse_root2 + epsilon);
         }
-        if (from + 8u <= (u32)count) {
-            STORE_8(WIDE, m, from, first);
-            STORE_8(WIDE, v, from, second);
-            STORE_8(WIDE, p, from, w);
-#if NARROWS
-            STORE_8(NARROW, narrow, from, w);
-#endif
+        if (IS_WHOLE) {
+            STORE_4(WIDE, m, from, first);
+            STORE_4(WIDE, v, from, second);
+            STORE_4(WIDE, p, from, w);
+            STORE_NARROW_4(w);
         } else {
-            for (u32 j = 0; j < 8u && from + j < (u32)count; j++) {
+            EACH_LEFT(j)
+            {
                 m[from + j] = first[j];
                 v[from + j] = second[j];
                 p[from + j] = w[j];

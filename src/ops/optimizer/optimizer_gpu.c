@@ -15,9 +15,11 @@ static be_status optimizer_prepare(gpu_call *call, be_error *err)
                    gpu_type_words("NARROW", BE_BF16, words));
 }
 
+/* Four elements an item and round.  Many more groups than fit at a time: so few of them are left
+ * over in the last turn. */
 static int groups_of(const gpu_call *call)
 {
-    return gpu_groups(call, call->in_shape[0].dim[0], call->units[0].group, 8);
+    return gpu_groups(call, (call->in_shape[0].dim[0] + 3) / 4, call->units[0].group, 64);
 }
 
 static be_status schedule_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -58,12 +60,11 @@ static be_status adam_any_record(const gpu_call *call, gpu_recorder *recorder, b
                                  be_error *err)
 {
     const adam_attrs *a = call->attrs;
-    int groups = gpu_groups(call, (call->in_shape[0].dim[0] + 7) / 8, call->units[0].group, 8);
     double l2 = decoupled ? 0.0 : a->weight_decay, decay = decoupled ? a->weight_decay : 0.0;
     return gpu_record(
         recorder, call,
         &(gpu_step){
-            0, "adam", groups,
+            0, "adam", groups_of(call),
             GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]), gpu_reads(call->in[2]),
                           gpu_reads(call->in[3]), gpu_reads(call->in[OPTIMIZER_FACTOR]),
                           gpu_writes(call->out[1]), gpu_writes(call->out[2]),
