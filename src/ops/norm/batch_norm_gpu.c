@@ -12,10 +12,12 @@ extern const gpu_source gpu_source_activation_list, gpu_source_batch_norm,
 #define GROUPS_A_UNIT 8
 
 /* Of images with the channels last (batch_norm_last.gpu.c). */
-#define WIDE 8          /* channels of an item */
-#define LANES_MOST 32   /* items of a group side by side */
-#define PIXELS_LEAST 4  /* of an item, before there are more groups */
-#define CHUNKS_A_UNIT 4 /* groups of all channels together */
+#define WIDE 8           /* channels of an item */
+#define LANES_MOST 32    /* items of a group side by side */
+#define PIXELS_LEAST 4   /* of an item, before there are more groups */
+#define CHUNKS_A_UNIT 4  /* groups of all channels together */
+#define PIECES_A_UNIT 12 /* of what sums nothing: whole rounds of 2, 3 or 4 groups at a time */
+#define FINISH_LANES 4   /* channels of a group that puts the chunks together */
 
 /* What the kernels leave out or put in, and the types of the operands that they may lack. */
 typedef struct wanted {
@@ -29,12 +31,24 @@ typedef struct wanted {
 typedef struct cut {
     int wide, wanted, blocks, finishing; /* wanted: items of a group side by side */
     int64_t chunks, chunk;               /* how many, and the pixels of one */
+    int64_t pieces, piece;
     size_t parts_bytes;
 } cut;
 
 static bool is_last(const gpu_call *call)
 {
     return call->in_layout[0] == LAYOUT_CHANNELS_LAST;
+}
+
+/* Pixels of a part, of which there are as many as make so many groups a unit, of `least` at least.
+ */
+static int64_t part_of(const gpu_call *call, const cut *c, int64_t pixels, int64_t least,
+                       int groups)
+{
+    int64_t parts = gpu_groups(call, (int64_t)call->facts->units * groups, c->blocks, groups);
+    int64_t most = (pixels + least - 1) / least;
+    if (parts > most) parts = most;
+    return (pixels + parts - 1) / parts;
 }
 
 static cut cut_of(const gpu_call *call)
@@ -48,13 +62,11 @@ static cut cut_of(const gpu_call *call)
     for (c.wanted = 1; c.wanted * 2 <= LANES_MOST && c.wanted < vectors;) c.wanted *= 2;
     int lanes = group < c.wanted ? 1 : c.wanted, least = group / lanes * PIXELS_LEAST;
     c.blocks = (int)((vectors + lanes - 1) / lanes);
-    c.finishing = (int)((s.channels + lanes - 1) / lanes);
-    int64_t most = (pixels + least - 1) / least;
-    c.chunks =
-        gpu_groups(call, (int64_t)call->facts->units * CHUNKS_A_UNIT, c.blocks, CHUNKS_A_UNIT);
-    if (c.chunks > most) c.chunks = most;
-    c.chunk = (pixels + c.chunks - 1) / c.chunks;
+    c.finishing = (int)((s.channels + FINISH_LANES - 1) / FINISH_LANES);
+    c.chunk = part_of(call, &c, pixels, least, CHUNKS_A_UNIT);
     c.chunks = (pixels + c.chunk - 1) / c.chunk;
+    c.piece = part_of(call, &c, pixels, least, PIECES_A_UNIT);
+    c.pieces = (pixels + c.piece - 1) / c.piece;
     c.parts_bytes = (size_t)(c.chunks * 2 * s.channels) * sizeof(float);
     return c;
 }
@@ -75,9 +87,10 @@ static be_status use(gpu_call *call, const wanted *w, be_error *err)
     return gpu_use(call, sources + !activation_needs_x(w->activation), GROUP_WANTED, err,
                    "CHANNELS=%" PRId64 " PIXELS=%" PRId64 " COUNT=%" PRId64
                    " RESIDUAL=%d INFER=%d FROM_RELU=%d NEED_DX=%d NEED_DR=%d WIDE=%d WANTED=%d"
-                   " CHUNKS=%" PRId64 " CHUNK=%" PRId64 " SYNCED=%d %s %s %s %s %s %s %s",
+                   " CHUNKS=%" PRId64 " CHUNK=%" PRId64 " PIECE=%" PRId64
+                   " SYNCED=%d %s %s %s %s %s %s %s",
                    s.channels, s.pixels, s.images * s.pixels, w->residual, w->infer, w->relu, w->dx,
-                   w->dresidual, c.wide, c.wanted, c.chunks, c.chunk, w->synced,
+                   w->dresidual, c.wide, c.wanted, c.chunks, c.chunk, c.piece, w->synced,
                    gpu_type_words("X", call->in_shape[0].dtype, x), gpu_type_words("R", w->r, r),
                    gpu_type_words("Y", w->y, y), gpu_type_words("DY", w->dy, dy),
                    gpu_type_words("DX", type_of(&call->out_shape[0]), dx),
@@ -205,9 +218,10 @@ static be_status batch_norm_backward_prepare(gpu_call *call, be_error *err)
 
 /* ---------------------------------------------------------------- with the channels last */
 
-static int jobs_of(const gpu_call *call, const cut *c)
+/* Groups for so many parts. */
+static int jobs_of(const gpu_call *call, const cut *c, int64_t parts)
 {
-    return gpu_groups(call, c->chunks * c->blocks, 1, 64);
+    return gpu_groups(call, parts * c->blocks, 1, 64);
 }
 
 static be_status record_last_apply(const gpu_call *call, gpu_recorder *recorder, gpu_span mean,
@@ -217,7 +231,7 @@ static be_status record_last_apply(const gpu_call *call, gpu_recorder *recorder,
     cut c = cut_of(call);
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "batch_norm_last_apply", jobs_of(call, &c),
+        &(gpu_step){0, "batch_norm_last_apply", jobs_of(call, &c, c.pieces),
                     GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
                                   gpu_reads(call->in[2]), gpu_reads(call->in[3]), gpu_reads(mean),
                                   gpu_reads(deviation), gpu_writes(call->out[0]),
@@ -238,7 +252,7 @@ static be_status record_last(const gpu_call *call, gpu_recorder *recorder, be_er
         inverse = s.second;
     }
     TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "batch_norm_last_statistics", jobs_of(call, &c),
+                   &(gpu_step){0, "batch_norm_last_statistics", jobs_of(call, &c, c.chunks),
                                GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(parts))},
                    err));
     TRY(gpu_record(
@@ -259,7 +273,7 @@ static be_status record_last_backward(const gpu_call *call, gpu_recorder *record
     gpu_span x = call->in[0], mean = call->in[2], inverse = call->in[3], y = call->in[4],
              dy = call->in[5], parts = gpu_part(call->scratch, 0, c.parts_bytes), dweight, dbias;
     TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "batch_norm_last_sums", jobs_of(call, &c),
+                   &(gpu_step){0, "batch_norm_last_sums", jobs_of(call, &c, c.chunks),
                                GPU_ARGUMENTS(gpu_reads(x), gpu_reads(mean), gpu_reads(y),
                                              gpu_reads(dy), gpu_writes(parts))},
                    err));
@@ -273,7 +287,7 @@ static be_status record_last_backward(const gpu_call *call, gpu_recorder *record
     TRY(record_sums(call, recorder, &dweight, &dbias, err));
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "batch_norm_last_gradients", jobs_of(call, &c),
+        &(gpu_step){0, "batch_norm_last_gradients", jobs_of(call, &c, c.pieces),
                     GPU_ARGUMENTS(gpu_reads(x), gpu_reads(call->in[1]), gpu_reads(mean),
                                   gpu_reads(inverse), gpu_reads(y), gpu_reads(dy),
                                   gpu_reads(dweight), gpu_reads(dbias), gpu_writes(call->out[0]),

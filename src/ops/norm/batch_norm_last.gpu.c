@@ -2,10 +2,10 @@
  * item keeps WIDE channels, side by side, of the pixels that it goes through; LANES such items are
  * the width of a group (WANTED, or 1 of a smaller group), and TEAM pixels its height.  The pixels
  * are cut into CHUNKS of CHUNK, each the work of one group for its channels; a second launch puts
- * the chunks together, in their order.  X, R, Y, DY, DX and DR are the types of x, residual, y, dy,
- * dx and dresidual.  batch_norm.c says what is computed. */
-PARAMETERS(CHANNELS WIDE WANTED CHUNK COUNT X_T CHUNKS Y_T DY_T FROM_RELU R_T INFER RESIDUAL RELU
-               FORMULA KEEP DX_T DR_T NEED_DX NEED_DR SYNCED)
+ * the chunks together, in their order.  What sums nothing has pieces of PIECE.  X, R, Y, DY, DX and
+ * DR are the types of x, residual, y, dy, dx and dresidual.  batch_norm.c says what is computed. */
+PARAMETERS(CHANNELS WIDE WANTED CHUNK PIECE COUNT X_T CHUNKS Y_T DY_T FROM_RELU R_T INFER RESIDUAL
+               RELU FORMULA KEEP DX_T DR_T NEED_DX NEED_DR SYNCED)
 
 #define VECTORS (CHANNELS / WIDE)
 #define LANES (GROUP < WANTED ? 1 : WANTED)
@@ -25,10 +25,24 @@ PARAMETERS(CHANNELS WIDE WANTED CHUNK COUNT X_T CHUNKS Y_T DY_T FROM_RELU R_T IN
 
 #define EACH_OF(k) UNROLL for (int k = 0; k < WIDE; k++)
 
+/* Pixels that an item fetches before it computes any: its results may lie where it reads, so that a
+ * compiler may not move the loads up.  They are taken from the last on: that there is a first one
+ * is known, and its results would be made between the loads. */
+#define TURNS 4
+#define EACH_TURN(t) UNROLL for (int t = 0; t < TURNS; t++)
+#define EACH_TURN_BACK(t) UNROLL for (int t = TURNS - 1; t >= 0; t--)
+#define SHARE (1.0f / (float)COUNT) /* a constant: a division branches for each channel */
+#define PIECES ((COUNT + PIECE - 1) / PIECE)
+
 /* The pixels of a chunk that this item goes through: p = FIRST_PIXEL; p < END_PIXEL; p += TEAM. */
 DEVICE int end_pixel(int chunk)
 {
     return (chunk + 1) * CHUNK < COUNT ? (chunk + 1) * CHUNK : COUNT;
+}
+
+DEVICE int end_of_piece(int piece)
+{
+    return (piece + 1) * PIECE < COUNT ? (piece + 1) * PIECE : COUNT;
 }
 
 /* The first channel of this item in a job of a group, or −1 where it has none. */
@@ -38,15 +52,16 @@ DEVICE int first_channel(ITEM_PARAM int job)
     return LOCAL_ID / LANES < TEAM && vector < VECTORS ? vector * WIDE : -1;
 }
 
-/* sums[k][item] of the items of a column of the group, added up into those of its first one. */
-DEVICE void add_team(ITEM_PARAM LOCAL float *sums, int values)
+/* sums[k][item] of the items of a column of the group, added up into those of its first one;
+ * `lanes` columns of `team` items. */
+DEVICE void add_columns(ITEM_PARAM LOCAL float *sums, int values, int lanes, int team)
 {
     BARRIER();
-    for (int left = TEAM; left > 1;) {
+    for (int left = team; left > 1;) {
         int upper = (left + 1) / 2;
-        if (LOCAL_ID / LANES < left - upper)
+        if (LOCAL_ID / lanes < left - upper)
             for (int k = 0; k < values; k++)
-                sums[k * GROUP + LOCAL_ID] += sums[k * GROUP + LOCAL_ID + upper * LANES];
+                sums[k * GROUP + LOCAL_ID] += sums[k * GROUP + LOCAL_ID + upper * lanes];
         BARRIER();
         left = upper;
     }
@@ -62,11 +77,13 @@ KERNEL batch_norm_last_statistics(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, parts)
     for (int job = GROUP_ID; job < BLOCKS * CHUNKS; job += NUM_GROUPS) {
         int chunk = job / BLOCKS, c = first_channel(ITEM job), end = end_pixel(chunk);
         float middle[WIDE], sum[WIDE], squares[WIDE], v[WIDE];
+        float share = 1.0f / (float)(end - chunk * CHUNK);
         EACH_OF(k)
         sum[k] = squares[k] = middle[k] = 0.0f;
         if (c >= 0) {
             GET(X, middle, x, chunk * CHUNK * CHANNELS + c);
-            for (int p = chunk * CHUNK + LOCAL_ID / LANES; p < end; p += TEAM) {
+            UNROLL_4 for (int p = chunk * CHUNK + LOCAL_ID / LANES; p < end; p += TEAM)
+            {
                 GET(X, v, x, p * CHANNELS + c);
                 EACH_OF(k)
                 {
@@ -81,12 +98,12 @@ KERNEL batch_norm_last_statistics(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, parts)
             sums[k * GROUP + LOCAL_ID] = sum[k];
             sums[(WIDE + k) * GROUP + LOCAL_ID] = squares[k];
         }
-        add_team(ITEM sums, 2 * WIDE);
+        add_columns(ITEM sums, 2 * WIDE, LANES, TEAM);
         if (c >= 0 && LOCAL_ID < LANES) EACH_OF(k)
             {
-                float count = (float)(end - chunk * CHUNK), all = sums[k * GROUP + LOCAL_ID];
-                float square = sums[(WIDE + k) * GROUP + LOCAL_ID] - all * (all / count);
-                parts[chunk * 2 * CHANNELS + c + k] = middle[k] + all / count;
+                float all = sums[k * GROUP + LOCAL_ID], apart = all * share;
+                float square = sums[(WIDE + k) * GROUP + LOCAL_ID] - all * apart;
+                parts[chunk * 2 * CHANNELS + c + k] = middle[k] + apart;
                 parts[(chunk * 2 + 1) * CHANNELS + c + k] = square < 0.0f ? 0.0f : square;
             }
     }
@@ -131,7 +148,7 @@ KERNEL batch_norm_last_sums(ITEM_ARG ARG_IN(X_T, x), ARG_IN(float, mean), ARG_IN
             sums[k * GROUP + LOCAL_ID] = sum[k];
             sums[(WIDE + k) * GROUP + LOCAL_ID] = product[k];
         }
-        add_team(ITEM sums, 2 * WIDE);
+        add_columns(ITEM sums, 2 * WIDE, LANES, TEAM);
         if (c >= 0 && LOCAL_ID < LANES) EACH_OF(k)
             {
                 parts[chunk * 2 * CHANNELS + c + k] = sums[k * GROUP + LOCAL_ID];
@@ -154,9 +171,9 @@ KERNEL batch_norm_last_apply(ITEM_ARG ARG_IN(X_T, x), ARG_IN(float, weight), ARG
     OPEN_IN(float, deviation);
     OPEN_OUT(Y_T, y);
     OPEN_OUT(float, z);
-    for (int job = GROUP_ID; job < BLOCKS * CHUNKS; job += NUM_GROUPS) {
-        int chunk = job / BLOCKS, c = first_channel(ITEM job), end = end_pixel(chunk);
-        float center[WIDE], factor[WIDE], above[WIDE], v[WIDE], more[WIDE];
+    for (int job = GROUP_ID; job < BLOCKS * PIECES; job += NUM_GROUPS) {
+        int piece = job / BLOCKS, c = first_channel(ITEM job), end = end_of_piece(piece);
+        float center[WIDE], factor[WIDE], above[WIDE], v[TURNS][WIDE], more[TURNS][WIDE];
         if (c < 0) continue;
         EACH_OF(k)
         {
@@ -166,24 +183,30 @@ KERNEL batch_norm_last_apply(ITEM_ARG ARG_IN(X_T, x), ARG_IN(float, weight), ARG
             factor[k] = inverse * weight[c + k];
             above[k] = bias[c + k];
         }
-        for (int p = chunk * CHUNK + LOCAL_ID / LANES; p < end; p += TEAM) {
-            int at = p * CHANNELS + c;
-            GET(X, v, x, at);
-            EACH_OF(k)
-            v[k] = (v[k] - center[k]) * factor[k] + above[k];
-            if (RESIDUAL) {
-                GET(R, more, residual, at);
-                EACH_OF(k)
-                v[k] += more[k];
+        for (int p = piece * PIECE + LOCAL_ID / LANES; p < end; p += TURNS * TEAM) {
+            EACH_TURN(t)
+            {
+                int at = (p + t * TEAM < end ? p + t * TEAM : p) * CHANNELS + c;
+                GET(X, v[t], x, at);
+                if (RESIDUAL) GET(R, more[t], residual, at);
             }
-            EACH_OF(k)
-            v[k] = RELU && v[k] < 0.0f ? 0.0f : v[k];
+            EACH_TURN_BACK(t)
+            {
+                int at = (p + t * TEAM) * CHANNELS + c;
+                if (p + t * TEAM >= end) continue;
+                EACH_OF(k)
+                {
+                    v[t][k] = (v[t][k] - center[k]) * factor[k] + above[k];
+                    if (RESIDUAL) v[t][k] += more[t][k];
+                    v[t][k] = RELU && v[t][k] < 0.0f ? 0.0f : v[t][k];
+                }
 #if FORMULA
-            if (KEEP) PUT(F32, z, at, v);
-            EACH_OF(k)
-            v[k] = F(v[k]);
+                if (KEEP) PUT(F32, z, at, v[t]);
+                EACH_OF(k)
+                v[t][k] = F(v[t][k]);
 #endif
-            PUT(Y, y, at, v);
+                PUT(Y, y, at, v[t]);
+            }
         }
     }
 }
@@ -203,44 +226,54 @@ KERNEL batch_norm_last_gradients(ITEM_ARG ARG_IN(X_T, x), ARG_IN(float, weight),
     OPEN_IN(float, dbias);
     OPEN_OUT(DX_T, dx);
     OPEN_OUT(DR_T, dresidual);
-    for (int job = GROUP_ID; job < BLOCKS * CHUNKS; job += NUM_GROUPS) {
-        int chunk = job / BLOCKS, c = first_channel(ITEM job), end = end_pixel(chunk);
-        float center[WIDE], factor[WIDE], slope[WIDE], level[WIDE], v[WIDE], dz[WIDE], seen[WIDE];
+    for (int job = GROUP_ID; job < BLOCKS * PIECES; job += NUM_GROUPS) {
+        int piece = job / BLOCKS, c = first_channel(ITEM job), end = end_of_piece(piece);
+        float center[WIDE], factor[WIDE], slope[WIDE], level[WIDE];
+        float v[TURNS][WIDE], dz[TURNS][WIDE], seen[TURNS][WIDE];
         if (c < 0) continue;
         EACH_OF(k)
         {
             center[k] = mean[c + k];
             factor[k] = weight[c + k] * inverse[c + k];
-            slope[k] = inverse[c + k] * dweight[c + k] / (float)COUNT;
-            level[k] = dbias[c + k] / (float)COUNT;
+            slope[k] = inverse[c + k] * dweight[c + k] * SHARE;
+            level[k] = dbias[c + k] * SHARE;
         }
-        for (int p = chunk * CHUNK + LOCAL_ID / LANES; p < end; p += TEAM) {
-            int at = p * CHANNELS + c;
-            GET(DY, dz, dy, at);
-            if (FROM_RELU) {
-                GET(Y, seen, y, at);
-                EACH_OF(k)
-                dz[k] = seen[k] <= 0.0f ? 0.0f : dz[k];
+        for (int p = piece * PIECE + LOCAL_ID / LANES; p < end; p += TURNS * TEAM) {
+            EACH_TURN(t)
+            {
+                int at = (p + t * TEAM < end ? p + t * TEAM : p) * CHANNELS + c;
+                GET(DY, dz[t], dy, at);
+                if (FROM_RELU) GET(Y, seen[t], y, at);
+                if (NEED_DX) GET(X, v[t], x, at);
             }
-            if (NEED_DX) {
-                GET(X, v, x, at);
+            EACH_TURN_BACK(t)
+            {
+                int at = (p + t * TEAM) * CHANNELS + c;
+                if (p + t * TEAM >= end) continue;
                 EACH_OF(k)
-                v[k] = factor[k] * (dz[k] - level[k] - (v[k] - center[k]) * slope[k]);
-                PUT(DX, dx, at, v);
+                {
+                    dz[t][k] = FROM_RELU && seen[t][k] <= 0.0f ? 0.0f : dz[t][k];
+                    if (NEED_DX)
+                        v[t][k] =
+                            factor[k] * (dz[t][k] - level[k] - (v[t][k] - center[k]) * slope[k]);
+                }
+                if (NEED_DX) PUT(DX, dx, at, v[t]);
+                if (NEED_DR) PUT(DR, dresidual, at, dz[t]);
             }
-            if (NEED_DR) PUT(DR, dresidual, at, dz);
         }
     }
 }
 
 /* ---------------------------------------------------------------- the chunks together
  *
- * A column of the group is a channel, its items share the chunks. */
+ * A column of the group is a channel, its items share the chunks: NARROW columns, so that an item
+ * has few of them. */
+#define NARROW (GROUP < 4 ? 1 : 4)
 
 DEVICE int channel_of(ITEM_PARAM int job)
 {
-    int c = job * LANES + LOCAL_ID % LANES;
-    return LOCAL_ID / LANES < TEAM && c < CHANNELS ? c : -1;
+    int c = job * NARROW + LOCAL_ID % NARROW;
+    return LOCAL_ID / NARROW < GROUP / NARROW && c < CHANNELS ? c : -1;
 }
 
 DEVICE float pixels_of(int chunk)
@@ -248,7 +281,7 @@ DEVICE float pixels_of(int chunk)
     return (float)(end_pixel(chunk) - chunk * CHUNK);
 }
 
-#define JOBS ((CHANNELS + LANES - 1) / LANES)
+#define JOBS ((CHANNELS + NARROW - 1) / NARROW)
 
 /* With SYNCED `inverse` is the sum of the squares, for batch_norm_group.gpu.c. */
 KERNEL batch_norm_last_finish(ITEM_ARG ARG_IN(float, parts), ARG_OUT(float, mean),
@@ -264,7 +297,7 @@ KERNEL batch_norm_last_finish(ITEM_ARG ARG_IN(float, parts), ARG_OUT(float, mean
     for (int job = GROUP_ID; job < JOBS; job += NUM_GROUPS) {
         int c = channel_of(ITEM job);
         float first = c >= 0 ? parts[c] : 0.0f, sum = 0.0f, squares = 0.0f;
-        UNROLL_4 for (int k = c >= 0 ? LOCAL_ID / LANES : CHUNKS; k < CHUNKS; k += TEAM)
+        UNROLL_4 for (int k = c >= 0 ? LOCAL_ID / NARROW : CHUNKS; k < CHUNKS; k += GROUP / NARROW)
         {
             float apart = parts[k * 2 * CHANNELS + c] - first;
             sum += pixels_of(k) * apart;
@@ -272,8 +305,8 @@ KERNEL batch_norm_last_finish(ITEM_ARG ARG_IN(float, parts), ARG_OUT(float, mean
         }
         sums[LOCAL_ID] = sum;
         sums[GROUP + LOCAL_ID] = squares;
-        add_team(ITEM sums, 2);
-        if (c >= 0 && LOCAL_ID < LANES) {
+        add_columns(ITEM sums, 2, NARROW, GROUP / NARROW);
+        if (c >= 0 && LOCAL_ID < NARROW) {
             float apart = sums[LOCAL_ID] / (float)COUNT, center = first + apart;
             float left = sums[GROUP + LOCAL_ID] - sums[LOCAL_ID] * apart;
             squares = left < 0.0f ? 0.0f : left;
@@ -298,15 +331,15 @@ KERNEL batch_norm_last_finish_sums(ITEM_ARG ARG_IN(float, parts), ARG_IN(float, 
     for (int job = GROUP_ID; job < JOBS; job += NUM_GROUPS) {
         int c = channel_of(ITEM job);
         float sum = 0.0f, product = 0.0f;
-        UNROLL_4 for (int k = c >= 0 ? LOCAL_ID / LANES : CHUNKS; k < CHUNKS; k += TEAM)
+        UNROLL_4 for (int k = c >= 0 ? LOCAL_ID / NARROW : CHUNKS; k < CHUNKS; k += GROUP / NARROW)
         {
             sum += parts[k * 2 * CHANNELS + c];
             product += parts[(k * 2 + 1) * CHANNELS + c];
         }
         sums[LOCAL_ID] = sum;
         sums[GROUP + LOCAL_ID] = product;
-        add_team(ITEM sums, 2);
-        if (c >= 0 && LOCAL_ID < LANES) {
+        add_columns(ITEM sums, 2, NARROW, GROUP / NARROW);
+        if (c >= 0 && LOCAL_ID < NARROW) {
             dbias[c] = sums[LOCAL_ID];
             dweight[c] = sums[GROUP + LOCAL_ID] * inverse[c];
         }
