@@ -1,7 +1,7 @@
 /* Rows of a table on GPUs.  Back, each token is compared with all others (a batch has some
  * thousand), which sorts them without atomics; then the sorted ones are added chunk by chunk, so
  * that a token of many places is the work of many items, and its parts are joined in their order.
- */
+ * Where no sum is given, the table is cleared before: that waits for nothing of this. */
 #include "ops/embedding/embedding.h"
 
 #include <inttypes.h>
@@ -9,17 +9,27 @@
 #include "ops/reduce/upstream_gpu.h"
 
 #define GROUPS_A_UNIT 8
-#define CHUNK 32 /* sorted tokens that an item adds */
+#define RANKS 8 /* as in embedding.gpu.c */
+
+/* Sorted tokens that an item adds: of a table of few rows more, so that fewer parts are left of a
+ * row. */
+#define CHUNK 8
+#define LONG_CHUNK 64
 
 extern const gpu_source gpu_source_embedding, gpu_source_group_sum, gpu_source_words;
+
+static int64_t chunk_of(const be_shape *tokens, const be_shape *table)
+{
+    return shape_elements(tokens) / table->dim[0] >= LONG_CHUNK ? LONG_CHUNK : CHUNK;
+}
 
 static be_status embedding_use(gpu_call *call, const be_shape *table, int64_t padding, bool adds,
                                be_error *err)
 {
     return gpu_use(
         call, GPU_SOURCES(&gpu_source_words, &gpu_source_group_sum, &gpu_source_embedding), 256,
-        err, "ROWS=%" PRId64 "u WIDTH=%" PRId64 "u PADDING=%" PRId64 " CHUNK=%d ADD=%d",
-        table->dim[0], table->dim[1], padding, CHUNK, adds);
+        err, "ROWS=%" PRId64 "u WIDTH=%" PRId64 "u PADDING=%" PRId64 " CHUNK=%" PRId64 " ADD=%d",
+        table->dim[0], table->dim[1], padding, chunk_of(&call->in_shape[0], table), adds);
 }
 
 static int groups_for(const gpu_call *call, int64_t items)
@@ -42,10 +52,9 @@ static be_status embedding_record(const gpu_call *call, gpu_recorder *recorder, 
                       err);
 }
 
-/* Where these lie in scratch: the sorted tokens, their places, where each row's begin, the parts.
- */
+/* Where these lie in scratch: the sorted tokens, their places, the parts. */
 typedef struct backward_places {
-    size_t sorted, order, starts, parts, all;
+    size_t sorted, order, parts, all;
     int64_t chunks, parts_bytes;
 } backward_places;
 
@@ -54,11 +63,11 @@ static backward_places places_of(const gpu_call *call)
     int64_t tokens = shape_elements(&call->in_shape[0]);
     const be_shape *table = &call->out_shape[0];
     size_t some = (size_t)tokens * sizeof(int32_t);
-    backward_places p = {.chunks = (tokens + CHUNK - 1) / CHUNK};
+    int64_t chunk = chunk_of(&call->in_shape[0], table);
+    backward_places p = {.chunks = (tokens + chunk - 1) / chunk};
     p.parts_bytes = 2 * p.chunks * table->dim[1] * (int64_t)sizeof(float);
     p.sorted = gpu_scratch_take(&p.all, some);
     p.order = gpu_scratch_take(&p.all, some);
-    p.starts = gpu_scratch_take(&p.all, ((size_t)table->dim[0] + 1) * sizeof(int32_t));
     p.parts = gpu_scratch_take(&p.all, (size_t)p.parts_bytes);
     return p;
 }
@@ -71,46 +80,44 @@ static be_status embedding_backward_prepare(gpu_call *call, be_error *err)
                          call->in_shape[EMBEDDING_BACK_SUM].rank >= 0, err);
 }
 
-static be_status record_sort(const gpu_call *call, gpu_recorder *recorder, gpu_span sorted,
-                             gpu_span order, gpu_span starts, be_error *err)
+static be_status record_clear(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    int64_t tokens = shape_elements(&call->in_shape[0]), rows = call->out_shape[0].dim[0];
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "embedding_sort", gpu_groups(call, tokens, 1, GROUPS_A_UNIT),
-                               GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(sorted),
-                                             gpu_writes(order), gpu_int(tokens))},
-                   err));
-    return gpu_record(
-        recorder, call,
-        &(gpu_step){0, "embedding_starts", groups_for(call, rows + 1),
-                    GPU_ARGUMENTS(gpu_reads(sorted), gpu_writes(starts), gpu_int(tokens))},
-        err);
+    int64_t elements = shape_elements(&call->out_shape[0]);
+    if (call->in_shape[EMBEDDING_BACK_SUM].rank >= 0) return BE_OK;
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "embedding_clear", groups_for(call, (elements + 3) / 4),
+                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_int(elements))},
+                      err);
 }
 
 static be_status embedding_backward_record(const gpu_call *call, gpu_recorder *recorder,
                                            be_error *err)
 {
     backward_places p = places_of(call);
-    int64_t tokens = shape_elements(&call->in_shape[0]), rows = call->out_shape[0].dim[0];
-    int64_t width = call->out_shape[0].dim[1], words = width % 8 == 0 ? width / 8 : width;
+    int64_t tokens = shape_elements(&call->in_shape[0]), width = call->out_shape[0].dim[1];
+    int64_t count = p.chunks * (width % 8 == 0 ? width / 8 : width);
     size_t some = (size_t)tokens * sizeof(int32_t);
     gpu_span sorted = gpu_part(call->scratch, p.sorted, some);
     gpu_span order = gpu_part(call->scratch, p.order, some);
-    gpu_span starts = gpu_part(call->scratch, p.starts, (size_t)(rows + 1) * sizeof(int32_t));
     gpu_span parts = gpu_part(call->scratch, p.parts, (size_t)p.parts_bytes);
-    TRY(record_sort(call, recorder, sorted, order, starts, err));
-    TRY(gpu_record(
+    TRY(record_clear(call, recorder, err));
+    TRY(gpu_record(recorder, call,
+                   &(gpu_step){0, "embedding_sort", gpu_groups(call, tokens, RANKS, GROUPS_A_UNIT),
+                               GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(sorted),
+                                             gpu_writes(order), gpu_int(tokens))},
+                   err));
+    TRY(gpu_record(recorder, call,
+                   &(gpu_step){0, "embedding_chunks", groups_for(call, count),
+                               GPU_ARGUMENTS(gpu_reads(call->in[1]), gpu_reads(sorted),
+                                             gpu_reads(order), gpu_writes(call->out[0]),
+                                             gpu_writes(parts), gpu_int(tokens), gpu_int(count))},
+                   err));
+    return gpu_record(
         recorder, call,
-        &(gpu_step){0, "embedding_chunks", groups_for(call, p.chunks * words),
-                    GPU_ARGUMENTS(gpu_reads(call->in[1]), gpu_reads(sorted), gpu_reads(order),
-                                  gpu_reads(starts), gpu_writes(call->out[0]), gpu_writes(parts),
-                                  gpu_int(tokens), gpu_int(p.chunks * words))},
-        err));
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "embedding_rows", groups_for(call, rows * words),
-                                  GPU_ARGUMENTS(gpu_reads(starts), gpu_reads(parts),
-                                                gpu_writes(call->out[0]), gpu_int(rows * words))},
-                      err);
+        &(gpu_step){0, "embedding_join", groups_for(call, count),
+                    GPU_ARGUMENTS(gpu_reads(sorted), gpu_reads(parts), gpu_writes(call->out[0]),
+                                  gpu_int(tokens), gpu_int(p.chunks), gpu_int(count))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(embedding) = {
