@@ -33,6 +33,8 @@ typedef CUgraphExec cuda_exec;
 typedef CUgraphNode cuda_node;
 typedef CUDA_KERNEL_NODE_PARAMS_v2 cuda_kernel_node;
 typedef CUstreamCaptureMode cuda_capture_mode;
+typedef CUgraphNodeType cuda_node_type;
+typedef CUgraphEdgeData cuda_edge;
 typedef nvrtcResult nvrtc_result;
 typedef nvrtcProgram nvrtc_program;
 typedef cublasStatus_t cublaslt_status;
@@ -56,6 +58,7 @@ typedef cublasLtMatmulHeuristicResult_t cublaslt_found;
                                                 __typeof__(&symbol)),                      \
                    #symbol);
 CUDA_FUNCTION_LIST(X)
+CUDA_LATER_FUNCTION_LIST(X)
 #undef X
 #define X(member, symbol, parameters)                                                       \
     _Static_assert(__builtin_types_compatible_p(__typeof__(((nvrtc_functions *)0)->member), \
@@ -85,6 +88,7 @@ VALUE(CUDA_LAUNCH_TIMEOUT, CUDA_ERROR_LAUNCH_TIMEOUT);
 VALUE(CUDA_ILLEGAL_INSTRUCTION, CUDA_ERROR_ILLEGAL_INSTRUCTION);
 VALUE(CUDA_MISALIGNED_ADDRESS, CUDA_ERROR_MISALIGNED_ADDRESS);
 VALUE(CUDA_LAUNCH_FAILED, CUDA_ERROR_LAUNCH_FAILED);
+VALUE(CUDA_NOT_SUPPORTED, CUDA_ERROR_NOT_SUPPORTED);
 VALUE(CUDA_SYSTEM_NOT_READY, CUDA_ERROR_SYSTEM_NOT_READY);
 VALUE(CUDA_SYSTEM_DRIVER_MISMATCH, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH);
 VALUE(CUDA_CAPTURE_UNSUPPORTED, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
@@ -101,6 +105,10 @@ VALUE(CUDA_COMPUTE_PROHIBITED, CU_COMPUTEMODE_PROHIBITED);
 VALUE(CUDA_STREAM_NON_BLOCKING, CU_STREAM_NON_BLOCKING);
 VALUE(CUDA_EVENT_NO_TIMING, CU_EVENT_DISABLE_TIMING);
 VALUE(CUDA_CAPTURE_THREAD_LOCAL, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+VALUE(CUDA_NODE_KERNEL, CU_GRAPH_NODE_TYPE_KERNEL);
+VALUE(CUDA_PORT_PROGRAMMATIC, CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC);
+VALUE(CUDA_PORT_LAUNCH_ORDER, CU_GRAPH_KERNEL_NODE_PORT_LAUNCH_ORDER);
+VALUE(CUDA_EDGE_PROGRAMMATIC, CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC);
 VALUE(NVRTC_OK, NVRTC_SUCCESS);
 VALUE(NVRTC_COMPILATION, NVRTC_ERROR_COMPILATION);
 
@@ -125,6 +133,14 @@ SAME(extra, extra);
 SAME(kernel, kern);
 SAME(context, ctx);
 _Static_assert(sizeof(struct own_node) == sizeof(CUDA_KERNEL_NODE_PARAMS_v2), "size of a node");
+struct own_edge {
+    unsigned char from_port, to_port, type, reserved[5];
+};
+_Static_assert(offsetof(struct own_edge, from_port) == offsetof(CUgraphEdgeData, from_port) &&
+                   offsetof(struct own_edge, to_port) == offsetof(CUgraphEdgeData, to_port) &&
+                   offsetof(struct own_edge, type) == offsetof(CUgraphEdgeData, type) &&
+                   sizeof(struct own_edge) == sizeof(CUgraphEdgeData),
+               "an edge");
 _Static_assert(sizeof(CUdeviceptr) == sizeof(unsigned long long), "an address");
 _Static_assert(sizeof(CUresult) == sizeof(int), "a result");
 _Static_assert(__builtin_types_compatible_p(__typeof__(&cublasLtGetVersion), size_t (*)(void)),

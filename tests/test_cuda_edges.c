@@ -29,7 +29,7 @@ typedef struct step {
     be_plan *plan;
     const gpu_launch *launches;
     int count, edge_count;
-    int edges[2 * EDGES_MOST]; /* from, to */
+    int edges[3 * EDGES_MOST]; /* from, to, port */
     bool *behind;              /* [count]²: launch k comes after launch j, directly or not */
 } step;
 
@@ -62,7 +62,7 @@ static void find_behind(step *s)
     s->behind = calloc(n * n, sizeof(bool));
     assert_non_null(s->behind);
     for (int e = 0; e < s->edge_count; e++) {
-        size_t from = (size_t)s->edges[2 * e], to = (size_t)s->edges[2 * e + 1];
+        size_t from = (size_t)s->edges[3 * e], to = (size_t)s->edges[3 * e + 1];
         assert_true(from < to && to < n);
         for (size_t j = 0; j < n; j++) s->behind[to * n + j] |= s->behind[from * n + j];
         s->behind[to * n + from] = true;
@@ -111,7 +111,7 @@ static const char *name_of(const gpu_launch *launch)
 static void check_edges(const step *s)
 {
     for (int e = 0; e < s->edge_count; e++) {
-        int from = s->edges[2 * e], to = s->edges[2 * e + 1];
+        int from = s->edges[3 * e], to = s->edges[3 * e + 1];
         if (!do_meet(&s->launches[from], &s->launches[to]))
             fail_msg("launch %d (%s) waits for %d (%s) for nothing", to, name_of(&s->launches[to]),
                      from, name_of(&s->launches[from]));

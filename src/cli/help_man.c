@@ -69,6 +69,9 @@ static const struct {
     {"BREAKEVEN_OPENCL_LIB_DIR", "folder of the OpenCL loader, instead of the system's"},
     {"BREAKEVEN_CLBLAST_LIB_DIR", "folder of CLBlast, instead of the system's"},
     {"BREAKEVEN_CUDA_SERIAL", "1: the launches of a step in a row, to compare"},
+    {"BREAKEVEN_CUDA_EDGES",
+     "to compare: full, no kernel of a step begins before those in front of it have ended; order, "
+     "each does when theirs all have begun"},
     {"BREAKEVEN_TUNE_SECONDS", "how long GPU kernels may be tuned for a device, 0: not at all"},
     {"CUDA_VISIBLE_DEVICES", "the GPUs that every engine may use, as NVIDIA's driver reads it"},
     {"OMP_NUM_THREADS", "default of --threads"},

@@ -102,6 +102,9 @@ cuda_result cuModuleGetFunction(cuda_function *function, cuda_module module, con
     if (!call) return CUDA_NOT_FOUND;
     struct cuda_function_ *made = calloc(1, sizeof *made);
     *(void **)&made->call = call;
+    snprintf(symbol, sizeof symbol, "fake_waits_%s", name);
+    const int *waits = dlsym(module->library, symbol);
+    made->waits = waits && *waits;
     snprintf(made->name, sizeof made->name, "%s", name);
     made->next = functions;
     functions = made;
@@ -171,24 +174,96 @@ static cuda_node add_node(cuda_graph graph, const cuda_node *before, size_t coun
     if (graph->count == FAKE_NODES) return NULL;
     cuda_node made = calloc(1, sizeof *made);
     made->index = graph->count;
-    made->before_count = (int)count;
+    made->before_count = made->full_count = (int)count;
     made->before = calloc(count + 1, sizeof(int));
     for (size_t i = 0; i < count; i++) made->before[i] = before[i]->index;
     graph->nodes[graph->count++] = made;
     return made;
 }
 
+/* What cuGraphKernelNodeGetParams_v2 gives for a library's kernel, whose code is none of ours: its
+ * node is where the driver has its arguments. */
+static struct cuda_function_ of_library;
+
 cuda_result cuGraphAddKernelNode_v2(cuda_node *node, cuda_graph graph, const cuda_node *before,
                                     size_t count, const cuda_kernel_node *parameters)
 {
     ENTER();
-    fake_launch launch;
-    int result = take_launch(&launch, parameters->function, parameters->grid[0],
-                             parameters->block[0], parameters->parameters);
+    fake_launch launch = {0};
+    bool is_copy = parameters->function == &of_library;
+    int result = is_copy ? CUDA_OK
+                         : take_launch(&launch, parameters->function, parameters->grid[0],
+                                       parameters->block[0], parameters->parameters);
     if (result != CUDA_OK) return result;
     *node = add_node(graph, before, count);
     if (!*node) return CUDA_OUT_OF_MEMORY;
     (*node)->launch = launch;
+    (*node)->lacks_attributes = is_copy;
+    if (is_copy) (*node)->host = ((const struct cuda_node_ *)parameters->extra)->host;
+    return CUDA_OK;
+}
+
+cuda_result cuGraphGetNodes(cuda_graph graph, cuda_node *nodes, size_t *count)
+{
+    ENTER();
+    for (size_t i = 0; nodes && i < *count && i < (size_t)graph->count; i++)
+        nodes[i] = graph->nodes[i];
+    *count = (size_t)graph->count;
+    return CUDA_OK;
+}
+
+static bool is_kernel(const struct cuda_node_ *node)
+{
+    return !node->child && (node->launch.function || node->host.is_kernel);
+}
+
+cuda_result cuGraphNodeGetType(cuda_node node, cuda_node_type *type)
+{
+    ENTER();
+    *type = is_kernel(node) ? CUDA_NODE_KERNEL : 3; /* host */
+    return CUDA_OK;
+}
+
+cuda_result cuGraphKernelNodeGetParams_v2(cuda_node node, cuda_kernel_node *parameters)
+{
+    ENTER();
+    if (!node->host.is_kernel) return CUDA_INVALID_VALUE;
+    *parameters = (cuda_kernel_node){.function = &of_library, .extra = (void **)node};
+    return CUDA_OK;
+}
+
+cuda_result cuGraphKernelNodeCopyAttributes(cuda_node to, cuda_node from)
+{
+    ENTER();
+    if (!is_kernel(to) || !is_kernel(from)) return CUDA_INVALID_VALUE;
+    to->lacks_attributes = false;
+    return CUDA_OK;
+}
+
+/* A programmatic edge leads from a kernel to one that waits by itself; it makes the second one
+ * begin before the first has ended, so that another one would compute with what is not there yet.
+ */
+cuda_result cuGraphAddDependencies_v2(cuda_graph graph, const cuda_node *from, const cuda_node *to,
+                                      const cuda_edge *edges, size_t count)
+{
+    ENTER();
+    if (getenv("FAKE_CUDA_EDGES") && strcmp(getenv("FAKE_CUDA_EDGES"), "none") == 0)
+        return CUDA_NOT_SUPPORTED;
+    for (size_t i = 0; i < count; i++) {
+        cuda_node node = to[i];
+        bool is_waited = is_kernel(node) && node->launch.function && node->launch.function->waits;
+        if (edges[i].type != CUDA_EDGE_PROGRAMMATIC || edges[i].to_port || !is_kernel(from[i]) ||
+            edges[i].from_port < CUDA_PORT_PROGRAMMATIC ||
+            edges[i].from_port > CUDA_PORT_LAUNCH_ORDER || !is_waited) {
+            fprintf(stderr, "fake driver: node %d would begin before node %d has ended\n",
+                    node->index, from[i]->index);
+            abort();
+        }
+        node->before = realloc(node->before, (size_t)(node->before_count + 2) * sizeof(int));
+        node->before[node->before_count++] = from[i]->index;
+        node->port = edges[i].from_port;
+        graph->soon_count++;
+    }
     return CUDA_OK;
 }
 
@@ -261,7 +336,7 @@ cuda_result cuGraphDestroy(cuda_graph graph)
 }
 
 static int watched = -1, edge_count;
-static int edges[2 * FAKE_EDGES];
+static int edges[3 * FAKE_EDGES];
 
 void fake_cuda_watch(int nodes)
 {
@@ -271,7 +346,7 @@ void fake_cuda_watch(int nodes)
 
 int fake_cuda_edges(int *out, int most)
 {
-    memcpy(out, edges, 2 * sizeof(int) * (size_t)(edge_count < most ? edge_count : most));
+    memcpy(out, edges, 3 * sizeof(int) * (size_t)(edge_count < most ? edge_count : most));
     return edge_count;
 }
 
@@ -281,8 +356,10 @@ static void watch_edges(cuda_graph graph)
     edge_count = 0;
     for (int n = 0; n < graph->count; n++)
         for (int b = 0; b < graph->nodes[n]->before_count && edge_count < FAKE_EDGES; b++) {
-            edges[2 * edge_count] = graph->nodes[n]->before[b];
-            edges[2 * edge_count++ + 1] = n;
+            int *edge = &edges[3 * edge_count++];
+            edge[0] = graph->nodes[n]->before[b];
+            edge[1] = n;
+            edge[2] = b < graph->nodes[n]->full_count ? 0 : graph->nodes[n]->port;
         }
 }
 
@@ -290,6 +367,9 @@ cuda_result cuGraphInstantiateWithFlags(cuda_exec *exec, cuda_graph graph, unsig
 {
     ENTER();
     (void)flags;
+    if (graph->soon_count && getenv("FAKE_CUDA_EDGES")) return CUDA_NOT_SUPPORTED;
+    for (int n = 0; n < graph->count; n++)
+        if (graph->nodes[n]->lacks_attributes) return CUDA_INVALID_VALUE;
     watch_edges(graph);
     *exec = copy_graph((const struct cuda_node_ *const *)graph->nodes, graph->count);
     fake_count(1);

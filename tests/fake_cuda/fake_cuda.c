@@ -230,6 +230,7 @@ cuda_result cuGetErrorName(cuda_result result, const char **name)
             : result == CUDA_LAUNCH_FAILED      ? "CUDA_ERROR_LAUNCH_FAILED"
             : result == CUDA_ILLEGAL_ADDRESS    ? "CUDA_ERROR_ILLEGAL_ADDRESS"
             : result == CUDA_NOT_FOUND          ? "CUDA_ERROR_NOT_FOUND"
+            : result == CUDA_NOT_SUPPORTED      ? "CUDA_ERROR_NOT_SUPPORTED"
             : result == CUDA_INVALID_VALUE      ? "CUDA_ERROR_INVALID_VALUE"
             : result == CUDA_INVALID_IMAGE      ? "CUDA_ERROR_INVALID_IMAGE"
             : result == CUDA_STUB_LIBRARY       ? "CUDA_ERROR_STUB_LIBRARY"
@@ -417,16 +418,22 @@ cuda_result cuStreamEndCapture(cuda_stream stream, cuda_graph *graph)
     return captured ? CUDA_OK : CUDA_INVALID_VALUE;
 }
 
-int fake_cuda_host_work(cuda_stream stream, void (*call)(const void *), const void *data,
-                        size_t bytes)
+static int give_host_work(cuda_stream stream, const fake_host_work *host, const void *data,
+                          size_t bytes)
 {
-    ENTER();
-    work w = {.kind = WORK_HOST, .host = {.call = call}};
+    work w = {.kind = WORK_HOST, .host = *host};
     if (bytes > sizeof w.host.data) return CUDA_INVALID_VALUE;
     memcpy(w.host.data, data, bytes);
     if (stream->capture) return fake_capture(stream->capture, &w);
     fake_work_add(stream, w);
     return CUDA_OK;
+}
+
+int fake_cuda_host_work(cuda_stream stream, void (*call)(const void *), const void *data,
+                        size_t bytes)
+{
+    ENTER();
+    return give_host_work(stream, &(fake_host_work){.call = call, .is_kernel = true}, data, bytes);
 }
 
 typedef struct host_function {
@@ -442,8 +449,9 @@ static void run_host_function(const void *data)
 
 cuda_result cuLaunchHostFunc(cuda_stream stream, cuda_host_call call, void *context)
 {
+    ENTER();
     host_function f = {call, context};
-    return fake_cuda_host_work(stream, run_host_function, &f, sizeof f);
+    return give_host_work(stream, &(fake_host_work){.call = run_host_function}, &f, sizeof f);
 }
 
 cuda_result cuEventCreate(cuda_event *event, unsigned flags)

@@ -12,6 +12,7 @@
  *   FAKE_CUDA_MEMORY   bytes (1 GiB)         FAKE_CUDA_MODE    compute mode (0)
  *   FAKE_CUDA_FAIL_AT  the n-th call after cuInit fails with FAKE_CUDA_FAIL_RESULT (719)
  *   FAKE_CUDA_STICKY   and so do all later ones
+ *   FAKE_CUDA_EDGES    none: programmatic edges are refused; else graphs that have one
  *
  * and at each launch, if they are set:
  *
@@ -29,7 +30,8 @@ int fake_cuda_overlaps(void);     /* nodes that ran before an earlier one of the
 
 /* Remember the edges of the next graphs that have so many nodes. */
 void fake_cuda_watch(int nodes);
-/* Those of the last of them, as pairs of the indexes of nodes: how many; at most `most` in *out. */
+/* Those of the last of them: how many; at most `most` in *out.  An edge is three numbers: the index
+ * of the first node, of the second, and the port of a programmatic edge (0: a full one). */
 int fake_cuda_edges(int *out, int most);
 
 /* Waits that from now on do nothing, to see that a test notices; 0: none. */

@@ -85,9 +85,27 @@ static void write_call(FILE *out, const char *kernel)
             *sizes ? sizes : "0");
 }
 
-static void write_calls(FILE *out, const char *text)
+/* Whether it waits for the kernels in front of it before it does anything: by OPEN_OUT, if the
+ * dialect of CUDA says so and the target can. */
+static void write_wait(FILE *out, const char *kernel, bool can_wait)
 {
-    for (const char *p = text; (p = strstr(p, "\nKERNEL ")) != NULL; p++) write_call(out, p + 8);
+    const char *body = strstr(kernel, ")\n{\n"), *end = strstr(kernel, "\n}");
+    bool waits = false;
+    for (body = body ? body + 4 : NULL; can_wait && body && body < end;
+         body += strcspn(body, "\n") + 1) {
+        const char *word = body + strspn(body, " ");
+        waits = strncmp(word, "OPEN_OUT(", 9) == 0;
+        if (waits || (strncmp(word, "OPEN_IN(", 8) != 0 && *word != '#')) break;
+    }
+    fprintf(out, "const int fake_waits_%.*s = %d;\n", (int)strcspn(kernel, "("), kernel, waits);
+}
+
+static void write_calls(FILE *out, const char *text, bool can_wait)
+{
+    for (const char *p = text; (p = strstr(p, "\nKERNEL ")) != NULL; p++) {
+        write_call(out, p + 8);
+        write_wait(out, p + 8, can_wait);
+    }
 }
 
 /* Without the dialect of CUDA, if it begins with that. */
@@ -150,7 +168,7 @@ static void keep(const char *path, const char *code, size_t bytes)
     if (!whole || rename(written, path) != 0) unlink(written);
 }
 
-static int compile_in(nvrtc_program program, const char *folder)
+static int compile_in(nvrtc_program program, const char *folder, bool can_wait)
 {
     char source[200], library[200], log[200], kept[500], command[900];
     size_t bytes = 0;
@@ -162,7 +180,7 @@ static int compile_in(nvrtc_program program, const char *folder)
     fprintf(out, "/* " COMPILE " */\n#include \"%s\"\n", FAKE_HOST_DIALECT);
     write_text(out, own_text(program->text));
     fputc('\n', out);
-    write_calls(out, program->text);
+    write_calls(out, program->text, can_wait);
     fclose(out);
     place_of(source, kept, sizeof kept);
     free(program->log);
@@ -240,7 +258,9 @@ nvrtc_result nvrtcCompileProgram(nvrtc_program program, int count, const char *c
     if (count < 1 || strncmp(options[0], "--gpu-architecture=", 19) != 0) return 5;
     if (fail && atoi(fail)) return atoi(fail);
     if (!mkdtemp(folder)) return 11;
-    int result = compile_in(program, folder);
+    const char *arch = strchr(options[0], '_');
+    bool can_wait = arch && atoi(arch + 1) >= 90 && strstr(program->text, "griddepcontrol.wait");
+    int result = compile_in(program, folder, can_wait);
     rmdir(folder);
     return result;
 }

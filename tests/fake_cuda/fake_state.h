@@ -22,6 +22,7 @@ struct cuda_module_ {
 struct cuda_function_ {
     struct cuda_function_ *next;
     void (*call)(void **arguments, int groups);
+    bool waits; /* for the kernels in front of it, before it does anything */
     char name[64];
 };
 
@@ -34,20 +35,23 @@ typedef struct fake_launch {
 /* Work of a library: a function on the host, with its own copy of what it needs. */
 typedef struct fake_host_work {
     void (*call)(const void *data);
+    bool is_kernel; /* to a graph: a library's own */
     unsigned char data[FAKE_HOST_DATA];
 } fake_host_work;
 
 /* A kernel, work of a library, or a whole graph. */
 struct cuda_node_ {
     fake_launch launch;
-    fake_host_work host; /* if it has a call */
-    cuda_exec child;     /* if there is one: the node's own */
+    fake_host_work host;   /* if it has a call */
+    cuda_exec child;       /* if there is one: the node's own */
+    bool lacks_attributes; /* a copy of a library's kernel that was not told how it is launched */
     int index, before_count;
+    int full_count, port; /* of these, those by full edges, which are the first; of the others */
     int *before;
 };
 
 struct cuda_graph_ {
-    int count;
+    int count, soon_count; /* nodes; programmatic edges */
     struct cuda_node_ *nodes[FAKE_NODES];
 };
 

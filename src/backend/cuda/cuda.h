@@ -10,6 +10,8 @@
 #include "backend/gpu/gpu_driver.h"
 
 #define CUDA_OLDEST_DRIVER 12000 /* of the driver API: 12.0, driver 525 */
+#define CUDA_EDGES_DRIVER 12030  /* from here on edges of a graph have a kind */
+#define CUDA_WAITING_ARCH 90     /* from here on a kernel can wait for those before it */
 #define CUDA_ARCHS_MAX 64
 
 /* What computing needs: the driver and the compiler; NVML for the version of the driver. */

@@ -32,6 +32,7 @@ enum {
     CUDA_ILLEGAL_INSTRUCTION = 715,
     CUDA_MISALIGNED_ADDRESS = 716,
     CUDA_LAUNCH_FAILED = 719,
+    CUDA_NOT_SUPPORTED = 801,
     CUDA_SYSTEM_NOT_READY = 802,
     CUDA_SYSTEM_DRIVER_MISMATCH = 803,
     CUDA_CAPTURE_UNSUPPORTED = 900,
@@ -53,7 +54,12 @@ enum {
     CUDA_COMPUTE_PROHIBITED = 2,
     CUDA_STREAM_NON_BLOCKING = 1,
     CUDA_EVENT_NO_TIMING = 2,
-    CUDA_CAPTURE_THREAD_LOCAL = 1
+    CUDA_CAPTURE_THREAD_LOCAL = 1,
+    CUDA_NODE_KERNEL = 0,
+    /* When the second node of an edge may begin, and of which kind the edge is. */
+    CUDA_PORT_PROGRAMMATIC = 1,
+    CUDA_PORT_LAUNCH_ORDER = 2,
+    CUDA_EDGE_PROGRAMMATIC = 1
 };
 
 enum { NVRTC_OK = 0, NVRTC_COMPILATION = 6, NVML_OK = 0 };
@@ -63,6 +69,7 @@ typedef int cuda_result;
 typedef int cuda_device_index;
 typedef int cuda_attribute;
 typedef int cuda_capture_mode;
+typedef int cuda_node_type;
 typedef unsigned long long cuda_address;
 typedef struct cuda_context_ *cuda_context;
 typedef struct cuda_stream_ *cuda_stream;
@@ -81,6 +88,9 @@ typedef struct cuda_kernel_node {
     void *kernel; /* read only where function is NULL */
     cuda_context context;
 } cuda_kernel_node;
+typedef struct cuda_edge {
+    unsigned char from_port, to_port, type, reserved[5];
+} cuda_edge;
 typedef int nvrtc_result;
 typedef struct nvrtc_program_ *nvrtc_program;
 #endif
@@ -119,6 +129,10 @@ typedef struct nvrtc_program_ *nvrtc_program;
       (cuda_node *, cuda_graph, const cuda_node *, size_t, const cuda_kernel_node *))       \
     X(graph_child, cuGraphAddChildGraphNode,                                                \
       (cuda_node *, cuda_graph, const cuda_node *, size_t, cuda_graph))                     \
+    X(graph_nodes, cuGraphGetNodes, (cuda_graph, cuda_node *, size_t *))                    \
+    X(node_type, cuGraphNodeGetType, (cuda_node, cuda_node_type *))                         \
+    X(kernel_get, cuGraphKernelNodeGetParams_v2, (cuda_node, cuda_kernel_node *))           \
+    X(kernel_copy, cuGraphKernelNodeCopyAttributes, (cuda_node, cuda_node))                 \
     X(capture_begin, cuStreamBeginCapture_v2, (cuda_stream, cuda_capture_mode))             \
     X(capture_end, cuStreamEndCapture, (cuda_stream, cuda_graph *))                         \
     X(graph_instantiate, cuGraphInstantiateWithFlags,                                       \
@@ -138,6 +152,11 @@ typedef struct nvrtc_program_ *nvrtc_program;
     X(launch, cuLaunchKernel,                                                               \
       (cuda_function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, \
        cuda_stream, void **, void **))
+
+/* What drivers before CUDA 12.3 lack: NULL there. */
+#define CUDA_LATER_FUNCTION_LIST(X)           \
+    X(graph_edges, cuGraphAddDependencies_v2, \
+      (cuda_graph, const cuda_node *, const cuda_node *, const cuda_edge *, size_t))
 
 /* As above; all give an nvrtc_result. */
 #define NVRTC_FUNCTION_LIST(X)                                                 \
@@ -159,6 +178,7 @@ typedef struct nvrtc_program_ *nvrtc_program;
 typedef struct cuda_functions {
 #define X(member, symbol, parameters) cuda_result(*member) parameters;
     CUDA_FUNCTION_LIST(X)
+    CUDA_LATER_FUNCTION_LIST(X)
 #undef X
 } cuda_functions;
 

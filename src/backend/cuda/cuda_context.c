@@ -1,4 +1,7 @@
-/* What every part of the CUDA driver begins with: the context, and the arguments of a launch. */
+/* What every part of the CUDA driver begins with: the context, the arguments of a launch, and how
+ * launches of a step follow one another. */
+#include <stdio.h>
+
 #include "backend/cuda/cuda_driver.h"
 
 be_status cuda_enter(const cuda_driver *d, be_error *err)
@@ -6,6 +9,12 @@ be_status cuda_enter(const cuda_driver *d, be_error *err)
     CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.context_set(d->context),
              "use its context");
     return BE_OK;
+}
+
+void cuda_full_edges(cuda_driver *d, const char *why)
+{
+    d->soon = 0;
+    snprintf(d->base.facts.remark, sizeof d->base.facts.remark, "full edges (%.60s)", why);
 }
 
 void cuda_arguments_fill(cuda_arguments *out, const gpu_launch *launch)

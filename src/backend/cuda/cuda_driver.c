@@ -2,6 +2,7 @@
 #include "backend/cuda/cuda_driver.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/gpu/gpu.h"
@@ -225,12 +226,27 @@ static void describe(cuda_driver *d)
              d->facts.major, d->facts.minor, d->libraries->nvrtc.version);
 }
 
+/* Programmatic edges want a driver that knows them, and kernels that can wait. */
+static void choose_edges(cuda_driver *d)
+{
+    const char *asked = getenv("BREAKEVEN_CUDA_EDGES");
+    d->soon =
+        asked && strcmp(asked, "order") == 0 ? CUDA_PORT_LAUNCH_ORDER : CUDA_PORT_PROGRAMMATIC;
+    if (asked && strcmp(asked, "full") == 0)
+        cuda_full_edges(d, "BREAKEVEN_CUDA_EDGES");
+    else if (d->target.arch < CUDA_WAITING_ARCH)
+        cuda_full_edges(d, "kernels for before sm_90");
+    else if (d->libraries->driver_version < CUDA_EDGES_DRIVER || !d->libraries->cu.graph_edges)
+        cuda_full_edges(d, "a driver before CUDA 12.3");
+}
+
 static be_status driver_start(cuda_driver *d, int index, be_error *err)
 {
     const cuda_libraries *l = d->libraries;
     TRY(cuda_device_read(l, index, &d->facts, err));
     TRY(cuda_target_choose(l, &d->facts, &d->target, err));
     describe(d);
+    choose_edges(d);
     CUDA_TRY(l, d->facts.id, l->cu.context_retain(&d->context, d->facts.device),
              "make a context on it");
     TRY(cuda_enter(d, err));

@@ -32,6 +32,7 @@ typedef struct cuda_driver {
     struct cudnn_choice *cudnn_choices; /* its engines that are in use */
     cublaslt_handle cublaslt;
     struct cuda_link *link; /* to the other GPUs of a group, or NULL */
+    unsigned char soon; /* the port of programmatic edges in the graph of a step; 0: full ones */
 } cuda_driver;
 
 struct gpu_function {
@@ -58,6 +59,9 @@ be_status cuda_peak_new(gpu_device *device, be_precision precision, gpu_peak **o
 #define CUDNN_KERNEL(op) cudnn_##op
 #define CUBLASLT_KERNEL(op) cublaslt_##op
 extern const gpu_library cuda_math_library;
+
+/* From now on the graphs of steps have full edges alone; why: in the device's remark. */
+void cuda_full_edges(cuda_driver *driver, const char *why);
 
 /* Make the context that of this thread: every call into the driver begins so. */
 BE_CHECKED be_status cuda_enter(const cuda_driver *driver, be_error *err);

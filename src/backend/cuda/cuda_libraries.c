@@ -21,6 +21,10 @@ static be_status take_driver_functions(cuda_libraries *out, be_error *err)
     if (!out->cu.member && !missing) missing = #symbol;
     CUDA_FUNCTION_LIST(X)
 #undef X
+#define X(member, symbol, parameters) \
+    *(void **)&out->cu.member = library_symbol(&out->driver, #symbol);
+    CUDA_LATER_FUNCTION_LIST(X)
+#undef X
     if (missing && out->cu.driver_version) out->cu.driver_version(&out->driver_version);
     if (missing)
         FAIL(err, BE_UNAVAILABLE,

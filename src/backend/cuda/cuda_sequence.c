@@ -6,7 +6,14 @@
  * one.
  *
  * The work of a library is captured: what it hands to the stream becomes a small graph, and that
- * one node of the step's graph. */
+ * one node of the step's graph: a kernel, if it is one, or else a child.
+ *
+ * A kernel of ours need not have its predecessors ended to begin: it waits for them itself, before
+ * it touches memory (OPEN_OUT in dialect_cuda.h).  So an edge from a kernel to one of ours is
+ * programmatic: it lets the second one begin as soon as all groups of the first have passed their
+ * own wait (ours) or ended (a library's), and the time that a launch takes is hidden.  Whoever
+ * comes after the second one is after the first, too, because the second cannot end before its wait
+ * has. All other edges are full. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,38 +49,77 @@ static bool launches_conflict(const gpu_launch *a, const gpu_launch *b)
     return false;
 }
 
+/* What a library's work is made of. */
+typedef struct library_work {
+    cuda_graph graph;
+    cuda_node kernel;       /* its only node, if that is a kernel */
+    cuda_kernel_node calls; /* how: pointers into that node */
+} library_work;
+
 typedef struct graph_builder {
-    const cuda_driver *driver;
+    cuda_driver *driver;
     const gpu_launch *launches;
-    cuda_graph *tasks; /* [count]: what a library's work is made of; NULL for kernels */
+    library_work *works; /* [count]; empty for our kernels */
     int count, repeats;
     bool serial; /* each node after the one before, as in a stream: to compare with */
     cuda_graph graph;
-    cuda_node *nodes;      /* [count * repeats] */
-    cuda_node *before;     /* of the node being added */
+    cuda_node *nodes;  /* [count * repeats] */
+    cuda_node *before; /* of the node being added, by full edges */
+    cuda_node *soon;   /* by programmatic ones */
+    size_t before_count, soon_count;
+    cuda_result refused;   /* what the driver said to a graph with programmatic edges */
     unsigned char *behind; /* [count * repeats]²: node j comes before node k, directly or not */
 } graph_builder;
 
-/* Nodes that node k must wait for, without those that another one of them waits for. */
-static size_t find_before(graph_builder *b, int k)
+/* Node k comes after node j. */
+static void add_before(graph_builder *b, int k, int j)
 {
-    size_t total = (size_t)b->count * (size_t)b->repeats, found = 0;
+    const gpu_launch *first = &b->launches[j % b->count];
+    bool is_kernel = !first->task || b->works[j % b->count].kernel;
+    if (b->driver->soon && is_kernel && !b->launches[k % b->count].task)
+        b->soon[b->soon_count++] = b->nodes[j];
+    else
+        b->before[b->before_count++] = b->nodes[j];
+}
+
+/* Nodes that node k must wait for, without those that another one of them waits for. */
+static void find_before(graph_builder *b, int k)
+{
+    size_t total = (size_t)b->count * (size_t)b->repeats;
     unsigned char *mine = b->behind + (size_t)k * total;
-    if (b->serial && k > 0) b->before[found++] = b->nodes[k - 1];
-    if (b->serial) return found;
+    b->before_count = b->soon_count = 0;
+    if (b->serial && k > 0) add_before(b, k, k - 1);
+    if (b->serial) return;
     for (int j = k - 1; j >= 0; j--) {
         if (mine[j] || !launches_conflict(&b->launches[j % b->count], &b->launches[k % b->count]))
             continue;
         const unsigned char *theirs = b->behind + (size_t)j * total;
         for (int i = 0; i < j; i++) mine[i] |= theirs[i];
         mine[j] = 1;
-        b->before[found++] = b->nodes[j];
+        add_before(b, k, j);
     }
-    return found;
 }
 
-/* `before`: how many nodes of b->before it must wait for. */
-static be_status add_kernel(graph_builder *b, int k, size_t before, be_error *err)
+/* A driver that knows no such edges, or not these. */
+static bool is_refusal(cuda_result result)
+{
+    return result == CUDA_INVALID_VALUE || result == CUDA_NOT_SUPPORTED;
+}
+
+static be_status add_soon(graph_builder *b, int k, be_error *err)
+{
+    const cuda_driver *d = b->driver;
+    const cuda_edge edge = {.from_port = d->soon, .type = CUDA_EDGE_PROGRAMMATIC};
+    for (size_t i = 0; i < b->soon_count; i++) {
+        cuda_result result =
+            d->libraries->cu.graph_edges(b->graph, &b->soon[i], &b->nodes[k], &edge, 1);
+        if (is_refusal(result)) b->refused = result;
+        CUDA_TRY(d->libraries, d->facts.id, result, "add an edge to the graph of a step");
+    }
+    return BE_OK;
+}
+
+static be_status add_kernel(graph_builder *b, int k, be_error *err)
 {
     const cuda_driver *d = b->driver;
     const gpu_launch *launch = &b->launches[k % b->count];
@@ -85,30 +131,37 @@ static be_status add_kernel(graph_builder *b, int k, size_t before, be_error *er
                              .block = {(unsigned)launch->group, 1, 1},
                              .parameters = arguments.pointers};
     snprintf(what, sizeof what, "put kernel %s into the graph of a step", launch->function->name);
-    CUDA_TRY(d->libraries, d->facts.id,
-             d->libraries->cu.graph_kernel(&b->nodes[k], b->graph, b->before, before, &node), what);
-    return BE_OK;
+    CUDA_TRY(
+        d->libraries, d->facts.id,
+        d->libraries->cu.graph_kernel(&b->nodes[k], b->graph, b->before, b->before_count, &node),
+        what);
+    return add_soon(b, k, err);
 }
 
-static be_status add_task(graph_builder *b, int k, size_t before, be_error *err)
+static be_status add_task(graph_builder *b, int k, be_error *err)
 {
     const cuda_driver *d = b->driver;
+    const cuda_functions *cu = &d->libraries->cu;
+    const library_work *work = &b->works[k % b->count];
+    cuda_node *node = &b->nodes[k];
     char what[160];
     snprintf(what, sizeof what, "put %s into the graph of a step",
              b->launches[k % b->count].task->name);
-    CUDA_TRY(d->libraries, d->facts.id,
-             d->libraries->cu.graph_child(&b->nodes[k], b->graph, b->before, before,
-                                          b->tasks[k % b->count]),
-             what);
+    cuda_result result =
+        work->kernel ? cu->graph_kernel(node, b->graph, b->before, b->before_count, &work->calls)
+                     : cu->graph_child(node, b->graph, b->before, b->before_count, work->graph);
+    /* How its groups lie together, and what else a launch may say. */
+    if (result == CUDA_OK && work->kernel) result = cu->kernel_copy(*node, work->kernel);
+    CUDA_TRY(d->libraries, d->facts.id, result, what);
     return BE_OK;
 }
 
 static be_status add_nodes(graph_builder *b, be_error *err)
 {
     for (int k = 0; k < b->count * b->repeats; k++) {
-        size_t before = find_before(b, k);
         bool is_task = b->launches[k % b->count].task != NULL;
-        TRY(is_task ? add_task(b, k, before, err) : add_kernel(b, k, before, err));
+        find_before(b, k);
+        TRY(is_task ? add_task(b, k, err) : add_kernel(b, k, err));
     }
     return BE_OK;
 }
@@ -118,40 +171,66 @@ static be_status fill_graph(graph_builder *b, cuda_exec *out, be_error *err)
     const cuda_driver *d = b->driver;
     const cuda_functions *cu = &d->libraries->cu;
     size_t total = (size_t)b->count * (size_t)b->repeats;
-    void *nodes = NULL, *before = NULL, *behind = NULL;
-    be_status status = memory_alloc(&nodes, total * sizeof(cuda_node), "a graph", err);
-    if (status == BE_OK) status = memory_alloc(&before, total * sizeof(cuda_node), "a graph", err);
+    void *nodes = NULL, *behind = NULL;
+    be_status status = memory_alloc(&nodes, 3 * total * sizeof(cuda_node), "a graph", err);
     if (status == BE_OK) status = memory_alloc(&behind, total * total, "a graph", err);
     b->nodes = nodes;
-    b->before = before;
+    b->before = b->nodes + total;
+    b->soon = b->before + total;
     b->behind = behind;
     if (status == BE_OK) status = add_nodes(b, err);
     memory_free(nodes);
-    memory_free(before);
     memory_free(behind);
     TRY(status);
-    CUDA_TRY(d->libraries, d->facts.id, cu->graph_instantiate(out, b->graph, 0),
-             "make the graph of a step ready");
+    cuda_result result = cu->graph_instantiate(out, b->graph, 0);
+    if (d->soon && is_refusal(result)) b->refused = result;
+    CUDA_TRY(d->libraries, d->facts.id, result, "make the graph of a step ready");
     CUDA_TRY(d->libraries, d->facts.id, cu->exec_upload(*out, d->stream),
              "give the graph of a step to the device");
     return BE_OK;
 }
 
-static be_status build_graph(graph_builder *b, int repeats, cuda_exec *out, be_error *err)
+static be_status build_once(graph_builder *b, cuda_exec *out, be_error *err)
 {
     const cuda_driver *d = b->driver;
-    b->repeats = repeats;
     CUDA_TRY(d->libraries, d->facts.id, d->libraries->cu.graph_new(&b->graph, 0), "make a graph");
     be_status status = fill_graph(b, out, err);
     d->libraries->cu.graph_free(b->graph);
     return status;
 }
 
+/* Once more with full edges, where the driver wants no others: that is told, and remembered. */
+static be_status build_graph(graph_builder *b, int repeats, cuda_exec *out, be_error *err)
+{
+    const char *name = NULL;
+    b->repeats = repeats;
+    be_status status = build_once(b, out, err);
+    if (status == BE_OK || !b->refused) return status;
+    b->driver->libraries->cu.error_name(b->refused, &name);
+    cuda_full_edges(b->driver, name ? name : "refused by the driver");
+    b->refused = CUDA_OK;
+    return build_once(b, out, err);
+}
+
 /* ---------------------------------------------------------------- work of libraries */
+
+static cuda_result look_at_work(const cuda_functions *cu, library_work *work)
+{
+    cuda_node node = NULL;
+    cuda_node_type type = CUDA_NODE_KERNEL;
+    size_t count = 0;
+    cuda_result result = cu->graph_nodes(work->graph, NULL, &count);
+    if (result != CUDA_OK || count != 1) return result;
+    result = cu->graph_nodes(work->graph, &node, &count);
+    if (result == CUDA_OK) result = cu->node_type(node, &type);
+    if (result != CUDA_OK || type != CUDA_NODE_KERNEL) return result;
+    work->kernel = node;
+    return cu->kernel_get(node, &work->calls);
+}
 
 /* It runs once before, on memory that holds nothing yet: a library may load its code when it is
  * first used, which is not allowed while its work is captured. */
-static be_status capture(gpu_driver *driver, const gpu_task *task, cuda_graph *out, be_error *err)
+static be_status capture(gpu_driver *driver, const gpu_task *task, library_work *out, be_error *err)
 {
     const cuda_driver *d = (const cuda_driver *)driver;
     const cuda_functions *cu = &d->libraries->cu;
@@ -162,8 +241,10 @@ static be_status capture(gpu_driver *driver, const gpu_task *task, cuda_graph *o
     CUDA_TRY(d->libraries, d->facts.id, cu->capture_begin(d->stream, CUDA_CAPTURE_THREAD_LOCAL),
              what);
     be_status status = task->start(task, driver, err);
-    cuda_result result = cu->capture_end(d->stream, out);
+    cuda_result result = cu->capture_end(d->stream, &out->graph);
     TRY(status);
+    CUDA_TRY(d->libraries, d->facts.id, result, what);
+    result = look_at_work(cu, out);
     CUDA_TRY(d->libraries, d->facts.id, result, what);
     return BE_OK;
 }
@@ -171,15 +252,15 @@ static be_status capture(gpu_driver *driver, const gpu_task *task, cuda_graph *o
 static be_status capture_tasks(gpu_driver *driver, graph_builder *b, be_error *err)
 {
     for (int k = 0; k < b->count; k++)
-        if (b->launches[k].task) TRY(capture(driver, b->launches[k].task, &b->tasks[k], err));
+        if (b->launches[k].task) TRY(capture(driver, b->launches[k].task, &b->works[k], err));
     return BE_OK;
 }
 
 static void free_tasks(graph_builder *b)
 {
     for (int k = 0; k < b->count; k++)
-        if (b->tasks[k]) b->driver->libraries->cu.graph_free(b->tasks[k]);
-    memory_free(b->tasks);
+        if (b->works[k].graph) b->driver->libraries->cu.graph_free(b->works[k].graph);
+    memory_free(b->works);
 }
 
 /* ---------------------------------------------------------------- the sequence */
@@ -198,16 +279,16 @@ static be_status build_graphs(gpu_driver *driver, graph_builder *b, gpu_sequence
 be_status cuda_sequence_new(gpu_driver *driver, const gpu_launch *launches, int count,
                             gpu_sequence **out, be_error *err)
 {
-    graph_builder b = {.driver = (const cuda_driver *)driver,
+    graph_builder b = {.driver = (cuda_driver *)driver,
                        .launches = launches,
                        .count = count,
                        .serial = getenv("BREAKEVEN_CUDA_SERIAL") != NULL};
-    void *memory = NULL, *tasks = NULL;
+    void *memory = NULL, *works = NULL;
     *out = NULL;
     MUST(count > 0);
     TRY(cuda_enter(b.driver, err));
-    TRY(memory_alloc(&tasks, (size_t)count * sizeof(cuda_graph), "a sequence", err));
-    b.tasks = tasks;
+    TRY(memory_alloc(&works, (size_t)count * sizeof(library_work), "a sequence", err));
+    b.works = works;
     be_status status = memory_alloc(&memory, sizeof(gpu_sequence), "a sequence", err);
     gpu_sequence *s = memory;
     if (status == BE_OK) {

@@ -15,7 +15,7 @@
 #define ITEM_PARAM
 #define ITEM
 #define OPEN_IN(type, name)
-#define OPEN_OUT(type, name)
+#define OPEN_OUT(type, name) dialect_begin()
 #define GROUP_ID ((int)blockIdx.x)
 #define LOCAL_ID ((int)threadIdx.x)
 #define LOCAL_SIZE ((int)blockDim.x)
@@ -32,6 +32,17 @@ typedef long long i64;
 typedef unsigned long long u64;
 typedef unsigned short f16;
 typedef unsigned short bf16;
+/* In the graph of a step a kernel may begin before those in front of it have ended: it touches no
+ * memory before these have, and their writes are seen.  Then the next one may begin. */
+#if __CUDA_ARCH__ >= 900
+static __device__ __forceinline__ void dialect_begin(void)
+{
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+#else
+#define dialect_begin()
+#endif
 /* The items of all groups share the indexes 0 … count − 1. */
 #define EACH(i, count)                                                              \
     for (u32 i = (u32)GROUP_ID * (u32)LOCAL_SIZE + (u32)LOCAL_ID; i < (u32)(count); \

@@ -25,6 +25,7 @@ typedef struct gpu_feed gpu_feed;
 typedef struct gpu_facts {
     char name[160];    /* the hardware: "NVIDIA H200" */
     char software[96]; /* "CUDA 13.0, sm_90", "OpenCL 1.2 (pocl 3.1)" */
+    char remark[96];   /* what it does otherwise than it might, and why; "": nothing */
     bool is_cpu;       /* a processor behind OpenCL */
     bool is_null;      /* nothing is computed: there is nothing to measure */
     int units;         /* multiprocessors, compute units */

@@ -313,8 +313,9 @@ static void describe_implementations(program *p)
     size_t room = sizeof p->implementation;
     size_t used = gpu_implementations_text(p->calls, p->graph->node_count, p->implementation, room);
     if (used < room)
-        snprintf(p->implementation + used, room - used, "%s%s%s%s", used ? ", " : "",
-                 p->driver->facts.software, is_tuned ? ", tuned" : "", left);
+        snprintf(p->implementation + used, room - used, "%s%s%s%s%s%s", used ? ", " : "",
+                 p->driver->facts.software, is_tuned ? ", tuned" : "", left,
+                 *p->driver->facts.remark ? ", " : "", p->driver->facts.remark);
 }
 
 static be_status program_make(program *p, const program_options *options, be_error *err)
@@ -324,12 +325,13 @@ static be_status program_make(program *p, const program_options *options, be_err
     if (options->data_on_host)
         TRY(gpu_stream_new(p->graph, p->device->stream_steps, &p->stream, err));
     TRY(program_prepare(p, err));
-    describe_implementations(p);
     if (!options->dry_run) {
         TRY(program_allocate(p, err)); /* first: it is quick, and compiling is not */
         TRY(program_compile(p, err));
     }
-    return program_record(p, options->dry_run, err);
+    TRY(program_record(p, options->dry_run, err));
+    describe_implementations(p);
+    return BE_OK;
 }
 
 static be_status gpu_vt_build(be_device *device, const be_graph *g, const memory_map *map,

@@ -1,0 +1,225 @@
+/* The edges of a step's graph: programmatic where a kernel waits by itself, full everywhere else,
+ * and full alone where the driver or the device knows no others. */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cuda/cuda_driver.h"
+#include "backend/gpu/gpu.h"
+#include "fake_cuda/fake_cuda.h"
+#include "fake_cuda/fake_folder.h"
+
+#define ROW 8
+#define LAUNCHES 6
+#define EDGES_MOST 64
+
+static const char kernels[] =
+    "#define GROUP 1\n#line 1 \"made/test.gpu.c\"\n"
+    "\nKERNEL add(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_INT(count), ARG_FLOAT(by))\n"
+    "{\n    OPEN_IN(float, x);\n    OPEN_OUT(float, y);\n"
+    "    for (int i = GROUP_ID; i < count; i += NUM_GROUPS) y[i] = x[i] + by;\n}\n";
+
+static struct {
+    char *folder, *cache, *text;
+    cuda_places places;
+    cuda_libraries libraries;
+    void *driver; /* the fake's own library */
+    void (*watch)(int);
+    int (*edges)(int *, int), (*live)(void);
+    int (*host_work)(cuda_stream, void (*)(const void *), const void *, unsigned long);
+} world;
+
+static int set_up(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    char path[4096];
+    world.folder = fake_folder((const char *const[]){"libcuda.so.1", "libnvrtc.so.13", NULL});
+    world.cache = support_make_folder();
+    setenv("XDG_CACHE_HOME", world.cache, 1);
+    world.places = fake_places(world.folder);
+    ASSERT_OK(cuda_libraries_open(&world.libraries, &world.places, &world.places, &err));
+    world.driver = dlopen(support_path(path, sizeof path, world.folder, "libcuda.so.1"), RTLD_NOW);
+    *(void **)&world.watch = dlsym(world.driver, "fake_cuda_watch");
+    *(void **)&world.edges = dlsym(world.driver, "fake_cuda_edges");
+    *(void **)&world.live = dlsym(world.driver, "fake_cuda_live");
+    *(void **)&world.host_work = dlsym(world.driver, "fake_cuda_host_work");
+    assert_true(asprintf(&world.text, "%s\n%s", gpu_source_dialect_cuda.text, kernels) > 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    static const char *const names[] = {"FAKE_CUDA_CC", "FAKE_CUDA_EDGES", "BREAKEVEN_CUDA_EDGES"};
+    (void)state;
+    int live = world.live();
+    dlclose(world.driver);
+    cuda_libraries_close(&world.libraries);
+    cuda_places_free(&world.places);
+    support_remove_folder(world.folder);
+    support_remove_folder(world.cache);
+    free(world.text);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) unsetenv(names[i]);
+    assert_int_equal(live, 0);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- the step */
+
+/* A library's: y = 2 x, in so many parts. */
+typedef struct doubling {
+    gpu_task task; /* first */
+    float *x, *y;
+    int parts;
+} doubling;
+
+static void twice(const void *data)
+{
+    const doubling *d = data;
+    for (int i = 0; i < ROW / d->parts; i++) d->y[i] = 2 * d->x[i];
+}
+
+static be_status doubling_start(const gpu_task *task, gpu_driver *driver, be_error *err)
+{
+    doubling part = *(const doubling *)task;
+    for (int p = 0; p < part.parts; p++) {
+        CUDA_TRY(&world.libraries, "cuda:0",
+                 world.host_work(((cuda_driver *)driver)->stream, twice, &part, sizeof part),
+                 "double");
+        part.x += ROW / part.parts;
+        part.y += ROW / part.parts;
+    }
+    return BE_OK;
+}
+
+static gpu_argument row(gpu_buffer buffer, int index, bool out)
+{
+    gpu_span s = {buffer, (size_t)index * ROW * sizeof(float), ROW * sizeof(float)};
+    return out ? gpu_writes(s) : gpu_reads(s);
+}
+
+static gpu_launch add(const gpu_function *f, gpu_argument x, gpu_argument y)
+{
+    return (gpu_launch){.function = f,
+                        .groups = 2,
+                        .group = 1,
+                        .argument_count = 4,
+                        .arguments = {x, y, gpu_int(ROW), gpu_float(1)}};
+}
+
+static gpu_launch library(const doubling *d, gpu_buffer buffer, int x, int y)
+{
+    return (gpu_launch){.task = &d->task,
+                        .argument_count = 2,
+                        .arguments = {row(buffer, x, false), row(buffer, y, true)}};
+}
+
+/* From row to row, by our kernels, a library's one kernel (2) and a library's two (4). */
+static void run_step(gpu_driver *d, float out[ROW])
+{
+    be_error err = {0};
+    gpu_module *module = NULL;
+    const gpu_function *f = NULL;
+    gpu_buffer b = 0;
+    gpu_sequence *sequence = NULL;
+    gpu_text text = {"made/test.gpu.c", world.text};
+    const gpu_driver_vtable *vt = d->vtable;
+    ASSERT_OK(vt->compile(d, &text, 1, &module, &err));
+    ASSERT_OK(vt->function(d, module, "add", &f, &err));
+    ASSERT_OK(vt->alloc(d, (LAUNCHES + 1) * ROW * sizeof(float), "rows", &b, &err));
+    ASSERT_OK(vt->clear(d, b, 0, (LAUNCHES + 1) * ROW * sizeof(float), &err));
+    float *rows = (float *)b; /* the fake's memory is the host's */
+    const gpu_task task = {.name = "a doubling", .start = doubling_start};
+    const doubling one = {task, rows + 2 * ROW, rows + 3 * ROW, 1};
+    const doubling two = {task, rows + 4 * ROW, rows + 5 * ROW, 2};
+    const gpu_launch launches[LAUNCHES] = {add(f, row(b, 0, false), row(b, 1, true)),
+                                           add(f, row(b, 1, false), row(b, 2, true)),
+                                           library(&one, b, 2, 3),
+                                           add(f, row(b, 3, false), row(b, 4, true)),
+                                           library(&two, b, 4, 5),
+                                           add(f, row(b, 5, false), row(b, 6, true))};
+    world.watch(LAUNCHES);
+    ASSERT_OK(vt->sequence(d, launches, LAUNCHES, &sequence, &err));
+    ASSERT_OK(vt->replay(d, sequence, 1, &err));
+    ASSERT_OK(vt->download(d, b, LAUNCHES * ROW * sizeof(float), out, ROW * sizeof(float), &err));
+    vt->sequence_free(d, sequence);
+    vt->free(d, b);
+    vt->module_free(d, module);
+}
+
+/* The ports of the edges, which lead from each launch to the next; and what people are told. */
+static void check(const int ports[LAUNCHES - 1], const char *remark)
+{
+    be_error err = {0};
+    gpu_driver *d = NULL;
+    float out[ROW];
+    int edges[3 * EDGES_MOST] = {0};
+    ASSERT_OK(cuda_driver_open(&world.libraries, 0, &d, &err));
+    run_step(d, out);
+    for (int i = 0; i < ROW; i++) assert_float_equal(out[i], 11, 0);
+    assert_int_equal(world.edges(edges, EDGES_MOST), LAUNCHES - 1);
+    for (int e = 0; e < LAUNCHES - 1; e++) {
+        assert_int_equal(edges[3 * e], e);
+        assert_int_equal(edges[3 * e + 1], e + 1);
+        if (edges[3 * e + 2] != ports[e])
+            fail_msg("the edge from launch %d to the next leaves by port %d, expected %d", e,
+                     edges[3 * e + 2], ports[e]);
+    }
+    assert_string_equal(d->facts.remark, remark);
+    d->vtable->close(d);
+}
+
+static const int full[LAUNCHES - 1] = {0};
+
+static void kernels_that_wait_begin_early(void **state)
+{
+    (void)state;
+    check((const int[]){1, 0, 1, 0, 0}, "");
+}
+
+static void full_edges_to_compare(void **state)
+{
+    (void)state;
+    setenv("BREAKEVEN_CUDA_EDGES", "full", 1);
+    check(full, "full edges (BREAKEVEN_CUDA_EDGES)");
+}
+
+static void full_edges_of_old_devices(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    cuda_libraries_close(&world.libraries);
+    setenv("FAKE_CUDA_CC", "80", 1); /* the fake looks there when it is started */
+    ASSERT_OK(cuda_libraries_open(&world.libraries, &world.places, &world.places, &err));
+    check(full, "full edges (kernels for before sm_90)");
+}
+
+static void full_edges_of_old_drivers(void **state)
+{
+    (void)state;
+    world.libraries.driver_version = 12020;
+    check(full, "full edges (a driver before CUDA 12.3)");
+}
+
+/* Neither the edges nor the graphs that have them. */
+static void full_edges_where_others_are_refused(void **state)
+{
+    (void)state;
+    setenv("FAKE_CUDA_EDGES", "none", 1);
+    check(full, "full edges (CUDA_ERROR_NOT_SUPPORTED)");
+    setenv("FAKE_CUDA_EDGES", "graphs", 1);
+    check(full, "full edges (CUDA_ERROR_NOT_SUPPORTED)");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(kernels_that_wait_begin_early),       TEST(full_edges_to_compare),
+        TEST(full_edges_of_old_devices),           TEST(full_edges_of_old_drivers),
+        TEST(full_edges_where_others_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
