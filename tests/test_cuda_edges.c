@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/cuda/cuda_driver.h"
 #include "backend/gpu/gpu_run.h"
 #include "fake_cuda/fake_cuda.h"
 #include "fake_cuda/fake_folder.h"
@@ -27,6 +28,7 @@ typedef struct step {
     be_graph *graph;
     be_device *device;
     be_plan *plan;
+    size_t begin; /* launches that begin a run and are of no step */
     const gpu_launch *launches;
     int count, edge_count;
     int edges[3 * EDGES_MOST]; /* from, to, port */
@@ -43,8 +45,10 @@ static void plan_of(step *s, const workload *w, be_precision precision)
     ASSERT_OK(workload_model_new(w, &options, &model, &err));
     s->graph = model.graph;
     ASSERT_OK(be_plan_new(model.graph, s->device, &planning, &s->plan, &err));
-    s->launches = s->plan->program->recorder.launches;
-    s->count = (int)s->plan->program->recorder.count;
+    const program *p = s->plan->program;
+    s->begin = p->first_launch[p->graph->lowered.begin];
+    s->launches = p->recorder.launches + s->begin;
+    s->count = (int)(p->recorder.count - s->begin);
 }
 
 static void step_close(step *s)
@@ -128,8 +132,8 @@ static int maker_of_gradient(const step *s, int index)
     be_value gradient = be_plan_parameter(s->plan, index).gradient;
     gpu_span span = gpu_run_span(s->plan->program, gradient);
     int node = s->plan->graph->values[gradient].producer;
-    size_t end = s->plan->program->first_launch[node + 1];
-    for (size_t k = s->plan->program->first_launch[node]; k < end; k++)
+    size_t end = s->plan->program->first_launch[node + 1] - s->begin;
+    for (size_t k = s->plan->program->first_launch[node] - s->begin; k < end; k++)
         for (int i = 0; i < s->launches[k].argument_count; i++) {
             const gpu_argument *a = &s->launches[k].arguments[i];
             if (a->out && a->span.buffer == span.buffer && a->span.offset == span.offset)
@@ -201,6 +205,33 @@ static void towers_are_branches(void **state)
     step_close(&s);
 }
 
+static int count_kernels(const step *s, const char *name)
+{
+    int count = 0;
+    for (int k = 0; k < s->count; k++) {
+        const gpu_function *f = s->launches[k].task ? NULL : s->launches[k].function;
+        count += f && strcmp(f->name, name) == 0;
+    }
+    return count;
+}
+
+/* What no layer changes is made by the first of them, for all that follow, there and back. */
+static void lengths_are_made_once_a_step(void **state)
+{
+    workload room;
+    const workload *w = NULL;
+    step s;
+    (void)state;
+    small("encoder",
+          (workload_variant){.layers = 3, .width = 32, .heads = 2, .seq = 16, .vocab = 64}, &room,
+          &w);
+    step_open(&s, w, BE_PRECISION_BF16);
+    assert_int_equal(count_kernels(&s, "attention_no_keys"), 3);
+    assert_int_equal(count_kernels(&s, "attention_lengths"), 1);
+    check_edges(&s);
+    step_close(&s);
+}
+
 static int open_world(void **state)
 {
     char path[4096];
@@ -231,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_a_block_are_branches),
         cmocka_unit_test(towers_are_branches),
+        cmocka_unit_test(lengths_are_made_once_a_step),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);
 }

@@ -35,6 +35,14 @@ typedef struct gpu_choice {
     uint64_t hash; /* of all of them */
 } gpu_choice;
 
+/* Memory that keeps its contents until the next step, one for all nodes that ask for the same: what
+ * no layer changes is computed once.  Of these nodes the first by order fills it. */
+typedef struct gpu_shared {
+    const void *what; /* by whose rules it is filled; NULL: nothing is asked for */
+    int64_t from[4];  /* and from what */
+    size_t bytes;
+} gpu_shared;
+
 /* One node made ready. */
 typedef struct gpu_call {
     gpu_driver *driver;
@@ -59,6 +67,7 @@ typedef struct gpu_call {
     gpu_unit units[GPU_MAX_UNITS];
     int unit_count;
     size_t scratch_bytes;
+    gpu_shared shared;
     void *state;                  /* the implementation's own, from `memory` */
     void (*release)(void *state); /* gives back what it made for it, also if it fails; or NULL */
     /* Set where conversions stand around it (gpu_widen.h): where they find f32 in scratch. */
@@ -68,6 +77,8 @@ typedef struct gpu_call {
 
     /* Set before record. */
     gpu_span in[OP_MAX_IN], out[OP_MAX_OUT], scratch; /* scratch is shared with all other nodes */
+    gpu_span shared_span;
+    bool fills_shared; /* this node is the first */
 } gpu_call;
 
 typedef struct gpu_recorder gpu_recorder;

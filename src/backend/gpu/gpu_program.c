@@ -141,9 +141,9 @@ static be_status program_compile(program *p, be_error *err)
     return BE_OK;
 }
 
-static size_t scratch_bytes_of(const gpu_call *call)
+static size_t aligned(size_t bytes)
 {
-    return (call->scratch_bytes + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN;
+    return (bytes + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN;
 }
 
 /* Two nodes that share scratch run one after the other.  So where launches overlap their parts lie
@@ -153,7 +153,7 @@ static void place_scratch(program *p)
     const gpu_facts *facts = &p->driver->facts;
     size_t part = facts->memory_bytes / SCRATCH_PART, sum = 0, at = 0, largest = 0;
     for (size_t n = 0; n < p->graph->node_count; n++) {
-        size_t bytes = scratch_bytes_of(&p->calls[n]);
+        size_t bytes = aligned(p->calls[n].scratch_bytes);
         sum += bytes;
         if (bytes > largest) largest = bytes;
     }
@@ -161,10 +161,30 @@ static void place_scratch(program *p)
     if (!facts->overlaps || room < largest) room = largest;
     p->scratch_bytes = sum < room ? sum : room;
     for (size_t n = 0; n < p->graph->node_count; n++) {
-        size_t bytes = scratch_bytes_of(&p->calls[n]);
+        size_t bytes = aligned(p->calls[n].scratch_bytes);
         if (at + bytes > p->scratch_bytes) at = 0;
         p->scratch_at[n] = facts->overlaps ? at : 0;
         at += bytes;
+    }
+}
+
+static bool share_the_same(const gpu_shared *a, const gpu_shared *b)
+{
+    return a->what == b->what && a->bytes == b->bytes &&
+           memcmp(a->from, b->from, sizeof a->from) == 0;
+}
+
+/* Behind the ring. */
+static void place_shared(program *p)
+{
+    for (size_t n = 0; n < p->graph->node_count; n++) {
+        gpu_call *call = &p->calls[n];
+        size_t first = 0;
+        if (!call->shared.what) continue;
+        while (!share_the_same(&p->calls[first].shared, &call->shared)) first++;
+        call->fills_shared = first == n;
+        p->shared_at[n] = first == n ? aligned(p->scratch_bytes) : p->shared_at[first];
+        if (first == n) p->scratch_bytes = p->shared_at[n] + call->shared.bytes;
     }
 }
 
@@ -181,6 +201,7 @@ static be_status program_prepare(program *p, be_error *err)
                   {(void **)&p->modules, (nodes + 1) * GPU_MAX_UNITS * sizeof(gpu_module *)},
                   {(void **)&p->first_launch, (nodes + 1) * sizeof(size_t)},
                   {(void **)&p->scratch_at, (nodes + 1) * sizeof(size_t)},
+                  {(void **)&p->shared_at, (nodes + 1) * sizeof(size_t)},
                   {(void **)&p->inputs, (values + 1) * sizeof(gpu_buffer)},
                   {(void **)&p->written, (values + 1) * sizeof(bool)}};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
@@ -199,6 +220,7 @@ static be_status program_prepare(program *p, be_error *err)
     p->search = (gpu_search_count){now->searched - p->search.searched, now->kept - p->search.kept,
                                    now->cut - p->search.cut, now->ns - p->search.ns};
     place_scratch(p);
+    place_shared(p);
     return BE_OK;
 }
 
@@ -271,6 +293,8 @@ static be_status program_record(program *p, bool dry_run, be_error *err)
         for (int o = 0; !dry_run && o < OP_MAX_OUT; o++)
             call->out[o] = gpu_run_span(p, call->node->out[o]);
         call->scratch = (gpu_span){p->scratch, p->scratch_at[n], call->scratch_bytes};
+        if (call->shared.what)
+            call->shared_span = (gpu_span){p->scratch, p->shared_at[n], call->shared.bytes};
         for (int u = 0; u < call->unit_count; u++) modules[u] = p->modules[p->units[n][u]];
         p->recorder.modules = dry_run ? NULL : modules;
         TRY(gpu_kernel_record(p->kernels[n], call, &p->recorder, err));

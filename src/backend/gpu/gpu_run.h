@@ -35,6 +35,7 @@ struct program {
     bool *written;        /* … was given its contents */
     size_t scratch_bytes; /* of all nodes: a ring of their parts where launches overlap */
     size_t *scratch_at;   /* of each node */
+    size_t *shared_at;    /* of what each asks for together with others */
     void *finite;         /* host memory for a checked run */
     char implementation[256];
 };

@@ -26,8 +26,8 @@ typedef struct library_attention {
     cudnn_plan plan;
     attention_sizes s;
     bool is_masked; /* cuDNN is given lengths */
-    /* In scratch: y in bf16, the gradients in bf16 and lengths of queries and keys. */
-    size_t y_at, dots_at, gradients_at[3], lengths_at[2], work_at;
+    /* In scratch: y in bf16, the gradients in bf16. */
+    size_t y_at, dots_at, gradients_at[3], work_at;
     gpu_span lengths[2]; /* where these lie, once it is bound */
 } library_attention;
 
@@ -104,6 +104,14 @@ static be_status plan_new(gpu_call *call, bool is_backward, library_attention *a
     return BE_OK;
 }
 
+/* Of the lengths of queries, behind which those of keys lie in the memory that the layers share. */
+static size_t lengths_bytes(const attention_sizes *s)
+{
+    size_t bytes = 0;
+    gpu_scratch_take(&bytes, (size_t)s->batch * sizeof(int32_t));
+    return gpu_scratch_take(&bytes, 0);
+}
+
 static be_status prepare(gpu_call *call, bool is_backward, be_error *err)
 {
     attention_sizes s = attention_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
@@ -119,7 +127,10 @@ static be_status prepare(gpu_call *call, bool is_backward, be_error *err)
                    .ready = attention_ready};
     a->is_masked = cudnn_attention_is_masked(s.queries, s.keys, has_lengths);
     a->y_at = take(call, rows_of(&s), BF16_BYTES);
-    for (int i = 0; i < 2; i++) a->lengths_at[i] = take(call, s.batch, sizeof(int32_t));
+    if (a->is_masked)
+        call->shared = (gpu_shared){&gpu_source_attention_narrow,
+                                    {call->node->in[ATTENTION_LENGTHS], s.batch, s.queries, s.keys},
+                                    2 * (size_t)lengths_bytes(&s)};
     if (is_backward) {
         a->dots_at = take(call, s.batch * s.heads * s.queries, sizeof(float));
         for (int o = 0; o < (s.is_packed ? 1 : 3); o++)
@@ -152,7 +163,8 @@ static be_status record(const gpu_call *call, gpu_recorder *recorder, const gpu_
 
 static gpu_span lengths_span(const gpu_call *call, const library_attention *a, int i)
 {
-    return gpu_part(call->scratch, a->lengths_at[i], (size_t)a->s.batch * sizeof(int32_t));
+    return gpu_part(call->shared_span, i ? lengths_bytes(&a->s) : 0,
+                    (size_t)a->s.batch * sizeof(int32_t));
 }
 
 static gpu_span y_span(const gpu_call *call, const library_attention *a)
@@ -163,7 +175,7 @@ static gpu_span y_span(const gpu_call *call, const library_attention *a)
 static be_status record_lengths(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     const library_attention *a = call->state;
-    if (!a->is_masked) return BE_OK;
+    if (!call->fills_shared) return BE_OK;
     const gpu_step step = {0, "attention_lengths", 0,
                            GPU_ARGUMENTS(gpu_reads(call->in[ATTENTION_LENGTHS]),
                                          gpu_writes(lengths_span(call, a, 0)),
@@ -186,18 +198,19 @@ static be_status record_widen(const gpu_call *call, gpu_recorder *recorder, cons
 {
     const library_attention *a = call->state;
     gpu_span lengths = call->in[ATTENTION_LENGTHS];
-    int64_t eights = w->count / EIGHT;
+    int64_t eights = w->count / EIGHT, rows = w->count / w->row;
     const gpu_step widen = {0, "attention_widen", 0,
                             GPU_ARGUMENTS(gpu_reads(w->from), gpu_reads(lengths), gpu_writes(w->to),
                                           gpu_int(eights), gpu_int(w->tokens), gpu_int(w->row),
                                           gpu_int(w->of_queries), gpu_int(a->s.keys))};
-    const gpu_step zero = {0, "attention_zero", 0,
-                           GPU_ARGUMENTS(gpu_reads(lengths), gpu_writes(w->to), gpu_int(eights),
-                                         gpu_int(w->tokens), gpu_int(w->row),
-                                         gpu_int(w->of_queries), gpu_int(a->s.keys))};
+    gpu_step zero = {0, "attention_zero", 0,
+                     GPU_ARGUMENTS(gpu_reads(lengths), gpu_writes(w->to), gpu_int(rows),
+                                   gpu_int(w->tokens), gpu_int(w->row), gpu_int(w->of_queries),
+                                   gpu_int(a->s.keys))};
     if (w->type != BE_BF16) return record(call, recorder, &widen, eights, err);
     if (call->in_shape[ATTENTION_LENGTHS].rank < 0) return BE_OK;
-    return record(call, recorder, &zero, eights, err);
+    zero.groups = gpu_groups(call, rows, 1, GROUPS_A_UNIT / 2);
+    return gpu_record(recorder, call, &zero, err);
 }
 
 /* ---------------------------------------------------------------- the launches */
@@ -237,12 +250,31 @@ static void fill_spans(const gpu_call *call, const library_attention *a,
     spans[CUDNN_ATTENTION_KEY_LENGTHS] = lengths_span(call, a, 1);
 }
 
+/* What is left to do behind it: y as floats, and what a sample without keys has. */
+static be_status record_results(const gpu_call *call, gpu_recorder *recorder, gpu_span made,
+                                be_error *err)
+{
+    const library_attention *a = call->state;
+    const attention_sizes *s = &a->s;
+    bool is_narrow = call->out_shape[0].dtype == BE_BF16;
+    const wide_rows y = {made,     call->out[0], call->out_shape[0].dtype, rows_of(s), s->queries,
+                         s->width, s->width};
+    if (!is_narrow) TRY(record_widen(call, recorder, &y, err));
+    if (call->in_shape[ATTENTION_LENGTHS].rank < 0) return BE_OK;
+    const gpu_step step = {0, "attention_no_keys", gpu_groups(call, s->batch, 1, GROUPS_A_UNIT),
+                           GPU_ARGUMENTS(gpu_reads(call->in[ATTENTION_LENGTHS]),
+                                         gpu_writes(is_narrow ? call->out[0] : (gpu_span){0}),
+                                         gpu_writes(call->out[1]), gpu_int(s->batch),
+                                         gpu_int(is_narrow ? s->queries * s->width : 0),
+                                         gpu_int(s->heads * s->queries), gpu_int(s->keys))};
+    return gpu_record(recorder, call, &step, err);
+}
+
 static be_status attention_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     library_attention *a = call->state;
     const gpu_task *task = gpu_is_dry(recorder) ? NULL : &a->task;
     gpu_span spans[CUDNN_ATTENTION_OPERANDS] = {{0}}, work = work_span(call, a);
-    int64_t lse = a->s.batch * a->s.heads * a->s.queries;
     fill_spans(call, a, spans);
     if (call->out_shape[0].dtype == BE_BF16) spans[CUDNN_ATTENTION_Y] = call->out[0];
     spans[CUDNN_ATTENTION_LSE] = call->out[1];
@@ -256,20 +288,7 @@ static be_status attention_record(const gpu_call *call, gpu_recorder *recorder, 
                                       gpu_writes(spans[CUDNN_ATTENTION_Y]),
                                       gpu_writes(call->out[1]), gpu_writes(work)),
                         err));
-    const wide_rows y = {spans[CUDNN_ATTENTION_Y],
-                         call->out[0],
-                         call->out_shape[0].dtype,
-                         rows_of(&a->s),
-                         a->s.queries,
-                         a->s.width,
-                         a->s.width};
-    TRY(record_widen(call, recorder, &y, err));
-    if (call->in_shape[ATTENTION_LENGTHS].rank < 0) return BE_OK;
-    const gpu_step clear = {0, "attention_clear", 0,
-                            GPU_ARGUMENTS(gpu_reads(call->in[ATTENTION_LENGTHS]),
-                                          gpu_writes(call->out[1]), gpu_int(lse),
-                                          gpu_int(a->s.heads * a->s.queries), gpu_int(a->s.keys))};
-    return record(call, recorder, &clear, lse, err);
+    return record_results(call, recorder, spans[CUDNN_ATTENTION_Y], err);
 }
 
 /* Where cuDNN writes a gradient. */

@@ -61,30 +61,38 @@ KERNEL attention_widen(ITEM_ARG ARG_IN(bf16, x), ARG_IN(int, lengths), ARG_OUT(f
     }
 }
 
-/* The same where these rows are to stay bf16: nothing is read. */
-KERNEL attention_zero(ITEM_ARG ARG_IN(int, lengths), ARG_OUT(bf16, y), ARG_INT(eights),
+/* The same where these rows are to stay bf16: nothing is read, and of most rows nothing written. */
+KERNEL attention_zero(ITEM_ARG ARG_IN(int, lengths), ARG_OUT(bf16, y), ARG_INT(rows),
                       ARG_INT(tokens), ARG_INT(row), ARG_INT(of_queries), ARG_INT(keys))
 {
     OPEN_IN(int, lengths);
     OPEN_OUT(bf16, y);
-    EACH (k, eights) {
-        int token = (int)(8u * k) / row, column = (int)(8u * k) % row;
-        int length = length_of(lengths, token / tokens, keys);
-        if (length <= (column < of_queries ? 0 : token % tokens)) {
+    for (int r = GROUP_ID; r < rows; r += NUM_GROUPS) {
+        int length = length_of(lengths, r / tokens, keys);
+        int first = length == 0 ? 0 : r % tokens < length ? row : of_queries;
+        for (int column = first + 8 * LOCAL_ID; column < row; column += 8 * LOCAL_SIZE) {
             float v[8];
             for (int i = 0; i < 8; i++) v[i] = 0.0f;
-            STORE_8(NARROW, y, 8u * k, v);
+            STORE_8(NARROW, y, r * row + column, v);
         }
     }
 }
 
-/* The log-sum-exp over no key is 0, as attention.c says. */
-KERNEL attention_clear(ITEM_ARG ARG_IN(int, lengths), ARG_OUT(float, lse), ARG_INT(count),
-                       ARG_INT(per_sample), ARG_INT(keys))
+/* What a sample without keys has: y is 0, if it is here, and the log-sum-exp over no key is 0, as
+ * attention.c says. */
+KERNEL attention_no_keys(ITEM_ARG ARG_IN(int, lengths), ARG_OUT(bf16, y), ARG_OUT(float, lse),
+                         ARG_INT(samples), ARG_INT(y_count), ARG_INT(lse_count), ARG_INT(keys))
 {
     OPEN_IN(int, lengths);
+    OPEN_OUT(bf16, y);
     OPEN_OUT(float, lse);
-    EACH (i, count) {
-        if (length_of(lengths, (int)i / per_sample, keys) == 0) lse[i] = 0.0f;
+    for (int b = GROUP_ID; b < samples; b += NUM_GROUPS) {
+        if (length_of(lengths, b, keys) > 0) continue;
+        for (int k = 8 * LOCAL_ID; k < y_count; k += 8 * LOCAL_SIZE) {
+            float v[8];
+            for (int i = 0; i < 8; i++) v[i] = 0.0f;
+            STORE_8(NARROW, y, b * y_count + k, v);
+        }
+        for (int k = LOCAL_ID; k < lse_count; k += LOCAL_SIZE) lse[b * lse_count + k] = 0.0f;
     }
 }
