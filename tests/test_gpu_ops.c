@@ -140,12 +140,17 @@ static void run_case(const options *o, const target *t, const be_op *op, int k)
     ops_case_close(&c);
 }
 
+static bool is_tried(const target *t, const be_op *op, int k)
+{
+    return k % t->every == 0 || op->cases[k].in_every_precision;
+}
+
 /* The same case, where its products are in another precision than fp32. */
 static void run_narrow(const options *o, const target *t, const be_op *op, int k)
 {
     for (int p = BE_PRECISION_FP32 + 1; p < BE_PRECISION_COUNT && op->narrow; p++) {
         ops_case c;
-        if (!(t->precisions >> p & 1) || k % t->every) continue;
+        if (!(t->precisions >> p & 1) || !is_tried(t, op, k)) continue;
         if (!ops_case_open(&c, op, &op->cases[k], (be_precision)p, o->seed, stderr)) abort();
         run_group(o, t, &c, o->group >= 0 ? o->group : t->groups[0]);
         ops_case_close(&c);
@@ -156,7 +161,7 @@ static void run_narrow(const options *o, const target *t, const be_op *op, int k
 static void run_narrow_results(const options *o, const target *t, const be_op *op, int k)
 {
     ops_case c;
-    bool is_wanted = t->precisions >> BE_PRECISION_BF16 & 1 && k % t->every == 0;
+    bool is_wanted = t->precisions >> BE_PRECISION_BF16 & 1 && is_tried(t, op, k);
     if (!is_wanted || !(op->either | op->narrow_results)) return;
     if (!ops_case_open_narrow(&c, op, &op->cases[k], o->seed, stderr)) abort();
     run_group(o, t, &c, o->group >= 0 ? o->group : t->groups[0]);
@@ -167,7 +172,7 @@ static void run_narrow_results(const options *o, const target *t, const be_op *o
 static void run_half(const options *o, const target *t, const be_op *op, int k)
 {
     ops_case c;
-    bool is_wanted = t->precisions & GPU_BF16 && k % t->every == 0;
+    bool is_wanted = t->precisions & GPU_BF16 && is_tried(t, op, k);
     if (!is_wanted || !(op->mixed_in | op->mixed_out)) return;
     if (!ops_case_open_half(&c, op, &op->cases[k], o->seed, stderr)) abort();
     run_group(o, t, &c, o->group >= 0 ? o->group : t->groups[k % t->group_count]);

@@ -67,6 +67,7 @@ typedef struct op_case {
     unsigned ignored;  /* bit i: the integers of input i start at −1 (rows without a target) */
     double tolerance;  /* of |y − reference|, relative to the largest |reference| of the output */
     bool is_nonlinear; /* as be_op's, of this case alone */
+    bool in_every_precision; /* tests that try some of the cases alone in others than fp32 try it */
 } op_case;
 
 typedef struct be_op {

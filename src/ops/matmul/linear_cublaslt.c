@@ -19,7 +19,7 @@ typedef struct forward_plan {
 
 static void forward_release(void *state)
 {
-    cublaslt_plan_free(&((forward_plan *)state)->product.plan);
+    product_task_free(&((forward_plan *)state)->product);
 }
 
 /* Are these products for tensor cores? */
@@ -90,8 +90,8 @@ typedef struct backward_plan {
 static void backward_release(void *state)
 {
     backward_plan *plan = state;
-    cublaslt_plan_free(&plan->dx.plan);
-    cublaslt_plan_free(&plan->dw.plan);
+    product_task_free(&plan->dx);
+    product_task_free(&plan->dw);
 }
 
 /* dx [rows, in] = dz [rows, out] · w, dw [out, in] = dzᵀ · x, or as [in, out] xᵀ · dz */

@@ -5,7 +5,7 @@
 
 static void matmul_release(void *state)
 {
-    cublaslt_plan_free(&((product_task *)state)->plan);
+    product_task_free(state);
 }
 
 static be_status matmul_prepare(gpu_call *call, be_error *err)
