@@ -105,8 +105,8 @@ struct be_device {
     int late_nodes; /* for memory_plan */
 };
 
-/* Put a plain tensor [N, C, H, W] of any element type into another layout and back; the channels
- * that do not exist become zero. */
+/* Put a plain tensor of any element type into another layout and back; channels that do not exist
+ * become zero, and what is between rows stays as it is. */
 void layout_pack(const void *from, void *to, const be_shape *shape, value_layout layout);
 void layout_unpack(const void *from, void *to, const be_shape *shape, value_layout layout);
 

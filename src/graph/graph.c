@@ -90,7 +90,9 @@ const char *shape_text(const be_shape *shape, char text[64])
 size_t value_bytes(const graph_value *value)
 {
     be_shape shape = value->shape;
-    if (value->layout != LAYOUT_PLAIN) {
+    if (value->layout == LAYOUT_ROWS_APART) {
+        shape.dim[shape.rank - 1] = layout_pitch(value->layout, &shape);
+    } else if (value->layout != LAYOUT_PLAIN) {
         int64_t block = layout_block(value->layout, &shape);
         shape.dim[1] = (shape.dim[1] + block - 1) / block * block;
     }

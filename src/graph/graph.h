@@ -15,18 +15,22 @@ typedef enum value_kind {
     VALUE_RESULT,    /* a node makes it anew each step */
 } value_kind;
 
-/* How a 4-d tensor lies in memory.  BLOCKED: [N, ceil(C/b), H, W, b], b channels side by side, the
- * channels that do not exist are zero (in f32; in u8, which holds codes, they are nothing).
- * CHANNELS_LAST: [N, H, W, C], all of them side by side. */
+/* How a tensor lies in memory.  Of four dimensions: BLOCKED: [N, ceil(C/b), H, W, b], b channels
+ * side by side, the channels that do not exist are zero (in f32; in u8, which holds codes, they are
+ * nothing).  CHANNELS_LAST: [N, H, W, C], all of them side by side.  Of any: ROWS_APART: the rows
+ * of the last dimension begin at multiples of 64 elements, and what is between them is nothing. */
 typedef enum value_layout {
     LAYOUT_PLAIN = 0,
     LAYOUT_CHANNELS_LAST = 1,
+    LAYOUT_ROWS_APART = 2,
     LAYOUT_BLOCKED8 = 8,
     LAYOUT_BLOCKED16 = 16
 } value_layout;
 
-/* How many channels of a shape [N, C, H, W] lie side by side in a layout that is not plain. */
+/* How many channels of a shape [N, C, H, W] lie side by side, where the layout is one of these. */
 int64_t layout_block(value_layout layout, const be_shape *shape);
+/* Elements from the beginning of a row of the last dimension to that of the next. */
+int64_t layout_pitch(value_layout layout, const be_shape *shape);
 
 typedef struct graph_value {
     const char *name; /* never NULL; "" for most results */

@@ -488,6 +488,8 @@ static const char *layout_text(value_layout layout)
         return "";
     case LAYOUT_CHANNELS_LAST:
         return "(channels last)";
+    case LAYOUT_ROWS_APART:
+        return "(rows apart)";
     case LAYOUT_BLOCKED8:
         return "(blocked by 8)";
     case LAYOUT_BLOCKED16:

@@ -26,4 +26,5 @@ static bool wants_parts(const be_op *op)
     return op == &be_op_conv2d_pool;
 }
 
-const gpu_library cuda_math_library = {.table = table, .parts = wants_parts, .channels_last = true};
+const gpu_library cuda_math_library = {
+    .table = table, .parts = wants_parts, .tensor_layouts = true};

@@ -190,7 +190,7 @@ typedef struct gpu_library {
     const gpu_kernel *const *table; /* in the order of op_table; NULL where there is none */
     bool (*parts)(const be_op *op); /* whether its parts are wanted in the place of a fused op;
                                        NULL: of none */
-    bool channels_last;             /* its convolutions of bf16 want images so */
+    bool tensor_layouts; /* tensor cores want images of bf16 and odd rows as gpu_layouts.c says */
 } gpu_library;
 
 /* A product made ready by a driver's library, by which the peak of a precision is measured. */

@@ -1,14 +1,23 @@
-/* Where images lie with their channels last, and where they are kept in bf16.
+/* Where images lie with their channels last, and where they are kept in bf16; and which matrices
+ * have their rows apart.
  *
  * A library's tensor cores read the channels of a pixel side by side.  So where it computes the
  * convolutions of a training in bf16, these want images so, in and out, and what stands between
  * them follows: nothing is turned between the first convolution and the last pool.  A convolution
  * with a bias or an activation keeps the plain layout, and so does one of patches (a stride of more
- * than 2), which is a product of rows that nothing but a view reads. */
+ * than 2), which is a product of rows that nothing but a view reads.
+ *
+ * Rows of a matrix that do not lie at 16 bytes, as those of 50,257 classes do not, keep tensor
+ * cores from loading them.  So a large one that a linear layer makes, and the gradient that it gets
+ * back, have their rows apart. */
 #include "backend/gpu/gpu.h"
 #include "ops/conv2d/conv2d.h"
+#include "ops/matmul/linear.h"
 
 #define PATCH_STRIDE 3
+#define ROW_BYTES 16         /* where a row has to begin for tensor cores */
+#define APART_FROM (1 << 18) /* elements: smaller ones are not worth it … */
+#define APART_COLUMNS 512    /* … nor are shorter rows, of which too much would be nothing */
 
 /* The operands that are images [N, C, H, W], or windows of a convolution. */
 typedef struct images {
@@ -44,14 +53,54 @@ static bool is_image(const be_graph *g, be_value value)
     return value != BE_NONE && g->values[value].shape.rank == 4;
 }
 
-/* Has this device a library that wants them so? */
-static bool wants_last(const void *device, const be_graph *g)
+/* Has this device a library with layouts for tensor cores? */
+static bool has_tensor_layouts(const void *device, const be_graph *g)
 {
     gpu_device *gpu = (gpu_device *)(uintptr_t)device;
     const gpu_library *library = NULL;
-    if (g->precision != BE_PRECISION_BF16) return false;
     return gpu_library_find(gpu, g->precision, &library, NULL) == BE_OK && library &&
-           library->channels_last;
+           library->tensor_layouts;
+}
+
+static bool wants_last(const void *device, const be_graph *g)
+{
+    return g->precision == BE_PRECISION_BF16 && has_tensor_layouts(device, g);
+}
+
+static bool is_apart(const be_graph *g, be_value value)
+{
+    return value != BE_NONE && g->values[value].layout == LAYOUT_ROWS_APART;
+}
+
+static bool wants_apart(const void *device, const be_graph *g, be_value value)
+{
+    const be_shape *shape = &g->values[value].shape;
+    int64_t columns = shape->rank > 0 ? shape->dim[shape->rank - 1] : 0;
+    if (g->precision == BE_PRECISION_FP32 || columns < APART_COLUMNS ||
+        columns * (int64_t)dtype_bytes(shape->dtype) % ROW_BYTES == 0 ||
+        shape_elements(shape) < APART_FROM)
+        return false;
+    return shape_elements(shape) / columns * layout_pitch(LAYOUT_ROWS_APART, shape) <= INT32_MAX &&
+           has_tensor_layouts(device, g);
+}
+
+/* The matrices that may have their rows apart: what a bare linear layer makes, its loss and the
+ * gradient of it, and what flows back, if nothing but the products reads it. */
+static void rows_apart(const void *device, const be_graph *g, const graph_node *node,
+                       value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
+{
+    const linear_attrs *linear = node->attrs;
+    if (node->op == &be_op_linear && linear->activation == BE_IDENTITY &&
+        wants_apart(device, g, node->out[0])) {
+        out[0] = LAYOUT_ROWS_APART;
+    } else if (node->op == &be_op_linear_backward && !linear->input_first && !linear->has_bias &&
+               node->in[2] == BE_NONE && wants_apart(device, g, node->in[3])) {
+        in[3] = LAYOUT_ROWS_APART;
+    } else if (node->op == &be_op_softmax_cross_entropy && is_apart(g, node->in[0])) {
+        in[0] = out[2] = LAYOUT_ROWS_APART;
+    } else if (node->op == &be_op_softmax_cross_entropy_loss && is_apart(g, node->in[0])) {
+        in[0] = LAYOUT_ROWS_APART;
+    }
 }
 
 static bool is_bare_convolution(const graph_node *node)
@@ -118,6 +167,7 @@ void gpu_layouts(const void *device, const be_graph *g, const graph_node *node,
                  value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT])
 {
     const images *of = images_of(node->op);
+    rows_apart(device, g, node, in, out);
     if (!of || (node->op == &be_op_add && is_broadcast(g, node))) return;
     bool is_convolution = node->op == &be_op_conv2d || node->op == &be_op_conv2d_backward;
     if (is_convolution && !is_bare_convolution(node)) return;
@@ -143,11 +193,12 @@ be_status gpu_read_plain(gpu_driver *driver, gpu_span span, const graph_value *v
                          size_t bytes, be_error *err)
 {
     void *packed = NULL;
+    size_t packed_bytes = value_bytes(value);
     if (value->layout == LAYOUT_PLAIN)
         return driver->vtable->download(driver, span.buffer, span.offset, data, bytes, err);
-    TRY(memory_alloc(&packed, bytes, "a value to be read", err));
+    TRY(memory_alloc(&packed, packed_bytes, "a value to be read", err));
     be_status status =
-        driver->vtable->download(driver, span.buffer, span.offset, packed, bytes, err);
+        driver->vtable->download(driver, span.buffer, span.offset, packed, packed_bytes, err);
     if (status == BE_OK) layout_unpack(packed, data, &value->shape, value->layout);
     memory_free(packed);
     return status;

@@ -7,7 +7,7 @@
 
 static be_status reorder_infer(op_infer *call, be_error *err)
 {
-    TRY(op_expect(&call->in[0], call->in[0].dtype, 4, "reorder: x", err));
+    (void)err;
     call->out[0] = call->in[0];
     return BE_OK;
 }

@@ -7,7 +7,7 @@
 PARAMETERS(GRADIENT X_T DX_T)
 
 #define SUM_PART 64 /* classes or rows that an item adds up before it adds that to what it has */
-#define ROW_OF(dlogits) (GRADIENT ? dlogits + (i64)n * classes : dlogits)
+#define ROW_OF(dlogits, pitch) (GRADIENT ? dlogits + (i64)n * (pitch) : dlogits)
 
 /* The number of rows that count, for every item. */
 DEVICE int counted_rows(ITEM_PARAM LOCAL int *sums, GLOBAL const int *target, int rows)
@@ -64,7 +64,8 @@ KERNEL softmax_cross_entropy(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, target),
     int counted = counted_rows(ITEM counts, target, rows), right = 0, one;
     float scale = counted ? 1.0f / (float)counted : 0.0f, sum = 0.0f;
     for (int n = LOCAL_ID; n < rows; n += LOCAL_SIZE) {
-        sum += run_row(logits + (i64)n * classes, ROW_OF(dlogits), classes, target[n], scale, &one);
+        sum += run_row(logits + (i64)n * classes, ROW_OF(dlogits, classes), classes, target[n],
+                       scale, &one);
         right += one;
     }
     sum_and_count(ITEM losses, rights, sum, right);
@@ -88,7 +89,7 @@ KERNEL softmax_cross_entropy_rows(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, targ
     int counted = counted_rows(ITEM counts, target, rows), right;
     float scale = counted ? 1.0f / (float)counted : 0.0f;
     EACH (n, rows) {
-        row_loss[n] = scale * run_row(logits + (i64)n * classes, ROW_OF(dlogits), classes,
+        row_loss[n] = scale * run_row(logits + (i64)n * classes, ROW_OF(dlogits, classes), classes,
                                       target[n], scale, &right);
         row_right[n] = right;
     }
@@ -138,12 +139,13 @@ DEVICE void write_gradient(ITEM_PARAM GLOBAL const X_T *x, GLOBAL DX_T *dx, int 
         STORE(DX, dx, c, EXP(LOAD(X, x, c) - max) * factor - (c == right ? scale : 0.0f));
 }
 
-/* Many classes: a row at a time by a whole group.  `vectors`: logits and dlogits begin at 16 bytes.
- * Each logit is read twice: for maximum and sum at once, and for its gradient. */
+/* Many classes: a row at a time by a whole group, `pitch` elements from row to row.  `vectors`:
+ * logits and dlogits begin at 16 bytes. Each logit is read twice: for maximum and sum at once, and
+ * for its gradient. */
 KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, target),
                                     ARG_OUT(DX_T, dlogits), ARG_OUT(float, row_loss),
                                     ARG_OUT(int, row_right), ARG_INT(rows), ARG_INT(classes),
-                                    ARG_INT(vectors))
+                                    ARG_INT(pitch), ARG_INT(vectors))
 {
     OPEN_IN(X_T, logits);
     OPEN_IN(int, target);
@@ -157,9 +159,9 @@ KERNEL softmax_cross_entropy_groups(ITEM_ARG ARG_IN(X_T, logits), ARG_IN(int, ta
     int counted = counted_rows(ITEM counts, target, rows);
     float scale = counted ? 1.0f / (float)counted : 0.0f;
     for (int n = GROUP_ID; n < rows; n += NUM_GROUPS) {
-        u32 first = (u32)n * (u32)classes;
+        u32 first = (u32)n * (u32)pitch;
         GLOBAL const X_T *x = logits + first;
-        GLOBAL DX_T *dx = ROW_OF(dlogits);
+        GLOBAL DX_T *dx = ROW_OF(dlogits, pitch);
         int right = target[n], place = 0, head, tail;
         cut_row(first, classes, vectors, &head, &tail);
         if (right < 0 || right >= classes) {

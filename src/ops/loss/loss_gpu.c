@@ -73,12 +73,13 @@ static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder
     gpu_step step = {.kernel = many ? "softmax_cross_entropy_groups" : "softmax_cross_entropy_rows",
                      .groups =
                          many ? gpu_groups(call, rows, 1, 8) : gpu_groups(call, rows, group, 4)};
-    const gpu_argument arguments[] = {gpu_reads(call->in[0]),   gpu_reads(call->in[1]),
-                                      gpu_writes(call->out[2]), gpu_writes(losses),
-                                      gpu_writes(rights),       gpu_int(rows),
-                                      gpu_int(classes),         gpu_int(vectors)};
+    int64_t pitch = layout_pitch(call->in_layout[0], &call->in_shape[0]);
+    const gpu_argument arguments[] = {
+        gpu_reads(call->in[0]), gpu_reads(call->in[1]), gpu_writes(call->out[2]),
+        gpu_writes(losses),     gpu_writes(rights),     gpu_int(rows),
+        gpu_int(classes),       gpu_int(pitch),         gpu_int(vectors)};
     step.arguments = arguments;
-    step.argument_count = many ? 8 : 7;
+    step.argument_count = many ? 9 : 7;
     TRY(gpu_record(recorder, call, &step, err));
     return gpu_record(
         recorder, call,

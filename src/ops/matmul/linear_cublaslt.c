@@ -12,20 +12,15 @@ extern const gpu_source gpu_source_eltwise, gpu_source_widen;
 #define GROUP_WANTED 256
 #define GROUPS_A_UNIT 8
 
-typedef struct forward_plan {
-    product_task product;
-    product_rows y; /* without an activation */
-} forward_plan;
-
 static void forward_release(void *state)
 {
-    product_task_free(&((forward_plan *)state)->product);
+    product_task_free(state);
 }
 
-/* Are these products for tensor cores? */
-static bool is_tensor(const gpu_call *call, be_dtype type)
+/* What cublaslt_product says of the pitch. */
+static int64_t pitch_of(value_layout layout, const be_shape *shape)
 {
-    return type == BE_BF16 || call->precision == BE_PRECISION_TF32;
+    return layout == LAYOUT_ROWS_APART ? layout_pitch(layout, shape) : 0;
 }
 
 /* y [rows, out] = x [rows, in] · wᵀ */
@@ -43,33 +38,26 @@ static be_status forward_prepare(gpu_call *call, be_error *err)
                                 .bias = call->in_shape[2].rank >= 0,
                                 .type = call->in_shape[0].dtype,
                                 .result = z->dtype,
+                                .y_pitch = pitch_of(call->out_layout[0], z),
                                 .tf32 = call->precision == BE_PRECISION_TF32};
-    TRY(arena_alloc(call->memory, &call->state, sizeof(forward_plan), err));
-    forward_plan *plan = call->state;
+    TRY(arena_alloc(call->memory, &call->state, sizeof(product_task), err));
     call->release = forward_release;
     be_activation kind = ((const linear_attrs *)call->attrs)->activation;
-    plan->y = (product_rows){.rows = s.rows, .columns = s.out, .type = z->dtype};
-    if (kind == BE_IDENTITY)
-        TRY(product_rows_prepare(call, is_tensor(call, product.type), &plan->y, err));
-    product.y_pitch = plan->y.pitch;
     if (activation_needs_x(kind)) TRY(gpu_activation_prepare(call, kind, z->dtype, err));
     if (kind == BE_RELU)
         TRY(gpu_use(call,
                     z->dtype == BE_BF16 ? GPU_SOURCES(&gpu_source_widen)
                                         : GPU_SOURCES(&gpu_source_eltwise),
                     GROUP_WANTED, err, "%s", ""));
-    return product_task_prepare(call, &product, &plan->product, err);
+    return product_task_prepare(call, &product, call->state, err);
 }
 
 static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     int64_t count = shape_elements(&call->out_shape[0]);
     gpu_span z = call->out_shape[1].rank >= 0 ? call->out[1] : call->out[0];
-    forward_plan *plan = call->state;
     product_operands operands = {.a = call->in[0], .b = call->in[1], .bias = call->in[2], .y = z};
-    if (plan->y.pitch) operands.y = product_rows_apart(call, &plan->y);
-    TRY(product_task_record(call, recorder, &plan->product, &operands, err));
-    if (plan->y.pitch) return product_rows_close(call, recorder, &plan->y, z, err);
+    TRY(product_task_record(call, recorder, call->state, &operands, err));
     if (!call->unit_count) return BE_OK;
     if (activation_needs_x(((const linear_attrs *)call->attrs)->activation))
         return gpu_activation_record(call, recorder, 0, z, call->out[0], err);
@@ -84,7 +72,6 @@ static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be
 typedef struct backward_plan {
     gpu_upstream upstream;
     product_task dx, dw;
-    product_rows dz; /* with the outputs first */
 } backward_plan;
 
 static void backward_release(void *state)
@@ -104,6 +91,7 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
                            .depth = s.out,
                            .transpose_b = s.input_first,
                            .type = call->in_shape[3].dtype,
+                           .a_pitch = pitch_of(call->in_layout[3], &call->in_shape[3]),
                            .tf32 = call->precision == BE_PRECISION_TF32};
     cublaslt_product dw = dx;
     if (attrs->need_dx) dx.result = call->out_shape[0].dtype;
@@ -122,9 +110,6 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
                        .nan_stops = true,
                        .summed = attrs->has_bias != 0};
     TRY(gpu_upstream_prepare(call, &plan->upstream, &call->scratch_bytes, err));
-    plan->dz = (product_rows){.rows = s.rows, .columns = s.out, .type = dx.type};
-    if (!s.input_first) TRY(product_rows_prepare(call, is_tensor(call, dx.type), &plan->dz, err));
-    dx.a_pitch = dw.a_pitch = plan->dz.pitch;
     if (attrs->need_dx) TRY(product_task_prepare(call, &dx, &plan->dx, err));
     return product_task_prepare(call, &dw, &plan->dw, err);
 }
@@ -135,10 +120,6 @@ static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, b
     backward_plan *plan = call->state;
     gpu_span dz = call->in[3];
     TRY(gpu_upstream_record(call, recorder, &plan->upstream, &dz, err));
-    if (plan->dz.pitch) {
-        TRY(product_rows_spread(call, recorder, &plan->dz, dz, err));
-        dz = product_rows_apart(call, &plan->dz);
-    }
     product_operands dx = {.a = dz, .b = call->in[1], .y = call->out[0]};
     product_operands dw = {.a = dz, .b = call->in[0], .y = call->out[1]};
     if (attrs->input_first) dw = (product_operands){.a = dw.b, .b = dz, .y = dw.y};

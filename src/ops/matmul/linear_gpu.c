@@ -18,6 +18,9 @@ static be_status linear_prepare(gpu_call *call, be_error *err)
                            .keep = call->out_shape[1].rank >= 0,
                            .p_type = call->in_shape[1].dtype,
                            .q_type = call->in_shape[0].dtype};
+    if (call->out_layout[0] != LAYOUT_PLAIN)
+        FAIL(err, BE_UNAVAILABLE,
+             "linear: expected rows side by side, found rows apart, which cuBLASLt alone writes");
     TRY(arena_alloc(call->memory, &call->state, sizeof(gpu_product_plan), err));
     return gpu_product_prepare(call, &product, call->state, err);
 }
@@ -41,12 +44,13 @@ static be_status linear_backward_prepare(gpu_call *call, be_error *err)
     const linear_attrs *attrs = call->attrs;
     linear_sizes s = linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
     bool mask = call->in_shape[2].rank >= 0;
+    int64_t dz_row = layout_pitch(call->in_layout[3], &call->in_shape[3]);
     gpu_product dx = {.rows = s.rows,
                       .columns = s.in,
                       .depth = s.out,
                       .p_column = s.w_in,
                       .p_k = s.w_out,
-                      .q_row = s.out,
+                      .q_row = dz_row,
                       .q_k = 1,
                       .mask = mask,
                       .add = call->in_shape[LINEAR_BACK_SUM].rank >= 0,
@@ -58,7 +62,7 @@ static be_status linear_backward_prepare(gpu_call *call, be_error *err)
                       .p_column = 1,
                       .p_k = s.in,
                       .q_row = 1,
-                      .q_k = s.out,
+                      .q_k = dz_row,
                       .mask = mask,
                       .ones = attrs->has_bias != 0,
                       .across = s.input_first,

@@ -24,27 +24,6 @@ typedef struct product_task {
     int parts;
 } product_task;
 
-/* A matrix whose rows do not lie at 16 bytes, as those of 50,257 classes do not, which tensor cores
- * need.  A large one is copied to rows further apart, in scratch, or from there. */
-typedef struct product_rows {
-    int64_t rows, columns;
-    be_dtype type;
-    int64_t pitch; /* 0: it is used where it is */
-    size_t at;     /* in scratch */
-    int unit;
-} product_rows;
-
-/* Adds a unit and takes scratch, if it is to be copied.  `tensor`: its products are for tensor
- * cores. */
-be_status product_rows_prepare(gpu_call *call, bool tensor, product_rows *m, be_error *err);
-/* Where its rows lie apart. */
-gpu_span product_rows_apart(const gpu_call *call, const product_rows *m);
-/* Copy it from x to there, and from there to y. */
-be_status product_rows_spread(const gpu_call *call, gpu_recorder *recorder, const product_rows *m,
-                              gpu_span x, be_error *err);
-be_status product_rows_close(const gpu_call *call, gpu_recorder *recorder, const product_rows *m,
-                             gpu_span y, be_error *err);
-
 /* Takes its workspace from the end of the call's scratch.  Cut in two if the operand whose rows lie
  * apart is cut: the columns of y, or the depth, or with a transposed the rows. */
 be_status product_task_prepare(gpu_call *call, const cublaslt_product *product, product_task *out,
