@@ -6,8 +6,10 @@ BREAKEVEN_WORKER_KILLS sets the number of kills (6), BREAKEVEN_SEED their moment
 import json
 import os
 import random
+import resource
 import shutil
 import signal
+import struct
 import subprocess
 import time
 import unittest
@@ -216,9 +218,9 @@ class WorkersTest(FolderTest):
                                  [2] * 3)
                 self.assert_same_bytes(expected, path)
 
-    def start_all(self, variables, *options):
+    def start_all(self, variables, *options, train=TRAIN):
         """A process for each rank's variables: (exit code, standard output, standard error)."""
-        started = [subprocess.Popen([PROGRAM, *TRAIN, "--steps", "30", *options], text=True,
+        started = [subprocess.Popen([PROGRAM, *train, "--steps", "30", *options], text=True,
                                     env={**os.environ, **own}, stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE) for own in variables]
         ended = [child.communicate(timeout=LIMIT_S) for child in started]
@@ -250,6 +252,67 @@ class WorkersTest(FolderTest):
                 self.assertEqual(len(told), 1, ended)
                 self.assertIn(says, told[0])
                 self.assertEqual(len(told[0].splitlines()), 1, told)
+
+    def data_folder(self, name, pictures):
+        """An MNIST of its own, of black pictures of noughts; None: of files that are none."""
+        folder = self.path(name, "mnist")
+        os.makedirs(folder)
+        for split in ("train", "t10k"):
+            images = struct.pack(">4I", 2051, pictures or 0, 28, 28) + bytes(784 * (pictures or 0))
+            labels = struct.pack(">2I", 2049, pictures or 0) + bytes(pictures or 0)
+            for kind, content in (("images-idx3", images), ("labels-idx1", labels)):
+                with open(os.path.join(folder, f"{split}-{kind}-ubyte"), "wb") as file:
+                    file.write(content if pictures else b"no data")
+        return {"BREAKEVEN_DATA": self.path(name), "XDG_DATA_HOME": self.path("none")}
+
+    @unittest.skipUnless(os.path.isdir("/proc/self"), "the ranks meet by a socket of Linux")
+    def test_a_rank_without_the_data_ends_all(self):
+        """It has none, and takes generated ones; it has fewer; what it has is broken."""
+        good = self.data_folder("good", 64)
+        none = {"BREAKEVEN_DATA": self.path("none"), "XDG_DATA_HOME": self.path("none")}
+        train = [word for word in TRAIN if word not in ("--synthetic", "--limit", "200")]
+        for other, says in [(none, "rank 1 has other data than rank 0: expected 64 pictures of "
+                                   "mnist"),
+                            (self.data_folder("fewer", 48), "found 48 pictures of mnist"),
+                            (self.data_folder("broken", None), "-idx")]:
+            with self.subTest(says=says):
+                ended = self.start_all([{**torchrun(0, 2), **good}, {**torchrun(1, 2), **other}],
+                                       "--quiet", train=train)
+                self.assertEqual([code for code, _, _ in ended if code == 0], [], ended)
+                told = "".join(error for _, _, error in ended)
+                self.assertIn(says, told)
+                for _, _, error in ended:
+                    self.assertLessEqual(len(error.splitlines()), 1, ended)
+
+    def test_no_memory_that_all_share_is_told(self):
+        """Of --workers no byte lies in /dev/shm; of the MPIs all does."""
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+        result = self.bad(5, *TRAIN, "--steps", "1", "--workers", "2", preexec_fn=limit,
+                          says=["for the workers to share: File too large; free some, or raise"])
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+        small = ["unshare", "-rm", "sh", "-c",
+                 'mount -t tmpfs -o size=64k none /dev/shm && exec "$@"', "sh"]
+        if subprocess.run([*small, "true"], check=False, capture_output=True).returncode:
+            self.skipTest("no small /dev/shm can be mounted here, as by unshare and mount")
+        training = [PROGRAM, *TRAIN, "--steps", "1", "--quiet"]
+        for starts, code, says in [
+                ([*training, "--workers", "2"], 0, ""),
+                ([LAUNCHERS["openmpi"], "-n", "2", *training], 5, "is /dev/shm, or the folder of"),
+                ([LAUNCHERS["mpich"], "-n", "2", *training], None, "/dev/shm")]:
+            family = next((f for f in LAUNCHERS if LAUNCHERS[f] == starts[0]), None)
+            if family and not has_mpi(family):
+                continue
+            with self.subTest(starts=starts[0]):
+                result = subprocess.run([*small, *starts], env={**os.environ, **AS_ROOT},
+                                        capture_output=True, text=True, timeout=LIMIT_S,
+                                        check=False)
+                self.assertIn(says, result.stderr)
+                if code is None:  # MPICH ends its ranks itself
+                    self.assertNotEqual(result.returncode, 0)
+                else:
+                    self.assertEqual(result.returncode, code, result.stderr)
 
     def test_one_of_them_prints(self):
         told = self.good(*TRAIN, "--epochs", "2", "-f", "jsonl", "--workers", "2")

@@ -441,8 +441,11 @@ be_status board_file_new(int size, int *fd, board **b, be_error *err)
     if (file) fclose(file);
 #endif
     if (*fd < 0 || ftruncate(*fd, (off_t)board_bytes(size)) != 0)
-        FAIL(err, BE_NO_MEMORY, "no memory of %zu bytes for the workers to share: %s",
-             board_bytes(size), strerror(errno));
+        FAIL(
+            err, BE_NO_MEMORY,
+            "no memory of %zu bytes for the workers to share: %s; free some, or raise the limit of "
+            "a file's size with ulimit -f",
+            board_bytes(size), strerror(errno));
     TRY(file_map(*fd, size, &memory, err));
     *b = memory;
     return BE_OK;
