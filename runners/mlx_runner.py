@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """The MLX runner: speaks the runner protocol (docs/runner-protocol.md).
 
-Works with MLX 0.26 and later on cpu, on an Apple GPU (mps) and on NVIDIA's (cuda).  Its parts:
+Works with MLX 0.26 and later on cpu, on an Apple GPU (mps) and on NVIDIA's (cuda). Its parts:
 runner_protocol.py (requests and answers), runner_job.py and workload_fields.py (what is asked for,
-and its files), mlx_engine.py (the ops), mlx_loop.py (the step), mlx_training.py (the ladder's
-trainings), mlx_workloads.py, mlx_resnet.py and mlx_transformers.py (its models), mlx_weights.py
-(their arrays in files), mlx_own.py, mlx_own_file.py, own_trace.py and own_file.py (a user's own
-model), mlx_phases.py (where a step's time goes), mlx_libraries.py (devices and versions),
-safetensors_io.py, philox.py.
+and its files), runner_engine.py and mlx_engine.py (the ops), mlx_loop.py (the step),
+mlx_training.py (the ladder's trainings), mlx_workloads.py, mlx_resnet.py and mlx_transformers.py
+(its models), mlx_weights.py (their arrays in files), mlx_own.py, mlx_own_file.py, own_trace.py and
+own_file.py (a user's own model), mlx_phases.py (where a step's time goes), mlx_libraries.py
+(devices and versions), safetensors_io.py, philox.py.
 """
 import os
 import sys

@@ -11,14 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 import keras_own_file
-import own_trace
+import runner_engine
 import runner_job
 import safetensors_io
 import tensorflow_libraries as libraries
 import tensorflow_own
 import tensorflow_phases
 from runner_job import in_json
-from runner_protocol import Failure, SCHEMA, member, tried
+from runner_protocol import SCHEMA, member, tried
 from tensorflow_training import Session
 
 DRIVER_SIGNS = ("CUDA error", "CUDA_ERROR", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS")
@@ -26,13 +26,14 @@ DRIVER_SIGNS = ("CUDA error", "CUDA_ERROR", "cuDNN error", "CUDNN_STATUS", "CUBL
 REFERENCE_SIZE = {"cpu": 512, "cuda": 4096}
 
 
-class Engine:
+class Engine(runner_engine.Engine):
     """The ops of the protocol."""
+    title, driver_signs, own_file = "TensorFlow", DRIVER_SIGNS, keras_own_file.KerasFile
 
     def __init__(self, form=None):
         """`form`: "xla", or what TensorFlow does by itself."""
-        self.session, self.form = None, form
-        self.own = None  # the user's file, once it was asked for
+        super().__init__()
+        self.form = form
         self.product = None
 
     def hello(self, request):
@@ -52,11 +53,13 @@ class Engine:
             keras.utils.clear_session()  # gives its memory back
         device = libraries.find_device(member(request, "device", str))
         threads = member(request, "threads", int, os.cpu_count(), least=1)
-        session = self._new_session(request, device, threads)
+        if "model" in request:
+            libraries.settle(device, threads)  # before the user's file starts TensorFlow by itself
+        session = (tensorflow_own.Session(request, device, threads, self.own, self.form)
+                   if self._takes_own(request) else Session(request, device, threads, self.form))
         libraries.synchronize()
-        told = {**self.own.unit(), **self.own.title()} if self.own is not None else {}
         self.session = session
-        return {**told, "parameters": session.parameter_count,
+        return {**self._told(), "parameters": session.parameter_count,
                 "device_name": libraries.device_name(device),
                 "implementation": (libraries.implementation(device)
                                    + (", XLA" if self.form else "")),
@@ -65,99 +68,35 @@ class Engine:
                 "prepare_ns": time.monotonic_ns() - start,
                 "warnings": session.warnings + libraries.warnings(device)}
 
-    def _new_session(self, request, device, threads):
-        named = member(request, "model", str, None)
-        if named is None:
-            self.own = None
-            return Session(request, device, threads, self.form)
-        libraries.settle(device, threads)  # before the user's file starts TensorFlow by itself
-        if self.own is None or self.own.asked != named:
-            self.own = None
-            keras.utils.set_random_seed(member(request, "seed", int, 0, least=0) % (1 << 32))
-            self.own = keras_own_file.KerasFile(named)
-        self.own.take_dimensions(request)
-        return tensorflow_own.Session(request, device, threads, self.own, self.form)
+    def seed(self, seed):
+        keras.utils.set_random_seed(seed % (1 << 32))
 
-    def _of_ladder(self):
-        session = self._prepared()
-        if self.own is not None:
-            raise Failure("UNAVAILABLE", "a workload of the ladder", f"the file {self.own.named}",
-                          "its answers are not judged here")
-        return session
-
-    def _prepared(self):
-        if self.session is None:
-            raise Failure("USAGE", "a prepared workload", "none", "send 'prepare' first")
-        return self.session
-
-    def run(self, request):
-        session = self._prepared()
-        steps = member(request, "steps", int, least=1)
-        wants_losses = member(request, "losses", bool, False)
-        losses, last = [], None
-        with session.on_device():
-            libraries.synchronize()
-            start = time.monotonic_ns()
-            for _ in range(steps):
-                last = session.run_step()
-                if wants_losses:
-                    losses.append(last)
-            libraries.synchronize()
-            wall_ns = time.monotonic_ns() - start
-        if session.training:
-            losses = [float(loss) for loss in losses or [last]]
-        else:
-            losses = [None] * steps  # inference has logits, no loss
-        answer = {"steps": steps, "wall_ns": wall_ns, "loss": in_json(losses[-1])}
-        if wants_losses:
-            answer["losses"] = [in_json(loss) for loss in losses]
-        return answer
-
-    def sync(self, request):
-        self._prepared()
-        start = time.monotonic_ns()
+    def synchronize(self, _session):
         libraries.synchronize()
-        return {"wall_ns": time.monotonic_ns() - start}
 
-    def parity(self, request):
-        """Always with the counter's dropout; leaves the session as `prepare` did."""
-        session = self._prepared()
-        steps, out = member(request, "steps", int, least=1), member(request, "out", str)
-        if self.own is not None:
-            return self._own_parity(request, steps, out)
-        session.reset("counter")
+    def during(self, _request, session):
+        return session.on_device()
+
+    def trace(self, session, steps):
         tensors, losses = {}, []
-        with session.on_device():
-            for t in range(steps):
-                before = [p.to_file(p.variable) for p in session.parameters] if t == 0 else []
-                inputs, targets, logits, loss, found = session.whole_step()
-                losses.append(np.float32(loss))
-                if t > 0:
-                    continue
-                batch = {name: self._as_in_file(session, name, value) for name, value
-                         in zip(session.inputs + session.targets, inputs + targets)}
-                tensors = {**session.trace_of(batch),
-                           session.output: session.result_to_file(logits.numpy()),
-                           "loss": losses[0]}
-                for p, value in zip(session.parameters, before):
-                    tensors["param." + p.name] = value
-                for p, gradient in zip(session.parameters, found):
-                    tensors["grad." + p.name] = p.to_file(gradient)
-                for p in session.buffers:
-                    tensors["buffer." + p.name] = p.to_file(p.variable)
-        safetensors_io.write(out, {**tensors, "losses": np.array(losses)})
-        session.reset(session.dropout)
-        return {"steps": steps}
-
-    def _own_parity(self, request, steps, out):
-        session, judges = self.session, member(request, "judge", bool, False)
-        answer = {"steps": steps, "draws": session.draws()} if judges else {"steps": steps}
-        found = session.trace(steps)
-        if judges:
-            found = own_trace.without_rounding(found)
-            answer["moved"] = session.moved(steps, found)
-        safetensors_io.write(out, found)
-        return answer
+        for t in range(steps):
+            before = [p.to_file(p.variable) for p in session.parameters] if t == 0 else []
+            inputs, targets, logits, loss, found = session.whole_step()
+            losses.append(np.float32(loss))
+            if t > 0:
+                continue
+            batch = {name: self._as_in_file(session, name, value) for name, value
+                     in zip(session.inputs + session.targets, inputs + targets)}
+            tensors = {**session.trace_of(batch),
+                       session.output: session.result_to_file(logits.numpy()),
+                       "loss": losses[0]}
+            for p, value in zip(session.parameters, before):
+                tensors["param." + p.name] = value
+            for p, gradient in zip(session.parameters, found):
+                tensors["grad." + p.name] = p.to_file(gradient)
+            for p in session.buffers:
+                tensors["buffer." + p.name] = p.to_file(p.variable)
+        return {**tensors, "losses": np.array(losses)}
 
     @staticmethod
     def _as_in_file(session, name, value):
@@ -188,12 +127,7 @@ class Engine:
 
     def phases(self, request):
         session, steps = self._prepared(), member(request, "steps", int, least=1)
-        answer = tensorflow_phases.measure(session, steps)
-        if self.own is not None:
-            flops = self.own.flops(session.batch)
-            answer["flops"] = None if flops is None else flops * steps
-            answer["notes"] = []
-        return answer
+        return {**tensorflow_phases.measure(session, steps), **self._own_phases(steps)}
 
     def reference(self, request):
         """The product of two square matrices, always of the same size."""
@@ -210,11 +144,3 @@ class Engine:
             self.product()
             libraries.synchronize()
             return {"wall_ns": time.monotonic_ns() - start}
-
-    def failure_of(self, error):
-        failure = runner_job.failure_of(error, "TensorFlow", DRIVER_SIGNS)
-        if failure.status != "FAILED":
-            self.session = None
-        elif self.own is not None:
-            return self.own.failure(error)
-        return failure

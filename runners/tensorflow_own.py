@@ -195,6 +195,10 @@ class Session:
         self.step += 1
         return batch
 
+    def shapes(self):
+        """Of no workload of the ladder: Keras has other layouts."""
+        return {}
+
     def run_step(self):
         """One step: its loss, or in inference its output, which nobody has waited for."""
         return (self._train if self.training else self._infer)(*self._next())

@@ -2,9 +2,9 @@
 """The TensorFlow runner: speaks the runner protocol (docs/runner-protocol.md).
 
 Works with TensorFlow 2.16 and later (Keras 3) on cpu and cuda; with the argument "xla" XLA compiles
-its steps.  Its parts: runner_protocol.py (requests and answers), runner_job.py and
-workload_fields.py (what is asked for, and its files), tensorflow_engine.py (the ops),
-tensorflow_training.py (the step), tensorflow_workloads.py, tensorflow_resnet.py and
+its steps. Its parts: runner_protocol.py (requests and answers), runner_job.py and
+workload_fields.py (what is asked for, and its files), runner_engine.py and tensorflow_engine.py
+(the ops), tensorflow_training.py (the step), tensorflow_workloads.py, tensorflow_resnet.py and
 tensorflow_transformers.py (the models), tensorflow_weights.py (their variables in files),
 tensorflow_own.py, keras_own_file.py, own_trace.py and own_file.py (a user's own model),
 tensorflow_phases.py (where a step's time goes), tensorflow_feed.py (the data),

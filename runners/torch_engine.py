@@ -10,7 +10,7 @@ import time
 import numpy as np
 import torch
 
-import own_trace
+import runner_engine
 import runner_job
 import safetensors_io
 import torch_feed
@@ -220,13 +220,14 @@ class Session(Loop, runner_job.Job):
         return sum(x.numel() * x.element_size() for x in self.feed.slots[0].host)
 
 
-class Engine:
+class Engine(runner_engine.Engine):
     """The ops of the protocol."""
+    title, driver_signs, own_file = "PyTorch", DRIVER_SIGNS, torch_own_file.TorchFile
 
     def __init__(self, form=None):
-        self.session, self.form = None, form
+        super().__init__()
+        self.form = form
         self.chain = None
-        self.own = None  # the user's file, once it was asked for
         self.others = None  # the workers that this one has started
         self.meetings = 0
 
@@ -255,12 +256,12 @@ class Engine:
         threads = member(request, "threads", int, torch.get_num_threads(), least=1)
         threads_warnings = libraries.set_threads(threads)
         with self._together(request, torch_group.of_rank):
-            session = self._new_session(request, device)
+            session = (torch_own.Session(request, device, self.own, self.form)
+                       if self._takes_own(request) else Session(request, device, self.form))
         self._meet(session)
         libraries.synchronize(device)
-        told = {**self.own.unit(), **self.own.title()} if self.own is not None else {}
         self.session = session
-        return {**told, "parameters": session.parameters,
+        return {**self._told(), "parameters": session.parameters,
                 "device_name": libraries.device_name(device),
                 "implementation": libraries.implementation(device) + torch_forms.words(self.form),
                 "precision": session.precision, "threads": torch.get_num_threads(),
@@ -320,81 +321,26 @@ class Engine:
             raise Failure("UNAVAILABLE", "one worker", f"{session.workers}", "prepare one for it")
         return session
 
-    def _new_session(self, request, device):
-        named = member(request, "model", str, None)
-        if named is None:
-            self.own = None
-            return Session(request, device, self.form)
-        if self.own is None or self.own.asked != named:
-            self.own = None
-            torch_own_file.seed_all(member(request, "seed", int, 0, least=0))
-            self.own = torch_own_file.TorchFile(named)
-        self.own.take_dimensions(request)
-        return torch_own.Session(request, device, self.own, self.form)
+    def seed(self, seed):
+        torch_own_file.seed_all(seed)
+
+    def synchronize(self, session):
+        libraries.synchronize(session.device)
+
+    def kept(self, loss):
+        return loss.clone()  # the next step of a CUDA graph overwrites it
+
+    def read_losses(self, session, losses):
+        return session.mean_of(torch.stack(losses)).tolist()
+
+    def during(self, request, _session):
+        return self._together(request)
 
     def _of_ladder(self):
-        session = self._alone()
-        if self.own is not None:
-            raise Failure("UNAVAILABLE", "a workload of the ladder", f"the file {self.own.named}",
-                          "its answers are not judged here")
-        return session
+        self._alone()
+        return super()._of_ladder()
 
-    def _prepared(self):
-        if self.session is None:
-            raise Failure("USAGE", "a prepared workload", "none", "send 'prepare' first")
-        return self.session
-
-    def run(self, request):
-        session = self._prepared()
-        steps = member(request, "steps", int, least=1)
-        wants_losses = member(request, "losses", bool, False)
-        losses, loss = [], None
-        step = session.train_step if session.training else session.infer_step
-        with self._together(request):
-            libraries.synchronize(session.device)
-            start = time.monotonic_ns()
-            for _ in range(steps):
-                loss = step()
-                if wants_losses and session.training:
-                    losses.append(loss.clone())  # the next step of a CUDA graph overwrites it
-            libraries.synchronize(session.device)
-            wall_ns = time.monotonic_ns() - start
-            if session.training:
-                losses = session.mean_of(torch.stack(losses or [loss])).tolist()
-            else:
-                losses = [None] * steps  # inference has logits, no loss
-        answer = {"steps": steps, "wall_ns": wall_ns, "loss": in_json(losses[-1])}
-        if wants_losses:
-            answer["losses"] = [in_json(loss) for loss in losses]
-        return answer
-
-    def sync(self, request):
-        device = self._prepared().device
-        start = time.monotonic_ns()
-        libraries.synchronize(device)
-        return {"wall_ns": time.monotonic_ns() - start}
-
-    def parity(self, request):
-        """Always with the counter's dropout; leaves the session as `prepare` did."""
-        session = self._prepared()
-        steps, out = member(request, "steps", int, least=1), member(request, "out", str)
-        if self.own is not None:
-            judges = member(request, "judge", bool, False)
-            answer = {"steps": steps, "draws": session.draws()} if judges else {"steps": steps}
-            found = session.trace(steps)
-            if judges:
-                found = own_trace.without_rounding(found)
-                answer["moved"] = session.moved(steps, found)
-                answer.update(session.shapes())
-            safetensors_io.write(out, found)
-            return answer
-        with self._together(request):
-            self._trace(session, steps, out)
-        return {"steps": steps}
-
-    @staticmethod
-    def _trace(session, steps, out):
-        session.reset("counter")
+    def trace(self, session, steps):
         tensors, losses = {}, []
         for t in range(steps):
             inputs, targets = session.next_batch()
@@ -418,10 +364,8 @@ class Engine:
                     tensors["buffer." + name] = value.clone()
             losses.append(loss.detach())
         tensors["losses"] = torch.stack(losses)
-        tensors = session.whole_of(tensors)
-        if session.rank == 0:
-            safetensors_io.write(out, {k: v.detach().cpu().numpy() for k, v in tensors.items()})
-        session.reset(session.dropout)
+        return {name: value.detach().cpu().numpy()
+                for name, value in session.whole_of(tensors).items()}
 
     @torch.no_grad()
     def evaluate(self, request):
@@ -467,10 +411,8 @@ class Engine:
         return {"wall_ns": self.chain.run()}
 
     def failure_of(self, error):
-        failure = torch_forms.failure_of(error) or runner_job.failure_of(error, "PyTorch",
-                                                                         DRIVER_SIGNS)
-        if failure.status != "FAILED" or torch_group.leave():
+        failure = torch_forms.failure_of(error) or runner_job.failure_of(error, self.title,
+                                                                         self.driver_signs)
+        if torch_group.leave():
             self.session = None
-        elif self.own is not None:
-            return self.own.failure(error)
-        return failure
+        return self._after(failure, error)

@@ -66,6 +66,9 @@ class Loop:
         self.send_ahead()
         return loss
 
+    def run_step(self):
+        return self.train_step() if self.training else self.infer_step()
+
     @torch.inference_mode()
     def infer_step(self):
         if self.form == "graph":

@@ -3,9 +3,9 @@
 
 Works with PyTorch 1.13 and 2.x on cpu, cuda and mps; an argument names another form than eager
 (torch_forms.py).  Its parts: runner_protocol.py (requests and answers), runner_job.py (what is
-asked for, and its files), torch_engine.py (the ops), torch_group.py (several workers),
-torch_workloads.py (the models), torch_own.py, torch_own_file.py and own_file.py (a user's own
-model), torch_libraries.py (devices and versions), safetensors_io.py, philox.py.
+asked for, and its files), runner_engine.py and torch_engine.py (the ops), torch_group.py (several
+workers), torch_workloads.py (the models), torch_own.py, torch_own_file.py and own_file.py (a
+user's own model), torch_libraries.py (devices and versions), safetensors_io.py, philox.py.
 """
 import os
 import sys
