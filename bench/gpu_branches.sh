@@ -5,7 +5,7 @@
 #   bash FOLDER/gpu_branches.sh FOLDER [WORKLOAD:BATCH…]
 #
 # Each workload (encoder:16, bert-base:16, clip:12, gpt2:4) in bf16 with the branches and with all
-# launches in a row (BREAKEVEN_CUDA_SERIAL), in turn, three times each; and whether both train to
+# launches in a row (BREAKEVEN_CUDA_LANES=1), in turn, three times each; and whether both train to
 # the same bits.  All is logged in $OUT (a new folder if it is unset).  Exit code 1 if anything
 # failed.
 . "$(dirname "$0")/gpu_begin.sh"
@@ -31,7 +31,7 @@ for each in "$@"; do
     w=${each%:*} batch=${each#*:}
     for round in 1 2 3; do
         step "$w-branches" "$w" "$batch" || say FAIL "$w: $(tail -n 1 "$OUT/$w-branches.err")"
-        BREAKEVEN_CUDA_SERIAL=1 step "$w-row" "$w" "$batch" ||
+        BREAKEVEN_CUDA_LANES=1 step "$w-row" "$w" "$batch" ||
             say FAIL "$w in a row: $(tail -n 1 "$OUT/$w-row.err")"
     done
     python3 - "$OUT/$w-branches" "$OUT/$w-row" "$each" <<'P' || say FAIL "$each: no times"
@@ -41,7 +41,7 @@ print(f"PASS {sys.argv[3]}: {1e3 * branches:.3f} ms with branches, {1e3 * row:.3
       f"{row / branches:.3f} times")
 P
     weights "$w.branches" "$w" "$batch" &&
-        BREAKEVEN_CUDA_SERIAL=1 weights "$w.row" "$w" "$batch" &&
+        BREAKEVEN_CUDA_LANES=1 weights "$w.row" "$w" "$batch" &&
         cmp -s "$work/$w.branches" "$work/$w.row" &&
         say PASS "$w: the same bits in a row" || say FAIL "$w: other bits in a row"
 done

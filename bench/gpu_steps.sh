@@ -173,7 +173,7 @@ fi
 
 if wanted more "other batches, the data on the host, launches in a row"; then
     bench host-cnn-fashion-100 cnn-fashion 100 --data-on host --engine native,torch
-    BREAKEVEN_CUDA_SERIAL=1 bench serial-cnn-fashion-100 cnn-fashion 100
+    BREAKEVEN_CUDA_LANES=1 bench serial-cnn-fashion-100 cnn-fashion 100
     for w in mlp-mnist cnn-cifar; do bench "$w-100" "$w" 100 --engine native,torch; done
     for w in cnn5-fashion cnn-mnist; do bench "$w-4096" "$w" 4096 --engine native,torch; done
 fi

@@ -51,7 +51,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const names[] = {"FAKE_CUDA_CC", "FAKE_CUDA_EDGES", "BREAKEVEN_CUDA_EDGES"};
+    static const char *const names[] = {"FAKE_CUDA_CC", "FAKE_CUDA_EDGES", "BREAKEVEN_CUDA_EDGES",
+                                        "BREAKEVEN_CUDA_LANES"};
     (void)state;
     int live = world.live();
     dlclose(world.driver);
@@ -115,20 +116,51 @@ static gpu_launch library(const doubling *d, gpu_buffer buffer, int x, int y)
                         .arguments = {row(buffer, x, false), row(buffer, y, true)}};
 }
 
-/* From row to row, by our kernels, a library's one kernel (2) and a library's two (4). */
-static void run_step(gpu_driver *d, float out[ROW])
+typedef struct step {
+    gpu_driver *driver;
+    gpu_module *module;
+    const gpu_function *add;
+    gpu_buffer rows;
+} step;
+
+static void step_open(step *s)
 {
     be_error err = {0};
-    gpu_module *module = NULL;
-    const gpu_function *f = NULL;
-    gpu_buffer b = 0;
-    gpu_sequence *sequence = NULL;
     gpu_text text = {"made/test.gpu.c", world.text};
-    const gpu_driver_vtable *vt = d->vtable;
-    ASSERT_OK(vt->compile(d, &text, 1, &module, &err));
-    ASSERT_OK(vt->function(d, module, "add", &f, &err));
-    ASSERT_OK(vt->alloc(d, (LAUNCHES + 1) * ROW * sizeof(float), "rows", &b, &err));
-    ASSERT_OK(vt->clear(d, b, 0, (LAUNCHES + 1) * ROW * sizeof(float), &err));
+    ASSERT_OK(cuda_driver_open(&world.libraries, 0, &s->driver, &err));
+    const gpu_driver_vtable *vt = s->driver->vtable;
+    ASSERT_OK(vt->compile(s->driver, &text, 1, &s->module, &err));
+    ASSERT_OK(vt->function(s->driver, s->module, "add", &s->add, &err));
+    ASSERT_OK(vt->alloc(s->driver, (LAUNCHES + 1) * ROW * sizeof(float), "rows", &s->rows, &err));
+    ASSERT_OK(vt->clear(s->driver, s->rows, 0, (LAUNCHES + 1) * ROW * sizeof(float), &err));
+}
+
+/* Once; then what lies in a row. */
+static void step_run(step *s, const gpu_launch *launches, int count, int from, float out[ROW])
+{
+    be_error err = {0};
+    gpu_sequence *sequence = NULL;
+    const gpu_driver_vtable *vt = s->driver->vtable;
+    world.watch(count);
+    ASSERT_OK(vt->sequence(s->driver, launches, count, &sequence, &err));
+    ASSERT_OK(vt->replay(s->driver, sequence, 1, &err));
+    ASSERT_OK(vt->download(s->driver, s->rows, (size_t)from * ROW * sizeof(float), out,
+                           ROW * sizeof(float), &err));
+    vt->sequence_free(s->driver, sequence);
+}
+
+static void step_close(step *s)
+{
+    s->driver->vtable->free(s->driver, s->rows);
+    s->driver->vtable->module_free(s->driver, s->module);
+    s->driver->vtable->close(s->driver);
+}
+
+/* From row to row, by our kernels, a library's one kernel (2) and a library's two (4). */
+static void run_chain(step *s, float out[ROW])
+{
+    const gpu_function *f = s->add;
+    gpu_buffer b = s->rows;
     float *rows = (float *)b; /* the fake's memory is the host's */
     const gpu_task task = {.name = "a doubling", .start = doubling_start};
     const doubling one = {task, rows + 2 * ROW, rows + 3 * ROW, 1};
@@ -139,24 +171,17 @@ static void run_step(gpu_driver *d, float out[ROW])
                                            add(f, row(b, 3, false), row(b, 4, true)),
                                            library(&two, b, 4, 5),
                                            add(f, row(b, 5, false), row(b, 6, true))};
-    world.watch(LAUNCHES);
-    ASSERT_OK(vt->sequence(d, launches, LAUNCHES, &sequence, &err));
-    ASSERT_OK(vt->replay(d, sequence, 1, &err));
-    ASSERT_OK(vt->download(d, b, LAUNCHES * ROW * sizeof(float), out, ROW * sizeof(float), &err));
-    vt->sequence_free(d, sequence);
-    vt->free(d, b);
-    vt->module_free(d, module);
+    step_run(s, launches, LAUNCHES, LAUNCHES, out);
 }
 
 /* The ports of the edges, which lead from each launch to the next; and what people are told. */
 static void check(const int ports[LAUNCHES - 1], const char *remark)
 {
-    be_error err = {0};
-    gpu_driver *d = NULL;
+    step s;
     float out[ROW];
     int edges[3 * EDGES_MOST] = {0};
-    ASSERT_OK(cuda_driver_open(&world.libraries, 0, &d, &err));
-    run_step(d, out);
+    step_open(&s);
+    run_chain(&s, out);
     for (int i = 0; i < ROW; i++) assert_float_equal(out[i], 11, 0);
     assert_int_equal(world.edges(edges, EDGES_MOST), LAUNCHES - 1);
     for (int e = 0; e < LAUNCHES - 1; e++) {
@@ -166,8 +191,8 @@ static void check(const int ports[LAUNCHES - 1], const char *remark)
             fail_msg("the edge from launch %d to the next leaves by port %d, expected %d", e,
                      edges[3 * e + 2], ports[e]);
     }
-    assert_string_equal(d->facts.remark, remark);
-    d->vtable->close(d);
+    assert_string_equal(s.driver->facts.remark, remark);
+    step_close(&s);
 }
 
 static const int full[LAUNCHES - 1] = {0};
@@ -212,6 +237,45 @@ static void full_edges_where_others_are_refused(void **state)
     check(full, "full edges (CUDA_ERROR_NOT_SUPPORTED)");
 }
 
+/* Two ways from row 0, of two launches each, in so many lanes: the edges. */
+static void check_lanes(const char *lanes, int count, const int *expected)
+{
+    step s;
+    float out[ROW];
+    int edges[3 * EDGES_MOST] = {0};
+    setenv("BREAKEVEN_CUDA_LANES", lanes, 1);
+    step_open(&s);
+    gpu_buffer b = s.rows;
+    const gpu_launch launches[4] = {add(s.add, row(b, 0, false), row(b, 1, true)),
+                                    add(s.add, row(b, 0, false), row(b, 2, true)),
+                                    add(s.add, row(b, 1, false), row(b, 3, true)),
+                                    add(s.add, row(b, 2, false), row(b, 4, true))};
+    step_run(&s, launches, 4, 4, out);
+    for (int i = 0; i < ROW; i++) assert_float_equal(out[i], 2, 0);
+    assert_int_equal(world.edges(edges, EDGES_MOST), count);
+    for (int e = 0; e < count; e++) {
+        assert_int_equal(edges[3 * e], expected[2 * e]);
+        assert_int_equal(edges[3 * e + 1], expected[2 * e + 1]);
+    }
+    step_close(&s);
+}
+
+static void launches_in_lanes(void **state)
+{
+    be_error err = {0};
+    gpu_sequence *sequence = NULL;
+    gpu_driver *d = NULL;
+    (void)state;
+    check_lanes("1", 3, (const int[]){0, 1, 1, 2, 2, 3});
+    check_lanes("2", 2, (const int[]){0, 2, 1, 3});
+    check_lanes("0", 2, (const int[]){0, 2, 1, 3});
+    setenv("BREAKEVEN_CUDA_LANES", "many", 1);
+    ASSERT_OK(cuda_driver_open(&world.libraries, 0, &d, &err));
+    ASSERT_FAILS(d->vtable->sequence(d, &(gpu_launch){0}, 1, &sequence, &err), BE_USAGE,
+                 "BREAKEVEN_CUDA_LANES: expected 0 (any number) to 64 lanes", "found \"many\"");
+    d->vtable->close(d);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -219,7 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(kernels_that_wait_begin_early),       TEST(full_edges_to_compare),
         TEST(full_edges_of_old_devices),           TEST(full_edges_of_old_drivers),
-        TEST(full_edges_where_others_are_refused),
+        TEST(full_edges_where_others_are_refused), TEST(launches_in_lanes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 /* A list of launches as a CUDA graph.
  *
  * The edges come from what the kernels read and write, so launches that do not depend on each other
- * may overlap; BREAKEVEN_CUDA_SERIAL in the environment puts them in a row.  A second graph holds
+ * may overlap; BREAKEVEN_CUDA_LANES in the environment says in how many lanes, and 1 puts them in a
+ * row.  A second graph holds
  * several repetitions: between two graphs the device rests for longer than between two kernels of
  * one.
  *
@@ -19,9 +20,15 @@
 #include <string.h>
 
 #include "backend/cuda/cuda_driver.h"
+#include "backend/cuda/cuda_lanes.h"
 
 #define UNROLL_NODES 512 /* most kernels of the graph of several repetitions */
 #define UNROLL_MOST 16
+#define LANES_MOST 64
+
+/* About how long a launch takes: to order them, no more. */
+#define LAUNCH_NS 3000
+#define BYTES_A_NS 2000
 
 struct gpu_sequence {
     int count;  /* launches */
@@ -61,15 +68,18 @@ typedef struct graph_builder {
     const gpu_launch *launches;
     library_work *works; /* [count]; empty for our kernels */
     int count, repeats;
-    bool serial; /* each node after the one before, as in a stream: to compare with */
+    int lanes; /* 0: any number */
     cuda_graph graph;
     cuda_node *nodes;  /* [count * repeats] */
     cuda_node *before; /* of the node being added, by full edges */
     cuda_node *soon;   /* by programmatic ones */
     size_t before_count, soon_count;
     cuda_result refused;   /* what the driver said to a graph with programmatic edges */
-    unsigned char *behind; /* [count * repeats]²: node j comes before node k, directly or not */
+    unsigned char *behind; /* [count * repeats]²: whether node j comes before node k; relation */
+    int *order;            /* in which nodes are added */
 } graph_builder;
+
+typedef enum relation { UNRELATED, INDIRECT, DIRECT } relation;
 
 /* Node k comes after node j. */
 static void add_before(graph_builder *b, int k, int j)
@@ -82,22 +92,73 @@ static void add_before(graph_builder *b, int k, int j)
         b->before[b->before_count++] = b->nodes[j];
 }
 
+static unsigned char *row_of(const graph_builder *b, int k)
+{
+    return b->behind + (size_t)k * (size_t)b->count * (size_t)b->repeats;
+}
+
+/* Node k waits for node j, and so for all that j waits for. */
+static void relate(graph_builder *b, int k, int j)
+{
+    unsigned char *mine = row_of(b, k);
+    const unsigned char *theirs = row_of(b, j);
+    for (int i = 0; i < b->count * b->repeats; i++)
+        if (theirs[i]) mine[i] = INDIRECT;
+    mine[j] = DIRECT;
+}
+
 /* Nodes that node k must wait for, without those that another one of them waits for. */
 static void find_before(graph_builder *b, int k)
 {
-    size_t total = (size_t)b->count * (size_t)b->repeats;
-    unsigned char *mine = b->behind + (size_t)k * total;
-    b->before_count = b->soon_count = 0;
-    if (b->serial && k > 0) add_before(b, k, k - 1);
-    if (b->serial) return;
-    for (int j = k - 1; j >= 0; j--) {
-        if (mine[j] || !launches_conflict(&b->launches[j % b->count], &b->launches[k % b->count]))
-            continue;
-        const unsigned char *theirs = b->behind + (size_t)j * total;
-        for (int i = 0; i < j; i++) mine[i] |= theirs[i];
-        mine[j] = 1;
-        add_before(b, k, j);
+    for (int j = k - 1; j >= 0; j--)
+        if (!row_of(b, k)[j] &&
+            launches_conflict(&b->launches[j % b->count], &b->launches[k % b->count]))
+            relate(b, k, j);
+}
+
+static int64_t cost_of(const gpu_launch *launch)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < launch->argument_count; i++)
+        if (launch->arguments[i].kind == GPU_ARGUMENT_SPAN)
+            bytes += (int64_t)launch->arguments[i].span.bytes;
+    return LAUNCH_NS + bytes / BYTES_A_NS;
+}
+
+/* Each node waits for the one before it in its lane, too; what the others wait for is found anew,
+ * because less is left to say. */
+static be_status lay_into_lanes(graph_builder *b, int64_t *cost, int *lane_before, be_error *err)
+{
+    int total = b->count * b->repeats;
+    const cuda_lanes_job job = {
+        .nodes = total, .lanes = b->lanes, .behind = b->behind, .cost = cost};
+    for (int k = 0; k < total; k++) cost[k] = cost_of(&b->launches[k % b->count]);
+    TRY(cuda_lanes_plan(&job, b->order, lane_before, err));
+    for (int n = 0; n < total; n++) {
+        int k = b->order[n];
+        unsigned char *mine = row_of(b, k);
+        if (lane_before[k] >= 0 && !mine[lane_before[k]]) mine[lane_before[k]] = DIRECT;
+        for (int j = 0; j < total; j++)
+            if (mine[j] == DIRECT) relate(b, k, j);
     }
+    return BE_OK;
+}
+
+static be_status find_order(graph_builder *b, be_error *err)
+{
+    size_t total = (size_t)b->count * (size_t)b->repeats;
+    void *cost = NULL, *before = NULL;
+    for (int k = 0; k < (int)total; k++) {
+        find_before(b, k);
+        b->order[k] = k;
+    }
+    if (!b->lanes) return BE_OK;
+    be_status status = memory_alloc(&cost, total * sizeof(int64_t), "a graph", err);
+    if (status == BE_OK) status = memory_alloc(&before, total * sizeof(int), "a graph", err);
+    if (status == BE_OK) status = lay_into_lanes(b, cost, before, err);
+    memory_free(cost);
+    memory_free(before);
+    return status;
 }
 
 /* A driver that knows no such edges, or not these. */
@@ -158,9 +219,14 @@ static be_status add_task(graph_builder *b, int k, be_error *err)
 
 static be_status add_nodes(graph_builder *b, be_error *err)
 {
-    for (int k = 0; k < b->count * b->repeats; k++) {
+    TRY(find_order(b, err));
+    for (int n = 0; n < b->count * b->repeats; n++) {
+        int k = b->order[n];
         bool is_task = b->launches[k % b->count].task != NULL;
-        find_before(b, k);
+        const unsigned char *mine = row_of(b, k);
+        b->before_count = b->soon_count = 0;
+        for (int j = b->count * b->repeats - 1; j >= 0; j--)
+            if (mine[j] == DIRECT) add_before(b, k, j);
         TRY(is_task ? add_task(b, k, err) : add_kernel(b, k, err));
     }
     return BE_OK;
@@ -171,16 +237,19 @@ static be_status fill_graph(graph_builder *b, cuda_exec *out, be_error *err)
     const cuda_driver *d = b->driver;
     const cuda_functions *cu = &d->libraries->cu;
     size_t total = (size_t)b->count * (size_t)b->repeats;
-    void *nodes = NULL, *behind = NULL;
+    void *nodes = NULL, *behind = NULL, *order = NULL;
     be_status status = memory_alloc(&nodes, 3 * total * sizeof(cuda_node), "a graph", err);
     if (status == BE_OK) status = memory_alloc(&behind, total * total, "a graph", err);
+    if (status == BE_OK) status = memory_alloc(&order, total * sizeof(int), "a graph", err);
     b->nodes = nodes;
     b->before = b->nodes + total;
     b->soon = b->before + total;
     b->behind = behind;
+    b->order = order;
     if (status == BE_OK) status = add_nodes(b, err);
     memory_free(nodes);
     memory_free(behind);
+    memory_free(order);
     TRY(status);
     cuda_result result = cu->graph_instantiate(out, b->graph, 0);
     if (d->soon && is_refusal(result)) b->refused = result;
@@ -276,16 +345,28 @@ static be_status build_graphs(gpu_driver *driver, graph_builder *b, gpu_sequence
     return BE_OK;
 }
 
+static be_status read_lanes(int *out, be_error *err)
+{
+    const char *asked = getenv("BREAKEVEN_CUDA_LANES");
+    char *end = NULL;
+    long lanes = asked ? strtol(asked, &end, 10) : 0;
+    if (asked && (end == asked || *end || lanes < 0 || lanes > LANES_MOST))
+        FAIL(err, BE_USAGE,
+             "BREAKEVEN_CUDA_LANES: expected 0 (any number) to %d lanes for the launches of a "
+             "step, found \"%.40s\"; unset it",
+             LANES_MOST, asked);
+    *out = (int)lanes;
+    return BE_OK;
+}
+
 be_status cuda_sequence_new(gpu_driver *driver, const gpu_launch *launches, int count,
                             gpu_sequence **out, be_error *err)
 {
-    graph_builder b = {.driver = (cuda_driver *)driver,
-                       .launches = launches,
-                       .count = count,
-                       .serial = getenv("BREAKEVEN_CUDA_SERIAL") != NULL};
+    graph_builder b = {.driver = (cuda_driver *)driver, .launches = launches, .count = count};
     void *memory = NULL, *works = NULL;
     *out = NULL;
     MUST(count > 0);
+    TRY(read_lanes(&b.lanes, err));
     TRY(cuda_enter(b.driver, err));
     TRY(memory_alloc(&works, (size_t)count * sizeof(library_work), "a sequence", err));
     b.works = works;
