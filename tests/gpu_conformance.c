@@ -13,7 +13,10 @@
     X(LOG, "LOG(v * v + 1.0f)", log(v *v + 1.0))                                             \
     X(SQRT, "SQRT(v * v)", fabs(v))                                                          \
     X(TANH, "TANH(v)", tanh(v))                                                              \
-    X(ERF, "ERF(v)", erf(v))                                                                 \
+    X(ABS, "ABS(v)", fabs(v))                                                                \
+    X(DECAY, "DECAY(v * v)", exp(-v *v))                                                     \
+    X(SELECT, "SELECT(v < 0.0f, 2.0f, 3.0f)", v < 0.0 ? 2.0 : 3.0)                           \
+    X(RECIPROCAL, "RECIPROCAL(1.0f + v * v)", 1.0 / (1.0 + v * v))                           \
     X(MAX, "MAX(v, 0.25f)", fmax(v, 0.25))                                                   \
     X(MIN, "MIN(v, 0.25f)", fmin(v, 0.25))                                                   \
     X(LOWEST, "v > F32_LOWEST ? v : 0.0f", v)                                                \

@@ -1,4 +1,4 @@
-/* exp, tanh and erf of floats, without a branch and to a few units in the last place, so that loops
+/* exp and tanh of floats, without a branch and to a few units in the last place, so that loops
  * over them become vector code, which libm's functions do not.  A NaN stays one. */
 #ifndef BACKEND_CPU_SMOOTH_H
 #define BACKEND_CPU_SMOOTH_H
@@ -65,28 +65,6 @@ static inline float smooth_tanh(float x)
     p = p * z - 3.33332819422e-1f;
     float small = a + p * z * a, large = 1.0f - 2.0f / (smooth_exp(2.0f * a) + 1.0f);
     return smooth_signed(smooth_select(a < 0.625f, small, large), x);
-}
-
-/* Below 1 erf(a)/a is a polynomial of a², above −log(1 − erf(a)) one of a; both are least-squares
- * fits at Chebyshev nodes, with errors of 1.2e-9 before rounding.  From 4 on it is 1 in floats. */
-static inline float smooth_erf(float x)
-{
-    float a = smooth_float(smooth_bits(x) & 0x7fffffffu), z = x * x;
-    float p = 7.8824974e-5f;
-    p = p * z - 8.0188555e-4f;
-    p = p * z + 5.1893123e-3f;
-    p = p * z - 2.6854329e-2f;
-    p = p * z + 1.12835974e-1f;
-    p = p * z - 3.7612626e-1f;
-    p = p * z + 1.12837911f;
-    float t = smooth_select(a > 4.0f, 4.0f, a), q = -1.8649449e-4f;
-    q = q * t + 2.9484069e-3f;
-    q = q * t - 2.1839634e-2f;
-    q = q * t + 1.03107288e-1f;
-    q = q * t + 6.3814712e-1f;
-    q = q * t + 1.12708628f;
-    q = q * t + 3.4260203e-4f;
-    return smooth_signed(smooth_select(a < 1.0f, p * a, 1.0f - smooth_exp(-q)), x);
 }
 
 #endif

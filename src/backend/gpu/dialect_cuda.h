@@ -57,7 +57,22 @@ static __device__ __forceinline__ void dialect_begin(void)
 #define LOG(x) logf(x)
 #define SQRT(x) __fsqrt_rn(x)
 #define TANH(x) tanhf(x)
-#define ERF(x) erff(x)
+#define ABS(x) fabsf(x)
+static __device__ __forceinline__ float dialect_decay(float x)
+{
+    float y;
+    asm("{ ex2.approx.ftz.f32 %0, %1; }" : "=f"(y) : "f"(x * -1.44269504f));
+    return y;
+}
+static __device__ __forceinline__ float dialect_reciprocal(float x)
+{
+    float y;
+    asm("{ rcp.approx.ftz.f32 %0, %1; }" : "=f"(y) : "f"(x));
+    return y;
+}
+#define DECAY(x) dialect_decay(x)
+#define SELECT(condition, a, b) ((condition) ? (a) : (b))
+#define RECIPROCAL(x) dialect_reciprocal(x)
 #define MAX(x, y) fmaxf(x, y)
 #define MIN(x, y) fminf(x, y)
 #define LOAD_F32(p, i) ((p)[i])

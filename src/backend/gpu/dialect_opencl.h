@@ -9,7 +9,7 @@ DIALECT_FLOAT expm1(float);
 DIALECT_FLOAT log(float);
 DIALECT_FLOAT sqrt(float);
 DIALECT_FLOAT tanh(float);
-DIALECT_FLOAT erf(float);
+DIALECT_FLOAT fabs(float);
 DIALECT_FLOAT fmax(float, float);
 DIALECT_FLOAT fmin(float, float);
 uint __attribute__((overloadable, const)) mul_hi(uint, uint);
@@ -71,7 +71,10 @@ typedef ushort bf16;
 #define LOG(x) log((float)(x))
 #define SQRT(x) sqrt((float)(x))
 #define TANH(x) tanh((float)(x))
-#define ERF(x) erf((float)(x))
+#define ABS(x) fabs((float)(x))
+#define DECAY(x) exp(-(float)(x))
+#define SELECT(condition, a, b) ((condition) ? (a) : (b))
+#define RECIPROCAL(x) (1.0f / (x))
 #define MAX(x, y) fmax((float)(x), (float)(y))
 #define MIN(x, y) fmin((float)(x), (float)(y))
 #define LOAD_F32(p, i) ((p)[i])

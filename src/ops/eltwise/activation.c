@@ -11,9 +11,13 @@
 #define DEVICE static
 #define NUMBER double
 #define CONSTANT(c) c
-#define EXP exp
+#define FLOATS 0
 #define TANH tanh
 #define ERF erf
+#define ABS fabs
+#define SELECT(condition, a, b) ((condition) ? (a) : (b))
+#define DECAY(x) exp(-(x))
+#define RECIPROCAL(x) (1.0 / (x))
 #include "ops/eltwise/activation_list.gpu.c"
 
 static be_status activation_infer(op_infer *call, be_error *err)

@@ -1,6 +1,8 @@
 /* Activations by formula on the CPU, in any layout that all operands share. */
 #include "ops/eltwise/activation_cpu.h"
 
+#include <math.h>
+
 #include "backend/cpu/smooth.h"
 #include "ops/reduce/column_sum.h"
 
@@ -8,9 +10,12 @@
 #define DEVICE static inline
 #define NUMBER float
 #define CONSTANT(c) c##f
-#define EXP smooth_exp
+#define FLOATS 1
 #define TANH smooth_tanh
-#define ERF smooth_erf
+#define ABS fabsf
+#define SELECT smooth_select
+#define DECAY(x) smooth_exp(-(x))
+#define RECIPROCAL(x) (1.0f / (x))
 #include "ops/eltwise/activation_list.gpu.c"
 
 #define PARALLEL_SIMD \

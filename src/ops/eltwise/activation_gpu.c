@@ -22,7 +22,8 @@ static const char *formula_name(be_activation kind)
 const char *activation_words(be_activation kind, char out[ACTIVATION_WORDS])
 {
     const char *name = formula_name(kind);
-    snprintf(out, ACTIVATION_WORDS, "NUMBER=float CONSTANT(c)=c##f F=%s_f DF=%s_df", name, name);
+    snprintf(out, ACTIVATION_WORDS, "NUMBER=float CONSTANT(c)=c##f FLOATS=1 F=%s_f DF=%s_df", name,
+             name);
     return out;
 }
 
@@ -57,7 +58,7 @@ be_status gpu_activation_record(const gpu_call *call, gpu_recorder *recorder, in
     int64_t count = shape_elements(&call->out_shape[0]);
     return gpu_record(recorder, call,
                       &(gpu_step){unit, "activation",
-                                  gpu_groups(call, (count + 7) / 8, call->units[unit].group, 8),
+                                  gpu_groups(call, (count + 15) / 16, call->units[unit].group, 8),
                                   GPU_ARGUMENTS(gpu_reads(x), gpu_writes(y), gpu_int(count))},
                       err);
 }
@@ -77,7 +78,7 @@ static be_status activation_record(const gpu_call *call, gpu_recorder *recorder,
 /* With the sums of columns on the way.  An item works so much on an element that few rows of a lane
  * leave no time for groups without a tile: but for these a second launch joins parts. */
 #define ROWS_ONCE 4
-#define FLIGHT 2
+#define FLIGHT_BYTES 128 /* that an item loads before it uses the first */
 
 static be_status sums_prepare(gpu_call *call, be_error *err)
 {
@@ -89,13 +90,15 @@ static be_status sums_prepare(gpu_call *call, be_error *err)
     *sum =
         (gpu_column_sum){.rows = shape_elements(&call->out_shape[0]) / columns, .columns = columns};
     gpu_column_cut(call, sum, ROWS_ONCE, &call->scratch_bytes, tile);
+    const be_shape *in = call->in_shape;
+    size_t pair = 8 * (dtype_bytes(in[0].dtype) + dtype_bytes(in[1].dtype));
     TRY(gpu_use(call,
                 GPU_SOURCES(&gpu_source_activation_list, &gpu_source_words, &gpu_source_column_tile,
                             &gpu_source_activation_sums),
-                gpu_column_items(sum), err, "FLIGHT=%d %s %s %s %s %s", FLIGHT, tile,
-                activation_words(attrs->kind, words),
-                gpu_type_words("X", call->in_shape[0].dtype, types[0]),
-                gpu_type_words("DY", call->in_shape[1].dtype, types[1]),
+                gpu_column_items(sum), err, "FLIGHT=%d %s %s %s %s %s", (int)(FLIGHT_BYTES / pair),
+                tile, activation_words(attrs->kind, words),
+                gpu_type_words("X", in[0].dtype, types[0]),
+                gpu_type_words("DY", in[1].dtype, types[1]),
                 gpu_type_words("Y", call->out_shape[0].dtype, types[2])));
     return gpu_column_join_prepare(call, sum, err);
 }
@@ -126,7 +129,7 @@ static be_status activation_backward_record(const gpu_call *call, gpu_recorder *
     int64_t count = shape_elements(&call->out_shape[0]);
     return gpu_record(recorder, call,
                       &(gpu_step){0, "activation_backward",
-                                  gpu_groups(call, (count + 7) / 8, call->units[0].group, 8),
+                                  gpu_groups(call, (count + 15) / 16, call->units[0].group, 8),
                                   GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
                                                 gpu_writes(call->out[0]), gpu_int(count))},
                       err);

@@ -22,11 +22,8 @@ KERNEL activation_backward_sums(ITEM_ARG ARG_IN(X_T, x), ARG_IN(DY_T, dy), ARG_O
                 float v[FLIGHT][WORD], g[FLIGHT][WORD];
                 UNROLL for (int f = 0; f < FLIGHT; f++)
                 {
-                    i64 at = (i64)(row + f * LANES) * WIDTH + word * WORD;
-                    if (row + f * LANES < end) {
-                        LOAD_WORD(X, v[f], x, at);
-                        LOAD_WORD(DY, g[f], dy, at);
-                    }
+                    LOAD_WORD(X, v[f], x, TILE_AT(row, f, end, word));
+                    LOAD_WORD(DY, g[f], dy, TILE_AT(row, f, end, word));
                 }
                 UNROLL for (int f = 0; f < FLIGHT; f++)
                 {

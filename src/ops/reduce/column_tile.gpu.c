@@ -13,6 +13,10 @@ PARAMETERS(STRIP LANES PARTS WIDTH)
 #define TILE_SUMS (TILE_ITEMS * WORD)
 #define TILE_PART(tile) ((tile) / STRIPS)
 #define TILE_WORD(tile) ((tile) % STRIPS * STRIP)
+/* Where the f-th row in flight behind `row` is loaded: past the end `row` itself once more, because
+ * compilers put the use of a load with a condition right behind it. */
+#define TILE_AT(row, f, end, word) \
+    ((i64)((row) + (f)*LANES < (end) ? (row) + (f)*LANES : (row)) * WIDTH + (word)*WORD)
 
 /* The sums of all lanes, by a tree of them: the same for every size of group.  `part` are the sums
  * of the tile's part of rows, of all columns. */

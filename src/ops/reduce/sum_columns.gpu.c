@@ -18,12 +18,15 @@ KERNEL sum_columns(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, parts), ARG_INT(rows)
                 float v[FLIGHT][WORD];
                 UNROLL for (int f = 0; f < FLIGHT; f++)
                 {
-                    i64 at = (i64)(row + f * LANES) * WIDTH + word * WORD;
-                    UNROLL for (int k = 0; k < WORD; k++) v[f][k] = 0.0f;
-                    if (row + f * LANES < end) LOAD_WORD(X, v[f], x, at);
+                    LOAD_WORD(X, v[f], x, TILE_AT(row, f, end, word));
                 }
-                UNROLL for (int f = 0; f < FLIGHT * WORD; f++) sum[f % WORD] +=
-                    v[f / WORD][f % WORD];
+                UNROLL for (int f = 0; f < FLIGHT; f++)
+                {
+                    UNROLL for (int k = 0; k < WORD; k++)
+                    {
+                        if (row + f * LANES < end) sum[k] += v[f][k];
+                    }
+                }
             }
             UNROLL for (int k = 0; k < WORD; k++) sums[k * TILE_ITEMS + i] = sum[k];
         }
