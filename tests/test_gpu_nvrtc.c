@@ -219,11 +219,17 @@ static void compile_workloads(be_device *device)
     }
 }
 
-extern const gpu_source gpu_source_attention_narrow, gpu_source_conv2d_add, gpu_source_conv2d_widen;
+extern const gpu_source gpu_source_attention_narrow, gpu_source_conv2d_add, gpu_source_conv2d_widen,
+    gpu_source_conv2d_patches;
 
 #define TYPE(name, type, word) "#define " name "_T " type "\n#define " name "_TYPE " word "\n"
 
-/* The kernels beside calls of cuDNN, which the device at hand has not. */
+#define PATCHES(taps, width, bias)                                                                \
+    "#define IMAGES 3\n#define CHANNELS 3\n#define HEIGHT 50\n#define WIDTH " #width "\n#define " \
+    "OUTPUTS 20\n#define TAP_ROWS 8\n#define TAPS " #taps "\n#define OUT_HEIGHT 6\n#define "      \
+    "OUT_WIDTH 5\n#define PITCH 96\n#define BIAS " #bias "\n"
+
+/* The kernels beside calls of cuDNN and cuBLASLt, which the device at hand has not. */
 static void compile_beside_libraries(void)
 {
     static const struct {
@@ -233,7 +239,9 @@ static void compile_beside_libraries(void)
                    {&gpu_source_attention_narrow, "#define HAS_LENGTHS 1\n"},
                    {&gpu_source_conv2d_add,
                     TYPE("S", "float", "F32") TYPE("X", "bf16", "BF16") TYPE("Y", "bf16", "BF16")},
-                   {&gpu_source_conv2d_widen, ""}};
+                   {&gpu_source_conv2d_widen, ""},
+                   {&gpu_source_conv2d_patches, PATCHES(8, 48, 0) TYPE("X", "bf16", "BF16")},
+                   {&gpu_source_conv2d_patches, PATCHES(7, 37, 1) TYPE("X", "float", "F32")}};
     for (size_t k = 0; k < sizeof kernels / sizeof *kernels; k++) {
         char *text = NULL;
         int length = asprintf(&text, "#define GROUP 256\n%s%s\n%s", kernels[k].defines,

@@ -76,7 +76,7 @@ static const gpu_kernel *kernel_of(const target *t, const be_op *op)
     return library ? library->table[i] : gpu_table[i];
 }
 
-/* That of a case: cuDNN's attention refuses what docs/cuda.md says. */
+/* That of a case: cuDNN's attention refuses what docs/cuda.md says, patches are a product. */
 static const char *implementation_of(const target *t, const ops_case *c)
 {
     const gpu_kernel *kernel = kernel_of(t, c->op);
@@ -85,6 +85,10 @@ static const char *implementation_of(const target *t, const ops_case *c)
         const attention_attrs *attrs = c->spec->attrs;
         is_refused |= attention_sizes_of(attrs, &c->spec->in[0], &c->spec->in[1]).size % 8 != 0;
     }
+    bool backward = c->op == &be_op_conv2d_backward;
+    if (kernel != gpu_table[gpu_op_index(c->op)] && (backward || c->op == &be_op_conv2d) &&
+        conv2d_takes_patches(c->spec->attrs, c->spec->in, backward))
+        return "cuBLASLt";
     return is_refused ? GPU_IMPLEMENTATION : kernel->implementation;
 }
 

@@ -383,6 +383,7 @@ static const conv2d_attrs dx_stem = {
 static const conv2d_attrs shrinking = {.stride = {2, 2}, .activation = BE_RELU};
 static const conv2d_attrs dx_shrinking = {.stride = {2, 2}, .need_dx = true, .no_bias = true};
 static const conv2d_attrs patches = {.stride = {16, 16}, .no_bias = true};
+static const conv2d_attrs small_patches = {.stride = {4, 4}};
 static const conv2d_attrs dx_patches = {.stride = {16, 16}, .need_dx = true, .no_bias = true};
 static const conv2d_attrs dx_no_bias = {
     .stride = {1, 1}, .padding = {1, 1}, .need_dx = true, .no_bias = true};
@@ -444,6 +445,7 @@ static const op_case conv2d_cases[] = {
     CASE("strided, no bias", strided, X(2, 32, 14, 14), X(48, 32, 3, 3), OP_ABSENT),
     CASE("strided pointwise", shrinking, X(2, 32, 14, 13), X(64, 32, 1, 1), VECTOR(64)),
     CASE("patches", patches, X(2, 3, 48, 64), X(40, 3, 16, 16), OP_ABSENT),
+    CASE("patches, a rest", small_patches, X(3, 2, 13, 11), X(9, 2, 4, 4), VECTOR(9)),
     CASE("patches of many channels", patches, X(1, 8, 32, 32), X(24, 8, 16, 16), VECTOR(24)),
     CASE("oblong", oblong, X(2, 5, 9, 16), X(7, 5, 5, 2), VECTOR(7)),
     CASE("oblong, blocked", oblong, X(2, 16, 7, 12), X(24, 16, 3, 4), OP_ABSENT),
@@ -478,6 +480,8 @@ static const op_case conv2d_backward_cases[] = {
          X(2, 64, 7, 7)),
     BACK("patches", patches, X(2, 3, 48, 64), X(40, 3, 16, 16), OP_ABSENT, X(2, 40, 3, 4)),
     BACK("patches, dx", dx_patches, X(1, 3, 32, 32), X(7, 3, 16, 16), OP_ABSENT, X(1, 7, 2, 2)),
+    BACK("patches, a rest", small_patches, X(3, 2, 13, 11), X(9, 2, 4, 4), OP_ABSENT,
+         X(3, 9, 3, 2)),
     BACK("oblong", dx_oblong, X(2, 5, 9, 16), X(7, 5, 5, 2), X(2, 7, 9, 8), X(2, 7, 9, 8)),
     BACK("row", dx_row, X(2, 16, 5, 17), X(32, 16, 1, 7), OP_ABSENT, X(2, 32, 5, 17)),
     BACK("residual", dx_no_bias, X(2, 48, 9, 9), X(48, 48, 3, 3), OP_ABSENT, X(2, 48, 9, 9)),

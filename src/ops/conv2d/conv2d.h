@@ -36,6 +36,15 @@ conv2d_sizes conv2d_size(const conv2d_attrs *attrs, const be_shape *x, const be_
 /* Stride 1, and a square window with the same padding of rows and columns. */
 bool conv2d_is_square(const conv2d_attrs *attrs, const be_shape *w);
 
+/* Is it one product of rows, of which each is a patch of the image: do the windows lie side by
+ * side, without anything behind, and no gradient of x is wanted?  `in`: the shapes of the inputs.
+ */
+bool conv2d_takes_patches(const conv2d_attrs *attrs, const be_shape *in, bool backward);
+
+/* What the elements of a patch divide by: rows lie at 16 bytes in every type, as tensor cores want
+ * them. */
+#define CONV2D_PATCH_STEP 8
+
 /* The most channels with which images stay plain on the CPU: no lane is wasted on them. */
 #define CONV2D_PLAIN_CHANNELS 4
 

@@ -2,7 +2,8 @@
  * kernel; backward as two convolutions, with our own kernels for what ReLU stopped and for the
  * bias.
  *
- * This is of plain images; conv2d_last_cudnn.c is of those with the channels last.  Operands of
+ * This is of plain images; conv2d_last_cudnn.c is of those with the channels last, and windows that
+ * lie side by side are a product (conv2d_patches_cublaslt.c).  Operands of
  * bf16 are made f32 in scratch and multiplied in tf32, whose 11 bits hold every bf16 number: the
  * products are the same, and cuDNN has no convolution that leaves the sums of bf16 operands in f32.
  */
@@ -79,6 +80,12 @@ static bool is_last(const gpu_call *call)
     return call->in_layout[0] == LAYOUT_CHANNELS_LAST;
 }
 
+static bool has_patches(const gpu_call *call)
+{
+    return conv2d_takes_patches(call->attrs, call->in_shape,
+                                call->node->op == &be_op_conv2d_backward);
+}
+
 /* ---------------------------------------------------------------- forward */
 
 #define LOOKED_AT 1024 /* results of the check for NaN */
@@ -102,6 +109,7 @@ static void forward_release(void *state)
 static be_status forward_prepare(gpu_call *call, be_error *err)
 {
     if (is_last(call)) return conv2d_last_cudnn_prepare(call, err);
+    if (has_patches(call)) return conv2d_patches_prepare(call, err);
     cudnn_convolution_pattern what = convolution_of(call, CUDNN_TO_Y);
     TRY(arena_alloc(call->memory, &call->state, sizeof(forward_plan), err));
     forward_plan *plan = call->state;
@@ -155,6 +163,7 @@ static be_status record_relu(const gpu_call *call, gpu_recorder *recorder, int u
 static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     if (is_last(call)) return conv2d_last_cudnn_record(call, recorder, err);
+    if (has_patches(call)) return conv2d_patches_record(call, recorder, err);
     forward_plan *plan = call->state;
     be_activation kind = ((const conv2d_attrs *)call->attrs)->activation;
     gpu_span z = call->out_shape[1].rank >= 0 ? call->out[1] : call->out[0];
@@ -197,6 +206,7 @@ static void backward_release(void *state)
 static be_status backward_prepare(gpu_call *call, be_error *err)
 {
     if (is_last(call)) return conv2d_last_cudnn_backward_prepare(call, err);
+    if (has_patches(call)) return conv2d_patches_backward_prepare(call, err);
     const conv2d_attrs *attrs = call->attrs;
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
@@ -217,6 +227,7 @@ static be_status backward_prepare(gpu_call *call, be_error *err)
 static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     if (is_last(call)) return conv2d_last_cudnn_backward_record(call, recorder, err);
+    if (has_patches(call)) return conv2d_patches_backward_record(call, recorder, err);
     const conv2d_attrs *attrs = call->attrs;
     backward_plan *plan = call->state;
     gpu_span x = wide_span(call, &plan->wide, 0), w = wide_span(call, &plan->wide, 1);

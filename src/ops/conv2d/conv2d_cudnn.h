@@ -53,6 +53,13 @@ gpu_span convolution_sum_span(const gpu_call *call, const convolution_sum *sum);
 be_status convolution_sum_record(const gpu_call *call, gpu_recorder *recorder,
                                  const convolution_sum *sum, be_error *err);
 
+/* Of plain images whose windows lie side by side, on cuBLASLt (conv2d_patches_cublaslt.c). */
+be_status conv2d_patches_prepare(gpu_call *call, be_error *err);
+be_status conv2d_patches_record(const gpu_call *call, gpu_recorder *recorder, be_error *err);
+be_status conv2d_patches_backward_prepare(gpu_call *call, be_error *err);
+be_status conv2d_patches_backward_record(const gpu_call *call, gpu_recorder *recorder,
+                                         be_error *err);
+
 /* Of images with the channels last (conv2d_last_cudnn.c): without a bias, and nothing behind. */
 be_status conv2d_last_cudnn_prepare(gpu_call *call, be_error *err);
 be_status conv2d_last_cudnn_record(const gpu_call *call, gpu_recorder *recorder, be_error *err);

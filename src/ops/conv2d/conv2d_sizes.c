@@ -23,3 +23,12 @@ bool conv2d_is_square(const conv2d_attrs *attrs, const be_shape *w)
     return attrs->stride[0] == 1 && attrs->stride[1] == 1 && w->dim[2] == w->dim[3] &&
            attrs->padding[0] == attrs->padding[1];
 }
+
+bool conv2d_takes_patches(const conv2d_attrs *attrs, const be_shape *in, bool backward)
+{
+    conv2d_sizes s = conv2d_size(attrs, &in[0], &in[1]);
+    int64_t area = s.k[0] * s.k[1];
+    bool beside = s.stride[0] == s.k[0] && s.stride[1] == s.k[1] && !s.padding[0] && !s.padding[1];
+    bool bare = backward ? in[2].rank < 0 && !attrs->need_dx : attrs->activation == BE_IDENTITY;
+    return beside && bare && area > 1 && s.c * area % CONV2D_PATCH_STEP == 0;
+}
