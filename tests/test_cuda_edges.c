@@ -199,10 +199,12 @@ static void towers_are_branches(void **state)
     (void)state;
     small("clip", (workload_variant){.layers = 2, .width = 32, .heads = 2, .size = 32, .seq = 8},
           &room, &w);
-    step_open(&s, w, BE_PRECISION_FP32);
-    check_edges(&s);
-    check_beside(&s, names, 2);
-    step_close(&s);
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        step_open(&s, w, bf16 ? BE_PRECISION_BF16 : BE_PRECISION_FP32);
+        check_edges(&s);
+        check_beside(&s, names, 2);
+        step_close(&s);
+    }
 }
 
 static int count_kernels(const step *s, const char *name)

@@ -11,7 +11,8 @@
 #include "fake_cuda/fake_folder.h"
 
 #define ROW 8
-#define LAUNCHES 6
+#define LAUNCHES 8
+#define NODES 9 /* of them, if works of two kernels are two nodes */
 #define EDGES_MOST 64
 
 static const char kernels[] =
@@ -73,6 +74,7 @@ typedef struct doubling {
     gpu_task task; /* first */
     float *x, *y;
     int parts;
+    bool is_on_host;
 } doubling;
 
 static void twice(const void *data)
@@ -81,9 +83,21 @@ static void twice(const void *data)
     for (int i = 0; i < ROW / d->parts; i++) d->y[i] = 2 * d->x[i];
 }
 
+static void twice_on_host(void *data)
+{
+    twice(data);
+}
+
 static be_status doubling_start(const gpu_task *task, gpu_driver *driver, be_error *err)
 {
     doubling part = *(const doubling *)task;
+    if (part.is_on_host) {
+        CUDA_TRY(&world.libraries, "cuda:0",
+                 world.libraries.cu.host_call(((cuda_driver *)driver)->stream, twice_on_host,
+                                              (void *)(uintptr_t)task),
+                 "double");
+        return BE_OK;
+    }
     for (int p = 0; p < part.parts; p++) {
         CUDA_TRY(&world.libraries, "cuda:0",
                  world.host_work(((cuda_driver *)driver)->stream, twice, &part, sizeof part),
@@ -141,7 +155,6 @@ static void step_run(step *s, const gpu_launch *launches, int count, int from, f
     be_error err = {0};
     gpu_sequence *sequence = NULL;
     const gpu_driver_vtable *vt = s->driver->vtable;
-    world.watch(count);
     ASSERT_OK(vt->sequence(s->driver, launches, count, &sequence, &err));
     ASSERT_OK(vt->replay(s->driver, sequence, 1, &err));
     ASSERT_OK(vt->download(s->driver, s->rows, (size_t)from * ROW * sizeof(float), out,
@@ -156,58 +169,62 @@ static void step_close(step *s)
     s->driver->vtable->close(s->driver);
 }
 
-/* From row to row, by our kernels, a library's one kernel (2) and a library's two (4). */
+/* From row to row, by our kernels and by a library: one kernel (2), two (4), and the host (6). */
 static void run_chain(step *s, float out[ROW])
 {
     const gpu_function *f = s->add;
     gpu_buffer b = s->rows;
     float *rows = (float *)b; /* the fake's memory is the host's */
     const gpu_task task = {.name = "a doubling", .start = doubling_start};
-    const doubling one = {task, rows + 2 * ROW, rows + 3 * ROW, 1};
-    const doubling two = {task, rows + 4 * ROW, rows + 5 * ROW, 2};
+    const doubling one = {task, rows + 2 * ROW, rows + 3 * ROW, 1, false};
+    const doubling two = {task, rows + 4 * ROW, rows + 5 * ROW, 2, false};
+    const doubling host = {task, rows + 6 * ROW, rows + 7 * ROW, 1, true};
     const gpu_launch launches[LAUNCHES] = {add(f, row(b, 0, false), row(b, 1, true)),
                                            add(f, row(b, 1, false), row(b, 2, true)),
                                            library(&one, b, 2, 3),
                                            add(f, row(b, 3, false), row(b, 4, true)),
                                            library(&two, b, 4, 5),
-                                           add(f, row(b, 5, false), row(b, 6, true))};
+                                           add(f, row(b, 5, false), row(b, 6, true)),
+                                           library(&host, b, 6, 7),
+                                           add(f, row(b, 7, false), row(b, 8, true))};
     step_run(s, launches, LAUNCHES, LAUNCHES, out);
 }
 
-/* The ports of the edges, which lead from each launch to the next; and what people are told. */
-static void check(const int ports[LAUNCHES - 1], const char *remark)
+/* The ports of the edges, which lead from each node to the next; and what people are told. */
+static void check(int nodes, const int *ports, const char *remark)
 {
     step s;
     float out[ROW];
     int edges[3 * EDGES_MOST] = {0};
+    world.watch(nodes);
     step_open(&s);
     run_chain(&s, out);
-    for (int i = 0; i < ROW; i++) assert_float_equal(out[i], 11, 0);
-    assert_int_equal(world.edges(edges, EDGES_MOST), LAUNCHES - 1);
-    for (int e = 0; e < LAUNCHES - 1; e++) {
+    for (int i = 0; i < ROW; i++) assert_float_equal(out[i], 23, 0);
+    assert_int_equal(world.edges(edges, EDGES_MOST), nodes - 1);
+    for (int e = 0; e < nodes - 1; e++) {
         assert_int_equal(edges[3 * e], e);
         assert_int_equal(edges[3 * e + 1], e + 1);
         if (edges[3 * e + 2] != ports[e])
-            fail_msg("the edge from launch %d to the next leaves by port %d, expected %d", e,
+            fail_msg("the edge from node %d to the next leaves by port %d, expected %d", e,
                      edges[3 * e + 2], ports[e]);
     }
     assert_string_equal(s.driver->facts.remark, remark);
     step_close(&s);
 }
 
-static const int full[LAUNCHES - 1] = {0};
+static const int full[NODES - 1] = {0};
 
 static void kernels_that_wait_begin_early(void **state)
 {
     (void)state;
-    check((const int[]){1, 0, 1, 0, 0}, "");
+    check(NODES, (const int[]){1, 0, 1, 0, 0, 1, 0, 0}, "");
 }
 
 static void full_edges_to_compare(void **state)
 {
     (void)state;
     setenv("BREAKEVEN_CUDA_EDGES", "full", 1);
-    check(full, "full edges (BREAKEVEN_CUDA_EDGES)");
+    check(LAUNCHES, full, "full edges (BREAKEVEN_CUDA_EDGES)");
 }
 
 static void full_edges_of_old_devices(void **state)
@@ -217,14 +234,14 @@ static void full_edges_of_old_devices(void **state)
     cuda_libraries_close(&world.libraries);
     setenv("FAKE_CUDA_CC", "80", 1); /* the fake looks there when it is started */
     ASSERT_OK(cuda_libraries_open(&world.libraries, &world.places, &world.places, &err));
-    check(full, "full edges (kernels for before sm_90)");
+    check(LAUNCHES, full, "full edges (kernels for before sm_90)");
 }
 
 static void full_edges_of_old_drivers(void **state)
 {
     (void)state;
     world.libraries.driver_version = 12020;
-    check(full, "full edges (a driver before CUDA 12.3)");
+    check(LAUNCHES, full, "full edges (a driver before CUDA 12.3)");
 }
 
 /* Neither the edges nor the graphs that have them. */
@@ -232,9 +249,9 @@ static void full_edges_where_others_are_refused(void **state)
 {
     (void)state;
     setenv("FAKE_CUDA_EDGES", "none", 1);
-    check(full, "full edges (CUDA_ERROR_NOT_SUPPORTED)");
+    check(NODES, full, "full edges (CUDA_ERROR_NOT_SUPPORTED)");
     setenv("FAKE_CUDA_EDGES", "graphs", 1);
-    check(full, "full edges (CUDA_ERROR_NOT_SUPPORTED)");
+    check(NODES, full, "full edges (CUDA_ERROR_NOT_SUPPORTED)");
 }
 
 /* Two ways from row 0, of two launches each, in so many lanes: the edges. */
@@ -244,6 +261,7 @@ static void check_lanes(const char *lanes, int count, const int *expected)
     float out[ROW];
     int edges[3 * EDGES_MOST] = {0};
     setenv("BREAKEVEN_CUDA_LANES", lanes, 1);
+    world.watch(4);
     step_open(&s);
     gpu_buffer b = s.rows;
     const gpu_launch launches[4] = {add(s.add, row(b, 0, false), row(b, 1, true)),

@@ -59,6 +59,7 @@ enum {
     /* When the second node of an edge may begin, and of which kind the edge is. */
     CUDA_PORT_PROGRAMMATIC = 1,
     CUDA_PORT_LAUNCH_ORDER = 2,
+    CUDA_EDGE_FULL = 0,
     CUDA_EDGE_PROGRAMMATIC = 1
 };
 
@@ -154,9 +155,10 @@ typedef struct nvrtc_program_ *nvrtc_program;
        cuda_stream, void **, void **))
 
 /* What drivers before CUDA 12.3 lack: NULL there. */
-#define CUDA_LATER_FUNCTION_LIST(X)           \
-    X(graph_edges, cuGraphAddDependencies_v2, \
-      (cuda_graph, const cuda_node *, const cuda_node *, const cuda_edge *, size_t))
+#define CUDA_LATER_FUNCTION_LIST(X)                                                  \
+    X(graph_edges, cuGraphAddDependencies_v2,                                        \
+      (cuda_graph, const cuda_node *, const cuda_node *, const cuda_edge *, size_t)) \
+    X(edges_get, cuGraphGetEdges_v2, (cuda_graph, cuda_node *, cuda_node *, cuda_edge *, size_t *))
 
 /* As above; all give an nvrtc_result. */
 #define NVRTC_FUNCTION_LIST(X)                                                 \

@@ -236,7 +236,8 @@ static void choose_edges(cuda_driver *d)
         cuda_full_edges(d, "BREAKEVEN_CUDA_EDGES");
     else if (d->target.arch < CUDA_WAITING_ARCH)
         cuda_full_edges(d, "kernels for before sm_90");
-    else if (d->libraries->driver_version < CUDA_EDGES_DRIVER || !d->libraries->cu.graph_edges)
+    else if (d->libraries->driver_version < CUDA_EDGES_DRIVER || !d->libraries->cu.graph_edges ||
+             !d->libraries->cu.edges_get)
         cuda_full_edges(d, "a driver before CUDA 12.3");
 }
 

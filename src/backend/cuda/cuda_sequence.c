@@ -7,7 +7,8 @@
  * one.
  *
  * The work of a library is captured: what it hands to the stream becomes a small graph, and that
- * one node of the step's graph: a kernel, if it is one, or else a child.
+ * one node of the step's graph, a child; but what is kernels that follow one another becomes just
+ * these, for programmatic edges leave kernels alone.
  *
  * A kernel of ours need not have its predecessors ended to begin: it waits for them itself, before
  * it touches memory (OPEN_OUT in dialect_cuda.h).  So an edge from a kernel to one of ours is
@@ -25,6 +26,7 @@
 #define UNROLL_NODES 512 /* most kernels of the graph of several repetitions */
 #define UNROLL_MOST 16
 #define LANES_MOST 64
+#define WORK_MOST 8 /* kernels of a library's work that become nodes of the step's graph */
 
 /* About how long a launch takes: to order them, no more. */
 #define LAUNCH_NS 3000
@@ -59,8 +61,8 @@ static bool launches_conflict(const gpu_launch *a, const gpu_launch *b)
 /* What a library's work is made of. */
 typedef struct library_work {
     cuda_graph graph;
-    cuda_node kernel;       /* its only node, if that is a kernel */
-    cuda_kernel_node calls; /* how: pointers into that node */
+    int count; /* if it is kernels that follow one another: how many; else 0 */
+    cuda_node kernels[WORK_MOST];
 } library_work;
 
 typedef struct graph_builder {
@@ -85,7 +87,7 @@ typedef enum relation { UNRELATED, INDIRECT, DIRECT } relation;
 static void add_before(graph_builder *b, int k, int j)
 {
     const gpu_launch *first = &b->launches[j % b->count];
-    bool is_kernel = !first->task || b->works[j % b->count].kernel;
+    bool is_kernel = !first->task || b->works[j % b->count].count > 0;
     if (b->driver->soon && is_kernel && !b->launches[k % b->count].task)
         b->soon[b->soon_count++] = b->nodes[j];
     else
@@ -199,20 +201,38 @@ static be_status add_kernel(graph_builder *b, int k, be_error *err)
     return add_soon(b, k, err);
 }
 
+/* The kernels of a library's work, one behind the other; the last is what others wait for. */
+static cuda_result add_chain(graph_builder *b, int k, const library_work *work)
+{
+    const cuda_functions *cu = &b->driver->libraries->cu;
+    cuda_result result = CUDA_OK;
+    cuda_node last = NULL;
+    for (int i = 0; result == CUDA_OK && i < work->count; i++) {
+        cuda_kernel_node node = {0};
+        cuda_node made = NULL;
+        result = cu->kernel_get(work->kernels[i], &node);
+        if (result == CUDA_OK)
+            result = cu->graph_kernel(&made, b->graph, i ? &last : b->before,
+                                      i ? 1 : b->before_count, &node);
+        /* How its groups lie together, and what else a launch may say. */
+        if (result == CUDA_OK) result = cu->kernel_copy(made, work->kernels[i]);
+        last = made;
+    }
+    b->nodes[k] = last;
+    return result;
+}
+
 static be_status add_task(graph_builder *b, int k, be_error *err)
 {
     const cuda_driver *d = b->driver;
-    const cuda_functions *cu = &d->libraries->cu;
     const library_work *work = &b->works[k % b->count];
-    cuda_node *node = &b->nodes[k];
     char what[160];
     snprintf(what, sizeof what, "put %s into the graph of a step",
              b->launches[k % b->count].task->name);
-    cuda_result result =
-        work->kernel ? cu->graph_kernel(node, b->graph, b->before, b->before_count, &work->calls)
-                     : cu->graph_child(node, b->graph, b->before, b->before_count, work->graph);
-    /* How its groups lie together, and what else a launch may say. */
-    if (result == CUDA_OK && work->kernel) result = cu->kernel_copy(*node, work->kernel);
+    cuda_result result = work->count
+                             ? add_chain(b, k, work)
+                             : d->libraries->cu.graph_child(&b->nodes[k], b->graph, b->before,
+                                                            b->before_count, work->graph);
     CUDA_TRY(d->libraries, d->facts.id, result, what);
     return BE_OK;
 }
@@ -283,18 +303,50 @@ static be_status build_graph(graph_builder *b, int repeats, cuda_exec *out, be_e
 
 /* ---------------------------------------------------------------- work of libraries */
 
-static cuda_result look_at_work(const cuda_functions *cu, library_work *work)
+/* Kernels that follow one another, by their edges: the first has none that leads to it. */
+static void find_chain(library_work *work, const cuda_node *from, const cuda_node *to, int count)
 {
-    cuda_node node = NULL;
-    cuda_node_type type = CUDA_NODE_KERNEL;
-    size_t count = 0;
+    cuda_node first = NULL;
+    for (int n = 0; n < count; n++) {
+        bool is_first = true;
+        for (int e = 0; e < count - 1; e++) is_first &= to[e] != work->kernels[n];
+        if (is_first) first = work->kernels[n];
+    }
+    for (cuda_node at = first; at && work->count < count;) {
+        cuda_node next = NULL;
+        work->kernels[work->count] = at;
+        for (int e = 0; e < count - 1; e++)
+            if (from[e] == at) next = to[e];
+        work->count++;
+        at = next;
+    }
+    if (work->count < count) work->count = 0;
+}
+
+/* Others stay what they are, a graph; so do kernels with edges of other kinds, of which the last
+ * may end before the first. */
+static cuda_result look_at_work(const cuda_driver *d, library_work *work)
+{
+    const cuda_functions *cu = &d->libraries->cu;
+    cuda_node from[WORK_MOST], to[WORK_MOST];
+    cuda_edge edges[WORK_MOST];
+    size_t count = 0, edge_count = 0;
+    if (!d->soon) return CUDA_OK;
     cuda_result result = cu->graph_nodes(work->graph, NULL, &count);
-    if (result != CUDA_OK || count != 1) return result;
-    result = cu->graph_nodes(work->graph, &node, &count);
-    if (result == CUDA_OK) result = cu->node_type(node, &type);
-    if (result != CUDA_OK || type != CUDA_NODE_KERNEL) return result;
-    work->kernel = node;
-    return cu->kernel_get(node, &work->calls);
+    if (result != CUDA_OK || count < 1 || count > WORK_MOST) return result;
+    result = cu->graph_nodes(work->graph, work->kernels, &count);
+    for (size_t n = 0; result == CUDA_OK && n < count; n++) {
+        cuda_node_type type = CUDA_NODE_KERNEL;
+        result = cu->node_type(work->kernels[n], &type);
+        if (type != CUDA_NODE_KERNEL) return result;
+    }
+    if (result == CUDA_OK) result = cu->edges_get(work->graph, NULL, NULL, NULL, &edge_count);
+    if (result != CUDA_OK || edge_count != count - 1) return result;
+    if (edge_count) result = cu->edges_get(work->graph, from, to, edges, &edge_count);
+    for (size_t e = 0; result == CUDA_OK && e < edge_count; e++)
+        if (edges[e].type != CUDA_EDGE_FULL) return CUDA_OK;
+    if (result == CUDA_OK) find_chain(work, from, to, (int)count);
+    return result;
 }
 
 /* It runs once before, on memory that holds nothing yet: a library may load its code when it is
@@ -313,7 +365,7 @@ static be_status capture(gpu_driver *driver, const gpu_task *task, library_work 
     cuda_result result = cu->capture_end(d->stream, &out->graph);
     TRY(status);
     CUDA_TRY(d->libraries, d->facts.id, result, what);
-    result = look_at_work(cu, out);
+    result = look_at_work(d, out);
     CUDA_TRY(d->libraries, d->facts.id, result, what);
     return BE_OK;
 }
