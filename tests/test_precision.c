@@ -264,6 +264,37 @@ static void the_reference_rounds_operands_of_tf32(void **state)
     be_graph_free(g);
 }
 
+/* Of a product of bf16 autocast keeps 8 bits; what is no product, and every product where it is not
+ * asked for, stays as it is. */
+static void the_reference_rounds_results_as_autocast(void **state)
+{
+    (void)state;
+    be_error err;
+    be_graph *g = be_graph_new(1);
+    be_value x = be_input(g, "x", shape_make(BE_F32, 2, 1, 2, 0, 0));
+    be_value y = be_linear(g, x, &(be_linear_options){"layer", .features = 1, .no_bias = 1});
+    be_value z = be_add(g, y, be_input(g, "b", shape_make(BE_F32, 2, 1, 1, 0, 0)));
+    const float in[] = {1.0f, ldexpf(1.0f, -9)}, weights[] = {1.0f, 1.0f}, b = ldexpf(1.0f, -10);
+    const double product = 1.0 + ldexp(1.0, -9);
+    for (int p = 0; p < BE_PRECISION_COUNT; p++)
+        for (int rounds = 0; rounds < 2; rounds++) {
+            reference *r = NULL;
+            bool is_kept = p != BE_PRECISION_BF16 || !rounds;
+            ASSERT_OK(reference_new(
+                g, &(be_plan_options){.mode = BE_INFER, .precision = (be_precision)p}, &r, &err));
+            if (rounds) reference_round_results(r);
+            ASSERT_OK(reference_write(r, x, in, sizeof in, &err));
+            ASSERT_OK(reference_write(r, be_value_find(g, "b"), &b, sizeof b, &err));
+            ASSERT_OK(reference_write(r, be_value_find(g, "layer.weight"), weights, sizeof weights,
+                                      &err));
+            ASSERT_OK(reference_run(r, 1, &err));
+            assert_true(reference_data(r, y)[0] == (is_kept ? product : 1.0));
+            assert_true(reference_data(r, z)[0] == (is_kept ? product : 1.0) + (double)b);
+            reference_free(r);
+        }
+    be_graph_free(g);
+}
+
 /* Every grid keeps as many numbers of a range as another, and other ones. */
 static void grids_keep_other_numbers(void **state)
 {
@@ -471,6 +502,7 @@ int main(void)
         cmocka_unit_test(other_precisions_add_nothing),
         cmocka_unit_test(operands_of_a_product_are_of_one_type),
         cmocka_unit_test(the_reference_rounds_operands_of_tf32),
+        cmocka_unit_test(the_reference_rounds_results_as_autocast),
         cmocka_unit_test(grids_keep_other_numbers),
         cmocka_unit_test(what_a_processor_lacks_is_refused),
         cmocka_unit_test(instructions_that_are_missing_are_named),

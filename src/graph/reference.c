@@ -20,6 +20,7 @@ struct reference {
     bool train;
     int threads; /* of large products */
     double grid; /* see reference_set_grid */
+    bool rounds_results;
 };
 
 /* Taken away by lowering: nothing makes it, and it lies in no other value. */
@@ -236,12 +237,27 @@ static void multiply(double *values, int64_t count, double factor)
     for (int64_t i = 0; factor != 1.0 && i < count; i++) values[i] *= factor;
 }
 
-static void round_result(const reference *r, const be_shape *shape, double *values)
+void reference_round_results(reference *r)
 {
-    int64_t count = shape_elements(shape);
-    double grid = dtype_is_real(shape->dtype) && shape->dtype != BE_F32 ? r->grid : 1.0;
+    r->rounds_results = true;
+}
+
+/* The type that output o has, or that autocast gives it. */
+static be_dtype result_type(const reference *r, const graph_node *node, int o)
+{
+    const be_op *op = node->op;
+    be_dtype own = r->graph->values[node->out[o]].shape.dtype;
+    bool is_product = op->narrow && !(op->auxiliary >> o & 1);
+    bool is_added = op->updates[o] && node->in[op->updates[o] - 1] != BE_NONE;
+    bool is_autocast = r->rounds_results && r->graph->precision == BE_PRECISION_BF16;
+    return is_autocast && is_product && !is_added && own == BE_F32 ? BE_BF16 : own;
+}
+
+static void round_result(const reference *r, be_dtype dtype, int64_t count, double *values)
+{
+    double grid = dtype_is_real(dtype) && dtype != BE_F32 ? r->grid : 1.0;
     multiply(values, count, grid);
-    dtype_round(shape->dtype, values, count);
+    dtype_round(dtype, values, count);
     multiply(values, count, 1.0 / grid);
 }
 
@@ -264,7 +280,7 @@ static be_status compute_node(const reference *r, const graph_node *node, double
     else
         node->op->reference(&call);
     for (int o = 0; o < OP_MAX_OUT; o++)
-        if (y[o]) round_result(r, &out[o], y[o]);
+        if (y[o]) round_result(r, result_type(r, node, o), shape_elements(&out[o]), y[o]);
     return BE_OK;
 }
 

@@ -306,7 +306,10 @@ static be_status trace_one(trace *out, const trace_options *options, be_error *e
     be_plan_options plan = {.mode = options->infer ? BE_INFER : BE_TRAIN,
                             .precision = options->precision};
     TRY(reference_new(options->model->graph, &plan, &s.reference, err));
-    if (options->grid > 0) reference_set_grid(s.reference, options->grid);
+    if (options->grid > 0) {
+        reference_set_grid(s.reference, options->grid);
+        reference_round_results(s.reference);
+    }
     be_status status = gather_or_free(out, &s, options, err);
     reference_free(s.reference);
     return status;

@@ -39,7 +39,9 @@ typedef struct trace_options {
     int64_t steps;          /* whose losses are kept, at most BE_LOSS_LOG */
     bool infer;             /* no gradients, no dropout */
     be_precision precision; /* of a plan's products, and of what the reference rounds */
-    double grid;            /* of the reference's rounding: reference_set_grid; 0: 1 */
+    /* Of the reference's rounding: reference_set_grid, and reference_round_results; 0: 1, and what
+     * products give stays f32. */
+    double grid;
     /* Of the reference: so many workers, of each of which `model` has the batch, do one step
      * together; 0 and 1: one. */
     int parts;

@@ -25,9 +25,9 @@
  * included; twice that passes.
  * These are floors: a tensor that the rounding alone moves further (run/rounding.h) may be
  * PARITY_ROUNDING_TIMES as far off.  The model is that error of PyTorch's autocast; a reference
- * that rounds the same operands needs no PyTorch, and gives the same bits on every machine. The
- * least: even one product of operands so rounded is about u / 10 off; what is nearer than u / 32
- * multiplied in a wider precision, whatever it says. */
+ * that rounds the operands and the results that autocast rounds needs no PyTorch, and gives the
+ * same bits on every machine.  The least: even one product of operands so rounded is about u / 10
+ * off; what is nearer than u / 32 multiplied in a wider precision, whatever it says. */
 #define GATE_BAND_LIST(X)                  \
     X("fp32", PARITY_LIMIT, 0, 0)          \
     X("tf32", 1e-2, 0.32, 1.0 / (1 << 16)) \
