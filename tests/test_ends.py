@@ -1,6 +1,7 @@
 """How the program ends before its end: signals, a closed pipe, the limit of a file's size, a kill.
 Nothing of it is left in the temporary folder or beside an output, and no runner goes on."""
 import contextlib
+import json
 import os
 import re
 import resource
@@ -194,6 +195,20 @@ class FileSize(EndsTest):
             page.flush()
             _, log = self.limited("help", stdout=page)
         self.assertIn("standard output could not be written", log)
+
+
+class Memory(EndsTest):
+    @unittest.skipUnless("BREAKEVEN_SCARCE_JSON" in os.environ, "needs Linux")
+    def test_an_epoch_without_its_record_is_told(self):
+        self.environment["LD_PRELOAD"] = os.environ["BREAKEVEN_SCARCE_JSON"]
+        for form in ("jsonl", "json", "table"):
+            process = self.start("train", "mlp-mnist", *SMALL, "--epochs", "3", "-f", form)
+            out, log = process.communicate(timeout=LIMIT_S)
+            self.assertEqual(process.returncode, 5, (form, log))
+            self.assertIn("no memory was left for the record of epoch 2", log)
+            if form != "table":
+                records = json.loads(out) if form == "json" else map(json.loads, out.splitlines())
+                self.assertEqual([record["epoch"] for record in records], [1, 3])
 
 
 class Kill(EndsTest):

@@ -42,24 +42,28 @@ static void show_progress(void *context, const train_progress *p)
     events_step(c->cli, p, c->data->table.unit);
 }
 
+/* Print it, keep it and take it; false where no memory is left. */
+static bool take_record(train_command *c, json_t *record)
+{
+    bool is_line = cli_format(c->cli) == REPORT_JSONL && !events_wanted(c->cli);
+    if (!record) return false;
+    if (events_wanted(c->cli)) events_write(c->cli, "record", record);
+    bool is_taken = !is_line || json_dumpf(record, cli_results, JSON_COMPACT) == 0;
+    if (is_line && is_taken) fprintf(cli_results, "\n");
+    request_keep(&c->listener, record, NULL);
+    return json_array_append_new(c->epochs, record) == 0 && is_taken;
+}
+
 static void show_epoch(void *context, const train_epoch *e)
 {
     train_command *c = context;
-    json_t *record = train_page_record(c, e);
     if (!c->first.epoch) c->first = *e;
     c->last = *e;
     cli_progress_end();
-    if (events_wanted(c->cli))
-        events_write(c->cli, "record", record);
-    else if (cli_format(c->cli) == REPORT_TABLE)
-        train_page_epoch(c, e);
-    else if (cli_format(c->cli) == REPORT_JSONL &&
-             json_dumpf(record, cli_results, JSON_COMPACT) == 0)
-        fprintf(cli_results, "\n");
+    if (!events_wanted(c->cli) && cli_format(c->cli) == REPORT_TABLE) train_page_epoch(c, e);
+    if (!take_record(c, train_page_record(c, e)) && !c->lost) c->lost = e->epoch;
     fflush(cli_results);
-    request_keep(&c->listener, record, NULL);
     note_scalars(c, scalars_add_epoch(&c->scalars, e));
-    json_array_append_new(c->epochs, record);
 }
 
 /* The tokens of a text mean nothing without it. */
@@ -300,6 +304,11 @@ static be_status train(train_command *c, be_error *err)
             fprintf(cli_results, "weights: %s\n", cli_output_name(&c->cli->value[OPTION_EXPORT]));
     }
     trainer_close(&t);
+    if (status == BE_OK && c->lost)
+        FAIL(err, BE_NO_MEMORY,
+             "no memory was left for the record of epoch %" PRId64
+             ", which is missing; the training is whole; free some and train again for it",
+             c->lost);
     return status;
 }
 

@@ -173,25 +173,25 @@ void train_page_epoch(const train_command *c, const train_epoch *e)
     fflush(cli_results);
 }
 
-static void add_variant(const train_command *c, json_t *record)
+static void add_variant(const train_command *c, json_t **record)
 {
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
         int value = workload_variant_get(&c->workload->variant, (workload_dimension)d);
-        if (value) json_object_set_new(record, workload_dimension_names[d], json_integer(value));
+        if (value) json_put(record, workload_dimension_names[d], json_integer(value));
     }
 }
 
 /* How the batch is cut, and what a step of the accelerator alone took. */
-static void add_shares(const train_command *c, json_t *record)
+static void add_shares(const train_command *c, json_t **record)
 {
     char devices[64];
     snprintf(devices, sizeof devices, "%.20s+%.20s", be_device_id(c->device),
              be_device_id(c->accelerator));
-    json_object_set_new(record, "device", json_string(devices));
-    json_object_set_new(record, "parts",
-                        json_pack("[I, I]", (json_int_t)c->trainer->shares.parts[0],
-                                  (json_int_t)c->trainer->shares.parts[1]));
-    json_object_set_new(record, "alone_s", json_of_real(c->mixed.alone_s));
+    json_put(record, "device", json_string(devices));
+    json_put(record, "parts",
+             json_pack("[I, I]", (json_int_t)c->trainer->shares.parts[0],
+                       (json_int_t)c->trainer->shares.parts[1]));
+    json_put(record, "alone_s", json_of_real(c->mixed.alone_s));
 }
 
 json_t *train_page_record(const train_command *c, const train_epoch *e)
@@ -203,37 +203,35 @@ json_t *train_page_record(const train_command *c, const train_epoch *e)
                   json_of_real(e->loss), "accuracy", json_of_real(e->accuracy), "validation_loss",
                   json_of_real(e->validation.loss), "validation_accuracy", validation_accuracy(e),
                   "seconds", e->seconds, "samples_per_s", e->samples_per_s, "best", e->best);
-    add_variant(c, record);
-    json_object_set_new(record, "counted", json_string(c->counted));
+    add_variant(c, &record);
+    json_put(&record, "counted", json_string(c->counted));
     if (c->is_mutual) {
-        json_object_set_new(record, "accuracy_back", json_real(e->back));
-        json_object_set_new(record, "validation_accuracy_back", json_real(validation_back(e)));
+        json_put(&record, "accuracy_back", json_real(e->back));
+        json_put(&record, "validation_accuracy_back", json_real(validation_back(e)));
     }
     if (c->workload->perplexity) {
-        json_object_set_new(record, "perplexity", json_of_real(exp(e->loss)));
-        json_object_set_new(record, "validation_perplexity", json_of_real(exp(e->validation.loss)));
+        json_put(&record, "perplexity", json_of_real(exp(e->loss)));
+        json_put(&record, "validation_perplexity", json_of_real(exp(e->validation.loss)));
     }
-    json_object_set_new(record, "unit", json_string(c->data->table.unit));
-    json_object_set_new(record, "units_per_s", json_of_real(e->units_per_s));
-    json_object_set_new(record, "batch", json_integer(c->options.batch));
-    json_object_set_new(record, "accumulate", json_integer(train_turns(&c->options)));
-    json_object_set_new(record, "precision", json_string(precision_name(c->options.precision)));
-    json_object_set_new(record, "seed", json_integer((json_int_t)c->options.seed));
-    json_object_set_new(record, "learning_rate", json_real(c->options.optimizer.learning_rate));
+    json_put(&record, "unit", json_string(c->data->table.unit));
+    json_put(&record, "units_per_s", json_of_real(e->units_per_s));
+    json_put(&record, "batch", json_integer(c->options.batch));
+    json_put(&record, "accumulate", json_integer(train_turns(&c->options)));
+    json_put(&record, "precision", json_string(precision_name(c->options.precision)));
+    json_put(&record, "seed", json_integer((json_int_t)c->options.seed));
+    json_put(&record, "learning_rate", json_real(c->options.optimizer.learning_rate));
     /* The rate as the device had it, in the last step. */
-    json_object_set_new(record, "last_learning_rate", json_real(e->learning_rate));
-    json_object_set_new(record, "last_gradient_norm", json_of_real(e->gradient_norm));
-    json_object_set_new(record, "data", json_of_text(c->data->source));
-    json_object_set_new(record, "data_on",
-                        json_string(c->options.data_on_host ? "host" : "device"));
-    json_object_set_new(record, "threads", json_integer(be_device_threads(c->device)));
-    if (c->accelerator) add_shares(c, record);
+    json_put(&record, "last_learning_rate", json_real(e->learning_rate));
+    json_put(&record, "last_gradient_norm", json_of_real(e->gradient_norm));
+    json_put(&record, "data", json_of_text(c->data->source));
+    json_put(&record, "data_on", json_string(c->options.data_on_host ? "host" : "device"));
+    json_put(&record, "threads", json_integer(be_device_threads(c->device)));
+    if (c->accelerator) add_shares(c, &record);
     if (c->group)
-        workers_record(c->group, e->samples_per_s * e->seconds / c->options.batch, record);
-    json_object_set_new(record, "start_to_first_step_s",
-                        json_of_real(start_to_first_step_s(c, c->trainer)));
-    json_object_set(record, "environment", c->environment);
-    json_object_set_new(record, "peak_rss_bytes", json_integer((json_int_t)peak_rss_bytes()));
+        workers_record(c->group, e->samples_per_s * e->seconds / c->options.batch, &record);
+    json_put(&record, "start_to_first_step_s", json_of_real(start_to_first_step_s(c, c->trainer)));
+    json_put(&record, "environment", json_incref(c->environment));
+    json_put(&record, "peak_rss_bytes", json_integer((json_int_t)peak_rss_bytes()));
     return record;
 }
 

@@ -20,6 +20,7 @@ typedef struct train_command {
     train_options options;
     char rescue[FILE_PATH_BYTES];
     json_t *epochs;      /* records */
+    int64_t lost;        /* the first epoch whose record no memory was left for; 0: none */
     json_t *environment; /* of all of them */
     request_listener listener;
     int64_t started_ns;
@@ -37,7 +38,7 @@ void train_page_head(const train_command *c, const be_plan *plan);
 /* A line of the table. */
 void train_page_epoch(const train_command *c, const train_epoch *e);
 
-/* The same as a record, which the caller releases. */
+/* The same as a record, which the caller releases; NULL: no memory is left. */
 json_t *train_page_record(const train_command *c, const train_epoch *e);
 
 /* First and last epoch, the best validation and by what it is the best, memory, time and cores. */

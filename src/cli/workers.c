@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/json.h"
 #include "core/topology.h"
 #include "group/worker.h"
 
@@ -130,15 +131,13 @@ be_status workers_open(workers *w, const cli_options *given, be_error *err)
     return share_cores(w, err);
 }
 
-void workers_record(be_group *group, double steps, json_t *record)
+void workers_record(be_group *group, double steps, json_t **record)
 {
     group_spent spent = group_take_spent(group);
     bool known = spent.bytes > 0 && steps > 0;
-    json_object_set_new(record, "workers", json_integer(be_group_size(group)));
-    json_object_set_new(record, "all_reduce_s",
-                        known ? json_real(spent.seconds / steps) : json_null());
-    json_object_set_new(record, "all_reduce_bytes",
-                        known ? json_real(spent.bytes / steps) : json_null());
+    json_put(record, "workers", json_integer(be_group_size(group)));
+    json_put(record, "all_reduce_s", known ? json_real(spent.seconds / steps) : json_null());
+    json_put(record, "all_reduce_bytes", known ? json_real(spent.bytes / steps) : json_null());
 }
 
 /* All ranks stop together for a signal, and have the same to say before they have met; any other

@@ -27,7 +27,7 @@ BE_CHECKED be_status workers_open(workers *w, const cli_options *given, be_error
 
 /* What adding up gradients took of each of the steps, as members of a record; null where the
  * devices did it among themselves. */
-void workers_record(be_group *group, double steps, json_t *record);
+void workers_record(be_group *group, double steps, json_t **record);
 
 /* The end of this rank's command, which had this status: the others learn of a failure, and one
  * rank of all tells it; the text is empty on those that do not. */
