@@ -24,6 +24,7 @@ typedef struct wanted {
     be_activation activation; /* forward */
     bool keep_z, residual, infer, synced;
     bool relu, dx, dresidual; /* backward */
+    bool early;               /* writes_early */
     be_dtype r, y, dy;
 } wanted;
 
@@ -76,6 +77,16 @@ static be_dtype type_of(const be_shape *shape)
     return shape->rank < 0 ? BE_F32 : shape->dtype;
 }
 
+/* Whether the gradient of the residual is written by who adds up the sums, which has it at hand:
+ * the gradient of x then reads it in the place of y and dy.  In another type it would be rounded.
+ */
+static bool writes_early(const gpu_call *call)
+{
+    const batch_norm_backward_attrs *attrs = call->attrs;
+    return is_last(call) && attrs->need_dresidual && call->in_shape[4].rank >= 0 &&
+           call->out_shape[3].dtype == call->in_shape[5].dtype;
+}
+
 static be_status use(gpu_call *call, const wanted *w, be_error *err)
 {
     const gpu_source *source = is_last(call) ? &gpu_source_batch_norm_last : &gpu_source_batch_norm;
@@ -84,18 +95,18 @@ static be_status use(gpu_call *call, const wanted *w, be_error *err)
     cut c = cut_of(call);
     char x[64], r[64], y[64], dy[64], dx[64], dr[64], end[ACTIVATION_END_WORDS];
     if (is_last(call) && !w->infer) call->scratch_bytes = c.parts_bytes;
-    return gpu_use(call, sources + !activation_needs_x(w->activation), GROUP_WANTED, err,
-                   "CHANNELS=%" PRId64 " PIXELS=%" PRId64 " COUNT=%" PRId64
-                   " RESIDUAL=%d INFER=%d FROM_RELU=%d NEED_DX=%d NEED_DR=%d WIDE=%d WANTED=%d"
-                   " CHUNKS=%" PRId64 " CHUNK=%" PRId64 " PIECE=%" PRId64
-                   " SYNCED=%d %s %s %s %s %s %s %s",
-                   s.channels, s.pixels, s.images * s.pixels, w->residual, w->infer, w->relu, w->dx,
-                   w->dresidual, c.wide, c.wanted, c.chunks, c.chunk, c.piece, w->synced,
-                   gpu_type_words("X", call->in_shape[0].dtype, x), gpu_type_words("R", w->r, r),
-                   gpu_type_words("Y", w->y, y), gpu_type_words("DY", w->dy, dy),
-                   gpu_type_words("DX", type_of(&call->out_shape[0]), dx),
-                   gpu_type_words("DR", type_of(&call->out_shape[3]), dr),
-                   activation_end_words(w->activation, w->keep_z, end));
+    return gpu_use(
+        call, sources + !activation_needs_x(w->activation), GROUP_WANTED, err,
+        "CHANNELS=%" PRId64 " PIXELS=%" PRId64 " COUNT=%" PRId64
+        " RESIDUAL=%d INFER=%d FROM_RELU=%d NEED_DX=%d NEED_DR=%d EARLY_DR=%d WIDE=%d WANTED=%d"
+        " CHUNKS=%" PRId64 " CHUNK=%" PRId64 " PIECE=%" PRId64 " SYNCED=%d %s %s %s %s %s %s %s",
+        s.channels, s.pixels, s.images * s.pixels, w->residual, w->infer, w->relu, w->dx,
+        w->dresidual, w->early, c.wide, c.wanted, c.chunks, c.chunk, c.piece, w->synced,
+        gpu_type_words("X", call->in_shape[0].dtype, x), gpu_type_words("R", w->r, r),
+        gpu_type_words("Y", w->y, y), gpu_type_words("DY", w->dy, dy),
+        gpu_type_words("DX", type_of(&call->out_shape[0]), dx),
+        gpu_type_words("DR", type_of(&call->out_shape[3]), dr),
+        activation_end_words(w->activation, w->keep_z, end));
 }
 
 /* ---------------------------------------------------------------- ranks */
@@ -209,6 +220,7 @@ static be_status batch_norm_backward_prepare(gpu_call *call, be_error *err)
             &(wanted){.relu = call->in_shape[4].rank >= 0,
                       .dx = attrs->need_dx,
                       .dresidual = attrs->need_dresidual,
+                      .early = writes_early(call),
                       .r = BE_F32,
                       .y = type_of(&call->in_shape[4]),
                       .dy = call->in_shape[5].dtype},
@@ -270,28 +282,32 @@ static be_status record_last_backward(const gpu_call *call, gpu_recorder *record
 {
     const batch_norm_backward_attrs *attrs = call->attrs;
     cut c = cut_of(call);
+    bool early = writes_early(call);
     gpu_span x = call->in[0], mean = call->in[2], inverse = call->in[3], y = call->in[4],
-             dy = call->in[5], parts = gpu_part(call->scratch, 0, c.parts_bytes), dweight, dbias;
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "batch_norm_last_sums", jobs_of(call, &c, c.chunks),
-                               GPU_ARGUMENTS(gpu_reads(x), gpu_reads(mean), gpu_reads(y),
-                                             gpu_reads(dy), gpu_writes(parts))},
-                   err));
+             dy = call->in[5], parts = gpu_part(call->scratch, 0, c.parts_bytes), dweight, dbias,
+             dresidual = call->out[3], absent = {0};
+    TRY(gpu_record(
+        recorder, call,
+        &(gpu_step){0, "batch_norm_last_sums", jobs_of(call, &c, c.chunks),
+                    GPU_ARGUMENTS(gpu_reads(x), gpu_reads(mean), gpu_reads(y), gpu_reads(dy),
+                                  gpu_writes(parts), gpu_writes(early ? dresidual : absent))},
+        err));
     TRY(gpu_record(recorder, call,
                    &(gpu_step){0, "batch_norm_last_finish_sums",
                                gpu_groups(call, c.finishing, 1, 64),
                                GPU_ARGUMENTS(gpu_reads(parts), gpu_reads(inverse),
                                              gpu_writes(call->out[1]), gpu_writes(call->out[2]))},
                    err));
-    if (!attrs->need_dx && !attrs->need_dresidual) return BE_OK;
+    if (!attrs->need_dx && (early || !attrs->need_dresidual)) return BE_OK;
     TRY(record_sums(call, recorder, &dweight, &dbias, err));
     return gpu_record(
         recorder, call,
         &(gpu_step){0, "batch_norm_last_gradients", jobs_of(call, &c, c.pieces),
                     GPU_ARGUMENTS(gpu_reads(x), gpu_reads(call->in[1]), gpu_reads(mean),
-                                  gpu_reads(inverse), gpu_reads(y), gpu_reads(dy),
-                                  gpu_reads(dweight), gpu_reads(dbias), gpu_writes(call->out[0]),
-                                  gpu_writes(call->out[3]))},
+                                  gpu_reads(inverse), gpu_reads(early ? absent : y),
+                                  gpu_reads(early ? dresidual : dy), gpu_reads(dweight),
+                                  gpu_reads(dbias), gpu_writes(call->out[0]),
+                                  gpu_writes(early ? absent : dresidual))},
         err);
 }
 

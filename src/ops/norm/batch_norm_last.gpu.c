@@ -5,7 +5,7 @@
  * the chunks together, in their order.  What sums nothing has pieces of PIECE.  X, R, Y, DY, DX and
  * DR are the types of x, residual, y, dy, dx and dresidual.  batch_norm.c says what is computed. */
 PARAMETERS(CHANNELS WIDE WANTED CHUNK PIECE COUNT X_T CHUNKS Y_T DY_T FROM_RELU R_T INFER RESIDUAL
-               RELU FORMULA KEEP DX_T DR_T NEED_DX NEED_DR SYNCED)
+               RELU FORMULA KEEP DX_T DR_T NEED_DX NEED_DR EARLY_DR SYNCED)
 
 #define VECTORS (CHANNELS / WIDE)
 #define LANES (GROUP < WANTED ? 1 : WANTED)
@@ -109,15 +109,16 @@ KERNEL batch_norm_last_statistics(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, parts)
     }
 }
 
-/* parts [CHUNKS][2][CHANNELS]: Σ dz and Σ dz (x − mean). */
+/* parts [CHUNKS][2][CHANNELS]: Σ dz and Σ dz (x − mean).  With EARLY_DR dz is written too. */
 KERNEL batch_norm_last_sums(ITEM_ARG ARG_IN(X_T, x), ARG_IN(float, mean), ARG_IN(Y_T, y),
-                            ARG_IN(DY_T, dy), ARG_OUT(float, parts))
+                            ARG_IN(DY_T, dy), ARG_OUT(float, parts), ARG_OUT(DR_T, dresidual))
 {
     OPEN_IN(X_T, x);
     OPEN_IN(float, mean);
     OPEN_IN(Y_T, y);
     OPEN_IN(DY_T, dy);
     OPEN_OUT(float, parts);
+    OPEN_OUT(DR_T, dresidual);
     LOCAL_ARRAY(float, sums, 2 * WIDE * GROUP);
     for (int job = GROUP_ID; job < BLOCKS * CHUNKS; job += NUM_GROUPS) {
         int chunk = job / BLOCKS, c = first_channel(ITEM job), end = end_pixel(chunk);
@@ -137,6 +138,7 @@ KERNEL batch_norm_last_sums(ITEM_ARG ARG_IN(X_T, x), ARG_IN(float, mean), ARG_IN
                     EACH_OF(k)
                     dz[k] = seen[k] <= 0.0f ? 0.0f : dz[k];
                 }
+                if (EARLY_DR) PUT(DR, dresidual, at, dz);
                 EACH_OF(k)
                 {
                     sum[k] += dz[k];
@@ -211,6 +213,9 @@ KERNEL batch_norm_last_apply(ITEM_ARG ARG_IN(X_T, x), ARG_IN(float, weight), ARG
     }
 }
 
+/* With EARLY_DR `dy` is dz, and y and dresidual are not looked at. */
+#define FROM_Y (FROM_RELU > EARLY_DR)
+
 KERNEL batch_norm_last_gradients(ITEM_ARG ARG_IN(X_T, x), ARG_IN(float, weight),
                                  ARG_IN(float, mean), ARG_IN(float, inverse), ARG_IN(Y_T, y),
                                  ARG_IN(DY_T, dy), ARG_IN(float, dweight), ARG_IN(float, dbias),
@@ -243,7 +248,7 @@ KERNEL batch_norm_last_gradients(ITEM_ARG ARG_IN(X_T, x), ARG_IN(float, weight),
             {
                 int at = (p + t * TEAM < end ? p + t * TEAM : p) * CHANNELS + c;
                 GET(DY, dz[t], dy, at);
-                if (FROM_RELU) GET(Y, seen[t], y, at);
+                if (FROM_Y) GET(Y, seen[t], y, at);
                 if (NEED_DX) GET(X, v[t], x, at);
             }
             EACH_TURN_BACK(t)
@@ -252,13 +257,13 @@ KERNEL batch_norm_last_gradients(ITEM_ARG ARG_IN(X_T, x), ARG_IN(float, weight),
                 if (p + t * TEAM >= end) continue;
                 EACH_OF(k)
                 {
-                    dz[t][k] = FROM_RELU && seen[t][k] <= 0.0f ? 0.0f : dz[t][k];
+                    dz[t][k] = FROM_Y && seen[t][k] <= 0.0f ? 0.0f : dz[t][k];
                     if (NEED_DX)
                         v[t][k] =
                             factor[k] * (dz[t][k] - level[k] - (v[t][k] - center[k]) * slope[k]);
                 }
                 if (NEED_DX) PUT(DX, dx, at, v[t]);
-                if (NEED_DR) PUT(DR, dresidual, at, dz[t]);
+                if (NEED_DR > EARLY_DR) PUT(DR, dresidual, at, dz[t]);
             }
         }
     }
