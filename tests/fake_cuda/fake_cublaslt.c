@@ -224,10 +224,10 @@ cublaslt_status cublasLtMatmulAlgoGetHeuristic(cublaslt_handle handle, cublaslt_
 typedef struct product {
     struct cublaslt_desc_ desc;
     struct cublaslt_layout_ a, b, d;
-    const void *x, *y;
+    const void *x, *y, *sum;
     void *to;
     float *work;
-    bool adds; /* to what is there */
+    bool adds; /* to the sum */
     bool is_wrong;
     int algorithm;
 } product;
@@ -261,7 +261,7 @@ static void multiply(const void *data)
             if (p->desc.epilogue & LT_CUBLASLT_EPILOGUE_BIAS) sum += element(&line, bias, 0, 0, i);
             if (p->is_wrong) sum += 1.0;
             uint64_t at = j * (uint64_t)p->d.step + i;
-            if (p->adds) sum += element(&p->d, p->to, 0, i, j);
+            if (p->adds) sum += element(&p->d, p->sum, 0, i, j);
             if (p->d.type == LT_CUDA_R_16BF)
                 ((uint16_t *)p->to)[at] = fake_bf16_bits(sum);
             else
@@ -289,9 +289,10 @@ cublaslt_status cublasLtMatmul(cublaslt_handle handle, cublaslt_desc desc, const
     /* The coarsest of the promised alignments. */
     while (align & (align - 1)) align &= align - 1;
     if (algorithm->data[0] != ALGORITHM || *(const float *)alpha != 1.0f ||
-        (old != 0.0f && old != 1.0f) || c != d || !work || work_bytes < WORKSPACE)
+        (old != 0.0f && old != 1.0f) || !c || !work || work_bytes < WORKSPACE)
         return LT_CUBLAS_STATUS_INVALID_VALUE;
-    if (!is_aligned(a, align) || !is_aligned(b, align) || !is_aligned(d, align))
+    if (!is_aligned(a, align) || !is_aligned(b, align) || !is_aligned(c, align) ||
+        !is_aligned(d, align))
         return LT_CUBLAS_STATUS_INVALID_VALUE;
     product p = {*desc,
                  *a_layout,
@@ -299,6 +300,7 @@ cublaslt_status cublasLtMatmul(cublaslt_handle handle, cublaslt_desc desc, const
                  *d_layout,
                  a,
                  b,
+                 c,
                  d,
                  work,
                  old == 1.0f,

@@ -196,9 +196,10 @@ be_status cublaslt_plan_start(const cublaslt_plan *p, cuda_stream stream, be_err
 {
     const float one = 1.0f, old = p->add ? 1.0f : 0.0f;
     void *y = (void *)(uintptr_t)p->at.y;
+    const void *sum = p->at.sum ? (const void *)(uintptr_t)p->at.sum : y;
     LT_TRY(p->math,
            p->math->lt.matmul(p->handle, p->desc, &one, (const void *)(uintptr_t)p->at.b, p->first,
-                              (const void *)(uintptr_t)p->at.a, p->second, &old, y, p->result, y,
+                              (const void *)(uintptr_t)p->at.a, p->second, &old, sum, p->result, y,
                               p->result, &p->algorithm, (void *)(uintptr_t)p->at.workspace,
                               p->workspace_bytes, stream),
            "a product");

@@ -16,7 +16,7 @@
 typedef struct cublaslt_product {
     int64_t rows, columns, depth;
     bool transpose_a, transpose_b, bias;
-    bool add;                 /* to what y holds */
+    bool add;                 /* to a sum of the shape and type of y, or to what y holds */
     be_dtype type;            /* of a and b: f32 or bf16 */
     bool tf32;                /* f32 operands alone */
     be_dtype result;          /* of y and the bias: f32, or of bf16 operands bf16 */
@@ -24,7 +24,7 @@ typedef struct cublaslt_product {
 } cublaslt_product;
 
 typedef struct cublaslt_operands {
-    cuda_address a, b, bias, y, workspace;
+    cuda_address a, b, bias, sum, y, workspace; /* sum 0: y */
 } cublaslt_operands;
 
 typedef struct cublaslt_plan {

@@ -387,6 +387,7 @@ static const conv2d_attrs small_patches = {.stride = {4, 4}};
 static const conv2d_attrs dx_patches = {.stride = {16, 16}, .need_dx = true, .no_bias = true};
 static const conv2d_attrs dx_no_bias = {
     .stride = {1, 1}, .padding = {1, 1}, .need_dx = true, .no_bias = true};
+static const conv2d_attrs dx_point = {.stride = {1, 1}, .need_dx = true, .no_bias = true};
 static const conv2d_attrs no_bias_padded = {.stride = {1, 1}, .padding = {1, 1}, .no_bias = true};
 static const conv2d_attrs oblong = {.stride = {1, 2}, .padding = {2, 0}};
 static const conv2d_attrs dx_oblong = {.stride = {1, 2}, .padding = {2, 0}, .need_dx = true};
@@ -495,6 +496,8 @@ static const op_case conv2d_backward_cases[] = {
          X(2, 64, 7, 7), X(2, 32, 14, 13)),
     CASE("added, residual", dx_no_bias, X(2, 48, 9, 9), X(48, 48, 3, 3), OP_ABSENT, X(2, 48, 9, 9),
          X(2, 48, 9, 9)),
+    CASE("added, point", dx_point, X(3, 16, 7, 5), X(24, 16, 1, 1), OP_ABSENT, X(3, 24, 7, 5),
+         X(3, 16, 7, 5)),
 };
 
 static const op_case conv2d_pool_cases[] = {

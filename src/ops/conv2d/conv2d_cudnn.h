@@ -67,4 +67,9 @@ be_status conv2d_last_cudnn_backward_prepare(gpu_call *call, be_error *err);
 be_status conv2d_last_cudnn_backward_record(const gpu_call *call, gpu_recorder *recorder,
                                             be_error *err);
 
+/* The same of windows of one pixel (conv2d_point_cublaslt.c), which conv2d_is_point says. */
+bool conv2d_is_point(const gpu_call *call);
+be_status conv2d_point_cublaslt_prepare(gpu_call *call, be_error *err);
+be_status conv2d_point_cublaslt_record(const gpu_call *call, gpu_recorder *recorder, be_error *err);
+
 #endif

@@ -212,6 +212,7 @@ static void backward_release(void *state)
 be_status conv2d_last_cudnn_backward_prepare(gpu_call *call, be_error *err)
 {
     TRY(check_type(call, err));
+    if (conv2d_is_point(call)) return conv2d_point_cublaslt_prepare(call, err);
     TRY(arena_alloc(call->memory, &call->state, sizeof(backward_plan), err));
     backward_plan *plan = call->state;
     call->release = backward_release;
@@ -225,6 +226,7 @@ be_status conv2d_last_cudnn_backward_prepare(gpu_call *call, be_error *err)
 be_status conv2d_last_cudnn_backward_record(const gpu_call *call, gpu_recorder *recorder,
                                             be_error *err)
 {
+    if (conv2d_is_point(call)) return conv2d_point_cublaslt_record(call, recorder, err);
     backward_plan *plan = call->state;
     gpu_span windows = windows_of(call, &plan->f), dy = call->in[3];
     const gpu_span dx[CUDNN_CONVOLUTION_OPERANDS] = {[CUDNN_X] =

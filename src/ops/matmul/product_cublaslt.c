@@ -84,18 +84,20 @@ static be_status part_record(const gpu_call *call, gpu_recorder *recorder, produ
     cublaslt_operands at = {.a = behind(o->a, p->a_at),
                             .b = behind(o->b, p->b_at),
                             .bias = behind(o->bias, p->bias_at),
+                            .sum = cuda_span_address(o->sum),
                             .y = behind(o->y, p->y_at),
                             .workspace = cuda_span_address(work)};
     if (!dry) TRY(cublaslt_plan_bind(&p->plan, &at, err));
     return gpu_record_task(recorder, dry ? NULL : &p->task,
                            GPU_ARGUMENTS(gpu_reads(o->a), gpu_reads(o->b), gpu_reads(o->bias),
-                                         gpu_writes(o->y), gpu_writes(work)),
+                                         gpu_reads(o->sum), gpu_writes(o->y), gpu_writes(work)),
                            err);
 }
 
 be_status product_task_record(const gpu_call *call, gpu_recorder *recorder, product_task *p,
                               const product_operands *operands, be_error *err)
 {
+    MUST(p->parts == 1 || !operands->sum.bytes);
     for (int i = 0; i < p->parts; i++) TRY(part_record(call, recorder, &p->part[i], operands, err));
     return BE_OK;
 }

@@ -7,6 +7,7 @@
 
 typedef struct product_operands {
     gpu_span a, b, bias, y;
+    gpu_span sum; /* to which a product is added that is not cut; absent: to y itself */
 } product_operands;
 
 typedef struct product_part {
