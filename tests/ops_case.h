@@ -113,6 +113,7 @@ bool ops_faults_are_found(const ops_case *c, FILE *report);
 typedef struct ops_setting {
     be_device *device;
     const char *implementation; /* the first word of its name */
+    const char *blocked;        /* where its inputs lie blocked, if that is another; or NULL */
     value_layout block;         /* the device's layout beside the plain one */
     bool is_block_alone;        /* inputs lie plainly nowhere */
     unsigned halved;            /* bit o: output o is f32, and was bf16 on its way */

@@ -456,10 +456,10 @@ static ops_result run_fed(const ops_case *c, const ops_setting *setting, value_l
         result = status == BE_UNAVAILABLE ? OPS_REFUSED : OPS_FAILED;
     } else if (b.program) {
         const char *found = setting->device->vtable->implementation(b.program, find_node(&b));
-        size_t length = strlen(setting->implementation);
-        if (strncasecmp(found, setting->implementation, length) != 0) {
-            fprintf(report, "expected the implementation %s, found %s\n", setting->implementation,
-                    found);
+        const char *wanted = setting->implementation;
+        if (feed != LAYOUT_PLAIN && setting->blocked) wanted = setting->blocked;
+        if (strncasecmp(found, wanted, strlen(wanted)) != 0) {
+            fprintf(report, "expected the implementation %s, found %s\n", wanted, found);
             result = OPS_FAILED;
         } else if (!run_steps(&b)) {
             fprintf(report, "(by %s, its inputs %s", found,

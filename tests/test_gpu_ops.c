@@ -76,6 +76,15 @@ static const gpu_kernel *kernel_of(const target *t, const be_op *op)
     return library ? library->table[i] : gpu_table[i];
 }
 
+/* Are these a convolution's gradients that conv2d_cudnn.h leaves to products? */
+static bool is_point(const ops_case *c)
+{
+    const conv2d_attrs *attrs = c->spec->attrs;
+    const be_shape *w = &c->spec->in[1];
+    return c->op == &be_op_conv2d_backward && attrs->no_bias && w->dim[2] * w->dim[3] == 1 &&
+           attrs->stride[0] * attrs->stride[1] == 1;
+}
+
 /* That of a case: cuDNN's attention refuses what docs/cuda.md says, patches are a product. */
 static const char *implementation_of(const target *t, const ops_case *c)
 {
@@ -104,10 +113,11 @@ static void run_group(const options *o, const target *t, const ops_case *c, int 
                            .block = LAYOUT_CHANNELS_LAST};
     const gpu_kernel *kernel = kernel_of(t, c->op);
     bool is_wholly_bf16 = kernel->no_fp32 && setting.implementation == kernel->implementation;
+    bool is_library = kernel != gpu_table[gpu_op_index(c->op)];
+    if (is_library && is_point(c)) setting.blocked = "cuBLASLt";
     setting.rounding = is_wholly_bf16 || c->is_narrow ? WHOLLY_BF16 : 0.0;
     /* cuDNN writes the gradient of windows in the type of what it reads. */
-    if (kernel != gpu_table[gpu_op_index(c->op)] && c->op == &be_op_conv2d_backward &&
-        c->precision == BE_PRECISION_BF16)
+    if (is_library && c->op == &be_op_conv2d_backward && c->precision == BE_PRECISION_BF16)
         setting.halved = 1u << 1;
     /* … and with the channels last that of x, which is added to its sum behind it. */
     if (setting.halved && c->is_half) setting.summand = 1 + CONV2D_BACK_SUM;
