@@ -20,6 +20,7 @@ static const struct {
     {"layer_norm_backward", "odd", 16, LAYOUT_PLAIN},
     {"layer_norm_backward", "parts of several rounds", 4, LAYOUT_PLAIN},
     {"embedding_backward", "odd", 16, LAYOUT_PLAIN},
+    {"mean_tokens", "odd", 64, LAYOUT_PLAIN},
     {"l2_normalize", "odd", 16, LAYOUT_PLAIN},
     {"l2_normalize_backward", "odd", 16, LAYOUT_PLAIN},
     {"transpose", "odd", 16, LAYOUT_PLAIN},

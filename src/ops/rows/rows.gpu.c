@@ -1,4 +1,4 @@
-/* Choosing, joining and averaging rows: an element of the result an item. */
+/* Choosing, joining and averaging rows: an element of the result an item, but for means. */
 KERNEL slice(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_INT(count), ARG_INT(at))
 {
     OPEN_IN(float, x);
@@ -101,31 +101,48 @@ DEVICE float mean_scale(int own, int length)
     return own == 0 ? 0.0f : scale;
 }
 
+#define STRIP 32 /* columns that a group adds at a time: rows of a line of the cache */
+
+/* The items of a column share its tokens, and the first of them joins what they have in their
+ * order. */
 KERNEL mean_tokens(ITEM_ARG ARG_IN(float, x), ARG_IN(int, lengths), ARG_OUT(float, y),
-                   ARG_INT(count), ARG_INT(length), ARG_INT(width))
+                   ARG_INT(samples), ARG_INT(length), ARG_INT(width))
 {
     OPEN_IN(float, x);
     OPEN_IN(int, lengths);
     OPEN_OUT(float, y);
-    EACH (i, count) {
-        u32 n = i / (u32)width, first = n * (u32)length * (u32)width + i % (u32)width;
+    LOCAL_ARRAY(float, sums, GROUP);
+    int columns = LOCAL_SIZE < STRIP ? LOCAL_SIZE : STRIP, lanes = LOCAL_SIZE / columns;
+    int lane = LOCAL_ID / columns, strips = (width + columns - 1) / columns;
+    for (int job = GROUP_ID; job < samples * strips; job += NUM_GROUPS) {
+        int n = job / strips, c = job % strips * columns + LOCAL_ID % columns;
         int many = mean_count(lengths[n], length);
+        i64 first = (i64)n * length * width + c;
         float sum = 0.0f;
-        for (int t = 0; t < many; t++) sum += x[first + (u32)t * (u32)width];
-        y[i] = sum * mean_scale(lengths[n], length);
+        if (lane < lanes && c < width) {
+            UNROLL_4 for (int t = lane; t < many; t += lanes) sum += x[first + (i64)t * width];
+        }
+        sums[LOCAL_ID] = sum;
+        BARRIER();
+        if (lane == 0 && c < width) {
+            for (int other = 1; other < lanes; other++) sum += sums[other * columns + LOCAL_ID];
+            y[n * width + c] = sum * mean_scale(lengths[n], length);
+        }
+        BARRIER();
     }
 }
 
+/* A token a group and round. */
 KERNEL mean_tokens_backward(ITEM_ARG ARG_IN(float, dy), ARG_IN(int, lengths), ARG_OUT(float, dx),
-                            ARG_INT(count), ARG_INT(length), ARG_INT(width))
+                            ARG_INT(samples), ARG_INT(length), ARG_INT(width))
 {
     OPEN_IN(float, dy);
     OPEN_IN(int, lengths);
     OPEN_OUT(float, dx);
-    EACH (i, count) {
-        u32 row = i / (u32)width, n = row / (u32)length;
-        int is_real = (int)(row % (u32)length) < mean_count(lengths[n], length);
-        float value = dy[n * (u32)width + i % (u32)width] * mean_scale(lengths[n], length);
-        dx[i] = is_real ? value : 0.0f;
+    for (int row = GROUP_ID; row < samples * length; row += NUM_GROUPS) {
+        int n = row / length, is_real = row % length < mean_count(lengths[n], length);
+        float scale = mean_scale(lengths[n], length);
+        for (int c = LOCAL_ID; c < width; c += LOCAL_SIZE)
+            dx[(i64)row * width + c] = is_real ? dy[n * width + c] * scale : 0.0f;
     }
 }

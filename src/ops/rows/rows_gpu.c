@@ -4,6 +4,8 @@
 
 #include "backend/gpu/gpu.h"
 
+#define STRIP 32 /* as in rows.gpu.c */
+
 extern const gpu_source gpu_source_rows;
 
 static be_status rows_prepare(gpu_call *call, be_error *err)
@@ -115,27 +117,30 @@ static be_status find_token_record(const gpu_call *call, gpu_recorder *recorder,
                       err);
 }
 
+/* `wide` is x, or dx; `jobs` are shared by the groups. */
 static be_status record_mean(const gpu_call *call, const char *kernel, const be_shape *wide,
-                             gpu_recorder *recorder, be_error *err)
+                             int64_t jobs, gpu_recorder *recorder, be_error *err)
 {
-    int64_t count = shape_elements(&call->out_shape[0]);
     return gpu_record(recorder, call,
-                      &(gpu_step){0, kernel, groups_for(call, count),
+                      &(gpu_step){0, kernel, gpu_groups(call, jobs, 1, 8),
                                   GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]), gpu_int(count),
+                                                gpu_writes(call->out[0]), gpu_int(wide->dim[0]),
                                                 gpu_int(wide->dim[1]), gpu_int(wide->dim[2]))},
                       err);
 }
 
 static be_status mean_tokens_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    return record_mean(call, "mean_tokens", &call->in_shape[0], recorder, err);
+    const be_shape *x = &call->in_shape[0];
+    int64_t jobs = x->dim[0] * ((x->dim[2] + STRIP - 1) / STRIP);
+    return record_mean(call, "mean_tokens", x, jobs, recorder, err);
 }
 
 static be_status mean_tokens_backward_record(const gpu_call *call, gpu_recorder *recorder,
                                              be_error *err)
 {
-    return record_mean(call, "mean_tokens_backward", &call->out_shape[0], recorder, err);
+    const be_shape *dx = &call->out_shape[0];
+    return record_mean(call, "mean_tokens_backward", dx, dx->dim[0] * dx->dim[1], recorder, err);
 }
 
 #define ROWS_KERNEL(name)                 \
