@@ -199,15 +199,21 @@ static const data_batch_attrs windows = {
         .below = {count, steps, 256, 10}, .tolerance = 1e-6                              \
     }
 
-/* Tokens, an f32 field, targets, two kinds of pictures and bytes as they are. */
-#define DATA_BATCH_MIXED(text, count, places, steps, highest)                                   \
-    {                                                                                           \
-        .name = text, .attrs = &mixed,                                                          \
-        .in = {{BE_I32, 1, {places}},      {BE_I32, 1, {1}},      {BE_I32, 2, {count, 9}},      \
-               {BE_F32, 3, {count, 2, 3}}, {BE_I32, 1, {count}},  {BE_U8, 4, {count, 2, 3, 5}}, \
-               {BE_U8, 2, {count, 7}},     {BE_U8, 2, {count, 1}}},                             \
-        .low = -1, .high = 1, .below = {highest, steps, 1000, 0, 10, 256, 256, 256},            \
-        .ignored = 1u << DATA_BATCH_ORDER, .tolerance = 1e-6                                    \
+/* Tokens, an f32 field, targets, two kinds of pictures and bytes as they are; the last is how many
+ * elements there are of the first of them, and the others follow. */
+#define DATA_BATCH_MIXED(text, count, places, steps, highest, tokens)                \
+    {                                                                                \
+        .name = text, .attrs = &mixed,                                               \
+        .in = {{BE_I32, 1, {places}},                                                \
+               {BE_I32, 1, {1}},                                                     \
+               {BE_I32, 2, {count, tokens}},                                         \
+               {BE_F32, 3, {count, 2, (tokens) / 3}},                                \
+               {BE_I32, 1, {count}},                                                 \
+               {BE_U8, 4, {count, 2, 3, (tokens) / 2 + 1}},                          \
+               {BE_U8, 2, {count, (tokens)-2}},                                      \
+               {BE_U8, 2, {count, 1}}},                                              \
+        .low = -1, .high = 1, .below = {highest, steps, 1000, 0, 10, 256, 256, 256}, \
+        .ignored = 1u << DATA_BATCH_ORDER, .tolerance = 1e-6                         \
     }
 
 static const op_case data_batch_cases[] = {
@@ -229,7 +235,8 @@ static const op_case data_batch_cases[] = {
      .below = {12, 1000, 256, 10},
      .ignored = 1u << DATA_BATCH_ORDER,
      .tolerance = 1e-6},
-    DATA_BATCH_MIXED("six fields", 11, 17, 4, 13),
+    DATA_BATCH_MIXED("six fields", 11, 17, 4, 13, 9),
+    DATA_BATCH_MIXED("six large fields", 4, 6, 3, 5, 8195),
     {.name = "windows",
      .attrs = &windows,
      .in = {{BE_I32, 1, {19}},

@@ -5,6 +5,8 @@
 
 #include "backend/gpu/gpu.h"
 
+#define PART 4096 /* elements of a sample that a group gathers at a time */
+
 extern const gpu_source gpu_source_data_batch, gpu_source_gather;
 
 /* A normalised picture and a target: what data_batch.gpu.c is for. */
@@ -21,8 +23,8 @@ static be_status data_batch_prepare(gpu_call *call, be_error *err)
     const data_batch_attrs *attrs = call->attrs;
     const be_shape *images = &call->in_shape[DATA_BATCH_FIELD];
     if (!is_labelled_picture(call))
-        return gpu_use(call, GPU_SOURCES(&gpu_source_gather), 256, err, "BATCH=%" PRId64 " CLIP=%d",
-                       attrs->batch, attrs->clip != 0);
+        return gpu_use(call, GPU_SOURCES(&gpu_source_gather), 256, err,
+                       "BATCH=%" PRId64 " CLIP=%d PART=%d", attrs->batch, attrs->clip != 0, PART);
     int64_t pixels = images->dim[2] * images->dim[3];
     return gpu_use(call, GPU_SOURCES(&gpu_source_data_batch), 256, err,
                    "BATCH=%" PRId64 " COUNT=%" PRId64 " CHANNELS=%" PRId64 " PIXELS=%" PRId64
@@ -80,7 +82,7 @@ static be_status record_field(const gpu_call *call, int index, gpu_recorder *rec
     gpu_step step = {.kernel = f->normalize                     ? "gather_normalized"
                                : dtype_bytes(shape->dtype) == 4 ? "gather_words"
                                                                 : "gather_bytes",
-                     .groups = gpu_groups(call, a->batch, 1, 8)};
+                     .groups = gpu_groups(call, a->batch * ((elements + PART - 1) / PART), 1, 8)};
     gpu_argument arguments[] = {gpu_reads(call->in[DATA_BATCH_FIELD + index]),
                                 gpu_reads(call->in[DATA_BATCH_ORDER]),
                                 gpu_reads(call->in[DATA_BATCH_CLOCK]),

@@ -1,8 +1,9 @@
-/* A field of a data set's batch: one sample a group and round.  What it computes: data_batch.c.
+/* A field of a data set's batch: a part of a sample a group and round, since a batch may have fewer
+ * samples than a device has room for groups.  What it computes: data_batch.c.
  *
  * `order` has an entry for place modulo `wrap`: see data_batch.gpu.c.  A sample has `elements` in a
  * run, from one to the next it is `stride`. */
-PARAMETERS(CLIP BATCH)
+PARAMETERS(CLIP BATCH PART)
 
 DEVICE int gather_sample(GLOBAL const int *order, i64 place, int order_count, int wrap, int count)
 {
@@ -21,10 +22,13 @@ KERNEL gather_words(ITEM_ARG ARG_IN(u32, field), ARG_IN(int, order), ARG_IN(int,
     OPEN_IN(int, order);
     OPEN_IN(int, clock);
     OPEN_OUT(u32, y);
-    for (int n = GROUP_ID; n < BATCH; n += NUM_GROUPS) {
+    int parts = (elements + PART - 1) / PART;
+    for (int job = GROUP_ID; job < BATCH * parts; job += NUM_GROUPS) {
+        int n = job / parts, first = job % parts * PART;
+        int last = first + PART < elements ? first + PART : elements;
         int from = gather_sample(order, (i64)clock[0] * BATCH + n, order_count, wrap, count);
         u32 value = (u32)(from == -2 ? absent : bad);
-        for (int k = LOCAL_ID; k < elements; k += LOCAL_SIZE)
+        for (int k = first + LOCAL_ID; k < last; k += LOCAL_SIZE)
             y[(i64)n * elements + k] = from < 0 ? value : field[(i64)from * stride + k];
     }
 }
@@ -38,9 +42,12 @@ KERNEL gather_bytes(ITEM_ARG ARG_IN(u8, field), ARG_IN(int, order), ARG_IN(int, 
     OPEN_IN(int, order);
     OPEN_IN(int, clock);
     OPEN_OUT(u8, y);
-    for (int n = GROUP_ID; n < BATCH; n += NUM_GROUPS) {
+    int parts = (elements + PART - 1) / PART;
+    for (int job = GROUP_ID; job < BATCH * parts; job += NUM_GROUPS) {
+        int n = job / parts, first = job % parts * PART;
+        int last = first + PART < elements ? first + PART : elements;
         int from = gather_sample(order, (i64)clock[0] * BATCH + n, order_count, wrap, count);
-        for (int k = LOCAL_ID; k < elements; k += LOCAL_SIZE)
+        for (int k = first + LOCAL_ID; k < last; k += LOCAL_SIZE)
             y[(i64)n * elements + k] = from < 0 ? (u8)0 : field[(i64)from * stride + k];
     }
 }
@@ -56,9 +63,12 @@ KERNEL gather_normalized(ITEM_ARG ARG_IN(u8, field), ARG_IN(int, order), ARG_IN(
     OPEN_IN(int, order);
     OPEN_IN(int, clock);
     OPEN_OUT(float, y);
-    for (int n = GROUP_ID; n < BATCH; n += NUM_GROUPS) {
+    int parts = (elements + PART - 1) / PART;
+    for (int job = GROUP_ID; job < BATCH * parts; job += NUM_GROUPS) {
+        int n = job / parts, first = job % parts * PART;
+        int last = first + PART < elements ? first + PART : elements;
         int from = gather_sample(order, (i64)clock[0] * BATCH + n, order_count, wrap, count);
-        for (int k = LOCAL_ID; k < elements; k += LOCAL_SIZE) {
+        for (int k = first + LOCAL_ID; k < last; k += LOCAL_SIZE) {
             int c = k / pixels;
             float scale = c == 0 ? scale0 : c == 1 ? scale1 : c == 2 ? scale2 : scale3;
             float shift = c == 0 ? shift0 : c == 1 ? shift1 : c == 2 ? shift2 : shift3;
