@@ -474,10 +474,12 @@ static be_status use_opened(gpu_driver *d, used *u, be_error *err)
     TRY(d->vtable->function(d, u->module, "add", &f, err));
     TRY(d->vtable->function(d, u->module, "twice", &twice, err));
     int count = fill_sequence(f, twice, u->buffer, list);
-    TRY(d->vtable->sequence(d, list, count, &u->sequence, err));
+    TRY(d->vtable->step(d, list, count, &u->sequence, err));
     TRY(d->vtable->alloc(d, (FEEDS + GPU_FEED_SLOTS) * N * sizeof(float), "ring", &u->ring, err));
     TRY(d->vtable->feed_new(d, N * sizeof(float), &u->feed, err));
     TRY(use_feed(d, f, u->ring, u->feed, err));
+    TRY(d->vtable->replay(d, u->sequence, 20 + 16 * 16, err)); /* until the fastest form is known */
+    TRY(d->vtable->synchronise(d, err));
     TRY(d->vtable->replay(d, u->sequence, 20, err));
     TRY(d->vtable->synchronise(d, err));
     TRY(d->vtable->launch(d, &list[0], err));

@@ -243,6 +243,7 @@ static int open_world(void **state)
     setenv("BREAKEVEN_CUDA_LIB_DIR", fakes, 1);
     world.cache = support_make_folder();
     setenv("XDG_CACHE_HOME", world.cache, 1);
+    setenv("BREAKEVEN_CUDA_LANES", "0", 1); /* one graph, whose nodes are the launches by order */
     world.driver = dlopen(support_path(path, sizeof path, fakes, "libcuda.so.1"), RTLD_NOW);
     assert_non_null(world.driver);
     *(void **)&world.watch = dlsym(world.driver, "fake_cuda_watch");

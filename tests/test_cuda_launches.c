@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/cuda/cuda_driver.h"
+#include "backend/cuda/cuda_trials.h"
 #include "backend/gpu/gpu.h"
 #include "fake_cuda/fake_cuda.h"
 #include "fake_cuda/fake_folder.h"
@@ -14,6 +15,7 @@
 #define LAUNCHES 8
 #define NODES 9 /* of them, if works of two kernels are two nodes */
 #define EDGES_MOST 64
+#define UNROLLED 16 /* steps of a graph of several */
 
 static const char kernels[] =
     "#define GROUP 1\n#line 1 \"made/test.gpu.c\"\n"
@@ -27,7 +29,7 @@ static struct {
     cuda_libraries libraries;
     void *driver; /* the fake's own library */
     void (*watch)(int);
-    int (*edges)(int *, int), (*live)(void);
+    int (*edges)(int *, int), (*live)(void), (*last_edges)(void);
     int (*host_work)(cuda_stream, void (*)(const void *), const void *, unsigned long);
 } world;
 
@@ -44,6 +46,7 @@ static int set_up(void **state)
     world.driver = dlopen(support_path(path, sizeof path, world.folder, "libcuda.so.1"), RTLD_NOW);
     *(void **)&world.watch = dlsym(world.driver, "fake_cuda_watch");
     *(void **)&world.edges = dlsym(world.driver, "fake_cuda_edges");
+    *(void **)&world.last_edges = dlsym(world.driver, "fake_cuda_last_edges");
     *(void **)&world.live = dlsym(world.driver, "fake_cuda_live");
     *(void **)&world.host_work = dlsym(world.driver, "fake_cuda_host_work");
     assert_true(asprintf(&world.text, "%s\n%s", gpu_source_dialect_cuda.text, kernels) > 0);
@@ -278,6 +281,48 @@ static void check_lanes(const char *lanes, int count, const int *expected)
     step_close(&s);
 }
 
+/* What is launched in a step: three ways from row 0 that come together, so that a row has 4 edges
+ * and any number of lanes 6. */
+static void fill_fan(const step *s, gpu_launch out[5])
+{
+    gpu_buffer b = s->rows;
+    gpu_argument all = gpu_reads((gpu_span){b, 2 * ROW * sizeof(float), 3 * ROW * sizeof(float)});
+    out[0] = add(s->add, row(b, 0, false), row(b, 1, true));
+    for (int k = 1; k < 4; k++) out[k] = add(s->add, row(b, 1, false), row(b, 1 + k, true));
+    out[4] = add(s->add, all, row(b, 5, true));
+}
+
+/* The first replays take all forms in turn; then the fastest one stays. */
+static void fastest_form_of_a_step(void **state)
+{
+    be_error err = {0};
+    gpu_sequence *sequence = NULL;
+    gpu_launch launches[5];
+    step s;
+    (void)state;
+    step_open(&s);
+    const gpu_driver_vtable *vt = s.driver->vtable;
+    fill_fan(&s, launches);
+    ASSERT_OK(vt->step(s.driver, launches, 5, &sequence, &err));
+    int seen[CUDA_FORMS] = {0}, live = world.live();
+    for (int k = 0; k < CUDA_FORMS * CUDA_ROUNDS; k++) {
+        ASSERT_OK(vt->replay(s.driver, sequence, UNROLLED, &err));
+        ASSERT_OK(vt->synchronise(s.driver, &err));
+        seen[k % CUDA_FORMS] = world.last_edges();
+    }
+    assert_int_equal(seen[1], 5 * UNROLLED - 1); /* a row */
+    assert_true(seen[0] > seen[1] && seen[2] > seen[1] && seen[3] > seen[1]);
+    ASSERT_OK(vt->replay(s.driver, sequence, UNROLLED, &err));
+    ASSERT_OK(vt->synchronise(s.driver, &err));
+    assert_int_equal(world.last_edges(), 5 * UNROLLED - 1);
+    assert_true(world.live() < live); /* the other forms are gone */
+    ASSERT_OK(vt->replay(s.driver, sequence, 1, &err));
+    ASSERT_OK(vt->synchronise(s.driver, &err));
+    assert_int_equal(world.last_edges(), 4);
+    vt->sequence_free(s.driver, sequence);
+    step_close(&s);
+}
+
 static void launches_in_lanes(void **state)
 {
     be_error err = {0};
@@ -299,9 +344,13 @@ static void launches_in_lanes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(kernels_that_wait_begin_early),       TEST(full_edges_to_compare),
-        TEST(full_edges_of_old_devices),           TEST(full_edges_of_old_drivers),
-        TEST(full_edges_where_others_are_refused), TEST(launches_in_lanes),
+        TEST(kernels_that_wait_begin_early),
+        TEST(full_edges_to_compare),
+        TEST(full_edges_of_old_devices),
+        TEST(full_edges_of_old_drivers),
+        TEST(full_edges_where_others_are_refused),
+        TEST(launches_in_lanes),
+        TEST(fastest_form_of_a_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,9 +68,9 @@ static const struct {
      "others bring or find their own"},
     {"BREAKEVEN_OPENCL_LIB_DIR", "folder of the OpenCL loader, instead of the system's"},
     {"BREAKEVEN_CLBLAST_LIB_DIR", "folder of CLBlast, instead of the system's"},
-    {"BREAKEVEN_CUDA_LANES",
-     "to compare: the launches of a step in so many rows beside one another; 1: in a row, 0: in as "
-     "many as may be"},
+    {"BREAKEVEN_CUDA_LANES", "in how many rows beside one another the launches of a step are, to "
+                             "compare; 1: in a row, 0: as "
+                             "many as may be; without it what is found to be the fastest"},
     {"BREAKEVEN_CUDA_EDGES",
      "to compare: full, no kernel of a step begins before those in front of it have ended; order, "
      "each does when theirs all have begun"},

@@ -26,11 +26,6 @@ typedef struct fake_block {
 
 static fake_block *blocks;
 
-struct cuda_event_ {
-    int stream;         /* 0: it was never recorded */
-    long long recorded; /* number of the work of the stream after which it is */
-};
-
 static int number(const char *name, long long otherwise, long long *out)
 {
     const char *text = getenv(name);
@@ -94,6 +89,11 @@ void fake_cuda_ignore(int waits)
     fake.ignored = waits;
 }
 
+bool fake_ignores(int wait)
+{
+    return fake.ignored & wait;
+}
+
 /* ---------------------------------------------------------------- work that waits */
 
 static cuda_stream streams;
@@ -101,22 +101,30 @@ static int streams_made;
 
 static void work_until(cuda_stream stream, long long count);
 
+bool fake_is_done(int number, long long count)
+{
+    for (cuda_stream s = streams; s; s = s->next)
+        if (s->number == number) return s->done >= count;
+    return true;
+}
+
 /* A stream that is gone has no work left. */
-static void work_wait(int number, long long count)
+void fake_work_wait(int number, long long count)
 {
     for (cuda_stream s = streams; s; s = s->next)
         if (s->number == number) work_until(s, count);
 }
 
-static void work_run(work *w)
+static void work_run(cuda_stream stream, work *w)
 {
     if (w->kind == WORK_COPY) memcpy(w->to, w->from, w->bytes);
     if (w->kind == WORK_FILL) memset(w->to, w->value, w->bytes);
     if (w->kind == WORK_LAUNCH) fake_run_launch(&w->launch);
-    if (w->kind == WORK_WAIT) work_wait(w->stream, w->count);
+    if (w->kind == WORK_WAIT) fake_work_wait(w->stream, w->count);
     if (w->kind == WORK_HOST) w->host.call(w->host.data);
     if (w->kind == WORK_GRAPH) {
         fake.overlaps += fake_run_graph(w->exec);
+        fake_graph_ran(stream, w->exec);
         fake.replays++;
     }
 }
@@ -127,7 +135,7 @@ static void work_until(cuda_stream stream, long long count)
         work *w = stream->first;
         stream->first = w->next;
         if (!stream->first) stream->end = &stream->first;
-        work_run(w);
+        work_run(stream, w);
         free(w);
         stream->done++;
     }
@@ -452,38 +460,6 @@ cuda_result cuLaunchHostFunc(cuda_stream stream, cuda_host_call call, void *cont
     ENTER();
     host_function f = {call, context};
     return give_host_work(stream, &(fake_host_work){.call = run_host_function}, &f, sizeof f);
-}
-
-cuda_result cuEventCreate(cuda_event *event, unsigned flags)
-{
-    ENTER();
-    (void)flags;
-    *event = calloc(1, sizeof **event);
-    fake.live++;
-    return CUDA_OK;
-}
-
-cuda_result cuEventDestroy_v2(cuda_event event)
-{
-    free(event);
-    fake.live--;
-    ENTER();
-    return CUDA_OK;
-}
-
-cuda_result cuEventRecord(cuda_event event, cuda_stream stream)
-{
-    ENTER();
-    event->stream = stream->number;
-    event->recorded = stream->given;
-    return CUDA_OK;
-}
-
-cuda_result cuEventSynchronize(cuda_event event)
-{
-    ENTER();
-    if (!(fake.ignored & FAKE_WAIT_OF_HOST)) work_wait(event->stream, event->recorded);
-    return CUDA_OK;
 }
 
 /* ---------------------------------------------------------------- memory */

@@ -34,6 +34,9 @@ void fake_cuda_watch(int nodes);
  * of the first node, of the second, and the port of a programmatic edge (0: a full one). */
 int fake_cuda_edges(int *out, int most);
 
+/* The edges of the graph that ran last, which are the time that it took, in ms. */
+int fake_cuda_last_edges(void);
+
 /* Waits that from now on do nothing, to see that a test notices; 0: none. */
 enum {
     FAKE_WAIT_OF_HOST = 1,   /* for an event */

@@ -107,6 +107,21 @@ int fake_enter(const char *name);
 /* Objects made, or given back. */
 void fake_count(int objects);
 
+struct cuda_event_ {
+    int stream;         /* 0: it was never recorded */
+    long long recorded; /* number of the work of the stream after which it is */
+};
+
+/* Is a kind of wait to do nothing? */
+bool fake_ignores(int wait);
+
+/* Run the first `count` pieces of work of a stream, or ask whether they ran. */
+void fake_work_wait(int stream, long long count);
+bool fake_is_done(int stream, long long count);
+
+/* A graph is done, as the next work of its stream. */
+void fake_graph_ran(cuda_stream stream, cuda_exec exec);
+
 void fake_work_add(cuda_stream stream, work w);
 void fake_finish(void); /* all the work that waits */
 

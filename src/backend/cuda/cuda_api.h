@@ -147,6 +147,7 @@ typedef struct nvrtc_program_ *nvrtc_program;
     X(event_free, cuEventDestroy_v2, (cuda_event))                                          \
     X(event_record, cuEventRecord, (cuda_event, cuda_stream))                               \
     X(event_wait, cuEventSynchronize, (cuda_event))                                         \
+    X(event_elapsed, cuEventElapsedTime, (float *, cuda_event, cuda_event))                 \
     X(module_load, cuModuleLoadData, (cuda_module *, const void *))                         \
     X(module_free, cuModuleUnload, (cuda_module))                                           \
     X(module_function, cuModuleGetFunction, (cuda_function *, cuda_module, const char *))   \

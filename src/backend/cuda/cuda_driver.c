@@ -197,6 +197,7 @@ static const gpu_driver_vtable cuda_driver_vtable = {
     .function = cuda_module_find,
     .launch = driver_launch,
     .sequence = cuda_sequence_new,
+    .step = cuda_sequence_step,
     .replay = cuda_sequence_replay,
     .sequence_free = cuda_sequence_release,
     .feed_new = cuda_feed_new,

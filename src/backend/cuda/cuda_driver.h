@@ -74,6 +74,8 @@ be_status cuda_module_find(gpu_driver *driver, gpu_module *module, const char *n
                            const gpu_function **out, be_error *err);
 be_status cuda_sequence_new(gpu_driver *driver, const gpu_launch *launches, int count,
                             gpu_sequence **out, be_error *err);
+be_status cuda_sequence_step(gpu_driver *driver, const gpu_launch *launches, int count,
+                             gpu_sequence **out, be_error *err);
 be_status cuda_sequence_replay(gpu_driver *driver, gpu_sequence *sequence, int64_t times,
                                be_error *err);
 void cuda_sequence_release(gpu_driver *driver, gpu_sequence *sequence);

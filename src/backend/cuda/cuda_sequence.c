@@ -22,6 +22,7 @@
 
 #include "backend/cuda/cuda_driver.h"
 #include "backend/cuda/cuda_lanes.h"
+#include "backend/cuda/cuda_trials.h"
 
 #define UNROLL_NODES 512 /* most kernels of the graph of several repetitions */
 #define UNROLL_MOST 16
@@ -35,7 +36,10 @@
 struct gpu_sequence {
     int count;  /* launches */
     int unroll; /* repetitions in `many`; 0: there is none */
-    cuda_exec one, many;
+    int forms;  /* in which the graphs are at hand; the first is taken until it is known which */
+    cuda_exec one[CUDA_FORMS], many[CUDA_FORMS];
+    cuda_trials trials; /* of `many`, or of `one` if there is none */
+    int form;           /* the best; −1: not known yet */
 };
 
 /* ---------------------------------------------------------------- what depends on what */
@@ -386,15 +390,22 @@ static void free_tasks(graph_builder *b)
 
 /* ---------------------------------------------------------------- the sequence */
 
+/* In any number of lanes, in a row, and between. */
+static const int form_lanes[CUDA_FORMS] = {0, 1, 2, 3};
+
 static be_status build_graphs(gpu_driver *driver, graph_builder *b, gpu_sequence *s, be_error *err)
 {
     int unroll = UNROLL_NODES / b->count < UNROLL_MOST ? UNROLL_NODES / b->count : UNROLL_MOST;
     TRY(capture_tasks(driver, b, err));
-    TRY(build_graph(b, 1, &s->one, err));
-    if (unroll <= 1) return BE_OK;
-    TRY(build_graph(b, unroll, &s->many, err));
-    s->unroll = unroll;
-    return BE_OK;
+    for (int f = 0; f < s->forms; f++) {
+        if (s->forms > 1) b->lanes = form_lanes[f];
+        TRY(build_graph(b, 1, &s->one[f], err));
+        if (unroll > 1) TRY(build_graph(b, unroll, &s->many[f], err));
+    }
+    if (unroll > 1) s->unroll = unroll;
+    if (s->forms == 1) return BE_OK;
+    s->form = -1;
+    return cuda_trials_new(b->driver, s->forms, &s->trials, err);
 }
 
 static be_status read_lanes(int *out, be_error *err)
@@ -411,24 +422,22 @@ static be_status read_lanes(int *out, be_error *err)
     return BE_OK;
 }
 
-be_status cuda_sequence_new(gpu_driver *driver, const gpu_launch *launches, int count,
-                            gpu_sequence **out, be_error *err)
+static be_status sequence_new(gpu_driver *driver, graph_builder *b, int forms, gpu_sequence **out,
+                              be_error *err)
 {
-    graph_builder b = {.driver = (cuda_driver *)driver, .launches = launches, .count = count};
     void *memory = NULL, *works = NULL;
     *out = NULL;
-    MUST(count > 0);
-    TRY(read_lanes(&b.lanes, err));
-    TRY(cuda_enter(b.driver, err));
-    TRY(memory_alloc(&works, (size_t)count * sizeof(library_work), "a sequence", err));
-    b.works = works;
+    MUST(b->count > 0);
+    TRY(cuda_enter(b->driver, err));
+    TRY(memory_alloc(&works, (size_t)b->count * sizeof(library_work), "a sequence", err));
+    b->works = works;
     be_status status = memory_alloc(&memory, sizeof(gpu_sequence), "a sequence", err);
     gpu_sequence *s = memory;
     if (status == BE_OK) {
-        s->count = count;
-        status = build_graphs(driver, &b, s, err);
+        *s = (gpu_sequence){.count = b->count, .forms = forms};
+        status = build_graphs(driver, b, s, err);
     }
-    free_tasks(&b);
+    free_tasks(b);
     if (status == BE_OK)
         *out = s;
     else
@@ -436,15 +445,62 @@ be_status cuda_sequence_new(gpu_driver *driver, const gpu_launch *launches, int 
     return status;
 }
 
+be_status cuda_sequence_new(gpu_driver *driver, const gpu_launch *launches, int count,
+                            gpu_sequence **out, be_error *err)
+{
+    graph_builder b = {.driver = (cuda_driver *)driver, .launches = launches, .count = count};
+    TRY(read_lanes(&b.lanes, err));
+    return sequence_new(driver, &b, 1, out, err);
+}
+
+/* One form where the user says in how many lanes, and where others run the same step: what they do
+ * together must come in one order. */
+be_status cuda_sequence_step(gpu_driver *driver, const gpu_launch *launches, int count,
+                             gpu_sequence **out, be_error *err)
+{
+    graph_builder b = {.driver = (cuda_driver *)driver, .launches = launches, .count = count};
+    bool is_fixed = getenv("BREAKEVEN_CUDA_LANES") != NULL;
+    for (int k = 0; k < count; k++) is_fixed |= launches[k].task && launches[k].task->is_counted;
+    TRY(read_lanes(&b.lanes, err));
+    return sequence_new(driver, &b, is_fixed ? 1 : CUDA_FORMS, out, err);
+}
+
+static void free_form(const cuda_driver *d, gpu_sequence *s, int f)
+{
+    if (s->one[f]) d->libraries->cu.exec_free(s->one[f]);
+    if (s->many[f]) d->libraries->cu.exec_free(s->many[f]);
+    s->one[f] = s->many[f] = NULL;
+}
+
+/* The forms that are not needed go, but for the first, which may still run. */
+static be_status decide(const cuda_driver *d, gpu_sequence *s, be_error *err)
+{
+    TRY(cuda_trials_decide(d, &s->trials, &s->form, err));
+    for (int f = 1; s->form >= 0 && f < s->forms; f++)
+        if (f != s->form) free_form(d, s, f);
+    if (s->form >= 0) cuda_trials_free(d, &s->trials);
+    return BE_OK;
+}
+
+static be_status launch_graph(const cuda_driver *d, gpu_sequence *s, bool many, be_error *err)
+{
+    const cuda_exec *graphs = many ? s->many : s->one;
+    if (s->form < 0 && many == (s->unroll > 0))
+        return cuda_trials_launch(d, &s->trials, graphs, err);
+    CUDA_TRY(d->libraries, d->facts.id,
+             d->libraries->cu.exec_launch(graphs[s->form < 0 ? 0 : s->form], d->stream),
+             "start a step");
+    return BE_OK;
+}
+
 be_status cuda_sequence_replay(gpu_driver *driver, gpu_sequence *s, int64_t times, be_error *err)
 {
     const cuda_driver *d = (const cuda_driver *)driver;
-    const cuda_functions *cu = &d->libraries->cu;
     TRY(cuda_enter(d, err));
+    if (s->form < 0) TRY(decide(d, s, err));
     for (int64_t done = 0; done < times;) {
         bool many = s->unroll > 0 && times - done >= s->unroll;
-        CUDA_TRY(d->libraries, d->facts.id, cu->exec_launch(many ? s->many : s->one, d->stream),
-                 "start a step");
+        TRY(launch_graph(d, s, many, err));
         int64_t repeats = many ? s->unroll : 1;
         done += repeats;
         driver->launches += repeats * s->count;
@@ -457,7 +513,7 @@ void cuda_sequence_release(gpu_driver *driver, gpu_sequence *s)
     const cuda_driver *d = (const cuda_driver *)driver;
     if (!s) return;
     d->libraries->cu.context_set(d->context);
-    if (s->one) d->libraries->cu.exec_free(s->one);
-    if (s->many) d->libraries->cu.exec_free(s->many);
+    for (int f = 0; f < CUDA_FORMS; f++) free_form(d, s, f);
+    cuda_trials_free(d, &s->trials);
     memory_free(s);
 }

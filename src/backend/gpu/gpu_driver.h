@@ -126,6 +126,9 @@ typedef struct gpu_driver_vtable {
     /* Launches in this order, to be replayed as often as wanted.  The list may be freed after. */
     be_status (*sequence)(gpu_driver *, const gpu_launch *, int count, gpu_sequence **out,
                           be_error *);
+    /* The same, of what is replayed so often that the driver may find out while it is how the
+     * launches follow one another best.  NULL: as `sequence`. */
+    be_status (*step)(gpu_driver *, const gpu_launch *, int count, gpu_sequence **out, be_error *);
     be_status (*replay)(gpu_driver *, gpu_sequence *, int64_t times, be_error *);
     void (*sequence_free)(gpu_driver *, gpu_sequence *);
 

@@ -276,7 +276,8 @@ static be_status make_sequences(program *p, be_error *err)
     size_t begin = p->first_launch[p->graph->lowered.begin];
     size_t end = p->first_launch[graph_turn_end(p->graph)], all = p->recorder.count;
     if (begin > 0) TRY(vt->sequence(p->driver, launches, (int)begin, &p->begin, err));
-    TRY(vt->sequence(p->driver, launches + begin, (int)(end - begin), &p->turn, err));
+    TRY((vt->step ? vt->step : vt->sequence)(p->driver, launches + begin, (int)(end - begin),
+                                             &p->turn, err));
     if (end == all) return BE_OK;
     return vt->sequence(p->driver, launches + end, (int)(all - end), &p->end, err);
 }
