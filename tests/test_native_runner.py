@@ -60,14 +60,14 @@ class NativeRunnerTest(shared.RunnerTest):
         for device in self.hello["unusable_devices"]:
             self.assertIn("install", device["reason"], device)
 
-    def check_ops(self, answer):
+    def check_ops(self, answer, trains=True):
         """One an op of the plan, named by layer."""
         ops = [(op["op"], op["name"], op["phase"]) for op in answer["ops"]]
         self.assertEqual((ops[0], ops[-2][2], ops[-1]),
-                         (("data_batch", "", "data"), "optimizer",
+                         (("data_batch", "", "data"), "optimizer" if trains else "forward",
                           ("advance", "", "loss_read")))
         self.assertIn(("linear", "fc1", "forward"), ops)
-        self.assertIn(("linear_backward", "fc1", "backward"), ops)
+        self.assertEqual(("linear_backward", "fc1", "backward") in ops, trains)
         self.assertEqual(sum(op["launches"] for op in answer["ops"]), answer["launches"])
         for op in answer["ops"]:
             self.assertRegex(op["implementation"], "native|oneDNN")
@@ -107,8 +107,9 @@ class NativeRunnerTest(shared.RunnerTest):
     def test_phases_on_opencl(self):
         if "opencl:0" not in [device["id"] for device in self.hello["devices"]]:
             self.skipTest("there is no OpenCL device")
-        for where in ("device", "host"):
-            self.ok("prepare", **self.request("mlp-mnist", device="opencl:0", data_on=where))
+        for where, mode in (("device", "train"), ("host", "train"), ("device", "infer")):
+            self.ok("prepare", **self.request("mlp-mnist", device="opencl:0", data_on=where,
+                                              mode=mode))
             for _ in range(50):  # a lap that something disturbed can take all time from the others
                 answer = self.ok("phases", steps=3)
                 if answer["phases"]["forward"] + answer["phases"]["backward"] > 0:
@@ -119,8 +120,11 @@ class NativeRunnerTest(shared.RunnerTest):
             # Whatever was sent ahead, and however often it was asked: the batches of three steps.
             self.assertEqual(answer["upload_bytes"],
                              3 * 8 * (784 + 4) if where == "host" else 0)
-            self.assertGreater(answer["download_bytes"], 0)
-            self.check_ops(answer)
+            if mode == "train":
+                self.assertGreater(answer["download_bytes"], 0)
+            else:
+                self.assertEqual(answer["phases"]["backward"], 0)
+            self.check_ops(answer, mode == "train")
             self.check_sizes(self.ok("calibrate", seconds=0)["ops"], answer["ops"], 3)
         for _ in range(2):
             self.assertGreater(self.ok("reference")["wall_ns"], 10_000)

@@ -178,6 +178,16 @@ class OpenclTest(unittest.TestCase):
         for row in map(json.loads, output.splitlines()):
             self.assertLess(row["error"], 1e-5, row)
 
+    def test_inference_is_swept(self):
+        status, output, errors = self.run_program(
+            "sweep", "mlp-mnist", "--synthetic", "--infer", "--over", "batch=1..2", "--device",
+            "opencl:0,cpu", "--engine", "native", "--threads", "1", "--max-time", "1", "--no-store",
+            "--format", "json")
+        self.assertEqual(status, 0, output + errors)
+        found = json.loads(output)
+        self.assertEqual(found["mode"], "infer")
+        self.assertEqual({side["device"] for side in found["sides"]}, {"cpu", "opencl:0"})
+
     @unittest.skipUnless(ctypes.util.find_library("clblast"), "CLBlast is not installed")
     def test_clblast(self):
         """The real library on PoCL: its products are right, and the plan and records name it."""
