@@ -224,6 +224,9 @@ static void make_draw(ops_case *c, int index)
         if (updated >= 0) x[updated] = draw->y[o];
     }
     call_reference(c, x, draw->y, index == OPS_NANS);
+    if (c->op->beside && draw->y[c->op->beside - 1])
+        memcpy(draw->y[c->op->beside - 1], draw->y[0],
+               (size_t)shape_elements(&c->out[0]) * sizeof(double));
     for (int o = 0; o < c->op->outputs; o++)
         if (draw->y[o]) dtype_round(c->out[o].dtype, draw->y[o], shape_elements(&c->out[o]));
     bool is_linear = !c->op->is_nonlinear && !c->spec->is_nonlinear;
@@ -276,6 +279,10 @@ static bool open_case(ops_case *c, FILE *report)
         c->out[o] = infer.out[o];
         if (o >= op->outputs) c->out[o].rank = -1;
         if (is_narrow_result(c, o)) c->out[o].dtype = BE_BF16;
+        if (c->is_narrow && o == op->beside - 1) {
+            c->out[o] = infer.out[0];
+            c->out[o].dtype = BE_BF16;
+        }
         if (c->is_half && op->mixed_out >> o & 1) c->out[o].dtype = BE_BF16;
     }
     for (int d = 0; d < OPS_DRAWS; d++) make_draw(c, d);

@@ -62,6 +62,12 @@ static be_status add_nodes(bench *b, value_layout feed, value_layout block, be_e
     const ops_case *c = b->c;
     for (int o = 0; o < OP_MAX_OUT; o++) b->out[o] = BE_NONE;
     TRY(graph_add_node(b->g, c->op, c->spec->attrs, b->in, b->out, err));
+    if (c->is_narrow && c->op->beside) {
+        graph_node *node = &b->g->nodes[b->g->node_count - 1];
+        node->narrow = 1u << (c->op->beside - 1);
+        TRY(graph_refresh_node(b->g, b->g->node_count - 1, err));
+        memcpy(b->out, node->out, sizeof b->out);
+    }
     for (int o = 0; o < OP_MAX_OUT; o++) {
         if (b->out[o] == BE_NONE || c->out[o].dtype == b->g->values[b->out[o]].shape.dtype)
             continue;

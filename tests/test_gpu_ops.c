@@ -176,7 +176,7 @@ static void run_narrow_results(const options *o, const target *t, const be_op *o
 {
     ops_case c;
     bool is_wanted = t->precisions >> BE_PRECISION_BF16 & 1 && is_tried(t, op, k);
-    if (!is_wanted || !(op->either | op->narrow_results)) return;
+    if (!is_wanted || !(op->either | op->narrow_results | (unsigned)op->beside)) return;
     if (!ops_case_open_narrow(&c, op, &op->cases[k], o->seed, stderr)) abort();
     run_group(o, t, &c, o->group >= 0 ? o->group : t->groups[0]);
     ops_case_close(&c);

@@ -194,6 +194,47 @@ static void results_become_bf16(void **state)
     be_graph_free(g);
 }
 
+/* What a product and others read, forward the norm's result and back its gradient: it stays f32,
+ * and the product's copy is made beside it.  The same without a device that asks: casts. */
+static void copies_are_made_beside(void **state)
+{
+    (void)state;
+    const lower_target target = {.narrow_results = true};
+    be_value x;
+    be_graph *g = graph_of_rows(&x);
+    be_value classes = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
+    be_value a = be_linear(g, x, &(be_linear_options){"a", .features = 5});
+    be_value normed = be_layer_norm(g, a, &(be_layer_norm_options){.name = "n", .residual = &x});
+    be_value b = be_linear(g, normed, &(be_linear_options){"b", .features = 5});
+    be_value y =
+        be_linear(g, add(g, &be_op_add, b, normed), &(be_linear_options){"c", .features = 3});
+    be_graph_minimize(g, be_softmax_cross_entropy(g, y, classes), &sgd);
+    const be_plan_options options = {.mode = BE_TRAIN, .precision = BE_PRECISION_BF16};
+    be_graph *wide = lower(g, &options, NULL), *narrow = lower(g, &options, &target);
+    check_order(narrow);
+    assert_int_equal(type_of(narrow, &be_op_layer_norm, 0, 0), BE_F32);
+    int made = 0;
+    for (size_t n = 0; n < narrow->node_count; n++) {
+        const graph_node *node = &narrow->nodes[n];
+        bool is_forward = node->op == &be_op_layer_norm;
+        if (!is_forward && node->op != &be_op_layer_norm_backward) continue;
+        be_value copy = node->out[is_forward ? 4 : 3];
+        assert_true(copy != BE_NONE);
+        assert_int_equal(narrow->values[copy].shape.dtype, BE_BF16);
+        const be_op *reader = is_forward ? &be_op_linear : &be_op_linear_backward;
+        for (size_t k = 0; k < narrow->node_count; k++)
+            for (int i = 0; i < OP_MAX_IN; i++)
+                made += narrow->nodes[k].in[i] == copy && narrow->nodes[k].op == reader;
+    }
+    assert_int_equal(made, 2);
+    for (size_t n = 0; n < wide->node_count; n++)
+        if (wide->nodes[n].op == &be_op_layer_norm)
+            assert_int_equal(wide->nodes[n].out[4], BE_NONE);
+    be_graph_free(narrow);
+    be_graph_free(wide);
+    be_graph_free(g);
+}
+
 static void other_precisions_add_nothing(void **state)
 {
     (void)state;
@@ -498,6 +539,7 @@ int main(void)
         cmocka_unit_test(operands_become_bf16_once),
         cmocka_unit_test(the_optimizer_writes_narrow_weights),
         cmocka_unit_test(results_become_bf16),
+        cmocka_unit_test(copies_are_made_beside),
         cmocka_unit_test(bf16_of_a_user_is_for_products),
         cmocka_unit_test(other_precisions_add_nothing),
         cmocka_unit_test(operands_of_a_product_are_of_one_type),

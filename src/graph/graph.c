@@ -151,8 +151,11 @@ static be_status node_infer(const be_graph *g, const graph_node *node, be_shape 
     }
     TRY(op->infer(&infer, err));
     memcpy(out, infer.out, sizeof infer.out);
-    for (int o = 0; o < OP_MAX_OUT; o++)
-        if (node->narrow >> o & 1) out[o].dtype = BE_BF16;
+    for (int o = 0; o < OP_MAX_OUT; o++) {
+        if (!(node->narrow >> o & 1)) continue;
+        if (o == op->beside - 1) out[o] = out[0];
+        out[o].dtype = BE_BF16;
+    }
     return BE_OK;
 }
 

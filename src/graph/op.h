@@ -126,6 +126,10 @@ typedef struct be_op {
      * Input i of `narrow_along` becomes bf16 where an
      * output does. */
     unsigned either, narrow_results, narrow_along;
+    /* 1 + the output that is output 0 rounded to bf16, on such a device in the place of a cast,
+     * where others read output 0 as it is; 0: the op makes none.  Neither `infer` nor `reference`
+     * knows it. */
+    int beside;
     /* Bit i: input i, output o may be f32 or bf16, each as it comes, where the device says so
      * (lower_target.mixes).  `infer` is told of f32. */
     unsigned mixed_in, mixed_out;

@@ -220,6 +220,22 @@ static void drop_copies(be_graph *g, be_value value)
     }
 }
 
+/* The copy that a cast makes of output 0, others reading that as it is, is made beside it. */
+static void make_beside(be_graph *g, graph_node *node)
+{
+    int o = node->op->beside - 1;
+    be_value value = node->out[0];
+    if (o < 0 || value == BE_NONE || g->values[value].shape.dtype == BE_BF16) return;
+    for (size_t k = 0; k < g->node_count; k++) {
+        graph_node *copy = &g->nodes[k];
+        if (!copy->op || copy->in[0] != value || !is_narrowing(g, copy)) continue;
+        node->out[o] = copy->out[0];
+        node->narrow |= 1u << o;
+        *copy = (graph_node){.op = NULL};
+        return;
+    }
+}
+
 /* The inputs that go along with narrow outputs, as copies in front of everything: they are
  * parameters. */
 static be_status narrow_along(be_graph *g, size_t n, be_error *err)
@@ -261,6 +277,7 @@ static be_status narrow_results(be_graph *g, be_error *err)
             g->nodes[n].narrow |= 1u << o;
         }
         if (g->nodes[n].op && g->nodes[n].narrow) TRY(narrow_along(g, n, err));
+        if (g->nodes[n].op) make_beside(g, &g->nodes[n]);
     }
     TRY(move_to_front(g, count, err));
     graph_compact(g);

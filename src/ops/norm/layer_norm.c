@@ -53,6 +53,7 @@ static be_status layer_norm_infer(op_infer *call, be_error *err)
     call->out[LAYER_NORM_Y] = *x;
     call->out[LAYER_NORM_SUM] = *residual;
     call->out[LAYER_NORM_MEAN] = call->out[LAYER_NORM_RSTD] = column_shape(x);
+    call->out[LAYER_NORM_COPY].rank = -1;
     return BE_OK;
 }
 
@@ -128,6 +129,7 @@ static be_status layer_norm_backward_infer(op_infer *call, be_error *err)
     call->out[LAYER_NORM_BACK_DX] = *x;
     if (!attrs->need_dx) call->out[LAYER_NORM_BACK_DX].rank = -1;
     call->out[LAYER_NORM_BACK_DWEIGHT] = call->out[LAYER_NORM_BACK_DBIAS] = row;
+    call->out[LAYER_NORM_BACK_COPY].rank = -1;
     return BE_OK;
 }
 
@@ -251,10 +253,11 @@ static const op_case layer_norm_backward_cases[] = {
 const be_op be_op_layer_norm = {.name = "layer_norm",
                                 .attrs_bytes = sizeof(layer_norm_attrs),
                                 .inputs = 4,
-                                .outputs = 4,
+                                .outputs = 5,
                                 .optional = 1u << LAYER_NORM_RESIDUAL,
                                 .in_place = {LAYER_NORM_ENDS, LAYER_NORM_ENDS},
                                 .narrow_results = 1u << LAYER_NORM_Y,
+                                .beside = 1 + LAYER_NORM_COPY,
                                 .auxiliary = 1u << LAYER_NORM_MEAN | 1u << LAYER_NORM_RSTD,
                                 .infer = layer_norm_infer,
                                 .gradient = layer_norm_gradient,
@@ -268,9 +271,10 @@ const be_op be_op_layer_norm_backward = {
     .name = "layer_norm_backward",
     .attrs_bytes = sizeof(layer_norm_backward_attrs),
     .inputs = 6,
-    .outputs = 3,
+    .outputs = 4,
     .optional = 1u << LAYER_NORM_BACK_DSUM,
     .either = 1u << LAYER_NORM_BACK_DY,
+    .beside = 1 + LAYER_NORM_BACK_COPY,
     .in_place = {1u << LAYER_NORM_BACK_X | 1u << LAYER_NORM_BACK_DY | 1u << LAYER_NORM_BACK_DSUM},
     .infer = layer_norm_backward_infer,
     .reference = layer_norm_backward_reference,

@@ -2,25 +2,41 @@
  * TURNS words of a row in registers, so that memory is read once.  The host side says the types of
  * what may be narrow: y (Y_T), the residual (R_T), dy (DY_T); and of how many rows the sums join in
  * one tree (ROUND). */
-PARAMETERS(Y_T R_T WIDTH RESIDUAL HAS_DSUM DY_T ROUND PARTS ROWS_A_PART NEED_DX)
+PARAMETERS(Y_T R_T WIDTH RESIDUAL COPY HAS_DSUM DY_T ROUND PARTS ROWS_A_PART NEED_DX)
+
+#define BRAIN_TYPE BF16
 
 #define TURNS ((ROW_WORDS + GROUP - 1) / GROUP)
 
-/* A word of y, of the normalised n. */
-DEVICE void write_word(GLOBAL Y_T *y, GLOBAL const float *weight, GLOBAL const float *bias,
-                       int word, float *n)
+/* A word of y and its copy, of the normalised n. */
+DEVICE void write_word(GLOBAL Y_T *y, GLOBAL bf16 *copy, GLOBAL const float *weight,
+                       GLOBAL const float *bias, int word, float *n)
 {
     float w[WORD], b[WORD];
     LOAD_WORD(WIDE, w, weight, word * WORD);
     LOAD_WORD(WIDE, b, bias, word * WORD);
     UNROLL for (int j = 0; j < WORD; j++) w[j] = n[j] * w[j] + b[j];
     STORE_WORD(Y, y, word * WORD, w);
+    if (COPY) STORE_WORD(BRAIN, copy, word * WORD, w);
+}
+
+/* The sums over what the item has of a row, of differences from the mean and of their squares. */
+DEVICE void add_differences(ITEM_PARAM float (*v)[WORD], float mean, float *sum, float *squares)
+{
+    UNROLL for (int i = 0; i < TURNS * WORD; i++)
+    {
+        int is_there = i / WORD * GROUP + LOCAL_ID < ROW_WORDS;
+        float difference = is_there ? v[i / WORD][i % WORD] - mean : 0.0f;
+        *sum += difference;
+        *squares += difference * difference;
+    }
 }
 
 /* A row a group and round. */
 KERNEL layer_norm(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(float, bias),
                   ARG_IN(R_T, residual), ARG_OUT(Y_T, y), ARG_OUT(float, sum),
-                  ARG_OUT(float, means), ARG_OUT(float, rstds), ARG_INT(rows), ARG_FLOAT(epsilon))
+                  ARG_OUT(float, means), ARG_OUT(float, rstds), ARG_OUT(bf16, copy), ARG_INT(rows),
+                  ARG_FLOAT(epsilon))
 {
     OPEN_IN(float, x);
     OPEN_IN(float, weight);
@@ -30,6 +46,7 @@ KERNEL layer_norm(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(float
     OPEN_OUT(float, sum);
     OPEN_OUT(float, means);
     OPEN_OUT(float, rstds);
+    OPEN_OUT(bf16, copy);
     LOCAL_ARRAY(float, totals, GROUP);
     LOCAL_ARRAY(float, offs, GROUP);
     LOCAL_ARRAY(float, squares, GROUP);
@@ -51,16 +68,7 @@ KERNEL layer_norm(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(float
             UNROLL for (int j = 0; j < WORD; j++) total += v[k][j];
         }
         float mean = sum_items(ITEM totals, total) / (float)WIDTH;
-        UNROLL for (int k = 0; k < TURNS; k++)
-        {
-            int is_there = k * GROUP + LOCAL_ID < ROW_WORDS;
-            UNROLL for (int j = 0; j < WORD; j++)
-            {
-                float difference = is_there ? v[k][j] - mean : 0.0f;
-                off += difference;
-                square += difference * difference;
-            }
-        }
+        add_differences(ITEM v, mean, &off, &square);
         sum_pairs(ITEM offs, squares, &off, &square);
         off /= (float)WIDTH;
         mean += off;
@@ -70,7 +78,8 @@ KERNEL layer_norm(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(float
         {
             int word = k * GROUP + LOCAL_ID;
             UNROLL for (int j = 0; j < WORD; j++) v[k][j] = (v[k][j] - mean) * rstd;
-            if (word < ROW_WORDS) write_word(y + at, weight, bias, word, v[k]);
+            if (word < ROW_WORDS)
+                write_word(y + at, COPY ? copy + at : copy, weight, bias, word, v[k]);
         }
         if (LOCAL_ID == 0) {
             means[row] = mean;
@@ -106,8 +115,9 @@ DEVICE void take_word(row_part *row, weight_part *sums, int k, float mean, float
 }
 
 /* The sums are of g and of g · n. */
-DEVICE void write_dx(GLOBAL float *dx, GLOBAL const float *dsum, const row_part *row, int k,
-                     LOCAL const float *sum_g, LOCAL const float *sum_gn, float rstd)
+DEVICE void write_dx(GLOBAL float *dx, GLOBAL bf16 *copy, GLOBAL const float *dsum,
+                     const row_part *row, int k, LOCAL const float *sum_g,
+                     LOCAL const float *sum_gn, float rstd)
 {
     float v[WORD], mean_g = *sum_g / (float)WIDTH, mean_gn = *sum_gn / (float)WIDTH;
     UNROLL for (int j = 0; j < WORD; j++) v[j] = 0.0f;
@@ -117,6 +127,7 @@ DEVICE void write_dx(GLOBAL float *dx, GLOBAL const float *dsum, const row_part 
         v[j] += rstd * (row->g[k][j] - mean_g - row->n[k][j] * mean_gn);
     }
     STORE_WORD(WIDE, dx, 0, v);
+    if (COPY) STORE_WORD(BRAIN, copy, 0, v);
 }
 
 DEVICE void write_part(ITEM_PARAM GLOBAL float *parts, int part, float (*sums)[WORD])
@@ -132,7 +143,7 @@ DEVICE void write_part(ITEM_PARAM GLOBAL float *parts, int part, float (*sums)[W
 KERNEL layer_norm_backward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(DY_T, dy),
                            ARG_IN(float, means), ARG_IN(float, rstds), ARG_IN(float, dsum),
                            ARG_OUT(float, dx), ARG_OUT(float, dweights), ARG_OUT(float, dbiases),
-                           ARG_INT(rows))
+                           ARG_OUT(bf16, copy), ARG_INT(rows))
 {
     OPEN_IN(float, x);
     OPEN_IN(float, weight);
@@ -143,6 +154,7 @@ KERNEL layer_norm_backward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG
     OPEN_OUT(float, dx);
     OPEN_OUT(float, dweights);
     OPEN_OUT(float, dbiases);
+    OPEN_OUT(bf16, copy);
     LOCAL_ARRAY(float, sums_g, ROUND *GROUP);
     LOCAL_ARRAY(float, sums_gn, ROUND *GROUP);
     for (int part = GROUP_ID; part < PARTS; part += NUM_GROUPS) {
@@ -179,8 +191,8 @@ KERNEL layer_norm_backward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG
                 int r = i / TURNS, k = i % TURNS, word = k * GROUP + LOCAL_ID;
                 i64 at = (i64)(first + r) * WIDTH + word * WORD;
                 if (first + r < end && word < ROW_WORDS)
-                    write_dx(dx + at, HAS_DSUM ? dsum + at : dsum, &row[r], k, sums_g + r * GROUP,
-                             sums_gn + r * GROUP, rstds[first + r]);
+                    write_dx(dx + at, COPY ? copy + at : copy, HAS_DSUM ? dsum + at : dsum, &row[r],
+                             k, sums_g + r * GROUP, sums_gn + r * GROUP, rstds[first + r]);
             }
             BARRIER();
         }

@@ -29,11 +29,11 @@ static be_status use_kernels(gpu_call *call, be_dtype y, be_dtype residual, be_d
 {
     char words[3][64];
     int64_t width = layer_norm_width(&call->in_shape[0]);
-    return gpu_use(call,
-                   GPU_SOURCES(&gpu_source_words, &gpu_source_group_sum, &gpu_source_layer_norm),
-                   group_for(call, width), err, "WIDTH=%" PRId64 " ROUND=%d %s %s %s %s", width,
-                   ROUND, gpu_type_words("Y", y, words[0]), gpu_type_words("R", residual, words[1]),
-                   gpu_type_words("DY", dy, words[2]), more);
+    return gpu_use(
+        call, GPU_SOURCES(&gpu_source_words, &gpu_source_group_sum, &gpu_source_layer_norm),
+        group_for(call, width), err, "WIDTH=%" PRId64 " ROUND=%d COPY=%d %s %s %s %s", width, ROUND,
+        call->out_shape[call->node->op->beside - 1].rank >= 0, gpu_type_words("Y", y, words[0]),
+        gpu_type_words("R", residual, words[1]), gpu_type_words("DY", dy, words[2]), more);
 }
 
 static be_status layer_norm_prepare(gpu_call *call, be_error *err)
@@ -58,7 +58,8 @@ static be_status layer_norm_record(const gpu_call *call, gpu_recorder *recorder,
                                   gpu_reads(in[LAYER_NORM_BIAS]),
                                   gpu_reads(in[LAYER_NORM_RESIDUAL]), gpu_writes(out[LAYER_NORM_Y]),
                                   gpu_writes(out[LAYER_NORM_SUM]), gpu_writes(out[LAYER_NORM_MEAN]),
-                                  gpu_writes(out[LAYER_NORM_RSTD]), gpu_int(rows),
+                                  gpu_writes(out[LAYER_NORM_RSTD]),
+                                  gpu_writes(out[LAYER_NORM_COPY]), gpu_int(rows),
                                   gpu_float((double)epsilon))},
         err);
 }
@@ -100,13 +101,13 @@ static be_status layer_norm_backward_record(const gpu_call *call, gpu_recorder *
     gpu_span dbiases = gpu_part(call->scratch, half, half);
     TRY(gpu_record(
         recorder, call,
-        &(gpu_step){
-            0, "layer_norm_backward", gpu_groups(call, parts, 1, GROUPS_A_UNIT),
-            GPU_ARGUMENTS(gpu_reads(in[LAYER_NORM_BACK_X]), gpu_reads(in[LAYER_NORM_BACK_WEIGHT]),
-                          gpu_reads(in[LAYER_NORM_BACK_DY]), gpu_reads(in[LAYER_NORM_BACK_MEAN]),
-                          gpu_reads(in[LAYER_NORM_BACK_RSTD]), gpu_reads(in[LAYER_NORM_BACK_DSUM]),
-                          gpu_writes(out[LAYER_NORM_BACK_DX]), gpu_writes(dweights),
-                          gpu_writes(dbiases), gpu_int(rows))},
+        &(gpu_step){0, "layer_norm_backward", gpu_groups(call, parts, 1, GROUPS_A_UNIT),
+                    GPU_ARGUMENTS(
+                        gpu_reads(in[LAYER_NORM_BACK_X]), gpu_reads(in[LAYER_NORM_BACK_WEIGHT]),
+                        gpu_reads(in[LAYER_NORM_BACK_DY]), gpu_reads(in[LAYER_NORM_BACK_MEAN]),
+                        gpu_reads(in[LAYER_NORM_BACK_RSTD]), gpu_reads(in[LAYER_NORM_BACK_DSUM]),
+                        gpu_writes(out[LAYER_NORM_BACK_DX]), gpu_writes(dweights),
+                        gpu_writes(dbiases), gpu_writes(out[LAYER_NORM_BACK_COPY]), gpu_int(rows))},
         err));
     TRY(gpu_sum_parts_record(call, recorder, 1, size,
                              (gpu_span[]){dweights, out[LAYER_NORM_BACK_DWEIGHT]}, err));
