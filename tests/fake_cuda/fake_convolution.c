@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fake_library.h"
 #include "fake_narrow.h"
 
 static int64_t count_of(const int64_t dims[4])
@@ -90,9 +91,19 @@ static void store(const fake_convolution *c, const int64_t dims[4], const double
     }
 }
 
+int64_t fake_cudnn_ns, fake_cudnn_convolutions;
+
+static void move_clock(fake_engine engine)
+{
+    fake_cudnn_convolutions++;
+    if (engine == ENGINE_TENSOR_CORE) fake_cudnn_ns += setting_of("FAKE_CUDNN_FIRST", 0) * 1000;
+    if (engine == ENGINE_GOOD) fake_cudnn_ns += setting_of("FAKE_CUDNN_GOOD", 0) * 1000;
+}
+
 void fake_convolve(const void *convolution)
 {
     const fake_convolution *c = convolution;
+    move_clock(c->engine);
     bool forward = c->kind == DNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
     bool filter = c->kind == DNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR;
     const int64_t *dims = forward ? c->y : filter ? c->w : c->x;

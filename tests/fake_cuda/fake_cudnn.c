@@ -7,6 +7,8 @@
  *   FAKE_CUDNN_EXECUTE  result of every execution (0)
  *   FAKE_CUDNN_NONE     no engine may be taken in true fp32
  *   FAKE_CUDNN_EXACT    its tensor cores multiply fp32 numbers as they are
+ *   FAKE_CUDNN_FIRST, FAKE_CUDNN_GOOD  µs of fake_cudnn_ns that a convolution takes by the first
+ *                       of its engines, and by the good one (0)
  *   FAKE_CUDNN_RELU     1: its ReLU makes a NaN 0, whatever it is asked for */
 #include <stdint.h>
 #include <stdio.h>

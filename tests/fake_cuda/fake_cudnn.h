@@ -20,6 +20,9 @@ typedef enum fake_engine {
 
 #define FAKE_WORKSPACE 8192
 
+/* For tests: a clock that convolutions move, and how many there were. */
+extern int64_t fake_cudnn_ns, fake_cudnn_convolutions;
+
 typedef struct fake_convolution {
     cudnn_kind kind; /* of its operation */
     fake_engine engine;

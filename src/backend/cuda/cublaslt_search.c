@@ -1,26 +1,18 @@
-/* See cublaslt_search.h.  Each algorithm is timed as a graph of several products behind one
- * another, as in a step: alone, the host would be slower than a small product.  Their operands lie
- * in several places in turn, so that not all of them are found in the cache of the device. */
+/* See cublaslt_search.h.  The operands lie in several places in turn, so that not all of them are
+ * found in the cache of the device. */
 #include "backend/cuda/cublaslt_search.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+#include "backend/cuda/cuda_timing.h"
 #include "backend/gpu/gpu_tune.h"
 #include "core/clock.h"
 #include "core/kept.h"
 
 #define CANDIDATES 16
-#define REPEATS 8 /* products of a graph */
-#define RUNS 3    /* of a graph, of which the fastest counts */
 #define SETS_MOST 8
 #define SETS_BYTES ((size_t)128 << 20) /* beyond the last-level cache of every device so far */
-/* The library's favourite is left only for less than this of its time. */
-#define GAIN 0.97
-/* Of all searches of a device that is opened, so that a start is bounded; BREAKEVEN_TUNE_SECONDS
- * sets another limit. */
-#define LIMIT_SECONDS 10.0
-#define UNUSABLE INT64_MAX
 
 typedef struct trial {
     cuda_driver *driver;
@@ -61,8 +53,9 @@ static be_status trial_open(trial *t, const cublaslt_product *p, size_t workspac
                                  "matrices to try products on", &t->memory, err);
 }
 
-static be_status start(const trial *t, int i, be_error *err)
+static be_status start(const void *what, int i, be_error *err)
 {
+    const trial *t = what;
     cuda_address at = t->memory + (size_t)(i % t->sets) * set_bytes(t);
     size_t y_at = t->a_bytes + t->b_bytes + t->bias_bytes;
     cublaslt_operands operands = {.a = at,
@@ -74,65 +67,15 @@ static be_status start(const trial *t, int i, be_error *err)
     return cublaslt_plan_start(t->plan, t->driver->stream, err);
 }
 
-/* Once outside of a graph: a library may load its code at its first use. */
-static be_status make_graph(const trial *t, cuda_exec *out, be_error *err)
-{
-    const cuda_driver *d = t->driver;
-    const cuda_functions *cu = &d->libraries->cu;
-    cuda_graph graph = NULL;
-    TRY(start(t, 0, err));
-    CUDA_TRY(d->libraries, d->facts.id, cu->capture_begin(d->stream, CUDA_CAPTURE_THREAD_LOCAL),
-             "record products to time");
-    be_status status = BE_OK;
-    for (int i = 0; i < REPEATS && status == BE_OK; i++) status = start(t, i, err);
-    cuda_result result = cu->capture_end(d->stream, &graph);
-    if (status == BE_OK && result == CUDA_OK) result = cu->graph_instantiate(out, graph, 0);
-    if (graph) cu->graph_free(graph);
-    TRY(status);
-    CUDA_TRY(d->libraries, d->facts.id, result, "make products to time ready");
-    return BE_OK;
-}
-
-static be_status run_once(const trial *t, cuda_exec graph, int64_t *ns, be_error *err)
-{
-    const cuda_driver *d = t->driver;
-    const cuda_functions *cu = &d->libraries->cu;
-    int64_t before_ns = clock_now_ns();
-    CUDA_TRY(d->libraries, d->facts.id, cu->exec_launch(graph, d->stream), "start products");
-    CUDA_TRY(d->libraries, d->facts.id, cu->stream_wait(d->stream), "wait for products");
-    *ns = clock_now_ns() - before_ns;
-    return BE_OK;
-}
-
-/* The first run warms up and does not count. */
-static be_status time_one(const trial *t, int64_t *best, be_error *err)
-{
-    cuda_exec graph = NULL;
-    int64_t ns = 0;
-    TRY(make_graph(t, &graph, err));
-    be_status status = run_once(t, graph, &ns, err);
-    for (int i = 0; i < RUNS && status == BE_OK; i++) {
-        status = run_once(t, graph, &ns, err);
-        if (status == BE_OK && ns < *best) *best = ns;
-    }
-    t->driver->libraries->cu.exec_free(graph);
-    return status;
-}
-
 /* The place of the fastest, or −1 if not even the first one runs. */
 static int find_fastest(const trial *t, const cublaslt_found *found, int count)
 {
-    int64_t ns[CANDIDATES] = {UNUSABLE};
-    int best = 0;
+    int64_t ns[CANDIDATES];
     for (int i = 0; i < count; i++) {
-        be_error unused;
-        ns[i] = UNUSABLE;
         cublaslt_plan_take(t->plan, &found[i]);
-        if (time_one(t, &ns[i], &unused) != BE_OK) ns[i] = UNUSABLE;
-        double gain = best == 0 ? GAIN : 1.0;
-        if ((double)ns[i] < gain * (double)ns[best]) best = i;
+        ns[i] = cuda_timing_run(t->driver, start, t);
     }
-    return ns[0] == UNUSABLE ? -1 : best;
+    return cuda_timing_fastest(ns, count);
 }
 
 /* −1, too, where the device has no room for a trial. */
@@ -220,7 +163,7 @@ static be_status take(cuda_driver *driver, const cublaslt_product *product, bool
 {
     choice kept;
     double limit;
-    TRY(gpu_tune_seconds(LIMIT_SECONDS, &limit, err));
+    TRY(gpu_tune_seconds(CUDA_TIMING_SECONDS, &limit, err));
     bool is_known = recall(key, &kept);
     if (is_known && (kept.is_searched || kept.limit >= limit || !may_try)) {
         driver->base.search.kept += kept.is_searched;

@@ -122,7 +122,7 @@ static be_status ask(cudnn_builder *b, cudnn_descriptor graph, cudnn_descriptor 
     return cudnn_refuse(b->math, "its engines", status, err);
 }
 
-/* The first of them that is allowed and works. */
+/* The first of them that is allowed and works, or the one `rank` behind it. */
 static be_status take_first(cudnn_choice *c, cudnn_handle handle, configurations *from,
                             cudnn_descriptor device, be_error *err)
 {
@@ -131,6 +131,11 @@ static be_status take_first(cudnn_choice *c, cudnn_handle handle, configurations
         c->tried++;
         TRY(look_at_engine(&c->made, from->of[i], c->graph.precision, &answer, err));
         if (!answer.may_be_taken || !make_plan(c, handle, from->of[i], device)) continue;
+        if (c->passed++ < c->rank) {
+            cudnn_drop(&c->made);
+            c->plan = NULL;
+            continue;
+        }
         c->engine = answer.engine;
         /* It lives as long as its plan. */
         MUST(c->made.count < CUDNN_DESCRIPTORS_MOST);
@@ -158,7 +163,7 @@ static be_status choose(cudnn_choice *c, const cudnn_place *place, be_error *err
     cudnn_descriptor graph, device;
     TRY(cudnn_build_graph(&c->made, &c->graph, place->handle, &graph, err));
     TRY(add_device(&c->made, place->device_text, &device, err));
-    for (size_t m = 0; m < sizeof modes / sizeof *modes && !c->plan; m++) {
+    for (size_t m = 0; m < sizeof modes / sizeof *modes && !c->passed; m++) {
         configurations found;
         TRY(ask(&c->made, graph, device, modes[m], &found, err));
         be_status status = take_first(c, place->handle, &found, device, err);
@@ -202,7 +207,7 @@ static bool same_graph(const cudnn_graph *a, const cudnn_graph *b)
 static cudnn_choice *find_kept(const cudnn_place *place, const cudnn_graph *graph)
 {
     cudnn_choice *c = place->kept ? *place->kept : NULL;
-    while (c && !same_graph(&c->graph, graph)) c = c->next;
+    while (c && !(c->rank == place->rank && same_graph(&c->graph, graph))) c = c->next;
     return c;
 }
 
@@ -218,7 +223,7 @@ static be_status choice_new(const cuda_math *math, const cudnn_place *place,
     void *memory = NULL;
     TRY(memory_alloc(&memory, sizeof(cudnn_choice), "an engine of cuDNN", err));
     cudnn_choice *c = memory;
-    *c = (cudnn_choice){.graph = *graph, .made = {.math = math}};
+    *c = (cudnn_choice){.graph = *graph, .rank = place->rank, .made = {.math = math}};
     be_status status = choose(c, place, err);
     if (status != BE_OK) {
         choice_free(c);

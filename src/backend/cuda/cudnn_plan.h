@@ -19,8 +19,9 @@ typedef struct cudnn_choice {
     cudnn_builder made;
     cudnn_descriptor plan;
     size_t workspace_bytes;
-    int64_t engine; /* its number among those of its operation graph */
-    int tried;      /* configurations of the heuristics that were looked at */
+    int rank, passed; /* which of those that may be taken and work it is to be; looked at so far */
+    int64_t engine;   /* its number among those of its operation graph */
+    int tried;        /* configurations of the heuristics that were looked at */
 } cudnn_choice;
 
 /* For whom the engine is chosen: the device behind a handle, or, with no device at all, the one
@@ -28,6 +29,7 @@ typedef struct cudnn_choice {
 typedef struct cudnn_place {
     cudnn_handle handle;
     const char *device_text;
+    int rank; /* which of the engines that may be taken and work: 0 is the heuristics' favourite */
     cudnn_choice **kept; /* what was chosen with this handle and is in use; NULL: nothing is kept */
 } cudnn_place;
 

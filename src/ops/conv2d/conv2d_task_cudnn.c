@@ -1,4 +1,5 @@
 /* A convolution of cuDNN as a task of a plan.  See conv2d_cudnn.h. */
+#include "backend/cuda/cudnn_search.h"
 #include "ops/conv2d/conv2d_cudnn.h"
 #include "ops/reduce/upstream_gpu.h"
 
@@ -36,10 +37,11 @@ be_status convolution_prepare(gpu_call *call, const cudnn_convolution_pattern *w
                                         "a convolution's gradient of x by cuDNN",
                                         "a convolution's gradient of w by cuDNN"};
     cuda_driver *d = (cuda_driver *)call->driver;
-    const cudnn_place place = {.handle = d->cudnn, .kept = &d->cudnn_choices};
+    cudnn_place place = {.handle = d->cudnn, .kept = &d->cudnn_choices};
     cudnn_graph graph;
     cudnn_convolution_graph(what, &graph);
     TRY(cuda_enter(d, err));
+    if (what->last && what->bf16) TRY(cudnn_search(d, &graph, !call->is_dry, &place.rank, err));
     TRY(cudnn_plan_new(d->math, &place, &graph, &out->plan, err));
     out->what = *what;
     out->task = (gpu_task){.name = names[what->direction], .start = convolution_start};
