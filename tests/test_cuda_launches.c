@@ -15,6 +15,7 @@
 #define LAUNCHES 8
 #define NODES 9 /* of them, if works of two kernels are two nodes */
 #define EDGES_MOST 64
+#define MANY 10
 #define UNROLLED 16 /* steps of a graph of several */
 
 static const char kernels[] =
@@ -247,14 +248,49 @@ static void full_edges_of_old_drivers(void **state)
     check(LAUNCHES, full, "full edges (a driver before CUDA 12.3)");
 }
 
+/* Then what the library does is a child each. */
+static void kernels_that_cannot_be_asked(void **state)
+{
+    (void)state;
+    setenv("FAKE_CUDA_EDGES", "kernels", 1);
+    check(LAUNCHES, (const int[]){1, 0, 0, 0, 0, 0, 0}, "");
+}
+
+/* One launch behind ten that wait for nothing. */
+static void many_edges_are_full(void **state)
+{
+    be_error err = {0};
+    gpu_sequence *sequence = NULL;
+    gpu_launch launches[MANY + 1];
+    gpu_buffer wide = 0;
+    int edges[3 * EDGES_MOST] = {0};
+    step s;
+    (void)state;
+    setenv("BREAKEVEN_CUDA_LANES", "0", 1);
+    world.watch(MANY + 1);
+    step_open(&s);
+    const gpu_driver_vtable *vt = s.driver->vtable;
+    ASSERT_OK(vt->alloc(s.driver, (MANY + 1) * ROW * sizeof(float), "rows", &wide, &err));
+    for (int k = 0; k < MANY; k++)
+        launches[k] = add(s.add, row(s.rows, 0, false), row(wide, k, true));
+    launches[MANY] = add(s.add, gpu_reads((gpu_span){wide, 0, MANY * ROW * sizeof(float)}),
+                         row(wide, MANY, true));
+    ASSERT_OK(vt->sequence(s.driver, launches, MANY + 1, &sequence, &err));
+    assert_int_equal(world.edges(edges, EDGES_MOST), MANY);
+    for (int e = 0; e < MANY; e++) assert_int_equal(edges[3 * e + 2], 0);
+    vt->sequence_free(s.driver, sequence);
+    vt->free(s.driver, wide);
+    step_close(&s);
+}
+
 /* Neither the edges nor the graphs that have them. */
 static void full_edges_where_others_are_refused(void **state)
 {
     (void)state;
     setenv("FAKE_CUDA_EDGES", "none", 1);
-    check(NODES, full, "full edges (CUDA_ERROR_NOT_SUPPORTED)");
+    check(LAUNCHES, full, "full edges (CUDA_ERROR_NOT_SUPPORTED)");
     setenv("FAKE_CUDA_EDGES", "graphs", 1);
-    check(NODES, full, "full edges (CUDA_ERROR_NOT_SUPPORTED)");
+    check(LAUNCHES, full, "full edges (CUDA_ERROR_NOT_SUPPORTED)");
 }
 
 /* Two ways from row 0, of two launches each, in so many lanes: the edges. */
@@ -350,6 +386,8 @@ int main(void)
         TEST(full_edges_of_old_drivers),
         TEST(full_edges_where_others_are_refused),
         TEST(launches_in_lanes),
+        TEST(kernels_that_cannot_be_asked),
+        TEST(many_edges_are_full),
         TEST(fastest_form_of_a_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,6 +155,13 @@ cuda_result cuLaunchKernel(cuda_function function, unsigned gx, unsigned gy, uns
 
 /* ---------------------------------------------------------------- graphs */
 
+/* Is this what FAKE_CUDA_EDGES wants refused? */
+static bool asked_edges(const char *what)
+{
+    const char *asked = getenv("FAKE_CUDA_EDGES");
+    return asked && strcmp(asked, what) == 0;
+}
+
 cuda_graph fake_graph_new(void)
 {
     fake_count(1);
@@ -244,7 +251,7 @@ cuda_result cuGraphNodeGetType(cuda_node node, cuda_node_type *type)
 cuda_result cuGraphKernelNodeGetParams_v2(cuda_node node, cuda_kernel_node *parameters)
 {
     ENTER();
-    if (!node->host.is_kernel) return CUDA_INVALID_VALUE;
+    if (!node->host.is_kernel || asked_edges("kernels")) return CUDA_INVALID_VALUE;
     *parameters = (cuda_kernel_node){.function = &of_library, .extra = (void **)node};
     return CUDA_OK;
 }
@@ -264,8 +271,7 @@ cuda_result cuGraphAddDependencies_v2(cuda_graph graph, const cuda_node *from, c
                                       const cuda_edge *edges, size_t count)
 {
     ENTER();
-    if (getenv("FAKE_CUDA_EDGES") && strcmp(getenv("FAKE_CUDA_EDGES"), "none") == 0)
-        return CUDA_NOT_SUPPORTED;
+    if (asked_edges("none")) return CUDA_NOT_SUPPORTED;
     for (size_t i = 0; i < count; i++) {
         cuda_node node = to[i];
         bool is_waited = is_kernel(node) && node->launch.function && node->launch.function->waits;
@@ -384,7 +390,7 @@ cuda_result cuGraphInstantiateWithFlags(cuda_exec *exec, cuda_graph graph, unsig
 {
     ENTER();
     (void)flags;
-    if (graph->soon_count && getenv("FAKE_CUDA_EDGES")) return CUDA_NOT_SUPPORTED;
+    if (graph->soon_count && asked_edges("graphs")) return CUDA_NOT_SUPPORTED;
     for (int n = 0; n < graph->count; n++)
         if (graph->nodes[n]->lacks_attributes) return CUDA_INVALID_VALUE;
     watch_edges(graph);

@@ -12,7 +12,8 @@
  *   FAKE_CUDA_MEMORY   bytes (1 GiB)         FAKE_CUDA_MODE    compute mode (0)
  *   FAKE_CUDA_FAIL_AT  the n-th call after cuInit fails with FAKE_CUDA_FAIL_RESULT (719)
  *   FAKE_CUDA_STICKY   and so do all later ones
- *   FAKE_CUDA_EDGES    none: programmatic edges are refused; else graphs that have one
+ *   FAKE_CUDA_EDGES    what is refused: none, programmatic edges; graphs, those that have one;
+ *                      kernels, to say how a library launches its own
  *
  * and at each launch, if they are set:
  *

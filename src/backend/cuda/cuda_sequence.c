@@ -27,6 +27,7 @@
 #define UNROLL_NODES 512 /* most kernels of the graph of several repetitions */
 #define UNROLL_MOST 16
 #define LANES_MOST 64
+#define SOON_MOST 8 /* programmatic edges that lead to a node */
 #define WORK_MOST 8 /* kernels of a library's work that become nodes of the step's graph */
 
 /* About how long a launch takes: to order them, no more. */
@@ -96,6 +97,12 @@ static void add_before(graph_builder *b, int k, int j)
         b->soon[b->soon_count++] = b->nodes[j];
     else
         b->before[b->before_count++] = b->nodes[j];
+}
+
+/* Who waits for many, as an optimizer does for all gradients, begins no sooner by these edges. */
+static void make_full(graph_builder *b)
+{
+    while (b->soon_count > 0) b->before[b->before_count++] = b->soon[--b->soon_count];
 }
 
 static unsigned char *row_of(const graph_builder *b, int k)
@@ -233,10 +240,11 @@ static be_status add_task(graph_builder *b, int k, be_error *err)
     char what[160];
     snprintf(what, sizeof what, "put %s into the graph of a step",
              b->launches[k % b->count].task->name);
-    cuda_result result = work->count
-                             ? add_chain(b, k, work)
-                             : d->libraries->cu.graph_child(&b->nodes[k], b->graph, b->before,
-                                                            b->before_count, work->graph);
+    bool is_chain = d->soon && work->count > 0;
+    cuda_result result = is_chain ? add_chain(b, k, work)
+                                  : d->libraries->cu.graph_child(&b->nodes[k], b->graph, b->before,
+                                                                 b->before_count, work->graph);
+    if (is_chain && is_refusal(result)) b->refused = result;
     CUDA_TRY(d->libraries, d->facts.id, result, what);
     return BE_OK;
 }
@@ -251,6 +259,7 @@ static be_status add_nodes(graph_builder *b, be_error *err)
         b->before_count = b->soon_count = 0;
         for (int j = b->count * b->repeats - 1; j >= 0; j--)
             if (mine[j] == DIRECT) add_before(b, k, j);
+        if (b->soon_count > SOON_MOST) make_full(b);
         TRY(is_task ? add_task(b, k, err) : add_kernel(b, k, err));
     }
     return BE_OK;
@@ -342,7 +351,10 @@ static cuda_result look_at_work(const cuda_driver *d, library_work *work)
     for (size_t n = 0; result == CUDA_OK && n < count; n++) {
         cuda_node_type type = CUDA_NODE_KERNEL;
         result = cu->node_type(work->kernels[n], &type);
-        if (type != CUDA_NODE_KERNEL) return result;
+        if (result != CUDA_OK || type != CUDA_NODE_KERNEL) return result;
+        cuda_kernel_node node = {0};
+        result = cu->kernel_get(work->kernels[n], &node);
+        if (is_refusal(result)) return CUDA_OK; /* the driver keeps to itself how it is called */
     }
     if (result == CUDA_OK) result = cu->edges_get(work->graph, NULL, NULL, NULL, &edge_count);
     if (result != CUDA_OK || edge_count != count - 1) return result;
