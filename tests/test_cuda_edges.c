@@ -234,6 +234,91 @@ static void lengths_are_made_once_a_step(void **state)
     step_close(&s);
 }
 
+/* Where a block is large, its parts wait for their own gradients alone: what comes back first is
+ * applied before what comes back last has. */
+static void the_optimizer_begins_while_gradients_come_back(void **state)
+{
+    workload room;
+    const workload *w = NULL;
+    step s;
+    int first = 0, parts = 0, early = 0;
+    (void)state;
+    small("encoder",
+          (workload_variant){.layers = 3, .width = 64, .heads = 2, .seq = 16, .vocab = 64}, &room,
+          &w);
+    step_open(&s, w, BE_PRECISION_BF16);
+    check_edges(&s);
+    for (int i = 0; i < be_plan_parameter_count(s.plan); i++) {
+        int maker = maker_of_gradient(&s, i);
+        first = maker > first ? maker : first;
+    }
+    for (int k = 0; k < s.count; k++) {
+        const gpu_launch *launch = &s.launches[k];
+        if (launch->task || strcmp(launch->function->name, "adam") != 0) continue;
+        parts++;
+        early += !is_behind(&s, k, first);
+    }
+    if (parts < 3 || !early || early == parts)
+        fail_msg("of %d launches of adam %d do not wait for the last gradient", parts, early);
+    step_close(&s);
+}
+
+#define DECAYING 150001
+#define OTHERS 60001
+
+/* Gives the length of the last gradients, if it is kept. */
+static float train_two(const char *device_name, be_optimizer optimizer, float *weights)
+{
+    be_error err = {0};
+    be_device *device = NULL;
+    be_plan *plan = NULL;
+    be_graph *g = be_graph_new(3);
+    const int64_t counts[] = {DECAYING, OTHERS};
+    float norm = 1.0f;
+    be_value w[2], squares[2];
+    for (int i = 0; i < 2; i++) {
+        w[i] = be_parameter_add(g, i ? "b" : "a", (be_shape){BE_F32, 1, {counts[i]}},
+                                (be_start){BE_UNIFORM, 1.0f});
+        squares[i] = be_sum_to(g, be_multiply(g, w[i], w[i]), (be_shape){BE_F32, 1, {1}});
+    }
+    be_parameter_no_decay(g, w[1]);
+    be_graph_minimize(g, be_add(g, squares[0], squares[1]), &optimizer);
+    ASSERT_OK(be_device_open(device_name, NULL, &device, &err));
+    ASSERT_OK(be_plan_new(g, device, &(be_plan_options){.mode = BE_TRAIN}, &plan, &err));
+    ASSERT_OK(be_plan_run(plan, 3, &err));
+    if (optimizer.max_gradient_norm > 0.0) ASSERT_OK(be_plan_gradient_norms(plan, 1, &norm, &err));
+    for (int i = 0; i < 2; i++)
+        ASSERT_OK(be_plan_read(plan, w[i], weights + (i ? DECAYING : 0),
+                               (size_t)counts[i] * sizeof *weights, &err));
+    be_plan_free(plan);
+    be_graph_free(g);
+    be_device_close(device);
+    return norm;
+}
+
+/* The decay ends within a part, and the last part is no multiple of anything. */
+static void parts_of_the_optimizer_are_one_block(void **state)
+{
+    static float found[DECAYING + OTHERS], expected[DECAYING + OTHERS];
+    const be_optimizer optimizers[] = {
+        {.kind = BE_SGD, .learning_rate = 0.1, .weight_decay = 0.5},
+        {.kind = BE_SGD, .learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.5},
+        {.kind = BE_ADAM, .learning_rate = 0.01, .weight_decay = 0.5, .max_gradient_norm = 1},
+        {.kind = BE_ADAMW, .learning_rate = 0.01, .weight_decay = 0.5}};
+    (void)state;
+    for (int o = 0; o < 4; o++) {
+        float apart =
+            train_two("cuda:0", optimizers[o], found) / train_two("cpu", optimizers[o], expected) -
+            1.0f;
+        if (!(apart < 1e-5f && apart > -1e-5f))
+            fail_msg("optimizer %d: another norm by %g", o, (double)apart);
+        for (int i = 0; i < DECAYING + OTHERS; i++)
+            if (!(found[i] - expected[i] < 1e-5f && expected[i] - found[i] < 1e-5f))
+                fail_msg("optimizer %d, weight %d: expected %.9g, found %.9g", o, i,
+                         (double)expected[i], (double)found[i]);
+    }
+}
+
 static int open_world(void **state)
 {
     char path[4096];
@@ -266,6 +351,8 @@ int main(void)
         cmocka_unit_test(gradients_of_a_block_are_branches),
         cmocka_unit_test(towers_are_branches),
         cmocka_unit_test(lengths_are_made_once_a_step),
+        cmocka_unit_test(the_optimizer_begins_while_gradients_come_back),
+        cmocka_unit_test(parts_of_the_optimizer_are_one_block),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);
 }

@@ -1,7 +1,8 @@
-/* Clipping by the norm on GPUs: two launches. */
+/* Clipping by the norm on GPUs: the squares by one launch or more, each of some of the chunks, and
+ * the factor by one. */
 #include "ops/optimizer/clip_gradients.h"
 
-#include "backend/gpu/gpu.h"
+#include "ops/optimizer/optimizer_gpu.h"
 
 #define CHUNK_STEP 2048 /* elements: chunks are multiples of it */
 #define CHUNKS 1024     /* at most so many: one group adds up what each of them gives */
@@ -27,16 +28,31 @@ static be_status clip_gradients_prepare(gpu_call *call, be_error *err)
                    "SUM_PART=%d", 64);
 }
 
+/* The squares of chunks [first, last). */
+static be_status record_squares(const gpu_call *call, int64_t first, int64_t last,
+                                gpu_recorder *recorder, be_error *err)
+{
+    int64_t count = call->in_shape[0].dim[0], chunk = chunk_of(count), from = first * chunk;
+    int64_t here = last * chunk < count ? (last - first) * chunk : count - from;
+    gpu_span g = gpu_part(call->in[0], (size_t)from * sizeof(float), (size_t)here * sizeof(float));
+    gpu_span parts = gpu_part(call->scratch, (size_t)first * sizeof(float),
+                              (size_t)(last - first) * sizeof(float));
+    return gpu_record(recorder, call,
+                      &(gpu_step){0, "square_chunks", gpu_groups(call, last - first, 1, 8),
+                                  GPU_ARGUMENTS(gpu_reads(g), gpu_writes(parts), gpu_int(here),
+                                                gpu_int(chunk), gpu_int(last - first))},
+                      err);
+}
+
 static be_status clip_gradients_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     int64_t count = call->in_shape[0].dim[0], chunks = chunks_of(count);
+    int64_t launches = optimizer_parts(call, count);
     gpu_span parts = gpu_part(call->scratch, 0, (size_t)chunks * sizeof(float));
-    TRY(gpu_record(
-        recorder, call,
-        &(gpu_step){0, "square_chunks", gpu_groups(call, chunks, 1, 8),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(parts), gpu_int(count),
-                                  gpu_int(chunk_of(count)), gpu_int(chunks))},
-        err));
+    if (launches > chunks) launches = chunks;
+    for (int64_t i = 0; i < launches; i++)
+        TRY(record_squares(call, chunks * i / launches, chunks * (i + 1) / launches, recorder,
+                           err));
     return gpu_record(
         recorder, call,
         &(gpu_step){0, "find_factor", 1,
