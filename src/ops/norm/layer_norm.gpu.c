@@ -88,62 +88,133 @@ KERNEL layer_norm(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(float
     }
 }
 
-/* What an item holds of a row of the backward: the normalised n, and g = dy · weight. */
+/* Back a group has LANES rows at once, each of SPAN items, which hold BACK_TURNS words of it. */
+#define SPAN (GROUP < ROW_WORDS ? GROUP : ROW_WORDS)
+#define LANES (GROUP / SPAN)
+#define BACK_TURNS ((ROW_WORDS + SPAN - 1) / SPAN)
+
+/* What an item holds of a row: x and then the normalised n, dy and then g = dy · weight, dsum and
+ * then dx. */
 typedef struct row_part {
-    float n[TURNS][WORD], g[TURNS][WORD], sum_g, sum_gn;
+    float n[BACK_TURNS][WORD], g[BACK_TURNS][WORD], dx[BACK_TURNS][WORD];
 } row_part;
 
 /* … and of the parts of dweight and dbias. */
 typedef struct weight_part {
-    float dweight[TURNS][WORD], dbias[TURNS][WORD];
+    float dweight[BACK_TURNS][WORD], dbias[BACK_TURNS][WORD];
 } weight_part;
 
-/* A word of a row of x and dy, into both. */
-DEVICE void take_word(row_part *row, weight_part *sums, int k, float mean, float rstd,
-                      const float *w)
+/* The item's place in turn k, in words of a row; of a word that no row has, the first. */
+DEVICE int back_word(ITEM_PARAM int k)
 {
-    UNROLL for (int j = 0; j < WORD; j++)
+    int word = k * SPAN + LOCAL_ID % SPAN;
+    return word < ROW_WORDS ? word : 0;
+}
+
+/* Does the item do anything in turn k? */
+DEVICE int is_of_row(ITEM_PARAM int k)
+{
+    return k * SPAN + LOCAL_ID % SPAN < ROW_WORDS && LOCAL_ID < LANES * SPAN;
+}
+
+DEVICE void load_row(ITEM_PARAM GLOBAL const float *x, GLOBAL const DY_T *dy,
+                     GLOBAL const float *dsum, i64 at, row_part *row)
+{
+    UNROLL for (int k = 0; k < BACK_TURNS; k++)
     {
-        float n = (row->n[k][j] - mean) * rstd, dy = row->g[k][j];
-        sums->dweight[k][j] += dy * n;
-        sums->dbias[k][j] += dy;
-        row->n[k][j] = n;
-        row->g[k][j] = dy * w[j];
-        row->sum_g += row->g[k][j];
-        row->sum_gn += row->g[k][j] * n;
+        LOAD_WORD(WIDE, row->n[k], x, at + back_word(ITEM k) * WORD);
+        LOAD_WORD(DY, row->g[k], dy, at + back_word(ITEM k) * WORD);
+        UNROLL for (int j = 0; j < WORD; j++) row->dx[k][j] = 0.0f;
+        if (HAS_DSUM) LOAD_WORD(WIDE, row->dx[k], dsum, at + back_word(ITEM k) * WORD);
+    }
+}
+
+/* A row of x and dy, into both: what the item adds to the sums of g and of g · n. */
+DEVICE void take_row(ITEM_PARAM row_part *row, weight_part *sums, GLOBAL const float *weight,
+                     float mean, float rstd, float *sum_g, float *sum_gn)
+{
+    *sum_g = *sum_gn = 0.0f;
+    UNROLL for (int k = 0; k < BACK_TURNS; k++)
+    {
+        float w[WORD];
+        LOAD_WORD(WIDE, w, weight, back_word(ITEM k) * WORD);
+        if (!is_of_row(ITEM k)) continue;
+        UNROLL for (int j = 0; j < WORD; j++)
+        {
+            float n = (row->n[k][j] - mean) * rstd, dy = row->g[k][j];
+            sums->dweight[k][j] += dy * n;
+            sums->dbias[k][j] += dy;
+            row->n[k][j] = n;
+            row->g[k][j] = dy * w[j];
+            *sum_g += row->g[k][j];
+            *sum_gn += row->g[k][j] * n;
+        }
+    }
+}
+
+/* The sums of each lane, of ROUND rows, by a tree: in the place of its first item. */
+DEVICE void sum_lanes(ITEM_PARAM LOCAL float *a, LOCAL float *b)
+{
+    BARRIER();
+    for (int left = SPAN; left > 1;) {
+        int upper = (left + 1) / 2;
+        if (LOCAL_ID % SPAN < left - upper && LOCAL_ID < LANES * SPAN) {
+            for (int at = LOCAL_ID; at < ROUND * GROUP; at += GROUP) {
+                a[at] += a[at + upper];
+                b[at] += b[at + upper];
+            }
+        }
+        BARRIER();
+        left = upper;
     }
 }
 
 /* The sums are of g and of g · n. */
-DEVICE void write_dx(GLOBAL float *dx, GLOBAL bf16 *copy, GLOBAL const float *dsum,
-                     const row_part *row, int k, LOCAL const float *sum_g,
-                     LOCAL const float *sum_gn, float rstd)
+DEVICE void make_dx(row_part *row, float sum_g, float sum_gn, float rstd)
 {
-    float v[WORD], mean_g = *sum_g / (float)WIDTH, mean_gn = *sum_gn / (float)WIDTH;
-    UNROLL for (int j = 0; j < WORD; j++) v[j] = 0.0f;
-    if (HAS_DSUM) LOAD_WORD(WIDE, v, dsum, 0);
-    UNROLL for (int j = 0; j < WORD; j++)
+    float mean_g = sum_g / (float)WIDTH, mean_gn = sum_gn / (float)WIDTH;
+    UNROLL for (int i = 0; i < BACK_TURNS * WORD; i++)
     {
-        v[j] += rstd * (row->g[k][j] - mean_g - row->n[k][j] * mean_gn);
-    }
-    STORE_WORD(WIDE, dx, 0, v);
-    if (COPY) STORE_WORD(BRAIN, copy, 0, v);
-}
-
-DEVICE void write_part(ITEM_PARAM GLOBAL float *parts, int part, float (*sums)[WORD])
-{
-    UNROLL for (int k = 0; k < TURNS; k++)
-    {
-        int word = k * GROUP + LOCAL_ID;
-        if (word < ROW_WORDS) STORE_WORD(WIDE, parts, (i64)part * WIDTH + word * WORD, sums[k]);
+        int k = i / WORD, j = i % WORD;
+        row->dx[k][j] += rstd * (row->g[k][j] - mean_g - row->n[k][j] * mean_gn);
     }
 }
 
-/* Also the parts of dweight and dbias, of ROWS_A_PART rows each; a part a group and round. */
+DEVICE void write_row(ITEM_PARAM GLOBAL float *dx, GLOBAL bf16 *copy, i64 at, const row_part *row)
+{
+    UNROLL for (int k = 0; k < BACK_TURNS; k++)
+    {
+        if (!is_of_row(ITEM k)) continue;
+        STORE_WORD(WIDE, dx, at + back_word(ITEM k) * WORD, row->dx[k]);
+        if (COPY) STORE_WORD(BRAIN, copy, at + back_word(ITEM k) * WORD, row->dx[k]);
+    }
+}
+
+/* A word of each lane's sums, [WORD, GROUP], into one of the part; in the order of the lanes. */
+DEVICE void write_part(ITEM_PARAM GLOBAL float *part, LOCAL float *lanes, const float *sums, int k)
+{
+    UNROLL for (int j = 0; j < WORD; j++) lanes[j * GROUP + LOCAL_ID] = sums[j];
+    BARRIER();
+    if (LOCAL_ID < SPAN && is_of_row(ITEM k)) {
+        float total[WORD];
+        UNROLL for (int j = 0; j < WORD; j++)
+        {
+            total[j] = 0.0f;
+            for (int lane = 0; lane < LANES; lane++)
+                total[j] += lanes[j * GROUP + lane * SPAN + LOCAL_ID];
+        }
+        STORE_WORD(WIDE, part, back_word(ITEM k) * WORD, total);
+    }
+    BARRIER();
+}
+
+/* Also the parts of dweight and, behind it, dbias, of ROWS_A_PART rows each; a part a group and
+ * round.  All that is read of ROUND rows is loaded before the first is used; behind the last row
+ * the first of the round is once more. */
 KERNEL layer_norm_backward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(DY_T, dy),
                            ARG_IN(float, means), ARG_IN(float, rstds), ARG_IN(float, dsum),
-                           ARG_OUT(float, dx), ARG_OUT(float, dweights), ARG_OUT(float, dbiases),
-                           ARG_OUT(bf16, copy), ARG_INT(rows))
+                           ARG_OUT(float, dx), ARG_OUT(float, parts), ARG_OUT(bf16, copy),
+                           ARG_INT(rows))
 {
     OPEN_IN(float, x);
     OPEN_IN(float, weight);
@@ -152,51 +223,49 @@ KERNEL layer_norm_backward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG
     OPEN_IN(float, rstds);
     OPEN_IN(float, dsum);
     OPEN_OUT(float, dx);
-    OPEN_OUT(float, dweights);
-    OPEN_OUT(float, dbiases);
+    OPEN_OUT(float, parts);
     OPEN_OUT(bf16, copy);
     LOCAL_ARRAY(float, sums_g, ROUND *GROUP);
     LOCAL_ARRAY(float, sums_gn, ROUND *GROUP);
+    LOCAL_ARRAY(float, lanes, WORD *GROUP);
+    int lane = LOCAL_ID / SPAN;
     for (int part = GROUP_ID; part < PARTS; part += NUM_GROUPS) {
         int end = (part + 1) * ROWS_A_PART < rows ? (part + 1) * ROWS_A_PART : rows;
-        weight_part sums;
-        UNROLL for (int i = 0; i < TURNS * WORD; i++)
-        {
-            sums.dweight[i / WORD][i % WORD] = sums.dbias[i / WORD][i % WORD] = 0.0f;
-        }
-        for (int first = part * ROWS_A_PART; first < end; first += ROUND) {
+        weight_part sums = {{{0.0f}}, {{0.0f}}};
+        for (int first = part * ROWS_A_PART; first < end; first += ROUND * LANES) {
             row_part row[ROUND];
-            UNROLL for (int i = 0; i < ROUND * TURNS; i++)
+            float rstd[ROUND];
+            UNROLL for (int r = 0; r < ROUND; r++)
             {
-                int r = i / TURNS, k = i % TURNS, word = k * GROUP + LOCAL_ID;
-                i64 at = (i64)(first + r) * WIDTH + word * WORD;
-                if (k == 0) row[r].sum_g = row[r].sum_gn = 0.0f;
-                if (first + r < end && word < ROW_WORDS) {
-                    float w[WORD];
-                    LOAD_WORD(WIDE, w, weight, word * WORD);
-                    LOAD_WORD(WIDE, row[r].n[k], x, at);
-                    LOAD_WORD(DY, row[r].g[k], dy, at);
-                    take_word(&row[r], &sums, k, means[first + r], rstds[first + r], w);
-                }
-                sums_g[r * GROUP + LOCAL_ID] = row[r].sum_g;
-                sums_gn[r * GROUP + LOCAL_ID] = row[r].sum_gn;
+                int own = first + r * LANES + lane;
+                load_row(ITEM x, dy, dsum, (i64)(own < end ? own : first) * WIDTH, &row[r]);
+            }
+            UNROLL for (int r = 0; r < ROUND; r++)
+            {
+                int own = first + r * LANES + lane;
+                float sum_g = 0.0f, sum_gn = 0.0f, mean = means[own < end ? own : first];
+                rstd[r] = rstds[own < end ? own : first];
+                if (own < end)
+                    take_row(ITEM & row[r], &sums, weight, mean, rstd[r], &sum_g, &sum_gn);
+                sums_g[r * GROUP + LOCAL_ID] = sum_g;
+                sums_gn[r * GROUP + LOCAL_ID] = sum_gn;
             }
             if (!NEED_DX) continue;
-            TREE(for (int at = 0; at < ROUND * GROUP; at += GROUP) {
-                sums_g[at + own] += sums_g[at + other];
-                sums_gn[at + own] += sums_gn[at + other];
-            })
-            UNROLL for (int i = 0; i < ROUND * TURNS; i++)
+            sum_lanes(ITEM sums_g, sums_gn);
+            UNROLL for (int r = 0; r < ROUND; r++)
             {
-                int r = i / TURNS, k = i % TURNS, word = k * GROUP + LOCAL_ID;
-                i64 at = (i64)(first + r) * WIDTH + word * WORD;
-                if (first + r < end && word < ROW_WORDS)
-                    write_dx(dx + at, COPY ? copy + at : copy, HAS_DSUM ? dsum + at : dsum, &row[r],
-                             k, sums_g + r * GROUP, sums_gn + r * GROUP, rstds[first + r]);
+                int own = first + r * LANES + lane, of_lane = r * GROUP + lane * SPAN;
+                if (own >= end) continue;
+                make_dx(&row[r], sums_g[of_lane], sums_gn[of_lane], rstd[r]);
+                write_row(ITEM dx, copy, (i64)own * WIDTH, &row[r]);
             }
             BARRIER();
         }
-        write_part(ITEM dweights, part, sums.dweight);
-        write_part(ITEM dbiases, part, sums.dbias);
+        UNROLL for (int k = 0; k < BACK_TURNS; k++)
+        {
+            GLOBAL float *own = parts + (i64)part * 2 * WIDTH;
+            write_part(ITEM own, lanes, sums.dweight[k], k);
+            write_part(ITEM own + WIDTH, lanes, sums.dbias[k], k);
+        }
     }
 }

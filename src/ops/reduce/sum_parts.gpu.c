@@ -1,6 +1,6 @@
 /* The sum of partial results: parts [PARTS, count] -> y, in a fixed order.
  *
- * A row of parts has WIDTH columns; with ONES the last goes to `extra`.  BIAS adds b[column], ADD
+ * A row of parts has WIDTH columns, of which the last ONES go to `extra`.  BIAS adds b[column], ADD
  * what y holds; RELU or F, where FORMULA is, comes last, and with KEEP `extra` gets what F was
  * given.  With ACROSS y lies as [WIDTH - ONES, ROWS].  LANES items share the parts of one result,
  * and a group does OUTS results a round. */
@@ -32,8 +32,8 @@ KERNEL sum_parts(ITEM_ARG ARG_IN(float, parts), ARG_IN(float, b), ARG_OUT(float,
             int at = ACROSS ? column * ROWS + row : row * (WIDTH - ONES) + column;
             float sum = 0.0f;
             for (int lane = 0; lane < LANES; lane++) sum += lane_sums[lane * OUTS + i];
-            if (ONES && column == WIDTH - 1) {
-                extra[row] = sum;
+            if (column >= WIDTH - ONES) {
+                extra[row * ONES + column - (WIDTH - ONES)] = sum;
                 continue;
             }
             if (BIAS) sum += b[column];
