@@ -1,13 +1,14 @@
 #!/bin/bash
-# Times what the branches of a step's graph bring on a machine with an NVIDIA GPU, from what
+# Times how the launches of a step follow one another on a machine with an NVIDIA GPU, from what
 # gpu_pack.sh packed:
 #
 #   bash FOLDER/gpu_branches.sh FOLDER [WORKLOAD:BATCH…]
 #
-# Each workload (encoder:16, bert-base:16, clip:12, gpt2:4) in bf16 with the branches and with all
-# launches in a row (BREAKEVEN_CUDA_LANES=1), in turn, three times each; and whether both train to
-# the same bits.  All is logged in $OUT (a new folder if it is unset).  Exit code 1 if anything
-# failed.
+# Each workload (encoder:16, bert-base:16, clip:12, gpt2:4) in bf16 in the form that is found
+# (docs/cuda.md), in any number of lanes, in one, two and three (BREAKEVEN_CUDA_LANES), and as it is
+# found with full edges (BREAKEVEN_CUDA_EDGES), in turn, twice each; and whether all train to the
+# same bits.  All is logged in $OUT (a new folder if it is unset).  Exit code 1 if anything failed:
+# other bits, or a form found that is more than 3 % slower than another.
 . "$(dirname "$0")/gpu_begin.sh"
 shift
 [ $# -gt 0 ] || set -- encoder:16 bert-base:16 clip:12 gpt2:4
@@ -27,22 +28,39 @@ weights() {
         --export "$work/$1" >"$OUT/$1.log" 2>&1
 }
 
+# in_form FORM COMMAND…: with the environment of that form.
+in_form() {
+    form=$1
+    shift
+    case "$form" in
+        found) "$@" ;;
+        full | order) BREAKEVEN_CUDA_EDGES=$form "$@" ;;
+        *) BREAKEVEN_CUDA_LANES=$form "$@" ;;
+    esac
+}
+
 for each in "$@"; do
     w=${each%:*} batch=${each#*:}
-    for round in 1 2 3; do
-        step "$w-branches" "$w" "$batch" || say FAIL "$w: $(tail -n 1 "$OUT/$w-branches.err")"
-        BREAKEVEN_CUDA_LANES=1 step "$w-row" "$w" "$batch" ||
-            say FAIL "$w in a row: $(tail -n 1 "$OUT/$w-row.err")"
+    for round in 1 2; do
+        for form in found 0 1 2 3 full order; do
+            in_form "$form" step "$w-$form" "$w" "$batch" ||
+                say FAIL "$w, $form: $(tail -n 1 "$OUT/$w-$form.err")"
+        done
     done
-    python3 - "$OUT/$w-branches" "$OUT/$w-row" "$each" <<'P' || say FAIL "$each: no times"
-import statistics, sys
-branches, row = (statistics.median(map(float, open(name))) for name in sys.argv[1:3])
-print(f"PASS {sys.argv[3]}: {1e3 * branches:.3f} ms with branches, {1e3 * row:.3f} ms in a row, "
-      f"{row / branches:.3f} times")
+    python3 - "$OUT/$w" "$each" <<'P' || say FAIL "$each: found is not the fastest, or no times"
+import sys
+names = ["found", "0", "1", "2", "3", "full", "order"]
+times = {n: min(map(float, open(f"{sys.argv[1]}-{n}"))) for n in names}
+said = ", ".join(f"{n} {1e3 * times[n]:.3f}" for n in names)
+slow = times["found"] > 1.03 * min(times[n] for n in "0123")
+print(f"{'FAIL' if slow else 'PASS'} {sys.argv[2]}: ms by form: {said}")
+sys.exit(slow)
 P
-    weights "$w.branches" "$w" "$batch" &&
-        BREAKEVEN_CUDA_LANES=1 weights "$w.row" "$w" "$batch" &&
-        cmp -s "$work/$w.branches" "$work/$w.row" &&
-        say PASS "$w: the same bits in a row" || say FAIL "$w: other bits in a row"
+    weights "$w.found" "$w" "$batch" || say FAIL "$w: $(tail -n 1 "$OUT/$w.found.log")"
+    for form in 0 1 2 full order; do
+        in_form "$form" weights "$w.$form" "$w" "$batch" &&
+            cmp -s "$work/$w.found" "$work/$w.$form" &&
+            say PASS "$w: the same bits, $form" || say FAIL "$w: other bits, $form"
+    done
 done
 exit $failed
