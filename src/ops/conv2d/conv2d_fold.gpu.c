@@ -9,20 +9,26 @@
 PARAMETERS(P_T WIDE CHANNELS COLUMNS ROWS BEFORE_H FOLD_H FOLD_W BEFORE_W HEIGHT WIDTH FOLDED_TAPS
                FOLDED_ROWS PADDING_H PADDING_W TAP_ROWS TAPS)
 
+/* Eight elements of y an item. */
 KERNEL fold_images(ITEM_ARG ARG_IN(P_T, x), ARG_OUT(P_T, y), ARG_INT(count))
 {
     OPEN_IN(P_T, x);
     OPEN_OUT(P_T, y);
-    EACH (i, count) {
-        int k = i % WIDE, c = k % CHANNELS, part = k / CHANNELS;
-        int row = i / (WIDE * COLUMNS) % ROWS, column = i / WIDE % COLUMNS;
-        int h = (row - BEFORE_H) * FOLD_H + part / FOLD_W;
-        int v = (column - BEFORE_W) * FOLD_W + part % FOLD_W, n = i / (WIDE * COLUMNS * ROWS);
-        int is_inside =
-            k < CHANNELS * FOLD_H * FOLD_W && h >= 0 && v >= 0 && h < HEIGHT && v < WIDTH;
-        float value = 0.0f;
-        if (is_inside) value = LOAD(P, x, ((n * HEIGHT + h) * WIDTH + v) * CHANNELS + c);
-        STORE(P, y, i, value);
+    EACH (item, count) {
+        u32 i = item * 8u, pixel = i / WIDE;
+        int row = pixel / COLUMNS % ROWS, column = pixel % COLUMNS, n = pixel / (COLUMNS * ROWS);
+        float value[8];
+        UNROLL for (int j = 0; j < 8; j++)
+        {
+            int k = i % WIDE + j, c = k % CHANNELS, part = k / CHANNELS;
+            int h = (row - BEFORE_H) * FOLD_H + part / FOLD_W;
+            int v = (column - BEFORE_W) * FOLD_W + part % FOLD_W;
+            int is_inside =
+                k < CHANNELS * FOLD_H * FOLD_W && h >= 0 && v >= 0 && h < HEIGHT && v < WIDTH;
+            value[j] = 0.0f;
+            if (is_inside) value[j] = LOAD(P, x, ((n * HEIGHT + h) * WIDTH + v) * CHANNELS + c);
+        }
+        STORE_8(P, y, i, value);
     }
 }
 

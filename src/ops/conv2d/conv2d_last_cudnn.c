@@ -141,7 +141,7 @@ static be_status record_images(const gpu_call *call, gpu_recorder *recorder, con
 {
     if (!f->how.is_folded) return BE_OK;
     const gpu_span span[2] = {call->in[0], images_of(call, f)};
-    return record_fold(call, recorder, "fold_images", span, image_elements(call, &f->how), err);
+    return record_fold(call, recorder, "fold_images", span, image_elements(call, &f->how) / 8, err);
 }
 
 /* ---------------------------------------------------------------- forward */

@@ -45,6 +45,7 @@ static const op_case cast_cases[] = {
     CAST_CASE("f32 to f16", BE_F32, BE_F16, 65000, 2, {37, 301}),
     CAST_CASE("f32 to f16, subnormal", BE_F32, BE_F16, 1e-4, 1, {1111}),
     CAST_CASE("bf16 to f32", BE_BF16, BE_F32, 3, 4, {3, 17, 5, 7}),
+    CAST_CASE("single pixels", BE_F32, BE_BF16, 3, 4, {24, 19, 1, 1}),
     CAST_CASE("f16 to f32", BE_F16, BE_F32, 3, 1, {1003}),
     CAST_CASE("f16 to bf16", BE_F16, BE_BF16, 3, 1, {1003}),
     CAST_CASE("one", BE_F32, BE_BF16, 3, 1, {1}),

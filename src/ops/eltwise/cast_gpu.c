@@ -27,8 +27,11 @@ static be_status record_last(const gpu_call *call, gpu_recorder *recorder, be_er
 /* A parameter in the flat block lies where the one before it ends. */
 static be_status cast_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
+    const be_shape *x = &call->in_shape[0];
     int64_t count = shape_elements(&call->out_shape[0]);
-    if (call->in_layout[0] != call->out_layout[0]) return record_last(call, recorder, err);
+    /* Single pixels, as windows of 1 × 1, lie alike in both layouts. */
+    if (call->in_layout[0] != call->out_layout[0] && x->dim[2] * x->dim[3] > 1)
+        return record_last(call, recorder, err);
     bool aligned = (call->in[0].offset | call->out[0].offset) % VECTOR_BYTES == 0;
     int64_t items = aligned ? (count + 7) / 8 : count;
     return gpu_record(recorder, call,
