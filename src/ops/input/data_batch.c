@@ -219,6 +219,7 @@ static const data_batch_attrs windows = {
 static const op_case data_batch_cases[] = {
     DATA_BATCH_CASE("grey", grey, 13, 1, 28, 28, 17, 1000),
     DATA_BATCH_CASE("colour, odd", colour, 9, 3, 5, 7, 23, 1000),
+    DATA_BATCH_CASE("large pictures", colour, 5, 3, 50, 41, 9, 1000),
     DATA_BATCH_CASE("clipped", clipped, 9, 1, 3, 5, 19, 4),
     DATA_BATCH_CASE("one", single, 1, 1, 1, 1, 1, 10),
     DATA_BATCH_CASE("several threads", large, 70, 1, 28, 28, 67, 1000),

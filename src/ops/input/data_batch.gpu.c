@@ -1,8 +1,12 @@
-/* A batch out of the data set: one image a group and round.  What it computes: data_batch.c.
+/* A batch out of the data set: a part of an image a group and round.  What it computes:
+ * data_batch.c.
  *
  * `order` has an entry for place modulo `wrap`: the order of the set, or of a ring of batches that
  * the host keeps filling, then `order_count` is still that of the set. */
-PARAMETERS(BATCH CLIP COUNT BAD_TARGET CHANNELS PIXELS)
+PARAMETERS(BATCH CLIP COUNT BAD_TARGET CHANNELS PIXELS PART)
+
+#define ELEMENTS (CHANNELS * PIXELS)
+#define PARTS ((ELEMENTS + PART - 1) / PART)
 
 KERNEL data_batch(ITEM_ARG ARG_IN(u8, images), ARG_IN(int, labels), ARG_IN(int, order),
                   ARG_IN(int, clock), ARG_OUT(float, x), ARG_OUT(int, target), ARG_INT(order_count),
@@ -16,15 +20,17 @@ KERNEL data_batch(ITEM_ARG ARG_IN(u8, images), ARG_IN(int, labels), ARG_IN(int, 
     OPEN_IN(int, clock);
     OPEN_OUT(float, x);
     OPEN_OUT(int, target);
-    for (int n = GROUP_ID; n < BATCH; n += NUM_GROUPS) {
+    for (int job = GROUP_ID; job < BATCH * PARTS; job += NUM_GROUPS) {
+        int n = job / PARTS, first = job % PARTS * PART;
+        int last = first + PART < ELEMENTS ? first + PART : ELEMENTS;
         i64 place = (i64)clock[0] * BATCH + n;
         int from = -1, inside = !CLIP || place < order_count;
         if (inside) from = order[place % wrap];
         int good = from >= 0 && from < COUNT;
-        if (LOCAL_ID == 0) target[n] = good ? labels[from] : inside ? BAD_TARGET : -1;
-        GLOBAL const u8 *image = images + (i64)(good ? from : 0) * (CHANNELS * PIXELS);
-        GLOBAL float *to = x + (i64)n * (CHANNELS * PIXELS);
-        for (int k = LOCAL_ID; k < CHANNELS * PIXELS; k += LOCAL_SIZE) {
+        if (first == 0 && LOCAL_ID == 0) target[n] = good ? labels[from] : inside ? BAD_TARGET : -1;
+        GLOBAL const u8 *image = images + (i64)(good ? from : 0) * ELEMENTS;
+        GLOBAL float *to = x + (i64)n * ELEMENTS;
+        for (int k = first + LOCAL_ID; k < last; k += LOCAL_SIZE) {
             int c = k / PIXELS;
             float scale = c == 0 ? scale0 : c == 1 ? scale1 : c == 2 ? scale2 : scale3;
             float shift = c == 0 ? shift0 : c == 1 ? shift1 : c == 2 ? shift2 : shift3;

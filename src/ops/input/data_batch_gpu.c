@@ -9,6 +9,11 @@
 
 extern const gpu_source gpu_source_data_batch, gpu_source_gather;
 
+static int64_t parts_of(int64_t elements)
+{
+    return (elements + PART - 1) / PART;
+}
+
 /* A normalised picture and a target: what data_batch.gpu.c is for. */
 static bool is_labelled_picture(const gpu_call *call)
 {
@@ -28,9 +33,9 @@ static be_status data_batch_prepare(gpu_call *call, be_error *err)
     int64_t pixels = images->dim[2] * images->dim[3];
     return gpu_use(call, GPU_SOURCES(&gpu_source_data_batch), 256, err,
                    "BATCH=%" PRId64 " COUNT=%" PRId64 " CHANNELS=%" PRId64 " PIXELS=%" PRId64
-                   " CLIP=%d BAD_TARGET=%d",
+                   " CLIP=%d BAD_TARGET=%d PART=%d",
                    attrs->batch, images->dim[0], images->dim[1], pixels, attrs->clip != 0,
-                   DATA_BATCH_BAD_TARGET);
+                   DATA_BATCH_BAD_TARGET, PART);
 }
 
 /* Of the order: how many entries it has, and how many a kernel goes round: all those of a ring. */
@@ -53,10 +58,11 @@ static be_status record_labelled_picture(const gpu_call *call, gpu_recorder *rec
     const data_batch_field *f = &a->fields[0];
     const gpu_span *in = call->in;
     order_view order = view_order(call);
+    int64_t elements = shape_elements(&call->out_shape[0]) / a->batch;
     return gpu_record(
         recorder, call,
         &(gpu_step){
-            0, "data_batch", gpu_groups(call, a->batch, 1, 8),
+            0, "data_batch", gpu_groups(call, a->batch * parts_of(elements), 1, 8),
             GPU_ARGUMENTS(gpu_reads(in[DATA_BATCH_FIELD]), gpu_reads(in[DATA_BATCH_FIELD + 1]),
                           gpu_reads(in[DATA_BATCH_ORDER]), gpu_reads(in[DATA_BATCH_CLOCK]),
                           gpu_writes(call->out[0]), gpu_writes(call->out[1]), gpu_int(order.count),
@@ -82,7 +88,7 @@ static be_status record_field(const gpu_call *call, int index, gpu_recorder *rec
     gpu_step step = {.kernel = f->normalize                     ? "gather_normalized"
                                : dtype_bytes(shape->dtype) == 4 ? "gather_words"
                                                                 : "gather_bytes",
-                     .groups = gpu_groups(call, a->batch * ((elements + PART - 1) / PART), 1, 8)};
+                     .groups = gpu_groups(call, a->batch * parts_of(elements), 1, 8)};
     gpu_argument arguments[] = {gpu_reads(call->in[DATA_BATCH_FIELD + index]),
                                 gpu_reads(call->in[DATA_BATCH_ORDER]),
                                 gpu_reads(call->in[DATA_BATCH_CLOCK]),
