@@ -6,11 +6,11 @@
 #include "ops/norm/layer_norm.h"
 #include "ops/reduce/sum_columns_gpu.h"
 
-#define GROUPS_A_UNIT 16
-#define BACK_ITEMS                                                                          \
-    256         /* of a group back, which has as many rows at once as there is room for … \
-                 */
-#define ROUND 2 /* … so many times, loaded together */
+/* Forward a row each, of which as many are busy at once as the device holds. */
+#define GROUPS_A_UNIT 64
+/* Back a group has as many rows at once as there is room for, ROUND of each loaded together. */
+#define BACK_ITEMS 256
+#define ROUND 2
 
 extern const gpu_source gpu_source_group_sum, gpu_source_layer_norm, gpu_source_words;
 
