@@ -1,5 +1,6 @@
-/* PyTorch's workers (DistributedDataParallel) as a contender of several: a runner for each number
- * of them, held against the reference before it is timed.
+/* PyTorch's workers (DistributedDataParallel) as a contender of several: a runner for each job, so
+ * that a form which compiles does it once; each number of workers is held against the reference
+ * before it is timed.
  *
  * Owns the runners, and the data and weights for them. */
 #include "study/workers.h"
@@ -18,15 +19,13 @@
 
 #define START_LIMIT_S 120.0
 #define RUN_LIMIT_S 600.0
-#define LANES_MOST (STUDY_NAMES_MAX + WORKERS_NUMBERS_MAX)
+#define LANES_MOST (2 * STUDY_NAMES_MAX * WORKERS_NUMBERS_MAX)
 
-/* An engine with a number of workers. */
+/* A training that is measured once a round. */
 typedef struct lane {
+    workers_job job;
     engine *engine;
-    int64_t workers;
     runner runner;
-    workers_job prepared;
-    char implementation[200];
 } lane;
 
 struct workers_peers {
@@ -107,16 +106,16 @@ static protocol_job make_job(const workers_peers *p, const workers_job *job)
 }
 
 /* No speed without parity, for each number of workers. */
-static be_status check(const workers_peers *p, lane *l, const workers_job *job, be_error *err)
+static be_status check(const workers_peers *p, lane *l, be_error *err)
 {
     gate g;
     gate_result result;
     be_precision precision;
-    protocol_job asked = make_job(p, job);
+    protocol_job asked = make_job(p, &l->job);
     TRY(precision_find(p->request->precision, &precision, err));
     gate_options options = {.material = &p->options,
                             .folder = p->material.folder.path,
-                            .workers = (int)job->workers,
+                            .workers = (int)l->job.workers,
                             .precisions = 1U << precision,
                             .interrupted = p->watch->stop};
     study_progress(p->watch, "%s: comparing with the reference ...", l->runner.name);
@@ -133,7 +132,7 @@ static be_status start_lane(workers_peers *p, lane *l, const workers_job *job, b
     TRY(find_engine(p, job->engine, &l->engine, err));
     snprintf(name, sizeof name, "%s %s, %" PRId64 " worker%s", l->engine->name, device,
              job->workers, job->workers == 1 ? "" : "s");
-    l->workers = job->workers;
+    l->job = *job;
     TRY(runner_start(&l->runner,
                      &(runner_options){.name = name,
                                        .argv = l->engine->argv,
@@ -142,22 +141,38 @@ static be_status start_lane(workers_peers *p, lane *l, const workers_job *job, b
                                        .start_limit_s = START_LIMIT_S,
                                        .interrupted = p->watch->stop},
                      err));
-    return check(p, l, job, err);
+    return BE_OK;
+}
+
+/* As many steps before, as of a native training's first epoch. */
+static be_status prepare(const workers_peers *p, lane *l, bool is_checked, be_error *err)
+{
+    protocol_answer answer = {0};
+    protocol_job asked = make_job(p, &l->job);
+    if (!is_checked) TRY(check(p, l, err));
+    TRY(runner_prepare(&l->runner, &asked, RUN_LIMIT_S, err));
+    be_status status = runner_run(&l->runner, l->job.steps, RUN_LIMIT_S, &answer, NULL, err);
+    protocol_answer_clear(&answer);
+    return status;
 }
 
 static be_status find_lane(workers_peers *p, const workers_job *job, lane **out, be_error *err)
 {
     void *memory = NULL;
+    bool is_checked = false;
     for (int i = 0; i < p->lane_count; i++) {
+        const workers_job *other = &p->lanes[i]->job;
         *out = p->lanes[i];
-        if ((*out)->workers == job->workers && strcmp((*out)->engine->name, job->engine) == 0)
-            return BE_OK;
+        if (other->workers != job->workers || strcmp(other->engine, job->engine) != 0) continue;
+        if (other->batch == job->batch && other->threads == job->threads) return BE_OK;
+        is_checked = true;
     }
     MUST(p->lane_count < LANES_MOST);
     TRY(memory_alloc(&memory, sizeof(lane), "a runner", err));
     *out = memory;
     **out = (lane){0};
     be_status status = start_lane(p, *out, job, err);
+    if (status == BE_OK) status = prepare(p, *out, is_checked, err);
     if (status == BE_OK) {
         p->lanes[p->lane_count++] = *out;
         return BE_OK;
@@ -167,36 +182,16 @@ static be_status find_lane(workers_peers *p, const workers_job *job, lane **out,
     return status;
 }
 
-static bool is_prepared(const lane *l, const workers_job *job)
-{
-    return l->prepared.batch == job->batch && l->prepared.threads == job->threads;
-}
-
-/* As many steps before, as of a native training's first epoch. */
-static be_status prepare(const workers_peers *p, lane *l, const workers_job *job, be_error *err)
-{
-    protocol_answer answer = {0};
-    protocol_job asked = make_job(p, job);
-    if (is_prepared(l, job)) return BE_OK;
-    TRY(runner_prepare(&l->runner, &asked, RUN_LIMIT_S, err));
-    snprintf(l->implementation, sizeof l->implementation, "%s", l->runner.prepared.implementation);
-    be_status status = runner_run(&l->runner, job->steps, RUN_LIMIT_S, &answer, NULL, err);
-    protocol_answer_clear(&answer);
-    if (status == BE_OK) l->prepared = *job;
-    return status;
-}
-
 be_status workers_peers_train(void *peers, const workers_job *job, workers_time *out, be_error *err)
 {
     lane *l = NULL;
     protocol_answer answer = {0};
     TRY(find_lane(peers, job, &l, err));
-    TRY(prepare(peers, l, job, err));
     be_status status = runner_run(&l->runner, job->steps, RUN_LIMIT_S, &answer, NULL, err);
     *out = (workers_time){.step_s = (double)answer.wall_ns * 1e-9 / (double)job->steps,
                           .reduce_s = (double)NAN,
                           .bytes = (double)NAN,
-                          .implementation = l->implementation};
+                          .implementation = l->runner.prepared.implementation};
     protocol_answer_clear(&answer);
     return status;
 }
