@@ -1,7 +1,8 @@
 /* Inner parts of the CUDA driver: its struct, compiling, sequences.
  *
  * cuda_driver.c owns the context, the stream and the pinned buffers; below it are cuda_compile.c
- * with the modules, cuda_sequence.c with the graphs, cuda_feed.c with the streamed batches and
+ * with the modules, cuda_sequence.c with the graphs (cuda_lanes.c and cuda_trials.c: which forms
+ * they have, and which of these is the fastest), cuda_feed.c with the streamed batches and
  * cuda_group.c with what several GPUs do together, and below these cuda_context.c. */
 #ifndef BACKEND_CUDA_CUDA_DRIVER_H
 #define BACKEND_CUDA_CUDA_DRIVER_H
