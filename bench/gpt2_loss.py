@@ -69,10 +69,11 @@ def windows(tokens, length):
 
 def train_natively(options, variant, text, folder):
     """The last epoch's record; the tokenizer lies in `folder` afterwards."""
+    threads = ["--threads", str(options.threads)] if options.device == "cpu" else []
     done = subprocess.run(
         [options.program, "train", "gpt2", "--text", text, *variant, "--batch",
          str(options.batch), "--steps", str(options.steps), "--seed", str(SEED), "--device",
-         options.device, "--threads", str(options.threads), "--checkpoint", folder,
+         options.device, *threads, "--checkpoint", folder,
          "--checkpoint-every", str(options.steps), "--format", "jsonl", "--no-store"],
         stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
