@@ -131,10 +131,35 @@ static void numbers_are_sent_as_people_wrote_them(void **state)
     fixture_close(&f);
 }
 
+#define STEPS 5
+
+/* Wherever the session was; momentum is of no step before either. */
+static void parity_starts_again(void **state)
+{
+    (void)state;
+    fixture f;
+    be_error err;
+    float losses[2][STEPS], other[STEPS];
+    double last = 0;
+    int64_t wall_ns = 0;
+    char path[FILE_PATH_BYTES + 8];
+    fixture_open(&f, "mlp-mnist");
+    snprintf(path, sizeof path, "%s/trace", f.files.folder.path);
+    open_session(&f, &(protocol_optimizer){.name = "sgd", .lr = RATE, .momentum = MOMENTUM});
+    for (int turn = 0; turn < 2; turn++) {
+        ASSERT_OK(native_run(&f.session, STEPS, &wall_ns, losses[turn], &last, &err));
+        ASSERT_OK(native_run(&f.session, STEPS, &wall_ns, other, &last, &err));
+        ASSERT_OK(native_parity(&f.session, 1, path, &err));
+    }
+    assert_memory_equal(losses[0], losses[1], sizeof losses[0]);
+    assert_memory_not_equal(losses[0], other, sizeof other);
+    remove(path);
+    fixture_close(&f);
+}
+
 /* ---------------------------------------------------------------- windows */
 
 #define STRIDE 2
-#define STEPS 5
 
 static void losses_of(fixture *f, const data_table *set, float losses[STEPS])
 {
@@ -180,6 +205,7 @@ int main(void)
         cmocka_unit_test(sgd_is_what_was_sent),
         cmocka_unit_test(adam_is_what_was_sent),
         cmocka_unit_test(numbers_are_sent_as_people_wrote_them),
+        cmocka_unit_test(parity_starts_again),
         cmocka_unit_test(windows_pass_the_data_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,6 +83,9 @@ typedef struct be_plan_options {
      * as from the whole batch.  BE_USAGE without a group, or where the graph has no batch norm.  0:
      * from this rank's part. */
     int sync_batch_norm;
+    /* Parameters and buffers begin as zeros and not as their starts say: the caller writes all of
+     * them before the first step.  Drawing those of a large network takes seconds. */
+    int leave_weights;
 } be_plan_options;
 
 /* The graph is copied; the device must outlive the plan. */

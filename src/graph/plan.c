@@ -447,7 +447,8 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
     TRY(write_states(plan, err));
     if (plan->graph->lowered.rates != BE_NONE)
         TRY(write_rates(plan, plan->graph->recipe.learning_rate, err));
-    if (!options->share && plan->graph->lowered.weights != BE_NONE) TRY(write_weights(plan, err));
+    bool draws = !options->share && !options->leave_weights;
+    if (draws && plan->graph->lowered.weights != BE_NONE) TRY(write_weights(plan, err));
     return BE_OK;
 }
 

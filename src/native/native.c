@@ -12,7 +12,6 @@
 #include "core/memory.h"
 #include "protocol/trace.h"
 #include "train/evaluate.h"
-#include "train/snapshot.h"
 #include "train/weights.h"
 
 /* ---------------------------------------------------------------- the data file */
@@ -221,10 +220,16 @@ static be_status bind_data(native_session *s, be_error *err)
                         (size_t)s->order_count * sizeof *s->order, err);
 }
 
-static be_status load_weights(native_session *s, const char *path, be_error *err)
+static be_status make_plan(native_session *s, be_error *err)
 {
-    s->weights_path = path;
-    return weights_load_file(s->plan, path, WEIGHTS_WHOLE, NULL, err);
+    be_plan_options plan = {.mode = s->train ? BE_TRAIN : BE_INFER,
+                            .precision = s->precision,
+                            .data_on_host = s->data_on_host,
+                            .leave_weights = s->weights_path != NULL};
+    TRY(be_plan_new(s->model.graph, s->device, &plan, &s->plan, err));
+    TRY(bind_data(s, err));
+    if (!s->weights_path) return BE_OK;
+    return weights_load_file(s->plan, s->weights_path, WEIGHTS_WHOLE, NULL, err);
 }
 
 static be_status prepare(native_session *s, const protocol_job *job,
@@ -243,14 +248,8 @@ static be_status prepare(native_session *s, const protocol_job *job,
     TRY(be_device_open(job->device, &with_threads, &s->device, err));
     TRY(open_data(s, job, err));
     TRY(workload_model_new(s->workload, &s->options, &s->model, err));
-    be_plan_options plan = {.mode = s->train ? BE_TRAIN : BE_INFER,
-                            .precision = s->precision,
-                            .data_on_host = s->data_on_host};
-    TRY(be_plan_new(s->model.graph, s->device, &plan, &s->plan, err));
-    TRY(bind_data(s, err));
-    if (job->weights) TRY(load_weights(s, job->weights, err));
-    TRY(snapshot_new(&s->prepared, s->plan, err));
-    return snapshot_take(s->prepared, s->plan, err);
+    s->weights_path = job->weights;
+    return make_plan(s, err);
 }
 
 be_status native_open(native_session *s, const protocol_job *job, const be_device_options *device,
@@ -265,7 +264,6 @@ be_status native_open(native_session *s, const protocol_job *job, const be_devic
 
 void native_close(native_session *s)
 {
-    memory_free(s->prepared);
     be_plan_free(s->plan);
     be_graph_free(s->model.graph);
     safetensors_close(s->file);
@@ -294,6 +292,17 @@ be_status native_run(native_session *s, int64_t steps, int64_t *wall_ns, float *
     return BE_OK;
 }
 
+/* With a new plan; on failure the old one stays. */
+static be_status start_again(native_session *s, be_error *err)
+{
+    be_plan *old = s->plan;
+    s->plan = NULL;
+    be_status status = make_plan(s, err);
+    be_plan_free(status == BE_OK ? old : s->plan);
+    if (status != BE_OK) s->plan = old;
+    return status;
+}
+
 be_status native_parity(native_session *s, int64_t steps, const char *path, be_error *err)
 {
     trace t = {0};
@@ -309,7 +318,9 @@ be_status native_parity(native_session *s, int64_t steps, const char *path, be_e
     be_status status = trace_save(&t, path, true, err);
     trace_free(&t);
     TRY(status);
-    return snapshot_restore(s->prepared, s->plan, err);
+    int64_t done = 0;
+    TRY(be_plan_steps(s->plan, &done, err));
+    return done > 0 ? start_again(s, err) : BE_OK;
 }
 
 static be_status evaluate_data(native_session *s, const data_table *data, native_evaluation *out,

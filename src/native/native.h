@@ -22,7 +22,6 @@ typedef struct native_session {
     be_optimizer optimizer;
     workload_model model;
     be_plan *plan;
-    void *prepared; /* a snapshot of the plan as it was prepared */
     bool train, data_on_host;
     be_precision precision;
     const char *weights_path; /* borrowed from the job; NULL: the model's own start */

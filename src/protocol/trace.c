@@ -290,7 +290,8 @@ be_status trace_of_plan(trace *out, be_device *device, const trace_options *opti
                             .precision = options->precision,
                             .keep = model->trace,
                             .keep_count = model->traced,
-                            .data_on_host = options->data_on_host};
+                            .data_on_host = options->data_on_host,
+                            .leave_weights = options->weights != NULL};
     trace_source s = {0};
     *out = (trace){0};
     TRY(be_plan_new(model->graph, device, &plan, &s.plan, err));

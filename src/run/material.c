@@ -100,7 +100,7 @@ static be_status copy_weights(material *m, const material_options *options, cons
 {
     be_device *device = NULL;
     be_plan *plan = NULL;
-    be_plan_options planning = {.mode = BE_INFER};
+    be_plan_options planning = {.mode = BE_INFER, .leave_weights = 1};
     TRY(be_device_open("cpu", &(be_device_options){.threads = 1}, &device, err));
     be_status status = be_plan_new(graph, device, &planning, &plan, err);
     if (status == BE_OK)

@@ -86,7 +86,8 @@ static be_status make_plan(trainer *t, be_error *err)
                             .data_on_host = o->data_on_host,
                             .group = alone ? NULL : o->group,
                             .accumulate = turns,
-                            .sync_batch_norm = o->sync_batch_norm};
+                            .sync_batch_norm = o->sync_batch_norm,
+                            .leave_weights = o->weights && !o->new_head};
     TRY(plan_in_room(t, &plan, err));
     TRY(workload_bind(&t->model, t->plan, o->data, err));
     TRY(memory_alloc(&memory, count * sizeof(int32_t), "the order of an epoch", err));
