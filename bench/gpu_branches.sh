@@ -34,7 +34,7 @@ in_form() {
     shift
     case "$form" in
         found) "$@" ;;
-        full | order) BREAKEVEN_CUDA_EDGES=$form "$@" ;;
+        full) BREAKEVEN_CUDA_EDGES=full "$@" ;;
         *) BREAKEVEN_CUDA_LANES=$form "$@" ;;
     esac
 }
@@ -42,14 +42,14 @@ in_form() {
 for each in "$@"; do
     w=${each%:*} batch=${each#*:}
     for round in 1 2; do
-        for form in found 0 1 2 3 full order; do
+        for form in found 0 1 2 3 full; do
             in_form "$form" step "$w-$form" "$w" "$batch" ||
                 say FAIL "$w, $form: $(tail -n 1 "$OUT/$w-$form.err")"
         done
     done
     python3 - "$OUT/$w" "$each" <<'P' || say FAIL "$each: found is not the fastest, or no times"
 import sys
-names = ["found", "0", "1", "2", "3", "full", "order"]
+names = ["found", "0", "1", "2", "3", "full"]
 times = {n: min(map(float, open(f"{sys.argv[1]}-{n}"))) for n in names}
 said = ", ".join(f"{n} {1e3 * times[n]:.3f}" for n in names)
 slow = times["found"] > 1.03 * min(times[n] for n in "0123")
@@ -57,7 +57,7 @@ print(f"{'FAIL' if slow else 'PASS'} {sys.argv[2]}: ms by form: {said}")
 sys.exit(slow)
 P
     weights "$w.found" "$w" "$batch" || say FAIL "$w: $(tail -n 1 "$OUT/$w.found.log")"
-    for form in 0 1 2 full order; do
+    for form in 0 1 2 full; do
         in_form "$form" weights "$w.$form" "$w" "$batch" &&
             cmp -s "$work/$w.found" "$work/$w.$form" &&
             say PASS "$w: the same bits, $form" || say FAIL "$w: other bits, $form"

@@ -231,6 +231,16 @@ static void full_edges_to_compare(void **state)
     check(LAUNCHES, full, "full edges (BREAKEVEN_CUDA_EDGES)");
 }
 
+static void other_edges_are_refused(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    gpu_driver *driver = NULL;
+    setenv("BREAKEVEN_CUDA_EDGES", "soon", 1);
+    ASSERT_FAILS(cuda_driver_open(&world.libraries, 0, &driver, &err), BE_USAGE,
+                 "BREAKEVEN_CUDA_EDGES: expected \"full\", found \"soon\"; unset it");
+}
+
 static void full_edges_of_old_devices(void **state)
 {
     (void)state;
@@ -382,6 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(kernels_that_wait_begin_early),
         TEST(full_edges_to_compare),
+        TEST(other_edges_are_refused),
         TEST(full_edges_of_old_devices),
         TEST(full_edges_of_old_drivers),
         TEST(full_edges_where_others_are_refused),

@@ -276,8 +276,7 @@ cuda_result cuGraphAddDependencies_v2(cuda_graph graph, const cuda_node *from, c
         cuda_node node = to[i];
         bool is_waited = is_kernel(node) && node->launch.function && node->launch.function->waits;
         if (edges[i].type != CUDA_EDGE_PROGRAMMATIC || edges[i].to_port || !is_kernel(from[i]) ||
-            edges[i].from_port < CUDA_PORT_PROGRAMMATIC ||
-            edges[i].from_port > CUDA_PORT_LAUNCH_ORDER || !is_waited) {
+            edges[i].from_port != CUDA_PORT_PROGRAMMATIC || !is_waited) {
             fprintf(stderr, "fake driver: node %d would begin before node %d has ended\n",
                     node->index, from[i]->index);
             abort();

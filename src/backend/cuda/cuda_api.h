@@ -58,7 +58,6 @@ enum {
     CUDA_NODE_KERNEL = 0,
     /* When the second node of an edge may begin, and of which kind the edge is. */
     CUDA_PORT_PROGRAMMATIC = 1,
-    CUDA_PORT_LAUNCH_ORDER = 2,
     CUDA_EDGE_FULL = 0,
     CUDA_EDGE_PROGRAMMATIC = 1
 };

@@ -13,7 +13,7 @@ be_status cuda_enter(const cuda_driver *d, be_error *err)
 
 void cuda_full_edges(cuda_driver *d, const char *why)
 {
-    d->soon = 0;
+    d->has_soon = false;
     snprintf(d->base.facts.remark, sizeof d->base.facts.remark, "full edges (%.60s)", why);
 }
 

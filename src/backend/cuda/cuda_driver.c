@@ -228,18 +228,23 @@ static void describe(cuda_driver *d)
 }
 
 /* Programmatic edges want a driver that knows them, and kernels that can wait. */
-static void choose_edges(cuda_driver *d)
+static be_status choose_edges(cuda_driver *d, be_error *err)
 {
     const char *asked = getenv("BREAKEVEN_CUDA_EDGES");
-    d->soon =
-        asked && strcmp(asked, "order") == 0 ? CUDA_PORT_LAUNCH_ORDER : CUDA_PORT_PROGRAMMATIC;
-    if (asked && strcmp(asked, "full") == 0)
+    if (asked && strcmp(asked, "full") != 0)
+        FAIL(err, BE_USAGE,
+             "BREAKEVEN_CUDA_EDGES: expected \"full\", found \"%s\"; unset it for edges by which "
+             "kernels begin early",
+             asked);
+    d->has_soon = true;
+    if (asked)
         cuda_full_edges(d, "BREAKEVEN_CUDA_EDGES");
     else if (d->target.arch < CUDA_WAITING_ARCH)
         cuda_full_edges(d, "kernels for before sm_90");
     else if (d->libraries->driver_version < CUDA_EDGES_DRIVER || !d->libraries->cu.graph_edges ||
              !d->libraries->cu.edges_get)
         cuda_full_edges(d, "a driver before CUDA 12.3");
+    return BE_OK;
 }
 
 static be_status driver_start(cuda_driver *d, int index, be_error *err)
@@ -248,7 +253,7 @@ static be_status driver_start(cuda_driver *d, int index, be_error *err)
     TRY(cuda_device_read(l, index, &d->facts, err));
     TRY(cuda_target_choose(l, &d->facts, &d->target, err));
     describe(d);
-    choose_edges(d);
+    TRY(choose_edges(d, err));
     CUDA_TRY(l, d->facts.id, l->cu.context_retain(&d->context, d->facts.device),
              "make a context on it");
     TRY(cuda_enter(d, err));

@@ -33,7 +33,7 @@ typedef struct cuda_driver {
     struct cudnn_choice *cudnn_choices; /* its engines that are in use */
     cublaslt_handle cublaslt;
     struct cuda_link *link; /* to the other GPUs of a group, or NULL */
-    unsigned char soon; /* the port of programmatic edges in the graph of a step; 0: full ones */
+    bool has_soon;          /* the graph of a step has programmatic edges; else all are full */
 } cuda_driver;
 
 struct gpu_function {

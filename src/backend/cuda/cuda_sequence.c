@@ -93,7 +93,7 @@ static void add_before(graph_builder *b, int k, int j)
 {
     const gpu_launch *first = &b->launches[j % b->count];
     bool is_kernel = !first->task || b->works[j % b->count].count > 0;
-    if (b->driver->soon && is_kernel && !b->launches[k % b->count].task)
+    if (b->driver->has_soon && is_kernel && !b->launches[k % b->count].task)
         b->soon[b->soon_count++] = b->nodes[j];
     else
         b->before[b->before_count++] = b->nodes[j];
@@ -183,7 +183,7 @@ static bool is_refusal(cuda_result result)
 static be_status add_soon(graph_builder *b, int k, be_error *err)
 {
     const cuda_driver *d = b->driver;
-    const cuda_edge edge = {.from_port = d->soon, .type = CUDA_EDGE_PROGRAMMATIC};
+    const cuda_edge edge = {.from_port = CUDA_PORT_PROGRAMMATIC, .type = CUDA_EDGE_PROGRAMMATIC};
     for (size_t i = 0; i < b->soon_count; i++) {
         cuda_result result =
             d->libraries->cu.graph_edges(b->graph, &b->soon[i], &b->nodes[k], &edge, 1);
@@ -240,7 +240,7 @@ static be_status add_task(graph_builder *b, int k, be_error *err)
     char what[160];
     snprintf(what, sizeof what, "put %s into the graph of a step",
              b->launches[k % b->count].task->name);
-    bool is_chain = d->soon && work->count > 0;
+    bool is_chain = d->has_soon && work->count > 0;
     cuda_result result = is_chain ? add_chain(b, k, work)
                                   : d->libraries->cu.graph_child(&b->nodes[k], b->graph, b->before,
                                                                  b->before_count, work->graph);
@@ -285,7 +285,7 @@ static be_status fill_graph(graph_builder *b, cuda_exec *out, be_error *err)
     memory_free(order);
     TRY(status);
     cuda_result result = cu->graph_instantiate(out, b->graph, 0);
-    if (d->soon && is_refusal(result)) b->refused = result;
+    if (d->has_soon && is_refusal(result)) b->refused = result;
     CUDA_TRY(d->libraries, d->facts.id, result, "make the graph of a step ready");
     CUDA_TRY(d->libraries, d->facts.id, cu->exec_upload(*out, d->stream),
              "give the graph of a step to the device");
@@ -344,7 +344,7 @@ static cuda_result look_at_work(const cuda_driver *d, library_work *work)
     cuda_node from[WORK_MOST], to[WORK_MOST];
     cuda_edge edges[WORK_MOST];
     size_t count = 0, edge_count = 0;
-    if (!d->soon) return CUDA_OK;
+    if (!d->has_soon) return CUDA_OK;
     cuda_result result = cu->graph_nodes(work->graph, NULL, &count);
     if (result != CUDA_OK || count < 1 || count > WORK_MOST) return result;
     result = cu->graph_nodes(work->graph, work->kernels, &count);
