@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cuda/cuda_driver.h"
+#include "fake_cuda/fake_world.h"
 #include "graph/plan.h"
 #include "graph/reference.h"
 #include "support.h"
@@ -258,26 +258,6 @@ static void others_stay_plain(void **state)
     be_graph_free(n.graph);
 }
 
-static char *cache;
-
-static int open_world(void **state)
-{
-    (void)state;
-    setenv("BREAKEVEN_CUDA_LIB_DIR", getenv("BREAKEVEN_FAKE_CUDA"), 1);
-    cache = support_make_folder();
-    setenv("XDG_CACHE_HOME", cache, 1);
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    (void)state;
-    cuda_math_forget();
-    cuda_libraries_forget();
-    support_remove_folder(cache);
-    return 0;
-}
-
 static int clean(void **state)
 {
     (void)state;
@@ -294,5 +274,5 @@ int main(void)
         cmocka_unit_test_setup(the_same_bits_twice, clean),
         cmocka_unit_test_setup(others_stay_plain, clean),
     };
-    return cmocka_run_group_tests(tests, open_world, close_world);
+    return cmocka_run_group_tests(tests, fake_world_open, fake_world_close);
 }

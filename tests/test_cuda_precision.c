@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cuda/cuda_driver.h"
 #include "backend/cuda/cudnn_plan.h"
 #include "core/rng.h"
+#include "fake_cuda/fake_world.h"
 #include "graph/plan.h"
 #include "graph/precision.h"
 #include "graph/reference.h"
@@ -485,26 +485,6 @@ static void products_to_measure(void **state)
     }
 }
 
-static char *cache;
-
-static int open_world(void **state)
-{
-    (void)state;
-    setenv("BREAKEVEN_CUDA_LIB_DIR", getenv("BREAKEVEN_FAKE_CUDA"), 1);
-    cache = support_make_folder();
-    setenv("XDG_CACHE_HOME", cache, 1);
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    (void)state;
-    cuda_math_forget();
-    cuda_libraries_forget();
-    support_remove_folder(cache);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -517,5 +497,5 @@ int main(void)
         cmocka_unit_test_setup(networks_train_in_bf16_on_the_processor, clean),
         cmocka_unit_test_setup(products_to_measure, clean),
     };
-    return cmocka_run_group_tests(tests, open_world, close_world);
+    return cmocka_run_group_tests(tests, fake_world_open, fake_world_close);
 }

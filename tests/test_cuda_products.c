@@ -4,10 +4,9 @@
 
 #include "backend/cuda/cublaslt_search.h"
 #include "core/clock.h"
-#include "fake_cuda/fake_folder.h"
+#include "fake_cuda/fake_world.h"
 
 static struct {
-    char *cache;
     be_device *device;
     cuda_driver *driver;
     void *library;
@@ -26,10 +25,7 @@ static const clock_source planted = {.now_ns = now_ns};
 static int open_world(void **state)
 {
     be_error err = {0};
-    (void)state;
-    setenv("BREAKEVEN_CUDA_LIB_DIR", getenv("BREAKEVEN_FAKE_CUDA"), 1);
-    world.cache = support_make_folder();
-    setenv("XDG_CACHE_HOME", world.cache, 1);
+    fake_world_open(state);
     ASSERT_OK(
         be_device_open("cuda:0", &(be_device_options){.library = "cudnn"}, &world.device, &err));
     world.driver = (cuda_driver *)((gpu_device *)world.device)->driver;
@@ -44,14 +40,10 @@ static int open_world(void **state)
 
 static int close_world(void **state)
 {
-    (void)state;
     clock_use(NULL);
     be_device_close(world.device);
     dlclose(world.library);
-    cuda_math_forget();
-    cuda_libraries_forget();
-    support_remove_folder(world.cache);
-    return 0;
+    return fake_world_close(state);
 }
 
 static int clean(void **state)
@@ -175,7 +167,7 @@ static void nothing_can_be_kept(void **state)
     (void)state;
     setenv("XDG_CACHE_HOME", "/dev/null", 1);
     assert_int_equal(taken(70, "30 10", true), 0);
-    setenv("XDG_CACHE_HOME", world.cache, 1);
+    setenv("XDG_CACHE_HOME", fake_world_cache, 1);
     assert_int_equal(taken(70, "30 10", true), 1);
 }
 

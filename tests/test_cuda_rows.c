@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "backend/cuda/cuda_driver.h"
 #include "core/rng.h"
+#include "fake_cuda/fake_world.h"
 #include "graph/plan.h"
 #include "graph/precision.h"
 #include "graph/reference.h"
@@ -139,31 +139,11 @@ static void kept_logits_are_read_plainly(void **state)
     be_graph_free(n.graph);
 }
 
-static char *cache;
-
-static int open_world(void **state)
-{
-    (void)state;
-    setenv("BREAKEVEN_CUDA_LIB_DIR", getenv("BREAKEVEN_FAKE_CUDA"), 1);
-    cache = support_make_folder();
-    setenv("XDG_CACHE_HOME", cache, 1);
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    (void)state;
-    cuda_math_forget();
-    cuda_libraries_forget();
-    support_remove_folder(cache);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_classifier_trains),
         cmocka_unit_test(kept_logits_are_read_plainly),
     };
-    return cmocka_run_group_tests(tests, open_world, close_world);
+    return cmocka_run_group_tests(tests, fake_world_open, fake_world_close);
 }

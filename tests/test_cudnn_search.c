@@ -8,10 +8,9 @@
 #include "backend/cuda/cudnn_search.h"
 #include "core/clock.h"
 #include "fake_cuda/fake_cudnn.h"
-#include "fake_cuda/fake_folder.h"
+#include "fake_cuda/fake_world.h"
 
 static struct {
-    char *cache;
     be_device *device;
     cuda_driver *driver;
     void *library;
@@ -30,10 +29,7 @@ static const clock_source planted = {.now_ns = now_ns};
 static int open_world(void **state)
 {
     be_error err = {0};
-    (void)state;
-    setenv("BREAKEVEN_CUDA_LIB_DIR", getenv("BREAKEVEN_FAKE_CUDA"), 1);
-    world.cache = support_make_folder();
-    setenv("XDG_CACHE_HOME", world.cache, 1);
+    fake_world_open(state);
     ASSERT_OK(
         be_device_open("cuda:0", &(be_device_options){.library = "cudnn"}, &world.device, &err));
     world.driver = (cuda_driver *)((gpu_device *)world.device)->driver;
@@ -48,14 +44,10 @@ static int open_world(void **state)
 
 static int close_world(void **state)
 {
-    (void)state;
     clock_use(NULL);
     be_device_close(world.device);
     dlclose(world.library);
-    cuda_math_forget();
-    cuda_libraries_forget();
-    support_remove_folder(world.cache);
-    return 0;
+    return fake_world_close(state);
 }
 
 static int clean(void **state)
@@ -200,7 +192,7 @@ static void nothing_can_be_kept(void **state)
     (void)state;
     setenv("XDG_CACHE_HOME", "/dev/null", 1);
     assert_int_equal(taken(10, "30", "10", true), ENGINE_TENSOR_CORE);
-    setenv("XDG_CACHE_HOME", world.cache, 1);
+    setenv("XDG_CACHE_HOME", fake_world_cache, 1);
     assert_int_equal(taken(10, "30", "10", true), ENGINE_GOOD);
 }
 
