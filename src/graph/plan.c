@@ -285,24 +285,36 @@ void graph_fill_start(const be_graph *g, be_value value, uint32_t index, float *
     }
 }
 
-static void fill_weights(const be_plan *plan, const be_parameter *weights, int count, char *block)
+static size_t largest_of(const be_parameter *weights, int count, size_t most)
 {
     for (int i = 0; i < count; i++) {
-        size_t offset;
-        graph_root(plan->graph, weights[i].value, &offset);
-        graph_fill_start(plan->graph, weights[i].value, (uint32_t)i, (float *)(block + offset));
+        size_t bytes = (size_t)shape_elements(&weights[i].shape) * sizeof(float);
+        if (bytes > most) most = bytes;
     }
+    return most;
 }
 
+static be_status fill_weights(be_plan *plan, const be_parameter *weights, int count, float *room,
+                              be_error *err)
+{
+    for (int i = 0; i < count; i++) {
+        size_t bytes = (size_t)shape_elements(&weights[i].shape) * sizeof(float);
+        graph_fill_start(plan->graph, weights[i].value, (uint32_t)i, room);
+        TRY(be_plan_write(plan, weights[i].value, room, bytes, err));
+    }
+    return BE_OK;
+}
+
+/* One by one: room for all of them would be as much again. */
 static be_status write_weights(be_plan *plan, be_error *err)
 {
-    size_t bytes = value_bytes(&plan->graph->values[plan->graph->lowered.weights]);
-    void *memory = NULL;
-    TRY(memory_alloc(&memory, bytes, "initial weights", err));
-    fill_weights(plan, plan->parameters, plan->parameter_count, memory);
-    fill_weights(plan, plan->buffers, plan->buffer_count, memory);
-    be_status status = be_plan_write(plan, plan->graph->lowered.weights, memory, bytes, err);
-    memory_free(memory);
+    void *room = NULL;
+    size_t bytes = largest_of(plan->parameters, plan->parameter_count, 0);
+    bytes = largest_of(plan->buffers, plan->buffer_count, bytes);
+    TRY(memory_alloc(&room, bytes, "initial weights", err));
+    be_status status = fill_weights(plan, plan->parameters, plan->parameter_count, room, err);
+    if (status == BE_OK) status = fill_weights(plan, plan->buffers, plan->buffer_count, room, err);
+    memory_free(room);
     return status;
 }
 
