@@ -456,6 +456,26 @@ static void one_reason_of_several_is_told_once(void **state)
     json_decref(records);
 }
 
+/* Its bytes are told, and no arithmetic, of which there is next to none. */
+static void a_copy_is_told_by_its_bytes(void **state)
+{
+    (void)state;
+    report_look = (report_style){0};
+    json_t *records = json_array(), *record = make_record("native", 2, 0.001, "best");
+    json_object_set_new(record, "workload", json_string("op:copy"));
+    json_object_set_new(record, "flops_per_step", json_real(2.0));
+    json_object_set_new(record, "flops_per_s", json_real(2e3));
+    json_object_set_new(record, "bytes_per_step", json_real(16 << 20));
+    json_array_append_new(records, record);
+    char *page = page_of(records);
+    assert_holds(page, "fp32, 16.0 MiB a step");
+    assert_holds(page, "1.00 +-0.01 ms - 16.8 ");
+    assert_holds(page, "why: of the 16.0 MiB that a step reads and writes, native on 2 threads "
+                       "moves 16.8 GB/s.");
+    free(page);
+    json_decref(records);
+}
+
 /* A rate is told in what the workload's samples are. */
 static void rates_have_their_unit(void **state)
 {
@@ -469,6 +489,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_have_their_unit),
+        cmocka_unit_test(a_copy_is_told_by_its_bytes),
         cmocka_unit_test(numbers_have_three_digits_and_a_unit),
         cmocka_unit_test(hardware_names_lose_their_noise),
         cmocka_unit_test(every_format_is_written),

@@ -64,7 +64,8 @@ static const char *versus_text(const json_t *record, char out[REPORT_TEXT_BYTES]
 /* In 10^9 a second, as limits are told. */
 static const char *arithmetic_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    return report_number(1e-9 * report_real(record, bench, flops_per_s), out);
+    double rate = report_real(record, bench, flops_per_s);
+    return report_number(contender_only_moves(record) ? (double)NAN : 1e-9 * rate, out);
 }
 
 static const char *traffic_text(const json_t *record, char out[REPORT_TEXT_BYTES])
@@ -213,9 +214,17 @@ static const char *tell_variant(const json_t *record, char out[WORKLOAD_TEXT])
     return workload_variant_text(w, &variant, ", ", ", ", out);
 }
 
+/* The arithmetic of a step, or the bytes of one that only moves them. */
+static const char *work_text(const json_t *record, double flops, char out[REPORT_TEXT_BYTES])
+{
+    return contender_only_moves(record)
+               ? report_bytes(report_real(record, bench, bytes_per_step), out)
+               : report_flops(flops, out);
+}
+
 static void print_group_head(const json_t *record, FILE *out)
 {
-    char params[REPORT_TEXT_BYTES], flops[REPORT_TEXT_BYTES];
+    char params[REPORT_TEXT_BYTES], text[REPORT_TEXT_BYTES];
     bool host = strcmp(report_string(record, bench, data_on), "host") == 0;
     char variant[WORKLOAD_TEXT], line[300];
     const char *name = contender_model(record);
@@ -226,7 +235,7 @@ static void print_group_head(const json_t *record, FILE *out)
              report_is_operation(name) ? "numbers" : "parameters",
              report_mode(name, report_string(record, bench, mode)),
              report_real(record, bench, batch), contender_precisions(record),
-             isnan(work) ? "arithmetic not known" : report_flops(work, flops),
+             isnan(work) ? "arithmetic not known" : work_text(record, work, text),
              isnan(work) ? "" : " a step", host ? ", data on the host" : "");
     char head[WORKLOAD_TEXT + 400];
     snprintf(head, sizeof head, "%.60s%s: %s", name, variant, line);

@@ -42,15 +42,26 @@ static void say_arithmetic(const json_t *group, FILE *out)
     const json_t *best = json_array_get(group, 0);
     char text[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
     double flops = report_real(best, bench, flops_per_step);
+    bool moves = contender_only_moves(best);
     sentence s = {0};
     if (!(flops > 0)) return;
-    sentence_add(&s, "why: of the %s of a step, ", report_flops(flops, text));
+    if (moves)
+        sentence_add(&s, "why: of the %s that a step reads and writes, ",
+                     report_bytes(report_real(best, bench, bytes_per_step), text));
+    else
+        sentence_add(&s, "why: of the %s of a step, ", report_flops(flops, text));
     for (size_t i = 0; i < json_array_size(group); i++) {
         const json_t *record = json_array_get(group, i);
         if (!has_speed(record)) continue;
-        double rate = flops / report_real(record, bench, step_s.median);
-        sentence_add(&s, "%s%s does %s/s", i ? ", " : "", contender_who(record, who),
-                     report_flops(rate, text));
+        contender_who(record, who);
+        double step_s = report_real(record, bench, step_s.median);
+        double bytes = report_real(record, bench, bytes_per_step);
+        if (moves) /* in what the table counts */
+            sentence_add(&s, "%s%s moves %s GB/s", i ? ", " : "", who,
+                         report_number(1e-9 * bytes / step_s, text));
+        else
+            sentence_add(&s, "%s%s does %s/s", i ? ", " : "", who,
+                         report_flops(flops / step_s, text));
     }
     sentence_add(&s, ".");
     double launches = report_real(best, bench, launches);

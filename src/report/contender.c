@@ -66,3 +66,11 @@ const char *contender_who(const json_t *record, char out[REPORT_TEXT_BYTES])
         text_add(&b, ", %s", report_string(record, bench, asked.precision));
     return out;
 }
+
+#define LEAST_FLOPS_A_BYTE 1e-3
+
+bool contender_only_moves(const json_t *record)
+{
+    double flops = report_real(record, bench, flops_per_step);
+    return flops < LEAST_FLOPS_A_BYTE * report_real(record, bench, bytes_per_step);
+}

@@ -25,4 +25,8 @@ bool contender_is_hidden_cpu(const json_t *record);
  * "PyTorch on cuda:0, bf16". */
 const char *contender_who(const json_t *record, char out[REPORT_TEXT_BYTES]);
 
+/* Does its step move bytes and compute next to nothing, as op:copy does?  Then bytes are its work.
+ */
+bool contender_only_moves(const json_t *record);
+
 #endif
