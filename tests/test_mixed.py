@@ -50,6 +50,7 @@ class MixedTest(FolderTest):
                 self.assert_same_training(alone, path)
                 self.assertEqual([r["device"] for r in records], [f"cpu+{device}"] * 2)
                 for record in records:
+                    self.assertEqual(record["counted"], "accuracy")
                     self.assertEqual(sum(record["parts"]), batch)
                     self.assertGreaterEqual(min(record["parts"]), 1)
                     self.assertGreater(record["alone_s"], 0)

@@ -287,7 +287,8 @@ static be_status train(train_command *c, be_error *err)
     TRY(read_environment(&c->environment, err));
     TRY(trainer_open(&t, &c->options, err));
     c->trainer = &t;
-    c->counted = be_plan_describe(t.plan).counted;
+    /* A copy: a training on two devices makes its plan anew. */
+    snprintf(c->counted, sizeof c->counted, "%s", be_plan_describe(t.plan).counted);
     c->is_mutual = t.model.outputs.is_mutual;
     bool table = cli_format(c->cli) == REPORT_TABLE && !events_wanted(c->cli);
     if (table) train_page_head(c, t.plan);

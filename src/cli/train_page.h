@@ -25,7 +25,7 @@ typedef struct train_command {
     request_listener listener;
     int64_t started_ns;
     const trainer *trainer; /* while it trains */
-    const char *counted;    /* what its answers are counted as: "accuracy", "retrieval at 1" */
+    char counted[32];       /* what its answers are counted as: "accuracy", "retrieval at 1" */
     bool is_mutual;         /* … in two directions, of pictures to captions and back */
     bool tokenizer_saved;
     scalars scalars;         /* for TensorBoard */

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "backend/cuda/cuda_api.h"
 #include "fake_cuda.h"
@@ -36,7 +37,7 @@ typedef struct fake_launch {
 typedef struct fake_host_work {
     void (*call)(const void *data);
     bool is_kernel; /* to a graph: a library's own */
-    unsigned char data[FAKE_HOST_DATA];
+    _Alignas(max_align_t) unsigned char data[FAKE_HOST_DATA];
 } fake_host_work;
 
 /* A kernel, work of a library, or a whole graph. */
