@@ -18,7 +18,7 @@ typedef struct product_part {
 } product_part;
 
 /* One product, or, of a side whose length is no multiple of what tensor cores take at once, two:
- * the library computes [4096, 768] · [768, 50257] at a sixth of the rate of 50,240 columns, even
+ * the library computes [4096, 768] · [768, 50257] at a seventh of the rate of 50,240 columns, even
  * where all rows lie at 16 bytes (H200, bf16: 3.06 ms).  The longer part is the second. */
 typedef struct product_task {
     product_part part[2];
