@@ -33,6 +33,7 @@ typedef struct world {
     double room;            /* the GPU fails above it with NO_MEMORY; 0: never */
     double whole_steps[8];
     int wholes;
+    json_t *told; /* the records as they were measured, which who keeps them holds */
 } world;
 
 static world *w; /* of the test that runs */
@@ -81,6 +82,7 @@ static be_status run(measurement *m, const measurement_point *point, json_t *rec
         else
             json_array_append_new(records,
                                   fails ? bad_record(x, w->fails_with) : good_record(c, x));
+        json_array_append(w->told, json_array_get(records, json_array_size(records) - 1));
         w->clock.now_ns += 500000000 + (int64_t)(10e9 * step_of(c, x));
     }
     w->runs += has_card;
@@ -128,6 +130,7 @@ static void plant(world *out, const char *axis_name, int64_t from, int64_t to)
         if (strcmp(axis_table[a].name, axis_name) == 0) s->range.axis = &axis_table[a];
     s->range.from = from;
     s->range.to = to;
+    w->told = json_array();
     s->records = json_array();
     s->notes = json_array();
     s->log.fd = -1;
@@ -151,6 +154,7 @@ static void plant(world *out, const char *axis_name, int64_t from, int64_t to)
 
 static void pull_up(world *of)
 {
+    json_decref(of->told);
     json_decref(of->s.records);
     json_decref(of->s.notes);
     json_decref(of->s.m.environment);
@@ -219,6 +223,30 @@ static void only_settings_within_noise_of_the_best_go_on(void **state)
     assert_int_equal(sweep_candidates(s, &s->sides[CPU], 1, out), 1);
     assert_int_equal(out[0], ONE_THREAD);
     assert_int_equal(sweep_candidates(s, &s->sides[CPU], 30, out), 2); /* between the two */
+    pull_up(&here);
+}
+
+/* What a sweep writes into its file leaves things out.  A record that is kept says them all. */
+static void records_stay_as_they_were_measured(void **state)
+{
+    (void)state;
+    world here;
+    be_error err = {0};
+    size_t i;
+    json_t *record;
+    plant(&here, "batch", 1, 4096);
+    ASSERT_OK(sweep_measure(&here.s, 1024, (const int[]){CPU, CARD}, 2, &err));
+    assert_int_equal(json_array_size(here.told), CONTENDERS);
+    json_array_foreach(here.told, i, record)
+    {
+        assert_non_null(json_object_get(record, "environment"));
+        assert_null(json_object_get(record, "side"));
+    }
+    json_array_foreach(json_object_get(json_array_get(here.s.records, 0), "contenders"), i, record)
+    {
+        assert_null(json_object_get(record, "environment"));
+        assert_non_null(json_object_get(record, "side"));
+    }
     pull_up(&here);
 }
 
@@ -448,6 +476,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(break_even_is_found_between_the_planted_times),
         cmocka_unit_test(only_settings_within_noise_of_the_best_go_on),
+        cmocka_unit_test(records_stay_as_they_were_measured),
         cmocka_unit_test(the_result_says_which_setting_was_the_best_where),
         cmocka_unit_test(a_side_that_fails_once_stays),
         cmocka_unit_test(a_side_that_fails_twice_in_a_row_drops_out),

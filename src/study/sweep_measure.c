@@ -89,21 +89,24 @@ static const char *setting_name(const sweep_side *side, int contender)
     return "";
 }
 
-/* The environment is in the file's header, the comparisons are made anew. */
+/* The environment is in the file's header, the comparisons are made anew.  Of copies: the records
+ * themselves are whole, and are kept so. */
 static json_t *point_record(const sweep *s, double x, json_t *records, const int *contenders,
                             const int *owners)
 {
+    json_t *copies = json_array(), *record;
     size_t i;
-    json_t *record;
     json_array_foreach(records, i, record)
     {
         const sweep_side *side = &s->sides[owners[i]];
-        json_object_del(record, "environment");
-        json_object_del(record, "versus");
-        json_object_set_new(record, "side", json_string(side->name));
-        json_object_set_new(record, "setting", json_string(setting_name(side, contenders[i])));
+        json_t *copy = json_copy(record);
+        json_object_del(copy, "environment");
+        json_object_del(copy, "versus");
+        json_object_set_new(copy, "side", json_string(side->name));
+        json_object_set_new(copy, "setting", json_string(setting_name(side, contenders[i])));
+        json_array_append_new(copies, copy);
     }
-    return json_pack("{s:s, s:f, s:O}", "kind", "point", "x", x, "contenders", records);
+    return json_pack("{s:s, s:f, s:o}", "kind", "point", "x", x, "contenders", copies);
 }
 
 static be_status tell_so_far(const sweep *s, be_error *err)
