@@ -74,6 +74,33 @@ static void crossings_that_were_searched_are_marked(void **state)
     json_decref(result);
 }
 
+static void print_as_markdown(const json_t *result, FILE *out)
+{
+    be_error err = {0};
+    ASSERT_OK(sweep_write(result, REPORT_MD, out, &err));
+}
+
+/* One place has no curve, and no frame is left where it would be. */
+static void one_place_is_not_drawn(void **state)
+{
+    (void)state;
+    json_t *result = make_result(), *pair;
+    size_t i;
+    char *drawn = written(print_as_markdown, result);
+    assert_int_equal(count_of(drawn, "```"), 2);
+    json_array_foreach(json_object_get(result, "pairs"), i, pair)
+    {
+        json_array_remove(json_object_get(pair, "points"), 1);
+        json_object_set_new(pair, "crossings", json_array());
+    }
+    char *bare = written(print_as_markdown, result);
+    assert_int_equal(count_of(bare, "```"), 0);
+    assert_int_equal(count_of(bare, "\n\n\n"), 0);
+    free(drawn);
+    free(bare);
+    json_decref(result);
+}
+
 /* ---------------------------------------------------------------- contradictions */
 
 static const crossing_options range = {.from = 8, .to = 4096, .integer = true, .floor = FLOOR};
@@ -368,6 +395,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crossings_that_were_searched_are_marked),
+        cmocka_unit_test(one_place_is_not_drawn),
         cmocka_unit_test(a_likely_sign_is_no_other_ones_margin),
         cmocka_unit_test(one_place_is_not_the_range),
         cmocka_unit_test(nothing_contradicts_another_thing),

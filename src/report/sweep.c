@@ -238,9 +238,10 @@ static void print_end(const json_t *result, FILE *out)
                           ? "It failed: these are the results so far; --resume goes on."
                           : "";
     double loaded = report_real(result, sweep, loaded);
+    double measured = report_real(result, sweep, measured);
     text_buffer b = TEXT_BUFFER(line);
-    text_add(&b, "%s%s%.0f runs%s in %.0f s", how, *how ? " " : "",
-             report_real(result, sweep, measured), loaded > 0 ? ", some of them before," : "",
+    text_add(&b, "%s%s%.0f run%s%s in %.0f s", how, *how ? " " : "", measured,
+             measured == 1 ? "" : "s", loaded > 0 ? ", some of them before," : "",
              report_real(result, sweep, elapsed_s));
     if (!report_is_document()) text_add(&b, ", %s%s", *file ? "kept in " : "not kept", file);
     report_paragraph(out, line, 2);
@@ -281,10 +282,12 @@ static be_status write_page(const json_t *result, report_format format, FILE *ou
             TRY(write_pair(result, pair, format, out, err));
     }
     fprintf(out, "\n");
-    if (format == REPORT_MD) fprintf(out, "```\n");
-    sweep_print_plot(result, out);
-    if (format == REPORT_MD) fprintf(out, "```\n");
-    fprintf(out, "\n");
+    if (sweep_is_plotted(result)) {
+        const char *fence = format == REPORT_MD ? "```\n" : "";
+        fputs(fence, out);
+        sweep_print_plot(result, out);
+        fprintf(out, "%s\n", fence);
+    }
     print_end(result, out);
     return BE_OK;
 }

@@ -17,7 +17,8 @@ BE_CHECKED be_status sweep_write(const json_t *result, report_format format, FIL
 /* The plot of all sides as an SVG file. */
 void sweep_write_svg(const json_t *result, FILE *out);
 
-/* The plot for the terminal, or as a figure of HTML. */
+/* The plot for the terminal, or as a figure of HTML; nothing where two places were not measured. */
+bool sweep_is_plotted(const json_t *result);
 void sweep_print_plot(const json_t *result, FILE *out);
 
 /* What was found for a pair: a sentence for each crossing or stretch. */

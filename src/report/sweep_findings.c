@@ -251,6 +251,14 @@ static void gather(gathered *g, const json_t *result)
     }
 }
 
+bool sweep_is_plotted(const json_t *result)
+{
+    gathered g;
+    plot_span x, y;
+    gather(&g, result);
+    return plot_spans(&g.p, &x, &y);
+}
+
 void sweep_print_plot(const json_t *result, FILE *out)
 {
     gathered g;
