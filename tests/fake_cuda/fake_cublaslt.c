@@ -239,6 +239,20 @@ static double element(const struct cublaslt_layout_ *l, const void *values, int 
     return l->type == LT_CUDA_R_16BF ? fake_bf16(values, at) : (double)((const float *)values)[at];
 }
 
+/* One side of a product, `lines` of `depth` elements that are multiplied, as the asked precision
+ * keeps them. */
+static double *side_of(const struct cublaslt_layout_ *l, const void *values, int turn,
+                       uint64_t lines, uint64_t depth, bool rounds)
+{
+    double *all = calloc(lines * depth + 1, sizeof(double));
+    if (!all) abort();
+    for (uint64_t i = 0; i < lines * depth; i++) {
+        double value = element(l, values, turn, i / depth, i % depth);
+        all[i] = rounds ? fake_tf32(value) : value;
+    }
+    return all;
+}
+
 static void multiply(const void *data)
 {
     const product *p = data;
@@ -250,14 +264,12 @@ static void multiply(const void *data)
     if (p->algorithm < times_of(times)) fake_cublaslt_ns += times[p->algorithm] * 1000;
     fake_cublaslt_products++;
     memset(p->work, 0xff, WORKSPACE);
+    double *x = side_of(&p->a, p->x, p->desc.turn_a, p->d.rows, depth, rounds);
+    double *y = side_of(&p->b, p->y, !p->desc.turn_b, p->d.columns, depth, rounds);
     for (uint64_t j = 0; j < p->d.columns; j++)
         for (uint64_t i = 0; i < p->d.rows; i++) {
             double sum = 0.0;
-            for (uint64_t k = 0; k < depth; k++) {
-                double x = element(&p->a, p->x, p->desc.turn_a, i, k);
-                double y = element(&p->b, p->y, p->desc.turn_b, k, j);
-                sum += rounds ? fake_tf32(x) * fake_tf32(y) : x * y;
-            }
+            for (uint64_t k = 0; k < depth; k++) sum += x[i * depth + k] * y[j * depth + k];
             if (p->desc.epilogue & LT_CUBLASLT_EPILOGUE_BIAS) sum += element(&line, bias, 0, 0, i);
             if (p->is_wrong) sum += 1.0;
             uint64_t at = j * (uint64_t)p->d.step + i;
@@ -267,6 +279,8 @@ static void multiply(const void *data)
             else
                 ((float *)p->to)[at] = (float)sum;
         }
+    free(x);
+    free(y);
 }
 
 static bool is_aligned(const void *pointer, uint64_t align)
