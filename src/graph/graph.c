@@ -397,6 +397,18 @@ be_value graph_clip_factor(const be_graph *g, be_value value)
     return is_gradient ? g->lowered.clip_factor : BE_NONE;
 }
 
+bool graph_is_weight(const be_graph *g, be_value value)
+{
+    return g->values[value].kind == VALUE_PARAMETER || g->values[value].kind == VALUE_JOINED;
+}
+
+bool graph_begins_with(const be_graph *g, be_value value, be_value parameter)
+{
+    if (value == BE_NONE) return false;
+    return value == parameter || (g->values[value].kind == VALUE_JOINED &&
+                                  g->values[value].alias_bytes == g->values[parameter].alias_bytes);
+}
+
 be_value graph_root(const be_graph *g, be_value value, size_t *offset)
 {
     *offset = 0;

@@ -10,6 +10,7 @@
 typedef enum value_kind {
     VALUE_INPUT,     /* the user writes it */
     VALUE_PARAMETER, /* trained; lies in the parameter block */
+    VALUE_JOINED,    /* several parameters that lie there behind one another, read as one */
     VALUE_BUFFER,    /* of the model, not trained; lies behind the parameters */
     VALUE_STATE,     /* lives from step to step (optimizer, clock, logs) */
     VALUE_RESULT,    /* a node makes it anew each step */
@@ -43,6 +44,7 @@ typedef struct graph_value {
     int producer;       /* node, or −1 */
     bool keep;          /* must stay readable after a step */
     bool no_decay;      /* a parameter on which the optimizer's weight decay does not act */
+    be_value behind;    /* of a parameter: 1 + the one that it lies behind; 0: behind any */
 } graph_value;
 
 struct graph_node {
@@ -140,6 +142,10 @@ be_status graph_add_state(be_graph *g, const char *name, be_shape shape, float c
 be_status graph_add_node(be_graph *g, const be_op *op, const void *attrs, const be_value *in,
                          be_value *out, be_error *err);
 
+/* Elements to a multiple of which parameters lie: of floats two cache lines, of their copies in
+ * bf16 one, so that no two share one. */
+#define PARAMETER_ALIGN 32
+
 /* Infer a node again whose op or attributes a pass changed, and add the outputs that it gained. */
 be_status graph_refresh_node(be_graph *g, size_t index, be_error *err);
 
@@ -158,6 +164,12 @@ be_value graph_weight(be_graph *g, value_kind kind, const char *layer, const cha
 /* A parameter of such a name. */
 be_value graph_parameter(be_graph *g, const char *layer, const char *suffix, be_shape shape,
                          be_start start);
+
+/* A parameter, or several as one. */
+bool graph_is_weight(const be_graph *g, be_value value);
+
+/* Is it this parameter, or several of which this is the first? */
+bool graph_begins_with(const be_graph *g, be_value value, be_value parameter);
 
 /* The value in whose memory this one lies in the end, and where in it. */
 be_value graph_root(const be_graph *g, be_value value, size_t *offset);

@@ -140,6 +140,13 @@ typedef struct be_op {
      * device for an op.  If so it changes its own op and attributes and returns true. */
     bool (*absorb)(const be_graph *g, graph_node *node, const graph_node *next,
                    bool (*has)(const void *device, const struct be_op *), const void *device);
+    /* Bit i: in the place of these inputs there may be one value with them side by side in its last
+     * dimension, which is then the first of them, and the others are absent. */
+    unsigned side_by_side;
+    /* Are several nodes of these attributes with the same input 0 one node that gives their results
+     * side by side, if it is given their other inputs behind one another, joined along dimension 0?
+     * NULL: no. */
+    bool (*stacks)(const void *attrs);
     const op_case *cases;
     int case_count; /* with `narrow`, each is one in every precision */
     /* The inputs of which the finite-difference test may take derivatives (bit i). */

@@ -10,7 +10,7 @@
  * such a way where it leads to the loss. */
 static void mark_needs(const be_graph *g, bool *need)
 {
-    for (size_t i = 0; i < g->value_count; i++) need[i] = g->values[i].kind == VALUE_PARAMETER;
+    for (size_t i = 0; i < g->value_count; i++) need[i] = graph_is_weight(g, (be_value)i);
     for (size_t n = 0; n < g->node_count; n++) {
         const graph_node *node = &g->nodes[n];
         bool any = false;
@@ -187,6 +187,31 @@ static be_value first_sum(const be_graph *g, be_value gradient)
     return gradient;
 }
 
+/* The value as a part of which nodes read this parameter, or itself. */
+static be_value read_as(const be_graph *g, be_value parameter)
+{
+    size_t at = g->values[parameter].alias_bytes;
+    for (size_t i = 0; i < g->value_count; i++) {
+        const graph_value *value = &g->values[i];
+        if (value->kind == VALUE_JOINED && at >= value->alias_bytes &&
+            at < value->alias_bytes + value_bytes(value))
+            return (be_value)i;
+    }
+    return parameter;
+}
+
+/* The part of a parameter that lies behind or before others, of a gradient of all of them. */
+static be_status name_part(be_graph *g, be_value parameter, be_error *err)
+{
+    graph_value part = {.name = "",
+                        .shape = g->values[parameter].shape,
+                        .kind = VALUE_STATE,
+                        .alias_of = g->lowered.gradients,
+                        .alias_bytes = g->values[parameter].alias_bytes,
+                        .producer = -1};
+    return graph_add_value(g, &part, &g->lowered.gradient_of[parameter], err);
+}
+
 /* Let each parameter's gradient lie in the gradient block, beside the parameter's place. */
 static be_status place_gradients(be_graph *g, size_t count, be_error *err)
 {
@@ -194,12 +219,16 @@ static be_status place_gradients(be_graph *g, size_t count, be_error *err)
     TRY(graph_add_state(g, "gradients", block, 0.0f, &g->lowered.gradients, err));
     for (size_t i = 0; i < count; i++) {
         const graph_value *parameter = &g->values[i];
-        if (parameter->kind != VALUE_PARAMETER) continue;
-        be_value gradient = g->lowered.gradient_of[i];
+        if (!graph_is_weight(g, (be_value)i)) continue;
+        be_value whole = read_as(g, (be_value)i), gradient = g->lowered.gradient_of[whole];
         if (gradient == BE_NONE)
             FAIL(err, BE_USAGE,
                  "parameter %s does not act on the loss; take it out, or use its layer",
                  parameter->name);
+        if (whole != (be_value)i) {
+            TRY(name_part(g, (be_value)i, err));
+            continue;
+        }
         size_t at = parameter->alias_bytes;
         be_value first = first_sum(g, gradient);
         if (g->values[first].alias_of != BE_NONE || g->values[first].kind != VALUE_RESULT) {

@@ -13,7 +13,7 @@ static bool is_cast_of_weight(const be_graph *g, const graph_node *node, const b
 {
     if (node->op != cast) return false;
     const graph_value *from = &g->values[node->in[0]], *to = &g->values[node->out[0]];
-    return from->kind == VALUE_PARAMETER && from->shape.rank != 4 && to->shape.dtype == BE_BF16 &&
+    return graph_is_weight(g, node->in[0]) && from->shape.rank != 4 && to->shape.dtype == BE_BF16 &&
            !to->keep && to->alias_of == BE_NONE;
 }
 

@@ -148,19 +148,27 @@ static be_status check_buffers(const be_graph *g, be_mode mode, be_error *err)
     return BE_OK;
 }
 
-/* Elements: of floats two cache lines, of their copies in bf16 one, so that no two share one. */
-#define PARAMETER_ALIGN 32
+/* The parameter that is to lie behind this one, or BE_NONE. */
+static be_value parameter_behind(const be_graph *g, be_value value)
+{
+    for (size_t i = 0; i < g->value_count; i++)
+        if (g->values[i].behind == value + 1) return (be_value)i;
+    return BE_NONE;
+}
 
 /* Give the parameters with or without a decay, or the buffers, their places, from element `at` of
  * the block on; returns the end. */
 static int64_t place_weights(be_graph *g, value_kind kind, bool no_decay, int64_t at)
 {
     for (size_t i = 0; i < g->value_count; i++) {
-        graph_value *value = &g->values[i];
-        if (value->kind != kind || value->no_decay != no_decay) continue;
-        value->alias_bytes = (size_t)at * sizeof(float);
-        at += (shape_elements(&value->shape) + PARAMETER_ALIGN - 1) / PARAMETER_ALIGN *
-              PARAMETER_ALIGN;
+        const graph_value *first = &g->values[i];
+        if (first->kind != kind || first->no_decay != no_decay || first->behind) continue;
+        for (be_value v = (be_value)i; v != BE_NONE; v = parameter_behind(g, v)) {
+            graph_value *value = &g->values[v];
+            value->alias_bytes = (size_t)at * sizeof(float);
+            at += (shape_elements(&value->shape) + PARAMETER_ALIGN - 1) / PARAMETER_ALIGN *
+                  PARAMETER_ALIGN;
+        }
     }
     return at;
 }
@@ -186,6 +194,9 @@ be_status pass_parameters(be_graph *g, be_error *err)
         graph_value *value = &g->values[i];
         if (value->kind == VALUE_PARAMETER) value->alias_of = lowered->parameters;
         if (value->kind == VALUE_BUFFER) value->alias_of = lowered->weights;
+        if (value->kind != VALUE_JOINED) continue;
+        value->alias_bytes = g->values[value->alias_of].alias_bytes;
+        value->alias_of = lowered->parameters;
     }
     return BE_OK;
 }
@@ -339,6 +350,7 @@ static be_status lower_into(be_graph *g, const be_plan_options *options, const l
     if (options->mode == BE_INFER) TRY(pass_inference(g, err));
     TRY(check_buffers(g, options->mode, err));
     if (!options->no_fusion) TRY(pass_fusion(g, target, err));
+    TRY(pass_join(g, target->has && !options->no_fusion, err));
     TRY(pass_parameters(g, err));
     if (options->mode == BE_TRAIN) TRY(pass_gradient(g, options, err));
     TRY(pass_precision(g, options->precision, target, err));

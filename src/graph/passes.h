@@ -31,6 +31,7 @@ be_status graph_lower(const be_graph *g, const be_plan_options *options, const l
 /* The single passes, in the order in which graph_lower calls them. */
 be_status pass_inference(be_graph *g, be_error *err);
 be_status pass_fusion(be_graph *g, const lower_target *target, be_error *err);
+be_status pass_join(be_graph *g, bool fuses, be_error *err); /* else: places alone */
 be_status pass_parameters(be_graph *g, be_error *err);
 be_status pass_gradient(be_graph *g, const be_plan_options *options, be_error *err);
 be_status pass_precision(be_graph *g, be_precision precision, const lower_target *target,

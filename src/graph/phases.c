@@ -48,8 +48,7 @@ static be_phase node_phase(const be_plan *plan, size_t n, bool *needs)
     const graph_node *node = &g->nodes[n];
     bool any = false;
     for (int i = 0; i < OP_MAX_IN; i++)
-        any |= node->in[i] != BE_NONE &&
-               (needs[node->in[i]] || g->values[node->in[i]].kind == VALUE_PARAMETER);
+        any |= node->in[i] != BE_NONE && (needs[node->in[i]] || graph_is_weight(g, node->in[i]));
     for (int o = 0; o < OP_MAX_OUT; o++)
         if (node->out[o] != BE_NONE) needs[node->out[o]] = any;
     if (node->op == g->recipe.advance) return BE_PHASE_LOSS_READ;
@@ -67,7 +66,7 @@ static be_phase node_phase(const be_plan *plan, size_t n, bool *needs)
 static bool node_has(const be_graph *g, const graph_node *node, be_value value)
 {
     for (int i = 0; i < OP_MAX_IN; i++)
-        if (graph_wide_input(g, node, i) == value) return true;
+        if (graph_begins_with(g, graph_wide_input(g, node, i), value)) return true;
     for (int o = 0; o < OP_MAX_OUT; o++)
         if (node->out[o] == value) return true;
     return false;

@@ -55,7 +55,8 @@ be_value graph_wide_input(const be_graph *g, const graph_node *node, int i)
     if (value == BE_NONE || !(node->op->narrow >> i & 1)) return value;
     const graph_value *v = &g->values[value];
     for (size_t i = 0; g->lowered.narrow != BE_NONE && v->alias_of == g->lowered.narrow; i++)
-        if (g->values[i].kind == VALUE_PARAMETER &&
+        if (graph_is_weight(g, (be_value)i) &&
+            shape_elements(&g->values[i].shape) == shape_elements(&v->shape) &&
             g->values[i].alias_bytes / dtype_bytes(BE_F32) == v->alias_bytes / dtype_bytes(BE_BF16))
             return (be_value)i;
     int producer = v->producer;

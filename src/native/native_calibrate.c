@@ -153,7 +153,7 @@ static const be_shape *weights_of(const be_graph *g, const graph_node *node)
     for (int i = 0; i < OP_MAX_IN; i++) {
         be_value value = graph_wide_input(g, node, i);
         const graph_value *v = value == BE_NONE ? NULL : &g->values[value];
-        if (v && v->kind == VALUE_PARAMETER && v->shape.rank >= 2) return &v->shape;
+        if (v && graph_is_weight(g, value) && v->shape.rank >= 2) return &v->shape;
     }
     return NULL;
 }

@@ -322,6 +322,7 @@ const be_op be_op_attention = {
     .is_nonlinear = true,
     .narrow_results = 1,
     .cast = &be_op_cast,
+    .side_by_side = 1 << ATTENTION_Q | 1 << ATTENTION_K | 1 << ATTENTION_V,
     .cases = attention_cases,
     .case_count = OP_CASES(attention_cases),
     .differentiable = 1 << ATTENTION_Q | 1 << ATTENTION_K | 1 << ATTENTION_V};

@@ -81,6 +81,13 @@ static bool linear_absorb(const be_graph *g, graph_node *node, const graph_node 
     return activation_absorb(&((linear_attrs *)node->attrs)->activation, next);
 }
 
+/* The rows of w are its outputs, unless it lies as [in, out]. */
+static bool linear_stacks(const void *attributes)
+{
+    const linear_attrs *attrs = attributes;
+    return !attrs->input_first && !attrs->keep_z && attrs->activation == BE_IDENTITY;
+}
+
 static void linear_reference(const op_reference *call)
 {
     const linear_attrs *attrs = call->attrs;
@@ -339,6 +346,7 @@ const be_op be_op_linear = {.name = "linear",
                             .narrow_along = 1u << 2,
                             .cast = &be_op_cast,
                             .absorb = linear_absorb,
+                            .stacks = linear_stacks,
                             .cases = linear_cases,
                             .case_count = OP_CASES(linear_cases),
                             .differentiable = 7};
