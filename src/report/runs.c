@@ -31,7 +31,7 @@ const char *runs_command_text(const json_t *run, char out[REPORT_TEXT_BYTES])
 
 static const report_column columns[] = {
     {MEMBER(run, run), "run", UNIT_COUNT, NULL},
-    {MEMBER(run, time), "began (UTC)", UNIT_TEXT, runs_time_text},
+    {MEMBER(run, time), "began (UTC)", UNIT_TIME, runs_time_text},
     {MEMBER(run, command), "command", UNIT_TEXT, runs_command_text},
     {MEMBER(run, workloads), "workloads", UNIT_TEXT, NULL},
     {MEMBER(run, engines), NULL, UNIT_TEXT, NULL},

@@ -42,9 +42,15 @@ const char *report_cell(const report_column *column, const json_t *record,
     case UNIT_NUMBER:
         return report_number(value, out);
     case UNIT_TEXT:
+    case UNIT_TIME:
         break;
     }
     return json_text_at(record, column->path);
+}
+
+static bool is_left(const report_column *column)
+{
+    return column->unit == UNIT_TEXT || column->unit == UNIT_TIME;
 }
 
 /* The columns of a table: their widths, and the blanks between two. */
@@ -169,7 +175,7 @@ static void print_row(const report_sheet *sheet, const layout *l, const json_t *
         }
         if (l->fresh[c]) fprintf(out, "\n%*s", FOLD_INDENT, "");
         print_cell(out, record ? report_cell(column, record, text) : column->title, l, c,
-                   column->unit == UNIT_TEXT);
+                   is_left(column));
     }
 }
 
@@ -205,8 +211,7 @@ static void write_md(const report_sheet *sheet, FILE *out)
         }
     fprintf(out, "\n|");
     for (int c = 0; c < sheet->column_count; c++)
-        if (sheet->columns[c].title)
-            fprintf(out, sheet->columns[c].unit == UNIT_TEXT ? "---|" : "---:|");
+        if (sheet->columns[c].title) fprintf(out, is_left(&sheet->columns[c]) ? "---|" : "---:|");
     fprintf(out, "\n");
     json_array_foreach(sheet->records, i, record)
     {
@@ -280,14 +285,14 @@ void report_write_html(const report_sheet *sheet, const char *caption, FILE *out
     fprintf(out, "<thead><tr>");
     for (int c = 0; c < sheet->column_count; c++)
         if (sheet->columns[c].title)
-            html_cell(out, "th", sheet->columns[c].unit != UNIT_TEXT, sheet->columns[c].title);
+            html_cell(out, "th", !is_left(&sheet->columns[c]), sheet->columns[c].title);
     fprintf(out, "<tbody>\n");
     json_array_foreach(sheet->records, i, record)
     {
         fprintf(out, (int)i == sheet->best ? "<tr class=best>" : "<tr>");
         for (int c = 0; c < sheet->column_count; c++)
             if (sheet->columns[c].title)
-                html_cell(out, "td", sheet->columns[c].unit != UNIT_TEXT,
+                html_cell(out, "td", !is_left(&sheet->columns[c]),
                           report_cell(&sheet->columns[c], record, text));
         fprintf(out, "\n");
     }

@@ -29,7 +29,8 @@ typedef enum report_format {
 report_format report_format_find(const char *name);
 
 typedef enum report_unit {
-    UNIT_TEXT, /* the only one that stands at the left */
+    UNIT_TEXT, /* at the left, as a time is; where a page is narrow it is cut */
+    UNIT_TIME, /* a day and an hour, of which a part says nothing */
     UNIT_COUNT,
     UNIT_SECONDS,
     UNIT_BYTES,
