@@ -30,6 +30,9 @@ static void numbers_have_three_digits_and_a_unit(void **state)
     assert_string_equal(report_count(999, text), "999");
     assert_string_equal(report_count(1199882, text), "1,199,882");
     assert_string_equal(report_count((double)NAN, text), "-");
+    assert_string_equal(report_number(0.125, text), "0.125");
+    assert_string_equal(report_number(999.4, text), "999");
+    assert_string_equal(report_number(3204.4, text), "3,204");
     assert_string_equal(report_bytes(1023, text), "1023 B");
     assert_string_equal(report_bytes(1024, text), "1.00 KiB");
     assert_string_equal(report_bytes(57.5 * 1048576, text), "57.5 MiB");

@@ -133,6 +133,17 @@ class Report(FolderTest):
         self.assertIn("peak memory", page.text)
         self.assertEqual(page.elements["svg"], 2 * 2)
 
+    def test_what_explain_tried_is_no_rival(self):
+        """Another form of the same contender, of which the cause tells."""
+        explained = bench(explain={"schema": 1, "wall_s": 0.1})
+        tried = bench(versus=None, seed=43)
+        page, _ = self.page(self.plant([explained, tried]))
+        self.assertIn("native on 1 thread takes 100 ms a step; nobody else", page.text)
+        rows = self.report("report.csv", self.plant([explained, tried])).splitlines()
+        self.assertEqual(len(rows), 3)
+        page, _ = self.page(self.plant([explained, bench(1)]))
+        self.assertIn("native on 1 thread is fastest, 100 ms a step. native on 2 thr", page.text)
+
     def test_the_records_can_be_saved(self):
         records = [bench(), bench(1, data_note="grüße"), *epochs(2)]
         page, _ = self.page(self.plant(records))

@@ -1,6 +1,7 @@
 """breakeven runs: what the commands keep, and what is done with it."""
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -90,6 +91,9 @@ class Runs(FolderTest):
                          [1, 2])
         self.assertEqual([each["run"] for each in self.listed("--last", "1")], [2])
         self.assertIn("1 older run: --last 2", self.runs("--last", "1"))
+        # On a narrow page the texts beside it are cut, and no date.
+        narrow = run("runs", env={**self.environment, "COLUMNS": "60"}).stdout
+        self.assertEqual(len(re.findall(r" 20\d\d-\d\d-\d\d \d\d:\d\d ", narrow)), 2, narrow)
         self.assertEqual(self.listed("--workload", "cnn-mnist"), [])
         self.assertEqual(self.listed("--since", "2001-01-01", "--until", "2002-01-01"), [])
         self.assertEqual(len(self.listed("--device", "cpu", "--since", "2001-01-01")), 2)

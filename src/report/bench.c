@@ -127,7 +127,7 @@ static const report_column columns[] = {
 
 /* ---------------------------------------------------------------- groups */
 
-static bool same_group(const json_t *a, const json_t *b)
+bool bench_is_alike(const json_t *a, const json_t *b)
 {
     static const char *const keys[] = {MEMBER(bench, workload), MEMBER(bench, mode),
                                        MEMBER(bench, batch),
@@ -155,7 +155,7 @@ json_t *bench_take_group(const json_t *records, size_t first, size_t *next)
     const json_t *head = json_array_get(records, first);
     for (*next = first; *next < json_array_size(records); ++*next) {
         json_t *record = json_array_get(records, *next);
-        if (!same_group(head, record)) break;
+        if (!bench_is_alike(head, record)) break;
         size_t at = 0;
         while (at < json_array_size(group) && cost_of(json_array_get(group, at)) <= cost_of(record))
             at++;

@@ -12,6 +12,9 @@
 BE_CHECKED be_status bench_write(const json_t *records, report_format format, FILE *out,
                                  be_error *err);
 
+/* Of one group: workload, mode, batch, dimensions and precision are the same. */
+bool bench_is_alike(const json_t *a, const json_t *b);
+
 /* The records of the group that begins at `first`, the fastest first and marked as the best, as a
  * new list; *next is behind it. */
 json_t *bench_take_group(const json_t *records, size_t first, size_t *next);

@@ -7,6 +7,7 @@
 #include "core/text.h"
 #include "report/advice.h"
 #include "report/bench.h"
+#include "report/contender.h"
 #include "report/explain.h"
 #include "report/explain_sides.h"
 #include "report/sweep.h"
@@ -109,14 +110,36 @@ static json_t *all_of_kind(const json_t *records, const char *kind)
     return found;
 }
 
+/* Another form of a contender that was taken apart, which explain tried: its cause tells of it. */
+static bool is_tried(const json_t *explained, const json_t *record)
+{
+    char who[REPORT_TEXT_BYTES], other[REPORT_TEXT_BYTES];
+    size_t i;
+    json_t *own;
+    json_array_foreach(explained, i, own)
+    {
+        if (!explain_has(record) && bench_is_alike(own, record) &&
+            strcmp(contender_who(own, other), contender_who(record, who)) == 0)
+            return true;
+    }
+    return false;
+}
+
 json_t *runs_of_kind(const json_t *records, const char *kind)
 {
     json_t *all = all_of_kind(records, kind), *record;
     if (strcmp(kind, "bench") != 0) return all;
     json_t *sweeps = all_of_kind(records, "sweep"), *found = json_array();
+    json_t *explained = json_array();
     size_t i;
-    json_array_foreach(all, i, record) if (!is_swept(sweeps, record))
-        json_array_append(found, record);
+    json_array_foreach(all, i, record) if (explain_has(record))
+        json_array_append(explained, record);
+    json_array_foreach(all, i, record)
+    {
+        if (!is_swept(sweeps, record) && !is_tried(explained, record))
+            json_array_append(found, record);
+    }
+    json_decref(explained);
     json_decref(sweeps);
     json_decref(all);
     return found;
@@ -157,10 +180,11 @@ static be_status write_measured(const json_t *measured, report_format format, FI
 
 be_status runs_write_records(const json_t *records, report_format format, FILE *out, be_error *err)
 {
-    json_t *measured = runs_of_kind(records, "bench"), *epochs = runs_of_kind(records, "epoch");
+    bool all = format == REPORT_CSV;
+    json_t *measured = all ? all_of_kind(records, "bench") : runs_of_kind(records, "bench");
+    json_t *epochs = runs_of_kind(records, "epoch"), *record;
     be_status status = BE_OK;
     size_t i;
-    json_t *record;
     if (json_array_size(measured)) status = write_measured(measured, format, out, err);
     if (status == BE_OK && json_array_size(epochs))
         status = training_write(epochs, format, out, err);

@@ -12,8 +12,8 @@ BE_CHECKED be_status runs_write(const json_t *runs, int64_t left, report_format 
 BE_CHECKED be_status runs_write_one(const json_t *run, const json_t *notes, const json_t *records,
                                     report_format format, FILE *out, be_error *err);
 
-/* Those of a kind as a new list; of bench without what a sweep among the records was made from, for
- * the sweep tells of these itself. */
+/* Those of a kind as a new list; of bench without what a sweep among the records was made from, and
+ * without what explain tried: these tell of it themselves. */
 json_t *runs_of_kind(const json_t *records, const char *kind);
 
 /* The pages of records of any kinds, each as its command prints it, and in HTML with its drawings;

@@ -125,8 +125,9 @@ static size_t least_width(const report_column *column, size_t wanted)
     return third > TEXT_LEAST ? third : TEXT_LEAST;
 }
 
-/* If they want too much, the gaps and then the widest texts give way; if that is not enough, the
- * table folds and shows them whole. */
+/* If they want too much, the gaps and then the widest texts give way, of those as wide the last:
+ * what stands first tells one row from another.  If that is not enough, the table folds and shows
+ * them whole. */
 static void fit_columns(const report_sheet *sheet, layout *l)
 {
     size_t room = (size_t)report_columns();
@@ -137,7 +138,7 @@ static void fit_columns(const report_sheet *sheet, layout *l)
         int widest = -1;
         for (int c = 0; c < sheet->column_count; c++)
             if (l->width[c] > least_width(&sheet->columns[c], whole.width[c]) &&
-                (widest < 0 || l->width[c] > l->width[widest]))
+                (widest < 0 || l->width[c] >= l->width[widest]))
                 widest = c;
         if (widest < 0) {
             *l = whole;

@@ -141,6 +141,7 @@ const char *report_loss(double loss, char out[REPORT_TEXT_BYTES])
 const char *report_number(double value, char out[REPORT_TEXT_BYTES])
 {
     if (isnan(value)) return strcpy(out, "-");
+    if (value >= 999.5 && value <= 1e15) return report_count(value, out);
     snprintf(out, REPORT_TEXT_BYTES, "%.3g", value);
     return out;
 }

@@ -44,7 +44,7 @@ const char *report_count(double count, char out[REPORT_TEXT_BYTES]);  /* "1,199,
 const char *report_bytes(double bytes, char out[REPORT_TEXT_BYTES]);  /* "54.8 MiB" */
 const char *report_flops(double flops, char out[REPORT_TEXT_BYTES]);  /* "0.39 GFLOP" */
 const char *report_loss(double loss, char out[REPORT_TEXT_BYTES]);    /* at most 9 columns */
-const char *report_number(double value, char out[REPORT_TEXT_BYTES]); /* three digits */
+const char *report_number(double value, char out[REPORT_TEXT_BYTES]); /* "0.125", "3,204" */
 
 /* A processor's name without the words that say nothing: "Intel Xeon". */
 const char *report_hardware(const char *name, char out[REPORT_TEXT_BYTES]);
