@@ -218,6 +218,22 @@ class WorkersTest(FolderTest):
                                  [2] * 3)
                 self.assert_same_bytes(expected, path)
 
+    def test_ranks_that_exchange_messages_train_the_same(self):
+        """As those of several machines do (test_machines.py), by both MPIs; in two buckets."""
+        for options, workers in (([], "4"), (["--width", "16"], "2")):
+            expected = self.weights("expected", *options, "--workers", workers)
+            for family in filter(has_mpi, LAUNCHERS):
+                with self.subTest(family=family, options=options):
+                    path = self.path(family)
+                    more = ["--oversubscribe"] if family == "openmpi" else []
+                    result = subprocess.run(
+                        [LAUNCHERS[family], *more, "-n", workers, PROGRAM, *TRAIN, "--steps", "30",
+                         "--quiet", *options, "--export", path],
+                        env={**os.environ, **AS_ROOT, "BREAKEVEN_APART": "1"}, text=True,
+                        capture_output=True, timeout=LIMIT_S, check=False)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    self.assert_same_bytes(expected, path)
+
     def start_all(self, variables, *options, train=TRAIN):
         """A process for each rank's variables: (exit code, standard output, standard error)."""
         started = [subprocess.Popen([PROGRAM, *train, "--steps", "30", *options], text=True,

@@ -12,18 +12,23 @@
 
 /* ---------------------------------------------------------------- cores */
 
-#define CORES_BYTES 256
+typedef struct rank_cores {
+    char machine[64], cores[256];
+} rank_cores;
 
 /* Ranks that may use the same cores share them in equal parts; those that a launcher has pinned to
  * cores of their own keep them. */
 static be_status share_cores(const workers *w, be_error *err)
 {
-    char mine[CORES_BYTES], all[GROUP_MOST][CORES_BYTES];
+    rank_cores mine = {{0}, {0}}, all[GROUP_MOST];
     int rank = be_group_rank(w->group), part = 0, parts = 0;
-    topology_allowed(mine, sizeof mine);
-    TRY(group_gather(w->group, mine, all, sizeof mine, err));
+    if (gethostname(mine.machine, sizeof mine.machine - 1) != 0)
+        FAIL(err, BE_FAILED, "the machine has no name to tell the other ranks: %s",
+             strerror(errno));
+    topology_allowed(mine.cores, sizeof mine.cores);
+    TRY(group_gather(w->group, &mine, all, sizeof mine, err));
     for (int r = 0; r < be_group_size(w->group); r++) {
-        if (strcmp(all[r], mine) != 0) continue;
+        if (memcmp(&all[r], &mine, sizeof mine) != 0) continue;
         part += r < rank;
         parts++;
     }
@@ -54,12 +59,18 @@ static be_status check_device(const cli_options *given, int size, be_error *err)
 }
 
 /* Rank N has the GPU N, as CUDA_VISIBLE_DEVICES counts. */
-static void take_gpu(workers *w)
+static be_status take_gpu(workers *w, be_error *err)
 {
+    if (group_is_apart(w->group))
+        FAIL(err, BE_USAGE,
+             "--device cuda: expected all %d ranks on one machine, whose GPUs NCCL joins; start "
+             "them on one, or train on the processors of several",
+             be_group_size(w->group));
     option_value *devices = &w->own.value[OPTION_DEVICE];
     snprintf(w->device, sizeof w->device, "cuda:%d", be_group_rank(w->group));
     devices->text = w->device;
     snprintf(devices->words[0], sizeof devices->words[0], "%s", w->device);
+    return BE_OK;
 }
 
 static be_status silence(workers *w, be_error *err)
@@ -127,7 +138,7 @@ be_status workers_open(workers *w, const cli_options *given, be_error *err)
     w->own = *given;
     w->options = &w->own;
     if (be_group_rank(w->group)) TRY(silence(w, err));
-    if (on_gpus(given)) take_gpu(w);
+    if (on_gpus(given)) TRY(take_gpu(w, err));
     return share_cores(w, err);
 }
 

@@ -13,6 +13,7 @@
 
 #include "core/clock.h"
 #include "core/memory.h"
+#include "group/mean.h"
 
 #define LINE 64             /* bytes of a cache line */
 #define SPINS 2000          /* looks at a counter before the waiting rank sleeps … */
@@ -21,12 +22,11 @@
 #define LONG_NAP_NS 1000000 /* … so long, looking for signs of life */
 #define WORDS_BYTES 900     /* of last words */
 
-/* Of means: what is put down at once, small enough for what is under way to stay in the caches; the
- * sets of slots; and what is added up at a time. */
+/* Of means: what is put down at once, small enough for what is under way to stay in the caches; and
+ * the sets of slots. */
 #define MEAN_FLOATS ((int64_t)32 << 10)
 #define MEAN_SETS 3
 #define MEAN_RESULTS 2
-#define BLOCK 1024
 
 /* Rounds of exchanges, and of means. */
 enum { EXCHANGES, MEANS, LANES };
@@ -246,45 +246,17 @@ static void copy_others(const board_group *g, float *to, const float *from, int6
     memcpy(to + end, from + end, (size_t)(count - end) * sizeof *to);
 }
 
-/* This rank's segment of a chunk that all have put down in the round before.  Where the ranks are
- * cut, each has its weight; else their sum is divided. */
-typedef struct segment {
-    const float *all[GROUP_MOST]; /* what each rank has put down */
-    float weight[GROUP_MOST], factor;
-    float *x, *result;
-} segment;
-
-static void segment_begin(const board_group *g, float *x, segment *s)
-{
-    uint64_t round = g->rounds[MEANS];
-    bool cut = group_is_cut(&g->base);
-    s->factor = cut ? 1.0f : 1.0f / (float)g->base.size;
-    s->x = x;
-    s->result = mean_result(g, round);
-    for (int r = 0; r < g->base.size; r++) {
-        s->all[r] = r == g->base.rank ? x : mean_slot(g, round - 1, r);
-        s->weight[r] = cut ? (float)group_weight(&g->base, r) : 1.0f;
-    }
-}
-
-static void add_block(const segment *s, int size, int64_t at, int64_t count)
-{
-    const float *first = s->all[0] + at, *second = s->all[1] + at;
-    float *x = s->x + at, *result = s->result + at, sum[BLOCK];
-    float w0 = s->weight[0], w1 = s->weight[1], factor = s->factor;
-    for (int64_t i = 0; i < count; i++) sum[i] = w0 * first[i] + w1 * second[i];
-    for (int r = 2; r < size; r++)
-        for (int64_t i = 0; i < count; i++) sum[i] += s->weight[r] * s->all[r][at + i];
-    for (int64_t i = 0; i < count; i++) x[i] = result[i] = sum[i] * factor;
-}
-
+/* This rank's segment of a chunk that all have put down in the round before. */
 static void add_up(const board_group *g, float *x, int64_t count)
 {
-    segment s;
-    int64_t end = segment_at(g, g->base.rank + 1, count);
-    segment_begin(g, x, &s);
-    for (int64_t at = segment_at(g, g->base.rank, count); at < end; at += BLOCK)
-        add_block(&s, g->base.size, at, least(BLOCK, end - at));
+    uint64_t round = g->rounds[MEANS];
+    int rank = g->base.rank;
+    mean_segment s;
+    mean_set_weights(&g->base, &s);
+    s.x = x;
+    s.result = mean_result(g, round);
+    for (int r = 0; r < g->base.size; r++) s.all[r] = r == rank ? x : mean_slot(g, round - 1, r);
+    mean_add_up(&s, segment_at(g, rank, count), segment_at(g, rank + 1, count));
 }
 
 /* A mean under way: its floats in chunks. */

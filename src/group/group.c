@@ -84,6 +84,11 @@ be_status group_check(be_group *group, be_error *err)
     return group->ended.status;
 }
 
+bool group_is_apart(const be_group *group)
+{
+    return group && group->is_apart;
+}
+
 bool group_has_ended(const be_group *group)
 {
     return group->ended.status != BE_OK;
@@ -118,6 +123,12 @@ group_spent group_take_spent(be_group *group)
 int64_t group_waited_ns(const be_group *group)
 {
     return group ? group->mean_ns : 0;
+}
+
+be_status group_mean_begin(be_group *group, float *x, int64_t count, be_error *err)
+{
+    if (be_group_size(group) == 1 || !group->transport->mean_begin) return BE_OK;
+    return group->transport->mean_begin(group, x, count, err);
 }
 
 be_status group_mean(be_group *group, float *x, int64_t count, be_error *err)
@@ -165,6 +176,21 @@ be_status group_wait(be_group *group, int64_t limit_ns, be_error *err)
 {
     const void *parts[GROUP_MOST];
     return be_group_size(group) == 1 ? BE_OK : exchange(group, NULL, 0, limit_ns, parts, err);
+}
+
+be_status group_alone(be_group *group, int64_t limit_ns,
+                      be_status (*work)(void *context, be_error *err), void *context, be_error *err)
+{
+    be_status status = BE_OK;
+    bool gives_signs = be_group_size(group) > 1 && group->transport->signs;
+    if (be_group_rank(group) == 0) {
+        if (gives_signs) TRY(group->transport->signs(group, limit_ns, err));
+        status = work(context, err);
+        if (gives_signs) group->transport->signs_end(group);
+    }
+    be_status waited =
+        group_wait(group, gives_signs ? GROUP_LIMIT_NS : limit_ns, status == BE_OK ? err : NULL);
+    return status == BE_OK ? waited : status;
 }
 
 void group_end(be_group *group, const be_error *why)

@@ -52,6 +52,9 @@ group_spent group_take_spent(be_group *group);
 /* All of it since the start, in nanoseconds. */
 int64_t group_waited_ns(const be_group *group);
 
+/* Whether its ranks may be on several machines. */
+bool group_is_apart(const be_group *group);
+
 /* Whether the group has ended. */
 bool group_has_ended(const be_group *group);
 
@@ -62,6 +65,10 @@ bool group_has_ended(const be_group *group);
  */
 BE_CHECKED be_status group_mean(be_group *group, float *x, int64_t count, be_error *err);
 
+/* The next group_mean but those that have begun will be this one: it may begin now, beside other
+ * work, and goes on at each group_beat.  x stays as it is until then. */
+BE_CHECKED be_status group_mean_begin(be_group *group, float *x, int64_t count, be_error *err);
+
 /* all[size · bytes]: what each rank has, by rank. */
 BE_CHECKED be_status group_gather(be_group *group, const void *mine, void *all, size_t bytes,
                                   be_error *err);
@@ -69,9 +76,14 @@ BE_CHECKED be_status group_gather(be_group *group, const void *mine, void *all, 
 /* All get what rank 0 has. */
 BE_CHECKED be_status group_copy(be_group *group, void *data, size_t bytes, be_error *err);
 
-/* Until all are here.  For what one of them does alone, as writing a file: `limit_ns` is how long
- * it may take without a sign of life. */
+/* Until all are here; `limit_ns` is how long one may give no sign of life. */
 BE_CHECKED be_status group_wait(be_group *group, int64_t limit_ns, be_error *err);
+
+/* Rank 0 does something alone, as writing a file, for which it may take `limit_ns`; then all are
+ * here.  `work` may not use the group. */
+BE_CHECKED be_status group_alone(be_group *group, int64_t limit_ns,
+                                 be_status (*work)(void *context, be_error *err), void *context,
+                                 be_error *err);
 
 /* This rank ends by an error: the others learn of it, with its status and text. */
 void group_end(be_group *group, const be_error *why);

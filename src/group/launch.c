@@ -9,8 +9,12 @@
 
 #include "core/file.h"
 #include "group/board.h"
+#include "group/messages.h"
 #include "group/mpi_plugin.h"
 #include "group/worker.h"
+
+/* Set to 1: an MPI's ranks of one machine, too, exchange messages as those of several do. */
+#define APART "BREAKEVEN_APART"
 
 static const struct {
     const char *id, *name, *size, *rank, *packages;
@@ -184,11 +188,7 @@ be_status launch_join(const launch *from, be_group **out, be_error *err)
              "%s's library counts %d rank%s where its launcher started %d: expected both of one "
              "installation; start it by the mpirun of the library that breakeven was built with",
              name, size, size == 1 ? "" : "s", from->size);
-    if (near != size)
-        FAIL(err, BE_USAGE,
-             "expected all %d ranks on one machine, found %d of them on this one; start them on "
-             "one, by mpirun -n %d",
-             size, near, size);
+    if (near != size || number_in(APART)) return messages_join(plugin, rank, size, out, err);
     if (plugin->share(board_bytes(size), &block, reason))
         FAIL(err, BE_NO_MEMORY,
              "%s gave no memory that all ranks see, %zu bytes: %s; is /dev/shm, or the folder of "

@@ -39,8 +39,7 @@ typedef struct launch {
 BE_CHECKED be_status launch_find(launch *out, be_error *err);
 
 /* Join the others: NULL for one rank.  BE_UNAVAILABLE with what to install where the plugin of the
- * family is not there; BE_USAGE where library and launcher do not count the same ranks, or where
- * they are on several machines. */
+ * family is not there; BE_USAGE where library and launcher do not count the same ranks. */
 BE_CHECKED be_status launch_join(const launch *from, be_group **out, be_error *err);
 
 #endif

@@ -18,11 +18,17 @@ typedef struct group_transport {
                           const void **all, be_error *err);
     /* As group_mean, beside the other calls, with the same limit for a rank that is waited for. */
     be_status (*mean)(be_group *group, float *x, int64_t count, int64_t limit_ns, be_error *err);
-    /* A sign of life of this rank; any thread may give it. */
+    /* As group_mean_begin; NULL: what is done beside other work would take its time from it. */
+    be_status (*mean_begin)(be_group *group, float *x, int64_t count, be_error *err);
+    /* A sign of life of this rank; any thread may give it to a group of one machine. */
     void (*beat)(be_group *group);
     /* Do the others live, and has none been silent for `limit_ns` of the time in which this was
      * called?  `first`: the first look of a waiting. */
     be_status (*check)(be_group *group, int64_t limit_ns, bool first, be_error *err);
+    /* Signs of life from a thread, until the second call or for `limit_ns`, while this one uses the
+     * group for nothing.  NULL: the others see at once that a rank is gone. */
+    be_status (*signs)(be_group *group, int64_t limit_ns, be_error *err);
+    void (*signs_end)(be_group *group);
     void (*end)(be_group *group, const be_error *why);
     bool (*tells)(be_group *group);
     void (*close)(be_group *group);
@@ -32,6 +38,7 @@ typedef struct group_transport {
 struct be_group {
     const group_transport *transport;
     int rank, size;
+    bool is_apart;                       /* as group_is_apart */
     _Atomic int64_t beat_ns;             /* the last sign of life */
     _Atomic int64_t longest_ns;          /* between two of them, since the last exchange */
     bool looks;                          /* the last call was a check */

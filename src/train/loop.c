@@ -225,19 +225,27 @@ void trainer_close(trainer *t)
 
 /* ---------------------------------------------------------------- running */
 
+typedef struct saving {
+    trainer *t;
+    const char *folder;
+    checkpoint_role role;
+} saving;
+
+static be_status save_alone(void *context, be_error *err)
+{
+    const saving *s = context;
+    char path[FILE_PATH_BYTES];
+    const train_watcher *watch = &s->t->options->watch;
+    TRY(checkpoint_save(s->t->plan, s->folder, &s->t->state, s->role, path, err));
+    if (s->role == CHECKPOINT_LAST && watch->saved)
+        watch->saved(watch->context, path, s->t->state.step);
+    return BE_OK;
+}
+
 static be_status save(trainer *t, const char *folder, checkpoint_role role, be_error *err)
 {
-    char path[FILE_PATH_BYTES];
-    const train_watcher *watch = &t->options->watch;
-    be_group *group = t->options->group;
-    be_status status = BE_OK;
-    if (be_group_rank(group) == 0) {
-        status = checkpoint_save(t->plan, folder, &t->state, role, path, err);
-        if (status == BE_OK && role == CHECKPOINT_LAST && watch->saved)
-            watch->saved(watch->context, path, t->state.step);
-    }
-    be_status waited = group_wait(group, SAVE_LIMIT_NS, status == BE_OK ? err : NULL);
-    return status == BE_OK ? waited : status;
+    saving s = {t, folder, role};
+    return group_alone(t->options->group, SAVE_LIMIT_NS, save_alone, &s, err);
 }
 
 static be_status stop_for_signal(trainer *t, be_error *err)

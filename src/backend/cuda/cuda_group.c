@@ -148,6 +148,9 @@ be_status cuda_join(gpu_driver *driver, be_group *group, const char **implementa
     cuda_driver *d = (cuda_driver *)driver;
     const cuda_nccl *nccl = NULL;
     void *memory = NULL;
+    if (group_is_apart(group))
+        FAIL(err, BE_USAGE, "%s: expected the ranks of a group with GPUs on one machine",
+             d->facts.id);
     if (!d->link) {
         be_status status = cuda_nccl_get(d->libraries, &nccl, err);
         if (status != BE_OK)
