@@ -10,7 +10,7 @@ import time
 import unittest
 
 from cli_support import PROGRAM, FolderTest, run
-from serve_support import LIMIT_S, Server, fake_server
+from serve_support import FAKE, FIXTURE, LIMIT_S, Server, fake_server
 
 VIEWS = ["/", "/try", "/breakeven", "/explain", "/runs"]
 EVIL = "<img src=x onerror=alert(1)>\"'&"
@@ -353,6 +353,26 @@ class Paced(FolderTest):
             os.set_blocking(self.pace, False)
             os.read(self.pace, 200)  # what the command left
             os.set_blocking(self.pace, True)
+
+
+class Inherited(FolderTest):
+    def test_a_study_begins_as_from_a_shell(self):
+        """Whatever a process inherits is the same, so that its times are; of a server, too, whose
+        own thread OpenMP has bound to a processor."""
+        path = self.path("state")
+        env = {"FAKE_COMMAND_STATE": path, "OMP_PROC_BIND": "true", "XDG_DATA_HOME": self.folder}
+        server = Server([FIXTURE, FAKE], env)
+        self.assertEqual(server.wait(1)["state"], "done")
+        end_well(self, server)
+        server.process.stdout.close()
+        server.process.stderr.close()
+        subprocess.run([FAKE, "devices"], check=True, env={**os.environ, **env},
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        with open(path, encoding="utf-8") as file:
+            by_page, by_shell = [json.loads(line) for line in file]
+        self.maxDiff = None
+        self.assertEqual(by_page, by_shell)
 
 
 class Unkept(FolderTest):

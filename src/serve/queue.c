@@ -10,6 +10,7 @@
 #include "core/json.h"
 #include "core/memory.h"
 #include "core/text.h"
+#include "core/topology.h"
 #include "report/members.h"
 
 #define LINE_MAX_BYTES ((size_t)64 << 20)
@@ -317,6 +318,7 @@ static void start_stage(queue *q, job *j)
     j->state = s->state = JOB_RUNNING;
     j->version = ++q->version;
     q->kill_ns = 0;
+    topology_unbind(); /* OpenMP may have pinned this thread, and the command would inherit that */
     if (child_start(&q->child, &options, &err) == BE_OK) return;
     s->state = JOB_FAILED;
     snprintf(s->fault, sizeof s->fault, "%s", err.text);

@@ -3,6 +3,7 @@
 one printed (tests/serve/COMMAND.jsonl), and keeps its records as that does.
 
 FAKE_COMMAND_LOG: a file that gets the words of each command, a line of JSON each.
+FAKE_COMMAND_STATE: a file that gets what each command inherited, a line of JSON each.
 FAKE_COMMAND_PACE: a pipe of a file system; but for devices, each event waits for a byte from it.
 A training of more than 100 epochs goes on, step by step, until it is asked to end; with a learning
 rate of 10 it fails.
@@ -54,8 +55,31 @@ def train_until_stopped():
     sys.exit(143)
 
 
+def inherited():
+    """All that the system hands down from one process to the next and that can change how it runs:
+    but for its standard streams, which are a terminal's here and pipes there."""
+    found = {"environment": dict(os.environ), "folder": os.getcwd(), "nice": os.nice(0),
+             "scheduler": os.sched_getscheduler(0), "descriptors": sorted(os.listdir("/proc/self/fd"))}
+    for name in ("limits", "cgroup", "personality", "oom_score_adj", "coredump_filter"):
+        with open("/proc/self/" + name, encoding="ascii") as file:
+            found[name] = file.read()
+    with open("/proc/self/timerslack_ns", encoding="ascii") as file:
+        found["timer slack"] = file.read()
+    with open("/proc/self/status", encoding="ascii") as file:
+        lines = dict(line.rstrip().split(":", 1) for line in file)
+    for name in ("Cpus_allowed_list", "Mems_allowed_list", "Umask", "NoNewPrivs", "Seccomp",
+                 "CapEff", "THP_enabled"):
+        found[name] = lines.get(name)
+    for name in ("SigBlk", "SigIgn"):  # without the two that glibc has for itself
+        found[name] = int(lines[name], 16) & 0x7fffffff
+    return found
+
+
 def main():
     command = sys.argv[1]
+    if os.environ.get("FAKE_COMMAND_STATE"):
+        with open(os.environ["FAKE_COMMAND_STATE"], "a", encoding="utf-8") as file:
+            file.write(json.dumps(inherited()) + "\n")
     pace = os.environ.get("FAKE_COMMAND_PACE") if command != "devices" else None
     pace = open(pace, "rb", buffering=0) if pace else None
     if os.environ.get("FAKE_COMMAND_LOG"):
