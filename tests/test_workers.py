@@ -399,6 +399,18 @@ class WorkersTest(FolderTest):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(result.stderr, "breakeven: 2 workers share 1 core and take turns\n")
 
+    def test_a_launcher_that_is_bound_binds_no_worker(self):
+        """OpenMP binds the thread that starts a program; the workers share what it may use."""
+        told = [self.train_quietly({"OMP_PROC_BIND": bind}) for bind in ("false", "true")]
+        self.assertEqual(told[0], told[1])
+
+    def train_quietly(self, env):
+        result = subprocess.run([PROGRAM, *TRAIN, "--steps", "1", "--workers", "2"], text=True,
+                                env={**os.environ, **env}, check=False, capture_output=True,
+                                timeout=LIMIT_S)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stderr
+
     def test_launchers_that_do_not_fit_are_refused(self):
         openmpi = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}
         for env, code, says in [

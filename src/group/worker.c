@@ -14,6 +14,7 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/topology.h"
 #include "group/board.h"
 
 /* What a worker is told: its rank, how many there are, the descriptor of the board. */
@@ -76,6 +77,7 @@ static be_status start_workers(crew *c, int fd, board *b, char *const *words, be
 {
     char program[FILE_PATH_BYTES], text[64];
     TRY(file_own_program(program, err));
+    topology_unbind(); /* OpenMP may have pinned this thread, and the workers would inherit that */
     for (int r = 0; r < c->size; r++) {
         snprintf(text, sizeof text, "%d/%d/%d", r, c->size, fd);
         if (setenv(VARIABLE, text, 1) != 0) FAIL(err, BE_NO_MEMORY, "no memory for " VARIABLE);

@@ -16,6 +16,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/memory.h"
+#include "core/topology.h"
 #include "group/group.h"
 #include "study/workers.h"
 
@@ -135,6 +136,7 @@ static be_status run(const command *c, const study_watch *watch, FILE *out, FILE
         FAIL(err, BE_NO_MEMORY, "no memory to start a training");
     posix_spawn_file_actions_adddup2(&actions, fileno(out), STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, fileno(log), STDERR_FILENO);
+    topology_unbind(); /* OpenMP may have pinned this thread, and the training would inherit that */
     int problem = posix_spawn(&child, c->words[0], &actions, NULL, c->words, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (problem) FAIL(err, BE_FAILED, "a training could not be started: %s", strerror(problem));

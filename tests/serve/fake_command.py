@@ -59,7 +59,8 @@ def inherited():
     """All that the system hands down from one process to the next and that can change how it runs:
     but for its standard streams, which are a terminal's here and pipes there."""
     found = {"environment": dict(os.environ), "folder": os.getcwd(), "nice": os.nice(0),
-             "scheduler": os.sched_getscheduler(0), "descriptors": sorted(os.listdir("/proc/self/fd"))}
+             "scheduler": os.sched_getscheduler(0),
+             "descriptors": sorted(os.listdir("/proc/self/fd"))}
     for name in ("limits", "cgroup", "personality", "oom_score_adj", "coredump_filter"):
         with open("/proc/self/" + name, encoding="ascii") as file:
             found[name] = file.read()
