@@ -68,9 +68,9 @@ be_value transformer_norm(const transformer *t, residual_stream *stream, const c
     if (stream->added == BE_NONE) {
         y = be_layer_norm(t->graph, x, &o);
     } else {
-        o.residual = &x;
+        o.residual = &stream->added; /* which in bf16 a product has rounded: not the stream */
         o.sum = &stream->x;
-        y = be_layer_norm(t->graph, stream->added, &o);
+        y = be_layer_norm(t->graph, x, &o);
         stream->added = BE_NONE;
     }
     spare(t, layer, ".weight");

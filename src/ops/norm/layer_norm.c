@@ -46,12 +46,13 @@ static be_status layer_norm_infer(op_infer *call, be_error *err)
     be_shape row = row_shape(x);
     TRY(op_expect_same(&call->in[LAYER_NORM_WEIGHT], &row, "layer_norm: weight", err));
     TRY(op_expect_same(&call->in[LAYER_NORM_BIAS], &row, "layer_norm: bias", err));
-    if (residual->rank >= 0) TRY(op_expect_same(residual, x, "layer_norm: residual", err));
+    if (residual->rank >= 0) TRY(op_expect_either(residual, x, "layer_norm: residual", err));
     if (!(attrs->epsilon > 0.0f) || !isfinite(attrs->epsilon))
         FAIL(err, BE_USAGE, "layer_norm: expected a finite epsilon above 0, found %g",
              (double)attrs->epsilon);
     call->out[LAYER_NORM_Y] = *x;
-    call->out[LAYER_NORM_SUM] = *residual;
+    call->out[LAYER_NORM_SUM] = *x;
+    if (residual->rank < 0) call->out[LAYER_NORM_SUM].rank = -1;
     call->out[LAYER_NORM_MEAN] = call->out[LAYER_NORM_RSTD] = column_shape(x);
     call->out[LAYER_NORM_COPY].rank = -1;
     return BE_OK;
@@ -256,6 +257,7 @@ const be_op be_op_layer_norm = {.name = "layer_norm",
                                 .outputs = 5,
                                 .optional = 1u << LAYER_NORM_RESIDUAL,
                                 .in_place = {LAYER_NORM_ENDS, LAYER_NORM_ENDS},
+                                .either = 1u << LAYER_NORM_RESIDUAL,
                                 .narrow_results = 1u << LAYER_NORM_Y,
                                 .beside = 1 + LAYER_NORM_COPY,
                                 .auxiliary = 1u << LAYER_NORM_MEAN | 1u << LAYER_NORM_RSTD,
