@@ -1,5 +1,8 @@
 /* Rows of a table of ROWS rows of WIDTH (embedding.c says what is computed). */
-PARAMETERS(WIDTH ROWS CHUNK PADDING ADD)
+PARAMETERS(WIDTH ROWS PADDING ADD)
+
+/* Sorted tokens that an item adds. */
+#define CHUNK 8
 
 KERNEL embedding(ITEM_ARG ARG_IN(int, tokens), ARG_IN(float, table), ARG_OUT(float, y),
                  ARG_INT(count))
@@ -123,40 +126,67 @@ KERNEL embedding_chunks(ITEM_ARG ARG_IN(float, dy), ARG_IN(int, sorted), ARG_IN(
     }
 }
 
-/* The rows of tokens that lie in several chunks, each by the items of the chunk where it begins. */
+/* A group of the join has a strip of words, and several lanes that share the parts of a row. */
+#define JOIN_STRIP 16
+#define JOIN_LANES 16
+#define JOIN_ITEMS (JOIN_STRIP * JOIN_LANES)
+#define STRIPS ((ROW_WORDS + JOIN_STRIP - 1) / JOIN_STRIP)
+
+/* The sum of a word of the parts that a lane has of the token which begins in this chunk and goes
+ * on: of all, from the first on, each JOIN_LANES-th. */
+DEVICE void sum_lane(GLOBAL const int *sorted, GLOBAL const float *parts, int chunk, int chunks,
+                     int lane, u32 column, float *sum)
+{
+    int token = sorted[(chunk + 1) * CHUNK];
+    UNROLL for (int j = 0; j < WORD; j++) sum[j] = 0.0f;
+    for (int first = lane, goes_on = 1; goes_on; first += BATCH * JOIN_LANES) {
+        float part[BATCH][WORD];
+        UNROLL for (int b = 0; b < BATCH; b++)
+        {
+            int k = first + b * JOIN_LANES, c = chunk + k;
+            goes_on = k == 0 || (c < chunks && sorted[c * CHUNK] == token);
+            UNROLL for (int j = 0; j < WORD; j++) part[b][j] = 0.0f;
+            if (goes_on) LOAD_WORD(WIDE, part[b], parts, (i64)(2 * c + (k == 0)) * WIDTH + column);
+        }
+        UNROLL for (int b = 0; b < BATCH; b++)
+        {
+            UNROLL for (int j = 0; j < WORD; j++) sum[j] += part[b][j];
+        }
+    }
+}
+
+/* The rows of tokens that lie in several chunks, each by the groups of the chunk where it begins.
+ * The lanes are added in their order. */
 KERNEL embedding_join(ITEM_ARG ARG_IN(int, sorted), ARG_IN(float, parts), ARG_OUT(float, dtable),
-                      ARG_INT(tokens), ARG_INT(chunks), ARG_INT(count))
+                      ARG_INT(tokens), ARG_INT(chunks))
 {
     OPEN_IN(int, sorted);
     OPEN_IN(float, parts);
     OPEN_OUT(float, dtable);
-    EACH (i, count) {
-        u32 column = i % ROW_WORDS * WORD;
-        int chunk = (int)(i / ROW_WORDS), low = chunk * CHUNK, high = low + CHUNK;
+    LOCAL_ARRAY(float, sums, JOIN_ITEMS *WORD);
+    for (int tile = GROUP_ID; tile < chunks * (int)STRIPS; tile += NUM_GROUPS) {
+        int chunk = tile / (int)STRIPS, first_word = tile % (int)STRIPS * JOIN_STRIP;
+        int low = chunk * CHUNK, high = low + CHUNK;
         int token = high < tokens ? sorted[high] : (int)ROWS;
-        int begins =
-            high < tokens && sorted[high - 1] == token && (low == 0 || sorted[low - 1] != token);
-        if (begins && has_row(token)) {
-            float sum[WORD], there[WORD];
-            UNROLL for (int j = 0; j < WORD; j++) there[j] = 0.0f;
-            if (ADD) LOAD_WORD(WIDE, there, dtable, (i64)token * WIDTH + column);
-            LOAD_WORD(WIDE, sum, parts, (i64)(2 * chunk + 1) * WIDTH + column);
-            for (int first = chunk + 1, goes_on = 1; goes_on; first += BATCH) {
-                float part[BATCH][WORD];
-                UNROLL for (int b = 0; b < BATCH; b++)
-                {
-                    int c = first + b;
-                    goes_on = c < chunks && sorted[c * CHUNK] == token;
-                    UNROLL for (int j = 0; j < WORD; j++) part[b][j] = 0.0f;
-                    if (goes_on) LOAD_WORD(WIDE, part[b], parts, (i64)(2 * c) * WIDTH + column);
-                }
-                UNROLL for (int b = 0; b < BATCH; b++)
-                {
-                    UNROLL for (int j = 0; j < WORD; j++) sum[j] += part[b][j];
-                }
-            }
-            UNROLL for (int j = 0; j < WORD; j++) sum[j] += there[j];
-            STORE_WORD(WIDE, dtable, (i64)token * WIDTH + column, sum);
+        if (!has_row(token) || sorted[high - 1] != token || (low > 0 && sorted[low - 1] == token)) {
+            continue;
         }
+        for (int i = LOCAL_ID; i < JOIN_ITEMS; i += GROUP) {
+            float sum[WORD];
+            int word = first_word + i % JOIN_STRIP;
+            if (word >= (int)ROW_WORDS) continue;
+            sum_lane(sorted, parts, chunk, chunks, i / JOIN_STRIP, (u32)word * WORD, sum);
+            UNROLL for (int j = 0; j < WORD; j++) sums[j * JOIN_ITEMS + i] = sum[j];
+        }
+        BARRIER();
+        for (int i = LOCAL_ID; i < JOIN_STRIP * WORD; i += GROUP) {
+            i64 at = (i64)token * WIDTH + first_word * WORD + i;
+            float sum = 0.0f;
+            if (first_word + i / WORD >= (int)ROW_WORDS) continue;
+            for (int lane = 0; lane < JOIN_LANES; lane++)
+                sum += sums[i % WORD * JOIN_ITEMS + lane * JOIN_STRIP + i / WORD];
+            dtable[at] = ADD ? dtable[at] + sum : sum;
+        }
+        BARRIER();
     }
 }

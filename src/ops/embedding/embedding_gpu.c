@@ -11,25 +11,24 @@
 #define GROUPS_A_UNIT 8
 #define RANKS 8 /* as in embedding.gpu.c */
 
-/* Sorted tokens that an item adds: of a table of few rows more, so that fewer parts are left of a
- * row. */
-#define CHUNK 8
-#define LONG_CHUNK 64
+#define CHUNK 8       /* as in embedding.gpu.c */
+#define JOIN_STRIP 16 /* as in embedding.gpu.c */
+#define JOIN_GROUPS_A_UNIT 16
 
 extern const gpu_source gpu_source_embedding, gpu_source_group_sum, gpu_source_words;
 
-static int64_t chunk_of(const be_shape *tokens, const be_shape *table)
+static int64_t words_of(int64_t width)
 {
-    return shape_elements(tokens) / table->dim[0] >= LONG_CHUNK ? LONG_CHUNK : CHUNK;
+    return width % 8 == 0 ? width / 8 : width;
 }
 
 static be_status embedding_use(gpu_call *call, const be_shape *table, int64_t padding, bool adds,
                                be_error *err)
 {
-    return gpu_use(
-        call, GPU_SOURCES(&gpu_source_words, &gpu_source_group_sum, &gpu_source_embedding), 256,
-        err, "ROWS=%" PRId64 "u WIDTH=%" PRId64 "u PADDING=%" PRId64 " CHUNK=%" PRId64 " ADD=%d",
-        table->dim[0], table->dim[1], padding, chunk_of(&call->in_shape[0], table), adds);
+    return gpu_use(call,
+                   GPU_SOURCES(&gpu_source_words, &gpu_source_group_sum, &gpu_source_embedding),
+                   256, err, "ROWS=%" PRId64 "u WIDTH=%" PRId64 "u PADDING=%" PRId64 " ADD=%d",
+                   table->dim[0], table->dim[1], padding, adds);
 }
 
 static int groups_for(const gpu_call *call, int64_t items)
@@ -63,8 +62,7 @@ static backward_places places_of(const gpu_call *call)
     int64_t tokens = shape_elements(&call->in_shape[0]);
     const be_shape *table = &call->out_shape[0];
     size_t some = (size_t)tokens * sizeof(int32_t);
-    int64_t chunk = chunk_of(&call->in_shape[0], table);
-    backward_places p = {.chunks = (tokens + chunk - 1) / chunk};
+    backward_places p = {.chunks = (tokens + CHUNK - 1) / CHUNK};
     p.parts_bytes = 2 * p.chunks * table->dim[1] * (int64_t)sizeof(float);
     p.sorted = gpu_scratch_take(&p.all, some);
     p.order = gpu_scratch_take(&p.all, some);
@@ -95,7 +93,8 @@ static be_status embedding_backward_record(const gpu_call *call, gpu_recorder *r
 {
     backward_places p = places_of(call);
     int64_t tokens = shape_elements(&call->in_shape[0]), width = call->out_shape[0].dim[1];
-    int64_t count = p.chunks * (width % 8 == 0 ? width / 8 : width);
+    int64_t count = p.chunks * words_of(width);
+    int64_t strips = (words_of(width) + JOIN_STRIP - 1) / JOIN_STRIP;
     size_t some = (size_t)tokens * sizeof(int32_t);
     gpu_span sorted = gpu_part(call->scratch, p.sorted, some);
     gpu_span order = gpu_part(call->scratch, p.order, some);
@@ -114,9 +113,9 @@ static be_status embedding_backward_record(const gpu_call *call, gpu_recorder *r
                    err));
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "embedding_join", groups_for(call, count),
+        &(gpu_step){0, "embedding_join", gpu_groups(call, p.chunks * strips, 1, JOIN_GROUPS_A_UNIT),
                     GPU_ARGUMENTS(gpu_reads(sorted), gpu_reads(parts), gpu_writes(call->out[0]),
-                                  gpu_int(tokens), gpu_int(p.chunks), gpu_int(count))},
+                                  gpu_int(tokens), gpu_int(p.chunks))},
         err);
 }
 
