@@ -23,7 +23,7 @@ void contest_close(contest *c)
     dataset_close(c->set);
 }
 
-conductor_contender contest_contender(const contest *c, const char *const *argv, int threads)
+conductor_contender contest_contender(contest *c, const char *const *argv, int threads)
 {
     conductor_contender contender = {.engine = "native",
                                      .argv = argv,

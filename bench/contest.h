@@ -20,6 +20,6 @@ BE_CHECKED be_status contest_open(contest *c, const char *workload, be_error *er
 void contest_close(contest *c);
 
 /* The native engine by the runner `argv`, on the processor. */
-conductor_contender contest_contender(const contest *c, const char *const *argv, int threads);
+conductor_contender contest_contender(contest *c, const char *const *argv, int threads);
 
 #endif

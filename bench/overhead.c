@@ -93,7 +93,7 @@ static be_status compare(const overhead *o, const conductor_result *result, doub
     return BE_OK;
 }
 
-static be_status measure(overhead *o, const contest *c, const char *program, int threads,
+static be_status measure(overhead *o, contest *c, const char *program, int threads,
                          conductor_report **report, be_error *err)
 {
     const char *argv[] = {program, "runner", NULL};

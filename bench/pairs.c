@@ -22,14 +22,13 @@ typedef struct pairs {
     contest contest;
 } pairs;
 
-static conductor_contender contender(const pairs *p, const char *const *argv)
+static conductor_contender contender(pairs *p, const char *const *argv)
 {
     return contest_contender(&p->contest, argv, p->threads);
 }
 
 /* The verdict on the first of the pair. */
-static be_status judge_pair(const pairs *p, int number, bool alike, stats_verdict *verdict,
-                            be_error *err)
+static be_status judge_pair(pairs *p, int number, bool alike, stats_verdict *verdict, be_error *err)
 {
     conductor_report *report = NULL;
     stats_interval ratio;
@@ -53,7 +52,7 @@ static be_status judge_pair(const pairs *p, int number, bool alike, stats_verdic
     return status;
 }
 
-static be_status judge_all(const pairs *p, int count, bool *good, be_error *err)
+static be_status judge_all(pairs *p, int count, bool *good, be_error *err)
 {
     int same = 0, found = 0;
     for (int i = 0; i < count; i++) {

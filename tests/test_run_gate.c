@@ -13,6 +13,7 @@
 #include "fake.h"
 #include "machine/load.h"
 #include "run/gate.h"
+#include "run/rounding.h"
 
 #define PICTURES 200
 #define BATCH 20
@@ -62,7 +63,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static conductor_contender native(const fixture *f, const char *const *argv)
+static conductor_contender native(fixture *f, const char *const *argv)
 {
     conductor_contender c = {.engine = "native",
                              .argv = argv,
@@ -88,7 +89,7 @@ static conductor_report *alone(const conductor_contender *c)
 
 #define SPOILED(f, ...) spoiled((f), (const char *[]){__VA_ARGS__, NULL})
 
-static conductor_report *spoiled(const fixture *f, const char *const *options)
+static conductor_report *spoiled(fixture *f, const char *const *options)
 {
     fake proxy;
     conductor_contender c = native(f, script_fill(&proxy, "proxy_runner.py", options));
@@ -262,6 +263,57 @@ static void a_reduced_gate_still_finds_what_is_wrong(void **state)
     ASSERT_FAILS(checked(&c, &found, &err), BE_NUMERIC, "grad.conv2.weight",
                  "--seed 11 --size 64'");
     large_close(&l);
+}
+
+/* Once in the order of training, as parity takes them: the command that a refusal names repeats the
+ * gate. */
+static void a_reduced_gate_computes_on_the_first_samples(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    large l;
+    data_table first;
+    large_open(&l, false);
+    const gate *g = &l.f.gate;
+    ASSERT_OK(material_gather(&l.f.options, g->batch, &first, &err));
+    const data_field *labels = NULL;
+    for (int f = 0; f < first.fields; f++)
+        if (strcmp(first.field[f].form.name, "labels") == 0) labels = &first.field[f];
+    const trace_tensor *target = trace_find(&g->reference, "target");
+    assert_true(labels && labels->form.sample.dtype == BE_I32);
+    assert_true(target && target->count == g->batch);
+    for (int64_t i = 0; i < g->batch; i++)
+        assert_int_equal((int)target->values[i], ((const int32_t *)labels->bytes)[i]);
+    table_free(&first);
+    large_close(&l);
+}
+
+/* Where rounding in fp32 alone moves a gradient further than the limit, that counts, up to ten
+ * times the limit. */
+static void rounding_counts_in_fp32_too(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    fake proxy;
+    gate_result found;
+    conductor_contender off = native(f, PROXY(&proxy, "--gradient", "fc1.weight=1.0003"));
+    ASSERT_FAILS(checked(&off, &found, &err), BE_NUMERIC, "expected gradients within 0.0001 of");
+    const trace *rounding = &f->gate.rounding[BE_PRECISION_FP32];
+    const trace_tensor *measured = trace_find(rounding, "grad.fc1.weight");
+    assert_non_null(measured);
+    double *error = &measured->values[ROUNDING_ERROR], kept = *error;
+    assert_true(kept > 1e-8 && kept < PARITY_LIMIT / PARITY_ROUNDING_TIMES);
+    *error = 2e-4;
+    ASSERT_OK(checked(&off, &found, &err));
+    off = native(f, PROXY(&proxy, "--gradient", "fc1.weight=1.0005"));
+    ASSERT_FAILS(checked(&off, &found, &err), BE_NUMERIC,
+                 "within 0.0004 (2 times the rounding's own error, 0.0002) of");
+    *error = 0.5;
+    off = native(f, PROXY(&proxy, "--gradient", "fc1.weight=1.002"));
+    ASSERT_FAILS(checked(&off, &found, &err), BE_NUMERIC,
+                 "within 0.001 (the most that is allowed; rounding alone makes 0.5) of",
+                 "found an error of 0.002 at grad.fc1.weight");
+    *error = kept;
 }
 
 static void every_precision_has_its_band(void **state)
@@ -462,6 +514,8 @@ int main(void)
         cmocka_unit_test(wrong_losses_of_timed_steps_get_no_speed),
         cmocka_unit_test(the_full_size_is_held_against_the_others),
         cmocka_unit_test(a_reduced_gate_still_finds_what_is_wrong),
+        cmocka_unit_test(a_reduced_gate_computes_on_the_first_samples),
+        cmocka_unit_test(rounding_counts_in_fp32_too),
         cmocka_unit_test(every_precision_has_its_band),
         cmocka_unit_test(a_precision_that_is_not_computed_is_refused),
         cmocka_unit_test(limits_of_a_precision_are_told),

@@ -30,23 +30,34 @@ be_status precision_find(const char *name, be_precision *out, be_error *err)
     FAIL(err, BE_USAGE, "precision: expected fp32, tf32 or bf16, found \"%s\"", name);
 }
 
-/* By its bits: 10 of the 52 digits behind the point stay. */
-static double round_to_tf32(double value)
+#define TF32_DIGITS 10 /* behind the point */
+#define SUM_DIGITS 19
+#define DOUBLE_DIGITS 52
+
+/* So many of a double's digits behind the point stay. */
+static double round_to(int digits, double value)
 {
     union {
         double value;
         uint64_t bits;
     } x = {.value = value};
+    int dropped = DOUBLE_DIGITS - digits;
     if (!isfinite(value)) return value;
-    uint64_t is_odd = x.bits >> 42 & 1;
-    x.bits = (x.bits + ((UINT64_C(1) << 41) - 1) + is_odd) & ~((UINT64_C(1) << 42) - 1);
+    uint64_t is_odd = x.bits >> dropped & 1;
+    x.bits += ((UINT64_C(1) << (dropped - 1)) - 1) + is_odd;
+    x.bits &= ~((UINT64_C(1) << dropped) - 1);
     return x.value;
 }
 
 void precision_round(be_precision precision, double *values, int64_t count)
 {
     if (precision != BE_PRECISION_TF32) return;
-    for (int64_t i = 0; i < count; i++) values[i] = round_to_tf32(values[i]);
+    for (int64_t i = 0; i < count; i++) values[i] = round_to(TF32_DIGITS, values[i]);
+}
+
+void precision_round_sums(double *values, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) values[i] = round_to(SUM_DIGITS, values[i]);
 }
 
 be_value graph_wide_input(const be_graph *g, const graph_node *node, int i)

@@ -14,4 +14,11 @@ be_status precision_find(const char *name, be_precision *out, be_error *err);
  * ties to even.  The others keep the numbers of the operand's type. */
 void precision_round(be_precision precision, double *values, int64_t count);
 
+/* What is sure of sums of products in fp32: the nearest of 20 bits, ties to even.  Each of K
+ * additions rounds to 24; in whatever order they are done, they are off by about sqrt(K) of these
+ * roundings together, 16 where K is 256 (Higham, Accuracy and Stability of Numerical Algorithms,
+ * 2002, chapter 4: the error of a sum grows with its length, and with the square root as roundings
+ * are independent). */
+void precision_round_sums(double *values, int64_t count);
+
 #endif

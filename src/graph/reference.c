@@ -242,22 +242,31 @@ void reference_round_results(reference *r)
     r->rounds_results = true;
 }
 
+static bool is_product(const graph_node *node, int o)
+{
+    return node->op->narrow && !(node->op->auxiliary >> o & 1);
+}
+
 /* The type that output o has, or that autocast gives it. */
 static be_dtype result_type(const reference *r, const graph_node *node, int o)
 {
     const be_op *op = node->op;
     be_dtype own = r->graph->values[node->out[o]].shape.dtype;
-    bool is_product = op->narrow && !(op->auxiliary >> o & 1);
     bool is_added = op->updates[o] && node->in[op->updates[o] - 1] != BE_NONE;
     bool is_autocast = r->rounds_results && r->graph->precision == BE_PRECISION_BF16;
-    return is_autocast && is_product && !is_added && own == BE_F32 ? BE_BF16 : own;
+    return is_autocast && is_product(node, o) && !is_added && own == BE_F32 ? BE_BF16 : own;
 }
 
-static void round_result(const reference *r, be_dtype dtype, int64_t count, double *values)
+static void round_result(const reference *r, const graph_node *node, int o, int64_t count,
+                         double *values)
 {
-    double grid = dtype_is_real(dtype) && dtype != BE_F32 ? r->grid : 1.0;
+    be_dtype dtype = result_type(r, node, o);
+    bool is_sum = r->rounds_results && r->graph->precision == BE_PRECISION_FP32 &&
+                  dtype == BE_F32 && is_product(node, o);
+    double grid = is_sum || (dtype_is_real(dtype) && dtype != BE_F32) ? r->grid : 1.0;
     multiply(values, count, grid);
     dtype_round(dtype, values, count);
+    if (is_sum) precision_round_sums(values, count);
     multiply(values, count, 1.0 / grid);
 }
 
@@ -280,7 +289,7 @@ static be_status compute_node(const reference *r, const graph_node *node, double
     else
         node->op->reference(&call);
     for (int o = 0; o < OP_MAX_OUT; o++)
-        if (y[o]) round_result(r, result_type(r, node, o), shape_elements(&out[o]), y[o]);
+        if (y[o]) round_result(r, node, o, shape_elements(&out[o]), y[o]);
     return BE_OK;
 }
 

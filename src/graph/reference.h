@@ -34,8 +34,9 @@ double *reference_data(const reference *r, be_value value);
  * near; so each grid shows another draw of what rounding does to a training. */
 void reference_set_grid(reference *r, double grid);
 
-/* From here on what products give is bf16 too, with BE_PRECISION_BF16, as PyTorch's autocast has
- * it: results, and gradients of operands and weights, but not what is added up in f32. */
+/* From here on what products give is rounded too: with BE_PRECISION_BF16 to bf16, as PyTorch's
+ * autocast has it (results, and gradients of operands and weights, but not what is added up in
+ * f32); in fp32 as sums are (precision_round_sums). */
 void reference_round_results(reference *r);
 
 /* Do `steps` steps; refuses if an input was never written. */

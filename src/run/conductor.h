@@ -39,7 +39,7 @@ typedef struct conductor_contender {
     const char *const *env;    /* NAME=VALUE beyond our own environment; may be NULL */
     protocol_job job;          /* device and threads among it */
     bool computes_nothing;     /* its times are shown and never compared */
-    const gate *gate;          /* without one its result carries a warning: it was not checked */
+    gate *gate;                /* without one its result carries a warning: it was not checked */
     const gate_result *passed; /* it was checked before, in this measurement; or NULL */
     double flops_per_step, bytes_per_step;       /* of the model; 0 or NAN: unknown */
     double limit_flops_per_s, limit_bytes_per_s; /* of the device, measured; 0 or NAN: unknown */

@@ -1,14 +1,10 @@
-/* The reference of a workload, and runners held against it. */
+/* The reference of a workload. */
 #include "run/gate.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/memory.h"
-#include "core/text.h"
 #include "graph/graph.h"
 #include "graph/precision.h"
 #include "run/gate_store.h"
@@ -40,8 +36,11 @@ static be_status reduce(gate *g, const gate_options *options, gate_subject *out,
     varied = workload_at_gate(varied, &g->varied);
     TRY(material_gather(full, count, &out->set, err));
     TRY(workload_fit(varied, &out->set, err));
-    out->options = (material_options){
-        .workload = varied, .set = &out->set, .seed = full->seed, .batch = g->batch};
+    out->options = (material_options){.workload = varied,
+                                      .set = &out->set,
+                                      .seed = full->seed,
+                                      .batch = g->batch,
+                                      .in_order = true};
     TRY(material_new(&g->material, &out->options, err));
     material_options sample = *full;
     sample.samples = count;
@@ -50,54 +49,44 @@ static be_status reduce(gate *g, const gate_options *options, gate_subject *out,
 
 /* ---------------------------------------------------------------- the reference */
 
-/* What the reference computes on: the first samples in the order of training. */
-typedef struct gate_data {
-    data_table table;
-    int32_t *order;
-} gate_data;
-
-static be_status gather(const gate *g, const material_options *material, gate_data *out,
-                        be_error *err)
+/* The first samples in the order of training. */
+static be_status gather(gate *g, const material_options *material, be_error *err)
 {
+    gate_source *s = &g->source;
     void *memory = NULL;
     int64_t count = sample_count(g, material->set);
-    TRY(material_gather(material, count, &out->table, err));
+    TRY(material_gather(material, count, &s->samples, err));
     TRY(memory_alloc(&memory, (size_t)count * sizeof(int32_t), "an order", err));
-    out->order = memory;
-    for (int64_t i = 0; i < count; i++) out->order[i] = (int32_t)i;
+    s->order = memory;
+    for (int64_t i = 0; i < count; i++) s->order[i] = (int32_t)i;
     return BE_OK;
 }
 
-/* What is computed in double, and from what. */
-typedef struct gate_work {
-    const gate_options *options;
-    const material_options *material;
-    const gate_data *data;
-    uint64_t build;   /* 0: nothing can be kept */
-    uint64_t weights; /* of the file that it begins with; 0: they are drawn */
-} gate_work;
+/* Something that is computed in double: the reference, or what the rounding of a precision does to
+ * it. */
+typedef struct gate_quantity {
+    be_precision precision;
+    bool is_rounding;
+} gate_quantity;
 
-/* The reference in fp32; in another precision what its rounding does to the reference. */
-static be_status compute(const gate *g, const gate_work *work, be_precision precision, trace *out,
-                         be_error *err)
+static be_status compute(const gate *g, gate_quantity what, trace *out, be_error *err)
 {
-    const gate_data *data = work->data;
+    const gate_source *s = &g->source;
     workload_model model = {0};
     int batch = (int)g->batch / (g->parts ? g->parts : 1);
-    workload_options wanted = {.seed = g->seed, .batch = batch, .data = &data->table};
-    TRY(workload_model_new(work->material->workload, &wanted, &model, err));
+    workload_options wanted = {.seed = g->seed, .batch = batch, .data = &s->samples};
+    TRY(workload_model_new(g->reduced ? &g->varied : s->workload, &wanted, &model, err));
     trace_options tracing = {.model = &model,
-                             .data = &data->table,
-                             .order = data->order,
-                             .weights = g->reduced ? NULL : work->options->weights,
+                             .data = &s->samples,
+                             .order = s->order,
+                             .weights = s->weights,
                              .steps = g->steps,
                              .parts = g->parts,
                              .infer = g->infer,
-                             .precision = precision,
-                             .interrupted = work->options->interrupted};
-    be_status status = precision == BE_PRECISION_FP32
-                           ? trace_of_reference(out, &tracing, err)
-                           : rounding_measure(out, &tracing, &g->reference, err);
+                             .precision = what.precision,
+                             .interrupted = s->interrupted};
+    be_status status = what.is_rounding ? rounding_measure(out, &tracing, &g->reference, err)
+                                        : trace_of_reference(out, &tracing, err);
     be_graph_free(model.graph);
     return status;
 }
@@ -129,19 +118,20 @@ static be_status hash_file(const char *path, uint64_t *out, be_error *err)
     return BE_OK;
 }
 
-#define KEPT_FORMAT 2 /* of the files: 1 had no precision */
+#define KEPT_FORMAT 3 /* of the files: 2 shuffled a smaller variant's samples twice */
 
-/* All that the reference or its rounding depends on.  NULL: no memory. */
-static json_t *gate_key(const gate *g, const gate_work *work, be_precision precision)
+/* All that it depends on.  NULL: no memory. */
+static json_t *gate_key(const gate *g, gate_quantity what)
 {
-    json_t *key = json_pack(
-        "{s:i, s:s, s:s, s:i, s:I, s:I, s:I, s:b, s:I, s:I}", "format", KEPT_FORMAT, "workload",
-        g->workload, "precision", precision_name(precision), "draws",
-        precision == BE_PRECISION_FP32 ? 0 : ROUNDING_DRAWS, "seed", (json_int_t)g->seed, "batch",
-        (json_int_t)g->batch, "steps", (json_int_t)g->steps, "infer", g->infer, "data",
-        (json_int_t)hash_table(&work->data->table), "build", (json_int_t)work->build);
-    if (key && work->weights)
-        json_object_set_new(key, "weights", json_integer((json_int_t)work->weights));
+    const gate_source *s = &g->source;
+    json_t *key =
+        json_pack("{s:i, s:s, s:s, s:i, s:I, s:I, s:I, s:b, s:I, s:I}", "format", KEPT_FORMAT,
+                  "workload", g->workload, "precision", precision_name(what.precision), "draws",
+                  what.is_rounding ? ROUNDING_DRAWS : 0, "seed", (json_int_t)g->seed, "batch",
+                  (json_int_t)g->batch, "steps", (json_int_t)g->steps, "infer", g->infer, "data",
+                  (json_int_t)hash_table(&s->samples), "build", (json_int_t)s->build);
+    if (key && s->weights_hash)
+        json_object_set_new(key, "weights", json_integer((json_int_t)s->weights_hash));
     if (key && g->parts) json_object_set_new(key, "parts", json_integer(g->parts));
     for (int d = 0; key && d < WORKLOAD_DIMENSIONS; d++)
         json_object_set_new(key, workload_dimension_names[d],
@@ -150,17 +140,16 @@ static json_t *gate_key(const gate *g, const gate_work *work, be_precision preci
 }
 
 /* What was kept, or what is computed anew, which is kept then if that is possible. */
-static be_status find_kept(gate *g, const gate_work *work, be_precision precision, trace *out,
-                           be_error *err)
+static be_status find_kept(gate *g, gate_quantity what, trace *out, be_error *err)
 {
     be_error reason;
     json_t *key = NULL;
-    if (work->build) {
-        key = gate_key(g, work, precision);
+    if (g->source.build) {
+        key = gate_key(g, what);
         if (!key) FAIL(err, BE_NO_MEMORY, "no memory left to look for a reference; free some");
     }
     bool kept = key && gate_store_load(out, key, &reason) == BE_OK;
-    be_status status = kept ? BE_OK : compute(g, work, precision, out, err);
+    be_status status = kept ? BE_OK : compute(g, what, out, err);
     if (status == BE_OK && !kept) {
         trace_round(out);
         /* A full disk or a folder that cannot be written: it is computed anew the next time. */
@@ -171,31 +160,37 @@ static be_status find_kept(gate *g, const gate_work *work, be_precision precisio
     return status;
 }
 
-static be_status find_reference(gate *g, gate_work *work, be_error *err)
+be_status gate_find_rounding(gate *g, be_precision precision, be_error *err)
+{
+    MUST(!g->own);
+    if (g->rounding[precision].count) return BE_OK;
+    return find_kept(g, (gate_quantity){precision, true}, &g->rounding[precision], err);
+}
+
+static be_status find_reference(gate *g, const gate_options *options, be_error *err)
 {
     be_error reason;
-    if (gate_store_build(&work->build, &reason) != BE_OK) work->build = 0;
+    if (gate_store_build(&g->source.build, &reason) != BE_OK) g->source.build = 0;
     g->was_kept = true;
-    TRY(find_kept(g, work, BE_PRECISION_FP32, &g->reference, err));
+    TRY(find_kept(g, (gate_quantity){BE_PRECISION_FP32, false}, &g->reference, err));
     for (int p = BE_PRECISION_TF32; p < BE_PRECISION_COUNT; p++)
-        if (work->options->precisions >> p & 1)
-            TRY(find_kept(g, work, (be_precision)p, &g->rounding[p], err));
+        if (options->precisions >> p & 1) TRY(gate_find_rounding(g, (be_precision)p, err));
     return BE_OK;
 }
 
 static be_status make(gate *g, const gate_options *options, gate_subject *subject, be_error *err)
 {
-    gate_data data = {0};
     TRY(file_format_path(g->path, err, "%s/parity.safetensors", options->folder));
     subject->options = *options->material;
     if (g->reduced) TRY(reduce(g, options, subject, err));
-    be_status status = gather(g, &subject->options, &data, err);
-    gate_work work = {.options = options, .material = &subject->options, .data = &data};
-    if (status == BE_OK && !g->reduced) status = hash_file(options->weights, &work.weights, err);
-    if (status == BE_OK) status = find_reference(g, &work, err);
-    table_free(&data.table);
-    memory_free(data.order);
-    return status;
+    g->source.workload = options->material->workload;
+    g->source.interrupted = options->interrupted;
+    TRY(gather(g, &subject->options, err));
+    if (!g->reduced) {
+        g->source.weights = options->weights;
+        TRY(hash_file(options->weights, &g->source.weights_hash, err));
+    }
+    return find_reference(g, options, err);
 }
 
 /* Whether a worker computes other statistics of its part than of the whole batch. */
@@ -252,344 +247,7 @@ void gate_free(gate *g)
     material_free(&g->sample);
     trace_free(&g->reference);
     for (int p = 0; p < BE_PRECISION_COUNT; p++) trace_free(&g->rounding[p]);
-}
-
-/* ------------------------------------------------------------------ runners */
-
-typedef struct gate_limits {
-    const char *precision;
-    double band, gradients, least;
-} gate_limits;
-
-static const gate_limits *find_limits(const char *precision)
-{
-    static const gate_limits all[] = {
-#define X(precision, band, gradients, least) {precision, band, gradients, least},
-        GATE_BAND_LIST(X)
-#undef X
-    };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (strcmp(all[i].precision, precision) == 0) return &all[i];
-    return NULL;
-}
-
-/* A user's own model may be one whose ReLUs and pools decide otherwise by rounding: its gradients
- * are judged by their distance, and may be this many times as far off as a rounding of its weights
- * moves them, at most as far as in bf16. */
-#define GATE_MOVED_TIMES 8
-#define GATE_MOVED_MOST 0.32
-
-static double moved_band(double band, double moved)
-{
-    return fmax(band, fmin(GATE_MOVED_TIMES * moved, GATE_MOVED_MOST));
-}
-
-/* The largest distance of a gradient; 0: its error counts as that of the others. */
-static double gradients_band(const gate *g, const gate_limits *limits)
-{
-    if (!g->own) return limits->gradients;
-    return moved_band(fmax(limits->gradients, limits->band), g->moved_gradients);
-}
-
-static double losses_band(const gate *g, const gate_limits *limits)
-{
-    return moved_band(limits->band, g->moved_losses);
-}
-
-be_status gate_judge(const char *precision, const trace *found, const trace *right,
-                     const trace *rounding, parity_result *out, be_error *err)
-{
-    const gate_limits *limits = find_limits(precision);
-    if (!limits)
-        FAIL(err, BE_USAGE, "parity: expected a precision that has a band, found \"%s\"",
-             precision);
-    return parity_compare_within(found, right,
-                                 &(parity_limits){.error = limits->band,
-                                                  .gradients = limits->gradients,
-                                                  .rounding = rounding},
-                                 out, err);
-}
-
-/* " (2 times the rounding's own error, 0.31)", where that widened the limit. */
-static void describe_limit(const parity_row *row, double narrowest, char *out, size_t room)
-{
-    text_buffer b = text_begin(out, room);
-    if (row->limit > narrowest && !isnan(row->rounding))
-        text_add(&b, " (%.0f times the rounding's own error, %.3g)", row->limit / row->rounding,
-                 row->rounding);
-}
-
-/* A runner that is held against the gate, and what it may differ by. */
-typedef struct gate_trial {
-    const gate *gate;
-    runner *runner;
-    const char *precision;
-    parity_limits limits;
-    double limit_s; /* for an answer */
-} gate_trial;
-
-/* The row left its limit; `narrowest` is what it would be without rounding. */
-static be_status refuse(const gate_trial *t, const parity_row *row, double narrowest, be_error *err)
-{
-    const gate *g = t->gate;
-    const runner *r = t->runner;
-    char options[128], limit[96];
-    text_buffer b = TEXT_BUFFER(options);
-    if (g->own)
-        FAIL(err, BE_NUMERIC,
-             "%s: expected %s within %g of the same model's on the CPU in double precision, found "
-             "an error of %.3g at %s (batch %" PRId64 ", %" PRId64 " steps, seed %" PRIu64
-             ", without dropout); it computes another training and gets no speed; look for an "
-             "operation that this device computes otherwise",
-             r->name, row->kind, row->limit, row->error, row->where, g->batch, g->steps, g->seed);
-    for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
-        int value = workload_variant_get(&g->variant, (workload_dimension)d);
-        if (value) text_add(&b, " --%s %d", workload_dimension_names[d], value);
-    }
-    if (strcmp(t->precision, "fp32") != 0) text_add(&b, " --precision %s", t->precision);
-    describe_limit(row, narrowest, limit, sizeof limit);
-    FAIL(err, BE_NUMERIC,
-         "%s: expected %s within %.3g%s of the reference in double precision, found an error of "
-         "%.3g at %s (batch %" PRId64 ", %" PRId64 " steps, seed %" PRIu64 "); it computes another "
-         "training than it was asked for and gets no speed; 'breakeven parity %s --batch %" PRId64
-         " --seed %" PRIu64 "%s' compares every quantity",
-         r->name, row->kind, row->limit, limit, row->error, row->where, g->batch, g->steps, g->seed,
-         g->workload, g->batch, g->seed, options);
-}
-
-/* Keep the error that is nearest to its band; NaN is beyond all. */
-static void note(gate_result *out, double error, double band, const char *where)
-{
-    if (isnan(out->error) || error * out->band <= out->error * band) return;
-    out->error = error;
-    out->band = band;
-    snprintf(out->where, sizeof out->where, "%s", where);
-}
-
-/* What rounding makes unfit for a proof is told; where nothing else is left there is no proof. */
-static be_status note_unproven(const gate_trial *t, const parity_row *row, gate_result *out,
-                               be_error *err)
-{
-    if (row->unproven == 0) return BE_OK;
-    out->unproven = row->unproven;
-    snprintf(out->unproven_where, sizeof out->unproven_where, "%s", row->unproven_where);
-    if (row->unproven < row->tensors) return BE_OK;
-    FAIL(err, BE_NUMERIC,
-         "%s: expected gradients that can be compared, found that rounding in %s alone moves all "
-         "%d by half of themselves or more (batch %" PRId64 ", seed %" PRIu64
-         "); nothing proves what it computes, so it gets no speed; use --precision fp32 or another "
-         "--seed",
-         t->runner->name, t->precision, row->tensors, t->gate->batch, t->gate->seed);
-}
-
-static be_status check_rows(const gate_trial *t, const parity_result *result, gate_result *out,
-                            be_error *err)
-{
-    const gate *g = t->gate;
-    const parity_limits *limits = &t->limits;
-    /* The first kind that is wrong is where it begins: the ones after it follow from it. */
-    for (int k = 0; k < result->count; k++) {
-        const parity_row *row = &result->rows[k];
-        if ((g->infer || g->own) && row->tensors == 0) continue;
-        bool by_distance = limits->gradients > 0 && strcmp(row->kind, "gradients") == 0;
-        double narrowest = by_distance ? limits->gradients : limits->error;
-        bool wider = row->limit > narrowest && g->own;
-        bool another_measure = by_distance || wider;
-        if (!row->good || !another_measure) note(out, row->error, row->limit, row->where);
-        if (!row->good) return refuse(t, row, narrowest, err);
-    }
-    const parity_row *gradients = parity_find(result, "gradients");
-    return gradients ? note_unproven(t, gradients, out, err) : BE_OK;
-}
-
-/* Whoever computes in fp32 what was asked for in bf16 is too near in all that no flip moves. */
-static double largest_error(const parity_result *result)
-{
-    double largest = 0;
-    for (int k = 0; k < result->count; k++)
-        if (strcmp(result->rows[k].kind, "gradients") != 0)
-            largest = fmax(largest, result->rows[k].error);
-    return largest;
-}
-
-static be_status ask_trace(const gate_trial *t, parity_result *out, be_error *err)
-{
-    const gate *g = t->gate;
-    runner *r = t->runner;
-    trace found = {0};
-    be_status status = parity_ask(r, g->steps, g->path, t->limit_s, &found, err);
-    unlink(g->path);
-    TRY(status);
-    status = parity_compare_within(&found, &g->reference, &t->limits, out, err);
-    if (status != BE_OK) status_prefix(err, "%s", r->name);
-    trace_free(&found);
-    return status;
-}
-
-/* What the losses of `run` may differ by, as a row of a comparison. */
-static parity_row run_row(const parity_limits *limits)
-{
-    const trace_tensor *rounding = limits->rounding ? trace_find(limits->rounding, "losses") : NULL;
-    parity_row row = {.kind = "the losses",
-                      .limit = limits->losses,
-                      .rounding = rounding ? rounding->values[ROUNDING_ERROR] : (double)NAN,
-                      .where = "the first step of 'run'"};
-    row.limit = fmax(row.limit, PARITY_ROUNDING_TIMES * row.rounding);
-    return row;
-}
-
-/* The same steps as a timed block does them. */
-static be_status check_run(const gate_trial *t, gate_result *out, be_error *err)
-{
-    const gate *g = t->gate;
-    protocol_answer answer;
-    protocol_call call = {.request = PROTOCOL_RUN, .steps = g->steps, .losses = true};
-    const trace_tensor *losses = trace_find(&g->reference, "losses");
-    parity_row row = run_row(&t->limits);
-    MUST(losses && losses->count == g->steps);
-    TRY(runner_call(t->runner, &call, t->limit_s, &answer, NULL, err));
-    for (int64_t i = 0; i < g->steps; i++) {
-        const json_t *value = json_array_get(answer.losses, (size_t)i);
-        double loss = json_is_number(value) ? json_number_value(value) : (double)NAN;
-        double error = fabs(loss - losses->values[i]) / fabs(losses->values[i]);
-        if (isnan(row.error) || error <= row.error) continue;
-        row.error = error;
-        snprintf(row.where, sizeof row.where, "step %" PRId64 " of 'run' (%.6g, expected %.6g)",
-                 i + 1, loss, losses->values[i]);
-    }
-    protocol_answer_clear(&answer);
-    if (!g->own || row.limit <= out->band) note(out, row.error, row.limit, row.where);
-    return row.error <= row.limit ? BE_OK : refuse(t, &row, t->limits.losses, err);
-}
-
-/* A rounding that was asked for shows. */
-static be_status check_rounding(const runner *r, const gate_limits *limits, double largest,
-                                be_error *err)
-{
-    if (largest >= limits->least) return BE_OK;
-    FAIL(err, BE_NUMERIC,
-         "%s: expected an error of at least %.2g against the reference in double precision, which "
-         "products in %s have, found %.3g: it says that it computes in %s and multiplies in a "
-         "wider precision, so it gets no speed under that name; use --precision fp32",
-         r->name, limits->least, limits->precision, largest, limits->precision);
-}
-
-/* The prepared job of the gate. */
-static be_status check_numbers(const gate_trial *t, const gate_limits *limits, gate_result *out,
-                               be_error *err)
-{
-    parity_result result;
-    TRY(ask_trace(t, &result, err));
-    TRY(check_rows(t, &result, out, err));
-    if (!t->gate->infer) TRY(check_run(t, out, err));
-    return check_rounding(t->runner, limits, largest_error(&result), err);
-}
-
-/* What a runner of this precision may differ by; a user's own model has no rounded reference. */
-static be_status limits_of(const gate *g, const gate_limits *limits, parity_limits *out,
-                           be_error *err)
-{
-    be_precision precision;
-    TRY(precision_find(limits->precision, &precision, err));
-    const trace *rounding = &g->rounding[precision];
-    MUST(g->own || precision == BE_PRECISION_FP32 || rounding->count);
-    *out = (parity_limits){.error = limits->band,
-                           .gradients = gradients_band(g, limits),
-                           .losses = losses_band(g, limits),
-                           .rounding = rounding->count ? rounding : NULL};
-    return BE_OK;
-}
-
-/* Losses of the job at its full size: of its first steps, or of its answers to the first pictures.
- * There is no reference for them; the conductor holds them against those of the others. */
-static be_status ask_losses(const gate *g, runner *r, const protocol_job *full, double limit_s,
-                            gate_result *out, be_error *err)
-{
-    protocol_answer answer;
-    protocol_call call = {.request = g->infer ? PROTOCOL_EVALUATE : PROTOCOL_RUN,
-                          .steps = g->steps,
-                          .losses = true,
-                          .path = g->sample.data};
-    MUST(g->steps <= GATE_LOSSES_MAX);
-    TRY(runner_prepare(r, full, limit_s, err));
-    TRY(runner_call(r, &call, limit_s, &answer, NULL, err));
-    out->loss_count = g->infer ? 1 : (int)g->steps;
-    for (int i = 0; i < out->loss_count; i++) {
-        const json_t *value = json_array_get(answer.losses, (size_t)i);
-        out->losses[i] = g->infer                ? answer.loss
-                         : json_is_number(value) ? json_number_value(value)
-                                                 : (double)NAN;
-    }
-    protocol_answer_clear(&answer);
-    return BE_OK;
-}
-
-/* An operation has no answers that could be evaluated: the first number of its result. */
-static be_status ask_result(const gate *g, runner *r, const protocol_job *full, double limit_s,
-                            gate_result *out, be_error *err)
-{
-    trace found = {0};
-    TRY(runner_prepare(r, full, limit_s, err));
-    be_status status = parity_ask(r, 1, g->path, limit_s, &found, err);
-    unlink(g->path);
-    TRY(status);
-    const trace_tensor *loss = trace_find(&found, "loss");
-    out->loss_count = loss && loss->count == 1;
-    if (out->loss_count) out->losses[0] = loss->values[0];
-    trace_free(&found);
-    return BE_OK;
-}
-
-be_status gate_check(const gate *g, runner *r, const protocol_job *job, double limit_s,
-                     gate_result *out, be_error *err)
-{
-    protocol_job full = *job, small;
-    full.batch = g->batch;
-    full.dropout = "counter";
-    small = full;
-    if (g->varied.operate) full.batch = job->batch; /* that its weights are of */
-    if (g->reduced) {
-        small.variant = g->variant;
-        small.data = g->material.data;
-        small.weights = g->material.weights;
-        small.optimizer.lr = g->varied.optimizer.learning_rate;
-    }
-    *out = (gate_result){.batch = g->batch, .steps = g->steps};
-    const gate_limits *limits = find_limits(job->precision);
-    if (!limits)
-        FAIL(err, BE_USAGE, "parity: expected a precision that has a band, found \"%s\"",
-             job->precision);
-    gate_trial trial = {.gate = g, .runner = r, .precision = job->precision, .limit_s = limit_s};
-    TRY(limits_of(g, limits, &trial.limits, err));
-    out->band = limits->band;
-    TRY(runner_prepare(r, &small, limit_s, err));
-    TRY(check_numbers(&trial, limits, out, err));
-    if (!g->reduced) return BE_OK;
-    return g->infer && g->varied.operate ? ask_result(g, r, &full, limit_s, out, err)
-                                         : ask_losses(g, r, &full, limit_s, out, err);
-}
-
-/* Steps that begin with the same weights differ by rounding alone, which grows from step to step:
- * ten times what one tensor may, as the first losses of a measurement. */
-#define GATE_LOSS_BANDS 10
-
-be_status gate_compare(const char *name, const gate_result *found, const char *other,
-                       const gate_result *right, be_error *err)
-{
-    double band = GATE_LOSS_BANDS * found->band;
-    int count = found->loss_count < right->loss_count ? found->loss_count : right->loss_count;
-    for (int i = 0; i < count; i++) {
-        double error = fabs(found->losses[i] - right->losses[i]);
-        if (error <= band * fabs(right->losses[i])) continue;
-        /* Where both are above their first loss the training diverges, and rounding grows in it
-         * without bound (a residual network at a rate that is too high for its batch). */
-        if (found->losses[i] > found->losses[0] && right->losses[i] > right->losses[0]) break;
-        FAIL(err, BE_NUMERIC,
-             "%s: expected the losses of %s at its full size, %.6g in step %d (within %g of it), "
-             "found %.6g; only a smaller variant of this network is compared with the reference in "
-             "double precision, and at full size they differ; it gets no speed; 'breakeven parity' "
-             "compares them",
-             name, other, right->losses[i], i + 1, band, found->losses[i]);
-    }
-    return BE_OK;
+    table_free(&g->source.samples);
+    memory_free(g->source.order);
+    g->source = (gate_source){0};
 }

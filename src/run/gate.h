@@ -17,11 +17,12 @@
 
 /* precision; largest error that passes (max |a - b| / max |b| over a tensor); largest distance of a
  * gradient in the Frobenius norm (0: as the others); least error of a contender in that precision.
- * fp32: PARITY_LIMIT; sound engines stay below 1e-5.  The others round every operand of a product
- * to 11 bits (tf32, u = 2^-11) or 8 (bf16, u = 2^-8); two operands a product, and ten products one
- * after the other, there and back through five layers, all rounded to the same side: 20 u.
- * Gradients: what a rounding makes ReLUs and pools decide otherwise counts more than itself.  Of
- * the five networks in bf16, batch 8, none is further off than 0.16, PyTorch's autocast
+ * fp32: PARITY_LIMIT; sound engines stay below 1e-5, but where a sum over a small batch cancels:
+ * there rounding counts as below, up to GATE_FP32_WIDEST.  The others round every operand of a
+ * product to 11 bits (tf32, u = 2^-11) or 8 (bf16, u = 2^-8); two operands a product, and ten
+ * products one after the other, there and back through five layers, all rounded to the same side:
+ * 20 u. Gradients: what a rounding makes ReLUs and pools decide otherwise counts more than itself.
+ * Of the five networks in bf16, batch 8, none is further off than 0.16, PyTorch's autocast
  * included; twice that passes.
  * These are floors: a tensor that the rounding alone moves further (run/rounding.h) may be
  * PARITY_ROUNDING_TIMES as far off.  The model is that error of PyTorch's autocast; a reference
@@ -33,16 +34,30 @@
     X("tf32", 1e-2, 0.32, 1.0 / (1 << 16)) \
     X("bf16", 8e-2, 0.32, 1.0 / (1 << 13))
 
+/* Products in tf32 are further off in nearly all tensors, whatever cancels. */
+#define GATE_FP32_WIDEST (10 * PARITY_LIMIT)
+
 /* Judge a comparison of traces by the bands of the precision; `rounding` (run/rounding.h) is of
- * `right`, NULL in fp32. */
+ * `right`; in fp32 it may be NULL. */
 BE_CHECKED be_status gate_judge(const char *precision, const trace *found, const trace *right,
                                 const trace *rounding, parity_result *out, be_error *err);
 
+/* What is computed in double, and from what. */
+typedef struct gate_source {
+    const struct workload *workload; /* at the size that was asked for */
+    data_table samples;
+    int32_t *order;
+    const char *weights;          /* a file; NULL: they are drawn */
+    uint64_t build, weights_hash; /* build 0: nothing can be kept */
+    const volatile sig_atomic_t *interrupted;
+} gate_source;
+
 typedef struct gate {
     trace reference;
-    /* What each does to every tensor; of fp32, of what no job has, and of a user's own model empty
-     */
+    /* What each does to every tensor; of what no job has, and of a user's own model empty; of fp32
+     * until gate_find_rounding. */
     trace rounding[BE_PRECISION_COUNT];
+    gate_source source; /* of a user's own model empty */
     const char *workload;
     uint64_t seed;
     int64_t batch, steps;
@@ -60,10 +75,10 @@ typedef struct gate {
 } gate;
 
 typedef struct gate_options {
-    const material_options *material; /* workload, set, seed */
+    const material_options *material; /* workload, set, seed; the workload outlives the gate */
     const char *folder;               /* for the runners' traces */
-    /* The weights that all begin with, as material_new wrote them from a file; NULL: drawn by the
-     * seed, as they are for a reduced workload in any case. */
+    /* The weights that all begin with, as material_new wrote them from a file, which outlives the
+     * gate; NULL: drawn by the seed, as they are for a reduced workload in any case. */
     const char *weights;
     bool infer;
     /* Of the jobs, which cut each batch; 0 and 1: one.  Those of a network with batch norms take
@@ -88,10 +103,14 @@ typedef struct gate_result {
 BE_CHECKED be_status gate_new(gate *out, const gate_options *options, be_error *err);
 void gate_free(gate *g); /* twice is fine */
 
+/* Have g->rounding[precision], if it is not there.  gate_new did that for the jobs' precisions but
+ * fp32, whose rounding hardly ever counts: gate_check asks for it before it refuses a runner. */
+BE_CHECKED be_status gate_find_rounding(gate *g, be_precision precision, be_error *err);
+
 /* Have a started runner prepare `job` with the gate's batch and compute.  BE_NUMERIC with tensor,
  * element, error and band if it leaves the band; *out is filled then too.  The runner must prepare
  * again for whatever comes next. */
-BE_CHECKED be_status gate_check(const gate *g, runner *r, const protocol_job *job, double limit_s,
+BE_CHECKED be_status gate_check(gate *g, runner *r, const protocol_job *job, double limit_s,
                                 gate_result *out, be_error *err);
 
 /* BE_NUMERIC if the losses that `name` had at full size are not those of `other`. */

@@ -18,6 +18,7 @@ static be_status make_order(const material_options *options, int32_t **out, be_e
     TRY(memory_alloc(&memory, (size_t)count * sizeof(int32_t), "the order of the samples", err));
     *out = memory;
     order_epoch(options->seed, 0, *out, (int32_t)count);
+    for (int64_t i = 0; options->in_order && i < count; i++) (*out)[i] = (int32_t)i;
     return BE_OK;
 }
 

@@ -26,6 +26,7 @@ typedef struct material_options {
                               by material_set_batch */
     const char *from; /* a file of weights, as train --weights takes it; NULL: drawn by the seed */
     int64_t samples;  /* only the first ones in the order of training, in that order; 0: all */
+    bool in_order; /* the set is in the order of training as it lies, as material_gather gives it */
 } material_options;
 
 /* A user's own model has no files but its weights, which the first runner of it writes. */

@@ -108,6 +108,13 @@ static double rounding_of(const parity_limits *limits, const trace *b, const tra
     return isfinite(out) ? out : NAN;
 }
 
+double parity_widened(const parity_limits *limits, double limit, double rounding)
+{
+    double wider = PARITY_ROUNDING_TIMES * rounding;
+    if (limits->widest > 0) wider = fmin(wider, limits->widest);
+    return isnan(rounding) ? limit : fmax(limit, wider);
+}
+
 /* A tensor as it is judged. */
 typedef struct judged {
     double error, limit, rounding;
@@ -129,7 +136,7 @@ static judged judge(const parity_limits *limits, const trace *b, const trace_ten
     j.limit = j.by_distance                     ? limits->gradients
               : is_losses && limits->losses > 0 ? limits->losses
                                                 : limits->error;
-    j.limit = fmax(j.limit, PARITY_ROUNDING_TIMES * j.rounding);
+    j.limit = parity_widened(limits, j.limit, j.rounding);
     j.unproven = is_gradient && limits->rounding && share == 1 && j.limit >= 1;
     if (j.unproven) j.limit = fmax(j.limit, PARITY_GROSS_TIMES * j.rounding);
     return j;

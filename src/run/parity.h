@@ -39,8 +39,12 @@ typedef struct parity_limits {
     double error;          /* of each tensor */
     double gradients;      /* the distance of each gradient; 0: its error, as of the others */
     double losses;         /* the error of the losses; 0: as of the others */
+    double widest;         /* that rounding makes of a limit; 0: whatever it does */
     const trace *rounding; /* of the right trace (run/rounding.h), or NULL */
 } parity_limits;
+
+/* A limit where rounding alone moves what it is for by this much; NAN: nothing rounds. */
+double parity_widened(const parity_limits *limits, double limit, double rounding);
 
 typedef struct parity_row {
     char kind[32]; /* "input"; of an output its name: "logits" */

@@ -58,7 +58,6 @@ be_status rounding_measure(trace *out, const trace_options *options, const trace
                            be_error *err)
 {
     *out = (trace){0};
-    MUST(options->precision != BE_PRECISION_FP32);
     be_status status = draw_all(out, options, right, err);
     if (status != BE_OK) trace_free(out);
     return status;

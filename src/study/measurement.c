@@ -297,12 +297,12 @@ be_status measurement_plan(measurement *m, int64_t batch, measurement_look look,
     return plan_step(m, &m->material_options, batch, look, context, err);
 }
 
-void measurement_contenders(const measurement *m, const measurement_point *point,
+void measurement_contenders(measurement *m, const measurement_point *point,
                             conductor_contender *out)
 {
     for (int i = 0; i < contender_count(m, point); i++) {
         const bench_contender *who = contender_of(m, point, i);
-        const yardstick *beside = who->beside ? &m->beside : NULL;
+        yardstick *beside = who->beside ? &m->beside : NULL;
         out[i] =
             (conductor_contender){.engine = who->engine->name,
                                   .argv = who->engine->argv,

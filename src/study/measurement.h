@@ -96,7 +96,7 @@ BE_CHECKED be_status measurement_plan(measurement *m, int64_t batch, measurement
 
 /* What the conductor measures at a point: `out` has room for all contenders of the plan.  Its
  * strings live until the next measurement_begin. */
-void measurement_contenders(const measurement *m, const measurement_point *point,
+void measurement_contenders(measurement *m, const measurement_point *point,
                             conductor_contender *out);
 
 /* Measure the contenders of a point side by side and append their records (report/bench.h), also
