@@ -97,6 +97,17 @@ class RetrievalTest(FolderTest):
     SMALL = ["clip", "--layers", "1", "--width", "16", "--heads", "2", "--seq", "24", "--size",
              "16", "--vocab", "600", "--threads", "1"]
 
+    def test_no_step_takes_onednns_plain_loops(self):
+        """What has no fast primitive in our layout is brought into one that has."""
+        result = run("train", "clip", "--layers", "1", "--width", "32", "--heads", "2", "--seq",
+                     "24", "--batch", "2", "--steps", "1", "--limit", "4", "--synthetic",
+                     "--threads", "1", env={"DNNL_VERBOSE": "1"})
+        self.assertEqual(result.returncode, 0, result.stderr)
+        kinds = re.findall(r"^(?:dnnl|onednn)_verbose,exec,cpu,(convolution|matmul),([^,]*),(.*)",
+                           result.stdout + result.stderr, re.M)
+        self.assertIn("convolution", [kind for kind, *_ in kinds])
+        self.assertEqual([row for row in kinds if row[1].startswith("ref")], [])
+
     def test_clip_tells_its_metric_and_its_end(self):
         page = self.good("train", *self.SMALL, "--batch", "16", "--epochs", "2", "--checkpoint",
                          self.path("saved"))

@@ -15,8 +15,9 @@ typedef struct onednn_conv {
     bool bf16;                                 /* x, w and dy */
     onednn_primitive *forward, *pack;          /* forward */
     onednn_primitive *data, *weights, *unpack; /* backward; `pack` serves `data` */
+    onednn_primitive *arrange;                 /* backward, or NULL: dy as `weights` wants it */
     /* Places in the scratch, bytes. */
-    size_t packed_at, bias_at, dx_at, library_at;
+    size_t packed_at, bias_at, arranged_at, dx_at, library_at;
     int64_t
         added; /* floats of dx that are added to a sum, whose own place is in the scratch; or 0 */
 } onednn_conv;
@@ -136,20 +137,40 @@ static be_status forward_run(const cpu_call *call, be_error *err)
     return conv2d_forward(call, run_products, err);
 }
 
+/* With dy in blocks oneDNN has nothing but its plain loops for some gradients of weights, for those
+ * of 16 × 16 windows of three channels among them, which take a thousand times as long as all else
+ * of such a layer.  Then dy is brought into the layout that it likes best. */
+static be_status weights_prepare(cpu_call *call, arena *memory, onednn_conv *v, be_error *err)
+{
+    const conv2d_sizes *s = &v->s;
+    onednn_convolution spec = describe(call, v, ONEDNN_BACKWARD_WEIGHTS);
+    spec.bias = call->out_shape[2].rank >= 0;
+    TRY(onednn_convolution_new(call->device, &spec, memory, &v->weights, err));
+    if (strncmp(onednn_implementation(v->weights), "ref", 3) != 0) return BE_OK;
+    onednn_format formats[2] = {
+        {.rank = 4, .dim = {s->n, s->o, s->oh, s->ow}, .tag = spec.dst, .bf16 = v->bf16}};
+    spec.dst = dnnl_format_tag_any;
+    onednn_free(v->weights);
+    TRY(onednn_convolution_new(call->device, &spec, memory, &v->weights, err));
+    formats[1] = (onednn_format){.of = v->weights, .arg = DNNL_ARG_DIFF_DST};
+    if (onednn_arg_is(v->weights, DNNL_ARG_DIFF_DST, &formats[0])) return BE_OK;
+    return onednn_reorder_new(call->device, formats, memory, &v->arrange, err);
+}
+
 static be_status backward_prepare(cpu_call *call, arena *memory, be_error *err)
 {
     onednn_conv *v;
     TRY(start(call, memory, &v, err));
     bool pool = call->node->op == &be_op_conv2d_pool_backward;
     v->relu = !pool && call->in_shape[2].rank >= 0;
-    onednn_convolution spec = describe(call, v, ONEDNN_BACKWARD_WEIGHTS);
-    spec.bias = call->out_shape[2].rank >= 0;
-    TRY(onednn_convolution_new(call->device, &spec, memory, &v->weights, err));
+    TRY(weights_prepare(call, memory, v, err));
     onednn_format out[2] = {{.of = v->weights, .arg = DNNL_ARG_DIFF_WEIGHTS},
                             plain_weights(&v->s, false)};
     TRY(onednn_reorder_new(call->device, out, memory, &v->unpack, err));
     size_t packed = onednn_arg_bytes(v->weights, DNNL_ARG_DIFF_WEIGHTS);
     size_t library = larger(onednn_scratch_bytes(v->weights), onednn_scratch_bytes(v->unpack));
+    size_t arranged = v->arrange ? onednn_arg_bytes(v->weights, DNNL_ARG_DIFF_DST) : 0;
+    if (v->arrange) library = larger(library, onednn_scratch_bytes(v->arrange));
     if (v->need_dx) {
         onednn_convolution data = describe(call, v, ONEDNN_BACKWARD_DATA);
         TRY(onednn_convolution_new(call->device, &data, memory, &v->data, err));
@@ -163,7 +184,8 @@ static be_status backward_prepare(cpu_call *call, arena *memory, be_error *err)
     v->packed_at =
         align_up(v->relu || pool ? image_bytes(v, dtype_bytes(call->in_shape[3].dtype)) : 0);
     v->bias_at = v->packed_at + align_up(packed);
-    v->dx_at = v->bias_at + align_up((size_t)v->blocks * VEC * sizeof(float));
+    v->arranged_at = v->bias_at + align_up((size_t)v->blocks * VEC * sizeof(float));
+    v->dx_at = v->arranged_at + align_up(arranged);
     if (v->need_dx && call->in_shape[CONV2D_BACK_SUM].rank >= 0)
         v->added = v->s.n * ((v->s.c + VEC - 1) / VEC * VEC) * v->s.h * v->s.w;
     v->library_at = v->dx_at + align_up((size_t)v->added * sizeof(float));
@@ -255,6 +277,11 @@ static be_status backward_run(const cpu_call *call, be_error *err)
         TRY(onednn_run(v->data, data, 3, scratch + v->library_at, err));
         if (v->added) add_to_sum(call, v);
     }
+    if (v->arrange) {
+        onednn_operand arrange[2] = {{DNNL_ARG_FROM, dy}, {DNNL_ARG_TO, scratch + v->arranged_at}};
+        TRY(onednn_run(v->arrange, arrange, 2, scratch + v->library_at, err));
+        dy = scratch + v->arranged_at;
+    }
     onednn_operand weights[4] = {{DNNL_ARG_SRC, call->in[0]},
                                  {DNNL_ARG_DIFF_DST, dy},
                                  {DNNL_ARG_DIFF_WEIGHTS, scratch + v->packed_at},
@@ -276,6 +303,7 @@ static void conv_release(cpu_call *call)
     onednn_free(v->data);
     onednn_free(v->weights);
     onednn_free(v->unpack);
+    onednn_free(v->arrange);
 }
 
 /* As native: images of so few channels that a block would be mostly empty stay plain. */
