@@ -21,6 +21,7 @@ static const struct {
     {"layer_norm_backward", "parts of several rounds", 4, LAYOUT_PLAIN},
     {"layer_norm_backward", "parts of several rounds", 20, LAYOUT_PLAIN},
     {"embedding_backward", "odd", 16, LAYOUT_PLAIN},
+    {"embedding_backward", "a row in several chunks", 24, LAYOUT_PLAIN},
     {"mean_tokens", "odd", 64, LAYOUT_PLAIN},
     {"l2_normalize", "odd", 16, LAYOUT_PLAIN},
     {"l2_normalize_backward", "odd", 16, LAYOUT_PLAIN},

@@ -163,6 +163,7 @@ static const op_case embedding_backward_cases[] = {
     BACKWARD_CASE("beyond the vocabulary", few, 23, 33, OP_ABSENT, 2, 3, 41),
     BACKWARD_CASE("one row", single, 1, 7, OP_ABSENT, 1, 2601),
     BACKWARD_CASE("many tokens a row, by words", pair, 2, 136, OP_ABSENT, 2, 3, 1103),
+    BACKWARD_CASE("a row in several chunks", pair, 2, 97, OP_ABSENT, 2, 3, 29),
     BACKWARD_CASE("rows without a token", half_used, 57, 129, OP_ABSENT, 2, 8, 53),
     BACKWARD_CASE("added, padded with token 0", padded, 5, 64, TABLE(301, 64), 2, 4, 37),
     BACKWARD_CASE("added, beyond the vocabulary", few, 23, 33, TABLE(17, 33), 2, 3, 41),

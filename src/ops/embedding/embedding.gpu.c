@@ -156,21 +156,24 @@ DEVICE void sum_lane(GLOBAL const int *sorted, GLOBAL const float *parts, int ch
 }
 
 /* The rows of tokens that lie in several chunks, each by the groups of the chunk where it begins.
- * The lanes are added in their order. */
+ * The lanes are added in their order.  Two places for their sums take turns, so that no item
+ * overwrites what another one of the group still reads. */
 KERNEL embedding_join(ITEM_ARG ARG_IN(int, sorted), ARG_IN(float, parts), ARG_OUT(float, dtable),
                       ARG_INT(tokens), ARG_INT(chunks))
 {
     OPEN_IN(int, sorted);
     OPEN_IN(float, parts);
     OPEN_OUT(float, dtable);
-    LOCAL_ARRAY(float, sums, JOIN_ITEMS *WORD);
-    for (int tile = GROUP_ID; tile < chunks * (int)STRIPS; tile += NUM_GROUPS) {
+    LOCAL_ARRAY(float, places, 2 * JOIN_ITEMS * WORD);
+    for (int tile = GROUP_ID, turn = 0; tile < chunks * (int)STRIPS; tile += NUM_GROUPS) {
         int chunk = tile / (int)STRIPS, first_word = tile % (int)STRIPS * JOIN_STRIP;
         int low = chunk * CHUNK, high = low + CHUNK;
         int token = high < tokens ? sorted[high] : (int)ROWS;
         if (!has_row(token) || sorted[high - 1] != token || (low > 0 && sorted[low - 1] == token)) {
             continue;
         }
+        LOCAL float *sums = places + turn * JOIN_ITEMS * WORD;
+        turn = 1 - turn;
         for (int i = LOCAL_ID; i < JOIN_ITEMS; i += GROUP) {
             float sum[WORD];
             int word = first_word + i % JOIN_STRIP;
@@ -187,6 +190,5 @@ KERNEL embedding_join(ITEM_ARG ARG_IN(int, sorted), ARG_IN(float, parts), ARG_OU
                 sum += sums[i % WORD * JOIN_ITEMS + lane * JOIN_STRIP + i / WORD];
             dtable[at] = ADD ? dtable[at] + sum : sum;
         }
-        BARRIER();
     }
 }
