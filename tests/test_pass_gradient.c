@@ -274,6 +274,45 @@ static void a_sum_follows_the_layout_of_what_adds_to_it(void **state)
     be_graph_free(g);
 }
 
+/* The result of a layer goes into a norm alone, or `twice`: into what comes behind it too. */
+static be_graph *bias_graph(bool twice, be_value *x)
+{
+    be_graph *g = graph_of_rows(x);
+    be_value h = be_activate(g, dense(g, *x, "in", FEATURES), BE_TANH);
+    be_value added = dense(g, h, "a", FEATURES);
+    const be_layer_norm_options options = {.name = "n", .residual = &added};
+    be_value y = be_layer_norm(g, h, &options);
+    if (twice) y = be_add(g, y, be_activate(g, added, BE_TANH));
+    be_graph_minimize(g, be_mean(g, be_multiply(g, y, y)), &by_gradient);
+    return g;
+}
+
+/* The bias in front of a norm gets the sums that this makes on its way, and no node makes them
+ * again; where more flows back to it they are not those. */
+static void a_norm_sums_for_the_bias_in_front_of_it(void **state)
+{
+    (void)state;
+    float in[ROWS * 5];
+    for (int i = 0; i < ROWS * 5; i++) in[i] = 0.3f * (float)(i % 7) - 0.8f;
+    for (int twice = 0; twice < 2; twice++) {
+        be_value x;
+        be_graph *g = bias_graph(twice, &x);
+        be_graph *lowered = lower(g, &(be_plan_options){.mode = BE_TRAIN}, NULL);
+        be_value bias = be_value_find(g, "a.bias");
+        int maker = lowered->values[lowered->lowered.gradient_of[bias]].producer, sums = 0;
+        for (size_t n = 0; n < lowered->node_count; n++)
+            sums += lowered->nodes[n].op == &be_op_linear_backward &&
+                    lowered->nodes[n].out[2] != BE_NONE;
+        assert_ptr_equal(lowered->nodes[maker].op,
+                         twice ? &be_op_linear_backward : &be_op_layer_norm_backward);
+        assert_int_equal(sums, twice ? 2 : 1);
+        check_differences(&(fed){g, x, in, sizeof in, "a.bias", FEATURES});
+        check_device(g, x, in, sizeof in);
+        be_graph_free(lowered);
+        be_graph_free(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +321,7 @@ int main(void)
         cmocka_unit_test(a_sum_in_place_takes_no_memory_of_its_own),
         cmocka_unit_test(sums_are_the_same_on_a_device),
         cmocka_unit_test(a_sum_follows_the_layout_of_what_adds_to_it),
+        cmocka_unit_test(a_norm_sums_for_the_bias_in_front_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

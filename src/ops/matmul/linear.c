@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "ops/norm/layer_norm.h"
 #include "ops/op_util.h"
 
 /* y of x, in f32. */
@@ -55,20 +56,24 @@ static be_status linear_gradient(op_gradient *call, be_error *err)
     const graph_node *node = call->node;
     linear_attrs *attrs = node->attrs;
     bool has_bias = node->in[2] != BE_NONE, is_formula = activation_needs_x(attrs->activation);
-    /* Behind a formula the gradient of the bias is made where dz is. */
-    const linear_attrs backward = {.need_dx = call->need[0],
-                                   .has_bias = has_bias && !is_formula,
-                                   .input_first = attrs->input_first};
+    /* The gradient of the bias is made where dz is, if its maker can. */
     const activation_attrs formula = {attrs->activation, has_bias};
-    be_value dz[2] = {call->dy[0], BE_NONE};
+    be_value dz[2] = {call->dy[0], BE_NONE}, db = BE_NONE;
     be_value y = attrs->activation == BE_RELU ? node->out[0] : BE_NONE;
     if (is_formula) TRY(activation_fused_gradient(call, &formula, &attrs->keep_z, 1, dz, err));
+    if (is_formula)
+        db = dz[1];
+    else if (has_bias && y == BE_NONE)
+        TRY(layer_norm_sums(call->graph, dz[0], &db, err));
+    const linear_attrs backward = {.need_dx = call->need[0],
+                                   .has_bias = has_bias && db == BE_NONE,
+                                   .input_first = attrs->input_first};
     be_value in[OP_MAX_IN] = {node->in[0], node->in[1], y, dz[0], call->sum[0]};
     be_value out[OP_MAX_OUT];
     TRY(graph_add_node(call->graph, &be_op_linear_backward, &backward, in, out, err));
     call->dx[0] = out[0];
     call->dx[1] = out[1];
-    call->dx[2] = is_formula ? dz[1] : out[2];
+    call->dx[2] = db == BE_NONE ? out[2] : db;
     return BE_OK;
 }
 

@@ -7,7 +7,7 @@
  *
  * Backward, with g = dy weight: dx = rstd (g − mean of g − n · mean of (g n)) + dsum, which is the
  * gradient of the residual too, or that of x from elsewhere; dweight = the sum of dy n over the
- * rows, dbias that of dy. */
+ * rows, dbias that of dy, and `sums` that of dx, where it is wanted. */
 #include "ops/norm/layer_norm.h"
 
 #include <math.h>
@@ -62,7 +62,8 @@ static be_status layer_norm_gradient(op_gradient *call, be_error *err)
 {
     const graph_node *node = call->node;
     bool has_residual = node->in[LAYER_NORM_RESIDUAL] != BE_NONE;
-    layer_norm_backward_attrs attrs = {call->need[LAYER_NORM_X] || call->need[LAYER_NORM_RESIDUAL]};
+    layer_norm_backward_attrs attrs = {.need_dx = call->need[LAYER_NORM_X] ||
+                                                  call->need[LAYER_NORM_RESIDUAL]};
     if (call->dy[LAYER_NORM_Y] == BE_NONE)
         FAIL(err, BE_USAGE,
              "layer_norm: the sum acts on the loss and what is made of it, output 0, does not; use "
@@ -80,6 +81,18 @@ static be_status layer_norm_gradient(op_gradient *call, be_error *err)
     call->dx[LAYER_NORM_RESIDUAL] = out[LAYER_NORM_BACK_DX];
     call->dx[LAYER_NORM_WEIGHT] = out[LAYER_NORM_BACK_DWEIGHT];
     call->dx[LAYER_NORM_BIAS] = out[LAYER_NORM_BACK_DBIAS];
+    return BE_OK;
+}
+
+be_status layer_norm_sums(be_graph *g, be_value gradient, be_value *out, be_error *err)
+{
+    int maker = gradient == BE_NONE ? -1 : g->values[gradient].producer;
+    *out = BE_NONE;
+    if (maker < 0 || g->nodes[maker].op != &be_op_layer_norm_backward) return BE_OK;
+    if (g->nodes[maker].out[LAYER_NORM_BACK_DX] != gradient) return BE_OK;
+    ((layer_norm_backward_attrs *)g->nodes[maker].attrs)->need_sums = 1;
+    TRY(graph_refresh_node(g, (size_t)maker, err));
+    *out = g->nodes[maker].out[LAYER_NORM_BACK_SUMS];
     return BE_OK;
 }
 
@@ -131,6 +144,8 @@ static be_status layer_norm_backward_infer(op_infer *call, be_error *err)
     if (!attrs->need_dx) call->out[LAYER_NORM_BACK_DX].rank = -1;
     call->out[LAYER_NORM_BACK_DWEIGHT] = call->out[LAYER_NORM_BACK_DBIAS] = row;
     call->out[LAYER_NORM_BACK_COPY].rank = -1;
+    call->out[LAYER_NORM_BACK_SUMS] = row;
+    if (!attrs->need_sums) call->out[LAYER_NORM_BACK_SUMS].rank = -1;
     return BE_OK;
 }
 
@@ -161,8 +176,9 @@ static void layer_norm_backward_reference(const op_reference *call)
 {
     int64_t width = layer_norm_width(&call->in[0]), rows = layer_norm_rows(&call->in[0]);
     double *dweight = call->y[LAYER_NORM_BACK_DWEIGHT], *dbias = call->y[LAYER_NORM_BACK_DBIAS];
-    double *dx = call->y[LAYER_NORM_BACK_DX];
+    double *dx = call->y[LAYER_NORM_BACK_DX], *sums = call->y[LAYER_NORM_BACK_SUMS];
     for (int64_t i = 0; i < width; i++) dweight[i] = dbias[i] = 0.0;
+    for (int64_t i = 0; sums && i < width; i++) sums[i] = 0.0;
     for (int64_t row = 0; row < rows; row++) {
         const double *dy = call->x[LAYER_NORM_BACK_DY] + row * width;
         for (int64_t i = 0; i < width; i++) {
@@ -170,6 +186,7 @@ static void layer_norm_backward_reference(const op_reference *call)
             dbias[i] += dy[i];
         }
         if (dx) row_reference(call, row, dx + row * width);
+        for (int64_t i = 0; sums && i < width; i++) sums[i] += dx[row * width + i];
     }
 }
 
@@ -179,6 +196,7 @@ static op_cost layer_norm_backward_cost(const void *attrs, const be_shape *in, c
     /* n: 2; dweight: 2; dbias: 1; dx: the products and their sums 4, itself 4; dsum. */
     double each = 5.0;
     if (a->need_dx) each += 8.0;
+    if (a->need_sums) each += 1.0;
     if (in[LAYER_NORM_BACK_DSUM].rank >= 0) each += 1.0;
     return (op_cost){.flops = each * (double)shape_elements(&in[0]), .bytes = op_bytes(in, out)};
 }
@@ -219,7 +237,8 @@ static const op_case layer_norm_cases[] = {
      .tolerance = 1e-5},
 };
 
-static const layer_norm_backward_attrs with_dx = {.need_dx = 1}, weights = {0};
+static const layer_norm_backward_attrs with_dx = {.need_dx = 1}, weights = {0},
+                                       with_sums = {.need_dx = 1, .need_sums = 1};
 
 #define BACKWARD_CASE(text, attributes, rows, width, dsum)                              \
     {                                                                                   \
@@ -237,6 +256,9 @@ static const op_case layer_norm_backward_cases[] = {
     BACKWARD_CASE("many rows", with_dx, 1037, 33, F32(2, {1037, 33})),
     BACKWARD_CASE("parts of several rounds", with_dx, 2713, 9, OP_ABSENT),
     BACKWARD_CASE("one row", with_dx, 1, 1000, OP_ABSENT),
+    BACKWARD_CASE("sums", with_sums, 143, 512, F32(2, {143, 512})),
+    BACKWARD_CASE("sums, odd", with_sums, 1037, 33, OP_ABSENT),
+    BACKWARD_CASE("sums, several turns", with_sums, 19, 2200, OP_ABSENT),
     BACKWARD_CASE("one column", with_dx, 9, 1, F32(2, {9, 1})),
     {.name = "several dimensions",
      .attrs = &with_dx,
@@ -273,7 +295,7 @@ const be_op be_op_layer_norm_backward = {
     .name = "layer_norm_backward",
     .attrs_bytes = sizeof(layer_norm_backward_attrs),
     .inputs = 6,
-    .outputs = 4,
+    .outputs = 5,
     .optional = 1u << LAYER_NORM_BACK_DSUM,
     .either = 1u << LAYER_NORM_BACK_DY,
     .beside = 1 + LAYER_NORM_BACK_COPY,

@@ -2,7 +2,7 @@
  * TURNS words of a row in registers, so that memory is read once.  The host side says the types of
  * what may be narrow: y (Y_T), the residual (R_T), dy (DY_T); and of how many rows the sums join in
  * one tree (ROUND). */
-PARAMETERS(Y_T R_T WIDTH RESIDUAL COPY HAS_DSUM DY_T ROUND PARTS ROWS_A_PART NEED_DX)
+PARAMETERS(Y_T R_T WIDTH RESIDUAL COPY HAS_DSUM DY_T ROUND PARTS ROWS_A_PART NEED_DX DX_SUMS)
 
 #define BRAIN_TYPE BF16
 
@@ -99,10 +99,11 @@ typedef struct row_part {
     float n[BACK_TURNS][WORD], g[BACK_TURNS][WORD], dx[BACK_TURNS][WORD];
 } row_part;
 
-/* … and of the parts of dweight and dbias. */
+/* … and of the parts of dweight, dbias and, with DX_SUMS, the sums of dx. */
 typedef struct weight_part {
-    float dweight[BACK_TURNS][WORD], dbias[BACK_TURNS][WORD];
+    float dweight[BACK_TURNS][WORD], dbias[BACK_TURNS][WORD], dx[BACK_TURNS][WORD];
 } weight_part;
+#define KINDS (2 + DX_SUMS)
 
 /* The item's place in turn k, in words of a row; of a word that no row has, the first. */
 DEVICE int back_word(ITEM_PARAM int k)
@@ -169,14 +170,15 @@ DEVICE void sum_lanes(ITEM_PARAM LOCAL float *a, LOCAL float *b)
     }
 }
 
-/* The sums are of g and of g · n. */
-DEVICE void make_dx(row_part *row, float sum_g, float sum_gn, float rstd)
+/* The sums are of g and of g · n; adds to those of dx. */
+DEVICE void make_dx(row_part *row, weight_part *sums, float sum_g, float sum_gn, float rstd)
 {
     float mean_g = sum_g / (float)WIDTH, mean_gn = sum_gn / (float)WIDTH;
     UNROLL for (int i = 0; i < BACK_TURNS * WORD; i++)
     {
         int k = i / WORD, j = i % WORD;
         row->dx[k][j] += rstd * (row->g[k][j] - mean_g - row->n[k][j] * mean_gn);
+        if (DX_SUMS) sums->dx[k][j] += row->dx[k][j];
     }
 }
 
@@ -208,9 +210,9 @@ DEVICE void write_part(ITEM_PARAM GLOBAL float *part, LOCAL float *lanes, const 
     BARRIER();
 }
 
-/* Also the parts of dweight and, behind it, dbias, of ROWS_A_PART rows each; a part a group and
- * round.  All that is read of ROUND rows is loaded before the first is used; behind the last row
- * the first of the round is once more. */
+/* Also the parts of dweight and, behind it, dbias and the sums of dx, of ROWS_A_PART rows each; a
+ * part a group and round.  All that is read of ROUND rows is loaded before the first is used;
+ * behind the last row the first of the round is once more. */
 KERNEL layer_norm_backward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(DY_T, dy),
                            ARG_IN(float, means), ARG_IN(float, rstds), ARG_IN(float, dsum),
                            ARG_OUT(float, dx), ARG_OUT(float, parts), ARG_OUT(bf16, copy),
@@ -231,7 +233,7 @@ KERNEL layer_norm_backward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG
     int lane = LOCAL_ID / SPAN;
     for (int part = GROUP_ID; part < PARTS; part += NUM_GROUPS) {
         int end = (part + 1) * ROWS_A_PART < rows ? (part + 1) * ROWS_A_PART : rows;
-        weight_part sums = {{{0.0f}}, {{0.0f}}};
+        weight_part sums = {{{0.0f}}, {{0.0f}}, {{0.0f}}};
         for (int first = part * ROWS_A_PART; first < end; first += ROUND * LANES) {
             row_part row[ROUND];
             float rstd[ROUND];
@@ -256,16 +258,56 @@ KERNEL layer_norm_backward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG
             {
                 int own = first + r * LANES + lane, of_lane = r * GROUP + lane * SPAN;
                 if (own >= end) continue;
-                make_dx(&row[r], sums_g[of_lane], sums_gn[of_lane], rstd[r]);
+                make_dx(&row[r], &sums, sums_g[of_lane], sums_gn[of_lane], rstd[r]);
                 write_row(ITEM dx, copy, (i64)own * WIDTH, &row[r]);
             }
             BARRIER();
         }
         UNROLL for (int k = 0; k < BACK_TURNS; k++)
         {
-            GLOBAL float *own = parts + (i64)part * 2 * WIDTH;
+            GLOBAL float *own = parts + (i64)part * KINDS * WIDTH;
             write_part(ITEM own, lanes, sums.dweight[k], k);
             write_part(ITEM own + WIDTH, lanes, sums.dbias[k], k);
+            if (DX_SUMS) write_part(ITEM own + 2 * WIDTH, lanes, sums.dx[k], k);
         }
+    }
+}
+
+/* Lanes share the parts of a column, of which a group has some. */
+#define JOIN_LANES 32
+#define JOIN_COLUMNS 8
+
+/* All parts [PARTS, KINDS · WIDTH] are added, and the lanes in their order. */
+KERNEL layer_norm_join(ITEM_ARG ARG_IN(float, parts), ARG_OUT(float, dweight),
+                       ARG_OUT(float, dbias), ARG_OUT(float, dx_sums))
+{
+    OPEN_IN(float, parts);
+    OPEN_OUT(float, dweight);
+    OPEN_OUT(float, dbias);
+    OPEN_OUT(float, dx_sums);
+    LOCAL_ARRAY(float, lane_sums, JOIN_LANES *JOIN_COLUMNS);
+    for (int first = GROUP_ID * JOIN_COLUMNS; first < KINDS * WIDTH;
+         first += NUM_GROUPS * JOIN_COLUMNS) {
+        for (int i = LOCAL_ID; i < JOIN_LANES * JOIN_COLUMNS; i += GROUP) {
+            int at = first + i % JOIN_COLUMNS;
+            float sum = 0.0f;
+            if (at < KINDS * WIDTH) {
+                UNROLL_4 for (int part = i / JOIN_COLUMNS; part < PARTS; part += JOIN_LANES)
+                {
+                    sum += parts[(i64)part * KINDS * WIDTH + at];
+                }
+            }
+            lane_sums[i] = sum;
+        }
+        BARRIER();
+        for (int i = LOCAL_ID; i < JOIN_COLUMNS && first + i < KINDS * WIDTH; i += GROUP) {
+            int kind = (first + i) / WIDTH, column = (first + i) % WIDTH;
+            float sum = 0.0f;
+            for (int lane = 0; lane < JOIN_LANES; lane++) sum += lane_sums[lane * JOIN_COLUMNS + i];
+            if (kind == 0) dweight[column] = sum;
+            if (kind == 1) dbias[column] = sum;
+            if (kind == 2) dx_sums[column] = sum;
+        }
+        BARRIER();
     }
 }

@@ -70,7 +70,7 @@ static be_status layer_norm_backward_prepare(cpu_call *call, arena *memory, be_e
     (void)memory;
     (void)err;
     int64_t width = layer_norm_width(&call->in_shape[0]);
-    call->scratch_bytes = (size_t)(2 * parts_of(call) * width) * sizeof(float);
+    call->scratch_bytes = (size_t)(3 * parts_of(call) * width) * sizeof(float);
     return BE_OK;
 }
 
@@ -100,8 +100,8 @@ static row_means add_row(const cpu_call *call, int64_t row, float *restrict dwei
     return (row_means){sum_g / (float)width, sum_gn / (float)width};
 }
 
-/* dx may lie where v, dy or dsum does (be_op.in_place). */
-static void write_dx(const cpu_call *call, int64_t row, row_means means)
+/* dx may lie where v, dy or dsum does (be_op.in_place).  Adds it to the sums. */
+static void write_dx(const cpu_call *call, int64_t row, row_means means, float *restrict sums)
 {
     int64_t width = layer_norm_width(&call->in_shape[0]), at = row * width;
     const float *v = (const float *)call->in[LAYER_NORM_BACK_X] + at;
@@ -125,6 +125,9 @@ static void write_dx(const cpu_call *call, int64_t row, row_means means)
             dx[i] = rstd * (dy[i] * weight[i] - means.g - n * means.gn);
         }
     }
+    if (!call->out[LAYER_NORM_BACK_SUMS]) return;
+#pragma omp simd
+    for (int64_t i = 0; i < width; i++) sums[i] += dx[i];
 }
 
 static be_status layer_norm_backward_run(const cpu_call *call, be_error *err)
@@ -133,19 +136,23 @@ static be_status layer_norm_backward_run(const cpu_call *call, be_error *err)
     int64_t rows = layer_norm_rows(&call->in_shape[0]), parts = parts_of(call);
     int64_t width = layer_norm_width(&call->in_shape[0]);
     float *dweight_parts = call->scratch, *dbias_parts = dweight_parts + parts * width;
+    float *sums_parts = dbias_parts + parts * width;
 #pragma omp parallel for num_threads(call->threads) \
     schedule(static) if (rows * width >= THREADS_PAY_FROM)
     for (int64_t part = 0; part < parts; part++) {
         int64_t end = (part + 1) * ROWS_A_PART;
         float *dweight = dweight_parts + part * width, *dbias = dbias_parts + part * width;
-        for (int64_t i = 0; i < width; i++) dweight[i] = dbias[i] = 0.0f;
+        float *sums = sums_parts + part * width;
+        for (int64_t i = 0; i < width; i++) dweight[i] = dbias[i] = sums[i] = 0.0f;
         for (int64_t row = part * ROWS_A_PART; row < end && row < rows; row++) {
             row_means means = add_row(call, row, dweight, dbias);
-            if (call->out[LAYER_NORM_BACK_DX]) write_dx(call, row, means);
+            if (call->out[LAYER_NORM_BACK_DX]) write_dx(call, row, means, sums);
         }
     }
     column_sum(parts, width, dweight_parts, call->out[LAYER_NORM_BACK_DWEIGHT], call->threads);
     column_sum(parts, width, dbias_parts, call->out[LAYER_NORM_BACK_DBIAS], call->threads);
+    if (call->out[LAYER_NORM_BACK_SUMS])
+        column_sum(parts, width, sums_parts, call->out[LAYER_NORM_BACK_SUMS], call->threads);
     return BE_OK;
 }
 

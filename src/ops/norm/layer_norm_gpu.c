@@ -3,14 +3,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "backend/gpu/gpu.h"
 #include "ops/norm/layer_norm.h"
-#include "ops/reduce/sum_columns_gpu.h"
 
 /* Forward a row each, of which as many are busy at once as the device holds. */
 #define GROUPS_A_UNIT 64
 /* Back a group has as many rows at once as there is room for, ROUND of each loaded together. */
 #define BACK_ITEMS 256
 #define ROUND 2
+#define JOIN_COLUMNS 8 /* as in layer_norm.gpu.c */
 
 extern const gpu_source gpu_source_group_sum, gpu_source_layer_norm, gpu_source_words;
 
@@ -58,8 +59,9 @@ static be_status layer_norm_prepare(gpu_call *call, be_error *err)
     const be_dtype types[] = {call->out_shape[LAYER_NORM_Y].dtype,
                               type_or_f32(&call->in_shape[LAYER_NORM_RESIDUAL]), BE_F32};
     return use_kernels(call, group_for(words_of(call)), types,
-                       has_residual ? "RESIDUAL=1 PARTS=1 ROWS_A_PART=1 NEED_DX=0 HAS_DSUM=0"
-                                    : "RESIDUAL=0 PARTS=1 ROWS_A_PART=1 NEED_DX=0 HAS_DSUM=0",
+                       has_residual
+                           ? "RESIDUAL=1 PARTS=1 ROWS_A_PART=1 NEED_DX=0 HAS_DSUM=0 DX_SUMS=0"
+                           : "RESIDUAL=0 PARTS=1 ROWS_A_PART=1 NEED_DX=0 HAS_DSUM=0 DX_SUMS=0",
                        err);
 }
 
@@ -94,18 +96,28 @@ static int64_t parts_of(const gpu_call *call)
     return (layer_norm_rows(&call->in_shape[0]) + rows_a_part(call) - 1) / rows_a_part(call);
 }
 
+static bool has_sums(const gpu_call *call)
+{
+    return call->out_shape[LAYER_NORM_BACK_SUMS].rank >= 0;
+}
+
+/* Of a part: those of dweight, dbias and the sums of dx. */
+static int64_t columns_of(const gpu_call *call)
+{
+    return (has_sums(call) ? 3 : 2) * layer_norm_width(&call->in_shape[0]);
+}
+
 static be_status layer_norm_backward_prepare(gpu_call *call, be_error *err)
 {
     char more[128];
-    int64_t width = layer_norm_width(&call->in_shape[0]), parts = parts_of(call);
-    call->scratch_bytes = (size_t)(2 * parts * width) * sizeof(float);
+    call->scratch_bytes = (size_t)(parts_of(call) * columns_of(call)) * sizeof(float);
     snprintf(more, sizeof more,
-             "RESIDUAL=0 PARTS=%" PRId64 " ROWS_A_PART=%" PRId64 " NEED_DX=%d HAS_DSUM=%d", parts,
-             rows_a_part(call), call->out_shape[LAYER_NORM_BACK_DX].rank >= 0,
-             call->in_shape[LAYER_NORM_BACK_DSUM].rank >= 0);
+             "RESIDUAL=0 PARTS=%" PRId64 " ROWS_A_PART=%" PRId64
+             " NEED_DX=%d HAS_DSUM=%d DX_SUMS=%d",
+             parts_of(call), rows_a_part(call), call->out_shape[LAYER_NORM_BACK_DX].rank >= 0,
+             call->in_shape[LAYER_NORM_BACK_DSUM].rank >= 0, has_sums(call));
     const be_dtype types[] = {BE_F32, BE_F32, call->in_shape[LAYER_NORM_BACK_DY].dtype};
-    TRY(use_kernels(call, group_for(lanes_of(call) * words_of(call)), types, more, err));
-    return gpu_sum_parts_prepare(call, parts, 2 * width, width, err);
+    return use_kernels(call, group_for(lanes_of(call) * words_of(call)), types, more, err);
 }
 
 static be_status layer_norm_backward_record(const gpu_call *call, gpu_recorder *recorder,
@@ -113,8 +125,8 @@ static be_status layer_norm_backward_record(const gpu_call *call, gpu_recorder *
 {
     const gpu_span *in = call->in, *out = call->out;
     int64_t rows = layer_norm_rows(&call->in_shape[0]), parts = parts_of(call);
-    const int64_t size[2] = {parts, 2 * layer_norm_width(&call->in_shape[0])};
-    gpu_span both = gpu_part(call->scratch, 0, (size_t)(parts * size[1]) * sizeof(float));
+    int64_t columns = columns_of(call);
+    gpu_span all = gpu_part(call->scratch, 0, (size_t)(parts * columns) * sizeof(float));
     TRY(gpu_record(
         recorder, call,
         &(gpu_step){
@@ -122,12 +134,16 @@ static be_status layer_norm_backward_record(const gpu_call *call, gpu_recorder *
             GPU_ARGUMENTS(gpu_reads(in[LAYER_NORM_BACK_X]), gpu_reads(in[LAYER_NORM_BACK_WEIGHT]),
                           gpu_reads(in[LAYER_NORM_BACK_DY]), gpu_reads(in[LAYER_NORM_BACK_MEAN]),
                           gpu_reads(in[LAYER_NORM_BACK_RSTD]), gpu_reads(in[LAYER_NORM_BACK_DSUM]),
-                          gpu_writes(out[LAYER_NORM_BACK_DX]), gpu_writes(both),
+                          gpu_writes(out[LAYER_NORM_BACK_DX]), gpu_writes(all),
                           gpu_writes(out[LAYER_NORM_BACK_COPY]), gpu_int(rows))},
         err));
-    return gpu_sum_parts_record(
-        call, recorder, 1, size,
-        (gpu_span[]){both, out[LAYER_NORM_BACK_DWEIGHT], out[LAYER_NORM_BACK_DBIAS]}, err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){0, "layer_norm_join", gpu_groups(call, columns, JOIN_COLUMNS, GROUPS_A_UNIT),
+                    GPU_ARGUMENTS(gpu_reads(all), gpu_writes(out[LAYER_NORM_BACK_DWEIGHT]),
+                                  gpu_writes(out[LAYER_NORM_BACK_DBIAS]),
+                                  gpu_writes(out[LAYER_NORM_BACK_SUMS]))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(layer_norm) = {.implementation = GPU_IMPLEMENTATION,

@@ -80,20 +80,36 @@ gpu_span gpu_column_parts(const gpu_call *call, const gpu_column_sum *sum, gpu_s
     return gpu_part(call->scratch, sum->at, (size_t)(sum->parts * sum->columns) * sizeof(float));
 }
 
+/* Items that share the parts of one result. */
+static int lanes_of(int64_t parts)
+{
+    return parts >= 256 ? 32 : parts >= 32 ? 16 : parts >= 16 ? 4 : 1;
+}
+
 be_status gpu_column_join_prepare(gpu_call *call, gpu_column_sum *sum, be_error *err)
 {
+    int lanes = lanes_of(sum->parts);
     if (sum->parts == 1) return BE_OK;
     sum->join_unit = call->unit_count;
-    return gpu_sum_parts_prepare(call, sum->parts, sum->columns, 0, err);
+    return gpu_use(call, GPU_SOURCES(&gpu_source_sum_parts), GROUP_WANTED, err,
+                   "PARTS=%" PRId64 " WIDTH=%" PRId64
+                   " ONES=0 LANES=%d OUTS=%d BIAS=0 ADD=0 RELU=0 FORMULA=0 KEEP=0 ROWS=1 ACROSS=0",
+                   sum->parts, sum->columns, lanes, GROUP_WANTED / lanes);
 }
 
 be_status gpu_column_join_record(const gpu_call *call, gpu_recorder *recorder,
                                  const gpu_column_sum *sum, gpu_span y, be_error *err)
 {
-    const int64_t size[2] = {sum->parts, sum->columns};
+    const gpu_span none = {0};
+    int64_t outs = GROUP_WANTED / lanes_of(sum->parts);
     if (sum->parts == 1) return BE_OK;
-    return gpu_sum_parts_record(call, recorder, sum->join_unit, size,
-                                (gpu_span[]){gpu_column_parts(call, sum, y), y, {0}}, err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_step){sum->join_unit, "sum_parts",
+                    gpu_groups(call, sum->columns, outs, GROUPS_A_UNIT),
+                    GPU_ARGUMENTS(gpu_reads(gpu_column_parts(call, sum, y)), gpu_reads(none),
+                                  gpu_writes(y), gpu_writes(none), gpu_int(sum->columns))},
+        err);
 }
 
 be_status gpu_column_sum_prepare(gpu_call *call, gpu_column_sum *sum, size_t *scratch_bytes,
@@ -120,33 +136,4 @@ be_status gpu_column_sum_record(const gpu_call *call, gpu_recorder *recorder,
                                GPU_ARGUMENTS(gpu_reads(x), gpu_writes(parts), gpu_int(sum->rows))},
                    err));
     return gpu_column_join_record(call, recorder, sum, y, err);
-}
-
-/* Items that share the parts of one result. */
-static int lanes_of(int64_t parts)
-{
-    return parts >= 256 ? 32 : parts >= 32 ? 16 : parts >= 16 ? 4 : 1;
-}
-
-be_status gpu_sum_parts_prepare(gpu_call *call, int64_t parts, int64_t width, int64_t extra,
-                                be_error *err)
-{
-    int lanes = lanes_of(parts);
-    return gpu_use(call, GPU_SOURCES(&gpu_source_sum_parts), GROUP_WANTED, err,
-                   "PARTS=%" PRId64 " WIDTH=%" PRId64 " ONES=%" PRId64
-                   " LANES=%d OUTS=%d BIAS=0 ADD=0 RELU=0 FORMULA=0 KEEP=0 ROWS=1 ACROSS=0",
-                   parts, width, extra, lanes, GROUP_WANTED / lanes);
-}
-
-be_status gpu_sum_parts_record(const gpu_call *call, gpu_recorder *recorder, int unit,
-                               const int64_t size[2], const gpu_span spans[3], be_error *err)
-{
-    const gpu_span none = {0};
-    int64_t outs = GROUP_WANTED / lanes_of(size[0]);
-    return gpu_record(
-        recorder, call,
-        &(gpu_step){unit, "sum_parts", gpu_groups(call, size[1], outs, GROUPS_A_UNIT),
-                    GPU_ARGUMENTS(gpu_reads(spans[0]), gpu_reads(none), gpu_writes(spans[1]),
-                                  gpu_writes(spans[2]), gpu_int(size[1]))},
-        err);
 }

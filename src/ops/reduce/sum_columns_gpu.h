@@ -39,11 +39,4 @@ be_status gpu_column_sum_prepare(gpu_call *call, gpu_column_sum *sum, size_t *sc
 be_status gpu_column_sum_record(const gpu_call *call, gpu_recorder *recorder,
                                 const gpu_column_sum *sum, gpu_span x, gpu_span y, be_error *err);
 
-/* The second launch alone: parts [parts, width] -> y [width - extra] and the sums of the last
- * `extra` columns.  Adds a unit.  The spans are of all three. */
-be_status gpu_sum_parts_prepare(gpu_call *call, int64_t parts, int64_t width, int64_t extra,
-                                be_error *err);
-be_status gpu_sum_parts_record(const gpu_call *call, gpu_recorder *recorder, int unit,
-                               const int64_t size[2], const gpu_span spans[3], be_error *err);
-
 #endif
