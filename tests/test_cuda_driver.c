@@ -478,9 +478,11 @@ static be_status use_opened(gpu_driver *d, used *u, be_error *err)
     TRY(d->vtable->alloc(d, (FEEDS + GPU_FEED_SLOTS) * N * sizeof(float), "ring", &u->ring, err));
     TRY(d->vtable->feed_new(d, N * sizeof(float), &u->feed, err));
     TRY(use_feed(d, f, u->ring, u->feed, err));
+    assert_null(d->vtable->order(d, u->sequence));
     TRY(d->vtable->replay(d, u->sequence, 20 + 16 * 16, err)); /* until the fastest form is known */
     TRY(d->vtable->synchronise(d, err));
     TRY(d->vtable->replay(d, u->sequence, 20, err));
+    assert_non_null(d->vtable->order(d, u->sequence));
     TRY(d->vtable->synchronise(d, err));
     TRY(d->vtable->launch(d, &list[0], err));
     return d->vtable->download(d, u->buffer, 0, rows, sizeof rows, err);

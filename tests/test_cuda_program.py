@@ -172,6 +172,19 @@ class CudaTest(unittest.TestCase):
             for record in map(json.loads, output.splitlines()):
                 self.assertEqual(record["implementation"], named)
 
+    def test_records_tell_the_order_of_the_launches(self):
+        """As it was found, where there were steps enough for that, or as it was asked for."""
+        for asked, wanted in ((None, "(any number of|[123]) lanes?"), ("1", "1 lane"),
+                              ("5", "5 lanes"), ("0", "any number of lanes")):
+            status, output, errors = self.run_program(
+                "bench", "mlp-mnist", "--device", "cuda:0", "--engine", "native", "--batch", "4",
+                "--time", "0.05", "--max-time", "0.3", "--format", "jsonl", *SMALL,
+                **({"BREAKEVEN_CUDA_LANES": asked} if asked else {}))
+            self.assertEqual(status, 0, errors)
+            found = json.loads(output)["launch_order"]
+            if asked or found:
+                self.assertRegex(found, f"^{wanted}, programmatic edges$")
+
     def test_library_that_cannot_be(self):
         """What was asked for and is not there is refused; nothing is put in its place."""
         cases = [("cuda:0", "cudnn", {"FAKE_CUDNN_CUDART": "14000"},

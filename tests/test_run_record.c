@@ -47,7 +47,8 @@ static void add_evidence(conductor_result *result)
                                    .unproven = 2,
                                    .unproven_where = "grad.fc2.bias"};
     result->proof = (proof){.launches = 40, .of_peak = 0.25, .of_bandwidth = NAN};
-    result->phases = json_pack("{s:{s:{s:i, s:n}}}", "work", "cpu", "launches", 40, "busy_ns");
+    result->phases = json_pack("{s:{s:{s:i, s:n}}, s:s}", "work", "cpu", "launches", 40, "busy_ns",
+                               "launch_order", "2 lanes");
     result->phases_steps = 4;
     result->has_reference = true;
     result->heat = (heat_summary){.best_s = 0.002,
@@ -246,11 +247,11 @@ static void what_was_not_measured_is_null(void **state)
     record_facts facts = {.flops_per_step = 1e9, .bytes_per_step = 1e9};
     json_t *r = built(1, &facts);
     const char *nulls[] = {
-        "device_name",      "implementation", "precision",    "engine_version",  "samples_per_s",
-        "first_step_s",     "peak_rss_bytes", "params",       "threads",         "data",
-        "processors",       "flops_per_s",    "versus",       "libraries",       "environment",
-        "busy_threads",     "last_loss",      "launches",     "parity",          "reference_s",
-        "throttled_blocks", "waited_s",       "burst_step_s", "sustained_step_s"};
+        "device_name",  "implementation",   "precision", "engine_version", "samples_per_s",
+        "first_step_s", "peak_rss_bytes",   "params",    "threads",        "data",
+        "processors",   "flops_per_s",      "versus",    "libraries",      "environment",
+        "busy_threads", "last_loss",        "launches",  "parity",         "reference_s",
+        "launch_order", "throttled_blocks", "waited_s",  "burst_step_s",   "sustained_step_s"};
     for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++)
         if (!json_is_null(json_object_get(r, nulls[i]))) fail_msg("%s is not null", nulls[i]);
     const char *proofs[] = {"work", "work_steps", "busy_threads", "of_peak", "of_bandwidth"};
@@ -277,7 +278,8 @@ static const char measured_text[] =
     "n-fashion\",\"engine\":\"torch\",\"engine_version\":\"1.13.1\",\"device\":\"cpu\",\""
     "device_name\":\"Some Processor\",\"implementation\":\"eager\",\"threads\":2,\"proces"
     "sors\":\"2-3\",\"batch\":100,\"precision\":\"fp32\",\"data_on\":\"device\",\"mode\":"
-    "\"train\",\"seed\":42,\"data\":\"fashion-mnist\",\"params\":37250,\"launches\":18,\""
+    "\"train\",\"seed\":42,\"data\":\"fashion-mnist\",\"params\":37250,\"launches\":18,"
+    "\"launch_order\":\"2 lanes\",\""
     "flops_per_step\":390000000.0,\"bytes_per_step\":null,\"computes_nothing\":false,\"wi"
     "dth\":1,\"size\":null,\"layers\":null,\"heads\":null,\"seq\":null,\"vocab\":null,"
     "\"channels\":null,\"kernel\":null,\"to\":null,\"m\":null,\"n\":null,\"k\":null,"
@@ -316,7 +318,8 @@ static const char failed_text[] =
     "n-fashion\",\"engine\":\"native\",\"engine_version\":null,\"device\":\"cpu\",\"devic"
     "e_name\":null,\"implementation\":null,\"threads\":null,\"processors\":null,\"batch\""
     ":100,\"precision\":null,\"data_on\":\"host\",\"mode\":\"train\",\"seed\":42,\"data\""
-    ":null,\"params\":null,\"launches\":null,\"flops_per_step\":1000000000.0,\"bytes_per_"
+    ":null,\"params\":null,\"launches\":null,\"launch_order\":null,"
+    "\"flops_per_step\":1000000000.0,\"bytes_per_"
     "step\":1000000000.0,\"computes_nothing\":false,\"width\":1,\"size\":null,"
     "\"layers\":null,\"heads\":null,\"seq\":null,\"vocab\":null,"
     "\"channels\":null,\"kernel\":null,\"to\":null,\"m\":null,\"n\":null,\"k\":null,"

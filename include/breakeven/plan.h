@@ -150,6 +150,9 @@ typedef struct be_plan_times {
     int64_t wall_ns; /* as be_plan_run takes it, with one reading of the losses a block */
     int64_t phase_ns[BE_PHASE_COUNT]; /* -1: cannot be told apart; the others add up to wall_ns */
     int64_t launches, synchronisations, upload_bytes, download_bytes; /* in all steps */
+    /* CUDA: how the launches of a step follow one another, as "2 lanes, programmatic edges"; until
+     * be_plan_free.  NULL: that is found out in the first steps, or the device has one way. */
+    const char *launch_order;
     int op_count;
     const be_op_time *ops; /* in the order of the step; until the next call, or be_plan_free */
 } be_plan_times;

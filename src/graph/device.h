@@ -22,12 +22,13 @@ typedef struct device_counts {
 
 /* For all steps together; wall_ns is the sum of the others, but for what is not known. */
 typedef struct device_times {
-    int64_t wall_ns;       /* as `run` takes it */
-    int64_t *node_ns;      /* a place for each node */
-    int64_t upload_ns;     /* copies to the device that nothing hides */
-    int64_t idle_host_ns;  /* the device waits for the host; -1: cannot be told apart */
-    int64_t idle_other_ns; /* what is left */
-    device_counts counts;  /* of the steps alone */
+    int64_t wall_ns;          /* as `run` takes it */
+    int64_t *node_ns;         /* a place for each node */
+    int64_t upload_ns;        /* copies to the device that nothing hides */
+    int64_t idle_host_ns;     /* the device waits for the host; -1: cannot be told apart */
+    int64_t idle_other_ns;    /* what is left */
+    device_counts counts;     /* of the steps alone */
+    const char *launch_order; /* see be_plan_times */
 } device_times;
 
 /* Work of known amounts, by which the limits of a device are measured.  A backend prepares it all

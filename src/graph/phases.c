@@ -143,6 +143,7 @@ static be_status time_steps(be_plan *plan, int64_t *node_ns, be_plan_times *out,
     out->synchronisations = times.counts.waits;
     out->upload_bytes = times.counts.upload_bytes;
     out->download_bytes = times.counts.download_bytes;
+    out->launch_order = times.launch_order;
     for (int n = 0; n < out->op_count; n++) {
         plan->op_times[n].ns = node_ns[n];
         out->phase_ns[plan->op_times[n].phase] += node_ns[n];

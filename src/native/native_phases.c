@@ -50,6 +50,8 @@ void native_phases_answer(const be_plan_times *times, const char *device, json_t
                    {"download_bytes", times->download_bytes}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         json_object_set_new(answer, numbers[i].name, json_integer(numbers[i].value));
+    if (times->launch_order)
+        json_object_set_new(answer, "launch_order", json_string(times->launch_order));
     json_object_set_new(answer, "phases", phases);
     json_object_set_new(answer, "work", work_of(times, device));
     json_object_set_new(answer, "ops", ops_of(times));

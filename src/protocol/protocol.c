@@ -305,6 +305,8 @@ static void protocol_read_phases(protocol_reader *r, const protocol_call *call,
     answer->download_bytes = protocol_known(r, "download_bytes");
     answer->work = protocol_work(r);
     answer->ops = protocol_ops(r);
+    if (json_object_get(r->member.json, "launch_order"))
+        answer->launch_order = json_read_text(&r->member, "launch_order");
     const json_t *flops = json_object_get(r->member.json, "flops");
     answer->flops = json_is_number(flops) ? json_number_value(flops) : (double)NAN;
 }

@@ -129,8 +129,9 @@ typedef struct protocol_answer {
     int64_t count, correct; /* evaluate */
 
     /* phases: sums over all steps; -1: not known */
-    json_t *phases; /* object with each name of BE_PHASE_LIST: ns, or null */
-    json_t *work;   /* object: device id -> {launches, busy_ns or null} */
+    const char *launch_order; /* phases: how a step's launches follow one another, or NULL */
+    json_t *phases;           /* object with each name of BE_PHASE_LIST: ns, or null */
+    json_t *work;             /* object: device id -> {launches, busy_ns or null} */
     json_t *ops;    /* list in the order of the step, or empty; see docs/runner-protocol.md */
     json_t *points; /* calibrate: list like `ops`, of calibration networks */
     int64_t synchronisations, upload_bytes, download_bytes;

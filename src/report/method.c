@@ -78,6 +78,7 @@ static void write_ways(const json_t *measured, FILE *out)
         {MEMBER(bench, workload), "workload", UNIT_TEXT, NULL},
         {MEMBER(bench, engine), "contender", UNIT_TEXT, who_text},
         {MEMBER(bench, implementation), "ran", UNIT_TEXT, NULL},
+        {MEMBER(bench, launch_order), "launches in", UNIT_TEXT, NULL},
         {MEMBER(bench, engine_version), "version", UNIT_TEXT, NULL},
         {MEMBER(bench, batch), "batch", UNIT_COUNT, NULL},
         {MEMBER(bench, step_s.median), "step", UNIT_SECONDS, NULL},

@@ -84,6 +84,7 @@ static void fill_subject(record_measured *r, const conductor_contender *contende
     r->seed = (int64_t)job->seed;
     r->params = result->parameters;
     r->launches = result->launches > 0 ? result->launches : -1;
+    r->launch_order = known(json_string_value(json_object_get(result->phases, "launch_order")));
     r->computes_nothing = contender->computes_nothing;
     record_take_variant(r, beside ? &beside->variant : &job->variant);
 }

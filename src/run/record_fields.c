@@ -78,6 +78,7 @@ static const field fields[] = {
     TEXT(data, FIELD_OPEN),
     ANY_COUNT(params),
     ANY_COUNT(launches),
+    TEXT(launch_order, FIELD_OPEN),
     ANY_REAL(flops_per_step),
     ANY_REAL(bytes_per_step),
     OTHER(computes_nothing, TRUTH, FIELD_OPEN),

@@ -97,9 +97,10 @@ typedef struct record_measured {
         peak_rss_bytes, device_memory_bytes;
     const char *kind, *workload, *engine, *engine_version, *device, *device_name, *implementation,
         *processors, *precision, *data_on, *mode, *data, *error, *stop_reason, *energy_sensor, *log,
-        *unit,      /* of the rate units_per_s */
-        *title,     /* of a user's own model, as its file says; NULL: none */
-        *yardstick; /* the workload of the ladder that was trained beside it; NULL: the model */
+        *launch_order, /* how a step's launches follow one another, where that was found out */
+        *unit,         /* of the rate units_per_s */
+        *title,        /* of a user's own model, as its file says; NULL: none */
+        *yardstick;    /* the workload of the ladder that was trained beside it; NULL: the model */
     bool computes_nothing;
     be_status status;
 #define X(id, member, ...) int64_t member; /* -1: the workload has none; a width is at least 1 */

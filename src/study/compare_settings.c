@@ -33,6 +33,7 @@ SETTING(device, add_text(out, r->device_name))
 SETTING(threads, add_count(out, r->threads))
 SETTING(version, add_text(out, r->engine_version))
 SETTING(implementation, add_text(out, r->implementation))
+SETTING(order, add_text(out, r->launch_order))
 SETTING(build, add_text(out, r->environment.build.commit))
 SETTING(system, add_text(out, r->environment.system))
 SETTING(data, add_text(out, r->data_source))
@@ -50,6 +51,7 @@ static const struct {
     {"threads", threads_text},
     {"version of the engine", version_text},
     {"implementation", implementation_text},
+    {"order of the launches", order_text},
     {"build of breakeven", build_text},
     {"system", system_text},
     {"data", data_text},

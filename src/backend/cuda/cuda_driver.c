@@ -199,6 +199,7 @@ static const gpu_driver_vtable cuda_driver_vtable = {
     .sequence = cuda_sequence_new,
     .step = cuda_sequence_step,
     .replay = cuda_sequence_replay,
+    .order = cuda_sequence_order,
     .sequence_free = cuda_sequence_release,
     .feed_new = cuda_feed_new,
     .feed_free = cuda_feed_end,

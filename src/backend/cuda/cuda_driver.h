@@ -79,6 +79,7 @@ be_status cuda_sequence_step(gpu_driver *driver, const gpu_launch *launches, int
                              gpu_sequence **out, be_error *err);
 be_status cuda_sequence_replay(gpu_driver *driver, gpu_sequence *sequence, int64_t times,
                                be_error *err);
+const char *cuda_sequence_order(const gpu_driver *driver, const gpu_sequence *sequence);
 void cuda_sequence_release(gpu_driver *driver, gpu_sequence *sequence);
 be_status cuda_feed_new(gpu_driver *driver, size_t bytes, gpu_feed **out, be_error *err);
 void cuda_feed_end(gpu_driver *driver, gpu_feed *feed);

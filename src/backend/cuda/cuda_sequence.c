@@ -41,6 +41,7 @@ struct gpu_sequence {
     cuda_exec one[CUDA_FORMS], many[CUDA_FORMS];
     cuda_trials trials; /* of `many`, or of `one` if there is none */
     int form;           /* the best; −1: not known yet */
+    char order[64];     /* what that is, for people; "" */
 };
 
 /* ---------------------------------------------------------------- what depends on what */
@@ -405,6 +406,14 @@ static void free_tasks(graph_builder *b)
 /* In any number of lanes, in a row, and between. */
 static const int form_lanes[CUDA_FORMS] = {0, 1, 2, 3};
 
+static void tell_order(const cuda_driver *d, gpu_sequence *s, int lanes)
+{
+    char number[16] = "any number of";
+    if (lanes) snprintf(number, sizeof number, "%d", lanes);
+    snprintf(s->order, sizeof s->order, "%s lane%s, %s edges", number, lanes == 1 ? "" : "s",
+             d->has_soon ? "programmatic" : "full");
+}
+
 static be_status build_graphs(gpu_driver *driver, graph_builder *b, gpu_sequence *s, be_error *err)
 {
     int unroll = UNROLL_NODES / b->count < UNROLL_MOST ? UNROLL_NODES / b->count : UNROLL_MOST;
@@ -415,7 +424,10 @@ static be_status build_graphs(gpu_driver *driver, graph_builder *b, gpu_sequence
         if (unroll > 1) TRY(build_graph(b, unroll, &s->many[f], err));
     }
     if (unroll > 1) s->unroll = unroll;
-    if (s->forms == 1) return BE_OK;
+    if (s->forms == 1) {
+        tell_order(b->driver, s, b->lanes);
+        return BE_OK;
+    }
     s->form = -1;
     return cuda_trials_new(b->driver, s->forms, &s->trials, err);
 }
@@ -490,7 +502,9 @@ static be_status decide(const cuda_driver *d, gpu_sequence *s, be_error *err)
     TRY(cuda_trials_decide(d, &s->trials, &s->form, err));
     for (int f = 1; s->form >= 0 && f < s->forms; f++)
         if (f != s->form) free_form(d, s, f);
-    if (s->form >= 0) cuda_trials_free(d, &s->trials);
+    if (s->form < 0) return BE_OK;
+    cuda_trials_free(d, &s->trials);
+    tell_order(d, s, form_lanes[s->form]);
     return BE_OK;
 }
 
@@ -518,6 +532,12 @@ be_status cuda_sequence_replay(gpu_driver *driver, gpu_sequence *s, int64_t time
         driver->launches += repeats * s->count;
     }
     return BE_OK;
+}
+
+const char *cuda_sequence_order(const gpu_driver *driver, const gpu_sequence *s)
+{
+    (void)driver;
+    return *s->order ? s->order : NULL;
 }
 
 void cuda_sequence_release(gpu_driver *driver, gpu_sequence *s)

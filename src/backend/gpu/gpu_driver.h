@@ -130,6 +130,9 @@ typedef struct gpu_driver_vtable {
      * launches follow one another best.  NULL: as `sequence`. */
     be_status (*step)(gpu_driver *, const gpu_launch *, int count, gpu_sequence **out, be_error *);
     be_status (*replay)(gpu_driver *, gpu_sequence *, int64_t times, be_error *);
+    /* How the launches of a `step` follow one another, for people; lives as long as the sequence.
+     * NULL: it is not found out yet.  Where the pointer is NULL there is one way only. */
+    const char *(*order)(const gpu_driver *, const gpu_sequence *);
     void (*sequence_free)(gpu_driver *, gpu_sequence *);
 
     /* A feed: slots of `bytes` of host memory, pinned if the driver can, from which the device

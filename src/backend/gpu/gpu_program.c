@@ -487,6 +487,8 @@ static be_status gpu_vt_time(program *p, int64_t steps, device_times *times, be_
                         .waits = after.waits - before.waits,
                         .upload_bytes = p->stream ? gpu_stream_bytes(p->stream, turns) : 0,
                         .download_bytes = after.download_bytes - before.download_bytes};
+    if (p->driver->vtable->order)
+        times->launch_order = p->driver->vtable->order(p->driver, p->turn);
     return time_parts(p, steps, times, err);
 }
 
