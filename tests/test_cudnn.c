@@ -2,8 +2,8 @@
  * every convolution of the workloads, and of every case of the ops, finalises; and, for the device
  * that h200-cudnn-device.json describes, the heuristics and the plans.  Of every attention of the
  * workloads, and of every convolution of the ResNets in bf16, the engines and their workspaces are
- * those of cudnn_engines.txt: such engines compile at run time and ask the driver, in whose place a
- * toolkit's stub does; their plans need a device.
+ * those of cudnn_engines.txt, and so are their numerical notes: such engines compile at run time
+ * and ask the driver, in whose place a toolkit's stub does; their plans need a device.
  *
  * That file is what cuDNN 9.14 gave on an NVIDIA H200 for
  * CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION; a library older than 9.11 does not know it.  Without
@@ -131,64 +131,95 @@ static bool load_from_toolkit(const char *name, const char *file)
     return handle != NULL;
 }
 
-/* Are there lines of this version for such graphs? */
-static bool knows_engines(const char *of)
+#define LINE_ROOM 512
+
+/* Are there lines of this version? */
+static bool knows_version(void)
 {
-    char line[512];
+    char line[LINE_ROOM];
     bool is_there = false;
     rewind(world.engines);
     while (!is_there && fgets(line, sizeof line, world.engines))
-        is_there = strncmp(line, world.math.cudnn.version, strlen(world.math.cudnn.version)) == 0 &&
-                   strstr(line, of);
+        is_there = strncmp(line, world.math.cudnn.version, strlen(world.math.cudnn.version)) == 0;
     return is_there;
 }
 
-/* The rest of the line of cudnn_engines.txt that begins so; false: there is none. */
-static bool kept_engines(const char *begins, char out[256])
+/* The last line of cudnn_engines.txt for the graph, of this version or of any, as its version and
+ * what follows the name; false: there is none. */
+static bool kept_engines(const char *name, bool of_any, char version[20], char out[LINE_ROOM])
 {
-    char line[512];
+    char line[LINE_ROOM];
     bool is_there = false;
     rewind(world.engines);
-    while (!is_there && fgets(line, sizeof line, world.engines)) {
-        is_there = strncmp(line, begins, strlen(begins)) == 0;
+    while (fgets(line, sizeof line, world.engines)) {
+        size_t length = strcspn(line, ":"), end = length + 2 + strlen(name);
         line[strcspn(line, "\n")] = 0;
-        if (is_there) snprintf(out, 256, "%s", line + strlen(begins));
+        if (*line == '#' || length >= 20 || strlen(line) <= end ||
+            strncmp(line + length + 2, name, strlen(name)) != 0 || line[end] != ':')
+            continue;
+        line[length] = 0;
+        if (!of_any && strcmp(line, world.math.cudnn.version) != 0) continue;
+        is_there = true;
+        strcpy(version, line);
+        snprintf(out, LINE_ROOM, "%s", line + end + 1);
     }
     return is_there;
 }
 
 #define KEPT_MOST 4 /* engines of a line: convolutions have dozens */
 
+/* " 62 (131; 0 4)": the engine, the bytes of its workspace, the numbers of its notes. */
+static void add_answer(const cudnn_answer *answer, char out[LINE_ROOM])
+{
+    size_t used = strlen(out);
+    used += (size_t)snprintf(out + used, LINE_ROOM - used, " %" PRId64 " (%" PRId64, answer->engine,
+                             answer->workspace_bytes);
+    for (int n = 0; n < 32; n++)
+        if (answer->notes >> n & 1)
+            used += (size_t)snprintf(out + used, LINE_ROOM - used, "%s %d",
+                                     answer->notes & ((1u << n) - 1) ? "" : ";", n);
+    snprintf(out + used, LINE_ROOM - used, ")");
+}
+
+/* Of a version that the file lacks: the line to add, and whether the last one answered otherwise.
+ */
+static void tell_new_version(const char *name, const char *found)
+{
+    char version[20], kept[LINE_ROOM];
+    bool is_kept = kept_engines(name, true, version, kept);
+    print_message("cudnn_engines.txt lacks this version: %s: %s:%s\n", world.math.cudnn.version,
+                  name, found);
+    if (is_kept && strcmp(kept, found) != 0)
+        print_message("it answers otherwise than %s, which gave%s\n", version, kept);
+}
+
 /* The answers for one graph against those that are kept for this version. */
-static void check_engines(const cudnn_graph *graph, const char *of, const char *more)
+static void check_engines(const cudnn_graph *graph, const char *more)
 {
     be_error err = {0};
     cudnn_answer answers[CUDNN_ANSWERS_MOST];
     cudnn_place place = {.device_text = world.device};
-    char begins[300], found[256] = "", kept[256];
+    char name[300], version[20], found[LINE_ROOM] = "", kept[LINE_ROOM];
     int count = 0, usable = 0;
     ASSERT_OK(cudnn_graph_check(&world.math, graph, &err));
     ASSERT_OK(cudnn_graph_ask(&world.math, &place, graph, answers, &count, &err));
     for (int i = 0; i < count; i++) {
-        size_t used = strlen(found);
-        if (i < KEPT_MOST)
-            snprintf(found + used, sizeof found - used, " %" PRId64 " (%" PRId64 ")",
-                     answers[i].engine, answers[i].workspace_bytes);
+        if (i < KEPT_MOST) add_answer(&answers[i], found);
         usable +=
             answers[i].may_be_taken && (size_t)answers[i].workspace_bytes <= graph->workspace_most;
     }
-    snprintf(begins, sizeof begins, "%s: %s%s:", world.math.cudnn.version, graph->what, more);
-    if (usable == 0) fail_msg("%s expected an engine that may be taken, found%s", begins, found);
+    snprintf(name, sizeof name, "%s%s", graph->what, more);
+    if (usable == 0) fail_msg("%s: expected an engine that may be taken, found%s", name, found);
     world.asked++;
-    if (!knows_engines(of)) {
-        print_message("not compared with cudnn_engines.txt, which lacks this version: %s%s\n",
-                      begins, found);
+    if (!knows_version()) {
+        tell_new_version(name, found);
         return;
     }
-    if (!kept_engines(begins, kept))
-        fail_msg("cudnn_engines.txt: expected a line \"%s%s\"", begins, found);
+    if (!kept_engines(name, false, version, kept))
+        fail_msg("cudnn_engines.txt: expected a line \"%s: %s:%s\"", world.math.cudnn.version, name,
+                 found);
     if (strcmp(kept, found) != 0)
-        fail_msg("%s expected the engines%s of cudnn_engines.txt, found%s", begins, kept, found);
+        fail_msg("%s: expected the engines%s of cudnn_engines.txt, found%s", name, kept, found);
 }
 
 static void check_attention_engines(const cudnn_attention_pattern *what)
@@ -198,7 +229,7 @@ static void check_attention_engines(const cudnn_attention_pattern *what)
     cudnn_attention_graph(what, &graph);
     snprintf(more, sizeof more, "%s%s", what->is_causal ? ", causal" : "",
              what->has_lengths ? ", lengths" : "");
-    check_engines(&graph, "attention", more);
+    check_engines(&graph, more);
 }
 
 static void check_attention(const graph_node *node, const be_graph *g, int64_t batch)
@@ -295,7 +326,7 @@ static void check_resnet(const be_graph *g)
             cudnn_convolution_graph(&what, &graph);
             char more[40];
             snprintf(more, sizeof more, ", strides of %" PRId64, what.stride[0]);
-            check_engines(&graph, "channels last", more);
+            check_engines(&graph, more);
         }
     }
 }

@@ -57,6 +57,7 @@ static be_status look_at_engine(cudnn_builder *b, cudnn_descriptor config, be_pr
     cudnn_drop(b);
     if (status != DNN_STATUS_SUCCESS) return cudnn_refuse(b->math, "an engine", status, err);
     out->may_be_taken = may_be_taken(precision, notes, count);
+    for (int64_t i = 0; i < count; i++) out->notes |= 1u << notes[i];
     return BE_OK;
 }
 

@@ -53,6 +53,7 @@ BE_CHECKED be_status cudnn_graph_check(const cuda_math *math, const cudnn_graph 
 /* What the heuristics answer, for tests: it needs neither a device nor a plan. */
 typedef struct cudnn_answer {
     int64_t engine, workspace_bytes;
+    unsigned notes; /* numerical ones: bit n is that of number n */
     bool may_be_taken;
 } cudnn_answer;
 
