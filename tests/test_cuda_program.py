@@ -160,6 +160,22 @@ class CudaTest(unittest.TestCase):
             found = dict(re.findall(r" (attention\w*) +(cuDNN|native)", output))
             self.assertEqual(found, {"attention": wanted, "attention_backward": wanted})
 
+    def test_a_precision_that_the_card_lacks(self):
+        """An older card's libraries would multiply in fp32 and say otherwise."""
+        run = ["train", "mlp-mnist", "--device", "cuda:0", "--steps", "1", *SMALL]
+        for precision in ("tf32", "bf16"):
+            for library in ([], ["--library", "cudnn"]):
+                status, _, errors = self.run_program(*run, "--precision", precision, *library,
+                                                     FAKE_CUDA_CC="75")
+                self.assertEqual(status, 3, errors)
+                self.assertIn("cuda:0 (Fake GPU 0): expected compute capability 8.0 or later, not "
+                              f"7.5, for products in {precision}; use --precision fp32",
+                              " ".join(errors.split()))
+        for precision, library in (("fp32", "cudnn"), ("bf16", "native")):
+            status, _, errors = self.run_program(*run, "--precision", precision, "--library",
+                                                 library, FAKE_CUDA_CC="75")
+            self.assertEqual(status, 0, errors)
+
     def test_records_name_the_library(self):
         for library, named in (("native", "native, CUDA 13.0, sm_90, NVRTC 13.0"),
                                ("cudnn", "native + cuDNN 9.14.0 + cuBLASLt 13.0.2, CUDA 13.0, "

@@ -12,6 +12,7 @@
 #define CUDA_OLDEST_DRIVER 12000 /* of the driver API: 12.0, driver 525 */
 #define CUDA_EDGES_DRIVER 12030  /* from here on edges of a graph have a kind */
 #define CUDA_WAITING_ARCH 90     /* from here on a kernel can wait for those before it */
+#define CUDA_NARROW_MAJOR 8      /* the first that multiplies in tf32 and bf16 */
 #define CUDA_ARCHS_MAX 64
 
 /* What computing needs: the driver and the compiler; NVML for the version of the driver. */

@@ -226,6 +226,10 @@ static void describe(cuda_driver *d)
     snprintf(facts->software, sizeof facts->software, "CUDA %d.%d, sm_%d%d, NVRTC %s",
              d->libraries->driver_version / 1000, d->libraries->driver_version % 1000 / 10,
              d->facts.major, d->facts.minor, d->libraries->nvrtc.version);
+    if (d->facts.major < CUDA_NARROW_MAJOR)
+        snprintf(facts->too_old, sizeof facts->too_old,
+                 "compute capability %d.0 or later, not %d.%d,", CUDA_NARROW_MAJOR, d->facts.major,
+                 d->facts.minor);
 }
 
 /* Programmatic edges want a driver that knows them, and kernels that can wait. */

@@ -94,6 +94,7 @@ be_status cuda_peak_new(gpu_device *device, be_precision precision, gpu_peak **o
 {
     void *memory = NULL;
     *out = NULL;
+    TRY(gpu_knows(device, precision, err));
     TRY(cuda_math_ready(device, err));
     TRY(memory_alloc(&memory, sizeof(cuda_peak), "a product to measure", err));
     cuda_peak *p = memory;

@@ -218,6 +218,9 @@ typedef struct gpu_device {
     char id[24];
 } gpu_device;
 
+/* BE_UNAVAILABLE where the hardware is too old for a library to multiply so. */
+BE_CHECKED be_status gpu_knows(const gpu_device *device, be_precision precision, be_error *err);
+
 /* The library of a program in this precision, or NULL: what the user asked for, and where nothing
  * was asked for, in tf32 and bf16 the one that multiplies on units made for it.  BE_UNAVAILABLE for
  * tf32 without it. */

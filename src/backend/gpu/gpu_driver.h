@@ -26,6 +26,7 @@ typedef struct gpu_facts {
     char name[160];    /* the hardware: "NVIDIA H200" */
     char software[96]; /* "CUDA 13.0, sm_90", "OpenCL 1.2 (pocl 3.1)" */
     char remark[96];   /* what it does otherwise than it might, and why; "": nothing */
+    char too_old[64];  /* why no library multiplies in tf32 and bf16 on it; "": one may */
     bool is_cpu;       /* a processor behind OpenCL */
     bool is_null;      /* nothing is computed: there is nothing to measure */
     int units;         /* multiprocessors, compute units */

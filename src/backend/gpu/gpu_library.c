@@ -4,6 +4,7 @@
 
 #include "backend/gpu/gpu.h"
 #include "core/text.h"
+#include "graph/precision.h"
 
 int gpu_op_index(const be_op *op)
 {
@@ -13,10 +14,19 @@ int gpu_op_index(const be_op *op)
     return -1;
 }
 
+be_status gpu_knows(const gpu_device *device, be_precision precision, be_error *err)
+{
+    const gpu_facts *facts = &device->driver->facts;
+    if (precision == BE_PRECISION_FP32 || !*facts->too_old) return BE_OK;
+    FAIL(err, BE_UNAVAILABLE, "%s (%s): expected %s for products in %s; use --precision fp32",
+         device->id, facts->name, facts->too_old, precision_name(precision));
+}
+
 be_status gpu_library_find(gpu_device *device, be_precision precision, const gpu_library **out,
                            be_error *err)
 {
     *out = device->library;
+    if (*out || device->narrow) TRY(gpu_knows(device, precision, err));
     if (*out || precision == BE_PRECISION_FP32 || !device->narrow) return BE_OK;
     be_status status = device->narrow(device, out, err);
     /* Our own kernels read bf16 too. */
