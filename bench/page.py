@@ -1,13 +1,21 @@
 #!/usr/bin/env python3
-"""Does the page disturb what it measures?  Benches from the shell and from the page, with a view
-of it open, in turn (shell, page, page, shell); 'breakeven compare' says SAME where it does not.
-Beside that it tells for how long the server slept while the page's bench timed its blocks.
+"""Does the page disturb what it measures?  The commands of a study of the page, run from the shell,
+from the page with a view of it open, and from the shell again, in rounds.  A round's ratio is the
+page's step against the mean of the two beside it, so that what drifts is the same for both; the
+verdict is by the interval of the median of these ratios, as 'breakeven bench' judges.  The second
+shell against the first says what such rounds give where there is nothing to find.  Beside that it
+tells for how long the server slept while the page's bench timed its blocks.
 
     page.py BREAKEVEN [WORKLOAD] [SECONDS] [ROUNDS]     needs a machine on which nothing else runs
+
+Exit code 0: SAME.
 """
 import json
+import math
 import os
+import random
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -61,64 +69,82 @@ class Quiet(threading.Thread):
 
 
 class Both:
-    def __init__(self, program, workload, seconds, folder):
-        self.program, self.workload, self.seconds = program, workload, seconds
-        self.folder = folder
+    def __init__(self, program, settings, folder):
+        self.program, self.settings = program, settings
         self.env = {**os.environ, "XDG_DATA_HOME": folder}
         self.server = subprocess.Popen([program, "serve", "--port", "0"], env=self.env, text=True,
                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.address = self.server.stdout.readline().strip()
         follow(self.address, 1)
-
-    def from_shell(self):
-        subprocess.run([self.program, "bench", self.workload, f"--batch={BATCH}",
-                        "--precision=fp32", "--device=cpu", "--engine=native",
-                        f"--max-time={self.seconds}", "--synthetic"], env=self.env, check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.slept = math.inf  # at the longest stretch of a study, the least of all
 
     def from_page(self):
-        settings = {"study": "try", "workload": self.workload, "epochs": 1, "device": ["cpu"],
-                    "engine": ["native"], "batch": BATCH, "seconds": float(self.seconds),
-                    "synthetic": True}
-        with ask(self.address, "/api/jobs", settings) as answer:
+        """The study as the page has it in the end."""
+        with ask(self.address, "/api/jobs", self.settings) as answer:
             job = json.load(answer)["job"]
         quiet = Quiet(self.server.pid)
         quiet.start()
         state = follow(self.address, job)
         quiet.ended = True
-        print(f"the page: {state}; the server slept for {quiet.longest:.1f} s at a stretch")
+        if state != "done":
+            sys.exit(f"the page: expected a study that is done, found one that is {state}")
+        self.slept = min(self.slept, quiet.longest)
+        with ask(self.address, f"/api/jobs/{job}") as answer:
+            return json.load(answer)
 
-    def keep(self, who):
-        """The newest bench, added to the file of who asked for it."""
-        runs = subprocess.run([self.program, "runs", "--format", "json"], env=self.env, text=True,
-                              stdout=subprocess.PIPE, check=True).stdout
-        run = max(each["run"] for each in json.loads(runs) if each["command"] == "bench")
-        with open(os.path.join(self.folder, who), "ab") as file:
-            subprocess.run([self.program, "runs", "export", str(run)], env=self.env, stdout=file,
-                           check=True)
-        return str(run)
+    def from_shell(self, study):
+        """What the last of the study's commands wrote."""
+        for stage in study["stages"]:
+            command = [self.program, *stage["command"][1:]]
+            done = subprocess.run(command, env=self.env, text=True, check=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        return [event["value"] for event in events if event["event"] == "record"]
 
-    def compare(self, *names):
-        subprocess.run([self.program, "compare", *names], env=self.env, cwd=self.folder, check=True)
+
+def step_of(records, threads):
+    return [each["step_s"]["median"] for each in records if each["threads"] == threads][0]
+
+
+def tell(what, ratios):
+    """The median of the ratios, its interval by the bootstrap, and the verdict (stats_judge)."""
+    draw = random.Random(42)
+    medians = sorted(statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(2000))
+    point, low, high = statistics.median(ratios), medians[50], medians[1949]
+    beyond = not 1 / 1.025 <= point <= 1.025
+    verdict = "SAME" if not beyond and 1 / 1.05 < low and high < 1.05 else "UNSURE"
+    if beyond and (low > 1 or high < 1):
+        verdict = "SLOWER" if low > 1 else "FASTER"
+    print(f"{what}: {point:.3f} [{low:.3f}, {high:.3f}] {verdict}")
+    return verdict
 
 
 def main():
     program = os.path.abspath(sys.argv[1])
-    workload = sys.argv[2] if len(sys.argv) > 2 else "cnn-fashion"
-    seconds = sys.argv[3] if len(sys.argv) > 3 else "10"
-    rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 2
+    rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 9
+    settings = {"study": "try", "workload": sys.argv[2] if len(sys.argv) > 2 else "cnn-fashion",
+                "epochs": 1, "device": ["cpu"], "engine": ["native"], "batch": BATCH,
+                "limit": 2000, "seconds": float(sys.argv[3]) if len(sys.argv) > 3 else 2,
+                "synthetic": True}
     with tempfile.TemporaryDirectory() as folder:
-        both = Both(program, workload, seconds, folder)
+        both = Both(program, settings, folder)
+        study = both.from_page()  # which says the commands, and warms all up
+        records = study["stages"][-1]["records"]
+        threads = min(records, key=lambda each: each["step_s"]["median"])["threads"]
+        page, shell = [], []
         for n in range(rounds):
-            runs = {}
-            for who in ("shell", "page") if n % 2 == 0 else ("page", "shell"):
-                both.from_shell() if who == "shell" else both.from_page()
-                runs[who] = both.keep(who)
-            both.compare(runs["shell"], runs["page"])
-        print("\nthe fastest of each:")
-        both.compare("shell", "page")
+            first = step_of(both.from_shell(study), threads)
+            middle = step_of(both.from_page()["stages"][-1]["records"], threads)
+            last = step_of(both.from_shell(study), threads)
+            page.append(middle / math.sqrt(first * last))
+            shell.append(last / first if n % 2 else first / last)
+            print(f"round {n + 1}: {1e3 * first:.4g}, {1e3 * middle:.4g} and {1e3 * last:.4g} ms")
         both.server.terminate()
         both.server.wait()
+    print(f"{settings['workload']}, {threads} threads; while blocks were timed the server slept for "
+          f"{both.slept:.1f} s at a stretch or longer")
+    tell("shell / shell", shell)
+    return 0 if tell("page / shell", page) == "SAME" else 1
 
 
-main()
+sys.exit(main())

@@ -79,7 +79,8 @@ static be_status take_number(setting_id id, const char *value, char *out, be_err
     return BE_OK;
 }
 
-/* The program's own names of a kind, one after the other; NULL at the end. */
+/* The program's own names of a kind, one after the other; NULL at the end, "" for a device that
+ * cannot be used. */
 static const char *name_of(setting_kind kind, const json_t *devices, size_t i)
 {
     if (kind == KIND_WORKLOAD) return i < WORKLOAD_COUNT ? workload_table[i]->name : NULL;
@@ -90,18 +91,29 @@ static const char *name_of(setting_kind kind, const json_t *devices, size_t i)
         return i < sizeof all / sizeof *all ? precision_name(all[i]) : NULL;
     }
     const json_t *device = json_array_get(devices, i);
-    return device ? report_string(device, device, device) : NULL;
+    if (!device) return NULL;
+    return report_is(device, device, usable) ? report_string(device, device, device) : "";
+}
+
+/* A device is there once for each engine that has it. */
+static bool was_named(setting_kind kind, const json_t *devices, size_t i)
+{
+    const char *name = name_of(kind, devices, i);
+    for (size_t before = 0; before < i; before++)
+        if (strcmp(name_of(kind, devices, before), name) == 0) return true;
+    return false;
 }
 
 /* The program's own spelling of a name: what is kept is never the text that came in. */
 static be_status find_name(setting_id id, const json_t *devices, const char *name, const char **out,
                            be_error *err)
 {
-    char found[60], list[400] = "";
+    char found[60], list[600] = "";
     text_buffer names = TEXT_BUFFER(list);
     for (size_t i = 0; (*out = name_of(kinds[id], devices, i)); i++) {
         if (strcmp(*out, name) == 0) return BE_OK;
-        if (!strstr(list, *out)) text_add(&names, "%s%s", names.used ? ", " : "", *out);
+        if (**out && !was_named(kinds[id], devices, i))
+            text_add(&names, "%s%s", names.used ? ", " : "", *out);
     }
     if (kinds[id] == KIND_DEVICES && !devices)
         FAIL(err, BE_UNAVAILABLE,

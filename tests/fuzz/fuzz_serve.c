@@ -35,7 +35,8 @@ static void check_command(const settings *s)
 static void fuzz_settings(const char *text, size_t length)
 {
     static const char *const others[] = {"study", NULL};
-    json_t *devices = json_pack("[{s:s},{s:s}]", "device", "cpu", "device", "opencl:0");
+    json_t *devices = json_pack("[{s:s,s:b},{s:s,s:b}]", "device", "cpu", "usable", 1, "device",
+                                "opencl:0", "usable", 1);
     json_t *value = NULL;
     settings s = settings_usual();
     be_error err = {0};
