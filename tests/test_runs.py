@@ -198,7 +198,9 @@ class Runs(FolderTest):
                   f"{PROGRAM} {' '.join(TRAIN)} > /dev/null || exit 98",
                   f"{PROGRAM} runs import {many}; echo import $?",
                   f"{PROGRAM} runs export",
-                  f"{PROGRAM} {' '.join(TRAIN[:-1])} > /dev/null; echo train $?"]
+                  f"{PROGRAM} {' '.join(TRAIN[:-1])} > /dev/null; echo train $?",
+                  f"dd if=/dev/zero of={disk}/fill bs=1k 2> /dev/null",
+                  f"{PROGRAM} runs -f jsonl; echo runs $?"]
         done = subprocess.run(["unshare", "--mount", "sh", "-c", "\n".join(script)], check=False,
                               env={**os.environ, **self.environment}, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True)
@@ -208,8 +210,12 @@ class Runs(FolderTest):
         self.assertIn("results.db: expected room for it, found the disk full; free some",
                       done.stderr)
         lines = done.stdout.splitlines()
-        self.assertEqual((lines[0], lines[-1]), ("import 1", "train 0"))
-        self.assertEqual([json.loads(line)["epoch"] for line in lines[1:-1]], [1, 2])
+        trained = lines.index("train 0")
+        self.assertEqual(lines[0], "import 1")
+        self.assertEqual([json.loads(line)["epoch"] for line in lines[1:trained]], [1, 2])
+        # What readers share finds no room any more, and what is kept is read.
+        self.assertEqual(lines[-1], "runs 0")
+        self.assertEqual(json.loads(lines[-2])["records"], 2)
 
     def test_bad_requests(self):
         for arguments, text in ((["shwo"], "did you mean show?"),

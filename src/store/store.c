@@ -1,6 +1,7 @@
 /* Opening a store, and what its readers and writers share. */
 #include "store/store.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -174,6 +175,16 @@ static be_status check_version(store *s, be_error *err)
     return set_up_writing(s, err);
 }
 
+/* A full disk has no room for what readers of a log share; who is alone with it needs none. */
+static be_status open_alone(store *s, be_error *err)
+{
+    sqlite3_close_v2(s->db);
+    s->db = NULL;
+    TRY(open_database(s, s->path, SQLITE_OPEN_READWRITE, err));
+    TRY(run_text(s, "read", "PRAGMA locking_mode = EXCLUSIVE", err));
+    return check_version(s, err);
+}
+
 /* A folder that cannot be written has no place for what readers of a log share; nobody writes
  * there, so it is read as it lies. */
 static be_status open_existing(store *s, be_error *err)
@@ -185,6 +196,7 @@ static be_status open_existing(store *s, be_error *err)
     be_status status = open_database(s, s->path, SQLITE_OPEN_READWRITE, &first);
     if (status == BE_OK) status = check_version(s, &first);
     if (status == BE_OK) return BE_OK;
+    if (s->db && sqlite3_system_errno(s->db) == ENOSPC) return open_alone(s, err);
     *err = first;
     if (access(s->path, R_OK) != 0 || access(s->path, W_OK) == 0) return status;
     sqlite3_close_v2(s->db);
