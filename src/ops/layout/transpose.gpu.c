@@ -14,13 +14,14 @@ KERNEL transpose(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_INT(rows), AR
     for (int job = GROUP_ID; job < count * tiles; job += NUM_GROUPS) {
         int row = job % tiles / wide * TILE, column = job % wide * TILE;
         i64 matrix = (i64)(job / tiles) * rows * columns;
-        for (int i = LOCAL_ID; i < TILE * TILE; i += LOCAL_SIZE) {
+        UNROLL_4 for (int i = LOCAL_ID; i < TILE * TILE; i += GROUP)
+        {
             int r = i / TILE, c = i % TILE;
             if (row + r < rows && column + c < columns)
                 tile[r * PADDED + c] = x[matrix + (i64)(row + r) * columns + column + c];
         }
         BARRIER();
-        for (int i = LOCAL_ID; i < TILE * TILE; i += LOCAL_SIZE) {
+        for (int i = LOCAL_ID; i < TILE * TILE; i += GROUP) {
             int r = i % TILE, c = i / TILE;
             if (row + r < rows && column + c < columns)
                 y[matrix + (i64)(column + c) * rows + row + r] = tile[r * PADDED + c];

@@ -1,13 +1,15 @@
 /* Transposing on GPUs. */
 #include "backend/gpu/gpu.h"
 
-#define TILE 16
+/* An item moves four elements of a tile, which it loads before it waits for the others. */
+#define TILE 32
+#define GROUP_WANTED 256
 
 extern const gpu_source gpu_source_transpose;
 
 static be_status transpose_prepare(gpu_call *call, be_error *err)
 {
-    return gpu_use(call, GPU_SOURCES(&gpu_source_transpose), TILE * TILE, err, "TILE=%d", TILE);
+    return gpu_use(call, GPU_SOURCES(&gpu_source_transpose), GROUP_WANTED, err, "TILE=%d", TILE);
 }
 
 static be_status transpose_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)

@@ -102,6 +102,7 @@ DEVICE float mean_scale(int own, int length)
 }
 
 #define STRIP 32 /* columns that a group adds at a time: rows of a line of the cache */
+#define FLIGHT 8 /* tokens that an item loads before it adds the first */
 
 /* The items of a column share its tokens, and the first of them joins what they have in their
  * order. */
@@ -120,7 +121,15 @@ KERNEL mean_tokens(ITEM_ARG ARG_IN(float, x), ARG_IN(int, lengths), ARG_OUT(floa
         i64 first = (i64)n * length * width + c;
         float sum = 0.0f;
         if (lane < lanes && c < width) {
-            UNROLL_4 for (int t = lane; t < many; t += lanes) sum += x[first + (i64)t * width];
+            for (int t = lane; t < many; t += FLIGHT * lanes) {
+                float v[FLIGHT];
+                UNROLL for (int f = 0; f < FLIGHT; f++)
+                {
+                    int own = t + f * lanes;
+                    v[f] = own < many ? x[first + (i64)own * width] : 0.0f;
+                }
+                UNROLL for (int f = 0; f < FLIGHT; f++) sum += v[f];
+            }
         }
         sums[LOCAL_ID] = sum;
         BARRIER();
