@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "group/transport.h"
 #include "group_fixture.h"
 #include "train/ranks.h"
 #include "train/weights.h"
@@ -496,6 +497,31 @@ static void a_bad_loss_stops_all(void **state)
     assert_int_equal(told, 1);
 }
 
+/* Nobody is given up because his part of a validation is long. */
+static void an_evaluation_gives_signs_of_life(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    be_group *groups[2];
+    evaluation found[2];
+    ASSERT_OK(group_of_threads(2, groups, &err));
+    for (int k = 0; k < 2; k++) {
+        evaluator e;
+        evaluator_options options = {.workload = f->options.workload,
+                                     .device = f->device,
+                                     .batch = 8,
+                                     .data = &f->test->table,
+                                     .group = k ? groups[0] : NULL};
+        groups[0]->beat_ns = 0;
+        ASSERT_OK(evaluator_open(&e, &options, &err));
+        ASSERT_OK(evaluator_run(&e, &found[k], &err));
+        evaluator_close(&e);
+        assert_true((groups[0]->beat_ns > 0) == (k == 1));
+    }
+    assert_true(found[0].loss == found[1].loss && found[0].correct == found[1].correct);
+    for (int r = 0; r < 2; r++) be_group_close(groups[r]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -515,6 +541,7 @@ int main(void)
         FIXTURE_TEST(ranks_must_be_asked_the_same),
         cmocka_unit_test(ranks_must_be_the_same_program),
         FIXTURE_TEST(a_bad_loss_stops_all),
+        FIXTURE_TEST(an_evaluation_gives_signs_of_life),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

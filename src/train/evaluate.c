@@ -7,6 +7,9 @@
 
 #include "core/clock.h"
 #include "core/memory.h"
+#include "group/group.h"
+
+#define PIECE_NS INT64_C(50000000) /* of an evaluation by a group: then a sign of life */
 
 static be_status order_new(evaluator *e, be_error *err)
 {
@@ -48,6 +51,7 @@ static be_status evaluator_prepare(evaluator *e, const evaluator_options *option
 be_status evaluator_open(evaluator *e, const evaluator_options *options, be_error *err)
 {
     *e = (evaluator){.first = options->first,
+                     .group = options->group,
                      .count = options->count ? options->count : options->data->count,
                      .batch = options->batch};
     be_status status = evaluator_prepare(e, options, err);
@@ -83,17 +87,19 @@ be_status evaluator_run(evaluator *e, evaluation *out, be_error *err)
 {
     int64_t steps = (e->entries + e->batch - 1) / e->batch, start_ns = clock_now_ns();
     bool mutual = e->model.outputs.is_mutual; /* only the last step's count back is there */
-    int64_t most = mutual ? 1 : BE_LOSS_LOG;
+    int64_t most = mutual ? 1 : BE_LOSS_LOG, piece = e->group ? 1 : most;
     float losses[BE_LOSS_LOG];
     int32_t correct[BE_LOSS_LOG];
     double sum = 0;
     *out = (evaluation){.count = e->count, .back = mutual ? 0 : -1};
     TRY(be_plan_set_steps(e->plan, 0, err));
     for (int64_t done = 0; done < steps;) {
-        int64_t block = steps - done < most ? steps - done : most;
+        int64_t block = steps - done < piece ? steps - done : piece, begin_ns = clock_now_ns();
         TRY(be_plan_run(e->plan, block, err));
         TRY(be_plan_losses(e->plan, block, losses, correct, err));
         TRY(evaluation_add_back(e->plan, &e->model.outputs, &out->back, err));
+        group_beat(e->group);
+        if (clock_now_ns() - begin_ns < PIECE_NS) piece = 2 * piece < most ? 2 * piece : most;
         for (int64_t i = 0; i < block; i++, done++) {
             int64_t left = e->entries - done * e->batch;
             sum += (double)losses[i] * (double)(left < e->batch ? left : e->batch);

@@ -22,10 +22,12 @@ typedef struct evaluator_options {
     const data_table *data;
     be_precision precision;
     bool data_on_host; /* see be_plan_options */
+    be_group *group;   /* gets signs of life while it evaluates; NULL: none */
 } evaluator_options;
 
 typedef struct evaluator {
     be_plan *plan;
+    be_group *group;
     workload_model model;
     int32_t *order; /* a sample an entry */
     int64_t first, count, entries;

@@ -100,6 +100,7 @@ static be_status make_validation(trainer *t, be_error *err)
     evaluator_options options = {.workload = t->options->workload,
                                  .device = t->options->device,
                                  .share = t->plan,
+                                 .group = t->options->group,
                                  .precision = t->options->precision,
                                  .batch = t->batch,
                                  .data = t->options->validation,
