@@ -234,14 +234,13 @@ static be_status points_json(const trial *t, const side *s, const linked *by, js
     return BE_OK;
 }
 
-static be_status peers_json(const trial *t, json_t **out, be_error *err)
+static be_status peers_json(const trial *t, const linked *by, json_t **out, be_error *err)
 {
     *out = json_array();
     for (int i = 1; i < t->count; i++) {
         const side *s = &t->sides[i];
         json_t *points = NULL;
-        be_status status =
-            points_json(t, s, &(linked){.link = NULL, .bytes = (double)NAN}, &points, err);
+        be_status status = points_json(t, s, by, &points, err);
         json_array_append_new(
             *out, json_pack("{s:s, s:o, s:o}", "engine", s->engine, "implementation",
                             json_of_known(s->crews[0].times[0].implementation), "points", points));
@@ -256,7 +255,7 @@ static be_status make_result(const trial *t, const linked *by, json_t **out, be_
     const scaling_link *link = by->link;
     json_t *points = NULL, *peers = NULL;
     be_status status = points_json(t, &t->sides[0], by, &points, err);
-    if (status == BE_OK) status = peers_json(t, &peers, err);
+    if (status == BE_OK) status = peers_json(t, by, &peers, err);
     if (status != BE_OK) {
         json_decref(points);
         json_decref(peers);
