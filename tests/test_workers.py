@@ -220,7 +220,8 @@ class WorkersTest(FolderTest):
 
     def test_ranks_that_exchange_messages_train_the_same(self):
         """As those of several machines do (test_machines.py), by both MPIs; in two buckets."""
-        for options, workers in (([], "4"), (["--width", "16"], "2")):
+        for options, workers in (([], "4"), (["--width", "16"], "2"),
+                                 (["--width", "16", "--accumulate", "2"], "2")):
             expected = self.weights("expected", *options, "--workers", workers)
             for family in filter(has_mpi, LAUNCHERS):
                 with self.subTest(family=family, options=options):
@@ -228,11 +229,14 @@ class WorkersTest(FolderTest):
                     more = ["--oversubscribe"] if family == "openmpi" else []
                     result = subprocess.run(
                         [LAUNCHERS[family], *more, "-n", workers, PROGRAM, *TRAIN, "--steps", "30",
-                         "--quiet", *options, "--export", path],
+                         "-f", "jsonl", *options, "--export", path],
                         env={**os.environ, **AS_ROOT, "BREAKEVEN_APART": "1"}, text=True,
                         capture_output=True, timeout=LIMIT_S, check=False)
                     self.assertEqual(result.returncode, 0, result.stderr)
                     self.assert_same_bytes(expected, path)
+                    for record in map(json.loads, result.stdout.splitlines()):
+                        hidden = record["all_reduce_hidden_s"]
+                        self.assertTrue(hidden > 0 if options else hidden >= 0, record)
 
     def start_all(self, variables, *options, train=TRAIN):
         """A process for each rank's variables: (exit code, standard output, standard error)."""

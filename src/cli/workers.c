@@ -148,6 +148,7 @@ void workers_record(be_group *group, double steps, json_t **record)
     bool known = spent.bytes > 0 && steps > 0;
     json_put(record, "workers", json_integer(be_group_size(group)));
     json_put(record, "all_reduce_s", known ? json_real(spent.seconds / steps) : json_null());
+    json_put(record, "all_reduce_hidden_s", known ? json_real(spent.hidden / steps) : json_null());
     json_put(record, "all_reduce_bytes", known ? json_real(spent.bytes / steps) : json_null());
 }
 

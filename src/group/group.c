@@ -114,8 +114,10 @@ static be_status exchange(be_group *group, const void *mine, size_t bytes, int64
 group_spent group_take_spent(be_group *group)
 {
     group_spent spent = {.seconds = (double)(group->mean_ns - group->told_ns) * 1e-9,
+                         .hidden = (double)(group->hidden_ns - group->told_hidden_ns) * 1e-9,
                          .bytes = (double)(group->mean_bytes - group->told_bytes)};
     group->told_ns = group->mean_ns;
+    group->told_hidden_ns = group->hidden_ns;
     group->told_bytes = group->mean_bytes;
     return spent;
 }

@@ -42,9 +42,10 @@ void group_beat(be_group *group);
 BE_CHECKED be_status group_check(be_group *group, be_error *err);
 
 /* What this rank has spent in group_mean since the last call of this: seconds, with the waiting for
- * the others, and bytes of its own; both 0 where another way adds up. */
+ * the others, and bytes of its own; both 0 where another way adds up.  `hidden` seconds means were
+ * under way beside other work. */
 typedef struct group_spent {
-    double seconds, bytes;
+    double seconds, hidden, bytes;
 } group_spent;
 
 group_spent group_take_spent(be_group *group);
@@ -65,8 +66,8 @@ bool group_has_ended(const be_group *group);
  */
 BE_CHECKED be_status group_mean(be_group *group, float *x, int64_t count, be_error *err);
 
-/* The next group_mean but those that have begun will be this one: it may begin now, beside other
- * work, and goes on at each group_beat.  x stays as it is until then. */
+/* A group_mean of these floats will follow: it may begin now, beside other work, and goes on at
+ * each group_beat.  Nobody else uses x until then. */
 BE_CHECKED be_status group_mean_begin(be_group *group, float *x, int64_t count, be_error *err);
 
 /* all[size · bytes]: what each rank has, by rank. */

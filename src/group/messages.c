@@ -33,8 +33,9 @@ typedef struct end_note {
 } end_note;
 
 typedef struct mean_job {
-    float *x;
+    float *x; /* NULL: it is free */
     int64_t count;
+    int64_t begun_ns, whole_ns; /* 0: it is not */
 } mean_job;
 
 /* A chunk of a mean, counted over all of them. */
@@ -49,7 +50,10 @@ typedef struct message_group {
     char *sets; /* two of base.size times GROUP_CHUNK, which exchanges fill in turn */
     uint64_t exchanges;
     mean_job jobs[MEANS_MOST];
-    uint64_t begun, asked; /* jobs that have begun, and of these the first so many were asked for */
+    int open;                    /* jobs */
+    mean_job *queue[MEANS_MOST]; /* in the order in which they began, … */
+    uint64_t begun;              /* … so many, of which the last ones are not whole */
+    int64_t counted_ns;          /* until when the time of means is counted */
     /* The next chunk that is swapped, the next one that is added up, and the next one that is
      * whole.
      */
@@ -222,7 +226,7 @@ static be_status message_exchange(be_group *group, const void *mine, size_t byte
 
 static const mean_job *job_of(const message_group *g, const cursor *c)
 {
-    return &g->jobs[c->job % MEANS_MOST];
+    return g->queue[c->job % MEANS_MOST];
 }
 
 static bool is_there(const message_group *g, const cursor *c)
@@ -279,6 +283,14 @@ static be_status add_and_gather(message_group *g, be_error *err)
     return BE_OK;
 }
 
+static void end_chunk(message_group *g)
+{
+    mean_job *job = g->queue[g->whole.job % MEANS_MOST];
+    uint64_t before = g->whole.job;
+    step_on(g, &g->whole);
+    if (g->whole.job != before) job->whole_ns = clock_now_ns();
+}
+
 /* Do what can be done now for the means that have begun. */
 static be_status go_on(message_group *g, be_error *err)
 {
@@ -287,7 +299,7 @@ static be_status go_on(message_group *g, be_error *err)
         moves = false;
         if (g->whole.chunk < g->added.chunk) {
             TRY(look(g, MPI_GATHER, &is_over, err));
-            if (is_over) step_on(g, &g->whole);
+            if (is_over) end_chunk(g);
             moves |= is_over;
         }
         if (g->added.chunk < g->swapped.chunk && g->whole.chunk == g->added.chunk) {
@@ -303,13 +315,39 @@ static be_status go_on(message_group *g, be_error *err)
     return BE_OK;
 }
 
-/* Whether there is room is the same on all ranks: it follows from what they have asked for. */
+/* The mean of these floats, or, for NULL, a free place; NULL where there is none. */
+static mean_job *find_job(message_group *g, const float *x)
+{
+    for (int j = 0; j < MEANS_MOST; j++)
+        if (g->jobs[j].x == x) return &g->jobs[j];
+    return NULL;
+}
+
+static be_status begin_job(message_group *g, float *x, int64_t count, be_error *err)
+{
+    mean_job *job = find_job(g, NULL);
+    MUST(job);
+    *job = (mean_job){x, count, clock_now_ns(), 0};
+    g->queue[g->begun++ % MEANS_MOST] = job;
+    g->open++;
+    return go_on(g, err);
+}
+
+/* Whether there is room is the same on all ranks: it follows from what they have asked for.  One
+ * place is for a mean that begins when it is asked for. */
 static be_status message_mean_begin(be_group *group, float *x, int64_t count, be_error *err)
 {
     message_group *g = (message_group *)group;
-    if (g->ended || g->begun - g->asked == MEANS_MOST) return BE_OK;
-    g->jobs[g->begun++ % MEANS_MOST] = (mean_job){x, count};
-    return go_on(g, err);
+    return g->ended || g->open == MEANS_MOST - 1 ? BE_OK : begin_job(g, x, count, err);
+}
+
+/* What was waited for since, or counted before, is not hidden. */
+static void count_hidden(message_group *g, const mean_job *job, int64_t asked_ns)
+{
+    int64_t end_ns = least(asked_ns, job->whole_ns);
+    int64_t begin_ns = job->begun_ns > g->counted_ns ? job->begun_ns : g->counted_ns;
+    if (end_ns > begin_ns) g->base.hidden_ns += end_ns - begin_ns;
+    g->counted_ns = clock_now_ns();
 }
 
 static be_status message_mean(be_group *group, float *x, int64_t count, int64_t limit_ns,
@@ -318,14 +356,19 @@ static be_status message_mean(be_group *group, float *x, int64_t count, int64_t 
     message_group *g = (message_group *)group;
     waiting w = {.limit_ns = limit_ns};
     if (g->ended) return read_end(g, err);
-    if (g->asked == g->begun) TRY(message_mean_begin(group, x, count, err));
-    MUST(g->jobs[g->asked % MEANS_MOST].x == x);
+    mean_job *job = find_job(g, x);
+    bool is_begun = job;
+    int64_t asked_ns = clock_now_ns();
+    if (!is_begun) TRY(begin_job(g, x, count, err));
+    if (!is_begun) job = find_job(g, x);
     while (true) {
         TRY(go_on(g, err));
-        if (g->whole.job > g->asked) break;
+        if (job->whole_ns) break;
         TRY(wait_a_little(g, &w, err));
     }
-    g->asked++;
+    if (is_begun) count_hidden(g, job, asked_ns);
+    job->x = NULL;
+    g->open--;
     return BE_OK;
 }
 

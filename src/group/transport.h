@@ -38,15 +38,16 @@ typedef struct group_transport {
 struct be_group {
     const group_transport *transport;
     int rank, size;
-    bool is_apart;                       /* as group_is_apart */
-    _Atomic int64_t beat_ns;             /* the last sign of life */
-    _Atomic int64_t longest_ns;          /* between two of them, since the last exchange */
-    bool looks;                          /* the last call was a check */
-    _Atomic int64_t mean_ns, mean_bytes; /* spent in means */
-    int64_t told_ns, told_bytes;         /* of it, what somebody has asked for */
-    int64_t whole;                       /* samples of a batch that is cut; 0: into equal parts */
-    int64_t parts[GROUP_MOST];           /* of it */
-    be_error ended;                      /* status BE_OK while the group lives */
+    bool is_apart;                               /* as group_is_apart */
+    _Atomic int64_t beat_ns;                     /* the last sign of life */
+    _Atomic int64_t longest_ns;                  /* between two of them, since the last exchange */
+    bool looks;                                  /* the last call was a check */
+    _Atomic int64_t mean_ns, mean_bytes;         /* spent in means */
+    int64_t hidden_ns;                           /* means under way beside other work */
+    int64_t told_ns, told_bytes, told_hidden_ns; /* of it, what somebody has asked for */
+    int64_t whole;             /* samples of a batch that is cut; 0: into equal parts */
+    int64_t parts[GROUP_MOST]; /* of it */
+    be_error ended;            /* status BE_OK while the group lives */
 };
 
 #endif

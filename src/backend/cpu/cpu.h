@@ -55,6 +55,9 @@ typedef struct cpu_kernel {
     /* Choose, create primitives, book scratch; no operand has an address yet.  May be NULL. */
     be_status (*prepare)(cpu_call *call, arena *memory, be_error *err);
     be_status (*run)(const cpu_call *call, be_error *err);
+    /* Begin with it before its turn, once the nodes before it are done with its operands; what it
+     * began `run` ends.  May be NULL. */
+    be_status (*begin)(const cpu_call *call, be_error *err);
     void (*release)(cpu_call *call); /* what prepare made outside the arena; may be NULL */
 } cpu_kernel;
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_begin.h"
 #include "core/clock.h"
 #include "core/room.h"
 #include "core/team.h"
@@ -17,6 +18,8 @@ struct program {
     cpu_call *calls;
     const cpu_kernel **kernels;
     size_t call_count; /* prepared so far */
+    cpu_begin *begins;
+    size_t begin_count;
     unsigned char *persistent, *activations, *scratch;
     const unsigned char *shared_weights; /* another program's block, or NULL */
     const void **inputs;                 /* address of each input value, NULL until written */
@@ -77,14 +80,16 @@ static void call_describe(program *p, size_t n, cpu_call *call)
 
 static be_status program_prepare(program *p, be_error *err)
 {
-    void *calls = NULL, *kernels = NULL, *inputs = NULL, *owned = NULL;
+    void *calls = NULL, *kernels = NULL, *inputs = NULL, *owned = NULL, *begins = NULL;
     size_t nodes = p->graph->node_count, values = p->graph->value_count;
     TRY(arena_alloc(p->memory, &calls, (nodes + 1) * sizeof(cpu_call), err));
     TRY(arena_alloc(p->memory, &kernels, (nodes + 1) * sizeof(cpu_kernel *), err));
+    TRY(arena_alloc(p->memory, &begins, (nodes + 1) * sizeof(cpu_begin), err));
     TRY(arena_alloc(p->memory, &inputs, (values + 1) * sizeof(void *), err));
     TRY(arena_alloc(p->memory, &owned, (values + 1) * sizeof(void *), err));
     p->calls = calls;
     p->kernels = kernels;
+    p->begins = begins;
     p->inputs = inputs;
     p->owned_inputs = owned;
     bool native = false, onednn = false;
@@ -246,6 +251,7 @@ static be_status program_resolve(program *p, be_error *err)
             if (call->node->out[o] != BE_NONE) call->out[o] = value_address(p, call->node->out[o]);
         call->scratch = p->scratch;
     }
+    p->begin_count = cpu_begin_find(p->calls, p->kernels, p->call_count, p->graph, p->begins);
     p->resolved = true;
     return BE_OK;
 }
@@ -284,13 +290,25 @@ static void program_parts(const program *p, program_part parts[PARTS])
     parts[PART_END] = (program_part){end, p->call_count, 1};
 }
 
+/* What begins behind node n; *next is the first that has not begun. */
+static be_status begin_after(const program *p, size_t n, size_t *next, be_error *err)
+{
+    for (; *next < p->begin_count && p->begins[*next].after <= n; (*next)++) {
+        size_t call = p->begins[*next].call;
+        if (p->begins[*next].after == n) TRY(p->kernels[call]->begin(&p->calls[call], err));
+    }
+    return BE_OK;
+}
+
 static be_status part_run(program *p, const program_part *part, int64_t step, bool checked,
                           be_error *err)
 {
+    size_t next = 0;
     for (int turn = 0; turn < part->times; turn++)
         for (size_t n = part->first; n < part->end; n++) {
             TRY(p->kernels[n]->run(&p->calls[n], err));
             if (checked) TRY(check_finite(p, &p->calls[n], step, err));
+            if (turn == part->times - 1) TRY(begin_after(p, n, &next, err));
             group_beat(p->graph->lowered.group);
         }
     return BE_OK;

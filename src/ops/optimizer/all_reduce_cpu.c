@@ -10,4 +10,11 @@ static be_status all_reduce_run(const cpu_call *call, be_error *err)
                       call->in_shape[0].dim[0], err);
 }
 
-const cpu_kernel CPU_KERNEL(all_reduce) = {.implementation = CPU_NATIVE, .run = all_reduce_run};
+static be_status all_reduce_begin(const cpu_call *call, be_error *err)
+{
+    return group_mean_begin(((const all_reduce_attrs *)call->attrs)->group, call->out[0],
+                            call->in_shape[0].dim[0], err);
+}
+
+const cpu_kernel CPU_KERNEL(all_reduce) = {
+    .implementation = CPU_NATIVE, .run = all_reduce_run, .begin = all_reduce_begin};
