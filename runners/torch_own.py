@@ -97,10 +97,9 @@ class Session(Loop):
             self._check_seeded()
             torch.save(self.model.state_dict(), path + ".new")
             os.replace(path + ".new", path)
-        with open(path, "rb") as file:  # whatever its name says that it is
-            weights = torch.load(file, map_location="cpu")
+        self.weights = path
         try:
-            self.model.load_state_dict(weights)
+            self._load_weights()
         except RuntimeError:
             raise Failure("BAD_DATA", f"the same names and shapes of weights each time that "
                           f"{self.own.function}() of {self.own.named} is called", "others",
@@ -108,8 +107,11 @@ class Session(Loop):
         self.parameters = sum(p.numel() for p in self.model.parameters())
         torch_forms.lay_out(self.form, self.model.to(self.device, self.dtype)).train(self.training)
         self.warnings += torch_forms.layout_warnings(self.form, self.model.parameters())
-        self.start = {name: value.detach().clone()
-                      for name, value in self.model.state_dict().items()}
+
+    def _load_weights(self):
+        """From the file each time: a copy kept beside the model would count as its memory."""
+        with open(self.weights, "rb") as file:  # whatever its name says that it is
+            self.model.load_state_dict(torch.load(file, map_location="cpu"))
 
     def _place(self, x):
         if x.is_floating_point() and x.dtype == torch.float32:
@@ -126,7 +128,8 @@ class Session(Loop):
         for module in self.model.modules():
             if isinstance(module, torch.nn.RNNBase) and dropout == "counter":
                 module.dropout = 0.0
-        self.model.load_state_dict(self.start)
+        self._load_weights()
+        self.model.zero_grad(set_to_none=True)
         self.optimizer = None
         if self.training:
             self.optimizer = self.own.new_optimizer(self.model, self.device)
