@@ -64,6 +64,10 @@ def prediction_of(output):
     return output
 
 
+def _shapes(output, target):
+    return f"an output {list(output.shape)} and a target {list(target.shape)}"
+
+
 def default_loss(output, target):
     """Cross-entropy for whole numbers, mean squared error for real ones; the output itself where
     there is no target."""
@@ -76,18 +80,17 @@ def default_loss(output, target):
     if target.dtype == torch.bool:
         raise Failure("BAD_DATA", "whole or real numbers as the target of the default loss",
                       "truth values", _DEFAULT_LOSS)
-    shapes = f"an output {list(output.shape)} and a target {list(target.shape)}"
     if not is_whole(target):
         if output.shape != target.shape:
             raise Failure("BAD_DATA", "an output of the target's shape for the mean squared error",
-                          shapes, _DEFAULT_LOSS)
+                          _shapes(output, target), _DEFAULT_LOSS)
         return F.mse_loss(output, target)
     if output.dim() > 1 and output.shape[:1] + output.shape[2:] == target.shape:
         return F.cross_entropy(output, target)
     if output.shape[:-1] == target.shape:  # classes last, as language models have them
         return F.cross_entropy(output.flatten(0, -2), target.flatten())
-    raise Failure("BAD_DATA", "an output [n, classes] for targets [n] of whole numbers", shapes,
-                  _DEFAULT_LOSS)
+    raise Failure("BAD_DATA", "an output [n, classes] for targets [n] of whole numbers",
+                  _shapes(output, target), _DEFAULT_LOSS)
 
 
 class TorchFile(own_file.OwnFile):
