@@ -73,6 +73,13 @@ class OwnFile:
             self.module = self._import(is_file)
         except Failure:
             raise
+        except ModuleNotFoundError as error:
+            if not is_file and error.name == self.named:
+                raise Failure("IO", f"a module '{self.named}' in {self.folder}, or elsewhere where "
+                              "this Python looks", "none", "check its name, or name a file that "
+                              "ends in .py") from None
+            traceback.print_exc()
+            raise self.failure(error, "to be imported") from None
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             raise self.failure(error, "to be imported") from None
@@ -181,6 +188,8 @@ class OwnFile:
 
     def is_of_user(self, path):
         """Whether a file lies in the user's folder, as code of their own."""
+        if path.startswith("<"):  # as <frozen importlib._bootstrap>
+            return False
         path = os.path.realpath(path)
         apart = (HERE + os.sep, os.path.realpath(sys.prefix) + os.sep)
         return (path.startswith(self.folder + os.sep) and not path.startswith(apart)

@@ -1,5 +1,6 @@
 """Tests of a user's own model as a file: what it may define, what is wrong with it, and the gate
 between contenders, against one that computes something else."""
+import gc
 import json
 import os
 import sys
@@ -243,6 +244,16 @@ def loss(output, target):
         _, found = self.parity(child, "trace")
         answer = child.ask("run", steps=3, losses=True)
         np.testing.assert_allclose(answer["losses"], found["losses"], rtol=1e-6)
+
+    def test_no_second_copy_of_the_weights_is_kept(self):
+        """It would count as memory of the model."""
+        child = self.inside(MLP.replace("nn.Linear(6, 5)", "nn.Linear(6, 7)")
+                            .replace("nn.Linear(5, 3)", "nn.Linear(7, 3)"))
+        self.parity(child, "trace")
+        gc.collect()
+        alive = [x for x in gc.get_objects() if type(x) in (torch.Tensor, torch.nn.Parameter)
+                 and x.shape == (7, 6)]
+        self.assertEqual(len(alive), 1)
 
     def test_dropout_is_told_and_switched_off(self):
         changed = MLP.replace("nn.ReLU()", "nn.Dropout(0.5)")
@@ -545,6 +556,8 @@ torch_own.Session.{member} = lambda self, *given: (
                  says=["found KeyError: 'weights' (mymodel.py, line 2: raise KeyError('weights'))"])
         path = self.file()
         self.bad(2, "bench", self.path("none.py"), says=["expected a file, found none"])
+        self.bad(1, "bench", "nowhere_here:model", *SHORT,
+                 says=["expected a module 'nowhere_here' in ", "found none: check its name"])
         self.bad(2, "train", path, says=["bench, sweep, explain and advise take it"])
         self.bad(2, "bench", path, "mlp-mnist", says=["is measured alone, found \"mlp-mnist\""])
         self.bad(2, "bench", path, "--engine", "native",

@@ -262,7 +262,7 @@ static void what_a_runner_refuses_is_passed_on(void **state)
     (void)state;
     conductor_options o = quick_options();
     ASSERT_FAILED(BESIDE(&o, "--refuse", "NO_MEMORY:prepare"), BE_NO_MEMORY, STOP_FAILED,
-                  "fake cuda:0, request prepare", "expected mercy, found none");
+                  "fake cuda:0: prepare: expected mercy, found none");
     ASSERT_FAILED(BESIDE(&o, "--refuse", "UNAVAILABLE:hello"), BE_UNAVAILABLE, STOP_FAILED,
                   "expected mercy");
     ASSERT_FAILED(BESIDE(&o, "--refuse", "NUMERIC:run"), BE_NUMERIC, STOP_FAILED, "mercy");

@@ -81,7 +81,7 @@ static void a_refusal_leaves_the_runner_usable(void **state)
     ASSERT_OK(START(&r, "--refuse", "BAD_DATA:sync"));
     for (int i = 0; i < 2; i++)
         ASSERT_FAILS(call(&r, &(protocol_call){.request = PROTOCOL_SYNC}, &a, &err), BE_BAD_DATA,
-                     "fake cpu, request sync: sync: expected mercy");
+                     "fake cpu: sync: expected mercy");
     ASSERT_OK(call(&r, &(protocol_call){.request = PROTOCOL_PHASES, .steps = 1}, &a, &err));
     protocol_answer_clear(&a);
     runner_clear(&r);

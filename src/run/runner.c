@@ -35,8 +35,10 @@ be_status runner_call(runner *r, const protocol_call *call, double limit_s, prot
         r->spoiled = status != BE_OK && !answer->refused;
     }
     if (outside_ns) *outside_ns = end_ns - start_ns;
-    if (status != BE_OK && status != BE_INTERRUPTED)
+    if (r->spoiled && status != BE_INTERRUPTED)
         status_prefix(err, "%s, request %s", r->name, protocol_request_name(call->request));
+    else if (status != BE_OK && status != BE_INTERRUPTED)
+        status_prefix(err, "%s", r->name); /* a refusal names its request */
     return status;
 }
 
