@@ -78,7 +78,8 @@ def record_of(options, *words):
                own_agreement.MOST_S, "--time", own_agreement.MOST_S, "-f", "json"]
     done = subprocess.run([str(word) for word in command], check=True, text=True,
                           stdout=subprocess.PIPE,
-                          env=dict(os.environ, BREAKEVEN_PYTHON=str(options.python)))
+                          env=dict(os.environ, **own_agreement.KEEPING,
+                                   BREAKEVEN_PYTHON=str(options.python)))
     return json.loads(done.stdout)[0]
 
 
