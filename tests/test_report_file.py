@@ -144,6 +144,15 @@ class Report(FolderTest):
         page, _ = self.page(self.plant([explained, bench(1)]))
         self.assertIn("native on 1 thread is fastest, 100 ms a step. native on 2 thr", page.text)
 
+    def test_a_document_names_no_option_of_a_command(self):
+        """What a sweep of its command says of going on is for whoever ran it."""
+        for ended, says in (("time limit", "The time was over before all was decided. 9 runs"),
+                            ("failed", "It failed: these are the results so far. 9 runs")):
+            path = self.plant([sweep(ended=ended, file="kept.jsonl")])
+            page, _ = self.page(path)
+            self.assertIn(says, page.text)
+            self.assertNotIn("--resume", page.text)
+
     def test_the_records_can_be_saved(self):
         records = [bench(), bench(1, data_note="grüße"), *epochs(2)]
         page, _ = self.page(self.plant(records))

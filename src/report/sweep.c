@@ -229,21 +229,24 @@ static void print_end(const json_t *result, FILE *out)
     json_array_foreach(report_member(result, sweep, sides), i, item)
         print_settings(result, item, out);
     print_notes(result, out);
-    const char *how = strcmp(ended, "time limit") == 0
-                          ? "The time was over before all was decided: a longer --max-time, with "
-                            "--resume, goes on."
+    /* The options are of the command: a document has no file that could be resumed. */
+    bool here = !report_is_document();
+    const char *next = !here                              ? "."
+                       : strcmp(ended, "time limit") == 0 ? ": a longer --max-time, with --resume, "
+                                                            "goes on."
+                                                          : "; --resume goes on.";
+    const char *how = strcmp(ended, "time limit") == 0 ? "The time was over before all was decided"
                       : strcmp(ended, "interrupted") == 0
-                          ? "Interrupted: these are the results so far; --resume goes on."
-                      : strcmp(ended, "failed") == 0
-                          ? "It failed: these are the results so far; --resume goes on."
-                          : "";
+                          ? "Interrupted: these are the results so far"
+                      : strcmp(ended, "failed") == 0 ? "It failed: these are the results so far"
+                                                     : "";
     double loaded = report_real(result, sweep, loaded);
     double measured = report_real(result, sweep, measured);
     text_buffer b = TEXT_BUFFER(line);
-    text_add(&b, "%s%s%.0f run%s%s in %.0f s", how, *how ? " " : "", measured,
+    text_add(&b, "%s%s%s%.0f run%s%s in %.0f s", how, *how ? next : "", *how ? " " : "", measured,
              measured == 1 ? "" : "s", loaded > 0 ? ", some of them before," : "",
              report_real(result, sweep, elapsed_s));
-    if (!report_is_document()) text_add(&b, ", %s%s", *file ? "kept in " : "not kept", file);
+    if (here) text_add(&b, ", %s%s", *file ? "kept in " : "not kept", file);
     report_paragraph(out, line, 2);
 }
 
