@@ -96,6 +96,7 @@ static const op_case binary_cases[] = {
     PAIR_CASE("batch 100", SAME(4, {100, 8, 3, 3})),
     PAIR_CASE("one", SAME(1, {1})),
     PAIR_CASE("a row for all", F32(2, {37, 301}), F32(1, {301})),
+    PAIR_CASE("places for all samples", F32(3, {7, 5, 24}), F32(2, {5, 24})),
     PAIR_CASE("a number for all", F32(3, {5, 7, 11}), F32(1, {1})),
     PAIR_CASE("a column for all", F32(3, {4, 19, 33}), F32(2, {19, 1})),
     PAIR_CASE("a number an image and column", F32(4, {3, 17, 5, 7}), F32(4, {3, 1, 1, 7})),

@@ -29,9 +29,10 @@ KERNEL binary(ITEM_ARG ARG_IN(IN0_T, a), ARG_IN(IN1_T, b), ARG_OUT(OUT0_T, y), A
     }
 }
 
-/* Both of the same shape, and at 16 bytes; the last few one by one. */
+/* By words at 16 bytes; the last few elements one by one.  b has `period` elements, which are used
+ * again and again: all of a's, or a multiple of eight. */
 KERNEL binary_eights(ITEM_ARG ARG_IN(IN0_T, a), ARG_IN(IN1_T, b), ARG_OUT(OUT0_T, y),
-                     ARG_INT(count))
+                     ARG_INT(count), ARG_INT(period))
 {
     OPEN_IN(IN0_T, a);
     OPEN_IN(IN1_T, b);
@@ -41,12 +42,12 @@ KERNEL binary_eights(ITEM_ARG ARG_IN(IN0_T, a), ARG_IN(IN1_T, b), ARG_OUT(OUT0_T
         if (from + 8u <= (u32)count) {
             float v[8], w[8];
             LOAD_8(IN0, v, a, from);
-            LOAD_8(IN1, w, b, from);
+            LOAD_8(IN1, w, b, from % (u32)period);
             UNROLL for (int j = 0; j < 8; j++) v[j] = result_of(v[j], w[j]);
             STORE_8(OUT0, y, from, v);
         } else {
             for (u32 i = from; i < (u32)count; i++)
-                STORE(OUT0, y, i, result_of(LOAD(IN0, a, i), LOAD(IN1, b, i)));
+                STORE(OUT0, y, i, result_of(LOAD(IN0, a, i), LOAD(IN1, b, i % (u32)period)));
         }
     }
 }

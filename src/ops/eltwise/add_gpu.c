@@ -26,11 +26,16 @@ static be_status multiply_prepare(gpu_call *call, be_error *err)
 
 #define VECTOR_BYTES 16
 
+/* May words be moved?  b has a's shape, or the last dimensions of it and whole words. */
 static bool is_vector(const gpu_call *call)
 {
+    const be_shape *a = &call->in_shape[0], *b = &call->in_shape[1];
     size_t offsets = call->in[0].offset | call->in[1].offset | call->out[0].offset;
-    return shape_elements(&call->in_shape[0]) == shape_elements(&call->in_shape[1]) &&
-           offsets % VECTOR_BYTES == 0;
+    bool is_last = true;
+    for (int d = 1; d <= b->rank; d++)
+        is_last = is_last && d <= a->rank && b->dim[b->rank - d] == a->dim[a->rank - d];
+    bool is_whole = shape_elements(b) == shape_elements(a) || shape_elements(b) % 8 == 0;
+    return is_last && is_whole && offsets % VECTOR_BYTES == 0;
 }
 
 static be_status record_eights(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -40,7 +45,8 @@ static be_status record_eights(const gpu_call *call, gpu_recorder *recorder, be_
                       &(gpu_step){0, "binary_eights",
                                   gpu_groups(call, (count + 7) / 8, call->units[0].group, 8),
                                   GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]), gpu_int(count))},
+                                                gpu_writes(call->out[0]), gpu_int(count),
+                                                gpu_int(shape_elements(&call->in_shape[1])))},
                       err);
 }
 

@@ -4,6 +4,7 @@ PARAMETERS(WIDTH ROWS PADDING ADD)
 /* Sorted tokens that an item adds. */
 #define CHUNK 8
 
+/* A word of a row an item and round. */
 KERNEL embedding(ITEM_ARG ARG_IN(int, tokens), ARG_IN(float, table), ARG_OUT(float, y),
                  ARG_INT(count))
 {
@@ -11,8 +12,14 @@ KERNEL embedding(ITEM_ARG ARG_IN(int, tokens), ARG_IN(float, table), ARG_OUT(flo
     OPEN_IN(float, table);
     OPEN_OUT(float, y);
     EACH (i, count) {
-        int token = tokens[i / WIDTH];
-        y[i] = token >= 0 && token < (int)ROWS ? table[(u32)token * WIDTH + i % WIDTH] : F32_NAN;
+        u32 column = i % ROW_WORDS * WORD;
+        int token = tokens[i / ROW_WORDS];
+        float v[WORD];
+        UNROLL for (int j = 0; j < WORD; j++) v[j] = F32_NAN;
+        if (token >= 0 && token < (int)ROWS) {
+            LOAD_WORD(WIDE, v, table, (i64)token * WIDTH + column);
+        }
+        STORE_WORD(WIDE, y, (i64)(i / ROW_WORDS) * WIDTH + column, v);
     }
 }
 

@@ -43,7 +43,7 @@ static be_status embedding_prepare(gpu_call *call, be_error *err)
 
 static be_status embedding_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    int64_t count = shape_elements(&call->out_shape[0]);
+    int64_t count = shape_elements(&call->in_shape[0]) * words_of(call->in_shape[1].dim[1]);
     return gpu_record(recorder, call,
                       &(gpu_step){0, "embedding", groups_for(call, count),
                                   GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
