@@ -338,8 +338,8 @@ static be_status child_hung(child *c, double waited_s, be_error *err)
     child_await_end(c, 0);
     child_log_tail(c, CHILD_LOG_LINES, words, sizeof words);
     FAIL(err, BE_FAILED,
-         "expected an answer within %.3g s, found none; the runner hung and was killed (a longer "
-         "time limit may help); its last words: %s",
+         "expected an answer within %.3g s, found none; the runner hung and was killed (or was too "
+         "slow: stop other programs, or ask for a smaller batch); its last words: %s",
          waited_s, *words ? words : "none");
 }
 
