@@ -262,6 +262,22 @@ class NativeRunnerTest(shared.RunnerTest):
         request = self.request("cnn-fashion", good, shared.make_weights("cnn-mnist"))
         self.check_refused("BAD_DATA", "conv1.weight", "prepare", **request)
 
+    def test_tokens_and_lengths_that_are_refused(self):
+        np = shared.np
+        good = {"tokens": np.ones((8, 16), np.int32), "lengths": np.full(8, 16, np.int32),
+                "labels": np.zeros(8, np.int32), "order": np.arange(8, dtype=np.int32)}
+        for name, value, text in (("tokens", 300, "'tokens' from 0 to 299, found 300 at element 3"),
+                                  ("tokens", -1, "'tokens' from 0 to 299, found -1"),
+                                  ("lengths", 0, "'lengths' from 1 to 16, found 0 at element 3"),
+                                  ("lengths", 17, "'lengths' from 1 to 16, found 17")):
+            with self.subTest(name=name, value=value):
+                data = {member: field.copy() for member, field in good.items()}
+                data[name].flat[3] = value
+                shared.safetensors_io.write(self.path("sequences"), data)
+                request = dict(self.request("cnn-fashion"), workload="encoder", layers=1, width=32,
+                               heads=2, seq=16, vocab=300, data=self.path("sequences"))
+                self.check_refused("BAD_DATA", text, "prepare", **request)
+
     def test_lines_that_are_no_requests(self):
         for line in (b"", b"{", b"\xff\xfe{}", b"[1]", b"7", b'{"op": NaN}', b"[" * 100000,
                      b"9" * 5000, b'{"op": "quit", "op": "hello"}'):

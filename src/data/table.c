@@ -66,17 +66,18 @@ be_status table_check(const data_table *data, const data_table *form, const char
     return BE_OK;
 }
 
-be_status field_check(const data_field *field, int32_t below, const char *name, be_error *err)
+be_status field_check(const data_field *field, const data_field *wanted, const char *name,
+                      be_error *err)
 {
     const int32_t *values = field->bytes;
     int64_t count = field_elements(field);
-    if (below == 0 || !values || field->form.sample.dtype != BE_I32) return BE_OK;
+    if (wanted->below == 0 || !values || field->form.sample.dtype != BE_I32) return BE_OK;
     for (int64_t i = 0; i < count; i++)
-        if (values[i] < 0 || values[i] >= below)
+        if (values[i] < wanted->from || values[i] >= wanted->below)
             FAIL(err, BE_BAD_DATA,
-                 "%s: expected '%s' from 0 to %d, found %d at element %" PRId64
+                 "%s: expected '%s' from %d to %d, found %d at element %" PRId64
                  "; write the data file again",
-                 name, field->form.name, below - 1, values[i], i);
+                 name, field->form.name, wanted->from, wanted->below - 1, values[i], i);
     return BE_OK;
 }
 

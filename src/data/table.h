@@ -16,10 +16,10 @@
 #define TABLE_FIELDS 6
 
 typedef struct data_field {
-    be_field form;     /* name, samples, dtype and dimensions of one, how it is normalised */
-    int32_t below;     /* i32: values are 0 … below - 1; 0: any */
-    const void *bytes; /* the samples; NULL: the table is a description alone */
-    bool shared;       /* the bytes are another field's, who owns them */
+    be_field form;       /* name, samples, dtype and dimensions of one, how it is normalised */
+    int32_t from, below; /* i32: values are from … below - 1; below 0: any */
+    const void *bytes;   /* the samples; NULL: the table is a description alone */
+    bool shared;         /* the bytes are another field's, who owns them */
 } data_field;
 
 typedef struct data_table {
@@ -47,9 +47,10 @@ const data_field *table_find(const data_table *t, const char *name); /* or NULL 
 BE_CHECKED be_status table_check(const data_table *data, const data_table *form, const char *reader,
                                  be_error *err);
 
-/* BE_BAD_DATA for a value of an i32 field that is not below `below`; `name` is of the data. */
-BE_CHECKED be_status field_check(const data_field *field, int32_t below, const char *name,
-                                 be_error *err);
+/* BE_BAD_DATA for a value of an i32 field that is not among those of `wanted`; `name` is of the
+ * data. */
+BE_CHECKED be_status field_check(const data_field *field, const data_field *wanted,
+                                 const char *name, be_error *err);
 
 /* The samples order[0 … count - 1] of another table, one behind the other in each field.  Free with
  * table_free. */

@@ -133,7 +133,7 @@ static be_status take_data(const workload *w, const safetensors *file, const pro
                  "; write the data file again",
                  path, field->form.name, out->count);
         TRY(take_transform(job, wanted, field, err));
-        TRY(field_check(field, wanted->below, path, err));
+        TRY(field_check(field, wanted, path, err));
     }
     return BE_OK;
 }
@@ -153,9 +153,10 @@ static be_status take_order(native_session *s, const char *path, be_error *err)
     s->order_count = found->count;
     data_field order = {
         .form = {.name = "order", .count = found->count, .sample = {BE_I32, 0, {0}}},
+        /* Where nothing is read of the samples, any of them will do. */
+        .below = s->data.fields ? (int32_t)s->data.count : 0,
         .bytes = data};
-    /* Where nothing is read of the samples, any of them will do. */
-    return field_check(&order, s->data.fields ? (int32_t)s->data.count : 0, path, err);
+    return field_check(&order, &order, path, err);
 }
 
 /* ---------------------------------------------------------------- preparing */

@@ -17,26 +17,33 @@ static data_field number_field(const char *name, int below, int target)
                         .below = below};
 }
 
+/* Of a sequence without tokens there is no mean, and no key to attend to. */
+static data_field lengths_field(const workload_variant *v)
+{
+    data_field field = number_field("lengths", v->seq + 1, 0);
+    field.from = 1;
+    return field;
+}
+
 void sequences_form(const workload_variant *v, data_table *out, int classes)
 {
     *out = (data_table){.sample = "sequence",
                         .unit = "token",
                         .units_a_sample = v->seq,
                         .fields = 3,
-                        .field = {tokens_field("tokens", v, v->vocab),
-                                  number_field("lengths", v->seq + 1, 0),
+                        .field = {tokens_field("tokens", v, v->vocab), lengths_field(v),
                                   number_field("labels", classes, 1)}};
 }
 
 void pairs_form(const workload_variant *v, data_table *out, int classes)
 {
-    *out = (data_table){
-        .sample = "pair",
-        .unit = "token",
-        .units_a_sample = v->seq,
-        .fields = 4,
-        .field = {tokens_field("tokens", v, v->vocab), tokens_field("segments", v, 2),
-                  number_field("lengths", v->seq + 1, 0), number_field("labels", classes, 1)}};
+    *out =
+        (data_table){.sample = "pair",
+                     .unit = "token",
+                     .units_a_sample = v->seq,
+                     .fields = 4,
+                     .field = {tokens_field("tokens", v, v->vocab), tokens_field("segments", v, 2),
+                               lengths_field(v), number_field("labels", classes, 1)}};
 }
 
 /* The first tokens of each sample, in memory of their own; `below` 0: of any value. */
