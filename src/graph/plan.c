@@ -104,8 +104,22 @@ be_status be_plan_run(be_plan *plan, int64_t steps, be_error *err)
     return plan_run(plan, steps, false, err);
 }
 
+/* What a log still has of steps that are now done again is no result of these. */
+static be_status clear_log(be_plan *plan, be_value log, int64_t steps, be_error *err)
+{
+    float entries[BE_LOSS_LOG];
+    int64_t done = 0;
+    if (log == BE_NONE || plan->dry_run) return BE_OK;
+    TRY(be_plan_steps(plan, &done, err));
+    TRY(be_plan_read(plan, log, entries, sizeof entries, err));
+    for (int64_t i = 0; i < steps && i < BE_LOSS_LOG; i++) entries[(done + i) % BE_LOSS_LOG] = 0;
+    return be_plan_write(plan, log, entries, sizeof entries, err);
+}
+
 be_status be_plan_run_checked(be_plan *plan, int64_t steps, be_error *err)
 {
+    TRY(clear_log(plan, plan->graph->lowered.loss_log, steps, err));
+    TRY(clear_log(plan, plan->graph->lowered.norm_log, steps, err));
     return plan_run(plan, steps, true, err);
 }
 
