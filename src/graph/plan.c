@@ -320,15 +320,17 @@ static be_status fill_weights(be_plan *plan, const be_parameter *weights, int co
 }
 
 /* One by one: room for all of them would be as much again. */
-static be_status write_weights(be_plan *plan, be_error *err)
+be_status plan_draw(be_plan *plan, be_error *err)
 {
     void *room = NULL;
     size_t bytes = largest_of(plan->parameters, plan->parameter_count, 0);
     bytes = largest_of(plan->buffers, plan->buffer_count, bytes);
     TRY(memory_alloc(&room, bytes, "initial weights", err));
+    rounding found = rounding_usual();
     be_status status = fill_weights(plan, plan->parameters, plan->parameter_count, room, err);
     if (status == BE_OK) status = fill_weights(plan, plan->buffers, plan->buffer_count, room, err);
     memory_free(room);
+    rounding_restore(found);
     return status;
 }
 
@@ -474,7 +476,7 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
     if (plan->graph->lowered.rates != BE_NONE)
         TRY(write_rates(plan, plan->graph->recipe.learning_rate, err));
     bool draws = !options->share && !options->leave_weights;
-    if (draws && plan->graph->lowered.weights != BE_NONE) TRY(write_weights(plan, err));
+    if (draws && plan->graph->lowered.weights != BE_NONE) TRY(plan_draw(plan, err));
     return BE_OK;
 }
 
@@ -488,7 +490,7 @@ be_status be_plan_new(const be_graph *g, be_device *device, const be_plan_option
     plan->device = device;
     plan->train = options->mode == BE_TRAIN;
     plan->dry_run = options->dry_run != 0;
-    rounding found = rounding_usual(); /* weights are drawn here */
+    rounding found = rounding_usual();
     be_status status = plan_prepare(plan, g, options, err);
     if (status == BE_UNAVAILABLE && options->precision != BE_PRECISION_FP32)
         status_prefix(err, "precision %s", precision_name(options->precision));

@@ -92,7 +92,7 @@ static be_status make_plan(trainer *t, be_error *err)
     TRY(workload_bind(&t->model, t->plan, o->data, err));
     TRY(memory_alloc(&memory, count * sizeof(int32_t), "the order of an epoch", err));
     t->order = memory;
-    return snapshot_new(&t->snapshot, t->plan, err);
+    return BE_OK;
 }
 
 static be_status make_validation(trainer *t, be_error *err)
@@ -202,6 +202,10 @@ static be_status open_all(trainer *t, be_error *err)
     /* Where kernels are compiled and tuned, one rank may find ready what another one must make. */
     TRY(group_wait(o->group, PLAN_LIMIT_NS, err));
     if (be_group_rank(o->group) == 0) TRY(open_files(t, err));
+    /* What was drawn is drawn again where it is wanted: a copy of a large model is as much memory
+     * as three of its weights, and the first step would wait until the system has handed it out. */
+    t->has_snapshot = !o->weights && !o->resume;
+    t->snapshot_next_ns = clock_now_ns() + SNAPSHOT_NS;
     return ranks_copy_start(t, err);
 }
 
@@ -291,6 +295,7 @@ static be_status take_snapshot(trainer *t, be_error *err)
 {
     int64_t start_ns = clock_now_ns();
     t->has_snapshot = false;
+    if (!t->snapshot) TRY(snapshot_new(&t->snapshot, t->plan, err));
     TRY(snapshot_take(t->snapshot, t->plan, err));
     int64_t end_ns = clock_now_ns(), cost_ns = end_ns - start_ns;
     int64_t rest_ns = SNAPSHOT_RARITY * cost_ns;
@@ -304,7 +309,7 @@ static be_status take_snapshot(trainer *t, be_error *err)
 /* Back to the snapshot, and from there to the start of the block once more. */
 static be_status return_to_block(trainer *t, be_error *err)
 {
-    TRY(snapshot_restore(t->snapshot, t->plan, err));
+    TRY(t->snapshot ? snapshot_restore(t->snapshot, t->plan, err) : snapshot_restart(t->plan, err));
     for (int64_t done = t->snapshot_step; done < t->state.step;) {
         int64_t steps = least(t->state.step - done, t->steps_per_epoch - done % t->steps_per_epoch);
         TRY(write_order(t, done, err));
@@ -376,9 +381,10 @@ static block choose_block(const trainer *t)
 /* The ranks have other parts now: a plan for this one's, with what the one before has learned. */
 static be_status change_part(trainer *t, be_error *err)
 {
-    void *learned = t->snapshot;
     int64_t before;
-    TRY(snapshot_take(learned, t->plan, err));
+    if (!t->snapshot) TRY(snapshot_new(&t->snapshot, t->plan, err));
+    TRY(snapshot_take(t->snapshot, t->plan, err));
+    void *learned = t->snapshot;
     evaluator_close(&t->validation);
     be_plan_free(t->plan);
     be_graph_free(t->model.graph);

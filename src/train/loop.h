@@ -108,7 +108,7 @@ typedef struct trainer {
     double first_step_s; /* from trainer_open to the end of the first step; NAN before */
     int64_t open_ns;
     /* Weights and states as they were after snapshot_step steps: of the last few seconds, so that a
-     * bad loss can be looked at again. */
+     * bad loss can be looked at again.  `snapshot` NULL: as the plan was made. */
     void *snapshot;
     int64_t snapshot_step, snapshot_cost_ns;
     int64_t snapshot_next_ns; /* when the next one is due */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/graph.h"
+#include "graph/plan.h"
 #include "train/weights.h"
 
 static be_parameter tensor_at(const be_plan *plan, int index)
@@ -55,4 +56,22 @@ be_status snapshot_restore(const void *snapshot, be_plan *plan, be_error *err)
         at += tensor_bytes(&tensor);
     }
     return be_plan_set_steps(plan, steps, err);
+}
+
+be_status snapshot_restart(be_plan *plan, be_error *err)
+{
+    size_t most = 0;
+    void *zeros = NULL;
+    for (int i = 0; i < be_plan_slot_count(plan); i++) {
+        be_parameter slot = be_plan_slot(plan, i);
+        if (tensor_bytes(&slot) > most) most = tensor_bytes(&slot);
+    }
+    TRY(memory_alloc(&zeros, most, "states as they begin", err));
+    be_status status = plan_draw(plan, err);
+    for (int i = 0; status == BE_OK && i < be_plan_slot_count(plan); i++) {
+        be_parameter slot = be_plan_slot(plan, i);
+        status = be_plan_write(plan, slot.value, zeros, tensor_bytes(&slot), err);
+    }
+    memory_free(zeros);
+    return status == BE_OK ? be_plan_set_steps(plan, 0, err) : status;
 }

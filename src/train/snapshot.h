@@ -9,4 +9,7 @@ BE_CHECKED be_status snapshot_new(void **out, const be_plan *plan, be_error *err
 BE_CHECKED be_status snapshot_take(void *snapshot, be_plan *plan, be_error *err);
 BE_CHECKED be_status snapshot_restore(const void *snapshot, be_plan *plan, be_error *err);
 
+/* Without a snapshot: the plan as be_plan_new made it, with the weights that it drew. */
+BE_CHECKED be_status snapshot_restart(be_plan *plan, be_error *err);
+
 #endif
