@@ -23,6 +23,7 @@ TRAIN = ["train", "mlp-mnist", "--synthetic", "--limit", "200", "--batch", "16",
 ROUNDING = 2e-6
 PLUGINS = os.path.join(os.path.dirname(PROGRAM), "src", "group")
 LAUNCHERS = {"openmpi": "mpirun.openmpi", "mpich": "mpirun.mpich"}
+TORCHRUN = os.environ.get("BREAKEVEN_TORCHVENV", "")
 # Open MPI asks root twice.
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
@@ -217,6 +218,16 @@ class WorkersTest(FolderTest):
                 self.assertEqual([json.loads(r)["workers"] for r in result.stdout.splitlines()],
                                  [2] * 3)
                 self.assert_same_bytes(expected, path)
+
+    @unittest.skipUnless(TORCHRUN, "BREAKEVEN_TORCHVENV names no Python with PyTorch 2")
+    def test_torchrun_itself_starts_ranks(self):
+        path = self.path("torchrun")
+        result = subprocess.run(
+            [TORCHRUN, "-m", "torch.distributed.run", "--standalone", "--no-python",
+             "--nproc-per-node", "2", PROGRAM, *TRAIN, "--steps", "30", "--quiet", "--export",
+             path], capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assert_same_bytes(self.weights("expected", "--workers", "2"), path)
 
     def test_ranks_that_exchange_messages_train_the_same(self):
         """As those of several machines do (test_machines.py), by both MPIs; in two buckets."""
