@@ -4,8 +4,10 @@
  *
  *     test_gpu_nvrtc [all]
  *
- * For sm_90, and of texts that differ in sizes alone the first: sizes decide by what they divide by
- * which code there is, and no more.  With `all` every text, and for the other architectures too.
+ * For sm_90, and of texts that differ in sizes alone those that show something new: a size by which
+ * an #if chooses, together with the others that do, or a size of another kind; sizes decide by what
+ * they divide by which code there is, and no more.  With `all` every text, and for the other
+ * architectures too.
  * What compiled before, and has not changed, is not compiled again (kernel_cache.h).  Without
  * libnvrtc the test is skipped, and says so. */
 #include <inttypes.h>
@@ -28,21 +30,22 @@
 #define MAIN_ARCH 90
 static const int archs[] = {MAIN_ARCH, 75, 80, 100};
 #define ARCHS (int)(sizeof archs / sizeof *archs)
-#define TEXTS_MAX 4096
+#define SEEN_MAX 16384
 
 static struct {
     nvrtc_functions rtc;
     cuda_library library;
-    int arch_count;           /* of archs, from the first */
-    bool every_size;          /* and not the first of those alike */
-    uint64_t seen[TEXTS_MAX]; /* hashes of the texts that were compiled */
+    int arch_count;          /* of archs, from the first */
+    bool every_size;         /* and not only what shows something new */
+    uint64_t seen[SEEN_MAX]; /* hashes of the texts that were compiled, and of their sizes */
     int seen_count, like, compiled, kept, failed;
     char source[512]; /* the text at hand, for the cache */
 } all;
 
-static uint64_t hash_byte(uint64_t hash, char byte)
+static uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t count)
 {
-    return (hash ^ (unsigned char)byte) * 1099511628211u;
+    for (size_t i = 0; i < count; i++) hash = (hash ^ (unsigned char)bytes[i]) * 1099511628211u;
+    return hash;
 }
 
 /* What decides about a size: 0 and 1 turn code on and off, and vectors need what divides by 8. */
@@ -51,25 +54,90 @@ static char kind_of_size(int64_t size)
     return size <= 1 ? (char)('0' + size) : size % 8 == 0 ? 'h' : 'a';
 }
 
-/* Of the text; numbers of the lines "#define NAME number" by their kind alone, but for every_size.
- */
-static uint64_t hash_text(const char *text)
+/* A line "#define NAME number". */
+typedef struct size_line {
+    const char *name;
+    size_t length; /* of the name */
+    int64_t number;
+} size_line;
+
+static bool is_size(const char *line, size_line *out)
 {
-    uint64_t hash = 14695981039346656037u;
-    while (*text) {
-        int name = 0, number = 0;
-        int64_t size = 0;
-        if (!all.every_size && strncmp(text, "#define ", 8) == 0 &&
-            sscanf(text, "#define %*[A-Z0-9_]%n %" SCNd64 "%n", &name, &size, &number) == 1 &&
-            name > 0 && strchr("u\n", text[number]) && text[number] && size >= 0) {
-            for (int i = 0; i < name; i++) hash = hash_byte(hash, text[i]);
-            hash = hash_byte(hash, kind_of_size(size));
-            text += number;
-        }
-        do hash = hash_byte(hash, *text);
-        while (*text && *text++ != '\n');
+    int name = 0, end = 0;
+    if (strncmp(line, "#define ", 8) != 0 ||
+        sscanf(line, "#define %*[A-Z0-9_]%n %" SCNd64 "%n", &name, &out->number, &end) != 1 ||
+        name <= 8 || !line[end] || !strchr("u\n", line[end]) || out->number < 0)
+        return false;
+    out->name = line + 8;
+    out->length = (size_t)name - 8;
+    return true;
+}
+
+static const char *next_line(const char *line)
+{
+    line += strcspn(line, "\n");
+    return line + (*line == '\n');
+}
+
+static bool is_in_name(char c)
+{
+    return c == '_' || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
+}
+
+/* All lines of #if and #elif, to be freed. */
+static char *choices_of(const char *text)
+{
+    char *choices = NULL;
+    size_t length = 0;
+    FILE *file = open_memstream(&choices, &length);
+    if (!file) abort();
+    for (const char *line = text; *line; line = next_line(line))
+        if (strncmp(line, "#if", 3) == 0 || strncmp(line, "#elif", 5) == 0)
+            fprintf(file, "%.*s\n", (int)strcspn(line, "\n"), line);
+    fclose(file);
+    return choices;
+}
+
+static bool is_read_by(const char *choices, const size_line *size)
+{
+    size_t length = size->length;
+    for (const char *at = choices; (at = memmem(at, strlen(at), size->name, length)); at++)
+        if (!is_in_name(at[-1]) && !is_in_name(at[length])) return true;
+    return false;
+}
+
+/* Whether nothing of this hash came before. */
+static bool is_first(uint64_t hash)
+{
+    for (int s = 0; s < all.seen_count; s++)
+        if (all.seen[s] == hash) return false;
+    if (all.seen_count == SEEN_MAX) abort();
+    all.seen[all.seen_count++] = hash;
+    return true;
+}
+
+/* Whether a text is to be compiled; what it shows is seen then. */
+static bool is_new(const char *text)
+{
+    char *choices = choices_of(text);
+    size_line size;
+    uint64_t body = 14695981039346656037u;
+    for (const char *line = text; *line; line = next_line(line))
+        if (all.every_size || !is_size(line, &size))
+            body = hash_bytes(body, line, (size_t)(next_line(line) - line));
+    uint64_t chosen = body;
+    bool shows = false;
+    for (const char *line = text; !all.every_size && *line; line = next_line(line)) {
+        if (!is_size(line, &size)) continue;
+        char kind = kind_of_size(size.number);
+        uint64_t one = hash_bytes(body, size.name, size.length);
+        shows |= is_first(hash_bytes(one, &kind, 1));
+        if (is_read_by(choices, &size))
+            chosen = hash_bytes(chosen, size.name, (size_t)(next_line(line) - size.name));
     }
-    return hash;
+    shows |= is_first(chosen);
+    free(choices);
+    return shows;
 }
 
 /* Whether this text has been compiled well before, by the same library with the same options; the
@@ -141,14 +209,11 @@ static be_status compile_all(gpu_driver *driver, const gpu_text *texts, int coun
     (void)driver;
     (void)err;
     for (int i = 0; i < count; i++) {
-        bool is_new = true;
-        uint64_t hash = hash_text(texts[i].text);
         out[i] = NULL;
-        for (int s = 0; s < all.seen_count; s++) is_new &= all.seen[s] != hash;
-        all.like += !is_new;
-        if (!is_new) continue;
-        if (all.seen_count == TEXTS_MAX) abort();
-        all.seen[all.seen_count++] = hash;
+        if (!is_new(texts[i].text)) {
+            all.like++;
+            continue;
+        }
         for (int a = 0; a < all.arch_count; a++) compile_for(&texts[i], archs[a]);
     }
     return BE_OK;
@@ -315,7 +380,7 @@ int main(int argc, char **argv)
         compile_for(&(gpu_text){"conformance", text}, archs[a]);
     free(text);
     printf("%s 1 - %d compilations by %s for the ops, %d for the workloads, %d failed; %d are "
-           "kept from before, %d were like another\n",
+           "kept from before, %d show nothing new\n",
            all.failed || ops == 0 || workloads == 0 ? "not ok" : "ok", ops, all.library.name,
            workloads, all.failed, all.kept, all.like);
     printf("1..1\n");
