@@ -27,7 +27,8 @@ static be_device *open_device(const char *library)
 static int clean(void **state)
 {
     static const char *const variables[] = {"FAKE_CUDNN_EXACT", "FAKE_CUBLASLT_EXACT",
-                                            "FAKE_CUDNN_CREATE", "FAKE_CUBLASLT_NONE"};
+                                            "FAKE_CUDNN_CREATE", "FAKE_CUBLASLT_NONE",
+                                            "FAKE_CUDNN_FINALIZE"};
     (void)state;
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) unsetenv(variables[i]);
     cuda_math_forget();
@@ -197,6 +198,22 @@ static void equal_attentions_share_an_engine(void **state)
     assert_null(d->cudnn_choices);
     be_graph_free(g);
     be_device_close(device);
+}
+
+/* In tf32 our own kernel rounds the operands itself, where the library has no engine for a
+ * convolution (as cuDNN 9.19 for three channels and six windows). */
+static void a_convolution_without_an_engine_is_ours(void **state)
+{
+    (void)state;
+    char text[256];
+    network n = network_new(true);
+    setenv("FAKE_CUDNN_FINALIZE", "3000", 1);
+    be_device *device = open_device(NULL);
+    expect_error(error_of(&n, device, BE_PRECISION_TF32, text), TF32_ERROR, "our own kernels");
+    assert_string_equal(text, "native, CUDA 13.0, sm_90, NVRTC 13.0");
+    assert_true(error_of(&n, device, BE_PRECISION_FP32, text) < 1e-6);
+    be_device_close(device);
+    be_graph_free(n.graph);
 }
 
 static void without_the_libraries(void **state)
@@ -490,6 +507,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(each_precision_shows_its_error, clean),
         cmocka_unit_test_setup(fp32_in_the_place_of_tf32_is_noticed, clean),
+        cmocka_unit_test_setup(a_convolution_without_an_engine_is_ours, clean),
         cmocka_unit_test_setup(equal_attentions_share_an_engine, clean),
         cmocka_unit_test_setup(without_the_libraries, clean),
         cmocka_unit_test_setup(networks_train, clean),

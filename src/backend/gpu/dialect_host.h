@@ -84,6 +84,14 @@ static inline float dialect_float(u32 bits)
 #define MIN(x, y) fminf(x, y)
 #define LOAD_F32(p, i) ((p)[i])
 #define STORE_F32(p, i, x) ((p)[i] = (x))
+/* To 11 significant bits, ties to even; what is not finite stays. */
+static inline float dialect_round_tf32(float x)
+{
+    u32 bits = BITS_OF(x);
+    if ((bits & 0x7f800000u) == 0x7f800000u) return x;
+    return FLOAT_OF((bits + 0xfffu + (bits >> 13 & 1u)) & 0xffffe000u);
+}
+#define LOAD_TF32(p, i) dialect_round_tf32((p)[i])
 /* IEEE 754 half precision by its bits: a subnormal is scaled up by 2^112, and the rounding to the
  * nearest even is done by an addition. */
 static inline float dialect_load_f16(u16 h)

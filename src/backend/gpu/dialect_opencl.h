@@ -79,6 +79,14 @@ typedef ushort bf16;
 #define MIN(x, y) fmin((float)(x), (float)(y))
 #define LOAD_F32(p, i) ((p)[i])
 #define STORE_F32(p, i, x) ((p)[i] = (x))
+/* To 11 significant bits, ties to even; what is not finite stays. */
+static inline float dialect_round_tf32(float x)
+{
+    u32 bits = BITS_OF(x);
+    if ((bits & 0x7f800000u) == 0x7f800000u) return x;
+    return FLOAT_OF((bits + 0xfffu + (bits >> 13 & 1u)) & 0xffffe000u);
+}
+#define LOAD_TF32(p, i) dialect_round_tf32((p)[i])
 #define LOAD_F16(p, i) vload_half((i), (__global const half *)(p))
 #define STORE_F16(p, i, x) vstore_half_rte((x), (i), (__global half *)(p))
 #define LOAD_BF16(p, i) as_float((uint)(p)[i] << 16)

@@ -55,6 +55,8 @@ typedef struct gpu_call {
     arena *memory;
     bool is_dry;                 /* nothing may run on the device while it is prepared */
     bool is_in_place;            /* an output overwrites an input (be_op.in_place) */
+    bool has_library;            /* the plan takes products from one */
+    bool rounds_tf32;            /* LOAD rounds the operands of products: see gpu_kernel */
     int forced_group;            /* 0, or the group size that a test wants */
     int wanted[GPU_MAX_CHOICES]; /* which way to take of each choice */
     /* data_batch in the streamed mode: the places of the whole order, while the shapes are those of
@@ -87,7 +89,10 @@ typedef struct gpu_kernel {
     const char *implementation;
     unsigned precisions; /* bit p: multiplies in be_precision p, too; … */
     bool no_fp32;        /* … all others do so in fp32 */
-    bool narrows;        /* knows bf16 where be_op.either and be_op.narrow_results allow it */
+    /* LOAD(IN0 …) rounds the operands of its products to tf32: our own kernel takes in tf32 what
+     * the library has nothing for. */
+    bool rounds_tf32;
+    bool narrows; /* knows bf16 where be_op.either and be_op.narrow_results allow it */
     /* Refuse with the reason (BE_UNAVAILABLE), or choose units and scratch. */
     be_status (*prepare)(gpu_call *call, be_error *err);
     /* Give the launches of one step to the recorder. */

@@ -72,6 +72,8 @@ static be_status add_operand(gpu_call *call, gpu_unit *unit, const char *name, i
         wanted |= strstr(unit->sources[s]->text, mention) != NULL;
     if (!wanted || shape->rank < 0) return BE_OK;
     type_words words = words_of(shape->dtype);
+    bool is_operand = name[0] == 'I' && call->node->op->narrow >> place & 1;
+    if (call->rounds_tf32 && is_operand && shape->dtype == BE_F32) words.word = "TF32";
     return arena_printf(call->memory, &unit->defines, err,
                         "%s#define %s_T %s\n#define %s_TYPE %s\n", unit->defines, mention,
                         words.type, mention, words.word);
@@ -275,7 +277,8 @@ be_status gpu_check_precision(const gpu_call *call, const gpu_kernel *kernel, be
     if (precision == BE_PRECISION_FP32 && kernel->no_fp32)
         FAIL(err, BE_UNAVAILABLE, "%s multiplies bf16 operands alone here, not in fp32",
              kernel->implementation);
-    bool is_known = !call->node->op->narrow || precision == BE_PRECISION_FP32;
+    bool is_known = !call->node->op->narrow || precision == BE_PRECISION_FP32 ||
+                    (precision == BE_PRECISION_TF32 && kernel->rounds_tf32 && call->has_library);
     if (!is_known && !(kernel->precisions >> precision & 1))
         FAIL(err, BE_UNAVAILABLE, "%s multiplies in fp32%s, not in %s; use --precision fp32",
              kernel->implementation, kernel->precisions ? " or of bf16 operands" : " alone",

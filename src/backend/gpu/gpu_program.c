@@ -46,6 +46,7 @@ static gpu_call call_before(const program *p, size_t n)
                      .attrs = node->attrs,
                      .precision = p->graph->precision,
                      .memory = p->memory,
+                     .has_library = p->library != NULL,
                      .is_dry = p->tuned.dry_run,
                      .forced_group = p->device->forced_group};
     for (int i = 0; i < OP_MAX_IN; i++) call.in_shape[i] = be_value_shape(p->graph, node->in[i]);
@@ -65,6 +66,7 @@ static be_status call_try(gpu_call *call, const gpu_kernel *kernel, be_error *er
 {
     be_status status = check_sizes(call, err);
     if (status == BE_OK) status = gpu_check_precision(call, kernel, err);
+    call->rounds_tf32 = kernel->rounds_tf32 && call->precision == BE_PRECISION_TF32;
     if (status == BE_OK) status = gpu_kernel_prepare(kernel, call, err);
     if (status != BE_OK && call->release) call->release(call->state);
     if (status != BE_OK) call->release = NULL;

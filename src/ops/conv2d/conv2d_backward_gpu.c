@@ -120,8 +120,10 @@ static be_status record(const gpu_call *call, gpu_recorder *recorder, be_error *
 const gpu_kernel GPU_KERNEL(conv2d_backward) = {.implementation = GPU_IMPLEMENTATION,
                                                 .prepare = conv2d_backward_prepare,
                                                 .record = record,
-                                                .precisions = GPU_BF16};
+                                                .precisions = GPU_BF16,
+                                                .rounds_tf32 = true};
 const gpu_kernel GPU_KERNEL(conv2d_pool_backward) = {.implementation = GPU_IMPLEMENTATION,
                                                      .prepare = conv2d_pool_backward_prepare,
                                                      .record = record,
-                                                     .precisions = GPU_BF16};
+                                                     .precisions = GPU_BF16,
+                                                     .rounds_tf32 = true};

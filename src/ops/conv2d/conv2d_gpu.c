@@ -67,8 +67,10 @@ static be_status conv2d_record(const gpu_call *call, gpu_recorder *recorder, be_
 const gpu_kernel GPU_KERNEL(conv2d) = {.implementation = GPU_IMPLEMENTATION,
                                        .prepare = conv2d_prepare,
                                        .record = conv2d_record,
-                                       .precisions = GPU_BF16};
+                                       .precisions = GPU_BF16,
+                                       .rounds_tf32 = true};
 const gpu_kernel GPU_KERNEL(conv2d_pool) = {.implementation = GPU_IMPLEMENTATION,
                                             .prepare = conv2d_pool_prepare,
                                             .record = conv2d_record,
-                                            .precisions = GPU_BF16};
+                                            .precisions = GPU_BF16,
+                                            .rounds_tf32 = true};
