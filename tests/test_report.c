@@ -258,6 +258,19 @@ static void assert_holds(const char *page, const char *piece)
     if (!strstr(page, piece)) fail_msg("expected \"%s\" in: %s", piece, page);
 }
 
+static void a_head_leaves_out_what_is_not_known(void **state)
+{
+    (void)state;
+    report_look = (report_style){0};
+    json_t *records = json_array(), *record = make_record("native", 2, 0.003, "FASTER");
+    json_array_append_new(records, record);
+    json_object_set_new(record, "params", json_null());
+    char *page = page_of(records);
+    assert_holds(page, "cnn-fashion: training, batch 100, fp32, 0.39 GFLOP a step");
+    free(page);
+    json_decref(records);
+}
+
 static void the_page_tells_the_verdict(void **state)
 {
     (void)state;
@@ -499,6 +512,7 @@ int main(void)
         cmocka_unit_test(tables_fold_rather_than_lose_what_they_say),
         cmocka_unit_test(paragraphs_are_wrapped),
         cmocka_unit_test(the_page_tells_the_verdict),
+        cmocka_unit_test(a_head_leaves_out_what_is_not_known),
         cmocka_unit_test(the_page_does_not_overstate),
         cmocka_unit_test(failed_contenders_have_their_reason),
         cmocka_unit_test(a_loss_keeps_to_its_column),

@@ -202,6 +202,22 @@ static void a_step_must_be_the_one_that_was_measured(void **state)
     json_decref(records);
 }
 
+static void kernels_are_not_judged_where_the_arithmetic_is_unknown(void **state)
+{
+    (void)state;
+    json_t *records = json_pack("[o]", record_of("native", "cpu", 1));
+    json_t *record = json_array_get(records, 0);
+    json_object_set_new(record, "cause",
+                        json_pack("{s:s, s:s, s:f, s:i, s:n}", "kind", "kernels", "verdict",
+                                  "UNSURE", "seconds", 1e-3, "loser_index", -1, "tried"));
+    page_has(records, "1.00 ms of its 2.00 ms step are kernels that stay below what the hardware "
+                      "can do; the step is 5.00x the hardware's floor of 400 us.");
+    json_object_set_new(json_object_get(record, "explain"), "floor_s", json_null());
+    page_has(records, "1.00 ms of its 2.00 ms step are kernels; how far they stay below what the "
+                      "hardware can do is not known, as the arithmetic of the step is not.");
+    json_decref(records);
+}
+
 static json_t *versus(const char *engine, const char *device, int threads, const char *verdict)
 {
     return json_pack("{s:s, s:s, s:i, s:f, s:s, s:s}", "engine", engine, "device", device,
@@ -539,6 +555,7 @@ int main(void)
         cmocka_unit_test(what_was_tried_is_told_as_it_came_out),
         cmocka_unit_test(without_a_verdict_there_is_no_cause),
         cmocka_unit_test(a_step_must_be_the_one_that_was_measured),
+        cmocka_unit_test(kernels_are_not_judged_where_the_arithmetic_is_unknown),
         cmocka_unit_test(other_threads_are_told_by_their_verdict),
         cmocka_unit_test(a_verdict_is_that_of_the_two),
         cmocka_unit_test(alone_the_intervals_decide),

@@ -224,15 +224,17 @@ static const char *work_text(const json_t *record, double flops, char out[REPORT
 
 static void print_group_head(const json_t *record, FILE *out)
 {
-    char params[REPORT_TEXT_BYTES], text[REPORT_TEXT_BYTES];
+    char text[REPORT_TEXT_BYTES];
     bool host = strcmp(report_string(record, bench, data_on), "host") == 0;
-    char variant[WORKLOAD_TEXT], line[300];
+    char variant[WORKLOAD_TEXT], line[300], size[REPORT_TEXT_BYTES + 20] = "";
     const char *name = contender_model(record);
+    double params = report_real(record, bench, params); /* NAN: the first contender failed */
     double work = report_real(record, bench, flops_per_step);
     tell_variant(record, variant);
-    snprintf(line, sizeof line, "%s %s, %s, batch %.0f, %s, %s%s%s",
-             report_count(report_real(record, bench, params), params),
-             report_is_operation(name) ? "numbers" : "parameters",
+    if (!isnan(params))
+        snprintf(size, sizeof size, "%s %s, ", report_count(params, text),
+                 report_is_operation(name) ? "numbers" : "parameters");
+    snprintf(line, sizeof line, "%s%s, batch %.0f, %s, %s%s%s", size,
              report_mode(name, report_string(record, bench, mode)),
              report_real(record, bench, batch), contender_precisions(record),
              isnan(work) ? "arithmetic not known" : work_text(record, work, text),

@@ -156,11 +156,16 @@ static void say_alone(sentence *s, const json_t *winner)
                      report_string(winner, explained, cause.reason));
         return;
     }
+    const char *kind = report_string(winner, explained, cause.kind);
+    bool known = least > 1e-9, judged = known || strcmp(kind, "kernels") != 0;
     sentence_add(s, ". ");
-    sentence_add(
-        s, "%s of its %s step %s", report_seconds(report_real(winner, explained, cause.seconds), a),
-        report_seconds(step, b), meaning_of(report_string(winner, explained, cause.kind))->alone);
-    if (least > 1e-9)
+    sentence_add(s, "%s of its %s step %s",
+                 report_seconds(report_real(winner, explained, cause.seconds), a),
+                 report_seconds(step, b),
+                 judged ? meaning_of(kind)->alone
+                        : "are kernels; how far they stay below what the hardware can do is not "
+                          "known, as the arithmetic of the step is not");
+    if (known)
         sentence_add(s, "; the step is %s the hardware's floor of %s", times_text(step / least, a),
                      report_seconds(least, b));
     sentence_add(s, ".");
