@@ -83,6 +83,14 @@ class Matmul(Operation):
         super().__init__(times, (batch * m, n), [("a", (batch * m, k)), ("b", (k, n))])
 
 
+class Bmm(Operation):
+    operate = staticmethod(tf.matmul)
+
+    def __init__(self, batch, size, m, n, k, times):
+        m, n, k = m or size, n or size, k or size
+        super().__init__(times, (batch, m, n), [("a", (batch, m, k)), ("b", (batch, k, n))])
+
+
 class Attention(Operation):
     def __init__(self, batch, seq, width, heads, times):
         shape = (batch, seq, width)
@@ -195,9 +203,9 @@ class Launch(OfOne):
         super().__init__(batch, 1, times)
 
 
-OPERATIONS = {"op:matmul": Matmul, "op:attention": Attention, "op:conv2d": Conv2d, "op:add": Add,
-              "op:gelu": Gelu, "op:softmax": Softmax, "op:copy": Copy, "op:resize": Resize,
-              "op:augment": Augment, "op:launch": Launch}
+OPERATIONS = {"op:matmul": Matmul, "op:bmm": Bmm, "op:attention": Attention, "op:conv2d": Conv2d,
+              "op:add": Add, "op:gelu": Gelu, "op:softmax": Softmax, "op:copy": Copy,
+              "op:resize": Resize, "op:augment": Augment, "op:launch": Launch}
 
 
 def new_operation(job):

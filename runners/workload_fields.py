@@ -82,6 +82,7 @@ WORKLOADS = {
     "clip-l14": _clip(24, 49408),
     # m, n and k are as size where they are None.
     "op:matmul": _operation(size=512, m=None, n=None, k=None),
+    "op:bmm": _operation(size=128, m=None, n=None, k=None),
     "op:attention": _operation(width=512, heads=8, seq=512),
     "op:conv2d": _operation(size=56, channels=64, kernel=3),
     "op:add": _operation(size=4096),

@@ -41,6 +41,7 @@ typedef cublasStatus_t cublaslt_status;
 typedef cublasComputeType_t cublaslt_compute;
 typedef cudaDataType_t cublaslt_type;
 typedef cublasLtMatmulDescAttributes_t cublaslt_desc_attribute;
+typedef cublasLtMatrixLayoutAttribute_t cublaslt_layout_attribute;
 typedef cublasLtMatmulPreferenceAttributes_t cublaslt_pref_attribute;
 typedef cublasLtHandle_t cublaslt_handle;
 typedef cublasLtMatmulDesc_t cublaslt_desc;

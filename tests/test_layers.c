@@ -531,6 +531,11 @@ static void wrong_shapes_are_refused(void **state)
                  BE_USAGE, "linear_backward: input 3 is missing");
     ASSERT_FAILS(build_pair(&be_op_matmul, &(matmul_attrs){0, 0}, matrix, matrix, &err), BE_USAGE,
                  "matmul: expected as many rows of b as a has columns");
+    ASSERT_FAILS(build_pair(&be_op_matmul, &(matmul_attrs){0, 0}, (be_shape){BE_F32, 3, {2, 6, 9}},
+                            (be_shape){BE_F32, 3, {3, 9, 6}}, &err),
+                 BE_USAGE,
+                 "matmul: expected as many matrices of b as of a, found a f32 [2, 6, 9] "
+                 "and b f32 [3, 9, 6]");
     ASSERT_FAILS(build_pair(&be_op_add, NULL, matrix, image, &err), BE_USAGE,
                  "add: b: expected f32 whose dimensions are the last ones of f32 [6, 9]",
                  "found f32 [2, 3, 4, 5]");

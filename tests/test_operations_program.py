@@ -5,8 +5,8 @@ import unittest
 
 from cli_support import FolderTest, has_torch
 
-OPERATIONS = ("op:matmul", "op:attention", "op:conv2d", "op:add", "op:gelu", "op:softmax",
-              "op:copy", "op:resize", "op:augment", "op:launch")
+OPERATIONS = ("op:matmul", "op:bmm", "op:attention", "op:conv2d", "op:add", "op:gelu",
+              "op:softmax", "op:copy", "op:resize", "op:augment", "op:launch")
 NATIVE = ["--engine", "native", "--threads", "1", "--max-time", "0.3", "--no-store"]
 # They meet at matrices of 40 rows.
 CROSSING = {"cpu": {"size": 2e-4}, "cuda:0": {"step": 8e-3}}
@@ -28,7 +28,8 @@ class Operations(ParityTest):
         for operation in OPERATIONS:
             with self.subTest(operation):
                 self.check_parity(operation, "torch")
-        self.check_parity("op:matmul", "torch", "--m", "5", "--n", "20", "--k", "20")
+        for operation in "op:matmul", "op:bmm":
+            self.check_parity(operation, "torch", "--m", "5", "--n", "20", "--k", "20")
 
     def bench(self, *words):
         return json.loads(self.good("bench", *words, *NATIVE, "--format", "json"))
@@ -50,6 +51,10 @@ class Operations(ParityTest):
                          (None, 7, 30, 200))
         self.assertAlmostEqual(record["flops_per_step"], 2 * 3 * 7 * 30 * 200, delta=10)
         self.assertEqual(record["params"], 3 * 7 * 200 + 200 * 30)
+        record, = self.bench("op:bmm", "--m", "7", "--n", "30", "--k", "200", "--infer",
+                             "--batch", "3")
+        self.assertAlmostEqual(record["flops_per_step"], 2 * 3 * 7 * 30 * 200, delta=10)
+        self.assertEqual(record["params"], 3 * (7 * 200 + 200 * 30))
 
     def test_batches(self):
         """The operands are of each batch, and the gate's of its own."""
@@ -80,10 +85,10 @@ class Operations(ParityTest):
 
     def test_opencl(self):
         """The same kernels as networks', on PoCL."""
-        record, = json.loads(self.good(
-            "bench", "op:matmul", "--device", "opencl:0", "--engine", "native", "--size", "16",
-            "--max-time", "0.3", "--no-store", "--format", "json"))
-        self.assertEqual((record["status"], record["device"]), ("OK", "opencl:0"))
+        for record in json.loads(self.good(
+                "bench", "op:matmul,op:bmm", "--device", "opencl:0", "--engine", "native", "--size",
+                "16", "--max-time", "0.3", "--no-store", "--format", "json")):
+            self.assertEqual((record["status"], record["device"]), ("OK", "opencl:0"))
 
     def test_explained_and_listed(self):
         sheet = self.good("explain", "op:matmul", "--infer", "--size", "32", "--engine", "native",

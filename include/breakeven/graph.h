@@ -98,7 +98,8 @@ be_value be_add(be_graph *g, be_value a, be_value b);
 be_value be_subtract(be_graph *g, be_value a, be_value b);
 be_value be_multiply(be_graph *g, be_value a, be_value b);
 
-/* The product of a [m, k] and b [k, n], [m, n]. */
+/* The product of a [m, k] and b [k, n], [m, n]; of a [batch, m, k] and b [batch, k, n] as many
+ * products, [batch, m, n]. */
 be_value be_matmul(be_graph *g, be_value a, be_value b);
 
 /* Element by element; BE_IDENTITY leaves x as it is.  GELU (Hendrycks, Gimpel, 2016) is x · Φ(x), Φ

@@ -97,11 +97,12 @@ static int or_size(int dimension, const workload_variant *v)
     return dimension == WORKLOAD_AS_SIZE ? v->size : dimension;
 }
 
-/* a [batch · m, k] · b [k, n]; b keeps the spread of what it multiplies. */
-static be_value matmul(be_graph *g, const workload_variant *v, int64_t batch)
+/* A product of a [.., k] by b [.., k, n], as often as asked for; b keeps the spread of what it
+ * multiplies. */
+static be_value products(be_graph *g, const workload_variant *v, be_shape a_shape, be_shape b_shape)
 {
     be_error err;
-    int m = or_size(v->m, v), n = or_size(v->n, v), k = or_size(v->k, v);
+    int n = or_size(v->n, v), k = or_size(v->k, v);
     if (v->times > 1 && n != k) {
         status_fail(&err, __FILE__, __LINE__, BE_USAGE,
                     "times: expected as many columns n as terms k, so that a result can be "
@@ -110,10 +111,25 @@ static be_value matmul(be_graph *g, const workload_variant *v, int64_t batch)
         graph_blame(g, &err);
         return BE_NONE;
     }
-    be_value y = operand(g, VALUE_PARAMETER, "a", square(batch * m, k), 1);
-    be_value b = operand(g, VALUE_PARAMETER, "b", square(k, n), 1 / sqrt((double)k));
+    be_value y = operand(g, VALUE_PARAMETER, "a", a_shape, 1);
+    be_value b = operand(g, VALUE_PARAMETER, "b", b_shape, 1 / sqrt((double)k));
     for (int i = 0; i < v->times; i++) y = be_matmul(g, y, b);
     return y;
+}
+
+/* a [batch · m, k] · b [k, n]. */
+static be_value matmul(be_graph *g, const workload_variant *v, int64_t batch)
+{
+    int m = or_size(v->m, v), n = or_size(v->n, v), k = or_size(v->k, v);
+    return products(g, v, square(batch * m, k), square(k, n));
+}
+
+/* a [batch, m, k] · b [batch, k, n]: each product has matrices of its own. */
+static be_value bmm(be_graph *g, const workload_variant *v, int64_t batch)
+{
+    int m = or_size(v->m, v), n = or_size(v->n, v), k = or_size(v->k, v);
+    return products(g, v, (be_shape){BE_F32, 3, {batch, m, k}},
+                    (be_shape){BE_F32, 3, {batch, k, n}});
 }
 
 static be_value attention(be_graph *g, const workload_variant *v, int64_t batch)
@@ -252,6 +268,14 @@ OPERATION(matmul, "matmul", "the product of two square matrices", 1, .parameters
                   .k = WORKLOAD_AS_SIZE,
                   .times = 1},
           .words[WORKLOAD_SIZE] = &matrices, GATE(.size = 128, .m = 128, .n = 128, .k = 128));
+OPERATION(bmm, "bmm", "as many products of two square matrices as the batch has", 64,
+          .parameters = 2 * 64 * 128 * 128,
+          .own = {.size = 128,
+                  .m = WORKLOAD_AS_SIZE,
+                  .n = WORKLOAD_AS_SIZE,
+                  .k = WORKLOAD_AS_SIZE,
+                  .times = 1},
+          .words[WORKLOAD_SIZE] = &matrices, GATE(.size = 64, .m = 64, .n = 64, .k = 64));
 OPERATION(attention, "attention", "attention of several heads", 4, .parameters = 3 * 4 * 512 * 512,
           .own = {.width = 512, .heads = 8, .seq = 512, .times = 1}, GATE(.seq = 64));
 OPERATION(conv2d, "conv2d", "a convolution with as many channels as its pictures have", 32,

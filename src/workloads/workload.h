@@ -35,11 +35,12 @@
     X(TO, to, "resized to", "pixels", 4096, "size of the result", "PIXELS",                       \
       "resize the pictures to PIXELS × PIXELS (op:resize)")                                       \
     X(M, m, "an m of", "rows", 1 << 20, "number of rows", "ROWS",                                 \
-      "multiply ROWS rows (op:matmul, whose matrices are square without)")                        \
+      "multiply ROWS rows (op:matmul and op:bmm, whose matrices are square "                      \
+      "without)")                                                                                 \
     X(N, n, "an n of", "columns", 1 << 20, "number of columns", "COLUMNS",                        \
-      "multiply by COLUMNS columns (op:matmul)")                                                  \
+      "multiply by COLUMNS columns (op:matmul, op:bmm)")                                          \
     X(K, k, "a k of", "terms", 1 << 20, "number of terms", "TERMS",                               \
-      "add up TERMS products for each element of the result (op:matmul)")                         \
+      "add up TERMS products for each element of the result (op:matmul, op:bmm)")                 \
     X(TIMES, times, "a step of", "repetitions", 10000, "number of repetitions", "N",              \
       "compute the operation N times per step, each time on the result before (op:...)")
 
@@ -172,6 +173,7 @@ extern const workload *const workload_table[WORKLOAD_COUNT];
 /* Operations that are timed alone (operations.c): no networks, and not in that table. */
 #define OPERATION_LIST(X) \
     X(op_matmul)          \
+    X(op_bmm)             \
     X(op_attention)       \
     X(op_conv2d)          \
     X(op_add)             \

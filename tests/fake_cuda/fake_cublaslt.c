@@ -38,7 +38,8 @@ struct cublaslt_desc_ {
 struct cublaslt_layout_ {
     cublaslt_type type;
     uint64_t rows, columns;
-    int64_t step;
+    int64_t step, apart; /* from a matrix to the next */
+    int32_t count;
 };
 
 struct cublaslt_preference_ {
@@ -124,7 +125,19 @@ cublaslt_status cublasLtMatrixLayoutCreate(cublaslt_layout *layout, cublaslt_typ
     if ((type != LT_CUDA_R_32F && type != LT_CUDA_R_16BF) || step < (int64_t)rows)
         return LT_CUBLAS_STATUS_INVALID_VALUE;
     make((void **)layout, sizeof **layout);
-    **layout = (struct cublaslt_layout_){type, rows, columns, step};
+    **layout = (struct cublaslt_layout_){type, rows, columns, step, 0, 1};
+    return LT_CUBLAS_STATUS_SUCCESS;
+}
+
+cublaslt_status cublasLtMatrixLayoutSetAttribute(cublaslt_layout layout,
+                                                 cublaslt_layout_attribute attribute,
+                                                 const void *value, size_t bytes)
+{
+    bool counts = attribute == LT_CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT;
+    if ((!counts && attribute != LT_CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET) ||
+        bytes != (counts ? sizeof layout->count : sizeof layout->apart))
+        return LT_CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(counts ? (void *)&layout->count : (void *)&layout->apart, value, bytes);
     return LT_CUBLAS_STATUS_SUCCESS;
 }
 
@@ -176,7 +189,8 @@ static bool fits(cublaslt_desc desc, cublaslt_layout a, cublaslt_layout b, cubla
 {
     uint64_t m = desc->turn_a ? a->columns : a->rows, k = desc->turn_a ? a->rows : a->columns;
     uint64_t n = desc->turn_b ? b->rows : b->columns, depth = desc->turn_b ? b->columns : b->rows;
-    return m == d->rows && n == d->columns && k == depth;
+    return m == d->rows && n == d->columns && k == depth && a->count == d->count &&
+           b->count == d->count;
 }
 
 /* The times that were asked for; returns how many. */
@@ -253,17 +267,22 @@ static double *side_of(const struct cublaslt_layout_ *l, const void *values, int
     return all;
 }
 
-static void multiply(const void *data)
+static size_t type_bytes(const struct cublaslt_layout_ *l)
 {
-    const product *p = data;
+    return l->type == LT_CUDA_R_16BF ? sizeof(uint16_t) : sizeof(float);
+}
+
+static const void *matrix_of(const struct cublaslt_layout_ *l, const void *first, int32_t i)
+{
+    return (const char *)first + (size_t)(l->apart * i) * type_bytes(l);
+}
+
+static void multiply_one(const product *p)
+{
     const struct cublaslt_layout_ line = {.type = p->d.type, .step = 1};
     const void *bias = (const void *)(uintptr_t)p->desc.bias;
     uint64_t depth = p->desc.turn_a ? p->a.rows : p->a.columns;
     bool rounds = p->desc.tf32 && !setting_of("FAKE_CUBLASLT_EXACT", 0);
-    long times[ALGORITHMS_MOST];
-    if (p->algorithm < times_of(times)) fake_cublaslt_ns += times[p->algorithm] * 1000;
-    fake_cublaslt_products++;
-    memset(p->work, 0xff, WORKSPACE);
     double *x = side_of(&p->a, p->x, p->desc.turn_a, p->d.rows, depth, rounds);
     double *y = side_of(&p->b, p->y, !p->desc.turn_b, p->d.columns, depth, rounds);
     for (uint64_t j = 0; j < p->d.columns; j++)
@@ -281,6 +300,23 @@ static void multiply(const void *data)
         }
     free(x);
     free(y);
+}
+
+static void multiply(const void *data)
+{
+    product each = *(const product *)data;
+    const product p = each;
+    long times[ALGORITHMS_MOST];
+    if (p.algorithm < times_of(times)) fake_cublaslt_ns += times[p.algorithm] * 1000;
+    fake_cublaslt_products++;
+    memset(p.work, 0xff, WORKSPACE);
+    for (int32_t i = 0; i < p.d.count; i++) {
+        each.x = matrix_of(&p.a, p.x, i);
+        each.y = matrix_of(&p.b, p.y, i);
+        each.sum = matrix_of(&p.d, p.sum, i);
+        each.to = (char *)p.to + (size_t)(p.d.apart * i) * type_bytes(&p.d);
+        multiply_one(&each);
+    }
 }
 
 static bool is_aligned(const void *pointer, uint64_t align)

@@ -68,16 +68,26 @@ static dnnl_status_t md_tag(md_set *set, int rank, const dnnl_dims_t dims, dnnl_
     return status;
 }
 
-static dnnl_status_t md_strides(md_set *set, int64_t rows, int64_t columns, const int64_t stride[2],
-                                bool bf16)
+typedef struct matrices {
+    int64_t count; /* more than one: one behind the other */
+    int64_t rows, columns;
+    const int64_t *stride;
+    bool bf16;
+} matrices;
+
+static dnnl_status_t md_strides(md_set *set, const matrices *m)
 {
-    dnnl_data_type_t type = bf16 ? dnnl_bf16 : dnnl_f32;
-    const dnnl_dims_t dims = {rows, columns}, strides = {stride[0], stride[1]};
+    dnnl_data_type_t type = m->bf16 ? dnnl_bf16 : dnnl_f32;
+    const dnnl_dims_t dims = {m->count, m->rows, m->columns};
+    const dnnl_dims_t strides = {m->rows * m->columns, m->stride[0], m->stride[1]};
     dnnl_memory_desc_t *md = &set->md[set->count];
+    int one = m->count <= 1;
 #if DNNL_VERSION_MAJOR >= 3
-    dnnl_status_t status = dnnl_memory_desc_create_with_strides(md, 2, dims, type, strides);
+    dnnl_status_t status =
+        dnnl_memory_desc_create_with_strides(md, 3 - one, dims + one, type, strides + one);
 #else
-    dnnl_status_t status = dnnl_memory_desc_init_by_strides(md, 2, dims, type, strides);
+    dnnl_status_t status =
+        dnnl_memory_desc_init_by_strides(md, 3 - one, dims + one, type, strides + one);
 #endif
     if (status == dnnl_success) set->count++;
     return status;
@@ -252,9 +262,11 @@ static dnnl_status_t matmul_describe(dnnl_primitive_desc_t *out, dnnl_engine_t e
 {
     const onednn_matmul *s = spec;
     const dnnl_dims_t bias_dims = {1, s->n};
-    dnnl_status_t status = md_strides(mds, s->m, s->k, s->x_stride, s->bf16);
-    if (status == dnnl_success) status = md_strides(mds, s->k, s->n, s->w_stride, s->bf16);
-    if (status == dnnl_success) status = md_strides(mds, s->m, s->n, s->y_stride, false);
+    const matrices operands[] = {{s->batch, s->m, s->k, s->x_stride, s->bf16},
+                                 {s->batch, s->k, s->n, s->w_stride, s->bf16},
+                                 {s->batch, s->m, s->n, s->y_stride, false}};
+    dnnl_status_t status = dnnl_success;
+    for (int i = 0; status == dnnl_success && i < 3; i++) status = md_strides(mds, &operands[i]);
     if (status == dnnl_success && s->bias) status = md_tag(mds, 2, bias_dims, dnnl_ab, false);
     if (status != dnnl_success) return status;
     md_ref x = MD_REF(mds->md[0]), w = MD_REF(mds->md[1]), y = MD_REF(mds->md[2]);
@@ -273,6 +285,7 @@ be_status onednn_matmul_new(const cpu_device *device, const onednn_matmul *spec,
 {
     static const int args[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST};
     double work = (double)spec->m * (double)spec->n * (double)spec->k;
+    if (spec->batch > 1) work *= (double)spec->batch;
     const primitive_recipe recipe = {.what = "a matrix product could not be described",
                                      .describe = matmul_describe,
                                      .spec = spec,

@@ -13,8 +13,10 @@ typedef struct onednn_primitive onednn_primitive;
 
 /* y [M, N] = x [M, K] · w [K, N] (+ bias [N]), added to what y holds, or ReLU of it, if asked. Each
  * operand is given by its strides in elements {rows, columns}, so that a transposed one costs no
- * copy. */
+ * copy.  Of several products, which have no bias, the matrices of an operand lie one behind the
+ * other. */
 typedef struct onednn_matmul {
+    int64_t batch; /* products; 0: one */
     int64_t m, n, k;
     int64_t x_stride[2], w_stride[2], y_stride[2];
     bool bias, relu, add;

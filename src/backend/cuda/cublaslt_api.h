@@ -9,32 +9,34 @@
 #include "backend/cuda/cuda_api.h"
 
 /* LT_name here is name there. */
-#define CUBLASLT_CONSTANT_LIST(X)                    \
-    X(CUBLAS_STATUS_SUCCESS, 0)                      \
-    X(CUBLAS_STATUS_NOT_INITIALIZED, 1)              \
-    X(CUBLAS_STATUS_ALLOC_FAILED, 3)                 \
-    X(CUBLAS_STATUS_INVALID_VALUE, 7)                \
-    X(CUBLAS_STATUS_EXECUTION_FAILED, 13)            \
-    X(CUBLAS_STATUS_NOT_SUPPORTED, 15)               \
-    X(CUBLAS_COMPUTE_32F, 68)                        \
-    X(CUBLAS_COMPUTE_32F_FAST_TF32, 77)              \
-    X(CUBLAS_OP_N, 0)                                \
-    X(CUBLAS_OP_T, 1)                                \
-    X(CUDA_R_32F, 0)                                 \
-    X(CUDA_R_16BF, 14)                               \
-    X(CUBLASLT_MATMUL_DESC_TRANSA, 3)                \
-    X(CUBLASLT_MATMUL_DESC_TRANSB, 4)                \
-    X(CUBLASLT_MATMUL_DESC_EPILOGUE, 7)              \
-    X(CUBLASLT_MATMUL_DESC_BIAS_POINTER, 8)          \
-    X(CUBLASLT_EPILOGUE_DEFAULT, 1)                  \
-    X(CUBLASLT_EPILOGUE_BIAS, 4)                     \
-    X(CUBLASLT_REDUCTION_SCHEME_NONE, 0)             \
-    X(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 2)     \
-    X(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, 1)   \
-    X(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, 3) \
-    X(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, 5) \
-    X(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, 6) \
-    X(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, 7) \
+#define CUBLASLT_CONSTANT_LIST(X)                     \
+    X(CUBLAS_STATUS_SUCCESS, 0)                       \
+    X(CUBLAS_STATUS_NOT_INITIALIZED, 1)               \
+    X(CUBLAS_STATUS_ALLOC_FAILED, 3)                  \
+    X(CUBLAS_STATUS_INVALID_VALUE, 7)                 \
+    X(CUBLAS_STATUS_EXECUTION_FAILED, 13)             \
+    X(CUBLAS_STATUS_NOT_SUPPORTED, 15)                \
+    X(CUBLAS_COMPUTE_32F, 68)                         \
+    X(CUBLAS_COMPUTE_32F_FAST_TF32, 77)               \
+    X(CUBLAS_OP_N, 0)                                 \
+    X(CUBLAS_OP_T, 1)                                 \
+    X(CUDA_R_32F, 0)                                  \
+    X(CUDA_R_16BF, 14)                                \
+    X(CUBLASLT_MATMUL_DESC_TRANSA, 3)                 \
+    X(CUBLASLT_MATMUL_DESC_TRANSB, 4)                 \
+    X(CUBLASLT_MATMUL_DESC_EPILOGUE, 7)               \
+    X(CUBLASLT_MATMUL_DESC_BIAS_POINTER, 8)           \
+    X(CUBLASLT_EPILOGUE_DEFAULT, 1)                   \
+    X(CUBLASLT_EPILOGUE_BIAS, 4)                      \
+    X(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, 5)          \
+    X(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, 6) \
+    X(CUBLASLT_REDUCTION_SCHEME_NONE, 0)              \
+    X(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 2)      \
+    X(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, 1)    \
+    X(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, 3)  \
+    X(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, 5)  \
+    X(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, 6)  \
+    X(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, 7)  \
     X(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, 8)
 
 enum {
@@ -48,6 +50,7 @@ typedef int cublaslt_status;
 typedef int cublaslt_compute;
 typedef int cublaslt_type;           /* of elements */
 typedef int cublaslt_desc_attribute; /* of a product */
+typedef int cublaslt_layout_attribute;
 typedef int cublaslt_pref_attribute;
 typedef struct cublaslt_context_ *cublaslt_handle;
 typedef struct cublaslt_desc_ *cublaslt_desc;
@@ -76,6 +79,8 @@ typedef struct cublaslt_found {
     X(layout_new, cublasLtMatrixLayoutCreate,                                                     \
       (cublaslt_layout *, cublaslt_type, uint64_t, uint64_t, int64_t))                            \
     X(layout_free, cublasLtMatrixLayoutDestroy, (cublaslt_layout))                                \
+    X(layout_set, cublasLtMatrixLayoutSetAttribute,                                               \
+      (cublaslt_layout, cublaslt_layout_attribute, const void *, size_t))                         \
     X(preference_new, cublasLtMatmulPreferenceCreate, (cublaslt_preference *))                    \
     X(preference_free, cublasLtMatmulPreferenceDestroy, (cublaslt_preference))                    \
     X(preference_set, cublasLtMatmulPreferenceSetAttribute,                                       \

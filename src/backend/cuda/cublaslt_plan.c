@@ -63,29 +63,41 @@ static be_status describe(cublaslt_plan *p, const cublaslt_product *product, be_
 }
 
 typedef struct matrix {
-    int64_t rows, columns, pitch;
+    int64_t count, rows, columns, pitch;
 } matrix;
 
 /* By columns: rows of the library are our columns. */
 static be_status add_layout(cublaslt_plan *p, be_dtype type, matrix m, cublaslt_layout *out,
                             be_error *err)
 {
+    const cublaslt_functions *lt = &p->math->lt;
+    int32_t count = (int32_t)m.count;
+    int64_t apart = m.rows * m.columns;
     LT_TRY(p->math,
-           p->math->lt.layout_new(out, type == BE_BF16 ? LT_CUDA_R_16BF : LT_CUDA_R_32F,
-                                  (uint64_t)m.columns, (uint64_t)m.rows,
-                                  m.pitch ? m.pitch : m.columns),
+           lt->layout_new(out, type == BE_BF16 ? LT_CUDA_R_16BF : LT_CUDA_R_32F,
+                          (uint64_t)m.columns, (uint64_t)m.rows, m.pitch ? m.pitch : m.columns),
            "a matrix");
+    if (count <= 1) return BE_OK;
+    LT_TRY(p->math,
+           lt->layout_set(*out, LT_CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count),
+           "several matrices");
+    LT_TRY(
+        p->math,
+        lt->layout_set(*out, LT_CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &apart, sizeof apart),
+        "how matrices lie behind one another");
     return BE_OK;
 }
 
 static be_status add_layouts(cublaslt_plan *p, const cublaslt_product *s, be_error *err)
 {
-    matrix a = {s->rows, s->depth, s->a_pitch}, b = {s->depth, s->columns, 0};
-    if (s->transpose_a) a = (matrix){s->depth, s->rows, s->a_pitch};
-    if (s->transpose_b) b = (matrix){s->columns, s->depth, 0};
+    matrix a = {s->batch, s->rows, s->depth, s->a_pitch}, b = {s->batch, s->depth, s->columns, 0};
+    MUST(s->batch <= 1 || !(s->bias || s->a_pitch || s->y_pitch));
+    if (s->transpose_a) a = (matrix){s->batch, s->depth, s->rows, s->a_pitch};
+    if (s->transpose_b) b = (matrix){s->batch, s->columns, s->depth, 0};
     TRY(add_layout(p, s->type, b, &p->first, err));
     TRY(add_layout(p, s->type, a, &p->second, err));
-    return add_layout(p, s->result, (matrix){s->rows, s->columns, s->y_pitch}, &p->result, err);
+    return add_layout(p, s->result, (matrix){s->batch, s->rows, s->columns, s->y_pitch}, &p->result,
+                      err);
 }
 
 static be_status set_preference(const cublaslt_plan *p, cublaslt_preference preference,

@@ -12,8 +12,10 @@
 #include "backend/cuda/cuda_math.h"
 
 /* y [rows, columns] = a [rows, depth] · b [depth, columns]; a transposed operand is stored the
- * other way round.  The bias [columns] is added to every row. */
+ * other way round.  The bias [columns] is added to every row.  Of several products, which have no
+ * gaps and no bias, the matrices of an operand lie one behind the other. */
 typedef struct cublaslt_product {
+    int64_t batch; /* products; 0: one */
     int64_t rows, columns, depth;
     bool transpose_a, transpose_b, bias;
     bool add;                 /* to a sum of the shape and type of y, or to what y holds */

@@ -42,11 +42,12 @@ static size_t set_bytes(const trial *t)
 static be_status trial_open(trial *t, const cublaslt_product *p, size_t workspace, be_error *err)
 {
     gpu_driver *driver = &t->driver->base;
-    t->a_bytes = matrix_bytes(p->transpose_a ? p->depth : p->rows,
+    int64_t batch = p->batch > 1 ? p->batch : 1;
+    t->a_bytes = matrix_bytes(batch * (p->transpose_a ? p->depth : p->rows),
                               p->transpose_a ? p->rows : p->depth, p->a_pitch, p->type);
-    t->b_bytes = aligned(p->depth * p->columns, p->type);
+    t->b_bytes = aligned(batch * p->depth * p->columns, p->type);
     t->bias_bytes = p->bias ? aligned(p->columns, p->result) : 0;
-    t->y_bytes = matrix_bytes(p->rows, p->columns, p->y_pitch, p->result);
+    t->y_bytes = matrix_bytes(batch * p->rows, p->columns, p->y_pitch, p->result);
     size_t sets = SETS_BYTES / set_bytes(t) + 1;
     t->sets = sets > SETS_MOST ? SETS_MOST : (int)sets;
     return driver->vtable->alloc(driver, (size_t)t->sets * set_bytes(t) + workspace,
@@ -101,14 +102,15 @@ static be_status make_key(const cuda_driver *driver, const cublaslt_product *p, 
     const gpu_facts *f = &driver->base.facts;
     const char *text;
     TRY(arena_printf(memory, &text, err,
-                     "%s\n%s\n%d units\n%s\n%" PRId64 " x %" PRId64 " x %" PRId64
-                     " %s to %s%s%s%s%s%s, rows %" PRId64 " and %" PRId64
+                     "%s\n%s\n%d units\n%s\n%" PRId64 " x %" PRId64 " x %" PRId64 ", %" PRId64
+                     " at once, %s to %s%s%s%s%s%s, rows %" PRId64 " and %" PRId64
                      " apart, workspace of at most %zu bytes\n",
                      f->name, f->software, f->units, driver->math->cublaslt_title, p->rows,
-                     p->columns, p->depth, dtype_name(p->type), dtype_name(p->result),
-                     p->tf32 ? " tf32" : "", p->transpose_a ? " a turned" : "",
-                     p->transpose_b ? " b turned" : "", p->bias ? " bias" : "",
-                     p->add ? " added" : "", p->a_pitch, p->y_pitch, CUDA_MATH_WORKSPACE_MOST));
+                     p->columns, p->depth, p->batch > 1 ? p->batch : 1, dtype_name(p->type),
+                     dtype_name(p->result), p->tf32 ? " tf32" : "",
+                     p->transpose_a ? " a turned" : "", p->transpose_b ? " b turned" : "",
+                     p->bias ? " bias" : "", p->add ? " added" : "", p->a_pitch, p->y_pitch,
+                     CUDA_MATH_WORKSPACE_MOST));
     *out = (kept_key){"products", "product", text, strlen(text)};
     return BE_OK;
 }

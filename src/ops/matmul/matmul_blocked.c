@@ -8,14 +8,17 @@
 be_status matmul_blocked(const op_reference *call, be_error *err)
 {
     matmul_sizes s = matmul_sizes_of(call->attrs, &call->in[0], &call->in[1]);
-    memset(call->y[0], 0, (size_t)(s.m * s.n) * sizeof(double));
-    product_strided p = {.m = s.m,
-                         .n = s.n,
-                         .k = s.k,
-                         .a = {call->x[0], s.a_stride[0], s.a_stride[1]},
-                         .b = {call->x[1], s.b_stride[0], s.b_stride[1]},
-                         .c = {call->y[0], s.n, 1}};
-    return product_run_strided(&p, call->threads, err);
+    memset(call->y[0], 0, (size_t)(s.batch * s.m * s.n) * sizeof(double));
+    for (int64_t i = 0; i < s.batch; i++) {
+        product_strided p = {.m = s.m,
+                             .n = s.n,
+                             .k = s.k,
+                             .a = {call->x[0] + i * s.m * s.k, s.a_stride[0], s.a_stride[1]},
+                             .b = {call->x[1] + i * s.k * s.n, s.b_stride[0], s.b_stride[1]},
+                             .c = {call->y[0] + i * s.m * s.n, s.n, 1}};
+        TRY(product_run_strided(&p, call->threads, err));
+    }
+    return BE_OK;
 }
 
 be_status linear_blocked(const op_reference *call, be_error *err)

@@ -1,4 +1,6 @@
 /* The matrix product on CLBlast. */
+#include <inttypes.h>
+
 #include "ops/matmul/matmul.h"
 #include "ops/matmul/product_clblast.h"
 
@@ -6,6 +8,10 @@ static be_status matmul_prepare(gpu_call *call, be_error *err)
 {
     const matmul_attrs *attrs = call->attrs;
     matmul_sizes s = matmul_sizes_of(attrs, &call->in_shape[0], &call->in_shape[1]);
+    /* The library's batched product takes memory of its own while it runs, and none of ours. */
+    if (s.batch > 1)
+        FAIL(err, BE_UNAVAILABLE,
+             "CLBlast multiplies two matrices here, and these are %" PRId64 " products", s.batch);
     clblast_product product = {.rows = s.m,
                                .columns = s.n,
                                .depth = s.k,

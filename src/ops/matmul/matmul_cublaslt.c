@@ -12,7 +12,8 @@ static be_status matmul_prepare(gpu_call *call, be_error *err)
 {
     const matmul_attrs *attrs = call->attrs;
     matmul_sizes s = matmul_sizes_of(attrs, &call->in_shape[0], &call->in_shape[1]);
-    cublaslt_product product = {.rows = s.m,
+    cublaslt_product product = {.batch = s.batch,
+                                .rows = s.m,
                                 .columns = s.n,
                                 .depth = s.k,
                                 .transpose_a = attrs->transpose_a != 0,

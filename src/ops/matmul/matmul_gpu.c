@@ -5,7 +5,8 @@
 static be_status matmul_prepare(gpu_call *call, be_error *err)
 {
     matmul_sizes s = matmul_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
-    gpu_product product = {.rows = s.m,
+    gpu_product product = {.batch = s.batch,
+                           .rows = s.m,
                            .columns = s.n,
                            .depth = s.k,
                            .p_column = s.b_stride[1],

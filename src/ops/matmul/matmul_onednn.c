@@ -7,7 +7,8 @@ static be_status matmul_prepare(cpu_call *call, arena *memory, be_error *err)
     onednn_primitive *product = NULL;
     matmul_sizes s = matmul_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
     TRY(onednn_matmul_new(call->device,
-                          &(onednn_matmul){.m = s.m,
+                          &(onednn_matmul){.batch = s.batch,
+                                           .m = s.m,
                                            .n = s.n,
                                            .k = s.k,
                                            .x_stride = {s.a_stride[0], s.a_stride[1]},

@@ -9,9 +9,10 @@
  * BIAS adds b[column], ADD what y holds; RELU or F, where FORMULA is, comes last, and with KEEP
  * `extra` gets what F was given.  With ACROSS y lies as [COLUMNS, ROWS].  ONES: one more
  * column, of which p is 1, goes to `extra`. SPLITS > 1: the depth is split among groups, and y is
- * [SPLITS, ROWS, WIDTH] without bias and ReLU, the further column included. */
-PARAMETERS(COLUMNS ONES BM SPLIT_DEPTH BK ROWS BN P_K Q_K P_T P_COLUMN Q_T Q_ROW MASK ACROSS BIAS
-               ADD RELU FORMULA KEEP SPLITS DEPTH)
+ * [SPLITS, ROWS, WIDTH] without bias and ReLU, the further column included.  BATCH > 1: as many
+ * products, whose matrices lie one behind the other; nothing ends them, and none is split. */
+PARAMETERS(BATCH COLUMNS ONES BM SPLIT_DEPTH BK ROWS BN P_K Q_K P_T P_COLUMN Q_T Q_ROW MASK ACROSS
+               BIAS ADD RELU FORMULA KEEP SPLITS DEPTH)
 
 #define WIDTH (COLUMNS + ONES)
 #define M_TILES ((WIDTH + BM - 1) / BM)
@@ -97,21 +98,24 @@ KERNEL product(ITEM_ARG ARG_IN(P_T, p), ARG_IN(Q_T, q), ARG_IN(float, mask), ARG
     LOCAL_ARRAY(float, tile, TILE_FLOATS);
     LOCAL float *mt = tile, *nt = tile + OPERAND_M;
     float sums[TURNS * TILE_SUMS], next_m[LOADS_M], next_n[LOADS_N], gate[LOADS_N];
-    for (int t = GROUP_ID; t < M_TILES * N_TILES * SPLITS; t += NUM_GROUPS) {
+    for (int t = GROUP_ID; t < M_TILES * N_TILES * SPLITS * BATCH; t += NUM_GROUPS) {
         int column0 = t % M_TILES * BM, row0 = t / M_TILES % N_TILES * BN;
-        int split = t / (M_TILES * N_TILES), k0 = split * SPLIT_DEPTH;
+        int part = t / (M_TILES * N_TILES);
+        int each = BATCH > 1 ? part : 0, split = BATCH > 1 ? 0 : part, k0 = split * SPLIT_DEPTH;
+        GLOBAL const P_T *p_each = p + each * COLUMNS * DEPTH;
+        GLOBAL const Q_T *q_each = q + each * ROWS * DEPTH;
         int end = k0 + SPLIT_DEPTH < DEPTH ? k0 + SPLIT_DEPTH : DEPTH;
         tile_clear(sums);
-        fetch_m(ITEM next_m, p, column0, k0, end);
-        fetch_n(ITEM next_n, gate, q, mask, row0, k0, end);
+        fetch_m(ITEM next_m, p_each, column0, k0, end);
+        fetch_n(ITEM next_n, gate, q_each, mask, row0, k0, end);
         for (int round = 1; round <= ROUNDS; round++) {
             BARRIER();
             put(ITEM mt, nt, next_m, next_n, gate);
             BARRIER();
             if (round < ROUNDS) {
                 k0 += BK;
-                fetch_m(ITEM next_m, p, column0, k0, end);
-                fetch_n(ITEM next_n, gate, q, mask, row0, k0, end);
+                fetch_m(ITEM next_m, p_each, column0, k0, end);
+                fetch_n(ITEM next_n, gate, q_each, mask, row0, k0, end);
             }
             tile_multiply(ITEM mt, nt, sums);
         }
@@ -128,7 +132,7 @@ KERNEL product(ITEM_ARG ARG_IN(P_T, p), ARG_IN(Q_T, q), ARG_IN(float, mask), ARG
                     if (SPLITS > 1)
                         y[(split * ROWS + row) * WIDTH + column] = value;
                     else
-                        store(y, extra, b, row, column, value);
+                        store(y + each * ROWS * COLUMNS, extra, b, row, column, value);
                 }
             }
         }

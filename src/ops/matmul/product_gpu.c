@@ -97,6 +97,7 @@ static double tile_cycles(const gpu_call *call, const gpu_tile_problem *p, const
     double registers = tm * tn + (t->deep ? 4 + 4 * tn : tm + tn) + 4.34 * loads + 8.0;
     if (registers > 200 || registers * group > 65536) return INFINITY;
     double groups = (double)(ceil_div(p->m, t->bm) * ceil_div(p->n, t->bn) * t->splits);
+    if (p->batch > 1) groups *= (double)p->batch;
     double each = ceil(groups / units), resident = floor(65536.0 / (registers * group));
     resident = fmin(resident, floor(220e3 / ((double)tile_bytes(t) + 1024.0)));
     resident = fmax(1.0, fmin(fmin(resident, floor(2048.0 / group)), 32.0));
@@ -283,12 +284,14 @@ be_status gpu_product_prepare(gpu_call *call, const gpu_product *product, gpu_pr
                               be_error *err)
 {
     *out = (gpu_product_plan){.product = *product, .unit = call->unit_count, .sum_unit = -1};
-    gpu_tile_problem problem = {.m = product->columns + product->ones,
+    int64_t batch = product->batch > 1 ? product->batch : 1;
+    gpu_tile_problem problem = {.batch = batch,
+                                .m = product->columns + product->ones,
                                 .n = product->rows,
                                 .depth = product->depth,
                                 .m_step = 1,
                                 .gated = product->mask,
-                                .may_split = true};
+                                .may_split = batch == 1};
     TRY(gpu_tile_choose(call, &problem, &out->tile, err));
     bool split = out->tile.splits > 1;
     char p_words[64], q_words[64], end[END_WORDS];
@@ -296,10 +299,11 @@ be_status gpu_product_prepare(gpu_call *call, const gpu_product *product, gpu_pr
                                                 &gpu_source_product, NULL};
     be_activation last = split ? BE_IDENTITY : product->activation;
     TRY(gpu_use(call, sources + !activation_needs_x(last), out->tile.group, err,
-                GPU_TILE_FORMAT " ROWS=%" PRId64 " COLUMNS=%" PRId64 " DEPTH=%" PRId64
-                                " P_COLUMN=%" PRId64 " P_K=%" PRId64 " Q_ROW=%" PRId64
-                                " Q_K=%" PRId64 " MASK=%d ONES=%d BIAS=%d ACROSS=%d %s %s %s",
-                GPU_TILE_VALUES(&out->tile), product->rows, product->columns, product->depth,
+                GPU_TILE_FORMAT " BATCH=%" PRId64 " ROWS=%" PRId64 " COLUMNS=%" PRId64
+                                " DEPTH=%" PRId64 " P_COLUMN=%" PRId64 " P_K=%" PRId64
+                                " Q_ROW=%" PRId64 " Q_K=%" PRId64
+                                " MASK=%d ONES=%d BIAS=%d ACROSS=%d %s %s %s",
+                GPU_TILE_VALUES(&out->tile), batch, product->rows, product->columns, product->depth,
                 product->p_column, product->p_k, product->q_row, product->q_k, product->mask,
                 product->ones, product->bias && !split, product->across,
                 end_words(product->add && !split, product->keep && !split, last, end),
@@ -319,6 +323,7 @@ be_status gpu_product_record(const gpu_call *call, gpu_recorder *recorder,
     const gpu_tile *t = &plan->tile;
     const gpu_product *p = &plan->product;
     int64_t tiles = ceil_div(p->columns + p->ones, t->bm) * ceil_div(p->rows, t->bn) * t->splits;
+    if (p->batch > 1) tiles *= p->batch;
     gpu_span y = o->y, extra = o->extra;
     gpu_parts parts = parts_of(plan);
     if (t->splits > 1) {

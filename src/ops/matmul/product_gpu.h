@@ -18,6 +18,7 @@ typedef struct gpu_tile {
 /* What is to be multiplied: m · n results, each a sum of `depth` products. */
 typedef struct gpu_tile_problem {
     int64_t m, n, depth;
+    int64_t batch;          /* of such results; 0: one.  Their depth is not split */
     int m_step;             /* vm must be a multiple of it (1: any) */
     int64_t channels, area; /* a convolution: depth = channels · area, and rounds are whole */
     bool deep;              /* the depth lies side by side in memory */
@@ -37,6 +38,7 @@ be_status gpu_tile_choose(gpu_call *call, const gpu_tile_problem *problem, gpu_t
 
 /* A product as product.gpu.c has it. */
 typedef struct gpu_product {
+    int64_t batch; /* products without any of what ends one; 0: one */
     int64_t rows, columns, depth;
     int64_t p_column, p_k, q_row, q_k;
     bool mask, ones, bias;
