@@ -17,6 +17,9 @@ extern const gpu_source gpu_source_attention_narrow;
 
 #define GROUP_WANTED 256
 #define GROUPS_A_UNIT 8
+/* Of zeros: what stands behind cuDNN has the device to itself, and rows of a group wait for one
+ * another's lengths. */
+#define ZERO_GROUPS_A_UNIT 16
 #define BF16_BYTES 2
 #define EIGHT 8             /* elements of a vector */
 #define VERSION_LEAST 91100 /* masks with −∞, and lengths that are no multiple of 64 */
@@ -209,7 +212,7 @@ static be_status record_widen(const gpu_call *call, gpu_recorder *recorder, cons
                                    gpu_int(a->s.keys))};
     if (w->type != BE_BF16) return record(call, recorder, &widen, eights, err);
     if (call->in_shape[ATTENTION_LENGTHS].rank < 0) return BE_OK;
-    zero.groups = gpu_groups(call, rows, 1, GROUPS_A_UNIT / 2);
+    zero.groups = gpu_groups(call, rows, 1, ZERO_GROUPS_A_UNIT);
     return gpu_record(recorder, call, &zero, err);
 }
 
