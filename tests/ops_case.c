@@ -8,6 +8,7 @@
 
 #include "core/rng.h"
 #include "graph/precision.h"
+#include "ops/op_list.h"
 
 void *ops_alloc(size_t bytes)
 {
@@ -62,6 +63,11 @@ bool ops_is_updated(const be_op *op, int i)
     for (int o = 0; o < op->outputs; o++)
         if (op->updates[o] == i + 1) return true;
     return false;
+}
+
+bool ops_is_mixed(const be_op *op)
+{
+    return op->narrow_in | op->narrow_out | (unsigned)op->narrow_copy;
 }
 
 /* A sub-stream of its own for each op, case, draw and input. */
@@ -158,7 +164,7 @@ static double rounding_of(const be_shape *shape, double size)
 }
 
 /* The tolerance of the case, of the largest result, and what bf16 rounds. */
-static void allow_half(const ops_case *c, ops_draw *draw)
+static void allow_rounding(const ops_case *c, ops_draw *draw)
 {
     for (int o = 0; o < c->op->outputs; o++) {
         if (c->out[o].rank < 0 || !dtype_is_real(c->out[o].dtype)) continue;
@@ -201,6 +207,11 @@ static void make_allowed(const ops_case *c, ops_draw *draw)
     }
 }
 
+static bool is_linear(const ops_case *c)
+{
+    return !c->op->is_nonlinear && !c->spec->is_nonlinear;
+}
+
 static void make_draw(ops_case *c, int index)
 {
     ops_draw *draw = &c->draw[index];
@@ -224,23 +235,22 @@ static void make_draw(ops_case *c, int index)
         if (updated >= 0) x[updated] = draw->y[o];
     }
     call_reference(c, x, draw->y, index == OPS_NANS);
-    if (c->op->beside && draw->y[c->op->beside - 1])
-        memcpy(draw->y[c->op->beside - 1], draw->y[0],
+    if (c->op->narrow_copy && draw->y[c->op->narrow_copy - 1])
+        memcpy(draw->y[c->op->narrow_copy - 1], draw->y[0],
                (size_t)shape_elements(&c->out[0]) * sizeof(double));
     for (int o = 0; o < c->op->outputs; o++)
         if (draw->y[o]) dtype_round(c->out[o].dtype, draw->y[o], shape_elements(&c->out[o]));
-    bool is_linear = !c->op->is_nonlinear && !c->spec->is_nonlinear;
-    if (c->precision != BE_PRECISION_FP32 && c->op->narrow && is_linear)
+    if (c->precision != BE_PRECISION_FP32 && c->op->narrow && is_linear(c))
         make_allowed(c, draw);
-    else if (c->is_half)
-        allow_half(c, draw);
+    else if (c->is_narrow && !c->rounds_inside)
+        allow_rounding(c, draw);
 }
 
 /* A sum that the output is added to keeps its type. */
 static bool is_narrow_result(const ops_case *c, int o)
 {
     int updated = c->op->updates[o] - 1;
-    return c->is_narrow && c->op->narrow_results >> o & 1 && c->out[o].rank >= 0 &&
+    return c->is_narrow && c->op->narrow_out >> o & 1 && c->out[o].rank >= 0 &&
            (updated < 0 || c->in[updated].rank < 0);
 }
 
@@ -251,7 +261,7 @@ static bool open_case(ops_case *c, FILE *report)
     const op_case *spec = c->spec;
     unsigned narrow = c->precision == BE_PRECISION_BF16 ? op->narrow : 0;
     op_infer infer = {.attrs = spec->attrs};
-    if (c->is_narrow) narrow |= op->either | op->narrow_along;
+    unsigned may_be_narrow = c->is_narrow ? op->narrow_in | op->narrow_along : 0;
     if (op->attrs_bytes && !spec->attrs) {
         fprintf(report, "the case has no attributes, and the op needs them\n");
         return false;
@@ -261,7 +271,7 @@ static bool open_case(ops_case *c, FILE *report)
         if (i >= op->inputs) c->in[i].rank = -1;
         if (narrow >> i & 1) c->in[i].dtype = BE_BF16;
         infer.in[i] = c->in[i];
-        if (c->is_half && op->mixed_in >> i & 1) c->in[i].dtype = BE_BF16;
+        if (may_be_narrow >> i & 1) c->in[i].dtype = BE_BF16;
         if (c->in[i].rank >= 0 && !dtype_is_real(c->in[i].dtype) && spec->below[i] < 1) {
             fprintf(report, "input %d holds whole numbers and has no range in `below`\n", i);
             return false;
@@ -279,11 +289,10 @@ static bool open_case(ops_case *c, FILE *report)
         c->out[o] = infer.out[o];
         if (o >= op->outputs) c->out[o].rank = -1;
         if (is_narrow_result(c, o)) c->out[o].dtype = BE_BF16;
-        if (c->is_narrow && o == op->beside - 1) {
+        if (c->is_narrow && o == op->narrow_copy - 1) {
             c->out[o] = infer.out[0];
             c->out[o].dtype = BE_BF16;
         }
-        if (c->is_half && op->mixed_out >> o & 1) c->out[o].dtype = BE_BF16;
     }
     for (int d = 0; d < OPS_DRAWS; d++) make_draw(c, d);
     return true;
@@ -297,23 +306,14 @@ bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, be_precisi
     return open_case(c, report);
 }
 
-bool ops_case_open_half(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed,
-                        FILE *report)
-{
-    *c = (ops_case){
-        .op = op, .spec = spec, .precision = BE_PRECISION_BF16, .is_half = true, .seed = seed};
-    MUST(op->mixed_in | op->mixed_out);
-    return open_case(c, report);
-}
-
 bool ops_case_open_narrow(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed,
                           FILE *report)
 {
-    *c = (ops_case){.op = op,
-                    .spec = spec,
-                    .precision = op->narrow ? BE_PRECISION_BF16 : BE_PRECISION_FP32,
-                    .seed = seed,
-                    .is_narrow = true};
+    *c = (ops_case){
+        .op = op, .spec = spec, .precision = BE_PRECISION_BF16, .is_narrow = true, .seed = seed};
+    MUST(ops_is_mixed(op));
+    /* Where a convolution is more than its sums, our own kernels compute it, in fp32. */
+    c->rounds_inside = op->narrow && !is_linear(c) && op != &be_op_conv2d;
     return open_case(c, report);
 }
 

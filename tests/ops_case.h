@@ -36,9 +36,9 @@ typedef struct ops_case {
     const be_op *op;
     const op_case *spec;
     be_precision precision;
-    bool is_half; /* in bf16: what may have either type (be_op.mixed_in) has this one, too */
     uint64_t seed;
-    bool is_narrow; /* what may be bf16 in the place of f32 is (be_op.either, narrow_results) */
+    bool is_narrow; /* in bf16: what may be that (be_op.narrow_in, narrow_out) is it, too, … */
+    bool rounds_inside; /* … and what the op computes from its products may come from bf16 */
     be_shape in[OP_MAX_IN], out[OP_MAX_OUT]; /* rank −1: absent */
     ops_draw draw[OPS_DRAWS];
 } ops_case;
@@ -48,12 +48,11 @@ typedef struct ops_case {
  * then is how the sums are made alone. */
 bool ops_case_open(ops_case *c, const be_op *op, const op_case *spec, be_precision precision,
                    uint64_t seed, FILE *report);
-/* The same in bf16 where the op has products, and with everything bf16 that may be. */
+/* Does the op read or write bf16 in the place of f32, besides operands of products? */
+bool ops_is_mixed(const be_op *op);
+/* In bf16, with everything bf16 that may be: of such ops. */
 bool ops_case_open_narrow(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed,
                           FILE *report);
-/* In bf16, and wholly so: of ops that may read or write either type. */
-bool ops_case_open_half(ops_case *c, const be_op *op, const op_case *spec, uint64_t seed,
-                        FILE *report);
 void ops_case_close(ops_case *c);
 
 /* Is the name in a list that is separated by commas?  NULL: every name is. */

@@ -62,9 +62,9 @@ static be_status add_nodes(bench *b, value_layout feed, value_layout block, be_e
     const ops_case *c = b->c;
     for (int o = 0; o < OP_MAX_OUT; o++) b->out[o] = BE_NONE;
     TRY(graph_add_node(b->g, c->op, c->spec->attrs, b->in, b->out, err));
-    if (c->is_narrow && c->op->beside) {
+    if (c->is_narrow && c->op->narrow_copy) {
         graph_node *node = &b->g->nodes[b->g->node_count - 1];
-        node->narrow = 1u << (c->op->beside - 1);
+        node->narrow = 1u << (c->op->narrow_copy - 1);
         TRY(graph_refresh_node(b->g, b->g->node_count - 1, err));
         memcpy(b->out, node->out, sizeof b->out);
     }
@@ -484,9 +484,10 @@ static ops_result run_fed(const ops_case *c, const ops_setting *setting, value_l
 static ops_result run_layouts(const ops_case *c, const ops_setting *setting, over place,
                               FILE *report)
 {
-    bool is_mixed = c->precision == BE_PRECISION_BF16 && c->op->narrow && c->op->mixed_out;
+    bool is_convolution = c->op == &be_op_conv2d || c->op == &be_op_conv2d_backward;
+    bool is_mixed = c->precision == BE_PRECISION_BF16 && is_convolution;
     /* What a convolution makes in bf16 is bf16 where the channels come last, and nowhere else. */
-    if ((is_mixed && c->is_half) || setting->is_block_alone)
+    if ((is_mixed && c->is_narrow) || setting->is_block_alone)
         return run_fed(c, setting, setting->block, place, report);
     ops_result plain = run_fed(c, setting, LAYOUT_PLAIN, place, report);
     if (plain == OPS_FAILED || !setting->device->reorder || is_mixed) return plain;

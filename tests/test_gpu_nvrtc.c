@@ -244,7 +244,7 @@ static void compile_case(be_device *device, const be_op *op, int k, be_precision
 static void compile_last(be_device *device, const be_op *op, int k)
 {
     ops_case c;
-    if (!ops_case_open_half(&c, op, &op->cases[k], 1, stderr)) abort();
+    if (!ops_case_open_narrow(&c, op, &op->cases[k], 1, stderr)) abort();
     run_opened(device, &c, true);
     ops_case_close(&c);
 }
@@ -258,8 +258,7 @@ static void compile_ops(be_device *device)
             compile_case(device, op_table[i], k, BE_PRECISION_FP32);
             if (op_table[i]->narrow && k % 4 == 0)
                 compile_case(device, op_table[i], k, BE_PRECISION_BF16);
-            if ((op_table[i]->mixed_in | op_table[i]->mixed_out) && k % 4 == 0)
-                compile_last(device, op_table[i], k);
+            if (ops_is_mixed(op_table[i]) && k % 4 == 0) compile_last(device, op_table[i], k);
         }
 }
 

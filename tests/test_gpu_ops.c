@@ -115,16 +115,15 @@ static void run_group(const options *o, const target *t, const ops_case *c, int 
     bool is_wholly_bf16 = kernel->no_fp32 && setting.implementation == kernel->implementation;
     bool is_library = kernel != gpu_table[gpu_op_index(c->op)];
     if (is_library && is_point(c)) setting.blocked = "cuBLASLt";
-    setting.rounding = is_wholly_bf16 || c->is_narrow ? WHOLLY_BF16 : 0.0;
+    setting.rounding = is_wholly_bf16 || c->rounds_inside ? WHOLLY_BF16 : 0.0;
     /* cuDNN writes the gradient of windows in the type of what it reads. */
     if (is_library && c->op == &be_op_conv2d_backward && c->precision == BE_PRECISION_BF16)
         setting.halved = 1u << 1;
     /* … and with the channels last that of x, which is added to its sum behind it. */
-    if (setting.halved && c->is_half) setting.summand = 1 + CONV2D_BACK_SUM;
+    if (setting.halved && c->is_narrow) setting.summand = 1 + CONV2D_BACK_SUM;
     ops_result found = ops_run_on_device(c, &setting, notes);
-    snprintf(name, sizeof name, "%s %s, %s%s%s, %s, groups of %d", c->op->name, c->spec->name,
-             c->is_half ? "wholly " : "", precision_name(c->precision),
-             c->is_narrow ? " kept in bf16" : "", t->name, group);
+    snprintf(name, sizeof name, "%s %s, %s%s, %s, groups of %d", c->op->name, c->spec->name,
+             c->is_narrow ? "wholly " : "", precision_name(c->precision), t->name, group);
     fprintf(notes, "%s --target %s --op %s --case '%s' --group %d --seed %" PRIu64 "\n", o->program,
             t->name, c->op->name, c->spec->name, group, o->seed);
     fclose(notes);
@@ -171,24 +170,13 @@ static void run_narrow(const options *o, const target *t, const be_op *op, int k
     }
 }
 
-/* The same case, where what may be bf16 is. */
-static void run_narrow_results(const options *o, const target *t, const be_op *op, int k)
-{
-    ops_case c;
-    bool is_wanted = t->precisions >> BE_PRECISION_BF16 & 1 && is_tried(t, op, k);
-    if (!is_wanted || !(op->either | op->narrow_results | (unsigned)op->beside)) return;
-    if (!ops_case_open_narrow(&c, op, &op->cases[k], o->seed, stderr)) abort();
-    run_group(o, t, &c, o->group >= 0 ? o->group : t->groups[0]);
-    ops_case_close(&c);
-}
-
 /* The same case, where all that may be bf16 is. */
-static void run_half(const options *o, const target *t, const be_op *op, int k)
+static void run_wholly_narrow(const options *o, const target *t, const be_op *op, int k)
 {
     ops_case c;
     bool is_wanted = t->precisions & GPU_BF16 && is_tried(t, op, k);
-    if (!is_wanted || !(op->mixed_in | op->mixed_out)) return;
-    if (!ops_case_open_half(&c, op, &op->cases[k], o->seed, stderr)) abort();
+    if (!is_wanted || !ops_is_mixed(op)) return;
+    if (!ops_case_open_narrow(&c, op, &op->cases[k], o->seed, stderr)) abort();
     run_group(o, t, &c, o->group >= 0 ? o->group : t->groups[k % t->group_count]);
     ops_case_close(&c);
 }
@@ -234,8 +222,7 @@ static void run_target(const options *o, const target *t)
             if (is_wanted(o->one_case, op_table[i]->cases[k].name)) {
                 run_case(o, t, op_table[i], k);
                 run_narrow(o, t, op_table[i], k);
-                run_narrow_results(o, t, op_table[i], k);
-                run_half(o, t, op_table[i], k);
+                run_wholly_narrow(o, t, op_table[i], k);
             }
     }
 }

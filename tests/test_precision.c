@@ -131,6 +131,13 @@ static be_dtype type_of(const be_graph *g, const be_op *op, int o, size_t from)
     return BE_U8;
 }
 
+/* As GPUs say where nothing is an image: all but the sum, which is the stream beside the blocks. */
+static bool rows_mix(const void *device, const be_graph *g, const graph_node *node)
+{
+    (void)device, (void)g;
+    return node->op != &be_op_add;
+}
+
 /* A norm, a layer with GELU, one whose result is added to x, and the classes. */
 static be_graph *block_of_rows(be_value *normed)
 {
@@ -150,7 +157,7 @@ static be_graph *block_of_rows(be_value *normed)
 static void results_become_bf16(void **state)
 {
     (void)state;
-    const lower_target target = {.narrow_results = true};
+    const lower_target target = {.mixes = rows_mix};
     be_value normed;
     be_graph *g = block_of_rows(&normed);
     be_plan_options options = {.mode = BE_TRAIN, .precision = BE_PRECISION_BF16};
@@ -199,7 +206,7 @@ static void results_become_bf16(void **state)
 static void copies_are_made_beside(void **state)
 {
     (void)state;
-    const lower_target target = {.narrow_results = true};
+    const lower_target target = {.mixes = rows_mix};
     be_value x;
     be_graph *g = graph_of_rows(&x);
     be_value classes = be_input(g, "target", shape_make(BE_I32, 1, 4, 0, 0, 0));
@@ -233,6 +240,42 @@ static void copies_are_made_beside(void **state)
     be_graph_free(narrow);
     be_graph_free(wide);
     be_graph_free(g);
+}
+
+static bool all_mix(const void *device, const be_graph *g, const graph_node *node)
+{
+    (void)device, (void)g, (void)node;
+    return true;
+}
+
+/* A convolution's result is bf16 for the pool, and the pool's, which keeps the type, for those that
+ * read it: a product and a sum.  One more reader, which takes f32 alone, and it stays that. */
+static void images_stay_bf16(void **state)
+{
+    (void)state;
+    const lower_target target = {.mixes = all_mix};
+    const be_plan_options options = {.mode = BE_INFER, .precision = BE_PRECISION_BF16};
+    for (int others = 0; others < 2; others++) {
+        be_graph *g = be_graph_new(1);
+        be_value x = be_input(g, "x", shape_make(BE_F32, 4, 2, 3, 8, 8));
+        be_value y = be_conv2d(
+            g, x,
+            &(be_conv2d_options){"a", .channels = 3, .kernel = 3, .padding = 1, .no_bias = 1});
+        y = be_max_pool2d(g, y, &(be_pool2d_options){.size = 2, .stride = 2});
+        be_value z = be_conv2d(
+            g, y,
+            &(be_conv2d_options){"b", .channels = 3, .kernel = 3, .padding = 1, .no_bias = 1});
+        be_value keep[] = {be_add(g, y, z), others ? be_exp(g, y, 1.0f) : BE_NONE};
+        be_plan_options all = options;
+        all.keep = keep;
+        all.keep_count = 1 + others;
+        be_graph *lowered = lower(g, &all, &target);
+        assert_int_equal(type_of(lowered, &be_op_conv2d, 0, 0), BE_BF16);
+        assert_int_equal(type_of(lowered, &be_op_max_pool2d, 0, 0), others ? BE_F32 : BE_BF16);
+        assert_int_equal(count_op(lowered, &be_op_cast), 3 + others); /* x and both weights */
+        be_graph_free(lowered);
+        be_graph_free(g);
+    }
 }
 
 static void other_precisions_add_nothing(void **state)
@@ -274,7 +317,7 @@ static void bf16_of_a_user_is_for_products(void **state)
     be_value a = be_input(g, "a", shape_make(BE_BF16, 2, 4, 5, 0, 0));
     assert_int_equal(be_activate(g, a, BE_GELU), BE_NONE);
     ASSERT_FAILS(be_graph_check(g, &err), BE_USAGE,
-                 "activation: input 0: expected f32, found bf16 [4, 5]");
+                 "activation: x: expected f32, found bf16 [4, 5]");
     be_graph_free(g);
 }
 
@@ -540,6 +583,7 @@ int main(void)
         cmocka_unit_test(the_optimizer_writes_narrow_weights),
         cmocka_unit_test(results_become_bf16),
         cmocka_unit_test(copies_are_made_beside),
+        cmocka_unit_test(images_stay_bf16),
         cmocka_unit_test(bf16_of_a_user_is_for_products),
         cmocka_unit_test(other_precisions_add_nothing),
         cmocka_unit_test(operands_of_a_product_are_of_one_type),

@@ -65,7 +65,6 @@ typedef struct device_vtable {
     void (*close)(be_device *device);
     /* A fixed piece of arithmetic on all of the device, waited for: how long it takes. */
     be_status (*reference)(be_device *device, int64_t *wall_ns, be_error *err);
-    bool narrow_results; /* see lower_target */
     /* Whether it can run the op, where products are in this precision. */
     bool (*has)(const void *device, be_precision precision, const be_op *op);
     void (*layouts)(const void *device, const be_graph *g, const graph_node *node,

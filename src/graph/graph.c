@@ -145,15 +145,15 @@ static be_status node_infer(const be_graph *g, const graph_node *node, be_shape 
         if (in != BE_NONE && (in < 0 || (size_t)in >= g->value_count))
             FAIL(err, BE_USAGE, "%s: input %d is no value of this graph", op->name, i);
         if (in != BE_NONE) infer.in[i] = g->values[in].shape;
-        bool is_half = infer.in[i].rank >= 0 && infer.in[i].dtype == BE_BF16;
-        if (is_half && g->precision == BE_PRECISION_BF16 && op->mixed_in >> i & 1)
+        bool may_be_narrow = (op->narrow_in | op->narrow_along) >> i & 1;
+        if (g->precision == BE_PRECISION_BF16 && may_be_narrow && infer.in[i].dtype == BE_BF16)
             infer.in[i].dtype = BE_F32;
     }
     TRY(op->infer(&infer, err));
     memcpy(out, infer.out, sizeof infer.out);
     for (int o = 0; o < OP_MAX_OUT; o++) {
         if (!(node->narrow >> o & 1)) continue;
-        if (o == op->beside - 1) out[o] = out[0];
+        if (o == op->narrow_copy - 1) out[o] = out[0];
         out[o].dtype = BE_BF16;
     }
     return BE_OK;
@@ -228,29 +228,13 @@ void graph_compact(be_graph *g)
     g->node_count = kept;
 }
 
-/* What passes alone make bf16 (be_op.either) is f32 in a user's graph. */
-static be_status expect_wide(const be_graph *g, const be_op *op, const be_value *in, be_error *err)
-{
-    char text[64];
-    for (int i = 0; i < op->inputs; i++) {
-        bool may_be = (op->either | op->narrow_along) >> i & 1;
-        if (!may_be || in[i] < 0 || (size_t)in[i] >= g->value_count) continue;
-        if (g->values[in[i]].shape.dtype == BE_BF16)
-            FAIL(err, BE_USAGE, "%s: input %d: expected f32, found %s; convert it", op->name, i,
-                 shape_text(&g->values[in[i]].shape, text));
-    }
-    return BE_OK;
-}
-
 be_value graph_build(be_graph *g, const be_op *op, const void *attrs, const be_value *in,
                      be_value *out)
 {
     be_value made[OP_MAX_OUT];
     be_error err;
     for (int o = 0; o < OP_MAX_OUT; o++) made[o] = BE_NONE;
-    if (g && g->error.status == BE_OK &&
-        (expect_wide(g, op, in, &err) != BE_OK ||
-         graph_add_node(g, op, attrs, in, made, &err) != BE_OK))
+    if (g && g->error.status == BE_OK && graph_add_node(g, op, attrs, in, made, &err) != BE_OK)
         graph_blame(g, &err);
     if (out) memcpy(out, made, (size_t)op->outputs * sizeof *out);
     return made[0];

@@ -51,7 +51,7 @@ struct graph_node {
     const be_op *op;
     void *attrs;
     be_value in[OP_MAX_IN], out[OP_MAX_OUT];
-    unsigned narrow; /* bit o: output o is bf16 (be_op.narrow_results) */
+    unsigned narrow; /* bit o: output o is bf16 (be_op.narrow_out) */
 };
 
 /* What to do with a loss, filled by the ops layer, which alone knows these ops. */

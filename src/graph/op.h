@@ -120,19 +120,17 @@ typedef struct be_op {
      * by `cast` (its attributes: the be_dtype to make); outputs stay f32. */
     unsigned narrow;
     const struct be_op *cast;
-    /* In bf16, on a device that asks for it (lower_target.narrow_results): bit i: input i may be
-     * bf16 in the place of f32; bit o: so may output o.  A product's result is rounded to bf16
-     * where all that read it take it so; what another op makes, where all would round it anyway.
-     * Input i of `narrow_along` becomes bf16 where an
-     * output does. */
-    unsigned either, narrow_results, narrow_along;
+    /* In bf16, at a node for which the device says so (lower_target.mixes), bit i: input i may be
+     * bf16 in the place of f32; bit o: so may output o.  What an op makes becomes bf16 where all
+     * that read it would round it anyway; the result of a product, and what an op makes that
+     * `keeps_narrow` the type of what it reads, as autocast lets it, also where they take it so.
+     * Input i of `narrow_along` becomes bf16 where an output does.  `infer` is told of f32. */
+    unsigned narrow_in, narrow_out, narrow_along;
+    bool keeps_narrow;
     /* 1 + the output that is output 0 rounded to bf16, on such a device in the place of a cast,
      * where others read output 0 as it is; 0: the op makes none.  Neither `infer` nor `reference`
      * knows it. */
-    int beside;
-    /* Bit i: input i, output o may be f32 or bf16, each as it comes, where the device says so
-     * (lower_target.mixes).  `infer` is told of f32. */
-    unsigned mixed_in, mixed_out;
+    int narrow_copy;
     /* Its outputs are no plain sums of products of these operands: in every precision they are
      * judged by the tolerance of the case. */
     bool is_nonlinear;

@@ -17,9 +17,8 @@ typedef struct lower_target {
     void (*layouts)(const void *device, const be_graph *g, const graph_node *node,
                     value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT]);
     const be_op *reorder; /* the op that changes a layout; needed with `layouts` */
-    bool narrow_results;  /* in bf16 it makes and reads bf16 where an op may (graph/op.h) */
-    /* With BE_PRECISION_BF16: does the device keep results of this node in bf16, and read them, as
-     * far as the op knows both types?  NULL: of none. */
+    /* With BE_PRECISION_BF16: may this node read and write bf16, as far as its op knows both types
+     * (be_op.narrow_in, narrow_out)?  NULL: none may. */
     bool (*mixes)(const void *device, const be_graph *g, const graph_node *node);
 } lower_target;
 

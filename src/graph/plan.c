@@ -459,7 +459,6 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
                            .has_of = &asked,
                            .layouts = device->reorder ? device->vtable->layouts : NULL,
                            .reorder = device->reorder,
-                           .narrow_results = device->vtable->narrow_results,
                            .mixes = device->vtable->mixes};
     TRY(graph_lower(g, options, &target, &plan->graph, err));
     TRY(memory_plan(plan->graph, device->late_nodes, &plan->map, err));

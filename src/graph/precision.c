@@ -75,11 +75,11 @@ be_value graph_wide_input(const be_graph *g, const graph_node *node, int i)
     return is_copy ? g->nodes[producer].in[0] : value;
 }
 
-/* The copy of a value in the other type, made at its first use. */
-static be_status other_copy(be_graph *g, const be_op *cast, be_value *copies, be_value value,
-                            be_value *out, be_error *err)
+/* The bf16 copy of a value, made at its first use. */
+static be_status narrow_copy(be_graph *g, const be_op *cast, be_value *copies, be_value value,
+                             be_value *out, be_error *err)
 {
-    const be_dtype to = g->values[value].shape.dtype == BE_F32 ? BE_BF16 : BE_F32;
+    const be_dtype to = BE_BF16;
     if (copies[value] == BE_NONE) {
         be_value in[OP_MAX_IN] = {value}, made[OP_MAX_OUT];
         MUST(cast->attrs_bytes == sizeof to);
@@ -90,91 +90,30 @@ static be_status other_copy(be_graph *g, const be_op *cast, be_value *copies, be
     return BE_OK;
 }
 
-static bool mixes(const be_graph *g, const graph_node *node, const lower_target *target)
+/* The operands of products: the nodes are taken away and put back one by one, each behind the
+ * copies that it needs. */
+static be_status narrow_operands(be_graph *g, const be_op *cast, be_error *err)
 {
-    return target->mixes && (node->op->mixed_in | node->op->mixed_out) &&
-           target->mixes(target->device, g, node);
-}
-
-/* Does the node read input i as bf16, if it is given as that? */
-static bool reads_half(const be_graph *g, const graph_node *node, int i, const lower_target *target)
-{
-    return node->op->narrow >> i & 1 || (node->op->mixed_in >> i & 1 && mixes(g, node, target));
-}
-
-/* May a result be bf16, and is there a node that reads it so?  Not what lies in another value, what
- * the user reads, or what a node changes in place. */
-static bool is_wanted_half(const be_graph *g, be_value value, const lower_target *target)
-{
-    const graph_value *v = &g->values[value];
-    bool is_wanted = false;
-    if (v->kind != VALUE_RESULT || v->alias_of != BE_NONE || v->keep) return false;
-    for (size_t i = 0; i < g->value_count; i++)
-        if (g->values[i].alias_of == value) return false;
-    for (size_t n = 0; n < g->node_count; n++)
-        for (int i = 0; i < g->nodes[n].op->inputs; i++)
-            if (g->nodes[n].in[i] == value) is_wanted |= reads_half(g, &g->nodes[n], i, target);
-    return is_wanted;
-}
-
-/* half[v]: value v is bf16 from here on. */
-static void keep_half(be_graph *g, const lower_target *target, bool *half)
-{
-    for (size_t n = 0; n < g->node_count; n++) {
-        const graph_node *node = &g->nodes[n];
-        if (!mixes(g, node, target)) continue;
-        for (int o = 0; o < node->op->outputs; o++)
-            if (node->op->mixed_out >> o & 1 && node->out[o] != BE_NONE &&
-                is_wanted_half(g, node->out[o], target))
-                half[node->out[o]] = true;
-    }
-    for (size_t i = 0; i < g->value_count; i++)
-        if (half[i]) g->values[i].shape.dtype = BE_BF16;
-}
-
-/* What the values are while their users are given what they read. */
-typedef struct conversion {
-    const lower_target *target;
-    const be_op *cast;
-    const bool *half;
-    be_value *copies; /* of each value in the other type, or BE_NONE */
-} conversion;
-
-static be_status convert_inputs(be_graph *g, graph_node *node, const conversion *c, be_error *err)
-{
-    for (int i = 0; i < node->op->inputs; i++) {
-        if (node->in[i] == BE_NONE) continue;
-        be_value x = node->in[i];
-        bool is_operand = node->op->narrow >> i & 1;
-        bool is_too_wide = is_operand && g->values[x].shape.dtype == BE_F32;
-        bool is_too_narrow = c->half[x] && !reads_half(g, node, i, c->target);
-        if (is_too_wide || is_too_narrow)
-            TRY(other_copy(g, c->cast, c->copies, x, &node->in[i], err));
-    }
-    return BE_OK;
-}
-
-/* The nodes are taken away and put back one by one, each behind the copies that it needs. */
-static be_status narrow_all(be_graph *g, const lower_target *target, const be_op *cast,
-                            be_error *err)
-{
-    void *memory = NULL, *all = NULL, *half = NULL;
+    void *memory = NULL, *all = NULL;
     size_t count = g->node_count, values = g->value_count;
     TRY(arena_alloc(g->memory, &memory, (count + 1) * sizeof(graph_node), err));
     TRY(arena_alloc(g->memory, &all, (values + 1) * sizeof(be_value), err));
-    TRY(arena_alloc(g->memory, &half, (values + 1) * sizeof(bool), err));
-    keep_half(g, target, half);
     graph_node *nodes = memory;
     be_value *copies = all;
-    const conversion c = {target, cast, half, copies};
     memcpy(nodes, g->nodes, count * sizeof *nodes);
     for (size_t i = 0; i < values; i++) copies[i] = BE_NONE;
     g->node_count = 0;
     for (size_t n = 0; n < count; n++) {
-        TRY(convert_inputs(g, &nodes[n], &c, err));
+        graph_node *node = &nodes[n];
+        for (int i = 0; i < node->op->inputs; i++) {
+            be_value x = node->in[i];
+            if (x == BE_NONE || !(node->op->narrow >> i & 1)) continue;
+            if (g->values[x].shape.dtype == BE_F32)
+                TRY(narrow_copy(g, cast, copies, x, &node->in[i], err));
+        }
         TRY(memory_grow((void **)&g->nodes, &g->node_capacity, g->node_count + 1, sizeof *g->nodes,
                         err));
-        g->nodes[g->node_count++] = nodes[n];
+        g->nodes[g->node_count++] = *node;
         TRY(graph_refresh_node(g, g->node_count - 1, err));
     }
     graph_compact(g);
@@ -195,24 +134,34 @@ static bool is_narrowing(const be_graph *g, const graph_node *node)
            g->values[node->out[0]].shape.dtype == BE_BF16;
 }
 
-/* May output o of node n be bf16?  Somebody reads it; all would round it, or take it so where it is
- * a product's. */
-static bool may_be_narrow(const be_graph *g, size_t n, int o)
+/* Does the reader take a result of the maker as bf16 in its input i?  A cast to that always does.
+ */
+static bool takes_narrow(const be_graph *g, const lower_target *target, const graph_node *maker,
+                         const graph_node *reader, int i)
+{
+    bool is_narrow_by_nature = maker->op->narrow || maker->op->keeps_narrow;
+    return is_narrowing(g, reader) || (is_narrow_by_nature && reader->op->narrow_in >> i & 1 &&
+                                       target->mixes(target->device, g, reader));
+}
+
+/* May output o of node n be bf16?  Somebody reads it, and all that do take it so.  Not what the
+ * user reads, what lies in another value, or what others lie in. */
+static bool may_be_narrow(const be_graph *g, const lower_target *target, size_t n, int o)
 {
     const graph_node *maker = &g->nodes[n];
     be_value value = maker->out[o];
     int readers = 0;
-    if (!(maker->op->narrow_results >> o & 1) || value == BE_NONE) return false;
+    if (!(maker->op->narrow_out >> o & 1) || value == BE_NONE) return false;
     const graph_value *v = &g->values[value];
     if (v->keep || v->alias_of != BE_NONE || v->kind != VALUE_RESULT) return false;
+    if (!target->mixes(target->device, g, maker)) return false;
     for (size_t i = 0; i < g->value_count; i++)
         if (g->values[i].alias_of == value) return false;
     for (size_t k = 0; k < g->node_count; k++)
         for (int i = 0; i < OP_MAX_IN; i++) {
             const graph_node *reader = &g->nodes[k];
             if (!reader->op || reader->in[i] != value) continue;
-            bool takes_it = maker->op->narrow && (reader->op->either >> i & 1);
-            if (!takes_it && !is_narrowing(g, reader)) return false;
+            if (!takes_narrow(g, target, maker, reader, i)) return false;
             readers++;
         }
     return readers > 0;
@@ -232,10 +181,10 @@ static void drop_copies(be_graph *g, be_value value)
     }
 }
 
-/* The copy that a cast makes of output 0, others reading that as it is, is made beside it. */
-static void make_beside(be_graph *g, graph_node *node)
+/* The copy that a cast makes of output 0, others reading that as it is, is made with it. */
+static void make_copy(be_graph *g, graph_node *node)
 {
-    int o = node->op->beside - 1;
+    int o = node->op->narrow_copy - 1;
     be_value value = node->out[0];
     if (o < 0 || value == BE_NONE || g->values[value].shape.dtype == BE_BF16) return;
     for (size_t k = 0; k < g->node_count; k++) {
@@ -277,19 +226,19 @@ static be_status move_to_front(be_graph *g, size_t count, be_error *err)
     return BE_OK;
 }
 
-static be_status narrow_results(be_graph *g, be_error *err)
+static be_status narrow_results(be_graph *g, const lower_target *target, be_error *err)
 {
     size_t count = g->node_count;
     for (size_t n = 0; n < count; n++) {
         for (int o = 0; o < OP_MAX_OUT; o++) {
             be_value value = g->nodes[n].out[o];
-            if (!g->nodes[n].op || !may_be_narrow(g, n, o)) continue;
+            if (!g->nodes[n].op || !may_be_narrow(g, target, n, o)) continue;
             drop_copies(g, value);
             g->values[value].shape.dtype = BE_BF16;
             g->nodes[n].narrow |= 1u << o;
         }
         if (g->nodes[n].op && g->nodes[n].narrow) TRY(narrow_along(g, n, err));
-        if (g->nodes[n].op) make_beside(g, &g->nodes[n]);
+        if (g->nodes[n].op) make_copy(g, &g->nodes[n]);
     }
     TRY(move_to_front(g, count, err));
     graph_compact(g);
@@ -304,7 +253,7 @@ be_status pass_precision(be_graph *g, be_precision precision, const lower_target
     g->precision = precision;
     const be_op *cast = find_cast(g);
     if (precision != BE_PRECISION_BF16 || !cast) return BE_OK;
-    TRY(narrow_all(g, target, cast, err));
-    if (target->narrow_results) TRY(narrow_results(g, err));
+    TRY(narrow_operands(g, cast, err));
+    if (target->mixes) TRY(narrow_results(g, target, err));
     return pass_narrow(g, cast, err);
 }

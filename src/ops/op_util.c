@@ -19,14 +19,6 @@ be_status op_expect_operand(const be_shape *found, int rank, const char *name, b
     return op_expect(found, found->dtype == BE_BF16 ? BE_BF16 : BE_F32, rank, name, err);
 }
 
-be_status op_expect_either(const be_shape *found, const be_shape *expected, const char *name,
-                           be_error *err)
-{
-    be_shape narrow = *expected;
-    narrow.dtype = BE_BF16;
-    return shape_equal(found, &narrow) ? BE_OK : op_expect_same(found, expected, name, err);
-}
-
 be_status op_expect_same(const be_shape *found, const be_shape *expected, const char *name,
                          be_error *err)
 {

@@ -21,10 +21,6 @@ be_status op_expect(const be_shape *found, be_dtype dtype, int rank, const char 
 /* The same for the first operand of a product: f32, or bf16. */
 be_status op_expect_operand(const be_shape *found, int rank, const char *name, be_error *err);
 
-/* The shape of an f32 tensor, whose elements may be bf16 instead (be_op.either). */
-be_status op_expect_either(const be_shape *found, const be_shape *expected, const char *name,
-                           be_error *err);
-
 /* The same shape as another. */
 be_status op_expect_same(const be_shape *found, const be_shape *expected, const char *name,
                          be_error *err);

@@ -92,7 +92,7 @@ typedef struct gpu_kernel {
     /* LOAD(IN0 …) rounds the operands of its products to tf32: our own kernel takes in tf32 what
      * the library has nothing for. */
     bool rounds_tf32;
-    bool narrows; /* knows bf16 where be_op.either and be_op.narrow_results allow it */
+    bool is_wide; /* knows f32 alone where be_op.narrow_in, narrow_out allow bf16 */
     /* Refuse with the reason (BE_UNAVAILABLE), or choose units and scratch. */
     be_status (*prepare)(gpu_call *call, be_error *err);
     /* Give the launches of one step to the recorder. */

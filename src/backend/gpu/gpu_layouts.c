@@ -182,10 +182,10 @@ void gpu_layouts(const void *device, const be_graph *g, const graph_node *node,
 
 bool gpu_mixes(const void *device, const be_graph *g, const graph_node *node)
 {
+    if (!images_of(node->op)) return true;
     if (!wants_last(device, g)) return false;
     if (node->op == &be_op_conv2d || node->op == &be_op_conv2d_backward)
         return is_bare_convolution(node);
-    if (!images_of(node->op)) return false;
     return node->op != &be_op_add || (is_image(g, node->out[0]) && !is_broadcast(g, node));
 }
 

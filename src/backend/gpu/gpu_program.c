@@ -520,7 +520,6 @@ static void gpu_vt_close(be_device *device)
 
 const device_vtable gpu_vtable = {.close = gpu_vt_close,
                                   .has = gpu_has,
-                                  .narrow_results = true,
                                   .layouts = gpu_layouts,
                                   .mixes = gpu_mixes,
                                   .build = gpu_vt_build,

@@ -11,17 +11,17 @@ extern const gpu_source gpu_source_widen;
 static unsigned widened_inputs(const gpu_kernel *kernel, const gpu_call *call)
 {
     const be_op *op = call->node->op;
-    unsigned found = 0;
+    unsigned operands = 0;
     for (int i = 0; i < OP_MAX_IN; i++)
-        if ((op->either | op->narrow_along) >> i & 1 && call->in_shape[i].rank >= 0 &&
+        if ((op->narrow_in | op->narrow_along) >> i & 1 && call->in_shape[i].rank >= 0 &&
             call->in_shape[i].dtype == BE_BF16)
-            found |= 1u << i;
-    return kernel->narrows ? 0 : found;
+            operands |= 1u << i;
+    return kernel->is_wide ? operands : 0;
 }
 
 static unsigned widened_outputs(const gpu_kernel *kernel, const gpu_call *call)
 {
-    return kernel->narrows ? 0 : call->node->narrow;
+    return kernel->is_wide ? call->node->narrow : 0;
 }
 
 static void set_types(gpu_call *call, unsigned inputs, unsigned outputs, be_dtype dtype)

@@ -1,5 +1,5 @@
-/* Preparing and recording a node by a kernel that may not know bf16 where be_op.either and
- * be_op.narrow_results allow it: it is given f32, in scratch, and conversions stand around it. */
+/* Preparing and recording a node by a kernel that may know f32 alone where be_op.narrow_in and
+ * be_op.narrow_out allow bf16: it is given that, in scratch, and conversions stand around it. */
 #ifndef BACKEND_GPU_GPU_WIDEN_H
 #define BACKEND_GPU_GPU_WIDEN_H
 

@@ -166,7 +166,7 @@ static be_status attention_backward_infer(op_infer *call, be_error *err)
     TRY(attention_check("attention_backward", call->attrs, in, &s, err));
     be_shape y = shape_make(BE_F32, 3, s.batch, s.queries, s.width, 0),
              lse = shape_make(BE_F32, 3, s.batch, s.heads, s.queries, 0);
-    TRY(op_expect_either(&in[ATTENTION_Y], &y, "attention_backward: y", err));
+    TRY(op_expect_same(&in[ATTENTION_Y], &y, "attention_backward: y", err));
     TRY(op_expect_same(&in[ATTENTION_LSE], &lse, "attention_backward: lse", err));
     y.dtype = in[ATTENTION_Q].dtype;
     TRY(op_expect_same(&in[ATTENTION_DY], &y, "attention_backward: dy", err));
@@ -320,7 +320,7 @@ const be_op be_op_attention = {
     .cost = attention_cost,
     .narrow = 1 << ATTENTION_Q | 1 << ATTENTION_K | 1 << ATTENTION_V,
     .is_nonlinear = true,
-    .narrow_results = 1,
+    .narrow_out = 1,
     .cast = &be_op_cast,
     .side_by_side = 1 << ATTENTION_Q | 1 << ATTENTION_K | 1 << ATTENTION_V,
     .cases = attention_cases,
@@ -339,8 +339,8 @@ const be_op be_op_attention_backward = {
     .cost = attention_backward_cost,
     .narrow = 1 << ATTENTION_Q | 1 << ATTENTION_K | 1 << ATTENTION_V | 1 << ATTENTION_DY,
     .is_nonlinear = true,
-    .either = 1u << ATTENTION_Y,
-    .narrow_results = 7,
+    .narrow_in = 1u << ATTENTION_Y,
+    .narrow_out = 7,
     .cast = &be_op_cast,
     .cases = attention_backward_cases,
     .case_count = OP_CASES(attention_backward_cases)};

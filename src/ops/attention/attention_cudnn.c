@@ -358,12 +358,10 @@ static be_status attention_backward_record(const gpu_call *call, gpu_recorder *r
 const gpu_kernel CUDNN_KERNEL(attention) = {.implementation = "cuDNN",
                                             .precisions = GPU_BF16,
                                             .no_fp32 = true,
-                                            .narrows = true,
                                             .prepare = attention_prepare,
                                             .record = attention_record};
 const gpu_kernel CUDNN_KERNEL(attention_backward) = {.implementation = "cuDNN",
                                                      .precisions = GPU_BF16,
                                                      .no_fp32 = true,
-                                                     .narrows = true,
                                                      .prepare = attention_backward_prepare,
                                                      .record = attention_backward_record};

@@ -183,11 +183,13 @@ static be_status attention_backward_record(const gpu_call *call, gpu_recorder *r
 /* In tf32, too: it multiplies in fp32 there, as PyTorch's attention keeps fp32's digits when tf32
  * is on for products. */
 const gpu_kernel GPU_KERNEL(attention) = {.implementation = GPU_IMPLEMENTATION,
+                                          .is_wide = true,
                                           .precisions = GPU_TF32_BF16,
                                           .prepare = attention_prepare,
                                           .record = attention_record};
 
 const gpu_kernel GPU_KERNEL(attention_backward) = {.implementation = GPU_IMPLEMENTATION,
+                                                   .is_wide = true,
                                                    .precisions = GPU_TF32_BF16,
                                                    .prepare = attention_backward_prepare,
                                                    .record = attention_backward_record};

@@ -536,7 +536,7 @@ static const op_case conv2d_pool_backward_cases[] = {
 };
 
 const be_op be_op_conv2d = {.name = "conv2d",
-                            .mixed_out = 1u << 0,
+                            .narrow_out = 1u << 0,
                             .attrs_bytes = sizeof(conv2d_attrs),
                             .inputs = 3,
                             .outputs = 2,
@@ -555,8 +555,8 @@ const be_op be_op_conv2d = {.name = "conv2d",
                             .differentiable = 7};
 
 const be_op be_op_conv2d_backward = {.name = "conv2d_backward",
-                                     .mixed_in = 1u << CONV2D_BACK_SUM,
-                                     .mixed_out = 1u << 0,
+                                     .narrow_in = 1u << CONV2D_BACK_SUM,
+                                     .narrow_out = 1u << 0,
                                      .attrs_bytes = sizeof(conv2d_attrs),
                                      .late = 1u << 0 | 1u << 3, /* x and dy, for dw */
                                      .inputs = 5,

@@ -22,7 +22,7 @@
 
 static be_status activation_infer(op_infer *call, be_error *err)
 {
-    TRY(op_expect_operand(&call->in[0], OP_ANY_RANK, "activation: x", err));
+    TRY(op_expect(&call->in[0], BE_F32, OP_ANY_RANK, "activation: x", err));
     call->out[0] = call->in[0];
     call->out[0].dtype = BE_F32;
     return BE_OK;
@@ -30,10 +30,10 @@ static be_status activation_infer(op_infer *call, be_error *err)
 
 static be_status activation_backward_infer(op_infer *call, be_error *err)
 {
-    TRY(op_expect_operand(&call->in[0], OP_ANY_RANK, "activation_backward: x", err));
+    TRY(op_expect(&call->in[0], BE_F32, OP_ANY_RANK, "activation_backward: x", err));
     call->out[0] = call->in[0];
     call->out[0].dtype = BE_F32;
-    TRY(op_expect_either(&call->in[1], &call->out[0], "activation_backward: dy", err));
+    TRY(op_expect_same(&call->in[1], &call->out[0], "activation_backward: dy", err));
     const be_shape *dx = &call->out[0];
     call->out[1] = shape_make(BE_F32, 1, dx->dim[dx->rank - 1], 0, 0, 0);
     if (!((const activation_attrs *)call->attrs)->has_sums) call->out[1].rank = -1;
@@ -207,8 +207,8 @@ const be_op be_op_activation = {.name = "activation",
                                 .attrs_bytes = sizeof(activation_attrs),
                                 .inputs = 1,
                                 .outputs = 1,
-                                .either = 1,
-                                .narrow_results = 1,
+                                .narrow_in = 1,
+                                .narrow_out = 1,
                                 .in_place = {1},
                                 .infer = activation_infer,
                                 .gradient = activation_gradient,
@@ -222,8 +222,8 @@ const be_op be_op_activation_backward = {.name = "activation_backward",
                                          .attrs_bytes = sizeof(activation_attrs),
                                          .inputs = 2,
                                          .outputs = 2,
-                                         .either = 3,
-                                         .narrow_results = 1,
+                                         .narrow_in = 3,
+                                         .narrow_out = 1,
                                          .in_place = {3},
                                          .infer = activation_backward_infer,
                                          .reference = activation_backward_reference,

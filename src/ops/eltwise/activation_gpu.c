@@ -136,10 +136,8 @@ static be_status activation_backward_record(const gpu_call *call, gpu_recorder *
 }
 
 const gpu_kernel GPU_KERNEL(activation) = {.implementation = GPU_IMPLEMENTATION,
-                                           .narrows = true,
                                            .prepare = activation_prepare,
                                            .record = activation_record};
 const gpu_kernel GPU_KERNEL(activation_backward) = {.implementation = GPU_IMPLEMENTATION,
-                                                    .narrows = true,
                                                     .prepare = activation_backward_prepare,
                                                     .record = activation_backward_record};

@@ -102,15 +102,15 @@ static const op_case binary_cases[] = {
     PAIR_CASE("a number an image and column", F32(4, {3, 17, 5, 7}), F32(4, {3, 1, 1, 7})),
 };
 
-#define BINARY_OP(text)                                                                          \
+#define BINARY_OP(text, ...)                                                                     \
     {                                                                                            \
         .name = #text, .inputs = 2, .outputs = 1, .in_place = {3}, .infer = text##_infer,        \
         .gradient = text##_gradient, .reference = text##_reference, .cost = op_cost_elementwise, \
         .cases = binary_cases, .case_count = OP_CASES(binary_cases), .differentiable = 3,        \
-        .mixed_in = 3, .mixed_out = 1                                                            \
+        __VA_ARGS__                                                                              \
     }
 
-const be_op be_op_add = BINARY_OP(add);
+const be_op be_op_add = BINARY_OP(add, .narrow_in = 3, .narrow_out = 1, .keeps_narrow = true);
 const be_op be_op_subtract = BINARY_OP(subtract);
 const be_op be_op_multiply = BINARY_OP(multiply);
 

@@ -105,11 +105,9 @@ static be_status advance_record(const gpu_call *call, gpu_recorder *recorder, be
 }
 
 const gpu_kernel GPU_KERNEL(softmax_cross_entropy) = {.implementation = GPU_IMPLEMENTATION,
-                                                      .narrows = true,
                                                       .prepare = softmax_cross_entropy_prepare,
                                                       .record = softmax_cross_entropy_record};
 const gpu_kernel GPU_KERNEL(softmax_cross_entropy_loss) = {.implementation = GPU_IMPLEMENTATION,
-                                                           .narrows = true,
                                                            .prepare = softmax_cross_entropy_prepare,
                                                            .record = softmax_cross_entropy_record};
 const gpu_kernel GPU_KERNEL(advance) = {

@@ -17,7 +17,7 @@ static be_status softmax_cross_entropy_infer(op_infer *call, be_error *err)
 {
     char text[64];
     const be_shape *logits = &call->in[0];
-    TRY(op_expect_operand(logits, OP_ANY_RANK, "softmax_cross_entropy: logits", err));
+    TRY(op_expect(logits, BE_F32, OP_ANY_RANK, "softmax_cross_entropy: logits", err));
     if (logits->rank < 2)
         FAIL(
             err, BE_USAGE,
@@ -174,8 +174,8 @@ const be_op be_op_softmax_cross_entropy = {.name = "softmax_cross_entropy",
                                            .outputs = 3,
                                            .auxiliary = 1 << 2,
                                            .makes_loss = true,
-                                           .either = 1,
-                                           .narrow_results = 1u << 2,
+                                           .narrow_in = 1,
+                                           .narrow_out = 1u << 2,
                                            .inferring = &be_op_softmax_cross_entropy_loss,
                                            .in_place = {[2] = 1},
                                            .infer = softmax_cross_entropy_infer,
@@ -191,7 +191,7 @@ const be_op be_op_softmax_cross_entropy_loss = {.name = "softmax_cross_entropy_l
                                                 .inputs = 2,
                                                 .outputs = 2,
                                                 .is_outside_gradient = true,
-                                                .either = 1,
+                                                .narrow_in = 1,
                                                 .infer = softmax_cross_entropy_loss_infer,
                                                 .reference = softmax_cross_entropy_reference,
                                                 .cost = softmax_cross_entropy_cost,

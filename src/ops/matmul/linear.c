@@ -45,7 +45,7 @@ static be_status linear_infer(op_infer *call, be_error *err)
     TRY(expect_operands(x, w, attrs->input_first, err));
     linear_sizes s = linear_sizes_of(attrs, x, w);
     be_shape bias = shape_make(BE_F32, 1, s.out, 0, 0, 0);
-    if (b->rank >= 0) TRY(op_expect_either(b, &bias, "linear: b", err));
+    if (b->rank >= 0) TRY(op_expect_same(b, &bias, "linear: b", err));
     call->out[0] = call->out[1] = output_shape(x, s.out);
     if (!attrs->keep_z) call->out[1].rank = -1;
     return BE_OK;
@@ -347,7 +347,7 @@ const be_op be_op_linear = {.name = "linear",
                             .blocked = linear_blocked,
                             .cost = linear_cost,
                             .narrow = 1 << 0 | 1 << 1,
-                            .narrow_results = 3,
+                            .narrow_out = 3,
                             .narrow_along = 1u << 2,
                             .cast = &be_op_cast,
                             .absorb = linear_absorb,
@@ -368,7 +368,7 @@ const be_op be_op_linear_backward = {.name = "linear_backward",
                                      .blocked = linear_backward_blocked,
                                      .cost = linear_backward_cost,
                                      .narrow = 1 << 0 | 1 << 1 | 1 << 3,
-                                     .narrow_results = 1,
+                                     .narrow_out = 1,
                                      .cast = &be_op_cast,
                                      .cases = linear_backward_cases,
                                      .case_count = OP_CASES(linear_backward_cases)};

@@ -89,7 +89,11 @@ static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, b
     return clblast_task_record(call, recorder, &plan->dw, &dw, err);
 }
 
-const gpu_kernel CLBLAST_KERNEL(linear) = {
-    .implementation = "CLBlast", .prepare = forward_prepare, .record = forward_record};
-const gpu_kernel CLBLAST_KERNEL(linear_backward) = {
-    .implementation = "CLBlast", .prepare = backward_prepare, .record = backward_record};
+const gpu_kernel CLBLAST_KERNEL(linear) = {.implementation = "CLBlast",
+                                           .is_wide = true,
+                                           .prepare = forward_prepare,
+                                           .record = forward_record};
+const gpu_kernel CLBLAST_KERNEL(linear_backward) = {.implementation = "CLBlast",
+                                                    .is_wide = true,
+                                                    .prepare = backward_prepare,
+                                                    .record = backward_record};

@@ -128,12 +128,10 @@ static be_status backward_record(const gpu_call *call, gpu_recorder *recorder, b
 }
 
 const gpu_kernel CUBLASLT_KERNEL(linear) = {.implementation = "cuBLASLt",
-                                            .narrows = true,
                                             .prepare = forward_prepare,
                                             .record = forward_record,
                                             .precisions = GPU_TF32_BF16};
 const gpu_kernel CUBLASLT_KERNEL(linear_backward) = {.implementation = "cuBLASLt",
-                                                     .narrows = true,
                                                      .prepare = backward_prepare,
                                                      .record = backward_record,
                                                      .precisions = GPU_TF32_BF16};

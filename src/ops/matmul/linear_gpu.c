@@ -90,10 +90,12 @@ static be_status linear_backward_record(const gpu_call *call, gpu_recorder *reco
 }
 
 const gpu_kernel GPU_KERNEL(linear) = {.implementation = GPU_IMPLEMENTATION,
+                                       .is_wide = true,
                                        .prepare = linear_prepare,
                                        .record = linear_record,
                                        .precisions = GPU_BF16};
 const gpu_kernel GPU_KERNEL(linear_backward) = {.implementation = GPU_IMPLEMENTATION,
+                                                .is_wide = true,
                                                 .prepare = linear_backward_prepare,
                                                 .record = linear_backward_record,
                                                 .precisions = GPU_BF16};

@@ -344,8 +344,9 @@ static const op_case batch_norm_backward_cases[] = {
 };
 
 const be_op be_op_batch_norm = {.name = "batch_norm",
-                                .mixed_in = 1u << 0 | 1u << 3,
-                                .mixed_out = 1u << 0,
+                                .narrow_in = 1u << 0 | 1u << 3,
+                                .narrow_out = 1u << 0,
+                                .keeps_narrow = true,
                                 .attrs_bytes = sizeof(batch_norm_attrs),
                                 .inputs = 6,
                                 .outputs = 6,
@@ -365,8 +366,9 @@ const be_op be_op_batch_norm = {.name = "batch_norm",
                                 .differentiable = 0xf};
 
 const be_op be_op_batch_norm_infer = {.name = "batch_norm_infer",
-                                      .mixed_in = 1u << 0 | 1u << 3,
-                                      .mixed_out = 1u << 0,
+                                      .narrow_in = 1u << 0 | 1u << 3,
+                                      .narrow_out = 1u << 0,
+                                      .keeps_narrow = true,
                                       .attrs_bytes = sizeof(batch_norm_attrs),
                                       .inputs = 6,
                                       .outputs = 1,
@@ -381,8 +383,9 @@ const be_op be_op_batch_norm_infer = {.name = "batch_norm_infer",
                                       .case_count = OP_CASES(batch_norm_infer_cases)};
 
 const be_op be_op_batch_norm_backward = {.name = "batch_norm_backward",
-                                         .mixed_in = 1u << 0 | 1u << 4 | 1u << 5,
-                                         .mixed_out = 1u << 0 | 1u << 3,
+                                         .narrow_in = 1u << 0 | 1u << 4 | 1u << 5,
+                                         .narrow_out = 1u << 0 | 1u << 3,
+                                         .keeps_narrow = true,
                                          .attrs_bytes = sizeof(batch_norm_backward_attrs),
                                          .inputs = 6,
                                          .outputs = 4,

@@ -46,7 +46,7 @@ static be_status layer_norm_infer(op_infer *call, be_error *err)
     be_shape row = row_shape(x);
     TRY(op_expect_same(&call->in[LAYER_NORM_WEIGHT], &row, "layer_norm: weight", err));
     TRY(op_expect_same(&call->in[LAYER_NORM_BIAS], &row, "layer_norm: bias", err));
-    if (residual->rank >= 0) TRY(op_expect_either(residual, x, "layer_norm: residual", err));
+    if (residual->rank >= 0) TRY(op_expect_same(residual, x, "layer_norm: residual", err));
     if (!(attrs->epsilon > 0.0f) || !isfinite(attrs->epsilon))
         FAIL(err, BE_USAGE, "layer_norm: expected a finite epsilon above 0, found %g",
              (double)attrs->epsilon);
@@ -136,7 +136,7 @@ static be_status layer_norm_backward_infer(op_infer *call, be_error *err)
     be_shape row = row_shape(x), column = column_shape(x);
     TRY(op_expect_same(&call->in[LAYER_NORM_BACK_WEIGHT], &row, "layer_norm_backward: weight",
                        err));
-    TRY(op_expect_either(&call->in[LAYER_NORM_BACK_DY], x, "layer_norm_backward: dy", err));
+    TRY(op_expect_same(&call->in[LAYER_NORM_BACK_DY], x, "layer_norm_backward: dy", err));
     TRY(op_expect_same(&call->in[LAYER_NORM_BACK_MEAN], &column, "layer_norm_backward: mean", err));
     TRY(op_expect_same(&call->in[LAYER_NORM_BACK_RSTD], &column, "layer_norm_backward: rstd", err));
     if (dsum->rank >= 0) TRY(op_expect_same(dsum, x, "layer_norm_backward: dsum", err));
@@ -279,9 +279,9 @@ const be_op be_op_layer_norm = {.name = "layer_norm",
                                 .outputs = 5,
                                 .optional = 1u << LAYER_NORM_RESIDUAL,
                                 .in_place = {LAYER_NORM_ENDS, LAYER_NORM_ENDS},
-                                .either = 1u << LAYER_NORM_RESIDUAL,
-                                .narrow_results = 1u << LAYER_NORM_Y,
-                                .beside = 1 + LAYER_NORM_COPY,
+                                .narrow_in = 1u << LAYER_NORM_RESIDUAL,
+                                .narrow_out = 1u << LAYER_NORM_Y,
+                                .narrow_copy = 1 + LAYER_NORM_COPY,
                                 .auxiliary = 1u << LAYER_NORM_MEAN | 1u << LAYER_NORM_RSTD,
                                 .infer = layer_norm_infer,
                                 .gradient = layer_norm_gradient,
@@ -297,8 +297,8 @@ const be_op be_op_layer_norm_backward = {
     .inputs = 6,
     .outputs = 5,
     .optional = 1u << LAYER_NORM_BACK_DSUM,
-    .either = 1u << LAYER_NORM_BACK_DY,
-    .beside = 1 + LAYER_NORM_BACK_COPY,
+    .narrow_in = 1u << LAYER_NORM_BACK_DY,
+    .narrow_copy = 1 + LAYER_NORM_BACK_COPY,
     .in_place = {1u << LAYER_NORM_BACK_X | 1u << LAYER_NORM_BACK_DY | 1u << LAYER_NORM_BACK_DSUM},
     .infer = layer_norm_backward_infer,
     .reference = layer_norm_backward_reference,

@@ -48,7 +48,7 @@ static be_status use_kernels(gpu_call *call, int group, const be_dtype types[3],
     return gpu_use(call,
                    GPU_SOURCES(&gpu_source_words, &gpu_source_group_sum, &gpu_source_layer_norm),
                    group, err, "WIDTH=%" PRId64 " ROUND=%d COPY=%d %s %s %s %s", width, ROUND,
-                   call->out_shape[call->node->op->beside - 1].rank >= 0,
+                   call->out_shape[call->node->op->narrow_copy - 1].rank >= 0,
                    gpu_type_words("Y", types[0], words[0]), gpu_type_words("R", types[1], words[1]),
                    gpu_type_words("DY", types[2], words[2]), more);
 }
@@ -147,10 +147,8 @@ static be_status layer_norm_backward_record(const gpu_call *call, gpu_recorder *
 }
 
 const gpu_kernel GPU_KERNEL(layer_norm) = {.implementation = GPU_IMPLEMENTATION,
-                                           .narrows = true,
                                            .prepare = layer_norm_prepare,
                                            .record = layer_norm_record};
 const gpu_kernel GPU_KERNEL(layer_norm_backward) = {.implementation = GPU_IMPLEMENTATION,
-                                                    .narrows = true,
                                                     .prepare = layer_norm_backward_prepare,
                                                     .record = layer_norm_backward_record};

@@ -81,7 +81,7 @@ static const op_case global_average_pool_backward_cases[] = {
 };
 
 const be_op be_op_global_average_pool = {.name = "global_average_pool",
-                                         .mixed_in = 1u << 0,
+                                         .narrow_in = 1u << 0,
                                          .inputs = 1,
                                          .outputs = 1,
                                          .infer = global_average_pool_infer,
@@ -94,7 +94,8 @@ const be_op be_op_global_average_pool = {.name = "global_average_pool",
 
 const be_op be_op_global_average_pool_backward = {
     .name = "global_average_pool_backward",
-    .mixed_out = 1u << 0,
+    .narrow_out = 1u << 0,
+    .keeps_narrow = true,
     .attrs_bytes = sizeof(global_average_pool_backward_attrs),
     .inputs = 1,
     .outputs = 1,

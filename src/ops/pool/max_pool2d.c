@@ -177,8 +177,9 @@ static const op_case max_pool2d_backward_cases[] = {
 };
 
 const be_op be_op_max_pool2d = {.name = "max_pool2d",
-                                .mixed_in = 1u << 0,
-                                .mixed_out = 1u << 0,
+                                .narrow_in = 1u << 0,
+                                .narrow_out = 1u << 0,
+                                .keeps_narrow = true,
                                 .attrs_bytes = sizeof(pool2d_attrs),
                                 .inputs = 1,
                                 .outputs = 2,
@@ -191,8 +192,9 @@ const be_op be_op_max_pool2d = {.name = "max_pool2d",
                                 .differentiable = 1};
 
 const be_op be_op_max_pool2d_backward = {.name = "max_pool2d_backward",
-                                         .mixed_in = 1u << 0,
-                                         .mixed_out = 1u << 0,
+                                         .narrow_in = 1u << 0,
+                                         .narrow_out = 1u << 0,
+                                         .keeps_narrow = true,
                                          .attrs_bytes = sizeof(pool2d_attrs),
                                          .inputs = 2,
                                          .outputs = 1,
