@@ -153,25 +153,26 @@ static int read_numbers(const tree *t, const char *folder, const char *name, dou
 static double quota_of(const tree *t, const char *folder)
 {
     double quota[2] = {NAN, NAN}, period[2] = {NAN, NAN};
-    bool known;
+    bool is_known;
     if (t->controller) {
-        known = read_numbers(t, folder, "cpu.cfs_quota_us", quota) >= 1 &&
-                read_numbers(t, folder, "cpu.cfs_period_us", period) >= 1;
+        is_known = read_numbers(t, folder, "cpu.cfs_quota_us", quota) >= 1 &&
+                   read_numbers(t, folder, "cpu.cfs_period_us", period) >= 1;
     } else {
-        known = read_numbers(t, folder, "cpu.max", quota) == 2;
+        is_known = read_numbers(t, folder, "cpu.max", quota) == 2;
         period[0] = quota[1];
     }
     double processors = quota[0] / period[0];
-    return known && quota[0] > 0 && period[0] > 0 && isfinite(processors) ? processors
-                                                                          : (double)NAN;
+    return is_known && quota[0] > 0 && period[0] > 0 && isfinite(processors) ? processors
+                                                                             : (double)NAN;
 }
 
 static double memory_of(const tree *t, const char *folder)
 {
-    double found[2] = {NAN, NAN};
+    double numbers[2] = {NAN, NAN};
     const char *name = t->controller ? "memory.limit_in_bytes" : "memory.max";
-    bool known = read_numbers(t, folder, name, found) >= 1;
-    return known && found[0] >= 1 && found[0] < (double)V1_MEMORY_NONE ? found[0] : (double)NAN;
+    bool is_known = read_numbers(t, folder, name, numbers) >= 1;
+    return is_known && numbers[0] >= 1 && numbers[0] < (double)V1_MEMORY_NONE ? numbers[0]
+                                                                              : (double)NAN;
 }
 
 /* The least of all groups from the process's own up; NAN without one. */

@@ -98,14 +98,14 @@ be_status file_format_path(char out[FILE_PATH_BYTES], be_error *err, const char 
 
 bool file_exists(const char *path)
 {
-    struct stat found;
-    return stat(path, &found) == 0 && S_ISREG(found.st_mode);
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
 bool file_is_folder(const char *path)
 {
-    struct stat found;
-    return stat(path, &found) == 0 && S_ISDIR(found.st_mode);
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
 be_status file_open(int *fd, int64_t *bytes, const char *path, be_error *err)
@@ -113,10 +113,10 @@ be_status file_open(int *fd, int64_t *bytes, const char *path, be_error *err)
     /* Without O_NONBLOCK a named pipe in the place of a file would wait for ever. */
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (*fd < 0) return file_error(err, "open", path, errno);
-    struct stat found;
-    int failed = fstat(*fd, &found) ? errno : 0;
-    if (!failed && S_ISDIR(found.st_mode)) failed = EISDIR;
-    if (failed || !S_ISREG(found.st_mode)) {
+    struct stat info;
+    int failed = fstat(*fd, &info) ? errno : 0;
+    if (!failed && S_ISDIR(info.st_mode)) failed = EISDIR;
+    if (failed || !S_ISREG(info.st_mode)) {
         close(*fd);
         *fd = -1;
         if (failed) return file_error(err, "read", path, failed);
@@ -125,7 +125,7 @@ be_status file_open(int *fd, int64_t *bytes, const char *path, be_error *err)
              "name a file",
              path);
     }
-    *bytes = found.st_size;
+    *bytes = info.st_size;
     return BE_OK;
 }
 
@@ -148,23 +148,23 @@ be_status file_read_some(int fd, void *out, size_t room, size_t *got, const char
 static be_status read_open_file(void **buffer, size_t *bytes, int fd, const char *path,
                                 size_t limit_bytes, be_error *err)
 {
-    size_t capacity = 0, used = 0, got = 0;
-    struct stat found;
-    if (fstat(fd, &found)) return file_error(err, "read", path, errno);
-    if (found.st_size > 0 && (uint64_t)found.st_size <= limit_bytes)
-        TRY(memory_grow(buffer, &capacity, (size_t)found.st_size + 2, 1, err));
+    size_t capacity = 0, length = 0, got = 0;
+    struct stat info;
+    if (fstat(fd, &info)) return file_error(err, "read", path, errno);
+    if (info.st_size > 0 && (uint64_t)info.st_size <= limit_bytes)
+        TRY(memory_grow(buffer, &capacity, (size_t)info.st_size + 2, 1, err));
     do {
-        TRY(memory_grow(buffer, &capacity, used + 2 > FILE_FIRST_READ ? used + 2 : FILE_FIRST_READ,
-                        1, err));
-        TRY(file_read_some(fd, (char *)*buffer + used, capacity - used - 1, &got, path, err));
-        used += got;
-        if (used > limit_bytes)
+        TRY(memory_grow(buffer, &capacity,
+                        length + 2 > FILE_FIRST_READ ? length + 2 : FILE_FIRST_READ, 1, err));
+        TRY(file_read_some(fd, (char *)*buffer + length, capacity - length - 1, &got, path, err));
+        length += got;
+        if (length > limit_bytes)
             FAIL(err, BE_BAD_DATA,
                  "%s: expected at most %zu bytes, found more; check that it is the right file",
                  path, limit_bytes);
     } while (got > 0);
-    ((char *)*buffer)[used] = 0;
-    *bytes = used;
+    ((char *)*buffer)[length] = 0;
+    *bytes = length;
     return BE_OK;
 }
 
@@ -212,12 +212,12 @@ be_status file_make_folders(const char *path, be_error *err)
     TRY(file_format_path(part, err, "%s", path));
     for (char *end = part + 1; *part; end++) {
         if (*end != '/' && *end) continue;
-        char kept = *end;
+        char end_byte = *end;
         *end = 0;
         if (mkdir(part, 0777) && (errno != EEXIST || !file_is_folder(part)))
             return file_error(err, "make the folder", part, errno == EEXIST ? ENOTDIR : errno);
-        if (!kept) break;
-        *end = kept;
+        if (!end_byte) break;
+        *end = end_byte;
     }
     return BE_OK;
 }
@@ -264,12 +264,12 @@ static int sync_folder_of(const char *path)
 /* Lock what was opened: the errno value, or -1 where the name has come to mean another file. */
 static int lock_opened(int fd, const char *path)
 {
-    struct stat opened, named;
+    struct stat at_file, at_path;
     /* A file system that knows no locks (ENOLCK, ENOTSUP) goes without. */
     if (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) return EWOULDBLOCK;
-    if (fstat(fd, &opened)) return errno;
-    bool same =
-        stat(path, &named) == 0 && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
+    if (fstat(fd, &at_file)) return errno;
+    bool same = stat(path, &at_path) == 0 && at_path.st_ino == at_file.st_ino &&
+                at_path.st_dev == at_file.st_dev;
     return same ? 0 : -1;
 }
 
@@ -284,13 +284,13 @@ static be_status refuse_locked(const char *path, long holder, be_error *err)
 /* If the file is renamed away between open and lock, the lock is on the wrong one: again then. */
 be_status file_open_locked(int *fd, const char *path, be_error *err)
 {
-    struct stat opened;
+    struct stat at_file;
     int failed = -1;
     while (failed < 0) {
         *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
         bool is_link = *fd < 0 && errno == ELOOP;
         if (*fd < 0 && !is_link) return file_error(err, "write", path, errno);
-        if (is_link || fstat(*fd, &opened) || !S_ISREG(opened.st_mode)) {
+        if (is_link || fstat(*fd, &at_file) || !S_ISREG(at_file.st_mode)) {
             if (*fd >= 0) close(*fd);
             *fd = -1;
             FAIL(err, BE_IO,
@@ -353,15 +353,15 @@ static bool follow_link(char path[FILE_PATH_BYTES], be_status *status, be_error 
 
 be_status file_find_target(file_target *out, const char *path, be_error *err)
 {
-    struct stat found;
+    struct stat info;
     be_status status = BE_OK;
     *out = (file_target){.fd = descriptor_named(path), .mode = -1};
     TRY(file_format_path(out->path, err, "%s", path));
-    bool there = stat(path, &found) == 0;
-    if (there && S_ISDIR(found.st_mode)) return file_error(err, "write", path, EISDIR);
-    out->stream = out->fd >= 0 || (there && !S_ISREG(found.st_mode));
-    out->is_socket = out->fd < 0 && there && S_ISSOCK(found.st_mode);
-    if (there) out->mode = (int)(found.st_mode & 0777);
+    bool there = stat(path, &info) == 0;
+    if (there && S_ISDIR(info.st_mode)) return file_error(err, "write", path, EISDIR);
+    out->stream = out->fd >= 0 || (there && !S_ISREG(info.st_mode));
+    out->is_socket = out->fd < 0 && there && S_ISSOCK(info.st_mode);
+    if (there) out->mode = (int)(info.st_mode & 0777);
     for (int links = 0; status == BE_OK && !out->stream && follow_link(out->path, &status, err);) {
         if (++links > LINKS_MAX) return file_error(err, "write", path, ELOOP);
         out->fd = descriptor_named(out->path);
@@ -479,8 +479,8 @@ static ssize_t write_some(int fd, const void *bytes, size_t count)
 
 be_status file_write_fd(int fd, const void *bytes, size_t count, const char *path, be_error *err)
 {
-    for (size_t done = 0; done < count;) {
-        ssize_t wrote = write_some(fd, (const char *)bytes + done, count - done);
+    for (size_t at = 0; at < count;) {
+        ssize_t wrote = write_some(fd, (const char *)bytes + at, count - at);
         if (wrote < 0 && errno == EINTR) continue;
         if (wrote < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             /* A pipe that somebody set to non-blocking is full. */
@@ -488,7 +488,7 @@ be_status file_write_fd(int fd, const void *bytes, size_t count, const char *pat
             continue;
         }
         if (wrote < 0) return file_error(err, "write", path, errno);
-        done += (size_t)wrote;
+        at += (size_t)wrote;
     }
     return BE_OK;
 }

@@ -65,9 +65,9 @@ static bool is_here(const holder *h)
 
 /* ---------------------------------------------------------------- temporary folders */
 
-static int remove_one(const char *path, const struct stat *found, int kind, struct FTW *place)
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place)
 {
-    (void)found, (void)kind, (void)place;
+    (void)info, (void)kind, (void)place;
     (void)!remove(path);
     return 0;
 }
@@ -82,9 +82,9 @@ static void remove_all(const char *folder)
 static void remove_if_stale(const char *folder)
 {
     char path[FILE_PATH_BYTES];
-    struct stat found;
+    struct stat info;
     holder who;
-    if (lstat(folder, &found) || !S_ISDIR(found.st_mode) || found.st_uid != geteuid()) return;
+    if (lstat(folder, &info) || !S_ISDIR(info.st_mode) || info.st_uid != geteuid()) return;
     if (file_format_path(path, NULL, "%s/" LOCK_NAME, folder) != BE_OK) return;
     int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return;
@@ -118,7 +118,7 @@ static be_status hold(folder_temporary *f, be_error *err)
 
 be_status folder_temporary_new(folder_temporary *out, be_error *err)
 {
-    const char *named = getenv("TMPDIR"), *place = named && *named ? named : "/tmp";
+    const char *variable = getenv("TMPDIR"), *place = variable && *variable ? variable : "/tmp";
     *out = (folder_temporary){.lock = -1};
     remove_stale_ones(place);
     TRY(file_format_path(out->path, err, "%s/" PATTERN, place));
@@ -151,10 +151,10 @@ static bool find_holder(const char *path, holder *out)
     *out = (holder){.pid = 0};
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return false;
-    bool held = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
-    if (held && !holder_read(fd, out)) out->pid = 0;
+    bool is_held = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    if (is_held && !holder_read(fd, out)) out->pid = 0;
     close(fd);
-    return held;
+    return is_held;
 }
 
 static be_status refuse(const folder_lock *l, const holder *h, const char *who, const char *advice,

@@ -108,19 +108,19 @@ const char *json_found(const json_t *value, char *out, size_t room)
 {
     char *text =
         value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    const char *shown = text ? text : value ? "a value" : "nothing";
-    text_clean(shown, strlen(shown), false, out, room);
+    const char *words = text ? text : value ? "a value" : "nothing";
+    text_clean(words, strlen(words), false, out, room);
     free(text);
     return out;
 }
 
-void json_complain(json_reader *r, const char *member, const char *wanted, const json_t *found)
+void json_complain(json_reader *r, const char *member, const char *expected, const json_t *found)
 {
-    char shown[FOUND_BYTES];
+    char text[FOUND_BYTES];
     if (r->status != BE_OK) return;
     r->status = status_fail(r->err, __FILE__, __LINE__, r->fault,
-                            "%s: expected \"%s\" to be %s, found %s; %s", r->about, member, wanted,
-                            json_found(found, shown, sizeof shown), r->next);
+                            "%s: expected \"%s\" to be %s, found %s; %s", r->about, member,
+                            expected, json_found(found, text, sizeof text), r->next);
 }
 
 const char *json_read_text(json_reader *r, const char *member)
@@ -130,31 +130,33 @@ const char *json_read_text(json_reader *r, const char *member)
     return json_string_value(value);
 }
 
-int64_t json_read_integer(json_reader *r, const char *member, int64_t least, int64_t most)
+int64_t json_read_integer(json_reader *r, const char *member, int64_t least, int64_t greatest)
 {
     const json_t *value = json_object_get(r->json, member);
-    char wanted[96];
+    char expected[96];
     if (json_is_integer(value) && json_integer_value(value) >= least &&
-        json_integer_value(value) <= most)
+        json_integer_value(value) <= greatest)
         return json_integer_value(value);
-    if (least == most)
-        snprintf(wanted, sizeof wanted, "%" PRId64, least);
-    else if (most == INT64_MAX)
-        snprintf(wanted, sizeof wanted, "an integer of at least %" PRId64, least);
+    if (least == greatest)
+        snprintf(expected, sizeof expected, "%" PRId64, least);
+    else if (greatest == INT64_MAX)
+        snprintf(expected, sizeof expected, "an integer of at least %" PRId64, least);
     else
-        snprintf(wanted, sizeof wanted, "an integer from %" PRId64 " to %" PRId64, least, most);
-    json_complain(r, member, wanted, value);
+        snprintf(expected, sizeof expected, "an integer from %" PRId64 " to %" PRId64, least,
+                 greatest);
+    json_complain(r, member, expected, value);
     return 0;
 }
 
 double json_read_real(json_reader *r, const char *member, double least)
 {
     const json_t *value = json_object_get(r->json, member);
-    char wanted[96] = "a number or null";
+    char expected[96] = "a number or null";
     if (json_is_null(value)) return NAN;
     if (json_is_number(value) && json_number_value(value) >= least) return json_number_value(value);
-    if (isfinite(least)) snprintf(wanted, sizeof wanted, "a number of at least %g, or null", least);
-    json_complain(r, member, wanted, value);
+    if (isfinite(least))
+        snprintf(expected, sizeof expected, "a number of at least %g, or null", least);
+    json_complain(r, member, expected, value);
     return NAN;
 }
 

@@ -51,11 +51,11 @@ typedef struct json_reader {
     be_error *err;
 } json_reader;
 
-/* "ABOUT: expected "MEMBER" to be WANTED, found …; NEXT" */
-void json_complain(json_reader *r, const char *member, const char *wanted, const json_t *found);
+/* "ABOUT: expected "MEMBER" to be EXPECTED, found …; NEXT" */
+void json_complain(json_reader *r, const char *member, const char *expected, const json_t *found);
 
 const char *json_read_text(json_reader *r, const char *member);
-int64_t json_read_integer(json_reader *r, const char *member, int64_t least, int64_t most);
+int64_t json_read_integer(json_reader *r, const char *member, int64_t least, int64_t greatest);
 /* A number that is at least `least`, or NAN for null. */
 double json_read_real(json_reader *r, const char *member, double least);
 json_t *json_read_list(json_reader *r, const char *member);

@@ -52,9 +52,9 @@ uint64_t json_path_hash(const char *path)
 
 static bool take_byte(scanner *s, char byte)
 {
-    bool found = *s->at == byte;
-    s->at += found;
-    return found;
+    bool is_there = *s->at == byte;
+    s->at += is_there;
+    return is_there;
 }
 
 /* ---------------------------------------------------------------- strings */
@@ -62,8 +62,8 @@ static bool take_byte(scanner *s, char byte)
 static char unescaped(char letter)
 {
     static const char letters[] = "\"\\/bfnrt", bytes[] = "\"\\/\b\f\n\r\t";
-    const char *found = letter ? strchr(letters, letter) : NULL;
-    return found ? bytes[found - letters] : 0;
+    const char *place = letter ? strchr(letters, letter) : NULL;
+    return place ? bytes[place - letters] : 0;
 }
 
 /* Behind its first quote; it moves down as its escapes go. */
@@ -184,10 +184,10 @@ static bool scan_part(scanner *s, const char *before, const char *part, uint64_t
     memcpy(s->path + length, before, strlen(before));
     memcpy(s->path + length + strlen(before), part, strlen(part) + 1);
     s->path_length += more;
-    bool taken = scan_value(s, hash);
+    bool is_valid = scan_value(s, hash);
     s->path_length = length;
     s->path[length] = 0;
-    return taken;
+    return is_valid;
 }
 
 /* No name stands twice in an object, whose names begin at `first`. */
@@ -229,9 +229,9 @@ static bool scan_inside(scanner *s, json_type type, uint64_t hash)
     s->at++;
     if (s->depth == DEPTH_MOST) return false;
     s->depth++;
-    bool taken = type == JSON_OBJECT ? scan_object(s, hash) : scan_list(s, hash);
+    bool is_valid = type == JSON_OBJECT ? scan_object(s, hash) : scan_list(s, hash);
     s->depth--;
-    return taken;
+    return is_valid;
 }
 
 static bool scan_value(scanner *s, uint64_t hash)
@@ -240,16 +240,16 @@ static bool scan_value(scanner *s, uint64_t hash)
     json_scalar value = {.type = *s->at == '{' ? JSON_OBJECT : JSON_ARRAY};
     if (*s->at == '{' || *s->at == '[')
         return s->take(s->context, &path, &value) && scan_inside(s, value.type, hash);
-    bool taken = false;
+    bool is_valid = false;
     if (take_byte(s, '"')) {
         value.type = JSON_STRING;
-        taken = scan_string(s, &value.text);
+        is_valid = scan_string(s, &value.text);
     } else if (*s->at == '-' || is_digit(*s->at)) {
-        taken = scan_number(s, &value);
+        is_valid = scan_number(s, &value);
     } else {
-        taken = scan_word(s, &value);
+        is_valid = scan_word(s, &value);
     }
-    return taken && s->take(s->context, &path, &value);
+    return is_valid && s->take(s->context, &path, &value);
 }
 
 bool json_scan(char *text, size_t length, json_scan_take *take, void *context)

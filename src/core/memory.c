@@ -28,10 +28,10 @@ static int memory_must_fail(void)
 
 size_t memory_fail_at(size_t n)
 {
-    size_t seen = memory_count;
+    size_t count = memory_count;
     memory_count = 0;
     memory_failing = n;
-    return seen;
+    return count;
 }
 
 /* Large blocks lie on huge pages where the system has them for the asking: the tiles of a product
@@ -55,8 +55,8 @@ static void clear(void *block, size_t bytes)
     int threads = parts > 1 ? team_possible(omp_get_max_threads()) : 1;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (int64_t p = 0; p < parts; p++) {
-        size_t from = (size_t)p * CLEARED_BYTES, left = bytes - from;
-        memset((char *)block + from, 0, left < CLEARED_BYTES ? left : CLEARED_BYTES);
+        size_t from = (size_t)p * CLEARED_BYTES, rest = bytes - from;
+        memset((char *)block + from, 0, rest < CLEARED_BYTES ? rest : CLEARED_BYTES);
     }
 }
 
@@ -88,15 +88,15 @@ be_status memory_grow(void **array, size_t *capacity, size_t count, size_t item_
                       be_error *err)
 {
     if (count <= *capacity) return BE_OK;
-    size_t wanted = *capacity ? *capacity : 16;
-    while (wanted < count && wanted <= SIZE_MAX / 2) wanted *= 2;
-    bool beyond = wanted < count || wanted > SIZE_MAX / item_bytes;
-    void *grown = beyond || memory_must_fail() ? NULL : realloc(*array, wanted * item_bytes);
+    size_t room = *capacity ? *capacity : 16;
+    while (room < count && room <= SIZE_MAX / 2) room *= 2;
+    bool beyond = room < count || room > SIZE_MAX / item_bytes;
+    void *grown = beyond || memory_must_fail() ? NULL : realloc(*array, room * item_bytes);
     if (!grown)
         FAIL(err, BE_NO_MEMORY, "a list of %zu items: the system has no memory left; free some",
-             wanted);
+             room);
     *array = grown;
-    *capacity = wanted;
+    *capacity = room;
     return BE_OK;
 }
 

@@ -67,8 +67,8 @@ void rng_permutation(rng_key key, int32_t *order, int32_t count)
     for (int32_t i = 0; i < count; i++) order[i] = i;
     for (int32_t i = count - 1; i > 0; i--) {
         int32_t j = (int32_t)rng_next_below(&r, (uint32_t)i + 1);
-        int32_t kept = order[i];
+        int32_t entry = order[i];
         order[i] = order[j];
-        order[j] = kept;
+        order[j] = entry;
     }
 }

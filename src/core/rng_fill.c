@@ -84,10 +84,10 @@ static void fill(rng_key key, float scale, float *out, int64_t count,
     for (int64_t p = 0; p < pieces; p++) {
         uint32_t words[PIECE];
         float made[PIECE];
-        int64_t left = count - p * PIECE;
+        int64_t rest = count - p * PIECE;
         piece_words(key, p, words);
         make(words, scale, made);
-        memcpy(out + p * PIECE, made, (size_t)(left < PIECE ? left : PIECE) * sizeof *out);
+        memcpy(out + p * PIECE, made, (size_t)(rest < PIECE ? rest : PIECE) * sizeof *out);
     }
 }
 

@@ -26,10 +26,10 @@ int64_t room_turns(int64_t batch, int64_t fits)
 
 be_status room_check(const room_need *need, int64_t room, be_error *err)
 {
-    double needed = need->fixed_bytes + need->batch_bytes;
-    if (room < 0 || needed <= (double)room) return BE_OK;
-    double left = (double)room - need->fixed_bytes;
-    int64_t fits = left > 0 ? (int64_t)(left / need->batch_bytes * (double)need->batch) : 0;
+    double needs = need->fixed_bytes + need->batch_bytes;
+    if (room < 0 || needs <= (double)room) return BE_OK;
+    double rest = (double)room - need->fixed_bytes;
+    int64_t fits = rest > 0 ? (int64_t)(rest / need->batch_bytes * (double)need->batch) : 0;
     char turns[64] = "";
     if (fits > 0 && need->turns > 0)
         snprintf(turns, sizeof turns, ", or train it in turns by --accumulate %" PRId64,
@@ -38,11 +38,11 @@ be_status room_check(const room_need *need, int64_t room, be_error *err)
         FAIL(err, BE_NO_MEMORY,
              "%s at batch %" PRId64 ": expected a step to take at most the %.1f GiB of memory "
              "here, found that it takes %.1f GiB; use --batch %" PRId64 " or less%s",
-             need->what, need->batch, (double)room / GIB, needed / GIB, fits, turns);
+             need->what, need->batch, (double)room / GIB, needs / GIB, fits, turns);
     FAIL(
         err, BE_NO_MEMORY,
         "%s at batch %" PRId64 ": expected a step to take at most the %.1f GiB of memory here, "
         "found that it takes %.1f GiB, %.1f GiB of them at any batch; choose a smaller variant, or "
         "a machine with more memory",
-        need->what, need->batch, (double)room / GIB, needed / GIB, need->fixed_bytes / GIB);
+        need->what, need->batch, (double)room / GIB, needs / GIB, need->fixed_bytes / GIB);
 }

@@ -50,17 +50,17 @@ static void control_write(rounding control)
 
 rounding rounding_usual(void)
 {
-    rounding found = control_read();
-    if (rounding_is_odd(found)) control_write(CONTROL_USUAL);
-    return found;
+    rounding before = control_read();
+    if (rounding_is_odd(before)) control_write(CONTROL_USUAL);
+    return before;
 }
 
-void rounding_restore(rounding found)
+void rounding_restore(rounding before)
 {
-    if (rounding_is_odd(found)) control_write(found);
+    if (rounding_is_odd(before)) control_write(before);
 }
 
-bool rounding_is_odd(rounding found)
+bool rounding_is_odd(rounding rules)
 {
-    return found != CONTROL_USUAL;
+    return rules != CONTROL_USUAL;
 }

@@ -13,8 +13,8 @@ typedef uint32_t rounding;
 /* From here to rounding_restore: to nearest, denormal numbers kept, no trap.  Returns the rules
  * that were. */
 rounding rounding_usual(void);
-void rounding_restore(rounding found);
+void rounding_restore(rounding before);
 
-bool rounding_is_odd(rounding found);
+bool rounding_is_odd(rounding rules);
 
 #endif

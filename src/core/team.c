@@ -31,20 +31,20 @@ static void *wait_at_gate(void *gate)
 
 /* Starts `count` threads side by side, and ends them: how many the system gave, and its reason
  * where they are fewer.  OpenMP's library ends the program where it is refused one. */
-static int threads_given(int wanted, int *reason)
+static int threads_given(int count, int *reason)
 {
     pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-    pthread_t started[TEAM_MOST];
-    int given = 0;
+    pthread_t threads[TEAM_MOST];
+    int running = 0;
     *reason = 0;
     (void)pthread_mutex_lock(&gate);
-    while (given < wanted && *reason == 0) {
-        *reason = pthread_create(&started[given], NULL, wait_at_gate, &gate);
-        if (*reason == 0) given++;
+    while (running < count && *reason == 0) {
+        *reason = pthread_create(&threads[running], NULL, wait_at_gate, &gate);
+        if (*reason == 0) running++;
     }
     (void)pthread_mutex_unlock(&gate);
-    for (int i = 0; i < given; i++) (void)pthread_join(started[i], NULL);
-    return given;
+    for (int i = 0; i < running; i++) (void)pthread_join(threads[i], NULL);
+    return running;
 }
 
 static int threads_to_start(int threads)
@@ -64,13 +64,13 @@ static void pool_remember(int threads)
     pool_process = getpid();
 }
 
-int team_possible(int wanted)
+int team_possible(int count)
 {
-    int reason, most = team_most();
-    if (wanted > most) wanted = most;
-    if (wanted < 1 || pool_is_lost()) return 1;
-    int missing = threads_to_start(wanted);
-    int possible = wanted - missing + threads_given(missing, &reason);
+    int reason, limit = team_most();
+    if (count > limit) count = limit;
+    if (count < 1 || pool_is_lost()) return 1;
+    int missing = threads_to_start(count);
+    int possible = count - missing + threads_given(missing, &reason);
     if (possible > 1) pool_remember(possible);
     return possible;
 }
@@ -105,9 +105,9 @@ static be_status check_settings(int threads, be_error *err)
 
 static be_status check_system(int threads, be_error *err)
 {
-    int reason, missing = threads_to_start(threads), given = threads_given(missing, &reason);
-    int possible = threads - missing + given;
-    if (given < missing)
+    int reason, missing = threads_to_start(threads), running = threads_given(missing, &reason);
+    int possible = threads - missing + running;
+    if (running < missing)
         FAIL(err, BE_UNAVAILABLE,
              "expected %d threads, but the system gives %d (%s); ask for %d thread%s, or raise the "
              "limit: ulimit -u, or pids.max of the control group (docker --pids-limit), or the "
@@ -119,17 +119,17 @@ static be_status check_system(int threads, be_error *err)
 /* One region: how many came, and by which rules each computes. */
 static int team_gather(team *t)
 {
-    int given = 1, odd = 0;
+    int running = 1, odd = 0;
 #pragma omp parallel num_threads(t->threads) reduction(| : odd)
     {
-        rounding found = rounding_usual();
-        t->found[omp_get_thread_num()] = found;
-        odd = rounding_is_odd(found);
+        rounding before = rounding_usual();
+        t->found[omp_get_thread_num()] = before;
+        odd = rounding_is_odd(before);
 #pragma omp master
-        given = omp_get_num_threads();
+        running = omp_get_num_threads();
     }
     t->odd = odd;
-    return given;
+    return running;
 }
 
 void team_end(const team *t)
@@ -155,14 +155,14 @@ be_status team_begin(team *t, int threads, be_error *err)
     TRY(check_system(threads, err));
     t->dynamic = omp_get_dynamic();
     if (t->dynamic) omp_set_dynamic(0);
-    int given = team_gather(t);
-    pool_remember(given);
-    if (given == threads) return BE_OK;
-    t->threads = given;
+    int running = team_gather(t);
+    pool_remember(running);
+    if (running == threads) return BE_OK;
+    t->threads = running;
     team_end(t);
     FAIL(
         err, BE_UNAVAILABLE,
         "expected %d threads, but OpenMP gives %d; unset the variables that begin with OMP_, GOMP_ "
         "and KMP_, or ask for %d thread%s",
-        threads, given, given, given == 1 ? "" : "s");
+        threads, running, running, running == 1 ? "" : "s");
 }

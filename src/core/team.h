@@ -32,8 +32,8 @@ int team_most(void);
 BE_CHECKED be_status team_begin(team *t, int threads, be_error *err);
 void team_end(const team *t);
 
-/* Of `wanted` threads, how many can be had for a region that is right with any number: it comes
+/* Of `count` threads, how many can be had for a region that is right with any number: it comes
  * next. */
-int team_possible(int wanted);
+int team_possible(int count);
 
 #endif

@@ -12,8 +12,8 @@ size_t text_character(const char *text, size_t length)
     if (p[0] < 0xC2 || p[0] > 0xF4) return 0;
     size_t count = p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
     unsigned char least = p[0] == 0xE0 ? 0xA0 : p[0] == 0xF0 ? 0x90 : 0x80;
-    unsigned char most = p[0] == 0xED ? 0x9F : p[0] == 0xF4 ? 0x8F : 0xBF;
-    if (count > length || p[1] < least || p[1] > most) return 0;
+    unsigned char highest = p[0] == 0xED ? 0x9F : p[0] == 0xF4 ? 0x8F : 0xBF;
+    if (count > length || p[1] < least || p[1] > highest) return 0;
     for (size_t i = 2; i < count; i++)
         if ((p[i] & 0xC0) != 0x80) return 0;
     return count;
@@ -35,31 +35,31 @@ size_t text_width(const char *text)
 size_t text_cut(const char *text, size_t characters)
 {
     size_t bytes = 0;
-    for (size_t seen = 0; text[bytes]; bytes++)
-        if (begins(text[bytes]) && seen++ == characters) break;
+    for (size_t place = 0; text[bytes]; bytes++)
+        if (begins(text[bytes]) && place++ == characters) break;
     return bytes;
 }
 
 char *text_clean(const char *text, size_t length, bool lines, char *out, size_t size)
 {
-    size_t used = 0, wide = 0;
+    size_t bytes_out = 0, wide = 0;
     for (size_t at = 0; at < length; at += wide ? wide : 1) {
         const unsigned char *p = (const unsigned char *)text + at;
         wide = text_character(text + at, length - at);
         size_t bytes = wide ? wide : 1;
-        if (used + bytes >= size) break;
+        if (bytes_out + bytes >= size) break;
         bool newline = *p == '\n', blank = *p == '\t' || *p == '\r' || newline;
         bool control = *p < 0x20 || *p == 0x7F || (*p == 0xC2 && wide && p[1] < 0xA0);
         if (newline && lines)
-            out[used++] = '\n';
+            out[bytes_out++] = '\n';
         else if (blank)
-            out[used++] = ' ';
+            out[bytes_out++] = ' ';
         else if (control || !wide)
-            out[used++] = '?';
+            out[bytes_out++] = '?';
         else
-            for (size_t i = 0; i < bytes; i++) out[used++] = (char)p[i];
+            for (size_t i = 0; i < bytes; i++) out[bytes_out++] = (char)p[i];
     }
-    out[used] = 0;
+    out[bytes_out] = 0;
     return out;
 }
 

@@ -123,10 +123,10 @@ static bool is_of_kind(hwloc_obj_t unit, int kind, int kinds)
 }
 
 /* Add the first usable hardware thread of the last cores of a kind until there are `wanted`. */
-static int choose_of_kind(hwloc_bitmap_t chosen, int kind, int kinds, int wanted)
+static int choose_of_kind(hwloc_bitmap_t set, int kind, int kinds, int cores)
 {
     int count = 0;
-    for (hwloc_obj_t core = NULL; count < wanted;) {
+    for (hwloc_obj_t core = NULL; count < cores;) {
         core = core ? core->prev_cousin
                     : hwloc_get_obj_by_type(
                           machine, HWLOC_OBJ_CORE,
@@ -137,7 +137,7 @@ static int choose_of_kind(hwloc_bitmap_t chosen, int kind, int kinds, int wanted
             hwloc_obj_t pu = hwloc_get_pu_obj_by_os_index(machine, (unsigned)unit);
             if (!pu || !hwloc_bitmap_isset(allowed, (unsigned)unit)) continue;
             if (!is_of_kind(pu, kind, kinds)) break;
-            hwloc_bitmap_set(chosen, (unsigned)unit);
+            hwloc_bitmap_set(set, (unsigned)unit);
             count++;
             break;
         }
@@ -151,15 +151,14 @@ bool topology_bind(int threads, char *list, size_t size)
     const topology *t = topology_get();
     if (!machine || !allowed || threads < 1 || threads >= t->threads || threads > t->cores)
         return false;
-    hwloc_bitmap_t chosen = hwloc_bitmap_alloc();
-    if (!chosen) return false;
+    hwloc_bitmap_t set = hwloc_bitmap_alloc();
+    if (!set) return false;
     int count = 0, kinds = count_kinds();
     for (int kind = kinds - 1; kind >= 0; kind--)
-        count += choose_of_kind(chosen, kind, kinds, threads - count);
-    bool is_pinned =
-        count == threads && hwloc_set_cpubind(machine, chosen, HWLOC_CPUBIND_THREAD) == 0;
-    if (is_pinned) hwloc_bitmap_list_snprintf(list, size, chosen);
-    hwloc_bitmap_free(chosen);
+        count += choose_of_kind(set, kind, kinds, threads - count);
+    bool is_pinned = count == threads && hwloc_set_cpubind(machine, set, HWLOC_CPUBIND_THREAD) == 0;
+    if (is_pinned) hwloc_bitmap_list_snprintf(list, size, set);
+    hwloc_bitmap_free(set);
     return is_pinned;
 }
 
@@ -177,30 +176,29 @@ void topology_allowed(char *list, size_t size)
 }
 
 /* The part of the allowed cores, whole ones with what is allowed of them. */
-static void choose_part(hwloc_bitmap_t chosen, int part, int parts)
+static void choose_part(hwloc_bitmap_t set, int part, int parts)
 {
     int from = (int)((int64_t)found.cores * part / parts), at = 0;
     int end = (int)((int64_t)found.cores * (part + 1) / parts);
     for (hwloc_obj_t core = NULL;
          (core = hwloc_get_next_obj_inside_cpuset_by_type(machine, allowed, HWLOC_OBJ_CORE, core));
          at++)
-        if (at >= from && at < end) hwloc_bitmap_or(chosen, chosen, core->cpuset);
-    hwloc_bitmap_and(chosen, chosen, allowed);
+        if (at >= from && at < end) hwloc_bitmap_or(set, set, core->cpuset);
+    hwloc_bitmap_and(set, set, allowed);
 }
 
 void topology_share(int part, int parts)
 {
     (void)topology_get();
-    hwloc_bitmap_t chosen =
-        machine && allowed && found.cores >= parts ? hwloc_bitmap_alloc() : NULL;
+    hwloc_bitmap_t set = machine && allowed && found.cores >= parts ? hwloc_bitmap_alloc() : NULL;
     int units = found.threads / parts;
-    if (chosen) choose_part(chosen, part, parts);
-    if (chosen && !hwloc_bitmap_iszero(chosen) &&
-        hwloc_set_cpubind(machine, chosen, HWLOC_CPUBIND_PROCESS) == 0) {
-        units = hwloc_bitmap_weight(chosen);
-        hwloc_bitmap_copy(allowed, chosen);
+    if (set) choose_part(set, part, parts);
+    if (set && !hwloc_bitmap_iszero(set) &&
+        hwloc_set_cpubind(machine, set, HWLOC_CPUBIND_PROCESS) == 0) {
+        units = hwloc_bitmap_weight(set);
+        hwloc_bitmap_copy(allowed, set);
     }
-    hwloc_bitmap_free(chosen);
+    hwloc_bitmap_free(set);
     int64_t end = (int64_t)found.cores * (part + 1) / parts;
     found.cores = (int)(end - (int64_t)found.cores * part / parts);
     if (found.cores < 1) found.cores = 1;
