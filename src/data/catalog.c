@@ -142,16 +142,16 @@ be_status catalog_find(const char *name, dataset_kind *kind, be_error *err)
             *kind = sets[i].kind;
             return BE_OK;
         }
-        size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", sets[i].name);
+        size_t length = strlen(names);
+        snprintf(names + length, sizeof names - length, "%s%s", i ? ", " : "", sets[i].name);
     }
     FAIL(err, BE_USAGE, "expected the name of a data set (%s), found \"%.60s\"", names, name);
 }
 
 static bool is_there(const char *path)
 {
-    struct stat found;
-    return stat(path, &found) == 0 && !S_ISDIR(found.st_mode);
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISDIR(info.st_mode);
 }
 
 /* The same letters and digits, whatever their case and what stands between them. */
@@ -166,11 +166,11 @@ static bool is_alike(const char *a, const char *b)
     }
 }
 
-static bool is_packed_alike(const char *name, const char *wanted)
+static bool is_packed_alike(const char *name, const char *like)
 {
     char packed[NAME_MAX + 1];
-    snprintf(packed, sizeof packed, "%s.gz", wanted);
-    return is_alike(name, wanted) || is_alike(name, packed);
+    snprintf(packed, sizeof packed, "%s.gz", like);
+    return is_alike(name, like) || is_alike(name, packed);
 }
 
 bool catalog_is_file(const catalog_file *file, const char *name)
@@ -182,15 +182,14 @@ bool catalog_is_file(const catalog_file *file, const char *name)
 /* The entry of a folder that `is` takes, by name the first of several. */
 typedef bool (*entry_fn)(const char *path, const char *name, const void *wanted);
 
-static bool find_entry(char out[FILE_PATH_BYTES], const char *folder, entry_fn is,
-                       const void *wanted)
+static bool find_entry(char out[FILE_PATH_BYTES], const char *folder, entry_fn is, const void *like)
 {
     char path[FILE_PATH_BYTES], best[NAME_MAX + 1] = "";
     DIR *directory = opendir(folder);
     if (!directory) return false;
     for (const struct dirent *entry; (entry = readdir(directory));) {
         int length = snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-        if (length >= FILE_PATH_BYTES || !is(path, entry->d_name, wanted)) continue;
+        if (length >= FILE_PATH_BYTES || !is(path, entry->d_name, like)) continue;
         if (!*best || strcmp(entry->d_name, best) < 0)
             snprintf(best, sizeof best, "%s", entry->d_name);
     }
@@ -198,17 +197,17 @@ static bool find_entry(char out[FILE_PATH_BYTES], const char *folder, entry_fn i
     return *best && snprintf(out, FILE_PATH_BYTES, "%s/%s", folder, best) < FILE_PATH_BYTES;
 }
 
-static bool is_file_alike(const char *path, const char *name, const void *wanted)
+static bool is_file_alike(const char *path, const char *name, const void *like)
 {
-    return catalog_is_file(wanted, name) && is_there(path);
+    return catalog_is_file(like, name) && is_there(path);
 }
 
 /* A folder that is named as the file is and holds it, as some archives unpack. */
-static bool is_folder_of_file(const char *path, const char *name, const void *wanted)
+static bool is_folder_of_file(const char *path, const char *name, const void *like)
 {
     char inside[FILE_PATH_BYTES];
-    return catalog_is_file(wanted, name) && file_is_folder(path) &&
-           find_entry(inside, path, is_file_alike, wanted);
+    return catalog_is_file(like, name) && file_is_folder(path) &&
+           find_entry(inside, path, is_file_alike, like);
 }
 
 bool catalog_file_path(char out[FILE_PATH_BYTES], const char *folder, const catalog_file *file)
@@ -224,9 +223,9 @@ bool catalog_file_path(char out[FILE_PATH_BYTES], const char *folder, const cata
            find_entry(out, inner, is_file_alike, file);
 }
 
-static bool is_archive(const char *path, const char *name, const void *wanted)
+static bool is_archive(const char *path, const char *name, const void *like)
 {
-    const catalog_archive *archive = wanted;
+    const catalog_archive *archive = like;
     return (is_alike(name, archive->name) || is_alike(name, archive->pickles)) && is_there(path);
 }
 
@@ -260,9 +259,9 @@ typedef struct wanted_folder {
     const catalog_set *set; /* of which it holds something; NULL: whatever it holds */
 } wanted_folder;
 
-static bool is_folder_alike(const char *path, const char *name, const void *wanted)
+static bool is_folder_alike(const char *path, const char *name, const void *like)
 {
-    const wanted_folder *w = wanted;
+    const wanted_folder *w = like;
     return is_alike(name, w->name) && file_is_folder(path) && (!w->set || holds_any(w->set, path));
 }
 
@@ -275,12 +274,11 @@ static bool find_folder(char out[FILE_PATH_BYTES], const char *base, const char 
     if (snprintf(out, FILE_PATH_BYTES, "%s", base) >= FILE_PATH_BYTES) return false;
     while (*relative) {
         size_t length = strcspn(relative, "/");
-        const wanted_folder wanted = {name, relative[length] ? NULL : set};
+        const wanted_folder like = {name, relative[length] ? NULL : set};
         snprintf(name, sizeof name, "%.*s", (int)length, relative);
         snprintf(parent, sizeof parent, "%s", out);
         if (snprintf(out, FILE_PATH_BYTES, "%s/%s", parent, name) >= FILE_PATH_BYTES) return false;
-        if (!is_folder_alike(out, name, &wanted) &&
-            !find_entry(out, parent, is_folder_alike, &wanted))
+        if (!is_folder_alike(out, name, &like) && !find_entry(out, parent, is_folder_alike, &like))
             return false;
         relative += length + (relative[length] == '/');
     }
@@ -298,8 +296,9 @@ static bool find_below(char out[FILE_PATH_BYTES], const catalog_set *set, const 
 static be_status search_below(const catalog_set *set, const char *base, catalog_place *out,
                               be_error *err)
 {
-    size_t used = strlen(out->searched);
-    snprintf(out->searched + used, sizeof out->searched - used, "%s%s", used ? " and " : "", base);
+    size_t length = strlen(out->searched);
+    snprintf(out->searched + length, sizeof out->searched - length, "%s%s", length ? " and " : "",
+             base);
     out->found = find_below(out->folder, set, base);
     if (!out->found) {
         TRY(file_format_path(out->folder, err, "%s", base));

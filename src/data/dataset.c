@@ -146,9 +146,9 @@ static be_status load_members(gzip_reader *r, const catalog_set *set, dataset_sp
                               int64_t limit, cifar_records parts[CATALOG_FILES_MAX], be_error *err)
 {
     tar_member member = {0};
-    for (bool found = true; found;) {
-        TRY(tar_next(r, &member, &found, err));
-        for (int i = 0; found && member.regular && i < set->file_count; i++)
+    for (bool is_member = true; is_member;) {
+        TRY(tar_next(r, &member, &is_member, err));
+        for (int i = 0; is_member && member.regular && i < set->file_count; i++)
             if (set->files[i].split == split && parts[i].count == 0 &&
                 catalog_is_file(&set->files[i], member.name)) {
                 TRY(load_member(r, &member, limit, &parts[i], err));

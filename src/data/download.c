@@ -193,12 +193,12 @@ static be_status check_answer(transfer *t, bool *again, be_error *err)
              t->d->url, code);
     }
     if (t->have == t->d->bytes) return BE_OK;
-    int64_t found = t->have;
+    int64_t size = t->have;
     TRY(part_truncate(t, err));
     FAIL(err, BE_BAD_DATA,
          "%s: expected %" PRId64 " bytes, found %" PRId64
          "; the server has another file, check the address",
-         t->d->url, t->d->bytes, found);
+         t->d->url, t->d->bytes, size);
 }
 
 static be_status attempt(transfer *t, bool *again, be_error *err)
@@ -233,16 +233,16 @@ static be_status attempt(transfer *t, bool *again, be_error *err)
  * wrong ones, and then another attempt may help. */
 static be_status check_sum(transfer *t, bool *again, be_error *err)
 {
-    char found[SHA256_TEXT_BYTES];
+    char sum[SHA256_TEXT_BYTES];
     *again = false;
-    TRY(sha256_file(t->part, found, err));
-    if (strcmp(found, t->d->sha256) == 0) return BE_OK;
+    TRY(sha256_file(t->part, sum, err));
+    if (strcmp(sum, t->d->sha256) == 0) return BE_OK;
     *again = t->resumed;
     TRY(part_truncate(t, err));
     FAIL(err, BE_BAD_DATA,
          "%s: expected the SHA-256 %s, found %s; the server has another file or the transfer was "
          "damaged, try again",
-         t->d->url, t->d->sha256, found);
+         t->d->url, t->d->sha256, sum);
 }
 
 static be_status fetch(transfer *t, be_error *err)

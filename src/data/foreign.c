@@ -56,12 +56,12 @@ static const foreign_format *find(const char *bytes, size_t count)
     return NULL;
 }
 
-be_status foreign_check(const char *name, const void *bytes, size_t count, const char *wanted,
+be_status foreign_check(const char *name, const void *bytes, size_t count, const char *expected,
                         be_error *err)
 {
-    const foreign_format *found = find(bytes, count);
-    if (found)
-        FAIL(err, BE_BAD_DATA, "%s: expected %s, found %s; %s", name, wanted, found->what,
-             found->advice);
+    const foreign_format *format = find(bytes, count);
+    if (format)
+        FAIL(err, BE_BAD_DATA, "%s: expected %s, found %s; %s", name, expected, format->what,
+             format->advice);
     return BE_OK;
 }

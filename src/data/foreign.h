@@ -7,9 +7,9 @@
 
 #include "core/status.h"
 
-/* BE_BAD_DATA with what the file is and what to do, if its first bytes tell; else BE_OK.  `wanted`
- * is what was expected: "a gzip file". */
+/* BE_BAD_DATA with what the file is and what to do, if its first bytes tell; else BE_OK. `expected`
+ * is what it should be: "a gzip file". */
 BE_CHECKED be_status foreign_check(const char *name, const void *bytes, size_t count,
-                                   const char *wanted, be_error *err);
+                                   const char *expected, be_error *err);
 
 #endif

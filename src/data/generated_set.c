@@ -7,12 +7,12 @@
 
 be_status generated_add_field(data_table *t, const data_field *field, void **out, be_error *err)
 {
-    data_field *added = &t->field[t->fields];
-    *added = *field;
-    added->form.count = t->count;
-    added->bytes = NULL;
-    TRY(memory_alloc(out, field_whole_bytes(added), field->form.name, err));
-    added->bytes = *out;
+    data_field *place = &t->field[t->fields];
+    *place = *field;
+    place->form.count = t->count;
+    place->bytes = NULL;
+    TRY(memory_alloc(out, field_whole_bytes(place), field->form.name, err));
+    place->bytes = *out;
     t->fields++;
     return BE_OK;
 }

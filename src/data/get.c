@@ -59,14 +59,14 @@ static be_status fetch(getter *g, const char *url, const char *path, int64_t byt
  * a damaged NAME would hide the NAME.gz that is fetched, and is the user's to remove. */
 static be_status is_right(const getter *g, const catalog_file *file, bool *right, be_error *err)
 {
-    char path[FILE_PATH_BYTES], found[SHA256_TEXT_BYTES];
+    char path[FILE_PATH_BYTES], sum[SHA256_TEXT_BYTES];
     int64_t bytes = 0;
     be_error damage = {0};
     *right = false;
     if (!catalog_file_path(path, g->result->folder, file)) return BE_OK;
-    be_status status = sha256_unpacked(path, file->bytes, found, &bytes, &damage);
+    be_status status = sha256_unpacked(path, file->bytes, sum, &bytes, &damage);
     if (status == BE_NO_MEMORY) FAIL(err, BE_NO_MEMORY, "%s", damage.text);
-    *right = status == BE_OK && strcmp(found, file->sha256) == 0;
+    *right = status == BE_OK && strcmp(sum, file->sha256) == 0;
     size_t length = strlen(path);
     if (!*right && strcmp(path + length - 3, ".gz") != 0)
         FAIL(err, BE_BAD_DATA,
@@ -148,11 +148,11 @@ static be_status unpack_member(getter *g, gzip_reader *r, tar_member *member, be
 static be_status unpack(getter *g, gzip_reader *r, be_error *err)
 {
     tar_member member = {0};
-    unsigned seen = 0;
-    bool found = true;
-    while (found) {
-        TRY(tar_next(r, &member, &found, err));
-        for (int i = 0; found && i < g->set->file_count; i++) {
+    unsigned names = 0;
+    bool is_member = true;
+    while (is_member) {
+        TRY(tar_next(r, &member, &is_member, err));
+        for (int i = 0; is_member && i < g->set->file_count; i++) {
             const catalog_file *file = &g->set->files[i];
             if (!member.regular || strcmp(member.name, file->name) != 0) continue;
             if (member.bytes != file->bytes)
@@ -160,12 +160,12 @@ static be_status unpack(getter *g, gzip_reader *r, be_error *err)
                      "%s: %s: expected %" PRId64 " bytes, found %" PRId64 "; fetch it again",
                      gzip_name(r), file->name, file->bytes, member.bytes);
             TRY(unpack_member(g, r, &member, err));
-            seen |= 1u << i;
+            names |= 1u << i;
             break;
         }
     }
     for (int i = 0; i < g->set->file_count; i++)
-        if (!(seen >> i & 1))
+        if (!(names >> i & 1))
             FAIL(err, BE_BAD_DATA, "%s: expected %s in it, found none; fetch it again",
                  gzip_name(r), g->set->files[i].name);
     return BE_OK;
@@ -174,7 +174,7 @@ static be_status unpack(getter *g, gzip_reader *r, be_error *err)
 static be_status get_archive(getter *g, be_error *err)
 {
     const catalog_archive *archive = &g->set->archive;
-    char url[FILE_PATH_BYTES], path[FILE_PATH_BYTES], found[SHA256_TEXT_BYTES] = "";
+    char url[FILE_PATH_BYTES], path[FILE_PATH_BYTES], sum[SHA256_TEXT_BYTES] = "";
     for (int i = 0; i < g->set->file_count; i++) {
         bool right = false;
         TRY(check_records(g, &g->set->files[i], &right, err));
@@ -186,8 +186,8 @@ static be_status get_archive(getter *g, be_error *err)
     TRY(make_url(g, archive->name, "", url, err));
     TRY(file_format_path(path, err, "%s/%s", g->result->folder, archive->name));
     /* It is there if an earlier run was stopped while unpacking. */
-    if (file_exists(path)) TRY(sha256_file(path, found, err));
-    if (strcmp(found, archive->sha256) != 0)
+    if (file_exists(path)) TRY(sha256_file(path, sum, err));
+    if (strcmp(sum, archive->sha256) != 0)
         TRY(fetch(g, url, path, archive->bytes, archive->sha256, err));
     gzip_reader *r = NULL;
     TRY(gzip_open(&r, path, err));
@@ -212,8 +212,9 @@ be_status get_data_set(const catalog_set *set, const get_options *options, get_r
     else
         TRY(catalog_home(set, g.options->data_dir, result->folder, err));
     be_error reason = {0};
-    bool chosen = g.options->folder || g.options->data_dir;
+    bool has_folder = g.options->folder || g.options->data_dir;
     if (file_make_folders(result->folder, &reason) != BE_OK)
-        FAIL(err, BE_IO, "%s%s", reason.text, chosen ? "" : "; or name another place by --data");
+        FAIL(err, BE_IO, "%s%s", reason.text,
+             has_folder ? "" : "; or name another place by --data");
     return set->archive.name ? get_archive(&g, err) : get_files(&g, err);
 }

@@ -39,9 +39,9 @@ static be_status fill(gzip_reader *r, be_error *err)
     return BE_OK;
 }
 
-be_status gzip_check_foreign(const gzip_reader *r, const char *wanted, be_error *err)
+be_status gzip_check_foreign(const gzip_reader *r, const char *expected, be_error *err)
 {
-    return r->packed ? BE_OK : foreign_check(r->name, r->next, r->left, wanted, err);
+    return r->packed ? BE_OK : foreign_check(r->name, r->next, r->left, expected, err);
 }
 
 static be_status start(gzip_reader *r, be_error *err)
@@ -119,8 +119,8 @@ const char *gzip_name(const gzip_reader *r)
 int64_t gzip_most_bytes(const gzip_reader *r)
 {
     if (!r->packed) return r->source_bytes;
-    int64_t most;
-    return __builtin_mul_overflow(r->source_bytes, DEFLATE_RATIO_MAX, &most) ? INT64_MAX : most;
+    int64_t limit;
+    return __builtin_mul_overflow(r->source_bytes, DEFLATE_RATIO_MAX, &limit) ? INT64_MAX : limit;
 }
 
 static be_status explain(const gzip_reader *r, int result, be_error *err)
@@ -149,10 +149,10 @@ static be_status inflate_once(gzip_reader *r, unsigned char *out, size_t room, s
     r->stream.avail_out = room > INPUT_BYTES * 64 ? INPUT_BYTES * 64 : (uInt)room;
     uInt offered_in = r->stream.avail_in, offered_out = r->stream.avail_out;
     int result = inflate(&r->stream, Z_NO_FLUSH);
-    size_t used = offered_in - r->stream.avail_in;
+    size_t taken_in = offered_in - r->stream.avail_in;
     *got = offered_out - r->stream.avail_out;
-    r->next += used;
-    r->left -= used;
+    r->next += taken_in;
+    r->left -= taken_in;
     r->given_bytes += (int64_t)*got;
     if (result == Z_STREAM_END) {
         r->in_member = false;

@@ -28,9 +28,9 @@ const char *gzip_name(const gzip_reader *r); /* path or name */
  * 1032 times its size (the limit of the deflate format). */
 int64_t gzip_most_bytes(const gzip_reader *r);
 
-/* BE_BAD_DATA if the source begins as a file of another kind does (data/foreign.h): `wanted` was
- * expected.  Before anything is read; of a source that is gzip nothing is told. */
-BE_CHECKED be_status gzip_check_foreign(const gzip_reader *r, const char *wanted, be_error *err);
+/* BE_BAD_DATA if the source begins as a file of another kind does (data/foreign.h): `expected` is
+ * what it should be.  Before anything is read; of a source that is gzip nothing is told. */
+BE_CHECKED be_status gzip_check_foreign(const gzip_reader *r, const char *expected, be_error *err);
 
 /* Up to `room` bytes; *got < room at the end only.  A damaged stream or one cut short is
  * BE_BAD_DATA. */

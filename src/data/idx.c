@@ -21,12 +21,12 @@ static be_status read_header(gzip_reader *r, int rank, idx_array *out, int64_t *
     MUST(rank >= 1 && rank <= IDX_RANK_MAX);
     TRY(gzip_check_foreign(r, "an IDX file", err));
     TRY(gzip_read(r, header, 4, "the magic number of an IDX file", err));
-    uint32_t magic = big_endian(header), wanted = IDX_UNSIGNED_BYTE << 8 | (uint32_t)rank;
-    if (magic != wanted)
+    uint32_t magic = big_endian(header), expected = IDX_UNSIGNED_BYTE << 8 | (uint32_t)rank;
+    if (magic != expected)
         FAIL(err, BE_BAD_DATA,
              "%s: expected the IDX magic number 0x%08x (unsigned bytes, %d dimensions), found "
              "0x%08x; check that it is the right file, or fetch it again",
-             gzip_name(r), wanted, rank, magic);
+             gzip_name(r), expected, rank, magic);
     TRY(gzip_read(r, header + 4, 4 * (size_t)rank, "the extents of an IDX file", err));
     out->rank = rank;
     *bytes = 1;
@@ -35,14 +35,14 @@ static be_status read_header(gzip_reader *r, int rank, idx_array *out, int64_t *
         out->shape[i] = big_endian(header + 4 + 4 * i);
         overflow |= __builtin_mul_overflow(*bytes, out->shape[i], bytes);
     }
-    int64_t most = gzip_most_bytes(r) - 4 - 4 * rank;
-    if (overflow || *bytes > most)
+    int64_t limit = gzip_most_bytes(r) - 4 - 4 * rank;
+    if (overflow || *bytes > limit)
         FAIL(err, BE_BAD_DATA,
              "%s: its header promises %" PRId64 " items of %s%" PRId64
              " bytes in all, but the file can hold %" PRId64
              " at most; it is truncated or damaged, fetch it again",
              gzip_name(r), out->shape[0], overflow ? "more than " : "",
-             overflow ? INT64_MAX : *bytes, most < 0 ? 0 : most);
+             overflow ? INT64_MAX : *bytes, limit < 0 ? 0 : limit);
     return BE_OK;
 }
 
@@ -64,14 +64,14 @@ be_status idx_read(gzip_reader *r, int rank, int64_t limit, idx_array *out, be_e
     *out = (idx_array){0};
     TRY(read_header(r, rank, out, &bytes, err));
     out->file_count = out->shape[0];
-    int64_t kept = bytes;
+    int64_t size = bytes;
     if (limit > 0 && limit < out->file_count) {
         out->shape[0] = limit;
-        kept = bytes / out->file_count * limit;
+        size = bytes / out->file_count * limit;
     }
-    TRY(memory_alloc(&memory, (size_t)kept, gzip_name(r), err));
-    be_status status = gzip_read(r, memory, (size_t)kept, "the items of its header", err);
-    if (status == BE_OK) status = discard(r, bytes - kept, err);
+    TRY(memory_alloc(&memory, (size_t)size, gzip_name(r), err));
+    be_status status = gzip_read(r, memory, (size_t)size, "the items of its header", err);
+    if (status == BE_OK) status = discard(r, bytes - size, err);
     if (status == BE_OK) status = gzip_end(r, err);
     if (status == BE_OK)
         out->bytes = memory;

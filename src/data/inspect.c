@@ -18,7 +18,7 @@ const char *inspect_state_name(inspect_state state)
 be_status inspect_list(const catalog_set *set, const char *data_dir, inspect_report *out,
                        be_error *err)
 {
-    struct stat found;
+    struct stat info;
     *out = (inspect_report){.set = set};
     if (set->format == FORMAT_GENERATED) return BE_OK;
     TRY(catalog_locate(set, data_dir, &out->place, err));
@@ -27,11 +27,11 @@ be_status inspect_list(const catalog_set *set, const char *data_dir, inspect_rep
         f->file = &set->files[i];
         if (!out->place.found || !catalog_file_path(f->path, out->place.folder, f->file)) continue;
         f->state = INSPECT_THERE;
-        f->bytes = stat(f->path, &found) == 0 ? found.st_size : 0;
+        f->bytes = stat(f->path, &info) == 0 ? info.st_size : 0;
     }
     if (out->place.found && !catalog_archive_path(out->archive, out->place.folder, set))
         out->archive[0] = 0;
-    out->archive_bytes = *out->archive && stat(out->archive, &found) == 0 ? found.st_size : 0;
+    out->archive_bytes = *out->archive && stat(out->archive, &info) == 0 ? info.st_size : 0;
     return BE_OK;
 }
 
@@ -59,17 +59,17 @@ static be_status verify_file(inspect_file *f, be_error *err)
 }
 
 /* A part of a set trains without a word, so it may not pass for the whole. */
-static be_status check_count(const inspect_report *report, dataset_split split, int64_t found,
+static be_status check_count(const inspect_report *report, dataset_split split, int64_t count,
                              be_error *err)
 {
     const catalog_set *set = report->set;
     int64_t expected = catalog_count(set, split);
-    if (found == expected) return BE_OK;
+    if (count == expected) return BE_OK;
     FAIL(err, BE_BAD_DATA,
          "%s: expected the %" PRId64 " %s pictures of %s, found %" PRId64
          "; 'breakeven data get %s' fetches what is missing",
          report->place.folder, expected, split == SPLIT_TRAIN ? "training" : "test", set->title,
-         found, set->name);
+         count, set->name);
 }
 
 static be_status verify_split(inspect_report *report, dataset_split split, be_error *err)

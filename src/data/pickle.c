@@ -57,16 +57,16 @@ typedef struct machine {
 __attribute__((format(printf, 3, 4))) static be_status refuse(const machine *m, be_error *err,
                                                               const char *format, ...)
 {
-    char found[120];
+    char text[120];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(found, sizeof found, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     FAIL(err, BE_BAD_DATA,
          "%s: byte %zu: expected the pickle of a batch of CIFAR-10, found %s; only data is read "
          "from a pickle, nothing in it is run: 'breakeven data get cifar-10' fetches the binary "
          "files",
-         m->name, m->at, found);
+         m->name, m->at, text);
 }
 
 static be_status take(machine *m, size_t count, const uint8_t **out, be_error *err)
@@ -143,15 +143,15 @@ static be_status read_global(machine *m, be_error *err)
     static const struct {
         const char *text;
         value_kind kind;
-    } known[] = {{"numpy.core.multiarray\n_reconstruct\n", VALUE_RECONSTRUCT},
+    } names[] = {{"numpy.core.multiarray\n_reconstruct\n", VALUE_RECONSTRUCT},
                  {"numpy\nndarray\n", VALUE_NDARRAY},
                  {"numpy\ndtype\n", VALUE_DTYPE}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        size_t length = strlen(known[i].text);
-        if (length > m->size - m->at || memcmp(m->bytes + m->at, known[i].text, length) != 0)
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t length = strlen(names[i].text);
+        if (length > m->size - m->at || memcmp(m->bytes + m->at, names[i].text, length) != 0)
             continue;
         m->at += length;
-        return push(m, (value){.kind = known[i].kind}, err);
+        return push(m, (value){.kind = names[i].kind}, err);
     }
     return refuse(m, err, "the name of something in Python");
 }

@@ -150,22 +150,22 @@ static be_status read_span(const safetensors *file, safetensors_tensor *t, span 
 static be_status check_spans(const safetensors *file, span *spans, uint64_t data_bytes,
                              be_error *err)
 {
-    uint64_t expected = 0;
+    uint64_t next = 0;
     if (file->count) qsort(spans, (size_t)file->count, sizeof *spans, compare_spans);
     for (int i = 0; i < file->count; i++) {
-        if (spans[i].begin != expected)
+        if (spans[i].begin != next)
             FAIL(err, BE_BAD_DATA,
                  "%s: tensor \"%s\": expected its data at byte %" PRIu64 ", found byte %" PRIu64
                  " (%s); the file is damaged",
-                 file->name, SHOWN(spans[i].name), expected, spans[i].begin,
-                 spans[i].begin < expected ? "tensors overlap" : "a hole between tensors");
-        expected = spans[i].end;
+                 file->name, SHOWN(spans[i].name), next, spans[i].begin,
+                 spans[i].begin < next ? "tensors overlap" : "a hole between tensors");
+        next = spans[i].end;
     }
-    if (expected != data_bytes)
+    if (next != data_bytes)
         FAIL(err, BE_BAD_DATA,
              "%s: expected %" PRIu64 " bytes of data, found %" PRIu64
              "; the file has something appended or is damaged",
-             file->name, expected, data_bytes);
+             file->name, next, data_bytes);
     return BE_OK;
 }
 
@@ -403,38 +403,38 @@ be_status safetensors_expect_only(const safetensors *file,
     return BE_OK;
 }
 
-be_status safetensors_expect(const safetensors *file, const safetensors_tensor *wanted,
+be_status safetensors_expect(const safetensors *file, const safetensors_tensor *like,
                              const void **data, be_error *err)
 {
-    const safetensors_tensor *found = safetensors_find(file, wanted->name);
+    const safetensors_tensor *tensor = safetensors_find(file, like->name);
     *data = NULL;
-    if (!found)
+    if (!tensor)
         FAIL(err, BE_BAD_DATA,
              "%s: expected a tensor \"%s\", found none of that name among its %d; check that the "
              "file belongs to this model",
-             file->name, SHOWN(wanted->name), file->count);
-    bool same = found->dtype == wanted->dtype;
-    if (wanted->rank >= 0) {
-        same &= found->rank == wanted->rank;
-        for (int i = 0; same && i < wanted->rank; i++) same = found->shape[i] == wanted->shape[i];
+             file->name, SHOWN(like->name), file->count);
+    bool same = tensor->dtype == like->dtype;
+    if (like->rank >= 0) {
+        same &= tensor->rank == like->rank;
+        for (int i = 0; same && i < like->rank; i++) same = tensor->shape[i] == like->shape[i];
     }
     if (!same) {
         char expected[200], actual[200];
-        safetensors_describe(expected, sizeof expected, wanted);
-        safetensors_describe(actual, sizeof actual, found);
-        if (found->dtype == SAFETENSORS_OTHER)
+        safetensors_describe(expected, sizeof expected, like);
+        safetensors_describe(actual, sizeof actual, tensor);
+        if (tensor->dtype == SAFETENSORS_OTHER)
             FAIL(err, BE_BAD_DATA,
                  "%s: tensor \"%s\": expected %s, found %s, a type that is not read here; convert "
                  "the tensor to %s and save the file again",
-                 file->name, SHOWN(wanted->name),
-                 wanted->rank >= 0 ? expected : safetensors_dtype_name(wanted->dtype), actual,
-                 safetensors_dtype_name(wanted->dtype));
+                 file->name, SHOWN(like->name),
+                 like->rank >= 0 ? expected : safetensors_dtype_name(like->dtype), actual,
+                 safetensors_dtype_name(like->dtype));
         FAIL(err, BE_BAD_DATA,
              "%s: tensor \"%s\": expected %s, found %s; check that the file belongs to this "
              "model",
-             file->name, SHOWN(wanted->name),
-             wanted->rank >= 0 ? expected : safetensors_dtype_name(wanted->dtype), actual);
+             file->name, SHOWN(like->name),
+             like->rank >= 0 ? expected : safetensors_dtype_name(like->dtype), actual);
     }
-    *data = found->data;
+    *data = tensor->data;
     return BE_OK;
 }

@@ -83,7 +83,7 @@ const char *safetensors_metadata(const safetensors *file, const char *key);     
 
 /* The tensor of this name, dtype and shape, or BE_BAD_DATA with what was expected and found.
  * rank < 0: any shape. */
-BE_CHECKED be_status safetensors_expect(const safetensors *file, const safetensors_tensor *wanted,
+BE_CHECKED be_status safetensors_expect(const safetensors *file, const safetensors_tensor *like,
                                         const void **data, be_error *err);
 
 /* BE_BAD_DATA with the first tensor whose name is not known, if there is one. */

@@ -106,9 +106,9 @@ static void relate(bool upright, bool reversed, sample *s)
 static void draw_scene(const generated_form *form, rng *r, sample *s)
 {
     paint_picture *p = &s->picture;
-    uint32_t drawn = rng_next_below(r, 5);
+    uint32_t kind = rng_next_below(r, 5);
     bool upright = rng_next_below(r, 2), reversed = rng_next_below(r, 2);
-    p->count = drawn < 1 ? 1 : drawn < 3 ? 2 : 3;
+    p->count = kind < 1 ? 1 : kind < 3 ? 2 : 3;
     say(s, form->vocabulary - 2);
     for (int i = 0; i < p->count; i++) {
         paint_object *o = &p->objects[i];
@@ -117,8 +117,8 @@ static void draw_scene(const generated_form *form, rng *r, sample *s)
         *o = (paint_object){.figure = (int)rng_next_below(r, PAINT_FIGURES),
                             .colour = (int)rng_next_below(r, PAINT_COLOURS)};
         float along = slot * (at + draw_between(r, -.05f, .05f));
-        float beside = .5f + draw_between(r, -.2f, .2f);
-        place(r, o, upright ? beside : along, upright ? along : beside, large ? .15f : .08f);
+        float across = .5f + draw_between(r, -.2f, .2f);
+        place(r, o, upright ? across : along, upright ? along : across, large ? .15f : .08f);
         if (i) relate(upright, reversed, s);
         describe(o, large, s);
     }
@@ -169,18 +169,18 @@ static be_status add_fields(const set_kind *kind, const generated_form *form, da
                          .below = form->vocabulary};
     data_field lengths = {.form = {.name = "lengths", .sample = {BE_I32, 0, {0}}},
                           .below = form->sequence + 1};
-    void *added[3] = {0};
+    void *bytes[3] = {0};
     for (int i = 0; i < 3; i++) {
         images.form.mean[i] = kind->mean[i];
         images.form.std[i] = kind->std[i];
     }
-    TRY(generated_add_field(t, &images, &added[0], err));
-    TRY(generated_add_field(t, kind->captions ? &tokens : &labels, &added[1], err));
-    if (kind->captions) TRY(generated_add_field(t, &lengths, &added[2], err));
-    *c = (columns){.images = added[0],
-                   .tokens = kind->captions ? added[1] : NULL,
-                   .lengths = added[2],
-                   .labels = kind->captions ? NULL : added[1]};
+    TRY(generated_add_field(t, &images, &bytes[0], err));
+    TRY(generated_add_field(t, kind->captions ? &tokens : &labels, &bytes[1], err));
+    if (kind->captions) TRY(generated_add_field(t, &lengths, &bytes[2], err));
+    *c = (columns){.images = bytes[0],
+                   .tokens = kind->captions ? bytes[1] : NULL,
+                   .lengths = bytes[2],
+                   .labels = kind->captions ? NULL : bytes[1]};
     return BE_OK;
 }
 

@@ -45,9 +45,9 @@ static void sprinkle(rng *r, int32_t *tokens, int32_t from, int32_t to, int32_t 
 
 static void draw_sequence(const generated_form *form, rng *r, sample *s)
 {
-    int32_t most = form->sequence, least = most / 4;
-    if (least < SEQUENCE_LEAST) least = SEQUENCE_LEAST;
-    s->length = draw_between(r, least, most);
+    int32_t longest = form->sequence, shortest = longest / 4;
+    if (shortest < SEQUENCE_LEAST) shortest = SEQUENCE_LEAST;
+    s->length = draw_between(r, shortest, longest);
     s->label = (int32_t)rng_next_below(r, SEQUENCES_CLASSES);
     int32_t one = FIRST_SIGN + s->label / 2 * 2, half = s->length / 2;
     int32_t early = one + s->label % 2, late = one + 1 - s->label % 2;
@@ -60,9 +60,9 @@ static void draw_sequence(const generated_form *form, rng *r, sample *s)
 
 static void draw_pair(const generated_form *form, rng *r, sample *s)
 {
-    int32_t most = form->sequence, least = most / 4;
-    if (least < PAIR_LEAST) least = PAIR_LEAST;
-    s->length = draw_between(r, least, most);
+    int32_t longest = form->sequence, shortest = longest / 4;
+    if (shortest < PAIR_LEAST) shortest = PAIR_LEAST;
+    s->length = draw_between(r, shortest, longest);
     int32_t words = s->length - 3, first = draw_between(r, words / 3, words - words / 3);
     int32_t middle = 1 + first, one = PAIR_FIRST_SIGN + 2 * draw_between(r, 0, PAIR_SIGNS / 2 - 1);
     s->label = (int32_t)rng_next_below(r, PAIRS_CLASSES);
@@ -115,12 +115,12 @@ static be_status add_fields(const set_kind *kind, const generated_form *form, da
                                 .below = form->sequence + 1},
                      labels = {.form = {.name = "labels", .sample = one, .target = 1},
                                .below = kind->classes};
-    void *added[4] = {NULL};
-    TRY(generated_add_field(t, &tokens, &added[0], err));
-    if (kind->segments) TRY(generated_add_field(t, &segments, &added[1], err));
-    TRY(generated_add_field(t, &lengths, &added[2], err));
-    TRY(generated_add_field(t, &labels, &added[3], err));
-    *c = (columns){added[0], added[1], added[2], added[3]};
+    void *bytes[4] = {NULL};
+    TRY(generated_add_field(t, &tokens, &bytes[0], err));
+    if (kind->segments) TRY(generated_add_field(t, &segments, &bytes[1], err));
+    TRY(generated_add_field(t, &lengths, &bytes[2], err));
+    TRY(generated_add_field(t, &labels, &bytes[3], err));
+    *c = (columns){bytes[0], bytes[1], bytes[2], bytes[3]};
     return BE_OK;
 }
 

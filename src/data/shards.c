@@ -26,7 +26,7 @@ static be_status take_map(shard_index *index, const char *name, be_error *err)
 {
     const char *tensor;
     json_t *value;
-    char found[SHOWN_BYTES], about[SHOWN_BYTES];
+    char text[SHOWN_BYTES], about[SHOWN_BYTES];
     json_object_foreach(index->map, tensor, value)
     {
         const char *file = json_string_value(value);
@@ -34,7 +34,7 @@ static be_status take_map(shard_index *index, const char *name, be_error *err)
             FAIL(err, BE_BAD_DATA,
                  "%s: tensor \"%s\": expected the name of a file beside the index, found "
                  "%s; " FETCH_AGAIN,
-                 name, shown(tensor, about), json_found(value, found, sizeof found));
+                 name, shown(tensor, about), json_found(value, text, sizeof text));
         if (json_object_get(index->places, file)) continue;
         if (json_object_set_new(index->places, file, json_integer(index->count)))
             FAIL(err, BE_NO_MEMORY, "%s: no memory left for its files; free some", name);
@@ -97,9 +97,9 @@ static be_status open_parts(const shard_index *index, safetensors **parts, const
     int folder = slash ? (int)(slash - path) + 1 : 0;
     json_object_foreach(index->places, file, place)
     {
-        char beside[FILE_PATH_BYTES];
-        TRY(file_format_path(beside, err, "%.*s%s", folder, path, file));
-        TRY(safetensors_open(&parts[json_integer_value(place)], beside, err));
+        char file_path[FILE_PATH_BYTES];
+        TRY(file_format_path(file_path, err, "%.*s%s", folder, path, file));
+        TRY(safetensors_open(&parts[json_integer_value(place)], file_path, err));
     }
     return check_parts(index, parts, path, err);
 }

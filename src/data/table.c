@@ -49,7 +49,7 @@ static const char *list_fields(const data_table *t, char *out, size_t room)
 be_status table_check(const data_table *data, const data_table *form, const char *reader,
                       be_error *err)
 {
-    char names[200], wanted[64], found[64];
+    char names[200], expected_text[64], actual[64];
     for (int f = 0; f < form->fields; f++) {
         const be_field *expected = &form->field[f].form;
         const data_field *field = table_find(data, expected->name);
@@ -60,8 +60,8 @@ be_status table_check(const data_table *data, const data_table *form, const char
         if (!shape_equal(&field->form.sample, &expected->sample))
             FAIL(err, BE_USAGE,
                  "%s reads samples %s of the field \"%s\", and those of %s are %s: name other data",
-                 reader, shape_text(&expected->sample, wanted), expected->name, data->name,
-                 shape_text(&field->form.sample, found));
+                 reader, shape_text(&expected->sample, expected_text), expected->name, data->name,
+                 shape_text(&field->form.sample, actual));
     }
     return BE_OK;
 }

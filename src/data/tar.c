@@ -72,15 +72,15 @@ static be_status skip(gzip_reader *r, int64_t bytes, be_error *err)
     return BE_OK;
 }
 
-be_status tar_next(gzip_reader *r, tar_member *member, bool *found, be_error *err)
+be_status tar_next(gzip_reader *r, tar_member *member, bool *is_member, be_error *err)
 {
     unsigned char block[BLOCK_BYTES];
     static const unsigned char zeros[BLOCK_BYTES];
-    *found = false;
+    *is_member = false;
     TRY(skip(r, member->left + padding(member->bytes), err));
     TRY(gzip_read(r, block, sizeof block, "a tar header", err));
     if (memcmp(block, zeros, sizeof block) == 0) return BE_OK;
-    *found = true;
+    *is_member = true;
     return read_header(r, block, member, err);
 }
 

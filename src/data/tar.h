@@ -15,9 +15,9 @@ typedef struct tar_member {
     int64_t left;   /* of them not yet read, kept by tar_read */
 } tar_member;
 
-/* The next member; what is left of the last one is passed over.  *found is false at the end of the
- * archive.  Begin with a zeroed member. */
-BE_CHECKED be_status tar_next(gzip_reader *r, tar_member *member, bool *found, be_error *err);
+/* The next member; what is left of the last one is passed over.  *is_member is false at the end of
+ * the archive.  Begin with a zeroed member. */
+BE_CHECKED be_status tar_next(gzip_reader *r, tar_member *member, bool *is_member, be_error *err);
 
 /* Up to `room` bytes of the member's data; *got is 0 at its end. */
 BE_CHECKED be_status tar_read(gzip_reader *r, tar_member *member, void *out, size_t room,

@@ -27,10 +27,10 @@ static size_t run_of(const char *text, size_t length, size_t at, unicode_kind ki
 
 static size_t contraction(const char *text, size_t length)
 {
-    static const char *const known[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        size_t bytes = strlen(known[i]);
-        if (length >= bytes && memcmp(text, known[i], bytes) == 0) return bytes;
+    static const char *const endings[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t bytes = strlen(endings[i]);
+        if (length >= bytes && memcmp(text, endings[i], bytes) == 0) return bytes;
     }
     return 0;
 }
@@ -49,8 +49,8 @@ static size_t blanks(const char *text, size_t length)
 
 size_t tokenizer_piece(const char *text, size_t length)
 {
-    size_t found = contraction(text, length), bytes, space = text[0] == ' ' && length > 1;
-    if (found) return found;
+    size_t end = contraction(text, length), bytes, space = text[0] == ' ' && length > 1;
+    if (end) return end;
     unicode_kind kind = kind_at(text, length, space, &bytes);
     if (kind != UNICODE_BLANK) return space + run_of(text, length, space, kind);
     return blanks(text, length);
@@ -60,8 +60,8 @@ size_t tokenizer_piece(const char *text, size_t length)
 
 static uint32_t place_of(const tokenizer *t, int32_t left, int32_t right)
 {
-    uint64_t mixed = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
-    return (uint32_t)(mixed >> 32) & t->place_mask;
+    uint64_t bits = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(bits >> 32) & t->place_mask;
 }
 
 /* The number of the merge of this pair, or -1. */

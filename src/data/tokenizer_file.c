@@ -41,7 +41,7 @@ static int byte_of(uint32_t character)
 static be_status take_bytes(tokenizer *t, const char *text, tokenizer_token *out, be_error *err)
 {
     void *memory = NULL;
-    size_t length = strlen(text), used = 0, bytes;
+    size_t length = strlen(text), size = 0, bytes;
     TRY(arena_alloc(t->arena, &memory, length + 1, err));
     char *to = memory;
     for (size_t at = 0; at < length; at += bytes) {
@@ -49,12 +49,12 @@ static be_status take_bytes(tokenizer *t, const char *text, tokenizer_token *out
         int byte = bytes ? byte_of(unicode_decode(text + at, bytes)) : -1;
         if (byte < 0) {
             memcpy(to, text, length);
-            used = length;
+            size = length;
             break;
         }
-        to[used++] = (char)byte;
+        to[size++] = (char)byte;
     }
-    *out = (tokenizer_token){to, (int32_t)used};
+    *out = (tokenizer_token){to, (int32_t)size};
     return BE_OK;
 }
 
@@ -65,7 +65,7 @@ static be_status take_vocabulary(tokenizer *t, json_t *vocabulary, const char *n
     const char *text;
     json_t *value;
     void *memory = NULL;
-    json_int_t most = -1;
+    json_int_t last = -1;
     json_object_foreach(vocabulary, text, value)
     {
         json_int_t number = json_is_integer(value) ? json_integer_value(value) : -1;
@@ -74,14 +74,14 @@ static be_status take_vocabulary(tokenizer *t, json_t *vocabulary, const char *n
                  "%s: expected tokens with numbers from 0 to %d, found another for one of them; "
                  "write the file again",
                  name, TOKENIZER_MOST - 1);
-        if (number > most) most = number;
+        if (number > last) last = number;
     }
-    if (most < TOKENIZER_BYTES - 1)
+    if (last < TOKENIZER_BYTES - 1)
         FAIL(err, BE_BAD_DATA,
              "%s: expected a vocabulary of at least 256 tokens, found %" PRId64
              "; use a byte-level tokenizer, as GPT-2's",
-             name, (int64_t)most + 1);
-    t->count = (int32_t)most + 1;
+             name, (int64_t)last + 1);
+    t->count = (int32_t)last + 1;
     TRY(arena_alloc(t->arena, &memory, (size_t)t->count * sizeof *t->tokens, err));
     t->tokens = memory;
     memset(memory, 0, (size_t)t->count * sizeof *t->tokens);
@@ -175,23 +175,23 @@ static be_status check_kind(const json_t *file, const char *name, be_error *err)
     const char *type = json_text_at(file, "model.type");
     const char *before = json_text_at(file, "pre_tokenizer.type");
     const json_t *normalizer = json_at(file, "normalizer");
-    const char *found = NULL;
+    const char *kind = NULL;
     if (type[0] && strcmp(type, "BPE") != 0)
-        found = type;
+        kind = type;
     else if (strcmp(before, "ByteLevel") != 0)
-        found = before[0] ? before : "another way of cutting text";
+        kind = before[0] ? before : "another way of cutting text";
     else if (json_is_true(json_at(file, "pre_tokenizer.add_prefix_space")))
-        found = "a blank put before each text";
+        kind = "a blank put before each text";
     else if (json_is_false(json_at(file, "pre_tokenizer.use_regex")))
-        found = "text that is not cut";
+        kind = "text that is not cut";
     else if (normalizer && !json_is_null(normalizer))
-        found = "text that is changed before";
+        kind = "text that is changed before";
     else if (json_is_true(json_at(file, "model.ignore_merges")))
-        found = "whole words that pass over the merges";
-    if (found)
+        kind = "whole words that pass over the merges";
+    if (kind)
         FAIL(err, BE_BAD_DATA,
              "%s: expected a byte-level BPE tokenizer as GPT-2's, found %.60s; use another one",
-             name, found);
+             name, kind);
     return BE_OK;
 }
 

@@ -48,21 +48,21 @@ static uint64_t hash_of(const char *text, size_t length)
 }
 
 /* A table of twice as many places, each of which holds a number plus 1; `hash` of what has it. */
-static be_status double_places(int32_t **places, size_t *count, size_t used,
+static be_status double_places(int32_t **places, size_t *count, size_t entries,
                                uint64_t (*hash)(const learner *l, size_t number), learner *l,
                                be_error *err)
 {
     void *memory = NULL;
-    size_t wanted = *count ? *count : 1024;
-    while (wanted < 2 * (used + 1)) wanted *= 2;
-    if (wanted == *count) return BE_OK;
-    TRY(memory_alloc(&memory, wanted * sizeof **places, "a table of words", err));
+    size_t room = *count ? *count : 1024;
+    while (room < 2 * (entries + 1)) room *= 2;
+    if (room == *count) return BE_OK;
+    TRY(memory_alloc(&memory, room * sizeof **places, "a table of words", err));
     memory_free(*places);
     *places = memory;
-    *count = wanted;
-    for (size_t n = 0; n < used; n++) {
-        size_t p = (size_t)hash(l, n) & (wanted - 1);
-        while ((*places)[p]) p = (p + 1) & (wanted - 1);
+    *count = room;
+    for (size_t n = 0; n < entries; n++) {
+        size_t p = (size_t)hash(l, n) & (room - 1);
+        while ((*places)[p]) p = (p + 1) & (room - 1);
         (*places)[p] = (int32_t)n + 1;
     }
     return BE_OK;
