@@ -68,18 +68,18 @@ static be_status find_machine(const char *name, const json_t *runs, char title[2
 static be_status find_kept(store *s, const char *name, store_filter *filter, char title[200],
                            be_error *err)
 {
-    int64_t left = 0;
+    int64_t rest = 0;
     json_t *runs = json_array();
     be_status status = BE_OK;
     if (may_be_commit(name)) {
         filter->commit = name;
         filter->most = 1;
-        status = store_list(s, filter, runs, &left, err);
+        status = store_list(s, filter, runs, &rest, err);
         snprintf(title, 200, "build %.190s", name);
     }
     if (status == BE_OK && !json_array_size(runs)) {
         *filter = (store_filter){.machine = name, .since_s = -1, .until_s = -1};
-        status = store_list(s, filter, runs, &left, err);
+        status = store_list(s, filter, runs, &rest, err);
         if (status == BE_OK) status = find_machine(name, runs, title, err);
     }
     filter->most = 0;
@@ -154,9 +154,9 @@ static be_status collect_run(store *s, json_t *run, json_t *runs, be_error *err)
 
 be_status choose_collect(store *s, const store_filter *filter, json_t *runs, be_error *err)
 {
-    int64_t left = 0;
+    int64_t rest = 0;
     json_t *list = json_array();
-    be_status status = store_list(s, filter, list, &left, err);
+    be_status status = store_list(s, filter, list, &rest, err);
     /* The list has the newest first. */
     for (size_t i = json_array_size(list); status == BE_OK && i-- > 0;)
         status = collect_run(s, json_array_get(list, i), runs, err);

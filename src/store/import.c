@@ -96,8 +96,8 @@ static be_status add(importing *i, const json_t *record, be_error *err)
     take_commit(&of, store_commit_of(environment));
     TRY(find_run(i, &of, time_of(record), err));
     if (i->line) {
-        store_record kept = store_record_of(record, i->line, i->line_bytes);
-        TRY(store_add_line(i->store, of.id, &kept, &id, err));
+        store_record entry = store_record_of(record, i->line, i->line_bytes);
+        TRY(store_add_line(i->store, of.id, &entry, &id, err));
     } else {
         TRY(store_add_record(i->store, of.id, record, &id, err));
     }
@@ -157,7 +157,7 @@ static be_status add_value(importing *i, json_t *value, be_error *err)
     static const char *const others[] = {"epoch", "advice", "workers"};
     static const char *const passed[] = {"screen", "whole", "pair"};
     const char *kind = json_string_value(json_object_get(value, "kind"));
-    char place[300], shown[60];
+    char place[300], text[60];
     if (kind && strcmp(kind, "bench") == 0) return add_measured(i, value, err);
     if (kind && strcmp(kind, "point") == 0) return add_point(i, value, err);
     if (kind && strcmp(kind, "sweep") == 0 && json_object_get(value, "pairs"))
@@ -176,7 +176,7 @@ static be_status add_value(importing *i, json_t *value, be_error *err)
         "%s, member \"kind\": expected bench, point, epoch, advice or workers, found %s; take what "
         "'breakeven … --format jsonl' or 'breakeven runs export' writes",
         record_place_text(&i->place, place),
-        json_found(json_object_get(value, "kind"), shown, sizeof shown));
+        json_found(json_object_get(value, "kind"), text, sizeof text));
 }
 
 static bool is_blank(char c)
@@ -237,7 +237,7 @@ static be_status add_text(importing *i, const char *text, size_t length, be_erro
 
 /* Nearly all lines are records of bench as breakeven wrote them, and are taken without a value made
  * of them.  What cannot be taken so is no fault yet: add_text judges it. */
-static be_status add_scanned(importing *i, const char *text, size_t length, bool *taken,
+static be_status add_scanned(importing *i, const char *text, size_t length, bool *is_scanned,
                              be_error *err)
 {
     record_measured r;
@@ -247,14 +247,14 @@ static be_status add_scanned(importing *i, const char *text, size_t length, bool
     char *copy = i->buffer;
     memcpy(copy, text, length);
     copy[length] = 0;
-    *taken = record_scan(&i->index, copy, length, &r) && strcmp(r.kind, "bench") == 0;
-    if (!*taken) return BE_OK;
+    *is_scanned = record_scan(&i->index, copy, length, &r) && strcmp(r.kind, "bench") == 0;
+    if (!*is_scanned) return BE_OK;
     store_machine_text(r.environment.cpu.model, (double)r.environment.cpu.threads,
                        (double)r.environment.memory_bytes, of.machine);
     take_commit(&of, r.environment.build.commit);
     TRY(find_run(i, &of, r.time, err));
-    store_record kept = {text, length, r.kind, r.workload, r.engine, r.device};
-    TRY(store_add_line(i->store, of.id, &kept, &id, err));
+    store_record entry = {text, length, r.kind, r.workload, r.engine, r.device};
+    TRY(store_add_line(i->store, of.id, &entry, &id, err));
     count_record(i, id);
     return BE_OK;
 }
@@ -270,9 +270,9 @@ static be_status add_lines(importing *i, const char *text, size_t length, be_err
         const char *end = memchr(text + at, '\n', length - at);
         size_t bytes = end ? (size_t)(end - text) - at : length - at, whole = bytes;
         while (bytes && is_blank(text[at + bytes - 1])) bytes--;
-        bool taken = bytes == 0;
-        if (!taken) TRY(add_scanned(i, text + at, bytes, &taken, err));
-        if (!taken) TRY(add_text(i, text + at, bytes, err));
+        bool is_scanned = bytes == 0;
+        if (!is_scanned) TRY(add_scanned(i, text + at, bytes, &is_scanned, err));
+        if (!is_scanned) TRY(add_text(i, text + at, bytes, err));
         at += whole + 1;
     }
     return BE_OK;
@@ -300,9 +300,9 @@ static be_status read_input(void **out, size_t *bytes, be_error *err)
 static be_status drop_empty_runs(importing *i, be_error *err)
 {
     for (size_t r = 0; r < i->run_count; r++) {
-        bool removed = false;
-        TRY(store_drop_empty(i->store, i->runs[r].id, &removed, err));
-        i->count->runs += !removed;
+        bool was_empty = false;
+        TRY(store_drop_empty(i->store, i->runs[r].id, &was_empty, err));
+        i->count->runs += !was_empty;
     }
     return BE_OK;
 }

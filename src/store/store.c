@@ -22,13 +22,13 @@ be_status store_path(char out[FILE_PATH_BYTES], be_error *err)
 be_status store_can_keep(be_error *err)
 {
     char path[FILE_PATH_BYTES];
-    struct stat found = {0};
+    struct stat info = {0};
     bool shortened = false;
     TRY(store_path(path, err));
     /* The nearest of its folders that is there: the others would be made in it. */
-    for (char *end; stat(path, &found) != 0 && (end = strrchr(path, '/')) != path; *end = 0)
+    for (char *end; stat(path, &info) != 0 && (end = strrchr(path, '/')) != path; *end = 0)
         shortened = true;
-    if (access(path, W_OK) == 0 && (!shortened || S_ISDIR(found.st_mode))) return BE_OK;
+    if (access(path, W_OK) == 0 && (!shortened || S_ISDIR(info.st_mode))) return BE_OK;
     FAIL(err, BE_IO,
          "results are not kept: expected to write in %s, found that it cannot be written; change "
          "its permissions, or name another folder in XDG_DATA_HOME",

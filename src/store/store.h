@@ -69,8 +69,8 @@ BE_CHECKED be_status store_add_note(store *s, int64_t run, const char *text, int
 /* The run, its records and its notes. */
 BE_CHECKED be_status store_remove_run(store *s, int64_t run, be_error *err);
 
-/* Remove a run if it has no record; *removed says whether. */
-BE_CHECKED be_status store_drop_empty(store *s, int64_t run, bool *removed, be_error *err);
+/* Remove a run if it has no record; *was_empty says whether. */
+BE_CHECKED be_status store_drop_empty(store *s, int64_t run, bool *was_empty, be_error *err);
 
 /* What is written between the two is there as a whole or not at all. */
 BE_CHECKED be_status store_begin(store *s, be_error *err);
@@ -102,8 +102,8 @@ typedef struct store_filter {
 } store_filter;
 
 /* Append the runs, the newest first: run, time, command, source, workloads, engines, devices,
- * machine, commit, records, note (the last one).  *left is how many more there are. */
-BE_CHECKED be_status store_list(store *s, const store_filter *filter, json_t *runs, int64_t *left,
+ * machine, commit, records, note (the last one).  *rest is how many more there are. */
+BE_CHECKED be_status store_list(store *s, const store_filter *filter, json_t *runs, int64_t *rest,
                                 be_error *err);
 
 /* Give every line of the runs that the filter takes, in the order in which they were written; a

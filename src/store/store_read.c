@@ -80,12 +80,12 @@ static be_status count_runs(store *s, const store_filter *filter, int64_t *out, 
     return status;
 }
 
-be_status store_list(store *s, const store_filter *filter, json_t *runs, int64_t *left,
+be_status store_list(store *s, const store_filter *filter, json_t *runs, int64_t *rest,
                      be_error *err)
 {
     bool row = true;
     size_t before = json_array_size(runs);
-    TRY(count_runs(s, filter, left, err));
+    TRY(count_runs(s, filter, rest, err));
     store_query q =
         store_ask(s, "read",
                   "SELECT run.id, began, command, source, machine, commit_id,"
@@ -103,7 +103,7 @@ be_status store_list(store *s, const store_filter *filter, json_t *runs, int64_t
     be_status status = store_step(&q, &row, err);
     for (; status == BE_OK && row; status = store_step(&q, &row, err)) add_run(&q, runs);
     store_finish(&q);
-    *left -= (int64_t)(json_array_size(runs) - before);
+    *rest -= (int64_t)(json_array_size(runs) - before);
     return status;
 }
 

@@ -134,14 +134,14 @@ be_status store_remove_run(store *s, int64_t run, be_error *err)
     return store_do(&q, err);
 }
 
-be_status store_drop_empty(store *s, int64_t run, bool *removed, be_error *err)
+be_status store_drop_empty(store *s, int64_t run, bool *was_empty, be_error *err)
 {
     store_query q = store_ask(s, "write",
                               "DELETE FROM run WHERE id = ?1 AND NOT EXISTS "
                               "(SELECT 1 FROM record WHERE run = ?1)");
     store_bind_number(&q, run);
     TRY(store_do(&q, err));
-    *removed = sqlite3_changes(s->db) > 0;
+    *was_empty = sqlite3_changes(s->db) > 0;
     return BE_OK;
 }
 
