@@ -21,9 +21,9 @@ static const char *total_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 
 static const char *basis_text(const json_t *record, char out[REPORT_TEXT_BYTES])
 {
-    bool measured = report_is(record, candidate, measured);
+    bool is_measured = report_is(record, candidate, measured);
     bool in_range = report_is(record, candidate, in_range);
-    return strcpy(out, measured ? "measured" : in_range ? "interpolated" : "-");
+    return strcpy(out, is_measured ? "measured" : in_range ? "interpolated" : "-");
 }
 
 static const char *engine_text(const json_t *record, char out[REPORT_TEXT_BYTES])
@@ -88,10 +88,10 @@ static void add_bounds(sentence *p, const json_t *record)
 {
     char low[REPORT_TEXT_BYTES], high[REPORT_TEXT_BYTES], start[REPORT_TEXT_BYTES];
     double least = report_real(record, candidate, total_s.low),
-           most = report_real(record, candidate, total_s.high);
+           longest = report_real(record, candidate, total_s.high);
     report_seconds(least, low);
-    report_seconds(most, high);
-    if (isnan(least) || isnan(most))
+    report_seconds(longest, high);
+    if (isnan(least) || isnan(longest))
         sentence_add(p, " (without an interval: too few settings were measured)");
     else if (strcmp(low, high) != 0)
         sentence_add(p, " (%s to %s)", low, high);

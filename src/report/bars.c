@@ -37,21 +37,21 @@ bool bars_has_part(const bars *b, int part)
 static void share_out(const bars *b, const bar *one, int columns, int out[BARS_PARTS_MAX])
 {
     double rest[BARS_PARTS_MAX], sum = 0;
-    int left = columns;
+    int free_columns = columns;
     for (int p = 0; p < b->part_count; p++) sum += fmax(one->parts[p], 0);
     for (int p = 0; p < b->part_count; p++) {
         double exact = one->parts[p] > 0 ? columns * one->parts[p] / sum : 0;
         out[p] = (int)exact;
         rest[p] = exact - out[p];
-        left -= out[p];
+        free_columns -= out[p];
     }
-    for (; left > 0; left--) {
-        int most = 0;
+    for (; free_columns > 0; free_columns--) {
+        int widest = 0;
         for (int p = 1; p < b->part_count; p++)
-            if (rest[p] > rest[most]) most = p;
-        if (rest[most] <= 0) return;
-        out[most]++;
-        rest[most] = 0;
+            if (rest[p] > rest[widest]) widest = p;
+        if (rest[widest] <= 0) return;
+        out[widest]++;
+        rest[widest] = 0;
     }
 }
 
@@ -78,14 +78,14 @@ static void draw_bar(const bars *b, const bar *one, double scale, FILE *out)
 {
     int width[BARS_PARTS_MAX] = {0};
     char text[REPORT_TEXT_BYTES];
-    bool cut = one->total > scale * 1.0001;
-    int columns = cut ? bar_columns() : (int)lround(bar_columns() * one->total / scale);
+    bool is_cut = one->total > scale * 1.0001;
+    int columns = is_cut ? bar_columns() : (int)lround(bar_columns() * one->total / scale);
     fprintf(out, "%.*s%*s", NAME_COLUMNS, one->name,
             text_width(one->name) < NAME_COLUMNS ? NAME_COLUMNS - (int)text_width(one->name) : 0,
             "");
     share_out(b, one, columns < 1 ? 1 : columns, width);
     for (int p = 0; p < b->part_count; p++) draw(b, p, width[p], out);
-    fprintf(out, "%s %s\n", cut ? report_look.utf8 ? "»" : ">" : "",
+    fprintf(out, "%s %s\n", is_cut ? report_look.utf8 ? "»" : ">" : "",
             one->after ? one->after : b->text(one->total, text));
 }
 
@@ -111,16 +111,16 @@ static void print_legend(const bars *b, FILE *out)
 void bars_print(const bars *b, FILE *out)
 {
     double scale = bars_scale(b);
-    bool cut = false;
+    bool is_cut = false;
     char text[REPORT_TEXT_BYTES];
     if (!(scale > 0)) return;
     for (int i = 0; i < b->count; i++) {
         if (!(b->bars[i].total > 0)) continue;
         draw_bar(b, &b->bars[i], scale, out);
-        cut |= b->bars[i].total > scale * 1.0001;
+        is_cut |= b->bars[i].total > scale * 1.0001;
     }
     if (b->part_count > 1) print_legend(b, out);
-    if (cut)
+    if (is_cut)
         fprintf(out, "One scale for all; bars longer than %s are cut (%s).\n", b->text(scale, text),
                 report_look.utf8 ? "»" : ">");
 }

@@ -49,8 +49,8 @@ static void write_whisker(const frame *f, const bar *one, double y)
 
 static void write_bar(const frame *f, const bar *one, double y)
 {
-    char text[REPORT_TEXT_BYTES], shown[REPORT_TEXT_BYTES];
-    bool cut = one->total > f->scale * 1.0001;
+    char text[REPORT_TEXT_BYTES], label[REPORT_TEXT_BYTES];
+    bool is_cut = one->total > f->scale * 1.0001;
     double top = f->stacked ? y + 18 : y;
     if (f->stacked)
         svg_label(f->out, f->left, y + 12, "start", "", one->name);
@@ -58,10 +58,10 @@ static void write_bar(const frame *f, const bar *one, double y)
         svg_label(f->out, f->left - 10, y + 12.5, "end", "", one->name);
     write_parts(f, one, top);
     write_whisker(f, one, top);
-    snprintf(shown, sizeof shown, "%s%.200s", cut ? "» " : "",
+    snprintf(label, sizeof label, "%s%.200s", is_cut ? "» " : "",
              one->after ? one->after : f->b->text(one->total, text));
     double behind = fmax(across(f, one->total), one->high <= f->scale ? across(f, one->high) : 0);
-    svg_label(f->out, behind + 8, top + 12.5, "start", "dim", shown);
+    svg_label(f->out, behind + 8, top + 12.5, "start", "dim", label);
 }
 
 static double write_legend(const frame *f, double y, double width)

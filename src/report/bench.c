@@ -257,11 +257,12 @@ static void print_implementations(const json_t *group, FILE *out)
         const json_t *record = json_array_get(group, i);
         const char *text = report_string(record, bench, implementation);
         char line[500];
-        bool seen = !*text;
+        bool is_repeated = !*text;
         for (size_t j = 0; j < i; j++)
-            seen |= json_equal(report_member(record, bench, implementation),
-                               report_member(json_array_get(group, j), bench, implementation));
-        if (seen) continue;
+            is_repeated |=
+                json_equal(report_member(record, bench, implementation),
+                           report_member(json_array_get(group, j), bench, implementation));
+        if (is_repeated) continue;
         snprintf(line, sizeof line, "%s: %s", contender_title(record), text);
         report_paragraph(out, line, 2);
     }

@@ -85,22 +85,22 @@ static void say_phases(const json_t *group, FILE *out)
     json_t *theirs = report_member(rival, bench, phases_s), *value;
     const char *phase, *worst = NULL;
     char a[REPORT_TEXT_BYTES], b[REPORT_TEXT_BYTES], c[REPORT_TEXT_BYTES], who[REPORT_TEXT_BYTES];
-    double most = 0;
+    double largest = 0;
     sentence s = {0};
     if (!has_verdict(rival, "SLOWER")) return;
     json_object_foreach(theirs, phase, value)
     {
-        double lost = json_number_value(value) - json_number_value(json_object_get(mine, phase));
-        if (lost <= most || !json_is_number(json_object_get(mine, phase))) continue;
-        most = lost;
+        double loss = json_number_value(value) - json_number_value(json_object_get(mine, phase));
+        if (loss <= largest || !json_is_number(json_object_get(mine, phase))) continue;
+        largest = loss;
         worst = phase;
     }
     if (!worst) return;
-    double left =
+    double other =
         report_real(rival, bench, step_s.median) - report_real(best, bench, step_s.median);
     bool waits = strcmp(worst, "idle_host") == 0;
     sentence_add(&s, "%s is %s a step slower, most of it %s%s%s: %s against %s.",
-                 contender_who(rival, who), report_seconds(left, a),
+                 contender_who(rival, who), report_seconds(other, a),
                  waits ? "because its device waits for the host" : "in the ", waits ? "" : worst,
                  waits ? "" : " phase",
                  report_seconds(json_number_value(json_object_get(theirs, worst)), b),
@@ -242,24 +242,24 @@ static void say_floor(const json_t *own, FILE *out)
 void bench_write_reasons(const json_t *records, FILE *out)
 {
     const json_t *best = json_array_get(records, 0), *yard = NULL;
-    json_t *measured = json_array(), *record; /* what can be chosen: no yardstick */
+    json_t *choices = json_array(), *record; /* what can be chosen: no yardstick */
     size_t i;
     json_array_foreach(records, i, record)
     {
-        if (!is_yardstick(record)) json_array_append(measured, record);
+        if (!is_yardstick(record)) json_array_append(choices, record);
         if (is_yardstick(record) && !yard && has_speed(record)) yard = record;
     }
-    const json_t *own = json_array_get(measured, 0);
+    const json_t *own = json_array_get(choices, 0);
     if (best && has_speed(best)) {
         say_arithmetic(records, out);
         say_phases(records, out);
-        say_threads(measured, out);
+        say_threads(choices, out);
         say_start(records, out);
     }
     if (own && has_speed(own)) {
         if (yard) say_yardstick(yard, own, out);
         if (!yard && workload_is_file(report_string(own, bench, workload))) say_floor(own, out);
-        advise(measured, out);
+        advise(choices, out);
     }
-    json_decref(measured);
+    json_decref(choices);
 }

@@ -429,12 +429,12 @@ static be_status write_rankings(const json_t *result, report_format format, FILE
     json_array_foreach(rows, r, row)
     {
         const char *workload = report_string(row, compare_row, workload);
-        bool seen = false;
+        bool is_repeated = false;
         for (size_t k = 0; k < r; k++) {
             before = json_array_get(rows, k);
-            seen |= strcmp(report_string(before, compare_row, workload), workload) == 0;
+            is_repeated |= strcmp(report_string(before, compare_row, workload), workload) == 0;
         }
-        if (!seen) TRY(write_ranking(result, workload, format, out, err));
+        if (!is_repeated) TRY(write_ranking(result, workload, format, out, err));
     }
     return BE_OK;
 }

@@ -116,12 +116,12 @@ static void print_line(const char *const *cells, int count, bool md, FILE *out)
 }
 
 /* A column for each record. */
-static void write_phases(const json_t *const *shown, int count, bool md, FILE *out)
+static void write_phases(const json_t *const *records, int count, bool md, FILE *out)
 {
     char text[ACROSS + 1][REPORT_TEXT_BYTES];
     const char *cells[ACROSS + 1] = {"a step"};
     bool bold = !md && report_look.color;
-    for (int c = 0; c < count; c++) cells[c + 1] = contender_who(shown[c], text[c]);
+    for (int c = 0; c < count; c++) cells[c + 1] = contender_who(records[c], text[c]);
     fprintf(out, "%s", bold ? "\033[1m" : "");
     print_line(cells, count + 1, md, out);
     fprintf(out, "%s", bold ? "\033[0m" : "");
@@ -129,7 +129,7 @@ static void write_phases(const json_t *const *shown, int count, bool md, FILE *o
     if (md) print_line(cells, count + 1, md, out);
     for (int r = 0; r < ROWS; r++) {
         cells[0] = rows[r].title;
-        for (int c = 0; c < count; c++) cells[c + 1] = cell(shown[c], &rows[r], text[c]);
+        for (int c = 0; c < count; c++) cells[c + 1] = cell(records[c], &rows[r], text[c]);
         print_line(cells, count + 1, md, out);
     }
     fprintf(out, "\n");
@@ -141,8 +141,8 @@ static void say_sums(const json_t *record, FILE *out)
         share[REPORT_TEXT_BYTES], floor_s[REPORT_TEXT_BYTES], predicted[REPORT_TEXT_BYTES],
         error[REPORT_TEXT_BYTES], text[1000];
     double missing = report_real(record, explained, explain.missing);
-    double measured = report_real(record, bench, step_s.median);
-    double apart = report_real(record, explained, explain.wall_s) / measured - 1;
+    double seconds = report_real(record, bench, step_s.median);
+    double apart = report_real(record, explained, explain.wall_s) / seconds - 1;
     text_buffer b = TEXT_BUFFER(text);
     text_add(&b, "%s: phases add up to %s of the %s step (%s %s).", contender_who(record, who),
              report_seconds(report_real(record, explained, explain.phases_sum_s), sum),
@@ -207,20 +207,20 @@ static const char *op_name(const json_t *op, char out[REPORT_TEXT_BYTES])
     static const char *const longs[] = {"_backward", "Backprop", "_with_indices"};
     static const char *const shorts[] = {" bwd", " bwd ", ""};
     const char *from = report_string(op, op, op);
-    size_t used = 0, skip = 0;
+    size_t length = 0, skip = 0;
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes && !skip; i++)
         if (strncmp(from, prefixes[i], strlen(prefixes[i])) == 0) skip = strlen(prefixes[i]);
-    for (from += skip; *from && used + 8 < REPORT_TEXT_BYTES;) {
+    for (from += skip; *from && length + 8 < REPORT_TEXT_BYTES;) {
         size_t i = 0;
         while (i < 3 && strncmp(from, longs[i], strlen(longs[i])) != 0) i++;
         if (i < 3)
-            used += (size_t)snprintf(out + used, REPORT_TEXT_BYTES - used, "%s", shorts[i]);
+            length += (size_t)snprintf(out + length, REPORT_TEXT_BYTES - length, "%s", shorts[i]);
         else
-            out[used++] = *from;
+            out[length++] = *from;
         from += i < 3 ? strlen(longs[i]) : 1;
     }
-    while (used && out[used - 1] == ' ') used--;
-    out[used] = 0;
+    while (length && out[length - 1] == ' ') length--;
+    out[length] = 0;
     return out;
 }
 
@@ -246,22 +246,22 @@ static void write_ops(const json_t *record, report_format format, FILE *out)
     json_t **sorted = memory;
     for (size_t i = 0; i < count; i++) sorted[i] = json_array_get(ops, i);
     qsort(sorted, count, sizeof *sorted, by_seconds);
-    json_t *shown = json_array();
+    json_t *rows = json_array();
     double rest = 0;
     for (size_t i = 0; i < count; i++)
         if (i < OPS_SHOWN)
-            json_array_append(shown, sorted[i]);
+            json_array_append(rows, sorted[i]);
         else
             rest += report_real(sorted[i], op, share);
     if (!report_look.html) fprintf(out, "ops of %s\n", contender_who(record, text));
     if (format == REPORT_MD) fprintf(out, "\n");
-    report_sheet sheet = {op_columns, sizeof op_columns / sizeof *op_columns, shown, -1};
+    report_sheet sheet = {op_columns, sizeof op_columns / sizeof *op_columns, rows, -1};
     be_error unused;
     if (report_write(&sheet, format, out, &unused) == BE_OK && count > OPS_SHOWN)
         fprintf(out, "%s%zu more: %s\n", format == REPORT_MD ? "\n" : "", count - OPS_SHOWN,
                 percent(rest, text));
     fprintf(out, "\n");
-    json_decref(shown);
+    json_decref(rows);
     memory_free(sorted);
 }
 
@@ -286,23 +286,23 @@ static void write_doubts(const json_t *records, FILE *out)
 }
 
 /* All of them across: a page scrolls. */
-static void write_html_phases(const json_t *const *shown, int count, FILE *out)
+static void write_html_phases(const json_t *const *records, int count, FILE *out)
 {
     char text[CONTENDERS_MAX + 1][REPORT_TEXT_BYTES];
     const char *cells[CONTENDERS_MAX + 1] = {"a step"};
-    for (int c = 0; c < count; c++) cells[c + 1] = contender_who(shown[c], text[c]);
+    for (int c = 0; c < count; c++) cells[c + 1] = contender_who(records[c], text[c]);
     html_table_begin(out, NULL);
     html_row(out, "th", cells, count + 1);
     for (int r = 0; r < ROWS; r++) {
         cells[0] = rows[r].title;
-        for (int c = 0; c < count; c++) cells[c + 1] = cell(shown[c], &rows[r], text[c]);
+        for (int c = 0; c < count; c++) cells[c + 1] = cell(records[c], &rows[r], text[c]);
         html_row(out, "td", cells, count + 1);
     }
     html_table_end(out);
 }
 
 /* Why first, then the bars; the numbers are folded away. */
-static void write_html(const json_t *records, const json_t *const *shown, int count, FILE *out)
+static void write_html(const json_t *records, const json_t *const *explained, int count, FILE *out)
 {
     const json_t *first = json_array_get(records, 0);
     char text[REPORT_TEXT_BYTES], name[REPORT_TEXT_BYTES + 20];
@@ -312,14 +312,14 @@ static void write_html(const json_t *records, const json_t *const *shown, int co
     report_heading(out, name);
     explain_words(records, out);
     explain_bars(records, out);
-    for (int c = 0; c < count; c++) say_sums(shown[c], out);
+    for (int c = 0; c < count; c++) say_sums(explained[c], out);
     html_fold_begin(out, "phases, launches and bytes");
-    write_html_phases(shown, count, out);
+    write_html_phases(explained, count, out);
     html_fold_end(out);
     for (int c = 0; c < count; c++) {
-        snprintf(name, sizeof name, "ops of %.230s", contender_who(shown[c], text));
+        snprintf(name, sizeof name, "ops of %.230s", contender_who(explained[c], text));
         html_fold_begin(out, name);
-        write_ops(shown[c], REPORT_TABLE, out);
+        write_ops(explained[c], REPORT_TABLE, out);
         html_fold_end(out);
     }
     write_doubts(records, out);
@@ -327,14 +327,14 @@ static void write_html(const json_t *records, const json_t *const *shown, int co
 
 static void write_people(const json_t *records, report_format format, FILE *out)
 {
-    const json_t *shown[CONTENDERS_MAX], *first = json_array_get(records, 0);
+    const json_t *explained[CONTENDERS_MAX], *first = json_array_get(records, 0);
     int count = 0;
     size_t i;
     json_t *record;
     json_array_foreach(records, i, record) if (explain_has(record) && count < CONTENDERS_MAX)
-        shown[count++] = record;
+        explained[count++] = record;
     if (report_look.html) {
-        write_html(records, shown, count, out);
+        write_html(records, explained, count, out);
         return;
     }
     fprintf(out, "%s%s, %s, batch %.0f\n\n", format == REPORT_MD ? "## " : "",
@@ -343,14 +343,14 @@ static void write_people(const json_t *records, report_format format, FILE *out)
     int across = (report_columns() - NAME_WIDTH) / (VALUE_WIDTH + 1);
     across = across < 1 ? 1 : across > ACROSS ? ACROSS : across;
     for (int at = 0; at < count; at += across)
-        write_phases(shown + at, count - at < across ? count - at : across, format == REPORT_MD,
+        write_phases(explained + at, count - at < across ? count - at : across, format == REPORT_MD,
                      out);
     if (format == REPORT_MD) fprintf(out, "```\n");
     explain_bars(records, out);
     fprintf(out, format == REPORT_MD ? "```\n\n" : "\n");
-    for (int c = 0; c < count; c++) say_sums(shown[c], out);
+    for (int c = 0; c < count; c++) say_sums(explained[c], out);
     if (count) fprintf(out, "\n");
-    for (int c = 0; c < count; c++) write_ops(shown[c], format, out);
+    for (int c = 0; c < count; c++) write_ops(explained[c], format, out);
     explain_words(records, out);
     write_doubts(records, out);
 }

@@ -45,10 +45,10 @@ void explain_draw(const json_t *records, explain_drawn *out)
 
 void explain_bars(const json_t *records, FILE *out)
 {
-    explain_drawn drawn;
-    explain_draw(records, &drawn);
+    explain_drawn drawing;
+    explain_draw(records, &drawing);
     if (report_look.html)
-        html_bars(&drawn.bars, false, out);
+        html_bars(&drawing.bars, false, out);
     else
-        bars_print(&drawn.bars, out);
+        bars_print(&drawing.bars, out);
 }

@@ -39,8 +39,8 @@ void explain_pair(const json_t *records, int *winner, int *loser)
         const json_t *record = json_array_get(records, (size_t)i);
         const json_t *now = *loser < 0 ? NULL : json_array_get(records, (size_t)*loser);
         if (i == *winner || !(rate(record) > 0)) continue;
-        int kind = apart(best, record), known = now ? apart(best, now) : 0;
-        if (kind > known || (kind == known && rate(record) > rate(now))) *loser = i;
+        int kind = apart(best, record), before = now ? apart(best, now) : 0;
+        if (kind > before || (kind == before && rate(record) > rate(now))) *loser = i;
     }
 }
 

@@ -66,13 +66,13 @@ static void say_versus(sentence *s, const json_t *winner, const json_t *loser)
     sentence_add(s, "%s: ", times_text(report_real(winner, explained, cause.ratio), a));
     double difference = report_real(loser, explained, explain.wall_s) -
                         report_real(winner, explained, explain.wall_s);
-    double lost = report_real(winner, explained, cause.seconds);
-    report_seconds(lost, a);
+    double loss = report_real(winner, explained, cause.seconds);
+    report_seconds(loss, a);
     if (strcmp(kind, "launches") == 0 && launches > 0) {
         sentence_add(s, "%.0f launches and the waiting for them cost %s of its %s step", launches,
                      report_seconds(report_real(winner, explained, cause.loser.launches), c),
                      report_seconds(report_real(loser, explained, explain.wall_s), b));
-    } else if (lost <= difference * 1.05) {
+    } else if (loss <= difference * 1.05) {
         sentence_add(s, "%s of the %s more %s", a, report_seconds(difference, b),
                      meaning_of(kind)->versus);
     } else {
@@ -171,32 +171,32 @@ static void say_alone(sentence *s, const json_t *winner)
     sentence_add(s, ".");
 }
 
-static void say_condition(sentence *s, const json_t *tried)
+static void say_condition(sentence *s, const json_t *attempt)
 {
-    const char *action = report_string(tried, trial, action);
+    const char *action = report_string(attempt, trial, action);
     if (strcmp(action, "batch") == 0)
-        sentence_add(s, "at batch %.0f", report_real(tried, trial, batch));
+        sentence_add(s, "at batch %.0f", report_real(attempt, trial, batch));
     else if (strcmp(action, "one thread") == 0)
         sentence_add(s, "with 1 thread");
     else if (strcmp(action, "library") == 0)
-        sentence_add(s, "with kernels of %s", report_string(tried, trial, implementation));
+        sentence_add(s, "with kernels of %s", report_string(attempt, trial, implementation));
     else
         sentence_add(s, "with the %s", action);
 }
 
 /* By the trial's own verdict; its ratio is that of the time of a sample: the loser's to the
  * winner's. */
-static void say_outcome(sentence *s, const json_t *tried, bool alone)
+static void say_outcome(sentence *s, const json_t *attempt, bool alone)
 {
     char text[REPORT_TEXT_BYTES];
-    const char *verdict = report_string(tried, trial, verdict);
-    double ratio = report_real(tried, trial, ratio);
+    const char *verdict = report_string(attempt, trial, verdict);
+    double ratio = report_real(attempt, trial, ratio);
     if (!isfinite(ratio)) {
         sentence_add(s, " it could not be measured.");
     } else if (strcmp(verdict, "SLOWER") == 0) {
         sentence_add(s,
                      alone ? " a sample takes %s as long."
-                     : isfinite(report_real(tried, trial, flip_batch))
+                     : isfinite(report_real(attempt, trial, flip_batch))
                          ? " it still loses by %s: the prediction was wrong."
                          : " it still loses by %s.",
                      times_text(ratio, text));
@@ -206,23 +206,23 @@ static void say_outcome(sentence *s, const json_t *tried, bool alone)
     } else if (strcmp(verdict, "SAME") == 0) {
         sentence_add(s, alone ? " it is as fast as before." : " both are equally fast.");
     } else {
-        const char *reason = report_string(tried, trial, reason);
+        const char *reason = report_string(attempt, trial, reason);
         sentence_add(s, " too noisy to tell%s%s.", *reason ? ": " : "", reason);
     }
 }
 
 static void say_tried(sentence *s, const json_t *winner, bool alone)
 {
-    const json_t *tried = report_member(winner, explained, cause.tried);
-    double flip = report_real(tried, trial, flip_batch);
-    if (!json_is_object(tried)) return;
+    const json_t *attempt = report_member(winner, explained, cause.tried);
+    double flip = report_real(attempt, trial, flip_batch);
+    if (!json_is_object(attempt)) return;
     if (isfinite(flip)) sentence_add(s, " By these numbers it flips at batch %.0f.", flip);
     sentence_add(s, " Tried: ");
-    say_condition(s, tried);
-    if (*report_string(tried, trial, error))
-        sentence_add(s, " it failed: %s", report_string(tried, trial, error));
+    say_condition(s, attempt);
+    if (*report_string(attempt, trial, error))
+        sentence_add(s, " it failed: %s", report_string(attempt, trial, error));
     else
-        say_outcome(s, tried, alone);
+        say_outcome(s, attempt, alone);
 }
 
 void explain_words(const json_t *records, FILE *out)

@@ -116,7 +116,7 @@ void html_bars(const bars *b, bool numbers, FILE *out)
 {
     static const int sizes[] = {WIDE, NARROW};
     double scale = bars_scale(b);
-    bool cut = false;
+    bool is_cut = false;
     char text[REPORT_TEXT_BYTES];
     if (!(scale > 0)) return;
     begin_figure(out, b->title);
@@ -125,8 +125,8 @@ void html_bars(const bars *b, bool numbers, FILE *out)
         bars_write_inline(b, sizes[s], out);
         fprintf(out, "</div>");
     }
-    for (int i = 0; i < b->count && !cut; i++) cut = b->bars[i].total > scale * 1.0001;
-    if (cut)
+    for (int i = 0; i < b->count && !is_cut; i++) is_cut = b->bars[i].total > scale * 1.0001;
+    if (is_cut)
         html_element(out, "p", "dim", "One scale for all; bars longer than %s are cut (»).",
                      b->text(scale, text));
     if (numbers) write_parts(b, out);

@@ -8,9 +8,9 @@
 
 void html_text(FILE *out, const char *text)
 {
-    size_t left = strlen(text);
-    while (left) {
-        size_t bytes = text_character(text, left);
+    size_t rest = strlen(text);
+    while (rest) {
+        size_t bytes = text_character(text, rest);
         unsigned char c = (unsigned char)*text;
         const char *instead = c == '<'   ? "&lt;"
                               : c == '>' ? "&gt;"
@@ -26,7 +26,7 @@ void html_text(FILE *out, const char *text)
         else
             fwrite(text, 1, bytes, out);
         text += bytes;
-        left -= bytes;
+        rest -= bytes;
     }
 }
 

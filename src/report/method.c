@@ -16,20 +16,20 @@
 
 static json_t *measured_of(const json_t *records)
 {
-    json_t *measured = json_array(), *record;
+    json_t *benches = json_array(), *record;
     size_t i;
     json_array_foreach(records, i,
                        record) if (strcmp(report_string(record, bench, kind), "bench") == 0)
-        json_array_append(measured, record);
-    return measured;
+        json_array_append(benches, record);
+    return benches;
 }
 
 /* ---------------------------------------------------------------- in words */
 
-static void say_method(const json_t *measured, FILE *out)
+static void say_method(const json_t *benches, FILE *out)
 {
     char line[900];
-    const json_t *first = json_array_get(measured, 0);
+    const json_t *first = json_array_get(benches, 0);
     text_buffer b = TEXT_BUFFER(line);
     text_add(&b,
              "Each contender worked in a process of its own, began with the same weights and saw "
@@ -43,14 +43,14 @@ static void say_method(const json_t *measured, FILE *out)
 
 static void say_data(const json_t *records, FILE *out)
 {
-    const json_t *seen = NULL;
+    const json_t *first = NULL;
     size_t i;
     json_t *record;
     json_array_foreach(records, i, record)
     {
         const char *source = report_string(record, bench, data_source);
-        if (!*source || strcmp(source, report_string(seen, bench, data_source)) == 0) continue;
-        seen = record;
+        if (!*source || strcmp(source, report_string(first, bench, data_source)) == 0) continue;
+        first = record;
         sentence s = {0};
         sentence_add(&s, "Data of %s: %s.", report_string(record, bench, workload), source);
         sentence_end(&s, out);
@@ -72,7 +72,7 @@ static const char *parity_text(const json_t *record, char out[REPORT_TEXT_BYTES]
     return out;
 }
 
-static void write_ways(const json_t *measured, FILE *out)
+static void write_ways(const json_t *benches, FILE *out)
 {
     static const report_column columns[] = {
         {MEMBER(bench, workload), "workload", UNIT_TEXT, NULL},
@@ -90,20 +90,20 @@ static void write_ways(const json_t *measured, FILE *out)
         {MEMBER(bench, device_memory_bytes), "on the device", UNIT_BYTES, NULL},
         {MEMBER(bench, energy_per_step_j), "joules a step", UNIT_NUMBER, NULL},
     };
-    report_sheet sheet = {columns, sizeof columns / sizeof *columns, measured, -1};
+    report_sheet sheet = {columns, sizeof columns / sizeof *columns, benches, -1};
     html_fold_begin(out, "how each was measured");
     report_write_html(&sheet, NULL, out);
     html_fold_end(out);
 }
 
-static void write_blocks(const json_t *measured, FILE *out)
+static void write_blocks(const json_t *benches, FILE *out)
 {
     char who[REPORT_TEXT_BYTES];
     size_t i, b;
     json_t *record, *block;
     html_fold_begin(out, "every block: seconds per step, in the order in which they were measured");
     fprintf(out, "<pre>");
-    json_array_foreach(measured, i, record)
+    json_array_foreach(benches, i, record)
     {
         const json_t *blocks = report_member(record, bench, blocks);
         if (!json_array_size(blocks)) continue;
@@ -119,7 +119,7 @@ static void write_blocks(const json_t *measured, FILE *out)
 }
 
 /* What the system gave a contender, and what it took of its device. */
-static void draw_memory(const json_t *measured, FILE *out)
+static void draw_memory(const json_t *records, FILE *out)
 {
     static const char *const parts[] = {"of the system", "of the device"};
     char names[BARS_SHOWN][REPORT_TEXT_BYTES];
@@ -132,7 +132,7 @@ static void draw_memory(const json_t *measured, FILE *out)
               .text = report_bytes};
     size_t i;
     json_t *record;
-    json_array_foreach(measured, i, record)
+    json_array_foreach(records, i, record)
     {
         char who[REPORT_TEXT_BYTES];
         double host = report_real(record, bench, peak_rss_bytes);
@@ -227,17 +227,17 @@ static void say_machine(const json_t *records, FILE *out)
 
 void method_write(const json_t *records, FILE *out)
 {
-    json_t *measured = measured_of(records);
-    bool any = json_array_size(measured) > 0;
+    json_t *benches = measured_of(records);
+    bool any = json_array_size(benches) > 0;
     report_heading(out, "Machine and method");
     say_machine(records, out);
-    if (any) say_method(measured, out);
-    if (any) say_data(measured, out);
+    if (any) say_method(benches, out);
+    if (any) say_data(benches, out);
     if (report_look.html) {
-        if (any) draw_memory(measured, out);
-        if (any) write_ways(measured, out);
-        if (any) write_blocks(measured, out);
+        if (any) draw_memory(benches, out);
+        if (any) write_ways(benches, out);
+        if (any) write_blocks(benches, out);
         write_machine(records, out);
     }
-    json_decref(measured);
+    json_decref(benches);
 }

@@ -60,12 +60,12 @@ static const report_column columns[] = {
 static void add_row(json_t *rows, const json_t *part, const json_t *of, const char *kind,
                     const json_t *run)
 {
-    static const char *const shared[] = {MEMBER(point, workload), MEMBER(point, axis),
-                                         MEMBER(point, first), MEMBER(point, second)};
+    static const char *const columns[] = {MEMBER(point, workload), MEMBER(point, axis),
+                                          MEMBER(point, first), MEMBER(point, second)};
     json_t *row = json_copy((json_t *)part);
     for (int m = 0; of && m < 4; m++) {
-        json_t *member = json_object_get(of, shared[m]);
-        if (member && !json_object_get(row, shared[m])) json_object_set(row, shared[m], member);
+        json_t *member = json_object_get(of, columns[m]);
+        if (member && !json_object_get(row, columns[m])) json_object_set(row, columns[m], member);
     }
     json_object_set_new(row, "kind", json_string(kind));
     json_object_set(row, "run", report_member(run, run, run));

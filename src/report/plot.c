@@ -97,13 +97,13 @@ static int ticks_of(plot_span span, bool decades, double out[PLOT_TICKS_MAX])
     return count;
 }
 
-static int linear_ticks(plot_span span, int most, double out[PLOT_TICKS_MAX])
+static int linear_ticks(plot_span span, int limit, double out[PLOT_TICKS_MAX])
 {
     static const double steps[] = {1, 2, 5, 10};
-    double least = (span.high - span.low) / (most > 2 ? most : 2), decade;
+    double least = (span.high - span.low) / (limit > 2 ? limit : 2), decade;
     double step = 0;
     int count = 0;
-    if (most > PLOT_TICKS_MAX - 1) most = PLOT_TICKS_MAX - 1;
+    if (limit > PLOT_TICKS_MAX - 1) limit = PLOT_TICKS_MAX - 1;
     decade = pow(10, floor(log10(least)));
     for (int s = 0; s < 4 && step < least; s++) step = decade * steps[s];
     for (double k = ceil(span.low / step - 1e-9); k * step <= span.high + step * 1e-9; k++)
@@ -111,10 +111,10 @@ static int linear_ticks(plot_span span, int most, double out[PLOT_TICKS_MAX])
     return count;
 }
 
-int plot_ticks(plot_span span, int most, double out[PLOT_TICKS_MAX])
+int plot_ticks(plot_span span, int limit, double out[PLOT_TICKS_MAX])
 {
-    int count = span.linear ? linear_ticks(span, most, out) : ticks_of(span, false, out);
-    if (count > most && !span.linear) count = ticks_of(span, true, out);
+    int count = span.linear ? linear_ticks(span, limit, out) : ticks_of(span, false, out);
+    if (count > limit && !span.linear) count = ticks_of(span, true, out);
     if (count > 1) return count;
     out[0] = span.low;
     out[1] = span.high;

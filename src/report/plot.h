@@ -67,10 +67,10 @@ typedef struct plot_span {
 bool plot_spans(const plot *p, plot_span *x, plot_span *y);
 /* Where in the span a value is: 0 … 1. */
 double plot_place(plot_span span, double value);
-/* 1, 2, 5, 10, … in the span; whole decades alone where that is more than `most`, its
+/* 1, 2, 5, 10, … in the span; whole decades alone where that is more than `limit`, its
  * ends where that leaves less than two.  On a linear one the multiples of 1, 2 or 5 times a power
- * of ten of which there are at most `most`. */
-int plot_ticks(plot_span span, int most, double out[PLOT_TICKS_MAX]);
+ * of ten of which there are at most `limit`. */
+int plot_ticks(plot_span span, int limit, double out[PLOT_TICKS_MAX]);
 /* Can it be drawn? */
 bool plot_shows(const plot *p, const plot_point *point);
 

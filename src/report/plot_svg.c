@@ -83,10 +83,10 @@ static void write_line(const frame *f, const plot *p, const plot_series *s, int 
     fprintf(f->out, "<path class=\"line s%d\" d=\"", index);
     for (int i = 0; i < s->count; i++) {
         const plot_point *at = &s->points[i];
-        bool shown = plot_shows(p, at);
-        if (shown)
+        bool is_shown = plot_shows(p, at);
+        if (is_shown)
             fprintf(f->out, "%c%.1f %.1f", pen ? 'L' : 'M', across(f, at->x), down(f, at->y));
-        pen = shown;
+        pen = is_shown;
     }
     fprintf(f->out, "\"/>\n");
 }

@@ -89,22 +89,22 @@ static int bar_columns(void)
 static void write_bar(double step_s, double scale_s, FILE *out)
 {
     static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-    bool cut = step_s > scale_s * 1.0001;
-    int most = bar_columns();
-    double columns = cut ? most : most * step_s / scale_s;
-    int whole = (int)columns, eighth = (int)((columns - whole) * 8), drawn = whole;
+    bool is_cut = step_s > scale_s * 1.0001;
+    int columns_limit = bar_columns();
+    double columns = is_cut ? columns_limit : columns_limit * step_s / scale_s;
+    int whole = (int)columns, eighth = (int)((columns - whole) * 8), width = whole;
     if (report_look.color) fprintf(out, "\033[36m");
     for (int i = 0; i < whole; i++) fputs(report_look.utf8 ? "█" : "#", out);
     if (report_look.utf8 && (eighth || !whole)) {
         fputs(eighths[eighth ? eighth : 1], out);
-        drawn++;
+        width++;
     } else if (!report_look.utf8 && !whole) {
         fputc('|', out);
-        drawn++;
+        width++;
     }
     if (report_look.color) fprintf(out, "\033[0m");
-    fputs(cut ? (report_look.utf8 ? "»" : ">") : " ", out);
-    fprintf(out, "%*s", most + 1 - drawn, "");
+    fputs(is_cut ? (report_look.utf8 ? "»" : ">") : " ", out);
+    fprintf(out, "%*s", columns_limit + 1 - width, "");
 }
 
 /* Is every other one surely slower than the first? */

@@ -43,7 +43,7 @@ static const report_column columns[] = {
     {MEMBER(run, note), "note", UNIT_TEXT, NULL},
 };
 
-be_status runs_write(const json_t *runs, int64_t left, report_format format, FILE *out,
+be_status runs_write(const json_t *runs, int64_t rest, report_format format, FILE *out,
                      be_error *err)
 {
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], runs, -1};
@@ -55,9 +55,9 @@ be_status runs_write(const json_t *runs, int64_t left, report_format format, FIL
         return BE_OK;
     }
     TRY(report_write(&sheet, format, out, err));
-    if (left && format == REPORT_TABLE)
-        fprintf(out, "\n%" PRId64 " older run%s: --last %" PRId64 "\n", left, left == 1 ? "" : "s",
-                left + (int64_t)json_array_size(runs));
+    if (rest && format == REPORT_TABLE)
+        fprintf(out, "\n%" PRId64 " older run%s: --last %" PRId64 "\n", rest, rest == 1 ? "" : "s",
+                rest + (int64_t)json_array_size(runs));
     return BE_OK;
 }
 
@@ -103,11 +103,11 @@ static bool is_swept(const json_t *sweeps, const json_t *record)
 
 static json_t *all_of_kind(const json_t *records, const char *kind)
 {
-    json_t *found = json_array(), *record;
+    json_t *matches = json_array(), *record;
     size_t i;
     json_array_foreach(records, i, record) if (is_kind(record, kind))
-        json_array_append(found, record);
-    return found;
+        json_array_append(matches, record);
+    return matches;
 }
 
 /* Another form of a contender that was taken apart, which explain tried: its cause tells of it. */
@@ -129,7 +129,7 @@ json_t *runs_of_kind(const json_t *records, const char *kind)
 {
     json_t *all = all_of_kind(records, kind), *record;
     if (strcmp(kind, "bench") != 0) return all;
-    json_t *sweeps = all_of_kind(records, "sweep"), *found = json_array();
+    json_t *sweeps = all_of_kind(records, "sweep"), *matches = json_array();
     json_t *explained = json_array();
     size_t i;
     json_array_foreach(all, i, record) if (explain_has(record))
@@ -137,38 +137,38 @@ json_t *runs_of_kind(const json_t *records, const char *kind)
     json_array_foreach(all, i, record)
     {
         if (!is_swept(sweeps, record) && !is_tried(explained, record))
-            json_array_append(found, record);
+            json_array_append(matches, record);
     }
     json_decref(explained);
     json_decref(sweeps);
     json_decref(all);
-    return found;
+    return matches;
 }
 
 /* The next group as it was measured, for a cause names its loser by its place; NULL where none of
  * it was taken apart. */
-static json_t *explained_group(const json_t *measured, size_t *next)
+static json_t *explained_group(const json_t *benches, size_t *next)
 {
     size_t first = *next;
     bool any = false;
     json_t *group = json_array();
-    json_decref(bench_take_group(measured, first, next));
+    json_decref(bench_take_group(benches, first, next));
     for (size_t i = first; i < *next; i++) {
-        json_array_append(group, json_array_get(measured, i));
-        any |= explain_has(json_array_get(measured, i));
+        json_array_append(group, json_array_get(benches, i));
+        any |= explain_has(json_array_get(benches, i));
     }
     if (any) return group;
     json_decref(group);
     return NULL;
 }
 
-static be_status write_measured(const json_t *measured, report_format format, FILE *out,
+static be_status write_measured(const json_t *benches, report_format format, FILE *out,
                                 be_error *err)
 {
-    TRY(bench_write(measured, format, out, err));
+    TRY(bench_write(benches, format, out, err));
     if (format == REPORT_CSV) return BE_OK;
-    for (size_t next = 0; next < json_array_size(measured);) {
-        json_t *group = explained_group(measured, &next);
+    for (size_t next = 0; next < json_array_size(benches);) {
+        json_t *group = explained_group(benches, &next);
         if (!group) continue;
         fprintf(out, "\n");
         be_status status = explain_write(group, format, out, err);
@@ -181,14 +181,14 @@ static be_status write_measured(const json_t *measured, report_format format, FI
 be_status runs_write_records(const json_t *records, report_format format, FILE *out, be_error *err)
 {
     bool all = format == REPORT_CSV;
-    json_t *measured = all ? all_of_kind(records, "bench") : runs_of_kind(records, "bench");
+    json_t *benches = all ? all_of_kind(records, "bench") : runs_of_kind(records, "bench");
     json_t *epochs = runs_of_kind(records, "epoch"), *record;
     be_status status = BE_OK;
     size_t i;
-    if (json_array_size(measured)) status = write_measured(measured, format, out, err);
+    if (json_array_size(benches)) status = write_measured(benches, format, out, err);
     if (status == BE_OK && json_array_size(epochs))
         status = training_write(epochs, format, out, err);
-    json_decref(measured);
+    json_decref(benches);
     json_decref(epochs);
     if (format == REPORT_CSV) return status;
     json_array_foreach(records, i, record)

@@ -4,8 +4,8 @@
 
 #include "report/sheet.h"
 
-/* Runs as store_list gives them (store/store.h); `left` more are not among them. */
-BE_CHECKED be_status runs_write(const json_t *runs, int64_t left, report_format format, FILE *out,
+/* Runs as store_list gives them (store/store.h); `rest` more are not among them. */
+BE_CHECKED be_status runs_write(const json_t *runs, int64_t rest, report_format format, FILE *out,
                                 be_error *err);
 
 /* A run, its notes and its records; json, jsonl and csv write the records alone. */

@@ -77,23 +77,23 @@ typedef struct split_best {
 
 static split_best find_best(const json_t *points)
 {
-    split_best found = {0};
-    double most = 0;
+    split_best best = {0};
+    double largest = 0;
     size_t i;
     json_t *point;
     json_array_foreach(points, i, point)
     {
         double speed = report_real(point, scaled, speed_up.point);
         if (isnan(speed)) continue;
-        found.any = true;
-        if (speed > most) found.fastest = point;
-        most = fmax(most, speed);
+        best.any = true;
+        if (speed > largest) best.fastest = point;
+        largest = fmax(largest, speed);
         bool pays = report_real(point, scaled, speed_up.low) > 1;
-        if (pays && (!found.first || report_real(point, scaled, workers) <
-                                         report_real(found.first, scaled, workers)))
-            found.first = point;
+        if (pays && (!best.first || report_real(point, scaled, workers) <
+                                        report_real(best.first, scaled, workers)))
+            best.first = point;
     }
-    return found;
+    return best;
 }
 
 static void say_split(const json_t *scaling, FILE *out)

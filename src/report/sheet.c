@@ -61,15 +61,15 @@ typedef struct layout {
 } layout;
 
 /* Write a cell, cut to its column's width; the last column has no blanks behind it. */
-static void print_cell(FILE *out, const char *text, const layout *l, int column, bool left)
+static void print_cell(FILE *out, const char *text, const layout *l, int column, bool is_left)
 {
     size_t width = l->width[column], length = text_width(text);
     size_t bytes = text_cut(text, length > width ? width - 1 : length);
     size_t blanks = length > width ? 0 : width - length;
-    if (!left) fprintf(out, "%*s", (int)blanks, "");
+    if (!is_left) fprintf(out, "%*s", (int)blanks, "");
     fprintf(out, "%.*s%s", (int)bytes, text, length <= width ? "" : report_look.utf8 ? "…" : "~");
     bool ends = column == l->last || l->fresh[column + 1];
-    if (!ends) fprintf(out, "%*s", (int)((left ? blanks : 0) + l->gap), "");
+    if (!ends) fprintf(out, "%*s", (int)((is_left ? blanks : 0) + l->gap), "");
 }
 
 static size_t table_width(const layout *l, int columns)
@@ -83,16 +83,16 @@ static size_t table_width(const layout *l, int columns)
 /* Columns that fit into no line go to a next one, indented. */
 static void fold_columns(const report_sheet *sheet, layout *l, size_t room)
 {
-    size_t used = 0;
+    size_t width = 0;
     for (int c = 0; c < sheet->column_count; c++) {
         if (!l->width[c]) continue;
-        if (used && used + l->gap + l->width[c] > room) {
+        if (width && width + l->gap + l->width[c] > room) {
             l->fresh[c] = true;
-            used = FOLD_INDENT;
-        } else if (used) {
-            used += l->gap;
+            width = FOLD_INDENT;
+        } else if (width) {
+            width += l->gap;
         }
-        used += l->width[c];
+        width += l->width[c];
     }
 }
 
@@ -118,10 +118,10 @@ static void want_columns(const report_sheet *sheet, layout *l, size_t room)
 }
 
 /* How far a column may give way: a third of a text mostly tells one row from another. */
-static size_t least_width(const report_column *column, size_t wanted)
+static size_t least_width(const report_column *column, size_t width)
 {
-    size_t third = (wanted + 2) / 3;
-    if (column->unit != UNIT_TEXT || wanted <= TEXT_LEAST) return wanted;
+    size_t third = (width + 2) / 3;
+    if (column->unit != UNIT_TEXT || width <= TEXT_LEAST) return width;
     return third > TEXT_LEAST ? third : TEXT_LEAST;
 }
 

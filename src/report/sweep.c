@@ -105,13 +105,13 @@ static be_status write_jsonl(const json_t *result, FILE *out, be_error *err)
     size_t p;
     json_array_foreach(report_member(result, sweep, pairs), p, pair)
     {
-        json_t *found = json_copy(pair);
-        json_object_set_new(found, "kind", json_string("pair"));
-        json_object_set(found, "workload", report_member(result, sweep, workload));
-        json_object_set(found, "axis", report_member(result, sweep, axis));
-        json_object_set(found, "ended", report_member(result, sweep, ended));
-        json_object_del(found, "points");
-        json_array_append_new(rows, found);
+        json_t *line = json_copy(pair);
+        json_object_set_new(line, "kind", json_string("pair"));
+        json_object_set(line, "workload", report_member(result, sweep, workload));
+        json_object_set(line, "axis", report_member(result, sweep, axis));
+        json_object_set(line, "ended", report_member(result, sweep, ended));
+        json_object_del(line, "points");
+        json_array_append_new(rows, line);
     }
     report_sheet sheet = {.records = rows, .best = -1};
     be_status status = report_write(&sheet, REPORT_JSONL, out, err);
@@ -222,7 +222,7 @@ static void print_notes(const json_t *result, FILE *out)
 static void print_end(const json_t *result, FILE *out)
 {
     char line[1400];
-    const char *ended = report_string(result, sweep, ended),
+    const char *end = report_string(result, sweep, ended),
                *file = report_string(result, sweep, file);
     size_t i;
     json_t *item;
@@ -231,20 +231,20 @@ static void print_end(const json_t *result, FILE *out)
     print_notes(result, out);
     /* The options are of the command: a document has no file that could be resumed. */
     bool here = !report_is_document();
-    const char *next = !here                              ? "."
-                       : strcmp(ended, "time limit") == 0 ? ": a longer --max-time, with --resume, "
-                                                            "goes on."
-                                                          : "; --resume goes on.";
-    const char *how = strcmp(ended, "time limit") == 0 ? "The time was over before all was decided"
-                      : strcmp(ended, "interrupted") == 0
+    const char *next = !here                            ? "."
+                       : strcmp(end, "time limit") == 0 ? ": a longer --max-time, with --resume, "
+                                                          "goes on."
+                                                        : "; --resume goes on.";
+    const char *how = strcmp(end, "time limit") == 0 ? "The time was over before all was decided"
+                      : strcmp(end, "interrupted") == 0
                           ? "Interrupted: these are the results so far"
-                      : strcmp(ended, "failed") == 0 ? "It failed: these are the results so far"
-                                                     : "";
-    double loaded = report_real(result, sweep, loaded);
+                      : strcmp(end, "failed") == 0 ? "It failed: these are the results so far"
+                                                   : "";
+    double earlier = report_real(result, sweep, loaded);
     double measured = report_real(result, sweep, measured);
     text_buffer b = TEXT_BUFFER(line);
     text_add(&b, "%s%s%s%.0f run%s%s in %.0f s", how, *how ? next : "", *how ? " " : "", measured,
-             measured == 1 ? "" : "s", loaded > 0 ? ", some of them before," : "",
+             measured == 1 ? "" : "s", earlier > 0 ? ", some of them before," : "",
              report_real(result, sweep, elapsed_s));
     if (here) text_add(&b, ", %s%s", *file ? "kept in " : "not kept", file);
     report_paragraph(out, line, 2);

@@ -27,14 +27,14 @@ static json_t *crossing_json(const json_t *pair, const crossing *at)
                      "faster_below", below, "faster_above", above);
 }
 
-void sweep_add_findings(json_t *pair, const crossing_result *found)
+void sweep_add_findings(json_t *pair, const crossing_result *crossing)
 {
     json_t *crossings = json_array(), *undecided = json_array();
-    bool one_wins = !found->count && found->sign;
-    for (int c = 0; c < found->count; c++)
-        json_array_append_new(crossings, crossing_json(pair, &found->crossings[c]));
-    for (int u = 0; u < found->undecided_count; u++) {
-        const crossing_stretch *at = &found->undecided[u];
+    bool one_wins = !crossing->count && crossing->sign;
+    for (int c = 0; c < crossing->count; c++)
+        json_array_append_new(crossings, crossing_json(pair, &crossing->crossings[c]));
+    for (int u = 0; u < crossing->undecided_count; u++) {
+        const crossing_stretch *at = &crossing->undecided[u];
         json_array_append_new(undecided, json_pack("{s:f, s:f, s:o, s:o}", "from", at->from, "to",
                                                    at->to, "ratio_low", json_of_real(exp(at->low)),
                                                    "ratio_high", json_of_real(exp(at->high))));
@@ -43,11 +43,11 @@ void sweep_add_findings(json_t *pair, const crossing_result *found)
     json_object_set_new(pair, "undecided", undecided);
     if (one_wins)
         json_object_set(pair, "winner",
-                        found->sign < 0 ? report_member(pair, pair, first)
-                                        : report_member(pair, pair, second));
+                        crossing->sign < 0 ? report_member(pair, pair, first)
+                                           : report_member(pair, pair, second));
     else
         json_object_set_new(pair, "winner", json_null());
     json_object_set_new(pair, "least_ratio",
-                        json_of_real(one_wins ? exp(found->least) : (double)NAN));
-    json_object_set_new(pair, "least_at", json_of_real(one_wins ? found->at : (double)NAN));
+                        json_of_real(one_wins ? exp(crossing->least) : (double)NAN));
+    json_object_set_new(pair, "least_at", json_of_real(one_wins ? crossing->at : (double)NAN));
 }

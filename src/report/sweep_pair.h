@@ -10,6 +10,6 @@
 json_t *sweep_place_json(const crossing_place *place);
 
 /* Add the findings to a pair that has the members "first" and "second". */
-void sweep_add_findings(json_t *pair, const crossing_result *found);
+void sweep_add_findings(json_t *pair, const crossing_result *crossing);
 
 #endif

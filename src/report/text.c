@@ -18,24 +18,24 @@ int report_columns(void)
 
 const char *report_units(const char *workload, char out[REPORT_TEXT_BYTES])
 {
-    const struct workload *found = NULL;
-    bool known = workload_find(workload, &found, NULL) == BE_OK;
-    snprintf(out, REPORT_TEXT_BYTES, "%ss", known ? workload_form(found, 1).unit : "sample");
+    const struct workload *w = NULL;
+    bool is_known = workload_find(workload, &w, NULL) == BE_OK;
+    snprintf(out, REPORT_TEXT_BYTES, "%ss", is_known ? workload_form(w, 1).unit : "sample");
     return out;
 }
 
 const char *report_samples(const char *workload, char out[REPORT_TEXT_BYTES])
 {
-    const struct workload *found = NULL;
-    bool known = workload_find(workload, &found, NULL) == BE_OK;
-    snprintf(out, REPORT_TEXT_BYTES, "%ss", known ? workload_form(found, 1).sample : "sample");
+    const struct workload *w = NULL;
+    bool is_known = workload_find(workload, &w, NULL) == BE_OK;
+    snprintf(out, REPORT_TEXT_BYTES, "%ss", is_known ? workload_form(w, 1).sample : "sample");
     return out;
 }
 
 bool report_is_operation(const char *workload)
 {
-    const struct workload *found = NULL;
-    return workload_find(workload, &found, NULL) == BE_OK && found->operate;
+    const struct workload *w = NULL;
+    return workload_find(workload, &w, NULL) == BE_OK && w->operate;
 }
 
 const char *report_mode(const char *workload, const char *mode)
@@ -100,12 +100,12 @@ const char *report_count(double count, char out[REPORT_TEXT_BYTES])
 {
     char digits[REPORT_TEXT_BYTES / 2];
     if (!(count >= 0) || count > 1e18) return strcpy(out, "-");
-    int length = snprintf(digits, sizeof digits, "%.0f", count), used = 0;
+    int length = snprintf(digits, sizeof digits, "%.0f", count), at = 0;
     for (int i = 0; i < length; i++) {
-        if (i && (length - i) % 3 == 0) out[used++] = ',';
-        out[used++] = digits[i];
+        if (i && (length - i) % 3 == 0) out[at++] = ',';
+        out[at++] = digits[i];
     }
-    out[used] = 0;
+    out[at] = 0;
     return out;
 }
 

@@ -199,17 +199,17 @@ static be_status draw_all(const training *trainings, int count, report_format fo
 static be_status write_curves(const json_t *epochs, report_format format, FILE *out, be_error *err)
 {
     for (size_t first = 0; first < json_array_size(epochs);) {
-        training shown[TRAININGS_SHOWN];
+        training curves[TRAININGS_SHOWN];
         int count = 0, all = 0;
         const char *workload = report_string(json_array_get(epochs, first), epoch, workload);
         while (first < json_array_size(epochs)) {
             training t = training_at(epochs, first);
             if (strcmp(report_string(epoch_at(&t, 0), epoch, workload), workload) != 0) break;
-            if (t.count > 1 && count < TRAININGS_SHOWN) shown[count++] = t;
+            if (t.count > 1 && count < TRAININGS_SHOWN) curves[count++] = t;
             all += t.count > 1;
             first += t.count;
         }
-        if (count) TRY(draw_all(shown, count, format, out, err));
+        if (count) TRY(draw_all(curves, count, format, out, err));
         if (all > count) {
             char line[200];
             snprintf(line, sizeof line, "the curves are of the first %d of %d trainings of %.60s",
@@ -238,10 +238,10 @@ static bool is_mixed(const json_t *epochs)
 
 be_status training_write(const json_t *epochs, report_format format, FILE *out, be_error *err)
 {
-    const char *mixed = is_mixed(epochs) ? "workload" : NULL;
+    const char *word = is_mixed(epochs) ? "workload" : NULL;
     const report_column columns[] = {
-        {MEMBER(epoch, workload), mixed, UNIT_TEXT, NULL},
-        {MEMBER(epoch, device), mixed ? "device" : NULL, UNIT_TEXT, NULL},
+        {MEMBER(epoch, workload), word, UNIT_TEXT, NULL},
+        {MEMBER(epoch, device), word ? "device" : NULL, UNIT_TEXT, NULL},
         TRAINING_COLUMNS};
     report_sheet sheet = {columns, sizeof columns / sizeof columns[0], epochs, -1};
     bool people = format == REPORT_TABLE || format == REPORT_MD;

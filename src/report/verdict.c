@@ -65,16 +65,16 @@ static void say_group(const json_t *group, FILE *out)
     sentence_end(&s, out);
 }
 
-static int say_measured(const json_t *measured, FILE *out)
+static int say_measured(const json_t *benches, FILE *out)
 {
     int groups = 0;
     char line[160];
-    for (size_t next = 0; next < json_array_size(measured); groups++) {
-        json_t *group = bench_take_group(measured, next, &next);
+    for (size_t next = 0; next < json_array_size(benches); groups++) {
+        json_t *group = bench_take_group(benches, next, &next);
         if (groups < VERDICT_LINES) say_group(group, out);
         json_decref(group);
     }
-    if (groups == 1) explain_words(measured, out);
+    if (groups == 1) explain_words(benches, out);
     if (groups > VERDICT_LINES) {
         snprintf(line, sizeof line, "%d more settings are told below.", groups - VERDICT_LINES);
         report_paragraph(out, line, 2);
@@ -100,7 +100,7 @@ static void say_pairs(const json_t *sweep, FILE *out)
 
 void verdict_write(const json_t *records, FILE *out)
 {
-    json_t *measured = runs_of_kind(records, "bench"), *epochs = runs_of_kind(records, "epoch");
+    json_t *benches = runs_of_kind(records, "bench"), *epochs = runs_of_kind(records, "epoch");
     json_t *record;
     bool any = json_array_size(epochs) > 0, advised = false;
     size_t i;
@@ -114,9 +114,9 @@ void verdict_write(const json_t *records, FILE *out)
         any |= strcmp(kind, "sweep") == 0 || strcmp(kind, "workers") == 0;
     }
     /* What an advice was made from needs no verdict of its own. */
-    if (!advised) any |= say_measured(measured, out) > 0;
+    if (!advised) any |= say_measured(benches, out) > 0;
     training_write_sentences(epochs, out);
     if (!any && !advised) report_paragraph(out, "There is no result in this run.", 2);
-    json_decref(measured);
+    json_decref(benches);
     json_decref(epochs);
 }

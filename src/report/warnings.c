@@ -21,22 +21,22 @@ static const char *const sentences[] = {
 typedef bool is_chosen(const json_t *record, const void *context);
 
 /* "native on 2 threads, PyTorch on 2 threads and 3 more". */
-static const char *names_of(const json_t *records, is_chosen *chosen, const void *context,
+static const char *names_of(const json_t *records, is_chosen *choose, const void *context,
                             char out[NAMES_BYTES])
 {
     char who[REPORT_TEXT_BYTES];
-    size_t count = 0, named = 0, i;
+    size_t count = 0, names = 0, i;
     json_t *record;
-    json_array_foreach(records, i, record) count += chosen(record, context);
+    json_array_foreach(records, i, record) count += choose(record, context);
     text_buffer b = text_begin(out, NAMES_BYTES);
-    size_t most = count > NAMES_MOST ? NAMES_MOST - 1 : count;
+    size_t limit = count > NAMES_MOST ? NAMES_MOST - 1 : count;
     json_array_foreach(records, i, record)
     {
-        if (named == most || !chosen(record, context)) continue;
-        text_add(&b, "%s%.50s", named ? ", " : "", contender_who(record, who));
-        named++;
+        if (names == limit || !choose(record, context)) continue;
+        text_add(&b, "%s%.50s", names ? ", " : "", contender_who(record, who));
+        names++;
     }
-    if (named < count) text_add(&b, " and %zu more", count - named);
+    if (names < count) text_add(&b, " and %zu more", count - names);
     return out;
 }
 
@@ -64,15 +64,15 @@ static double largest(const json_t *records, warning_kind kind)
 {
     size_t i;
     json_t *record;
-    double most = (double)NAN;
+    double result = (double)NAN;
     json_array_foreach(records, i, record)
     {
         int at = index_of(record, kind);
         const json_t *warned = json_array_get(report_member(record, bench, warned), (size_t)at);
-        if (at >= 0 && !(report_real(warned, warned, value) <= most))
-            most = report_real(warned, warned, value);
+        if (at >= 0 && !(report_real(warned, warned, value) <= result))
+            result = report_real(warned, warned, value);
     }
-    return most;
+    return result;
 }
 
 /* What the first record that has it says itself. */
@@ -111,12 +111,12 @@ static void add_kind(const json_t *records, warning_kind kind, warnings_lines *l
 static void add_machine(const json_t *records, warnings_lines *lines)
 {
     const json_t *texts = report_member(json_array_get(records, 0), bench, environment.warnings);
-    const char *said = own_text(records, WARNING_BUILD);
+    const char *build = own_text(records, WARNING_BUILD);
     size_t i;
     json_t *text;
     json_array_foreach(texts, i, text)
     {
-        if (strcmp(said, json_string_value(text)) == 0) continue;
+        if (strcmp(build, json_string_value(text)) == 0) continue;
         sentence *s = warnings_next(lines);
         if (s) sentence_add(s, "warning: %s", json_string_value(text));
     }
@@ -162,18 +162,19 @@ static bool is_like(const json_t *record, const void *context)
     return strcmp(l->text_of(record), l->text) == 0;
 }
 
-void warnings_write_texts(const json_t *records, warnings_text *text_of, const char *said,
+void warnings_write_texts(const json_t *records, warnings_text *text_of, const char *other,
                           FILE *out)
 {
     size_t count = json_array_size(records);
     for (size_t i = 0; i < count; i++) {
         char names[NAMES_BYTES];
         like l = {text_of, text_of(json_array_get(records, i))};
-        bool seen = !*l.text;
-        for (size_t k = 0; k < i && !seen; k++) seen = is_like(json_array_get(records, k), &l);
-        if (seen) continue;
+        bool is_repeated = !*l.text;
+        for (size_t k = 0; k < i && !is_repeated; k++)
+            is_repeated = is_like(json_array_get(records, k), &l);
+        if (is_repeated) continue;
         sentence s = {0};
-        sentence_add(&s, "%s%s%s", names_of(records, is_like, &l, names), said, l.text);
+        sentence_add(&s, "%s%s%s", names_of(records, is_like, &l, names), other, l.text);
         sentence_end(&s, out);
     }
 }
@@ -206,9 +207,10 @@ void warnings_write_lists(const json_t *records, const char *path, FILE *out)
         {
             char names[NAMES_BYTES];
             listed l = {path, text};
-            bool seen = false;
-            for (size_t k = 0; k < i && !seen; k++) seen = lists_it(json_array_get(records, k), &l);
-            sentence *s = seen ? NULL : warnings_next(&lines);
+            bool is_repeated = false;
+            for (size_t k = 0; k < i && !is_repeated; k++)
+                is_repeated = lists_it(json_array_get(records, k), &l);
+            sentence *s = is_repeated ? NULL : warnings_next(&lines);
             if (s)
                 sentence_add(s, "%s: %s", names_of(records, lists_it, &l, names),
                              json_string_value(text));

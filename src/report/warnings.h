@@ -25,10 +25,10 @@ typedef struct warnings_lines {
 sentence *warnings_next(warnings_lines *lines);
 void warnings_end(warnings_lines *lines, FILE *out);
 
-/* A line for each different text of the records that it is not empty for: "WHO, WHO", `said`, the
+/* A line for each different text of the records that it is not empty for: "WHO, WHO", `other`, the
  * text. */
 typedef const char *warnings_text(const json_t *record);
-void warnings_write_texts(const json_t *records, warnings_text *text_of, const char *said,
+void warnings_write_texts(const json_t *records, warnings_text *text_of, const char *other,
                           FILE *out);
 
 /* The same of the lists of texts at `path`, in at most WARNINGS_MOST lines. */

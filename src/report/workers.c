@@ -185,9 +185,9 @@ be_status workers_write(const json_t *result, report_format format, FILE *out, b
         fprintf(out, "\n");
         return BE_OK;
     }
-    int skipped = json_array_size(report_member(result, workers, peers)) == 0;
+    int is_alone = json_array_size(report_member(result, workers, peers)) == 0;
     json_t *rows = all_rows(result);
-    report_sheet sheet = {columns + skipped, (int)(sizeof columns / sizeof columns[0]) - skipped,
+    report_sheet sheet = {columns + is_alone, (int)(sizeof columns / sizeof columns[0]) - is_alone,
                           rows, -1};
     be_status status = report_write(&sheet, format, out, err);
     json_decref(rows);
