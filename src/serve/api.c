@@ -84,12 +84,12 @@ static json_t *workloads_json(void)
 
 static be_status list_runs(const view *p, json_t **out, be_error *err)
 {
-    int64_t left = 0;
+    int64_t rest = 0;
     json_t *runs = NULL;
-    be_status status = view_load_runs(p->address, &runs, &left, err);
+    be_status status = view_load_runs(p->address, &runs, &rest, err);
     *out = json_object();
     json_put(out, "runs", runs ? runs : json_array());
-    json_put(out, "older", json_integer(left));
+    json_put(out, "older", json_integer(rest));
     return status;
 }
 
@@ -156,15 +156,15 @@ be_status api_write_records(int64_t run, FILE *out, be_error *err)
 
 /* ---------------------------------------------------------------- changes */
 
-static be_status add_job(queue *q, const json_t *asked, json_t **out, be_error *err)
+static be_status add_job(queue *q, const json_t *body, json_t **out, be_error *err)
 {
     static const char *const others[] = {"study", NULL};
     settings s = settings_usual();
-    job_kind kind = job_find_kind(json_text_at(asked, "study"));
+    job_kind kind = job_find_kind(json_text_at(body, "study"));
     int64_t id = 0;
     if (kind == JOB_KINDS)
         FAIL(err, BE_USAGE, "study: expected machine, try, breakeven or explain");
-    TRY(settings_read(&s, q->machine, asked, others, err));
+    TRY(settings_read(&s, q->machine, body, others, err));
     if (kind != JOB_MACHINE && !q->machine)
         FAIL(err, BE_UNAVAILABLE,
              "the devices of this machine are still being asked for; try again in a moment");
@@ -180,10 +180,10 @@ static be_status stop_job(queue *q, int64_t id, json_t **out, be_error *err)
     return json_check(*out, "an answer", err);
 }
 
-static be_status add_note(int64_t run, const json_t *asked, json_t **out, be_error *err)
+static be_status add_note(int64_t run, const json_t *body, json_t **out, be_error *err)
 {
     store *s = NULL;
-    const char *text = json_text_at(asked, "text");
+    const char *text = json_text_at(body, "text");
     if (!*text || strlen(text) > NOTE_MOST)
         FAIL(err, BE_USAGE, "text: expected a note of 1 to %d bytes", NOTE_MOST);
     TRY(store_open(&s, NULL, err));
@@ -197,18 +197,18 @@ static be_status add_note(int64_t run, const json_t *asked, json_t **out, be_err
 be_status api_change(queue *q, const char *path, const char *body, size_t length, json_t **out,
                      be_error *err)
 {
-    json_t *asked = NULL;
+    json_t *request = NULL;
     int64_t stop = address_part(path, "/api/jobs/", "/stop"),
             noted = address_part(path, "/api/runs/", "/note");
     json_source source = {"the request", "an object in JSON", "docs/api.md says what it has"};
     *out = NULL;
     if (!stop && !noted && strcmp(path, "/api/jobs") != 0)
         FAIL(err, BE_USAGE, "there is nothing to change at this path; docs/api.md lists what is");
-    if (json_parse(&asked, body, length, &source, err) != BE_OK) return BE_USAGE;
+    if (json_parse(&request, body, length, &source, err) != BE_OK) return BE_USAGE;
     be_status status = stop    ? stop_job(q, stop, out, err)
-                       : noted ? add_note(noted, asked, out, err)
-                               : add_job(q, asked, out, err);
-    json_decref(asked);
+                       : noted ? add_note(noted, request, out, err)
+                               : add_job(q, request, out, err);
+    json_decref(request);
     return status;
 }
 

@@ -48,11 +48,11 @@ be_status door_make(door *d, const char *listen, const char *token, be_error *er
 
 bool door_is_same(const char *secret, const char *text)
 {
-    size_t length = strlen(secret), given = strlen(text);
-    unsigned differs = length != given || !length;
+    size_t length = strlen(secret), text_length = strlen(text);
+    unsigned differs = length != text_length || !length;
     for (size_t i = 0; i < length; i++)
-        differs |=
-            (unsigned)((unsigned char)secret[i] ^ (unsigned char)text[given ? i % given : 0]);
+        differs |= (unsigned)((unsigned char)secret[i] ^
+                              (unsigned char)text[text_length ? i % text_length : 0]);
     return !differs;
 }
 

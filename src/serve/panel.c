@@ -120,12 +120,12 @@ static void write_training(const stage *s, FILE *out)
     char text[5][REPORT_TEXT_BYTES];
     const json_t *step = s->step;
     double steps = json_real_at(step, "steps");
-    double done = (json_real_at(step, "epoch") - 1) * steps + json_real_at(step, "step");
+    double steps_so_far = (json_real_at(step, "epoch") - 1) * steps + json_real_at(step, "step");
     markup_put(out, "<article class=training><h3>%s <span class=state>%s</span></h3>\n", s->device,
                job_state_name(s->state));
     if (step) {
         markup_put(out, "<progress max=%g value=%g aria-label=\"steps done on %s\"></progress>",
-                   json_real_at(step, "epochs") * steps, done, s->device);
+                   json_real_at(step, "epochs") * steps, steps_so_far, s->device);
         markup_put(out,
                    "<dl><dt>epoch<dd>%s of %s<dt>loss<dd>%s<dt>accuracy<dd>%s<dt>rate<dd>%s "
                    "%ss/s<dt>left<dd>%s</dl>\n",

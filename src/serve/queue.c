@@ -262,11 +262,12 @@ static void take_step(stage *s, const json_t *event, job *j)
     json_decref(s->step);
     s->step = json_incref((json_t *)event);
     double rate = json_real_at(event, "units_per_s"), left_s = json_real_at(event, "left_s");
-    double done = (json_real_at(event, "epoch") - 1) * json_real_at(event, "steps") +
-                  json_real_at(event, "step");
+    double steps_so_far = (json_real_at(event, "epoch") - 1) * json_real_at(event, "steps") +
+                          json_real_at(event, "step");
     double whole = json_real_at(event, "epochs") * json_real_at(event, "steps");
     /* What is left takes as long a step as what is done. */
-    double seconds = whole > done && rate > 0 ? left_s * done / (whole - done) : 0;
+    double seconds =
+        whole > steps_so_far && rate > 0 ? left_s * steps_so_far / (whole - steps_so_far) : 0;
     add_to_curve(s, event, seconds);
     snprintf(j->line, sizeof j->line, "training on %s", s->device);
 }
@@ -381,19 +382,19 @@ void queue_work(queue *q)
 {
     job *j = (job *)queue_running(q);
     const char *line = NULL;
-    bool ended = false;
-    for (int taken = 0; q->child && j && taken < LINES_AT_ONCE && !ended; taken++) {
+    bool has_ended = false;
+    for (int lines = 0; q->child && j && lines < LINES_AT_ONCE && !has_ended; lines++) {
         be_error err = {0};
-        be_status status = child_take_line(q->child, &line, &ended, &err);
+        be_status status = child_take_line(q->child, &line, &has_ended, &err);
         if (status != BE_OK) {
             end_stage(q, j, err.text);
             break;
         }
         if (line) take_line(q, j, line);
-        if (!line && !ended) break;
+        if (!line && !has_ended) break;
     }
     bool late = q->kill_ns && clock_now_ns() >= q->kill_ns;
-    if (q->child && j && (ended || late)) end_stage(q, j, NULL);
+    if (q->child && j && (has_ended || late)) end_stage(q, j, NULL);
     start_next(q);
 }
 

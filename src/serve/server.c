@@ -220,7 +220,7 @@ static enum MHD_Result answer_post(serve *s, request *r)
 
 static enum MHD_Result answer_api(serve *s, request *r)
 {
-    const view asked = {&s->queue, &r->address, &r->missing};
+    const view v = {&s->queue, &r->address, &r->missing};
     int64_t run = address_part(r->address.path, "/api/runs/", "/records");
     json_t *value = NULL;
     be_error err = {0};
@@ -237,7 +237,7 @@ static enum MHD_Result answer_api(serve *s, request *r)
         free(text);
         return send_status(r, status, &err);
     }
-    status = api_read(&asked, &value, &err);
+    status = api_read(&v, &value, &err);
     if (status == BE_OK) return send_json(r, MHD_HTTP_OK, value);
     json_decref(value);
     return send_status(r, status, &err);
@@ -245,7 +245,7 @@ static enum MHD_Result answer_api(serve *s, request *r)
 
 static enum MHD_Result answer_page(serve *s, request *r)
 {
-    const view asked = {&s->queue, &r->address, &r->missing};
+    const view v = {&s->queue, &r->address, &r->missing};
     bool metrics = strcmp(r->address.path, "/metrics") == 0;
     char *text = NULL;
     size_t size = 0;
@@ -256,7 +256,7 @@ static enum MHD_Result answer_page(serve *s, request *r)
     if (metrics)
         api_write_metrics(&s->queue, stream_count(s->streams), out);
     else
-        status = view_write(&asked, out, &err);
+        status = view_write(&v, out, &err);
     if (fclose(out) != 0) return MHD_NO;
     if (status == BE_OK)
         return send_text(r, MHD_HTTP_OK, metrics ? "text/plain; version=0.0.4" : HTML, text, size);
@@ -410,11 +410,11 @@ typedef struct waiting {
 static void watch_library(serve *s, waiting *w)
 {
     fd_set sets[3];
-    int most = -1;
+    int highest = -1;
     unsigned long long left_ms = 0;
     for (int i = 0; i < 3; i++) FD_ZERO(&sets[i]);
-    if (MHD_get_fdset(s->daemon, &sets[0], &sets[1], &sets[2], &most) != MHD_YES) return;
-    for (int fd = 0; fd <= most; fd++) {
+    if (MHD_get_fdset(s->daemon, &sets[0], &sets[1], &sets[2], &highest) != MHD_YES) return;
+    for (int fd = 0; fd <= highest; fd++) {
         short events =
             (short)((FD_ISSET(fd, &sets[0]) ? POLLIN : 0) | (FD_ISSET(fd, &sets[1]) ? POLLOUT : 0));
         if ((events || FD_ISSET(fd, &sets[2])) && w->count < (int)CONNECTIONS + 4)

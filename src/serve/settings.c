@@ -64,7 +64,7 @@ static const char *shown(const char *value, char out[60])
 
 static be_status take_number(setting_id id, const char *value, char *out, be_error *err)
 {
-    char *end = NULL, found[60];
+    char *end = NULL, quote[60];
     errno = 0;
     double number = strtod(value, &end);
     bool whole = kinds[id] == KIND_COUNT;
@@ -74,7 +74,7 @@ static be_status take_number(setting_id id, const char *value, char *out, be_err
     if (!good)
         FAIL(err, BE_USAGE, "%s: expected a %snumber from %.15g to %.15g, found \"%s\"",
              setting_names[id], whole ? "whole " : "", setting_least[id], setting_most[id],
-             shown(value, found));
+             shown(value, quote));
     snprintf(out, SETTING_BYTES, whole ? "%.0f" : "%.6g", number);
     return BE_OK;
 }
@@ -108,7 +108,7 @@ static bool was_named(setting_kind kind, const json_t *devices, size_t i)
 static be_status find_name(setting_id id, const json_t *devices, const char *name, const char **out,
                            be_error *err)
 {
-    char found[60], list[600] = "";
+    char quote[60], list[600] = "";
     text_buffer names = TEXT_BUFFER(list);
     for (size_t i = 0; (*out = name_of(kinds[id], devices, i)); i++) {
         if (strcmp(*out, name) == 0) return BE_OK;
@@ -119,13 +119,13 @@ static be_status find_name(setting_id id, const json_t *devices, const char *nam
         FAIL(err, BE_UNAVAILABLE,
              "the devices of this machine are still being asked for; try again in a moment");
     FAIL(err, BE_USAGE, "%s: expected one of %s, found \"%s\"", setting_names[id], list,
-         shown(name, found));
+         shown(name, quote));
 }
 
 static be_status take_list(settings *s, const json_t *devices, setting_id id, const char *value,
                            be_error *err)
 {
-    char *kept = s->value[id];
+    char *list = s->value[id];
     for (const char *at = value; *at; at += strspn(at, ",")) {
         char name[SETTING_BYTES];
         const char *own = NULL;
@@ -135,9 +135,9 @@ static be_status take_list(settings *s, const json_t *devices, setting_id id, co
         if (!*name) continue;
         TRY(find_name(id, devices, name, &own, err));
         if (settings_has(s, id, own)) continue;
-        if (strlen(kept) + strlen(own) + 2 > SETTING_BYTES)
+        if (strlen(list) + strlen(own) + 2 > SETTING_BYTES)
             FAIL(err, BE_USAGE, "%s: expected fewer names", setting_names[id]);
-        snprintf(kept + strlen(kept), SETTING_BYTES - strlen(kept), "%s%s", *kept ? "," : "", own);
+        snprintf(list + strlen(list), SETTING_BYTES - strlen(list), "%s%s", *list ? "," : "", own);
     }
     return BE_OK;
 }
@@ -145,13 +145,13 @@ static be_status take_list(settings *s, const json_t *devices, setting_id id, co
 be_status settings_take(settings *s, const json_t *devices, const char *name, const char *value,
                         be_error *err)
 {
-    char found[60];
+    char quote[60];
     const char *own = NULL;
     int id = 0;
     while (id < SETTING_COUNT && strcmp(setting_names[id], name) != 0) id++;
     if (id == SETTING_COUNT)
         FAIL(err, BE_USAGE, "expected a setting of a study, found \"%s\"; docs/api.md lists them",
-             shown(name, found));
+             shown(name, quote));
     if (kinds[id] == KIND_DEVICES || kinds[id] == KIND_ENGINES)
         return take_list(s, devices, (setting_id)id, value, err);
     if (!*value) { /* left empty in a form: as nobody says */
@@ -163,7 +163,7 @@ be_status settings_take(settings *s, const json_t *devices, const char *name, co
     if (kinds[id] == KIND_FLAG) {
         if (strcmp(value, "1") != 0)
             FAIL(err, BE_USAGE, "%s: expected 1 or nothing, found \"%s\"", name,
-                 shown(value, found));
+                 shown(value, quote));
         own = "1";
     } else {
         TRY(find_name((setting_id)id, devices, value, &own, err));

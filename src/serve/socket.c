@@ -41,11 +41,10 @@ static be_status find_place(const char *address, int port, place *out, be_error 
 /* The port that the system chose. */
 static int port_of(int fd)
 {
-    place found = {.size = sizeof found.address};
-    if (getsockname(fd, (struct sockaddr *)&found.address, &found.size) != 0) return -1;
-    return ntohs(found.address.ss_family == AF_INET6
-                     ? ((struct sockaddr_in6 *)&found.address)->sin6_port
-                     : ((struct sockaddr_in *)&found.address)->sin_port);
+    place at = {.size = sizeof at.address};
+    if (getsockname(fd, (struct sockaddr *)&at.address, &at.size) != 0) return -1;
+    return ntohs(at.address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at.address)->sin6_port
+                                                  : ((struct sockaddr_in *)&at.address)->sin_port);
 }
 
 be_status socket_listen(const char *address, int *port, int *fd, be_error *err)

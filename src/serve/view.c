@@ -24,7 +24,7 @@ static void write_select(const settings *s, setting_id id, const char *const nam
 }
 
 /* A number with a slider beside it, which the script moves with it. */
-static void write_slider(const settings *s, setting_id id, double least, double most, FILE *out)
+static void write_slider(const settings *s, setting_id id, double low, double high, FILE *out)
 {
     const char *name = setting_names[id];
     bool whole = setting_least[id] >= 1;
@@ -33,7 +33,7 @@ static void write_slider(const settings *s, setting_id id, double least, double 
                "data-most=%g min=0 max=1000 aria-label=\"%s, slider\">"
                "<input type=number id=%s name=%s min=%g max=%g step=%s value=\"%s\"%s></span>"
                "</label>\n",
-               setting_titles[id], name, least, most, setting_titles[id], name, name,
+               setting_titles[id], name, low, high, setting_titles[id], name, name,
                setting_least[id], setting_most[id], whole ? "1" : "any", s->value[id],
                s->value[id][0] ? "" : " placeholder=usual");
 }
@@ -56,14 +56,14 @@ static void write_devices(const view *p, const settings *s, job_kind kind, FILE 
     json_array_foreach(p->queue->machine, i, record)
     {
         const char *device = report_string(record, device, device);
-        bool known = !report_is(record, device, usable);
+        bool is_known = !report_is(record, device, usable);
         json_array_foreach(p->queue->machine, k, before)
         {
             if (k >= i) break;
-            known |= report_is(before, device, usable) &&
-                     strcmp(report_string(before, device, device), device) == 0;
+            is_known |= report_is(before, device, usable) &&
+                        strcmp(report_string(before, device, device), device) == 0;
         }
-        if (known) continue;
+        if (is_known) continue;
         snprintf(title, sizeof title, "%.30s: %s", device,
                  report_hardware(report_string(record, device, device_name), hardware));
         write_box(s, SETTING_DEVICE, device, title, out);
@@ -140,15 +140,15 @@ static be_status take_settings(const view *p, settings *out, int64_t *job, be_er
 /* The newest that asks for, or has, the devices of the machine. */
 static int64_t machine_job(const queue *q)
 {
-    int64_t found = 0;
+    int64_t job = 0;
     for (int i = 0; i < q->count; i++)
-        if (q->jobs[i]->kind == JOB_MACHINE) found = q->jobs[i]->id;
-    return found;
+        if (q->jobs[i]->kind == JOB_MACHINE) job = q->jobs[i]->id;
+    return job;
 }
 
 be_status view_study(const view *p, job_kind kind, FILE *out, be_error *err)
 {
-    static const char *const said[JOB_KINDS] = {
+    static const char *const titles[JOB_KINDS] = {
         "What is here to train on, and what each engine says of it.",
         "Train on some devices, watch them, and hear which one wins and by how much.",
         "Where one device overtakes the other: over the batch, the steps or the size of the model.",
@@ -159,7 +159,7 @@ be_status view_study(const view *p, job_kind kind, FILE *out, be_error *err)
     (void)err;
     be_status status = take_settings(p, &s, &job, &fault);
     view_begin(p, kind == JOB_MACHINE ? "This machine" : job_titles[kind], out);
-    markup_put(out, "<p class=dim>%s</p>\n", said[kind]);
+    markup_put(out, "<p class=dim>%s</p>\n", titles[kind]);
     if (status != BE_OK) markup_put(out, "<p class=fault role=alert>%s</p>\n", fault.text);
     if (kind == JOB_MACHINE)
         job = machine_job(p->queue);

@@ -62,7 +62,7 @@ static be_status add_line(void *context, const char *line, int64_t run, be_error
     return BE_OK;
 }
 
-be_status view_load_runs(const address *a, json_t **runs, int64_t *left, be_error *err)
+be_status view_load_runs(const address *a, json_t **runs, int64_t *rest, be_error *err)
 {
     store *s = NULL;
     store_filter filter;
@@ -70,7 +70,7 @@ be_status view_load_runs(const address *a, json_t **runs, int64_t *left, be_erro
     TRY(address_filter(a, &filter, err));
     TRY(store_open_to_read(&s, NULL, err));
     *runs = json_array();
-    be_status status = store_list(s, &filter, *runs, left, err);
+    be_status status = store_list(s, &filter, *runs, rest, err);
     store_close(s);
     return status;
 }
@@ -79,12 +79,12 @@ be_status view_load_run(int64_t run, view_data *out, be_error *err)
 {
     store *s = NULL;
     store_filter filter = {.run = run, .since_s = -1, .until_s = -1};
-    int64_t left = 0;
+    int64_t rest = 0;
     *out = (view_data){.notes = json_array(), .records = json_array()};
     TRY(store_open_to_read(&s, NULL, err));
     json_t *runs = json_array();
     be_status status = store_check_run(s, run, err);
-    if (status == BE_OK) status = store_list(s, &filter, runs, &left, err);
+    if (status == BE_OK) status = store_list(s, &filter, runs, &rest, err);
     if (status == BE_OK) status = store_read(s, &filter, add_line, out->records, err);
     if (status == BE_OK) status = store_notes(s, run, out->notes, err);
     out->run = json_incref(json_array_get(runs, 0));
@@ -193,7 +193,7 @@ static void put_pair(const char *name, const char *value, FILE *out)
             fprintf(out, "%%%02X", (unsigned char)*value);
 }
 
-static void write_list(const address *a, const json_t *runs, int64_t left, FILE *out)
+static void write_list(const address *a, const json_t *runs, int64_t rest, FILE *out)
 {
     size_t i;
     json_t *run;
@@ -213,9 +213,9 @@ static void write_list(const address *a, const json_t *runs, int64_t left, FILE 
     fputs("</table></div><p class=actions><button>Compare the marked</button> <button "
           "formaction=/report>Report of the marked</button></p></form>\n",
           out);
-    if (!left) return;
-    markup_put(out, "<p>%l older: <a href=\"/runs?last=%l", left,
-               left + (int64_t)json_array_size(runs));
+    if (!rest) return;
+    markup_put(out, "<p>%l older: <a href=\"/runs?last=%l", rest,
+               rest + (int64_t)json_array_size(runs));
     for (int p = 0; p < a->count; p++)
         if (is_search(a->pairs[p].name) && *a->pairs[p].value)
             put_pair(a->pairs[p].name, a->pairs[p].value, out);
@@ -224,15 +224,15 @@ static void write_list(const address *a, const json_t *runs, int64_t left, FILE 
 
 be_status view_runs(const view *p, FILE *out, be_error *err)
 {
-    int64_t left = 0;
+    int64_t rest = 0;
     json_t *runs = NULL;
-    be_status status = view_load_runs(p->address, &runs, &left, err);
+    be_status status = view_load_runs(p->address, &runs, &rest, err);
     if (status == BE_OK) {
         view_begin(p, "Runs", out);
         be_error reason;
         if (store_can_keep(&reason) != BE_OK) html_element(out, "p", "", "%s", reason.text);
         write_search(p->address, out);
-        write_list(p->address, runs, left, out);
+        write_list(p->address, runs, rest, out);
         view_end(out);
     }
     json_decref(runs);
