@@ -46,8 +46,8 @@ void cli_note(const cli_options *options, const char *format, ...)
 static void cut_to_terminal(char *line)
 {
     struct winsize size;
-    bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
-    line[text_cut(line, known ? (size_t)size.ws_col - 1 : 79)] = 0;
+    bool is_known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+    line[text_cut(line, is_known ? (size_t)size.ws_col - 1 : 79)] = 0;
 }
 
 void cli_progress(const cli_options *options, const char *format, ...)
@@ -72,13 +72,13 @@ void cli_progress(const cli_options *options, const char *format, ...)
 int cli_default_threads(const cli_options *options)
 {
     const char *text = getenv("OMP_NUM_THREADS");
-    int most = team_most(), usual = topology_get()->usual_threads;
-    if (usual > most) usual = most;
+    int limit = team_most(), usual = topology_get()->usual_threads;
+    if (usual > limit) usual = limit;
     if (!text || !*text) return usual;
     char *end = NULL;
     long threads = strtol(text, &end, 10); /* a list is one number a level of nesting */
     if (end != text && (*end == 0 || *end == ',') && threads >= 1 && threads <= 1024)
-        return threads < most ? (int)threads : most;
+        return threads < limit ? (int)threads : limit;
     cli_note(options, "OMP_NUM_THREADS: expected a number from 1 to 1024, found \"%s\"; using %d",
              text, usual);
     return usual;
@@ -87,9 +87,9 @@ int cli_default_threads(const cli_options *options)
 int cli_all_threads(int usual)
 {
     const char *text = getenv("OMP_NUM_THREADS");
-    int most = team_most(), cores = topology_get()->cores;
+    int limit = team_most(), cores = topology_get()->cores;
     if (text && *text) return usual;
-    return cores < most ? cores : most;
+    return cores < limit ? cores : limit;
 }
 
 uint64_t cli_seed(const cli_options *options)
@@ -101,10 +101,10 @@ uint64_t cli_seed(const cli_options *options)
 be_precision cli_precision(const cli_options *options)
 {
     const option_value *value = &options->value[OPTION_PRECISION];
-    be_precision found = BE_PRECISION_FP32;
+    be_precision precision = BE_PRECISION_FP32;
     be_error err;
-    if (value->given) MUST(precision_find(value->words[0], &found, &err) == BE_OK);
-    return found;
+    if (value->given) MUST(precision_find(value->words[0], &precision, &err) == BE_OK);
+    return precision;
 }
 
 be_status cli_open_device(const cli_options *options, be_device **out, be_error *err)
@@ -153,9 +153,9 @@ be_status cli_open_devices(const cli_options *options, be_device **first, be_dev
 
 const workload *cli_workload(const cli_options *options, int argument)
 {
-    const workload *found = NULL;
-    MUST(workload_find(options->arguments[argument], &found, NULL) == BE_OK);
-    return found;
+    const workload *w = NULL;
+    MUST(workload_find(options->arguments[argument], &w, NULL) == BE_OK);
+    return w;
 }
 
 be_schedule cli_schedule(const cli_options *options, be_schedule own)

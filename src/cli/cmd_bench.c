@@ -27,16 +27,16 @@ be_status cmd_bench(const cli_options *options, be_error *err)
     study_watch watch = request_watch(&listener);
     be_error telling = {0};
     watch.plan = print_plan;
-    be_status status = study_bench(&request, &watch, err), told = BE_OK;
+    be_status status = study_bench(&request, &watch, err), output = BE_OK;
     request_keep_end(&listener);
     cli_progress_end();
     if (events_wanted(options))
         events_write(options, "result", listener.records);
     else if (json_array_size(listener.records))
-        told = bench_write(listener.records, cli_format(options), cli_results, &telling);
-    if (status == BE_OK && told != BE_OK) {
+        output = bench_write(listener.records, cli_format(options), cli_results, &telling);
+    if (status == BE_OK && output != BE_OK) {
         *err = telling;
-        status = told;
+        status = output;
     }
     json_decref(listener.records);
     return status;

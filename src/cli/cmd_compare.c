@@ -62,9 +62,9 @@ static be_status take_fail_if(const cli_options *options, double *out, be_error 
     char *end = NULL;
     *out = NAN;
     if (!text) return BE_OK;
-    bool known = strncmp(text, start, sizeof start - 1) == 0;
-    double percent = known ? strtod(text + sizeof start - 1, &end) : -1;
-    if (!known || end == text + sizeof start - 1 || strcmp(end, "%") != 0 || !(percent >= 0) ||
+    bool is_known = strncmp(text, start, sizeof start - 1) == 0;
+    double percent = is_known ? strtod(text + sizeof start - 1, &end) : -1;
+    if (!is_known || end == text + sizeof start - 1 || strcmp(end, "%") != 0 || !(percent >= 0) ||
         percent > 1e6)
         FAIL(err, BE_USAGE, "--fail-if: expected slower:N%%, as in slower:5%%, found \"%s\"", text);
     *out = percent / 100;
@@ -112,11 +112,11 @@ be_status cmd_compare(const cli_options *options, be_error *err)
     TRY(take_request(options, &request, err));
     be_status status = choose_sides(&request, &names, err);
     if (status == BE_OK) status = study_compare(&request, &result, err);
-    be_status told =
+    be_status output =
         result ? compare_write(result, cli_format(options), cli_results, &telling) : BE_OK;
-    if (status == BE_OK && told != BE_OK) {
+    if (status == BE_OK && output != BE_OK) {
         *err = telling;
-        status = told;
+        status = output;
     }
     for (int s = 0; s < request.side_count; s++) json_decref(request.sides[s].records);
     json_decref(result);

@@ -161,14 +161,14 @@ static void add_user(json_t *record, const char *name)
 }
 
 /* Who uses which set; those that are drawn for a network alone are added where `drawn`. */
-static be_status add_users(json_t *records, bool drawn, be_error *err)
+static be_status add_users(json_t *records, bool is_generated, be_error *err)
 {
     for (int i = 0; i < WORKLOAD_COUNT; i++) {
         const workload *w = workload_table[i];
         json_t *record = NULL;
         if (!w->drawn[SPLIT_TRAIN])
             record = find_set(records, w->dataset);
-        else if (drawn)
+        else if (is_generated)
             TRY(drawn_record(w, records, &record, err));
         if (record) add_user(record, w->name);
     }
@@ -225,16 +225,16 @@ static be_status write_sets(const cli_options *options, const json_t *records, b
 static be_status inspect_sets(const cli_options *options, bool verify, be_error *err)
 {
     const char *folder = options->value[OPTION_DATA].text;
-    chosen_sets chosen;
+    chosen_sets sets;
     const char *bad = NULL;
-    TRY(choose_sets(options, &chosen, err));
+    TRY(choose_sets(options, &sets, err));
     json_t *records = json_array();
     be_status status = BE_OK;
-    for (int s = 0; status == BE_OK && s < chosen.count; s++) {
+    for (int s = 0; status == BE_OK && s < sets.count; s++) {
         static inspect_report report; /* large: six files with their paths and texts */
-        cli_progress(options, "reading %s ...", chosen.sets[s]->title);
-        status = verify ? inspect_verify(chosen.sets[s], folder, &report, err)
-                        : inspect_list(chosen.sets[s], folder, &report, err);
+        cli_progress(options, "reading %s ...", sets.sets[s]->title);
+        status = verify ? inspect_verify(sets.sets[s], folder, &report, err)
+                        : inspect_list(sets.sets[s], folder, &report, err);
         if (status != BE_OK) break;
         json_array_append_new(records, set_record(&report, verify));
         bool asked_for = options->argument_count > 1 || report.place.found;
@@ -256,26 +256,26 @@ static be_status inspect_sets(const cli_options *options, bool verify, be_error 
 
 static bool show_progress(void *context, const get_progress *p)
 {
-    char done[REPORT_TEXT_BYTES], total[REPORT_TEXT_BYTES];
+    char part[REPORT_TEXT_BYTES], total[REPORT_TEXT_BYTES];
     cli_progress(context, "%s (%d of %d): %s of %s", p->file, p->index + 1, p->count,
-                 report_bytes((double)p->bytes, done), report_bytes((double)p->total_bytes, total));
+                 report_bytes((double)p->bytes, part), report_bytes((double)p->total_bytes, total));
     return !cli_signal;
 }
 
 static be_status get_sets(const cli_options *options, be_error *err)
 {
-    chosen_sets chosen;
+    chosen_sets sets;
     if (options->argument_count == 1)
         FAIL(err, BE_USAGE,
              "data get needs the name of a set: mnist, fashion-mnist, cifar-10 or all");
-    TRY(choose_sets(options, &chosen, err));
-    for (int s = 0; s < chosen.count; s++) {
-        const catalog_set *set = chosen.sets[s];
+    TRY(choose_sets(options, &sets, err));
+    for (int s = 0; s < sets.count; s++) {
+        const catalog_set *set = sets.sets[s];
         get_options get = {.data_dir = options->value[OPTION_DATA].text,
                            .progress = show_progress,
                            .context = (void *)options};
         get_result result;
-        if (set->format == FORMAT_GENERATED && chosen.count > 1) continue;
+        if (set->format == FORMAT_GENERATED && sets.count > 1) continue;
         TRY(get_data_set(set, &get, &result, err));
         cli_progress_end();
         fprintf(cli_results, "%s: %d file%s fetched, %d there already, in %s\n", set->name,

@@ -144,22 +144,22 @@ static const report_column columns[] = {
 };
 #define COLUMNS ((int)(sizeof columns / sizeof columns[0]))
 
-static be_status print_devices(const cli_options *options, const study_devices *found,
+static be_status print_devices(const cli_options *options, const study_devices *devices,
                                be_error *err)
 {
-    const json_t *records = found->records;
-    bool measured = options->value[OPTION_MEASURE].given;
+    const json_t *records = devices->records;
+    bool with_limits = options->value[OPTION_MEASURE].given;
     report_column all[COLUMNS + DEVICES_LIMITS_COLUMNS];
     report_format format = cli_format(options);
     memcpy(all, columns, sizeof columns);
     memcpy(all + COLUMNS, devices_limits_columns, sizeof devices_limits_columns);
-    report_sheet sheet = {all, COLUMNS + (measured ? DEVICES_LIMITS_COLUMNS : 0), records, -1};
+    report_sheet sheet = {all, COLUMNS + (with_limits ? DEVICES_LIMITS_COLUMNS : 0), records, -1};
     TRY(cli_write(options, &sheet, err));
-    if (measured && (format == REPORT_TABLE || format == REPORT_MD))
+    if (with_limits && (format == REPORT_TABLE || format == REPORT_MD))
         TRY(devices_limits_print(options, records, err));
     if (format == REPORT_TABLE) {
         print_libraries(records);
-        print_pythons(found->pythons);
+        print_pythons(devices->pythons);
         print_reasons(records);
     }
     return BE_OK;
@@ -172,12 +172,12 @@ be_status cmd_devices(const cli_options *options, be_error *err)
     study_limits limits = {.refresh = values[OPTION_REFRESH].given,
                            .threads = measures ? cli_default_threads(options) : 0,
                            .seconds = values[OPTION_TIME].real};
-    study_devices found;
+    study_devices devices;
     request_listener listener = {.options = options};
     study_watch watch = request_watch(&listener);
-    be_status status = study_find_devices(measures ? &limits : NULL, &watch, &found, err);
-    if (status == BE_OK) status = print_devices(options, &found, err);
-    json_decref(found.records);
-    json_decref(found.pythons);
+    be_status status = study_find_devices(measures ? &limits : NULL, &watch, &devices, err);
+    if (status == BE_OK) status = print_devices(options, &devices, err);
+    json_decref(devices.records);
+    json_decref(devices.pythons);
     return status;
 }

@@ -26,12 +26,12 @@ static be_status evaluate(const cli_options *options, const workload *w, be_devi
     evaluator e;
     int64_t batch = 0;
     TRY(option_single(options, OPTION_BATCH, w->batch, &batch, err));
-    evaluator_options wanted = {.workload = w,
-                                .device = device,
-                                .batch = (int)batch,
-                                .data = &data->table,
-                                .precision = cli_precision(options)};
-    TRY(evaluator_open(&e, &wanted, err));
+    evaluator_options evaluation_options = {.workload = w,
+                                            .device = device,
+                                            .batch = (int)batch,
+                                            .data = &data->table,
+                                            .precision = cli_precision(options)};
+    TRY(evaluator_open(&e, &evaluation_options, err));
     be_status status = load_weights(options, e.plan, err);
     if (status == BE_OK) status = evaluator_run(&e, out, err);
     evaluator_close(&e);
@@ -116,8 +116,8 @@ be_status cmd_eval(const cli_options *options, be_error *err)
     TRY(cli_open_device(options, &device, err));
     be_status status = find_variant(options, &room, &w, err);
     if (status == BE_OK) {
-        request_data wanted = {.workload = w, .split = SPLIT_TEST, .beside = weights};
-        status = request_open_data(options, &wanted, &data, err);
+        request_data data_request = {.workload = w, .split = SPLIT_TEST, .beside = weights};
+        status = request_open_data(options, &data_request, &data, err);
     }
     if (status == BE_OK) status = evaluate(options, w, device, data, &result, err);
     if (status == BE_OK) status = write_result(options, w, device, data, &result, err);

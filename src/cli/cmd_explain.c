@@ -35,14 +35,14 @@ be_status cmd_explain(const cli_options *options, be_error *err)
     be_status status = study_explain(&request, &watch, records, err);
     request_keep_end(&listener);
     cli_progress_end();
-    be_status told = write_trace(trace, records, &telling);
+    be_status output = write_trace(trace, records, &telling);
     if (events_wanted(options))
         events_write(options, "result", records);
-    else if (told == BE_OK && json_array_size(records))
-        told = explain_write(records, cli_format(options), cli_results, &telling);
-    if (status == BE_OK && told != BE_OK) {
+    else if (output == BE_OK && json_array_size(records))
+        output = explain_write(records, cli_format(options), cli_results, &telling);
+    if (status == BE_OK && output != BE_OK) {
         *err = telling;
-        status = told;
+        status = output;
     }
     json_decref(records);
     return status;

@@ -35,10 +35,10 @@ be_status cmd_quick(const cli_options *options, be_error *err)
     TRY(request_make_single(options, &request, err));
     be_status status = study_quick(&request, &watch, &page, err);
     cli_progress_end();
-    be_status told = write_page(&page, cli_format(options), &telling);
-    if (status == BE_OK && told != BE_OK) {
+    be_status output = write_page(&page, cli_format(options), &telling);
+    if (status == BE_OK && output != BE_OK) {
         *err = telling;
-        status = told;
+        status = output;
     }
     json_decref(page.records);
     json_decref(page.advice);

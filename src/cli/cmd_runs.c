@@ -71,12 +71,12 @@ static be_status list_runs(const cli_options *options, store *s, be_error *err)
 {
     const option_value *last = &options->value[OPTION_LAST];
     store_filter filter;
-    int64_t left = 0;
+    int64_t rest = 0;
     TRY(runs_filter(options, &filter, err));
     filter.most = last->given ? last->integer : LIST_RUNS;
     json_t *runs = json_array();
-    be_status status = store_list(s, &filter, runs, &left, err);
-    if (status == BE_OK) status = runs_write(runs, left, cli_format(options), cli_results, err);
+    be_status status = store_list(s, &filter, runs, &rest, err);
+    if (status == BE_OK) status = runs_write(runs, rest, cli_format(options), cli_results, err);
     json_decref(runs);
     return status;
 }
@@ -95,7 +95,7 @@ static be_status add_line(void *context, const char *line, int64_t run, be_error
 static be_status show_run(const cli_options *options, store *s, be_error *err)
 {
     store_filter filter = {.since_s = -1, .until_s = -1};
-    int64_t left = 0;
+    int64_t rest = 0;
     if (options->argument_count != 2)
         FAIL(err, BE_USAGE,
              "runs show: expected the number of one run; 'breakeven runs' lists "
@@ -103,7 +103,7 @@ static be_status show_run(const cli_options *options, store *s, be_error *err)
     TRY(take_run(options->arguments[1], &filter.run, err));
     TRY(store_check_run(s, filter.run, err));
     json_t *runs = json_array(), *records = json_array(), *notes = json_array();
-    be_status status = store_list(s, &filter, runs, &left, err);
+    be_status status = store_list(s, &filter, runs, &rest, err);
     if (status == BE_OK) status = store_read(s, &filter, add_line, records, err);
     if (status == BE_OK) status = store_notes(s, filter.run, notes, err);
     if (status == BE_OK)
@@ -247,19 +247,19 @@ static be_status check_action(const cli_options *options, const action *a, be_er
 be_status cmd_runs(const cli_options *options, be_error *err)
 {
     const char *name = options->argument_count ? options->arguments[0] : "list";
-    const action *found = NULL;
+    const action *act = NULL;
     char near[64];
     store *s = NULL;
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
-        if (strcmp(actions[i].name, name) == 0) found = &actions[i];
+        if (strcmp(actions[i].name, name) == 0) act = &actions[i];
     option_nearest(name, "list show note remove export import", near);
-    if (!found)
+    if (!act)
         FAIL(err, BE_USAGE,
              "runs: expected list, show, note, remove, export or import, found \"%s\"%s%s%s", name,
              near[0] ? "; did you mean " : "", near, near[0] ? "?" : "");
-    TRY(check_action(options, found, err));
-    TRY(found->writes ? store_open(&s, NULL, err) : store_open_to_read(&s, NULL, err));
-    be_status status = found->run(options, s, err);
+    TRY(check_action(options, act, err));
+    TRY(act->writes ? store_open(&s, NULL, err) : store_open_to_read(&s, NULL, err));
+    be_status status = act->run(options, s, err);
     store_close(s);
     return status;
 }

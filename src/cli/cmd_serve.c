@@ -47,13 +47,13 @@ be_status cmd_serve(const cli_options *options, be_error *err)
     char program[FILE_PATH_BYTES];
     serve *s = NULL;
     TRY(file_own_program(program, err));
-    serve_options wanted = {.program = program,
-                            .port = values[OPTION_PORT].given ? (int)values[OPTION_PORT].integer
-                                                              : SERVE_PORT,
-                            .listen = values[OPTION_LISTEN].text,
-                            .token = values[OPTION_TOKEN].text,
-                            .stop = &cli_signal};
-    TRY(serve_open(&s, &wanted, err));
+    serve_options server_options = {
+        .program = program,
+        .port = values[OPTION_PORT].given ? (int)values[OPTION_PORT].integer : SERVE_PORT,
+        .listen = values[OPTION_LISTEN].text,
+        .token = values[OPTION_TOKEN].text,
+        .stop = &cli_signal};
+    TRY(serve_open(&s, &server_options, err));
     be_status status = serve_here(options, s, err);
     serve_close(s);
     return status;

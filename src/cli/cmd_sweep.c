@@ -102,13 +102,13 @@ be_status cmd_sweep(const cli_options *options, be_error *err)
     if (swept.result) request_keep(&listener, swept.result, NULL);
     request_keep_end(&listener);
     cli_progress_end();
-    be_status told = tell(options, &swept, &telling);
+    be_status output = tell(options, &swept, &telling);
     if (status == BE_INTERRUPTED && swept.file[0])
         cli_note(options, "%s has what was measured; --resume=%s goes on from there", swept.file,
                  swept.file);
-    if (status == BE_OK && told != BE_OK) {
+    if (status == BE_OK && output != BE_OK) {
         *err = telling;
-        status = told;
+        status = output;
     }
     json_decref(swept.result);
     return status;

@@ -31,13 +31,13 @@ static void note_scalars(const train_command *c, const char *reason)
 static void show_progress(void *context, const train_progress *p)
 {
     train_command *c = context;
-    char speed[REPORT_TEXT_BYTES], left[REPORT_TEXT_BYTES], loss[REPORT_TEXT_BYTES];
+    char speed[REPORT_TEXT_BYTES], rest[REPORT_TEXT_BYTES], loss[REPORT_TEXT_BYTES];
     cli_progress(c->cli,
                  "epoch %" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64
                  "  loss %s  acc %.2f%%  %s %ss/s  %s left",
                  p->epoch, p->epochs, p->step, p->steps, report_loss(p->loss, loss),
                  p->accuracy * 100, report_count(p->units_per_s, speed), c->data->table.unit,
-                 report_seconds(p->left_s, left));
+                 report_seconds(p->left_s, rest));
     note_scalars(c, scalars_add_progress(&c->scalars, p));
     events_step(c->cli, p, c->data->table.unit);
 }
@@ -297,8 +297,8 @@ static be_status train(train_command *c, be_error *err)
     scalars_close(&c->scalars);
     cli_progress_end();
     if (status == BE_OK && table) train_page_end(c, &t);
-    be_status written = write_epochs(c, status == BE_OK ? err : NULL);
-    if (status == BE_OK) status = written;
+    be_status output = write_epochs(c, status == BE_OK ? err : NULL);
+    if (status == BE_OK) status = output;
     if (status == BE_OK && weights) {
         status = export_weights(c, t.plan, weights, err);
         if (status == BE_OK && table)

@@ -20,9 +20,9 @@ static const char *flops_text(double value, char out[REPORT_TEXT_BYTES])
 static const char *rate_text(double value, char out[REPORT_TEXT_BYTES])
 {
     bool tera = value >= 0.9995e12, giga = value >= 0.9995e9;
-    double shown = value / (tera ? 1e12 : giga ? 1e9 : 1e6);
+    double number = value / (tera ? 1e12 : giga ? 1e9 : 1e6);
     if (!(value > 0)) return strcpy(out, "-");
-    snprintf(out, REPORT_TEXT_BYTES, shown < 100 ? "%.3g %sB/s" : "%.0f %sB/s", shown,
+    snprintf(out, REPORT_TEXT_BYTES, number < 100 ? "%.3g %sB/s" : "%.0f %sB/s", number,
              tera   ? "T"
              : giga ? "G"
                     : "M");
@@ -209,20 +209,21 @@ be_status devices_limits_print(const cli_options *options, const json_t *records
         {MEMBER(device, sensors.power_w), "power", UNIT_NUMBER, power_cell},
         {MEMBER(device, sensors.energy_sensor), "energy counter", UNIT_TEXT, energy_cell},
     };
-    json_t *measured = json_array(), *rows = list_copies(records), *record;
+    json_t *with_limits = json_array(), *rows = list_copies(records), *record;
     size_t i;
     json_array_foreach((json_t *)records, i, record)
     {
-        if (report_member(record, device, limits)) json_array_append(measured, record);
+        if (report_member(record, device, limits)) json_array_append(with_limits, record);
     }
     be_status status =
-        print_table(options, "What they can do at most", COLUMNS(peaks), measured, err);
+        print_table(options, "What they can do at most", COLUMNS(peaks), with_limits, err);
     if (status == BE_OK)
         status =
             print_table(options, "One copy between host and device", COLUMNS(copies), rows, err);
-    if (status == BE_OK) status = print_table(options, "Sensors", COLUMNS(states), measured, err);
-    print_sources(measured);
-    json_decref(measured);
+    if (status == BE_OK)
+        status = print_table(options, "Sensors", COLUMNS(states), with_limits, err);
+    print_sources(with_limits);
+    json_decref(with_limits);
     json_decref(rows);
     return status;
 }

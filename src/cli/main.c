@@ -60,8 +60,8 @@ static void *watch_pipes(void *unused)
 
 static bool is_pipe(int fd)
 {
-    struct stat found;
-    return fstat(fd, &found) == 0 && (S_ISFIFO(found.st_mode) || S_ISSOCK(found.st_mode));
+    struct stat info;
+    return fstat(fd, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode));
 }
 
 /* By a thread, for it may happen in the middle of a long step; it sleeps until then.  By copies of
@@ -148,8 +148,8 @@ static int end(be_status status, const be_error *err)
     cli_progress_end();
     bool failed = cli_results && ferror(cli_results);
     bool unwritten = (cli_results && fclose(cli_results) != 0) || failed;
-    bool closed = unwritten && wait_for_reader_to_go(1, 0);
-    if ((status == BE_OK && closed) || (status == BE_INTERRUPTED && cli_signal == SIGPIPE))
+    bool is_closed = unwritten && wait_for_reader_to_go(1, 0);
+    if ((status == BE_OK && is_closed) || (status == BE_INTERRUPTED && cli_signal == SIGPIPE))
         return 128 + SIGPIPE; /* as the shell says it of those that the signal ends */
     if (status == BE_OK && unwritten) {
         fprintf(stderr, "breakeven: standard output could not be written: expected room, found "

@@ -131,7 +131,7 @@ static be_status check_arguments(const cli_options *options, be_error *err)
 be_status options_check_rules(const cli_options *options, be_error *err)
 {
     const option_value *values = options->value;
-    const option_value *least = &values[OPTION_TIME], *most = &values[OPTION_MAX_TIME];
+    const option_value *shortest = &values[OPTION_TIME], *longest = &values[OPTION_MAX_TIME];
     TRY(check_text(options, err));
     TRY(check_precisions(options, err));
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
@@ -143,9 +143,9 @@ be_status options_check_rules(const cli_options *options, be_error *err)
             FAIL(err, BE_USAGE, "--%s: expected --%s beside it, found none; add it", name, other);
         if (!rule->needs && both) FAIL(err, BE_USAGE, "--%s and --%s: %s", name, other, rule->why);
     }
-    if (least->given && most->given && least->real > most->real)
+    if (shortest->given && longest->given && shortest->real > longest->real)
         FAIL(err, BE_USAGE,
              "--time: expected at most the %g s of --max-time, found %g; change one of the two",
-             most->real, least->real);
+             longest->real, shortest->real);
     return check_arguments(options, err);
 }

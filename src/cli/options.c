@@ -91,16 +91,16 @@ static be_status parse_long(parser *p, const char *word, be_error *err)
 static be_status parse_short(parser *p, const char *word, be_error *err)
 {
     for (const char *letter = word + 1; *letter; letter++) {
-        int found = -1;
+        int option = -1;
         for (int o = 0; o < OPTION_COUNT; o++)
-            if (option_table[o].letter == *letter) found = o;
-        if (found < 0) {
+            if (option_table[o].letter == *letter) option = o;
+        if (option < 0) {
             const char name[3] = {'-', *letter, 0};
             return unknown_option(p, name, err);
         }
-        if (option_table[found].argument)
-            return store_option(p, found, letter[1] ? letter + 1 : NULL, err);
-        TRY(store_option(p, found, NULL, err));
+        if (option_table[option].argument)
+            return store_option(p, option, letter[1] ? letter + 1 : NULL, err);
+        TRY(store_option(p, option, NULL, err));
     }
     return BE_OK;
 }
@@ -143,9 +143,9 @@ static be_status add_argument(parser *p, const char *word, be_error *err)
 {
     if (!p->command_known) return find_command(p, word, err);
     if (p->out->argument_count == command_table[p->out->command].most) {
-        int most = command_table[p->out->command].most;
+        int limit = command_table[p->out->command].most;
         FAIL(err, BE_USAGE, "%s: expected %s%d argument%s, found \"%s\" too",
-             command_name(p->out->command), most ? "at most " : "", most, most == 1 ? "" : "s",
+             command_name(p->out->command), limit ? "at most " : "", limit, limit == 1 ? "" : "s",
              word);
     }
     p->out->arguments[p->out->argument_count++] = word;
@@ -174,10 +174,10 @@ static be_status check_operation(command_id command, const char *name, be_error 
 
 static be_status check_workload(command_id command, const char *name, be_error *err)
 {
-    const workload *found = NULL;
+    const workload *w = NULL;
     char names[WORKLOAD_NAMES], near[64];
-    if (workload_find(name, &found, NULL) == BE_OK)
-        return found->operate ? check_operation(command, name, err) : BE_OK;
+    if (workload_find(name, &w, NULL) == BE_OK)
+        return w->operate ? check_operation(command, name, err) : BE_OK;
     if (workload_is_file(name)) return check_file(command, name, err);
     option_nearest(name, workload_names(names), near);
     FAIL(err, BE_USAGE,

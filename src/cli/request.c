@@ -203,12 +203,12 @@ be_status request_open_data(const cli_options *options, const request_data *what
 {
     request_listener listener = {.options = options};
     study_watch watch = request_watch(&listener);
-    dataset_options wanted = cli_data_options(options);
+    dataset_options set_options = cli_data_options(options);
     char path[FILE_PATH_BYTES] = "";
-    if (what->beside && !wanted.tokenizer) TRY(find_tokenizer(what->beside, path, err));
-    if (path[0]) wanted.tokenizer = path;
-    wanted.other = what->other;
-    return study_open_data(&watch, &wanted, what->workload, what->split, out, err);
+    if (what->beside && !set_options.tokenizer) TRY(find_tokenizer(what->beside, path, err));
+    if (path[0]) set_options.tokenizer = path;
+    set_options.other = what->other;
+    return study_open_data(&watch, &set_options, what->workload, what->split, out, err);
 }
 
 /* ---------------------------------------------------------------- ranges */

@@ -67,8 +67,8 @@ static void write_devices(const train_command *c, const be_plan *plan, const cha
              c->options.batch, together, turns_of, be_device_id(c->device), last,
              be_device_name(c->device), in_threads, be_plan_describe(plan).implementation);
     if (c->accelerator) {
-        size_t used = strlen(line);
-        snprintf(line + used, bytes - used, "; and %.80s", be_device_name(c->accelerator));
+        size_t length = strlen(line);
+        snprintf(line + length, bytes - length, "; and %.80s", be_device_name(c->accelerator));
     }
 }
 

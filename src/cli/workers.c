@@ -42,16 +42,16 @@ static be_status share_cores(const workers *w, be_error *err)
 
 /* ---------------------------------------------------------------- joining */
 
-static bool on_gpus(const cli_options *given)
+static bool on_gpus(const cli_options *options)
 {
-    const option_value *devices = &given->value[OPTION_DEVICE];
+    const option_value *devices = &options->value[OPTION_DEVICE];
     return devices->given && strcmp(devices->text, "cuda") == 0;
 }
 
-static be_status check_device(const cli_options *given, int size, be_error *err)
+static be_status check_device(const cli_options *options, int size, be_error *err)
 {
-    const option_value *devices = &given->value[OPTION_DEVICE];
-    if (!devices->given || strcmp(devices->text, "cpu") == 0 || on_gpus(given)) return BE_OK;
+    const option_value *devices = &options->value[OPTION_DEVICE];
+    if (!devices->given || strcmp(devices->text, "cpu") == 0 || on_gpus(options)) return BE_OK;
     FAIL(err, BE_USAGE,
          "--device: expected cpu, or cuda, of which each worker takes a GPU of its own, found %s "
          "for %d workers; use one of these, or train with one worker",
@@ -95,10 +95,10 @@ static be_status check_size(int64_t size, be_error *err)
 /* A status with this exit code, of which the ranks have told the reason. */
 static be_status status_of(int code)
 {
-    static const be_status known[] = {BE_OK,      BE_FAILED,    BE_USAGE,      BE_UNAVAILABLE,
+    static const be_status codes[] = {BE_OK,      BE_FAILED,    BE_USAGE,      BE_UNAVAILABLE,
                                       BE_NUMERIC, BE_NO_MEMORY, BE_INTERRUPTED};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (be_status_exit_code(known[i]) == code) return known[i];
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (be_status_exit_code(codes[i]) == code) return codes[i];
     return code > 128 ? BE_INTERRUPTED : BE_FAILED;
 }
 
@@ -114,18 +114,18 @@ static be_status start(workers *w, int size, be_error *err)
     return code && cli_signal ? BE_INTERRUPTED : status_of(code);
 }
 
-be_status workers_open(workers *w, const cli_options *given, be_error *err)
+be_status workers_open(workers *w, const cli_options *options, be_error *err)
 {
     int64_t size = 1;
     launch from;
-    *w = (workers){.options = given};
-    TRY(option_single(given, OPTION_WORKERS, 1, &size, err));
+    *w = (workers){.options = options};
+    TRY(option_single(options, OPTION_WORKERS, 1, &size, err));
     TRY(check_size(size, err));
-    be_status found = launch_find(&from, err);
+    be_status status = launch_find(&from, err);
     w->rank = from.rank;
-    TRY(found);
+    TRY(status);
     if (from.size == 1 && size == 1) return BE_OK;
-    TRY(check_device(given, from.size > 1 ? from.size : (int)size, err));
+    TRY(check_device(options, from.size > 1 ? from.size : (int)size, err));
     if (from.size == 1) return start(w, (int)size, err);
     if (size > 1 && size != from.size)
         FAIL(err, BE_USAGE,
@@ -135,21 +135,22 @@ be_status workers_open(workers *w, const cli_options *given, be_error *err)
     be_status joined = launch_join(&from, &w->group, err);
     w->is_left = from.meeting[0] && joined == BE_UNAVAILABLE && from.rank == 1;
     TRY(joined);
-    w->own = *given;
+    w->own = *options;
     w->options = &w->own;
     if (be_group_rank(w->group)) TRY(silence(w, err));
-    if (on_gpus(given)) TRY(take_gpu(w, err));
+    if (on_gpus(options)) TRY(take_gpu(w, err));
     return share_cores(w, err);
 }
 
 void workers_record(be_group *group, double steps, json_t **record)
 {
-    group_spent spent = group_take_spent(group);
-    bool known = spent.bytes > 0 && steps > 0;
+    group_spent time = group_take_spent(group);
+    bool is_known = time.bytes > 0 && steps > 0;
     json_put(record, "workers", json_integer(be_group_size(group)));
-    json_put(record, "all_reduce_s", known ? json_real(spent.seconds / steps) : json_null());
-    json_put(record, "all_reduce_hidden_s", known ? json_real(spent.hidden / steps) : json_null());
-    json_put(record, "all_reduce_bytes", known ? json_real(spent.bytes / steps) : json_null());
+    json_put(record, "all_reduce_s", is_known ? json_real(time.seconds / steps) : json_null());
+    json_put(record, "all_reduce_hidden_s",
+             is_known ? json_real(time.hidden / steps) : json_null());
+    json_put(record, "all_reduce_bytes", is_known ? json_real(time.bytes / steps) : json_null());
 }
 
 /* All ranks stop together for a signal, and have the same to say before they have met; any other

@@ -23,7 +23,7 @@ typedef struct workers {
 
 /* Start the workers that --workers asks for and wait for their end, or join those that a launcher
  * has started, with this rank's share of the cores.  `given` outlives it. */
-BE_CHECKED be_status workers_open(workers *w, const cli_options *given, be_error *err);
+BE_CHECKED be_status workers_open(workers *w, const cli_options *options, be_error *err);
 
 /* What adding up gradients took of each of the steps, as members of a record; null where the
  * devices did it among themselves. */
