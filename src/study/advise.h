@@ -18,14 +18,14 @@ json_t *advise_from(const study_request *request, const study_watch *watch, cons
 json_t *advise_workers(const candidate *of, const advice_question *question,
                        const study_training *training);
 
-/* For a local link: *measured is the object of report/workers.h, and the training's link is the one
+/* For a local link: *records is the object of report/workers.h, and the training's link is the one
  * in it; else NULL. */
 BE_CHECKED be_status advise_measure_workers(const study_request *request, const study_watch *watch,
-                                            study_training *training, json_t **measured,
+                                            study_training *training, json_t **records,
                                             be_error *err);
 
 /* Into the points of report/scaling.h what was measured with as many workers. */
-void advise_add_measured(json_t *scaling, const json_t *measured);
+void advise_add_measured(json_t *scaling, const json_t *records);
 
 /* The next smaller batch to measure for it, each worker's part of the whole: a quarter of the one
  * before, down to what the most workers have; 0: no more. */

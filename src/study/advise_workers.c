@@ -11,10 +11,10 @@
 
 static int64_t most_workers(const study_training *training)
 {
-    int64_t most = 1;
+    int64_t largest = 1;
     for (int i = 0; i < training->worker_count; i++)
-        if (training->workers[i] > most) most = training->workers[i];
-    return most;
+        if (training->workers[i] > largest) largest = training->workers[i];
+    return largest;
 }
 
 int64_t advise_next_part(int64_t batch, int64_t part, const study_training *training)
@@ -34,10 +34,10 @@ static json_t *bounds_json(const stats_interval *s)
 /* NAN for a worker that would have no sample, or a part outside of what was measured. */
 static stats_interval part_step(const candidate *of, const advice_question *question, int64_t part)
 {
-    advice_question asked = *question;
+    advice_question smaller = *question;
     advice_estimate e;
-    asked.batch = (double)part;
-    advice_estimate_of(&of->advice, &asked, &e);
+    smaller.batch = (double)part;
+    advice_estimate_of(&of->advice, &smaller, &e);
     if (part >= 1 && e.in_range) return e.step_s;
     return (stats_interval){(double)NAN, (double)NAN, (double)NAN};
 }
@@ -76,29 +76,29 @@ json_t *advise_workers(const candidate *of, const advice_question *question,
 }
 
 be_status advise_measure_workers(const study_request *request, const study_watch *watch,
-                                 study_training *training, json_t **measured, be_error *err)
+                                 study_training *training, json_t **records, be_error *err)
 {
     workers_question question = {.workers = {training->worker_count, training->workers}};
-    *measured = NULL;
+    *records = NULL;
     if (!training->link_is_local) return BE_OK;
     study_request native = *request;
     native.engines = (study_names){0};
-    TRY(study_workers(&native, &question, watch, measured, err));
-    training->link.bytes_per_s = json_real_at(*measured, "bytes_per_s");
-    training->link.latency_s = json_real_at(*measured, "latency_s");
+    TRY(study_workers(&native, &question, watch, records, err));
+    training->link.bytes_per_s = json_real_at(*records, "bytes_per_s");
+    training->link.latency_s = json_real_at(*records, "latency_s");
     if (training->link.bytes_per_s > 0) return BE_OK;
     FAIL(err, BE_USAGE,
          "--link local: the GPUs add up among themselves by a link that nothing here measures; "
          "give it as bytes per second and seconds, as in 300e9,5e-6");
 }
 
-void advise_add_measured(json_t *scaling, const json_t *measured)
+void advise_add_measured(json_t *scaling, const json_t *records)
 {
     size_t i, k;
     json_t *point, *other;
-    if (!measured) return;
+    if (!records) return;
     json_array_foreach(json_object_get(scaling, "points"), i, point) json_array_foreach(
-        json_object_get(measured, "points"), k,
+        json_object_get(records, "points"), k,
         other) if (json_equal(json_object_get(point, "workers"), json_object_get(other, "workers")))
         json_object_set(point, "measured", json_object_get(other, "speed_up"));
 }

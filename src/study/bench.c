@@ -12,8 +12,8 @@ typedef struct bench {
 static void show_plan(void *context, const be_plan *plan)
 {
     const bench *b = context;
-    const study_plan shown = {b->m.workload, b->batch, b->m.plan.infer, plan};
-    if (b->watch->plan) b->watch->plan(b->watch->context, &shown);
+    const study_plan view = {b->m.workload, b->batch, b->m.plan.infer, plan};
+    if (b->watch->plan) b->watch->plan(b->watch->context, &view);
 }
 
 static be_status measure_workload(bench *b, const workload *w, json_t *records, be_error *err)

@@ -11,13 +11,13 @@
 #include "report/sheet.h"
 
 /* The devices that were named, separated by commas; NULL: all, or more than there is room for. */
-static const char *devices_wanted(const study_names *wanted, char *out, size_t room)
+static const char *devices_wanted(const study_names *names, char *out, size_t room)
 {
     text_buffer b = text_begin(out, room);
-    if (!wanted->count || study_names_have(wanted, "all")) return NULL;
-    for (int i = 0; i < wanted->count; i++) {
-        if (b.used + strlen(wanted->name[i]) + 2 > room) return NULL;
-        text_add(&b, "%s%s", i ? "," : "", wanted->name[i]);
+    if (!names->count || study_names_have(names, "all")) return NULL;
+    for (int i = 0; i < names->count; i++) {
+        if (b.used + strlen(names->name[i]) + 2 > room) return NULL;
+        text_add(&b, "%s%s", i ? "," : "", names->name[i]);
     }
     return out;
 }
@@ -162,15 +162,15 @@ static be_status add_device(bench_plan *plan, const study_request *request, int 
 
 static be_status add_engine(bench_plan *plan, const study_request *request, int e, be_error *err)
 {
-    const study_names *wanted = &request->devices;
-    bool all = study_names_have(wanted, "all");
+    const study_names *names = &request->devices;
+    bool all = study_names_have(names, "all");
     size_t i;
     json_t *device;
     json_array_foreach(report_member(plan->hello[e], hello, devices), i, device)
     {
         const char *id = json_string_value(report_member(device, device, id));
-        bool ours = !wanted->count && !report_member(device, device, duplicate_of);
-        for (int w = 0; w < wanted->count; w++) ours |= backend_is_named(id, wanted->name[w]);
+        bool ours = !names->count && !report_member(device, device, duplicate_of);
+        for (int w = 0; w < names->count; w++) ours |= backend_is_named(id, names->name[w]);
         if (all || ours) TRY(add_device(plan, request, e, id, err));
     }
     return BE_OK;
@@ -196,18 +196,18 @@ static void device_reasons(const bench_plan *plan, const char *device, char *out
 }
 
 /* Every device that was named must be some engine's. */
-static be_status check_devices(const bench_plan *plan, const study_names *wanted, be_error *err)
+static be_status check_devices(const bench_plan *plan, const study_names *names, be_error *err)
 {
     char reasons[700];
-    for (int w = 0; w < wanted->count; w++) {
-        bool found = strcmp(wanted->name[w], "all") == 0;
+    for (int w = 0; w < names->count; w++) {
+        bool is_known = strcmp(names->name[w], "all") == 0;
         for (int c = 0; c < plan->contender_count; c++)
-            found |= backend_is_named(plan->contenders[c].device, wanted->name[w]);
-        if (found) continue;
-        device_reasons(plan, wanted->name[w], reasons, sizeof reasons);
+            is_known |= backend_is_named(plan->contenders[c].device, names->name[w]);
+        if (is_known) continue;
+        device_reasons(plan, names->name[w], reasons, sizeof reasons);
         FAIL(err, BE_UNAVAILABLE,
              "device %s: no engine has it here%s; 'breakeven devices' lists those that are",
-             wanted->name[w], reasons);
+             names->name[w], reasons);
     }
     return BE_OK;
 }
@@ -216,11 +216,11 @@ static be_status check_devices(const bench_plan *plan, const study_names *wanted
  * own choice. */
 static be_status check_library(const bench_plan *plan, const char *library, be_error *err)
 {
-    bool found = !library;
-    for (int c = 0; c < plan->contender_count && !found; c++)
-        found = strcmp(plan->contenders[c].engine->name, "native") == 0 &&
-                backend_has_library(plan->contenders[c].device, library);
-    if (!found)
+    bool is_known = !library;
+    for (int c = 0; c < plan->contender_count && !is_known; c++)
+        is_known = strcmp(plan->contenders[c].engine->name, "native") == 0 &&
+                   backend_has_library(plan->contenders[c].device, library);
+    if (!is_known)
         FAIL(err, BE_UNAVAILABLE,
              "library %s: none of the devices has it; leave --library out, or name a device that "
              "does (onednn: cpu, cudnn: cuda:N, clblast: opencl:N)",

@@ -89,8 +89,8 @@ static be_status add_record(comparing *c, int side, const json_t *item, size_t n
         json_object_get(json, "environment") ? NULL : environment_of(&c->request->sides[side], run);
     TRY(record_decode(json, environment, &place, &read, err));
     if (read.status != BE_OK || read.computes_nothing) return BE_OK;
-    const char *wanted = c->request->workload;
-    if (wanted && strcmp(wanted, read.workload) != 0) return BE_OK;
+    const char *only = c->request->workload;
+    if (only && strcmp(only, read.workload) != 0) return BE_OK;
     TRY(row_of(c, &read, &row, err));
     if (!is_better(row, side, &read, run)) return BE_OK;
     row->of[side] = read;

@@ -9,12 +9,12 @@
 /* The records of a run as choose_records gives them. */
 static json_t *chosen_of(const json_t *run)
 {
-    json_t *chosen = json_array(), *record;
+    json_t *choice = json_array(), *record;
     const json_t *number = json_object_get(json_object_get(run, "run"), "run");
     size_t i;
     json_array_foreach(json_object_get(run, "records"), i, record)
-        json_array_append_new(chosen, json_pack("{s:O, s:O}", "run", number, "record", record));
-    return chosen;
+        json_array_append_new(choice, json_pack("{s:O, s:O}", "run", number, "record", record));
+    return choice;
 }
 
 static bool has_speed(const json_t *run)

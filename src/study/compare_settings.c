@@ -66,24 +66,24 @@ static json_t *difference(const compare_request *request, const compare_row *row
                           int side, setting_text *text)
 {
     char value[VALUE_BYTES], base[VALUE_BYTES];
-    json_t *found = NULL;
-    int differing = 0, shared = 0;
+    json_t *row = NULL;
+    int differing = 0, common = 0;
     for (size_t r = 0; r < count; r++) {
         text_buffer ours = TEXT_BUFFER(value), theirs = TEXT_BUFFER(base);
         if (!rows[r].has[side] || !rows[r].has[request->baseline]) continue;
-        shared++;
+        common++;
         text(&rows[r].of[side], &ours);
         text(&rows[r].of[request->baseline], &theirs);
         if (strcmp(value, base) == 0) continue;
         differing++;
-        if (!found)
-            found = json_pack("{s:o, s:o}", "value", json_of_known(value), "baseline",
-                              json_of_known(base));
+        if (!row)
+            row = json_pack("{s:o, s:o}", "value", json_of_known(value), "baseline",
+                            json_of_known(base));
     }
-    if (!found) return NULL;
-    json_object_set_new(found, "rows", json_integer(differing));
-    json_object_set_new(found, "of", json_integer(shared));
-    return found;
+    if (!row) return NULL;
+    json_object_set_new(row, "rows", json_integer(differing));
+    json_object_set_new(row, "of", json_integer(common));
+    return row;
 }
 
 json_t *compare_differences(const compare_request *request, const compare_row *rows, size_t count)
@@ -92,11 +92,11 @@ json_t *compare_differences(const compare_request *request, const compare_row *r
     for (int s = 0; s < request->side_count; s++) {
         const char letter[2] = {(char)('A' + s), 0};
         for (size_t i = 0; s != request->baseline && i < sizeof settings / sizeof *settings; i++) {
-            json_t *found = difference(request, rows, count, s, settings[i].text);
-            if (!found) continue;
-            json_object_set_new(found, "setting", json_string(settings[i].name));
-            json_object_set_new(found, "letter", json_string(letter));
-            json_array_append_new(list, found);
+            json_t *row = difference(request, rows, count, s, settings[i].text);
+            if (!row) continue;
+            json_object_set_new(row, "setting", json_string(settings[i].name));
+            json_object_set_new(row, "letter", json_string(letter));
+            json_array_append_new(list, row);
         }
     }
     return list;

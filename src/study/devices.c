@@ -48,11 +48,11 @@ static void add_pythons(json_t *record, const engine *e)
 
 /* `found`: the answer to hello, or in it what is told of one of the engine's forms. */
 static void add_devices(json_t *records, const engine *e, const char *engine_name,
-                        const json_t *hello, const json_t *found)
+                        const json_t *hello, const json_t *list)
 {
     size_t i;
     json_t *device;
-    json_array_foreach(report_member(found, hello, devices), i, device)
+    json_array_foreach(report_member(list, hello, devices), i, device)
     {
         const char *id = report_string(device, device, id);
         json_t *record = device_record(engine_name, id, report_string(device, device, name));
@@ -67,7 +67,7 @@ static void add_devices(json_t *records, const engine *e, const char *engine_nam
         }
         json_array_append_new(records, record);
     }
-    json_array_foreach(report_member(found, hello, unusable_devices), i, device)
+    json_array_foreach(report_member(list, hello, unusable_devices), i, device)
     {
         json_t *record = device_record(engine_name, report_string(device, device, id),
                                        report_string(device, device, name));
@@ -78,19 +78,19 @@ static void add_devices(json_t *records, const engine *e, const char *engine_nam
     }
 }
 
-static void add_engine(json_t *records, const char *name, const engine_question *asked)
+static void add_engine(json_t *records, const char *name, const engine_question *question)
 {
-    if (asked->status == BE_OK) {
+    if (question->status == BE_OK) {
         const char *form;
-        json_t *found;
-        add_devices(records, asked->engine, name, asked->hello, asked->hello);
-        json_object_foreach(report_member(asked->hello, hello, forms), form, found)
-            add_devices(records, asked->engine, form, asked->hello, found);
+        json_t *list;
+        add_devices(records, question->engine, name, question->hello, question->hello);
+        json_object_foreach(report_member(question->hello, hello, forms), form, list)
+            add_devices(records, question->engine, form, question->hello, list);
         return;
     }
     json_t *record = device_record(name, "-", "-");
     json_object_set_new(record, "usable", json_false());
-    json_object_set_new(record, "reason", json_of_text(asked->error.text));
+    json_object_set_new(record, "reason", json_of_text(question->error.text));
     json_array_append_new(records, record);
 }
 
@@ -113,22 +113,22 @@ static be_status ask_engines(asked_engines *all, const study_watch *watch, study
                              be_error *err)
 {
     engine *engines = all->engines;
-    engine_question asked[ENGINE_COUNT] = {{0}};
+    engine_question questions[ENGINE_COUNT] = {{0}};
     engine_options asking = {.pythons = &all->pythons, .interrupted = watch->stop};
     be_status status = BE_OK;
     study_progress(watch, "asking the engines for their devices ...");
     for (int e = 0; e < ENGINE_COUNT; e++)
-        if (!engine_form(engine_names[e])) asked[e].engine = &engines[e];
-    engine_ask(asked, &asking);
+        if (!engine_form(engine_names[e])) questions[e].engine = &engines[e];
+    engine_ask(questions, &asking);
     for (int e = 0; e < ENGINE_COUNT; e++) {
-        if (!asked[e].engine) continue;
-        if (asked[e].status == BE_INTERRUPTED) {
+        if (!questions[e].engine) continue;
+        if (questions[e].status == BE_INTERRUPTED) {
             status = BE_INTERRUPTED;
-            *err = asked[e].error;
+            *err = questions[e].error;
         }
-        if (asked[e].status == BE_OK || engine_is_usual(engine_names[e]))
-            add_engine(out->records, engine_names[e], &asked[e]);
-        json_decref(asked[e].hello);
+        if (questions[e].status == BE_OK || engine_is_usual(engine_names[e]))
+            add_engine(out->records, engine_names[e], &questions[e]);
+        json_decref(questions[e].hello);
     }
     tell_pythons(engines, out->pythons);
     return status;
@@ -146,13 +146,13 @@ static be_status find_devices(const study_watch *watch, study_devices *out, be_e
 /* ---------------------------------------------------------------- limits */
 
 /* A processor behind OpenCL has the processor's sensors. */
-static json_t *sensors_of(const sensors *found, const json_t *record, const char *bus)
+static json_t *sensors_of(const sensors *values, const json_t *record, const char *bus)
 {
-    const sensors_gpu *gpu = *bus ? sensors_gpu_find(found, bus) : NULL;
+    const sensors_gpu *gpu = *bus ? sensors_gpu_find(values, bus) : NULL;
     bool is_cpu = strcmp(report_string(record, device, device), "cpu") == 0 ||
                   strcmp(report_string(record, device, duplicate_of), "cpu") == 0;
     if (gpu) return sensors_gpu_to_json(gpu);
-    return is_cpu ? sensors_cpu_to_json(&found->cpu) : json_null();
+    return is_cpu ? sensors_cpu_to_json(&values->cpu) : json_null();
 }
 
 /* Who asks for limits, and of which engine. */
@@ -170,15 +170,15 @@ static be_status add_limits(const asking *a, json_t *record, be_error *err)
                            .seconds = a->wanted->seconds,
                            .interrupted = a->watch->stop,
                            .source = &source};
-    limits found;
+    limits peaks;
     json_t *json = NULL;
     be_error reason = {0};
     study_progress(a->watch, "measuring %s ...", device);
     be_status status =
-        machine_limits(&a->native, device, a->wanted->threads, &how, &found, &reason);
+        machine_limits(&a->native, device, a->wanted->threads, &how, &peaks, &reason);
     if (status == BE_INTERRUPTED && err) *err = reason;
     if (status == BE_INTERRUPTED) return status;
-    if (status == BE_OK) status = limits_to_json(&found, &json, &reason);
+    if (status == BE_OK) status = limits_to_json(&peaks, &json, &reason);
     if (status != BE_OK) json_object_set_new(record, "limits_reason", json_of_text(reason.text));
     if (*source.note) study_note(a->watch, "%s", source.note);
     json_object_set_new(record, "limits", json ? json : json_null());

@@ -37,9 +37,9 @@ static json_t *phases_of(const parts *p, double *sum)
     *sum = 0;
     json_object_foreach(p->anatomy.answer.phases, name, value)
     {
-        bool told = json_is_number(value);
+        bool is_told = json_is_number(value);
         double seconds = a_step(p, json_number_value(value) * 1e-9);
-        json_object_set_new(out, name, told ? json_real(seconds) : json_null());
+        json_object_set_new(out, name, is_told ? json_real(seconds) : json_null());
         *sum += seconds;
     }
     return out;
@@ -129,7 +129,7 @@ static be_status describe(parts *p, const json_t *record, json_t *out, be_error 
     const protocol_answer *a = &p->anatomy.answer;
     double sum = 0, predicted = NAN, left_out = NAN, wall_s = a_step(p, (double)a->wall_ns * 1e-9);
     predict_bound bound;
-    json_t *ops = json_array(), *known = NULL;
+    json_t *ops = json_array(), *records = NULL;
     p->ops_s = sum_of_ops(p);
     json_object_set_new(out, "wall_s", json_real(wall_s));
     json_object_set_new(out, "phases_s", phases_of(p, &sum));
@@ -144,8 +144,8 @@ static be_status describe(parts *p, const json_t *record, json_t *out, be_error 
     json_object_set_new(out, "ops_sum_s", json_of_real(p->ops_s));
     TRY(ops_json(p, ops, &predicted, err));
     TRY(predict_left_out(&p->machine, p->anatomy.points, p->anatomy.point_count, &left_out, err));
-    TRY(limits_to_json(&p->limits, &known, err));
-    json_object_set_new(out, "limits", known);
+    TRY(limits_to_json(&p->limits, &records, err));
+    json_object_set_new(out, "limits", records);
     double floor_s = floor_of(p, record, &bound);
     bool known_floor = floor_s > PREDICT_LEAST_S; /* else nothing is known of the step */
     json_object_set_new(out, "floor_s", known_floor ? json_real(floor_s) : json_null());
@@ -172,10 +172,10 @@ static be_status measure_limits(const explain_question *q, parts *p, machine_sou
     p->machine = (predict_machine){.limits = &p->limits,
                                    .peak_flops_per_s = NAN,
                                    .cache_bytes = (double)topology_get()->last_cache_bytes};
-    const engine *asked = native < ENGINE_COUNT && m->plan.hello[native] ? &m->plan.engines[native]
+    const engine *asker = native < ENGINE_COUNT && m->plan.hello[native] ? &m->plan.engines[native]
                           : study_is_own(m->request) && m->native.name   ? &m->native
                                                                          : NULL;
-    if (!asked) {
+    if (!asker) {
         json_array_append_new(notes, json_string("the native engine, which measures a device's "
                                                  "limits, is left out"));
         return BE_OK;
@@ -184,7 +184,7 @@ static be_status measure_limits(const explain_question *q, parts *p, machine_sou
     machine_options options = {.limit_s = isinf(q->limit_s) ? 0 : fmax(q->limit_s, 0.1) / 4,
                                .interrupted = q->m->watch->stop,
                                .source = source};
-    be_status status = machine_limits(asked, contender->job.device, contender->job.threads,
+    be_status status = machine_limits(asker, contender->job.device, contender->job.threads,
                                       &options, &p->limits, &reason);
     if (status == BE_INTERRUPTED || status == BE_NO_MEMORY) *err = reason;
     if (status == BE_INTERRUPTED || status == BE_NO_MEMORY) return status;
@@ -219,17 +219,17 @@ static double calibrate_s(const explain_question *q, double left_s)
 
 static be_status take(const explain_question *q, parts *p, json_t *notes, be_error *err)
 {
-    char kept[FILE_PATH_BYTES];
+    char points_file[FILE_PATH_BYTES];
     machine_source source = {0};
     int64_t began_ns = clock_now_ns();
     TRY(measure_limits(q, p, &source, notes, err));
-    calibration_path(q, source.path, kept);
+    calibration_path(q, source.path, points_file);
     double left_s = q->limit_s - (double)(clock_now_ns() - began_ns) * 1e-9;
     if (left_s <= 0) FAIL(err, BE_UNAVAILABLE, "no time was left to take its step apart");
     anatomy_options options = {.phases = q->phases,
                                .calibrate_s = calibrate_s(q, left_s),
                                .limit_s = isinf(left_s) ? 0 : left_s,
-                               .kept = kept,
+                               .kept = points_file,
                                .calibrate = strcmp(q->contender->engine, "native") == 0,
                                .interrupted = q->m->watch->stop};
     return anatomy_take(q->contender, &options, &p->anatomy, err);

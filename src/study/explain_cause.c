@@ -35,9 +35,9 @@ typedef struct trial {
 /* Run the pair as it would be, into `records`. */
 static be_status run_trial(measurement *m, const trial *t, json_t *records, be_error *err)
 {
-    bench_contender kept[2], *mine = &m->plan.contenders[t->pair[t->loser ? 1 : 0]];
+    bench_contender before[2], *mine = &m->plan.contenders[t->pair[t->loser ? 1 : 0]];
     const char *data_on = m->plan.data_on;
-    kept[0] = *mine;
+    before[0] = *mine;
     be_status status = BE_OK;
     if (t->cause->action == CAUSE_TRY_ONE_THREAD) mine->threads = 1;
     if (t->cause->action == CAUSE_TRY_DATA_ON_DEVICE) m->plan.data_on = "device";
@@ -53,7 +53,7 @@ static be_status run_trial(measurement *m, const trial *t, json_t *records, be_e
     measurement_point point = {.batch = t->batch, .contenders = t->pair, .count = t->loser ? 2 : 1};
     m->conducting.stop.max_time_s = fmin(m->conducting.stop.max_time_s, TRY_MAX_S);
     if (status == BE_OK) status = m->hands.run(m, &point, records, err);
-    *mine = kept[0];
+    *mine = before[0];
     m->plan.data_on = data_on;
     return status;
 }
@@ -62,17 +62,17 @@ static be_status run_trial(measurement *m, const trial *t, json_t *records, be_e
 static json_t *outcome(const trial *t, const json_t *records)
 {
     const json_t *first = json_array_get(records, 0);
-    const json_t *tried = t->loser ? json_array_get(records, 1) : first;
+    const json_t *other = t->loser ? json_array_get(records, 1) : first;
     static const char *const names[] = {"nothing", "batch", "one thread", "data on device",
                                         "library"};
-    const char *error = report_string(tried, bench, error);
+    const char *error = report_string(other, bench, error);
     if (!*error && t->loser) error = report_string(first, bench, error);
     json_t *out =
-        t->loser ? explain_verdict(first, tried) : explain_verdict_alone(t->winner, tried);
+        t->loser ? explain_verdict(first, other) : explain_verdict_alone(t->winner, other);
     json_t *more =
         json_pack("{s:s, s:I, s:o, s:s, s:o}", "action", names[t->cause->action], "batch",
                   (json_int_t)t->batch, "flip_batch", json_of_real(t->cause->flip_batch),
-                  "implementation", report_string(tried, bench, implementation), "error",
+                  "implementation", report_string(other, bench, implementation), "error",
                   *error ? json_of_text(error) : json_null());
     if (!out || !more || json_object_update(out, more) != 0) {
         json_decref(out);
@@ -87,7 +87,7 @@ static json_t *cause_json(const trial *t, const cause_side sides[2])
 {
     json_t *out = t->loser ? explain_verdict(t->winner, t->loser) : json_object();
     bool sure = !t->loser || strcmp(report_string(out, cause, verdict), "SLOWER") == 0;
-    const cause *found = t->cause;
+    const cause *c = t->cause;
     bool steady = explain_is_steady(t->winner) && (!t->loser || explain_is_steady(t->loser));
     if (sure && !steady) {
         sure = false;
@@ -96,9 +96,9 @@ static json_t *cause_json(const trial *t, const cause_side sides[2])
                             json_string("a step that was taken apart took another time than when "
                                         "it was measured; stop other programs"));
     }
-    json_object_set_new(out, "kind", sure ? json_string(cause_name(found->kind)) : json_null());
-    json_object_set_new(out, "seconds", json_of_real(sure ? found->seconds : (double)NAN));
-    json_object_set_new(out, "share", json_of_real(sure ? found->share : (double)NAN));
+    json_object_set_new(out, "kind", sure ? json_string(cause_name(c->kind)) : json_null());
+    json_object_set_new(out, "seconds", json_of_real(sure ? c->seconds : (double)NAN));
+    json_object_set_new(out, "share", json_of_real(sure ? c->share : (double)NAN));
     json_object_set_new(out, "winner", split_json(&sides[0]));
     if (t->loser) json_object_set_new(out, "loser", split_json(&sides[1]));
     json_object_set_new(out, "loser_index", json_integer(t->pair[1]));
@@ -116,16 +116,16 @@ be_status explain_cause(measurement *m, int64_t batch, json_t *records, be_error
     cause_side sides[2] = {explain_side(t.winner, records), {0}};
     if (t.loser) sides[1] = explain_side(t.loser, records);
     cause_question question = {&sides[0], t.loser ? &sides[1] : NULL, batch, m->set->count};
-    cause found = cause_of(&question);
-    t.cause = &found;
-    if (found.action == CAUSE_TRY_BATCH) t.batch = found.batch;
+    cause result = cause_of(&question);
+    t.cause = &result;
+    if (result.action == CAUSE_TRY_BATCH) t.batch = result.batch;
     json_t *out = cause_json(&t, sides);
     json_object_set_new(json_array_get(records, (size_t)t.pair[0]), "cause", out);
-    if (found.action == CAUSE_TRY_NOTHING || !*report_string(out, cause, kind)) return BE_OK;
+    if (result.action == CAUSE_TRY_NOTHING || !*report_string(out, cause, kind)) return BE_OK;
     if (measurement_left_s(m) < TRY_LEAST_S) return BE_OK;
-    json_t *tried = json_array();
-    be_status status = run_trial(m, &t, tried, err);
-    if (json_array_size(tried)) json_object_set_new(out, "tried", outcome(&t, tried));
-    json_decref(tried);
+    json_t *trials = json_array();
+    be_status status = run_trial(m, &t, trials, err);
+    if (json_array_size(trials)) json_object_set_new(out, "tried", outcome(&t, trials));
+    json_decref(trials);
     return status;
 }

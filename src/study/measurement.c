@@ -38,9 +38,10 @@ static int contender_count(const measurement *m, const measurement_point *point)
 
 static void set_times(stop_rule *stop, const study_request *request, double least_s, double most_s)
 {
-    double least = request->least_s, most = request->most_s;
-    stop->max_time_s = isnan(most) ? fmax(most_s, least) : most; /* fmax leaves out a NAN */
-    stop->min_time_s = fmin(isnan(least) ? least_s : least, stop->max_time_s);
+    double shortest = request->least_s, longest = request->most_s;
+    stop->max_time_s =
+        isnan(longest) ? fmax(most_s, shortest) : longest; /* fmax leaves out a NAN */
+    stop->min_time_s = fmin(isnan(shortest) ? least_s : shortest, stop->max_time_s);
 }
 
 void measurement_times(measurement *m, double least_s, double most_s)
@@ -141,7 +142,7 @@ static be_status own_engine(measurement *m, const char *library, const engine **
 }
 
 /* The native engine joins where nobody chose the engines, and the model is one of the ladder's. */
-static be_status find_yardstick(measurement *m, const gate_own_found *found, be_error *err)
+static be_status find_yardstick(measurement *m, const gate_own_found *shape, be_error *err)
 {
     yardstick *y = &m->beside;
     const study_names *engines = &m->request->engines;
@@ -150,30 +151,30 @@ static be_status find_yardstick(measurement *m, const gate_own_found *found, be_
                                   : strcmp(m->plan.precision, "fp32") == 0;
     if (!m->takes_yardstick || !fp32) return BE_OK;
     if (engines->count && !study_names_have(engines, "all")) return BE_OK;
-    TRY(yardstick_find(found->weights, found->input, &y->varied, &y->workload, err));
+    TRY(yardstick_find(shape->weights, shape->input, &y->varied, &y->workload, err));
     if (!y->workload) return BE_OK;
     TRY(yardstick_open(y, m->request, m->watch, err));
     return yardstick_join(y, &m->plan, m->request, m->watch, err);
 }
 
-static void tell_of_own(const measurement *m, const gate_own_found *found)
+static void tell_of_own(const measurement *m, const gate_own_found *shape)
 {
-    if (found->draws == GATE_DRAWS_MODEL)
+    if (shape->draws == GATE_DRAWS_MODEL)
         study_note(m->watch,
                    "%s: the same weights and batch give another loss each time, without dropout "
                    "too, so what the contenders compute cannot be compared; draw the numbers in "
                    "batch(n), which is seeded, or in the model from torch.Generator().manual_seed",
                    m->workload->name);
-    if (found->in_single)
+    if (shape->in_single)
         study_note(m->watch,
                    "%s does not compute in double precision (%s), so the contenders are held "
                    "against the CPU in single precision",
-                   m->workload->name, found->reason.text);
+                   m->workload->name, shape->reason.text);
 }
 
 static be_status begin_own(measurement *m, const workload *w, be_error *err)
 {
-    gate_own_found found;
+    gate_own_found shape;
     int64_t batch = study_batch(m->request, w);
     for (int i = 0; i < m->plan.batches.count; i++)
         if (m->plan.batches.number[i] < batch) batch = m->plan.batches.number[i];
@@ -192,14 +193,14 @@ static be_status begin_own(measurement *m, const workload *w, be_error *err)
                                 .limit_s = m->conducting.prepare_limit_s,
                                 .interrupted = m->watch->stop};
     study_progress(m->watch, "%s: the first steps in double precision ...", w->name);
-    be_status status = gate_new_own(&m->gate, &options, &found, err);
+    be_status status = gate_new_own(&m->gate, &options, &shape, err);
     if (status != BE_OK) return status;
-    m->dropout = found.draws != GATE_DRAWS_NOTHING;
-    m->is_random = found.draws == GATE_DRAWS_MODEL;
-    tell_of_own(m, &found);
-    status = find_yardstick(m, &found, err);
-    json_decref(found.weights);
-    json_decref(found.input);
+    m->dropout = shape.draws != GATE_DRAWS_NOTHING;
+    m->is_random = shape.draws == GATE_DRAWS_MODEL;
+    tell_of_own(m, &shape);
+    status = find_yardstick(m, &shape, err);
+    json_decref(shape.weights);
+    json_decref(shape.input);
     return status;
 }
 
@@ -302,17 +303,17 @@ void measurement_contenders(measurement *m, const measurement_point *point,
 {
     for (int i = 0; i < contender_count(m, point); i++) {
         const bench_contender *who = contender_of(m, point, i);
-        yardstick *beside = who->beside ? &m->beside : NULL;
+        yardstick *yard = who->beside ? &m->beside : NULL;
         out[i] =
             (conductor_contender){.engine = who->engine->name,
                                   .argv = who->engine->argv,
                                   .env = who->engine->env,
-                                  .gate = beside         ? &beside->gate
+                                  .gate = yard           ? &yard->gate
                                           : m->is_random ? NULL
                                                          : &m->gate,
-                                  .job = beside ? material_job(&beside->material, &beside->options)
-                                                : material_job(&m->material, &m->material_options),
-                                  .beside = beside ? &out[0].job : NULL};
+                                  .job = yard ? material_job(&yard->material, &yard->options)
+                                              : material_job(&m->material, &m->material_options),
+                                  .beside = yard ? &out[0].job : NULL};
         out[i].computes_nothing = !backend_computes(who->device);
         out[i].bus = bench_plan_bus(&m->plan, who->device);
         out[i].job.device = who->device;
@@ -455,12 +456,12 @@ static be_status set_limits(measurement *m, conductor_contender *contenders, int
 {
     double until_s = passed(m) + measurement_grant_s(m, BUDGET_LIMITS, 1);
     for (int i = 0; i < count; i++) {
-        limits *found = NULL;
+        limits *peaks = NULL;
         if (contenders[i].computes_nothing) continue;
-        TRY(find_limits(m, &contenders[i].job, refresh, until_s, &found, err));
-        contenders[i].limit_flops_per_s = *limits_peak(found, contenders[i].job.precision);
+        TRY(find_limits(m, &contenders[i].job, refresh, until_s, &peaks, err));
+        contenders[i].limit_flops_per_s = *limits_peak(peaks, contenders[i].job.precision);
         /* What stays in a cache moves faster than memory does. */
-        contenders[i].limit_bytes_per_s = fmax(found->memory_bytes_per_s, found->cache_bytes_per_s);
+        contenders[i].limit_bytes_per_s = fmax(peaks->memory_bytes_per_s, peaks->cache_bytes_per_s);
     }
     return BE_OK;
 }
@@ -548,11 +549,11 @@ be_status measurement_run(measurement *m, const measurement_point *point, json_t
     TRY(check_room(m, point, &facts, err));
     if (m->workload->operate)
         TRY(material_set_batch(&m->material, &m->material_options, point->batch, err));
-    be_plan_facts beside = facts;
+    be_plan_facts yard_facts = facts;
     if (m->beside.workload)
-        TRY(plan_step(m, &m->beside.options, point->batch, take_facts, &beside, err));
+        TRY(plan_step(m, &m->beside.options, point->batch, take_facts, &yard_facts, err));
     for (int i = 0; i < contender_count(m, point); i++) {
-        const be_plan_facts *of = contenders[i].beside ? &beside : &facts;
+        const be_plan_facts *of = contenders[i].beside ? &yard_facts : &facts;
         contenders[i].flops_per_step = of->flops_per_step;
         contenders[i].bytes_per_step = of->bytes_per_step;
         contenders[i].passed = find_pass(m, &contenders[i]);
@@ -561,9 +562,9 @@ be_status measurement_run(measurement *m, const measurement_point *point, json_t
     if (report) {
         keep_passes(m, contenders, report);
         share_titles(contenders, report);
-        be_status added =
+        be_status status_of_add =
             add_records(&watch, contenders, report, records, status == BE_OK ? err : NULL);
-        if (status == BE_OK) status = added;
+        if (status == BE_OK) status = status_of_add;
     }
     conductor_report_free(report);
     return status;

@@ -48,13 +48,13 @@ typedef struct comparison {
 static be_status gather_data(comparison *c, be_error *err)
 {
     void *memory = NULL;
-    int64_t wanted = c->batch * c->steps, count = c->set->count;
+    int64_t needs = c->batch * c->steps, count = c->set->count;
     if (c->batch > count)
         FAIL(err, BE_USAGE,
              "expected a batch of at most the %" PRId64 " %ss of the set, found %" PRId64
              "; use a smaller --batch",
              count, c->set->table.sample, c->batch);
-    c->count = wanted < count ? wanted : count - count % c->batch;
+    c->count = needs < count ? needs : count - count % c->batch;
     TRY(material_gather(&c->material, c->count, &c->samples, err));
     TRY(memory_alloc(&memory, (size_t)c->count * sizeof(int32_t), "an order", err));
     c->order = memory;

@@ -33,12 +33,12 @@ be_status study_quick(const study_request *request, const study_watch *watch, st
                       be_error *err)
 {
     void *memory = NULL;
-    study_request asked = *request;
-    asked.tells_missing = true;
+    study_request short_request = *request;
+    short_request.tells_missing = true;
     *page = (study_page){.records = json_array()};
     TRY(memory_alloc(&memory, sizeof(measurement), "a measurement", err));
     measurement *m = memory;
-    be_status status = measurement_open(m, &asked, watch, err);
+    be_status status = measurement_open(m, &short_request, watch, err);
     m->conducting.budget.whole_s = PAGE_S;
     if (status == BE_OK) status = explain_measure(m, request->workloads[0], page->records, err);
     complete_page(m, page);

@@ -57,19 +57,19 @@ bool study_wants_engine(const study_names *engines, const char *name)
 
 be_status study_find_library(const study_names *engines, workload *own, be_error *err)
 {
-    const char *named = NULL;
+    const char *name = NULL;
     own->library = workload_file_library(own->file);
     for (int i = 0; i < engines->count; i++) {
         const char *family = engine_family(engines->name[i]);
         if (strcmp(family, "all") == 0) continue;
-        if (strcmp(family, "native") == 0 || (named && strcmp(named, family) != 0))
+        if (strcmp(family, "native") == 0 || (name && strcmp(name, family) != 0))
             FAIL(err, BE_USAGE,
                  "--engine: expected torch, tensorflow or mlx, or forms of one of them, for the "
                  "model of your own %s, found \"%s\"%s%s; its library alone computes it",
-                 own->name, named ? named : family, named ? " beside " : "", named ? family : "");
-        named = family;
+                 own->name, name ? name : family, name ? " beside " : "", name ? family : "");
+        name = family;
     }
-    if (named) own->library = named;
+    if (name) own->library = name;
     return BE_OK;
 }
 

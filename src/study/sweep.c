@@ -20,10 +20,10 @@ static be_status check_ends(const sweep *s, be_error *err)
     const int64_t ends[] = {s->range.from, s->range.to};
     for (int e = 0; e < 2 && axis_varies(s->range.axis); e++) {
         struct workload varied;
-        const workload *found;
+        const workload *w;
         workload_variant variant = s->m.variant;
         *workload_variant_at(&variant, s->range.axis->dimension) = (int)ends[e];
-        TRY(workload_vary(s->workload, &variant, &varied, &found, err));
+        TRY(workload_vary(s->workload, &variant, &varied, &w, err));
     }
     return BE_OK;
 }
@@ -32,25 +32,25 @@ static be_status check_ends(const sweep *s, be_error *err)
 static be_status check_range(sweep *s, be_error *err)
 {
     const data_table *set = &s->m.set->table;
-    int64_t most = set->count;
+    int64_t limit = set->count;
     if (!s->range.axis->set) {
-        if (s->batch <= most) return check_ends(s, err);
+        if (s->batch <= limit) return check_ends(s, err);
         FAIL(err, BE_USAGE,
              "%s: expected a batch of at most the %" PRId64 " %ss of %s, found %" PRId64
              "; use a smaller --batch",
-             s->workload->name, most, set->sample, set->name, s->batch);
+             s->workload->name, limit, set->sample, set->name, s->batch);
     }
-    if (s->range.from >= most)
+    if (s->range.from >= limit)
         FAIL(err, BE_USAGE,
              "--over: expected batches below the %" PRId64 " %ss of %s, found %" PRId64 "..%" PRId64
              "; begin lower",
-             most, set->sample, set->name, s->range.from, s->range.to);
-    if (s->range.to <= most) return BE_OK;
+             limit, set->sample, set->name, s->range.from, s->range.to);
+    if (s->range.to <= limit) return BE_OK;
     study_note(s->m.watch, "%s has %" PRId64 " %ss: the range ends at batch %" PRId64, set->name,
-               most, set->sample, most);
-    sweep_note(s, "%s has %" PRId64 " %ss, so the range ends at batch %" PRId64, set->name, most,
-               set->sample, most);
-    s->range.to = most;
+               limit, set->sample, limit);
+    sweep_note(s, "%s has %" PRId64 " %ss, so the range ends at batch %" PRId64, set->name, limit,
+               set->sample, limit);
+    s->range.to = limit;
     return BE_OK;
 }
 
@@ -198,10 +198,10 @@ static be_status search(sweep *s, study_swept *out, be_error *err)
     s->m.conducting.phases_s = 0; /* that each works where it says is asked once */
     be_status status = searched ? sweep_search(s, err) : sweep_steps(s, err);
     be_error telling = {0};
-    be_status told = sweep_result(s, status, &out->result, &telling);
+    be_status result_status = sweep_result(s, status, &out->result, &telling);
     if (s->log.fd >= 0 && !s->log.stream) snprintf(out->file, sizeof out->file, "%s", s->log.path);
-    if (status == BE_OK && told != BE_OK) *err = telling;
-    if (status == BE_OK) status = told;
+    if (status == BE_OK && result_status != BE_OK) *err = telling;
+    if (status == BE_OK) status = result_status;
     return status == BE_OK ? check_sides(s, err) : status;
 }
 

@@ -116,7 +116,7 @@ int sweep_candidates(const sweep *s, const sweep_side *side, double x, int *out)
 BE_CHECKED be_status sweep_screen(sweep *s, double x, be_error *err);
 
 /* sweep_result.c: what the report shows (report/sweep.h). */
-BE_CHECKED be_status sweep_result(const sweep *s, be_status ended, json_t **out, be_error *err);
+BE_CHECKED be_status sweep_result(const sweep *s, be_status reason, json_t **out, be_error *err);
 
 /* sweep_measure.c: measure sides at x side by side; keeps the record.  One that fails twice in a
  * row is left out from then on, or from this x on at once if it has no room. */

@@ -12,26 +12,26 @@
 
 static void lose_side(sweep *s, int side, double x, const json_t *contender)
 {
-    sweep_side *lost = &s->sides[side];
+    sweep_side *loser = &s->sides[side];
     bool no_room = strcmp(report_string(contender, bench, status), "NO_MEMORY") == 0;
-    if (!no_room && ++lost->failures < 2) return; /* a busy machine can make a check fail once */
-    snprintf(lost->reason, sizeof lost->reason, "%s", report_string(contender, bench, error));
-    lost->missing = !no_room || x <= (double)s->range.from;
-    lost->most = x - 1;
+    if (!no_room && ++loser->failures < 2) return; /* a busy machine can make a check fail once */
+    snprintf(loser->reason, sizeof loser->reason, "%s", report_string(contender, bench, error));
+    loser->missing = !no_room || x <= (double)s->range.from;
+    loser->most = x - 1;
     for (int p = 0; p < s->pair_count; p++) {
         sweep_pair *pair = &s->pairs[p];
         if (pair->first != side && pair->second != side) continue;
-        if (lost->missing)
+        if (loser->missing)
             pair->done = true;
         else
             sweep_end_below(s, pair, x);
     }
-    if (lost->missing)
-        sweep_note(s, "%s dropped out at %s %.0f: %s; what was measured before is kept", lost->name,
-                   s->range.axis->noun, x, lost->reason);
+    if (loser->missing)
+        sweep_note(s, "%s dropped out at %s %.0f: %s; what was measured before is kept",
+                   loser->name, s->range.axis->noun, x, loser->reason);
     else
-        sweep_note(s, "%s has no room for %s %.0f, so its range ends below: %s", lost->name,
-                   s->range.axis->noun, x, lost->reason);
+        sweep_note(s, "%s has no room for %s %.0f, so its range ends below: %s", loser->name,
+                   s->range.axis->noun, x, loser->reason);
 }
 
 static void look_for_lost(sweep *s, const json_t *record, double x, const int *sides, int count)
@@ -76,8 +76,8 @@ static int gather(const sweep *s, double x, const int *sides, int count,
 {
     int lanes = 0;
     for (int i = 0; i < count; i++) {
-        int added = sweep_candidates(s, &s->sides[sides[i]], x, contenders + lanes);
-        for (int a = 0; a < added; a++) owners[lanes++] = sides[i];
+        int sides_added = sweep_candidates(s, &s->sides[sides[i]], x, contenders + lanes);
+        for (int a = 0; a < sides_added; a++) owners[lanes++] = sides[i];
     }
     return lanes;
 }

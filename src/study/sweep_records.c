@@ -156,10 +156,10 @@ void sweep_end_below(const sweep *s, sweep_pair *pair, double x)
 be_status sweep_go_to(sweep *s, double x, measurement_point *point, be_error *err)
 {
     const axis *axis = s->range.axis;
-    workload_variant wanted = s->m.variant;
+    workload_variant variant = s->m.variant;
     if (axis->set) axis->set(point, (int64_t)x);
-    if (axis_varies(axis)) *workload_variant_at(&wanted, axis->dimension) = (int)x;
-    if (memcmp(&wanted, &s->m.variant, sizeof wanted) == 0) return BE_OK;
-    s->m.variant = wanted;
+    if (axis_varies(axis)) *workload_variant_at(&variant, axis->dimension) = (int)x;
+    if (memcmp(&variant, &s->m.variant, sizeof variant) == 0) return BE_OK;
+    s->m.variant = variant;
     return s->m.hands.begin(&s->m, s->workload, err);
 }

@@ -101,13 +101,13 @@ static const char *name_of(const sweep *s, int side)
 }
 
 /* Places whose runs do not agree, in one note for a pair: "batch 16, 32 and 4 more". */
-static void note_apart(const sweep *s, const sweep_pair *pair, const crossing_result *found)
+static void note_apart(const sweep *s, const sweep_pair *pair, const crossing_result *crossing)
 {
     char places[200];
     text_buffer b = TEXT_BUFFER(places);
     int count = 0;
-    for (int i = 0; i < found->place_count; i++) {
-        const crossing_place *place = &found->places[i];
+    for (int i = 0; i < crossing->place_count; i++) {
+        const crossing_place *place = &crossing->places[i];
         if (place->agreeing == place->runs) continue;
         if (count++ < APART_NAMED) text_add(&b, "%s%.0f", count > 1 ? ", " : "", place->x);
     }
@@ -121,11 +121,11 @@ static void note_apart(const sweep *s, const sweep_pair *pair, const crossing_re
 }
 
 /* The points of a pair in ascending order. */
-static json_t *points_json(const sweep *s, const sweep_pair *pair, const crossing_result *found)
+static json_t *points_json(const sweep *s, const sweep_pair *pair, const crossing_result *crossing)
 {
     json_t *list = json_array();
-    for (int i = 0; i < found->place_count; i++) {
-        const crossing_place *place = &found->places[i];
+    for (int i = 0; i < crossing->place_count; i++) {
+        const crossing_place *place = &crossing->places[i];
         json_t *point = sweep_place_json(place);
         pair_run run = typical_run(s, pair, place);
         add_side(run.sides[0], "first", point);
@@ -136,13 +136,13 @@ static json_t *points_json(const sweep *s, const sweep_pair *pair, const crossin
 }
 
 /* Totals along the grid: computed, not measured. */
-static json_t *totals_json(const crossing_line lines[2], const crossing_result *found)
+static json_t *totals_json(const crossing_line lines[2], const crossing_result *crossing)
 {
     static const char *const names[] = {"first_s", "second_s"};
     json_t *list = json_array();
-    for (int i = 0; i < found->place_count; i++) {
-        double x = found->places[i].x;
-        json_t *point = sweep_place_json(&found->places[i]);
+    for (int i = 0; i < crossing->place_count; i++) {
+        double x = crossing->places[i].x;
+        json_t *point = sweep_place_json(&crossing->places[i]);
         for (int k = 0; k < 2; k++)
             json_object_set_new(point, names[k], json_of_real(lines[k].start + x * lines[k].step));
         json_object_set_new(point, "computed", json_true());
@@ -177,7 +177,7 @@ static json_t *line_json(const crossing_line *line)
 
 static be_status pair_json(const sweep *s, const sweep_pair *pair, json_t *pairs, be_error *err)
 {
-    crossing_result found;
+    crossing_result crossing;
     crossing_line lines[2];
     json_t *object = json_pack("{s:s, s:s, s:b, s:I, s:f}", "first", name_of(s, pair->first),
                                "second", name_of(s, pair->second), "beside", pair->beside, "from",
@@ -185,17 +185,17 @@ static be_status pair_json(const sweep *s, const sweep_pair *pair, json_t *pairs
     json_array_append_new(pairs, object);
     if (axis_is_measured(s->range.axis)) {
         crossing_options options = sweep_options(s, pair);
-        crossing_analyze(pair->points, pair->count, &options, &found);
-        json_object_set_new(object, "points", points_json(s, pair, &found));
-        if (!pair->beside) note_apart(s, pair, &found);
+        crossing_analyze(pair->points, pair->count, &options, &crossing);
+        json_object_set_new(object, "points", points_json(s, pair, &crossing));
+        if (!pair->beside) note_apart(s, pair, &crossing);
     } else {
-        TRY(sweep_lines(s, pair, lines, &found, err));
-        json_object_set_new(object, "points", totals_json(lines, &found));
+        TRY(sweep_lines(s, pair, lines, &crossing, err));
+        json_object_set_new(object, "points", totals_json(lines, &crossing));
         json_object_set_new(object, "lines",
                             json_pack("[o, o]", line_json(&lines[0]), line_json(&lines[1])));
         json_object_set_new(object, "whole", whole_json(s, pair));
     }
-    sweep_add_findings(object, &found);
+    sweep_add_findings(object, &crossing);
     return BE_OK;
 }
 
@@ -274,16 +274,16 @@ static int count_points(const sweep *s)
     return count;
 }
 
-be_status sweep_result(const sweep *s, be_status ended, json_t **out, be_error *err)
+be_status sweep_result(const sweep *s, be_status reason, json_t **out, be_error *err)
 {
     json_t *pairs = json_array();
     be_status status = BE_OK;
     for (int p = 0; status == BE_OK && p < s->pair_count; p++)
         status = pair_json(s, &s->pairs[p], pairs, err);
-    const char *end = ended == BE_INTERRUPTED ? "interrupted"
-                      : ended != BE_OK        ? "failed"
-                      : s->out_of_time        ? "time limit"
-                                              : "complete";
+    const char *end = reason == BE_INTERRUPTED ? "interrupted"
+                      : reason != BE_OK        ? "failed"
+                      : s->out_of_time         ? "time limit"
+                                               : "complete";
     *out = json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:I, s:o, s:s}", "schema", 1,
                      "kind", "sweep", "workload", s->workload->name, "axis", s->range.axis->name,
                      "noun", s->range.axis->noun, "from", (json_int_t)s->range.from, "to",

@@ -43,8 +43,8 @@ static int round_sides(const sweep *s, const sweep_pair *pair, double x, bool al
 {
     int count = 0;
     for (int i = 0; i < s->side_count; i++) {
-        bool wanted = all || i == pair->first || i == pair->second;
-        if (wanted && !s->sides[i].missing && x <= s->sides[i].most) sides[count++] = i;
+        bool is_due = all || i == pair->first || i == pair->second;
+        if (is_due && !s->sides[i].missing && x <= s->sides[i].most) sides[count++] = i;
     }
     return count;
 }
@@ -89,11 +89,11 @@ static be_status measure_next(sweep *s, sweep_pair *pair, double x, be_error *er
 /* Runs for which the time is enough, by those so far, for each of the pairs that go on. */
 static int runs_left(const sweep *s)
 {
-    int measured = (int)json_array_size(s->records) - s->loaded, pairs = 0;
+    int runs = (int)json_array_size(s->records) - s->loaded, pairs = 0;
     double left_s = s->limit_s - sweep_elapsed_s(s);
     for (int p = 0; p < s->pair_count; p++) pairs += !s->pairs[p].done && !s->pairs[p].beside;
-    if (measured == 0) return SWEEP_RUNS_MOST;
-    return (int)fmin(fmax(left_s / sweep_elapsed_s(s) * measured / pairs, 1), SWEEP_RUNS_MOST);
+    if (runs == 0) return SWEEP_RUNS_MOST;
+    return (int)fmin(fmax(left_s / sweep_elapsed_s(s) * runs / pairs, 1), SWEEP_RUNS_MOST);
 }
 
 /* The last runs are kept for points that decide (measure/crossing.h), so it ends somewhat before
@@ -101,8 +101,8 @@ static int runs_left(const sweep *s)
 static bool search_next(sweep *s, const sweep_pair *pair, double *x)
 {
     crossing_options options = sweep_options(s, pair);
-    int most = pair->count + runs_left(s);
-    if (most < options.most) options.most = most;
+    int limit = pair->count + runs_left(s);
+    if (limit < options.most) options.most = limit;
     if (crossing_next(pair->points, pair->count, &options, x)) return true;
     options.most = SWEEP_RUNS_MOST;
     s->out_of_time |= crossing_next(pair->points, pair->count, &options, x);

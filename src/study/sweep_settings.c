@@ -76,21 +76,21 @@ static double time_of(const json_t *records, int i)
 /* The names of those within noise of the fastest, the fastest first. */
 static json_t *kept_of(const sweep_side *side, const json_t *records)
 {
-    json_t *kept = json_array();
+    json_t *choice = json_array();
     double best = INFINITY;
-    bool taken[SWEEP_SETTINGS_MAX] = {false};
+    bool is_taken[SWEEP_SETTINGS_MAX] = {false};
     for (int i = 0; i < side->setting_count; i++) best = fmin(best, time_of(records, i));
     for (int k = 0; k < KEEP_MOST; k++) {
         int next = -1;
         for (int i = 0; i < side->setting_count; i++)
-            if (!taken[i] && time_of(records, i) <= KEEP_WITHIN * best &&
+            if (!is_taken[i] && time_of(records, i) <= KEEP_WITHIN * best &&
                 (next < 0 || time_of(records, i) < time_of(records, next)))
                 next = i;
         if (next < 0 || isinf(best)) break;
-        taken[next] = true;
-        json_array_append_new(kept, json_string(side->settings[next].name));
+        is_taken[next] = true;
+        json_array_append_new(choice, json_string(side->settings[next].name));
     }
-    return kept;
+    return choice;
 }
 
 static be_status screen_side(sweep *s, const sweep_side *side, double x, be_error *err)
@@ -109,13 +109,13 @@ static be_status screen_side(sweep *s, const sweep_side *side, double x, be_erro
                                        .target_relative = 0.05,
                                        .target_ratio = 0.05,
                                        .clear_ratio = 0.1};
-    json_t *records = json_array(), *tried = json_array();
+    json_t *records = json_array(), *trials = json_array();
     be_status status = s->m.hands.run(&s->m, &point, records, err);
     for (int i = 0; i < (int)json_array_size(records); i++)
-        json_array_append_new(tried, json_pack("{s:s, s:o}", "setting", side->settings[i].name,
-                                               "step_s", json_of_real(time_of(records, i))));
+        json_array_append_new(trials, json_pack("{s:s, s:o}", "setting", side->settings[i].name,
+                                                "step_s", json_of_real(time_of(records, i))));
     json_t *record = json_pack("{s:s, s:f, s:s, s:o, s:o}", "kind", "screen", "x", x, "side",
-                               side->name, "tried", tried, "kept", kept_of(side, records));
+                               side->name, "tried", trials, "kept", kept_of(side, records));
     if (status == BE_OK) status = sweep_log_append(&s->log, record, err);
     if (status == BE_OK) sweep_take(s, record);
     /* Where nobody is left, the first reason is the sweep's. */

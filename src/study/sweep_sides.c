@@ -72,11 +72,12 @@ static be_status add_side(sweep *s, const bench_contender *like, const int *thre
     *side = (sweep_side){.device = like->device,
                          .is_cpu = runs_on_cpu(&s->m.plan, like),
                          .most = (double)s->range.to};
-    int used = snprintf(side->name, sizeof side->name, "%s %s%s", engine_title(like->engine->name),
-                        like->device, side->is_cpu && !cpu ? " (the CPU)" : "");
+    int length =
+        snprintf(side->name, sizeof side->name, "%s %s%s", engine_title(like->engine->name),
+                 like->device, side->is_cpu && !cpu ? " (the CPU)" : "");
     if (cpu && count == 1)
-        snprintf(side->name + used, sizeof side->name - (size_t)used, " %d thread%s", threads[0],
-                 threads[0] == 1 ? "" : "s");
+        snprintf(side->name + length, sizeof side->name - (size_t)length, " %d thread%s",
+                 threads[0], threads[0] == 1 ? "" : "s");
     for (int v = -1; v < (cpu ? s->variant_count : 0); v++) {
         const sweep_variant *variant = v < 0 ? NULL : &s->variants[v];
         if (variant && strcmp(variant->engine.name, like->engine->name) != 0) continue;
@@ -100,11 +101,11 @@ static bool stands_alone(const sweep *s, const bench_contender *who)
  * other engines, which start slowly, 1 and all. */
 static int thread_counts(const sweep *s, const bench_contender *who, int out[SWEEP_SETTINGS_MAX])
 {
-    const study_numbers *given = &s->m.request->threads;
+    const study_numbers *numbers = &s->m.request->threads;
     int all = s->m.request->usual_threads, count = 0;
     if (strcmp(who->device, "cpu") != 0) return out[0] = all, 1;
-    for (int t = 0; t < given->count && count < 4; t++) out[count++] = (int)given->number[t];
-    if (given->count) return count;
+    for (int t = 0; t < numbers->count && count < 4; t++) out[count++] = (int)numbers->number[t];
+    if (numbers->count) return count;
     for (int threads = 1; threads < all && count < 3 && (stands_alone(s, who) || !count);
          threads *= 2)
         out[count++] = threads;
@@ -113,7 +114,7 @@ static int thread_counts(const sweep *s, const bench_contender *who, int out[SWE
     return count;
 }
 
-static be_status add_pair(sweep *s, int first, int second, bool beside, be_error *err)
+static be_status add_pair(sweep *s, int first, int second, bool is_yardstick, be_error *err)
 {
     if (s->pair_count == SWEEP_PAIRS_MAX)
         FAIL(err, BE_USAGE,
@@ -121,8 +122,8 @@ static be_status add_pair(sweep *s, int first, int second, bool beside, be_error
              "and devices",
              SWEEP_PAIRS_MAX);
     sweep_pair *pair = &s->pairs[s->pair_count++];
-    *pair =
-        (sweep_pair){.first = first, .second = second, .beside = beside, .to = (double)s->range.to};
+    *pair = (sweep_pair){
+        .first = first, .second = second, .beside = is_yardstick, .to = (double)s->range.to};
     return BE_OK;
 }
 
@@ -192,8 +193,8 @@ static void find_variants(sweep *s)
 {
     static const char *const names[] = {"native", "onednn"};
     engine_options options = {.isa = s->m.request->isa};
-    bool chosen = s->m.request->library || options.isa;
-    for (int l = 0; l < 2 && !chosen; l++) {
+    bool has_library = s->m.request->library || options.isa;
+    for (int l = 0; l < 2 && !has_library; l++) {
         options.library = names[l];
         if (l == 0 || backend_has_library("cpu", names[l]))
             add_variant(s, "native", &options, names[l], 1);
@@ -220,19 +221,19 @@ static be_status add_contender(sweep *s, const bench_contender *who, bool apart,
 be_status sweep_find_sides(sweep *s, be_error *err)
 {
     bench_plan *plan = &s->m.plan;
-    bench_contender found[BENCH_CONTENDERS_MAX];
+    bench_contender contenders[BENCH_CONTENDERS_MAX];
     int count = 0;
     for (int c = 0; c < plan->contender_count; c++) {
-        bool seen = false;
+        bool is_repeated = false;
         for (int f = 0; f < count; f++)
-            seen |= found[f].engine == plan->contenders[c].engine &&
-                    strcmp(found[f].device, plan->contenders[c].device) == 0;
-        if (!seen) found[count++] = plan->contenders[c];
+            is_repeated |= contenders[f].engine == plan->contenders[c].engine &&
+                           strcmp(contenders[f].device, plan->contenders[c].device) == 0;
+        if (!is_repeated) contenders[count++] = plan->contenders[c];
         s->has_gpu |= !runs_on_cpu(plan, &plan->contenders[c]);
     }
     plan->contender_count = 0;
     find_variants(s);
-    for (int f = 0; f < count; f++) TRY(add_contender(s, &found[f], !s->has_gpu, err));
+    for (int f = 0; f < count; f++) TRY(add_contender(s, &contenders[f], !s->has_gpu, err));
     TRY(s->has_gpu ? pair_with_gpu(s, err) : pair_with_first(s, err));
     if (!s->pair_count)
         FAIL(err, BE_USAGE,

@@ -96,10 +96,10 @@ static be_status run_whole(sweep *s, int side, const crossing_line *line, double
 static be_status confirm(sweep *s, const sweep_pair *pair, be_error *err)
 {
     crossing_line lines[2];
-    crossing_result found;
-    TRY(sweep_lines(s, pair, lines, &found, err));
-    if (!found.count) return BE_OK;
-    const crossing *c = &found.crossings[0];
+    crossing_result result;
+    TRY(sweep_lines(s, pair, lines, &result, err));
+    if (!result.count) return BE_OK;
+    const crossing *c = &result.crossings[0];
     const double places[] = {floor(fmax(c->low / BESIDE, 1)), ceil(c->high * BESIDE)};
     for (int i = 0; i < 2; i++)
         for (int side = 0; side < 2 && !sweep_time_is_up(s); side++)

@@ -47,13 +47,13 @@ typedef struct trial {
 static be_status check_numbers(const study_numbers *numbers, int64_t batch, bool each,
                                be_error *err)
 {
-    int64_t most = 0;
+    int64_t largest = 0;
     if (numbers->count > WORKERS_NUMBERS_MAX)
         FAIL(err, BE_USAGE, "--workers: expected at most %d numbers, found %d", WORKERS_NUMBERS_MAX,
              numbers->count);
     for (int i = 0; i < numbers->count; i++) {
         int64_t n = numbers->number[i];
-        if (n > most) most = n;
+        if (n > largest) largest = n;
         if (!each && batch % n)
             FAIL(err, BE_USAGE,
                  "expected a batch that %" PRId64
@@ -61,7 +61,7 @@ static be_status check_numbers(const study_numbers *numbers, int64_t batch, bool
                  "; use another --batch, or other --workers",
                  n, batch);
     }
-    if (most < 2)
+    if (largest < 2)
         FAIL(err, BE_USAGE, "--workers: expected a number above 1 to compare with one worker");
     return BE_OK;
 }
@@ -86,10 +86,10 @@ static void add_crew(const trial *t, side *s, int64_t workers)
 
 static be_status add_side(trial *t, const char *engine, be_error *err)
 {
-    static const char *const known[] = {"torch", "torch-compile", "torch-channels-last"};
+    static const char *const forms[] = {"torch", "torch-compile", "torch-channels-last"};
     bool is_known = !engine;
-    for (size_t i = 0; engine && i < sizeof known / sizeof *known; i++)
-        is_known |= strcmp(engine, known[i]) == 0;
+    for (size_t i = 0; engine && i < sizeof forms / sizeof *forms; i++)
+        is_known |= strcmp(engine, forms[i]) == 0;
     if (!is_known || t->count == SIDES_MOST)
         FAIL(err, BE_USAGE,
              "--engine: beside the native engine several workers are measured of torch, "

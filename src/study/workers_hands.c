@@ -94,35 +94,35 @@ static be_status make_command(const study_request *r, const workers_job *job, co
 }
 
 /* A signal to us is one to it, which then ends in order. */
-static be_status wait_for(pid_t child, const study_watch *watch, int *ended, be_error *err)
+static be_status wait_for(pid_t child, const study_watch *watch, int *exit_status, be_error *err)
 {
-    bool told = false;
+    bool is_told = false;
     for (;;) {
-        pid_t found = waitpid(child, ended, WNOHANG);
-        if (found == child) break;
-        if (found < 0 && errno != EINTR)
+        pid_t pid = waitpid(child, exit_status, WNOHANG);
+        if (pid == child) break;
+        if (pid < 0 && errno != EINTR)
             FAIL(err, BE_FAILED, "a training could not be waited for: %s", strerror(errno));
-        if (watch->stop && *watch->stop && !told) kill(child, SIGTERM);
-        told |= watch->stop && *watch->stop;
+        if (watch->stop && *watch->stop && !is_told) kill(child, SIGTERM);
+        is_told |= watch->stop && *watch->stop;
         clock_sleep_ns(LOOK_NS);
     }
-    if (told) FAIL(err, BE_INTERRUPTED, "stopped by a signal");
+    if (is_told) FAIL(err, BE_INTERRUPTED, "stopped by a signal");
     return BE_OK;
 }
 
 /* Its last line, which is the reason. */
-static be_status tell_failure(FILE *log, int ended, be_error *err)
+static be_status tell_failure(FILE *log, int exit_status, be_error *err)
 {
-    static const be_status known[] = {BE_USAGE, BE_UNAVAILABLE, BE_NUMERIC, BE_NO_MEMORY};
+    static const be_status codes[] = {BE_USAGE, BE_UNAVAILABLE, BE_NUMERIC, BE_NO_MEMORY};
     char line[sizeof((be_error *)0)->text] = "", last[sizeof line] = "it said nothing";
     be_status status = BE_FAILED;
     rewind(log);
     while (fgets(line, sizeof line, log)) snprintf(last, sizeof last, "%s", line);
     last[strcspn(last, "\n")] = 0;
     const char *text = strncmp(last, "breakeven: ", 11) == 0 ? last + 11 : last;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (WIFEXITED(ended) && WEXITSTATUS(ended) == be_status_exit_code(known[i]))
-            status = known[i];
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (WIFEXITED(exit_status) && WEXITSTATUS(exit_status) == be_status_exit_code(codes[i]))
+            status = codes[i];
     FAIL(err, status, "%s", text);
 }
 
@@ -131,7 +131,7 @@ static be_status run(const command *c, const study_watch *watch, FILE *out, FILE
 {
     posix_spawn_file_actions_t actions;
     pid_t child = 0;
-    int ended = 0;
+    int exit_status = 0;
     if (posix_spawn_file_actions_init(&actions) != 0)
         FAIL(err, BE_NO_MEMORY, "no memory to start a training");
     posix_spawn_file_actions_adddup2(&actions, fileno(out), STDOUT_FILENO);
@@ -140,8 +140,10 @@ static be_status run(const command *c, const study_watch *watch, FILE *out, FILE
     int problem = posix_spawn(&child, c->words[0], &actions, NULL, c->words, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (problem) FAIL(err, BE_FAILED, "a training could not be started: %s", strerror(problem));
-    TRY(wait_for(child, watch, &ended, err));
-    return WIFEXITED(ended) && WEXITSTATUS(ended) == 0 ? BE_OK : tell_failure(log, ended, err);
+    TRY(wait_for(child, watch, &exit_status, err));
+    return WIFEXITED(exit_status) && WEXITSTATUS(exit_status) == 0
+               ? BE_OK
+               : tell_failure(log, exit_status, err);
 }
 
 static be_status read_times(FILE *out, const workers_job *job, workers_time *time, be_error *err)

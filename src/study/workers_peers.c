@@ -111,7 +111,7 @@ static be_status check(const workers_peers *p, lane *l, be_error *err)
     gate g;
     gate_result result;
     be_precision precision;
-    protocol_job asked = make_job(p, &l->job);
+    protocol_job job = make_job(p, &l->job);
     TRY(precision_find(p->request->precision, &precision, err));
     gate_options options = {.material = &p->options,
                             .folder = p->material.folder.path,
@@ -120,7 +120,7 @@ static be_status check(const workers_peers *p, lane *l, be_error *err)
                             .interrupted = p->watch->stop};
     study_progress(p->watch, "%s: comparing with the reference ...", l->runner.name);
     TRY(gate_new(&g, &options, err));
-    be_status status = gate_check(&g, &l->runner, &asked, RUN_LIMIT_S, &result, err);
+    be_status status = gate_check(&g, &l->runner, &job, RUN_LIMIT_S, &result, err);
     gate_free(&g);
     return status;
 }
@@ -148,9 +148,9 @@ static be_status start_lane(workers_peers *p, lane *l, const workers_job *job, b
 static be_status prepare(const workers_peers *p, lane *l, bool is_checked, be_error *err)
 {
     protocol_answer answer = {0};
-    protocol_job asked = make_job(p, &l->job);
+    protocol_job job = make_job(p, &l->job);
     if (!is_checked) TRY(check(p, l, err));
-    TRY(runner_prepare(&l->runner, &asked, RUN_LIMIT_S, err));
+    TRY(runner_prepare(&l->runner, &job, RUN_LIMIT_S, err));
     be_status status = runner_run(&l->runner, l->job.steps, RUN_LIMIT_S, &answer, NULL, err);
     protocol_answer_clear(&answer);
     return status;

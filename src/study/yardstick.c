@@ -8,11 +8,11 @@
 
 #define SAMPLES 1024 /* generated: what is timed is the step, whatever it is of */
 
-static bool has_shape(const json_t *found, const be_shape *shape)
+static bool has_shape(const json_t *list, const be_shape *shape)
 {
-    if (json_array_size(found) != (size_t)shape->rank) return false;
+    if (json_array_size(list) != (size_t)shape->rank) return false;
     for (int i = 0; i < shape->rank; i++)
-        if (json_integer_value(json_array_get(found, (size_t)i)) != shape->dim[i]) return false;
+        if (json_integer_value(json_array_get(list, (size_t)i)) != shape->dim[i]) return false;
     return true;
 }
 
@@ -22,8 +22,8 @@ static const json_t *shape_of(const json_t *weights, const char *name)
     json_t *weight;
     json_array_foreach(weights, i, weight)
     {
-        const char *found = json_string_value(json_object_get(weight, "name"));
-        if (found && strcmp(found, name) == 0) return json_object_get(weight, "shape");
+        const char *text = json_string_value(json_object_get(weight, "name"));
+        if (text && strcmp(text, name) == 0) return json_object_get(weight, "shape");
     }
     return NULL;
 }
@@ -60,11 +60,11 @@ static bool reads(const workload *w, const json_t *input)
 {
     data_table form = workload_form(w, 1);
     const be_shape *sample = &form.field[0].form.sample;
-    int64_t found = 1, wanted = 1;
+    int64_t elements = 1, needs = 1;
     for (size_t i = 1; i < json_array_size(input); i++)
-        found *= json_integer_value(json_array_get(input, i));
-    for (int i = 0; i < sample->rank; i++) wanted *= sample->dim[i];
-    return json_array_size(input) > 1 && found == wanted;
+        elements *= json_integer_value(json_array_get(input, i));
+    for (int i = 0; i < sample->rank; i++) needs *= sample->dim[i];
+    return json_array_size(input) > 1 && elements == needs;
 }
 
 static be_status has_weights(const workload *w, const json_t *weights, bool *out, be_error *err)
@@ -123,10 +123,10 @@ be_status yardstick_open(yardstick *out, const study_request *request, const stu
 static bool has_device(const json_t *hello, const char *device)
 {
     size_t i;
-    json_t *found;
-    json_array_foreach(json_object_get(hello, "devices"), i, found)
+    json_t *item;
+    json_array_foreach(json_object_get(hello, "devices"), i, item)
     {
-        const char *id = json_string_value(json_object_get(found, "id"));
+        const char *id = json_string_value(json_object_get(item, "id"));
         if (id && strcmp(id, device) == 0) return true;
     }
     return false;
