@@ -110,17 +110,17 @@ static double left_s(const anatomy_options *options, int64_t began_ns)
 static be_status ask_sizes(runner *r, const anatomy_options *options, double limit_s, anatomy *out,
                            be_error *err)
 {
-    json_t *kept = load_points(options->kept, options->calibrate_s);
+    json_t *points = load_points(options->kept, options->calibrate_s);
     protocol_call call = {.request = PROTOCOL_CALIBRATE,
-                          .seconds = kept ? 0 : options->calibrate_s};
+                          .seconds = points ? 0 : options->calibrate_s};
     protocol_answer answer = {0};
     be_status status = runner_call(r, &call, limit_s, &answer, NULL, err);
-    if (status == BE_OK && !kept) keep_points(options->kept, options->calibrate_s, answer.points);
+    if (status == BE_OK && !points) keep_points(options->kept, options->calibrate_s, answer.points);
     if (status == BE_OK && json_array_size(answer.ops) == json_array_size(out->answer.ops))
         status = take_list(answer.ops, &out->ops, &out->op_count, err);
     if (status == BE_OK)
-        status = take_list(kept ? kept : answer.points, &out->points, &out->point_count, err);
-    json_decref(kept);
+        status = take_list(points ? points : answer.points, &out->points, &out->point_count, err);
+    json_decref(points);
     protocol_answer_clear(&answer);
     return status;
 }

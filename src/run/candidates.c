@@ -51,9 +51,9 @@ static candidate *find(candidates *c, const record_measured *record)
     for (int i = 0; i < c->count; i++)
         if (same_setting(c->list[i].record, record)) return &c->list[i];
     if (c->count == CANDIDATES_MAX) return NULL;
-    candidate *added = &c->list[c->count++];
-    *added = (candidate){.record = record};
-    return added;
+    candidate *entry = &c->list[c->count++];
+    *entry = (candidate){.record = record};
+    return entry;
 }
 
 /* Where the sample of a batch stands among those by ascending batch, or is to stand; -1: there is
@@ -109,8 +109,8 @@ void candidates_collect(candidates *out, const record_set *set, const record_mea
     out->count = 0;
     for (size_t i = 0; i < set->count; i++) {
         const record_measured *record = &set->list[i];
-        bool measured = !isnan(record->step_s.median);
-        candidate *of = measured && is_alike(record, like) ? find(out, record) : NULL;
+        bool is_measured = !isnan(record->step_s.median);
+        candidate *of = is_measured && is_alike(record, like) ? find(out, record) : NULL;
         if (of) add_sample(of, record);
     }
     for (int c = 0; c < out->count; c++) {
@@ -141,18 +141,18 @@ static bool is_better(const candidate *a, const candidate *b, advice_goal goal)
 
 void candidates_estimate(candidates *c, const advice_question *question)
 {
-    int kept = 0;
+    int usable = 0;
     for (int i = 0; i < c->count; i++)
         advice_estimate_of(&c->list[i].advice, question, &c->list[i].estimate);
     for (int i = 0; i < c->count; i++) {
         int at = 0;
-        while (at < kept && !candidates_same_place(c->list[at].record, c->list[i].record)) at++;
-        if (at < kept && !is_better(&c->list[i], &c->list[at], question->goal)) continue;
+        while (at < usable && !candidates_same_place(c->list[at].record, c->list[i].record)) at++;
+        if (at < usable && !is_better(&c->list[i], &c->list[at], question->goal)) continue;
         c->list[at] = c->list[i];
         c->list[at].advice.samples = c->list[at].samples;
-        if (at == kept) kept++;
+        if (at == usable) usable++;
     }
-    c->count = kept;
+    c->count = usable;
 }
 
 /* ---------------------------------------------------------------- blocks side by side */
@@ -229,8 +229,8 @@ be_status candidates_choose(const candidates *c, const advice_question *question
     if (out->second < 0) return BE_OK;
     const candidate *both[] = {&c->list[out->best], &c->list[out->second]};
     const advice_candidate *of[] = {&both[0]->advice, &both[1]->advice};
-    const advice_estimate *found[] = {&both[0]->estimate, &both[1]->estimate};
+    const advice_estimate *pair[] = {&both[0]->estimate, &both[1]->estimate};
     TRY(find_pairs(both[0], both[1], pairs, &count, err));
-    advice_judge(of, found, question, pairs, count, out);
+    advice_judge(of, pair, question, pairs, count, out);
     return BE_OK;
 }

@@ -349,11 +349,11 @@ static be_status child_wait(child *c, int fd, short events, int64_t deadline_ns,
 {
     for (;;) {
         if (c->interrupted && *c->interrupted) FAIL(err, BE_INTERRUPTED, "stopped by a signal");
-        int64_t left = deadline_ns - clock_now_ns();
-        if (left <= 0) return BE_FAILED;
-        if (left > CHILD_SLICE_NS) left = CHILD_SLICE_NS;
+        int64_t rest_ns = deadline_ns - clock_now_ns();
+        if (rest_ns <= 0) return BE_FAILED;
+        if (rest_ns > CHILD_SLICE_NS) rest_ns = CHILD_SLICE_NS;
         struct pollfd fds[] = {{.fd = fd, .events = events}, {.fd = c->log, .events = POLLIN}};
-        int ready = clock_wait_ready(fds, 2, left);
+        int ready = clock_wait_ready(fds, 2, rest_ns);
         if (ready > 0 && fds[1].revents) child_read_log(c);
         if (ready > 0 && fds[0].revents) return BE_OK;
         TRY(child_look_astray(c, err));
@@ -368,10 +368,10 @@ be_status child_send(child *c, const char *bytes, size_t length, int64_t deadlin
     flags = MSG_NOSIGNAL;
 #endif
     while (length > 0) {
-        ssize_t sent = send(c->in, bytes, length, flags);
-        if (sent >= 0) {
-            bytes += sent;
-            length -= (size_t)sent;
+        ssize_t bytes_sent = send(c->in, bytes, length, flags);
+        if (bytes_sent >= 0) {
+            bytes += bytes_sent;
+            length -= (size_t)bytes_sent;
         } else if (errno == EAGAIN || errno == ENOBUFS) {
             be_status status = child_wait(c, c->in, POLLOUT, deadline_ns, err);
             if (status == BE_FAILED)
@@ -408,9 +408,9 @@ static be_status child_next_line(child *c, const char **line, size_t *length, be
     char *text = c->buffer;
     char *newline =
         c->end > c->searched ? memchr(text + c->searched, '\n', c->end - c->searched) : NULL;
-    size_t found = newline ? (size_t)(newline - text) - c->start : c->end - c->start;
+    size_t line_bytes = newline ? (size_t)(newline - text) - c->start : c->end - c->start;
     *line = NULL;
-    if (found > c->line_max) {
+    if (line_bytes > c->line_max) {
         child_await_end(c, 0);
         FAIL(err, BE_BAD_DATA,
              "expected an answer of at most %zu bytes, found a longer line; the runner "
@@ -421,8 +421,8 @@ static be_status child_next_line(child *c, const char **line, size_t *length, be
     if (!newline) return BE_OK;
     *newline = 0;
     *line = text + c->start;
-    *length = found;
-    c->start += found + 1;
+    *length = line_bytes;
+    c->start += line_bytes + 1;
     c->searched = c->start;
     c->is_astray = NULL;
     return BE_OK;
@@ -451,15 +451,15 @@ void child_watch(const child *c, struct pollfd out[2])
     for (int i = 0; i < 2; i++) out[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
 }
 
-be_status child_take_line(child *c, const char **line, bool *ended, be_error *err)
+be_status child_take_line(child *c, const char **line, bool *has_ended, be_error *err)
 {
     size_t length = 0;
     child_read_log(c);
     for (;;) {
         ssize_t got = 0;
         TRY(child_next_line(c, line, &length, err));
-        *ended = !*line && c->out < 0;
-        if (*line || *ended) return BE_OK;
+        *has_ended = !*line && c->out < 0;
+        if (*line || *has_ended) return BE_OK;
         TRY(child_fill(c, &got, err));
         if (got < 0) return BE_OK;
         if (got == 0) child_close(&c->out);
@@ -473,12 +473,12 @@ be_status child_expect_silence(child *c, be_error *err)
     if (c->start == c->end && clock_wait_ready(&fd, 1, 0) > 0 && fd.revents & POLLIN)
         TRY(child_fill(c, &got, err));
     if (c->start == c->end) return BE_OK;
-    char shown[100];
-    text_clean((char *)c->buffer + c->start, c->end - c->start, false, shown, sizeof shown);
+    char text[100];
+    text_clean((char *)c->buffer + c->start, c->end - c->start, false, text, sizeof text);
     FAIL(err, BE_BAD_DATA,
          "expected silence before the next request, found an answer that nobody asked for: '%s'; a "
          "runner may write nothing but answers to the descriptor of its answers",
-         shown);
+         text);
 }
 
 int child_stop(child *c, double grace_s, char *ending, size_t size, int64_t *peak_rss_bytes)

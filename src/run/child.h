@@ -50,9 +50,9 @@ BE_CHECKED be_status child_read_line(child *c, const char **line, size_t *length
 
 /* For who waits for several things at once, and never here: what to wait for (its answers, its log;
  * a descriptor is -1 once it is closed), and the next line of its answers if it has come, else
- * *line is NULL; *ended: there will be none any more.  BE_BAD_DATA for a line over line_max. */
+ * *line is NULL; *has_ended: there will be none any more.  BE_BAD_DATA for a line over line_max. */
 void child_watch(const child *c, struct pollfd out[2]);
-BE_CHECKED be_status child_take_line(child *c, const char **line, bool *ended, be_error *err);
+BE_CHECKED be_status child_take_line(child *c, const char **line, bool *has_ended, be_error *err);
 
 /* BE_OK if the child has written nothing that is not read yet; else BE_BAD_DATA with the text:
  * asked before a request, this finds output that is no answer to anything. */

@@ -312,10 +312,10 @@ static be_status conductor_ratio_settled(conductor *c, int i, bool *settled, be_
 
 /* Apply the stop rule.  A precise contender stays in the rotation while another is not: its next
  * blocks are what that one is compared with.  One at a limit leaves. */
-static be_status conductor_decide(conductor *c, bool *ended, be_error *err)
+static be_status conductor_decide(conductor *c, bool *is_over, be_error *err)
 {
     const stop_rule *rule = &c->options->stop;
-    *ended = true;
+    *is_over = true;
     TRY(conductor_summarize(c, err));
     for (int i = 0; i < c->count; i++) {
         lane *l = &c->lanes[i];
@@ -327,7 +327,7 @@ static be_status conductor_decide(conductor *c, bool *ended, be_error *err)
         };
         TRY(conductor_ratio_settled(c, i, &state.ratios_settled, err));
         l->result->stop = stop_decide(rule, &state);
-        if (l->result->stop == STOP_NONE) *ended = false;
+        if (l->result->stop == STOP_NONE) *is_over = false;
         l->leaving = state.time_s >= rule->max_time_s ||
                      (rule->max_samples > 0 && state.samples >= rule->max_samples);
     }
@@ -359,11 +359,11 @@ static void conductor_time_is_up(conductor *c)
  * each order has been used as often as the other. */
 static be_status conductor_rounds(conductor *c, be_error *err)
 {
-    bool ended = false;
+    bool is_over = false;
     int64_t until_ns = conductor_until(c, BUDGET_ROUNDS);
     /* The blocks that have begun may end. */
     conductor_give(c, conductor_until(c, BUDGET_OPEN));
-    while (!ended && conductor_active(c) > 0 && clock_now_ns() < until_ns) {
+    while (!is_over && conductor_active(c) > 0 && clock_now_ns() < until_ns) {
         int round = c->report->rounds++;
         for (int k = 0; k < c->count; k++) {
             lane *l = &c->lanes[round % 2 ? c->count - 1 - k : k];
@@ -372,9 +372,9 @@ static be_status conductor_rounds(conductor *c, be_error *err)
             be_status status = lane_block(l, err);
             TRY(conductor_take(l, status, err));
         }
-        if (round % 2 == 1 || conductor_active(c) == 1) TRY(conductor_decide(c, &ended, err));
+        if (round % 2 == 1 || conductor_active(c) == 1) TRY(conductor_decide(c, &is_over, err));
     }
-    if (!ended) conductor_time_is_up(c);
+    if (!is_over) conductor_time_is_up(c);
     return BE_OK;
 }
 

@@ -83,15 +83,15 @@ static be_status find_native(engine *out, const engine_options *options, be_erro
  * in its build folder; where the source was. */
 static be_status find_script(engine *out, const char *name, be_error *err)
 {
-    const char *wanted = getenv("BREAKEVEN_RUNNERS");
+    const char *folder = getenv("BREAKEVEN_RUNNERS");
     char program[FILE_PATH_BYTES];
-    if (wanted && *wanted) {
-        TRY(file_format_path(out->script, err, "%s/%s", wanted, name));
+    if (folder && *folder) {
+        TRY(file_format_path(out->script, err, "%s/%s", folder, name));
         if (file_exists(out->script)) return BE_OK;
         FAIL(err, BE_UNAVAILABLE,
              "expected %s in the folder that BREAKEVEN_RUNNERS names (%s), "
              "found none; correct or unset it",
-             name, wanted);
+             name, folder);
     }
     TRY(file_own_program(program, err));
     char *end = strrchr(program, '/');
@@ -141,27 +141,27 @@ static const python_engine python_engines[] = {
 };
 
 /* What the engine's own variable names, or else BREAKEVEN_PYTHON; NULL if neither is set. */
-static const char *named_by(const python_engine *wanted, const char **variable)
+static const char *named_by(const python_engine *like, const char **variable)
 {
-    const char *own = getenv(wanted->variable), *any = getenv("BREAKEVEN_PYTHON");
-    *variable = own && *own ? wanted->variable : "BREAKEVEN_PYTHON";
+    const char *own = getenv(like->variable), *any = getenv("BREAKEVEN_PYTHON");
+    *variable = own && *own ? like->variable : "BREAKEVEN_PYTHON";
     return own && *own ? own : any && *any ? any : NULL;
 }
 
 /* The Python that the user named must have the engine: there is no other then. */
-static be_status find_named(engine *out, pythons_known *known, const python_engine *wanted,
+static be_status find_named(engine *out, pythons_known *pythons, const python_engine *like,
                             const char *path, const char *variable, be_error *err)
 {
-    const python *p = python_ask(known, path, out->interrupted);
+    const python *p = python_ask(pythons, path, out->interrupted);
     if (!p || p->status != BE_OK)
         FAIL(err, BE_UNAVAILABLE,
              "expected the Python of %s (%.200s) to work, found that it does not: %.600s", variable,
              path, p ? p->error.text : "its path is too long");
-    if (!p->has[wanted->module].found)
+    if (!p->has[like->module].found)
         FAIL(err, BE_UNAVAILABLE,
              "expected the Python of %s (%.200s) to have %s, found that it has not; install it "
              "there, or name another Python in %s",
-             variable, path, wanted->name, wanted->variable);
+             variable, path, like->name, like->variable);
     out->pythons = (python_list){.count = 1, .list = {p}};
     return BE_OK;
 }
@@ -174,21 +174,21 @@ static void list_paths(const python_list *all, char *out, size_t size)
 }
 
 /* None of them has it.  Where one cannot even be asked, that is the reason to tell. */
-static be_status none_has(const python_list *all, const python_engine *wanted, be_error *err)
+static be_status none_has(const python_list *all, const python_engine *like, be_error *err)
 {
     char paths[300];
     list_paths(all, paths, sizeof paths);
     for (int i = 0; i < all->count; i++)
         if (all->list[i]->status != BE_OK)
             FAIL(err, BE_UNAVAILABLE, "expected %s in %s, found that %.200s does not work: %.400s",
-                 wanted->name, paths, all->list[i]->path, all->list[i]->error.text);
+                 like->name, paths, all->list[i]->path, all->list[i]->error.text);
     if (!all->count)
         FAIL(err, BE_UNAVAILABLE,
              "expected a python3 with %s in the active environment or on PATH, found no python3; "
              "%s",
-             wanted->name, wanted->install);
-    FAIL(err, BE_UNAVAILABLE, "expected %s in %s, found none; %s", wanted->name, paths,
-         wanted->install);
+             like->name, like->install);
+    FAIL(err, BE_UNAVAILABLE, "expected %s in %s, found none; %s", like->name, paths,
+         like->install);
 }
 
 /* Of all that have it the first, and behind it those that have another installation of it. */
@@ -196,27 +196,27 @@ static void keep_those_with(const python_list *all, python_module module, python
 {
     for (int i = 0; i < all->count; i++) {
         const python_has *has = &all->list[i]->has[module];
-        bool known = !has->found;
-        for (int k = 0; k < out->count && !known; k++)
-            known = strcmp(out->list[k]->has[module].origin, has->origin) == 0;
-        if (!known) out->list[out->count++] = all->list[i];
+        bool is_unknown = !has->found;
+        for (int k = 0; k < out->count && !is_unknown; k++)
+            is_unknown = strcmp(out->list[k]->has[module].origin, has->origin) == 0;
+        if (!is_unknown) out->list[out->count++] = all->list[i];
     }
 }
 
 /* The one that the user named; the active environment; the engine's own environment, which somebody
  * made for this program; the first on PATH that has it; the system's. */
-static be_status find_python(engine *out, pythons_known *known, const python_engine *wanted,
+static be_status find_python(engine *out, pythons_known *pythons, const python_engine *like,
                              be_error *err)
 {
     char cache[FILE_PATH_BYTES], own[FILE_PATH_BYTES] = "";
-    const char *variable = NULL, *named = named_by(wanted, &variable);
+    const char *variable = NULL, *name = named_by(like, &variable);
     python_list all;
-    if (named) return find_named(out, known, wanted, named, variable, err);
-    if (wanted->folder && file_xdg(cache, FILE_CACHE, NULL) == BE_OK)
-        TRY(file_format_path(own, err, "%s/%s/bin/python3", cache, wanted->folder));
-    python_find_all(known, &all, *own ? own : NULL, out->interrupted);
-    keep_those_with(&all, wanted->module, &out->pythons);
-    return out->pythons.count ? BE_OK : none_has(&all, wanted, err);
+    if (name) return find_named(out, pythons, like, name, variable, err);
+    if (like->folder && file_xdg(cache, FILE_CACHE, NULL) == BE_OK)
+        TRY(file_format_path(own, err, "%s/%s/bin/python3", cache, like->folder));
+    python_find_all(pythons, &all, *own ? own : NULL, out->interrupted);
+    keep_those_with(&all, like->module, &out->pythons);
+    return out->pythons.count ? BE_OK : none_has(&all, like, err);
 }
 
 static const python_engine *python_of(const char *name)
@@ -228,12 +228,12 @@ static const python_engine *python_of(const char *name)
 
 static be_status find_script_engine(engine *out, const engine_options *options, be_error *err)
 {
-    const python_engine *wanted = python_of(engine_family(out->name));
-    MUST(wanted && options->pythons);
-    TRY(find_script(out, wanted->script, err));
-    out->module = wanted->module;
+    const python_engine *like = python_of(engine_family(out->name));
+    MUST(like && options->pythons);
+    TRY(find_script(out, like->script, err));
+    out->module = like->module;
     out->interrupted = options->interrupted;
-    be_status status = find_python(out, options->pythons, wanted, err);
+    be_status status = find_python(out, options->pythons, like, err);
     if (options->interrupted && *options->interrupted)
         FAIL(err, BE_INTERRUPTED, "stopped by a signal");
     TRY(status);
@@ -264,8 +264,8 @@ json_t *engine_pythons(const engine *e)
 char *engine_pythons_text(const engine *e, char *out, size_t size)
 {
     text_buffer b = text_begin(out, size);
-    bool told = e->pythons.count > 1 && !engine_form(e->name); /* a form has its engine's */
-    for (int i = 0; told && i < e->pythons.count; i++) {
+    bool is_told = e->pythons.count > 1 && !engine_form(e->name); /* a form has its engine's */
+    for (int i = 0; is_told && i < e->pythons.count; i++) {
         const char *version = e->pythons.list[i]->has[e->module].version;
         text_add(&b, "%s%s%s of %s%s", i == 0 ? engine_title(e->name) : "",
                  i == 1 ? ""

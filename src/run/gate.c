@@ -22,8 +22,8 @@ typedef struct gate_subject {
 /* How many samples the steps of the gate see: the first in the order of training. */
 static int64_t sample_count(const gate *g, const data_table *set)
 {
-    int64_t wanted = g->batch * g->steps;
-    return wanted < set->count ? wanted : set->count - set->count % g->batch;
+    int64_t samples = g->batch * g->steps;
+    return samples < set->count ? samples : set->count - set->count % g->batch;
 }
 
 static be_status reduce(gate *g, const gate_options *options, gate_subject *out, be_error *err)
@@ -74,8 +74,8 @@ static be_status compute(const gate *g, gate_quantity what, trace *out, be_error
     const gate_source *s = &g->source;
     workload_model model = {0};
     int batch = (int)g->batch / (g->parts ? g->parts : 1);
-    workload_options wanted = {.seed = g->seed, .batch = batch, .data = &s->samples};
-    TRY(workload_model_new(g->reduced ? &g->varied : s->workload, &wanted, &model, err));
+    workload_options model_options = {.seed = g->seed, .batch = batch, .data = &s->samples};
+    TRY(workload_model_new(g->reduced ? &g->varied : s->workload, &model_options, &model, err));
     trace_options tracing = {.model = &model,
                              .data = &s->samples,
                              .order = s->order,
@@ -148,14 +148,14 @@ static be_status find_kept(gate *g, gate_quantity what, trace *out, be_error *er
         key = gate_key(g, what);
         if (!key) FAIL(err, BE_NO_MEMORY, "no memory left to look for a reference; free some");
     }
-    bool kept = key && gate_store_load(out, key, &reason) == BE_OK;
-    be_status status = kept ? BE_OK : compute(g, what, out, err);
-    if (status == BE_OK && !kept) {
+    bool is_kept = key && gate_store_load(out, key, &reason) == BE_OK;
+    be_status status = is_kept ? BE_OK : compute(g, what, out, err);
+    if (status == BE_OK && !is_kept) {
         trace_round(out);
         /* A full disk or a folder that cannot be written: it is computed anew the next time. */
         if (key) (void)!gate_store_save(out, key, &reason);
     }
-    g->was_kept &= kept;
+    g->was_kept &= is_kept;
     json_decref(key);
     return status;
 }

@@ -35,7 +35,7 @@ typedef struct gate_own_found {
 
 /* BE_BAD_DATA, BE_NUMERIC or BE_IO with one sentence on what is wrong with the file.  Without a
  * reference (`draws` is GATE_DRAWS_MODEL) *out can compare nothing.  Free with gate_free. */
-BE_CHECKED be_status gate_new_own(gate *out, const gate_own_options *options, gate_own_found *found,
+BE_CHECKED be_status gate_new_own(gate *out, const gate_own_options *options, gate_own_found *shape,
                                   be_error *err);
 
 #endif

@@ -154,9 +154,9 @@ typedef struct kept_file {
     int64_t bytes;
 } kept_file;
 
-static int by_use(const void *left, const void *right)
+static int by_use(const void *one, const void *other)
 {
-    const kept_file *a = left, *b = right;
+    const kept_file *a = one, *b = other;
     if (a->used.tv_sec != b->used.tv_sec) return a->used.tv_sec < b->used.tv_sec ? -1 : 1;
     return (a->used.tv_nsec > b->used.tv_nsec) - (a->used.tv_nsec < b->used.tv_nsec);
 }

@@ -157,9 +157,9 @@ static be_status lane_warm_up(lane *l, be_error *err)
         TRY(lane_run(l, steps, lane_limit_s(l, expected_s), &wall_ns, err));
         block.step_s = l->step_s;
         warm_s += (double)wall_ns * 1e-9;
-        int64_t wanted = stop_block_steps(&block);
-        if (warm_s >= l->options->warm_up_s && wanted <= 2 * steps) break;
-        steps = wanted < steps * LANE_GROWTH ? wanted : steps * LANE_GROWTH;
+        int64_t enough = stop_block_steps(&block);
+        if (warm_s >= l->options->warm_up_s && enough <= 2 * steps) break;
+        steps = enough < steps * LANE_GROWTH ? enough : steps * LANE_GROWTH;
         expected_s = l->step_s * (double)steps;
     }
     l->result->block_steps = stop_block_steps(&block);

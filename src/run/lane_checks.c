@@ -189,10 +189,10 @@ static be_status lane_ask_phases(lane *l, be_error *err)
 
 /* Threads at work in its blocks.  Where its own process tells too little, it may have left the work
  * to processes that it started: a few blocks more, with the time of all of them. */
-static be_status lane_threads_at_work(lane *l, bool told, double *out, be_error *err)
+static be_status lane_threads_at_work(lane *l, bool is_told, double *out, be_error *err)
 {
     *out = lane_busy_threads(l);
-    bool clear = l->is_cpu ? *out >= PROOF_IDLE_THREADS : told;
+    bool clear = l->is_cpu ? *out >= PROOF_IDLE_THREADS : is_told;
     for (int i = 0; i < LANE_PROOF_BLOCKS && !clear && !isnan(*out); i++) {
         int64_t wall_ns = 0, steps = l->result->block_steps;
         int64_t from_ns = child_group_cpu_ns(l->runner.child);

@@ -23,7 +23,7 @@ void lane_warn(lane *l, warning_kind kind, double value, const char *format, ...
 {
     conductor_result *result = l->result;
     char text[600];
-    conductor_warning kept = {kind, value, NULL};
+    conductor_warning warning = {kind, value, NULL};
     void *list = result->warnings;
     be_error ignored;
     va_list arguments;
@@ -31,12 +31,12 @@ void lane_warn(lane *l, warning_kind kind, double value, const char *format, ...
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     text_clean(text, strlen(text), false, text, sizeof text);
-    if (memory_grow(&list, &result->warning_capacity, result->warning_count + 1, sizeof kept,
+    if (memory_grow(&list, &result->warning_capacity, result->warning_count + 1, sizeof warning,
                     &ignored) != BE_OK)
         return;
     result->warnings = list;
-    if (arena_printf(l->memory, &kept.text, &ignored, "%s", text) == BE_OK)
-        result->warnings[result->warning_count++] = kept;
+    if (arena_printf(l->memory, &warning.text, &ignored, "%s", text) == BE_OK)
+        result->warnings[result->warning_count++] = warning;
 }
 
 void lane_progress(const lane *l, conductor_phase phase)

@@ -96,13 +96,13 @@ static bool machine_is_whole(const limits *l)
     return whole;
 }
 
-static be_status machine_store(const char *path, const json_t *key, json_t *found, be_error *err)
+static be_status machine_store(const char *path, const json_t *key, json_t *record, be_error *err)
 {
     char folder[FILE_PATH_BYTES];
     TRY(file_format_path(folder, err, "%.*s", (int)(strrchr(path, '/') - path), path));
     TRY(file_make_folders(folder, err));
     json_t *file =
-        json_pack("{s:i, s:O, s:O}", "schema", SCHEMA, "key", (json_t *)key, "limits", found);
+        json_pack("{s:i, s:O, s:O}", "schema", SCHEMA, "key", (json_t *)key, "limits", record);
     char *text = NULL;
     be_status status = json_print(&text, file, JSON_INDENT(2), "the file of the limits", err);
     json_decref(file);
@@ -125,9 +125,9 @@ static be_status machine_find(const json_t *hello, const char *id, const json_t 
         json_t *device;
         json_array_foreach(json_object_get(hello, lists[l]), i, device)
         {
-            const char *found = json_string_value(json_object_get(device, "id"));
+            const char *name = json_string_value(json_object_get(device, "id"));
             *out = device;
-            if (found && strcmp(found, id) == 0 && l == 0) return BE_OK;
+            if (name && strcmp(name, id) == 0 && l == 0) return BE_OK;
             const char *why = json_string_value(json_object_get(device, "reason"));
             if (why) reason = why;
         }
@@ -181,7 +181,7 @@ static be_status machine_renew(machine_job *j, const json_t *key, limits *out, b
     machine_source *source = j->source;
     protocol_answer answer = {0};
     be_error reason = {0};
-    double most = j->options->busy_most > 0 ? j->options->busy_most : LOAD_BUSY;
+    double limit = j->options->busy_most > 0 ? j->options->busy_most : LOAD_BUSY;
     load_sample from = load_take(NULL);
     int64_t from_ns = machine_cpu_ns(j);
     be_status status = machine_measure(j, &answer, out, err);
@@ -193,7 +193,7 @@ static be_status machine_renew(machine_job *j, const json_t *key, limits *out, b
                  "%s: not every figure could be believed, so none was kept; measure again when "
                  "fewer other programs run",
                  j->device);
-    else if (status == BE_OK && j->is_cpu && others > most)
+    else if (status == BE_OK && j->is_cpu && others > limit)
         snprintf(source->note, sizeof source->note,
                  "%s: other programs used %.0f %% of the processors meanwhile, so the limits were "
                  "not kept; measure again when fewer run",

@@ -117,8 +117,8 @@ static be_status write_weights(material *m, const material_options *options, be_
     workload_model model = {0};
     const workload *w = options->workload;
     int64_t batch = w->operate ? options->batch : 1;
-    workload_options wanted = {.seed = options->seed, .batch = (int)batch, .count = batch};
-    TRY(workload_model_new(options->workload, &wanted, &model, err));
+    workload_options model_options = {.seed = options->seed, .batch = (int)batch, .count = batch};
+    TRY(workload_model_new(options->workload, &model_options, &model, err));
     be_status status = options->from ? copy_weights(m, options, model.graph, err)
                                      : weights_save_start(model.graph, m->weights, err);
     be_graph_free(model.graph);

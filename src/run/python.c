@@ -73,13 +73,13 @@ be_status python_environment_make(python_environment *out, be_error *err)
     };
     enum { COUNT = sizeof settings / sizeof *settings };
     _Static_assert(COUNT + 4 <= PYTHON_VARIABLES, "two variables and the end fit");
-    const char *given = getenv("PYTHONPATH");
+    const char *before = getenv("PYTHONPATH");
     *out = (python_environment){0};
     memcpy(out->env, settings, sizeof settings);
     int start = snprintf(out->search, sizeof out->search, "PYTHONPATH=");
     out->env[COUNT] = out->search;
     return keep_absolute(out->search + start, sizeof out->search - (size_t)start,
-                         given ? given : "", err);
+                         before ? before : "", err);
 }
 
 /* -------------------------------------------------------------------- asking */
@@ -87,12 +87,12 @@ be_status python_environment_make(python_environment *out, be_error *err)
 /* Of a log the line that tells most: the last one that names an error, else the last. */
 static void last_words(char *log, char *out, size_t size)
 {
-    const char *told = "", *last = "";
+    const char *words = "", *last = "";
     for (char *line = strtok(log, "\n"); line; line = strtok(NULL, "\n")) {
-        if (strstr(line, "Error") || strstr(line, "error")) told = line;
+        if (strstr(line, "Error") || strstr(line, "error")) words = line;
         if (*line) last = line;
     }
-    snprintf(out, size, "%s", *told ? told : last);
+    snprintf(out, size, "%s", *words ? words : last);
 }
 
 /* What helps a Python that does not start. */
@@ -136,9 +136,9 @@ static void take_answer(python *p, const char *line, size_t length)
     };
     json_t *answer = json_loadb(line, length, 0, NULL);
     for (int m = 0; m < PYTHON_MODULE_COUNT; m++) {
-        const json_t *found = json_object_get(answer, names[m]);
-        const char *origin = json_string_value(json_object_get(found, "origin"));
-        const char *version = json_string_value(json_object_get(found, "version"));
+        const json_t *member = json_object_get(answer, names[m]);
+        const char *origin = json_string_value(json_object_get(member, "origin"));
+        const char *version = json_string_value(json_object_get(member, "version"));
         p->has[m].found = origin != NULL;
         snprintf(p->has[m].origin, sizeof p->has[m].origin, "%s", origin ? origin : "");
         snprintf(p->has[m].version, sizeof p->has[m].version, "%s", version ? version : "");
@@ -185,12 +185,12 @@ static void ask_all(python *const *list, int count, const volatile sig_atomic_t 
 /* ------------------------------------------------------------------- finding */
 
 /* The one at this path, new if it is not known; NULL if there is no room for it. */
-static python *take(pythons_known *known, const char *path)
+static python *take(pythons_known *pythons, const char *path)
 {
-    for (int i = 0; i < known->count; i++)
-        if (strcmp(known->list[i].path, path) == 0) return &known->list[i];
-    if (known->count == PYTHONS_MAX || strlen(path) >= FILE_PATH_BYTES) return NULL;
-    python *p = &known->list[known->count++];
+    for (int i = 0; i < pythons->count; i++)
+        if (strcmp(pythons->list[i].path, path) == 0) return &pythons->list[i];
+    if (pythons->count == PYTHONS_MAX || strlen(path) >= FILE_PATH_BYTES) return NULL;
+    python *p = &pythons->list[pythons->count++];
     *p = (python){0};
     snprintf(p->path, sizeof p->path, "%s", path);
     return p;
@@ -238,34 +238,34 @@ static void add_folder(search *s, const char *folder, size_t length)
     if (length > 0 && !add(s, folder, length, "python3")) add(s, folder, length, "python");
 }
 
-void python_find_all(pythons_known *known, python_list *out, const char *own,
+void python_find_all(pythons_known *pythons, python_list *out, const char *own,
                      const volatile sig_atomic_t *interrupted)
 {
     static const char *const environments[] = {"VIRTUAL_ENV", "CONDA_PREFIX"};
-    search found = {.known = known};
+    search s = {.known = pythons};
     for (size_t i = 0; i < sizeof environments / sizeof *environments; i++) {
         const char *active = getenv(environments[i]);
         char folder[FILE_PATH_BYTES];
         if (active && *active && file_format_path(folder, NULL, "%s/bin", active) == BE_OK)
-            add_folder(&found, folder, strlen(folder));
+            add_folder(&s, folder, strlen(folder));
     }
-    if (own) add(&found, own, (size_t)(strrchr(own, '/') - own), strrchr(own, '/') + 1);
+    if (own) add(&s, own, (size_t)(strrchr(own, '/') - own), strrchr(own, '/') + 1);
     const char *folders = getenv("PATH");
     for (const char *at = folders ? folders : ""; *at; at += *at == ':') {
         size_t length = strcspn(at, ":");
-        add_folder(&found, at, length);
+        add_folder(&s, at, length);
         at += length;
     }
-    add_folder(&found, SYSTEM_PYTHON, (size_t)(strrchr(SYSTEM_PYTHON, '/') - SYSTEM_PYTHON));
-    ask_all(found.list, found.count, interrupted);
-    out->count = found.count;
-    for (int i = 0; i < found.count; i++) out->list[i] = found.list[i];
+    add_folder(&s, SYSTEM_PYTHON, (size_t)(strrchr(SYSTEM_PYTHON, '/') - SYSTEM_PYTHON));
+    ask_all(s.list, s.count, interrupted);
+    out->count = s.count;
+    for (int i = 0; i < s.count; i++) out->list[i] = s.list[i];
 }
 
-const python *python_ask(pythons_known *known, const char *path,
+const python *python_ask(pythons_known *pythons, const char *path,
                          const volatile sig_atomic_t *interrupted)
 {
-    python *p = take(known, path);
+    python *p = take(pythons, path);
     if (p) ask_all(&p, 1, interrupted);
     return p;
 }

@@ -58,11 +58,11 @@ typedef struct python_list {
 
 /* All of them, in order and asked.  `own` (may be NULL) is one of the program's own, which comes
  * after the active environment. */
-void python_find_all(pythons_known *known, python_list *out, const char *own,
+void python_find_all(pythons_known *pythons, python_list *out, const char *own,
                      const volatile sig_atomic_t *interrupted);
 
 /* The one at this path, or of this name on PATH, asked; NULL where there is no room for it. */
-const python *python_ask(pythons_known *known, const char *path,
+const python *python_ask(pythons_known *pythons, const char *path,
                          const volatile sig_atomic_t *interrupted);
 
 #define PYTHON_VARIABLES 24

@@ -65,11 +65,11 @@ static const char *data_on(const protocol_job *job)
 static void fill_subject(record_measured *r, const conductor_contender *contender,
                          const conductor_result *result)
 {
-    const protocol_job *job = &contender->job, *beside = contender->beside;
+    const protocol_job *job = &contender->job, *yard = contender->beside;
     r->schema = RECORD_SCHEMA;
     r->kind = "bench";
-    r->workload = known(beside ? beside->workload : job->workload);
-    r->yardstick = known(beside ? job->workload : NULL);
+    r->workload = known(yard ? yard->workload : job->workload);
+    r->yardstick = known(yard ? job->workload : NULL);
     r->engine = known(result->engine ? result->engine : contender->engine);
     r->engine_version = known(result->engine_version);
     r->device = known(job->device);
@@ -86,7 +86,7 @@ static void fill_subject(record_measured *r, const conductor_contender *contende
     r->launches = result->launches > 0 ? result->launches : -1;
     r->launch_order = known(json_string_value(json_object_get(result->phases, "launch_order")));
     r->computes_nothing = contender->computes_nothing;
-    record_take_variant(r, beside ? &beside->variant : &job->variant);
+    record_take_variant(r, yard ? &yard->variant : &job->variant);
 }
 
 static void fill_asked(record_asked *r, const conductor_contender *contender)

@@ -350,11 +350,11 @@ const char *record_place_text(const record_place *place, char out[300])
 be_status record_refuse(const record_measured *r, const char *path, const char *expected,
                         const json_t *value, be_error *err)
 {
-    char place[300], found[64];
+    char place[300], actual[64];
     FAIL(err, BE_BAD_DATA,
          "%s, member \"%s\": expected %s, found %s; measure again, or leave that record out",
          record_place_text(&r->place, place), path, expected,
-         json_found(value, found, sizeof found));
+         json_found(value, actual, sizeof actual));
 }
 
 static be_status refuse_field(const record_measured *r, const field *f, const json_t *value,
@@ -483,10 +483,10 @@ static const field *find_field(const record_index *index, const json_path *path)
 }
 
 bool record_take_scanned(const record_index *index, const json_path *path, const json_scalar *value,
-                         record_measured *out, size_t *known)
+                         record_measured *out, size_t *with_value)
 {
     const field *f = value->type == JSON_NULL ? NULL : find_field(index, path);
     if (!f) return true;
-    *known += f->need == FIELD_KNOWN;
+    *with_value += f->need == FIELD_KNOWN;
     return take_member(f, value, (char *)out + f->offset);
 }

@@ -159,10 +159,10 @@ typedef struct record_index {
 void record_index_make(record_index *out);
 
 /* Take one value of a text that is scanned (core/json_scan.h) as record_read_fields would take it
- * with the record's own environment; false where it would refuse it.  *known counts the members
- * that must have a value. */
+ * with the record's own environment; false where it would refuse it.  *with_value counts the
+ * members that must have a value. */
 bool record_take_scanned(const record_index *index, const json_path *path, const json_scalar *value,
-                         record_measured *out, size_t *known);
+                         record_measured *out, size_t *with_value);
 
 /* "FILE, line 3, member "batch": expected …, found …" */
 be_status record_refuse(const record_measured *r, const char *path, const char *expected,

@@ -89,13 +89,13 @@ static be_status check_machine(const record_set *set, const record_measured *r, 
 static be_status add_record(reading *r, const json_t *json, be_error *err)
 {
     record_set *set = r->set;
-    record_measured found;
+    record_measured record;
     void *list = set->list;
-    TRY(record_decode(json, r->environment, &r->place, &found, err));
-    TRY(check_machine(set, &found, err));
+    TRY(record_decode(json, r->environment, &r->place, &record, err));
+    TRY(check_machine(set, &record, err));
     TRY(memory_grow(&list, &set->capacity, set->count + 1, sizeof *set->list, err));
     set->list = list;
-    set->list[set->count++] = found;
+    set->list[set->count++] = record;
     return BE_OK;
 }
 
@@ -176,11 +176,11 @@ static be_status add_text(reading *r, const char *text, size_t length, be_error 
     json_source source = {.name = record_place_text(&r->place, place),
                           .expected = "a record in JSON ('breakeven bench … --format jsonl')",
                           .next = "write the file again"};
-    json_t *found = NULL;
-    TRY(json_parse(&found, text, length, &source, err));
-    if (json_array_append_new(r->set->owner, found) != 0)
+    json_t *parsed = NULL;
+    TRY(json_parse(&parsed, text, length, &source, err));
+    if (json_array_append_new(r->set->owner, parsed) != 0)
         FAIL(err, BE_NO_MEMORY, "no memory for the records of %s", r->place.file);
-    return json_is_array(found) ? add_list(r, found, err) : add_object(r, found, err);
+    return json_is_array(parsed) ? add_list(r, parsed, err) : add_object(r, parsed, err);
 }
 
 static be_status begin(record_set *out, be_error *err)
@@ -229,22 +229,22 @@ be_status record_set_parse(record_set *out, const char *name, const char *text, 
 /* Standard input until its end. */
 static be_status read_input(void **out, size_t *bytes, be_error *err)
 {
-    size_t capacity = 0, used = 0, got = 1;
+    size_t capacity = 0, length = 0, got = 1;
     void *text = NULL;
     be_status status = BE_OK;
     while (status == BE_OK && got > 0) {
-        status = memory_grow(&text, &capacity, used + 65536, 1, err);
+        status = memory_grow(&text, &capacity, length + 65536, 1, err);
         if (status == BE_OK)
-            status = file_read_some(STDIN_FILENO, (char *)text + used, capacity - used, &got,
+            status = file_read_some(STDIN_FILENO, (char *)text + length, capacity - length, &got,
                                     "standard input", err);
-        used += got;
-        if (status == BE_OK && used > READ_MAX_BYTES)
+        length += got;
+        if (status == BE_OK && length > READ_MAX_BYTES)
             status = status_fail(err, __FILE__, __LINE__, BE_BAD_DATA,
                                  "standard input: expected at most %zu MiB of records, found more",
                                  READ_MAX_BYTES >> 20);
     }
     *out = text;
-    *bytes = used;
+    *bytes = length;
     return status;
 }
 
@@ -313,11 +313,11 @@ static be_status check_point(const json_t *line, const json_t *header, record_pl
 {
     static const char *const names[] = {"side", "setting"};
     const json_t *contenders = json_object_get(line, "contenders");
-    record_measured found;
+    record_measured record;
     for (size_t i = 0; i < json_array_size(contenders); i++) {
         const json_t *contender = json_array_get(contenders, i);
         place->contender = i + 1;
-        TRY(record_decode(contender, json_object_get(header, "environment"), place, &found, err));
+        TRY(record_decode(contender, json_object_get(header, "environment"), place, &record, err));
         TRY(check_texts(contender, names, 2, place, err));
     }
     return BE_OK;

@@ -30,12 +30,13 @@ static void keep_largest(const trace *t, const trace *rounded, const trace *righ
 {
     for (int i = 0; i < right->count; i++) {
         const trace_tensor *expected = &right->tensors[i],
-                           *found = trace_find(rounded, expected->name);
+                           *tensor = trace_find(rounded, expected->name);
         double *numbers = t->tensors[i].values;
-        MUST(found && found->count == expected->count);
-        numbers[ROUNDING_ERROR] = fmax(numbers[ROUNDING_ERROR], trace_error(found, expected, NULL));
+        MUST(tensor && tensor->count == expected->count);
+        numbers[ROUNDING_ERROR] =
+            fmax(numbers[ROUNDING_ERROR], trace_error(tensor, expected, NULL));
         numbers[ROUNDING_DISTANCE] =
-            fmax(numbers[ROUNDING_DISTANCE], trace_distance(found, expected));
+            fmax(numbers[ROUNDING_DISTANCE], trace_distance(tensor, expected));
     }
 }
 
@@ -45,9 +46,9 @@ static be_status draw_all(trace *out, const trace_options *options, const trace 
     TRY(make_numbers(out, right, err));
     for (int d = 0; d < ROUNDING_DRAWS; d++) {
         trace rounded = {0};
-        trace_options drawn = *options;
-        drawn.grid = exp2((double)d / ROUNDING_DRAWS);
-        TRY(trace_of_reference(&rounded, &drawn, err));
+        trace_options draw = *options;
+        draw.grid = exp2((double)d / ROUNDING_DRAWS);
+        TRY(trace_of_reference(&rounded, &draw, err));
         keep_largest(out, &rounded, right);
         trace_free(&rounded);
     }

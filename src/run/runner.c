@@ -79,8 +79,8 @@ be_status runner_start(runner *r, const runner_options *options, be_error *err)
 /* BE_OK if hello named the device. */
 static be_status runner_check_device(const runner *r, const char *device, be_error *err)
 {
-    char known[400];
-    text_buffer b = TEXT_BUFFER(known);
+    char list[400];
+    text_buffer b = TEXT_BUFFER(list);
     size_t i;
     json_t *item;
     json_array_foreach(r->hello.devices, i, item)
@@ -90,7 +90,7 @@ static be_status runner_check_device(const runner *r, const char *device, be_err
         text_add(&b, "%s%s", i ? ", " : "", id);
     }
     FAIL(err, BE_UNAVAILABLE, "%s: expected a device of this engine (%s), found '%s'", r->name,
-         *known ? known : "it has none", device);
+         *list ? list : "it has none", device);
 }
 
 be_status runner_prepare(runner *r, const protocol_job *job, double limit_s, be_error *err)
@@ -114,11 +114,11 @@ void runner_stop(runner *r)
     int64_t peak_bytes = child_peak_rss_bytes(r->child), ended_bytes = -1;
     protocol_answer answer = {0};
     be_error ignored;
-    bool asked = !r->spoiled && runner_call(r, &(protocol_call){.request = PROTOCOL_QUIT},
-                                            RUNNER_QUIT_S, &answer, NULL, &ignored) == BE_OK;
+    bool is_asked = !r->spoiled && runner_call(r, &(protocol_call){.request = PROTOCOL_QUIT},
+                                               RUNNER_QUIT_S, &answer, NULL, &ignored) == BE_OK;
     protocol_answer_clear(&answer);
     child_log(r->child, r->log, sizeof r->log);
-    child_stop(r->child, asked ? RUNNER_QUIT_S : 0, r->ending, sizeof r->ending, &ended_bytes);
+    child_stop(r->child, is_asked ? RUNNER_QUIT_S : 0, r->ending, sizeof r->ending, &ended_bytes);
     r->child = NULL;
     /* Where the system tells of the living, that is the better number: what wait4 tells may still
      * count the parent's memory, from before the child became another program. */

@@ -103,9 +103,9 @@ static be_status newest(char out[FILE_PATH_BYTES], const char *name, be_error *e
 
 bool sweep_log_exists(const char *path, const char *name)
 {
-    char found[FILE_PATH_BYTES];
+    char target[FILE_PATH_BYTES];
     struct stat file;
-    if (!path) return newest(found, name, NULL) == BE_OK;
+    if (!path) return newest(target, name, NULL) == BE_OK;
     return stat(path, &file) == 0 && S_ISREG(file.st_mode) && file.st_size > 0;
 }
 
