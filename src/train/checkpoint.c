@@ -167,12 +167,12 @@ static int fill_metadata(const checkpoint_state *s, uint32_t checksum,
 /* Remove all but the newest, and never the one of `step`. */
 static be_status prune(const char *folder, const char *workload, int64_t step, be_error *err)
 {
-    checkpoint_folder found;
+    checkpoint_folder list;
     char path[FILE_PATH_BYTES];
-    TRY(checkpoint_folder_list(&found, folder, workload, err));
-    for (int i = CHECKPOINT_KEPT; i < found.count; i++) {
-        if (found.steps[i] == step) continue;
-        TRY(checkpoint_folder_path(path, folder, workload, found.steps[i], err));
+    TRY(checkpoint_folder_list(&list, folder, workload, err));
+    for (int i = CHECKPOINT_KEPT; i < list.count; i++) {
+        if (list.steps[i] == step) continue;
+        TRY(checkpoint_folder_path(path, folder, workload, list.steps[i], err));
         TRY(file_remove(path, err));
     }
     return BE_OK;
@@ -285,20 +285,20 @@ static be_status read_state(checkpoint *c, be_error *err)
 
 static be_status check_checksum(const checkpoint *c, be_error *err)
 {
-    char wanted[VALUE_BYTES], found[16];
+    char expected[VALUE_BYTES], actual[16];
     uLong sum = crc32(0, NULL, 0);
-    TRY(read_text(c, "crc32", wanted, sizeof wanted, err));
+    TRY(read_text(c, "crc32", expected, sizeof expected, err));
     for (int i = 0; i < safetensors_count(c->file); i++) {
         const safetensors_tensor *t = safetensors_at(c->file, i);
         sum = crc32_z(sum, t->data, t->bytes);
     }
-    snprintf(found, sizeof found, "%08lx", sum);
-    if (strcmp(found, wanted) != 0)
+    snprintf(actual, sizeof actual, "%08lx", sum);
+    if (strcmp(actual, expected) != 0)
         FAIL(err, BE_BAD_DATA,
              "%s: expected tensors with the checksum %s, found %s; the file is damaged, use an "
              "older "
              "checkpoint",
-             c->path, wanted, found);
+             c->path, expected, actual);
     return BE_OK;
 }
 
@@ -316,18 +316,18 @@ static void set_aside(checkpoint *c, const char *reason)
 {
     char damaged[FILE_PATH_BYTES + 16];
     snprintf(damaged, sizeof damaged, "%s.damaged", c->path);
-    bool moved = rename(c->path, damaged) == 0;
+    bool is_moved = rename(c->path, damaged) == 0;
     snprintf(c->note, sizeof c->note, "the newest checkpoint is damaged%s: %s",
-             moved ? " and was renamed to NAME.damaged" : "", reason);
+             is_moved ? " and was renamed to NAME.damaged" : "", reason);
 }
 
 static be_status open_newest(checkpoint *c, const char *folder, const char *workload, be_error *err)
 {
-    checkpoint_folder found;
+    checkpoint_folder list;
     be_error reason = {0};
-    TRY(checkpoint_folder_list(&found, folder, workload, err));
-    for (int i = 0; i < found.count; i++) {
-        TRY(checkpoint_folder_path(c->path, folder, workload, found.steps[i], err));
+    TRY(checkpoint_folder_list(&list, folder, workload, err));
+    for (int i = 0; i < list.count; i++) {
+        TRY(checkpoint_folder_path(c->path, folder, workload, list.steps[i], err));
         be_status status = open_file(c, &reason);
         if (status == BE_OK) return BE_OK;
         if (status != BE_BAD_DATA) {
@@ -339,7 +339,7 @@ static be_status open_newest(checkpoint *c, const char *folder, const char *work
     FAIL(err, BE_IO,
          "%s: expected a checkpoint of %s (%s-STEP.safetensors), found %s; name another folder, or "
          "begin without --resume%s%s",
-         folder, workload, workload, found.count ? "damaged ones only" : "none",
+         folder, workload, workload, list.count ? "damaged ones only" : "none",
          c->note[0] ? "; " : "", c->note);
 }
 
@@ -359,16 +359,16 @@ void checkpoint_close(checkpoint *c)
 
 be_status checkpoint_restore(const checkpoint *c, be_plan *plan, be_error *err)
 {
-    contents wanted;
-    TRY(contents_new(&wanted, plan, err));
+    contents parts;
+    TRY(contents_new(&parts, plan, err));
     be_status status = BE_OK;
-    for (int i = 0; status == BE_OK && i < wanted.count; i++) {
+    for (int i = 0; status == BE_OK && i < parts.count; i++) {
         const void *data = NULL;
-        status = safetensors_expect(c->file, &wanted.tensors[i], &data, err);
+        status = safetensors_expect(c->file, &parts.tensors[i], &data, err);
         if (status == BE_OK)
-            status = be_plan_write(plan, wanted.values[i], data, wanted.tensors[i].bytes, err);
+            status = be_plan_write(plan, parts.values[i], data, parts.tensors[i].bytes, err);
     }
-    contents_free(&wanted);
+    contents_free(&parts);
     TRY(status);
     return be_plan_set_steps(plan, c->state.step, err);
 }
@@ -378,38 +378,38 @@ be_status checkpoint_restore(const checkpoint *c, be_plan *plan, be_error *err)
 /* "cosine, 100 steps of warm-up, 5000 in all, down to 0.1" */
 static const char *schedule_text(const be_schedule *s, char text[SCHEDULE_BYTES])
 {
-    int used = snprintf(text, SCHEDULE_BYTES, "%s, %" PRId64 " steps of warm-up",
-                        schedule_name(s->kind), s->warmup_steps);
-    MUST(used > 0 && used < SCHEDULE_BYTES);
+    int length = snprintf(text, SCHEDULE_BYTES, "%s, %" PRId64 " steps of warm-up",
+                          schedule_name(s->kind), s->warmup_steps);
+    MUST(length > 0 && length < SCHEDULE_BYTES);
     if (s->kind != BE_RATE_CONSTANT)
-        snprintf(text + used, SCHEDULE_BYTES - (size_t)used, ", %" PRId64 " in all, down to %.9g",
-                 s->total_steps, s->final_factor);
+        snprintf(text + length, SCHEDULE_BYTES - (size_t)length,
+                 ", %" PRId64 " in all, down to %.9g", s->total_steps, s->final_factor);
     return text;
 }
 
-be_status checkpoint_match(const checkpoint *c, const checkpoint_state *wanted, be_error *err)
+be_status checkpoint_match(const checkpoint *c, const checkpoint_state *state, be_error *err)
 {
     const checkpoint_state *s = &c->state;
-    const be_optimizer *a = &wanted->optimizer, *b = &s->optimizer;
+    const be_optimizer *a = &state->optimizer, *b = &s->optimizer;
     const char *what = NULL;
-    char expected[SCHEDULE_BYTES] = "", found[SCHEDULE_BYTES] = "";
+    char expected[SCHEDULE_BYTES] = "", actual[SCHEDULE_BYTES] = "";
     char wanted_rates[SCHEDULE_BYTES], found_rates[SCHEDULE_BYTES];
 #define DIFFERS(name, form, left, right)                 \
     if (!what) {                                         \
         what = name;                                     \
         snprintf(expected, sizeof expected, form, left); \
-        snprintf(found, sizeof found, form, right);      \
-        if (strcmp(expected, found) == 0) what = NULL;   \
+        snprintf(actual, sizeof actual, form, right);    \
+        if (strcmp(expected, actual) == 0) what = NULL;  \
     }
-    DIFFERS("workload", "%s", wanted->workload, s->workload)
+    DIFFERS("workload", "%s", state->workload, s->workload)
 #define X(id, member, before, after, most, noun, ...) \
-    DIFFERS(noun, "%d", wanted->variant.member, s->variant.member)
+    DIFFERS(noun, "%d", state->variant.member, s->variant.member)
     WORKLOAD_VARIANT_LIST(X)
 #undef X
-    DIFFERS("data set", "%s", wanted->data, s->data)
-    DIFFERS("number of samples", "%" PRId64, wanted->count, s->count)
-    DIFFERS("seed", "%" PRIu64, wanted->seed, s->seed)
-    DIFFERS("batch", "%" PRId64, wanted->batch, s->batch)
+    DIFFERS("data set", "%s", state->data, s->data)
+    DIFFERS("number of samples", "%" PRId64, state->count, s->count)
+    DIFFERS("seed", "%" PRIu64, state->seed, s->seed)
+    DIFFERS("batch", "%" PRId64, state->batch, s->batch)
     DIFFERS("optimizer", "%s", optimizer_names[a->kind], optimizer_names[b->kind])
     /* As they are computed with: a checkpoint of an older version has them in single precision. */
     DIFFERS("learning rate", "%.9g", (double)(float)a->learning_rate,
@@ -424,19 +424,19 @@ be_status checkpoint_match(const checkpoint *c, const checkpoint_state *wanted, 
     FAIL(err, BE_USAGE,
          "%s: expected a checkpoint with the %s %s, found one with %s; resume with the options of "
          "that training, or begin a new one without --resume",
-         c->path, what, expected, found);
+         c->path, what, expected, actual);
 }
 
 be_status checkpoint_variant(const char *path, const workload *w, workload_variant *variant,
                              be_error *err)
 {
-    checkpoint_folder found;
+    checkpoint_folder list;
     char newest[FILE_PATH_BYTES];
     if (!file_is_folder(path)) return variant_take(path, w, variant, err);
-    TRY(checkpoint_folder_list(&found, path, w->name, err));
-    for (int i = 0; i < found.count; i++) {
+    TRY(checkpoint_folder_list(&list, path, w->name, err));
+    for (int i = 0; i < list.count; i++) {
         safetensors *file = NULL;
-        TRY(checkpoint_folder_path(newest, path, w->name, found.steps[i], err));
+        TRY(checkpoint_folder_path(newest, path, w->name, list.steps[i], err));
         if (safetensors_open(&file, newest, NULL) != BE_OK) continue; /* it is damaged */
         safetensors_close(file);
         return variant_take(newest, w, variant, err);
@@ -446,21 +446,21 @@ be_status checkpoint_variant(const char *path, const workload *w, workload_varia
 
 be_status checkpoint_any(const char *folder, const char *workload, bool *any, be_error *err)
 {
-    checkpoint_folder found;
-    TRY(checkpoint_folder_list(&found, folder, workload, err));
-    *any = found.count > 0;
+    checkpoint_folder list;
+    TRY(checkpoint_folder_list(&list, folder, workload, err));
+    *any = list.count > 0;
     return BE_OK;
 }
 
 be_status checkpoint_check_folder(const char *folder, const char *workload, int64_t step,
                                   be_error *err)
 {
-    checkpoint_folder found;
-    TRY(checkpoint_folder_list(&found, folder, workload, err));
-    if (!found.count || found.steps[0] <= step) return BE_OK;
+    checkpoint_folder list;
+    TRY(checkpoint_folder_list(&list, folder, workload, err));
+    if (!list.count || list.steps[0] <= step) return BE_OK;
     FAIL(err, BE_USAGE,
          "%s holds a checkpoint of step %" PRId64
          " of another training of %s; go on with it by --resume, or name an empty folder by "
          "--checkpoint",
-         folder, found.steps[0], workload);
+         folder, list.steps[0], workload);
 }

@@ -67,9 +67,9 @@ BE_CHECKED be_status checkpoint_restore(const checkpoint *c, be_plan *plan, be_e
 BE_CHECKED be_status checkpoint_variant(const char *path, const workload *w,
                                         workload_variant *variant, be_error *err);
 
-/* BE_USAGE with the difference unless the training that `wanted` describes is the one of the
+/* BE_USAGE with the difference unless the training that `state` describes is the one of the
  * checkpoint. */
-BE_CHECKED be_status checkpoint_match(const checkpoint *c, const checkpoint_state *wanted,
+BE_CHECKED be_status checkpoint_match(const checkpoint *c, const checkpoint_state *state,
                                       be_error *err);
 
 /* Does the folder hold checkpoints of this workload?  One that is not there holds none. */

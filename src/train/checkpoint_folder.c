@@ -35,8 +35,8 @@ static void insert(checkpoint_folder *f, int64_t step)
     int at = f->count;
     while (at > 0 && f->steps[at - 1] < step) at--;
     if (at == CHECKPOINT_FOLDER_MAX) return;
-    int moved = f->count - at - (f->count == CHECKPOINT_FOLDER_MAX);
-    memmove(&f->steps[at + 1], &f->steps[at], (size_t)moved * sizeof *f->steps);
+    int behind = f->count - at - (f->count == CHECKPOINT_FOLDER_MAX);
+    memmove(&f->steps[at + 1], &f->steps[at], (size_t)behind * sizeof *f->steps);
     f->steps[at] = step;
     if (f->count < CHECKPOINT_FOLDER_MAX) f->count++;
 }
@@ -71,8 +71,8 @@ be_status checkpoint_folder_sweep(const char *folder, const char *workload, int6
     if (!dir) return file_error(err, "read the folder", folder, errno);
     for (struct dirent *entry; status == BE_OK && (entry = readdir(dir));) {
         char path[FILE_PATH_BYTES];
-        int64_t found = step_of(entry->d_name, workload, ".safetensors.tmp");
-        if ((found < 0 || found > step) && !is_unfinished_best(entry->d_name, workload)) continue;
+        int64_t number = step_of(entry->d_name, workload, ".safetensors.tmp");
+        if ((number < 0 || number > step) && !is_unfinished_best(entry->d_name, workload)) continue;
         status = file_format_path(path, err, "%s/%s", folder, entry->d_name);
         if (status == BE_OK) status = file_remove(path, err);
     }

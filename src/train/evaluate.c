@@ -87,22 +87,22 @@ be_status evaluator_run(evaluator *e, evaluation *out, be_error *err)
 {
     int64_t steps = (e->entries + e->batch - 1) / e->batch, start_ns = clock_now_ns();
     bool mutual = e->model.outputs.is_mutual; /* only the last step's count back is there */
-    int64_t most = mutual ? 1 : BE_LOSS_LOG, piece = e->group ? 1 : most;
+    int64_t limit = mutual ? 1 : BE_LOSS_LOG, piece = e->group ? 1 : limit;
     float losses[BE_LOSS_LOG];
     int32_t correct[BE_LOSS_LOG];
     double sum = 0;
     *out = (evaluation){.count = e->count, .back = mutual ? 0 : -1};
     TRY(be_plan_set_steps(e->plan, 0, err));
-    for (int64_t done = 0; done < steps;) {
-        int64_t block = steps - done < piece ? steps - done : piece, begin_ns = clock_now_ns();
+    for (int64_t step = 0; step < steps;) {
+        int64_t block = steps - step < piece ? steps - step : piece, begin_ns = clock_now_ns();
         TRY(be_plan_run(e->plan, block, err));
         TRY(be_plan_losses(e->plan, block, losses, correct, err));
         TRY(evaluation_add_back(e->plan, &e->model.outputs, &out->back, err));
         group_beat(e->group);
-        if (clock_now_ns() - begin_ns < PIECE_NS) piece = 2 * piece < most ? 2 * piece : most;
-        for (int64_t i = 0; i < block; i++, done++) {
-            int64_t left = e->entries - done * e->batch;
-            sum += (double)losses[i] * (double)(left < e->batch ? left : e->batch);
+        if (clock_now_ns() - begin_ns < PIECE_NS) piece = 2 * piece < limit ? 2 * piece : limit;
+        for (int64_t i = 0; i < block; i++, step++) {
+            int64_t rest = e->entries - step * e->batch;
+            sum += (double)losses[i] * (double)(rest < e->batch ? rest : e->batch);
             out->correct += correct[i];
         }
     }

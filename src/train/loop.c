@@ -258,12 +258,12 @@ static be_status stop_for_signal(trainer *t, be_error *err)
     const train_options *o = t->options;
     const char *folder = o->folder ? o->folder : o->rescue_folder;
     be_error reason = {0};
-    be_status saved = folder ? save(t, folder, CHECKPOINT_LAST, &reason) : BE_FAILED;
-    if (saved != BE_OK && o->folder) {
+    be_status save_status = folder ? save(t, folder, CHECKPOINT_LAST, &reason) : BE_FAILED;
+    if (save_status != BE_OK && o->folder) {
         if (err) *err = reason;
-        return saved;
+        return save_status;
     }
-    if (saved != BE_OK)
+    if (save_status != BE_OK)
         FAIL(err, BE_INTERRUPTED,
              "stopped by a signal after step %" PRId64 " of %" PRId64
              "; not saved%s%s; name a folder by --checkpoint",
@@ -275,9 +275,9 @@ static be_status stop_for_signal(trainer *t, be_error *err)
 }
 
 /* The order of the epoch to which the next step belongs, `done` steps being done. */
-static be_status write_order(trainer *t, int64_t done, be_error *err)
+static be_status write_order(trainer *t, int64_t step, be_error *err)
 {
-    int64_t count = t->options->data->count, epoch = done / t->steps_per_epoch;
+    int64_t count = t->options->data->count, epoch = step / t->steps_per_epoch;
     be_group *group = t->options->group;
     order_epoch(t->options->seed, (uint32_t)epoch, t->order, (int32_t)count);
     if (be_group_size(group) > 1) {
@@ -310,11 +310,11 @@ static be_status take_snapshot(trainer *t, be_error *err)
 static be_status return_to_block(trainer *t, be_error *err)
 {
     TRY(t->snapshot ? snapshot_restore(t->snapshot, t->plan, err) : snapshot_restart(t->plan, err));
-    for (int64_t done = t->snapshot_step; done < t->state.step;) {
-        int64_t steps = least(t->state.step - done, t->steps_per_epoch - done % t->steps_per_epoch);
-        TRY(write_order(t, done, err));
+    for (int64_t step = t->snapshot_step; step < t->state.step;) {
+        int64_t steps = least(t->state.step - step, t->steps_per_epoch - step % t->steps_per_epoch);
+        TRY(write_order(t, step, err));
         TRY(be_plan_run(t->plan, steps, err));
-        done += steps;
+        step += steps;
     }
     return write_order(t, t->state.step, err);
 }
@@ -546,16 +546,16 @@ static be_status save_if_due(trainer *t, bool epoch_ended, bool best, be_error *
 static be_status run_epoch(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
-    bool ended = false, stop = false, best = false;
+    bool has_ended = false, stop = false, best = false;
     TRY(write_order(t, t->state.step, err));
     begin_epoch(t);
-    while (!ended) {
+    while (!has_ended) {
         TRY(run_block(t, err));
         report_progress(t);
-        ended = t->state.step % t->steps_per_epoch == 0 || t->state.step == t->last_step;
-        if (ended) TRY(end_epoch(t, &best, err));
+        has_ended = t->state.step % t->steps_per_epoch == 0 || t->state.step == t->last_step;
+        if (has_ended) TRY(end_epoch(t, &best, err));
         if (t->state.step < t->last_step) TRY(adapt_shares(t, err));
-        TRY(save_if_due(t, ended, best, err));
+        TRY(save_if_due(t, has_ended, best, err));
         TRY(ranks_any(o->group, o->interrupted && *o->interrupted, &stop, err));
         if (stop && t->state.step < t->last_step) return stop_for_signal(t, err);
     }

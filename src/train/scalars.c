@@ -8,11 +8,11 @@
 
 #define TAG_BYTES 64
 
-be_status scalars_open(scalars *s, const char *folder, const char *counted, be_error *err)
+be_status scalars_open(scalars *s, const char *folder, const char *measure, be_error *err)
 {
     *s = (scalars){.file = {.fd = -1}};
     TRY(events_open(&s->file, folder, err));
-    s->counted = counted;
+    s->counted = measure;
     return BE_OK;
 }
 

@@ -13,7 +13,7 @@ typedef struct scalars {
 } scalars;
 
 /* A new file in the folder; the name of what is counted stays the caller's. */
-BE_CHECKED be_status scalars_open(scalars *s, const char *folder, const char *counted,
+BE_CHECKED be_status scalars_open(scalars *s, const char *folder, const char *measure,
                                   be_error *err);
 
 /* The loss over the epoch so far, within an epoch.  The reason, once, if that cannot be written:

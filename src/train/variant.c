@@ -42,13 +42,13 @@ static be_status take(const safetensors *file, const char *path, const workload 
                       workload_variant *variant, be_error *err)
 {
     const char *name = safetensors_metadata(file, "workload");
-    workload_variant found;
+    workload_variant from_file;
     if (!name || strcmp(name, w->name) != 0) return BE_OK;
-    TRY(variant_read(file, path, &found, err));
+    TRY(variant_read(file, path, &from_file, err));
     for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
         workload_dimension d = (workload_dimension)i;
-        int value = workload_variant_get(&found, d), *wanted = workload_variant_at(variant, d);
-        if (!*wanted && value != workload_variant_get(&w->own, d)) *wanted = value;
+        int value = workload_variant_get(&from_file, d), *place = workload_variant_at(variant, d);
+        if (!*place && value != workload_variant_get(&w->own, d)) *place = value;
     }
     return BE_OK;
 }

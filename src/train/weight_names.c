@@ -62,12 +62,12 @@ weight_names weight_names_of(const safetensors *file, const char *first)
     weight_names names = {.wrapper = "", .dropped = "", .network = first};
     for (int i = 0; i < safetensors_count(file); i++)
         names.gamma |= ends(safetensors_at(file, i)->name, ".LayerNorm.gamma");
-    for (int dropped = 0; dropped < 2; dropped++)
+    for (int drop = 0; drop < 2; drop++)
         for (size_t w = 0; w < sizeof wrappers / sizeof *wrappers; w++) {
-            weight_names tried = names;
-            tried.wrapper = wrappers[w];
-            tried.dropped = dropped ? body_of(first) : "";
-            if (weight_names_find(&tried, file, first)) return tried;
+            weight_names attempt = names;
+            attempt.wrapper = wrappers[w];
+            attempt.dropped = drop ? body_of(first) : "";
+            if (weight_names_find(&attempt, file, first)) return attempt;
         }
     return names;
 }
@@ -108,9 +108,9 @@ int weight_names_surplus(const weight_names *names, const char *in_file)
     in_file += strlen(names->wrapper);
     if (begins(in_file, body)) in_file += strlen(body);
     for (int i = 0; i < WEIGHT_SURPLUS; i++) {
-        const struct surplus *known = &surplus_table[i];
-        if (known->network && strcmp(known->network, names->network) != 0) continue;
-        if (fits(known->pattern, in_file)) return i;
+        const struct surplus *entry = &surplus_table[i];
+        if (entry->network && strcmp(entry->network, names->network) != 0) continue;
+        if (fits(entry->pattern, in_file)) return i;
     }
     return -1;
 }

@@ -82,28 +82,28 @@ static bool is_converted(safetensors_dtype dtype)
 }
 
 /* Is it what is wanted, perhaps of another type?  One number may have no dimension in a file. */
-static bool fits(const safetensors_tensor *wanted, const safetensors_tensor *found)
+static bool fits(const safetensors_tensor *like, const safetensors_tensor *tensor)
 {
-    bool same = found->rank == wanted->rank || (found->rank == 0 && wanted->count == 1);
-    for (int i = 0; same && i < found->rank; i++) same = found->shape[i] == wanted->shape[i];
-    return same && (found->dtype == wanted->dtype || is_converted(found->dtype));
+    bool same = tensor->rank == like->rank || (tensor->rank == 0 && like->count == 1);
+    for (int i = 0; same && i < tensor->rank; i++) same = tensor->shape[i] == like->shape[i];
+    return same && (tensor->dtype == like->dtype || is_converted(tensor->dtype));
 }
 
 /* A head starts anew on request alone.  *done: its values are those that the plan began with. */
-static be_status load_head(weights_fit *fit, const safetensors_tensor *wanted,
-                           const safetensors_tensor *found, bool *done, be_error *err)
+static be_status load_head(weights_fit *fit, const safetensors_tensor *like,
+                           const safetensors_tensor *tensor, bool *is_loaded, be_error *err)
 {
     char expected[WEIGHT_DESCRIBED], actual[WEIGHT_DESCRIBED] = "none";
-    const char *head = weight_names_head(wanted->name);
-    *done = head && fit->head == WEIGHTS_NEW_HEAD;
-    if (!head || (!*done && found && fits(wanted, found))) return BE_OK;
-    if (found) safetensors_describe(actual, sizeof actual, found);
-    safetensors_describe(expected, sizeof expected, wanted);
-    if (!*done)
+    const char *head = weight_names_head(like->name);
+    *is_loaded = head && fit->head == WEIGHTS_NEW_HEAD;
+    if (!head || (!*is_loaded && tensor && fits(like, tensor))) return BE_OK;
+    if (tensor) safetensors_describe(actual, sizeof actual, tensor);
+    safetensors_describe(expected, sizeof expected, like);
+    if (!*is_loaded)
         FAIL(err, BE_BAD_DATA,
              "%s: tensor \"%s\" of the head: expected %s, found %s; to start the head anew, train "
              "with --new-head",
-             safetensors_name(fit->file), wanted->name, expected, actual);
+             safetensors_name(fit->file), like->name, expected, actual);
     if (fit->new_head) return BE_OK;
     fit->new_head = head;
     memcpy(fit->head_found, actual, sizeof actual);
@@ -115,22 +115,22 @@ static be_status load_parameter(be_plan *plan, const be_parameter *parameter, we
 {
     const void *data = NULL;
     void *memory = NULL;
-    bool done = false;
-    safetensors_tensor wanted = weights_tensor(parameter);
-    size_t bytes = wanted.bytes;
-    const safetensors_tensor *found = weight_names_find(&fit->names, fit->file, wanted.name);
-    TRY(load_head(fit, &wanted, found, &done, err));
-    if (done) return BE_OK;
-    if (found) wanted.name = found->name;
-    if (found && found->rank == 0 && wanted.count == 1) wanted.rank = 0;
-    bool converted = found && is_converted(found->dtype);
-    if (converted) wanted.dtype = found->dtype;
-    TRY(safetensors_expect(fit->file, &wanted, &data, err));
+    bool is_loaded = false;
+    safetensors_tensor like = weights_tensor(parameter);
+    size_t bytes = like.bytes;
+    const safetensors_tensor *tensor = weight_names_find(&fit->names, fit->file, like.name);
+    TRY(load_head(fit, &like, tensor, &is_loaded, err));
+    if (is_loaded) return BE_OK;
+    if (tensor) like.name = tensor->name;
+    if (tensor && tensor->rank == 0 && like.count == 1) like.rank = 0;
+    bool converted = tensor && is_converted(tensor->dtype);
+    if (converted) like.dtype = tensor->dtype;
+    TRY(safetensors_expect(fit->file, &like, &data, err));
     if (!converted) return be_plan_write(plan, parameter->value, data, bytes, err);
     fit->converted++;
-    fit->from = safetensors_dtype_name(found->dtype);
+    fit->from = safetensors_dtype_name(tensor->dtype);
     TRY(memory_alloc(&memory, bytes, "converted weights", err));
-    be_status status = convert(found, data, memory, err);
+    be_status status = convert(tensor, data, memory, err);
     if (status == BE_OK) status = be_plan_write(plan, parameter->value, memory, bytes, err);
     memory_free(memory);
     return status;
@@ -170,10 +170,10 @@ static be_status pass_over_surplus(weights_fit *fit, be_error *err)
 {
     for (int i = 0; i < safetensors_count(fit->file); i++) {
         const safetensors_tensor *t = safetensors_at(fit->file, i);
-        int known = weight_names_surplus(&fit->names, t->name);
-        if (known < 0) continue;
-        if (weight_names_is_tied_head(known)) TRY(check_tied(fit, t, err));
-        fit->surplus[known]++;
+        int surplus = weight_names_surplus(&fit->names, t->name);
+        if (surplus < 0) continue;
+        if (weight_names_is_tied_head(surplus)) TRY(check_tied(fit, t, err));
+        fit->surplus[surplus]++;
     }
     return BE_OK;
 }
@@ -307,18 +307,18 @@ be_status weights_save(be_plan *plan, const char *path, const safetensors_string
 
 be_status weights_save_start(const be_graph *g, const char *path, be_error *err)
 {
-    int trained = 0, kept = 0;
+    int trained = 0, others = 0;
     be_parameter *parameters = NULL, *listed = NULL, *buffers = NULL;
     safetensors_tensor *tensors = NULL;
     TRY(graph_list_weights(g, VALUE_PARAMETER, &listed, &trained, err));
-    TRY(graph_list_weights(g, VALUE_BUFFER, &buffers, &kept, err));
-    TRY(lists_new(trained + kept, &parameters, &tensors, err));
+    TRY(graph_list_weights(g, VALUE_BUFFER, &buffers, &others, err));
+    TRY(lists_new(trained + others, &parameters, &tensors, err));
     memcpy(parameters, listed, (size_t)trained * sizeof *listed);
-    memcpy(parameters + trained, buffers, (size_t)kept * sizeof *buffers);
-    for (int i = 0; i < trained + kept; i++) tensors[i] = weights_tensor(&parameters[i]);
-    safetensors_layout layout = {tensors, trained + kept, NULL, 0};
+    memcpy(parameters + trained, buffers, (size_t)others * sizeof *buffers);
+    for (int i = 0; i < trained + others; i++) tensors[i] = weights_tensor(&parameters[i]);
+    safetensors_layout layout = {tensors, trained + others, NULL, 0};
     weights_source source = {.graph = g, .parameters = trained};
-    be_status status = save_all(&source, parameters, trained + kept, path, &layout, err);
+    be_status status = save_all(&source, parameters, trained + others, path, &layout, err);
     memory_free(parameters);
     return status;
 }
