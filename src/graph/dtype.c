@@ -121,13 +121,13 @@ static bool is_finite(be_dtype dtype, const void *data, size_t i)
     return dtype == BE_F16 ? (bits & 0x7c00u) != 0x7c00u : (bits & 0x7f80u) != 0x7f80u;
 }
 
-bool dtype_all_finite(be_dtype dtype, const void *data, size_t count, size_t *at, double *found)
+bool dtype_all_finite(be_dtype dtype, const void *data, size_t count, size_t *at, double *value)
 {
     if (!dtype_is_real(dtype)) return true;
     for (size_t i = 0; i < count; i++) {
         if (is_finite(dtype, data, i)) continue;
         *at = i;
-        dtype_to_doubles(dtype, (const char *)data + i * dtype_bytes(dtype), 1, found);
+        dtype_to_doubles(dtype, (const char *)data + i * dtype_bytes(dtype), 1, value);
         return false;
     }
     return true;

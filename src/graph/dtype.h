@@ -22,7 +22,7 @@ void dtype_from_doubles(be_dtype dtype, const double *values, int64_t count, voi
  * computes in double. */
 void dtype_round(be_dtype dtype, double *values, int64_t count);
 
-/* Whether every element is a finite number; else *at and *found are of the first that is not. */
-bool dtype_all_finite(be_dtype dtype, const void *data, size_t count, size_t *at, double *found);
+/* Whether every element is a finite number; else *at and *value are of the first that is not. */
+bool dtype_all_finite(be_dtype dtype, const void *data, size_t count, size_t *at, double *value);
 
 #endif

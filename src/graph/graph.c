@@ -215,17 +215,17 @@ be_status graph_add_node(be_graph *g, const be_op *op, const void *attrs, const 
 
 void graph_compact(be_graph *g)
 {
-    size_t kept = 0;
+    size_t count = 0;
     for (size_t i = 0; i < g->value_count; i++) g->values[i].producer = -1;
     for (size_t i = 0; i < g->node_count; i++) {
         if (!g->nodes[i].op) continue;
-        g->nodes[kept] = g->nodes[i];
+        g->nodes[count] = g->nodes[i];
         for (int o = 0; o < OP_MAX_OUT; o++)
-            if (g->nodes[kept].out[o] != BE_NONE)
-                g->values[g->nodes[kept].out[o]].producer = (int)kept;
-        kept++;
+            if (g->nodes[count].out[o] != BE_NONE)
+                g->values[g->nodes[count].out[o]].producer = (int)count;
+        count++;
     }
-    g->node_count = kept;
+    g->node_count = count;
 }
 
 be_value graph_build(be_graph *g, const be_op *op, const void *attrs, const be_value *in,

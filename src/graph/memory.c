@@ -38,12 +38,12 @@ static int list_ranges(const be_graph *g, size_t n, node_range out[OP_MAX_IN + O
 {
     int count = 0;
     for (int k = 0; k < OP_MAX_IN + OP_MAX_OUT; k++) {
-        bool written = k >= OP_MAX_IN;
-        be_value value = written ? g->nodes[n].out[k - OP_MAX_IN] : g->nodes[n].in[k];
+        bool is_output = k >= OP_MAX_IN;
+        be_value value = is_output ? g->nodes[n].out[k - OP_MAX_IN] : g->nodes[n].in[k];
         size_t from;
         if (value == BE_NONE) continue;
         be_value root = graph_root(g, value, &from);
-        out[count++] = (node_range){root, from, from + value_bytes(&g->values[value]), written};
+        out[count++] = (node_range){root, from, from + value_bytes(&g->values[value]), is_output};
     }
     return count;
 }
@@ -66,32 +66,32 @@ static bool set_has(const uint64_t *set, size_t n)
 /* Those that node n must wait for: from the nearest on, with those that these wait for. */
 static void find_before(node_order *order, const node_range *ranges, const int *counts, size_t n)
 {
-    const size_t most = OP_MAX_IN + OP_MAX_OUT;
+    const size_t limit = OP_MAX_IN + OP_MAX_OUT;
     uint64_t *mine = order->before + n * order->words;
     for (size_t j = n; j-- > 0;) {
         if (set_has(mine, j) ||
-            !ranges_meet(ranges + j * most, counts[j], ranges + n * most, counts[n]))
+            !ranges_meet(ranges + j * limit, counts[j], ranges + n * limit, counts[n]))
             continue;
         const uint64_t *theirs = order->before + j * order->words;
         for (size_t w = 0; w < order->words; w++) mine[w] |= theirs[w];
         mine[j / WORD] |= UINT64_C(1) << j % WORD;
     }
     for (int i = 0; i < counts[n]; i++)
-        order->users[(size_t)ranges[n * most + (size_t)i].root * order->words + n / WORD] |=
+        order->users[(size_t)ranges[n * limit + (size_t)i].root * order->words + n / WORD] |=
             UINT64_C(1) << n % WORD;
 }
 
 static be_status order_new(const be_graph *g, node_order *out, be_error *err)
 {
     void *before = NULL, *users = NULL, *ranges = NULL, *counts = NULL;
-    size_t nodes = g->node_count, words = nodes / WORD + 1, most = OP_MAX_IN + OP_MAX_OUT;
+    size_t nodes = g->node_count, words = nodes / WORD + 1, limit = OP_MAX_IN + OP_MAX_OUT;
     TRY(arena_alloc(g->memory, &before, (nodes + 1) * words * sizeof(uint64_t), err));
     TRY(arena_alloc(g->memory, &users, (g->value_count + 1) * words * sizeof(uint64_t), err));
-    TRY(arena_alloc(g->memory, &ranges, (nodes + 1) * most * sizeof(node_range), err));
+    TRY(arena_alloc(g->memory, &ranges, (nodes + 1) * limit * sizeof(node_range), err));
     TRY(arena_alloc(g->memory, &counts, (nodes + 1) * sizeof(int), err));
     *out = (node_order){words, before, users};
     for (size_t n = 0; n < nodes; n++) {
-        ((int *)counts)[n] = list_ranges(g, n, (node_range *)ranges + n * most);
+        ((int *)counts)[n] = list_ranges(g, n, (node_range *)ranges + n * limit);
         find_before(out, ranges, counts, n);
     }
     return BE_OK;
@@ -190,15 +190,15 @@ static size_t lowest_fit(const memory_place *places, const node_order *order,
 {
     size_t offset = 0;
     const memory_place *mine = &places[index];
-    for (bool moved = true; moved;) {
-        moved = false;
+    for (bool is_moved = true; is_moved;) {
+        is_moved = false;
         for (size_t i = 0; i < count; i++) {
             const memory_place *other = &places[placed[i]];
             if (offset < other->offset + align_up(other->bytes) &&
                 other->offset < offset + align_up(mine->bytes) &&
                 lie_apart(places, order, placed[i], index)) {
                 offset = other->offset + align_up(other->bytes);
-                moved = true;
+                is_moved = true;
             }
         }
     }
@@ -211,9 +211,9 @@ static void place_activations(memory_map *map, const node_order *data, be_value 
     for (size_t i = 1; i < count; i++)
         for (size_t j = i; j > 0 && map->places[order[j]].bytes > map->places[order[j - 1]].bytes;
              j--) {
-            be_value kept = order[j];
+            be_value entry = order[j];
             order[j] = order[j - 1];
-            order[j - 1] = kept;
+            order[j - 1] = entry;
         }
     for (size_t i = 0; i < count; i++) {
         memory_place *place = &map->places[order[i]];

@@ -37,13 +37,13 @@ static name_text quoted_name(const be_graph *g, be_value value)
 }
 
 /* Refuse a node through which parameters act on the loss and no gradient can come back. */
-static be_status check_way(const op_gradient *call, bool *wanted, be_error *err)
+static be_status check_way(const op_gradient *call, bool *is_needed, be_error *err)
 {
     const graph_node *node = call->node;
     int input = 0;
     while (input < OP_MAX_IN && !call->need[input]) input++;
-    if (input == OP_MAX_IN) *wanted = false;
-    if (!*wanted) return BE_OK;
+    if (input == OP_MAX_IN) *is_needed = false;
+    if (!*is_needed) return BE_OK;
     if (!node->op->gradient)
         FAIL(err, BE_USAGE,
              "op %s has no gradient, and parameters act on the loss through its input %d%s; take "
@@ -123,10 +123,10 @@ static be_status backward_node(be_graph *g, size_t index, const bool *need, be_v
     graph_node node = g->nodes[index];
     bool is_root = g->recipe.seeded == BE_NONE && node.out[0] == g->recipe.loss;
     op_gradient call = {.graph = g, .node = &node, .is_root = is_root};
-    bool wanted = call.is_root;
+    bool is_needed = call.is_root;
     for (int o = 0; o < OP_MAX_OUT; o++) {
         call.dy[o] = node.out[o] == BE_NONE ? BE_NONE : gradient[node.out[o]];
-        wanted |= call.dy[o] != BE_NONE;
+        is_needed |= call.dy[o] != BE_NONE;
     }
     for (int i = 0; i < OP_MAX_IN; i++) {
         call.need[i] = node.in[i] != BE_NONE && need[node.in[i]];
@@ -134,8 +134,8 @@ static be_status backward_node(be_graph *g, size_t index, const bool *need, be_v
         call.sum[i] =
             call.need[i] ? sum_to_add_to(g, index, node.in[i], gradient, forward_values) : BE_NONE;
     }
-    TRY(check_way(&call, &wanted, err));
-    if (!wanted) return BE_OK;
+    TRY(check_way(&call, &is_needed, err));
+    if (!is_needed) return BE_OK;
     if (call.is_root && !node.op->makes_loss)
         TRY(graph_add_state(g, "gradient of the loss", shape_make(BE_F32, 1, 1, 0, 0, 0), 1.0f,
                             &call.dy[0], err));
@@ -150,9 +150,9 @@ static be_status backward_node(be_graph *g, size_t index, const bool *need, be_v
             *sum = call.dx[i];
             continue;
         }
-        be_value pair[OP_MAX_IN] = {*sum, call.dx[i]}, added[OP_MAX_OUT];
-        TRY(graph_add_node(g, g->recipe.accumulate, NULL, pair, added, err));
-        *sum = added[0];
+        be_value pair[OP_MAX_IN] = {*sum, call.dx[i]}, sums[OP_MAX_OUT];
+        TRY(graph_add_node(g, g->recipe.accumulate, NULL, pair, sums, err));
+        *sum = sums[0];
     }
     return BE_OK;
 }
@@ -174,14 +174,14 @@ static be_status copy_gradient(be_graph *g, const be_shape *shape, be_value *gra
  */
 static be_value first_sum(const be_graph *g, be_value gradient)
 {
-    for (bool moved = true; moved;) {
+    for (bool is_moved = true; is_moved;) {
         const graph_node *maker =
             g->values[gradient].producer < 0 ? NULL : &g->nodes[g->values[gradient].producer];
-        moved = false;
-        for (int o = 0; maker && !moved && o < maker->op->outputs; o++) {
-            moved = maker->out[o] == gradient && maker->op->updates[o] &&
-                    g->values[gradient].alias_of != BE_NONE;
-            if (moved) gradient = g->values[gradient].alias_of;
+        is_moved = false;
+        for (int o = 0; maker && !is_moved && o < maker->op->outputs; o++) {
+            is_moved = maker->out[o] == gradient && maker->op->updates[o] &&
+                       g->values[gradient].alias_of != BE_NONE;
+            if (is_moved) gradient = g->values[gradient].alias_of;
         }
     }
     return gradient;

@@ -9,9 +9,9 @@
 /* A value for the gradients from `at` on: its own part of the block. */
 static be_status add_bucket(be_graph *g, int64_t at, be_value *out, be_error *err)
 {
-    int64_t left = g->values[g->lowered.gradients].shape.dim[0] - at;
+    int64_t rest = g->values[g->lowered.gradients].shape.dim[0] - at;
     graph_value bucket = {.name = "bucket of gradients",
-                          .shape = shape_make(BE_F32, 1, left < BUCKET ? left : BUCKET, 0, 0, 0),
+                          .shape = shape_make(BE_F32, 1, rest < BUCKET ? rest : BUCKET, 0, 0, 0),
                           .kind = VALUE_STATE,
                           .start = {BE_CONSTANT, 0.0f},
                           .alias_of = g->lowered.gradients,
@@ -62,18 +62,18 @@ be_status pass_parts(be_graph *g, be_group *group, be_error *err)
 
 static be_status tell_nodes(be_graph *g, const be_plan_options *options, be_error *err)
 {
-    bool any = false, cut = group_is_cut(options->group);
-    int64_t before = 0, each = cut ? group_part(options->group, 0, &before) : 0;
+    bool any = false, is_cut = group_is_cut(options->group);
+    int64_t before = 0, each = is_cut ? group_part(options->group, 0, &before) : 0;
     for (size_t n = 0; n < g->node_count; n++) {
         const graph_node *node = &g->nodes[n];
-        if (cut && node->op->set_cut) node->op->set_cut(node->attrs, before, each);
+        if (is_cut && node->op->set_cut) node->op->set_cut(node->attrs, before, each);
         if (!options->sync_batch_norm || !node->op->set_group) continue;
         node->op->set_group(node->attrs, options->group);
         any = true;
     }
-    if (cut && g->lowered.turns > 1)
+    if (is_cut && g->lowered.turns > 1)
         FAIL(err, BE_USAGE, "accumulate: turns are of ranks with equal parts; leave it out");
-    if (options->sync_batch_norm && cut)
+    if (options->sync_batch_norm && is_cut)
         FAIL(err, BE_USAGE, "--sync-batch-norm: it is of workers with equal parts; leave it out");
     if (options->sync_batch_norm && !any)
         FAIL(err, BE_USAGE, "--sync-batch-norm: this network has no batch norm; leave it out");

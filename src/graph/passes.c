@@ -70,12 +70,12 @@ be_status pass_inference(be_graph *g, be_error *err)
  */
 static int sole_user(const be_graph *g, be_value value)
 {
-    int found = -1;
+    int user = -1;
     if (g->values[value].keep || graph_use_count(g, value) != 1) return -1;
     for (size_t n = 0; n < g->node_count; n++)
         for (int i = 0; i < OP_MAX_IN; i++)
-            if (g->nodes[n].op && g->nodes[n].in[i] == value) found = (int)n;
-    return found;
+            if (g->nodes[n].op && g->nodes[n].in[i] == value) user = (int)n;
+    return user;
 }
 
 /* Is all that `next` reads, but its input 0, made before node n?  Fused into node n it is read
@@ -220,19 +220,19 @@ static be_status add_step_end(be_graph *g, be_error *err)
 
 /* The value in the wanted layout: itself, a reorder made before, or a new one. */
 static be_status in_layout(be_graph *g, const lower_target *target, be_value value,
-                           value_layout wanted, be_value *out, be_error *err)
+                           value_layout layout, be_value *out, be_error *err)
 {
     *out = value;
-    if (g->values[value].layout == wanted) return BE_OK;
+    if (g->values[value].layout == layout) return BE_OK;
     for (size_t n = 0; n < g->node_count; n++)
         if (g->nodes[n].op == target->reorder && g->nodes[n].in[0] == value &&
-            g->values[g->nodes[n].out[0]].layout == wanted) {
+            g->values[g->nodes[n].out[0]].layout == layout) {
             *out = g->nodes[n].out[0];
             return BE_OK;
         }
     be_value in[OP_MAX_IN] = {value}, made[OP_MAX_OUT];
     TRY(graph_add_node(g, target->reorder, NULL, in, made, err));
-    g->values[made[0]].layout = wanted;
+    g->values[made[0]].layout = layout;
     *out = made[0];
     return BE_OK;
 }

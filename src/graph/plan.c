@@ -299,13 +299,13 @@ void graph_fill_start(const be_graph *g, be_value value, uint32_t index, float *
     }
 }
 
-static size_t largest_of(const be_parameter *weights, int count, size_t most)
+static size_t largest_of(const be_parameter *weights, int count, size_t largest)
 {
     for (int i = 0; i < count; i++) {
         size_t bytes = (size_t)shape_elements(&weights[i].shape) * sizeof(float);
-        if (bytes > most) most = bytes;
+        if (bytes > largest) largest = bytes;
     }
-    return most;
+    return largest;
 }
 
 static be_status fill_weights(be_plan *plan, const be_parameter *weights, int count, float *room,
@@ -453,10 +453,10 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
                               be_error *err)
 {
     const be_device *device = plan->device;
-    const plan_target asked = {device, options->precision};
+    const plan_target question = {device, options->precision};
     lower_target target = {.device = device,
                            .has = target_has,
-                           .has_of = &asked,
+                           .has_of = &question,
                            .layouts = device->reorder ? device->vtable->layouts : NULL,
                            .reorder = device->reorder,
                            .mixes = device->vtable->mixes};
@@ -489,11 +489,11 @@ be_status be_plan_new(const be_graph *g, be_device *device, const be_plan_option
     plan->device = device;
     plan->train = options->mode == BE_TRAIN;
     plan->dry_run = options->dry_run != 0;
-    rounding found = rounding_usual();
+    rounding before = rounding_usual();
     be_status status = plan_prepare(plan, g, options, err);
     if (status == BE_UNAVAILABLE && options->precision != BE_PRECISION_FP32)
         status_prefix(err, "precision %s", precision_name(options->precision));
-    rounding_restore(found);
+    rounding_restore(before);
     if (status == BE_OK)
         *out = plan;
     else

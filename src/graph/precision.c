@@ -216,13 +216,13 @@ static be_status narrow_along(be_graph *g, size_t n, be_error *err)
 /* The nodes from `count` on to the front. */
 static be_status move_to_front(be_graph *g, size_t count, be_error *err)
 {
-    size_t added = g->node_count - count;
+    size_t others = g->node_count - count;
     void *memory = NULL;
-    if (added == 0) return BE_OK;
-    TRY(arena_alloc(g->memory, &memory, added * sizeof(graph_node), err));
-    memcpy(memory, g->nodes + count, added * sizeof(graph_node));
-    memmove(g->nodes + added, g->nodes, count * sizeof(graph_node));
-    memcpy(g->nodes, memory, added * sizeof(graph_node));
+    if (others == 0) return BE_OK;
+    TRY(arena_alloc(g->memory, &memory, others * sizeof(graph_node), err));
+    memcpy(memory, g->nodes + count, others * sizeof(graph_node));
+    memmove(g->nodes + others, g->nodes, count * sizeof(graph_node));
+    memcpy(g->nodes, memory, others * sizeof(graph_node));
     return BE_OK;
 }
 

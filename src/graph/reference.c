@@ -33,11 +33,11 @@ static be_status reference_allocate(reference *r, be_error *err)
 {
     be_graph *g = r->graph;
     size_t count = g->value_count, elements = 0;
-    void *data = NULL, *written = NULL, *memory = NULL;
+    void *data = NULL, *flags = NULL, *memory = NULL;
     TRY(arena_alloc(g->memory, &data, (count + 1) * sizeof(double *), err));
-    TRY(arena_alloc(g->memory, &written, (count + 1) * sizeof(bool), err));
+    TRY(arena_alloc(g->memory, &flags, (count + 1) * sizeof(bool), err));
     r->data = data;
-    r->written = written;
+    r->written = flags;
     for (size_t i = 0; i < count; i++)
         if (g->values[i].alias_of == BE_NONE && !is_gone(&g->values[i]))
             elements += (size_t)shape_elements(&g->values[i].shape);

@@ -150,17 +150,17 @@ static void add_tile(const block_plan *b, const block *at, int64_t i, int64_t j,
 static void add_block(const block_plan *b, const block *at, double *room)
 {
     const product *p = b->p;
-    double *left = room, *right = room + b->rows * b->depth;
+    double *one = room, *other = room + b->rows * b->depth;
     for (int64_t k = 0; k < p->k; k += b->depth) {
         int64_t depth = least(b->depth, p->k - k);
         pack((panel){p->a.data, p->a.row, p->a.column + k, 0, depth, TILE_ROWS}, at->row,
-             at->row_end, left);
+             at->row_end, one);
         pack((panel){p->b.data, p->b.column, p->b.row + k, 0, depth, b->tile.columns}, at->column,
-             at->column_end, right);
+             at->column_end, other);
         for (int64_t j = at->column; j < at->column_end; j += b->tile.columns)
             for (int64_t i = at->row; i < at->row_end; i += TILE_ROWS) {
-                const double *panels[2] = {left + (i - at->row) * depth,
-                                           right + (j - at->column) * depth};
+                const double *panels[2] = {one + (i - at->row) * depth,
+                                           other + (j - at->column) * depth};
                 add_tile(b, at, i, j, panels, depth);
             }
     }
@@ -218,11 +218,11 @@ static void *take_blocks(void *context)
 static void share_out(work *w, int threads)
 {
     pthread_t thread[PRODUCT_THREADS_MAX];
-    int started = 0;
-    while (started < threads - 1 && pthread_create(&thread[started], NULL, take_blocks, w) == 0)
-        started++;
+    int running = 0;
+    while (running < threads - 1 && pthread_create(&thread[running], NULL, take_blocks, w) == 0)
+        running++;
     take_blocks(w);
-    for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
+    for (int i = 0; i < running; i++) pthread_join(thread[i], NULL);
 }
 
 be_status product_run(const product *p, int threads, be_error *err)

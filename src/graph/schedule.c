@@ -32,8 +32,8 @@ double be_schedule_factor(const be_schedule *s, int64_t step)
     if (s->kind == BE_RATE_CONSTANT) return 1.0;
     if (step >= s->total_steps) return s->final_factor;
     double progress = (double)(step - s->warmup_steps) / (double)(s->total_steps - s->warmup_steps);
-    double left = s->kind == BE_RATE_LINEAR ? 1.0 - progress : 0.5 * (1.0 + cos(pi * progress));
-    return s->final_factor + (1.0 - s->final_factor) * left;
+    double rest = s->kind == BE_RATE_LINEAR ? 1.0 - progress : 0.5 * (1.0 + cos(pi * progress));
+    return s->final_factor + (1.0 - s->final_factor) * rest;
 }
 
 int64_t schedule_last_step(const be_schedule *s)
