@@ -1,31 +1,31 @@
 /* See op_util.h. */
 #include "ops/op_util.h"
 
-be_status op_expect(const be_shape *found, be_dtype dtype, int rank, const char *name,
+be_status op_expect(const be_shape *shape, be_dtype dtype, int rank, const char *name,
                     be_error *err)
 {
     char text[64];
-    const char *wanted = dtype_name(dtype);
-    if (found->dtype == dtype && (rank == OP_ANY_RANK ? found->rank >= 0 : found->rank == rank))
+    const char *type = dtype_name(dtype);
+    if (shape->dtype == dtype && (rank == OP_ANY_RANK ? shape->rank >= 0 : shape->rank == rank))
         return BE_OK;
     if (rank == OP_ANY_RANK)
-        FAIL(err, BE_USAGE, "%s: expected %s, found %s", name, wanted, shape_text(found, text));
-    FAIL(err, BE_USAGE, "%s: expected %s of %d dimensions, found %s", name, wanted, rank,
-         shape_text(found, text));
+        FAIL(err, BE_USAGE, "%s: expected %s, found %s", name, type, shape_text(shape, text));
+    FAIL(err, BE_USAGE, "%s: expected %s of %d dimensions, found %s", name, type, rank,
+         shape_text(shape, text));
 }
 
-be_status op_expect_operand(const be_shape *found, int rank, const char *name, be_error *err)
+be_status op_expect_operand(const be_shape *shape, int rank, const char *name, be_error *err)
 {
-    return op_expect(found, found->dtype == BE_BF16 ? BE_BF16 : BE_F32, rank, name, err);
+    return op_expect(shape, shape->dtype == BE_BF16 ? BE_BF16 : BE_F32, rank, name, err);
 }
 
-be_status op_expect_same(const be_shape *found, const be_shape *expected, const char *name,
+be_status op_expect_same(const be_shape *shape, const be_shape *expected, const char *name,
                          be_error *err)
 {
-    char text[64], wanted[64];
-    if (shape_equal(found, expected)) return BE_OK;
-    FAIL(err, BE_USAGE, "%s: expected %s, found %s", name, shape_text(expected, wanted),
-         shape_text(found, text));
+    char text[64], form[64];
+    if (shape_equal(shape, expected)) return BE_OK;
+    FAIL(err, BE_USAGE, "%s: expected %s, found %s", name, shape_text(expected, form),
+         shape_text(shape, text));
 }
 
 double op_bytes(const be_shape *in, const be_shape *out)

@@ -15,14 +15,14 @@
     }
 
 /* "NAME: expected f32 of 4 dimensions, found …" unless dtype and rank are right. */
-be_status op_expect(const be_shape *found, be_dtype dtype, int rank, const char *name,
+be_status op_expect(const be_shape *shape, be_dtype dtype, int rank, const char *name,
                     be_error *err);
 
 /* The same for the first operand of a product: f32, or bf16. */
-be_status op_expect_operand(const be_shape *found, int rank, const char *name, be_error *err);
+be_status op_expect_operand(const be_shape *shape, int rank, const char *name, be_error *err);
 
 /* The same shape as another. */
-be_status op_expect_same(const be_shape *found, const be_shape *expected, const char *name,
+be_status op_expect_same(const be_shape *shape, const be_shape *expected, const char *name,
                          be_error *err);
 
 /* Cost of an op that does about one operation an output element: reads all inputs, writes all

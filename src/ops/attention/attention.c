@@ -64,15 +64,15 @@ be_status attention_check(const char *op, const void *attrs, const be_shape *in,
     if (!is_packed) {
         snprintf(name, sizeof name, "%s: k", op);
         TRY(op_expect(k, q->dtype, 3, name, err));
-        be_shape wanted = shape_make(q->dtype, 3, q->dim[0], k->dim[1], q->dim[2], 0);
-        TRY(op_expect_same(k, &wanted, name, err));
+        be_shape like = shape_make(q->dtype, 3, q->dim[0], k->dim[1], q->dim[2], 0);
+        TRY(op_expect_same(k, &like, name, err));
         snprintf(name, sizeof name, "%s: v", op);
         TRY(op_expect_same(v, k, name, err));
     }
     if (lengths->rank >= 0) {
-        be_shape wanted = shape_make(BE_I32, 1, q->dim[0], 0, 0, 0);
+        be_shape like = shape_make(BE_I32, 1, q->dim[0], 0, 0, 0);
         snprintf(name, sizeof name, "%s: lengths", op);
-        TRY(op_expect_same(lengths, &wanted, name, err));
+        TRY(op_expect_same(lengths, &like, name, err));
     }
     *out = attention_sizes_of(attrs, q, k);
     return BE_OK;
@@ -117,22 +117,22 @@ static double score(const attention_sizes *s, const attention_head *h, int64_t i
 
 static void run_query(const attention_sizes *s, const attention_head *h, int64_t i)
 {
-    double *y = h->y + i * s->width, most = -(double)INFINITY, sum = 0.0;
-    int64_t seen = attention_seen(s, h->keys, i);
+    double *y = h->y + i * s->width, largest = -(double)INFINITY, sum = 0.0;
+    int64_t reach = attention_seen(s, h->keys, i);
     for (int64_t c = 0; c < s->size; c++) y[c] = 0.0;
     h->lse[i] = 0.0;
-    if (seen == 0) return;
-    for (int64_t j = 0; j < seen; j++) {
+    if (reach == 0) return;
+    for (int64_t j = 0; j < reach; j++) {
         double value = score(s, h, i, j);
-        if (value > most) most = value;
+        if (value > largest) largest = value;
     }
-    for (int64_t j = 0; j < seen; j++) {
-        double p = exp(score(s, h, i, j) - most);
+    for (int64_t j = 0; j < reach; j++) {
+        double p = exp(score(s, h, i, j) - largest);
         sum += p;
         for (int64_t c = 0; c < s->size; c++) y[c] += p * h->x[2][j * s->row[2] + c];
     }
     for (int64_t c = 0; c < s->size; c++) y[c] /= sum;
-    h->lse[i] = most + log(sum);
+    h->lse[i] = largest + log(sum);
 }
 
 static void attention_reference(const op_reference *call)

@@ -58,9 +58,9 @@ VEC_INLINE void make_vector(const work *t, int v, int64_t count, veci last, int6
         vec *ds = (vec *)(t->room + w->ds + r * QUERIES) + v;
         vec e = vec_exp(*p - lse), x = e * (*ds - d);
         if (is_masked) {
-            veci seen = last >= (int32_t)(first_key + r);
-            e = vec_select(seen, e, vec_all(0.0f));
-            x = vec_select(seen, x, vec_all(0.0f));
+            veci in_reach = last >= (int32_t)(first_key + r);
+            e = vec_select(in_reach, e, vec_all(0.0f));
+            x = vec_select(in_reach, x, vec_all(0.0f));
         }
         *p = e;
         *ds = x;
@@ -171,12 +171,12 @@ static void run_queries(const work *t, int64_t first, int64_t keys)
 {
     const plan *w = t->w;
     const attention_sizes *s = &w->s;
-    int64_t left = s->queries - first, count = left < QUERIES ? left : QUERIES;
-    int64_t seen = attention_seen(s, keys, first + count - 1);
+    int64_t rest = s->queries - first, count = rest < QUERIES ? rest : QUERIES;
+    int64_t reach = attention_seen(s, keys, first + count - 1);
     float *dq = output_of(t, 0) + first * s->row[0];
     load_queries(t, first, count);
-    for (int64_t j = 0; j < seen; j += KEYS)
-        meet_keys(t, first, count, j, seen - j < KEYS ? seen - j : KEYS);
+    for (int64_t j = 0; j < reach; j += KEYS)
+        meet_keys(t, first, count, j, reach - j < KEYS ? reach - j : KEYS);
     for (int64_t i = 0; i < count; i++)
         for (int64_t c = 0; c < s->size; c++)
             dq[i * s->row[0] + c] = (float)s->scale * t->room[w->dq + c * QUERIES + i];

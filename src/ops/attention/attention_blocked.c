@@ -63,15 +63,15 @@ static void make_p(const pairs *n, bool is_known)
 {
     const attention_sizes *s = n->s;
     for (int64_t i = 0; i < s->queries; i++) {
-        int64_t seen = attention_seen(s, n->h.keys, i);
-        double *p = n->p + i * s->keys, most = -(double)INFINITY, sum = 0.0;
-        for (int64_t j = 0; j < seen; j++) {
+        int64_t reach = attention_seen(s, n->h.keys, i);
+        double *p = n->p + i * s->keys, largest = -(double)INFINITY, sum = 0.0;
+        for (int64_t j = 0; j < reach; j++) {
             p[j] *= s->scale;
-            if (p[j] > most) most = p[j];
+            if (p[j] > largest) largest = p[j];
         }
-        for (int64_t j = 0; j < seen && !is_known; j++) sum += exp(p[j] - most);
-        if (!is_known) n->h.lse[i] = seen ? most + log(sum) : 0.0;
-        for (int64_t j = 0; j < s->keys; j++) p[j] = j < seen ? exp(p[j] - n->h.lse[i]) : 0.0;
+        for (int64_t j = 0; j < reach && !is_known; j++) sum += exp(p[j] - largest);
+        if (!is_known) n->h.lse[i] = reach ? largest + log(sum) : 0.0;
+        for (int64_t j = 0; j < s->keys; j++) p[j] = j < reach ? exp(p[j] - n->h.lse[i]) : 0.0;
     }
 }
 
@@ -83,10 +83,10 @@ static void make_ds(const pairs *n)
         const double *dy = n->h.dy + i * s->width, *y = n->h.y + i * s->width;
         const double *p = n->p + i * s->keys;
         double *ds = n->ds + i * s->keys, d = 0.0;
-        int64_t seen = attention_seen(s, n->h.keys, i);
+        int64_t reach = attention_seen(s, n->h.keys, i);
         for (int64_t c = 0; c < s->size; c++) d += dy[c] * y[c];
         for (int64_t j = 0; j < s->keys; j++)
-            ds[j] = j < seen ? s->scale * p[j] * (ds[j] - d) : 0.0;
+            ds[j] = j < reach ? s->scale * p[j] * (ds[j] - d) : 0.0;
     }
 }
 

@@ -49,21 +49,21 @@ VEC_INLINE void soften_vector(const plan *w, float *room, const meeting *at, int
 {
     veci last = vec_last_key(at->query, v);
     float *own = room + at->block * w->block, *p = room + w->p + v * VEC, *y = own + w->y + v * VEC;
-    vec *most = (vec *)(own + w->most) + v, *sum = (vec *)(own + w->sum) + v, top = *most;
+    vec *largest = (vec *)(own + w->most) + v, *sum = (vec *)(own + w->sum) + v, top = *largest;
     for (int64_t r = 0; r < at->keys; r++) {
         vec x = *(const vec *)(p + r * QUERIES);
         veci larger = x > top;
         if (is_masked) larger &= last >= (int32_t)(at->key + r);
         top = vec_select(larger, x, top);
     }
-    vec shrink = vec_exp(*most - top), part = vec_all(0.0f);
+    vec shrink = vec_exp(*largest - top), part = vec_all(0.0f);
     for (int64_t r = 0; r < at->keys; r++) {
         vec *x = (vec *)(p + r * QUERIES), e = vec_exp(*x - top);
         if (is_masked) e = vec_select(last >= (int32_t)(at->key + r), e, vec_all(0.0f));
         part += e;
         *x = e;
     }
-    *most = top;
+    *largest = top;
     *sum = *sum * shrink + part;
     for (int64_t c = 0; c < w->s.size; c++) *(vec *)(y + c * QUERIES) *= shrink;
 }
@@ -122,8 +122,8 @@ static void store_queries(const cpu_call *call, const plan *w, const float *own,
 
 static void load_queries(const plan *w, float *own, const head_rows *q, int64_t first)
 {
-    int64_t left = w->s.queries - first;
-    head_transpose(q, first, left < QUERIES ? left : QUERIES, (float)w->s.scale, own + w->q);
+    int64_t rest = w->s.queries - first;
+    head_transpose(q, first, rest < QUERIES ? rest : QUERIES, (float)w->s.scale, own + w->q);
     memset(own + w->y, 0, (size_t)(w->s.size * QUERIES) * sizeof(float));
     memset(own + w->sum, 0, QUERIES * sizeof(float));
     for (int64_t i = 0; i < QUERIES; i++) own[w->most + i] = -3.402823466e+38f;
@@ -145,9 +145,9 @@ static void run_queries(const cpu_call *call, const plan *w, float *room, int64_
         head_copy(&k, j, count, 1.0f, room + w->k, s->size);
         head_copy(&v, j, count, 1.0f, room + w->v, s->size);
         for (int64_t i = first; i < end; i += QUERIES) {
-            int64_t left = attention_seen(s, all, i + QUERIES - 1) - j;
-            if (left > count) left = count;
-            if (left > 0) meet(w, room, &(meeting){(i - first) / QUERIES, i, j, left});
+            int64_t rest = attention_seen(s, all, i + QUERIES - 1) - j;
+            if (rest > count) rest = count;
+            if (rest > 0) meet(w, room, &(meeting){(i - first) / QUERIES, i, j, rest});
         }
     }
     for (int64_t i = first; i < end; i += QUERIES)

@@ -99,12 +99,12 @@ VEC_INLINE void planar_taps(const planar_job *job, const float *x, vec *dw, cons
 VEC_INLINE void planar_weights_of(const planar_job *job, vec *dw, const int channels)
 {
     /* As many taps as leave registers for the gradients. */
-    const int most = VEC == 16 ? (channels > 6 ? 2 : 3) : 1;
+    const int limit = VEC == 16 ? (channels > 6 ? 2 : 3) : 1;
     for (int part = 0; part < job->parts; part++)
         for (int r = 0; r < job->kernel; r++) {
             const float *x = job->x + part * job->x_plane_stride + r * job->x_row_stride;
             for (int q = 0; q < job->kernel;) {
-                int taps = job->kernel - q < most ? job->kernel - q : most;
+                int taps = job->kernel - q < limit ? job->kernel - q : limit;
                 if (taps == 3)
                     planar_taps(job, x + q, dw, 3, channels);
                 else if (taps == 2)

@@ -28,7 +28,8 @@ bool conv2d_takes_patches(const conv2d_attrs *attrs, const be_shape *in, bool ba
 {
     conv2d_sizes s = conv2d_size(attrs, &in[0], &in[1]);
     int64_t area = s.k[0] * s.k[1];
-    bool beside = s.stride[0] == s.k[0] && s.stride[1] == s.k[1] && !s.padding[0] && !s.padding[1];
+    bool is_tiled =
+        s.stride[0] == s.k[0] && s.stride[1] == s.k[1] && !s.padding[0] && !s.padding[1];
     bool bare = backward ? in[2].rank < 0 && !attrs->need_dx : attrs->activation == BE_IDENTITY;
-    return beside && bare && area > 1 && s.c * area % CONV2D_PATCH_STEP == 0;
+    return is_tiled && bare && area > 1 && s.c * area % CONV2D_PATCH_STEP == 0;
 }

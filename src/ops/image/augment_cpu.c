@@ -12,10 +12,10 @@ typedef struct columns {
 
 static columns columns_of(const augment_move *move, int64_t width)
 {
-    int64_t left = move->column < 0 ? -move->column : 0;
+    int64_t first = move->column < 0 ? -move->column : 0;
     int64_t right = move->column > 0 ? move->column : 0;
-    if (!move->flips) return (columns){left, width - right, move->column + left, 1};
-    return (columns){right, width - left, width - 1 + move->column - right, -1};
+    if (!move->flips) return (columns){first, width - right, move->column + first, 1};
+    return (columns){right, width - first, width - 1 + move->column - right, -1};
 }
 
 static augment_move move_of(const cpu_call *call, int64_t plane, int64_t channels)

@@ -9,7 +9,7 @@ typedef struct view_attrs {
 
 static be_status view_infer(op_infer *call, be_error *err)
 {
-    char text[64], wanted[64];
+    char text[64], expected[64];
     const view_attrs *attrs = call->attrs;
     const be_shape *x = &call->in[0];
     be_shape y = attrs->shape;
@@ -19,7 +19,7 @@ static be_status view_infer(op_infer *call, be_error *err)
              shape_text(x, text));
     if (y.rank < 0 || y.rank > BE_MAX_RANK || shape_elements(&y) != shape_elements(x))
         FAIL(err, BE_USAGE, "view: expected as many elements as %s has, found %s",
-             shape_text(x, text), shape_text(&y, wanted));
+             shape_text(x, text), shape_text(&y, expected));
     call->out[0] = y;
     return BE_OK;
 }

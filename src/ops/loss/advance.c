@@ -13,14 +13,14 @@ static be_status advance_infer(op_infer *call, be_error *err)
         be_dtype dtype;
         int64_t count;
         const char *name;
-    } wanted[] = {{BE_I32, 1, "advance: clock"},
-                  {BE_F32, 1, "advance: loss"},
-                  {BE_I32, 1, "advance: correct"},
-                  {BE_F32, BE_LOSS_LOG, "advance: loss log"},
-                  {BE_I32, BE_LOSS_LOG, "advance: correct log"}};
+    } forms[] = {{BE_I32, 1, "advance: clock"},
+                 {BE_F32, 1, "advance: loss"},
+                 {BE_I32, 1, "advance: correct"},
+                 {BE_F32, BE_LOSS_LOG, "advance: loss log"},
+                 {BE_I32, BE_LOSS_LOG, "advance: correct log"}};
     for (int i = 0; i < 5; i++) {
-        be_shape shape = shape_make(wanted[i].dtype, 1, wanted[i].count, 0, 0, 0);
-        TRY(op_expect_same(&call->in[i], &shape, wanted[i].name, err));
+        be_shape shape = shape_make(forms[i].dtype, 1, forms[i].count, 0, 0, 0);
+        TRY(op_expect_same(&call->in[i], &shape, forms[i].name, err));
     }
     call->out[0] = call->in[0];
     call->out[1] = call->in[3];

@@ -74,11 +74,11 @@ static bool row_is_correct(const double *x, int64_t classes, int64_t target)
 
 static void softmax_cross_entropy_reference(const op_reference *call)
 {
-    int64_t classes = call->in[0].dim[call->in[0].rank - 1], counted = 0, correct = 0;
+    int64_t classes = call->in[0].dim[call->in[0].rank - 1], rows_with_target = 0, correct = 0;
     int64_t rows = shape_elements(&call->in[0]) / classes;
     double loss = 0.0;
-    for (int64_t n = 0; n < rows; n++) counted += call->x[1][n] >= 0.0;
-    double scale = counted ? 1.0 / (double)counted : 0.0;
+    for (int64_t n = 0; n < rows; n++) rows_with_target += call->x[1][n] >= 0.0;
+    double scale = rows_with_target ? 1.0 / (double)rows_with_target : 0.0;
     for (int64_t n = 0; n < rows; n++) {
         const double *x = call->x[0] + n * classes;
         double *dx = call->y[2] ? call->y[2] + n * classes : NULL;

@@ -47,11 +47,11 @@ static double row_sum(const float *x, float *dx, int64_t classes, float max)
 /* dx may be where x is, or NULL. */
 static row_result run_row(const float *x, float *dx, int64_t classes, int64_t target, float scale)
 {
-    float max = row_max(x, classes), wanted = x[target];
-    row_result result = {.correct = wanted == max};
+    float max = row_max(x, classes), logit = x[target];
+    row_result result = {.correct = logit == max};
     for (int64_t c = 0; result.correct && c < target; c++) result.correct = x[c] != max;
     double sum = row_sum(x, dx, classes, max);
-    result.loss = log(sum) - ((double)wanted - (double)max);
+    result.loss = log(sum) - ((double)logit - (double)max);
     if (!dx) return result;
     float factor = scale / (float)sum;
 #pragma omp simd
@@ -82,10 +82,10 @@ static be_status softmax_cross_entropy_run(const cpu_call *call, be_error *err)
     float *loss = call->out[0], *dlogits = call->out[2];
     int32_t *correct = call->out[1];
     row_result *results = call->scratch;
-    int64_t rows = shape_elements(&call->in_shape[1]), counted = 0;
+    int64_t rows = shape_elements(&call->in_shape[1]), rows_with_target = 0;
     int64_t classes = shape_elements(&call->in_shape[0]) / rows;
-    for (int64_t n = 0; n < rows; n++) counted += target[n] >= 0;
-    double scale = counted ? 1.0 / (double)counted : 0.0;
+    for (int64_t n = 0; n < rows; n++) rows_with_target += target[n] >= 0;
+    double scale = rows_with_target ? 1.0 / (double)rows_with_target : 0.0;
 #pragma omp parallel for num_threads(call->threads) \
     schedule(static) if (rows * classes >= THREADS_PAY_FROM)
     for (int64_t n = 0; n < rows; n++) {

@@ -169,8 +169,8 @@ static bool rows_packed(int64_t m, int64_t n)
 /* Is this panel read from b itself? */
 static bool panel_direct(const gemm *g, int64_t first)
 {
-    int64_t left = g->n - first;
-    return g->b_column == 1 && g->m <= DIRECT_TILES * TILE_ROWS && (left >= PANEL || left == LANES);
+    int64_t rest = g->n - first;
+    return g->b_column == 1 && g->m <= DIRECT_TILES * TILE_ROWS && (rest >= PANEL || rest == LANES);
 }
 
 /* The part of c that one pass makes: columns [column, column + columns), from k = from. */

@@ -54,8 +54,8 @@ static run run_at(const runs *r, int64_t image, int64_t unit)
                .first = r->is_planar ? unit : unit * VEC,
                .channels = 1};
     if (r->is_planar) return one;
-    int64_t left = r->channels - one.first;
-    one.channels = left < VEC ? left : VEC;
+    int64_t rest = r->channels - one.first;
+    one.channels = rest < VEC ? rest : VEC;
     /* The last one of a row. */
     if (one.at + one.length > (image + 1) * r->image_stride) one.length = one.channels;
     return one;
@@ -83,8 +83,8 @@ VEC_INLINE vec load(const run *one, const float *x, int64_t i, vec fill)
 
 VEC_INLINE void store(const run *one, float *y, int64_t i, vec value)
 {
-    int64_t left = one->length - i;
-    memcpy(y + one->at + i, &value, (size_t)(left < VEC ? left : VEC) * sizeof(float));
+    int64_t rest = one->length - i;
+    memcpy(y + one->at + i, &value, (size_t)(rest < VEC ? rest : VEC) * sizeof(float));
 }
 
 /* Two sums of each lane, and of a planar run of all lanes. */
@@ -184,17 +184,17 @@ static shared statistics_of_all(const runs *r, const shared *all, int ranks, int
     return joined;
 }
 
-static void take_statistics(const cpu_call *call, int64_t c, shared found, double count)
+static void take_statistics(const cpu_call *call, int64_t c, shared statistics, double count)
 {
     const batch_norm_attrs *attrs = call->attrs;
     float *mean = call->out[1], *inverse = call->out[2];
     float *running_mean = call->out[3], *running_var = call->out[4];
     double kept_mean = (double)running_mean[c], kept_var = (double)running_var[c];
-    mean[c] = (float)found.first;
-    inverse[c] = (float)(1.0 / sqrt(found.second / count + attrs->epsilon));
-    running_mean[c] = (float)(kept_mean + attrs->momentum * (found.first - kept_mean));
+    mean[c] = (float)statistics.first;
+    inverse[c] = (float)(1.0 / sqrt(statistics.second / count + attrs->epsilon));
+    running_mean[c] = (float)(kept_mean + attrs->momentum * (statistics.first - kept_mean));
     running_var[c] =
-        (float)(kept_var + attrs->momentum * (found.second / (count - 1.0) - kept_var));
+        (float)(kept_var + attrs->momentum * (statistics.second / (count - 1.0) - kept_var));
 }
 
 /* What a run of y is made of. */

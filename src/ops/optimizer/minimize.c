@@ -93,10 +93,10 @@ static be_status check_optimizer(const be_optimizer *o, be_error *err)
 static be_status check_loss(const be_graph *g, be_value loss, be_error *err)
 {
     char text[64];
-    be_shape found = be_value_shape(g, loss), wanted = shape_make(BE_F32, 1, 1, 0, 0, 0);
-    if (!shape_equal(&found, &wanted))
+    be_shape shape = be_value_shape(g, loss), like = shape_make(BE_F32, 1, 1, 0, 0, 0);
+    if (!shape_equal(&shape, &like))
         FAIL(err, BE_USAGE, "be_graph_minimize: expected a loss f32 [1], found %s (value %d)",
-             shape_text(&found, text), (int)loss);
+             shape_text(&shape, text), (int)loss);
     if (g->recipe.optimizer || g->recipe.no_update)
         FAIL(err, BE_USAGE,
              "be_graph_minimize: this graph has an optimizer already (%s); call it once",
@@ -183,12 +183,12 @@ static void set_loss(be_graph *g, be_value loss)
     const struct {
         const be_op *op;
         const char *counted;
-    } known[] = {{&be_op_softmax_cross_entropy, "accuracy"},
-                 {&be_op_symmetric_cross_entropy, "retrieval at 1"}};
+    } losses[] = {{&be_op_softmax_cross_entropy, "accuracy"},
+                  {&be_op_symmetric_cross_entropy, "retrieval at 1"}};
     for (int k = 0; k < 2; k++) {
-        if (node->op != known[k].op) continue;
+        if (node->op != losses[k].op) continue;
         recipe->correct = node->out[1];
-        recipe->counted = known[k].counted;
+        recipe->counted = losses[k].counted;
     }
 }
 
@@ -210,11 +210,11 @@ void be_graph_minimize(be_graph *g, be_value loss, const be_optimizer *optimizer
 static be_status seed(be_graph *g, be_value y, be_value dy, be_error *err)
 {
     char text[64], other[64];
-    be_shape found = be_value_shape(g, dy), wanted = be_value_shape(g, y);
-    if (found.dtype != BE_F32 || wanted.rank < 0 || !shape_equal(&found, &wanted))
+    be_shape shape = be_value_shape(g, dy), like = be_value_shape(g, y);
+    if (shape.dtype != BE_F32 || like.rank < 0 || !shape_equal(&shape, &like))
         FAIL(err, BE_USAGE,
              "be_graph_seed: expected a gradient f32 of the shape of y, %s, found %s",
-             shape_text(&wanted, text), shape_text(&found, other));
+             shape_text(&like, text), shape_text(&shape, other));
     g->recipe.seeded = y;
     g->recipe.seed = dy;
     return BE_OK;
@@ -230,10 +230,10 @@ void be_graph_seed(be_graph *g, be_value y, be_value dy)
 static be_status count(be_graph *g, be_value right, const char *what, be_error *err)
 {
     char text[64];
-    be_shape found = be_value_shape(g, right), wanted = shape_make(BE_I32, 1, 1, 0, 0, 0);
-    if (!shape_equal(&found, &wanted))
+    be_shape shape = be_value_shape(g, right), like = shape_make(BE_I32, 1, 1, 0, 0, 0);
+    if (!shape_equal(&shape, &like))
         FAIL(err, BE_USAGE, "be_graph_count: expected a count i32 [1], found %s (value %d)",
-             shape_text(&found, text), (int)right);
+             shape_text(&shape, text), (int)right);
     if (!what || !*what)
         FAIL(err, BE_USAGE,
              "be_graph_count: expected what is counted, for people (\"accuracy\"), found no name");

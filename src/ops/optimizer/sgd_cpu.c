@@ -22,9 +22,9 @@ static void step_with_momentum(const cpu_call *call, int64_t from, int64_t count
     uint16_t *restrict narrow = narrow_from(call, from);
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
-        float moved = momentum * buffer[i] + (g[i] + decay * p[i]);
-        buffer[i] = moved;
-        p[i] -= rate * moved;
+        float velocity = momentum * buffer[i] + (g[i] + decay * p[i]);
+        buffer[i] = velocity;
+        p[i] -= rate * velocity;
         if (narrow) narrow[i] = brain_from_float(p[i]);
     }
 }

@@ -40,12 +40,12 @@ static be_status global_average_pool_run(const cpu_call *call, be_error *err)
     float *y = call->out[0];
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t i = 0; i < shape->dim[0] * blocks; i++) {
-        int64_t first = i % blocks * lanes, left = channels - first;
+        int64_t first = i % blocks * lanes, rest = channels - first;
         float *to = y + i / blocks * channels + first;
         if (lanes == 1)
             *to = average_plain(x + i * pixels, pixels);
         else
-            average_block(x + i * pixels * VEC, pixels, to, left < VEC ? left : VEC);
+            average_block(x + i * pixels * VEC, pixels, to, rest < VEC ? rest : VEC);
     }
     return BE_OK;
 }

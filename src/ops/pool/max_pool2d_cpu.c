@@ -264,9 +264,9 @@ static void max_pool2d_backward_layouts(const cpu_device *device, const be_graph
 /* Zero what no window covers: the columns to the right in `rows` rows. */
 static void clear_columns(const pool_sizes *s, float *dx, int rows)
 {
-    int64_t covered = s->out_width * s->size, left = (s->width - covered) * s->lanes;
-    for (int row = 0; left > 0 && row < rows; row++)
-        memset(dx + (row * s->width + covered) * s->lanes, 0, (size_t)left * sizeof *dx);
+    int64_t covered = s->out_width * s->size, rest = (s->width - covered) * s->lanes;
+    for (int row = 0; rest > 0 && row < rows; row++)
+        memset(dx + (row * s->width + covered) * s->lanes, 0, (size_t)rest * sizeof *dx);
 }
 
 static be_status max_pool2d_backward_run(const cpu_call *call, be_error *err)

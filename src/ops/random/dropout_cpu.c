@@ -93,16 +93,16 @@ static be_status dropout_run(const cpu_call *call, be_error *err)
     rng_key key = dropout_key(attrs);
     float scale = 1.0f / (1.0f - attrs->p);
     int64_t count = call->out_elements, first = dropout_first(attrs, place.part, count);
-    uint32_t skipped = (uint32_t)(first % 4); /* words of the first block that are another part's */
+    uint32_t offset = (uint32_t)(first % 4); /* words of the first block that are another part's */
 #pragma omp parallel for num_threads(call->threads) schedule(static) if (count >= THREADS_PAY_FROM)
     for (int64_t at = 0; at < count; at += SPAN) {
         uint32_t words[SPAN + 4 * LANES];
-        for (uint32_t d = 0; d < SPAN + skipped; d += 4 * LANES)
+        for (uint32_t d = 0; d < SPAN + offset; d += 4 * LANES)
             draw_words(key, t, (uint32_t)((first + at + d) / 4), words + d);
         if (count - at >= SPAN)
-            drop(x + at, y + at, SPAN, words + skipped, threshold, scale);
+            drop(x + at, y + at, SPAN, words + offset, threshold, scale);
         else
-            drop(x + at, y + at, count - at, words + skipped, threshold, scale);
+            drop(x + at, y + at, count - at, words + offset, threshold, scale);
     }
     return BE_OK;
 }

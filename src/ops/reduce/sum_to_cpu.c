@@ -33,17 +33,18 @@ static void sum_any(const cpu_call *call, float scale)
 {
     _Static_assert(BE_MAX_RANK == 4, "sum_from has a loop for each dimension");
     broadcast at = broadcast_of(&call->in_shape[0], &call->out_shape[0]);
-    int64_t many[4], kept[4], apart[4], count = call->out_elements;
+    int64_t many[4], steps[4], apart[4], count = call->out_elements;
     for (int64_t d = 3, step = 1; d >= 0; step *= at.dim[d--]) {
         apart[d] = step;
         many[d] = at.stride[d] ? 1 : at.dim[d];
-        kept[d] = at.stride[d] ? at.dim[d] : 1;
+        steps[d] = at.stride[d] ? at.dim[d] : 1;
     }
     float *y = call->out[0];
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t o = 0; o < count; o++) {
         int64_t from = 0;
-        for (int64_t d = 3, rest = o; d >= 0; rest /= kept[d--]) from += rest % kept[d] * apart[d];
+        for (int64_t d = 3, rest = o; d >= 0; rest /= steps[d--])
+            from += rest % steps[d] * apart[d];
         y[o] = (float)(sum_from((const float *)call->in[0] + from, many, apart) * (double)scale);
     }
 }

@@ -14,8 +14,8 @@
 static be_status expect_index(const be_shape *index, int64_t samples, const char *name,
                               be_error *err)
 {
-    be_shape wanted = shape_make(BE_I32, 1, samples, 0, 0, 0);
-    return index->rank < 0 ? BE_OK : op_expect_same(index, &wanted, name, err);
+    be_shape like = shape_make(BE_I32, 1, samples, 0, 0, 0);
+    return index->rank < 0 ? BE_OK : op_expect_same(index, &like, name, err);
 }
 
 static be_status gather_rows_infer(op_infer *call, be_error *err)

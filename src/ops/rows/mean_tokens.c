@@ -12,8 +12,8 @@
 static be_status expect_lengths(const be_shape *lengths, int64_t samples, const char *name,
                                 be_error *err)
 {
-    be_shape wanted = shape_make(BE_I32, 1, samples, 0, 0, 0);
-    return op_expect_same(lengths, &wanted, name, err);
+    be_shape like = shape_make(BE_I32, 1, samples, 0, 0, 0);
+    return op_expect_same(lengths, &like, name, err);
 }
 
 static be_status mean_tokens_infer(op_infer *call, be_error *err)

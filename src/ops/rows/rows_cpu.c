@@ -149,8 +149,8 @@ static be_status gather_rows_backward_run(const cpu_call *call, be_error *err)
 #pragma omp parallel for num_threads(call->threads) \
     schedule(static) if (call->out_elements >= THREADS_PAY_FROM)
     for (int64_t row = 0; row < rows; row++) {
-        int64_t n = row / length, wanted = index ? index[n] : attrs->position;
-        if (row % length == wanted)
+        int64_t n = row / length, place = index ? index[n] : attrs->position;
+        if (row % length == place)
             memcpy(dx + row * width, dy + n * width, bytes);
         else
             memset(dx + row * width, 0, bytes);

@@ -39,10 +39,10 @@ static void softmax_reference(const op_reference *call)
     int64_t width = softmax_width(&call->in[0]), rows = softmax_rows(&call->in[0]);
     for (int64_t n = 0; n < rows; n++) {
         const double *x = call->x[0] + n * width;
-        double *y = call->y[0] + n * width, most = x[0], sum = 0.0;
-        for (int64_t i = 1; i < width; i++) most = x[i] > most ? x[i] : most;
-        for (int64_t i = 0; i < width; i++) sum += exp(scale * (x[i] - most));
-        for (int64_t i = 0; i < width; i++) y[i] = exp(scale * (x[i] - most)) / sum;
+        double *y = call->y[0] + n * width, largest = x[0], sum = 0.0;
+        for (int64_t i = 1; i < width; i++) largest = x[i] > largest ? x[i] : largest;
+        for (int64_t i = 0; i < width; i++) sum += exp(scale * (x[i] - largest));
+        for (int64_t i = 0; i < width; i++) y[i] = exp(scale * (x[i] - largest)) / sum;
     }
 }
 

@@ -16,10 +16,10 @@ static be_status softmax_run(const cpu_call *call, be_error *err)
     for (int64_t n = 0; n < rows; n++) {
         const float *x = (const float *)call->in[0] + n * width;
         float *y = (float *)call->out[0] + n * width;
-        float most = row_max(x, width), sum = 0.0f;
+        float largest = row_max(x, width), sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
         for (int64_t i = 0; i < width; i++) {
-            y[i] = exp_of_negative(scale * (x[i] - most));
+            y[i] = exp_of_negative(scale * (x[i] - largest));
             sum += y[i];
         }
         float factor = 1.0f / sum;
