@@ -89,13 +89,13 @@ size_t board_bytes(int size)
 
 /* The first end is the group's: those that follow from it say nothing.  `told`: the rank that ended
  * lives and tells it. */
-static bool post_end(board *b, int rank, be_status status, const char *words, bool told)
+static bool post_end(board *b, int rank, be_status status, const char *words, bool is_told)
 {
     int none = 0;
     if (!atomic_compare_exchange_strong(&b->ended, &none, rank + 1)) return false;
     b->status = (int)status;
     snprintf(b->words, sizeof b->words, "%.*s", (int)sizeof b->words - 1, words);
-    atomic_store(&b->told, told);
+    atomic_store(&b->told, is_told);
     atomic_store(&b->written, 1);
     return true;
 }

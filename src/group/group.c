@@ -70,15 +70,15 @@ static int64_t limit_of(const be_group *group, int64_t limit_ns)
 
 be_status group_check(be_group *group, be_error *err)
 {
-    be_error ended = {0};
+    be_error end = {0};
     if (be_group_size(group) == 1) return BE_OK;
     if (group->ended.status == BE_OK) {
         beat(group);
         be_status status =
-            group->transport->check(group, limit_of(group, GROUP_LIMIT_NS), !group->looks, &ended);
+            group->transport->check(group, limit_of(group, GROUP_LIMIT_NS), !group->looks, &end);
         group->looks = true;
         if (status == BE_OK) return BE_OK;
-        group->ended = ended;
+        group->ended = end;
     }
     if (err) *err = group->ended;
     return group->ended.status;
@@ -97,15 +97,15 @@ bool group_has_ended(const be_group *group)
 static be_status exchange(be_group *group, const void *mine, size_t bytes, int64_t limit_ns,
                           const void **all, be_error *err)
 {
-    be_error ended = {0};
+    be_error end = {0};
     if (group->ended.status == BE_OK) {
         group_beat(group);
         be_status status =
-            group->transport->exchange(group, mine, bytes, limit_of(group, limit_ns), all, &ended);
+            group->transport->exchange(group, mine, bytes, limit_of(group, limit_ns), all, &end);
         group->beat_ns = clock_now_ns();
         group->longest_ns = 0;
         if (status == BE_OK) return BE_OK;
-        group->ended = ended;
+        group->ended = end;
     }
     if (err) *err = group->ended;
     return group->ended.status;
@@ -113,13 +113,13 @@ static be_status exchange(be_group *group, const void *mine, size_t bytes, int64
 
 group_spent group_take_spent(be_group *group)
 {
-    group_spent spent = {.seconds = (double)(group->mean_ns - group->told_ns) * 1e-9,
-                         .hidden = (double)(group->hidden_ns - group->told_hidden_ns) * 1e-9,
-                         .bytes = (double)(group->mean_bytes - group->told_bytes)};
+    group_spent time = {.seconds = (double)(group->mean_ns - group->told_ns) * 1e-9,
+                        .hidden = (double)(group->hidden_ns - group->told_hidden_ns) * 1e-9,
+                        .bytes = (double)(group->mean_bytes - group->told_bytes)};
     group->told_ns = group->mean_ns;
     group->told_hidden_ns = group->hidden_ns;
     group->told_bytes = group->mean_bytes;
-    return spent;
+    return time;
 }
 
 int64_t group_waited_ns(const be_group *group)

@@ -5,10 +5,10 @@
 
 void mean_set_weights(const be_group *group, mean_segment *s)
 {
-    bool cut = group_is_cut(group);
+    bool is_cut = group_is_cut(group);
     s->size = be_group_size(group);
-    s->factor = cut ? 1.0f : 1.0f / (float)s->size;
-    for (int r = 0; r < s->size; r++) s->weight[r] = cut ? (float)group_weight(group, r) : 1.0f;
+    s->factor = is_cut ? 1.0f : 1.0f / (float)s->size;
+    for (int r = 0; r < s->size; r++) s->weight[r] = is_cut ? (float)group_weight(group, r) : 1.0f;
 }
 
 static void add_block(const mean_segment *s, int64_t at, int64_t count)

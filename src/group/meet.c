@@ -56,10 +56,10 @@ static be_status fail(const meeting *m, const char *what, be_error *err)
 static be_status wait_to_read(int fd, int64_t until_ns, bool *there, be_error *err)
 {
     struct pollfd one = {.fd = fd, .events = POLLIN};
-    int found = 0;
-    while (!found && clock_now_ns() < until_ns) found = clock_wait_ready(&one, 1, LOOK_NS);
-    if (found < 0) FAIL(err, BE_INTERRUPTED, "stopped by a signal before all ranks had met");
-    *there = found > 0;
+    int ready = 0;
+    while (!ready && clock_now_ns() < until_ns) ready = clock_wait_ready(&one, 1, LOOK_NS);
+    if (ready < 0) FAIL(err, BE_INTERRUPTED, "stopped by a signal before all ranks had met");
+    *there = ready > 0;
     return BE_OK;
 }
 
@@ -81,22 +81,22 @@ typedef struct host {
     int rank_fd[GROUP_MOST]; /* of those that have come; else −1 */
 } host;
 
-static be_status check_guest(const host *h, const hello *said, be_error *err)
+static be_status check_guest(const host *h, const hello *greeting, be_error *err)
 {
     const meeting *m = h->m;
-    if (said->size != m->size)
+    if (greeting->size != m->size)
         FAIL(err, BE_USAGE,
              "rank %d was told of %d ranks, and rank 0 of %d: expected one number for all; start "
              "them by one %s",
-             said->rank, said->size, m->size, m->launcher);
-    if (said->rank < 1 || said->rank >= m->size)
+             greeting->rank, greeting->size, m->size, m->launcher);
+    if (greeting->rank < 1 || greeting->rank >= m->size)
         FAIL(err, BE_USAGE, "expected ranks from 0 to %d, found rank %d; give each its own",
-             m->size - 1, said->rank);
-    if (h->rank_fd[said->rank] >= 0)
+             m->size - 1, greeting->rank);
+    if (h->rank_fd[greeting->rank] >= 0)
         FAIL(err, BE_USAGE,
              "rank %d of %d is there twice: expected one process with this number; give each rank "
              "its own",
-             said->rank, m->size);
+             greeting->rank, m->size);
     return BE_OK;
 }
 
@@ -122,17 +122,17 @@ static void tell(int fd, const answer *a, int board_fd)
 /* One more, or BE_OK with none where it was none of ours. */
 static be_status let_in(host *h, int64_t until_ns, int *come, be_error *err)
 {
-    hello said = {0};
+    hello reply = {0};
     bool there = false;
     pid_t pid = 0;
     int fd = accept(h->listening, NULL, NULL);
     if (fd < 0) return errno == EINTR || errno == ECONNABORTED ? BE_OK : fail(h->m, "accept", err);
     be_status status = is_of_this_user(fd, &pid) ? wait_to_read(fd, until_ns, &there, err) : BE_OK;
-    if (status == BE_OK && there && recv(fd, &said, sizeof said, 0) == sizeof said) {
-        status = check_guest(h, &said, err);
+    if (status == BE_OK && there && recv(fd, &reply, sizeof reply, 0) == sizeof reply) {
+        status = check_guest(h, &reply, err);
         if (status == BE_OK) {
-            board_expect(h->b, said.rank, pid);
-            h->rank_fd[said.rank] = fd;
+            board_expect(h->b, reply.rank, pid);
+            h->rank_fd[reply.rank] = fd;
             (*come)++;
             return BE_OK;
         }
@@ -243,9 +243,10 @@ static be_status meet_as_guest(const meeting *m, int fd, be_group **out, be_erro
 {
     int board_fd = -1;
     int64_t until_ns = clock_now_ns() + MEET_LIMIT_NS;
-    hello said = {m->rank, m->size};
+    hello greeting = {m->rank, m->size};
     TRY(find_host(m, fd, until_ns, err));
-    if (send(fd, &said, sizeof said, MSG_NOSIGNAL) != sizeof said) return fail(m, "send", err);
+    if (send(fd, &greeting, sizeof greeting, MSG_NOSIGNAL) != sizeof greeting)
+        return fail(m, "send", err);
     TRY(hear(m, fd, until_ns, &board_fd, err));
     be_status status = board_file_join(board_fd, m->rank, m->size, out, err);
     close(board_fd);

@@ -39,10 +39,10 @@ static int fail(int code, const char *what, char reason[MPI_REASON_BYTES])
 
 static int plugin_open(int *rank, int *size, int *near, char reason[MPI_REASON_BYTES])
 {
-    int given = 0;
-    if (fail(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &given), "MPI_Init_thread", reason))
+    int level = 0;
+    if (fail(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level), "MPI_Init_thread", reason))
         return 1;
-    if (given < MPI_THREAD_SERIALIZED) {
+    if (level < MPI_THREAD_SERIALIZED) {
         snprintf(reason, MPI_REASON_BYTES,
                  "this library was built for processes with one thread: expected one built with "
                  "threads");
@@ -64,17 +64,17 @@ static int plugin_open(int *rank, int *size, int *near, char reason[MPI_REASON_B
 static int plugin_share(size_t bytes, void **block, char reason[MPI_REASON_BYTES])
 {
     int rank = 0, unit = 0;
-    MPI_Aint given = 0, wanted = 0;
-    char *own = NULL, *found = NULL;
+    MPI_Aint size = 0, needs = 0;
+    char *own = NULL, *others = NULL;
     MPI_Comm_rank(here, &rank);
-    if (rank == 0) wanted = (MPI_Aint)(bytes + LINE);
-    if (fail(MPI_Win_allocate_shared(wanted, 1, MPI_INFO_NULL, here, &own, &window),
+    if (rank == 0) needs = (MPI_Aint)(bytes + LINE);
+    if (fail(MPI_Win_allocate_shared(needs, 1, MPI_INFO_NULL, here, &own, &window),
              "MPI_Win_allocate_shared", reason) ||
-        fail(MPI_Win_shared_query(window, 0, &given, &unit, &found), "MPI_Win_shared_query",
+        fail(MPI_Win_shared_query(window, 0, &size, &unit, &others), "MPI_Win_shared_query",
              reason))
         return 1;
-    if (rank == 0) memset(found, 0, (size_t)wanted);
-    *block = (void *)(((uintptr_t)found + LINE - 1) / LINE * LINE);
+    if (rank == 0) memset(others, 0, (size_t)needs);
+    *block = (void *)(((uintptr_t)others + LINE - 1) / LINE * LINE);
     return fail(MPI_Barrier(here), "MPI_Barrier", reason);
 }
 

@@ -31,10 +31,9 @@
 bool worker_find(launch *out)
 {
     const char *text = getenv(VARIABLE);
-    launch found = {.family = MPI_FAMILIES};
-    if (!text || sscanf(text, "%d/%d/%d", &found.rank, &found.size, &found.board) != 3)
-        return false;
-    *out = found;
+    launch l = {.family = MPI_FAMILIES};
+    if (!text || sscanf(text, "%d/%d/%d", &l.rank, &l.size, &l.board) != 3) return false;
+    *out = l;
     return true;
 }
 
@@ -99,14 +98,15 @@ static be_status start_workers(crew *c, int fd, board *b, char *const *words, be
 
 static void look_at(crew *c, int r)
 {
-    int ended = 0;
-    pid_t found = waitpid(c->pid[r], &ended, WNOHANG);
-    if (found == 0 || (found < 0 && errno == EINTR)) return;
-    int code = found > 0 && WIFEXITED(ended) ? WEXITSTATUS(ended) : be_status_exit_code(BE_FAILED);
-    if (found > 0 && WIFSIGNALED(ended) && !c->by) {
+    int exit_status = 0;
+    pid_t pid = waitpid(c->pid[r], &exit_status, WNOHANG);
+    if (pid == 0 || (pid < 0 && errno == EINTR)) return;
+    int code = pid > 0 && WIFEXITED(exit_status) ? WEXITSTATUS(exit_status)
+                                                 : be_status_exit_code(BE_FAILED);
+    if (pid > 0 && WIFSIGNALED(exit_status) && !c->by) {
         c->killed = r;
-        c->by = WTERMSIG(ended);
-        c->killed_pid = found;
+        c->by = WTERMSIG(exit_status);
+        c->killed_pid = pid;
     }
     c->pid[r] = 0;
     c->running--;
@@ -125,12 +125,12 @@ static void send_all(const crew *c, int number)
  * so rank 0 gets one of another kind. */
 static void watch_crew(crew *c, const volatile sig_atomic_t *stop)
 {
-    bool told = false;
+    bool is_told = false;
     while (c->running) {
         for (int r = 0; r < c->size; r++)
             if (c->pid[r]) look_at(c, r);
-        if (*stop && !told && c->pid[0]) kill(c->pid[0], *stop == SIGTERM ? SIGINT : SIGTERM);
-        told |= *stop != 0;
+        if (*stop && !is_told && c->pid[0]) kill(c->pid[0], *stop == SIGTERM ? SIGINT : SIGTERM);
+        is_told |= *stop != 0;
         if (c->code && c->code < 128 && clock_now_ns() - c->failed_ns > GRACE_NS)
             send_all(c, SIGKILL);
         if (c->running) clock_sleep_ns(LOOK_NS);
