@@ -215,11 +215,11 @@ static void environment_warn(environment *out)
 
 void environment_read(const char *root, bool with_gpus, environment *out)
 {
-    const topology *found = topology_get();
+    const topology *t = topology_get();
     if (!root) root = "";
     *out = (environment){
-        .cores = found->cores,
-        .threads = found->threads,
+        .cores = t->cores,
+        .threads = t->threads,
         .machine_cores = -1,
         .machine_threads = -1,
         .numa_nodes = -1,
@@ -233,7 +233,7 @@ void environment_read(const char *root, bool with_gpus, environment *out)
         .build_type = BUILD_TYPE,
         .sanitizers = BUILD_SANITIZERS,
     };
-    environment_copy(out->cpu_model, found->cpu_name);
+    environment_copy(out->cpu_model, t->cpu_name);
     environment_isa(out->isa);
     environment_topology(out);
     environment_line(root, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", out->governor);

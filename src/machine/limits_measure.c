@@ -159,12 +159,12 @@ static be_status limits_trip(be_device *device, double seconds, double *out, be_
 
 static be_status limits_copies(limits_work w, limits *out, be_error *err)
 {
-    int64_t most = w.probe->transfer_most_bytes;
+    int64_t limit = w.probe->transfer_most_bytes;
     int sizes = 0;
-    for (int64_t bytes = TRANSFER_LEAST; bytes <= most; bytes *= TRANSFER_FACTOR) sizes++;
+    for (int64_t bytes = TRANSFER_LEAST; bytes <= limit; bytes *= TRANSFER_FACTOR) sizes++;
     MUST(sizes <= LIMITS_TRANSFERS);
     w.seconds /= fmax(1, 2 * sizes);
-    for (int64_t bytes = TRANSFER_LEAST; bytes <= most; bytes *= TRANSFER_FACTOR) {
+    for (int64_t bytes = TRANSFER_LEAST; bytes <= limit; bytes *= TRANSFER_FACTOR) {
         limits_transfer *t = &out->transfers[out->transfer_count++];
         t->bytes = w.probe->transfer_bytes = bytes;
         w.kind = PROBE_UPLOAD;
@@ -204,15 +204,15 @@ static be_status limits_all(device_probe *probe, double seconds, limits *out, be
 be_status limits_measure(be_device *device, double seconds, limits *out, be_error *err)
 {
     device_probe *probe = NULL;
-    limits found = limits_unknown();
-    *out = found;
-    snprintf(found.device, sizeof found.device, "%s", device->id);
-    snprintf(found.device_name, sizeof found.device_name, "%s", device->name);
-    found.threads = device->threads;
+    limits peaks = limits_unknown();
+    *out = peaks;
+    snprintf(peaks.device, sizeof peaks.device, "%s", device->id);
+    snprintf(peaks.device_name, sizeof peaks.device_name, "%s", device->name);
+    peaks.threads = device->threads;
     TRY(device->vtable->probe_new(device, &probe, err));
-    be_status status = limits_all(probe, seconds > 0 ? seconds : LIMITS_SECONDS, &found, err);
+    be_status status = limits_all(probe, seconds > 0 ? seconds : LIMITS_SECONDS, &peaks, err);
     device->vtable->probe_free(probe);
-    found.unix_s = clock_unix_s();
-    if (status == BE_OK) *out = found;
+    peaks.unix_s = clock_unix_s();
+    if (status == BE_OK) *out = peaks;
     return status;
 }

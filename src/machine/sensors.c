@@ -18,11 +18,11 @@ static bool sensors_line(const char *root, char out[SENSORS_TEXT], const char *f
 {
     char path[4096];
     va_list arguments;
-    size_t used = (size_t)snprintf(path, sizeof path, "%s", root);
+    size_t length = (size_t)snprintf(path, sizeof path, "%s", root);
     out[0] = 0;
-    if (used >= sizeof path) return false;
+    if (length >= sizeof path) return false;
     va_start(arguments, format);
-    vsnprintf(path + used, sizeof path - used, format, arguments);
+    vsnprintf(path + length, sizeof path - length, format, arguments);
     va_end(arguments);
     FILE *file = fopen(path, "re");
     if (!file) return false;
@@ -62,21 +62,21 @@ static void sensors_clock(const char *root, sensors_cpu *out)
 
 /* ---------------------------------------------------------------- temperature */
 
-static bool sensors_named(const char *name, const char *const *known)
+static bool sensors_named(const char *name, const char *const *names)
 {
-    for (; *known; known++)
-        if (strcmp(name, *known) == 0) return true;
+    for (; *names; names++)
+        if (strcmp(name, *names) == 0) return true;
     return false;
 }
 
 /* The drivers of processors; their first sensor is the whole package's. */
 static bool sensors_hwmon(const char *root, sensors_cpu *out)
 {
-    static const char *const known[] = {"coretemp", "k10temp", "zenpower", "cpu_thermal", NULL};
+    static const char *const names[] = {"coretemp", "k10temp", "zenpower", "cpu_thermal", NULL};
     char name[SENSORS_TEXT], line[SENSORS_TEXT], label[SENSORS_TEXT];
     for (int i = 0; i < ENTRIES_MOST; i++) {
         if (!sensors_line(root, name, "/sys/class/hwmon/hwmon%d/name", i) ||
-            !sensors_named(name, known) ||
+            !sensors_named(name, names) ||
             !sensors_line(root, line, "/sys/class/hwmon/hwmon%d/temp1_input", i))
             continue;
         out->temperature_c = sensors_value(line, 1e-3);
@@ -91,12 +91,12 @@ static bool sensors_hwmon(const char *root, sensors_cpu *out)
 
 static void sensors_zone(const char *root, sensors_cpu *out)
 {
-    static const char *const known[] = {"x86_pkg_temp", "cpu-thermal", "cpu_thermal", "soc_thermal",
+    static const char *const names[] = {"x86_pkg_temp", "cpu-thermal", "cpu_thermal", "soc_thermal",
                                         NULL};
     char name[SENSORS_TEXT], line[SENSORS_TEXT];
     for (int i = 0; i < ENTRIES_MOST; i++) {
         if (!sensors_line(root, name, "/sys/class/thermal/thermal_zone%d/type", i) ||
-            !sensors_named(name, known) ||
+            !sensors_named(name, names) ||
             !sensors_line(root, line, "/sys/class/thermal/thermal_zone%d/temp", i))
             continue;
         out->temperature_c = sensors_value(line, 1e-3);
@@ -122,9 +122,9 @@ static void sensors_rapl(const char *root, sensors_cpu *out)
         sensors_line(root, range, "%s:%d/max_energy_range_uj", folder, i);
         double used_uj = sensors_value(energy, 1), range_uj = sensors_value(range, 1);
         if (!(used_uj >= 0) || !(range_uj > 0) || used_uj > 9e15 || range_uj > 9e15) continue;
-        size_t used = strlen(out->energy_sensor);
-        snprintf(out->energy_sensor + used, SENSORS_TEXT - used, "%s%s", used ? ", " : "RAPL ",
-                 name);
+        size_t length = strlen(out->energy_sensor);
+        snprintf(out->energy_sensor + length, SENSORS_TEXT - length, "%s%s",
+                 length ? ", " : "RAPL ", name);
         out->energy_uj[out->packages] = (int64_t)used_uj;
         out->energy_range_uj[out->packages++] = (int64_t)range_uj;
     }
@@ -151,11 +151,11 @@ double sensors_gpu_energy_j(const sensors *from, const sensors *to, const char *
 /* "0000:1b:00.0" and "00000000:1B:00.0" are one place. */
 const sensors_gpu *sensors_gpu_find(const sensors *s, const char *bus)
 {
-    unsigned wanted[3], found[3];
-    if (sscanf(bus, "%x:%x:%x", &wanted[0], &wanted[1], &wanted[2]) != 3) return NULL;
+    unsigned place[3], other[3];
+    if (sscanf(bus, "%x:%x:%x", &place[0], &place[1], &place[2]) != 3) return NULL;
     for (int i = 0; i < s->gpu_count; i++)
-        if (sscanf(s->gpus[i].bus, "%x:%x:%x", &found[0], &found[1], &found[2]) == 3 &&
-            memcmp(wanted, found, sizeof wanted) == 0)
+        if (sscanf(s->gpus[i].bus, "%x:%x:%x", &other[0], &other[1], &other[2]) == 3 &&
+            memcmp(place, other, sizeof place) == 0)
             return &s->gpus[i];
     return NULL;
 }

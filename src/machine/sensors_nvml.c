@@ -103,9 +103,9 @@ static bool nvml_read(unsigned index, sensors_gpu *out)
 int sensors_read_gpus(sensors_gpu *out, int room)
 {
     unsigned count = 0;
-    int found = 0;
+    int gpus = 0;
     pthread_once(&nvml_once, nvml_open);
     if (!nvml.usable || nvml.count(&count) != 0) return 0;
-    for (unsigned i = 0; i < count && found < room; i++) found += nvml_read(i, &out[found]);
-    return found;
+    for (unsigned i = 0; i < count && gpus < room; i++) gpus += nvml_read(i, &out[gpus]);
+    return gpus;
 }
