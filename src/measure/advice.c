@@ -57,8 +57,8 @@ static double held_out_error(const advice_candidate *c)
 {
     double worst = (double)NAN;
     for (int i = 1; i + 1 < c->count; i++) {
-        double measured = value_time(&c->samples[i]);
-        double error = fabs(interpolate(c, value_time, c->samples[i].batch, i) / measured - 1);
+        double time = value_time(&c->samples[i]);
+        double error = fabs(interpolate(c, value_time, c->samples[i].batch, i) / time - 1);
         if (!(error <= worst)) worst = error;
     }
     return worst;
@@ -124,14 +124,14 @@ static step_pair compare_steps(const advice_estimate *best, const advice_estimat
 {
     double medians = second->step_s.point / best->step_s.point;
     for (int i = 0; i < pair_count; i++) {
-        step_pair found = {pairs[i].ratio, pairs[i].verdict, true};
+        step_pair pair = {pairs[i].ratio, pairs[i].verdict, true};
         if (pairs[i].batch != batch) continue;
         /* Where the medians deny what the blocks say, either may be so. */
-        if (found.verdict == STATS_UNSURE && !isnan(found.ratio.low)) {
-            found.ratio.low = fmin(found.ratio.low, medians);
-            found.ratio.high = fmax(found.ratio.high, medians);
+        if (pair.verdict == STATS_UNSURE && !isnan(pair.ratio.low)) {
+            pair.ratio.low = fmin(pair.ratio.low, medians);
+            pair.ratio.high = fmax(pair.ratio.high, medians);
         }
-        return found;
+        return pair;
     }
     stats_interval apart = ratio_of(&second->step_s, &best->step_s);
     return (step_pair){apart, stats_verdict_of_other(stats_judge(&apart)), false};
@@ -246,11 +246,11 @@ static bool judge_flips(const advice_candidate *both[2], const advice_question *
     int batches = 0, judged[STATS_SAME + 1] = {0};
     for (int i = 0; i < both[0]->count; i++) {
         advice_question there = *question;
-        advice_estimate found[2];
-        const advice_estimate *of[] = {&found[0], &found[1]};
+        advice_estimate ends[2];
+        const advice_estimate *of[] = {&ends[0], &ends[1]};
         there.batch = both[0]->samples[i].batch;
-        for (int k = 0; k < 2; k++) advice_estimate_of(both[k], &there, &found[k]);
-        if (!found[0].measured || !found[1].measured) continue;
+        for (int k = 0; k < 2; k++) advice_estimate_of(both[k], &there, &ends[k]);
+        if (!ends[0].measured || !ends[1].measured) continue;
         step_pair pair = compare_steps(of[0], of[1], there.batch, pairs, pair_count);
         stats_interval ratio = ratio_of_costs(both, of, &there, &pair);
         judged[judge_best(&ratio)]++;
@@ -263,13 +263,13 @@ static bool judge_flips(const advice_candidate *both[2], const advice_question *
 /* The candidate of the least cost, but for one. */
 static int least(const advice_estimate *estimates, int count, advice_goal goal, int without)
 {
-    int found = -1;
+    int place = -1;
     for (int i = 0; i < count; i++) {
         double cost = cost_of(&estimates[i], goal);
         if (i == without || isnan(cost)) continue;
-        if (found < 0 || cost < cost_of(&estimates[found], goal)) found = i;
+        if (place < 0 || cost < cost_of(&estimates[place], goal)) place = i;
     }
-    return found;
+    return place;
 }
 
 void advice_choose(const advice_estimate *estimates, int count, advice_goal goal,

@@ -24,31 +24,31 @@ static double known(double value)
 }
 
 /* As much of `left` as there is. */
-static double take(double *left, double wanted)
+static double take(double *rest, double part)
 {
-    double taken = fmin(*left, known(wanted));
-    *left -= taken;
-    return taken;
+    double amount = fmin(*rest, known(part));
+    *rest -= amount;
+    return amount;
 }
 
 void cause_split(const cause_side *side, double out[CAUSE_TERMS])
 {
-    double left = side->step_s;
-    out[CAUSE_UPLOAD] = take(&left, side->upload_s);
-    out[CAUSE_DATA] = take(&left, side->data_s);
-    out[CAUSE_HOST] = take(&left, side->idle_host_s);
-    out[CAUSE_REST] = take(&left, side->rest_s);
-    double beyond = side->native ? 0 : known(left - side->native_s);
-    bool told = isfinite(side->gap_s);
-    out[CAUSE_FRAMEWORK] = told ? 0 : take(&left, beyond);
-    out[CAUSE_BETWEEN] = told ? take(&left, fmin(beyond, side->gap_s)) : 0;
-    out[CAUSE_FRAMEWORK_KERNELS] = told ? take(&left, beyond - out[CAUSE_BETWEEN]) : 0;
+    double rest = side->step_s;
+    out[CAUSE_UPLOAD] = take(&rest, side->upload_s);
+    out[CAUSE_DATA] = take(&rest, side->data_s);
+    out[CAUSE_HOST] = take(&rest, side->idle_host_s);
+    out[CAUSE_REST] = take(&rest, side->rest_s);
+    double beyond = side->native ? 0 : known(rest - side->native_s);
+    bool has_gap = isfinite(side->gap_s);
+    out[CAUSE_FRAMEWORK] = has_gap ? 0 : take(&rest, beyond);
+    out[CAUSE_BETWEEN] = has_gap ? take(&rest, fmin(beyond, side->gap_s)) : 0;
+    out[CAUSE_FRAMEWORK_KERNELS] = has_gap ? take(&rest, beyond - out[CAUSE_BETWEEN]) : 0;
     double launches = known(side->launches * side->launch_s);
-    out[CAUSE_LAUNCHES] = take(&left, launches + known(side->waits * side->round_trip_s));
+    out[CAUSE_LAUNCHES] = take(&rest, launches + known(side->waits * side->round_trip_s));
     bool memory = side->memory_s > side->arithmetic_s || isnan(side->arithmetic_s);
-    out[CAUSE_ARITHMETIC] = memory ? 0 : take(&left, side->arithmetic_s);
-    out[CAUSE_MEMORY] = memory ? take(&left, side->memory_s) : 0;
-    out[CAUSE_KERNELS] = left;
+    out[CAUSE_ARITHMETIC] = memory ? 0 : take(&rest, side->arithmetic_s);
+    out[CAUSE_MEMORY] = memory ? take(&rest, side->memory_s) : 0;
+    out[CAUSE_KERNELS] = rest;
 }
 
 /* What of a step does not grow with the batch. */
@@ -72,19 +72,19 @@ static double flip_batch(const cause_question *q, const double winner[], const d
                : NAN;
 }
 
-static int64_t clamp(double batch, int64_t most)
+static int64_t clamp(double batch, int64_t limit)
 {
-    return batch < 1 ? 1 : batch > (double)most ? most : (int64_t)batch;
+    return batch < 1 ? 1 : batch > (double)limit ? limit : (int64_t)batch;
 }
 
 static void try_batch(const cause_question *q, bool larger, cause *out)
 {
-    double batch = (double)q->batch, wanted = larger ? batch * BATCH_STEP : batch / BATCH_STEP;
+    double batch = (double)q->batch, goal = larger ? batch * BATCH_STEP : batch / BATCH_STEP;
     out->action = CAUSE_TRY_BATCH;
     bool helps = isfinite(out->flip_batch) && (out->flip_batch > batch) == larger;
     if (!helps) out->flip_batch = NAN;
-    if (helps) wanted = larger ? out->flip_batch * BEYOND : out->flip_batch / BEYOND;
-    double power = larger ? exp2(ceil(log2(wanted))) : exp2(floor(log2(fmax(wanted, 1))));
+    if (helps) goal = larger ? out->flip_batch * BEYOND : out->flip_batch / BEYOND;
+    double power = larger ? exp2(ceil(log2(goal))) : exp2(floor(log2(fmax(goal, 1))));
     out->batch = clamp(power, q->most_batch);
     if (out->batch == q->batch) out->action = CAUSE_TRY_NOTHING;
 }

@@ -33,15 +33,15 @@ static void add_merged(const crossing_point *runs, int count, double floor, cros
     crossing_point *p = &out->points[out->count];
     const crossing_point *center = runs;
     double weights = 0, low = INFINITY, high = -INFINITY;
-    int most = 0, at = out->count++;
+    int largest = 0, at = out->count++;
     for (int i = 0; i < count; i++) {
         int agreeing = 0;
         for (int k = 0; k < count; k++) agreeing += agree(&runs[i], &runs[k], floor);
-        if (agreeing > most) center = &runs[i];
-        if (agreeing > most) most = agreeing;
+        if (agreeing > largest) center = &runs[i];
+        if (agreeing > largest) largest = agreeing;
     }
     out->runs[at] = count;
-    out->agreeing[at] = most;
+    out->agreeing[at] = largest;
     *p = (crossing_point){.x = runs->x};
     for (int i = 0; i < count; i++) {
         double weight = 1 / (runs[i].error * runs[i].error + 1e-12);
@@ -137,14 +137,14 @@ static crossing locate(const crossing_merged *m, const change *c)
         low = c->left;
         high = c->right;
     }
-    crossing found = {.low = m->points[low].x,
+    crossing place = {.low = m->points[low].x,
                       .high = m->points[high].x,
                       .below = c->below,
                       .left = m->points[c->left].x,
                       .right = m->points[c->right].x};
-    found.x = exp(line_root(m, c));
-    if (!(found.x > found.low && found.x < found.high)) found.x = sqrt(found.low * found.high);
-    return found;
+    place.x = exp(line_root(m, c));
+    if (!(place.x > place.low && place.x < place.high)) place.x = sqrt(place.low * place.high);
+    return place;
 }
 
 /* ---------------------------------------------------------------- judging */
@@ -206,9 +206,9 @@ static void doubt_places(crossing_result *out)
         crossing_place *p = &out->places[i];
         for (int c = 0; c < out->count; c++) {
             const crossing *at = &out->crossings[c];
-            bool beside = p->x > at->left && p->x < at->right;
+            bool is_near = p->x > at->left && p->x < at->right;
             bool within = p->x >= at->low && p->x <= at->high;
-            if (beside && !within && p->verdict == STATS_SAME) p->verdict = STATS_UNSURE;
+            if (is_near && !within && p->verdict == STATS_SAME) p->verdict = STATS_UNSURE;
         }
     }
 }

@@ -29,10 +29,10 @@ static double placed(const crossing_options *options, double x)
 int crossing_grid(const crossing_options *options, double out[CROSSING_POINTS_MAX])
 {
     double octaves = log2(options->to / options->from);
-    int wanted = (int)lround(octaves) + 1, count = 0;
-    wanted = wanted < GRID_LEAST ? GRID_LEAST : wanted > GRID_MOST ? GRID_MOST : wanted;
-    for (int i = 0; i < wanted; i++) {
-        double x = placed(options, options->from * exp2(octaves * i / (wanted - 1)));
+    int places = (int)lround(octaves) + 1, count = 0;
+    places = places < GRID_LEAST ? GRID_LEAST : places > GRID_MOST ? GRID_MOST : places;
+    for (int i = 0; i < places; i++) {
+        double x = placed(options, options->from * exp2(octaves * i / (places - 1)));
         if (!count || x > out[count - 1]) out[count++] = x;
     }
     return count;
@@ -123,7 +123,7 @@ static bool next_inside(const search *s, const crossing *c, double *x)
 {
     const crossing_point *p = s->m.points;
     double widest = s->options->target / 2, worst = 0;
-    bool found = false;
+    bool is_known = false;
     if (runs_within(s, c->low, c->high) >= INSIDE_MOST) return false;
     for (int i = 0; i + 1 < s->m.count; i++) {
         double gap = log(p[i + 1].x / p[i].x);
@@ -132,18 +132,18 @@ static bool next_inside(const search *s, const crossing *c, double *x)
         if (middle == p[i].x || middle == p[i + 1].x) continue;
         widest = gap;
         *x = middle;
-        found = true;
+        is_known = true;
     }
-    if (found) return true;
+    if (is_known) return true;
     for (int i = 0; i < s->m.count; i++) {
         bool unsure = !crossing_sign(&p[i], CROSSING_SURE);
         if (p[i].x < c->low || p[i].x > c->high || !unsure || p[i].error <= worst) continue;
         if (!crossing_is_settled(&s->m, i) || s->m.runs[i] >= REPEATS) continue;
         worst = p[i].error;
         *x = p[i].x;
-        found = true;
+        is_known = true;
     }
-    return found;
+    return is_known;
 }
 
 /* The widest interval that can be made narrower. */
@@ -233,12 +233,12 @@ bool crossing_next(const crossing_point *points, int count, const crossing_optio
 {
     search s = {.points = points, .count = count, .options = options};
     crossing_result r;
-    int left = (options->most ? options->most : CROSSING_POINTS_MAX) - count;
-    if (left <= 0) return false;
+    int rest = (options->most ? options->most : CROSSING_POINTS_MAX) - count;
+    if (rest <= 0) return false;
     if (next_of_grid(&s, x)) return true;
     crossing_merge(points, count, options, &s.m);
     crossing_analyze(points, count, options, &r);
-    if (next_again(&s, &r, left <= RUNS_TO_SETTLE * count_open(&s, &r), x)) return true;
+    if (next_again(&s, &r, rest <= RUNS_TO_SETTLE * count_open(&s, &r), x)) return true;
     if (next_dip(&s, x) || next_unsure(&s, &r, x)) return true;
-    return (left > RUNS_TO_SETTLE && next_refinement(&s, r, x)) || next_again(&s, &r, true, x);
+    return (rest > RUNS_TO_SETTLE && next_refinement(&s, r, x)) || next_again(&s, &r, true, x);
 }

@@ -30,14 +30,14 @@ double predict_floor(const predict_machine *machine, const predict_op *op, predi
     double bandwidth = cached ? l->cache_bytes_per_s : l->memory_bytes_per_s;
     double times[] = {op->launches * l->launch_s, op->flops / machine->peak_flops_per_s,
                       op->bytes / bandwidth};
-    double most = PREDICT_LEAST_S;
+    double highest = PREDICT_LEAST_S;
     *bound = PREDICT_LAUNCH;
     for (int i = 0; i < 3; i++)
-        if (times[i] > most) { /* false for what is not known */
-            most = times[i];
+        if (times[i] > highest) { /* false for what is not known */
+            highest = times[i];
             *bound = (predict_bound)i;
         }
-    return most;
+    return highest;
 }
 
 static double unfilled(double channels)
@@ -120,21 +120,21 @@ static bool is_timed(const predict_op *p)
 /* Points of the kind of `op`, or all where there are none of it. */
 static int choose(const predict_op *points, int count, const predict_op *op, int *out, bool *kind)
 {
-    int chosen = 0;
+    int total = 0;
     for (int i = 0; i < count; i++)
-        if (is_timed(&points[i]) && same_kind(&points[i], op)) out[chosen++] = i;
-    *kind = chosen > 0;
+        if (is_timed(&points[i]) && same_kind(&points[i], op)) out[total++] = i;
+    *kind = total > 0;
     for (int i = 0; !*kind && i < count; i++)
-        if (is_timed(&points[i])) out[chosen++] = i;
-    return chosen;
+        if (is_timed(&points[i])) out[total++] = i;
+    return total;
 }
 
 static void take_points(regression *r, const predict_machine *machine, const predict_op *points,
-                        const int *chosen)
+                        const int *choice)
 {
     predict_bound bound;
     for (int i = 0; i < r->count; i++) {
-        const predict_op *p = &points[chosen[i]];
+        const predict_op *p = &points[choice[i]];
         features_of(p, r->at[i]);
         r->left[i] = log(p->seconds / predict_floor(machine, p, &bound));
         r->mean += r->left[i] / r->count;
@@ -147,7 +147,7 @@ static void take_points(regression *r, const predict_machine *machine, const pre
 }
 
 static be_status regression_new(regression *r, const predict_machine *machine,
-                                const predict_op *points, const int *chosen, be_error *err)
+                                const predict_op *points, const int *choice, be_error *err)
 {
     size_t n = (size_t)r->count;
     TRY(memory_alloc(&r->memory, (n * n + n * (FEATURES + 2)) * sizeof(double), "a regression",
@@ -156,7 +156,7 @@ static be_status regression_new(regression *r, const predict_machine *machine,
     r->left = r->factor + n * n;
     r->weight = r->left + n;
     r->at = (double(*)[FEATURES])(r->weight + n);
-    take_points(r, machine, points, chosen);
+    take_points(r, machine, points, choice);
     factorize(r);
     solve(r, r->left, r->weight);
     return BE_OK;
@@ -174,17 +174,17 @@ static double regression_ask(const regression *r, const predict_op *op)
 be_status predict_seconds(const predict_machine *machine, const predict_op *points, int count,
                           const predict_op *op, predict_estimate *out, be_error *err)
 {
-    int chosen[PREDICT_POINTS_MAX];
+    int choice[PREDICT_POINTS_MAX];
     bool kind = false;
     regression r = {0};
     MUST(count <= PREDICT_POINTS_MAX);
     *out = (predict_estimate){.seconds = NAN};
     out->floor_s = predict_floor(machine, op, &out->bound);
-    r.count = choose(points, count, op, chosen, &kind);
+    r.count = choose(points, count, op, choice, &kind);
     if (!r.count) return BE_OK;
     out->points = kind ? r.count : 0;
     if (kind) {
-        TRY(regression_new(&r, machine, points, chosen, err));
+        TRY(regression_new(&r, machine, points, choice, err));
         out->seconds = out->floor_s * exp(regression_ask(&r, op));
         memory_free(r.memory);
         return BE_OK;
@@ -193,7 +193,7 @@ be_status predict_seconds(const predict_machine *machine, const predict_op *poin
     predict_bound bound;
     double mean = 0;
     for (int i = 0; i < r.count; i++) {
-        const predict_op *p = &points[chosen[i]];
+        const predict_op *p = &points[choice[i]];
         mean += log(p->seconds / predict_floor(machine, p, &bound)) / r.count;
     }
     out->seconds = out->floor_s * exp(mean);
@@ -203,11 +203,11 @@ be_status predict_seconds(const predict_machine *machine, const predict_op *poin
 /* The errors of the points of one kind, each left out in turn, with the time it took: by the
  * diagonal of the kernel's inverse (Rasmussen and Williams, equation 5.12). */
 static be_status leave_out(const predict_machine *machine, const predict_op *points,
-                           const int *chosen, int count, double (*errors)[2], be_error *err)
+                           const int *choice, int count, double (*errors)[2], be_error *err)
 {
     regression r = {.count = count};
     void *memory = NULL;
-    TRY(regression_new(&r, machine, points, chosen, err));
+    TRY(regression_new(&r, machine, points, choice, err));
     be_status status =
         memory_alloc(&memory, 2 * (size_t)count * sizeof(double), "a regression", err);
     double *unit = memory, *column = unit + count;
@@ -215,7 +215,7 @@ static be_status leave_out(const predict_machine *machine, const predict_op *poi
         for (int k = 0; k < count; k++) unit[k] = k == i;
         solve(&r, unit, column);
         errors[i][0] = fabs(expm1(-r.weight[i] / column[i]));
-        errors[i][1] = points[chosen[i]].seconds;
+        errors[i][1] = points[choice[i]].seconds;
     }
     memory_free(memory);
     memory_free(r.memory);
@@ -242,18 +242,18 @@ be_status predict_left_out(const predict_machine *machine, const predict_op *poi
                            double *out, be_error *err)
 {
     double errors[PREDICT_POINTS_MAX][2];
-    int chosen[PREDICT_POINTS_MAX], total = 0;
+    int choice[PREDICT_POINTS_MAX], total = 0;
     MUST(count <= PREDICT_POINTS_MAX);
     *out = NAN;
     for (int i = 0; i < count; i++) {
-        bool kind = false, seen = false;
+        bool kind = false, is_repeated = false;
         for (int k = 0; k < i; k++)
-            seen |= is_timed(&points[k]) && same_kind(&points[k], &points[i]);
-        if (seen || !is_timed(&points[i])) continue;
-        int found = choose(points, count, &points[i], chosen, &kind);
-        if (found < 2) continue;
-        TRY(leave_out(machine, points, chosen, found, errors + total, err));
-        total += found;
+            is_repeated |= is_timed(&points[k]) && same_kind(&points[k], &points[i]);
+        if (is_repeated || !is_timed(&points[i])) continue;
+        int near = choose(points, count, &points[i], choice, &kind);
+        if (near < 2) continue;
+        TRY(leave_out(machine, points, choice, near, errors + total, err));
+        total += near;
     }
     *out = weighted_median(errors, total);
     return BE_OK;

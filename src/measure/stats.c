@@ -81,10 +81,10 @@ static void stats_resample(rng_key key, uint64_t resample, int32_t count, int32_
 /* Median of the resample that holds sorted[i] times[i] times. */
 static double stats_counted_median(const double *sorted, const int32_t *times, int32_t count)
 {
-    int32_t upper = count / 2, lower = (count - 1) / 2, seen = 0, i = 0;
-    while (seen + times[i] <= lower) seen += times[i++];
+    int32_t upper = count / 2, lower = (count - 1) / 2, below = 0, i = 0;
+    while (below + times[i] <= lower) below += times[i++];
     double low = sorted[i];
-    while (seen + times[i] <= upper) seen += times[i++];
+    while (below + times[i] <= upper) below += times[i++];
     return 0.5 * (low + sorted[i]);
 }
 

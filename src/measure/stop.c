@@ -45,8 +45,8 @@ int64_t stop_block_steps(const stop_block *block)
     if (!(block->step_s > 0)) return 1;
     double wished_s = fmax(block->target_s, 2 * block->clock_read_s / STOP_CLOCK_SHARE);
     double steps = ceil(wished_s / block->step_s);
-    double most = floor(block->limit_s / block->step_s);
-    steps = fmin(fmin(steps, most), STOP_STEPS_MAX);
+    double limit = floor(block->limit_s / block->step_s);
+    steps = fmin(fmin(steps, limit), STOP_STEPS_MAX);
     return steps >= 1 ? (int64_t)steps : 1;
 }
 
