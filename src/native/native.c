@@ -25,11 +25,11 @@ static be_status take_stride(const safetensors *file, const char *path, const ch
 {
     char name[64];
     const void *data = NULL;
-    safetensors_tensor wanted = {.name = name, .dtype = SAFETENSORS_I32};
+    safetensors_tensor like = {.name = name, .dtype = SAFETENSORS_I32};
     snprintf(name, sizeof name, "%s.stride", field);
     *out = 0;
     if (!safetensors_find(file, name)) return BE_OK;
-    TRY(safetensors_expect(file, &wanted, &data, err));
+    TRY(safetensors_expect(file, &like, &data, err));
     *out = *(const int32_t *)data;
     if (*out < 1)
         FAIL(err, BE_BAD_DATA,
@@ -43,42 +43,42 @@ static be_status take_windows(const safetensors *file, const char *path, data_fi
                               be_error *err)
 {
     const char *name = field->form.name;
-    const safetensors_tensor *found = safetensors_find(file, name);
+    const safetensors_tensor *tensor = safetensors_find(file, name);
     safetensors_tensor expected = {
         .name = name, .dtype = file_dtypes[field->form.sample.dtype], .rank = -1};
     int64_t each = shape_elements(&field->form.sample), stride = field->form.stride;
     TRY(safetensors_expect(file, &expected, &field->bytes, err));
-    if (found->rank != 1 || found->count < each || (found->count - each) % stride != 0)
+    if (tensor->rank != 1 || tensor->count < each || (tensor->count - each) % stride != 0)
         FAIL(err, BE_BAD_DATA,
              "%s: expected '%s' to have one dimension that windows of %" PRId64
              " elements, %" PRId64 " apart, cover exactly, found %d dimensions and %" PRId64
              " elements; write the data file again",
-             path, name, each, stride, found->rank, found->count);
-    field->form.count = (found->count - each) / stride + 1;
+             path, name, each, stride, tensor->rank, tensor->count);
+    field->form.count = (tensor->count - each) / stride + 1;
     return BE_OK;
 }
 
 /* A field that the workload reads, `wanted`, with as many samples as the first one has. */
-static be_status take_field(const safetensors *file, const char *path, const data_field *wanted,
+static be_status take_field(const safetensors *file, const char *path, const data_field *field,
                             int64_t count, data_field *out, be_error *err)
 {
-    const be_shape *sample = &wanted->form.sample;
-    const safetensors_tensor *found = safetensors_find(file, wanted->form.name);
-    safetensors_tensor expected = {.name = wanted->form.name,
+    const be_shape *sample = &field->form.sample;
+    const safetensors_tensor *tensor = safetensors_find(file, field->form.name);
+    safetensors_tensor expected = {.name = field->form.name,
                                    .dtype = file_dtypes[sample->dtype],
                                    .rank = sample->rank + 1,
-                                   .shape = {count   ? count
-                                             : found ? found->shape[0]
-                                                     : 0}};
-    *out = *wanted;
-    TRY(take_stride(file, path, wanted->form.name, &out->form.stride, err));
+                                   .shape = {count    ? count
+                                             : tensor ? tensor->shape[0]
+                                                      : 0}};
+    *out = *field;
+    TRY(take_stride(file, path, field->form.name, &out->form.stride, err));
     if (out->form.stride) {
         TRY(take_windows(file, path, out, err));
         if (count && out->form.count != count)
             FAIL(err, BE_BAD_DATA,
                  "%s: expected %" PRId64 " samples of '%s', found %" PRId64
                  "; write the data file again",
-                 path, count, wanted->form.name, out->form.count);
+                 path, count, field->form.name, out->form.count);
         return BE_OK;
     }
     for (int i = 0; i < sample->rank; i++) expected.shape[i + 1] = sample->dim[i];
@@ -141,18 +141,18 @@ static be_status take_data(const workload *w, const safetensors *file, const pro
 static be_status take_order(native_session *s, const char *path, be_error *err)
 {
     const void *data = NULL;
-    safetensors_tensor wanted = {.name = "order", .dtype = SAFETENSORS_I32, .rank = -1};
-    TRY(safetensors_expect(s->file, &wanted, &data, err));
-    const safetensors_tensor *found = safetensors_find(s->file, "order");
-    if (found->rank != 1 || found->count < 1 || found->count > INT32_MAX)
+    safetensors_tensor like = {.name = "order", .dtype = SAFETENSORS_I32, .rank = -1};
+    TRY(safetensors_expect(s->file, &like, &data, err));
+    const safetensors_tensor *tensor = safetensors_find(s->file, "order");
+    if (tensor->rank != 1 || tensor->count < 1 || tensor->count > INT32_MAX)
         FAIL(err, BE_BAD_DATA,
              "%s: expected 'order' to have one dimension of 1 to 2^31 - 1, found %d dimensions and "
              "%" PRId64 " elements; write the data file again",
-             path, found->rank, found->count);
+             path, tensor->rank, tensor->count);
     s->order = data;
-    s->order_count = found->count;
+    s->order_count = tensor->count;
     data_field order = {
-        .form = {.name = "order", .count = found->count, .sample = {BE_I32, 0, {0}}},
+        .form = {.name = "order", .count = tensor->count, .sample = {BE_I32, 0, {0}}},
         /* Where nothing is read of the samples, any of them will do. */
         .below = s->data.fields ? (int32_t)s->data.count : 0,
         .bytes = data};
@@ -278,14 +278,14 @@ be_status native_run(native_session *s, int64_t steps, int64_t *wall_ns, float *
     float last = 0;
     *loss = (double)NAN;
     *wall_ns = 0;
-    for (int64_t done = 0; done < steps;) {
+    for (int64_t step = 0; step < steps;) {
         /* The plan remembers its last BE_LOSS_LOG losses. */
-        int64_t block = losses && steps - done > BE_LOSS_LOG ? BE_LOSS_LOG : steps - done;
+        int64_t block = losses && steps - step > BE_LOSS_LOG ? BE_LOSS_LOG : steps - step;
         int64_t start_ns = clock_now_ns();
         TRY(be_plan_run(s->plan, block, err));
         *wall_ns += clock_now_ns() - start_ns;
-        if (losses) TRY(be_plan_losses(s->plan, block, losses + done, NULL, err));
-        done += block;
+        if (losses) TRY(be_plan_losses(s->plan, block, losses + step, NULL, err));
+        step += block;
     }
     if (!s->train) return BE_OK;
     TRY(be_plan_losses(s->plan, 1, &last, NULL, err));
@@ -319,9 +319,9 @@ be_status native_parity(native_session *s, int64_t steps, const char *path, be_e
     be_status status = trace_save(&t, path, true, err);
     trace_free(&t);
     TRY(status);
-    int64_t done = 0;
-    TRY(be_plan_steps(s->plan, &done, err));
-    return done > 0 ? start_again(s, err) : BE_OK;
+    int64_t step = 0;
+    TRY(be_plan_steps(s->plan, &step, err));
+    return step > 0 ? start_again(s, err) : BE_OK;
 }
 
 static be_status evaluate_data(native_session *s, const data_table *data, native_evaluation *out,

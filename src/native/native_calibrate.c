@@ -170,18 +170,18 @@ static double passes_of(const be_graph *g, const graph_node *node, const be_shap
 
 static double largest_of(const be_graph *g, const graph_node *node)
 {
-    double most = 1;
+    double largest = 1;
     /* Inputs of the graph are whole data sets, of which an op reads a batch. */
     for (int i = 0; i < OP_MAX_IN; i++) {
         const graph_value *v = node->in[i] == BE_NONE ? NULL : &g->values[node->in[i]];
-        if (v && v->kind != VALUE_INPUT && elements_of(&v->shape, 0) > most)
-            most = elements_of(&v->shape, 0);
+        if (v && v->kind != VALUE_INPUT && elements_of(&v->shape, 0) > largest)
+            largest = elements_of(&v->shape, 0);
     }
     for (int o = 0; o < OP_MAX_OUT; o++) {
         const graph_value *v = node->out[o] == BE_NONE ? NULL : &g->values[node->out[o]];
-        if (v && elements_of(&v->shape, 0) > most) most = elements_of(&v->shape, 0);
+        if (v && elements_of(&v->shape, 0) > largest) largest = elements_of(&v->shape, 0);
     }
-    return most;
+    return largest;
 }
 
 static predict_op op_of(const be_plan *plan, int n)
@@ -290,14 +290,14 @@ static be_status trial_begin(trial *t, int index, be_device *device, be_precisio
 /* One step first: others have had the caches meanwhile. */
 static be_status trial_round(trial *t, be_error *err)
 {
-    be_plan_times taken;
+    be_plan_times times;
     int64_t start_ns = clock_now_ns();
     TRY(be_plan_run(t->plan, 1, err));
     int64_t steps = ROUND_NS / (clock_now_ns() - start_ns + 1);
     steps = steps < 1 ? 1 : steps > ROUND_STEPS_MAX ? ROUND_STEPS_MAX : steps;
-    TRY(be_plan_phases(t->plan, steps, &taken, err));
-    for (int n = 0; n < taken.op_count; n++)
-        t->times[n][t->rounds] = (double)taken.ops[n].ns * 1e-9 / (double)steps;
+    TRY(be_plan_phases(t->plan, steps, &times, err));
+    for (int n = 0; n < times.op_count; n++)
+        t->times[n][t->rounds] = (double)times.ops[n].ns * 1e-9 / (double)steps;
     t->rounds++;
     return BE_OK;
 }

@@ -57,11 +57,11 @@ static be_status member_path(const json_t *object, const char *name, const char 
     return !value || json_is_null(value) ? BE_OK : member_text(object, name, out, err);
 }
 
-static be_status member_integer(const json_t *object, const char *name, int64_t least, int64_t most,
+static be_status member_integer(const json_t *object, const char *name, int64_t low, int64_t high,
                                 int64_t *out, be_error *err)
 {
     json_reader r = members_of(object, err);
-    *out = json_read_integer(&r, name, least, most);
+    *out = json_read_integer(&r, name, low, high);
     return r.status;
 }
 
@@ -177,13 +177,13 @@ static be_status take_normalize(const json_t *request, protocol_job *job, be_err
 }
 
 /* An integer that a request may leave out: 0. */
-static be_status member_optional(const json_t *object, const char *name, int64_t most, int *out,
+static be_status member_optional(const json_t *object, const char *name, int64_t high, int *out,
                                  be_error *err)
 {
     int64_t value = 0;
     *out = 0;
     if (!json_object_get(object, name)) return BE_OK;
-    TRY(member_integer(object, name, 1, most, &value, err));
+    TRY(member_integer(object, name, 1, high, &value, err));
     *out = (int)value;
     return BE_OK;
 }
@@ -321,13 +321,13 @@ static be_status answer_run(server *s, const json_t *request, json_t *answer, be
     double loss = 0;
     TRY(need_session(s, err));
     TRY(member_integer(request, "steps", 1, INT32_MAX, &steps, err));
-    bool wanted = json_is_true(json_object_get(request, "losses"));
-    if (wanted) TRY(memory_alloc(&losses, (size_t)steps * sizeof(float), "the losses", err));
+    bool with_losses = json_is_true(json_object_get(request, "losses"));
+    if (with_losses) TRY(memory_alloc(&losses, (size_t)steps * sizeof(float), "the losses", err));
     be_status status = native_run(&s->session, steps, &wall_ns, losses, &loss, err);
     json_object_set_new(answer, "steps", json_integer(steps));
     json_object_set_new(answer, "wall_ns", json_integer(wall_ns));
     json_object_set_new(answer, "loss", json_of_real(loss));
-    if (wanted) {
+    if (with_losses) {
         json_t *list = json_array();
         for (int64_t i = 0; status == BE_OK && i < steps; i++)
             json_array_append_new(
@@ -412,7 +412,7 @@ static be_status answer_measure(server *s, const json_t *request, json_t *answer
     int64_t threads = 0;
     double seconds = 0;
     be_device *device = NULL;
-    limits found;
+    limits peaks;
     json_t *json = NULL;
     TRY(member_text(request, "device", &id, err));
     TRY(member_integer(request, "threads", 1, 1024, &threads, err));
@@ -421,9 +421,9 @@ static be_status answer_measure(server *s, const json_t *request, json_t *answer
     options.threads = (int)threads;
     if (!backend_has_library(id, options.library)) options.library = NULL;
     TRY(be_device_open(id, &options, &device, err));
-    be_status status = limits_measure(device, seconds, &found, err);
+    be_status status = limits_measure(device, seconds, &peaks, err);
     be_device_close(device);
-    if (status == BE_OK) status = limits_to_json(&found, &json, err);
+    if (status == BE_OK) status = limits_to_json(&peaks, &json, err);
     json_object_set_new(answer, "limits", json);
     return status;
 }
@@ -471,14 +471,14 @@ static be_status handle(server *s, const json_t *request, json_t *answer, bool *
              "expected one JSON object on the line, found none: send one request "
              "a line, with the member 'op'");
     TRY(member_text(request, "op", &op, err));
-    int found = protocol_request_find(op);
-    if (found < 0)
+    int request_kind = protocol_request_find(op);
+    if (request_kind < 0)
         FAIL(err, BE_USAGE,
              "expected 'op' to be a request of the protocol, found \"%.40s\": see "
              "docs/runner-protocol.md",
              op);
-    *last = found == PROTOCOL_QUIT;
-    return handlers[found](s, request, answer, err);
+    *last = request_kind == PROTOCOL_QUIT;
+    return handlers[request_kind](s, request, answer, err);
 }
 
 static json_t *answer_line(server *s, const char *line, size_t length, bool *last)
@@ -503,16 +503,16 @@ be_status native_runner_serve(FILE *requests, FILE *answers, const be_device_opt
     char *line = NULL;
     size_t room = 0;
     ssize_t length;
-    bool last = false, written = true;
-    while (!last && written && (length = getline(&line, &room, requests)) > 0) {
+    bool last = false, is_written = true;
+    while (!last && is_written && (length = getline(&line, &room, requests)) > 0) {
         json_t *answer = answer_line(&s, line, (size_t)length, &last);
-        written = answer && json_dumpf(answer, answers, JSON_COMPACT) == 0 &&
-                  fputc('\n', answers) != EOF && fflush(answers) == 0;
+        is_written = answer && json_dumpf(answer, answers, JSON_COMPACT) == 0 &&
+                     fputc('\n', answers) != EOF && fflush(answers) == 0;
         json_decref(answer);
     }
     free(line);
     native_close(&s.session);
     json_decref(s.prepared);
-    if (!written) FAIL(err, BE_IO, "the answers could not be written: the conductor has gone");
+    if (!is_written) FAIL(err, BE_IO, "the answers could not be written: the conductor has gone");
     return BE_OK;
 }

@@ -18,17 +18,17 @@ static void fill(matrix a, matrix b)
         }
 }
 
-static be_status compare(matrix a, matrix b, matrix found, be_error *err)
+static be_status compare(matrix a, matrix b, matrix answer, be_error *err)
 {
     for (int i = 0; i < SIDE; i++)
         for (int j = 0; j < SIDE; j++) {
-            float wanted = 0;
-            for (int k = 0; k < SIDE; k++) wanted += a[i][k] * b[k][j];
-            if (found[i][j] != wanted)
+            float right = 0;
+            for (int k = 0; k < SIDE; k++) right += a[i][k] * b[k][j];
+            if (answer[i][j] != right)
                 FAIL(err, BE_NUMERIC,
                      "expected %g in row %d, column %d of a small product, found %g: the device "
                      "computes wrongly; update its driver, or leave it out by --device",
-                     (double)wanted, i, j, (double)found[i][j]);
+                     (double)right, i, j, (double)answer[i][j]);
         }
     return BE_OK;
 }
@@ -36,7 +36,7 @@ static be_status compare(matrix a, matrix b, matrix found, be_error *err)
 static be_status multiply(const be_graph *g, const be_value values[3], be_device *device,
                           be_error *err)
 {
-    matrix a, b, found = {{0}};
+    matrix a, b, answer = {{0}};
     be_plan *plan = NULL;
     be_plan_options options = {.mode = BE_INFER, .keep = values + 2, .keep_count = 1};
     fill(a, b);
@@ -44,8 +44,8 @@ static be_status multiply(const be_graph *g, const be_value values[3], be_device
     be_status status = be_plan_write(plan, values[0], a, sizeof a, err);
     if (status == BE_OK) status = be_plan_write(plan, values[1], b, sizeof b, err);
     if (status == BE_OK) status = be_plan_run(plan, 1, err);
-    if (status == BE_OK) status = be_plan_read(plan, values[2], found, sizeof found, err);
-    if (status == BE_OK) status = compare(a, b, found, err);
+    if (status == BE_OK) status = be_plan_read(plan, values[2], answer, sizeof answer, err);
+    if (status == BE_OK) status = compare(a, b, answer, err);
     be_plan_free(plan);
     return status;
 }
