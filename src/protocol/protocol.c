@@ -112,11 +112,11 @@ typedef struct protocol_reader {
 static json_t *protocol_strings(protocol_reader *r, const char *member)
 {
     json_t *value = json_object_get(r->member.json, member), *item;
-    const char *key, *wanted = "an object of strings";
-    if (!json_is_object(value)) json_complain(&r->member, member, wanted, value);
+    const char *key, *form = "an object of strings";
+    if (!json_is_object(value)) json_complain(&r->member, member, form, value);
     json_object_foreach(value, key, item)
     {
-        if (!json_is_string(item)) json_complain(&r->member, member, wanted, value);
+        if (!json_is_string(item)) json_complain(&r->member, member, form, value);
     }
     return value;
 }
@@ -128,16 +128,16 @@ static void protocol_read_hello(protocol_reader *r, protocol_answer *answer)
     answer->version = json_read_text(&r->member, "version");
     answer->libraries = protocol_strings(r, "libraries");
     answer->devices = json_object_get(r->member.json, "devices");
-    const char *wanted = "a list of objects with the strings id and name";
+    const char *form = "a list of objects with the strings id and name";
     if (!json_is_array(answer->devices))
-        json_complain(&r->member, "devices", wanted, answer->devices);
+        json_complain(&r->member, "devices", form, answer->devices);
     size_t i;
     json_t *device;
     json_array_foreach(answer->devices, i, device)
     {
         if (!json_is_string(json_object_get(device, "id")) ||
             !json_is_string(json_object_get(device, "name")))
-            json_complain(&r->member, "devices", wanted, answer->devices);
+            json_complain(&r->member, "devices", form, answer->devices);
     }
 }
 
@@ -146,8 +146,9 @@ static void protocol_read_prepare(protocol_reader *r, protocol_answer *answer)
     answer->parameters = json_read_integer(&r->member, "parameters", 0, INT64_MAX);
     if (json_object_get(r->member.json, "launches"))
         answer->launches = json_read_integer(&r->member, "launches", 0, INT64_MAX);
-    bool told = json_object_get(r->member.json, "device_bytes");
-    answer->device_bytes = told ? json_read_integer(&r->member, "device_bytes", 0, INT64_MAX) : -1;
+    bool is_told = json_object_get(r->member.json, "device_bytes");
+    answer->device_bytes =
+        is_told ? json_read_integer(&r->member, "device_bytes", 0, INT64_MAX) : -1;
     answer->title = NULL;
     if (json_object_get(r->member.json, "title"))
         answer->title = json_read_text(&r->member, "title");
@@ -186,15 +187,15 @@ static void protocol_read_run(protocol_reader *r, const protocol_call *call,
     answer->loss = json_read_real(&r->member, "loss", -INFINITY);
     if (!call->losses) return;
     answer->losses = json_object_get(r->member.json, "losses");
-    const char *wanted = "a list of numbers or nulls, one for each step";
+    const char *form = "a list of numbers or nulls, one for each step";
     if (!json_is_array(answer->losses) || (int64_t)json_array_size(answer->losses) != call->steps)
-        json_complain(&r->member, "losses", wanted, answer->losses);
+        json_complain(&r->member, "losses", form, answer->losses);
     size_t i;
     json_t *loss;
     json_array_foreach(answer->losses, i, loss)
     {
         if (!json_is_number(loss) && !json_is_null(loss))
-            json_complain(&r->member, "losses", wanted, answer->losses);
+            json_complain(&r->member, "losses", form, answer->losses);
     }
 }
 
@@ -249,13 +250,13 @@ static json_t *protocol_phase_times(protocol_reader *r)
 static json_t *protocol_work(protocol_reader *r)
 {
     json_t *work = json_object_get(r->member.json, "work"), *item;
-    const char *device, *wanted = "an object of objects with launches and busy_ns";
-    if (!json_is_object(work)) json_complain(&r->member, "work", wanted, work);
+    const char *device, *form = "an object of objects with launches and busy_ns";
+    if (!json_is_object(work)) json_complain(&r->member, "work", form, work);
     json_object_foreach(work, device, item)
     {
         if (!is_count(json_object_get(item, "launches")) ||
             !is_count_or_null(json_object_get(item, "busy_ns")))
-            json_complain(&r->member, "work", wanted, work);
+            json_complain(&r->member, "work", form, work);
     }
     return work;
 }
@@ -372,12 +373,13 @@ static void protocol_read_shapes(protocol_reader *r, protocol_answer *answer)
 
 static void protocol_read_judgement(protocol_reader *r, protocol_answer *answer)
 {
-    json_t *moved = json_object_get(r->member.json, "moved");
-    json_t *gradients = json_object_get(moved, "gradients");
-    json_t *losses = json_object_get(moved, "losses");
+    json_t *distances = json_object_get(r->member.json, "moved");
+    json_t *gradients = json_object_get(distances, "gradients");
+    json_t *losses = json_object_get(distances, "losses");
     answer->draws = json_read_text(&r->member, "draws");
     if (!json_is_number(gradients) || !json_is_number(losses))
-        json_complain(&r->member, "moved", "an object of the numbers gradients and losses", moved);
+        json_complain(&r->member, "moved", "an object of the numbers gradients and losses",
+                      distances);
     answer->moved_gradients = json_number_value(gradients);
     answer->moved_losses = json_number_value(losses);
     protocol_read_shapes(r, answer);
@@ -453,12 +455,12 @@ static be_status parse_line(json_t **out, const char *line, size_t length, const
     json_source source = {.name = about,
                           .expected = "one JSON object on the line",
                           .next = "a runner may write nothing else to its standard output"};
-    char found[PROTOCOL_SHOWN];
+    char text[PROTOCOL_SHOWN];
     TRY(json_parse(out, line, length, &source, err));
     if (json_is_object(*out)) return BE_OK;
-    json_found(*out, found, sizeof found);
+    json_found(*out, text, sizeof text);
     json_decref(*out);
-    FAIL(err, BE_BAD_DATA, "%s: expected %s, found %s; %s", about, source.expected, found,
+    FAIL(err, BE_BAD_DATA, "%s: expected %s, found %s; %s", about, source.expected, text,
          source.next);
 }
 

@@ -200,10 +200,10 @@ static be_status take_losses(trace *t, const trace_source *s, int64_t steps, be_
 static be_status write_weight(const trace_source *s, const safetensors *file,
                               const be_parameter *weight, be_error *err)
 {
-    safetensors_tensor wanted = weights_tensor(weight);
+    safetensors_tensor like = weights_tensor(weight);
     const void *data = NULL;
-    TRY(safetensors_expect(file, &wanted, &data, err));
-    return source_write(s, weight->value, data, wanted.bytes, err);
+    TRY(safetensors_expect(file, &like, &data, err));
+    return source_write(s, weight->value, data, like.bytes, err);
 }
 
 static be_status write_weights(const trace_source *s, const char *path, be_error *err)
@@ -499,16 +499,16 @@ typedef struct trace_file {
     int metadata_count;
 } trace_file;
 
-static be_status save_file(const trace *t, const trace_file *wanted, be_error *err)
+static be_status save_file(const trace *t, const trace_file *form, be_error *err)
 {
     void *memory = NULL;
     size_t room = ((size_t)t->count + 1) * sizeof(safetensors_tensor), values = 0;
     for (int i = 0; i < t->count; i++) values += (size_t)t->tensors[i].count;
     TRY(memory_alloc(&memory, room + values * sizeof(int64_t), "the tensors to be written", err));
     safetensors_tensor *tensors = memory;
-    int count = describe_tensors(t, wanted->losses, (char *)memory + room, tensors);
-    safetensors_layout layout = {tensors, count, wanted->metadata, wanted->metadata_count};
-    be_status status = safetensors_save(wanted->path, &layout, err);
+    int count = describe_tensors(t, form->losses, (char *)memory + room, tensors);
+    safetensors_layout layout = {tensors, count, form->metadata, form->metadata_count};
+    be_status status = safetensors_save(form->path, &layout, err);
     memory_free(memory);
     return status;
 }
