@@ -8,9 +8,9 @@
 enum { POSITIONS = 512, SEGMENTS = 2, CLASSES = 2 };
 
 /* norm(x + added). */
-static be_value norm(const transformer *t, be_value x, be_value added, const char *layer)
+static be_value norm(const transformer *t, be_value x, be_value part, const char *layer)
 {
-    residual_stream stream = {x, added};
+    residual_stream stream = {x, part};
     return transformer_norm(t, &stream, layer);
 }
 

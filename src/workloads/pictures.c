@@ -20,12 +20,12 @@ void pictures_form(data_table *out, int channels, int size, int classes)
 }
 
 /* Of more classes than any set of the catalog has: drawn, whatever is on the machine. */
-static be_status generate_large(const workload *w, const data_table *wanted, dataset_split split,
+static be_status generate_large(const workload *w, const data_table *like, dataset_split split,
                                 const dataset_options *options, be_dataset **out, be_error *err)
 {
-    const be_shape *sample = &wanted->field[PICTURES_IMAGES].form.sample;
+    const be_shape *sample = &like->field[PICTURES_IMAGES].form.sample;
     generated_form form = {.size = (int)sample->dim[1],
-                           .classes = wanted->field[PICTURES_LABELS].below,
+                           .classes = like->field[PICTURES_LABELS].below,
                            .train = w->drawn[SPLIT_TRAIN],
                            .test = w->drawn[SPLIT_TEST]};
     MUST(sample->dim[0] == 3);

@@ -95,9 +95,9 @@ workload_variant workload_gate_variant(const workload *w, bool *reduced)
     *reduced = w->gate.apart || w->operate; /* whose weights are of the gate's batch */
     for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
         workload_dimension d = (workload_dimension)i;
-        int most = workload_variant_get(&w->gate.most, d);
-        if (most == 0 || workload_variant_get(&all, d) <= most) continue;
-        *workload_variant_at(&out, d) = most;
+        int limit = workload_variant_get(&w->gate.most, d);
+        if (limit == 0 || workload_variant_get(&all, d) <= limit) continue;
+        *workload_variant_at(&out, d) = limit;
         *reduced = true;
     }
     return out;
@@ -166,17 +166,17 @@ const char *workload_variant_text(const workload *base, const workload_variant *
                                   const char *first, const char *last, char out[WORKLOAD_TEXT])
 {
     text_buffer b = text_begin(out, WORKLOAD_TEXT);
-    int left = 0;
+    int others = 0;
     for (int i = 0; i < WORKLOAD_DIMENSIONS; i++)
-        left += workload_variant_get(variant, (workload_dimension)i) != 0;
+        others += workload_variant_get(variant, (workload_dimension)i) != 0;
     for (int i = 0; i < WORKLOAD_DIMENSIONS; i++) {
         workload_dimension d = (workload_dimension)i;
         int value = workload_variant_get(variant, d);
-        if (value && left--)
+        if (value && others--)
             text_add(&b, "%s%s %d %s",
-                     !b.used ? first
-                     : left  ? ", "
-                             : last,
+                     !b.used  ? first
+                     : others ? ", "
+                              : last,
                      before_text(base, d), value, after_text(base, d));
     }
     return out;
@@ -261,10 +261,10 @@ static void trace_fields(workload_model *m, bool targets)
 static void gather_fields(workload_model *m, const data_table *data, const be_batching *batching)
 {
     for (int f = 0; f < m->form.fields; f++) {
-        const be_field *wanted = &m->form.field[f].form;
-        be_field field = table_find(data, wanted->name)->form;
-        field.normalize = wanted->normalize;
-        field.target = wanted->target;
+        const be_field *form = &m->form.field[f].form;
+        be_field field = table_find(data, form->name)->form;
+        field.normalize = form->normalize;
+        field.target = form->target;
         m->batch[f] = be_gather(m->graph, &field, batching);
         m->inputs[f] = be_value_find(m->graph, field.name);
     }
