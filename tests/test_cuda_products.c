@@ -1,49 +1,13 @@
 /* The search for the fastest algorithm of a product: with planted times on the fake cuBLASLt. */
-#include <dlfcn.h>
 #include <stdlib.h>
 
 #include "backend/cuda/cublaslt_search.h"
-#include "core/clock.h"
-#include "fake_cuda/fake_world.h"
-
-static struct {
-    be_device *device;
-    cuda_driver *driver;
-    void *library;
-    int64_t *ns, *products; /* of the fake */
-} world;
-
-/* The clock of these tests: what the products took. */
-static int64_t now_ns(void *context)
-{
-    (void)context;
-    return *world.ns;
-}
-
-static const clock_source planted = {.now_ns = now_ns};
+#include "fake_cuda/search_world.h"
 
 static int open_world(void **state)
 {
-    be_error err = {0};
-    fake_world_open(state);
-    ASSERT_OK(
-        be_device_open("cuda:0", &(be_device_options){.library = "cudnn"}, &world.device, &err));
-    world.driver = (cuda_driver *)((gpu_device *)world.device)->driver;
-    world.library = dlopen("libcublasLt.so.13", RTLD_NOW | RTLD_NOLOAD);
-    assert_non_null(world.library);
-    world.ns = dlsym(world.library, "fake_cublaslt_ns");
-    world.products = dlsym(world.library, "fake_cublaslt_products");
-    assert_true(world.ns && world.products);
-    clock_use(&planted);
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    clock_use(NULL);
-    be_device_close(world.device);
-    dlclose(world.library);
-    return fake_world_close(state);
+    return search_world_open(state, "libcublasLt.so.13", "fake_cublaslt_ns",
+                             "fake_cublaslt_products");
 }
 
 static int clean(void **state)
@@ -84,12 +48,12 @@ static void fastest_is_taken_and_kept(void **state)
 {
     (void)state;
     assert_int_equal(taken(10, "30 20 10 40", true), 2);
-    int64_t products = *world.products;
+    int64_t products = *world.runs;
     assert_true(products > 0);
     /* Whatever would be the fastest now: another run gives the same bits. */
     assert_int_equal(taken(10, "30 1 10 40", true), 2);
     assert_int_equal(taken(10, "30 1 10 40", false), 2);
-    assert_int_equal(*world.products, products);
+    assert_int_equal(*world.runs, products);
     assert_int_equal(taken(11, "30 1 10 40", true), 1);
 }
 
@@ -104,18 +68,18 @@ static void favourite_is_left_for_a_gain_alone(void **state)
 static void one_algorithm_is_not_tried(void **state)
 {
     (void)state;
-    int64_t products = *world.products;
+    int64_t products = *world.runs;
     assert_int_equal(taken(30, "10", true), 0);
-    assert_int_equal(*world.products, products);
+    assert_int_equal(*world.runs, products);
 }
 
 /* A plan that runs nothing decides nothing either. */
 static void dry_run_tries_nothing(void **state)
 {
     (void)state;
-    int64_t products = *world.products;
+    int64_t products = *world.runs;
     assert_int_equal(taken(40, "30 10", false), 0);
-    assert_int_equal(*world.products, products);
+    assert_int_equal(*world.runs, products);
     assert_int_equal(taken(40, "30 10", true), 1);
 }
 
@@ -136,9 +100,9 @@ static void time_is_bounded(void **state)
     assert_int_equal(taken(60, "9000000 1000000", true), 1);
     gpu_search_count *count = &world.driver->base.search;
     assert_true(count->ns > INT64_C(10000000000));
-    int64_t products = *world.products;
+    int64_t products = *world.runs;
     assert_int_equal(taken(61, "9000000 1000000", true), 0);
-    assert_int_equal(*world.products, products);
+    assert_int_equal(*world.runs, products);
     assert_true(count->searched == 1 && count->cut == 1 && count->kept == 0);
     *count = (gpu_search_count){0};
     assert_int_equal(taken(61, "9000000 1000000", true), 0);
@@ -151,9 +115,9 @@ static void a_longer_limit_goes_on(void **state)
 {
     (void)state;
     setenv("BREAKEVEN_TUNE_SECONDS", "0", 1);
-    int64_t products = *world.products;
+    int64_t products = *world.runs;
     assert_int_equal(taken(80, "30 10", true), 0);
-    assert_int_equal(*world.products, products);
+    assert_int_equal(*world.runs, products);
     setenv("BREAKEVEN_TUNE_SECONDS", "5", 1);
     assert_int_equal(taken(81, "30 10 20", true), 1);
     assert_int_equal(taken(80, "30 20 10", true), 2);
@@ -183,5 +147,5 @@ int main(void)
         cmocka_unit_test_setup(a_longer_limit_goes_on, clean),
         cmocka_unit_test_setup(nothing_can_be_kept, clean),
     };
-    return cmocka_run_group_tests(tests, open_world, close_world);
+    return cmocka_run_group_tests(tests, open_world, search_world_close);
 }

@@ -1,53 +1,16 @@
 /* The search for the fastest engine of a convolution: with planted times on the fake cuDNN, which
  * has two that may be taken. */
-#include <dlfcn.h>
 #include <stdlib.h>
 
 #include "backend/cuda/cuda_driver.h"
 #include "backend/cuda/cudnn_patterns.h"
 #include "backend/cuda/cudnn_search.h"
-#include "core/clock.h"
 #include "fake_cuda/fake_cudnn.h"
-#include "fake_cuda/fake_world.h"
-
-static struct {
-    be_device *device;
-    cuda_driver *driver;
-    void *library;
-    int64_t *ns, *convolutions; /* of the fake */
-} world;
-
-/* The clock of these tests: what the convolutions took. */
-static int64_t now_ns(void *context)
-{
-    (void)context;
-    return *world.ns;
-}
-
-static const clock_source planted = {.now_ns = now_ns};
+#include "fake_cuda/search_world.h"
 
 static int open_world(void **state)
 {
-    be_error err = {0};
-    fake_world_open(state);
-    ASSERT_OK(
-        be_device_open("cuda:0", &(be_device_options){.library = "cudnn"}, &world.device, &err));
-    world.driver = (cuda_driver *)((gpu_device *)world.device)->driver;
-    world.library = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_NOLOAD);
-    assert_non_null(world.library);
-    world.ns = dlsym(world.library, "fake_cudnn_ns");
-    world.convolutions = dlsym(world.library, "fake_cudnn_convolutions");
-    assert_true(world.ns && world.convolutions);
-    clock_use(&planted);
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    clock_use(NULL);
-    be_device_close(world.device);
-    dlclose(world.library);
-    return fake_world_close(state);
+    return search_world_open(state, "libcudnn.so.9", "fake_cudnn_ns", "fake_cudnn_convolutions");
 }
 
 static int clean(void **state)
@@ -101,12 +64,12 @@ static void fastest_is_taken_and_kept(void **state)
 {
     (void)state;
     assert_int_equal(taken(1, "30", "10", true), ENGINE_GOOD);
-    int64_t count = *world.convolutions;
+    int64_t count = *world.runs;
     assert_true(count > 0);
     /* Whatever would be the fastest now: another run gives the same bits. */
     assert_int_equal(taken(1, "10", "30", true), ENGINE_GOOD);
     assert_int_equal(taken(1, "10", "30", false), ENGINE_GOOD);
-    assert_int_equal(*world.convolutions, count);
+    assert_int_equal(*world.runs, count);
     assert_int_equal(taken(2, "10", "30", true), ENGINE_TENSOR_CORE);
 }
 
@@ -144,20 +107,20 @@ static void one_engine_is_not_tried(void **state)
     (void)state;
     be_error err = {0};
     cudnn_graph graph = convolution_of(6, CUDNN_TO_DW);
-    int64_t count = *world.convolutions;
+    int64_t count = *world.runs;
     int rank = 7;
     ASSERT_OK(cudnn_search(world.driver, &graph, true, &rank, &err));
     assert_int_equal(rank, 0);
-    assert_int_equal(*world.convolutions, count);
+    assert_int_equal(*world.runs, count);
 }
 
 /* A plan that runs nothing decides nothing either. */
 static void dry_run_tries_nothing(void **state)
 {
     (void)state;
-    int64_t count = *world.convolutions;
+    int64_t count = *world.runs;
     assert_int_equal(taken(7, "30", "10", false), ENGINE_TENSOR_CORE);
-    assert_int_equal(*world.convolutions, count);
+    assert_int_equal(*world.runs, count);
     assert_int_equal(taken(7, "30", "10", true), ENGINE_GOOD);
 }
 
@@ -208,5 +171,5 @@ int main(void)
         cmocka_unit_test_setup(time_is_bounded, clean),
         cmocka_unit_test_setup(nothing_can_be_kept, clean),
     };
-    return cmocka_run_group_tests(tests, open_world, close_world);
+    return cmocka_run_group_tests(tests, open_world, search_world_close);
 }

@@ -78,6 +78,18 @@ be_status kept_read(const kept_key *key, void **code, size_t *bytes, be_error *e
     return BE_OK;
 }
 
+bool kept_recall(const kept_key *key, void *out, size_t bytes)
+{
+    be_error unused;
+    void *content = NULL;
+    size_t size;
+    if (kept_read(key, &content, &size, &unused) != BE_OK) return false;
+    bool is_whole = size == bytes;
+    if (is_whole) memcpy(out, content, bytes);
+    memory_free(content);
+    return is_whole;
+}
+
 be_status kept_write(const kept_key *key, const void *code, size_t bytes, be_error *err)
 {
     char path[FILE_PATH_BYTES];

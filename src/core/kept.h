@@ -7,6 +7,7 @@
 #ifndef CORE_KEPT_H
 #define CORE_KEPT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,8 @@ typedef struct kept_key {
 /* BE_IO if there is no such file, BE_BAD_DATA if it is not right.  Free *content with
  * memory_free. */
 BE_CHECKED be_status kept_read(const kept_key *key, void **content, size_t *bytes, be_error *err);
+/* Into out, if there is content of that many bytes. */
+bool kept_recall(const kept_key *key, void *out, size_t bytes);
 BE_CHECKED be_status kept_write(const kept_key *key, const void *content, size_t bytes,
                                 be_error *err);
 

@@ -124,14 +124,8 @@ typedef struct choice {
 
 static bool recall(const kept_key *key, choice *out)
 {
-    be_error unused;
-    void *content = NULL;
-    size_t bytes;
-    if (kept_read(key, &content, &bytes, &unused) != BE_OK) return false;
-    bool is_whole = bytes == sizeof *out;
-    if (is_whole) memcpy(out, content, sizeof *out);
-    memory_free(content);
-    return is_whole && out->found.workspace_bytes <= CUDA_MATH_WORKSPACE_MOST;
+    return kept_recall(key, out, sizeof *out) &&
+           out->found.workspace_bytes <= CUDA_MATH_WORKSPACE_MOST;
 }
 
 static be_status search(cuda_driver *driver, const cublaslt_product *product, double limit,

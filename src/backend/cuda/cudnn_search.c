@@ -101,14 +101,7 @@ typedef struct choice {
 
 static bool recall(const kept_key *key, choice *out)
 {
-    be_error unused;
-    void *content = NULL;
-    size_t bytes;
-    if (kept_read(key, &content, &bytes, &unused) != BE_OK) return false;
-    bool is_whole = bytes == sizeof *out;
-    if (is_whole) memcpy(out, content, sizeof *out);
-    memory_free(content);
-    return is_whole && out->rank >= 0 && out->rank < CANDIDATES;
+    return kept_recall(key, out, sizeof *out) && out->rank >= 0 && out->rank < CANDIDATES;
 }
 
 static void search(cuda_driver *driver, const cudnn_graph *graph, double limit, const kept_key *key,
