@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "core/json.h"
+#include "core/memory.h"
 #include "serve/panel.h"
 
 #define PAUSE_NS INT64_C(100000000) /* between two events of a stream */
@@ -47,9 +48,11 @@ static char *draw(const stream *t)
 
 static void make_event(stream *t)
 {
+    be_error unused;
     char *data = draw(t);
+    void *text = NULL;
     size_t room = data ? strlen(data) + 32 : 0;
-    t->text = data ? malloc(room) : NULL;
+    if (data && memory_alloc(&text, room, "an event of the page", &unused) == BE_OK) t->text = text;
     t->size = t->text ? (size_t)snprintf(t->text, room, "event: study\ndata: %s\n\n", data) : 0;
     t->sent = 0;
     t->seen = t->queue->version;
@@ -80,7 +83,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t r
     memcpy(out, t->text + t->sent, count);
     t->sent += count;
     if (t->sent == t->size) {
-        free(t->text);
+        memory_free(t->text);
         t->text = NULL;
     }
     return (ssize_t)count;
@@ -89,7 +92,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t r
 static void free_stream(void *context)
 {
     stream *t = context;
-    free(t->text);
+    memory_free(t->text);
     *t = (stream){0};
 }
 
