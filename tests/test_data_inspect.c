@@ -17,14 +17,14 @@ static void test_inspect(void **state)
     unsigned char record[2 * CIFAR_RECORD_BYTES] = {0};
     const catalog_set *set = catalog_get(DATASET_CIFAR10);
     ASSERT_OK(inspect_list(set, folder, &report, &err));
-    assert_false(report.place.found);
+    assert_false(report.place.is_there);
     assert_int_equal(report.files[0].state, INSPECT_MISSING);
     ASSERT_OK(inspect_verify(set, folder, &report, &err));
     assert_false(report.good);
     support_write_file(folder_path("data_batch_2.bin"), record, sizeof record);
     support_write_file(folder_path("test_batch.bin"), record, CIFAR_RECORD_BYTES);
     ASSERT_OK(inspect_list(set, folder, &report, &err));
-    assert_true(report.place.found);
+    assert_true(report.place.is_there);
     assert_int_equal(report.files[1].state, INSPECT_THERE);
     assert_int_equal(report.files[1].bytes, sizeof record);
     ASSERT_OK(inspect_verify(set, folder, &report, &err));

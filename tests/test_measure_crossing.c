@@ -86,7 +86,7 @@ typedef struct tally {
 } tally;
 
 static const crossing_options batches = {
-    .from = 8, .to = 4096, .integer = true, .most = 60, .target = 0.05};
+    .from = 8, .to = 4096, .integer = true, .limit = 60, .target = 0.05};
 
 /* Nothing in a disturbed point itself tells: one side took 1.3 to 2 times as long in all of its
  * blocks. */
@@ -310,7 +310,7 @@ static void second_runs_come_later(void **state)
         crossing_result r;
         double x = 0;
         int count = 0, again = 0;
-        options.most = most;
+        options.limit = most;
         for (; crossing_next(points, count, &options, &x); count++) {
             bool seen = false;
             for (int i = 0; i < count; i++) seen |= points[i].x == x;
@@ -367,7 +367,7 @@ static void what_is_left_to_gain_ends_it(void **state)
     device d = {one, 0.1, batches, 1, {0}, 0};
     crossing_result r;
     int count;
-    d.options.most = 12;
+    d.options.limit = 12;
     measure(&d, 1, &r, &count);
     assert_int_equal(count, 12);
     crossing_analyze(NULL, 0, &d.options, &r);

@@ -148,7 +148,7 @@ static void a_record_is_read_as_it_stands(void **state)
     assert_true(r.environment.cpu.threads == 4 && r.environment.memory_bytes == 4096);
     assert_true(r.step_s.median == 0.5 && r.step_s.high == 0.6 && r.samples_per_s == 20);
     assert_true(r.batch == 10 && r.status == BE_OK && r.time == 1795168800);
-    assert_true(r.parity.known && !r.versus.known && r.epochs == 3);
+    assert_true(r.parity.is_known && !r.versus.is_known && r.epochs == 3);
     assert_string_equal(r.engine_version, "");
     assert_true(isnan(r.first_loss) && r.seed == -1);
 }

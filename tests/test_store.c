@@ -89,7 +89,7 @@ static void runs_are_found_by_what_they_are(void **state)
         put_record(s, run, i == 2 ? "mlp-mnist" : "cnn-fashion", i);
     }
     assert_string_equal(listed(s, (store_filter){ALL}, &left), "3 2 1");
-    assert_string_equal(listed(s, (store_filter){ALL, .most = 2}, &left), "3 2");
+    assert_string_equal(listed(s, (store_filter){ALL, .limit = 2}, &left), "3 2");
     assert_int_equal(left, 1);
     assert_string_equal(listed(s, (store_filter){ALL, .workload = "mlp-mnist"}, &left), "2");
     assert_string_equal(listed(s, (store_filter){ALL, .engine = "torch"}, &left), "");

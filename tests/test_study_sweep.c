@@ -139,9 +139,9 @@ static void plant(world *out, const char *axis_name, int64_t from, int64_t to)
                                  .device = "cpu",
                                  .setting_count = 2,
                                  .is_cpu = true,
-                                 .most = (double)to};
+                                 .limit = (double)to};
     s->sides[CARD] = (sweep_side){
-        .name = "native cuda:0", .device = "cuda:0", .setting_count = 1, .most = (double)to};
+        .name = "native cuda:0", .device = "cuda:0", .setting_count = 1, .limit = (double)to};
     for (int c = 0; c < CONTENDERS; c++) {
         sweep_setting *setting = &s->sides[c == GPU].settings[c == GPU ? 0 : c];
         setting->contender = c;
@@ -293,7 +293,7 @@ static void a_side_that_fails_twice_in_a_row_drops_out(void **state)
     here.fails = 1000;
     json_t *result = search();
     assert_true(here.s.sides[CARD].missing);
-    assert_true(here.s.pairs[0].done);
+    assert_true(here.s.pairs[0].is_done);
     assert_string_equal(here.s.sides[CARD].reason, "planted");
     assert_int_equal(here.runs, 5); /* nobody asks it again */
     assert_true(is_noted("native cuda:0 dropped out at batch"));
@@ -311,7 +311,7 @@ static void without_room_the_range_of_its_pairs_ends_below(void **state)
     json_t *result = search();
     assert_false(here.s.sides[CARD].missing);
     assert_true(here.s.pairs[0].to <= 1000 && here.s.pairs[0].to > EVEN_BATCH);
-    assert_true(here.s.sides[CARD].most < 4096);
+    assert_true(here.s.sides[CARD].limit < 4096);
     assert_true(is_noted("has no room for batch"));
     assert_int_equal(json_array_size(json_object_get(pair_of(result), "crossings")), 1);
     json_decref(result);

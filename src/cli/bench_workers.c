@@ -21,7 +21,7 @@ static bool is_swept(const cli_options *options)
 
 bool bench_workers_asked(const cli_options *options)
 {
-    return options->value[OPTION_WORKERS].given || is_swept(options);
+    return options->value[OPTION_WORKERS].is_given || is_swept(options);
 }
 
 /* What would change nothing: each measurement is a training as `train --workers` does it, or as
@@ -35,7 +35,8 @@ static be_status check_options(const cli_options *options, be_error *err)
         OPTION_RESUME_IF_ANY, OPTION_EVENTS,  OPTION_TEXT,    OPTION_TOKENIZER};
     const option_value *device = &options->value[OPTION_DEVICE];
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (options->value[others[i]].given && !(others[i] == OPTION_MAX_TIME && is_swept(options)))
+        if (options->value[others[i]].is_given &&
+            !(others[i] == OPTION_MAX_TIME && is_swept(options)))
             FAIL(err, BE_USAGE,
                  "--%s: workers are measured by trainings of their own, which it does not "
                  "change; leave --%s out",
@@ -43,7 +44,7 @@ static be_status check_options(const cli_options *options, be_error *err)
     if (options->argument_count != 1)
         FAIL(err, BE_USAGE, "workers are measured with one workload, found %d; name one",
              options->argument_count);
-    if (device->given && strcmp(device->text, "cpu") != 0 && strcmp(device->text, "cuda") != 0)
+    if (device->is_given && strcmp(device->text, "cpu") != 0 && strcmp(device->text, "cuda") != 0)
         FAIL(err, BE_USAGE,
              "--device: expected cpu, or cuda, of which each worker takes a GPU of its own, found "
              "%s",
@@ -96,7 +97,7 @@ be_status bench_workers(const cli_options *options, be_error *err)
     TRY(check_options(options, err));
     TRY(request_make_single(options, &request, err));
     workers_question question = {
-        .each = values[OPTION_EACH].given,
+        .each = values[OPTION_EACH].is_given,
         .workers = {values[OPTION_WORKERS].count, values[OPTION_WORKERS].integers}};
     if (is_swept(options)) {
         question.workers.number = numbers;

@@ -33,7 +33,7 @@ void cli_progress_end(void)
 void cli_note(const cli_options *options, const char *format, ...)
 {
     va_list arguments;
-    if (options->value[OPTION_QUIET].given) return;
+    if (options->value[OPTION_QUIET].is_given) return;
     cli_progress_end();
     fprintf(stderr, "breakeven: ");
     va_start(arguments, format);
@@ -58,7 +58,7 @@ void cli_progress(const cli_options *options, const char *format, ...)
         const char *terminal = getenv("TERM");
         is_terminal = isatty(STDERR_FILENO) && !(terminal && strcmp(terminal, "dumb") == 0);
     }
-    if (!is_terminal || options->value[OPTION_QUIET].given) return;
+    if (!is_terminal || options->value[OPTION_QUIET].is_given) return;
     char line[400];
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
@@ -94,8 +94,8 @@ int cli_all_threads(int usual)
 
 uint64_t cli_seed(const cli_options *options)
 {
-    return options->value[OPTION_SEED].given ? (uint64_t)options->value[OPTION_SEED].integer
-                                             : CLI_SEED;
+    return options->value[OPTION_SEED].is_given ? (uint64_t)options->value[OPTION_SEED].integer
+                                                : CLI_SEED;
 }
 
 be_precision cli_precision(const cli_options *options)
@@ -103,7 +103,7 @@ be_precision cli_precision(const cli_options *options)
     const option_value *value = &options->value[OPTION_PRECISION];
     be_precision precision = BE_PRECISION_FP32;
     be_error err;
-    if (value->given) MUST(precision_find(value->words[0], &precision, &err) == BE_OK);
+    if (value->is_given) MUST(precision_find(value->words[0], &precision, &err) == BE_OK);
     return precision;
 }
 
@@ -113,16 +113,16 @@ be_status cli_open_device(const cli_options *options, be_device **out, be_error 
     int64_t threads = 0;
     *out = NULL;
     TRY(option_single(options, OPTION_THREADS, cli_default_threads(options), &threads, err));
-    if (devices->given && (devices->count != 1 || strcmp(devices->words[0], "all") == 0))
+    if (devices->is_given && (devices->count != 1 || strcmp(devices->words[0], "all") == 0))
         FAIL(err, BE_USAGE, "--device: %s uses one device, found \"%s\"; name one, as cpu",
              command_table[options->command].name, devices->text);
-    bool cpu = !devices->given || strcmp(devices->words[0], "cpu") == 0;
+    bool cpu = !devices->is_given || strcmp(devices->words[0], "cpu") == 0;
     const option_id of_cpu[] = {OPTION_THREADS, OPTION_ISA};
     for (int o = 0; o < 2 && !cpu; o++)
-        if (options->value[of_cpu[o]].given)
+        if (options->value[of_cpu[o]].is_given)
             FAIL(err, BE_USAGE, "--%s: it is of the CPU, and the device is %s; leave --%s out",
                  option_table[of_cpu[o]].name, devices->words[0], option_table[of_cpu[o]].name);
-    return be_device_open(devices->given ? devices->words[0] : "cpu",
+    return be_device_open(devices->is_given ? devices->words[0] : "cpu",
                           &(be_device_options){.threads = (int)threads,
                                                .isa = options->value[OPTION_ISA].text,
                                                .library = options->value[OPTION_LIBRARY].text},
@@ -134,7 +134,7 @@ be_status cli_open_devices(const cli_options *options, be_device **first, be_dev
 {
     const option_value *devices = &options->value[OPTION_DEVICE];
     const char *other =
-        devices->given && devices->count == 1 ? strchr(devices->words[0], '+') : NULL;
+        devices->is_given && devices->count == 1 ? strchr(devices->words[0], '+') : NULL;
     cli_options apart = *options;
     option_value *one = &apart.value[OPTION_DEVICE];
     *second = NULL;
@@ -162,8 +162,8 @@ be_schedule cli_schedule(const cli_options *options, be_schedule own)
 {
     const option_value *kind = &options->value[OPTION_SCHEDULE];
     const option_value *warmup = &options->value[OPTION_WARMUP];
-    if (kind->given) own.kind = (be_schedule_kind)schedule_find(kind->text);
-    if (warmup->given) own.warmup_steps = warmup->integer;
+    if (kind->is_given) own.kind = (be_schedule_kind)schedule_find(kind->text);
+    if (warmup->is_given) own.warmup_steps = warmup->integer;
     return own;
 }
 
@@ -182,7 +182,7 @@ dataset_options cli_data_options(const cli_options *options)
                              .seed = GENERATED_SEED,
                              .text = options->value[OPTION_TEXT].text,
                              .tokenizer = options->value[OPTION_TOKENIZER].text,
-                             .synthetic = options->value[OPTION_SYNTHETIC].given,
+                             .synthetic = options->value[OPTION_SYNTHETIC].is_given,
                              .limit = options->value[OPTION_LIMIT].integer};
 }
 
@@ -200,7 +200,8 @@ be_status cli_give_stdout(cli_options *options, be_error *err)
     int owner = -1;
     for (int o = 0; o < OPTION_COUNT; o++) {
         option_value *value = &options->value[o];
-        if (option_table[o].kind != OPTION_KIND_SINK || !value->given || !names_stdout(value->text))
+        if (option_table[o].kind != OPTION_KIND_SINK || !value->is_given ||
+            !names_stdout(value->text))
             continue;
         if (owner >= 0)
             FAIL(err, BE_USAGE,

@@ -13,7 +13,8 @@
 /* How long an epoch is only the data set of a workload of the ladder knows. */
 static be_status check_samples(const cli_options *options, const workload *w, be_error *err)
 {
-    bool samples = options->value[OPTION_SAMPLES].given, steps = options->value[OPTION_STEPS].given;
+    bool samples = options->value[OPTION_SAMPLES].is_given,
+         steps = options->value[OPTION_STEPS].is_given;
     if (!w->file && samples)
         FAIL(err, BE_USAGE,
              "--samples: it is of a model of your own, and %s has a data set; leave "

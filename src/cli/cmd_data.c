@@ -53,7 +53,7 @@ static be_status choose_sets(const cli_options *options, chosen_sets *out, be_er
 static const char *set_state(const inspect_report *r, bool verified)
 {
     if (r->set->format == FORMAT_GENERATED) return "generated";
-    if (!r->place.found) return "missing";
+    if (!r->place.is_there) return "missing";
     if (verified && r->good) return "good";
     if (inspect_is_incomplete(r)) return "incomplete";
     return verified ? "damaged" : "there";
@@ -98,7 +98,7 @@ static json_t *set_record(const inspect_report *r, bool verified)
         add_drawn(r->set, record);
     else
         json_object_set_new(record, "bytes", json_integer(bytes));
-    if (r->place.found) json_object_set_new(record, "folder", json_of_text(r->place.folder));
+    if (r->place.is_there) json_object_set_new(record, "folder", json_of_text(r->place.folder));
     if (*r->archive) json_object_set_new(record, "archive", json_of_text(r->archive));
     for (int s = 0; verified && r->set->format != FORMAT_GENERATED && s < 2; s++) {
         json_object_set_new(record, s == SPLIT_TRAIN ? "train" : "test",
@@ -237,7 +237,7 @@ static be_status inspect_sets(const cli_options *options, bool verify, be_error 
                         : inspect_list(sets.sets[s], folder, &report, err);
         if (status != BE_OK) break;
         json_array_append_new(records, set_record(&report, verify));
-        bool asked_for = options->argument_count > 1 || report.place.found;
+        bool asked_for = options->argument_count > 1 || report.place.is_there;
         if (verify && asked_for && strcmp(set_state(&report, true), "good") != 0 &&
             report.set->format != FORMAT_GENERATED)
             bad = report.set->name;

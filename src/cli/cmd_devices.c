@@ -148,7 +148,7 @@ static be_status print_devices(const cli_options *options, const study_devices *
                                be_error *err)
 {
     const json_t *records = devices->records;
-    bool with_limits = options->value[OPTION_MEASURE].given;
+    bool with_limits = options->value[OPTION_MEASURE].is_given;
     report_column all[COLUMNS + DEVICES_LIMITS_COLUMNS];
     report_format format = cli_format(options);
     memcpy(all, columns, sizeof columns);
@@ -168,8 +168,8 @@ static be_status print_devices(const cli_options *options, const study_devices *
 be_status cmd_devices(const cli_options *options, be_error *err)
 {
     const option_value *values = options->value;
-    bool measures = values[OPTION_MEASURE].given;
-    study_limits limits = {.refresh = values[OPTION_REFRESH].given,
+    bool measures = values[OPTION_MEASURE].is_given;
+    study_limits limits = {.refresh = values[OPTION_REFRESH].is_given,
                            .threads = measures ? cli_default_threads(options) : 0,
                            .seconds = values[OPTION_TIME].real};
     study_devices devices;

@@ -110,13 +110,13 @@ be_status cmd_eval(const cli_options *options, be_error *err)
     workload room;
     const workload *w = NULL;
     const char *weights = options->value[OPTION_WEIGHTS].text;
-    if (!options->value[OPTION_WEIGHTS].given)
+    if (!options->value[OPTION_WEIGHTS].is_given)
         FAIL(err, BE_USAGE,
              "eval needs weights: --weights FILE, as train --export FILE writes them");
     TRY(cli_open_device(options, &device, err));
     be_status status = find_variant(options, &room, &w, err);
     if (status == BE_OK) {
-        request_data data_request = {.workload = w, .split = SPLIT_TEST, .beside = weights};
+        request_data data_request = {.workload = w, .split = SPLIT_TEST, .near = weights};
         status = request_open_data(options, &data_request, &data, err);
     }
     if (status == BE_OK) status = evaluate(options, w, device, data, &result, err);

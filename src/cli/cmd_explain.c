@@ -13,7 +13,7 @@
 
 static be_status write_trace(const option_value *path, const json_t *records, be_error *err)
 {
-    if (!path->given) return BE_OK;
+    if (!path->is_given) return BE_OK;
     char *text = explain_trace(records);
     if (!text) FAIL(err, BE_NO_MEMORY, "no memory left for the trace; free some");
     be_status status = file_write_whole(path->text, text, strlen(text), err);
@@ -29,7 +29,7 @@ be_status cmd_explain(const cli_options *options, be_error *err)
     study_watch watch = request_watch(&listener);
     be_error telling = {0};
     /* A file that cannot be written is found before anything is measured. */
-    if (trace->given) TRY(file_check_output(trace->text, err));
+    if (trace->is_given) TRY(file_check_output(trace->text, err));
     TRY(request_make_single(options, &request, err));
     json_t *records = json_array();
     be_status status = study_explain(&request, &watch, records, err);

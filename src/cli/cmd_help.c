@@ -8,7 +8,7 @@
 
 be_status cmd_help(const cli_options *options, be_error *err)
 {
-    if (options->value[OPTION_MAN].given) {
+    if (options->value[OPTION_MAN].is_given) {
         help_print_man(cli_results);
         return BE_OK;
     }

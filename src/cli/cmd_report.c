@@ -20,7 +20,7 @@ static be_status find_form(const cli_options *options, write_page **out, be_erro
         write_page *write;
     } forms[] = {{".html", page_write_html}, {".md", page_write_md}, {".csv", page_write_csv}};
     const option_value *output = &options->value[OPTION_OUTPUT];
-    if (!output->given)
+    if (!output->is_given)
         FAIL(err, BE_USAGE, "report: expected the file to write, as in -o report.html");
     const char *slash = strrchr(output->text, '/'), *name = slash ? slash + 1 : output->text;
     const char *suffix = strrchr(name, '.');
@@ -36,9 +36,10 @@ static be_status find_form(const cli_options *options, write_page **out, be_erro
 static be_status collect(const cli_options *options, json_t *runs, be_error *err)
 {
     const option_value *last = &options->value[OPTION_LAST];
-    store_filter newest = {.since_s = -1, .until_s = -1, .most = last->given ? last->integer : 1};
+    store_filter newest = {
+        .since_s = -1, .until_s = -1, .limit = last->is_given ? last->integer : 1};
     store *s = NULL;
-    if (last->given && options->argument_count)
+    if (last->is_given && options->argument_count)
         FAIL(err, BE_USAGE, "--last: it takes the newest runs; leave it out, or the names of runs");
     TRY(store_open_to_read(&s, NULL, err));
     be_status status = options->argument_count ? BE_OK : choose_collect(s, &newest, runs, err);

@@ -32,7 +32,7 @@ static be_status take_run(const char *text, int64_t *out, be_error *err)
 static be_status take_day(const option_value *value, const char *name, int64_t *out, be_error *err)
 {
     *out = -1;
-    if (!value->given) return BE_OK;
+    if (!value->is_given) return BE_OK;
     if (!store_day(value->text, out))
         FAIL(err, BE_USAGE, "--%s: expected a day as in 2026-11-30, found \"%s\"", name,
              value->text);
@@ -46,7 +46,7 @@ static be_status take_word(const cli_options *options, option_id id, const char 
     if (value->count > 1)
         FAIL(err, BE_USAGE, "--%s: runs takes one of them, found %d; name one",
              option_table[id].name, value->count);
-    bool any = !value->given || strcmp(value->words[0], "all") == 0;
+    bool any = !value->is_given || strcmp(value->words[0], "all") == 0;
     *out = any ? NULL : value->words[0];
     return BE_OK;
 }
@@ -73,7 +73,7 @@ static be_status list_runs(const cli_options *options, store *s, be_error *err)
     store_filter filter;
     int64_t rest = 0;
     TRY(runs_filter(options, &filter, err));
-    filter.most = last->given ? last->integer : LIST_RUNS;
+    filter.limit = last->is_given ? last->integer : LIST_RUNS;
     json_t *runs = json_array();
     be_status status = store_list(s, &filter, runs, &rest, err);
     if (status == BE_OK) status = runs_write(runs, rest, cli_format(options), cli_results, err);
@@ -152,7 +152,7 @@ static be_status export_lines(const cli_options *options, store *s, exporting *e
 static be_status export_runs(const cli_options *options, store *s, be_error *err)
 {
     const option_value *output = &options->value[OPTION_OUTPUT];
-    exporting e = {.to_file = output->given};
+    exporting e = {.to_file = output->is_given};
     if (e.to_file) TRY(file_write_begin(&e.writer, output->text, err));
     be_status status = export_lines(options, s, &e, err);
     if (e.to_file && status == BE_OK) status = file_write_commit(&e.writer, err);
@@ -229,11 +229,11 @@ static be_status check_action(const cli_options *options, const action *a, be_er
     const option_id rest[] = {OPTION_LAST, OPTION_FORMAT, OPTION_OUTPUT};
     const bool heeded[] = {a->run == list_runs, a->lists, a->run == export_runs};
     for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
-        if (!a->filters && options->value[filters[i]].given)
+        if (!a->filters && options->value[filters[i]].is_given)
             FAIL(err, BE_USAGE, "--%s: runs %s does not choose by it; leave it out",
                  option_table[filters[i]].name, a->name);
     for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
-        if (!heeded[i] && options->value[rest[i]].given)
+        if (!heeded[i] && options->value[rest[i]].is_given)
             FAIL(err, BE_USAGE, "--%s: it has no effect on runs %s; leave it out",
                  option_table[rest[i]].name, a->name);
     if (a->run == list_runs && options->argument_count > 1)

@@ -34,7 +34,8 @@ static be_status serve_here(const cli_options *options, serve *s, be_error *err)
     fprintf(cli_results, "%s\n", serve_address(s, false, address));
     fflush(cli_results); /* main tells if that failed */
     cli_note(options, "serving until Ctrl-C; the address lets whoever has it in");
-    if (options->value[OPTION_OPEN].given) open_browser(options, serve_address(s, true, address));
+    if (options->value[OPTION_OPEN].is_given)
+        open_browser(options, serve_address(s, true, address));
     be_status status = serve_run(s, err);
     /* To be ended by a signal is how it ends well. */
     if (status == BE_INTERRUPTED) err->text[0] = 0;
@@ -49,7 +50,7 @@ be_status cmd_serve(const cli_options *options, be_error *err)
     TRY(file_own_program(program, err));
     serve_options server_options = {
         .program = program,
-        .port = values[OPTION_PORT].given ? (int)values[OPTION_PORT].integer : SERVE_PORT,
+        .port = values[OPTION_PORT].is_given ? (int)values[OPTION_PORT].integer : SERVE_PORT,
         .listen = values[OPTION_LISTEN].text,
         .token = values[OPTION_TOKEN].text,
         .stop = &cli_signal};

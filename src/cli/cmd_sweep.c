@@ -21,18 +21,18 @@ static be_status check_options(const option_value *values, const axis *axis, be_
 #undef X
     };
     for (size_t o = 0; o < sizeof swept / sizeof *swept; o++)
-        if (values[swept[o]].given && strcmp(axis->name, option_table[swept[o]].name) == 0)
+        if (values[swept[o]].is_given && strcmp(axis->name, option_table[swept[o]].name) == 0)
             FAIL(err, BE_USAGE, "--%s: the sweep goes over the %s; leave --%s out", axis->name,
                  axis->name, axis->name);
-    bool if_any = values[OPTION_RESUME_IF_ANY].given;
-    if (values[OPTION_RESUME].given && if_any)
+    bool if_any = values[OPTION_RESUME_IF_ANY].is_given;
+    if (values[OPTION_RESUME].is_given && if_any)
         FAIL(err, BE_USAGE,
              "--resume and --resume-if-any both say where to go on; give one of them");
-    if ((values[OPTION_RESUME].given || if_any) && values[OPTION_OUTPUT].given)
+    if ((values[OPTION_RESUME].is_given || if_any) && values[OPTION_OUTPUT].is_given)
         FAIL(err, BE_USAGE,
              "--output: a resumed sweep goes on in its own file; leave --output out");
     /* A file that cannot be written is found before anything is measured. */
-    if (values[OPTION_SVG].given) TRY(file_check_output(values[OPTION_SVG].text, err));
+    if (values[OPTION_SVG].is_given) TRY(file_check_output(values[OPTION_SVG].text, err));
     return BE_OK;
 }
 
@@ -41,15 +41,15 @@ static be_status read_axis(const cli_options *options, const workload *w, study_
 {
     const option_value *values = options->value, *file = &values[OPTION_OUTPUT];
     *out = (study_axis){.begin = STUDY_FILE_NEW};
-    if (!values[OPTION_OVER].given)
+    if (!values[OPTION_OVER].is_given)
         FAIL(err, BE_USAGE, "sweep needs --over AXIS=FROM..TO, as in --over batch=8..4096");
     TRY(request_range(values[OPTION_OVER].text, w, &out->range, err));
     TRY(check_options(values, out->range.axis, err));
-    if (values[OPTION_RESUME].given) {
+    if (values[OPTION_RESUME].is_given) {
         out->begin = STUDY_FILE_RESUME;
         file = &values[OPTION_RESUME];
     }
-    if (values[OPTION_RESUME_IF_ANY].given) {
+    if (values[OPTION_RESUME_IF_ANY].is_given) {
         out->begin = STUDY_FILE_RESUME_IF_ANY;
         file = &values[OPTION_RESUME_IF_ANY];
     }
@@ -94,7 +94,7 @@ be_status cmd_sweep(const cli_options *options, be_error *err)
     study_watch watch = request_watch(&listener);
     be_error telling = {0};
     if (bench_workers_asked(options)) return bench_workers(options, err);
-    if (options->value[OPTION_EACH].given)
+    if (options->value[OPTION_EACH].is_given)
         FAIL(err, BE_USAGE, "--each: it is of workers; add --over workers=FROM..TO");
     TRY(request_make_single(options, &request, err));
     TRY(read_axis(options, request.workloads[0], &axis, err));

@@ -110,7 +110,7 @@ static be_status take_save_every(train_command *c, be_error *err)
 {
     const option_value *every = &c->cli->value[OPTION_CHECKPOINT_EVERY];
     char *end = NULL;
-    if (!every->given) return BE_OK;
+    if (!every->is_given) return BE_OK;
     if (!c->options.folder)
         FAIL(err, BE_USAGE, "--checkpoint-every needs a folder: add --checkpoint DIR");
     if (strcmp(every->text, "epoch") == 0) return BE_OK;
@@ -127,8 +127,8 @@ static be_status take_save_every(train_command *c, be_error *err)
 static be_status take_resume_if_any(train_command *c, be_error *err)
 {
     const option_value *values = c->cli->value, *folder = &values[OPTION_RESUME_IF_ANY];
-    if (!folder->given) return BE_OK;
-    if (values[OPTION_RESUME].given)
+    if (!folder->is_given) return BE_OK;
+    if (values[OPTION_RESUME].is_given)
         FAIL(err, BE_USAGE,
              "--resume and --resume-if-any both say where to go on; give one of them");
     if (file_exists(folder->text))
@@ -165,8 +165,8 @@ static void take_optimizer(train_command *c)
 {
     const option_value *values = c->cli->value;
     be_optimizer *o = &c->options.optimizer;
-    if (values[OPTION_LR].given) o->learning_rate = values[OPTION_LR].real;
-    if (values[OPTION_CLIP].given) o->max_gradient_norm = values[OPTION_CLIP].real;
+    if (values[OPTION_LR].is_given) o->learning_rate = values[OPTION_LR].real;
+    if (values[OPTION_CLIP].is_given) o->max_gradient_norm = values[OPTION_CLIP].real;
     o->schedule = cli_schedule(c->cli, o->schedule);
 }
 
@@ -182,16 +182,16 @@ static be_status take_options(train_command *c, be_error *err)
         .seed = cli_seed(c->cli),
         .batch = (int)batch,
         .accumulate = (int)values[OPTION_ACCUMULATE].integer,
-        .epochs = values[OPTION_EPOCHS].given ? values[OPTION_EPOCHS].integer : w->epochs,
+        .epochs = values[OPTION_EPOCHS].is_given ? values[OPTION_EPOCHS].integer : w->epochs,
         .steps = values[OPTION_STEPS].integer,
         .optimizer = w->optimizer,
         .precision = cli_precision(c->cli),
         .data_on_host =
-            values[OPTION_DATA_ON].given && strcmp(values[OPTION_DATA_ON].text, "host") == 0,
+            values[OPTION_DATA_ON].is_given && strcmp(values[OPTION_DATA_ON].text, "host") == 0,
         .weights = values[OPTION_WEIGHTS].text,
-        .new_head = values[OPTION_NEW_HEAD].given,
-        .own_pairs = values[OPTION_OWN_PAIRS].given,
-        .sync_batch_norm = values[OPTION_SYNC_BATCH_NORM].given,
+        .new_head = values[OPTION_NEW_HEAD].is_given,
+        .own_pairs = values[OPTION_OWN_PAIRS].is_given,
+        .sync_batch_norm = values[OPTION_SYNC_BATCH_NORM].is_given,
         .watch = {c, show_progress, show_epoch, show_saved, show_note},
         .interrupted = &cli_signal,
     };
@@ -328,9 +328,9 @@ static be_status open_and_train(train_command *c, be_error *err)
     TRY(take_variant(c, err));
     request_data data = {.workload = c->workload,
                          .split = SPLIT_TRAIN,
-                         .beside = c->options.resume ? c->options.resume : c->options.weights};
+                         .near = c->options.resume ? c->options.resume : c->options.weights};
     TRY(cli_open_devices(c->cli, &c->device, &c->accelerator, err));
-    if (c->accelerator && c->cli->value[OPTION_DRY_RUN].given)
+    if (c->accelerator && c->cli->value[OPTION_DRY_RUN].is_given)
         FAIL(err, BE_USAGE, "--dry-run: a plan is of one device, found \"%s\"; name one",
              c->cli->value[OPTION_DEVICE].text);
     c->options.device = c->device;
@@ -338,7 +338,7 @@ static be_status open_and_train(train_command *c, be_error *err)
     c->options.data = &c->data->table;
     if (c->options.optimizer.schedule.kind != BE_RATE_CONSTANT)
         c->options.optimizer.schedule.total_steps = train_last_step(&c->options);
-    if (c->cli->value[OPTION_DRY_RUN].given) {
+    if (c->cli->value[OPTION_DRY_RUN].is_given) {
         TRY(ranks_check(&c->options, err));
         return print_plan(c, err);
     }

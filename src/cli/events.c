@@ -5,7 +5,7 @@
 
 bool events_wanted(const cli_options *options)
 {
-    return options->value[OPTION_EVENTS].given;
+    return options->value[OPTION_EVENTS].is_given;
 }
 
 /* Takes the event.  Without memory for it the reader has to do without: what is measured goes on.

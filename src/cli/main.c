@@ -131,11 +131,11 @@ static be_status run(int count, char **words, cli_options *options, be_error *er
     TRY(cli_give_stdout(options, err));
     /* By the environment, because runners inherit it. */
     const option_value *folders = &options->value[OPTION_CUDA_LIB_DIR];
-    if (folders->given && setenv("BREAKEVEN_CUDA_LIB_DIR", folders->text, 1) != 0)
+    if (folders->is_given && setenv("BREAKEVEN_CUDA_LIB_DIR", folders->text, 1) != 0)
         FAIL(err, BE_NO_MEMORY, "--cuda-lib-dir: no memory for its folders");
-    if (options->value[OPTION_VERSION].given)
+    if (options->value[OPTION_VERSION].is_given)
         help_print_version(cli_results);
-    else if (options->value[OPTION_HELP].given)
+    else if (options->value[OPTION_HELP].is_given)
         help_print(options->command, cli_results);
     else
         TRY(command_table[options->command].run(options, err));

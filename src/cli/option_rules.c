@@ -84,7 +84,7 @@ static be_status check_text(const cli_options *options, be_error *err)
         count = 1;
     }
     for (int o = 0; o < 2; o++)
-        for (int a = 0; a < count && options->value[of_text[o]].given; a++) {
+        for (int a = 0; a < count && options->value[of_text[o]].is_given; a++) {
             const workload *w = NULL;
             TRY(workload_find(names[a], &w, err));
             if (strcmp(w->dataset, "text") == 0) continue;
@@ -110,7 +110,7 @@ static be_status check_precisions(const cli_options *options, be_error *err)
         FAIL(err, BE_USAGE,
              "--precision: expected one of them, found \"%s\"; bench alone takes several",
              value->text);
-    if (options->value[OPTION_DRY_RUN].given)
+    if (options->value[OPTION_DRY_RUN].is_given)
         FAIL(err, BE_USAGE, "--precision: a plan has one, found \"%s\"; name one", value->text);
     return BE_OK;
 }
@@ -119,10 +119,10 @@ static be_status check_arguments(const cli_options *options, be_error *err)
 {
     const option_value *values = options->value;
     int count = options->argument_count;
-    if (options->command == COMMAND_help && values[OPTION_MAN].given && count)
+    if (options->command == COMMAND_help && values[OPTION_MAN].is_given && count)
         FAIL(err, BE_USAGE, "--man: the man page is of all commands; leave \"%s\" out",
              options->arguments[0]);
-    if (options->command == COMMAND_data && values[OPTION_FORMAT].given && count &&
+    if (options->command == COMMAND_data && values[OPTION_FORMAT].is_given && count &&
         strcmp(options->arguments[0], "get") == 0)
         FAIL(err, BE_USAGE, "--format: data get has no results to write; leave it out");
     return BE_OK;
@@ -137,13 +137,13 @@ be_status options_check_rules(const cli_options *options, be_error *err)
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
         const option_rule *rule = &rules[r];
         const char *name = option_table[rule->option].name, *other = option_table[rule->with].name;
-        bool both = values[rule->with].given;
-        if (!(rule->commands & 1u << options->command) || !values[rule->option].given) continue;
+        bool both = values[rule->with].is_given;
+        if (!(rule->commands & 1u << options->command) || !values[rule->option].is_given) continue;
         if (rule->needs && !both)
             FAIL(err, BE_USAGE, "--%s: expected --%s beside it, found none; add it", name, other);
         if (!rule->needs && both) FAIL(err, BE_USAGE, "--%s and --%s: %s", name, other, rule->why);
     }
-    if (shortest->given && longest->given && shortest->real > longest->real)
+    if (shortest->is_given && longest->is_given && shortest->real > longest->real)
         FAIL(err, BE_USAGE,
              "--time: expected at most the %g s of --max-time, found %g; change one of the two",
              longest->real, shortest->real);

@@ -198,7 +198,7 @@ static be_status take_real(const option_spec *spec, const char *text, double *ou
 
 be_status option_take(const option_spec *spec, const char *text, option_value *out, be_error *err)
 {
-    out->given = true;
+    out->is_given = true;
     out->text = text;
     switch (spec->kind) {
     case OPTION_KIND_CHOICE:
@@ -230,8 +230,8 @@ be_status option_single(const cli_options *options, option_id id, int64_t fallba
                         be_error *err)
 {
     const option_value *value = &options->value[id];
-    *out = value->given ? value->integers[0] : fallback;
-    if (value->given && value->count != 1)
+    *out = value->is_given ? value->integers[0] : fallback;
+    if (value->is_given && value->count != 1)
         FAIL(err, BE_USAGE, "--%s: %s takes one value, found the %d of \"%s\"",
              option_table[id].name, command_table[options->command].name, value->count,
              value->text);

@@ -54,17 +54,17 @@ static be_status store_option(parser *p, int id, const char *attached, be_error 
     if (!spec->argument) {
         if (attached)
             FAIL(err, BE_USAGE, "--%s takes no value, found \"%s\"", spec->name, attached);
-        value->given = true;
+        value->is_given = true;
         return BE_OK;
     }
-    if (value->given)
+    if (value->is_given)
         FAIL(err, BE_USAGE, "--%s is given twice; the first would have no effect: leave one out",
              spec->name);
     if (!attached) {
         bool alone = p->next == p->count || p->words[p->next][0] == '-';
         bool resumes = id == OPTION_RESUME || id == OPTION_RESUME_IF_ANY;
         if (alone && resumes && p->out->command == COMMAND_sweep) {
-            value->given = true; /* the newest */
+            value->is_given = true; /* the newest */
             return BE_OK;
         }
         if (p->next == p->count)
@@ -192,7 +192,7 @@ static be_status check_applicable(const cli_options *options, be_error *err)
         unsigned commands = option_table[o].commands;
         char owners[200];
         text_buffer b = TEXT_BUFFER(owners);
-        if (!options->value[o].given || commands & 1u << options->command) continue;
+        if (!options->value[o].is_given || commands & 1u << options->command) continue;
         for (int c = 1; c < COMMAND_COUNT; c++)
             if (commands & 1u << c && command_table[c].summary[0])
                 text_add(&b, "%s%s", b.used ? ", " : "", command_table[c].name);
@@ -205,7 +205,8 @@ static be_status check_applicable(const cli_options *options, be_error *err)
 static be_status check_arguments(const cli_options *options, be_error *err)
 {
     const command_spec *command = &command_table[options->command];
-    if (options->value[OPTION_HELP].given || options->value[OPTION_VERSION].given) return BE_OK;
+    if (options->value[OPTION_HELP].is_given || options->value[OPTION_VERSION].is_given)
+        return BE_OK;
     if (options->argument_count < command->least)
         FAIL(err, BE_USAGE, "%s needs more: breakeven %s %s", command->name, command->name,
              command->arguments);

@@ -70,7 +70,7 @@ typedef struct option_spec {
 } option_spec;
 
 typedef struct option_value {
-    bool given;
+    bool is_given;
     const char *text;
     int64_t integer;
     double real;

@@ -28,7 +28,7 @@ static study_numbers numbers_of(const option_value *value)
 
 static double seconds_of(const option_value *value)
 {
-    return value->given ? value->real : (double)NAN;
+    return value->is_given ? value->real : (double)NAN;
 }
 
 /* Options that say something of the ladder's data or kernels. */
@@ -43,7 +43,7 @@ static be_status check_own(const cli_options *options, be_error *err)
              "%s: a model of your own is measured alone, found \"%s\" beside it; give one name",
              name, options->arguments[1]);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (options->value[others[i]].given)
+        if (options->value[others[i]].is_given)
             FAIL(err, BE_USAGE,
                  "--%s: it is of the ladder's workloads, and %s is a model of your own; leave it "
                  "out",
@@ -100,8 +100,8 @@ be_status request_make(const cli_options *options, study_request *out, be_error 
                            .data_on = values[OPTION_DATA_ON].text,
                            .isa = values[OPTION_ISA].text,
                            .library = values[OPTION_LIBRARY].text,
-                           .infer = values[OPTION_INFER].given,
-                           .plan_only = values[OPTION_DRY_RUN].given,
+                           .infer = values[OPTION_INFER].is_given,
+                           .plan_only = values[OPTION_DRY_RUN].is_given,
                            .variant = cli_variant(options),
                            .seed = cli_seed(options),
                            .least_s = seconds_of(&values[OPTION_TIME]),
@@ -147,7 +147,7 @@ static void show_so_far(void *context, const json_t *result)
 
 keeper request_keeper(const cli_options *options)
 {
-    bool none = options->value[OPTION_NO_STORE].given;
+    bool none = options->value[OPTION_NO_STORE].is_given;
     return (keeper){.command = none ? NULL : command_table[options->command].name};
 }
 
@@ -205,7 +205,7 @@ be_status request_open_data(const cli_options *options, const request_data *what
     study_watch watch = request_watch(&listener);
     dataset_options set_options = cli_data_options(options);
     char path[FILE_PATH_BYTES] = "";
-    if (what->beside && !set_options.tokenizer) TRY(find_tokenizer(what->beside, path, err));
+    if (what->near && !set_options.tokenizer) TRY(find_tokenizer(what->near, path, err));
     if (path[0]) set_options.tokenizer = path;
     set_options.other = what->other;
     return study_open_data(&watch, &set_options, what->workload, what->split, out, err);

@@ -37,7 +37,7 @@ study_watch request_watch(request_listener *listener);
 typedef struct request_data {
     const workload *workload;
     dataset_split split;
-    const char *beside;
+    const char *near;
     const be_dataset *other; /* may be NULL */
 } request_data;
 

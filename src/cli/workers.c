@@ -45,13 +45,13 @@ static be_status share_cores(const workers *w, be_error *err)
 static bool on_gpus(const cli_options *options)
 {
     const option_value *devices = &options->value[OPTION_DEVICE];
-    return devices->given && strcmp(devices->text, "cuda") == 0;
+    return devices->is_given && strcmp(devices->text, "cuda") == 0;
 }
 
 static be_status check_device(const cli_options *options, int size, be_error *err)
 {
     const option_value *devices = &options->value[OPTION_DEVICE];
-    if (!devices->given || strcmp(devices->text, "cpu") == 0 || on_gpus(options)) return BE_OK;
+    if (!devices->is_given || strcmp(devices->text, "cpu") == 0 || on_gpus(options)) return BE_OK;
     FAIL(err, BE_USAGE,
          "--device: expected cpu, or cuda, of which each worker takes a GPU of its own, found %s "
          "for %d workers; use one of these, or train with one worker",
@@ -79,8 +79,8 @@ static be_status silence(workers *w, be_error *err)
     if (!nowhere) FAIL(err, BE_IO, "/dev/null could not be opened");
     fclose(cli_results);
     cli_results = nowhere;
-    w->own.value[OPTION_QUIET].given = true;
-    w->own.value[OPTION_NO_STORE].given = true;
+    w->own.value[OPTION_QUIET].is_given = true;
+    w->own.value[OPTION_NO_STORE].is_given = true;
     w->own.value[OPTION_EXPORT] = (option_value){0};
     return BE_OK;
 }

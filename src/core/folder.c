@@ -187,15 +187,15 @@ be_status folder_lock_take(folder_lock *out, const char *folder, const char *nam
         return refuse(out, &other, who, advice, err);
     /* It was let go meanwhile, or cannot be written at all. */
     if (status != BE_OK) status = file_open_locked(&out->fd, out->file, err);
-    out->held = status == BE_OK;
+    out->is_held = status == BE_OK;
     /* The lock is what counts; on a full disk another process is not told whose it is. */
-    if (out->held) (void)!holder_write(out->fd, out->file, NULL);
+    if (out->is_held) (void)!holder_write(out->fd, out->file, NULL);
     return status;
 }
 
 void folder_lock_release(folder_lock *l)
 {
-    if (l->held) {
+    if (l->is_held) {
         unlink(l->file); /* while it is held: who waits for it sees that it is another one then */
         close(l->fd);
         if (l->made) rmdir(l->folder);

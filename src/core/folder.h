@@ -19,7 +19,7 @@ BE_CHECKED be_status folder_temporary_new(folder_temporary *out, be_error *err);
 void folder_temporary_remove(folder_temporary *f); /* with all in it; twice is fine */
 
 typedef struct folder_lock {
-    bool held, made; /* made: the folder was not there before */
+    bool is_held, made; /* made: the folder was not there before */
     char folder[FILE_PATH_BYTES], file[FILE_PATH_BYTES];
     int fd;
 } folder_lock;

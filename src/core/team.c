@@ -123,7 +123,7 @@ static int team_gather(team *t)
 #pragma omp parallel num_threads(t->threads) reduction(| : odd)
     {
         rounding before = rounding_usual();
-        t->found[omp_get_thread_num()] = before;
+        t->before[omp_get_thread_num()] = before;
         odd = rounding_is_odd(before);
 #pragma omp master
         running = omp_get_num_threads();
@@ -136,7 +136,7 @@ void team_end(const team *t)
 {
     if (t->odd) {
 #pragma omp parallel num_threads(t->threads) if (t->threads > 1)
-        rounding_restore(t->found[omp_get_thread_num()]);
+        rounding_restore(t->before[omp_get_thread_num()]);
     }
     if (t->threads > 1 && t->dynamic) omp_set_dynamic(t->dynamic);
 }
@@ -147,8 +147,8 @@ be_status team_begin(team *t, int threads, be_error *err)
     t->threads = threads;
     t->dynamic = 0;
     if (threads == 1) {
-        t->found[0] = rounding_usual();
-        t->odd = rounding_is_odd(t->found[0]);
+        t->before[0] = rounding_usual();
+        t->odd = rounding_is_odd(t->before[0]);
         return BE_OK;
     }
     TRY(check_settings(threads, err));

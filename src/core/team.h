@@ -16,9 +16,9 @@
 /* What a team found and has to put back. */
 typedef struct team {
     int threads;
-    int dynamic;               /* OpenMP's setting of the caller */
-    bool odd;                  /* a thread computed by other rules than ours */
-    rounding found[TEAM_MOST]; /* those rules, a thread each */
+    int dynamic;                /* OpenMP's setting of the caller */
+    bool odd;                   /* a thread computed by other rules than ours */
+    rounding before[TEAM_MOST]; /* those rules, a thread each */
 } team;
 
 /* The most threads that OpenMP's own settings allow a region that the calling thread starts: its

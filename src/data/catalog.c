@@ -299,10 +299,10 @@ static be_status search_below(const catalog_set *set, const char *base, catalog_
     size_t length = strlen(out->searched);
     snprintf(out->searched + length, sizeof out->searched - length, "%s%s", length ? " and " : "",
              base);
-    out->found = find_below(out->folder, set, base);
-    if (!out->found) {
+    out->is_there = find_below(out->folder, set, base);
+    if (!out->is_there) {
         TRY(file_format_path(out->folder, err, "%s", base));
-        out->found = holds_any(set, out->folder);
+        out->is_there = holds_any(set, out->folder);
     }
     return BE_OK;
 }
@@ -333,7 +333,7 @@ be_status catalog_locate(const catalog_set *set, const char *data_dir, catalog_p
     *out = (catalog_place){0};
     if (data_dir) return search_below(set, data_dir, out, err);
     if (named_folder()) TRY(search_below(set, named_folder(), out, err));
-    if (out->found) return BE_OK;
+    if (out->is_there) return BE_OK;
     char xdg[FILE_PATH_BYTES];
     TRY(file_xdg(xdg, FILE_DATA, err));
     return search_below(set, xdg, out, err);

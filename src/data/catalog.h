@@ -90,7 +90,7 @@ BE_CHECKED be_status catalog_home(const catalog_set *set, const char *data_dir,
  * that folder alone is searched (data_dir/NAME and data_dir itself), else $BREAKEVEN_DATA, then the
  * XDG data folder. Not found is no error: *found says it, and `searched` lists the data folders. */
 typedef struct catalog_place {
-    bool found;
+    bool is_there;
     char folder[FILE_PATH_BYTES];
     char searched[600]; /* "A and B", for a text */
 } catalog_place;

@@ -285,7 +285,7 @@ static be_status load(be_dataset *d, const catalog_set *set, const dataset_optio
     if (options->synthetic || set->format == FORMAT_GENERATED)
         return generate(d, options->seed, options->limit, err);
     TRY(catalog_locate(set, options->data_dir, &place, err));
-    if (!place.found) return generate_stand_in(d, set, options, &place, err);
+    if (!place.is_there) return generate_stand_in(d, set, options, &place, err);
     TRY(arena_printf(d->arena, &d->source, err, "%s, %s", set->title, place.folder));
     if (set->format == FORMAT_IDX) return load_idx(d, place.folder, options->limit, err);
     return load_cifar(d, place.folder, options->limit, err);

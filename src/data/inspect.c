@@ -25,11 +25,12 @@ be_status inspect_list(const catalog_set *set, const char *data_dir, inspect_rep
     for (int i = 0; i < set->file_count; i++) {
         inspect_file *f = &out->files[i];
         f->file = &set->files[i];
-        if (!out->place.found || !catalog_file_path(f->path, out->place.folder, f->file)) continue;
+        if (!out->place.is_there || !catalog_file_path(f->path, out->place.folder, f->file))
+            continue;
         f->state = INSPECT_THERE;
         f->bytes = stat(f->path, &info) == 0 ? info.st_size : 0;
     }
-    if (out->place.found && !catalog_archive_path(out->archive, out->place.folder, set))
+    if (out->place.is_there && !catalog_archive_path(out->archive, out->place.folder, set))
         out->archive[0] = 0;
     out->archive_bytes = *out->archive && stat(out->archive, &info) == 0 ? info.st_size : 0;
     return BE_OK;
@@ -91,13 +92,13 @@ be_status inspect_verify(const catalog_set *set, const char *data_dir, inspect_r
                          be_error *err)
 {
     TRY(inspect_list(set, data_dir, out, err));
-    out->good = out->place.found || set->format == FORMAT_GENERATED;
+    out->good = out->place.is_there || set->format == FORMAT_GENERATED;
     for (int i = 0; i < set->file_count; i++) {
         if (out->files[i].state != INSPECT_THERE) continue;
         TRY(verify_file(&out->files[i], err));
         out->good &= out->files[i].state != INSPECT_DAMAGED;
     }
-    if (!out->place.found) return BE_OK;
+    if (!out->place.is_there) return BE_OK;
     TRY(verify_split(out, SPLIT_TRAIN, err));
     return verify_split(out, SPLIT_TEST, err);
 }

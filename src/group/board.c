@@ -340,8 +340,8 @@ static bool board_tells(be_group *group)
 static void board_close(be_group *group)
 {
     board_group *g = (board_group *)group;
-    if (group->ended.status == BE_OK) atomic_store(&g->b->places[group->rank].has_left, true);
-    g->release(g->context, group->ended.status == BE_OK);
+    if (group->end.status == BE_OK) atomic_store(&g->b->places[group->rank].has_left, true);
+    g->release(g->context, group->end.status == BE_OK);
     memory_free(g);
 }
 

@@ -72,16 +72,16 @@ be_status group_check(be_group *group, be_error *err)
 {
     be_error end = {0};
     if (be_group_size(group) == 1) return BE_OK;
-    if (group->ended.status == BE_OK) {
+    if (group->end.status == BE_OK) {
         beat(group);
         be_status status =
             group->transport->check(group, limit_of(group, GROUP_LIMIT_NS), !group->looks, &end);
         group->looks = true;
         if (status == BE_OK) return BE_OK;
-        group->ended = end;
+        group->end = end;
     }
-    if (err) *err = group->ended;
-    return group->ended.status;
+    if (err) *err = group->end;
+    return group->end.status;
 }
 
 bool group_is_apart(const be_group *group)
@@ -91,24 +91,24 @@ bool group_is_apart(const be_group *group)
 
 bool group_has_ended(const be_group *group)
 {
-    return group->ended.status != BE_OK;
+    return group->end.status != BE_OK;
 }
 
 static be_status exchange(be_group *group, const void *mine, size_t bytes, int64_t limit_ns,
                           const void **all, be_error *err)
 {
     be_error end = {0};
-    if (group->ended.status == BE_OK) {
+    if (group->end.status == BE_OK) {
         group_beat(group);
         be_status status =
             group->transport->exchange(group, mine, bytes, limit_of(group, limit_ns), all, &end);
         group->beat_ns = clock_now_ns();
         group->longest_ns = 0;
         if (status == BE_OK) return BE_OK;
-        group->ended = end;
+        group->end = end;
     }
-    if (err) *err = group->ended;
-    return group->ended.status;
+    if (err) *err = group->end;
+    return group->end.status;
 }
 
 group_spent group_take_spent(be_group *group)
@@ -197,8 +197,8 @@ be_status group_alone(be_group *group, int64_t limit_ns,
 
 void group_end(be_group *group, const be_error *why)
 {
-    if (!group || group->ended.status != BE_OK) return;
-    group->ended = *why;
+    if (!group || group->end.status != BE_OK) return;
+    group->end = *why;
     group->transport->end(group, why);
 }
 

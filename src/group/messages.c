@@ -433,7 +433,7 @@ static bool message_tells(be_group *group)
 static void message_close(be_group *group)
 {
     message_group *g = (message_group *)group;
-    if (group->ended.status == BE_OK) g->plugin->close();
+    if (group->end.status == BE_OK) g->plugin->close();
     memory_free(g);
 }
 

@@ -47,7 +47,7 @@ struct be_group {
     int64_t told_ns, told_bytes, told_hidden_ns; /* of it, what somebody has asked for */
     int64_t whole;             /* samples of a batch that is cut; 0: into equal parts */
     int64_t parts[GROUP_MOST]; /* of it */
-    be_error ended;            /* status BE_OK while the group lives */
+    be_error end;              /* status BE_OK while the group lives */
 };
 
 #endif

@@ -43,7 +43,7 @@ typedef struct crossing_point {
 typedef struct crossing_options {
     double from, to; /* the range, 0 < from < to */
     bool integer;    /* positions are whole numbers */
-    int most;        /* points at most, repeated ones counted; 0: CROSSING_POINTS_MAX */
+    int limit;       /* points at most, repeated ones counted; 0: CROSSING_POINTS_MAX */
     double target;   /* wished half width of an interval, as a share of the position */
     double floor;    /* standard error of y that repeating a run's blocks does not remove */
 } crossing_options;

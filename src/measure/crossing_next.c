@@ -233,7 +233,7 @@ bool crossing_next(const crossing_point *points, int count, const crossing_optio
 {
     search s = {.points = points, .count = count, .options = options};
     crossing_result r;
-    int rest = (options->most ? options->most : CROSSING_POINTS_MAX) - count;
+    int rest = (options->limit ? options->limit : CROSSING_POINTS_MAX) - count;
     if (rest <= 0) return false;
     if (next_of_grid(&s, x)) return true;
     crossing_merge(points, count, options, &s.m);

@@ -157,7 +157,7 @@ static be_status find_named(engine *out, pythons_known *pythons, const python_en
         FAIL(err, BE_UNAVAILABLE,
              "expected the Python of %s (%.200s) to work, found that it does not: %.600s", variable,
              path, p ? p->error.text : "its path is too long");
-    if (!p->has[like->module].found)
+    if (!p->has[like->module].is_there)
         FAIL(err, BE_UNAVAILABLE,
              "expected the Python of %s (%.200s) to have %s, found that it has not; install it "
              "there, or name another Python in %s",
@@ -196,7 +196,7 @@ static void keep_those_with(const python_list *all, python_module module, python
 {
     for (int i = 0; i < all->count; i++) {
         const python_has *has = &all->list[i]->has[module];
-        bool is_unknown = !has->found;
+        bool is_unknown = !has->is_there;
         for (int k = 0; k < out->count && !is_unknown; k++)
             is_unknown = strcmp(out->list[k]->has[module].origin, has->origin) == 0;
         if (!is_unknown) out->list[out->count++] = all->list[i];

@@ -139,7 +139,7 @@ static void take_answer(python *p, const char *line, size_t length)
         const json_t *member = json_object_get(answer, names[m]);
         const char *origin = json_string_value(json_object_get(member, "origin"));
         const char *version = json_string_value(json_object_get(member, "version"));
-        p->has[m].found = origin != NULL;
+        p->has[m].is_there = origin != NULL;
         snprintf(p->has[m].origin, sizeof p->has[m].origin, "%s", origin ? origin : "");
         snprintf(p->has[m].version, sizeof p->has[m].version, "%s", version ? version : "");
     }
@@ -155,7 +155,7 @@ static void ask_all(python *const *list, int count, const volatile sig_atomic_t 
     be_status settable = python_environment_make(&environment, &unset);
     for (int i = 0; i < count; i++) {
         python *p = list[i];
-        if (p->asked) continue;
+        if (p->is_asked) continue;
         p->status = settable;
         p->error = unset;
         const char *argv[] = {p->path, "-c", question, NULL};
@@ -164,7 +164,7 @@ static void ask_all(python *const *list, int count, const volatile sig_atomic_t 
                                .line_max = ANSWER_MAX,
                                .interrupted = interrupted};
         if (p->status == BE_OK) p->status = child_start(&children[i], &start, &p->error);
-        p->asked = true;
+        p->is_asked = true;
     }
     for (int i = 0; i < count; i++) {
         const char *line = NULL;

@@ -31,14 +31,14 @@ typedef enum python_module {
 } python_module;
 
 typedef struct python_has {
-    bool found;
+    bool is_there;
     char version[64]; /* "" unknown */
     char origin[400]; /* its first file: two Pythons may share it */
 } python_has;
 
 typedef struct python {
     char path[FILE_PATH_BYTES];
-    bool asked;
+    bool is_asked;
     be_status status; /* BE_OK: `has` is known; else the error says why, and what to do */
     be_error error;
     python_has has[PYTHON_MODULE_COUNT];

@@ -160,7 +160,7 @@ static void fill_evidence(record_measured *r, const conductor_result *result)
         r->sustained_step_s = heat->sustained_step_s;
     }
     if (parity->steps)
-        r->parity = (record_parity){.known = true,
+        r->parity = (record_parity){.is_known = true,
                                     .error = parity->error,
                                     .tensor = known(parity->where),
                                     .band = parity->band,
@@ -183,7 +183,7 @@ static void fill_versus(record_versus *r, const conductor_contender *contenders,
     const conductor_result *result = &report->results[i];
     int to = result->versus;
     if (to < 0) return;
-    *r = (record_versus){.known = true,
+    *r = (record_versus){.is_known = true,
                          .engine = known(contenders[to].engine),
                          .device = known(contenders[to].job.device),
                          .threads = report->results[to].threads,

@@ -53,7 +53,7 @@ typedef struct field {
 #define REAL(member, least, most) FIELD(#member, member, FIELD_REAL, least, most, FIELD_OPEN)
 #define COUNT(member, least, most, need) FIELD(#member, member, FIELD_COUNT, least, most, need)
 #define OTHER(member, type, need) FIELD(#member, member, FIELD_##type, 0, 0, need)
-#define GROUP(member) FIELD(#member, member.known, FIELD_GROUP, 0, 0, FIELD_OPEN)
+#define GROUP(member) FIELD(#member, member.is_known, FIELD_GROUP, 0, 0, FIELD_OPEN)
 #define ANY_REAL(member) REAL(member, -REAL_MAX, REAL_MAX)
 #define ANY_COUNT(member) COUNT(member, 0, COUNT_MAX, FIELD_OPEN)
 

@@ -63,7 +63,7 @@ typedef struct record_asked {
 
 /* Against whom, by how much, and what that says. */
 typedef struct record_versus {
-    bool known;
+    bool is_known;
     const char *engine, *device, *verdict, *reason;
     int64_t threads, batch;
     double ratio, low, high;
@@ -71,7 +71,7 @@ typedef struct record_versus {
 
 /* How far from the reference its computing was. */
 typedef struct record_parity {
-    bool known;
+    bool is_known;
     const char *tensor;
     double error, band;
     int64_t steps, batch;
@@ -88,7 +88,7 @@ typedef struct record_proof {
 
 /* What the readings of the reference kernel say. */
 typedef struct record_reference {
-    bool known;
+    bool is_known;
     double best, median, worst;
 } record_reference;
 

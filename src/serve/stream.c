@@ -55,7 +55,7 @@ static void make_event(stream *t)
     if (data && memory_alloc(&text, room, "an event of the page", &unused) == BE_OK) t->text = text;
     t->size = t->text ? (size_t)snprintf(t->text, room, "event: study\ndata: %s\n\n", data) : 0;
     t->sent = 0;
-    t->seen = t->queue->version;
+    t->version = t->queue->version;
     t->next_ns = clock_now_ns() + PAUSE_NS;
     free(data);
 }
@@ -65,7 +65,7 @@ static bool has_news(const stream *t)
     const job *j = queue_find(t->queue, t->job);
     /* Who waits is told how many come before it, which others change. */
     bool own = j && j->state != JOB_WAITING;
-    return t->seen < 0 || (own ? j->version : t->queue->version) > t->seen;
+    return t->version < 0 || (own ? j->version : t->queue->version) > t->version;
 }
 
 static ssize_t read_stream(void *context, uint64_t position, char *out, size_t room)
@@ -106,7 +106,7 @@ struct MHD_Response *stream_open(stream *t, const queue *q, struct MHD_Connectio
                   .fd = info->connect_fd,
                   .place = -1,
                   .job = job,
-                  .seen = -1};
+                  .version = -1};
     struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_BYTES,
                                                                       read_stream, t, free_stream);
     if (!response) *t = (stream){0};

@@ -17,11 +17,11 @@
 typedef struct stream {
     const queue *queue; /* NULL: this place is free */
     struct MHD_Connection *connection;
-    int fd, place;     /* place: among what stream_watch gave; -1: not there */
-    int64_t job, seen; /* the version of the queue that was told; -1: none */
-    int64_t next_ns;   /* the next event not before this time */
-    bool asleep, gone; /* suspended; to be closed */
-    char *text;        /* of the event at hand, from `sent` on */
+    int fd, place;        /* place: among what stream_watch gave; -1: not there */
+    int64_t job, version; /* the version of the queue that was told; -1: none */
+    int64_t next_ns;      /* the next event not before this time */
+    bool asleep, gone;    /* suspended; to be closed */
+    char *text;           /* of the event at hand, from `sent` on */
     size_t size, sent;
 } stream;
 

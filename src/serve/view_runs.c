@@ -43,8 +43,8 @@ be_status address_filter(const address *a, store_filter *out, be_error *err)
                           .device = given(a, "device"),
                           .machine = given(a, "machine"),
                           .commit = given(a, "commit"),
-                          .most = *last ? address_number(last) : VIEW_RUNS};
-    if (!out->most) FAIL(err, BE_USAGE, "last: expected a number of runs, found \"%.40s\"", last);
+                          .limit = *last ? address_number(last) : VIEW_RUNS};
+    if (!out->limit) FAIL(err, BE_USAGE, "last: expected a number of runs, found \"%.40s\"", last);
     TRY(take_day(a, "since", &out->since_s, err));
     TRY(take_day(a, "until", &out->until_s, err));
     if (out->until_s >= 0) out->until_s += DAY_S; /* the day itself is among them */

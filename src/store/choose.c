@@ -73,7 +73,7 @@ static be_status find_kept(store *s, const char *name, store_filter *filter, cha
     be_status status = BE_OK;
     if (may_be_commit(name)) {
         filter->commit = name;
-        filter->most = 1;
+        filter->limit = 1;
         status = store_list(s, filter, runs, &rest, err);
         snprintf(title, 200, "build %.190s", name);
     }
@@ -82,7 +82,7 @@ static be_status find_kept(store *s, const char *name, store_filter *filter, cha
         status = store_list(s, filter, runs, &rest, err);
         if (status == BE_OK) status = find_machine(name, runs, title, err);
     }
-    filter->most = 0;
+    filter->limit = 0;
     json_decref(runs);
     return status;
 }

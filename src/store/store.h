@@ -98,7 +98,7 @@ typedef struct store_filter {
     const char *commit;                     /* the beginning of it */
     int64_t since_s, until_s;               /* began at the earliest, and before */
     int64_t run;                            /* 0: any */
-    int64_t most;                           /* the newest ones, this many; 0: all */
+    int64_t limit;                          /* the newest ones, this many; 0: all */
 } store_filter;
 
 /* Append the runs, the newest first: run, time, command, source, workloads, engines, devices,

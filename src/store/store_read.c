@@ -99,7 +99,7 @@ be_status store_list(store *s, const store_filter *filter, json_t *runs, int64_t
                   " (SELECT count(*) FROM record WHERE run = run.id)"
                   " FROM run" TAKEN " ORDER BY run.id DESC LIMIT ?9");
     bind_filter(&q, filter);
-    store_bind_number(&q, filter->most ? filter->most : -1);
+    store_bind_number(&q, filter->limit ? filter->limit : -1);
     be_status status = store_step(&q, &row, err);
     for (; status == BE_OK && row; status = store_step(&q, &row, err)) add_run(&q, runs);
     store_finish(&q);

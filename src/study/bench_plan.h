@@ -15,7 +15,8 @@ typedef struct bench_contender {
     const char *device; /* in the answer to hello */
     int threads;
     const char *precision; /* NULL: the plan's */
-    bool beside; /* a yardstick: it trains a workload of the ladder, not the user's own model */
+    bool is_yardstick; /* a yardstick: it trains a workload of the ladder, not the user's own model
+                        */
 } bench_contender;
 
 typedef struct bench_plan {

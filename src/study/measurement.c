@@ -89,7 +89,7 @@ be_status measurement_open(measurement *m, const study_request *request, const s
 static void end_workload(measurement *m)
 {
     m->pass_count = 0;
-    yardstick_close(&m->beside);
+    yardstick_close(&m->yardstick);
     gate_free(&m->gate);
     material_free(&m->material);
     dataset_close(m->set);
@@ -144,7 +144,7 @@ static be_status own_engine(measurement *m, const char *library, const engine **
 /* The native engine joins where nobody chose the engines, and the model is one of the ladder's. */
 static be_status find_yardstick(measurement *m, const gate_own_found *shape, be_error *err)
 {
-    yardstick *y = &m->beside;
+    yardstick *y = &m->yardstick;
     const study_names *engines = &m->request->engines;
     const study_names *precisions = &m->request->precisions;
     bool fp32 = precisions->count ? study_names_have(precisions, "fp32")
@@ -303,7 +303,7 @@ void measurement_contenders(measurement *m, const measurement_point *point,
 {
     for (int i = 0; i < contender_count(m, point); i++) {
         const bench_contender *who = contender_of(m, point, i);
-        yardstick *yard = who->beside ? &m->beside : NULL;
+        yardstick *yard = who->is_yardstick ? &m->yardstick : NULL;
         out[i] =
             (conductor_contender){.engine = who->engine->name,
                                   .argv = who->engine->argv,
@@ -388,7 +388,7 @@ static be_status add_records(const measurement_watch *watch, const conductor_con
                           .environment = m->environment};
     for (int i = 0; i < report->count; i++) {
         json_t *record = NULL;
-        const be_dataset *set = contenders[i].beside ? m->beside.set : m->set;
+        const be_dataset *set = contenders[i].beside ? m->yardstick.set : m->set;
         facts.flops_per_step = contenders[i].flops_per_step;
         facts.bytes_per_step = contenders[i].bytes_per_step;
         facts.data = set->name;
@@ -428,11 +428,11 @@ static be_status find_limits(measurement *m, const protocol_job *job, bool refre
     while (place < m->limits + m->limit_count &&
            (strcmp(place->device, job->device) != 0 || place->threads != job->threads))
         place++;
-    *out = &place->found;
+    *out = &place->peaks;
     bool is_new = place == m->limits + m->limit_count;
     if (!is_new && !refresh) return BE_OK;
     m->limit_count += is_new;
-    double before = is_new ? (double)NAN : place->found.flops_fp32, left_s = until_s - passed(m);
+    double before = is_new ? (double)NAN : place->peaks.flops_fp32, left_s = until_s - passed(m);
     *place = (measurement_limits){job->device, job->threads, limits_unknown()};
     engine_options asking = {.interrupted = m->watch->stop};
     /* Two answers are waited for. */
@@ -443,9 +443,9 @@ static be_status find_limits(measurement *m, const protocol_job *job, bool refre
     study_progress(m->watch, "%s: what it can do at most ...", job->device);
     if (!m->native.name) TRY(engine_find(&m->native, "native", &asking, err));
     be_status status =
-        machine_limits(&m->native, job->device, job->threads, &options, &place->found, &reason);
+        machine_limits(&m->native, job->device, job->threads, &options, &place->peaks, &reason);
     /* Other programs can only lower a limit. */
-    place->found.flops_fp32 = fmax(before, place->found.flops_fp32);
+    place->peaks.flops_fp32 = fmax(before, place->peaks.flops_fp32);
     if (status != BE_INTERRUPTED && status != BE_NO_MEMORY) return BE_OK;
     *err = reason;
     return status;
@@ -550,8 +550,8 @@ be_status measurement_run(measurement *m, const measurement_point *point, json_t
     if (m->workload->operate)
         TRY(material_set_batch(&m->material, &m->material_options, point->batch, err));
     be_plan_facts yard_facts = facts;
-    if (m->beside.workload)
-        TRY(plan_step(m, &m->beside.options, point->batch, take_facts, &yard_facts, err));
+    if (m->yardstick.workload)
+        TRY(plan_step(m, &m->yardstick.options, point->batch, take_facts, &yard_facts, err));
     for (int i = 0; i < contender_count(m, point); i++) {
         const be_plan_facts *of = contenders[i].beside ? &yard_facts : &facts;
         contenders[i].flops_per_step = of->flops_per_step;

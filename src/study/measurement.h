@@ -17,7 +17,7 @@
 typedef struct measurement_limits {
     const char *device;
     int threads;
-    limits found; /* NAN where it is not known */
+    limits peaks; /* NAN where it is not known */
 } measurement_limits;
 
 /* Who has passed the gate with the workload at hand: once is enough, whatever the batch. */
@@ -64,7 +64,7 @@ struct measurement {
     bool is_random;       /* a user's own model that nothing can be held against */
     bool dropout;         /* the model has some: losses differ by engine */
     bool takes_yardstick; /* of a user's own model, set before measurement_begin: … */
-    yardstick beside;     /* … what the native engine trains beside it */
+    yardstick yardstick;  /* … what the native engine trains beside it */
     measurement_pass passes[BENCH_CONTENDERS_MAX];
     int pass_count;
 };

@@ -37,14 +37,14 @@ typedef struct sweep_side {
     bool is_cpu;      /* the processor, also behind OpenCL */
     int failures;     /* in a row: a second one makes it missing */
     bool missing;     /* dropped out: measured no more */
-    double most;      /* of the axis that it can hold */
+    double limit;     /* of the axis that it can hold */
     char reason[400]; /* why it is missing, or why it holds no more */
 } sweep_side;
 
 typedef struct sweep_pair {
     int first, second; /* sides */
-    bool beside;       /* shown for what the framework costs; no break-even point is searched */
-    bool done;         /* nothing is left to gain, or one side is missing */
+    bool is_yardstick; /* shown for what the framework costs; no break-even point is searched */
+    bool is_done;      /* nothing is left to gain, or one side is missing */
     double to;         /* end of the range, where one side cannot hold all of it */
     int count;
     crossing_point points[CROSSING_RUNS_MAX];

@@ -17,12 +17,12 @@ static void lose_side(sweep *s, int side, double x, const json_t *contender)
     if (!no_room && ++loser->failures < 2) return; /* a busy machine can make a check fail once */
     snprintf(loser->reason, sizeof loser->reason, "%s", report_string(contender, bench, error));
     loser->missing = !no_room || x <= (double)s->range.from;
-    loser->most = x - 1;
+    loser->limit = x - 1;
     for (int p = 0; p < s->pair_count; p++) {
         sweep_pair *pair = &s->pairs[p];
         if (pair->first != side && pair->second != side) continue;
         if (loser->missing)
-            pair->done = true;
+            pair->is_done = true;
         else
             sweep_end_below(s, pair, x);
     }

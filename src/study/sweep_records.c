@@ -38,7 +38,7 @@ crossing_options sweep_options(const sweep *s, const sweep_pair *pair)
     return (crossing_options){.from = (double)s->range.from,
                               .to = pair->to,
                               .integer = true,
-                              .most = SWEEP_RUNS_MOST,
+                              .limit = SWEEP_RUNS_MOST,
                               .target = TARGET,
                               .floor = SWEEP_FLOOR};
 }
@@ -150,7 +150,7 @@ void sweep_end_below(const sweep *s, sweep_pair *pair, double x)
     for (int g = 0; g < count; g++)
         if (grid[g] < x) end = grid[g];
     pair->to = end;
-    pair->done |= end <= options.from;
+    pair->is_done |= end <= options.from;
 }
 
 be_status sweep_go_to(sweep *s, double x, measurement_point *point, be_error *err)

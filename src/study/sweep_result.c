@@ -180,14 +180,14 @@ static be_status pair_json(const sweep *s, const sweep_pair *pair, json_t *pairs
     crossing_result crossing;
     crossing_line lines[2];
     json_t *object = json_pack("{s:s, s:s, s:b, s:I, s:f}", "first", name_of(s, pair->first),
-                               "second", name_of(s, pair->second), "beside", pair->beside, "from",
-                               (json_int_t)s->range.from, "to", pair->to);
+                               "second", name_of(s, pair->second), "beside", pair->is_yardstick,
+                               "from", (json_int_t)s->range.from, "to", pair->to);
     json_array_append_new(pairs, object);
     if (axis_is_measured(s->range.axis)) {
         crossing_options options = sweep_options(s, pair);
         crossing_analyze(pair->points, pair->count, &options, &crossing);
         json_object_set_new(object, "points", points_json(s, pair, &crossing));
-        if (!pair->beside) note_apart(s, pair, &crossing);
+        if (!pair->is_yardstick) note_apart(s, pair, &crossing);
     } else {
         TRY(sweep_lines(s, pair, lines, &crossing, err));
         json_object_set_new(object, "points", totals_json(lines, &crossing));

@@ -44,7 +44,7 @@ static int round_sides(const sweep *s, const sweep_pair *pair, double x, bool al
     int count = 0;
     for (int i = 0; i < s->side_count; i++) {
         bool is_due = all || i == pair->first || i == pair->second;
-        if (is_due && !s->sides[i].missing && x <= s->sides[i].most) sides[count++] = i;
+        if (is_due && !s->sides[i].missing && x <= s->sides[i].limit) sides[count++] = i;
     }
     return count;
 }
@@ -54,7 +54,7 @@ static void give_up(sweep *s, sweep_pair *pair, double x, double needed_s, doubl
 {
     if (x < pair->to || left_s <= 0) {
         s->out_of_time = true;
-        pair->done = true;
+        pair->is_done = true;
         return;
     }
     sweep_end_below(s, pair, x);
@@ -82,7 +82,7 @@ static be_status measure_next(sweep *s, sweep_pair *pair, double x, be_error *er
                    s->range.axis->noun, x, count);
     TRY(sweep_measure(s, x, sides, count, err));
     bool again = s->sides[pair->first].failures == 1 || s->sides[pair->second].failures == 1;
-    pair->done |= pair->count == before && pair->to == to && !again;
+    pair->is_done |= pair->count == before && pair->to == to && !again;
     return BE_OK;
 }
 
@@ -91,7 +91,8 @@ static int runs_left(const sweep *s)
 {
     int runs = (int)json_array_size(s->records) - s->loaded, pairs = 0;
     double left_s = s->limit_s - sweep_elapsed_s(s);
-    for (int p = 0; p < s->pair_count; p++) pairs += !s->pairs[p].done && !s->pairs[p].beside;
+    for (int p = 0; p < s->pair_count; p++)
+        pairs += !s->pairs[p].is_done && !s->pairs[p].is_yardstick;
     if (runs == 0) return SWEEP_RUNS_MOST;
     return (int)fmin(fmax(left_s / sweep_elapsed_s(s) * runs / pairs, 1), SWEEP_RUNS_MOST);
 }
@@ -102,9 +103,9 @@ static bool search_next(sweep *s, const sweep_pair *pair, double *x)
 {
     crossing_options options = sweep_options(s, pair);
     int limit = pair->count + runs_left(s);
-    if (limit < options.most) options.most = limit;
+    if (limit < options.limit) options.limit = limit;
     if (crossing_next(pair->points, pair->count, &options, x)) return true;
-    options.most = SWEEP_RUNS_MOST;
+    options.limit = SWEEP_RUNS_MOST;
     s->out_of_time |= crossing_next(pair->points, pair->count, &options, x);
     return false;
 }
@@ -116,9 +117,9 @@ be_status sweep_search(sweep *s, be_error *err)
         for (int p = 0; p < s->pair_count; p++) {
             sweep_pair *pair = &s->pairs[p];
             double x = 0;
-            if (pair->done || pair->beside) continue;
+            if (pair->is_done || pair->is_yardstick) continue;
             if (!search_next(s, pair, &x)) {
-                pair->done = true;
+                pair->is_done = true;
                 continue;
             }
             if (sweep_time_is_up(s)) {

@@ -131,7 +131,7 @@ be_status sweep_screen(sweep *s, double x, be_error *err)
 {
     for (int i = 0; i < s->side_count; i++) {
         const sweep_side *side = &s->sides[i];
-        if (side->missing || side->setting_count < 2 || x > side->most) continue;
+        if (side->missing || side->setting_count < 2 || x > side->limit) continue;
         if (screen_at(s, side->name, x)) continue;
         study_progress(s->m.watch, "%s at %.0f: trying %d settings ...", side->name, x,
                        side->setting_count);

@@ -71,7 +71,7 @@ static be_status add_side(sweep *s, const bench_contender *like, const int *thre
     bool cpu = strcmp(like->device, "cpu") == 0;
     *side = (sweep_side){.device = like->device,
                          .is_cpu = runs_on_cpu(&s->m.plan, like),
-                         .most = (double)s->range.to};
+                         .limit = (double)s->range.to};
     int length =
         snprintf(side->name, sizeof side->name, "%s %s%s", engine_title(like->engine->name),
                  like->device, side->is_cpu && !cpu ? " (the CPU)" : "");
@@ -123,7 +123,7 @@ static be_status add_pair(sweep *s, int first, int second, bool is_yardstick, be
              SWEEP_PAIRS_MAX);
     sweep_pair *pair = &s->pairs[s->pair_count++];
     *pair = (sweep_pair){
-        .first = first, .second = second, .beside = is_yardstick, .to = (double)s->range.to};
+        .first = first, .second = second, .is_yardstick = is_yardstick, .to = (double)s->range.to};
     return BE_OK;
 }
 

@@ -112,6 +112,6 @@ be_status sweep_steps(sweep *s, be_error *err)
     TRY(sweep_screen(s, (double)s->batch, err));
     TRY(time_starts(s, err));
     for (int p = 0; p < s->pair_count; p++)
-        if (!s->pairs[p].beside) TRY(confirm(s, &s->pairs[p], err));
+        if (!s->pairs[p].is_yardstick) TRY(confirm(s, &s->pairs[p], err));
     return BE_OK;
 }

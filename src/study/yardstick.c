@@ -136,13 +136,13 @@ static void join_on(bench_plan *plan, const engine *native, const bench_contende
 {
     for (int i = 0; i < plan->contender_count; i++) {
         const bench_contender *other = &plan->contenders[i];
-        if (other->beside && strcmp(other->device, like->device) == 0 &&
+        if (other->is_yardstick && strcmp(other->device, like->device) == 0 &&
             other->threads == like->threads)
             return;
     }
     if (plan->contender_count < BENCH_CONTENDERS_MAX)
         plan->contenders[plan->contender_count++] = (bench_contender){
-            native, like->device, like->threads, .precision = "fp32", .beside = true};
+            native, like->device, like->threads, .precision = "fp32", .is_yardstick = true};
 }
 
 be_status yardstick_join(const yardstick *y, bench_plan *plan, const study_request *request,

@@ -12,14 +12,14 @@ be_status scalars_open(scalars *s, const char *folder, const char *measure, be_e
 {
     *s = (scalars){.file = {.fd = -1}};
     TRY(events_open(&s->file, folder, err));
-    s->counted = measure;
+    s->measure = measure;
     return BE_OK;
 }
 
 void scalars_close(scalars *s)
 {
-    if (s->counted) events_close(&s->file);
-    s->counted = NULL;
+    if (s->measure) events_close(&s->file);
+    s->measure = NULL;
 }
 
 static const char *add(scalars *s, int64_t step, const events_value *values, int count)
@@ -32,14 +32,14 @@ static const char *add(scalars *s, int64_t step, const events_value *values, int
 
 static const char *tag_of(const scalars *s, const char *split, char out[TAG_BYTES])
 {
-    snprintf(out, TAG_BYTES, "%.40s/%s", s->counted, split);
+    snprintf(out, TAG_BYTES, "%.40s/%s", s->measure, split);
     return out;
 }
 
 const char *scalars_add_progress(scalars *s, const train_progress *p)
 {
     char tag[TAG_BYTES];
-    if (!s->counted || p->step == p->steps) return NULL; /* the epoch tells of its end */
+    if (!s->measure || p->step == p->steps) return NULL; /* the epoch tells of its end */
     const events_value values[] = {{"loss/train", p->loss},
                                    {tag_of(s, "train", tag), p->accuracy},
                                    {"speed/samples_per_s", p->samples_per_s}};
@@ -49,7 +49,7 @@ const char *scalars_add_progress(scalars *s, const train_progress *p)
 const char *scalars_add_epoch(scalars *s, const train_epoch *e)
 {
     char trained[TAG_BYTES], validated[TAG_BYTES];
-    if (!s->counted) return NULL;
+    if (!s->measure) return NULL;
     events_value values[9] = {{"loss/train", e->loss},
                               {tag_of(s, "train", trained), e->accuracy},
                               {"learning_rate", e->learning_rate},

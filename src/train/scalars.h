@@ -8,7 +8,7 @@
 
 typedef struct scalars {
     events_file file;
-    const char *counted; /* what right answers are called: "accuracy"; NULL: closed */
+    const char *measure; /* what right answers are called: "accuracy"; NULL: closed */
     be_error reason;     /* why nothing is written any more */
 } scalars;
 
