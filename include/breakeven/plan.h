@@ -224,7 +224,7 @@ typedef struct be_plan_facts {
 
 be_plan_facts be_plan_describe(const be_plan *plan);
 
-/* The steps and the memory map, for people. */
+/* The nodes and the memory map, for people. */
 void be_plan_print(const be_plan *plan, FILE *out);
 
 #ifdef __cplusplus

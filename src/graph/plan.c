@@ -548,7 +548,7 @@ void be_plan_print(const be_plan *plan, FILE *out)
 {
     const be_graph *g = plan->graph;
     const be_plan_facts *facts = &plan->facts;
-    fprintf(out, "%4s  %-24s %-18s %s\n", "step", "op", "implementation", "values read -> written");
+    fprintf(out, "%4s  %-24s %-18s %s\n", "node", "op", "implementation", "values read -> written");
     for (size_t n = 0; n < g->node_count; n++) {
         const graph_node *node = &g->nodes[n];
         fprintf(out, "%4zu  %-24s %-18s", n, node->op->name,
@@ -562,7 +562,7 @@ void be_plan_print(const be_plan *plan, FILE *out)
     }
     print_values(plan, out);
     fprintf(out,
-            "\n%d steps, %d launches, %d reorders, %" PRId64 " parameters, %.3f GFLOP a step\n"
+            "\n%d nodes, %d launches, %d reorders, %" PRId64 " parameters, %.3f GFLOP a step\n"
             "memory: %.2f MiB persistent, %.2f MiB activations (%.2f without reuse), %.2f MiB "
             "scratch\n",
             facts->nodes, facts->launches, facts->reorders, facts->parameters,

@@ -94,17 +94,17 @@ static const protocol_transform *find_transform(const protocol_job *job, const c
 }
 
 /* How the job normalises the field, if the workload wants that. */
-static be_status take_transform(const protocol_job *job, const data_field *wanted,
+static be_status take_transform(const protocol_job *job, const data_field *form_field,
                                 data_field *field, be_error *err)
 {
-    const protocol_transform *from = find_transform(job, wanted->form.name);
-    if (!wanted->form.normalize) return BE_OK;
-    int channels = (int)wanted->form.sample.dim[0];
+    const protocol_transform *from = find_transform(job, form_field->form.name);
+    if (!form_field->form.normalize) return BE_OK;
+    int channels = (int)form_field->form.sample.dim[0];
     if (!from || from->channels != channels)
         FAIL(err, BE_USAGE,
              "expected %d values in 'normalize.%s.mean' and 'normalize.%s.std', one per channel, "
              "found %d",
-             channels, wanted->form.name, wanted->form.name, from ? from->channels : 0);
+             channels, form_field->form.name, form_field->form.name, from ? from->channels : 0);
     for (int c = 0; c < channels; c++) {
         field->form.mean[c] = (float)from->mean[c];
         field->form.std[c] = (float)from->std[c];
@@ -123,17 +123,17 @@ static be_status take_data(const workload *w, const safetensors *file, const pro
                         .unit = form.unit,
                         .units_a_sample = form.units_a_sample};
     for (; out->fields < form.fields; out->fields++) {
-        const data_field *wanted = &form.field[out->fields];
+        const data_field *form_field = &form.field[out->fields];
         data_field *field = &out->field[out->fields];
-        TRY(take_field(file, path, wanted, out->count, field, err));
+        TRY(take_field(file, path, form_field, out->count, field, err));
         out->count = field->form.count;
         if (out->count < 1 || out->count > INT32_MAX)
             FAIL(err, BE_BAD_DATA,
                  "%s: expected '%s' to have 1 to 2^31 - 1 samples, found %" PRId64
                  "; write the data file again",
                  path, field->form.name, out->count);
-        TRY(take_transform(job, wanted, field, err));
-        TRY(field_check(field, wanted, path, err));
+        TRY(take_transform(job, form_field, field, err));
+        TRY(field_check(field, form_field, path, err));
     }
     return BE_OK;
 }
