@@ -277,6 +277,17 @@ class CudaTest(unittest.TestCase):
         status, _, errors = train(int(found.group(1)) // 2, 6 << 20)
         self.assertEqual(status, 0, errors)
 
+    def test_more_elements_than_an_index_counts(self):
+        """gpt2's logits at 42 × 1024 are the first with 2^31."""
+        for batch, wanted in ((41, 0), (42, 2)):
+            status, _, errors = self.run_program(
+                "train", "gpt2", "--device", "cuda:0", "--precision", "bf16", "--batch", str(batch),
+                "--steps", "1", "--synthetic", "--limit", "64", "--dry-run",
+                FAKE_CUDA_MEMORY=str(1 << 40))
+            self.assertEqual(status, wanted, errors)
+        self.assertIn("a result: expected fewer than 2^31 elements, found f32 [42, 1024, 50257]; "
+                      "use a smaller batch", errors)
+
     def test_device_that_is_not_there(self):
         status, _, errors = self.run_program("train", "mlp-mnist", "--device", "cuda:3", "--steps",
                                              "1", *SMALL)
