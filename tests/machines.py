@@ -33,6 +33,10 @@ def why_none():
         return "networks of one's own need root"
     if not os.path.exists("/dev/net/tun"):
         return "no /dev/net/tun, by which the link between machines is made"
+    try:
+        os.close(open_tap("be-none"))
+    except OSError as error:
+        return f"/dev/net/tun gives no device: {error.strerror}"
     tried = subprocess.run(["unshare", "--net", "--uts", "ip", "link"], check=False,
                            capture_output=True, text=True)
     return "" if tried.returncode == 0 else f"no network of one's own: {tried.stderr.strip()}"
@@ -63,10 +67,8 @@ class Machines:
         return self
 
     def add(self, m, name):
-        tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-        self.taps.append(tap)
         device = f"be{os.getpid()}-{m}"
-        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", device.encode(), IFF_TAP | IFF_NO_PI))
+        self.taps.append(open_tap(device))
         ip("netns", "add", name)
         ip("link", "set", device, "netns", name)
         ip("-n", name, "link", "set", "lo", "up")
@@ -149,6 +151,16 @@ class Machines:
             os.write(self.taps[to], frame)
         except OSError:  # its device is not up yet, or its queue is full
             self.lost += 1
+
+
+def open_tap(device):
+    tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    try:
+        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", device.encode(), IFF_TAP | IFF_NO_PI))
+    except OSError:
+        os.close(tap)
+        raise
+    return tap
 
 
 def frames_of(tap):

@@ -4,18 +4,52 @@ of machines, and a link between them that delays and loses (tests/machines.py).
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 import unittest
 
 from cli_support import LIMIT_S, PROGRAM, FolderTest
-from machines import Machines, why_none
+from machines import BROADCAST, Machines, why_none
 from test_workers import AS_ROOT, LAUNCHERS, has_mpi, wait_for_checkpoint
 
 NONE = "" if has_mpi("openmpi") else "no Open MPI: install openmpi-bin libopenmpi-dev"
 NONE = NONE or why_none()
 TRAIN = ["train", "mlp-mnist", "--synthetic", "--limit", "200", "--batch", "16", "--no-store",
          "--threads", "1"]
+
+
+class LinkTest(unittest.TestCase):
+    """The link alone, with sockets in the place of the machines' devices."""
+
+    def test_frames_reach_whom_they_are_for(self):
+        machines = Machines(3)
+        ends = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(3)]
+        for inner, outer in ends:
+            self.addCleanup(inner.close)
+            self.addCleanup(outer.close)
+            inner.setblocking(False)
+            outer.settimeout(LIMIT_S)
+            machines.taps.append(inner.fileno())
+        first, second, third = (outer for _, outer in ends)
+        places = [bytes([m] * 6) for m in range(3)]
+        machines.thread.start()
+        first.send(BROADCAST + places[0] + b"who is there?")
+        for other in (second, third):
+            self.assertEqual(other.recv(100)[12:], b"who is there?")
+        second.send(places[0] + places[1] + b"I am")
+        self.assertEqual(first.recv(100)[12:], b"I am")
+        machines.unplugged.add(2)
+        third.send(places[0] + places[2] + b"lost")
+        first.send(places[1] + places[0] + b"you alone")
+        self.assertEqual(second.recv(100)[12:], b"you alone")
+        os.close(machines.wakes)
+        machines.thread.join()
+        os.close(machines.woken)
+        self.assertEqual((machines.frames, machines.lost), (4, 1))
+        for silent in (first, third):
+            silent.setblocking(False)
+            self.assertRaises(BlockingIOError, silent.recv, 100)
 
 
 @unittest.skipIf(NONE, NONE)
