@@ -83,6 +83,13 @@ class TextTest(FolderTest):
         self.bad(2, "train", "gpt2", "--text", self.text, "--data", self.folder,
                  says=["no data set is looked for"])
 
+    def test_a_sequence_has_no_more_tokens_than_the_model_has_positions(self):
+        for network, most in ("gpt2", 1024), ("encoder", 512), ("bert-base", 512):
+            self.bad(2, "train", network, "--layers", "1", "--width", "32", "--heads", "2",
+                     "--synthetic", "--seq", most + 1,
+                     says=[f"seq: expected at most the {most} tokens that the model has positions "
+                           f"for, found {most + 1}; use a smaller --seq"])
+
     def test_nothing_of_the_page_is_cut(self):
         for columns in (60, 80):
             page = self.good("train", "gpt2", *self.always, *TINY, "--schedule", "cosine",

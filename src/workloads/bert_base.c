@@ -47,7 +47,7 @@ static be_value embed(transformer *t, const be_value *fields, const workload_var
                                              .rows = SEGMENTS,
                                              .width = v->width,
                                              .start = t->weight});
-    return norm(t, be_add(g, x, be_slice(g, places, 0, v->seq)), segments, "LayerNorm");
+    return norm(t, be_add(g, x, transformer_places(t, places, v->seq)), segments, "LayerNorm");
 }
 
 static void bert_base_form(const workload_variant *v, data_table *out)

@@ -37,7 +37,7 @@ static void encoder_build(be_graph *g, const be_value *fields, const workload_va
             .name = "embedding", .rows = v->vocab, .width = v->width, .start = normal});
     be_value places = transformer_table(&t, "position.weight", POSITIONS, v->width, normal);
     be_value lengths = fields[SEQUENCES_LENGTHS];
-    residual_stream stream = {be_add(g, x, be_slice(g, places, 0, v->seq)), BE_NONE};
+    residual_stream stream = {be_add(g, x, transformer_places(&t, places, v->seq)), BE_NONE};
     for (int i = 0; i < v->layers; i++) block(&t, &stream, lengths, i);
     t.prefix = "encoder.";
     x = be_mean_tokens(g, transformer_norm(&t, &stream, "norm"), lengths);

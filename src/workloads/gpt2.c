@@ -40,7 +40,7 @@ static void gpt2_build(be_graph *g, const be_value *fields, const workload_varia
                                                       .start = normal,
                                                       .table = &table});
     be_value places = transformer_table(&t, "wpe.weight", POSITIONS, v->width, normal);
-    residual_stream stream = {be_add(g, x, be_slice(g, places, 0, v->seq)), BE_NONE};
+    residual_stream stream = {be_add(g, x, transformer_places(&t, places, v->seq)), BE_NONE};
     for (int i = 0; i < v->layers; i++) block(&t, &stream, i);
     t.prefix = "transformer.";
     x = transformer_norm(&t, &stream, "ln_f");

@@ -1,7 +1,11 @@
 /* The parts of a Transformer, from the operations of the public API. */
 #include "workloads/transformer.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+
+#include "core/status.h"
+#include "graph/graph.h"
 
 enum { NAME = 96 };
 
@@ -84,4 +88,17 @@ be_value transformer_table(const transformer *t, const char *name, int64_t rows,
     char whole[NAME];
     be_shape shape = {BE_F32, rows ? 2 : 1, {rows ? rows : columns, columns}};
     return be_parameter_add(t->graph, named(t, name, whole), shape, start);
+}
+
+be_value transformer_places(const transformer *t, be_value table, int seq)
+{
+    be_error err;
+    int64_t most = be_value_shape(t->graph, table).dim[0];
+    if (seq <= most || t->graph->error.status != BE_OK) return be_slice(t->graph, table, 0, seq);
+    status_fail(&err, __FILE__, __LINE__, BE_USAGE,
+                "seq: expected at most the %" PRId64
+                " tokens that the model has positions for, found %d; use a smaller --seq",
+                most, seq);
+    graph_blame(t->graph, &err);
+    return BE_NONE;
 }

@@ -49,4 +49,7 @@ be_value transformer_norm(const transformer *t, residual_stream *stream, const c
 be_value transformer_table(const transformer *t, const char *name, int64_t rows, int64_t columns,
                            be_start start);
 
+/* The first `seq` of a table of positions.  BE_USAGE where it has fewer. */
+be_value transformer_places(const transformer *t, be_value table, int seq);
+
 #endif
