@@ -116,8 +116,27 @@ def tell(what, ratios):
     verdict = "SAME" if not beyond and 1 / 1.05 < low and high < 1.05 else "UNSURE"
     if beyond and (low > 1 or high < 1):
         verdict = "SLOWER" if low > 1 else "FASTER"
+    if len(ratios) < 6:  # too few for an interval
+        verdict = "UNSURE"
     print(f"{what}: {point:.3f} [{low:.3f}, {high:.3f}] {verdict}")
     return verdict
+
+
+def measure(both, rounds):
+    """The fastest number of threads, and the ratios of the rounds."""
+    study = both.from_page()  # which says the commands, and warms all up
+    measured = [each for each in study["stages"][-1]["records"] if each["status"] == "OK"]
+    threads = min(measured, key=lambda each: each["step_s"]["median"])["threads"]
+    page, shell = [], []
+    for n in range(rounds):
+        first = step_of(both.from_shell(study), threads)
+        middle = step_of(both.from_page()["stages"][-1]["records"], threads)
+        last = step_of(both.from_shell(study), threads)
+        page.append(middle / math.sqrt(first * last))
+        shell.append(last / first if n % 2 else first / last)
+        print(f"round {n + 1}: {1e3 * first:.4g}, {1e3 * middle:.4g} and {1e3 * last:.4g} ms",
+              flush=True)
+    return threads, page, shell
 
 
 def main():
@@ -129,20 +148,11 @@ def main():
                 "synthetic": True}
     with tempfile.TemporaryDirectory() as folder:
         both = Both(program, settings, folder)
-        study = both.from_page()  # which says the commands, and warms all up
-        records = study["stages"][-1]["records"]
-        measured = [each for each in records if each["status"] == "OK"]
-        threads = min(measured, key=lambda each: each["step_s"]["median"])["threads"]
-        page, shell = [], []
-        for n in range(rounds):
-            first = step_of(both.from_shell(study), threads)
-            middle = step_of(both.from_page()["stages"][-1]["records"], threads)
-            last = step_of(both.from_shell(study), threads)
-            page.append(middle / math.sqrt(first * last))
-            shell.append(last / first if n % 2 else first / last)
-            print(f"round {n + 1}: {1e3 * first:.4g}, {1e3 * middle:.4g} and {1e3 * last:.4g} ms")
-        both.server.terminate()
-        both.server.wait()
+        try:
+            threads, page, shell = measure(both, rounds)
+        finally:
+            both.server.terminate()
+            both.server.wait()
     print(f"{settings['workload']}, {threads} threads; while blocks were timed the server slept "
           f"for {both.slept:.1f} s at a stretch or longer")
     tell("shell / shell", shell)
