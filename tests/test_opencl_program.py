@@ -169,14 +169,18 @@ class OpenclTest(unittest.TestCase):
         os.utime(f"{library}/libclblast.so.1", (1e9, 1e9))
         found("256")
 
-    def test_parity_of_a_transformer(self):
-        status, output, errors = self.run_program(
-            "parity", "gpt2", "--layers", "1", "--width", "64", "--heads", "2", "--seq", "16",
-            "--vocab", "512", "--batch", "2", "--steps", "2", "--device", "opencl:0",
-            "--engine", "native", "--synthetic", "--format", "jsonl")
-        self.assertEqual(status, 0, output + errors)
-        for row in map(json.loads, output.splitlines()):
-            self.assertLess(row["error"], 1e-5, row)
+    def test_parity_of_the_transformers(self):
+        small = ["--layers", "1", "--width", "64", "--heads", "2", "--vocab", "512", "--batch", "2"]
+        for workload, *words in (("gpt2", "--seq", "16"), ("bert-base", "--seq", "16"),
+                                 ("encoder", "--seq", "16"),
+                                 ("clip", "--seq", "20", "--size", "32")):
+            with self.subTest(workload=workload):
+                status, output, errors = self.run_program(
+                    "parity", workload, *small, *words, "--steps", "2", "--device", "opencl:0",
+                    "--engine", "native", "--synthetic", "--format", "jsonl")
+                self.assertEqual(status, 0, output + errors)
+                for row in map(json.loads, output.splitlines()):
+                    self.assertLess(row["error"], 1e-5, row)
 
     def test_inference_is_swept(self):
         status, output, errors = self.run_program(
