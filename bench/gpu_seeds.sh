@@ -6,8 +6,8 @@
 #   PRECISION=tf32 bash FOLDER/gpu_seeds.sh FOLDER       (bf16 where it is unset)
 #
 # Of each workload's variant at the gate, all beside one another: 20 times the mean loss of ten
-# steps, in fp32 with three seeds and in bf16 with the first of them.  bf16 may part from its own
-# seed by as much as the three part from one another, in each of the twenty (where these are closer
+# steps, in fp32 with five seeds and in bf16 with the first of them.  bf16 may part from its own
+# seed by as much as the five part from one another, in each of the twenty (where these are closer
 # than they mostly are: by as much as mostly).  It ends after $LIMIT seconds (115).  All is logged
 # in $OUT (a new folder if it is unset).  Exit code 1 if anything failed.
 LIMIT=${LIMIT:-115}
@@ -27,7 +27,7 @@ losses() {
 # spread WORKLOAD
 spread() {
     local seed status
-    for seed in 1 2 3 narrow; do
+    for seed in 1 2 3 4 5 narrow; do
         if [ $seed = narrow ]; then losses "$1" "$precision" 1; else losses "$1" fp32 $seed; fi
         status=$?
         [ $status = 0 ] || {
@@ -36,11 +36,11 @@ spread() {
         }
     done
     read -r verdict text < <(
-        python3 - "$OUT/$1-fp32-"{1,2,3}.jsonl "$OUT/$1-$precision-1.jsonl" <<'P'
+        python3 - "$OUT/$1-fp32-"{1,2,3,4,5}.jsonl "$OUT/$1-$precision-1.jsonl" <<'P'
 import json, statistics, sys
 curves = [[json.loads(line)["loss"] for line in open(path)] for path in sys.argv[1:]]
-apart = [abs(row[3] - row[0]) for row in zip(*curves, strict=True)]
-spreads = [max(row[:3]) - min(row[:3]) for row in zip(*curves, strict=True)]
+apart = [abs(row[-1] - row[0]) for row in zip(*curves, strict=True)]
+spreads = [max(row[:-1]) - min(row[:-1]) for row in zip(*curves, strict=True)]
 usual = statistics.median(spreads)
 worst = max(range(len(apart)), key=lambda i: apart[i] / max(spreads[i], usual, 1e-30))
 inside = len(apart) == 20 and all(a <= max(s, usual) for a, s in zip(apart, spreads))
