@@ -172,30 +172,31 @@ KERNEL embedding_join(ITEM_ARG ARG_IN(int, sorted), ARG_IN(float, parts), ARG_OU
     OPEN_IN(float, parts);
     OPEN_OUT(float, dtable);
     LOCAL_ARRAY(float, places, 2 * JOIN_ITEMS * WORD);
-    for (int tile = GROUP_ID, turn = 0; tile < chunks * (int)STRIPS; tile += NUM_GROUPS) {
+    for (int tile = GROUP_ID, turn = 0; tile < chunks * (int)STRIPS;
+         tile += NUM_GROUPS, turn = 1 - turn) {
         int chunk = tile / (int)STRIPS, first_word = tile % (int)STRIPS * JOIN_STRIP;
-        int low = chunk * CHUNK, high = low + CHUNK;
+        int low = chunk * CHUNK, high = low + CHUNK, place = turn * (JOIN_ITEMS * WORD);
         int token = high < tokens ? sorted[high] : (int)ROWS;
-        if (!has_row(token) || sorted[high - 1] != token || (low > 0 && sorted[low - 1] == token)) {
-            continue;
-        }
-        LOCAL float *sums = places + turn * JOIN_ITEMS * WORD;
-        turn = 1 - turn;
-        for (int i = LOCAL_ID; i < JOIN_ITEMS; i += GROUP) {
-            float sum[WORD];
+        int begins = low == 0 || sorted[low - 1] != token;
+        int joins = has_row(token) && begins && sorted[high - 1] == token;
+        for (int i = LOCAL_ID; joins && i < JOIN_ITEMS; i += GROUP) {
             int word = first_word + i % JOIN_STRIP;
-            if (word >= (int)ROW_WORDS) continue;
-            sum_lane(sorted, parts, chunk, chunks, i / JOIN_STRIP, (u32)word * WORD, sum);
-            UNROLL for (int j = 0; j < WORD; j++) sums[j * JOIN_ITEMS + i] = sum[j];
+            float sum[WORD];
+            if (word < (int)ROW_WORDS) {
+                sum_lane(sorted, parts, chunk, chunks, i / JOIN_STRIP, (u32)word * WORD, sum);
+                UNROLL for (int j = 0; j < WORD; j++) places[place + j * JOIN_ITEMS + i] = sum[j];
+            }
         }
         BARRIER();
-        for (int i = LOCAL_ID; i < JOIN_STRIP * WORD; i += GROUP) {
+        for (int i = LOCAL_ID; joins && i < JOIN_STRIP * WORD; i += GROUP) {
             i64 at = (i64)token * WIDTH + first_word * WORD + i;
+            int from = place + i % WORD * JOIN_ITEMS + i / WORD;
             float sum = 0.0f;
-            if (first_word + i / WORD >= (int)ROW_WORDS) continue;
-            for (int lane = 0; lane < JOIN_LANES; lane++)
-                sum += sums[i % WORD * JOIN_ITEMS + lane * JOIN_STRIP + i / WORD];
-            dtable[at] = ADD ? dtable[at] + sum : sum;
+            if (first_word + i / WORD < (int)ROW_WORDS) {
+                for (int lane = 0; lane < JOIN_LANES; lane++)
+                    sum += places[from + lane * JOIN_STRIP];
+                dtable[at] = ADD ? dtable[at] + sum : sum;
+            }
         }
     }
 }
