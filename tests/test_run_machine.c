@@ -173,7 +173,7 @@ static void faults_are_told(void **state)
     be_error err = {0};
     limits found;
     ASSERT_FAILS(ASK(true, &found, "--refuse", "UNAVAILABLE:measure"), BE_UNAVAILABLE,
-                 "native, request measure", "expected mercy");
+                 "native: measure: expected mercy");
     assert_true(isnan(found.flops_fp32));
     ASSERT_FAILS(ASK(true, &found, "--limits-of", "cuda:0"), BE_BAD_DATA,
                  "expected those of cpu, found those of cuda:0");

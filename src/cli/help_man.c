@@ -72,8 +72,9 @@ static const struct {
                              "compare; 1: in a row, 0: as "
                              "many as may be; without it what is found to be the fastest"},
     {"BREAKEVEN_CUDA_EDGES",
-     "to compare: full, no kernel of a step begins before those in front of it have ended; order, "
-     "each does when theirs all have begun"},
+     "to compare: full, no kernel of a step begins before those in front of it have ended"},
+    {"BREAKEVEN_APART", "1: an MPI's ranks of one machine exchange messages, as those of several "
+                        "machines do, to try it"},
     {"BREAKEVEN_TUNE_SECONDS", "how long GPU kernels may be tuned for a device, 0: not at all"},
     {"CUDA_VISIBLE_DEVICES", "the GPUs that every engine may use, as NVIDIA's driver reads it"},
     {"OMP_NUM_THREADS", "default of --threads"},
