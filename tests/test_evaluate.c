@@ -87,9 +87,28 @@ static void a_set_smaller_than_a_batch_is_one_batch(void **state)
     assert_true(more.loss == all.loss);
 }
 
+static void a_signal_ends_it(void **state)
+{
+    const fixture *f = *state;
+    be_error err = {0};
+    evaluator e;
+    evaluation out;
+    const volatile sig_atomic_t came = SIGINT;
+    evaluator_options options = {.workload = f->workload,
+                                 .device = f->device,
+                                 .batch = BATCH,
+                                 .data = &f->data->table,
+                                 .interrupted = &came};
+    ASSERT_OK(evaluator_open(&e, &options, &err));
+    ASSERT_FAILS(evaluator_run(&e, &out, &err), BE_INTERRUPTED, "stopped by a signal",
+                 "in an evaluation, 1 of 2 batches done");
+    evaluator_close(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_last_batch_of_pairs_is_full),
-                                       cmocka_unit_test(a_set_smaller_than_a_batch_is_one_batch)};
+                                       cmocka_unit_test(a_set_smaller_than_a_batch_is_one_batch),
+                                       cmocka_unit_test(a_signal_ends_it)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

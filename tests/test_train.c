@@ -424,6 +424,22 @@ static void an_interrupt_saves_first(void **state)
     ASSERT_FAILS(train_and_export(f, NULL, &err), BE_INTERRUPTED, "stopped by a signal");
 }
 
+/* A validation may take minutes. */
+static void an_interrupt_ends_a_validation(void **state)
+{
+    fixture *f = *state;
+    be_error err = {0};
+    char folder[FILE_PATH_BYTES];
+    f->options.rescue_folder = checkpoints_of(f, folder);
+    f->options.steps = 1;
+    f->interrupt = SIGTERM;
+    ASSERT_FAILS(train_and_export(f, NULL, &err), BE_INTERRUPTED,
+                 "stopped by a signal in the validation behind the last step, 1", folder,
+                 "'breakeven eval' validates them");
+    assert_int_equal(f->saved, 1);
+    assert_int_equal(f->last.validation.count, 0);
+}
+
 /* ---------------------------------------------------------------- weights and evaluation */
 
 static char weights_note[WEIGHTS_NOTE_BYTES];
@@ -573,6 +589,7 @@ int main(void)
         FIXTURE_TEST(resumed_training_is_bit_identical),
         FIXTURE_TEST(the_running_sums_are_resumed),
         FIXTURE_TEST(an_interrupt_saves_first),
+        FIXTURE_TEST(an_interrupt_ends_a_validation),
         FIXTURE_TEST(every_batch_gives_the_same_evaluation),
         FIXTURE_TEST(weights_of_another_model_are_refused),
         FIXTURE_TEST(weights_with_prefixes_and_of_other_types_are_read),

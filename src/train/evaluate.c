@@ -1,6 +1,7 @@
 /* Evaluation in blocks of steps. */
 #include "train/evaluate.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +10,8 @@
 #include "core/memory.h"
 #include "group/group.h"
 
-#define PIECE_NS INT64_C(50000000) /* of an evaluation by a group: then a sign of life */
+#define PIECE_NS \
+    INT64_C(50000000) /* of an evaluation: then a sign of life and a look for signals */
 
 static be_status order_new(evaluator *e, be_error *err)
 {
@@ -52,6 +54,7 @@ be_status evaluator_open(evaluator *e, const evaluator_options *options, be_erro
 {
     *e = (evaluator){.first = options->first,
                      .group = options->group,
+                     .interrupted = options->interrupted,
                      .count = options->count ? options->count : options->data->count,
                      .batch = options->batch};
     be_status status = evaluator_prepare(e, options, err);
@@ -83,11 +86,19 @@ be_status evaluation_add_back(be_plan *plan, const workload_outputs *outputs, in
     return BE_OK;
 }
 
+static be_status check_signal(const evaluator *e, int64_t step, int64_t steps, be_error *err)
+{
+    if (!e->interrupted || !*e->interrupted || step == steps) return BE_OK;
+    FAIL(err, BE_INTERRUPTED,
+         "stopped by a signal in an evaluation, %" PRId64 " of %" PRId64 " batches done", step,
+         steps);
+}
+
 be_status evaluator_run(evaluator *e, evaluation *out, be_error *err)
 {
     int64_t steps = (e->entries + e->batch - 1) / e->batch, start_ns = clock_now_ns();
     bool mutual = e->model.outputs.is_mutual; /* only the last step's count back is there */
-    int64_t limit = mutual ? 1 : BE_LOSS_LOG, piece = e->group ? 1 : limit;
+    int64_t limit = mutual ? 1 : BE_LOSS_LOG, piece = e->group || e->interrupted ? 1 : limit;
     float losses[BE_LOSS_LOG];
     int32_t correct[BE_LOSS_LOG];
     double sum = 0;
@@ -105,6 +116,7 @@ be_status evaluator_run(evaluator *e, evaluation *out, be_error *err)
             sum += (double)losses[i] * (double)(rest < e->batch ? rest : e->batch);
             out->correct += correct[i];
         }
+        TRY(check_signal(e, step, steps, err));
     }
     int64_t targets = workload_targets(&e->model.form);
     snprintf(out->counted, sizeof out->counted, "%s", be_plan_describe(e->plan).counted);

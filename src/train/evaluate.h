@@ -9,6 +9,8 @@
 #ifndef TRAIN_EVALUATE_H
 #define TRAIN_EVALUATE_H
 
+#include <signal.h>
+
 #include "workloads/workload.h"
 
 typedef struct evaluator_options {
@@ -23,11 +25,13 @@ typedef struct evaluator_options {
     be_precision precision;
     bool data_on_host; /* see be_plan_options */
     be_group *group;   /* gets signs of life while it evaluates; NULL: none */
+    const volatile sig_atomic_t *interrupted; /* ends it when not 0; may be NULL */
 } evaluator_options;
 
 typedef struct evaluator {
     be_plan *plan;
     be_group *group;
+    const volatile sig_atomic_t *interrupted;
     workload_model model;
     int32_t *order; /* a sample an entry */
     int64_t first, count, entries;
@@ -52,6 +56,7 @@ BE_CHECKED be_status evaluation_add_back(be_plan *plan, const workload_outputs *
                                          int64_t *sum, be_error *err);
 
 BE_CHECKED be_status evaluator_open(evaluator *e, const evaluator_options *options, be_error *err);
+/* BE_INTERRUPTED if it was ended; *out is of no use then. */
 BE_CHECKED be_status evaluator_run(evaluator *e, evaluation *out, be_error *err);
 void evaluator_close(evaluator *e); /* twice is fine */
 

@@ -106,6 +106,8 @@ static be_status make_validation(trainer *t, be_error *err)
                                  .data = t->options->validation,
                                  .data_on_host = t->options->data_on_host};
     if (!options.data) return BE_OK;
+    /* Several workers stop together, between two blocks of steps. */
+    if (be_group_size(t->options->group) == 1) options.interrupted = t->options->interrupted;
     /* What is compared with one another cannot be cut: each rank evaluates all of it. */
     if (t->options->own_pairs)
         options.batch = t->options->batch;
@@ -263,6 +265,11 @@ static be_status stop_for_signal(trainer *t, be_error *err)
         if (err) *err = reason;
         return save_status;
     }
+    if (save_status == BE_OK && t->state.step == t->last_step)
+        FAIL(err, BE_INTERRUPTED,
+             "stopped by a signal in the validation behind the last step, %" PRId64
+             "; the weights are saved in %s, and 'breakeven eval' validates them",
+             t->state.step, folder);
     if (save_status != BE_OK)
         FAIL(err, BE_INTERRUPTED,
              "stopped by a signal after step %" PRId64 " of %" PRId64
@@ -553,7 +560,9 @@ static be_status run_epoch(trainer *t, be_error *err)
         TRY(run_block(t, err));
         report_progress(t);
         has_ended = t->state.step % t->steps_per_epoch == 0 || t->state.step == t->last_step;
-        if (has_ended) TRY(end_epoch(t, &best, err));
+        be_status status = has_ended ? end_epoch(t, &best, err) : BE_OK;
+        if (status == BE_INTERRUPTED) return stop_for_signal(t, err);
+        TRY(status);
         if (t->state.step < t->last_step) TRY(adapt_shares(t, err));
         TRY(save_if_due(t, has_ended, best, err));
         TRY(ranks_any(o->group, o->interrupted && *o->interrupted, &stop, err));
