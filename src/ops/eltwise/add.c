@@ -102,17 +102,18 @@ static const op_case binary_cases[] = {
     PAIR_CASE("a number an image and column", F32(4, {3, 17, 5, 7}), F32(4, {3, 1, 1, 7})),
 };
 
-#define BINARY_OP(text, ...)                                                                     \
+#define BINARY_OP(text, is_narrow)                                                               \
     {                                                                                            \
         .name = #text, .inputs = 2, .outputs = 1, .in_place = {3}, .infer = text##_infer,        \
         .gradient = text##_gradient, .reference = text##_reference, .cost = op_cost_elementwise, \
         .cases = binary_cases, .case_count = OP_CASES(binary_cases), .differentiable = 3,        \
-        __VA_ARGS__                                                                              \
+        .narrow_in = (is_narrow) ? 3 : 0, .narrow_out = (is_narrow) ? 1 : 0,                     \
+        .keeps_narrow = (is_narrow)                                                              \
     }
 
-const be_op be_op_add = BINARY_OP(add, .narrow_in = 3, .narrow_out = 1, .keeps_narrow = true);
-const be_op be_op_subtract = BINARY_OP(subtract);
-const be_op be_op_multiply = BINARY_OP(multiply);
+const be_op be_op_add = BINARY_OP(add, true);
+const be_op be_op_subtract = BINARY_OP(subtract, false);
+const be_op be_op_multiply = BINARY_OP(multiply, false);
 
 be_value be_add(be_graph *g, be_value a, be_value b)
 {
