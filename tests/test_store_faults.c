@@ -47,6 +47,10 @@ static void a_database_of_another_kind_is_refused(void **state)
                  "found version 99 of a newer breakeven");
     ASSERT_FAILS(store_open_to_read(&s, w->path, &err), BE_BAD_DATA, "version 99");
     assert_null(s);
+    change(w, "PRAGMA user_version = -67108863"); /* found by fuzzing */
+    ASSERT_FAILS(store_open(&s, w->path, &err), BE_BAD_DATA, w->path, "of version 0 to 1",
+                 "found version -67108863: it is damaged");
+    ASSERT_FAILS(store_open_to_read(&s, w->path, &err), BE_BAD_DATA, "it is damaged");
     change(w, "PRAGMA user_version = 1; PRAGMA application_id = 5");
     ASSERT_FAILS(store_open(&s, w->path, &err), BE_BAD_DATA, "found one of another program");
     support_write_file(w->path,

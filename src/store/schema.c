@@ -68,6 +68,11 @@ be_status schema_check(sqlite3 *db, const char *path, int *version, be_error *er
              "%s: expected a database of version %d at most, found version %d of a newer "
              "breakeven; use that one, or set XDG_DATA_HOME to another folder",
              path, VERSIONS, *version);
+    if (*version < 0)
+        FAIL(err, BE_BAD_DATA,
+             "%s: expected a database of version 0 to %d, found version %d: it is damaged; move it "
+             "away, or set XDG_DATA_HOME to another folder",
+             path, VERSIONS, *version);
     return BE_OK;
 }
 
