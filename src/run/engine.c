@@ -196,10 +196,10 @@ static void keep_those_with(const python_list *all, python_module module, python
 {
     for (int i = 0; i < all->count; i++) {
         const python_has *has = &all->list[i]->has[module];
-        bool is_unknown = !has->is_there;
-        for (int k = 0; k < out->count && !is_unknown; k++)
-            is_unknown = strcmp(out->list[k]->has[module].origin, has->origin) == 0;
-        if (!is_unknown) out->list[out->count++] = all->list[i];
+        bool is_passed_over = !has->is_there;
+        for (int k = 0; k < out->count && !is_passed_over; k++)
+            is_passed_over = strcmp(out->list[k]->has[module].origin, has->origin) == 0;
+        if (!is_passed_over) out->list[out->count++] = all->list[i];
     }
 }
 

@@ -280,7 +280,6 @@ static be_status compare_all(comparison *c, be_error *err)
     be_precision precision = options.precision;
     options.precision = BE_PRECISION_FP32;
     TRY(trace_of_reference(&c->reference, &options, err));
-    options.precision = precision;
     if (precision != BE_PRECISION_FP32) TRY(measure_rounding(c, err));
     TRY(compare(c, &c->native, &c->reference, "native", "reference", err));
     return compare_engines(c, err);

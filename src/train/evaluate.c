@@ -10,8 +10,7 @@
 #include "core/memory.h"
 #include "group/group.h"
 
-#define PIECE_NS \
-    INT64_C(50000000) /* of an evaluation: then a sign of life and a look for signals */
+#define PIECE_NS INT64_C(50000000) /* then a sign of life, and a look for signals */
 
 static be_status order_new(evaluator *e, be_error *err)
 {
