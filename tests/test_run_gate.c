@@ -202,7 +202,6 @@ static void large_close(large *l)
     dataset_close(l->f.set);
 }
 
-/* A native runner held against the gate, and one whose losses are 1 % too large at full size. */
 /* Where both diverge only what comes before is compared. */
 static void divergence_is_passed_over(const gate_result *sound)
 {
@@ -218,6 +217,19 @@ static void divergence_is_passed_over(const gate_result *sound)
     ASSERT_FAILS(gate_compare("b", &other, "a", &grown, &err), BE_NUMERIC, "in step 2");
 }
 
+/* bf16 rounds the one number that an operation tells to 8 bits, the loss of a network not at all.
+ */
+static void first_losses_have_bands(void **state)
+{
+    (void)state;
+    assert_float_equal(gate_first_loss_band(false, "fp32"), 1e-3, 1e-9);
+    assert_float_equal(gate_first_loss_band(false, "bf16"), 1e-3, 1e-9);
+    assert_float_equal(gate_first_loss_band(true, "fp32"), 1e-3, 1e-9);
+    assert_float_equal(gate_first_loss_band(true, "tf32"), 0.1, 1e-9);
+    assert_float_equal(gate_first_loss_band(true, "bf16"), 0.8, 1e-9);
+}
+
+/* A native runner held against the gate, and one whose losses are 1 % too large at full size. */
 static void check_full_size(bool infer)
 {
     be_error err = {0};
@@ -521,6 +533,7 @@ int main(void)
         cmocka_unit_test(limits_of_a_precision_are_told),
         cmocka_unit_test(gradients_that_prove_nothing_are_no_proof),
         cmocka_unit_test(bf16_passes),
+        cmocka_unit_test(first_losses_have_bands),
         cmocka_unit_test(a_device_that_is_another_is_refused),
     };
     /* It measures for long, and a sanitizer would see nothing but the tests above once more. */

@@ -113,6 +113,12 @@ BE_CHECKED be_status gate_find_rounding(gate *g, be_precision precision, be_erro
 BE_CHECKED be_status gate_check(gate *g, runner *r, const protocol_job *job, double limit_s,
                                 gate_result *out, be_error *err);
 
+/* How far the first loss of a measured job may be from another's, relative to it.  That of a
+ * network is a mean of many numbers, in fp32 whatever the precision.  What stands for the loss of
+ * an operation is one number of its result, which bf16 rounds as well: where it is small beside the
+ * others the relative error is many times that of the whole result, which the gate has judged. */
+double gate_first_loss_band(bool operates, const char *precision);
+
 /* BE_NUMERIC if the losses that `name` had at full size are not those of `other`. */
 BE_CHECKED be_status gate_compare(const char *name, const gate_result *found, const char *other,
                                   const gate_result *right, be_error *err);

@@ -374,6 +374,13 @@ be_status gate_check(gate *g, runner *r, const protocol_job *job, double limit_s
  * ten times what one tensor may, as the first losses of a measurement. */
 #define GATE_LOSS_BANDS 10
 
+double gate_first_loss_band(bool operates, const char *precision)
+{
+    const gate_limits *limits = find_limits(operates ? precision : "fp32");
+    MUST(limits);
+    return GATE_LOSS_BANDS * limits->band;
+}
+
 be_status gate_compare(const char *name, const gate_result *found, const char *other,
                        const gate_result *right, be_error *err)
 {

@@ -504,12 +504,22 @@ static void keep_passes(measurement *m, const conductor_contender *contenders,
     }
 }
 
+/* 0: not compared, as draws of dropout differ by engine. */
+static double first_loss_band(const measurement *m, const conductor_contender *contenders,
+                              int count)
+{
+    double band = 0;
+    for (int i = 0; i < count && !m->dropout && !m->plan.infer; i++)
+        band = fmax(band, gate_first_loss_band(m->workload->operate, contenders[i].job.precision));
+    return band;
+}
+
 static be_status conduct(measurement *m, const measurement_watch *watch,
                          conductor_contender *contenders, conductor_report **out, be_error *err)
 {
     int count = contender_count(m, watch->point);
     conductor_options options = m->conducting;
-    options.loss_band = m->dropout || m->plan.infer ? 0 : 1e-3;
+    options.loss_band = first_loss_band(m, contenders, count);
     options.progress = show_progress;
     options.context = (void *)watch;
     options.budget_from_ns = m->began_ns;
