@@ -34,6 +34,7 @@
     X(LOCALS, "shared_sum", shared)                                                          \
     X(UNROLLED, "unrolled", 6.0 + 28.0)                                                      \
     X(ROUNDED, "LOAD_TF32(x, i)", half_of(v, 11, -125))                                      \
+    X(NARROWED, "LOAD_F32_TO_BF16(x, i)", half_of(v, 8, -125))                               \
     X(STORED, "LOAD_F32(x, i)", v)
 
 #define X(name, text, value) ROW_##name,

@@ -381,9 +381,9 @@ static void a_resumed_training_is_the_same_to_the_bit(void **state)
 
 /* ---------------------------------------------------------------- fusion and layouts */
 
-static bool has_all(const void *device, const be_op *op)
+static bool has_all(const void *device, const be_graph *g, const graph_node *node, const be_op *op)
 {
-    (void)device, (void)op;
+    (void)device, (void)g, (void)node, (void)op;
     return true;
 }
 

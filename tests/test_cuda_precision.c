@@ -40,6 +40,7 @@ static int clean(void **state)
 #define ROWS 24
 #define DEPTH 64
 #define FEATURES 16
+#define OUTPUTS 48 /* of a linear layer: more than what stays with our own kernels */
 #define CHANNELS 3
 #define SIDE 8
 
@@ -49,23 +50,35 @@ typedef struct network {
     int64_t inputs, outputs;
 } network;
 
+static network network_of(be_graph *g, be_value x, be_value y)
+{
+    be_error err = {0};
+    ASSERT_OK(be_graph_check(g, &err));
+    be_shape from = be_value_shape(g, x), to = be_value_shape(g, y);
+    return (network){g, x, y, shape_elements(&from), shape_elements(&to)};
+}
+
+static network linear_new(int outputs)
+{
+    be_graph *g = be_graph_new(5);
+    be_value x = be_input(g, "x", (be_shape){BE_F32, 2, {ROWS, DEPTH}});
+    return network_of(g, x, be_linear(g, x, &(be_linear_options){"a", .features = outputs}));
+}
+
+/* With ReLU and a pool behind it or without. */
+static network convolution_new(int features, bool pool)
+{
+    be_graph *g = be_graph_new(5);
+    be_conv2d_options options = {.name = "a", .channels = features, .kernel = 3, .padding = 1};
+    be_value x = be_input(g, "x", (be_shape){BE_F32, 4, {4, CHANNELS, SIDE, SIDE}});
+    be_value y = be_conv2d(g, x, &options);
+    if (pool) y = be_max_pool2d(g, be_relu(g, y), &(be_pool2d_options){.size = 2});
+    return network_of(g, x, y);
+}
+
 static network network_new(bool is_convolution)
 {
-    network n = {.graph = be_graph_new(5)};
-    be_graph *g = n.graph;
-    be_shape flat = {BE_F32, 2, {ROWS, DEPTH}}, picture = {BE_F32, 4, {4, CHANNELS, SIDE, SIDE}};
-    be_error err = {0};
-    n.x = be_input(g, "x", is_convolution ? picture : flat);
-    n.y = is_convolution
-              ? be_conv2d(g, n.x,
-                          &(be_conv2d_options){
-                              .name = "a", .channels = FEATURES, .kernel = 3, .padding = 1})
-              : be_linear(g, n.x, &(be_linear_options){"a", .features = FEATURES});
-    ASSERT_OK(be_graph_check(g, &err));
-    be_shape x = be_value_shape(g, n.x), y = be_value_shape(g, n.y);
-    n.inputs = shape_elements(&x);
-    n.outputs = shape_elements(&y);
-    return n;
+    return is_convolution ? convolution_new(FEATURES, false) : linear_new(OUTPUTS);
 }
 
 static float *inputs_new(const network *n)
@@ -216,6 +229,63 @@ static void a_convolution_without_an_engine_is_ours(void **state)
     be_graph_free(n.graph);
 }
 
+static int launches_of(const network *n, be_device *device, be_precision precision)
+{
+    be_plan *plan = NULL;
+    be_error err = {0};
+    be_plan_options options = {
+        .mode = BE_INFER, .precision = precision, .keep = &n->y, .keep_count = 1, .dry_run = 1};
+    ASSERT_OK(be_plan_new(n->graph, device, &options, &plan, &err));
+    int launches = (int)be_plan_describe(plan).launches;
+    be_plan_free(plan);
+    return launches;
+}
+
+/* A linear layer of few outputs is ours in tf32, which rounds its operands; in bf16 cuBLASLt's. */
+static void few_outputs_are_ours_in_tf32(void **state)
+{
+    (void)state;
+    char text[256];
+    be_device *device = open_device(NULL), *asked = open_device("cudnn");
+    network n = linear_new(10);
+    expect_error(error_of(&n, device, BE_PRECISION_TF32, text), TF32_ERROR, "few outputs");
+    assert_string_equal(text, "native, CUDA 13.0, sm_90, NVRTC 13.0");
+    expect_error(error_of(&n, asked, BE_PRECISION_TF32, text), TF32_ERROR, "asked for");
+    assert_non_null(strstr(text, "cuBLASLt 13.0.2"));
+    expect_error(error_of(&n, device, BE_PRECISION_BF16, text), BF16_ERROR, "few outputs");
+    assert_non_null(strstr(text, "cuBLASLt 13.0.2"));
+    be_graph_free(n.graph);
+    be_device_close(device);
+    be_device_close(asked);
+}
+
+/* With few channels a convolution, its ReLU and its pool are one launch of ours in every precision,
+ * which rounds the operands as it loads them; with more, and where the user asks for it, cuDNN's
+ * and a pool. */
+static void few_channels_stay_one_launch(void **state)
+{
+    static const double errors[] = {
+        [BE_PRECISION_TF32] = TF32_ERROR, [BE_PRECISION_BF16] = BF16_ERROR};
+    (void)state;
+    char text[256];
+    be_device *device = open_device(NULL), *asked = open_device("cudnn");
+    network few = convolution_new(32, true), more = convolution_new(33, true);
+    assert_true(error_of(&few, device, BE_PRECISION_FP32, text) < 1e-6);
+    for (be_precision p = BE_PRECISION_TF32; p <= BE_PRECISION_BF16; p++) {
+        expect_error(error_of(&few, device, p, text), errors[p], "few channels");
+        assert_string_equal(text, "native, CUDA 13.0, sm_90, NVRTC 13.0");
+        assert_int_equal(launches_of(&few, device, p), 1);
+        expect_error(error_of(&more, device, p, text), errors[p], "more channels");
+        assert_non_null(strstr(text, "cuDNN 9.14.0"));
+        expect_error(error_of(&few, asked, p, text), errors[p], "asked for");
+        assert_non_null(strstr(text, "cuDNN 9.14.0"));
+    }
+    be_graph_free(few.graph);
+    be_graph_free(more.graph);
+    be_device_close(device);
+    be_device_close(asked);
+}
+
 static void without_the_libraries(void **state)
 {
     (void)state;
@@ -243,8 +313,8 @@ static void without_the_libraries(void **state)
     n = network_new(false);
     setenv("FAKE_CUBLASLT_NONE", "1", 1);
     device = open_device(NULL);
-    ASSERT_FAILS(run_device(&n, device, BE_PRECISION_TF32, y, text, &err), BE_UNAVAILABLE,
-                 "cuBLASLt 13.0.2: an algorithm for a product of ", "native gpu multiplies in");
+    expect_error(error_of(&n, device, BE_PRECISION_TF32, text), TF32_ERROR, "our own kernels");
+    assert_string_equal(text, "native, CUDA 13.0, sm_90, NVRTC 13.0");
     expect_error(error_of(&n, device, BE_PRECISION_BF16, text), BF16_ERROR, "our own kernels");
     be_device_close(device);
     be_graph_free(n.graph);
@@ -508,6 +578,8 @@ int main(void)
         cmocka_unit_test_setup(each_precision_shows_its_error, clean),
         cmocka_unit_test_setup(fp32_in_the_place_of_tf32_is_noticed, clean),
         cmocka_unit_test_setup(a_convolution_without_an_engine_is_ours, clean),
+        cmocka_unit_test_setup(few_channels_stay_one_launch, clean),
+        cmocka_unit_test_setup(few_outputs_are_ours_in_tf32, clean),
         cmocka_unit_test_setup(equal_attentions_share_an_engine, clean),
         cmocka_unit_test_setup(without_the_libraries, clean),
         cmocka_unit_test_setup(networks_train, clean),

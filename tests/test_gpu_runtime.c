@@ -210,7 +210,8 @@ static void every_host_side_gives_what_its_kernels_test(void **state)
     int planned = 0;
     for (int i = 0; i < OP_COUNT; i++) {
         const be_op *op = op_table[i];
-        if (!device->vtable->has(device, BE_PRECISION_FP32, op) || op == &be_op_reorder) continue;
+        if (!device->vtable->has(device, BE_PRECISION_FP32, NULL, NULL, op) || op == &be_op_reorder)
+            continue;
         for (int k = 0; k < op->case_count; k++)
             for (int narrow = 0; narrow < (op->narrow ? 2 : 1); narrow++, planned++) {
                 be_error err;

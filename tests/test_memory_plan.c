@@ -404,9 +404,10 @@ static void a_gradient_lies_where_the_logits_were(void **state)
     be_device_close(device);
 }
 
-static bool device_has(const void *device, const be_op *op)
+static bool device_has(const void *device, const be_graph *g, const graph_node *node,
+                       const be_op *op)
 {
-    return ((const be_device *)device)->vtable->has(device, BE_PRECISION_FP32, op);
+    return ((const be_device *)device)->vtable->has(device, BE_PRECISION_FP32, g, node, op);
 }
 
 static void check_workload(const workload *w, be_device *device, be_mode mode, bool keep)

@@ -16,8 +16,8 @@ static be_status pair_infer(op_infer *call, be_error *err)
 }
 
 /* head and tail are one op where the device has `both`, which also gives a second output. */
-static bool head_absorb(const be_graph *g, graph_node *node, const graph_node *next,
-                        bool (*has)(const void *device, const be_op *), const void *device);
+static bool head_absorb(const be_graph *g, graph_node *node, const graph_node *next, op_has *has,
+                        const void *device);
 
 static const be_op op_tail = {
     .name = "tail", .inputs = 2, .outputs = 1, .optional = 2, .infer = same_infer, .cost = no_cost};
@@ -35,26 +35,25 @@ static const be_op op_train = {.name = "train only",
                                .inferring = &op_passed_through,
                                .infer = same_infer,
                                .cost = no_cost};
-static bool head_absorb(const be_graph *g, graph_node *node, const graph_node *next,
-                        bool (*has)(const void *device, const be_op *), const void *device)
+static bool head_absorb(const be_graph *g, graph_node *node, const graph_node *next, op_has *has,
+                        const void *device)
 {
-    (void)g;
-    if (next->op != &op_tail || !has(device, &op_both)) return false;
+    if (next->op != &op_tail || !has(device, g, node, &op_both)) return false;
     node->op = &op_both;
     return true;
 }
 
 /* Fusion. */
 
-static bool has_all(const void *device, const be_op *op)
+static bool has_all(const void *device, const be_graph *g, const graph_node *node, const be_op *op)
 {
-    (void)device, (void)op;
+    (void)device, (void)g, (void)node, (void)op;
     return true;
 }
 
-static bool has_none(const void *device, const be_op *op)
+static bool has_none(const void *device, const be_graph *g, const graph_node *node, const be_op *op)
 {
-    (void)device, (void)op;
+    (void)device, (void)g, (void)node, (void)op;
     return false;
 }
 
@@ -105,8 +104,8 @@ static void fusion_keeps_what_is_still_needed(void **state)
 }
 
 /* `pair` takes over the second input of `joins`, which may be made only behind it. */
-static bool pair_absorb(const be_graph *g, graph_node *node, const graph_node *next,
-                        bool (*has)(const void *device, const be_op *), const void *device);
+static bool pair_absorb(const be_graph *g, graph_node *node, const graph_node *next, op_has *has,
+                        const void *device);
 
 static const be_op op_joins = {
     .name = "joins", .inputs = 2, .outputs = 1, .infer = same_infer, .cost = no_cost};
@@ -118,8 +117,8 @@ static const be_op op_pair = {.name = "pair",
                               .cost = no_cost,
                               .absorb = pair_absorb};
 
-static bool pair_absorb(const be_graph *g, graph_node *node, const graph_node *next,
-                        bool (*has)(const void *device, const be_op *), const void *device)
+static bool pair_absorb(const be_graph *g, graph_node *node, const graph_node *next, op_has *has,
+                        const void *device)
 {
     (void)g, (void)has, (void)device;
     if (next->op != &op_joins || node->in[1] != BE_NONE) return false;

@@ -65,12 +65,16 @@ typedef struct device_vtable {
     void (*close)(be_device *device);
     /* A fixed piece of arithmetic on all of the device, waited for: how long it takes. */
     be_status (*reference)(be_device *device, int64_t *wall_ns, be_error *err);
-    /* Whether it can run the op, where products are in this precision. */
-    bool (*has)(const void *device, be_precision precision, const be_op *op);
+    /* Whether it can run the op, where products are in this precision; with a graph whether its
+     * node should become that op (see lower_target). */
+    bool (*has)(const void *device, be_precision precision, const be_graph *g,
+                const graph_node *node, const be_op *op);
     void (*layouts)(const void *device, const be_graph *g, const graph_node *node,
                     value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT]);
     /* See lower_target; NULL: no result is kept in bf16. */
     bool (*mixes)(const void *device, const be_graph *g, const graph_node *node);
+    /* See lower_target; NULL: no node does. */
+    bool (*rounds)(const void *device, const be_graph *g, const graph_node *node);
     /* The graph and the map live as long as the program. */
     be_status (*build)(be_device *device, const be_graph *g, const memory_map *map,
                        const program_options *options, program **out, be_error *err);

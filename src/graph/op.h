@@ -15,6 +15,7 @@
 #define OP_MAX_OUT 6
 
 typedef struct graph_node graph_node;
+struct be_op;
 
 /* Shapes of the outputs from those of the inputs.  An absent input has rank −1; an output that this
  * use of the op does not have is to be given rank −1. */
@@ -54,6 +55,10 @@ typedef struct op_cost {
     double flops; /* a multiplication and an addition are two */
     double bytes; /* the least: every input read once, every output written once */
 } op_cost;
+
+/* May the node become this op on the device? */
+typedef bool op_has(const void *device, const be_graph *g, const graph_node *node,
+                    const struct be_op *op);
 
 /* One test case.  Floating-point inputs are drawn uniformly from [low, high), those whose index is
  * in `positive` from [0, high); integers from [0, below[i]). */
@@ -135,9 +140,10 @@ typedef struct be_op {
      * judged by the tolerance of the case. */
     bool is_nonlinear;
     /* Fusion: may `node` (this op) take over `next`, the only user of its output 0?  `has` asks the
-     * device for an op.  If so it changes its own op and attributes and returns true. */
-    bool (*absorb)(const be_graph *g, graph_node *node, const graph_node *next,
-                   bool (*has)(const void *device, const struct be_op *), const void *device);
+     * device whether the node may become another op there.  If so it changes its own op and
+     * attributes and returns true. */
+    bool (*absorb)(const be_graph *g, graph_node *node, const graph_node *next, op_has *has,
+                   const void *device);
     /* Bit i: in the place of these inputs there may be one value with them side by side in its last
      * dimension, which is then the first of them, and the others are absent. */
     unsigned side_by_side;

@@ -9,8 +9,9 @@
 /* What a pass may ask of the device. */
 typedef struct lower_target {
     const void *device;
-    /* Can it run this op at all, and is that op worth it here?  NULL: no fusion. */
-    bool (*has)(const void *has_of, const be_op *op);
+    /* Can it run this op at all, and is it worth more than the node and its user apart?  NULL: no
+     * fusion. */
+    op_has *has;
     const void *has_of;
     /* The layouts in which the node wants its inputs and gives its outputs; all PLAIN on entry.
      * NULL: everything is plain. */
@@ -20,6 +21,9 @@ typedef struct lower_target {
     /* With BE_PRECISION_BF16: may this node read and write bf16, as far as its op knows both types
      * (be_op.narrow_in, narrow_out)?  NULL: none may. */
     bool (*mixes)(const void *device, const be_graph *g, const graph_node *node);
+    /* With BE_PRECISION_BF16: does this node round the operands of its products itself, as it reads
+     * them, so that no copies are made for it?  NULL: none does. */
+    bool (*rounds)(const void *device, const be_graph *g, const graph_node *node);
 } lower_target;
 
 /* Copy the graph and make it ready: dropout removed when inferring, fusion, parameter block,

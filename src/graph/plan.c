@@ -443,10 +443,11 @@ typedef struct plan_target {
     be_precision precision;
 } plan_target;
 
-static bool target_has(const void *target, const be_op *op)
+static bool target_has(const void *target, const be_graph *g, const graph_node *node,
+                       const be_op *op)
 {
     const plan_target *t = target;
-    return t->device->vtable->has(t->device, t->precision, op);
+    return t->device->vtable->has(t->device, t->precision, g, node, op);
 }
 
 static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_options *options,
@@ -459,7 +460,8 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
                            .has_of = &question,
                            .layouts = device->reorder ? device->vtable->layouts : NULL,
                            .reorder = device->reorder,
-                           .mixes = device->vtable->mixes};
+                           .mixes = device->vtable->mixes,
+                           .rounds = device->vtable->rounds};
     TRY(graph_lower(g, options, &target, &plan->graph, err));
     TRY(memory_plan(plan->graph, device->late_nodes, &plan->map, err));
     TRY(list_weights(plan, err));

@@ -91,8 +91,9 @@ static be_status narrow_copy(be_graph *g, const be_op *cast, be_value *copies, b
 }
 
 /* The operands of products: the nodes are taken away and put back one by one, each behind the
- * copies that it needs. */
-static be_status narrow_operands(be_graph *g, const be_op *cast, be_error *err)
+ * copies that it needs; one that rounds them itself needs none. */
+static be_status narrow_operands(be_graph *g, const lower_target *target, const be_op *cast,
+                                 be_error *err)
 {
     void *memory = NULL, *all = NULL;
     size_t count = g->node_count, values = g->value_count;
@@ -105,7 +106,8 @@ static be_status narrow_operands(be_graph *g, const be_op *cast, be_error *err)
     g->node_count = 0;
     for (size_t n = 0; n < count; n++) {
         graph_node *node = &nodes[n];
-        for (int i = 0; i < node->op->inputs; i++) {
+        bool rounds = target->rounds && target->rounds(target->device, g, node);
+        for (int i = 0; i < node->op->inputs && !rounds; i++) {
             be_value x = node->in[i];
             if (x == BE_NONE || !(node->op->narrow >> i & 1)) continue;
             if (g->values[x].shape.dtype == BE_F32)
@@ -253,7 +255,7 @@ be_status pass_precision(be_graph *g, be_precision precision, const lower_target
     g->precision = precision;
     const be_op *cast = find_cast(g);
     if (precision != BE_PRECISION_BF16 || !cast) return BE_OK;
-    TRY(narrow_operands(g, cast, err));
+    TRY(narrow_operands(g, target, cast, err));
     if (target->mixes) TRY(narrow_results(g, target, err));
     return pass_narrow(g, cast, err);
 }

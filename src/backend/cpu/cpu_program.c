@@ -29,9 +29,10 @@ struct program {
     bool resolved; /* every operand of every call has its address */
 };
 
-static bool cpu_vt_has(const void *device, be_precision precision, const be_op *op)
+static bool cpu_vt_has(const void *device, be_precision precision, const be_graph *g,
+                       const graph_node *node, const be_op *op)
 {
-    (void)precision;
+    (void)precision, (void)g, (void)node;
     return cpu_has(device, op);
 }
 

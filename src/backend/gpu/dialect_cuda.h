@@ -77,12 +77,18 @@ static __device__ __forceinline__ float dialect_reciprocal(float x)
 #define MIN(x, y) fminf(x, y)
 #define LOAD_F32(p, i) ((p)[i])
 #define STORE_F32(p, i, x) ((p)[i] = (x))
-/* To 11 significant bits, ties to even; what is not finite stays. */
+/* To 11 significant bits, ties to even; what is not finite stays.  The device does so by itself
+ * from compute capability 9.0 on. */
 static __device__ __forceinline__ float dialect_round_tf32(float x)
 {
     u32 bits = BITS_OF(x);
-    if ((bits & 0x7f800000u) == 0x7f800000u) return x;
-    return FLOAT_OF((bits + 0xfffu + (bits >> 13 & 1u)) & 0xffffe000u);
+#if __CUDA_ARCH__ >= 900
+    asm("{ cvt.rn.tf32.f32 %0, %1; }" : "=r"(bits) : "f"(x));
+#else
+    if ((bits & 0x7f800000u) != 0x7f800000u)
+        bits = (bits + 0xfffu + (bits >> 13 & 1u)) & 0xffffe000u;
+#endif
+    return FLOAT_OF(bits);
 }
 #define LOAD_TF32(p, i) dialect_round_tf32((p)[i])
 static __device__ __forceinline__ float dialect_load_f16(u16 h)
@@ -131,6 +137,8 @@ static __device__ __forceinline__ u32 dialect_pair_bf16(float low, float high)
 #endif
 #define LOAD_BF16(p, i) dialect_load_bf16((p)[i])
 #define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))
+/* The upper half of a pair is the number itself: one instruction, where a single one takes two. */
+#define LOAD_F32_TO_BF16(p, i) FLOAT_OF(dialect_pair_bf16(0.0f, (p)[i]))
 static __device__ __forceinline__ void dialect_load_4_f32(float *v, const float *p)
 {
     float4 all = *(const float4 *)p;

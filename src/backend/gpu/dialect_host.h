@@ -122,6 +122,7 @@ static inline u16 dialect_store_bf16(float x)
     return (u16)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }
 #define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))
+#define LOAD_F32_TO_BF16(p, i) dialect_float((u32)dialect_store_bf16((p)[i]) << 16)
 #define DIALECT_LOAD(count, word, v, p, i)                  \
     for (int dialect_k = 0; dialect_k < count; dialect_k++) \
     (v)[dialect_k] = word(p, (i) + dialect_k)

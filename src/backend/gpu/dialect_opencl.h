@@ -97,6 +97,7 @@ static inline ushort dialect_store_bf16(float x)
     return (ushort)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }
 #define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))
+#define LOAD_F32_TO_BF16(p, i) as_float((uint)dialect_store_bf16((p)[i]) << 16)
 /* Four and eight at a time: vectors, whose elements are the components in order. */
 static inline void dialect_load_4_f32(float *v, __global const float *p)
 {

@@ -56,7 +56,7 @@ typedef struct gpu_call {
     bool is_dry;                 /* nothing may run on the device while it is prepared */
     bool is_in_place;            /* an output overwrites an input (be_op.in_place) */
     bool has_library;            /* the plan takes products from one */
-    bool rounds_tf32;            /* LOAD rounds the operands of products: see gpu_kernel */
+    bool rounds;                 /* LOAD rounds the operands of products: see gpu_kernel */
     int forced_group;            /* 0, or the group size that a test wants */
     int wanted[GPU_MAX_CHOICES]; /* which way to take of each choice */
     /* data_batch in the streamed mode: the places of the whole order, while the shapes are those of
@@ -89,9 +89,10 @@ typedef struct gpu_kernel {
     const char *implementation;
     unsigned precisions; /* bit p: multiplies in be_precision p, too; … */
     bool no_fp32;        /* … all others do so in fp32 */
-    /* LOAD(IN0 …) rounds the operands of its products to tf32: our own kernel takes in tf32 what
-     * the library has nothing for. */
-    bool rounds_tf32;
+    /* Bit p: in be_precision p LOAD(IN0 …) rounds the operands of its products that are f32.  In
+     * tf32 our own kernel takes so what the library has nothing for; in bf16 it needs no copies of
+     * them (gpu_rounds). */
+    unsigned rounds;
     bool is_wide; /* knows f32 alone where be_op.narrow_in, narrow_out allow bf16 */
     /* Refuse with the reason (BE_UNAVAILABLE), or choose units and scratch. */
     be_status (*prepare)(gpu_call *call, be_error *err);
@@ -107,8 +108,9 @@ be_status gpu_check_precision(const gpu_call *call, const gpu_kernel *kernel, be
 
 /* Sets of precisions: our own products read bf16 operands, NVIDIA's libraries multiply in tf32 too.
  */
+#define GPU_TF32 (1u << BE_PRECISION_TF32)
 #define GPU_BF16 (1u << BE_PRECISION_BF16)
-#define GPU_TF32_BF16 (1u << BE_PRECISION_TF32 | GPU_BF16)
+#define GPU_TF32_BF16 (GPU_TF32 | GPU_BF16)
 
 /* For prepare: add a unit.  Its group size is `group`, or what a test forces, or what the device
  * allows; kernels see it as GROUP.  `defines`: "NAME=value NAME=value …" by printf, a value at
@@ -120,6 +122,10 @@ be_status gpu_use(gpu_call *call, const gpu_source *const *sources, int group, b
 /* "NAME_T=float NAME_TYPE=F32": the type of memory that a source calls NAME, for `defines` of
  * gpu_use, where it is not that of one operand of the op. */
 const char *gpu_type_words(const char *name, be_dtype dtype, char text[64]);
+
+/* The same for an operand of a product, which LOAD rounds if the call does so. */
+const char *gpu_operand_words(const gpu_call *call, const char *name, be_dtype dtype,
+                              char text[64]);
 
 #define GPU_SOURCES(...)        \
     (const gpu_source *const[]) \
@@ -193,8 +199,13 @@ static inline gpu_span gpu_part(gpu_span span, size_t offset, size_t bytes)
 /* Implementations that are tried before our own kernels: those of a driver's libraries. */
 typedef struct gpu_library {
     const gpu_kernel *const *table; /* in the order of op_table; NULL where there is none */
-    bool (*parts)(const be_op *op); /* whether its parts are wanted in the place of a fused op;
-                                       NULL: of none */
+    /* Whether the node and its user are wanted in the place of `op`, which is both; NULL: of none.
+     * `is_asked_for`: the user named the library, the precision did not bring it.  Without a graph:
+     * in general. */
+    bool (*parts)(const be_graph *g, const graph_node *node, const be_op *op, bool is_asked_for);
+    /* Whether our own kernels are wanted for this node, unless the user asked for the library;
+     * NULL: for none that it takes. */
+    bool (*leaves)(const gpu_call *call);
     bool tensor_layouts; /* tensor cores want images of bf16 and odd rows as gpu_layouts.c says */
 } gpu_library;
 
@@ -236,13 +247,15 @@ be_status gpu_library_find(gpu_device *device, be_precision precision, const gpu
 void gpu_layouts(const void *device, const be_graph *g, const graph_node *node,
                  value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT]);
 bool gpu_mixes(const void *device, const be_graph *g, const graph_node *node);
+bool gpu_rounds(const void *device, const be_graph *g, const graph_node *node);
 
 /* The elements of a value in reading order, however it lies; by way of a copy where not plainly. */
 be_status gpu_read_plain(gpu_driver *driver, gpu_span span, const graph_value *value, void *data,
                          size_t bytes, be_error *err);
 
 /* See device_vtable. */
-bool gpu_has(const void *device, be_precision precision, const be_op *op);
+bool gpu_has(const void *device, be_precision precision, const be_graph *g, const graph_node *node,
+             const be_op *op);
 
 int gpu_op_index(const be_op *op); /* in op_table */
 

@@ -51,12 +51,30 @@ static type_words words_of(be_dtype dtype)
     return (type_words){0};
 }
 
-const char *gpu_type_words(const char *name, be_dtype dtype, char text[64])
+/* Of an operand of a product. */
+static type_words operand_words_of(const gpu_call *call, be_dtype dtype)
 {
     type_words words = words_of(dtype);
+    if (call->rounds && dtype == BE_F32)
+        words.word = call->precision == BE_PRECISION_TF32 ? "TF32" : "F32_TO_BF16";
+    return words;
+}
+
+static const char *print_words(const char *name, type_words words, char text[64])
+{
     int length = snprintf(text, 64, "%s_T=%s %s_TYPE=%s", name, words.type, name, words.word);
     MUST(length > 0 && length < 64);
     return text;
+}
+
+const char *gpu_type_words(const char *name, be_dtype dtype, char text[64])
+{
+    return print_words(name, words_of(dtype), text);
+}
+
+const char *gpu_operand_words(const gpu_call *call, const char *name, be_dtype dtype, char text[64])
+{
+    return print_words(name, operand_words_of(call, dtype), text);
 }
 
 /* "#define IN0_T float", "#define IN0_TYPE F32" of an operand, if a source asks for it: more lines
@@ -71,9 +89,8 @@ static be_status add_operand(gpu_call *call, gpu_unit *unit, const char *name, i
     for (int s = 0; s < GPU_MAX_SOURCES && unit->sources[s]; s++)
         wanted |= strstr(unit->sources[s]->text, mention) != NULL;
     if (!wanted || shape->rank < 0) return BE_OK;
-    type_words words = words_of(shape->dtype);
     bool is_operand = name[0] == 'I' && call->node->op->narrow >> place & 1;
-    if (call->rounds_tf32 && is_operand && shape->dtype == BE_F32) words.word = "TF32";
+    type_words words = is_operand ? operand_words_of(call, shape->dtype) : words_of(shape->dtype);
     return arena_printf(call->memory, &unit->defines, err,
                         "%s#define %s_T %s\n#define %s_TYPE %s\n", unit->defines, mention,
                         words.type, mention, words.word);
@@ -277,8 +294,9 @@ be_status gpu_check_precision(const gpu_call *call, const gpu_kernel *kernel, be
     if (precision == BE_PRECISION_FP32 && kernel->no_fp32)
         FAIL(err, BE_UNAVAILABLE, "%s multiplies bf16 operands alone here, not in fp32",
              kernel->implementation);
-    bool is_known = !call->node->op->narrow || precision == BE_PRECISION_FP32 ||
-                    (precision == BE_PRECISION_TF32 && kernel->rounds_tf32 && call->has_library);
+    bool rounds =
+        kernel->rounds >> precision & 1 && (precision != BE_PRECISION_TF32 || call->has_library);
+    bool is_known = !call->node->op->narrow || precision == BE_PRECISION_FP32 || rounds;
     if (!is_known && !(kernel->precisions >> precision & 1))
         FAIL(err, BE_UNAVAILABLE, "%s multiplies in fp32%s, not in %s; use --precision fp32",
              kernel->implementation, kernel->precisions ? " or of bf16 operands" : " alone",

@@ -35,14 +35,25 @@ be_status gpu_library_find(gpu_device *device, be_precision precision, const gpu
     return status;
 }
 
-bool gpu_has(const void *device, be_precision precision, const be_op *op)
+bool gpu_has(const void *device, be_precision precision, const be_graph *g, const graph_node *node,
+             const be_op *op)
 {
     /* The device is made ready for the library; nothing that others see changes. */
     gpu_device *gpu = (gpu_device *)(uintptr_t)device;
     const gpu_library *library = NULL;
     if (gpu_library_find(gpu, precision, &library, NULL) != BE_OK) library = NULL;
     return gpu_table[gpu_op_index(op)] != NULL &&
-           !(library && library->parts && library->parts(op));
+           !(library && library->parts && library->parts(g, node, op, library == gpu->library));
+}
+
+bool gpu_rounds(const void *device, const be_graph *g, const graph_node *node)
+{
+    gpu_device *gpu = (gpu_device *)(uintptr_t)device;
+    const gpu_library *library = NULL;
+    int index = gpu_op_index(node->op);
+    const gpu_kernel *own = gpu_table[index];
+    if (gpu_library_find(gpu, g->precision, &library, NULL) != BE_OK) library = NULL;
+    return own && own->rounds >> g->precision & 1 && !(library && library->table[index]);
 }
 
 size_t gpu_implementations_text(const gpu_call *calls, size_t count, char *out, size_t room)

@@ -66,7 +66,7 @@ static be_status call_try(gpu_call *call, const gpu_kernel *kernel, be_error *er
 {
     be_status status = check_sizes(call, err);
     if (status == BE_OK) status = gpu_check_precision(call, kernel, err);
-    call->rounds_tf32 = kernel->rounds_tf32 && call->precision == BE_PRECISION_TF32;
+    call->rounds = kernel->rounds >> call->precision & 1;
     if (status == BE_OK) status = gpu_kernel_prepare(kernel, call, err);
     if (status != BE_OK && call->release) call->release(call->state);
     if (status != BE_OK) call->release = NULL;
@@ -74,13 +74,21 @@ static be_status call_try(gpu_call *call, const gpu_kernel *kernel, be_error *er
     return status;
 }
 
-/* A library's implementation, where the user wants it and it takes the node; else our own, which
- * the plan then names. */
+/* Does the library leave it to our own kernels?  Not where the user asked for it. */
+static bool is_left(const program *p, size_t n)
+{
+    if (!p->library->leaves || p->library == p->device->library) return false;
+    gpu_call call = call_before(p, n);
+    return p->library->leaves(&call);
+}
+
+/* A library's implementation, where it is wanted and takes the node; else our own, which the plan
+ * then names. */
 static be_status call_choose(program *p, size_t n, be_error *err)
 {
     int index = gpu_op_index(p->graph->nodes[n].op);
-    const gpu_kernel *candidates[] = {p->library ? p->library->table[index] : NULL,
-                                      gpu_table[index]};
+    bool is_own = !p->library || is_left(p, n);
+    const gpu_kernel *candidates[] = {is_own ? NULL : p->library->table[index], gpu_table[index]};
     be_error first = {.status = BE_OK};
     be_status status = BE_UNAVAILABLE;
     for (int i = 0; i < 2 && status == BE_UNAVAILABLE; i++) {
@@ -522,6 +530,7 @@ const device_vtable gpu_vtable = {.close = gpu_vt_close,
                                   .has = gpu_has,
                                   .layouts = gpu_layouts,
                                   .mixes = gpu_mixes,
+                                  .rounds = gpu_rounds,
                                   .build = gpu_vt_build,
                                   .free = gpu_vt_free,
                                   .write = gpu_vt_write,

@@ -322,18 +322,17 @@ static op_cost backward_cost(const void *attrs, const be_shape *in, const be_sha
                      .bytes = op_bytes(in, out)};
 }
 
-static bool conv2d_absorb(const be_graph *g, graph_node *node, const graph_node *next,
-                          bool (*has)(const void *, const be_op *), const void *device)
+static bool conv2d_absorb(const be_graph *g, graph_node *node, const graph_node *next, op_has *has,
+                          const void *device)
 {
     conv2d_attrs *attrs = node->attrs;
-    (void)g;
     if (activation_absorb(&attrs->activation, next)) return true;
     if (activation_needs_x(attrs->activation)) return false;
     const pool2d_attrs *pool = next->attrs;
     bool is_square = attrs->square_window && attrs->stride[0] == 1 && attrs->stride[1] == 1 &&
                      attrs->padding[0] == attrs->padding[1];
     if (next->op == &be_op_max_pool2d && pool->size == 2 && pool2d_is_tiling(pool) && is_square &&
-        has(device, &be_op_conv2d_pool)) {
+        has(device, g, node, &be_op_conv2d_pool)) {
         node->op = &be_op_conv2d_pool;
         return true;
     }

@@ -121,9 +121,9 @@ const gpu_kernel GPU_KERNEL(conv2d_backward) = {.implementation = GPU_IMPLEMENTA
                                                 .prepare = conv2d_backward_prepare,
                                                 .record = record,
                                                 .precisions = GPU_BF16,
-                                                .rounds_tf32 = true};
+                                                .rounds = GPU_TF32};
 const gpu_kernel GPU_KERNEL(conv2d_pool_backward) = {.implementation = GPU_IMPLEMENTATION,
                                                      .prepare = conv2d_pool_backward_prepare,
                                                      .record = record,
                                                      .precisions = GPU_BF16,
-                                                     .rounds_tf32 = true};
+                                                     .rounds = GPU_TF32_BF16};

@@ -68,9 +68,9 @@ const gpu_kernel GPU_KERNEL(conv2d) = {.implementation = GPU_IMPLEMENTATION,
                                        .prepare = conv2d_prepare,
                                        .record = conv2d_record,
                                        .precisions = GPU_BF16,
-                                       .rounds_tf32 = true};
+                                       .rounds = GPU_TF32};
 const gpu_kernel GPU_KERNEL(conv2d_pool) = {.implementation = GPU_IMPLEMENTATION,
                                             .prepare = conv2d_pool_prepare,
                                             .record = conv2d_record,
                                             .precisions = GPU_BF16,
-                                            .rounds_tf32 = true};
+                                            .rounds = GPU_TF32_BF16};

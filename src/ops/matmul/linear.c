@@ -77,8 +77,8 @@ static be_status linear_gradient(op_gradient *call, be_error *err)
     return BE_OK;
 }
 
-static bool linear_absorb(const be_graph *g, graph_node *node, const graph_node *next,
-                          bool (*has)(const void *device, const be_op *), const void *device)
+static bool linear_absorb(const be_graph *g, graph_node *node, const graph_node *next, op_has *has,
+                          const void *device)
 {
     (void)g;
     (void)has;

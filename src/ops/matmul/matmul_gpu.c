@@ -28,4 +28,5 @@ static be_status matmul_record(const gpu_call *call, gpu_recorder *recorder, be_
 const gpu_kernel GPU_KERNEL(matmul) = {.implementation = GPU_IMPLEMENTATION,
                                        .prepare = matmul_prepare,
                                        .record = matmul_record,
-                                       .precisions = GPU_BF16};
+                                       .precisions = GPU_BF16,
+                                       .rounds = GPU_TF32};

@@ -307,8 +307,8 @@ be_status gpu_product_prepare(gpu_call *call, const gpu_product *product, gpu_pr
                 product->p_column, product->p_k, product->q_row, product->q_k, product->mask,
                 product->ones, product->bias && !split, product->across,
                 end_words(product->add && !split, product->keep && !split, last, end),
-                gpu_type_words("P", product->p_type, p_words),
-                gpu_type_words("Q", product->q_type, q_words)));
+                gpu_operand_words(call, "P", product->p_type, p_words),
+                gpu_operand_words(call, "Q", product->q_type, q_words)));
     if (!split) return BE_OK;
     gpu_parts parts = parts_of(out);
     size_t bytes = (size_t)(parts.parts * parts.rows * parts.width) * sizeof(float);

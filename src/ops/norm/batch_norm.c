@@ -221,7 +221,7 @@ static op_cost batch_norm_backward_cost(const void *attrs, const be_shape *in, c
 /* The sum with a residual of its own shape, then an activation; is_ready_at of pass_fusion sees to
  * it that the residual was made before. */
 static bool batch_norm_absorb(const be_graph *g, graph_node *node, const graph_node *next,
-                              bool (*has)(const void *, const be_op *), const void *device)
+                              op_has *has, const void *device)
 {
     batch_norm_attrs *attrs = node->attrs;
     (void)has;
