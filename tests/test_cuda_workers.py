@@ -67,6 +67,18 @@ class CudaWorkersTest(FolderTest):
         alone = loss_of("--device", "cuda:0")
         self.assertAlmostEqual(loss_of(*GPUS, "--sync-batch-norm"), alone, delta=1e-3 * alone)
 
+    def test_clips_compare_the_pairs_of_all(self):
+        """As the processor does alone; the norm of the gradients tells what Adam does not."""
+        words = ["train", "clip", "--layers", "1", "--width", "16", "--heads", "2", "--seq", "20",
+                 "--size", "16", "--vocab", "128", "--batch", "4", "--limit", "8", "--steps", "2",
+                 "--clip", "0.5", "--synthetic", "--no-store", "--format", "json"]
+        alone, = json.loads(self.good(*words))
+        both, = json.loads(self.good(*words, *GPUS, env=TWO))
+        for name in ("loss", "last_gradient_norm"):
+            self.assertAlmostEqual(both[name], alone[name], delta=1e-5 * alone[name])
+        for name in ("accuracy", "accuracy_back"):
+            self.assertEqual(both[name], alone[name])
+
     def test_the_page_names_all_of_them(self):
         told = " ".join(self.good(*TRAIN, "--steps", "1", *GPUS, env=TWO).split())
         self.assertIn("batch 16 by 2 workers of 8 each, on cuda:0 to cuda:1: Fake GPU 0", told)

@@ -535,6 +535,11 @@ static void gradients_are_reduced_in_buckets(void **state)
     lowered = lower(g, &options, NULL);
     assert_int_equal(count_op(lowered, &be_op_all_reduce), 0);
     be_graph_free(lowered);
+    be_value rows = be_parameter_add(g, "rows", (be_shape){BE_F32, 2, {3, 5}}, (be_start){0});
+    assert_int_equal(be_all_gather(g, rows, NULL), rows);
+    assert_int_equal(be_value_shape(g, be_all_gather(g, rows, groups[1])).dim[0], 6);
+    ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE,
+                 "gathers rows of a group's ranks: expected that group, found none");
     options = (be_plan_options){.mode = BE_INFER, .group = groups[1]};
     ASSERT_FAILS(graph_lower(g, &options, &(lower_target){0}, &lowered, &err), BE_USAGE,
                  "no gradients to share");

@@ -19,6 +19,8 @@ from cli_support import LIMIT_S, PROGRAM, FolderTest, floats, read_safetensors
 KILLS = int(os.environ.get("BREAKEVEN_WORKER_KILLS", "6"))
 SEED = int(os.environ.get("BREAKEVEN_SEED", time.time_ns() % 1000000))
 TRAIN = ["train", "mlp-mnist", "--synthetic", "--limit", "200", "--batch", "16", "--no-store"]
+CLIP = ["train", "clip", "--layers", "1", "--width", "64", "--heads", "2", "--seq", "24", "--size",
+        "32", "--vocab", "1024", "--synthetic", "--limit", "32", "--no-store", "-f", "json"]
 # Sums of single precision in another order, over some dozens of steps; of the largest weight.
 ROUNDING = 2e-6
 PLUGINS = os.path.join(os.path.dirname(PROGRAM), "src", "group")
@@ -384,18 +386,27 @@ class WorkersTest(FolderTest):
                 self.assertEqual(result.stdout, "")
         self.bad(2, "train", "mlp-mnist", "--workers", "2", "--dry-run",
                  says=["--workers and --dry-run: a plan is of one process"])
-        self.bad(2, "train", "clip", "--synthetic", "--limit", "8", "--batch", "4", "--steps", "1",
-                 "--workers", "2", says=["clip compares the pairs of a batch with one another",
-                                         "say --own-pairs, by which each compares the 2 of its"])
         self.bad(2, *TRAIN, "--steps", "1", "--workers", "2", "--own-pairs",
                  says=["--own-pairs: mlp-mnist compares no pictures with one another"])
+
+    def test_clips_compare_the_pairs_of_all(self):
+        """The norm of the gradients tells what Adam does not: whether they are whole."""
+        words = [*CLIP, "--batch", "8", "--steps", "4", "--clip", "0.5", "--export"]
+        one, = json.loads(self.good(*words, self.path("alone"), "--threads", "1"))
+        for workers in ("2", "4"):
+            with self.subTest(workers=workers):
+                found = self.path("w" + workers)
+                all_of_them, = json.loads(self.good(*words, found, "--workers", workers))
+                self.assert_same_training(self.path("alone"), found)
+                for name in ("loss", "last_gradient_norm", "validation_loss"):
+                    self.assertAlmostEqual(all_of_them[name], one[name], delta=2e-6 * one[name])
+                for name in ("accuracy", "accuracy_back"):
+                    self.assertEqual(all_of_them[name], one[name])
 
     def test_clips_compare_their_own_pairs(self):
         """Two pairs are told apart more easily than four; the validation compares four, whoever
         trains; the rate changes nothing."""
-        clip = ["train", "clip", "--layers", "1", "--width", "64", "--heads", "2", "--seq", "24",
-                "--size", "32", "--vocab", "1024", "--synthetic", "--limit", "32", "--batch", "4",
-                "--lr", "1e-9", "--epochs", "1", "--no-store", "-f", "json"]
+        clip = [*CLIP, "--batch", "4", "--lr", "1e-9", "--epochs", "1"]
         alone, = json.loads(self.good(*clip))
         both, = json.loads(self.good(*clip, "--workers", "2", "--own-pairs"))
         self.assertLess(both["loss"], 0.75 * alone["loss"])

@@ -21,6 +21,11 @@ BE_CHECKED be_status be_group_join(be_group **out, be_error *err);
 int be_group_rank(const be_group *group); /* 0 … size − 1 */
 int be_group_size(const be_group *group);
 
+/* x [R, ...] of all ranks, by rank -> [size * R, ...], for a loss that compares the samples of a
+ * batch with one another: each rank then has that of the whole batch.  All plans of the graph are
+ * of this group (be_plan_options.group).  x itself for a group of one. */
+be_value be_all_gather(be_graph *g, be_value x, be_group *group);
+
 /* After the last plan that uses it was freed.  Where a step has failed nobody waits for the others,
  * and the process should end. */
 void be_group_close(be_group *group);

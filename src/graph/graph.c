@@ -467,6 +467,7 @@ static be_status clone_into(const be_graph *g, be_graph *copy, be_error *err)
     copy->node_count = g->node_count;
     copy->salt = g->salt;
     copy->clock = g->clock;
+    copy->group = g->group;
     copy->recipe = g->recipe;
     if (g->recipe.counted)
         TRY(arena_printf(copy->memory, &copy->recipe.counted, err, "%s", g->recipe.counted));

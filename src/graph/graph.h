@@ -126,6 +126,7 @@ struct be_graph {
     graph_recipe recipe;
     be_precision precision; /* set by pass_precision */
     be_value clock;         /* steps done; BE_NONE where nothing counts them */
+    be_group *group;        /* of whose ranks its nodes gather rows; NULL: no node does */
     graph_lowered lowered;
 };
 

@@ -344,6 +344,10 @@ static be_status lower_into(be_graph *g, const be_plan_options *options, const l
              "found %d; leave it out",
              options->accumulate);
     g->lowered.turns = options->accumulate > 1 ? options->accumulate : 1;
+    if (g->group && options->group != g->group)
+        FAIL(err, BE_USAGE,
+             "group: this graph gathers rows of a group's ranks: expected that group, found %s",
+             options->group ? "another one" : "none");
     if (options->sync_batch_norm && !options->group)
         FAIL(err, BE_USAGE,
              "sync_batch_norm: it is of the ranks of a group, and there is none; leave it out");

@@ -19,6 +19,8 @@
     X(adamw, 1, 0, 1, 0, 0)                        \
     X(schedule, 1, 0, 1, 0, 0)                     \
     X(all_reduce, 1, 0, 1, 0, 0)                   \
+    X(all_gather, 1, 0, 1, 0, 0)                   \
+    X(all_gather_backward, 1, 0, 1, 0, 0)          \
     X(take_turn, 1, 0, 1, 0, 0)                    \
     X(clip_gradients, 1, 0, 1, 0, 0)               \
     X(dropout, 1, 0, 1, 0, 0)                      \

@@ -78,6 +78,8 @@ static be_status make_plan(trainer *t, be_error *err)
     int turns = train_turns(o);
     t->entries = alone ? o->data->count : t->steps_per_epoch * t->batch * turns;
     model.order_count = t->entries;
+    /* A group that is cut has its own pairs alone. */
+    model.group = alone || o->own_pairs ? NULL : o->group;
     TRY(workload_model_new(o->workload, &model, &t->model, err));
     be_plan_options plan = {.mode = BE_TRAIN,
                             .precision = o->precision,
@@ -109,7 +111,7 @@ static be_status make_validation(trainer *t, be_error *err)
     /* Several workers stop together, between two blocks of steps. */
     if (be_group_size(t->options->group) == 1) options.interrupted = t->options->interrupted;
     /* What is compared with one another cannot be cut: each rank evaluates all of it. */
-    if (t->options->own_pairs)
+    if (t->is_compared)
         options.batch = t->options->batch;
     else
         ranks_cut(t->options->group, options.data->count, &options.first, &options.count);
@@ -177,7 +179,9 @@ static be_status open_all(trainer *t, be_error *err)
 {
     const train_options *o = t->options;
     int64_t before;
+    data_table form = workload_form(o->workload, o->data->count);
     TRY(check_options(o, err));
+    t->is_compared = workload_targets(&form) == 0;
     t->batch = (int)(group_part(o->group, o->batch, &before) / train_turns(o));
     if (group_is_cut(o->group)) t->shares = shares_begin(o->batch);
     t->steps_per_epoch = order_steps_per_epoch((int32_t)o->data->count, o->batch);
@@ -338,23 +342,30 @@ static be_status explain_bad_loss(trainer *t, int64_t steps, int64_t bad, double
          bad, loss);
 }
 
+/* How many ranks have counted each right answer: those that compare the samples of all. */
+static int times_counted(const trainer *t)
+{
+    return t->is_compared && !t->options->own_pairs ? be_group_size(t->options->group) : 1;
+}
+
 static be_status take_losses(trainer *t, int64_t steps, be_error *err)
 {
     float losses[BE_LOSS_LOG];
     int32_t correct[BE_LOSS_LOG];
     TRY(be_plan_losses(t->plan, steps, losses, correct, err));
     TRY(ranks_join_losses(t->options->group, steps, losses, correct, err));
+    int times = times_counted(t);
     for (int64_t i = 0; i < steps; i++) {
         if (!isfinite(losses[i]))
             return explain_bad_loss(t, steps, t->state.step + i, (double)losses[i], err);
         t->state.loss_sum += (double)losses[i];
-        t->state.correct += correct[i];
+        t->state.correct += correct[i] / times;
     }
     t->state.step += steps;
     int64_t back = 0;
     TRY(evaluation_add_back(t->plan, &t->model.outputs, &back, err));
     if (t->model.outputs.is_mutual) TRY(ranks_sum(t->options->group, &back, err));
-    t->state.back += back;
+    t->state.back += back / times;
     return BE_OK;
 }
 
@@ -531,8 +542,7 @@ static be_status end_epoch(trainer *t, bool *best, be_error *err)
     if (t->validation.plan) {
         TRY(ranks_copy_buffers(t, err));
         TRY(evaluator_run(&t->validation, &epoch.validation, err));
-        if (!t->options->own_pairs)
-            TRY(ranks_join_evaluations(t->options->group, &epoch.validation, err));
+        if (!t->is_compared) TRY(ranks_join_evaluations(t->options->group, &epoch.validation, err));
         epoch.best = take_best(t, &epoch);
     }
     *best = epoch.best;

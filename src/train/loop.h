@@ -94,9 +94,10 @@ typedef struct trainer {
     be_plan *plan;
     evaluator validation;
     checkpoint_state state;
-    int batch;       /* of a turn of this rank */
-    int32_t *order;  /* of an epoch, over all ranks; then of this rank's parts */
-    int64_t entries; /* of the order that the plan has */
+    bool is_compared; /* samples are compared with one another */
+    int batch;        /* of a turn of this rank */
+    int32_t *order;   /* of an epoch, over all ranks; then of this rank's parts */
+    int64_t entries;  /* of the order that the plan has */
     int64_t steps_per_epoch, last_step;
     int64_t epoch_first_step;   /* where this process entered the epoch */
     int64_t epoch_ns, total_ns; /* spent in steps */

@@ -60,16 +60,15 @@ be_status ranks_check(const train_options *o, be_error *err)
              "%" PRId64 " or %" PRId64 ", or another number of workers",
              size, o->batch, below, below + size);
     bool compared = workload_targets(&form) == 0;
-    if (compared && !o->own_pairs)
+    if (compared && !o->own_pairs && group_is_cut(o->group))
         FAIL(err, BE_USAGE,
-             "%s compares the %ss of a batch with one another, and %d workers would see a part of "
-             "them each: another training; train it with one worker, or say --own-pairs, by which "
-             "each compares the %d of its own",
-             o->workload->name, o->data->sample, size, o->batch / size);
+             "%s compares the %ss of a batch with one another, and each device would see its own "
+             "part of them: another training; train it on one device, or say --own-pairs",
+             o->workload->name, o->data->sample);
     if (!compared && o->own_pairs)
         FAIL(err, BE_USAGE, "--own-pairs: %s compares no %ss with one another; leave it out",
              o->workload->name, o->data->sample);
-    if (o->validation && o->validation->count < size)
+    if (!compared && o->validation && o->validation->count < size)
         FAIL(err, BE_USAGE,
              "expected at least a %s to validate for each of the %d workers, found %" PRId64
              "; use fewer workers",

@@ -3,6 +3,7 @@
  * CLIPModel. */
 #include <stdio.h>
 
+#include "breakeven/group.h"
 #include "workloads/captions.h"
 #include "workloads/transformer.h"
 
@@ -120,6 +121,8 @@ static void build(be_graph *g, const clip_form *form, const be_value *fields,
                                       (be_start){BE_CONSTANT, 2.6592600f}); /* ln(1 / 0.07) */
     be_value captions = read_text(g, form, fields[CAPTIONS_TOKENS], v, width);
     be_value pictures = see(g, form, fields[CAPTIONS_IMAGES], v, width);
+    captions = be_all_gather(g, captions, out->group);
+    pictures = be_all_gather(g, pictures, out->group);
     be_value logits =
         be_linear(g, pictures, &(be_linear_options){.no_bias = 1, .weight = &captions});
     logits = be_multiply(g, logits, be_exp(g, scale, 4.6051702f)); /* ln 100 */

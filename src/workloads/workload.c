@@ -274,6 +274,7 @@ static void build_model(const workload *w, const workload_options *options, work
 {
     be_graph *g = m->graph;
     workload_variant all = workload_complete(w);
+    m->outputs.group = options->group;
     if (w->operate)
         operation_build(g, w, &all, options->batch ? options->batch : w->batch, &m->outputs);
     else

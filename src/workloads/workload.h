@@ -92,9 +92,10 @@ typedef struct workload_gate {
     double rate;
 } workload_gate;
 
-/* What `build` makes of a batch. */
+/* What `build` makes of a batch; what it is given in it is `group` alone. */
 #define WORKLOAD_TRACES 8
 typedef struct workload_outputs {
+    be_group *group; /* with whose ranks' samples those of the batch are compared, too; or NULL */
     be_value loss;
     /* Where samples look for each other: i32 [1], the right answers in the direction that the loss
      * does not count, of captions to pictures. */
@@ -262,6 +263,7 @@ typedef struct workload_options {
     int64_t order_count;           /* entries of the order; 0: as many as samples */
     bool clip;                     /* see be_batching */
     const be_optimizer *optimizer; /* NULL: the default */
+    be_group *group;               /* see workload_outputs */
 } workload_options;
 
 /* A whole training graph of a workload over a data set. */
