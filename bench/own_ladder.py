@@ -2,7 +2,7 @@
 """The ladder's networks written as a user's file against the same by name, on an idle machine.
 
 Usage: bench/own_ladder.py [--build build] [--python python3] [--rounds 7] [--threads 1]
-                           [--limit 0.03] [WORKLOAD...]
+                           [--batch 256] [--limit 0.03] [WORKLOAD...]
 
 The file does what a step of the ladder does: it gathers pictures of bytes by their numbers, makes
 numbers of them, and trains with the same optimizer. The two are measured in turn, in another order
@@ -20,6 +20,9 @@ from pathlib import Path
 import own_agreement
 
 NETWORKS = ("mlp-mnist", "cnn-mnist", "cnn-cifar", "cnn-fashion", "cnn5-fashion")
+# Large, so that a side does fewer steps than it takes momentum to become denormal, which is slow
+# (docs/own-models.md): a file's training begins again before that, the ladder's does not.
+BATCH = 256
 PICTURES = 1000  # a data set that both have: generated ones
 FILE = """
 import sys
@@ -97,7 +100,7 @@ def compare(options, workload):
 
 
 def main():
-    options = own_agreement.parse(__doc__.splitlines()[0], "workloads", str)
+    options = own_agreement.parse(__doc__.splitlines()[0], "workloads", str, BATCH)
     try:
         return 0 if all([compare(options, name) for name in options.what or NETWORKS]) else 1
     except (subprocess.CalledProcessError, OSError, ValueError) as error:

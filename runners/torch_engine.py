@@ -333,7 +333,9 @@ class Engine(runner_engine.Engine):
     def read_losses(self, session, losses):
         return session.mean_of(torch.stack(losses)).tolist()
 
-    def during(self, request, _session):
+    def during(self, request, session):
+        if self.own is not None:
+            session.stay_early(member(request, "steps", int, least=1))
         return self._together(request)
 
     def _of_ladder(self):

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 from cli_support import FolderTest, has_torch, run
 from runner_support import NO_TORCH, ROOT, Child
@@ -244,6 +245,19 @@ def loss(output, target):
         _, found = self.parity(child, "trace")
         answer = child.ask("run", steps=3, losses=True)
         np.testing.assert_allclose(answer["losses"], found["losses"], rtol=1e-6)
+
+    def test_timed_steps_are_early_ones(self):
+        """Of a training on the processor: after so many it begins again, with the same tensors."""
+        child = self.inside()
+        self.parity(child, "trace")
+        tensors = [p.data_ptr() for p in child.engine.session.model.parameters()]
+        with unittest.mock.patch.object(torch_own, "EARLY_STEPS", 6):
+            first, second, third = [child.ask("run", steps=3, losses=True)["losses"]
+                                    for _ in range(3)]
+        self.assertNotEqual(second, first)
+        np.testing.assert_array_equal(third[:2], first[1:])  # one makes the optimizer's state
+        np.testing.assert_array_equal(third[2:], second[:1])
+        self.assertEqual(tensors, [p.data_ptr() for p in child.engine.session.model.parameters()])
 
     def test_no_second_copy_of_the_weights_is_kept(self):
         """It would count as memory of the model."""
