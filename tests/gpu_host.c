@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <ucontext.h>
 #include <unistd.h>
 
+#include "fibers.h"
 #include "kernel_cache.h"
 
 #ifdef GPU_HOST_SANITIZE
@@ -24,8 +24,6 @@ void __asan_unpoison_memory_region(void const volatile *, size_t);
 #endif
 
 #define BUFFERS_MAX 64
-#define ITEMS_MAX 1024
-#define STACK_BYTES (256 * 1024)
 #define FIBER_GROUPS 2 /* of a launch, so that a group does several rounds */
 
 typedef struct host_buffer {
@@ -66,7 +64,7 @@ struct gpu_function {
 struct gpu_module {
     void *handle;
     int *place; /* dialect_place: the group, their number, the item */
-    void (**yield)(void);
+    void (**wait)(int for_warp);
     gpu_function *functions;
 };
 
@@ -286,7 +284,7 @@ static be_status compile_one(host_driver *d, const gpu_text *text, gpu_module **
         FAIL(err, BE_DRIVER, "%s", dlerror());
     }
     module->place = dlsym(module->handle, "dialect_place");
-    module->yield = dlsym(module->handle, "dialect_yield");
+    module->wait = dlsym(module->handle, "dialect_wait");
     *out = module;
     return BE_OK;
 }
@@ -326,73 +324,17 @@ static be_status host_function(gpu_driver *driver, gpu_module *module, const cha
     return BE_OK;
 }
 
-/* The group that runs now. */
-static struct {
-    ucontext_t main, at[ITEMS_MAX];
-    char *stack[ITEMS_MAX];
-    bool done[ITEMS_MAX];
-    int now;
-    const gpu_function *function;
-    void *const *arguments;
-} fiber;
-
-static void fiber_yield(void)
+static be_status fiber_group(const host_driver *d, const gpu_launch *launch, void *const *arguments,
+                             be_error *err)
 {
-    swapcontext(&fiber.at[fiber.now], &fiber.main);
-}
-
-static void fiber_entry(void)
-{
-    fiber.function->call(fiber.arguments);
-    fiber.done[fiber.now] = true;
-}
-
-static void fiber_start(int size)
-{
-    for (int i = 0; i < size; i++) {
-        if (!fiber.stack[i]) fiber.stack[i] = malloc(STACK_BYTES);
-        if (!fiber.stack[i]) abort();
-        getcontext(&fiber.at[i]);
-        fiber.at[i].uc_stack.ss_sp = fiber.stack[i];
-        fiber.at[i].uc_stack.ss_size = STACK_BYTES;
-        fiber.at[i].uc_link = &fiber.main;
-        fiber.done[i] = false;
-        makecontext(&fiber.at[i], fiber_entry, 0);
-    }
-}
-
-/* An order of the items that differs from round to round. */
-static void make_order(gpu_host_order kind, int size, unsigned round, int *order)
-{
-    for (int i = 0; i < size; i++) order[i] = kind == GPU_HOST_REVERSE ? size - 1 - i : i;
-    unsigned state = round * 2654435761u + 12345u;
-    for (int i = size - 1; kind == GPU_HOST_SHUFFLED && i > 0; i--) {
-        state = state * 1664525u + 1013904223u;
-        int j = (int)((state >> 8) % (unsigned)(i + 1)), kept = order[i];
-        order[i] = order[j];
-        order[j] = kept;
-    }
-}
-
-static be_status fiber_group(const host_driver *d, const gpu_launch *launch, be_error *err)
-{
-    int order[ITEMS_MAX], size = launch->group;
-    MUST(size <= ITEMS_MAX);
-    fiber_start(size);
-    for (unsigned round = 0;; round++) {
-        int finished = 0;
-        make_order(d->order, size, round, order);
-        for (int k = 0; k < size; k++) {
-            fiber.now = order[k];
-            launch->function->module->place[2] = fiber.now;
-            swapcontext(&fiber.main, &fiber.at[fiber.now]);
-            finished += fiber.done[fiber.now];
-        }
-        if (finished == size) return BE_OK;
-        if (finished > 0)
-            FAIL(err, BE_FAILED, "kernel %s: %d of %d items wait at a barrier, the others are done",
-                 launch->function->name, size - finished, size);
-    }
+    const gpu_function *f = launch->function;
+    const fiber_order orders[] = {[GPU_HOST_FORWARD] = FIBERS_FORWARD,
+                                  [GPU_HOST_REVERSE] = FIBERS_REVERSE,
+                                  [GPU_HOST_SHUFFLED] = FIBERS_SHUFFLED};
+    const char *wrong =
+        fibers_run(launch->group, orders[d->order], &f->module->place[2], f->call, arguments);
+    if (wrong) FAIL(err, BE_FAILED, "kernel %s: %s", f->name, wrong);
+    return BE_OK;
 }
 
 static void poison_rest(host_driver *d, const gpu_launch *launch)
@@ -420,16 +362,14 @@ static be_status host_launch(gpu_driver *driver, const gpu_launch *launch, be_er
                        : a->span.buffer ? (void *)((char *)a->span.buffer + a->span.offset)
                                         : NULL;
     }
-    fiber.function = launch->function;
-    fiber.arguments = arguments;
     const gpu_module *module = launch->function->module;
     module->place[1] = groups;
-    if (d->kind == GPU_HOST_FIBERS) *module->yield = fiber_yield;
+    if (d->kind == GPU_HOST_FIBERS) *module->wait = fiber_wait;
     if (d->kind == GPU_HOST_SERIAL) poison_rest(d, launch);
     for (int g = 0; status == BE_OK && g < groups; g++) {
         module->place[0] = g;
         if (d->kind == GPU_HOST_FIBERS)
-            status = fiber_group(d, launch, err);
+            status = fiber_group(d, launch, arguments, err);
         else
             launch->function->call(arguments);
     }
@@ -563,6 +503,7 @@ be_status gpu_host_open(gpu_host_kind kind, be_device **out, be_error *err)
                                      .local_bytes = 49152,
                                      .memory_bytes = (size_t)1 << 32,
                                      .buffer_max_bytes = (size_t)1 << 32}};
+    d->base.facts.tensor_cores = kind == GPU_HOST_FIBERS;
     d->kind = kind;
     const char *base = getenv("TMPDIR");
     snprintf(d->folder, sizeof d->folder, "%s/breakeven-gpu-XXXXXX", base ? base : "/tmp");

@@ -32,6 +32,10 @@ typedef enum ops_draw_kind {
         OPS_DRAWS
 } ops_draw_kind;
 
+/* In tf32 what an op makes of products and multiplies again is rounded too, by 2^-11 of itself at
+ * most: as a part of the largest result, which is a sum of such terms. */
+#define OPS_ROUNDED_TF32 0x1p-10
+
 typedef struct ops_case {
     const be_op *op;
     const op_case *spec;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "gpu_host.h"
+#include "graph/precision.h"
 #include "ops_case.h"
 
 /* The cases: small, but with several rounds of everything that stands between barriers.  The group
@@ -15,46 +16,53 @@ static const struct {
     const char *op, *name;
     int group;
     value_layout layout;
+    be_precision precision; /* of products; in tf32 those on tensor cores */
 } cases[] = {
-    {"layer_norm", "odd with a residual", 16, LAYOUT_PLAIN},
-    {"layer_norm_backward", "odd", 16, LAYOUT_PLAIN},
-    {"layer_norm_backward", "parts of several rounds", 4, LAYOUT_PLAIN},
-    {"layer_norm_backward", "parts of several rounds", 20, LAYOUT_PLAIN},
-    {"embedding_backward", "odd", 16, LAYOUT_PLAIN},
-    {"embedding_backward", "a row in several chunks", 24, LAYOUT_PLAIN},
-    {"mean_tokens", "odd", 64, LAYOUT_PLAIN},
-    {"l2_normalize", "odd", 16, LAYOUT_PLAIN},
-    {"l2_normalize_backward", "odd", 16, LAYOUT_PLAIN},
-    {"transpose", "odd", 16, LAYOUT_PLAIN},
-    {"softmax", "odd", 16, LAYOUT_PLAIN},
-    {"softmax_backward", "odd", 16, LAYOUT_PLAIN},
-    {"softmax_cross_entropy", "odd", 16, LAYOUT_PLAIN},
-    {"softmax_cross_entropy", "many classes, several threads", 16, LAYOUT_PLAIN},
-    {"symmetric_cross_entropy", "odd", 16, LAYOUT_PLAIN},
-    {"clip_gradients", "too long", 16, LAYOUT_PLAIN},
-    {"sum_rows", "odd", 12, LAYOUT_PLAIN},
-    {"sum_rows", "many rows by words", 12, LAYOUT_PLAIN},
-    {"batch_norm", "images", 12, LAYOUT_PLAIN},
-    {"batch_norm_backward", "residual, relu", 12, LAYOUT_PLAIN},
-    {"batch_norm", "many images", 12, LAYOUT_CHANNELS_LAST},
-    {"batch_norm_backward", "many images", 12, LAYOUT_CHANNELS_LAST},
-    {"linear", "odd", 0, LAYOUT_PLAIN},
-    {"linear", "one output", 24, LAYOUT_PLAIN},
-    {"linear", "cnn-mnist 1", 64, LAYOUT_PLAIN},
-    {"linear_backward", "input first", 0, LAYOUT_PLAIN},
-    {"matmul", "odd, a transposed", 0, LAYOUT_PLAIN},
-    {"conv2d", "padded", 0, LAYOUT_PLAIN},
-    {"conv2d", "six", 24, LAYOUT_PLAIN},
-    {"conv2d_pool", "odd rest", 0, LAYOUT_PLAIN},
-    {"conv2d_pool", "six", 24, LAYOUT_PLAIN},
-    {"conv2d_backward", "six", 0, LAYOUT_PLAIN},
-    {"conv2d_backward", "padded", 64, LAYOUT_PLAIN},
-    {"conv2d_pool_backward", "odd rest", 0, LAYOUT_PLAIN},
-    {"conv2d_pool_backward", "six", 24, LAYOUT_PLAIN},
-    {"attention", "packed, causal, lengths", 24, LAYOUT_PLAIN},
-    {"attention", "several blocks", 0, LAYOUT_PLAIN},
-    {"attention_backward", "packed, causal, lengths", 24, LAYOUT_PLAIN},
-    {"attention_backward", "several blocks", 0, LAYOUT_PLAIN},
+    {"layer_norm", "odd with a residual", 16, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"layer_norm_backward", "odd", 16, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"layer_norm_backward", "parts of several rounds", 4, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"layer_norm_backward", "parts of several rounds", 20, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"embedding_backward", "odd", 16, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"embedding_backward", "a row in several chunks", 24, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"mean_tokens", "odd", 64, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"l2_normalize", "odd", 16, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"l2_normalize_backward", "odd", 16, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"transpose", "odd", 16, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"softmax", "odd", 16, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"softmax_backward", "odd", 16, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"softmax_cross_entropy", "odd", 16, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"softmax_cross_entropy", "many classes, several threads", 16, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"symmetric_cross_entropy", "odd", 16, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"clip_gradients", "too long", 16, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"sum_rows", "odd", 12, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"sum_rows", "many rows by words", 12, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"batch_norm", "images", 12, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"batch_norm_backward", "residual, relu", 12, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"batch_norm", "many images", 12, LAYOUT_CHANNELS_LAST, BE_PRECISION_FP32},
+    {"batch_norm_backward", "many images", 12, LAYOUT_CHANNELS_LAST, BE_PRECISION_FP32},
+    {"linear", "odd", 0, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"linear", "one output", 24, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"linear", "cnn-mnist 1", 64, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"linear_backward", "input first", 0, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"matmul", "odd, a transposed", 0, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"conv2d", "padded", 0, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"conv2d", "six", 24, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"conv2d_pool", "odd rest", 0, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"conv2d_pool", "six", 24, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"conv2d_backward", "six", 0, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"conv2d_backward", "padded", 64, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"conv2d_pool_backward", "odd rest", 0, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"conv2d_pool_backward", "six", 24, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"attention", "packed, causal, lengths", 24, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"attention", "several blocks", 0, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"attention_backward", "packed, causal, lengths", 24, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"attention_backward", "several blocks", 0, LAYOUT_PLAIN, BE_PRECISION_FP32},
+    {"attention", "several blocks", 0, LAYOUT_PLAIN, BE_PRECISION_TF32},
+    {"attention", "more keys, heads of 32", 0, LAYOUT_PLAIN, BE_PRECISION_TF32},
+    {"attention", "clip's text", 0, LAYOUT_PLAIN, BE_PRECISION_TF32},
+    {"attention_backward", "several blocks", 0, LAYOUT_PLAIN, BE_PRECISION_TF32},
+    {"attention_backward", "more keys, heads of 32", 0, LAYOUT_PLAIN, BE_PRECISION_TF32},
+    {"attention_backward", "clip's text", 0, LAYOUT_PLAIN, BE_PRECISION_TF32},
 };
 #define CASES ((int)(sizeof cases / sizeof cases[0]))
 
@@ -144,7 +152,7 @@ static bool run_orders(be_device *device, int index, bool first_only, FILE *repo
     ops_case c;
     const op_case *spec = find_case(&op, cases[index].op, cases[index].name);
     unsigned char *first = NULL;
-    bool is_good = ops_case_open(&c, op, spec, BE_PRECISION_FP32, 1, report);
+    bool is_good = ops_case_open(&c, op, spec, cases[index].precision, 1, report);
     ((gpu_device *)device)->forced_group = cases[index].group;
     for (int order = 0; is_good && order < 3; order++) {
         size_t bytes = 0;
@@ -190,6 +198,7 @@ static be_status bench_open(bench *b, be_device *device, const ops_case *c, valu
     program_options options = {0};
     b->g = be_graph_new(1);
     TRY(be_graph_check(b->g, err));
+    b->g->precision = c->precision;
     for (int i = 0; i < OP_MAX_IN; i++) {
         b->in[i] = BE_NONE;
         if (c->in[i].rank < 0) continue;
@@ -226,7 +235,10 @@ static bool read_outputs(const bench *b, be_device *device, const ops_case *c, u
         size_t bytes = ops_bytes(&c->out[o]);
         if (device->vtable->read(b->program, b->out[o], out, bytes, &err) != BE_OK) return false;
         ops_expectation expected = {
-            .shape = &c->out[o], .values = c->draw[0].y[o], .tolerance = c->spec->tolerance};
+            .shape = &c->out[o],
+            .values = c->draw[0].y[o],
+            .tolerance =
+                c->spec->tolerance + (c->precision == BE_PRECISION_TF32 ? OPS_ROUNDED_TF32 : 0.0)};
         if (!ops_compare(&expected, out, &difference)) {
             fprintf(report, "output %d is wrong\n", o);
             is_good = false;
@@ -266,8 +278,9 @@ static void run_case(be_device *device, int index, removal *r)
     r->without = NULL;
     bool is_good = run_orders(device, index, false, report);
     fclose(report);
-    snprintf(name, sizeof name, "%s %s, groups of %d: one result in three orders", cases[index].op,
-             cases[index].name, cases[index].group);
+    snprintf(name, sizeof name, "%s %s, %s, groups of %d: one result in three orders",
+             cases[index].op, cases[index].name, precision_name(cases[index].precision),
+             cases[index].group);
     result(is_good, name, text);
     free(text);
     FILE *nowhere = fopen("/dev/null", "w");

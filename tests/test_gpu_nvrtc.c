@@ -28,6 +28,7 @@
 
 #define SKIPPED 77 /* to meson */
 #define MAIN_ARCH 90
+#define TENSOR_CORES_ARCH 80 /* where the words for them begin */
 static const int archs[] = {MAIN_ARCH, 75, 80, 100};
 #define ARCHS (int)(sizeof archs / sizeof *archs)
 #define SEEN_MAX 16384
@@ -179,6 +180,7 @@ static void compile_for(const gpu_text *text, int arch)
 {
     char target[40], note[512];
     nvrtc_program program;
+    if (arch < TENSOR_CORES_ARCH && strstr(text->text, "\nTENSOR_CORES\n")) return;
     snprintf(target, sizeof target, "--gpu-architecture=sm_%d", arch);
     const char *options[] = {target, "--std=c++17"};
     all.compiled++;
@@ -249,13 +251,15 @@ static void compile_last(be_device *device, const be_op *op, int k)
     ops_case_close(&c);
 }
 
-/* Of products every fourth case with bf16 operands too, of images every fourth with the channels
- * last. */
+/* In tf32 too what our own kernels take there; of products every fourth case with bf16 operands, of
+ * images every fourth with the channels last. */
 static void compile_ops(be_device *device)
 {
     for (int i = 0; i < OP_COUNT; i++)
         for (int k = 0; gpu_table[i] && k < op_table[i]->case_count; k++) {
             compile_case(device, op_table[i], k, BE_PRECISION_FP32);
+            if (gpu_table[i]->precisions >> BE_PRECISION_TF32 & 1)
+                compile_case(device, op_table[i], k, BE_PRECISION_TF32);
             if (op_table[i]->narrow && k % 4 == 0)
                 compile_case(device, op_table[i], k, BE_PRECISION_BF16);
             if (ops_is_mixed(op_table[i]) && k % 4 == 0) compile_last(device, op_table[i], k);
@@ -366,6 +370,7 @@ int main(int argc, char **argv)
     driver->dialect = gpu_source_dialect_cuda.text;
     driver->facts.units = 132;
     driver->facts.is_null = false;
+    driver->facts.tensor_cores = true;
     driver->facts.memory_bytes = 1 << 20;
     compile_probes(device);
     driver->facts.memory_bytes = (size_t)1 << 36;

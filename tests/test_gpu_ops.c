@@ -101,6 +101,15 @@ static const char *implementation_of(const target *t, const ops_case *c)
     return is_refused ? GPU_IMPLEMENTATION : kernel->implementation;
 }
 
+/* Is this what attention_tf32_gpu.h takes? */
+static bool is_on_tensor_cores(const ops_case *c)
+{
+    bool is_attention = c->op == &be_op_attention || c->op == &be_op_attention_backward;
+    if (c->precision != BE_PRECISION_TF32 || !is_attention) return false;
+    int64_t size = attention_sizes_of(c->spec->attrs, &c->spec->in[0], &c->spec->in[1]).size;
+    return size == 32 || size == 64;
+}
+
 static void run_group(const options *o, const target *t, const ops_case *c, int group)
 {
     char name[160], *text = NULL;
@@ -115,7 +124,9 @@ static void run_group(const options *o, const target *t, const ops_case *c, int 
     bool is_wholly_bf16 = kernel->no_fp32 && setting.implementation == kernel->implementation;
     bool is_library = kernel != gpu_table[gpu_op_index(c->op)];
     if (is_library && is_point(c)) setting.blocked = "cuBLASLt";
-    setting.rounding = is_wholly_bf16 || c->rounds_inside ? WHOLLY_BF16 : 0.0;
+    setting.rounding = is_wholly_bf16 || c->rounds_inside ? WHOLLY_BF16
+                       : is_on_tensor_cores(c)            ? OPS_ROUNDED_TF32
+                                                          : 0.0;
     /* cuDNN writes the gradient of windows in the type of what it reads. */
     if (is_library && c->op == &be_op_conv2d_backward && c->precision == BE_PRECISION_BF16)
         setting.halved = 1u << 1;

@@ -2,8 +2,10 @@
  *
  * It takes the kernel's text without the dialect of CUDA (FAKE_CUDA_DIALECT), puts that of the host
  * (FAKE_HOST_DIALECT) in front and a function behind for each kernel that calls it for every group,
- * and lets cc make a shared library of it.  FAKE_NVRTC_FAIL: result of nvrtcCompileProgram.
- * FAKE_NVRTC_CACHE: the folder for what was made, by its source. */
+ * and lets cc make a shared library of it.  A group is one work item, which is right for all
+ * kernels but those for tensor cores: there it is as many as are launched, as fibers (FAKE_FIBERS).
+ * FAKE_NVRTC_FAIL: result of nvrtcCompileProgram. FAKE_NVRTC_CACHE: the folder for what was made,
+ * by its source. */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,6 +46,11 @@ static char *read_all(const char *path, size_t *bytes)
     return text;
 }
 
+static bool is_for_tensor_cores(const char *text)
+{
+    return strstr(text, "\nTENSOR_CORES\n") != NULL;
+}
+
 /* "ARG_IN(float, x)" is a pointer, "ARG_FLOAT(rate)" a float, "ARG_INT(count)" an int. */
 static void write_argument(FILE *out, const char *text, size_t length, int index)
 {
@@ -56,17 +63,13 @@ static void write_argument(FILE *out, const char *text, size_t length, int index
 }
 
 /* For every group the kernel; with groups < 0 the sizes of its arguments. */
-static void write_call(FILE *out, const char *kernel)
+static void write_call(FILE *out, const char *kernel, bool has_fibers)
 {
     char sizes[64] = "";
-    int index = 0, depth = 0;
-    size_t name = strcspn(kernel, "(");
-    const char *from = kernel + name + 1, *p = from;
-    fprintf(out, "void fake_call_%.*s(void **a, int groups)\n{\n", (int)name, kernel);
-    fprintf(out,
-            "if (groups >= 0) for (int g = 0; g < groups; g++) { dialect_place[0] = g; "
-            "dialect_place[1] = groups; %.*s(dialect_place",
-            (int)name, kernel);
+    int index = 0, depth = 0, length = (int)strcspn(kernel, "(");
+    const char *from = kernel + length + 1, *p = from;
+    fprintf(out, "static void run_%.*s(void *const *a)\n{\n    %.*s(dialect_place", length, kernel,
+            length, kernel);
     for (; *p && depth >= 0; p++) {
         depth += (*p == '(') - (*p == ')');
         if (depth > 0 || (depth == 0 && *p != ',')) continue;
@@ -81,9 +84,21 @@ static void write_call(FILE *out, const char *kernel)
         from = p + 1;
     }
     fprintf(out,
-            "); }\nelse { static const unsigned char s[] = {%s}; "
-            "memcpy(a[1], s, sizeof s); }\n}\n",
-            *sizes ? sizes : "0");
+            ");\n}\nvoid fake_call_%.*s(void **a, int groups)\n{\n"
+            "    static const unsigned char sizes[] = {%s};\n"
+            "    if (groups < 0) memcpy(a[1], sizes, sizeof sizes);\n"
+            "    for (int g = 0; g < groups; g++) {\n"
+            "        dialect_place[0] = g;\n        dialect_place[1] = groups;\n",
+            length, kernel, *sizes ? sizes : "0");
+    if (has_fibers)
+        fprintf(out,
+                "        dialect_wait = fiber_wait;\n"
+                "        if (fibers_run(GROUP, FIBERS_SHUFFLED, dialect_place + 2, run_%.*s, a)) "
+                "abort();\n",
+                length, kernel);
+    else
+        fprintf(out, "        run_%.*s(a);\n", length, kernel);
+    fprintf(out, "    }\n}\n");
 }
 
 /* Whether it waits for the kernels in front of it before it does anything: by OPEN_OUT, if the
@@ -103,8 +118,9 @@ static void write_wait(FILE *out, const char *kernel, bool can_wait)
 
 static void write_calls(FILE *out, const char *text, bool can_wait)
 {
+    bool has_fibers = is_for_tensor_cores(text);
     for (const char *p = text; (p = strstr(p, "\nKERNEL ")) != NULL; p++) {
-        write_call(out, p + 8);
+        write_call(out, p + 8, has_fibers);
         write_wait(out, p + 8, can_wait);
     }
 }
@@ -123,7 +139,10 @@ static const char *own_text(const char *text)
 static void write_text(FILE *out, const char *text)
 {
     const char *group = strstr(text, "#define GROUP ");
-    if (!group) {
+    bool has_fibers = is_for_tensor_cores(text);
+    fprintf(out, "%s#include \"%s\"\n", has_fibers ? "#define FIBERS\n" : "", FAKE_HOST_DIALECT);
+    if (has_fibers) fprintf(out, "#include \"%s\"\n", FAKE_FIBERS);
+    if (!group || has_fibers) {
         fputs(text, out);
         return;
     }
@@ -142,11 +161,12 @@ static uint64_t hash(uint64_t state, const char *bytes, size_t count)
  * that compile the same kernels. */
 static void place_of(const char *source, char *out, size_t size)
 {
-    const char *folder = getenv("FAKE_NVRTC_CACHE"), *files[] = {source, FAKE_HOST_DIALECT};
+    const char *folder = getenv("FAKE_NVRTC_CACHE"),
+               *files[] = {source, FAKE_HOST_DIALECT, FAKE_FIBERS};
     uint64_t state = UINT64_C(0xcbf29ce484222325);
     *out = 0;
     if (!folder) return;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         size_t bytes = 0;
         char *text = read_all(files[i], &bytes);
         if (!text) return;
@@ -178,7 +198,7 @@ static int compile_in(nvrtc_program program, const char *folder, bool can_wait)
     snprintf(log, sizeof log, "%s/log", folder);
     FILE *out = fopen(source, "w");
     if (!out) return 11;
-    fprintf(out, "/* " COMPILE " */\n#include \"%s\"\n", FAKE_HOST_DIALECT);
+    fprintf(out, "/* " COMPILE " */\n");
     write_text(out, own_text(program->text));
     fputc('\n', out);
     write_calls(out, program->text, can_wait);

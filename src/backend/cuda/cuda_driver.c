@@ -217,6 +217,7 @@ static void describe(cuda_driver *d)
     gpu_facts *facts = &d->base.facts;
     *facts = (gpu_facts){.units = d->facts.multiprocessors,
                          .group_max = d->facts.group_max,
+                         .tensor_cores = d->facts.major >= CUDA_NARROW_MAJOR,
                          .local_bytes = d->facts.shared_bytes,
                          .overlaps = true,
                          .memory_bytes = d->facts.memory_bytes,

@@ -221,3 +221,33 @@ static __device__ __forceinline__ void dialect_store_8_bf16(u16 *p, const float 
 #define STORE_4(operand, p, i, v) DIALECT_WORD(STORE_4_, operand##_TYPE)(p, i, v)
 #define LOAD_8(operand, v, p, i) DIALECT_WORD(LOAD_8_, operand##_TYPE)(v, p, i)
 #define STORE_8(operand, p, i, v) DIALECT_WORD(STORE_8_, operand##_TYPE)(p, i, v)
+/* Tensor cores, from compute capability 8.0 on. */
+#define TENSOR_CORES
+#if __CUDA_ARCH__ >= 800
+#define LANE ((int)(threadIdx.x & 31u))
+#define WARP ((int)(threadIdx.x >> 5))
+static __device__ __forceinline__ float dialect_tf32(float x)
+{
+    u32 bits;
+    asm("{ cvt.rna.tf32.f32 %0, %1; }" : "=r"(bits) : "f"(x));
+    return FLOAT_OF(bits);
+}
+static __device__ __forceinline__ void dialect_mma_tf32(float *c, const float *a, const float *b)
+{
+    asm("{ mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, "
+        "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3}; }"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(BITS_OF(a[0])), "r"(BITS_OF(a[1])), "r"(BITS_OF(a[2])), "r"(BITS_OF(a[3])),
+          "r"(BITS_OF(b[0])), "r"(BITS_OF(b[1])));
+}
+#define ROUND_TF32(x) dialect_tf32(x)
+#define MMA_TF32(c, a, b) dialect_mma_tf32(c, a, b)
+#define OF_LANE(x, lane) __shfl_sync(0xffffffffu, x, lane)
+static __device__ __forceinline__ void dialect_load_2(float *v, const float *p)
+{
+    float2 both = *(const float2 *)p;
+    v[0] = both.x, v[1] = both.y;
+}
+#define LOAD_2_F32(v, p, i) dialect_load_2(v, (p) + (i))
+#define STORE_2_F32(p, i, v) (*(float2 *)((p) + (i)) = make_float2((v)[0], (v)[1]))
+#endif

@@ -2,7 +2,8 @@
  * kernel.  What the words mean: docs/kernel-dialect.md.
  *
  * With FIBERS, groups of GROUP work items: each item is a fiber, and BARRIER() hands over to
- * whoever runs the group (dialect_fiber.h). */
+ * whoever runs the group (tests/fibers.h); so do the words for tensor cores, which are there with
+ * FIBERS alone. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -41,10 +42,10 @@ int dialect_place[3];
 #define NUM_GROUPS (dialect_me[1])
 #define LOCAL_ID (dialect_me[2])
 #ifdef FIBERS
-void (*dialect_yield)(void);
+void (*dialect_wait)(int for_warp);
 #define LOCAL_ARRAY(type, name, count) static _Alignas(16) type name[count]
 #define LOCAL_SIZE GROUP
-#define BARRIER() dialect_yield()
+#define BARRIER() dialect_wait(0)
 #else
 #define LOCAL_ARRAY(type, name, count) _Alignas(16) type name[count]
 #define LOCAL_SIZE 1
@@ -149,3 +150,55 @@ static inline u16 dialect_store_bf16(float x)
 #define STORE_4(operand, p, i, v) DIALECT_WORD(STORE_4_, operand##_TYPE)(p, i, v)
 #define LOAD_8(operand, v, p, i) DIALECT_WORD(LOAD_8_, operand##_TYPE)(v, p, i)
 #define STORE_8(operand, p, i, v) DIALECT_WORD(STORE_8_, operand##_TYPE)(p, i, v)
+/* Tensor cores: what a lane hands to the others of its warp lies here until the next but one is
+ * handed over, when all have read it. */
+#define TENSOR_CORES
+#ifdef FIBERS
+#define LANE (dialect_me[2] % 32)
+#define WARP (dialect_me[2] / 32)
+#define DIALECT_LANES 32
+float dialect_handed[2][1024][6];
+int dialect_turn[1024];
+static inline float (*dialect_hand_over(const int *me, const float *mine, int count))[6]
+{
+    float(*all)[6] = dialect_handed[dialect_turn[me[2]] ^= 1];
+    memcpy(all[me[2]], mine, (size_t)count * sizeof *mine);
+    dialect_wait(1);
+    return all + me[2] / DIALECT_LANES * DIALECT_LANES;
+}
+/* To 11 significant bits, ties away from 0; what is not finite stays. */
+static inline float dialect_tf32(float x)
+{
+    u32 bits = BITS_OF(x);
+    return (bits & 0x7f800000u) == 0x7f800000u ? x : FLOAT_OF((bits + 0x1000u) & 0xffffe000u);
+}
+/* What tensor cores read of a float. */
+static inline double dialect_cut(float x)
+{
+    return x == x ? FLOAT_OF(BITS_OF(x) & 0xffffe000u) : NAN;
+}
+/* Of a: rows `row` and `row` + 8, steps `step` and `step` + 4; of b: column and steps; of c: rows
+ * as of a, two columns. */
+static inline void dialect_mma_tf32(const int *me, float *c, const float *a, const float *b)
+{
+    float mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+    float(*all)[6] = dialect_hand_over(me, mine, 6);
+    for (int i = 0; i < 4; i++) {
+        int row = me[2] % DIALECT_LANES / 4, column = me[2] % 4 * 2 + i % 2;
+        double sum = c[i];
+        for (int step = 0; step < 8; step++)
+            sum += dialect_cut(all[row * 4 + step % 4][i / 2 + step / 4 * 2]) *
+                   dialect_cut(all[column * 4 + step % 4][4 + step / 4]);
+        c[i] = (float)sum;
+    }
+}
+static inline float dialect_of_lane(const int *me, float x, int lane)
+{
+    return dialect_hand_over(me, &x, 1)[lane % DIALECT_LANES][0];
+}
+#define ROUND_TF32(x) dialect_tf32(x)
+#define MMA_TF32(c, a, b) dialect_mma_tf32(dialect_me, c, a, b)
+#define OF_LANE(x, lane) dialect_of_lane(dialect_me, x, lane)
+#define LOAD_2_F32(v, p, i) DIALECT_LOAD(2, LOAD_F32, v, p, i)
+#define STORE_2_F32(p, i, v) DIALECT_STORE(2, STORE_F32, p, i, v)
+#endif

@@ -31,6 +31,7 @@ typedef struct gpu_facts {
     bool is_null;      /* nothing is computed: there is nothing to measure */
     int units;         /* multiprocessors, compute units */
     int group_max;     /* work items of a group */
+    bool tensor_cores; /* its dialect has the words for them, and groups have whole warps */
     size_t local_bytes;
     size_t memory_bytes, buffer_max_bytes;
     /* Launches of a sequence run beside one another where their ranges do not conflict. */

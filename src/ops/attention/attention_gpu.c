@@ -5,9 +5,11 @@
 #include "backend/gpu/gpu.h"
 #include "core/kept.h"
 #include "ops/attention/attention.h"
+#include "ops/attention/attention_tf32_gpu.h"
 
-extern const gpu_source gpu_source_attention_tile, gpu_source_attention_pairs, gpu_source_attention,
-    gpu_source_attention_backward, gpu_source_attention_keys;
+extern const gpu_source gpu_source_attention_words, gpu_source_attention_tile,
+    gpu_source_attention_pairs, gpu_source_attention, gpu_source_attention_backward,
+    gpu_source_attention_keys;
 
 #define PAD 4            /* as in attention_tile.gpu.c */
 #define ITEMS 128        /* that the tiles are cut for */
@@ -98,15 +100,19 @@ static int groups_for(const gpu_call *call, int64_t units)
 static be_status attention_prepare(gpu_call *call, be_error *err)
 {
     attention_sizes s = sizes_of(call);
+    if (attention_tf32_takes(call, &s)) return attention_tf32_prepare(call, &s, err);
     TRY(arena_alloc(call->memory, &call->state, sizeof(tile), err));
     TRY(choose_tile(call, &s, false, call->state, err));
-    return use(call, &s, false, GPU_SOURCES(&gpu_source_attention_tile, &gpu_source_attention),
-               err);
+    return use(
+        call, &s, false,
+        GPU_SOURCES(&gpu_source_attention_words, &gpu_source_attention_tile, &gpu_source_attention),
+        err);
 }
 
 static be_status attention_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     attention_sizes s = sizes_of(call);
+    if (attention_tf32_takes(call, &s)) return attention_tf32_record(call, &s, recorder, err);
     int64_t units = s.batch * s.heads * blocks_of(s.queries, call->state);
     const gpu_span *in = call->in;
     return gpu_record(
@@ -124,16 +130,17 @@ enum { OF_QUERIES, OF_KEYS };
 static be_status attention_backward_prepare(gpu_call *call, be_error *err)
 {
     attention_sizes s = sizes_of(call);
+    if (attention_tf32_takes(call, &s)) return attention_tf32_backward_prepare(call, &s, err);
     TRY(arena_alloc(call->memory, &call->state, sizeof(tile), err));
     TRY(choose_tile(call, &s, true, call->state, err));
     call->scratch_bytes = (size_t)(s.batch * s.heads * s.queries) * sizeof(float);
     TRY(use(call, &s, false,
-            GPU_SOURCES(&gpu_source_attention_tile, &gpu_source_attention_pairs,
-                        &gpu_source_attention_backward),
+            GPU_SOURCES(&gpu_source_attention_words, &gpu_source_attention_tile,
+                        &gpu_source_attention_pairs, &gpu_source_attention_backward),
             err));
     return use(call, &s, true,
-               GPU_SOURCES(&gpu_source_attention_tile, &gpu_source_attention_pairs,
-                           &gpu_source_attention_keys),
+               GPU_SOURCES(&gpu_source_attention_words, &gpu_source_attention_tile,
+                           &gpu_source_attention_pairs, &gpu_source_attention_keys),
                err);
 }
 
@@ -165,6 +172,8 @@ static be_status attention_backward_record(const gpu_call *call, gpu_recorder *r
                                            be_error *err)
 {
     attention_sizes s = sizes_of(call);
+    if (attention_tf32_takes(call, &s))
+        return attention_tf32_backward_record(call, &s, recorder, err);
     const gpu_span *in = call->in;
     gpu_span d = gpu_part(call->scratch, 0, call->scratch_bytes);
     gpu_span dk = call->out[s.is_packed ? 0 : 1], dv = call->out[2];
@@ -180,8 +189,7 @@ static be_status attention_backward_record(const gpu_call *call, gpu_recorder *r
         err);
 }
 
-/* In tf32, too: it multiplies in fp32 there, as PyTorch's attention keeps fp32's digits when tf32
- * is on for products. */
+/* In tf32 it multiplies in fp32 what attention_tf32_gpu.h does not take. */
 const gpu_kernel GPU_KERNEL(attention) = {.implementation = GPU_IMPLEMENTATION,
                                           .is_wide = true,
                                           .precisions = GPU_TF32_BF16,

@@ -5,7 +5,7 @@
  * by round.  In local memory a side lies column by column, [SIZE][places + PAD], and pairs lie
  * [BN][BM + PAD].  Of the pairs an item makes RM × RN, of the sums [BM][SIZE] RM × RC; whoever has
  * fewer items than ITEMS in its group does them one after the other. */
-PARAMETERS(BM RM BN RN SIZE RC PACKED X_T HAS_LENGTHS KEYS)
+PARAMETERS(BM RM BN RN SIZE RC X_T)
 
 #define PAD 4 /* fewer bank conflicts, and whole vectors of four */
 #define ITEMS_M (BM / RM)
@@ -17,15 +17,6 @@ PARAMETERS(BM RM BN RN SIZE RC PACKED X_T HAS_LENGTHS KEYS)
 #define SIDE_M (SIZE * (BM + PAD))
 #define SIDE_N (SIZE * (BN + PAD))
 #define PAIR(n, m) ((n) * (BM + PAD) + (m))
-
-/* With PACKED q holds k and v too. */
-#if PACKED
-#define K_HOLDER q
-#define V_HOLDER q
-#else
-#define K_HOLDER k
-#define V_HOLDER v
-#endif
 
 /* `places` rows of a head from `first` on, of which `count` are there, as columns. */
 DEVICE void load_side(ITEM_PARAM GLOBAL const X_T *head, int row, int first, int count,
@@ -99,15 +90,4 @@ DEVICE void store_sums(ITEM_PARAM const float *sums, float factor, int count, GL
             }
         }
     }
-}
-
-/* The keys of a sample: those below its length. */
-DEVICE int keys_of(GLOBAL const int *lengths, int sample)
-{
-#if HAS_LENGTHS
-    int length = lengths[sample];
-    return length < 0 ? 0 : length > KEYS ? KEYS : length;
-#else
-    return KEYS;
-#endif
 }
