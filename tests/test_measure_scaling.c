@@ -64,11 +64,25 @@ static void bounds_are_the_worst_of_both(void **state)
     assert_float_equal(s.high, 0.11 / 0.04, 1e-12);
 }
 
+/* Two workers that have a core each lose nothing; all else is the time of all cores. */
+static void cores_are_shared(void **state)
+{
+    (void)state;
+    static const double cases[][4] = {{2, 2, 2, 2}, {4, 2, 2, 4}, {2, 1, 2, 1}, {4, 1, 2, 2},
+                                      {2, 8, 8, 2}, {4, 2, 8, 1}, {1, 2, 2, 1}, {1, 4, 2, 1},
+                                      {3, 4, 2, 3}, {1, 1, 16, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const double *c = cases[i];
+        assert_float_equal(scaling_share(c[0], c[1], c[2]), c[3], 1e-12);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_take_the_faster_way),
         cmocka_unit_test(one_worker_is_as_fast_as_one),
+        cmocka_unit_test(cores_are_shared),
         cmocka_unit_test(bounds_are_the_worst_of_both),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

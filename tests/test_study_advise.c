@@ -235,8 +235,61 @@ static void no_sentence_contradicts_a_row(void **state)
     for (int i = 0; i < 4; i++) assert_true(counts[i] > 5);
 }
 
+/* ---------------------------------------------------------------- workers */
+
+/* Steps of 20 and 12 ms for 100 and 50 samples by two threads, and sums that take no time: `out`
+ * are the steps and speed-ups of 2 and 4 workers. */
+static bool tell_workers(const char *device, bool is_local, double cores, double out[2][2])
+{
+    static const int64_t workers[] = {2, 4};
+    const advice_sample samples[] = {{.batch = 25, .step_s = {7e-3, 7e-3, 7e-3}},
+                                     {.batch = 50, .step_s = {12e-3, 12e-3, 12e-3}},
+                                     {.batch = 100, .step_s = {20e-3, 20e-3, 20e-3}}};
+    json_t *json = json_pack("{s:i}", "threads", 2);
+    record_measured record = {.device = device, .params = 1000, .json = json};
+    candidate of = {.record = &record, .advice = {.samples = samples, .count = 3}};
+    advice_question question = {.batch = 100, .samples = 1000};
+    study_training training = {.workers = workers,
+                               .worker_count = 2,
+                               .link = {.bytes_per_s = 1e15},
+                               .link_is_local = is_local,
+                               .cores = cores};
+    advice_estimate_of(&of.advice, &question, &of.estimate);
+    json_t *told = advise_workers(&of, &question, &training);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *point = json_array_get(json_object_get(told, "points"), i);
+        out[i][0] = json_real_at(point, "step_s.point");
+        out[i][1] = json_real_at(point, "speed_up.point");
+    }
+    bool is_shared = json_is_true(json_object_get(told, "shared"));
+    json_decref(told);
+    json_decref(json);
+    return is_shared;
+}
+
+/* Those of a machine each have its cores, those of one machine share them, and a GPU is a worker's
+ * own. */
+static void local_workers_share_the_cores(void **state)
+{
+    (void)state;
+    double told[2][2];
+    assert_false(tell_workers("cpu", false, 0, told));
+    assert_float_equal(told[0][0], 12e-3, 1e-9);
+    assert_float_equal(told[1][1], 20.0 / 7, 1e-6);
+    assert_true(tell_workers("cpu", true, 2, told));
+    assert_float_equal(told[0][0], 24e-3, 1e-9);
+    assert_float_equal(told[1][0], 28e-3, 1e-9);
+    assert_float_equal(told[1][1], 20.0 / 28, 1e-6);
+    assert_true(tell_workers("cpu", true, 4, told));
+    assert_float_equal(told[0][0], 12e-3, 1e-9);
+    assert_float_equal(told[1][0], 14e-3, 1e-9);
+    assert_false(tell_workers("cuda:0", true, 2, told));
+    assert_float_equal(told[1][0], 7e-3, 1e-9);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(no_sentence_contradicts_a_row)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(no_sentence_contradicts_a_row),
+                                       cmocka_unit_test(local_workers_share_the_cores)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

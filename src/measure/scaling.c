@@ -10,6 +10,11 @@ scaling_reduce scaling_all_reduce(const scaling_link *link, double bytes, double
     return (scaling_reduce){.seconds = fmin(ring_s, tree_s), .by_ring = ring_s <= tree_s};
 }
 
+double scaling_share(double workers, double threads, double cores)
+{
+    return fmax(1, workers * fmin(threads, cores) / cores);
+}
+
 stats_interval scaling_speed_up(const stats_interval *whole, const stats_interval *part,
                                 double reduce_s)
 {

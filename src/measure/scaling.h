@@ -4,6 +4,7 @@
  * Each worker computes its part of the batch, then all add up their gradients (all-reduce), then
  * all take the same optimizer step.  Nothing is hidden behind the backward pass, each worker has a
  * link of its own, nobody waits for a slower one: the first makes it too slow, the others too fast.
+ * Workers of one machine share its cores and the way to its memory (scaling_share).
  *
  * Pure functions of numbers: owns nothing, knows no transport, prints nothing. */
 #ifndef MEASURE_SCALING_H
@@ -28,6 +29,12 @@ typedef struct scaling_reduce {
  * out): ring: 2 (N − 1) messages of bytes / N, one after the other, tree: 2 ⌈log2 N⌉ messages of
  * all bytes, up a binary tree and down again. */
 scaling_reduce scaling_all_reduce(const scaling_link *link, double bytes, double workers);
+
+/* How many times as long a step takes where so many workers share the cores of one machine, as the
+ * same step alone by `threads` threads: as long as the steps of all of them one after another on
+ * all cores; once where there are cores enough for all.  Too long by what the threads of a step
+ * lose to one another, for workers have fewer threads each. */
+double scaling_share(double workers, double threads, double cores);
 
 /* One worker's step of `whole` against the step of `part` and the all-reduce after it: how many
  * times as fast the workers are.  With part = whole it is the efficiency of workers with a batch

@@ -127,6 +127,7 @@ typedef struct member_candidate {
 
 /* What more workers would make of the best candidate (report/scaling.h). */
 typedef struct member_scaling {
+    bool shared;
     double bytes_per_s, latency_s, gradient_bytes, batch;
     const json_t *points;
 } member_scaling;

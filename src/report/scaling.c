@@ -65,6 +65,10 @@ static void say_link(const json_t *scaling, FILE *out)
         report_seconds(report_real(scaling, scaling, latency_s), latency),
         report_real(scaling, scaling, batch),
         report_bytes(report_real(scaling, scaling, gradient_bytes), bytes));
+    if (report_is(scaling, scaling, shared))
+        sentence_add(&p,
+                     " The workers share the cores and the memory of this machine: the step is as "
+                     "long as the steps of all of them one after another on all cores.");
     sentence_end(&p, out);
 }
 

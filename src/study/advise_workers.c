@@ -1,8 +1,10 @@
 /* What more workers would make of the training that is advised, by the model of measure/scaling.h.
  */
 #include <math.h>
+#include <string.h>
 
 #include "core/json.h"
+#include "report/members.h"
 #include "study/advise.h"
 #include "study/workers.h"
 
@@ -31,6 +33,17 @@ static json_t *bounds_json(const stats_interval *s)
                      json_of_real(s->low), "high", json_of_real(s->high));
 }
 
+static stats_interval times_of(const stats_interval *s, double factor)
+{
+    return (stats_interval){s->point * factor, s->low * factor, s->high * factor};
+}
+
+/* Workers of this machine do; a GPU is a worker's own. */
+static bool shares_cores(const candidate *of, const study_training *training)
+{
+    return training->link_is_local && strcmp(of->record->device, "cpu") == 0;
+}
+
 /* NAN for a worker that would have no sample, or a part outside of what was measured. */
 static stats_interval part_step(const candidate *of, const advice_question *question, int64_t part)
 {
@@ -50,9 +63,13 @@ static json_t *point_json(const candidate *of, const advice_question *question, 
     if ((double)workers > question->batch) part = 0;
     scaling_reduce reduce = scaling_all_reduce(&training->link, bytes, (double)workers);
     const stats_interval *whole = &of->estimate.step_s;
-    stats_interval step = part_step(of, question, part);
+    double threads = report_real(of->record->json, bench, threads), share = 1;
+    if (shares_cores(of, training))
+        share = scaling_share((double)workers, threads, training->cores);
+    stats_interval part_alone = part_step(of, question, part), step = times_of(&part_alone, share);
+    stats_interval whole_each = times_of(whole, share);
     stats_interval split = scaling_speed_up(whole, &step, reduce.seconds);
-    stats_interval each = scaling_speed_up(whole, whole, reduce.seconds);
+    stats_interval each = scaling_speed_up(whole, &whole_each, reduce.seconds);
     return json_pack("{s:I, s:o, s:s, s:I, s:o, s:o, s:o}", "workers", (json_int_t)workers,
                      "reduce_s", json_of_real(reduce.seconds), "reduce",
                      reduce.by_ring ? "ring" : "tree", "batch", (json_int_t)part, "step_s",
@@ -69,8 +86,8 @@ json_t *advise_workers(const candidate *of, const advice_question *question,
     for (int i = 0; i < training->worker_count; i++)
         json_array_append_new(points,
                               point_json(of, question, bytes, training, training->workers[i]));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "bytes_per_s",
-                     json_of_real(training->link.bytes_per_s), "latency_s",
+    return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "shared", shares_cores(of, training),
+                     "bytes_per_s", json_of_real(training->link.bytes_per_s), "latency_s",
                      json_of_real(training->link.latency_s), "gradient_bytes", json_of_real(bytes),
                      "batch", json_of_real(question->batch), "points", points);
 }
@@ -86,6 +103,7 @@ be_status advise_measure_workers(const study_request *request, const study_watch
     TRY(study_workers(&native, &question, watch, records, err));
     training->link.bytes_per_s = json_real_at(*records, "bytes_per_s");
     training->link.latency_s = json_real_at(*records, "latency_s");
+    training->cores = json_real_at(*records, "cores");
     if (training->link.bytes_per_s > 0) return BE_OK;
     FAIL(err, BE_USAGE,
          "--link local: the GPUs add up among themselves by a link that nothing here measures; "

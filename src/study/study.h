@@ -41,6 +41,7 @@ typedef struct study_training {
     /* The link is that of workers of this machine, which is measured, and so is what as many of
      * them make of the training, beside the prediction. */
     bool link_is_local;
+    double cores; /* that they share; set by the study */
 } study_training;
 
 /* Which device to train the first workload with: *answer is the object of report/advice.h. */
