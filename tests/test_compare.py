@@ -65,6 +65,19 @@ class Compare(FolderTest):
                                     env=self.environment))[0]["rows"]
         self.assertEqual([row["verdict"]["B"] for row in rows], ["SLOWER", "SLOWER"])
 
+    def test_a_name_is_no_markup(self):
+        named = self.plant("a<b>|](x).jsonl", 0.2)
+        text = self.good("compare", self.old, named, "-f", "md", env=self.environment)
+        self.assertIn("\n\nB: a&lt;b>\\|]\\(x).jsonl\n\n", text)
+        self.assertIn("B: a<b>|](x).jsonl", self.page(self.old, named))
+
+    def test_what_has_nothing_in_common(self):
+        other = self.plant("other.jsonl", 0.2, asked={"precision": "bf16"},
+                           engine="torch")
+        self.bad(2, "compare", self.old, other, env=self.environment, says=[
+            "nothing can be compared; the nearest, of old.jsonl and other.jsonl, differ in "
+            "engine (native and torch), precision (fp32 and bf16)"])
+
     def test_the_exit_code(self):
         slower = self.bad(6, "compare", self.old, self.new, "--fail-if", "slower:5%",
                           env=self.environment, says=["slower by more than 5 %, found 2 rows"])

@@ -134,7 +134,9 @@ static void shares_of_the_processors(void **state)
     assert_float_equal(load_other_share(&from, &to, 1000), 0.25, 1e-12);
     assert_float_equal(load_other_share(&from, &to, 5000), 0, 0);
     assert_float_equal(load_steal_share(&from, &to), 0.1, 1e-12);
+    assert_float_equal(load_taken_share(&from, &to, 1000), 0.35, 1e-12);
     assert_true(isnan(load_other_share(&from, &to, -1)));
+    assert_float_equal(load_taken_share(&from, &to, -1), 0.1, 1e-12);
     to.busy_ns = to.steal_ns = -1;
     assert_true(isnan(load_other_share(&from, &to, 0)));
     assert_true(isnan(load_steal_share(&from, &to)));

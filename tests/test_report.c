@@ -19,11 +19,21 @@ static void numbers_have_three_digits_and_a_unit(void **state)
     const struct {
         double seconds;
         const char *text;
-    } times[] = {{0, "0.00 ns"},         {1.234e-9, "1.23 ns"}, {99.94e-9, "99.9 ns"},
-                 {99.96e-9, "100 ns"},   {812e-6, "812 µs"},    {0.99949e-3, "999 µs"},
-                 {0.9996e-3, "1.00 ms"}, {3.214e-3, "3.21 ms"}, {0.9996, "1.00 s"},
-                 {119.9, "120 s"},       {123, "2:03 min"},     {7199, "119:59 min"},
-                 {7200, "2:00 h"},       {(double)NAN, "-"},    {-1, "-"}};
+    } times[] = {{0, "0 s"},
+                 {1.234e-9, "1.23 ns"},
+                 {99.94e-9, "99.9 ns"},
+                 {99.96e-9, "100 ns"},
+                 {812e-6, "812 µs"},
+                 {0.99949e-3, "999 µs"},
+                 {0.9996e-3, "1.00 ms"},
+                 {3.214e-3, "3.21 ms"},
+                 {0.9996, "1.00 s"},
+                 {119.9, "120 s"},
+                 {123, "2:03 min"},
+                 {7199, "119:59 min"},
+                 {7200, "2:00 h"},
+                 {(double)NAN, "-"},
+                 {-1, "-"}};
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
         assert_string_equal(report_seconds(times[i].seconds, text), times[i].text);
     assert_string_equal(report_count(0, text), "0");

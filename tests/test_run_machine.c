@@ -137,7 +137,7 @@ static void what_was_measured_beside_other_programs_is_not_kept(void **state)
     while (other == 0) {
     }
     ASSERT_OK(ask_so((const char *[]){"--age", "7", NULL}, &how, &found, &err));
-    assert_non_null(strstr(source.note, "cpu: other programs used "));
+    assert_non_null(strstr(source.note, "cpu: others used "));
     assert_non_null(strstr(source.note, " % of the processors meanwhile"));
     how.refresh = false;
     how.busy_most = INFINITY;

@@ -430,7 +430,7 @@ class Runs(Served):
 
     def test_bad_addresses(self):
         for path, code, says in [
-                ("/runs/1", 400, "expected a run"), ("/compare", 400, "expected two runs or more"),
+                ("/runs/1", 404, "expected a run"), ("/compare", 400, "expected two runs or more"),
                 ("/compare?run=1", 400, "expected two runs or more"),
                 ("/compare?run=1&run=x", 400, "expected the numbers"),
                 ("/compare?run=8&run=9", 400, "expected a run"),
@@ -438,7 +438,8 @@ class Runs(Served):
                 ("/runs?last=0", 400, "expected a number of runs"),
                 ("/nothing", 404, "there is no such page"), ("/runs/x", 404, "no such page"),
                 ("/api/nothing", 404, "docs/api.md"), ("/api/jobs/99", 404, "docs/api.md"),
-                ("/api/runs/9/records", 400, "expected a run")]:
+                ("/api/runs/9", 404, "expected a run"),
+                ("/api/runs/9/records", 404, "expected a run")]:
             status, _, text = self.server.ask(path)
             self.assertEqual(status, code, (path, text))
             self.assertIn(says, text, path)

@@ -50,6 +50,12 @@ double load_steal_share(const load_sample *from, const load_sample *to)
     return load_share(from, to, to->steal_ns - from->steal_ns);
 }
 
+double load_taken_share(const load_sample *from, const load_sample *to, int64_t own_ns)
+{
+    double other = load_other_share(from, to, own_ns), steal = load_steal_share(from, to);
+    return (isnan(other) ? 0 : other) + (isnan(steal) ? 0 : steal);
+}
+
 int64_t load_own_cpu_ns(void)
 {
     return clock_cpu_ns(0);

@@ -22,6 +22,8 @@ load_sample load_take(const char *root);
  * and this one used themselves; NAN where the system does not tell. */
 double load_other_share(const load_sample *from, const load_sample *to, int64_t own_ns);
 double load_steal_share(const load_sample *from, const load_sample *to);
+/* Both together, without what the system does not tell. */
+double load_taken_share(const load_sample *from, const load_sample *to, int64_t own_ns);
 
 /* Processor time of this process so far. */
 int64_t load_own_cpu_ns(void);

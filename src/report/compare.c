@@ -439,6 +439,17 @@ static be_status write_rankings(const json_t *result, report_format format, FILE
     return BE_OK;
 }
 
+static be_status write_page(const json_t *result, report_format format, FILE *out, be_error *err)
+{
+    print_sides(result, out);
+    print_differences(result, out);
+    TRY(write_table(result, format, out, err));
+    fprintf(out, "\n");
+    print_means(result, out);
+    TRY(write_yields(result, format, out, err));
+    return write_rankings(result, format, out, err);
+}
+
 be_status compare_write(const json_t *result, report_format format, FILE *out, be_error *err)
 {
     json_t *whole = json_array();
@@ -451,11 +462,9 @@ be_status compare_write(const json_t *result, report_format format, FILE *out, b
     TRY(status);
     if (format == REPORT_CSV) return write_csv(result, out, err);
     if (format != REPORT_TABLE && format != REPORT_MD) return BE_OK;
-    print_sides(result, out);
-    print_differences(result, out);
-    TRY(write_table(result, format, out, err));
-    fprintf(out, "\n");
-    print_means(result, out);
-    TRY(write_yields(result, format, out, err));
-    return write_rankings(result, format, out, err);
+    report_style before = report_look;
+    report_look.markdown |= format == REPORT_MD; /* a machine's name is no markup */
+    status = write_page(result, format, out, err);
+    report_look = before;
+    return status;
 }

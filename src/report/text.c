@@ -72,6 +72,7 @@ static scale scale_of_seconds(double seconds)
 const char *report_seconds(double seconds, char out[REPORT_TEXT_BYTES])
 {
     if (!(seconds >= 0)) return strcpy(out, "-");
+    if (seconds == 0) return strcpy(out, "0 s");
     if (seconds >= 120) {
         bool hours = seconds >= 7200;
         double small = hours ? seconds / 60 : seconds;

@@ -77,9 +77,7 @@ lane_load lane_load_take(const lane *l)
 double lane_others_since(const lane *l, const lane_load *load)
 {
     load_sample to = load_take(l->options->sensors_root);
-    double other = load_other_share(&load->from, &to, lanes_cpu_ns(l) - load->own_ns);
-    double steal = load_steal_share(&load->from, &to);
-    return (isnan(other) ? 0 : other) + (isnan(steal) ? 0 : steal);
+    return load_taken_share(&load->from, &to, lanes_cpu_ns(l) - load->own_ns);
 }
 
 /* Whether others had so much of the processors since then that what came late accuses nobody. */

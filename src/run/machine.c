@@ -187,7 +187,7 @@ static be_status machine_renew(machine_job *j, const json_t *key, limits *out, b
     be_status status = machine_measure(j, &answer, out, err);
     load_sample to = load_take(NULL);
     int64_t own_ns = from_ns < 0 ? -1 : machine_cpu_ns(j) - from_ns;
-    double others = load_other_share(&from, &to, own_ns);
+    double others = load_taken_share(&from, &to, own_ns);
     if (status == BE_OK && !machine_is_whole(out))
         snprintf(source->note, sizeof source->note,
                  "%s: not every figure could be believed, so none was kept; measure again when "
@@ -195,7 +195,7 @@ static be_status machine_renew(machine_job *j, const json_t *key, limits *out, b
                  j->device);
     else if (status == BE_OK && j->is_cpu && others > limit)
         snprintf(source->note, sizeof source->note,
-                 "%s: other programs used %.0f %% of the processors meanwhile, so the limits were "
+                 "%s: others used %.0f %% of the processors meanwhile, so the limits were "
                  "not kept; measure again when fewer run",
                  j->device, 100 * others);
     else if (status == BE_OK && source->path[0] &&

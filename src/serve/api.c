@@ -93,10 +93,10 @@ static be_status list_runs(const view *p, json_t **out, be_error *err)
     return status;
 }
 
-static be_status read_run(int64_t run, json_t **out, be_error *err)
+static be_status read_run(const view *p, int64_t run, json_t **out, be_error *err)
 {
     view_data data;
-    be_status status = view_load_run(run, &data, err);
+    be_status status = view_load_run(run, p->missing, &data, err);
     *out = json_object();
     json_put(out, "run", data.run ? json_incref(data.run) : json_null());
     json_put(out, "notes", json_incref(data.notes));
@@ -122,7 +122,7 @@ be_status api_read(const view *p, json_t **out, be_error *err)
     else if (strcmp(path, "/api/runs") == 0)
         TRY(list_runs(p, out, err));
     else if (run)
-        TRY(read_run(run, out, err));
+        TRY(read_run(p, run, out, err));
     else if (strcmp(path, "/api/compare") == 0) {
         view_data data;
         be_status status = view_load_comparison(p->address, &data, err);
@@ -143,12 +143,13 @@ static be_status write_line(void *context, const char *line, int64_t run, be_err
     return BE_OK;
 }
 
-be_status api_write_records(int64_t run, FILE *out, be_error *err)
+be_status api_write_records(int64_t run, bool *missing, FILE *out, be_error *err)
 {
     store *s = NULL;
     store_filter filter = {.run = run, .since_s = -1, .until_s = -1};
     TRY(store_open_to_read(&s, NULL, err));
     be_status status = store_check_run(s, run, err);
+    *missing |= status == BE_USAGE;
     if (status == BE_OK) status = store_read(s, &filter, write_line, out, err);
     store_close(s);
     return status;

@@ -230,7 +230,7 @@ static enum MHD_Result answer_api(serve *s, request *r)
         size_t size = 0;
         FILE *out = open_memstream(&text, &size);
         if (!out) return MHD_NO;
-        status = api_write_records(run, out, &err);
+        status = api_write_records(run, &r->missing, out, &err);
         if (fclose(out) != 0) return MHD_NO;
         if (status == BE_OK)
             return send_text(r, MHD_HTTP_OK, "application/jsonl; charset=utf-8", text, size);

@@ -47,7 +47,8 @@ typedef struct view_data {
 
 /* The runs that the address asks for, a list, and how many older ones it leaves out. */
 BE_CHECKED be_status view_load_runs(const address *a, json_t **runs, int64_t *rest, be_error *err);
-BE_CHECKED be_status view_load_run(int64_t run, view_data *out, be_error *err);
+/* *missing is set where there is no such run. */
+BE_CHECKED be_status view_load_run(int64_t run, bool *missing, view_data *out, be_error *err);
 BE_CHECKED be_status view_load_comparison(const address *a, view_data *out, be_error *err);
 void view_release(view_data *data);
 

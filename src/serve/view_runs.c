@@ -75,7 +75,7 @@ be_status view_load_runs(const address *a, json_t **runs, int64_t *rest, be_erro
     return status;
 }
 
-be_status view_load_run(int64_t run, view_data *out, be_error *err)
+be_status view_load_run(int64_t run, bool *missing, view_data *out, be_error *err)
 {
     store *s = NULL;
     store_filter filter = {.run = run, .since_s = -1, .until_s = -1};
@@ -84,6 +84,7 @@ be_status view_load_run(int64_t run, view_data *out, be_error *err)
     TRY(store_open_to_read(&s, NULL, err));
     json_t *runs = json_array();
     be_status status = store_check_run(s, run, err);
+    *missing |= status == BE_USAGE;
     if (status == BE_OK) status = store_list(s, &filter, runs, &rest, err);
     if (status == BE_OK) status = store_read(s, &filter, add_line, out->records, err);
     if (status == BE_OK) status = store_notes(s, run, out->notes, err);
@@ -265,7 +266,7 @@ be_status view_run(const view *p, int64_t run, FILE *out, be_error *err)
 {
     view_data data;
     char title[40];
-    be_status status = view_load_run(run, &data, err);
+    be_status status = view_load_run(run, p->missing, &data, err);
     if (status == BE_OK) {
         snprintf(title, sizeof title, "Run %" PRId64, run);
         view_begin(p, title, out);

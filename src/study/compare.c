@@ -2,6 +2,7 @@
 #include "study/compare.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -23,15 +24,41 @@ typedef struct comparing {
 
 /* ---------------------------------------------------------------- rows */
 
-static bool same_work(const record_measured *a, const record_measured *b)
+/* In how much two records are not of the same work; `out`, may be NULL, is told what:
+ * "precision (fp32 and bf16), batch (64 and 100)". */
+static int differences(const record_measured *a, const record_measured *b, text_buffer *out)
 {
-    bool same = strcmp(a->workload, b->workload) == 0 && strcmp(a->mode, b->mode) == 0 &&
-                strcmp(a->engine, b->engine) == 0 && strcmp(a->device, b->device) == 0 &&
-                strcmp(a->asked.precision, b->asked.precision) == 0 && a->batch == b->batch;
-#define X(id, member, ...) same &= a->member == b->member;
-    WORKLOAD_VARIANT_LIST(X)
+    const struct {
+        const char *name, *a, *b;
+    } texts[] = {{"workload", a->workload, b->workload},
+                 {"mode", a->mode, b->mode},
+                 {"engine", a->engine, b->engine},
+                 {"device", a->device, b->device},
+                 {"precision", a->asked.precision, b->asked.precision}};
+    const struct {
+        const char *name;
+        int64_t a, b;
+    } counts[] = {{"batch", a->batch, b->batch},
+#define X(id, member, ...) {#member, a->member, b->member},
+                  WORKLOAD_VARIANT_LIST(X)
 #undef X
-    return same;
+    };
+    int found = 0;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (strcmp(texts[i].a, texts[i].b) == 0) continue;
+        if (out)
+            text_add(out, "%s%s (%s and %s)", found ? ", " : "", texts[i].name, texts[i].a,
+                     texts[i].b);
+        found++;
+    }
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        if (counts[i].a == counts[i].b) continue;
+        if (out)
+            text_add(out, "%s%s (%" PRId64 " and %" PRId64 ")", found ? ", " : "", counts[i].name,
+                     counts[i].a, counts[i].b);
+        found++;
+    }
+    return found;
 }
 
 static be_status row_of(comparing *c, const record_measured *record, compare_row **out,
@@ -40,7 +67,7 @@ static be_status row_of(comparing *c, const record_measured *record, compare_row
     void *rows = c->rows;
     for (size_t r = 0; r < c->count; r++)
         for (int s = 0; s < c->request->side_count; s++)
-            if (c->rows[r].has[s] && same_work(&c->rows[r].of[s], record)) {
+            if (c->rows[r].has[s] && !differences(&c->rows[r].of[s], record, NULL)) {
                 *out = &c->rows[r];
                 return BE_OK;
             }
@@ -301,6 +328,38 @@ static be_status check_slower(const comparing *c, be_error *err)
          r->device, r->batch, 100 * (worst->ratio[side].point - 1), c->request->sides[side].title);
 }
 
+/* The side of a row that one alone has. */
+static int side_of(const compare_row *row)
+{
+    int side = 0;
+    while (!row->has[side]) side++;
+    return side;
+}
+
+/* No two sides have a row in common: which come nearest, and in what they differ. */
+static be_status refuse_apart(const comparing *c, be_error *err)
+{
+    const compare_row *nearest[2] = {NULL, NULL};
+    int least = INT_MAX;
+    for (size_t r = 0; r < c->count; r++)
+        for (size_t k = 0; k < r; k++) {
+            const compare_row *a = &c->rows[k], *b = &c->rows[r];
+            int apart = differences(&a->of[side_of(a)], &b->of[side_of(b)], NULL);
+            if (side_of(a) == side_of(b) || apart >= least) continue;
+            least = apart;
+            nearest[0] = a;
+            nearest[1] = b;
+        }
+    char what[400];
+    text_buffer b = TEXT_BUFFER(what);
+    int sides[2] = {side_of(nearest[0]), side_of(nearest[1])};
+    differences(&nearest[0]->of[sides[0]], &nearest[1]->of[sides[1]], &b);
+    FAIL(err, BE_USAGE,
+         "expected measurements of the same workload, engine, device, precision and batch in two "
+         "of them, found none: nothing can be compared; the nearest, of %s and %s, differ in %s",
+         c->request->sides[sides[0]].title, c->request->sides[sides[1]].title, what);
+}
+
 static be_status compare(comparing *c, json_t **out, be_error *err)
 {
     size_t both = 0;
@@ -311,10 +370,7 @@ static be_status compare(comparing *c, json_t **out, be_error *err)
         for (int s = 0; s < c->request->side_count; s++) have += c->rows[r].has[s];
         both += have > 1;
     }
-    if (!both)
-        FAIL(err, BE_USAGE,
-             "expected measurements of the same workload, engine, device, precision and batch in "
-             "two of them, found none: nothing can be compared");
+    if (!both) return refuse_apart(c, err);
     *out = result_json(c);
     TRY(json_check(*out, "the comparison", err));
     return isnan(c->request->slower) ? BE_OK : check_slower(c, err);
