@@ -281,6 +281,18 @@ static void a_head_leaves_out_what_is_not_known(void **state)
     json_decref(records);
 }
 
+static void a_slow_rate_is_no_zero(void **state)
+{
+    (void)state;
+    report_look = (report_style){0};
+    json_t *records = json_array();
+    json_array_append_new(records, make_record("torch", 1, 38.8, "FASTER"));
+    char *page = page_of(records);
+    assert_holds(page, "PyTorch cpu 1 38.8 +-0.4 s 2.58 ");
+    free(page);
+    json_decref(records);
+}
+
 static void the_page_tells_the_verdict(void **state)
 {
     (void)state;
@@ -522,6 +534,7 @@ int main(void)
         cmocka_unit_test(tables_fold_rather_than_lose_what_they_say),
         cmocka_unit_test(paragraphs_are_wrapped),
         cmocka_unit_test(the_page_tells_the_verdict),
+        cmocka_unit_test(a_slow_rate_is_no_zero),
         cmocka_unit_test(a_head_leaves_out_what_is_not_known),
         cmocka_unit_test(the_page_does_not_overstate),
         cmocka_unit_test(failed_contenders_have_their_reason),

@@ -36,7 +36,7 @@ static void show_progress(void *context, const train_progress *p)
                  "epoch %" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64
                  "  loss %s  acc %.2f%%  %s %ss/s  %s left",
                  p->epoch, p->epochs, p->step, p->steps, report_loss(p->loss, loss),
-                 p->accuracy * 100, report_count(p->units_per_s, speed), c->data->table.unit,
+                 p->accuracy * 100, report_number(p->units_per_s, speed), c->data->table.unit,
                  report_seconds(p->left_s, rest));
     note_scalars(c, scalars_add_progress(&c->scalars, p));
     events_step(c->cli, p, c->data->table.unit);

@@ -167,7 +167,7 @@ void train_page_epoch(const train_command *c, const train_epoch *e)
                                  shares[3],
                                  perplexity,
                                  report_seconds(e->seconds, seconds),
-                                 report_count(e->units_per_s, speed),
+                                 report_number(e->units_per_s, speed),
                                  note};
     print_cells(cells);
     fflush(cli_results);

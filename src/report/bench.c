@@ -90,7 +90,7 @@ static const report_column columns[] = {
     {MEMBER(bench, threads), "threads", UNIT_COUNT, threads_text},
     {MEMBER(bench, asked.precision), NULL, UNIT_TEXT, NULL}, /* "type" of several */
     {MEMBER(bench, step_s.median), "step", UNIT_SECONDS, step_text},
-    {MEMBER(bench, units_per_s), "samples/s", UNIT_COUNT, NULL},
+    {MEMBER(bench, units_per_s), "samples/s", UNIT_NUMBER, NULL},
     {MEMBER(bench, first_step_s), "step 1", UNIT_SECONDS, NULL},
     {MEMBER(bench, peak_rss_bytes), "memory", UNIT_BYTES, NULL},
     {MEMBER(bench, flops_per_s), NULL, UNIT_FLOPS, NULL},
@@ -293,7 +293,7 @@ static const char *failure_of(const json_t *record)
 static void name_operation(report_column *column)
 {
     static const report_column others[] = {
-        {MEMBER(bench, units_per_s), NULL, UNIT_COUNT, NULL},
+        {MEMBER(bench, units_per_s), NULL, UNIT_NUMBER, NULL},
         {MEMBER(bench, first_step_s), NULL, UNIT_SECONDS, NULL},
         {MEMBER(bench, peak_rss_bytes), NULL, UNIT_BYTES, NULL},
         {MEMBER(bench, flops_per_s), "GFLOP/s", UNIT_FLOPS, arithmetic_text},

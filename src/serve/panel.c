@@ -133,7 +133,7 @@ static void write_training(const stage *s, FILE *out)
                    report_count(json_real_at(step, "epochs"), text[1]),
                    report_loss(json_real_at(step, "loss"), text[2]),
                    share_text(json_real_at(step, "accuracy"), text[3]),
-                   report_count(json_real_at(step, "units_per_s"), text[4]),
+                   report_number(json_real_at(step, "units_per_s"), text[4]),
                    json_text_at(step, "unit"),
                    s->state == JOB_RUNNING
                        ? report_seconds(json_real_at(step, "left_s"), (char[REPORT_TEXT_BYTES]){0})
