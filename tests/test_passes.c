@@ -535,6 +535,21 @@ static void gradients_are_reduced_in_buckets(void **state)
     lowered = lower(g, &options, NULL);
     assert_int_equal(count_op(lowered, &be_op_all_reduce), 0);
     be_graph_free(lowered);
+    /* What does not decay is of all layers: it goes last, whatever its place. */
+    be_parameter_no_decay(g, be_value_find(g, "fc2.bias"));
+    be_parameter_no_decay(g, be_value_find(g, "fc1.bias"));
+    options.group = groups[1];
+    lowered = lower(g, &options, NULL);
+    size_t last = 0, offset = 0;
+    for (size_t n = 0; n < lowered->node_count; n++)
+        if (lowered->nodes[n].op == &be_op_all_reduce) last = n;
+    assert_int_equal(count_op(lowered, &be_op_all_reduce), 4);
+    graph_root(lowered, lowered->nodes[last].in[0], &offset);
+    assert_int_equal(offset, sizeof(float) * (size_t)lowered->lowered.decayed);
+    graph_root(lowered, lowered->nodes[last - 1].in[0], &offset);
+    assert_int_equal(offset, 0);
+    be_graph_free(lowered);
+    options.group = NULL;
     be_value rows = be_parameter_add(g, "rows", (be_shape){BE_F32, 2, {3, 5}}, (be_start){0});
     assert_int_equal(be_all_gather(g, rows, NULL), rows);
     assert_int_equal(be_value_shape(g, be_all_gather(g, rows, groups[1])).dim[0], 6);

@@ -412,6 +412,28 @@ static void a_signal_to_one_stops_all(void **state)
     assert_true(any);
 }
 
+/* The others have theirs done, or leave it too. */
+static void a_signal_to_one_ends_the_validation_of_all(void **state)
+{
+    fixture *f = *state;
+    worker workers[RANKS];
+    rank_thread members[RANKS] = {{0}};
+    char folder[FILE_PATH_BYTES];
+    f->options.rescue_folder = checkpoints_of(f, folder);
+    f->options.steps = 1;
+    for (int told = 0; told < 2; told++) {
+        prepare(f, 2, workers);
+        workers[told].interrupt = SIGTERM;
+        run(2, workers, members);
+        for (int r = 0; r < 2; r++) {
+            be_error err = members[r].err;
+            ASSERT_FAILS(members[r].status, BE_INTERRUPTED,
+                         "stopped by a signal in the validation behind the last step, 1", folder);
+            assert_int_equal(workers[r].epochs, 0);
+        }
+    }
+}
+
 /* ---------------------------------------------------------------- what is refused */
 
 static void parts_must_be_equal(void **state)
@@ -536,6 +558,7 @@ int main(void)
         FIXTURE_TEST(synced_batch_norm_is_that_of_the_whole_batch),
         FIXTURE_TEST(a_checkpoint_goes_on_with_other_ranks),
         FIXTURE_TEST(a_signal_to_one_stops_all),
+        FIXTURE_TEST(a_signal_to_one_ends_the_validation_of_all),
         FIXTURE_TEST(parts_must_be_equal),
         FIXTURE_TEST(what_cannot_be_synced_is_refused),
         FIXTURE_TEST(ranks_must_be_asked_the_same),

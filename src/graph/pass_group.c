@@ -6,10 +6,10 @@
  * large enough that sending it is worth while. */
 #define BUCKET (INT64_C(4) << 20) /* gradients */
 
-/* A value for the gradients from `at` on: its own part of the block. */
-static be_status add_bucket(be_graph *g, int64_t at, be_value *out, be_error *err)
+/* A value for the gradients from `at` on, before `end`: its own part of the block. */
+static be_status add_bucket(be_graph *g, int64_t at, int64_t end, be_value *out, be_error *err)
 {
-    int64_t rest = g->values[g->lowered.gradients].shape.dim[0] - at;
+    int64_t rest = end - at;
     graph_value bucket = {.name = "bucket of gradients",
                           .shape = shape_make(BE_F32, 1, rest < BUCKET ? rest : BUCKET, 0, 0, 0),
                           .kind = VALUE_STATE,
@@ -80,19 +80,27 @@ static be_status tell_nodes(be_graph *g, const be_plan_options *options, be_erro
     return BE_OK;
 }
 
-/* The gradients of the last layers are there first, so their bucket goes first. */
-be_status pass_group(be_graph *g, const be_plan_options *options, be_error *err)
+static be_status reduce(be_graph *g, int64_t begin, int64_t end, be_error *err)
 {
-    int64_t count = g->values[g->lowered.gradients].shape.dim[0];
-    be_group *group = options->group;
-    if (!group) return BE_OK;
-    TRY(tell_nodes(g, options, err));
+    be_group *group = g->lowered.group;
     MUST(g->recipe.all_reduce->attrs_bytes == sizeof group);
-    g->lowered.group = group;
-    for (int64_t at = (count - 1) / BUCKET * BUCKET; at >= 0; at -= BUCKET) {
+    for (int64_t at = begin + (end - begin - 1) / BUCKET * BUCKET; at >= begin; at -= BUCKET) {
         be_value in[OP_MAX_IN] = {BE_NONE};
-        TRY(add_bucket(g, at, &in[0], err));
+        TRY(add_bucket(g, at, end, &in[0], err));
         TRY(graph_add_node(g, g->recipe.all_reduce, &group, in, NULL, err));
     }
     return BE_OK;
+}
+
+/* The gradients of the last layers are there first, so their bucket goes first; a device adds up in
+ * this order.  What does not decay, norms and biases of all layers, is there when the backward pass
+ * has ended, and goes last. */
+be_status pass_group(be_graph *g, const be_plan_options *options, be_error *err)
+{
+    int64_t count = g->values[g->lowered.gradients].shape.dim[0], decayed = g->lowered.decayed;
+    if (!options->group) return BE_OK;
+    TRY(tell_nodes(g, options, err));
+    g->lowered.group = options->group;
+    if (decayed > 0) TRY(reduce(g, 0, decayed, err));
+    return decayed < count ? reduce(g, decayed, count, err) : BE_OK;
 }

@@ -106,10 +106,9 @@ static be_status make_validation(trainer *t, be_error *err)
                                  .precision = t->options->precision,
                                  .batch = t->batch,
                                  .data = t->options->validation,
-                                 .data_on_host = t->options->data_on_host};
+                                 .data_on_host = t->options->data_on_host,
+                                 .interrupted = t->options->interrupted};
     if (!options.data) return BE_OK;
-    /* Several workers stop together, between two blocks of steps. */
-    if (be_group_size(t->options->group) == 1) options.interrupted = t->options->interrupted;
     /* What is compared with one another cannot be cut: each rank evaluates all of it. */
     if (t->is_compared)
         options.batch = t->options->batch;
@@ -516,6 +515,18 @@ static bool take_best(trainer *t, const train_epoch *e)
     return true;
 }
 
+/* A signal to one rank ends the validation of all. */
+static be_status validate(trainer *t, evaluation *out, be_error *err)
+{
+    be_group *group = t->options->group;
+    bool stopped = false;
+    be_status status = evaluator_run(&t->validation, out, err);
+    if (status != BE_OK && status != BE_INTERRUPTED) return status;
+    TRY(ranks_any(group, status == BE_INTERRUPTED, &stopped, err));
+    if (stopped) FAIL(err, BE_INTERRUPTED, "stopped by a signal in a validation");
+    return t->is_compared ? BE_OK : ranks_join_evaluations(group, out, err);
+}
+
 /* Validate and tell; the epoch's sums start anew with the next one. */
 static be_status end_epoch(trainer *t, bool *best, be_error *err)
 {
@@ -541,8 +552,7 @@ static be_status end_epoch(trainer *t, bool *best, be_error *err)
     if (group_is_cut(t->options->group)) TRY(ranks_copy_start(t, err));
     if (t->validation.plan) {
         TRY(ranks_copy_buffers(t, err));
-        TRY(evaluator_run(&t->validation, &epoch.validation, err));
-        if (!t->is_compared) TRY(ranks_join_evaluations(t->options->group, &epoch.validation, err));
+        TRY(validate(t, &epoch.validation, err));
         epoch.best = take_best(t, &epoch);
     }
     *best = epoch.best;
