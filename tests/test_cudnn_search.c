@@ -1,5 +1,5 @@
 /* The search for the fastest engine of a convolution: with planted times on the fake cuDNN, which
- * has two that may be taken. */
+ * has two that may be taken; and that equal plans share one. */
 #include <stdlib.h>
 
 #include "backend/cuda/cuda_driver.h"
@@ -7,6 +7,7 @@
 #include "backend/cuda/cudnn_search.h"
 #include "fake_cuda/fake_cudnn.h"
 #include "fake_cuda/search_world.h"
+#include "graph/plan.h"
 
 static int open_world(void **state)
 {
@@ -159,6 +160,35 @@ static void nothing_can_be_kept(void **state)
     assert_int_equal(taken(10, "30", "10", true), ENGINE_GOOD);
 }
 
+/* cuDNN's attention takes a second to compile: equal ones of a plan share it, and no plan, no
+ * engine. */
+static void equal_attentions_share_an_engine(void **state)
+{
+    (void)state;
+    be_error err = {0};
+    be_plan *plan = NULL;
+    be_graph *g = be_graph_new(5);
+    be_attention_options options = {
+        .q = BE_NONE, .k = BE_NONE, .v = BE_NONE, .lengths = BE_NONE, .heads = 2};
+    be_value y[3];
+    for (int i = 0; i < 3; i++) {
+        options.qkv = be_input(g, i ? i == 1 ? "b" : "c" : "a", (be_shape){BE_F32, 3, {2, 16, 48}});
+        options.causal = i == 2;
+        y[i] = be_attention(g, &options);
+    }
+    be_plan_options wanted = {
+        .mode = BE_INFER, .precision = BE_PRECISION_BF16, .keep = y, .keep_count = 3};
+    ASSERT_OK(be_plan_new(g, world.device, &wanted, &plan, &err));
+    int engines = 0, users = 0;
+    for (const cudnn_choice *c = world.driver->cudnn_choices; c; c = c->next, engines++)
+        users += c->users;
+    assert_int_equal(engines, 2);
+    assert_int_equal(users, 3);
+    be_plan_free(plan);
+    assert_null(world.driver->cudnn_choices);
+    be_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +200,7 @@ int main(void)
         cmocka_unit_test_setup(trials_that_fail, clean),
         cmocka_unit_test_setup(time_is_bounded, clean),
         cmocka_unit_test_setup(nothing_can_be_kept, clean),
+        cmocka_unit_test_setup(equal_attentions_share_an_engine, clean),
     };
     return cmocka_run_group_tests(tests, open_world, search_world_close);
 }

@@ -226,10 +226,13 @@ static __device__ __forceinline__ void dialect_store_8_bf16(u16 *p, const float 
 #if __CUDA_ARCH__ >= 800
 #define LANE ((int)(threadIdx.x & 31u))
 #define WARP ((int)(threadIdx.x >> 5))
+/* As cvt.rna.tf32.f32, but that the bits which tensor cores do not read are not cleared. */
 static __device__ __forceinline__ float dialect_tf32(float x)
 {
-    u32 bits;
-    asm("{ cvt.rna.tf32.f32 %0, %1; }" : "=r"(bits) : "f"(x));
+    u32 bits = BITS_OF(x);
+    asm("{ .reg .pred finite; setp.lt.f32 finite, %1, 0f7F800000; @finite add.u32 %0, %0, 4096; }"
+        : "+r"(bits)
+        : "f"(fabsf(x)));
     return FLOAT_OF(bits);
 }
 static __device__ __forceinline__ void dialect_mma_tf32(float *c, const float *a, const float *b)
@@ -240,6 +243,13 @@ static __device__ __forceinline__ void dialect_mma_tf32(float *c, const float *a
         : "r"(BITS_OF(a[0])), "r"(BITS_OF(a[1])), "r"(BITS_OF(a[2])), "r"(BITS_OF(a[3])),
           "r"(BITS_OF(b[0])), "r"(BITS_OF(b[1])));
 }
+static __device__ __forceinline__ float dialect_exp2(float x)
+{
+    float y;
+    asm("{ ex2.approx.ftz.f32 %0, %1; }" : "=f"(y) : "f"(x));
+    return y;
+}
+#define EXP2(x) dialect_exp2(x)
 #define ROUND_TF32(x) dialect_tf32(x)
 #define MMA_TF32(c, a, b) dialect_mma_tf32(c, a, b)
 #define OF_LANE(x, lane) __shfl_sync(0xffffffffu, x, lane)

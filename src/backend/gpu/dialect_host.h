@@ -196,6 +196,7 @@ static inline float dialect_of_lane(const int *me, float x, int lane)
 {
     return dialect_hand_over(me, &x, 1)[lane % DIALECT_LANES][0];
 }
+#define EXP2(x) exp2f(x)
 #define ROUND_TF32(x) dialect_tf32(x)
 #define MMA_TF32(c, a, b) dialect_mma_tf32(dialect_me, c, a, b)
 #define OF_LANE(x, lane) dialect_of_lane(dialect_me, x, lane)

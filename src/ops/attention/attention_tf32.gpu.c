@@ -1,45 +1,45 @@
 /* Attention as in attention.gpu.c, with products of tf32 operands on tensor cores: of q, k and v as
  * LOAD_TF32 has them, and of the weights, which are rounded in the same way.  The sum of the
  * weights is of those that are not. */
-PARAMETERS(SIZE STEP CAUSAL ROW WIDTH BLOCKS HEADS QUERIES KEYS K_AT V_AT)
+PARAMETERS(SIZE STEP SETS CAUSAL ROW WIDTH BLOCKS HEADS QUERIES KEYS K_AT V_AT)
 
-/* The scaled scores of a step; of pairs that do not see each other, what exp makes 0. */
-DEVICE void scale_scores(ITEM_PARAM int query, int key, int keys, float scale, float *pairs)
+/* The scores of a step, not scaled: of pairs that do not see each other, what exp makes 0. */
+DEVICE void hide_scores(ITEM_PARAM int query, int key, int keys, float *pairs)
 {
-    UNROLL for (int i = 0; i < PAIRS; i++) pairs[i] *= scale;
     if (key + STEP <= keys && (!CAUSAL || key + STEP - 1 <= query)) return;
-    UNROLL for (int i = 0; i < PAIRS; i++)
+    UNROLL for (int i = 0; i < SETS * PAIRS; i++)
     {
-        int m = query + LANE_ROW + i % 4 / 2 * 8, n = key + i / 4 * 8 + LANE_COLUMN + i % 2;
-        if (n >= keys || (CAUSAL && n > m)) pairs[i] = F32_LOWEST;
+        int m = query + PAIR_ROW(i), n = key + PAIR_COLUMN(i);
+        if (n >= keys || (CAUSAL && n > m)) pairs[i] = NEVER;
     }
 }
 
 /* From scores to weights, by a lane's rows; sums and their sizes shrink as the largest grows. */
-DEVICE void make_weights(ITEM_PARAM float *pairs, float *most, float *sum, float *sums)
+DEVICE void make_weights(ITEM_PARAM float scale, float *pairs, float *most, float *sum, float *sums)
 {
-    float shrink[2], of_sums[4];
-    UNROLL for (int half = 0; half < 2; half++)
+    float shrink[2 * SETS], zero[2 * SETS], of_sums[4 * SETS];
+    UNROLL for (int half = 0; half < 2 * SETS; half++)
     {
         float top = most[half];
         UNROLL for (int n = 0; n < STEP / 8; n++)
         {
-            top = MAX(top, pairs[4 * n + 2 * half]);
-            top = MAX(top, pairs[4 * n + 2 * half + 1]);
+            UNROLL for (int i = 0; i < 2; i++) top =
+                MAX(top, pairs[half / 2 * PAIRS + 4 * n + half % 2 * 2 + i]);
         }
         top = MAX(top, OF_LANE(top, LANE ^ 1));
         top = MAX(top, OF_LANE(top, LANE ^ 2));
-        shrink[half] = DECAY(top - most[half]);
+        shrink[half] = EXP2(scale * LOG2_E * (most[half] - top));
+        zero[half] = scale * LOG2_E * top;
         most[half] = top;
         sum[half] *= shrink[half];
     }
-    UNROLL for (int i = 0; i < PAIRS; i++)
+    UNROLL for (int i = 0; i < SETS * PAIRS; i++)
     {
-        pairs[i] = DECAY(most[i % 4 / 2] - pairs[i]);
-        sum[i % 4 / 2] += pairs[i];
+        pairs[i] = EXP2(scale * LOG2_E * pairs[i] - zero[HALF(i)]);
+        sum[HALF(i)] += pairs[i];
     }
     turn_rows(ITEM shrink, of_sums);
-    UNROLL for (int i = 0; i < SUMS; i++) sums[i] *= of_sums[i / 4 % 2 * 2 + i % 2];
+    scale_sums(of_sums, sums);
 }
 
 KERNEL attention_tf32(ITEM_ARG ARG_IN(float, q), ARG_IN(float, k), ARG_IN(float, v),
@@ -57,15 +57,20 @@ KERNEL attention_tf32(ITEM_ARG ARG_IN(float, q), ARG_IN(float, k), ARG_IN(float,
     int places[PLACES];
     find_places(ITEM places);
     for (int unit = GROUP_ID; unit < units; unit += NUM_GROUPS) {
-        float of_queries[OPERAND], sums[SUMS], pairs[PAIRS], factors[4];
-        float most[2] = {F32_LOWEST, F32_LOWEST}, sum[2] = {0.0f, 0.0f};
+        float of_queries[SETS * OPERAND], sums[SETS * SUMS], pairs[SETS * PAIRS], of_sums[4 * SETS];
+        float most[2 * SETS], sum[2 * SETS];
         int head = unit / BLOCKS, first = (BLOCKS - 1 - unit % BLOCKS) * BLOCK;
         int sample = head / HEADS, column = head % HEADS * SIZE, query = first + FIRST_ROW;
         int keys = keys_of(lengths, sample);
         int seen = CAUSAL && first + BLOCK < keys ? first + BLOCK : keys;
-        int of_warp = CAUSAL && query + 16 < keys ? query + 16 : keys;
+        int of_warp = CAUSAL && query + 16 * SETS < keys ? query + 16 * SETS : keys;
         load_rows(ITEM q + sample * QUERIES * ROW + column, ROW, query, QUERIES, of_queries);
-        UNROLL for (int i = 0; i < SUMS; i++) sums[i] = 0.0f;
+        UNROLL for (int i = 0; i < SETS * SUMS; i++) sums[i] = 0.0f;
+        UNROLL for (int half = 0; half < 2 * SETS; half++)
+        {
+            most[half] = F32_LOWEST;
+            sum[half] = 0.0f;
+        }
         for (int from = 0; from < seen; from += TILE_ROWS) {
             BARRIER();
             load_tile(ITEM K_HOLDER + sample * KEYS * ROW + K_AT + column, ROW, from, keys, k_tile);
@@ -73,22 +78,23 @@ KERNEL attention_tf32(ITEM_ARG ARG_IN(float, q), ARG_IN(float, k), ARG_IN(float,
             BARRIER();
             for (int step = 0; step < TILE_ROWS && from + step < of_warp; step += STEP) {
                 multiply_rows(ITEM of_queries, k_tile + step * SIZE, places, pairs);
-                scale_scores(ITEM query, from + step, keys, scale, pairs);
-                make_weights(ITEM pairs, most, sum, sums);
+                hide_scores(ITEM query, from + step, keys, pairs);
+                make_weights(ITEM scale, pairs, most, sum, sums);
                 add_rows(ITEM pairs, v_tile + step * SIZE, places, sums);
             }
         }
-        UNROLL for (int half = 0; half < 2; half++)
+        UNROLL for (int half = 0; half < 2 * SETS; half++)
         {
             int m = query + LANE_ROW + 8 * half;
             sum[half] += OF_LANE(sum[half], LANE ^ 1);
             sum[half] += OF_LANE(sum[half], LANE ^ 2);
             if (LANE % 4 == 0 && m < QUERIES)
-                lse[head * QUERIES + m] = seen == 0 ? 0.0f : most[half] + LOG(sum[half]);
+                lse[head * QUERIES + m] = seen == 0 ? 0.0f : scale * most[half] + LOG(sum[half]);
             sum[half] = seen == 0 ? 0.0f : 1.0f / sum[half];
         }
-        turn_rows(ITEM sum, factors);
-        store_rows(ITEM sums, factors, QUERIES, QUERIES - first,
+        turn_rows(ITEM sum, of_sums);
+        scale_sums(of_sums, sums);
+        store_rows(ITEM sums, QUERIES, QUERIES - first,
                    y + (sample * QUERIES + first) * WIDTH + column, WIDTH);
     }
 }

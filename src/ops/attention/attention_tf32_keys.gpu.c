@@ -1,6 +1,6 @@
 /* dk and dv of attention's backward as in attention_keys.gpu.c, with products of tf32 operands on
  * tensor cores; p and ds are rounded for their products. */
-PARAMETERS(SIZE STEP PACKED CAUSAL ROW WIDTH BLOCKS HEADS QUERIES KEYS K_AT V_AT)
+PARAMETERS(SIZE STEP SETS PACKED CAUSAL ROW WIDTH BLOCKS HEADS QUERIES KEYS K_AT V_AT)
 
 #if PACKED
 #define DV_HOLDER dk
@@ -14,12 +14,11 @@ PARAMETERS(SIZE STEP PACKED CAUSAL ROW WIDTH BLOCKS HEADS QUERIES KEYS K_AT V_AT
 DEVICE void make_weights(ITEM_PARAM int key, int query, float scale, LOCAL const float *lse,
                          LOCAL const float *d, float *pairs, float *dots)
 {
-    UNROLL for (int i = 0; i < PAIRS; i++)
+    UNROLL for (int i = 0; i < SETS * PAIRS; i++)
     {
-        int n = i / 4 * 8 + LANE_COLUMN + i % 2;
-        pairs[i] = DECAY(lse[n] - scale * pairs[i]);
-        if (CAUSAL && query < key + 15 && query + n < key + LANE_ROW + i % 4 / 2 * 8)
-            pairs[i] = 0.0f;
+        int n = PAIR_COLUMN(i);
+        pairs[i] = EXP2(scale * LOG2_E * pairs[i] - lse[n]);
+        if (CAUSAL && query < key + 16 * SETS - 1 && query + n < key + PAIR_ROW(i)) pairs[i] = 0.0f;
         dots[i] = pairs[i] * (dots[i] - d[n]);
     }
 }
@@ -40,20 +39,20 @@ KERNEL attention_tf32_keys(ITEM_ARG ARG_IN(float, q), ARG_IN(float, k), ARG_IN(f
     OPEN_OUT(float, dv);
     LOCAL_ARRAY(float, q_tile, TILE_ROWS *SIZE);
     LOCAL_ARRAY(float, dy_tile, TILE_ROWS *SIZE);
-    LOCAL_ARRAY(float, of_lse, TILE_ROWS);
+    LOCAL_ARRAY(float, of_lse, TILE_ROWS); /* times LOG2_E */
     LOCAL_ARRAY(float, of_d, TILE_ROWS);
     int places[PLACES];
     find_places(ITEM places);
     for (int unit = GROUP_ID; unit < units; unit += NUM_GROUPS) {
-        float of_k[OPERAND], of_v[OPERAND], k_sums[SUMS], v_sums[SUMS], pairs[PAIRS], dots[PAIRS];
-        const float factors[4] = {scale, scale, scale, scale}, ones[4] = {1.0f, 1.0f, 1.0f, 1.0f};
+        float of_k[SETS * OPERAND], of_v[SETS * OPERAND], k_sums[SETS * SUMS], v_sums[SETS * SUMS],
+            pairs[SETS * PAIRS], dots[SETS * PAIRS];
         int head = unit / BLOCKS, first = unit % BLOCKS * BLOCK;
         int sample = head / HEADS, column = head % HEADS * SIZE, key = first + FIRST_ROW;
         int keys = keys_of(lengths, sample), of_keys = sample * KEYS * ROW + column;
         int queries = first < keys ? QUERIES : 0;
         load_rows(ITEM K_HOLDER + of_keys + K_AT, ROW, key, keys, of_k);
         load_rows(ITEM V_HOLDER + of_keys + V_AT, ROW, key, keys, of_v);
-        UNROLL for (int i = 0; i < SUMS; i++) k_sums[i] = v_sums[i] = 0.0f;
+        UNROLL for (int i = 0; i < SETS * SUMS; i++) k_sums[i] = v_sums[i] = 0.0f;
         for (int from = CAUSAL ? first / TILE_ROWS * TILE_ROWS : 0; from < queries;
              from += TILE_ROWS) {
             BARRIER();
@@ -61,7 +60,7 @@ KERNEL attention_tf32_keys(ITEM_ARG ARG_IN(float, q), ARG_IN(float, k), ARG_IN(f
             load_tile(ITEM dy + sample * QUERIES * WIDTH + column, WIDTH, from, QUERIES, dy_tile);
             for (int i = LOCAL_ID; i < TILE_ROWS; i += GROUP) {
                 int is_there = from + i < QUERIES, at = head * QUERIES + from + i;
-                of_lse[i] = is_there ? lse[at] : 0.0f;
+                of_lse[i] = is_there ? LOG2_E * lse[at] : 0.0f;
                 of_d[i] = is_there ? d[at] : 0.0f;
             }
             BARRIER();
@@ -75,7 +74,8 @@ KERNEL attention_tf32_keys(ITEM_ARG ARG_IN(float, q), ARG_IN(float, k), ARG_IN(f
             }
         }
         of_keys += first * ROW;
-        store_rows(ITEM k_sums, factors, keys - first, KEYS - first, dk + of_keys + K_AT, ROW);
-        store_rows(ITEM v_sums, ones, keys - first, KEYS - first, DV_HOLDER + of_keys + V_AT, ROW);
+        UNROLL for (int i = 0; i < SETS * SUMS; i++) k_sums[i] *= scale;
+        store_rows(ITEM k_sums, keys - first, KEYS - first, dk + of_keys + K_AT, ROW);
+        store_rows(ITEM v_sums, keys - first, KEYS - first, DV_HOLDER + of_keys + V_AT, ROW);
     }
 }
