@@ -183,6 +183,18 @@ class OpenclTest(unittest.TestCase):
                 for row in map(json.loads, output.splitlines()):
                     self.assertLess(row["error"], 1e-5, row)
 
+    def test_parity_of_a_resnet(self):
+        """Of the smallest one: each kernel is compiled for each of its twenty convolutions."""
+        status, output, errors = self.run_program(
+            "parity", "resnet18-cifar", "--size", "16", "--batch", "2", "--steps", "1", "--device",
+            "opencl:0", "--engine", "native", "--synthetic", "--format", "jsonl",
+            POCL_EXTRA_BUILD_FLAGS=QUICKLY)
+        self.assertEqual(status, 0, output + errors)
+        rows = [json.loads(line) for line in output.splitlines()]
+        self.assertTrue(rows)
+        for row in rows:
+            self.assertLess(row["error"], 1e-4, row)
+
     def test_inference_is_swept(self):
         status, output, errors = self.run_program(
             "sweep", "mlp-mnist", "--synthetic", "--infer", "--over", "batch=1..2", "--device",
